@@ -1,0 +1,19 @@
+//! What the four tools share: the records they exchange and the manners they have in common.
+//!
+//! | layer | modules | contract |
+//! |---|---|---|
+//! | words | [`units`], [`time`], [`process`] | bytes, durations, moments and who a process is |
+//! | contract | [`record`] | the JSONL schema: these types are its specification |
+//! | stream | [`jsonl`], [`stdio`], [`signal`] | lines in and out, pipes, terminals, Ctrl-C |
+//! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
+//!
+//! A module uses only modules of the rows above its own; `tests/laws.rs` holds it to that.
+
+pub mod cli;
+pub mod jsonl;
+pub mod process;
+pub mod record;
+pub mod signal;
+pub mod stdio;
+pub mod time;
+pub mod units;

@@ -1,0 +1,191 @@
+//! `process_event`, `output` and `error`: what happened beside the samples.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Header, record};
+
+/// What happened to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// Seen for the first time: it began, or was there when watching began (`at_start`).
+    Started,
+    /// It ended.
+    Exited,
+    /// It runs another program now (exec), as the same process.
+    Replaced,
+    /// It took part in crossing a limit of `--fail-above` or `--warn-rss`.
+    LimitCrossed,
+    /// Its resident size grew by more than `--warn-growth` since the sample before.
+    Grew,
+    /// The kernel killed a process of the root's cgroup for want of memory since the sample before.
+    OomKill,
+    /// A kind that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+record! {
+    /// Something that happened to a process (`type`: `process_event`). What does not apply or is not known is absent.
+    pub struct ProcessEvent {
+        /// What happened.
+        pub event: EventKind,
+        /// The process.
+        pub pid: u32,
+        /// Its parent at that time.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub ppid: Option<u32>,
+        /// The root of the tree it belongs to.
+        pub root_pid: u32,
+        /// As in the `process` record.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub start_time: Option<Arc<str>>,
+        /// As in the `process` record.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub start_ticks: Option<u64>,
+        /// Its name; absent if it was gone before it could be read.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub name: Option<Arc<str>>,
+        /// The whole command line, with `started` and `replaced`.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub cmdline: Option<Arc<[String]>>,
+        /// With `started`: it was already there when watching began.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub at_start: Option<bool>,
+        /// With `exited`: the status it ended with; absent if a signal ended it or nobody could know.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub exit_code: Option<i32>,
+        /// With `exited`: the number of the signal that ended it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub signal: Option<i32>,
+        /// With `exited`: how long it lived.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub lifetime_seconds: Option<f64>,
+        /// With `exited`: the largest resident size it was seen to have.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub rss_peak_bytes: Option<u64>,
+        /// With `limit_crossed`: which sum was over the limit: `total`, `rss` or `pss`.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub metric: Option<Arc<str>>,
+        /// With `limit_crossed` and `grew`: the limit.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub limit_bytes: Option<u64>,
+        /// With `limit_crossed`: the value of the metric. With `grew`: the resident size now.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub value_bytes: Option<u64>,
+        /// With `limit_crossed`: this process's own part in the value.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub own_bytes: Option<u64>,
+        /// With `limit_crossed`: how much this process grew since it was first seen. With `grew`: since the sample before.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub growth_bytes: Option<i64>,
+        /// With `oom_kill`: how many.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub kills: Option<u64>,
+    }
+}
+
+impl ProcessEvent {
+    /// An event of `pid` in the tree of `root_pid`, with nothing more known yet.
+    #[must_use]
+    pub fn new(header: Header, event: EventKind, pid: u32, root_pid: u32) -> Self {
+        Self {
+            schema: header.schema,
+            timestamp: header.timestamp,
+            host: header.host,
+            run: header.run,
+            iteration: header.iteration,
+            event,
+            pid,
+            ppid: None,
+            root_pid,
+            start_time: None,
+            start_ticks: None,
+            name: None,
+            cmdline: None,
+            at_start: None,
+            exit_code: None,
+            signal: None,
+            lifetime_seconds: None,
+            rss_peak_bytes: None,
+            metric: None,
+            limit_bytes: None,
+            value_bytes: None,
+            own_bytes: None,
+            growth_bytes: None,
+            kills: None,
+        }
+    }
+}
+
+/// Which of a command's two outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+record! {
+    /// A line that a launched command printed (`type`: `output`), only with `--record-output`.
+    pub struct OutputRecord {
+        /// Where it printed it.
+        pub stream: OutputStream,
+        /// The line without its end; bytes that are no UTF-8 are replaced.
+        pub line: String,
+    }
+}
+
+impl OutputRecord {
+    /// A line of `stream`.
+    #[must_use]
+    pub fn new(header: Header, stream: OutputStream, line: String) -> Self {
+        Self {
+            schema: header.schema,
+            timestamp: header.timestamp,
+            host: header.host,
+            run: header.run,
+            iteration: header.iteration,
+            stream,
+            line,
+        }
+    }
+}
+
+record! {
+    /// Something that could not be done (`type`: `error`).
+    pub struct ErrorRecord {
+        /// What was being done: `sample`, `save`, …
+        pub stage: Arc<str>,
+        /// What went wrong.
+        pub message: String,
+        /// What to do about it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub hint: Option<String>,
+        /// The process it was about, if about one.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub pid: Option<u32>,
+    }
+}
+
+impl ErrorRecord {
+    /// `message` in `stage`, with no hint.
+    #[must_use]
+    pub fn new(header: Header, stage: &str, message: String) -> Self {
+        Self {
+            schema: header.schema,
+            timestamp: header.timestamp,
+            host: header.host,
+            run: header.run,
+            iteration: header.iteration,
+            stage: stage.into(),
+            message,
+            hint: None,
+            pid: None,
+        }
+    }
+}

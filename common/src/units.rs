@@ -1,0 +1,178 @@
+//! Bytes as people write and read them. One rule: `K` is `KiB` is `KB` is 1024 bytes.
+
+use std::fmt;
+
+use humansize::BINARY;
+
+/// Why a text is not a size.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SizeError {
+    /// Nothing that reads as a number at the start.
+    #[error("'{0}' is not a size: write a number and a unit, as 500K, 10M, 1.5GiB")]
+    NotANumber(String),
+    /// A unit nobody uses.
+    #[error("'{unit}' is no unit of size: use B, K, M, G or T (1K = 1024 bytes)")]
+    UnknownUnit {
+        /// What stood behind the number.
+        unit: String,
+    },
+    /// More bytes than 64 bits count.
+    #[error("'{0}' is more bytes than 64 bits can count")]
+    TooLarge(String),
+}
+
+/// Reads a size in bytes: `4096`, `500K`, `1.5 GiB`; case does not matter.
+///
+/// # Errors
+/// A text without a number, with an unknown unit, negative, or beyond 64 bits.
+pub fn parse_bytes(text: &str) -> Result<u64, SizeError> {
+    let trimmed = text.trim();
+    let end = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(end);
+    let unit = unit.trim();
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ if number.is_empty() => return Err(SizeError::NotANumber(text.to_owned())),
+        _ => return Err(SizeError::UnknownUnit { unit: unit.to_owned() }),
+    };
+    scale(number, shift).map_err(|problem| problem(text.to_owned()))
+}
+
+/// `number` × 2^`shift`, rounded down, in integers only, so that no digit is lost.
+fn scale(number: &str, shift: u32) -> Result<u64, fn(String) -> SizeError> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+        return Err(SizeError::NotANumber);
+    }
+    let unit = 1_u128 << shift;
+    let whole = if whole.is_empty() {
+        0
+    } else {
+        whole.parse::<u128>().map_err(|_| SizeError::TooLarge as fn(_) -> _)?
+    };
+    // Twelve decimals are finer than a byte of any unit here; more would only risk an overflow.
+    let digits: String = fraction.chars().take(12).collect();
+    let part = match digits.parse::<u128>() {
+        Ok(value) => value * unit / 10_u128.pow(u32::try_from(digits.len()).unwrap_or(0)),
+        Err(_) => 0,
+    };
+    let bytes =
+        whole.checked_mul(unit).and_then(|w| w.checked_add(part)).ok_or(SizeError::TooLarge as fn(_) -> _)?;
+    u64::try_from(bytes).map_err(|_| SizeError::TooLarge as fn(_) -> _)
+}
+
+/// Bytes for a person: `512 B`, `10.50 MiB`. Powers of 1024, at most two decimals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&people(self.0))
+    }
+}
+
+/// A change in bytes, always with its sign: `+1.20 MiB`, `-512 B`, `±0 B`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change(pub i64);
+
+impl Change {
+    /// From one size to another; saturates at the ends of 64 bits.
+    #[must_use]
+    pub fn between(before: u64, after: u64) -> Self {
+        let difference = i128::from(after) - i128::from(before);
+        Self(i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX }))
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.0 {
+            0 => '±',
+            n if n > 0 => '+',
+            _ => '-',
+        };
+        f.pad(&format!("{sign}{}", people(self.0.unsigned_abs())))
+    }
+}
+
+fn people(bytes: u64) -> String {
+    let decimals = if bytes < 1024 { 0 } else { 2 };
+    humansize::format_size(bytes, BINARY.decimal_places(decimals).decimal_zeroes(decimals))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("10b", 10),
+            ("1K", 1024),
+            ("1KB", 1024),
+            ("1 KiB", 1024),
+            ("1.5g", 3 << 29),
+            (".5M", 1 << 19),
+            ("2.", 2),
+            ("16777215T", 16_777_215 << 40),
+        ] {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused_with_a_reason() {
+        assert!(matches!(parse_bytes("12 parsecs"), Err(SizeError::UnknownUnit { .. })));
+        for text in ["", "M", "-1M", "1.2.3M", ".", "ten"] {
+            assert!(
+                matches!(parse_bytes(text), Err(SizeError::NotANumber(_))),
+                "{text}: {:?}",
+                parse_bytes(text)
+            );
+        }
+        for text in ["16777216T", "99999999999999999999", "340282366920938463463374607431768211456"] {
+            assert!(matches!(parse_bytes(text), Err(SizeError::TooLarge(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        assert_eq!(Bytes(0).to_string(), "0 B");
+        assert_eq!(Bytes(1023).to_string(), "1023 B");
+        assert_eq!(Bytes(1 << 20).to_string(), "1.00 MiB");
+        assert_eq!(Bytes(u64::MAX).to_string(), "16.00 EiB");
+        assert_eq!(Change::between(5, 5).to_string(), "±0 B");
+        assert_eq!(Change::between(0, 3 << 19).to_string(), "+1.50 MiB");
+        assert_eq!(Change::between(2048, 0).to_string(), "-2.00 KiB");
+        assert_eq!(Change::between(0, u64::MAX).0, i64::MAX);
+        assert_eq!(Change::between(u64::MAX, 0).0, i64::MIN);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_size_or_an_error(text in "\\PC*") {
+            let _ = parse_bytes(&text);
+        }
+
+        #[test]
+        fn plain_numbers_come_back(bytes: u64) {
+            prop_assert_eq!(parse_bytes(&bytes.to_string()), Ok(bytes));
+        }
+
+        #[test]
+        fn what_is_shown_reads_back_within_its_rounding(bytes in 0_u64..(1 << 49)) {
+            let shown = Bytes(bytes).to_string();
+            let back = parse_bytes(&shown).unwrap();
+            let error = back.abs_diff(bytes);
+            prop_assert!(error <= bytes / 200 + 1, "{} -> {} -> {}", bytes, shown, back);
+        }
+    }
+}

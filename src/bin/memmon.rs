@@ -1,0 +1,5 @@
+//! The `memmon` command: everything is in the library of the same name.
+
+fn main() -> std::process::ExitCode {
+    memmon::main()
+}

@@ -1,0 +1,5 @@
+//! The `memobj` command: everything is in the library of the same name.
+
+fn main() -> std::process::ExitCode {
+    memobj::main()
+}

@@ -1,0 +1,5 @@
+//! The `memplot` command: everything is in the library of the same name.
+
+fn main() -> std::process::ExitCode {
+    memplot::main()
+}
