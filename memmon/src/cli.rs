@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use common::cli::{Repeat, parse_size, parse_time};
+use common::cli::{Repeat, parse_size};
 use common::units;
 
 /// Watch the memory of a process and all its children, from outside.
@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long)]
     pub no_save: bool,
 
-    /// Warn when a tree grew by more than SIZE from one sample to the next
+    /// Warn when a process grew by more than SIZE from one sample to the next
     #[arg(long, value_name = "SIZE", default_value = "10M", value_parser = parse_size)]
     pub warn_growth: u64,
 

@@ -5,6 +5,10 @@
 //! | words | [`cli`] | what the user types |
 
 pub mod cli;
+pub mod limit;
+pub mod sample;
+pub mod source;
+pub mod tree;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,264 @@
+//! Warnings and limits: which samples are worth an event, and which end the watching.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use common::record::{EventKind, Header, ProcessEvent, ProcessRecord, ProcessSample};
+use common::units::Change;
+
+use crate::cli::{Limit, Metric};
+
+/// A process that passed `--warn-rss` must fall below this share of it before passing it again is news.
+const RELAPSE: f64 = 0.95;
+
+/// Looks at every sample.
+#[derive(Debug)]
+pub struct Limits {
+    warn_growth: u64,
+    warn_rss: u64,
+    fail: Vec<Limit>,
+    /// By root.
+    seen: HashMap<u32, HashMap<Key, Seen>>,
+}
+
+/// Number and start.
+type Key = (u32, Option<Arc<str>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    first: u64,
+    last: u64,
+    above: bool,
+}
+
+/// What a sample gave cause to.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// In the order of the processes; a crossed limit of `--fail-above` last.
+    pub events: Vec<ProcessEvent>,
+    /// A limit of `--fail-above` was crossed.
+    pub failed: bool,
+}
+
+impl Limits {
+    /// Warns of processes that grow by more than `warn_growth` between two samples or pass `warn_rss`, fails above any of `fail`.
+    #[must_use]
+    pub fn new(warn_growth: u64, warn_rss: u64, fail: Vec<Limit>) -> Self {
+        Self { warn_growth, warn_rss, fail, seen: HashMap::new() }
+    }
+
+    /// Takes a sample in.
+    pub fn check(&mut self, record: &ProcessRecord) -> Verdict {
+        let mut verdict = Verdict::default();
+        let before = self.seen.remove(&record.pid).unwrap_or_default();
+        let mut now = HashMap::with_capacity(record.children.len() + 1);
+        let root = record.root();
+        let processes = || std::iter::once(&root).chain(&record.children);
+        for process in processes() {
+            let Some(rss) = process.rss_bytes else { continue };
+            let key = (process.pid, process.start_time.clone());
+            let known = before.get(&key).copied();
+            // One that came later brought all it has.
+            let first = known.map_or(if record.iteration > 1 { 0 } else { rss }, |k| k.first);
+            let was_above = known.is_some_and(|k| k.above);
+            if let Some(known) = known
+                && rss.saturating_sub(known.last) > self.warn_growth
+            {
+                let mut event = event(record, process, EventKind::Grew);
+                event.limit_bytes = Some(self.warn_growth);
+                event.value_bytes = Some(rss);
+                event.growth_bytes = Some(Change::between(known.last, rss).0);
+                verdict.events.push(event);
+            }
+            if rss > self.warn_rss && !was_above {
+                let mut event = event(record, process, EventKind::LimitCrossed);
+                event.metric = Some(Metric::Rss.word().into());
+                event.limit_bytes = Some(self.warn_rss);
+                event.value_bytes = Some(rss);
+                event.own_bytes = Some(rss);
+                event.growth_bytes = Some(Change::between(first, rss).0);
+                verdict.events.push(event);
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a threshold with a margin")]
+            let above = rss > self.warn_rss || (was_above && rss as f64 > self.warn_rss as f64 * RELAPSE);
+            now.insert(key, Seen { first, last: rss, above });
+        }
+        let brought = |process: &ProcessSample| -> i64 {
+            let seen = now.get(&(process.pid, process.start_time.clone()));
+            seen.map_or(0, |seen| Change::between(seen.first, seen.last).0)
+        };
+        for limit in &self.fail {
+            let crossed = match limit.metric {
+                Metric::Total => Some(record.total_rss_bytes)
+                    .filter(|v| *v > limit.bytes)
+                    .map(|value| (value, processes().max_by_key(|p| (brought(p), p.rss_bytes)))),
+                Metric::Pss => record
+                    .total_pss_bytes
+                    .filter(|v| *v > limit.bytes)
+                    .map(|value| (value, processes().max_by_key(|p| (brought(p), p.pss_bytes)))),
+                Metric::Rss => processes()
+                    .filter(|p| p.rss_bytes.is_some_and(|rss| rss > limit.bytes))
+                    .max_by_key(|p| p.rss_bytes)
+                    .map(|p| (p.rss_bytes.unwrap_or(0), Some(p))),
+            };
+            if let Some((value, Some(culprit))) = crossed {
+                let mut event = event(record, culprit, EventKind::LimitCrossed);
+                event.metric = Some(limit.metric.word().into());
+                event.limit_bytes = Some(limit.bytes);
+                event.value_bytes = Some(value);
+                event.own_bytes =
+                    if limit.metric == Metric::Pss { culprit.pss_bytes } else { culprit.rss_bytes };
+                event.growth_bytes = Some(brought(culprit));
+                verdict.events.push(event);
+                verdict.failed = true;
+            }
+        }
+        self.seen.insert(record.pid, now);
+        verdict
+    }
+}
+
+fn event(record: &ProcessRecord, process: &ProcessSample, kind: EventKind) -> ProcessEvent {
+    let header = Header {
+        schema: record.schema,
+        timestamp: record.timestamp,
+        host: Arc::clone(&record.host),
+        run: Arc::clone(&record.run),
+        iteration: record.iteration,
+    };
+    ProcessEvent {
+        ppid: process.ppid,
+        start_time: process.start_time.clone(),
+        start_ticks: process.start_ticks,
+        name: Some(Arc::clone(&process.name)),
+        ..ProcessEvent::new(header, kind, process.pid, record.pid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::record::Run;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn process(pid: u32, rss: Option<u64>, pss: Option<u64>) -> ProcessSample {
+        ProcessSample {
+            pid,
+            ppid: None,
+            start_time: Some("2026-01-01T00:00:00.000+00:00".into()),
+            start_ticks: None,
+            name: format!("p{pid}").into(),
+            cmdline: None,
+            state: None,
+            rss_bytes: rss,
+            vms_bytes: None,
+            pss_bytes: pss,
+            uss_bytes: None,
+            swap_bytes: None,
+            rss_peak_bytes: None,
+            rss_anon_bytes: None,
+            rss_file_bytes: None,
+            rss_shmem_bytes: None,
+            percent_ratio: None,
+            cgroup_ratio: None,
+            cpu_ratio: None,
+            threads: None,
+            fds: None,
+        }
+    }
+
+    /// Root 1 and children 2, 3, … of so many MiB.
+    fn record(iteration: u64, mib: &[u64]) -> ProcessRecord {
+        let mut processes =
+            mib.iter().zip(1..).map(|(&mib, pid)| process(pid, Some(mib * MIB), Some(mib * MIB / 2)));
+        let mut record = ProcessRecord::new(Header::now(&Run::start(), iteration), processes.next().unwrap());
+        record.children = processes.collect();
+        record.total_rss_bytes = mib.iter().sum::<u64>() * MIB;
+        record.total_pss_bytes = Some(record.total_rss_bytes / 2);
+        record
+    }
+
+    fn limits(fail: &[&str]) -> Limits {
+        Limits::new(10 * MIB, 100 * MIB, fail.iter().map(|text| Limit::parse(text).unwrap()).collect())
+    }
+
+    fn told(verdict: &Verdict) -> Vec<(EventKind, u32)> {
+        verdict.events.iter().map(|e| (e.event, e.pid)).collect()
+    }
+
+    #[test]
+    fn growth_beyond_the_threshold_is_told_of_the_process_that_grew() {
+        let mut limits = limits(&[]);
+        assert!(limits.check(&record(1, &[50, 20, 30])).events.is_empty(), "a first sample is no growth");
+        assert!(
+            limits.check(&record(2, &[60, 20, 30])).events.is_empty(),
+            "just the threshold is not beyond it"
+        );
+        let verdict = limits.check(&record(3, &[60, 35, 30, 90]));
+        assert_eq!(told(&verdict), [(EventKind::Grew, 2)], "a new process is no growth either");
+        assert_eq!(verdict.events[0].growth_bytes, Some(15 << 20));
+        assert!(!verdict.failed);
+    }
+
+    #[test]
+    fn passing_warn_rss_is_told_once_until_it_fell_well_below() {
+        let mut limits = limits(&[]);
+        let crossings: Vec<usize> = [99, 101, 99, 101, 94, 101]
+            .iter()
+            .zip(1..)
+            .map(|(&mib, n)| {
+                let verdict = limits.check(&record(n, &[mib]));
+                verdict.events.iter().filter(|e| e.event == EventKind::LimitCrossed).count()
+            })
+            .collect();
+        assert_eq!(crossings, [0, 1, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_crossed_limit_names_the_process_that_did_it_not_the_largest() {
+        let mut limits = limits(&["200M"]);
+        assert!(!limits.check(&record(1, &[90, 5, 5])).failed);
+        assert!(!limits.check(&record(2, &[90, 5, 60])).failed);
+        let verdict = limits.check(&record(3, &[92, 5, 70, 40]));
+        assert!(verdict.failed);
+        let event = verdict.events.last().unwrap();
+        assert_eq!(
+            (event.pid, event.metric.as_deref(), event.value_bytes),
+            (3, Some("total"), Some(207 * MIB))
+        );
+        assert_eq!((event.own_bytes, event.growth_bytes), (Some(70 * MIB), Some(65 << 20)));
+    }
+
+    #[test]
+    fn one_that_came_later_brought_all_it_has() {
+        let mut limits = limits(&["200M"]);
+        limits.check(&record(1, &[90, 5]));
+        limits.check(&record(2, &[90, 5, 80]));
+        assert_eq!(limits.check(&record(3, &[120, 5, 80])).events.last().unwrap().pid, 3);
+    }
+
+    #[test]
+    fn rss_is_of_one_process_and_pss_of_the_tree() {
+        assert!(!limits(&["rss:80M"]).check(&record(1, &[70, 75])).failed);
+        let verdict = limits(&["rss:80M"]).check(&record(1, &[70, 85]));
+        assert!(verdict.failed);
+        assert_eq!(verdict.events.last().unwrap().pid, 2);
+        assert!(!limits(&["pss:80M"]).check(&record(1, &[70, 75])).failed);
+        assert!(limits(&["pss:70M"]).check(&record(1, &[70, 75])).failed);
+        let mut unknown = record(1, &[70, 75]);
+        unknown.total_pss_bytes = None;
+        assert!(!limits(&["pss:1M"]).check(&unknown).failed, "what is not known crosses nothing");
+    }
+
+    #[test]
+    fn an_unreadable_size_is_neither_growth_nor_a_fall() {
+        let mut limits = limits(&["total:1G"]);
+        limits.check(&record(1, &[50]));
+        let mut hidden = record(2, &[50]);
+        hidden.rss_bytes = None;
+        assert!(limits.check(&hidden).events.is_empty());
+        assert!(limits.check(&record(3, &[70])).events.is_empty());
+    }
+}

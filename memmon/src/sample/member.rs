@@ -1,0 +1,305 @@
+//! What is known of one watched process.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::process::ProcessId;
+use common::record::{EventKind, Header, ProcessEvent, ProcessSample};
+use common::time::Stamp;
+
+use crate::source::{Details, Found, Proportional, Sizes};
+
+/// The part of a command line that stands in every sample.
+const CMDLINE_BYTES: usize = 4096;
+
+/// The shortest time over which a share of processor time says something: the kernel counts it in steps of 10 ms.
+const SHORTEST_CPU_WINDOW: Duration = Duration::from_millis(50);
+
+/// One watched process.
+#[derive(Debug)]
+pub struct Member {
+    pub id: ProcessId,
+    pub root: usize,
+    pub ppid: u32,
+    pub name: Arc<str>,
+    /// As samples have it: cut.
+    pub cmdline: Option<Arc<[String]>>,
+    /// As events have it: whole.
+    whole_cmdline: Option<Arc<[String]>>,
+    start_time: Option<Arc<str>>,
+    start_ticks: Option<u64>,
+    /// When the kernel told of its birth, on the monotonic clock since boot.
+    pub born: Option<Duration>,
+    pub sizes: Option<Sizes>,
+    pub first_rss: Option<u64>,
+    pub peak_rss: Option<u64>,
+    pub details: Option<Details>,
+    /// Whether `details` were read in this tick.
+    pub details_fresh: bool,
+    cpu: Option<(Duration, Instant)>,
+    cpu_ratio: Option<f64>,
+    pub pss: Option<(Proportional, Instant)>,
+    pub pss_fresh: bool,
+    pub pss_cost: Option<Duration>,
+    image: Option<u64>,
+    /// The kernel told that it runs another program.
+    pub exec_seen: bool,
+    /// That it cannot be read was said already.
+    pub said_unreadable: bool,
+}
+
+impl Member {
+    pub fn new(found: &Found, root: usize, start_ticks: bool) -> Self {
+        Self {
+            id: found.id,
+            root,
+            ppid: found.ppid,
+            name: Arc::from(""),
+            cmdline: None,
+            whole_cmdline: None,
+            start_time: None,
+            start_ticks: start_ticks.then_some(found.id.start),
+            born: None,
+            sizes: None,
+            first_rss: None,
+            peak_rss: None,
+            details: None,
+            details_fresh: false,
+            cpu: None,
+            cpu_ratio: None,
+            pss: None,
+            pss_fresh: false,
+            pss_cost: None,
+            image: None,
+            exec_seen: false,
+            said_unreadable: false,
+        }
+    }
+
+    /// Whether the reader may look into it, so that a wait status of 0 is a true one.
+    pub fn is_open_to_us(&self) -> bool {
+        self.image.is_some()
+    }
+
+    pub fn take_sizes(&mut self, sizes: Sizes) {
+        self.sizes = Some(sizes);
+        self.first_rss.get_or_insert(sizes.rss_bytes);
+        self.peak_rss = self.peak_rss.max(Some(sizes.rss_bytes));
+    }
+
+    /// Takes new details in; whether they show that it runs another program now.
+    pub fn take_details(&mut self, details: Details, now: Instant, with_cmdline: bool) -> bool {
+        let replaced = self.exec_seen
+            || match (self.image, details.image) {
+                (Some(before), Some(after)) => before != after,
+                // Nothing but the name to go by.
+                _ => self.details.is_some() && details.image.is_none() && *self.name != *details.name,
+            };
+        let replaced = replaced && self.details.is_some();
+        self.exec_seen = false;
+        self.image = details.image.or(self.image);
+        if *self.name != *details.name {
+            self.name = Arc::clone(&details.name);
+        }
+        if with_cmdline {
+            let same =
+                matches!((&self.whole_cmdline, &details.cmdline), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
+            if !same {
+                self.cmdline = details.cmdline.as_ref().map(cut);
+                self.whole_cmdline.clone_from(&details.cmdline);
+            }
+        }
+        if self.start_time.is_none() {
+            let stamp = details.start_unix_seconds.and_then(Stamp::from_unix_seconds);
+            self.start_time = stamp.map(|stamp| stamp.to_string().into());
+        }
+        self.ppid = details.found.ppid;
+        self.peak_rss = self.peak_rss.max(details.rss_peak_bytes);
+        self.cpu_ratio = None;
+        match (self.cpu, details.cpu_time) {
+            (Some((before, at)), Some(used)) if now.duration_since(at) >= SHORTEST_CPU_WINDOW => {
+                let share = used.saturating_sub(before).as_secs_f64() / now.duration_since(at).as_secs_f64();
+                self.cpu_ratio = Some(round(share, 1e4));
+                self.cpu = Some((used, now));
+            }
+            (None, Some(used)) => self.cpu = Some((used, now)),
+            _ => {}
+        }
+        self.details = Some(details);
+        self.details_fresh = true;
+        replaced
+    }
+
+    /// As it stands in a record. `machine` and `limit` are what shares are taken of.
+    pub fn sample(&self, machine: Option<u64>, limit: Option<u64>) -> ProcessSample {
+        let rss = self.sizes.map(|sizes| sizes.rss_bytes);
+        let details = self.details.as_ref().filter(|_| self.details_fresh);
+        let pss = self.pss.filter(|_| self.pss_fresh).map(|(sizes, _)| sizes);
+        ProcessSample {
+            pid: self.id.pid,
+            ppid: Some(self.ppid),
+            start_time: self.start_time.clone(),
+            start_ticks: self.start_ticks,
+            name: Arc::clone(&self.name),
+            cmdline: self.cmdline.clone(),
+            state: details.map(|d| d.state),
+            rss_bytes: rss,
+            vms_bytes: self.sizes.map(|sizes| sizes.vms_bytes),
+            pss_bytes: pss.map(|p| p.pss_bytes),
+            uss_bytes: pss.map(|p| p.uss_bytes),
+            swap_bytes: details.and_then(|d| d.swap_bytes),
+            rss_peak_bytes: details.and_then(|d| d.rss_peak_bytes),
+            rss_anon_bytes: details.and_then(|d| d.rss_anon_bytes),
+            rss_file_bytes: details.and_then(|d| d.rss_file_bytes),
+            rss_shmem_bytes: details.and_then(|d| d.rss_shmem_bytes),
+            percent_ratio: share(rss, machine),
+            cgroup_ratio: share(rss, limit),
+            cpu_ratio: self.cpu_ratio.filter(|_| self.details_fresh),
+            threads: details.and_then(|d| d.threads),
+            fds: details.and_then(|d| d.fds),
+        }
+    }
+
+    /// An event of it, with what identifies it.
+    pub fn event(&self, header: Header, event: EventKind, root_pid: u32) -> ProcessEvent {
+        let whole = matches!(event, EventKind::Started | EventKind::Replaced);
+        ProcessEvent {
+            ppid: Some(self.ppid),
+            start_time: self.start_time.clone(),
+            start_ticks: self.start_ticks,
+            name: (!self.name.is_empty()).then(|| Arc::clone(&self.name)),
+            cmdline: self.whole_cmdline.clone().filter(|_| whole),
+            ..ProcessEvent::new(header, event, self.id.pid, root_pid)
+        }
+    }
+
+    /// How long it has lived, if its start is known.
+    pub fn age_seconds(&self) -> Option<f64> {
+        let start = self.details.as_ref()?.start_unix_seconds?;
+        Some((Stamp::now().unix_seconds() - start).max(0.0))
+    }
+}
+
+fn share(bytes: Option<u64>, of: Option<u64>) -> Option<f64> {
+    let of = of.filter(|of| *of > 0)?;
+    #[expect(clippy::cast_precision_loss, reason = "a share of six digits needs no more")]
+    Some(round(bytes? as f64 / of as f64, 1e6))
+}
+
+/// Rounds, so that a log does not carry digits that mean nothing.
+pub fn round(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps
+}
+
+/// The arguments up to [`CMDLINE_BYTES`] bytes; the one that goes beyond is cut and marked, those behind it are left out.
+fn cut(cmdline: &Arc<[String]>) -> Arc<[String]> {
+    let mut room = CMDLINE_BYTES;
+    if cmdline.iter().map(String::len).sum::<usize>() <= room {
+        return Arc::clone(cmdline);
+    }
+    let mut kept = Vec::new();
+    for arg in cmdline.iter() {
+        if arg.len() > room {
+            kept.push(format!("{}…", &arg[..arg.floor_char_boundary(room)]));
+            break;
+        }
+        room -= arg.len();
+        kept.push(arg.clone());
+    }
+    kept.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use common::process::ProcessState;
+
+    use super::*;
+
+    fn found() -> Found {
+        Found { id: ProcessId { pid: 5, start: 50 }, ppid: 1, group: 0, session: 0 }
+    }
+
+    fn details(name: &str, image: Option<u64>, cpu_ms: u64) -> Details {
+        Details {
+            found: found(),
+            name: name.into(),
+            cmdline: Some(Arc::new([name.to_owned()])),
+            start_unix_seconds: Some(1e9),
+            state: ProcessState::Sleeping,
+            cpu_time: Some(Duration::from_millis(cpu_ms)),
+            threads: Some(1),
+            fds: None,
+            swap_bytes: None,
+            rss_peak_bytes: None,
+            rss_anon_bytes: None,
+            rss_file_bytes: None,
+            rss_shmem_bytes: None,
+            image,
+        }
+    }
+
+    #[test]
+    fn another_image_is_another_program_and_another_name_alone_is_not() {
+        let now = Instant::now();
+        let mut member = Member::new(&found(), 0, true);
+        assert!(!member.take_details(details("a", Some(1), 0), now, true));
+        assert!(!member.take_details(details("title", Some(1), 0), now, true), "a new title is no exec");
+        assert!(
+            member.take_details(details("title", Some(2), 0), now, true),
+            "the same name may be another image"
+        );
+        assert!(!member.take_details(details("title", Some(2), 0), now, true));
+    }
+
+    #[test]
+    fn where_the_image_is_hidden_the_name_must_do() {
+        let now = Instant::now();
+        let mut member = Member::new(&found(), 0, true);
+        assert!(!member.take_details(details("a", None, 0), now, true));
+        assert!(member.take_details(details("b", None, 0), now, true));
+    }
+
+    #[test]
+    fn processor_time_is_a_share_of_the_time_between_two_readings() {
+        let start = Instant::now();
+        let mut member = Member::new(&found(), 0, true);
+        member.take_details(details("a", Some(1), 100), start, true);
+        assert_eq!(member.sample(None, None).cpu_ratio, None, "one reading is no share");
+        member.take_details(details("a", Some(1), 120), start + Duration::from_millis(10), true);
+        assert_eq!(member.sample(None, None).cpu_ratio, None, "too short a time");
+        member.take_details(details("a", Some(1), 600), start + Duration::from_secs(1), true);
+        assert_eq!(member.sample(None, None).cpu_ratio, Some(0.5));
+    }
+
+    #[test]
+    fn what_was_not_read_in_this_tick_is_not_in_the_sample() {
+        let mut member = Member::new(&found(), 0, true);
+        member.take_details(details("a", Some(1), 0), Instant::now(), true);
+        assert_eq!(member.sample(None, None).threads, Some(1));
+        member.details_fresh = false;
+        let sample = member.sample(None, None);
+        assert_eq!((sample.threads, sample.state, &*sample.name), (None, None, "a"));
+        assert_eq!(sample.rss_bytes, None);
+    }
+
+    #[test]
+    fn command_lines_are_cut_in_samples_and_whole_in_events() {
+        let long: Arc<[String]> = Arc::new(["cmd".into(), "é".repeat(60_000), "behind".into()]);
+        let mut member = Member::new(&found(), 0, true);
+        member.take_details(Details { cmdline: Some(long), ..details("a", None, 0) }, Instant::now(), true);
+        let cut = member.sample(None, None).cmdline.unwrap();
+        assert_eq!(cut.len(), 2);
+        assert!(cut[1].ends_with('…') && cut[1].len() <= CMDLINE_BYTES + '…'.len_utf8());
+        let header = Header::now(&common::record::Run::start(), 1);
+        let event = member.event(header.clone(), EventKind::Started, 5);
+        assert_eq!(event.cmdline.unwrap()[1].len(), 120_000);
+        assert_eq!(member.event(header, EventKind::Exited, 5).cmdline, None);
+    }
+
+    #[test]
+    fn shares_of_nothing_are_unknown() {
+        assert_eq!(share(Some(5), Some(0)), None);
+        assert_eq!(share(None, Some(5)), None);
+        assert_eq!(share(Some(1), Some(3)), Some(0.333_333));
+    }
+}

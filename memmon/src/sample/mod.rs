@@ -1,0 +1,394 @@
+//! One tick: what began and ended, what each process holds, and the records that say so.
+
+mod budget;
+mod member;
+mod newborn;
+mod report;
+mod turns;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::process::ProcessId;
+use common::record::{ErrorRecord, EventKind, Header, ProcessEvent, Record, Run};
+use common::time::Tick;
+
+use self::budget::Budget;
+use self::member::{Member, round};
+use self::newborn::{Newborn, Newborns, Told};
+use crate::cli::Pss;
+use crate::source::{Found, Source, Unreadable};
+use crate::tree::Forest;
+
+/// What to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The interval asked for.
+    pub interval: Duration,
+    /// When to read PSS and USS.
+    pub pss: Pss,
+    /// Whether records carry command lines.
+    pub cmdline: bool,
+    /// Whether a process's start is in clock ticks.
+    pub start_ticks: bool,
+}
+
+/// How a process ended, when somebody could know.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    wait_status: i32,
+    at: Option<Duration>,
+}
+
+/// A tree's part that changes from sample to sample.
+#[derive(Debug, Default)]
+struct Tree {
+    ended: bool,
+    short_lived: u64,
+    oom_kills: Option<u64>,
+    limit: Option<u64>,
+}
+
+/// Takes samples of one or several trees.
+pub struct Sampler {
+    source: Box<dyn Source>,
+    options: Options,
+    run: Run,
+    started: Instant,
+    forest: Forest,
+    trees: Vec<Tree>,
+    members: HashMap<ProcessId, Member>,
+    turns: VecDeque<ProcessId>,
+    newborns: Newborns,
+    tells: bool,
+    ends: HashMap<u32, End>,
+    details_budget: Budget,
+    pss_budget: Budget,
+    last: Option<Instant>,
+    surroundings: Option<Instant>,
+    machine: Option<u64>,
+    iteration: u64,
+}
+
+impl std::fmt::Debug for Sampler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sampler")
+            .field("members", &self.members.len())
+            .field("iteration", &self.iteration)
+            .finish()
+    }
+}
+
+impl Sampler {
+    /// A sampler of the trees below `roots`.
+    #[must_use]
+    pub fn new(mut source: Box<dyn Source>, options: Options, run: Run, roots: &[Found]) -> Self {
+        let (details_budget, pss_budget) = turns::budgets(options.interval);
+        let machine = source.system().map(|system| system.total_bytes);
+        let mut sampler = Self {
+            source,
+            options,
+            run,
+            started: Instant::now(),
+            forest: Forest::default(),
+            trees: Vec::new(),
+            members: HashMap::new(),
+            turns: VecDeque::new(),
+            newborns: Newborns::default(),
+            tells: false,
+            ends: HashMap::new(),
+            details_budget,
+            pss_budget,
+            last: None,
+            surroundings: None,
+            machine,
+            iteration: 1,
+        };
+        for found in roots {
+            let root = sampler.forest.plant(found.id);
+            sampler.trees.push(Tree::default());
+            sampler.members.insert(found.id, Member::new(found, root, options.start_ticks));
+        }
+        sampler
+    }
+
+    /// Whether no root is left.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.trees.iter().all(|tree| tree.ended)
+    }
+
+    /// The roots that still live.
+    pub fn living_roots(&self) -> impl Iterator<Item = ProcessId> {
+        self.forest.roots().iter().zip(&self.trees).filter(|(_, tree)| !tree.ended).map(|(id, _)| *id)
+    }
+
+    /// The number of the next sample.
+    #[must_use]
+    pub fn iteration(&self) -> u64 {
+        self.iteration
+    }
+
+    /// The header for a record that belongs to the next sample.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        Header::now(&self.run, self.iteration)
+    }
+
+    /// Becomes readable when [`listen`](Self::listen) has something to hear.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn wake(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.source.wake()
+    }
+
+    /// Somebody reaped this process: `wait_status` as wait(2) encodes it.
+    pub fn reaped(&mut self, pid: u32, wait_status: i32) {
+        if self.forest.tree_of(pid).is_some() || self.newborns.tree_of(pid).is_some() {
+            self.ends.insert(pid, End { wait_status, at: None });
+        }
+    }
+
+    /// Hears what the kernel tells, between samples: short lives as records, the rest is noted for the next sample.
+    pub fn listen(&mut self) -> Vec<Record> {
+        let Some(events) = self.source.happened() else { return Vec::new() };
+        self.tells = true;
+        let forest = &self.forest;
+        let told = self.newborns.follow(events, |pid| forest.tree_of(pid));
+        let mut records = Vec::new();
+        for told in told {
+            match told {
+                Told::NewProgram { pid } => {
+                    // It may be over any moment: read it at once, or never.
+                    let details = self.source.find(pid).and_then(|found| self.source.details(found.id));
+                    if let Ok(details) = details {
+                        self.newborns.name(
+                            pid,
+                            details.name,
+                            details.cmdline.filter(|_| self.options.cmdline),
+                        );
+                    }
+                }
+                Told::ShortLived { pid, newborn, wait_status, at } => {
+                    self.ends.remove(&pid);
+                    if let Some(tree) = self.trees.get_mut(newborn.root) {
+                        tree.short_lived += 1;
+                    }
+                    let (exit_code, signal) = decode(wait_status);
+                    let root = self.root_pid(newborn.root);
+                    records.push(Record::ProcessEvent(Box::new(ProcessEvent {
+                        ppid: Some(newborn.ppid),
+                        name: self.name_of(&newborn),
+                        exit_code,
+                        signal,
+                        lifetime_seconds: Some(round(at.saturating_sub(newborn.at).as_secs_f64(), 1e6)),
+                        cmdline: newborn.cmdline,
+                        ..ProcessEvent::new(self.header(), EventKind::Exited, pid, root)
+                    })));
+                }
+                Told::Exec { pid } => {
+                    if let Some(member) = self.forest.member(pid).and_then(|id| self.members.get_mut(&id)) {
+                        member.exec_seen = true;
+                    }
+                }
+                Told::Exit { pid, wait_status, at } => {
+                    self.ends.insert(pid, End { wait_status, at: Some(at) });
+                }
+                Told::Lost => {
+                    let message = "processes came and went faster than the kernel could tell: some short lives are missing";
+                    records.push(Record::Error(ErrorRecord::new(self.header(), "events", message.into())));
+                }
+            }
+        }
+        records
+    }
+
+    /// Takes a sample: the events that led to it, then a `process` record for each living root, then what the kernel killed.
+    ///
+    /// # Errors
+    /// If processes cannot be listed at all.
+    pub fn sample(&mut self, tick: &Tick) -> io::Result<Vec<Record>> {
+        let begin = Instant::now();
+        for member in self.members.values_mut() {
+            member.details_fresh = false;
+            member.pss_fresh = false;
+        }
+        let mut records = self.listen();
+        self.look_for_new(begin, &mut records)?;
+        self.read_sizes(&mut records);
+        let elapsed = self.last.map_or(Duration::ZERO, |last| begin.duration_since(last));
+        self.last = Some(begin);
+        self.read_details(elapsed, &mut records);
+        self.read_proportional(elapsed);
+        self.build(tick, begin, &mut records);
+        self.forget_ends();
+        self.iteration += 1;
+        Ok(records)
+    }
+
+    /// Looks only for processes that ended, without a sample: a root's end is told at once, not at the next tick.
+    pub fn look_for_ends(&mut self) -> Vec<Record> {
+        let mut records = self.listen();
+        self.read_sizes(&mut records);
+        self.forget_ends();
+        records
+    }
+
+    /// Ends that nobody asks about any more.
+    fn forget_ends(&mut self) {
+        let watched = |pid| self.forest.tree_of(pid).is_some() || self.newborns.tree_of(pid).is_some();
+        self.ends.retain(|pid, _| watched(*pid));
+    }
+
+    /// A newborn's own name; before it runs a program of its own it bears its parent's.
+    fn name_of(&self, newborn: &Newborn) -> Option<Arc<str>> {
+        let inherited =
+            || self.members.get(&self.forest.member(newborn.ppid)?).map(|parent| Arc::clone(&parent.name));
+        newborn.name.clone().or_else(|| if newborn.execed { None } else { inherited() })
+    }
+
+    fn root_pid(&self, root: usize) -> u32 {
+        self.forest.roots().get(root).map_or(0, |id| id.pid)
+    }
+
+    fn look_for_new(&mut self, now: Instant, records: &mut Vec<Record>) -> io::Result<()> {
+        let first = self.iteration == 1;
+        let mut new = self.source.appeared()?;
+        // Below a shell we may be among those we watch. We are not what the user asked about.
+        new.retain(|found| found.id.pid != std::process::id());
+        let mut joined = Vec::new();
+        if first {
+            joined.extend(
+                self.forest
+                    .roots()
+                    .iter()
+                    .filter_map(|id| self.forest.tree_of(id.pid).map(|root| (*id, root))),
+            );
+        }
+        let mut others = Vec::with_capacity(new.len());
+        for found in new {
+            if let Some(old) = self.forest.member(found.id.pid).filter(|old| *old != found.id) {
+                // Its number was given out again.
+                self.bury(old, None, records);
+            }
+            // One that the kernel told of belongs where its parent was, even if that has ended since.
+            let Some(newborn) = self.newborns.found(found.id.pid) else {
+                others.push(found);
+                continue;
+            };
+            self.forest.add(found.id, newborn.root);
+            let mut member = Member::new(&found, newborn.root, self.options.start_ticks);
+            member.born = Some(newborn.at);
+            self.members.insert(found.id, member);
+            joined.push((found.id, newborn.root));
+        }
+        for (found, root) in self.forest.take(&others) {
+            self.members.insert(found.id, Member::new(&found, root, self.options.start_ticks));
+            joined.push((found.id, root));
+        }
+        for (id, root) in joined {
+            self.turns.push_back(id);
+            self.refresh(id, now);
+            let (header, root_pid) = (self.header(), self.root_pid(root));
+            if let Some(member) = self.members.get(&id) {
+                let event = ProcessEvent {
+                    at_start: first.then_some(true),
+                    ..member.event(header, EventKind::Started, root_pid)
+                };
+                records.push(Record::ProcessEvent(Box::new(event)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a process's details; whether they show that it runs another program now.
+    fn refresh(&mut self, id: ProcessId, now: Instant) -> bool {
+        match (self.source.details(id), self.members.get_mut(&id)) {
+            (Ok(details), Some(member)) => member.take_details(details, now, self.options.cmdline),
+            // Its end shows when its size is read.
+            _ => false,
+        }
+    }
+
+    fn read_sizes(&mut self, records: &mut Vec<Record>) {
+        let mut gone = Vec::new();
+        for (id, member) in &mut self.members {
+            match self.source.sizes(*id) {
+                Ok(sizes) => member.take_sizes(sizes),
+                Err(Unreadable::Gone { wait_status }) => gone.push((*id, wait_status)),
+                Err(Unreadable::Failed(error)) => {
+                    member.sizes = None;
+                    if !member.said_unreadable {
+                        member.said_unreadable = true;
+                        let header = Header::now(&self.run, self.iteration);
+                        let message = format!("pid {} ({}) cannot be read: {error}", id.pid, member.name);
+                        let hint = Some("watch it as its own user or as root".to_owned());
+                        let record = ErrorRecord {
+                            hint,
+                            pid: Some(id.pid),
+                            ..ErrorRecord::new(header, "sample", message)
+                        };
+                        records.push(Record::Error(record));
+                    }
+                }
+            }
+        }
+        gone.sort_unstable_by_key(|(id, _)| (id.start, id.pid));
+        for (id, zombie) in gone {
+            self.bury(id, zombie, records);
+        }
+        if self.trees.iter().any(|tree| tree.ended) {
+            // What is left below a root that ended goes on without us.
+            let trees = &self.trees;
+            self.members.retain(|id, member| {
+                let stays = trees.get(member.root).is_some_and(|tree| !tree.ended);
+                if !stays {
+                    self.source.forget(*id);
+                    self.forest.remove(*id);
+                }
+                stays
+            });
+        }
+    }
+
+    /// Takes out a process that ended, and tells of it.
+    fn bury(&mut self, id: ProcessId, zombie: Option<i32>, records: &mut Vec<Record>) {
+        self.source.forget(id);
+        self.forest.remove(id);
+        let Some(member) = self.members.remove(&id) else { return };
+        let end = self.ends.remove(&id.pid).or_else(|| {
+            let sure = zombie.filter(|status| *status != 0 || member.is_open_to_us());
+            sure.map(|wait_status| End { wait_status, at: None })
+        });
+        records.push(ended(&member, end, self.header(), self.root_pid(member.root)));
+        if self.forest.roots().get(member.root) == Some(&id)
+            && let Some(tree) = self.trees.get_mut(member.root)
+        {
+            tree.ended = true;
+        }
+    }
+}
+
+/// The event of a process's end.
+fn ended(member: &Member, end: Option<End>, header: Header, root_pid: u32) -> Record {
+    let (exit_code, signal) = end.map_or((None, None), |end| decode(end.wait_status));
+    let told =
+        end.and_then(|end| end.at).zip(member.born).map(|(at, born)| at.saturating_sub(born).as_secs_f64());
+    Record::ProcessEvent(Box::new(ProcessEvent {
+        exit_code,
+        signal,
+        lifetime_seconds: told.or_else(|| member.age_seconds()).map(|seconds| round(seconds, 1e6)),
+        rss_peak_bytes: member.peak_rss,
+        ..member.event(header, EventKind::Exited, root_pid)
+    }))
+}
+
+/// A wait status as wait(2) encodes it: exit code, or signal.
+fn decode(wait_status: i32) -> (Option<i32>, Option<i32>) {
+    match wait_status & 0x7f {
+        0 => (Some((wait_status >> 8) & 0xff), None),
+        signal => (None, Some(signal)),
+    }
+}

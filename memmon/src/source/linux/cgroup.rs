@@ -1,0 +1,217 @@
+//! The memory control group of a process: cgroups(7), version 1 and 2.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::process::ProcessId;
+use common::record::Cgroup;
+
+use super::parse;
+
+/// A process can be moved to another group; that is looked at again after this time.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Version 1 has no word for "no limit" but a number near 2^63, rounded down to pages.
+const NO_LIMIT: u64 = 1 << 62;
+
+/// Where groups are, once found.
+#[derive(Debug)]
+pub struct Cgroups {
+    found: HashMap<ProcessId, (Instant, Option<Place>)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Place {
+    version: u32,
+    path: Arc<str>,
+    folder: PathBuf,
+    mount: PathBuf,
+}
+
+impl Cgroups {
+    pub fn new() -> Self {
+        Self { found: HashMap::new() }
+    }
+
+    /// The group of a process as it is now.
+    pub fn read(&mut self, id: ProcessId) -> Option<Cgroup> {
+        let now = Instant::now();
+        let known = self.found.get(&id).filter(|(at, _)| now.duration_since(*at) < LOOK_AGAIN);
+        let place = if let Some((_, place)) = known {
+            place.clone()?
+        } else {
+            let place = find(id.pid);
+            // Roots are few; those that are gone go with this.
+            self.found.retain(|_, (at, _)| now.duration_since(*at) < 2 * LOOK_AGAIN);
+            self.found.insert(id, (now, place.clone()));
+            place?
+        };
+        Some(place.read())
+    }
+}
+
+fn find(pid: u32) -> Option<Place> {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    locate(&groups, &mounts)
+}
+
+/// The folder of the memory controller's group, out of the texts of `/proc/PID/cgroup` and `mountinfo`.
+///
+/// A group of version 1's memory controller comes before one of version 2: where both are mounted (hybrid), a controller is in
+/// one of them only, and `/proc/PID/cgroup` lists `memory` by name only in version 1.
+fn locate(groups: &str, mounts: &str) -> Option<Place> {
+    let lines = || {
+        groups.lines().filter_map(|line| {
+            let mut parts = line.splitn(3, ':');
+            Some((parts.next()?, parts.next()?, parts.next()?))
+        })
+    };
+    let one = lines().find(|(_, controllers, _)| controllers.split(',').any(|c| c == "memory"));
+    let (version, path) = match one {
+        Some((_, _, path)) => (1, path),
+        None => (2, lines().find(|(id, controllers, _)| *id == "0" && controllers.is_empty())?.2),
+    };
+    let mount = mounts.lines().filter_map(Mount::parse).find(|mount| match version {
+        1 => mount.kind == "cgroup" && mount.options.split(',').any(|o| o == "memory"),
+        _ => mount.kind == "cgroup2",
+    })?;
+    // In a container the mount shows a part of the hierarchy, whose root the path may or may not begin with.
+    let below = path.strip_prefix(mount.root.trim_end_matches('/')).unwrap_or(path);
+    let mut folder = PathBuf::from(&mount.point);
+    folder.push(below.trim_start_matches('/'));
+    Some(Place { version, path: path.into(), folder, mount: PathBuf::from(mount.point) })
+}
+
+/// A line of proc_pid_mountinfo(5).
+struct Mount<'a> {
+    root: &'a str,
+    point: String,
+    kind: &'a str,
+    options: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut mount = mount.split(' ').skip(3);
+        let (root, point) = (mount.next()?, mount.next()?);
+        let mut kind = kind.split(' ');
+        let name = kind.next()?;
+        // Blanks in paths are written as octal escapes.
+        let point = point.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
+        Some(Self { root, point, kind: name, options: kind.nth(1)? })
+    }
+}
+
+impl Place {
+    fn read(&self) -> Cgroup {
+        let value = |name: &str| number(&self.folder.join(name));
+        let stat = std::fs::read(self.folder.join("memory.stat")).unwrap_or_default();
+        let of_stat = |key: &[u8]| parse::plain_fields(&stat).find(|(k, _)| *k == key).map(|(_, v)| v);
+        let mut cgroup = Cgroup {
+            version: self.version,
+            path: Arc::clone(&self.path),
+            current_bytes: None,
+            limit_bytes: self.limit(),
+            peak_bytes: None,
+            oom_kills: None,
+            anon_bytes: None,
+            file_bytes: None,
+            kernel_bytes: None,
+            shmem_bytes: None,
+        };
+        let events = |file: &str| {
+            let text = std::fs::read(self.folder.join(file)).ok()?;
+            parse::plain_fields(&text).find(|(k, _)| *k == b"oom_kill").map(|(_, v)| v)
+        };
+        if self.version == 1 {
+            cgroup.current_bytes = value("memory.usage_in_bytes");
+            cgroup.peak_bytes = value("memory.max_usage_in_bytes");
+            cgroup.oom_kills = events("memory.oom_control");
+            cgroup.anon_bytes = of_stat(b"total_rss");
+            cgroup.file_bytes = of_stat(b"total_cache");
+            cgroup.kernel_bytes = value("memory.kmem.usage_in_bytes");
+            cgroup.shmem_bytes = of_stat(b"total_shmem");
+        } else {
+            cgroup.current_bytes = value("memory.current");
+            cgroup.peak_bytes = value("memory.peak");
+            cgroup.oom_kills = events("memory.events");
+            cgroup.anon_bytes = of_stat(b"anon");
+            cgroup.file_bytes = of_stat(b"file");
+            cgroup.kernel_bytes = of_stat(b"kernel");
+            cgroup.shmem_bytes = of_stat(b"shmem");
+        }
+        cgroup
+    }
+
+    /// The smallest limit of the group and of those above it, as far as they can be seen.
+    fn limit(&self) -> Option<u64> {
+        let file = if self.version == 1 { "memory.limit_in_bytes" } else { "memory.max" };
+        self.folder
+            .ancestors()
+            .take_while(|folder| folder.starts_with(&self.mount))
+            .filter_map(|folder| number(&folder.join(file)))
+            .filter(|limit| *limit < NO_LIMIT)
+            .min()
+    }
+}
+
+/// The number in a file; `None` for `max`, and where there is no such file.
+fn number(path: &Path) -> Option<u64> {
+    parse::decimal(std::fs::read(path).ok()?.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
+                          41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
+
+    #[test]
+    fn the_memory_controller_of_a_hybrid_machine_is_version_1() {
+        let place = locate("9:name=systemd:/\n4:cpu,memory:/a/b\n0::/c\n", HYBRID).unwrap();
+        assert_eq!((place.version, &*place.path), (1, "/a/b"));
+        assert_eq!(place.folder, Path::new("/sys/fs/cgroup/memory/a/b"));
+    }
+
+    #[test]
+    fn version_2_and_a_container_that_sees_only_its_own_part() {
+        let mounts = "30 24 0:26 /docker/abc /sys/fs/cgroup ro,nosuid shared:1 - cgroup2 cgroup rw\n";
+        let place = locate("0::/docker/abc/worker\n", mounts).unwrap();
+        assert_eq!((place.version, place.folder.as_path()), (2, Path::new("/sys/fs/cgroup/worker")));
+        let inside = locate("0::/worker\n", mounts).unwrap();
+        assert_eq!(inside.folder, Path::new("/sys/fs/cgroup/worker"));
+        assert_eq!(locate("0::/x\n", ""), None);
+        assert_eq!(locate("garbage\n::\n", mounts), None);
+    }
+
+    #[test]
+    fn the_limit_is_the_smallest_up_to_the_mount() {
+        let mount = tempfile::tempdir().unwrap();
+        let folder = mount.path().join("a/b");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(mount.path().join("a/memory.max"), "1000\n").unwrap();
+        std::fs::write(folder.join("memory.max"), "max\n").unwrap();
+        std::fs::write(folder.join("memory.current"), "300\n").unwrap();
+        std::fs::write(folder.join("memory.events"), "low 0\noom_kill 2\n").unwrap();
+        std::fs::write(folder.join("memory.stat"), "anon 200\nfile 100\n").unwrap();
+        let place = Place { version: 2, path: "/a/b".into(), folder, mount: mount.path().to_owned() };
+        let read = place.read();
+        assert_eq!((read.limit_bytes, read.current_bytes, read.oom_kills), (Some(1000), Some(300), Some(2)));
+        assert_eq!((read.anon_bytes, read.file_bytes, read.kernel_bytes), (Some(200), Some(100), None));
+    }
+
+    #[test]
+    fn version_1_without_a_limit_has_none() {
+        let mount = tempfile::tempdir().unwrap();
+        std::fs::write(mount.path().join("memory.limit_in_bytes"), "9223372036854771712\n").unwrap();
+        std::fs::write(mount.path().join("memory.usage_in_bytes"), "77\n").unwrap();
+        let folder = mount.path().to_owned();
+        let place = Place { version: 1, path: "/".into(), mount: folder.clone(), folder };
+        assert_eq!((place.read().limit_bytes, place.read().current_bytes), (None, Some(77)));
+    }
+}

@@ -1,0 +1,178 @@
+//! The kernel's process events connector: every fork, exec and exit of the machine, as it happens.
+//!
+//! A netlink socket that only a privileged reader in the first pid and user namespace may listen to (drivers/connector/cn_proc.c). It
+//! shows even a child that lived for a millisecond, with its exit status, which no reading of `/proc` can.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+
+use crate::source::KernelEvent;
+
+// include/uapi/linux/connector.h and cn_proc.h
+const CN_IDX_PROC: u32 = 1;
+const CN_VAL_PROC: u32 = 1;
+const PROC_CN_MCAST_LISTEN: u32 = 1;
+const NLMSG_DONE: u16 = 3;
+const NLMSG_HEADER: usize = 16;
+const CN_MSG_HEADER: usize = 20;
+
+const EVENT_FORK: u32 = 0x0000_0001;
+const EVENT_EXEC: u32 = 0x0000_0002;
+const EVENT_COMM: u32 = 0x0000_0200;
+const EVENT_EXIT: u32 = 0x8000_0000;
+
+/// What the kernel keeps for us between two looks: some 10,000 events.
+const RECEIVE_BUFFER: usize = 8 << 20;
+
+/// A subscription.
+#[derive(Debug)]
+pub struct Connector {
+    socket: OwnedFd,
+}
+
+impl Connector {
+    /// Subscribes, and waits for the kernel's word that it took us.
+    ///
+    /// # Errors
+    /// Where it is not permitted or not there: the kernel then refuses, or says nothing.
+    pub fn open() -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(
+            AddressFamily::NETLINK,
+            SocketType::DGRAM,
+            flags,
+            Some(netlink::CONNECTOR),
+        )?;
+        // A larger buffer needs a privilege that whoever may listen usually has; the default one still works.
+        let _ = sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER);
+        // Port 0: the kernel chooses, so that nobody else in this process is in the way.
+        rustix::net::bind(&socket, &SocketAddrNetlink::new(0, CN_IDX_PROC))?;
+        rustix::net::send(&socket, &subscription(), SendFlags::empty())?;
+        let connector = Self { socket };
+        connector.await_answer()?;
+        Ok(connector)
+    }
+
+    fn await_answer(&self) -> io::Result<()> {
+        let mut fds = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
+        let patience = rustix::event::Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        // In a namespace of its own a listener is neither refused nor answered.
+        if rustix::event::poll(&mut fds, Some(&patience))? == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+
+    /// Everything that happened since the last call.
+    pub fn events(&mut self) -> Vec<KernelEvent> {
+        let mut events = Vec::new();
+        let mut message = [0_u8; 1024];
+        loop {
+            match rustix::net::recv(&self.socket, &mut message[..], RecvFlags::empty()) {
+                Ok((0, _)) => return events,
+                Ok((n, _)) => events.extend(message.get(..n).and_then(parse)),
+                Err(Errno::INTR) => {}
+                Err(Errno::NOBUFS) => events.push(KernelEvent::Lost),
+                // Empty for now.
+                Err(_) => return events,
+            }
+        }
+    }
+}
+
+impl AsFd for Connector {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// nlmsghdr, cn_msg, and the word that subscribes.
+fn subscription() -> Vec<u8> {
+    let length = u32::try_from(NLMSG_HEADER + CN_MSG_HEADER + 4).unwrap_or(0);
+    let mut message = Vec::with_capacity(64);
+    message.extend(length.to_ne_bytes());
+    message.extend(NLMSG_DONE.to_ne_bytes());
+    message.extend([0; 2 + 4 + 4]);
+    message.extend(CN_IDX_PROC.to_ne_bytes());
+    message.extend(CN_VAL_PROC.to_ne_bytes());
+    message.extend([0; 4 + 4]);
+    message.extend(4_u16.to_ne_bytes());
+    message.extend([0; 2]);
+    message.extend(PROC_CN_MCAST_LISTEN.to_ne_bytes());
+    message
+}
+
+/// One message: nlmsghdr, cn_msg, proc_event. Events of threads other than a process's first are passed over.
+fn parse(message: &[u8]) -> Option<KernelEvent> {
+    let event = message.get(NLMSG_HEADER + CN_MSG_HEADER..)?;
+    let word = |at: usize| -> Option<u32> {
+        Some(u32::from_ne_bytes(event.get(at..at.checked_add(4)?)?.try_into().ok()?))
+    };
+    // what u32, cpu u32, timestamp_ns u64 (8-byte aligned), then the event's own words.
+    let at = Duration::from_nanos(u64::from_ne_bytes(event.get(8..16)?.try_into().ok()?));
+    match word(0)? {
+        EVENT_FORK => {
+            // parent_pid, parent_tgid, child_pid, child_tgid
+            let (parent, child_thread, child) = (word(20)?, word(24)?, word(28)?);
+            (child_thread == child).then_some(KernelEvent::Fork { parent, child, at })
+        }
+        EVENT_EXEC => Some(KernelEvent::Exec { pid: word(20)? }),
+        EVENT_COMM => {
+            let (thread, pid) = (word(16)?, word(20)?);
+            let name = event.get(24..40)?.split(|&b| b == 0).next()?;
+            (thread == pid).then(|| KernelEvent::Name { pid, name: Arc::from(String::from_utf8_lossy(name)) })
+        }
+        EVENT_EXIT => {
+            let (thread, pid) = (word(16)?, word(20)?);
+            let wait_status = i32::from_ne_bytes(event.get(24..28)?.try_into().ok()?);
+            (thread == pid).then_some(KernelEvent::Exit { pid, wait_status, at })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_lived_for_a_moment_is_seen_with_its_status() {
+        let Ok(mut connector) = Connector::open() else {
+            // Needs CAP_NET_ADMIN in the first namespaces; the integration tests report it as skipped.
+            return;
+        };
+        let mut child = Command::new("sh").args(["-c", "exit 7"]).spawn().unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        let events = connector.events();
+        let us = std::process::id();
+        assert!(
+            events.iter().any(
+                |e| matches!(e, KernelEvent::Fork { parent, child, .. } if *parent == us && *child == pid)
+            )
+        );
+        assert!(events.contains(&KernelEvent::Exec { pid }));
+        assert!(
+            events
+                .iter()
+                .any(|e| matches!(e, KernelEvent::Exit { pid: p, wait_status: 0x700, .. } if *p == pid))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_is_read_without_a_panic(message: Vec<u8>) {
+            let _ = parse(&message);
+        }
+    }
+}

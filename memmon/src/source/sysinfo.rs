@@ -1,0 +1,157 @@
+//! Every system that the sysinfo crate knows. What it does not tell is `None`.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::process::{ProcessId, ProcessState};
+use common::record::{Cgroup, Pressure, System as Machine};
+use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
+
+use super::{Details, Found, KernelEvent, Proportional, Sizes, Source, Unreadable};
+
+/// Processes as sysinfo shows them: all are read at each look, so a sample costs in proportion to the machine.
+#[derive(Debug)]
+pub struct SysinfoSource {
+    system: System,
+    known: HashSet<ProcessId>,
+}
+
+impl SysinfoSource {
+    /// A source that has not looked yet.
+    ///
+    /// # Errors
+    /// On a system that sysinfo does not know.
+    pub fn open() -> io::Result<Self> {
+        let system = System::new().map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Self { system, known: HashSet::new() })
+    }
+
+    fn refresh(&mut self, which: ProcessesToUpdate<'_>) {
+        // Without this last word each thread would come as a process of the whole size.
+        let kind = ProcessRefreshKind::nothing()
+            .with_memory()
+            .with_cpu()
+            .with_cmd(UpdateKind::OnlyIfNotSet)
+            .without_tasks();
+        self.system.refresh_processes_specifics(which, true, kind);
+    }
+
+    fn process(&self, id: ProcessId) -> Result<&Process, Unreadable> {
+        let gone = Unreadable::Gone { wait_status: None };
+        let process = self.system.process(Pid::from_u32(id.pid)).ok_or(gone)?;
+        if process.start_time() != id.start || has_ended(process) {
+            return Err(Unreadable::Gone { wait_status: None });
+        }
+        Ok(process)
+    }
+}
+
+impl Source for SysinfoSource {
+    fn appeared(&mut self) -> io::Result<Vec<Found>> {
+        self.refresh(ProcessesToUpdate::All);
+        let now: Vec<Found> = self.system.processes().values().filter(|p| !has_ended(p)).map(found).collect();
+        let new = now.iter().filter(|f| !self.known.contains(&f.id)).copied().collect();
+        self.known = now.into_iter().map(|f| f.id).collect();
+        Ok(new)
+    }
+
+    fn find(&mut self, pid: u32) -> Result<Found, Unreadable> {
+        let pid = Pid::from_u32(pid);
+        self.refresh(ProcessesToUpdate::Some(&[pid]));
+        match self.system.process(pid) {
+            Some(process) if !has_ended(process) => Ok(found(process)),
+            _ => Err(Unreadable::Gone { wait_status: None }),
+        }
+    }
+
+    fn sizes(&mut self, id: ProcessId) -> Result<Sizes, Unreadable> {
+        let process = self.process(id)?;
+        Ok(Sizes { rss_bytes: process.memory(), vms_bytes: process.virtual_memory() })
+    }
+
+    fn details(&mut self, id: ProcessId) -> Result<Details, Unreadable> {
+        let process = self.process(id)?;
+        let cmdline: Arc<[String]> =
+            process.cmd().iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are below 2^53")]
+        let start = process.start_time() as f64;
+        Ok(Details {
+            found: found(process),
+            name: process.name().to_string_lossy().into(),
+            cmdline: Some(cmdline),
+            start_unix_seconds: Some(start),
+            state: state(process.status()),
+            cpu_time: Some(Duration::from_millis(process.accumulated_cpu_time())),
+            threads: None,
+            fds: None,
+            swap_bytes: None,
+            rss_peak_bytes: None,
+            rss_anon_bytes: None,
+            rss_file_bytes: None,
+            rss_shmem_bytes: None,
+            image: None,
+        })
+    }
+
+    fn proportional(&mut self, _: ProcessId) -> Option<Result<Proportional, Unreadable>> {
+        None
+    }
+
+    fn happened(&mut self) -> Option<Vec<KernelEvent>> {
+        None
+    }
+
+    #[cfg(unix)]
+    fn wake(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+
+    fn forget(&mut self, id: ProcessId) {
+        self.known.remove(&id);
+    }
+
+    fn system(&mut self) -> Option<Machine> {
+        self.system.refresh_memory();
+        let total_bytes = self.system.total_memory();
+        (total_bytes > 0)
+            .then(|| Machine { total_bytes, available_bytes: Some(self.system.available_memory()) })
+    }
+
+    fn pressure(&mut self) -> Option<Pressure> {
+        None
+    }
+
+    fn cgroup(&mut self, _: ProcessId) -> Option<Cgroup> {
+        None
+    }
+}
+
+fn found(process: &Process) -> Found {
+    Found {
+        id: ProcessId { pid: process.pid().as_u32(), start: process.start_time() },
+        ppid: process.parent().map_or(0, Pid::as_u32),
+        group: 0,
+        session: process.session_id().map_or(0, Pid::as_u32),
+    }
+}
+
+fn has_ended(process: &Process) -> bool {
+    state(process.status()).has_ended()
+}
+
+fn state(status: ProcessStatus) -> ProcessState {
+    match status {
+        ProcessStatus::Run => ProcessState::Running,
+        ProcessStatus::Sleep => ProcessState::Sleeping,
+        ProcessStatus::UninterruptibleDiskSleep => ProcessState::DiskSleep,
+        ProcessStatus::Stop => ProcessState::Stopped,
+        ProcessStatus::Tracing => ProcessState::TracingStop,
+        ProcessStatus::Zombie => ProcessState::Zombie,
+        ProcessStatus::Dead => ProcessState::Dead,
+        ProcessStatus::Idle => ProcessState::Idle,
+        ProcessStatus::Parked => ProcessState::Parked,
+        _ => ProcessState::Unknown,
+    }
+}

@@ -1,0 +1,207 @@
+//! Which processes belong to which root.
+
+use std::collections::HashMap;
+
+use common::process::ProcessId;
+
+use crate::source::Found;
+
+/// The watched roots and every living process below them.
+///
+/// Membership is remembered, not worked out anew: a process whose parent ended gets another parent (init, or a subreaper) and is still
+/// ours. A new process is ours if its parent is; also if it is in a session or process group whose leader is ours, which tells of
+/// grandchildren whose parent was gone before it was seen: a session can only be inherited (setsid(2)).
+#[derive(Debug, Default)]
+pub struct Forest {
+    roots: Vec<ProcessId>,
+    members: HashMap<u32, Member>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    id: ProcessId,
+    root: usize,
+}
+
+impl Forest {
+    /// Adds a root; the index of its tree.
+    pub fn plant(&mut self, root: ProcessId) -> usize {
+        let index = self.roots.len();
+        self.roots.push(root);
+        self.members.insert(root.pid, Member { id: root, root: index });
+        index
+    }
+
+    /// The roots, living or not, by index.
+    #[must_use]
+    pub fn roots(&self) -> &[ProcessId] {
+        &self.roots
+    }
+
+    /// The tree that the process with this number belongs to now.
+    #[must_use]
+    pub fn tree_of(&self, pid: u32) -> Option<usize> {
+        self.members.get(&pid).map(|member| member.root)
+    }
+
+    /// The member with this number.
+    #[must_use]
+    pub fn member(&self, pid: u32) -> Option<ProcessId> {
+        self.members.get(&pid).map(|member| member.id)
+    }
+
+    /// Adds a process that is known to belong to tree `root`.
+    pub fn add(&mut self, id: ProcessId, root: usize) {
+        self.members.insert(id.pid, Member { id, root });
+    }
+
+    /// Takes out a process that ended. Another with its number stays.
+    pub fn remove(&mut self, id: ProcessId) {
+        if self.member(id.pid) == Some(id) {
+            self.members.remove(&id.pid);
+        }
+    }
+
+    /// Sorts new processes into the trees they belong to; those that belong to none are left out. Parents come before their children.
+    pub fn take(&mut self, new: &[Found]) -> Vec<(Found, usize)> {
+        let mut taken = Vec::new();
+        let mut left: Vec<Found> =
+            new.iter().filter(|f| self.member(f.id.pid) != Some(f.id)).copied().collect();
+        loop {
+            let before = taken.len();
+            // A number is no order: after the numbers wrapped round a child can have a smaller one than its parent.
+            left.retain(|found| match self.home(found) {
+                _ if self.member(found.id.pid) == Some(found.id) => false,
+                Some(root) => {
+                    self.add(found.id, root);
+                    taken.push((*found, root));
+                    false
+                }
+                None => true,
+            });
+            if taken.len() == before {
+                return taken;
+            }
+        }
+    }
+
+    fn home(&self, found: &Found) -> Option<usize> {
+        let leader = |pid: u32| if pid == 0 || pid == found.id.pid { None } else { self.tree_of(pid) };
+        leader(found.ppid).or_else(|| leader(found.session)).or_else(|| leader(found.group))
+    }
+}
+
+/// Of several candidates for roots those that are not below another: each process is then in one tree only. The others come second, with the
+/// root they are below.
+#[must_use]
+pub fn outermost(candidates: &[Found], all: &[Found]) -> (Vec<Found>, Vec<(Found, Found)>) {
+    let parents: HashMap<u32, u32> = all.iter().map(|found| (found.id.pid, found.ppid)).collect();
+    let (mut roots, mut inner) = (Vec::new(), Vec::new());
+    for candidate in candidates {
+        let mut ancestor = candidate.ppid;
+        let mut above = None;
+        // A chain of parents is no longer than there are processes; were it a ring, this ends it.
+        for _ in 0..=parents.len() {
+            above = candidates
+                .iter()
+                .find(|other| other.id.pid == ancestor && other.id != candidate.id)
+                .or(above);
+            match parents.get(&ancestor) {
+                Some(&next) if next != 0 => ancestor = next,
+                _ => break,
+            }
+        }
+        match above {
+            Some(root) => inner.push((*candidate, *root)),
+            None if roots.contains(candidate) => {}
+            None => roots.push(*candidate),
+        }
+    }
+    (roots, inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(pid: u32, ppid: u32) -> Found {
+        Found { id: ProcessId { pid, start: u64::from(pid) }, ppid, group: 0, session: 0 }
+    }
+
+    fn forest(root: u32) -> Forest {
+        let mut forest = Forest::default();
+        forest.plant(found(root, 1).id);
+        forest
+    }
+
+    fn pids(taken: &[(Found, usize)]) -> Vec<u32> {
+        taken.iter().map(|(f, _)| f.id.pid).collect()
+    }
+
+    #[test]
+    fn descendants_are_taken_whatever_the_order_of_numbers() {
+        let mut forest = forest(100);
+        let taken = forest.take(&[found(5, 7), found(7, 200), found(200, 100), found(201, 1), found(100, 1)]);
+        assert_eq!(pids(&taken), [200, 7, 5]);
+        assert!(forest.take(&[found(5, 7)]).is_empty(), "known ones are not taken again");
+    }
+
+    #[test]
+    fn a_process_whose_parent_ended_stays_and_so_do_its_children() {
+        let mut forest = forest(100);
+        forest.take(&[found(200, 100), found(300, 200)]);
+        forest.remove(found(200, 100).id);
+        assert_eq!(pids(&forest.take(&[found(400, 300)])), [400]);
+    }
+
+    #[test]
+    fn a_grandchild_whose_parent_was_never_seen_is_known_by_its_session_or_group() {
+        let mut forest = forest(100);
+        let daemon = Found { session: 100, ..found(300, 1) };
+        let stranger = Found { session: 99, group: 98, ..found(301, 1) };
+        let grouped = Found { session: 99, group: 100, ..found(302, 1) };
+        assert_eq!(pids(&forest.take(&[daemon, stranger, grouped])), [300, 302]);
+    }
+
+    #[test]
+    fn a_number_given_out_again_is_another_process() {
+        let mut forest = forest(100);
+        let first = found(200, 100);
+        forest.take(&[first]);
+        let second = Found { id: ProcessId { pid: 200, start: 999 }, ..found(200, 100) };
+        assert_eq!(forest.take(&[second]).len(), 1);
+        forest.remove(first.id);
+        assert_eq!(
+            forest.member(200),
+            Some(second.id),
+            "the end of the first does not take the second along"
+        );
+    }
+
+    #[test]
+    fn roots_below_roots_are_told() {
+        let all = [found(1, 0), found(10, 1), found(11, 10), found(12, 11), found(20, 1)];
+        let (roots, inner) = outermost(&[all[3], all[1], all[4], all[1]], &all);
+        assert_eq!(roots, [all[1], all[4]]);
+        assert_eq!(inner, [(all[3], all[1])]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_table_of_parents_ends_and_each_process_is_taken_once(
+            table in proptest::collection::vec((1_u32..50, 0_u32..50), 0..80)
+        ) {
+            let all: Vec<Found> = table.iter().map(|&(pid, ppid)| found(pid, ppid)).collect();
+            let mut forest = forest(7);
+            let mut taken = pids(&forest.take(&all));
+            let n = taken.len();
+            taken.sort_unstable();
+            taken.dedup();
+            prop_assert_eq!(taken.len(), n);
+            let (roots, inner) = outermost(&all, &all);
+            prop_assert!(roots.len() + inner.len() <= all.len());
+        }
+    }
+}
