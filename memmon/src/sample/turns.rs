@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use common::process::ProcessId;
-use common::record::{EventKind, ProcessEvent, Record};
+use common::record::{EventKind, Record};
 
 use super::Sampler;
 use super::budget::Budget;

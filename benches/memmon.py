@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""What watching costs: processor time per sample of memmon and of its rivals, in the same run.
+
+    cargo build --release && python3 benches/memmon.py [--quick] [--only NAME]
+
+Watches one process of 50 MiB and a tree of 201 processes (a root of 50 MiB and 200 forked children that share it and
+touch 15 MiB each), at intervals of 1 s and 0.1 s. A watcher's processor time is what the kernel accounts to it and its own
+children (wait4), less that of a run of a single sample, divided by the samples in between. Every figure is the median
+of three runs, the watchers taking turns, so that a machine whose speed drifts spoils all alike.
+
+Rivals are installed from PyPI into target/bench-venv; pidstat is used if it is there (Debian: sysstat).
+"""
+
+import argparse
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+VENV = ROOT / "target" / "bench-venv"
+MEMMON = ROOT / "target" / "release" / "memmon"
+RIVALS = ["psutil", "psrecord", "memory_profiler", "setuptools"]
+
+TARGET = """
+import os, sys, time, ctypes
+ctypes.CDLL(None).prctl(1, 9)
+held = b"x" * (50 << 20)
+children = int(sys.argv[1])
+for _ in range(children):
+    if os.fork() == 0:
+        ctypes.CDLL(None).prctl(1, 9)
+        own = bytearray(15 << 20)
+        for i in range(0, len(own), 4096):
+            own[i] = 1
+        while True:
+            time.sleep(1000)
+print("ready", flush=True)
+while True:
+    time.sleep(1000)
+"""
+
+PSUTIL_LOOP = """
+import psutil, sys, time
+root, interval, count, full = psutil.Process(int(sys.argv[1])), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] == ["full"]
+start = time.monotonic()
+with open("/dev/null", "w") as out:
+    for n in range(count):
+        time.sleep(max(0, start + n * interval - time.monotonic()))
+        total = 0
+        for process in [root, *root.children(recursive=True)]:
+            try:
+                memory = process.memory_full_info() if full else process.memory_info()
+                total += memory.rss
+            except psutil.Error:
+                pass
+        print(time.time(), total, file=out, flush=True)
+"""
+
+
+def venv():
+    python = VENV / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+    have = subprocess.run([python, "-c", "import psutil, psrecord, memory_profiler"], capture_output=True)
+    if have.returncode != 0:
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *RIVALS], check=True)
+    return python
+
+
+def watchers(python, folder):
+    """Name → command for (pid, interval, samples); a rival without a count is ended by a duration or a signal."""
+
+    def memmon(*more):
+        return lambda pid, i, n: [MEMMON, "-p", str(pid), "-i", str(i), "--count", str(n), *more]
+
+    loop = folder / "loop.py"
+    loop.write_text(PSUTIL_LOOP)
+    found = {
+        "memmon --pss never": memmon("--pss", "never"),
+        "memmon": memmon(),
+        "memmon, sysinfo source": memmon("--source", "sysinfo", "--pss", "never"),
+        "psutil loop, RSS": lambda pid, i, n: [python, loop, str(pid), str(i), str(n)],
+        "psutil loop, PSS": lambda pid, i, n: [python, loop, str(pid), str(i), str(n), "full"],
+        "psrecord": lambda pid, i, n: [
+            VENV / "bin" / "psrecord", str(pid), "--interval", str(i), "--duration", str(i * n),
+            "--include-children", "--log", folder / "psrecord.txt",
+        ],
+    }
+    if shutil.which("pidstat"):
+        found["pidstat -r"] = lambda pid, i, n: ["pidstat", "-r", "-p", pids(pid), str(int(i)), str(n)] if i >= 1 else None
+    else:
+        print("SKIPPED: pidstat is not installed (Debian: sysstat)", file=sys.stderr)
+    mprof = VENV / "bin" / "mprof"
+    found["mprof attach -C"] = lambda pid, i, n: (
+        [mprof, "attach", "--include-children", "--interval", str(i), "--timeout", str(i * n), "--nopython",
+         "--output", folder / "mprof.dat", str(pid)]
+        if mprof_attaches(mprof) else None
+    )
+    return found
+
+
+def mprof_attaches(mprof, known={}):
+    if "yes" not in known:
+        known["yes"] = "attach" in subprocess.run([mprof, "--help"], capture_output=True, text=True).stdout
+    return known["yes"]
+
+
+def pids(root):
+    """The root and its children, as pidstat wants them: it follows no tree by itself."""
+    text = pathlib.Path(f"/proc/{root}/task/{root}/children").read_text()
+    return ",".join([str(root), *text.split()])
+
+
+def cpu_seconds(command, folder):
+    """User and system time of a command and the children it waited for, and its own largest resident size."""
+    with open(folder / "out", "wb") as out:
+        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=subprocess.PIPE, cwd=folder)
+        errors = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed ({process.returncode}): {errors.decode(errors='replace')[-300:]}")
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def target(children, folder):
+    script = folder / "target.py"
+    script.write_text(TARGET)
+    process = subprocess.Popen([sys.executable, script, str(children)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def measure(name, command, pid, interval, samples, folder):
+    few, _ = cpu_seconds(command(pid, interval, 1), folder)
+    many, rss = cpu_seconds(command(pid, interval, samples + 1), folder)
+    return (many - few) / samples * 1000, rss
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--quick", action="store_true", help="one short run of each instead of three")
+    arguments.add_argument("--only", help="only watchers whose name contains this")
+    options = arguments.parse_args()
+    if not MEMMON.exists():
+        sys.exit("build it first: cargo build --release")
+    python = venv()
+    runs = 1 if options.quick else 3
+    print(f"kernel {os.uname().release}, {os.cpu_count()} processors, {len([p for p in os.listdir('/proc') if p.isdigit()])} "
+          f"processes before the targets; median of {runs} runs, ms of processor time per sample\n")
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        columns = {}
+        rows = {}
+        for children in (0, 200):
+            process = target(children, folder)
+            try:
+                for interval in (1.0, 0.1):
+                    samples = (5 if options.quick else 10) if interval == 1.0 else (30 if options.quick else 60)
+                    column = f"{'tree of 201' if children else 'one process'}, {interval:g} s"
+                    columns[column] = None
+                    taken = {}
+                    for _ in range(runs):
+                        for watcher, command in watchers(python, folder).items():
+                            if options.only and options.only not in watcher:
+                                continue
+                            if command(process.pid, interval, 2) is None:
+                                continue
+                            try:
+                                taken.setdefault(watcher, []).append(
+                                    measure(watcher, command, process.pid, interval, samples, folder))
+                            except RuntimeError as error:
+                                print(f"SKIPPED: {watcher}: {error}", file=sys.stderr)
+                    for watcher, figures in taken.items():
+                        rows.setdefault(watcher, {})[column] = statistics.median(f[0] for f in figures)
+                        rows[watcher]["own RSS, MiB"] = max(rows[watcher].get("own RSS, MiB", 0), *(f[1] for f in figures))
+            finally:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+        columns["own RSS, MiB"] = None
+        print("| watcher | " + " | ".join(columns) + " |")
+        print("|---" * (len(columns) + 1) + "|")
+        for watcher, figures in rows.items():
+            cells = [f"{figures[c]:.3f}" if c in figures and "RSS" not in c else f"{figures[c]:.1f}" if c in figures else "–" for c in columns]
+            print(f"| {watcher} | " + " | ".join(cells) + " |")
+        ours = rows.get("memmon --pss never", {})
+        print("\nTimes the cost of `memmon --pss never`:\n")
+        print("| watcher | " + " | ".join(c for c in columns if "RSS" not in c) + " |")
+        print("|---" * len(columns) + "|")
+        for watcher, figures in rows.items():
+            cells = [f"{figures[c] / ours[c]:.1f}" if figures.get(c) and ours.get(c) else "–" for c in columns if "RSS" not in c]
+            print(f"| {watcher} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main()
