@@ -3,8 +3,10 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | words | [`cli`] | what the user types |
+//! | edge | [`emit`] | records for people, tables and files |
 
 pub mod cli;
+pub mod emit;
 
 use std::process::ExitCode;
 
