@@ -5,13 +5,16 @@
 //! | [`Jsonl`] | programs | one line |
 //! | [`Text`] | people | a block, or lines between blocks |
 //! | [`Csv`] | tables | a row for each process |
+//! | [`Save`] | later | the first two, in two files |
 //!
 //! Every sink writes what a record becomes with a single `write`: whoever reads along, or comes after the tool was
 //! killed, never finds half a sample.
 
 mod csv;
 mod line;
+mod save;
 mod text;
+mod whole;
 mod words;
 
 #[cfg(test)]
@@ -23,7 +26,9 @@ use common::jsonl;
 use common::record::Record;
 
 pub use csv::Csv;
+pub use save::{Save, state_dir};
 pub use text::{Style, Text};
+pub use whole::Storage;
 
 /// Something that takes the records of a run, in their order, and writes them for someone.
 ///
