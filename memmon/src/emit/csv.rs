@@ -1,0 +1,195 @@
+//! Samples as a table.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use common::record::{ProcessRecord, ProcessSample, Record};
+use common::stdio::escape_controls;
+use common::time::Stamp;
+use serde::Serialize;
+
+use super::Sink;
+use super::words::shell_line;
+
+/// A row for each process of each `process` record, the root first; other records are left out.
+///
+/// What is not known is an empty cell. A row is one line: names have their control characters escaped, and `cmdline`
+/// holds the arguments as a shell takes them.
+#[derive(Debug)]
+pub struct Csv<W: Write> {
+    output: W,
+    titled: bool,
+}
+
+/// The columns, in their order.
+#[derive(Serialize)]
+struct Row<'a> {
+    timestamp: Stamp,
+    run: &'a str,
+    iteration: u64,
+    root_pid: u32,
+    role: &'static str,
+    pid: u32,
+    ppid: Option<u32>,
+    start_time: Option<&'a str>,
+    name: Cow<'a, str>,
+    state: Option<&'static str>,
+    rss_bytes: Option<u64>,
+    vms_bytes: Option<u64>,
+    pss_bytes: Option<u64>,
+    uss_bytes: Option<u64>,
+    swap_bytes: Option<u64>,
+    rss_peak_bytes: Option<u64>,
+    rss_anon_bytes: Option<u64>,
+    rss_file_bytes: Option<u64>,
+    rss_shmem_bytes: Option<u64>,
+    percent_ratio: Option<f64>,
+    cgroup_ratio: Option<f64>,
+    cpu_ratio: Option<f64>,
+    threads: Option<u64>,
+    fds: Option<u64>,
+    total_rss_bytes: Option<u64>,
+    total_pss_bytes: Option<u64>,
+    cmdline: Option<String>,
+}
+
+impl<'a> Row<'a> {
+    /// A row without totals.
+    fn new(record: &'a ProcessRecord, role: &'static str, process: &'a ProcessSample) -> Self {
+        Self {
+            timestamp: record.timestamp,
+            run: &record.run,
+            iteration: record.iteration,
+            root_pid: record.pid,
+            role,
+            pid: process.pid,
+            ppid: process.ppid,
+            start_time: process.start_time.as_deref(),
+            name: escape_controls(&process.name),
+            state: process.state.map(common::process::ProcessState::word),
+            rss_bytes: process.rss_bytes,
+            vms_bytes: process.vms_bytes,
+            pss_bytes: process.pss_bytes,
+            uss_bytes: process.uss_bytes,
+            swap_bytes: process.swap_bytes,
+            rss_peak_bytes: process.rss_peak_bytes,
+            rss_anon_bytes: process.rss_anon_bytes,
+            rss_file_bytes: process.rss_file_bytes,
+            rss_shmem_bytes: process.rss_shmem_bytes,
+            percent_ratio: process.percent_ratio,
+            cgroup_ratio: process.cgroup_ratio,
+            cpu_ratio: process.cpu_ratio,
+            threads: process.threads,
+            fds: process.fds,
+            total_rss_bytes: None,
+            total_pss_bytes: None,
+            cmdline: process.cmdline.as_deref().map(shell_line),
+        }
+    }
+}
+
+impl<W: Write> Csv<W> {
+    /// A table to `output`, which should not buffer. The titles come with the first row.
+    pub fn new(output: W) -> Self {
+        Self { output, titled: false }
+    }
+}
+
+impl<W: Write> Sink for Csv<W> {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        let Record::Process(record) = record else { return Ok(()) };
+        let mut rows = ::csv::WriterBuilder::new().has_headers(!self.titled).from_writer(Vec::new());
+        let root = record.root();
+        rows.serialize(Row {
+            total_rss_bytes: Some(record.total_rss_bytes),
+            total_pss_bytes: record.total_pss_bytes,
+            ..Row::new(record, "root", &root)
+        })?;
+        for child in &record.children {
+            rows.serialize(Row::new(record, "child", child))?;
+        }
+        let rows = rows.into_inner().map_err(::csv::IntoInnerError::into_error)?;
+        self.output.write_all(&rows)?;
+        self.titled = true;
+        self.output.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use common::record::EventKind;
+
+    use super::super::testing::{MIB, Writes, arguments, error, event, process, sample, tree};
+    use super::*;
+
+    fn write(records: &[Record]) -> Vec<Vec<u8>> {
+        let mut writes = Writes::default();
+        let mut sink = Csv::new(&mut writes);
+        for record in records {
+            sink.record(record).unwrap();
+        }
+        sink.finish().unwrap();
+        writes.0
+    }
+
+    /// Rows by column, as any reader of CSV sees them.
+    fn read(table: &[u8]) -> Vec<HashMap<String, String>> {
+        ::csv::Reader::from_reader(table).deserialize().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn titles_once_then_rows_and_unknown_is_an_empty_cell() {
+        let writes = write(&[process(1, |_| {}), process(2, |r| r.total_pss_bytes = Some(7))]);
+        let table = String::from_utf8(writes.concat()).unwrap();
+        assert_eq!(
+            table,
+            "timestamp,run,iteration,root_pid,role,pid,ppid,start_time,name,state,rss_bytes,vms_bytes,pss_bytes,\
+             uss_bytes,swap_bytes,rss_peak_bytes,rss_anon_bytes,rss_file_bytes,rss_shmem_bytes,percent_ratio,\
+             cgroup_ratio,cpu_ratio,threads,fds,total_rss_bytes,total_pss_bytes,cmdline\n\
+             2026-11-23T14:25:02.123+01:00,0123456789abcdef,1,1234,root,1234,1,2026-11-23T12:22:00.000+01:00,\
+             python3,sleeping,104857600,209715200,,,,,,,,,,,,,104857600,,python3\n\
+             2026-11-23T14:25:04.123+01:00,0123456789abcdef,2,1234,root,1234,1,2026-11-23T12:22:00.000+01:00,\
+             python3,sleeping,104857600,209715200,,,,,,,,,,,,,104857600,7,python3\n"
+        );
+    }
+
+    #[test]
+    fn a_record_with_children_is_one_write_and_only_the_root_bears_totals() {
+        let mut root = sample(1234, "python3", Some(100 * MIB));
+        (root.percent_ratio, root.threads, root.fds) = (Some(0.125), Some(4), Some(9));
+        let children = vec![sample(7, "a", Some(MIB)), sample(8, "b", None)];
+        let writes = write(&[Record::Process(Box::new(tree(1, root, children)))]);
+        assert_eq!(writes.len(), 1);
+        let rows = read(&writes[0]);
+        let column = |name: &str| -> Vec<&str> { rows.iter().map(|row| row[name].as_str()).collect() };
+        assert_eq!(column("role"), ["root", "child", "child"]);
+        assert_eq!(column("root_pid"), ["1234"; 3]);
+        assert_eq!(column("pid"), ["1234", "7", "8"]);
+        assert_eq!(column("rss_bytes"), ["104857600", "1048576", ""]);
+        assert_eq!(column("total_rss_bytes"), ["105906176", "", ""]);
+        assert_eq!(column("percent_ratio"), ["0.125", "", ""]);
+        assert_eq!(column("threads"), ["4", "", ""]);
+    }
+
+    #[test]
+    fn hostile_names_and_arguments_stay_in_their_cells() {
+        let mut root = sample(1, "a,\"b\"\n\x1b[2J", Some(1));
+        root.cmdline = arguments(&["sh", "-c", "echo \"1,2\"\necho 3", ""]);
+        let mut hidden = sample(2, "名前", None);
+        hidden.cmdline = None;
+        let writes = write(&[Record::Process(Box::new(tree(1, root, vec![hidden])))]);
+        assert_eq!(writes[0].iter().filter(|&&byte| byte == b'\n').count(), 3, "a row is a line");
+        assert!(!writes[0].contains(&0x1b));
+        let rows = read(&writes[0]);
+        assert_eq!(rows[0]["name"], "a,\"b\"\\n\\u{1b}[2J");
+        assert_eq!(rows[0]["cmdline"], r#"sh -c $'echo "1,2"\necho 3' ''"#);
+        assert_eq!((rows[1]["name"].as_str(), rows[1]["cmdline"].as_str()), ("名前", ""));
+    }
+
+    #[test]
+    fn other_records_are_not_in_the_table() {
+        assert!(write(&[event(1, EventKind::Started, 5, "sh", |_| {}), error(1, "sample", "no")]).is_empty());
+    }
+}

@@ -1,0 +1,360 @@
+//! The history of a run in two files: as text to read and as JSONL for the other tools.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use common::record::Record;
+use common::time::Stamp;
+
+use super::whole::{Storage, Whole};
+use super::{Jsonl, Sink, Style, Text};
+
+/// Runs of one pid that may begin within one second and one folder.
+const NAMES: u32 = 10_000;
+
+/// Saves every record in a `.jsonl` and a `.txt` file, at once: if memmon is killed, all complete samples are there.
+///
+/// A full disk is no reason to stop watching: [`record`](Sink::record) never fails. What could not be written is told by
+/// [`take_trouble`](Self::take_trouble), leaves no torn line behind, and is tried anew with the next record.
+#[derive(Debug)]
+pub struct Save<F: Storage = File> {
+    jsonl: Jsonl<Whole<F>>,
+    text: Text<Whole<F>>,
+    paths: [PathBuf; 2],
+    /// Records missing in a file since writing began to fail; `None` while it works.
+    lost: Option<u64>,
+    trouble: Option<String>,
+}
+
+impl Save {
+    /// Creates `process_monitor_<YYYYmmdd_HHMMSS>_pid<PID>.jsonl` and `.txt` in `folder`, and the folder and those above it
+    /// if they are not there. Where such a file is there already, `_2`, `_3`, … is put behind the name.
+    ///
+    /// Command lines may hold secrets: files and new folders are for the user alone.
+    ///
+    /// # Errors
+    /// What the system says, behind the path it is about.
+    pub fn create(folder: &Path, pid: u32, started: Stamp) -> io::Result<Self> {
+        create_folder(folder).map_err(|error| about(folder, &error))?;
+        let stem = format!("process_monitor_{}_pid{pid}", started.format("%Y%m%d_%H%M%S"));
+        for number in 1..=NAMES {
+            let stem = if number == 1 { stem.clone() } else { format!("{stem}_{number}") };
+            let paths = ["jsonl", "txt"].map(|ending| folder.join(format!("{stem}.{ending}")));
+            let [jsonl, text] = &paths;
+            let Some(jsonl_file) = create_file(jsonl)? else { continue };
+            match create_file(text) {
+                Ok(Some(text_file)) => return Ok(Self::new([jsonl_file, text_file], paths)),
+                other => {
+                    // Half a pair is of no use; the next name, or the error, matters more than whether this succeeds.
+                    let _ = std::fs::remove_file(jsonl);
+                    other?;
+                }
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            format!("{}: all names are taken", folder.display()),
+        ))
+    }
+}
+
+impl<F: Storage> Save<F> {
+    fn new([jsonl, text]: [F; 2], paths: [PathBuf; 2]) -> Self {
+        Self {
+            jsonl: Jsonl::new(Whole::new(jsonl)),
+            text: Text::new(Whole::new(text), Style::default()),
+            paths,
+            lost: None,
+            trouble: None,
+        }
+    }
+
+    /// The files: JSONL, text.
+    #[must_use]
+    pub fn paths(&self) -> [&Path; 2] {
+        let [jsonl, text] = &self.paths;
+        [jsonl, text]
+    }
+
+    /// What the user should know since this was last asked: that writing began to fail, or works again and what was lost.
+    pub fn take_trouble(&mut self) -> Option<String> {
+        self.trouble.take()
+    }
+
+    /// Takes note of how writing to both files went.
+    fn note(&mut self, results: [io::Result<()>; 2], sure: bool) {
+        let failed = self.paths.iter().zip(results).find_map(|(path, result)| Some(path).zip(result.err()));
+        match (failed, self.lost) {
+            (Some((path, error)), None) => {
+                self.lost = Some(1);
+                self.trouble = Some(format!("{}; going on without saving", about(path, &error)));
+            }
+            (Some(_), Some(lost)) => self.lost = Some(lost.saturating_add(1)),
+            (None, Some(_)) if sure => {
+                self.trouble = self.loss().map(|loss| format!("{loss}; saving works again"));
+                self.lost = None;
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn loss(&self) -> Option<String> {
+        let [jsonl, _] = &self.paths;
+        let lost = self.lost?;
+        let records = if lost == 1 { "record" } else { "records" };
+        Some(format!("{}: {lost} {records} could not be saved", jsonl.with_extension("").display()))
+    }
+}
+
+impl<F: Storage> Sink for Save<F> {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        let results = [self.jsonl.record(record), self.text.record(record)];
+        // On a full disk small records may still find room. Only a sample, which goes to both files, shows that it is over.
+        self.note(results, matches!(record, Record::Process(_)));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let results = [self.jsonl.finish(), self.text.finish()];
+        self.note(results, false);
+        self.trouble = self.trouble.take().or_else(|| self.loss());
+        Ok(())
+    }
+}
+
+fn about(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+fn create_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// A new file at `path`; `None` if something is there.
+fn create_file(path: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.append(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(about(path, &error)),
+    }
+}
+
+/// Where histories are kept by themselves: `$XDG_STATE_HOME/memtools`, else `~/.local/state/memtools` (XDG Base Directory
+/// Specification 0.8); `~/Library/Application Support/memtools` on macOS, `%LOCALAPPDATA%\memtools` on Windows.
+///
+/// `None` if there is no home folder.
+#[must_use]
+pub fn state_dir() -> Option<PathBuf> {
+    state_dir_of(|name| std::env::var_os(name), std::env::home_dir())
+}
+
+fn state_dir_of(variable: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
+    // The specification has relative paths ignored; elsewhere too they would depend on where memmon was called.
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    let folder = |name: &str| variable(name).map(PathBuf::from).and_then(absolute);
+    let at_home = |path: &str| home.clone().and_then(absolute).map(|home| home.join(path));
+    let base = folder("XDG_STATE_HOME").or_else(|| {
+        if cfg!(windows) {
+            folder("LOCALAPPDATA").or_else(|| at_home("AppData/Local"))
+        } else if cfg!(target_os = "macos") {
+            at_home("Library/Application Support")
+        } else {
+            at_home(".local/state")
+        }
+    });
+    base.map(|base| base.join("memtools"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use common::jsonl::{Item, Reader};
+    use common::record::EventKind;
+
+    use super::super::testing::{error, event, header, process};
+    use super::super::whole::tests::Small;
+    use super::*;
+
+    fn records(path: &Path) -> Vec<Record> {
+        let log = std::fs::read(path).unwrap();
+        Reader::new("log", log.as_slice())
+            .map(|item| match item.unwrap() {
+                Item::Record(record) => record,
+                Item::Bad(bad) => panic!("{bad}"),
+            })
+            .collect()
+    }
+
+    fn create(folder: &Path) -> Save {
+        Save::create(folder, 1234, header(1).timestamp).unwrap()
+    }
+
+    #[test]
+    fn both_files_hold_each_sample_as_soon_as_it_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut save = create(&folder.path().join("a/b"));
+        let [jsonl, text] = save.paths().map(Path::to_owned);
+        assert_eq!(jsonl, folder.path().join("a/b/process_monitor_20261123_142502_pid1234.jsonl"));
+        assert_eq!(text, jsonl.with_extension("txt"));
+        let sample = process(1, |_| {});
+        save.record(&sample).unwrap();
+        // As after SIGKILL: nothing is finished or dropped.
+        assert_eq!(records(&jsonl), [sample]);
+        let block = std::fs::read_to_string(&text).unwrap();
+        assert!(block.starts_with("#1  2026-11-23 14:25:02  python3 (pid 1234)"), "{block}");
+        assert!(block.ends_with("  total     100.00 MiB\n"), "{block}");
+        assert_eq!(save.take_trouble(), None);
+    }
+
+    #[test]
+    fn what_was_held_back_is_saved_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut save = create(folder.path());
+        save.record(&process(1, |_| {})).unwrap();
+        save.record(&event(2, EventKind::Exited, 1234, "python3", |e| e.exit_code = Some(0))).unwrap();
+        save.finish().unwrap();
+        let text = std::fs::read_to_string(save.paths()[1]).unwrap();
+        assert!(text.ends_with("\n\n  - 1234 python3 ended: exit 0\n"), "{text}");
+        assert_eq!(records(save.paths()[0]).len(), 2);
+        assert_eq!(save.take_trouble(), None);
+    }
+
+    #[test]
+    fn nothing_is_overwritten_and_the_files_stay_a_pair() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = |save: &Save| save.paths().map(|path| path.file_name().unwrap().to_owned());
+        let stem = "process_monitor_20261123_142502_pid1234";
+        drop(create(folder.path()));
+        // A text without its JSONL takes the name as well.
+        std::fs::write(folder.path().join(format!("{stem}_2.txt")), "mine").unwrap();
+        let third = create(folder.path());
+        assert_eq!(names(&third), [format!("{stem}_3.jsonl"), format!("{stem}_3.txt")].map(OsString::from));
+        assert_eq!(std::fs::read_to_string(folder.path().join(format!("{stem}_2.txt"))).unwrap(), "mine");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_user_may_read_what_is_new() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        let save = create(&folder.path().join("a/b"));
+        assert_eq!(save.paths().map(mode), [0o600; 2]);
+        assert_eq!(["a", "a/b"].map(|path| mode(&folder.path().join(path))), [0o700; 2]);
+        assert_eq!(mode(folder.path()), 0o755, "what was there stays as it was");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = Save::create(&file.join("sub"), 1, header(1).timestamp).unwrap_err();
+        assert!(error.to_string().contains("file/sub: "), "{error}");
+    }
+
+    /// A save whose two files share a disk with so much room, and the room.
+    fn on_small_disk(room: usize) -> (Save<Small>, Rc<Cell<usize>>) {
+        let room = Rc::new(Cell::new(room));
+        let files = [Small::new(&room), Small::new(&room)];
+        (Save::new(files, ["dir/log.jsonl".into(), "dir/log.txt".into()]), room)
+    }
+
+    /// The iterations in the JSONL, each of whose lines must be a record.
+    fn iterations(save: &mut Save<Small>) -> Vec<u64> {
+        let log = save.jsonl.writer.get_mut().storage().bytes.clone();
+        assert!(log.is_empty() || log.ends_with(b"\n"));
+        Reader::new("log", log.as_slice())
+            .map(|item| match item.unwrap() {
+                Item::Record(Record::Process(record)) => record.iteration,
+                Item::Record(Record::Error(record)) => record.iteration,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_full_disk_is_told_once_tears_nothing_and_saving_goes_on_when_there_is_room() {
+        let (mut save, room) = on_small_disk(2500);
+        let mut told = Vec::new();
+        for n in 1..=20 {
+            if n == 15 {
+                room.set(room.get() + 100_000);
+            }
+            save.record(&process(n, |_| {})).unwrap();
+            told.extend(save.take_trouble().map(|trouble| (n, trouble)));
+        }
+        let saved = iterations(&mut save);
+        let first_lost = (1..).find(|n| !saved.contains(n)).unwrap();
+        assert!((2..5).contains(&first_lost), "{saved:?}");
+        assert_eq!(saved.last(), Some(&20));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[0].0, first_lost);
+        assert!(
+            told[0].1.starts_with("dir/log.") && told[0].1.ends_with("; going on without saving"),
+            "{told:?}"
+        );
+        let lost = 15 - first_lost;
+        let again = format!("dir/log: {lost} records could not be saved; saving works again");
+        assert_eq!(told[1], (15, again));
+    }
+
+    #[test]
+    fn a_small_record_that_finds_room_does_not_end_the_trouble() {
+        let (mut save, room) = on_small_disk(600);
+        save.record(&process(1, |_| {})).unwrap();
+        assert!(save.take_trouble().unwrap().contains("going on without saving"));
+        save.record(&error(1, "sample", "short")).unwrap();
+        assert_eq!(iterations(&mut save), [1]);
+        save.record(&process(2, |_| {})).unwrap();
+        assert_eq!(save.take_trouble(), None, "told already");
+        save.finish().unwrap();
+        assert_eq!(save.take_trouble().unwrap(), "dir/log: 2 records could not be saved");
+        assert!(room.get() < 600);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_that_is_always_full_never_ends_the_watching() {
+        let full = || OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let mut save = Save::new([full(), full()], ["a.jsonl".into(), "a.txt".into()]);
+        for n in 1..=3 {
+            save.record(&process(n, |_| {})).unwrap();
+        }
+        let trouble = save.take_trouble().unwrap();
+        assert!(trouble.starts_with("a.jsonl: ") && trouble.contains("space"), "{trouble}");
+        save.finish().unwrap();
+        assert_eq!(save.take_trouble().unwrap(), "a: 3 records could not be saved");
+    }
+
+    #[cfg(all(unix, not(target_os = "macos")))]
+    #[test]
+    fn the_state_folder_follows_xdg_and_ignores_relative_paths() {
+        let of = |xdg: Option<&str>, home: Option<&str>| {
+            state_dir_of(
+                |name| (name == "XDG_STATE_HOME").then_some(xdg)?.map(OsString::from),
+                home.map(PathBuf::from),
+            )
+        };
+        assert_eq!(of(Some("/state"), Some("/home/u")), Some("/state/memtools".into()));
+        for xdg in [None, Some(""), Some("state")] {
+            assert_eq!(of(xdg, Some("/home/u")), Some("/home/u/.local/state/memtools".into()));
+        }
+        assert_eq!(of(None, None), None);
+        assert_eq!(of(None, Some("home")), None);
+    }
+}

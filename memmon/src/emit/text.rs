@@ -1,0 +1,227 @@
+//! Blocks for people: one for each sample, with what happened between the samples and what follows from them.
+
+mod block;
+mod event;
+
+#[cfg(test)]
+mod event_tests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use common::record::{ErrorRecord, EventKind, ProcessEvent, ProcessRecord, Record};
+use common::stdio::escape_controls;
+use common::units::Bytes;
+
+use self::block::{Block, Checkpoint};
+use self::event::{Crossing, Held};
+use super::Sink;
+use super::line::{Line, Tone, cut};
+
+/// Columns for a name before it is cut, or pushes the columns behind it where nothing is cut.
+const NAME_COLUMNS: usize = 24;
+
+/// A root not seen for so many samples has ended; its last values are forgotten.
+const ROOTS_KEPT_FOR: u64 = 100;
+
+/// How text for people looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Style {
+    /// Whether to colour it; without, not one escape byte is written.
+    pub colour: bool,
+    /// The columns of the terminal, where lines are cut; `None` cuts nothing.
+    pub width: Option<usize>,
+}
+
+/// A process within a run: its number and when it began.
+type Identity = (u32, Option<Arc<str>>);
+
+/// Records for people: a block for each `process` record, with changes since the block before of the same root.
+///
+/// What happened before a sample is held back until the sample is there, and summed up if it was much;
+/// [`finish`](Sink::finish) writes what is still held, and so does dropping, which cannot tell of an error.
+#[derive(Debug)]
+pub struct Text<W: Write> {
+    output: W,
+    style: Style,
+    /// What the record at hand becomes; written at once.
+    text: String,
+    /// Whether anything was written yet.
+    begun: bool,
+    /// The iteration of what was written last.
+    last: Option<u64>,
+    held: Held,
+    crossing: Option<Crossing>,
+    roots: HashMap<Identity, Checkpoint>,
+    machine_bytes: Option<u64>,
+    /// The day of the block before.
+    date: String,
+}
+
+impl<W: Write> Text<W> {
+    /// Text in `style` to `output`, which should not buffer.
+    pub fn new(output: W, style: Style) -> Self {
+        let mut text = Self {
+            output,
+            style,
+            text: String::new(),
+            begun: false,
+            last: None,
+            held: Held::default(),
+            crossing: None,
+            roots: HashMap::new(),
+            machine_bytes: None,
+            date: String::new(),
+        };
+        text.set_width(style.width);
+        text
+    }
+
+    /// Cuts lines at another width from now on: the terminal was resized. 0 columns are what a terminal says that does not
+    /// know, and cut nothing.
+    pub fn set_width(&mut self, width: Option<usize>) {
+        self.style.width = width.filter(|&columns| columns > 0);
+    }
+
+    fn process(&mut self, record: &ProcessRecord) {
+        self.happened();
+        if let Some(system) = &record.system {
+            self.machine_bytes = Some(system.total_bytes);
+        }
+        self.roots.retain(|_, root| record.iteration.saturating_sub(root.iteration) <= ROOTS_KEPT_FOR);
+        let identity = (record.pid, record.start_time.clone());
+        let before = self.roots.remove(&identity);
+        let now = Checkpoint::new(record, before.as_ref());
+        let date = record.timestamp.format("%Y-%m-%d");
+        let block = Block {
+            record,
+            now: &now,
+            before: before.as_ref(),
+            machine_bytes: self.machine_bytes,
+            date: (date != self.date).then_some(date.as_str()),
+            style: self.style,
+        };
+        self.group(record.iteration, &block.lines());
+        self.date = date;
+        self.roots.insert(identity, now);
+    }
+
+    fn event(&mut self, event: &ProcessEvent) {
+        match event.event {
+            EventKind::Started | EventKind::Exited | EventKind::Replaced => {
+                if self.held.iteration != event.iteration {
+                    self.happened();
+                }
+                self.held.take(event, self.style);
+            }
+            EventKind::Grew => {
+                let root = self.roots.iter().filter(|((pid, _), _)| *pid == event.root_pid);
+                let since = root.max_by_key(|(_, root)| root.iteration).and_then(|(_, root)| root.since);
+                self.beneath(event.iteration, &[event::grew(event, since, self.style)]);
+            }
+            EventKind::LimitCrossed => {
+                let crossing = Crossing::of(event, self.crossing.take());
+                let lines = crossing.lines(event, self.style);
+                self.beneath(event.iteration, &lines);
+                self.crossing = Some(crossing);
+            }
+            EventKind::OomKill => self.beneath(event.iteration, &[event::oom_kill(event, self.style)]),
+            EventKind::Unknown => {}
+        }
+    }
+
+    fn error(&mut self, error: &ErrorRecord) {
+        let pid = error.pid.map(|pid| format!(" pid {pid}")).unwrap_or_default();
+        let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        let text = format!("! could not {}{pid}: {}{hint}", error.stage, error.message);
+        self.beneath(error.iteration, &[Line::whole(2, Tone::Warning, escape_controls(&text))]);
+    }
+
+    /// What was held back.
+    fn happened(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let iteration = held.iteration;
+        let lines = held.into_lines();
+        if !lines.is_empty() {
+            self.group(iteration, &lines);
+        }
+    }
+
+    /// Lines set apart from what stands before them.
+    fn group(&mut self, iteration: u64, lines: &[Line]) {
+        if self.begun || !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.last = Some(iteration);
+        self.add(lines);
+    }
+
+    /// Lines that belong to what stands before them, if that is of the same iteration.
+    fn beneath(&mut self, iteration: u64, lines: &[Line]) {
+        if self.last == Some(iteration) {
+            self.add(lines);
+        } else {
+            self.group(iteration, lines);
+        }
+    }
+
+    fn add(&mut self, lines: &[Line]) {
+        self.crossing = None;
+        for line in lines {
+            line.write(self.style, &mut self.text);
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        if self.text.is_empty() {
+            return Ok(());
+        }
+        let result = self.output.write_all(self.text.as_bytes()).and_then(|()| self.output.flush());
+        self.text.clear();
+        self.begun |= result.is_ok();
+        result
+    }
+}
+
+impl<W: Write> Sink for Text<W> {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        match record {
+            Record::Process(record) => self.process(record),
+            Record::ProcessEvent(event) => self.event(event),
+            Record::Error(error) => self.error(error),
+            // What a command prints is relayed where it is launched.
+            Record::Output(_) | Record::Unknown(_) => {}
+        }
+        self.write()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.happened();
+        self.write()
+    }
+}
+
+impl<W: Write> Drop for Text<W> {
+    fn drop(&mut self) {
+        let _ = self.finish();
+    }
+}
+
+/// A name for a line of text: escaped, and cut if lines are cut.
+fn shown_name(name: &str, style: Style) -> String {
+    let name = escape_controls(name);
+    if style.width.is_some() { cut(&name, NAME_COLUMNS).into_owned() } else { name.into_owned() }
+}
+
+/// A size, or what stands for one that is not known.
+fn size(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "–".to_owned(), |bytes| Bytes(bytes).to_string())
+}
+
+/// `1 process`, `2 processes`.
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

@@ -1,0 +1,342 @@
+//! The block of a sample.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::process::ProcessState;
+use common::record::{ProcessRecord, ProcessSample};
+use common::time::{Span, Stamp};
+use common::units::{Bytes, Change};
+
+use super::super::line::{Cell, Column, Line, Table, Tone, width};
+use super::super::words::shell_line;
+use super::{Identity, NAME_COLUMNS, Style, count, shown_name, size};
+
+/// Children shown one by one.
+const LISTED: usize = 30;
+
+/// Where the values of a block begin: behind the longest label, `children`.
+const VALUES_AT: usize = 12;
+
+/// What of a sample the next one of the same root is held against.
+#[derive(Debug)]
+pub(super) struct Checkpoint {
+    pub(super) iteration: u64,
+    /// The iteration of the one before.
+    pub(super) since: Option<u64>,
+    rss: Option<u64>,
+    vms: Option<u64>,
+    pss: Option<u64>,
+    swap: Option<u64>,
+    cgroup: Option<u64>,
+    /// Kept from earlier samples, since it is not read each time.
+    cgroup_limit: Option<u64>,
+    children_rss: Option<u64>,
+    total_rss: Option<u64>,
+    unreadable: u64,
+    new: u64,
+    children: HashMap<Identity, Option<u64>>,
+    command: Option<Arc<[String]>>,
+}
+
+impl Checkpoint {
+    pub(super) fn new(record: &ProcessRecord, before: Option<&Self>) -> Self {
+        let children: HashMap<_, _> =
+            record.children.iter().map(|child| (identity(child), child.rss_bytes)).collect();
+        let unread = record.children.iter().filter(|child| child.rss_bytes.is_none()).count();
+        let children_unread = unread == record.children.len() && unread > 0;
+        let hidden = |rss: Option<u64>, state: Option<ProcessState>| {
+            u64::from(rss.is_none() && !state.is_some_and(ProcessState::has_ended))
+        };
+        let in_children =
+            record.children.iter().map(|child| hidden(child.rss_bytes, child.state)).sum::<u64>();
+        let new = before.map_or(0, |before| {
+            children.keys().map(|child| u64::from(!before.children.contains_key(child))).sum()
+        });
+        let nothing_read = record.rss_bytes.is_none() && unread == record.children.len();
+        let cgroup_limit = match &record.cgroup {
+            Some(cgroup) => cgroup.limit_bytes,
+            None => before.and_then(|before| before.cgroup_limit),
+        };
+        Self {
+            iteration: record.iteration,
+            since: before.map(|before| before.iteration),
+            rss: record.rss_bytes,
+            vms: record.vms_bytes,
+            pss: record.pss_bytes,
+            swap: record.swap_bytes,
+            cgroup: record.cgroup.as_ref().and_then(|cgroup| cgroup.current_bytes),
+            cgroup_limit,
+            children_rss: (!children_unread).then_some(record.children_rss_bytes),
+            total_rss: (!nothing_read).then_some(record.total_rss_bytes),
+            unreadable: hidden(record.rss_bytes, record.state) + in_children,
+            new,
+            children,
+            command: record.cmdline.clone().or_else(|| before.and_then(|before| before.command.clone())),
+        }
+    }
+}
+
+fn identity(process: &ProcessSample) -> Identity {
+    (process.pid, process.start_time.clone())
+}
+
+/// A sample and what it is held against.
+pub(super) struct Block<'a> {
+    pub(super) record: &'a ProcessRecord,
+    pub(super) now: &'a Checkpoint,
+    pub(super) before: Option<&'a Checkpoint>,
+    pub(super) machine_bytes: Option<u64>,
+    /// The day, if the block before was of another.
+    pub(super) date: Option<&'a str>,
+    pub(super) style: Style,
+}
+
+impl Block<'_> {
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let mut lines = vec![self.heading()];
+        lines.extend(self.command());
+        let missed = self.record.missed_ticks;
+        if missed > 0 {
+            let missed = count(missed, "sample", "samples");
+            let text = format!("! {missed} missed before this one: the machine slept or was overloaded");
+            lines.push(Line::whole(2, Tone::Warning, text));
+        }
+        let mut summary = self.summary();
+        let total = summary.pop();
+        lines.extend(summary.into_iter().flatten());
+        lines.extend(self.children());
+        lines.extend(total.into_iter().flatten());
+        lines
+    }
+
+    /// Who it is and what it is doing.
+    fn heading(&self) -> Line {
+        let record = self.record;
+        let mut line = Line::default();
+        line.push(Tone::Strong, format!("#{}", record.iteration));
+        let time = record.timestamp.format("%H:%M:%S");
+        line.push_apart(Tone::Plain, self.date.map_or_else(|| time.clone(), |date| format!("{date} {time}")));
+        let name = shown_name(&record.name, self.style);
+        line.push_apart(Tone::Plain, format!("{name} (pid {})", record.pid));
+        if let Some(state) = record.state {
+            line.push_apart(Tone::Dim, state.word());
+        }
+        let began = record.start_time.as_deref().and_then(|start| start.parse::<Stamp>().ok());
+        let age = began.map(|began| record.timestamp.unix_seconds() - began.unix_seconds());
+        if let Some(age) = age.and_then(span) {
+            line.push_apart(Tone::Dim, format!("up {age}"));
+        }
+        if let Some(threads) = record.threads {
+            line.push_apart(Tone::Dim, count(threads, "thread", "threads"));
+        }
+        if let Some(ratio) = record.cpu_ratio {
+            line.push_apart(Tone::Dim, format!("CPU {}", percent(ratio)));
+        }
+        line
+    }
+
+    /// The command line, when it is first known and when it changed.
+    fn command(&self) -> Option<Line> {
+        let command = self.now.command.as_deref().filter(|command| !command.is_empty())?;
+        if self.before.is_some_and(|before| before.command.as_deref() == Some(command)) {
+            return None;
+        }
+        let mut line = Line::indented(2);
+        line.push(Tone::Dim, "command");
+        line.skip_to(VALUES_AT);
+        line.push(Tone::Plain, shell_line(command));
+        Some(line)
+    }
+
+    /// The rows of the root and the sums, each of one line or more; the total last.
+    fn summary(&self) -> Vec<Vec<Line>> {
+        let (now, before) = (self.now, self.before);
+        let mut table = Table::new([Column::left("", VALUES_AT), Column::right(""), Column::right("")]);
+        let mut notes = Vec::new();
+        let mut add = |label: &str, value: String, change: Cell, note: Vec<String>| {
+            let (label_tone, tone) =
+                if label == "total" { (Tone::Strong, Tone::Strong) } else { (Tone::Dim, Tone::Plain) };
+            table.push([Cell::new(label_tone, label), Cell::new(tone, value), change]);
+            notes.push(note);
+        };
+        let mut row = |label, value, old: fn(&Checkpoint) -> Option<u64>, note| {
+            add(label, size(value), change(before.and_then(old), value), note);
+        };
+        row("RSS", now.rss, |b| b.rss, self.rss_notes());
+        if now.pss.is_some() {
+            let unique = self.record.uss_bytes.map(|uss| format!("{} of it unshared (USS)", Bytes(uss)));
+            row("PSS", now.pss, |b| b.pss, unique.into_iter().collect());
+        }
+        row("VMS", now.vms, |b| b.vms, Vec::new());
+        if now.swap.is_some_and(|swap| swap > 0) {
+            row("swap", now.swap, |b| b.swap, Vec::new());
+        }
+        if let (Some(current), Some(limit)) = (now.cgroup, now.cgroup_limit) {
+            let share = ratio(current, limit).map(|share| format!("{} of ", percent(share)));
+            let note = format!("{}its limit of {}", share.unwrap_or_default(), Bytes(limit));
+            row("cgroup", now.cgroup, |b| b.cgroup, vec![note]);
+        }
+        if now.children.is_empty() {
+            let had = before.filter(|before| !before.children.is_empty()).and_then(|b| b.children_rss);
+            add("children", "none".to_owned(), change(had, Some(0)), self.children_notes());
+        } else {
+            let moved = change(before.and_then(|b| b.children_rss), now.children_rss);
+            add("children", size(now.children_rss), moved, self.children_notes());
+        }
+        let moved = change(before.and_then(|b| b.total_rss), now.total_rss);
+        add("total", size(now.total_rss), moved, self.total_notes());
+        let (lines, notes_at) = table.into_lines(2);
+        lines.into_iter().zip(notes).map(|(line, note)| self.noted(line, note, notes_at)).collect()
+    }
+
+    /// `line` with notes behind it, and below where they do not fit.
+    fn noted(&self, mut line: Line, notes: Vec<String>, at: usize) -> Vec<Line> {
+        let limit = self.style.width.unwrap_or(usize::MAX);
+        let mut lines = Vec::new();
+        let mut start = at;
+        line.skip_to(start);
+        if notes.iter().any(|note| at.saturating_add(width(note)) >= limit) {
+            // So narrow a terminal leaves the notes more room below the values.
+            start = VALUES_AT;
+            lines.push(std::mem::replace(&mut line, Line::indented(start)));
+        }
+        let mut notes = notes.into_iter().peekable();
+        while let Some(mut note) = notes.next() {
+            if notes.peek().is_some() {
+                note.push(',');
+            }
+            let begins = line.width() <= start;
+            if !begins && line.width() + 1 + width(&note) > limit {
+                lines.push(std::mem::replace(&mut line, Line::indented(start)));
+            } else if !begins {
+                line.push(Tone::Plain, " ");
+            }
+            line.push(Tone::Plain, note);
+        }
+        lines.push(line);
+        lines
+    }
+
+    fn rss_notes(&self) -> Vec<String> {
+        let record = self.record;
+        let machine = record.percent_ratio.map(|share| match self.machine_bytes {
+            Some(bytes) => format!("{} of {}", percent(share), Bytes(bytes)),
+            None => format!("{} of the machine", percent(share)),
+        });
+        let cgroup = record.cgroup_ratio.map(|share| match self.now.cgroup_limit {
+            Some(limit) => format!("{} of the cgroup's {}", percent(share), Bytes(limit)),
+            None => format!("{} of the cgroup's limit", percent(share)),
+        });
+        let peak = record.rss_peak_bytes.filter(|&peak| record.rss_bytes.is_some_and(|rss| peak > rss));
+        let peak = peak.map(|peak| format!("peak {}", Bytes(peak)));
+        [machine, cgroup, peak].into_iter().flatten().collect()
+    }
+
+    fn children_notes(&self) -> Vec<String> {
+        let number = self.record.children_count;
+        let processes = (number > 0).then(|| count(number, "process", "processes"));
+        let new = (self.now.new > 0).then(|| format!("{} new", self.now.new));
+        let short = self.record.short_lived_count.filter(|&number| number > 0);
+        let short = short.map(|number| format!("{number} short-lived"));
+        [processes, new, short].into_iter().flatten().collect()
+    }
+
+    fn total_notes(&self) -> Vec<String> {
+        let record = self.record;
+        let since = self.now.since.map(|iteration| format!("since #{iteration}"));
+        let unreadable = (self.now.unreadable > 0).then(|| {
+            format!("without {} that cannot be read", count(self.now.unreadable, "process", "processes"))
+        });
+        let pss = record.total_pss_bytes.map(|bytes| {
+            let age = record.total_pss_age_seconds.filter(|&age| age > record.interval_seconds);
+            let age = age.and_then(span).map(|age| format!(" ({age} old)")).unwrap_or_default();
+            format!("PSS {}{age}", Bytes(bytes))
+        });
+        [since, unreadable, pss].into_iter().flatten().collect()
+    }
+
+    /// The children, the largest first.
+    fn children(&self) -> Vec<Line> {
+        let mut children: Vec<&ProcessSample> = self.record.children.iter().collect();
+        children.sort_by_key(|child| (Reverse(child.rss_bytes), child.pid));
+        let (listed, rest) = children.split_at_checked(LISTED).unwrap_or((&children, &[]));
+        let with_pss = listed.iter().all(|child| child.pss_bytes.is_some() || child.rss_bytes.is_none());
+        let mut table = Table::new([
+            Column::right("PID"),
+            Column::left("NAME", NAME_COLUMNS),
+            Column::right("MEMORY"),
+            Column::right("PSS"),
+            Column::right("CHANGE"),
+            Column::right("CPU"),
+            Column::left("COMMAND", usize::MAX),
+        ]);
+        for child in listed {
+            let pss = child.pss_bytes.filter(|_| with_pss);
+            table.push([
+                Cell::plain(child.pid.to_string()),
+                Cell::plain(shown_name(&child.name, self.style)),
+                Cell::plain(size(child.rss_bytes)),
+                Cell::plain(pss.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default()),
+                self.child_change(child),
+                Cell::plain(child.cpu_ratio.map(percent).unwrap_or_default()),
+                child_command(child),
+            ]);
+        }
+        let mut lines = if listed.is_empty() { Vec::new() } else { table.into_lines(4).0 };
+        if !rest.is_empty() {
+            let read: Option<u64> = rest
+                .iter()
+                .filter_map(|child| child.rss_bytes)
+                .fold(None, |sum, bytes| Some(sum.unwrap_or(0_u64).saturating_add(bytes)));
+            let mut line = Line::indented(4);
+            line.push(Tone::Dim, format!("and {} smaller, {}", rest.len(), size(read)));
+            lines.push(line);
+        }
+        lines
+    }
+
+    fn child_change(&self, child: &ProcessSample) -> Cell {
+        let Some(before) = self.before else { return Cell::default() };
+        match before.children.get(&identity(child)) {
+            None => Cell::plain("new"),
+            Some(&before) => change(before, child.rss_bytes),
+        }
+    }
+}
+
+fn child_command(child: &ProcessSample) -> Cell {
+    match child.state {
+        Some(state) if state.has_ended() => Cell::new(Tone::Dim, format!("({})", state.word())),
+        _ => Cell::plain(child.cmdline.as_deref().map(shell_line).unwrap_or_default()),
+    }
+}
+
+/// A change in a cell of its own; empty if either side is not known.
+fn change(before: Option<u64>, now: Option<u64>) -> Cell {
+    let (Some(before), Some(now)) = (before, now) else { return Cell::default() };
+    let change = Change::between(before, now);
+    let tone = match change.0 {
+        0 => Tone::Dim,
+        1.. => Tone::Growth,
+        _ => Tone::Shrinkage,
+    };
+    Cell::new(tone, change.to_string())
+}
+
+/// A share as `12.5 %`.
+fn percent(ratio: f64) -> String {
+    format!("{:.1} %", ratio * 100.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for one decimal of a percentage")]
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// A duration for a person; `None` if it is negative or no number.
+pub(super) fn span(seconds: f64) -> Option<Span> {
+    Duration::try_from_secs_f64(seconds).ok().map(Span)
+}

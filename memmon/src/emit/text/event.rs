@@ -1,0 +1,231 @@
+//! Lines for what happened to processes.
+
+use std::sync::Arc;
+
+use common::record::{EventKind, ProcessEvent};
+use common::stdio::escape_controls;
+use common::units::{Bytes, Change};
+
+use super::super::line::{Line, Tone};
+use super::super::words::{shell_line, signal_name};
+use super::block::span;
+use super::{Style, count, shown_name, size};
+
+/// Events of an iteration shown one by one; more are summed up. Those of roots always stand by themselves.
+const LISTED: u64 = 6;
+
+/// Processes of one crossing that are named.
+const NAMED: u64 = 10;
+
+/// What happened since the last sample, until the next is there.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) iteration: u64,
+    /// Each line, and whether it is of a root.
+    lines: Vec<(bool, Line)>,
+    started: u64,
+    ended: u64,
+    by_signal: u64,
+    failed: u64,
+    replaced: u64,
+}
+
+impl Held {
+    /// Takes in a `started`, `exited` or `replaced`.
+    pub(super) fn take(&mut self, event: &ProcessEvent, style: Style) {
+        if event.at_start == Some(true) {
+            return;
+        }
+        self.iteration = event.iteration;
+        let of_root = event.pid == event.root_pid;
+        if !of_root {
+            match event.event {
+                EventKind::Started => self.started += 1,
+                EventKind::Exited => {
+                    self.ended += 1;
+                    self.by_signal += u64::from(event.signal.is_some());
+                    self.failed += u64::from(event.exit_code.is_some_and(|code| code != 0));
+                }
+                _ => self.replaced += 1,
+            }
+        }
+        // Of a storm only the numbers are kept.
+        if of_root || self.others() <= LISTED {
+            self.lines.push((of_root, happening(event, style)));
+        }
+    }
+
+    fn others(&self) -> u64 {
+        self.started + self.ended + self.replaced
+    }
+
+    pub(super) fn into_lines(self) -> Vec<Line> {
+        if self.others() <= LISTED {
+            return self.lines.into_iter().map(|(_, line)| line).collect();
+        }
+        let of_roots = self.lines.iter().filter(|(of_root, _)| *of_root).count();
+        let mut lines = Vec::with_capacity(of_roots + 1);
+        lines.push(self.sum());
+        lines.extend(self.lines.into_iter().filter(|(of_root, _)| *of_root).map(|(_, line)| line));
+        lines
+    }
+
+    /// `41 processes started, 39 ended (2 by signal), 3 replaced`.
+    fn sum(&self) -> Line {
+        let how: Vec<String> = [(self.by_signal, "by signal"), (self.failed, "failed")]
+            .into_iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, how)| format!("{number} {how}"))
+            .collect();
+        let how = if how.is_empty() { String::new() } else { format!(" ({})", how.join(", ")) };
+        let mut parts: Vec<String> = Vec::new();
+        for (number, what) in [
+            (self.started, "started".to_owned()),
+            (self.ended, format!("ended{how}")),
+            (self.replaced, "now run another program".to_owned()),
+        ] {
+            match (number, parts.is_empty()) {
+                (0, _) => {}
+                (_, true) => parts.push(format!("{} {what}", count(number, "process", "processes"))),
+                (_, false) => parts.push(format!("{number} {what}")),
+            }
+        }
+        let mut line = Line::indented(2);
+        line.push(Tone::Plain, parts.join(", "));
+        line
+    }
+}
+
+/// `+ 1250 convert started: convert a.png b.jpg`.
+fn happening(event: &ProcessEvent, style: Style) -> Line {
+    let name = event.name.as_deref().map(|name| shown_name(name, style));
+    let subject = |name: &Option<String>| {
+        name.as_ref().map_or_else(|| event.pid.to_string(), |name| format!("{} {name}", event.pid))
+    };
+    let (text, detail) = match event.event {
+        EventKind::Started => (format!("+ {} started", subject(&name)), command(event)),
+        EventKind::Exited => (format!("- {} ended{}", subject(&name), ending(event)), None),
+        _ => {
+            let program = name.unwrap_or_else(|| "another program".to_owned());
+            (format!("~ {} now runs {program}", event.pid), command(event))
+        }
+    };
+    let mut line = Line::indented(2);
+    match detail {
+        None => line.push(Tone::Plain, text),
+        Some(detail) => {
+            line.push(Tone::Plain, format!("{text}: "));
+            line.push(Tone::Dim, detail);
+        }
+    }
+    line
+}
+
+fn command(event: &ProcessEvent) -> Option<String> {
+    event.cmdline.as_deref().filter(|arguments| !arguments.is_empty()).map(shell_line)
+}
+
+/// `: exit 0 after 3 s, peak 12.00 MiB`, as far as it is known.
+fn ending(event: &ProcessEvent) -> String {
+    let mut text = match (event.signal, event.exit_code) {
+        (Some(signal), _) => format!(": {}", signal_name(signal)),
+        (None, Some(code)) => format!(": exit {code}"),
+        (None, None) => String::new(),
+    };
+    if let Some(lifetime) = event.lifetime_seconds.and_then(span) {
+        text.push_str(&format!(" after {lifetime}"));
+    }
+    if let Some(peak) = event.rss_peak_bytes {
+        text.push_str(&format!(", peak {}", Bytes(peak)));
+    }
+    text
+}
+
+/// `worker-1 (pid 1240)`.
+fn process(event: &ProcessEvent, style: Style) -> String {
+    match &event.name {
+        Some(name) => format!("{} (pid {})", shown_name(name, style), event.pid),
+        None => format!("pid {}", event.pid),
+    }
+}
+
+/// A process grew by more than the user wants to miss.
+pub(super) fn grew(event: &ProcessEvent, since: Option<u64>, style: Style) -> Line {
+    let by =
+        event.growth_bytes.map(|bytes| format!(" by {}", Bytes(bytes.unsigned_abs()))).unwrap_or_default();
+    let since = since.map_or_else(|| "the sample before".to_owned(), |iteration| format!("#{iteration}"));
+    let limit = event.limit_bytes.map(|bytes| format!(", more than {}", Bytes(bytes))).unwrap_or_default();
+    let text = format!("! {} grew{by} since {since}{limit}", process(event, style));
+    Line::whole(2, Tone::Warning, text)
+}
+
+/// The kernel had no memory left for the group.
+pub(super) fn oom_kill(event: &ProcessEvent, style: Style) -> Line {
+    let killed =
+        event.kills.map_or_else(|| "processes".to_owned(), |kills| count(kills, "process", "processes"));
+    let text =
+        format!("! out of memory: the kernel killed {killed} in the cgroup of {}", process(event, style));
+    Line::whole(2, Tone::Alarm, text)
+}
+
+/// A limit that was crossed, as each process that took part tells of it.
+#[derive(Debug)]
+pub(super) struct Crossing {
+    iteration: u64,
+    root_pid: u32,
+    metric: Option<Arc<str>>,
+    limit: Option<u64>,
+    /// Events of it so far.
+    parts: u64,
+}
+
+impl Crossing {
+    /// The crossing `event` tells of, which may be the one that the event before told of.
+    pub(super) fn of(event: &ProcessEvent, before: Option<Self>) -> Self {
+        let before = before.filter(|before| {
+            (before.iteration, before.root_pid, before.limit)
+                == (event.iteration, event.root_pid, event.limit_bytes)
+                && before.metric == event.metric
+        });
+        Self {
+            iteration: event.iteration,
+            root_pid: event.root_pid,
+            metric: event.metric.clone(),
+            limit: event.limit_bytes,
+            parts: before.map_or(1, |before| before.parts.saturating_add(1)),
+        }
+    }
+
+    /// What to say of `event`: the crossing first, then each process with its part in it.
+    pub(super) fn lines(&self, event: &ProcessEvent, style: Style) -> Vec<Line> {
+        let alarm = |text: String| Line::whole(2, Tone::Alarm, text);
+        let value = size(event.value_bytes);
+        let limit = event.limit_bytes.map(|bytes| format!(" of {}", Bytes(bytes))).unwrap_or_default();
+        let growth = event.growth_bytes.map(|bytes| format!(", {} since first seen", Change(bytes)));
+        let growth = growth.unwrap_or_default();
+        let metric = match self.metric.as_deref() {
+            Some("rss") => {
+                let who = process(event, style);
+                return vec![alarm(format!("! {who}: RSS {value} is above the limit{limit}{growth}"))];
+            }
+            Some("total") => "RSS".to_owned(),
+            Some("pss") => "PSS".to_owned(),
+            Some(other) => escape_controls(other).into_owned(),
+            None => "memory".to_owned(),
+        };
+        let mut lines = Vec::new();
+        if self.parts == 1 {
+            let root = event.root_pid;
+            lines.push(alarm(format!(
+                "! tree of pid {root}: total {metric} {value} is above the limit{limit}"
+            )));
+        }
+        let part = match self.parts {
+            1..=NAMED => format!("{}: {}{growth}", process(event, style), size(event.own_bytes)),
+            _ if self.parts == NAMED + 1 => "and others".to_owned(),
+            _ => return lines,
+        };
+        lines.push(Line::whole(6, Tone::Plain, part));
+        lines
+    }
+}

@@ -1,0 +1,129 @@
+//! Command lines and signals in words.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use common::stdio::escape_controls;
+
+/// Arguments as a shell takes them, on one line and safe for a terminal.
+///
+/// Plain arguments stand as they are, others in single quotes. Those with control or invisible characters stand as `$'…'`
+/// with these escaped (POSIX.1-2024, Shell Command Language 2.2.4; the `\u` in it is bash's, ksh's and zsh's).
+pub(super) fn shell_line(arguments: &[String]) -> String {
+    let mut line = String::new();
+    for argument in arguments {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        quote(argument, &mut line);
+    }
+    line
+}
+
+fn quote(argument: &str, line: &mut String) {
+    let special_first = argument.starts_with(['~', '#', '=']);
+    if !argument.is_empty() && !special_first && argument.chars().all(is_plain) {
+        line.push_str(argument);
+    } else if matches!(escape_controls(argument), Cow::Borrowed(_)) {
+        line.push('\'');
+        line.push_str(&argument.replace('\'', r"'\''"));
+        line.push('\'');
+    } else {
+        line.push_str("$'");
+        for c in argument.chars() {
+            // Writing to a String cannot fail.
+            let _ = match c {
+                '\n' => line.write_str(r"\n"),
+                '\r' => line.write_str(r"\r"),
+                '\t' => line.write_str(r"\t"),
+                '\'' | '\\' => write!(line, "\\{c}"),
+                _ if matches!(escape_controls(c.encode_utf8(&mut [0; 4])), Cow::Borrowed(_)) => {
+                    line.write_char(c)
+                }
+                // Three octal digits end by themselves, whatever follows.
+                _ if c.is_ascii() => write!(line, "\\{:03o}", u32::from(c)),
+                _ => write!(line, "\\u{:04x}", u32::from(c)),
+            };
+        }
+        line.push('\'');
+    }
+}
+
+/// Whether a character means itself to every shell, anywhere but at the start of a word, and can be seen.
+fn is_plain(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_alphanumeric() || "_-./:=@%+,~#".contains(c);
+    }
+    !c.is_whitespace() && matches!(escape_controls(c.encode_utf8(&mut [0; 4])), Cow::Borrowed(_))
+}
+
+/// The name of a signal: `SIGKILL`; `signal 35` for those without one. Numbers as on x86-64 and ARM: signal(7).
+pub(super) fn signal_name(number: i32) -> Cow<'static, str> {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+        "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+        "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    ];
+    let name = usize::try_from(number).ok().and_then(|n| n.checked_sub(1)).and_then(|n| NAMES.get(n));
+    match name {
+        Some(name) => format!("SIG{name}").into(),
+        None => format!("signal {number}").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(arguments: &[&str]) -> String {
+        shell_line(&arguments.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn plain_arguments_stand_as_they_are_and_others_can_be_told_apart() {
+        assert_eq!(line(&["python", "-m", "a.b", "--x=1", "名前"]), "python -m a.b --x=1 名前");
+        assert_eq!(line(&["a b", "", "it's", "$HOME"]), r"'a b' '' 'it'\''s' '$HOME'");
+        assert_eq!(
+            line(&["~root", "a~", "#no", "n#1", "no\u{a0}space"]),
+            "'~root' a~ '#no' n#1 'no\u{a0}space'"
+        );
+        assert_eq!(line(&[]), "");
+    }
+
+    #[test]
+    fn control_characters_are_escaped_as_shells_read_them() {
+        assert_eq!(line(&["a\nb\t'c'\\", "\x1b[31m1"]), r"$'a\nb\t\'c\'\\' $'\033[31m1'");
+        assert_eq!(line(&["x\u{202e}y\u{9b}z"]), r"$'x\u202ey\u009bz'");
+    }
+
+    #[test]
+    fn signals_have_their_names_and_others_their_number() {
+        let names: Vec<_> = [1, 6, 9, 11, 15, 31].into_iter().map(signal_name).collect();
+        assert_eq!(names, ["SIGHUP", "SIGABRT", "SIGKILL", "SIGSEGV", "SIGTERM", "SIGSYS"]);
+        let others: Vec<_> = [0, 35, -1, i32::MIN].into_iter().map(signal_name).collect();
+        assert_eq!(others, ["signal 0", "signal 35", "signal -1", "signal -2147483648"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_harmful_is_left_in_a_command_line(arguments: Vec<String>) {
+            let line = shell_line(&arguments);
+            prop_assert!(matches!(escape_controls(&line), Cow::Borrowed(_)), "{:?}", line);
+        }
+    }
+
+    #[cfg(unix)]
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_shell_reads_visible_arguments_back(arguments in proptest::collection::vec("[ -~äß名\u{a0}]{0,12}", 1..20)) {
+            let script = format!("printf '%s\\0' {}", shell_line(&arguments));
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            let expected: String = arguments.iter().flat_map(|a| [a.as_str(), "\0"]).collect();
+            prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "{}", script);
+        }
+    }
+}
