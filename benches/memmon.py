@@ -5,8 +5,9 @@
 
 Watches one process of 50 MiB and a tree of 201 processes (a root of 50 MiB and 200 forked children that share it and
 touch 15 MiB each), at intervals of 1 s and 0.1 s. A watcher's processor time is what the kernel accounts to it and its own
-children (wait4), less that of a run of a single sample, divided by the samples in between. Every figure is the median
-of three runs, the watchers taking turns, so that a machine whose speed drifts spoils all alike.
+children (wait4), less that of a run of 2 seconds, divided by the samples that were due in between (a rival that falls behind
+looks cheaper by that). Every figure is the median of three runs, the watchers taking turns, so that a machine whose speed
+drifts spoils all alike.
 
 Rivals are installed from PyPI into target/bench-venv; pidstat is used if it is there (Debian: sysstat).
 """
@@ -75,41 +76,30 @@ def venv():
 
 
 def watchers(python, folder):
-    """Name → command for (pid, interval, samples); a rival without a count is ended by a duration or a signal."""
+    """Name → command for (pid, interval, seconds); `None` where a rival cannot do that."""
 
     def memmon(*more):
-        return lambda pid, i, n: [MEMMON, "-p", str(pid), "-i", str(i), "--count", str(n), *more]
+        return lambda pid, i, s: [MEMMON, "-p", pid, "-i", i, "--duration", s, *more]
 
     loop = folder / "loop.py"
     loop.write_text(PSUTIL_LOOP)
+    bin = VENV / "bin"
     found = {
         "memmon --pss never": memmon("--pss", "never"),
         "memmon": memmon(),
         "memmon, sysinfo source": memmon("--source", "sysinfo", "--pss", "never"),
-        "psutil loop, RSS": lambda pid, i, n: [python, loop, str(pid), str(i), str(n)],
-        "psutil loop, PSS": lambda pid, i, n: [python, loop, str(pid), str(i), str(n), "full"],
-        "psrecord": lambda pid, i, n: [
-            VENV / "bin" / "psrecord", str(pid), "--interval", str(i), "--duration", str(i * n),
-            "--include-children", "--log", folder / "psrecord.txt",
-        ],
+        "psutil loop, RSS": lambda pid, i, s: [python, loop, pid, i, int(s / i)],
+        "psutil loop, PSS": lambda pid, i, s: [python, loop, pid, i, int(s / i), "full"],
+        "psrecord": lambda pid, i, s: [bin / "psrecord", pid, "--interval", i, "--duration", s, "--include-children",
+                                       "--log", folder / "psrecord.txt"],
+        "mprof attach -C": lambda pid, i, s: [bin / "mprof", "attach", "--include-children", "--interval", i,
+                                              "--timeout", s, "--output", folder / "mprof.dat", pid],
     }
     if shutil.which("pidstat"):
-        found["pidstat -r"] = lambda pid, i, n: ["pidstat", "-r", "-p", pids(pid), str(int(i)), str(n)] if i >= 1 else None
+        found["pidstat -r"] = lambda pid, i, s: ["pidstat", "-r", "-p", pids(pid), int(i), int(s / i)] if i >= 1 else None
     else:
         print("SKIPPED: pidstat is not installed (Debian: sysstat)", file=sys.stderr)
-    mprof = VENV / "bin" / "mprof"
-    found["mprof attach -C"] = lambda pid, i, n: (
-        [mprof, "attach", "--include-children", "--interval", str(i), "--timeout", str(i * n), "--nopython",
-         "--output", folder / "mprof.dat", str(pid)]
-        if mprof_attaches(mprof) else None
-    )
     return found
-
-
-def mprof_attaches(mprof, known={}):
-    if "yes" not in known:
-        known["yes"] = "attach" in subprocess.run([mprof, "--help"], capture_output=True, text=True).stdout
-    return known["yes"]
 
 
 def pids(root):
@@ -138,10 +128,14 @@ def target(children, folder):
     return process
 
 
-def measure(name, command, pid, interval, samples, folder):
-    few, _ = cpu_seconds(command(pid, interval, 1), folder)
-    many, rss = cpu_seconds(command(pid, interval, samples + 1), folder)
-    return (many - few) / samples * 1000, rss
+SHORT = 2
+
+
+def measure(command, pid, interval, seconds, folder):
+    """Milliseconds of processor time per sample, and the largest resident size in MiB."""
+    few, _ = cpu_seconds(command(pid, interval, SHORT), folder)
+    many, rss = cpu_seconds(command(pid, interval, SHORT + seconds), folder)
+    return (many - few) / (seconds / interval) * 1000, rss
 
 
 def main():
@@ -163,7 +157,7 @@ def main():
             process = target(children, folder)
             try:
                 for interval in (1.0, 0.1):
-                    samples = (5 if options.quick else 10) if interval == 1.0 else (30 if options.quick else 60)
+                    seconds = (5 if options.quick else 20) if interval == 1.0 else (3 if options.quick else 10)
                     column = f"{'tree of 201' if children else 'one process'}, {interval:g} s"
                     columns[column] = None
                     taken = {}
@@ -171,16 +165,17 @@ def main():
                         for watcher, command in watchers(python, folder).items():
                             if options.only and options.only not in watcher:
                                 continue
-                            if command(process.pid, interval, 2) is None:
+                            if command(process.pid, interval, SHORT) is None:
                                 continue
                             try:
-                                taken.setdefault(watcher, []).append(
-                                    measure(watcher, command, process.pid, interval, samples, folder))
+                                figures = measure(command, process.pid, interval, seconds, folder)
+                                taken.setdefault(watcher, []).append(figures)
                             except RuntimeError as error:
                                 print(f"SKIPPED: {watcher}: {error}", file=sys.stderr)
                     for watcher, figures in taken.items():
-                        rows.setdefault(watcher, {})[column] = statistics.median(f[0] for f in figures)
-                        rows[watcher]["own RSS, MiB"] = max(rows[watcher].get("own RSS, MiB", 0), *(f[1] for f in figures))
+                        row = rows.setdefault(watcher, {})
+                        row[column] = statistics.median(f[0] for f in figures)
+                        row["own RSS, MiB"] = max(row.get("own RSS, MiB", 0), *(f[1] for f in figures))
             finally:
                 process.send_signal(signal.SIGKILL)
                 process.wait()

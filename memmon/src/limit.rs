@@ -47,6 +47,15 @@ impl Limits {
         Self { warn_growth, warn_rss, fail, seen: HashMap::new() }
     }
 
+    /// A process runs another program now: what that one needs is no growth of the one before.
+    pub fn replaced(&mut self, root_pid: u32, pid: u32) {
+        if let Some(seen) = self.seen.get_mut(&root_pid) {
+            for (_, seen) in seen.iter_mut().filter(|((number, _), _)| *number == pid) {
+                seen.last = u64::MAX;
+            }
+        }
+    }
+
     /// Takes a sample in.
     pub fn check(&mut self, record: &ProcessRecord) -> Verdict {
         let mut verdict = Verdict::default();
@@ -200,6 +209,15 @@ mod tests {
         assert_eq!(told(&verdict), [(EventKind::Grew, 2)], "a new process is no growth either");
         assert_eq!(verdict.events[0].growth_bytes, Some(15 << 20));
         assert!(!verdict.failed);
+    }
+
+    #[test]
+    fn another_program_in_the_same_process_has_not_grown() {
+        let mut limits = limits(&[]);
+        limits.check(&record(1, &[5, 5]));
+        limits.replaced(1, 2);
+        assert_eq!(told(&limits.check(&record(2, &[30, 30]))), [(EventKind::Grew, 1)]);
+        assert_eq!(told(&limits.check(&record(3, &[30, 60]))), [(EventKind::Grew, 2)]);
     }
 
     #[test]

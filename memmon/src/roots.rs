@@ -19,7 +19,8 @@ pub struct Roots {
 /// # Errors
 /// A number or name that no process has: what it is instead, and what to do.
 pub fn find(source: &mut dyn Source, pids: &[u32], names: &[String]) -> Result<Roots, Failure> {
-    let listing_failed = |error| Failure::new(format!("processes cannot be listed: {error}"), "is /proc mounted?");
+    let listing_failed =
+        |error| Failure::new(format!("processes cannot be listed: {error}"), "is /proc mounted?");
     let all = source.appeared().map_err(listing_failed)?;
     let mut wanted = Vec::new();
     for &pid in pids {
@@ -45,16 +46,19 @@ pub fn find(source: &mut dyn Source, pids: &[u32], names: &[String]) -> Result<R
     let (found, inner) = tree::outermost(&wanted, &all);
     let notes = inner
         .iter()
-        .map(|(inner, outer)| format!("pid {} is below pid {} and is watched there", inner.id.pid, outer.id.pid))
+        .map(|(inner, outer)| {
+            format!("pid {} is below pid {} and is watched there", inner.id.pid, outer.id.pid)
+        })
         .collect();
     Ok(Roots { found, notes })
 }
 
 fn refuse(pid: u32, error: &Unreadable) -> Failure {
     match error {
-        Unreadable::Gone { wait_status: None } => {
-            Failure::new(format!("no process has the number {pid}"), "see the numbers in 'ps -e', or give a name with -n")
-        }
+        Unreadable::Gone { wait_status: None } => Failure::new(
+            format!("no process has the number {pid}"),
+            "see the numbers in 'ps -e', or give a name with -n",
+        ),
         Unreadable::Gone { wait_status: Some(_) } => Failure::new(
             format!("pid {pid} is a zombie: it has ended, and its parent has not taken notice"),
             "watch its parent ('ps -o ppid= -p PID')",
@@ -137,7 +141,10 @@ mod tests {
         assert!(goes_by(&details("python3", &["python3", "-m", "celery", "worker"]), "celery"));
         assert!(!goes_by(&details("python3", &["python3", "-c", "celery"]), "celery"));
         assert!(goes_by(&details("MainThread", &["/usr/bin/gunicorn"]), "gunicorn"));
-        assert!(!goes_by(&details("vim", &["vim", "bot.py"]), "bot.py"), "an editor of a script is not the script");
+        assert!(
+            !goes_by(&details("vim", &["vim", "bot.py"]), "bot.py"),
+            "an editor of a script is not the script"
+        );
         assert!(!goes_by(&details("kthreadd", &[]), "bot.py"));
     }
 }

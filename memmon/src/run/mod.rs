@@ -44,19 +44,29 @@ pub fn run(mut args: Args) -> Result<u8, Failure> {
     if args.fail_above.iter().any(|limit| limit.metric == Metric::Pss) {
         match args.pss {
             Pss::Never => {
-                return Err(Failure::new("--fail-above pss: cannot be held with --pss never", "leave --pss out"));
+                return Err(Failure::new(
+                    "--fail-above pss: cannot be held with --pss never",
+                    "leave --pss out",
+                ));
             }
             // A limit is no use if it looks at every tenth sample only.
             Pss::Auto | Pss::Always => args.pss = Pss::Always,
         }
     }
     let mut outputs = Outputs::open(&args)?;
-    let trouble = |what: &str| { let what = what.to_owned(); move |error: io::Error| Failure::new(format!("{what}: {error}"), "") };
+    let trouble = |what: &str| {
+        let what = what.to_owned();
+        move |error: io::Error| Failure::new(format!("{what}: {error}"), "")
+    };
     let launching = !args.command.is_empty();
     // Before the command is started, so that no signal finds us unprepared with a child to answer for.
     let signals = Signals::catch(&caught(&args)).map_err(trouble("signals cannot be caught"))?;
     #[cfg(target_os = "linux")]
-    let connector = if args.no_connector || args.source == Some(SourceKind::Sysinfo) { None } else { Connector::open().ok() };
+    let connector = if args.no_connector || args.source == Some(SourceKind::Sysinfo) {
+        None
+    } else {
+        Connector::open().ok()
+    };
     let launched = if launching { Some(start(&args)?) } else { None };
     #[cfg(target_os = "linux")]
     let source = open_source(&args, connector)?;
@@ -66,7 +76,8 @@ pub fn run(mut args: Args) -> Result<u8, Failure> {
         Some(launched) => with_command(source, launched),
         None => with_roots(&args, source)?,
     };
-    let first = roots.first().map_or_else(|| launched.as_ref().map_or(0, Launched::pid), |found| found.id.pid);
+    let first =
+        roots.first().map_or_else(|| launched.as_ref().map_or(0, Launched::pid), |found| found.id.pid);
     if let Some(note) = outputs.open_save(&args, first)? {
         say(TOOL, &note);
     }
@@ -226,7 +237,9 @@ impl Watching {
             let now = Instant::now();
             if self.is_sampling(now) {
                 if let Some(tick) = ticker.fire(now) {
-                    let listed = |error| Failure::new(format!("processes cannot be listed: {error}"), "is /proc mounted?");
+                    let listed = |error| {
+                        Failure::new(format!("processes cannot be listed: {error}"), "is /proc mounted?")
+                    };
                     let records = self.sampler.sample(&tick).map_err(listed)?;
                     self.samples += 1;
                     self.take(records);
@@ -268,7 +281,9 @@ impl Watching {
             output: relay.map(AsFd::as_fd),
             keys: keys.then(|| stdin.as_fd()),
         };
-        self.waiter.wait(&sources, deadline).map_err(|error| Failure::new(format!("waiting failed: {error}"), ""))
+        self.waiter
+            .wait(&sources, deadline)
+            .map_err(|error| Failure::new(format!("waiting failed: {error}"), ""))
     }
 
     fn attend(&mut self, ready: Ready) {
@@ -337,7 +352,7 @@ impl Watching {
     fn note(&mut self, reaped: &[Reaped]) {
         let Some(launched) = &self.launched else { return };
         let command = launched.pid();
-        let known = self.sampler.living_roots().any(|id| id.pid == command);
+        let known = self.sampler.has_root(command);
         for ended in reaped {
             if let Some(status) = wait_status(ended.status) {
                 self.sampler.reaped(ended.pid, status);
@@ -359,8 +374,13 @@ impl Watching {
 
     /// What the command printed, as records and on the screen.
     fn take_output(&mut self) {
-        let Some(relay) = self.launched.as_ref().and_then(Launched::relay) else { return };
-        let lines = relay.lines();
+        if let Some(relay) = self.launched.as_ref().and_then(Launched::relay) {
+            let lines = relay.lines();
+            self.take_lines(lines);
+        }
+    }
+
+    fn take_lines(&mut self, lines: launch::Lines) {
         let mut records = Vec::new();
         for line in lines.lines {
             let text = String::from_utf8_lossy(&line.bytes).into_owned();
@@ -368,12 +388,13 @@ impl Watching {
                 screen.take_output(&text);
             }
             if self.record_output {
-                let header = Header { timestamp: line.read_at, ..self.sampler.header() };
+                let header = Header { timestamp: line.read_at(), ..self.sampler.header() };
                 records.push(Record::Output(OutputRecord::new(header, line.stream, text)));
             }
         }
-        if lines.lost > 0 {
-            self.notes.push(format!("{} lines of the command's output were lost to the log", lines.lost));
+        if lines.lost.bytes > 0 {
+            self.notes
+                .push(format!("{} lines of the command's output are missing in the log", lines.lost.lines));
         }
         self.take(records);
     }
@@ -385,6 +406,11 @@ impl Watching {
         }
         let mut events = Vec::new();
         for record in &records {
+            if let Record::ProcessEvent(event) = record
+                && event.event == EventKind::Replaced
+            {
+                self.limits.replaced(event.root_pid, event.pid);
+            }
             let Record::Process(process) = record else { continue };
             let total = process.total_rss_bytes;
             if self.peak.is_none_or(|(peak, _)| total > peak) {
@@ -474,22 +500,13 @@ impl Watching {
 
     fn finish_relay(&mut self, mut relay: launch::Relay) {
         let finished = relay.finish(RELAY_PATIENCE);
-        if finished.lost > 0 {
-            self.notes.push(format!("{} lines of the command's output were lost: stderr was not read", finished.lost));
+        if finished.lost.bytes > 0 {
+            let lines = finished.lost.lines;
+            self.notes
+                .push(format!("{lines} lines of the command's output were not shown: stderr was not read"));
         }
         let lines = relay.lines();
-        if self.record_output {
-            let records = lines
-                .lines
-                .into_iter()
-                .map(|line| {
-                    let header = Header { timestamp: line.read_at, ..self.sampler.header() };
-                    let text = String::from_utf8_lossy(&line.bytes).into_owned();
-                    Record::Output(OutputRecord::new(header, line.stream, text))
-                })
-                .collect();
-            self.take(records);
-        }
+        self.take_lines(lines);
     }
 
     fn summary(&self) -> String {
@@ -506,7 +523,9 @@ fn crossed_limit(event: &ProcessEvent) -> String {
     let metric = event.metric.as_deref().unwrap_or_default();
     let name = event.name.as_deref().unwrap_or_default();
     let bytes = |value: Option<u64>| Bytes(value.unwrap_or(0));
-    let growth = event.growth_bytes.map_or(String::new(), |growth| format!(", {} of growth", common::units::Change(growth)));
+    let growth = event
+        .growth_bytes
+        .map_or(String::new(), |growth| format!(", {} of growth", common::units::Change(growth)));
     format!(
         "limit crossed: {metric} {} is above {}; most by {} (pid {}): {}{growth}",
         bytes(event.value_bytes),

@@ -31,7 +31,7 @@ pub struct Outputs {
 #[derive(Debug)]
 enum Main {
     Jsonl(Jsonl<File>),
-    Text(Text<File>),
+    Text(Box<Text<File>>),
     Csv(Csv<File>),
 }
 
@@ -39,7 +39,7 @@ impl Main {
     fn sink(&mut self) -> &mut dyn Sink {
         match self {
             Self::Jsonl(sink) => sink,
-            Self::Text(sink) => sink,
+            Self::Text(sink) => sink.as_mut(),
             Self::Csv(sink) => sink,
         }
     }
@@ -74,7 +74,7 @@ impl Outputs {
                 Format::Text => {
                     let width = if to_terminal { columns() } else { None };
                     let colour = args.output.is_none() && stdio::wants_colour(&stdout);
-                    Main::Text(Text::new(file, Style { colour, width }))
+                    Main::Text(Box::new(Text::new(file, Style { colour, width })))
                 }
             });
         }
@@ -98,7 +98,9 @@ impl Outputs {
     pub fn open_save(&mut self, args: &Args, pid: u32) -> Result<Option<String>, Failure> {
         let (folder, asked) = match (&args.save, emit::state_dir()) {
             (Some(folder), _) => (folder.clone(), true),
-            (None, Some(folder)) if self.to_terminal && !args.no_save => (folder.join(SAVED_BY_ITSELF), false),
+            (None, Some(folder)) if self.to_terminal && !args.no_save => {
+                (folder.join(SAVED_BY_ITSELF), false)
+            }
             _ => return Ok(None),
         };
         match Save::create(&folder, pid, Stamp::now()) {
@@ -182,7 +184,7 @@ impl Outputs {
 
     /// Ends everything; the files of the history, if there is one.
     pub fn finish(&mut self) -> Option<Vec<PathBuf>> {
-        self.write(Sink::finish);
+        self.write(|sink| sink.finish());
         self.screen = None;
         let mut save = self.save.take()?;
         let _ = save.finish();

@@ -33,6 +33,9 @@ pub struct Ready {
     pub stdout_closed: bool,
 }
 
+/// Marks what is ready.
+type Mark = fn(&mut Ready);
+
 /// What is waited for.
 #[derive(Debug, Default)]
 pub struct Sources<'a> {
@@ -59,7 +62,9 @@ pub struct Waiter {
 impl Waiter {
     /// `stdout` is what to look at for a reader that goes away; only a pipe can tell of that.
     pub fn new(stdout: Option<OwnedFd>) -> Self {
-        let is_pipe = |fd: &OwnedFd| rustix::fs::fstat(fd).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Fifo);
+        let is_pipe = |fd: &OwnedFd| {
+            rustix::fs::fstat(fd).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Fifo)
+        };
         Self {
             stdout: stdout.filter(is_pipe),
             ends: Vec::new(),
@@ -102,24 +107,23 @@ impl Waiter {
             (a, b) => a.or(b),
         };
         let kernel = sources.kernel.filter(|_| held.is_none());
-        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(5 + self.ends.len());
-        let mut kinds: Vec<fn(&mut Ready)> = Vec::with_capacity(fds.capacity());
-        let mut add = |fd: Option<BorrowedFd<'_>>, flags, kind: fn(&mut Ready)| {
-            if let Some(fd) = fd {
-                // The borrow is of something that outlives the call; the vector does not.
-                fds.push(PollFd::from_borrowed_fd(fd, flags));
-                kinds.push(kind);
-            }
-        };
-        add(sources.signals, PollFlags::IN, |ready| ready.signal = true);
-        add(kernel, PollFlags::IN, |ready| ready.kernel = true);
-        add(sources.output, PollFlags::IN, |ready| ready.output = true);
-        add(sources.keys, PollFlags::IN, |ready| ready.key = true);
-        // Nothing is asked of these: an error condition is told unasked.
-        add(self.stdout.as_ref().map(AsFd::as_fd), PollFlags::empty(), |ready| ready.stdout_closed = true);
-        for (_, fd) in &self.ends {
-            add(Some(fd.as_fd()), PollFlags::IN, |ready| ready.root_ended = true);
-        }
+        let wanted: [(_, _, Mark); 5] = [
+            (sources.signals, PollFlags::IN, |ready| ready.signal = true),
+            (kernel, PollFlags::IN, |ready| ready.kernel = true),
+            (sources.output, PollFlags::IN, |ready| ready.output = true),
+            (sources.keys, PollFlags::IN, |ready| ready.key = true),
+            // Nothing is asked of it: an error condition is told unasked.
+            (self.stdout.as_ref().map(AsFd::as_fd), PollFlags::empty(), |ready| ready.stdout_closed = true),
+        ];
+        let ends = self.ends.iter().map(|(_, fd)| {
+            let mark: Mark = |ready| ready.root_ended = true;
+            (Some(fd.as_fd()), PollFlags::IN, mark)
+        });
+        let (mut fds, kinds): (Vec<PollFd<'_>>, Vec<_>) = wanted
+            .into_iter()
+            .chain(ends)
+            .filter_map(|(fd, flags, kind)| Some((PollFd::from_borrowed_fd(fd?, flags), kind)))
+            .unzip();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(now)).map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
@@ -192,7 +196,8 @@ mod tests {
         let begin = Instant::now();
         let mut heard = 0;
         while begin.elapsed() < Duration::from_millis(500) {
-            heard += u32::from(waiter.wait(&sources, Some(begin + Duration::from_millis(500))).unwrap().kernel);
+            heard +=
+                u32::from(waiter.wait(&sources, Some(begin + Duration::from_millis(500))).unwrap().kernel);
         }
         // The tokens at hand, those earned meanwhile, and one for each batch.
         assert!((40..=40 + 20 + 11).contains(&heard), "{heard}");

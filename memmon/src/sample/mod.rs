@@ -125,6 +125,12 @@ impl Sampler {
         self.forest.roots().iter().zip(&self.trees).filter(|(_, tree)| !tree.ended).map(|(id, _)| *id)
     }
 
+    /// Whether the process with this number is or was a root.
+    #[must_use]
+    pub fn has_root(&self, pid: u32) -> bool {
+        self.forest.roots().iter().any(|id| id.pid == pid)
+    }
+
     /// The number of the next sample.
     #[must_use]
     pub fn iteration(&self) -> u64 {
