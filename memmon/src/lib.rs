@@ -2,9 +2,13 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`cli`] | what the user types |
+//! | words | [`cli`], [`words`] | what the user types; names of things |
+//! | edge | [`watch`] | one screen, redrawn |
 
 pub mod cli;
+#[cfg(unix)]
+pub mod watch;
+pub mod words;
 
 use std::process::ExitCode;
 
