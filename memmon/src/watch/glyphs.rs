@@ -129,7 +129,8 @@ pub(super) fn fit(text: &str, cells: u16) -> Cow<'_, str> {
     let mut used = 0;
     let mut cut = String::new();
     for c in text.chars() {
-        used += c.width().unwrap_or(0);
+        // Behind a heart or a digit this one asks for the wide picture of it.
+        used += if c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(0) };
         if used > room {
             break;
         }
@@ -237,6 +238,7 @@ mod tests {
         assert_eq!(fit("名前です", 8), "名前です");
         assert_eq!(fit("名前です", 6), "名前…");
         assert_eq!(fit("x", 0), "");
+        assert_eq!(fit(&"❤\u{fe0f}".repeat(3), 5), "❤\u{fe0f}❤\u{fe0f}…");
     }
 
     proptest! {

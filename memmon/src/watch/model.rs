@@ -16,6 +16,9 @@ const TOTALS: usize = 512;
 /// Of these the last ones tell how fast the sum grows.
 const TREND: usize = 120;
 
+/// A shorter time tells nothing about a minute.
+const LEAST_TREND_SECONDS: f64 = 10.0;
+
 /// Iterations after which a root that nothing is heard of is forgotten: its history would be empty anyway.
 const SILENCE: u64 = SAMPLES as u64;
 
@@ -267,7 +270,7 @@ impl Model {
         let span = (points.last()?.0 - points.first()?.0) * 60.0;
         #[expect(clippy::cast_possible_truncation, reason = "a float beyond i64 becomes its end")]
         let slope_bytes = slope.round() as i64;
-        (slope.is_finite() && span.is_finite() && span > 0.0).then_some((slope_bytes, span))
+        (slope.is_finite() && span.is_finite() && span >= LEAST_TREND_SECONDS).then_some((slope_bytes, span))
     }
 
     /// How all that was watched ended, if all has.
@@ -337,6 +340,9 @@ mod tests {
         let mut stuck: Vec<_> = (1..=5).map(|n| record(1, n, n)).collect();
         stuck.iter_mut().for_each(|record| record.elapsed_seconds = 3.0);
         assert_eq!(fed(stuck).sum().unwrap().trend, None);
+        let mut soon: Vec<_> = (1..=5).map(|n| record(1, n, n << 20)).collect();
+        soon.iter_mut().for_each(|record| record.elapsed_seconds /= 10.0);
+        assert_eq!(fed(soon).sum().unwrap().trend, None, "four seconds tell nothing about a minute");
     }
 
     #[test]
