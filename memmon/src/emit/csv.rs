@@ -9,7 +9,7 @@ use common::time::Stamp;
 use serde::Serialize;
 
 use super::Sink;
-use super::words::shell_line;
+use crate::words::shell_line;
 
 /// A row for each process of each `process` record, the root first; other records are left out.
 ///

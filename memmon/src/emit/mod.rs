@@ -15,7 +15,6 @@ mod line;
 mod save;
 mod text;
 mod whole;
-mod words;
 
 #[cfg(test)]
 mod testing;

@@ -11,8 +11,8 @@ use common::time::{Span, Stamp};
 use common::units::{Bytes, Change};
 
 use super::super::line::{Cell, Column, Line, Table, Tone, width};
-use super::super::words::shell_line;
 use super::{Identity, NAME_COLUMNS, Style, count, shown_name, size};
+use crate::words::shell_line;
 
 /// Children shown one by one.
 const LISTED: usize = 30;

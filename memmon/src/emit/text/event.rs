@@ -7,9 +7,9 @@ use common::stdio::escape_controls;
 use common::units::{Bytes, Change};
 
 use super::super::line::{Line, Tone};
-use super::super::words::{shell_line, signal_name};
 use super::block::span;
 use super::{Style, count, shown_name, size};
+use crate::words::{shell_line, signal_name};
 
 /// Events of an iteration shown one by one; more are summed up. Those of roots always stand by themselves.
 const LISTED: u64 = 6;

@@ -1,4 +1,4 @@
-//! Command lines and signals in words.
+//! Words that several ways of showing records have in common: command lines and signals.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,7 +9,8 @@ use common::stdio::escape_controls;
 ///
 /// Plain arguments stand as they are, others in single quotes. Those with control or invisible characters stand as `$'…'`
 /// with these escaped (POSIX.1-2024, Shell Command Language 2.2.4; the `\u` in it is bash's, ksh's and zsh's).
-pub(super) fn shell_line(arguments: &[String]) -> String {
+#[must_use]
+pub fn shell_line(arguments: &[String]) -> String {
     let mut line = String::new();
     for argument in arguments {
         if !line.is_empty() {
@@ -58,7 +59,8 @@ fn is_plain(c: char) -> bool {
 }
 
 /// The name of a signal: `SIGKILL`; `signal 35` for those without one. Numbers as on x86-64 and ARM: signal(7).
-pub(super) fn signal_name(number: i32) -> Cow<'static, str> {
+#[must_use]
+pub fn signal_name(number: i32) -> Cow<'static, str> {
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
         "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",

@@ -1,0 +1,414 @@
+//! What the picture is drawn from: all that the records said, bounded.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use common::record::{Cgroup, EventKind, Pressure, ProcessEvent, ProcessRecord, Record, System};
+use common::time::Stamp;
+
+use super::news::{News, Output};
+use super::process::{SAMPLES, how_it_ended};
+use super::tree::{FAREWELL, Root, Row};
+
+/// Samples kept of the sum of all trees: as many as the widest terminal shows.
+const TOTALS: usize = 512;
+
+/// Of these the last ones tell how fast the sum grows.
+const TREND: usize = 120;
+
+/// A shorter time tells nothing about a minute.
+const LEAST_TREND_SECONDS: f64 = 10.0;
+
+/// Iterations after which a root that nothing is heard of is forgotten: its history would be empty anyway.
+const SILENCE: u64 = SAMPLES as u64;
+
+/// In which order processes are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Sort {
+    /// Children below their parents.
+    #[default]
+    Tree,
+    /// The largest first.
+    Memory,
+    /// What grew most since it was first seen first.
+    Growth,
+}
+
+impl Sort {
+    pub(super) fn next(self) -> Self {
+        match self {
+            Self::Tree => Self::Memory,
+            Self::Memory => Self::Growth,
+            Self::Growth => Self::Tree,
+        }
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Tree => "tree",
+            Self::Memory => "memory",
+            Self::Growth => "growth",
+        }
+    }
+}
+
+/// The sum over all trees at one moment.
+#[derive(Debug, Clone, Copy)]
+struct Total {
+    elapsed_seconds: f64,
+    rss: u64,
+}
+
+/// The sum over all trees, for the head of the screen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Sum {
+    pub(super) rss: u64,
+    pub(super) least: u64,
+    pub(super) most: u64,
+    pub(super) pss: Option<u64>,
+    pub(super) processes: usize,
+    pub(super) short_lived: u64,
+    /// Bytes a minute, and the seconds over which that was seen.
+    pub(super) trend: Option<(i64, f64)>,
+}
+
+/// All that is known.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    roots: Vec<Root>,
+    pub(super) host: Option<Arc<str>>,
+    pub(super) moment: Option<Stamp>,
+    pub(super) iteration: u64,
+    pub(super) interval_seconds: f64,
+    elapsed_seconds: f64,
+    pub(super) system: Option<System>,
+    pub(super) pressure: Option<Pressure>,
+    totals: VecDeque<Total>,
+    /// The iteration of the last of `totals`.
+    totals_iteration: Option<u64>,
+    /// Whether a sample came in that is not in `totals` yet.
+    is_total_due: bool,
+    /// The least and the most that the sum ever was, without the last of `totals`, which may change yet.
+    bounds: Option<(u64, u64)>,
+    pub(super) news: News,
+    pub(super) output: Output,
+}
+
+impl Model {
+    /// Takes in a record; what the picture does not show is ignored.
+    pub(super) fn take(&mut self, record: &Record) {
+        match record {
+            Record::Process(record) => self.take_sample(record),
+            Record::ProcessEvent(event) => self.take_event(event),
+            Record::Error(error) => self.news.take_error(error),
+            Record::Output(_) | Record::Unknown(_) => {}
+        }
+    }
+
+    fn take_sample(&mut self, record: &ProcessRecord) {
+        if record.iteration != self.iteration {
+            self.settle();
+            self.iteration = record.iteration;
+            self.forget_the_gone();
+        }
+        self.host = Some(Arc::clone(&record.host));
+        self.moment = Some(record.timestamp);
+        self.interval_seconds = record.interval_seconds;
+        self.elapsed_seconds = record.elapsed_seconds;
+        if record.system.is_some() {
+            self.system.clone_from(&record.system);
+        }
+        if record.pressure.is_some() {
+            self.pressure.clone_from(&record.pressure);
+        }
+        match self.roots.iter_mut().find(|root| root.is_of(record)) {
+            Some(root) => root.update(record),
+            None => self.roots.push(Root::new(record)),
+        }
+        self.is_total_due = true;
+    }
+
+    fn take_event(&mut self, event: &ProcessEvent) {
+        if event.event == EventKind::Exited {
+            let of_it = |root: &&mut Root| root.top().is_some_and(|top| top.pid == event.root_pid);
+            self.roots.iter_mut().filter(of_it).for_each(|root| root.exited(event));
+        }
+        self.news.take_event(event, (event.event == EventKind::Exited).then(|| how_it_ended(event)));
+    }
+
+    fn forget_the_gone(&mut self) {
+        let now = self.iteration;
+        self.roots.retain(|root| match &root.ended {
+            Some((_, iteration)) => now.saturating_sub(*iteration) <= FAREWELL,
+            None => now.saturating_sub(root.iteration) <= SILENCE,
+        });
+    }
+
+    /// Puts the samples of this iteration into the sum.
+    pub(super) fn settle(&mut self) {
+        if !std::mem::take(&mut self.is_total_due) {
+            return;
+        }
+        let rss = (self.shown().filter(|(_, root)| root.ended.is_none()))
+            .fold(0_u64, |sum, (_, root)| sum.saturating_add(root.total_rss));
+        if self.totals_iteration == Some(self.iteration) {
+            self.totals.pop_back();
+        } else if let Some(last) = self.totals.back() {
+            let (least, most) = self.bounds.unwrap_or((last.rss, last.rss));
+            self.bounds = Some((least.min(last.rss), most.max(last.rss)));
+        }
+        self.totals_iteration = Some(self.iteration);
+        if self.totals.len() == TOTALS {
+            self.totals.pop_front();
+        }
+        self.totals.push_back(Total { elapsed_seconds: self.elapsed_seconds, rss });
+    }
+
+    /// The roots that are shown by themselves, with their index: not those that stand in the tree of another.
+    pub(super) fn shown(&self) -> impl Iterator<Item = (usize, &Root)> {
+        let below: HashSet<u32> = match self.roots.as_slice() {
+            [] | [_] => HashSet::new(),
+            roots => roots
+                .iter()
+                .flat_map(|root| root.processes().iter().skip(1))
+                .filter(|process| process.ended.is_none())
+                .map(|process| process.pid)
+                .collect(),
+        };
+        let stands_alone = move |root: &Root| root.top().is_none_or(|top| !below.contains(&top.pid));
+        // Two roots below each other are nonsense; then all are shown.
+        let all = !self.roots.iter().any(&stands_alone);
+        self.roots.iter().enumerate().filter(move |(_, root)| all || stands_alone(root))
+    }
+
+    /// The root that a row is about.
+    pub(super) fn root(&self, row: &Row) -> Option<&Root> {
+        self.roots.get(row.root)
+    }
+
+    /// The rows of the table, from top to bottom.
+    pub(super) fn rows(&self, sort: Sort) -> Vec<Row> {
+        let shown: Vec<(usize, &Root)> = self.shown().collect();
+        let mut rows = Vec::new();
+        if sort == Sort::Tree {
+            for (at, root) in &shown {
+                if shown.len() > 1 {
+                    rows.push(Row { root: *at, process: None, depth: 0, parent: None, is_last: true });
+                }
+                rows.extend(root.rows(*at, rows.len()));
+            }
+            return rows;
+        }
+        let mut keyed = Vec::new();
+        for (at, root) in &shown {
+            for (index, process) in root.processes().iter().enumerate() {
+                let key = match sort {
+                    Sort::Growth => process.growth(),
+                    _ => process.rss.map(|rss| i64::try_from(rss).unwrap_or(i64::MAX)),
+                };
+                let row = Row { root: *at, process: Some(index), depth: 0, parent: None, is_last: true };
+                keyed.push((key, row));
+            }
+        }
+        // Stable: what is equal stays in the order of its start. Unknown comes last.
+        keyed.sort_by_key(|(key, _)| std::cmp::Reverse(*key));
+        keyed.into_iter().map(|(_, row)| row).collect()
+    }
+
+    /// The group that is nearest to its limit.
+    pub(super) fn tightest_cgroup(&self) -> Option<(u64, u64)> {
+        let limited = |cgroup: &Cgroup| Some((cgroup.current_bytes?, cgroup.limit_bytes?));
+        (self.roots.iter().filter_map(|root| root.cgroup.as_ref().and_then(limited)))
+            .max_by_key(|(current, limit)| u128::from(*current) * 1_000_000 / u128::from(*limit).max(1))
+    }
+
+    /// The sums of all trees, oldest first.
+    pub(super) fn totals(&self) -> impl DoubleEndedIterator<Item = Option<u64>> {
+        self.totals.iter().map(|total| Some(total.rss))
+    }
+
+    /// The sum of all trees now; `None` before the first sample.
+    pub(super) fn sum(&self) -> Option<Sum> {
+        let rss = self.totals.back()?.rss;
+        let (least, most) = self.bounds.unwrap_or((rss, rss));
+        let mut sum = Sum {
+            rss,
+            least: least.min(rss),
+            most: most.max(rss),
+            pss: Some(0),
+            processes: 0,
+            short_lived: 0,
+            trend: self.trend(),
+        };
+        for (_, root) in self.shown() {
+            sum.processes += root.live_count();
+            sum.short_lived = sum.short_lived.saturating_add(root.short_lived);
+            sum.pss = sum.pss.zip(root.total_pss).map(|(sum, pss)| sum.saturating_add(pss));
+        }
+        Some(sum)
+    }
+
+    /// The slope of the straight line that fits the last totals best, in bytes a minute, and the time they span.
+    fn trend(&self) -> Option<(i64, f64)> {
+        let points: Vec<(f64, f64)> = (self.totals.iter().rev().take(TREND).rev())
+            .map(|total| {
+                #[expect(clippy::cast_precision_loss, reason = "the trend is shown in four digits")]
+                let rss = total.rss as f64;
+                (total.elapsed_seconds / 60.0, rss)
+            })
+            .collect();
+        if points.len() < 3 {
+            return None;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most 120 points")]
+        let n = points.len() as f64;
+        let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / n;
+        let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / n;
+        let over = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum::<f64>();
+        let under = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum::<f64>();
+        let slope = over / under;
+        let span = (points.last()?.0 - points.first()?.0) * 60.0;
+        #[expect(clippy::cast_possible_truncation, reason = "a float beyond i64 becomes its end")]
+        let slope_bytes = slope.round() as i64;
+        (slope.is_finite() && span.is_finite() && span >= LEAST_TREND_SECONDS).then_some((slope_bytes, span))
+    }
+
+    /// How all that was watched ended, if all has.
+    pub(super) fn epitaph(&self) -> Option<&str> {
+        let mut last = None;
+        for (_, root) in self.shown() {
+            last = Some(root.ended.as_ref()?.0.as_str());
+        }
+        last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{event, record, tree};
+    use super::*;
+
+    fn fed(records: impl IntoIterator<Item = ProcessRecord>) -> Model {
+        let mut model = Model::default();
+        for record in records {
+            model.take(&Record::Process(Box::new(record)));
+        }
+        model.settle();
+        model
+    }
+
+    #[test]
+    fn the_sum_is_over_all_roots_of_an_iteration() {
+        let model = fed([record(1, 1, 100), record(2, 1, 50), record(1, 2, 80), record(2, 2, 40)]);
+        assert_eq!(model.totals().collect::<Vec<_>>(), [Some(150), Some(120)]);
+        let sum = model.sum().unwrap();
+        assert_eq!((sum.rss, sum.least, sum.most, sum.processes), (120, 120, 150, 2));
+        assert_eq!(sum.pss, None, "unknown in one is unknown in all");
+    }
+
+    #[test]
+    fn drawing_in_the_middle_of_an_iteration_does_not_count_it_twice() {
+        let mut model = fed([record(1, 1, 100)]);
+        for part in [record(2, 1, 50), record(1, 2, 80), record(2, 2, 40)] {
+            model.take(&Record::Process(Box::new(part)));
+            model.settle();
+            model.settle();
+        }
+        assert_eq!(model.totals().collect::<Vec<_>>(), [Some(150), Some(120)]);
+    }
+
+    #[test]
+    fn a_root_within_the_tree_of_another_is_counted_and_shown_once() {
+        let model = fed([record(2, 1, 1 << 20), tree(1, 1, &[(2, 1), (3, 2)])]);
+        assert_eq!(model.sum().unwrap().rss, 3 << 20);
+        assert_eq!(model.rows(Sort::Tree).len(), 3);
+        assert_eq!(model.rows(Sort::Memory).len(), 3);
+        let nonsense = fed([tree(1, 1, &[(2, 1)]), tree(2, 1, &[(1, 2)])]);
+        assert_eq!(nonsense.rows(Sort::Tree).len(), 2 * (2 + 1));
+    }
+
+    #[test]
+    fn the_trend_is_bytes_a_minute() {
+        // 10 seconds apart and 1000 bytes more each time.
+        let model = fed((1..=10).map(|n| record(1, n, 5000 + n * 1000)));
+        assert_eq!(model.sum().unwrap().trend, Some((6000, 90.0)));
+        assert_eq!(
+            fed([record(1, 1, 1), record(1, 2, 9)]).sum().unwrap().trend,
+            None,
+            "two points are no trend"
+        );
+        let mut stuck: Vec<_> = (1..=5).map(|n| record(1, n, n)).collect();
+        stuck.iter_mut().for_each(|record| record.elapsed_seconds = 3.0);
+        assert_eq!(fed(stuck).sum().unwrap().trend, None);
+        let mut soon: Vec<_> = (1..=5).map(|n| record(1, n, n << 20)).collect();
+        soon.iter_mut().for_each(|record| record.elapsed_seconds /= 10.0);
+        assert_eq!(fed(soon).sum().unwrap().trend, None, "four seconds tell nothing about a minute");
+    }
+
+    #[test]
+    fn rows_are_sorted_with_the_unknown_last() {
+        let mut first = tree(1, 1, &[(2, 1), (3, 1), (4, 1)]);
+        first.children[2].rss_bytes = None;
+        let mut second = first.clone();
+        second.iteration = 2;
+        second.children[0].rss_bytes = Some(10);
+        second.children[1].rss_bytes = Some(3 << 20);
+        let model = fed([first, second]);
+        let pids = |sort| -> Vec<u32> {
+            let rows = model.rows(sort);
+            rows.iter()
+                .map(|row| model.root(row).unwrap().process(row.process.unwrap()).unwrap().pid)
+                .collect()
+        };
+        assert_eq!(pids(Sort::Tree), [1, 2, 3, 4]);
+        assert_eq!(pids(Sort::Memory), [3, 1, 2, 4]);
+        assert_eq!(pids(Sort::Growth), [3, 1, 2, 4]);
+        assert_eq!(Sort::Tree.next().next().next(), Sort::Tree);
+    }
+
+    #[test]
+    fn roots_that_ended_or_fell_silent_are_forgotten() {
+        let mut model = fed([record(1, 1, 100), record(2, 1, 50), record(3, 1, 10)]);
+        model.take(&Record::ProcessEvent(Box::new(event(EventKind::Exited, 2, 2))));
+        assert_eq!(model.epitaph(), None);
+        for iteration in 2..=FAREWELL + 1 {
+            model.take(&Record::Process(Box::new(record(1, iteration, 100))));
+        }
+        assert_eq!(model.roots.len(), 3);
+        model.take(&Record::Process(Box::new(record(1, FAREWELL + 2, 100))));
+        assert_eq!(model.roots.len(), 2, "the ended one");
+        model.take(&Record::Process(Box::new(record(1, SILENCE + 2, 100))));
+        assert_eq!(model.roots.len(), 1, "the silent one");
+        model.take(&Record::ProcessEvent(Box::new(event(EventKind::Exited, 1, 1))));
+        assert_eq!(model.epitaph(), Some("ended"));
+    }
+
+    #[test]
+    fn totals_are_bounded_but_the_extremes_are_kept() {
+        let model = fed((1..=3000).map(|n| record(1, n, if n == 5 { 7 } else { 1000 + n })));
+        assert_eq!(model.totals().count(), TOTALS);
+        let sum = model.sum().unwrap();
+        assert_eq!((sum.least, sum.most), (7, 4000));
+    }
+
+    #[test]
+    fn the_group_nearest_to_its_limit_is_told() {
+        let group = |current_bytes, limit_bytes| Cgroup {
+            version: 2,
+            path: "/".into(),
+            current_bytes,
+            limit_bytes,
+            peak_bytes: None,
+            oom_kills: None,
+            anon_bytes: None,
+            file_bytes: None,
+            kernel_bytes: None,
+            shmem_bytes: None,
+        };
+        let mut records = [record(1, 1, 1), record(2, 1, 1), record(3, 1, 1)];
+        records[0].cgroup = Some(group(Some(50), Some(100)));
+        records[1].cgroup = Some(group(Some(90), Some(100)));
+        records[2].cgroup = Some(group(Some(9000), None));
+        assert_eq!(fed(records).tightest_cgroup(), Some((90, 100)));
+    }
+}

@@ -1,0 +1,238 @@
+//! The whole screen: what goes where, and what keys do to it.
+
+use common::record::Record;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::glyphs::{self, fit};
+use super::keys::Key;
+use super::model::{Model, Sort};
+use super::table::Table;
+use super::theme::Theme;
+use super::tree::Row;
+use super::{Action, head};
+
+/// Lines of events, and of what the command prints, that are shown at most.
+const NEWS_LINES: usize = 4;
+const OUTPUT_LINES: usize = 6;
+
+/// What is on the screen: the state of the watched processes, and which part of it is in view.
+#[derive(Debug)]
+pub(super) struct Picture {
+    model: Model,
+    theme: Theme,
+    has_keys: bool,
+    sort: Sort,
+    /// The first row in view.
+    first: usize,
+    /// Rows that were in view when it was last drawn.
+    page: usize,
+}
+
+/// How many lines each part gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Plan {
+    title: u16,
+    machine: u16,
+    sum: u16,
+    heads: u16,
+    table: u16,
+    news: u16,
+    output: u16,
+    footer: u16,
+}
+
+impl Plan {
+    /// Parts out of `height` lines, the most needed first. Of what the fixed ones leave the table gets at least half, or
+    /// what its rows need if that is less.
+    fn new(height: u16, has_machine: bool, has_keys: bool, rows: usize, news: usize, output: usize) -> Self {
+        let fixed = |from: u16| u16::from(height >= from);
+        let mut plan = Self {
+            title: fixed(1),
+            sum: match height {
+                ..3 => 0,
+                3..18 => 1,
+                18..28 => 2,
+                28..45 => 3,
+                _ => 5,
+            },
+            heads: fixed(4),
+            machine: if has_machine { fixed(6) } else { 0 },
+            footer: if has_keys { fixed(7) } else { 0 },
+            ..Self::default()
+        };
+        let left = height.saturating_sub(plan.title + plan.sum + plan.heads + plan.machine + plan.footer);
+        let room = left.saturating_sub(u16::try_from(rows).unwrap_or(u16::MAX)).max(left / 2);
+        // A line for the name of the pane, and its lines.
+        let pane = |lines: usize, most: usize| match lines.min(most) {
+            0 => 0,
+            lines => u16::try_from(lines + 1).unwrap_or(0),
+        };
+        let (news, output) = (pane(news, NEWS_LINES), pane(output, OUTPUT_LINES));
+        plan.news = news.min(room.saturating_sub(output).max(room / 2));
+        plan.output = output.min(room - plan.news);
+        plan.table = left - plan.news - plan.output;
+        plan
+    }
+}
+
+impl Picture {
+    /// An empty picture; with `has_keys` it tells which keys there are.
+    pub(super) fn new(has_keys: bool, has_colour: bool) -> Self {
+        Self {
+            model: Model::default(),
+            theme: Theme::new(has_colour),
+            has_keys,
+            sort: Sort::default(),
+            first: 0,
+            page: 1,
+        }
+    }
+
+    /// Takes in a record.
+    pub(super) fn take(&mut self, record: &Record) {
+        self.model.take(record);
+    }
+
+    /// Takes in a line that the launched command printed.
+    pub(super) fn take_output(&mut self, line: &str) {
+        self.model.output.take(line);
+    }
+
+    /// Does what a key stands for. How far one can scroll shows when it is drawn.
+    pub(super) fn press(&mut self, key: Key) -> Option<Action> {
+        let page = self.page.saturating_sub(1).max(1);
+        match key {
+            Key::Quit => return Some(Action::Quit),
+            Key::Up => self.first = self.first.saturating_sub(1),
+            Key::Down => self.first = self.first.saturating_add(1),
+            Key::PageUp => self.first = self.first.saturating_sub(page),
+            Key::PageDown => self.first = self.first.saturating_add(page),
+            Key::Home => self.first = 0,
+            Key::End => self.first = usize::MAX,
+            Key::Sort => {
+                self.sort = self.sort.next();
+                self.first = 0;
+            }
+            Key::Repaint => {}
+        }
+        None
+    }
+
+    /// Draws everything into `area` of an empty buffer.
+    pub(super) fn render(&mut self, area: Rect, buf: &mut Buffer) {
+        let area = area.intersection(buf.area);
+        if area.is_empty() {
+            return;
+        }
+        self.model.settle();
+        let model = &self.model;
+        let has_machine =
+            model.system.is_some() || model.pressure.is_some() || model.tightest_cgroup().is_some();
+        let rows = model.rows(self.sort);
+        let (news, output) = (model.news.len(), model.output.len());
+        let plan = Plan::new(area.height, has_machine, self.has_keys, rows.len(), news, output);
+        let mut y = area.y;
+        let mut part = |height: u16| {
+            let part = Rect { y, height, ..area };
+            y += height;
+            part
+        };
+        self.page = usize::from(plan.table);
+        self.first = self.first.min(rows.len().saturating_sub(self.page));
+
+        for area in part(plan.title).rows() {
+            head::title(model, self.theme, area, buf);
+        }
+        for area in part(plan.machine).rows() {
+            head::machine(model, self.theme, area, buf);
+        }
+        let sum = part(plan.sum);
+        if !sum.is_empty() {
+            head::sum(model, self.theme, sum, buf);
+        }
+        let (heads, body) = (part(plan.heads), part(plan.table));
+        let table = Table::new(model, self.theme, self.sort, &rows, self.first, body);
+        if !heads.is_empty() {
+            table.heads(heads, buf);
+        }
+        // Who cannot scroll is told what is not in view.
+        let hidden = rows.len().saturating_sub(self.page);
+        let tells_hidden = !self.has_keys && hidden > 0 && self.page > 1;
+        for (n, line) in body.rows().enumerate() {
+            if tells_hidden && n + 1 == self.page {
+                let text = format!("… and {} more", hidden + 1);
+                buf.set_stringn(line.x, line.y, text, line.width.into(), self.theme.faint());
+            } else {
+                table.row(self.first.saturating_add(n), line, buf);
+            }
+        }
+        self.render_news(part(plan.news), buf);
+        self.render_output(part(plan.output), buf);
+        self.render_footer(part(plan.footer), &rows, buf);
+    }
+
+    /// A pane of more than one line begins with its name; what is left for its lines is returned.
+    fn pane(&self, name: &str, area: Rect, buf: &mut Buffer) -> Rect {
+        if area.height < 2 {
+            return area;
+        }
+        let rule = format!("── {name} {}", "─".repeat(area.width.into()));
+        buf.set_stringn(area.x, area.y, rule, area.width.into(), self.theme.faint());
+        Rect { y: area.y + 1, height: area.height - 1, ..area }
+    }
+
+    fn render_news(&self, area: Rect, buf: &mut Buffer) {
+        let area = self.pane("events", area, buf);
+        for (line, item) in area.rows().zip(self.model.news.last(area.height.into())) {
+            let clock = format!("{} ", item.moment.format("%H:%M:%S"));
+            let times =
+                if item.times > 1 { format!(" (×{})", glyphs::count(item.times)) } else { String::new() };
+            let room = line.width.saturating_sub(glyphs::width(&clock) + glyphs::width(&times));
+            let spans = vec![
+                Span::styled(clock, self.theme.faint()),
+                Span::styled(fit(&item.text, room), self.theme.weight(item.weight)),
+                Span::styled(times, self.theme.faint()),
+            ];
+            buf.set_line(line.x, line.y, &Line::from(spans), line.width);
+        }
+    }
+
+    fn render_output(&self, area: Rect, buf: &mut Buffer) {
+        let area = self.pane("output", area, buf);
+        for (line, text) in area.rows().zip(self.model.output.last(area.height.into())) {
+            buf.set_stringn(line.x, line.y, fit(text, line.width), line.width.into(), self.theme.plain());
+        }
+    }
+
+    fn render_footer(&self, area: Rect, rows: &[Row], buf: &mut Buffer) {
+        if area.is_empty() {
+            return;
+        }
+        let mut left = area.width;
+        if rows.len() > self.page {
+            let last = self.first.saturating_add(self.page).min(rows.len());
+            let place = format!("{}–{last} of {}", self.first + 1, rows.len());
+            let cells = glyphs::width(&place);
+            if cells + 12 <= area.width {
+                left -= cells + 1;
+                buf.set_string(area.x + left + 1, area.y, place, self.theme.plain());
+            }
+        }
+        let sort = format!("sort: {}", self.sort.word());
+        let keys = [("q", "quit"), ("s", sort.as_str()), ("↑↓", "scroll"), ("PgUp PgDn", "page")];
+        let mut spans = Vec::new();
+        let mut used = 0;
+        for (key, what) in keys {
+            let cells = glyphs::width(key) + 1 + glyphs::width(what) + 2;
+            if used + cells > left + 2 {
+                break;
+            }
+            used += cells;
+            spans.push(Span::styled(key, self.theme.strong()));
+            spans.push(Span::styled(format!(" {what}  "), self.theme.faint()));
+        }
+        buf.set_line(area.x, area.y, &Line::from(spans), left);
+    }
+}

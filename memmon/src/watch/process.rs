@@ -1,0 +1,230 @@
+//! What is kept of one process between two redraws.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use common::process::ProcessState;
+use common::record::{ProcessEvent, ProcessSample};
+use common::stdio::escape_controls;
+use common::units::Change;
+
+use super::glyphs;
+use crate::words::signal_name;
+
+/// Samples kept of one process: more than the widest column shows.
+pub(super) const SAMPLES: usize = 64;
+
+/// Characters of a name that are looked at. Names are the target's to choose.
+const NAME_CHARS: usize = 128;
+
+/// When a process began, in the unit that its source has: what tells two bearers of one number apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Clock ticks since boot.
+    Ticks(u64),
+    /// As it stands in the record.
+    Time(Arc<str>),
+    /// Not told.
+    Unknown,
+}
+
+impl Start {
+    /// From the two fields of a record. The wall clock may be set while a process lives; ticks do not change.
+    pub(super) fn of(ticks: Option<u64>, time: Option<&Arc<str>>) -> Self {
+        match (ticks, time) {
+            (Some(ticks), _) => Self::Ticks(ticks),
+            (None, Some(time)) => Self::Time(Arc::clone(time)),
+            (None, None) => Self::Unknown,
+        }
+    }
+
+    /// Whether both can be the start of one process. What is unknown fits anything.
+    pub(super) fn fits(&self, other: &Self) -> bool {
+        self == other || *self == Self::Unknown || *other == Self::Unknown
+    }
+}
+
+/// How and when a process ended.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    /// In a word: `exit 0`, `SIGKILL`, `ended`.
+    pub(super) how: String,
+    /// The generation of its root in which it was last seen to be gone.
+    pub(super) generation: u64,
+}
+
+/// How a process ended, as an `exited` event tells it.
+pub(super) fn how_it_ended(event: &ProcessEvent) -> String {
+    match (event.signal, event.exit_code) {
+        (Some(signal), _) => signal_name(signal).into_owned(),
+        (None, Some(code)) => format!("exit {code}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// One process of a tree.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    pub(super) start: Start,
+    pub(super) ppid: Option<u32>,
+    /// As the target calls itself: compared, never shown.
+    raw_name: Arc<str>,
+    /// Safe for a terminal, and not long.
+    pub(super) name: String,
+    pub(super) name_width: u16,
+    pub(super) cmdline: Option<Arc<[String]>>,
+    pub(super) state: Option<ProcessState>,
+    pub(super) rss: Option<u64>,
+    first_rss: Option<u64>,
+    /// The last one known: it is not read at every sample. So are the next two.
+    pub(super) pss: Option<u64>,
+    pub(super) cpu: Option<f64>,
+    pub(super) threads: Option<u64>,
+    history: VecDeque<Option<u64>>,
+    pub(super) ended: Option<End>,
+    /// The generation of its root in which it was last in a sample.
+    pub(super) seen: u64,
+}
+
+impl Process {
+    /// A process that was not known before this sample.
+    pub(super) fn new(sample: &ProcessSample, start: Start, generation: u64) -> Self {
+        let mut process = Self {
+            pid: sample.pid,
+            start,
+            ppid: None,
+            raw_name: "".into(),
+            name: String::new(),
+            name_width: 0,
+            cmdline: None,
+            state: None,
+            rss: None,
+            first_rss: None,
+            pss: None,
+            cpu: None,
+            threads: None,
+            history: VecDeque::new(),
+            ended: None,
+            seen: generation,
+        };
+        process.update(sample, generation);
+        process
+    }
+
+    /// Takes in what a sample says of it.
+    pub(super) fn update(&mut self, sample: &ProcessSample, generation: u64) {
+        self.seen = generation;
+        self.ppid = sample.ppid;
+        if self.raw_name != sample.name {
+            self.raw_name = Arc::clone(&sample.name);
+            self.name = name_for_people(&sample.name);
+            self.name_width = glyphs::width(&self.name);
+        }
+        self.cmdline.clone_from(&sample.cmdline);
+        self.state = sample.state.or(self.state);
+        self.rss = sample.rss_bytes;
+        self.first_rss = self.first_rss.or(sample.rss_bytes);
+        self.pss = sample.pss_bytes.or(self.pss);
+        self.cpu = sample.cpu_ratio.or(self.cpu);
+        self.threads = sample.threads.or(self.threads);
+        if self.history.len() == SAMPLES {
+            self.history.pop_front();
+        }
+        self.history.push_back(sample.rss_bytes);
+        // A zombie was told to have ended and is still there; anything else that is there has not ended.
+        let has_ended = sample.state.is_some_and(ProcessState::has_ended);
+        self.ended = self.ended.take().filter(|_| has_ended).map(|end| End { generation, ..end });
+    }
+
+    /// How much it grew since it was first seen.
+    pub(super) fn growth(&self) -> Option<i64> {
+        Some(Change::between(self.first_rss?, self.rss?).0)
+    }
+
+    /// Whether it grew by so much that a person should look: a megabyte, and a twentieth of what it began with.
+    pub(super) fn grew_much(&self) -> bool {
+        grew_much(self.first_rss, self.rss)
+    }
+
+    /// Its resident sizes, oldest first.
+    pub(super) fn history(&self) -> impl DoubleEndedIterator<Item = Option<u64>> {
+        self.history.iter().copied()
+    }
+}
+
+/// See [`Process::grew_much`].
+pub(super) fn grew_much(first: Option<u64>, now: Option<u64>) -> bool {
+    let (Some(first), Some(now)) = (first, now) else { return false };
+    now.saturating_sub(first) >= (first / 20).max(1 << 20)
+}
+
+/// A name as it may stand on a terminal.
+pub(super) fn name_for_people(raw: &str) -> String {
+    let end = raw.char_indices().nth(NAME_CHARS).map_or(raw.len(), |(at, _)| at);
+    escape_controls(raw.get(..end).unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{event, sample};
+    use super::*;
+    use common::record::EventKind;
+
+    #[test]
+    fn the_history_is_bounded() {
+        let mut process = Process::new(&sample(1, 0, "a", 0), Start::Ticks(1), 0);
+        for n in 1..10_000 {
+            process.update(&sample(1, 0, "a", n), n);
+        }
+        assert_eq!(process.history().count(), SAMPLES);
+        assert_eq!(process.history().next_back(), Some(Some(9999)));
+        assert!(process.history.capacity() <= SAMPLES);
+    }
+
+    #[test]
+    fn growth_counts_from_the_first_size_that_is_known() {
+        let unknown = ProcessSample { rss_bytes: None, ..sample(1, 0, "a", 0) };
+        let mut process = Process::new(&unknown, Start::Ticks(1), 0);
+        assert_eq!((process.rss, process.growth()), (None, None));
+        process.update(&sample(1, 0, "a", 5 << 20), 1);
+        process.update(&sample(1, 0, "a", 7 << 20), 2);
+        assert_eq!(process.growth(), Some(2 << 20));
+        assert!(process.grew_much());
+        process.update(&unknown, 3);
+        assert_eq!((process.rss, process.growth()), (None, None), "unknown now is not what it was before");
+    }
+
+    #[test]
+    fn what_is_read_in_turn_stays_until_the_next_reading() {
+        let mut first = sample(1, 0, "a", 1);
+        (first.pss_bytes, first.cpu_ratio, first.threads) = (Some(10), Some(0.5), Some(3));
+        let mut process = Process::new(&first, Start::Ticks(1), 0);
+        process.update(&sample(1, 0, "a", 1), 1);
+        assert_eq!((process.pss, process.cpu, process.threads), (Some(10), Some(0.5), Some(3)));
+    }
+
+    #[test]
+    fn names_are_made_safe_and_short() {
+        assert_eq!(name_for_people("a\x1b[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(name_for_people(&"é".repeat(1000)).chars().count(), NAME_CHARS);
+    }
+
+    #[test]
+    fn an_end_is_told_in_a_word() {
+        let mut exited = event(EventKind::Exited, 1, 1);
+        assert_eq!(how_it_ended(&exited), "ended");
+        exited.exit_code = Some(3);
+        assert_eq!(how_it_ended(&exited), "exit 3");
+        exited.signal = Some(9);
+        assert_eq!(how_it_ended(&exited), "SIGKILL");
+    }
+
+    #[test]
+    fn a_start_that_is_not_known_fits_any() {
+        let time = |text: &str| Start::of(None, Some(&text.into()));
+        assert!(time("a").fits(&time("a")) && !time("a").fits(&time("b")));
+        assert!(Start::of(None, None).fits(&Start::Ticks(7)));
+        assert_eq!(Start::of(Some(7), Some(&"a".into())), Start::Ticks(7));
+    }
+}

@@ -1,0 +1,70 @@
+//! Colours: few, of the sixteen that every terminal has, and readable on light and dark. Without colour weight and
+//! inversion say the same.
+
+use ratatui::style::{Color, Modifier, Style};
+
+use super::news::Weight;
+
+/// Styles by what they mean.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Theme {
+    has_colour: bool,
+}
+
+impl Theme {
+    pub(super) fn new(has_colour: bool) -> Self {
+        Self { has_colour }
+    }
+
+    fn colour(self, colour: Color) -> Style {
+        if self.has_colour { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    pub(super) fn plain(self) -> Style {
+        Style::new()
+    }
+
+    pub(super) fn strong(self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+
+    /// What is over, or only helps to find one's way.
+    pub(super) fn faint(self) -> Style {
+        Style::new().add_modifier(Modifier::DIM)
+    }
+
+    /// The row of column heads.
+    pub(super) fn heads(self) -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
+    pub(super) fn bar(self) -> Style {
+        self.colour(Color::Green)
+    }
+
+    pub(super) fn history(self) -> Style {
+        self.colour(Color::Cyan)
+    }
+
+    /// A bar that is nearer to its end the worse it is.
+    pub(super) fn gauge(self, value: u64, full: u64) -> Style {
+        match u128::from(value) * 100 / u128::from(full).max(1) {
+            ..75 => self.bar(),
+            75..90 => self.colour(Color::Yellow),
+            _ => self.weight(Weight::Grave),
+        }
+    }
+
+    pub(super) fn weight(self, weight: Weight) -> Style {
+        match weight {
+            Weight::Plain => self.plain(),
+            Weight::Notable => self.colour(Color::Magenta),
+            Weight::Grave => self.colour(Color::Red).add_modifier(Modifier::BOLD),
+        }
+    }
+
+    /// A growth that a person should look at.
+    pub(super) fn growth(self, is_much: bool) -> Style {
+        if is_much { self.colour(Color::Magenta).add_modifier(Modifier::BOLD) } else { self.plain() }
+    }
+}
