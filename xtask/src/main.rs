@@ -1,1 +1,54 @@
-fn main() {}
+//! `cargo xtask`: the project's chores.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The project's chores
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Chore {
+    /// Write the manual pages of the tools to docs/man/
+    Man,
+    /// Write completions for bash, elvish, fish, PowerShell and zsh into DIR
+    Completions {
+        /// The folder; made if it is not there
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Check everything: format, lints, documentation, tests
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run(Chore::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> io::Result<bool> {
+    match chore {
+        Chore::Man => {
+            let folder = xtask::workspace::root().join("docs/man");
+            std::fs::create_dir_all(&folder)?;
+            for page in xtask::man::pages()? {
+                std::fs::write(folder.join(&page.name), page.text)?;
+                writeln!(io::stdout(), "docs/man/{}", page.name)?;
+            }
+        }
+        Chore::Completions { folder } => {
+            for file in xtask::completions::write(&folder)? {
+                writeln!(io::stdout(), "{}", file.display())?;
+            }
+        }
+        Chore::Ci => return xtask::ci::run(),
+    }
+    Ok(true)
+}

@@ -1,0 +1,112 @@
+//! The laws of the house, held by looking at the sources. `docs/architecture.md` lists them.
+//!
+//! Each law is a function from text to the list of its breaches, and each has its own tests on text that breaks it.
+
+mod layers;
+mod manifests;
+mod text;
+mod tokens;
+
+use crate::support::workspace::{self, File};
+
+/// The longest source file, in lines. A longer one has more than one subject.
+const MAX_LINES: usize = 500;
+
+/// Files that may be longer, each with the reason.
+const LONGER: &[(&str, &str)] = &[];
+
+fn sources() -> Vec<File> {
+    let rust: Vec<File> = workspace::files().into_iter().filter(|file| file.path.ends_with(".rs")).collect();
+    assert!(rust.len() > 20, "the sources were not found: {rust:?}");
+    rust
+}
+
+/// The manifest of every package.
+fn manifests() -> Vec<(String, toml::Table)> {
+    let manifests: Vec<(String, toml::Table)> = workspace::files()
+        .into_iter()
+        .filter(|file| file.path == "Cargo.toml" || file.path.ends_with("/Cargo.toml"))
+        .map(|file| (file.path, file.text.parse().unwrap()))
+        .collect();
+    assert!(manifests.len() >= 7, "the packages were not found");
+    manifests
+}
+
+#[track_caller]
+fn assert_none(law: &str, breaches: &[String]) {
+    assert!(breaches.is_empty(), "{law}:\n  {}", breaches.join("\n  "));
+}
+
+#[test]
+fn tools_meet_only_on_stdin_and_stdout() {
+    let breaches: Vec<String> =
+        manifests().iter().flat_map(|(path, manifest)| manifests::other_tools(path, manifest)).collect();
+    assert_none("a tool, or what tools share, depends on a tool", &breaches);
+}
+
+#[test]
+fn modules_import_only_from_layers_above_them() {
+    let files = sources();
+    let mut breaches = Vec::new();
+    for (path, _) in manifests() {
+        let folder = path.strip_suffix("Cargo.toml").unwrap();
+        if files.iter().any(|file| file.path == format!("{folder}src/lib.rs")) {
+            breaches.extend(layers::breaches(&format!("{folder}src/"), &files));
+        }
+    }
+    assert_none("the table of layers in lib.rs is not kept", &breaches);
+}
+
+#[test]
+fn there_is_no_unsafe_code() {
+    let breaches: Vec<String> = sources().iter().flat_map(|file| tokens::words(file, &["unsafe"])).collect();
+    assert_none("unsafe code", &breaches);
+    let breaches: Vec<String> =
+        manifests().iter().flat_map(|(path, manifest)| manifests::lints_not_kept(path, manifest)).collect();
+    assert_none("the workspace's lints do not hold everywhere", &breaches);
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    let breaches: Vec<String> = sources()
+        .iter()
+        .flat_map(|file| tokens::macros(file, &["todo", "unimplemented", "dbg"]))
+        .chain(workspace::files().iter().flat_map(text::unfinished))
+        .collect();
+    assert_none("something is unfinished", &breaches);
+}
+
+#[test]
+fn every_exception_to_a_lint_gives_its_reason() {
+    let breaches: Vec<String> = sources().iter().flat_map(tokens::exceptions_without_reason).collect();
+    assert_none("a lint is silenced without a reason", &breaches);
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    assert_none("files are too long, or need no exception", &text::too_long(&sources(), MAX_LINES, LONGER));
+}
+
+#[test]
+fn no_module_is_a_drawer_for_everything() {
+    assert_none("a module's name says nothing", &text::drawers(&sources()));
+}
+
+#[test]
+fn no_file_knows_the_machine_it_was_written_on() {
+    let host = gethostname::gethostname().to_string_lossy().into_owned();
+    let breaches: Vec<String> =
+        workspace::files().iter().flat_map(|file| text::machine_traces(file, &host)).collect();
+    assert_none("a path or name of some machine", &breaches);
+}
+
+#[test]
+fn the_walk_finds_what_git_lists() {
+    let Some(listed) = workspace::listed_by_git(workspace::root()) else {
+        crate::skip!("no git here to compare with");
+    };
+    let walked = workspace::walked(workspace::root());
+    let exists = |path: &&String| workspace::root().join(path).exists();
+    let missing: Vec<&String> = listed.iter().filter(exists).filter(|path| !walked.contains(path)).collect();
+    assert!(missing.is_empty() && !listed.is_empty(), "{missing:?}");
+}

@@ -1,0 +1,325 @@
+//! The table of layers in each `lib.rs`: every module stands in it once, and imports only from rows above its own.
+
+use std::collections::HashMap;
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+use super::tokens::{self, attribute, is_ident};
+use crate::support::workspace::File;
+
+/// Breaches of the table by the crate whose sources are in the folder `src` (with its `/`), and files there that no module
+/// names.
+pub fn breaches(src: &str, files: &[File]) -> Vec<String> {
+    let root = files.iter().find(|file| file.path == format!("{src}lib.rs")).unwrap();
+    let rows = rows(&root.text);
+    let tree = Modules::of(src, root, files);
+
+    let mut breaches = table_breaches(&root.path, &rows, &tree.top_level);
+    for (path, module, imported) in &tree.imports {
+        let Some(&row) = rows.get(module.as_str()) else { continue };
+        match rows.get(imported.as_str()) {
+            _ if imported == module => {}
+            None => breaches.push(format!("{path}: uses crate::{imported}, which is in no row")),
+            Some(&other) if other >= row => {
+                breaches.push(format!("{path}: {module} uses {imported}, which is not in a row above it"));
+            }
+            Some(_) => {}
+        }
+    }
+    let is_root = |path: &str| path == "lib.rs" || path == "main.rs" || path.starts_with("bin/");
+    breaches.extend(files.iter().filter_map(|file| {
+        let below = file.path.strip_prefix(src).filter(|path| !is_root(path))?;
+        (!tree.files.contains(&file.path)).then(|| format!("{src}{below}: no module names this file"))
+    }));
+    breaches
+}
+
+/// The row of each module that the table names; 0 is the top. A module named twice has the row `usize::MAX`.
+fn rows(lib: &str) -> HashMap<String, usize> {
+    let mut rows = HashMap::new();
+    let table = lib.lines().skip_while(|line| !line.starts_with("//! | layer |"));
+    for (row, line) in table.map_while(|line| line.strip_prefix("//! |")).skip(2).enumerate() {
+        let cell = line.split('|').nth(1).unwrap_or_default();
+        // The names stand between backticks, with or without a link: [`sample`], `source/`.
+        for name in cell.split('`').skip(1).step_by(2) {
+            let name = name.trim_end_matches('/').to_owned();
+            rows.entry(name).and_modify(|row| *row = usize::MAX).or_insert(row);
+        }
+    }
+    rows
+}
+
+fn table_breaches(path: &str, rows: &HashMap<String, usize>, declared: &[String]) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for module in declared {
+        if !rows.contains_key(module) {
+            breaches.push(format!("{path}: {module} is in no row of the table"));
+        }
+    }
+    for (module, row) in rows {
+        if *row == usize::MAX {
+            breaches.push(format!("{path}: {module} is in the table twice"));
+        }
+        if !declared.contains(module) {
+            breaches.push(format!("{path}: the table names {module}, which is no module"));
+        }
+    }
+    breaches
+}
+
+/// The modules of a crate without those for tests.
+struct Modules {
+    top_level: Vec<String>,
+    /// The files of all modules, tests too.
+    files: Vec<String>,
+    /// Place, the top-level module it is in, the top-level module or item it uses.
+    imports: Vec<(String, String, String)>,
+}
+
+impl Modules {
+    fn of(src: &str, root: &File, files: &[File]) -> Self {
+        let mut modules = Self { top_level: Vec::new(), files: Vec::new(), imports: Vec::new() };
+        let mut open: Vec<(&File, Vec<String>, bool)> = vec![(root, Vec::new(), false)];
+        while let Some((file, path, for_tests)) = open.pop() {
+            modules.files.push(file.path.clone());
+            let mut found = Found { file, children: Vec::new(), imports: Vec::new() };
+            found.module(tokens::of(file), &path, for_tests);
+            for (child, for_tests) in found.children {
+                if let ([name], false) = (child.as_slice(), for_tests) {
+                    modules.top_level.push(name.clone());
+                }
+                let stem = format!("{src}{}", child.join("/"));
+                let places = [format!("{stem}.rs"), format!("{stem}/mod.rs")];
+                // None: the module's body stands where it is declared.
+                let file = files.iter().find(|file| places.contains(&file.path));
+                open.extend(file.map(|file| (file, child, for_tests)));
+            }
+            modules.imports.extend(found.imports);
+        }
+        modules
+    }
+}
+
+/// What one file declares and uses.
+struct Found<'a> {
+    file: &'a File,
+    /// Path of a module declared here, and whether it is for tests.
+    children: Vec<(Vec<String>, bool)>,
+    imports: Vec<(String, String, String)>,
+}
+
+impl Found<'_> {
+    /// Takes in the items of the module `path`.
+    fn module(&mut self, stream: TokenStream, path: &[String], for_tests: bool) {
+        let tokens: Vec<TokenTree> = stream.into_iter().collect();
+        let mut test_item = false;
+        let mut index = 0;
+        while let Some(rest) = tokens.get(index..).filter(|rest| !rest.is_empty()) {
+            if let Some((inside, length)) = attribute(rest) {
+                test_item |= is_for_tests(inside.stream());
+                index += length;
+                continue;
+            }
+            let for_tests = for_tests || test_item;
+            match rest {
+                [TokenTree::Ident(keyword), TokenTree::Ident(name), end, ..] if keyword == "mod" => {
+                    let child: Vec<String> = path.iter().cloned().chain([name.to_string()]).collect();
+                    self.children.push((child.clone(), for_tests));
+                    if let TokenTree::Group(body) = end {
+                        self.module(body.stream(), &child, for_tests);
+                    }
+                    index += 3;
+                    test_item = false;
+                    continue;
+                }
+                [TokenTree::Group(group), ..] => {
+                    self.module(group.stream(), path, for_tests);
+                    if group.delimiter() == Delimiter::Brace {
+                        test_item = false;
+                    }
+                }
+                [TokenTree::Punct(end), ..] if end.as_char() == ';' => test_item = false,
+                [TokenTree::Ident(start), ..] if !for_tests => {
+                    let place = format!("{}:{}", self.file.path, start.span().start().line);
+                    let module = path.first();
+                    let used = used(rest, path).into_iter();
+                    self.imports.extend(used.filter_map(|name| Some((place.clone(), module?.clone(), name))));
+                }
+                _ => {}
+            }
+            index += 1;
+        }
+    }
+}
+
+/// The top-level names that the path which `tokens` begin with leads to from the module `path`: `crate::a::b`,
+/// `super::super::a`, `crate::{a, b}`.
+fn used(tokens: &[TokenTree], path: &[String]) -> Vec<String> {
+    if is_ident(&tokens[0], "crate") {
+        // Nothing behind it: `pub(crate)`.
+        return behind_colons(tokens).map(first_names).unwrap_or_default();
+    }
+    let mut rest = tokens;
+    let mut steps = 0;
+    while let Some(behind) = rest.first().filter(|t| is_ident(t, "super")).and_then(|_| behind_colons(rest)) {
+        steps += 1;
+        rest = behind;
+    }
+    if steps > 0 && steps == path.len() { first_names(rest) } else { Vec::new() }
+}
+
+/// What follows `word ::`.
+fn behind_colons(tokens: &[TokenTree]) -> Option<&[TokenTree]> {
+    match tokens {
+        [_, TokenTree::Punct(a), TokenTree::Punct(b), rest @ ..]
+            if a.as_char() == ':' && b.as_char() == ':' =>
+        {
+            Some(rest)
+        }
+        _ => None,
+    }
+}
+
+/// The first names of a path: one, or of a list in braces, each.
+fn first_names(tokens: &[TokenTree]) -> Vec<String> {
+    match tokens {
+        [TokenTree::Group(list), ..] if list.delimiter() == Delimiter::Brace => {
+            let inside: Vec<TokenTree> = list.stream().into_iter().collect();
+            let entries = inside.split(|t| matches!(t, TokenTree::Punct(p) if p.as_char() == ','));
+            entries.flat_map(first_names).collect()
+        }
+        [TokenTree::Ident(name), ..] => vec![name.to_string()],
+        [TokenTree::Punct(star), ..] if star.as_char() == '*' => vec!["*".to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether an attribute is `cfg(test)`, or `test` itself.
+fn is_for_tests(attribute: TokenStream) -> bool {
+    let tokens: Vec<TokenTree> = attribute.into_iter().collect();
+    match tokens.as_slice() {
+        [word] => is_ident(word, "test"),
+        [word, TokenTree::Group(condition)] if is_ident(word, "cfg") => {
+            let condition: Vec<TokenTree> = condition.stream().into_iter().collect();
+            match condition.as_slice() {
+                [word] => is_ident(word, "test"),
+                [all, TokenTree::Group(parts)] if is_ident(all, "all") => {
+                    parts.stream().into_iter().any(|part| is_ident(&part, "test"))
+                }
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "\
+//! A crate.
+//!
+//! | layer | modules | contract |
+//! |---|---|---|
+//! | words | [`low`] | |
+//! | middle | `left/`, [`right`] | |
+//! | edge | [`high`] | |
+//!
+//! | another | table |
+//! |---|---|
+//! | x | `other` |
+";
+    const MODULES: &str = "pub mod high;\nmod left;\nmod low;\npub(crate) mod right;\n";
+
+    fn crate_of(lib: &str, files: &[(&str, &str)]) -> Vec<String> {
+        let file = |path: &str, text: &str| File { path: format!("c/src/{path}"), text: text.to_owned() };
+        let mut all = vec![file("lib.rs", lib)];
+        all.extend(files.iter().map(|(path, text)| file(path, text)));
+        breaches("c/src/", &all)
+    }
+
+    /// The breaches if one of the four modules holds `text`.
+    fn with(path: &str, text: &str) -> Vec<String> {
+        let lib = format!("{TABLE}{MODULES}");
+        let mut files =
+            vec![("high.rs", ""), ("left/mod.rs", "mod deep;"), ("left/deep.rs", ""), ("low.rs", "")];
+        files.push(("right.rs", ""));
+        files.retain(|(other, _)| *other != path);
+        files.push((path, text));
+        crate_of(&lib, &files)
+    }
+
+    #[test]
+    fn imports_from_above_and_from_oneself_are_fine() {
+        assert!(with("high.rs", "use crate::{low, left::x, right};\nfn f() { crate::low::g() }").is_empty());
+        assert!(
+            with("left/deep.rs", "use super::x;\nuse crate::left::y;\nuse super::super::low::z;").is_empty()
+        );
+        assert!(
+            with("left/deep.rs", "pub(crate) fn f(text: &str) { g(\"crate::high\") } // crate::high")
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn imports_from_below_and_beside_are_found_however_they_are_written() {
+        for (path, text) in [
+            ("low.rs", "use crate::high;"),
+            ("low.rs", "use crate::high::{self, x};"),
+            ("low.rs", "use {std::fs, crate::{high::x}};"),
+            ("low.rs", "fn f() { if x { crate::high::g(); } }"),
+            ("low.rs", "macro_rules! m { () => { $crate::high::g() }; }"),
+            ("low.rs", "use super::high::x;"),
+            ("low.rs", "mod inner { use super::super::high; }"),
+            ("left/deep.rs", "use crate::right;"),
+            ("left/deep.rs", "use super::super::high::x;"),
+            ("right.rs", "use crate::{low, left};"),
+            ("right.rs", "#[cfg(not(test))] use crate::high;"),
+            ("right.rs", "#[cfg(test)] use crate::low; use crate::high;"),
+            ("right.rs", "#[cfg(test)] mod tests {} use crate::high;"),
+        ] {
+            let found = with(path, text);
+            assert_eq!(found.len(), 1, "{path}: {text}: {found:?}");
+            assert!(found[0].starts_with(&format!("c/src/{path}:1: ")), "{found:?}");
+            assert!(found[0].contains("not in a row above it"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_table_does_not_know_cannot_be_imported() {
+        assert!(with("high.rs", "use crate::*;")[0].contains("in no row"));
+        assert!(with("high.rs", "use super::main;")[0].contains("in no row"));
+    }
+
+    #[test]
+    fn tests_may_import_anything() {
+        for text in [
+            "#[cfg(test)]\nmod tests { use crate::high; fn f() { crate::high::g() } }",
+            "#[cfg(all(test, unix))] use crate::{high};",
+            "#[test] fn f() -> [u8; 3] { crate::high::g() }",
+        ] {
+            assert!(with("low.rs", text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_module_stands_in_the_table_once_and_nothing_else_does() {
+        let none: [(&str, &str); 0] = [];
+        let found = crate_of(&format!("{TABLE}{MODULES}mod new {{}}"), &none);
+        assert_eq!(found, ["c/src/lib.rs: new is in no row of the table"]);
+        let found = crate_of(&format!("{TABLE}{MODULES}").replace("mod low;", ""), &none);
+        assert_eq!(found, ["c/src/lib.rs: the table names low, which is no module"]);
+        let found = crate_of(&format!("{TABLE}{MODULES}").replace("[`high`]", "[`high`] `low`"), &none);
+        assert_eq!(found, ["c/src/lib.rs: low is in the table twice"]);
+        let found = crate_of("mod a;", &[("a.rs", "")]);
+        assert_eq!(found, ["c/src/lib.rs: a is in no row of the table"]);
+        assert!(crate_of("#[cfg(test)] mod a;", &[("a.rs", "")]).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_no_module_names_is_found() {
+        assert_eq!(with("left/old.rs", ""), ["c/src/left/old.rs: no module names this file"]);
+        assert!(with("bin/tool.rs", "").is_empty() && with("main.rs", "").is_empty());
+    }
+}

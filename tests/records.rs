@@ -1,0 +1,369 @@
+//! Records as lines and back: whatever a tool writes, another reads, today's and yesterday's alike.
+
+use std::sync::Arc;
+
+use common::jsonl::{Item, Reader, Writer};
+use common::process::ProcessState;
+use common::record::{
+    Cgroup, ErrorRecord, EventKind, Header, OutputRecord, OutputStream, Pressure, ProcessEvent,
+    ProcessRecord, ProcessSample, Record, System,
+};
+use common::time::Stamp;
+use proptest::array::{uniform4, uniform8, uniform12};
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+use crate::support::samples::{self, Fill};
+use crate::support::workspace;
+
+fn text() -> BoxedStrategy<Arc<str>> {
+    any::<String>().prop_map(Arc::from).boxed()
+}
+
+fn words() -> BoxedStrategy<Option<Arc<[String]>>> {
+    of(vec(any::<String>(), 0..4).prop_map(Arc::from)).boxed()
+}
+
+/// Any number that JSON has.
+fn number() -> BoxedStrategy<f64> {
+    prop_oneof![any::<f64>().prop_filter("JSON has no NaN", |f| f.is_finite()), 0.0..1e9_f64, 0.0..1.0_f64]
+        .boxed()
+}
+
+/// Any moment of the years that RFC 3339 has, with any of its offsets.
+fn stamp() -> BoxedStrategy<Stamp> {
+    let date = (1_u32..=9998, 1_u32..=12, 1_u32..=28);
+    let time = (0_u32..24, 0_u32..60, 0_u32..60, 0_u32..1000);
+    (date, time, select(vec!['+', '-']), 0_u32..24, 0_u32..60)
+        .prop_map(|((y, mo, d), (h, mi, s, ms), sign, oh, om)| {
+            format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}.{ms:03}{sign}{oh:02}:{om:02}")
+                .parse()
+                .unwrap()
+        })
+        .boxed()
+}
+
+fn header() -> BoxedStrategy<Header> {
+    (any::<u32>(), stamp(), text(), text(), any::<u64>())
+        .prop_map(|(schema, timestamp, host, run, iteration)| Header {
+            schema,
+            timestamp,
+            host,
+            run,
+            iteration,
+        })
+        .boxed()
+}
+
+fn state() -> BoxedStrategy<ProcessState> {
+    select(b"RSDTtZXIPq".map(ProcessState::from_letter).to_vec()).boxed()
+}
+
+fn sample() -> BoxedStrategy<ProcessSample> {
+    let who = (any::<u32>(), of(any::<u32>()), of(text()), text(), words(), of(state()));
+    let counts = (uniform12(of(any::<u64>())), of(any::<u64>()));
+    (who, counts, uniform4(of(number())))
+        .prop_map(
+            |((pid, ppid, start_time, name, cmdline, state), (counts, fds), [percent, cgroup, cpu, _])| {
+                let [ticks, rss, vms, pss, uss, swap, peak, anon, file, shmem, threads, _] = counts;
+                ProcessSample {
+                    pid,
+                    ppid,
+                    start_time,
+                    start_ticks: ticks,
+                    name,
+                    cmdline,
+                    state,
+                    rss_bytes: rss,
+                    vms_bytes: vms,
+                    pss_bytes: pss,
+                    uss_bytes: uss,
+                    swap_bytes: swap,
+                    rss_peak_bytes: peak,
+                    rss_anon_bytes: anon,
+                    rss_file_bytes: file,
+                    rss_shmem_bytes: shmem,
+                    percent_ratio: percent,
+                    cgroup_ratio: cgroup,
+                    cpu_ratio: cpu,
+                    threads,
+                    fds,
+                }
+            },
+        )
+        .boxed()
+}
+
+fn cgroup() -> BoxedStrategy<Cgroup> {
+    (any::<u32>(), text(), uniform8(of(any::<u64>())))
+        .prop_map(|(version, path, [current, limit, peak, kills, anon, file, kernel, shmem])| Cgroup {
+            version,
+            path,
+            current_bytes: current,
+            limit_bytes: limit,
+            peak_bytes: peak,
+            oom_kills: kills,
+            anon_bytes: anon,
+            file_bytes: file,
+            kernel_bytes: kernel,
+            shmem_bytes: shmem,
+        })
+        .boxed()
+}
+
+fn pressure() -> BoxedStrategy<Pressure> {
+    uniform8(number())
+        .prop_map(|[some10, some60, some300, some, full10, full60, full300, full]| Pressure {
+            some_avg10_ratio: some10,
+            some_avg60_ratio: some60,
+            some_avg300_ratio: some300,
+            some_total_seconds: some,
+            full_avg10_ratio: full10,
+            full_avg60_ratio: full60,
+            full_avg300_ratio: full300,
+            full_total_seconds: full,
+        })
+        .boxed()
+}
+
+fn process() -> BoxedStrategy<Record> {
+    let system = (any::<u64>(), of(any::<u64>()));
+    let system = system.prop_map(|(total_bytes, available_bytes)| System { total_bytes, available_bytes });
+    let around = (of(cgroup()), of(pressure()), of(system), of(number()));
+    let counts = (uniform4(any::<u64>()), uniform4(of(any::<u64>())));
+    let tree = (sample(), vec(sample(), 0..3));
+    (header(), tree, uniform4(number()), counts, around)
+        .prop_map(|(header, (root, children), times, (counts, optional), (cgroup, pressure, system, age))| {
+            let mut record = ProcessRecord::new(header, root);
+            [record.interval_seconds, record.elapsed_seconds, record.late_seconds, record.sample_seconds] =
+                times;
+            [record.missed_ticks, record.children_count, record.children_rss_bytes, record.total_rss_bytes] =
+                counts;
+            [record.short_lived_count, record.total_pss_bytes, _, _] = optional;
+            record.total_pss_age_seconds = age;
+            record.children = children;
+            (record.cgroup, record.pressure, record.system) = (cgroup, pressure, system);
+            Record::Process(Box::new(record))
+        })
+        .boxed()
+}
+
+fn event() -> BoxedStrategy<Record> {
+    let kinds = [
+        EventKind::Started,
+        EventKind::Exited,
+        EventKind::Replaced,
+        EventKind::LimitCrossed,
+        EventKind::Grew,
+        EventKind::OomKill,
+        EventKind::Unknown,
+    ];
+    let who = (
+        select(kinds.to_vec()),
+        any::<u32>(),
+        of(any::<u32>()),
+        any::<u32>(),
+        of(text()),
+        of(text()),
+        words(),
+    );
+    let end =
+        (of(any::<bool>()), of(any::<i32>()), of(any::<i32>()), of(number()), of(text()), of(any::<i64>()));
+    (header(), who, end, uniform8(of(any::<u64>())))
+        .prop_map(|(header, who, end, counts)| {
+            let (event, pid, ppid, root_pid, start_time, name, cmdline) = who;
+            let (at_start, exit_code, signal, lifetime_seconds, metric, growth_bytes) = end;
+            let [start_ticks, rss_peak_bytes, limit_bytes, value_bytes, own_bytes, kills, _, _] = counts;
+            Record::ProcessEvent(Box::new(ProcessEvent {
+                ppid,
+                start_time,
+                start_ticks,
+                name,
+                cmdline,
+                at_start,
+                exit_code,
+                signal,
+                lifetime_seconds,
+                rss_peak_bytes,
+                metric,
+                limit_bytes,
+                value_bytes,
+                own_bytes,
+                growth_bytes,
+                kills,
+                ..ProcessEvent::new(header, event, pid, root_pid)
+            }))
+        })
+        .boxed()
+}
+
+fn record() -> BoxedStrategy<Record> {
+    let stream = select(vec![OutputStream::Stdout, OutputStream::Stderr]);
+    let output = (header(), stream, any::<String>())
+        .prop_map(|(header, stream, line)| Record::Output(OutputRecord::new(header, stream, line)));
+    let error = (header(), text(), any::<String>(), of(any::<String>()), of(any::<u32>())).prop_map(
+        |(header, stage, message, hint, pid)| {
+            Record::Error(ErrorRecord { hint, pid, ..ErrorRecord::new(header, &stage, message) })
+        },
+    );
+    prop_oneof![process(), event(), output, error].boxed()
+}
+
+fn written(records: &[Record]) -> Vec<u8> {
+    let mut log = Vec::new();
+    let mut writer = Writer::new(&mut log);
+    for record in records {
+        writer.write(record).unwrap();
+    }
+    log
+}
+
+/// The records of a log in which every line is one.
+#[track_caller]
+fn read(log: &[u8]) -> Vec<Record> {
+    let items = Reader::new("log", log).map(Result::unwrap);
+    items.map(|item| if let Item::Record(record) = item { record } else { panic!("{item:?}") }).collect()
+}
+
+/// What a version to come may have put into a record: any JSON value.
+fn future_value() -> BoxedStrategy<Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        number().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec((any::<String>(), inner), 0..4).prop_map(|pairs| pairs.into_iter().collect()),
+        ]
+    })
+    .boxed()
+}
+
+/// Puts `value` under `name` into every object of a record that describes something.
+fn with_unknown(record: &mut Value, name: &str, value: &Value) {
+    match record {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(|inner| with_unknown(inner, name, value));
+            fields.insert(name.to_owned(), value.clone());
+        }
+        Value::Array(items) => items.iter_mut().for_each(|inner| with_unknown(inner, name, value)),
+        _ => {}
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_record_comes_back_as_it_was(records in vec(record(), 0..5)) {
+        let log = written(&records);
+        prop_assert_eq!(log.iter().filter(|&&byte| byte == b'\n').count(), records.len());
+        prop_assert_eq!(read(&log), records);
+    }
+
+    #[test]
+    fn fields_that_a_later_version_adds_are_passed_over(
+        record in record(),
+        // No field begins so.
+        name in "zz_[a-z]{1,8}",
+        value in future_value(),
+    ) {
+        let mut changed = serde_json::to_value(&record).unwrap();
+        with_unknown(&mut changed, &name, &value);
+        prop_assert_eq!(read(changed.to_string().as_bytes()), [record]);
+    }
+
+    #[test]
+    fn types_that_a_later_version_adds_are_kept_by_name(kind in "[a-z_]{1,12}", value in future_value()) {
+        prop_assume!(!["process", "process_event", "output", "error"].contains(&kind.as_str()));
+        let line = json!({ "type": kind, "schema": 1, "value": value }).to_string();
+        prop_assert_eq!(read(line.as_bytes()), [Record::Unknown(kind)]);
+    }
+}
+
+#[test]
+fn words_that_a_later_version_adds_are_read_as_unknown() {
+    let mut process = serde_json::to_value(samples::records(Fill::Full).remove(0)).unwrap();
+    process["state"] = "dreaming".into();
+    let [Record::Process(process)] = &read(process.to_string().as_bytes())[..] else { panic!() };
+    assert_eq!(process.state, Some(ProcessState::Unknown));
+    let mut event = serde_json::to_value(samples::records(Fill::Full).remove(1)).unwrap();
+    event["event"] = "forked".into();
+    let [Record::ProcessEvent(event)] = &read(event.to_string().as_bytes())[..] else { panic!() };
+    assert_eq!(event.event, EventKind::Unknown);
+}
+
+/// Lines as the first version wrote them. They are never changed: what they say must be read for ever.
+#[test]
+fn processes_of_the_first_version_are_readable() {
+    let records = read(workspace::read("tests/fixtures/process-v1.jsonl").as_bytes());
+    let [Record::Process(tree), Record::Process(bare)] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((tree.schema, tree.iteration, &*tree.host, &*tree.run), (1, 7, "server", "5f0e6c1d2b3a4987"));
+    assert_eq!(tree.timestamp.to_string(), "2026-03-29T01:59:59.999+01:00");
+    assert_eq!((tree.interval_seconds, tree.elapsed_seconds, tree.missed_ticks), (0.5, 3.000_021, 2));
+    assert_eq!((tree.pid, tree.start_ticks, &*tree.name), (4711, Some(1_234_567), "python3"));
+    assert_eq!(tree.cmdline.as_deref(), Some(&["python3".into(), "bot.py".into(), "naïve \n ☃".into()][..]));
+    assert_eq!((tree.rss_bytes, tree.pss_bytes, tree.fds), (Some(123_456_789), Some(100_000_000), Some(64)));
+    assert_eq!((tree.children_count, tree.short_lived_count), (1, Some(12)));
+    let child = &tree.children[0];
+    assert_eq!((child.pid, child.ppid, child.state), (4712, Some(4711), Some(ProcessState::DiskSleep)));
+    assert_eq!(
+        (child.rss_bytes, child.cpu_ratio, child.cmdline.as_ref()),
+        (Some(40_000_000), Some(1.75), None)
+    );
+    assert_eq!((tree.total_rss_bytes, tree.total_pss_bytes), (163_456_789, Some(120_000_000)));
+    let cgroup = tree.cgroup.as_ref().unwrap();
+    assert_eq!((cgroup.version, cgroup.limit_bytes, cgroup.oom_kills), (2, Some(536_870_912), Some(1)));
+    assert_eq!(tree.pressure.as_ref().unwrap().full_total_seconds, 0.000_789);
+    assert_eq!(tree.system.as_ref().unwrap().total_bytes, 16_777_216_000);
+
+    assert_eq!((bare.iteration, bare.pid, bare.state), (8, 4711, Some(ProcessState::Zombie)));
+    assert_eq!((bare.rss_bytes, bare.total_pss_bytes, bare.children.len()), (None, None, 0));
+    assert_eq!((&bare.cgroup, &bare.pressure, &bare.system), (&None, &None, &None));
+}
+
+/// As above, of the other types.
+#[test]
+fn events_outputs_and_errors_of_the_first_version_are_readable() {
+    let records = read(workspace::read("tests/fixtures/events-v1.jsonl").as_bytes());
+    let events: Vec<&ProcessEvent> = records
+        .iter()
+        .filter_map(|r| if let Record::ProcessEvent(event) = r { Some(&**event) } else { None })
+        .collect();
+    let kinds: Vec<EventKind> = events.iter().map(|event| event.event).collect();
+    assert_eq!(
+        kinds,
+        [
+            EventKind::Started,
+            EventKind::Replaced,
+            EventKind::Grew,
+            EventKind::LimitCrossed,
+            EventKind::OomKill,
+            EventKind::Exited,
+            EventKind::Exited
+        ]
+    );
+    assert_eq!((events[0].at_start, events[0].ppid, events[0].root_pid), (Some(true), Some(1), 4711));
+    assert_eq!(events[1].cmdline.as_deref(), Some(&["cat".into(), "-".into()][..]));
+    assert_eq!((events[2].growth_bytes, events[2].value_bytes), (Some(20_971_520), Some(123_456_789)));
+    assert_eq!((events[3].metric.as_deref(), events[3].own_bytes), (Some("total"), Some(40_000_000)));
+    assert_eq!(events[3].growth_bytes, Some(-4096));
+    assert_eq!(events[4].kills, Some(1));
+    assert_eq!(
+        (events[5].exit_code, events[5].signal, events[5].lifetime_seconds),
+        (Some(3), None, Some(0.0012))
+    );
+    assert_eq!((events[6].exit_code, events[6].signal), (None, Some(9)));
+
+    let [Record::Output(output), Record::Error(error)] = &records[7..] else { panic!("{records:?}") };
+    assert_eq!((output.stream, output.line.as_str()), (OutputStream::Stdout, "a \"line\"\t☃"));
+    assert_eq!(
+        (&*error.stage, error.pid, error.hint.as_deref()),
+        ("sample", Some(4711), Some("wait, or name another"))
+    );
+}

@@ -1,0 +1,171 @@
+//! One record of each type, with everything in it and with as little as there can be.
+//!
+//! Written out field by field, so that a field added to the contract must be added here, and so comes under its tests.
+
+use std::sync::Arc;
+
+use common::process::ProcessState;
+use common::record::{
+    Cgroup, ErrorRecord, EventKind, Header, OutputRecord, OutputStream, Pressure, ProcessEvent,
+    ProcessRecord, ProcessSample, Record, System,
+};
+
+/// How much a sample holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fill {
+    /// Every field that may be empty has a value.
+    Full,
+    /// None has.
+    Bare,
+}
+
+impl Fill {
+    fn of<T>(self, value: T) -> Option<T> {
+        (self == Self::Full).then_some(value)
+    }
+}
+
+/// A header of always the same moment.
+pub fn header() -> Header {
+    Header {
+        schema: common::record::SCHEMA,
+        timestamp: "2026-11-23T22:27:00.123+01:00".parse().unwrap(),
+        host: "server".into(),
+        run: "00c0ffee00c0ffee".into(),
+        iteration: 3,
+    }
+}
+
+/// A record of each type.
+pub fn records(fill: Fill) -> Vec<Record> {
+    vec![
+        Record::Process(Box::new(process(fill))),
+        Record::ProcessEvent(Box::new(event(fill))),
+        Record::Output(OutputRecord::new(header(), OutputStream::Stderr, "a line".into())),
+        Record::Error(error(fill)),
+    ]
+}
+
+/// One process.
+pub fn sample(fill: Fill, pid: u32) -> ProcessSample {
+    let words: [String; 2] = ["python3".into(), "bot.py".into()];
+    ProcessSample {
+        pid,
+        ppid: fill.of(1),
+        start_time: fill.of("2026-11-23T22:00:00.000+01:00".into()),
+        start_ticks: fill.of(4711),
+        name: "python3".into(),
+        cmdline: fill.of(Arc::new(words) as Arc<[String]>),
+        state: fill.of(ProcessState::Sleeping),
+        rss_bytes: fill.of(50 << 20),
+        vms_bytes: fill.of(200 << 20),
+        pss_bytes: fill.of(40 << 20),
+        uss_bytes: fill.of(30 << 20),
+        swap_bytes: fill.of(4096),
+        rss_peak_bytes: fill.of(60 << 20),
+        rss_anon_bytes: fill.of(35 << 20),
+        rss_file_bytes: fill.of(14 << 20),
+        rss_shmem_bytes: fill.of(1 << 20),
+        percent_ratio: fill.of(0.125),
+        cgroup_ratio: fill.of(0.25),
+        cpu_ratio: fill.of(1.5),
+        threads: fill.of(8),
+        fds: fill.of(12),
+    }
+}
+
+/// A tree; with one child if full.
+pub fn process(fill: Fill) -> ProcessRecord {
+    let mut record = ProcessRecord::new(header(), sample(fill, 100));
+    record.interval_seconds = 10.0;
+    record.elapsed_seconds = 20.5;
+    record.late_seconds = 0.001;
+    record.missed_ticks = 1;
+    record.sample_seconds = 0.002;
+    record.children = fill.of(sample(fill, 101)).into_iter().collect();
+    record.children_count = record.children.len() as u64;
+    record.short_lived_count = fill.of(5);
+    record.children_rss_bytes = fill.of(50 << 20).unwrap_or(0);
+    record.total_rss_bytes = fill.of(100 << 20).unwrap_or(0);
+    record.total_pss_bytes = fill.of(80 << 20);
+    record.total_pss_age_seconds = fill.of(40.5);
+    record.cgroup = fill.of(cgroup(fill));
+    record.pressure = fill.of(pressure());
+    record.system = fill.of(system(fill));
+    record
+}
+
+/// A control group.
+pub fn cgroup(fill: Fill) -> Cgroup {
+    Cgroup {
+        version: 2,
+        path: "/service".into(),
+        current_bytes: fill.of(150 << 20),
+        limit_bytes: fill.of(200 << 20),
+        peak_bytes: fill.of(160 << 20),
+        oom_kills: fill.of(2),
+        anon_bytes: fill.of(70 << 20),
+        file_bytes: fill.of(60 << 20),
+        kernel_bytes: fill.of(20 << 20),
+        shmem_bytes: fill.of(1 << 20),
+    }
+}
+
+/// Memory pressure.
+pub fn pressure() -> Pressure {
+    Pressure {
+        some_avg10_ratio: 0.5,
+        some_avg60_ratio: 0.25,
+        some_avg300_ratio: 0.125,
+        some_total_seconds: 12.5,
+        full_avg10_ratio: 0.25,
+        full_avg60_ratio: 0.125,
+        full_avg300_ratio: 0.0625,
+        full_total_seconds: 6.25,
+    }
+}
+
+/// A machine's memory.
+pub fn system(fill: Fill) -> System {
+    System { total_bytes: 16 << 30, available_bytes: fill.of(8 << 30) }
+}
+
+/// An event. No real one has every field: which belong to which is in the schema.
+pub fn event(fill: Fill) -> ProcessEvent {
+    let words: [String; 2] = ["python3".into(), "bot.py".into()];
+    let header = header();
+    ProcessEvent {
+        schema: header.schema,
+        timestamp: header.timestamp,
+        host: header.host,
+        run: header.run,
+        iteration: header.iteration,
+        event: EventKind::LimitCrossed,
+        pid: 101,
+        ppid: fill.of(100),
+        root_pid: 100,
+        start_time: fill.of("2026-11-23T22:00:00.000+01:00".into()),
+        start_ticks: fill.of(4711),
+        name: fill.of("python3".into()),
+        cmdline: fill.of(Arc::new(words) as Arc<[String]>),
+        at_start: fill.of(true),
+        exit_code: fill.of(-1),
+        signal: fill.of(9),
+        lifetime_seconds: fill.of(0.25),
+        rss_peak_bytes: fill.of(60 << 20),
+        metric: fill.of("total".into()),
+        limit_bytes: fill.of(500 << 20),
+        value_bytes: fill.of(501 << 20),
+        own_bytes: fill.of(100 << 20),
+        growth_bytes: fill.of(-4096),
+        kills: fill.of(1),
+    }
+}
+
+/// An error.
+pub fn error(fill: Fill) -> ErrorRecord {
+    let mut record = ErrorRecord::new(header(), "sample", "pid 100 is gone".into());
+    record.hint = fill.of("name another".into());
+    record.pid = fill.of(100);
+    record
+}

@@ -1,0 +1,14 @@
+//! Chores of the project, each run as `cargo xtask CHORE`.
+//!
+//! | layer | modules | contract |
+//! |---|---|---|
+//! | words | [`workspace`], [`tools`] | where the project is, which commands have arguments to document |
+//! | chores | [`man`], [`completions`], [`ci`] | manual pages, shell completions, every check |
+//!
+//! A library as well as a program, so that a test can hold the committed files to what the chores make.
+
+pub mod ci;
+pub mod completions;
+pub mod man;
+pub mod tools;
+pub mod workspace;
