@@ -350,9 +350,9 @@ mod tests {
                 home.map(PathBuf::from),
             )
         };
-        assert_eq!(of(Some("/state"), Some("/home/u")), Some("/state/memtools".into()));
+        assert_eq!(of(Some("/state"), Some("/people/u")), Some("/state/memtools".into()));
         for xdg in [None, Some(""), Some("state")] {
-            assert_eq!(of(xdg, Some("/home/u")), Some("/home/u/.local/state/memtools".into()));
+            assert_eq!(of(xdg, Some("/people/u")), Some("/people/u/.local/state/memtools".into()));
         }
         assert_eq!(of(None, None), None);
         assert_eq!(of(None, Some("home")), None);

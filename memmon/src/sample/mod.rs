@@ -22,6 +22,9 @@ use crate::cli::Pss;
 use crate::source::{Found, Source, Unreadable};
 use crate::tree::Forest;
 
+/// Processes are listed again after this time though the kernel told of every one.
+const LIST_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
+
 /// What to measure.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -63,6 +66,7 @@ pub struct Sampler {
     turns: VecDeque<ProcessId>,
     newborns: Newborns,
     tells: bool,
+    listed: Option<Instant>,
     ends: HashMap<u32, End>,
     details_budget: Budget,
     pss_budget: Budget,
@@ -98,6 +102,7 @@ impl Sampler {
             turns: VecDeque::new(),
             newborns: Newborns::default(),
             tells: false,
+            listed: None,
             ends: HashMap::new(),
             details_budget,
             pss_budget,
@@ -203,6 +208,7 @@ impl Sampler {
                     self.ends.insert(pid, End { wait_status, at: Some(at) });
                 }
                 Told::Lost => {
+                    self.listed = None;
                     let message = "processes came and went faster than the kernel could tell: some short lives are missing";
                     records.push(Record::Error(ErrorRecord::new(self.header(), "events", message.into())));
                 }
@@ -261,7 +267,14 @@ impl Sampler {
 
     fn look_for_new(&mut self, now: Instant, records: &mut Vec<Record>) -> io::Result<()> {
         let first = self.iteration == 1;
-        let mut new = self.source.appeared()?;
+        // Where the kernel tells of every birth nobody needs to look for them, but for what it may have lost.
+        let told = self.tells && self.listed.is_some_and(|at| now.duration_since(at) < LIST_AT_LEAST_EVERY);
+        let mut new = if told {
+            self.newborns.pids().into_iter().filter_map(|pid| self.source.find(pid).ok()).collect()
+        } else {
+            self.listed = Some(now);
+            self.source.appeared()?
+        };
         // Below a shell we may be among those we watch. We are not what the user asked about.
         new.retain(|found| found.id.pid != std::process::id());
         let mut joined = Vec::new();

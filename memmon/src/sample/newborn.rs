@@ -131,6 +131,13 @@ impl Newborns {
         }
     }
 
+    /// Their numbers, in order.
+    pub fn pids(&self) -> Vec<u32> {
+        let mut pids: Vec<u32> = self.waiting.keys().copied().collect();
+        pids.sort_unstable();
+        pids
+    }
+
     /// The tree a newborn belongs to.
     pub fn tree_of(&self, pid: u32) -> Option<usize> {
         self.waiting.get(&pid).map(|newborn| newborn.root)
