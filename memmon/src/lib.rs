@@ -3,8 +3,11 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | words | [`cli`] | what the user types |
+//! | launch | [`launch`] | a command started, relayed, reaped |
 
 pub mod cli;
+#[cfg(unix)]
+pub mod launch;
 
 use std::process::ExitCode;
 
