@@ -4,10 +4,9 @@
     cargo build --release && python3 benches/memmon.py [--quick] [--only NAME]
 
 Watches one process of 50 MiB and a tree of 201 processes (a root of 50 MiB and 200 forked children that share it and
-touch 15 MiB each), at intervals of 1 s and 0.1 s. A watcher's processor time is what the kernel accounts to it and its own
-children (wait4), less that of a run of 2 seconds, divided by the samples that were due in between (a rival that falls behind
-looks cheaper by that). Every figure is the median of three runs, the watchers taking turns, so that a machine whose speed
-drifts spoils all alike.
+touch 15 MiB each), at intervals of 1 s and 0.1 s. A watcher's processor time is what the kernel accounts to its threads from 2 s
+after its start on, divided by the samples that were due (a rival that falls behind looks cheaper by that). Every figure is
+the median of three runs, the watchers taking turns, so that a machine whose speed drifts spoils all alike.
 
 Rivals are installed from PyPI into target/bench-venv; pidstat is used if it is there (Debian: sysstat).
 """
@@ -97,8 +96,6 @@ def watchers(python, folder):
     }
     if shutil.which("pidstat"):
         found["pidstat -r"] = lambda pid, i, s: ["pidstat", "-r", "-p", pids(pid), int(i), int(s / i)] if i >= 1 else None
-    else:
-        print("SKIPPED: pidstat is not installed (Debian: sysstat)", file=sys.stderr)
     return found
 
 
@@ -108,16 +105,34 @@ def pids(root):
     return ",".join([str(root), *text.split()])
 
 
-def cpu_seconds(command, folder):
-    """User and system time of a command and the children it waited for, and its own largest resident size."""
-    with open(folder / "out", "wb") as out:
-        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=subprocess.PIPE, cwd=folder)
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed ({process.returncode}): {errors.decode(errors='replace')[-300:]}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+WARM_UP = 2
+
+
+def accounted(pid):
+    """Nanoseconds of processor time of all threads (proc_pid_schedstat), and the largest resident size in KiB."""
+    spent = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        spent += int((task / "schedstat").read_text().split()[0])
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return spent, int(status.split("VmHWM:")[1].split()[0])
+
+
+def measure(command, pid, interval, seconds, folder):
+    """Milliseconds of processor time per sample that was due, and the largest resident size in MiB."""
+    command = [str(part) for part in command(pid, interval, WARM_UP + seconds + 3)]
+    with open(folder / "out", "wb") as out, open(folder / "err", "wb") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, cwd=folder)
+    try:
+        time.sleep(WARM_UP)
+        if process.poll() is not None:
+            raise RuntimeError(f"{command[0]} ended with {process.returncode}: {(folder / 'err').read_text()[-300:]}")
+        before, _ = accounted(process.pid)
+        time.sleep(seconds)
+        after, peak = accounted(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+    return (after - before) / 1e6 / (seconds / interval), peak / 1024
 
 
 def target(children, folder):
@@ -128,16 +143,6 @@ def target(children, folder):
     return process
 
 
-SHORT = 2
-
-
-def measure(command, pid, interval, seconds, folder):
-    """Milliseconds of processor time per sample, and the largest resident size in MiB."""
-    few, _ = cpu_seconds(command(pid, interval, SHORT), folder)
-    many, rss = cpu_seconds(command(pid, interval, SHORT + seconds), folder)
-    return (many - few) / (seconds / interval) * 1000, rss
-
-
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--quick", action="store_true", help="one short run of each instead of three")
@@ -145,6 +150,8 @@ def main():
     options = arguments.parse_args()
     if not MEMMON.exists():
         sys.exit("build it first: cargo build --release")
+    if not shutil.which("pidstat"):
+        print("SKIPPED: pidstat is not installed (Debian: sysstat)", file=sys.stderr)
     python = venv()
     runs = 1 if options.quick else 3
     print(f"kernel {os.uname().release}, {os.cpu_count()} processors, {len([p for p in os.listdir('/proc') if p.isdigit()])} "
@@ -157,7 +164,7 @@ def main():
             process = target(children, folder)
             try:
                 for interval in (1.0, 0.1):
-                    seconds = (5 if options.quick else 20) if interval == 1.0 else (3 if options.quick else 10)
+                    seconds = (5 if options.quick else 10) if interval == 1.0 else (3 if options.quick else 6)
                     column = f"{'tree of 201' if children else 'one process'}, {interval:g} s"
                     columns[column] = None
                     taken = {}
@@ -165,7 +172,7 @@ def main():
                         for watcher, command in watchers(python, folder).items():
                             if options.only and options.only not in watcher:
                                 continue
-                            if command(process.pid, interval, SHORT) is None:
+                            if command(process.pid, interval, 1) is None:
                                 continue
                             try:
                                 figures = measure(command, process.pid, interval, seconds, folder)

@@ -22,6 +22,7 @@ mod unix {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{self, Receiver};
 
+    use signal_hook::consts::SIGCHLD;
     use signal_hook::iterator::SignalsInfo;
     use signal_hook::iterator::exfiltrator::WithOrigin;
     use signal_hook::low_level::siginfo::{Cause, Sent};
@@ -37,15 +38,17 @@ mod unix {
     }
 
     impl Signals {
-        /// Catches `numbers` from now on. Those the program was started with as ignored stay so (nohup(1)).
+        /// Catches `numbers` from now on. Those the program was started with as ignored stay so (nohup(1)), but for SIGCHLD: where that is
+        /// ignored the kernel keeps no status of children.
         ///
         /// # Errors
         /// What the system says to installing a handler or starting the thread that waits.
         pub fn catch(numbers: &[i32]) -> io::Result<Self> {
             let ignored = ignored_signals();
-            let caught: Vec<i32> = numbers.iter().copied().filter(|n| !ignored.contains(n)).collect();
+            let caught: Vec<i32> =
+                numbers.iter().copied().filter(|n| *n == SIGCHLD || !ignored.contains(n)).collect();
             let patience_over = Arc::new(AtomicBool::new(false));
-            for &number in &caught {
+            for &number in caught.iter().filter(|n| **n != SIGCHLD) {
                 // Registered before the queue: once patience is over the default action comes first.
                 signal_hook::flag::register_conditional_default(number, Arc::clone(&patience_over))?;
             }

@@ -66,7 +66,7 @@ impl Launched {
         // Before the command: its first child may be orphaned at once. A kernel that refuses has no subreapers (before
         // 3.4); the command runs all the same.
         #[cfg(target_os = "linux")]
-        let _ = rustix::process::set_child_subreaper(None);
+        let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let (pid, relay) = spawn::spawn(plan, output)?;
         Ok(Self { pid, ended: None, max_rss_bytes: None, relay })
     }
@@ -112,7 +112,7 @@ impl Launched {
         let mut reaped = Vec::new();
         while let Some(pid) = reap::next_ended(self.ended.is_none().then_some(self.pid)) {
             let number = pid.as_raw_nonzero().get().unsigned_abs();
-            let _ = &mut before;
+            before(number);
             let Ok(Some(status)) = reap::wait(pid, WaitIdOptions::empty()) else { break };
             if pid == self.pid && self.ended.is_none() {
                 self.ended = Some(status);

@@ -65,6 +65,7 @@ impl Launched {
 
     fn ask(&self) {
         self.send(Signal::TERM);
+        self.send(Signal::CONT);
     }
 
     fn kill(&mut self, done: &mut Terminated, before: &mut impl FnMut(u32)) {
