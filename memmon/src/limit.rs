@@ -21,8 +21,9 @@ pub struct Limits {
     seen: HashMap<u32, HashMap<Key, Seen>>,
 }
 
-/// Number and start.
-type Key = (u32, Option<Arc<str>>);
+/// Number, and start where the system counts it finely. (Where it does not, a number given out again between two samples is taken
+/// for the same process, and at worst warned of.)
+type Key = (u32, Option<u64>);
 
 #[derive(Debug, Clone, Copy)]
 struct Seen {
@@ -65,7 +66,7 @@ impl Limits {
         let processes = || std::iter::once(&root).chain(&record.children);
         for process in processes() {
             let Some(rss) = process.rss_bytes else { continue };
-            let key = (process.pid, process.start_time.clone());
+            let key = (process.pid, process.start_ticks);
             let known = before.get(&key).copied();
             // One that came later brought all it has.
             let first = known.map_or(if record.iteration > 1 { 0 } else { rss }, |k| k.first);
@@ -93,7 +94,7 @@ impl Limits {
             now.insert(key, Seen { first, last: rss, above });
         }
         let brought = |process: &ProcessSample| -> i64 {
-            let seen = now.get(&(process.pid, process.start_time.clone()));
+            let seen = now.get(&(process.pid, process.start_ticks));
             seen.map_or(0, |seen| Change::between(seen.first, seen.last).0)
         };
         for limit in &self.fail {
@@ -156,8 +157,8 @@ mod tests {
         ProcessSample {
             pid,
             ppid: None,
-            start_time: Some("2026-01-01T00:00:00.000+00:00".into()),
-            start_ticks: None,
+            start_time: None,
+            start_ticks: Some(7),
             name: format!("p{pid}").into(),
             cmdline: None,
             state: None,

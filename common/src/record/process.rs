@@ -9,15 +9,20 @@ use crate::process::ProcessState;
 
 /// Declares what is measured of each process once, for the root (flat in its record) and for its descendants.
 macro_rules! measured {
-    ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
+    (
+        every_tick { $($(#[$doc:meta])* $field:ident: $type:ty,)* }
+        in_turn { $($(#[$turn_doc:meta])* $turn_field:ident: $turn_type:ty,)* }
+    ) => {
         /// One process at one moment; an element of [`ProcessRecord::children`].
         ///
         /// Reading some values costs more than others. Resident and virtual size are read at every tick; the rest in turn,
-        /// within a small share of the interval, and it is `null` in the ticks between. With the default interval and a
-        /// tree of ordinary size everything but PSS and USS is read every time.
+        /// within a small share of the interval. With the default interval and a tree of ordinary size everything but PSS and
+        /// USS is read every time. In the ticks between, what is read in turn is `null` in the root and left out in a child,
+        /// since a log of many children would be twice as large; PSS and USS are always there, as `null`.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         pub struct ProcessSample {
             $($(#[$doc])* pub $field: $type,)*
+            $($(#[$turn_doc])* #[serde(skip_serializing_if = "Option::is_none", default)] pub $turn_field: $turn_type,)*
         }
 
         record! {
@@ -35,6 +40,7 @@ macro_rules! measured {
                 /// What taking this sample took, in wall time: the cost of being watched.
                 pub sample_seconds: f64,
                 $($(#[$doc])* pub $field: $type,)*
+                $($(#[$turn_doc])* pub $turn_field: $turn_type,)*
                 /// Every process below the root, ordered by start.
                 pub children: Vec<ProcessSample>,
                 /// The length of `children`.
@@ -76,6 +82,7 @@ macro_rules! measured {
                     sample_seconds: 0.0,
                     total_rss_bytes: root.rss_bytes.unwrap_or(0),
                     $($field: root.$field,)*
+                    $($turn_field: root.$turn_field,)*
                     children: Vec::new(),
                     children_count: 0,
                     short_lived_count: None,
@@ -91,57 +98,64 @@ macro_rules! measured {
             /// The root's own values in the shape of a child's.
             #[must_use]
             pub fn root(&self) -> ProcessSample {
-                ProcessSample { $($field: self.$field.clone(),)* }
+                ProcessSample {
+                    $($field: self.$field.clone(),)*
+                    $($turn_field: self.$turn_field.clone(),)*
+                }
             }
         }
     };
 }
 
 measured! {
-    /// Its number in the pid namespace of memmon.
-    pid: u32,
-    /// The number of its parent now. A process whose parent ended gets another parent and stays in the tree.
-    ppid: Option<u32>,
-    /// When it began, RFC 3339. With `pid` its identity within a run.
-    start_time: Option<Arc<str>>,
-    /// When it began, in clock ticks since boot as the kernel counts them; `null` where there is no such count.
-    start_ticks: Option<u64>,
-    /// Its name; where the kernel keeps only 15 characters, the longer one of the command line if it begins the same.
-    name: Arc<str>,
-    /// Its arguments, the command first, cut after 4096 bytes in all (the `started` event has them whole). Bytes that are
-    /// no UTF-8 are replaced. `null` with `--no-cmdline` and where it may not be read.
-    cmdline: Option<Arc<[String]>>,
-    /// What it is doing.
-    state: Option<ProcessState>,
-    /// Resident set size: memory it has in RAM, shared or not. From `statm`, which on machines with many processors may be
-    /// off by some MiB (since Linux 6.2 by about the square of the number of processors in pages).
-    rss_bytes: Option<u64>,
-    /// Virtual memory size: all its mappings, used or not.
-    vms_bytes: Option<u64>,
-    /// Proportional set size: private memory and its share of what it shares. Adds up over processes. From `smaps_rollup`.
-    pss_bytes: Option<u64>,
-    /// Unique set size: what would be free if it alone ended. From `smaps_rollup`.
-    uss_bytes: Option<u64>,
-    /// What of it is in swap.
-    swap_bytes: Option<u64>,
-    /// The largest resident set size it ever had (`VmHWM`).
-    rss_peak_bytes: Option<u64>,
-    /// The part of the resident set that no file backs: heap and stacks. Where leaks grow.
-    rss_anon_bytes: Option<u64>,
-    /// The part of the resident set that maps files.
-    rss_file_bytes: Option<u64>,
-    /// The part of the resident set in shared memory.
-    rss_shmem_bytes: Option<u64>,
-    /// `rss_bytes` as a share of the machine's memory, 0 to 1.
-    percent_ratio: Option<f64>,
-    /// `rss_bytes` as a share of the root's cgroup limit; `null` without a limit.
-    cgroup_ratio: Option<f64>,
-    /// Processor time used since its last reading, as a share of one processor: 2.0 is two processors busy.
-    cpu_ratio: Option<f64>,
-    /// Its threads.
-    threads: Option<u64>,
-    /// Its open file descriptors.
-    fds: Option<u64>,
+    every_tick {
+        /// Its number in the pid namespace of memmon.
+        pid: u32,
+        /// The number of its parent now. A process whose parent ended gets another parent and stays in the tree.
+        ppid: Option<u32>,
+        /// When it began, RFC 3339. With `pid` its identity within a run.
+        start_time: Option<Arc<str>>,
+        /// When it began, in clock ticks since boot as the kernel counts them; `null` where there is no such count.
+        start_ticks: Option<u64>,
+        /// Its name; where the kernel keeps only 15 characters, the longer one of the command line if it begins the same.
+        name: Arc<str>,
+        /// Its arguments, the command first, cut after 4096 bytes in all (the `started` event has them whole). Bytes that are
+        /// no UTF-8 are replaced. `null` with `--no-cmdline` and where it may not be read.
+        cmdline: Option<Arc<[String]>>,
+        /// Resident set size: memory it has in RAM, shared or not. From `statm`, which on machines with many processors may be
+        /// off by some MiB (since Linux 6.2 by about the square of the number of processors in pages).
+        rss_bytes: Option<u64>,
+        /// Virtual memory size: all its mappings, used or not.
+        vms_bytes: Option<u64>,
+        /// Proportional set size: private memory and its share of what it shares. Adds up over processes. From `smaps_rollup`.
+        pss_bytes: Option<u64>,
+        /// Unique set size: what would be free if it alone ended. From `smaps_rollup`.
+        uss_bytes: Option<u64>,
+        /// `rss_bytes` as a share of the machine's memory, 0 to 1.
+        percent_ratio: Option<f64>,
+        /// `rss_bytes` as a share of the root's cgroup limit; `null` without a limit.
+        cgroup_ratio: Option<f64>,
+    }
+    in_turn {
+        /// What it is doing.
+        state: Option<ProcessState>,
+        /// What of it is in swap.
+        swap_bytes: Option<u64>,
+        /// The largest resident set size it ever had (`VmHWM`).
+        rss_peak_bytes: Option<u64>,
+        /// The part of the resident set that no file backs: heap and stacks. Where leaks grow.
+        rss_anon_bytes: Option<u64>,
+        /// The part of the resident set that maps files.
+        rss_file_bytes: Option<u64>,
+        /// The part of the resident set in shared memory.
+        rss_shmem_bytes: Option<u64>,
+        /// Processor time used since its last reading, as a share of one processor: 2.0 is two processors busy.
+        cpu_ratio: Option<f64>,
+        /// Its threads.
+        threads: Option<u64>,
+        /// Its open file descriptors.
+        fds: Option<u64>,
+    }
 }
 
 /// The memory control group a process is in.
