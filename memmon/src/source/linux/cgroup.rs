@@ -1,12 +1,14 @@
 //! The memory control group of a process: cgroups(7), version 1 and 2.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::process::ProcessId;
 use common::record::Cgroup;
+use rustix::fs::{Mode, OFlags};
 
 use super::parse;
 
@@ -16,13 +18,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Version 1 has no word for "no limit" but a number near 2^63, rounded down to pages.
 const NO_LIMIT: u64 = 1 << 62;
 
-/// Where groups are, once found.
+/// Groups, once found.
 #[derive(Debug)]
 pub struct Cgroups {
-    found: HashMap<ProcessId, (Instant, Option<Place>)>,
+    found: HashMap<ProcessId, (Instant, Option<Group>)>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// Where a group is.
+#[derive(Debug, PartialEq)]
 struct Place {
     version: u32,
     path: Arc<str>,
@@ -38,17 +41,14 @@ impl Cgroups {
     /// The group of a process as it is now.
     pub fn read(&mut self, id: ProcessId) -> Option<Cgroup> {
         let now = Instant::now();
-        let known = self.found.get(&id).filter(|(at, _)| now.duration_since(*at) < LOOK_AGAIN);
-        let place = if let Some((_, place)) = known {
-            place.clone()?
-        } else {
-            let place = find(id.pid);
+        let known = self.found.get(&id).is_some_and(|(at, _)| now.duration_since(*at) < LOOK_AGAIN);
+        if !known {
             // Roots are few; those that are gone go with this.
             self.found.retain(|_, (at, _)| now.duration_since(*at) < 2 * LOOK_AGAIN);
-            self.found.insert(id, (now, place.clone()));
-            place?
-        };
-        Some(place.read())
+            self.found.insert(id, (now, find(id.pid).map(Group::open)));
+        }
+        let (_, group) = self.found.get(&id)?;
+        group.as_ref().map(Group::read)
     }
 }
 
@@ -106,62 +106,86 @@ impl<'a> Mount<'a> {
     }
 }
 
-impl Place {
-    fn read(&self) -> Cgroup {
-        let value = |name: &str| number(&self.folder.join(name));
-        let stat = std::fs::read(self.folder.join("memory.stat")).unwrap_or_default();
-        let of_stat = |key: &[u8]| parse::plain_fields(&stat).find(|(k, _)| *k == key).map(|(_, v)| v);
-        let mut cgroup = Cgroup {
-            version: self.version,
-            path: Arc::clone(&self.path),
-            current_bytes: None,
-            limit_bytes: self.limit(),
-            peak_bytes: None,
-            oom_kills: None,
-            anon_bytes: None,
-            file_bytes: None,
-            kernel_bytes: None,
-            shmem_bytes: None,
-        };
-        let events = |file: &str| {
-            let text = std::fs::read(self.folder.join(file)).ok()?;
-            parse::plain_fields(&text).find(|(k, _)| *k == b"oom_kill").map(|(_, v)| v)
-        };
-        if self.version == 1 {
-            cgroup.current_bytes = value("memory.usage_in_bytes");
-            cgroup.peak_bytes = value("memory.max_usage_in_bytes");
-            cgroup.oom_kills = events("memory.oom_control");
-            cgroup.anon_bytes = of_stat(b"total_rss");
-            cgroup.file_bytes = of_stat(b"total_cache");
-            cgroup.kernel_bytes = value("memory.kmem.usage_in_bytes");
-            cgroup.shmem_bytes = of_stat(b"total_shmem");
-        } else {
-            cgroup.current_bytes = value("memory.current");
-            cgroup.peak_bytes = value("memory.peak");
-            cgroup.oom_kills = events("memory.events");
-            cgroup.anon_bytes = of_stat(b"anon");
-            cgroup.file_bytes = of_stat(b"file");
-            cgroup.kernel_bytes = of_stat(b"kernel");
-            cgroup.shmem_bytes = of_stat(b"shmem");
+/// The files of a group, kept open: reading one again costs a third of opening it.
+#[derive(Debug)]
+struct Group {
+    version: u32,
+    path: Arc<str>,
+    current: Kept,
+    peak: Kept,
+    events: Kept,
+    stat: Kept,
+    kernel: Kept,
+    /// Its own limit, and those of the groups above it.
+    limits: Vec<Kept>,
+}
+
+impl Group {
+    fn open(place: Place) -> Self {
+        let file =
+            |one: &str, two: &str| Kept::open(&place.folder.join(if place.version == 1 { one } else { two }));
+        let limit = if place.version == 1 { "memory.limit_in_bytes" } else { "memory.max" };
+        Self {
+            current: file("memory.usage_in_bytes", "memory.current"),
+            peak: file("memory.max_usage_in_bytes", "memory.peak"),
+            events: file("memory.oom_control", "memory.events"),
+            stat: file("memory.stat", "memory.stat"),
+            // In version 2 it is in memory.stat.
+            kernel: if place.version == 1 { file("memory.kmem.usage_in_bytes", "") } else { Kept(None) },
+            limits: place
+                .folder
+                .ancestors()
+                .take_while(|folder| folder.starts_with(&place.mount))
+                .map(|folder| Kept::open(&folder.join(limit)))
+                .collect(),
+            version: place.version,
+            path: place.path,
         }
-        cgroup
     }
 
-    /// The smallest limit of the group and of those above it, as far as they can be seen.
-    fn limit(&self) -> Option<u64> {
-        let file = if self.version == 1 { "memory.limit_in_bytes" } else { "memory.max" };
-        self.folder
-            .ancestors()
-            .take_while(|folder| folder.starts_with(&self.mount))
-            .filter_map(|folder| number(&folder.join(file)))
-            .filter(|limit| *limit < NO_LIMIT)
-            .min()
+    fn read(&self) -> Cgroup {
+        let stat = self.stat.read();
+        let of_stat = |one: &[u8], two: &[u8]| {
+            let key = if self.version == 1 { one } else { two };
+            parse::plain_fields(&stat).find(|(k, _)| *k == key).map(|(_, value)| value)
+        };
+        let events = self.events.read();
+        Cgroup {
+            version: self.version,
+            path: Arc::clone(&self.path),
+            current_bytes: self.current.number(),
+            limit_bytes: self.limits.iter().filter_map(Kept::number).filter(|limit| *limit < NO_LIMIT).min(),
+            peak_bytes: self.peak.number(),
+            oom_kills: parse::plain_fields(&events).find(|(k, _)| *k == b"oom_kill").map(|(_, value)| value),
+            anon_bytes: of_stat(b"total_rss", b"anon"),
+            file_bytes: of_stat(b"total_cache", b"file"),
+            kernel_bytes: self.kernel.number().or_else(|| of_stat(b"", b"kernel")),
+            shmem_bytes: of_stat(b"total_shmem", b"shmem"),
+        }
     }
 }
 
-/// The number in a file; `None` for `max`, and where there is no such file.
-fn number(path: &Path) -> Option<u64> {
-    parse::decimal(std::fs::read(path).ok()?.trim_ascii())
+/// A file kept open, if it is there.
+#[derive(Debug)]
+struct Kept(Option<OwnedFd>);
+
+impl Kept {
+    fn open(path: &Path) -> Self {
+        Self(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok())
+    }
+
+    /// What it says now; empty if it is not there, or not any more.
+    fn read(&self) -> Vec<u8> {
+        let mut text = vec![0; 4 << 10];
+        let read = self.0.as_ref().and_then(|file| rustix::io::pread(file, &mut text, 0).ok());
+        text.truncate(read.unwrap_or(0));
+        text
+    }
+
+    /// The number in it; `None` for `max` too.
+    fn number(&self) -> Option<u64> {
+        parse::decimal(self.read().trim_ascii())
+    }
 }
 
 #[cfg(test)]
@@ -200,7 +224,7 @@ mod tests {
         std::fs::write(folder.join("memory.events"), "low 0\noom_kill 2\n").unwrap();
         std::fs::write(folder.join("memory.stat"), "anon 200\nfile 100\n").unwrap();
         let place = Place { version: 2, path: "/a/b".into(), folder, mount: mount.path().to_owned() };
-        let read = place.read();
+        let read = Group::open(place).read();
         assert_eq!((read.limit_bytes, read.current_bytes, read.oom_kills), (Some(1000), Some(300), Some(2)));
         assert_eq!((read.anon_bytes, read.file_bytes, read.kernel_bytes), (Some(200), Some(100), None));
     }
@@ -212,6 +236,9 @@ mod tests {
         std::fs::write(mount.path().join("memory.usage_in_bytes"), "77\n").unwrap();
         let folder = mount.path().to_owned();
         let place = Place { version: 1, path: "/".into(), mount: folder.clone(), folder };
-        assert_eq!((place.read().limit_bytes, place.read().current_bytes), (None, Some(77)));
+        let group = Group::open(place);
+        assert_eq!((group.read().limit_bytes, group.read().current_bytes), (None, Some(77)));
+        std::fs::write(mount.path().join("memory.usage_in_bytes"), "78\n").unwrap();
+        assert_eq!(group.read().current_bytes, Some(78));
     }
 }

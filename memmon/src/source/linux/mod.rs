@@ -40,6 +40,7 @@ pub struct LinuxSource {
     buffer: Vec<u8>,
     cmdlines: HashMap<ProcessId, (u64, Arc<[String]>)>,
     meminfo: OwnedFd,
+    pressure: Option<OwnedFd>,
     cgroups: Cgroups,
     page_bytes: u64,
     ticks_per_second: f64,
@@ -56,6 +57,7 @@ impl LinuxSource {
     pub fn open(connector: Option<Connector>) -> io::Result<Self> {
         let listing = Listing::open()?;
         let meminfo = open_at(listing.proc(), "meminfo")?;
+        let pressure = open_at(listing.proc(), "pressure/memory").ok();
         #[expect(clippy::cast_precision_loss, reason = "100 on Linux")]
         let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
         Ok(Self {
@@ -67,6 +69,7 @@ impl LinuxSource {
             buffer: Vec::with_capacity(8 << 10),
             cmdlines: HashMap::new(),
             meminfo,
+            pressure,
             cgroups: Cgroups::new(),
             page_bytes: u64::try_from(rustix::param::page_size()).unwrap_or(4096),
             ticks_per_second,
@@ -259,9 +262,11 @@ impl Source for LinuxSource {
     }
 
     fn pressure(&mut self) -> Option<Pressure> {
-        let text = std::fs::read_to_string("/proc/pressure/memory").ok()?;
-        let some = parse::pressure_line(&text, "some")?;
-        let full = parse::pressure_line(&text, "full")?;
+        let mut text = [0_u8; 512];
+        let n = rustix::io::pread(self.pressure.as_ref()?, &mut text, 0).ok()?;
+        let text = std::str::from_utf8(text.get(..n)?).ok()?;
+        let some = parse::pressure_line(text, "some")?;
+        let full = parse::pressure_line(text, "full")?;
         Some(Pressure {
             some_avg10_ratio: some[0],
             some_avg60_ratio: some[1],
