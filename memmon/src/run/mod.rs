@@ -32,6 +32,12 @@ const TOOL: &str = "memmon";
 /// # Errors
 /// What cannot work here, in one line with a hint.
 pub fn run(mut args: Args) -> Result<u8, Failure> {
+    if args.pid.is_empty() && args.name.is_empty() && args.command.is_empty() {
+        return Err(Failure::new(
+            "nothing to watch",
+            "give -p PID, -n NAME, or -- COMMAND; see memmon --help",
+        ));
+    }
     if args.fail_above.iter().any(|limit| limit.metric == Metric::Pss) {
         match args.pss {
             Pss::Never => {
