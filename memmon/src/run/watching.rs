@@ -131,7 +131,8 @@ impl Watching {
         let keys = self.outputs.screen().is_some() && self.launched.is_none();
         let sources = Sources {
             signals: Some(self.signals.as_fd()),
-            kernel: self.sampler.wake(),
+            // Once enough was seen nothing more is told but the command's end.
+            kernel: self.sampler.wake().filter(|_| deadline.is_some()),
             output: relay.map(AsFd::as_fd),
             keys: keys.then(|| stdin.as_fd()),
         };

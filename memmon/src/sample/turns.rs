@@ -70,26 +70,29 @@ impl Sampler {
             return;
         }
         let always = self.options.pss == Pss::Always;
-        while always || self.pss_budget.has_credit() {
-            let now = Instant::now();
-            // The one whose figure is most out of date, weighed by what it holds.
-            let due = self
-                .members
-                .values()
-                .filter(|m| !m.pss_fresh && (always || pss_cost(m) <= DEAREST_PSS))
-                .max_by(|a, b| {
-                    pss_urgency(a, now).total_cmp(&pss_urgency(b, now)).then_with(|| b.id.pid.cmp(&a.id.pid))
-                });
-            let Some(id) = due.map(|member| member.id) else { return };
-            let reading = self.source.proportional(id);
-            let cost = now.elapsed();
+        if !always && !self.pss_budget.has_credit() {
+            return;
+        }
+        // First the ones whose figure is most out of date, weighed by what they hold.
+        let now = Instant::now();
+        let due = self.members.values().filter(|member| always || pss_cost(member) <= DEAREST_PSS);
+        let mut due: Vec<(f64, ProcessId)> =
+            due.map(|member| (pss_urgency(member, now), member.id)).collect();
+        due.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        for (_, id) in due {
+            if !always && !self.pss_budget.has_credit() {
+                return;
+            }
+            let begin = Instant::now();
+            let Some(reading) = self.source.proportional(id) else { return };
+            let end = Instant::now();
+            let cost = end.duration_since(begin);
             self.pss_budget.spend(cost);
-            let Some(reading) = reading else { return };
             if let Some(member) = self.members.get_mut(&id) {
                 member.pss_fresh = true;
                 member.pss_cost = Some(cost);
                 // One that cannot be read has no figure from now on, rather than an old one.
-                member.pss = reading.ok().map(|sizes| (sizes, Instant::now()));
+                member.pss = reading.ok().map(|sizes| (sizes, end));
             }
         }
     }
