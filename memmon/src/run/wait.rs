@@ -12,9 +12,9 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 /// The kernel's events are heard at once as long as there are at most so many wake-ups a second; in a storm they are
 /// heard in batches, so that watching costs no more than it is worth.
-const WAKE_UPS_PER_SECOND: u32 = 40;
+const WAKE_UPS_PER_SECOND: u32 = 10;
 /// How long a batch gathers.
-const BATCH: Duration = Duration::from_millis(50);
+const BATCH: Duration = Duration::from_millis(200);
 
 /// What there is to attend to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

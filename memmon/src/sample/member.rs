@@ -33,7 +33,7 @@ pub struct Member {
     pub sizes: Option<Sizes>,
     pub first_rss: Option<u64>,
     pub peak_rss: Option<u64>,
-    pub details: Option<Details>,
+    pub details: Option<Box<Details>>,
     /// Whether `details` were read in this tick.
     pub details_fresh: bool,
     cpu: Option<(Duration, Instant)>,
@@ -125,7 +125,7 @@ impl Member {
             (None, Some(used)) => self.cpu = Some((used, now)),
             _ => {}
         }
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self.details_fresh = true;
         replaced
     }

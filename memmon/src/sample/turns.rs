@@ -11,7 +11,7 @@ use super::member::Member;
 use crate::cli::Pss;
 
 /// The share of the time for state, processor time, names, peaks and the like. About 40 µs a process and reading.
-const DETAILS_SHARE: f64 = 0.000_3;
+const DETAILS_SHARE: f64 = 0.000_15;
 /// The share of the time for PSS and USS.
 const PSS_SHARE: f64 = 0.000_5;
 /// What may be spent at once, at the start above all, so that an ordinary tree is known from its first sample on.
