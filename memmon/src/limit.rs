@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::record::{EventKind, Header, ProcessEvent, ProcessRecord, ProcessSample};
+use common::record::{EventKind, ProcessEvent, ProcessRecord, ProcessSample};
 use common::units::Change;
 
 use crate::cli::{Limit, Metric};
@@ -129,53 +129,30 @@ impl Limits {
 }
 
 fn event(record: &ProcessRecord, process: &ProcessSample, kind: EventKind) -> ProcessEvent {
-    let header = Header {
-        schema: record.schema,
-        timestamp: record.timestamp,
-        host: Arc::clone(&record.host),
-        run: Arc::clone(&record.run),
-        iteration: record.iteration,
-    };
     ProcessEvent {
         ppid: process.ppid,
         start_time: process.start_time.clone(),
         start_ticks: process.start_ticks,
         name: Some(Arc::clone(&process.name)),
-        ..ProcessEvent::new(header, kind, process.pid, record.pid)
+        ..ProcessEvent::new(record.header(), kind, process.pid, record.pid)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use common::record::Run;
+    use common::record::{Header, Run};
 
     use super::*;
 
     const MIB: u64 = 1 << 20;
 
     fn process(pid: u32, rss: Option<u64>, pss: Option<u64>) -> ProcessSample {
+        let name = format!("p{pid}");
         ProcessSample {
-            pid,
-            ppid: None,
-            start_time: None,
             start_ticks: Some(7),
-            name: format!("p{pid}").into(),
-            cmdline: None,
-            state: None,
             rss_bytes: rss,
-            vms_bytes: None,
             pss_bytes: pss,
-            uss_bytes: None,
-            swap_bytes: None,
-            rss_peak_bytes: None,
-            rss_anon_bytes: None,
-            rss_file_bytes: None,
-            rss_shmem_bytes: None,
-            percent_ratio: None,
-            cgroup_ratio: None,
-            cpu_ratio: None,
-            threads: None,
-            fds: None,
+            ..ProcessSample::unread(pid, &name)
         }
     }
 

@@ -112,21 +112,10 @@ mod tests {
     use super::*;
 
     fn details(name: &str, args: &[&str]) -> Details {
+        let found = Found { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 };
         Details {
-            found: Found { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 },
-            name: name.into(),
             cmdline: Some(args.iter().map(|&arg| arg.to_owned()).collect()),
-            start_unix_seconds: None,
-            state: ProcessState::Running,
-            cpu_time: None,
-            threads: None,
-            fds: None,
-            swap_bytes: None,
-            rss_peak_bytes: None,
-            rss_anon_bytes: None,
-            rss_file_bytes: None,
-            rss_shmem_bytes: None,
-            image: None,
+            ..Details::bare(found, name.into(), ProcessState::Running)
         }
     }
 

@@ -98,6 +98,20 @@ macro_rules! record {
             pub iteration: u64,
             $($(#[$field_doc])* pub $field: $type,)*
         }
+
+        impl $name {
+            /// What it begins with; for another record of the same moment.
+            #[must_use]
+            pub fn header(&self) -> $crate::record::Header {
+                $crate::record::Header {
+                    schema: self.schema,
+                    timestamp: self.timestamp,
+                    host: std::sync::Arc::clone(&self.host),
+                    run: std::sync::Arc::clone(&self.run),
+                    iteration: self.iteration,
+                }
+            }
+        }
     };
 }
 use record;

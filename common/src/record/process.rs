@@ -10,6 +10,7 @@ use crate::process::ProcessState;
 /// Declares what is measured of each process once, for the root (flat in its record) and for its descendants.
 macro_rules! measured {
     (
+        always { $($(#[$fixed_doc:meta])* $fixed:ident: $fixed_type:ty,)* }
         every_tick { $($(#[$doc:meta])* $field:ident: $type:ty,)* }
         in_turn { $($(#[$turn_doc:meta])* $turn_field:ident: $turn_type:ty,)* }
     ) => {
@@ -21,6 +22,7 @@ macro_rules! measured {
         /// since a log of many children would be twice as large; PSS and USS are always there, as `null`.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         pub struct ProcessSample {
+            $($(#[$fixed_doc])* pub $fixed: $fixed_type,)*
             $($(#[$doc])* pub $field: $type,)*
             $($(#[$turn_doc])* #[serde(skip_serializing_if = "Option::is_none", default)] pub $turn_field: $turn_type,)*
         }
@@ -39,6 +41,7 @@ macro_rules! measured {
                 pub missed_ticks: u64,
                 /// What taking this sample took, in wall time: the cost of being watched.
                 pub sample_seconds: f64,
+                $($(#[$fixed_doc])* pub $fixed: $fixed_type,)*
                 $($(#[$doc])* pub $field: $type,)*
                 $($(#[$turn_doc])* pub $turn_field: $turn_type,)*
                 /// Every process below the root, ordered by start.
@@ -65,6 +68,19 @@ macro_rules! measured {
             }
         }
 
+        impl ProcessSample {
+            /// A process of which nothing was measured yet.
+            #[must_use]
+            pub fn unread(pid: u32, name: &str) -> Self {
+                Self {
+                    pid,
+                    name: name.into(),
+                    $($field: None,)*
+                    $($turn_field: None,)*
+                }
+            }
+        }
+
         impl ProcessRecord {
             /// The record of `root`, as yet without children, totals and surroundings.
             #[must_use]
@@ -81,6 +97,7 @@ macro_rules! measured {
                     missed_ticks: 0,
                     sample_seconds: 0.0,
                     total_rss_bytes: root.rss_bytes.unwrap_or(0),
+                    $($fixed: root.$fixed,)*
                     $($field: root.$field,)*
                     $($turn_field: root.$turn_field,)*
                     children: Vec::new(),
@@ -99,6 +116,7 @@ macro_rules! measured {
             #[must_use]
             pub fn root(&self) -> ProcessSample {
                 ProcessSample {
+                    $($fixed: self.$fixed.clone(),)*
                     $($field: self.$field.clone(),)*
                     $($turn_field: self.$turn_field.clone(),)*
                 }
@@ -108,17 +126,19 @@ macro_rules! measured {
 }
 
 measured! {
-    every_tick {
+    always {
         /// Its number in the pid namespace of memmon.
         pid: u32,
+        /// Its name; where the kernel keeps only 15 characters, the longer one of the command line if it begins the same.
+        name: Arc<str>,
+    }
+    every_tick {
         /// The number of its parent now. A process whose parent ended gets another parent and stays in the tree.
         ppid: Option<u32>,
         /// When it began, RFC 3339. With `pid` its identity within a run.
         start_time: Option<Arc<str>>,
         /// When it began, in clock ticks since boot as the kernel counts them; `null` where there is no such count.
         start_ticks: Option<u64>,
-        /// Its name; where the kernel keeps only 15 characters, the longer one of the command line if it begins the same.
-        name: Arc<str>,
         /// Its arguments, the command first, cut after 4096 bytes in all (the `started` event has them whole). Bytes that are
         /// no UTF-8 are replaced. `null` with `--no-cmdline` and where it may not be read.
         cmdline: Option<Arc<[String]>>,

@@ -221,20 +221,12 @@ mod tests {
 
     fn details(name: &str, image: Option<u64>, cpu_ms: u64) -> Details {
         Details {
-            found: found(),
-            name: name.into(),
             cmdline: Some(Arc::new([name.to_owned()])),
             start_unix_seconds: Some(1e9),
-            state: ProcessState::Sleeping,
             cpu_time: Some(Duration::from_millis(cpu_ms)),
             threads: Some(1),
-            fds: None,
-            swap_bytes: None,
-            rss_peak_bytes: None,
-            rss_anon_bytes: None,
-            rss_file_bytes: None,
-            rss_shmem_bytes: None,
             image,
+            ..Details::bare(found(), name.into(), ProcessState::Sleeping)
         }
     }
 

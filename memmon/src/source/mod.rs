@@ -93,6 +93,29 @@ pub struct Details {
     pub image: Option<u64>,
 }
 
+impl Details {
+    /// What every system tells.
+    #[must_use]
+    pub fn bare(found: Found, name: Arc<str>, state: ProcessState) -> Self {
+        Self {
+            found,
+            name,
+            cmdline: None,
+            start_unix_seconds: None,
+            state,
+            cpu_time: None,
+            threads: None,
+            fds: None,
+            swap_bytes: None,
+            rss_peak_bytes: None,
+            rss_anon_bytes: None,
+            rss_file_bytes: None,
+            rss_shmem_bytes: None,
+            image: None,
+        }
+    }
+}
+
 /// Memory with shared pages told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proportional {

@@ -78,20 +78,10 @@ impl Source for SysinfoSource {
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are below 2^53")]
         let start = process.start_time() as f64;
         Ok(Details {
-            found: found(process),
-            name: process.name().to_string_lossy().into(),
             cmdline: Some(cmdline),
             start_unix_seconds: Some(start),
-            state: state(process.status()),
             cpu_time: Some(Duration::from_millis(process.accumulated_cpu_time())),
-            threads: None,
-            fds: None,
-            swap_bytes: None,
-            rss_peak_bytes: None,
-            rss_anon_bytes: None,
-            rss_file_bytes: None,
-            rss_shmem_bytes: None,
-            image: None,
+            ..Details::bare(found(process), process.name().to_string_lossy().into(), state(process.status()))
         })
     }
 
