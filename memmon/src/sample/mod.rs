@@ -6,7 +6,7 @@ mod newborn;
 mod report;
 mod turns;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use common::time::Tick;
 use self::budget::Budget;
 use self::member::{Member, round};
 use self::newborn::{Newborn, Newborns, Told};
+use self::turns::Turns;
 use crate::cli::Pss;
 use crate::source::{Found, Source, Unreadable};
 use crate::tree::Forest;
@@ -63,7 +64,7 @@ pub struct Sampler {
     forest: Forest,
     trees: Vec<Tree>,
     members: HashMap<ProcessId, Member>,
-    turns: VecDeque<ProcessId>,
+    turns: Turns,
     newborns: Newborns,
     tells: bool,
     listed: Option<Instant>,
@@ -99,7 +100,7 @@ impl Sampler {
             forest: Forest::default(),
             trees: Vec::new(),
             members: HashMap::new(),
-            turns: VecDeque::new(),
+            turns: Turns::default(),
             newborns: Newborns::default(),
             tells: false,
             listed: None,
@@ -308,7 +309,7 @@ impl Sampler {
             joined.push((found.id, root));
         }
         for (id, root) in joined {
-            self.turns.push_back(id);
+            self.turns.join(id);
             self.refresh(id, now);
             let (header, root_pid) = (self.header(), self.root_pid(root));
             if let Some(member) = self.members.get(&id) {

@@ -1,5 +1,6 @@
 //! Readings that cost more than a look: who comes next, within what they may cost.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use common::process::ProcessId;
@@ -21,6 +22,47 @@ const DEAREST_PSS: Duration = Duration::from_millis(20);
 /// What walking the page tables costs before it was measured: 14 ms for a GiB in pages of 4 KiB.
 const PSS_SECONDS_PER_BYTE: f64 = 0.014 / (1 << 30) as f64;
 
+/// Whose turn it is: everyone's in a ring, and every other time a root's, as long as this tick has one that was not read.
+///
+/// However little the budget allows, the roots do not starve the others, nor the others the roots.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    ring: VecDeque<ProcessId>,
+    roots: VecDeque<ProcessId>,
+    left: usize,
+    a_root_next: bool,
+}
+
+impl Turns {
+    /// Takes in a new process.
+    pub(super) fn join(&mut self, id: ProcessId) {
+        self.ring.push_back(id);
+    }
+
+    /// Begins a tick in which everyone is read once at most. The dead drop out, and a root stands in the ring no more.
+    fn begin(&mut self, roots: Vec<ProcessId>, lives: impl Fn(&ProcessId) -> bool) {
+        self.ring.retain(|id| lives(id) && !roots.contains(id));
+        self.left = self.ring.len();
+        self.roots = roots.into();
+    }
+
+    fn next(&mut self) -> Option<ProcessId> {
+        self.a_root_next = !self.a_root_next;
+        if (self.a_root_next || self.left == 0)
+            && let Some(root) = self.roots.pop_front()
+        {
+            return Some(root);
+        }
+        if self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        let id = self.ring.pop_front()?;
+        self.ring.push_back(id);
+        Some(id)
+    }
+}
+
 /// Budgets for details and for PSS.
 pub(super) fn budgets(interval: Duration) -> (Budget, Budget) {
     let budget = |share: f64| Budget::new(share, BURST.max(interval.mul_f64(share)));
@@ -30,26 +72,17 @@ pub(super) fn budgets(interval: Duration) -> (Budget, Budget) {
 impl Sampler {
     pub(super) fn read_details(&mut self, elapsed: Duration, records: &mut Vec<Record>) {
         self.details_budget.earn(elapsed);
-        // Those that run another program come first, then the roots, then everyone in turn.
+        if !self.details_budget.has_credit() {
+            return;
+        }
+        // Those that run another program come first, whatever is left for the others.
         let execs = self.members.iter().filter(|(_, member)| member.exec_seen).map(|(id, _)| *id);
-        let urgent: Vec<ProcessId> = execs.chain(self.living_roots()).collect();
-        let mut turns = self.turns.len();
-        let mut next = urgent.into_iter();
+        let mut execs = execs.collect::<Vec<ProcessId>>().into_iter();
+        let roots: Vec<ProcessId> = self.living_roots().collect();
+        self.turns.begin(roots, |id| self.members.contains_key(id));
         let mut start = Instant::now();
         while self.details_budget.has_credit() {
-            let id = match next.next() {
-                Some(id) => id,
-                None if turns == 0 => return,
-                None => {
-                    turns -= 1;
-                    let Some(id) = self.turns.pop_front() else { return };
-                    if !self.members.contains_key(&id) {
-                        continue;
-                    }
-                    self.turns.push_back(id);
-                    id
-                }
-            };
+            let Some(id) = execs.next().or_else(|| self.turns.next()) else { return };
             if self.members.get(&id).is_none_or(|member| member.details_fresh && !member.exec_seen) {
                 continue;
             }
@@ -112,4 +145,55 @@ fn pss_urgency(member: &Member, now: Instant) -> f64 {
     // Never read counts as a day old.
     let age = member.pss.map_or(86_400.0, |(_, at)| now.duration_since(at).as_secs_f64());
     size * age
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(pid: u32) -> ProcessId {
+        ProcessId { pid, start: 1 }
+    }
+
+    fn turns(members: u32) -> Turns {
+        let mut turns = Turns::default();
+        (1..=members).for_each(|pid| turns.join(id(pid)));
+        turns
+    }
+
+    #[test]
+    fn with_time_enough_everyone_is_read_once_a_tick() {
+        let mut turns = turns(5);
+        for _ in 0..3 {
+            turns.begin(vec![id(1), id(3)], |_| true);
+            let mut read: Vec<u32> = std::iter::from_fn(|| turns.next()).map(|id| id.pid).collect();
+            read.sort_unstable();
+            assert_eq!(read, [1, 2, 3, 4, 5]);
+        }
+    }
+
+    #[test]
+    fn with_time_for_one_reading_a_tick_neither_root_nor_child_starves() {
+        let mut turns = turns(6);
+        let mut read = Vec::new();
+        for _ in 0..20 {
+            turns.begin(vec![id(1)], |_| true);
+            read.extend(turns.next().map(|id| id.pid));
+        }
+        assert_eq!(read.len(), 20);
+        assert_eq!(read.iter().filter(|pid| **pid == 1).count(), 10);
+        for pid in 2..=6 {
+            assert_eq!(read.iter().filter(|p| **p == pid).count(), 2, "{pid}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn the_dead_are_forgotten_though_nobody_had_time_for_them() {
+        let mut turns = Turns::default();
+        for pid in 1..10_000 {
+            turns.join(id(pid));
+            turns.begin(Vec::new(), |id| id.pid + 3 > pid);
+        }
+        assert!(turns.ring.len() <= 3);
+    }
 }
