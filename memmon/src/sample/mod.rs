@@ -174,14 +174,13 @@ impl Sampler {
             match told {
                 Told::NewProgram { pid } => {
                     // It may be over any moment: read it at once, or never.
-                    let details = self.source.find(pid).and_then(|found| self.source.details(found.id));
-                    if let Ok(details) = details {
-                        self.newborns.name(
-                            pid,
-                            details.name,
-                            details.cmdline.filter(|_| self.options.cmdline),
-                        );
+                    let Ok(found) = self.source.find(pid) else { continue };
+                    if let Ok(details) = self.source.details(found.id) {
+                        let cmdline = details.cmdline.filter(|_| self.options.cmdline);
+                        self.newborns.name(pid, details.name, cmdline);
                     }
+                    // Most are never seen again.
+                    self.source.forget(found.id);
                 }
                 Told::ShortLived { pid, newborn, wait_status, at } => {
                     self.ends.remove(&pid);
