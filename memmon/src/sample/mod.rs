@@ -175,11 +175,12 @@ impl Sampler {
                     // It may be over any moment: read it at once, or never.
                     let details = self.source.find(pid).and_then(|found| self.source.details(found.id));
                     if let Ok(details) = details {
-                        self.newborns.name(
-                            pid,
-                            details.name,
-                            details.cmdline.filter(|_| self.options.cmdline),
-                        );
+                        let (name, cmdline) = if self.options.cmdline {
+                            (details.full_name(), details.cmdline)
+                        } else {
+                            (details.name, None)
+                        };
+                        self.newborns.name(pid, name, cmdline);
                     }
                 }
                 Told::ShortLived { pid, newborn, wait_status, at } => {

@@ -191,7 +191,7 @@ impl Source for LinuxSource {
         let cmdline = self.cmdline(id);
         Ok(Details {
             found,
-            name: full_name(comm, cmdline.as_deref()).into(),
+            name: comm.into(),
             cmdline,
             start_unix_seconds: Some(self.boot_unix_seconds + seconds(id.start)),
             state,
@@ -302,18 +302,6 @@ fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>, most: usize) -> io::Result<()>
         }
     }
     Ok(())
-}
-
-/// The kernel keeps 15 bytes of a name; where the command line begins with it, that is the whole.
-fn full_name(comm: String, cmdline: Option<&[String]>) -> String {
-    if comm.len() < 15 {
-        return comm;
-    }
-    let first = cmdline.and_then(<[String]>::first).map(|arg| arg.rsplit('/').next().unwrap_or(arg));
-    match first {
-        Some(first) if first.starts_with(&comm) => first.to_owned(),
-        _ => comm,
-    }
 }
 
 /// When the machine booted, on the clock that `starttime` counts on.
