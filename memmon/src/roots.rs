@@ -55,7 +55,7 @@ pub fn find(source: &mut dyn Source, pids: &[u32], names: &[String]) -> Result<R
 
 fn refuse(pid: u32, error: &Unreadable) -> Failure {
     match error {
-        Unreadable::Gone { wait_status: None } => Failure::new(
+        Unreadable::Gone { wait_status: None } | Unreadable::Ending => Failure::new(
             format!("no process has the number {pid}"),
             "see the numbers in 'ps -e', or give a name with -n",
         ),

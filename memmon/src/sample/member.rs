@@ -44,6 +44,8 @@ pub struct Member {
     image: Option<u64>,
     /// The kernel told that it runs another program.
     pub exec_seen: bool,
+    /// It has no memory any more, and will have ended at the next look.
+    pub is_ending: bool,
     /// That it cannot be read was said already.
     pub said_unreadable: bool,
 }
@@ -72,6 +74,7 @@ impl Member {
             pss_cost: None,
             image: None,
             exec_seen: false,
+            is_ending: false,
             said_unreadable: false,
         }
     }

@@ -335,9 +335,12 @@ impl Sampler {
     fn read_sizes(&mut self, records: &mut Vec<Record>) {
         let mut gone = Vec::new();
         for (id, member) in &mut self.members {
+            let was_ending = std::mem::take(&mut member.is_ending);
             match self.source.sizes(*id) {
                 Ok(sizes) => member.take_sizes(sizes),
-                Err(Unreadable::Gone { wait_status }) => gone.push((*id, wait_status)),
+                Err(Unreadable::Gone { wait_status }) => gone.push((*id, wait_status, was_ending)),
+                // The next look finds out how.
+                Err(Unreadable::Ending) => (member.sizes, member.is_ending) = (None, true),
                 Err(Unreadable::Failed(error)) => {
                     member.sizes = None;
                     if !member.said_unreadable {
@@ -355,9 +358,19 @@ impl Sampler {
                 }
             }
         }
-        gone.sort_unstable_by_key(|(id, _)| (id.start, id.pid));
-        for (id, zombie) in gone {
-            self.bury(id, zombie, records);
+        gone.sort_unstable_by_key(|(id, ..)| (id.start, id.pid));
+        if !gone.is_empty() {
+            // They may have ended after the kernel was heard.
+            records.append(&mut self.listen());
+        }
+        for (id, zombie, was_ending) in gone {
+            // The kernel tells of an end a moment after everyone else can see it (kernel/exit.c, do_exit): the next look knows how
+            // it ended, or nobody does.
+            let untold = self.tells && zombie.is_none() && !was_ending && !self.ends.contains_key(&id.pid);
+            match self.members.get_mut(&id) {
+                Some(member) if untold => (member.sizes, member.is_ending) = (None, true),
+                _ => self.bury(id, zombie, records),
+            }
         }
         if self.trees.iter().any(|tree| tree.ended) {
             // What is left below a root that ended goes on without us.

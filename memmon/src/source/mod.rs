@@ -36,6 +36,8 @@ pub enum Unreadable {
         /// Of a zombie, as wait(2) encodes it. 0 may also mean that it is hidden from the reader.
         wait_status: Option<i32>,
     },
+    /// It gave back its memory and will have ended in a moment. How cannot be said yet.
+    Ending,
     /// It is there, but this could not be read: usually for want of permission.
     Failed(io::Error),
 }

@@ -170,8 +170,13 @@ impl Source for LinuxSource {
             Unreadable::Failed(io::Error::other(format!("/proc/{}/statm is incomplete", id.pid)))
         })?;
         if mapped == 0 {
-            // No memory at all: a zombie, or a kernel thread.
-            Self::same(&self.stat(id.pid)?, id)?;
+            // No memory at all: a zombie, a kernel thread, or one that is about to be a zombie: memory goes before the state
+            // does (kernel/exit.c, do_exit).
+            let stat = self.stat(id.pid)?;
+            Self::same(&stat, id)?;
+            if !stat.is_kernel_thread {
+                return Err(Unreadable::Ending);
+            }
         }
         let bytes = |pages: u64| pages.saturating_mul(self.page_bytes);
         Ok(Sizes { rss_bytes: bytes(resident), vms_bytes: bytes(mapped) })
