@@ -28,7 +28,8 @@ fn both_sources_see_the_same_processes_and_sizes() {
             assert_eq!(one[field], other[field], "{field}: {one} {other}");
         }
         assert_eq!(one["threads"], 51, "{one}");
-        assert!((start(one) - start(other)).abs() <= 1.01, "{one} {other}");
+        // sysinfo counts whole seconds from a boot in whole seconds.
+        assert!((0.0..2.0).contains(&(start(one) - start(other))), "{one} {other}");
         let unknown = [
             "start_ticks",
             "pss_bytes",

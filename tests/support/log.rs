@@ -107,7 +107,7 @@ impl Log {
         self.records.iter().filter(|record| record["type"] == "error").collect()
     }
 
-    /// Whether the kernel told of processes by itself; it tells a privileged reader in its first namespaces only.
+    /// Whether the kernel told of processes by itself; it tells those in its first namespaces only, and not all of them everywhere.
     pub fn is_told_by_the_kernel(&self) -> bool {
         self.samples().first().is_some_and(|sample| !sample["short_lived_count"].is_null())
     }
@@ -164,8 +164,10 @@ impl Log {
                     known.insert(identity(member), (pss, now));
                 }
             }
+            // One without memory is about to end.
+            let holders = members(sample).filter(|member| member["rss_bytes"].is_u64());
             let last: Option<Vec<(u64, f64)>> =
-                members(sample).map(|member| known.get(&identity(member)).copied()).collect();
+                holders.map(|member| known.get(&identity(member)).copied()).collect();
             let Some(total) = sample["total_pss_bytes"].as_u64() else {
                 assert!(sample["total_pss_age_seconds"].is_null(), "{sample}");
                 continue;
