@@ -301,6 +301,8 @@ impl Sampler {
             self.forest.add(found.id, newborn.root);
             let mut member = Member::new(&found, newborn.root, self.options.start_ticks);
             member.born = Some(newborn.at);
+            // It may be over before it can be read.
+            member.name = self.name_of(&newborn).unwrap_or_default();
             self.members.insert(found.id, member);
             joined.push((found.id, newborn.root));
         }
@@ -368,7 +370,9 @@ impl Sampler {
             // it ended, or nobody does.
             let untold = self.tells && zombie.is_none() && !was_ending && !self.ends.contains_key(&id.pid);
             match self.members.get_mut(&id) {
-                Some(member) if untold => (member.sizes, member.is_ending) = (None, true),
+                Some(member) if untold && !member.name.is_empty() => {
+                    (member.sizes, member.is_ending) = (None, true)
+                }
                 _ => self.bury(id, zombie, records),
             }
         }
