@@ -156,7 +156,7 @@ impl Log {
     fn assert_proportional_sums(&self) {
         let mut known: HashMap<Identity<'_>, (u64, f64)> = HashMap::new();
         let took = self.samples().into_iter().map(|sample| sample["sample_seconds"].as_f64().unwrap());
-        let slack = took.fold(0.002, f64::max);
+        let slack = took.fold(0.0, f64::max) + 0.002;
         for sample in self.samples() {
             let now = sample["elapsed_seconds"].as_f64().unwrap();
             for member in members(sample) {
@@ -176,7 +176,7 @@ impl Log {
             assert_eq!(total, last.iter().map(|(pss, _)| pss).sum::<u64>(), "{sample}");
             let oldest = last.iter().map(|(_, at)| now - at).fold(0.0, f64::max);
             let age = sample["total_pss_age_seconds"].as_f64().unwrap();
-            // Each was read a moment after its sample began.
+            // Each was read a moment after its sample began; the age is in thousandths.
             assert!((oldest - slack..=oldest + 0.002).contains(&age), "{age} s, not {oldest} s: {sample}");
         }
     }
@@ -215,6 +215,7 @@ fn assert_adds_up(sample: &Value) {
     let pids: HashSet<u64> = members(sample).map(|member| number(member, "pid")).collect();
     assert_eq!(pids.len(), parts.len() + 1, "a process is there twice: {sample}");
     for member in members(sample) {
+        assert_ne!(member["name"], "", "{member}");
         assert_ne!(member["rss_bytes"], 0, "what has no memory any more has ended: {member}");
         assert!(!matches!(member["state"].as_str(), Some("zombie" | "dead")), "{member}");
         assert!(member["start_time"].as_str() <= sample["timestamp"].as_str(), "{member}");
