@@ -1,7 +1,7 @@
 //! Every integration test, in one program: it links once, and its modules share one support.
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
-//! itself; the modules named after tools run them.
+//! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,9 +10,15 @@
     reason = "in tests a panic is the message"
 )]
 
+mod choice;
 mod docs;
 mod harness;
+mod hostile;
 mod laws;
+mod oracle;
 mod records;
 mod schema;
+mod sources;
+mod strangers;
 mod support;
+mod tree;

@@ -55,7 +55,7 @@ pub fn find(source: &mut dyn Source, pids: &[u32], names: &[String]) -> Result<R
 
 fn refuse(pid: u32, error: &Unreadable) -> Failure {
     match error {
-        Unreadable::Gone { wait_status: None } => Failure::new(
+        Unreadable::Gone { wait_status: None } | Unreadable::Ending => Failure::new(
             format!("no process has the number {pid}"),
             "see the numbers in 'ps -e', or give a name with -n",
         ),
@@ -71,7 +71,7 @@ fn refuse(pid: u32, error: &Unreadable) -> Failure {
 
 /// Whether a process answers to a name: its own, its command's, or, for an interpreter, its script's or module's.
 fn goes_by(details: &Details, name: &str) -> bool {
-    if *details.name == *name {
+    if *details.name == *name || *details.full_name() == *name {
         return true;
     }
     let mut args = details.cmdline.iter().flat_map(|cmdline| cmdline.iter());

@@ -2,6 +2,7 @@
 //! without sleeping blindly, interpreters, and a plain word where something cannot be tested here.
 
 mod background;
+pub mod log;
 pub mod process;
 pub mod python;
 pub mod samples;
@@ -30,6 +31,17 @@ pub fn bin(name: &str) -> PathBuf {
         _ => panic!("no command is named {name}"),
     }
     .into()
+}
+
+/// The path of a program of this machine.
+///
+/// # Panics
+/// If it is not on the search path.
+#[track_caller]
+pub fn which(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("no {program} on the search path"))
 }
 
 /// Waits until `condition` holds.

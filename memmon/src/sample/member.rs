@@ -44,6 +44,8 @@ pub struct Member {
     image: Option<u64>,
     /// The kernel told that it runs another program.
     pub exec_seen: bool,
+    /// It has no memory any more, and will have ended at the next look.
+    pub is_ending: bool,
     /// That it cannot be read was said already.
     pub said_unreadable: bool,
 }
@@ -72,6 +74,7 @@ impl Member {
             pss_cost: None,
             image: None,
             exec_seen: false,
+            is_ending: false,
             said_unreadable: false,
         }
     }
@@ -87,19 +90,21 @@ impl Member {
         self.peak_rss = self.peak_rss.max(Some(sizes.rss_bytes));
     }
 
-    /// Takes new details in; whether they show that it runs another program now.
+    /// Takes new details in; whether they show that it runs another program now. Without the command line its name is not
+    /// completed from there either.
     pub fn take_details(&mut self, details: Details, now: Instant, with_cmdline: bool) -> bool {
+        let name = if with_cmdline { details.full_name() } else { Arc::clone(&details.name) };
         let replaced = self.exec_seen
             || match (self.image, details.image) {
                 (Some(before), Some(after)) => before != after,
                 // Nothing but the name to go by.
-                _ => self.details.is_some() && details.image.is_none() && *self.name != *details.name,
+                _ => self.details.is_some() && details.image.is_none() && self.name != name,
             };
         let replaced = replaced && self.details.is_some();
         self.exec_seen = false;
         self.image = details.image.or(self.image);
-        if *self.name != *details.name {
-            self.name = Arc::clone(&details.name);
+        if self.name != name {
+            self.name = name;
         }
         if with_cmdline {
             let same =

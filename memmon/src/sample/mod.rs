@@ -176,8 +176,12 @@ impl Sampler {
                     // It may be over any moment: read it at once, or never.
                     let Ok(found) = self.source.find(pid) else { continue };
                     if let Ok(details) = self.source.details(found.id) {
-                        let cmdline = details.cmdline.filter(|_| self.options.cmdline);
-                        self.newborns.name(pid, details.name, cmdline);
+                        let (name, cmdline) = if self.options.cmdline {
+                            (details.full_name(), details.cmdline)
+                        } else {
+                            (details.name, None)
+                        };
+                        self.newborns.name(pid, name, cmdline);
                     }
                     // Most are never seen again.
                     self.source.forget(found.id);
@@ -300,6 +304,8 @@ impl Sampler {
             self.forest.add(found.id, newborn.root);
             let mut member = Member::new(&found, newborn.root, self.options.start_ticks);
             member.born = Some(newborn.at);
+            // It may be over before it can be read.
+            member.name = self.name_of(&newborn).unwrap_or_default();
             self.members.insert(found.id, member);
             joined.push((found.id, newborn.root));
         }
@@ -334,9 +340,12 @@ impl Sampler {
     fn read_sizes(&mut self, records: &mut Vec<Record>) {
         let mut gone = Vec::new();
         for (id, member) in &mut self.members {
+            let was_ending = std::mem::take(&mut member.is_ending);
             match self.source.sizes(*id) {
                 Ok(sizes) => member.take_sizes(sizes),
-                Err(Unreadable::Gone { wait_status }) => gone.push((*id, wait_status)),
+                Err(Unreadable::Gone { wait_status }) => gone.push((*id, wait_status, was_ending)),
+                // The next look finds out how.
+                Err(Unreadable::Ending) => (member.sizes, member.is_ending) = (None, true),
                 Err(Unreadable::Failed(error)) => {
                     member.sizes = None;
                     if !member.said_unreadable {
@@ -354,9 +363,21 @@ impl Sampler {
                 }
             }
         }
-        gone.sort_unstable_by_key(|(id, _)| (id.start, id.pid));
-        for (id, zombie) in gone {
-            self.bury(id, zombie, records);
+        gone.sort_unstable_by_key(|(id, ..)| (id.start, id.pid));
+        if !gone.is_empty() {
+            // They may have ended after the kernel was heard.
+            records.append(&mut self.listen());
+        }
+        for (id, zombie, was_ending) in gone {
+            // The kernel tells of an end a moment after everyone else can see it (kernel/exit.c, do_exit): the next look knows how
+            // it ended, or nobody does.
+            let untold = self.tells && zombie.is_none() && !was_ending && !self.ends.contains_key(&id.pid);
+            match self.members.get_mut(&id) {
+                Some(member) if untold && !member.name.is_empty() => {
+                    (member.sizes, member.is_ending) = (None, true)
+                }
+                _ => self.bury(id, zombie, records),
+            }
         }
         if self.trees.iter().any(|tree| tree.ended) {
             // What is left below a root that ended goes on without us.

@@ -76,7 +76,7 @@ fn total(record: &mut ProcessRecord, members: &[&Member], now: Instant) {
     record.total_rss_bytes = record.children_rss_bytes.saturating_add(record.rss_bytes.unwrap_or(0));
     let mut pss = 0_u64;
     let mut oldest = now;
-    for member in members {
+    for member in members.iter().filter(|member| !member.is_ending) {
         let Some((sizes, at)) = member.pss else { return };
         pss = pss.saturating_add(sizes.pss_bytes);
         oldest = oldest.min(at);

@@ -36,6 +36,8 @@ pub enum Unreadable {
         /// Of a zombie, as wait(2) encodes it. 0 may also mean that it is hidden from the reader.
         wait_status: Option<i32>,
     },
+    /// It gave back its memory and will have ended in a moment. How cannot be said yet.
+    Ending,
     /// It is there, but this could not be read: usually for want of permission.
     Failed(io::Error),
 }
@@ -65,7 +67,7 @@ pub struct Sizes {
 pub struct Details {
     /// Where it stands now: parents and groups change.
     pub found: Found,
-    /// Its name.
+    /// Its name as the kernel keeps it, on Linux 15 bytes at most.
     pub name: Arc<str>,
     /// Its arguments, all of them.
     pub cmdline: Option<Arc<[String]>>,
@@ -93,6 +95,12 @@ pub struct Details {
     pub image: Option<u64>,
 }
 
+/// The length to which Linux cuts a name: `TASK_COMM_LEN` without the closing zero, proc_pid_comm(5).
+const KERNEL_NAME_BYTES: usize = 15;
+
+/// The longest name of a file: `NAME_MAX`, limits.h(0p).
+const FILE_NAME_BYTES: usize = 255;
+
 impl Details {
     /// What every system tells.
     #[must_use]
@@ -113,6 +121,28 @@ impl Details {
             rss_shmem_bytes: None,
             image: None,
         }
+    }
+
+    /// The name in full: where the kernel may have cut it and the command line begins the same, the rest of that word.
+    ///
+    /// Of that word only: programs write titles of any length over their command lines, with arguments in them.
+    #[must_use]
+    pub fn full_name(&self) -> Arc<str> {
+        let kept = || Arc::clone(&self.name);
+        if self.name.len() < KERNEL_NAME_BYTES {
+            return kept();
+        }
+        let Some(command) = self.cmdline.as_deref().and_then(<[String]>::first) else { return kept() };
+        // Of a path the last part; but a title is no path, and slashes may be in it.
+        let whole = if command.starts_with(&*self.name) {
+            command.as_str()
+        } else {
+            command.rsplit('/').next().unwrap_or(command)
+        };
+        let Some(rest) = whole.strip_prefix(&*self.name) else { return kept() };
+        let word = rest.find(|c: char| c.is_whitespace() || c.is_control() || c == '/').unwrap_or(rest.len());
+        let end = self.name.len() + word;
+        whole.get(..whole.floor_char_boundary(end.min(FILE_NAME_BYTES))).map_or_else(kept, Arc::from)
     }
 }
 
@@ -212,4 +242,46 @@ pub trait Source {
 
     /// The memory control group of a process.
     fn cgroup(&mut self, id: ProcessId) -> Option<Cgroup>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full_name(name: &str, command: &str) -> String {
+        let details = Details {
+            found: Found { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 },
+            name: name.into(),
+            cmdline: Some(Arc::new([command.to_owned()])),
+            start_unix_seconds: None,
+            state: ProcessState::Running,
+            cpu_time: None,
+            threads: None,
+            fds: None,
+            swap_bytes: None,
+            rss_peak_bytes: None,
+            rss_anon_bytes: None,
+            rss_file_bytes: None,
+            rss_shmem_bytes: None,
+            image: None,
+        };
+        details.full_name().to_string()
+    }
+
+    #[test]
+    fn a_name_that_was_cut_is_completed_from_the_command_line() {
+        assert_eq!(full_name("a-name-of-many-", "/opt/bin/a-name-of-many-bytes"), "a-name-of-many-bytes");
+        assert_eq!(full_name("a-name-of-many-", "a-name-of-many-"), "a-name-of-many-");
+        assert_eq!(full_name("a-name-of-many-", "/opt/another"), "a-name-of-many-");
+        assert_eq!(full_name("short", "short-of-nothing"), "short", "nothing was cut from it");
+    }
+
+    #[test]
+    fn a_title_over_the_command_line_adds_its_first_word_only() {
+        assert_eq!(full_name("gunicorn: maste", "gunicorn: master [app --key=x/y]"), "gunicorn: master");
+        assert_eq!(full_name("a-name-of-many-", "/x/a-name-of-many-parts --key=x"), "a-name-of-many-parts");
+        assert_eq!(full_name("a-name-of-many-", "a-name-of-many-\u{1b}[31m"), "a-name-of-many-");
+        let long = full_name("a-name-of-many-", &format!("a-name-of-many-{}", "é".repeat(100_000)));
+        assert_eq!(long.len(), FILE_NAME_BYTES);
+    }
 }

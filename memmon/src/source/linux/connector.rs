@@ -1,7 +1,7 @@
 //! The kernel's process events connector: every fork, exec and exit of the machine, as it happens.
 //!
-//! A netlink socket that only a privileged reader in the first pid and user namespace may listen to (drivers/connector/cn_proc.c). It
-//! shows even a child that lived for a millisecond, with its exit status, which no reading of `/proc` can.
+//! A netlink socket that only a reader in the first pid and user namespace may listen to, and before Linux 6.6 only a privileged one
+//! (drivers/connector/cn_proc.c). It shows even a child that lived for a millisecond, with its exit status, which no reading of `/proc` can.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_child_that_lived_for_a_moment_is_seen_with_its_status() {
         let Ok(mut connector) = Connector::open() else {
-            // Needs CAP_NET_ADMIN in the first namespaces; the integration tests report it as skipped.
+            // Needs the first namespaces, and before Linux 6.6 CAP_NET_ADMIN; the integration tests report it as skipped.
             return;
         };
         let mut child = Command::new("sh").args(["-c", "exit 7"]).spawn().unwrap();

@@ -173,8 +173,13 @@ impl Source for LinuxSource {
             Unreadable::Failed(io::Error::other(format!("/proc/{}/statm is incomplete", id.pid)))
         })?;
         if mapped == 0 {
-            // No memory at all: a zombie, or a kernel thread.
-            Self::same(&self.stat(id.pid)?, id)?;
+            // No memory at all: a zombie, a kernel thread, or one that is about to be a zombie: memory goes before the state
+            // does (kernel/exit.c, do_exit).
+            let stat = self.stat(id.pid)?;
+            Self::same(&stat, id)?;
+            if !stat.is_kernel_thread {
+                return Err(Unreadable::Ending);
+            }
         }
         let bytes = |pages: u64| pages.saturating_mul(self.page_bytes);
         Ok(Sizes { rss_bytes: bytes(resident), vms_bytes: bytes(mapped) })
@@ -194,7 +199,7 @@ impl Source for LinuxSource {
         let cmdline = self.cmdline(id);
         Ok(Details {
             found,
-            name: full_name(comm, cmdline.as_deref()).into(),
+            name: comm.into(),
             cmdline,
             start_unix_seconds: Some(self.boot_unix_seconds + seconds(id.start)),
             state,
@@ -307,18 +312,6 @@ fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>, most: usize) -> io::Result<()>
         }
     }
     Ok(())
-}
-
-/// The kernel keeps 15 bytes of a name; where the command line begins with it, that is the whole.
-fn full_name(comm: String, cmdline: Option<&[String]>) -> String {
-    if comm.len() < 15 {
-        return comm;
-    }
-    let first = cmdline.and_then(<[String]>::first).map(|arg| arg.rsplit('/').next().unwrap_or(arg));
-    match first {
-        Some(first) if first.starts_with(&comm) => first.to_owned(),
-        _ => comm,
-    }
 }
 
 /// When the machine booted, on the clock that `starttime` counts on.

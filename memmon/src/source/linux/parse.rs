@@ -2,6 +2,8 @@
 
 use common::process::ProcessState;
 
+const PF_KTHREAD: u64 = 0x0020_0000;
+
 /// `/proc/PID/stat`: proc_pid_stat(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat<'a> {
@@ -15,6 +17,8 @@ pub struct Stat<'a> {
     pub group: u32,
     /// Field 6.
     pub session: u32,
+    /// Field 9, the bit `PF_KTHREAD` (include/linux/sched.h): it is the kernel's own, without memory of its own.
+    pub is_kernel_thread: bool,
     /// Fields 14 and 15 added: processor time in clock ticks.
     pub cpu_ticks: u64,
     /// Field 20.
@@ -50,6 +54,7 @@ impl<'a> Stat<'a> {
             ppid: small(4),
             group: small(5),
             session: small(6),
+            is_kernel_thread: field(9) & PF_KTHREAD != 0,
             cpu_ticks: field(14).saturating_add(field(15)),
             threads: field(20),
             start_ticks: field(22),
@@ -158,6 +163,7 @@ mod tests {
         assert_eq!((stat.ppid, stat.group, stat.session), (1, 1234, 1200));
         assert_eq!((stat.cpu_ticks, stat.threads, stat.start_ticks), (12, 3, 98765));
         assert_eq!(stat.exit_code, 256);
+        assert!(!stat.is_kernel_thread);
         assert!(stat.image.is_some());
     }
 
@@ -167,6 +173,7 @@ mod tests {
         let stat = Stat::parse(&text).unwrap();
         assert_eq!(stat.ppid, std::os::unix::process::parent_id());
         assert!(stat.start_ticks > 0 && stat.threads > 0 && stat.image.is_some());
+        assert!(!stat.is_kernel_thread);
     }
 
     #[test]
