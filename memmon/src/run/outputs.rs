@@ -131,6 +131,11 @@ impl Outputs {
         self.screen.as_mut()
     }
 
+    /// Gives the terminal back.
+    pub fn close_screen(&mut self) {
+        self.screen = None;
+    }
+
     /// Whether samples still go where the user wanted them.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -184,8 +189,8 @@ impl Outputs {
 
     /// Ends everything; the files of the history, if there is one.
     pub fn finish(&mut self) -> Option<Vec<PathBuf>> {
+        self.close_screen();
         self.write(|sink| sink.finish());
-        self.screen = None;
         let mut save = self.save.take()?;
         let _ = save.finish();
         Some(save.paths().iter().map(|path| path.to_path_buf()).collect())
