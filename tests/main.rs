@@ -11,8 +11,11 @@
 )]
 
 mod docs;
+mod endings;
 mod harness;
+mod launching;
 mod laws;
 mod records;
 mod schema;
 mod support;
+mod usage;

@@ -3,6 +3,7 @@
 
 mod background;
 pub mod process;
+pub mod pty;
 pub mod python;
 pub mod samples;
 pub mod skip;
