@@ -108,8 +108,9 @@ impl Outputs {
                 self.save = Some(save);
                 Ok(None)
             }
-            Err(error) if asked => Err(failure(&folder.display().to_string(), &error)),
-            Err(error) => Ok(Some(format!("the history is not saved: {}: {error}", folder.display()))),
+            // The error names the file or folder.
+            Err(error) if asked => Err(failure("the history cannot be saved", &error)),
+            Err(error) => Ok(Some(format!("the history is not saved: {error}"))),
         }
     }
 
