@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::launching::{events, of_type};
 use crate::support::process::is_alive;
-use crate::support::python::{Python, Target, python};
 use crate::support::pty::{CTRL_C, Terminal};
+use crate::support::python::{Python, Target, python};
 use crate::support::{Background, PATIENCE, Tool, bin, workspace};
 
 /// A target of `tests/targets/` below memmon, which leaves it its stdin and stdout.
@@ -55,7 +55,8 @@ fn a_signal_sent_to_memmon_reaches_the_command_once() {
 
 #[test]
 fn a_command_that_a_signal_ends_gives_its_status() {
-    let mut process = Tool::ours("memmon").args(["-i", "10m", "--", "sh", "-c", "echo here; exec sleep 1000"]).start();
+    let mut process =
+        Tool::ours("memmon").args(["-i", "10m", "--", "sh", "-c", "echo here; exec sleep 1000"]).start();
     crate::support::wait_until(PATIENCE, "the command", || process.err().contains("here"));
     process.close_stdin();
     process.signal(Signal::TERM);
