@@ -12,13 +12,19 @@
 
 mod choice;
 mod docs;
+mod endings;
 mod harness;
 mod hostile;
+mod launching;
 mod laws;
 mod oracle;
+mod pipes;
 mod records;
 mod schema;
+mod screen;
 mod sources;
 mod strangers;
 mod support;
+mod terminal;
 mod tree;
+mod usage;

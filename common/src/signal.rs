@@ -41,9 +41,12 @@ mod unix {
         /// Catches `numbers` from now on. Those the program was started with as ignored stay so (nohup(1)), but for SIGCHLD: where that is
         /// ignored the kernel keeps no status of children.
         ///
+        /// The first one of `ending` that arrives is the last that is caught, as by [`lose_patience`](Self::lose_patience), whatever
+        /// the program is busy with: one that waits for a reader of its output asks for no signals.
+        ///
         /// # Errors
         /// What the system says to installing a handler or starting the thread that waits.
-        pub fn catch(numbers: &[i32]) -> io::Result<Self> {
+        pub fn catch(numbers: &[i32], ending: &[i32]) -> io::Result<Self> {
             let ignored = ignored_signals();
             let caught: Vec<i32> =
                 numbers.iter().copied().filter(|n| *n == SIGCHLD || !ignored.contains(n)).collect();
@@ -57,8 +60,12 @@ mod unix {
             wake.set_nonblocking(true)?;
             waker.set_nonblocking(true)?;
             let (sender, queue) = mpsc::channel();
+            let (ending, over) = (ending.to_vec(), Arc::clone(&patience_over));
             std::thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(move || {
                 for origin in signals.forever() {
+                    if ending.contains(&origin.signal) {
+                        over.store(true, Ordering::SeqCst);
+                    }
                     let sent_by_process =
                         matches!(origin.cause, Cause::Sent(Sent::User | Sent::TKill | Sent::Queue));
                     if sender.send(Received { number: origin.signal, sent_by_process }).is_err() {
@@ -117,7 +124,7 @@ mod unix {
 
         #[test]
         fn a_signal_wakes_and_says_who_sent_it() {
-            let signals = Signals::catch(&[SIGUSR2]).unwrap();
+            let signals = Signals::catch(&[SIGUSR2], &[]).unwrap();
             assert_eq!(signals.next(), None);
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2).unwrap();
             let limit = Instant::now() + Duration::from_secs(10);

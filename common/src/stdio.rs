@@ -43,11 +43,31 @@ pub fn wants_colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !no_colour && !dumb
 }
 
-/// One line on stderr, `tool: message`. A stderr that is closed or full is no reason to fail: there is nobody to tell.
+/// How long a line for stderr waits for somebody to read what stands before it.
+#[cfg(unix)]
+const PATIENCE: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// One line on stderr, `tool: message`. A stderr that is closed or full is no reason to fail or to stand still: there is
+/// nobody to tell.
 pub fn say(tool: &str, message: &str) {
     let mut line = format!("{tool}: {}", escape_controls(message));
     line.push('\n');
-    let _ = io::stderr().write_all(line.as_bytes());
+    if is_writable() {
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+}
+
+/// Whether stderr takes something, at once or soon. Where that is not known, writing tells.
+#[cfg(unix)]
+fn is_writable() -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let stderr = io::stderr();
+    poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&PATIENCE)) != Ok(0)
+}
+
+#[cfg(not(unix))]
+fn is_writable() -> bool {
+    true
 }
 
 #[cfg(test)]

@@ -71,11 +71,11 @@ pub struct Args {
     pub fail_above: Vec<Limit>,
 
     /// Relay what the command prints line by line, marked with its source
-    #[arg(long, requires = "command")]
+    #[arg(long, requires = "command", conflicts_with_all = ["pid", "name"])]
     pub prefix: bool,
 
     /// Record what the command prints as `output` records too (implies --prefix)
-    #[arg(long, requires = "command")]
+    #[arg(long, requires = "command", conflicts_with_all = ["pid", "name"])]
     pub record_output: bool,
 
     /// Leave command lines out (they may hold secrets)
@@ -230,6 +230,8 @@ mod tests {
         let args = parse(&["-i", "1", "--", "prog", "-p", "--format", "x", "--"]).unwrap();
         assert_eq!(args.command, ["prog", "-p", "--format", "x", "--"]);
         assert!(parse(&["-p", "1", "--", "prog"]).is_err());
+        // A conflict between -p and a command must not make the need for one void.
+        assert!(parse(&["-p", "1", "--prefix"]).is_err() && parse(&["-n", "x", "--record-output"]).is_err());
         assert!(parse(&["-p", "0"]).is_err());
     }
 

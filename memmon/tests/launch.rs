@@ -363,7 +363,7 @@ fn role() {
         "true" => (plan(&["true"]), Output::Inherit),
         other => panic!("no role {other}"),
     };
-    let _signals = Signals::catch(&FORWARDED).unwrap();
+    let _signals = Signals::catch(&FORWARDED, &[]).unwrap();
     let mut launched = Launched::spawn(&plan, output).unwrap();
     let ended = wait(&mut launched);
     let finished = launched.take_relay().map(|mut relay| relay.finish(Duration::from_millis(500)));

@@ -4,6 +4,7 @@
 mod background;
 pub mod log;
 pub mod process;
+pub mod pty;
 pub mod python;
 pub mod samples;
 pub mod skip;

@@ -131,14 +131,16 @@ impl Launched {
     ///
     /// Ctrl-C, Ctrl-\ and a hang-up of the terminal reach the command by themselves; the same signals sent by a process
     /// reached only this program. (One sent to the whole group, as by `timeout`, reaches the command twice: nothing tells
-    /// the two cases apart.)
+    /// the two cases apart.) A hang-up is another matter where this program leads the session, as under `ssh -t`: then it is
+    /// told to the leader alone, and to the others when the leader ends (credentials(7), and `__tty_hangup` in the kernel).
     pub fn forward(&self, received: Received) -> bool {
         let Some(signal) =
             Signal::from_named_raw(received.number).filter(|_| FORWARDED.contains(&received.number))
         else {
             return false;
         };
-        let was_there = FROM_TERMINAL.contains(&signal) && !received.sent_by_process;
+        let for_leader = signal == Signal::HUP && leads_session();
+        let was_there = FROM_TERMINAL.contains(&signal) && !received.sent_by_process && !for_leader;
         !was_there && self.send(signal)
     }
 
@@ -156,6 +158,10 @@ impl Launched {
     fn send(&self, signal: Signal) -> bool {
         self.ended.is_none() && rustix::process::kill_process(self.pid, signal).is_ok()
     }
+}
+
+fn leads_session() -> bool {
+    rustix::process::getsid(None) == Ok(rustix::process::getpid())
 }
 
 impl Drop for Launched {

@@ -57,7 +57,8 @@ pub fn run(mut args: Args) -> Result<u8, Failure> {
     };
     let launching = !args.command.is_empty();
     // Before the command is started, so that no signal finds us unprepared with a child to answer for.
-    let signals = Signals::catch(&caught(&args)).map_err(trouble("signals cannot be caught"))?;
+    let signals =
+        Signals::catch(&caught(&args), ending(&args)).map_err(trouble("signals cannot be caught"))?;
     #[cfg(target_os = "linux")]
     let connector = if args.no_connector || args.source == Some(SourceKind::Sysinfo) {
         None
@@ -95,13 +96,21 @@ pub fn run(mut args: Args) -> Result<u8, Failure> {
     watching.finish(ended)
 }
 
+/// What the user asks for an end with.
+const ENDING: [i32; 3] = [Signal::INT.as_raw(), Signal::TERM.as_raw(), Signal::HUP.as_raw()];
+
+/// What takes effect by itself if it comes twice: nothing, if it is a command's to decide, or if a terminal has to be given
+/// back before.
+fn ending(args: &Args) -> &'static [i32] {
+    if args.watch || !args.command.is_empty() { &[] } else { &ENDING }
+}
+
 /// What is to be caught: the terminal's and the user's wishes, and with a command what it is to get of them.
 fn caught(args: &Args) -> Vec<i32> {
-    let mut signals = vec![Signal::INT, Signal::TERM, Signal::HUP];
+    let mut numbers = ENDING.to_vec();
     if args.watch {
-        signals.extend([Signal::WINCH, Signal::TSTP]);
+        numbers.extend([Signal::WINCH, Signal::TSTP].map(Signal::as_raw));
     }
-    let mut numbers: Vec<i32> = signals.iter().map(|signal| signal.as_raw()).collect();
     if !args.command.is_empty() {
         numbers.extend(launch::FORWARDED);
         numbers.push(Signal::CHILD.as_raw());

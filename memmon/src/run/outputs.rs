@@ -108,8 +108,9 @@ impl Outputs {
                 self.save = Some(save);
                 Ok(None)
             }
-            Err(error) if asked => Err(failure(&folder.display().to_string(), &error)),
-            Err(error) => Ok(Some(format!("the history is not saved: {}: {error}", folder.display()))),
+            // The error names the file or folder.
+            Err(error) if asked => Err(failure("the history cannot be saved", &error)),
+            Err(error) => Ok(Some(format!("the history is not saved: {error}"))),
         }
     }
 
@@ -129,6 +130,11 @@ impl Outputs {
     /// The screen of `--watch`.
     pub fn screen(&mut self) -> Option<&mut Screen> {
         self.screen.as_mut()
+    }
+
+    /// Gives the terminal back.
+    pub fn close_screen(&mut self) {
+        self.screen = None;
     }
 
     /// Whether samples still go where the user wanted them.
@@ -184,8 +190,8 @@ impl Outputs {
 
     /// Ends everything; the files of the history, if there is one.
     pub fn finish(&mut self) -> Option<Vec<PathBuf>> {
+        self.close_screen();
         self.write(|sink| sink.finish());
-        self.screen = None;
         let mut save = self.save.take()?;
         let _ = save.finish();
         Some(save.paths().iter().map(|path| path.to_path_buf()).collect())

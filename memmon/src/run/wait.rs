@@ -74,6 +74,11 @@ impl Waiter {
         }
     }
 
+    /// That nobody reads our stdout was told once, and would be told at every waiting: it does not change.
+    pub fn forget_stdout(&mut self) {
+        self.stdout = None;
+    }
+
     /// Be woken by the end of these processes, and of no others. Where the system cannot tell of the end of a process that
     /// is not our child, the next tick finds it.
     #[cfg(target_os = "linux")]
@@ -185,6 +190,8 @@ mod tests {
         assert!(!waiter.wait(&Sources::default(), soon()).unwrap().stdout_closed);
         drop(reader);
         assert!(waiter.wait(&Sources::default(), None).unwrap().stdout_closed);
+        waiter.forget_stdout();
+        assert!(!waiter.wait(&Sources::default(), soon()).unwrap().stdout_closed);
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Watching {
                     };
                     let records = self.sampler.sample(&tick).map_err(listed)?;
                     self.samples += 1;
-                    self.take(records);
+                    self.take_sampled(records);
                     self.outputs.draw();
                     continue;
                 }
@@ -144,17 +144,18 @@ impl Watching {
     fn attend(&mut self, ready: Ready) {
         if ready.stdout_closed {
             self.outputs.close_main();
+            self.waiter.forget_stdout();
         }
         if ready.kernel {
             let records = self.sampler.listen();
-            self.take(records);
+            self.take_sampled(records);
         }
         if ready.output {
             self.take_output();
         }
         if ready.root_ended {
             let records = self.sampler.look_for_ends();
-            self.take(records);
+            self.take_sampled(records);
         }
         while let Some(received) = self.signals.next() {
             let number = received.number;
@@ -168,7 +169,6 @@ impl Watching {
                 // The command decides; we end when it does.
                 launched.forward(received);
             } else {
-                self.signals.lose_patience();
                 self.stop = Some(Stop::Done);
             }
         }
@@ -195,12 +195,34 @@ impl Watching {
 
     /// Takes note of processes that ended: the command, and orphans that became ours.
     fn reap(&mut self) {
-        let Some(launched) = &mut self.launched else { return };
-        let reaped = launched.reap(|_| {});
-        let ended = launched.ended();
+        let reaped = self.reaped();
         self.note(&reaped);
-        if ended.is_some() {
+    }
+
+    fn reaped(&mut self) -> Vec<Reaped> {
+        let Some(launched) = &mut self.launched else { return Vec::new() };
+        let reaped = launched.reap(|_| {});
+        if launched.ended().is_some() {
             self.stop = Some(Stop::Done);
+        }
+        reaped
+    }
+
+    /// Gives out what the sampler found. It may have seen the end of a child of ours before we were told of it, and then not
+    /// how it ended: that is only for the one who reaps it.
+    fn take_sampled(&mut self, mut records: Vec<Record>) {
+        let mut untold: Vec<&mut ProcessEvent> = records.iter_mut().filter_map(end_of_unknown_kind).collect();
+        let mut reaped = if untold.is_empty() { Vec::new() } else { self.reaped() };
+        reaped.retain(|ended| match untold.iter_mut().find(|event| event.pid == ended.pid) {
+            Some(event) => {
+                tell(event, ended.status);
+                false
+            }
+            None => true,
+        });
+        self.take(records);
+        if !reaped.is_empty() {
+            self.note(&reaped);
         }
     }
 
@@ -217,11 +239,7 @@ impl Watching {
         if !known && let Some(ended) = reaped.iter().find(|ended| ended.pid == command) {
             // It was over before the first sample: all that can be told is how.
             let mut event = ProcessEvent::new(self.sampler.header(), EventKind::Exited, command, command);
-            match ended.status {
-                Ended::Exited(code) => event.exit_code = Some(code),
-                Ended::Signaled { signal, .. } => event.signal = Some(signal),
-                Ended::Unknown => {}
-            }
+            tell(&mut event, ended.status);
             records.push(Record::ProcessEvent(Box::new(event)));
         }
         self.take(records);
@@ -301,6 +319,11 @@ impl Watching {
         if self.stop == Some(Stop::Limit) || watched.is_err() {
             self.end_command();
         }
+        self.outputs.close_screen();
+        if self.launched.is_none() {
+            // Only now that the terminal is given back: who asks twice gets an end at once.
+            self.signals.lose_patience();
+        }
         if let Some(relay) = self.launched.as_mut().and_then(Launched::take_relay) {
             self.finish_relay(relay);
         }
@@ -309,8 +332,7 @@ impl Watching {
         if let Some(launched) = &self.launched {
             let left = launched.leftovers().len();
             if left > 0 {
-                let noun = if left == 1 { "process" } else { "processes" };
-                say(TOOL, &format!("{left} {noun} that the command started still run; they were left alone"));
+                say(TOOL, &left_alone(left));
             }
         }
         if self.outputs.to_terminal() && self.samples > 0 {
@@ -374,6 +396,13 @@ impl Watching {
     }
 }
 
+fn left_alone(processes: usize) -> String {
+    match processes {
+        1 => "1 process that the command started still runs; it was left alone".into(),
+        _ => format!("{processes} processes that the command started still run; they were left alone"),
+    }
+}
+
 fn crossed_limit(event: &ProcessEvent) -> String {
     let metric = event.metric.as_deref().unwrap_or_default();
     let name = event.name.as_deref().unwrap_or_default();
@@ -387,6 +416,20 @@ fn crossed_limit(event: &ProcessEvent) -> String {
         event.pid,
         bytes(event.own_bytes),
     )
+}
+
+fn end_of_unknown_kind(record: &mut Record) -> Option<&mut ProcessEvent> {
+    let Record::ProcessEvent(event) = record else { return None };
+    let is_told = event.exit_code.is_some() || event.signal.is_some();
+    (event.event == EventKind::Exited && !is_told).then_some(event)
+}
+
+fn tell(event: &mut ProcessEvent, ended: Ended) {
+    match ended {
+        Ended::Exited(code) => event.exit_code = Some(code),
+        Ended::Signaled { signal, .. } => event.signal = Some(signal),
+        Ended::Unknown => {}
+    }
 }
 
 /// As wait(2) encodes it.

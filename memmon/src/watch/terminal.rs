@@ -96,7 +96,8 @@ impl Screen {
         self.picture.take_output(line);
     }
 
-    /// Draws what changed since it was last drawn; everything, if the size of the terminal changed.
+    /// Draws what changed since it was last drawn; everything, if the size of the terminal changed, or if the keyboard is not
+    /// ours: what is typed for a command is echoed somewhere on the picture, and may scroll it away.
     ///
     /// While the terminal is given back nothing is drawn.
     ///
@@ -107,7 +108,7 @@ impl Screen {
             return Ok(());
         }
         let area = area();
-        if self.shown.area != area {
+        if self.shown.area != area || !self.has_keys {
             self.shown = Buffer::empty(area);
             self.next = Buffer::empty(area);
             self.backend.clear()?;
