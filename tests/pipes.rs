@@ -251,7 +251,11 @@ fn a_second_ctrl_c_ends_a_memmon_that_waits_for_a_reader() {
     let waits_for_a_pipe = |pid| {
         fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|place: String| place.contains("pipe"))
     };
-    // The target reads from one.
+    // The target reads from one, once it is there.
+    let begin = std::time::Instant::now();
+    while !waits_for_a_pipe(target.pid()) && begin.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     if !waits_for_a_pipe(target.pid()) {
         crate::skip!("what a process waits for is not to be seen here");
     }

@@ -69,7 +69,8 @@ fn the_picture_follows_the_size_of_the_terminal() {
 
 #[test]
 fn every_way_out_gives_the_terminal_back() {
-    let ways: [(&str, fn(&Session)); 5] = [
+    type Leave = fn(&Session);
+    let ways: [(&str, Leave); 5] = [
         ("q", |session| session.type_keys("q")),
         ("Ctrl-C", |session| session.type_keys(CTRL_C)),
         ("Ctrl-C again and again", |session| (0..8).for_each(|_| session.type_keys(CTRL_C))),

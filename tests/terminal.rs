@@ -96,7 +96,7 @@ fn a_history_that_cannot_be_saved_by_itself_is_told_and_nothing_else() {
     assert_eq!(session.finish().code(), Some(0), "{session}");
     assert_eq!(session.text().matches("memmon: the history is not saved: ").count(), 1, "{session}");
     assert_eq!(session.text().matches("state/memtools").count(), 1, "{session}");
-    assert!(session.text().contains("#1  "), "{session}");
+    assert!(session.screen().contains("#1  "), "{session}");
 }
 
 #[test]
