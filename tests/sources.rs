@@ -62,15 +62,17 @@ fn start(member: &Value) -> f64 {
 #[test]
 fn both_sources_complete_a_name_that_the_kernel_cut() {
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("a-name-of-more-than-15-bytes");
+    // Its end is this test's alone: others may run beside it.
+    let name = format!("a-name-of-more-than-15-bytes-{}", std::process::id());
+    let program = folder.path().join(&name);
     std::os::unix::fs::symlink(crate::support::which("cat"), &program).unwrap();
     let target = crate::support::Tool::new(&program).start();
     for source in ["linux", "sysinfo"] {
         let (log, _) = seen(target.pid(), &["--source", source, "--count", "1"]);
-        assert_eq!(log.last()["name"], "a-name-of-more-than-15-bytes", "{source}");
+        assert_eq!(log.last()["name"], *name, "{source}");
         // And it is found by it.
         let run = crate::support::Tool::ours("memmon")
-            .args(["-n", "a-name-of-more-than-15-bytes", "--source", source, "--count", "1"])
+            .args(["-n", &name, "--source", source, "--count", "1"])
             .run();
         assert_eq!(pid(Log::of(run).last()), target.pid());
     }

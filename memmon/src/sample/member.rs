@@ -44,6 +44,8 @@ pub struct Member {
     image: Option<u64>,
     /// The kernel told that it runs another program.
     pub exec_seen: bool,
+    /// Its details showed another program before the kernel told of it.
+    exec_foreseen: bool,
     /// It has no memory any more, and will have ended at the next look.
     pub is_ending: bool,
     /// That it cannot be read was said already.
@@ -74,6 +76,7 @@ impl Member {
             pss_cost: None,
             image: None,
             exec_seen: false,
+            exec_foreseen: false,
             is_ending: false,
             said_unreadable: false,
         }
@@ -82,6 +85,13 @@ impl Member {
     /// Whether the reader may look into it, so that a wait status of 0 is a true one.
     pub fn is_open_to_us(&self) -> bool {
         self.image.is_some()
+    }
+
+    /// The kernel tells that it runs another program, perhaps one that was told of already.
+    pub fn hear_exec(&mut self) {
+        if !std::mem::take(&mut self.exec_foreseen) {
+            self.exec_seen = true;
+        }
     }
 
     pub fn take_sizes(&mut self, sizes: Sizes) {
@@ -101,8 +111,10 @@ impl Member {
                 _ => self.details.is_some() && details.image.is_none() && self.name != name,
             };
         let replaced = replaced && self.details.is_some();
+        self.exec_foreseen = replaced && !self.exec_seen || self.exec_foreseen && !replaced;
         self.exec_seen = false;
-        self.image = details.image.or(self.image);
+        // In the middle of an exec the image is hidden: what comes to light behind it is no further change.
+        self.image = if replaced { details.image } else { details.image.or(self.image) };
         if self.name != name {
             self.name = name;
         }
@@ -246,6 +258,31 @@ mod tests {
             "the same name may be another image"
         );
         assert!(!member.take_details(details("title", Some(2), 0), now, true));
+    }
+
+    #[test]
+    fn another_program_that_shows_before_the_kernel_tells_of_it_is_told_of_once() {
+        let now = Instant::now();
+        let mut member = Member::new(&found(), 0, true);
+        assert!(!member.take_details(details("a", Some(1), 0), now, true));
+        assert!(member.take_details(details("b", Some(2), 0), now, true));
+        assert!(!member.take_details(details("b", Some(2), 0), now, true));
+        member.hear_exec();
+        assert!(!member.take_details(details("b", Some(2), 0), now, true));
+        // The next is heard of first. It may have the same image where addresses are not random.
+        member.hear_exec();
+        assert!(member.take_details(details("b", Some(2), 0), now, true));
+        assert!(!member.take_details(details("b", Some(2), 0), now, true));
+    }
+
+    #[test]
+    fn an_exec_that_is_caught_in_its_middle_is_told_of_once() {
+        let now = Instant::now();
+        let mut member = Member::new(&found(), 0, true);
+        assert!(!member.take_details(details("a", Some(1), 0), now, true));
+        assert!(member.take_details(details("b", None, 0), now, true));
+        assert!(!member.take_details(details("b", Some(2), 0), now, true));
+        assert!(member.take_details(details("b", Some(3), 0), now, true));
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod newborn;
 mod report;
 mod turns;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -167,8 +167,9 @@ impl Sampler {
     pub fn listen(&mut self) -> Vec<Record> {
         let Some(events) = self.source.happened() else { return Vec::new() };
         self.tells = true;
-        let forest = &self.forest;
-        let told = self.newborns.follow(events, |pid| forest.tree_of(pid));
+        let (forest, ends) = (&self.forest, &self.ends);
+        let lives = |pid| forest.tree_of(pid).is_some() && !ends.contains_key(&pid);
+        let told = self.newborns.follow(events, |pid| forest.tree_of(pid), lives);
         let mut records = Vec::new();
         for told in told {
             match told {
@@ -205,7 +206,7 @@ impl Sampler {
                 }
                 Told::Exec { pid } => {
                     if let Some(member) = self.forest.member(pid).and_then(|id| self.members.get_mut(&id)) {
-                        member.exec_seen = true;
+                        member.hear_exec();
                     }
                 }
                 Told::Exit { pid, wait_status, at } => {
@@ -363,6 +364,7 @@ impl Sampler {
                 }
             }
         }
+        let mut ended = HashSet::new();
         gone.sort_unstable_by_key(|(id, ..)| (id.start, id.pid));
         if !gone.is_empty() {
             // They may have ended after the kernel was heard.
@@ -376,9 +378,13 @@ impl Sampler {
                 Some(member) if untold && !member.name.is_empty() => {
                     (member.sizes, member.is_ending) = (None, true)
                 }
-                _ => self.bury(id, zombie, records),
+                _ => {
+                    self.bury(id, zombie, records);
+                    ended.insert(id.pid);
+                }
             }
         }
+        self.find_new_parents(&ended);
         if self.trees.iter().any(|tree| tree.ended) {
             // What is left below a root that ended goes on without us.
             let trees = &self.trees;
@@ -390,6 +396,21 @@ impl Sampler {
                 }
                 stays
             });
+        }
+    }
+
+    /// Looks who the children of processes that ended belong to now. Details may be read much later, and a parent that is
+    /// no more would be named till then.
+    fn find_new_parents(&mut self, ended: &HashSet<u32>) {
+        if ended.is_empty() {
+            return;
+        }
+        for member in self.members.values_mut().filter(|member| ended.contains(&member.ppid)) {
+            if let Ok(found) = self.source.find(member.id.pid)
+                && found.id == member.id
+            {
+                member.ppid = found.ppid;
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Processes that the kernel told of and that no listing has shown yet. Many never will: they live too short.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,10 +71,20 @@ pub struct Newborns {
 
 impl Newborns {
     /// Follows what the kernel told. `tree_of` says which tree a watched process is in.
-    pub fn follow(&mut self, events: Vec<KernelEvent>, tree_of: impl Fn(u32) -> Option<usize>) -> Vec<Told> {
+    ///
+    /// `lives` says whether a number is that of a process already watched: a listing may show a child before the kernel's word of its birth
+    /// is heard.
+    pub fn follow(
+        &mut self,
+        events: Vec<KernelEvent>,
+        tree_of: impl Fn(u32) -> Option<usize>,
+        lives: impl Fn(u32) -> bool,
+    ) -> Vec<Told> {
         let mut told = Vec::new();
+        let mut ended = HashSet::new();
         for event in events {
             match event {
+                KernelEvent::Fork { child, .. } if lives(child) && !ended.contains(&child) => {}
                 KernelEvent::Fork { parent, child, at } => {
                     let root =
                         tree_of(parent).or_else(|| self.waiting.get(&parent).map(|newborn| newborn.root));
@@ -103,6 +113,7 @@ impl Newborns {
                     }
                 }
                 KernelEvent::Exit { pid, wait_status, at } => {
+                    ended.insert(pid);
                     if let Some(newborn) = self.waiting.remove(&pid) {
                         told.push(Told::ShortLived { pid, newborn, wait_status, at });
                     } else if tree_of(pid).is_some() {
@@ -171,6 +182,7 @@ mod tests {
                 KernelEvent::Exit { pid: 20, wait_status: 9, at: at(9) },
             ],
             root_is_10,
+            |_| false,
         );
         let child = Newborn { ppid: 10, root: 0, at: at(5), execed: false, name: None, cmdline: None };
         let grandchild =
@@ -190,7 +202,7 @@ mod tests {
         let mut newborns = Newborns::default();
         assert!(
             newborns
-                .follow(vec![KernelEvent::Fork { parent: 10, child: 20, at: at(5) }], root_is_10)
+                .follow(vec![KernelEvent::Fork { parent: 10, child: 20, at: at(5) }], root_is_10, |_| false)
                 .is_empty()
         );
         assert_eq!(newborns.tree_of(20), Some(0));
@@ -198,17 +210,28 @@ mod tests {
         assert!(newborns.found(20).is_none());
         let exit = KernelEvent::Exit { pid: 10, wait_status: 0, at: at(9) };
         assert_eq!(
-            newborns.follow(vec![exit], root_is_10),
+            newborns.follow(vec![exit], root_is_10, |_| false),
             [Told::Exit { pid: 10, wait_status: 0, at: at(9) }],
             "a watched one's end is told as such"
         );
     }
 
     #[test]
+    fn one_that_a_listing_showed_first_is_not_told_twice() {
+        let mut newborns = Newborns::default();
+        let fork = KernelEvent::Fork { parent: 10, child: 20, at: at(5) };
+        assert!(newborns.follow(vec![fork.clone()], root_is_10, |pid| pid == 20).is_empty());
+        assert_eq!(newborns.tree_of(20), None);
+        let exit = KernelEvent::Exit { pid: 20, wait_status: 0, at: at(4) };
+        newborns.follow(vec![exit, fork], root_is_10, |pid| pid == 20);
+        assert_eq!(newborns.tree_of(20), Some(0), "a number given out again is another process");
+    }
+
+    #[test]
     fn what_is_lost_leaves_nothing_waiting_for_ever() {
         let mut newborns = Newborns::default();
         let fork = KernelEvent::Fork { parent: 10, child: 20, at: at(5) };
-        assert_eq!(newborns.follow(vec![fork, KernelEvent::Lost], root_is_10), [Told::Lost]);
+        assert_eq!(newborns.follow(vec![fork, KernelEvent::Lost], root_is_10, |_| false), [Told::Lost]);
         assert_eq!(newborns.tree_of(20), None);
     }
 }
