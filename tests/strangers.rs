@@ -152,3 +152,21 @@ fn inside_a_namespace_the_inner_numbers_hold_and_the_kernels_events_do_not_confu
     assert!(number(&sample["children"][0], "pid") < 20, "{sample}");
     assert_eq!(log.errors(), Vec::<&Value>::new());
 }
+
+#[test]
+fn a_hang_up_is_passed_on_where_the_sessions_leader_is_outside_the_namespace() {
+    if let Some(reason) = cannot_be_apart() {
+        crate::skip!("{reason}")
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ready = folder.path().join("ready");
+    let command = format!("trap 'exit 41' HUP; : > '{}'; while :; do sleep 0.02; done", ready.display());
+    let script = format!(
+        "'{}' -i 10m -o '{}' -- sh -c \"$1\" & until [ -e '{}' ]; do sleep 0.02; done; kill -HUP $!; wait $!",
+        bin("memmon").display(),
+        folder.path().join("log.jsonl").display(),
+        ready.display()
+    );
+    let run = Tool::new("unshare").args(APART).args(["sh", "-c", &script, "sh", &command]).run();
+    run.expect_code(41);
+}
