@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
@@ -22,10 +22,14 @@ const NLMSG_DONE: u16 = 3;
 const NLMSG_HEADER: usize = 16;
 const CN_MSG_HEADER: usize = 20;
 
+const EVENT_NONE: u32 = 0;
 const EVENT_FORK: u32 = 0x0000_0001;
 const EVENT_EXEC: u32 = 0x0000_0002;
 const EVENT_COMM: u32 = 0x0000_0200;
 const EVENT_EXIT: u32 = 0x8000_0000;
+
+/// How long its answer may take.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// What the kernel keeps for us between two looks: some 10,000 events.
 const RECEIVE_BUFFER: usize = 8 << 20;
@@ -53,20 +57,39 @@ impl Connector {
         let _ = sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER);
         // Port 0: the kernel chooses, so that nobody else in this process is in the way.
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, CN_IDX_PROC))?;
-        rustix::net::send(&socket, &subscription(), SendFlags::empty())?;
+        // The clock's fraction tells our question from those of others, whose answers every listener gets.
+        let question = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_nsec as u32;
+        rustix::net::send(&socket, &subscription(question), SendFlags::empty())?;
         let connector = Self { socket };
-        connector.await_answer()?;
+        connector.await_answer(question)?;
         Ok(connector)
     }
 
-    fn await_answer(&self) -> io::Result<()> {
+    /// Waits for the answer to our question. Without it nothing that arrives counts: where somebody in the first namespaces listens,
+    /// a listener in a namespace of its own gets the events too, with numbers that mean other processes there.
+    fn await_answer(&self, question: u32) -> io::Result<()> {
         let mut fds = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
-        let patience = rustix::event::Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-        // In a namespace of its own a listener is neither refused nor answered.
-        if rustix::event::poll(&mut fds, Some(&patience))? == 0 {
-            return Err(io::ErrorKind::TimedOut.into());
+        let until = Instant::now() + PATIENCE;
+        let mut message = [0_u8; 1024];
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let left = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
+            // In a namespace of its own a listener is neither refused nor answered.
+            match rustix::event::poll(&mut fds, Some(&left)) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            match rustix::net::recv(&self.socket, &mut message[..], RecvFlags::empty()) {
+                Ok((n, _)) => match message.get(..n).and_then(|message| answer(message, question)) {
+                    Some(0) => return Ok(()),
+                    Some(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                    None => {}
+                },
+                Err(Errno::INTR | Errno::AGAIN | Errno::NOBUFS) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(())
     }
 
     /// Everything that happened since the last call.
@@ -93,7 +116,7 @@ impl AsFd for Connector {
 }
 
 /// nlmsghdr, cn_msg, and the word that subscribes.
-fn subscription() -> Vec<u8> {
+fn subscription(question: u32) -> Vec<u8> {
     let length = u32::try_from(NLMSG_HEADER + CN_MSG_HEADER + 4).unwrap_or(0);
     let mut message = Vec::with_capacity(64);
     message.extend(length.to_ne_bytes());
@@ -101,11 +124,22 @@ fn subscription() -> Vec<u8> {
     message.extend([0; 2 + 4 + 4]);
     message.extend(CN_IDX_PROC.to_ne_bytes());
     message.extend(CN_VAL_PROC.to_ne_bytes());
-    message.extend([0; 4 + 4]);
+    message.extend(question.to_ne_bytes());
+    message.extend([0; 4]);
     message.extend(4_u16.to_ne_bytes());
     message.extend([0; 2]);
     message.extend(PROC_CN_MCAST_LISTEN.to_ne_bytes());
     message
+}
+
+/// The error number, or 0, in the answer to `question`: `cn_proc_ack` repeats its `seq` and adds one to its `ack`.
+fn answer(message: &[u8], question: u32) -> Option<i32> {
+    let word = |at: usize| message.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_ne_bytes);
+    let (seq, ack) = (word(NLMSG_HEADER + 8)?, word(NLMSG_HEADER + 12)?);
+    let event = NLMSG_HEADER + CN_MSG_HEADER;
+    (seq == question && ack == 1 && word(event)? == EVENT_NONE)
+        .then(|| word(event + 16).map(u32::cast_signed))
+        .flatten()
 }
 
 /// One message: nlmsghdr, cn_msg, proc_event. Events of threads other than a process's first are passed over.
