@@ -257,10 +257,14 @@ fn a_daemon_is_left_alone_and_told_of() {
 #[test]
 fn an_orphan_leaves_no_zombie_behind() {
     let mut process =
-        shell(&["-i", LONG], "(sh -c 'read x; exit 4' <&3 & echo $! >&2) 3<&0; exec sleep 1000").start();
+        shell(&["-i", "100ms"], "(sh -c 'read x; exit 4' <&3 & echo $! >&2) 3<&0; exec sleep 1000").start();
     let orphan: u32 = wait_for(PATIENCE, "the orphan's pid", || process.err().trim().parse().ok());
     wait_until(PATIENCE, "the orphan's new parent", || {
         state_and_parent(orphan).is_some_and(|(_, parent)| parent == process.pid())
+    });
+    // Where the kernel does not tell of births, a sample must have come across it.
+    wait_until(PATIENCE, "its birth", || {
+        all_events(&process.records(), "started").iter().any(|start| start["pid"] == orphan)
     });
     process.write("end\n");
     wait_until(PATIENCE, "the orphan's very end", || state_and_parent(orphan).is_none());
