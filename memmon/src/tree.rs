@@ -15,6 +15,7 @@ use crate::source::Found;
 pub struct Forest {
     roots: Vec<ProcessId>,
     members: HashMap<u32, Member>,
+    adopter: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,11 @@ impl Forest {
         self.roots.push(root);
         self.members.insert(root.pid, Member { id: root, root: index });
         index
+    }
+
+    /// Orphans of the first tree become children of `pid`, which has no others (a subreaper, prctl(2)).
+    pub fn set_adopter(&mut self, pid: u32) {
+        self.adopter = Some(pid);
     }
 
     /// The roots, living or not, by index.
@@ -87,7 +93,8 @@ impl Forest {
 
     fn home(&self, found: &Found) -> Option<usize> {
         let leader = |pid: u32| if pid == 0 || pid == found.id.pid { None } else { self.tree_of(pid) };
-        leader(found.ppid).or_else(|| leader(found.session)).or_else(|| leader(found.group))
+        let adopted = || (self.adopter == Some(found.ppid)).then_some(0);
+        leader(found.ppid).or_else(adopted).or_else(|| leader(found.session)).or_else(|| leader(found.group))
     }
 }
 
@@ -138,6 +145,18 @@ mod tests {
 
     fn pids(taken: &[(Found, usize)]) -> Vec<u32> {
         taken.iter().map(|(f, _)| f.id.pid).collect()
+    }
+
+    #[test]
+    fn what_was_adopted_before_it_was_seen_is_of_the_first_tree() {
+        let mut forest = forest(100);
+        assert!(forest.take(&[found(5, 50)]).is_empty());
+        forest.set_adopter(50);
+        assert_eq!(
+            forest.take(&[found(6, 50), found(7, 51)]).first().map(|(f, root)| (f.id.pid, *root)),
+            Some((6, 0))
+        );
+        assert_eq!(forest.tree_of(7), None);
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub fn run(mut args: Args) -> Result<u8, Failure> {
         pss: args.pss,
         cmdline: !args.no_cmdline,
         start_ticks: cfg!(target_os = "linux") && args.source != Some(SourceKind::Sysinfo),
+        adopts: cfg!(target_os = "linux") && launched.is_some(),
     };
     let waiter = Waiter::new(outputs.stdout());
     let limits = Limits::new(args.warn_growth, args.warn_rss, args.fail_above.clone());

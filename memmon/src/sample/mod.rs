@@ -37,6 +37,8 @@ pub struct Options {
     pub cmdline: bool,
     /// Whether a process's start is in clock ticks.
     pub start_ticks: bool,
+    /// Whether orphans of the first tree become this program's children, which has no others.
+    pub adopts: bool,
 }
 
 /// How a process ended, when somebody could know.
@@ -116,6 +118,9 @@ impl Sampler {
             let root = sampler.forest.plant(found.id);
             sampler.trees.push(Tree::default());
             sampler.members.insert(found.id, Member::new(found, root, options.start_ticks));
+        }
+        if options.adopts {
+            sampler.forest.set_adopter(std::process::id());
         }
         sampler
     }

@@ -124,20 +124,20 @@ fn subscription(question: u32) -> Vec<u8> {
     message.extend([0; 2 + 4 + 4]);
     message.extend(CN_IDX_PROC.to_ne_bytes());
     message.extend(CN_VAL_PROC.to_ne_bytes());
-    message.extend(question.to_ne_bytes());
     message.extend([0; 4]);
+    message.extend(question.to_ne_bytes());
     message.extend(4_u16.to_ne_bytes());
     message.extend([0; 2]);
     message.extend(PROC_CN_MCAST_LISTEN.to_ne_bytes());
     message
 }
 
-/// The error number, or 0, in the answer to `question`: `cn_proc_ack` repeats its `seq` and adds one to its `ack`.
+/// The error number, or 0, in the answer to `question`: `cn_proc_ack` adds one to its `ack`; its `seq` is lost on the way.
 fn answer(message: &[u8], question: u32) -> Option<i32> {
     let word = |at: usize| message.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_ne_bytes);
-    let (seq, ack) = (word(NLMSG_HEADER + 8)?, word(NLMSG_HEADER + 12)?);
+    let ack = word(NLMSG_HEADER + 12)?;
     let event = NLMSG_HEADER + CN_MSG_HEADER;
-    (seq == question && ack == 1 && word(event)? == EVENT_NONE)
+    (ack == question.wrapping_add(1) && word(event)? == EVENT_NONE)
         .then(|| word(event + 16).map(u32::cast_signed))
         .flatten()
 }
