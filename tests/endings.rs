@@ -176,6 +176,47 @@ fn a_crossed_limit_leaves_a_target_alone_that_was_not_started_by_memmon() {
 }
 
 #[test]
+fn a_limit_holds_between_samples_too() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let target = Target::start(python, "grow.py", &["400", "200"]);
+    let run = Tool::ours("memmon")
+        .args(["-i", "10m", "--fail-above", "rss:120M", "-p", &target.pid().to_string()])
+        .run()
+        .expect_code(1);
+    let records = run.records();
+    let crossed = events(&records, "limit_crossed");
+    assert_eq!(crossed.len(), 1, "{run}");
+    let last = *of_type(&records, "process").last().unwrap();
+    assert_eq!(crossed[0]["iteration"], last["iteration"], "a sample shows what it was: {run}");
+    assert_eq!(crossed[0]["value_bytes"], last["rss_bytes"]);
+    assert_eq!(target.process.finish(PATIENCE).code(), Some(0));
+}
+
+#[test]
+fn a_peak_that_nobody_saw_is_known_at_the_commands_end() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    // A grandchild, over at once: hardly ever does a look come across it.
+    let script = "\"$1\" -c 'x = bytearray(150 << 20); import os; os._exit(0)'; exit 0";
+    let run = |limit: &str| {
+        Tool::ours("memmon")
+            .args(["-i", "10m", "--fail-above", limit, "--", "sh", "-c", script, "sh"])
+            .arg(&python.path)
+            .run()
+    };
+    for limit in ["120M", "rss:120M"] {
+        let run = run(limit).expect_code(1);
+        let records = run.records();
+        let crossed = crate::launching::all_events(&records, "limit_crossed");
+        assert_eq!(crossed.len(), 1, "{run}");
+        assert!(crossed[0]["value_bytes"].as_u64().unwrap() > 150 << 20, "{run}");
+        assert!(run.err().contains("limit crossed"), "{run}");
+    }
+    run("1G").expect_code(0);
+    // Of shared pages nobody can know afterwards what their share was.
+    run("pss:120M").expect_code(0);
+}
+
+#[test]
 fn a_killed_memmon_harms_no_target() {
     let target = Tool::new("cat").start();
     let memmon = Tool::ours("memmon").args(["-i", "20ms", "-p", &target.pid().to_string()]).start();

@@ -194,21 +194,27 @@ Examples:
 ";
 
 const NOTES: &str = "\
-Totals: RSS is what a process has in RAM; pages that several processes share (forked workers!) are counted in each, so
-the total by RSS can be many times too large. PSS divides shared pages among those who share them and adds up to the truth.
+Totals: RSS is what a process has in RAM; pages that several processes share (forked workers!) are counted in each, so \
+the total by RSS can be many times too large. PSS divides shared pages among those who share them and adds up to the \
+truth.
 
-What PSS costs: the kernel walks the page tables of the process, about 14 ms for each GB, and holds up the process's own
-memory mapping calls meanwhile. With --pss auto such reads take at most 0.05 % of the time, one process after the other, and
-processes where one read would take more than 20 ms are left out; --pss always reads every process at every sample.
+What PSS costs: the kernel walks the page tables of the process, about 14 ms for each GB, and holds up the process's \
+own memory mapping calls meanwhile. With --pss auto such reads take at most 0.05 % of the time, one process after the \
+other, and processes where one read would take more than 20 ms are left out; --pss always reads every process at every \
+sample.
 
-Launching: what the command prints goes to memmon's stderr (with -o FILE the command keeps stdin, stdout and stderr). memmon
-ends when the command ends, with its status, or 128 + N if signal N ended it. When --count or --duration is
+Launching: what the command prints goes to memmon's stderr (with -o FILE the command keeps stdin, stdout and stderr). \
+memmon ends when the command ends, with its status, or 128 + N if signal N ended it. When --count or --duration is \
 reached, memmon stops recording and waits for the command. --fail-above ends the command: SIGTERM, after 5 s SIGKILL.
 
-Exit status: 0 the target ended, or the user did; 1 a limit of --fail-above was crossed; 2 trouble; in a launch the command's,
-126 if it cannot be executed, 127 if it is not found.
+Limits: with --fail-above sizes are looked at every 100 ms, whatever the interval; a launched command that ended is \
+judged by the largest size the kernel saw, too.
 
-Files: on a terminal the history is saved under $XDG_STATE_HOME/memtools (~/.local/state/memtools); the last line says where.
+Exit status: 0 the target ended, or the user did; 1 a limit of --fail-above was crossed; 2 trouble; in a launch the \
+command's, 126 if it cannot be executed, 127 if it is not found.
+
+Files: on a terminal the history is saved under $XDG_STATE_HOME/memtools (~/.local/state/memtools); the last line says \
+where.
 ";
 
 #[cfg(test)]

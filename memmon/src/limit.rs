@@ -57,6 +57,23 @@ impl Limits {
         }
     }
 
+    /// Whether a tree of this size would fail, were it sampled now. (PSS is read too rarely to tell.)
+    #[must_use]
+    pub fn would_fail(&self, total_bytes: u64, largest_bytes: u64) -> bool {
+        self.fail.iter().any(|limit| match limit.metric {
+            Metric::Total => total_bytes > limit.bytes,
+            Metric::Rss => largest_bytes > limit.bytes,
+            Metric::Pss => false,
+        })
+    }
+
+    /// The limit that a process of this size crossed, whatever else ran beside it.
+    #[must_use]
+    pub fn crossed_by(&self, rss_bytes: u64) -> Option<Limit> {
+        let by_one = |limit: &&Limit| limit.metric != Metric::Pss && rss_bytes > limit.bytes;
+        self.fail.iter().find(by_one).copied()
+    }
+
     /// Takes a sample in.
     pub fn check(&mut self, record: &ProcessRecord) -> Verdict {
         let mut verdict = Verdict::default();

@@ -28,7 +28,7 @@ use common::signal::Received;
 use rustix::process::{Pid, Signal, WaitIdOptions};
 
 pub use interpreter::{Environment, Plan, resolve};
-pub use reap::{Ended, Reaped};
+pub use reap::{Ended, Reaped, own_peak_bytes};
 pub use relay::{Finished, Line, Lines, Lost, Relay, RelayOptions};
 pub use spawn::Output;
 pub use terminate::{GRACE, Terminated};

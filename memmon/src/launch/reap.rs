@@ -114,6 +114,17 @@ pub(super) fn children_max_rss_bytes() -> Option<u64> {
     u64::try_from(max).ok().filter(|&max| max > 0)?.checked_mul(unit)
 }
 
+/// The largest resident size, in bytes, that this program had: every child counts as having had it too, since it began in the same
+/// memory (`exec_mmap` in fs/exec.c). `None` where the system does not tell.
+///
+/// Not getrusage(2), whose value may be that of a program that was replaced by this one.
+#[must_use]
+pub fn own_peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim_end().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! The flow: arguments, a command or roots, samples until the end, and the exit code.
 
+mod guard;
 mod outputs;
 mod wait;
 mod watching;

@@ -8,11 +8,12 @@ use common::cli::Failure;
 use common::record::{EventKind, Header, OutputRecord, ProcessEvent, Record};
 use common::signal::Signals;
 use common::stdio::{escape_controls, say};
-use common::time::{Span, Stamp, Ticker};
+use common::time::{Span, Stamp, Tick, Ticker};
 use common::units::{Bytes, Change};
 use rustix::process::Signal;
 
 use super::TOOL;
+use super::guard::{self, Guard};
 use super::outputs::Outputs;
 use super::wait::{Ready, Sources, Waiter};
 use crate::cli::Args;
@@ -46,11 +47,14 @@ pub(super) struct Watching {
     sampler: Sampler,
     outputs: Outputs,
     limits: Limits,
+    guard: Guard,
     waiter: Waiter,
     began: Instant,
     samples: u64,
     peak: Option<(u64, Stamp)>,
     stop: Option<Stop>,
+    /// How the command ended.
+    end: Option<ProcessEvent>,
     /// For stderr once the screen is gone.
     notes: Vec<String>,
 }
@@ -75,11 +79,13 @@ impl Watching {
             sampler,
             outputs,
             limits,
+            guard: Guard::new(!args.fail_above.is_empty(), args.interval()),
             waiter,
             began,
             samples: 0,
             peak: None,
             stop: None,
+            end: None,
             notes: Vec::new(),
         }
     }
@@ -91,13 +97,11 @@ impl Watching {
             let now = Instant::now();
             if self.is_sampling(now) {
                 if let Some(tick) = ticker.fire(now) {
-                    let listed = |error| {
-                        Failure::new(format!("processes cannot be listed: {error}"), "is /proc mounted?")
-                    };
-                    let records = self.sampler.sample(&tick).map_err(listed)?;
-                    self.samples += 1;
-                    self.take_sampled(records);
-                    self.outputs.draw();
+                    self.sample(&tick)?;
+                    continue;
+                }
+                if self.guard.is_due(now) {
+                    self.probe(ticker.deadline())?;
                     continue;
                 }
             } else if self.launched.is_none() {
@@ -110,12 +114,31 @@ impl Watching {
             }
             self.waiter.watch_ends(self.sampler.living_roots());
             let deadline = if self.is_sampling(now) {
-                Some(self.until.map_or(ticker.deadline(), |until| until.min(ticker.deadline())))
+                [Some(ticker.deadline()), self.until, self.guard.deadline()].into_iter().flatten().min()
             } else {
                 None
             };
             let ready = self.wait(deadline)?;
             self.attend(ready);
+        }
+        Ok(())
+    }
+
+    fn sample(&mut self, tick: &Tick) -> Result<(), Failure> {
+        let records = self.sampler.sample(tick).map_err(unlisted)?;
+        self.samples += 1;
+        self.take_sampled(records);
+        self.outputs.draw();
+        Ok(())
+    }
+
+    /// Looks between two samples whether a limit is crossed; if so, the next sample is taken now.
+    fn probe(&mut self, due: Instant) -> Result<(), Failure> {
+        let (records, heavy) = self.sampler.probe().map_err(unlisted)?;
+        self.take_sampled(records);
+        if self.stop.is_none() && guard::is_above(&self.limits, &heavy) {
+            let due = due.saturating_duration_since(self.began);
+            self.sample(&Tick { due, late: Duration::ZERO, missed: 0 })?;
         }
         Ok(())
     }
@@ -203,7 +226,8 @@ impl Watching {
         let Some(launched) = &mut self.launched else { return Vec::new() };
         let reaped = launched.reap(|_| {});
         if launched.ended().is_some() {
-            self.stop = Some(Stop::Done);
+            // A limit that was crossed stays crossed.
+            self.stop.get_or_insert(Stop::Done);
         }
         reaped
     }
@@ -298,11 +322,25 @@ impl Watching {
             }
             events.extend(verdict.events.into_iter().map(|event| Record::ProcessEvent(Box::new(event))));
         }
+        if let Some(command) = self.launched.as_ref().map(Launched::pid) {
+            self.end = guard::end_of(&records, command).cloned().or(self.end.take());
+        }
         records.append(&mut events);
         for line in self.outputs.record(&records) {
             self.notes.push(line);
         }
         self.say_notes();
+    }
+
+    /// Whether the command, now that it has ended, had crossed a limit when nobody looked.
+    fn look_back(&mut self) {
+        let (Some(launched), Some(end)) = (&self.launched, self.end.take()) else { return };
+        let (largest, own) = (launched.max_rss_bytes(), launch::own_peak_bytes());
+        if let Some(event) = guard::crossed_unseen(&self.limits, largest, own, end) {
+            self.notes.push(crossed_limit(&event));
+            self.take(vec![Record::ProcessEvent(Box::new(event))]);
+            self.stop = Some(Stop::Limit);
+        }
     }
 
     /// Says on stderr what there is to say, unless a screen is in the way.
@@ -318,6 +356,9 @@ impl Watching {
     pub(super) fn finish(mut self, watched: Result<(), Failure>) -> Result<u8, Failure> {
         if self.stop == Some(Stop::Limit) || watched.is_err() {
             self.end_command();
+        }
+        if self.stop == Some(Stop::Done) {
+            self.look_back();
         }
         self.outputs.close_screen();
         if self.launched.is_none() {
@@ -394,6 +435,10 @@ impl Watching {
         }
         text
     }
+}
+
+fn unlisted(error: io::Error) -> Failure {
+    Failure::new(format!("processes cannot be listed: {error}"), "is /proc mounted?")
 }
 
 fn left_alone(processes: usize) -> String {

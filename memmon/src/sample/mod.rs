@@ -48,6 +48,15 @@ struct End {
     at: Option<Duration>,
 }
 
+/// What a tree weighs between two samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Heavy {
+    /// The sum of the resident sizes.
+    pub total_bytes: u64,
+    /// The largest of them.
+    pub largest_bytes: u64,
+}
+
 /// A tree's part that changes from sample to sample.
 #[derive(Debug, Default)]
 struct Tree {
@@ -248,6 +257,26 @@ impl Sampler {
         self.forget_ends();
         self.iteration += 1;
         Ok(records)
+    }
+
+    /// Reads the sizes of all processes between two samples: births and ends as records, and for each tree the sum of the
+    /// resident sizes and the largest of them, in bytes.
+    ///
+    /// # Errors
+    /// If processes cannot be listed at all.
+    pub fn probe(&mut self) -> io::Result<(Vec<Record>, Vec<Heavy>)> {
+        let mut records = self.listen();
+        self.look_for_new(Instant::now(), &mut records)?;
+        self.read_sizes(&mut records);
+        self.forget_ends();
+        let mut heavy = vec![Heavy::default(); self.trees.len()];
+        for member in self.members.values() {
+            if let (Some(heavy), Some(sizes)) = (heavy.get_mut(member.root), member.sizes) {
+                heavy.total_bytes = heavy.total_bytes.saturating_add(sizes.rss_bytes);
+                heavy.largest_bytes = heavy.largest_bytes.max(sizes.rss_bytes);
+            }
+        }
+        Ok((records, heavy))
     }
 
     /// Looks only for processes that ended, without a sample: a root's end is told at once, not at the next tick.

@@ -1,0 +1,125 @@
+//! Keeping to a limit of `--fail-above` between two samples: what is over within an interval was over all the same.
+
+use std::time::{Duration, Instant};
+
+use common::record::{EventKind, ProcessEvent, Record};
+
+use crate::limit::Limits;
+use crate::sample::Heavy;
+
+/// How often sizes are looked at while there is a limit, however long the interval.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// When to look at sizes between samples.
+#[derive(Debug)]
+pub(super) struct Guard {
+    next: Option<Instant>,
+}
+
+impl Guard {
+    /// A guard that looks if there is a limit, and samples are further apart than its looks.
+    pub fn new(limited: bool, interval: Duration) -> Self {
+        Self { next: (limited && interval > EVERY).then(Instant::now) }
+    }
+
+    /// When it wants to look next.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Whether it is time to look; the next time is set.
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.next.is_some_and(|next| now >= next);
+        if due {
+            self.next = now.checked_add(EVERY);
+        }
+        due
+    }
+}
+
+/// Whether a sample taken now would fail.
+pub(super) fn is_above(limits: &Limits, heavy: &[Heavy]) -> bool {
+    heavy.iter().any(|tree| limits.would_fail(tree.total_bytes, tree.largest_bytes))
+}
+
+/// The event of a command that ended and had, or one of its processes had, more than a limit allows, at a moment when nobody looked:
+/// the kernel keeps the largest size of what was waited for. `own` is this program's size, which every command begins with.
+pub(super) fn crossed_unseen(
+    limits: &Limits,
+    largest: Option<u64>,
+    own: Option<u64>,
+    command: ProcessEvent,
+) -> Option<ProcessEvent> {
+    let largest = largest.filter(|&largest| own.is_none_or(|own| largest > own))?;
+    let limit = limits.crossed_by(largest)?;
+    Some(ProcessEvent {
+        event: EventKind::LimitCrossed,
+        metric: Some(limit.metric.word().into()),
+        limit_bytes: Some(limit.bytes),
+        value_bytes: Some(largest),
+        own_bytes: Some(largest),
+        exit_code: None,
+        signal: None,
+        lifetime_seconds: None,
+        rss_peak_bytes: None,
+        ..command
+    })
+}
+
+/// The end of the process `pid` among these records.
+pub(super) fn end_of(records: &[Record], pid: u32) -> Option<&ProcessEvent> {
+    records.iter().find_map(|record| match record {
+        Record::ProcessEvent(event) if event.event == EventKind::Exited && event.pid == pid => {
+            Some(event.as_ref())
+        }
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use common::record::{Header, Run};
+
+    use super::*;
+    use crate::cli::{Limit, Metric};
+
+    fn limits(metric: Metric) -> Limits {
+        Limits::new(u64::MAX, u64::MAX, vec![Limit { metric, bytes: 100 }])
+    }
+
+    #[test]
+    fn a_guard_looks_only_where_there_is_something_to_keep_to() {
+        assert_eq!(Guard::new(false, Duration::from_secs(10)).deadline(), None);
+        assert_eq!(Guard::new(true, EVERY).deadline(), None);
+        let mut guard = Guard::new(true, Duration::from_secs(10));
+        let now = Instant::now();
+        assert!(guard.is_due(now));
+        assert!(!guard.is_due(now));
+        assert!(guard.is_due(now + EVERY));
+    }
+
+    #[test]
+    fn a_peak_that_nobody_saw_counts_unless_it_may_be_ours() {
+        let end = ProcessEvent {
+            exit_code: Some(0),
+            ..ProcessEvent::new(Header::now(&Run::start(), 2), EventKind::Exited, 7, 7)
+        };
+        let crossed = |metric, largest, own| crossed_unseen(&limits(metric), largest, own, end.clone());
+        let event = crossed(Metric::Total, Some(101), Some(50)).unwrap();
+        assert_eq!((event.event, event.value_bytes), (EventKind::LimitCrossed, Some(101)));
+        assert_eq!((event.exit_code, event.pid, event.limit_bytes), (None, 7, Some(100)));
+        assert!(crossed(Metric::Rss, Some(101), None).is_some());
+        assert!(crossed(Metric::Rss, Some(100), None).is_none());
+        assert!(crossed(Metric::Pss, Some(101), None).is_none(), "shared pages may count less");
+        assert!(crossed(Metric::Rss, Some(101), Some(101)).is_none());
+        assert!(crossed(Metric::Rss, None, None).is_none());
+    }
+
+    #[test]
+    fn sums_and_single_sizes_are_held_against_their_own_limits() {
+        let heavy = [Heavy::default(), Heavy { total_bytes: 101, largest_bytes: 60 }];
+        assert!(is_above(&limits(Metric::Total), &heavy));
+        assert!(!is_above(&limits(Metric::Rss), &heavy));
+        assert!(!is_above(&limits(Metric::Pss), &heavy));
+    }
+}
