@@ -46,27 +46,14 @@ pub(super) fn arguments(line: &[&str]) -> Option<Arc<[String]>> {
 /// A sleeping process of which only names and sizes are known.
 pub(super) fn sample(pid: u32, name: &str, rss: Option<u64>) -> ProcessSample {
     ProcessSample {
-        pid,
         ppid: Some(1),
         start_time: Some("2026-11-23T12:22:00.000+01:00".into()),
         start_ticks: Some(4711),
-        name: name.into(),
         cmdline: arguments(&[name]),
         state: Some(ProcessState::Sleeping),
         rss_bytes: rss,
         vms_bytes: rss.map(|bytes| bytes * 2),
-        pss_bytes: None,
-        uss_bytes: None,
-        swap_bytes: None,
-        rss_peak_bytes: None,
-        rss_anon_bytes: None,
-        rss_file_bytes: None,
-        rss_shmem_bytes: None,
-        percent_ratio: None,
-        cgroup_ratio: None,
-        cpu_ratio: None,
-        threads: None,
-        fds: None,
+        ..ProcessSample::unread(pid, name)
     }
 }
 

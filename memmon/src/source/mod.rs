@@ -249,21 +249,10 @@ mod tests {
     use super::*;
 
     fn full_name(name: &str, command: &str) -> String {
+        let found = Found { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 };
         let details = Details {
-            found: Found { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 },
-            name: name.into(),
             cmdline: Some(Arc::new([command.to_owned()])),
-            start_unix_seconds: None,
-            state: ProcessState::Running,
-            cpu_time: None,
-            threads: None,
-            fds: None,
-            swap_bytes: None,
-            rss_peak_bytes: None,
-            rss_anon_bytes: None,
-            rss_file_bytes: None,
-            rss_shmem_bytes: None,
-            image: None,
+            ..Details::bare(found, name.into(), ProcessState::Running)
         };
         details.full_name().to_string()
     }

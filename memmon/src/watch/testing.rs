@@ -17,27 +17,12 @@ pub(super) fn header(iteration: u64) -> Header {
 /// A process that sleeps and of which only the resident size is known; it began `pid` ticks after boot.
 pub(super) fn sample(pid: u32, ppid: u32, name: &str, rss: u64) -> ProcessSample {
     ProcessSample {
-        pid,
         ppid: Some(ppid),
-        start_time: None,
         start_ticks: Some(pid.into()),
-        name: name.into(),
         cmdline: Some(vec![name.to_owned(), "--flag".to_owned()].into()),
         state: Some(ProcessState::Sleeping),
         rss_bytes: Some(rss),
-        vms_bytes: None,
-        pss_bytes: None,
-        uss_bytes: None,
-        swap_bytes: None,
-        rss_peak_bytes: None,
-        rss_anon_bytes: None,
-        rss_file_bytes: None,
-        rss_shmem_bytes: None,
-        percent_ratio: None,
-        cgroup_ratio: None,
-        cpu_ratio: None,
-        threads: None,
-        fds: None,
+        ..ProcessSample::unread(pid, name)
     }
 }
 
