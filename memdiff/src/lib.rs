@@ -1,6 +1,12 @@
 //! `memdiff`: what grows between two moments or logs, how fast, how sure.
 //!
 //! Its own issue builds it; until then the command says so and exits 2.
+//!
+//! | layer | modules | contract |
+//! |---|---|---|
+//! | trend | [`trend`] | one series over time → what it does, how fast, how sure |
+
+pub mod trend;
 
 use std::process::ExitCode;
 
