@@ -64,7 +64,8 @@ impl Book {
         let mut found: Vec<(&Key, &Kept)> = Vec::new();
         for is_tree in [true, false] {
             let runs = runs(is_tree);
-            let of_kind = self.entries.iter().filter(|(key, _)| key.is_tree == is_tree && runs.contains(&key.run));
+            let of_kind =
+                self.entries.iter().filter(|(key, _)| key.is_tree == is_tree && runs.contains(&key.run));
             let of_kind: Vec<(&Key, &Kept)> = of_kind.collect();
             let any_lives = of_kind.iter().any(|(_, kept)| !kept.ended);
             found.extend(of_kind.into_iter().filter(|(_, kept)| !kept.ended || !any_lives));
@@ -138,7 +139,8 @@ impl Followed {
     /// Follows an input in which these moments are wanted beside the first and the last.
     #[must_use]
     pub fn new(picks: &[Pick]) -> Self {
-        let picked = |pick: &Pick| Picked { pick: pick.clone(), book: Book::default(), distances: HashMap::new() };
+        let picked =
+            |pick: &Pick| Picked { pick: pick.clone(), book: Book::default(), distances: HashMap::new() };
         Self { picks: picks.iter().map(picked).collect(), ..Self::default() }
     }
 
@@ -198,7 +200,9 @@ impl Followed {
         }
         let moments = |side: &Side| {
             let at = side.iter().map(|seen| &seen.at).max_by_key(|at| at.unix_ms);
-            at.map_or_else(String::new, |at| format!("{} (#{})", stamp(at.unix_ms).format("%F %T"), at.iteration))
+            at.map_or_else(String::new, |at| {
+                format!("{} (#{})", stamp(at.unix_ms).format("%F %T"), at.iteration)
+            })
         };
         Err(Failure::new(
             format!("{file}: it has no moment {}", picked.pick.text()),
@@ -267,11 +271,11 @@ impl Picked {
 /// When the clock shows that many seconds since midnight on the day of `unix_ms`, in this machine's zone. `None` for moments
 /// outside the calendar.
 fn clock(unix_ms: i64, seconds: u32) -> Option<i64> {
-    let there = jiff::Timestamp::from_millisecond(unix_ms).ok()?.to_zoned(TimeZone::system());
+    let zone = TimeZone::system();
+    let date = zone.to_datetime(jiff::Timestamp::from_millisecond(unix_ms).ok()?).date();
     let [hour, minute, second] =
         [seconds / 3600, seconds / 60 % 60, seconds % 60].map(|part| i8::try_from(part).unwrap_or(0));
-    let time = there.date().at(hour, minute, second, 0);
-    Some(time.to_zoned(there.time_zone().clone()).ok()?.timestamp().as_millisecond())
+    Some(zone.to_timestamp(date.at(hour, minute, second, 0)).ok()?.as_millisecond())
 }
 
 /// Each record with the one before of the same process, or with the `every`th before.
@@ -400,7 +404,8 @@ mod tests {
 
     #[test]
     fn of_several_runs_that_have_an_iteration_the_last_counts() {
-        let followed = follow(&[Pick::Iteration(2)], &[at("a", 1), at("a", 2), at("b", 1), at("b", 2), at("b", 3)]);
+        let followed =
+            follow(&[Pick::Iteration(2)], &[at("a", 1), at("a", 2), at("b", 1), at("b", 2), at("b", 3)]);
         assert_eq!(shown(&followed.picked(0, "log").unwrap().unwrap()), [("b".into(), 2, 1)]);
         assert!(followed.picked(1, "log").unwrap().is_none());
     }

@@ -134,7 +134,9 @@ impl Pick {
     /// What is none of these, or a local time that no clock showed.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("'{text}' is no moment: write an iteration (12), a time (14:25) or a date and time (2026-11-24T14:25)")
+            format!(
+                "'{text}' is no moment: write an iteration (12), a time (14:25) or a date and time (2026-11-24T14:25)"
+            )
         };
         if let Ok(iteration) = text.parse::<u64>() {
             return Ok(Self::Iteration(iteration));
@@ -145,8 +147,8 @@ impl Pick {
         }
         if text.contains('-') {
             let local = text.parse::<jiff::civil::DateTime>().map_err(|_| wrong())?;
-            let zoned = local.to_zoned(jiff::tz::TimeZone::system()).map_err(|_| wrong())?;
-            return Ok(Self::Moment { unix_ms: zoned.timestamp().as_millisecond(), text });
+            let moment = jiff::tz::TimeZone::system().to_timestamp(local).map_err(|_| wrong())?;
+            return Ok(Self::Moment { unix_ms: moment.as_millisecond(), text });
         }
         let time = text.parse::<jiff::civil::Time>().map_err(|_| wrong())?;
         let [hours, minutes, seconds] =

@@ -125,8 +125,10 @@ impl Seen {
                 table.get(&(process.pid, process.start)).copied()
             });
             if let Some(known) = known {
-                process.pss_bytes = process.pss_bytes.or(known.pss_bytes);
-                process.uss_bytes = process.uss_bytes.or(known.uss_bytes);
+                // What shrank below the size that was read then has other sizes now.
+                let fits = |size: &u64| process.rss_bytes.is_none_or(|rss| *size <= rss);
+                process.pss_bytes = process.pss_bytes.or(known.pss_bytes.filter(fits));
+                process.uss_bytes = process.uss_bytes.or(known.uss_bytes.filter(fits));
                 process.swap_bytes = process.swap_bytes.or(known.swap_bytes);
                 process.threads = process.threads.or(known.threads);
             }

@@ -195,4 +195,6 @@ pub struct Verdict {
     pub full_at: Option<Stamp>,
     /// Which limit: `cgroup` or `machine`.
     pub full_of: Option<Arc<str>>,
+    /// That limit.
+    pub full_limit_bytes: Option<u64>,
 }
