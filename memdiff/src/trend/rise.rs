@@ -19,13 +19,18 @@ const WARM_UPS: [usize; 5] = [0, 1, 2, 3, 4];
 const TAIL: f64 = 0.12;
 /// A fall by this share of the range, and a rise by as much again, make a tooth.
 pub const TOOTH: f64 = 0.4;
+/// In fewer steps a rise is a handful of chances: largest requests so far, levels that happened to be in order.
+const FEWEST_STEPS: f64 = 4.0;
 /// So many troughs can be compared.
 const TROUGHS: usize = 4;
 
-/// The chances below which the tests speak of a rise, in two ways of equal worth: a steady rise of the levels, or one that is less so where Kendall's
-/// test leaves no doubt. Found on simulated series; `docs/benchmarks.md` has what they lead to.
-const STEADY: Chances = Chances { kendall: 0.05, middles: 0.005, floors: 0.02 };
-const CERTAIN: Chances = Chances { kendall: 1e-4, middles: 0.02, floors: 0.05 };
+/// The chances below which the tests speak of a rise, in three ways of equal worth: the less doubt Kendall's test leaves, the less steadily need the
+/// levels rise. Found on simulated series; `docs/benchmarks.md` has what they lead to.
+const WAYS: [Chances; 3] = [
+    Chances { kendall: 0.05, middles: 0.01, floors: 0.05 },
+    Chances { kendall: 1e-4, middles: 0.03, floors: 0.1 },
+    Chances { kendall: 1e-8, middles: 0.05, floors: 0.15 },
+];
 /// The same where only the troughs of a saw-tooth can be compared.
 const TROUGHS_RISE: f64 = 0.005;
 const BESIDE_TROUGHS: Chances = Chances { kendall: 0.05, middles: 0.2, floors: 1.0 };
@@ -128,12 +133,12 @@ impl<'a> Part<'a> {
         let passes = |limits: &Chances, floors: f64| {
             self.kendall_chance < limits.kendall && middles < limits.middles && floors < limits.floors
         };
-        // The weakest condition of all: whoever fails it needs no further test.
-        if !passes(&BESIDE_TROUGHS, 0.0) {
+        // The weakest conditions of all: whoever fails them needs no further test.
+        if !passes(&BESIDE_TROUGHS, 0.0) || self.ratchets() < FEWEST_STEPS {
             return None;
         }
         let floors = Levels::floors(self.points).chance_of_rise();
-        let steady = passes(&STEADY, floors) || passes(&CERTAIN, floors);
+        let steady = WAYS.iter().any(|way| passes(way, floors));
         if steady && self.middles.go_on() {
             return Some(self.kendall_chance.max(middles));
         }
@@ -141,6 +146,23 @@ impl<'a> Part<'a> {
         let levels = Levels::middles(&troughs);
         let chance = levels.chance_of_rise();
         (chance < TROUGHS_RISE && levels.go_on()).then(|| self.kendall_chance.max(chance))
+    }
+
+    /// In how many steps, were they equal, the level rose to which it never fell back.
+    fn ratchets(&self) -> f64 {
+        let mut lowest = f64::INFINITY;
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for point in self.points.iter().rev() {
+            if point.min < lowest {
+                if lowest.is_finite() {
+                    let step = lowest - point.min;
+                    sum += step;
+                    squares += step * step;
+                }
+                lowest = point.min;
+            }
+        }
+        if squares > 0.0 { sum * sum / squares } else { 0.0 }
     }
 
     /// The troughs of the teeth that stand on the slope.
