@@ -5,7 +5,9 @@
 
 mod judge;
 mod kendall;
+mod levels;
 mod points;
+mod rise;
 mod slope;
 mod teeth;
 mod track;
@@ -26,7 +28,10 @@ pub use track::Track;
 pub struct Judgement {
     /// What it does.
     pub course: Course,
-    /// How sure that is, 0 to 1.
+    /// How sure that is, 0 to 1, and never above 0.999.
+    ///
+    /// Growing and shrinking: 1 less the chance that the tests give to there being no trend. Steady and saw-tooth: the chance, as far as the slope's
+    /// interval tells, that in as long a time again it changes by less than a tenth of its size. Too short: 0.
     pub confidence: f64,
     /// The Theil–Sen slope in values per second of what comes behind the warm-up; `None` if too short to say.
     pub per_second: Option<f64>,

@@ -20,6 +20,12 @@ impl Point {
         Self { seconds, mean: value, min: value, max: value }
     }
 
+    /// The same moment higher by `height`.
+    #[must_use]
+    pub fn raised(self, height: f64) -> Self {
+        Self { mean: self.mean + height, min: self.min + height, max: self.max + height, ..self }
+    }
+
     /// The same turned upside down: what fell rises.
     #[must_use]
     pub fn mirrored(self) -> Self {
