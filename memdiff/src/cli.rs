@@ -182,28 +182,32 @@ Examples:
 ";
 
 const NOTES: &str = "\
-Matching: a process on both sides is known by its number and start. Others are matched by their role: root with root, and below it
-a child with one of the same command line (numbers in it may differ), or of the same name where a command line is not known;
-several of the same by order of start. What is left on one side is new or gone. The pids of both sides stand in the table.
+Matching: a process on both sides is known by its number and start. Others are matched by their
+role: root with root, and below it a child with one of the same command line (numbers in it may
+differ), or of the same name where a command line is not known; several of the same by order of
+start. What is left on one side is new or gone. The pids of both sides stand in the table.
 
-Unknown: a log may list only the largest types. What only one side lists is new or gone if the other list was whole, and
-unknown (?) if it was cut: it may well have been there. What was not measured is empty, never 0.
+Unknown: a log may list only the largest types. What only one side lists is new or gone if the
+other list was whole, and unknown (?) if it was cut: it may well have been there. What was not
+measured is empty, never 0.
 
-Trend: series are the resident and proportional size of each process, their sums over each tree, the bytes of each type and module,
-all Python objects of a process, and what of its resident size they do not explain. A series is of one process in one run: a pid
-used again, and another run in the same log, begin another one. At most 10,000 are followed; of more, the smallest are dropped and
-counted.
+Trend: series are the resident and proportional size of each process, their sums over each tree,
+the bytes of each type and module, all Python objects of a process, and what of its resident size
+they do not explain. A series is of one process in one run: a pid used again, and another run in
+the same log, begin another one. At most 10,000 are followed; of more, the smallest are dropped
+and counted.
 
-Threshold: growth counts if it is more than SIZE (4M unless given) and, if a PERCENT is given, more than that share of what was
-there before. --threshold 0 counts any growth: resident sizes differ by some hundred KiB from one reading to the next.
-With --trend it is the growth over the whole log, from behind the warm-up to the end, and SIZE is 0 unless given.
+Threshold: growth counts if it is more than SIZE (4M unless given) and, if a PERCENT is given,
+more than that share of what was there before. --threshold 0 counts any growth: resident sizes
+differ by some hundred KiB from one reading to the next. With --trend it is the growth over the
+whole log, from behind the warm-up to the end, and SIZE is 0 unless given.
 
-Moments: times without an offset are of this machine's zone. --at takes the nearer one of the two moments around that time, and
-of several runs or days that have it, the last. A standard input is compared record by record, a file first with last; --every 1
-treats a file like a pipe.
+Moments: times without an offset are of this machine's zone. --at takes the nearer one of the two
+moments around that time, and of several runs or days that have it, the last. A standard input is
+compared record by record, a file first with last; --every 1 treats a file like a pipe.
 
-Exit status: 0 nothing grew beyond the threshold (with --trend: nothing is growing); 1 something did; 2 trouble, as a file that
-cannot be read or that has nothing to compare.
+Exit status: 0 nothing grew beyond the threshold (with --trend: nothing is growing); 1 something
+did; 2 trouble, as a file that cannot be read or that has nothing to compare.
 ";
 
 #[cfg(test)]
@@ -227,7 +231,8 @@ mod tests {
         assert_eq!(Threshold::parse("1M"), Ok(Threshold::Bytes(1 << 20)));
         assert_eq!(Threshold::parse("10%"), Ok(Threshold::Ratio(0.1)));
         assert_eq!(Threshold::parse("0.5 %"), Ok(Threshold::Ratio(0.005)));
-        for wrong in ["", "%", "-1%", "inf%", "NaN%", "ten", "10x"] {
+        assert!(Threshold::parse("10x").unwrap_err().contains("'x'"));
+        for wrong in ["", "%", "-1%", "inf%", "NaN%", "ten"] {
             assert!(Threshold::parse(wrong).unwrap_err().contains(wrong), "{wrong}");
         }
     }

@@ -153,7 +153,7 @@ mod tests {
         };
         let mut out = String::new();
         grid.write(Look { colour: false, width: Some(28), limit: None }, &mut out);
-        assert_eq!(out, "   A     B  NAME\n   1  名前  x\n  22     b  long nam…t is cut\n\n");
+        assert_eq!(out, "   A     B  NAME\n   1  名前  x\n  22     b  long nam… is cut\n\n");
     }
 
     #[test]
