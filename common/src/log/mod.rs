@@ -25,6 +25,21 @@ const TOLD_BAD_LINES: u64 = 5;
 pub struct Options<'a> {
     /// The tool's name, for messages.
     pub tool: &'a str,
+    /// Whether to show on stderr how far it is, where that is a terminal, files are read, and it takes longer than a second.
+    /// Not for a tool that prints meanwhile.
+    pub progress: bool,
+    /// How many threads parse lines, beside one that reads and the caller's.
+    pub workers: usize,
+    /// The longest line that is taken in.
+    pub max_line_bytes: usize,
+}
+
+impl<'a> Options<'a> {
+    /// For `tool`: with progress, two threads, and the contract's length of lines.
+    #[must_use]
+    pub fn new(tool: &'a str) -> Self {
+        Self { tool, progress: true, workers: 2, max_line_bytes: MAX_LINE_BYTES }
+    }
 }
 
 /// What was read.
