@@ -175,6 +175,13 @@ fn process(pair: &Pair<'_>, listed: Listed) -> ProcessChange {
     ProcessChange {
         role: Arc::clone(&pair.role),
         name: after.or(before).map_or_else(|| "".into(), |actor| Arc::clone(actor.name)),
+        command: after.and_then(|actor| actor.cmdline).or(before.and_then(|actor| actor.cmdline)).map(
+            |line| {
+                // Most are short, and shared as they are.
+                let short = align::short(line);
+                if short == **line { Arc::clone(line) } else { short.into() }
+            },
+        ),
         presence,
         pid_before: before.map(|actor| actor.pid),
         pid_after: after.map(|actor| actor.pid),
@@ -381,11 +388,11 @@ fn growths(record: &DiffRecord, bounds: &Bounds) -> Vec<Growth> {
     grown
 }
 
-/// What a process is called beside a number: the root by its name, others by their role.
+/// What a process is called beside a number: the root by its command line or name, others by their role.
 #[must_use]
 pub fn process_name(process: &ProcessChange) -> Arc<str> {
     if &*process.role == "root" && !process.name.is_empty() {
-        Arc::clone(&process.name)
+        process.command.as_ref().map_or_else(|| Arc::clone(&process.name), Arc::clone)
     } else {
         Arc::clone(&process.role)
     }

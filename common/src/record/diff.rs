@@ -68,6 +68,8 @@ pub struct ProcessChange {
     pub role: Arc<str>,
     /// Its name, the later if it changed.
     pub name: Arc<str>,
+    /// Its command line, the later if it changed, cut in the middle if it is long; `null` if it is not known.
+    pub command: Option<Arc<str>>,
     /// On which sides it is.
     pub presence: Presence,
     /// Its number in the earlier moment; `null` if it was not there.

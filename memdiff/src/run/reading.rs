@@ -22,7 +22,7 @@ pub(super) fn straight(
     inputs: &[Input],
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
 ) -> Result<(), Failure> {
-    read(inputs, &Options { tool }, each).map(|_| ())
+    read(inputs, &Options::new(tool), each).map(|_| ())
 }
 
 /// Reads where the standard input is among the inputs, which may come to no end. The first Ctrl-C, and the closing of our stdout,
@@ -39,7 +39,7 @@ pub(super) fn watched(
     let inputs = inputs.to_vec();
     let reader =
         std::thread::Builder::new().name("reader".into()).spawn(move || -> Result<Summary, Failure> {
-            read(&inputs, &Options { tool }, &mut |moment| match sender.send(moment) {
+            read(&inputs, &Options::new(tool), &mut |moment| match sender.send(moment) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             })
@@ -62,6 +62,8 @@ pub(super) fn watched(
         }
         // Left waiting in its read, the reading thread ends with the program.
         if signals.next().is_some() {
+            // What was read by now counts; a source that does not stop does not keep us.
+            let _ = receiver.try_iter().take(QUEUED).try_for_each(&mut *each);
             return Ok(());
         }
     }

@@ -1,7 +1,5 @@
 //! Rows of cells, aligned as a terminal shows them: wide characters take two columns, and only the last cell of a row gives way.
 
-use std::fmt::Write as _;
-
 use anstyle::AnsiColor;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -9,6 +7,9 @@ use super::Look;
 
 /// Columns between two columns of a table.
 const GAP: usize = 2;
+
+/// So much of a name is worth more than the dispensable columns.
+const WANTED_NAME: usize = 32;
 
 /// A name is not shortened below this, however narrow the terminal: a line that breaks is better than a name that says nothing.
 const SHORTEST_NAME: usize = 16;
@@ -67,6 +68,8 @@ impl Cell {
 pub(super) struct Grid {
     pub(super) titles: Vec<&'static str>,
     pub(super) rows: Vec<Vec<Cell>>,
+    /// The columns that a narrow terminal can do without, the first first.
+    pub(super) dispensable: &'static [usize],
 }
 
 impl Grid {
@@ -78,31 +81,40 @@ impl Grid {
         (0..self.titles.len()).filter(has_text).collect()
     }
 
-    /// Writes its lines, indented by a gap.
-    pub(super) fn write(&self, look: Look, out: &mut String) {
-        let used = self.used();
+    /// Its lines, indented by a gap, the titles first.
+    pub(super) fn lines(&self, look: Look) -> Vec<String> {
         let titles: Vec<Cell> = self.titles.iter().map(|title| Cell::new(Tone::Dim, *title)).collect();
         let all = || std::iter::once(&titles).chain(&self.rows);
         let wide = |index: usize| all().filter_map(|row| row.get(index)).map(|cell| width(&cell.text)).max();
-        let widths: Vec<(usize, usize)> =
-            used.iter().map(|&index| (index, wide(index).unwrap_or(0))).collect();
-        let Some(((name, _), numbers)) = widths.split_last() else { return };
-        let before: usize = GAP + numbers.iter().map(|(_, width)| width + GAP).sum::<usize>();
-        let room = look.width.map(|columns| columns.saturating_sub(before).max(SHORTEST_NAME));
-        for row in all() {
+        let mut columns: Vec<(usize, usize)> =
+            self.used().into_iter().map(|index| (index, wide(index).unwrap_or(0))).collect();
+        let Some((name, longest)) = columns.pop() else { return Vec::new() };
+        let before =
+            |columns: &[(usize, usize)]| GAP + columns.iter().map(|(_, width)| width + GAP).sum::<usize>();
+        let mut dispensable = self.dispensable.iter();
+        if let Some(limit) = look.width {
+            while before(&columns) + longest.min(WANTED_NAME) > limit
+                && let Some(index) = dispensable.next()
+            {
+                columns.retain(|(column, _)| column != index);
+            }
+        }
+        let room = look.width.map(|limit| limit.saturating_sub(before(&columns)).max(SHORTEST_NAME));
+        let line = |row: &Vec<Cell>| {
             let mut line = " ".repeat(GAP);
-            for &(index, wide) in numbers {
+            for &(index, wide) in &columns {
                 let cell = row.get(index).cloned().unwrap_or_default();
                 line += &" ".repeat(wide.saturating_sub(width(&cell.text)));
                 line += &cell.tone.paint(&cell.text, look);
                 line += &" ".repeat(GAP);
             }
-            if let Some(cell) = row.get(*name) {
+            if let Some(cell) = row.get(name) {
                 let text = room.map_or_else(|| cell.text.clone(), |room| shortened(&cell.text, room));
                 line += &cell.tone.paint(&text, look);
             }
-            let _ = writeln!(out, "{}", line.trim_end());
-        }
+            line.trim_end().to_owned()
+        };
+        all().map(line).collect()
     }
 }
 
@@ -147,13 +159,20 @@ mod tests {
         let row = |a: &str, b: &str, name: &str| {
             vec![Cell::plain(a), Cell::plain(b), Cell::plain(""), Cell::plain(name)]
         };
-        let grid = Grid {
+        let grid = |dispensable| Grid {
             titles: vec!["A", "B", "EMPTY", "NAME"],
-            rows: vec![row("1", "名前", "x"), row("22", "b", "long name that is cut"), row("", "", "")],
+            rows: vec![row("1", "名前", "x"), row("22", "b", "a name that is long"), row("", "", "")],
+            dispensable,
         };
-        let mut out = String::new();
-        grid.write(Look { colour: false, width: Some(28), limit: None }, &mut out);
-        assert_eq!(out, "   A     B  NAME\n   1  名前  x\n  22     b  long nam… is cut\n\n");
+        let look = |width| Look { colour: false, width: Some(width), limit: None };
+        assert_eq!(
+            grid(&[]).lines(look(28)),
+            ["   A     B  NAME", "   1  名前  x", "  22     b  a name t…is long", ""]
+        );
+        // What can be done without goes before a name is cut.
+        assert_eq!(grid(&[1]).lines(look(28)), ["   A  NAME", "   1  x", "  22  a name that is long", ""]);
+        assert_eq!(grid(&[1]).lines(look(40)).len(), 4);
+        assert!(grid(&[1]).lines(look(40))[0].contains('B'));
     }
 
     #[test]

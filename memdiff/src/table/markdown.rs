@@ -66,6 +66,9 @@ fn moment(mark: &MomentMark) -> String {
 }
 
 fn part(part: &Part, out: &mut String) {
+    if part.grid.rows.is_empty() && part.rest.is_empty() {
+        return;
+    }
     // A title may hold a command line.
     let (title, whose) = part.title.split_once(" of ").unwrap_or((&part.title, ""));
     let whose = if whose.is_empty() { String::new() } else { format!(" of {}", code(whose)) };

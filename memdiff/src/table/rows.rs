@@ -17,6 +17,8 @@ pub(super) struct Part {
     pub(super) grid: Grid,
     /// What was left out, in words; empty if nothing was.
     pub(super) rest: String,
+    /// How many of the last rows are sums, also of what was left out.
+    pub(super) sums: usize,
 }
 
 const PROCESSES: &[&str] = &[
@@ -32,6 +34,9 @@ const PROCESSES: &[&str] = &[
     "PID",
     "PROCESS",
 ];
+
+/// What a narrow terminal can do without, the first first: changes tell more than sizes, and RSS is there in any case.
+const DISPENSABLE: &[usize] = &[6, 4, 5, 7, 8, 3];
 
 /// The processes, and below them the sums over each tree.
 pub(super) fn processes(record: &DiffRecord, limit: Option<usize>) -> Part {
@@ -52,8 +57,16 @@ pub(super) fn processes(record: &DiffRecord, limit: Option<usize>) -> Part {
     let sizes =
         told.iter().skip(shown).map(|p| delta::change(p.presence, p.rss_before_bytes, p.rss_after_bytes));
     let rest = rest(sizes, unchanged.len());
+    let listed = rows.len();
     rows.extend(record.totals.iter().filter_map(|total| total_row(record, total)));
-    Part { title: "Processes".to_owned(), grid: Grid { titles: PROCESSES.to_vec(), rows }, rest }
+    let sums = rows.len() - listed;
+    // Where no size is known (the older tool tells none), a table of processes says nothing.
+    let is_known = |p: &ProcessChange| p.rss_before_bytes.is_some() || p.rss_after_bytes.is_some();
+    if !record.processes.iter().any(is_known) {
+        rows.clear();
+    }
+    let grid = Grid { titles: PROCESSES.to_vec(), rows, dispensable: DISPENSABLE };
+    Part { title: "Processes".to_owned(), grid, rest, sums }
 }
 
 fn process_row(process: &ProcessChange) -> Vec<Cell> {
@@ -70,8 +83,8 @@ fn process_row(process: &ProcessChange) -> Vec<Cell> {
             after.or(before).filter(|pid| *pid != 0).map_or_else(String::new, |pid| pid.to_string())
         }
     };
-    let line = if p.role.starts_with("root") && !p.name.is_empty() && !p.role.contains(&*p.name) {
-        format!("{}: {}", p.role, p.name)
+    let line = if &*p.role == "root" && !p.name.is_empty() {
+        format!("root: {}", p.command.as_ref().unwrap_or(&p.name))
     } else {
         p.role.to_string()
     };
@@ -157,8 +170,8 @@ fn objects(record: &DiffRecord, role: &Arc<str>, whose: &str) -> Part {
             name,
         ))
     });
-    let grid = Grid { titles: count_titles("OBJECTS"), rows: rows.collect() };
-    Part { title: format!("Objects{whose}"), grid, rest: String::new() }
+    let grid = Grid { titles: count_titles("OBJECTS"), rows: rows.collect(), dispensable: &[] };
+    Part { title: format!("Objects{whose}"), grid, rest: String::new(), sums: 0 }
 }
 
 fn count_titles(what: &'static str) -> Vec<&'static str> {
@@ -185,7 +198,7 @@ fn counts(changes: &[CountChange], what: &'static str, title: String, limit: Opt
     let sizes =
         told.iter().skip(shown).map(|c| delta::change(c.presence, c.size_before_bytes, c.size_after_bytes));
     let rest = rest(sizes, unchanged.len());
-    Part { title, grid: Grid { titles: count_titles(what), rows }, rest }
+    Part { title, grid: Grid { titles: count_titles(what), rows, dispensable: &[4, 3] }, rest, sums: 0 }
 }
 
 fn count_row(

@@ -60,11 +60,18 @@ fn later(record: &DiffRecord) -> String {
 }
 
 fn part(part: &Part, look: Look, out: &mut String) {
+    if part.grid.rows.is_empty() && part.rest.is_empty() {
+        return;
+    }
     let _ = writeln!(out, "\n{}", Tone::Strong.paint(&part.title, look));
-    part.grid.write(look, out);
-    if !part.rest.is_empty() {
-        let lead = if part.grid.rows.is_empty() { "" } else { "… and " };
-        let _ = writeln!(out, "  {}", Tone::Dim.paint(&format!("{lead}{}", part.rest), look));
+    let lines = part.grid.lines(look);
+    let (listed, sums) =
+        lines.split_at_checked(lines.len().saturating_sub(part.sums)).unwrap_or((&lines, &[]));
+    let lead = if listed.len() > 1 { "… and " } else { "" };
+    let rest = format!("  {}", Tone::Dim.paint(&format!("{lead}{}", part.rest), look));
+    let rest = (!part.rest.is_empty()).then_some(&rest);
+    for line in listed.iter().chain(rest).chain(sums) {
+        let _ = writeln!(out, "{line}");
     }
 }
 
