@@ -28,3 +28,4 @@ mod support;
 mod terminal;
 mod tree;
 mod usage;
+mod verdicts;
