@@ -29,3 +29,4 @@ mod support;
 mod terminal;
 mod tree;
 mod usage;
+mod verdicts;

@@ -84,6 +84,8 @@ pub const KINDS: &[Kind] = &[
     tight("white noise", false, white),
     tight("warm-up", false, warm_up),
     tight("warm-up, in pages and arenas", false, warm_up_in_arenas),
+    tight("large from the start", false, large_from_the_start),
+    tight("heap that settles", false, settling),
     tight("cache filling to its bound", false, cache),
     tight("cache of keys that repeat", false, keys),
     tight("collector saw-tooth", false, collector),
@@ -109,6 +111,7 @@ pub const KINDS: &[Kind] = &[
     tight("staircase", true, staircase),
     tight("leak after warm-up", true, after_warm_up),
     tight("slow leak in a large noisy process", true, slow),
+    tight("slow leak, large from the start", true, slow_from_the_start),
     tight("accelerating", true, accelerating),
     Kind { name: "line with noise, ragged", leaks: true, make: noisy_line, ragged: true },
     Kind { name: "leak after warm-up, ragged", leaks: true, make: after_warm_up, ragged: true },
@@ -192,6 +195,34 @@ fn warm_up_in_arenas(chance: &mut Chance, moments: usize) -> Vec<f64> {
         .into_iter()
         .map(|value| (value / arena).ceil() * arena + (churn * chance.unit() / 4096.0).floor() * 4096.0)
         .collect()
+}
+
+/// A program that loads much at first: within some moments it is there.
+fn loading(chance: &mut Chance, moments: usize) -> Vec<f64> {
+    let (size, until) = (chance.size(64.0 * MIB, 4096.0 * MIB), chance.within(0.0, 0.06));
+    over(moments, |t| size * (0.02 + 0.98 * (t / until).min(1.0)))
+}
+
+fn large_from_the_start(chance: &mut Chance, moments: usize) -> Vec<f64> {
+    let base = loading(chance, moments);
+    let noise = base[moments - 1] * chance.size(0.0005, 0.02);
+    add(base, noise, over(moments, |_| chance.normal()))
+}
+
+fn slow_from_the_start(chance: &mut Chance, moments: usize) -> Vec<f64> {
+    let base = loading(chance, moments);
+    let growth = base[moments - 1] * chance.within(0.02, 0.1);
+    let noise = chance.within(0.0, 0.05);
+    let leak = over(moments, |t| t + noise * chance.normal());
+    add(base, growth, leak)
+}
+
+/// Fragments that are used again the better the more of them there are: it grows as the logarithm of time.
+fn settling(chance: &mut Chance, moments: usize) -> Vec<f64> {
+    let (base, time) = (base(chance), chance.within(0.002, 0.03));
+    let height = base * chance.size(0.01, 0.1);
+    let noise = height * chance.within(0.0, 0.1);
+    over(moments, |t| base + height * (t / time).ln_1p() + noise * chance.normal())
 }
 
 fn cache(chance: &mut Chance, moments: usize) -> Vec<f64> {

@@ -12,6 +12,8 @@ pub struct Kendall {
     pub s: f64,
     /// S in deviations of what chance gives, with its continuity correction.
     pub z: f64,
+    /// The variance of S by chance, with ties and autocorrelation.
+    pub variance: f64,
     /// The chance of so great a rise where there is none (one side).
     pub p_rising: f64,
     /// By how much the variance of S was raised because neighbours resemble each other; 1 or more.
@@ -31,7 +33,7 @@ pub fn kendall(points: &[Point], detrended: &[f64]) -> Kendall {
     let inflation = inflation(detrended).max(1.0);
     let variance = variance_of_s(points.iter().map(|point| point.mean)) * inflation;
     let z = if variance > 0.0 { (s.abs() - 1.0).max(0.0).copysign(s) / variance.sqrt() } else { 0.0 };
-    Kendall { s, z, p_rising: erfc(z / std::f64::consts::SQRT_2) / 2.0, inflation }
+    Kendall { s, z, variance, p_rising: erfc(z / std::f64::consts::SQRT_2) / 2.0, inflation }
 }
 
 /// By how much autocorrelation raises the variance of S: the sum over the lags whose correlation of ranks is significant at 5 %.

@@ -15,8 +15,10 @@ const SMALL_SHARE: f64 = 0.01;
 
 /// Warm-ups that are tried, in eighths of the log: what comes behind is judged.
 const WARM_UPS: [usize; 5] = [0, 1, 2, 3, 4];
-/// Behind a warm-up a rise has at least this share of its rate: what is slower is its end.
-const TAIL: f64 = 0.12;
+/// A rise with less than this share of the warm-up's rate may be the end of it.
+const TAIL: f64 = 0.2;
+/// It is, if the quarter of the log before it rose so many times as fast.
+const FASTER: f64 = 2.0;
 /// A fall by this share of the range, and a rise by as much again, make a tooth.
 pub const TOOTH: f64 = 0.4;
 /// In fewer steps a rise is a handful of chances: largest requests so far, levels that happened to be in order.
@@ -115,7 +117,11 @@ impl<'a> Part<'a> {
     fn new(points: &'a [Point]) -> Option<Self> {
         let slope = theil_sen(points, 1.0)?;
         let detrended = detrended(points, slope.per_second);
-        let test = kendall(points, &detrended);
+        // What is left of an exact line is the rounding of numbers, which has patterns that say nothing.
+        let size = points.iter().map(|point| point.mean.abs()).fold(0.0, f64::max);
+        let grain = f64::max(size * 1e-12, f64::MIN_POSITIVE);
+        let residuals: Vec<f64> = detrended.iter().map(|left| (left / grain).round()).collect();
+        let test = kendall(points, &residuals);
         let (kendall_chance, inflation) = (test.p_rising, test.inflation);
         let middles = Levels::middles(points);
         Some(Self { points, slope, detrended, kendall_chance, inflation, middles })
@@ -176,10 +182,14 @@ impl<'a> Part<'a> {
         Some(teeth.troughs.iter().map(|trough| trough.raised(line(trough.seconds))).collect())
     }
 
-    /// Whether it rises so slowly beside the warm-up before it that it is likely to be its end.
+    /// Whether it is likely to be the end of the warm-up before it: it rises slowly beside it, and what came just before rose faster.
     fn is_tail_of(&self, warm_up: &[Point]) -> bool {
         let (Some(begin), Some(end)) = (warm_up.first(), self.points.first()) else { return false };
         let Some(level) = median(self.detrended.iter().copied()) else { return false };
-        self.slope.per_second * (end.seconds - begin.seconds) < (level - begin.mean) * TAIL
+        let here = self.slope.per_second;
+        let slow = here * (end.seconds - begin.seconds) < (level - begin.mean) * TAIL;
+        let quarter = (warm_up.len() + self.points.len()) / 4;
+        let before = warm_up.get(warm_up.len().saturating_sub(quarter)..).and_then(|w| theil_sen(w, 1.0));
+        slow && before.is_some_and(|before| before.per_second > here * FASTER)
     }
 }

@@ -104,14 +104,29 @@ impl Track {
             return;
         }
         if self.buckets.len() >= BUCKETS {
-            let joined = self
-                .buckets
-                .chunks(2)
-                .filter_map(|pair| pair.iter().copied().reduce(|earlier, later| earlier.with(&later)));
-            self.buckets = joined.collect();
-            self.doublings = (self.doublings + 1).min(62);
+            self.join();
         }
         self.buckets.push(moment);
+    }
+
+    /// Joins neighbours that fit into one bucket, and doubles what fits into one until a quarter of the buckets is free.
+    fn join(&mut self) {
+        loop {
+            let mut joined: Vec<Bucket> = Vec::with_capacity(BUCKETS);
+            for bucket in &self.buckets {
+                match joined.last_mut() {
+                    Some(last) if last.count + bucket.count <= 1 << self.doublings => {
+                        *last = last.with(bucket);
+                    }
+                    _ => joined.push(*bucket),
+                }
+            }
+            self.buckets = joined;
+            if self.buckets.len() <= BUCKETS * 3 / 4 {
+                return;
+            }
+            self.doublings += 1;
+        }
     }
 }
 
