@@ -142,7 +142,9 @@ impl Series {
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(series.len());
         std::thread::scope(|scope| {
             let judge = |part: &[(&Who, &Followed, _, _)]| -> Vec<Verdict> {
-                part.iter().map(|(who, followed, named, around)| followed.verdict(who, *named, *around)).collect()
+                part.iter()
+                    .map(|(who, followed, named, around)| followed.verdict(who, *named, *around))
+                    .collect()
             };
             let mut parts = series.chunks(share);
             let first = parts.next();
