@@ -67,9 +67,10 @@ fn census_of(
     types: &[Type<'_>],
     omitted: bool,
 ) -> String {
-    let list = |key: &str| -> Vec<Value> {
+    let list = |key: &str, most: usize| -> Vec<Value> {
         types
             .iter()
+            .take(most)
             .map(|(name, count, size)| json!({key: name, "count": count, "size_bytes": size}))
             .collect()
     };
