@@ -19,7 +19,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use census::{CensusRecord, ModuleTotal, Omitted, PythonThread, TypeTotal};
-pub use diff::{CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, Verdict};
+pub use diff::{
+    CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, Verdict,
+};
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
 
