@@ -167,6 +167,11 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
             ordered(&samples::process_change(Fill::Bare)),
         ),
         both(
+            "diff.totals",
+            ordered(&samples::total_change(Fill::Full)),
+            ordered(&samples::total_change(Fill::Bare)),
+        ),
+        both(
             "diff.types",
             ordered(&samples::count_change(Fill::Full)),
             ordered(&samples::count_change(Fill::Bare)),

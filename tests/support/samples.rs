@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use common::process::ProcessState;
 use common::record::{
-    CensusRecord, Cgroup, CountChange, Course, DiffRecord, ErrorRecord, EventKind, Header, ModuleTotal, MomentMark, Omitted,
-    OutputRecord, OutputStream, Presence, Pressure, ProcessChange, ProcessEvent, ProcessRecord, ProcessSample,
-    PythonThread, Record, System, ThreadChange, TypeTotal, Verdict,
+    CensusRecord, Cgroup, CountChange, Course, DiffRecord, ErrorRecord, EventKind, Header, ModuleTotal,
+    MomentMark, Omitted, OutputRecord, OutputStream, Presence, Pressure, ProcessChange, ProcessEvent,
+    ProcessRecord, ProcessSample, PythonThread, Record, System, ThreadChange, TotalChange, TypeTotal,
+    Verdict,
 };
 
 /// How much a sample holds.
@@ -238,10 +239,12 @@ pub fn diff(fill: Fill) -> DiffRecord {
         before: mark(),
         after: mark(),
         processes: fill.of(process_change(fill)).into_iter().collect(),
+        totals: fill.of(total_change(fill)).into_iter().collect(),
         types: fill.of(count_change(fill)).into_iter().collect(),
         modules: fill.of(count_change(fill)).into_iter().collect(),
         threads: fill.of(thread_change()).into_iter().collect(),
         verdicts: fill.of(verdict(fill)).into_iter().collect(),
+        series_omitted: 3,
         grew: true,
     }
 }
@@ -257,6 +260,7 @@ pub fn process_change(fill: Fill) -> ProcessChange {
     ProcessChange {
         role: "root".into(),
         name: "python3".into(),
+        command: fill.of("python3 bot.py".into()),
         presence: Presence::Both,
         pid_before: fill.of(100),
         pid_after: fill.of(200),
@@ -264,6 +268,24 @@ pub fn process_change(fill: Fill) -> ProcessChange {
         rss_after_bytes: fill.of(60 << 20),
         pss_before_bytes: fill.of(40 << 20),
         pss_after_bytes: fill.of(45 << 20),
+        uss_before_bytes: fill.of(30 << 20),
+        uss_after_bytes: fill.of(35 << 20),
+        swap_before_bytes: fill.of(0),
+        swap_after_bytes: fill.of(4096),
+        threads_before: fill.of(8),
+        threads_after: fill.of(9),
+    }
+}
+
+/// A sum on both sides.
+pub fn total_change(fill: Fill) -> TotalChange {
+    TotalChange {
+        kind: "python".into(),
+        role: "root".into(),
+        before_bytes: fill.of(20 << 20),
+        after_bytes: fill.of(25 << 20),
+        count_before: fill.of(200_000),
+        count_after: fill.of(250_000),
     }
 }
 
@@ -305,5 +327,6 @@ pub fn verdict(fill: Fill) -> Verdict {
         moments: 60,
         full_at: fill.of(stamp),
         full_of: fill.of("cgroup".into()),
+        full_limit_bytes: fill.of(512 << 20),
     }
 }
