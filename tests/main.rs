@@ -17,6 +17,7 @@ mod harness;
 mod hostile;
 mod launching;
 mod laws;
+mod logs;
 mod memdiff;
 mod oracle;
 mod pipes;

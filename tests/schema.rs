@@ -167,14 +167,14 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
             ordered(&samples::process_change(Fill::Bare)),
         ),
         both(
-            "diff.types",
-            ordered(&samples::count_change(Fill::Full)),
-            ordered(&samples::count_change(Fill::Bare)),
-        ),
-        both(
             "diff.totals",
             ordered(&samples::total_change(Fill::Full)),
             ordered(&samples::total_change(Fill::Bare)),
+        ),
+        both(
+            "diff.types",
+            ordered(&samples::count_change(Fill::Full)),
+            ordered(&samples::count_change(Fill::Bare)),
         ),
         both("diff.threads", ordered(&samples::thread_change()), ordered(&samples::thread_change())),
         both("diff.verdicts", ordered(&samples::verdict(Fill::Full)), ordered(&samples::verdict(Fill::Bare))),

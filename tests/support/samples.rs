@@ -244,7 +244,7 @@ pub fn diff(fill: Fill) -> DiffRecord {
         modules: fill.of(count_change(fill)).into_iter().collect(),
         threads: fill.of(thread_change()).into_iter().collect(),
         verdicts: fill.of(verdict(fill)).into_iter().collect(),
-        series_omitted: 2,
+        series_omitted: 3,
         grew: true,
     }
 }
@@ -282,10 +282,10 @@ pub fn total_change(fill: Fill) -> TotalChange {
     TotalChange {
         kind: "python".into(),
         role: "root".into(),
-        before_bytes: fill.of(6 << 20),
-        after_bytes: fill.of(7 << 20),
-        count_before: fill.of(50_000),
-        count_after: fill.of(60_000),
+        before_bytes: fill.of(20 << 20),
+        after_bytes: fill.of(25 << 20),
+        count_before: fill.of(200_000),
+        count_after: fill.of(250_000),
     }
 }
 

@@ -94,8 +94,11 @@ pub fn read(
     read_and_tell(inputs, options, each, &|message| stdio::say(options.tool, message))
 }
 
-/// The same with another way to tell of what is wrong with the inputs.
-fn read_and_tell(
+/// The same with another way to tell of what is wrong with the inputs: each message without the tool's name.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_and_tell(
     inputs: &[Input],
     options: &Options<'_>,
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,

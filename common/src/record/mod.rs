@@ -147,7 +147,7 @@ pub enum Record {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Not JSON, or JSON with fields that do not fit the contract.
-    #[error("{0}")]
+    #[error("{}", .0.to_string().replace(" at line 1 column ", " at column "))]
     Json(#[from] serde_json::Error),
     /// An object without `type`.
     #[error("no \"type\" field")]
