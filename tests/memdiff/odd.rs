@@ -92,8 +92,9 @@ fn two_runs_in_one_file_begin_and_end_apart() {
     assert!(run.out().contains("two different runs") && run.out().contains("1 → 7"), "{run}");
     // The first run grows, the second does not: put together they would do neither.
     let run = diff(&["--trend", "log"]).dir(folder.path()).run().expect_code(1);
-    assert_eq!(run.out().matches(" grows by ").count(), 1, "{run}");
-    assert!(run.out().contains("python3 bot.py (pid 1) grows by 360.0 MiB/h"), "{run}");
+    assert_eq!(run.out().matches(" grew by ").count(), 1, "{run}");
+    assert!(run.out().contains("python3 bot.py (pid 1) grew by 360.0 MiB/h"), "{run}");
+    assert!(run.out().contains("39 moments, until 12:06\n"), "{run}");
 }
 
 #[test]
