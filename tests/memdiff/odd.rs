@@ -48,6 +48,9 @@ fn what_cannot_be_compared_is_said_with_exit_2() {
     );
     let run = diff(&["two", "torn"]).dir(folder.path()).run().expect_code(0);
     assert!(run.err().contains("torn:1: ") && run.out().contains("nothing grew"), "{run}");
+    let run =
+        diff(&["two", "--threshold", "7%", "--threshold", "1K"]).dir(folder.path()).run().expect_code(0);
+    assert!(run.out().ends_with("nothing grew by more than 1.00 KiB and 7 %\n"), "{run}");
     for args in [&["--threshold", "much"][..], &["--at", "noon"], &["--every", "0"], &["--format", "xml"]] {
         diff(args).run().expect_code(2);
     }
