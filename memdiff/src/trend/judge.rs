@@ -35,12 +35,15 @@ pub fn judge(points: &[Point], moments: u64, last: Option<f64>) -> Judgement {
     if points.len() < FEWEST || span < SHORTEST {
         return unsaid;
     }
-    let mirrored: Vec<Point> = points.iter().map(|point| point.mirrored()).collect();
-    let Some((up, down)) = rise(points).zip(rise(&mirrored).map(Rise::mirrored)) else { return unsaid };
-    let (course, found) = match (up.found, down.found) {
-        (true, _) => (Course::Growing, up),
-        (false, true) => (Course::Shrinking, down),
-        (false, false) => (level(points, &up), up),
+    let Some(up) = rise(points) else { return unsaid };
+    let (course, found) = if up.found {
+        (Course::Growing, up)
+    } else {
+        let mirrored: Vec<Point> = points.iter().map(|point| point.mirrored()).collect();
+        match rise(&mirrored).map(Rise::mirrored).filter(|down| down.found) {
+            Some(down) => (Course::Shrinking, down),
+            None => (level(points, &up), up),
+        }
     };
     let confidence = match course {
         Course::Growing | Course::Shrinking => 1.0 - found.chance,

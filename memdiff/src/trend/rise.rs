@@ -1,6 +1,6 @@
 //! Whether a series rises behind its warm-up, and goes on rising.
 
-use super::kendall::kendall;
+use super::kendall::{Kendall, kendall};
 use super::levels::Levels;
 use super::points::{Point, detrended, median};
 use super::slope::{Slope, theil_sen};
@@ -80,6 +80,10 @@ pub fn least_change(points: &[Point]) -> f64 {
 pub fn rise(points: &[Point]) -> Option<Rise> {
     let least = least_change(points);
     let (first, last) = (points.first()?, points.last()?);
+    let range = highest(points) - lowest(points);
+    if range < least {
+        return Part::new(points)?.rise(None);
+    }
     let mut settled = None;
     let mut latest = None;
     for eighths in WARM_UPS {
@@ -88,21 +92,28 @@ pub fn rise(points: &[Point]) -> Option<Rise> {
             break;
         }
         let part = Part::new(rest)?;
-        let large = part.slope.per_second * (last.seconds - first.seconds) >= least;
-        if large && !part.is_tail_of(warm_up) {
+        let change = part.slope.per_second * (last.seconds - first.seconds);
+        if change >= least && !part.is_tail_of(warm_up) {
             if let Some(chance) = part.chance_of_rise() {
-                return part.rise(true, chance);
+                return part.rise(Some(chance));
             }
         }
-        let here = part.rise(false, part.kendall_chance);
         // The warm-up is over where what follows is level.
-        let change = part.slope.per_second.abs() * (last.seconds - first.seconds);
-        if settled.is_none() && change < least {
-            settled = here;
+        if settled.is_none() && change.abs() < least {
+            settled = Some(part);
+        } else {
+            latest = Some(part);
         }
-        latest = here;
     }
-    settled.or(latest)
+    settled.or(latest)?.rise(None)
+}
+
+fn highest(points: &[Point]) -> f64 {
+    points.iter().map(|point| point.max).fold(f64::NEG_INFINITY, f64::max)
+}
+
+fn lowest(points: &[Point]) -> f64 {
+    points.iter().map(|point| point.min).fold(f64::INFINITY, f64::min)
 }
 
 /// A series, or what of it comes behind a warm-up.
@@ -110,50 +121,53 @@ struct Part<'a> {
     points: &'a [Point],
     slope: Slope,
     detrended: Vec<f64>,
-    kendall_chance: f64,
-    inflation: f64,
-    middles: Levels,
 }
 
 impl<'a> Part<'a> {
     fn new(points: &'a [Point]) -> Option<Self> {
         let slope = theil_sen(points, 1.0)?;
-        let detrended = detrended(points, slope.per_second);
-        // What is left of an exact line is the rounding of numbers, which has patterns that say nothing.
-        let size = points.iter().map(|point| point.mean.abs()).fold(0.0, f64::max);
-        let grain = f64::max(size * 1e-12, f64::MIN_POSITIVE);
-        let residuals: Vec<f64> = detrended.iter().map(|left| (left / grain).round()).collect();
-        let test = kendall(points, &residuals);
-        let (kendall_chance, inflation) = (test.p_rising, test.inflation);
-        let middles = Levels::middles(points);
-        Some(Self { points, slope, detrended, kendall_chance, inflation, middles })
+        Some(Self { points, slope, detrended: detrended(points, slope.per_second) })
     }
 
-    fn rise(&self, found: bool, chance: f64) -> Option<Rise> {
+    fn kendall(&self) -> Kendall {
+        // What is left of an exact line is the rounding of numbers, which has patterns that say nothing.
+        let size = self.points.iter().map(|point| point.mean.abs()).fold(0.0, f64::max);
+        let grain = f64::max(size * 1e-12, f64::MIN_POSITIVE);
+        let residuals: Vec<f64> = self.detrended.iter().map(|left| (left / grain).round()).collect();
+        kendall(self.points, &residuals)
+    }
+
+    /// The slope as a rise, if there is a chance that the tests gave it.
+    fn rise(&self, chance: Option<f64>) -> Option<Rise> {
         let from = self.points.first()?.seconds;
-        let slope = theil_sen(self.points, self.inflation)?;
-        Some(Rise { found, chance, slope, from, first: median(self.detrended.iter().copied())? })
+        let test = self.kendall();
+        let slope = theil_sen(self.points, test.inflation)?;
+        let first = median(self.detrended.iter().copied())?;
+        Some(Rise { found: chance.is_some(), chance: chance.unwrap_or(test.p_rising), slope, from, first })
     }
 
     /// The chance of what the tests found, if they find a rise that goes on.
     fn chance_of_rise(&self) -> Option<f64> {
-        let middles = self.middles.chance_of_rise();
-        let passes = |limits: &Chances, floors: f64| {
-            self.kendall_chance < limits.kendall && middles < limits.middles && floors < limits.floors
-        };
-        // The weakest conditions of all: whoever fails them needs no further test.
-        if !passes(&BESIDE_TROUGHS, 0.0) || self.ratchets() < FEWEST_STEPS {
+        let levels = Levels::middles(self.points);
+        let middles = levels.chance_of_rise();
+        // The weakest conditions of all, and the cheapest to test.
+        if middles >= BESIDE_TROUGHS.middles || self.ratchets() < FEWEST_STEPS {
             return None;
         }
+        let kendall = self.kendall().p_rising;
+        let passes = |limits: &Chances, floors: f64| {
+            kendall < limits.kendall && middles < limits.middles && floors < limits.floors
+        };
         let floors = Levels::floors(self.points).chance_of_rise();
         let steady = WAYS.iter().any(|way| passes(way, floors));
-        if steady && self.middles.go_on() {
-            return Some(self.kendall_chance.max(middles));
+        if steady && levels.go_on() {
+            return Some(kendall.max(middles));
         }
         let troughs = self.troughs().filter(|troughs| troughs.len() >= TROUGHS)?;
         let levels = Levels::middles(&troughs);
         let chance = levels.chance_of_rise();
-        (chance < TROUGHS_RISE && levels.go_on()).then(|| self.kendall_chance.max(chance))
+        (chance < TROUGHS_RISE && kendall < BESIDE_TROUGHS.kendall && levels.go_on())
+            .then(|| kendall.max(chance))
     }
 
     /// In how many steps, were they equal, the level rose to which it never fell back.
