@@ -27,6 +27,9 @@ pub const MOST_SERIES: usize = 10_000;
 /// The most dropped series that are told apart, so that one that comes again and again counts once.
 const MOST_COUNTED: usize = 1_000_000;
 
+/// So few series are judged on one thread.
+const FEW_SERIES: usize = 64;
+
 /// A process that ended with fewer moments than this gives way first where there is no room.
 const FEW_MOMENTS: u64 = 20;
 
@@ -45,6 +48,8 @@ pub struct Series {
     /// Nothing smaller is taken in any more: as small ones were dropped.
     floor: u64,
     omitted: HashSet<u64>,
+    /// How many processes were left when it was last looked which are spent.
+    swept: usize,
     ends: Option<(At, At)>,
     measured: u64,
 }
@@ -67,6 +72,7 @@ impl Series {
             born: 0,
             floor: 0,
             omitted: HashSet::new(),
+            swept: 0,
             ends: None,
             measured: 0,
         }
@@ -127,14 +133,28 @@ impl Series {
     /// What each series does, by bytes per hour: what grows most first, what is too short to say last.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
-        let mut verdicts: Vec<Verdict> = Vec::with_capacity(self.count);
+        let mut series = Vec::with_capacity(self.count);
         for (who, followed) in &self.followed {
             let surroundings = self.runs.surroundings(&followed.host);
-            let is_over = followed.has_ended || self.has_left(followed);
-            for series in followed.named() {
-                verdicts.push(followed.verdict(who, series, surroundings.filter(|_| !is_over)));
-            }
+            let surroundings = surroundings.filter(|_| !followed.has_ended && !self.has_left(followed));
+            series.extend(followed.named().map(|named| (who, followed, named, surroundings)));
         }
+        // Each is judged by itself, which takes a millisecond or two: with thousands of them every processor helps.
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        let share = series.len().div_ceil(threads).max(FEW_SERIES);
+        let mut verdicts: Vec<Verdict> = Vec::with_capacity(series.len());
+        std::thread::scope(|scope| {
+            let judge = |part: &[(&Who, &Followed, _, _)]| -> Vec<Verdict> {
+                part.iter()
+                    .map(|(who, followed, named, around)| followed.verdict(who, *named, *around))
+                    .collect()
+            };
+            let mut parts = series.chunks(share);
+            let first = parts.next();
+            let others: Vec<_> = parts.map(|part| scope.spawn(move || judge(part))).collect();
+            verdicts.extend(first.map(judge).unwrap_or_default());
+            verdicts.extend(others.into_iter().filter_map(|other| other.join().ok()).flatten());
+        });
         // What grows comes first, then by rate. With equal rates names decide, so that the order is always the same.
         let rank = |verdict: &Verdict| match verdict.course {
             Course::Growing => 0,
@@ -156,6 +176,10 @@ impl Series {
     }
 
     fn begin(&mut self, moment: &Moment) -> Place {
+        // Once small series are not taken in, brief processes leave nothing that would be pruned.
+        if self.followed.len() > 2 * self.swept.max(self.limit) {
+            self.sweep();
+        }
         let at = At {
             input: moment.input,
             line: moment.line,
@@ -306,11 +330,21 @@ impl Series {
         }
         self.count -= dropped.len();
         dropped.into_iter().for_each(|(who, kind, name)| self.omit(who, kind, name.as_ref()));
+        self.sweep();
+    }
+
+    /// Forgets the processes that are gone and have no series left.
+    fn sweep(&mut self) {
+        let is_gone = |followed: &Followed| followed.has_ended || self.has_left(followed);
+        let spent = |followed: &Followed| followed.is_empty() && is_gone(followed);
+        let spent: Vec<Who> = self.followed.iter().filter(|(_, f)| spent(f)).map(|(who, _)| *who).collect();
         let roots: HashSet<Who> = self.followed.values().filter_map(|followed| followed.root).collect();
-        self.followed
-            .retain(|who, followed| !followed.is_empty() || roots.contains(who) || !gone.contains(who));
+        for who in spent.iter().filter(|who| !roots.contains(who)) {
+            self.followed.remove(who);
+        }
         let followed = &self.followed;
         self.runs.forget(|who| followed.contains_key(who));
+        self.swept = self.followed.len();
     }
 }
 
