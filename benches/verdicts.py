@@ -351,6 +351,11 @@ def verdicts(log):
     return [v for record in records if record["type"] == "diff" for v in record["verdicts"]]
 
 
+def said_of(verdict):
+    """What a verdict is of, without the command line of a child."""
+    return verdict["kind"] if verdict["role"] == "root" else f"{verdict['kind']} of a child"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=int, default=75)
@@ -382,7 +387,7 @@ def main():
         wrong[leaks] += bool(growing) != leaks
         rate = whole["bytes_per_hour"]
         cells = [name, "yes" if leaks else "no", whole["course"].replace("_", "-"), f"{whole['confidence_ratio']:.3f}"]
-        cells += ["–" if rate is None else f"{rate / 2**20:+.1f} MiB", ", ".join(f"{v['kind']} {v['role'][:30]}" for v in growing[:3])]
+        cells += ["–" if rate is None else f"{rate / 2**20:+.1f} MiB", ", ".join(said_of(v) for v in growing)]
         print("| " + " | ".join(cells) + " |" if args.markdown else "  ".join(f"{cell:<28}" for cell in cells))
     counts = {leaks: sum(1 for row in rows if row[0] == leaks) for leaks in (False, True)}
     print(f"\nfalse alarms: {wrong[False]} of {counts[False]}; detected: {counts[True] - wrong[True]} of {counts[True]}")

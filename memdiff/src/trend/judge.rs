@@ -52,7 +52,8 @@ pub fn judge(points: &[Point], moments: u64, last: Option<f64>) -> Judgement {
     };
     Judgement {
         course,
-        confidence: confidence.clamp(0.0, SUREST),
+        // What is no number is no confidence.
+        confidence: if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, SUREST) },
         per_second: Some(found.slope.per_second),
         low: Some(found.slope.low),
         high: Some(found.slope.high),

@@ -93,10 +93,11 @@ pub fn rise(points: &[Point]) -> Option<Rise> {
         }
         let part = Part::new(rest)?;
         let change = part.slope.per_second * (last.seconds - first.seconds);
-        if change >= least && !part.is_tail_of(warm_up) {
-            if let Some(chance) = part.chance_of_rise() {
-                return part.rise(Some(chance));
-            }
+        if change >= least
+            && !part.is_tail_of(warm_up)
+            && let Some(chance) = part.chance_of_rise()
+        {
+            return part.rise(Some(chance));
         }
         // The warm-up is over where what follows is level.
         if settled.is_none() && change.abs() < least {

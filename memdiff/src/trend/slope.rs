@@ -23,7 +23,8 @@ pub fn theil_sen(points: &[Point], inflation: f64) -> Option<Slope> {
     for (index, earlier) in points.iter().enumerate() {
         slopes.extend(points.iter().skip(index + 1).filter_map(|later| {
             let seconds = later.seconds - earlier.seconds;
-            (seconds > 0.0).then(|| (later.mean - earlier.mean) / seconds)
+            // Two moments a hair's breadth apart have no slope that is a number.
+            Some((later.mean - earlier.mean) / seconds).filter(|slope| seconds > 0.0 && slope.is_finite())
         }));
     }
     let pairs = slopes.len();
