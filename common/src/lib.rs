@@ -6,11 +6,13 @@
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
 //! | stream | [`jsonl`], [`stdio`], [`signal`] | lines in and out, pipes, terminals, Ctrl-C |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
+//! | log | [`log`] | logs of any tool and age, read as moments |
 //!
 //! A module uses only modules of the rows above its own; `tests/laws.rs` holds it to that.
 
 pub mod cli;
 pub mod jsonl;
+pub mod log;
 pub mod process;
 pub mod record;
 pub mod signal;

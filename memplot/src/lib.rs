@@ -1,6 +1,12 @@
 //! `memplot`: a log as a picture.
 //!
+//! | layer | modules | contract |
+//! |---|---|---|
+//! | model | [`picture`] | what is to be seen, whatever it is drawn with |
+//!
 //! Its own issue builds it; until then the command says so and exits 2.
+
+pub mod picture;
 
 use std::process::ExitCode;
 

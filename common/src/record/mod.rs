@@ -8,6 +8,8 @@
 //! Old records stay readable for ever: a field may be added, never changed in meaning, and readers ignore fields and
 //! types that they do not know.
 
+mod census;
+mod diff;
 mod event;
 mod process;
 
@@ -16,6 +18,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use census::{CensusRecord, ModuleTotal, Omitted, PythonThread, TypeTotal};
+pub use diff::{
+    CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, Verdict,
+};
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
 
@@ -124,6 +130,10 @@ pub enum Record {
     Process(Box<ProcessRecord>),
     /// Something that happened to a process.
     ProcessEvent(Box<ProcessEvent>),
+    /// Every object of a Python process at one moment.
+    Census(Box<CensusRecord>),
+    /// What changed between two moments, and what grows.
+    Diff(Box<DiffRecord>),
     /// A line that a launched command printed.
     Output(OutputRecord),
     /// Something that could not be done.
@@ -137,7 +147,7 @@ pub enum Record {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Not JSON, or JSON with fields that do not fit the contract.
-    #[error("{0}")]
+    #[error("{}", .0.to_string().replace(" at line 1 column ", " at column "))]
     Json(#[from] serde_json::Error),
     /// An object without `type`.
     #[error("no \"type\" field")]
@@ -164,6 +174,8 @@ impl Record {
         Ok(match kind.as_ref() {
             "process" => Self::Process(serde_json::from_slice(line)?),
             "process_event" => Self::ProcessEvent(serde_json::from_slice(line)?),
+            "census" => Self::Census(serde_json::from_slice(line)?),
+            "diff" => Self::Diff(serde_json::from_slice(line)?),
             "output" => Self::Output(serde_json::from_slice(line)?),
             "error" => Self::Error(serde_json::from_slice(line)?),
             _ => Self::Unknown(kind.into_owned()),

@@ -1,0 +1,99 @@
+//! `census`: every Python object of a process at one moment, counted.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::record;
+
+record! {
+    /// The objects of one CPython process (`type`: `census`). Totals are of everything; a list that was cut says so.
+    pub struct CensusRecord {
+        /// The process, in the pid namespace of memobj.
+        pub pid: u32,
+        /// When it began, in clock ticks since boot; `null` for a core file or a snapshot.
+        #[serde(default)]
+        pub start_ticks: Option<u64>,
+        /// The process that was asked for, where this one was found below it.
+        #[serde(default)]
+        pub root_pid: Option<u32>,
+        /// The name of the process; `null` where it could not be read.
+        #[serde(default)]
+        pub name: Option<Arc<str>>,
+        /// Its arguments; `null` where they could not be read or are not wanted.
+        #[serde(default)]
+        pub cmdline: Option<Arc<[String]>>,
+        /// All objects.
+        pub total_objects: u64,
+        /// The sizes of all objects, as `sys.getsizeof` gives them.
+        pub total_size_bytes: u64,
+        /// Objects and bytes by type, largest first.
+        pub types: Vec<TypeTotal>,
+        /// What `types` does not list; `null` if it lists everything.
+        #[serde(default)]
+        pub types_omitted: Option<Omitted>,
+        /// Objects and bytes by the module of their type, largest first.
+        #[serde(default)]
+        pub modules: Vec<ModuleTotal>,
+        /// What `modules` does not list; `null` if it lists everything.
+        #[serde(default)]
+        pub modules_omitted: Option<Omitted>,
+        /// The Python threads; `null` where they could not be read.
+        #[serde(default)]
+        pub threads: Option<Vec<PythonThread>>,
+        /// The resident set of the process at that moment; `null` where there is none.
+        #[serde(default)]
+        pub rss_bytes: Option<u64>,
+    }
+}
+
+/// The objects of one type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TypeTotal {
+    /// Its name as Python writes it: builtins bare (`dict`), all others with their module (`botpkg.cache.Session`).
+    #[serde(rename = "type")]
+    pub name: Arc<str>,
+    /// How many there are.
+    pub count: u64,
+    /// Their sizes, as `sys.getsizeof` gives them.
+    pub size_bytes: u64,
+}
+
+/// The objects whose type is of one module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModuleTotal {
+    /// The module; `builtins` for builtin types.
+    pub module: Arc<str>,
+    /// How many objects.
+    pub count: u64,
+    /// Their sizes.
+    pub size_bytes: u64,
+}
+
+/// What a list left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Omitted {
+    /// How many rows.
+    pub rows: u64,
+    /// How many objects they stand for.
+    pub count: u64,
+    /// The size of those.
+    pub size_bytes: u64,
+}
+
+/// A thread that Python knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PythonThread {
+    /// Its name; `null` for one that C code started.
+    pub name: Option<Arc<str>>,
+    /// What `threading.get_ident` gives in it.
+    pub ident: Option<u64>,
+    /// What `threading.get_native_id` gives in it: the kernel's number.
+    pub native_id: Option<u64>,
+    /// Whether the interpreter ends without waiting for it.
+    pub daemon: Option<bool>,
+    /// Whether it has begun and not ended.
+    pub alive: Option<bool>,
+    /// Whether it is the main thread.
+    pub main: Option<bool>,
+}
