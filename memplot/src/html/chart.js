@@ -93,8 +93,8 @@ function draw() {
   if (stacked) drawStack(pen);
   for (const series of all) if (series.isOn && (!stacked || series.isTotal)) drawLine(pen, series);
   pen.restore();
-  drawPeak(pen);
   drawMarks(pen);
+  drawPeak(pen);
   placeLabels();
 }
 
@@ -112,6 +112,13 @@ function drawAxes(pen, ticks, names) {
     pen.textAlign = "right";
     pen.fillText(names[i], frame.left - 8, y);
   });
+  if (data.log) {
+    pen.strokeStyle = colour("--axis");
+    pen.beginPath();
+    pen.moveTo(frame.left, frame.bottom + 0.5);
+    pen.lineTo(frame.right, frame.bottom + 0.5);
+    pen.stroke();
+  }
   const most = Math.floor((frame.right - frame.left) / 76);
   pen.textBaseline = "alphabetic";
   pen.textAlign = "center";
@@ -135,13 +142,8 @@ function drawStack(pen) {
   const to = Math.min(moments.length, lower(moments, view.to) + 1);
   const floor = yOf(Math.max(0, frame.low));
   for (const { series, edge } of [...stacked.tops].reverse()) {
-    pen.fillStyle = colour(series.variable);
-    pen.globalAlpha = lit !== null && lit !== series ? 0.3 : 1;
-    // What is below must not shine through.
-    if (pen.globalAlpha < 1) {
-      pen.fillStyle = blend(pen.fillStyle);
-      pen.globalAlpha = 1;
-    }
+    const own = colour(series.variable);
+    pen.fillStyle = lit !== null && lit !== series ? pale(own) : own;
     for (let i = from; i < to; i++) {
       const first = i;
       while (i + 1 < to && stacked.linked[i]) i++;
@@ -158,8 +160,8 @@ function drawStack(pen) {
   }
 }
 
-// A colour two thirds of the way to the background.
-function blend(hex) {
+// A colour two thirds of the way to the background; not a transparent one, as areas lie on each other.
+function pale(hex) {
   const parse = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
   const paper = parse(colour("--paper"));
   return `rgb(${parse(hex).map((part, i) => Math.round(part * 0.3 + paper[i] * 0.7)).join(",")})`;
@@ -188,8 +190,10 @@ function drawLine(pen, series) {
     pen.lineWidth = 1.25;
     pen.setLineDash([6, 4]);
     pen.beginPath();
-    pen.moveTo(xOf(from.t), yOf(from.v));
-    pen.lineTo(xOf(to.t), yOf(to.v));
+    // In pieces: on a log scale a straight growth is no straight line.
+    for (let i = 0; i <= 32; i++) {
+      pen.lineTo(xOf(from.t + ((to.t - from.t) * i) / 32), yOf(from.v + ((to.v - from.v) * i) / 32));
+    }
     pen.stroke();
     pen.setLineDash([]);
   }

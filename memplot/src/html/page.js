@@ -12,6 +12,7 @@ function refresh() {
   const ends = [view.from, view.to].map((t) => clock(t, view.to - view.from < 10 * SECOND ? 1 : view.to - view.from < HOUR ? 1000 : MINUTE));
   const days = [date(view.from), date(view.to)];
   range.textContent = `${days[0]} ${ends[0]} – ${days[1] === days[0] ? "" : days[1] + " "}${ends[1]}, ${duration(view.to - view.from)}`;
+  Object.assign(range.dataset, { from: view.from, to: view.to });
   for (const button of modes.children) {
     button.setAttribute("aria-pressed", String((button.value === "stack") === view.isStacked));
   }

@@ -76,7 +76,7 @@ function logTicks(low, high, most) {
   const skip = Math.max(1, Math.ceil((of(high) - of(low)) / most));
   const values = [];
   for (let n = Math.ceil(of(low) / skip - 1e-9) * skip; n <= of(high) + 1e-9; n += skip) values.push(base ** n);
-  return { step: 0, values, text: (value) => words(value) };
+  return { step: 0, values, text: (value) => words(value, value >= 1 ? 0 : 2) };
 }
 
 // Milliseconds to add to a moment for the zone's clock.
