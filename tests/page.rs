@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use common::units::Bytes;
+use memplot::cli::Theme;
 use memplot::html::page;
-use memplot::palette::Theme;
 use memplot::picture::{Mark, MarkKind, Picture, Point, Series, Unit};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -5,8 +5,8 @@
 //! | words | [`units`], [`time`], [`process`] | bytes, durations, moments and who a process is |
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
 //! | stream | [`jsonl`], [`stdio`], [`signal`] | lines in and out, pipes, terminals, Ctrl-C |
-//! | log | [`log`] | logs of any tool and age, read as moments |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
+//! | log | [`log`] | logs of any tool and age, read as moments |
 //!
 //! A module uses only modules of the rows above its own; `tests/laws.rs` holds it to that.
 

@@ -27,10 +27,8 @@ impl Stamp {
     /// `moment` as the system's time zone shows it, cut to milliseconds.
     #[must_use]
     pub fn local(moment: jiff::Timestamp) -> Self {
-        static ZONE: OnceLock<TimeZone> = OnceLock::new();
-        let zone = ZONE.get_or_init(TimeZone::system);
         let moment = jiff::Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment);
-        Self { moment, offset: zone.to_offset(moment) }
+        Self { moment, offset: zone().to_offset(moment) }
     }
 
     /// From seconds since 1970 (negative before); `None` outside the years that can be written.
@@ -51,11 +49,30 @@ impl Stamp {
         self.moment.as_millisecond() as f64 / 1000.0
     }
 
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub fn unix_ms(self) -> i64 {
+        self.moment.as_millisecond()
+    }
+
+    /// From a local time without offset, `2026-11-23 22:27:00`, as the system's time zone has it: where clocks were set back the
+    /// first of the two moments, where they were set forward the moment that the old offset gives.
+    #[must_use]
+    pub fn from_local_text(text: &str) -> Option<Self> {
+        zone().to_timestamp(text.parse().ok()?).ok().map(Self::local)
+    }
+
     /// As jiff's `strftime` writes it, in the stamp's own offset.
     #[must_use]
     pub fn format(self, pattern: &str) -> String {
         self.offset.to_datetime(self.moment).strftime(pattern).to_string()
     }
+}
+
+/// The system's time zone, as it is when first asked for.
+fn zone() -> &'static TimeZone {
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    ZONE.get_or_init(TimeZone::system)
 }
 
 impl fmt::Display for Stamp {

@@ -47,7 +47,7 @@ function valueRange() {
   };
   if (stacked?.tops.length) {
     const { edge } = stacked.tops[stacked.tops.length - 1];
-    inView(moments, 0, moments.length, (i) => edge[i]);
+    inView(moments, 0, moments.length, (i) => Math.max(edge[2 * i], edge[2 * i + 1]));
   }
   for (const series of all) {
     if (!series.isOn || (stacked && !series.isTotal)) continue;
@@ -149,10 +149,13 @@ function drawStack(pen) {
       while (i + 1 < to && stacked.linked[i]) i++;
       pen.beginPath();
       if (first === i) {
-        pen.rect(xOf(moments[i]) - 1, yOf(edge[i]), 2, floor - yOf(edge[i]));
+        pen.rect(xOf(moments[i]) - 1, yOf(edge[2 * i]), 2, floor - yOf(edge[2 * i]));
       } else {
         pen.moveTo(xOf(moments[first]), floor);
-        for (let k = first; k <= i; k++) pen.lineTo(xOf(moments[k]), yOf(edge[k]));
+        for (let k = first; k < i; k++) {
+          pen.lineTo(xOf(moments[k]), yOf(edge[2 * k]));
+          pen.lineTo(xOf(moments[k + 1]), yOf(edge[2 * k + 1]));
+        }
         pen.lineTo(xOf(moments[i]), floor);
       }
       pen.fill();

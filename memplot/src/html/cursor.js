@@ -48,8 +48,10 @@ function drawCursor(y) {
   if (box) {
     const [left, right] = [Math.min(box.x, box.toX), Math.max(box.x, box.toX)];
     const [top, bottom] = box.isTall ? [Math.min(box.y, box.toY), Math.max(box.y, box.toY)] : [frame.top, frame.bottom];
-    pen.fillStyle = colour("--select");
+    pen.fillStyle = colour("--accent");
+    pen.globalAlpha = 0.2;
     pen.fillRect(left, top, right - left, bottom - top);
+    pen.globalAlpha = 1;
   }
   tip.hidden = cursor === null || box !== null;
   if (cursor === null || box) return;

@@ -2,9 +2,10 @@
 
 use common::stdio::escape_controls;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 
+use crate::clock;
+use crate::colour::PALETTE;
 use crate::picture::{MarkKind, Picture, Point, Series, Unit};
 
 /// Changes of the zone's clock that are taken along: two a year for five hundred years.
@@ -98,12 +99,13 @@ pub(super) fn json(picture: &Picture) -> String {
 
 /// The name of the zone whose clock the page shows.
 pub(super) fn zone_name() -> String {
-    let zone = TimeZone::system();
-    zone.iana_name().map_or_else(|| "the time zone where this page was made".to_owned(), str::to_owned)
+    clock::zone()
+        .iana_name()
+        .map_or_else(|| "the time zone where this page was made".to_owned(), str::to_owned)
 }
 
 fn zone((from, to): (i64, i64)) -> Vec<(i64, i32)> {
-    let zone = TimeZone::system();
+    let zone = clock::zone();
     let Ok(start) = Timestamp::from_millisecond(from) else { return vec![(from, 0)] };
     let mut changes = vec![(from, zone.to_offset(start).seconds())];
     for change in zone.following(start).take(MOST_CHANGES) {
@@ -127,7 +129,7 @@ fn line(series: &Series, origin: i64) -> Line {
     };
     Line {
         name: shown(&series.name),
-        colour: series.colour,
+        colour: series.colour.map(|colour| colour % PALETTE.len()),
         ended: series.ended,
         first: series.runs.iter().flatten().next().map(point),
         last: series.last.as_ref().map(point),

@@ -52,8 +52,10 @@ function endOf(series) {
   if (stacked && !series.isTotal) {
     const at = stacked.tops.findIndex((top) => top.series === series);
     const k = Math.max(0, lower(moments, view.to + 1) - 1);
-    const below = at > 0 ? stacked.tops[at - 1].edge[k] : 0;
-    return yOf((below + stacked.tops[at].edge[k]) / 2);
+    // At the height at which it arrives there.
+    const i = k > 0 && stacked.linked[k - 1] ? 2 * k - 1 : 2 * k;
+    const below = at > 0 ? stacked.tops[at - 1].edge[i] : 0;
+    return yOf((below + stacked.tops[at].edge[i]) / 2);
   }
   let end = null;
   for (const [start, stop] of series.runs) {

@@ -12,7 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use common::stdio::escape_controls;
 use sha2::{Digest as _, Sha256};
 
-use crate::palette::{Hue, INK, PAPER, Palette, Theme};
+use crate::cli::Theme;
+use crate::colour::{Colour, OTHERS, PALETTE};
 use crate::picture::Picture;
 
 /// The parts of the script, in the order in which they build on each other.
@@ -89,7 +90,7 @@ fn script() -> String {
 /// The colours of both themes, and the style that uses them.
 fn style() -> String {
     let mut style = String::from("\n");
-    let (light, dark) = (variables(|hue| hue.light), variables(|hue| hue.dark));
+    let (light, dark) = (variables(|colour| colour.light), variables(|colour| colour.dark));
     let _ = writeln!(style, ":root {{ {light} }}");
     let _ = writeln!(
         style,
@@ -100,32 +101,31 @@ fn style() -> String {
     style
 }
 
-/// The page's own colours beside those of the series.
-const EXTRA: [(&str, Hue); 10] = [
-    ("faint", Hue { light: "#5f6670", dark: "#9aa3ad" }),
-    ("axis", Hue { light: "#9aa1aa", dark: "#66707b" }),
-    ("grid", Hue { light: "#e6e8eb", dark: "#272d35" }),
-    ("line", Hue { light: "#cfd3d8", dark: "#3d454f" }),
-    ("raised", Hue { light: "#f1f3f5", dark: "#222830" }),
-    ("focus", Hue { light: "#2f6fd0", dark: "#7fb0ff" }),
-    ("select", Hue { light: "#2f6fd02e", dark: "#7fb0ff33" }),
-    ("shadow", Hue { light: "#0000001f", dark: "#00000080" }),
-    ("more", Hue { light: "#a8371b", dark: "#ff9a7d" }),
-    ("less", Hue { light: "#1d6b4f", dark: "#74d3ab" }),
+/// The page's own colours beside those of the series: for text and the total, the ground, what helps to find one's way, and
+/// for what grew, shrank, or is a reason for concern.
+const OWN: [(&str, Colour); 11] = [
+    ("ink", Colour { light: (0x1d, 0x21, 0x26), dark: (0xe6, 0xe9, 0xec) }),
+    ("paper", Colour { light: (0xff, 0xff, 0xff), dark: (0x14, 0x18, 0x1d) }),
+    ("faint", Colour { light: (0x5f, 0x66, 0x70), dark: (0x9a, 0xa3, 0xad) }),
+    ("axis", Colour { light: (0x9a, 0xa1, 0xaa), dark: (0x66, 0x70, 0x7b) }),
+    ("grid", Colour { light: (0xe6, 0xe8, 0xeb), dark: (0x27, 0x2d, 0x35) }),
+    ("line", Colour { light: (0xcf, 0xd3, 0xd8), dark: (0x3d, 0x45, 0x4f) }),
+    ("raised", Colour { light: (0xf1, 0xf3, 0xf5), dark: (0x22, 0x28, 0x30) }),
+    ("accent", Colour { light: (0x2f, 0x6f, 0xd0), dark: (0x7f, 0xb0, 0xff) }),
+    ("more", Colour { light: (0xa8, 0x37, 0x1b), dark: (0xff, 0x9a, 0x7d) }),
+    ("less", Colour { light: (0x1d, 0x6b, 0x4f), dark: (0x74, 0xd3, 0xab) }),
+    ("grave", Colour { light: (0xb3, 0x26, 0x1e), dark: (0xff, 0x8a, 0x80) }),
 ];
 
-fn variables(of: impl Fn(Hue) -> &'static str) -> String {
-    let palette = Palette::series();
-    let mut text = String::new();
-    let fixed = [("ink", INK), ("paper", PAPER), ("other", Palette::other()), ("grave", Palette::grave())];
-    for (name, hue) in fixed.into_iter().chain(EXTRA) {
-        let _ = write!(text, "--{name}: {}; ", of(hue));
-    }
-    for (index, hue) in palette.iter().enumerate() {
-        let _ = write!(text, "--c{index}: {}; ", of(*hue));
-    }
-    text.truncate(text.trim_end().len());
-    text
+fn variables(of: impl Fn(Colour) -> (u8, u8, u8)) -> String {
+    let own = OWN.into_iter().map(|(name, colour)| (name.to_owned(), colour));
+    let series = PALETTE.into_iter().enumerate().map(|(index, colour)| (format!("c{index}"), colour));
+    let all = own.chain(series).chain([("other".to_owned(), OTHERS)]);
+    let all = all.map(|(name, colour)| {
+        let (red, green, blue) = of(colour);
+        format!("--{name}: #{red:02x}{green:02x}{blue:02x};")
+    });
+    all.collect::<Vec<_>>().join(" ")
 }
 
 /// By which a browser knows the one script and style that it may use.

@@ -2,9 +2,10 @@
 
 const base = data.time[0];
 
-// Series that are drawn at the start, and that are ever stacked: more are no picture, only a wait.
+// Series that are drawn at the start: more are no picture, only a wait.
 const DRAWN_AT_START = 60;
-const STACK_CELLS = 2e7;
+// Series times moments of a stack, at most.
+const STACK_CELLS = 5e6;
 // Points of which moments to step through are made.
 const MOMENT_POINTS = 2e6;
 
@@ -77,38 +78,51 @@ const moments = (() => {
 const canStack = !data.log && parts.length > 1 && room >= 0 && parts.length * moments.length <= STACK_CELLS
   && parts.every((series) => series.v.every((value) => value >= 0));
 
-// Each series' value at every moment, nothing (0) where it has a gap; and whether anything leads from one moment to the next.
-let sheet = null;
-function stackSheet() {
-  if (sheet) return sheet;
-  const linked = new Uint8Array(moments.length);
-  const values = parts.map((series) => {
-    const row = new Float64Array(moments.length);
-    for (const [start, end] of series.runs) {
-      let k = lower(moments, series.t[start]);
-      for (let i = start; i < end; i++) {
-        const from = series.t[i], next = i + 1 < end ? series.t[i + 1] : from;
-        row[k] = series.v[i];
-        for (; i + 1 < end && moments[k] < next; k++) {
-          row[k] = series.v[i] + ((series.v[i + 1] - series.v[i]) * (moments[k] - from)) / (next - from);
-          linked[k] = 1;
-        }
+// A series' value at every moment, and from which moments on it goes on to the next.
+function sheetOf(series) {
+  if (series.sheet) return series.sheet;
+  const values = new Float64Array(moments.length), goesOn = new Uint8Array(moments.length);
+  for (const [start, end] of series.runs) {
+    let k = lower(moments, series.t[start]);
+    for (let i = start; i < end; i++) {
+      values[k] = series.v[i];
+      if (i + 1 === end) break;
+      const from = series.t[i], next = series.t[i + 1];
+      for (; moments[k] < next; k++) {
+        values[k] = series.v[i] + ((series.v[i + 1] - series.v[i]) * (moments[k] - from)) / (next - from);
+        goesOn[k] = 1;
       }
     }
-    return row;
-  });
-  return (sheet = { values, linked });
+  }
+  return (series.sheet = { values, goesOn });
 }
 
-// The upper edges of the series that are on, the lowest first, at every moment.
+// The upper edges of the series that are on, the lowest first: two heights for each moment k, at 2k where what goes on from
+// it begins and at 2k + 1 where that arrives at the next. What begins or ends does so at once.
 function stackTops() {
-  const { values, linked } = stackSheet();
-  let below = new Float64Array(moments.length);
+  const linked = new Uint8Array(moments.length);
+  let below = new Float64Array(2 * moments.length);
   const tops = [];
   for (const series of parts) {
     if (!series.isOn) continue;
-    below = below.map((sum, k) => sum + values[series.index][k]);
-    tops.push({ series, edge: below });
+    const { values, goesOn } = sheetOf(series);
+    const edge = below.slice();
+    for (let k = 0; k < moments.length; k++) {
+      if (goesOn[k]) {
+        edge[2 * k] += values[k];
+        edge[2 * k + 1] += values[k + 1];
+        linked[k] = 1;
+      }
+    }
+    tops.push({ series, edge });
+    below = edge;
+  }
+  // Moments that nothing leads to or from have a height too.
+  const alone = [];
+  for (let k = 0; k < moments.length; k++) if (!linked[k] && !(k > 0 && linked[k - 1])) alone.push(k);
+  for (const k of alone) {
+    let sum = 0;
+    for (const { series, edge } of tops) edge[2 * k] = edge[2 * k + 1] = sum += sheetOf(series).values[k];
   }
   return { tops, linked };
 }

@@ -1,0 +1,134 @@
+//! The log of the older Python tool that these tools take the place of: no `type`, local time without a zone, numbers that
+//! start again with each run.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::Error as _;
+
+use super::moment::{Census, Moment, Total, What};
+use crate::record::RecordError;
+use crate::time::Stamp;
+
+#[derive(Deserialize)]
+struct Snapshot {
+    timestamp: Option<String>,
+    iteration: Option<u64>,
+    total_objects: Option<u64>,
+    threads: Option<Vec<Thread>>,
+    summary: Option<Vec<Row>>,
+    #[serde(default)]
+    module_stats: Modules,
+}
+
+#[derive(Deserialize)]
+struct Thread {
+    name: Arc<str>,
+    #[serde(default = "yes")]
+    alive: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+struct Row {
+    #[serde(rename = "type")]
+    name: Arc<str>,
+    count: u64,
+    size: u64,
+}
+
+#[derive(Deserialize, Default)]
+struct Modules {
+    #[serde(default)]
+    top_modules: Vec<(Arc<str>, u64, u64)>,
+}
+
+/// Reads one line; its `run` is empty, see [`Runs`].
+///
+/// # Errors
+/// An object that is not of the older tool has no `type`, which it should have; one of it may be damaged.
+pub(super) fn parse(line: &[u8]) -> Result<Moment, RecordError> {
+    let snapshot: Snapshot = serde_json::from_slice(line)?;
+    let (Some(time), Some(iteration), Some(total_objects), Some(summary)) =
+        (snapshot.timestamp, snapshot.iteration, snapshot.total_objects, snapshot.summary)
+    else {
+        return Err(RecordError::NoType);
+    };
+    let Some(stamp) = time.parse().ok().or_else(|| Stamp::from_local_text(&time)) else {
+        let message = format!("timestamp {time:?} is no local time, YYYY-mm-dd HH:MM:SS");
+        return Err(RecordError::Json(serde_json::Error::custom(message)));
+    };
+    let what = if total_objects == 0 && summary.is_empty() {
+        What::Failed("the census failed".to_owned())
+    } else {
+        let alive = |threads: Vec<Thread>| threads.into_iter().filter(|t| t.alive).map(|t| t.name).collect();
+        let total = |(name, count, size_bytes)| Total { name, count, size_bytes };
+        What::Census(Census {
+            pid: 0,
+            start: 0,
+            root_pid: None,
+            name: "".into(),
+            cmdline: None,
+            total_objects,
+            total_size_bytes: None,
+            types: summary.into_iter().map(|row| total((row.name, row.count, row.size))).collect(),
+            types_cut: true,
+            modules: snapshot.module_stats.top_modules.into_iter().map(total).collect(),
+            modules_cut: true,
+            threads: snapshot.threads.map(alive),
+            rss_bytes: None,
+        })
+    };
+    Ok(Moment {
+        input: 0,
+        line: 0,
+        run: "".into(),
+        host: "".into(),
+        iteration,
+        unix_ms: stamp.unix_ms(),
+        elapsed_seconds: None,
+        interval_seconds: None,
+        missed_ticks: 0,
+        what,
+    })
+}
+
+/// Names the runs of the older tool, which only numbers its moments: a number that is not above the one before begins another.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    count: u64,
+    current: Option<(usize, u64, Arc<str>)>,
+}
+
+impl Runs {
+    /// The run of the next moment, the `iteration`-th of its run, in input number `input`. No run goes on in another input.
+    pub(super) fn name(&mut self, input: usize, iteration: u64) -> Arc<str> {
+        let name = match &self.current {
+            Some((same, last, name)) if *same == input && *last < iteration => Arc::clone(name),
+            _ => {
+                self.count += 1;
+                format!("legacy-{}", self.count).into()
+            }
+        };
+        self.current = Some((input, iteration, Arc::clone(&name)));
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_may_skip_but_not_go_back_within_a_run() {
+        let mut runs = Runs::default();
+        let mut name = |input, iteration| runs.name(input, iteration).to_string();
+        assert_eq!([name(0, 1), name(0, 2), name(0, 5)], ["legacy-1"; 3]);
+        assert_eq!([name(0, 1), name(0, 2)], ["legacy-2"; 2]);
+        assert_eq!(name(0, 2), "legacy-3", "the same number twice is another run");
+        assert_eq!(name(1, 3), "legacy-4", "no run goes on in another input");
+    }
+}
