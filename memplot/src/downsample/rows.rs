@@ -97,7 +97,8 @@ impl Rows {
                 self.entries += entries.len();
             }
         }
-        while self.buckets.len() > 1 && (self.buckets.len() > self.limit || self.entries > self.entries_limit)
+        while self.buckets.len() > 1
+            && (self.buckets.len() > self.limit || self.entries > self.entries_limit)
         {
             self.coarsen();
         }
