@@ -12,13 +12,18 @@ const LEVELS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇",
 
 /// A series' value at a moment: measured, or on the line between two that were; `None` in a gap.
 pub(super) fn value_at(series: &Series, unix_ms: i64) -> Option<f64> {
-    series.runs.iter().find_map(|run| {
+    place_of(series, unix_ms).map(|(_, value)| value)
+}
+
+/// The same, with the number of the run that it is in.
+pub(super) fn place_of(series: &Series, unix_ms: i64) -> Option<(usize, f64)> {
+    series.runs.iter().enumerate().find_map(|(number, run)| {
         let next = run.partition_point(|point| point.unix_ms < unix_ms);
         let after = run.get(next)?;
         if after.unix_ms == unix_ms {
-            return Some(after.value);
+            return Some((number, after.value));
         }
-        Some(between(run.get(next.checked_sub(1)?)?, after, unix_ms))
+        Some((number, between(run.get(next.checked_sub(1)?)?, after, unix_ms)))
     })
 }
 

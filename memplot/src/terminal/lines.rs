@@ -7,7 +7,7 @@ use ratatui::widgets::Widget as _;
 use ratatui::widgets::canvas::{Canvas, Context, Line, Points};
 
 use super::Look;
-use super::areas::{moments, value_at};
+use super::areas::{moments, place_of};
 use super::layout::Layout;
 use crate::colour::Colour;
 use crate::picture::{Picture, Point, Series, Trend};
@@ -81,25 +81,27 @@ fn fitted(context: &mut Context, trend: &Trend, colour: Color, layout: &Layout) 
 }
 
 /// The upper edges of stacked areas, for where there are no colours to fill them.
-pub(super) fn stack(picture: &Picture) -> Vec<Series> {
+fn stack(picture: &Picture) -> Vec<Series> {
     let moments = moments(picture);
     let mut below = vec![0.0; moments.len()];
     let mut edges = Vec::new();
     for series in &picture.series {
-        let mut edge =
-            Series { runs: vec![Vec::new()], peak: None, last: None, trend: None, ..series.clone() };
+        let mut runs: Vec<Vec<Point>> = Vec::new();
+        let mut before = None;
         for (below, unix_ms) in below.iter_mut().zip(&moments) {
-            match (value_at(series, *unix_ms), edge.runs.last_mut()) {
-                (Some(value), Some(run)) => {
-                    *below += value.max(0.0);
-                    run.push(Point { unix_ms: *unix_ms, value: *below });
+            let place = place_of(series, *unix_ms);
+            if let Some((run, value)) = place {
+                *below += value.max(0.0);
+                if before != Some(run) {
+                    runs.push(Vec::new());
                 }
-                (None, Some(run)) if !run.is_empty() => edge.runs.push(Vec::new()),
-                _ => {}
+                runs.last_mut()
+                    .into_iter()
+                    .for_each(|run| run.push(Point { unix_ms: *unix_ms, value: *below }));
             }
+            before = place.map(|(run, _)| run);
         }
-        edge.last = edge.runs.iter().flatten().next_back().copied();
-        edges.push(edge);
+        edges.push(Series { runs, peak: None, last: None, trend: None, ..series.clone() });
     }
     edges
 }

@@ -81,6 +81,9 @@ fn render(picture: &Picture, look: Look, buffer: &mut Buffer) -> u16 {
         return layout.rows;
     }
     axis::draw(&layout, buffer);
+    if picture.series.iter().chain(&picture.total).all(|series| series.runs.iter().all(Vec::is_empty)) {
+        text::centred("Nothing was measured", layout.plot, buffer);
+    }
     if picture.stacked && look.depth != Depth::None {
         areas::draw(picture, look, &layout, buffer);
     } else {

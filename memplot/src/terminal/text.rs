@@ -2,6 +2,7 @@
 
 use common::stdio::escape_controls;
 use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -59,6 +60,12 @@ pub(super) fn put(buffer: &mut Buffer, (x, y): (u16, u16), text: &str, style: St
     if x < area.right() && y < area.bottom() {
         buffer.set_stringn(x, y, text, usize::from(area.right() - x), style);
     }
+}
+
+/// Writes a text in the middle of a part of the buffer.
+pub(super) fn centred(text: &str, area: Rect, buffer: &mut Buffer) {
+    let text = shorten(text, area.width);
+    put(buffer, (area.x + (area.width - width(&text)) / 2, area.y + area.height / 2), &text, Style::new());
 }
 
 #[cfg(test)]
