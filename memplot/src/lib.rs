@@ -7,22 +7,34 @@
 //! | usage | [`cli`] | what the user types |
 //! | thinning | [`downsample`] | what is kept of a log: bounded, and every peak |
 //! | series | [`series`] | moments → one picture |
+//! | places | [`scale`], [`stack`] | axes, and the edges of areas that lie on each other |
+//! | paper | [`svg`] | a document, and plotters' drawing backend that writes into it |
+//! | chart | [`chart`] | a picture → SVG |
+//! | pixels | [`png`] | SVG → PNG |
+//! | flow | [`run`] | arguments → the flow above, in order → exit code |
 
+pub mod chart;
 pub mod cli;
 pub mod clock;
 pub mod colour;
 pub mod downsample;
 pub mod lettering;
 pub mod picture;
+pub mod png;
+pub mod run;
+pub mod scale;
 pub mod series;
+pub mod stack;
+pub mod svg;
 pub mod words;
 
 use std::process::ExitCode;
 
-use common::cli::{self as manners, Failure};
-
 /// The `memplot` command.
 #[must_use]
 pub fn main() -> ExitCode {
-    manners::run("memplot", || Err(Failure::not_built_yet()))
+    match common::cli::parse::<cli::Args>(std::env::args_os()) {
+        Ok(args) => common::cli::run("memplot", || run::run(&args)),
+        Err(code) => code,
+    }
 }
