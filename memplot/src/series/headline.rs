@@ -1,7 +1,7 @@
 //! The words above a picture: what, of whom, when, how many samples, the peak.
 
 use super::view::View;
-use super::{Collector, naming};
+use super::{Collector, Subject, naming};
 use crate::cli::{Metric, What};
 use crate::clock::{date, local, time_of_day};
 use crate::picture::{Series, Unit};
@@ -71,15 +71,15 @@ fn title(collector: &Collector, view: &View, several: bool) -> String {
         let stems: Vec<String> = collector.request.inputs.iter().map(|input| naming::stem(input)).collect();
         format!(": {}", stems.join(", "))
     } else {
-        match collector.subjects.as_slice() {
-            [one] if one.name.is_empty() => String::new(),
-            [one] if one.pid == 0 => format!(": {}", one.name),
-            [one] => format!(": {} (pid {})", one.name, one.pid),
-            [] => String::new(),
-            [first, rest @ ..] if rest.iter().all(|subject| subject.name == first.name) => {
-                format!(": {} × {}", rest.len() + 1, first.name)
+        let names: Vec<String> = collector.subjects.iter().map(Subject::short).collect();
+        match (names.as_slice(), collector.subjects.as_slice()) {
+            ([name], [one]) if one.pid > 0 => format!(": {name} (pid {})", one.pid),
+            ([name], _) if !name.is_empty() => format!(": {name}"),
+            ([], _) | ([_], _) => String::new(),
+            ([first, rest @ ..], _) if rest.iter().all(|name| name == first) => {
+                format!(": {} × {first}", names.len())
             }
-            [first, rest @ ..] => format!(": {} and {} more", first.name, rest.len()),
+            ([first, rest @ ..], _) => format!(": {first} and {} more", rest.len()),
         }
     };
     let change = if collector.request.delta { ", change since the start" } else { "" };

@@ -68,7 +68,14 @@ pub struct Request {
 #[derive(Debug, Clone)]
 struct Subject {
     pid: u32,
-    name: String,
+    name: Arc<str>,
+    cmdline: Option<Arc<str>>,
+}
+
+impl Subject {
+    fn short(&self) -> String {
+        naming::short_process(self.pid, &self.name, self.cmdline.as_ref())
+    }
 }
 
 /// Takes in a log.
@@ -157,10 +164,24 @@ impl Collector {
     }
 
     fn subject(&mut self, pid: u32, name: &Arc<str>, cmdline: Option<&Arc<str>>) {
-        // More than a few are only counted in words.
-        if self.subjects.len() < 100 && !self.subjects.iter().any(|subject| subject.pid == pid) {
-            let name = naming::short_process(pid, name, cmdline);
-            self.subjects.push(Subject { pid, name });
+        let has_room = self.subjects.len() < 100;
+        let known = self.subjects.iter_mut().find(|subject| subject.pid == pid);
+        let is_same = |subject: &Subject| {
+            Arc::ptr_eq(&subject.name, name)
+                && subject.cmdline.as_ref().map(Arc::as_ptr) == cmdline.map(Arc::as_ptr)
+        };
+        match known {
+            Some(subject) if is_same(subject) => {}
+            // The last name counts: a launched command is seen before it has become what it will be.
+            Some(subject) => {
+                subject.name = Arc::clone(name);
+                subject.cmdline = cmdline.or(subject.cmdline.as_ref()).cloned();
+            }
+            // More than a few are only counted in words.
+            None if has_room => {
+                self.subjects.push(Subject { pid, name: Arc::clone(name), cmdline: cmdline.cloned() });
+            }
+            None => {}
         }
     }
 
