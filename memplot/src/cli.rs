@@ -65,9 +65,13 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, default_missing_value = DEFAULT_OUTPUT)]
     pub output: Option<PathBuf>,
 
-    /// The format, whatever the ending of the file [default: svg]
+    /// The format, whatever the ending of the file [default: text on a terminal, else svg]
     #[arg(short, long, value_enum)]
     pub format: Option<Format>,
+
+    /// The same as --format html
+    #[arg(long, conflicts_with = "format")]
+    pub html: bool,
 
     /// Width and height in pixels at 96 dpi; PNG has 150 dpi and more pixels
     #[arg(long, value_name = "WxH", default_value = "1344x768", value_parser = Size::parse)]
@@ -122,6 +126,10 @@ pub enum Format {
     Svg,
     /// Pixels, at 150 dpi
     Png,
+    /// One page without a network: zoom, values under the mouse, series on and off, a table
+    Html,
+    /// Characters: what a terminal is shown
+    Text,
 }
 
 /// The ground that is drawn on.
@@ -166,8 +174,10 @@ memplot [OPTIONS] [FILE]...
 
 const EXAMPLES: &str = "\
 Examples:
-  memplot log.jsonl > plot.svg              the best picture for the log
+  memplot log.jsonl                         the best picture for the log, in the terminal
+  memplot log.jsonl > plot.svg              the same as SVG
   memplot log.jsonl -o plot.png             the same as PNG
+  memplot log.jsonl --html -o plot.html     the same as a page to zoom into
   memplot -t 20 < log.jsonl > plot.svg      the twenty largest one by one
   memplot --what total a.jsonl b.jsonl -o   two logs on one time axis, as memory_analysis_plot.png
   memplot --since -2h --grep worker log.jsonl > plot.svg

@@ -11,16 +11,20 @@ use common::record::Verdict;
 use regex::{Regex, RegexBuilder};
 
 use crate::chart::{self, Look};
-use crate::cli::{Args, Format, Theme};
+use crate::cli::{Args, DEFAULT_OUTPUT, Format, Theme};
 use crate::clock;
+use crate::html;
 use crate::picture::Picture;
 use crate::png;
 use crate::series::{Collector, Request, Window};
+use crate::terminal;
 
 const TOOL: &str = "memplot";
 
 /// Buckets for each pixel of width, at least; twice as many just after their width doubled.
 const BUCKETS: usize = 2;
+/// So many times finer is a page, for those who zoom in.
+const ZOOM: usize = 4;
 
 /// Runs memplot with these arguments; the exit code.
 ///
@@ -41,7 +45,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         log_scale: args.log_scale,
         grep,
         window: Window::new(args.since, args.until, clock::zone()),
-        buckets: (width * BUCKETS).next_power_of_two(),
+        buckets: (width * BUCKETS * if output.format == Format::Html { ZOOM } else { 1 }).next_power_of_two(),
         inputs: inputs.iter().map(Input::name).collect(),
         title: args.title.clone(),
         zone: clock::zone().clone(),
@@ -52,7 +56,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         ControlFlow::Continue(())
     })?;
     let picture = collector.finish()?;
-    output.write(&drawn(&picture, args, output.format)?)?;
+    output.write(&drawn(&picture, args, &output)?)?;
     Ok(0)
 }
 
@@ -83,14 +87,16 @@ fn verdicts(path: &PathBuf) -> Result<Vec<Verdict>, Failure> {
     Ok(found)
 }
 
-fn drawn(picture: &Picture, args: &Args, format: Format) -> Result<Vec<u8>, Failure> {
+fn drawn(picture: &Picture, args: &Args, output: &Output) -> Result<Vec<u8>, Failure> {
+    let format = output.format;
     // Pixels do not change with their viewer.
     let theme = if format == Format::Png && args.theme == Theme::Auto { Theme::Light } else { args.theme };
     let look = Look { size: args.size, theme, zone: clock::zone().clone() };
-    let svg = chart::svg(picture, &look);
     match format {
-        Format::Svg => Ok(svg.into_bytes()),
-        Format::Png => png::png(&svg, args.size)
+        Format::Svg => Ok(chart::svg(picture, &look).into_bytes()),
+        Format::Html => Ok(html::page(picture, theme).into_bytes()),
+        Format::Text => Ok(terminal::text(picture, output.look(theme)).into_bytes()),
+        Format::Png => png::png(&chart::svg(picture, &look), args.size)
             .map_err(|error| Failure::new(format!("no PNG can be made: {error}"), "try a smaller --size, or SVG")),
     }
 }
@@ -104,17 +110,23 @@ struct Output {
 impl Output {
     /// Decided before anything is read: nobody waits for a log only to learn that there is no place for its picture.
     fn of(args: &Args) -> Result<Self, Failure> {
-        let path = args.output.clone().filter(|path| path.as_os_str() != "-");
-        let format = match (args.format, &path) {
+        let mut path = args.output.clone().filter(|path| path.as_os_str() != "-");
+        let wanted = if args.html { Some(Format::Html) } else { args.format };
+        let format = match (wanted, &path) {
             (Some(format), _) => format,
             (None, Some(path)) => by_ending(path)?,
+            (None, None) if io::stdout().is_terminal() => Format::Text,
             (None, None) => Format::Svg,
         };
-        if path.is_none() && format == Format::Png && io::stdout().is_terminal() {
+        if let (None, true, Some((what, ending))) = (&path, io::stdout().is_terminal(), unreadable(format)) {
             return Err(Failure::new(
-                "a PNG cannot be shown on a terminal",
-                "write it to a file with -o plot.png, or redirect stdout",
+                format!("{what} cannot be shown on a terminal"),
+                format!("write it to a file with -o plot.{ending}, or redirect stdout"),
             ));
+        }
+        // The name that no one gave gets the ending of the format that someone did.
+        if let Some(path) = path.as_mut().filter(|path| path.as_os_str() == DEFAULT_OUTPUT) {
+            path.set_extension(ending(format));
         }
         if let Some(path) = &path
             && args.files.iter().any(|file| is_same(file, path))
@@ -125,6 +137,11 @@ impl Output {
             ));
         }
         Ok(Self { path, format })
+    }
+
+    /// How characters are drawn: for the terminal that they go to, or plain.
+    fn look(&self, theme: Theme) -> terminal::Look {
+        if self.path.is_none() { terminal::Look::of_stdout(theme) } else { terminal::Look::plain() }
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
@@ -145,10 +162,30 @@ fn by_ending(path: &Path) -> Result<Format, Failure> {
     match ending.as_str() {
         "svg" => Ok(Format::Svg),
         "png" => Ok(Format::Png),
+        "html" | "htm" => Ok(Format::Html),
+        "txt" => Ok(Format::Text),
         _ => Err(Failure::new(
             format!("{}: its ending names no picture", path.display()),
-            "end it in .svg or .png, or give --format",
+            "end it in .svg, .png, .html or .txt, or give --format",
         )),
+    }
+}
+
+fn ending(format: Format) -> &'static str {
+    match format {
+        Format::Svg => "svg",
+        Format::Png => "png",
+        Format::Html => "html",
+        Format::Text => "txt",
+    }
+}
+
+/// What a terminal would show nobody: its name and ending.
+fn unreadable(format: Format) -> Option<(&'static str, &'static str)> {
+    match format {
+        Format::Png => Some(("a PNG", "png")),
+        Format::Html => Some(("a page", "html")),
+        Format::Svg | Format::Text => None,
     }
 }
 

@@ -97,7 +97,7 @@ function fillTip(places, x, y) {
   if (here.length > 4) events.push(element("div", { className: "event", textContent: `and ${here.length - 4} more events` }));
   const rest = rows.length - shown.length;
   tip.replaceChildren(
-    element("div", { className: "when", textContent: `${date(cursor, true)} ${clock(cursor, 1000)}` }),
+    element("div", { className: "when", textContent: `${date(cursor, true)} ${clock(cursor, FINE)}` }),
     ...shown.map(line),
     ...(rest > 0 ? [element("div", { className: "event", textContent: `and ${rest} more in the table` })] : []),
     ...events,

@@ -75,6 +75,9 @@ const moments = (() => {
   return joined.slice(0, kept);
 })();
 
+// How finely moments are told apart, in milliseconds.
+const FINE = moments.length > 1 && (moments[moments.length - 1] - moments[0]) / (moments.length - 1) < 900 ? 1 : SECOND;
+
 const canStack = !data.log && parts.length > 1 && room >= 0 && parts.length * moments.length <= STACK_CELLS
   && parts.every((series) => series.v.every((value) => value >= 0));
 

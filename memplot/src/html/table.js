@@ -11,7 +11,7 @@ const COLUMNS = [
   { name: "Last", key: (s) => s.last?.v ?? null, text: (s) => words(s.last?.v, 2) + (s.ended ? ", ended" : "") },
   { name: "Change", key: (s) => s.change, text: (s) => change(s.change) },
   { name: "Peak", key: (s) => s.peak?.v ?? null, text: (s) => words(s.peak?.v, 2) },
-  { name: "Peak at", key: (s) => s.peak?.t ?? null, text: (s) => (s.peak ? `${date(s.peak.t)} ${clock(s.peak.t, 1000)}` : "–") },
+  { name: "Peak at", key: (s) => s.peak?.t ?? null, text: (s) => (s.peak ? `${date(s.peak.t)} ${clock(s.peak.t, FINE)}` : "–") },
   ...(all.some((s) => s.trend) ? [{ name: "Trend", key: (s) => s.trend?.words ?? "", isText: true, text: (s) => s.trend?.words ?? "" }] : []),
   { name: "At the cursor", key: (s) => (cursor === null ? null : valueAt(s, cursor)), text: () => "", isCursor: true },
 ];
@@ -73,7 +73,7 @@ function rowOf(series) {
 
 function valuesAt(moment) {
   for (const { series, here } of rows) here.textContent = moment === null ? "" : words(valueAt(series, moment), 2);
-  heads[heads.length - 1].firstChild.textContent = moment === null ? "At the cursor" : `At ${clock(moment, 1000)}`;
+  heads[heads.length - 1].firstChild.textContent = moment === null ? "At the cursor" : `At ${clock(moment, FINE)}`;
 }
 
 function fillEvents() {

@@ -1,6 +1,6 @@
 //! Cells as text with escape sequences for colours, and colours as terminals have them.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
 
 use anstyle::{Ansi256Color, Effects, RgbColor, Style};
 use ratatui::buffer::{Buffer, Cell};
@@ -32,9 +32,10 @@ fn nearest(wanted: [u8; 3]) -> u8 {
     cube.chain(greys).min_by_key(|(_, colour)| far(*colour)).map_or(7, |(index, _)| index)
 }
 
-/// Writes the first `rows` rows, without the blanks at their ends.
-pub(super) fn write(buffer: &Buffer, rows: u16, depth: Depth, out: &mut dyn Write) -> io::Result<()> {
+/// The first `rows` rows, without the blanks at their ends.
+pub(super) fn lines(buffer: &Buffer, rows: u16, depth: Depth) -> String {
     let width = usize::from(buffer.area.width).max(1);
+    let mut text = String::new();
     for row in buffer.content.chunks(width).take(rows.into()) {
         let end = row.iter().rposition(|cell| !is_blank(cell)).map_or(0, |last| last + 1);
         let mut current = Style::new();
@@ -48,14 +49,14 @@ pub(super) fn write(buffer: &Buffer, rows: u16, depth: Depth, out: &mut dyn Writ
             hidden = cell.symbol().width().saturating_sub(1);
             let style = if depth == Depth::None { Style::new() } else { style(cell) };
             if style != current {
-                write!(out, "{}{style}", current.render_reset())?;
+                let _ = write!(text, "{}{style}", current.render_reset());
                 current = style;
             }
-            out.write_all(cell.symbol().as_bytes())?;
+            text.push_str(cell.symbol());
         }
-        writeln!(out, "{}", current.render_reset())?;
+        let _ = writeln!(text, "{}", current.render_reset());
     }
-    Ok(())
+    text
 }
 
 fn is_blank(cell: &Cell) -> bool {

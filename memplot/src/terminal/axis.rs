@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::style::{Modifier, Style};
 
 use super::layout::Layout;
-use super::text::{faint, put, width};
+use super::words::{faint, put, width};
 use super::{Look, areas};
 use crate::clock::{self, zone};
 use crate::colour::Colour;

@@ -5,8 +5,8 @@ use ratatui::style::{Color, Modifier, Style};
 
 use super::areas::{moments, value_at};
 use super::layout::Layout;
-use super::text::{faint, put, shorten};
-use super::{Depth, Look, lines, text};
+use super::words::{faint, put, shorten};
+use super::{Depth, Look, lines, words as cells};
 use crate::picture::{Picture, Series, Unit};
 use crate::words;
 
@@ -76,7 +76,7 @@ fn heights(picture: &Picture) -> Vec<Option<f64>> {
 /// The cells that the labels would like to have.
 pub(super) fn width(labels: &[Label]) -> u16 {
     let widest =
-        |of: fn(&Label) -> &str| labels.iter().map(|label| text::width(of(label))).max().unwrap_or(0);
+        |of: fn(&Label) -> &str| labels.iter().map(|label| cells::width(of(label))).max().unwrap_or(0);
     // A sign before the name, and two blanks between the columns.
     widest(|label| &label.name) + widest(|label| &label.value) + widest(|label| &label.note) + 6
 }
@@ -88,14 +88,14 @@ pub(super) fn draw(picture: &Picture, look: Look, layout: &Layout, buffer: &mut 
     let labels: Vec<&Label> = layout.labels.iter().take(shown).collect();
     let rows = if layout.beside { rows(&labels, layout) } else { (area.y..).take(shown).collect() };
     let widest =
-        |of: fn(&Label) -> &str| labels.iter().map(|label| text::width(of(label))).max().unwrap_or(0);
+        |of: fn(&Label) -> &str| labels.iter().map(|label| cells::width(of(label))).max().unwrap_or(0);
     let (value_width, note_width) = (widest(|label| &label.value), widest(|label| &label.note));
     // Where it is narrow the note goes first.
     let note_width = if area.width < value_width + note_width + 16 { 0 } else { note_width };
     let notes = if note_width > 0 { note_width + 2 } else { 0 };
     let name_room = area.width.saturating_sub(2 + 2 + value_width + notes);
     let name_width =
-        labels.iter().map(|label| text::width(&shorten(&label.name, name_room))).max().unwrap_or(0);
+        labels.iter().map(|label| cells::width(&shorten(&label.name, name_room))).max().unwrap_or(0);
     let name_width = name_width.min(name_room);
     for (label, y) in labels.iter().zip(rows) {
         let colour = if label.is_total { lines::total_colour(look) } else { look.series(label.colour) };
@@ -103,10 +103,10 @@ pub(super) fn draw(picture: &Picture, look: Look, layout: &Layout, buffer: &mut 
         let name = if label.is_total { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };
         put(buffer, (area.x + 2, y), &shorten(&label.name, name_width), name);
         let mut right = area.x + 2 + name_width + 2 + value_width;
-        put(buffer, (right.saturating_sub(text::width(&label.value)), y), &label.value, Style::new());
+        put(buffer, (right.saturating_sub(cells::width(&label.value)), y), &label.value, Style::new());
         if note_width > 0 {
             right += 2 + note_width;
-            put(buffer, (right.saturating_sub(text::width(&label.note)), y), &label.note, faint());
+            put(buffer, (right.saturating_sub(cells::width(&label.note)), y), &label.note, faint());
         }
     }
     if shown < layout.labels.len() {

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::axis;
 use super::labels::{self, Label};
-use super::text::width;
+use super::words::width;
 use super::{Depth, Look};
 use crate::picture::{Mark, MarkKind, Picture, Point};
 use crate::scale::{TimeScale, ValueScale};

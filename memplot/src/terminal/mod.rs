@@ -9,13 +9,13 @@ mod axis;
 mod labels;
 mod layout;
 mod lines;
-mod text;
+mod words;
 
-use std::io::{self, Write};
-
+use common::stdio::wants_colour;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::cli::Theme;
 use crate::colour::{self, Colour};
 use crate::picture::Picture;
 use layout::Layout;
@@ -31,16 +31,8 @@ pub enum Depth {
     True,
 }
 
-impl Depth {
-    /// What a terminal says that it can do in its `COLORTERM`.
-    #[must_use]
-    pub fn of(colorterm: Option<&str>) -> Self {
-        match colorterm {
-            Some("truecolor" | "24bit") => Self::True,
-            _ => Self::Indexed,
-        }
-    }
-}
+/// Columns and rows where there is no terminal.
+const PLAIN: (u16, u16) = (100, 30);
 
 /// What a picture is drawn for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +46,39 @@ pub struct Look {
 }
 
 impl Look {
+    /// For a file, or a pipe: no colours, a common size.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self { size: PLAIN, depth: Depth::None, is_light: false }
+    }
+
+    /// For stdout: if it is a terminal its size but for the line of the next prompt, and what it says of its colours in
+    /// `COLORTERM` and `COLORFGBG`.
+    #[must_use]
+    pub fn of_stdout(theme: Theme) -> Self {
+        let stdout = std::io::stdout();
+        if !std::io::IsTerminal::is_terminal(&stdout) {
+            return Self::plain();
+        }
+        let size = crossterm::terminal::size().ok().filter(|(columns, rows)| *columns > 0 && *rows > 0);
+        let (columns, rows) = size.unwrap_or(PLAIN);
+        let has = |name: &str, values: &[&str]| {
+            std::env::var(name).is_ok_and(|value| values.iter().any(|end| value.ends_with(end)))
+        };
+        let depth = match wants_colour(&stdout) {
+            false => Depth::None,
+            true if has("COLORTERM", &["truecolor", "24bit"]) => Depth::True,
+            true => Depth::Indexed,
+        };
+        let is_light = match theme {
+            Theme::Light => true,
+            Theme::Dark => false,
+            // Colours of text and ground by number: white is 7 or 15. Most terminals are dark.
+            Theme::Auto => has("COLORFGBG", &[";7", ";15"]),
+        };
+        Self { size: (columns, rows.saturating_sub(1)), depth, is_light }
+    }
+
     fn colour(self, colour: Colour) -> ratatui::style::Color {
         ansi::colour(if self.is_light { colour.light } else { colour.dark }, self.depth)
     }
@@ -63,26 +88,24 @@ impl Look {
     }
 }
 
-/// Writes `picture` as lines of text, at most as many as there are rows.
-///
-/// # Errors
-/// Those of `out`.
-pub fn draw(picture: &Picture, look: Look, out: &mut dyn Write) -> io::Result<()> {
+/// `picture` as lines of text, at most as many as there are rows.
+#[must_use]
+pub fn text(picture: &Picture, look: Look) -> String {
     let mut buffer = Buffer::empty(Rect::new(0, 0, look.size.0, look.size.1));
     let rows = render(picture, look, &mut buffer);
-    ansi::write(&buffer, rows, look.depth, out)
+    ansi::lines(&buffer, rows, look.depth)
 }
 
 /// Draws into the buffer; returns how many rows it took.
 fn render(picture: &Picture, look: Look, buffer: &mut Buffer) -> u16 {
     let layout = Layout::new(picture, look, buffer.area);
-    text::head(picture, &layout, buffer);
+    words::head(picture, &layout, buffer);
     if layout.plot.is_empty() {
         return layout.rows;
     }
     axis::draw(&layout, buffer);
     if picture.series.iter().chain(&picture.total).all(|series| series.runs.iter().all(Vec::is_empty)) {
-        text::centred("Nothing was measured", layout.plot, buffer);
+        words::centred("Nothing was measured", layout.plot, buffer);
     }
     if picture.stacked && look.depth != Depth::None {
         areas::draw(picture, look, &layout, buffer);

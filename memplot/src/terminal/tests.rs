@@ -39,9 +39,7 @@ fn picture(series: Vec<Series>, stacked: bool) -> Picture {
 }
 
 fn drawn(picture: &Picture, size: (u16, u16), depth: Depth) -> String {
-    let mut out = Vec::new();
-    draw(picture, Look { size, depth, is_light: false }, &mut out).unwrap();
-    String::from_utf8(out).unwrap()
+    text(picture, Look { size, depth, is_light: false })
 }
 
 /// The cells of a stretch of columns that are no hairline and no blank, from above.
@@ -170,7 +168,7 @@ proptest! {
         let has_escapes = text.contains('\x1b') || text.contains('\u{202e}');
         prop_assert!(!has_escapes, "{:?}", text);
         for line in text.lines() {
-            prop_assert!(text::width(line) <= size.0, "{}: {}", size.0, line);
+            prop_assert!(super::words::width(line) <= size.0, "{}: {}", size.0, line);
         }
     }
 }
