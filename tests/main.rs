@@ -18,6 +18,7 @@ mod hostile;
 mod launching;
 mod laws;
 mod oracle;
+mod page;
 mod pipes;
 mod records;
 mod schema;

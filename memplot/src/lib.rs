@@ -10,7 +10,7 @@
 //! | places | [`scale`], [`stack`] | axes, and the edges of areas that lie on each other |
 //! | paper | [`svg`] | a document, and plotters' drawing backend that writes into it |
 //! | chart | [`chart`] | a picture → SVG |
-//! | pixels | [`png`] | SVG → PNG |
+//! | backend | [`png`], [`html`], [`terminal`] | SVG → PNG; the picture as a page, or in a terminal |
 //! | flow | [`run`] | arguments → the flow above, in order → exit code |
 
 pub mod chart;
@@ -18,6 +18,7 @@ pub mod cli;
 pub mod clock;
 pub mod colour;
 pub mod downsample;
+pub mod html;
 pub mod lettering;
 pub mod picture;
 pub mod png;
@@ -26,6 +27,7 @@ pub mod scale;
 pub mod series;
 pub mod stack;
 pub mod svg;
+pub mod terminal;
 pub mod words;
 
 use std::process::ExitCode;
