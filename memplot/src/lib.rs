@@ -10,7 +10,8 @@
 //! | places | [`scale`], [`stack`] | axes, and the edges of areas that lie on each other |
 //! | paper | [`svg`] | a document, and plotters' drawing backend that writes into it |
 //! | chart | [`chart`] | a picture → SVG |
-//! | backend | [`png`], [`html`], [`terminal`] | SVG → PNG; the picture as a page, or in a terminal |
+//! | pixels | [`png`] | SVG → PNG |
+//! | page, characters | [`html`], [`terminal`] | a picture → HTML; a picture → text for a terminal |
 //! | flow | [`run`] | arguments → the flow above, in order → exit code |
 
 pub mod chart;
