@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         zone: clock::zone().clone(),
         verdicts,
     });
-    log::read(&inputs, &log::Options { tool: TOOL }, &mut |moment| {
+    log::read(&inputs, &log::Options::new(TOOL), &mut |moment| {
         collector.take(&moment);
         ControlFlow::Continue(())
     })?;
@@ -70,7 +70,7 @@ fn pattern(text: &str) -> Result<Regex, Failure> {
 /// The verdicts of a log of memdiff: those of its last record that has any.
 fn verdicts(path: &PathBuf) -> Result<Vec<Verdict>, Failure> {
     let mut found = Vec::new();
-    log::read(&Input::from_args(std::slice::from_ref(path)), &log::Options { tool: TOOL }, &mut |moment| {
+    log::read(&Input::from_args(std::slice::from_ref(path)), &log::Options::new(TOOL), &mut |moment| {
         if let Measured::Diff(diff) = moment.what
             && !diff.verdicts.is_empty()
         {

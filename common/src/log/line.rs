@@ -119,7 +119,7 @@ fn census(record: CensusRecord) -> Census {
 }
 
 /// The name of a thread that has not ended; its number where it has no name.
-fn thread(thread: &PythonThread) -> Option<Arc<str>> {
+pub(super) fn thread(thread: &PythonThread) -> Option<Arc<str>> {
     if thread.alive == Some(false) {
         return None;
     }

@@ -1,11 +1,22 @@
 //! Reads logs, of whatever tool and age, as moments: fast, in memory that does not grow with them.
+//!
+//! One thread takes the inputs apart into pieces of whole lines (`pieces`), some read those lines (`batch`): by a scanner of the
+//! forms that our tools write (`scan`), or by serde, which is the truth about what a line says (`line`). The caller gets the
+//! moments in order (`parallel`).
 
+mod batch;
 mod input;
 mod legacy;
 mod line;
 mod moment;
+mod parallel;
+mod pieces;
+mod progress;
+mod scan;
+mod token;
+mod zstd;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io;
 use std::ops::ControlFlow;
 
 use crate::cli::Failure;
@@ -15,16 +26,31 @@ use crate::stdio;
 pub use input::Input;
 pub use moment::{Census, Moment, Process, Total, Tree, What};
 
+use batch::{Batch, MAX_REASONS};
 use line::Line;
-
-/// How many bad lines of an input are told one by one.
-const TOLD_BAD_LINES: u64 = 5;
+use parallel::Step;
+use progress::Progress;
 
 /// How to read.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
     /// The tool's name, for messages.
     pub tool: &'a str,
+    /// Whether to show on stderr how far it is, where that is a terminal, files are read, and it takes longer than a second.
+    /// Not for a tool that prints meanwhile.
+    pub progress: bool,
+    /// How many threads parse lines, beside one that reads and the caller's.
+    pub workers: usize,
+    /// The longest line that is taken in.
+    pub max_line_bytes: usize,
+}
+
+impl<'a> Options<'a> {
+    /// For `tool`: with progress, two threads, and the contract's length of lines.
+    #[must_use]
+    pub fn new(tool: &'a str) -> Self {
+        Self { tool, progress: true, workers: 2, max_line_bytes: MAX_LINE_BYTES }
+    }
 }
 
 /// What was read.
@@ -42,6 +68,8 @@ pub struct Summary {
     pub torn_lines: u64,
     /// Inputs that could not be read to their end; told on stderr.
     pub cut_inputs: u64,
+    /// Records that were read the fast way.
+    pub scanned: u64,
     /// Whether the caller wanted no more.
     pub stopped: bool,
 }
@@ -53,119 +81,135 @@ pub struct Summary {
 /// on behind them.
 ///
 /// # Errors
-/// An input that cannot be opened, and inputs without a single record.
+/// An input that is not there or cannot be opened, and inputs without a single record.
 pub fn read(
     inputs: &[Input],
     options: &Options<'_>,
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
 ) -> Result<Summary, Failure> {
+    let mut total = Some(0_u64);
     for input in inputs {
-        input.check()?;
+        let length = input.check()?;
+        total = total.zip(length).map(|(total, length)| total.saturating_add(length));
     }
-    let mut reading = Reading { options, each, runs: legacy::Runs::default(), summary: Summary::default() };
-    for (index, input) in inputs.iter().enumerate() {
-        if reading.input(index, input).is_break() {
+    let steps = parallel::start(inputs, options.workers, options.max_line_bytes)
+        .map_err(|error| Failure::new(format!("no thread to read with: {error}"), ""))?;
+    let mut reading = Reading {
+        progress: Progress::new(options.tool, options.progress, total, steps.read.clone()),
+        options,
+        names: inputs.iter().map(Input::name).collect(),
+        each,
+        runs: legacy::Runs::default(),
+        place: Place::default(),
+        summary: Summary::default(),
+    };
+    for step in steps {
+        if reading.take(step).is_break() {
             reading.summary.stopped = true;
             return Ok(reading.summary);
         }
     }
-    let summary = reading.summary;
+    let Reading { names, summary, .. } = reading;
     if summary.moments + summary.beside + summary.unknown == 0 {
-        let names: Vec<String> = inputs.iter().map(Input::name).collect();
-        return Err(Failure::new(
-            format!("{}: no records", names.join(", ")),
-            "is this a log of memmon or memobj?",
-        ));
+        let hint = "a log of memmon, memobj or memdiff is needed";
+        return Err(Failure::new(format!("{}: no records", names.join(", ")), hint));
     }
     Ok(summary)
 }
 
+/// The reading of all inputs, in the caller's thread.
 struct Reading<'a> {
     options: &'a Options<'a>,
+    names: Vec<String>,
     each: &'a mut dyn FnMut(Moment) -> ControlFlow<()>,
     runs: legacy::Runs,
+    place: Place,
+    progress: Progress,
     summary: Summary,
 }
 
+/// Where the next lines stand.
+#[derive(Debug, Default)]
+struct Place {
+    input: usize,
+    /// Lines of the input before them.
+    lines: u64,
+    /// Lines of the input that were bad, and how many of them were told.
+    bad: u64,
+    told: u64,
+}
+
 impl Reading<'_> {
-    fn input(&mut self, index: usize, input: &Input) -> ControlFlow<()> {
-        let name = input.name();
-        let bad_before = self.summary.bad_lines;
-        let mut source = match input.open() {
-            Ok(source) => BufReader::with_capacity(1 << 16, source),
-            Err(error) => {
-                stdio::say(self.options.tool, &format!("{name}: {error}"));
+    fn take(&mut self, step: Step) -> ControlFlow<()> {
+        self.progress.tick();
+        match step {
+            Step::Batch(batch) => return self.batch(batch),
+            Step::Failed(error) => {
                 self.summary.cut_inputs += 1;
-                return ControlFlow::Continue(());
+                let kept = if self.place.lines > 0 { "; what was read before is kept" } else { "" };
+                self.say(&format!("{}: {}{kept}", self.name(), trouble(&error)));
             }
-        };
-        let mut buffer = Vec::new();
-        let mut number = 0;
-        let room = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-        loop {
-            buffer.clear();
-            match source.by_ref().take(room).read_until(b'\n', &mut buffer) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => {
-                    stdio::say(self.options.tool, &format!("{name}: {error}"));
-                    self.summary.cut_inputs += 1;
-                    break;
+            Step::NextInput => {
+                let untold = self.place.bad - self.place.told;
+                if untold > 0 {
+                    self.say(&format!("{}: {untold} more lines are no records, left out", self.name()));
                 }
+                self.place = Place { input: self.place.input + 1, ..Place::default() };
             }
-            number += 1;
-            let ended = buffer.last() == Some(&b'\n');
-            if !ended && buffer.len() > MAX_LINE_BYTES {
-                let _ = source.skip_until(b'\n');
-                self.bad(&name, number, Reason::TooLong { limit: MAX_LINE_BYTES }, bad_before);
-                continue;
-            }
-            let text =
-                buffer.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&buffer).trim_ascii();
-            if text.is_empty() {
-                continue;
-            }
-            match line::parse(text) {
-                Ok(line) => self.line(index, number, line)?,
-                Err(crate::record::RecordError::Json(error)) if !ended && error.is_eof() => {
-                    self.summary.torn_lines += 1
-                }
-                Err(error) => self.bad(&name, number, Reason::NotARecord(error), bad_before),
-            }
-        }
-        let untold = (self.summary.bad_lines - bad_before).saturating_sub(TOLD_BAD_LINES);
-        if untold > 0 {
-            stdio::say(self.options.tool, &format!("{name}: {untold} more lines are no records, left out"));
         }
         ControlFlow::Continue(())
     }
 
-    fn line(&mut self, input: usize, number: u64, line: Line) -> ControlFlow<()> {
-        let mut moment = match line {
-            Line::Moment(moment) => moment,
-            Line::Legacy(mut moment) => {
-                moment.run = self.runs.name(input, moment.iteration);
-                moment
-            }
-            Line::Beside => {
-                self.summary.beside += 1;
-                return ControlFlow::Continue(());
-            }
-            Line::Unknown => {
-                self.summary.unknown += 1;
-                return ControlFlow::Continue(());
-            }
-        };
-        self.summary.moments += 1;
-        moment.input = input;
-        moment.line = number;
-        (self.each)(*moment)
+    fn batch(&mut self, batch: Batch) -> ControlFlow<()> {
+        self.summary.beside += batch.beside;
+        self.summary.unknown += batch.unknown;
+        self.summary.torn_lines += batch.torn_lines;
+        self.summary.scanned += batch.scanned;
+        self.summary.bad_lines += batch.bad_lines;
+        self.place.bad += batch.bad_lines;
+        for (line, reason) in batch.reasons {
+            self.bad(line, reason);
+        }
+        for (line, found) in batch.moments {
+            let mut moment = match found {
+                Line::Moment(moment) => moment,
+                Line::Legacy(mut moment) => {
+                    moment.run = self.runs.name(self.place.input, moment.iteration);
+                    moment
+                }
+                Line::Beside | Line::Unknown => continue,
+            };
+            self.summary.moments += 1;
+            moment.input = self.place.input;
+            moment.line = self.place.lines + line;
+            (self.each)(*moment)?;
+        }
+        self.place.lines += batch.lines;
+        ControlFlow::Continue(())
     }
 
-    fn bad(&mut self, file: &str, line: u64, reason: Reason, before: u64) {
-        self.summary.bad_lines += 1;
-        if self.summary.bad_lines - before <= TOLD_BAD_LINES {
-            stdio::say(self.options.tool, &BadLine { file: file.to_owned(), line, reason }.to_string());
+    fn bad(&mut self, line: u64, reason: Reason) {
+        if self.place.told < MAX_REASONS as u64 {
+            self.place.told += 1;
+            let line = self.place.lines + line;
+            self.say(&BadLine { file: self.name().to_owned(), line, reason }.to_string());
         }
+    }
+
+    fn name(&self) -> &str {
+        self.names.get(self.place.input).map_or("", String::as_str)
+    }
+
+    fn say(&mut self, message: &str) {
+        self.progress.clear();
+        stdio::say(self.options.tool, message);
+    }
+}
+
+/// What stopped an input, in words.
+fn trouble(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the archive is cut off".to_owned(),
+        _ => error.to_string(),
     }
 }
