@@ -17,6 +17,7 @@ mod harness;
 mod hostile;
 mod launching;
 mod laws;
+mod memplot;
 mod oracle;
 mod page;
 mod pipes;
