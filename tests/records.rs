@@ -5,11 +5,12 @@ use std::sync::Arc;
 use common::jsonl::{Item, Reader, Writer};
 use common::process::ProcessState;
 use common::record::{
-    Cgroup, ErrorRecord, EventKind, Header, OutputRecord, OutputStream, Pressure, ProcessEvent,
-    ProcessRecord, ProcessSample, Record, System,
+    CensusRecord, Cgroup, Course, ErrorRecord, EventKind, Header, ModuleTotal, Omitted, OutputRecord,
+    OutputStream, Presence, Pressure, ProcessEvent, ProcessRecord, ProcessSample, PythonThread, Record,
+    System, TypeTotal,
 };
 use common::time::Stamp;
-use proptest::array::{uniform4, uniform8, uniform12};
+use proptest::array::{uniform2, uniform3, uniform4, uniform8, uniform12};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -200,7 +201,8 @@ fn event() -> BoxedStrategy<Record> {
         .boxed()
 }
 
-fn record() -> BoxedStrategy<Record> {
+/// Any record of any type.
+pub fn record() -> BoxedStrategy<Record> {
     let stream = select(vec![OutputStream::Stdout, OutputStream::Stderr]);
     let output = (header(), stream, any::<String>())
         .prop_map(|(header, stream, line)| Record::Output(OutputRecord::new(header, stream, line)));
@@ -209,7 +211,86 @@ fn record() -> BoxedStrategy<Record> {
             Record::Error(ErrorRecord { hint, pid, ..ErrorRecord::new(header, &stage, message) })
         },
     );
-    prop_oneof![process(), event(), output, error].boxed()
+    prop_oneof![process(), event(), census(), diff(), output, error].boxed()
+}
+
+fn census() -> BoxedStrategy<Record> {
+    let row = || (text(), any::<u64>(), any::<u64>());
+    let omitted = || of((any::<u64>(), any::<u64>(), any::<u64>()));
+    let thread = (of(text()), uniform2(of(any::<u64>())), uniform3(of(any::<bool>())));
+    let who = (any::<u32>(), of(any::<u64>()), of(any::<u32>()), of(text()), words());
+    let lists = (vec(row(), 0..4), omitted(), vec(row(), 0..4), omitted(), of(vec(thread, 0..3)));
+    let cut =
+        |o: Option<(u64, u64, u64)>| o.map(|(rows, count, size_bytes)| Omitted { rows, count, size_bytes });
+    (header(), who, lists, uniform2(any::<u64>()), of(any::<u64>()))
+        .prop_map(move |(header, who, lists, [total_objects, total_size_bytes], rss_bytes)| {
+            let (pid, start_ticks, root_pid, name, cmdline) = who;
+            let (types, types_omitted, modules, modules_omitted, threads) = lists;
+            Record::Census(Box::new(CensusRecord {
+                schema: header.schema,
+                timestamp: header.timestamp,
+                host: header.host,
+                run: header.run,
+                iteration: header.iteration,
+                pid,
+                start_ticks,
+                root_pid,
+                name,
+                cmdline,
+                total_objects,
+                total_size_bytes,
+                types: types
+                    .into_iter()
+                    .map(|(name, count, size_bytes)| TypeTotal { name, count, size_bytes })
+                    .collect(),
+                types_omitted: cut(types_omitted),
+                modules: modules
+                    .into_iter()
+                    .map(|(module, count, size_bytes)| ModuleTotal { module, count, size_bytes })
+                    .collect(),
+                modules_omitted: cut(modules_omitted),
+                threads: threads.map(|threads| {
+                    threads
+                        .into_iter()
+                        .map(|(name, [ident, native_id], [daemon, alive, main])| PythonThread {
+                            name,
+                            ident,
+                            native_id,
+                            daemon,
+                            alive,
+                            main,
+                        })
+                        .collect()
+                }),
+                rss_bytes,
+            }))
+        })
+        .boxed()
+}
+
+/// A difference with any names in it; its numbers are those of the sample.
+fn diff() -> BoxedStrategy<Record> {
+    let side = select(vec![Presence::Both, Presence::New, Presence::Gone, Presence::Unknown]);
+    let course = select(vec![Course::Growing, Course::Steady, Course::SawTooth, Course::TooShort]);
+    (header(), select(vec![Fill::Full, Fill::Bare]), text(), text(), side, course, stamp())
+        .prop_map(|(header, fill, name, role, presence, course, at)| {
+            let mut record = samples::diff(fill);
+            (record.timestamp, record.iteration) = (header.timestamp, header.iteration);
+            (record.host, record.run) = (header.host, header.run);
+            record.before.file = name.to_string();
+            record.after.timestamp = at;
+            for row in &mut record.types {
+                (row.name, row.role, row.presence) = (Arc::clone(&name), Arc::clone(&role), presence);
+            }
+            for row in &mut record.processes {
+                (row.name, row.role, row.presence) = (Arc::clone(&name), Arc::clone(&role), presence);
+            }
+            for row in &mut record.verdicts {
+                (row.name, row.course, row.full_at) = (Arc::clone(&name), course, Some(at));
+            }
+            Record::Diff(Box::new(record))
+        })
+        .boxed()
 }
 
 fn written(records: &[Record]) -> Vec<u8> {
@@ -280,7 +361,7 @@ proptest! {
 
     #[test]
     fn types_that_a_later_version_adds_are_kept_by_name(kind in "[a-z_]{1,12}", value in future_value()) {
-        prop_assume!(!["process", "process_event", "output", "error"].contains(&kind.as_str()));
+        prop_assume!(!["process", "process_event", "census", "diff", "output", "error"].contains(&kind.as_str()));
         let line = json!({ "type": kind, "schema": 1, "value": value }).to_string();
         prop_assert_eq!(read(line.as_bytes()), [Record::Unknown(kind)]);
     }
@@ -366,4 +447,38 @@ fn events_outputs_and_errors_of_the_first_version_are_readable() {
         (&*error.stage, error.pid, error.hint.as_deref()),
         ("sample", Some(4711), Some("wait, or name another"))
     );
+}
+
+/// As above, of a census and a difference.
+#[test]
+fn censuses_and_differences_of_the_first_version_are_readable() {
+    let records = read(workspace::read("tests/fixtures/census-v1.jsonl").as_bytes());
+    let [Record::Census(census), Record::Census(bare)] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((census.iteration, census.pid, census.root_pid), (4, 4712, Some(4711)));
+    assert_eq!((census.total_objects, census.total_size_bytes), (207_575, 31_457_280));
+    let [first, second] = &census.types[..] else { panic!("{census:?}") };
+    assert_eq!((&*first.name, first.count, first.size_bytes), ("str", 66_051, 10_673_854));
+    assert_eq!(&*second.name, "botpkg.cache.Séance");
+    assert_eq!(census.types_omitted, Some(Omitted { rows: 812, count: 141_000, size_bytes: 20_000_000 }));
+    assert_eq!((&*census.modules[0].module, census.modules_omitted), ("builtins", None));
+    let threads = census.threads.as_ref().unwrap();
+    assert_eq!((threads[0].name.as_deref(), threads[0].main), (Some("MainThread"), Some(true)));
+    assert_eq!((threads[1].name.as_deref(), threads[1].native_id), (None, Some(4715)));
+    assert_eq!((bare.total_objects, bare.types.len(), bare.rss_bytes), (0, 0, None));
+
+    let records = read(workspace::read("tests/fixtures/diff-v1.jsonl").as_bytes());
+    let [Record::Diff(diff)] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((&*diff.before.file, diff.before.iteration, diff.after.iteration), ("log \"a\".jsonl", 1, 9));
+    assert_eq!(
+        (diff.processes[0].presence, diff.processes[0].rss_after_bytes),
+        (Presence::New, Some(40_000_000))
+    );
+    assert_eq!((diff.types[0].count_before, diff.types[0].presence), (None, Presence::Unknown));
+    assert_eq!((&*diff.threads[0].name, diff.threads[0].presence), ("会话线程", Presence::Gone));
+    let verdict = &diff.verdicts[0];
+    assert_eq!(
+        (verdict.course, verdict.bytes_per_hour, verdict.moments),
+        (Course::SawTooth, Some(-12.5), 60)
+    );
+    assert_eq!((verdict.full_of.as_deref(), diff.grew), (Some("machine"), true));
 }

@@ -156,6 +156,28 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
         both("cgroup", ordered(&samples::cgroup(Fill::Full)), ordered(&samples::cgroup(Fill::Bare))),
         both("pressure", ordered(&samples::pressure()), ordered(&samples::pressure())),
         both("system", ordered(&samples::system(Fill::Full)), ordered(&samples::system(Fill::Bare))),
+        both("census.types", ordered(&samples::type_total()), ordered(&samples::type_total())),
+        both("census.modules", ordered(&samples::module_total()), ordered(&samples::module_total())),
+        both("census.types_omitted", ordered(&samples::omitted()), ordered(&samples::omitted())),
+        both("census.threads", ordered(&samples::thread(Fill::Full)), ordered(&samples::thread(Fill::Bare))),
+        both("diff.before", ordered(&samples::mark()), ordered(&samples::mark())),
+        both(
+            "diff.processes",
+            ordered(&samples::process_change(Fill::Full)),
+            ordered(&samples::process_change(Fill::Bare)),
+        ),
+        both(
+            "diff.totals",
+            ordered(&samples::total_change(Fill::Full)),
+            ordered(&samples::total_change(Fill::Bare)),
+        ),
+        both(
+            "diff.types",
+            ordered(&samples::count_change(Fill::Full)),
+            ordered(&samples::count_change(Fill::Bare)),
+        ),
+        both("diff.threads", ordered(&samples::thread_change()), ordered(&samples::thread_change())),
+        both("diff.verdicts", ordered(&samples::verdict(Fill::Full)), ordered(&samples::verdict(Fill::Bare))),
     ]);
     objects
 }
@@ -184,7 +206,7 @@ fn the_document_and_the_types_say_the_same() {
 #[test]
 fn the_words_of_the_contract_are_all_in_the_document() {
     use common::process::ProcessState;
-    use common::record::{EventKind, OutputStream};
+    use common::record::{Course, EventKind, OutputStream, Presence};
 
     let document = workspace::read("docs/schema.md");
     let events = [
@@ -198,7 +220,11 @@ fn the_words_of_the_contract_are_all_in_the_document() {
     let events = events.map(|event| serde_json::to_value(event).unwrap());
     let streams = [OutputStream::Stdout, OutputStream::Stderr].map(|s| serde_json::to_value(s).unwrap());
     let states = b"RSDTtZXIP?".map(|letter| Value::from(ProcessState::from_letter(letter).word()));
-    for word in events.iter().chain(&streams).chain(&states) {
+    let sides = [Presence::Both, Presence::New, Presence::Gone, Presence::Unknown]
+        .map(|presence| serde_json::to_value(presence).unwrap());
+    let courses = [Course::Growing, Course::Steady, Course::Shrinking, Course::SawTooth, Course::TooShort]
+        .map(|course| serde_json::to_value(course).unwrap());
+    for word in events.iter().chain(&streams).chain(&states).chain(&sides).chain(&courses) {
         let word = word.as_str().unwrap();
         assert!(document.contains(&format!("`{word}`")), "{word} is not in docs/schema.md");
     }

@@ -1,13 +1,34 @@
 //! `memdiff`: what grows between two moments or logs, how fast, how sure.
 //!
-//! Its own issue builds it; until then the command says so and exits 2.
+//! | layer | modules | contract |
+//! |---|---|---|
+//! | words | [`cli`] | what the user types |
+//! | sides | [`side`] | what is measured at one moment |
+//! | choice | [`choose`] | moments of logs → the two sides, or each with the one before |
+//! | align | [`align`] | who is who on the two sides: by what they are, not by number |
+//! | delta | [`delta`] | two sides → what changed, and what of it is growth |
+//! | trend | [`trend`] | one series over time → what it does, how fast, how sure |
+//! | verdict | [`verdict`] | all moments → every series, what it does, in words |
+//! | table | [`table`] | differences and verdicts for people and other programs |
+//! | flow | [`run`] | arguments → the flow above, in order → exit code |
+
+pub mod align;
+pub mod choose;
+pub mod cli;
+pub mod delta;
+pub mod run;
+pub mod side;
+pub mod table;
+pub mod trend;
+pub mod verdict;
 
 use std::process::ExitCode;
-
-use common::cli::{self, Failure};
 
 /// The `memdiff` command.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run("memdiff", || Err(Failure::not_built_yet()))
+    match common::cli::parse::<cli::Args>(std::env::args_os()) {
+        Ok(args) => common::cli::run("memdiff", || run::run(args)),
+        Err(code) => code,
+    }
 }

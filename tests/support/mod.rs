@@ -8,6 +8,7 @@ pub mod process;
 pub mod pty;
 pub mod python;
 pub mod samples;
+pub mod series;
 pub mod skip;
 mod tool;
 pub mod workspace;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use common::process::ProcessState;
 use common::record::{
-    Cgroup, ErrorRecord, EventKind, Header, OutputRecord, OutputStream, Pressure, ProcessEvent,
-    ProcessRecord, ProcessSample, Record, System,
+    CensusRecord, Cgroup, CountChange, Course, DiffRecord, ErrorRecord, EventKind, Header, ModuleTotal,
+    MomentMark, Omitted, OutputRecord, OutputStream, Presence, Pressure, ProcessChange, ProcessEvent,
+    ProcessRecord, ProcessSample, PythonThread, Record, System, ThreadChange, TotalChange, TypeTotal,
+    Verdict,
 };
 
 /// How much a sample holds.
@@ -43,6 +45,8 @@ pub fn records(fill: Fill) -> Vec<Record> {
         Record::ProcessEvent(Box::new(event(fill))),
         Record::Output(OutputRecord::new(header(), OutputStream::Stderr, "a line".into())),
         Record::Error(error(fill)),
+        Record::Census(Box::new(census(fill))),
+        Record::Diff(Box::new(diff(fill))),
     ]
 }
 
@@ -168,4 +172,161 @@ pub fn error(fill: Fill) -> ErrorRecord {
     record.hint = fill.of("name another".into());
     record.pid = fill.of(100);
     record
+}
+
+/// A census; with a type, a module and a thread if full.
+pub fn census(fill: Fill) -> CensusRecord {
+    let words: [String; 2] = ["python3".into(), "bot.py".into()];
+    let header = header();
+    CensusRecord {
+        schema: header.schema,
+        timestamp: header.timestamp,
+        host: header.host,
+        run: header.run,
+        iteration: header.iteration,
+        pid: 101,
+        start_ticks: fill.of(4711),
+        root_pid: fill.of(100),
+        name: fill.of("python3".into()),
+        cmdline: fill.of(Arc::new(words) as Arc<[String]>),
+        total_objects: 207_575,
+        total_size_bytes: 30 << 20,
+        types: fill.of(type_total()).into_iter().collect(),
+        types_omitted: fill.of(omitted()),
+        modules: fill.of(module_total()).into_iter().collect(),
+        modules_omitted: fill.of(omitted()),
+        threads: fill.of(vec![thread(fill)]),
+        rss_bytes: fill.of(50 << 20),
+    }
+}
+
+/// Objects of a type.
+pub fn type_total() -> TypeTotal {
+    TypeTotal { name: "botpkg.cache.Session".into(), count: 66_051, size_bytes: 10_673_854 }
+}
+
+/// Objects of a module's types.
+pub fn module_total() -> ModuleTotal {
+    ModuleTotal { module: "botpkg.cache".into(), count: 66_060, size_bytes: 10_700_000 }
+}
+
+/// What a list left out.
+pub fn omitted() -> Omitted {
+    Omitted { rows: 120, count: 4000, size_bytes: 1 << 20 }
+}
+
+/// A Python thread.
+pub fn thread(fill: Fill) -> PythonThread {
+    PythonThread {
+        name: fill.of("会话线程".into()),
+        ident: fill.of(140_000_000_000_000),
+        native_id: fill.of(104),
+        daemon: fill.of(true),
+        alive: fill.of(true),
+        main: fill.of(false),
+    }
+}
+
+/// A difference; with one of everything if full.
+pub fn diff(fill: Fill) -> DiffRecord {
+    let header = header();
+    DiffRecord {
+        schema: header.schema,
+        timestamp: header.timestamp,
+        host: header.host,
+        run: header.run,
+        iteration: header.iteration,
+        before: mark(),
+        after: mark(),
+        processes: fill.of(process_change(fill)).into_iter().collect(),
+        totals: fill.of(total_change(fill)).into_iter().collect(),
+        types: fill.of(count_change(fill)).into_iter().collect(),
+        modules: fill.of(count_change(fill)).into_iter().collect(),
+        threads: fill.of(thread_change()).into_iter().collect(),
+        verdicts: fill.of(verdict(fill)).into_iter().collect(),
+        series_omitted: 3,
+        grew: true,
+    }
+}
+
+/// A moment of a log.
+pub fn mark() -> MomentMark {
+    let Header { timestamp, run, iteration, .. } = header();
+    MomentMark { file: "log.jsonl".into(), run, iteration, timestamp }
+}
+
+/// A process on both sides.
+pub fn process_change(fill: Fill) -> ProcessChange {
+    ProcessChange {
+        role: "root".into(),
+        name: "python3".into(),
+        command: fill.of("python3 bot.py".into()),
+        presence: Presence::Both,
+        pid_before: fill.of(100),
+        pid_after: fill.of(200),
+        rss_before_bytes: fill.of(50 << 20),
+        rss_after_bytes: fill.of(60 << 20),
+        pss_before_bytes: fill.of(40 << 20),
+        pss_after_bytes: fill.of(45 << 20),
+        uss_before_bytes: fill.of(30 << 20),
+        uss_after_bytes: fill.of(35 << 20),
+        swap_before_bytes: fill.of(0),
+        swap_after_bytes: fill.of(4096),
+        threads_before: fill.of(8),
+        threads_after: fill.of(9),
+    }
+}
+
+/// A sum on both sides.
+pub fn total_change(fill: Fill) -> TotalChange {
+    TotalChange {
+        kind: "python".into(),
+        role: "root".into(),
+        before_bytes: fill.of(20 << 20),
+        after_bytes: fill.of(25 << 20),
+        count_before: fill.of(200_000),
+        count_after: fill.of(250_000),
+    }
+}
+
+/// A type on both sides.
+pub fn count_change(fill: Fill) -> CountChange {
+    CountChange {
+        name: "dict".into(),
+        role: "root".into(),
+        presence: Presence::Both,
+        count_before: fill.of(1000),
+        count_after: fill.of(1500),
+        size_before_bytes: fill.of(64_000),
+        size_after_bytes: fill.of(96_000),
+    }
+}
+
+/// A thread of one side.
+pub fn thread_change() -> ThreadChange {
+    ThreadChange { name: "worker-3".into(), role: "root".into(), presence: Presence::New }
+}
+
+/// A verdict.
+pub fn verdict(fill: Fill) -> Verdict {
+    let stamp = header().timestamp;
+    Verdict {
+        kind: "type".into(),
+        name: "dict".into(),
+        role: "root".into(),
+        pid: fill.of(200),
+        course: Course::Growing,
+        confidence_ratio: 0.99,
+        bytes_per_hour: fill.of(32_000.5),
+        bytes_per_hour_low: fill.of(30_000.5),
+        bytes_per_hour_high: fill.of(34_000.5),
+        from: fill.of(stamp),
+        to: fill.of(stamp),
+        first_bytes: fill.of(64_000),
+        last_bytes: fill.of(96_000),
+        moments: 60,
+        full_at: fill.of(stamp),
+        full_of: fill.of("cgroup".into()),
+        full_limit_bytes: fill.of(512 << 20),
+    }
 }

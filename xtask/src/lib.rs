@@ -3,12 +3,13 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | words | [`workspace`], [`tools`] | where the project is, which commands have arguments to document |
-//! | chores | [`man`], [`completions`], [`ci`] | manual pages, shell completions, every check |
+//! | chores | [`man`], [`completions`], [`goldens`], [`ci`] | manual pages, shell completions, what tests compare with, every check |
 //!
 //! A library as well as a program, so that a test can hold the committed files to what the chores make.
 
 pub mod ci;
 pub mod completions;
+pub mod goldens;
 pub mod man;
 pub mod tools;
 pub mod workspace;

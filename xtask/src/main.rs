@@ -18,6 +18,8 @@ enum Chore {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Write what tests compare the tools' pictures and tables with anew; look at the changes before you commit them
+    Goldens,
     /// Check everything: format, lints, documentation, tests
     Ci,
 }
@@ -48,6 +50,7 @@ fn run(chore: Chore) -> io::Result<bool> {
                 writeln!(io::stdout(), "{}", file.display())?;
             }
         }
+        Chore::Goldens => return xtask::goldens::write(),
         Chore::Ci => return xtask::ci::run(),
     }
     Ok(true)

@@ -13,6 +13,8 @@ mod parallel;
 mod pieces;
 mod progress;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod token;
 mod zstd;
 
@@ -43,13 +45,15 @@ pub struct Options<'a> {
     pub workers: usize,
     /// The longest line that is taken in.
     pub max_line_bytes: usize,
+    /// Whether lines in the form that our tools write may be read the fast way. It finds the same; without it serde reads all.
+    pub fast: bool,
 }
 
 impl<'a> Options<'a> {
     /// For `tool`: with progress, two threads, and the contract's length of lines.
     #[must_use]
     pub fn new(tool: &'a str) -> Self {
-        Self { tool, progress: true, workers: 2, max_line_bytes: MAX_LINE_BYTES }
+        Self { tool, progress: true, workers: 2, max_line_bytes: MAX_LINE_BYTES, fast: true }
     }
 }
 
@@ -87,16 +91,29 @@ pub fn read(
     options: &Options<'_>,
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
 ) -> Result<Summary, Failure> {
+    read_and_tell(inputs, options, each, &|message| stdio::say(options.tool, message))
+}
+
+/// The same with another way to tell of what is wrong with the inputs: each message without the tool's name.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_and_tell(
+    inputs: &[Input],
+    options: &Options<'_>,
+    each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
+    tell: &dyn Fn(&str),
+) -> Result<Summary, Failure> {
     let mut total = Some(0_u64);
     for input in inputs {
         let length = input.check()?;
         total = total.zip(length).map(|(total, length)| total.saturating_add(length));
     }
-    let steps = parallel::start(inputs, options.workers, options.max_line_bytes)
+    let steps = parallel::start(inputs, options.workers, options.max_line_bytes, options.fast)
         .map_err(|error| Failure::new(format!("no thread to read with: {error}"), ""))?;
     let mut reading = Reading {
         progress: Progress::new(options.tool, options.progress, total, steps.read.clone()),
-        options,
+        tell,
         names: inputs.iter().map(Input::name).collect(),
         each,
         runs: legacy::Runs::default(),
@@ -119,7 +136,7 @@ pub fn read(
 
 /// The reading of all inputs, in the caller's thread.
 struct Reading<'a> {
-    options: &'a Options<'a>,
+    tell: &'a dyn Fn(&str),
     names: Vec<String>,
     each: &'a mut dyn FnMut(Moment) -> ControlFlow<()>,
     runs: legacy::Runs,
@@ -202,7 +219,7 @@ impl Reading<'_> {
 
     fn say(&mut self, message: &str) {
         self.progress.clear();
-        stdio::say(self.options.tool, message);
+        (self.tell)(message);
     }
 }
 

@@ -58,7 +58,12 @@ impl Iterator for Steps {
 ///
 /// # Errors
 /// The system gives no threads.
-pub(super) fn start(inputs: &[Input], workers: usize, max_line_bytes: usize) -> io::Result<Steps> {
+pub(super) fn start(
+    inputs: &[Input],
+    workers: usize,
+    max_line_bytes: usize,
+    fast: bool,
+) -> io::Result<Steps> {
     let workers = workers.max(1);
     let (places_in, places) = sync_channel(2 * workers);
     let (work_in, work) = channel();
@@ -68,7 +73,7 @@ pub(super) fn start(inputs: &[Input], workers: usize, max_line_bytes: usize) -> 
         let (work, spares_in) = (Arc::clone(&work), spares_in.clone());
         thread::Builder::new()
             .name("lines".to_owned())
-            .spawn(move || read_lines(&work, max_line_bytes, &spares_in))?;
+            .spawn(move || read_lines(&work, max_line_bytes, fast, &spares_in))?;
     }
     let read = Arc::new(AtomicU64::new(0));
     let (inputs, counter) = (inputs.to_vec(), Arc::clone(&read));
@@ -110,14 +115,14 @@ fn take_apart(
     put(Place::Ready(Step::NextInput))
 }
 
-fn read_lines(work: &Mutex<Receiver<Work>>, max_line_bytes: usize, spares: &Sender<Vec<u8>>) {
-    let mut scanner = Scanner::default();
+fn read_lines(work: &Mutex<Receiver<Work>>, max_line_bytes: usize, fast: bool, spares: &Sender<Vec<u8>>) {
+    let mut scanner = fast.then(Scanner::default);
     loop {
         // A lock that another thread's end left poisoned still guards a whole queue.
         let next = work.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
         let Ok((mut lines, batch)) = next else { return };
         // The receiver may be gone: the caller wants no more.
-        let _ = batch.send(Batch::of(&lines, max_line_bytes, Some(&mut scanner)));
+        let _ = batch.send(Batch::of(&lines, max_line_bytes, scanner.as_mut()));
         if lines.bytes.capacity() <= 4 * PIECE_BYTES {
             lines.bytes.clear();
             let _ = spares.send(lines.bytes);

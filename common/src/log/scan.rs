@@ -1,7 +1,7 @@
 //! The fast path: samples and censuses in exactly the form in which our tools write them, read without building their records.
 //!
 //! It takes in a line only if every byte of it is what that form has at that place; then serde takes it in too, and both find the
-//! same. Everything else (escapes in names, other orders, fields of a later version, damage) is `None` and is read by serde.
+//! same. Everything else (white space, other orders, fields of a later version, damage) is `None` and is read by serde.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -70,9 +70,9 @@ impl Scanner {
         c.literal(br#","timestamp":"#)?;
         let unix_ms = c.stamp()?;
         c.literal(br#","host":"#)?;
-        let host = self.name(c.string()?)?;
+        let host = self.name(&c.text()?);
         c.literal(br#","run":"#)?;
-        let run = self.name(c.string()?)?;
+        let run = self.name(&c.text()?);
         c.literal(br#","iteration":"#)?;
         Some(Header { unix_ms, host, run, iteration: c.integer()? })
     }
@@ -168,7 +168,7 @@ impl Scanner {
         c.literal(br#""pid":"#)?;
         let pid = c.integer32()?;
         c.literal(br#","name":"#)?;
-        let name = self.name(c.string()?)?;
+        let name = self.name(&c.text()?);
         c.literal(br#","ppid":"#)?;
         c.nullable(Cursor::integer32)?;
         c.literal(br#","start_time":"#)?;
@@ -191,29 +191,25 @@ impl Scanner {
 
     fn cmdline(&mut self, c: &mut Cursor<'_>) -> Option<Option<Arc<str>>> {
         let words = c.nullable(|c| {
-            let mut words: Vec<&[u8]> = Vec::new();
+            let mut words = Vec::new();
             c.array(|c| {
-                words.push(c.string()?);
+                words.push(c.text()?);
                 Some(())
             })?;
             Some(words)
         })?;
-        match words {
-            Some(words) => self.name(&words.join(&b' ')).map(Some),
-            None => Some(None),
-        }
+        Some(words.map(|words| self.name(&words.join(" "))))
     }
 
-    /// A name as one that others share. `None` is not to be expected: the line is UTF-8 and is cut at quotes only.
-    fn name(&mut self, name: &[u8]) -> Option<Arc<str>> {
-        let name = std::str::from_utf8(name).ok()?;
+    /// A name as one that others share.
+    fn name(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.names.get(name) {
-            return Some(Arc::clone(known));
+            return Arc::clone(known);
         }
         let new: Arc<str> = name.into();
         self.kept_bytes += name.len() + 4 * size_of::<Arc<str>>();
         self.names.insert(Arc::clone(&new));
-        Some(new)
+        new
     }
 
     fn census(&mut self, c: &mut Cursor<'_>) -> Option<Moment> {
@@ -225,8 +221,8 @@ impl Scanner {
         c.literal(br#","root_pid":"#)?;
         let root_pid = c.nullable(Cursor::integer32)?;
         c.literal(br#","name":"#)?;
-        let name = c.nullable(Cursor::string)?;
-        let name = self.name(name.unwrap_or_default())?;
+        let name = c.nullable(Cursor::text)?;
+        let name = self.name(&name.unwrap_or_default());
         c.literal(br#","cmdline":"#)?;
         let cmdline = self.cmdline(c)?;
         c.literal(br#","total_objects":"#)?;
@@ -277,7 +273,7 @@ impl Scanner {
         let mut totals = Vec::new();
         c.array(|c| {
             c.literal(begin)?;
-            let name = self.name(c.string()?)?;
+            let name = self.name(&c.text()?);
             c.literal(br#","count":"#)?;
             let count = c.integer()?;
             c.literal(br#","size_bytes":"#)?;
@@ -289,10 +285,7 @@ impl Scanner {
 
     fn thread(&mut self, c: &mut Cursor<'_>) -> Option<PythonThread> {
         c.literal(br#"{"name":"#)?;
-        let name = match c.nullable(Cursor::string)? {
-            Some(name) => Some(self.name(name)?),
-            None => None,
-        };
+        let name = c.nullable(Cursor::text)?.map(|name| self.name(&name));
         c.literal(br#","ident":"#)?;
         let ident = c.nullable(Cursor::integer)?;
         c.literal(br#","native_id":"#)?;

@@ -1,5 +1,7 @@
-//! The tokens of a line of JSON in the one form in which our tools write them: no white space, no escapes in strings, fields in
-//! a known order. Anything else is `None`, even where it is good JSON: then the line is read the slow way.
+//! The tokens of a line of JSON in the one form in which our tools write them: no white space, fields in a known order, small
+//! numbers. Anything else is `None`, even where it is good JSON: then the line is read the slow way.
+
+use std::borrow::Cow;
 
 /// The longest number that is taken in. With at most two digits of exponent it is always finite.
 const MAX_NUMBER_BYTES: usize = 40;
@@ -97,13 +99,33 @@ impl<'a> Cursor<'a> {
         (count > 0).then_some(count)
     }
 
-    /// A string's inside.
+    /// The inside of a string without escapes.
     pub(super) fn string(&mut self) -> Option<&'a [u8]> {
         self.literal(b"\"")?;
         let length = self.rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
         let (inside, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest.strip_prefix(b"\"")?;
         Some(inside)
+    }
+
+    /// A string's text. One with escapes is left to serde.
+    pub(super) fn text(&mut self) -> Option<Cow<'a, str>> {
+        let begin = *self;
+        if let Some(inside) = self.string() {
+            return std::str::from_utf8(inside).ok().map(Cow::Borrowed);
+        }
+        *self = begin;
+        self.literal(b"\"")?;
+        let mut escaped = false;
+        let inside = self.rest.iter().position(|&byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        })?;
+        // Both quotes too.
+        let (string, rest) = begin.rest.split_at_checked(inside + 2)?;
+        self.rest = rest;
+        serde_json::from_slice(string).ok().map(Cow::Owned)
     }
 
     /// `true` or `false`.
@@ -229,6 +251,9 @@ mod tests {
         for text in ["\"a", "\"a\\n\"", "\"a\n\"", "a", "\"a\"\""] {
             assert_eq!(whole(text, Cursor::string), None, "{text}");
         }
+        for text in ["\"a\\\"", "\"\\ud800\"", "\"\\x\"", "\"a\n\"", "\"", "a", "\"a\"\""] {
+            assert_eq!(whole(text, Cursor::text), None, "{text}");
+        }
         assert_eq!(whole("\"名前 \u{7f}\"", Cursor::string), Some("名前 \u{7f}".as_bytes()));
         for text in ["[", "[1", "[1,]", "[,1]", "[1 ]", "[1]]"] {
             assert_eq!(whole(text, |cursor| cursor.array(|c| c.integer().map(drop))), None, "{text}");
@@ -242,6 +267,20 @@ mod tests {
                 prop_assert_eq!(value.to_bits(), serde_json::from_str::<f64>(&text).unwrap().to_bits());
             } else {
                 prop_assert!(text.len() > MAX_NUMBER_BYTES);
+            }
+        }
+
+        #[test]
+        fn texts_are_those_of_serde(text: String) {
+            let written = serde_json::to_string(&text).unwrap();
+            let found = whole(&written, Cursor::text);
+            prop_assert_eq!(found.as_deref(), Some(&*text));
+        }
+
+        #[test]
+        fn what_looks_like_a_text_is_one_for_serde_too(text in r#""[a"\\u0-9\x00-\x20]{0,8}""#) {
+            if let Some(found) = whole(&text, Cursor::text) {
+                prop_assert_eq!(found, serde_json::from_str::<String>(&text).unwrap());
             }
         }
 

@@ -16,6 +16,8 @@ record! {
         pub after: MomentMark,
         /// Processes on either side, by absolute change of their resident size.
         pub processes: Vec<ProcessChange>,
+        /// Sums over a whole tree, and over all objects of a process.
+        pub totals: Vec<TotalChange>,
         /// Types of Python objects on either side, by absolute change of their size.
         pub types: Vec<CountChange>,
         /// The modules of those types.
@@ -24,6 +26,8 @@ record! {
         pub threads: Vec<ThreadChange>,
         /// What grows, with `--trend`, by bytes per hour; empty without.
         pub verdicts: Vec<Verdict>,
+        /// Series that were not followed to the end as there were too many: the smallest ones. 0 without `--trend`.
+        pub series_omitted: u64,
         /// Whether something grew beyond the threshold: the exit code is 1 then.
         pub grew: bool,
     }
@@ -59,10 +63,13 @@ pub enum Presence {
 /// A process on either side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessChange {
-    /// What the two were matched by: `root`, or the command line of a child.
+    /// What the two were matched by, each once: `root`, or the command line of a child, cut in the middle if it is long, with
+    /// ` #2` and so on where several have the same.
     pub role: Arc<str>,
     /// Its name, the later if it changed.
     pub name: Arc<str>,
+    /// Its command line, the later if it changed, cut in the middle if it is long; `null` if it is not known.
+    pub command: Option<Arc<str>>,
     /// On which sides it is.
     pub presence: Presence,
     /// Its number in the earlier moment; `null` if it was not there.
@@ -77,6 +84,36 @@ pub struct ProcessChange {
     pub pss_before_bytes: Option<u64>,
     /// Its proportional size in the later moment.
     pub pss_after_bytes: Option<u64>,
+    /// Its unique size in the earlier moment.
+    pub uss_before_bytes: Option<u64>,
+    /// Its unique size in the later moment.
+    pub uss_after_bytes: Option<u64>,
+    /// What of it was swapped out in the earlier moment.
+    pub swap_before_bytes: Option<u64>,
+    /// What of it was swapped out in the later moment.
+    pub swap_after_bytes: Option<u64>,
+    /// Its threads in the earlier moment.
+    pub threads_before: Option<u64>,
+    /// Its threads in the later moment.
+    pub threads_after: Option<u64>,
+}
+
+/// A sum that is on both sides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TotalChange {
+    /// What is summed up: `total_rss` and `total_pss` of a tree, `python` (all objects of a process) and `native` (its resident
+    /// size without them).
+    pub kind: Arc<str>,
+    /// The root of the tree, or the process, as in [`ProcessChange::role`].
+    pub role: Arc<str>,
+    /// The sum in the earlier moment; `null` if not known.
+    pub before_bytes: Option<u64>,
+    /// The sum in the later moment.
+    pub after_bytes: Option<u64>,
+    /// Objects in the earlier moment, of `python`.
+    pub count_before: Option<u64>,
+    /// Objects in the later moment, of `python`.
+    pub count_after: Option<u64>,
 }
 
 /// A type or module on either side. A value is `null` where it is not known, and 0 only where it is known that there is none.
@@ -160,4 +197,6 @@ pub struct Verdict {
     pub full_at: Option<Stamp>,
     /// Which limit: `cgroup` or `machine`.
     pub full_of: Option<Arc<str>>,
+    /// That limit.
+    pub full_limit_bytes: Option<u64>,
 }

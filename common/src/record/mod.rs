@@ -19,7 +19,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use census::{CensusRecord, ModuleTotal, Omitted, PythonThread, TypeTotal};
-pub use diff::{CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, Verdict};
+pub use diff::{
+    CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, Verdict,
+};
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
 
@@ -145,7 +147,7 @@ pub enum Record {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Not JSON, or JSON with fields that do not fit the contract.
-    #[error("{0}")]
+    #[error("{}", .0.to_string().replace(" at line 1 column ", " at column "))]
     Json(#[from] serde_json::Error),
     /// An object without `type`.
     #[error("no \"type\" field")]

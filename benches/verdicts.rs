@@ -1,0 +1,72 @@
+//! How often memdiff's verdicts are right, on series made by chance: false alarms and detections by kind and length.
+//!
+//! `cargo bench -p memdiff --bench verdicts [-- [SERIES] [SEED]]`: so many series of each kind and length (200) from this seed on (1,000,000).
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a bench is a program for the one who runs it"
+)]
+
+#[path = "../tests/support/series.rs"]
+mod series;
+
+use std::time::Instant;
+
+use common::record::Course;
+use memdiff::trend::{Judgement, Track};
+
+const LENGTHS: [usize; 4] = [20, 60, 200, 1000];
+
+fn judged(series: &[series::Moment]) -> Judgement {
+    let mut track = Track::new();
+    for (seconds, value) in series {
+        match value {
+            Some(value) => track.push(*seconds, *value),
+            None => track.gap(),
+        }
+    }
+    track.judge()
+}
+
+fn main() {
+    let mut numbers = std::env::args().filter_map(|argument| argument.parse::<u64>().ok());
+    let each = numbers.next().unwrap_or(200);
+    let seed = numbers.next().unwrap_or(1_000_000);
+    let begun = Instant::now();
+    println!("growing, per cent of {each} series of each kind and length, seeds from {seed}\n");
+    println!("| | {} |\n|---|--:|--:|--:|--:|", LENGTHS.map(|n| format!("{n} moments")).join(" | "));
+    for leaks in [false, true] {
+        let mut all = [0; LENGTHS.len()];
+        let mut kinds = 0;
+        for kind in series::KINDS.iter().filter(|kind| kind.leaks == leaks) {
+            kinds += 1;
+            let mut row = format!("| {} |", kind.name);
+            for (column, moments) in LENGTHS.into_iter().enumerate() {
+                let mut courses = [0; 5];
+                for number in 0..each {
+                    courses[judged(&kind.series(seed + number, moments)).course as usize] += 1;
+                }
+                let growing = courses[Course::Growing as usize];
+                all[column] += growing;
+                row += &format!(" {:.1} |", growing as f64 * 100.0 / each as f64);
+                if std::env::var_os("ALL_COURSES").is_some() {
+                    row += &format!(" {courses:?}");
+                }
+            }
+            println!("{row}");
+        }
+        let total = (kinds * each) as f64;
+        let cells = all.map(|growing| format!("**{:.2}**", growing as f64 * 100.0 / total));
+        println!("| **{}** | {} |", if leaks { "detected" } else { "false alarms" }, cells.join(" | "));
+        let rate = all.iter().sum::<u64>() as f64 / (total * LENGTHS.len() as f64);
+        println!(
+            "\n{}: {:.2} % of {}\n",
+            if leaks { "leaking" } else { "not leaking" },
+            rate * 100.0,
+            total as u64 * 4
+        );
+    }
+    println!("took {:.1} s", begun.elapsed().as_secs_f64());
+}

@@ -1,0 +1,245 @@
+//! What is told of bad inputs, and what is kept of them.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::path::PathBuf;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+use super::*;
+use crate::jsonl::Writer;
+use crate::record::{ErrorRecord, Header, Record, Run};
+
+/// A folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("memtools-log-{}", Run::start().id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What became of some inputs.
+#[derive(Debug)]
+struct Outcome {
+    result: Result<Summary, Failure>,
+    /// Input, line and iteration of each moment.
+    moments: Vec<(usize, u64, u64)>,
+    /// What was told, without the folder.
+    told: Vec<String>,
+}
+
+fn read_files(folder: &Folder, paths: &[PathBuf], options: &Options<'_>) -> Outcome {
+    let told = RefCell::new(Vec::new());
+    let mut moments = Vec::new();
+    let prefix = format!("{}/", folder.0.display());
+    let result = read_and_tell(
+        &Input::from_args(paths),
+        options,
+        &mut |moment| {
+            moments.push((moment.input, moment.line, moment.iteration));
+            ControlFlow::Continue(())
+        },
+        &|message| told.borrow_mut().push(message.replace(&prefix, "")),
+    );
+    Outcome { result, moments, told: told.into_inner() }
+}
+
+fn read_bytes(content: &[u8], max_line_bytes: usize) -> Outcome {
+    let folder = Folder::new();
+    let log = folder.file("log", content);
+    read_files(&folder, &[log], &Options { max_line_bytes, ..Options::new("test") })
+}
+
+/// A line that is a moment.
+fn line(iteration: u64) -> String {
+    let mut writer = Writer::new(Vec::new());
+    let header = Header::now(&Run::start(), iteration);
+    writer.write(&Record::Error(ErrorRecord::new(header, "sample", "gone".into()))).unwrap();
+    String::from_utf8(writer.get_mut().clone()).unwrap()
+}
+
+fn log(iterations: std::ops::RangeInclusive<u64>) -> String {
+    iterations.map(line).collect()
+}
+
+#[test]
+fn bad_lines_are_told_by_place_and_the_others_are_kept() {
+    let text =
+        format!("{}\r\ngarbage\n\n{}[1]\n{{\"a\":1}}\n\"x\"\nnull\n{{\n}}\n{}", line(1), line(2), line(3));
+    let found = read_bytes(text.as_bytes(), MAX_LINE_BYTES);
+    assert_eq!(found.moments, [(0, 1, 1), (0, 5, 2), (0, 12, 3)]);
+    let summary = found.result.unwrap();
+    assert_eq!((summary.bad_lines, summary.moments, summary.torn_lines), (7, 3, 0));
+    let begins = [
+        "log:3: not a record",
+        "log:6: ",
+        "log:7: ",
+        "log:8: ",
+        "log:9: ",
+        "log: 2 more lines are no records",
+    ];
+    assert_eq!(found.told.len(), begins.len(), "{:?}", found.told);
+    for (told, begin) in found.told.iter().zip(begins) {
+        assert!(told.starts_with(begin), "{told} for {begin}");
+    }
+    assert!(found.told[2].contains("no \"type\" field"), "{}", found.told[2]);
+}
+
+#[test]
+fn a_torn_last_line_costs_itself_only_and_is_no_cause_for_alarm() {
+    let whole = log(1..=3);
+    for cut in 1..line(3).len() {
+        let found = read_bytes(&whole.as_bytes()[..whole.len() - cut], MAX_LINE_BYTES);
+        // Without its end alone the line is whole.
+        let (moments, torn) = if cut == 1 { (3, 0) } else { (2, 1) };
+        let summary = found.result.unwrap();
+        assert_eq!((summary.moments, summary.torn_lines, summary.bad_lines), (moments, torn, 0), "{cut}");
+        assert!(found.told.is_empty());
+    }
+    let found = read_bytes(format!("{}no record", line(1)).as_bytes(), MAX_LINE_BYTES);
+    assert_eq!(found.result.unwrap().bad_lines, 1, "what no writer can have begun is told");
+}
+
+#[test]
+fn long_lines_are_passed_over_wherever_they_stand() {
+    let limit = 4000;
+    let fits = format!("{}{}", " ".repeat(limit - line(9).len() + 1), line(9));
+    for length in [limit + 1, 3 * pieces::PIECE_BYTES, 2 * pieces::PIECE_BYTES - line(1).len()] {
+        let long = "x".repeat(length);
+        let text = format!("{}{long}\n{fits}{long}\n{}{long}", line(1), line(2));
+        let found = read_bytes(text.as_bytes(), limit);
+        assert_eq!(found.moments, [(0, 1, 1), (0, 3, 9), (0, 5, 2)], "{length}");
+        let places = ["log:2: ", "log:4: ", "log:6: "];
+        assert_eq!(found.told.len(), 3, "{:?}", found.told);
+        for (told, place) in found.told.iter().zip(places) {
+            assert!(told.starts_with(place) && told.contains("longer than 4000 bytes"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn line_numbers_and_order_hold_over_many_pieces_and_inputs() {
+    let folder = Folder::new();
+    let logs = [
+        folder.file("a", log(1..=20_000).as_bytes()),
+        folder.file("b", format!("x\n{}", line(7)).as_bytes()),
+    ];
+    let found = read_files(&folder, &logs, &Options::new("test"));
+    assert!(std::fs::metadata(&logs[0]).unwrap().len() > 2 * pieces::PIECE_BYTES as u64);
+    let expected: Vec<(usize, u64, u64)> = (1..=20_000).map(|n| (0, n, n)).chain([(1, 2, 7)]).collect();
+    assert!(found.moments == expected);
+    assert_eq!(found.told.len(), 1);
+    assert!(found.told[0].starts_with("b:1: "), "{:?}", found.told);
+}
+
+#[test]
+fn nothing_at_all_and_nothing_but_garbage_are_failures() {
+    for content in [&b""[..], b"\n\n", b"\x00\xff\x7fELF\n\n\x01", b"{\"type\":\"process\"", b"\xef\xbb\xbf"]
+    {
+        let failure = read_bytes(content, MAX_LINE_BYTES).result.unwrap_err();
+        assert!(failure.what.ends_with("log: no records") && failure.code == 2, "{failure:?}");
+    }
+    let unknown = read_bytes(b"{\"type\":\"later\",\"schema\":1}\n", MAX_LINE_BYTES).result.unwrap();
+    assert_eq!((unknown.unknown, unknown.moments, unknown.bad_lines), (1, 0, 0));
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_a_failure_that_names_it() {
+    let folder = Folder::new();
+    let good = folder.file("good", line(1).as_bytes());
+    let missing = read_files(&folder, &[good.clone(), folder.0.join("missing")], &Options::new("test"));
+    let failure = missing.result.unwrap_err();
+    assert!(failure.what.contains("/missing: ") && missing.moments.is_empty(), "{failure:?}");
+    let failure = read_files(&folder, &[good, folder.0.clone()], &Options::new("test")).result.unwrap_err();
+    assert!(failure.what.ends_with(": is a folder"), "{failure:?}");
+}
+
+#[test]
+fn a_mark_before_the_text_and_line_ends_of_other_systems_are_no_harm() {
+    let text = format!("\u{feff}{}{}", line(1), line(2)).replace('\n', "\r\n");
+    let found = read_bytes(text.as_bytes(), MAX_LINE_BYTES);
+    assert_eq!((found.moments, found.told), (vec![(0, 1, 1), (0, 2, 2)], vec![]));
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(text: &str) -> Vec<u8> {
+    compress_to_vec(text.as_bytes(), CompressionLevel::Fastest)
+}
+
+#[test]
+fn archives_of_several_parts_are_read_to_their_end() {
+    // A frame that holds something else, between the two.
+    let skipped = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'x', b'y', b'z'];
+    for archive in [
+        [gzip(&log(1..=3000)), gzip(&log(3001..=6000))].concat(),
+        [&zstd(&log(1..=3000))[..], &skipped, &zstd(&log(3001..=6000))].concat(),
+    ] {
+        let found = read_bytes(&archive, MAX_LINE_BYTES);
+        assert!(found.moments == (1..=6000).map(|n| (0, n, n)).collect::<Vec<_>>());
+        assert!(found.told.is_empty() && found.result.unwrap().cut_inputs == 0, "{:?}", found.told);
+    }
+}
+
+#[test]
+fn of_an_archive_that_was_cut_off_what_is_there_is_kept() {
+    let text = log(1..=6000);
+    for archive in [gzip(&text), zstd(&text)] {
+        let found = read_bytes(&archive[..archive.len() * 3 / 4], MAX_LINE_BYTES);
+        let count = found.moments.len();
+        assert!((3000..6000).contains(&count), "{count}");
+        assert!(found.moments == (1..=count as u64).map(|n| (0, n, n)).collect::<Vec<_>>());
+        assert_eq!(found.told, ["log: the archive is cut off; what was read before is kept"]);
+        let summary = found.result.unwrap();
+        assert_eq!((summary.cut_inputs, summary.bad_lines), (1, 0));
+    }
+}
+
+#[test]
+fn a_damaged_archive_is_told_and_the_next_input_is_read() {
+    let text = log(1..=3000);
+    for mut archive in [gzip(&text), zstd(&text)] {
+        let middle = archive.len() / 2;
+        archive[middle..middle + 64].fill(0xff);
+        let folder = Folder::new();
+        let logs = [folder.file("bad", &archive), folder.file("good", line(1).as_bytes())];
+        let found = read_files(&folder, &logs, &Options::new("test"));
+        assert_eq!(found.moments.last(), Some(&(1, 1, 1)));
+        assert!(found.told.iter().any(|told| told.starts_with("bad: ")), "{:?}", found.told);
+        assert_eq!(found.result.unwrap().cut_inputs, 1);
+    }
+}
+
+#[test]
+fn the_caller_can_have_enough() {
+    let folder = Folder::new();
+    let path = folder.file("log", log(1..=5000).as_bytes());
+    let mut seen = 0;
+    let summary = read(&Input::from_args(&[path]), &Options::new("test"), &mut |_| {
+        seen += 1;
+        if seen == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let summary = summary.unwrap();
+    assert_eq!((seen, summary.moments, summary.stopped), (3, 3, true));
+}

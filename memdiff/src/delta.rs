@@ -1,0 +1,424 @@
+//! What changed between two sides, value by value, and what of it is growth beyond the threshold.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use common::log::{Census, Total};
+use common::record::{
+    CountChange, DiffRecord, Header, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange,
+};
+use common::units::Change;
+
+use crate::align::{self, Actor, Pair};
+use crate::cli::{DEFAULT_THRESHOLD_BYTES, Threshold};
+use crate::side::{At, Side, stamp};
+
+/// What growth must pass to count: both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// More than so many bytes.
+    pub bytes: u64,
+    /// More than this share of what was there before.
+    pub ratio: f64,
+}
+
+impl Bounds {
+    /// From what the user gave, the last of each kind; `bytes` if there was no size.
+    #[must_use]
+    pub fn new(thresholds: &[Threshold], bytes: u64) -> Self {
+        let mut bounds = Self { bytes, ratio: 0.0 };
+        for threshold in thresholds {
+            match *threshold {
+                Threshold::Bytes(bytes) => bounds.bytes = bytes,
+                Threshold::Ratio(ratio) => bounds.ratio = ratio,
+            }
+        }
+        bounds
+    }
+
+    /// Whether growth from `before` to `after` counts.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share need not be exact beyond 2^53 bytes")]
+    pub fn are_passed(&self, before: u64, after: u64) -> bool {
+        let growth = after.saturating_sub(before);
+        growth > self.bytes && growth as f64 > before as f64 * self.ratio
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::new(&[], DEFAULT_THRESHOLD_BYTES)
+    }
+}
+
+/// What changed, and what has to be said to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delta {
+    /// The changes, sorted: the largest first, whichever way it went.
+    pub record: DiffRecord,
+    /// What grew beyond the bounds, largest first: a process, tree, type or module, and by how much.
+    pub grown: Vec<Growth>,
+    /// What a person has to know to read the numbers right.
+    pub notes: Vec<String>,
+}
+
+/// Something that grew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Growth {
+    /// The process, type or module.
+    pub name: Arc<str>,
+    /// By how many bytes.
+    pub bytes: u64,
+}
+
+/// Compares two sides. Neither may be empty. `files` are the names of the inputs.
+#[must_use]
+pub fn compare(header: Header, before: &Side, after: &Side, files: &[String], bounds: &Bounds) -> Delta {
+    let pairs = align::pairs(align::actors(before), align::actors(after));
+    let mut record = DiffRecord {
+        schema: header.schema,
+        timestamp: header.timestamp,
+        host: header.host,
+        run: header.run,
+        iteration: header.iteration,
+        before: mark(before, files),
+        after: mark(after, files),
+        processes: Vec::new(),
+        totals: Vec::new(),
+        types: Vec::new(),
+        modules: Vec::new(),
+        threads: Vec::new(),
+        verdicts: Vec::new(),
+        series_omitted: 0,
+        grew: false,
+    };
+    let mut notes = notes_on(before, after);
+    let mut uncounted: Vec<&str> = Vec::new();
+    let has_trees = |pick: fn(&Pair<'_>) -> Option<bool>| pairs.iter().any(|pair| pick(pair) == Some(true));
+    let listed = Listed {
+        before: has_trees(|pair| Some(pair.before.as_ref()?.process.is_some())),
+        after: has_trees(|pair| Some(pair.after.as_ref()?.process.is_some())),
+    };
+    for pair in &pairs {
+        record.processes.push(process(pair, listed));
+        record.totals.extend(tree_totals(pair));
+        let [was, is] =
+            [&pair.before, &pair.after].map(|actor| actor.as_ref().and_then(|actor| actor.census));
+        match (was, is) {
+            (Some(before), Some(after)) => {
+                record.totals.extend(python_totals(&pair.role, before, after));
+                record.types.extend(counts(&pair.role, types(before), types(after)));
+                record.modules.extend(counts(&pair.role, modules(before), modules(after)));
+                record.threads.extend(threads(&pair.role, before, after));
+            }
+            (Some(_), None) | (None, Some(_)) => uncounted.push(&pair.role),
+            (None, None) => {}
+        }
+    }
+    if let Some((first, others)) = uncounted.split_first() {
+        let more = if others.is_empty() { String::new() } else { format!(" and of {} more", others.len()) };
+        notes
+            .push(format!("the objects of {first}{more} were counted on one side only and are not compared"));
+    }
+    sort(&mut record);
+    let grown = growths(&record, bounds);
+    record.grew = !grown.is_empty();
+    Delta { record, grown, notes }
+}
+
+/// Whether a side lists processes at all: where it does, one that is missing is not there.
+#[derive(Debug, Clone, Copy)]
+struct Listed {
+    before: bool,
+    after: bool,
+}
+
+/// The latest of a side's moments stands for it.
+fn latest(side: &Side) -> Option<&At> {
+    side.iter().map(|seen| &seen.at).max_by_key(|at| at.unix_ms)
+}
+
+fn mark(side: &Side, files: &[String]) -> MomentMark {
+    let unknown = || MomentMark { file: String::new(), run: "".into(), iteration: 0, timestamp: stamp(0) };
+    latest(side).map_or_else(unknown, |at| at.mark(files))
+}
+
+fn notes_on(before: &Side, after: &Side) -> Vec<String> {
+    let mut notes = Vec::new();
+    let (Some(earlier), Some(later)) = (latest(before), latest(after)) else { return notes };
+    let same_run = before.iter().any(|a| after.iter().any(|b| a.at.run == b.at.run));
+    if !same_run {
+        notes.push("two different runs: processes are matched by their role".to_owned());
+    }
+    if later.unix_ms < earlier.unix_ms {
+        notes.push("the later side was measured before the earlier one".to_owned());
+    }
+    notes
+}
+
+fn process(pair: &Pair<'_>, listed: Listed) -> ProcessChange {
+    let (before, after) = (pair.before.as_ref(), pair.after.as_ref());
+    let rss = |actor: Option<&Actor<'_>>| {
+        actor.and_then(|actor| match (actor.process, actor.census) {
+            (Some(process), _) => process.rss_bytes,
+            (None, census) => census.and_then(|census| census.rss_bytes),
+        })
+    };
+    let [was, is] = [before, after].map(|actor| actor.and_then(|actor| actor.process));
+    let presence = match (before, after) {
+        (Some(_), Some(_)) => Presence::Both,
+        (None, Some(actor)) if actor.process.is_some() && listed.before => Presence::New,
+        (Some(actor), None) if actor.process.is_some() && listed.after => Presence::Gone,
+        _ => Presence::Unknown,
+    };
+    ProcessChange {
+        role: Arc::clone(&pair.role),
+        name: after.or(before).map_or_else(|| "".into(), |actor| Arc::clone(actor.name)),
+        command: after.and_then(|actor| actor.cmdline).or(before.and_then(|actor| actor.cmdline)).map(
+            |line| {
+                // Most are short, and shared as they are.
+                let short = align::short(line);
+                if short == **line { Arc::clone(line) } else { short.into() }
+            },
+        ),
+        presence,
+        pid_before: before.map(|actor| actor.pid),
+        pid_after: after.map(|actor| actor.pid),
+        rss_before_bytes: rss(before),
+        rss_after_bytes: rss(after),
+        pss_before_bytes: was.and_then(|process| process.pss_bytes),
+        pss_after_bytes: is.and_then(|process| process.pss_bytes),
+        uss_before_bytes: was.and_then(|process| process.uss_bytes),
+        uss_after_bytes: is.and_then(|process| process.uss_bytes),
+        swap_before_bytes: was.and_then(|process| process.swap_bytes),
+        swap_after_bytes: is.and_then(|process| process.swap_bytes),
+        threads_before: was.and_then(|process| process.threads),
+        threads_after: is.and_then(|process| process.threads),
+    }
+}
+
+fn tree_totals(pair: &Pair<'_>) -> Vec<TotalChange> {
+    let tree = |actor: &Option<Actor<'_>>| actor.as_ref().and_then(|actor| actor.tree).cloned();
+    let (Some(before), Some(after)) = (tree(&pair.before), tree(&pair.after)) else { return Vec::new() };
+    let total = |kind: &str, before_bytes, after_bytes| TotalChange {
+        kind: kind.into(),
+        role: Arc::clone(&pair.role),
+        before_bytes,
+        after_bytes,
+        count_before: None,
+        count_after: None,
+    };
+    let mut totals = vec![total("total_rss", Some(before.total_rss_bytes), Some(after.total_rss_bytes))];
+    if before.total_pss_bytes.is_some() || after.total_pss_bytes.is_some() {
+        totals.push(total("total_pss", before.total_pss_bytes, after.total_pss_bytes));
+    }
+    totals
+}
+
+/// What of the resident size the Python objects do not explain; `None` where either is not known.
+#[must_use]
+pub fn native_bytes(census: &Census) -> Option<u64> {
+    Some(census.rss_bytes?.saturating_sub(census.total_size_bytes?))
+}
+
+fn python_totals(role: &Arc<str>, before: &Census, after: &Census) -> Vec<TotalChange> {
+    let python = TotalChange {
+        kind: "python".into(),
+        role: Arc::clone(role),
+        before_bytes: before.total_size_bytes,
+        after_bytes: after.total_size_bytes,
+        count_before: Some(before.total_objects),
+        count_after: Some(after.total_objects),
+    };
+    let (was, is) = (native_bytes(before), native_bytes(after));
+    let native = (was.is_some() || is.is_some()).then(|| TotalChange {
+        kind: "native".into(),
+        role: Arc::clone(role),
+        before_bytes: was,
+        after_bytes: is,
+        count_before: None,
+        count_after: None,
+    });
+    std::iter::once(python).chain(native).collect()
+}
+
+/// A list of types or modules, and whether there are more than it has.
+type Listing<'a> = (&'a [Total], bool);
+
+fn types(census: &Census) -> Listing<'_> {
+    (&census.types, census.types_cut)
+}
+
+/// An empty list of modules beside objects is one that was not made.
+fn modules(census: &Census) -> Listing<'_> {
+    (&census.modules, census.modules_cut || (census.modules.is_empty() && census.total_objects > 0))
+}
+
+/// Everything that is on either list. What one lists alone was not there on the other if that list is whole, and may have been
+/// there if it was cut.
+fn counts(role: &Arc<str>, before: Listing<'_>, after: Listing<'_>) -> Vec<CountChange> {
+    let mut earlier: HashMap<&Arc<str>, &Total> = before.0.iter().map(|total| (&total.name, total)).collect();
+    let mut changes: Vec<CountChange> = Vec::with_capacity(after.0.len());
+    let count = |total: Option<&Total>, is_cut: bool| match total {
+        Some(total) => (Some(total.count), Some(total.size_bytes)),
+        None if is_cut => (None, None),
+        None => (Some(0), Some(0)),
+    };
+    let mut change = |name: &Arc<str>, was: Option<&Total>, is: Option<&Total>| {
+        let presence = match (was, is) {
+            (Some(_), Some(_)) => Presence::Both,
+            (None, _) if before.1 => Presence::Unknown,
+            (_, None) if after.1 => Presence::Unknown,
+            (None, _) => Presence::New,
+            (_, None) => Presence::Gone,
+        };
+        let (count_before, size_before_bytes) = count(was, before.1);
+        let (count_after, size_after_bytes) = count(is, after.1);
+        changes.push(CountChange {
+            name: Arc::clone(name),
+            role: Arc::clone(role),
+            presence,
+            count_before,
+            count_after,
+            size_before_bytes,
+            size_after_bytes,
+        });
+    };
+    for total in after.0 {
+        change(&total.name, earlier.remove(&total.name), Some(total));
+    }
+    for total in before.0 {
+        if earlier.remove(&total.name).is_some() {
+            change(&total.name, Some(total), None);
+        }
+    }
+    changes
+}
+
+/// Threads by name that one side has more of than the other.
+fn threads(role: &Arc<str>, before: &Census, after: &Census) -> Vec<ThreadChange> {
+    let (Some(before), Some(after)) = (&before.threads, &after.threads) else { return Vec::new() };
+    let mut balance: HashMap<&Arc<str>, i64> = HashMap::new();
+    after.iter().for_each(|name| *balance.entry(name).or_insert(0) += 1);
+    before.iter().for_each(|name| *balance.entry(name).or_insert(0) -= 1);
+    let change = |(name, count): (&Arc<str>, i64)| {
+        let presence = if count > 0 { Presence::New } else { Presence::Gone };
+        let change = ThreadChange { name: Arc::clone(name), role: Arc::clone(role), presence };
+        std::iter::repeat_n(change, usize::try_from(count.unsigned_abs()).unwrap_or(0))
+    };
+    balance.into_iter().flat_map(change).collect()
+}
+
+/// A change of size that is known: a new thing had nothing before, one that is gone has nothing now.
+#[must_use]
+pub fn change(presence: Presence, before: Option<u64>, after: Option<u64>) -> Option<Change> {
+    let (before, after) = ends(presence, before, after);
+    Some(Change::between(before?, after?))
+}
+
+fn ends(presence: Presence, before: Option<u64>, after: Option<u64>) -> (Option<u64>, Option<u64>) {
+    match presence {
+        Presence::New => (Some(before.unwrap_or(0)), after),
+        Presence::Gone => (before, Some(after.unwrap_or(0))),
+        Presence::Both | Presence::Unknown => (before, after),
+    }
+}
+
+/// Largest change first; what did not change in size by the number of objects; what is unknown last, by the size that is known.
+/// The same order whichever side comes first, so that what is exchanged is mirrored.
+fn sort(record: &mut DiffRecord) {
+    let rank = |presence, before: Option<u64>, after: Option<u64>| {
+        let change = change(presence, before, after);
+        let known = before.max(after).unwrap_or(0);
+        (change.is_none(), Reverse(change.map_or(0, |change| change.0.unsigned_abs())), Reverse(known))
+    };
+    record.processes.sort_by(|a, b| {
+        let key = |p: &ProcessChange| rank(p.presence, p.rss_before_bytes, p.rss_after_bytes);
+        (key(a), &a.role).cmp(&(key(b), &b.role))
+    });
+    for changes in [&mut record.types, &mut record.modules] {
+        changes.sort_by(|a, b| {
+            let key = |c: &CountChange| {
+                let (unknown, change, known) = rank(c.presence, c.size_before_bytes, c.size_after_bytes);
+                let objects = c.count_after.unwrap_or(0).abs_diff(c.count_before.unwrap_or(0));
+                (unknown, change, Reverse(objects), known)
+            };
+            (key(a), &a.name, &a.role).cmp(&(key(b), &b.name, &b.role))
+        });
+    }
+    record.threads.sort_by(|a, b| (&a.role, &a.name).cmp(&(&b.role, &b.name)));
+}
+
+/// What grew beyond the bounds, by size.
+///
+/// Of a process that is on both sides its resident size counts; of a new one its proportional size if that is known, as what a fork
+/// shares with its parent is no growth; of a tree the sum of proportional sizes if both are known, else of resident ones.
+fn growths(record: &DiffRecord, bounds: &Bounds) -> Vec<Growth> {
+    let mut grown: Vec<Growth> = Vec::new();
+    let mut hold = |name: &Arc<str>, presence, before: Option<u64>, after: Option<u64>| {
+        if let (Some(before), Some(after)) = ends(presence, before, after)
+            && bounds.are_passed(before, after)
+        {
+            grown.push(Growth { name: Arc::clone(name), bytes: after.saturating_sub(before) });
+        }
+    };
+    for process in &record.processes {
+        let after = match process.presence {
+            Presence::New => process.pss_after_bytes.or(process.rss_after_bytes),
+            _ => process.rss_after_bytes,
+        };
+        let name = process_name(process);
+        hold(&name, process.presence, process.rss_before_bytes, after);
+    }
+    for total in &record.totals {
+        let name = match &*total.kind {
+            "total_rss" if has_proportional(record, total) => continue,
+            "total_rss" | "total_pss" if is_alone(record, total) => continue,
+            "total_rss" | "total_pss" => "the tree".into(),
+            "python" => "Python objects".into(),
+            other => Arc::from(other),
+        };
+        hold(&name, Presence::Both, total.before_bytes, total.after_bytes);
+    }
+    for change in record.types.iter().chain(&record.modules) {
+        hold(&change.name, change.presence, change.size_before_bytes, change.size_after_bytes);
+    }
+    grown.sort_by(|a, b| (Reverse(a.bytes), &a.name).cmp(&(Reverse(b.bytes), &b.name)));
+    grown
+}
+
+/// What a process is called beside a number: the root by its command line or name, others by their role.
+#[must_use]
+pub fn process_name(process: &ProcessChange) -> Arc<str> {
+    if &*process.role == "root" && !process.name.is_empty() {
+        process.command.as_ref().map_or_else(|| Arc::clone(&process.name), Arc::clone)
+    } else {
+        Arc::clone(&process.role)
+    }
+}
+
+fn has_proportional(record: &DiffRecord, total: &TotalChange) -> bool {
+    let known = |other: &&TotalChange| {
+        &*other.kind == "total_pss" && other.role == total.role && other.before_bytes.is_some()
+    };
+    record.totals.iter().filter(known).any(|other| other.after_bytes.is_some())
+}
+
+/// Whether a tree has no more than its root: its total then says nothing new.
+#[must_use]
+pub fn is_alone(record: &DiffRecord, total: &TotalChange) -> bool {
+    record.processes.iter().filter(|process| process.role == total.role).any(|root| {
+        root.rss_before_bytes == rss_total(record, total).0
+            && root.rss_after_bytes == rss_total(record, total).1
+    })
+}
+
+fn rss_total(record: &DiffRecord, total: &TotalChange) -> (Option<u64>, Option<u64>) {
+    let of_tree = |other: &&TotalChange| &*other.kind == "total_rss" && other.role == total.role;
+    let found = record.totals.iter().find(of_tree);
+    found.map_or((None, None), |found| (found.before_bytes, found.after_bytes))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+use std::sync::Arc;
+
+use common::record::{Course, DiffRecord, Header, Run, Verdict};
+use proptest::prelude::*;
+
+use super::*;
+use crate::cli::Threshold;
+use crate::delta::{self, Bounds, Delta};
+use crate::side::testing::{census, process, seen, tree};
+use crate::side::{Measured, Side, stamp};
+
+const PLAIN: Look = Look { colour: false, width: None, limit: Some(20) };
+
+fn compared(before: &Side, after: &Side) -> Delta {
+    let bounds = Bounds::new(&[Threshold::Bytes(100)], 0);
+    delta::compare(Header::now(&Run::start(), 1), before, after, &["log".to_owned()], &bounds)
+}
+
+fn found(delta: &Delta) -> Found<'_> {
+    Found::Changes { record: &delta.record, grown: &delta.grown, notes: &delta.notes, threshold: "100 B" }
+}
+
+fn counted(types: &[(&str, u64, u64)], is_cut: bool) -> Side {
+    vec![seen("r", 1, Measured::Census(Arc::new(census(types, is_cut))))]
+}
+
+fn verdict(name: &str, rate: Option<f64>) -> Verdict {
+    Verdict {
+        kind: "rss".into(),
+        name: name.into(),
+        role: name.into(),
+        pid: Some(7),
+        course: if rate.is_some() { Course::Growing } else { Course::Steady },
+        confidence_ratio: 0.995,
+        bytes_per_hour: rate,
+        bytes_per_hour_low: rate,
+        bytes_per_hour_high: rate,
+        from: Some(stamp(0)),
+        to: Some(stamp(60_000)),
+        first_bytes: Some(0),
+        last_bytes: Some(1000),
+        moments: 60,
+        full_at: None,
+        full_of: None,
+        full_limit_bytes: None,
+    }
+}
+
+fn judged(verdicts: Vec<Verdict>) -> DiffRecord {
+    DiffRecord { verdicts, ..compared(&counted(&[], false), &counted(&[], false)).record }
+}
+
+#[test]
+fn unchanged_rows_are_counted_and_cut_ones_summed_up() {
+    let before = counted(&[("a", 1, 10), ("b", 1, 10), ("c", 1, 10), ("same", 1, 10)], false);
+    let after = counted(&[("a", 2, 3000), ("b", 2, 40), ("c", 1, 5), ("same", 1, 10)], false);
+    let delta = compared(&before, &after);
+    let shown = text(&found(&delta), Look { limit: Some(1), ..PLAIN });
+    let types = &shown[shown.find("Types").unwrap()..shown.find("Modules").unwrap()];
+    let lines: Vec<&str> = types.trim_end().lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "Types",
+            "     CHANGE  BEFORE     AFTER  COUNT CHANGE  COUNT AFTER  TYPE",
+            "  +2.92 KiB    10 B  2.93 KiB            +1            2  a",
+            "  … and 2 more (+25 B together), 1 unchanged",
+        ]
+    );
+    assert!(
+        shown.ends_with(
+            "\ngrew by more than 100 B: Python objects (+2.94 KiB), a (+2.92 KiB), a (+2.92 KiB)\n"
+        ),
+        "{shown}"
+    );
+    let all = text(&found(&delta), Look { limit: None, ..PLAIN });
+    assert!(all.contains("same") && !all.contains("more ("), "{all}");
+}
+
+#[test]
+fn what_is_unknown_is_a_question_mark_and_no_number() {
+    let delta = compared(&counted(&[("a", 1, 10)], true), &counted(&[("b", 2, 40)], true));
+    let shown = text(&found(&delta), PLAIN);
+    let row = shown.lines().find(|line| line.contains("b (listed on one side only)")).unwrap();
+    assert_eq!(row.split_whitespace().take(6).collect::<Vec<_>>(), ["?", "40", "B", "?", "2", "b"]);
+    let mut csv = Csv::default();
+    let rows = String::from_utf8(csv.rows(&delta.record, false).unwrap()).unwrap();
+    assert!(rows.lines().any(|row| row.contains("type,b,root,unknown,,,,40,,,2,")), "{rows}");
+}
+
+#[test]
+fn growth_is_red_only_where_colours_are_wanted() {
+    let delta = compared(&counted(&[("a", 1, 10)], false), &counted(&[("a", 2, 3000)], false));
+    assert!(!text(&found(&delta), PLAIN).contains('\u{1b}'));
+    assert!(text(&found(&delta), Look { colour: true, ..PLAIN }).contains("\u{1b}[31m+2.92 KiB\u{1b}[0m"));
+}
+
+#[test]
+fn verdicts_name_what_grows_and_count_the_rest() {
+    let rate = Some(3.1 * f64::from(1 << 20));
+    let record = judged(vec![verdict("leak.py", rate), verdict("x", None), verdict("y", None)]);
+    let shown = text(&Found::Verdicts { record: &record, measured: 60 }, PLAIN);
+    assert!(
+        shown.contains("leak.py (pid 7) grows by 3.1 MiB/h (3.1 to 3.1), 99 % sure, 1 min 0 s, 60 moments\n"),
+        "{shown}"
+    );
+    assert!(shown.ends_with("others: 2 steady (all with --all)\n"), "{shown}");
+    let all = text(&Found::Verdicts { record: &record, measured: 60 }, Look { limit: None, ..PLAIN });
+    assert!(all.contains("y (pid 7) is steady, 99 % sure"), "{all}");
+    let none = text(&Found::Verdicts { record: &judged(vec![verdict("x", None)]), measured: 1 }, PLAIN);
+    assert!(none.contains("nothing is growing\n"), "{none}");
+    let table = markdown(&Found::Verdicts { record: &record, measured: 60 }, PLAIN);
+    assert!(table.contains("| +3.1 MiB/h | `leak.py (pid 7)` | grows by "), "{table}");
+}
+
+#[test]
+fn the_same_growth_is_told_once() {
+    let mut again = verdict("leak.py", Some(2e6));
+    again.kind = "pss".into();
+    let record = judged(vec![verdict("leak.py", Some(3e6)), again]);
+    let count =
+        |look| text(&Found::Verdicts { record: &record, measured: 60 }, look).matches("grows by").count();
+    assert_eq!((count(PLAIN), count(Look { limit: None, ..PLAIN })), (1, 2));
+}
+
+proptest! {
+    #[test]
+    fn no_name_breaks_a_table(name: String, other in "[|`\\\\<>\\n\\x1b*_~名👍]{0,12}") {
+        let side = |size, rss| vec![
+            seen("r", 1, tree(&[process(1, 10, "bot", 1), process(2, 2, &name, rss), process(3, 3, &other, rss)])),
+            seen("m", 1, Measured::Census(Arc::new(census(&[(&name, 1, size), (&other, 1, size + 1)], false)))),
+        ];
+        let delta = compared(&side(10, 1), &side(5000, 9));
+        let record = judged(vec![verdict(&name, Some(3e6)), verdict(&other, None)]);
+        for found in [found(&delta), Found::Verdicts { record: &record, measured: 2 }] {
+            let look = Look { limit: None, width: Some(100), ..PLAIN };
+            let shown = text(&found, look);
+            prop_assert!(shown.lines().all(|line| !line.contains(char::is_control)), "{}", shown);
+            let table = markdown(&found, look);
+            prop_assert!(table.lines().all(|line| !line.contains(char::is_control)), "{}", table);
+            // Every row of a table has as many cells as its title: pipes of names are none.
+            let mut cells = 0;
+            for line in table.lines() {
+                let count = line.matches('|').count();
+                let same = !line.starts_with('|') || cells == 0 || count == cells;
+                prop_assert!(same, "{}", table);
+                cells = if line.starts_with('|') { count } else { 0 };
+            }
+            let rows = Csv::default().rows(found.record(), matches!(found, Found::Verdicts { .. })).unwrap();
+            let mut reader = ::csv::Reader::from_reader(rows.as_slice());
+            let width = reader.headers().unwrap().len();
+            let all: Vec<::csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+            prop_assert!(all.iter().all(|row| row.len() == width && !row.iter().any(|cell| cell.contains(char::is_control))));
+        }
+    }
+}

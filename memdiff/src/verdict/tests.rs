@@ -1,0 +1,218 @@
+use common::log::{Moment, What};
+use common::record::{Header, ProcessEvent, Run};
+
+use super::*;
+use crate::side::testing::{census, process, seen, tree};
+use crate::side::{Measured, Seen};
+
+/// The moment at a second of a run, ten of which are an interval.
+fn moment(run: &str, second: u64, what: What) -> Moment {
+    Moment {
+        input: 0,
+        line: second,
+        run: run.into(),
+        host: "h".into(),
+        iteration: second / 10,
+        unix_ms: i64::try_from(second).unwrap() * 1000,
+        elapsed_seconds: None,
+        interval_seconds: Some(10.0),
+        missed_ticks: 0,
+        what,
+    }
+}
+
+fn what(seen: Seen) -> What {
+    match seen.what {
+        Measured::Tree(tree) => What::Tree(Arc::unwrap_or_clone(tree)),
+        Measured::Census(census) => What::Census(Arc::unwrap_or_clone(census)),
+    }
+}
+
+fn trees(series: &mut Series, run: &str, rss: impl Fn(u64) -> u64, pid: u32, start: u64) {
+    for turn in 0..120 {
+        let sizes =
+            seen(run, 1, tree(&[process(1, 1, "bot", 20), process(pid, start, "w --queue mail", rss(turn))]));
+        series.take(&moment(run, turn * 10, what(sizes)));
+    }
+}
+
+fn shown(series: &Series) -> Vec<(String, String, Course)> {
+    let verdicts = series.verdicts();
+    verdicts.iter().map(|v| (v.kind.to_string(), v.name.to_string(), v.course)).collect()
+}
+
+#[test]
+fn what_grows_is_found_and_comes_first() {
+    let mut series = Series::default();
+    trees(&mut series, "r", |turn| 10 + turn, 2, 2);
+    let verdicts = series.verdicts();
+    let growing: Vec<_> =
+        verdicts.iter().take_while(|v| v.course == Course::Growing).map(|v| &*v.name).collect();
+    assert_eq!(growing, ["w --queue mail", "bot"], "{verdicts:#?}");
+    // Of equal rates that of the process comes before that of its tree.
+    assert_eq!(
+        (&*verdicts[0].kind, &*verdicts[1].kind, &*verdicts[0].role),
+        ("rss", "total_rss", "w --queue mail")
+    );
+    // One MiB in ten seconds.
+    let rate = verdicts[1].bytes_per_hour.unwrap() / f64::from(1 << 20);
+    assert!((rate - 360.0).abs() < 0.5, "{rate}");
+    assert_eq!(verdicts[2].course, Course::Steady);
+    assert!(grows(&verdicts[0], &Bounds::new(&[], 0)) && !grows(&verdicts[2], &Bounds::new(&[], 0)));
+    assert!(!grows(&verdicts[0], &Bounds::new(&[], 1 << 40)));
+}
+
+#[test]
+fn runs_and_numbers_used_again_are_other_series() {
+    let mut series = Series::default();
+    trees(&mut series, "a", |turn| 10 + turn, 2, 2);
+    trees(&mut series, "b", |turn| 130 + turn, 2, 2);
+    let mut count = |run: &str, start| {
+        trees(&mut series, run, |turn| 10 + turn, 2, start);
+        let verdicts = series.verdicts();
+        verdicts.iter().filter(|v| &*v.kind == "rss" && v.pid == Some(2)).count()
+    };
+    assert_eq!(count("b", 3), 3);
+    assert_eq!(count("c", 2), 4);
+}
+
+#[test]
+fn a_type_is_absent_where_the_list_is_whole_and_unknown_where_it_was_cut() {
+    for (is_cut, moments, last) in [(false, 40, Some(0)), (true, 20, Some(900))] {
+        let mut series = Series::default();
+        for turn in 0..40_u64 {
+            let types: &[_] =
+                if turn < 20 { &[("dict", 5, 500), ("gone", 9, 900)] } else { &[("dict", 5, 500)] };
+            series.take(&moment("m", turn * 10, What::Census(census(types, is_cut))));
+        }
+        let verdicts = series.verdicts();
+        let gone = verdicts.iter().find(|v| &*v.name == "gone" && &*v.kind == "type").unwrap();
+        assert_eq!((gone.moments, gone.last_bytes), (moments, last), "{is_cut}");
+    }
+}
+
+#[test]
+fn a_failed_moment_is_a_gap_and_no_zero() {
+    let mut series = Series::default();
+    for turn in 0..30_u64 {
+        let failed = turn % 7 == 3;
+        let what =
+            if failed { What::Failed("no".into()) } else { What::Census(census(&[("dict", 5, 500)], false)) };
+        assert_eq!(series.take(&moment("m", turn * 10, what)), !failed);
+    }
+    let verdicts = series.verdicts();
+    assert!(verdicts.iter().all(|v| v.course == Course::Steady && v.last_bytes != Some(0)), "{verdicts:#?}");
+    assert_eq!((series.measured(), verdicts[0].moments), (26, 26));
+}
+
+#[test]
+fn the_limit_that_is_nearer_is_foretold_and_none_to_a_process_that_ended() {
+    let feed = |ends: bool| {
+        let mut series = Series::default();
+        for turn in 0..120_u64 {
+            let mut what = what(seen("r", 1, tree(&[process(1, 1, "bot", 10 + turn)])));
+            let What::Tree(tree) = &mut what else { panic!() };
+            (tree.system_total_bytes, tree.system_available_bytes) = (Some(64 << 30), Some(32 << 30));
+            if turn == 100 {
+                (tree.cgroup_limit_bytes, tree.cgroup_current_bytes) = (Some(512 << 20), Some(152 << 20));
+            }
+            series.take(&moment("r", turn * 10, what));
+        }
+        if ends {
+            let event = ProcessEvent::new(Header::now(&Run::start(), 1), EventKind::Exited, 1, 1);
+            series.take(&moment("r", 1200, What::Event(Box::new(event))));
+        }
+        series.verdicts().remove(0)
+    };
+    let verdict = feed(false);
+    // 360 MiB are left at 360 MiB an hour: an hour from the last look.
+    assert_eq!(verdict.full_of.as_deref(), Some("cgroup"));
+    let ahead = verdict.full_at.unwrap().unix_seconds() - 1190.0;
+    assert!((ahead - 3600.0).abs() < 30.0, "{ahead}");
+    let words = sentence(&verdict, verdict.to.unwrap());
+    assert_eq!(words.subject, "bot (pid 1)");
+    assert!(words.rest.starts_with("grows by 360.0 MiB/h (360.0 to 360.0), 99 % sure, "), "{}", words.rest);
+    assert!(
+        words.rest.contains("120 moments; the cgroup's 512.00 MiB are full in about 60 min ("),
+        "{}",
+        words.rest
+    );
+    assert_eq!((feed(true).course, feed(true).full_at), (Course::Growing, None));
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_turn_growth_round() {
+    let mut series = Series::default();
+    for turn in 0..120_u64 {
+        // Back by an hour in the middle.
+        let second = if turn < 60 { 10_000 + turn * 10 } else { 6_400 + turn * 10 };
+        series.take(&moment("r", second, what(seen("r", 1, tree(&[process(1, 1, "bot", 10 + turn)])))));
+    }
+    let verdict = series.verdicts().remove(0);
+    assert_eq!(verdict.course, Course::Growing, "{verdict:#?}");
+    let rate = verdict.bytes_per_hour.unwrap() / f64::from(1 << 20);
+    assert!((rate - 360.0).abs() < 20.0, "{rate}");
+}
+
+#[test]
+fn of_too_many_series_the_smallest_are_dropped_and_counted() {
+    let mut series = Series::with_limit(100);
+    let names: Vec<String> = (0..500).map(|n| format!("type{n:03}")).collect();
+    for turn in 0..20_u64 {
+        let types: Vec<(&str, u64, u64)> =
+            names.iter().zip(1..).map(|(name, size)| (&**name, 1, size * 1000)).collect();
+        let mut census = census(&types, false);
+        census.modules.clear();
+        series.take(&moment("m", turn * 10, What::Census(census)));
+    }
+    let shown = shown(&series);
+    assert!(shown.len() <= 112, "{}", shown.len());
+    // The largest and the sum of all stay.
+    assert!(
+        shown.iter().any(|(_, name, _)| name == "type499") && shown.iter().any(|(kind, ..)| kind == "python")
+    );
+    assert!(!shown.iter().any(|(_, name, _)| name == "type000"));
+    assert!(series.omitted() >= 380 && series.omitted() <= 500, "{}", series.omitted());
+}
+
+#[test]
+fn brief_processes_do_not_crowd_out_those_that_last() {
+    let mut series = Series::with_limit(50);
+    for turn in 0..400_u64 {
+        let brief = process(100 + u32::try_from(turn).unwrap(), turn, "cc1", 900);
+        let all = tree(&[process(1, 1, "make", 5), process(2, 2, "small", 1), brief]);
+        series.take(&moment("r", turn * 10, what(seen("r", 1, all))));
+    }
+    let shown = shown(&series);
+    assert!(shown.len() <= 57 && shown.iter().any(|(_, name, _)| name == "small"), "{shown:?}");
+}
+
+#[test]
+fn all_is_said_in_words() {
+    let mut series = Series::default();
+    trees(&mut series, "r", |turn| 200 - turn, 2, 2);
+    let verdicts = series.verdicts();
+    let find = |name: &str| verdicts.iter().find(|v| &*v.name == name && &*v.kind == "rss").unwrap();
+    let said = |verdict: &Verdict| {
+        let words = sentence(verdict, verdict.to.unwrap());
+        format!("{} {}", words.subject, words.rest)
+    };
+    let shrinks = said(find("w --queue mail"));
+    assert!(
+        shrinks.starts_with("w --queue mail (pid 2) shrinks by 360.0 MiB/h (360.0 to 360.0), "),
+        "{shrinks}"
+    );
+    let steady = said(find("bot"));
+    assert!(
+        steady.starts_with("bot (pid 1) is steady, ") && steady.ends_with("20.00 MiB at the end"),
+        "{steady}"
+    );
+    let mut typed = find("bot").clone();
+    (typed.kind, typed.name, typed.role) = ("type".into(), "dict".into(), "root".into());
+    assert!(said(&typed).starts_with("type dict in root (pid 1) is steady"), "{}", said(&typed));
+    assert_eq!(counts(verdicts.iter()), "1 steady, 2 shrinking");
+    assert_eq!(
+        [rate(5.0), rate(1536.0), rate(-3.0 * f64::from(1 << 20))],
+        ["5 B/h", "1.5 KiB/h", "3.0 MiB/h"]
+    );
+}

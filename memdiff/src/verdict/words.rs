@@ -1,0 +1,147 @@
+//! A verdict in words that a person can act on.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use common::record::{Course, Verdict};
+use common::time::{Span, Stamp};
+use common::units::Bytes;
+
+/// A verdict as a sentence, in two parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentence {
+    /// Who or what: the name that one looks for.
+    pub subject: String,
+    /// What it does.
+    pub rest: String,
+}
+
+/// A rate for a person: `3.1 MiB/h`; the sign is the caller's to say.
+#[must_use]
+pub fn rate(bytes_per_hour: f64) -> String {
+    let unit = Unit::of(bytes_per_hour.abs());
+    format!("{} {}/h", unit.number(bytes_per_hour.abs()), unit.name)
+}
+
+/// The unit of 1024 bytes in which a number of bytes is best told.
+struct Unit {
+    bytes: f64,
+    name: &'static str,
+}
+
+impl Unit {
+    fn of(bytes: f64) -> Self {
+        let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+        let units = units.map(|(name, shift)| Self { bytes: f64::from(1_u32 << (shift / 2)).powi(2), name });
+        units.into_iter().find(|unit| bytes >= unit.bytes).unwrap_or(Self { bytes: 1.0, name: "B" })
+    }
+
+    fn number(&self, bytes: f64) -> String {
+        format!("{:.*}", usize::from(self.bytes > 1.0), bytes / self.bytes)
+    }
+}
+
+/// The subject and what it does: `python3 worker.py (pid 32221)`, `grows by 3.1 MiB/h (2.9 to 3.3), 99 % sure, 2 h 10 min, 780 moments`.
+/// `now`: the last moment of the log, of which times of day are told without a date.
+#[must_use]
+pub fn sentence(verdict: &Verdict, now: Stamp) -> Sentence {
+    let pid = verdict.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let name = if verdict.name.is_empty() { "a process" } else { &verdict.name };
+    let subject = match &*verdict.kind {
+        "rss" => format!("{name}{pid}"),
+        "pss" => format!("{name}{pid} by PSS"),
+        "total_rss" => format!("the tree of {name}{pid}"),
+        "total_pss" => format!("the tree of {name}{pid} by PSS"),
+        "python" => format!("all Python objects of {name}{pid}"),
+        "native" => format!("what is no Python object in {name}{pid}"),
+        kind => format!("{kind} {name} in {}{pid}", place(verdict)),
+    };
+    let rate = verdict.bytes_per_hour.unwrap_or(0.0);
+    let unit = Unit::of(rate.abs());
+    let mut rest = match verdict.course {
+        Course::Growing | Course::Shrinking => {
+            let word = if verdict.course == Course::Growing { "grows" } else { "shrinks" };
+            let mut text = format!("{word} by {} {}/h", unit.number(rate.abs()), unit.name);
+            if let (Some(low), Some(high)) = (verdict.bytes_per_hour_low, verdict.bytes_per_hour_high) {
+                let (least, most) = if rate < 0.0 { (-high, -low) } else { (low, high) };
+                let _ = write!(text, " ({} to {})", unit.number(least), unit.number(most));
+            }
+            text
+        }
+        Course::Steady => "is steady".to_owned(),
+        Course::SawTooth => "rises and falls back (saw-tooth)".to_owned(),
+        Course::TooShort => "is too short to say".to_owned(),
+    };
+    if verdict.course != Course::TooShort {
+        let _ = write!(rest, ", {} % sure", percent(verdict.confidence_ratio));
+    }
+    if let (Some(from), Some(to)) = (verdict.from, verdict.to) {
+        let seconds = (to.unix_seconds() - from.unix_seconds()).max(0.0);
+        let _ = write!(rest, ", {}", Span(Duration::try_from_secs_f64(seconds).unwrap_or_default()));
+    }
+    let _ = write!(rest, ", {} moment{}", verdict.moments, if verdict.moments == 1 { "" } else { "s" });
+    if let (Course::Steady | Course::SawTooth | Course::TooShort, Some(last)) =
+        (verdict.course, verdict.last_bytes)
+    {
+        let _ = write!(rest, ", {} at the end", Bytes(last));
+    }
+    if let (Some(full), Some(of)) = (verdict.full_at, &verdict.full_of) {
+        rest += &forecast(full, of, verdict.full_limit_bytes, now);
+    }
+    Sentence { subject, rest }
+}
+
+fn place(verdict: &Verdict) -> &str {
+    if verdict.role.is_empty() { "a process" } else { &verdict.role }
+}
+
+/// Sure is never told as 100 %.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held between 0 and 99")]
+fn percent(ratio: f64) -> u8 {
+    (ratio * 100.0).floor().clamp(0.0, 99.0) as u8
+}
+
+fn forecast(full: Stamp, of: &str, limit: Option<u64>, now: Stamp) -> String {
+    let memory = limit.map_or_else(|| "limits".to_owned(), |limit| Bytes(limit).to_string());
+    let seconds = full.unix_seconds() - now.unix_seconds();
+    if seconds <= 0.0 {
+        return format!("; the {of}'s {memory} are as good as full");
+    }
+    let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let day = "%Y-%m-%d";
+    let at = if full.format(day) == now.format(day) {
+        full.format("%H:%M")
+    } else {
+        full.format("%Y-%m-%d %H:%M")
+    };
+    format!("; the {of}'s {memory} are full in about {} ({at})", about(span))
+}
+
+/// A time to come, no finer than it can be foretold.
+fn about(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        ..90 => format!("{seconds} s"),
+        90..5400 => format!("{} min", (seconds + 30) / 60),
+        5400..172_800 => format!("{} h", (seconds + 1800) / 3600),
+        _ => format!("{} days", (seconds + 43_200) / 86_400),
+    }
+}
+
+/// How many series do what else: `14 steady, 2 saw-tooth`; empty if there are none.
+#[must_use]
+pub fn counts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
+    let words = [
+        (Course::Growing, "growing"),
+        (Course::Steady, "steady"),
+        (Course::SawTooth, "saw-tooth"),
+        (Course::Shrinking, "shrinking"),
+        (Course::TooShort, "too short to say"),
+    ];
+    let mut numbers = words.map(|(course, word)| (course, word, 0_u64));
+    for verdict in verdicts {
+        numbers.iter_mut().filter(|(course, ..)| *course == verdict.course).for_each(|entry| entry.2 += 1);
+    }
+    let told = numbers.into_iter().filter(|(.., count)| *count > 0);
+    told.map(|(_, word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,131 @@
+//! Whether memdiff's verdicts are right: against SciPy's figures, and on series made by chance.
+
+use std::fmt::Write;
+
+use common::record::Course;
+use memdiff::trend::{Judgement, Point, Track, detrended, kendall, theil_sen};
+use serde::Deserialize;
+
+use crate::support::series::{KINDS, Kind, Moment};
+
+/// What SciPy and pymannkendall say of a series; `oracles/trend.py` writes it.
+#[derive(Debug, Deserialize)]
+struct Said {
+    name: String,
+    seconds: Vec<f64>,
+    values: Vec<f64>,
+    slope: f64,
+    low: f64,
+    high: f64,
+    equal_slope: f64,
+    s: f64,
+    variance: f64,
+    z: f64,
+    p: f64,
+    corrected_variance: Option<f64>,
+    tau: f64,
+}
+
+fn assert_close(name: &str, ours: f64, theirs: f64) {
+    let scale = ours.abs().max(theirs.abs()).max(1e-12);
+    assert!((ours - theirs).abs() <= 1e-9 * scale, "{name}: {ours} is not {theirs}");
+}
+
+#[test]
+fn slopes_and_tests_are_those_of_scipy() {
+    let said: Vec<Said> = serde_json::from_str(include_str!("oracles/trend.json")).unwrap();
+    assert!(said.len() >= 40, "{}", said.len());
+    let mut corrected = 0;
+    for said in &said {
+        let name = &said.name;
+        let points: Vec<Point> =
+            said.seconds.iter().zip(&said.values).map(|(s, value)| Point::exact(*s, *value)).collect();
+        let slope = theil_sen(&points, 1.0).unwrap();
+        assert_close(name, slope.per_second, said.slope);
+        assert_close(name, slope.low, said.low);
+        assert_close(name, slope.high, said.high);
+
+        let equal: Vec<Point> =
+            said.values.iter().enumerate().map(|(i, value)| Point::exact(i as f64, *value)).collect();
+        let slope = theil_sen(&equal, 1.0).unwrap().per_second;
+        assert_close(name, slope, said.equal_slope);
+
+        let independent = kendall(&equal, &[]);
+        assert_eq!(independent.s, said.s, "{name}");
+        assert_close(name, independent.variance, said.variance);
+        assert_close(name, independent.z, said.z);
+        // Theirs is of both sides.
+        assert_close(name, 2.0 * independent.p_rising.min(1.0 - independent.p_rising), said.p);
+        let pairs = (equal.len() * (equal.len() - 1) / 2) as f64;
+        // Tau-b: pairs of equal values are left out of one of its two counts.
+        let tied = pairs - equal_pairs(&said.values);
+        assert_close(name, independent.s / (pairs * tied).sqrt(), said.tau);
+
+        let dependent = kendall(&equal, &detrended(&equal, slope));
+        if let Some(variance) = said.corrected_variance {
+            // What would make the test bolder than for independent values is not believed.
+            assert_close(name, dependent.variance, variance.max(said.variance));
+            corrected += usize::from(variance > said.variance);
+        }
+    }
+    assert!(corrected >= 5, "only {corrected} series resemble themselves");
+}
+
+fn equal_pairs(values: &[f64]) -> f64 {
+    let equal_behind = |(i, value): (usize, &f64)| values[i + 1..].iter().filter(|v| *v == value).count();
+    values.iter().enumerate().map(equal_behind).sum::<usize>() as f64
+}
+
+fn judged(series: &[Moment]) -> Judgement {
+    let mut track = Track::new();
+    for (seconds, value) in series {
+        match value {
+            Some(value) => track.push(*seconds, *value),
+            None => track.gap(),
+        }
+    }
+    track.judge()
+}
+
+/// How many of so many series of a kind are said to grow.
+fn growing(kind: &Kind, moments: usize, series: u64) -> u64 {
+    (0..series).map(|seed| u64::from(judged(&kind.series(seed, moments)).course == Course::Growing)).sum()
+}
+
+/// Series of each kind by their length; together more than a thousand that do not leak.
+const SERIES: [(usize, u64); 3] = [(20, 40), (60, 16), (200, 2)];
+
+/// `benches/verdicts.rs` does the same with many more and longer ones.
+#[test]
+fn false_alarms_are_rarer_than_one_in_a_hundred_and_leaks_are_found_in_ninety_five() {
+    let mut table = String::new();
+    let mut rate = |leaks: bool| {
+        let (mut of, mut all) = (0, 0);
+        for kind in KINDS.iter().filter(|kind| kind.leaks == leaks) {
+            write!(table, "{:<40}", kind.name).unwrap();
+            for (moments, series) in SERIES {
+                let found = growing(kind, moments, series);
+                write!(table, " {found:>3} of {series:>2}").unwrap();
+                of += found;
+                all += series;
+            }
+            table.push('\n');
+        }
+        (of, all)
+    };
+    let (false_alarms, steady) = rate(false);
+    let (found, leaking) = rate(true);
+    println!("{table}false alarms: {false_alarms} of {steady}; found: {found} of {leaking}");
+    assert!(steady >= 1000, "{steady}");
+    assert!(false_alarms * 100 < steady, "{false_alarms} false alarms of {steady}\n{table}");
+    assert!(found * 100 > leaking * 95, "{found} found of {leaking}\n{table}");
+}
+
+/// The same seed makes the same series, and another one another.
+#[test]
+fn series_made_by_chance_are_the_same_each_time() {
+    for kind in KINDS {
+        assert_eq!(kind.series(3, 50), kind.series(3, 50), "{}", kind.name);
+        assert_ne!(kind.series(3, 50), kind.series(4, 50), "{}", kind.name);
+    }
+}
