@@ -25,7 +25,9 @@ function nearest(x) {
 function step(by) {
   if (!moments.length) return;
   const first = lower(moments, view.from), last = Math.max(first, lower(moments, view.to + 1) - 1);
-  const at = cursor === null ? (by > 0 ? first : last) : lower(moments, cursor) + by;
+  // Without a cursor a step enters from the side that it comes from; to the end (Infinity) is to the end.
+  const from = cursor !== null ? lower(moments, cursor) : by > 0 ? first - 1 : last + 1;
+  const at = from + by;
   const next = moments[Math.min(Math.max(at, first), last)];
   show(next >= view.from && next <= view.to ? next : null);
 }
