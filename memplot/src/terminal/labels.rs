@@ -40,8 +40,8 @@ pub(super) fn of(picture: &Picture) -> Vec<Label> {
 }
 
 fn label(series: &Series, unit: Unit, key: char, height: Option<f64>) -> Label {
-    let first = series.runs.iter().flatten().next();
-    let change = first.zip(series.last).map(|(first, last)| words::change(unit, last.value - first.value));
+    let change =
+        series.first.zip(series.last).map(|(first, last)| words::change(unit, last.value - first.value));
     let note = match &series.trend {
         Some(trend) => trend.words.clone(),
         None if series.ended => "ended".to_owned(),

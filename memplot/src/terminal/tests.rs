@@ -16,6 +16,7 @@ fn series(name: &str, colour: usize, runs: &[&[(i64, f64)]]) -> Series {
     Series {
         name: name.to_owned(),
         colour: Some(colour),
+        first: points().next(),
         peak: points().max_by(|a, b| a.value.total_cmp(&b.value)),
         last: points().last(),
         ended: false,
