@@ -160,7 +160,8 @@ impl Size {
     pub fn parse(text: &str) -> Result<Self, String> {
         let number = |text: &str| text.trim().parse::<u32>().ok();
         let pair = text.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((number(w)?, number(h)?)));
-        let (width, height) = pair.ok_or_else(|| format!("'{text}' is no size: write WIDTHxHEIGHT, as 1400x800"))?;
+        let (width, height) =
+            pair.ok_or_else(|| format!("'{text}' is no size: write WIDTHxHEIGHT, as 1400x800"))?;
         if !(320..=10_000).contains(&width) || !(200..=10_000).contains(&height) {
             return Err(format!("'{text}' is not between 320x200 and 10000x10000"));
         }

@@ -67,7 +67,11 @@ impl Bound {
         if let Ok(moment) = text.parse::<Timestamp>() {
             return Ok(Self::At(moment.as_millisecond()));
         }
-        let day = text.parse::<Date>().ok().filter(|_| text.len() == 10).map(|date| date.to_datetime(Time::midnight()));
+        let day = text
+            .parse::<Date>()
+            .ok()
+            .filter(|_| text.len() == 10)
+            .map(|date| date.to_datetime(Time::midnight()));
         let local = day.or_else(|| text.parse::<DateTime>().ok().filter(|_| text.len() > 10));
         if let Some(moment) = local.and_then(|local| moment(local, zone())) {
             return Ok(Self::At(moment));
@@ -128,7 +132,11 @@ mod tests {
         assert!(matches!(Bound::parse("2026-11-24"), Ok(Bound::At(_))));
         assert!(matches!(Bound::parse("2026-11-24 14:25"), Ok(Bound::At(_))));
         for text in ["", "yesterday", "25:00", "-", "12", "2h", "14.25"] {
-            assert!(Bound::parse(text).is_err_and(|error| error.contains("no moment") || error.contains("duration")), "{text}");
+            assert!(
+                Bound::parse(text)
+                    .is_err_and(|error| error.contains("no moment") || error.contains("duration")),
+                "{text}"
+            );
         }
     }
 

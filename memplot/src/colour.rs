@@ -37,7 +37,8 @@ pub fn of(index: Option<usize>) -> Colour {
 
 /// FNV-1a: a hash that is the same on every machine and in every version.
 fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// The colour that a name has wherever it is free.
@@ -58,7 +59,8 @@ pub fn assign<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
             taken.clear();
         }
         let own = preferred(name);
-        let mut free = (0..PALETTE.len()).map(|step| (own + step) % PALETTE.len()).filter(|c| !taken.contains(c));
+        let mut free =
+            (0..PALETTE.len()).map(|step| (own + step) % PALETTE.len()).filter(|c| !taken.contains(c));
         let colour = free.next().unwrap_or(own);
         taken.insert(colour);
         colours.push(colour);

@@ -59,7 +59,8 @@ fn letter_width(letter: char) -> f64 {
 #[must_use]
 pub fn is_covered(text: &str) -> bool {
     let font = widths().font.as_ref();
-    text.chars().all(|letter| letter.is_ascii() || font.is_some_and(|font| font.charmap().map(letter).is_some()))
+    text.chars()
+        .all(|letter| letter.is_ascii() || font.is_some_and(|font| font.charmap().map(letter).is_some()))
 }
 
 /// The width of a text at a size, both in pixels.
@@ -117,7 +118,10 @@ mod tests {
     #[test]
     fn long_names_lose_their_middle() {
         let short = shortened("botpkg.sessions.cache.backends.memory.SessionState", 12.0, 150.0);
-        assert!(short.starts_with("botpkg") && short.ends_with("SessionState") && short.contains('…'), "{short}");
+        assert!(
+            short.starts_with("botpkg") && short.ends_with("SessionState") && short.contains('…'),
+            "{short}"
+        );
         assert_eq!(shortened("dict", 12.0, 150.0), "dict");
         assert_eq!(shortened("dict", 12.0, 0.0), "…");
     }

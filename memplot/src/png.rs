@@ -26,7 +26,8 @@ pub fn png(svg: &str, size: Size) -> Result<Vec<u8>, String> {
         Options { fontdb: Arc::new(fonts), font_family: "DejaVu Sans".to_owned(), ..Options::default() };
     let tree = Tree::from_str(svg, &options).map_err(|error| error.to_string())?;
     let (width, height) = pixels(size);
-    let mut pixmap = Pixmap::new(width, height).ok_or_else(|| format!("no room for {width}x{height} pixels"))?;
+    let mut pixmap =
+        Pixmap::new(width, height).ok_or_else(|| format!("no room for {width}x{height} pixels"))?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixmap.as_mut());
     pixmap.encode_png().map_err(|error| error.to_string())
 }

@@ -21,6 +21,10 @@ use crate::terminal;
 
 const TOOL: &str = "memplot";
 
+/// The signal of Ctrl-C: signal(7).
+#[cfg(unix)]
+const SIGINT: i32 = 2;
+
 /// Buckets for each pixel of width, at least; twice as many just after their width doubled.
 const BUCKETS: usize = 2;
 /// So many times finer is a page, for those who zoom in.
@@ -51,19 +55,60 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         zone: clock::zone().clone(),
         verdicts,
     });
+    let interrupt = Interrupt::of_pipe(args);
     log::read(&inputs, &log::Options::new(TOOL), &mut |moment| {
         collector.take(&moment);
-        ControlFlow::Continue(())
+        interrupt.go_on()
     })?;
     let picture = collector.finish()?;
     output.write(&drawn(&picture, args, &output)?)?;
     Ok(0)
 }
 
+/// How many moments are taken in between two looks at signals.
+const LOOK_AFTER: u64 = 64;
+
+/// Ctrl-C in a pipeline goes to all of it: `memmon | memplot` is to end with a picture of what was seen. The second one ends memplot.
+struct Interrupt {
+    #[cfg(unix)]
+    signals: Option<common::signal::Signals>,
+    moments: std::cell::Cell<u64>,
+}
+
+impl Interrupt {
+    /// Of a pipe; who waits for a terminal or reads a file wants Ctrl-C to end it at once.
+    fn of_pipe(args: &Args) -> Self {
+        let is_pipe = args.files.iter().all(|file| file.as_os_str() == "-") && !io::stdin().is_terminal();
+        #[cfg(not(unix))]
+        let _ = is_pipe;
+        Self {
+            #[cfg(unix)]
+            signals: is_pipe.then(|| common::signal::Signals::catch(&[SIGINT], &[SIGINT]).ok()).flatten(),
+            moments: std::cell::Cell::new(0),
+        }
+    }
+
+    /// Whether to go on.
+    fn go_on(&self) -> ControlFlow<()> {
+        self.moments.set(self.moments.get() + 1);
+        #[cfg(unix)]
+        if let Some(signals) = &self.signals
+            && self.moments.get().is_multiple_of(LOOK_AFTER)
+            && signals.next().is_some()
+        {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 fn pattern(text: &str) -> Result<Regex, Failure> {
     RegexBuilder::new(text).build().map_err(|error| {
         let line = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
-        Failure::new(format!("--grep '{text}': {line}"), "see https://docs.rs/regex for what patterns there are")
+        Failure::new(
+            format!("--grep '{text}': {line}"),
+            "see https://docs.rs/regex for what patterns there are",
+        )
     })
 }
 
@@ -96,8 +141,9 @@ fn drawn(picture: &Picture, args: &Args, output: &Output) -> Result<Vec<u8>, Fai
         Format::Svg => Ok(chart::svg(picture, &look).into_bytes()),
         Format::Html => Ok(html::page(picture, theme).into_bytes()),
         Format::Text => Ok(terminal::text(picture, output.look(theme)).into_bytes()),
-        Format::Png => png::png(&chart::svg(picture, &look), args.size)
-            .map_err(|error| Failure::new(format!("no PNG can be made: {error}"), "try a smaller --size, or SVG")),
+        Format::Png => png::png(&chart::svg(picture, &look), args.size).map_err(|error| {
+            Failure::new(format!("no PNG can be made: {error}"), "try a smaller --size, or SVG")
+        }),
     }
 }
 

@@ -28,7 +28,8 @@ pub fn stretches(series: &[Series], column: impl Fn(i64) -> i64) -> Vec<Stretch>
     let mut stretches = Vec::new();
     let mut begin = 0;
     for end in 1..=moments.len() {
-        let goes_on = end < moments.len() && moments.get(end - 1).is_some_and(|moment| moment.go_on.contains(&true));
+        let goes_on =
+            end < moments.len() && moments.get(end - 1).is_some_and(|moment| moment.go_on.contains(&true));
         if !goes_on {
             stretches.extend(moments.get(begin..end).map(|part| stretch(part, series.len())));
             begin = end;
@@ -44,7 +45,11 @@ fn moments(series: &[Series]) -> Vec<Moment> {
         for run in &one.runs {
             let last = run.len().saturating_sub(1);
             for (number, point) in run.iter().enumerate() {
-                let empty = || Moment { unix_ms: point.unix_ms, values: vec![None; count], go_on: vec![false; count] };
+                let empty = || Moment {
+                    unix_ms: point.unix_ms,
+                    values: vec![None; count],
+                    go_on: vec![false; count],
+                };
                 let moment = moments.entry(point.unix_ms).or_insert_with(empty);
                 if let (Some(value), Some(on)) = (moment.values.get_mut(place), moment.go_on.get_mut(place)) {
                     *value = Some(point.value);
@@ -70,7 +75,9 @@ fn thinned(moments: Vec<Moment>, column: impl Fn(i64) -> i64) -> Vec<Moment> {
             let Some(moment) = group.get(place) else { continue };
             let mut moment = moment.clone();
             // Within one place what is there at both ends goes on.
-            if let Some(next) = places.get(number + 1).filter(|next| **next > place + 1).and_then(|next| group.get(*next)) {
+            if let Some(next) =
+                places.get(number + 1).filter(|next| **next > place + 1).and_then(|next| group.get(*next))
+            {
                 let both = moment.values.iter().zip(&next.values).map(|(a, b)| a.is_some() && b.is_some());
                 moment.go_on = both.collect();
             }
@@ -110,7 +117,8 @@ mod tests {
     use crate::picture::Point;
 
     fn series(runs: &[&[(i64, f64)]]) -> Series {
-        let runs = runs.iter().map(|run| run.iter().map(|&(unix_ms, value)| Point { unix_ms, value }).collect());
+        let runs =
+            runs.iter().map(|run| run.iter().map(|&(unix_ms, value)| Point { unix_ms, value }).collect());
         Series {
             name: String::new(),
             colour: None,
@@ -125,10 +133,7 @@ mod tests {
 
     #[test]
     fn what_begins_and_ends_does_so_at_once() {
-        let all = [
-            series(&[&[(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]]),
-            series(&[&[(1, 5.0), (2, 6.0)]]),
-        ];
+        let all = [series(&[&[(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]]), series(&[&[(1, 5.0), (2, 6.0)]])];
         let found = stretches(&all, |unix_ms| unix_ms);
         assert_eq!(found.len(), 1);
         let top = [(0, 1.0), (1, 1.0), (1, 6.0), (2, 7.0), (2, 1.0), (3, 1.0)];

@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use common::stdio::escape_controls;
-use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind};
+use plotters_backend::{
+    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
+};
 
 /// Units of the canvas in a pixel.
 pub const UNITS: i32 = 10;
@@ -131,8 +133,15 @@ impl Sheet {
         class.clone_into(&mut self.0.borrow_mut().class);
     }
 
-    /// Text at a place in pixels: the base line.
-    pub fn text(&self, (x, y): (f64, f64), size: f64, anchor: Anchor, inks: &[Ink<'_>]) {
+    /// Text at a place in pixels: the base line. A `halo` in the ground's colour keeps it apart from lines below it.
+    pub fn text(
+        &self,
+        (x, y): (f64, f64),
+        size: f64,
+        anchor: Anchor,
+        inks: &[Ink<'_>],
+        halo: Option<Ink<'_>>,
+    ) {
         let anchor = match anchor {
             Anchor::Start => "",
             Anchor::Middle => " text-anchor=\"middle\"",
@@ -142,9 +151,19 @@ impl Sheet {
         let mut page = self.0.borrow_mut();
         let out = &mut page.out;
         let _ = write!(out, "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\"{anchor}");
+        if let Some(halo) = halo {
+            let _ = write!(out, " stroke=\"{}\" stroke-width=\"4\" paint-order=\"stroke\"", hex(halo.rgb));
+        }
+        let halo = halo.map(|halo| format!(" {}", halo.class)).unwrap_or_default();
         match inks {
             [ink] => {
-                let _ = write!(out, " class=\"{}\" fill=\"{}\">{}", ink.class, hex(ink.rgb), escape(ink.text));
+                let _ = write!(
+                    out,
+                    " class=\"{}{halo}\" fill=\"{}\">{}",
+                    ink.class,
+                    hex(ink.rgb),
+                    escape(ink.text)
+                );
             }
             inks => {
                 out.push_str(" xml:space=\"preserve\">");
@@ -269,24 +288,39 @@ impl DrawingBackend for Backend {
         fill: bool,
     ) -> Drawn {
         let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
-        if fill { self.fill_polygon(corners, style) } else { self.draw_path(corners.into_iter().chain([(left, top)]), style) }
+        if fill {
+            self.fill_polygon(corners, style)
+        } else {
+            self.draw_path(corners.into_iter().chain([(left, top)]), style)
+        }
     }
 
     /// A line as wide as the style says, in units of the canvas.
-    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, path: I, style: &S) -> Drawn {
+    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        path: I,
+        style: &S,
+    ) -> Drawn {
         let colour = style.color();
         if colour.alpha > 0.0 {
             let points: Vec<BackendCoord> = path.into_iter().collect();
             let width = pixels(i32::try_from(style.stroke_width()).unwrap_or(UNITS));
             let opacity = opacity("stroke", colour);
             let rgb = hex(colour.rgb);
-            let attributes = format_args!(" fill=\"none\" stroke=\"{rgb}\" stroke-width=\"{width}\"{opacity}");
+            let attributes =
+                format_args!(" fill=\"none\" stroke=\"{rgb}\" stroke-width=\"{width}\"{opacity}");
             self.sheet.path(&points, false, attributes);
         }
         Ok(())
     }
 
-    fn draw_circle<S: BackendStyle>(&mut self, center: BackendCoord, radius: u32, style: &S, fill: bool) -> Drawn {
+    fn draw_circle<S: BackendStyle>(
+        &mut self,
+        center: BackendCoord,
+        radius: u32,
+        style: &S,
+        fill: bool,
+    ) -> Drawn {
         let (x, y) = (pixels(center.0), pixels(center.1));
         let radius = pixels(i32::try_from(radius).unwrap_or(UNITS));
         let paint = if fill { "fill" } else { "stroke" };
@@ -301,7 +335,11 @@ impl DrawingBackend for Backend {
         Ok(())
     }
 
-    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, vert: I, style: &S) -> Drawn {
+    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        vert: I,
+        style: &S,
+    ) -> Drawn {
         let colour = style.color();
         if colour.alpha > 0.0 {
             let points: Vec<BackendCoord> = vert.into_iter().collect();
@@ -315,7 +353,7 @@ impl DrawingBackend for Backend {
     fn draw_text<T: BackendTextStyle>(&mut self, text: &str, style: &T, (x, y): BackendCoord) -> Drawn {
         let place = (f64::from(x) / f64::from(UNITS), f64::from(y) / f64::from(UNITS));
         let ink = Ink { class: "t", rgb: style.color().rgb, text };
-        self.sheet.text(place, style.size() / f64::from(UNITS), Anchor::Start, &[ink]);
+        self.sheet.text(place, style.size() / f64::from(UNITS), Anchor::Start, &[ink], None);
         Ok(())
     }
 }

@@ -18,11 +18,12 @@ impl Label {
     /// Labels of all series, each at most `widest` pixels wide.
     #[must_use]
     pub fn all(picture: &Picture, widest: f64) -> Vec<Self> {
-        picture.series.iter().map(|series| Self::of(picture, series, widest)).collect()
+        let mut points = picture.series.iter().flat_map(|one| &one.runs).flatten();
+        let signed = points.any(|point| point.value < 0.0);
+        picture.series.iter().map(|series| Self::of(picture, series, signed, widest)).collect()
     }
 
-    fn of(picture: &Picture, series: &Series, widest: f64) -> Self {
-        let signed = picture.series.iter().filter_map(|one| one.peak).any(|peak| peak.value < 0.0);
+    fn of(picture: &Picture, series: &Series, signed: bool, widest: f64) -> Self {
         let value = match series.last {
             _ if series.ended => "ended".to_owned(),
             Some(last) if signed => words::change(picture.unit, last.value),

@@ -87,9 +87,23 @@ impl Layout {
         // However many labels there are, some room is left for what they are of.
         right = right.max(left + 60.0);
         bottom = bottom.max(top + 40.0);
-        let most = whole((right - left) / if picture.time.1 - picture.time.0 < 60_000 { 100.0 } else { 80.0 });
+        let most =
+            whole((right - left) / if picture.time.1 - picture.time.0 < 60_000 { 100.0 } else { 80.0 });
         let time = TimeScale::new(picture.time, most.clamp(2, 16), zone);
-        Self { size: (w, h), title, subtitle, left, right, top, bottom, labels, below, unlabelled, values, time }
+        Self {
+            size: (w, h),
+            title,
+            subtitle,
+            left,
+            right,
+            top,
+            bottom,
+            labels,
+            below,
+            unlabelled,
+            values,
+            time,
+        }
     }
 
     /// The place of a moment.

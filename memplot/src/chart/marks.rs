@@ -1,8 +1,8 @@
 //! What happened, and the peak.
 
 use jiff::tz::TimeZone;
-use plotters_backend::DrawingBackend;
 use plotters::style::RGBColor;
+use plotters_backend::DrawingBackend;
 
 use super::Drawing;
 use super::ink::Role;
@@ -10,7 +10,7 @@ use super::layout::BODY;
 use crate::clock::{date, time_of_day};
 use crate::lettering::width;
 use crate::picture::{Mark, MarkKind, Point};
-use crate::svg::{Anchor, Backend, units};
+use crate::svg::{Anchor, Backend, Ink, units};
 use crate::words;
 
 /// Marks of one kind that are nearer to each other than this, in pixels, are one.
@@ -121,13 +121,19 @@ fn peak(drawing: &Drawing<'_>, zone: &TimeZone) {
     let days = date(picture.time.0, zone) != date(picture.time.1, zone);
     let seconds = picture.time.1.saturating_sub(picture.time.0) < 20 * 60_000;
     let day = if days { format!("{} ", date(peak.unix_ms, zone)) } else { String::new() };
-    let text =
-        format!("peak {}, {day}{}", words::value(picture.unit, peak.value), time_of_day(peak.unix_ms, zone, seconds));
+    let text = format!(
+        "peak {}, {day}{}",
+        words::value(picture.unit, peak.value),
+        time_of_day(peak.unix_ms, zone, seconds)
+    );
     let half = width(&text, BODY) / 2.0;
     let middle = x.max(layout.left + half).min((layout.right - half).max(layout.left + half));
     drawing.sheet.open("g", &[("class", "peak")]);
     drawing.sheet.element("title", &text);
     drawing.dot((x, y), 3.2, Role::Text);
-    drawing.words((middle, y - 9.0), BODY, Anchor::Middle, Role::Text, &text);
+    let (ink, ground) = (Role::Text.fill(), Role::Ground.stroke());
+    let ink = Ink { class: &ink, rgb: Role::Text.rgb(drawing.theme), text: &text };
+    let halo = Ink { class: &ground, rgb: Role::Ground.rgb(drawing.theme), text: "" };
+    drawing.sheet.text((middle, y - 9.0), BODY, Anchor::Middle, &[ink], Some(halo));
     drawing.sheet.close("g");
 }

@@ -76,7 +76,8 @@ impl Drawing<'_> {
         self.sheet.element("title", &self.picture.title);
         self.sheet.element("desc", &self.picture.subtitle);
         if self.theme == Theme::Auto {
-            let mut colours: BTreeSet<Option<usize>> = self.picture.series.iter().map(|one| one.colour).collect();
+            let mut colours: BTreeSet<Option<usize>> =
+                self.picture.series.iter().map(|one| one.colour).collect();
             colours.insert(None);
             self.sheet.style(&dark_style(&colours));
         }
@@ -90,7 +91,7 @@ impl Drawing<'_> {
 
     fn words(&self, at: (f64, f64), size: f64, anchor: Anchor, role: Role, text: &str) {
         let class = role.fill();
-        self.sheet.text(at, size, anchor, &[Ink { class: &class, rgb: role.rgb(self.theme), text }]);
+        self.sheet.text(at, size, anchor, &[Ink { class: &class, rgb: role.rgb(self.theme), text }], None);
     }
 
     fn headline(&self) {
@@ -146,8 +147,8 @@ impl Drawing<'_> {
     }
 
     fn hairline(&self, from: (f64, f64), to: (f64, f64), role: Role) {
-        use plotters_backend::DrawingBackend;
         use plotters::style::{Color, RGBColor};
+        use plotters_backend::DrawingBackend;
         let (r, g, b) = role.rgb(self.theme);
         self.sheet.dress(&role.stroke());
         let mut backend = crate::svg::Backend::new(self.sheet, 0, 0);
@@ -198,7 +199,8 @@ impl Drawing<'_> {
         let wanted: Vec<f64> = order.iter().filter_map(|place| ends.get(*place)).copied().collect();
         let places = labels::pushed_apart(&wanted, layout::LINE, layout.top, layout.bottom.max(layout.top));
         for (place, y) in order.into_iter().zip(places) {
-            let (Some(series), Some(label)) = (self.picture.series.get(place), layout.labels.get(place)) else {
+            let (Some(series), Some(label)) = (self.picture.series.get(place), layout.labels.get(place))
+            else {
                 continue;
             };
             let role = Role::Series(series.colour);
@@ -216,11 +218,13 @@ impl Drawing<'_> {
     fn ends(&self) -> Vec<f64> {
         let layout = self.layout;
         if !self.picture.stacked {
-            let end = |one: &crate::picture::Series| one.last.map_or(layout.bottom, |last| layout.y(last.value));
+            let end =
+                |one: &crate::picture::Series| one.last.map_or(layout.bottom, |last| layout.y(last.value));
             return self.picture.series.iter().map(end).collect();
         }
         let mut sum = 0.0;
-        let latest = self.picture.series.iter().filter_map(|one| one.runs.last()?.last()).map(|p| p.unix_ms).max();
+        let latest =
+            self.picture.series.iter().filter_map(|one| one.runs.last()?.last()).map(|p| p.unix_ms).max();
         let mut ends = Vec::with_capacity(self.picture.series.len());
         for one in &self.picture.series {
             let last = one.runs.last().and_then(|run| run.last()).filter(|last| Some(last.unix_ms) == latest);
@@ -241,18 +245,23 @@ impl Drawing<'_> {
             Ink { class: &name, rgb: Role::Text.rgb(self.theme), text: &label.name },
             Ink { class: &rest, rgb: Role::Muted.rgb(self.theme), text: &label.rest },
         ];
-        self.sheet.text(at, BODY, Anchor::Start, &inks);
+        self.sheet.text(at, BODY, Anchor::Start, &inks, None);
         self.sheet.close("g");
     }
 
     fn dot(&self, (x, y): (f64, f64), radius: f64, role: Role) {
-        use plotters_backend::DrawingBackend;
         use plotters::style::{Color, RGBColor};
+        use plotters_backend::DrawingBackend;
         let (r, g, b) = role.rgb(self.theme);
         self.sheet.dress(&role.fill());
         let mut backend = crate::svg::Backend::new(self.sheet, 0, 0);
         // Writing to memory cannot fail.
-        let _ = backend.draw_circle((units(x), units(y)), units(radius).unsigned_abs(), &RGBColor(r, g, b).filled(), true);
+        let _ = backend.draw_circle(
+            (units(x), units(y)),
+            units(radius).unsigned_abs(),
+            &RGBColor(r, g, b).filled(),
+            true,
+        );
     }
 
     /// The moment nearest to a series' greatest value, as a place.

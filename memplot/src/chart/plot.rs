@@ -52,7 +52,8 @@ fn thinned(run: &[Point], layout: &Layout) -> Vec<Point> {
             continue;
         }
         let by_value = |a: &&Point, b: &&Point| a.value.total_cmp(&b.value);
-        let extremes = [group.first(), group.iter().min_by(by_value), group.iter().max_by(by_value), group.last()];
+        let extremes =
+            [group.first(), group.iter().min_by(by_value), group.iter().max_by(by_value), group.last()];
         let mut extremes: Vec<Point> = extremes.into_iter().flatten().copied().collect();
         extremes.sort_by_key(|point| point.unix_ms);
         extremes.dedup();
@@ -82,7 +83,9 @@ impl<'a> Plot<'a> {
     /// Draws all series.
     pub fn draw(&self) {
         let drawing = self.drawing;
-        drawing.sheet.open("g", &[("class", "data"), ("stroke-linejoin", "round"), ("stroke-linecap", "round")]);
+        drawing
+            .sheet
+            .open("g", &[("class", "data"), ("stroke-linejoin", "round"), ("stroke-linecap", "round")]);
         if drawing.picture.stacked {
             self.areas();
         } else {

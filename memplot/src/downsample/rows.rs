@@ -97,8 +97,7 @@ impl Rows {
                 self.entries += entries.len();
             }
         }
-        while self.buckets.len() > 1
-            && (self.buckets.len() > self.limit || self.entries > self.entries_limit)
+        while self.buckets.len() > 1 && (self.buckets.len() > self.limit || self.entries > self.entries_limit)
         {
             self.coarsen();
         }

@@ -105,7 +105,8 @@ function fillTip(places, x, y) {
     ...events,
   );
   const { offsetWidth: width, offsetHeight: height } = tip;
-  const left = x + 14 + width > figure.clientWidth ? x - 14 - width : x + 14;
-  tip.style.left = `${Math.max(0, left)}px`;
+  // Beside the cursor, where it covers no names if it can.
+  const left = x + 14 + width > frame.right && x - 14 - width >= 0 ? x - 14 - width : x + 14;
+  tip.style.left = `${Math.max(0, Math.min(left, figure.clientWidth - width))}px`;
   tip.style.top = `${Math.max(0, Math.min((y ?? frame.top + 20) - height / 2, frame.bottom - height))}px`;
 }

@@ -89,7 +89,7 @@ overlay.addEventListener("pointermove", (event) => {
   }
 });
 
-overlay.addEventListener("pointerup", () => {
+overlay.addEventListener("pointerup", (event) => {
   if (!box) return;
   const { x, y, toX, toY, isTall } = box;
   box = null;
@@ -99,6 +99,7 @@ overlay.addEventListener("pointerup", () => {
   }
   const values = isTall ? [Math.min(vOf(y), vOf(toY)), Math.max(vOf(y), vOf(toY))] : [];
   zoom(tOf(Math.min(x, toX)), tOf(Math.max(x, toX)), ...values);
+  show(nearest(place(event)[0]), place(event)[1]);
 });
 
 overlay.addEventListener("pointercancel", () => {
@@ -137,6 +138,8 @@ document.addEventListener("keydown", (event) => {
     },
   };
   if (!Object.hasOwn(keys, event.key)) return;
+  // To the ends of the page, unless the reader is in the drawing.
+  if (["Home", "End"].includes(event.key) && cursor === null && !figure.contains(event.target)) return;
   keys[event.key]();
   event.preventDefault();
 });

@@ -57,7 +57,7 @@ function fillTable() {
 }
 
 function rowOf(series) {
-  const button = element("button", { type: "button", className: "switch" }, [swatch(series), nameOf(series)]);
+  const button = element("button", { type: "button", className: "switch" }, [swatch(series), nameOf(series, true)]);
   button.setAttribute("aria-pressed", String(series.isOn));
   button.addEventListener("click", (event) => (event.shiftKey ? only(series) : toggle(series)));
   const cells = COLUMNS.slice(1).map((column) => {

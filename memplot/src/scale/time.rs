@@ -272,7 +272,10 @@ mod tests {
     fn local_clocks_that_jump_keep_their_round_ticks() {
         let Ok(zone) = TimeZone::get("Europe/Berlin") else { return };
         let scale = TimeScale::new((at("2026-03-28T20:00:00Z"), at("2026-03-29T06:00:00Z")), 12, &zone);
-        assert_eq!(labels(&scale.ticks)[..7], ["21:00", "22:00", "23:00", "00:00", "01:00", "03:00", "04:00"]);
+        assert_eq!(
+            labels(&scale.ticks)[..7],
+            ["21:00", "22:00", "23:00", "00:00", "01:00", "03:00", "04:00"]
+        );
     }
 
     proptest! {

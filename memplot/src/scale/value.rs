@@ -72,7 +72,12 @@ impl ValueScale {
             ticks.push(base.powf(power));
             power += factor;
         }
-        Self { min: base.powf(first), max: base.powf(last), is_log: true, ticks: labelled(unit, &ticks, false) }
+        Self {
+            min: base.powf(first),
+            max: base.powf(last),
+            is_log: true,
+            ticks: labelled(unit, &ticks, false),
+        }
     }
 
     /// How far up a value is, 0 to 1. What a logarithm has no place for is at the bottom.
@@ -95,7 +100,11 @@ fn step(unit: Unit, least: f64) -> f64 {
             let power = 10_f64.powf(least.max(1.0).log10().floor());
             let steps = [1.0, 2.0, 5.0, 10.0];
             // A little less, so that what is a step but for its last bit is one.
-            steps.into_iter().map(|step| step * power).find(|step| *step >= least * (1.0 - 1e-9)).unwrap_or(power * 10.0)
+            steps
+                .into_iter()
+                .map(|step| step * power)
+                .find(|step| *step >= least * (1.0 - 1e-9))
+                .unwrap_or(power * 10.0)
         }
     }
 }
@@ -115,7 +124,8 @@ fn labelled(unit: Unit, ticks: &[f64], signed: bool) -> Vec<Tick<f64>> {
         (names.get(place).copied().unwrap_or_default(), value / rest)
     };
     let greatest = ticks.iter().fold(0.0_f64, |greatest, tick| greatest.max(tick.abs()));
-    let least = ticks.iter().copied().filter(|tick| *tick != 0.0).fold(f64::MAX, |least, tick| least.min(tick.abs()));
+    let least =
+        ticks.iter().copied().filter(|tick| *tick != 0.0).fold(f64::MAX, |least, tick| least.min(tick.abs()));
     let (common_name, common) = name_of(greatest);
     // Steps below an eighth of the unit take more digits than people like to read.
     let has_one = least >= common / 8.0;

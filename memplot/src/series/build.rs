@@ -37,7 +37,8 @@ pub(super) fn unit(view: &View) -> Unit {
         What::Types | What::Modules | What::Processes => Unit::Bytes,
         What::Counts | What::Threads => Unit::Count,
         What::Total => {
-            let counts = view.members.iter().filter(|member| view.is_kept(member)).all(|m| &*m.name == "objects");
+            let counts =
+                view.members.iter().filter(|member| view.is_kept(member)).all(|m| &*m.name == "objects");
             if counts { Unit::Count } else { Unit::Bytes }
         }
     }
@@ -55,6 +56,10 @@ pub(super) fn picture(collector: &Collector, view: &View) -> Result<Picture, Fai
     let all = shown.len();
     shown.sort_by(|a, b| height(b).total_cmp(&height(a)).then_with(|| by_name(a, b)));
     shown.truncate(request.top);
+    if request.delta && shown.first().is_some_and(|first| height(first) > 0.0) {
+        // What never changed has nothing to show.
+        shown.retain(|one| height(one) > 0.0);
+    }
     shown.sort_by(|a, b| b.area.total_cmp(&a.area).then_with(|| by_name(a, b)));
     let others = u64::try_from(all - shown.len()).unwrap_or(0) + view.dropped;
 
@@ -67,7 +72,8 @@ pub(super) fn picture(collector: &Collector, view: &View) -> Result<Picture, Fai
     let mut series: Vec<Series> = Vec::with_capacity(shown.len() + 1);
     for (place, one) in shown.iter().enumerate() {
         let name = names.get(place).cloned().unwrap_or_default();
-        let runs = if stacked { stacked_runs.get(place).cloned().unwrap_or_default() } else { one.runs.clone() };
+        let runs =
+            if stacked { stacked_runs.get(place).cloned().unwrap_or_default() } else { one.runs.clone() };
         series.push(Series {
             trend: trend::of(one.member, &name, what, view.choice.metric, request, one.base),
             name,
@@ -112,9 +118,11 @@ pub(super) fn picture(collector: &Collector, view: &View) -> Result<Picture, Fai
 /// Whether values are stacked: by wish, or where they add up and stand in one line of time.
 fn is_stacked(collector: &Collector, view: &View) -> Result<bool, Failure> {
     let request = &collector.request;
-    let overlap = view.tracks.iter().enumerate().any(|(place, track)| {
-        view.tracks.iter().skip(place + 1).any(|other| track.overlaps(other))
-    });
+    let overlap = view
+        .tracks
+        .iter()
+        .enumerate()
+        .any(|(place, track)| view.tracks.iter().skip(place + 1).any(|other| track.overlaps(other)));
     match request.stack {
         Some(true) if overlap => Err(Failure::new(
             "runs of this log overlap in time: they cannot be stacked on each other",
@@ -150,19 +158,22 @@ fn shifted(mut runs: Vec<Vec<Point>>, base: f64) -> Vec<Vec<Point>> {
 
 /// All members that have a point between two moments.
 fn all_shown(view: &View, from: i64, to: i64, delta: bool) -> Vec<Shown<'_>> {
-    let begin = view.tracks.iter().filter(|track| track.samples > 0).map(|track| track.first_ms.max(from)).min();
+    let begin =
+        view.tracks.iter().filter(|track| track.samples > 0).map(|track| track.first_ms.max(from)).min();
     let mut all = Vec::new();
     for (id, member) in (0..).zip(&view.members).filter(|(_, member)| view.is_kept(member)) {
         let runs: Vec<Vec<Point>> = member.lines.iter().flat_map(|(_, line)| line.runs(from, to)).collect();
         let points = || runs.iter().flatten();
-        let (Some(&first), Some(&last)) = (points().min_by_key(|p| p.unix_ms), points().max_by_key(|p| p.unix_ms))
+        let (Some(&first), Some(&last)) =
+            (points().min_by_key(|p| p.unix_ms), points().max_by_key(|p| p.unix_ms))
         else {
             continue;
         };
         // What came later grew from nothing; of a list that is cut nobody knows.
         let from_nothing = Some(first.unix_ms) != begin && matches!(member.key, Key::Process { .. });
         let base = if delta && !from_nothing { first.value } else { 0.0 };
-        let greater = |a: Point, b: &Point| if (b.value - base).abs() > (a.value - base).abs() { *b } else { a };
+        let greater =
+            |a: Point, b: &Point| if (b.value - base).abs() > (a.value - base).abs() { *b } else { a };
         let peak = points().fold(first, greater);
         let area = runs.iter().map(|run| area(run, base)).sum();
         let ended = matches!(member.key, Key::Process { .. }) && has_ended(view, member, last, to);
@@ -193,7 +204,8 @@ fn area(run: &[Point], base: f64) -> f64 {
 
 /// The rows of all tracks, by time; the first of each track stands behind a gap.
 fn in_order(view: &View, from: i64, to: i64) -> Vec<Row> {
-    let mut tracks: Vec<&super::track::Track> = view.tracks.iter().filter(|track| track.samples > 0).collect();
+    let mut tracks: Vec<&super::track::Track> =
+        view.tracks.iter().filter(|track| track.samples > 0).collect();
     tracks.sort_by_key(|track| track.first_ms);
     let mut rows = Vec::new();
     for track in tracks {
@@ -263,7 +275,8 @@ fn series_of(name: String, runs: Vec<Vec<Point>>) -> Option<Series> {
 
 /// The sum.
 fn total(view: &View, rows: &[Row], from: i64, to: i64) -> Series {
-    let mut tracks: Vec<&super::track::Track> = view.tracks.iter().filter(|track| track.samples > 0).collect();
+    let mut tracks: Vec<&super::track::Track> =
+        view.tracks.iter().filter(|track| track.samples > 0).collect();
     tracks.sort_by_key(|track| track.first_ms);
     let mut runs: Vec<Vec<Point>> = tracks.iter().flat_map(|track| track.total.runs(from, to)).collect();
     if runs.is_empty() {
@@ -272,8 +285,16 @@ fn total(view: &View, rows: &[Row], from: i64, to: i64) -> Series {
             add(&mut runs, Point { unix_ms: row.unix_ms, value }, !row.gap);
         }
     }
-    let nothing =
-        Series { name: String::new(), colour: None, runs: Vec::new(), first: None, peak: None, last: None, ended: false, trend: None };
+    let nothing = Series {
+        name: String::new(),
+        colour: None,
+        runs: Vec::new(),
+        first: None,
+        peak: None,
+        last: None,
+        ended: false,
+        trend: None,
+    };
     series_of("total".to_owned(), runs).unwrap_or(nothing)
 }
 

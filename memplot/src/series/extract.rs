@@ -39,7 +39,9 @@ impl Of<'_> {
     #[must_use]
     pub fn is(&self, key: &Key) -> bool {
         match (self, key) {
-            (Self::Process { pid, start, .. }, Key::Process { pid: p, start: s, .. }) => pid == p && start == s,
+            (Self::Process { pid, start, .. }, Key::Process { pid: p, start: s, .. }) => {
+                pid == p && start == s
+            }
             (Self::Named(name), Key::Named { name: known, .. }) => Arc::ptr_eq(name, known) || *name == known,
             _ => false,
         }
@@ -157,7 +159,8 @@ fn of_tree(
 #[expect(clippy::cast_precision_loss, reason = "a picture has no more than 53 bits of resolution")]
 fn of_census(census: &Census, what: What, sums: &Sums, each: &mut dyn FnMut(Value<'_>)) -> Option<Seen> {
     let root = (census.pid, census.start);
-    let seen = |total: Option<u64>, complete| Some(Seen { root, total: total.map(|total| total as f64), complete });
+    let seen =
+        |total: Option<u64>, complete| Some(Seen { root, total: total.map(|total| total as f64), complete });
     let mut list = |totals: &[Total], value: fn(&Total) -> u64| {
         for total in totals {
             each(Value { of: Of::Named(&total.name), value: Some(value(total)) });

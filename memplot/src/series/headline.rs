@@ -32,7 +32,8 @@ pub fn of(
     let mut parts = vec![when(collector, time)];
     if !collector.request.window.moves() {
         let samples: u64 = view.tracks.iter().map(|track| track.samples).sum();
-        let every = collector.interval_seconds.filter(|seconds| *seconds > 0.0).map(every).unwrap_or_default();
+        let every =
+            collector.interval_seconds.filter(|seconds| *seconds > 0.0).map(every).unwrap_or_default();
         parts.push(format!("{}{every}", counted(samples, "sample", "samples")));
     }
     if collector.failed > 0 {

@@ -221,7 +221,10 @@ impl Collector {
 
     fn nothing(&self) -> Failure {
         if self.moments == 0 && self.outside > 0 {
-            return Failure::new("no moment of the log is between --since and --until", "leave one of them out");
+            return Failure::new(
+                "no moment of the log is between --since and --until",
+                "leave one of them out",
+            );
         }
         if self.moments == 0 {
             return Failure::new("there is nothing to draw in this log", "is it a log of memmon or memobj?");

@@ -73,7 +73,8 @@ pub fn names(members: &[&Member], inputs: &[String]) -> Vec<String> {
         for name in names.iter() {
             *counts.entry(name).or_default() += 1;
         }
-        let shared: Vec<bool> = names.iter().map(|name| counts.get(name.as_str()).is_some_and(|n| *n > 1)).collect();
+        let shared: Vec<bool> =
+            names.iter().map(|name| counts.get(name.as_str()).is_some_and(|n| *n > 1)).collect();
         for (place, (member, name)) in members.iter().zip(names).enumerate() {
             if shared.get(place) == Some(&true)
                 && let Some(better) = better(place, member)
@@ -82,7 +83,9 @@ pub fn names(members: &[&Member], inputs: &[String]) -> Vec<String> {
             }
         }
     };
-    with(&mut names, &|_, member| (!member.key.role().is_empty()).then(|| format!("{} in {}", member.name, member.key.role())));
+    with(&mut names, &|_, member| {
+        (!member.key.role().is_empty()).then(|| format!("{} in {}", member.name, member.key.role()))
+    });
     if inputs.len() > 1 {
         let before = names.clone();
         with(&mut names, &|place, member| {

@@ -139,7 +139,10 @@ impl Track {
     /// Whether two tracks have a time in common.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.samples > 0 && other.samples > 0 && self.first_ms < other.last_ms && other.first_ms < self.last_ms
+        self.samples > 0
+            && other.samples > 0
+            && self.first_ms < other.last_ms
+            && other.first_ms < self.last_ms
     }
 }
 
@@ -170,7 +173,10 @@ mod tests {
     #[test]
     fn an_interval_that_is_not_named_is_told_from_the_steps() {
         let moments = [0, 1000, 2000, 3000, 4000, 5000, 9000, 10_000];
-        assert_eq!(gaps(&mut track(), None, &moments), [true, false, false, false, false, false, true, false]);
+        assert_eq!(
+            gaps(&mut track(), None, &moments),
+            [true, false, false, false, false, false, true, false]
+        );
         // With too few steps nothing is said.
         assert_eq!(gaps(&mut track(), None, &[0, 1000, 60_000]), [true, false, false]);
     }

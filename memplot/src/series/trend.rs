@@ -32,7 +32,8 @@ pub fn of(
         },
         _ => return None,
     };
-    let verdict = request.verdicts.iter().find(|verdict| *verdict.kind == *kind && is_of(verdict, member, name))?;
+    let verdict =
+        request.verdicts.iter().find(|verdict| *verdict.kind == *kind && is_of(verdict, member, name))?;
     trend(verdict, base)
 }
 
@@ -42,7 +43,9 @@ fn is_of(verdict: &Verdict, member: &Member, name: &str) -> bool {
             Some(of) => of == *pid,
             None => *verdict.name == *member.name || &*verdict.name == name,
         },
-        Key::Named { role, name: own, .. } if verdict.kind.as_ref() == "type" || verdict.kind.as_ref() == "module" => {
+        Key::Named { role, name: own, .. }
+            if verdict.kind.as_ref() == "type" || verdict.kind.as_ref() == "module" =>
+        {
             verdict.name == *own && (role.is_empty() || role.contains(&*verdict.role))
         }
         Key::Named { .. } => true,
@@ -52,7 +55,10 @@ fn is_of(verdict: &Verdict, member: &Member, name: &str) -> bool {
 #[expect(clippy::cast_precision_loss, reason = "a picture has no more than 53 bits of resolution")]
 fn trend(verdict: &Verdict, base: f64) -> Option<Trend> {
     let milliseconds = |stamp: common::time::Stamp| {
-        #[expect(clippy::cast_possible_truncation, reason = "stamps are within the years that can be written")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "stamps are within the years that can be written"
+        )]
         let whole = (stamp.unix_seconds() * 1000.0).round() as i64;
         whole
     };

@@ -116,7 +116,10 @@ impl View {
         let seen = extract::values(&moment.what, choice.0, choice.1, &sums, &mut |value| {
             let id = self.member(entries.len(), &value.of, moment.input, &role);
             let wanted = self.members.get(id as usize).is_some_and(|member| member.wanted);
-            #[expect(clippy::cast_precision_loss, reason = "a picture has no more than 53 bits of resolution")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a picture has no more than 53 bits of resolution"
+            )]
             if let Some(value) = value.value.filter(|_| wanted) {
                 entries.push(Entry { id, value: value as f64 });
             }
@@ -240,7 +243,9 @@ impl View {
             if !Arc::ptr_eq(name, &member.name) {
                 member.name = Arc::clone(name);
             }
-            if let Some(cmdline) = cmdline.filter(|line| !member.cmdline.as_ref().is_some_and(|m| Arc::ptr_eq(m, line))) {
+            if let Some(cmdline) =
+                cmdline.filter(|line| !member.cmdline.as_ref().is_some_and(|m| Arc::ptr_eq(m, line)))
+            {
                 member.cmdline = Some(Arc::clone(cmdline));
             }
         }
@@ -252,11 +257,9 @@ impl View {
             Of::Process { name, cmdline, .. } => (Arc::clone(name), cmdline.cloned()),
             Of::Named(name) => (Arc::clone(name), None),
         };
-        let wanted = self
-            .choice
-            .grep
-            .as_ref()
-            .is_none_or(|grep| grep.is_match(&name) || cmdline.as_ref().is_some_and(|line| grep.is_match(line)));
+        let wanted = self.choice.grep.as_ref().is_none_or(|grep| {
+            grep.is_match(&name) || cmdline.as_ref().is_some_and(|line| grep.is_match(line))
+        });
         let member = Member {
             key: key.clone(),
             name,
@@ -307,7 +310,8 @@ impl View {
             let is_new = member.lines.last().is_none_or(|(last, _)| *last != track_id);
             if let Some(unix_ms) = before.filter(|_| is_new) {
                 let nothing = Point { unix_ms, value: 0.0 };
-                self.buckets += member.add(track_id, sample.saturating_sub(1), nothing, true, self.choice.buckets);
+                self.buckets +=
+                    member.add(track_id, sample.saturating_sub(1), nothing, true, self.choice.buckets);
             }
             let point = Point { unix_ms, value: entry.value };
             self.buckets += member.add(track_id, sample, point, gap, self.choice.buckets);
@@ -337,7 +341,8 @@ impl View {
     /// Makes room: all but the largest members lose resolution, and if that is not enough, the smallest go. What they had stays in
     /// the totals.
     fn thin(&mut self) {
-        let mut order: Vec<u32> = (0..).zip(&self.members).filter(|(_, m)| !m.lines.is_empty()).map(|(id, _)| id).collect();
+        let mut order: Vec<u32> =
+            (0..).zip(&self.members).filter(|(_, m)| !m.lines.is_empty()).map(|(id, _)| id).collect();
         let greatest = |id: &u32| self.members.get(*id as usize).map_or(f64::MIN, |member| member.greatest);
         order.sort_by(|a, b| greatest(b).total_cmp(&greatest(a)).then(a.cmp(b)));
         let spared = order.len().min(self.choice.spared);
