@@ -9,9 +9,12 @@ function refresh() {
   drawCursor(null);
   const isWhole = view.from === whole[0] && view.to === whole[1] && view.low === null;
   reset.hidden = isWhole;
-  const ends = [view.from, view.to].map((t) => clock(t, view.to - view.from < 10 * SECOND ? 1 : view.to - view.from < HOUR ? 1000 : MINUTE));
-  const days = [date(view.from), date(view.to)];
-  range.textContent = `${days[0]} ${ends[0]} – ${days[1] === days[0] ? "" : days[1] + " "}${ends[1]}, ${duration(view.to - view.from)}`;
+  const length = view.to - view.from;
+  const step = length < 10 * SECOND ? 1 : length < HOUR ? SECOND : MINUTE;
+  const isLong = length > 180 * DAY;
+  const ends = [view.from, view.to].map((t) => (isLong ? "" : " " + clock(t, step)));
+  const days = [view.from, view.to].map((t) => date(t, isLong));
+  range.textContent = `${days[0]}${ends[0]} –${days[1] === days[0] ? "" : " " + days[1]}${ends[1]}, ${duration(length)}`;
   Object.assign(range.dataset, { from: view.from, to: view.to });
   for (const button of modes.children) {
     button.setAttribute("aria-pressed", String((button.value === "stack") === view.isStacked));
