@@ -18,6 +18,7 @@ mod harness;
 mod hostile;
 mod launching;
 mod laws;
+mod memplot;
 mod oracle;
 mod page;
 mod pipes;

@@ -162,7 +162,7 @@ fn all_shown(view: &View, from: i64, to: i64, delta: bool) -> Vec<Shown<'_>> {
         view.tracks.iter().filter(|track| track.samples > 0).map(|track| track.first_ms.max(from)).min();
     let mut all = Vec::new();
     for (id, member) in (0..).zip(&view.members).filter(|(_, member)| view.is_kept(member)) {
-        let runs: Vec<Vec<Point>> = member.lines.iter().flat_map(|(_, line)| line.runs(from, to)).collect();
+        let runs: Vec<Vec<Point>> = member.parts.iter().flat_map(|part| part.line.runs(from, to)).collect();
         let points = || runs.iter().flatten();
         let (Some(&first), Some(&last)) =
             (points().min_by_key(|p| p.unix_ms), points().max_by_key(|p| p.unix_ms))

@@ -58,39 +58,50 @@ pub struct Member {
     pub cmdline: Option<Arc<str>>,
     /// Whether the user wants it.
     pub wanted: bool,
-    /// Its values, a line for each track that has any.
-    pub lines: Vec<(usize, Line)>,
+    /// Its values in each track that it is in.
+    pub parts: Vec<Part>,
     /// The greatest value so far.
     pub greatest: f64,
-    /// The track it was last seen in, and the number of the sample there.
-    pub seen: (usize, u64),
+}
+
+/// A member's values in one track.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The track.
+    pub track: usize,
+    /// The number of the last sample there that has the member.
+    pub seen: u64,
+    /// The values.
+    pub line: Line,
 }
 
 impl Member {
+    /// Its part in a track. Most often it is the last one.
+    #[must_use]
+    pub fn part(&self, track: usize) -> Option<&Part> {
+        self.parts.iter().rev().find(|part| part.track == track)
+    }
+
     /// Adds a value. `sample` is the number of the sample in its track; a member that was not in the one before begins anew.
     /// Returns how many buckets more there are.
     pub fn add(&mut self, track: usize, sample: u64, point: Point, gap: bool, buckets: usize) -> usize {
-        let gap = gap || self.seen != (track, sample.saturating_sub(1));
-        self.seen = (track, sample);
         self.greatest = self.greatest.max(point.value);
-        let line = match self.lines.last_mut() {
-            Some((last, line)) if *last == track => line,
-            _ => {
-                self.lines.push((track, Line::new(buckets)));
-                match self.lines.last_mut() {
-                    Some((_, line)) => line,
-                    None => return 0,
-                }
-            }
-        };
-        let before = line.len();
-        line.push(point, gap);
-        line.len().saturating_sub(before)
+        if let Some(part) = self.parts.iter_mut().rev().find(|part| part.track == track) {
+            let gap = gap || part.seen.saturating_add(1) != sample;
+            part.seen = sample;
+            let before = part.line.len();
+            part.line.push(point, gap);
+            return part.line.len().saturating_sub(before);
+        }
+        let mut line = Line::new(buckets);
+        line.push(point, true);
+        self.parts.push(Part { track, seen: sample, line });
+        1
     }
 
     /// How many buckets it has.
     #[must_use]
     pub fn buckets(&self) -> usize {
-        self.lines.iter().map(|(_, line)| line.len()).sum()
+        self.parts.iter().map(|part| part.line.len()).sum()
     }
 }

@@ -120,9 +120,8 @@ mod tests {
             name: name.into(),
             cmdline: Some(cmdline.into()),
             wanted: true,
-            lines: Vec::new(),
+            parts: Vec::new(),
             greatest: 0.0,
-            seen: (0, 0),
         }
     }
 

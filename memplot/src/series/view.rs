@@ -108,6 +108,10 @@ impl View {
             }
             return;
         }
+        // Now, as no values of this moment are at hand that could be of a member that goes.
+        if self.buckets > LINES_LIMIT {
+            self.thin();
+        }
         let role = self.role(moment);
         let mut entries = Vec::with_capacity(self.last.len() + 1);
         let choice = (self.choice.what, self.choice.metric);
@@ -133,6 +137,11 @@ impl View {
             None => seen.total,
         };
         let track = self.track(moment);
+        // What another run has is whole.
+        while let Some(other) = self.pending.iter().map(|pending| pending.track).find(|other| *other != track)
+        {
+            self.flush(other);
+        }
         if let Some(pending) = self.pending.iter_mut().find(|pending| pending.track == track)
             && pending.iteration == moment.iteration
             && !pending.roots.contains(&seen.root)
@@ -144,6 +153,8 @@ impl View {
             return;
         }
         self.flush(track);
+        // Another one, if the clock was set back.
+        let track = self.track(moment);
         self.pending.push(Pending {
             track,
             iteration: moment.iteration,
@@ -171,12 +182,12 @@ impl View {
         }
         self.pruned = unix_ms;
         let mut gone = HashSet::new();
-        for (id, member) in (0..).zip(&mut self.members).filter(|(_, member)| !member.lines.is_empty()) {
-            for (_, line) in &mut member.lines {
-                line.drop_before(unix_ms);
+        for (id, member) in (0..).zip(&mut self.members).filter(|(_, member)| !member.parts.is_empty()) {
+            for part in &mut member.parts {
+                part.line.drop_before(unix_ms);
             }
             if member.buckets() == 0 {
-                member.lines.clear();
+                member.parts.clear();
                 self.index.remove(&member.key);
                 self.free.push(id);
                 gone.insert(id);
@@ -193,7 +204,7 @@ impl View {
     /// Whether a member is one: not given up.
     #[must_use]
     pub fn is_kept(&self, member: &Member) -> bool {
-        member.wanted && !member.lines.is_empty()
+        member.wanted && !member.parts.is_empty()
     }
 
     /// What tells the process of a census from others of the same run: nothing for the root.
@@ -260,15 +271,8 @@ impl View {
         let wanted = self.choice.grep.as_ref().is_none_or(|grep| {
             grep.is_match(&name) || cmdline.as_ref().is_some_and(|line| grep.is_match(line))
         });
-        let member = Member {
-            key: key.clone(),
-            name,
-            cmdline,
-            wanted,
-            lines: Vec::new(),
-            greatest: f64::MIN,
-            seen: (usize::MAX, 0),
-        };
+        let member =
+            Member { key: key.clone(), name, cmdline, wanted, parts: Vec::new(), greatest: f64::MIN };
         let id = match self.free.pop() {
             Some(id) => {
                 if let Some(place) = self.members.get_mut(id as usize) {
@@ -307,7 +311,7 @@ impl View {
         track.complete = pending.complete;
         for entry in &pending.entries {
             let Some(member) = self.members.get_mut(entry.id as usize) else { continue };
-            let is_new = member.lines.last().is_none_or(|(last, _)| *last != track_id);
+            let is_new = member.part(track_id).is_none();
             if let Some(unix_ms) = before.filter(|_| is_new) {
                 let nothing = Point { unix_ms, value: 0.0 };
                 self.buckets +=
@@ -322,16 +326,13 @@ impl View {
         if let Some(track) = self.tracks.get_mut(track_id) {
             track.keep(unix_ms, gap, pending.total, &pending.entries);
         }
-        if self.buckets > LINES_LIMIT {
-            self.thin();
-        }
     }
 
     /// Members of this track that a complete list no longer names are there no more: zero, not unknown.
     fn add_zeros(&mut self, track: usize, sample: u64, unix_ms: i64, gap: bool, pending: &mut Pending) {
         let nothing = Point { unix_ms, value: 0.0 };
         for (id, member) in (0..).zip(&mut self.members) {
-            if member.wanted && member.seen.0 == track && member.seen.1 != sample {
+            if member.wanted && member.part(track).is_some_and(|part| part.seen != sample) {
                 self.buckets += member.add(track, sample, nothing, gap, self.choice.buckets);
                 pending.entries.push(Entry { id, value: 0.0 });
             }
@@ -342,7 +343,7 @@ impl View {
     /// the totals.
     fn thin(&mut self) {
         let mut order: Vec<u32> =
-            (0..).zip(&self.members).filter(|(_, m)| !m.lines.is_empty()).map(|(id, _)| id).collect();
+            (0..).zip(&self.members).filter(|(_, m)| !m.parts.is_empty()).map(|(id, _)| id).collect();
         let greatest = |id: &u32| self.members.get(*id as usize).map_or(f64::MIN, |member| member.greatest);
         order.sort_by(|a, b| greatest(b).total_cmp(&greatest(a)).then(a.cmp(b)));
         let spared = order.len().min(self.choice.spared);
@@ -359,7 +360,7 @@ impl View {
             }
             let Some(member) = self.members.get_mut(id as usize) else { continue };
             self.buckets -= member.buckets();
-            member.lines.clear();
+            member.parts.clear();
             self.index.remove(&member.key);
             self.free.push(id);
             self.dropped += 1;
@@ -389,7 +390,9 @@ impl View {
     fn coarsen(&mut self, members: &[u32]) {
         for &id in members {
             let Some(member) = self.members.get_mut(id as usize) else { continue };
-            for (_, line) in member.lines.iter_mut().filter(|(_, line)| line.len() > COARSEST) {
+            for line in
+                member.parts.iter_mut().map(|part| &mut part.line).filter(|line| line.len() > COARSEST)
+            {
                 let before = line.len();
                 line.coarsen();
                 self.buckets -= before - line.len();
