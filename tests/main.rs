@@ -12,6 +12,7 @@
 
 mod choice;
 mod docs;
+mod drawing;
 mod endings;
 mod harness;
 mod hostile;

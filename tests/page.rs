@@ -42,6 +42,7 @@ fn series(name: &str, colour: usize, runs: Vec<Vec<Point>>) -> Series {
     Series {
         name: name.to_owned(),
         colour: Some(colour),
+        first: points().next(),
         peak: points().max_by(|a, b| a.value.total_cmp(&b.value)),
         last: points().last(),
         ended: false,

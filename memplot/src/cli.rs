@@ -8,8 +8,8 @@ use crate::clock::Bound;
 
 /// Draw a log of memmon, memobj or the older tool as a picture.
 ///
-/// Reads JSONL from files or stdin (gzip and zstd too) and writes SVG to stdout, or SVG or PNG to a file. Every peak is kept, however
-/// long the log is.
+/// Reads JSONL from files or stdin (gzip and zstd too). Draws in the terminal, or writes SVG to a pipe, and SVG, PNG, a page to zoom
+/// into, or text to a file. Every peak is kept, however long the log is.
 #[derive(Debug, Parser)]
 #[command(name = "memplot", version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
 pub struct Args {
@@ -77,7 +77,7 @@ pub struct Args {
     #[arg(long, value_name = "WxH", default_value = "1344x768", value_parser = Size::parse)]
     pub size: Size,
 
-    /// The ground to draw on; auto: what the viewer of the SVG prefers
+    /// The ground to draw on; auto: what the viewer of the SVG or page prefers, or the terminal tells
     #[arg(long, value_enum, default_value_t = Theme::Auto)]
     pub theme: Theme,
 
@@ -135,7 +135,7 @@ pub enum Format {
 /// The ground that is drawn on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Theme {
-    /// Light, and dark where the viewer of an SVG prefers that
+    /// Light, and dark where the viewer prefers that
     Auto,
     /// Light
     Light,

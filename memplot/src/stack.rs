@@ -123,6 +123,7 @@ mod tests {
             name: String::new(),
             colour: None,
             runs: runs.collect(),
+            first: None,
             peak: None,
             last: None,
             ended: false,

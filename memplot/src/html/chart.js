@@ -218,7 +218,7 @@ function drawPeak(pen) {
   pen.fill();
   pen.stroke();
   pen.fillStyle = colour("--ink");
-  const text = `${words(top.peak.v)} at ${clock(top.peak.t, view.to - view.from < HOUR ? 1000 : MINUTE)}`;
+  const text = `${words(top.peak.v)} at ${when(top.peak.t, whole[1] - whole[0], view.to - view.from < HOUR ? SECOND : MINUTE)}`;
   const half = pen.measureText(text).width / 2 + 2;
   pen.textAlign = "center";
   pen.strokeStyle = colour("--paper");

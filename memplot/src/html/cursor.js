@@ -25,7 +25,9 @@ function nearest(x) {
 function step(by) {
   if (!moments.length) return;
   const first = lower(moments, view.from), last = Math.max(first, lower(moments, view.to + 1) - 1);
-  const at = cursor === null ? (by > 0 ? first : last) : lower(moments, cursor) + by;
+  // Without a cursor a step enters from the side that it comes from; to the end (Infinity) is to the end.
+  const from = cursor !== null ? lower(moments, cursor) : by > 0 ? first - 1 : last + 1;
+  const at = from + by;
   const next = moments[Math.min(Math.max(at, first), last)];
   show(next >= view.from && next <= view.to ? next : null);
 }
@@ -103,7 +105,8 @@ function fillTip(places, x, y) {
     ...events,
   );
   const { offsetWidth: width, offsetHeight: height } = tip;
-  const left = x + 14 + width > figure.clientWidth ? x - 14 - width : x + 14;
-  tip.style.left = `${Math.max(0, left)}px`;
+  // Beside the cursor, where it covers no names if it can.
+  const left = x + 14 + width > frame.right && x - 14 - width >= 0 ? x - 14 - width : x + 14;
+  tip.style.left = `${Math.max(0, Math.min(left, figure.clientWidth - width))}px`;
   tip.style.top = `${Math.max(0, Math.min((y ?? frame.top + 20) - height / 2, frame.bottom - height))}px`;
 }

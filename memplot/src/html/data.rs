@@ -131,7 +131,7 @@ fn line(series: &Series, origin: i64) -> Line {
         name: shown(&series.name),
         colour: series.colour.map(|colour| colour % PALETTE.len()),
         ended: series.ended,
-        first: series.runs.iter().flatten().next().map(point),
+        first: series.first.as_ref().map(point),
         last: series.last.as_ref().map(point),
         peak: series.peak.as_ref().map(point),
         runs: series.runs.iter().filter(|run| !run.is_empty()).map(run).collect(),

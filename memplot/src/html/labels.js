@@ -10,8 +10,9 @@ function element(tag, properties = {}, children = []) {
   return made;
 }
 
-// A name that is shortened in its middle where it does not fit: its end often tells more than its beginning.
-function nameOf(series) {
+// A name that is shortened in its middle where it does not fit, as its end often tells more than its beginning; or whole.
+function nameOf(series, isWhole = false) {
+  if (isWhole) return element("bdi", { className: "whole name", textContent: series.name, dir: "ltr" });
   const letters = [...series.name];
   const tail = letters.length > 18 ? 9 : 0;
   const head = element("span", { className: "head", textContent: letters.slice(0, letters.length - tail).join("") });

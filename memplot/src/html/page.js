@@ -9,9 +9,12 @@ function refresh() {
   drawCursor(null);
   const isWhole = view.from === whole[0] && view.to === whole[1] && view.low === null;
   reset.hidden = isWhole;
-  const ends = [view.from, view.to].map((t) => clock(t, view.to - view.from < 10 * SECOND ? 1 : view.to - view.from < HOUR ? 1000 : MINUTE));
-  const days = [date(view.from), date(view.to)];
-  range.textContent = `${days[0]} ${ends[0]} – ${days[1] === days[0] ? "" : days[1] + " "}${ends[1]}, ${duration(view.to - view.from)}`;
+  const length = view.to - view.from;
+  const step = length < 10 * SECOND ? 1 : length < HOUR ? SECOND : MINUTE;
+  const isLong = length > 180 * DAY;
+  const ends = [view.from, view.to].map((t) => (isLong ? "" : " " + clock(t, step)));
+  const days = [view.from, view.to].map((t) => date(t, isLong));
+  range.textContent = `${days[0]}${ends[0]} –${days[1] === days[0] ? "" : " " + days[1]}${ends[1]}, ${duration(length)}`;
   Object.assign(range.dataset, { from: view.from, to: view.to });
   for (const button of modes.children) {
     button.setAttribute("aria-pressed", String((button.value === "stack") === view.isStacked));
@@ -89,7 +92,7 @@ overlay.addEventListener("pointermove", (event) => {
   }
 });
 
-overlay.addEventListener("pointerup", () => {
+overlay.addEventListener("pointerup", (event) => {
   if (!box) return;
   const { x, y, toX, toY, isTall } = box;
   box = null;
@@ -99,6 +102,7 @@ overlay.addEventListener("pointerup", () => {
   }
   const values = isTall ? [Math.min(vOf(y), vOf(toY)), Math.max(vOf(y), vOf(toY))] : [];
   zoom(tOf(Math.min(x, toX)), tOf(Math.max(x, toX)), ...values);
+  show(nearest(place(event)[0]), place(event)[1]);
 });
 
 overlay.addEventListener("pointercancel", () => {
@@ -137,6 +141,8 @@ document.addEventListener("keydown", (event) => {
     },
   };
   if (!Object.hasOwn(keys, event.key)) return;
+  // To the ends of the page, unless the reader is in the drawing.
+  if (["Home", "End"].includes(event.key) && cursor === null && !figure.contains(event.target)) return;
   keys[event.key]();
   event.preventDefault();
 });

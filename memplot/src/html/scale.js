@@ -106,6 +106,12 @@ function clock(moment, step) {
   return text;
 }
 
+// A moment as it is told from others within `span`: by its year and day, its day and time, or its time.
+function when(moment, span, step = MINUTE) {
+  if (span > 180 * DAY) return date(moment, true);
+  return span > 18 * HOUR ? `${date(moment)} ${clock(moment, MINUTE)}` : clock(moment, step);
+}
+
 // How long, in its two largest units: `2 h 5 min`.
 function duration(ms) {
   if (ms < SECOND) return `${Math.round(ms)} ms`;

@@ -5,13 +5,16 @@ const table = document.getElementById("table");
 const note = document.getElementById("note");
 const search = document.getElementById("search");
 
+// Days alone do not tell which year.
+const IS_LONG = whole[1] - whole[0] > 180 * DAY;
+
 const COLUMNS = [
   { name: "Series", key: (s) => s.name, isText: true },
   { name: "First", key: (s) => s.first?.v ?? null, text: (s) => words(s.first?.v, 2) },
   { name: "Last", key: (s) => s.last?.v ?? null, text: (s) => words(s.last?.v, 2) + (s.ended ? ", ended" : "") },
   { name: "Change", key: (s) => s.change, text: (s) => change(s.change) },
   { name: "Peak", key: (s) => s.peak?.v ?? null, text: (s) => words(s.peak?.v, 2) },
-  { name: "Peak at", key: (s) => s.peak?.t ?? null, text: (s) => (s.peak ? `${date(s.peak.t)} ${clock(s.peak.t, FINE)}` : "–") },
+  { name: "Peak at", key: (s) => s.peak?.t ?? null, text: (s) => (s.peak ? `${date(s.peak.t, IS_LONG)} ${clock(s.peak.t, FINE)}` : "–") },
   ...(all.some((s) => s.trend) ? [{ name: "Trend", key: (s) => s.trend?.words ?? "", isText: true, text: (s) => s.trend?.words ?? "" }] : []),
   { name: "At the cursor", key: (s) => (cursor === null ? null : valueAt(s, cursor)), text: () => "", isCursor: true },
 ];
@@ -57,7 +60,7 @@ function fillTable() {
 }
 
 function rowOf(series) {
-  const button = element("button", { type: "button", className: "switch" }, [swatch(series), nameOf(series)]);
+  const button = element("button", { type: "button", className: "switch" }, [swatch(series), nameOf(series, true)]);
   button.setAttribute("aria-pressed", String(series.isOn));
   button.addEventListener("click", (event) => (event.shiftKey ? only(series) : toggle(series)));
   const cells = COLUMNS.slice(1).map((column) => {
@@ -73,7 +76,7 @@ function rowOf(series) {
 
 function valuesAt(moment) {
   for (const { series, here } of rows) here.textContent = moment === null ? "" : words(valueAt(series, moment), 2);
-  heads[heads.length - 1].firstChild.textContent = moment === null ? "At the cursor" : `At ${clock(moment, FINE)}`;
+  heads[heads.length - 1].firstChild.textContent = moment === null ? "At the cursor" : `At ${when(moment, whole[1] - whole[0], FINE)}`;
 }
 
 function fillEvents() {
@@ -83,7 +86,7 @@ function fillEvents() {
   const grave = [...marks].sort((a, b) => MARKS[b.kind] - MARKS[a.kind] || a.at - b.at).slice(0, most);
   grave.sort((a, b) => a.at - b.at);
   list.append(...grave.map((mark) => {
-    const when = element("time", { textContent: `${date(mark.at)} ${clock(mark.at, 1000)}` });
+    const when = element("time", { textContent: `${date(mark.at, IS_LONG)} ${clock(mark.at, 1000)}` });
     return element("li", { className: MARKS[mark.kind] >= 3 ? "grave" : "" }, [when, element("bdi", { textContent: mark.text })]);
   }));
   const count = marks.length > most ? `${most} of ${group(String(marks.length))}` : String(marks.length);

@@ -12,6 +12,7 @@ fn picture(names: &[&str]) -> Picture {
         Series {
             name: (*name).to_owned(),
             colour: (n > 0).then_some(n),
+            first: run.first().copied(),
             peak: run.last().copied(),
             last: run.last().copied(),
             runs: vec![run, Vec::new()],

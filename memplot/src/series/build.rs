@@ -26,6 +26,7 @@ pub(super) struct Shown<'a> {
     base: f64,
     peak: Point,
     area: f64,
+    first: Point,
     last: Point,
     ended: bool,
 }
@@ -78,6 +79,7 @@ pub(super) fn picture(collector: &Collector, view: &View) -> Result<Picture, Fai
             name,
             colour: colours.get(place).copied(),
             runs: shifted(runs, one.base),
+            first: Some(moved(one.first, one.base)),
             peak: Some(moved(one.peak, one.base)),
             last: Some(moved(one.last, one.base)),
             ended: one.ended,
@@ -175,7 +177,7 @@ fn all_shown(view: &View, from: i64, to: i64, delta: bool) -> Vec<Shown<'_>> {
         let peak = points().fold(first, greater);
         let area = runs.iter().map(|run| area(run, base)).sum();
         let ended = matches!(member.key, Key::Process { .. }) && has_ended(view, member, last, to);
-        all.push(Shown { id, member, base, peak, area, last, ended, runs });
+        all.push(Shown { id, member, base, peak, area, first, last, ended, runs });
     }
     all
 }
@@ -267,8 +269,8 @@ fn others_together(shown: &[Shown<'_>], rows: &[Row], what: What, others: u64) -
 fn series_of(name: String, runs: Vec<Vec<Point>>) -> Option<Series> {
     let points = || runs.iter().flatten().copied();
     let peak = points().reduce(|a, b| if b.value > a.value { b } else { a })?;
-    let last = points().max_by_key(|point| point.unix_ms);
-    Some(Series { name, colour: None, peak: Some(peak), last, ended: false, trend: None, runs })
+    let (first, last) = (points().min_by_key(|p| p.unix_ms), points().max_by_key(|p| p.unix_ms));
+    Some(Series { name, colour: None, first, peak: Some(peak), last, ended: false, trend: None, runs })
 }
 
 /// The sum.
@@ -287,6 +289,7 @@ fn total(view: &View, rows: &[Row], from: i64, to: i64) -> Series {
         name: String::new(),
         colour: None,
         runs: Vec::new(),
+        first: None,
         peak: None,
         last: None,
         ended: false,

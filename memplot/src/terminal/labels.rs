@@ -1,7 +1,7 @@
 //! Names with the last value and what changed: beside the plot where its lines end, or below it.
 
 use ratatui::buffer::Buffer;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Modifier, Style};
 
 use super::areas::{moments, value_at};
 use super::layout::Layout;
@@ -40,8 +40,8 @@ pub(super) fn of(picture: &Picture) -> Vec<Label> {
 }
 
 fn label(series: &Series, unit: Unit, key: char, height: Option<f64>) -> Label {
-    let first = series.runs.iter().flatten().next();
-    let change = first.zip(series.last).map(|(first, last)| words::change(unit, last.value - first.value));
+    let change =
+        series.first.zip(series.last).map(|(first, last)| words::change(unit, last.value - first.value));
     let note = match &series.trend {
         Some(trend) => trend.words.clone(),
         None if series.ended => "ended".to_owned(),
@@ -136,7 +136,7 @@ fn keys(layout: &Layout, buffer: &mut Buffer) {
     for label in &layout.labels {
         let Some(y) = label.height.and_then(|value| layout.row(value)) else { continue };
         if buffer.cell((x, y)).is_some_and(|cell| cell.symbol() == " ") {
-            put(buffer, (x, y), &label.key.to_string(), Style::new().fg(Color::Reset));
+            put(buffer, (x, y), &label.key.to_string(), Style::new());
         }
     }
 }

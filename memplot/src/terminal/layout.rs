@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::axis;
 use super::labels::{self, Label};
 use super::words::width;
-use super::{Depth, Look};
+use super::{Depth, Look, words};
 use crate::picture::{Mark, MarkKind, Picture, Point};
 use crate::scale::{TimeScale, ValueScale};
 
@@ -13,6 +13,8 @@ use crate::scale::{TimeScale, ValueScale};
 const WIDE: u16 = 90;
 /// Lines of what happened, at most.
 const EVENT_ROWS: usize = 4;
+/// Lines of the subtitle, at most.
+const SUBTITLE_ROWS: usize = 4;
 /// Less than this is no picture.
 const LEAST: (u16, u16) = (20, 8);
 
@@ -38,7 +40,9 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn new(picture: &Picture, look: Look, area: Rect) -> Self {
-        let head = (1 + u16::from(!picture.subtitle.is_empty())).min(area.height);
+        let subtitle =
+            words::subtitle(picture, area.width).len().min(SUBTITLE_ROWS).min(usize::from(area.height / 6));
+        let head = u16::try_from(1 + subtitle).unwrap_or(1).min(area.height);
         let labels = labels::of(picture);
         let mut layout = Self {
             head,

@@ -37,7 +37,7 @@ const PLAIN: (u16, u16) = (100, 30);
 /// What a picture is drawn for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Columns and rows there are. Less than 20 or 6 show no picture, only its title.
+    /// Columns and rows there are. Less than 20 by 8 have no room for more than a title.
     pub size: (u16, u16),
     /// Which colours.
     pub depth: Depth,

@@ -16,6 +16,7 @@ fn series(name: &str, colour: usize, runs: &[&[(i64, f64)]]) -> Series {
     Series {
         name: name.to_owned(),
         colour: Some(colour),
+        first: points().next(),
         peak: points().max_by(|a, b| a.value.total_cmp(&b.value)),
         last: points().last(),
         ended: false,
@@ -116,7 +117,7 @@ fn little_room_is_no_reason_to_fail() {
     let many: Vec<Series> = (0..300).map(|n| series(&format!("series {n}"), n, &[&run])).collect();
     let picture = picture(many, true);
     assert_eq!(drawn(&picture, (0, 0), Depth::None), "");
-    assert_eq!(drawn(&picture, (10, 2), Depth::None), "Memory….py\n100 sa…les\n");
+    assert_eq!(drawn(&picture, (10, 2), Depth::None), "Memory….py\n");
     let text = drawn(&picture, (80, 24), Depth::None);
     assert!(text.contains("… and 29") && text.contains(" more"), "{text}");
     let nothing = Picture { series: Vec::new(), ..picture };
@@ -168,7 +169,7 @@ proptest! {
         let has_escapes = text.contains('\x1b') || text.contains('\u{202e}');
         prop_assert!(!has_escapes, "{:?}", text);
         for line in text.lines() {
-            prop_assert!(super::words::width(line) <= size.0, "{}: {}", size.0, line);
+            prop_assert!(words::width(line) <= size.0, "{}: {}", size.0, line);
         }
     }
 }

@@ -45,12 +45,29 @@ pub(super) fn faint() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }
 
+/// The subtitle in rows of at most so many cells: its parts stay whole where they can.
+pub(super) fn subtitle(picture: &Picture, cells: u16) -> Vec<String> {
+    let mut rows: Vec<String> = Vec::new();
+    for part in picture.subtitle.split("  ·  ").filter(|part| !part.is_empty()) {
+        let part = escape_controls(part);
+        match rows.last_mut() {
+            Some(row) if width(row).saturating_add(width(&part) + 3) <= cells => {
+                row.push_str(" · ");
+                row.push_str(&part);
+            }
+            _ => rows.push(part.into_owned()),
+        }
+    }
+    rows
+}
+
 /// Title and subtitle.
 pub(super) fn head(picture: &Picture, layout: &Layout, buffer: &mut Buffer) {
     let area = buffer.area;
-    let rows = [(&picture.title, Style::new().add_modifier(Modifier::BOLD)), (&picture.subtitle, faint())];
-    for (y, (text, style)) in (area.y..).zip(rows).take(layout.head.into()) {
-        put(buffer, (area.x, y), &shorten(text, area.width), style);
+    let title = (picture.title.clone(), Style::new().add_modifier(Modifier::BOLD));
+    let rows = subtitle(picture, area.width).into_iter().map(|row| (row, faint()));
+    for (y, (text, style)) in (area.y..).zip(std::iter::once(title).chain(rows)).take(layout.head.into()) {
+        put(buffer, (area.x, y), &shorten(&text, area.width), style);
     }
 }
 
