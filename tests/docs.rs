@@ -105,7 +105,7 @@ fn commands_in_the_readme_run_and_print_what_it_shows() {
 #[test]
 fn tools_that_are_not_built_yet_say_so_and_exit_2() {
     let readme = workspace::read("README.md");
-    for tool in ["memobj", "memplot", "memdiff"] {
+    for tool in ["memobj", "memplot"] {
         let row = readme.lines().find(|line| line.starts_with(&format!("| `{tool}` |"))).unwrap();
         assert!(row.contains("not built yet"), "{row}");
         let run = Tool::ours(tool).run().expect_code(2);
@@ -113,26 +113,34 @@ fn tools_that_are_not_built_yet_say_so_and_exit_2() {
     }
 }
 
-/// The arguments of memmon in a line of shell, up to a pipe or comment; `None` if it is another command.
-fn memmon_arguments(line: &str) -> Option<Vec<String>> {
+/// The arguments of `tool` in a line of shell, up to a pipe or comment; `None` if it is another command.
+fn arguments_of(tool: &str, line: &str) -> Option<Vec<String>> {
     let line = line.strip_prefix("$ ").unwrap_or(line).trim_start();
-    let rest = line.strip_prefix("memmon").filter(|rest| rest.starts_with(' '));
-    let rest = rest.or_else(|| Some(line.strip_prefix("cargo run")?.split_once("--bin memmon -- ")?.1))?;
+    let piped = || Some(line.split_once(&format!("| {tool}"))?.1);
+    let rest = line.strip_prefix(tool).or_else(piped).filter(|rest| rest.is_empty() || rest.starts_with(' '));
+    let run = format!("--bin {tool} -- ");
+    let rest = rest.or_else(|| Some(line.strip_prefix("cargo run")?.split_once(&run)?.1))?;
     let words =
         rest.split_ascii_whitespace().take_while(|word| !matches!(*word, "|" | "#" | "&" | ">" | "2>"));
     Some(words.map(|word| word.replace("$$", "1")).collect())
 }
 
 #[test]
-fn every_memmon_command_in_the_documents_has_arguments_that_exist() {
+fn every_command_in_the_documents_has_arguments_that_exist() {
+    assert!(assert_arguments("memmon", |words| memmon::cli::Args::try_parse_from(words).map(|_| ())) >= 2);
+    assert!(assert_arguments("memdiff", |words| memdiff::cli::Args::try_parse_from(words).map(|_| ())) >= 2);
+}
+
+/// How many commands of `tool` the documents have, all of which it understands.
+#[track_caller]
+fn assert_arguments(tool: &str, parse: impl Fn(Vec<String>) -> Result<(), clap::Error>) -> usize {
     let mut seen = 0;
     for file in documents() {
         for kind in ["sh", "console", "console unchecked"] {
             for line in blocks(&file.text, kind).concat() {
-                let Some(arguments) = memmon_arguments(line) else { continue };
+                let Some(arguments) = arguments_of(tool, line) else { continue };
                 seen += 1;
-                let parsed =
-                    memmon::cli::Args::try_parse_from(std::iter::once("memmon".to_owned()).chain(arguments));
+                let parsed = parse(std::iter::once(tool.to_owned()).chain(arguments).collect());
                 let shown = |error: &clap::Error| !error.use_stderr();
                 assert!(
                     parsed.as_ref().is_ok() || parsed.as_ref().is_err_and(shown),
@@ -142,7 +150,7 @@ fn every_memmon_command_in_the_documents_has_arguments_that_exist() {
             }
         }
     }
-    assert!(seen >= 2, "only {seen} commands found");
+    seen
 }
 
 #[test]
@@ -182,7 +190,7 @@ fn manual_pages_are_up_to_date() {
 fn completions_are_made_for_every_shell() {
     let folder = tempfile::tempdir().unwrap();
     let files = xtask::completions::write(&folder.path().join("new")).unwrap();
-    assert_eq!(files.len(), 5);
+    assert_eq!(files.len(), 5 * xtask::tools::commands().len());
     let bash = files.iter().find(|file| file.extension().is_some_and(|e| e == "bash")).unwrap();
     assert!(std::fs::read_to_string(bash).unwrap().contains("--fail-above"));
 }
@@ -270,9 +278,14 @@ mod the_checks_themselves {
 
     #[test]
     fn arguments_are_found_in_lines_of_shell() {
-        let arguments = |line: &str| memmon_arguments(line).map(|words| words.join(" "));
+        let arguments = |line: &str| arguments_of("memmon", line).map(|words| words.join(" "));
         assert_eq!(arguments("$ memmon -p $$ | head"), Some("-p 1".into()));
         assert_eq!(arguments("cargo run --release --bin memmon -- -i 1s -- x"), Some("-i 1s -- x".into()));
+        assert_eq!(
+            arguments_of("memdiff", "$ memmon -p 1 | memdiff --trend | cat"),
+            Some(vec!["--trend".into()])
+        );
+        assert_eq!(arguments_of("memdiff", "memobj -p 1 | memdiff"), Some(Vec::new()));
         assert_eq!(arguments("memmon-old -p 1"), None);
         assert_eq!(arguments("cargo test"), None);
     }

@@ -184,7 +184,7 @@ fn ten_thousand_series_and_more_are_judged() {
             names.iter().zip(0_u64..).map(|(name, n)| (&**name, 1, size(n))).collect();
         logs::census("00c0ffee00c0ffee", u64::from(turn) + 1, i64::from(turn) * 10, &types, false)
     };
-    let log = written(&folder, "log", &(0..40).map(census).collect::<String>());
+    let log = written(&folder, "log", &(0..24).map(census).collect::<String>());
     let run = diff(&["--trend", log.to_str().unwrap()]).limit(Duration::from_secs(300)).run().expect_code(1);
     assert!(run.out().contains("pkg.mod11999.Type in root (pid 1) grows by"), "{run}");
     assert!(run.out().contains(" small series were dropped, as there were too many"), "{run}");

@@ -53,7 +53,8 @@ pub fn tree(run: &str, iteration: u64, seconds: i64, processes: &[Process<'_>]) 
     line(record, surroundings)
 }
 
-/// The objects of process 1, of which the list is cut if `omitted`.
+/// The objects of process 1, of which the list is cut if `omitted`. The first few types
+/// stand for modules too.
 pub fn census(run: &str, iteration: u64, seconds: i64, types: &[Type<'_>], omitted: bool) -> String {
     census_of((1, 10), run, (iteration, seconds), types, omitted)
 }
@@ -66,9 +67,10 @@ fn census_of(
     types: &[Type<'_>],
     omitted: bool,
 ) -> String {
-    let list = |key: &str| -> Vec<Value> {
+    let list = |key: &str, most: usize| -> Vec<Value> {
         types
             .iter()
+            .take(most)
             .map(|(name, count, size)| json!({key: name, "count": count, "size_bytes": size}))
             .collect()
     };
@@ -80,7 +82,7 @@ fn census_of(
         json!({
             "pid": pid, "start_ticks": start, "name": "python3", "cmdline": ["python3", "bot.py"],
             "total_objects": types.iter().map(|(_, count, _)| count).sum::<u64>() + extra.0, "total_size_bytes": size,
-            "types": list("type"), "types_omitted": left_out, "modules": list("module"), "modules_omitted": left_out,
+            "types": list("type", usize::MAX), "types_omitted": left_out, "modules": list("module", 9), "modules_omitted": left_out,
             "threads": [{"name": "MainThread", "ident": 1, "native_id": 1, "daemon": false, "alive": true, "main": true}],
             "rss_bytes": size + (10 << 20),
         }),

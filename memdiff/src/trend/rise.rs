@@ -15,10 +15,11 @@ const SMALL_SHARE: f64 = 0.01;
 
 /// Warm-ups that are tried, in eighths of the log: what comes behind is judged.
 const WARM_UPS: [usize; 5] = [0, 1, 2, 3, 4];
-/// A rise with less than this share of the warm-up's rate may be the end of it.
-const TAIL: f64 = 0.2;
-/// It is, if the quarter of the log before it rose so many times as fast.
-const FASTER: f64 = 2.0;
+/// A rise is the end of a warm-up if the quarter of the log before it rose so many times as fast; of a short log three eighths, or the noise of a few
+/// points would hide it.
+const FASTER: f64 = 1.5;
+/// Fewer points make a short log.
+const SHORT: usize = 50;
 /// A fall by this share of the range, and a rise by as much again, make a tooth.
 pub const TOOTH: f64 = 0.4;
 /// In fewer steps a rise is a handful of chances: largest requests so far, levels that happened to be in order.
@@ -29,9 +30,9 @@ const TROUGHS: usize = 4;
 /// The chances below which the tests speak of a rise, in three ways of equal worth: the less doubt Kendall's test leaves, the less steadily need the
 /// levels rise. Found on simulated series; `docs/benchmarks.md` has what they lead to.
 const WAYS: [Chances; 3] = [
-    Chances { kendall: 0.05, middles: 0.01, floors: 0.05 },
-    Chances { kendall: 1e-4, middles: 0.03, floors: 0.1 },
-    Chances { kendall: 1e-8, middles: 0.05, floors: 0.15 },
+    Chances { kendall: 0.05, middles: 0.015, floors: 0.05 },
+    Chances { kendall: 1e-4, middles: 0.04, floors: 0.1 },
+    Chances { kendall: 1e-8, middles: 0.08, floors: 0.2 },
 ];
 /// The same where only the troughs of a saw-tooth can be compared.
 const TROUGHS_RISE: f64 = 0.005;
@@ -182,14 +183,13 @@ impl<'a> Part<'a> {
         Some(teeth.troughs.iter().map(|trough| trough.raised(line(trough.seconds))).collect())
     }
 
-    /// Whether it is likely to be the end of the warm-up before it: it rises slowly beside it, and what came just before rose faster.
+    /// Whether it is likely to be the end of the warm-up before it: what came just before rose faster for certain, as it does on the way to a bound and
+    /// where growth dies down like a logarithm.
     fn is_tail_of(&self, warm_up: &[Point]) -> bool {
-        let (Some(begin), Some(end)) = (warm_up.first(), self.points.first()) else { return false };
-        let Some(level) = median(self.detrended.iter().copied()) else { return false };
+        let all = warm_up.len() + self.points.len();
+        let reach = if all < SHORT { all * 3 / 8 } else { all / 4 };
+        let before = warm_up.get(warm_up.len().saturating_sub(reach)..).and_then(|w| theil_sen(w, 1.0));
         let here = self.slope.per_second;
-        let slow = here * (end.seconds - begin.seconds) < (level - begin.mean) * TAIL;
-        let quarter = (warm_up.len() + self.points.len()) / 4;
-        let before = warm_up.get(warm_up.len().saturating_sub(quarter)..).and_then(|w| theil_sen(w, 1.0));
-        slow && before.is_some_and(|before| before.per_second > here * FASTER)
+        before.is_some_and(|before| before.per_second > here * FASTER && before.low > here)
     }
 }

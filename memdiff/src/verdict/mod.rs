@@ -27,6 +27,9 @@ pub const MOST_SERIES: usize = 10_000;
 /// The most dropped series that are told apart, so that one that comes again and again counts once.
 const MOST_COUNTED: usize = 1_000_000;
 
+/// So few series are judged on one thread.
+const FEW_SERIES: usize = 64;
+
 /// A process that ended with fewer moments than this gives way first where there is no room.
 const FEW_MOMENTS: u64 = 20;
 
@@ -127,14 +130,28 @@ impl Series {
     /// What each series does, by bytes per hour: what grows most first, what is too short to say last.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
-        let mut verdicts: Vec<Verdict> = Vec::with_capacity(self.count);
+        let mut series = Vec::with_capacity(self.count);
         for (who, followed) in &self.followed {
             let surroundings = self.runs.surroundings(&followed.host);
-            let is_over = followed.has_ended || self.has_left(followed);
-            for series in followed.named() {
-                verdicts.push(followed.verdict(who, series, surroundings.filter(|_| !is_over)));
-            }
+            let surroundings = surroundings.filter(|_| !followed.has_ended && !self.has_left(followed));
+            series.extend(followed.named().map(|named| (who, followed, named, surroundings)));
         }
+        // Each is judged by itself, which takes a millisecond or two: with thousands of them every processor helps.
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        let share = series.len().div_ceil(threads).max(FEW_SERIES);
+        let mut verdicts: Vec<Verdict> = Vec::with_capacity(series.len());
+        std::thread::scope(|scope| {
+            let judge = |part: &[(&Who, &Followed, _, _)]| -> Vec<Verdict> {
+                part.iter()
+                    .map(|(who, followed, named, around)| followed.verdict(who, *named, *around))
+                    .collect()
+            };
+            let mut parts = series.chunks(share);
+            let first = parts.next();
+            let others: Vec<_> = parts.map(|part| scope.spawn(move || judge(part))).collect();
+            verdicts.extend(first.map(judge).unwrap_or_default());
+            verdicts.extend(others.into_iter().filter_map(|other| other.join().ok()).flatten());
+        });
         // What grows comes first, then by rate. With equal rates names decide, so that the order is always the same.
         let rank = |verdict: &Verdict| match verdict.course {
             Course::Growing => 0,
