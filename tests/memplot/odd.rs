@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::logs::{START, census, census_of, error, event, legacy, tree, tree_of};
 use super::{folder, logs, memplot, seen, svg, write};
+use crate::support::Tool;
 
 fn seconds(n: u64) -> i64 {
     START + i64::try_from(n).unwrap() * 1000
@@ -291,22 +292,10 @@ fn a_part_of_the_time_and_of_the_names() {
 #[test]
 fn verdicts_are_drawn_as_lines_and_words() {
     let folder = folder(&logs::objects());
-    let verdict = json!({
-        "kind": "type", "name": "botpkg.sessions.SessionState", "role": "root", "pid": 7, "course": "growing",
-        "confidence_ratio": 0.99, "bytes_per_hour": 14_745_600.0, "bytes_per_hour_low": 1.0, "bytes_per_hour_high": 2.0,
-        "from": logs::stamp(START), "to": logs::stamp(START + 1_790_000), "first_bytes": 200_000, "last_bytes": 7_531_840,
-        "moments": 180, "full_at": null, "full_of": null,
-    });
-    let mark = json!({"file": "log.jsonl", "run": "run1", "iteration": 1, "timestamp": logs::stamp(START)});
-    let diff = json!({
-        "schema": 1, "timestamp": logs::stamp(START), "host": "server", "run": "r", "iteration": 1, "before": mark, "after": mark,
-        "processes": [], "types": [], "modules": [], "threads": [], "verdicts": [verdict], "grew": true,
-    });
-    write(
-        folder.path(),
-        "diff.jsonl",
-        &format!("{}\n", diff.to_string().replacen('{', "{\"type\":\"diff\",", 1)),
-    );
+    let diff = ["--trend", "--format", "jsonl", "log.jsonl"];
+    // 1: something grows.
+    let diff = Tool::ours("memdiff").args(diff).env("TZ", "UTC").dir(folder.path()).run().expect_code(1);
+    write(folder.path(), "diff.jsonl", &diff.out());
     let run = memplot(&["log.jsonl", "--trend", "diff.jsonl"]).dir(folder.path()).run().expect_code(0);
     let picture = run.out();
     let document = seen::parse(&picture);

@@ -65,7 +65,7 @@ impl Layout {
         let top = 34.0 + subtitle.len() as f64 * 19.0 + 26.0;
         let mut bottom = h - 56.0;
 
-        let beside = (w * 0.36).min(360.0);
+        let beside = (w * 0.36).min(420.0);
         let mut labels = Label::all(picture, beside - LEADER - EDGE);
         let fits = picture.series.len() <= MOST_BESIDE && picture.series.len() as f64 * LINE <= bottom - top;
         let widest = labels.iter().map(Label::width).fold(0.0, f64::max);

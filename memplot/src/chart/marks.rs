@@ -7,7 +7,7 @@ use plotters_backend::DrawingBackend;
 use super::Drawing;
 use super::ink::Role;
 use super::layout::BODY;
-use crate::clock::{date, time_of_day};
+use crate::clock::{date, local, time_of_day};
 use crate::lettering::width;
 use crate::picture::{Mark, MarkKind, Point};
 use crate::svg::{Anchor, Backend, Ink, units};
@@ -120,7 +120,7 @@ fn peak(drawing: &Drawing<'_>, zone: &TimeZone) {
     let (x, y) = drawing.place(peak);
     let days = date(picture.time.0, zone) != date(picture.time.1, zone);
     let seconds = picture.time.1.saturating_sub(picture.time.0) < 20 * 60_000;
-    let day = if days { format!("{} ", date(peak.unix_ms, zone)) } else { String::new() };
+    let day = if days { local(peak.unix_ms, zone).strftime("%-d %b ").to_string() } else { String::new() };
     let text = format!(
         "peak {}, {day}{}",
         words::value(picture.unit, peak.value),

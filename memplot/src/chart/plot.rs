@@ -217,6 +217,10 @@ impl<'a> Plot<'a> {
         }
         let layout = self.drawing.layout;
         let (from, to) = (trend.from, trend.to);
+        // What is steady, or rises and falls, has no line that says more than its own.
+        if (from.value - to.value).abs() < f64::EPSILON {
+            return;
+        }
         if to.unix_ms <= from.unix_ms || from.unix_ms < layout.time.from || to.unix_ms > layout.time.to {
             return;
         }
