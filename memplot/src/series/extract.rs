@@ -116,7 +116,6 @@ fn size(process: &Process, metric: Metric) -> Option<u64> {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a picture has no more than 53 bits of resolution")]
 fn of_tree(
     tree: &Tree,
     what: What,
@@ -125,7 +124,7 @@ fn of_tree(
     each: &mut dyn FnMut(Value<'_>),
 ) -> Option<Seen> {
     let root = tree.processes.first().map_or((0, 0), |process| (process.pid, process.start));
-    let seen = |total: Option<u64>, complete| Seen { root, total: total.map(|total| total as f64), complete };
+    let seen = Seen { root, total: None, complete: false };
     match what {
         What::Processes | What::Threads => {
             for process in &tree.processes {
@@ -138,19 +137,14 @@ fn of_tree(
                 };
                 each(Value { of, value });
             }
-            let total = match (what, metric) {
-                (What::Processes, Metric::Rss) => Some(tree.total_rss_bytes),
-                (What::Processes, Metric::Pss) => tree.total_pss_bytes,
-                _ => None,
-            };
-            Some(seen(total, false))
+            Some(seen)
         }
         What::Total => {
             each(Value { of: Of::Named(&sums.rss), value: Some(tree.total_rss_bytes) });
             if tree.total_pss_bytes.is_some() {
                 each(Value { of: Of::Named(&sums.pss), value: tree.total_pss_bytes });
             }
-            Some(seen(None, false))
+            Some(seen)
         }
         What::Types | What::Modules | What::Counts => None,
     }

@@ -112,7 +112,7 @@ impl Track {
         }
         let named = interval_seconds.filter(|seconds| *seconds > 0.0).map(|seconds| seconds * 1000.0);
         let step = unix_ms.saturating_sub(self.last_ms);
-        if step <= 0 && step < -TOLERANCE_MS {
+        if step < -TOLERANCE_MS {
             return Place::Elsewhere;
         }
         let step = step.max(1);

@@ -132,10 +132,10 @@ impl View {
         let Some(seen) = seen else { return };
         self.last.clear();
         self.last.extend(entries.iter().map(|entry| entry.id));
-        let total = match &self.choice.grep {
-            Some(_) => Some(entries.iter().map(|entry| entry.value).sum()),
-            None => seen.total,
-        };
+        // All processes of a tree are listed: what is drawn is what adds up.
+        let adds_up =
+            matches!(self.choice.what, What::Processes | What::Threads) || self.choice.grep.is_some();
+        let total = if adds_up { Some(entries.iter().map(|entry| entry.value).sum()) } else { seen.total };
         let track = self.track(moment);
         // What another run has is whole.
         while let Some(other) = self.pending.iter().map(|pending| pending.track).find(|other| *other != track)
