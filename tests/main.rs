@@ -12,6 +12,7 @@
 
 mod choice;
 mod docs;
+mod drawing;
 mod endings;
 mod harness;
 mod hostile;
@@ -19,7 +20,9 @@ mod launching;
 mod laws;
 mod logs;
 mod memdiff;
+mod memplot;
 mod oracle;
+mod page;
 mod pipes;
 mod records;
 mod schema;

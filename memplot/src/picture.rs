@@ -41,6 +41,8 @@ pub struct Series {
     pub colour: Option<usize>,
     /// Its points in order of time, in runs without a gap: nothing is drawn between two runs.
     pub runs: Vec<Vec<Point>>,
+    /// Its first value; not in `runs` if it was thinned out of them.
+    pub first: Option<Point>,
     /// Its largest value.
     pub peak: Option<Point>,
     /// Its last value.

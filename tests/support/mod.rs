@@ -2,6 +2,7 @@
 //! without sleeping blindly, interpreters, and a plain word where something cannot be tested here.
 
 mod background;
+pub mod browser;
 pub mod log;
 pub mod process;
 pub mod pty;

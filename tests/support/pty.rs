@@ -60,6 +60,12 @@ impl Terminal {
         self
     }
 
+    /// Columns and rows.
+    pub fn size(mut self, columns: u16, rows: u16) -> Self {
+        self.size = (columns, rows);
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics

@@ -1,0 +1,96 @@
+//! What happened: all of it counted, as much of it told as can be seen.
+
+use std::collections::BTreeMap;
+
+use super::index;
+use crate::picture::MarkKind;
+
+/// Things of one kind that happened at about the same time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happening {
+    /// When the first of them happened.
+    pub unix_ms: i64,
+    /// What kind of thing.
+    pub kind: MarkKind,
+    /// How many.
+    pub count: u64,
+    /// The first few in words.
+    pub texts: Vec<String>,
+}
+
+/// How many of a bucket are told in words.
+const TOLD: usize = 5;
+
+/// Events in buckets of time, by kind.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    width_ms: i64,
+    limit: usize,
+    buckets: BTreeMap<(i64, MarkKind), Happening>,
+}
+
+impl Tally {
+    /// With room for `limit` buckets.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { width_ms: 1, limit: limit.max(8), buckets: BTreeMap::new() }
+    }
+
+    /// Takes in an event; its words are made only if they are told.
+    pub fn add(&mut self, unix_ms: i64, kind: MarkKind, text: impl FnOnce() -> String) {
+        let key = (index(unix_ms, self.width_ms), kind);
+        let empty = Happening { unix_ms, kind, count: 0, texts: Vec::new() };
+        let happening = self.buckets.entry(key).or_insert(empty);
+        happening.count += 1;
+        happening.unix_ms = happening.unix_ms.min(unix_ms);
+        if happening.texts.len() < TOLD {
+            happening.texts.push(text());
+        }
+        while self.buckets.len() > self.limit {
+            self.coarsen();
+        }
+    }
+
+    fn coarsen(&mut self) {
+        self.width_ms = self.width_ms.saturating_mul(2);
+        for ((_, kind), happening) in std::mem::take(&mut self.buckets) {
+            let key = (index(happening.unix_ms, self.width_ms), kind);
+            match self.buckets.get_mut(&key) {
+                Some(earlier) => {
+                    earlier.count += happening.count;
+                    earlier.texts.extend(happening.texts);
+                    earlier.texts.truncate(TOLD);
+                }
+                None => {
+                    self.buckets.insert(key, happening);
+                }
+            }
+        }
+    }
+
+    /// What happened, between two moments, in order of time.
+    pub fn between(&self, from: i64, to: i64) -> impl Iterator<Item = &Happening> {
+        self.buckets.values().filter(move |happening| happening.unix_ms >= from && happening.unix_ms <= to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_exits_are_counted_and_a_few_told() {
+        let mut tally = Tally::new(100);
+        for index in 0..1_000_000 {
+            tally.add(index * 10, MarkKind::Exited, || format!("{index} ended"));
+        }
+        tally.add(5_000_000, MarkKind::Oom, || "killed".to_owned());
+        let all: Vec<&Happening> = tally.between(i64::MIN, i64::MAX).collect();
+        assert!(all.len() <= 100 && all.iter().all(|happening| happening.texts.len() <= TOLD));
+        let exits: u64 = all.iter().filter(|h| h.kind == MarkKind::Exited).map(|h| h.count).sum();
+        assert_eq!(exits, 1_000_000);
+        let oom = all.iter().find(|happening| happening.kind == MarkKind::Oom).unwrap();
+        assert_eq!((oom.unix_ms, oom.count), (5_000_000, 1));
+        assert!(all.windows(2).all(|pair| pair[0].unix_ms <= pair[1].unix_ms + 1_000_000));
+    }
+}

@@ -1,0 +1,112 @@
+// The moment the reader points at: a line, a dot on each series, and their values.
+
+const tip = document.getElementById("tip");
+const TIP_ROWS = 14;
+
+let cursor = null;
+// While the mouse is dragged: the corners of the part to zoom into.
+let box = null;
+
+function show(moment, y = null) {
+  cursor = moment;
+  drawCursor(y);
+  valuesAt(cursor);
+}
+
+// The moment of a measurement that is nearest to a place.
+function nearest(x) {
+  const t = tOf(x);
+  const i = lower(moments, t);
+  const [before, after] = [moments[i - 1], moments[i]];
+  const found = after === undefined || (before !== undefined && t - before < after - t) ? before : after;
+  return found === undefined || found < view.from || found > view.to ? null : found;
+}
+
+function step(by) {
+  if (!moments.length) return;
+  const first = lower(moments, view.from), last = Math.max(first, lower(moments, view.to + 1) - 1);
+  // Without a cursor a step enters from the side that it comes from; to the end (Infinity) is to the end.
+  const from = cursor !== null ? lower(moments, cursor) : by > 0 ? first - 1 : last + 1;
+  const at = from + by;
+  const next = moments[Math.min(Math.max(at, first), last)];
+  show(next >= view.from && next <= view.to ? next : null);
+}
+
+function heights(moment) {
+  const places = [];
+  let below = 0;
+  for (const series of all) {
+    if (!series.isOn) continue;
+    const value = valueAt(series, moment);
+    if (value === null) continue;
+    const top = stacked && !series.isTotal ? (below += value) : value;
+    places.push({ series, value, y: yOf(top) });
+  }
+  return places;
+}
+
+function drawCursor(y) {
+  const pen = sized(overlay, canvas.clientWidth, canvas.clientHeight);
+  if (box) {
+    const [left, right] = [Math.min(box.x, box.toX), Math.max(box.x, box.toX)];
+    const [top, bottom] = box.isTall ? [Math.min(box.y, box.toY), Math.max(box.y, box.toY)] : [frame.top, frame.bottom];
+    pen.fillStyle = colour("--accent");
+    pen.globalAlpha = 0.2;
+    pen.fillRect(left, top, right - left, bottom - top);
+    pen.globalAlpha = 1;
+  }
+  tip.hidden = cursor === null || box !== null;
+  if (cursor === null || box) return;
+  const x = xOf(cursor);
+  pen.strokeStyle = colour("--faint");
+  pen.beginPath();
+  pen.moveTo(Math.round(x) + 0.5, frame.top);
+  pen.lineTo(Math.round(x) + 0.5, frame.bottom);
+  pen.stroke();
+  const places = heights(cursor);
+  for (const { series, y } of places.slice(0, 200)) {
+    if (y < frame.top - 1 || y > frame.bottom + 1) continue;
+    pen.fillStyle = colour(series.variable);
+    pen.strokeStyle = colour("--paper");
+    pen.lineWidth = 1.5;
+    pen.beginPath();
+    pen.arc(x, y, 3.5, 0, 7);
+    pen.fill();
+    pen.stroke();
+  }
+  fillTip(places, x, y);
+}
+
+function fillTip(places, x, y) {
+  // As they stand in the drawing, from above.
+  const rows = [...places].sort((a, b) => a.y - b.y || b.series.index - a.series.index);
+  // In a stack the one whose area is pointed at, between lines the nearest.
+  let pointed = null;
+  if (y !== null && rows.length) {
+    if (stacked) pointed = rows.filter((row) => !row.series.isTotal && row.y <= y).pop()?.series ?? null;
+    else pointed = rows.reduce((best, row) => (Math.abs(row.y - y) < Math.abs(best.y - y) ? row : best)).series;
+  }
+  const at = Math.max(0, rows.findIndex((row) => row.series === pointed));
+  const from = Math.max(0, Math.min(at - TIP_ROWS / 2, rows.length - TIP_ROWS));
+  const shown = rows.slice(from, from + TIP_ROWS);
+  const line = ({ series, value }) => {
+    const made = element("div", { className: series === pointed ? "row pointed" : "row" });
+    made.append(swatch(series), nameOf(series), element("span", { className: "value", textContent: words(value, 2) }));
+    return made;
+  };
+  const here = markPlaces().filter((place) => Math.abs(place.x - x) < 6).flatMap((place) => place.list);
+  const events = here.slice(0, 4).map((mark) => element("div", { className: "event", textContent: mark.text }));
+  if (here.length > 4) events.push(element("div", { className: "event", textContent: `and ${here.length - 4} more events` }));
+  const rest = rows.length - shown.length;
+  tip.replaceChildren(
+    element("div", { className: "when", textContent: `${date(cursor, true)} ${clock(cursor, FINE)}` }),
+    ...shown.map(line),
+    ...(rest > 0 ? [element("div", { className: "event", textContent: `and ${rest} more in the table` })] : []),
+    ...events,
+  );
+  const { offsetWidth: width, offsetHeight: height } = tip;
+  // Beside the cursor, where it covers no names if it can.
+  const left = x + 14 + width > frame.right && x - 14 - width >= 0 ? x - 14 - width : x + 14;
+  tip.style.left = `${Math.max(0, Math.min(left, figure.clientWidth - width))}px`;
+  tip.style.top = `${Math.max(0, Math.min((y ?? frame.top + 20) - height / 2, frame.bottom - height))}px`;
+}

@@ -1,0 +1,101 @@
+// Names at the right of the drawing, each at the height where its line or area ends; a press switches it off and on.
+
+// Lines of text in the drawing's height, at most; the table has the others.
+const MOST_LABELS = 40;
+const LABEL_HEIGHT = 19;
+
+function element(tag, properties = {}, children = []) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+// A name that is shortened in its middle where it does not fit, as its end often tells more than its beginning; or whole.
+function nameOf(series, isWhole = false) {
+  if (isWhole) return element("bdi", { className: "whole name", textContent: series.name, dir: "ltr" });
+  const letters = [...series.name];
+  const tail = letters.length > 18 ? 9 : 0;
+  const head = element("span", { className: "head", textContent: letters.slice(0, letters.length - tail).join("") });
+  const end = element("span", { className: "tail", textContent: letters.slice(letters.length - tail).join("") });
+  // The name of a file or process is read from left to right wherever it stands.
+  return element("bdi", { className: "name", title: series.name, dir: "ltr" }, tail ? [head, end] : [head]);
+}
+
+function swatch(series) {
+  const made = element("i", { className: series.isTotal ? "swatch line" : "swatch" });
+  made.style.setProperty("--colour", `var(${series.variable})`);
+  return made;
+}
+
+const labelled = (total ? [total, ...parts] : parts).slice(0, MOST_LABELS);
+const labelOf = new Map();
+for (const series of labelled) {
+  const value = element("span", { className: "value", textContent: series.ended ? "ended" : words(series.last?.v) });
+  const button = element("button", { type: "button", className: "label" }, [swatch(series), nameOf(series), value]);
+  if (series.trend) button.title = series.trend.words;
+  button.addEventListener("click", (event) => (event.shiftKey ? only(series) : toggle(series)));
+  button.addEventListener("pointerenter", () => light(series));
+  button.addEventListener("pointerleave", () => light(null));
+  labels.append(button);
+  labelOf.set(series, button);
+}
+const further = element("span", { className: "further" });
+labels.append(further);
+
+function labelWidth(pen, width) {
+  const widest = Math.max(0, ...labelled.map((series) => pen.measureText(series.name + "  " + words(series.last?.v)).width));
+  return Math.min(Math.max(widest + 34, 90), 320, width * 0.34);
+}
+
+// Where a series ends in the view: the height of its line's end, or the middle of its area there.
+function endOf(series) {
+  if (!series.isOn) return frame.bottom;
+  if (stacked && !series.isTotal) {
+    const at = stacked.tops.findIndex((top) => top.series === series);
+    const k = Math.max(0, lower(moments, view.to + 1) - 1);
+    // At the height at which it arrives there.
+    const i = k > 0 && stacked.linked[k - 1] ? 2 * k - 1 : 2 * k;
+    const below = at > 0 ? stacked.tops[at - 1].edge[i] : 0;
+    return yOf((below + stacked.tops[at].edge[i]) / 2);
+  }
+  let end = null;
+  for (const [start, stop] of series.runs) {
+    const i = lower(series.t, view.to + 1, start, stop) - 1;
+    if (i >= start) end = series.v[i];
+  }
+  return end === null ? frame.bottom : yOf(end);
+}
+
+function placeLabels() {
+  const narrow = isNarrow();
+  labels.classList.toggle("below", narrow);
+  const fitting = narrow ? MOST_LABELS : Math.max(1, Math.floor((frame.bottom - 4) / LABEL_HEIGHT) - 1);
+  const shown = labelled.slice(0, all.length > fitting ? fitting - 1 : fitting);
+  const places = shown.map((series, i) => {
+    // Where areas end in nothing they still keep the order of the stack.
+    const tie = stacked && !series.isTotal ? -i : i;
+    return { series, wanted: Math.min(Math.max(endOf(series), 10), frame.bottom), tie };
+  });
+  places.sort((a, b) => a.wanted - b.wanted || a.tie - b.tie);
+  let free = 10;
+  for (const place of places) {
+    place.y = Math.max(place.wanted, free);
+    free = place.y + LABEL_HEIGHT;
+  }
+  let most = frame.bottom - (all.length > shown.length ? LABEL_HEIGHT : 0);
+  for (const place of places.reverse()) {
+    place.y = Math.min(place.y, most);
+    most = place.y - LABEL_HEIGHT;
+  }
+  for (const [series, button] of labelOf) {
+    const place = places.find((place) => place.series === series);
+    button.hidden = !place;
+    button.setAttribute("aria-pressed", String(series.isOn));
+    if (place) button.style.top = narrow ? "" : `${Math.round(place.y - LABEL_HEIGHT / 2)}px`;
+  }
+  const rest = all.length - shown.length;
+  further.hidden = rest <= 0;
+  further.textContent = `and ${group(String(rest))} more in the table`;
+  further.style.top = narrow ? "" : `${Math.round(frame.bottom - LABEL_HEIGHT / 2)}px`;
+  labels.style.left = narrow ? "" : `${Math.round(frame.right + 6)}px`;
+}

@@ -1,0 +1,131 @@
+// The series: their points, what they are worth at a moment, and how they stand on each other.
+
+const base = data.time[0];
+
+// Series that are drawn at the start: more are no picture, only a wait.
+const DRAWN_AT_START = 60;
+// Series times moments of a stack, at most.
+const STACK_CELLS = 5e6;
+// Points of which moments to step through are made.
+const MOMENT_POINTS = 2e6;
+
+function unpack(raw, index, isTotal) {
+  const count = raw.runs.reduce((sum, run) => sum + run.length / 2, 0);
+  const t = new Float64Array(count), v = new Float64Array(count);
+  const runs = [];
+  let i = 0;
+  for (const run of raw.runs) {
+    const start = i;
+    for (let k = 0; k < run.length; k += 2, i++) {
+      t[i] = base + run[k];
+      v[i] = run[k + 1];
+    }
+    if (i > start) runs.push([start, i]);
+  }
+  const point = (pair) => pair && { t: base + pair[0], v: pair[1] };
+  const first = point(raw.first), last = point(raw.last), peak = point(raw.peak);
+  return {
+    ...{ name: raw.name, index, isTotal, t, v, runs, first, last, peak },
+    ended: raw.ended,
+    change: first && last ? last.v - first.v : null,
+    trend: raw.trend && { from: point(raw.trend.from), to: point(raw.trend.to), words: raw.trend.words },
+    variable: isTotal ? "--ink" : raw.colour === null ? "--other" : `--c${raw.colour}`,
+    isOn: isTotal || index < DRAWN_AT_START,
+  };
+}
+
+const parts = data.series.map((raw, index) => unpack(raw, index, false));
+const total = data.total && unpack(data.total, parts.length, true);
+const all = total ? [...parts, total] : parts;
+const marks = data.marks.map(([at, kind, text]) => ({ at: base + at, kind, text }));
+
+// The first index in [low, high) of the sorted `list` whose value is not below `x`.
+function lower(list, x, low = 0, high = list.length) {
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle] < x) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+// The measured value of a series nearest to a moment, null where it has a gap.
+function valueAt(series, x) {
+  for (const [start, end] of series.runs) {
+    if (x < series.t[start] || x > series.t[end - 1]) continue;
+    const i = lower(series.t, x, start, end);
+    return i > start && x - series.t[i - 1] < series.t[i] - x ? series.v[i - 1] : series.v[i];
+  }
+  return null;
+}
+
+// Every moment at which something was measured, in order; of too many series only of the first ones.
+let room = MOMENT_POINTS;
+const moments = (() => {
+  const lists = all.filter((series) => (room -= series.t.length) >= 0).map((series) => series.t);
+  const joined = new Float64Array(lists.reduce((sum, list) => sum + list.length, 0));
+  let at = 0;
+  for (const list of lists) {
+    joined.set(list, at);
+    at += list.length;
+  }
+  joined.sort();
+  let kept = 0;
+  for (const x of joined) if (kept === 0 || joined[kept - 1] !== x) joined[kept++] = x;
+  return joined.slice(0, kept);
+})();
+
+// How finely moments are told apart, in milliseconds.
+const FINE = moments.length > 1 && (moments[moments.length - 1] - moments[0]) / (moments.length - 1) < 900 ? 1 : SECOND;
+
+const canStack = !data.log && parts.length > 1 && room >= 0 && parts.length * moments.length <= STACK_CELLS
+  && parts.every((series) => series.v.every((value) => value >= 0));
+
+// A series' value at every moment, and from which moments on it goes on to the next.
+function sheetOf(series) {
+  if (series.sheet) return series.sheet;
+  const values = new Float64Array(moments.length), goesOn = new Uint8Array(moments.length);
+  for (const [start, end] of series.runs) {
+    let k = lower(moments, series.t[start]);
+    for (let i = start; i < end; i++) {
+      values[k] = series.v[i];
+      if (i + 1 === end) break;
+      const from = series.t[i], next = series.t[i + 1];
+      for (; moments[k] < next; k++) {
+        values[k] = series.v[i] + ((series.v[i + 1] - series.v[i]) * (moments[k] - from)) / (next - from);
+        goesOn[k] = 1;
+      }
+    }
+  }
+  return (series.sheet = { values, goesOn });
+}
+
+// The upper edges of the series that are on, the lowest first: two heights for each moment k, at 2k where what goes on from
+// it begins and at 2k + 1 where that arrives at the next. What begins or ends does so at once.
+function stackTops() {
+  const linked = new Uint8Array(moments.length);
+  let below = new Float64Array(2 * moments.length);
+  const tops = [];
+  for (const series of parts) {
+    if (!series.isOn) continue;
+    const { values, goesOn } = sheetOf(series);
+    const edge = below.slice();
+    for (let k = 0; k < moments.length; k++) {
+      if (goesOn[k]) {
+        edge[2 * k] += values[k];
+        edge[2 * k + 1] += values[k + 1];
+        linked[k] = 1;
+      }
+    }
+    tops.push({ series, edge });
+    below = edge;
+  }
+  // Moments that nothing leads to or from have a height too.
+  const alone = [];
+  for (let k = 0; k < moments.length; k++) if (!linked[k] && !(k > 0 && linked[k - 1])) alone.push(k);
+  for (const k of alone) {
+    let sum = 0;
+    for (const { series, edge } of tops) edge[2 * k] = edge[2 * k + 1] = sum += sheetOf(series).values[k];
+  }
+  return { tops, linked };
+}

@@ -1,0 +1,95 @@
+// Every series with its numbers, beside the drawing; sorted by a press on a column's head.
+
+const MOST_ROWS = 200;
+const table = document.getElementById("table");
+const note = document.getElementById("note");
+const search = document.getElementById("search");
+
+// Days alone do not tell which year.
+const IS_LONG = whole[1] - whole[0] > 180 * DAY;
+
+const COLUMNS = [
+  { name: "Series", key: (s) => s.name, isText: true },
+  { name: "First", key: (s) => s.first?.v ?? null, text: (s) => words(s.first?.v, 2) },
+  { name: "Last", key: (s) => s.last?.v ?? null, text: (s) => words(s.last?.v, 2) + (s.ended ? ", ended" : "") },
+  { name: "Change", key: (s) => s.change, text: (s) => change(s.change) },
+  { name: "Peak", key: (s) => s.peak?.v ?? null, text: (s) => words(s.peak?.v, 2) },
+  { name: "Peak at", key: (s) => s.peak?.t ?? null, text: (s) => (s.peak ? `${date(s.peak.t, IS_LONG)} ${clock(s.peak.t, FINE)}` : "–") },
+  ...(all.some((s) => s.trend) ? [{ name: "Trend", key: (s) => s.trend?.words ?? "", isText: true, text: (s) => s.trend?.words ?? "" }] : []),
+  { name: "At the cursor", key: (s) => (cursor === null ? null : valueAt(s, cursor)), text: () => "", isCursor: true },
+];
+
+// null: as the log has them, the one that counts most first.
+let order = null;
+let rows = [];
+
+const heads = COLUMNS.map((column) => {
+  const button = element("button", { type: "button", textContent: column.name });
+  button.addEventListener("click", () => {
+    // Numbers from the largest, names from the first; a second press turns it round.
+    order = { column, down: order?.column === column ? !order.down : !column.isText };
+    fillTable();
+  });
+  return element("th", { scope: "col", className: column.isText ? "" : "number" }, [button]);
+});
+table.createTHead().append(element("tr", {}, heads));
+const body = table.createTBody();
+
+function compare(a, b) {
+  const [x, y] = [order.column.key(a), order.column.key(b)];
+  // What is unknown stands at the end, whichever way it goes.
+  if (x === null || y === null) return (x === null) - (y === null) || a.index - b.index;
+  const less = x < y ? -1 : x > y ? 1 : 0;
+  return (order.down ? -less : less) || a.index - b.index;
+}
+
+function fillTable() {
+  const wanted = search.value.toLowerCase();
+  const found = (total ? [total, ...parts] : parts).filter((series) => series.name.toLowerCase().includes(wanted));
+  if (order) found.sort(compare);
+  rows = found.slice(0, MOST_ROWS).map(rowOf);
+  body.replaceChildren(...rows.map((row) => row.element));
+  heads.forEach((head, i) => {
+    if (order?.column === COLUMNS[i]) head.setAttribute("aria-sort", order.down ? "descending" : "ascending");
+    else head.removeAttribute("aria-sort");
+  });
+  const count = group(String(found.length));
+  note.textContent = found.length > MOST_ROWS ? `${MOST_ROWS} of ${count} series are listed: sort or search for the others. ` : "";
+  if (parts.length > DRAWN_AT_START) note.textContent += `The first ${DRAWN_AT_START} are drawn; a press on a name draws another.`;
+  valuesAt(cursor);
+}
+
+function rowOf(series) {
+  const button = element("button", { type: "button", className: "switch" }, [swatch(series), nameOf(series, true)]);
+  button.setAttribute("aria-pressed", String(series.isOn));
+  button.addEventListener("click", (event) => (event.shiftKey ? only(series) : toggle(series)));
+  const cells = COLUMNS.slice(1).map((column) => {
+    const text = column.text(series);
+    const sign = column.name === "Change" && series.change ? (series.change > 0 ? " more" : " less") : "";
+    return element("td", { className: (column.isText ? "words" : "number") + sign, textContent: text });
+  });
+  const made = element("tr", {}, [element("th", { scope: "row" }, [button]), ...cells]);
+  made.addEventListener("pointerenter", () => light(series));
+  made.addEventListener("pointerleave", () => light(null));
+  return { series, button, element: made, here: cells[cells.length - 1] };
+}
+
+function valuesAt(moment) {
+  for (const { series, here } of rows) here.textContent = moment === null ? "" : words(valueAt(series, moment), 2);
+  heads[heads.length - 1].firstChild.textContent = moment === null ? "At the cursor" : `At ${when(moment, whole[1] - whole[0], FINE)}`;
+}
+
+function fillEvents() {
+  const list = document.getElementById("events");
+  const most = 500;
+  // All of them, but of very many the gravest.
+  const grave = [...marks].sort((a, b) => MARKS[b.kind] - MARKS[a.kind] || a.at - b.at).slice(0, most);
+  grave.sort((a, b) => a.at - b.at);
+  list.append(...grave.map((mark) => {
+    const when = element("time", { textContent: `${date(mark.at, IS_LONG)} ${clock(mark.at, 1000)}` });
+    return element("li", { className: MARKS[mark.kind] >= 3 ? "grave" : "" }, [when, element("bdi", { textContent: mark.text })]);
+  }));
+  const count = marks.length > most ? `${most} of ${group(String(marks.length))}` : String(marks.length);
+  document.getElementById("event-count").textContent = `Events (${count})`;
+  list.parentElement.hidden = marks.length === 0;
+}

@@ -1,0 +1,136 @@
+//! How wide text is: measured by the letters of the font that pictures are drawn with.
+
+use std::sync::OnceLock;
+
+use skrifa::instance::{LocationRef, Size};
+use skrifa::{FontRef, MetadataProvider};
+use unicode_width::UnicodeWidthChar;
+
+/// The fonts a picture asks for, the best first. The first is the one that text is measured by; those behind it are as wide or
+/// narrower, but for letters that no Latin font has.
+pub const FONTS: &str = "'DejaVu Sans',Verdana,'Noto Sans','Noto Sans CJK SC','Hiragino Sans','Microsoft YaHei',\
+                         'Noto Color Emoji','Apple Color Emoji','Segoe UI Emoji',sans-serif";
+
+/// Widths in thousandths of the font's size, of the letters that names are mostly made of.
+const TABLED: usize = 0x250;
+
+struct Widths {
+    tabled: Vec<f64>,
+    font: Option<FontRef<'static>>,
+}
+
+fn widths() -> &'static Widths {
+    static WIDTHS: OnceLock<Widths> = OnceLock::new();
+    WIDTHS.get_or_init(|| {
+        let font = FontRef::new(dejavu::sans::regular()).ok();
+        let letters = (0..u32::try_from(TABLED).unwrap_or(0)).map(|code| {
+            let letter = char::from_u32(code).unwrap_or(' ');
+            font.as_ref().and_then(|font| advance(font, letter)).unwrap_or_else(|| guess(letter))
+        });
+        Widths { tabled: letters.collect(), font: font.clone() }
+    })
+}
+
+/// The width of a letter in parts of the font's size; `None` if the font has no such letter.
+fn advance(font: &FontRef<'_>, letter: char) -> Option<f64> {
+    let glyph = font.charmap().map(letter)?;
+    font.glyph_metrics(Size::new(1.0), LocationRef::default()).advance_width(glyph).map(f64::from)
+}
+
+/// Where the font has no such letter: a square for each column that a terminal would need, as Chinese fonts and emoji have it.
+fn guess(letter: char) -> f64 {
+    match letter.width() {
+        Some(0) | None => 0.0,
+        Some(1) => 0.65,
+        Some(_) => 1.05,
+    }
+}
+
+fn letter_width(letter: char) -> f64 {
+    let widths = widths();
+    let code = usize::try_from(u32::from(letter)).unwrap_or(usize::MAX);
+    if let Some(&width) = widths.tabled.get(code) {
+        return width;
+    }
+    widths.font.as_ref().and_then(|font| advance(font, letter)).unwrap_or_else(|| guess(letter))
+}
+
+/// Whether the embedded font has every letter of a text.
+#[must_use]
+pub fn is_covered(text: &str) -> bool {
+    let font = widths().font.as_ref();
+    text.chars()
+        .all(|letter| letter.is_ascii() || font.is_some_and(|font| font.charmap().map(letter).is_some()))
+}
+
+/// The width of a text at a size, both in pixels.
+#[must_use]
+pub fn width(text: &str, size: f64) -> f64 {
+    text.chars().map(letter_width).sum::<f64>() * size
+}
+
+/// A text that fits: where it is too wide, its middle gives way to `…`, as the ends of names tell most.
+#[must_use]
+pub fn shortened(text: &str, size: f64, widest: f64) -> String {
+    if width(text, size) <= widest {
+        return text.to_owned();
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let room = (widest / size - letter_width('…')).max(0.0);
+    // The end of a dotted name is its own; what is before is where it lives.
+    let (mut head, mut tail) = (0.0, 0.0);
+    let (mut from_left, mut from_right) = (0, 0);
+    while from_left + from_right < letters.len() {
+        let take_left = head <= tail * 0.75;
+        let next = if take_left { letters.get(from_left) } else { letters.iter().rev().nth(from_right) };
+        let next_width = next.copied().map_or(0.0, letter_width);
+        if head + tail + next_width > room {
+            break;
+        }
+        if take_left {
+            head += next_width;
+            from_left += 1;
+        } else {
+            tail += next_width;
+            from_right += 1;
+        }
+    }
+    let kept_left = letters.iter().take(from_left);
+    let kept_right = letters.iter().skip(letters.len() - from_right);
+    kept_left.chain(std::iter::once(&'…')).chain(kept_right).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn widths_are_those_of_the_font() {
+        // DejaVu Sans has 2048 units: `m` is 1995 of them wide, `i` 569.
+        assert!((width("m", 2048.0) - 1995.0).abs() < 1.0, "{}", width("m", 2048.0));
+        assert!((width("i", 2048.0) - 569.0).abs() < 1.0);
+        assert!((width("名前", 10.0) - 21.0).abs() < 0.1 && width("e\u{301}", 10.0) < 7.0);
+        assert!(is_covered("dict Größe Ω ✓") && !is_covered("名前"));
+    }
+
+    #[test]
+    fn long_names_lose_their_middle() {
+        let short = shortened("botpkg.sessions.cache.backends.memory.SessionState", 12.0, 150.0);
+        assert!(
+            short.starts_with("botpkg") && short.ends_with("SessionState") && short.contains('…'),
+            "{short}"
+        );
+        assert_eq!(shortened("dict", 12.0, 150.0), "dict");
+        assert_eq!(shortened("dict", 12.0, 0.0), "…");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shortened_fits(text in "\\PC{0,80}", widest in 20.0_f64..300.0) {
+            let short = shortened(&text, 12.0, widest);
+            prop_assert!(width(&short, 12.0) <= widest + 1e-6, "{}", short);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! From a moment of a log to the values of a view.
+
+use std::sync::Arc;
+
+use common::log::{Census, Process, Total, Tree, What as Measured};
+
+use super::member::Key;
+use crate::cli::{Metric, What};
+
+/// One value of a moment.
+#[derive(Debug)]
+pub struct Value<'a> {
+    /// Whose it is.
+    pub of: Of<'a>,
+    /// The value; `None` if it was not measured.
+    pub value: Option<u64>,
+}
+
+/// Whose a value is.
+#[derive(Debug, Clone, Copy)]
+pub enum Of<'a> {
+    /// A process of a tree, or of a census.
+    Process {
+        /// Its number.
+        pid: u32,
+        /// When it began.
+        start: u64,
+        /// Its name.
+        name: &'a Arc<str>,
+        /// Its arguments.
+        cmdline: Option<&'a Arc<str>>,
+    },
+    /// Something with a name.
+    Named(&'a Arc<str>),
+}
+
+impl Of<'_> {
+    /// Whether this is the member of that key, in the same input and role.
+    #[must_use]
+    pub fn is(&self, key: &Key) -> bool {
+        match (self, key) {
+            (Self::Process { pid, start, .. }, Key::Process { pid: p, start: s, .. }) => {
+                pid == p && start == s
+            }
+            (Self::Named(name), Key::Named { name: known, .. }) => Arc::ptr_eq(name, known) || *name == known,
+            _ => false,
+        }
+    }
+
+    /// The key of a new member.
+    #[must_use]
+    pub fn key(&self, input: usize, role: &Arc<str>) -> Key {
+        match self {
+            Self::Process { pid, start, .. } => Key::Process { input, pid: *pid, start: *start },
+            Self::Named(name) => Key::Named { input, role: Arc::clone(role), name: Arc::clone(name) },
+        }
+    }
+}
+
+/// What a view sees of a moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Seen {
+    /// The process that was asked for, which tells records of one iteration apart.
+    pub root: (u32, u64),
+    /// The sum of everything, listed or not.
+    pub total: Option<f64>,
+    /// What is not listed was not there.
+    pub complete: bool,
+}
+
+/// Names of sums.
+#[derive(Debug, Clone)]
+pub struct Sums {
+    rss: Arc<str>,
+    pss: Arc<str>,
+    python: Arc<str>,
+    objects: Arc<str>,
+    process: Arc<str>,
+    threads: Arc<str>,
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self {
+            rss: "sum of RSS".into(),
+            pss: "sum of PSS".into(),
+            python: "Python objects".into(),
+            objects: "objects".into(),
+            process: "RSS of the process".into(),
+            threads: "Python threads".into(),
+        }
+    }
+}
+
+/// Gives each value of a moment that a view shows to `each`; `None` if the view shows nothing of such moments.
+pub fn values(
+    measured: &Measured,
+    what: What,
+    metric: Metric,
+    sums: &Sums,
+    each: &mut dyn FnMut(Value<'_>),
+) -> Option<Seen> {
+    match measured {
+        Measured::Tree(tree) => of_tree(tree, what, metric, sums, each),
+        Measured::Census(census) => of_census(census, what, sums, each),
+        _ => None,
+    }
+}
+
+fn size(process: &Process, metric: Metric) -> Option<u64> {
+    match metric {
+        Metric::Rss => process.rss_bytes,
+        Metric::Pss => process.pss_bytes,
+        Metric::Uss => process.uss_bytes,
+        Metric::Swap => process.swap_bytes,
+    }
+}
+
+fn of_tree(
+    tree: &Tree,
+    what: What,
+    metric: Metric,
+    sums: &Sums,
+    each: &mut dyn FnMut(Value<'_>),
+) -> Option<Seen> {
+    let root = tree.processes.first().map_or((0, 0), |process| (process.pid, process.start));
+    let seen = Seen { root, total: None, complete: false };
+    match what {
+        What::Processes | What::Threads => {
+            for process in &tree.processes {
+                let value = if what == What::Threads { process.threads } else { size(process, metric) };
+                let of = Of::Process {
+                    pid: process.pid,
+                    start: process.start,
+                    name: &process.name,
+                    cmdline: process.cmdline.as_ref(),
+                };
+                each(Value { of, value });
+            }
+            Some(seen)
+        }
+        What::Total => {
+            each(Value { of: Of::Named(&sums.rss), value: Some(tree.total_rss_bytes) });
+            if tree.total_pss_bytes.is_some() {
+                each(Value { of: Of::Named(&sums.pss), value: tree.total_pss_bytes });
+            }
+            Some(seen)
+        }
+        What::Types | What::Modules | What::Counts => None,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a picture has no more than 53 bits of resolution")]
+fn of_census(census: &Census, what: What, sums: &Sums, each: &mut dyn FnMut(Value<'_>)) -> Option<Seen> {
+    let root = (census.pid, census.start);
+    let seen =
+        |total: Option<u64>, complete| Some(Seen { root, total: total.map(|total| total as f64), complete });
+    let mut list = |totals: &[Total], value: fn(&Total) -> u64| {
+        for total in totals {
+            each(Value { of: Of::Named(&total.name), value: Some(value(total)) });
+        }
+    };
+    match what {
+        What::Types => {
+            list(&census.types, |total| total.size_bytes);
+            seen(census.total_size_bytes, !census.types_cut)
+        }
+        What::Counts => {
+            list(&census.types, |total| total.count);
+            seen(Some(census.total_objects), !census.types_cut)
+        }
+        What::Modules => {
+            list(&census.modules, |total| total.size_bytes);
+            let total = census.total_size_bytes.filter(|_| !census.modules.is_empty());
+            seen(total, !census.modules_cut && !census.modules.is_empty())
+        }
+        What::Total => {
+            match census.total_size_bytes {
+                Some(size) => each(Value { of: Of::Named(&sums.python), value: Some(size) }),
+                None => each(Value { of: Of::Named(&sums.objects), value: Some(census.total_objects) }),
+            }
+            if census.rss_bytes.is_some() && census.total_size_bytes.is_some() {
+                each(Value { of: Of::Named(&sums.process), value: census.rss_bytes });
+            }
+            seen(None, false)
+        }
+        What::Processes => {
+            let of = Of::Process {
+                pid: census.pid,
+                start: census.start,
+                name: &census.name,
+                cmdline: census.cmdline.as_ref(),
+            };
+            let value = census.rss_bytes?;
+            each(Value { of, value: Some(value) });
+            seen(None, false)
+        }
+        What::Threads => {
+            let threads = u64::try_from(census.threads.as_ref()?.len()).ok();
+            each(Value { of: Of::Named(&sums.threads), value: threads });
+            seen(None, false)
+        }
+    }
+}

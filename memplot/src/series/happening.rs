@@ -1,0 +1,47 @@
+//! What happened, in words.
+
+use common::record::{EventKind, ProcessEvent};
+
+use super::naming;
+use crate::downsample::Tally;
+use crate::picture::{MarkKind, Unit};
+use crate::words;
+
+/// Takes in an event, if it is one to be shown.
+pub fn add(events: &mut Tally, unix_ms: i64, event: &ProcessEvent) {
+    let kind = match event.event {
+        EventKind::Started if event.at_start == Some(true) => return,
+        EventKind::Started => MarkKind::Started,
+        EventKind::Exited => MarkKind::Exited,
+        EventKind::LimitCrossed => MarkKind::Limit,
+        EventKind::OomKill => MarkKind::Oom,
+        EventKind::Replaced | EventKind::Grew | EventKind::Unknown => return,
+    };
+    events.add(unix_ms, kind, || text(event));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "words have three digits")]
+fn text(event: &ProcessEvent) -> String {
+    let bytes = |value: u64| words::value(Unit::Bytes, value as f64);
+    let name = event.name.as_ref().map_or_else(String::new, |name| {
+        let cmdline = event.cmdline.as_ref().map(|words| words.join(" ").into());
+        naming::short_process(event.pid, name, cmdline.as_ref())
+    });
+    let who = if name.is_empty() { format!("pid {}", event.pid) } else { format!("{name} ({})", event.pid) };
+    match event.event {
+        EventKind::Started => format!("{who} started"),
+        EventKind::Exited => match (event.exit_code, event.signal) {
+            (_, Some(signal)) => format!("{who} ended by signal {signal}"),
+            (Some(0) | None, _) => format!("{who} ended"),
+            (Some(code), _) => format!("{who} ended with status {code}"),
+        },
+        EventKind::LimitCrossed => match event.limit_bytes {
+            Some(limit) => format!("limit of {} crossed", bytes(limit)),
+            None => "limit crossed".to_owned(),
+        },
+        _ => match event.kills {
+            Some(kills) if kills > 1 => format!("{kills} processes killed: out of memory"),
+            _ => "process killed: out of memory".to_owned(),
+        },
+    }
+}

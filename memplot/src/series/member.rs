@@ -1,0 +1,107 @@
+//! Who has a series: a process, a type, a module, a sum.
+
+use std::sync::Arc;
+
+use crate::downsample::Line;
+use crate::picture::Point;
+
+/// What tells one member from all others of a view.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A process.
+    Process {
+        /// The input it stands in.
+        input: usize,
+        /// Its number.
+        pid: u32,
+        /// When it began.
+        start: u64,
+    },
+    /// Something with a name.
+    Named {
+        /// The input it stands in.
+        input: usize,
+        /// The process it is of; empty for the root.
+        role: Arc<str>,
+        /// Its name.
+        name: Arc<str>,
+    },
+}
+
+impl Key {
+    /// The input it stands in.
+    #[must_use]
+    pub fn input(&self) -> usize {
+        match self {
+            Self::Process { input, .. } | Self::Named { input, .. } => *input,
+        }
+    }
+
+    /// The process that something with a name is of.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        match self {
+            Self::Process { .. } => "",
+            Self::Named { role, .. } => role,
+        }
+    }
+}
+
+/// One member of a view, and what is kept of its values.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Who it is.
+    pub key: Key,
+    /// Its name, the last if it changed.
+    pub name: Arc<str>,
+    /// The command line of a process.
+    pub cmdline: Option<Arc<str>>,
+    /// Whether the user wants it.
+    pub wanted: bool,
+    /// Its values in each track that it is in.
+    pub parts: Vec<Part>,
+    /// The greatest value so far.
+    pub greatest: f64,
+}
+
+/// A member's values in one track.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The track.
+    pub track: usize,
+    /// The number of the last sample there that has the member.
+    pub seen: u64,
+    /// The values.
+    pub line: Line,
+}
+
+impl Member {
+    /// Its part in a track. Most often it is the last one.
+    #[must_use]
+    pub fn part(&self, track: usize) -> Option<&Part> {
+        self.parts.iter().rev().find(|part| part.track == track)
+    }
+
+    /// Adds a value. `sample` is the number of the sample in its track; a member that was not in the one before begins anew.
+    /// Returns how many buckets more there are.
+    pub fn add(&mut self, track: usize, sample: u64, point: Point, gap: bool, buckets: usize) -> usize {
+        self.greatest = self.greatest.max(point.value);
+        if let Some(part) = self.parts.iter_mut().rev().find(|part| part.track == track) {
+            let gap = gap || part.seen.saturating_add(1) != sample;
+            part.seen = sample;
+            let before = part.line.len();
+            part.line.push(point, gap);
+            return part.line.len().saturating_sub(before);
+        }
+        let mut line = Line::new(buckets);
+        line.push(point, true);
+        self.parts.push(Part { track, seen: sample, line });
+        1
+    }
+
+    /// How many buckets it has.
+    #[must_use]
+    pub fn buckets(&self) -> usize {
+        self.parts.iter().map(|part| part.line.len()).sum()
+    }
+}

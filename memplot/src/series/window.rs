@@ -1,0 +1,113 @@
+//! Which part of a log is wanted.
+
+use jiff::tz::TimeZone;
+
+use crate::clock::{Bound, last_at, next_at};
+
+/// A part of the time, whose ends may depend on where the log ends.
+#[derive(Debug, Clone)]
+pub struct Window {
+    since: Option<Bound>,
+    until: Option<Bound>,
+    zone: TimeZone,
+    /// The latest moment so far.
+    newest: i64,
+    /// What `since` is as long as nothing newer comes.
+    from: i64,
+    /// No need to compute `from` anew before this moment.
+    recompute_at: i64,
+}
+
+impl Window {
+    /// From `since` to `until`, both with their ends.
+    #[must_use]
+    pub fn new(since: Option<Bound>, until: Option<Bound>, zone: &TimeZone) -> Self {
+        let from = if let Some(Bound::At(at)) = since { at } else { i64::MIN };
+        Self { since, until, zone: zone.clone(), newest: i64::MIN, from, recompute_at: i64::MIN }
+    }
+
+    /// Whether what was taken in may have to go again.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        matches!(self.since, Some(Bound::Back(_) | Bound::Clock(_)))
+            || matches!(self.until, Some(Bound::Back(_) | Bound::Clock(_)))
+    }
+
+    /// Whether a moment is wanted, as far as can be told yet; moves the window on.
+    pub fn admits(&mut self, unix_ms: i64) -> bool {
+        if unix_ms > self.newest {
+            self.newest = unix_ms;
+            match self.since {
+                Some(Bound::Back(back)) => self.from = unix_ms.saturating_sub(back),
+                Some(Bound::Clock(time)) if unix_ms >= self.recompute_at => {
+                    self.from = last_at(time, unix_ms, &self.zone);
+                    self.recompute_at = next_at(time, unix_ms, &self.zone);
+                }
+                _ => {}
+            }
+        }
+        let before_until = match self.until {
+            Some(Bound::At(at)) => unix_ms <= at,
+            _ => true,
+        };
+        unix_ms >= self.from && before_until
+    }
+
+    /// The earliest moment that is still wanted.
+    #[must_use]
+    pub fn from(&self) -> i64 {
+        self.from
+    }
+
+    /// The latest moment that is wanted, now that the log is at its end.
+    #[must_use]
+    pub fn to(&self) -> i64 {
+        match self.until {
+            None => i64::MAX,
+            Some(Bound::At(at)) => at,
+            Some(Bound::Back(back)) => self.newest.saturating_sub(back),
+            Some(Bound::Clock(time)) if self.since.is_some() => next_at(time, self.from, &self.zone),
+            Some(Bound::Clock(time)) => last_at(time, self.newest, &self.zone),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn window(since: Option<&str>, until: Option<&str>) -> Window {
+        let bound = |text: &str| Bound::parse(text).unwrap();
+        Window::new(since.map(bound), until.map(bound), &TimeZone::UTC)
+    }
+
+    fn admitted(window: &mut Window, moments: &[i64]) -> Vec<bool> {
+        moments.iter().map(|&moment| window.admits(moment)).collect()
+    }
+
+    #[test]
+    fn the_end_of_the_log_moves_what_is_meant_by_before_the_end() {
+        let mut window = window(Some("-2h"), Some("-30m"));
+        assert!(window.moves());
+        assert_eq!(admitted(&mut window, &[0, HOUR, 5 * HOUR, 2 * HOUR]), [true, true, true, false]);
+        assert_eq!((window.from(), window.to()), (3 * HOUR, 9 * HOUR / 2));
+    }
+
+    #[test]
+    fn a_clock_time_is_the_last_one_before_the_end_and_the_next_one_after_that() {
+        let mut window = window(Some("22:00"), Some("01:00"));
+        admitted(&mut window, &[8 * HOUR, 21 * HOUR]);
+        assert_eq!(window.from(), -2 * HOUR);
+        admitted(&mut window, &[23 * HOUR, 26 * HOUR]);
+        assert_eq!((window.from(), window.to()), (22 * HOUR, 25 * HOUR));
+    }
+
+    #[test]
+    fn fixed_moments_need_no_end() {
+        let mut window = window(Some("1970-01-01T01:00:00Z"), Some("1970-01-01T02:00:00Z"));
+        assert!(!window.moves());
+        assert_eq!(admitted(&mut window, &[0, HOUR, 2 * HOUR, 3 * HOUR]), [false, true, true, false]);
+    }
+}

@@ -1,0 +1,38 @@
+//! memplot: pictures tell the truth, whatever the log holds.
+
+mod golden;
+mod hostile;
+mod logs;
+mod manners;
+mod numbers;
+mod odd;
+mod seen;
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::support::Tool;
+
+/// memplot in one time zone, so that its words are the same on every machine.
+fn memplot(args: &[&str]) -> Tool {
+    Tool::ours("memplot").args(args).env("TZ", "UTC")
+}
+
+/// A folder with a log in it.
+fn folder(log: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "log.jsonl", log);
+    folder
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).unwrap();
+}
+
+/// The SVG of a log.
+#[track_caller]
+fn svg(log: &str, args: &[&str]) -> String {
+    let run = memplot(args).stdin(log).run().expect_code(0);
+    run.out()
+}

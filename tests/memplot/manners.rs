@@ -1,0 +1,90 @@
+//! Where pictures go, and what is refused.
+
+use std::process::Command;
+
+use super::{folder, logs, memplot, write};
+use crate::support::pty::Terminal;
+use crate::support::{bin, which};
+
+/// Width and height of a PNG.
+fn png_size(bytes: &[u8]) -> (u32, u32) {
+    assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n");
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    (number(16), number(20))
+}
+
+#[test]
+fn the_ending_of_the_file_is_its_format() {
+    let folder = folder(&logs::objects());
+    memplot(&["log.jsonl", "-o", "a.svg"]).dir(folder.path()).run().expect_code(0);
+    memplot(&["log.jsonl", "-o", "a.png"]).dir(folder.path()).run().expect_code(0);
+    memplot(&["log.jsonl", "-o"]).dir(folder.path()).run().expect_code(0);
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert!(read("a.svg").starts_with(b"<svg "));
+    assert_eq!(png_size(&read("a.png")), (2100, 1200));
+    assert_eq!(read("memory_analysis_plot.png"), read("a.png"));
+    let run = memplot(&["log.jsonl", "--format", "png", "--size", "640x400"])
+        .dir(folder.path())
+        .run()
+        .expect_code(0);
+    assert_eq!(png_size(&run.stdout), (1000, 625));
+}
+
+#[test]
+fn a_log_is_never_written_over() {
+    let log = logs::objects();
+    let folder = folder(&log);
+    let run = memplot(&["-o", "log.jsonl"]).stdin(log.clone()).dir(folder.path()).run().expect_code(2);
+    assert!(run.err().contains("its ending names no picture"), "{run}");
+    let args = ["log.jsonl", "-o", "./log.jsonl", "--format", "svg"];
+    let run = memplot(&args).dir(folder.path()).run().expect_code(2);
+    assert!(run.err().contains("the log that is to be read"), "{run}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl")).unwrap(), log);
+}
+
+#[test]
+fn a_png_is_not_thrown_at_a_terminal() {
+    let folder = folder(&logs::objects());
+    let mut session =
+        Terminal::new(bin("memplot")).args(["--format", "png", "log.jsonl"]).dir(folder.path()).start();
+    session.wait_screen("redirect stdout");
+    assert_eq!(session.finish().code(), Some(2));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
+    let folder = folder(&logs::objects());
+    let script = format!("{} log.jsonl | head -c 10; exit ${{PIPESTATUS[0]}}", bin("memplot").display());
+    let output =
+        Command::new(which("bash")).args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 10), "{output:?}");
+    let run =
+        memplot(&["log.jsonl", "-o", "/dev/full", "--format", "svg"]).dir(folder.path()).run().expect_code(2);
+    assert!(run.err().contains("/dev/full: "), "{run}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_what_to_do() {
+    let folder = folder(&logs::objects());
+    write(folder.path(), "tree.jsonl", &logs::hour());
+    for (args, message) in [
+        (&["log.jsonl", "--grep", "("][..], "--grep '('"),
+        (&["log.jsonl", "--grep", "nothing like it"], "no name matches"),
+        (&["log.jsonl", "--since", "2030-01-01"], "between --since and --until"),
+        (&["tree.jsonl", "--what", "types"], "try --what processes"),
+        (&["missing.jsonl"], "missing.jsonl"),
+        (&["log.jsonl", "--trend", "tree.jsonl"], "no verdicts"),
+        (&["log.jsonl", "-o", "no/such/folder/x.svg"], "no/such/folder/x.svg"),
+    ] {
+        let run = memplot(args).dir(folder.path()).run().expect_code(2);
+        assert!(run.err().contains(message) && run.err().lines().count() == 1, "{args:?}: {run}");
+    }
+}
+
+#[test]
+fn the_time_zone_is_the_users() {
+    let log = logs::hour();
+    let words = |zone: &str| memplot(&[]).env("TZ", zone).stdin(log.clone()).run().expect_code(0).out();
+    assert!(words("UTC").contains(">10:15<"), "{}", words("UTC"));
+    assert!(words("JST-9").contains(">19:15<"));
+}

@@ -1,0 +1,304 @@
+//! Logs that are not what one hopes for: a right picture or a clear word, never a false zero.
+
+use serde_json::json;
+
+use super::logs::{START, census, census_of, error, event, legacy, tree, tree_of};
+use super::{folder, logs, memplot, seen, svg, write};
+use crate::support::Tool;
+
+fn seconds(n: u64) -> i64 {
+    START + i64::try_from(n).unwrap() * 1000
+}
+
+#[test]
+fn nothing_to_draw_is_said() {
+    for log in ["", "\n\n", "garbage\n", "\u{0}\u{1}\u{2}", "{\"type\":\"census\""] {
+        let run = memplot(&[]).stdin(log).run().expect_code(2);
+        assert!(run.stdout.is_empty() && run.err().starts_with("memplot: "), "{log:?}: {run}");
+    }
+    let run = memplot(&[]).stdin(error(1, START)).run().expect_code(2);
+    assert!(run.err().contains("failed (it was gone)"), "{run}");
+}
+
+#[test]
+fn one_record_is_a_picture() {
+    let picture = svg(&census(1, START, &[("dict", 5 << 20)], None), &[]);
+    let document = seen::parse(&picture);
+    assert_eq!(seen::pieces(&document, "line", "dict"), 1);
+    let picture = svg(&tree(1, START, &[(1, "bot", 5 << 20), (2, "child", 3 << 20)]), &[]);
+    assert_eq!(seen::series(&seen::parse(&picture), "area").len(), 2);
+}
+
+#[test]
+fn bad_lines_lose_nothing_else() {
+    let good = census(1, START, &[("dict", 5 << 20)], None);
+    let log =
+        format!("{good}not json\n{}{{\"type\":\"cen", census(2, seconds(1), &[("dict", 6 << 20)], None));
+    let run = memplot(&[]).stdin(log).run().expect_code(0);
+    assert!(run.err().contains(":2:"), "{run}");
+    assert_eq!(seen::pieces(&seen::parse(&run.out()), "line", "dict"), 1);
+}
+
+#[test]
+fn equal_huge_and_zero_values_have_their_axes() {
+    for value in [0, 1, 1023, u64::MAX / 4] {
+        for args in [&[][..], &["--log-scale"], &["--delta"], &["--no-stack"]] {
+            let log: String = (0..4).map(|n| tree(n + 1, seconds(n), &[(1, "bot", value)])).collect();
+            let picture = svg(&log, args);
+            assert!(!picture.contains("NaN") && !picture.contains("inf"), "{value} {args:?}");
+            seen::parse(&picture);
+        }
+    }
+}
+
+#[test]
+fn a_failed_sample_is_a_gap_in_every_line() {
+    let log: String =
+        (0..9)
+            .map(|n| {
+                if n == 4 {
+                    error(n + 1, seconds(n))
+                } else {
+                    tree(n + 1, seconds(n), &[(1, "bot", 5 << 20)])
+                }
+            })
+            .collect();
+    for (args, class) in [(&["--no-stack"][..], "line"), (&[], "area"), (&[], "total")] {
+        let name = if class == "total" { "total" } else { "bot" };
+        assert_eq!(seen::pieces(&seen::parse(&svg(&log, args)), class, name), 2, "{class}");
+    }
+}
+
+#[test]
+fn a_long_silence_is_a_gap() {
+    let moments = [0, 1, 2, 5, 6];
+    let log: String =
+        (1..).zip(moments).map(|(n, second)| tree(n, seconds(second), &[(1, "bot", 5 << 20)])).collect();
+    assert_eq!(seen::pieces(&seen::parse(&svg(&log, &["--no-stack"])), "line", "bot"), 2);
+}
+
+#[test]
+fn what_a_cut_list_does_not_name_is_unknown_and_what_a_whole_one_does_not_is_nothing() {
+    let both = [("dict", 9 << 20), ("list", 5 << 20)];
+    let one = &both[..1];
+    let log = |omitted| -> String {
+        (0..6).map(|n| census(n + 1, seconds(n), if n == 3 { one } else { &both[..] }, omitted)).collect()
+    };
+    assert_eq!(seen::pieces(&seen::parse(&svg(&log(Some(1)), &[])), "line", "list"), 2);
+    assert_eq!(seen::pieces(&seen::parse(&svg(&log(None), &[])), "line", "list"), 1);
+}
+
+#[test]
+fn a_process_that_is_gone_ends_and_one_that_comes_back_is_another() {
+    let with = [(1, "bot", 5 << 20), (2, "child", 3 << 20)];
+    let log: String =
+        (0..6).map(|n| tree(n + 1, seconds(n), if n < 3 { &with } else { &with[..1] })).collect();
+    let picture = svg(&log, &[]);
+    let document = seen::parse(&picture);
+    let label = seen::labels(&document).into_iter().find(|label| label.2.starts_with("child")).unwrap();
+    assert!(label.2.ends_with("ended"), "{label:?}");
+}
+
+#[test]
+fn two_runs_are_not_joined() {
+    let run = |run: &str, from: u64| -> String {
+        (0..5).map(|n| census_of(run, 7, n + 1, seconds(from + n), &[("dict", 5 << 20)], None)).collect()
+    };
+    let picture = svg(&(run("one", 0) + &run("two", 5)), &[]);
+    let document = seen::parse(&picture);
+    assert_eq!(seen::pieces(&document, "line", "dict"), 2);
+    assert!(seen::tooltips(&document, "mark").iter().any(|text| text.contains("run 2 begins")));
+    let trees = |run: &str, from: u64| -> String {
+        (0..5).map(|n| tree_of(run, n + 1, seconds(from + n), &[(1, "bot", 5 << 20)])).collect()
+    };
+    assert_eq!(
+        seen::pieces(&seen::parse(&svg(&(trees("one", 0) + &trees("two", 5)), &[])), "area", "bot"),
+        2
+    );
+}
+
+#[test]
+fn runs_at_the_same_time_are_lines_and_refuse_to_be_stacked() {
+    let trees = |run: &str, pid: u32| -> String {
+        (0..5).map(|n| tree_of(run, n + 1, seconds(n), &[(pid, "bot", 5 << 20)])).collect()
+    };
+    let log = trees("one", 1) + &trees("two", 2);
+    let picture = svg(&log, &[]);
+    let mut drawn = seen::series(&seen::parse(&picture), "line");
+    drawn.sort();
+    assert_eq!(drawn, ["bot (1)", "bot (2)"]);
+    let run = memplot(&["--stack"]).stdin(log).run().expect_code(2);
+    assert!(run.err().contains("overlap in time"), "{run}");
+}
+
+#[test]
+fn a_clock_that_is_set_back_begins_anew() {
+    let moments = [100, 101, 102, 50, 51, 52];
+    let log: String =
+        (1..).zip(moments).map(|(n, second)| tree(n, seconds(second), &[(1, "bot", 5 << 20)])).collect();
+    assert_eq!(seen::pieces(&seen::parse(&svg(&log, &["--no-stack"])), "line", "bot"), 2);
+    // Equal moments, and a step back of less than a second, are none.
+    let moments = [0, 1000, 1000, 900, 2000];
+    let log: String = (1..).zip(moments).map(|(n, ms)| tree(n, START + ms, &[(1, "bot", 5 << 20)])).collect();
+    assert_eq!(seen::pieces(&seen::parse(&svg(&log, &["--no-stack"])), "line", "bot"), 1);
+}
+
+#[test]
+fn other_time_zones_are_the_same_moments() {
+    let at = |minute: u64, hour: u64, zone: &str| {
+        let line = tree(minute + 1, START, &[(1, "bot", (5 + minute) << 20)]);
+        line.replace(&logs::stamp(START), &format!("2026-11-24T{hour}:{minute:02}:00.000{zone}"))
+    };
+    let log = |hour, zone: &str| -> String { (0..9).map(|minute| at(minute, hour, zone)).collect() };
+    assert_ne!(log(10, "Z"), log(11, "+01:00"));
+    assert_eq!(svg(&log(10, "Z"), &["--no-stack"]), svg(&log(11, "+01:00"), &["--no-stack"]));
+}
+
+#[test]
+fn ten_thousand_series_are_the_highest_and_the_rest() {
+    let names: Vec<String> = (0..10_000).map(|n| format!("botpkg.generated.Type{n:05}")).collect();
+    let mut log = String::new();
+    for n in 0..12_u64 {
+        let types: Vec<(&str, u64)> = names
+            .iter()
+            .enumerate()
+            .map(|(place, name)| (name.as_str(), 1000 + (place as u64 * 7919 + n) % 10_007))
+            .collect();
+        log += &census(n + 1, seconds(n), &types, None);
+    }
+    let picture = svg(&log, &["--stack"]);
+    assert!(picture.len() < 200_000, "{}", picture.len());
+    let document = seen::parse(&picture);
+    let drawn = seen::series(&document, "area");
+    assert_eq!(drawn.len(), 11);
+    assert!(drawn.contains(&"9,990 others".to_owned()), "{drawn:?}");
+    // As lines, the others would press them flat: they are told, not drawn.
+    let lines = svg(&log, &[]);
+    assert!(lines.contains("9,990 others not drawn"), "{lines}");
+}
+
+#[test]
+fn many_labels_stand_below_and_none_covers_another() {
+    for (top, count) in [("12", 12), ("60", 60), ("500", 200)] {
+        let names: Vec<String> = (0..count).map(|n| format!("botpkg.module{n}.Class")).collect();
+        let types: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1 << 20)).collect();
+        let log: String = (0..3).map(|n| census(n + 1, seconds(n), &types, None)).collect();
+        let picture = svg(&log, &["--top", top]);
+        let document = seen::parse(&picture);
+        let labels = seen::labels(&document);
+        assert!(labels.len() >= 12);
+        for (number, a) in labels.iter().enumerate() {
+            for b in labels.iter().skip(number + 1) {
+                assert!((a.1 - b.1).abs() >= 14.0 || (a.0 - b.0).abs() >= 80.0, "{a:?} and {b:?}");
+            }
+            assert!(a.1 < 768.0 && a.0 < 1344.0, "{a:?} is outside");
+        }
+    }
+}
+
+#[test]
+fn ten_years_have_years_and_a_short_log_milliseconds() {
+    let day = 86_400_u64;
+    let log: String =
+        (0..3650).map(|n| census(n + 1, seconds(n * day), &[("dict", 5 << 20)], None)).collect();
+    let words = seen::words(&seen::parse(&svg(&log, &[]))).join("|");
+    assert!(words.contains("|2028|") && words.contains("|2034|"), "{words}");
+    let log: String = (0..5_u64)
+        .map(|n| tree(n + 1, START + i64::try_from(n).unwrap() * 10, &[(1, "bot", 5 << 20)]))
+        .collect();
+    let words = seen::words(&seen::parse(&svg(&log, &[]))).join("|");
+    assert!(words.contains("|10:00:00.020|"), "{words}");
+}
+
+#[test]
+fn the_older_tools_logs_have_their_gaps_and_runs() {
+    let types = [("dict", 100, 9 << 20), ("list", 50, 5 << 20)];
+    let mut log = String::new();
+    for n in 0..20_u64 {
+        let time = format!("2026-11-24 10:00:{n:02}");
+        // One failed, and a new run that shares the file and begins with the numbers again.
+        let rows = if n == 5 { &[][..] } else { &types[..] };
+        log += &legacy(if n < 12 { n + 1 } else { n - 11 }, &time, rows);
+    }
+    let picture = svg(&log, &[]);
+    let document = seen::parse(&picture);
+    assert_eq!(seen::pieces(&document, "line", "dict"), 3, "{picture}");
+    assert!(seen::words(&document).iter().any(|words| words.contains("1 sample failed")));
+}
+
+#[test]
+fn events_are_all_told_however_many_there_are() {
+    let mut log = String::new();
+    for n in 0..3000_u64 {
+        log += &tree(n + 1, seconds(n), &[(1, "bot", 5 << 20)]);
+        let pid = u32::try_from(n).unwrap() + 10;
+        log += &event(n + 1, seconds(n), "exited", pid, json!({"name": "job", "exit_code": 0}));
+    }
+    log += &event(3001, seconds(2999), "oom_kill", 5, json!({"kills": 2}));
+    let picture = svg(&log, &[]);
+    let document = seen::parse(&picture);
+    let told = seen::tooltips(&document, "mark");
+    assert!(told.len() < 400, "{}", told.len());
+    assert!(told.iter().any(|text| text.contains("2 processes killed: out of memory")), "{told:?}");
+    let ends = told.iter().flat_map(|text| text.split("; ")).filter(|part| part.contains("ended"));
+    let count = |part: &str| match part.split(" ends:").next().and_then(|head| head.rsplit(' ').next()) {
+        Some(number) if part.contains(" ends:") => number.parse::<u64>().unwrap(),
+        _ => 1,
+    };
+    assert_eq!(ends.map(count).sum::<u64>(), 3000, "{told:?}");
+}
+
+#[test]
+fn several_logs_share_an_axis_and_name_their_files() {
+    let folder = folder("");
+    let log = |from: u64, name: &'static str| -> String {
+        (0..5)
+            .map(|n| census(n + 1, seconds(from + n), &[("dict", 5 << 20), (name, 2 << 20)], None))
+            .collect()
+    };
+    write(folder.path(), "a.jsonl", &log(0, "only.A"));
+    write(folder.path(), "b.jsonl", &log(2, "only.B"));
+    let run = memplot(&["a.jsonl", "b.jsonl"]).dir(folder.path()).run().expect_code(0);
+    let picture = run.out();
+    let document = seen::parse(&picture);
+    let mut drawn = seen::series(&document, "line");
+    drawn.sort();
+    assert_eq!(drawn, ["a: dict", "b: dict", "only.A", "only.B"]);
+}
+
+#[test]
+fn a_part_of_the_time_and_of_the_names() {
+    let log = logs::hour();
+    for (args, first, last) in [
+        (&["--since", "10:30"][..], "10:30", "10:59"),
+        (&["--since", "-20m", "--until", "-10m"], "10:39", "10:49"),
+        (&["--since", "2026-11-24T10:10:00Z", "--until", "2026-11-24T10:20:00Z"], "10:10", "10:20"),
+        (&["--until", "10:05"], "10:00", "10:05"),
+    ] {
+        let picture = svg(&log, args);
+        let words = seen::words(&seen::parse(&picture));
+        let when = words.iter().find(|words| words.contains("UTC")).unwrap();
+        assert!(
+            when.contains(&format!(" {first}")) && when.contains(&format!("–{last}")),
+            "{args:?}: {when}"
+        );
+    }
+    let picture = svg(&log, &["--grep", "^(bot|worker)$"]);
+    let mut drawn = seen::series(&seen::parse(&picture), "area");
+    drawn.sort();
+    assert_eq!(drawn, ["bot", "worker"]);
+}
+
+#[test]
+fn verdicts_are_drawn_as_lines_and_words() {
+    let folder = folder(&logs::objects());
+    let diff = ["--trend", "--format", "jsonl", "log.jsonl"];
+    // 1: something grows.
+    let diff = Tool::ours("memdiff").args(diff).env("TZ", "UTC").dir(folder.path()).run().expect_code(1);
+    write(folder.path(), "diff.jsonl", &diff.out());
+    let run = memplot(&["log.jsonl", "--trend", "diff.jsonl"]).dir(folder.path()).run().expect_code(0);
+    let picture = run.out();
+    let document = seen::parse(&picture);
+    assert_eq!(seen::series(&document, "trend"), ["botpkg.sessions.SessionState"]);
+    assert!(seen::labels(&document).iter().any(|label| label.2.contains("growing, +14.1 MiB/h")));
+}
