@@ -2,7 +2,7 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`units`], [`time`], [`process`] | bytes, durations, moments and who a process is |
+//! | words | [`units`], [`time`], [`process`], [`columns`] | bytes, durations, moments, who a process is, text as a terminal shows it |
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
 //! | stream | [`jsonl`], [`stdio`], [`signal`] | lines in and out, pipes, terminals, Ctrl-C |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
@@ -11,6 +11,7 @@
 //! A module uses only modules of the rows above its own; `tests/laws.rs` holds it to that.
 
 pub mod cli;
+pub mod columns;
 pub mod jsonl;
 pub mod log;
 pub mod process;

@@ -1,12 +1,13 @@
 //! The rows of each table, the same for text and markdown.
 
+use common::columns::{Cell, Tone};
 use std::sync::Arc;
 
 use common::record::{CountChange, DiffRecord, Presence, ProcessChange, TotalChange};
 use common::stdio::escape_controls;
 use common::units::{Bytes, Change};
 
-use super::grid::{Cell, Grid, Tone};
+use super::grid::Grid;
 use crate::delta;
 
 /// A table, and what it does not show.

@@ -1,5 +1,6 @@
 //! Tables for a terminal.
 
+use common::columns::Tone;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use common::stdio::escape_controls;
 use common::time::Span;
 use common::units::Change;
 
-use super::grid::Tone;
 use super::rows::{self, Part};
 use super::{Found, Look};
 use crate::delta::Growth;
@@ -28,17 +28,23 @@ pub fn text(found: &Found<'_>, look: Look) -> String {
 
 fn changes(record: &DiffRecord, grown: &[Growth], notes: &[String], threshold: &str, look: Look) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{} {}", Tone::Dim.paint("before", look), moment(&record.before));
-    let _ = writeln!(out, "{}  {}{}", Tone::Dim.paint("after", look), moment(&record.after), later(record));
+    let _ = writeln!(out, "{} {}", Tone::Dim.paint("before", look.colour), moment(&record.before));
+    let _ = writeln!(
+        out,
+        "{}  {}{}",
+        Tone::Dim.paint("after", look.colour),
+        moment(&record.after),
+        later(record)
+    );
     for note in notes {
-        let _ = writeln!(out, "{}   {}", Tone::Dim.paint("note", look), escape_controls(note));
+        let _ = writeln!(out, "{}   {}", Tone::Dim.paint("note", look.colour), escape_controls(note));
     }
     part(&rows::processes(record, look.limit), look, &mut out);
     let (parts, more) = rows::counted(record, look.limit);
     parts.iter().for_each(|table| part(table, look, &mut out));
     if more > 0 {
         let line = format!("types and modules of {more} more processes (all with --all)");
-        let _ = writeln!(out, "\n{}", Tone::Dim.paint(&line, look));
+        let _ = writeln!(out, "\n{}", Tone::Dim.paint(&line, look.colour));
     }
     threads(record, look, &mut out);
     let _ = writeln!(out, "\n{}", summary(grown, threshold, look));
@@ -63,12 +69,12 @@ fn part(part: &Part, look: Look, out: &mut String) {
     if part.grid.rows.is_empty() && part.rest.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n{}", Tone::Strong.paint(&part.title, look));
+    let _ = writeln!(out, "\n{}", Tone::Strong.paint(&part.title, look.colour));
     let lines = part.grid.lines(look);
     let (listed, sums) =
         lines.split_at_checked(lines.len().saturating_sub(part.sums)).unwrap_or((&lines, &[]));
     let lead = if listed.len() > 1 { "… and " } else { "" };
-    let rest = format!("  {}", Tone::Dim.paint(&format!("{lead}{}", part.rest), look));
+    let rest = format!("  {}", Tone::Dim.paint(&format!("{lead}{}", part.rest), look.colour));
     let rest = (!part.rest.is_empty()).then_some(&rest);
     for line in listed.iter().chain(rest).chain(sums) {
         let _ = writeln!(out, "{line}");
@@ -79,7 +85,7 @@ fn threads(record: &DiffRecord, look: Look, out: &mut String) {
     if record.threads.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n{}", Tone::Strong.paint("Threads", look));
+    let _ = writeln!(out, "\n{}", Tone::Strong.paint("Threads", look.colour));
     let shown = look.limit.unwrap_or(usize::MAX);
     let several = record
         .threads
@@ -91,10 +97,11 @@ fn threads(record: &DiffRecord, look: Look, out: &mut String) {
             _ => ("gone", Tone::Shrinkage),
         };
         let whose = if several { format!(" of {}", escape_controls(&thread.role)) } else { String::new() };
-        let _ = writeln!(out, "  {}  {}{whose}", tone.paint(word, look), escape_controls(&thread.name));
+        let _ =
+            writeln!(out, "  {}  {}{whose}", tone.paint(word, look.colour), escape_controls(&thread.name));
     }
     if let Some(more) = record.threads.len().checked_sub(shown).filter(|more| *more > 0) {
-        let _ = writeln!(out, "  {}", Tone::Dim.paint(&format!("… and {more} more"), look));
+        let _ = writeln!(out, "  {}", Tone::Dim.paint(&format!("… and {more} more"), look.colour));
     }
 }
 
@@ -104,7 +111,7 @@ fn summary(grown: &[Growth], threshold: &str, look: Look) -> String {
         return format!("nothing grew by more than {threshold}");
     }
     let line = format!("grew by more than {threshold}: {}", grown_names(grown));
-    Tone::Growth.paint(&line, look)
+    Tone::Growth.paint(&line, look.colour).into_owned()
 }
 
 /// The names of those that grew most.
@@ -130,14 +137,16 @@ fn verdicts(record: &DiffRecord, measured: u64, look: Look) -> String {
     out.push('\n');
     for verdict in growing.iter().take(shown) {
         let sentence = verdict::sentence(verdict, now);
-        let subject = Tone::Strong.paint(&escape_controls(&sentence.subject), look);
-        let _ = writeln!(out, "{subject} {}", Tone::Growth.paint(&escape_controls(&sentence.rest), look));
+        let subject = escape_controls(&sentence.subject);
+        let subject = Tone::Strong.paint(&subject, look.colour);
+        let _ =
+            writeln!(out, "{subject} {}", Tone::Growth.paint(&escape_controls(&sentence.rest), look.colour));
     }
     if growing.is_empty() {
         let _ = writeln!(out, "nothing is growing");
     }
     if let Some(more) = growing.len().checked_sub(shown).filter(|more| *more > 0) {
-        let _ = writeln!(out, "{}", Tone::Dim.paint(&format!("… and {more} more are growing"), look));
+        let _ = writeln!(out, "{}", Tone::Dim.paint(&format!("… and {more} more are growing"), look.colour));
     }
     if look.limit.is_none() {
         for verdict in &others {
@@ -148,12 +157,16 @@ fn verdicts(record: &DiffRecord, measured: u64, look: Look) -> String {
     } else {
         let counts = verdict::counts(others.into_iter());
         if !counts.is_empty() {
-            let _ = writeln!(out, "{}", Tone::Dim.paint(&format!("others: {counts} (all with --all)"), look));
+            let _ = writeln!(
+                out,
+                "{}",
+                Tone::Dim.paint(&format!("others: {counts} (all with --all)"), look.colour)
+            );
         }
     }
     if record.series_omitted > 0 {
         let line = format!("{} small series were dropped, as there were too many", record.series_omitted);
-        let _ = writeln!(out, "{}", Tone::Dim.paint(&line, look));
+        let _ = writeln!(out, "{}", Tone::Dim.paint(&line, look.colour));
     }
     out
 }

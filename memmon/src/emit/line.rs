@@ -1,79 +1,11 @@
 //! Lines of toned text: measured as a terminal shows them, aligned in tables, cut at the edge.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
-
-use anstyle::AnsiColor;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use common::columns::{Cell, Tone, beginning, width};
 
 use super::text::Style;
 
 /// Columns between two columns of a table.
 pub(super) const GAP: usize = 2;
-
-/// What a piece of text is, and so how it looks where colours are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Tone {
-    #[default]
-    Plain,
-    /// Labels and other words that only lead the eye.
-    Dim,
-    /// What matters most.
-    Strong,
-    Growth,
-    Shrinkage,
-    Warning,
-    Alarm,
-}
-
-impl Tone {
-    fn style(self) -> anstyle::Style {
-        let style = anstyle::Style::new();
-        let colour = |colour: AnsiColor| style.fg_color(Some(colour.into()));
-        match self {
-            Self::Plain => style,
-            Self::Dim => style.dimmed(),
-            Self::Strong => style.bold(),
-            Self::Growth => colour(AnsiColor::Red),
-            Self::Shrinkage => colour(AnsiColor::Green),
-            Self::Warning => colour(AnsiColor::Yellow),
-            Self::Alarm => colour(AnsiColor::Red).bold(),
-        }
-    }
-}
-
-/// How many columns a terminal gives `text`.
-pub(super) fn width(text: &str) -> usize {
-    UnicodeWidthStr::width(text)
-}
-
-/// As much of `text` as fits into `columns`, with `…` for what is missing.
-pub(super) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
-    if width(text) <= columns {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(format!("{}…", prefix(text, columns.saturating_sub(1))))
-}
-
-/// The longest beginning of `text` that fits into `columns`.
-fn prefix(text: &str, columns: usize) -> &str {
-    let mut used = 0;
-    let end = text
-        .char_indices()
-        .find(|(_, c)| {
-            used += c.width().unwrap_or(0);
-            used > columns
-        })
-        .map_or(text.len(), |(at, _)| at);
-    let mut kept = text.get(..end).unwrap_or_default();
-    // Some sequences are wider than their characters one by one: a sign that a selector turns into an emoji.
-    while width(kept) > columns {
-        let mut characters = kept.chars();
-        characters.next_back();
-        kept = characters.as_str();
-    }
-    kept
-}
 
 /// One line in the making. Space is only written before text, never at the end.
 #[derive(Debug, Default)]
@@ -134,15 +66,9 @@ impl Line {
         let limit = style.width.filter(|&limit| !self.whole && self.width > limit);
         let mut room = limit.map_or(usize::MAX, |limit| limit.saturating_sub(1));
         for (tone, text) in &self.pieces {
-            let shown = if limit.is_some() { prefix(text, room) } else { text };
+            let shown = if limit.is_some() { beginning(text, room) } else { text };
             room = room.saturating_sub(width(shown));
-            if !style.colour || *tone == Tone::Plain {
-                out.push_str(shown);
-            } else if !shown.is_empty() {
-                let tone = tone.style();
-                // Writing to a String cannot fail.
-                let _ = write!(out, "{}{shown}{}", tone.render(), tone.render_reset());
-            }
+            out.push_str(&tone.paint(shown, style.colour));
             if shown.len() < text.len() {
                 break;
             }
@@ -151,23 +77,6 @@ impl Line {
             out.push('…');
         }
         out.push('\n');
-    }
-}
-
-/// A cell of a table.
-#[derive(Debug, Default)]
-pub(super) struct Cell {
-    pub(super) tone: Tone,
-    pub(super) text: String,
-}
-
-impl Cell {
-    pub(super) fn new(tone: Tone, text: impl Into<String>) -> Self {
-        Self { tone, text: text.into() }
-    }
-
-    pub(super) fn plain(text: impl Into<String>) -> Self {
-        Self::new(Tone::Plain, text)
     }
 }
 
@@ -259,21 +168,6 @@ mod tests {
     }
 
     #[test]
-    fn text_is_cut_by_columns_not_by_characters() {
-        assert_eq!(cut("worker", 6), "worker");
-        assert_eq!(cut("worker", 5), "work…");
-        assert_eq!(cut("名前です", 8), "名前です");
-        assert_eq!(cut("名前です", 7), "名前で…");
-        assert_eq!(cut("名前です", 6), "名前…", "half a wide character does not stand");
-        assert_eq!(
-            cut("\u{2764}\u{fe0f}\u{2764}\u{fe0f}", 3),
-            "\u{2764}\u{fe0f}…",
-            "selectors widen a heart"
-        );
-        assert_eq!(cut("ab", 0), "…");
-    }
-
-    #[test]
     fn a_line_is_cut_at_the_edge_across_its_pieces_and_never_ends_in_space() {
         let mut line = Line::indented(2);
         line.push(Tone::Strong, "ab");
@@ -303,18 +197,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_cut_fits(text: String, columns in 1_usize..40) {
-            prop_assert!(width(&cut(&text, columns)) <= columns);
-        }
-
-        #[test]
         fn a_cut_line_fits(pieces in proptest::collection::vec("\\PC{0,9}", 0..6), limit in 1_usize..40) {
             let mut line = Line::default();
             for piece in pieces {
                 line.push_apart(Tone::Growth, piece);
             }
             let line = shown(&line, false, Some(limit));
-            prop_assert!(line.trim_end_matches('\n').chars().map(|c| c.width().unwrap_or(0)).sum::<usize>() <= limit);
+            prop_assert!(width(line.trim_end_matches('\n')) <= limit);
         }
     }
 }

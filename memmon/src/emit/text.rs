@@ -8,6 +8,7 @@ mod event_tests;
 #[cfg(test)]
 mod tests;
 
+use common::columns::{Tone, cut};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use common::units::Bytes;
 use self::block::{Block, Checkpoint};
 use self::event::{Crossing, Held};
 use super::Sink;
-use super::line::{Line, Tone, cut};
+use super::line::Line;
 
 /// Columns for a name before it is cut, or pushes the columns behind it where nothing is cut.
 const NAME_COLUMNS: usize = 24;

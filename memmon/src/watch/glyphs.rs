@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use common::columns;
 
 /// Stands for what is not known.
 pub(super) const UNKNOWN: &str = "–";
@@ -117,27 +117,12 @@ pub(super) fn count(number: u64) -> String {
 
 /// The cells a text takes.
 pub(super) fn width(text: &str) -> u16 {
-    u16::try_from(text.width()).unwrap_or(u16::MAX)
+    u16::try_from(columns::width(text)).unwrap_or(u16::MAX)
 }
 
 /// `text` in at most `cells` cells; what is cut ends with `…`.
 pub(super) fn fit(text: &str, cells: u16) -> Cow<'_, str> {
-    if width(text) <= cells {
-        return Cow::Borrowed(text);
-    }
-    let Some(room) = usize::from(cells).checked_sub(1) else { return Cow::Borrowed("") };
-    let mut used = 0;
-    let mut cut = String::new();
-    for c in text.chars() {
-        // Behind a heart or a digit this one asks for the wide picture of it.
-        used += if c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(0) };
-        if used > room {
-            break;
-        }
-        cut.push(c);
-    }
-    cut.push('…');
-    Cow::Owned(cut)
+    columns::cut(text, cells.into())
 }
 
 #[cfg(test)]
@@ -229,16 +214,6 @@ mod tests {
             [count(9999), count(12_345), count(7_000_000), count(u64::MAX)],
             ["9999", "12k", "7M", ">1G"]
         );
-    }
-
-    #[test]
-    fn a_text_is_cut_by_cells_not_by_characters() {
-        assert_eq!(fit("short", 5), "short");
-        assert_eq!(fit("longer", 5), "long…");
-        assert_eq!(fit("名前です", 8), "名前です");
-        assert_eq!(fit("名前です", 6), "名前…");
-        assert_eq!(fit("x", 0), "");
-        assert_eq!(fit(&"❤\u{fe0f}".repeat(3), 5), "❤\u{fe0f}❤\u{fe0f}…");
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The block of a sample.
 
+use common::columns::{Cell, Tone, width};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use common::record::{ProcessRecord, ProcessSample};
 use common::time::{Span, Stamp};
 use common::units::{Bytes, Change};
 
-use super::super::line::{Cell, Column, Line, Table, Tone, width};
+use super::super::line::{Column, Line, Table};
 use super::{Identity, NAME_COLUMNS, Style, count, shown_name, size};
 use crate::words::shell_line;
 

@@ -196,7 +196,7 @@ fn wide_characters_align_and_lines_end_at_the_edge() {
   total     1.01 GiB
 "
     );
-    assert!(text.lines().all(|line| super::super::line::width(line) <= 58));
+    assert!(text.lines().all(|line| common::columns::width(line) <= 58));
     let narrow = written(Style { colour: false, width: Some(44) }, std::slice::from_ref(&tree));
     assert!(
         narrow.contains(
