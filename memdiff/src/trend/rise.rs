@@ -14,7 +14,7 @@ const FEW_PAGES: f64 = 16.0 * 1024.0;
 const SMALL_SHARE: f64 = 0.01;
 
 /// Warm-ups that are tried, in eighths of the log: what comes behind is judged.
-const WARM_UPS: [usize; 5] = [0, 1, 2, 3, 4];
+const WARM_UPS: [u8; 5] = [0, 1, 2, 3, 4];
 /// A rise is the end of a warm-up if the quarter of the log before it rose so many times as fast; of a short log three eighths, or the noise of a few
 /// points would hide it.
 const FASTER: f64 = 1.5;
@@ -65,7 +65,7 @@ impl Rise {
     fn slowed(self, points: &[Point]) -> Self {
         let mut rise = self;
         for eighths in WARM_UPS {
-            let rest = points.get(points.len() * eighths / 8..).unwrap_or_default();
+            let rest = points.get(behind(points, eighths)..).unwrap_or_default();
             let is_later =
                 rest.len() >= FEWEST && rest.first().is_some_and(|point| point.seconds > rise.from);
             let later = is_later.then(|| Part::new(rest)?.rise(None)).flatten();
@@ -102,7 +102,7 @@ pub fn rise(points: &[Point]) -> Option<Rise> {
     let mut settled = None;
     let mut latest = None;
     for eighths in WARM_UPS {
-        let (warm_up, rest) = points.split_at_checked(points.len() * eighths / 8)?;
+        let (warm_up, rest) = points.split_at_checked(behind(points, eighths))?;
         if rest.len() < FEWEST {
             break;
         }
@@ -122,6 +122,13 @@ pub fn rise(points: &[Point]) -> Option<Rise> {
         }
     }
     settled.or(latest)?.rise(None)
+}
+
+/// The index of the first point behind so many eighths of the time: points may be denser at the beginning, as those of PSS are.
+fn behind(points: &[Point], eighths: u8) -> usize {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return 0 };
+    let until = first.seconds + (last.seconds - first.seconds) * f64::from(eighths) / 8.0;
+    points.partition_point(|point| point.seconds < until)
 }
 
 fn highest(points: &[Point]) -> f64 {
