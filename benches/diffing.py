@@ -61,12 +61,20 @@ def measure(command, stdin=None):
     with open(stdin or os.devnull, "rb") as source:
         start = time.monotonic()
         child = subprocess.Popen(command, stdin=source, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(child.pid, 0)
+        peak = 0
+        # Asked for while it runs: what wait4 tells includes the memory of this program, from which it was forked.
+        while not (ended := os.wait4(child.pid, os.WNOHANG))[0]:
+            try:
+                status = pathlib.Path("/proc/%d/status" % child.pid).read_text()
+            except OSError:
+                continue
+            peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
+            time.sleep(0.01)
         seconds = time.monotonic() - start
-    child.returncode = os.waitstatus_to_exitcode(status)
+    child.returncode = os.waitstatus_to_exitcode(ended[1])
     if child.returncode not in (0, 1):
         sys.exit("%s: exit %d" % (command, child.returncode))
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return seconds, ended[2].ru_utime + ended[2].ru_stime, peak / 1024
 
 
 def main():

@@ -150,9 +150,11 @@ impl Followed {
         let runs = if key.is_tree { &mut self.trees } else { &mut self.censuses };
         if runs.note(&key.run) {
             let (known, first) = (&runs.known, &runs.first);
-            self.first.entries.retain(|other, _| {
-                other.is_tree != key.is_tree || known.contains(&other.run) || first.contains(&other.run)
-            });
+            for book in [&mut self.first, &mut self.last] {
+                book.entries.retain(|other, _| {
+                    other.is_tree != key.is_tree || known.contains(&other.run) || first.contains(&other.run)
+                });
+            }
         }
         let before = self.last.entries.get(&key).map(|kept| &kept.seen);
         if let Some(before) = before {
@@ -185,7 +187,7 @@ impl Followed {
         self.last.side(|is_tree| self.runs(is_tree).awake.clone())
     }
 
-    /// The moment that was asked for as the `index`th, or the last if there are not so many. `file` is the input's name.
+    /// The moment that was asked for as the `index`th; `None` if not so many were. `file` is the input's name, for the error.
     ///
     /// # Errors
     /// If the log has no such moment, with those it has; if it has none at all.
