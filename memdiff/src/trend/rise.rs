@@ -34,9 +34,10 @@ const WAYS: [Chances; 3] = [
     Chances { kendall: 1e-4, middles: 0.04, floors: 0.1 },
     Chances { kendall: 1e-8, middles: 0.08, floors: 0.2 },
 ];
-/// The same where only the troughs of a saw-tooth can be compared.
+/// The chance below which the troughs of a saw-tooth rise, and those that Kendall's test and the medians of the stretches leave beside them.
 const TROUGHS_RISE: f64 = 0.005;
-const BESIDE_TROUGHS: Chances = Chances { kendall: 0.05, middles: 0.2, floors: 1.0 };
+const KENDALL_BESIDE: f64 = 0.05;
+const MIDDLES_BESIDE: f64 = 0.2;
 
 #[derive(Debug, Clone, Copy)]
 struct Chances {
@@ -174,7 +175,7 @@ impl<'a> Part<'a> {
         let levels = Levels::middles(self.points);
         let middles = levels.chance_of_rise();
         // The weakest conditions of all, and the cheapest to test.
-        if middles >= BESIDE_TROUGHS.middles || self.ratchets() < FEWEST_STEPS {
+        if middles >= MIDDLES_BESIDE || self.ratchets() < FEWEST_STEPS {
             return None;
         }
         let kendall = self.kendall().p_rising;
@@ -189,8 +190,7 @@ impl<'a> Part<'a> {
         let troughs = self.troughs().filter(|troughs| troughs.len() >= TROUGHS)?;
         let levels = Levels::middles(&troughs);
         let chance = levels.chance_of_rise();
-        (chance < TROUGHS_RISE && kendall < BESIDE_TROUGHS.kendall && levels.go_on())
-            .then(|| kendall.max(chance))
+        (chance < TROUGHS_RISE && kendall < KENDALL_BESIDE && levels.go_on()).then(|| kendall.max(chance))
     }
 
     /// In how many steps, were they equal, the level rose to which it never fell back.
