@@ -383,7 +383,9 @@ def main():
     wrong = {False: 0, True: 0}
     for leaks, name, said in rows:
         growing = [v for v in said if v["course"] == "growing"]
-        whole = next((v for v in said if v["kind"] == "total_rss"), None) or said[0]
+        # A process without children has no verdict of a tree.
+        by_kind = {v["kind"]: v for v in reversed(said) if v["role"] == "root"}
+        whole = by_kind.get("total_rss") or by_kind["rss"]
         wrong[leaks] += bool(growing) != leaks
         rate = whole["bytes_per_hour"]
         cells = [name, "yes" if leaks else "no", whole["course"].replace("_", "-"), f"{whole['confidence_ratio']:.3f}"]

@@ -60,7 +60,7 @@ impl Levels {
         !slows && mean(end) >= mean(&steps) * STILL && !self.settle()
     }
 
-    /// Whether the steps become smaller and smaller, as they do on the way to a bound: nine of ten pairs of steps, or more, and the later half is
+    /// Whether the steps become smaller and smaller, as they do on the way to a bound: so do 85 of 100 pairs of steps, and the later half is
     /// a fifth less than the earlier.
     fn settle(&self) -> bool {
         let steps = self.steps();

@@ -14,7 +14,7 @@ const FEW_PAGES: f64 = 16.0 * 1024.0;
 const SMALL_SHARE: f64 = 0.01;
 
 /// Warm-ups that are tried, in eighths of the log: what comes behind is judged.
-const WARM_UPS: [usize; 5] = [0, 1, 2, 3, 4];
+const WARM_UPS: [u8; 5] = [0, 1, 2, 3, 4];
 /// A rise is the end of a warm-up if the quarter of the log before it rose so many times as fast; of a short log three eighths, or the noise of a few
 /// points would hide it.
 const FASTER: f64 = 1.5;
@@ -34,9 +34,10 @@ const WAYS: [Chances; 3] = [
     Chances { kendall: 1e-4, middles: 0.04, floors: 0.1 },
     Chances { kendall: 1e-8, middles: 0.08, floors: 0.2 },
 ];
-/// The same where only the troughs of a saw-tooth can be compared.
+/// The chance below which the troughs of a saw-tooth rise, and those that Kendall's test and the medians of the stretches leave beside them.
 const TROUGHS_RISE: f64 = 0.005;
-const BESIDE_TROUGHS: Chances = Chances { kendall: 0.05, middles: 0.2, floors: 1.0 };
+const KENDALL_BESIDE: f64 = 0.05;
+const MIDDLES_BESIDE: f64 = 0.2;
 
 #[derive(Debug, Clone, Copy)]
 struct Chances {
@@ -65,7 +66,7 @@ impl Rise {
     fn slowed(self, points: &[Point]) -> Self {
         let mut rise = self;
         for eighths in WARM_UPS {
-            let rest = points.get(points.len() * eighths / 8..).unwrap_or_default();
+            let rest = points.get(behind(points, eighths)..).unwrap_or_default();
             let is_later =
                 rest.len() >= FEWEST && rest.first().is_some_and(|point| point.seconds > rise.from);
             let later = is_later.then(|| Part::new(rest)?.rise(None)).flatten();
@@ -102,7 +103,7 @@ pub fn rise(points: &[Point]) -> Option<Rise> {
     let mut settled = None;
     let mut latest = None;
     for eighths in WARM_UPS {
-        let (warm_up, rest) = points.split_at_checked(points.len() * eighths / 8)?;
+        let (warm_up, rest) = points.split_at_checked(behind(points, eighths))?;
         if rest.len() < FEWEST {
             break;
         }
@@ -122,6 +123,13 @@ pub fn rise(points: &[Point]) -> Option<Rise> {
         }
     }
     settled.or(latest)?.rise(None)
+}
+
+/// The index of the first point behind so many eighths of the time: points may be denser at the beginning, as those of PSS are.
+fn behind(points: &[Point], eighths: u8) -> usize {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return 0 };
+    let until = first.seconds + (last.seconds - first.seconds) * f64::from(eighths) / 8.0;
+    points.partition_point(|point| point.seconds < until)
 }
 
 fn highest(points: &[Point]) -> f64 {
@@ -167,7 +175,7 @@ impl<'a> Part<'a> {
         let levels = Levels::middles(self.points);
         let middles = levels.chance_of_rise();
         // The weakest conditions of all, and the cheapest to test.
-        if middles >= BESIDE_TROUGHS.middles || self.ratchets() < FEWEST_STEPS {
+        if middles >= MIDDLES_BESIDE || self.ratchets() < FEWEST_STEPS {
             return None;
         }
         let kendall = self.kendall().p_rising;
@@ -182,8 +190,7 @@ impl<'a> Part<'a> {
         let troughs = self.troughs().filter(|troughs| troughs.len() >= TROUGHS)?;
         let levels = Levels::middles(&troughs);
         let chance = levels.chance_of_rise();
-        (chance < TROUGHS_RISE && kendall < BESIDE_TROUGHS.kendall && levels.go_on())
-            .then(|| kendall.max(chance))
+        (chance < TROUGHS_RISE && kendall < KENDALL_BESIDE && levels.go_on()).then(|| kendall.max(chance))
     }
 
     /// In how many steps, were they equal, the level rose to which it never fell back.
