@@ -302,3 +302,24 @@ fn verdicts_are_drawn_as_lines_and_words() {
     assert_eq!(seen::series(&document, "trend"), ["botpkg.sessions.SessionState"]);
     assert!(seen::labels(&document).iter().any(|label| label.2.contains("growing, +14.1 MiB/h")));
 }
+
+#[test]
+fn more_processes_than_memory_holds_are_given_up_the_smallest_first() {
+    let mut log = String::new();
+    let mut pid = 10;
+    for n in 0..6000_u64 {
+        let mut processes = vec![(1, "bot", 9 << 20)];
+        for _ in 0..8 {
+            pid += 1;
+            processes.push((pid, "job", if pid == 17_000 { 300 << 20 } else { 1 << 20 }));
+        }
+        log += &tree(n + 1, seconds(n), &processes);
+    }
+    let picture = svg(&log, &["--top", "2"]);
+    let document = seen::parse(&picture);
+    // The largest has its place, and all others are still in the sum: 48,000 of them.
+    let mut drawn = seen::series(&document, "area");
+    drawn.sort();
+    assert_eq!(drawn, ["47,999 others", "bot", "job"]);
+    assert!(seen::words(&document).iter().any(|words| words.starts_with("peak 316 MiB")), "{picture}");
+}

@@ -16,6 +16,9 @@ use crate::picture::Point;
 /// How much is kept of all members together, in buckets of about 100 bytes.
 const LINES_LIMIT: usize = 256 << 10;
 
+/// What a member takes beside its buckets, in buckets.
+const MEMBER_COST: usize = 8;
+
 /// A line with so many buckets is not made coarser.
 const COARSEST: usize = 16;
 
@@ -109,7 +112,7 @@ impl View {
             return;
         }
         // Now, as no values of this moment are at hand that could be of a member that goes.
-        if self.buckets > LINES_LIMIT {
+        if self.cost() > LINES_LIMIT {
             self.thin();
         }
         let role = self.role(moment);
@@ -339,6 +342,11 @@ impl View {
         }
     }
 
+    /// What is kept of all members, in buckets.
+    fn cost(&self) -> usize {
+        self.buckets + self.index.len() * MEMBER_COST
+    }
+
     /// Makes room: all but the largest members lose resolution, and if that is not enough, the smallest go. What they had stays in
     /// the totals.
     fn thin(&mut self) {
@@ -349,13 +357,13 @@ impl View {
         let spared = order.len().min(self.choice.spared);
         let (spared, others) = order.split_at(spared);
         let mut before = usize::MAX;
-        while self.buckets > LINES_LIMIT / 4 * 3 && self.buckets < before {
-            before = self.buckets;
+        while self.cost() > LINES_LIMIT / 4 * 3 && self.cost() < before {
+            before = self.cost();
             self.coarsen(others);
         }
         let mut gone = HashSet::new();
         for &id in others.iter().rev() {
-            if self.buckets <= LINES_LIMIT / 4 * 3 {
+            if self.cost() <= LINES_LIMIT / 4 * 3 {
                 break;
             }
             let Some(member) = self.members.get_mut(id as usize) else { continue };
@@ -367,7 +375,7 @@ impl View {
             gone.insert(id);
         }
         self.forget(&gone);
-        if self.buckets > LINES_LIMIT / 4 * 3 {
+        if self.cost() > LINES_LIMIT / 4 * 3 {
             let spared = spared.to_vec();
             self.coarsen(&spared);
         }
