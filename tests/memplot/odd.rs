@@ -323,3 +323,22 @@ fn more_processes_than_memory_holds_are_given_up_the_smallest_first() {
     assert_eq!(drawn, ["47,999 others", "bot", "job"]);
     assert!(seen::words(&document).iter().any(|words| words.starts_with("peak 316 MiB")), "{picture}");
 }
+
+#[test]
+fn what_is_read_in_turn_is_neither_gone_nor_a_gap() {
+    let all = [(1, "bot", 5 << 20), (2, "child", 3 << 20)];
+    let log: String = (0..9)
+        .map(|n| {
+            let line = tree(n + 1, seconds(n), &all);
+            if n % 3 == 0 { line } else { line.replace("\"threads\":2", "\"threads\":null") }
+        })
+        .collect();
+    let picture = svg(&log, &["--what", "threads"]);
+    let document = seen::parse(&picture);
+    assert_eq!(seen::pieces(&document, "line", "child"), 1);
+    assert!(seen::labels(&document).iter().all(|label| !label.2.contains("ended")));
+    // Nor does --until end those that are still there.
+    let picture = svg(&log, &["--until", "10:00:05"]);
+    let document = seen::parse(&picture);
+    assert!(seen::labels(&document).iter().all(|label| !label.2.contains("ended")));
+}

@@ -99,6 +99,15 @@ impl Member {
         1
     }
 
+    /// It was in a sample, but not measured: its line goes on to the next value.
+    pub fn stay(&mut self, track: usize, sample: u64) {
+        if let Some(part) = self.parts.iter_mut().rev().find(|part| part.track == track)
+            && part.seen.saturating_add(1) == sample
+        {
+            part.seen = sample;
+        }
+    }
+
     /// How many buckets it has.
     #[must_use]
     pub fn buckets(&self) -> usize {

@@ -49,6 +49,8 @@ struct Pending {
     interval_seconds: Option<f64>,
     roots: Vec<(u32, u64)>,
     entries: Vec<Entry>,
+    /// Members that were there and not measured: memmon reads some values in turn.
+    unmeasured: Vec<u32>,
     total: Option<f64>,
     complete: bool,
 }
@@ -117,6 +119,7 @@ impl View {
         }
         let role = self.role(moment);
         let mut entries = Vec::with_capacity(self.last.len() + 1);
+        let mut unmeasured = Vec::new();
         let choice = (self.choice.what, self.choice.metric);
         // Lent out for the closure, which needs all of the view.
         let sums = std::mem::take(&mut self.sums);
@@ -127,8 +130,9 @@ impl View {
                 clippy::cast_precision_loss,
                 reason = "a picture has no more than 53 bits of resolution"
             )]
-            if let Some(value) = value.value.filter(|_| wanted) {
-                entries.push(Entry { id, value: value as f64 });
+            match value.value.filter(|_| wanted) {
+                Some(value) => entries.push(Entry { id, value: value as f64 }),
+                None => unmeasured.push(id),
             }
         });
         self.sums = sums;
@@ -151,6 +155,7 @@ impl View {
         {
             pending.roots.push(seen.root);
             pending.entries.append(&mut entries);
+            pending.unmeasured.append(&mut unmeasured);
             pending.total = pending.total.zip(total).map(|(a, b)| a + b);
             pending.complete &= seen.complete;
             return;
@@ -165,6 +170,7 @@ impl View {
             interval_seconds: moment.interval_seconds,
             roots: vec![seen.root],
             entries,
+            unmeasured,
             total,
             complete: seen.complete,
         });
@@ -323,6 +329,11 @@ impl View {
             let point = Point { unix_ms, value: entry.value };
             self.buckets += member.add(track_id, sample, point, gap, self.choice.buckets);
         }
+        for &id in pending.unmeasured.iter().filter(|_| !gap) {
+            if let Some(member) = self.members.get_mut(id as usize) {
+                member.stay(track_id, sample);
+            }
+        }
         if pending.complete {
             self.add_zeros(track_id, sample, unix_ms, gap, &mut pending);
         }
@@ -392,6 +403,7 @@ impl View {
         }
         for pending in &mut self.pending {
             pending.entries.retain(|entry| !gone.contains(&entry.id));
+            pending.unmeasured.retain(|id| !gone.contains(id));
         }
     }
 
