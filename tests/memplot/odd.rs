@@ -342,3 +342,21 @@ fn what_is_read_in_turn_is_neither_gone_nor_a_gap() {
     let document = seen::parse(&picture);
     assert!(seen::labels(&document).iter().all(|label| !label.2.contains("ended")));
 }
+
+#[test]
+fn a_stack_has_the_last_value_of_what_is_read_in_turn_and_a_gap_before_the_first() {
+    let all = [(1, "bot", 8 << 20), (2, "child", 4 << 20)];
+    let child = "\"pss_bytes\":2097152";
+    let log: String = (0..9)
+        .map(|n| {
+            let line = tree(n + 1, seconds(n), &all);
+            assert!(line.contains(child));
+            if matches!(n, 3 | 6) { line } else { line.replace(child, "\"pss_bytes\":null") }
+        })
+        .collect();
+    let picture = svg(&log, &["--metric", "pss"]);
+    let document = seen::parse(&picture);
+    assert_eq!((seen::pieces(&document, "area", "bot"), seen::pieces(&document, "area", "child")), (1, 1));
+    let when = seen::words(&document).iter().find(|words| words.contains("UTC")).unwrap().clone();
+    assert!(when.contains("10:00:03–10:00:08") && when.contains("peak 6.00 MiB"), "{when}");
+}

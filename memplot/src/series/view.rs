@@ -139,10 +139,7 @@ impl View {
         let Some(seen) = seen else { return };
         self.last.clear();
         self.last.extend(entries.iter().map(|entry| entry.id));
-        // All processes of a tree are listed: what is drawn is what adds up.
-        let adds_up =
-            matches!(self.choice.what, What::Processes | What::Threads) || self.choice.grep.is_some();
-        let total = if adds_up { Some(entries.iter().map(|entry| entry.value).sum()) } else { seen.total };
+        let total = seen.total;
         let track = self.track(moment);
         // What another run has is whole.
         while let Some(other) = self.pending.iter().map(|pending| pending.track).find(|other| *other != track)
@@ -337,9 +334,28 @@ impl View {
         if pending.complete {
             self.add_zeros(track_id, sample, unix_ms, gap, &mut pending);
         }
+        let known = self.add_unmeasured(track_id, &mut pending);
+        // All processes of a tree are listed: what is drawn is what adds up.
+        let adds_up =
+            matches!(self.choice.what, What::Processes | What::Threads) || self.choice.grep.is_some();
         if let Some(track) = self.tracks.get_mut(track_id) {
-            track.keep(unix_ms, gap, pending.total, &pending.entries);
+            let sum = || pending.entries.iter().map(|entry| entry.value).sum();
+            let total = if adds_up { known.then(sum) } else { pending.total };
+            track.keep(unix_ms, gap, total, known.then_some(&pending.entries));
         }
+    }
+
+    /// Adds the last value of those that were there and not measured. Returns whether each has one: what is stacked needs all.
+    fn add_unmeasured(&self, track: usize, pending: &mut Pending) -> bool {
+        let mut all_known = true;
+        for &id in &pending.unmeasured {
+            let Some(member) = self.members.get(id as usize).filter(|member| member.wanted) else { continue };
+            match member.part(track) {
+                Some(part) => pending.entries.push(Entry { id, value: part.latest }),
+                None => all_known = false,
+            }
+        }
+        all_known
     }
 
     /// Members of this track that a complete list no longer names are there no more: zero, not unknown.
