@@ -17,8 +17,9 @@ use proptest::sample::{Index, select};
 use serde_json::Value;
 
 use crate::records;
+use crate::support::pty::{CTRL_C, Terminal};
 use crate::support::samples::{self, Fill};
-use crate::support::{PATIENCE, Tool, workspace};
+use crate::support::{PATIENCE, Tool, bin, workspace};
 
 /// What was read of a file.
 #[derive(Debug, PartialEq)]
@@ -326,6 +327,18 @@ fn a_record_that_comes_alone_through_a_pipe_is_given_at_once() {
     }
     drop(writer);
     assert_eq!(reader.join().unwrap().unwrap().moments, 3);
+}
+
+#[test]
+fn on_a_terminal_a_long_reading_says_how_far_it_is() {
+    // Empty as it is, it takes hours to read; no disk holds it.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(1 << 42).unwrap();
+    let mut session = Terminal::new(bin("memdiff")).args([file.path()]).start();
+    session.wait_screen("memdiff: reading: ");
+    session.wait_screen(" of 4.00 TiB (0 %)");
+    session.type_keys(CTRL_C);
+    assert!(!session.finish().success(), "{session}");
 }
 
 /// Lines as the older tool wrote them. They are never changed.

@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn garbage_costs_its_own_lines_and_messages_name_them() {
-        let mut log = b"\xff\xfe\n\n[1,2]\n{\"no\":\"type\"}\n{\"type\":\"census\",\"schema\":1}\n".to_vec();
+        let mut log = b"\xff\xfe\n\n[1,2]\n{\"no\":\"type\"}\n{\"type\":\"later\",\"schema\":1}\n".to_vec();
         log.extend(written(&[error("good")]));
         let items = read(&log, MAX_LINE_BYTES);
         let bad: Vec<String> = items
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(bad.len(), 3, "{bad:?}");
         assert!(bad[0].starts_with("log:1: not a record"), "{bad:?}");
         assert!(bad[2].starts_with("log:4: ") && bad[2].contains("\"type\""), "{bad:?}");
-        assert!(matches!(&items[3], Item::Record(Record::Unknown(kind)) if kind == "census"));
+        assert!(matches!(&items[3], Item::Record(Record::Unknown(kind)) if kind == "later"));
         assert!(matches!(&items[4], Item::Record(Record::Error(_))));
     }
 

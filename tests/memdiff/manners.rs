@@ -67,6 +67,16 @@ fn ctrl_c_ends_a_stream_with_what_was_seen() {
 }
 
 #[test]
+fn verdicts_are_told_in_between_and_what_is_said_last_counts() {
+    let log: String = (1..=200_u32).map(|n| bot(u64::from(n), 10.0 + f64::from(n.min(90)))).collect();
+    let run = diff(&["--trend", "--every", "80"]).stdin(log).run().expect_code(0);
+    assert_eq!(run.out().matches(" measurements in ").count(), 3, "{run}");
+    assert!(run.out().contains("grows by 360.0 MiB/h"), "{run}");
+    // What has stopped to grow is not growing.
+    assert!(run.out().rsplit("200 measurements").next().unwrap().contains("nothing is growing"), "{run}");
+}
+
+#[test]
 fn a_reader_that_has_enough_is_a_clean_end() {
     let folder = tempfile::tempdir().unwrap();
     let log = written(&folder, "log", &(1..3000).map(|n| bot(n, 5.0)).collect::<String>());

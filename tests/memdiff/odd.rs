@@ -48,6 +48,9 @@ fn what_cannot_be_compared_is_said_with_exit_2() {
     );
     let run = diff(&["two", "torn"]).dir(folder.path()).run().expect_code(0);
     assert!(run.err().contains("torn:1: ") && run.out().contains("nothing grew"), "{run}");
+    let run =
+        diff(&["two", "--threshold", "7%", "--threshold", "1K"]).dir(folder.path()).run().expect_code(0);
+    assert!(run.out().ends_with("nothing grew by more than 1.00 KiB and 7 %\n"), "{run}");
     for args in [&["--threshold", "much"][..], &["--at", "noon"], &["--every", "0"], &["--format", "xml"]] {
         diff(args).run().expect_code(2);
     }
@@ -92,8 +95,9 @@ fn two_runs_in_one_file_begin_and_end_apart() {
     assert!(run.out().contains("two different runs") && run.out().contains("1 → 7"), "{run}");
     // The first run grows, the second does not: put together they would do neither.
     let run = diff(&["--trend", "log"]).dir(folder.path()).run().expect_code(1);
-    assert_eq!(run.out().matches(" grows by ").count(), 1, "{run}");
-    assert!(run.out().contains("python3 bot.py (pid 1) grows by 360.0 MiB/h"), "{run}");
+    assert_eq!(run.out().matches(" grew by ").count(), 1, "{run}");
+    assert!(run.out().contains("python3 bot.py (pid 1) grew by 360.0 MiB/h"), "{run}");
+    assert!(run.out().contains("39 moments, until 12:06\n"), "{run}");
 }
 
 #[test]

@@ -9,6 +9,9 @@ use crate::record::RecordError;
 /// The mark that some editors put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// What every record begins with.
+const BEGIN_OF_RECORD: &[u8] = br#"{"type":""#;
+
 /// Reasons that are kept; of further bad lines only the number is.
 pub(super) const MAX_REASONS: usize = 5;
 
@@ -50,22 +53,36 @@ impl Batch {
             if line.is_empty() {
                 continue;
             }
-            if let Some(moment) = scanner.as_deref_mut().and_then(|scanner| scanner.scan(line)) {
-                batch.scanned += 1;
-                batch.moments.push((batch.lines, moment));
+            let Err(error) = batch.take(line, scanner.as_deref_mut()) else { continue };
+            if end.is_none() && lines.last && matches!(&error, RecordError::Json(error) if error.is_eof()) {
+                batch.torn_lines += 1;
                 continue;
             }
-            match line::parse(line) {
-                Ok(Line::Beside) => batch.beside += 1,
-                Ok(Line::Unknown) => batch.unknown += 1,
-                Ok(moment) => batch.moments.push((batch.lines, moment)),
-                Err(RecordError::Json(error)) if end.is_none() && lines.last && error.is_eof() => {
-                    batch.torn_lines += 1
-                }
-                Err(error) => batch.bad(Reason::NotARecord(error)),
+            batch.bad(Reason::NotARecord(error));
+            // A writer that was killed left half a line, and the next one wrote behind it.
+            let glued = memchr::memmem::rfind(line, BEGIN_OF_RECORD).filter(|&at| at > 0);
+            if let Some(record) = glued.and_then(|at| line.get(at..)) {
+                let _ = batch.take(record, scanner.as_deref_mut());
             }
         }
         batch
+    }
+
+    /// Takes in one line without its end.
+    fn take(&mut self, line: &[u8], scanner: Option<&mut Scanner>) -> Result<(), RecordError> {
+        let found = match scanner.and_then(|scanner| scanner.scan(line)) {
+            Some(moment) => {
+                self.scanned += 1;
+                moment
+            }
+            None => line::parse(line)?,
+        };
+        match found {
+            Line::Beside => self.beside += 1,
+            Line::Unknown => self.unknown += 1,
+            moment => self.moments.push((self.lines, moment)),
+        }
+        Ok(())
     }
 
     /// A line of its own that is too long.

@@ -120,7 +120,8 @@ pub fn read_and_tell(
         place: Place::default(),
         summary: Summary::default(),
     };
-    for step in steps {
+    let pause = reading.progress.pause();
+    while let Some(step) = steps.next(pause) {
         if reading.take(step).is_break() {
             reading.summary.stopped = true;
             return Ok(reading.summary);
@@ -173,6 +174,7 @@ impl Reading<'_> {
                 }
                 self.place = Place { input: self.place.input + 1, ..Place::default() };
             }
+            Step::Waiting => {}
         }
         ControlFlow::Continue(())
     }

@@ -6,9 +6,10 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::batch::Batch;
 use super::input::Input;
@@ -24,6 +25,8 @@ pub(super) enum Step {
     Failed(io::Error),
     /// The next input begins, if there is one.
     NextInput,
+    /// Nothing came within the pause.
+    Waiting,
 }
 
 /// A place in the order, and what it will hold.
@@ -43,11 +46,18 @@ pub(super) struct Steps {
     pub(super) read: Arc<AtomicU64>,
 }
 
-impl Iterator for Steps {
-    type Item = Step;
-
-    fn next(&mut self) -> Option<Step> {
-        match self.places.recv().ok()? {
+impl Steps {
+    /// The next step; `None` at the end. With a `pause` it comes back after that with [`Step::Waiting`] in any case.
+    pub(super) fn next(&self, pause: Option<Duration>) -> Option<Step> {
+        let place = match pause {
+            None => self.places.recv().ok()?,
+            Some(pause) => match self.places.recv_timeout(pause) {
+                Ok(place) => place,
+                Err(RecvTimeoutError::Timeout) => return Some(Step::Waiting),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            },
+        };
+        match place {
             Place::Ready(step) => Some(step),
             Place::Awaited(batch) => batch.recv().ok().map(Step::Batch),
         }

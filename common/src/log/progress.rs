@@ -40,6 +40,11 @@ impl Progress {
         }
     }
 
+    /// How often it should be asked whether it is due; `None`: never.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        self.due.map(|_| REDRAW)
+    }
+
     /// Draws it if it is due.
     pub(super) fn tick(&mut self) {
         let now = Instant::now();

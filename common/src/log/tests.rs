@@ -118,6 +118,15 @@ fn a_torn_last_line_costs_itself_only_and_is_no_cause_for_alarm() {
 }
 
 #[test]
+fn a_record_behind_a_torn_line_is_not_lost_with_it() {
+    let (first, second) = (line(1), line(2));
+    let found =
+        read_bytes(format!("{}{second}{}", &first[..first.len() - 7], line(3)).as_bytes(), MAX_LINE_BYTES);
+    assert_eq!(found.moments, [(0, 1, 2), (0, 2, 3)]);
+    assert_eq!((found.result.unwrap().bad_lines, found.told.len()), (1, 1), "{:?}", found.told);
+}
+
+#[test]
 fn long_lines_are_passed_over_wherever_they_stand() {
     let limit = 4000;
     let fits = format!("{}{}", " ".repeat(limit - line(9).len() + 1), line(9));

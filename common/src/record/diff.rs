@@ -169,7 +169,7 @@ pub struct Verdict {
     pub kind: Arc<str>,
     /// The type, module or process.
     pub name: Arc<str>,
-    /// The process, as in [`ProcessChange::role`].
+    /// The process: `root`, or the command line of a child as in [`ProcessChange::role`], but that several may have the same.
     pub role: Arc<str>,
     /// Its number, the last if it had several.
     pub pid: Option<u32>,

@@ -102,7 +102,12 @@ fn bounds(args: &Args) -> Bounds {
 /// `4.00 MiB`, `4.00 MiB and 10 %`.
 fn threshold(bounds: &Bounds) -> String {
     let bytes = Bytes(bounds.bytes);
-    if bounds.ratio > 0.0 { format!("{bytes} and {} %", bounds.ratio * 100.0) } else { bytes.to_string() }
+    if bounds.ratio > 0.0 {
+        let percent = format!("{:.2}", bounds.ratio * 100.0);
+        format!("{bytes} and {} %", percent.trim_end_matches('0').trim_end_matches('.'))
+    } else {
+        bytes.to_string()
+    }
 }
 
 /// Everything that lasts while memdiff runs.

@@ -8,6 +8,8 @@ use super::points::{Point, median};
 use super::rise::{FEWEST, Rise, TOOTH, least_change, rise};
 use super::teeth::teeth;
 
+/// A shorter log says nothing, in seconds: any program grows when it starts.
+const SHORTEST: f64 = 10.0;
 /// With fewer moments, what changes but shows no clear rise is not called steady.
 const FEW: usize = 16;
 /// No test of some moments is surer than this.
@@ -29,7 +31,8 @@ pub fn judge(points: &[Point], moments: u64, last: Option<f64>) -> Judgement {
         last,
         moments,
     };
-    if points.len() < FEWEST {
+    let span = points.first().zip(points.last()).map_or(0.0, |(first, last)| last.seconds - first.seconds);
+    if points.len() < FEWEST || span < SHORTEST {
         return unsaid;
     }
     let mirrored: Vec<Point> = points.iter().map(|point| point.mirrored()).collect();
@@ -41,7 +44,7 @@ pub fn judge(points: &[Point], moments: u64, last: Option<f64>) -> Judgement {
     };
     let confidence = match course {
         Course::Growing | Course::Shrinking => 1.0 - found.chance,
-        Course::Steady | Course::SawTooth => chance_of_little(points, &found),
+        Course::Steady | Course::SawTooth => chance_of_little(points, span, &found),
         Course::TooShort => return unsaid,
     };
     Judgement {
@@ -70,10 +73,8 @@ fn level(points: &[Point], found: &Rise) -> Course {
     if points.len() < FEW && found.chance < 0.05 { Course::TooShort } else { Course::Steady }
 }
 
-/// The chance that in as long a time again it changes by less than a tenth of its size, as the interval of the slope tells.
-fn chance_of_little(points: &[Point], found: &Rise) -> f64 {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return 0.0 };
-    let seconds = last.seconds - first.seconds;
+/// The chance that in `seconds`, as long a time again, it changes by less than a tenth of its size, as the interval of the slope tells.
+fn chance_of_little(points: &[Point], seconds: f64, found: &Rise) -> f64 {
     let size = median(points.iter().map(|point| point.mean.abs())).unwrap_or(0.0);
     let little = (size / 10.0).max(least_change(points));
     let change = found.slope.per_second * seconds;

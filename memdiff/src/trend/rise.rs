@@ -76,7 +76,7 @@ pub fn least_change(points: &[Point]) -> f64 {
 }
 
 /// The rise behind the shortest warm-up behind which there is one; where there is none, what the series does behind the shortest
-/// warm-up that has ended. `None` if there are too few points.
+/// warm-up behind which it is level, or in the second half. `None` if there are too few points.
 pub fn rise(points: &[Point]) -> Option<Rise> {
     let least = least_change(points);
     let (first, last) = (points.first()?, points.last()?);
@@ -95,8 +95,9 @@ pub fn rise(points: &[Point]) -> Option<Rise> {
             }
         }
         let here = part.rise(false, part.kendall_chance);
-        // The warm-up is over where what follows is level, or rises and does not slow down.
-        if settled.is_none() && (!large || part.middles.go_on()) {
+        // The warm-up is over where what follows is level.
+        let change = part.slope.per_second.abs() * (last.seconds - first.seconds);
+        if settled.is_none() && change < least {
             settled = here;
         }
         latest = here;

@@ -48,6 +48,8 @@ pub struct Series {
     /// Nothing smaller is taken in any more: as small ones were dropped.
     floor: u64,
     omitted: HashSet<u64>,
+    /// How many processes were left when it was last looked which are spent.
+    swept: usize,
     ends: Option<(At, At)>,
     measured: u64,
 }
@@ -70,6 +72,7 @@ impl Series {
             born: 0,
             floor: 0,
             omitted: HashSet::new(),
+            swept: 0,
             ends: None,
             measured: 0,
         }
@@ -173,6 +176,10 @@ impl Series {
     }
 
     fn begin(&mut self, moment: &Moment) -> Place {
+        // Once small series are not taken in, brief processes leave nothing that would be pruned.
+        if self.followed.len() > 2 * self.swept.max(self.limit) {
+            self.sweep();
+        }
         let at = At {
             input: moment.input,
             line: moment.line,
@@ -323,11 +330,21 @@ impl Series {
         }
         self.count -= dropped.len();
         dropped.into_iter().for_each(|(who, kind, name)| self.omit(who, kind, name.as_ref()));
+        self.sweep();
+    }
+
+    /// Forgets the processes that are gone and have no series left.
+    fn sweep(&mut self) {
+        let is_gone = |followed: &Followed| followed.has_ended || self.has_left(followed);
+        let spent = |followed: &Followed| followed.is_empty() && is_gone(followed);
+        let spent: Vec<Who> = self.followed.iter().filter(|(_, f)| spent(f)).map(|(who, _)| *who).collect();
         let roots: HashSet<Who> = self.followed.values().filter_map(|followed| followed.root).collect();
-        self.followed
-            .retain(|who, followed| !followed.is_empty() || roots.contains(who) || !gone.contains(who));
+        for who in spent.iter().filter(|who| !roots.contains(who)) {
+            self.followed.remove(who);
+        }
         let followed = &self.followed;
         self.runs.forget(|who| followed.contains_key(who));
+        self.swept = self.followed.len();
     }
 }
 

@@ -188,6 +188,19 @@ fn brief_processes_do_not_crowd_out_those_that_last() {
 }
 
 #[test]
+fn memory_is_bounded_by_the_series_that_are_followed() {
+    let mut series = Series::with_limit(50);
+    for turn in 0..3000_u32 {
+        let lasting = (1..80).map(|pid| process(pid, 1, "server", 100 + u64::from(pid)));
+        let brief = (0..5).map(|n| process(1000 + turn * 5 + n, u64::from(turn), "cc1", 1));
+        let all: Vec<_> = lasting.chain(brief).collect();
+        series.take(&moment("r", u64::from(turn) * 10, what(seen("r", 1, tree(&all)))));
+    }
+    assert!(series.followed.len() < 400 && series.count <= 56, "{} {}", series.followed.len(), series.count);
+    assert!(series.omitted() > 10_000);
+}
+
+#[test]
 fn all_is_said_in_words() {
     let mut series = Series::default();
     trees(&mut series, "r", |turn| 200 - turn, 2, 2);

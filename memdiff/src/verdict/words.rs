@@ -7,6 +7,9 @@ use common::record::{Course, Verdict};
 use common::time::{Span, Stamp};
 use common::units::Bytes;
 
+/// What was not measured for so long before the end of the log is over.
+const LONG_AGO_SECONDS: f64 = 60.0;
+
 /// A verdict as a sentence, in two parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sentence {
@@ -56,11 +59,17 @@ pub fn sentence(verdict: &Verdict, now: Stamp) -> Sentence {
         "native" => format!("what is no Python object in {name}{pid}"),
         kind => format!("{kind} {name} in {}{pid}", place(verdict)),
     };
+    let over = verdict.to.filter(|to| is_over(verdict, *to, now));
     let rate = verdict.bytes_per_hour.unwrap_or(0.0);
     let unit = Unit::of(rate.abs());
     let mut rest = match verdict.course {
         Course::Growing | Course::Shrinking => {
-            let word = if verdict.course == Course::Growing { "grows" } else { "shrinks" };
+            let word = match (verdict.course, over) {
+                (Course::Growing, None) => "grows",
+                (Course::Growing, Some(_)) => "grew",
+                (_, None) => "shrinks",
+                (_, Some(_)) => "shrank",
+            };
             let mut text = format!("{word} by {} {}/h", unit.number(rate.abs()), unit.name);
             if let (Some(low), Some(high)) = (verdict.bytes_per_hour_low, verdict.bytes_per_hour_high) {
                 let (least, most) = if rate < 0.0 { (-high, -low) } else { (low, high) };
@@ -80,6 +89,9 @@ pub fn sentence(verdict: &Verdict, now: Stamp) -> Sentence {
         let _ = write!(rest, ", {}", Span(Duration::try_from_secs_f64(seconds).unwrap_or_default()));
     }
     let _ = write!(rest, ", {} moment{}", verdict.moments, if verdict.moments == 1 { "" } else { "s" });
+    if let Some(to) = over {
+        let _ = write!(rest, ", until {}", clock(to, now));
+    }
     if let (Course::Steady | Course::SawTooth | Course::TooShort, Some(last)) =
         (verdict.course, verdict.last_bytes)
     {
@@ -108,13 +120,18 @@ fn forecast(full: Stamp, of: &str, limit: Option<u64>, now: Stamp) -> String {
         return format!("; the {of}'s {memory} are as good as full");
     }
     let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    let day = "%Y-%m-%d";
-    let at = if full.format(day) == now.format(day) {
-        full.format("%H:%M")
-    } else {
-        full.format("%Y-%m-%d %H:%M")
-    };
-    format!("; the {of}'s {memory} are full in about {} ({at})", about(span))
+    format!("; the {of}'s {memory} are full in about {} ({})", about(span), clock(full, now))
+}
+
+/// Whether the log goes on without it: it is told of as something of the past. Proportional sizes are read rarely, which says nothing.
+fn is_over(verdict: &Verdict, to: Stamp, now: Stamp) -> bool {
+    !verdict.kind.contains("pss") && now.unix_seconds() - to.unix_seconds() > LONG_AGO_SECONDS
+}
+
+/// A time of day, with its date if that is not today's.
+fn clock(moment: Stamp, now: Stamp) -> String {
+    let is_today = moment.format("%Y-%m-%d") == now.format("%Y-%m-%d");
+    moment.format(if is_today { "%H:%M" } else { "%Y-%m-%d %H:%M" })
 }
 
 /// A time to come, no finer than it can be foretold.
