@@ -1,4 +1,4 @@
-//! Pictures to the byte: `MEMTOOLS_GOLDENS=write cargo test golden` writes them anew. Look at them before they are committed.
+//! Pictures to the byte: `cargo xtask goldens` writes them anew. Look at them before they are committed.
 
 use super::{logs, svg};
 use crate::support::workspace;
@@ -7,7 +7,7 @@ use crate::support::workspace;
 #[track_caller]
 fn hold(name: &str, got: &str) {
     let path = workspace::root().join("tests/goldens/memplot").join(name);
-    if std::env::var_os("MEMTOOLS_GOLDENS").is_some_and(|value| value == "write") {
+    if std::env::var_os(xtask::goldens::WRITE).is_some_and(|value| value == "write") {
         std::fs::write(&path, got).unwrap();
         return;
     }
@@ -15,7 +15,7 @@ fn hold(name: &str, got: &str) {
     let difference = expected.lines().zip(got.lines()).find(|(expected, got)| expected != got);
     assert!(
         expected == got,
-        "{}: differs, first in {difference:?}; MEMTOOLS_GOLDENS=write cargo test golden writes it anew",
+        "{}: differs, first in {difference:?}; `cargo xtask goldens` writes it anew",
         path.display()
     );
 }

@@ -302,3 +302,61 @@ fn verdicts_are_drawn_as_lines_and_words() {
     assert_eq!(seen::series(&document, "trend"), ["botpkg.sessions.SessionState"]);
     assert!(seen::labels(&document).iter().any(|label| label.2.contains("growing, +14.1 MiB/h")));
 }
+
+#[test]
+fn more_processes_than_memory_holds_are_given_up_the_smallest_first() {
+    let mut log = String::new();
+    let mut pid = 10;
+    for n in 0..6000_u64 {
+        let mut processes = vec![(1, "bot", 9 << 20)];
+        for _ in 0..8 {
+            pid += 1;
+            processes.push((pid, "job", if pid == 17_000 { 300 << 20 } else { 1 << 20 }));
+        }
+        log += &tree(n + 1, seconds(n), &processes);
+    }
+    let picture = svg(&log, &["--top", "2"]);
+    let document = seen::parse(&picture);
+    // The largest has its place, and all others are still in the sum: 48,000 of them.
+    let mut drawn = seen::series(&document, "area");
+    drawn.sort();
+    assert_eq!(drawn, ["47,999 others", "bot", "job"]);
+    assert!(seen::words(&document).iter().any(|words| words.starts_with("peak 316 MiB")), "{picture}");
+}
+
+#[test]
+fn what_is_read_in_turn_is_neither_gone_nor_a_gap() {
+    let all = [(1, "bot", 5 << 20), (2, "child", 3 << 20)];
+    let log: String = (0..9)
+        .map(|n| {
+            let line = tree(n + 1, seconds(n), &all);
+            if n % 3 == 0 { line } else { line.replace("\"threads\":2", "\"threads\":null") }
+        })
+        .collect();
+    let picture = svg(&log, &["--what", "threads"]);
+    let document = seen::parse(&picture);
+    assert_eq!(seen::pieces(&document, "line", "child"), 1);
+    assert!(seen::labels(&document).iter().all(|label| !label.2.contains("ended")));
+    // Nor does --until end those that are still there.
+    let picture = svg(&log, &["--until", "10:00:05"]);
+    let document = seen::parse(&picture);
+    assert!(seen::labels(&document).iter().all(|label| !label.2.contains("ended")));
+}
+
+#[test]
+fn a_stack_has_the_last_value_of_what_is_read_in_turn_and_a_gap_before_the_first() {
+    let all = [(1, "bot", 8 << 20), (2, "child", 4 << 20)];
+    let child = "\"pss_bytes\":2097152";
+    let log: String = (0..9)
+        .map(|n| {
+            let line = tree(n + 1, seconds(n), &all);
+            assert!(line.contains(child));
+            if matches!(n, 3 | 6) { line } else { line.replace(child, "\"pss_bytes\":null") }
+        })
+        .collect();
+    let picture = svg(&log, &["--metric", "pss"]);
+    let document = seen::parse(&picture);
+    assert_eq!((seen::pieces(&document, "area", "bot"), seen::pieces(&document, "area", "child")), (1, 1));
+    let when = seen::words(&document).iter().find(|words| words.contains("UTC")).unwrap().clone();
+    assert!(when.contains("10:00:03–10:00:08") && when.contains("peak 6.00 MiB"), "{when}");
+}

@@ -30,7 +30,12 @@ impl Label {
             Some(last) => words::value(picture.unit, last.value),
             None => String::new(),
         };
-        let trend = series.trend.as_ref().map(|trend| format!("  {}", trend.words)).unwrap_or_default();
+        let trend = series
+            .trend
+            .as_ref()
+            .filter(|_| !series.ended)
+            .map(|trend| format!("  {}", trend.words))
+            .unwrap_or_default();
         let rest = format!("  {value}{trend}");
         // The name gives way first, but not all of it.
         let room = (widest - width(&rest, BODY)).max(widest * 0.3);

@@ -47,27 +47,35 @@ pub struct Line {
     width_ms: i64,
     limit: usize,
     buckets: Vec<Bucket>,
+    /// Where the last bucket ends: most points are told by it, without a division.
+    end_ms: i64,
 }
 
 impl Line {
     /// Without a point. `limit` is at least 1.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { width_ms: 1, limit: limit.max(1), buckets: Vec::new() }
+        Self { width_ms: 1, limit: limit.max(1), buckets: Vec::new(), end_ms: i64::MIN }
     }
 
     /// Adds a point that is not earlier than the last one; `gap`: no line leads to it.
     pub fn push(&mut self, point: Point, gap: bool) {
-        let index = index(point.unix_ms, self.width_ms);
-        match self.buckets.last_mut() {
-            Some(last) if last.index == index => last.add(point),
-            _ => {
-                self.buckets.push(Bucket::of(index, point, gap));
-                while self.buckets.len() > self.limit {
-                    self.coarsen();
-                }
-            }
+        if point.unix_ms < self.end_ms
+            && let Some(last) = self.buckets.last_mut()
+        {
+            last.add(point);
+            return;
         }
+        self.buckets.push(Bucket::of(index(point.unix_ms, self.width_ms), point, gap));
+        self.find_end();
+        while self.buckets.len() > self.limit {
+            self.coarsen();
+        }
+    }
+
+    fn find_end(&mut self) {
+        let after = |last: &Bucket| last.index.saturating_add(1).saturating_mul(self.width_ms);
+        self.end_ms = self.buckets.last().map_or(i64::MIN, after);
     }
 
     /// Doubles the width of the buckets. A gap within a bucket is narrower than can be seen, and goes.
@@ -82,6 +90,7 @@ impl Line {
             }
         }
         self.buckets = joined;
+        self.find_end();
     }
 
     /// Forgets whole buckets before a moment; the next one is no longer connected to anything.
@@ -90,6 +99,7 @@ impl Line {
         self.buckets.drain(..gone);
         if self.buckets.is_empty() {
             self.width_ms = 1;
+            self.find_end();
         }
     }
 

@@ -176,17 +176,33 @@ fn all_shown(view: &View, from: i64, to: i64, delta: bool) -> Vec<Shown<'_>> {
             |a: Point, b: &Point| if (b.value - base).abs() > (a.value - base).abs() { *b } else { a };
         let peak = points().fold(first, greater);
         let area = runs.iter().map(|run| area(run, base)).sum();
-        let ended = matches!(member.key, Key::Process { .. }) && has_ended(view, member, last, to);
-        all.push(Shown { id, member, base, peak, area, first, last, ended, runs });
+        all.push(Shown { id, member, base, peak, area, first, last, ended: false, runs });
+    }
+    if all.iter().all(|one: &Shown<'_>| matches!(one.member.key, Key::Process { .. })) {
+        mark_ended(view, &mut all, to);
     }
     all
 }
 
-/// Whether samples were taken after the last one that has this member.
-fn has_ended(view: &View, member: &Member, last: Point, to: i64) -> bool {
-    let of_input = |track: &&super::track::Track| track.input == member.key.input() && track.samples > 0;
-    let latest = view.tracks.iter().filter(of_input).map(|track| track.last_ms.min(to)).max();
-    latest.is_some_and(|latest| last.unix_ms < latest)
+/// Marks processes that are not in the last sample of their input that is shown.
+fn mark_ended(view: &View, all: &mut [Shown<'_>], to: i64) {
+    for input in all.iter().map(|one| one.member.key.input()).collect::<BTreeSet<usize>>() {
+        let tracks =
+            view.tracks.iter().enumerate().filter(|(_, track)| track.input == input && track.samples > 0);
+        let Some((id, track)) = tracks.max_by_key(|(_, track)| track.last_ms) else { continue };
+        let of_input = |one: &&mut Shown<'_>| one.member.key.input() == input;
+        if track.last_ms <= to {
+            for one in all.iter_mut().filter(of_input) {
+                one.ended = one.member.part(id).is_none_or(|part| part.seen < track.samples);
+            }
+        } else {
+            // The window ends before the log does: whoever has a value as late as anyone was there.
+            let latest = all.iter_mut().filter(of_input).map(|one| one.last.unix_ms).max();
+            for one in all.iter_mut().filter(of_input) {
+                one.ended = Some(one.last.unix_ms) < latest;
+            }
+        }
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "areas are only compared")]

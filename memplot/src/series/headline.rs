@@ -4,6 +4,7 @@ use super::view::View;
 use super::{Collector, Subject, naming};
 use crate::cli::{Metric, What};
 use crate::clock::{date, local, time_of_day};
+use crate::lettering::shortened;
 use crate::picture::{Series, Unit};
 use crate::words::{counted, value};
 
@@ -131,6 +132,7 @@ fn peak_words(
     if date(time.0, zone) != date(time.1, zone) {
         at = format!("{} {at}", local(peak.unix_ms, zone).strftime("%-d %b"));
     }
-    let whose = whose.map(|name| format!(" ({name})")).unwrap_or_default();
+    // As long a name as a line of words bears; the label has it too.
+    let whose = whose.map(|name| format!(" ({})", shortened(name, 1.0, 24.0))).unwrap_or_default();
     Some(format!("peak {} at {at}{whose}", value(unit, peak.value)))
 }

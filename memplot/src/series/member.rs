@@ -71,6 +71,8 @@ pub struct Part {
     pub track: usize,
     /// The number of the last sample there that has the member.
     pub seen: u64,
+    /// The last value.
+    pub latest: f64,
     /// The values.
     pub line: Line,
 }
@@ -89,14 +91,24 @@ impl Member {
         if let Some(part) = self.parts.iter_mut().rev().find(|part| part.track == track) {
             let gap = gap || part.seen.saturating_add(1) != sample;
             part.seen = sample;
+            part.latest = point.value;
             let before = part.line.len();
             part.line.push(point, gap);
             return part.line.len().saturating_sub(before);
         }
         let mut line = Line::new(buckets);
         line.push(point, true);
-        self.parts.push(Part { track, seen: sample, line });
+        self.parts.push(Part { track, seen: sample, latest: point.value, line });
         1
+    }
+
+    /// It was in a sample, but not measured: its line goes on to the next value.
+    pub fn stay(&mut self, track: usize, sample: u64) {
+        if let Some(part) = self.parts.iter_mut().rev().find(|part| part.track == track)
+            && part.seen.saturating_add(1) == sample
+        {
+            part.seen = sample;
+        }
     }
 
     /// How many buckets it has.

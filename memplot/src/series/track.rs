@@ -77,6 +77,7 @@ pub struct Track {
     /// Sums.
     pub total: Line,
     failed: bool,
+    incomplete: bool,
     steps: Steps,
 }
 
@@ -94,6 +95,7 @@ impl Track {
             rows: Rows::new(buckets, entries),
             total: Line::new(buckets),
             failed: false,
+            incomplete: false,
             steps: Steps::default(),
         }
     }
@@ -128,12 +130,16 @@ impl Track {
         Place::Here { unix_ms, gap }
     }
 
-    /// Keeps a sample that has its place.
-    pub fn keep(&mut self, unix_ms: i64, gap: bool, total: Option<f64>, entries: &[Entry]) {
-        self.rows.push(unix_ms, gap, total, entries);
-        if let Some(value) = total {
-            self.total.push(crate::picture::Point { unix_ms, value }, gap);
+    /// Keeps a sample that has its place. Without `entries` it is not whole, and what is stacked has a gap there.
+    pub fn keep(&mut self, unix_ms: i64, gap: bool, total: Option<f64>, entries: Option<&Vec<Entry>>) {
+        let behind = gap || self.incomplete;
+        if let Some(entries) = entries {
+            self.rows.push(unix_ms, behind, total, entries);
         }
+        if let Some(value) = total {
+            self.total.push(crate::picture::Point { unix_ms, value }, behind);
+        }
+        self.incomplete = entries.is_none();
     }
 
     /// Whether two tracks have a time in common.

@@ -16,6 +16,9 @@ use crate::picture::Point;
 /// How much is kept of all members together, in buckets of about 100 bytes.
 const LINES_LIMIT: usize = 256 << 10;
 
+/// What a member takes beside its buckets, in buckets.
+const MEMBER_COST: usize = 8;
+
 /// A line with so many buckets is not made coarser.
 const COARSEST: usize = 16;
 
@@ -46,6 +49,8 @@ struct Pending {
     interval_seconds: Option<f64>,
     roots: Vec<(u32, u64)>,
     entries: Vec<Entry>,
+    /// Members that were there and not measured: memmon reads some values in turn.
+    unmeasured: Vec<u32>,
     total: Option<f64>,
     complete: bool,
 }
@@ -109,11 +114,12 @@ impl View {
             return;
         }
         // Now, as no values of this moment are at hand that could be of a member that goes.
-        if self.buckets > LINES_LIMIT {
+        if self.cost() > LINES_LIMIT {
             self.thin();
         }
         let role = self.role(moment);
         let mut entries = Vec::with_capacity(self.last.len() + 1);
+        let mut unmeasured = Vec::new();
         let choice = (self.choice.what, self.choice.metric);
         // Lent out for the closure, which needs all of the view.
         let sums = std::mem::take(&mut self.sums);
@@ -124,18 +130,16 @@ impl View {
                 clippy::cast_precision_loss,
                 reason = "a picture has no more than 53 bits of resolution"
             )]
-            if let Some(value) = value.value.filter(|_| wanted) {
-                entries.push(Entry { id, value: value as f64 });
+            match value.value.filter(|_| wanted) {
+                Some(value) => entries.push(Entry { id, value: value as f64 }),
+                None => unmeasured.push(id),
             }
         });
         self.sums = sums;
         let Some(seen) = seen else { return };
         self.last.clear();
         self.last.extend(entries.iter().map(|entry| entry.id));
-        // All processes of a tree are listed: what is drawn is what adds up.
-        let adds_up =
-            matches!(self.choice.what, What::Processes | What::Threads) || self.choice.grep.is_some();
-        let total = if adds_up { Some(entries.iter().map(|entry| entry.value).sum()) } else { seen.total };
+        let total = seen.total;
         let track = self.track(moment);
         // What another run has is whole.
         while let Some(other) = self.pending.iter().map(|pending| pending.track).find(|other| *other != track)
@@ -148,6 +152,7 @@ impl View {
         {
             pending.roots.push(seen.root);
             pending.entries.append(&mut entries);
+            pending.unmeasured.append(&mut unmeasured);
             pending.total = pending.total.zip(total).map(|(a, b)| a + b);
             pending.complete &= seen.complete;
             return;
@@ -162,6 +167,7 @@ impl View {
             interval_seconds: moment.interval_seconds,
             roots: vec![seen.root],
             entries,
+            unmeasured,
             total,
             complete: seen.complete,
         });
@@ -320,12 +326,36 @@ impl View {
             let point = Point { unix_ms, value: entry.value };
             self.buckets += member.add(track_id, sample, point, gap, self.choice.buckets);
         }
+        for &id in pending.unmeasured.iter().filter(|_| !gap) {
+            if let Some(member) = self.members.get_mut(id as usize) {
+                member.stay(track_id, sample);
+            }
+        }
         if pending.complete {
             self.add_zeros(track_id, sample, unix_ms, gap, &mut pending);
         }
+        let known = self.add_unmeasured(track_id, &mut pending);
+        // All processes of a tree are listed: what is drawn is what adds up.
+        let adds_up =
+            matches!(self.choice.what, What::Processes | What::Threads) || self.choice.grep.is_some();
         if let Some(track) = self.tracks.get_mut(track_id) {
-            track.keep(unix_ms, gap, pending.total, &pending.entries);
+            let sum = || pending.entries.iter().map(|entry| entry.value).sum();
+            let total = if adds_up { known.then(sum) } else { pending.total };
+            track.keep(unix_ms, gap, total, known.then_some(&pending.entries));
         }
+    }
+
+    /// Adds the last value of those that were there and not measured. Returns whether each has one: what is stacked needs all.
+    fn add_unmeasured(&self, track: usize, pending: &mut Pending) -> bool {
+        let mut all_known = true;
+        for &id in &pending.unmeasured {
+            let Some(member) = self.members.get(id as usize).filter(|member| member.wanted) else { continue };
+            match member.part(track) {
+                Some(part) => pending.entries.push(Entry { id, value: part.latest }),
+                None => all_known = false,
+            }
+        }
+        all_known
     }
 
     /// Members of this track that a complete list no longer names are there no more: zero, not unknown.
@@ -339,6 +369,11 @@ impl View {
         }
     }
 
+    /// What is kept of all members, in buckets.
+    fn cost(&self) -> usize {
+        self.buckets + self.index.len() * MEMBER_COST
+    }
+
     /// Makes room: all but the largest members lose resolution, and if that is not enough, the smallest go. What they had stays in
     /// the totals.
     fn thin(&mut self) {
@@ -349,13 +384,13 @@ impl View {
         let spared = order.len().min(self.choice.spared);
         let (spared, others) = order.split_at(spared);
         let mut before = usize::MAX;
-        while self.buckets > LINES_LIMIT / 4 * 3 && self.buckets < before {
-            before = self.buckets;
+        while self.cost() > LINES_LIMIT / 4 * 3 && self.cost() < before {
+            before = self.cost();
             self.coarsen(others);
         }
         let mut gone = HashSet::new();
         for &id in others.iter().rev() {
-            if self.buckets <= LINES_LIMIT / 4 * 3 {
+            if self.cost() <= LINES_LIMIT / 4 * 3 {
                 break;
             }
             let Some(member) = self.members.get_mut(id as usize) else { continue };
@@ -367,7 +402,7 @@ impl View {
             gone.insert(id);
         }
         self.forget(&gone);
-        if self.buckets > LINES_LIMIT / 4 * 3 {
+        if self.cost() > LINES_LIMIT / 4 * 3 {
             let spared = spared.to_vec();
             self.coarsen(&spared);
         }
@@ -384,6 +419,7 @@ impl View {
         }
         for pending in &mut self.pending {
             pending.entries.retain(|entry| !gone.contains(&entry.id));
+            pending.unmeasured.retain(|id| !gone.contains(id));
         }
     }
 
