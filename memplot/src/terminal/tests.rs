@@ -117,7 +117,7 @@ fn little_room_is_no_reason_to_fail() {
     let many: Vec<Series> = (0..300).map(|n| series(&format!("series {n}"), n, &[&run])).collect();
     let picture = picture(many, true);
     assert_eq!(drawn(&picture, (0, 0), Depth::None), "");
-    assert_eq!(drawn(&picture, (10, 2), Depth::None), "Memory….py\n");
+    assert_eq!(drawn(&picture, (10, 2), Depth::None), "Memor…t.py\n");
     let text = drawn(&picture, (80, 24), Depth::None);
     assert!(text.contains("… and 29") && text.contains(" more"), "{text}");
     let nothing = Picture { series: Vec::new(), ..picture };
