@@ -4,9 +4,10 @@
     cargo build --release && python3 benches/memmon.py [--quick] [--only NAME]
 
 Watches one process of 50 MiB and a tree of 201 processes (a root of 50 MiB and 200 forked children that share it and
-touch 15 MiB each), at intervals of 1 s and 0.1 s. A watcher's processor time is what the kernel accounts to its threads from 2 s
-after its start on, divided by the samples that were due (a rival that falls behind looks cheaper by that). Every figure is
-the median of three runs, the watchers taking turns, so that a machine whose speed drifts spoils all alike.
+touch 15 MiB each), at intervals of 1 s and 0.1 s. A watcher's processor time is what the kernel accounts to its threads from 8 s
+after its start on (memmon reads everything once at first, which takes it some seconds of its budget), divided by the samples that were due
+(a rival that falls behind looks cheaper by that). Every figure is the median of two runs, the watchers taking turns, so that
+a machine whose speed drifts spoils all alike. The floor is a loop that only reads `statm` of each process from descriptors kept open.
 
 Rivals are installed from PyPI into target/bench-venv; pidstat is used if it is there (Debian: sysstat).
 """
@@ -64,6 +65,19 @@ with open("/dev/null", "w") as out:
 """
 
 
+FLOOR = """
+import os, sys, time
+root, interval, count = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+pids = [root, *open(f"/proc/{root}/task/{root}/children").read().split()]
+kept = [os.open(f"/proc/{pid}/statm", os.O_RDONLY) for pid in pids]
+start = time.monotonic()
+for n in range(count):
+    time.sleep(max(0, start + n * interval - time.monotonic()))
+    for descriptor in kept:
+        os.pread(descriptor, 128, 0)
+"""
+
+
 def venv():
     python = VENV / "bin" / "python"
     if not python.exists():
@@ -82,11 +96,14 @@ def watchers(python, folder):
 
     loop = folder / "loop.py"
     loop.write_text(PSUTIL_LOOP)
+    floor = folder / "floor.py"
+    floor.write_text(FLOOR)
     bin = VENV / "bin"
     found = {
         "memmon --pss never": memmon("--pss", "never"),
         "memmon": memmon(),
         "memmon, sysinfo source": memmon("--source", "sysinfo", "--pss", "never"),
+        "the floor: statm, kept open": lambda pid, i, s: [python, floor, pid, i, int(s / i)],
         "psutil loop, RSS": lambda pid, i, s: [python, loop, pid, i, int(s / i)],
         "psutil loop, PSS": lambda pid, i, s: [python, loop, pid, i, int(s / i), "full"],
         "psrecord": lambda pid, i, s: [bin / "psrecord", pid, "--interval", i, "--duration", s, "--include-children",
@@ -105,7 +122,7 @@ def pids(root):
     return ",".join([str(root), *text.split()])
 
 
-WARM_UP = 2
+WARM_UP = 8
 
 
 def accounted(pid):
@@ -145,7 +162,7 @@ def target(children, folder):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--quick", action="store_true", help="one short run of each instead of three")
+    arguments.add_argument("--quick", action="store_true", help="one short run of each instead of two")
     arguments.add_argument("--only", help="only watchers whose name contains this")
     options = arguments.parse_args()
     if not MEMMON.exists():
@@ -153,7 +170,7 @@ def main():
     if not shutil.which("pidstat"):
         print("SKIPPED: pidstat is not installed (Debian: sysstat)", file=sys.stderr)
     python = venv()
-    runs = 1 if options.quick else 3
+    runs = 1 if options.quick else 2
     print(f"kernel {os.uname().release}, {os.cpu_count()} processors, {len([p for p in os.listdir('/proc') if p.isdigit()])} "
           f"processes before the targets; median of {runs} runs, ms of processor time per sample\n")
     with tempfile.TemporaryDirectory() as name:

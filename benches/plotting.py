@@ -12,7 +12,6 @@ matplotlib is installed from PyPI into target/bench-venv.
 
 import argparse
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -59,15 +58,6 @@ def venv():
     return python
 
 
-def measure(command):
-    """Seconds, processor seconds, and peak resident MiB of a program."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds, memory, *_ = reading.measure(command)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, used, memory
-
-
 def make_logs(size):
     if not reading.LOG.exists() or not size <= reading.LOG.stat().st_size < size + 1_000_000:
         reading.make_log(size)
@@ -98,7 +88,7 @@ def main():
             results = {program: [] for program in programs}
             for _ in range(options.runs):
                 for program, command in programs.items():
-                    results[program].append(measure(command))
+                    results[program].append(reading.measure(command))
             seconds = {program: min(run[0] for run in runs) for program, runs in results.items()}
             used = {program: min(run[1] for run in runs) for program, runs in results.items()}
             for program, runs in results.items():

@@ -78,6 +78,8 @@ def make_log(size):
             }
             for index, process in enumerate([record, *record["children"]]):
                 process["rss_bytes"] += 4096 * (index * 7 + number) % 65536
+            record["children_rss_bytes"] = sum(child["rss_bytes"] for child in record["children"])
+            record["total_rss_bytes"] = record["children_rss_bytes"] + record["rss_bytes"]
             line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
             written += log.write(line)
 

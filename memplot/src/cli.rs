@@ -185,16 +185,16 @@ Examples:
 ";
 
 const NOTES: &str = "\
-Process trees: areas stacked on each other, the line on top is their sum. By RSS pages that several processes share count in
-each of them; --metric pss divides them up, where memmon has read it.
+Process trees: areas stacked on each other, the line on top is their sum. By RSS pages that several processes share \
+count in each of them; --metric pss divides them up, where memmon has read it.
 
 Types and modules: of a list that was cut, what is not listed is unknown and drawn as a gap, never as zero.
 
-Gaps: nothing is drawn where nothing was measured: a process is gone, a sample failed, or more than 2.5 intervals passed.
-Runs of the tool are not joined to each other.
+Gaps: nothing is drawn where nothing was measured: a process is gone, a sample failed, or more than 2.5 intervals \
+passed. Runs of the tool are not joined to each other.
 
-Time: in the local time zone (TZ). A clock time for --since is the last one before the end of the log; for --until it is the
-first one after --since.
+Time: in the local time zone (TZ). A clock time for --since is the last one before the end of the log; for --until it \
+is the first one after --since.
 
 Exit status: 0 a picture was written; 2 trouble: nothing to draw, nothing could be read or written.
 ";

@@ -9,7 +9,7 @@ use common::time::Stamp;
 use super::runs::{Place, Surroundings};
 use crate::align;
 use crate::side::stamp;
-use crate::trend::Track;
+use crate::trend::{Judgement, Track};
 
 /// Nothing is foretold beyond so many hours: ten years.
 const HORIZON_HOURS: f64 = 87_660.0;
@@ -57,9 +57,32 @@ impl Kind {
         }
     }
 
+    /// Whether the kernel counts it at any moment, that of a process's end as well.
+    fn is_of_the_kernel(self) -> bool {
+        matches!(self, Self::Rss | Self::Pss | Self::TotalRss | Self::TotalPss)
+    }
+
     /// Whether its growth is growth of the machine's use of memory, which a limit ends.
     fn fills_memory(self) -> bool {
         !matches!(self, Self::Type | Self::Module | Self::Holder | Self::Cache)
+    }
+}
+
+/// The last value of a process that may be its last of all: who ends gives memory back first, and a sample that comes across that would
+/// say that its growth had ended.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    seconds: f64,
+    value: f64,
+    is_behind_a_gap: bool,
+}
+
+impl Held {
+    fn give(self, track: &mut Track) {
+        if self.is_behind_a_gap {
+            track.gap();
+        }
+        track.push(self.seconds, self.value);
     }
 }
 
@@ -67,7 +90,9 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) kind: Kind,
-    pub(super) track: Track,
+    track: Track,
+    /// Not in the track yet.
+    held: Option<Held>,
     /// Its largest value.
     pub(super) peak_bytes: u64,
     /// Its number among all series, in the order in which they began.
@@ -78,18 +103,59 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn new(kind: Kind, born: u64) -> Self {
-        Self { kind, track: Track::new(), peak_bytes: 0, born, last_seconds: 0.0, last_unix_ms: 0 }
+        Self {
+            kind,
+            track: Track::new(),
+            held: None,
+            peak_bytes: 0,
+            born,
+            last_seconds: 0.0,
+            last_unix_ms: 0,
+        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "statistics need no more than 53 bits of a size")]
     pub(super) fn push(&mut self, place: &Place, bytes: u64) {
-        if place.is_behind_a_gap {
-            self.track.gap();
+        let value =
+            Held { seconds: place.seconds, value: bytes as f64, is_behind_a_gap: place.is_behind_a_gap };
+        self.release();
+        if self.kind.is_of_the_kernel() {
+            self.held = Some(value);
+        } else {
+            value.give(&mut self.track);
         }
-        self.track.push(place.seconds, bytes as f64);
         self.peak_bytes = self.peak_bytes.max(bytes);
         self.last_seconds = place.seconds;
         self.last_unix_ms = place.unix_ms;
+    }
+
+    fn release(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.give(&mut self.track);
+        }
+    }
+
+    /// A moment that was not measured.
+    fn gap(&mut self) {
+        self.release();
+        self.track.gap();
+    }
+
+    /// How many moments it has.
+    pub(super) fn moments(&self) -> u64 {
+        self.track.moments() + u64::from(self.held.is_some())
+    }
+
+    /// What it does so far; the last value of a process that has ended does not count.
+    fn judge(&self, has_ended: bool) -> Judgement {
+        match self.held {
+            Some(held) if !has_ended => {
+                let mut whole = self.track.clone();
+                held.give(&mut whole);
+                whole.judge()
+            }
+            _ => self.track.judge(),
+        }
     }
 }
 
@@ -210,7 +276,7 @@ impl Followed {
     /// A moment that was not measured.
     pub(super) fn gap(&mut self) {
         let lists = self.lists.all_mut().into_iter().flat_map(HashMap::values_mut);
-        self.plain.iter_mut().chain(lists).for_each(|slot| slot.track.gap());
+        self.plain.iter_mut().chain(lists).for_each(Slot::gap);
     }
 
     /// What of `kind` was not listed at `place`, on a whole list, has no objects. What is `unmeasured` was listed.
@@ -220,15 +286,16 @@ impl Followed {
         missing.filter(|(name, _)| !unmeasured.contains(name)).for_each(|(_, slot)| slot.push(place, 0));
     }
 
-    /// What one of its series does. `surroundings`: what is left around it, if it lives.
+    /// What one of its series does. `surroundings`: what is left around it, if it lives and that is known.
     pub(super) fn verdict(
         &self,
         who: &Who,
         (name, slot): (Option<&Arc<str>>, &Slot),
+        has_ended: bool,
         surroundings: Option<Surroundings>,
     ) -> Verdict {
         const HOUR: f64 = 3600.0;
-        let judged = slot.track.judge();
+        let judged = slot.judge(has_ended);
         let growing = judged.course == Course::Growing;
         let rate = judged.per_second.filter(|_| growing && slot.kind.fills_memory()).map(|rate| rate * HOUR);
         let full = rate.and_then(|rate| surroundings.and_then(|around| full(slot, rate, around)));

@@ -135,18 +135,20 @@ impl Series {
     pub fn verdicts(&self) -> Vec<Verdict> {
         let mut series = Vec::with_capacity(self.count);
         for (who, followed) in &self.followed {
-            let surroundings = self.runs.surroundings(&followed.host);
-            let surroundings = surroundings.filter(|_| !followed.has_ended && !self.has_left(followed));
-            series.extend(followed.named().map(|named| (who, followed, named, surroundings)));
+            let has_ended = followed.has_ended || self.has_left(followed);
+            let surroundings = self.runs.surroundings(&followed.host).filter(|_| !has_ended);
+            series.extend(followed.named().map(|named| (who, followed, named, has_ended, surroundings)));
         }
         // Each is judged by itself, which takes a millisecond or two: with thousands of them every processor helps.
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         let share = series.len().div_ceil(threads).max(FEW_SERIES);
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(series.len());
         std::thread::scope(|scope| {
-            let judge = |part: &[(&Who, &Followed, _, _)]| -> Vec<Verdict> {
+            let judge = |part: &[(&Who, &Followed, _, _, _)]| -> Vec<Verdict> {
                 part.iter()
-                    .map(|(who, followed, named, around)| followed.verdict(who, *named, *around))
+                    .map(|(who, followed, named, ended, around)| {
+                        followed.verdict(who, *named, *ended, *around)
+                    })
                     .collect()
             };
             let mut parts = series.chunks(share);
@@ -311,7 +313,7 @@ impl Series {
             .collect();
         // What ended counts as smaller than any other.
         let rank = |who: &Who, slot: &Slot| {
-            let is_brief = slot.track.moments() < FEW_MOMENTS && gone.contains(who);
+            let is_brief = slot.moments() < FEW_MOMENTS && gone.contains(who);
             (u64::from(!is_brief), slot.peak_bytes, u64::MAX - slot.born)
         };
         for (who, followed) in &self.followed {

@@ -170,6 +170,31 @@ fn the_limit_that_is_nearer_is_foretold_and_none_to_a_process_that_ended() {
 }
 
 #[test]
+fn the_last_look_at_a_process_may_find_it_half_gone_and_that_is_no_end_of_its_growth() {
+    for (is_told, is_root) in [(true, true), (true, false), (false, false)] {
+        let mut series = Series::default();
+        let growing = |turn: u64| if turn < 100 { 10 + turn } else { 3 };
+        for turn in 0..=100 {
+            let it = process(2, 2, "w", growing(turn));
+            let processes = if is_root { vec![it] } else { vec![process(1, 1, "bot", 20), it] };
+            series.take(&moment("r", turn * 10, what(seen("r", 1, tree(&processes)))));
+        }
+        let lives = |series: &Series| series.verdicts().into_iter().find(|v| v.pid == Some(2)).unwrap();
+        assert_ne!(lives(&series).course, Course::Growing, "one that lives has shrunk");
+        if is_told {
+            let event = ProcessEvent::new(Header::now(&Run::start(), 1), EventKind::Exited, 2, 1);
+            series.take(&moment("r", 1005, What::Event(Box::new(event))));
+        }
+        if !is_root {
+            series.take(&moment("r", 1010, what(seen("r", 1, tree(&[process(1, 1, "bot", 20)])))));
+        }
+        let verdict = lives(&series);
+        assert_eq!((verdict.course, verdict.moments), (Course::Growing, 100), "{is_told} {is_root}");
+        assert_eq!(verdict.last_bytes, Some(109 << 20));
+    }
+}
+
+#[test]
 fn a_clock_that_is_set_back_does_not_turn_growth_round() {
     let mut series = Series::default();
     for turn in 0..120_u64 {
