@@ -120,6 +120,24 @@ fn holders_and_caches_have_tables_where_they_were_looked_at() {
 }
 
 #[test]
+fn of_several_processes_each_has_its_own_tables() {
+    let side = |size| {
+        let census = |pid, cmdline: &str| {
+            let held = held(&[("dict", 1, 1)], &[("a._b", 1, size)], &[("lru of a.f", 1, Some(size))], false);
+            let held = common::log::Census { pid, cmdline: Some(cmdline.into()), ..held };
+            seen("r", 1, Measured::Census(Arc::new(held)))
+        };
+        vec![census(1, "python3 bot.py"), census(2, "python3 <b>.py")]
+    };
+    let delta = compared(&side(300), &side(500));
+    let (shown, table) = (text(&found(&delta), PLAIN), markdown(&found(&delta), PLAIN));
+    for title in ["Held by, objects of", "Caches of"] {
+        assert_eq!(shown.matches(&format!("\n{title} root")).count(), 2, "{shown}");
+        assert_eq!(table.matches(&format!("\n### {title} `root")).count(), 2, "{table}");
+    }
+}
+
+#[test]
 fn growth_is_red_only_where_colours_are_wanted() {
     let delta = compared(&counted(&[("a", 1, 10)], false), &counted(&[("a", 2, 3000)], false));
     assert!(!text(&found(&delta), PLAIN).contains('\u{1b}'));
