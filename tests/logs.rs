@@ -210,6 +210,25 @@ fn what_our_tools_write_is_read_the_fast_way() {
 }
 
 #[test]
+fn censuses_with_and_without_holders_and_caches_are_read_the_fast_way() {
+    let without = workspace::read("tests/fixtures/census-v1.jsonl");
+    let with = workspace::read("tests/fixtures/census-holders-v1.jsonl");
+    let (found, scanned) = moments(format!("{without}{with}").as_bytes());
+    let held = |moment: &Moment| match &moment.what {
+        What::Census(census) => {
+            (census.holders.as_ref().map(Vec::len), census.caches.as_ref().map(Vec::len), census.holders_cut)
+        }
+        _ => panic!("{moment:?}"),
+    };
+    let held: Vec<_> = found.iter().map(held).collect();
+    assert_eq!(
+        held,
+        [(None, None, false), (None, None, false), (Some(2), Some(2), true), (None, Some(0), false)]
+    );
+    assert_eq!(scanned, 4);
+}
+
+#[test]
 fn moments_say_what_the_records_say() {
     let log: Vec<u8> = samples::records(Fill::Full).iter().flat_map(written).collect();
     let (found, _) = moments(&log);
@@ -245,11 +264,22 @@ fn moments_say_what_the_records_say() {
     let [kind] = &census.types[..] else { panic!("{census:?}") };
     assert_eq!((&*kind.name, kind.count, kind.size_bytes), ("botpkg.cache.Session", 66_051, 10_673_854));
     assert_eq!(&*census.modules[0].name, "botpkg.cache");
-    assert!(census.types_cut && census.modules_cut);
+    assert!(census.types_cut && census.modules_cut && census.holders_cut && census.caches_cut);
     assert_eq!(census.threads.as_deref(), Some(&["会话线程".into()][..]));
+    let [holder] = census.holders.as_deref().unwrap() else { panic!("{census:?}") };
+    assert_eq!(
+        (&*holder.name, holder.count, holder.size_bytes),
+        ("botpkg.cache._sessions", 66_055, 10_680_000)
+    );
+    let [cache] = census.caches.as_deref().unwrap() else { panic!("{census:?}") };
+    assert_eq!(
+        (&*cache.name, cache.entries, cache.size_bytes),
+        ("functools.lru_cache of botpkg.render", 128, Some(1_234_567))
+    );
     let (bare, _) = moments(&written(&samples::records(Fill::Bare).remove(4)));
     let What::Census(bare) = &bare[0].what else { panic!("{bare:?}") };
     assert!(!bare.types_cut && !bare.modules_cut && bare.threads.is_none() && bare.start == 0);
+    assert!(bare.holders.is_none() && !bare.holders_cut && bare.caches.is_none() && !bare.caches_cut);
 }
 
 #[test]

@@ -63,7 +63,9 @@ fn assert_same(paths: &[&Path], code: i32) {
         serde_json::from_value(expected[part].clone()).unwrap()
     };
     assert_eq!(sizes(&got["processes"], "role", "rss"), expected("rss"));
-    assert_eq!(sizes(&got["types"], "name", "size"), expected("types"));
+    for part in ["types", "holders", "caches"] {
+        assert_eq!(sizes(&got[part], "name", "size"), expected(part), "{part}");
+    }
 }
 
 /// The log of memmon watching a target until `until` holds, at ten samples a second.
@@ -128,6 +130,20 @@ fn an_independent_reading_gives_the_same_numbers() {
     assert_same(&[&before, &after], 1);
     let leak = written(&folder, "leak", &logs::leaking("00c0ffee00c0ffee", 50));
     assert_same(&[&leak], 1);
+    assert_same(&[&written(&folder, "sessions", &logs::sessions("00c0ffee00c0ffee", 20))], 1);
+    let run = "00c0ffee00c0ffee";
+    let held = |n: u64, cut| {
+        let caches = [("lru of a.f", n, (n == 1).then_some(100)), ("lru of a.g", n, Some(n << 20))];
+        let caches = if n == 1 { &caches[..] } else { &caches[..1] };
+        let other = if n == 1 { "a._c" } else { "a._d" };
+        logs::holding(run, (n, 10), &[("a._b", n, n << 20), (other, 1, 9)], caches, cut)
+    };
+    for cut in [true, false] {
+        let (first, last) = (held(1, cut), held(2, cut));
+        let unlooked = logs::census(run, 2, 10, &[("dict", 100, 9 << 20)], false);
+        assert_same(&[&written(&folder, "held", &(first.clone() + &last))], 0);
+        assert_same(&[&written(&folder, "unlooked", &(first + &unlooked))], 1);
+    }
     let types = |n: u64| [("dict", n, n << 20), ("list", 7, 70)];
     let older: String = (1..9).map(|n| logs::legacy(n, 10 * i64::try_from(n).unwrap(), &types(n))).collect();
     assert_same(&[&written(&folder, "older", &older)], 1);

@@ -1,13 +1,15 @@
 //! Records as lines and back: whatever a tool writes, another reads, today's and yesterday's alike.
 
+mod once;
+
 use std::sync::Arc;
 
 use common::jsonl::{Item, Reader, Writer};
 use common::process::ProcessState;
 use common::record::{
-    CensusRecord, Cgroup, Course, ErrorRecord, EventKind, Header, ModuleTotal, Omitted, OutputRecord,
-    OutputStream, Presence, Pressure, ProcessEvent, ProcessRecord, ProcessSample, PythonThread, Record,
-    System, TypeTotal,
+    CacheTotal, CensusRecord, Cgroup, Course, ErrorRecord, EventKind, Header, HolderTotal, ModuleTotal,
+    Omitted, OutputRecord, OutputStream, Presence, Pressure, ProcessEvent, ProcessRecord, ProcessSample,
+    PythonThread, Record, System, TypeTotal,
 };
 use common::time::Stamp;
 use proptest::array::{uniform2, uniform3, uniform4, uniform8, uniform12};
@@ -18,7 +20,6 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use crate::support::samples::{self, Fill};
-use crate::support::workspace;
 
 fn text() -> BoxedStrategy<Arc<str>> {
     any::<String>().prop_map(Arc::from).boxed()
@@ -220,12 +221,15 @@ fn census() -> BoxedStrategy<Record> {
     let thread = (of(text()), uniform2(of(any::<u64>())), uniform3(of(any::<bool>())));
     let who = (any::<u32>(), of(any::<u64>()), of(any::<u32>()), of(text()), words());
     let lists = (vec(row(), 0..4), omitted(), vec(row(), 0..4), omitted(), of(vec(thread, 0..3)));
+    let cache = (text(), any::<u64>(), uniform4(of(any::<u64>())));
+    let held = (of(vec(row(), 0..3)), omitted(), of(vec(cache, 0..3)), omitted());
     let cut =
         |o: Option<(u64, u64, u64)>| o.map(|(rows, count, size_bytes)| Omitted { rows, count, size_bytes });
-    (header(), who, lists, uniform2(any::<u64>()), of(any::<u64>()))
-        .prop_map(move |(header, who, lists, [total_objects, total_size_bytes], rss_bytes)| {
+    (header(), who, lists, held, uniform2(any::<u64>()), of(any::<u64>()))
+        .prop_map(move |(header, who, lists, held, [total_objects, total_size_bytes], rss_bytes)| {
             let (pid, start_ticks, root_pid, name, cmdline) = who;
             let (types, types_omitted, modules, modules_omitted, threads) = lists;
+            let (holders, holders_omitted, caches, caches_omitted) = held;
             Record::Census(Box::new(CensusRecord {
                 schema: header.schema,
                 timestamp: header.timestamp,
@@ -263,6 +267,27 @@ fn census() -> BoxedStrategy<Record> {
                         .collect()
                 }),
                 rss_bytes,
+                holders: holders.map(|holders| {
+                    holders
+                        .into_iter()
+                        .map(|(holder, count, size_bytes)| HolderTotal { holder, count, size_bytes })
+                        .collect()
+                }),
+                holders_omitted: cut(holders_omitted),
+                caches: caches.map(|caches| {
+                    caches
+                        .into_iter()
+                        .map(|(name, entries, [size_bytes, max_entries, hits, misses])| CacheTotal {
+                            name,
+                            entries,
+                            size_bytes,
+                            max_entries,
+                            hits,
+                            misses,
+                        })
+                        .collect()
+                }),
+                caches_omitted: cut(caches_omitted),
             }))
         })
         .boxed()
@@ -377,108 +402,4 @@ fn words_that_a_later_version_adds_are_read_as_unknown() {
     event["event"] = "forked".into();
     let [Record::ProcessEvent(event)] = &read(event.to_string().as_bytes())[..] else { panic!() };
     assert_eq!(event.event, EventKind::Unknown);
-}
-
-/// Lines as the first version wrote them. They are never changed: what they say must be read for ever.
-#[test]
-fn processes_of_the_first_version_are_readable() {
-    let records = read(workspace::read("tests/fixtures/process-v1.jsonl").as_bytes());
-    let [Record::Process(tree), Record::Process(bare)] = &records[..] else { panic!("{records:?}") };
-    assert_eq!((tree.schema, tree.iteration, &*tree.host, &*tree.run), (1, 7, "server", "5f0e6c1d2b3a4987"));
-    assert_eq!(tree.timestamp.to_string(), "2026-03-29T01:59:59.999+01:00");
-    assert_eq!((tree.interval_seconds, tree.elapsed_seconds, tree.missed_ticks), (0.5, 3.000_021, 2));
-    assert_eq!((tree.pid, tree.start_ticks, &*tree.name), (4711, Some(1_234_567), "python3"));
-    assert_eq!(tree.cmdline.as_deref(), Some(&["python3".into(), "bot.py".into(), "naïve \n ☃".into()][..]));
-    assert_eq!((tree.rss_bytes, tree.pss_bytes, tree.fds), (Some(123_456_789), Some(100_000_000), Some(64)));
-    assert_eq!((tree.children_count, tree.short_lived_count), (1, Some(12)));
-    let child = &tree.children[0];
-    assert_eq!((child.pid, child.ppid, child.state), (4712, Some(4711), Some(ProcessState::DiskSleep)));
-    assert_eq!(
-        (child.rss_bytes, child.cpu_ratio, child.cmdline.as_ref()),
-        (Some(40_000_000), Some(1.75), None)
-    );
-    assert_eq!((tree.total_rss_bytes, tree.total_pss_bytes), (163_456_789, Some(120_000_000)));
-    let cgroup = tree.cgroup.as_ref().unwrap();
-    assert_eq!((cgroup.version, cgroup.limit_bytes, cgroup.oom_kills), (2, Some(536_870_912), Some(1)));
-    assert_eq!(tree.pressure.as_ref().unwrap().full_total_seconds, 0.000_789);
-    assert_eq!(tree.system.as_ref().unwrap().total_bytes, 16_777_216_000);
-
-    assert_eq!((bare.iteration, bare.pid, bare.state), (8, 4711, Some(ProcessState::Zombie)));
-    assert_eq!((bare.rss_bytes, bare.total_pss_bytes, bare.children.len()), (None, None, 0));
-    assert_eq!((&bare.cgroup, &bare.pressure, &bare.system), (&None, &None, &None));
-}
-
-/// As above, of the other types.
-#[test]
-fn events_outputs_and_errors_of_the_first_version_are_readable() {
-    let records = read(workspace::read("tests/fixtures/events-v1.jsonl").as_bytes());
-    let events: Vec<&ProcessEvent> = records
-        .iter()
-        .filter_map(|r| if let Record::ProcessEvent(event) = r { Some(&**event) } else { None })
-        .collect();
-    let kinds: Vec<EventKind> = events.iter().map(|event| event.event).collect();
-    assert_eq!(
-        kinds,
-        [
-            EventKind::Started,
-            EventKind::Replaced,
-            EventKind::Grew,
-            EventKind::LimitCrossed,
-            EventKind::OomKill,
-            EventKind::Exited,
-            EventKind::Exited
-        ]
-    );
-    assert_eq!((events[0].at_start, events[0].ppid, events[0].root_pid), (Some(true), Some(1), 4711));
-    assert_eq!(events[1].cmdline.as_deref(), Some(&["cat".into(), "-".into()][..]));
-    assert_eq!((events[2].growth_bytes, events[2].value_bytes), (Some(20_971_520), Some(123_456_789)));
-    assert_eq!((events[3].metric.as_deref(), events[3].own_bytes), (Some("total"), Some(40_000_000)));
-    assert_eq!(events[3].growth_bytes, Some(-4096));
-    assert_eq!(events[4].kills, Some(1));
-    assert_eq!(
-        (events[5].exit_code, events[5].signal, events[5].lifetime_seconds),
-        (Some(3), None, Some(0.0012))
-    );
-    assert_eq!((events[6].exit_code, events[6].signal), (None, Some(9)));
-
-    let [Record::Output(output), Record::Error(error)] = &records[7..] else { panic!("{records:?}") };
-    assert_eq!((output.stream, output.line.as_str()), (OutputStream::Stdout, "a \"line\"\t☃"));
-    assert_eq!(
-        (&*error.stage, error.pid, error.hint.as_deref()),
-        ("sample", Some(4711), Some("wait, or name another"))
-    );
-}
-
-/// As above, of a census and a difference.
-#[test]
-fn censuses_and_differences_of_the_first_version_are_readable() {
-    let records = read(workspace::read("tests/fixtures/census-v1.jsonl").as_bytes());
-    let [Record::Census(census), Record::Census(bare)] = &records[..] else { panic!("{records:?}") };
-    assert_eq!((census.iteration, census.pid, census.root_pid), (4, 4712, Some(4711)));
-    assert_eq!((census.total_objects, census.total_size_bytes), (207_575, 31_457_280));
-    let [first, second] = &census.types[..] else { panic!("{census:?}") };
-    assert_eq!((&*first.name, first.count, first.size_bytes), ("str", 66_051, 10_673_854));
-    assert_eq!(&*second.name, "botpkg.cache.Séance");
-    assert_eq!(census.types_omitted, Some(Omitted { rows: 812, count: 141_000, size_bytes: 20_000_000 }));
-    assert_eq!((&*census.modules[0].module, census.modules_omitted), ("builtins", None));
-    let threads = census.threads.as_ref().unwrap();
-    assert_eq!((threads[0].name.as_deref(), threads[0].main), (Some("MainThread"), Some(true)));
-    assert_eq!((threads[1].name.as_deref(), threads[1].native_id), (None, Some(4715)));
-    assert_eq!((bare.total_objects, bare.types.len(), bare.rss_bytes), (0, 0, None));
-
-    let records = read(workspace::read("tests/fixtures/diff-v1.jsonl").as_bytes());
-    let [Record::Diff(diff)] = &records[..] else { panic!("{records:?}") };
-    assert_eq!((&*diff.before.file, diff.before.iteration, diff.after.iteration), ("log \"a\".jsonl", 1, 9));
-    assert_eq!(
-        (diff.processes[0].presence, diff.processes[0].rss_after_bytes),
-        (Presence::New, Some(40_000_000))
-    );
-    assert_eq!((diff.types[0].count_before, diff.types[0].presence), (None, Presence::Unknown));
-    assert_eq!((&*diff.threads[0].name, diff.threads[0].presence), ("会话线程", Presence::Gone));
-    let verdict = &diff.verdicts[0];
-    assert_eq!(
-        (verdict.course, verdict.bytes_per_hour, verdict.moments),
-        (Course::SawTooth, Some(-12.5), 60)
-    );
-    assert_eq!((verdict.full_of.as_deref(), diff.grew), (Some("machine"), true));
 }

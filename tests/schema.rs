@@ -159,6 +159,12 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
         both("census.types", ordered(&samples::type_total()), ordered(&samples::type_total())),
         both("census.modules", ordered(&samples::module_total()), ordered(&samples::module_total())),
         both("census.types_omitted", ordered(&samples::omitted()), ordered(&samples::omitted())),
+        both("census.holders", ordered(&samples::holder_total()), ordered(&samples::holder_total())),
+        both(
+            "census.caches",
+            ordered(&samples::cache_total(Fill::Full)),
+            ordered(&samples::cache_total(Fill::Bare)),
+        ),
         both("census.threads", ordered(&samples::thread(Fill::Full)), ordered(&samples::thread(Fill::Bare))),
         both("diff.before", ordered(&samples::mark()), ordered(&samples::mark())),
         both(

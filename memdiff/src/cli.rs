@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use common::units;
 
-/// What a type, module or process may grow by before the exit code tells of it, unless the user says otherwise.
+/// What a process, type, module, holder or cache may grow by before the exit code tells of it, unless the user says otherwise.
 ///
 /// Resident sizes are kept by the kernel for each processor and summed up carelessly, and an idle interpreter comes and goes by
 /// some hundred KiB: with 0 every comparison of two real moments would "grow".
@@ -192,10 +192,10 @@ other list was whole, and unknown (?) if it was cut: it may well have been there
 measured is empty, never 0.
 
 Trend: series are the resident and proportional size of each process, their sums over each tree,
-the bytes of each type and module, all Python objects of a process, and what of its resident size
-they do not explain. A series is of one process in one run: a pid used again, and another run in
-the same log, begin another one. At most 10,000 are followed; of more, the smallest are dropped
-and counted.
+the bytes of each type and module, and of each holder and cache where a log has them, all Python
+objects of a process, and what of its resident size they do not explain. A series is of one
+process in one run: a pid used again, and another run in the same log, begin another one. At most
+10,000 are followed; of more, the smallest are dropped and counted.
 
 Threshold: growth counts if it is more than SIZE (4M unless given) and, if a PERCENT is given,
 more than that share of what was there before. --threshold 0 counts any growth: resident sizes

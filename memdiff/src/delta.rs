@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::log::{Census, Total};
+use common::log::Census;
 use common::record::{
     CountChange, DiffRecord, Header, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange,
 };
@@ -12,7 +12,7 @@ use common::units::Change;
 
 use crate::align::{self, Actor, Pair};
 use crate::cli::{DEFAULT_THRESHOLD_BYTES, Threshold};
-use crate::side::{At, Side, stamp};
+use crate::side::{self, At, Listing, Row, Side, stamp};
 
 /// What growth must pass to count: both.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +57,7 @@ impl Default for Bounds {
 pub struct Delta {
     /// The changes, sorted: the largest first, whichever way it went.
     pub record: DiffRecord,
-    /// What grew beyond the bounds, largest first: a process, tree, type or module, and by how much.
+    /// What grew beyond the bounds, largest first: a process, tree, type, module, holder or cache, and by how much.
     pub grown: Vec<Growth>,
     /// What a person has to know to read the numbers right.
     pub notes: Vec<String>,
@@ -66,7 +66,7 @@ pub struct Delta {
 /// Something that grew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Growth {
-    /// The process, type or module.
+    /// The process, type, module, holder or cache.
     pub name: Arc<str>,
     /// By how many bytes.
     pub bytes: u64,
@@ -88,6 +88,8 @@ pub fn compare(header: Header, before: &Side, after: &Side, files: &[String], bo
         totals: Vec::new(),
         types: Vec::new(),
         modules: Vec::new(),
+        holders: Vec::new(),
+        caches: Vec::new(),
         threads: Vec::new(),
         verdicts: Vec::new(),
         series_omitted: 0,
@@ -108,8 +110,10 @@ pub fn compare(header: Header, before: &Side, after: &Side, files: &[String], bo
         match (was, is) {
             (Some(before), Some(after)) => {
                 record.totals.extend(python_totals(&pair.role, before, after));
-                record.types.extend(counts(&pair.role, types(before), types(after)));
-                record.modules.extend(counts(&pair.role, modules(before), modules(after)));
+                record.types.extend(counts(&pair.role, side::types(before), side::types(after)));
+                record.modules.extend(counts(&pair.role, side::modules(before), side::modules(after)));
+                record.holders.extend(counts(&pair.role, side::holders(before), side::holders(after)));
+                record.caches.extend(counts(&pair.role, side::caches(before), side::caches(after)));
                 record.threads.extend(threads(&pair.role, before, after));
             }
             (Some(_), None) | (None, Some(_)) => uncounted.push(&pair.role),
@@ -243,29 +247,17 @@ fn python_totals(role: &Arc<str>, before: &Census, after: &Census) -> Vec<TotalC
     std::iter::once(python).chain(native).collect()
 }
 
-/// A list of types or modules, and whether there are more than it has.
-type Listing<'a> = (&'a [Total], bool);
-
-fn types(census: &Census) -> Listing<'_> {
-    (&census.types, census.types_cut)
-}
-
-/// An empty list of modules beside objects is one that was not made.
-fn modules(census: &Census) -> Listing<'_> {
-    (&census.modules, census.modules_cut || (census.modules.is_empty() && census.total_objects > 0))
-}
-
 /// Everything that is on either list. What one lists alone was not there on the other if that list is whole, and may have been
 /// there if it was cut.
 fn counts(role: &Arc<str>, before: Listing<'_>, after: Listing<'_>) -> Vec<CountChange> {
-    let mut earlier: HashMap<&Arc<str>, &Total> = before.0.iter().map(|total| (&total.name, total)).collect();
+    let mut earlier: HashMap<&Arc<str>, Row<'_>> = before.0.iter().map(|row| (row.name, *row)).collect();
     let mut changes: Vec<CountChange> = Vec::with_capacity(after.0.len());
-    let count = |total: Option<&Total>, is_cut: bool| match total {
-        Some(total) => (Some(total.count), Some(total.size_bytes)),
+    let count = |row: Option<Row<'_>>, is_cut: bool| match row {
+        Some(row) => (Some(row.count), row.size_bytes),
         None if is_cut => (None, None),
         None => (Some(0), Some(0)),
     };
-    let mut change = |name: &Arc<str>, was: Option<&Total>, is: Option<&Total>| {
+    let mut change = |name: &Arc<str>, was: Option<Row<'_>>, is: Option<Row<'_>>| {
         let presence = match (was, is) {
             (Some(_), Some(_)) => Presence::Both,
             (None, _) if before.1 => Presence::Unknown,
@@ -285,12 +277,12 @@ fn counts(role: &Arc<str>, before: Listing<'_>, after: Listing<'_>) -> Vec<Count
             size_after_bytes,
         });
     };
-    for total in after.0 {
-        change(&total.name, earlier.remove(&total.name), Some(total));
+    for row in after.0 {
+        change(row.name, earlier.remove(row.name), Some(row));
     }
-    for total in before.0 {
-        if earlier.remove(&total.name).is_some() {
-            change(&total.name, Some(total), None);
+    for row in before.0 {
+        if earlier.remove(row.name).is_some() {
+            change(row.name, Some(row), None);
         }
     }
     changes
@@ -337,7 +329,7 @@ fn sort(record: &mut DiffRecord) {
         let key = |p: &ProcessChange| rank(p.presence, p.rss_before_bytes, p.rss_after_bytes);
         (key(a), &a.role).cmp(&(key(b), &b.role))
     });
-    for changes in [&mut record.types, &mut record.modules] {
+    for changes in [&mut record.types, &mut record.modules, &mut record.holders, &mut record.caches] {
         changes.sort_by(|a, b| {
             let key = |c: &CountChange| {
                 let (unknown, change, known) = rank(c.presence, c.size_before_bytes, c.size_after_bytes);
@@ -381,7 +373,7 @@ fn growths(record: &DiffRecord, bounds: &Bounds) -> Vec<Growth> {
         };
         hold(&name, Presence::Both, total.before_bytes, total.after_bytes);
     }
-    for change in record.types.iter().chain(&record.modules) {
+    for change in [&record.types, &record.modules, &record.holders, &record.caches].into_iter().flatten() {
         hold(&change.name, change.presence, change.size_before_bytes, change.size_after_bytes);
     }
     grown.sort_by(|a, b| (Reverse(a.bytes), &a.name).cmp(&(Reverse(b.bytes), &b.name)));

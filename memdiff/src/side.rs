@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::log::{Census, Moment, Process, Tree, What};
+use common::log::{Census, Moment, Process, Total, Tree, What};
 use common::record::MomentMark;
 use common::time::Stamp;
 
@@ -136,6 +136,56 @@ impl Seen {
     }
 }
 
+/// A row of a list of a census.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// What is counted.
+    pub name: &'a Arc<str>,
+    /// How many there are of it; of a cache, how many entries.
+    pub count: u64,
+    /// Their size; `None` if it was not measured.
+    pub size_bytes: Option<u64>,
+}
+
+/// A list of a census, and whether there may be more than it has.
+pub type Listing<'a> = (Vec<Row<'a>>, bool);
+
+/// The objects by type.
+#[must_use]
+pub fn types(census: &Census) -> Listing<'_> {
+    (rows(&census.types), census.types_cut)
+}
+
+/// The objects by module. An empty list beside objects is one that was not made.
+#[must_use]
+pub fn modules(census: &Census) -> Listing<'_> {
+    let is_missing = census.modules.is_empty() && census.total_objects > 0;
+    (rows(&census.modules), census.modules_cut || is_missing)
+}
+
+/// The objects by what holds them. Of what was not looked at nothing is known.
+#[must_use]
+pub fn holders(census: &Census) -> Listing<'_> {
+    let holders = census.holders.as_deref();
+    (rows(holders.unwrap_or_default()), census.holders_cut || holders.is_none())
+}
+
+/// The caches. Where none was looked for nothing is known.
+#[must_use]
+pub fn caches(census: &Census) -> Listing<'_> {
+    let caches = census.caches.as_deref();
+    let rows = caches.unwrap_or_default().iter().map(|c| Row {
+        name: &c.name,
+        count: c.entries,
+        size_bytes: c.size_bytes,
+    });
+    (rows.collect(), census.caches_cut || caches.is_none())
+}
+
+fn rows(totals: &[Total]) -> Vec<Row<'_>> {
+    totals.iter().map(|t| Row { name: &t.name, count: t.count, size_bytes: Some(t.size_bytes) }).collect()
+}
+
 /// Measurements of one moment, in their order: trees first.
 pub type Side = Vec<Seen>;
 
@@ -144,7 +194,7 @@ pub mod testing {
     //! Moments for tests.
 
     use super::*;
-    use common::log::Total;
+    use common::log::Cache;
 
     /// A process of `rss` MiB.
     pub fn process(pid: u32, start: u64, cmdline: &str, rss: u64) -> Process {
@@ -193,6 +243,29 @@ pub mod testing {
             types_cut: is_cut,
             threads: None,
             rss_bytes: None,
+            holders: None,
+            holders_cut: is_cut,
+            caches: None,
+            caches_cut: is_cut,
+        }
+    }
+
+    /// The same with these holders, and caches of a number of entries and a size if it is known.
+    pub fn held(
+        types: &[(&str, u64, u64)],
+        holders: &[(&str, u64, u64)],
+        caches: &[(&str, u64, Option<u64>)],
+        is_cut: bool,
+    ) -> Census {
+        let cache = |&(name, entries, size_bytes): &(&str, u64, Option<u64>)| Cache {
+            name: name.into(),
+            entries,
+            size_bytes,
+        };
+        Census {
+            holders: Some(census(holders, is_cut).types),
+            caches: Some(caches.iter().map(cache).collect()),
+            ..census(types, is_cut)
         }
     }
 

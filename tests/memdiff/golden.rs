@@ -35,6 +35,18 @@ fn golden_a_week_in_every_format() {
 }
 
 #[test]
+fn golden_holders_and_caches_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    written(&folder, "log.jsonl", &logs::sessions("00c0ffee00c0ffee", 120));
+    for (format, ending) in [("text", "txt"), ("markdown", "md"), ("csv", "csv")] {
+        let run = diff(&["log.jsonl", "--format", format]).dir(folder.path()).run().expect_code(1);
+        hold(&format!("sessions.{ending}"), &run.out());
+    }
+    let run = diff(&["--trend", "log.jsonl", "--all"]).dir(folder.path()).run().expect_code(1);
+    hold("sessions-trend.txt", &run.out());
+}
+
+#[test]
 fn golden_a_leak_in_every_format() {
     let folder = tempfile::tempdir().unwrap();
     written(&folder, "log.jsonl", &logs::leaking("00c0ffee00c0ffee", 300));

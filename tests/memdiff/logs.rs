@@ -89,6 +89,54 @@ fn census_of(
     )
 }
 
+/// A cache: its name, how many entries, bytes if they were measured.
+pub type Cache<'a> = (&'a str, u64, Option<u64>);
+
+/// A census with what holds its objects, by size and name as types are, and with caches; those lists are cut if `omitted`.
+pub fn holding(
+    run: &str,
+    (iteration, seconds): (u64, i64),
+    holders: &[Type<'_>],
+    caches: &[Cache<'_>],
+    omitted: bool,
+) -> String {
+    let total = holders.iter().map(|(.., size)| size).sum();
+    let census = census(run, iteration, seconds, &[("dict", 100, total)], false);
+    let holder = |(name, count, size): &Type<'_>| json!({"holder": name, "count": count, "size_bytes": size});
+    let cache = |(name, entries, size): &Cache<'_>| {
+        json!({
+            "name": name, "entries": entries, "size_bytes": size, "max_entries": 128, "hits": 9, "misses": entries,
+        })
+    };
+    let left_out = omitted.then(|| json!({"rows": 3, "count": 30, "size_bytes": 3000}));
+    line(
+        serde_json::from_str(&census).unwrap(),
+        json!({
+            "holders": holders.iter().map(holder).collect::<Vec<_>>(), "holders_omitted": left_out,
+            "caches": caches.iter().map(cache).collect::<Vec<_>>(), "caches_omitted": left_out,
+        }),
+    )
+}
+
+/// Sessions that a module holds more and more of, for so many censuses.
+pub fn sessions(run: &str, censuses: u32) -> String {
+    let census = |n: u32| {
+        let (number, turn) = (u64::from(n), u64::from(n) + 1);
+        let holders = [
+            ("botpkg.cache._sessions", 200 * turn, turn << 20),
+            ("botpkg.config._settings", 40, 40_000),
+            ("botpkg.jobs.Queue._pending", 3 + number % 2, 3000 + number % 2 * 900),
+        ];
+        let caches = [
+            ("functools.lru_cache of botpkg.render", 128.min(16 * turn), Some(128.min(16 * turn) << 10)),
+            ("botpkg.names._by_id", 7 + number, None),
+            ("re._cache", 12, Some(1200)),
+        ];
+        holding(run, (turn, i64::from(n) * 10), &holders, &caches, false)
+    };
+    (0..censuses).map(census).collect()
+}
+
 /// A moment that failed.
 pub fn failed(run: &str, iteration: u64, seconds: i64) -> String {
     line(begin("error", run, iteration, seconds), json!({"stage": "census", "message": "the target is gone"}))

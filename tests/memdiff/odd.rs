@@ -4,6 +4,7 @@ use super::{diff, logs, told, written};
 
 const RUN: &str = "00c0ffee00c0ffee";
 const OTHER: &str = "00c0ffee00c0ff33";
+const THIRD: &str = "00c0ffee00c0ff66";
 
 fn bot(run: &str, iteration: u64, seconds: i64, mib: f64) -> String {
     logs::tree(run, iteration, seconds, &[(1, 10, "python3 bot.py", mib)])
@@ -143,10 +144,23 @@ fn lists_that_were_cut_make_nothing_new_or_gone() {
     let census = |n, name, omitted| {
         logs::census(RUN, n, 10 * i64::from(n as u32), &[("dict", 1, 10), (name, 1, 5 << 20)], omitted)
     };
+    let held = |n, name, omitted| {
+        let caches = [(name, 1, Some(5 << 20))];
+        logs::holding(
+            RUN,
+            (n, 10 * i64::from(n as u32)),
+            &[("x", 1, 10 << 20), (name, 1, 5 << 20)],
+            &caches,
+            omitted,
+        )
+    };
     for (omitted, words, code) in [(true, "listed on one side only", 0), (false, "(gone)", 1)] {
         written(&folder, "log", &(census(1, "a.B", omitted) + &census(2, "c.D", omitted)));
-        let run = diff(&["log"]).dir(folder.path()).run().expect_code(code);
-        assert!(run.out().contains(words), "{run}");
+        written(&folder, "held", &(held(1, "a._b", omitted) + &held(2, "c._d", omitted)));
+        for log in ["log", "held"] {
+            let run = diff(&[log]).dir(folder.path()).run().expect_code(code);
+            assert!(run.out().matches(words).count() >= 2, "{run}");
+        }
     }
 }
 
@@ -165,12 +179,15 @@ fn hostile_names_break_no_format() {
         "@all #1 http://x.org",
     ];
     let types = |size: u64| -> Vec<logs::Type<'_>> { names.iter().map(|name| (*name, 1, size)).collect() };
+    let caches =
+        |size: u64| -> Vec<logs::Cache<'_>> { names.iter().map(|name| (*name, 1, Some(size))).collect() };
     let moment = |n: u32| {
         let all: Vec<logs::Process<'_>> =
             names.iter().zip(1..).map(|(name, pid)| (pid, 10, *name, 1.0 + f64::from(n))).collect();
         let size = 1000 + u64::from(n) * 5_000_000;
         logs::tree(RUN, u64::from(n) + 1, i64::from(n) * 10, &all)
             + &logs::census(OTHER, u64::from(n) + 1, i64::from(n) * 10, &types(size), false)
+            + &logs::holding(THIRD, (u64::from(n) + 1, i64::from(n) * 10), &types(size), &caches(size), false)
     };
     written(&folder, "log\u{1b}[31m", &(0..30).map(moment).collect::<String>());
     for trend in [&[][..], &["--trend"]] {
@@ -182,10 +199,13 @@ fn hostile_names_break_no_format() {
             if format == "jsonl" {
                 assert!(!text.bytes().any(|byte| byte < b' ' && byte != b'\n'), "{text:?}");
                 let record = run.records().remove(0);
-                let list = if trend.is_empty() { &record["types"] } else { &record["verdicts"] };
-                let told: Vec<&str> =
-                    list.as_array().unwrap().iter().filter_map(|row| row["name"].as_str()).collect();
-                assert!(names.iter().all(|name| told.contains(name)), "{told:?}");
+                let lists =
+                    if trend.is_empty() { &["types", "holders", "caches"][..] } else { &["verdicts"] };
+                for list in lists {
+                    let rows = record[list].as_array().unwrap();
+                    let told: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+                    assert!(names.iter().all(|name| told.contains(name)), "{list}: {told:?}");
+                }
             } else {
                 assert!(!text.contains(is_harmful), "{format}: {text:?}");
             }

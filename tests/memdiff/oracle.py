@@ -1,8 +1,8 @@
 """Reads logs by itself and says what changed: oracle.py LOG [LOG]
 
-One log: its first records with its last; two: the last of each. Prints one JSON object: `rss` and `types` map names to
-[before, after], null where one side has none. Processes are named by command line; a type that one side lacks is null if
-that side's list was cut, and 0 otherwise.
+One log: its first records with its last; two: the last of each. Prints one JSON object: `rss`, `types`, `holders` and
+`caches` map names to [before, after], null where one side has none. Processes are named by command line, the root apart;
+what one side's list lacks is null if that list was cut or not made, and 0 otherwise.
 """
 
 import json
@@ -25,20 +25,22 @@ def sides(path):
 
 
 def processes(side):
-    record = side.get("process")
-    members = [record] + record["children"] if record else []
-    root = ["root"]
-    return {(root.pop() if root else " ".join(m["cmdline"] or [m["name"]])): m["rss_bytes"] for m in members}
+    record = side.get("process") or side.get("census", {})
+    names = {"root": record.get("rss_bytes")}
+    return names | {" ".join(m["cmdline"] or [m["name"]]): m["rss_bytes"] for m in record.get("children", [])}
 
 
-def types(side):
-    record = side.get("census", {"types": [], "types_omitted": {}})
-    return {t["type"]: t["size_bytes"] for t in record["types"]}, record.get("types_omitted") is not None
+def listed(side, part, key):
+    record = side.get("census", {})
+    rows = record.get(part)
+    is_whole = rows is not None and record.get(part + "_omitted") is None
+    return {row[key]: row["size_bytes"] for row in rows or []}, 0 if is_whole else None
 
 
 def joined(before, after, missing_before, missing_after):
     names = set(before) | set(after)
-    return {name: [before.get(name, missing_before), after.get(name, missing_after)] for name in names}
+    found = {name: [before.get(name, missing_before), after.get(name, missing_after)] for name in names}
+    return {name: sizes for name, sizes in found.items() if sizes != [None, None]}
 
 
 def main(paths):
@@ -46,12 +48,10 @@ def main(paths):
         before, after = sides(paths[0])
     else:
         before, after = [sides(path)[1] for path in paths]
-    (types_before, cut_before), (types_after, cut_after) = types(before), types(after)
-    zero = [None if cut else 0 for cut in (cut_before, cut_after)]
-    answer = {
-        "rss": joined(processes(before), processes(after), None, None),
-        "types": joined(types_before, types_after, *zero),
-    }
+    answer = {"rss": joined(processes(before), processes(after), None, None)}
+    for part, key in [("types", "type"), ("holders", "holder"), ("caches", "name")]:
+        (was, missing_before), (now, missing_after) = listed(before, part, key), listed(after, part, key)
+        answer[part] = joined(was, now, missing_before, missing_after)
     print(json.dumps(answer))
 
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use common::process::ProcessState;
 use common::record::{
-    CensusRecord, Cgroup, CountChange, Course, DiffRecord, ErrorRecord, EventKind, Header, ModuleTotal,
-    MomentMark, Omitted, OutputRecord, OutputStream, Presence, Pressure, ProcessChange, ProcessEvent,
-    ProcessRecord, ProcessSample, PythonThread, Record, System, ThreadChange, TotalChange, TypeTotal,
-    Verdict,
+    CacheTotal, CensusRecord, Cgroup, CountChange, Course, DiffRecord, ErrorRecord, EventKind, Header,
+    HolderTotal, ModuleTotal, MomentMark, Omitted, OutputRecord, OutputStream, Presence, Pressure,
+    ProcessChange, ProcessEvent, ProcessRecord, ProcessSample, PythonThread, Record, System, ThreadChange,
+    TotalChange, TypeTotal, Verdict,
 };
 
 /// How much a sample holds.
@@ -174,7 +174,7 @@ pub fn error(fill: Fill) -> ErrorRecord {
     record
 }
 
-/// A census; with a type, a module and a thread if full.
+/// A census; with one of everything if full.
 pub fn census(fill: Fill) -> CensusRecord {
     let words: [String; 2] = ["python3".into(), "bot.py".into()];
     let header = header();
@@ -197,6 +197,10 @@ pub fn census(fill: Fill) -> CensusRecord {
         modules_omitted: fill.of(omitted()),
         threads: fill.of(vec![thread(fill)]),
         rss_bytes: fill.of(50 << 20),
+        holders: fill.of(vec![holder_total()]),
+        holders_omitted: fill.of(omitted()),
+        caches: fill.of(vec![cache_total(fill)]),
+        caches_omitted: fill.of(omitted()),
     }
 }
 
@@ -208,6 +212,23 @@ pub fn type_total() -> TypeTotal {
 /// Objects of a module's types.
 pub fn module_total() -> ModuleTotal {
     ModuleTotal { module: "botpkg.cache".into(), count: 66_060, size_bytes: 10_700_000 }
+}
+
+/// Objects that something holds.
+pub fn holder_total() -> HolderTotal {
+    HolderTotal { holder: "botpkg.cache._sessions".into(), count: 66_055, size_bytes: 10_680_000 }
+}
+
+/// A cache.
+pub fn cache_total(fill: Fill) -> CacheTotal {
+    CacheTotal {
+        name: "functools.lru_cache of botpkg.render".into(),
+        entries: 128,
+        size_bytes: fill.of(1_234_567),
+        max_entries: fill.of(256),
+        hits: fill.of(9000),
+        misses: fill.of(900),
+    }
 }
 
 /// What a list left out.
@@ -242,6 +263,8 @@ pub fn diff(fill: Fill) -> DiffRecord {
         totals: fill.of(total_change(fill)).into_iter().collect(),
         types: fill.of(count_change(fill)).into_iter().collect(),
         modules: fill.of(count_change(fill)).into_iter().collect(),
+        holders: fill.of(count_change(fill)).into_iter().collect(),
+        caches: fill.of(count_change(fill)).into_iter().collect(),
         threads: fill.of(thread_change()).into_iter().collect(),
         verdicts: fill.of(verdict(fill)).into_iter().collect(),
         series_omitted: 3,

@@ -80,6 +80,10 @@ pub(super) fn parse(line: &[u8]) -> Result<Moment, RecordError> {
             modules_cut: true,
             threads: snapshot.threads.map(alive),
             rss_bytes: None,
+            holders: None,
+            holders_cut: false,
+            caches: None,
+            caches_cut: false,
         })
     };
     Ok(Moment {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::legacy;
-use super::moment::{Census, Moment, Process, Total, Tree, What};
+use super::moment::{Cache, Census, Moment, Process, Total, Tree, What};
 use crate::record::{CensusRecord, Header, ProcessRecord, ProcessSample, PythonThread, Record, RecordError};
 
 /// Stages of `error` records that tell of something beside the measuring: the moment itself was not lost.
@@ -115,6 +115,20 @@ fn census(record: CensusRecord) -> Census {
         modules_cut: record.modules_omitted.is_some_and(|omitted| omitted.rows > 0),
         threads: record.threads.map(|threads| threads.iter().filter_map(thread).collect()),
         rss_bytes: record.rss_bytes,
+        holders: record.holders.map(|holders| {
+            holders
+                .into_iter()
+                .map(|h| Total { name: h.holder, count: h.count, size_bytes: h.size_bytes })
+                .collect()
+        }),
+        holders_cut: record.holders_omitted.is_some_and(|omitted| omitted.rows > 0),
+        caches: record.caches.map(|caches| {
+            caches
+                .into_iter()
+                .map(|c| Cache { name: c.name, entries: c.entries, size_bytes: c.size_bytes })
+                .collect()
+        }),
+        caches_cut: record.caches_omitted.is_some_and(|omitted| omitted.rows > 0),
     }
 }
 

@@ -26,7 +26,7 @@ use crate::jsonl::{BadLine, MAX_LINE_BYTES, Reason};
 use crate::stdio;
 
 pub use input::Input;
-pub use moment::{Census, Moment, Process, Total, Tree, What};
+pub use moment::{Cache, Census, Moment, Process, Total, Tree, What};
 
 use batch::{Batch, MAX_REASONS};
 use line::Line;

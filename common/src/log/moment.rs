@@ -116,15 +116,34 @@ pub struct Census {
     pub threads: Option<Vec<Arc<str>>>,
     /// The resident size of the process.
     pub rss_bytes: Option<u64>,
+    /// By what holds them; `None` if that was not looked at.
+    pub holders: Option<Vec<Total>>,
+    /// The same for holders.
+    pub holders_cut: bool,
+    /// The caches; `None` if none was looked for.
+    pub caches: Option<Vec<Cache>>,
+    /// The same for caches.
+    pub caches_cut: bool,
 }
 
-/// Objects of one type or module.
+/// Objects of one type, module or holder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Total {
-    /// The type or module.
+    /// The type, module or holder.
     pub name: Arc<str>,
     /// How many.
     pub count: u64,
     /// Their size.
     pub size_bytes: u64,
+}
+
+/// A cache of a Python program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cache {
+    /// What it is and of what.
+    pub name: Arc<str>,
+    /// How many entries.
+    pub entries: u64,
+    /// What they take; `None` if that was not measured.
+    pub size_bytes: Option<u64>,
 }

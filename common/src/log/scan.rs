@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::line::{self, Line};
-use super::moment::{Census, Moment, Process, Total, Tree, What};
+use super::moment::{Cache, Census, Moment, Process, Total, Tree, What};
 use super::token::Cursor;
 use crate::record::PythonThread;
 
@@ -248,6 +248,17 @@ impl Scanner {
         })?;
         c.literal(br#","rss_bytes":"#)?;
         let rss_bytes = c.nullable(Cursor::integer)?;
+        let (mut holders, mut holders_cut, mut caches, mut caches_cut) = (None, false, None, false);
+        // Censuses were written without these at first.
+        if c.has(br#","holders":"#) {
+            holders = c.nullable(|c| self.totals(c, br#"{"holder":"#))?;
+            c.literal(br#","holders_omitted":"#)?;
+            holders_cut = omitted(c)?;
+            c.literal(br#","caches":"#)?;
+            caches = c.nullable(|c| self.caches(c))?;
+            c.literal(br#","caches_omitted":"#)?;
+            caches_cut = omitted(c)?;
+        }
         c.literal(b"}")?;
         let start = line::start(start_ticks, None);
         let what = What::Census(Census {
@@ -264,6 +275,10 @@ impl Scanner {
             modules_cut,
             threads,
             rss_bytes,
+            holders,
+            holders_cut,
+            caches,
+            caches_cut,
         });
         Some(moment(header, None, 0, what))
     }
@@ -281,6 +296,24 @@ impl Scanner {
             c.literal(b"}")
         })?;
         Some(totals)
+    }
+
+    fn caches(&mut self, c: &mut Cursor<'_>) -> Option<Vec<Cache>> {
+        let mut caches = Vec::new();
+        c.array(|c| {
+            c.literal(br#"{"name":"#)?;
+            let name = self.name(&c.text()?);
+            c.literal(br#","entries":"#)?;
+            let entries = c.integer()?;
+            c.literal(br#","size_bytes":"#)?;
+            caches.push(Cache { name, entries, size_bytes: c.nullable(Cursor::integer)? });
+            for key in [&br#","max_entries":"#[..], br#","hits":"#, br#","misses":"#] {
+                c.literal(key)?;
+                c.nullable(Cursor::integer)?;
+            }
+            c.literal(b"}")
+        })?;
+        Some(caches)
     }
 
     fn thread(&mut self, c: &mut Cursor<'_>) -> Option<PythonThread> {

@@ -44,6 +44,18 @@ record! {
         /// The resident set of the process at that moment; `null` where there is none.
         #[serde(default)]
         pub rss_bytes: Option<u64>,
+        /// What holds objects, by its path, those that hold most bytes first; `null` if that was not looked at.
+        #[serde(default)]
+        pub holders: Option<Vec<HolderTotal>>,
+        /// What `holders` does not list; `null` if it lists everything, or is `null` itself.
+        #[serde(default)]
+        pub holders_omitted: Option<Omitted>,
+        /// The caches that were found, largest first; `null` if none was looked for.
+        #[serde(default)]
+        pub caches: Option<Vec<CacheTotal>>,
+        /// What `caches` does not list; `null` if it lists everything, or is `null` itself.
+        #[serde(default)]
+        pub caches_omitted: Option<Omitted>,
     }
 }
 
@@ -70,14 +82,46 @@ pub struct ModuleTotal {
     pub size_bytes: u64,
 }
 
+/// The objects that one name of the program keeps alive.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HolderTotal {
+    /// Its path by names, each once in a list: `botpkg.cache._sessions`.
+    pub holder: Arc<str>,
+    /// How many objects it holds.
+    pub count: u64,
+    /// What they take.
+    pub size_bytes: u64,
+}
+
+/// A cache of the program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CacheTotal {
+    /// What it is and of what, each once in a list: `functools.lru_cache of botpkg.render`. Several of one name are one row.
+    pub name: Arc<str>,
+    /// How many entries it has.
+    pub entries: u64,
+    /// What they take; `null` if that was not measured.
+    #[serde(default)]
+    pub size_bytes: Option<u64>,
+    /// The most entries it may have; `null` without a limit, or where that is not known.
+    #[serde(default)]
+    pub max_entries: Option<u64>,
+    /// How often something was found in it; `null` if it does not count that.
+    #[serde(default)]
+    pub hits: Option<u64>,
+    /// How often nothing was found; `null` if it does not count that.
+    #[serde(default)]
+    pub misses: Option<u64>,
+}
+
 /// What a list left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Omitted {
     /// How many rows.
     pub rows: u64,
-    /// How many objects they stand for.
+    /// How many objects they stand for; of caches, entries.
     pub count: u64,
-    /// The size of those.
+    /// The size of those, as far as it was measured.
     pub size_bytes: u64,
 }
 

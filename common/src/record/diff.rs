@@ -22,6 +22,12 @@ record! {
         pub types: Vec<CountChange>,
         /// The modules of those types.
         pub modules: Vec<CountChange>,
+        /// What holds objects on either side, in the same way.
+        #[serde(default)]
+        pub holders: Vec<CountChange>,
+        /// Caches on either side, in the same way; what they count is entries.
+        #[serde(default)]
+        pub caches: Vec<CountChange>,
         /// Python threads that are on one side only.
         pub threads: Vec<ThreadChange>,
         /// What grows, with `--trend`, by bytes per hour; empty without.
@@ -116,18 +122,18 @@ pub struct TotalChange {
     pub count_after: Option<u64>,
 }
 
-/// A type or module on either side. A value is `null` where it is not known, and 0 only where it is known that there is none.
+/// A type, module, holder or cache on either side. A value is `null` where it is not known, and 0 only where it is known that there is none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CountChange {
-    /// The type or module.
+    /// The type, module, holder or cache.
     pub name: Arc<str>,
     /// The process, as in [`ProcessChange::role`].
     pub role: Arc<str>,
     /// On which sides it is.
     pub presence: Presence,
-    /// Objects in the earlier moment.
+    /// Objects in the earlier moment; entries of a cache.
     pub count_before: Option<u64>,
-    /// Objects in the later moment.
+    /// Objects in the later moment; entries of a cache.
     pub count_after: Option<u64>,
     /// Their size in the earlier moment.
     pub size_before_bytes: Option<u64>,
@@ -165,9 +171,9 @@ pub enum Course {
 /// What one series does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// What is measured: `type`, `module`, `rss`, `pss`, `total_rss`, `total_pss`, `python`, `native`.
+    /// What is measured: `type`, `module`, `holder`, `cache`, `rss`, `pss`, `total_rss`, `total_pss`, `python`, `native`.
     pub kind: Arc<str>,
-    /// The type, module or process.
+    /// The type, module, holder, cache or process.
     pub name: Arc<str>,
     /// The process: `root`, or the command line of a child as in [`ProcessChange::role`], but that several may have the same.
     pub role: Arc<str>,

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use census::{CensusRecord, ModuleTotal, Omitted, PythonThread, TypeTotal};
+pub use census::{CacheTotal, CensusRecord, HolderTotal, ModuleTotal, Omitted, PythonThread, TypeTotal};
 pub use diff::{
     CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, Verdict,
 };

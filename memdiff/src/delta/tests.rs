@@ -4,7 +4,7 @@ use common::record::Run;
 use proptest::prelude::*;
 
 use super::*;
-use crate::side::testing::{census, process, seen, tree};
+use crate::side::testing::{census, held, process, seen, tree};
 use crate::side::{Measured, Side};
 
 fn compared(before: &Side, after: &Side, bounds: &Bounds) -> Delta {
@@ -56,6 +56,61 @@ fn a_list_of_modules_that_was_not_made_says_nothing() {
     let after = vec![seen("r", 2, Measured::Census(Arc::new(after)))];
     let delta = compared(&counted(&[("dict", 1, 1)], false), &after, &Bounds::default());
     assert_eq!(rows(&delta.record.modules), [("dict", Presence::Unknown, Some(1), None)]);
+}
+
+fn holding(holders: &[(&str, u64, u64)], caches: &[(&str, u64, Option<u64>)], is_cut: bool) -> Side {
+    vec![seen("r", 1, Measured::Census(Arc::new(held(&[("dict", 1, 1)], holders, caches, is_cut))))]
+}
+
+#[test]
+fn holders_and_caches_are_compared_as_types_are() {
+    let before =
+        |is_cut| holding(&[("a._old", 1, 10), ("a._all", 5, 500)], &[("lru of a.f", 9, Some(90))], is_cut);
+    let after =
+        |is_cut| holding(&[("a._all", 7, 900), ("a._new", 2, 40)], &[("lru of a.g", 3, Some(30))], is_cut);
+    let whole = compared(&before(false), &after(false), &Bounds::new(&[], 300));
+    assert_eq!(
+        rows(&whole.record.holders),
+        [
+            ("a._all", Presence::Both, Some(500), Some(900)),
+            ("a._new", Presence::New, Some(0), Some(40)),
+            ("a._old", Presence::Gone, Some(10), Some(0)),
+        ]
+    );
+    assert_eq!(
+        rows(&whole.record.caches),
+        [("lru of a.f", Presence::Gone, Some(90), Some(0)), ("lru of a.g", Presence::New, Some(0), Some(30)),]
+    );
+    assert_eq!((whole.record.caches[0].count_before, whole.record.caches[0].count_after), (Some(9), Some(0)));
+    assert_eq!(whole.grown, [Growth { name: "a._all".into(), bytes: 400 }]);
+    let cut = compared(&before(true), &after(true), &Bounds::default()).record;
+    assert_eq!(
+        rows(&cut.holders)[1..],
+        [("a._new", Presence::Unknown, None, Some(40)), ("a._old", Presence::Unknown, Some(10), None)]
+    );
+    assert!(cut.caches.iter().all(|change| change.presence == Presence::Unknown), "{cut:#?}");
+}
+
+#[test]
+fn holders_and_caches_that_were_not_looked_at_are_unknown_and_what_was_not_measured_is_there() {
+    let looked =
+        holding(&[("a._all", 5, 500)], &[("lru of a.f", 9, Some(90)), ("lru of a.g", 4, None)], false);
+    let other = counted(&[("dict", 1, 1)], false);
+    for (before, after, sides) in [(&looked, &other, (Some(500), None)), (&other, &looked, (None, Some(500)))]
+    {
+        let record = compared(before, after, &Bounds::new(&[], 0)).record;
+        assert_eq!(rows(&record.holders), [("a._all", Presence::Unknown, sides.0, sides.1)]);
+        assert!(record.caches.len() == 2 && !record.grew, "{record:#?}");
+    }
+    let neither = compared(&other, &other, &Bounds::default()).record;
+    assert_eq!((neither.holders, neither.caches), (vec![], vec![]));
+    let later = holding(&[], &[("lru of a.f", 9, None), ("lru of a.g", 6, None)], false);
+    let record = compared(&looked, &later, &Bounds::new(&[], 0)).record;
+    assert_eq!(
+        rows(&record.caches),
+        [("lru of a.g", Presence::Both, None, None), ("lru of a.f", Presence::Both, Some(90), None)]
+    );
+    assert_eq!((record.caches[0].count_before, record.caches[0].count_after), (Some(4), Some(6)));
 }
 
 #[test]
@@ -182,7 +237,8 @@ fn mirrored(mut record: DiffRecord) -> DiffRecord {
         swap(&mut total.before_bytes, &mut total.after_bytes);
         swap(&mut total.count_before, &mut total.count_after);
     }
-    for change in record.types.iter_mut().chain(&mut record.modules) {
+    let lists = [&mut record.types, &mut record.modules, &mut record.holders, &mut record.caches];
+    for change in lists.into_iter().flatten() {
         change.presence = turned(change.presence);
         swap(&mut change.count_before, &mut change.count_after);
         swap(&mut change.size_before_bytes, &mut change.size_after_bytes);
@@ -205,7 +261,11 @@ fn any_side() -> impl Strategy<Value = Side> {
             process(pid, 50 + u64::from(pid), &format!("w {letter}"), rss)
         });
         let processes: Vec<_> = std::iter::once(process(1, 10, "bot", rss)).chain(below).collect();
-        vec![seen("r", 1, tree(&processes)), seen("m", 1, Measured::Census(Arc::new(census(&types, is_cut))))]
+        // Of some caches the size is not known.
+        let caches: Vec<_> =
+            types.iter().map(|&(name, n, size)| (name, n, (n > 1).then_some(size))).collect();
+        let held = held(&types, &types, &caches, is_cut);
+        vec![seen("r", 1, tree(&processes)), seen("m", 1, Measured::Census(Arc::new(held)))]
     })
 }
 
@@ -218,6 +278,8 @@ proptest! {
         prop_assert_eq!(&there.totals, &back.totals);
         prop_assert_eq!(&there.types, &back.types);
         prop_assert_eq!(&there.modules, &back.modules);
+        prop_assert_eq!(&there.holders, &back.holders);
+        prop_assert_eq!(&there.caches, &back.caches);
         prop_assert_eq!(&there.before, &back.before);
     }
 

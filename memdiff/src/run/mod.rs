@@ -300,6 +300,8 @@ impl Flow {
             totals: Vec::new(),
             types: Vec::new(),
             modules: Vec::new(),
+            holders: Vec::new(),
+            caches: Vec::new(),
             threads: Vec::new(),
             verdicts,
             series_omitted: series.omitted(),

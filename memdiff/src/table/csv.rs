@@ -136,7 +136,13 @@ fn change_rows(record: &DiffRecord) -> Vec<ChangeRow<'_>> {
         row.set_counts(total.count_before, total.count_after);
         rows.push(row);
     }
-    for (kind, changes) in [("type", &record.types), ("module", &record.modules)] {
+    let lists = [
+        ("type", &record.types),
+        ("module", &record.modules),
+        ("holder", &record.holders),
+        ("cache", &record.caches),
+    ];
+    for (kind, changes) in lists {
         for change in changes {
             let mut row = ChangeRow {
                 name: escape_controls(&change.name),

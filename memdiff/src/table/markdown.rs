@@ -43,7 +43,7 @@ fn changes(record: &DiffRecord, grown: &[Growth], notes: &[String], threshold: &
     let (parts, more) = rows::counted(record, look.limit);
     parts.iter().for_each(|table| part(table, &mut out));
     if more > 0 {
-        let _ = writeln!(out, "\nTypes and modules of {more} more processes are left out.");
+        let _ = writeln!(out, "\nObjects of {more} more processes are left out.");
     }
     if !record.threads.is_empty() {
         let _ = writeln!(out, "\n### Threads\n\n|  | thread | process |\n| --- | --- | --- |");

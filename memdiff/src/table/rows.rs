@@ -133,7 +133,7 @@ fn total_row(record: &DiffRecord, total: &TotalChange) -> Option<Vec<Cell>> {
     Some(row)
 }
 
-/// All objects and what they do not explain, then types and modules of each process whose objects were counted.
+/// All objects and what they do not explain, then types, modules, holders and caches of each process whose objects were counted.
 pub(super) fn counted(record: &DiffRecord, limit: Option<usize>) -> (Vec<Part>, usize) {
     let mut roles: Vec<&Arc<str>> = Vec::new();
     for total in record.totals.iter().filter(|total| &*total.kind == "python") {
@@ -151,6 +151,9 @@ pub(super) fn counted(record: &DiffRecord, limit: Option<usize>) -> (Vec<Part>, 
         parts.push(objects(record, role, &whose));
         parts.push(counts(&of_role(&record.types, role), "TYPE", format!("Types{whose}"), limit));
         parts.push(counts(&of_role(&record.modules, role), "MODULE", format!("Modules{whose}"), limit));
+        let held = if whose.is_empty() { "Held by".to_owned() } else { format!("Held by, objects{whose}") };
+        parts.push(counts(&of_role(&record.holders, role), "HOLDER", held, limit));
+        parts.push(counts(&of_role(&record.caches, role), "CACHE", format!("Caches{whose}"), limit));
     }
     parts.retain(|part| !part.grid.rows.is_empty() || !part.rest.is_empty());
     (parts, roles.len() - shown)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::cli::Threshold;
 use crate::delta::{self, Bounds, Delta};
-use crate::side::testing::{census, process, seen, tree};
+use crate::side::testing::{census, held, process, seen, tree};
 use crate::side::{Measured, Side, stamp};
 
 const PLAIN: Look = Look { colour: false, width: None, limit: Some(20) };
@@ -89,6 +89,55 @@ fn what_is_unknown_is_a_question_mark_and_no_number() {
 }
 
 #[test]
+fn holders_and_caches_have_tables_where_they_were_looked_at() {
+    let side = |sessions, caches: &[(&str, u64, Option<u64>)]| {
+        let census = held(&[("dict", 1, 1)], &[("a._sessions", sessions, sessions * 100)], caches, false);
+        vec![seen("r", 1, Measured::Census(Arc::new(census)))]
+    };
+    let delta = compared(&side(3, &[("lru of a.f", 4, None)]), &side(5, &[("lru of a.f", 9, None)]));
+    let shown = text(&found(&delta), PLAIN);
+    let tables = &shown[shown.find("Held by").unwrap()..shown.find("grew by").unwrap()];
+    assert_eq!(
+        tables.trim_end().lines().collect::<Vec<_>>(),
+        [
+            "Held by",
+            "  CHANGE  BEFORE  AFTER  COUNT CHANGE  COUNT AFTER  HOLDER",
+            "  +200 B   300 B  500 B            +2            5  a._sessions",
+            "",
+            "Caches",
+            "  CHANGE  COUNT CHANGE  COUNT AFTER  CACHE",
+            "       ?            +5            9  lru of a.f",
+        ]
+    );
+    let table = markdown(&found(&delta), PLAIN);
+    assert!(table.contains("### Held by\n") && table.contains("| ? | +5 | 9 | `lru of a.f` |"), "{table}");
+    let rows = String::from_utf8(Csv::default().rows(&delta.record, false).unwrap()).unwrap();
+    assert!(rows.contains(",holder,a._sessions,root,both,,,300,500,200,3,5,2\n"), "{rows}");
+    assert!(rows.contains(",cache,lru of a.f,root,both,,,,,,4,9,5\n"), "{rows}");
+    let without = compared(&counted(&[("a", 1, 10)], false), &counted(&[("a", 2, 30)], false));
+    let shown = text(&found(&without), PLAIN);
+    assert!(!shown.contains("Held by") && !shown.contains("Caches"), "{shown}");
+}
+
+#[test]
+fn of_several_processes_each_has_its_own_tables() {
+    let side = |size| {
+        let census = |pid, cmdline: &str| {
+            let held = held(&[("dict", 1, 1)], &[("a._b", 1, size)], &[("lru of a.f", 1, Some(size))], false);
+            let held = common::log::Census { pid, cmdline: Some(cmdline.into()), ..held };
+            seen("r", 1, Measured::Census(Arc::new(held)))
+        };
+        vec![census(1, "python3 bot.py"), census(2, "python3 <b>.py")]
+    };
+    let delta = compared(&side(300), &side(500));
+    let (shown, table) = (text(&found(&delta), PLAIN), markdown(&found(&delta), PLAIN));
+    for title in ["Held by, objects of", "Caches of"] {
+        assert_eq!(shown.matches(&format!("\n{title} root")).count(), 2, "{shown}");
+        assert_eq!(table.matches(&format!("\n### {title} `root")).count(), 2, "{table}");
+    }
+}
+
+#[test]
 fn growth_is_red_only_where_colours_are_wanted() {
     let delta = compared(&counted(&[("a", 1, 10)], false), &counted(&[("a", 2, 3000)], false));
     assert!(!text(&found(&delta), PLAIN).contains('\u{1b}'));
@@ -128,7 +177,12 @@ proptest! {
     fn no_name_breaks_a_table(name: String, other in "[|`\\\\<>\\n\\x1b*_~名👍]{0,12}") {
         let side = |size, rss| vec![
             seen("r", 1, tree(&[process(1, 10, "bot", 1), process(2, 2, &name, rss), process(3, 3, &other, rss)])),
-            seen("m", 1, Measured::Census(Arc::new(census(&[(&name, 1, size), (&other, 1, size + 1)], false)))),
+            seen("m", 1, Measured::Census(Arc::new(held(
+                &[(&name, 1, size), (&other, 1, size + 1)],
+                &[(&name, 1, size)],
+                &[(&other, 1, Some(size)), (&name, size, None)],
+                false,
+            )))),
         ];
         let delta = compared(&side(10, 1), &side(5000, 9));
         let record = judged(vec![verdict(&name, Some(3e6)), verdict(&other, None)]);

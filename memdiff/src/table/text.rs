@@ -43,7 +43,7 @@ fn changes(record: &DiffRecord, grown: &[Growth], notes: &[String], threshold: &
     let (parts, more) = rows::counted(record, look.limit);
     parts.iter().for_each(|table| part(table, look, &mut out));
     if more > 0 {
-        let line = format!("types and modules of {more} more processes (all with --all)");
+        let line = format!("objects of {more} more processes (all with --all)");
         let _ = writeln!(out, "\n{}", Tone::Dim.paint(&line, look.colour));
     }
     threads(record, look, &mut out);

@@ -1,6 +1,6 @@
 //! The series of one process in one run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use common::record::{Course, Verdict};
@@ -36,6 +36,8 @@ pub(super) enum Kind {
     Native,
     Type,
     Module,
+    Holder,
+    Cache,
 }
 
 impl Kind {
@@ -50,6 +52,8 @@ impl Kind {
             Self::Native => "native",
             Self::Type => "type",
             Self::Module => "module",
+            Self::Holder => "holder",
+            Self::Cache => "cache",
         }
     }
 
@@ -60,7 +64,7 @@ impl Kind {
 
     /// Whether its growth is growth of the machine's use of memory, which a limit ends.
     fn fills_memory(self) -> bool {
-        !matches!(self, Self::Type | Self::Module)
+        !matches!(self, Self::Type | Self::Module | Self::Holder | Self::Cache)
     }
 }
 
@@ -172,8 +176,37 @@ pub(super) struct Followed {
     /// Which measurement of its tree it was last in.
     pub(super) turn: u64,
     plain: Vec<Slot>,
+    lists: Lists,
+}
+
+/// Series with names.
+#[derive(Debug, Default)]
+struct Lists {
     types: HashMap<Arc<str>, Slot>,
     modules: HashMap<Arc<str>, Slot>,
+    holders: HashMap<Arc<str>, Slot>,
+    caches: HashMap<Arc<str>, Slot>,
+}
+
+impl Lists {
+    /// Those of a kind; `None` if its series have no names.
+    fn of(&mut self, kind: Kind) -> Option<&mut HashMap<Arc<str>, Slot>> {
+        match kind {
+            Kind::Type => Some(&mut self.types),
+            Kind::Module => Some(&mut self.modules),
+            Kind::Holder => Some(&mut self.holders),
+            Kind::Cache => Some(&mut self.caches),
+            Kind::Rss | Kind::Pss | Kind::TotalRss | Kind::TotalPss | Kind::Python | Kind::Native => None,
+        }
+    }
+
+    fn all(&self) -> [&HashMap<Arc<str>, Slot>; 4] {
+        [&self.types, &self.modules, &self.holders, &self.caches]
+    }
+
+    fn all_mut(&mut self) -> [&mut HashMap<Arc<str>, Slot>; 4] {
+        [&mut self.types, &mut self.modules, &mut self.holders, &mut self.caches]
+    }
 }
 
 impl Followed {
@@ -189,8 +222,7 @@ impl Followed {
             has_had_children: false,
             turn: 0,
             plain: Vec::new(),
-            types: HashMap::new(),
-            modules: HashMap::new(),
+            lists: Lists::default(),
         }
     }
 
@@ -207,24 +239,22 @@ impl Followed {
     }
 
     pub(super) fn slot(&mut self, kind: Kind, name: Option<&Arc<str>>) -> Option<&mut Slot> {
-        match (kind, name) {
-            (Kind::Type, Some(name)) => self.types.get_mut(name),
-            (Kind::Module, Some(name)) => self.modules.get_mut(name),
+        match (self.lists.of(kind), name) {
+            (Some(list), Some(name)) => list.get_mut(name),
             _ => self.plain.iter_mut().find(|slot| slot.kind == kind),
         }
     }
 
     pub(super) fn add(&mut self, name: Option<&Arc<str>>, slot: Slot) {
-        match (slot.kind, name) {
-            (Kind::Type, Some(name)) => drop(self.types.insert(Arc::clone(name), slot)),
-            (Kind::Module, Some(name)) => drop(self.modules.insert(Arc::clone(name), slot)),
+        match (self.lists.of(slot.kind), name) {
+            (Some(list), Some(name)) => drop(list.insert(Arc::clone(name), slot)),
             _ => self.plain.push(slot),
         }
     }
 
     /// Its series with their names; `None` for those of the process itself.
     pub(super) fn named(&self) -> impl Iterator<Item = (Option<&Arc<str>>, &Slot)> {
-        let lists = self.types.iter().chain(&self.modules).map(|(name, slot)| (Some(name), slot));
+        let lists = self.lists.all().into_iter().flatten().map(|(name, slot)| (Some(name), slot));
         self.plain.iter().map(|slot| (None, slot)).chain(lists)
     }
 
@@ -233,26 +263,27 @@ impl Followed {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.types.is_empty() && self.modules.is_empty()
+        self.plain.is_empty() && self.lists.all().iter().all(|list| list.is_empty())
     }
 
     pub(super) fn retain(&mut self, mut stays: impl FnMut(Option<&Arc<str>>, &Slot) -> bool) {
         self.plain.retain(|slot| stays(None, slot));
-        self.types.retain(|name, slot| stays(Some(name), slot));
-        self.modules.retain(|name, slot| stays(Some(name), slot));
+        for list in self.lists.all_mut() {
+            list.retain(|name, slot| stays(Some(name), slot));
+        }
     }
 
     /// A moment that was not measured.
     pub(super) fn gap(&mut self) {
-        let lists = self.types.values_mut().chain(self.modules.values_mut());
+        let lists = self.lists.all_mut().into_iter().flat_map(HashMap::values_mut);
         self.plain.iter_mut().chain(lists).for_each(Slot::gap);
     }
 
-    /// What of `kind` was not listed at `place`, on a whole list, has no objects.
-    pub(super) fn vanish(&mut self, kind: Kind, place: &Place) {
-        let list = if kind == Kind::Type { &mut self.types } else { &mut self.modules };
-        let missing = list.values_mut().filter(|slot| slot.last_seconds != place.seconds);
-        missing.for_each(|slot| slot.push(place, 0));
+    /// What of `kind` was not listed at `place`, on a whole list, has no objects. What is `unmeasured` was listed.
+    pub(super) fn vanish(&mut self, kind: Kind, place: &Place, unmeasured: &HashSet<&Arc<str>>) {
+        let list = self.lists.of(kind).into_iter().flatten();
+        let missing = list.filter(|(_, slot)| slot.last_seconds != place.seconds);
+        missing.filter(|(name, _)| !unmeasured.contains(name)).for_each(|(_, slot)| slot.push(place, 0));
     }
 
     /// What one of its series does. `surroundings`: what is left around it, if it lives and that is known.

@@ -11,13 +11,13 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use common::log::{Census, Moment, Process, Total, Tree, What};
+use common::log::{Census, Moment, Process, Tree, What};
 use common::record::{Course, EventKind, Verdict};
 
 use self::followed::{Followed, Kind, Slot, Who};
 use self::runs::{Place, Runs};
 use crate::delta::{self, Bounds};
-use crate::side::At;
+use crate::side::{self, At, Listing};
 
 pub use self::words::{Sentence, counts, rate, sentence};
 
@@ -249,18 +249,22 @@ impl Series {
         if let Some(bytes) = delta::native_bytes(census) {
             self.push(place, who, Kind::Native, None, bytes);
         }
-        self.totals(place, who, Kind::Type, &census.types, census.types_cut);
-        let no_modules = census.modules.is_empty() && census.total_objects > 0;
-        self.totals(place, who, Kind::Module, &census.modules, census.modules_cut || no_modules);
+        self.list(place, who, Kind::Type, &side::types(census));
+        self.list(place, who, Kind::Module, &side::modules(census));
+        self.list(place, who, Kind::Holder, &side::holders(census));
+        self.list(place, who, Kind::Cache, &side::caches(census));
     }
 
-    /// A list of types or modules. What a whole list does not have is not there; a cut one says nothing of it.
-    fn totals(&mut self, place: &Place, who: Who, kind: Kind, totals: &[Total], is_cut: bool) {
-        for total in totals {
-            self.push(place, who, kind, Some(&total.name), total.size_bytes);
+    /// What a whole list does not have is not there; a cut one says nothing of it. What it has without a size is there.
+    fn list(&mut self, place: &Place, who: Who, kind: Kind, (rows, is_cut): &Listing<'_>) {
+        for row in rows {
+            if let Some(bytes) = row.size_bytes {
+                self.push(place, who, kind, Some(row.name), bytes);
+            }
         }
         if let Some(followed) = self.followed.get_mut(&who).filter(|_| !is_cut) {
-            followed.vanish(kind, place);
+            let unmeasured = rows.iter().filter(|row| row.size_bytes.is_none());
+            followed.vanish(kind, place, &unmeasured.map(|row| row.name).collect());
         }
     }
 

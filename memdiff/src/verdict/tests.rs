@@ -2,7 +2,7 @@ use common::log::{Moment, What};
 use common::record::{Header, ProcessEvent, Run};
 
 use super::*;
-use crate::side::testing::{census, process, seen, tree};
+use crate::side::testing::{census, held, process, seen, tree};
 use crate::side::{Measured, Seen};
 
 /// The moment at a second of a run, ten of which are an interval.
@@ -89,6 +89,35 @@ fn a_type_is_absent_where_the_list_is_whole_and_unknown_where_it_was_cut() {
         let gone = verdicts.iter().find(|v| &*v.name == "gone" && &*v.kind == "type").unwrap();
         assert_eq!((gone.moments, gone.last_bytes), (moments, last), "{is_cut}");
     }
+}
+
+#[test]
+fn holders_and_caches_have_series_and_what_has_no_size_this_time_is_no_zero() {
+    let mut series = Series::default();
+    for turn in 0..120_u64 {
+        let size = |bytes| (turn % 3 != 1).then_some(bytes);
+        let short_lived = ("lru of a.once", 1, Some(70));
+        let caches = [("lru of a.f", 128, size(9000)), short_lived];
+        let caches = if turn < 60 { &caches[..] } else { &caches[..1] };
+        let holders = [("a._sessions", turn, turn << 20), ("a._table", 3, 300)];
+        series.take(&moment("m", turn * 10, What::Census(held(&[("dict", 1, 1)], &holders, caches, false))));
+    }
+    let verdicts = series.verdicts();
+    let find =
+        |kind: &str, name: &str| verdicts.iter().find(|v| &*v.kind == kind && &*v.name == name).unwrap();
+    let leak = find("holder", "a._sessions");
+    assert_eq!((leak.course, leak.full_at, leak.pid), (Course::Growing, None, Some(1)));
+    let words = sentence(leak, leak.to.unwrap());
+    assert_eq!(words.subject, "what a._sessions holds in root (pid 1)");
+    assert!(words.rest.starts_with("grows by 360.0 MiB/h"), "{}", words.rest);
+    assert_eq!(find("holder", "a._table").course, Course::Steady);
+    let cache = find("cache", "lru of a.f");
+    assert_eq!((cache.course, cache.moments, cache.last_bytes), (Course::Steady, 80, Some(9000)));
+    let gone = find("cache", "lru of a.once");
+    assert_eq!((gone.moments, gone.last_bytes), (120, Some(0)));
+    // Nothing is said of what was not looked at.
+    series.take(&moment("m", 1200, What::Census(census(&[("dict", 1, 1)], false))));
+    assert!(series.verdicts().iter().any(|v| &*v.name == "a._table" && v.last_bytes == Some(300)));
 }
 
 #[test]

@@ -57,6 +57,7 @@ pub fn sentence(verdict: &Verdict, now: Stamp) -> Sentence {
         "total_pss" => format!("the tree of {name}{pid} by PSS"),
         "python" => format!("all Python objects of {name}{pid}"),
         "native" => format!("what is no Python object in {name}{pid}"),
+        "holder" => format!("what {name} holds in {}{pid}", place(verdict)),
         kind => format!("{kind} {name} in {}{pid}", place(verdict)),
     };
     let over = verdict.to.filter(|to| is_over(verdict, *to, now));

@@ -1,0 +1,125 @@
+//! Lines as they were written once. They are never changed: what they say must be read for ever.
+
+use common::process::ProcessState;
+use common::record::{Course, EventKind, Omitted, OutputStream, Presence, ProcessEvent, Record};
+
+use super::read;
+use crate::support::workspace;
+
+#[test]
+fn processes_of_the_first_version_are_readable() {
+    let records = read(workspace::read("tests/fixtures/process-v1.jsonl").as_bytes());
+    let [Record::Process(tree), Record::Process(bare)] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((tree.schema, tree.iteration, &*tree.host, &*tree.run), (1, 7, "server", "5f0e6c1d2b3a4987"));
+    assert_eq!(tree.timestamp.to_string(), "2026-03-29T01:59:59.999+01:00");
+    assert_eq!((tree.interval_seconds, tree.elapsed_seconds, tree.missed_ticks), (0.5, 3.000_021, 2));
+    assert_eq!((tree.pid, tree.start_ticks, &*tree.name), (4711, Some(1_234_567), "python3"));
+    assert_eq!(tree.cmdline.as_deref(), Some(&["python3".into(), "bot.py".into(), "naïve \n ☃".into()][..]));
+    assert_eq!((tree.rss_bytes, tree.pss_bytes, tree.fds), (Some(123_456_789), Some(100_000_000), Some(64)));
+    assert_eq!((tree.children_count, tree.short_lived_count), (1, Some(12)));
+    let child = &tree.children[0];
+    assert_eq!((child.pid, child.ppid, child.state), (4712, Some(4711), Some(ProcessState::DiskSleep)));
+    assert_eq!(
+        (child.rss_bytes, child.cpu_ratio, child.cmdline.as_ref()),
+        (Some(40_000_000), Some(1.75), None)
+    );
+    assert_eq!((tree.total_rss_bytes, tree.total_pss_bytes), (163_456_789, Some(120_000_000)));
+    let cgroup = tree.cgroup.as_ref().unwrap();
+    assert_eq!((cgroup.version, cgroup.limit_bytes, cgroup.oom_kills), (2, Some(536_870_912), Some(1)));
+    assert_eq!(tree.pressure.as_ref().unwrap().full_total_seconds, 0.000_789);
+    assert_eq!(tree.system.as_ref().unwrap().total_bytes, 16_777_216_000);
+
+    assert_eq!((bare.iteration, bare.pid, bare.state), (8, 4711, Some(ProcessState::Zombie)));
+    assert_eq!((bare.rss_bytes, bare.total_pss_bytes, bare.children.len()), (None, None, 0));
+    assert_eq!((&bare.cgroup, &bare.pressure, &bare.system), (&None, &None, &None));
+}
+
+#[test]
+fn events_outputs_and_errors_of_the_first_version_are_readable() {
+    let records = read(workspace::read("tests/fixtures/events-v1.jsonl").as_bytes());
+    let events: Vec<&ProcessEvent> = records
+        .iter()
+        .filter_map(|r| if let Record::ProcessEvent(event) = r { Some(&**event) } else { None })
+        .collect();
+    let kinds: Vec<EventKind> = events.iter().map(|event| event.event).collect();
+    assert_eq!(
+        kinds,
+        [
+            EventKind::Started,
+            EventKind::Replaced,
+            EventKind::Grew,
+            EventKind::LimitCrossed,
+            EventKind::OomKill,
+            EventKind::Exited,
+            EventKind::Exited
+        ]
+    );
+    assert_eq!((events[0].at_start, events[0].ppid, events[0].root_pid), (Some(true), Some(1), 4711));
+    assert_eq!(events[1].cmdline.as_deref(), Some(&["cat".into(), "-".into()][..]));
+    assert_eq!((events[2].growth_bytes, events[2].value_bytes), (Some(20_971_520), Some(123_456_789)));
+    assert_eq!((events[3].metric.as_deref(), events[3].own_bytes), (Some("total"), Some(40_000_000)));
+    assert_eq!(events[3].growth_bytes, Some(-4096));
+    assert_eq!(events[4].kills, Some(1));
+    assert_eq!(
+        (events[5].exit_code, events[5].signal, events[5].lifetime_seconds),
+        (Some(3), None, Some(0.0012))
+    );
+    assert_eq!((events[6].exit_code, events[6].signal), (None, Some(9)));
+
+    let [Record::Output(output), Record::Error(error)] = &records[7..] else { panic!("{records:?}") };
+    assert_eq!((output.stream, output.line.as_str()), (OutputStream::Stdout, "a \"line\"\t☃"));
+    assert_eq!(
+        (&*error.stage, error.pid, error.hint.as_deref()),
+        ("sample", Some(4711), Some("wait, or name another"))
+    );
+}
+
+#[test]
+fn censuses_and_differences_of_the_first_version_are_readable() {
+    let records = read(workspace::read("tests/fixtures/census-v1.jsonl").as_bytes());
+    let [Record::Census(census), Record::Census(bare)] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((census.iteration, census.pid, census.root_pid), (4, 4712, Some(4711)));
+    assert_eq!((census.total_objects, census.total_size_bytes), (207_575, 31_457_280));
+    let [first, second] = &census.types[..] else { panic!("{census:?}") };
+    assert_eq!((&*first.name, first.count, first.size_bytes), ("str", 66_051, 10_673_854));
+    assert_eq!(&*second.name, "botpkg.cache.Séance");
+    assert_eq!(census.types_omitted, Some(Omitted { rows: 812, count: 141_000, size_bytes: 20_000_000 }));
+    assert_eq!((&*census.modules[0].module, census.modules_omitted), ("builtins", None));
+    let threads = census.threads.as_ref().unwrap();
+    assert_eq!((threads[0].name.as_deref(), threads[0].main), (Some("MainThread"), Some(true)));
+    assert_eq!((threads[1].name.as_deref(), threads[1].native_id), (None, Some(4715)));
+    assert_eq!((bare.total_objects, bare.types.len(), bare.rss_bytes), (0, 0, None));
+
+    let records = read(workspace::read("tests/fixtures/diff-v1.jsonl").as_bytes());
+    let [Record::Diff(diff)] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((&*diff.before.file, diff.before.iteration, diff.after.iteration), ("log \"a\".jsonl", 1, 9));
+    assert_eq!(
+        (diff.processes[0].presence, diff.processes[0].rss_after_bytes),
+        (Presence::New, Some(40_000_000))
+    );
+    assert_eq!((diff.types[0].count_before, diff.types[0].presence), (None, Presence::Unknown));
+    assert_eq!((&*diff.threads[0].name, diff.threads[0].presence), ("会话线程", Presence::Gone));
+    let verdict = &diff.verdicts[0];
+    assert_eq!(
+        (verdict.course, verdict.bytes_per_hour, verdict.moments),
+        (Course::SawTooth, Some(-12.5), 60)
+    );
+    assert_eq!((verdict.full_of.as_deref(), diff.grew), (Some("machine"), true));
+}
+
+#[test]
+fn censuses_with_holders_and_caches_are_readable() {
+    let records = read(workspace::read("tests/fixtures/census-holders-v1.jsonl").as_bytes());
+    let [Record::Census(found), Record::Census(unknown)] = &records[..] else { panic!("{records:?}") };
+    let [first, second] = &found.holders.as_ref().unwrap()[..] else { panic!("{found:?}") };
+    assert_eq!((&*first.holder, first.count, first.size_bytes), ("botpkg.cache._sessions", 524, 29_344_000));
+    assert_eq!(&*second.holder, "botpkg.séance.<locals>[\"☃\"]");
+    assert_eq!(found.holders_omitted, Some(Omitted { rows: 40, count: 9000, size_bytes: 800_000 }));
+    let [first, second] = &found.caches.as_ref().unwrap()[..] else { panic!("{found:?}") };
+    assert_eq!((&*first.name, first.entries), ("functools.lru_cache of botpkg.render", 128));
+    assert_eq!((first.size_bytes, first.max_entries), (Some(1_234_567), Some(128)));
+    assert_eq!((first.hits, first.misses), (Some(9000), Some(900)));
+    assert_eq!((second.entries, second.size_bytes, second.max_entries, second.hits), (7, None, None, None));
+    assert_eq!(found.caches_omitted, None);
+    assert_eq!((&unknown.holders, unknown.caches.as_deref()), (&None, Some(&[][..])));
+}
