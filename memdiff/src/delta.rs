@@ -76,25 +76,7 @@ pub struct Growth {
 #[must_use]
 pub fn compare(header: Header, before: &Side, after: &Side, files: &[String], bounds: &Bounds) -> Delta {
     let pairs = align::pairs(align::actors(before), align::actors(after));
-    let mut record = DiffRecord {
-        schema: header.schema,
-        timestamp: header.timestamp,
-        host: header.host,
-        run: header.run,
-        iteration: header.iteration,
-        before: mark(before, files),
-        after: mark(after, files),
-        processes: Vec::new(),
-        totals: Vec::new(),
-        types: Vec::new(),
-        modules: Vec::new(),
-        holders: Vec::new(),
-        caches: Vec::new(),
-        threads: Vec::new(),
-        verdicts: Vec::new(),
-        series_omitted: 0,
-        grew: false,
-    };
+    let mut record = DiffRecord::new(header, mark(before, files), mark(after, files));
     let mut notes = notes_on(before, after);
     let mut uncounted: Vec<&str> = Vec::new();
     let has_trees = |pick: fn(&Pair<'_>) -> Option<bool>| pairs.iter().any(|pair| pick(pair) == Some(true));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::record;
+use super::{Header, record};
 use crate::time::Stamp;
 
 record! {
@@ -36,6 +36,32 @@ record! {
         pub series_omitted: u64,
         /// Whether something grew beyond the threshold: the exit code is 1 then.
         pub grew: bool,
+    }
+}
+
+impl DiffRecord {
+    /// The record of two moments between which nothing was found yet.
+    #[must_use]
+    pub fn new(header: Header, before: MomentMark, after: MomentMark) -> Self {
+        Self {
+            schema: header.schema,
+            timestamp: header.timestamp,
+            host: header.host,
+            run: header.run,
+            iteration: header.iteration,
+            before,
+            after,
+            processes: Vec::new(),
+            totals: Vec::new(),
+            types: Vec::new(),
+            modules: Vec::new(),
+            holders: Vec::new(),
+            caches: Vec::new(),
+            threads: Vec::new(),
+            verdicts: Vec::new(),
+            series_omitted: 0,
+            grew: false,
+        }
     }
 }
 

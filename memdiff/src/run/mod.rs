@@ -289,23 +289,10 @@ impl Flow {
         // What is said last counts: a verdict on more moments replaces the one before.
         self.grew = verdicts.iter().any(|verdict| verdict::grows(verdict, &self.bounds));
         let record = DiffRecord {
-            schema: header.schema,
-            timestamp: header.timestamp,
-            host: header.host,
-            run: header.run,
-            iteration: header.iteration,
-            before: first.mark(&self.files),
-            after: last.mark(&self.files),
-            processes: Vec::new(),
-            totals: Vec::new(),
-            types: Vec::new(),
-            modules: Vec::new(),
-            holders: Vec::new(),
-            caches: Vec::new(),
-            threads: Vec::new(),
             verdicts,
             series_omitted: series.omitted(),
             grew: self.grew,
+            ..DiffRecord::new(header, first.mark(&self.files), last.mark(&self.files))
         };
         self.output.show(&Found::Verdicts { record: &record, measured: series.measured() })
     }
