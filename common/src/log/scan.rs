@@ -160,7 +160,7 @@ impl Scanner {
     /// Who a process is: the text from `"pid":` to `"rss_bytes":`, which seldom differs from that of the sample before.
     fn who(&mut self, c: &mut Cursor<'_>, place: usize) -> Option<Who> {
         if let Some(Place { text, who: Some(who) }) = self.places.get(place)
-            && c.has(text)
+            && c.passage(text).is_some()
         {
             return Some(who.clone());
         }
@@ -284,7 +284,7 @@ impl Scanner {
     }
 
     /// An array of rows, each of which begins with `begin` and a name.
-    fn totals(&mut self, c: &mut Cursor<'_>, begin: &[u8]) -> Option<Vec<Total>> {
+    fn totals<const N: usize>(&mut self, c: &mut Cursor<'_>, begin: &[u8; N]) -> Option<Vec<Total>> {
         let mut totals = Vec::new();
         c.array(|c| {
             c.literal(begin)?;
@@ -308,7 +308,7 @@ impl Scanner {
             c.literal(br#","size_bytes":"#)?;
             caches.push(Cache { name, entries, size_bytes: c.nullable(Cursor::integer)? });
             for key in [&br#","max_entries":"#[..], br#","hits":"#, br#","misses":"#] {
-                c.literal(key)?;
+                c.passage(key)?;
                 c.nullable(Cursor::integer)?;
             }
             c.literal(b"}")
@@ -344,10 +344,10 @@ enum Turn {
 }
 
 impl Turn {
-    fn field<'a, T>(
+    fn field<'a, const N: usize, T>(
         self,
         c: &mut Cursor<'a>,
-        key: &[u8],
+        key: &[u8; N],
         read: impl FnOnce(&mut Cursor<'a>) -> Option<T>,
     ) -> Option<Option<T>> {
         match self {
@@ -395,7 +395,7 @@ fn cgroup(c: &mut Cursor<'_>) -> Option<(Option<u64>, Option<u64>)> {
         br#","shmem_bytes":"#,
     ];
     for key in keys {
-        c.literal(key)?;
+        c.passage(key)?;
         c.nullable(Cursor::integer)?;
     }
     c.literal(b"}")?;
@@ -414,7 +414,7 @@ fn pressure(c: &mut Cursor<'_>) -> Option<()> {
         br#","full_total_seconds":"#,
     ];
     for key in keys {
-        c.literal(key)?;
+        c.passage(key)?;
         c.number()?;
     }
     c.literal(b"}")
