@@ -15,20 +15,8 @@ mod series;
 use std::time::Instant;
 
 use common::record::Course;
-use memdiff::trend::{Judgement, Track};
 
 const LENGTHS: [usize; 4] = [20, 60, 200, 1000];
-
-fn judged(series: &[series::Moment]) -> Judgement {
-    let mut track = Track::new();
-    for (seconds, value) in series {
-        match value {
-            Some(value) => track.push(*seconds, *value),
-            None => track.gap(),
-        }
-    }
-    track.judge()
-}
 
 fn main() {
     let mut numbers = std::env::args().filter_map(|argument| argument.parse::<u64>().ok());
@@ -48,7 +36,7 @@ fn main() {
             for (column, moments) in LENGTHS.into_iter().enumerate() {
                 let mut courses = [0; 5];
                 for number in 0..each {
-                    let judgement = judged(&kind.series(seed + number, moments));
+                    let judgement = series::judged(&kind.series(seed + number, moments));
                     courses[judgement.course as usize] += 1;
                     if judgement.course == Course::Growing {
                         let least = sure.iter_mut().filter(|(least, _)| judgement.confidence >= *least);

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use common::record::Course;
-use memdiff::trend::{Judgement, Point, Track, detrended, kendall, theil_sen};
+use memdiff::trend::{Point, detrended, kendall, theil_sen};
 use serde::Deserialize;
 
-use crate::support::series::{KINDS, Kind, Moment};
+use crate::support::series::{KINDS, Kind, judged};
 
 /// What SciPy and pymannkendall say of a series; `oracles/trend.py` writes it.
 #[derive(Debug, Deserialize)]
@@ -75,17 +75,6 @@ fn slopes_and_tests_are_those_of_scipy() {
 fn equal_pairs(values: &[f64]) -> f64 {
     let equal_behind = |(i, value): (usize, &f64)| values[i + 1..].iter().filter(|v| *v == value).count();
     values.iter().enumerate().map(equal_behind).sum::<usize>() as f64
-}
-
-fn judged(series: &[Moment]) -> Judgement {
-    let mut track = Track::new();
-    for (seconds, value) in series {
-        match value {
-            Some(value) => track.push(*seconds, *value),
-            None => track.gap(),
-        }
-    }
-    track.judge()
 }
 
 /// How many of so many series of a kind are said to grow.

@@ -5,8 +5,22 @@
 
 use std::f64::consts::TAU;
 
+use memdiff::trend::{Judgement, Track};
+
 /// A moment: seconds, and bytes or `None` where nothing was measured.
 pub type Moment = (f64, Option<f64>);
+
+/// What memdiff says of a series.
+pub fn judged(series: &[Moment]) -> Judgement {
+    let mut track = Track::new();
+    for (seconds, value) in series {
+        match value {
+            Some(value) => track.push(*seconds, *value),
+            None => track.gap(),
+        }
+    }
+    track.judge()
+}
 
 /// Numbers by chance: Vigna's splitmix64.
 pub struct Chance(pub u64);

@@ -50,14 +50,36 @@ pub(super) fn parse(line: &[u8]) -> Result<Line, RecordError> {
     Ok(Line::Moment(Box::new(moment)))
 }
 
-fn moment(header: Header, times: Option<(f64, f64)>, missed_ticks: u64, what: What) -> Moment {
+/// What a record begins with, as far as a moment has it.
+pub(super) struct Head {
+    pub(super) unix_ms: i64,
+    pub(super) host: Arc<str>,
+    pub(super) run: Arc<str>,
+    pub(super) iteration: u64,
+}
+
+impl From<Header> for Head {
+    fn from(header: Header) -> Self {
+        let unix_ms = header.timestamp.unix_ms();
+        Self { unix_ms, host: header.host, run: header.run, iteration: header.iteration }
+    }
+}
+
+/// A moment that begins with `head`; where it stands is for the reader to say.
+pub(super) fn moment(
+    head: impl Into<Head>,
+    times: Option<(f64, f64)>,
+    missed_ticks: u64,
+    what: What,
+) -> Moment {
+    let head = head.into();
     Moment {
         input: 0,
         line: 0,
-        run: header.run,
-        host: header.host,
-        iteration: header.iteration,
-        unix_ms: header.timestamp.unix_ms(),
+        run: head.run,
+        host: head.host,
+        iteration: head.iteration,
+        unix_ms: head.unix_ms,
         elapsed_seconds: times.map(|(elapsed, _)| elapsed),
         interval_seconds: times.map(|(_, interval)| interval),
         missed_ticks,

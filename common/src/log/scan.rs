@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::line::{self, Line};
+use super::line::{self, Head, Line, moment};
 use super::moment::{Cache, Census, Moment, Process, Total, Tree, What};
 use super::token::Cursor;
 use crate::record::PythonThread;
@@ -39,14 +39,6 @@ struct Who {
     cmdline: Option<Arc<str>>,
 }
 
-/// The fields that every record begins with, `type` apart.
-struct Header {
-    unix_ms: i64,
-    host: Arc<str>,
-    run: Arc<str>,
-    iteration: u64,
-}
-
 impl Scanner {
     /// The moment of a line, if it has the common form. The line has no line end.
     pub(super) fn scan(&mut self, line: &[u8]) -> Option<Line> {
@@ -64,7 +56,7 @@ impl Scanner {
         cursor.at_end().then(|| Line::Moment(Box::new(moment)))
     }
 
-    fn header(&mut self, c: &mut Cursor<'_>) -> Option<Header> {
+    fn header(&mut self, c: &mut Cursor<'_>) -> Option<Head> {
         c.literal(br#""schema":"#)?;
         c.integer32()?;
         c.literal(br#","timestamp":"#)?;
@@ -74,7 +66,7 @@ impl Scanner {
         c.literal(br#","run":"#)?;
         let run = self.name(&c.text()?);
         c.literal(br#","iteration":"#)?;
-        Some(Header { unix_ms, host, run, iteration: c.integer()? })
+        Some(Head { unix_ms, host, run, iteration: c.integer()? })
     }
 
     fn sample(&mut self, c: &mut Cursor<'_>) -> Option<Moment> {
@@ -358,21 +350,6 @@ impl Turn {
             Self::Absent if c.has(key) => read(c).map(Some),
             Self::Absent => Some(None),
         }
-    }
-}
-
-fn moment(header: Header, times: Option<(f64, f64)>, missed_ticks: u64, what: What) -> Moment {
-    Moment {
-        input: 0,
-        line: 0,
-        run: header.run,
-        host: header.host,
-        iteration: header.iteration,
-        unix_ms: header.unix_ms,
-        elapsed_seconds: times.map(|(elapsed, _)| elapsed),
-        interval_seconds: times.map(|(_, interval)| interval),
-        missed_ticks,
-        what,
     }
 }
 
