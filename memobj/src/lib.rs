@@ -1,6 +1,13 @@
 //! `memobj`: a census of every Python object in a running CPython process, from outside.
 //!
-//! Its own issue builds it; until then the command says so and exits 2.
+//! | layer | modules | contract |
+//! |---|---|---|
+//! | words | [`addr`], [`error`] | addresses are a type of their own; errors are typed by stage, each with what to do |
+//! | memory | [`memory`] | reading foreign memory, wherever it is |
+
+pub mod addr;
+pub mod error;
+pub mod memory;
 
 use std::process::ExitCode;
 

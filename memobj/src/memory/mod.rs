@@ -1,0 +1,105 @@
+//! Reading foreign memory, wherever it is: a live target, a frozen copy, a core file, a test image.
+
+use std::ops::Range;
+
+use crate::addr::Addr;
+
+/// Some bytes could not be read. Cheap: hostile memory makes millions of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{at} is not readable")]
+pub struct Unreadable {
+    /// Where reading began.
+    pub at: Addr,
+}
+
+/// Memory of a 64-bit little-endian process.
+///
+/// All methods are safe on hostile addresses: they read what was asked for, whole, or say [`Unreadable`].
+pub trait Memory: Sync {
+    /// Fills `into` with the bytes at `at`.
+    ///
+    /// # Errors
+    /// If any of them cannot be read; then `into` holds nothing of use.
+    fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable>;
+
+    /// The readable ranges in ascending order, without overlap: where objects can be.
+    fn regions(&self) -> &[Range<Addr>];
+
+    /// The byte at `at`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); so of all others below.
+    #[inline]
+    fn read_u8(&self, at: Addr) -> Result<u8, Unreadable> {
+        let mut bytes = [0; 1];
+        self.read(at, &mut bytes)?;
+        Ok(u8::from_le_bytes(bytes))
+    }
+
+    /// Two bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    fn read_u16(&self, at: Addr) -> Result<u16, Unreadable> {
+        let mut bytes = [0; 2];
+        self.read(at, &mut bytes)?;
+        Ok(u16::from_le_bytes(bytes))
+    }
+
+    /// Four bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    fn read_u32(&self, at: Addr) -> Result<u32, Unreadable> {
+        let mut bytes = [0; 4];
+        self.read(at, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// Eight bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    fn read_u64(&self, at: Addr) -> Result<u64, Unreadable> {
+        let mut bytes = [0; 8];
+        self.read(at, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// A pointer.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    fn read_addr(&self, at: Addr) -> Result<Addr, Unreadable> {
+        self.read_u64(at).map(Addr)
+    }
+
+    /// The bytes of a C string without its end, `limit` at most.
+    ///
+    /// # Errors
+    /// If a byte before its end cannot be read.
+    fn read_c_string(&self, at: Addr, limit: usize) -> Result<Vec<u8>, Unreadable> {
+        let mut text = Vec::new();
+        // In pieces that do not cross a page, since the page after the string's last one need not be there.
+        const PAGE: u64 = 4096;
+        while text.len() < limit {
+            let from = at.plus(text.len() as u64);
+            let left = PAGE.saturating_sub(from.0 % PAGE).min(64).min((limit - text.len()) as u64);
+            let mut piece = [0; 64];
+            let Some(piece) = piece.get_mut(..left as usize) else { break };
+            self.read(from, piece)?;
+            match piece.iter().position(|&byte| byte == 0) {
+                Some(end) => {
+                    text.extend(piece.iter().take(end));
+                    break;
+                }
+                None => text.extend_from_slice(piece),
+            }
+        }
+        Ok(text)
+    }
+}
