@@ -6,6 +6,7 @@
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
 //! | stream | [`jsonl`], [`stdio`], [`signal`] | lines in and out, pipes, terminals, Ctrl-C |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
+//! | launch | [`launch`], [`wait`] | a command started, relayed, reaped; waiting for whatever comes first |
 //! | log | [`log`] | logs of any tool and age, read as moments |
 //!
 //! A module uses only modules of the rows above its own; `tests/laws.rs` holds it to that.
@@ -13,6 +14,8 @@
 pub mod cli;
 pub mod columns;
 pub mod jsonl;
+#[cfg(unix)]
+pub mod launch;
 pub mod log;
 pub mod process;
 pub mod record;
@@ -20,3 +23,5 @@ pub mod signal;
 pub mod stdio;
 pub mod time;
 pub mod units;
+#[cfg(unix)]
+pub mod wait;
