@@ -2,12 +2,15 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`addr`], [`error`] | addresses are a type of their own; errors are typed by stage, each with what to do |
+//! | words | [`addr`], [`error`], [`request`] | addresses are a type of their own; errors are typed by stage, each with what to do; what is wanted |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
+//! | census | [`census`] | what was counted, in numbers |
 
 pub mod addr;
+pub mod census;
 pub mod error;
 pub mod memory;
+pub mod request;
 
 use std::process::ExitCode;
 
