@@ -145,9 +145,9 @@ pub struct Gc {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Generation {
     /// What has happened since its last collection, as `gc.get_count()`.
-    pub pending: Option<i64>,
+    pub pending: Option<u64>,
     /// At how much of that it is collected, as `gc.get_threshold()`.
-    pub threshold: Option<i64>,
+    pub threshold: Option<u64>,
     /// How often it was collected.
     pub collections: Option<u64>,
     /// How many objects that freed.
