@@ -6,6 +6,7 @@
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
 //! | census | [`census`] | what was counted, in numbers |
 //! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
+//! | flow | [`run`] | arguments → censuses, in order → exit code |
 
 pub mod addr;
 pub mod census;
@@ -14,6 +15,7 @@ pub mod emit;
 pub mod error;
 pub mod memory;
 pub mod request;
+pub mod run;
 
 use std::process::ExitCode;
 
