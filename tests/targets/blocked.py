@@ -19,6 +19,10 @@ import struct
 import sys
 import threading
 import time
+import warnings
+
+# A child that only sleeps and leaves is safe to fork beside threads.
+warnings.simplefilter("ignore")
 
 libc = ctypes.CDLL(None, use_errno=True)
 ending = threading.Event()
