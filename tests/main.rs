@@ -1,7 +1,8 @@
 //! Every integration test, in one program: it links once, and its modules share one support.
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
-//! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth.
+//! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth,
+//! `safety` that memobj leaves what it looks at as it was.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,6 +26,7 @@ mod oracle;
 mod page;
 mod pipes;
 mod records;
+mod safety;
 mod schema;
 mod screen;
 mod sources;
