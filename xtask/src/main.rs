@@ -20,6 +20,8 @@ enum Chore {
     },
     /// Write what tests compare the tools' pictures and tables with anew; look at the changes before you commit them
     Goldens,
+    /// Write the README's table of Pythons from what the exactness tests left in target/support
+    Support,
     /// Check everything: format, lints, documentation, tests
     Ci,
 }
@@ -51,6 +53,10 @@ fn run(chore: Chore) -> io::Result<bool> {
             }
         }
         Chore::Goldens => return xtask::goldens::write(),
+        Chore::Support => {
+            let interpreters = xtask::support::write()?;
+            writeln!(io::stdout(), "README.md: {interpreters} interpreters")?;
+        }
         Chore::Ci => return xtask::ci::run(),
     }
     Ok(true)
