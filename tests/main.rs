@@ -2,7 +2,7 @@
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
 //! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth,
-//! `safety` that memobj leaves what it looks at as it was.
+//! `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,6 +19,7 @@ mod harness;
 mod hostile;
 mod launching;
 mod laws;
+mod lifecycle;
 mod logs;
 mod memdiff;
 mod memplot;
@@ -26,6 +27,7 @@ mod oracle;
 mod page;
 mod pipes;
 mod records;
+mod refusals;
 mod safety;
 mod schema;
 mod screen;
