@@ -12,6 +12,7 @@
 )]
 
 mod choice;
+mod claims;
 mod docs;
 mod drawing;
 mod endings;

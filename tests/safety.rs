@@ -128,7 +128,7 @@ fn a_busy_program_computes_the_right_thing_through_many_censuses() {
     }
 }
 
-/// System calls that any stop cuts short, a stop from the keyboard too: signal(7), and `facts` measured.
+/// System calls that any stop cuts short, a stop from the keyboard too: signal(7), "Interruption of system calls", and what it does not list was measured.
 const INTERRUPTED: [&str; 5] =
     ["epoll_wait", "epoll_pwait2", "semtimedop", "rt_sigtimedwait", "recv SO_RCVTIMEO"];
 
@@ -197,13 +197,27 @@ fn the_kernel_sees_no_call_fail_that_does_not_fail_otherwise() {
     let traced = |name: &str, meanwhile: &dyn Fn()| -> Result<BTreeSet<(String, String)>, String> {
         let file = folder.path().join(name);
         let args = ["trace", "--failure", "-p", &target.pid().to_string(), "-o", file.to_str().unwrap()];
-        let perf = Tool::new("sh").args(["-c", "exec perf \"$@\"", "sh"]).args(args).start();
-        wait_until(PATIENCE, "perf's start or end", || {
-            perf.has_ended() || std::fs::metadata(&file).is_ok_and(|file| file.len() > 0)
+        // It fails if a thread ends between being listed and being opened.
+        let attempts = (0..10).map(|_| {
+            let _ = std::fs::remove_file(&file);
+            let perf = Tool::new("sh").args(["-c", "exec perf \"$@\"", "sh"]).args(args).start();
+            // A word about itself is shorter.
+            let traces = || std::fs::metadata(&file).is_ok_and(|file| file.len() > 500);
+            wait_until(PATIENCE, "perf's start or end", || perf.has_ended() || traces());
+            perf
         });
-        if perf.has_ended() {
-            return Err(perf.finish(PATIENCE).err());
-        }
+        let mut ended = None;
+        let perf = attempts.into_iter().find_map(|perf| {
+            if perf.has_ended() {
+                ended = Some(perf.finish(PATIENCE));
+                return None;
+            }
+            Some(perf)
+        });
+        let Some(perf) = perf else {
+            let said = std::fs::read_to_string(&file).unwrap_or_default();
+            return Err(format!("{said} {}", ended.map(|run| run.err()).unwrap_or_default()));
+        };
         meanwhile();
         perf.signal(Signal::INT);
         perf.finish(PATIENCE);
