@@ -74,8 +74,8 @@ fn claims_without_ground_are_found() {
         let table = support::table(tested, &layouts);
         support::rows(&format!("{}\n{table}{}", support::BEGIN, support::END))
     };
-    let good = table(&[tested.clone()]);
-    assert_eq!(unfounded(&good, &layouts, &[tested.clone()]), Vec::<String>::new());
+    let good = table(std::slice::from_ref(&tested));
+    assert_eq!(unfounded(&good, &layouts, std::slice::from_ref(&tested)), Vec::<String>::new());
     assert_eq!(unfounded(&good, &layouts, &[]), Vec::<String>::new(), "a machine without that interpreter");
     let differs = Tested { reachable: Some(false), ..tested.clone() };
     assert_eq!(unfounded(&good, &layouts, &[differs]).len(), 1);
