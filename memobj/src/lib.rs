@@ -4,9 +4,11 @@
 //! |---|---|---|
 //! | words | [`addr`], [`error`] | addresses are a type of their own; errors are typed by stage, each with what to do |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
+//! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
 
 pub mod addr;
 pub mod error;
+pub mod layout;
 pub mod memory;
 
 use std::process::ExitCode;
