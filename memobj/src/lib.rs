@@ -2,14 +2,21 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`addr`], [`error`] | addresses are a type of their own; errors are typed by stage, each with what to do |
+//! | words | [`addr`], [`error`], [`request`] | addresses are a type of their own; errors are typed by stage, each with what to do; what is wanted |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
 //! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
+//! | object | [`object`] | a single object, read by what it is: a name, an entry of a dict, an attribute |
+//! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
+//! | census | [`census`] | what was counted, in numbers |
 
 pub mod addr;
+pub mod census;
 pub mod error;
 pub mod layout;
 pub mod memory;
+pub mod object;
+pub mod request;
+pub mod runtime;
 
 use std::process::ExitCode;
 
