@@ -1,5 +1,8 @@
 //! What was counted, in numbers: no addresses, nothing of the target's contents but names.
 
+pub mod collector;
+pub mod threads;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -67,7 +67,7 @@ fn interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<Place> {
     let mut seen = HashSet::new();
     let mut at = top;
     while !at.is_null() && seen.len() < MOST_PASSED && seen.insert(at) {
-        let owner = Some(u32::from(objects.memory().read_byte(at, fields.owner).ok()?));
+        let owner = Some(i32::from(objects.memory().read_byte(at, fields.owner).ok()?));
         let code = objects.pointer(at, fields.executable)?.without(MARKS);
         let is_code = objects.type_name_of(code).as_deref() == Some("code");
         if is_code && owner != c_stack && owner != between {

@@ -3,9 +3,9 @@
 //! `locate` finds `_PyRuntime` by one way or another, `choose` the layout that holds for it, and [`Runtime::read`] its interpreters and
 //! threads, from live or frozen memory alike: cheap enough to be done again for every copy.
 
+pub mod frame;
 pub mod version;
 
-mod frame;
 mod line;
 mod stranger;
 
