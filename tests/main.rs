@@ -33,6 +33,7 @@ mod safety;
 mod schema;
 mod screen;
 mod sources;
+mod stopping;
 mod strangers;
 mod support;
 mod terminal;

@@ -84,7 +84,7 @@ fn threads_of_the_kernel() {
 fn zombies() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "zombie.py", &[]);
-    assert_refused(&memobj(target.ready[1]), &[&format!("pid {}", target.ready[1]), "ended"]);
+    assert_refused(&memobj(target.ready[1]), &[&format!("pid {}", target.ready[1]), "is a zombie"]);
 }
 
 #[test]

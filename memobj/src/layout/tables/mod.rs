@@ -1,0 +1,26 @@
+//! The tables, one for each minor version and kind of build. Written by `cargo xtask layouts`.
+
+#[rustfmt::skip]
+mod cp38;
+#[rustfmt::skip]
+mod cp39;
+#[rustfmt::skip]
+mod cp310;
+#[rustfmt::skip]
+mod cp311;
+#[rustfmt::skip]
+mod cp312;
+#[rustfmt::skip]
+mod cp313;
+
+use super::Table;
+
+/// All of them.
+pub const ALL: &[Table] = &[
+    Table { minor: 8, free_threaded: false, debug: false, builds: cp38::BUILDS },
+    Table { minor: 9, free_threaded: false, debug: false, builds: cp39::BUILDS },
+    Table { minor: 10, free_threaded: false, debug: false, builds: cp310::BUILDS },
+    Table { minor: 11, free_threaded: false, debug: false, builds: cp311::BUILDS },
+    Table { minor: 12, free_threaded: false, debug: false, builds: cp312::BUILDS },
+    Table { minor: 13, free_threaded: false, debug: false, builds: cp313::BUILDS },
+];
