@@ -5,9 +5,11 @@
 //! | words | [`addr`], [`error`] | addresses are a type of their own; errors are typed by stage, each with what to do |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
 //! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
+//! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
 
 pub mod addr;
 pub mod error;
+pub mod heap;
 pub mod layout;
 pub mod memory;
 
