@@ -9,6 +9,7 @@
 //! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
 //! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
 //! | object | [`object`] | a single object, read by what it is: a name, an entry of a dict, an attribute |
+//! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
 //! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
 //! | census | [`census`] | what was counted, in numbers |
 
@@ -17,6 +18,7 @@ pub mod census;
 pub mod elf;
 pub mod error;
 pub mod facts;
+pub mod heap;
 pub mod layout;
 pub mod memory;
 pub mod object;
