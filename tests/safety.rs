@@ -100,6 +100,7 @@ fn a_busy_program_computes_the_right_thing_through_many_censuses() {
             "fork",
             "subprocess",
             "signal",
+            "real-time signal",
             "pipe",
             "queue",
             "file",

@@ -218,18 +218,20 @@ def forks(rng):
 
 
 handled = collections.Counter()
+OWN_SIGNALS = {"signal": signal.SIGUSR1, "real-time signal": signal.SIGRTMIN + 2}
 
 
 def signals(rng):
-    """A signal to oneself is handled once."""
-    before = handled["USR1"]
-    os.kill(os.getpid(), signal.SIGUSR1)
-    deadline = time.monotonic() + PATIENCE
-    while handled["USR1"] == before and time.monotonic() < deadline:
-        # The handler runs in the main thread, which may be waiting.
-        time.sleep(0.001)
-    time.sleep(0.002)
-    check("signal", handled["USR1"] == before + 1, before, handled["USR1"])
+    """A signal to oneself is handled once; a real-time one too."""
+    for name, number in OWN_SIGNALS.items():
+        before = handled[name]
+        os.kill(os.getpid(), number)
+        deadline = time.monotonic() + PATIENCE
+        while handled[name] == before and time.monotonic() < deadline:
+            # The handler runs in the main thread, which may be waiting.
+            time.sleep(0.001)
+        time.sleep(0.002)
+        check(name, handled[name] == before + 1, before, handled[name])
 
 
 def work(part, seed):
@@ -321,7 +323,8 @@ def watch_stdin():
 
 
 def main():
-    signal.signal(signal.SIGUSR1, lambda *_: handled.update(["USR1"]))
+    for name, number in OWN_SIGNALS.items():
+        signal.signal(number, lambda *_, name=name: handled.update([name]))
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     signal.signal(signal.SIGALRM, alarms)
     signal.signal(signal.SIGCONT, lambda *_: check("continued", False, "SIGCONT came"))
