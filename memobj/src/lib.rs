@@ -7,12 +7,14 @@
 //! | subject | [`facts`] | what is known of a process besides its memory: who it is, mappings, threads |
 //! | binary | [`elf`] | file → symbols, sections, build id, load bias |
 //! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
+//! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |
 
 pub mod addr;
 pub mod elf;
 pub mod error;
 pub mod facts;
 pub mod memory;
+pub mod snapshot;
 pub mod target;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ mod refusal;
 mod still;
 mod text;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -204,7 +205,14 @@ impl Target {
         });
         let memory = copied.filling.finish(behind.collect());
         let facts = Facts { mappings: copied.mappings, ..self.facts.clone() };
-        Still { memory, facts, at: Some(at), taking, files: Files::Process(self.facts.id.pid) }
+        Still {
+            memory,
+            facts,
+            at: Some(at),
+            taking,
+            files: Files::Process(self.facts.id.pid),
+            landmarks: BTreeMap::new(),
+        }
     }
 
     fn make_room(&self, buffers: &mut Buffers) -> Result<(), Error> {
