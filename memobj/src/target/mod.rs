@@ -1,6 +1,7 @@
 //! The one layer that touches another process: attaching, stopping, copying, letting go. Nothing is ever written to it.
 
 mod copy;
+pub mod dump;
 mod files;
 mod hold;
 mod pages;
