@@ -2,7 +2,8 @@
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
 //! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth,
-//! `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was.
+//! `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was, `fuzzing` that
+//! what it reads may be anything, `claims` that the README says no more than was found.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,6 +17,7 @@ mod claims;
 mod docs;
 mod drawing;
 mod endings;
+mod fuzzing;
 mod harness;
 mod hostile;
 mod launching;

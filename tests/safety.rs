@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::support::process::{self, is_let_go, rss_and_pss, tasks};
 use crate::support::python::{Python, Target, python, pythons};
+use crate::support::series::Chance;
 use crate::support::{Background, PATIENCE, Tool, wait_for, wait_until};
 
 /// Lengthens the tests that can be long: `MEMTOOLS_LONG=1`.
@@ -271,17 +272,6 @@ fn forked_workers_share_as_much_after_censuses_of_each_as_before() {
     assert_eq!(verdict["statuses"], serde_json::json!([7, 7, 7]));
 }
 
-/// Numbers from a seed: the same every time, spread well enough for delays (Steele and others, SplitMix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed ^ (mixed >> 27)) % limit
-    }
-}
-
 #[test]
 fn memobj_ended_at_any_moment_leaves_the_target_running() {
     let Some(&python) = interpreters().first() else {
@@ -304,7 +294,7 @@ fn memobj_ended_at_any_moment_leaves_the_target_running() {
             });
             assert!(seen, "memobj ended by itself: {}", observer.finish(PATIENCE));
         } else {
-            std::thread::sleep(Duration::from_micros(chance.below(150_000)));
+            std::thread::sleep(Duration::from_micros(chance.count(0, 150_000) as u64));
         }
         let _ = kill_process(Pid::from_raw(observer.pid().cast_signed()).unwrap(), signal);
         let traced = tasks(pid).iter().any(|task| task.tracer == observer.pid());
