@@ -3,11 +3,15 @@
 //! `locate` finds `_PyRuntime` by one way or another, `choose` the layout that holds for it, and [`Runtime::read`] its interpreters and
 //! threads, from live or frozen memory alike: cheap enough to be done again for every copy.
 
+pub mod choose;
 pub mod frame;
+pub mod locate;
+pub mod verify;
 pub mod version;
 
 mod line;
 mod stranger;
+mod sweep;
 
 use std::collections::HashSet;
 
