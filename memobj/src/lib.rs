@@ -11,10 +11,13 @@
 //! | object | [`object`] | a single object, read by what it is: a name, an entry of a dict, an attribute |
 //! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
 //! | census | [`census`] | what was counted, in numbers |
+//! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
 
 pub mod addr;
 pub mod census;
 pub mod elf;
+pub mod cli;
+pub mod emit;
 pub mod error;
 pub mod facts;
 pub mod layout;
@@ -26,10 +29,10 @@ pub mod target;
 
 use std::process::ExitCode;
 
-use common::cli::{self, Failure};
+use common::cli::Failure;
 
 /// The `memobj` command.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run("memobj", || Err(Failure::not_built_yet()))
+    common::cli::run("memobj", || Err(Failure::not_built_yet()))
 }
