@@ -3,8 +3,8 @@
 use memobj::memory::{Buffers, Memory};
 use memobj::target::{STOP_LIMIT, Target};
 
-use crate::support::python::python;
 use crate::support::Tool;
+use crate::support::python::python;
 
 /// A Python that says where the bytes of a text of its own are, and counts.
 const COUNTING: &str = r#"

@@ -7,6 +7,7 @@
 //! | subject | [`facts`] | what is known of a process besides its memory: who it is, mappings, threads |
 //! | binary | [`elf`] | file → symbols, sections, build id, load bias |
 //! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
+//! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |
 //! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
 //! | object | [`object`] | a single object, read by what it is: a name, an entry of a dict, an attribute |
 //! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
@@ -15,8 +16,8 @@
 
 pub mod addr;
 pub mod census;
-pub mod elf;
 pub mod cli;
+pub mod elf;
 pub mod emit;
 pub mod error;
 pub mod facts;
@@ -25,6 +26,7 @@ pub mod memory;
 pub mod object;
 pub mod request;
 pub mod runtime;
+pub mod snapshot;
 pub mod target;
 
 use std::process::ExitCode;

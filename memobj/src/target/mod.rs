@@ -1,6 +1,7 @@
 //! The one layer that touches another process: attaching, stopping, copying, letting go. Nothing is ever written to it.
 
 mod copy;
+pub mod dump;
 mod files;
 mod hold;
 mod pages;
@@ -8,6 +9,7 @@ mod refusal;
 mod still;
 mod text;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -204,7 +206,14 @@ impl Target {
         });
         let memory = copied.filling.finish(behind.collect());
         let facts = Facts { mappings: copied.mappings, ..self.facts.clone() };
-        Still { memory, facts, at: Some(at), taking, files: Files::Process(self.facts.id.pid) }
+        Still {
+            memory,
+            facts,
+            at: Some(at),
+            taking,
+            files: Files::Process(self.facts.id.pid),
+            landmarks: BTreeMap::new(),
+        }
     }
 
     fn make_room(&self, buffers: &mut Buffers) -> Result<(), Error> {
