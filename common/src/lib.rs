@@ -3,6 +3,7 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | words | [`units`], [`time`], [`process`], [`columns`] | bytes, durations, moments, who a process is, text as a terminal shows it |
+//! | lines | [`table`] | lines of toned text, cut at a terminal's edge, and tables of them |
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
 //! | cache | [`cache`] | memory that is bounded in bytes, for what is read again and again |
 //! | stream | [`jsonl`], [`stdio`], [`signal`] | lines in and out, pipes, terminals, Ctrl-C |
@@ -23,6 +24,7 @@ pub mod process;
 pub mod record;
 pub mod signal;
 pub mod stdio;
+pub mod table;
 pub mod time;
 pub mod units;
 #[cfg(unix)]

@@ -10,13 +10,16 @@
 //! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |
 //! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
 //! | object | [`object`] | a single object, read by what it is: a name, an entry of a dict, an attribute |
-//! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
 //! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
+//! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
 //! | census | [`census`] | what was counted, in numbers |
+//! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
 
 pub mod addr;
 pub mod census;
+pub mod cli;
 pub mod elf;
+pub mod emit;
 pub mod error;
 pub mod facts;
 pub mod heap;
@@ -30,10 +33,10 @@ pub mod target;
 
 use std::process::ExitCode;
 
-use common::cli::{self, Failure};
+use common::cli::Failure;
 
 /// The `memobj` command.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run("memobj", || Err(Failure::not_built_yet()))
+    common::cli::run("memobj", || Err(Failure::not_built_yet()))
 }

@@ -163,6 +163,12 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         }
     }
 
+    /// The Python that they are of.
+    #[must_use]
+    pub fn python(&self) -> &'p Python<'m, M> {
+        self.python
+    }
+
     /// Those met so far, by their [`TypeId`].
     #[must_use]
     pub fn list(&self) -> &[Rc<Type>] {

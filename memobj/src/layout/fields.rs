@@ -1054,7 +1054,8 @@ pub struct MiPage {
 /// `mi_segment_s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MiSegment {
-    pub size: u32, pub abandoned_next: u32, pub abandoned_visits: u32, pub used: u32, pub slice_entries: u32,
+    pub size: u32, pub abandoned_next: Option<u32>, pub subproc: Option<u32>,
+    pub abandoned_os_next: Option<u32>, pub abandoned_visits: u32, pub used: u32, pub slice_entries: u32,
     pub thread_id: u32, pub slices: u32, pub slices_stride: u32,
 }
 

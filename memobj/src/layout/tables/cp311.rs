@@ -6,7 +6,7 @@ use crate::layout::encoding;
 use crate::layout::fields::*;
 
 /// Builds that were seen, the newest first.
-pub const BUILDS: &[Layout] = &[BUILD0];
+pub const BUILDS: &[Layout] = &[BUILD0, BUILD1];
 
 const BUILD0: Layout = Layout {
     origin: "pyenv 3.11.7",
@@ -150,4 +150,11 @@ const BUILD0: Layout = Layout {
     fixed: &[
         FixedShape { tp_name: "functools.partial", size: 64, visited: &[16, 24, 32, 40], visits_type: true },
     ],
+};
+
+const BUILD1: Layout = Layout {
+    origin: "Debian 3.11.2",
+    hexversion: 0x030b02f0,
+    encodings: encoding::of(0x030b02f0, false),
+    ..BUILD0
 };

@@ -6,7 +6,7 @@ use crate::layout::encoding;
 use crate::layout::fields::*;
 
 /// Builds that were seen, the newest first.
-pub const BUILDS: &[Layout] = &[BUILD0];
+pub const BUILDS: &[Layout] = &[BUILD0, BUILD1];
 
 const BUILD0: Layout = Layout {
     origin: "pyenv 3.9.18",
@@ -150,4 +150,12 @@ const BUILD0: Layout = Layout {
     fixed: &[
         FixedShape { tp_name: "functools.partial", size: 64, visited: &[16, 24, 32, 40], visits_type: false },
     ],
+};
+
+const BUILD1: Layout = Layout {
+    origin: "Debian 3.9.2",
+    hexversion: 0x030902f0,
+    encodings: encoding::of(0x030902f0, false),
+    interpreter_state: InterpreterState { size: 5648, next: 0, id: 24, threads_head: 8, threads_main: None, modules: 856, sysdict: 872, builtins: 880, gc: Some(616), types: None, obmalloc: None, mimalloc: None, codec_search_path: 912, codec_search_cache: 920, codec_error_registry: 928, cached_objects: None, interned_strings: None, dict: 1376, before_forkers: Some(3456), after_forkers_parent: Some(3464), after_forkers_child: Some(3472), builtins_copy: Some(1384), importlib: 888, import_func: 1392, audit_hooks: 3536, brc: None, unique_ids: None },
+    ..BUILD0
 };
