@@ -1,5 +1,9 @@
 //! What was counted, in numbers: no addresses, nothing of the target's contents but names.
 
+pub mod collector;
+pub mod observer;
+pub mod threads;
+
 use std::sync::Arc;
 use std::time::Duration;
 
