@@ -5,6 +5,7 @@
 //! malloc.
 
 mod arenas;
+mod index;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use crate::object::access::Access;
 
 use arenas::{Table, listed, tables};
 use scan::scanned;
+
+pub use index::Index;
 
 /// Bytes that block sizes are multiples of (`ALIGNMENT`, on 64-bit machines since 3.7).
 const ALIGNMENT: u32 = 16;
@@ -121,6 +124,18 @@ impl Pool {
             }
         }
         whole
+    }
+
+    /// Blocks that were ever given out.
+    #[must_use]
+    pub fn given(&self) -> usize {
+        (self.untouched.saturating_sub(self.header) / self.block_bytes.max(1)) as usize
+    }
+
+    /// Where a block begins.
+    #[must_use]
+    pub fn block(&self, index: usize) -> Addr {
+        self.at.plus(u64::from(self.header)).plus((index as u64).wrapping_mul(self.block_bytes.into()))
     }
 
     /// Bytes in use.
