@@ -11,6 +11,8 @@ mod cp310;
 #[rustfmt::skip]
 mod cp311;
 #[rustfmt::skip]
+mod cp311d;
+#[rustfmt::skip]
 mod cp312;
 #[rustfmt::skip]
 mod cp313;
@@ -36,6 +38,7 @@ pub const ALL: &[Table] = &[
     Table { minor: 9, free_threaded: false, debug: true, builds: cp39d::BUILDS },
     Table { minor: 10, free_threaded: false, debug: false, builds: cp310::BUILDS },
     Table { minor: 11, free_threaded: false, debug: false, builds: cp311::BUILDS },
+    Table { minor: 11, free_threaded: false, debug: true, builds: cp311d::BUILDS },
     Table { minor: 12, free_threaded: false, debug: false, builds: cp312::BUILDS },
     Table { minor: 13, free_threaded: false, debug: false, builds: cp313::BUILDS },
     Table { minor: 13, free_threaded: false, debug: true, builds: cp313d::BUILDS },
