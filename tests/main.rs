@@ -20,6 +20,7 @@ mod hostile;
 mod launching;
 mod laws;
 mod locating;
+mod layouts;
 mod logs;
 mod memdiff;
 mod memplot;
