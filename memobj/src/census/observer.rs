@@ -28,16 +28,21 @@ use super::account::{Account, account};
 use super::collector::read_collector;
 use super::threads::read_threads;
 use super::{
-    Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taking, Total, Totals, TypeCount,
+    Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taker, Taking, Total, Totals, TypeCount,
 };
 
 /// How often a copy is made anew that turns out not to hold together, though no collection was under way in it.
 const MOST_COPIES: u32 = 3;
 
+/// So many processes are kept at least.
+const LEAST_ROOM: usize = 16;
+
 /// Takes censuses, and keeps what the next one needs, too: what was found out of each process, and memory for its copy.
 #[derive(Debug, Default)]
 pub struct Observer {
     processes: HashMap<u32, Watched>,
+    /// With how many of them it is looked which have ended.
+    room: usize,
     buffers: Buffers,
 }
 
@@ -89,8 +94,17 @@ impl Observer {
             }
             None => self.stopped(&mut watched, request, begun),
         }?;
-        self.processes.insert(pid, watched);
+        self.keep(pid, watched);
         Ok(census)
+    }
+
+    /// Keeps what was found out of a process; what is known of those that have ended is dropped before it becomes much.
+    fn keep(&mut self, pid: u32, watched: Watched) {
+        if self.processes.len() >= self.room {
+            self.processes.retain(|_, watched| !watched.target.has_ended());
+            self.room = LEAST_ROOM.max(self.processes.len() * 2);
+        }
+        self.processes.insert(pid, watched);
     }
 
     /// Stops it outside of a collection, as far as that can be had, copies, and counts what was copied.
@@ -136,12 +150,8 @@ impl Observer {
     }
 }
 
-impl Observer {
-    /// One census.
-    ///
-    /// # Errors
-    /// Why there is none, and what the user can do. [`Error::gone`] if the target has ended or become another program meanwhile.
-    pub fn take(&mut self, request: &Request) -> Result<Census, Error> {
+impl Taker for Observer {
+    fn take(&mut self, request: &Request) -> Result<Census, Error> {
         let begun = Instant::now();
         match &request.source {
             Source::Process { pid } => self.process(*pid, request, begun),
