@@ -150,7 +150,7 @@ fn attempt(memory: &dyn Memory, found: &Found, build: Build, layout: &Layout) ->
         found: found.clone(),
         build,
         implementation: String::new(),
-        layout: *layout,
+        layout: layout::refined(layout, memory, found.at)?.layout,
         others: Vec::new(),
     };
     let Verified { hexversion, abiflags, implementation, .. } =
@@ -164,10 +164,12 @@ fn attempt(memory: &dyn Memory, found: &Found, build: Build, layout: &Layout) ->
     python.implementation = implementation;
     // Now that the micro version is known there may be a layout that fits better.
     let better = layout::candidates(python.build)?.into_iter();
-    let better =
-        better.take_while(|better| *better != layout).find(|better| verify(memory, better, found.at).is_ok());
-    if let Some(better) = better {
-        python.layout = *better;
+    let better = better.take_while(|better| *better != layout);
+    let refined = better.filter_map(|better| layout::refined(better, memory, found.at).ok());
+    if let Some(better) =
+        refined.map(|better| better.layout).find(|better| verify(memory, better, found.at).is_ok())
+    {
+        python.layout = better;
     }
     Ok(python)
 }
