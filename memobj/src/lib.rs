@@ -2,21 +2,43 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`addr`], [`error`] | addresses are a type of their own; errors are typed by stage, each with what to do |
+//! | words | [`addr`], [`error`], [`request`] | addresses are a type of their own; errors are typed by stage, each with what to do; what is wanted |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
+//! | subject | [`facts`] | what is known of a process besides its memory: who it is, mappings, threads |
+//! | binary | [`elf`] | file → symbols, sections, build id, load bias |
+//! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
+//! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |
 //! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
+//! | object | [`object`] | a single object, read by what it is: a name, an entry of a dict, an attribute |
+//! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
+//! | pools | [`pools`] | what the allocator of small objects has given out |
+//! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
+//! | census | [`census`] | what was counted, in numbers |
+//! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
 
 pub mod addr;
+pub mod census;
+pub mod cli;
+pub mod elf;
+pub mod emit;
 pub mod error;
+pub mod facts;
+pub mod heap;
 pub mod layout;
 pub mod memory;
+pub mod object;
+pub mod pools;
+pub mod request;
+pub mod runtime;
+pub mod snapshot;
+pub mod target;
 
 use std::process::ExitCode;
 
-use common::cli::{self, Failure};
+use common::cli::Failure;
 
 /// The `memobj` command.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run("memobj", || Err(Failure::not_built_yet()))
+    common::cli::run("memobj", || Err(Failure::not_built_yet()))
 }

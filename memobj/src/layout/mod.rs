@@ -105,6 +105,17 @@ pub fn candidates(build: Build) -> Result<Vec<&'static Layout>, Error> {
     Ok(found)
 }
 
+/// The builds that some layout is known of, one for each minor version and kind of build, newest first.
+#[must_use]
+pub fn builds() -> Vec<Build> {
+    let build = |table: &Table| Build {
+        hexversion: 0x0300_00f0 | table.minor << 16,
+        free_threaded: table.free_threaded,
+        debug: table.debug,
+    };
+    tables::ALL.iter().rev().map(build).collect()
+}
+
 /// `3.13.0 (free-threaded, debug)`.
 fn name(build: Build) -> String {
     let [major, minor, micro, _] = build.hexversion.to_be_bytes();
