@@ -131,10 +131,12 @@ fn compare_objects<M: Memory>(oracle: &Oracle, types: &mut Types<'_, '_, M>, dif
         }
         let size = read_size(types.python(), Addr(at), &of).map(|size| size.bytes.cast_signed());
         if of.size_exact && size != Ok(object.size) {
-            differences.add(format!("size of {}", of.name()), || format!("{at:#x}: {size:?}, not {}", object.size));
+            differences
+                .add(format!("size of {}", of.name()), || format!("{at:#x}: {size:?}, not {}", object.size));
         }
         if !of.size_exact {
-            differences.add(format!("inexact size of {}", of.name()), || format!("{size:?}, {}", object.size));
+            differences
+                .add(format!("inexact size of {}", of.name()), || format!("{size:?}, {}", object.size));
         }
         let mut referents = Vec::new();
         let mut guessed = false;
@@ -150,7 +152,10 @@ fn compare_objects<M: Memory>(oracle: &Oracle, types: &mut Types<'_, '_, M>, dif
                 all.iter().map(|at| name_of(types, Addr(*at))).collect::<Vec<_>>().join(" ")
             };
             let (lacks, extra) = (describe(&lacks, types), describe(&extra, types));
-            differences.add(format!("{}referents of {}", if guessed { "guessed " } else { "" }, of.name()), || format!("{at:#x}: {read:?} lacks {lacks}; extra {extra}"));
+            differences
+                .add(format!("{}referents of {}", if guessed { "guessed " } else { "" }, of.name()), || {
+                    format!("{at:#x}: {read:?} lacks {lacks}; extra {extra}")
+                });
         }
     }
 }

@@ -79,7 +79,15 @@ impl Observer {
             Some(reason) => {
                 let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0 };
                 let runtime = watched.python.read(watched.target.memory())?;
-                count(&watched.target.memory(), watched.target.facts(), &watched.python, runtime, how, request, begun)
+                count(
+                    &watched.target.memory(),
+                    watched.target.facts(),
+                    &watched.python,
+                    runtime,
+                    how,
+                    request,
+                    begun,
+                )
             }
             None => self.stopped(&mut watched, request, begun),
         }?;
@@ -105,7 +113,8 @@ impl Observer {
                 lost: still.taking.lost_pages,
             };
             let read = python.read(&still.memory);
-            let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout) && attempts < MOST_COPIES * MAX_STOPS;
+            let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout)
+                && attempts < MOST_COPIES * MAX_STOPS;
             let census = match read {
                 Ok(runtime) => {
                     if let Some(path) = &request.save {
@@ -161,7 +170,8 @@ fn count<M: Memory>(
     let walked = walk(&heap, available_parallelism().map_or(1, NonZero::get))?;
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
-    let tasks: Vec<u64> = facts.threads.iter().map(|thread| thread.inner_tid.unwrap_or(thread.tid).into()).collect();
+    let tasks: Vec<u64> =
+        facts.threads.iter().map(|thread| thread.inner_tid.unwrap_or(thread.tid).into()).collect();
     let gc = runtime.main().map(|main| Gc {
         tracked: Some(total(&walked, |counted| counted.counts.tracked).count),
         frozen: Some(total(&walked, |counted| counted.counts.frozen).count),
@@ -233,7 +243,8 @@ fn types(walked: &Walked, scope: Scope) -> Vec<TypeCount> {
         Scope::Tracked => counted.counts.tracked,
         Scope::Reachable | Scope::Heap => counted.counts.heap,
     };
-    let with_objects = walked.types.iter().map(|counted| (counted, of(counted))).filter(|(_, count)| count.objects > 0);
+    let with_objects =
+        walked.types.iter().map(|counted| (counted, of(counted))).filter(|(_, count)| count.objects > 0);
     with_objects
         .map(|(counted, count)| TypeCount {
             module: counted.of.module.as_str().into(),
