@@ -192,7 +192,12 @@ fn tables_are_what_the_debug_information_of_interpreters_says() {
     if interpreters().is_empty() {
         crate::skip!("no interpreter from 3.8 on");
     }
-    let differing = layouts::differing(interpreters::interpreters())
-        .unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
-    assert!(differing.is_empty(), "run `cargo xtask layouts`: {differing:?}");
+    let checked = layouts::check(interpreters::interpreters()).unwrap();
+    for line in &checked.left_out {
+        eprintln!("left out: {line}");
+    }
+    assert!(checked.wrong.is_empty(), "run `cargo xtask layouts`:\n{}", checked.wrong.join("\n"));
+    if checked.compared.is_empty() {
+        crate::skip!("no interpreter here is one that the tables were made from: run tests/interpreters");
+    }
 }
