@@ -1,5 +1,7 @@
 //! Layout tables: that they are what interpreters' debug information says, and that running interpreters are so inside.
 
+mod generator;
+
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
