@@ -8,15 +8,20 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use memobj::addr::Addr;
+use memobj::census::observer::take_held;
 use memobj::elf::Elf;
-use memobj::memory::{Buffers, Memory};
+use memobj::facts::{Facts, Mapping, Source};
+use memobj::memory::{Buffers, Frozen, Memory};
+use memobj::request::{self, Request, Scope, Stopping};
 use memobj::snapshot::{self, Seal};
 use memobj::target::{Still, Target as Process};
 
+use crate::support::damage::{Damaged, Watched};
 use crate::support::python::{Python, Target, pythons};
 use crate::support::series::Chance;
 use crate::support::{Tool, which};
@@ -226,6 +231,128 @@ fn damaged_snapshots_are_refused_or_read() {
                 look_at(&still, chance);
             }
         });
+    if let Err(reason) = outcome {
+        crate::skip!("{reason}");
+    }
+}
+
+/// A copy whose memory lies.
+struct Liar<'s> {
+    still: &'s Still,
+    memory: Damaged<'s, Frozen>,
+}
+
+impl Source for Liar<'_> {
+    fn facts(&self) -> &Facts {
+        self.still.facts()
+    }
+
+    fn memory(&self) -> &dyn Memory {
+        &self.memory
+    }
+
+    fn holds_still(&self) -> bool {
+        true
+    }
+
+    fn open(&self, mapping: &Mapping) -> Result<File, memobj::error::Error> {
+        self.still.open(mapping)
+    }
+}
+
+/// A copy that notes what is read of it.
+struct Noting<'s> {
+    still: &'s Still,
+    memory: Watched<'s, Frozen>,
+}
+
+impl Source for Noting<'_> {
+    fn facts(&self) -> &Facts {
+        self.still.facts()
+    }
+
+    fn memory(&self) -> &dyn Memory {
+        &self.memory
+    }
+
+    fn holds_still(&self) -> bool {
+        true
+    }
+
+    fn open(&self, mapping: &Mapping) -> Result<File, memobj::error::Error> {
+        self.still.open(mapping)
+    }
+}
+
+fn request() -> Request {
+    Request {
+        source: request::Source::Snapshot(PathBuf::new()),
+        scope: Scope::Heap,
+        stopping: Stopping::Never,
+        way: None,
+        save: None,
+    }
+}
+
+/// What a word becomes that lies: a pointer to somewhere else that exists, or nearly the old one, or anything.
+fn lie(old: u64, places: &[Addr], chance: &mut Chance) -> u64 {
+    let other = places[chance.count(0, places.len() - 1)].0;
+    match chance.count(0, 9) {
+        0 | 1 => other,
+        2 => other.wrapping_add(chance.count(0, 64) as u64),
+        3 => old ^ (1 << chance.count(0, 63)),
+        4 => old.wrapping_add([8, 16, 1, u64::MAX, 4096][chance.count(0, 4)]),
+        5 => (old & 0xffff_ffff) | (unexpected(chance, 1 << 20) << 32),
+        6 => (old & !0xffff_ffff) | (unexpected(chance, 1 << 20) & 0xffff_ffff),
+        _ => unexpected(chance, 1 << 20),
+    }
+}
+
+/// A copy and where a census reads it.
+struct Seed {
+    still: Still,
+    places: Vec<Addr>,
+    objects: u64,
+}
+
+fn seeds_of(folder: &Path) -> Vec<Seed> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let seed = |file: PathBuf| {
+        let still = snapshot::open(&file).unwrap();
+        let noting = Noting { still: &still, memory: Watched::new(&still.memory) };
+        let census = take_held(&noting, &noting.memory, &request()).unwrap();
+        let places = noting.memory.into_places();
+        Seed { places, objects: census.types.iter().map(|row| row.count).sum(), still }
+    };
+    files.into_iter().map(seed).collect()
+}
+
+#[test]
+fn a_census_of_memory_that_lies_is_refused_or_ends() {
+    let seeds = OnceLock::new();
+    let outcome = in_a_child(
+        "fuzzing::a_census_of_memory_that_lies_is_refused_or_ends",
+        100,
+        snapshots,
+        |folder, chance| {
+            let seeds: &Vec<Seed> = seeds.get_or_init(|| seeds_of(folder));
+            let seed = &seeds[chance.count(0, seeds.len() - 1)];
+            assert!(seed.places.len() > 1000 && seed.objects > 1000, "nothing was read of the whole copy");
+            let mut memory = Damaged::new(&seed.still.memory);
+            for _ in 0..[1, 3, 10, 100, 1000][chance.count(0, 4)] {
+                let at =
+                    seed.places[chance.count(0, seed.places.len() - 1)].plus(8 * chance.count(0, 3) as u64);
+                memory.replace(at, |old| lie(old, &seed.places, chance));
+            }
+            let liar = Liar { still: &seed.still, memory };
+            if let Ok(census) = take_held(&liar, &liar.memory, &request()) {
+                // Sums of what it lists, however much of that is wrong.
+                let listed: u64 = census.types.iter().map(|row| row.count).sum();
+                assert!(listed < 100 * seed.objects, "{listed} objects, of {}", seed.objects);
+            }
+        },
+    );
     if let Err(reason) = outcome {
         crate::skip!("{reason}");
     }
