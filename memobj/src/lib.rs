@@ -14,6 +14,7 @@
 //! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
 //! | census | [`census`] | what was counted, in numbers |
 //! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
+//! | flow | [`run`] | arguments → censuses, in order → exit code |
 
 pub mod addr;
 pub mod census;
@@ -27,6 +28,7 @@ pub mod layout;
 pub mod memory;
 pub mod object;
 pub mod request;
+pub mod run;
 pub mod runtime;
 pub mod snapshot;
 pub mod target;
