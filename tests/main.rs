@@ -23,6 +23,7 @@ mod heap;
 mod hostile;
 mod launching;
 mod laws;
+mod layouts;
 mod lifecycle;
 mod locating;
 mod logs;

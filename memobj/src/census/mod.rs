@@ -1,5 +1,6 @@
 //! What was counted, in numbers: no addresses, nothing of the target's contents but names.
 
+pub mod account;
 pub mod collector;
 pub mod observer;
 pub mod threads;
@@ -274,4 +275,7 @@ pub trait Taker {
     /// # Errors
     /// Why there is none, and what the user can do. [`Error::gone`] if the target has ended or become another program meanwhile.
     fn take(&mut self, request: &Request) -> Result<Census, Error>;
+
+    /// What is kept of a process is of no use any more: it has ended, or runs another program.
+    fn forget(&mut self, pid: u32);
 }

@@ -5,6 +5,7 @@
 //! malloc.
 
 mod arenas;
+mod index;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use crate::object::access::Access;
 
 use arenas::{Table, listed, tables};
 use scan::scanned;
+
+pub use index::Index;
 
 /// Bytes that block sizes are multiples of (`ALIGNMENT`, on 64-bit machines since 3.7).
 const ALIGNMENT: u32 = 16;
@@ -60,7 +63,11 @@ impl Pool {
     ///
     /// # Errors
     /// If it cannot be read, or is no pool.
-    pub fn read(memory: &(impl Memory + ?Sized), layout: &Layout, at: Addr) -> Result<Option<Self>, Unreadable> {
+    pub fn read(
+        memory: &(impl Memory + ?Sized),
+        layout: &Layout,
+        at: Addr,
+    ) -> Result<Option<Self>, Unreadable> {
         let none = Unreadable { at };
         let (fields, sizes) = (layout.pool_header.as_ref().ok_or(none)?, layout.encodings.pymalloc);
         let int = |offset: u32| memory.read_u32(at.plus(offset.into()));
@@ -103,7 +110,8 @@ impl Pool {
             let offset = at.0.wrapping_sub(first.0);
             let index = offset / u64::from(self.block_bytes.max(1));
             let exact = offset.is_multiple_of(u64::from(self.block_bytes.max(1))) && index < u64::from(count);
-            let word = free.get_mut(index as usize / 64).filter(|word| exact && **word >> (index % 64) & 1 == 0);
+            let word =
+                free.get_mut(index as usize / 64).filter(|word| exact && **word >> (index % 64) & 1 == 0);
             let Some(word) = word else {
                 whole = false;
                 break;
@@ -121,6 +129,18 @@ impl Pool {
             }
         }
         whole
+    }
+
+    /// Blocks that were ever given out.
+    #[must_use]
+    pub fn given(&self) -> usize {
+        (self.untouched.saturating_sub(self.header) / self.block_bytes.max(1)) as usize
+    }
+
+    /// Where a block begins.
+    #[must_use]
+    pub fn block(&self, index: usize) -> Addr {
+        self.at.plus(u64::from(self.header)).plus((index as u64).wrapping_mul(self.block_bytes.into()))
     }
 
     /// Bytes in use.
@@ -141,7 +161,9 @@ impl Pools {
         statics: Option<(Addr, Addr)>,
     ) -> Self {
         let known: Option<Vec<Table>> = tables(memory, layout, interpreters, statics);
-        known.and_then(|tables| listed(memory, layout, &tables).ok()).unwrap_or_else(|| scanned(memory, layout))
+        known
+            .and_then(|tables| listed(memory, layout, &tables).ok())
+            .unwrap_or_else(|| scanned(memory, layout))
     }
 
     /// Blocks in use.
