@@ -169,6 +169,10 @@ impl Taker for Observer {
             Source::Snapshot(path) => Self::held(&snapshot::open(path)?, Method::Snapshot, request, begun),
         }
     }
+
+    fn forget(&mut self, pid: u32) {
+        self.processes.remove(&pid);
+    }
 }
 
 /// Counts what is in a memory.
