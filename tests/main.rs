@@ -46,3 +46,4 @@ mod terminal;
 mod tree;
 mod usage;
 mod verdicts;
+mod verifying;
