@@ -108,6 +108,42 @@ fn a_core_file_holds_the_same() {
 }
 
 #[test]
+fn a_core_with_flipped_bits_is_refused_or_read_without_harm() {
+    let on_path = |name: &str| {
+        std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|f| f.join(name).is_file())
+    };
+    if !on_path("gcore") {
+        crate::skip!("no gcore on this machine");
+    }
+    let process = Tool::new("sleep").arg("600").start();
+    let folder = tempfile::tempdir().unwrap();
+    Tool::new("gcore")
+        .arg("-o")
+        .arg(folder.path().join("core"))
+        .arg(process.pid().to_string())
+        .run()
+        .expect_code(0);
+    let file = folder.path().join(format!("core.{}", process.pid()));
+    let whole = std::fs::read(&file).unwrap();
+    let mut opened = 0;
+    let mut random = 5_u64;
+    for _ in 0..200 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut bytes = whole.clone();
+        // The headers and notes are at its beginning.
+        bytes[(random >> 33) as usize % 8000] ^= 1 << (random >> 20 & 7);
+        std::fs::write(&file, &bytes).unwrap();
+        if let Ok(still) = dump::open(&file) {
+            opened += 1;
+            assert!(still.memory.copied_bytes() <= bytes.len() as u64 + (1 << 20));
+            let _ =
+                still.facts.mappings.iter().map(|mapping| still.memory.read_u64(mapping.range.start)).count();
+        }
+    }
+    assert!(opened > 100, "{opened} were opened");
+}
+
+#[test]
 fn a_core_of_the_kernel_holds_the_same() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
