@@ -16,9 +16,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use memmap2::{Advice, MmapOptions};
+use memobj::addr::Addr;
 use memobj::facts::{Facts, Source};
-use memobj::memory::{Buffers, Frozen};
-use memobj::target::{Taking, Target};
+use memobj::memory::{Buffers, Frozen, Memory};
+use memobj::target::{Still, Taking, Target};
 use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -153,16 +154,52 @@ fn main() {
         "| target | MB copied | pause, ms | gap, ms | ms per MB | floor, ms | its gap, ms | its ms per MB | times the floor | stop alone, ms |"
     );
     println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+    let mut looks = Vec::new();
     for &megabytes in &sizes {
         for (threads, forks, what) in
             [(0, false, "1 thread"), (50, false, "51 threads"), (0, true, "1 thread, forked")]
         {
-            row(&python, megabytes, threads, forks, what, rounds);
+            let still = row(&python, megabytes, threads, forks, what, rounds);
+            if !forks && threads == 0 {
+                looks.push((megabytes, look(&still)));
+            }
         }
+    }
+    println!(
+        "\n| copy | a word in order, ns | at random, ns | saved, MB/s | size of what is saved, share |\n|---|--:|--:|--:|--:|"
+    );
+    for (megabytes, [ordered, scattered, speed, share]) in looks {
+        println!("| {megabytes} MB | {ordered:.1} | {scattered:.1} | {speed:.0} | {share:.2} |");
     }
 }
 
-fn row(python: &str, megabytes: usize, threads: usize, forks: bool, what: &str, rounds: usize) {
+/// What a copy is good for afterwards: nanoseconds for a word in order and at random, MB a second and share of a snapshot.
+fn look(still: &Still) -> [f64; 4] {
+    const WORDS: usize = 1 << 22;
+    let runs: Vec<(Addr, usize)> = still.memory.runs().map(|(at, bytes)| (at, bytes.len())).collect();
+    let &(start, length) = runs.iter().max_by_key(|(_, length)| *length).unwrap();
+    let mut sum = 0_u64;
+    let begun = Instant::now();
+    for word in 0..WORDS {
+        sum = sum.wrapping_add(still.memory.read_u64(start.plus((word * 8 % (length - 8)) as u64)).unwrap());
+    }
+    let ordered = begun.elapsed().as_nanos() as f64 / WORDS as f64;
+    let mut random = 1_usize;
+    let begun = Instant::now();
+    for _ in 0..WORDS {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let at = start.plus(((random >> 20) % (length - 8)) as u64 & !7);
+        sum = sum.wrapping_add(still.memory.read_u64(at).unwrap());
+    }
+    let scattered = begun.elapsed().as_nanos() as f64 / WORDS as f64;
+    std::hint::black_box(sum);
+    let begun = Instant::now();
+    let saved = memobj::snapshot::write(still, std::io::sink()).unwrap() as f64;
+    let copied = still.memory.copied_bytes() as f64;
+    [ordered, scattered, copied / 1e6 / begun.elapsed().as_secs_f64(), saved / copied]
+}
+
+fn row(python: &str, megabytes: usize, threads: usize, forks: bool, what: &str, rounds: usize) -> Still {
     let mut running = Running::start(python, megabytes, threads, forks);
     let mut target = Target::attach(running.child.id()).expect("it can be attached to");
     let mut plain = MmapOptions::new().len((megabytes + 200) << 20).map_anon().unwrap();
@@ -211,5 +248,5 @@ fn row(python: &str, megabytes: usize, threads: usize, forks: bool, what: &str, 
         shown(pause / floor, 2),
         median(alone),
     );
-    drop(running);
+    target.freeze(&mut buffers, LIMIT, |_| true).expect("it can be copied")
 }
