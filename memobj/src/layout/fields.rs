@@ -818,13 +818,16 @@ pub struct TeeDataObject {
 /// `StgDictObject`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CtypesDict {
-    pub size: u32, pub length: u32, pub ndim: u32, pub format: u32, pub shape: u32, pub ffi_elements: u32,
+    pub size: u32, pub proto: u32, pub length: u32, pub ndim: u32, pub format: u32, pub shape: u32,
+    pub ffi_elements: u32,
 }
 
 /// `StgInfo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CtypesInfo {
-    pub size: u32, pub length: u32, pub ndim: u32, pub format: u32, pub shape: u32, pub ffi_elements: u32,
+    pub size: u32, pub initialized: u32, pub proto: u32, pub argtypes: u32, pub converters: u32,
+    pub restype: u32, pub checker: u32, pub module: Option<u32>, pub length: u32, pub ndim: u32,
+    pub format: u32, pub shape: u32, pub ffi_elements: u32,
 }
 
 /// `CDataObject` or `tagCDataObject`.

@@ -46,7 +46,13 @@ impl Interpreter {
     /// Whether its symbols and debug information were taken out.
     #[must_use]
     pub fn stripped(&self) -> bool {
-        self.origin.starts_with("stripped")
+        self.origin.contains("stripped")
+    }
+
+    /// Whether it is linked with everything it needs: it has no extension modules.
+    #[must_use]
+    pub fn linked_statically(&self) -> bool {
+        self.origin.starts_with("static")
     }
 
     /// The second number of its version.

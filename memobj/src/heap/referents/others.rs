@@ -4,6 +4,7 @@ use crate::addr::Addr;
 use crate::memory::{Memory, Unreadable};
 
 use super::super::access::Access;
+use super::super::kinds::Kind;
 use super::{EdgeKind, Reader, Sink};
 
 /// The most items of an array of numpy. A bound, no fact: its memory ends before.
@@ -28,6 +29,47 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let count = memory.read_count(extra, of_extra.length)?;
         let children = memory.read_pointer(extra, of_extra.children)?;
         memory.read_words(children, count, |child| sink.edge(Addr(child), EdgeKind::Visited))
+    }
+
+    /// `teedataobject_traverse` (`Modules/itertoolsmodule.c`).
+    pub(super) fn read_tee_data(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let known = &self.python.layout.tee_data_object;
+        sink.edge(memory.read_pointer(at, known.it)?, EdgeKind::Visited);
+        let count = u64::try_from(memory.read_int(at, known.numread)?).unwrap_or(0);
+        let room = u64::from(known.values_count);
+        self.read_array(at.plus(u64::from(known.values)), count.min(room), sink)?;
+        sink.edge(memory.read_pointer(at, known.nextlink)?, EdgeKind::Visited);
+        Ok(())
+    }
+
+    /// `CType_Type_traverse` (`Modules/_ctypes/_ctypes.c`, 3.13 and newer), `CDataType_traverse` before: as a type, and what
+    /// `ctypes` keeps of it, behind the type itself or in its dict.
+    pub(super) fn read_ctypes_type(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        if let Some(known) = &layout.ctypes_info {
+            if let Some(info) = super::super::size::read_ctypes_info(self.python, at)? {
+                let members = [
+                    Some(known.proto),
+                    Some(known.argtypes),
+                    Some(known.converters),
+                    Some(known.restype),
+                    Some(known.checker),
+                    known.module,
+                ];
+                for member in members.into_iter().flatten() {
+                    sink.edge(memory.read_pointer(info, member)?, EdgeKind::Visited);
+                }
+            }
+        } else if let Some(known) = &layout.ctypes_dict {
+            let dict = self.python.read_type_dict(at)?;
+            let is_ours = self.types.of(dict).and_then(|id| self.types.get(id));
+            if is_ours.is_some_and(|of| of.kind == Some(Kind::CtypesDict)) {
+                sink.edge(memory.read_pointer(dict, known.proto)?, EdgeKind::Visited);
+            }
+        }
+        self.read_type(at, sink)
     }
 
     /// What code holds. The collector is not shown any of it, but for the constants in free-threaded builds.

@@ -119,10 +119,7 @@ pub(super) fn read_own<M: Memory>(
             // `_ctypes_CType_Type___sizeof___impl`: what `ctypes` keeps of a type follows the struct of all types.
             let known = layout.ctypes_info.as_ref().ok_or(none)?;
             let size = read_plain(python, at, of)?;
-            let info = at.plus(u64::from(layout.heap_type_object.size).next_multiple_of(16));
-            if memory.read_int(info, 0)? == 0 {
-                return Ok(size);
-            }
+            let Some(info) = read_ctypes_info(python, at)? else { return Ok(size) };
             let places = (known.format, known.ffi_elements, known.length, known.ndim);
             size.saturating_add(read_ctypes(python, info, places)?)
         }
@@ -196,6 +193,17 @@ fn read_unpickler<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Res
         }
     }
     Ok(size)
+}
+
+/// What `ctypes` keeps of a type behind the struct of all types (3.13 and newer); `None` of one that is abstract.
+pub(in super::super) fn read_ctypes_info<M: Memory>(
+    python: &Python<'_, M>,
+    at: Addr,
+) -> Result<Option<Addr>, Unreadable> {
+    let Some(known) = &python.layout.ctypes_info else { return Ok(None) };
+    // `PyObject_GetTypeData`: aligned for anything.
+    let info = at.plus(u64::from(python.layout.heap_type_object.size).next_multiple_of(16));
+    Ok((python.memory.read_int(info, known.initialized)? != 0).then_some(info))
 }
 
 /// The format, the elements and the shape of a `ctypes` type. `places` are those of format, elements, length and dimensions.

@@ -4,6 +4,8 @@
 
 mod extensions;
 
+pub(super) use extensions::read_ctypes_info;
+
 use crate::addr::Addr;
 use crate::layout::encoding::{GcHeader, GetsizeofPrefix, InstanceAttributes, SplitValues};
 use crate::memory::{Memory, Unreadable};
