@@ -3,8 +3,7 @@
 use memobj::addr::Addr;
 use memobj::census::observer::Observer;
 use memobj::census::{Allocator, Census, Taker as _};
-use memobj::facts::Source as _;
-use memobj::memory::{Buffers, Memory};
+use memobj::memory::Buffers;
 use memobj::pools::Pools;
 use memobj::request::{Request, Scope, Source, Stopping};
 use memobj::runtime::choose::find;
@@ -12,7 +11,7 @@ use memobj::target::{STOP_LIMIT, Target};
 use serde_json::Value;
 
 use crate::support::interpreters::{Interpreter, interpreters, script};
-use crate::support::{Background, PATIENCE, wait_until, workspace};
+use crate::support::{Background, PATIENCE, Tool, wait_until, workspace};
 
 /// An interpreter that told what it knows of itself, and holds still.
 struct Known {
@@ -21,17 +20,21 @@ struct Known {
 }
 
 impl Known {
-    fn of(interpreter: &Interpreter, environment: &[(&str, &str)]) -> Self {
+    fn of(interpreter: &Interpreter, allocator: Option<&str>) -> Self {
         let file = workspace::root().join("tests/targets/known.py");
-        let tool = environment.iter().fold(script(interpreter, &file), |tool, (name, value)| tool.env(name, value));
+        let tool = match allocator {
+            None => script(interpreter, &file),
+            // With `-I` it would not look at the environment.
+            Some(name) => {
+                Tool::new(&interpreter.program).args(["-S", "-B"]).arg(&file).env("PYTHONMALLOC", name)
+            }
+        };
         let mut process = tool.start();
         let told = serde_json::from_str(&process.wait_line("ready ")).unwrap();
         process.wait_line("still");
         // In its sleep, and not on its way there.
-        wait_until(PATIENCE, "its sleep", || {
-            std::fs::read_to_string(format!("/proc/{}/wchan", process.pid())).is_ok_and(|at| at.contains("nanosleep"))
-                || std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).unwrap().contains(") S ")
-        });
+        let stat = format!("/proc/{}/stat", process.pid());
+        wait_until(PATIENCE, "its sleep", || std::fs::read_to_string(&stat).unwrap().contains(") S "));
         Self { process, told }
     }
 
@@ -53,7 +56,7 @@ fn threads_are_those_that_threading_lists_where_they_are() {
         crate::skip!("no Python from 3.8 on");
     }
     for interpreter in interpreters() {
-        let known = Known::of(interpreter, &[]);
+        let known = Known::of(interpreter, None);
         let census = known.census(Scope::Tracked);
         let threads = census.threads.unwrap();
         let told = known.told["threads"].as_array().unwrap();
@@ -90,7 +93,7 @@ fn the_collector_is_as_it_says() {
         crate::skip!("no Python from 3.8 on");
     }
     for interpreter in interpreters() {
-        let known = Known::of(interpreter, &[]);
+        let known = Known::of(interpreter, None);
         let told = &known.told;
         let gc = known.census(Scope::Tracked).gc.unwrap();
         assert_eq!(gc.enabled, told["enabled"].as_bool(), "{interpreter}");
@@ -105,7 +108,10 @@ fn the_collector_is_as_it_says() {
             assert_eq!(generation.uncollectable, stats["uncollectable"].as_u64(), "{interpreter}: {index}");
             let (pending, wanted) = (generation.pending.unwrap(), told["counts"][index].as_u64().unwrap());
             // The youngest one counts what was made for telling, too.
-            assert!(pending.abs_diff(wanted) < if index == 0 { 300 } else { 1 }, "{interpreter}: {pending} {wanted}");
+            assert!(
+                pending.abs_diff(wanted) < if index == 0 { 300 } else { 1 },
+                "{interpreter}: {pending} {wanted}"
+            );
         }
     }
 }
@@ -145,29 +151,37 @@ fn pools_are_those_that_pymalloc_prints_by_its_table_and_by_their_headers() {
         crate::skip!("no Python with pymalloc");
     }
     for interpreter in with_pymalloc {
-        let known = Known::of(interpreter, &[]);
+        let known = Known::of(interpreter, None);
         let printed = printed(&known.process.err());
         assert!(printed.len() > 20, "{interpreter}: {}", known.process.err());
         let mut target = Target::attach(known.process.pid()).unwrap();
         let python = find(&target, None).unwrap();
         let still = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap();
-        let interpreters: Vec<Addr> =
-            python.read(&still.memory).unwrap().interpreters.iter().map(|interpreter| interpreter.at).collect();
+        let interpreters: Vec<Addr> = python
+            .read(&still.memory)
+            .unwrap()
+            .interpreters
+            .iter()
+            .map(|interpreter| interpreter.at)
+            .collect();
         let named = python.found.file.arenas;
         let by_table = Pools::read(&still.memory, &python.layout, &interpreters, named);
         let by_scan = Pools::scanned(&still.memory, &python.layout);
         for (how, pools) in [("by its table", &by_table), ("by their headers", &by_scan)] {
             let found = in_use(pools);
-            let sizes = |rows: &[(u32, usize, u64)]| rows.iter().map(|row| (row.0, row.1)).collect::<Vec<_>>();
+            let sizes =
+                |rows: &[(u32, usize, u64)]| rows.iter().map(|row| (row.0, row.1)).collect::<Vec<_>>();
             assert_eq!(sizes(&found), sizes(&printed), "{interpreter}: {how}");
             // What is in use while it prints may not be while it sleeps.
             let blocks = |rows: &[(u32, usize, u64)]| rows.iter().map(|row| row.2).sum::<u64>();
-            assert!(blocks(&found).abs_diff(blocks(&printed)) <= 8, "{interpreter}: {how}: {found:?} {printed:?}");
+            assert!(
+                blocks(&found).abs_diff(blocks(&printed)) <= 8,
+                "{interpreter}: {how}: {found:?} {printed:?}"
+            );
         }
         assert_eq!(by_table.rejected, 0, "{interpreter}");
         assert!(by_table.pools.iter().all(|pool| pool.blocks(&still.memory, |_| {})), "{interpreter}");
         assert!(known.told["blocks"].as_u64().unwrap() > by_table.blocks() / 2, "{interpreter}");
-        let _: &dyn Memory = target.memory();
     }
 }
 
@@ -177,8 +191,12 @@ fn objects_explain_what_the_allocator_has_given_out() {
         crate::skip!("no Python from 3.8 on");
     }
     for interpreter in interpreters().iter().filter(|interpreter| !interpreter.free_threaded) {
-        for (allocator, name) in [("pymalloc", Allocator::Pymalloc), ("pymalloc_debug", Allocator::Pymalloc), ("malloc", Allocator::Malloc)] {
-            let known = Known::of(interpreter, &[("PYTHONMALLOC", allocator)]);
+        for (allocator, name) in [
+            ("pymalloc", Allocator::Pymalloc),
+            ("pymalloc_debug", Allocator::Pymalloc),
+            ("malloc", Allocator::Malloc),
+        ] {
+            let known = Known::of(interpreter, Some(allocator));
             let census = known.census(Scope::Heap);
             let coverage = census.coverage;
             let what = format!("{interpreter} {allocator}: {coverage:?}");
@@ -192,8 +210,14 @@ fn objects_explain_what_the_allocator_has_given_out() {
             assert!(explained as f64 > 0.95 * used as f64, "{what}");
             // An estimate of what nothing leads to: little, as most is found.
             let (reachable, heap) = (census.totals.reachable.unwrap(), census.totals.heap.unwrap());
-            assert!(heap.count >= reachable.count && heap.count - reachable.count < reachable.count / 20, "{what} {heap:?}");
-            assert!(heap.size_bytes - reachable.size_bytes < reachable.size_bytes / 10, "{what} {heap:?} {reachable:?}");
+            assert!(
+                heap.count >= reachable.count && heap.count - reachable.count < reachable.count / 20,
+                "{what} {heap:?}"
+            );
+            assert!(
+                heap.size_bytes - reachable.size_bytes < reachable.size_bytes / 10,
+                "{what} {heap:?} {reachable:?}"
+            );
             let counted: u64 = census.types.iter().map(|of| of.count).sum();
             assert_eq!(counted, heap.count, "{what}");
         }

@@ -2,7 +2,7 @@
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
 //! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth,
-//! `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was, `fuzzing` that
+//! `counting` what memobj writes and how it ends, `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was, `fuzzing` that
 //! what it reads may be anything, `claims` that the README says no more than was found.
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@
 
 mod choice;
 mod claims;
+mod counting;
 mod docs;
 mod drawing;
 mod endings;

@@ -6,7 +6,7 @@ use memobj::addr::Addr;
 use memobj::facts::{Facts, Kind, Mapping, Source};
 use memobj::memory::{Buffers, Memory};
 use memobj::snapshot;
-use memobj::target::{STOP_LIMIT, Target, dump};
+use memobj::target::{MAX_STOPS, STOP_LIMIT, Target, dump};
 use rustix::process::Signal;
 
 use super::{differences, field, frozen, started, states};
@@ -216,12 +216,15 @@ fn a_target_that_is_busy_is_stopped_again_until_it_is_quiet() {
             looks == 4
         })
         .unwrap();
-    assert_eq!((looks, still.taking.stops), (4, 4));
+    assert_eq!((looks, still.taking.stops, still.taking.was_quiet), (4, 4, true));
     buffers = still.memory.into_buffers();
     let held = buffers.warm_bytes();
     assert!(held > 1 << 20);
     let again = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
     assert!(again.taking.pause.unwrap() > Duration::ZERO && again.taking.stops == 1);
+    // One that never is, is copied as it is, and that is said.
+    let never = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| false).unwrap();
+    assert_eq!((never.taking.stops, never.taking.was_quiet), (MAX_STOPS, false));
 }
 
 #[test]

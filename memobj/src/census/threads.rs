@@ -39,7 +39,8 @@ pub fn read_threads(
     }
     let mut left: Vec<u64> = tasks.to_vec();
     left.retain(|task| !threads.iter().any(|thread| thread.native_id == Some(*task)));
-    for thread in threads.iter_mut().filter(|thread| thread.native_id.is_none() && thread.alive == Some(true)) {
+    for thread in threads.iter_mut().filter(|thread| thread.native_id.is_none() && thread.alive == Some(true))
+    {
         thread.native_id = thread.ident.and_then(|ident| task_of(objects, ident, &left));
         left.retain(|task| thread.native_id != Some(*task));
     }

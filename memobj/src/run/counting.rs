@@ -143,6 +143,8 @@ impl<'a> Counting<'a> {
                 let found = self.iterate();
                 self.tell(&found, false);
                 self.watch_ends();
+                // Where each census takes longer than the interval there is no other moment to attend to anything.
+                self.wait(Some(Instant::now()))?;
                 continue;
             }
             let due = [Some(ticker.deadline()), until].into_iter().flatten().min();
@@ -247,14 +249,16 @@ impl<'a> Counting<'a> {
     /// The census of a member in an iteration.
     fn census(&mut self, header: &Header, member: &Member, found: &mut Iteration) {
         let mut taken = self.take(member);
-        if matches!(&taken, Err(error) if error.gone) {
-            // It has ended or become another program, which may be Python again.
-            let before = found.records;
+        if let Err(error) = &taken {
+            // It may have ended, or become another program, which may be Python again.
+            let (before, gone) = (found.records, error.gone);
             self.look(header, found);
             match self.members.get_mut(member.id.pid).cloned() {
-                Some(now) => taken = self.take(&now),
-                // Its end was told.
+                Some(now) if gone => taken = self.take(&now),
+                Some(_) => {}
+                // Its end was told; or it was nobody's concern.
                 None if found.records > before && self.iteration > 1 => return,
+                None if self.is_tree() && member.id.pid != member.root => return,
                 None => {}
             }
         }
