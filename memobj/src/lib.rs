@@ -8,8 +8,14 @@
 //! | binary | [`elf`] | file → symbols, sections, build id, load bias |
 //! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
 //! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |
+//! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
+//! | object | [`object`] | a single object, read by what it is: a name, an entry of a dict, an attribute |
+//! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
+//! | pools | [`pools`] | what the allocator of small objects has given out |
+//! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
 //! | census | [`census`] | what was counted, in numbers |
 //! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
+//! | flow | [`run`] | arguments → censuses, in order → exit code |
 
 pub mod addr;
 pub mod census;
@@ -18,17 +24,24 @@ pub mod elf;
 pub mod emit;
 pub mod error;
 pub mod facts;
+pub mod heap;
+pub mod layout;
 pub mod memory;
+pub mod object;
+pub mod pools;
 pub mod request;
+pub mod run;
+pub mod runtime;
 pub mod snapshot;
 pub mod target;
 
 use std::process::ExitCode;
 
-use common::cli::Failure;
-
 /// The `memobj` command.
 #[must_use]
 pub fn main() -> ExitCode {
-    common::cli::run("memobj", || Err(Failure::not_built_yet()))
+    match common::cli::parse::<cli::Args>(std::env::args_os()) {
+        Ok(args) => common::cli::run("memobj", || run::run(&args, &mut census::observer::Observer::new())),
+        Err(code) => code,
+    }
 }
