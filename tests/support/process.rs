@@ -70,7 +70,8 @@ pub fn is_let_go(pid: u32) -> bool {
     tasks(pid).iter().all(|task| task.tracer == 0 && !matches!(task.state, 'T' | 't'))
 }
 
-/// What memory a process has, in bytes, by `smaps_rollup`: its resident set, and its share of it.
+/// What memory a process has, in bytes, by `smaps_rollup`: its resident set, and its share of what is of no file; of files any other
+/// process may begin or end to have a part.
 ///
 /// # Panics
 /// If it cannot be read.
@@ -81,7 +82,7 @@ pub fn rss_and_pss(pid: u32) -> (u64, u64) {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).expect(name);
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     };
-    (field("Rss:"), field("Pss:"))
+    (field("Rss:"), field("Pss_Anon:"))
 }
 
 /// How many descriptors a process has open.

@@ -163,7 +163,11 @@ impl Observer {
 ///
 /// # Errors
 /// As [`Taker::take`].
-pub fn take_held<M: Memory>(source: &dyn crate::facts::Source, memory: &M, request: &Request) -> Result<Census, Error> {
+pub fn take_held<M: Memory>(
+    source: &dyn crate::facts::Source,
+    memory: &M,
+    request: &Request,
+) -> Result<Census, Error> {
     let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0 };
     held(source, memory, how, request, Instant::now())
 }

@@ -114,7 +114,7 @@ fn programs() -> Vec<(String, PathBuf)> {
         if !version.is_empty()
             && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'd' || byte == b't')
         {
-            programs.push(("Debian".to_owned(), path));
+            programs.push(("system".to_owned(), path));
         }
     }
     let list = folder().join("list");
