@@ -71,6 +71,8 @@ pub enum Kind {
     Pickler,
     /// `pickle.Unpickler` of C.
     Unpickler,
+    /// `queue.SimpleQueue`.
+    SimpleQueue,
     /// `xml.etree.ElementTree.Element` of C.
     Element,
     /// A node of the tree in a context (`Python/hamt.c`), with as many items as its size says.
@@ -122,6 +124,8 @@ impl Kind {
                 | Self::HamtArray
                 | Self::TeeData
                 | Self::CtypesType
+                | Self::Pickler
+                | Self::Unpickler
         )
     }
 }
@@ -174,6 +178,7 @@ const KNOWN: &[Row] = &[
     ("_io.BufferedRandom", Kind::Buffered, |l| Some(l.buffered.size)),
     ("_pickle.Pickler", Kind::Pickler, |l| l.pickler.as_ref().map(|s| s.size)),
     ("_pickle.Unpickler", Kind::Unpickler, |l| l.unpickler.as_ref().map(|s| s.size)),
+    ("_queue.SimpleQueue", Kind::SimpleQueue, |l| l.simple_queue.as_ref().map(|s| s.size)),
     ("xml.etree.ElementTree.Element", Kind::Element, |l| l.element_object.as_ref().map(|s| s.size)),
     ("itertools.product", Kind::Product, |l| Some(l.product_object.size)),
     ("itertools.combinations", Kind::Combinations, |l| Some(l.combinations_object.size)),

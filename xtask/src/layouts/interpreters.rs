@@ -62,6 +62,12 @@ impl Interpreter {
     pub fn minor(&self) -> u32 {
         self.hexversion >> 16 & 0xff
     }
+
+    /// The third number of its version.
+    #[must_use]
+    pub fn micro(&self) -> u32 {
+        self.hexversion >> 8 & 0xff
+    }
 }
 
 /// Version, ABI flags, the file that the runtime is mapped from (the shared library, or else the program), the folder of extension

@@ -50,7 +50,7 @@ pub fn spec() -> Result<Spec, String> {
 /// What its debug information lacks, a line each.
 pub fn rows(spec: &Spec, interpreter: &Interpreter) -> Result<render::Rows, Vec<String>> {
     let mut sources = extract::Sources::new(interpreter.files.clone(), interpreter.roots.clone(), spec);
-    let found = extract::extract(spec, interpreter.minor(), &mut sources)?;
+    let found = extract::extract(spec, (interpreter.minor(), interpreter.micro()), &mut sources)?;
     Ok(render::rows(spec, interpreter, &found))
 }
 

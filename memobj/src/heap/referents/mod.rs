@@ -201,6 +201,8 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
                 self.read_array(at.plus(u64::from(known.a_array)), u64::from(known.a_array_count), sink)
             }
             Kind::TeeData => self.read_tee_data(at, sink),
+            Kind::Pickler => self.read_pickler(at, sink),
+            Kind::Unpickler => self.read_unpickler(at, sink),
             Kind::CtypesType => self.read_ctypes_type(at, sink),
             Kind::Code => {
                 let consts = self.python.layout.code_object.co_consts;

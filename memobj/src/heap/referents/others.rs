@@ -1,6 +1,7 @@
 //! What is neither container nor code: XML elements, arrays of numpy, and code's own strings and constants.
 
 use crate::addr::Addr;
+use crate::layout::encoding::PickleMemo;
 use crate::memory::{Memory, Unreadable};
 
 use super::super::access::Access;
@@ -57,6 +58,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
                     Some(known.restype),
                     Some(known.checker),
                     known.module,
+                    known.pointer_type,
                 ];
                 for member in members.into_iter().flatten() {
                     sink.edge(memory.read_pointer(info, member)?, EdgeKind::Visited);
@@ -70,6 +72,69 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
             }
         }
         self.read_type(at, sink)
+    }
+
+    /// `Pickler_traverse` (`Modules/_pickle.c`).
+    pub(super) fn read_pickler(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let Some(known) = &layout.pickler else { return Ok(()) };
+        let members = [
+            Some(known.write),
+            known.pers_func,
+            known.persistent_id,
+            known.persistent_id_attr,
+            Some(known.dispatch_table),
+            known.reducer_override,
+            Some(known.fast_memo),
+            known.buffer_callback,
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
+        }
+        let (Some(of_memo), Some(of_entry)) = (&layout.pickler_memo, &layout.pickler_memo_entry) else {
+            return Ok(());
+        };
+        let memo = memory.read_pointer(at, known.memo)?;
+        if layout.encodings.pickle_memo == PickleMemo::Silent || memo.is_null() {
+            return Ok(());
+        }
+        let entries = memory.read_count(memo, of_memo.mt_allocated)?;
+        let table = memory.read_pointer(memo, of_memo.mt_table)?;
+        // An entry is the object's address and its number.
+        let (words, key) = (u64::from(of_entry.size / 8).max(1), u64::from(of_entry.me_key / 8));
+        let mut index = 0;
+        memory.read_words(table, entries.saturating_mul(words), |word| {
+            if index == key {
+                sink.edge(Addr(word), EdgeKind::Visited);
+            }
+            index = (index + 1) % words;
+        })
+    }
+
+    /// `Unpickler_traverse` (`Modules/_pickle.c`).
+    pub(super) fn read_unpickler(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let Some(known) = &layout.unpickler else { return Ok(()) };
+        let members = [
+            Some(known.readline),
+            known.readinto,
+            Some(known.read),
+            Some(known.peek),
+            Some(known.stack),
+            known.pers_func,
+            known.persistent_load,
+            known.buffers,
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
+        }
+        let memo = memory.read_pointer(at, known.memo)?;
+        if layout.encodings.pickle_memo == PickleMemo::Silent || memo.is_null() {
+            return Ok(());
+        }
+        self.read_array(memo, memory.read_count(at, known.memo_size)?, sink)
     }
 
     /// What code holds. The collector is not shown any of it, but for the constants in free-threaded builds.

@@ -82,6 +82,11 @@ pub(super) fn read_own<M: Memory>(
                 if buffer.is_null() { 0 } else { memory.read_count(at, layout.buffered.buffer_size)? };
             of.basicsize.saturating_add(size)
         }
+        Kind::SimpleQueue => {
+            // `_queue_SimpleQueue___sizeof___impl` (3.15 and newer).
+            let room = layout.simple_queue.as_ref().and_then(|known| known.buf_cap);
+            plus_words(of, room.map_or(Ok(0), |room| memory.read_count(at, room))?)
+        }
         Kind::Pickler => read_pickler(python, at, of)?,
         Kind::Unpickler => read_unpickler(python, at, of)?,
         Kind::Element => {
