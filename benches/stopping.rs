@@ -16,9 +16,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use memmap2::{Advice, MmapOptions};
-use memobj::facts::{Facts, Kind, Source};
-use memobj::memory::Buffers;
-use memobj::target::{Taking, Target};
+use memobj::addr::Addr;
+use memobj::facts::{Facts, Source};
+use memobj::memory::{Buffers, Frozen, Memory};
+use memobj::target::{Still, Taking, Target};
 use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -32,12 +33,11 @@ gc.disable()
 held = [bytes(1 << 16) for _ in range(megabytes * 16)]
 for block in range(0, len(held), 3): held[block] = bytearray(b"x" * 65000)
 for _ in range(threads): threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
-gone = 0
-if forks:
-    child = os.fork()
-    if child == 0:
-        sys.stdin.read()
-        os._exit(0)
+reading, writing = os.pipe()
+if forks and os.fork() == 0:
+    os.close(writing)
+    os.read(reading, 1)
+    os._exit(0)
 print("ready", flush=True)
 longest = 0
 last = time.perf_counter_ns()
@@ -80,6 +80,8 @@ impl Running {
         writeln!(self.child.stdin.as_mut().unwrap()).unwrap();
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
+        // It has to get as far as looking at the clock again.
+        std::thread::sleep(Duration::from_millis(20));
         line.trim().parse::<f64>().expect("a number") / 1e6
     }
 }
@@ -92,8 +94,8 @@ impl Drop for Running {
     }
 }
 
-/// A plain stop and copy of all memory without a file: its pause in milliseconds.
-fn floor(facts: &Facts, into: &mut [u8]) -> f64 {
+/// A plain stop and copy of the same memory: its pause in milliseconds.
+fn floor(facts: &Facts, stretches: &[(usize, usize)], into: &mut [u8]) -> f64 {
     let raw = |tid: u32| Pid::from_raw(tid.cast_signed());
     let begun = Instant::now();
     for thread in &facts.threads {
@@ -103,23 +105,27 @@ fn floor(facts: &Facts, into: &mut [u8]) -> f64 {
     for thread in &facts.threads {
         waitpid(raw(thread.tid), Some(WaitPidFlag::__WALL)).unwrap();
     }
-    let mut pieces = into.chunks_mut(PIECE);
-    for mapping in
-        facts.mappings.iter().filter(|m| m.kind() == Kind::Anonymous && m.access.write && !m.access.shared)
-    {
-        let mut at = mapping.range.start.0 as usize;
-        while at < mapping.range.end.0 as usize {
-            let length = PIECE.min(mapping.range.end.0 as usize - at);
-            let piece = pieces.next().expect("room");
-            let into = &mut [IoSliceMut::new(piece.get_mut(..length).unwrap())];
-            let _ = process_vm_readv(raw(facts.id.pid), into, &[RemoteIoVec { base: at, len: length }]);
-            at += length;
-        }
+    let mut rest = into;
+    for &(at, length) in stretches {
+        let (piece, behind) = rest.split_at_mut(length);
+        rest = behind;
+        let into = &mut [IoSliceMut::new(piece)];
+        let read = process_vm_readv(raw(facts.id.pid), into, &[RemoteIoVec { base: at, len: length }]);
+        assert_eq!(read, Ok(length), "the floor copies all");
     }
     for thread in &facts.threads {
         ptrace::detach(raw(thread.tid), None).unwrap();
     }
     begun.elapsed().as_secs_f64() * 1e3
+}
+
+/// What was copied, in pieces of a mebibyte at most.
+fn stretches(memory: &Frozen) -> Vec<(usize, usize)> {
+    let runs = memory.runs().map(|(at, bytes)| (at.0 as usize, bytes.len()));
+    runs.flat_map(|(at, length)| {
+        (0..length).step_by(PIECE).map(move |from| (at + from, PIECE.min(length - from)))
+    })
+    .collect()
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {
@@ -148,28 +154,55 @@ fn main() {
         "| target | MB copied | pause, ms | gap, ms | ms per MB | floor, ms | its gap, ms | its ms per MB | times the floor | stop alone, ms |"
     );
     println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+    let mut looks = Vec::new();
     for &megabytes in &sizes {
         for (threads, forks, what) in
             [(0, false, "1 thread"), (50, false, "51 threads"), (0, true, "1 thread, forked")]
         {
-            row(&python, megabytes, threads, forks, what, rounds);
+            let still = row(&python, megabytes, threads, forks, what, rounds);
+            if !forks && threads == 0 {
+                looks.push((megabytes, look(&still)));
+            }
         }
+    }
+    println!(
+        "\n| copy | a word in order, ns | at random, ns | saved, MB/s | size of what is saved, share |\n|---|--:|--:|--:|--:|"
+    );
+    for (megabytes, [ordered, scattered, speed, share]) in looks {
+        println!("| {megabytes} MB | {ordered:.1} | {scattered:.1} | {speed:.0} | {share:.2} |");
     }
 }
 
-fn row(python: &str, megabytes: usize, threads: usize, forks: bool, what: &str, rounds: usize) {
+/// What a copy is good for afterwards: nanoseconds for a word in order and at random, MB a second and share of a snapshot.
+fn look(still: &Still) -> [f64; 4] {
+    const WORDS: usize = 1 << 22;
+    let runs: Vec<(Addr, usize)> = still.memory.runs().map(|(at, bytes)| (at, bytes.len())).collect();
+    let &(start, length) = runs.iter().max_by_key(|(_, length)| *length).unwrap();
+    let mut sum = 0_u64;
+    let begun = Instant::now();
+    for word in 0..WORDS {
+        sum = sum.wrapping_add(still.memory.read_u64(start.plus((word * 8 % (length - 8)) as u64)).unwrap());
+    }
+    let ordered = begun.elapsed().as_nanos() as f64 / WORDS as f64;
+    let mut random = 1_usize;
+    let begun = Instant::now();
+    for _ in 0..WORDS {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let at = start.plus(((random >> 20) % (length - 8)) as u64 & !7);
+        sum = sum.wrapping_add(still.memory.read_u64(at).unwrap());
+    }
+    let scattered = begun.elapsed().as_nanos() as f64 / WORDS as f64;
+    std::hint::black_box(sum);
+    let begun = Instant::now();
+    let saved = memobj::snapshot::write(still, std::io::sink()).unwrap() as f64;
+    let copied = still.memory.copied_bytes() as f64;
+    [ordered, scattered, copied / 1e6 / begun.elapsed().as_secs_f64(), saved / copied]
+}
+
+fn row(python: &str, megabytes: usize, threads: usize, forks: bool, what: &str, rounds: usize) -> Still {
     let mut running = Running::start(python, megabytes, threads, forks);
     let mut target = Target::attach(running.child.id()).expect("it can be attached to");
-    let anonymous =
-        |m: &&memobj::facts::Mapping| m.kind() == Kind::Anonymous && m.access.write && !m.access.shared;
-    let most: u64 = target
-        .facts()
-        .mappings
-        .iter()
-        .filter(anonymous)
-        .map(|m| m.length().next_multiple_of(PIECE as u64))
-        .sum();
-    let mut plain = MmapOptions::new().len(most as usize + PIECE).map_anon().unwrap();
+    let mut plain = MmapOptions::new().len((megabytes + 200) << 20).map_anon().unwrap();
     let _ = plain.advise(Advice::HugePage);
     plain.fill(1);
     let mut buffers = Buffers::new();
@@ -184,10 +217,11 @@ fn row(python: &str, megabytes: usize, threads: usize, forks: bool, what: &str, 
         let Taking { pause, lost_pages, .. } = still.taking;
         assert_eq!(lost_pages, 0, "pages were lost");
         copied = still.memory.copied_bytes() as f64 / 1e6;
+        let stretches = stretches(&still.memory);
         buffers = still.memory.into_buffers();
         running.gap();
         // A forked one would not share anything any more, and be another target from then on.
-        let floor = if forks { f64::NAN } else { floor(target.facts(), &mut plain) };
+        let floor = if forks { f64::NAN } else { floor(target.facts(), &stretches, &mut plain) };
         let floor_gap = running.gap();
         let stop = target.stop(LIMIT).expect("it can be stopped").resume();
         // The first is for warming up.
@@ -214,5 +248,5 @@ fn row(python: &str, megabytes: usize, threads: usize, forks: bool, what: &str, 
         shown(pause / floor, 2),
         median(alone),
     );
-    drop(running);
+    target.freeze(&mut buffers, LIMIT, |_| true).expect("it can be copied")
 }

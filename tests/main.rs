@@ -47,3 +47,4 @@ mod terminal;
 mod tree;
 mod usage;
 mod verdicts;
+mod verifying;

@@ -98,12 +98,11 @@ fn another_users_process() {
     }
     let (mut process, _) = started(python, COUNTING, &["1"]);
     let starter = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps", "-all"];
-    let mut other = holder(process.pid(), &starter);
-    wait_until(PATIENCE, "an answer", || other.has_ended() || other.out().contains("refused "));
-    if !other.out().contains("refused ") {
-        crate::skip!("the tests cannot be run as somebody else here: {}", other.err());
-    }
-    let text = other.wait_line("refused ");
+    let run = holder(process.pid(), &starter).finish(PATIENCE);
+    let out = run.out();
+    let Some(text) = out.lines().find_map(|line| line.strip_prefix("refused ")) else {
+        crate::skip!("the tests cannot be run as somebody else here: {}", run.err());
+    };
     assert!(text.contains("another user (uid 0)"), "{text}");
     assert!(text.contains("sudo") || text.contains("--cap-add SYS_PTRACE"), "{text}");
     assert_counts_on(&mut process);

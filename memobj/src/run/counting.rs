@@ -75,6 +75,8 @@ pub(super) struct Counting<'a> {
     done: bool,
     /// What is known of processes that ended, from those who reaped them.
     reaped: Vec<Reaped>,
+    /// Whether it was told how the command ended.
+    end_told: bool,
 }
 
 impl<'a> Counting<'a> {
@@ -109,6 +111,7 @@ impl<'a> Counting<'a> {
             began: Instant::now(),
             done: false,
             reaped: Vec::new(),
+            end_told: false,
         }
     }
 
@@ -332,12 +335,11 @@ impl<'a> Counting<'a> {
             let mut event = ProcessEvent::new(header.clone(), kind, member.id.pid, member.root);
             event.start_ticks = Some(member.id.start);
             event.name = Some(member.name.clone());
-            let ended =
-                self.reaped.iter().find(|reaped| reaped.pid == member.id.pid).map(|reaped| reaped.status);
-            match ended.filter(|_| kind == EventKind::Exited) {
-                Some(Ended::Exited(code)) => event.exit_code = Some(code),
-                Some(Ended::Signaled { signal, .. }) => event.signal = Some(signal),
-                Some(Ended::Unknown) | None => {}
+            if kind == EventKind::Exited {
+                let ended = self.reaped.iter().find(|reaped| reaped.pid == member.id.pid);
+                tell_how(&mut event, ended.map(|reaped| reaped.status));
+                self.end_told |=
+                    self.launched.as_ref().is_some_and(|launched| launched.pid() == member.id.pid);
             }
             self.outputs.record(&Record::ProcessEvent(Box::new(event)));
             found.records += 1;
@@ -400,11 +402,21 @@ impl<'a> Counting<'a> {
         self.look(&header, &mut Iteration::default());
     }
 
+    /// Tells how the command ended, if it was over before it could be seen, or never was Python.
+    fn tell_command(&mut self) {
+        let Some(launched) = self.launched.as_ref().filter(|_| !self.end_told) else { return };
+        let header = Header::now(&self.run, self.iteration.max(1));
+        let mut event = ProcessEvent::new(header, EventKind::Exited, launched.pid(), launched.pid());
+        tell_how(&mut event, launched.ended());
+        self.outputs.record(&Record::ProcessEvent(Box::new(event)));
+    }
+
     /// The end. The exit code.
     fn finish(mut self, counted: Result<(), Failure>) -> Result<u8, Failure> {
         if self.launched.is_some() {
             if counted.is_ok() {
                 self.tell_ends();
+                self.tell_command();
             }
         } else {
             // Who asks twice gets an end at once.
@@ -438,5 +450,13 @@ impl<'a> Counting<'a> {
     fn summary(&self) -> String {
         let plural = if self.censuses == 1 { "census" } else { "censuses" };
         format!("{} {plural} in {}", self.censuses, Span(self.began.elapsed()))
+    }
+}
+
+fn tell_how(event: &mut ProcessEvent, ended: Option<Ended>) {
+    match ended {
+        Some(Ended::Exited(code)) => event.exit_code = Some(code),
+        Some(Ended::Signaled { signal, .. }) => event.signal = Some(signal),
+        Some(Ended::Unknown) | None => {}
     }
 }
