@@ -21,6 +21,7 @@ mod endings;
 mod fuzzing;
 mod harness;
 mod heap;
+mod held;
 mod hostile;
 mod knowing;
 mod launching;

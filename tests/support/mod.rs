@@ -12,6 +12,7 @@ pub mod python;
 pub mod samples;
 pub mod series;
 pub mod skip;
+pub mod tested;
 mod tool;
 pub mod workspace;
 

@@ -51,41 +51,68 @@ pub fn folder() -> PathBuf {
     workspace::root().join(target).join("support")
 }
 
-/// Notes how an interpreter came out, in place of what was noted of it before.
+/// Notes how an interpreter came out in the test `test`, in place of what that test noted of it before.
 ///
 /// # Errors
 /// If the folder or the file cannot be written.
-pub fn note(folder: &Path, tested: &Tested) -> io::Result<()> {
+pub fn note(folder: &Path, test: &str, tested: &Tested) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let name: String = format!("{} {} {}", tested.version, tested.build, tested.name)
+    let name: String = format!("{} {} {} {test}", tested.version, tested.build, tested.name)
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
         .collect();
     let line = serde_json::to_string(tested)? + "\n";
-    std::fs::write(folder.join(name + ".jsonl"), line)
+    // Whoever reads meanwhile sees all of it or nothing.
+    let beside = folder.join(format!("{name}.part"));
+    std::fs::write(&beside, line)?;
+    std::fs::rename(beside, folder.join(name + ".jsonl"))
 }
 
-/// All that was noted; none if no test ran yet.
+/// All that was noted, what several tests noted of an interpreter together; none if no test ran yet.
 ///
 /// # Errors
 /// If a file cannot be read, or is no line of ours.
 pub fn noted(folder: &Path) -> io::Result<Vec<Tested>> {
-    let mut all = Vec::new();
+    let mut paths = Vec::new();
     let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
     for entry in entries {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "jsonl") {
-            let text = std::fs::read_to_string(&path)?;
-            for line in text.lines() {
-                let tested = serde_json::from_str(line);
-                all.push(tested.map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?);
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut all: Vec<Tested> = Vec::new();
+    for path in paths {
+        for line in std::fs::read_to_string(&path)?.lines() {
+            let one: Tested = serde_json::from_str(line)
+                .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+            match all.iter_mut().find(|other| other.is_of(&one)) {
+                Some(other) => other.join(&one),
+                None => all.push(one),
             }
         }
     }
     Ok(all)
+}
+
+impl Tested {
+    fn is_of(&self, other: &Self) -> bool {
+        (&self.name, &self.version, &self.build, &self.layout)
+            == (&other.name, &other.version, &other.build, &other.layout)
+    }
+
+    /// Takes in what another test found.
+    fn join(&mut self, other: &Self) {
+        self.objects = self.objects.max(other.objects);
+        self.tracked = self.tracked.or(other.tracked);
+        self.reachable = self.reachable.or(other.reachable);
+        self.core = self.core.or(other.core);
+        self.snapshot = self.snapshot.or(other.snapshot);
+    }
 }
 
 /// The names of the layout tables: `cp313` of `memobj/src/layout/tables/cp313.rs`.
@@ -245,12 +272,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_noted_twice_stands_once_and_a_strange_line_is_an_error() {
+    fn what_two_tests_note_stands_together_once_and_a_strange_line_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         assert!(noted(&folder.path().join("none")).unwrap().is_empty());
-        note(folder.path(), &Tested { tracked: None, ..tested("3.12.1", "cp312") }).unwrap();
-        note(folder.path(), &tested("3.12.1", "cp312")).unwrap();
-        assert_eq!(noted(folder.path()).unwrap(), [tested("3.12.1", "cp312")]);
+        let whole = tested("3.12.1", "cp312");
+        note(folder.path(), "heap", &Tested { tracked: None, ..whole.clone() }).unwrap();
+        note(folder.path(), "heap", &Tested { core: None, ..whole.clone() }).unwrap();
+        note(folder.path(), "files", &Tested { tracked: None, reachable: None, objects: 5, ..whole.clone() })
+            .unwrap();
+        assert_eq!(noted(folder.path()).unwrap(), [whole]);
         std::fs::write(folder.path().join("x.jsonl"), "{}\n").unwrap();
         assert!(noted(folder.path()).is_err());
     }

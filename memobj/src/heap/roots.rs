@@ -2,6 +2,8 @@
 //!
 //! Facts: `Include/internal/pycore_interp.h`, `Include/cpython/pystate.h`, `Include/internal/pycore_frame.h`.
 
+use std::collections::HashSet;
+
 use crate::addr::Addr;
 use crate::layout::encoding::{DictKeysEncoding, FrameChain};
 use crate::memory::{Memory, Unreadable};
@@ -25,11 +27,12 @@ impl<M: Memory> Python<'_, M> {
     pub(crate) fn read_threads(&self, interpreter: Addr) -> Vec<Addr> {
         let layout = self.layout;
         let mut threads = Vec::new();
+        let mut seen = HashSet::new();
         let mut next = self.memory.read_pointer(interpreter, layout.interpreter_state.threads_head);
         while let Ok(thread) = next
             && !thread.is_null()
             && threads.len() < MAX_THREADS
-            && !threads.contains(&thread)
+            && seen.insert(thread)
         {
             threads.push(thread);
             next = self.memory.read_pointer(thread, layout.thread_state.next);
