@@ -15,6 +15,7 @@
 //! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
 //! | census | [`census`] | what was counted, in numbers |
 //! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
+//! | flow | [`run`] | arguments → censuses, in order → exit code |
 
 pub mod addr;
 pub mod census;
@@ -29,16 +30,18 @@ pub mod memory;
 pub mod object;
 pub mod pools;
 pub mod request;
+pub mod run;
 pub mod runtime;
 pub mod snapshot;
 pub mod target;
 
 use std::process::ExitCode;
 
-use common::cli::Failure;
-
 /// The `memobj` command.
 #[must_use]
 pub fn main() -> ExitCode {
-    common::cli::run("memobj", || Err(Failure::not_built_yet()))
+    match common::cli::parse::<cli::Args>(std::env::args_os()) {
+        Ok(args) => common::cli::run("memobj", || run::run(&args, &mut census::observer::Observer::new())),
+        Err(code) => code,
+    }
 }

@@ -20,11 +20,16 @@ enum Chore {
     },
     /// Write what tests compare the tools' pictures and tables with anew; look at the changes before you commit them
     Goldens,
+    /// Write the README's table of Pythons from what the exactness tests left in target/support
+    Support,
     /// Write memobj's tables of CPython's structs from the debug information of every interpreter found
     Layouts {
         /// Write nothing: say what in the tables is not what the interpreters give, and fail if there is anything
         #[arg(long)]
         check: bool,
+        /// Write nothing: say which members of structs came and went between two interpreters, such as 'Debian 3.14.10' and 'Debian 3.15.2'
+        #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "check")]
+        compare: Option<Vec<String>>,
     },
     /// Check everything: format, lints, documentation, tests
     Ci,
@@ -57,14 +62,23 @@ fn run(chore: Chore) -> io::Result<bool> {
             }
         }
         Chore::Goldens => return xtask::goldens::write(),
-        Chore::Layouts { check: false } => match xtask::layouts::write() {
+        Chore::Support => {
+            let interpreters = xtask::support::write()?;
+            writeln!(io::stdout(), "README.md: {interpreters} interpreters")?;
+        }
+        Chore::Layouts { compare: Some(names), .. } => {
+            let [old, new] = names.as_slice() else { return Ok(false) };
+            let found = xtask::layouts::interpreters::found();
+            say(&xtask::layouts::compare(old, new, &found).map_err(io::Error::other)?)?;
+        }
+        Chore::Layouts { check: false, .. } => match xtask::layouts::write() {
             Ok(notes) => say(&notes)?,
             Err(faults) => {
                 say(&faults)?;
                 return Ok(false);
             }
         },
-        Chore::Layouts { check: true } => {
+        Chore::Layouts { check: true, .. } => {
             let checked = xtask::layouts::check(&xtask::layouts::interpreters::found());
             let checked = checked.map_err(io::Error::other)?;
             say(&checked.left_out)?;

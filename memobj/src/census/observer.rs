@@ -1,32 +1,46 @@
 //! The whole flow: get at it, find the Python, stop and copy, let go, count.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use crate::addr::Addr;
 use crate::error::{Error, Stage};
 use crate::facts::{Facts, Source as _};
 use crate::heap::python::Python as Heap;
+use crate::heap::types::Type;
 use crate::heap::walk::{Count, Counted, Walked, walk};
+use crate::layout::encoding::GcLists;
 use crate::memory::{Buffers, Memory};
 use crate::object::Objects;
+use crate::object::access::Access;
+use crate::pools::Pools;
 use crate::request::{Request, Scope, Source, Stopping};
 use crate::runtime::Runtime;
 use crate::runtime::choose::{Python as Found, find};
 use crate::snapshot;
-use crate::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
+use crate::target::{MAX_STOPS, Room, STOP_LIMIT, Still, Target, dump};
 
+use super::account::{Account, account};
 use super::collector::read_collector;
 use super::threads::read_threads;
 use super::{
-    Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taking, Total, Totals, TypeCount,
+    Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taker, Taking, Total, Totals,
+    TypeCount,
 };
 
 /// How often a copy is made anew that turns out not to hold together, though no collection was under way in it.
 const MOST_COPIES: u32 = 3;
+
+/// How much of a process that is read as it runs is kept at once, in bytes. What does not fit is read again.
+const LIVE_CACHE: u64 = 256 << 20;
+
+/// How often it is looked at until it holds together, if it is read as it runs, and the pause between two looks.
+const MOST_LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// Takes censuses, and keeps what the next one needs, too: what was found out of each process, and memory for its copy.
 #[derive(Debug, Default)]
@@ -70,29 +84,28 @@ impl Observer {
                 Watched { target, python }
             }
         };
-        let live = match request.stopping {
-            Stopping::Never => Some(LiveReason::Asked),
-            Stopping::AtMost(most) if watched.target.estimate().pause > most => Some(LiveReason::MaxPause),
-            Stopping::AtMost(_) | Stopping::Any => None,
-        };
-        let census = match live {
-            Some(reason) => {
-                let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0 };
-                let runtime = watched.python.read(watched.target.memory())?;
-                count(
-                    &watched.target.memory(),
-                    watched.target.facts(),
-                    &watched.python,
-                    runtime,
-                    how,
-                    request,
-                    begun,
-                )
-            }
+        let census = match self.reason_to_read_live(&watched.target, request.stopping) {
+            Some(reason) => live(&watched, reason, request, begun),
             None => self.stopped(&mut watched, request, begun),
         }?;
         self.processes.insert(pid, watched);
         Ok(census)
+    }
+
+    /// Why a process is not to be stopped and copied, if there is a reason.
+    fn reason_to_read_live(&self, target: &Target, stopping: Stopping) -> Option<LiveReason> {
+        if stopping == Stopping::Never {
+            return Some(LiveReason::Asked);
+        }
+        let estimate = target.estimate();
+        if let Stopping::AtMost(most) = stopping
+            && estimate.pause > most
+        {
+            return Some(LiveReason::MaxPause);
+        }
+        // What the last copy was made into serves again.
+        let more = estimate.bytes.saturating_sub(self.buffers.len() as u64);
+        (!Room::now().fits(more)).then_some(LiveReason::Memory)
     }
 
     /// Stops it outside of a collection, as far as that can be had, copies, and counts what was copied.
@@ -100,7 +113,7 @@ impl Observer {
         let (mut attempts, mut pause) = (0, Duration::ZERO);
         loop {
             let python = &watched.python;
-            let still = watched.target.freeze(&mut self.buffers, STOP_LIMIT, |memory| {
+            let mut still = watched.target.freeze(&mut self.buffers, STOP_LIMIT, |memory| {
                 // What cannot be read now cannot be copied either: that is told then.
                 !Runtime::is_collecting(memory, &python.layout, python.found.at).unwrap_or(false)
             })?;
@@ -118,6 +131,7 @@ impl Observer {
             let census = match read {
                 Ok(runtime) => {
                     if let Some(path) = &request.save {
+                        still.landmarks = python.found.landmarks();
                         snapshot::save(&still, path)?;
                     }
                     count(&still.memory, &still.facts, python, runtime, how, request, begun)
@@ -132,25 +146,67 @@ impl Observer {
     }
 
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
-        let python = find(still, request.way)?;
-        let runtime = python.read(&still.memory)?;
         let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages };
-        count(&still.memory, &still.facts, &python, runtime, how, request, begun)
+        held(still, &still.memory, how, request, begun)
     }
 }
 
-impl Observer {
-    /// One census.
-    ///
-    /// # Errors
-    /// Why there is none, and what the user can do. [`Error::gone`] if the target has ended or become another program meanwhile.
-    pub fn take(&mut self, request: &Request) -> Result<Census, Error> {
+/// The census of what holds still, wherever it is, as if it came from a snapshot: `memory` is the source's own, by its type. For who has
+/// memory of another kind than those that a [`Request`] names, as tests do.
+///
+/// # Errors
+/// As [`Taker::take`].
+pub fn take_held<M: Memory>(
+    source: &dyn crate::facts::Source,
+    memory: &M,
+    request: &Request,
+) -> Result<Census, Error> {
+    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0 };
+    held(source, memory, how, request, Instant::now())
+}
+
+fn held<M: Memory>(
+    source: &dyn crate::facts::Source,
+    memory: &M,
+    how: How,
+    request: &Request,
+    begun: Instant,
+) -> Result<Census, Error> {
+    let python = find(source, request.way)?;
+    let runtime = python.read(memory)?;
+    count(memory, source.facts(), &python, runtime, how, request, begun)
+}
+
+/// Counts what is there while the process runs on.
+fn live(watched: &Watched, reason: LiveReason, request: &Request, begun: Instant) -> Result<Census, Error> {
+    let memory = watched.target.live(LIVE_CACHE)?;
+    let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0 };
+    let mut looks = 1;
+    let runtime = loop {
+        match watched.python.read(&memory) {
+            Err(error) if error.stage == Stage::Layout && looks < MOST_LOOKS => {
+                std::thread::sleep(BETWEEN_LOOKS);
+                memory.forget();
+                looks += 1;
+            }
+            read => break read?,
+        }
+    };
+    count(&memory, watched.target.facts(), &watched.python, runtime, how, request, begun)
+}
+
+impl Taker for Observer {
+    fn take(&mut self, request: &Request) -> Result<Census, Error> {
         let begun = Instant::now();
         match &request.source {
             Source::Process { pid } => self.process(*pid, request, begun),
             Source::Core(path) => Self::held(&dump::open(path)?, Method::Core, request, begun),
             Source::Snapshot(path) => Self::held(&snapshot::open(path)?, Method::Snapshot, request, begun),
         }
+    }
+
+    fn forget(&mut self, pid: u32) {
+        self.processes.remove(&pid);
     }
 }
 
@@ -167,7 +223,9 @@ fn count<M: Memory>(
     let layout = &python.layout;
     let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
     let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
-    let walked = walk(&heap, available_parallelism().map_or(1, NonZero::get))?;
+    let threads = available_parallelism().map_or(1, NonZero::get);
+    let walked = walk(&heap, threads)?;
+    let account = allocated(&heap, python, &walked, &interpreters, threads);
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =
@@ -190,11 +248,16 @@ fn count<M: Memory>(
         },
         interpreters: runtime.interpreters.len() as u64,
         scope: request.scope,
-        totals: totals(&walked),
-        types: types(&walked, request.scope),
+        totals: totals(&walked, account.as_ref()),
+        types: types(&walked, account.as_ref(), request.scope),
         threads: Some(read_threads(objects, &runtime, runtime.main_thread(memory, layout), &tasks)),
         gc,
-        coverage: Coverage { rss_bytes: facts.rss_bytes, ..Coverage::default() },
+        coverage: Coverage {
+            allocator: allocator(memory, python),
+            used_bytes: account.as_ref().map(|account| account.used_bytes),
+            explained_bytes: account.as_ref().map(|account| account.explained_bytes),
+            rss_bytes: facts.rss_bytes,
+        },
         taking: Taking {
             method: how.method,
             attempts: how.attempts,
@@ -228,31 +291,84 @@ fn total(walked: &Walked, of: impl Fn(&Counted) -> Count) -> Total {
     total
 }
 
-fn totals(walked: &Walked) -> Totals {
+fn totals(walked: &Walked, account: Option<&Account>) -> Totals {
+    let reachable = total(walked, |counted| counted.counts.heap);
+    let heap = account.map(|account| {
+        account.unreached.iter().fold(reachable, |total, unreached| Total {
+            count: total.count.saturating_add(unreached.count.objects),
+            size_bytes: total.size_bytes.saturating_add(unreached.count.bytes),
+        })
+    });
     Totals {
         tracked: Some(total(walked, |counted| counted.counts.tracked)),
         permanent: Some(total(walked, |counted| counted.counts.frozen)),
-        reachable: Some(total(walked, |counted| counted.counts.heap)),
-        heap: None,
+        reachable: Some(reachable),
+        heap,
     }
 }
 
 /// The types that have objects in a scope.
-fn types(walked: &Walked, scope: Scope) -> Vec<TypeCount> {
+fn types(walked: &Walked, account: Option<&Account>, scope: Scope) -> Vec<TypeCount> {
     let of = |counted: &Counted| match scope {
         Scope::Tracked => counted.counts.tracked,
         Scope::Reachable | Scope::Heap => counted.counts.heap,
     };
-    let with_objects =
-        walked.types.iter().map(|counted| (counted, of(counted))).filter(|(_, count)| count.objects > 0);
+    let mut counts: BTreeMap<Addr, (&Type, Count)> = BTreeMap::new();
+    let found = walked.types.iter().map(|counted| (&counted.of, of(counted)));
+    let besides = account.filter(|_| scope == Scope::Heap).into_iter().flat_map(|account| &account.unreached);
+    for (of, count) in found.chain(besides.map(|unreached| (&unreached.of, unreached.count))) {
+        let (_, sum) = counts.entry(of.at).or_insert((of, Count::default()));
+        sum.objects = sum.objects.saturating_add(count.objects);
+        sum.bytes = sum.bytes.saturating_add(count.bytes);
+        sum.overhead_bytes = sum.overhead_bytes.saturating_add(count.overhead_bytes);
+    }
+    let with_objects = counts.into_values().filter(|(_, count)| count.objects > 0);
     with_objects
-        .map(|(counted, count)| TypeCount {
-            module: counted.of.module.as_str().into(),
-            qualname: counted.of.qualname.as_str().into(),
+        .map(|(of, count)| TypeCount {
+            module: of.module.as_str().into(),
+            qualname: of.qualname.as_str().into(),
             count: count.objects,
             size_bytes: count.bytes,
             overhead_bytes: count.overhead_bytes,
-            size_exact: counted.of.size_exact,
+            size_exact: of.size_exact,
         })
         .collect()
+}
+
+/// What PYTHONMALLOC and the like chose (`PyMemAllocatorName`, Include/cpython/pymem.h): the C library's, with debug hooks or without.
+const MALLOC: std::ops::RangeInclusive<i32> = 3..=4;
+/// The choices with debug hooks: the build's default allocator, malloc, pymalloc, mimalloc.
+const WITH_HOOKS: [i32; 4] = [2, 4, 6, 8];
+/// No choice, or the default: that of debug builds has hooks.
+const DEFAULT: std::ops::RangeInclusive<i32> = 0..=1;
+/// What the hooks put before each object (`_PyMem_DebugRawAlloc`, Objects/obmalloc.c): its size, then a letter and guards.
+const HOOK_BYTES: u64 = 16;
+
+fn choice(memory: &dyn Memory, python: &Found) -> Option<i32> {
+    memory.read_int(python.found.at, python.layout.runtime_state.allocator).ok()
+}
+
+/// Which allocator has the objects.
+fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
+    let chosen = choice(memory, python)?;
+    Some(match python.layout.encodings.gc_lists {
+        GcLists::MimallocPages => Allocator::Mimalloc,
+        _ if MALLOC.contains(&chosen) => Allocator::Malloc,
+        GcLists::Generations | GcLists::YoungOld => Allocator::Pymalloc,
+    })
+}
+
+/// The account of pymalloc's blocks; `None` where it has none.
+fn allocated<M: Memory>(
+    heap: &Heap<'_, M>,
+    python: &Found,
+    walked: &Walked,
+    interpreters: &[Addr],
+    threads: usize,
+) -> Option<Account> {
+    (allocator(heap.memory, python)? == Allocator::Pymalloc).then_some(())?;
+    let chosen = choice(heap.memory, python)?;
+    let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);
+    let pools = Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas);
+    Some(account(heap, walked, &pools, if hooks { HOOK_BYTES } else { 0 }, threads))
 }

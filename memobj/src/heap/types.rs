@@ -476,12 +476,16 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         self.is_referred(at) && (!collected || self.is_linked(at).unwrap_or(false))
     }
 
+    /// Whether the count of references is one. A block that was freed has its type still, and where the count was the address of
+    /// the next free one (`pymalloc_free` in `Objects/obmalloc.c`), which has bits that no count has: not even the flags that
+    /// 3.14 has in the top 16 (`ob_flags` in `Include/object.h`).
     fn is_referred(&self, at: Addr) -> bool {
+        const OF_ADDRESSES: u64 = 0x0000_ffff_0000_0000;
         let known = &self.python.layout.object;
         let memory = self.python.memory;
         let counted = |member| memory.read_word(at, member);
         match (known.ob_refcnt, known.ob_ref_local, known.ob_ref_shared) {
-            (Some(count), ..) => counted(count).is_ok_and(|count| count != 0),
+            (Some(count), ..) => counted(count).is_ok_and(|count| count != 0 && count & OF_ADDRESSES == 0),
             // One count of the thread that owns the object, and one, above two bits of flags, of all others.
             (None, Some(local), Some(shared)) => {
                 memory.read_int(at, local).is_ok_and(|count| count != 0)

@@ -5,6 +5,7 @@
 //! malloc.
 
 mod arenas;
+mod index;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use crate::object::access::Access;
 
 use arenas::{Table, listed, tables};
 use scan::scanned;
+
+pub use index::Index;
 
 /// Bytes that block sizes are multiples of (`ALIGNMENT`, on 64-bit machines since 3.7).
 const ALIGNMENT: u32 = 16;
@@ -128,6 +131,18 @@ impl Pool {
         whole
     }
 
+    /// Blocks that were ever given out.
+    #[must_use]
+    pub fn given(&self) -> usize {
+        (self.untouched.saturating_sub(self.header) / self.block_bytes.max(1)) as usize
+    }
+
+    /// Where a block begins.
+    #[must_use]
+    pub fn block(&self, index: usize) -> Addr {
+        self.at.plus(u64::from(self.header)).plus((index as u64).wrapping_mul(self.block_bytes.into()))
+    }
+
     /// Bytes in use.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
@@ -149,6 +164,12 @@ impl Pools {
         known
             .and_then(|tables| listed(memory, layout, &tables).ok())
             .unwrap_or_else(|| scanned(memory, layout))
+    }
+
+    /// Those that are found without a table, by what their headers say, among all memory.
+    #[must_use]
+    pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout) -> Self {
+        scanned(memory, layout)
     }
 
     /// Blocks in use.

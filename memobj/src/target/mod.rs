@@ -4,8 +4,10 @@ mod copy;
 pub mod dump;
 mod files;
 mod hold;
+mod live;
 mod pages;
 mod refusal;
+mod room;
 mod still;
 mod text;
 
@@ -17,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use common::process::ProcessId;
+use common::units;
 use rustix::io::Errno;
 
 use crate::error::{Error, Stage};
@@ -29,6 +32,8 @@ use refusal::Attempt;
 use text::{Stat, Status};
 
 pub use copy::Stopped;
+pub use live::{Counts, Live};
+pub use room::Room;
 pub use still::{Files, Still, Taking};
 
 /// How long the threads of a target may take to stop. They stop within a millisecond or are stuck.
@@ -163,7 +168,8 @@ impl Target {
         loop {
             let mut stopped = self.stop(limit)?;
             stops += 1;
-            if stops < MAX_STOPS && !is_quiet(stopped.memory()) {
+            let was_quiet = is_quiet(stopped.memory());
+            if stops < MAX_STOPS && !was_quiet {
                 let _ = stopped.resume();
                 std::thread::sleep(wait);
                 wait = (wait * 2).min(LONGEST_WAIT);
@@ -179,6 +185,7 @@ impl Target {
                     let taking = Taking {
                         pause: Some(pause),
                         stops,
+                        was_quiet,
                         threads,
                         lost_pages: copied.lost_pages,
                         missing_bytes: 0,
@@ -192,6 +199,16 @@ impl Target {
                 Err(trouble) => return Err(trouble.told(self)),
             }
         }
+    }
+
+    /// Its memory as it runs, read page by page, of which at most `cache_bytes` are kept.
+    ///
+    /// # Errors
+    /// If it has ended, or as [`attach`](Self::attach).
+    pub fn live(&self, cache_bytes: u64) -> Result<Live, Error> {
+        let memory =
+            memory_of(&self.facts).map_err(|error| unreadable(&self.facts, Attempt::Read, &error))?;
+        Ok(Live::new(self.facts.id.pid, memory, cache_bytes))
     }
 
     fn still(&self, copied: copy::Copied, at: SystemTime, taking: Taking) -> Still {
@@ -221,10 +238,18 @@ impl Target {
         let no_room = |why: &str| {
             Error::new(
                 Stage::Copy,
-                format!("no room for a copy of {bytes} bytes: {why}"),
+                format!(
+                    "{}: no room for a copy of {}: {why}",
+                    refusal::named(self.facts.id.pid, &self.facts.name),
+                    units::Bytes(bytes)
+                ),
                 "read without a stop (`--no-stop`), which takes little memory",
             )
         };
+        let room = Room::now();
+        if !room.fits(bytes.saturating_sub(buffers.warm_bytes() as u64)) {
+            return Err(no_room(&room.to_string()));
+        }
         let wanted = usize::try_from(bytes).map_err(|error| no_room(&error.to_string()))?;
         // A little more is faulted in, for what it allocates meanwhile.
         buffers.prepare(wanted.saturating_add(1 << 20)).map_err(|error| no_room(&error.to_string()))

@@ -29,6 +29,8 @@ pub struct Taking {
     pub pause: Option<Duration>,
     /// How many times it was stopped until it could be copied.
     pub stops: u32,
+    /// Whether it was found quiet the last time, or else copied as it was. False if nobody looked.
+    pub was_quiet: bool,
     /// How many of its threads stood still.
     pub threads: usize,
     /// How many pages could not be read, and read as zeros.
@@ -55,12 +57,20 @@ pub struct Still {
 }
 
 impl Source for Still {
+    fn landmarks(&self) -> &BTreeMap<String, Addr> {
+        &self.landmarks
+    }
+
     fn facts(&self) -> &Facts {
         &self.facts
     }
 
     fn memory(&self) -> &dyn Memory {
         &self.memory
+    }
+
+    fn holds_still(&self) -> bool {
+        true
     }
 
     fn open(&self, mapping: &Mapping) -> Result<File, Error> {
