@@ -111,13 +111,13 @@ for line in sys.stdin:
         before, gap = resident(), 0.0
         # The largest resident set from here on (proc_pid_clear_refs(5)).
         open("/proc/self/clear_refs", "w").write("5")
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), time.process_time()
         text, found = table()
-        took = time.perf_counter() - start
+        took, spent = time.perf_counter() - start, time.process_time() - spent
         peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
         assert len(text.splitlines()) > 5, text
         time.sleep(0.002)
-        print(took, found, peak - before, gap, flush=True)
+        print(took, spent, found, peak - before, gap, flush=True)
         del text
     elif line == "reset\n":
         gap = 0.0
@@ -237,7 +237,7 @@ class Floor:
 
 
 def census(pid):
-    """Seconds of the whole command, its largest resident set, and its record."""
+    """Seconds of the whole command, its processor time, its largest resident set, and its record."""
     start = time.perf_counter()
     process = subprocess.Popen([MEMOBJ, "-p", str(pid), "--count", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out = process.stdout.read()
@@ -247,7 +247,7 @@ def census(pid):
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise RuntimeError(f"memobj ended with {process.returncode}: {err.decode()[-500:]}")
-    return took, usage.ru_maxrss * 1024, json.loads(out.splitlines()[-1])
+    return took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, json.loads(out.splitlines()[-1])
 
 
 def venv(interpreter):
@@ -281,7 +281,7 @@ def ours(python, objects, runs):
         for _ in range(runs):
             took, copied = floor.take()
             target.ask("reset")
-            whole, peak, record = census(target.pid)
+            whole, spent, peak, record = census(target.pid)
             # Its other thread has had a turn since.
             time.sleep(0.02)
             (gap,) = target.ask("gap")
@@ -290,10 +290,10 @@ def ours(python, objects, runs):
             figures.append({
                 "floor": took * 1e3 / (copied / 1e6),
                 "seconds": whole,
+                "spent": spent,
                 "peak": max(peak, record["memobj_peak_bytes"]),
                 "gap": gap,
                 "pause": record["pause_seconds"],
-                "duration": record["duration_seconds"],
                 "copied": copied,
                 "objects": record["total_objects"],
                 "tries": record["attempts"],
@@ -335,32 +335,33 @@ def main():
         runs = 5 if objects <= 2_000_000 else 3
         if "memobj" in tools:
             found[objects] = figures = ours(python, objects, runs)
-            rows.append((objects, "memobj", runs, figures["seconds"], figures["objects"], 0, figures["gap"]))
+            rows.append((objects, "memobj", runs, figures["seconds"], figures["spent"], figures["objects"], 0, figures["gap"]))
         for tool in tools:
             if tool == "memobj":
                 continue
             runs = 3 if objects <= 600_000 else 1
             try:
-                seconds, count, grown, gap = rival(python, objects, tool, runs)
-                rows.append((objects, tool, runs, seconds, count, grown, gap))
+                seconds, spent, count, grown, gap = rival(python, objects, tool, runs)
+                rows.append((objects, tool, runs, seconds, spent, count, grown, gap))
             except RuntimeError as error:
                 print(f"SKIPPED: {tool} at {objects}: {error}", file=sys.stderr)
     names = {"pympler": "pympler: muppy + summary", "guppy": "guppy3: hpy().heap()", "objgraph": "objgraph: most_common_types", "loop": "loop over gc.get_objects and getsizeof"}
-    row(["heap", "tool", "n", "seconds until the table", "times memobj's", "objects in it", "target's gap, ms", "added to the target's peak RSS, MB"])
-    row(["---"] * 8)
-    for objects, tool, runs, seconds, count, grown, gap in rows:
+    row(["heap", "tool", "n", "seconds until the table", "times memobj's", "processor seconds", "times memobj's", "objects in it", "target's gap, ms", "added to the target's peak RSS, MB"])
+    row(["---"] * 10)
+    for objects, tool, runs, seconds, spent, count, grown, gap in rows:
         base = found.get(objects)
         times = f"{seconds / base['seconds']:.1f}" if base else "–"
-        row([f"{objects:,}", names.get(tool, tool), str(runs), f"{seconds:.3f}", times, f"{count:,.0f}", f"{gap * 1e3:.1f}", f"{grown / 1e6:.1f}"])
+        times_spent = f"{spent / base['spent']:.1f}" if base else "–"
+        row([f"{objects:,}", names.get(tool, tool), str(runs), f"{seconds:.3f}", times, f"{spent:.3f}", times_spent, f"{count:,.0f}", f"{gap * 1e3:.1f}", f"{grown / 1e6:.1f}"])
     if found:
         print()
-        row(["heap", "objects", "MB copied", "pause, ms", "ms per MB", "floor, ms per MB", "times the floor", "whole, ns per object", "in memobj, ns per object",
+        row(["heap", "objects", "MB copied", "pause, ms", "ms per MB", "floor, ms per MB", "times the floor", "whole, ns per object", "processor, ns per object",
              "own peak RSS, MB", "copied + 24 B per object, MB", "target's RSS, PSS changed, KB"])
         row(["---"] * 12)
         for objects, f in found.items():
             per_mb = f["pause"] * 1e3 / (f["copied"] / 1e6)
             row([f"{objects:,}", f"{f['objects']:,.0f}", f"{f['copied'] / 1e6:.1f}", f"{f['pause'] * 1e3:.1f}", f"{per_mb:.3f}", f"{f['floor']:.3f}",
-                 f"{per_mb / f['floor']:.2f}", f"{f['seconds'] * 1e9 / f['objects']:.0f}", f"{f['duration'] * 1e9 / f['objects']:.0f}", f"{f['peak'] / 1e6:.1f}",
+                 f"{per_mb / f['floor']:.2f}", f"{f['seconds'] * 1e9 / f['objects']:.0f}", f"{f['spent'] * 1e9 / f['objects']:.0f}", f"{f['peak'] / 1e6:.1f}",
                  f"{(f['copied'] + 24 * f['objects']) / 1e6:.1f}", ", ".join(f"{c / 1e3:+.0f}" for c in f["changed"])])
 
 
