@@ -482,9 +482,7 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         let memory = self.python.memory;
         let counted = |member| memory.read_word(at, member);
         match (known.ob_refcnt, known.ob_ref_local, known.ob_ref_shared) {
-            (Some(count), ..) => {
-                counted(count).is_ok_and(|count| count != 0 && count & OF_ADDRESSES == 0)
-            }
+            (Some(count), ..) => counted(count).is_ok_and(|count| count != 0 && count & OF_ADDRESSES == 0),
             // One count of the thread that owns the object, and one, above two bits of flags, of all others.
             (None, Some(local), Some(shared)) => {
                 memory.read_int(at, local).is_ok_and(|count| count != 0)

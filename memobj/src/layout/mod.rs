@@ -82,8 +82,8 @@ struct Table {
     builds: &'static [Layout],
 }
 
-/// The layouts that a build may have, the likeliest first: those with its encodings before others, among them those of its own micro
-/// version, then of lower ones, then of higher ones, each the nearest first. More than one, since distributions change layouts, and micro versions too: which one is true has to be
+/// The layouts that a build may have, the likeliest first: those whose collector is that of its version before others, among them those of its
+/// own micro version, then of lower ones, then of higher ones, each the nearest first. More than one, since distributions change layouts, and micro versions too: which one is true has to be
 /// tried on the target.
 ///
 /// # Errors
@@ -102,7 +102,7 @@ pub fn candidates(build: Build) -> Result<Vec<&'static Layout>, Error> {
     let encodings = encoding::of(build.hexversion, build.free_threaded);
     found.sort_by_key(|layout| {
         let nearest = layout.hexversion.abs_diff(build.hexversion);
-        (layout.encodings != encodings, layout.hexversion > build.hexversion, nearest)
+        (layout.encodings.gc_lists != encodings.gc_lists, layout.hexversion > build.hexversion, nearest)
     });
     Ok(found)
 }
@@ -169,7 +169,8 @@ mod tests {
                 assert_eq!(found.len(), table.builds.len());
                 assert!(found.iter().all(|layout| layout.hexversion >> 16 == hexversion >> 16));
                 let encodings = encoding::of(hexversion, table.free_threaded);
-                let alike = table.builds.iter().filter(|layout| layout.encodings == encodings);
+                let alike =
+                    table.builds.iter().filter(|layout| layout.encodings.gc_lists == encodings.gc_lists);
                 let nearest = alike.filter(|layout| layout.hexversion <= hexversion);
                 let nearest = nearest.map(|layout| layout.hexversion).max();
                 assert!(nearest.is_none_or(|nearest| found[0].hexversion == nearest));
@@ -189,9 +190,15 @@ mod tests {
         for layout in tables::ALL.iter().flat_map(|table| table.builds) {
             let gc = &layout.gc_state;
             match layout.encodings.gc_lists {
-                GcLists::Generations => assert!(gc.generations.is_some() && gc.generation0.is_some(), "{}", layout.origin),
-                GcLists::YoungOld => assert!(gc.young.is_some() && gc.old.is_some() && gc.generations.is_none()),
-                GcLists::MimallocPages => assert!(layout.mi_heap.is_some() && layout.object.ob_gc_bits.is_some()),
+                GcLists::Generations => {
+                    assert!(gc.generations.is_some() && gc.generation0.is_some(), "{}", layout.origin)
+                }
+                GcLists::YoungOld => {
+                    assert!(gc.young.is_some() && gc.old.is_some() && gc.generations.is_none())
+                }
+                GcLists::MimallocPages => {
+                    assert!(layout.mi_heap.is_some() && layout.object.ob_gc_bits.is_some())
+                }
             }
         }
     }

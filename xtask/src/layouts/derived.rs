@@ -15,6 +15,37 @@ pub fn add(tables: &mut BTreeMap<Key, Table>) {
             table.insert("sources of 3.14.4".to_owned(), incremental(&base));
         }
     }
+    let key = Key { minor: 13, free_threaded: false, debug: false };
+    let Some(table) = tables.get_mut(&key) else { return };
+    let Some(own) = table.get("pyenv 3.13.0").cloned() else { return };
+    for (origin, rows) in table.clone() {
+        if let Some(version) = origin.strip_prefix("Debian ") {
+            let origin = format!("sources of {version}");
+            table.insert(origin.clone(), unpatched(&origin, &rows, &own));
+        }
+    }
+}
+
+/// Debian's 3.13 has a patch that lets the collector's heads begin at any fourth byte, which moves its lists; all else of it is
+/// python.org's of that version.
+fn unpatched(origin: &str, debian: &Rows, own: &Rows) -> Rows {
+    let find =
+        |rows: &Rows, row: &str| rows.iter().find(|(name, _)| name == row).map(|(_, value)| value.clone());
+    debian
+        .iter()
+        .map(|(name, value)| {
+            let value = match name.as_str() {
+                "origin" => format!("{origin:?}"),
+                // Without what Debian's patches change of it.
+                "encodings" => {
+                    format!("encoding::of({}, false)", find(debian, "hexversion").unwrap_or_default())
+                }
+                "gc_state" => find(own, name).unwrap_or_else(|| value.clone()),
+                _ => value.clone(),
+            };
+            (name.clone(), value)
+        })
+        .collect()
 }
 
 /// 3.14.0 to 3.14.4 collect incrementally: `struct _gc_runtime_state` (Include/internal/pycore_interp_structs.h) has `young` and
