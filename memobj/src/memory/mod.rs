@@ -132,13 +132,52 @@ pub trait Memory: Sync {
     }
 }
 
+/// All of it is handed on, so that what a memory can do better than by reading bytes is not lost behind a reference.
 impl<M: Memory + ?Sized> Memory for &M {
     #[inline]
     fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
         (**self).read(at, into)
     }
 
+    #[inline]
+    fn slice(&self, at: Addr, length: usize) -> Option<&[u8]> {
+        (**self).slice(at, length)
+    }
+
+    fn prefetch(&self, wanted: &mut dyn Iterator<Item = Range<Addr>>) {
+        (**self).prefetch(wanted);
+    }
+
     fn regions(&self) -> &[Range<Addr>] {
         (**self).regions()
+    }
+
+    #[inline]
+    fn read_u8(&self, at: Addr) -> Result<u8, Unreadable> {
+        (**self).read_u8(at)
+    }
+
+    #[inline]
+    fn read_u16(&self, at: Addr) -> Result<u16, Unreadable> {
+        (**self).read_u16(at)
+    }
+
+    #[inline]
+    fn read_u32(&self, at: Addr) -> Result<u32, Unreadable> {
+        (**self).read_u32(at)
+    }
+
+    #[inline]
+    fn read_u64(&self, at: Addr) -> Result<u64, Unreadable> {
+        (**self).read_u64(at)
+    }
+
+    #[inline]
+    fn read_addr(&self, at: Addr) -> Result<Addr, Unreadable> {
+        (**self).read_addr(at)
+    }
+
+    fn read_c_string(&self, at: Addr, limit: usize) -> Result<Vec<u8>, Unreadable> {
+        (**self).read_c_string(at, limit)
     }
 }
