@@ -9,13 +9,14 @@ their time ends when the table they print is there as text. memobj's is that of 
 
 Meanwhile another thread of the target notes the longest time between two of its own turns, 0.5 ms apart: its gap.
 
-The floor is what a plain stop and copy takes: every thread seized and interrupted by ptrace, all writable private memory read through /proc/PID/mem in
+The floor is what a plain stop and copy takes: every thread seized and interrupted by ptrace, all pages that memobj copies, too, read through /proc/PID/mem in
 pieces of 1 MiB into memory that was touched before, and let go. It takes turns with memobj on the same process.
 
 Rivals are installed from PyPI, in pinned versions, into target/bench-memobj-venv. Figures are medians; how many runs they are of stands in the table.
 """
 
 import argparse
+import array
 import ctypes
 import json
 import mmap
@@ -110,13 +111,13 @@ for line in sys.stdin:
         before, gap = resident(), 0.0
         # The largest resident set from here on (proc_pid_clear_refs(5)).
         open("/proc/self/clear_refs", "w").write("5")
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), time.process_time()
         text, found = table()
-        took = time.perf_counter() - start
+        took, spent = time.perf_counter() - start, time.process_time() - spent
         peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
         assert len(text.splitlines()) > 5, text
         time.sleep(0.002)
-        print(took, found, peak - before, gap, flush=True)
+        print(took, spent, found, peak - before, gap, flush=True)
         del text
     elif line == "reset\n":
         gap = 0.0
@@ -164,31 +165,49 @@ class Target:
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_long] * 4
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+PAGE = 4096
 PIECE = 1 << 20
 
 
 class Floor:
-    """A plain stop and copy of all writable private memory of a process."""
+    """A plain stop and copy of the memory of a process that no file has: what memobj copies."""
 
     def __init__(self, pid):
         self.pid = pid
         self.buffer = None
 
-    def ranges(self):
-        for line in pathlib.Path(f"/proc/{self.pid}/maps").read_text().splitlines():
-            fields = line.split()
-            if fields[1].startswith("rw") and fields[1].endswith("p") and fields[-1] not in ("[vvar]", "[vsyscall]"):
-                low, high = fields[0].split("-")
-                yield int(low, 16), int(high, 16)
+    def runs(self):
+        """What no file has: present or swapped pages of private mappings that are anonymous (proc_pid_pagemap(5)), in pieces."""
+        with open(f"/proc/{self.pid}/pagemap", "rb", buffering=0) as pagemap:
+            for line in pathlib.Path(f"/proc/{self.pid}/maps").read_text().splitlines():
+                fields = line.split()
+                if not fields[1].endswith("p") or not fields[1].startswith("r") or fields[-1].startswith("[v"):
+                    continue
+                low, high = (int(part, 16) for part in fields[0].split("-"))
+                words = array.array("Q", os.pread(pagemap.fileno(), (high - low) // PAGE * 8, low // PAGE * 8))
+                start = None
+                for number, word in enumerate(words):
+                    # Bits 63 and 62: present, swapped; 61: of a file or shared.
+                    if word >> 62 and not word >> 61 & 1:
+                        if start is None:
+                            start = number
+                        if number + 1 - start == PIECE // PAGE:
+                            yield low + start * PAGE, PIECE
+                            start = None
+                    elif start is not None:
+                        yield low + start * PAGE, (number - start) * PAGE
+                        start = None
+                if start is not None:
+                    yield low + start * PAGE, (len(words) - start) * PAGE
 
     def take(self):
         """Seconds that the target stood still, and bytes copied."""
-        ranges = list(self.ranges())
-        wanted = sum(high - low for low, high in ranges)
+        runs = list(self.runs())
+        wanted = sum(length for _, length in runs)
         if self.buffer is None or len(self.buffer) < wanted:
             self.buffer = mmap.mmap(-1, wanted + (wanted >> 3), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             self.buffer.madvise(mmap.MADV_HUGEPAGE)
-            for at in range(0, len(self.buffer), 4096):
+            for at in range(0, len(self.buffer), PAGE):
                 self.buffer[at] = 1
         view = memoryview(self.buffer)
         memory = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY)
@@ -204,11 +223,8 @@ class Floor:
             # A signal that was on its way is handed on, not swallowed.
             held_back[task] = os.WSTOPSIG(status) if status >> 16 == 0 else 0
         copied = 0
-        for low, high in ranges:
-            while low < high:
-                length = min(PIECE, high - low)
-                got = os.preadv(memory, [view[copied : copied + length]], low)
-                low, copied = low + got, copied + got
+        for low, length in runs:
+            copied += os.preadv(memory, [view[copied : copied + length]], low)
         for task in tasks:
             self.ptrace(PTRACE_DETACH, task, held_back[task])
         took = time.perf_counter() - start
@@ -221,7 +237,7 @@ class Floor:
 
 
 def census(pid):
-    """Seconds of the whole command, its largest resident set, and its record."""
+    """Seconds of the whole command, its processor time, its largest resident set, and its record."""
     start = time.perf_counter()
     process = subprocess.Popen([MEMOBJ, "-p", str(pid), "--count", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out = process.stdout.read()
@@ -231,7 +247,7 @@ def census(pid):
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise RuntimeError(f"memobj ended with {process.returncode}: {err.decode()[-500:]}")
-    return took, usage.ru_maxrss * 1024, json.loads(out.splitlines()[-1])
+    return took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, json.loads(out.splitlines()[-1])
 
 
 def venv(interpreter):
@@ -265,20 +281,22 @@ def ours(python, objects, runs):
         for _ in range(runs):
             took, copied = floor.take()
             target.ask("reset")
-            whole, peak, record = census(target.pid)
+            whole, spent, peak, record = census(target.pid)
             # Its other thread has had a turn since.
             time.sleep(0.02)
             (gap,) = target.ask("gap")
+            if record["method"] != "stopped":
+                raise RuntimeError(f"memobj did not stop the target: {record['live_reason']}")
             figures.append({
                 "floor": took * 1e3 / (copied / 1e6),
                 "seconds": whole,
-                "peak": peak,
+                "spent": spent,
+                "peak": max(peak, record["memobj_peak_bytes"]),
                 "gap": gap,
                 "pause": record["pause_seconds"],
-                "duration": record["duration_seconds"],
-                "copied": record["copied_bytes"],
+                "copied": copied,
                 "objects": record["total_objects"],
-                "stopped": record["stopped"],
+                "tries": record["attempts"],
             })
         after = target.memory()
     medians = {name: statistics.median(f[name] for f in figures) for name in figures[0]}
@@ -317,32 +335,33 @@ def main():
         runs = 5 if objects <= 2_000_000 else 3
         if "memobj" in tools:
             found[objects] = figures = ours(python, objects, runs)
-            rows.append((objects, "memobj", runs, figures["seconds"], figures["objects"], 0, figures["gap"]))
+            rows.append((objects, "memobj", runs, figures["seconds"], figures["spent"], figures["objects"], 0, figures["gap"]))
         for tool in tools:
             if tool == "memobj":
                 continue
             runs = 3 if objects <= 600_000 else 1
             try:
-                seconds, count, grown, gap = rival(python, objects, tool, runs)
-                rows.append((objects, tool, runs, seconds, count, grown, gap))
+                seconds, spent, count, grown, gap = rival(python, objects, tool, runs)
+                rows.append((objects, tool, runs, seconds, spent, count, grown, gap))
             except RuntimeError as error:
                 print(f"SKIPPED: {tool} at {objects}: {error}", file=sys.stderr)
     names = {"pympler": "pympler: muppy + summary", "guppy": "guppy3: hpy().heap()", "objgraph": "objgraph: most_common_types", "loop": "loop over gc.get_objects and getsizeof"}
-    row(["heap", "tool", "n", "seconds until the table", "times memobj's", "objects in it", "target's gap, ms", "added to the target's peak RSS, MB"])
-    row(["---"] * 8)
-    for objects, tool, runs, seconds, count, grown, gap in rows:
+    row(["heap", "tool", "n", "seconds until the table", "times memobj's", "processor seconds", "times memobj's", "objects in it", "target's gap, ms", "added to the target's peak RSS, MB"])
+    row(["---"] * 10)
+    for objects, tool, runs, seconds, spent, count, grown, gap in rows:
         base = found.get(objects)
         times = f"{seconds / base['seconds']:.1f}" if base else "–"
-        row([f"{objects:,}", names.get(tool, tool), str(runs), f"{seconds:.3f}", times, f"{count:,.0f}", f"{gap * 1e3:.1f}", f"{grown / 1e6:.1f}"])
+        times_spent = f"{spent / base['spent']:.1f}" if base else "–"
+        row([f"{objects:,}", names.get(tool, tool), str(runs), f"{seconds:.3f}", times, f"{spent:.3f}", times_spent, f"{count:,.0f}", f"{gap * 1e3:.1f}", f"{grown / 1e6:.1f}"])
     if found:
         print()
-        row(["heap", "objects", "MB copied", "pause, ms", "ms per MB", "floor, ms per MB", "times the floor", "whole, ns per object", "in memobj, ns per object",
+        row(["heap", "objects", "MB copied", "pause, ms", "ms per MB", "floor, ms per MB", "times the floor", "whole, ns per object", "processor, ns per object",
              "own peak RSS, MB", "copied + 24 B per object, MB", "target's RSS, PSS changed, KB"])
         row(["---"] * 12)
         for objects, f in found.items():
             per_mb = f["pause"] * 1e3 / (f["copied"] / 1e6)
             row([f"{objects:,}", f"{f['objects']:,.0f}", f"{f['copied'] / 1e6:.1f}", f"{f['pause'] * 1e3:.1f}", f"{per_mb:.3f}", f"{f['floor']:.3f}",
-                 f"{per_mb / f['floor']:.2f}", f"{f['seconds'] * 1e9 / f['objects']:.0f}", f"{f['duration'] * 1e9 / f['objects']:.0f}", f"{f['peak'] / 1e6:.1f}",
+                 f"{per_mb / f['floor']:.2f}", f"{f['seconds'] * 1e9 / f['objects']:.0f}", f"{f['spent'] * 1e9 / f['objects']:.0f}", f"{f['peak'] / 1e6:.1f}",
                  f"{(f['copied'] + 24 * f['objects']) / 1e6:.1f}", ", ".join(f"{c / 1e3:+.0f}" for c in f["changed"])])
 
 

@@ -2,8 +2,6 @@
 //!
 //! Facts: `Include/internal/pycore_interp.h`, `Include/cpython/pystate.h`, `Include/internal/pycore_frame.h`.
 
-use std::collections::HashSet;
-
 use crate::addr::Addr;
 use crate::layout::encoding::{DictKeysEncoding, FrameChain};
 use crate::memory::{Memory, Unreadable};
