@@ -165,6 +165,12 @@ pub trait Source: Sync {
     /// # Errors
     /// If it cannot be had any more.
     fn open(&self, mapping: &Mapping) -> Result<std::fs::File, Error>;
+
+    /// Where what had this name was, as somebody noted who had the files: for snapshots that are looked at elsewhere.
+    fn landmark(&self, name: &str) -> Option<Addr> {
+        let _ = name;
+        None
+    }
 }
 
 /// The path as text, for messages.

@@ -22,7 +22,7 @@ use crate::request::{Request, Scope, Source, Stopping};
 use crate::runtime::Runtime;
 use crate::runtime::choose::{Python as Found, find};
 use crate::snapshot;
-use crate::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
+use crate::target::{MAX_STOPS, Room, STOP_LIMIT, Still, Target, dump};
 
 use super::account::{Account, account};
 use super::collector::read_collector;
@@ -34,6 +34,9 @@ use super::{
 
 /// How often a copy is made anew that turns out not to hold together, though no collection was under way in it.
 const MOST_COPIES: u32 = 3;
+
+/// What may be kept, in bytes, of memory that is read as its process runs.
+const LIVE_CACHE: u64 = 64 << 20;
 
 /// So many processes are kept at least.
 const LEAST_ROOM: usize = 16;
@@ -84,27 +87,32 @@ impl Observer {
         };
         let live = match request.stopping {
             Stopping::Never => Some(LiveReason::Asked),
-            Stopping::AtMost(most) if watched.target.estimate().pause > most => Some(LiveReason::MaxPause),
-            Stopping::AtMost(_) | Stopping::Any => None,
+            Stopping::AtMost(_) | Stopping::Any => self.not_to_be_copied(&watched.target, request.stopping),
         };
         let census = match live {
             Some(reason) => {
                 let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0 };
-                let runtime = watched.python.read(watched.target.memory())?;
-                count(
-                    &watched.target.memory(),
-                    watched.target.facts(),
-                    &watched.python,
-                    runtime,
-                    how,
-                    request,
-                    begun,
-                )
+                let memory = watched.target.live(LIVE_CACHE)?;
+                let runtime = watched.python.read(&memory)?;
+                count(&memory, watched.target.facts(), &watched.python, runtime, how, request, begun)
             }
             None => self.stopped(&mut watched, request, begun),
         }?;
         self.keep(pid, watched);
         Ok(census)
+    }
+
+    /// Why a process is not to be stopped and copied, if so.
+    fn not_to_be_copied(&self, target: &Target, stopping: Stopping) -> Option<LiveReason> {
+        let estimate = target.estimate();
+        match stopping {
+            Stopping::AtMost(most) if estimate.pause > most => Some(LiveReason::MaxPause),
+            // What the copy before went into is there already.
+            _ if !Room::now().fits(estimate.bytes.saturating_sub(self.buffers.warm_bytes() as u64)) => {
+                Some(LiveReason::Memory)
+            }
+            _ => None,
+        }
     }
 
     /// Keeps what was found out of a process; what is known of those that have ended is dropped before it becomes much.
@@ -121,7 +129,7 @@ impl Observer {
         let (mut attempts, mut pause) = (0, Duration::ZERO);
         loop {
             let python = &watched.python;
-            let still = watched.target.freeze(&mut self.buffers, STOP_LIMIT, |memory| {
+            let mut still = watched.target.freeze(&mut self.buffers, STOP_LIMIT, |memory| {
                 // What cannot be read now cannot be copied either: that is told then.
                 !Runtime::is_collecting(memory, &python.layout, python.found.at).unwrap_or(false)
             })?;
@@ -139,6 +147,7 @@ impl Observer {
             let census = match read {
                 Ok(runtime) => {
                     if let Some(path) = &request.save {
+                        still.landmarks = python.found.landmarks();
                         snapshot::save(&still, path)?;
                     }
                     count(&still.memory, &still.facts, python, runtime, how, request, begun)

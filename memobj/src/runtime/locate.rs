@@ -1,6 +1,6 @@
 //! Where `_PyRuntime` is: the one symbol from which everything of a CPython can be reached (3.8 and later).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -57,6 +57,25 @@ pub struct Search {
 
 /// The symbol all is reached from.
 const RUNTIME: &str = "_PyRuntime";
+const PY_VERSION: &str = "Py_Version";
+const REF_TOTAL: &str = "_Py_RefTotal";
+/// pymalloc's table and its length.
+const ARENAS: (&str, &str) = ("arenas", "maxarenas");
+
+impl Found {
+    /// What somebody needs to find it again who does not have its file: see [`Source::landmark`].
+    #[must_use]
+    pub fn landmarks(&self) -> BTreeMap<String, Addr> {
+        let file = &self.file;
+        let (arenas, length) = file.arenas.unzip();
+        let ref_total = file.ref_debug.then_some(self.at);
+        [(RUNTIME, Some(self.at)), (PY_VERSION, file.py_version), (REF_TOTAL, ref_total)]
+            .into_iter()
+            .chain([(ARENAS.0, arenas), (ARENAS.1, length)])
+            .filter_map(|(name, at)| Some((name.to_owned(), at?)))
+            .collect()
+    }
+}
 
 /// Looks into every file that the process runs code of, in the ways `ways`.
 ///
@@ -77,6 +96,8 @@ pub fn search(source: &dyn Source, ways: &[Way]) -> Search {
             if !here.is_empty() || file.named.is_some() {
                 file.examine(elf, bias);
             }
+        } else if ways.iter().any(|way| matches!(way, Way::Symtab | Way::Dynsym | Way::Section)) {
+            here.extend(file.noted(source).map(|at| (at, Way::Symtab)));
         }
         if ways.contains(&Way::Cookie) {
             let at = sweep::cookies(source.memory(), &file.variables);
@@ -151,14 +172,24 @@ impl PythonFile {
         }
     }
 
+    /// Takes in what was noted of the file when it could be read: where its runtime is, if that is in it.
+    fn noted(&mut self, source: &dyn Source) -> Option<Addr> {
+        let at = source.landmark(RUNTIME)?;
+        self.variables.iter().any(|range| range.contains(&at)).then_some(())?;
+        self.py_version = source.landmark(PY_VERSION);
+        self.ref_debug = source.landmark(REF_TOTAL).is_some();
+        self.arenas = source.landmark(ARENAS.0).zip(source.landmark(ARENAS.1));
+        Some(at)
+    }
+
     /// Takes in what the file itself says.
     fn examine(&mut self, elf: &Elf, bias: u64) {
-        let names = ["Py_Version", "_Py_NegativeRefcount", "_Py_RefTotal", "arenas", "maxarenas"];
+        let names = [PY_VERSION, "_Py_NegativeRefcount", REF_TOTAL, ARENAS.0, ARENAS.1];
         let symbols = elf.symbols(&names).unwrap_or_default();
         let at = |symbol: &str| symbols.get(symbol).map(|symbol| Addr(symbol.address.wrapping_add(bias)));
-        self.py_version = at("Py_Version");
-        self.ref_debug = at("_Py_NegativeRefcount").or(at("_Py_RefTotal")).is_some();
-        self.arenas = at("arenas").zip(at("maxarenas"));
+        self.py_version = at(PY_VERSION);
+        self.ref_debug = at("_Py_NegativeRefcount").or(at(REF_TOTAL)).is_some();
+        self.arenas = at(ARENAS.0).zip(at(ARENAS.1));
     }
 }
 

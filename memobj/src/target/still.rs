@@ -69,6 +69,10 @@ impl Source for Still {
         true
     }
 
+    fn landmark(&self, name: &str) -> Option<Addr> {
+        self.landmarks.get(name).copied()
+    }
+
     fn open(&self, mapping: &Mapping) -> Result<File, Error> {
         match self.files {
             Files::Process(pid) => {
