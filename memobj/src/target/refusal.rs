@@ -53,7 +53,6 @@ pub(super) fn refused(pid: u32, attempt: Attempt, error: &io::Error) -> Error {
         attempt,
         target,
         own: status("self").unwrap_or_default(),
-        own_pid: std::process::id(),
         yama: std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope")
             .ok()
             .and_then(|text| text.trim().parse().ok()),
@@ -75,7 +74,6 @@ struct Reason {
     attempt: Attempt,
     target: Status,
     own: Status,
-    own_pid: u32,
     /// `/proc/sys/kernel/yama/ptrace_scope`, where there is one.
     yama: Option<u32>,
     in_container: bool,
@@ -91,9 +89,6 @@ impl Reason {
         const CONTAINER: &str =
             "start the container with `--cap-add SYS_PTRACE`, or run memobj outside of it, as root";
         let elevate = if self.in_container { CONTAINER } else { SUDO };
-        if pid == self.own_pid {
-            return ("this is memobj itself".to_owned(), "give the pid of another process".to_owned());
-        }
         if let (Attempt::Stop, Some(tracer)) = (self.attempt, self.target.tracer) {
             return (
                 format!(
@@ -147,7 +142,7 @@ mod tests {
 
     fn reason(attempt: Attempt) -> Reason {
         let user = Status { uids: vec![1000; 4], capabilities: Some(0), ..Status::default() };
-        Reason { attempt, target: user.clone(), own: user, own_pid: 1, yama: None, in_container: false }
+        Reason { attempt, target: user.clone(), own: user, yama: None, in_container: false }
     }
 
     fn told(reason: &Reason) -> String {
@@ -190,7 +185,5 @@ mod tests {
         assert!(told(&plain).contains("user namespace"));
         plain.yama = Some(3);
         assert!(told(&plain).contains("started anew"));
-        plain.own_pid = 7;
-        assert!(told(&plain).contains("memobj itself"));
     }
 }
