@@ -180,11 +180,23 @@ fn minus(all: &[u64], but: &[u64]) -> Vec<u64> {
 /// What is known to differ, and why. All else must be the same, to the last object.
 fn is_known(about: &str) -> Option<&'static str> {
     let known: &[(&str, &str)] = &[
-        ("inexact size of __main__.build.<locals>.WithSizeof", "a `__sizeof__` of Python's: marked as inexact"),
-        ("inexact size of __main__.build.<locals>.ListWithSizeof", "a `__sizeof__` of Python's: marked as inexact"),
-        ("guessed referents of module", "a module's state is a struct of its own: what points to objects in it is taken"),
+        (
+            "inexact size of __main__.build.<locals>.WithSizeof",
+            "a `__sizeof__` of Python's: marked as inexact",
+        ),
+        (
+            "inexact size of __main__.build.<locals>.ListWithSizeof",
+            "a `__sizeof__` of Python's: marked as inexact",
+        ),
+        (
+            "guessed referents of module",
+            "a module's state is a struct of its own: what points to objects in it is taken",
+        ),
         ("referents of module", "before 3.10 the callbacks of atexit lie behind the state of its module"),
-        ("referents of PyCapsule", "a capsule may have a traverse of its own in a function pointer (3.13 and newer)"),
+        (
+            "referents of PyCapsule",
+            "a capsule may have a traverse of its own in a function pointer (3.13 and newer)",
+        ),
         ("reachable has too many int", "reached by the state of a module alone"),
         ("reachable has too many str", "reached by the state of a module alone"),
         ("reachable has too many dict", "reached by the state of a module alone"),
@@ -280,7 +292,11 @@ fn a_damaged_heap_is_walked_to_an_end() {
         // Where its landmarks are damaged it is refused; else all of it is walked, whatever it has become.
         let Ok(python) = Python::read(&target.memory, &layout, target.runtime, &found) else { continue };
         let walked = walk(&python, 2).unwrap();
-        assert_eq!(counts(&walked), counts(&walk(&python, 1).unwrap()), "two threads count otherwise than one");
+        assert_eq!(
+            counts(&walked),
+            counts(&walk(&python, 1).unwrap()),
+            "two threads count otherwise than one"
+        );
     }
 }
 

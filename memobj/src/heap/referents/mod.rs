@@ -126,9 +126,9 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
     /// As [`read_visited`](Self::read_visited).
     pub fn read_hidden(&mut self, at: Addr, of: &Type, sink: &mut impl Sink) -> Result<(), Unreadable> {
         match of.kind {
-            Some(Kind::Dict | Kind::FrozenDict | Kind::OrderedDict | Kind::DefaultDict | Kind::CtypesDict) => {
-                self.read_string_keys(at, sink)
-            }
+            Some(
+                Kind::Dict | Kind::FrozenDict | Kind::OrderedDict | Kind::DefaultDict | Kind::CtypesDict,
+            ) => self.read_string_keys(at, sink),
             Some(Kind::Type | Kind::CtypesType) => self.read_hidden_of_type(at, sink),
             Some(Kind::Code) => self.read_code(at, sink),
             Some(Kind::Frame) => self.read_hidden_of_frame(at, sink),

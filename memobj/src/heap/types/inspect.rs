@@ -94,7 +94,7 @@ impl<M: Memory> Types<'_, '_, M> {
 
     /// What is at `at`, if that is a type: its own type says that its objects are types, and so on up to `type` itself.
     fn read_raw(&self, at: Addr) -> Result<Option<Raw>, Unreadable> {
-        if at.0 % 4 != 0 {
+        if !at.0.is_multiple_of(4) {
             return Ok(None);
         }
         let python = self.python;

@@ -234,7 +234,7 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
     /// what stands there in an object. Tables of C's, of names and types side by side, look much like objects.
     #[inline]
     pub(crate) fn is_object(&mut self, at: Addr) -> bool {
-        if at.0 < 4096 || at.0 % 4 != 0 || at.0 >> 47 != 0 {
+        if at.0 < 4096 || !at.0.is_multiple_of(4) || at.0 >> 47 != 0 {
             return false;
         }
         let Some(of) = self.of(at).and_then(|id| self.get(id)) else { return false };
