@@ -59,7 +59,7 @@ pub(super) fn refused(pid: u32, attempt: Attempt, error: &io::Error) -> Error {
         in_container: in_container(),
     };
     let stage = if attempt == Attempt::Read { Stage::Attach } else { Stage::Copy };
-    let (what, hint) = reason.told(pid, &error.to_string(), name_of);
+    let (what, hint) = reason.told(&error.to_string(), name_of);
     Error::new(stage, format!("{}: {what}", named(pid, &name_of(pid))), hint)
 }
 
@@ -84,7 +84,7 @@ impl Reason {
         self.own.capabilities.is_some_and(|bits| bits >> CAP_SYS_PTRACE & 1 == 1)
     }
 
-    fn told(&self, pid: u32, error: &str, name_of: impl Fn(u32) -> String) -> (String, String) {
+    fn told(&self, error: &str, name_of: impl Fn(u32) -> String) -> (String, String) {
         const SUDO: &str = "run it as root (`sudo memobj …`)";
         const CONTAINER: &str =
             "start the container with `--cap-add SYS_PTRACE`, or run memobj outside of it, as root";
@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn told(reason: &Reason) -> String {
-        let (what, hint) = reason.told(7, "EPERM", |pid| format!("name{pid}"));
+        let (what, hint) = reason.told("EPERM", |pid| format!("name{pid}"));
         format!("{what}: {hint}")
     }
 
