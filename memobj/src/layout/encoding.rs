@@ -347,7 +347,11 @@ pub const fn of(hexversion: u32, free_threaded: bool) -> Encodings {
             _ => GetsizeofPrefix::ByTypeAndObject,
         },
         type_visits: if minor < 9 { TypeVisits::Always } else { TypeVisits::UnlessBaseDoes },
-        pickle_memo: if minor < 11 || (minor == 11 && micro < 7) { PickleMemo::Silent } else { PickleMemo::Visited },
+        pickle_memo: if minor < 11 || (minor == 11 && micro < 7) {
+            PickleMemo::Silent
+        } else {
+            PickleMemo::Visited
+        },
         ended_generator: if minor < 14 { EndedGenerator::Silent } else { EndedGenerator::VisitsCode },
         line_table: match minor {
             0..=9 => LineTable::Steps,

@@ -275,7 +275,8 @@ fn shaped(fixed: &Fixed, version: (u32, u32), sources: &mut Sources) -> Result<O
     let mut visited = Vec::new();
     let mut visits_type = false;
     for member in &fixed.visited {
-        if member.since.is_some_and(|since| version < since) || member.until.is_some_and(|until| version > until)
+        if member.since.is_some_and(|since| version < since)
+            || member.until.is_some_and(|until| version > until)
         {
             continue;
         }
