@@ -1,6 +1,6 @@
 //! The layout tables of `memobj`: where everything is in CPython's structs, read from the debug information of interpreters.
 //!
-//! [`spec`] is what is needed, [`interpreters`] whom it is read from, [`dwarf`] what their debug information says, [`extract`] the
+//! [`mod@spec`] is what is needed, [`interpreters`] whom it is read from, [`dwarf`] what their debug information says, [`extract`] the
 //! answer to the one by the other, [`render`] and [`tables`] put that into Rust, and [`derived`] adds what could only be worked out.
 
 pub mod derived;
