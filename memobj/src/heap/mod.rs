@@ -1,8 +1,10 @@
 //! Every live object of a Python, its type, its size, and what it refers to.
 
+mod chain;
 pub mod gclists;
 mod instance;
 pub mod kinds;
+mod mimalloc;
 mod numpy;
 pub mod python;
 pub mod referents;

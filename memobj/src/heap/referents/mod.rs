@@ -58,7 +58,7 @@ pub fn read_hidden<M: Memory>(
 
 /// Takes the references of an object.
 pub(crate) trait Sink {
-    /// A reference; null ones too, as they come.
+    /// A reference. Null ones too, and one for each word that turned out to be none: so it is known how much was looked at.
     fn edge(&mut self, to: Addr, kind: EdgeKind);
 }
 
@@ -126,9 +126,9 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
     /// As [`read_visited`](Self::read_visited).
     pub fn read_hidden(&mut self, at: Addr, of: &Type, sink: &mut impl Sink) -> Result<(), Unreadable> {
         match of.kind {
-            Some(Kind::Dict | Kind::FrozenDict | Kind::OrderedDict | Kind::DefaultDict | Kind::CtypesDict) => {
-                self.read_string_keys(at, sink)
-            }
+            Some(
+                Kind::Dict | Kind::FrozenDict | Kind::OrderedDict | Kind::DefaultDict | Kind::CtypesDict,
+            ) => self.read_string_keys(at, sink),
             Some(Kind::Type | Kind::CtypesType) => self.read_hidden_of_type(at, sink),
             Some(Kind::Code) => self.read_code(at, sink),
             Some(Kind::Frame) => self.read_hidden_of_frame(at, sink),
@@ -232,9 +232,8 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
         let mut offset = head.cast_signed();
         let types = &mut *self.types;
         self.python.memory.read_words(at.plus(head), words, |word| {
-            if offset != of.weaklistoffset && types.is_object(Addr(word)) {
-                sink.edge(Addr(word), kind);
-            }
+            let is_reference = offset != of.weaklistoffset && types.is_object(Addr(word));
+            sink.edge(if is_reference { Addr(word) } else { Addr::NULL }, kind);
             offset += 8;
         })
     }
