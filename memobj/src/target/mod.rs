@@ -386,6 +386,9 @@ fn look(pid: u32) -> Result<(Facts, (u64, u64)), Error> {
     let stat = read("stat").ok().and_then(|text| Stat::parse(&text)).ok_or_else(|| absent_or_hidden(pid))?;
     let named = refusal::named(pid, &stat.name);
     let nothing = |what: &str, hint: &str| Error::new(Stage::Attach, format!("{named}: {what}"), hint);
+    if pid == std::process::id() {
+        return Err(nothing("is memobj itself", "give the pid of another process"));
+    }
     if stat.is_kernel_thread {
         return Err(nothing(
             "is a thread of the kernel",
