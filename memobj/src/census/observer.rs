@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
-use crate::facts::{Facts, Source as _};
+use crate::facts::{Facts, Kind, Source as _};
 use crate::heap::python::Python as Heap;
 use crate::heap::types::Type;
 use crate::heap::walk::{Count, Counted, Walked, walk};
@@ -225,7 +225,7 @@ fn count<M: Memory>(
     let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
     let threads = available_parallelism().map_or(1, NonZero::get);
     let walked = walk(&heap, threads)?;
-    let account = allocated(&heap, python, &walked, &interpreters, threads);
+    let account = allocated(&heap, python, &walked, &interpreters, facts, threads);
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =
@@ -364,11 +364,16 @@ fn allocated<M: Memory>(
     python: &Found,
     walked: &Walked,
     interpreters: &[Addr],
+    facts: &Facts,
     threads: usize,
 ) -> Option<Account> {
     (allocator(heap.memory, python)? == Allocator::Pymalloc).then_some(())?;
     let chosen = choice(heap.memory, python)?;
     let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);
-    let pools = Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas);
+    let without_file = facts.mappings.iter().filter(|mapping| {
+        mapping.access.write && !mapping.access.shared && mapping.kind() == Kind::Anonymous
+    });
+    let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
+    let pools = Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas, &ranges);
     Some(account(heap, walked, &pools, if hooks { HOOK_BYTES } else { 0 }, threads))
 }
