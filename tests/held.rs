@@ -38,8 +38,8 @@ fn compare(interpreter: &Interpreter, differences: &mut Vec<String>) {
     let mut target = crate::support::interpreters::script(interpreter, &script).start();
     let pid: u32 = target.wait_line("ready ").trim().parse().unwrap();
     let saved = folder.path().join("snapshot");
-    let memobj = || Tool::ours("memobj").args(["--count", "1"]);
-    let stopped = census(memobj().arg("-p").arg(pid.to_string()).arg("--save-snapshot").arg(&saved).run());
+    let stopped = Tool::ours("memobj").arg("-p").arg(pid.to_string()).arg("--save-snapshot").arg(&saved);
+    let stopped = census(stopped.run());
     let from_snapshot = census(Tool::ours("memobj").arg("--snapshot").arg(&saved).run());
     let from_core =
         core(pid, folder.path()).map(|file| census(Tool::ours("memobj").arg("--core").arg(file).run()));

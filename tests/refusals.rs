@@ -68,7 +68,7 @@ fn words_that_are_no_numbers_of_processes() {
 #[test]
 fn memobj_itself() {
     let run = Tool::new("sh").args(["-c", "exec \"$0\" -p $$ --count 1"]).arg(bin("memobj")).run();
-    assert_refused(&run, &["is memobj itself"]);
+    assert_refused(&run, &["(memobj)", "is memobj itself"]);
 }
 
 #[test]
