@@ -229,11 +229,14 @@ fn every_object_is_what_its_own_process_says() {
         let (layout, found) = layout_of(&target, build(interpreter));
         let differences = compare(&target, &layout, &found);
         let differs = |of: &str| differences.0.keys().any(|about| about.contains(of));
-        tested::note("heap", &Tested {
-            tracked: Some(!differs("tracked") && !differs("size of") && !differs("name of")),
-            reachable: Some(differences.0.is_empty()),
-            ..tested::row(interpreter, target.oracle.objects.len() as u64)
-        });
+        tested::note(
+            "heap",
+            &Tested {
+                tracked: Some(!differs("tracked") && !differs("size of") && !differs("name of")),
+                reachable: Some(differences.0.is_empty()),
+                ..tested::row(interpreter, target.oracle.objects.len() as u64)
+            },
+        );
         if !differences.0.is_empty() {
             writeln!(wrong, "{name}:\n{}", differences.report()).unwrap();
         }

@@ -168,8 +168,12 @@ fn interpreters_tell_of_themselves_what_the_tables_say() {
         match refined(layout, &insides.memory, runtime) {
             Ok(own) => {
                 // States end later from one build of a micro version to the other.
-                let moved: Vec<&str> = own.moved.into_iter().filter(|name| !name.ends_with(".size")).collect();
-                assert!(moved.is_empty() || layout.hexversion != interpreter.hexversion, "{interpreter}: {moved:?}");
+                let moved: Vec<&str> =
+                    own.moved.into_iter().filter(|name| !name.ends_with(".size")).collect();
+                assert!(
+                    moved.is_empty() || layout.hexversion != interpreter.hexversion,
+                    "{interpreter}: {moved:?}"
+                );
             }
             Err(error) => assert_ne!(layout.hexversion, interpreter.hexversion, "{interpreter}: {error}"),
         }
