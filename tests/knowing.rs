@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use memobj::addr::Addr;
 use memobj::census::observer::Observer;
-use memobj::census::{Allocator, Census, Coverage, LiveReason, Method, Taker as _};
+use memobj::census::{Allocator, Census, LiveReason, Method, Taker as _};
 use memobj::memory::{Buffers, Memory as _};
 use memobj::pools::Pools;
 use memobj::request::{Request, Scope, Source, Stopping};
@@ -238,12 +238,15 @@ fn assert_same(one: &Census, other: &Census, what: &str) {
         types
     };
     assert_eq!(one.python, other.python, "{what}");
-    assert_eq!(one.totals, other.totals, "{what}");
+    assert_eq!(one.totals.tracked, other.totals.tracked, "{what}");
+    assert_eq!(one.totals.permanent, other.totals.permanent, "{what}");
+    // A few things that only look like objects may do so in one memory and not in the other.
+    let reachable = |census: &Census| census.totals.reachable.unwrap().count;
+    assert!(reachable(one).abs_diff(reachable(other)) <= reachable(other) / 1000, "{what}");
     assert_eq!(one.threads, other.threads, "{what}");
     assert_eq!(one.gc, other.gc, "{what}");
-    // Its resident size may change from one moment to the next.
-    let coverage = |census: &Census| Coverage { rss_bytes: None, ..census.coverage };
-    assert_eq!(coverage(one), coverage(other), "{what}");
+    let allocated = |census: &Census| (census.coverage.allocator, census.coverage.used_bytes);
+    assert_eq!(allocated(one), allocated(other), "{what}");
     assert_eq!(types(one), types(other), "{what}");
 }
 
@@ -258,7 +261,7 @@ fn a_python_that_holds_still_is_the_same_stopped_live_and_from_a_snapshot() {
         let file = folder.path().join(format!("{number}.mem"));
         let request = |source: Source, stopping: Stopping, save: Option<std::path::PathBuf>| Request {
             source,
-            scope: Scope::Reachable,
+            scope: Scope::Tracked,
             stopping,
             way: None,
             save,
@@ -300,7 +303,7 @@ fn a_snapshot_is_read_without_the_files_of_the_process() {
     let file = folder.path().join("saved.mem");
     let request = |source: Source, save: Option<std::path::PathBuf>| Request {
         source,
-        scope: Scope::Reachable,
+        scope: Scope::Tracked,
         stopping: Stopping::Any,
         way: None,
         save,

@@ -2,7 +2,8 @@
 
 import sys
 
-made = 0
+# Up to 3.12 an interpreter ends with the last reference to its number.
+made = []
 for name in ("_interpreters", "_xxsubinterpreters"):
     try:
         interpreters = __import__(name)
@@ -10,8 +11,8 @@ for name in ("_interpreters", "_xxsubinterpreters"):
         continue
     run = getattr(interpreters, "run_string", None) or interpreters.exec
     for number in range(3):
-        run(interpreters.create(), "class Kept: pass\nkept = [Kept() for _ in range(1000)]")
-        made += 1
+        made.append(interpreters.create())
+        run(made[-1], "class Kept: pass\nkept = [Kept() for _ in range(1000)]")
     break
-print("ready", made + 1, flush=True)
+print("ready", len(made) + 1, flush=True)
 sys.stdin.read()
