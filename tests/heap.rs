@@ -302,12 +302,11 @@ fn a_damaged_heap_is_walked_to_an_end() {
         }
         // Where its landmarks are damaged it is refused; else all of it is walked, whatever it has become.
         let Ok(python) = Python::read(&target.memory, &layout, target.runtime, &found) else { continue };
-        let walked = walk(&python, 2).unwrap();
-        assert_eq!(
-            counts(&walked),
-            counts(&walk(&python, 1).unwrap()),
-            "two threads count otherwise than one"
-        );
+        let (walked, again) = (walk(&python, 2).unwrap(), walk(&python, 1).unwrap());
+        // Where there is more than can be, a walk ends somewhere on its way.
+        if !walked.given_up && !again.given_up {
+            assert_eq!(counts(&walked), counts(&again), "two threads count otherwise than one");
+        }
     }
 }
 
