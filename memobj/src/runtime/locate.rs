@@ -96,7 +96,7 @@ const RUNTIME: &str = "_PyRuntime";
 /// Looks into every file that the process runs code of, in the ways `ways`.
 ///
 /// The names of files are no condition: a program may embed Python under any name. [`Way::Scan`] needs a layout and is not taken here: see
-/// [`sweep::runtimes`].
+/// `sweep::runtimes`.
 pub fn search(source: &dyn Source, ways: &[Way]) -> Search {
     let mut search = Search::default();
     let mut seen = HashSet::new();
