@@ -13,11 +13,11 @@ use memobj::heap::referents::read_referents;
 use memobj::heap::size::read_size;
 use memobj::heap::types::Types;
 use memobj::heap::walk::{Counts, Walked, walk};
-use memobj::layout::{self, Build};
+use memobj::layout::{self, Build, Layout};
 use memobj::memory::Memory;
 use memobj::runtime::verify::verify;
 
-use crate::support::interpreters::{build, interpreters};
+use crate::support::interpreters::{Interpreter, build, interpreters};
 use crate::support::skip::note;
 use crate::support::tested;
 use target::{Oracle, Target};
@@ -48,34 +48,31 @@ impl Differences {
     }
 }
 
-fn compare(target: &Target, build: Build) -> Differences {
-    let memory = &target.memory;
-    // Which of the layouts of this version it is, is tried on the target, as memobj does.
-    let (layout, runtime) = layout::candidates(build)
-        .unwrap()
-        .into_iter()
-        .find_map(|layout| Some((layout, verify(memory, layout, target.runtime).ok()?.runtime)))
-        .unwrap();
-    let interpreters: Vec<Addr> = runtime.interpreters.iter().map(|interpreter| interpreter.at).collect();
-    let python = Python::read(memory, layout, target.runtime, &interpreters).unwrap();
-    let started = std::time::Instant::now();
-    let walked = walk(&python, 1).unwrap();
-    eprintln!(
-        "{:x}: tracked {} reachable {} heap {} torn {} rejected {} broken {} in {:?}",
-        target.hexversion,
-        walked.tracked.len(),
-        walked.reachable.len(),
-        walked.heap.len(),
-        walked.torn,
-        walked.rejected,
-        walked.broken_links,
-        started.elapsed()
-    );
+/// The layout that holds for a target, tried on it as memobj does, and its interpreters.
+fn layout_of(target: &Target, build: Build) -> (Layout, Vec<Addr>) {
+    let found = layout::candidates(build).unwrap().into_iter().find_map(|layout| {
+        Some((layout, verify(&target.memory, layout, target.runtime).ok()?.runtime.interpreters))
+    });
+    let (layout, interpreters) = found.unwrap();
+    (*layout, interpreters.iter().map(|interpreter| interpreter.at).collect())
+}
+
+/// All that differs between what is found in a target and what it said itself.
+fn compare(target: &Target, layout: &Layout, interpreters: &[Addr]) -> Differences {
     let mut differences = Differences::default();
+    let python = match Python::read(&target.memory, layout, target.runtime, interpreters) {
+        Ok(python) => python,
+        Err(error) => {
+            differences.add(error.to_string(), String::new);
+            return differences;
+        }
+    };
+    let walked = walk(&python, 1).unwrap();
     let again = walk(&python, 2).unwrap();
     assert_eq!(counts(&walked), counts(&again), "two threads count otherwise than one");
     compare_sets(&walked, &target.oracle, &mut Types::new(&python), &mut differences);
     compare_objects(&target.oracle, &mut Types::new(&python), &mut differences);
+    differences.0.retain(|about, _| is_known(about).is_none());
     differences
 }
 
@@ -145,39 +142,6 @@ fn compare_objects<M: Memory>(oracle: &Oracle, types: &mut Types<'_, '_, M>, dif
             differences
                 .add(format!("inexact size of {}", of.name()), || format!("{size:?}, {}", object.size));
         }
-        if std::env::var_os("LEARN").is_some()
-            && of.traverse == memobj::heap::types::Traverse::Guess
-            && of.class.is_none()
-        {
-            let name = types
-                .python()
-                .memory
-                .read_c_string(types.python().memory.read_addr(of.at.plus(24)).unwrap(), 200)
-                .unwrap();
-            let name = String::from_utf8(name).unwrap();
-            let mut left = object.referents.clone();
-            for offset in (16..of.c_size).step_by(8) {
-                let word = types.python().memory.read_u64(Addr(at + offset)).unwrap();
-                let what = if word == 0 {
-                    "null"
-                } else if let Some(i) = left.iter().position(|r| *r == word) {
-                    left.swap_remove(i);
-                    "VISIT"
-                } else if oracle.objects.contains_key(&word) || oracle.types.contains_key(&word) {
-                    "HELD"
-                } else {
-                    "other"
-                };
-                eprintln!("LEARN {name} {} {offset} {what}", of.c_size);
-            }
-            let ty = if left.contains(&object.of) {
-                left.retain(|r| *r != object.of);
-                "TYPE"
-            } else {
-                "notype"
-            };
-            eprintln!("LEARN {name} {} 0 {ty} {}", of.c_size, left.len());
-        }
         let mut referents = Vec::new();
         let mut guessed = false;
         let read = read_referents(types, Addr(at), &of, |to, kind| {
@@ -218,11 +182,23 @@ fn minus(all: &[u64], but: &[u64]) -> Vec<u64> {
 /// What is known to differ, and why. All else must be the same, to the last object.
 fn is_known(about: &str) -> Option<&'static str> {
     let known: &[(&str, &str)] = &[
-        ("inexact size of __main__.build.<locals>.WithSizeof", "a `__sizeof__` of Python's: marked as inexact"),
-        ("inexact size of __main__.build.<locals>.ListWithSizeof", "a `__sizeof__` of Python's: marked as inexact"),
-        ("guessed referents of module", "a module's state is a struct of its own: what points to objects in it is taken"),
+        (
+            "inexact size of __main__.build.<locals>.WithSizeof",
+            "a `__sizeof__` of Python's: marked as inexact",
+        ),
+        (
+            "inexact size of __main__.build.<locals>.ListWithSizeof",
+            "a `__sizeof__` of Python's: marked as inexact",
+        ),
+        (
+            "guessed referents of module",
+            "a module's state is a struct of its own: what points to objects in it is taken",
+        ),
         ("referents of module", "before 3.10 the callbacks of atexit lie behind the state of its module"),
-        ("referents of PyCapsule", "a capsule may have a traverse of its own in a function pointer (3.13 and newer)"),
+        (
+            "referents of PyCapsule",
+            "a capsule may have a traverse of its own in a function pointer (3.13 and newer)",
+        ),
         ("reachable has too many int", "reached by the state of a module alone"),
         ("reachable has too many str", "reached by the state of a module alone"),
         ("reachable has too many dict", "reached by the state of a module alone"),
@@ -250,19 +226,88 @@ fn every_object_is_what_its_own_process_says() {
             continue;
         }
         let target = Target::run(&interpreter.program, "fixture.py");
-        let mut differences = compare(&target, build(interpreter));
-        differences.0.retain(|about, _| is_known(about).is_none());
+        let (layout, found) = layout_of(&target, build(interpreter));
+        let differences = compare(&target, &layout, &found);
         let differs = |of: &str| differences.0.keys().any(|about| about.contains(of));
-        tested::note("heap", &Tested {
-            tracked: Some(!differs("tracked") && !differs("size of") && !differs("name of")),
-            reachable: Some(differences.0.is_empty()),
-            ..tested::row(interpreter, target.oracle.objects.len() as u64)
-        });
+        tested::note(
+            "heap",
+            &Tested {
+                tracked: Some(!differs("tracked") && !differs("size of") && !differs("name of")),
+                reachable: Some(differences.0.is_empty()),
+                ..tested::row(interpreter, target.oracle.objects.len() as u64)
+            },
+        );
         if !differences.0.is_empty() {
             writeln!(wrong, "{name}:\n{}", differences.report()).unwrap();
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The newest interpreter that the fixture runs on, with its name.
+fn newest() -> Option<&'static Interpreter> {
+    interpreters().iter().rev().find(|interpreter| !interpreter.debug && ctypes(&interpreter.program).is_ok())
+}
+
+#[test]
+fn a_wrong_offset_is_noticed() {
+    let Some(interpreter) = newest() else { crate::skip!("no interpreter that can load ctypes") };
+    let target = Target::run(&interpreter.program, "fixture.py");
+    let (layout, found) = layout_of(&target, build(interpreter));
+    let breaks: [(&str, fn(&mut Layout)); 8] = [
+        ("list_object.ob_item", |layout| layout.list_object.ob_item += 8),
+        ("list_object.allocated", |layout| layout.list_object.allocated -= 8),
+        ("set_object.mask", |layout| layout.set_object.mask -= 8),
+        ("dict_keys.dk_nentries", |layout| layout.dict_keys.dk_nentries -= 8),
+        ("deque_object.leftindex", |layout| layout.deque_object.leftindex += 8),
+        ("function_object.func_code", |layout| layout.function_object.func_code += 8),
+        ("member_def.offset", |layout| layout.member_def.offset += 8),
+        ("gen_object.gi_name", |layout| layout.gen_object.gi_name += 16),
+    ];
+    for (name, break_it) in breaks {
+        let mut wrong = layout;
+        break_it(&mut wrong);
+        assert!(!compare(&target, &wrong, &found).0.is_empty(), "{name} is nowhere looked at");
+    }
+}
+
+#[test]
+fn what_was_frozen_is_counted_apart() {
+    for interpreter in interpreters() {
+        if let Err(error) = ctypes(&interpreter.program) {
+            note(module_path!(), line!(), &format!("{interpreter}: {error}"));
+            continue;
+        }
+        let target = Target::run(&interpreter.program, "frozen.py");
+        let (layout, found) = layout_of(&target, build(interpreter));
+        let python = Python::read(&target.memory, &layout, target.runtime, &found).unwrap();
+        let walked = walk(&python, 2).unwrap();
+        let said = (target.said["frozen"], target.said["tracked"]);
+        assert_eq!((walked.frozen.len(), walked.tracked.len()), said, "{interpreter}");
+        assert_eq!(walked.broken_links, 0, "{interpreter}");
+    }
+}
+
+#[test]
+fn a_damaged_heap_is_walked_to_an_end() {
+    let Some(interpreter) = newest() else { crate::skip!("no interpreter that can load ctypes") };
+    let mut target = Target::run(&interpreter.program, "frozen.py");
+    let (layout, found) = layout_of(&target, build(interpreter));
+    // The same damage each time.
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..12 {
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            target.memory.flip(random >> 8);
+        }
+        // Where its landmarks are damaged it is refused; else all of it is walked, whatever it has become.
+        let Ok(python) = Python::read(&target.memory, &layout, target.runtime, &found) else { continue };
+        let (walked, again) = (walk(&python, 2).unwrap(), walk(&python, 1).unwrap());
+        // Where there is more than can be, a walk ends somewhere on its way.
+        if !walked.given_up && !again.given_up {
+            assert_eq!(counts(&walked), counts(&again), "two threads count otherwise than one");
+        }
+    }
 }
 
 /// Whether an interpreter can load the module that the fixture forks itself with: one without shared libraries cannot.

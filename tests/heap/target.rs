@@ -43,6 +43,8 @@ pub struct Target {
     pub runtime: Addr,
     /// `sys.hexversion`.
     pub hexversion: u32,
+    /// All numbers that it said.
+    pub said: HashMap<String, u64>,
     /// What it saw.
     pub oracle: Oracle,
     /// Its memory, while it held still.
@@ -87,6 +89,7 @@ impl Target {
             runtime: Addr(said["runtime"]),
             hexversion: u32::try_from(said["hexversion"]).unwrap(),
             oracle: Oracle::read(&told),
+            said,
             memory,
             child,
         }
@@ -165,6 +168,21 @@ impl Copied {
             }
         }
         copied
+    }
+}
+
+impl Copied {
+    /// Inverts one bit, wherever `place` falls in all bytes.
+    pub fn flip(&mut self, place: u64) {
+        let total: u64 = self.bytes.iter().map(|bytes| bytes.len() as u64).sum();
+        let mut left = place % total;
+        for bytes in &mut self.bytes {
+            if let Some(byte) = bytes.get_mut(left as usize) {
+                *byte ^= 1 << (place / total % 8);
+                return;
+            }
+            left -= bytes.len() as u64;
+        }
     }
 }
 

@@ -91,7 +91,7 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
 
 fn read(spec: &str, minor: u32, file: &Path, roots: &[PathBuf]) -> Result<Extract, Vec<String>> {
     let spec = Spec::parse(spec).unwrap();
-    extract(&spec, (minor, 0), &mut Sources::new(vec![file.to_owned()], roots.to_vec(), &spec))
+    extract(&spec, (minor, 4), &mut Sources::new(vec![file.to_owned()], roots.to_vec(), &spec))
 }
 
 fn numbers(found: &Extract, group: usize) -> Vec<Option<Value>> {

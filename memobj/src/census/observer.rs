@@ -35,6 +35,9 @@ use super::{
 /// How often a copy is made anew that turns out not to hold together, though no collection was under way in it.
 const MOST_COPIES: u32 = 3;
 
+/// How long a stop may take at last, if it took too long before.
+const LONGEST_STOP: Duration = Duration::from_secs(1);
+
 /// How much of a process that is read as it runs is kept at once, in bytes. What does not fit is read again.
 const LIVE_CACHE: u64 = 256 << 20;
 
@@ -111,12 +114,22 @@ impl Observer {
     /// Stops it outside of a collection, as far as that can be had, copies, and counts what was copied.
     fn stopped(&mut self, watched: &mut Watched, request: &Request, begun: Instant) -> Result<Census, Error> {
         let (mut attempts, mut pause) = (0, Duration::ZERO);
+        let mut limit = STOP_LIMIT;
         loop {
             let python = &watched.python;
-            let mut still = watched.target.freeze(&mut self.buffers, STOP_LIMIT, |memory| {
+            let frozen = watched.target.freeze(&mut self.buffers, limit, |memory| {
                 // What cannot be read now cannot be copied either: that is told then.
                 !Runtime::is_collecting(memory, &python.layout, python.found.at).unwrap_or(false)
-            })?;
+            });
+            let mut still = match frozen {
+                // On a machine that is busy a thread may have to wait for a processor to stop on.
+                Err(error) if error.stage == Stage::Copy && !error.gone && limit < LONGEST_STOP => {
+                    limit *= 2;
+                    attempts += 1;
+                    continue;
+                }
+                frozen => frozen?,
+            };
             attempts += still.taking.stops;
             pause += still.taking.pause.unwrap_or_default();
             let how = How {

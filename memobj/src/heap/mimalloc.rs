@@ -139,7 +139,8 @@ impl<M: Memory> Pages<'_, '_, M> {
         else {
             return 0;
         };
-        let (Some(pool), Some(following)) = (of_interpreter.abandoned_pool, self.segment.abandoned_next) else {
+        let (Some(pool), Some(following)) = (of_interpreter.abandoned_pool, self.segment.abandoned_next)
+        else {
             return 0;
         };
         let pool = interpreter.plus(u64::from(mimalloc)).plus(u64::from(pool));
@@ -169,7 +170,9 @@ impl<M: Memory> Pages<'_, '_, M> {
         while index < entries {
             let page = segment.plus(u64::from(self.segment.slices)).plus(index * stride);
             let Ok(slices) = memory.read_int(page, slice_count) else { return broken + 1 };
-            let Some(slices) = u64::try_from(slices).ok().filter(|&slices| slices > 0) else { return broken + 1 };
+            let Some(slices) = u64::try_from(slices).ok().filter(|&slices| slices > 0) else {
+                return broken + 1;
+            };
             // The first holds the segment's own head.
             let used = memory.read_int(page, self.page.xblock_size).unwrap_or(0) != 0;
             if index > 0 && used {
@@ -194,7 +197,8 @@ impl<M: Memory> Pages<'_, '_, M> {
         let memory = self.python.memory;
         let none = Unreadable { at: page };
         let segment = page.without(SEGMENT - 1);
-        let offset = page.0.wrapping_sub(segment.0).checked_sub(u64::from(self.segment.slices)).ok_or(none)?;
+        let offset =
+            page.0.wrapping_sub(segment.0).checked_sub(u64::from(self.segment.slices)).ok_or(none)?;
         let index = offset.checked_div(u64::from(self.segment.slices_stride)).ok_or(none)?;
         let size = u64::from(memory.read_u32(page.plus(u64::from(self.page.xblock_size)))?);
         let capacity = usize::from(memory.read_u16(page.plus(u64::from(self.page.capacity)))?);

@@ -106,7 +106,7 @@ impl Bitmap {
     #[inline]
     pub fn insert(&self, places: &Places, at: Addr, hint: &mut Hint) -> bool {
         let Some(bit) = places.bit(at.0, hint) else { return false };
-        if at.0 % GRAIN != 0 {
+        if !at.0.is_multiple_of(GRAIN) {
             return self.odd().insert(at.0);
         }
         let Some(word) = self.words.get((bit / 64) as usize) else { return false };
@@ -118,7 +118,7 @@ impl Bitmap {
     /// Takes an object out.
     pub fn remove(&self, places: &Places, at: Addr) {
         let Some(bit) = places.bit(at.0, &mut Hint::default()) else { return };
-        if at.0 % GRAIN != 0 {
+        if !at.0.is_multiple_of(GRAIN) {
             self.odd().remove(&at.0);
         } else if let Some(word) = self.words.get((bit / 64) as usize) {
             word.fetch_and(!(1 << (bit % 64)), Ordering::Relaxed);
@@ -130,7 +130,7 @@ impl Bitmap {
     #[must_use]
     pub fn contains(&self, places: &Places, at: Addr, hint: &mut Hint) -> bool {
         let Some(bit) = places.bit(at.0, hint) else { return false };
-        if at.0 % GRAIN != 0 {
+        if !at.0.is_multiple_of(GRAIN) {
             return self.odd().contains(&at.0);
         }
         self.words

@@ -4,7 +4,7 @@
 //! of them is looked at with what it alone leads to. What the collector cannot see is noted on the way, and swept in the same
 //! manner at the end. Threads take parts of the memory in turn; sets and sums do not depend on who took what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -177,10 +177,10 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
 
     let mut all = run(&shared, &shared.tracked, Sweep::Tracked, threads)?;
     all.extend(run(&shared, &shared.frozen, Sweep::Frozen, threads)?);
-    let mut rejected = 0;
+    // What is no object was not told from one before it was looked at; after an earlier sweep it may be met again.
+    let mut rejected = BTreeSet::new();
     for at in all.iter_mut().flat_map(|found| found.rejected.drain(..)) {
-        // What is no object was not told from one before it was looked at.
-        rejected += 1;
+        rejected.insert(at);
         for set in [&shared.tracked, &shared.frozen, &shared.reachable] {
             set.remove(&shared.places, at);
         }
@@ -196,7 +196,7 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
     let heap = shared.reachable.copied();
     let hidden = run(&shared, &heap, Sweep::Hidden, threads)?;
     for at in hidden.iter().flat_map(|found| &found.rejected) {
-        rejected += 1;
+        rejected.insert(*at);
         heap.remove(&shared.places, *at);
     }
     all.extend(hidden);
@@ -209,7 +209,7 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
         reachable: shared.reachable,
         heap,
         torn,
-        rejected,
+        rejected: rejected.len() as u64,
         broken_links,
         given_up: shared.left.load(Ordering::Relaxed) == 0,
     })

@@ -53,14 +53,13 @@ pub(super) fn refused(pid: u32, attempt: Attempt, error: &io::Error) -> Error {
         attempt,
         target,
         own: status("self").unwrap_or_default(),
-        own_pid: std::process::id(),
         yama: std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope")
             .ok()
             .and_then(|text| text.trim().parse().ok()),
         in_container: in_container(),
     };
     let stage = if attempt == Attempt::Read { Stage::Attach } else { Stage::Copy };
-    let (what, hint) = reason.told(pid, &error.to_string(), name_of);
+    let (what, hint) = reason.told(&error.to_string(), name_of);
     Error::new(stage, format!("{}: {what}", named(pid, &name_of(pid))), hint)
 }
 
@@ -75,7 +74,6 @@ struct Reason {
     attempt: Attempt,
     target: Status,
     own: Status,
-    own_pid: u32,
     /// `/proc/sys/kernel/yama/ptrace_scope`, where there is one.
     yama: Option<u32>,
     in_container: bool,
@@ -86,14 +84,11 @@ impl Reason {
         self.own.capabilities.is_some_and(|bits| bits >> CAP_SYS_PTRACE & 1 == 1)
     }
 
-    fn told(&self, pid: u32, error: &str, name_of: impl Fn(u32) -> String) -> (String, String) {
+    fn told(&self, error: &str, name_of: impl Fn(u32) -> String) -> (String, String) {
         const SUDO: &str = "run it as root (`sudo memobj …`)";
         const CONTAINER: &str =
             "start the container with `--cap-add SYS_PTRACE`, or run memobj outside of it, as root";
         let elevate = if self.in_container { CONTAINER } else { SUDO };
-        if pid == self.own_pid {
-            return ("this is memobj itself".to_owned(), "give the pid of another process".to_owned());
-        }
         if let (Attempt::Stop, Some(tracer)) = (self.attempt, self.target.tracer) {
             return (
                 format!(
@@ -147,11 +142,11 @@ mod tests {
 
     fn reason(attempt: Attempt) -> Reason {
         let user = Status { uids: vec![1000; 4], capabilities: Some(0), ..Status::default() };
-        Reason { attempt, target: user.clone(), own: user, own_pid: 1, yama: None, in_container: false }
+        Reason { attempt, target: user.clone(), own: user, yama: None, in_container: false }
     }
 
     fn told(reason: &Reason) -> String {
-        let (what, hint) = reason.told(7, "EPERM", |pid| format!("name{pid}"));
+        let (what, hint) = reason.told("EPERM", |pid| format!("name{pid}"));
         format!("{what}: {hint}")
     }
 
@@ -190,7 +185,5 @@ mod tests {
         assert!(told(&plain).contains("user namespace"));
         plain.yama = Some(3);
         assert!(told(&plain).contains("started anew"));
-        plain.own_pid = 7;
-        assert!(told(&plain).contains("memobj itself"));
     }
 }

@@ -6,24 +6,38 @@ use std::collections::BTreeMap;
 use super::render::Rows;
 use super::tables::{Key, Table};
 
-/// Adds them to tables that have the builds which they are worked out from.
+/// How the origins of such layouts begin.
+pub const MARK: &str = "sources of ";
+
+/// Adds them to tables that have the builds which they are worked out from, in the place of those that were there.
 pub fn add(tables: &mut BTreeMap<Key, Table>) {
+    for table in tables.values_mut() {
+        table.retain(|origin, _| !origin.starts_with(MARK));
+    }
     for debug in [false, true] {
         let key = Key { minor: 14, free_threaded: false, debug };
         let Some(table) = tables.get_mut(&key) else { continue };
-        if let Some(base) = table.get("Debian 3.14.8").cloned() {
-            table.insert("sources of 3.14.4".to_owned(), incremental(&base));
+        if let Some(base) = oldest(table, "Debian ") {
+            table.insert(format!("{MARK}3.14.4"), incremental(&base));
         }
     }
     let key = Key { minor: 13, free_threaded: false, debug: false };
     let Some(table) = tables.get_mut(&key) else { return };
-    let Some(own) = table.get("pyenv 3.13.0").cloned() else { return };
+    let Some(own) = oldest(table, "pyenv ") else { return };
     for (origin, rows) in table.clone() {
         if let Some(version) = origin.strip_prefix("Debian ") {
-            let origin = format!("sources of {version}");
+            let origin = format!("{MARK}{version}");
             table.insert(origin.clone(), unpatched(&origin, &rows, &own));
         }
     }
+}
+
+/// The oldest build of one maker.
+fn oldest(table: &Table, maker: &str) -> Option<Rows> {
+    let builds = table.iter().filter(|(origin, _)| origin.starts_with(maker)).map(|(_, rows)| rows);
+    let version =
+        |rows: &Rows| rows.iter().find(|(name, _)| name == "hexversion").map(|(_, value)| value.clone());
+    builds.min_by_key(|rows| version(rows)).cloned()
 }
 
 /// Debian's 3.13 has a patch that lets the collector's heads begin at any fourth byte, which moves its lists; all else of it is
@@ -58,7 +72,7 @@ fn incremental(base: &Rows) -> Rows {
     base.iter()
         .map(|(name, value)| {
             let value = match name.as_str() {
-                "origin" => "\"sources of 3.14.4\"".to_owned(),
+                "origin" => format!("\"{MARK}3.14.4\""),
                 "hexversion" => "0x030e04f0".to_owned(),
                 "encodings" => "encoding::of(0x030e04f0, false)".to_owned(),
                 "gc_state" => fields(value, |name, value| match name {

@@ -1,6 +1,6 @@
 //! The layout tables of `memobj`: where everything is in CPython's structs, read from the debug information of interpreters.
 //!
-//! [`spec`] is what is needed, [`interpreters`] whom it is read from, [`dwarf`] what their debug information says, [`extract`] the
+//! [`mod@spec`] is what is needed, [`interpreters`] whom it is read from, [`dwarf`] what their debug information says, [`extract`] the
 //! answer to the one by the other, [`render`] and [`tables`] put that into Rust, and [`derived`] adds what could only be worked out.
 
 pub mod derived;
@@ -79,12 +79,11 @@ pub fn make(interpreters: &[Interpreter]) -> Result<Made, Vec<String>> {
             }
         }
     }
-    derived::add(&mut made);
     let pattern = made.values().flat_map(BTreeMap::values).next().cloned();
     for (key, table) in read().map_err(|error| vec![error.to_string()])? {
         for (origin, rows) in table {
             let fresh = made.entry(key).or_default();
-            if fresh.contains_key(&origin) {
+            if fresh.contains_key(&origin) || origin.starts_with(derived::MARK) {
                 continue;
             }
             if pattern.as_ref().is_some_and(|pattern| !tables::same_fields(pattern, &rows)) {
@@ -99,6 +98,7 @@ pub fn make(interpreters: &[Interpreter]) -> Result<Made, Vec<String>> {
     if !faults.is_empty() {
         return Err(faults);
     }
+    derived::add(&mut made);
     let mut files = BTreeMap::from([(PathBuf::from("fields.rs"), render::fields(&spec))]);
     for (key, table) in &made {
         files.insert(format!("tables/{}.rs", key.module()).into(), tables::render(*key, table));

@@ -62,7 +62,7 @@ fn read_prefix<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result
     let collected = match layout.encodings.getsizeof_prefix {
         // `tp_is_gc`, which only `type` has (`type_is_gc`): a static type is not the collector's.
         GetsizeofPrefix::PerObject | GetsizeofPrefix::ByTypeAndObject => {
-            of.is_gc() && !(of.is_metatype() && !is_heap_type(python, at)?)
+            of.is_gc() && (!of.is_metatype() || is_heap_type(python, at)?)
         }
         GetsizeofPrefix::ByMetatype => of.is_gc(),
     };
