@@ -32,8 +32,8 @@ import weakref
 # A child of many threads that does nothing but compute, write and leave is what Python 3.12 warns of and what programs do.
 warnings.simplefilter("ignore")
 
-# A wait that takes longer has hung.
-PATIENCE = 30
+# A wait that takes longer has hung. On a machine that has ten times as much to do as it can, and stops on top, seconds become minutes.
+PATIENCE = 120
 
 checks = collections.Counter()
 failures = []

@@ -239,7 +239,8 @@ fn facts(outline: &Outline) -> Facts {
     }
     for file in by_start.into_values() {
         let (inode, path) = of_file(file);
-        let access = Access { read: true, ..Access::default() };
+        // NT_FILE tells no rights. What gcore leaves out was never written to: code above all.
+        let access = Access { read: true, execute: true, ..Access::default() };
         let range = file.start..file.end;
         mappings.push(Mapping {
             range,
