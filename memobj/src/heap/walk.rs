@@ -4,8 +4,8 @@
 //! of them is looked at with what it alone leads to. What the collector cannot see is noted on the way, and swept in the same
 //! manner at the end. Threads take parts of the memory in turn; sets and sums do not depend on who took what.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 

@@ -11,7 +11,7 @@ use crate::memory::{Memory, Unreadable};
 use super::access::Access;
 use super::kinds::Kind;
 use super::python::{DICT_SUBCLASS, HAVE_GC, HEAP_TYPE, Python, STR_SUBCLASS, TYPE_SUBCLASS};
-use super::{dict, text};
+use super::{dict, instance, text};
 
 /// How many addresses that are no types are remembered.
 const MAX_STRANGERS: usize = 1 << 16;
@@ -239,7 +239,20 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         }
         let Some(of) = self.of(at).and_then(|id| self.get(id)) else { return false };
         let collected = of.is_gc() && !of.is_metatype();
-        self.is_referred(at) && (!collected || self.is_linked(at).unwrap_or(false))
+        self.is_referred(at) && (!collected || self.is_linked(at).unwrap_or(false)) && self.has_room(at, of)
+    }
+
+    /// Whether the memory that the object claims for its items is there.
+    fn has_room(&self, at: Addr, of: &Type) -> bool {
+        if of.itemsize <= 0 || of.sizeof.is_some() {
+            return true;
+        }
+        instance::read_items(self.python, at, of).is_ok_and(|items| {
+            let end = items
+                .checked_mul(of.itemsize.unsigned_abs())
+                .and_then(|bytes| bytes.checked_add(of.basicsize));
+            end.is_some_and(|end| self.python.memory.read_u8(at.plus(end.saturating_sub(1))).is_ok())
+        })
     }
 
     /// Whether the count of references is one. A block that was freed has its type still, and where the count was the address of
