@@ -378,14 +378,15 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
     /// Counts the object at `at`, which was just swept or else reached from one, and follows what it refers to.
     #[inline]
     fn look(&mut self, at: Addr, swept: bool) {
-        let met = self.types.list().len();
         let Some(id) = self.types.of(at) else {
             self.rejected.push(at);
             return;
         };
         let Some(of) = self.types.get(id).map(Rc::clone) else { return };
         self.counts.resize(self.types.list().len(), Counts::default());
-        self.note_types(met);
+        if self.counts.get(id.0 as usize) == Some(&Counts::default()) {
+            self.note_type(of.at);
+        }
 
         let mut torn = false;
         let size = read_size(self.shared.python, at, &of).unwrap_or_else(|_| {
@@ -433,15 +434,13 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
         }
     }
 
-    /// A type is an object too, though few objects show theirs.
-    fn note_types(&mut self, met: usize) {
-        let new: Vec<Addr> = self.types.list().iter().skip(met).map(|of| of.at).collect();
-        for at in new {
-            if self.sweep == Sweep::Hidden {
-                self.push_hidden(at);
-            } else {
-                self.shared.hidden.insert(&self.shared.places, at, &mut Hint::default());
-            }
+    /// A type is an object too, though few objects show theirs. Noted at its first object, and at no other occasion: types are
+    /// met by looking at words that turn out to be no references, too, and who looks at which is a matter of chance.
+    fn note_type(&mut self, at: Addr) {
+        if self.sweep == Sweep::Hidden {
+            self.push_hidden(at);
+        } else {
+            self.shared.hidden.insert(&self.shared.places, at, &mut Hint::default());
         }
     }
 }
