@@ -293,7 +293,7 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
                 _ if of.flags & STR_SUBCLASS != 0 => true,
                 0 if of.flags & INLINE_VALUES == 0 => {
                     let needed = prefix.checked_add(of.basicsize)?;
-                    needed.next_multiple_of(16) == room.next_multiple_of(16)
+                    needed.checked_next_multiple_of(16) == room.checked_next_multiple_of(16)
                 }
                 _ => prefix.checked_add(self.size_with_items(at, &of)?)? <= room,
             };

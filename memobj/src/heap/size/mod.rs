@@ -95,7 +95,7 @@ fn read_own<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type, kind: Kind) 
             let known = &layout.long_object;
             // `int___sizeof___impl`: of 3.10 and older no digit for 0; of 3.12 and newer by the type's own size.
             let (head, least) = extensions::int_head(layout, of);
-            head + digits.max(least).saturating_mul(u64::from(known.digit_size))
+            digits.max(least).saturating_mul(u64::from(known.digit_size)).saturating_add(head)
         }
         // `list___sizeof___impl`.
         Kind::List => plus_words(of, memory.read_count(at, layout.list_object.allocated)?),
@@ -223,7 +223,7 @@ fn read_dict<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u
 fn read_code<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     let known = &layout.code_object;
-    let mut size = read_plain(python, at, of)?.next_multiple_of(8);
+    let mut size = read_plain(python, at, of)?.checked_next_multiple_of(8).unwrap_or(u64::MAX);
     if let (Some(cell2arg), Some(cells)) = (known.co_cell2arg, known.co_cellvars) {
         let cells = memory.read_pointer(at, cells)?;
         if !memory.read_pointer(at, cell2arg)?.is_null() && !cells.is_null() {

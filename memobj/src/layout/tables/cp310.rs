@@ -302,7 +302,7 @@ const BUILD0: Layout = Layout {
         FixedShape { tp_name: "_socket.socket", size: 48, visited: &[], visits_type: true },
         FixedShape { tp_name: "ssl.SSLContext", size: 96, visited: &[40, 64], visits_type: true },
         FixedShape { tp_name: "_ssl._SSLContext", size: 96, visited: &[40, 64], visits_type: true },
-        FixedShape { tp_name: "sqlite3.Connection", size: 240, visited: &[48, 80, 96, 112, 120, 128, 136, 144], visits_type: true },
+        FixedShape { tp_name: "sqlite3.Connection", size: 240, visited: &[48, 80, 88, 96, 112, 120, 128, 136, 144, 152], visits_type: true },
         FixedShape { tp_name: "zlib.Compress", size: 168, visited: &[], visits_type: true },
         FixedShape { tp_name: "zlib.Decompress", size: 168, visited: &[], visits_type: true },
     ],
