@@ -254,7 +254,8 @@ fn a_wrong_offset_is_noticed() {
     let Some(interpreter) = newest() else { crate::skip!("no interpreter that can load ctypes") };
     let target = Target::run(&interpreter.program, "fixture.py");
     let (layout, found) = layout_of(&target, build(interpreter));
-    let breaks: [(&str, fn(&mut Layout)); 8] = [
+    type Break = (&'static str, fn(&mut Layout));
+    let breaks: [Break; 8] = [
         ("list_object.ob_item", |layout| layout.list_object.ob_item += 8),
         ("list_object.allocated", |layout| layout.list_object.allocated -= 8),
         ("set_object.mask", |layout| layout.set_object.mask -= 8),

@@ -108,7 +108,7 @@ fn each_way_finds_the_same_place_where_it_can() {
     for interpreter in interpreters() {
         let target = Waiting::run(&interpreter.program);
         let first = target.found(None).unwrap();
-        let file = library_of(interpreter).unwrap_or_else(|| interpreter.program.clone().into());
+        let file = library_of(interpreter).unwrap_or_else(|| interpreter.program.clone());
         let sections = Tool::new("readelf").args(["-SW"]).arg(&file).run().out();
         let easiest = match interpreter.minor() {
             _ if sections.contains(".dynsym") => Way::Dynsym,

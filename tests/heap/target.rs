@@ -41,8 +41,6 @@ pub struct Target {
     _stdin: ChildStdin,
     /// `_PyRuntime`.
     pub runtime: Addr,
-    /// `sys.hexversion`.
-    pub hexversion: u32,
     /// All numbers that it said.
     pub said: HashMap<String, u64>,
     /// What it saw.
@@ -87,7 +85,6 @@ impl Target {
         Self {
             _stdin: stdin,
             runtime: Addr(said["runtime"]),
-            hexversion: u32::try_from(said["hexversion"]).unwrap(),
             oracle: Oracle::read(&told),
             said,
             memory,
