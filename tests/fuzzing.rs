@@ -16,7 +16,7 @@ use memobj::addr::Addr;
 use memobj::census::observer::take_held;
 use memobj::elf::Elf;
 use memobj::facts::{Facts, Mapping, Source};
-use memobj::memory::{Buffers, Frozen, Memory};
+use memobj::memory::{Buffers, Memory};
 use memobj::request::{self, Request, Scope, Stopping};
 use memobj::snapshot::{self, Seal};
 use memobj::target::{Still, Target as Process};
@@ -244,37 +244,13 @@ fn damaged_snapshots_are_refused_or_read() {
     }
 }
 
-/// A copy whose memory lies.
-struct Liar<'s> {
+/// A copy whose memory is another: one that lies, or that notes what is read of it.
+struct With<'s, M> {
     still: &'s Still,
-    memory: Damaged<'s, Frozen>,
+    memory: M,
 }
 
-impl Source for Liar<'_> {
-    fn facts(&self) -> &Facts {
-        self.still.facts()
-    }
-
-    fn memory(&self) -> &dyn Memory {
-        &self.memory
-    }
-
-    fn holds_still(&self) -> bool {
-        true
-    }
-
-    fn open(&self, mapping: &Mapping) -> Result<File, memobj::error::Error> {
-        self.still.open(mapping)
-    }
-}
-
-/// A copy that notes what is read of it.
-struct Noting<'s> {
-    still: &'s Still,
-    memory: Watched<'s, Frozen>,
-}
-
-impl Source for Noting<'_> {
+impl<M: Memory> Source for With<'_, M> {
     fn facts(&self) -> &Facts {
         self.still.facts()
     }
@@ -328,7 +304,7 @@ fn seeds_of(folder: &Path) -> Vec<Seed> {
     files.sort();
     let seed = |file: PathBuf| {
         let still = snapshot::open(&file).unwrap();
-        let noting = Noting { still: &still, memory: Watched::new(&still.memory) };
+        let noting = With { still: &still, memory: Watched::new(&still.memory) };
         let census = take_held(&noting, &noting.memory, &request()).unwrap();
         let places = noting.memory.into_places();
         Seed { places, objects: census.types.iter().map(|row| row.count).sum(), still }
@@ -353,7 +329,7 @@ fn a_census_of_memory_that_lies_is_refused_or_ends() {
                     seed.places[chance.count(0, seed.places.len() - 1)].plus(8 * chance.count(0, 3) as u64);
                 memory.replace(at, |old| lie(old, &seed.places, chance));
             }
-            let liar = Liar { still: &seed.still, memory };
+            let liar = With { still: &seed.still, memory };
             if let Ok(census) = take_held(&liar, &liar.memory, &request()) {
                 // Sums of what it lists, however much of that is wrong.
                 let listed: u64 = census.types.iter().map(|row| row.count).sum();

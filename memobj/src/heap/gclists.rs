@@ -4,7 +4,7 @@
 
 use crate::addr::Addr;
 use crate::layout::encoding::GcLists;
-use crate::memory::{Memory, Unreadable};
+use crate::memory::Memory;
 
 use super::access::Access;
 use super::python::Python;
@@ -41,19 +41,6 @@ impl<M: Memory> Python<'_, M> {
             (None, Some(gc)) => vec![self.runtime.plus(u64::from(gc))],
             (None, None) => Vec::new(),
         }
-    }
-
-    /// Whether a collection is going on: then the lists and the links in them are not what they seem.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn read_collecting(&self) -> Result<bool, Unreadable> {
-        for state in self.gc_states() {
-            if self.memory.read_int(state, self.layout.gc_state.collecting)? != 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// The lists, the youngest generation first; none where there are no lists.
