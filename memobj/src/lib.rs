@@ -7,6 +7,7 @@
 
 pub mod addr;
 pub mod error;
+pub mod graph;
 pub mod memory;
 
 use std::process::ExitCode;
