@@ -9,6 +9,7 @@
 
 pub mod addr;
 pub mod error;
+pub mod graph;
 pub mod heap;
 pub mod layout;
 pub mod memory;
