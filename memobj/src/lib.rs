@@ -2,17 +2,31 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`addr`], [`error`] | addresses are a type of their own; errors are typed by stage, each with what to do |
+//! | words | [`addr`], [`error`], [`request`] | addresses are a type of their own; errors are typed by stage, each with what to do; what is wanted |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
+//! | subject | [`facts`] | what is known of a process besides its memory: who it is, mappings, threads |
+//! | binary | [`elf`] | file → symbols, sections, build id, load bias |
+//! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
 //! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
+//! | object | [`object`] | a single object, read by what it is: a name, an entry of a dict, an attribute |
+//! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
 //! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
+//! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
+//! | census | [`census`] | what was counted, in numbers |
 
 pub mod addr;
+pub mod census;
+pub mod elf;
 pub mod error;
+pub mod facts;
 pub mod graph;
 pub mod heap;
 pub mod layout;
 pub mod memory;
+pub mod object;
+pub mod request;
+pub mod runtime;
+pub mod target;
 
 use std::process::ExitCode;
 

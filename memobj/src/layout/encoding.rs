@@ -176,6 +176,51 @@ pub enum TypeVisits {
     UnlessBaseDoes,
 }
 
+/// How a code object says on which line an instruction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineTable {
+    /// `co_lnotab`: pairs of a step in bytes and a signed step in lines (Objects/lnotab_notes.txt until 3.9).
+    Steps,
+    /// `co_linetable`: pairs of a range's length and a signed step in lines, -128 for a range without a line (the same file of 3.10).
+    Ranges,
+    /// `co_linetable`: entries that begin with a byte above 127 and hold columns too (Objects/locations.md, later
+    /// InternalDocs/code_objects.md, from 3.11 on).
+    Locations,
+}
+
+/// How a frame says which instruction it is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastInstruction {
+    /// `f_lasti` counts bytes (until 3.9).
+    Bytes,
+    /// `f_lasti` counts instructions of two bytes (3.10).
+    Units,
+    /// A pointer into the code object, or into the thread's own copy of its bytecode (from 3.11 on).
+    Pointer,
+}
+
+/// Where pymalloc's table of arenas is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArenaTable {
+    /// In static variables of Objects/obmalloc.c (until 3.11).
+    Static,
+    /// In the interpreter (3.12).
+    InInterpreter,
+    /// Behind a pointer in the interpreter (from 3.13 on).
+    BehindPointer,
+}
+
+/// What pymalloc divides memory into, in bytes (Objects/obmalloc.c; from 3.12 on Include/internal/pycore_obmalloc.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pymalloc {
+    /// Where its table of arenas is.
+    pub arenas: ArenaTable,
+    /// `ARENA_SIZE`.
+    pub arena_bytes: u32,
+    /// `POOL_SIZE`.
+    pub pool_bytes: u32,
+}
+
 /// Everything that differs besides places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encodings {
@@ -207,6 +252,12 @@ pub struct Encodings {
     pub getsizeof_prefix: GetsizeofPrefix,
     /// Types in traversals.
     pub type_visits: TypeVisits,
+    /// Lines of code.
+    pub line_table: LineTable,
+    /// Instructions of frames.
+    pub last_instruction: LastInstruction,
+    /// The allocator of small objects, where it is pymalloc.
+    pub pymalloc: Pymalloc,
 }
 
 /// The encodings of a build of CPython. `hexversion` is its `sys.hexversion`.
@@ -259,7 +310,29 @@ pub const fn of(hexversion: u32, free_threaded: bool) -> Encodings {
             _ => GetsizeofPrefix::ByTypeAndObject,
         },
         type_visits: if minor < 9 { TypeVisits::Always } else { TypeVisits::UnlessBaseDoes },
+        line_table: match minor {
+            0..=9 => LineTable::Steps,
+            10 => LineTable::Ranges,
+            _ => LineTable::Locations,
+        },
+        last_instruction: match minor {
+            0..=9 => LastInstruction::Bytes,
+            10 => LastInstruction::Units,
+            _ => LastInstruction::Pointer,
+        },
+        pymalloc: pymalloc(minor),
     }
+}
+
+/// Larger since arenas are found through a radix tree (3.10).
+const fn pymalloc(minor: u32) -> Pymalloc {
+    let (arena_bytes, pool_bytes) = if minor < 10 { (256 << 10, 4 << 10) } else { (1 << 20, 16 << 10) };
+    let arenas = match minor {
+        0..=11 => ArenaTable::Static,
+        12 => ArenaTable::InInterpreter,
+        _ => ArenaTable::BehindPointer,
+    };
+    Pymalloc { arenas, arena_bytes, pool_bytes }
 }
 
 /// From `_PyObject_ManagedDictPointer` and its like: Include/internal/pycore_object.h of each version.

@@ -896,9 +896,9 @@ pub struct TemplateObject {
 /// `pyruntimestate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuntimeState {
-    pub size: u32, pub debug_offsets: Option<u32>, pub finalizing: u32, pub interpreters_head: u32,
-    pub interpreters_main: u32, pub gc: Option<u32>, pub small_ints: Option<u32>,
-    pub static_types: Option<u32>,
+    pub size: u32, pub debug_offsets: Option<u32>, pub initialized: u32, pub finalizing: u32,
+    pub main_thread: u32, pub allocator: u32, pub interpreters_head: u32, pub interpreters_main: u32,
+    pub gc: Option<u32>, pub small_ints: Option<u32>, pub static_types: Option<u32>,
 }
 
 /// `_is`.
@@ -1014,7 +1014,7 @@ pub struct PoolHeader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObmallocState {
     pub size: u32, pub pools: u32, pub mgmt: u32, pub arenas: u32, pub maxarenas: u32,
-    pub narenas_currently_allocated: u32, pub usage: Option<u32>,
+    pub narenas_currently_allocated: u32, pub raw_allocated_blocks: u32, pub usage: Option<u32>,
 }
 
 /// `_mimalloc_interp_state`.

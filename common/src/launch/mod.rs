@@ -23,8 +23,8 @@ mod terminate;
 
 use std::time::Duration;
 
-use common::cli::Failure;
-use common::signal::Received;
+use crate::cli::Failure;
+use crate::signal::Received;
 use rustix::process::{Pid, Signal, WaitIdOptions};
 
 pub use interpreter::{Environment, Plan, resolve};

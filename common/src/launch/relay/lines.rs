@@ -1,7 +1,7 @@
 //! Bytes into whole lines, and whole lines into marked ones.
 
-use common::record::OutputStream;
-use common::stdio;
+use crate::record::OutputStream;
+use crate::stdio;
 
 use super::queue::Entry;
 

@@ -28,7 +28,7 @@ impl Ended {
         let status = match self {
             Self::Exited(status) => status & 0xff,
             Self::Signaled { signal, .. } => 128_i32.saturating_add(signal),
-            Self::Unknown => i32::from(common::cli::EXIT_TROUBLE),
+            Self::Unknown => i32::from(crate::cli::EXIT_TROUBLE),
         };
         u8::try_from(status).unwrap_or(u8::MAX)
     }

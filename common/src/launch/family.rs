@@ -1,6 +1,6 @@
 //! The processes below this one, and signals that cannot hit a stranger.
 
-use common::process::ProcessId;
+use crate::process::ProcessId;
 
 /// A process as `/proc/PID/stat` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::cli::Failure;
+use crate::cli::Failure;
 use rustix::process::Pid;
 
 use super::interpreter::{EXIT_NOT_FOUND, Environment, Plan, is_executable};

@@ -17,9 +17,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use common::launch::{Ended, Environment, FORWARDED, Launched, Output, Plan, Reaped, RelayOptions, resolve};
 use common::record::OutputStream;
 use common::signal::{Received, Signals};
-use memmon::launch::{Ended, Environment, FORWARDED, Launched, Output, Plan, Reaped, RelayOptions, resolve};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 

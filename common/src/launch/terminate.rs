@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use common::process::ProcessId;
+use crate::process::ProcessId;
 use rustix::process::Signal;
 
 use super::reap::has_children;

@@ -20,9 +20,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::record::OutputStream;
-use common::time::Stamp;
-use common::units::Bytes;
+use crate::record::OutputStream;
+use crate::time::Stamp;
+use crate::units::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 

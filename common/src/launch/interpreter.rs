@@ -18,7 +18,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use common::cli::Failure;
+use crate::cli::Failure;
 
 /// The exit code for a command that is not found, as shells have it.
 pub(super) const EXIT_NOT_FOUND: u8 = 127;
