@@ -12,6 +12,7 @@
 //! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
 //! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
 //! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
+//! | links | [`links`] | the objects of a heap as a graph, and what holds them without being an object |
 //! | census | [`census`] | what was counted, in numbers |
 
 pub mod addr;
@@ -22,6 +23,7 @@ pub mod facts;
 pub mod graph;
 pub mod heap;
 pub mod layout;
+pub mod links;
 pub mod memory;
 pub mod object;
 pub mod request;

@@ -59,6 +59,24 @@ impl Graph {
         };
         self.targets.get(start as usize..end as usize).unwrap_or_default()
     }
+
+    /// Adds a node behind all others, with its edges; those to nodes that are not there are left out.
+    ///
+    /// # Errors
+    /// If there are too many nodes or edges then; the graph stays as it was.
+    pub fn add(&mut self, targets: impl IntoIterator<Item = NodeId>) -> Result<NodeId, TooLarge> {
+        let node = u32::try_from(self.nodes()).ok().filter(|&node| node < u32::MAX - 1).ok_or(TooLarge)?;
+        let before = self.targets.len();
+        self.targets.extend(targets.into_iter().filter(|to| to.0 <= node));
+        match u32::try_from(self.targets.len()) {
+            Ok(end) => self.starts.push(end),
+            Err(_) => {
+                self.targets.truncate(before);
+                return Err(TooLarge);
+            }
+        }
+        Ok(NodeId(node))
+    }
 }
 
 /// Makes a [`Graph`] from rows that come in the order of the nodes.
@@ -105,6 +123,21 @@ impl Builder {
         Ok(())
     }
 
+    /// Adds the rows that another made, which come after the ones here. What it began and did not end is left out.
+    ///
+    /// # Errors
+    /// If there are too many edges then.
+    pub fn append(&mut self, other: Self) -> Result<(), TooLarge> {
+        let base = self.starts.last().copied().unwrap_or(0);
+        self.targets.truncate(base as usize);
+        let end = other.starts.last().copied().unwrap_or(0);
+        base.checked_add(end).ok_or(TooLarge)?;
+        self.targets.extend(other.targets.into_iter().take(end as usize).filter(|to| to.index() < self.nodes));
+        let room = (self.nodes + 1).saturating_sub(self.starts.len());
+        self.starts.extend(other.starts.into_iter().skip(1).take(room).map(|end| end.saturating_add(base)));
+        Ok(())
+    }
+
     /// The graph. Nodes whose row was not ended have no edges.
     #[must_use]
     pub fn build(mut self) -> Graph {
@@ -139,6 +172,30 @@ pub(crate) mod tests {
         assert!(graph.targets(NodeId(1)).is_empty());
         assert_eq!(graph.targets(NodeId(2)), [NodeId(0)]);
         assert!(graph.targets(NodeId(3)).is_empty() && graph.targets(NodeId(u32::MAX)).is_empty());
+    }
+
+    #[test]
+    fn rows_made_apart_are_one_graph() {
+        let whole = graph(4, &[(0, 1), (1, 3), (1, 2), (3, 0)]);
+        let mut first = Builder::new(4, 0).unwrap();
+        first.edge(NodeId(1));
+        first.end_row().unwrap();
+        let mut second = Builder::new(4, 0).unwrap();
+        for row in [&[3, 2][..], &[], &[0]] {
+            row.iter().for_each(|&to| second.edge(NodeId(to)));
+            second.end_row().unwrap();
+        }
+        first.append(second).unwrap();
+        assert_eq!(first.build(), whole);
+    }
+
+    #[test]
+    fn a_node_is_added_behind_the_others() {
+        let mut graph = graph(2, &[(0, 1)]);
+        assert_eq!(graph.add([NodeId(1), NodeId(2), NodeId(3), NodeId(0)]), Ok(NodeId(2)));
+        assert_eq!(graph.nodes(), 3);
+        assert_eq!(graph.targets(NodeId(2)), [NodeId(1), NodeId(2), NodeId(0)]);
+        assert_eq!(graph.targets(NodeId(0)), [NodeId(1)]);
     }
 
     #[test]

@@ -15,14 +15,28 @@ impl Paths {
     /// Searches `graph` from `roots`; of ways of one length, that from the earlier root and over the earlier edge. Edges for which
     /// `follow(from, to)` is false are passed over.
     #[must_use]
-    pub fn new(graph: &Graph, roots: &[NodeId], mut follow: impl FnMut(NodeId, NodeId) -> bool) -> Self {
-        let mut before = vec![NONE; graph.nodes()];
+    pub fn new(graph: &Graph, roots: &[NodeId], follow: impl FnMut(NodeId, NodeId) -> bool) -> Self {
+        let mut paths = Self { before: vec![NONE; graph.nodes()] };
+        paths.go_on(graph, roots, follow);
+        paths
+    }
+
+    /// Searches on, from other roots or over other edges, for what was not reached: what was, keeps its way. A root that was reached is
+    /// searched from again, since `follow` may let more through now.
+    pub fn go_on(
+        &mut self,
+        graph: &Graph,
+        roots: &[NodeId],
+        mut follow: impl FnMut(NodeId, NodeId) -> bool,
+    ) {
+        let before = &mut self.before;
         let mut front = Vec::new();
         for &root in roots {
-            if let Some(place) = before.get_mut(root.index()).filter(|place| **place == NONE) {
+            let Some(place) = before.get_mut(root.index()) else { continue };
+            if *place == NONE {
                 *place = root.0;
-                front.push(root);
             }
+            front.push(root);
         }
         let mut next = Vec::new();
         while !front.is_empty() {
@@ -39,7 +53,6 @@ impl Paths {
             front.clear();
             std::mem::swap(&mut front, &mut next);
         }
-        Self { before }
     }
 
     /// Whether a root reaches `node`.
@@ -84,6 +97,19 @@ mod tests {
         assert_eq!(way(0), [0]);
         assert!(way(6).is_empty() && way(9).is_empty());
         assert_eq!(paths.before(NodeId(0)), None);
+    }
+
+    #[test]
+    fn a_second_search_leaves_the_first_ones_ways() {
+        let graph = graph(6, &[(0, 1), (1, 2), (3, 2), (3, 4), (2, 5)]);
+        let mut paths = Paths::new(&graph, &[NodeId(0)], |_, to| to != NodeId(5));
+        let way = |paths: &Paths, node| paths.to(NodeId(node)).into_iter().map(|node| node.0).collect::<Vec<_>>();
+        paths.go_on(&graph, &[NodeId(3)], |_, _| true);
+        assert_eq!(way(&paths, 2), [0, 1, 2]);
+        assert_eq!(way(&paths, 4), [3, 4]);
+        assert!(!paths.reaches(NodeId(5)), "what was reached is not looked at again");
+        paths.go_on(&graph, &[NodeId(2)], |_, _| true);
+        assert_eq!(way(&paths, 5), [0, 1, 2, 5]);
     }
 
     #[test]

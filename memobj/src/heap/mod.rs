@@ -8,7 +8,7 @@ pub mod kinds;
 mod numpy;
 pub mod python;
 pub mod referents;
-mod roots;
+pub(crate) mod roots;
 pub mod seen;
 pub mod size;
 pub mod text;
