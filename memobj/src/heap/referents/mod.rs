@@ -29,6 +29,33 @@ pub enum EdgeKind {
     Guessed,
 }
 
+/// Calls `each` with what `gc.get_referents` gives of the object at `at`, as often as that does: its [`EdgeKind`] is
+/// [`Visited`](EdgeKind::Visited), or [`Guessed`](EdgeKind::Guessed) where the shape of the object is not known.
+///
+/// # Errors
+/// If some of it could not be read; what was read has been given.
+pub fn read_referents<M: Memory>(
+    types: &mut Types<'_, '_, M>,
+    at: Addr,
+    of: &Type,
+    mut each: impl FnMut(Addr, EdgeKind),
+) -> Result<(), Unreadable> {
+    Reader { python: types.python(), types }.read_visited(at, of, &mut each)
+}
+
+/// Calls `each` with what the object at `at` holds and does not show to the collector.
+///
+/// # Errors
+/// As [`read_referents`].
+pub fn read_hidden<M: Memory>(
+    types: &mut Types<'_, '_, M>,
+    at: Addr,
+    of: &Type,
+    mut each: impl FnMut(Addr, EdgeKind),
+) -> Result<(), Unreadable> {
+    Reader { python: types.python(), types }.read_hidden(at, of, &mut each)
+}
+
 /// Takes the references of an object.
 pub(crate) trait Sink {
     /// A reference; null ones too, as they come.

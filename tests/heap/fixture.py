@@ -7,6 +7,7 @@ at them happens in its own memory.
 
 import ctypes
 import gc
+import io
 import os
 import sys
 
@@ -23,7 +24,6 @@ def build():
     import enum
     import fractions
     import functools
-    import io
     import itertools
     import json
     import operator
@@ -365,7 +365,7 @@ def build():
         child = ElementTree.SubElement(root, "child%d" % n)
         child.text, child.tail = "text", "tail\u20ac"
     pickler = pickle.Pickler(io.BytesIO())
-    pickler.dump([Str("memo"), {"a": (1, 2)}])
+    pickler.dump([["memo"], {"a": (1, 2)}])
     unpickler = pickle.Unpickler(io.BytesIO(pickle.dumps([("x", "y"), {"a": ("x",)}])))
     unpickler.load()
     context = contextvars.copy_context()
@@ -515,7 +515,12 @@ def rest():
 def look(path):
     """In the twin: writes down every object, then ends."""
     objects = gc.get_objects()
-    own = {id(objects), id(sys._getframe())}
+    # Before anything here refers to more than that: what a BytesIO weighs depends on who else has its buffer.
+    sizes = {}
+    for each in objects:
+        if type(each) is io.BytesIO:
+            sizes[id(each)] = sys.getsizeof(each)
+    own = {id(objects), id(sizes), id(sys._getframe())}
     seen = {}
     edges = {}
     todo = list(objects)
@@ -541,8 +546,8 @@ def look(path):
             out.write("T %d %s %s\n" % (id(each), module.replace(" ", "_"), name.replace(" ", "_")))
         for name, each in seen.items():
             try:
-                size = sys.getsizeof(each)
-            except Exception:
+                size = sizes[name] if name in sizes else sys.getsizeof(each)
+            except Exception:  # A class that is given to getsizeof, and says it of its instances.
                 size = -1
             kind = "O" if name in tracked else "o"
             out.write("%s %d %d %d %s\n" % (kind, name, id(type(each)), size, ",".join(map(str, edges[name]))))
@@ -569,7 +574,8 @@ def main():
     os.waitpid(-1, 0)
     os.write(1, b"ready\n")
     os.read(0, 1)
-    return kept
+    # Without the farewells of what was never finished.
+    os._exit(len(kept) - 2)
 
 
 main()
