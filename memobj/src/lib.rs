@@ -13,6 +13,8 @@
 //! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
 //! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
 //! | links | [`links`] | the objects of a heap as a graph, and what holds them without being an object |
+//! | names | [`names`] | how one object refers to another, in the words of the program |
+//! | holders | [`holders`] | who holds each object, and what would be freed without it |
 //! | census | [`census`] | what was counted, in numbers |
 
 pub mod addr;
@@ -22,9 +24,11 @@ pub mod error;
 pub mod facts;
 pub mod graph;
 pub mod heap;
+pub mod holders;
 pub mod layout;
 pub mod links;
 pub mod memory;
+pub mod names;
 pub mod object;
 pub mod request;
 pub mod runtime;

@@ -3,7 +3,7 @@
 pub mod access;
 pub mod dict;
 pub mod gclists;
-mod instance;
+pub(crate) mod instance;
 pub mod kinds;
 mod numpy;
 pub mod python;

@@ -1,0 +1,1 @@
+//! Why objects of a type are there: the ways to them, like ones as one.
