@@ -1,7 +1,9 @@
 //! Every integration test, in one program: it links once, and its modules share one support.
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
-//! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth.
+//! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth,
+//! `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was, `fuzzing` that
+//! what it reads may be anything, `claims` that the README says no more than was found.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,14 +13,19 @@
 )]
 
 mod choice;
+mod claims;
 mod docs;
 mod drawing;
 mod endings;
+mod fuzzing;
 mod harness;
 mod heap;
 mod hostile;
 mod launching;
 mod laws;
+mod lifecycle;
+mod locating;
+mod layouts;
 mod logs;
 mod memdiff;
 mod memplot;
@@ -26,6 +33,8 @@ mod oracle;
 mod page;
 mod pipes;
 mod records;
+mod refusals;
+mod safety;
 mod schema;
 mod screen;
 mod sources;

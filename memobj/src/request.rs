@@ -66,6 +66,23 @@ pub enum Way {
     Scan,
 }
 
+impl Way {
+    /// All of them, in the order in which they are tried: each is surer than those after it, and cheaper.
+    pub const ALL: [Self; 5] = [Self::Dynsym, Self::Symtab, Self::Section, Self::Cookie, Self::Scan];
+
+    /// Its word in records and on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Symtab => "symtab",
+            Self::Dynsym => "dynsym",
+            Self::Section => "section",
+            Self::Cookie => "cookie",
+            Self::Scan => "scan",
+        }
+    }
+}
+
 /// A census that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {

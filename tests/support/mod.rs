@@ -3,6 +3,8 @@
 
 mod background;
 pub mod browser;
+pub mod interpreters;
+pub mod damage;
 pub mod log;
 pub mod process;
 pub mod pty;

@@ -1,7 +1,5 @@
 //! Every live object of a Python, its type, its size, and what it refers to.
 
-pub mod access;
-pub mod dict;
 pub mod gclists;
 pub(crate) mod instance;
 pub mod kinds;
@@ -11,6 +9,7 @@ pub mod referents;
 pub(crate) mod roots;
 pub mod seen;
 pub mod size;
-pub mod text;
 pub mod types;
 pub mod walk;
+
+pub use crate::object::{access, dict, text};

@@ -127,6 +127,7 @@ pub struct Layout {
     pub contextvar_object: ContextvarObject,
     pub template_object: Option<TemplateObject>,
     pub runtime_state: RuntimeState,
+    pub debug_offsets: Option<DebugOffsets>,
     pub interpreter_state: InterpreterState,
     pub thread_state: ThreadState,
     pub thread_state_impl: Option<ThreadStateImpl>,
@@ -901,6 +902,48 @@ pub struct RuntimeState {
     pub gc: Option<u32>, pub small_ints: Option<u32>, pub static_types: Option<u32>,
 }
 
+/// `_Py_DebugOffsets`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DebugOffsets {
+    pub size: u32, pub cookie: u32, pub version: u32, pub free_threaded: u32, pub runtime_state_size: u32,
+    pub runtime_state_finalizing: u32, pub runtime_state_interpreters_head: u32,
+    pub interpreter_state_size: u32, pub interpreter_state_id: u32, pub interpreter_state_next: u32,
+    pub interpreter_state_threads_head: u32, pub interpreter_state_threads_main: Option<u32>,
+    pub interpreter_state_gc: u32, pub interpreter_state_imports_modules: u32,
+    pub interpreter_state_sysdict: u32, pub interpreter_state_builtins: u32, pub thread_state_size: u32,
+    pub thread_state_prev: u32, pub thread_state_next: u32, pub thread_state_interp: u32,
+    pub thread_state_current_frame: u32, pub thread_state_base_frame: Option<u32>,
+    pub thread_state_thread_id: u32, pub thread_state_native_thread_id: u32,
+    pub thread_state_datastack_chunk: u32, pub thread_state_status: u32,
+    pub thread_state_current_exception: Option<u32>, pub thread_state_exc_state: Option<u32>,
+    pub err_stackitem_exc_value: Option<u32>, pub interpreter_frame_size: u32,
+    pub interpreter_frame_previous: u32, pub interpreter_frame_executable: u32,
+    pub interpreter_frame_instr_ptr: u32, pub interpreter_frame_localsplus: u32,
+    pub interpreter_frame_owner: u32, pub interpreter_frame_stackpointer: Option<u32>,
+    pub interpreter_frame_tlbc_index: Option<u32>, pub code_object_size: u32, pub code_object_filename: u32,
+    pub code_object_name: u32, pub code_object_qualname: u32, pub code_object_linetable: u32,
+    pub code_object_firstlineno: u32, pub code_object_argcount: u32, pub code_object_localsplusnames: u32,
+    pub code_object_localspluskinds: u32, pub code_object_co_code_adaptive: u32,
+    pub code_object_co_tlbc: Option<u32>, pub pyobject_size: u32, pub pyobject_ob_type: u32,
+    pub type_object_size: u32, pub type_object_tp_name: u32, pub type_object_tp_repr: u32,
+    pub type_object_tp_flags: u32, pub type_object_tp_basicsize: Option<u32>,
+    pub type_object_tp_dictoffset: Option<u32>, pub heap_type_object_size: Option<u32>,
+    pub heap_type_object_ht_cached_keys: Option<u32>, pub tuple_object_size: u32,
+    pub tuple_object_ob_item: u32, pub tuple_object_ob_size: u32, pub list_object_size: u32,
+    pub list_object_ob_item: u32, pub list_object_ob_size: u32, pub set_object_size: Option<u32>,
+    pub set_object_used: Option<u32>, pub set_object_table: Option<u32>, pub set_object_mask: Option<u32>,
+    pub dict_object_size: u32, pub dict_object_ma_keys: u32, pub dict_object_ma_values: u32,
+    pub float_object_size: u32, pub float_object_ob_fval: u32, pub long_object_size: u32,
+    pub long_object_lv_tag: u32, pub long_object_ob_digit: u32, pub bytes_object_size: u32,
+    pub bytes_object_ob_size: u32, pub bytes_object_ob_sval: u32, pub unicode_object_size: u32,
+    pub unicode_object_state: u32, pub unicode_object_length: u32, pub unicode_object_asciiobject_size: u32,
+    pub unicode_object_compactunicodeobject_size: Option<u32>, pub gc_size: u32, pub gc_collecting: u32,
+    pub gc_frame: Option<u32>, pub gc_generation_stats_size: Option<u32>,
+    pub gc_generation_stats: Option<u32>, pub gen_object_size: Option<u32>,
+    pub gen_object_gi_name: Option<u32>, pub gen_object_gi_iframe: Option<u32>,
+    pub gen_object_gi_frame_state: Option<u32>,
+}
+
 /// `_is`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InterpreterState {
@@ -1054,7 +1097,8 @@ pub struct MiPage {
 /// `mi_segment_s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MiSegment {
-    pub size: u32, pub abandoned_next: u32, pub abandoned_visits: u32, pub used: u32, pub slice_entries: u32,
+    pub size: u32, pub abandoned_next: Option<u32>, pub subproc: Option<u32>,
+    pub abandoned_os_next: Option<u32>, pub abandoned_visits: u32, pub used: u32, pub slice_entries: u32,
     pub thread_id: u32, pub slices: u32, pub slices_stride: u32,
 }
 

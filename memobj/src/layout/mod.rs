@@ -6,11 +6,22 @@
 pub mod encoding;
 #[rustfmt::skip]
 pub mod fields;
+mod refine;
 mod tables;
 
 pub use fields::Layout;
+pub use refine::{COOKIE, Refined, refined};
 
 use crate::error::{Error, Stage};
+use encoding::GcHeader;
+
+impl Layout {
+    /// Whether it is of a build without the global lock.
+    #[must_use]
+    pub fn free_threaded(&self) -> bool {
+        self.encodings.gc_header == GcHeader::Bits
+    }
+}
 
 /// What has to be known of a CPython to choose its layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +105,17 @@ pub fn candidates(build: Build) -> Result<Vec<&'static Layout>, Error> {
     Ok(found)
 }
 
+/// The builds that some layout is known of, one for each minor version and kind of build, newest first.
+#[must_use]
+pub fn builds() -> Vec<Build> {
+    let build = |table: &Table| Build {
+        hexversion: 0x0300_00f0 | table.minor << 16,
+        free_threaded: table.free_threaded,
+        debug: table.debug,
+    };
+    tables::ALL.iter().rev().map(build).collect()
+}
+
 /// `3.13.0 (free-threaded, debug)`.
 fn name(build: Build) -> String {
     let [major, minor, micro, _] = build.hexversion.to_be_bytes();
@@ -155,7 +177,7 @@ mod tests {
         let build = Build { hexversion: 0x0307_10f0, free_threaded: false, debug: true };
         let error = candidates(build).unwrap_err();
         assert_eq!(error.what, "the layout of CPython 3.7.16 (debug) is not known");
-        assert!(error.hint.starts_with("known are 3.8, 3.9, 3.10, "), "{}", error.hint);
+        assert!(error.hint.starts_with("known are 3.8, 3.9, "), "{}", error.hint);
         let newer = candidates(Build { hexversion: 0x0400_00f0, free_threaded: false, debug: false });
         assert_eq!(newer.unwrap_err().what, "the layout of CPython 4.0.0 is not known");
     }

@@ -3,8 +3,8 @@
 //! Facts: `Include/internal/pycore_dict.h` and `Objects/dictobject.c` of 3.11 to 3.14; `Objects/dict-common.h` of 3.8 to 3.10.
 
 use crate::addr::Addr;
-use crate::layout::encoding::DictKeysEncoding;
 use crate::layout::Layout;
+use crate::layout::encoding::DictKeysEncoding;
 use crate::memory::{Memory, Unreadable};
 
 use super::access::Access;

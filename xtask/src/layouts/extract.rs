@@ -181,7 +181,8 @@ fn value(debug: &Debug, shape: &Shape, field: &Field) -> Result<Option<Value>, S
             What::Count | What::Stride => match debug.kind(place.of)? {
                 Kind::Array(_, count) if field.what == What::Count => count,
                 Kind::Array(of, _) => debug.size(of)?,
-                _ => return Err(format!("{path} is no array")),
+                // Another version's member of this name may be a pointer.
+                _ => continue,
             },
             What::Value => return Err("a value is asked of a struct".to_owned()),
         };

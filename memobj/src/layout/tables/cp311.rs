@@ -6,7 +6,7 @@ use crate::layout::encoding;
 use crate::layout::fields::*;
 
 /// Builds that were seen, the newest first.
-pub const BUILDS: &[Layout] = &[BUILD0];
+pub const BUILDS: &[Layout] = &[BUILD0, BUILD1];
 
 const BUILD0: Layout = Layout {
     origin: "pyenv 3.11.7",
@@ -125,6 +125,7 @@ const BUILD0: Layout = Layout {
     contextvar_object: ContextvarObject { size: 64, var_name: 16, var_default: 24 },
     template_object: None,
     runtime_state: RuntimeState { size: 166688, debug_offsets: None, initialized: 16, finalizing: 24, main_thread: 80, allocator: 636, interpreters_head: 40, interpreters_main: 48, gc: None, small_ints: Some(680), static_types: None },
+    debug_offsets: None,
     interpreter_state: InterpreterState { size: 107752, next: 0, id: 48, threads_head: 16, threads_main: None, modules: 888, sysdict: 904, builtins: 912, gc: Some(648), types: None, obmalloc: None, mimalloc: None, codec_search_path: 936, codec_search_cache: 944, codec_error_registry: 952, cached_objects: None, interned_strings: None, dict: 1400, before_forkers: Some(3480), after_forkers_parent: Some(3488), after_forkers_child: Some(3496), builtins_copy: Some(1408), importlib: 920, import_func: 1416, audit_hooks: 3552, brc: None, unique_ids: None },
     thread_state: ThreadState { size: 360, prev: 0, next: 8, interp: 16, frame: None, cframe: Some(56), current_frame: None, base_frame: None, thread_id: 152, native_thread_id: Some(160), id: 240, dict: 128, async_exc: 144, exc_info: 120, exc_state: 320, curexc_type: Some(96), curexc_value: Some(104), curexc_traceback: Some(112), current_exception: None, c_profileobj: 80, c_traceobj: 88, context: 224, async_gen_firstiter: 208, async_gen_finalizer: 216, datastack_chunk: Some(296), datastack_top: Some(304), datastack_limit: Some(312), state: None, status: None, gilstate_counter: 136 },
     thread_state_impl: None,
@@ -150,4 +151,11 @@ const BUILD0: Layout = Layout {
     fixed: &[
         FixedShape { tp_name: "functools.partial", size: 64, visited: &[16, 24, 32, 40], visits_type: true },
     ],
+};
+
+const BUILD1: Layout = Layout {
+    origin: "Debian 3.11.2",
+    hexversion: 0x030b02f0,
+    encodings: encoding::of(0x030b02f0, false),
+    ..BUILD0
 };

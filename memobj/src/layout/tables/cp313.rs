@@ -6,12 +6,12 @@ use crate::layout::encoding;
 use crate::layout::fields::*;
 
 /// Builds that were seen, the newest first.
-pub const BUILDS: &[Layout] = &[BUILD0];
+pub const BUILDS: &[Layout] = &[BUILD0, BUILD1, BUILD2, BUILD3];
 
 const BUILD0: Layout = Layout {
-    origin: "pyenv 3.13.0",
-    hexversion: 0x030d00f0,
-    encodings: encoding::of(0x030d00f0, false),
+    origin: "Debian 3.13.18",
+    hexversion: 0x030d12f0,
+    encodings: encoding::of(0x030d12f0, false),
     object: Object { size: 16, ob_refcnt: Some(0), ob_type: 8, ob_tid: None, ob_flags: None, ob_mutex: None, ob_gc_bits: None, ob_ref_local: None, ob_ref_shared: None, _ob_next: None, _ob_prev: None },
     var_object: VarObject { size: 24, ob_size: 16 },
     gc_head: GcHead { size: 16, _gc_next: 0, _gc_prev: 8 },
@@ -78,7 +78,7 @@ const BUILD0: Layout = Layout {
     staticmethod_object: StaticmethodObject { size: 32, sm_callable: 16, sm_dict: 24 },
     super_object: SuperObject { size: 40, r#type: 16, obj: 24, obj_type: 32 },
     base_exception: BaseException { size: 72, dict: 16, args: 24, notes: Some(32), traceback: 40, context: 48, cause: 56 },
-    base_exception_group: Some(BaseExceptionGroup { size: 88, msg: 72, excs: 80 }),
+    base_exception_group: Some(BaseExceptionGroup { size: 96, msg: 72, excs: 80 }),
     syntax_error: SyntaxError { size: 136 },
     import_error: ImportError { size: 104 },
     unicode_error: UnicodeError { size: 112 },
@@ -98,10 +98,10 @@ const BUILD0: Layout = Layout {
     struct_code: Some(StructCode { size: 32, fmtdef: 0 }),
     dec_object: Some(DecObject { size: 104, dec: 24, flags: 24, alloc: 56, data: 64 }),
     dec_context: Some(DecContext { size: 96 }),
-    pickler: Some(Pickler { size: 144, memo: 16, pers_func: None, persistent_id: Some(24), persistent_id_attr: None, dispatch_table: 32, reducer_override: Some(40), write: 48, output_buffer: 56, fast_memo: 128, buffer_callback: Some(136) }),
+    pickler: Some(Pickler { size: 152, memo: 16, pers_func: None, persistent_id: Some(24), persistent_id_attr: Some(32), dispatch_table: 40, reducer_override: Some(48), write: 56, output_buffer: 64, fast_memo: 136, buffer_callback: Some(144) }),
     pickler_memo: Some(PicklerMemo { size: 32, mt_mask: 0, mt_used: 8, mt_allocated: 16, mt_table: 24 }),
     pickler_memo_entry: Some(PicklerMemoEntry { size: 16, me_key: 0, me_value: 8 }),
-    unpickler: Some(Unpickler { size: 264, stack: 16, memo: 24, memo_size: 32, memo_len: 40, marks: 232, marks_size: 248, input_line: 144, encoding: 216, errors: 224, read: 176, readline: 192, peek: 200 }),
+    unpickler: Some(Unpickler { size: 296, stack: 16, memo: 24, memo_size: 32, memo_len: 40, marks: 256, marks_size: 272, input_line: 152, encoding: 240, errors: 248, read: 200, readline: 216, peek: 224 }),
     pickle_data: Some(PickleData { size: 56, data: 24, allocated: Some(48) }),
     element_object: Some(ElementObject { size: 56, tag: 16, text: 24, tail: 32, extra: 40 }),
     element_extra: Some(ElementExtra { size: 64, attrib: 0, length: 8, allocated: 16, children: 24, children_inline: 32, children_inline_count: 4 }),
@@ -114,7 +114,7 @@ const BUILD0: Layout = Layout {
     ctypes_dict: None,
     ctypes_info: Some(CtypesInfo { size: 160, length: 24, ndim: 144, format: 136, shape: 152, ffi_elements: 48 }),
     ctypes_data: Some(CtypesData { size: 96, b_ptr: 16, b_needsfree: 24, b_base: 32, b_size: 40, b_length: 48, b_index: 56, b_objects: 64, b_value: 80 }),
-    mmap_object: Some(MmapObject { size: 80, data: 16, size_: 24 }),
+    mmap_object: Some(MmapObject { size: 88, data: 16, size_: 24 }),
     pattern_object: PatternObject { size: 96, groups: 24, groupindex: 32, indexgroup: 40, pattern: 48 },
     match_object: MatchObject { size: 88, string: 24, regs: 32, pattern: 40, mark: 80 },
     context_object: ContextObject { size: 48, ctx_prev: 16, ctx_vars: 24, ctx_weakreflist: 32 },
@@ -124,12 +124,13 @@ const BUILD0: Layout = Layout {
     hamt_node_collision: HamtNodeCollision { size: 40, c_hash: 24, c_array: 32 },
     contextvar_object: ContextvarObject { size: 64, var_name: 16, var_default: 24 },
     template_object: None,
-    runtime_state: RuntimeState { size: 283320, debug_offsets: Some(0), initialized: 600, finalizing: 608, main_thread: 656, allocator: 10396, interpreters_head: 632, interpreters_main: 640, gc: None, small_ints: Some(13840), static_types: Some(10472) },
-    interpreter_state: InterpreterState { size: 194968, next: 7264, id: 7272, threads_head: 7344, threads_main: Some(7352), modules: 7656, sysdict: 7640, builtins: 7648, gc: Some(7400), types: Some(84648), obmalloc: Some(10800), mimalloc: None, codec_search_path: 7960, codec_search_cache: 7968, codec_error_registry: 7976, cached_objects: Some(194328), interned_strings: Some(194328), dict: 8448, before_forkers: Some(10632), after_forkers_parent: Some(10640), after_forkers_child: Some(10648), builtins_copy: Some(8464), importlib: 7672, import_func: 7696, audit_hooks: 10808, brc: None, unique_ids: None },
-    thread_state: ThreadState { size: 304, prev: 0, next: 8, interp: 16, frame: None, cframe: None, current_frame: Some(72), base_frame: None, thread_id: 152, native_thread_id: Some(160), id: 224, dict: 128, async_exc: 144, exc_info: 120, exc_state: 256, curexc_type: None, curexc_value: None, curexc_traceback: None, current_exception: Some(112), c_profileobj: 96, c_traceobj: 104, context: 208, async_gen_firstiter: 192, async_gen_finalizer: 200, datastack_chunk: Some(232), datastack_top: Some(240), datastack_limit: Some(248), state: Some(40), status: Some(32), gilstate_counter: 136 },
-    thread_state_impl: Some(ThreadStateImpl { size: 336, base: 0, asyncio_running_loop: Some(304), asyncio_running_task: None, mimalloc: None, mimalloc_heaps: None, mimalloc_heaps_count: None, mimalloc_current_object_heap: None, freelists: None }),
+    runtime_state: RuntimeState { size: 283408, debug_offsets: Some(0), initialized: 600, finalizing: 608, main_thread: 656, allocator: 10420, interpreters_head: 632, interpreters_main: 640, gc: None, small_ints: Some(13864), static_types: Some(10496) },
+    debug_offsets: Some(DebugOffsets { size: 584, cookie: 0, version: 8, free_threaded: 16, runtime_state_size: 24, runtime_state_finalizing: 32, runtime_state_interpreters_head: 40, interpreter_state_size: 48, interpreter_state_id: 56, interpreter_state_next: 64, interpreter_state_threads_head: 72, interpreter_state_threads_main: None, interpreter_state_gc: 80, interpreter_state_imports_modules: 88, interpreter_state_sysdict: 96, interpreter_state_builtins: 104, thread_state_size: 152, thread_state_prev: 160, thread_state_next: 168, thread_state_interp: 176, thread_state_current_frame: 184, thread_state_base_frame: None, thread_state_thread_id: 192, thread_state_native_thread_id: 200, thread_state_datastack_chunk: 208, thread_state_status: 216, thread_state_current_exception: None, thread_state_exc_state: None, err_stackitem_exc_value: None, interpreter_frame_size: 224, interpreter_frame_previous: 232, interpreter_frame_executable: 240, interpreter_frame_instr_ptr: 248, interpreter_frame_localsplus: 256, interpreter_frame_owner: 264, interpreter_frame_stackpointer: None, interpreter_frame_tlbc_index: None, code_object_size: 272, code_object_filename: 280, code_object_name: 288, code_object_qualname: 296, code_object_linetable: 304, code_object_firstlineno: 312, code_object_argcount: 320, code_object_localsplusnames: 328, code_object_localspluskinds: 336, code_object_co_code_adaptive: 344, code_object_co_tlbc: None, pyobject_size: 352, pyobject_ob_type: 360, type_object_size: 368, type_object_tp_name: 376, type_object_tp_repr: 384, type_object_tp_flags: 392, type_object_tp_basicsize: None, type_object_tp_dictoffset: None, heap_type_object_size: None, heap_type_object_ht_cached_keys: None, tuple_object_size: 400, tuple_object_ob_item: 408, tuple_object_ob_size: 416, list_object_size: 424, list_object_ob_item: 432, list_object_ob_size: 440, set_object_size: None, set_object_used: None, set_object_table: None, set_object_mask: None, dict_object_size: 448, dict_object_ma_keys: 456, dict_object_ma_values: 464, float_object_size: 472, float_object_ob_fval: 480, long_object_size: 488, long_object_lv_tag: 496, long_object_ob_digit: 504, bytes_object_size: 512, bytes_object_ob_size: 520, bytes_object_ob_sval: 528, unicode_object_size: 536, unicode_object_state: 544, unicode_object_length: 552, unicode_object_asciiobject_size: 560, unicode_object_compactunicodeobject_size: None, gc_size: 568, gc_collecting: 576, gc_frame: None, gc_generation_stats_size: None, gc_generation_stats: None, gen_object_size: None, gen_object_gi_name: None, gen_object_gi_iframe: None, gen_object_gi_frame_state: None }),
+    interpreter_state: InterpreterState { size: 194984, next: 7264, id: 7272, threads_head: 7344, threads_main: Some(7352), modules: 7656, sysdict: 7640, builtins: 7648, gc: Some(7400), types: Some(84648), obmalloc: Some(10800), mimalloc: None, codec_search_path: 7960, codec_search_cache: 7968, codec_error_registry: 7976, cached_objects: Some(194328), interned_strings: Some(194328), dict: 8448, before_forkers: Some(10632), after_forkers_parent: Some(10640), after_forkers_child: Some(10648), builtins_copy: Some(8464), importlib: 7672, import_func: 7696, audit_hooks: 10808, brc: None, unique_ids: None },
+    thread_state: ThreadState { size: 312, prev: 0, next: 8, interp: 16, frame: None, cframe: None, current_frame: Some(72), base_frame: None, thread_id: 152, native_thread_id: Some(160), id: 224, dict: 128, async_exc: 144, exc_info: 120, exc_state: 256, curexc_type: None, curexc_value: None, curexc_traceback: None, current_exception: Some(112), c_profileobj: 96, c_traceobj: 104, context: 208, async_gen_firstiter: 192, async_gen_finalizer: 200, datastack_chunk: Some(232), datastack_top: Some(240), datastack_limit: Some(248), state: Some(40), status: Some(32), gilstate_counter: 136 },
+    thread_state_impl: Some(ThreadStateImpl { size: 344, base: 0, asyncio_running_loop: Some(312), asyncio_running_task: None, mimalloc: None, mimalloc_heaps: None, mimalloc_heaps_count: None, mimalloc_current_object_heap: None, freelists: None }),
     stack_chunk: Some(StackChunk { size: 32, previous: 0, size_: 8, top: 16, data: 24 }),
-    gc_state: GcState { size: 240, enabled: 12, collecting: 200, generations: Some(24), young: None, old: None, generation0: Some(96), permanent_generation: 104, generation_stats: 128, generation_stats_stride: Some(24), garbage: 208, callbacks: 216, frame: None, long_lived_total: Some(224), long_lived_pending: Some(232), immortalize: None },
+    gc_state: GcState { size: 240, enabled: 12, collecting: 200, generations: Some(20), young: None, old: None, generation0: Some(96), permanent_generation: 104, generation_stats: 128, generation_stats_stride: Some(24), garbage: 208, callbacks: 216, frame: None, long_lived_total: Some(224), long_lived_pending: Some(232), immortalize: None },
     gc_generation: GcGeneration { size: 24, head: 0, threshold: 16, count: 20 },
     gc_generation_stats: GcGenerationStats { size: 24, collections: 0, collected: 8, uncollectable: 16 },
     gc_stats: None,
@@ -145,9 +146,46 @@ const BUILD0: Layout = Layout {
     mi_heap: Some(MiHeap { size: 3064, tld: 0, thread_id: 2848, page_count: 3024, pages: 1040, pages_count: 75, next: 3048 }),
     mi_page_queue: Some(MiPageQueue { size: 24, first: 0, last: 8, block_size: 16 }),
     mi_page: Some(MiPage { size: 80, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: Some(Bits { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(Bits { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 40, xheap: 48, next: 56, prev: 64 }),
-    mi_segment: Some(MiSegment { size: 41304, abandoned_next: 176, abandoned_visits: 200, used: 208, slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 80 }),
+    mi_segment: Some(MiSegment { size: 41304, abandoned_next: Some(176), subproc: None, abandoned_os_next: None, abandoned_visits: 200, used: 208, slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 80 }),
     mi_abandoned_pool: Some(MiAbandonedPool { size: 320, abandoned_visited: 0, abandoned: 64 }),
     fixed: &[
         FixedShape { tp_name: "functools.partial", size: 64, visited: &[16, 24, 32, 40], visits_type: true },
     ],
+};
+
+const BUILD1: Layout = Layout {
+    origin: "Debian 3.13.15",
+    hexversion: 0x030d0ff0,
+    encodings: encoding::of(0x030d0ff0, false),
+    ..BUILD0
+};
+
+const BUILD2: Layout = Layout {
+    origin: "Debian 3.13.5",
+    hexversion: 0x030d05f0,
+    encodings: encoding::of(0x030d05f0, false),
+    base_exception_group: Some(BaseExceptionGroup { size: 88, msg: 72, excs: 80 }),
+    unpickler: Some(Unpickler { size: 272, stack: 16, memo: 24, memo_size: 32, memo_len: 40, marks: 240, marks_size: 256, input_line: 152, encoding: 224, errors: 232, read: 184, readline: 200, peek: 208 }),
+    mmap_object: Some(MmapObject { size: 80, data: 16, size_: 24 }),
+    runtime_state: RuntimeState { size: 283376, debug_offsets: Some(0), initialized: 600, finalizing: 608, main_thread: 656, allocator: 10396, interpreters_head: 632, interpreters_main: 640, gc: None, small_ints: Some(13840), static_types: Some(10472) },
+    interpreter_state: InterpreterState { size: 194976, next: 7264, id: 7272, threads_head: 7344, threads_main: Some(7352), modules: 7656, sysdict: 7640, builtins: 7648, gc: Some(7400), types: Some(84648), obmalloc: Some(10800), mimalloc: None, codec_search_path: 7960, codec_search_cache: 7968, codec_error_registry: 7976, cached_objects: Some(194328), interned_strings: Some(194328), dict: 8448, before_forkers: Some(10632), after_forkers_parent: Some(10640), after_forkers_child: Some(10648), builtins_copy: Some(8464), importlib: 7672, import_func: 7696, audit_hooks: 10808, brc: None, unique_ids: None },
+    thread_state: ThreadState { size: 304, prev: 0, next: 8, interp: 16, frame: None, cframe: None, current_frame: Some(72), base_frame: None, thread_id: 152, native_thread_id: Some(160), id: 224, dict: 128, async_exc: 144, exc_info: 120, exc_state: 256, curexc_type: None, curexc_value: None, curexc_traceback: None, current_exception: Some(112), c_profileobj: 96, c_traceobj: 104, context: 208, async_gen_firstiter: 192, async_gen_finalizer: 200, datastack_chunk: Some(232), datastack_top: Some(240), datastack_limit: Some(248), state: Some(40), status: Some(32), gilstate_counter: 136 },
+    thread_state_impl: Some(ThreadStateImpl { size: 336, base: 0, asyncio_running_loop: Some(304), asyncio_running_task: None, mimalloc: None, mimalloc_heaps: None, mimalloc_heaps_count: None, mimalloc_current_object_heap: None, freelists: None }),
+    ..BUILD0
+};
+
+const BUILD3: Layout = Layout {
+    origin: "pyenv 3.13.0",
+    hexversion: 0x030d00f0,
+    encodings: encoding::of(0x030d00f0, false),
+    base_exception_group: Some(BaseExceptionGroup { size: 88, msg: 72, excs: 80 }),
+    pickler: Some(Pickler { size: 144, memo: 16, pers_func: None, persistent_id: Some(24), persistent_id_attr: None, dispatch_table: 32, reducer_override: Some(40), write: 48, output_buffer: 56, fast_memo: 128, buffer_callback: Some(136) }),
+    unpickler: Some(Unpickler { size: 264, stack: 16, memo: 24, memo_size: 32, memo_len: 40, marks: 232, marks_size: 248, input_line: 144, encoding: 216, errors: 224, read: 176, readline: 192, peek: 200 }),
+    mmap_object: Some(MmapObject { size: 80, data: 16, size_: 24 }),
+    runtime_state: RuntimeState { size: 283320, debug_offsets: Some(0), initialized: 600, finalizing: 608, main_thread: 656, allocator: 10396, interpreters_head: 632, interpreters_main: 640, gc: None, small_ints: Some(13840), static_types: Some(10472) },
+    interpreter_state: InterpreterState { size: 194968, next: 7264, id: 7272, threads_head: 7344, threads_main: Some(7352), modules: 7656, sysdict: 7640, builtins: 7648, gc: Some(7400), types: Some(84648), obmalloc: Some(10800), mimalloc: None, codec_search_path: 7960, codec_search_cache: 7968, codec_error_registry: 7976, cached_objects: Some(194328), interned_strings: Some(194328), dict: 8448, before_forkers: Some(10632), after_forkers_parent: Some(10640), after_forkers_child: Some(10648), builtins_copy: Some(8464), importlib: 7672, import_func: 7696, audit_hooks: 10808, brc: None, unique_ids: None },
+    thread_state: ThreadState { size: 304, prev: 0, next: 8, interp: 16, frame: None, cframe: None, current_frame: Some(72), base_frame: None, thread_id: 152, native_thread_id: Some(160), id: 224, dict: 128, async_exc: 144, exc_info: 120, exc_state: 256, curexc_type: None, curexc_value: None, curexc_traceback: None, current_exception: Some(112), c_profileobj: 96, c_traceobj: 104, context: 208, async_gen_firstiter: 192, async_gen_finalizer: 200, datastack_chunk: Some(232), datastack_top: Some(240), datastack_limit: Some(248), state: Some(40), status: Some(32), gilstate_counter: 136 },
+    thread_state_impl: Some(ThreadStateImpl { size: 336, base: 0, asyncio_running_loop: Some(304), asyncio_running_task: None, mimalloc: None, mimalloc_heaps: None, mimalloc_heaps_count: None, mimalloc_current_object_heap: None, freelists: None }),
+    gc_state: GcState { size: 240, enabled: 12, collecting: 200, generations: Some(24), young: None, old: None, generation0: Some(96), permanent_generation: 104, generation_stats: 128, generation_stats_stride: Some(24), garbage: 208, callbacks: 216, frame: None, long_lived_total: Some(224), long_lived_pending: Some(232), immortalize: None },
+    ..BUILD0
 };

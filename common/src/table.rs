@@ -1,15 +1,22 @@
 //! Lines of toned text: measured as a terminal shows them, aligned in tables, cut at the edge.
 
-use common::columns::{Cell, Tone, beginning, width};
+use crate::columns::{Cell, Tone, beginning, width};
 
-use super::text::Style;
+/// How text for people looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Style {
+    /// Whether to colour it; without, not one escape byte is written.
+    pub colour: bool,
+    /// The columns of the terminal, where lines are cut; `None` cuts nothing.
+    pub width: Option<usize>,
+}
 
 /// Columns between two columns of a table.
-pub(super) const GAP: usize = 2;
+pub const GAP: usize = 2;
 
 /// One line in the making. Space is only written before text, never at the end.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub struct Line {
     pieces: Vec<(Tone, String)>,
     width: usize,
     space: usize,
@@ -18,30 +25,33 @@ pub(super) struct Line {
 
 impl Line {
     /// A line that begins behind `space` columns.
-    pub(super) fn indented(space: usize) -> Self {
+    #[must_use]
+    pub fn indented(space: usize) -> Self {
         Self { space, ..Self::default() }
     }
 
     /// A line that is never cut, in one tone; a terminal breaks it.
-    pub(super) fn whole(space: usize, tone: Tone, text: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn whole(space: usize, tone: Tone, text: impl Into<String>) -> Self {
         let mut line = Self { whole: true, ..Self::indented(space) };
         line.push(tone, text);
         line
     }
 
     /// The columns up to the end, space included.
-    pub(super) fn width(&self) -> usize {
+    #[must_use]
+    pub fn width(&self) -> usize {
         self.width + self.space
     }
 
     /// Leaves space up to `column`; at least a gap if text stands before it.
-    pub(super) fn skip_to(&mut self, column: usize) {
+    pub fn skip_to(&mut self, column: usize) {
         let least = if self.pieces.is_empty() { self.space } else { GAP };
         self.space = column.saturating_sub(self.width).max(least);
     }
 
     /// Adds text.
-    pub(super) fn push(&mut self, tone: Tone, text: impl Into<String>) {
+    pub fn push(&mut self, tone: Tone, text: impl Into<String>) {
         let text = text.into();
         if text.is_empty() {
             return;
@@ -56,13 +66,13 @@ impl Line {
     }
 
     /// Adds text behind a gap.
-    pub(super) fn push_apart(&mut self, tone: Tone, text: impl Into<String>) {
+    pub fn push_apart(&mut self, tone: Tone, text: impl Into<String>) {
         self.skip_to(0);
         self.push(tone, text);
     }
 
     /// Writes the line and its end, cut and coloured as `style` says.
-    pub(super) fn write(&self, style: Style, out: &mut String) {
+    pub fn write(&self, style: Style, out: &mut String) {
         let limit = style.width.filter(|&limit| !self.whole && self.width > limit);
         let mut room = limit.map_or(usize::MAX, |limit| limit.saturating_sub(1));
         for (tone, text) in &self.pieces {
@@ -82,7 +92,7 @@ impl Line {
 
 /// A column of a table.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Column {
+pub struct Column {
     title: &'static str,
     right: bool,
     widest: usize,
@@ -90,35 +100,40 @@ pub(super) struct Column {
 
 impl Column {
     /// Text; a cell wider than `widest` does not widen the column but pushes what follows it.
-    pub(super) fn left(title: &'static str, widest: usize) -> Self {
+    #[must_use]
+    pub fn left(title: &'static str, widest: usize) -> Self {
         Self { title, right: false, widest }
     }
 
     /// Numbers.
-    pub(super) fn right(title: &'static str) -> Self {
+    #[must_use]
+    pub fn right(title: &'static str) -> Self {
         Self { title, right: true, widest: usize::MAX }
     }
 }
 
 /// Rows with their columns aligned. A column without any text below its title is left out.
 #[derive(Debug)]
-pub(super) struct Table {
+pub struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    pub(super) fn new(columns: impl Into<Vec<Column>>) -> Self {
+    /// A table without rows.
+    #[must_use]
+    pub fn new(columns: impl Into<Vec<Column>>) -> Self {
         Self { columns: columns.into(), rows: Vec::new() }
     }
 
     /// Adds a row, a cell for each column.
-    pub(super) fn push(&mut self, row: impl Into<Vec<Cell>>) {
+    pub fn push(&mut self, row: impl Into<Vec<Cell>>) {
         self.rows.push(row.into());
     }
 
     /// The rows as lines behind `indent` columns, below a line of titles if there are any; and where a further column begins.
-    pub(super) fn into_lines(self, indent: usize) -> (Vec<Line>, usize) {
+    #[must_use]
+    pub fn into_lines(self, indent: usize) -> (Vec<Line>, usize) {
         let widths: Vec<usize> =
             (0..).zip(&self.columns).map(|(at, column)| self.width(at, column)).collect();
         let titles: Vec<Cell> =
