@@ -72,6 +72,7 @@ impl Holders<'_> {
         while let Some(open) = work.stack.pop() {
             work.look_into(open);
         }
+        work.settle_strays();
         work.settle_rest();
         let Work { places, mut holders, mut owners, .. } = work;
         holders.truncate(self.links.objects());
@@ -269,6 +270,32 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
         }
     }
 
+    /// Of what the program cannot reach, that which has an owner of its own, and what this leads to.
+    fn settle_strays(&mut self) {
+        let links = self.words.links;
+        let is_stray = |node: NodeId| links.standing(node) != Standing::Held;
+        let mut stack = Vec::new();
+        for node in (0..).take(links.objects()).map(NodeId).filter(|&node| is_stray(node)) {
+            if self.holder(node) != NONE || self.paths.reaches(node) {
+                continue;
+            }
+            let Some(owner) = self.own_owner(node) else { continue };
+            let holder = self.place(standing_text(links.standing(node)), None);
+            self.settle(node, holder, owner);
+            stack.push(node);
+        }
+        while let Some(node) = stack.pop() {
+            let owner = self.owner(node);
+            for &to in links.graph().targets(node) {
+                if self.holder(to) == NONE && is_stray(to) && !self.paths.reaches(to) {
+                    let holder = self.place(standing_text(links.standing(to)), None);
+                    self.settle(to, holder, owner);
+                    stack.push(to);
+                }
+            }
+        }
+    }
+
     /// What was not named belongs to what the way to it comes from.
     fn settle_rest(&mut self) {
         let mut way = Vec::new();
@@ -285,8 +312,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
             while let Some(node) = way.pop() {
                 if holder == NONE {
                     let standing = self.links().standing(node);
-                    let text = if standing == Standing::Held { "?" } else { standing.word() };
-                    holder = self.place(format!("({text})").into(), None);
+                    holder = self.place(standing_text(standing), None);
                     owner = holder;
                 }
                 self.settle(node, holder, owner);
@@ -294,4 +320,9 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
             }
         }
     }
+}
+
+/// The place of what the program cannot reach.
+fn standing_text(standing: Standing) -> Rc<str> {
+    format!("({})", standing.word()).into()
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::addr::Addr;
 use crate::graph::{NodeId, TooLarge};
 use crate::heap::access::Access;
-use crate::heap::python::Python;
+use crate::heap::python::{HEAP_TYPE, Python};
 use crate::heap::referents::{EdgeKind, Reader, read_running};
 use crate::heap::roots::read_guesses;
 use crate::heap::types::Types;
@@ -93,9 +93,21 @@ impl Links<'_> {
             read_guesses(&mut reader, interpreter, size, &mut |to: Addr, _: EdgeKind| held.push(to));
             self.add_source(SourceKind::Interpreter(number), &held)?;
         }
-        let fixed = self.types.iter().filter(|counted| !counted.of.is_heap());
-        let fixed: Vec<Addr> = fixed.map(|counted| counted.of.at).collect();
-        self.add_source(SourceKind::StaticTypes, &fixed)
+        let fixed = self.static_types(python);
+        self.add_source_of(SourceKind::StaticTypes, fixed)
+    }
+
+    /// The types that were not made at run time, those without objects too.
+    fn static_types<M: Memory>(&self, python: &Python<'_, M>) -> Vec<NodeId> {
+        let is_metatype: Vec<bool> = self.types.iter().map(|counted| counted.of.is_metatype()).collect();
+        let is_static = |node: &NodeId| {
+            let of_type = is_metatype.get(self.kind(*node).0 as usize).is_some_and(|&is| is);
+            let flags = || {
+                python.memory.read_word(self.address(*node)?, python.layout.type_object.tp_flags).ok()
+            };
+            of_type && flags().is_some_and(|flags| flags & HEAP_TYPE == 0)
+        };
+        (0..).take(self.objects()).map(NodeId).filter(is_static).collect()
     }
 
     fn add_source(&mut self, kind: SourceKind, held: &[Addr]) -> Result<(), TooLarge> {
