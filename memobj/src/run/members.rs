@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::io::Read as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use common::process::{ProcessId, Stat, decimal};
 
@@ -19,6 +21,8 @@ pub struct Member {
     image: Option<u64>,
     /// Whether a census of it was taken.
     pub counted: bool,
+    /// Since when it runs another program than the one that was counted, if no census of that was taken yet.
+    pub replaced: Option<Instant>,
 }
 
 /// What happened to the members since they were looked at last.
@@ -52,6 +56,7 @@ impl Members {
                     name: "?".into(),
                     image: None,
                     counted: false,
+                    replaced: None,
                 }));
             }
         }
@@ -70,6 +75,11 @@ impl Members {
         self.members.iter_mut().find(|member| member.id.pid == pid)
     }
 
+    /// Leaves a living member out from now on.
+    pub fn drop(&mut self, pid: u32) {
+        self.members.retain(|member| member.id.pid != pid);
+    }
+
     /// Whether none lives.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
@@ -86,6 +96,7 @@ impl Members {
                     (member.id, member.image, member.name) = (now.id, now.image.or(member.image), now.name);
                     if is_other {
                         happened.replaced.push(member.clone());
+                        member.replaced = member.counted.then(Instant::now).or(member.replaced);
                         member.counted = false;
                     }
                     living.push(member);
@@ -149,8 +160,30 @@ impl Found {
     }
 
     fn member(&self, root: u32) -> Member {
-        Member { id: self.id, root, name: Arc::clone(&self.name), image: self.image, counted: false }
+        Member {
+            id: self.id,
+            root,
+            name: Arc::clone(&self.name),
+            image: self.image,
+            counted: false,
+            replaced: None,
+        }
     }
+}
+
+/// As much of a command line as is read: the kernel gives out as much as there is, megabytes if need be.
+const MOST_CMDLINE_BYTES: u64 = 64 << 10;
+
+/// The arguments of a process, as it may have changed them; `None` where they cannot be read: proc_pid_cmdline(5).
+pub fn cmdline(pid: u32) -> Option<Vec<String>> {
+    let mut text = Vec::new();
+    fs::File::open(format!("/proc/{pid}/cmdline"))
+        .ok()?
+        .take(MOST_CMDLINE_BYTES)
+        .read_to_end(&mut text)
+        .ok()?;
+    let text = text.strip_suffix(b"\0").unwrap_or(&text);
+    Some(text.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
 }
 
 /// All processes, if they are wanted, but this one.
@@ -167,9 +200,8 @@ fn everyone(wanted: bool) -> BTreeMap<u32, Found> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
     use std::process::{Child, Command, Stdio};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
 
@@ -253,6 +285,15 @@ mod tests {
         let happened = members.look();
         assert_eq!(happened.ended.iter().map(|member| member.id.pid).collect::<Vec<_>>(), [pid]);
         assert!(members.is_empty());
+    }
+
+    #[test]
+    fn arguments_are_words() {
+        let running = Running::shell("read x; : 'two words'");
+        let words = cmdline(running.0.id()).unwrap();
+        assert_eq!((&*words[0], &*words[1], words.len()), ("sh", "-c", 3));
+        assert!(words[2].ends_with(": 'two words'"), "{words:?}");
+        assert_eq!(cmdline(1 << 30), None);
     }
 
     #[test]

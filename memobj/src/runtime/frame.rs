@@ -92,7 +92,7 @@ fn instruction(objects: Objects<'_>, frame: Addr, code: Addr) -> Option<u64> {
         first = objects.memory().read_addr(copies.plus(8).plus(index * 8)).ok()?;
     }
     // Up to 3.12 the pointer is to the last instruction that was begun: one before the first, at the start.
-    Some(at.0.checked_sub(first.0).unwrap_or(0))
+    Some(at.0.saturating_sub(first.0))
 }
 
 fn place(objects: Objects<'_>, code: Addr, offset: Option<u64>) -> Option<Place> {
