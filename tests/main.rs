@@ -22,6 +22,7 @@ mod harness;
 mod heap;
 mod hostile;
 mod launching;
+mod knowing;
 mod laws;
 mod layouts;
 mod lifecycle;

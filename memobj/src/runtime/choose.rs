@@ -105,6 +105,8 @@ fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
         for found in swept(source, &search) {
             match tried(source.memory(), &found) {
                 Ok(python) => good.push(python),
+                // In a file that is not known to be a Python, what looks like one is mostly none.
+                Err(_) if search.files.is_empty() => {}
                 Err(error) => bad.push(error),
             }
         }
