@@ -77,7 +77,7 @@ pub fn find(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
     let mut looks = 1;
     loop {
         match look(source, way) {
-            Err(error) if looks < LOOKS && error.stage == Stage::Layout => {
+            Err(error) if looks < LOOKS && error.stage == Stage::Layout && !source.holds_still() => {
                 std::thread::sleep(pause);
                 pause *= 2;
                 looks += 1;

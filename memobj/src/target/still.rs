@@ -63,6 +63,10 @@ impl Source for Still {
         &self.memory
     }
 
+    fn holds_still(&self) -> bool {
+        true
+    }
+
     fn open(&self, mapping: &Mapping) -> Result<File, Error> {
         match self.files {
             Files::Process(pid) => {
