@@ -366,12 +366,13 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         // Types that are made at run time show themselves, since 3.9.
         let visits_type = bottom.flags & HEAP_TYPE != 0
             && python.layout.encodings.type_visits == TypeVisits::UnlessBaseDoes;
-        let name = python.memory.read_c_string(owner.name, MAX_NAME)?;
-        if let Some(shape) = fixed(python.layout, &name, owner.basicsize) {
-            return Ok((
-                Traverse::Members(shape.visited),
-                shape.visits_type && bottom.flags & HEAP_TYPE != 0,
-            ));
+        // A few that share a traverse with their base have more of their own to show than it has.
+        for level in [bottom, owner] {
+            let name = python.memory.read_c_string(level.name, MAX_NAME)?;
+            if let Some(shape) = fixed(python.layout, &name, level.basicsize) {
+                let visits_type = shape.visits_type && bottom.flags & HEAP_TYPE != 0;
+                return Ok((Traverse::Members(shape.visited), visits_type));
+            }
         }
         if let Some(kind) = self.read_kind(owner).filter(|kind| kind.is_traversed()) {
             return Ok((Traverse::Known(kind), visits_type));
@@ -536,5 +537,8 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
 /// looked up in.
 fn fixed(layout: &Layout, name: &[u8], basicsize: u64) -> Option<&'static FixedShape> {
     let shapes: &'static [FixedShape] = layout.fixed;
-    shapes.iter().find(|shape| shape.tp_name.as_bytes() == name && u64::from(shape.size) == basicsize)
+    // A struct that ends in an array of items has one of them: the type's own size leaves it out.
+    shapes.iter().find(|shape| {
+        shape.tp_name.as_bytes() == name && (0..=8).contains(&u64::from(shape.size).wrapping_sub(basicsize))
+    })
 }
