@@ -299,6 +299,7 @@ fn request() -> Request {
         stopping: Stopping::Never,
         way: None,
         save: None,
+        holding: None,
     }
 }
 
