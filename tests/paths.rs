@@ -151,11 +151,19 @@ fn garbage_that_the_collector_left_is_told_from_what_is_held() {
     for interpreter in interpreters() {
         let target = Holding::start(interpreter, "holds.py");
         let record = target.census(&["--why", "Node"]);
-        let strays: Vec<&Value> =
-            record["strays"].as_array().unwrap().iter().filter(|row| row["type"] == "__main__.Node").collect();
+        let strays: Vec<&Value> = record["strays"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|row| row["type"] == "__main__.Node")
+            .collect();
         let place = interpreter.program.display();
         assert_eq!(strays.len(), 1, "{place}: {strays:?}");
-        assert_eq!((&strays[0]["standing"], number(strays[0], "count")), (&"garbage".into(), OBJECTS), "{place}");
+        assert_eq!(
+            (&strays[0]["standing"], number(strays[0], "count")),
+            (&"garbage".into(), OBJECTS),
+            "{place}"
+        );
         let ways = record["ways"].as_array().unwrap();
         assert_eq!(ways.len(), 1, "{place}: {ways:?}");
         assert!(ways[0]["way"].as_str().unwrap().starts_with("nobody: garbage"), "{place}: {ways:?}");

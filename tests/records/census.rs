@@ -182,7 +182,12 @@ fn lists() -> BoxedStrategy<CensusRecord> {
                 holders: holders.map(|holders| {
                     holders
                         .into_iter()
-                        .map(|(holder, count, size_bytes)| HolderTotal { holder, count, size_bytes, retained_bytes: None })
+                        .map(|(holder, count, size_bytes)| HolderTotal {
+                            holder,
+                            count,
+                            size_bytes,
+                            retained_bytes: None,
+                        })
                         .collect()
                 }),
                 holders_omitted: cut(holders_omitted),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use common::process::ProcessState;
 use common::record::{
     CacheTotal, CensusRecord, Cgroup, CountChange, Course, Coverage, DiffRecord, ErrorRecord, EventKind,
-    GcGeneration, GcState, Header, HolderTotal, ModuleTotal, MomentMark, Omitted, OutputRecord, OutputStream, OwnerTotal, StrayTotal, WayTotal,
-    Presence, Pressure, ProcessChange, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild, PythonThread,
-    Record, System, ThreadChange, TotalChange, TypeTotal, Verdict,
+    GcGeneration, GcState, Header, HolderTotal, ModuleTotal, MomentMark, Omitted, OutputRecord, OutputStream,
+    OwnerTotal, Presence, Pressure, ProcessChange, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild,
+    PythonThread, Record, StrayTotal, System, ThreadChange, TotalChange, TypeTotal, Verdict, WayTotal,
 };
 
 /// How much a sample holds.

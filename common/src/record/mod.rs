@@ -20,7 +20,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use census::{
-    CacheTotal, CensusRecord, HolderTotal, ModuleTotal, Omitted, OwnerTotal, PythonThread, StrayTotal, TypeTotal, WayTotal,
+    CacheTotal, CensusRecord, HolderTotal, ModuleTotal, Omitted, OwnerTotal, PythonThread, StrayTotal,
+    TypeTotal, WayTotal,
 };
 pub use diff::{
     CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, Verdict,

@@ -70,11 +70,7 @@ impl Listed {
     }
 
     /// The same of rows that say who holds objects; nothing if that was not asked.
-    fn choose_held(
-        &mut self,
-        rows: Option<&[HeldBy]>,
-        total: Sum,
-    ) -> (Option<Vec<Row>>, Option<Omitted>) {
+    fn choose_held(&mut self, rows: Option<&[HeldBy]>, total: Sum) -> (Option<Vec<Row>>, Option<Omitted>) {
         let Some(rows) = rows else { return (None, None) };
         let row = |row: &HeldBy| Row {
             name: Arc::clone(&row.name),
@@ -99,7 +95,8 @@ impl Listing {
         let (types, types_omitted) = self.types.choose(&tally.types, tally.total);
         let (modules, modules_omitted) = self.modules.choose(&tally.modules, tally.total);
         let held = census.held.as_deref();
-        let (holders, holders_omitted) = self.holders.choose_held(held.map(|held| &*held.holders), tally.total);
+        let (holders, holders_omitted) =
+            self.holders.choose_held(held.map(|held| &*held.holders), tally.total);
         let (owners, owners_omitted) = self.owners.choose_held(held.map(|held| &*held.owners), tally.total);
         let (owner_modules, owner_modules_omitted) =
             self.owner_modules.choose_held(held.map(|held| &*held.modules), tally.total);

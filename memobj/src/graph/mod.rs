@@ -132,7 +132,8 @@ impl Builder {
         self.targets.truncate(base as usize);
         let end = other.starts.last().copied().unwrap_or(0);
         base.checked_add(end).ok_or(TooLarge)?;
-        self.targets.extend(other.targets.into_iter().take(end as usize).filter(|to| to.index() < self.nodes));
+        self.targets
+            .extend(other.targets.into_iter().take(end as usize).filter(|to| to.index() < self.nodes));
         let room = (self.nodes + 1).saturating_sub(self.starts.len());
         self.starts.extend(other.starts.into_iter().skip(1).take(room).map(|end| end.saturating_add(base)));
         Ok(())

@@ -23,12 +23,7 @@ impl Paths {
 
     /// Searches on, from other roots or over other edges, for what was not reached: what was, keeps its way. A root that was reached is
     /// searched from again, since `follow` may let more through now.
-    pub fn go_on(
-        &mut self,
-        graph: &Graph,
-        roots: &[NodeId],
-        mut follow: impl FnMut(NodeId, NodeId) -> bool,
-    ) {
+    pub fn go_on(&mut self, graph: &Graph, roots: &[NodeId], mut follow: impl FnMut(NodeId, NodeId) -> bool) {
         let before = &mut self.before;
         let mut front = Vec::new();
         for &root in roots {
@@ -103,7 +98,8 @@ mod tests {
     fn a_second_search_leaves_the_first_ones_ways() {
         let graph = graph(6, &[(0, 1), (1, 2), (3, 2), (3, 4), (2, 5)]);
         let mut paths = Paths::new(&graph, &[NodeId(0)], |_, to| to != NodeId(5));
-        let way = |paths: &Paths, node| paths.to(NodeId(node)).into_iter().map(|node| node.0).collect::<Vec<_>>();
+        let way =
+            |paths: &Paths, node| paths.to(NodeId(node)).into_iter().map(|node| node.0).collect::<Vec<_>>();
         paths.go_on(&graph, &[NodeId(3)], |_, _| true);
         assert_eq!(way(&paths, 2), [0, 1, 2]);
         assert_eq!(way(&paths, 4), [3, 4]);

@@ -128,7 +128,8 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
 
     /// The roots of all ways are named first.
     fn open_roots(&mut self) {
-        let mut roots: Vec<NodeId> = self.words.modules.list().iter().filter_map(|m| self.links().node(m.at)).collect();
+        let mut roots: Vec<NodeId> =
+            self.words.modules.list().iter().filter_map(|m| self.links().node(m.at)).collect();
         roots.extend(self.links().roots());
         let mut open = Vec::new();
         for node in roots {
@@ -200,7 +201,9 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
         let of = links.type_of(open.node);
         let at = links.address(open.node);
         match (at, links.source(open.node).map(|source| source.kind)) {
-            (_, Some(crate::links::SourceKind::Frame { at, .. })) => self.words.names.each_of_frame(at, &mut seen),
+            (_, Some(crate::links::SourceKind::Frame { at, .. })) => {
+                self.words.names.each_of_frame(at, &mut seen)
+            }
             (Some(at), _) => self.words.names.each(at, &mut seen),
             _ => {}
         }

@@ -166,7 +166,8 @@ impl<'w> Holders<'w> {
                 totals.entry((standing, self.links.kind(node))).or_default().add(self.links.size(node));
             }
         }
-        let mut all: Vec<_> = totals.into_iter().map(|((standing, of), total)| (standing, of, total)).collect();
+        let mut all: Vec<_> =
+            totals.into_iter().map(|((standing, of), total)| (standing, of, total)).collect();
         all.sort_by_key(|&(_, _, total)| std::cmp::Reverse((total.bytes, total.objects)));
         all
     }

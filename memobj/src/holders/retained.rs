@@ -21,7 +21,11 @@ impl Retained {
     pub fn new(links: &Links<'_>) -> Result<Self, Error> {
         let roots = links.roots();
         let order = Order::new(links.graph(), &roots).map_err(|error| {
-            Error::new(Stage::Heap, format!("the references cannot be followed: {error}"), "take a census without them")
+            Error::new(
+                Stage::Heap,
+                format!("the references cannot be followed: {error}"),
+                "take a census without them",
+            )
         })?;
         let dominators = Dominators::new(links.graph(), &order, &roots);
         let bytes = dominators.retained(|number| order.node(number).map_or(0, |node| links.size(node)));

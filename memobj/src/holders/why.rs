@@ -107,6 +107,9 @@ impl Way {
     }
 }
 
+/// By what ways are like ones: the root, and the name and the type of each leg.
+type Shape = (Rc<str>, Vec<(Rc<str>, TypeIndex)>);
+
 /// What is remembered from one way to the next.
 struct Known<'a, 'p, 'm, 'w, M> {
     words: Words<'a, 'p, 'm, 'w, M>,
@@ -118,8 +121,7 @@ impl Holders<'_> {
     /// Why the objects of the types with this name are there; `name` with or without their module. Of each type, the ways to `sample`
     /// of its objects at most are looked at, evenly spread over their addresses.
     pub fn why<M: Memory>(&self, names: &mut Names<'_, '_, M>, name: &str, sample: usize) -> Vec<Why> {
-        let words =
-            Words { links: &self.links, modules: &self.modules, threads: &self.threads, names };
+        let words = Words { links: &self.links, modules: &self.modules, threads: &self.threads, names };
         let mut known = Known { words, steps: HashMap::new(), types: HashMap::new() };
         let mut found = Vec::new();
         for (counted, index) in self.links.types().iter().zip(0..) {
@@ -141,11 +143,12 @@ impl Holders<'_> {
         index: TypeIndex,
         sample: usize,
     ) -> Why {
-        let all = || (0..).take(self.links.objects()).map(NodeId).filter(|&node| self.links.kind(node) == index);
+        let all =
+            || (0..).take(self.links.objects()).map(NodeId).filter(|&node| self.links.kind(node) == index);
         let objects = all().count();
         let every = objects.div_ceil(sample.max(1)).max(1);
         let mut ways: Vec<Way> = Vec::new();
-        let mut by_shape: HashMap<(Rc<str>, Vec<(Rc<str>, TypeIndex)>), usize> = HashMap::new();
+        let mut by_shape: HashMap<Shape, usize> = HashMap::new();
         let mut sampled = 0;
         for node in all().step_by(every) {
             sampled += 1;
@@ -236,8 +239,8 @@ impl Holders<'_> {
     ) -> Told {
         let Some(to_at) = self.links.address(to) else { return Told::item("".into()) };
         let from_at = self.links.address(from).unwrap_or_default();
-        let many =
-            role != Role::Namespace && known.words.names.entries(from_at).is_some_and(|entries| entries > FEW);
+        let many = role != Role::Namespace
+            && known.words.names.entries(from_at).is_some_and(|entries| entries > FEW);
         let step = if many { Some(Step::Element) } else { self.step(known, from, to, from_at, to_at) };
         let Some(step) = step else { return Told::item("".into()) };
         let of = self.links.type_of(from);

@@ -86,7 +86,9 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
             return match source.kind {
                 SourceKind::Modules(_) => ("sys.modules".into(), Some("sys".into())),
                 SourceKind::Frame { at, .. } => match self.names.function_of_frame(at) {
-                    Some((module, name)) => (format!("{}()", joined(module.as_deref(), &name)).into(), module),
+                    Some((module, name)) => {
+                        (format!("{}()", joined(module.as_deref(), &name)).into(), module)
+                    }
                     None => ("a frame".into(), None),
                 },
                 SourceKind::Thread(number) => {
@@ -129,7 +131,9 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
                 (Word::Closure(name), if is_cell(self.names) { Role::Cell } else { Role::Named })
             }
             (Role::Cell, Step::Inside) => (Word::Same, Role::Named),
-            (Role::ThreadLocals, Step::Entry(key)) => (Word::OfThread(self.thread_of(*key)?), Role::Namespace),
+            (Role::ThreadLocals, Step::Entry(key)) => {
+                (Word::OfThread(self.thread_of(*key)?), Role::Namespace)
+            }
             (Role::Named, Step::Inside) => {
                 let is_dict = self.names.type_of(to).is_some_and(|of| of.kind == Some(Kind::Dict));
                 (Word::Same, if is_dict { Role::Namespace } else { Role::Named })

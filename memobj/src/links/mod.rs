@@ -177,7 +177,11 @@ impl<'w> Links<'w> {
 }
 
 fn too_large(error: TooLarge) -> Error {
-    Error::new(Stage::Heap, format!("the references cannot be followed: {error}"), "take a census without them")
+    Error::new(
+        Stage::Heap,
+        format!("the references cannot be followed: {error}"),
+        "take a census without them",
+    )
 }
 
 /// Consecutive rows of the graph, and what is known of their objects.

@@ -51,7 +51,7 @@ impl<'w> Ranks<'w> {
     #[inline]
     #[must_use]
     pub fn node(&self, at: Addr, hint: &mut Hint) -> Option<NodeId> {
-        if at.0 % 8 != 0 {
+        if !at.0.is_multiple_of(8) {
             let index = self.unaligned.binary_search(&at).ok()?;
             return Some(NodeId(self.aligned.checked_add(u32::try_from(index).ok()?)?));
         }

@@ -102,9 +102,8 @@ impl Links<'_> {
         let is_metatype: Vec<bool> = self.types.iter().map(|counted| counted.of.is_metatype()).collect();
         let is_static = |node: &NodeId| {
             let of_type = is_metatype.get(self.kind(*node).0 as usize).is_some_and(|&is| is);
-            let flags = || {
-                python.memory.read_word(self.address(*node)?, python.layout.type_object.tp_flags).ok()
-            };
+            let flags =
+                || python.memory.read_word(self.address(*node)?, python.layout.type_object.tp_flags).ok();
             of_type && flags().is_some_and(|flags| flags & HEAP_TYPE == 0)
         };
         (0..).take(self.objects()).map(NodeId).filter(is_static).collect()

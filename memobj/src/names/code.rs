@@ -58,7 +58,8 @@ impl<M: Memory> Names<'_, '_, M> {
             }
             (None, None) => {}
         }
-        let members = [(Some(known.f_back), Step::Attribute("f_back".into())), (known.f_locals, Step::Inside)];
+        let members =
+            [(Some(known.f_back), Step::Attribute("f_back".into())), (known.f_locals, Step::Inside)];
         for (offset, step) in members {
             if let Some(to) = offset.and_then(|offset| memory.read_pointer(at, offset).ok())
                 && !to.is_null()

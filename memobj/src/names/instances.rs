@@ -14,7 +14,7 @@ use crate::heap::types::Type;
 use crate::layout::encoding::InstanceAttributes;
 use crate::memory::{Memory, Unreadable};
 
-use super::{Names, Step};
+use super::{Members, Names, Step};
 
 /// The longest chain of bases that is followed. A bound, no fact.
 const MAX_BASES: usize = 200;
@@ -116,7 +116,7 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// The members of a type and its bases that are references, by offset.
-    fn members_of(&mut self, class: Addr) -> Rc<[(u32, Rc<str>)]> {
+    fn members_of(&mut self, class: Addr) -> Members {
         if let Some(known) = self.members.get(&class) {
             return Rc::clone(known);
         }
@@ -128,15 +128,15 @@ impl<M: Memory> Names<'_, '_, M> {
             if level.is_null() {
                 break;
             }
-            let mut member =
-                memory.read_pointer(level, layout.type_object.tp_members).unwrap_or(Addr::NULL);
+            let mut member = memory.read_pointer(level, layout.type_object.tp_members).unwrap_or(Addr::NULL);
             for _ in 0..MAX_MEMBERS {
                 let Ok(name) = memory.read_pointer(member, known.name) else { break };
                 if name.is_null() {
                     break;
                 }
                 // `T_OBJECT` and `T_OBJECT_EX`.
-                let is_object = memory.read_int(member, known.r#type).is_ok_and(|kind| kind == 6 || kind == 16);
+                let is_object =
+                    memory.read_int(member, known.r#type).is_ok_and(|kind| kind == 6 || kind == 16);
                 let offset = memory.read_word(member, known.offset).ok().and_then(|o| u32::try_from(o).ok());
                 if let Some(offset) = offset.filter(|&offset| is_object && offset < MAX_MEMBER_OFFSET)
                     && let Ok(name) = memory.read_c_string(name, MAX_NAME)
@@ -147,7 +147,7 @@ impl<M: Memory> Names<'_, '_, M> {
             }
             level = memory.read_pointer(level, layout.type_object.tp_base).unwrap_or(Addr::NULL);
         }
-        let found: Rc<[(u32, Rc<str>)]> = found.into();
+        let found: Members = found.into();
         self.members.insert(class, Rc::clone(&found));
         found
     }

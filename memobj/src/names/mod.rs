@@ -60,13 +60,16 @@ pub enum Step {
     Guessed,
 }
 
+/// Offsets and names of the members of a type that are references.
+type Members = Rc<[(u32, Rc<str>)]>;
+
 /// Reads names.
 pub struct Names<'p, 'm, M> {
     python: &'p Python<'m, M>,
     objects: Objects<'m>,
     types: Types<'p, 'm, M>,
     /// Offsets and names of the members of types.
-    members: HashMap<Addr, Rc<[(u32, Rc<str>)]>>,
+    members: HashMap<Addr, Members>,
     /// Texts of `str` objects that were read: the names of attributes come again and again.
     texts: HashMap<Addr, Option<Rc<str>>>,
 }

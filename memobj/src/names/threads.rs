@@ -32,6 +32,8 @@ pub fn read_thread_names<M: Memory>(names: &mut Names<'_, '_, M>, threads: &[Thr
     }
     threads
         .iter()
-        .map(|thread| known.get(&thread.ident).map_or_else(|| format!("{:#x}", thread.ident).into(), Rc::clone))
+        .map(|thread| {
+            known.get(&thread.ident).map_or_else(|| format!("{:#x}", thread.ident).into(), Rc::clone)
+        })
         .collect()
 }
