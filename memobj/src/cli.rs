@@ -249,5 +249,10 @@ mod tests {
         assert_eq!(limited.stopping, Stopping::AtMost(Duration::from_millis(50)));
         assert_eq!((limited.scope, limited.way), (Scope::Tracked, Some(Way::Cookie)));
         assert_eq!(request(&["-p", "1", "--save-snapshot", "x"]).save, Some("x".into()));
+        assert_eq!(plain.holding, None);
+        assert_eq!(request(&["-p", "1", "--holders"]).holding, Some(Holding::default()));
+        let why = request(&["-p", "1", "--why", "Session", "--why", "dict", "--retained"]).holding;
+        let expected = Holding { retained: true, why: vec!["Session".into(), "dict".into()] };
+        assert_eq!(why, Some(expected));
     }
 }

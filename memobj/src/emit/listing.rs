@@ -356,6 +356,46 @@ mod tests {
     }
 
     #[test]
+    fn who_holds_the_objects_is_listed_with_what_they_retain() {
+        let row = |name: &str, count, size_bytes| HeldBy {
+            name: name.into(),
+            count,
+            size_bytes,
+            retained_bytes: Some(size_bytes / 2),
+        };
+        let held = Held {
+            holders: vec![row("a.big", 900_000, 8 << 20), row("a.small", 1, 50)],
+            owners: vec![row("a.C", 900_001, (8 << 20) + 50)],
+            modules: vec![row("a", 900_001, (8 << 20) + 50)],
+            strays: vec![Stray { of: "a.C".into(), standing: "garbage", count: 2, size_bytes: 96 }],
+            retained: Some([("str".into(), 77)].into()),
+            ..Held::default()
+        };
+        let census = Census {
+            held: Some(Arc::new(held)),
+            ..census(vec![kind("builtins", "str", 900_001, (8 << 20) + 50)])
+        };
+        let header = Header::now(&Run::start(), 1);
+        let found = Listing::default().record(header, &census, &Tally::of(&census), None, true);
+        let holders = found.holders.unwrap();
+        assert_eq!(holders.len(), 1);
+        assert_eq!((&*holders[0].holder, holders[0].retained_bytes), ("a.big", Some(4 << 20)));
+        assert_eq!(found.holders_omitted, Some(Omitted { rows: 1, count: 1, size_bytes: 50 }));
+        assert_eq!(found.types[0].retained_bytes, Some(77));
+        assert_eq!((found.owners.map(|rows| rows.len()), found.owners_omitted), (Some(1), None));
+        assert_eq!(found.owner_modules.map(|rows| rows.len()), Some(1));
+        assert_eq!(found.strays.map(|rows| rows.len()), Some(1));
+        assert_eq!(found.ways, Some(Vec::new()));
+    }
+
+    #[test]
+    fn without_the_question_nothing_is_said_of_holders() {
+        let found = record(&mut Listing::default(), vec![kind("builtins", "str", 3, 100)]);
+        assert_eq!((found.holders, found.owners, found.strays, found.ways), (None, None, None, None));
+        assert_eq!(found.types[0].retained_bytes, None);
+    }
+
+    #[test]
     fn ever_new_names_are_not_remembered_for_ever() {
         let mut listing = Listing::default();
         for round in 0..8 {

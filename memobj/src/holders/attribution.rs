@@ -1,6 +1,6 @@
 //! Every object to its holder and to its owner.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::graph::NodeId;
@@ -15,6 +15,9 @@ use super::{Holders, Place, PlaceId};
 
 /// How many attributes a holder's name may have behind its module. What is deeper belongs to the last one.
 const MAX_DEPTH: u8 = 6;
+
+/// How many places are told apart. A bound, no fact: what comes after them belongs to what is above it.
+const MAX_PLACES: usize = 1 << 20;
 
 /// Not attributed yet.
 const NONE: PlaceId = PlaceId(u32::MAX);
@@ -192,9 +195,13 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
     fn look_into(&mut self, open: Open) {
         let (links, paths) = (self.words.links, self.paths);
         let is_ours = |to: NodeId| paths.before(to) == Some(open.node);
+        // Each once, by the first and most telling name: a hostile list may have the same object as often as it likes.
+        let mut met = HashSet::new();
         let mut steps = Vec::new();
         let mut seen = |to: crate::addr::Addr, step: Step| {
-            if let Some(node) = links.node(to).filter(|&node| is_ours(node)) {
+            if let Some(node) = links.node(to).filter(|&node| is_ours(node))
+                && met.insert(node)
+            {
                 steps.push((node, to, step));
             }
         };
@@ -215,7 +222,8 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
             let Some((word, role)) = self.words.follow(from, of, open.role, &step, to) else {
                 continue;
             };
-            let place = if word == Word::Same {
+            let is_full = self.places.len() >= MAX_PLACES;
+            let place = if word == Word::Same || is_full {
                 open.place
             } else {
                 let (text, module) = match self.places.get(open.place.0 as usize) {

@@ -154,7 +154,7 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
         });
     }
 
-    /// How the object at `from` refers to that at `to`; `None` if it does not.
+    /// How the object at `from` refers to that at `to`, by the most telling name; `None` if it does not.
     pub fn step(&mut self, from: Addr, to: Addr) -> Option<Step> {
         let mut found = None;
         self.each(from, |other, step| {

@@ -120,3 +120,65 @@ fn strays(held: &Held, limit: usize) -> Vec<Line> {
     let count: u64 = held.strays.iter().fold(0, |sum, stray| sum.saturating_add(stray.count));
     titled(&format!("not reached ({})", counted(count, "object", "objects")), table)
 }
+
+#[cfg(test)]
+mod tests {
+    use common::table::Style;
+
+    use super::*;
+    use crate::census::held::Stray;
+
+    fn held_by(name: &str, count: u64, size_bytes: u64, retained_bytes: Option<u64>) -> HeldBy {
+        HeldBy { name: name.into(), count, size_bytes, retained_bytes }
+    }
+
+    fn text(held: &Held, limit: usize) -> String {
+        let total = Sum { count: 100, size_bytes: 4096, ..Sum::NONE };
+        let mut text = String::new();
+        for line in lines(held, total, limit) {
+            line.write(Style { colour: false, width: None }, &mut text);
+        }
+        text
+    }
+
+    #[test]
+    fn holders_come_with_what_they_retain_and_the_rest_in_one_row() {
+        let held = Held {
+            holders: vec![
+                held_by("app._sessions", 60, 2048, Some(1024)),
+                held_by("a\u{1b}[2J", 30, 1024, Some(0)),
+                held_by("b", 10, 1024, Some(0)),
+            ],
+            owners: vec![held_by("app.Session", 100, 4096, None)],
+            strays: vec![Stray { of: "app.Node".into(), standing: "garbage", count: 7, size_bytes: 70 }],
+            ..Held::default()
+        };
+        let shown = text(&held, 1);
+        assert!(shown.contains("holders (3)"), "{shown}");
+        assert!(shown.contains("60  2.00 KiB  50.0 %  1.00 KiB  app._sessions\n"), "{shown}");
+        assert!(shown.contains("… 2 more"), "{shown}");
+        assert!(!text(&held, 3).contains('\u{1b}'), "control characters of the target reach the terminal");
+        assert!(shown.contains("100  4.00 KiB  100.0 %  app.Session"), "{shown}");
+        assert!(shown.contains("not reached (7 objects)") && shown.contains("garbage  app.Node"), "{shown}");
+        assert!(!shown.contains("freed without the type"), "{shown}");
+    }
+
+    #[test]
+    fn the_rarer_ways_are_summed_up() {
+        let way = |count| crate::holders::why::Way { count, root: "module app".into(), legs: Vec::new() };
+        let held = Held {
+            whys: vec![Why {
+                of: "app.Session".into(),
+                objects: 5000,
+                sampled: 500,
+                ways: (0..12).map(|number| way(100 - number)).collect(),
+            }],
+            retained: Some([("dict".into(), 2048)].into()),
+            ..Held::default()
+        };
+        let shown = text(&held, 5);
+        assert!(shown.contains("why app.Session (5,000 objects; the ways to 500 of them)"), "{shown}");
+        assert!(shown.contains("100  module app\n") && shown.contains("179  … 2 other ways"), "{shown}");
+        assert!(shown.contains("2.00 KiB  50.0 %  dict"), "{shown}");
+    }
+}
