@@ -1,7 +1,7 @@
 //! Every object to its holder and to its owner.
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::graph::NodeId;
 use crate::heap::kinds::Kind;
@@ -49,7 +49,7 @@ struct Work<'a, 'p, 'm, 'w, M> {
     words: Words<'a, 'p, 'm, 'w, M>,
     paths: &'a crate::graph::Paths,
     places: Vec<Place>,
-    by_text: HashMap<Rc<str>, PlaceId>,
+    by_text: HashMap<Arc<str>, PlaceId>,
     holders: Vec<PlaceId>,
     owners: Vec<PlaceId>,
     owning: Vec<Owning>,
@@ -92,12 +92,12 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
     }
 
     /// The number of a place, which is told by its name.
-    fn place(&mut self, text: Rc<str>, module: Option<Rc<str>>) -> PlaceId {
+    fn place(&mut self, text: Arc<str>, module: Option<Arc<str>>) -> PlaceId {
         if let Some(&known) = self.by_text.get(&text) {
             return known;
         }
         let id = PlaceId(u32::try_from(self.places.len()).unwrap_or(u32::MAX));
-        self.by_text.insert(Rc::clone(&text), id);
+        self.by_text.insert(Arc::clone(&text), id);
         self.places.push(Place { text, module });
         id
     }
@@ -334,6 +334,6 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
 }
 
 /// The place of what the program cannot reach.
-fn standing_text(standing: Standing) -> Rc<str> {
+fn standing_text(standing: Standing) -> Arc<str> {
     format!("({})", standing.word()).into()
 }

@@ -11,7 +11,7 @@ pub mod words;
 
 mod attribution;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::graph::{NodeId, Paths};
@@ -31,9 +31,9 @@ pub struct PlaceId(pub u32);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// Its name: `botpkg.cache._sessions`.
-    pub text: Rc<str>,
+    pub text: Arc<str>,
     /// The module that it is of; `None` if it is of none.
-    pub module: Option<Rc<str>>,
+    pub module: Option<Arc<str>>,
 }
 
 /// Objects and their bytes.
@@ -57,7 +57,7 @@ impl Total {
 pub struct Holders<'w> {
     links: Links<'w>,
     modules: Modules,
-    threads: Vec<Rc<str>>,
+    threads: Vec<Arc<str>>,
     paths: Paths,
     places: Vec<Place>,
     holders: Vec<PlaceId>,

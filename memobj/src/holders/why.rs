@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use common::units::{counted, thousands};
 
@@ -41,7 +41,7 @@ pub struct Way {
     /// How many of those that were looked at are reached so.
     pub count: u64,
     /// Where it begins: `module botpkg.cache`.
-    pub root: Rc<str>,
+    pub root: Arc<str>,
     /// Where it leads to; the last one is the object itself.
     pub legs: Vec<Leg>,
 }
@@ -50,9 +50,9 @@ pub struct Way {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leg {
     /// How it is referred to: `_sessions`, `local rows`, `[3]`; empty for one of many.
-    pub name: Rc<str>,
+    pub name: Arc<str>,
     /// The name of its type in its module.
-    pub of: Rc<str>,
+    pub of: Arc<str>,
     /// How many items it has, if it is a container and the same one for all.
     pub entries: Option<u64>,
     /// How many such follow one another.
@@ -67,17 +67,17 @@ pub struct Leg {
 /// How a step of a way is told.
 struct Told {
     /// Its name; `None` if it leads on to what the name before means.
-    name: Option<Rc<str>>,
+    name: Option<Arc<str>>,
     is_item: bool,
     role: Role,
 }
 
 impl Told {
-    fn named(name: Rc<str>, role: Role) -> Self {
+    fn named(name: Arc<str>, role: Role) -> Self {
         Self { name: Some(name), is_item: false, role }
     }
 
-    fn item(name: Rc<str>) -> Self {
+    fn item(name: Arc<str>) -> Self {
         Self { name: Some(name), is_item: true, role: Role::Named }
     }
 }
@@ -108,13 +108,13 @@ impl Way {
 }
 
 /// By what ways are like ones: the root, and the name and the type of each leg.
-type Shape = (Rc<str>, Vec<(Rc<str>, TypeIndex)>);
+type Shape = (Arc<str>, Vec<(Arc<str>, TypeIndex)>);
 
 /// What is remembered from one way to the next.
 struct Known<'a, 'p, 'm, 'w, M> {
     words: Words<'a, 'p, 'm, 'w, M>,
     steps: HashMap<(NodeId, NodeId), Option<Step>>,
-    types: HashMap<TypeIndex, Rc<str>>,
+    types: HashMap<TypeIndex, Arc<str>>,
 }
 
 impl Holders<'_> {
@@ -153,10 +153,10 @@ impl Holders<'_> {
         for node in all().step_by(every) {
             sampled += 1;
             let way = self.way(known, node);
-            let no_name: Rc<str> = "".into();
-            let name = |leg: &Leg| if leg.is_item { Rc::clone(&no_name) } else { Rc::clone(&leg.name) };
+            let no_name: Arc<str> = "".into();
+            let name = |leg: &Leg| if leg.is_item { Arc::clone(&no_name) } else { Arc::clone(&leg.name) };
             let shape = way.legs.iter().map(|leg| (name(leg), leg.kind)).collect();
-            let number = *by_shape.entry((Rc::clone(&way.root), shape)).or_insert(ways.len());
+            let number = *by_shape.entry((Arc::clone(&way.root), shape)).or_insert(ways.len());
             match ways.get_mut(number) {
                 Some(like) => like.join(&way),
                 None => ways.push(way),
@@ -219,14 +219,14 @@ impl Holders<'_> {
         &self,
         known: &mut Known<'_, '_, '_, '_, M>,
         node: NodeId,
-        name: Rc<str>,
+        name: Arc<str>,
         is_item: bool,
     ) -> Leg {
         let kind = self.links.kind(node);
         let of = known.types.entry(kind).or_insert_with(|| {
             self.links.ty(kind).map_or_else(|| "?".into(), |of| of.qualname.as_str().into())
         });
-        Leg { name, of: Rc::clone(of), entries: None, repeats: 1, node: Some(node), kind, is_item }
+        Leg { name, of: Arc::clone(of), entries: None, repeats: 1, node: Some(node), kind, is_item }
     }
 
     /// How a step of a way is told.

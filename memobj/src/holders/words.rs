@@ -1,6 +1,6 @@
 //! Names put together: from a module or a function, over attributes and variables, to the place that holds something.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::addr::Addr;
 use crate::graph::NodeId;
@@ -38,25 +38,25 @@ pub enum Word {
     /// Nothing: it leads on to what the name means.
     Same,
     /// `.name`.
-    Attribute(Rc<str>),
+    Attribute(Arc<str>),
     /// `local name`.
-    Local(Rc<str>),
+    Local(Arc<str>),
     /// `default name`, an argument's.
-    Default(Rc<str>),
+    Default(Arc<str>),
     /// `closure name`.
-    Closure(Rc<str>),
+    Closure(Arc<str>),
     /// `cache of` it.
     Cache,
     /// It is that thread's: `thread name:` comes before all else.
-    OfThread(Rc<str>),
+    OfThread(Arc<str>),
 }
 
 impl Word {
     /// A name with this added.
     #[must_use]
-    pub fn added_to(&self, text: &Rc<str>) -> Rc<str> {
+    pub fn added_to(&self, text: &Arc<str>) -> Arc<str> {
         match self {
-            Self::Same => Rc::clone(text),
+            Self::Same => Arc::clone(text),
             Self::Attribute(name) => format!("{text}.{name}").into(),
             Self::Local(name) => format!("{text} local {name}").into(),
             Self::Default(name) => format!("{text} default {name}").into(),
@@ -74,14 +74,14 @@ pub struct Words<'a, 'p, 'm, 'w, M> {
     /// The modules.
     pub modules: &'a Modules,
     /// The names of the threads of `links`.
-    pub threads: &'a [Rc<str>],
+    pub threads: &'a [Arc<str>],
     /// The names of everything else.
     pub names: &'a mut Names<'p, 'm, M>,
 }
 
 impl<M: Memory> Words<'_, '_, '_, '_, M> {
     /// The name of a root of all ways, and the module it is of.
-    pub fn root(&mut self, node: NodeId) -> (Rc<str>, Option<Rc<str>>) {
+    pub fn root(&mut self, node: NodeId) -> (Arc<str>, Option<Arc<str>>) {
         if let Some(source) = self.links.source(node) {
             return match source.kind {
                 SourceKind::Modules(_) => ("sys.modules".into(), Some("sys".into())),
@@ -103,7 +103,7 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
         }
         let module = self.links.address(node).and_then(|at| self.modules.get(at));
         match module {
-            Some(module) => (Rc::clone(&module.name), Some(Rc::clone(&module.name))),
+            Some(module) => (Arc::clone(&module.name), Some(Arc::clone(&module.name))),
             None => ("?".into(), None),
         }
     }
@@ -143,7 +143,7 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
             (Role::Named, Step::Closure) => (Word::Same, Role::Closure(from)),
             (Role::Named, Step::Local(name)) => {
                 let role = if is_cell(self.names) { Role::Cell } else { Role::Named };
-                (Word::Local(Rc::clone(name)), role)
+                (Word::Local(Arc::clone(name)), role)
             }
             (Role::Named, Step::Cached) => (Word::Cache, Role::Part),
             (Role::Named, Step::ThreadLocals) => (Word::Same, Role::ThreadLocals),
@@ -152,7 +152,7 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
                 Some(Kind::LruCache) => (Word::Same, Role::Named),
                 Some(Kind::Function | Kind::Type | Kind::Frame | Kind::Module) => return None,
                 _ if is_wrapper(from_type) => (Word::Same, Role::Named),
-                _ => (Word::Attribute(Rc::clone(name)), Role::Named),
+                _ => (Word::Attribute(Arc::clone(name)), Role::Named),
             },
             _ => return None,
         })
@@ -160,7 +160,7 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
 
     /// The thread whose key in the dicts of a `threading.local` this is: a weak reference to what its dict has, or, from 3.13 on, what
     /// its state refers to.
-    fn thread_of(&mut self, key: Addr) -> Option<Rc<str>> {
+    fn thread_of(&mut self, key: Addr) -> Option<Arc<str>> {
         let layout = self.names.python().layout;
         let referred = match self.names.type_of(key)?.kind {
             Some(Kind::WeakReference) => {
@@ -178,7 +178,7 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
             }
             _ => None,
         });
-        self.threads.get(of_thread?).map(Rc::clone)
+        self.threads.get(of_thread?).map(Arc::clone)
     }
 }
 

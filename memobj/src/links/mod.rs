@@ -1,7 +1,7 @@
 //! The objects of a heap as a graph: each a number, by the order of their addresses, with its type and size, and what it refers to.
 //!
 //! Behind the objects come the nodes of what holds objects and is none itself ([`sources`]): running frames, threads, interpreters, the
-//! static types, and native code that is known only by references that nobody else accounts for ([`strays`]).
+//! static types, and native code that is known only by references that nobody else accounts for (`strays`).
 
 mod ranks;
 mod refcounts;

@@ -2,7 +2,7 @@
 //!
 //! Facts: `Include/cpython/code.h`, `Include/internal/pycore_frame.h`, `Include/cpython/frameobject.h` (until 3.10).
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::addr::Addr;
 use crate::heap::access::Access;
@@ -113,7 +113,7 @@ impl<M: Memory> Names<'_, '_, M> {
         }
     }
 
-    fn each_variable(&self, first: Addr, names: &[Option<Rc<str>>], each: &mut impl FnMut(Addr, Step)) {
+    fn each_variable(&self, first: Addr, names: &[Option<Arc<str>>], each: &mut impl FnMut(Addr, Step)) {
         let mut names = names.iter();
         let count = names.len() as u64;
         let _ = self.python.memory.read_words(first, count, |slot| {
@@ -121,7 +121,7 @@ impl<M: Memory> Names<'_, '_, M> {
                 && let to = self.untagged(slot)
                 && !to.is_null()
             {
-                each(to, Step::Local(Rc::clone(name)));
+                each(to, Step::Local(Arc::clone(name)));
             }
         });
     }
@@ -146,7 +146,7 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// The names of the variables of some code, in the order of a frame's slots.
-    fn variables(&mut self, code: Addr) -> Vec<Option<Rc<str>>> {
+    fn variables(&mut self, code: Addr) -> Vec<Option<Arc<str>>> {
         let known = &self.python.layout.code_object;
         let tuples = match known.co_localsplusnames {
             Some(names) => [Some(names), None, None],
@@ -156,7 +156,7 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// The strings of a tuple that is a member of some code.
-    fn names_of(&mut self, code: Addr, offset: u32) -> Vec<Option<Rc<str>>> {
+    fn names_of(&mut self, code: Addr, offset: u32) -> Vec<Option<Arc<str>>> {
         let (memory, layout) = (self.python.memory, self.python.layout);
         let Some(tuple) = self.objects.pointer(code, offset) else { return Vec::new() };
         let Some(count) = self.objects.length(tuple) else { return Vec::new() };
@@ -167,7 +167,7 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// The name of the closure variable of a number in the tuple of a function.
-    pub fn closure_variable(&mut self, function: Addr, index: u64) -> Option<Rc<str>> {
+    pub fn closure_variable(&mut self, function: Addr, index: u64) -> Option<Arc<str>> {
         let layout = self.python.layout;
         let code = self.objects.pointer(function, layout.function_object.func_code)?;
         let known = &layout.code_object;
@@ -187,7 +187,7 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// The name of the argument whose default has a number in the tuple of a function.
-    pub fn default_argument(&mut self, function: Addr, index: u64) -> Option<Rc<str>> {
+    pub fn default_argument(&mut self, function: Addr, index: u64) -> Option<Arc<str>> {
         let layout = self.python.layout;
         let code = self.objects.pointer(function, layout.function_object.func_code)?;
         let arguments =
@@ -209,7 +209,7 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// The name of the function that a frame runs, with its module; of code that is run as a module, `<module>`.
-    pub fn function_of_frame(&mut self, at: Addr) -> Option<(Option<Rc<str>>, Rc<str>)> {
+    pub fn function_of_frame(&mut self, at: Addr) -> Option<(Option<Arc<str>>, Arc<str>)> {
         let layout = self.python.layout;
         let code = self.code_of_frame(at)?;
         let known = &layout.code_object;
@@ -218,7 +218,7 @@ impl<M: Memory> Names<'_, '_, M> {
         Some((self.module_of_frame(at), name))
     }
 
-    fn module_of_frame(&mut self, at: Addr) -> Option<Rc<str>> {
+    fn module_of_frame(&mut self, at: Addr) -> Option<Arc<str>> {
         let layout = self.python.layout;
         let globals = match &layout.interpreter_frame {
             Some(known) => self.objects.pointer(at, known.f_globals)?,
@@ -229,7 +229,7 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// The name of a generator, coroutine or async generator, with the module that its code is of, as long as it has not ended.
-    pub fn generator(&mut self, at: Addr) -> Option<(Option<Rc<str>>, Rc<str>)> {
+    pub fn generator(&mut self, at: Addr) -> Option<(Option<Arc<str>>, Arc<str>)> {
         let known = &self.python.layout.gen_object;
         let name = self.text(self.objects.pointer(at, known.gi_qualname)?)?;
         let frame = match known.gi_frame {

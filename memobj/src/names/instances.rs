@@ -3,7 +3,7 @@
 //! Facts: `PyMemberDef` in `Include/structmember.h` and `Include/descrobject.h`; `Modules/_threadmodule.c` for `threading.local`;
 //! where attributes are, as in [`heap`](crate::heap).
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::addr::Addr;
 use crate::heap::access::Access;
@@ -118,11 +118,11 @@ impl<M: Memory> Names<'_, '_, M> {
     /// The members of a type and its bases that are references, by offset.
     fn members_of(&mut self, class: Addr) -> Members {
         if let Some(known) = self.members.get(&class) {
-            return Rc::clone(known);
+            return Arc::clone(known);
         }
         let (memory, layout) = (self.python.memory, self.python.layout);
         let known = &layout.member_def;
-        let mut found: Vec<(u32, Rc<str>)> = Vec::new();
+        let mut found: Vec<(u32, Arc<str>)> = Vec::new();
         let mut level = class;
         for _ in 0..MAX_BASES {
             if level.is_null() {
@@ -148,7 +148,7 @@ impl<M: Memory> Names<'_, '_, M> {
             level = memory.read_pointer(level, layout.type_object.tp_base).unwrap_or(Addr::NULL);
         }
         let found: Members = found.into();
-        self.members.insert(class, Rc::clone(&found));
+        self.members.insert(class, Arc::clone(&found));
         found
     }
 
@@ -157,7 +157,7 @@ impl<M: Memory> Names<'_, '_, M> {
             if let Ok(to) = self.python.memory.read_pointer(at, *offset)
                 && !to.is_null()
             {
-                each(to, Step::Attribute(Rc::clone(name)));
+                each(to, Step::Attribute(Arc::clone(name)));
             }
         }
     }

@@ -13,6 +13,7 @@ pub use code::joined;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::addr::Addr;
 use crate::heap::access::Access;
@@ -33,7 +34,7 @@ pub enum Step {
     /// As a part of it that has no name of its own: an instance's dict, a module's, what is in a cell.
     Inside,
     /// By a name: an attribute, a slot, a member of a C type.
-    Attribute(Rc<str>),
+    Attribute(Arc<str>),
     /// As the value of a key, which is at this address.
     Entry(Addr),
     /// As a key.
@@ -43,7 +44,7 @@ pub enum Step {
     /// As one of many: an element of a set, an item of a queue.
     Element,
     /// As a local variable, a cell among them.
-    Local(Rc<str>),
+    Local(Arc<str>),
     /// As the tuple of default arguments.
     Defaults,
     /// As the dict of default arguments that are given by name.
@@ -61,7 +62,7 @@ pub enum Step {
 }
 
 /// Offsets and names of the members of a type that are references.
-type Members = Rc<[(u32, Rc<str>)]>;
+type Members = Arc<[(u32, Arc<str>)]>;
 
 /// Reads names.
 pub struct Names<'p, 'm, M> {
@@ -71,7 +72,7 @@ pub struct Names<'p, 'm, M> {
     /// Offsets and names of the members of types.
     members: HashMap<Addr, Members>,
     /// Texts of `str` objects that were read: the names of attributes come again and again.
-    texts: HashMap<Addr, Option<Rc<str>>>,
+    texts: HashMap<Addr, Option<Arc<str>>>,
 }
 
 /// How many texts are kept. A bound, no fact.
@@ -109,11 +110,11 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
     }
 
     /// The text of a name: a `str`, cut to 1,024 characters.
-    pub fn text(&mut self, at: Addr) -> Option<Rc<str>> {
+    pub fn text(&mut self, at: Addr) -> Option<Arc<str>> {
         if let Some(known) = self.texts.get(&at) {
             return known.clone();
         }
-        let text: Option<Rc<str>> = self.objects.name(at).map(Into::into);
+        let text: Option<Arc<str>> = self.objects.name(at).map(Into::into);
         if self.texts.len() < MAX_TEXTS {
             self.texts.insert(at, text.clone());
         }
@@ -121,7 +122,7 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
     }
 
     /// A key of a dict, if it is a string that could be a name in a program.
-    pub fn key(&mut self, at: Addr) -> Option<Rc<str>> {
+    pub fn key(&mut self, at: Addr) -> Option<Arc<str>> {
         self.text(at).filter(|text| is_name(text))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::addr::Addr;
 use crate::memory::Memory;
@@ -15,7 +15,7 @@ pub struct Module {
     /// Where it is.
     pub at: Addr,
     /// Its name in `sys.modules`.
-    pub name: Rc<str>,
+    pub name: Arc<str>,
     /// Its `__dict__`; null if it has none.
     pub dict: Addr,
     /// Whether it came with Python.
@@ -27,7 +27,7 @@ pub struct Module {
 pub struct Modules {
     list: Vec<Module>,
     by_address: HashMap<Addr, usize>,
-    by_name: HashMap<Rc<str>, usize>,
+    by_name: HashMap<Arc<str>, usize>,
 }
 
 impl Modules {
@@ -58,7 +58,7 @@ impl Modules {
                 let dict = objects.module_dict(at).unwrap_or(Addr::NULL);
                 let standard = &*name != "__main__" && is_standard(names, dict, library.as_deref());
                 modules.by_address.insert(at, modules.list.len());
-                modules.by_name.entry(Rc::clone(&name)).or_insert(modules.list.len());
+                modules.by_name.entry(Arc::clone(&name)).or_insert(modules.list.len());
                 modules.list.push(Module { at, name, dict, standard });
             }
         }

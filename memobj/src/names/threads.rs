@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::links::Thread;
 use crate::memory::Memory;
@@ -11,10 +11,10 @@ use super::Names;
 
 /// The names of these threads, in their order. One that `threading` does not know is `thread` with its ident.
 #[must_use]
-pub fn read_thread_names<M: Memory>(names: &mut Names<'_, '_, M>, threads: &[Thread]) -> Vec<Rc<str>> {
+pub fn read_thread_names<M: Memory>(names: &mut Names<'_, '_, M>, threads: &[Thread]) -> Vec<Arc<str>> {
     let layout = names.python().layout;
     let objects = names.objects();
-    let mut known: HashMap<u64, Rc<str>> = HashMap::new();
+    let mut known: HashMap<u64, Arc<str>> = HashMap::new();
     for interpreter in &names.python().interpreters {
         let active = objects
             .pointer(*interpreter, layout.interpreter_state.modules)
@@ -33,7 +33,7 @@ pub fn read_thread_names<M: Memory>(names: &mut Names<'_, '_, M>, threads: &[Thr
     threads
         .iter()
         .map(|thread| {
-            known.get(&thread.ident).map_or_else(|| format!("{:#x}", thread.ident).into(), Rc::clone)
+            known.get(&thread.ident).map_or_else(|| format!("{:#x}", thread.ident).into(), Arc::clone)
         })
         .collect()
 }
