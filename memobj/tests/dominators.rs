@@ -78,6 +78,7 @@ fn dominators_are_those_of_another_algorithm() {
 fn a_chain_and_a_ladder_are_dominated_as_by_another_algorithm() {
     let chain: Vec<Vec<u32>> = (0..100_000).map(|node| vec![(node + 1) % 100_000]).collect();
     assert_eq!(compare(&chain, 0), (vec![], 100_000));
-    let ladder: Vec<Vec<u32>> = (0..10_000).map(|node| vec![(node + 1) % 10_000, (node + 2) % 10_000]).collect();
+    let ladder: Vec<Vec<u32>> =
+        (0..10_000).map(|node| vec![(node + 1) % 10_000, (node + 2) % 10_000]).collect();
     assert_eq!(compare(&ladder, 7), (vec![], 10_000));
 }
