@@ -275,6 +275,7 @@ fn request() -> Request {
         stopping: Stopping::Never,
         way: None,
         save: None,
+        holding: None,
     }
 }
 

@@ -47,6 +47,7 @@ impl Known {
             stopping: Stopping::Any,
             way: None,
             save: None,
+            holding: None,
         };
         Observer::new().take(&request).unwrap()
     }

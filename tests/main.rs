@@ -34,6 +34,7 @@ mod memdiff;
 mod memplot;
 mod oracle;
 mod page;
+mod paths;
 mod pipes;
 mod records;
 mod refusals;

@@ -163,7 +163,14 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
         ),
         both("census.modules", ordered(&samples::module_total()), ordered(&samples::module_total())),
         both("census.types_omitted", ordered(&samples::omitted()), ordered(&samples::omitted())),
-        both("census.holders", ordered(&samples::holder_total()), ordered(&samples::holder_total())),
+        both(
+            "census.holders",
+            ordered(&samples::holder_total(Fill::Full)),
+            ordered(&samples::holder_total(Fill::Bare)),
+        ),
+        both("census.owners", ordered(&samples::owner_total()), ordered(&samples::owner_total())),
+        both("census.strays", ordered(&samples::stray_total()), ordered(&samples::stray_total())),
+        both("census.ways", ordered(&samples::way_total()), ordered(&samples::way_total())),
         both(
             "census.caches",
             ordered(&samples::cache_total(Fill::Full)),

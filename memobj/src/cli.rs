@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use common::cli::{parse_interval, parse_time};
 
-use crate::request::{Request, Scope, Source, Stopping, Way};
+use crate::request::{Holding, Request, Scope, Source, Stopping, Way};
 
 /// How often a census is taken where it is to be repeated and no interval is given.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -55,6 +55,18 @@ pub struct Args {
     /// Which objects to count
     #[arg(long, value_enum, default_value_t = Scope::Reachable)]
     pub scope: Scope,
+
+    /// Say who holds the objects: by place in the program, by owner, and what nothing reaches
+    #[arg(long)]
+    pub holders: bool,
+
+    /// Say what would be freed without each type and each holder
+    #[arg(long)]
+    pub retained: bool,
+
+    /// Say by which ways the objects of TYPE are reached (may be given several times)
+    #[arg(long, value_name = "TYPE")]
+    pub why: Vec<String>,
 
     /// Do not stop the process: read its memory as it runs, and count what was torn
     #[arg(long, conflicts_with_all = ["core", "snapshot", "max_pause"])]
@@ -118,7 +130,16 @@ impl Args {
             (false, Some(most)) => Stopping::AtMost(most),
             (false, None) => Stopping::Any,
         };
-        Request { source, scope: self.scope, stopping, way: self.locate, save: self.save_snapshot.clone() }
+        let holds = self.holders || self.retained || !self.why.is_empty();
+        let holding = holds.then(|| Holding { retained: self.retained, why: self.why.clone() });
+        Request {
+            source,
+            scope: self.scope,
+            stopping,
+            way: self.locate,
+            save: self.save_snapshot.clone(),
+            holding,
+        }
     }
 }
 
@@ -133,6 +154,7 @@ Examples:
   memobj -i 10 -p 1234 | memdiff          what changes from census to census
   memobj -i 1m -p 1234 -o objects         tables in objects, records in objects.jsonl
   memobj --tree -p 1234                   every Python process at or below 1234
+  memobj --why Session -p 1234            who holds the objects of a type
   memobj -- python bot.py                 start a program and count every 10 s
   memobj --max-pause 50ms -p 1234         stop it for 50 ms at most
   memobj --save-snapshot bug.mem -p 1234  keep what was counted; later: memobj --snapshot bug.mem
@@ -227,5 +249,10 @@ mod tests {
         assert_eq!(limited.stopping, Stopping::AtMost(Duration::from_millis(50)));
         assert_eq!((limited.scope, limited.way), (Scope::Tracked, Some(Way::Cookie)));
         assert_eq!(request(&["-p", "1", "--save-snapshot", "x"]).save, Some("x".into()));
+        assert_eq!(plain.holding, None);
+        assert_eq!(request(&["-p", "1", "--holders"]).holding, Some(Holding::default()));
+        let why = request(&["-p", "1", "--why", "Session", "--why", "dict", "--retained"]).holding;
+        let expected = Holding { retained: true, why: vec!["Session".into(), "dict".into()] };
+        assert_eq!(why, Some(expected));
     }
 }

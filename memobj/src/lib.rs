@@ -13,6 +13,10 @@
 //! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
 //! | pools | [`pools`] | what the allocator of small objects has given out |
 //! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
+//! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
+//! | links | [`links`] | the objects of a heap as a graph, and what holds them without being an object |
+//! | names | [`names`] | how one object refers to another, in the words of the program |
+//! | holders | [`holders`] | who holds each object, and what would be freed without it |
 //! | census | [`census`] | what was counted, in numbers |
 //! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
 //! | flow | [`run`] | arguments → censuses, in order → exit code |
@@ -24,9 +28,13 @@ pub mod elf;
 pub mod emit;
 pub mod error;
 pub mod facts;
+pub mod graph;
 pub mod heap;
+pub mod holders;
 pub mod layout;
+pub mod links;
 pub mod memory;
+pub mod names;
 pub mod object;
 pub mod pools;
 pub mod request;

@@ -96,4 +96,15 @@ pub struct Request {
     pub way: Option<Way>,
     /// Where to save the copied bytes.
     pub save: Option<PathBuf>,
+    /// What is to be found out of who holds them; `None`: nothing.
+    pub holding: Option<Holding>,
+}
+
+/// What is wanted to know of who holds objects.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Holding {
+    /// What would be freed without them.
+    pub retained: bool,
+    /// The names of types to whose objects the ways are wanted.
+    pub why: Vec<String>,
 }

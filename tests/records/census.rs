@@ -161,6 +161,7 @@ fn lists() -> BoxedStrategy<CensusRecord> {
                         size_bytes,
                         overhead_bytes,
                         size_exact,
+                        retained_bytes: None,
                     })
                     .collect(),
                 types_omitted: cut(types_omitted),
@@ -181,7 +182,12 @@ fn lists() -> BoxedStrategy<CensusRecord> {
                 holders: holders.map(|holders| {
                     holders
                         .into_iter()
-                        .map(|(holder, count, size_bytes)| HolderTotal { holder, count, size_bytes })
+                        .map(|(holder, count, size_bytes)| HolderTotal {
+                            holder,
+                            count,
+                            size_bytes,
+                            retained_bytes: None,
+                        })
                         .collect()
                 }),
                 holders_omitted: cut(holders_omitted),

@@ -8,8 +8,8 @@ use common::process::ProcessState;
 use common::record::{
     CacheTotal, CensusRecord, Cgroup, CountChange, Course, Coverage, DiffRecord, ErrorRecord, EventKind,
     GcGeneration, GcState, Header, HolderTotal, ModuleTotal, MomentMark, Omitted, OutputRecord, OutputStream,
-    Presence, Pressure, ProcessChange, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild, PythonThread,
-    Record, System, ThreadChange, TotalChange, TypeTotal, Verdict,
+    OwnerTotal, Presence, Pressure, ProcessChange, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild,
+    PythonThread, Record, StrayTotal, System, ThreadChange, TotalChange, TypeTotal, Verdict, WayTotal,
 };
 
 /// How much a sample holds.
@@ -197,7 +197,7 @@ pub fn census(fill: Fill) -> CensusRecord {
         modules_omitted: fill.of(omitted()),
         threads: fill.of(vec![thread(fill)]),
         rss_bytes: fill.of(50 << 20),
-        holders: fill.of(vec![holder_total()]),
+        holders: fill.of(vec![holder_total(fill)]),
         holders_omitted: fill.of(omitted()),
         caches: fill.of(vec![cache_total(fill)]),
         caches_omitted: fill.of(omitted()),
@@ -224,6 +224,12 @@ pub fn census(fill: Fill) -> CensusRecord {
         torn_reads: fill.of(7),
         rejected_reads: fill.of(1),
         memobj_peak_bytes: fill.of(60 << 20),
+        owners: fill.of(vec![owner_total()]),
+        owners_omitted: fill.of(omitted()),
+        owner_modules: fill.of(vec![module_total()]),
+        owner_modules_omitted: fill.of(omitted()),
+        strays: fill.of(vec![stray_total()]),
+        ways: fill.of(vec![way_total()]),
     }
 }
 
@@ -281,6 +287,7 @@ pub fn type_total(fill: Fill) -> TypeTotal {
     TypeTotal {
         overhead_bytes: fill.of(4096).unwrap_or(0),
         size_exact: fill.of(()).is_none(),
+        retained_bytes: fill.of(12_000_000),
         ..TypeTotal::new("botpkg.cache.Session".into(), 66_051, 10_673_854)
     }
 }
@@ -291,8 +298,34 @@ pub fn module_total() -> ModuleTotal {
 }
 
 /// Objects that something holds.
-pub fn holder_total() -> HolderTotal {
-    HolderTotal { holder: "botpkg.cache._sessions".into(), count: 66_055, size_bytes: 10_680_000 }
+pub fn holder_total(fill: Fill) -> HolderTotal {
+    HolderTotal {
+        holder: "botpkg.cache._sessions".into(),
+        count: 66_055,
+        size_bytes: 10_680_000,
+        retained_bytes: fill.of(10_600_000),
+    }
+}
+
+/// Objects that something owns.
+pub fn owner_total() -> OwnerTotal {
+    OwnerTotal { owner: "botpkg.cache.Session".into(), count: 66_051, size_bytes: 10_673_854 }
+}
+
+/// Objects that the program cannot reach.
+pub fn stray_total() -> StrayTotal {
+    StrayTotal { name: "botpkg.Node".into(), standing: "garbage".into(), count: 700, size_bytes: 56_000 }
+}
+
+/// A way to objects.
+pub fn way_total() -> WayTotal {
+    WayTotal {
+        name: "botpkg.cache.Session".into(),
+        way: "module botpkg.cache → _sessions (dict, 66,051 entries) → Session".into(),
+        count: 10_000,
+        sampled: 10_000,
+        objects: 66_051,
+    }
 }
 
 /// A cache.

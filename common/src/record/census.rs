@@ -126,6 +126,24 @@ record! {
         /// The most memory that memobj itself has had so far.
         #[serde(default)]
         pub memobj_peak_bytes: Option<u64>,
+        /// Objects by the nearest thing above them that has a name, largest first; absent if that was not looked at, as all below.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub owners: Option<Vec<OwnerTotal>>,
+        /// What `owners` does not list; absent if it lists everything, or is absent itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub owners_omitted: Option<Omitted>,
+        /// Objects by the module of their owner, largest first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub owner_modules: Option<Vec<ModuleTotal>>,
+        /// What `owner_modules` does not list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub owner_modules_omitted: Option<Omitted>,
+        /// What the program cannot reach, by why it is there and by type, largest first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub strays: Option<Vec<StrayTotal>>,
+        /// The ways to the objects of the types that were asked for, by type, those of most objects first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub ways: Option<Vec<WayTotal>>,
     }
 }
 
@@ -145,13 +163,16 @@ pub struct TypeTotal {
     /// Absent, that is `true`, if `sys.getsizeof` would say the same; `false` if a part of their size could not be known.
     #[serde(default = "exact", skip_serializing_if = "is_exact")]
     pub size_exact: bool,
+    /// What would be freed without them: their own sizes, and those of all that only they lead to; absent if that was not computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retained_bytes: Option<u64>,
 }
 
 impl TypeTotal {
     /// A row of exact sizes.
     #[must_use]
     pub fn new(name: Arc<str>, count: u64, size_bytes: u64) -> Self {
-        Self { name, count, size_bytes, overhead_bytes: 0, size_exact: true }
+        Self { name, count, size_bytes, overhead_bytes: 0, size_exact: true, retained_bytes: None }
     }
 }
 
@@ -187,6 +208,53 @@ pub struct HolderTotal {
     pub count: u64,
     /// What they take.
     pub size_bytes: u64,
+    /// What would be freed without it; absent if that was not computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retained_bytes: Option<u64>,
+}
+
+/// Objects by the nearest thing above them that has a name in the program: the class of an instance that they are a part of, a function
+/// that is suspended, a task; or else what holds them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OwnerTotal {
+    /// Its name, each once in a list: `botpkg.cache.Session`.
+    pub owner: Arc<str>,
+    /// How many objects.
+    pub count: u64,
+    /// Their sizes.
+    pub size_bytes: u64,
+}
+
+/// Objects of a type that the program cannot reach.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StrayTotal {
+    /// The type.
+    #[serde(rename = "type")]
+    pub name: Arc<str>,
+    /// Why they are there: `garbage` (in circles, the collector has not come by, or is off), `uncollectable` (in `gc.garbage`), `native`
+    /// (references were found from what is not reached either, and there are more), `unreferred` (no reference was found: native code
+    /// holds them where memobj does not look, or forgot them).
+    pub standing: Arc<str>,
+    /// How many.
+    pub count: u64,
+    /// Their sizes.
+    pub size_bytes: u64,
+}
+
+/// A way to some objects of a type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WayTotal {
+    /// The type.
+    #[serde(rename = "type")]
+    pub name: Arc<str>,
+    /// The way by names, from a module, a function or a thread on: `module botpkg.cache → _sessions (dict, 10,000 entries) → Session`.
+    pub way: Arc<str>,
+    /// How many of the objects that were looked at are reached so.
+    pub count: u64,
+    /// How many objects of the type were looked at.
+    pub sampled: u64,
+    /// How many there are.
+    pub objects: u64,
 }
 
 /// A cache of the program.

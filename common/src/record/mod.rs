@@ -19,7 +19,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use census::{CacheTotal, CensusRecord, HolderTotal, ModuleTotal, Omitted, PythonThread, TypeTotal};
+pub use census::{
+    CacheTotal, CensusRecord, HolderTotal, ModuleTotal, Omitted, OwnerTotal, PythonThread, StrayTotal,
+    TypeTotal, WayTotal,
+};
 pub use diff::{
     CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, Verdict,
 };

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod collector;
+pub mod held;
 pub mod observer;
 pub mod threads;
 
@@ -34,6 +35,8 @@ pub struct Census {
     pub coverage: Coverage,
     /// How it was taken.
     pub taking: Taking,
+    /// Who holds the objects; `None` if that was not asked.
+    pub held: Option<Arc<held::Held>>,
 }
 
 /// Who a process is.

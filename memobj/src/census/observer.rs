@@ -26,6 +26,7 @@ use crate::target::{MAX_STOPS, Room, STOP_LIMIT, Still, Target, dump};
 
 use super::account::{Account, account};
 use super::collector::read_collector;
+use super::held::find_held;
 use super::threads::read_threads;
 use super::{
     Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taker, Taking, Total, Totals,
@@ -239,6 +240,7 @@ fn count<M: Memory>(
     let threads = available_parallelism().map_or(1, NonZero::get);
     let walked = walk(&heap, threads)?;
     let account = allocated(&heap, python, &walked, &interpreters, facts, threads);
+    let held = request.holding.as_ref().map(|holding| find_held(&heap, &walked, holding, threads)).transpose()?;
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =
@@ -280,6 +282,7 @@ fn count<M: Memory>(
             torn_reads: walked.torn + how.lost,
             rejected_reads: walked.rejected + walked.broken_links,
         },
+        held: held.map(Arc::new),
     })
 }
 

@@ -5,15 +5,20 @@ use std::sync::Arc;
 
 use common::launch::own_peak_bytes;
 use common::record::{
-    CensusRecord, Coverage, GcGeneration, GcState, Header, ModuleTotal, Omitted, PythonBuild, PythonThread,
-    TypeTotal,
+    CensusRecord, Coverage, GcGeneration, GcState, Header, HolderTotal, ModuleTotal, Omitted, OwnerTotal,
+    PythonBuild, PythonThread, StrayTotal, TypeTotal, WayTotal,
 };
 
 use super::tally::{Row, Sum, Tally};
+use crate::census::held::{Held, HeldBy, Stray};
 use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
+use crate::holders::why::Why;
 
 /// A row is listed if it has one part in so many of all objects or bytes.
 const PARTS: u64 = 10_000;
+
+/// So many ways to the objects of a type are told: the rarer ones are each their own.
+const MOST_WAYS: usize = 100;
 
 /// So many names are remembered; beyond that, those that have no objects any more are forgotten.
 const MOST_NAMES: usize = 10_000;
@@ -23,6 +28,9 @@ const MOST_NAMES: usize = 10_000;
 pub struct Listing {
     types: Listed,
     modules: Listed,
+    holders: Listed,
+    owners: Listed,
+    owner_modules: Listed,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +68,18 @@ impl Listed {
         self.names.extend(now);
         (listed, (omitted.rows > 0).then_some(omitted))
     }
+
+    /// The same of rows that say who holds objects; nothing if that was not asked.
+    fn choose_held(&mut self, rows: Option<&[HeldBy]>, total: Sum) -> (Option<Vec<Row>>, Option<Omitted>) {
+        let Some(rows) = rows else { return (None, None) };
+        let row = |row: &HeldBy| Row {
+            name: Arc::clone(&row.name),
+            sum: Sum { count: row.count, size_bytes: row.size_bytes, ..Sum::NONE },
+        };
+        let rows: Vec<Row> = rows.iter().map(row).collect();
+        let (listed, omitted) = self.choose(&rows, total);
+        (Some(listed), omitted)
+    }
 }
 
 impl Listing {
@@ -74,6 +94,13 @@ impl Listing {
     ) -> CensusRecord {
         let (types, types_omitted) = self.types.choose(&tally.types, tally.total);
         let (modules, modules_omitted) = self.modules.choose(&tally.modules, tally.total);
+        let held = census.held.as_deref();
+        let (holders, holders_omitted) =
+            self.holders.choose_held(held.map(|held| &*held.holders), tally.total);
+        let (owners, owners_omitted) = self.owners.choose_held(held.map(|held| &*held.owners), tally.total);
+        let (owner_modules, owner_modules_omitted) =
+            self.owner_modules.choose_held(held.map(|held| &*held.modules), tally.total);
+        let retained_of = Retained::of(held);
         let (process, taking, totals) = (&census.process, &census.taking, &census.totals);
         let count = |total: Option<Total>| total.map(|total| total.count);
         let size = |total: Option<Total>| total.map(|total| total.size_bytes);
@@ -90,14 +117,14 @@ impl Listing {
             cmdline: process.cmdline.clone().filter(|_| cmdline).map(Arc::from),
             total_objects: tally.total.count,
             total_size_bytes: tally.total.size_bytes,
-            types: types.into_iter().map(type_total).collect(),
+            types: types.into_iter().map(|row| type_total(row, held)).collect(),
             types_omitted,
             modules: modules.into_iter().map(module_total).collect(),
             modules_omitted,
             threads: census.threads.as_ref().map(|threads| threads.iter().map(thread).collect()),
             rss_bytes: census.coverage.rss_bytes,
-            holders: None,
-            holders_omitted: None,
+            holders: holders.map(|rows| rows.into_iter().map(|row| retained_of.holder(row)).collect()),
+            holders_omitted,
             caches: None,
             caches_omitted: None,
             python: Some(python(&census.python, process.executable.clone().filter(|_| cmdline))),
@@ -126,6 +153,12 @@ impl Listing {
             torn_reads: Some(taking.torn_reads),
             rejected_reads: Some(taking.rejected_reads),
             memobj_peak_bytes: own_peak_bytes(),
+            owners: owners.map(|rows| rows.into_iter().map(owner_total).collect()),
+            owners_omitted,
+            owner_modules: owner_modules.map(|rows| rows.into_iter().map(module_total).collect()),
+            owner_modules_omitted,
+            strays: held.map(|held| held.strays.iter().map(stray_total).collect()),
+            ways: held.map(|held| held.whys.iter().flat_map(way_totals).collect()),
         }
     }
 }
@@ -148,8 +181,50 @@ impl Listings {
     }
 }
 
-fn type_total(Row { name, sum }: Row) -> TypeTotal {
+/// What each holder retains, by its name.
+struct Retained<'a> {
+    holders: HashMap<&'a str, u64>,
+}
+
+impl<'a> Retained<'a> {
+    fn of(held: Option<&'a Held>) -> Self {
+        let rows = held.into_iter().flat_map(|held| &held.holders);
+        Self { holders: rows.filter_map(|row| Some((&*row.name, row.retained_bytes?))).collect() }
+    }
+
+    fn holder(&self, Row { name, sum }: Row) -> HolderTotal {
+        let retained_bytes = self.holders.get(&*name).copied();
+        HolderTotal { holder: name, count: sum.count, size_bytes: sum.size_bytes, retained_bytes }
+    }
+}
+
+fn owner_total(Row { name, sum }: Row) -> OwnerTotal {
+    OwnerTotal { owner: name, count: sum.count, size_bytes: sum.size_bytes }
+}
+
+fn stray_total(stray: &Stray) -> StrayTotal {
+    StrayTotal {
+        name: Arc::clone(&stray.of),
+        standing: stray.standing.into(),
+        count: stray.count,
+        size_bytes: stray.size_bytes,
+    }
+}
+
+/// The first ways to the objects of a type.
+fn way_totals(why: &Why) -> impl Iterator<Item = WayTotal> {
+    why.ways.iter().take(MOST_WAYS).map(|way| WayTotal {
+        name: why.of.as_str().into(),
+        way: way.text().into(),
+        count: way.count,
+        sampled: why.sampled,
+        objects: why.objects,
+    })
+}
+
+fn type_total(Row { name, sum }: Row, held: Option<&Held>) -> TypeTotal {
     TypeTotal {
+        retained_bytes: held.and_then(|held| held.retained.as_ref()?.get(&name).copied()),
         name,
         count: sum.count,
         size_bytes: sum.size_bytes,
@@ -278,6 +353,46 @@ mod tests {
             (count + omitted.count, size + omitted.size_bytes),
             (record.total_objects, record.total_size_bytes)
         );
+    }
+
+    #[test]
+    fn who_holds_the_objects_is_listed_with_what_they_retain() {
+        let row = |name: &str, count, size_bytes| HeldBy {
+            name: name.into(),
+            count,
+            size_bytes,
+            retained_bytes: Some(size_bytes / 2),
+        };
+        let held = Held {
+            holders: vec![row("a.big", 900_000, 8 << 20), row("a.small", 1, 50)],
+            owners: vec![row("a.C", 900_001, (8 << 20) + 50)],
+            modules: vec![row("a", 900_001, (8 << 20) + 50)],
+            strays: vec![Stray { of: "a.C".into(), standing: "garbage", count: 2, size_bytes: 96 }],
+            retained: Some([("str".into(), 77)].into()),
+            ..Held::default()
+        };
+        let census = Census {
+            held: Some(Arc::new(held)),
+            ..census(vec![kind("builtins", "str", 900_001, (8 << 20) + 50)])
+        };
+        let header = Header::now(&Run::start(), 1);
+        let found = Listing::default().record(header, &census, &Tally::of(&census), None, true);
+        let holders = found.holders.unwrap();
+        assert_eq!(holders.len(), 1);
+        assert_eq!((&*holders[0].holder, holders[0].retained_bytes), ("a.big", Some(4 << 20)));
+        assert_eq!(found.holders_omitted, Some(Omitted { rows: 1, count: 1, size_bytes: 50 }));
+        assert_eq!(found.types[0].retained_bytes, Some(77));
+        assert_eq!((found.owners.map(|rows| rows.len()), found.owners_omitted), (Some(1), None));
+        assert_eq!(found.owner_modules.map(|rows| rows.len()), Some(1));
+        assert_eq!(found.strays.map(|rows| rows.len()), Some(1));
+        assert_eq!(found.ways, Some(Vec::new()));
+    }
+
+    #[test]
+    fn without_the_question_nothing_is_said_of_holders() {
+        let found = record(&mut Listing::default(), vec![kind("builtins", "str", 3, 100)]);
+        assert_eq!((found.holders, found.owners, found.strays, found.ways), (None, None, None, None));
+        assert_eq!(found.types[0].retained_bytes, None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::census::held::Held;
 use crate::census::{Census, TypeCount};
 
 /// The module of types whose names stand bare.
@@ -67,6 +68,8 @@ pub struct Tally {
     pub modules: Vec<Row>,
     /// Everything.
     pub total: Sum,
+    /// Who holds the objects, if that was asked.
+    pub held: Option<Arc<Held>>,
 }
 
 impl Tally {
@@ -82,7 +85,7 @@ impl Tally {
             }
         }
         let total = types.values().fold(Sum::NONE, |total, &sum| total.and(sum));
-        Self { types: ordered(types), modules: ordered(modules), total }
+        Self { types: ordered(types), modules: ordered(modules), total, held: census.held.clone() }
     }
 }
 

@@ -82,5 +82,6 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             torn_reads: 0,
             rejected_reads: 0,
         },
+        held: None,
     }
 }

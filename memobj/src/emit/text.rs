@@ -2,6 +2,7 @@
 
 mod block;
 mod change;
+mod held;
 
 use std::collections::HashMap;
 use std::io::{self, Write};

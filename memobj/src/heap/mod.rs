@@ -2,13 +2,13 @@
 
 mod chain;
 pub mod gclists;
-mod instance;
+pub(crate) mod instance;
 pub mod kinds;
 mod mimalloc;
 mod numpy;
 pub mod python;
 pub mod referents;
-mod roots;
+pub(crate) mod roots;
 pub mod seen;
 pub mod size;
 pub mod types;

@@ -126,7 +126,7 @@ pub(crate) fn read_roots<M: Memory>(reader: &mut Reader<'_, '_, '_, M>, sink: &m
 }
 
 /// The words of a state that point to objects.
-fn read_guesses<M: Memory>(
+pub(crate) fn read_guesses<M: Memory>(
     reader: &mut Reader<'_, '_, '_, M>,
     at: Addr,
     size: u64,

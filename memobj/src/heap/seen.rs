@@ -51,7 +51,7 @@ impl Places {
 
     /// The bit of an address; `None` if no memory is there.
     #[inline]
-    fn bit(&self, at: u64, hint: &mut Hint) -> Option<u64> {
+    pub(crate) fn bit(&self, at: u64, hint: &mut Hint) -> Option<u64> {
         let inside = |span: &Span| span.start <= at && at < span.end;
         let span = match self.spans.get(hint.0).filter(|span| inside(span)) {
             Some(span) => span,
@@ -66,7 +66,7 @@ impl Places {
     }
 
     /// The address of a bit.
-    fn address(&self, bit: u64) -> Option<Addr> {
+    pub(crate) fn address(&self, bit: u64) -> Option<Addr> {
         let index = self.spans.partition_point(|span| span.first <= bit).checked_sub(1)?;
         let span = self.spans.get(index)?;
         let at = span.start + (bit - span.first) * GRAIN;
@@ -186,6 +186,12 @@ impl Bitmap {
                 left &= left - 1;
             }
         }
+    }
+
+    /// A word of bits; 0 where there is none.
+    #[inline]
+    pub(crate) fn word(&self, index: usize) -> u64 {
+        self.words.get(index).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
     /// Those that are not aligned, by address.

@@ -57,7 +57,10 @@ impl Scanner {
         if c.has(br#","python":"#) {
             circumstances(c)?;
         }
-        c.literal(b"}")?;
+        if !c.has(b"}") {
+            self.owners(c)?;
+            c.literal(b"}")?;
+        }
         let start = line::start(start_ticks, None);
         let what = What::Census(Census {
             pid,
@@ -90,13 +93,50 @@ impl Scanner {
             if c.has(br#","size_exact":"#) {
                 c.boolean()?;
             }
-            Some(())
+            retained(c)
         })
+    }
+
+    /// What a census says of owners, of what is not reached, and of ways. A moment has none of it.
+    fn owners(&mut self, c: &mut Cursor<'_>) -> Option<()> {
+        if c.has(br#","owners":"#) {
+            self.totals(c, br#"{"owner":"#)?;
+        }
+        if c.has(br#","owners_omitted":"#) {
+            omitted(c)?;
+        }
+        if c.has(br#","owner_modules":"#) {
+            self.totals(c, br#"{"module":"#)?;
+        }
+        if c.has(br#","owner_modules_omitted":"#) {
+            omitted(c)?;
+        }
+        if c.has(br#","strays":"#) {
+            c.array(|c| {
+                c.literal(br#"{"type":"#)?;
+                c.text()?;
+                c.literal(br#","standing":"#)?;
+                c.text()?;
+                integers(c, &[br#","count":"#, br#","size_bytes":"#])?;
+                c.literal(b"}")
+            })?;
+        }
+        if c.has(br#","ways":"#) {
+            c.array(|c| {
+                c.literal(br#"{"type":"#)?;
+                c.text()?;
+                c.literal(br#","way":"#)?;
+                c.text()?;
+                integers(c, &[br#","count":"#, br#","sampled":"#, br#","objects":"#])?;
+                c.literal(b"}")
+            })?;
+        }
+        Some(())
     }
 
     /// An array of rows, each of which begins with `begin` and a name.
     fn totals<const N: usize>(&mut self, c: &mut Cursor<'_>, begin: &[u8; N]) -> Option<Vec<Total>> {
-        self.rows(c, begin, |_| Some(()))
+        self.rows(c, begin, retained)
     }
 
     /// The same with something behind the size.
@@ -166,6 +206,14 @@ impl Scanner {
         let (function, file, line) = (None, None, None);
         Some(PythonThread { name, ident, native_id, daemon, alive, main, function, file, line })
     }
+}
+
+/// What a row retains, where it says so. A moment has no use for it.
+fn retained(c: &mut Cursor<'_>) -> Option<()> {
+    if c.has(br#","retained_bytes":"#) {
+        c.integer()?;
+    }
+    Some(())
 }
 
 /// Whether a list left rows out.

@@ -12,7 +12,7 @@ use common::units::{Bytes, counted, thousands};
 use super::super::tally::{Row, Sum, Tally};
 
 /// Names are in the last column, where a terminal cuts them; nothing else gives way to them.
-const ANY_WIDTH: usize = usize::MAX;
+pub(super) const ANY_WIDTH: usize = usize::MAX;
 
 /// Torn and rejected reads are worth a warning if there is one for so many objects: a few there always are, as stale words in frames.
 const FEW_READS: u64 = 1000;
@@ -35,6 +35,9 @@ impl Block<'_> {
         lines.extend(self.warnings());
         lines.extend(self.rows("types", "TYPE", &self.tally.types));
         lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
+        if let Some(held) = &self.tally.held {
+            lines.extend(super::held::lines(held, self.tally.total, self.limit));
+        }
         lines.extend(self.threads());
         lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
         lines.push(Line::default());
@@ -318,11 +321,11 @@ pub(super) fn size(sum: Sum) -> String {
 }
 
 /// A share for people.
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-fn ratio(part: u64, whole: u64) -> Option<f64> {
+pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
     super::super::listing::ratio(part, whole)
 }
 

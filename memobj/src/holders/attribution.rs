@@ -1,0 +1,339 @@
+//! Every object to its holder and to its owner.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::graph::NodeId;
+use crate::heap::kinds::Kind;
+use crate::heap::types::Type;
+use crate::links::{Links, Standing, TypeIndex};
+use crate::memory::Memory;
+use crate::names::{Names, Step, joined};
+
+use super::words::{Role, Word, Words};
+use super::{Holders, Place, PlaceId};
+
+/// How many attributes a holder's name may have behind its module. What is deeper belongs to the last one.
+const MAX_DEPTH: u8 = 6;
+
+/// How many places are told apart. A bound, no fact: what comes after them belongs to what is above it.
+const MAX_PLACES: usize = 1 << 20;
+
+/// Not attributed yet.
+const NONE: PlaceId = PlaceId(u32::MAX);
+
+/// An object that has a name, and whose parts may have names of their own.
+struct Open {
+    node: NodeId,
+    place: PlaceId,
+    role: Role,
+    depth: u8,
+    /// The types of those above that are instances: a chain of objects of one type is one place.
+    types: Vec<TypeIndex>,
+}
+
+/// Who owns objects of a type and what they refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owning {
+    /// Whoever owns what refers to them.
+    Inherited,
+    /// Their class.
+    Class(PlaceId),
+    /// The function that is suspended in them: `generator`, `coroutine`.
+    Suspended(&'static str),
+    /// The coroutine that they run.
+    Task,
+}
+
+struct Work<'a, 'p, 'm, 'w, M> {
+    words: Words<'a, 'p, 'm, 'w, M>,
+    paths: &'a crate::graph::Paths,
+    places: Vec<Place>,
+    by_text: HashMap<Arc<str>, PlaceId>,
+    holders: Vec<PlaceId>,
+    owners: Vec<PlaceId>,
+    owning: Vec<Owning>,
+    stack: Vec<Open>,
+}
+
+impl Holders<'_> {
+    /// Attributes every object.
+    pub(super) fn attribute<M: Memory>(&mut self, names: &mut Names<'_, '_, M>) {
+        let nodes = self.links.graph().nodes();
+        let mut work = Work {
+            words: Words { links: &self.links, modules: &self.modules, threads: &self.threads, names },
+            paths: &self.paths,
+            places: Vec::new(),
+            by_text: HashMap::new(),
+            holders: vec![NONE; nodes],
+            owners: vec![NONE; nodes],
+            owning: Vec::new(),
+            stack: Vec::new(),
+        };
+        work.owning = work.read_owning();
+        work.open_roots();
+        while let Some(open) = work.stack.pop() {
+            work.look_into(open);
+        }
+        work.settle_strays();
+        work.settle_rest();
+        let Work { places, mut holders, mut owners, .. } = work;
+        holders.truncate(self.links.objects());
+        owners.truncate(self.links.objects());
+        self.places = places;
+        self.holders = holders;
+        self.owners = owners;
+    }
+}
+
+impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
+    fn links(&self) -> &Links<'w> {
+        self.words.links
+    }
+
+    /// The number of a place, which is told by its name.
+    fn place(&mut self, text: Arc<str>, module: Option<Arc<str>>) -> PlaceId {
+        if let Some(&known) = self.by_text.get(&text) {
+            return known;
+        }
+        let id = PlaceId(u32::try_from(self.places.len()).unwrap_or(u32::MAX));
+        self.by_text.insert(Arc::clone(&text), id);
+        self.places.push(Place { text, module });
+        id
+    }
+
+    fn read_owning(&mut self) -> Vec<Owning> {
+        let types = self.links().types();
+        let mut all = Vec::with_capacity(types.len());
+        for counted in types {
+            all.push(self.owning_of(&counted.of));
+        }
+        all
+    }
+
+    fn owning_of(&mut self, of: &Type) -> Owning {
+        match of.kind {
+            Some(Kind::Generator) => return Owning::Suspended("generator"),
+            Some(Kind::Coroutine) => return Owning::Suspended("coroutine"),
+            Some(Kind::AsyncGenerator) => return Owning::Suspended("async generator"),
+            _ => {}
+        }
+        let name = of.name();
+        if name == "_asyncio.Task" || name == "asyncio.tasks._PyTask" {
+            return Owning::Task;
+        }
+        let is_named = of.class.is_some() && !of.is_metatype() && of.module != "builtins";
+        if is_named && !self.words.modules.is_standard(&of.module) {
+            return Owning::Class(self.place(name.into(), Some(of.module.as_str().into())));
+        }
+        Owning::Inherited
+    }
+
+    /// The roots of all ways are named first.
+    fn open_roots(&mut self) {
+        let mut roots: Vec<NodeId> =
+            self.words.modules.list().iter().filter_map(|m| self.links().node(m.at)).collect();
+        roots.extend(self.links().roots());
+        let mut open = Vec::new();
+        for node in roots {
+            if !self.paths.reaches(node) || self.paths.before(node).is_some() {
+                continue;
+            }
+            let (text, module) = self.words.root(node);
+            let place = self.place(text, module);
+            self.settle(node, place, place);
+            open.push(Open { node, place, role: Role::Named, depth: 0, types: Vec::new() });
+        }
+        // The first is looked into first.
+        open.reverse();
+        self.stack = open;
+    }
+
+    fn settle(&mut self, node: NodeId, holder: PlaceId, owner: PlaceId) {
+        if let Some(place) = self.holders.get_mut(node.index()) {
+            *place = holder;
+        }
+        let owner = self.own_owner(node).unwrap_or(owner);
+        if let Some(place) = self.owners.get_mut(node.index()) {
+            *place = owner;
+        }
+    }
+
+    fn holder(&self, node: NodeId) -> PlaceId {
+        self.holders.get(node.index()).copied().unwrap_or(NONE)
+    }
+
+    fn owner(&self, node: NodeId) -> PlaceId {
+        self.owners.get(node.index()).copied().unwrap_or(NONE)
+    }
+
+    /// The owner that an object is by itself.
+    fn own_owner(&mut self, node: NodeId) -> Option<PlaceId> {
+        let owning = *self.owning.get(self.links().kind(node).0 as usize)?;
+        let (word, suspended) = match owning {
+            Owning::Inherited => return None,
+            Owning::Class(place) => return Some(place),
+            Owning::Suspended(word) => (word, node),
+            Owning::Task => ("task", self.coroutine_of(node)?),
+        };
+        let at = self.links().address(suspended)?;
+        let (module, name) = self.words.names.generator(at)?;
+        let text = format!("{word} {}", joined(module.as_deref(), &name));
+        Some(self.place(text.into(), module))
+    }
+
+    /// The coroutine that a task runs.
+    fn coroutine_of(&self, task: NodeId) -> Option<NodeId> {
+        let links = self.links();
+        let is_suspended = |&&to: &&NodeId| {
+            links.type_of(to).is_some_and(|of| matches!(of.kind, Some(Kind::Coroutine | Kind::Generator)))
+        };
+        links.graph().targets(task).iter().find(is_suspended).copied()
+    }
+
+    /// Names what an object leads to; what has no name of its own belongs to the object.
+    fn look_into(&mut self, open: Open) {
+        let (links, paths) = (self.words.links, self.paths);
+        let is_ours = |to: NodeId| paths.before(to) == Some(open.node);
+        // Each once, by the first and most telling name: a hostile list may have the same object as often as it likes.
+        let mut met = HashSet::new();
+        let mut steps = Vec::new();
+        let mut seen = |to: crate::addr::Addr, step: Step| {
+            if let Some(node) = links.node(to).filter(|&node| is_ours(node))
+                && met.insert(node)
+            {
+                steps.push((node, to, step));
+            }
+        };
+        let of = links.type_of(open.node);
+        let at = links.address(open.node);
+        match (at, links.source(open.node).map(|source| source.kind)) {
+            (_, Some(crate::links::SourceKind::Frame { at, .. })) => {
+                self.words.names.each_of_frame(at, &mut seen)
+            }
+            (Some(at), _) => self.words.names.each(at, &mut seen),
+            _ => {}
+        }
+        for (node, to, step) in steps {
+            if self.holder(node) != NONE {
+                continue;
+            }
+            let from = at.unwrap_or_default();
+            let Some((word, role)) = self.words.follow(from, of, open.role, &step, to) else {
+                continue;
+            };
+            let is_full = self.places.len() >= MAX_PLACES;
+            let place = if word == Word::Same || is_full {
+                open.place
+            } else {
+                let (text, module) = match self.places.get(open.place.0 as usize) {
+                    Some(place) => (word.added_to(&place.text), place.module.clone()),
+                    None => continue,
+                };
+                self.place(text, module)
+            };
+            let owner = if word == Word::Same { self.owner(open.node) } else { place };
+            self.settle(node, place, owner);
+            self.open(node, place, role, word != Word::Same, &open);
+        }
+        let owner = self.owner(open.node);
+        for &to in links.graph().targets(open.node) {
+            if is_ours(to) && self.holder(to) == NONE {
+                self.settle(to, open.place, owner);
+            }
+        }
+    }
+
+    /// Looks into what was just named, later, if it may have parts with names.
+    fn open(&mut self, node: NodeId, place: PlaceId, role: Role, deeper: bool, above: &Open) {
+        let mut types = above.types.clone();
+        if role == Role::Named {
+            let kind = self.links().kind(node);
+            let Some(of) = self.links().ty(kind) else { return };
+            let is_instance = of.class.is_some() && !of.is_metatype();
+            let has_parts = match of.kind {
+                _ if is_instance => true,
+                None => true,
+                Some(
+                    Kind::Type
+                    | Kind::Module
+                    | Kind::Function
+                    | Kind::LruCache
+                    | Kind::Frame
+                    | Kind::Generator
+                    | Kind::Coroutine
+                    | Kind::AsyncGenerator,
+                ) => true,
+                Some(_) => false,
+            };
+            if !has_parts || types.contains(&kind) {
+                return;
+            }
+            if is_instance {
+                types.push(kind);
+            }
+        } else if role == Role::Part {
+            return;
+        }
+        let depth = above.depth.saturating_add(u8::from(deeper));
+        if depth <= MAX_DEPTH {
+            self.stack.push(Open { node, place, role, depth, types });
+        }
+    }
+
+    /// Of what the program cannot reach, that which has an owner of its own, and what this leads to.
+    fn settle_strays(&mut self) {
+        let links = self.words.links;
+        let is_stray = |node: NodeId| links.standing(node) != Standing::Held;
+        let mut stack = Vec::new();
+        for node in (0..).take(links.objects()).map(NodeId).filter(|&node| is_stray(node)) {
+            if self.holder(node) != NONE || self.paths.reaches(node) {
+                continue;
+            }
+            let Some(owner) = self.own_owner(node) else { continue };
+            let holder = self.place(standing_text(links.standing(node)), None);
+            self.settle(node, holder, owner);
+            stack.push(node);
+        }
+        while let Some(node) = stack.pop() {
+            let owner = self.owner(node);
+            for &to in links.graph().targets(node) {
+                if self.holder(to) == NONE && is_stray(to) && !self.paths.reaches(to) {
+                    let holder = self.place(standing_text(links.standing(to)), None);
+                    self.settle(to, holder, owner);
+                    stack.push(to);
+                }
+            }
+        }
+    }
+
+    /// What was not named belongs to what the way to it comes from.
+    fn settle_rest(&mut self) {
+        let mut way = Vec::new();
+        for node in (0..).take(self.links().objects()).map(NodeId) {
+            let mut at = node;
+            while self.holder(at) == NONE {
+                way.push(at);
+                match self.paths.before(at) {
+                    Some(before) => at = before,
+                    None => break,
+                }
+            }
+            let (mut holder, mut owner) = (self.holder(at), self.owner(at));
+            while let Some(node) = way.pop() {
+                if holder == NONE {
+                    let standing = self.links().standing(node);
+                    holder = self.place(standing_text(standing), None);
+                    owner = holder;
+                }
+                self.settle(node, holder, owner);
+                owner = self.owner(node);
+            }
+        }
+    }
+}
+
+/// The place of what the program cannot reach.
+fn standing_text(standing: Standing) -> Arc<str> {
+    format!("({})", standing.word()).into()
+}

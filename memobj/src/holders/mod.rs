@@ -1,0 +1,174 @@
+//! Who holds what: each object by the one place of the program that leads to it, and by its nearest owner there.
+//!
+//! A *holder* is the place nearest to a root that has a name and holds more than itself: `botpkg.cache._sessions`, a local variable, the
+//! cache of a function. An *owner* is the nearest thing above an object that somebody of the program has named: the instance of a class
+//! that it is a part of, or else the holder. So a dict is not just a dict.
+
+pub mod retained;
+pub mod routes;
+pub mod why;
+pub mod words;
+
+mod attribution;
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::graph::{NodeId, Paths};
+use crate::heap::python::Python;
+use crate::heap::walk::Walked;
+use crate::links::{Links, Standing};
+use crate::memory::Memory;
+use crate::names::Names;
+use crate::names::modules::Modules;
+use crate::names::threads::read_thread_names;
+
+/// A place of the program, by its number among all that were met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlaceId(pub u32);
+
+/// A place that holds objects, or something that owns them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its name: `botpkg.cache._sessions`.
+    pub text: Arc<str>,
+    /// The module that it is of; `None` if it is of none.
+    pub module: Option<Arc<str>>,
+}
+
+/// Objects and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Total {
+    /// How many.
+    pub objects: u64,
+    /// Their sizes, as `sys.getsizeof` gives them.
+    pub bytes: u64,
+}
+
+impl Total {
+    fn add(&mut self, bytes: u64) {
+        self.objects += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
+/// Every object of a heap with who holds it.
+#[derive(Debug)]
+pub struct Holders<'w> {
+    links: Links<'w>,
+    modules: Modules,
+    threads: Vec<Arc<str>>,
+    paths: Paths,
+    places: Vec<Place>,
+    holders: Vec<PlaceId>,
+    owners: Vec<PlaceId>,
+}
+
+impl<'w> Holders<'w> {
+    /// Finds them, with `threads` threads for what they can share; the result is the same with any number.
+    ///
+    /// # Errors
+    /// As [`Links::read`].
+    pub fn find<M: Memory>(
+        python: &Python<'_, M>,
+        walked: &'w Walked,
+        threads: usize,
+    ) -> Result<Self, Error> {
+        let links = Links::read(python, walked, threads)?;
+        let mut names = Names::new(python);
+        let modules = Modules::read(&mut names);
+        let threads = read_thread_names(&mut names, links.threads());
+        let paths = routes::find(&links, &modules, &mut names);
+        let mut found = Self {
+            links,
+            modules,
+            threads,
+            paths,
+            places: Vec::new(),
+            holders: Vec::new(),
+            owners: Vec::new(),
+        };
+        found.attribute(&mut names);
+        Ok(found)
+    }
+
+    /// The graph.
+    #[must_use]
+    pub const fn links(&self) -> &Links<'w> {
+        &self.links
+    }
+
+    /// The modules.
+    #[must_use]
+    pub const fn modules(&self) -> &Modules {
+        &self.modules
+    }
+
+    /// The way to each object.
+    #[must_use]
+    pub const fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// All places, in the order of their numbers.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// A place.
+    #[must_use]
+    pub fn place(&self, id: PlaceId) -> Option<&Place> {
+        self.places.get(id.0 as usize)
+    }
+
+    /// What holds an object.
+    #[must_use]
+    pub fn holder(&self, node: NodeId) -> Option<PlaceId> {
+        self.holders.get(node.index()).copied()
+    }
+
+    /// What owns an object.
+    #[must_use]
+    pub fn owner(&self, node: NodeId) -> Option<PlaceId> {
+        self.owners.get(node.index()).copied()
+    }
+
+    /// What each place holds, by its number: every object once.
+    #[must_use]
+    pub fn held(&self) -> Vec<Total> {
+        self.totals(&self.holders)
+    }
+
+    /// What each place owns, by its number: every object once.
+    #[must_use]
+    pub fn owned(&self) -> Vec<Total> {
+        self.totals(&self.owners)
+    }
+
+    fn totals(&self, of: &[PlaceId]) -> Vec<Total> {
+        let mut totals = vec![Total::default(); self.places.len()];
+        for (node, place) in (0..).map(NodeId).zip(of) {
+            if let Some(total) = totals.get_mut(place.0 as usize) {
+                total.add(self.links.size(node));
+            }
+        }
+        totals
+    }
+
+    /// The objects that the program cannot reach, by what keeps them alive and by type; the most bytes first.
+    #[must_use]
+    pub fn strays(&self) -> Vec<(Standing, crate::links::TypeIndex, Total)> {
+        let mut totals = std::collections::BTreeMap::<_, Total>::new();
+        for node in (0..).take(self.links.objects()).map(NodeId) {
+            let standing = self.links.standing(node);
+            if standing != Standing::Held {
+                totals.entry((standing, self.links.kind(node))).or_default().add(self.links.size(node));
+            }
+        }
+        let mut all: Vec<_> =
+            totals.into_iter().map(|((standing, of), total)| (standing, of, total)).collect();
+        all.sort_by_key(|&(_, _, total)| std::cmp::Reverse((total.bytes, total.objects)));
+        all
+    }
+}

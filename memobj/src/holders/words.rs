@@ -1,0 +1,189 @@
+//! Names put together: from a module or a function, over attributes and variables, to the place that holds something.
+
+use std::sync::Arc;
+
+use crate::addr::Addr;
+use crate::graph::NodeId;
+use crate::heap::kinds::Kind;
+use crate::heap::types::Type;
+use crate::links::{Links, SourceKind};
+use crate::memory::Memory;
+use crate::names::modules::Modules;
+use crate::names::{Names, Step, joined};
+
+/// What a node is in the name of a place, besides the object it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// What has the name.
+    Named,
+    /// The dict of a module, a class or an instance: its entries are their attributes.
+    Namespace,
+    /// The default arguments of the function at this address, by number.
+    Defaults(Addr),
+    /// Those that are given by name.
+    KeywordDefaults,
+    /// The closure variables of the function at this address.
+    Closure(Addr),
+    /// A cell: what is in it has the name.
+    Cell,
+    /// The dicts that threads have of a `threading.local`.
+    ThreadLocals,
+    /// What belongs to what has the name, and has none of its own.
+    Part,
+}
+
+/// What a step adds to a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// Nothing: it leads on to what the name means.
+    Same,
+    /// `.name`.
+    Attribute(Arc<str>),
+    /// `local name`.
+    Local(Arc<str>),
+    /// `default name`, an argument's.
+    Default(Arc<str>),
+    /// `closure name`.
+    Closure(Arc<str>),
+    /// `cache of` it.
+    Cache,
+    /// It is that thread's: `thread name:` comes before all else.
+    OfThread(Arc<str>),
+}
+
+impl Word {
+    /// A name with this added.
+    #[must_use]
+    pub fn added_to(&self, text: &Arc<str>) -> Arc<str> {
+        match self {
+            Self::Same => Arc::clone(text),
+            Self::Attribute(name) => format!("{text}.{name}").into(),
+            Self::Local(name) => format!("{text} local {name}").into(),
+            Self::Default(name) => format!("{text} default {name}").into(),
+            Self::Closure(name) => format!("{text} closure {name}").into(),
+            Self::Cache => format!("cache of {text}").into(),
+            Self::OfThread(name) => format!("thread {name}: {text}").into(),
+        }
+    }
+}
+
+/// What is needed to put names together.
+pub struct Words<'a, 'p, 'm, 'w, M> {
+    /// The graph.
+    pub links: &'a Links<'w>,
+    /// The modules.
+    pub modules: &'a Modules,
+    /// The names of the threads of `links`.
+    pub threads: &'a [Arc<str>],
+    /// The names of everything else.
+    pub names: &'a mut Names<'p, 'm, M>,
+}
+
+impl<M: Memory> Words<'_, '_, '_, '_, M> {
+    /// The name of a root of all ways, and the module it is of.
+    pub fn root(&mut self, node: NodeId) -> (Arc<str>, Option<Arc<str>>) {
+        if let Some(source) = self.links.source(node) {
+            return match source.kind {
+                SourceKind::Modules(_) => ("sys.modules".into(), Some("sys".into())),
+                SourceKind::Frame { at, .. } => match self.names.function_of_frame(at) {
+                    Some((module, name)) => {
+                        (format!("{}()", joined(module.as_deref(), &name)).into(), module)
+                    }
+                    None => ("a frame".into(), None),
+                },
+                SourceKind::Thread(number) => {
+                    let name = self.threads.get(number).map_or("?", |name| name);
+                    (format!("thread {name}").into(), None)
+                }
+                SourceKind::Interpreter(_) => ("(interpreter)".into(), None),
+                SourceKind::StaticTypes => ("(builtin types)".into(), None),
+                SourceKind::Native => ("(native code)".into(), None),
+                SourceKind::Unknown => ("(nobody known)".into(), None),
+            };
+        }
+        let module = self.links.address(node).and_then(|at| self.modules.get(at));
+        match module {
+            Some(module) => (Arc::clone(&module.name), Some(Arc::clone(&module.name))),
+            None => ("?".into(), None),
+        }
+    }
+
+    /// What a step from an object of a role adds to the name, and the role of what it leads to; `None` if that only belongs to what has
+    /// the name.
+    pub fn follow(
+        &mut self,
+        from: Addr,
+        from_type: Option<&Type>,
+        role: Role,
+        step: &Step,
+        to: Addr,
+    ) -> Option<(Word, Role)> {
+        let kind = from_type.and_then(|of| of.kind);
+        let is_cell = |names: &mut Names<'_, '_, M>| names.type_of(to).is_some_and(|of| of.name() == "cell");
+        Some(match (role, step) {
+            (Role::Namespace, Step::Entry(key)) => (Word::Attribute(self.names.key(*key)?), Role::Named),
+            (Role::Defaults(function), Step::Index(index)) => {
+                (Word::Default(self.names.default_argument(function, *index)?), Role::Named)
+            }
+            (Role::KeywordDefaults, Step::Entry(key)) => (Word::Default(self.names.key(*key)?), Role::Named),
+            (Role::Closure(function), Step::Index(index)) => {
+                let name = self.names.closure_variable(function, *index)?;
+                (Word::Closure(name), if is_cell(self.names) { Role::Cell } else { Role::Named })
+            }
+            (Role::Cell, Step::Inside) => (Word::Same, Role::Named),
+            (Role::ThreadLocals, Step::Entry(key)) => {
+                (Word::OfThread(self.thread_of(*key)?), Role::Namespace)
+            }
+            (Role::Named, Step::Inside) => {
+                let is_dict = self.names.type_of(to).is_some_and(|of| of.kind == Some(Kind::Dict));
+                (Word::Same, if is_dict { Role::Namespace } else { Role::Named })
+            }
+            (Role::Named, Step::Defaults) => (Word::Same, Role::Defaults(from)),
+            (Role::Named, Step::KeywordDefaults) => (Word::Same, Role::KeywordDefaults),
+            (Role::Named, Step::Closure) => (Word::Same, Role::Closure(from)),
+            (Role::Named, Step::Local(name)) => {
+                let role = if is_cell(self.names) { Role::Cell } else { Role::Named };
+                (Word::Local(Arc::clone(name)), role)
+            }
+            (Role::Named, Step::Cached) => (Word::Cache, Role::Part),
+            (Role::Named, Step::ThreadLocals) => (Word::Same, Role::ThreadLocals),
+            (Role::Named, Step::Attribute(name)) => match kind {
+                // What a wrapper wraps has its name; what else belongs to a function or a class is a part of it.
+                Some(Kind::LruCache) => (Word::Same, Role::Named),
+                Some(Kind::Function | Kind::Type | Kind::Frame | Kind::Module) => return None,
+                _ if is_wrapper(from_type) => (Word::Same, Role::Named),
+                _ => (Word::Attribute(Arc::clone(name)), Role::Named),
+            },
+            _ => return None,
+        })
+    }
+
+    /// The thread whose key in the dicts of a `threading.local` this is: a weak reference to what its dict has, or, from 3.13 on, what
+    /// its state refers to.
+    fn thread_of(&mut self, key: Addr) -> Option<Arc<str>> {
+        let layout = self.names.python().layout;
+        let referred = match self.names.type_of(key)?.kind {
+            Some(Kind::WeakReference) => {
+                self.names.objects().pointer(key, layout.weakref_object.wr_object)?
+            }
+            _ => key,
+        };
+        let wanted = self.links.node(referred)?;
+        let graph = self.links.graph();
+        let holds = |node: NodeId| graph.targets(node).contains(&wanted);
+        let of_thread = self.links.sources().iter().find_map(|source| match source.kind {
+            SourceKind::Thread(number) => {
+                let direct = holds(source.node) || graph.targets(source.node).iter().any(|&held| holds(held));
+                direct.then_some(number)
+            }
+            _ => None,
+        });
+        self.threads.get(of_thread?).map(Arc::clone)
+    }
+}
+
+/// Whether objects of a type are only a wrapper around a function.
+fn is_wrapper(of: Option<&Type>) -> bool {
+    let Some(of) = of else { return false };
+    matches!(of.name().as_str(), "property" | "classmethod" | "staticmethod" | "method")
+}

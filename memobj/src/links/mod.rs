@@ -1,0 +1,323 @@
+//! The objects of a heap as a graph: each a number, by the order of their addresses, with its type and size, and what it refers to.
+//!
+//! Behind the objects come the nodes of what holds objects and is none itself ([`sources`]): running frames, threads, interpreters, the
+//! static types, and native code that is known only by references that nobody else accounts for (`strays`).
+
+mod ranks;
+mod refcounts;
+pub mod sources;
+mod strays;
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use crate::addr::Addr;
+use crate::error::{Error, Stage};
+use crate::graph::{Builder, Graph, NodeId, TooLarge};
+use crate::heap::python::Python;
+use crate::heap::referents::{EdgeKind, Reader};
+use crate::heap::seen::Hint;
+use crate::heap::size::read_size;
+use crate::heap::types::{Type, Types};
+use crate::heap::walk::{Counted, Walked};
+use crate::memory::Memory;
+
+pub use ranks::Ranks;
+pub use sources::{Source, SourceKind, Thread};
+pub use strays::Standing;
+
+/// A type, by its place among all that have objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TypeIndex(pub u32);
+
+impl TypeIndex {
+    /// That of what has no type: a source, or an object that could not be read.
+    pub const NONE: Self = Self(u32::MAX);
+}
+
+/// A size too large for 32 bits is kept beside the others.
+const LARGE: u32 = u32::MAX;
+
+/// The objects of a heap and their references.
+#[derive(Debug)]
+pub struct Links<'w> {
+    ranks: Ranks<'w>,
+    graph: Graph,
+    types: &'w [Counted],
+    kinds: Vec<TypeIndex>,
+    sizes: Vec<u32>,
+    large: BTreeMap<u32, u64>,
+    sources: Vec<Source>,
+    threads: Vec<Thread>,
+    standing: Vec<Standing>,
+}
+
+impl<'w> Links<'w> {
+    /// Reads all references between the objects that were found, with `threads` threads; the result is the same with any number.
+    ///
+    /// # Errors
+    /// If there are more of them than can be numbered, or a thread came to grief.
+    pub fn read<M: Memory>(
+        python: &Python<'_, M>,
+        walked: &'w Walked,
+        threads: usize,
+    ) -> Result<Self, Error> {
+        let ranks = Ranks::new(&walked.places, &walked.heap).map_err(too_large)?;
+        let rows = read_rows(python, walked, &ranks, threads.max(1))?;
+        let mut rows = rows.into_iter();
+        let mut all = rows.next().map_or_else(|| Rows::new(ranks.len()), Ok).map_err(too_large)?;
+        for part in rows {
+            all.append(part).map_err(too_large)?;
+        }
+        let mut links = Self {
+            ranks,
+            graph: all.edges.build(),
+            types: &walked.types,
+            kinds: all.kinds,
+            sizes: all.sizes,
+            large: all.large,
+            sources: Vec::new(),
+            threads: Vec::new(),
+            standing: Vec::new(),
+        };
+        links.add_sources(python).map_err(too_large)?;
+        links.find_strays(python).map_err(too_large)?;
+        Ok(links)
+    }
+
+    /// The references. Objects come first, then sources.
+    #[must_use]
+    pub const fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// How many objects there are. Nodes from this number on are sources.
+    #[must_use]
+    pub const fn objects(&self) -> usize {
+        self.ranks.len()
+    }
+
+    /// What holds objects without being one; the number of the first one's node is [`objects`](Self::objects), the others follow.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The source that a node is; `None` for an object.
+    #[must_use]
+    pub fn source(&self, node: NodeId) -> Option<&Source> {
+        self.sources.get(node.index().checked_sub(self.objects())?)
+    }
+
+    /// The nodes of all sources: the roots of the graph.
+    #[must_use]
+    pub fn roots(&self) -> Vec<NodeId> {
+        self.sources.iter().map(|source| source.node).collect()
+    }
+
+    /// The threads whose states and frames are among the sources.
+    #[must_use]
+    pub fn threads(&self) -> &[Thread] {
+        &self.threads
+    }
+
+    /// Where an object is; `None` for a source.
+    #[must_use]
+    pub fn address(&self, node: NodeId) -> Option<Addr> {
+        self.ranks.address(node)
+    }
+
+    /// The object at `at`.
+    #[must_use]
+    pub fn node(&self, at: Addr) -> Option<NodeId> {
+        self.ranks.node(at, &mut Hint::default())
+    }
+
+    /// The type of an object.
+    #[must_use]
+    #[inline]
+    pub fn kind(&self, node: NodeId) -> TypeIndex {
+        self.kinds.get(node.index()).copied().unwrap_or(TypeIndex::NONE)
+    }
+
+    /// A type.
+    #[must_use]
+    pub fn ty(&self, index: TypeIndex) -> Option<&'w Type> {
+        self.types.get(index.0 as usize).map(|counted| &counted.of)
+    }
+
+    /// The type of an object.
+    #[must_use]
+    pub fn type_of(&self, node: NodeId) -> Option<&'w Type> {
+        self.ty(self.kind(node))
+    }
+
+    /// All types that have objects, in the order of their [`TypeIndex`].
+    #[must_use]
+    pub const fn types(&self) -> &'w [Counted] {
+        self.types
+    }
+
+    /// What an object weighs, as `sys.getsizeof` says; a source weighs nothing.
+    #[must_use]
+    #[inline]
+    pub fn size(&self, node: NodeId) -> u64 {
+        match self.sizes.get(node.index()) {
+            Some(&LARGE) => self.large.get(&node.0).copied().unwrap_or(u64::from(LARGE)),
+            Some(&size) => u64::from(size),
+            None => 0,
+        }
+    }
+
+    /// What keeps an object alive, in kind.
+    #[must_use]
+    pub fn standing(&self, node: NodeId) -> Standing {
+        self.standing.get(node.index()).copied().unwrap_or_default()
+    }
+}
+
+fn too_large(error: TooLarge) -> Error {
+    Error::new(
+        Stage::Heap,
+        format!("the references cannot be followed: {error}"),
+        "take a census without them",
+    )
+}
+
+/// Consecutive rows of the graph, and what is known of their objects.
+struct Rows {
+    edges: Builder,
+    kinds: Vec<TypeIndex>,
+    sizes: Vec<u32>,
+    large: BTreeMap<u32, u64>,
+}
+
+impl Rows {
+    fn new(objects: usize) -> Result<Self, TooLarge> {
+        Ok(Self {
+            edges: Builder::new(objects, 0)?,
+            kinds: Vec::new(),
+            sizes: Vec::new(),
+            large: BTreeMap::new(),
+        })
+    }
+
+    fn append(&mut self, other: Self) -> Result<(), TooLarge> {
+        self.edges.append(other.edges)?;
+        self.kinds.extend(other.kinds);
+        self.sizes.extend(other.sizes);
+        self.large.extend(other.large);
+        Ok(())
+    }
+}
+
+/// The rows of all objects, in parts that follow one another.
+fn read_rows<M: Memory>(
+    python: &Python<'_, M>,
+    walked: &Walked,
+    ranks: &Ranks<'_>,
+    threads: usize,
+) -> Result<Vec<Rows>, Error> {
+    let indices: HashMap<Addr, TypeIndex> =
+        walked.types.iter().zip(0..).map(|(counted, index)| (counted.of.at, TypeIndex(index))).collect();
+    let parts = ranks.parts(threads);
+    if parts.len() <= 1 {
+        let part = parts.first().cloned().unwrap_or_default();
+        return Ok(vec![read_part(python, ranks, &indices, part, true).map_err(too_large)?]);
+    }
+    std::thread::scope(|scope| {
+        let last = parts.len().saturating_sub(1);
+        let workers: Vec<_> = parts
+            .into_iter()
+            .enumerate()
+            .map(|(number, part)| {
+                let indices = &indices;
+                scope.spawn(move || read_part(python, ranks, indices, part, number == last))
+            })
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| match worker.join() {
+                Ok(rows) => rows.map_err(too_large),
+                Err(_) => Err(Error::new(
+                    Stage::Heap,
+                    "a thread that followed references came to grief",
+                    "please report it, with a snapshot (--save-snapshot) if you may share one",
+                )),
+            })
+            .collect()
+    })
+}
+
+/// The rows of the objects of some words of bits; of the last part, those of the unaligned objects too.
+fn read_part<M: Memory>(
+    python: &Python<'_, M>,
+    ranks: &Ranks<'_>,
+    indices: &HashMap<Addr, TypeIndex>,
+    words: std::ops::Range<usize>,
+    is_last: bool,
+) -> Result<Rows, TooLarge> {
+    let mut rows = Rows::new(ranks.len())?;
+    let mut types = Types::new(python);
+    // By the numbers of this thread's registry.
+    let mut known: Vec<TypeIndex> = Vec::new();
+    let mut failed = Ok(());
+    let mut node = ranks.first(words.start);
+    let mut hint = Hint::default();
+    let mut row = |at: Addr| {
+        let id = types.of(at);
+        let of = id.and_then(|id| types.get(id)).map(Rc::clone);
+        let (Some(id), Some(of)) = (id, of) else {
+            rows.kinds.push(TypeIndex::NONE);
+            rows.sizes.push(0);
+            node = node.saturating_add(1);
+            failed = failed.and(rows.edges.end_row());
+            return;
+        };
+        if known.len() <= id.0 as usize {
+            let new = types.list().iter().skip(known.len());
+            known.extend(new.map(|of| indices.get(&of.at).copied().unwrap_or(TypeIndex::NONE)));
+        }
+        rows.kinds.push(known.get(id.0 as usize).copied().unwrap_or(TypeIndex::NONE));
+        let size = read_size(python, at, &of).map_or(of.basicsize, |size| size.bytes);
+        match u32::try_from(size).ok().filter(|&size| size != LARGE) {
+            Some(size) => rows.sizes.push(size),
+            None => {
+                rows.sizes.push(LARGE);
+                rows.large.insert(node, size);
+            }
+        }
+        let edges = &mut rows.edges;
+        read_references(&mut types, at, &of, |to, _| {
+            if let Some(to) = ranks.node(to, &mut hint) {
+                edges.edge(to);
+            }
+        });
+        node = node.saturating_add(1);
+        failed = failed.and(rows.edges.end_row());
+    };
+    ranks.each_in(words, &mut row);
+    if is_last {
+        ranks.unaligned().iter().copied().for_each(&mut row);
+    }
+    failed.map(|()| rows)
+}
+
+/// All that an object refers to, as far as it can be read; each as often as it does.
+pub(crate) fn read_references<M: Memory>(
+    types: &mut Types<'_, '_, M>,
+    at: Addr,
+    of: &Type,
+    mut each: impl FnMut(Addr, EdgeKind),
+) {
+    let mut reader = Reader { python: types.python(), types };
+    // What cannot be read is not there, and was counted when the heap was walked.
+    let _ = reader.read_visited(at, of, &mut each);
+    let _ = reader.read_hidden(at, of, &mut each);
+    let shows_type = of.visits_type || of.class.as_ref().is_some_and(|class| class.visits_type);
+    if of.is_heap() && !shows_type {
+        // Every object counts as a reference to a type that was made at run time, whether its `tp_traverse` says so or not
+        // (`PyObject_Init` in Objects/object.c).
+        each(of.at, EdgeKind::Hidden);
+    }
+}

@@ -1,0 +1,123 @@
+//! What holds objects without being one: nodes behind those of the objects, from which everything is reached that the program can use.
+
+use std::ops::ControlFlow;
+
+use crate::addr::Addr;
+use crate::graph::{NodeId, TooLarge};
+use crate::heap::access::Access;
+use crate::heap::python::{HEAP_TYPE, Python};
+use crate::heap::referents::{EdgeKind, Reader, read_running};
+use crate::heap::roots::read_guesses;
+use crate::heap::types::Types;
+use crate::memory::Memory;
+use crate::object::Objects;
+
+use super::Links;
+
+/// What holds objects without being one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// What it is.
+    pub kind: SourceKind,
+    /// Its node.
+    pub node: NodeId,
+}
+
+/// What a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// `sys.modules` of an interpreter, the number of which this is: what it refers to are the modules.
+    Modules(usize),
+    /// A running frame.
+    Frame {
+        /// Where it is: a frame object until 3.10, then an interpreter's frame.
+        at: Addr,
+        /// The thread it is of, by its number among [`Links::threads`].
+        thread: usize,
+    },
+    /// The state of a thread, by its number among [`Links::threads`]: its dict, its exceptions, its context.
+    Thread(usize),
+    /// The state of an interpreter.
+    Interpreter(usize),
+    /// The types that C code defines, and what comes with them.
+    StaticTypes,
+    /// Native code: of each object that this refers to, references were found, and it counts more.
+    Native,
+    /// Nobody known: of what this refers to, no reference was found, and yet it counts some. Native code holds it, or forgot it.
+    Unknown,
+}
+
+/// A thread of a Python.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thread {
+    /// Its `PyThreadState`.
+    pub at: Addr,
+    /// Its interpreter, the main one being 0.
+    pub interpreter: usize,
+    /// What `threading.get_ident` gives in it.
+    pub ident: u64,
+}
+
+impl Links<'_> {
+    /// Adds the sources that can be found without a look at the graph.
+    pub(super) fn add_sources<M: Memory>(&mut self, python: &Python<'_, M>) -> Result<(), TooLarge> {
+        let layout = python.layout;
+        let mut types = Types::new(python);
+        let mut reader = Reader { python, types: &mut types };
+        let objects = Objects::new(python.memory, layout);
+        for (number, &interpreter) in python.interpreters.iter().enumerate() {
+            let mut modules = Vec::new();
+            if let Some(dict) = objects.pointer(interpreter, layout.interpreter_state.modules) {
+                objects.entries(dict, |_, module| {
+                    modules.push(module);
+                    ControlFlow::Continue(())
+                });
+            }
+            self.add_source(SourceKind::Modules(number), &modules)?;
+            for at in python.read_threads(interpreter) {
+                let thread = self.threads.len();
+                let ident = python.memory.read_word(at, layout.thread_state.thread_id).unwrap_or(0);
+                self.threads.push(Thread { at, interpreter: number, ident });
+                for frame in python.read_frames(at) {
+                    let mut held = Vec::new();
+                    let _ = read_running(&mut reader, frame, &mut |to: Addr, _: EdgeKind| held.push(to));
+                    self.add_source(SourceKind::Frame { at: frame, thread }, &held)?;
+                }
+                let mut held = Vec::new();
+                let size = u64::from(layout.thread_state.size);
+                read_guesses(&mut reader, at, size, &mut |to: Addr, _: EdgeKind| held.push(to));
+                self.add_source(SourceKind::Thread(thread), &held)?;
+            }
+            let mut held = Vec::new();
+            let size = u64::from(layout.interpreter_state.size);
+            read_guesses(&mut reader, interpreter, size, &mut |to: Addr, _: EdgeKind| held.push(to));
+            self.add_source(SourceKind::Interpreter(number), &held)?;
+        }
+        let fixed = self.static_types(python);
+        self.add_source_of(SourceKind::StaticTypes, fixed)
+    }
+
+    /// The types that were not made at run time, those without objects too.
+    fn static_types<M: Memory>(&self, python: &Python<'_, M>) -> Vec<NodeId> {
+        let is_metatype: Vec<bool> = self.types.iter().map(|counted| counted.of.is_metatype()).collect();
+        let is_static = |node: &NodeId| {
+            let of_type = is_metatype.get(self.kind(*node).0 as usize).is_some_and(|&is| is);
+            let flags =
+                || python.memory.read_word(self.address(*node)?, python.layout.type_object.tp_flags).ok();
+            of_type && flags().is_some_and(|flags| flags & HEAP_TYPE == 0)
+        };
+        (0..).take(self.objects()).map(NodeId).filter(is_static).collect()
+    }
+
+    fn add_source(&mut self, kind: SourceKind, held: &[Addr]) -> Result<(), TooLarge> {
+        let held: Vec<NodeId> = held.iter().filter_map(|&at| self.node(at)).collect();
+        self.add_source_of(kind, held)
+    }
+
+    /// Adds a source that holds these objects.
+    pub(super) fn add_source_of(&mut self, kind: SourceKind, held: Vec<NodeId>) -> Result<(), TooLarge> {
+        let node = self.graph.add(held)?;
+        self.sources.push(Source { kind, node });
+        Ok(())
+    }
+}

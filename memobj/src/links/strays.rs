@@ -1,0 +1,163 @@
+//! What nothing reaches that the program can use, told apart by its counts of references: garbage in circles, what native code holds,
+//! what nobody found holds.
+
+use std::rc::Rc;
+
+use crate::addr::Addr;
+use crate::graph::{Graph, NodeId, TooLarge};
+use crate::heap::access::Access;
+use crate::heap::python::Python;
+use crate::heap::referents::EdgeKind;
+use crate::heap::types::Types;
+use crate::memory::Memory;
+
+use super::refcounts::read_count;
+use super::sources::SourceKind;
+use super::{Links, read_references};
+
+/// What keeps an object alive, in kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// The program can reach it.
+    #[default]
+    Held,
+    /// Only `gc.garbage` leads to it: the collector could not free it, or was told not to.
+    Uncollectable,
+    /// References to it were found, from what nothing reaches, and it counts more: native code holds it, or what leads to it.
+    Native,
+    /// It counts references, and none was found; or only that leads to it. Native code holds it where memobj does not look, or gave up
+    /// a reference without saying so: it is leaked.
+    Unreferred,
+    /// All references that it counts come from what is garbage too: the collector will free it, if it is on.
+    Garbage,
+}
+
+impl Standing {
+    /// Its word in records and tables.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Uncollectable => "uncollectable",
+            Self::Native => "native",
+            Self::Unreferred => "unreferred",
+            Self::Garbage => "garbage",
+        }
+    }
+}
+
+impl Links<'_> {
+    /// Looks at what the sources do not reach, and adds those sources that this leads to.
+    pub(super) fn find_strays<M: Memory>(&mut self, python: &Python<'_, M>) -> Result<(), TooLarge> {
+        // What is not marked is garbage in the end.
+        let mut standing = vec![Standing::Garbage; self.objects()];
+        let lists = self.garbage_lists(python);
+        let through = |from: NodeId| !lists.contains(&from);
+        mark(&self.graph, &mut standing, Standing::Held, self.roots(), through);
+        if standing.iter().all(|&standing| standing == Standing::Held) {
+            self.standing = standing;
+            return Ok(());
+        }
+        let strays: Vec<NodeId> = (0..)
+            .zip(&standing)
+            .filter(|&(_, &standing)| standing != Standing::Held)
+            .map(|(node, _)| NodeId(node))
+            .collect();
+        let found = self.count_references(python, &strays, &lists);
+        let uncollectable = lists.iter().flat_map(|&list| self.graph.targets(list)).copied().collect();
+        mark(&self.graph, &mut standing, Standing::Uncollectable, uncollectable, |_| true);
+        let (mut native, mut unreferred) = (Vec::new(), Vec::new());
+        for &node in &strays {
+            if standing.get(node.index()) != Some(&Standing::Garbage) {
+                continue;
+            }
+            let found = found.get(node.index()).copied().unwrap_or(0);
+            // Counts of what the collector does not look after are of no use: strings are interned, numbers cached.
+            let tells = found == 0 || self.type_of(node).is_some_and(|of| of.is_gc());
+            let Some(at) = self.address(node).filter(|_| tells) else { continue };
+            let counted = read_count(python.memory, python.layout, at).unwrap_or(Some(0));
+            if counted.is_none_or(|counted| counted > u64::from(found)) {
+                let into = if found == 0 { &mut unreferred } else { &mut native };
+                into.push(node);
+            }
+        }
+        mark(&self.graph, &mut standing, Standing::Native, native.clone(), |_| true);
+        mark(&self.graph, &mut standing, Standing::Unreferred, unreferred.clone(), |_| true);
+        self.standing = standing;
+        self.add_source_of(SourceKind::Native, native)?;
+        self.add_source_of(SourceKind::Unknown, unreferred)
+    }
+
+    /// The lists that are `gc.garbage`.
+    fn garbage_lists<M: Memory>(&self, python: &Python<'_, M>) -> Vec<NodeId> {
+        let layout = python.layout;
+        let states = python.interpreters.iter().filter_map(|interpreter| {
+            match (layout.interpreter_state.gc, layout.runtime_state.gc) {
+                (Some(gc), _) => Some(interpreter.plus(u64::from(gc))),
+                (None, Some(gc)) => Some(python.runtime.plus(u64::from(gc))),
+                (None, None) => None,
+            }
+        });
+        let mut lists: Vec<NodeId> = states
+            .filter_map(|gc| python.memory.read_pointer(gc, layout.gc_state.garbage).ok())
+            .filter_map(|list| self.node(list))
+            .collect();
+        lists.dedup();
+        lists
+    }
+
+    /// How many references from strays, and from those lists, there are to each object.
+    fn count_references<M: Memory>(
+        &self,
+        python: &Python<'_, M>,
+        strays: &[NodeId],
+        lists: &[NodeId],
+    ) -> Vec<u32> {
+        let mut found = vec![0_u32; self.objects()];
+        let mut types = Types::new(python);
+        for &node in strays.iter().chain(lists) {
+            let Some(at) = self.address(node) else { continue };
+            let Some(of) = types.of(at).and_then(|id| types.get(id)).map(Rc::clone) else { continue };
+            read_references(&mut types, at, &of, |to: Addr, kind| {
+                // What was guessed may be a pointer that is counted by nobody.
+                if kind != EdgeKind::Guessed
+                    && let Some(count) = self.node(to).and_then(|to| found.get_mut(to.index()))
+                {
+                    *count = count.saturating_add(1);
+                }
+            });
+        }
+        found
+    }
+}
+
+/// Gives `mark` to all that is still garbage and reached from these nodes, over those for which `through` is true.
+fn mark(
+    graph: &Graph,
+    standing: &mut [Standing],
+    mark: Standing,
+    from: Vec<NodeId>,
+    through: impl Fn(NodeId) -> bool,
+) {
+    let objects = standing.len();
+    let mut stack = Vec::new();
+    let mut visit = |node: NodeId, stack: &mut Vec<NodeId>| {
+        if let Some(place) = standing.get_mut(node.index()).filter(|place| **place == Standing::Garbage) {
+            *place = mark;
+            stack.push(node);
+        } else if node.index() >= objects {
+            stack.push(node);
+        }
+    };
+    for node in from {
+        visit(node, &mut stack);
+    }
+    while let Some(node) = stack.pop() {
+        if !through(node) {
+            continue;
+        }
+        for &to in graph.targets(node) {
+            visit(to, &mut stack);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The names of functions and of what they hold: default arguments, closure variables, local variables of frames that run or wait.
+//!
+//! Facts: `Include/cpython/code.h`, `Include/internal/pycore_frame.h`, `Include/cpython/frameobject.h` (until 3.10).
+
+use std::sync::Arc;
+
+use crate::addr::Addr;
+use crate::heap::access::Access;
+use crate::heap::kinds::Kind;
+use crate::layout::encoding::StackRefs;
+use crate::memory::Memory;
+
+use super::{Names, Step};
+
+/// The most variables of a function. A bound, no fact.
+const MAX_VARIABLES: u64 = 1 << 16;
+
+impl<M: Memory> Names<'_, '_, M> {
+    pub(super) fn each_of_function(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+        let known = &self.python.layout.function_object;
+        let attribute = |name: &str| Step::Attribute(name.into());
+        let members = [
+            (Some(known.func_defaults), Step::Defaults),
+            (Some(known.func_kwdefaults), Step::KeywordDefaults),
+            (Some(known.func_closure), Step::Closure),
+            (Some(known.func_dict), Step::Inside),
+            (Some(known.func_code), attribute("__code__")),
+            (Some(known.func_globals), attribute("__globals__")),
+            (known.func_builtins, attribute("__builtins__")),
+            (Some(known.func_annotations), attribute("__annotations__")),
+            (Some(known.func_doc), attribute("__doc__")),
+        ];
+        for (offset, step) in members {
+            if let Some(offset) = offset
+                && let Ok(to) = self.python.memory.read_pointer(at, offset)
+                && !to.is_null()
+            {
+                each(to, step);
+            }
+        }
+    }
+
+    /// The local variables of an object that is a frame, and what else it has.
+    pub(super) fn each_of_frame_object(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let known = &layout.frame_object;
+        match (known.f_frame, known.f_localsplus) {
+            (Some(inner), _) => {
+                if let Ok(inner) = memory.read_pointer(at, inner) {
+                    self.each_local(inner, each);
+                }
+            }
+            (None, Some(locals)) => {
+                if let Some(code) = self.code_of_frame(at) {
+                    let names = self.variables(code);
+                    self.each_variable(at.plus(u64::from(locals)), &names, each);
+                }
+            }
+            (None, None) => {}
+        }
+        let members =
+            [(Some(known.f_back), Step::Attribute("f_back".into())), (known.f_locals, Step::Inside)];
+        for (offset, step) in members {
+            if let Some(to) = offset.and_then(|offset| memory.read_pointer(at, offset).ok())
+                && !to.is_null()
+            {
+                each(to, step);
+            }
+        }
+    }
+
+    pub(super) fn each_of_generator(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+        if let Some(inner) = self.inner_frame(at) {
+            self.each_local(inner, each);
+            return;
+        }
+        let known = &self.python.layout.gen_object;
+        if let Some(frame) = known.gi_frame.and_then(|frame| self.objects.pointer(at, frame))
+            && !frame.is_null()
+        {
+            each(frame, Step::Inside);
+        }
+    }
+
+    /// The frame in a generator or coroutine that has not ended (3.11 and newer).
+    fn inner_frame(&self, at: Addr) -> Option<Addr> {
+        let layout = self.python.layout;
+        let known = &layout.gen_object;
+        let state = self.python.memory.read_byte(at, known.gi_frame_state?).ok()?;
+        let cleared = layout.frame_state.as_ref()?.frame_cleared?;
+        (i32::from(state.cast_signed()) < cleared).then(|| at.plus(u64::from(known.gi_iframe.unwrap_or(0))))
+    }
+
+    /// Calls `each` with the local variables of a frame that is running: an interpreter's frame, or a frame object until 3.10.
+    pub fn each_of_frame(&mut self, at: Addr, mut each: impl FnMut(Addr, Step)) {
+        if self.python.layout.interpreter_frame.is_some() {
+            self.each_local(at, &mut each);
+        } else {
+            each(at, Step::Inside);
+            self.each_of_frame_object(at, &mut each);
+        }
+    }
+
+    /// The local variables of an interpreter's frame.
+    fn each_local(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+        let layout = self.python.layout;
+        let Some(known) = &layout.interpreter_frame else { return };
+        let Some(code) = self.code_of_frame(at) else { return };
+        let names = self.variables(code);
+        self.each_variable(at.plus(u64::from(known.localsplus)), &names, each);
+        if let Some(locals) = self.objects.pointer(at, known.f_locals).filter(|locals| !locals.is_null()) {
+            each(locals, Step::Inside);
+        }
+    }
+
+    fn each_variable(&self, first: Addr, names: &[Option<Arc<str>>], each: &mut impl FnMut(Addr, Step)) {
+        let mut names = names.iter();
+        let count = names.len() as u64;
+        let _ = self.python.memory.read_words(first, count, |slot| {
+            if let Some(Some(name)) = names.next()
+                && let to = self.untagged(slot)
+                && !to.is_null()
+            {
+                each(to, Step::Local(Arc::clone(name)));
+            }
+        });
+    }
+
+    /// The object that a slot of a frame refers to; null if it is a number (`Include/internal/pycore_stackref.h`).
+    fn untagged(&self, slot: u64) -> Addr {
+        match self.python.layout.encodings.stack_refs {
+            StackRefs::Plain => Addr(slot),
+            StackRefs::Tagged if slot & 3 == 3 => Addr::NULL,
+            StackRefs::Tagged => Addr(slot).without(3),
+        }
+    }
+
+    /// The code of a frame: an interpreter's one, or an object until 3.10.
+    fn code_of_frame(&mut self, at: Addr) -> Option<Addr> {
+        let layout = self.python.layout;
+        let code = match &layout.interpreter_frame {
+            Some(known) => self.untagged(self.python.memory.read_word(at, known.executable).ok()?),
+            None => self.objects.pointer(at, layout.frame_object.f_code?)?,
+        };
+        (self.type_of(code)?.kind == Some(Kind::Code)).then_some(code)
+    }
+
+    /// The names of the variables of some code, in the order of a frame's slots.
+    fn variables(&mut self, code: Addr) -> Vec<Option<Arc<str>>> {
+        let known = &self.python.layout.code_object;
+        let tuples = match known.co_localsplusnames {
+            Some(names) => [Some(names), None, None],
+            None => [known.co_varnames, known.co_cellvars, known.co_freevars],
+        };
+        tuples.into_iter().flatten().flat_map(|offset| self.names_of(code, offset)).collect()
+    }
+
+    /// The strings of a tuple that is a member of some code.
+    fn names_of(&mut self, code: Addr, offset: u32) -> Vec<Option<Arc<str>>> {
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let Some(tuple) = self.objects.pointer(code, offset) else { return Vec::new() };
+        let Some(count) = self.objects.length(tuple) else { return Vec::new() };
+        let mut names = Vec::new();
+        let items = tuple.plus(u64::from(layout.tuple_object.ob_item));
+        let _ = memory.read_words(items, count.min(MAX_VARIABLES), |item| names.push(self.text(Addr(item))));
+        names
+    }
+
+    /// The name of the closure variable of a number in the tuple of a function.
+    pub fn closure_variable(&mut self, function: Addr, index: u64) -> Option<Arc<str>> {
+        let layout = self.python.layout;
+        let code = self.objects.pointer(function, layout.function_object.func_code)?;
+        let known = &layout.code_object;
+        let mut names = match (known.co_localsplusnames, known.co_freevars) {
+            (Some(all), _) => {
+                // The free ones are the last.
+                let names = self.names_of(code, all);
+                let free = self.python.memory.read_int(code, known.co_nfreevars?).ok()?;
+                let first = names.len().checked_sub(usize::try_from(free).ok()?)?;
+                names.into_iter().skip(first).collect()
+            }
+            (None, Some(free)) => self.names_of(code, free),
+            (None, None) => return None,
+        };
+        let index = usize::try_from(index).ok()?;
+        (index < names.len()).then(|| names.swap_remove(index))?
+    }
+
+    /// The name of the argument whose default has a number in the tuple of a function.
+    pub fn default_argument(&mut self, function: Addr, index: u64) -> Option<Arc<str>> {
+        let layout = self.python.layout;
+        let code = self.objects.pointer(function, layout.function_object.func_code)?;
+        let arguments =
+            u64::try_from(self.python.memory.read_int(code, layout.code_object.co_argcount).ok()?).ok()?;
+        let defaults = self.objects.pointer(function, layout.function_object.func_defaults)?;
+        let defaults = self.objects.length(defaults)?;
+        // The last arguments are those with defaults.
+        let index = usize::try_from(arguments.checked_sub(defaults)?.checked_add(index)?).ok()?;
+        let mut names = self.variables(code);
+        (index < names.len()).then(|| names.swap_remove(index))?
+    }
+
+    /// The name of a function with its module: `botpkg.cache.Cache.get`.
+    pub fn function(&mut self, at: Addr) -> Option<String> {
+        let known = &self.python.layout.function_object;
+        let qualname = self.text(self.objects.pointer(at, known.func_qualname)?)?;
+        let module = self.objects.pointer(at, known.func_module).and_then(|module| self.text(module));
+        Some(joined(module.as_deref(), &qualname))
+    }
+
+    /// The name of the function that a frame runs, with its module; of code that is run as a module, `<module>`.
+    pub fn function_of_frame(&mut self, at: Addr) -> Option<(Option<Arc<str>>, Arc<str>)> {
+        let layout = self.python.layout;
+        let code = self.code_of_frame(at)?;
+        let known = &layout.code_object;
+        let name = self.objects.pointer(code, known.co_qualname.unwrap_or(known.co_name))?;
+        let name = self.text(name)?;
+        Some((self.module_of_frame(at), name))
+    }
+
+    fn module_of_frame(&mut self, at: Addr) -> Option<Arc<str>> {
+        let layout = self.python.layout;
+        let globals = match &layout.interpreter_frame {
+            Some(known) => self.objects.pointer(at, known.f_globals)?,
+            None => self.objects.pointer(at, layout.frame_object.f_globals?)?,
+        };
+        let name = self.objects.item(globals, "__name__")?;
+        self.text(name)
+    }
+
+    /// The name of a generator, coroutine or async generator, with the module that its code is of, as long as it has not ended.
+    pub fn generator(&mut self, at: Addr) -> Option<(Option<Arc<str>>, Arc<str>)> {
+        let known = &self.python.layout.gen_object;
+        let name = self.text(self.objects.pointer(at, known.gi_qualname)?)?;
+        let frame = match known.gi_frame {
+            Some(frame) => self.objects.pointer(at, frame).filter(|frame| !frame.is_null()),
+            None => self.inner_frame(at),
+        };
+        Some((frame.and_then(|frame| self.module_of_frame(frame)), name))
+    }
+}
+
+/// `module.name`, or the name alone.
+#[must_use]
+pub fn joined(module: Option<&str>, name: &str) -> String {
+    module.map_or_else(|| name.to_owned(), |module| format!("{module}.{name}"))
+}

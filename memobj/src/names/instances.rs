@@ -1,0 +1,239 @@
+//! The names of what objects of a class refer to, of types, and of what C types have members for.
+//!
+//! Facts: `PyMemberDef` in `Include/structmember.h` and `Include/descrobject.h`; `Modules/_threadmodule.c` for `threading.local`;
+//! where attributes are, as in [`heap`](crate::heap).
+
+use std::sync::Arc;
+
+use crate::addr::Addr;
+use crate::heap::access::Access;
+use crate::heap::dict::{Keys, values_of};
+use crate::heap::instance::{Inline, read_dict_slot};
+use crate::heap::python::{INLINE_VALUES, MANAGED_DICT};
+use crate::heap::types::Type;
+use crate::layout::encoding::InstanceAttributes;
+use crate::memory::{Memory, Unreadable};
+
+use super::{Members, Names, Step};
+
+/// The longest chain of bases that is followed. A bound, no fact.
+const MAX_BASES: usize = 200;
+/// The most members of a type. A bound, no fact.
+const MAX_MEMBERS: u64 = 10_000;
+/// The longest name of a member.
+const MAX_NAME: usize = 256;
+/// The largest object whose members are looked for. A bound, no fact.
+const MAX_MEMBER_OFFSET: u32 = 1 << 20;
+
+impl<M: Memory> Names<'_, '_, M> {
+    /// What a `class` statement adds: slots, attributes.
+    pub(super) fn each_of_instance(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
+        if of.class.as_ref().is_some_and(|class| !class.slots.is_empty()) {
+            self.each_member(at, of.at, each);
+        }
+        if of.is_metatype() {
+            return;
+        }
+        let _ = self.each_attribute(at, of, each);
+    }
+
+    /// The attributes of an object that it keeps in values of its own, and its dict.
+    fn each_attribute(
+        &mut self,
+        at: Addr,
+        of: &Type,
+        each: &mut impl FnMut(Addr, Step),
+    ) -> Result<(), Unreadable> {
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let mut dict_at = |slot: Addr| -> Result<(), Unreadable> {
+            let dict = memory.read_pointer(slot, 0)?;
+            if !dict.is_null() {
+                each(dict, Step::Inside);
+            }
+            Ok(())
+        };
+        if of.flags & MANAGED_DICT == 0 {
+            if let Some(slot) = read_dict_slot(self.python, at, of)? {
+                dict_at(slot)?;
+            }
+            return Ok(());
+        }
+        match layout.encodings.instance_attributes {
+            InstanceAttributes::DictOffset => {
+                if let Some(slot) = read_dict_slot(self.python, at, of)? {
+                    dict_at(slot)?;
+                }
+                Ok(())
+            }
+            InstanceAttributes::ValuesAndDict { values_before, dict_before } => {
+                dict_at(at.minus(u64::from(dict_before)))?;
+                let array = memory.read_pointer(at.minus(u64::from(values_before)), 0)?;
+                if array.is_null() { Ok(()) } else { self.each_value(of, values_of(layout, array), each) }
+            }
+            InstanceAttributes::TaggedWord { word_before, .. } => {
+                let word = memory.read_word(at.minus(u64::from(word_before)), 0)?;
+                if word & 1 != 0 {
+                    return self.each_value(of, values_of(layout, Addr(word.wrapping_add(1))), each);
+                }
+                if word != 0 {
+                    each(Addr(word), Step::Inside);
+                }
+                Ok(())
+            }
+            InstanceAttributes::InlineValues { dict_before, .. } => {
+                dict_at(at.minus(u64::from(dict_before)))?;
+                if of.flags & INLINE_VALUES == 0 {
+                    return Ok(());
+                }
+                let values = Inline::read(self.python, at, of)?;
+                if values.valid { self.each_value(of, values.first, each) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// The values of an instance, by the names that its class has for them.
+    fn each_value(
+        &mut self,
+        of: &Type,
+        first: Addr,
+        each: &mut impl FnMut(Addr, Step),
+    ) -> Result<(), Unreadable> {
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let keys = memory.read_pointer(of.at, layout.heap_type_object.ht_cached_keys)?;
+        if keys.is_null() {
+            return Ok(());
+        }
+        let mut at = first;
+        Keys::read(memory, layout, keys)?.read_entries(memory, |key, _| {
+            if let Ok(value) = memory.read_pointer(at, 0)
+                && !value.is_null()
+                && let Some(name) = self.text(key)
+            {
+                each(value, Step::Attribute(name));
+            }
+            at = at.plus(8);
+        })
+    }
+
+    /// The members of a type and its bases that are references, by offset.
+    fn members_of(&mut self, class: Addr) -> Members {
+        if let Some(known) = self.members.get(&class) {
+            return Arc::clone(known);
+        }
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let known = &layout.member_def;
+        let mut found: Vec<(u32, Arc<str>)> = Vec::new();
+        let mut level = class;
+        for _ in 0..MAX_BASES {
+            if level.is_null() {
+                break;
+            }
+            let mut member = memory.read_pointer(level, layout.type_object.tp_members).unwrap_or(Addr::NULL);
+            for _ in 0..MAX_MEMBERS {
+                let Ok(name) = memory.read_pointer(member, known.name) else { break };
+                if name.is_null() {
+                    break;
+                }
+                // `T_OBJECT` and `T_OBJECT_EX`.
+                let is_object =
+                    memory.read_int(member, known.r#type).is_ok_and(|kind| kind == 6 || kind == 16);
+                let offset = memory.read_word(member, known.offset).ok().and_then(|o| u32::try_from(o).ok());
+                if let Some(offset) = offset.filter(|&offset| is_object && offset < MAX_MEMBER_OFFSET)
+                    && let Ok(name) = memory.read_c_string(name, MAX_NAME)
+                {
+                    found.push((offset, String::from_utf8_lossy(&name).into()));
+                }
+                member = member.plus(u64::from(known.size));
+            }
+            level = memory.read_pointer(level, layout.type_object.tp_base).unwrap_or(Addr::NULL);
+        }
+        let found: Members = found.into();
+        self.members.insert(class, Arc::clone(&found));
+        found
+    }
+
+    fn each_member(&mut self, at: Addr, class: Addr, each: &mut impl FnMut(Addr, Step)) {
+        for (offset, name) in self.members_of(class).iter() {
+            if let Ok(to) = self.python.memory.read_pointer(at, *offset)
+                && !to.is_null()
+            {
+                each(to, Step::Attribute(Arc::clone(name)));
+            }
+        }
+    }
+
+    /// What a C type refers to from places for which it has names, or which are known here.
+    pub(super) fn each_of_other(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
+        self.each_member(at, of.at, each);
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let mut member = |offset: u32, step: Step| {
+            if let Ok(to) = memory.read_pointer(at, offset)
+                && !to.is_null()
+            {
+                each(to, step);
+            }
+        };
+        let attribute = |name: &str| Step::Attribute(name.into());
+        match of.name().as_str() {
+            "cell" => member(layout.cell_object.ob_ref, Step::Inside),
+            "method" => {
+                member(layout.method_object.im_func, attribute("__func__"));
+                member(layout.method_object.im_self, attribute("__self__"));
+            }
+            "builtin_function_or_method" => {
+                member(layout.cfunction_object.m_self, attribute("__self__"));
+                member(layout.cfunction_object.m_module, attribute("__module__"));
+            }
+            "staticmethod" => member(layout.staticmethod_object.sm_callable, attribute("__func__")),
+            "classmethod" => member(layout.classmethod_object.cm_callable, attribute("__func__")),
+            "traceback" => {
+                member(layout.traceback_object.tb_frame, attribute("tb_frame"));
+                member(layout.traceback_object.tb_next, attribute("tb_next"));
+            }
+            "_thread._local" => self.each_of_thread_local(at, of, each),
+            _ => {}
+        }
+    }
+
+    /// The one dict of a `threading.local` that has a dict for each thread: `dummies` until 3.12, then `localdicts`. Its struct is in no
+    /// layout; it is the dict whose values are dicts, or that is empty.
+    fn each_of_thread_local(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
+        let mut dicts = Vec::new();
+        crate::links::read_references(&mut self.types, at, of, |to, _| dicts.push(to));
+        for dict in dicts {
+            let mut values = 0;
+            let mut all_dicts = true;
+            let objects = self.objects;
+            objects.entries(dict, |_, value| {
+                values += 1;
+                all_dicts &= objects.is(value, crate::object::Kind::Dict);
+                std::ops::ControlFlow::Continue(())
+            });
+            if values > 0 && all_dicts {
+                each(dict, Step::ThreadLocals);
+            }
+        }
+    }
+
+    /// What a type refers to.
+    pub(super) fn each_of_type(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+        if let Ok(dict) = self.python.read_type_dict(at)
+            && !dict.is_null()
+        {
+            each(dict, Step::Inside);
+        }
+        let known = &self.python.layout.type_object;
+        for (offset, name) in [
+            (known.tp_mro, "__mro__"),
+            (known.tp_bases, "__bases__"),
+            (known.tp_base, "__base__"),
+            (known.tp_subclasses, "__subclasses__"),
+        ] {
+            if let Ok(to) = self.python.memory.read_pointer(at, offset)
+                && !to.is_null()
+            {
+                each(to, Step::Attribute(name.into()));
+            }
+        }
+    }
+}

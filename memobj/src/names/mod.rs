@@ -1,0 +1,282 @@
+//! How one object refers to another, in the words of the program: an attribute, an index, a local variable.
+//!
+//! Found out on demand, by looking at the one that refers: only what is shown to somebody needs a name. Names are read from the target;
+//! contents are not: of the keys of a dict only what could be a name is ever told (docs/schema.md, law 7).
+
+mod code;
+mod instances;
+pub mod modules;
+pub mod threads;
+
+pub use code::joined;
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::addr::Addr;
+use crate::heap::access::Access;
+use crate::heap::kinds::Kind;
+use crate::heap::python::Python;
+use crate::heap::referents::EdgeKind;
+use crate::heap::types::{Type, Types};
+use crate::links::read_references;
+use crate::memory::Memory;
+use crate::object::Objects;
+
+/// The longest key that is taken for a name, in characters. A bound, no fact.
+const LONGEST_KEY: usize = 64;
+
+/// How an object refers to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// As a part of it that has no name of its own: an instance's dict, a module's, what is in a cell.
+    Inside,
+    /// By a name: an attribute, a slot, a member of a C type.
+    Attribute(Arc<str>),
+    /// As the value of a key, which is at this address.
+    Entry(Addr),
+    /// As a key.
+    Key,
+    /// As the item of this number.
+    Index(u64),
+    /// As one of many: an element of a set, an item of a queue.
+    Element,
+    /// As a local variable, a cell among them.
+    Local(Arc<str>),
+    /// As the tuple of default arguments.
+    Defaults,
+    /// As the dict of default arguments that are given by name.
+    KeywordDefaults,
+    /// As the tuple of closure variables.
+    Closure,
+    /// As a key or a result in the cache of a function.
+    Cached,
+    /// As what threads have of a `threading.local`: a dict of dicts.
+    ThreadLocals,
+    /// From a place without a name.
+    Unnamed,
+    /// From a place that may be none for references: a word of an unknown struct.
+    Guessed,
+}
+
+/// Offsets and names of the members of a type that are references.
+type Members = Arc<[(u32, Arc<str>)]>;
+
+/// Reads names.
+pub struct Names<'p, 'm, M> {
+    python: &'p Python<'m, M>,
+    objects: Objects<'m>,
+    types: Types<'p, 'm, M>,
+    /// Offsets and names of the members of types.
+    members: HashMap<Addr, Members>,
+    /// Texts of `str` objects that were read: the names of attributes come again and again.
+    texts: HashMap<Addr, Option<Arc<str>>>,
+}
+
+/// How many texts are kept. A bound, no fact.
+const MAX_TEXTS: usize = 1 << 18;
+
+impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
+    /// Those of a Python.
+    #[must_use]
+    pub fn new(python: &'p Python<'m, M>) -> Self {
+        Self {
+            python,
+            objects: Objects::new(python.memory, python.layout),
+            types: Types::new(python),
+            members: HashMap::new(),
+            texts: HashMap::new(),
+        }
+    }
+
+    /// The Python.
+    #[must_use]
+    pub const fn python(&self) -> &'p Python<'m, M> {
+        self.python
+    }
+
+    /// Single objects of it.
+    #[must_use]
+    pub const fn objects(&self) -> Objects<'m> {
+        self.objects
+    }
+
+    /// The type of the object at `at`.
+    pub fn type_of(&mut self, at: Addr) -> Option<Rc<Type>> {
+        let id = self.types.of(at)?;
+        self.types.get(id).map(Rc::clone)
+    }
+
+    /// The text of a name: a `str`, cut to 1,024 characters.
+    pub fn text(&mut self, at: Addr) -> Option<Arc<str>> {
+        if let Some(known) = self.texts.get(&at) {
+            return known.clone();
+        }
+        let text: Option<Arc<str>> = self.objects.name(at).map(Into::into);
+        if self.texts.len() < MAX_TEXTS {
+            self.texts.insert(at, text.clone());
+        }
+        text
+    }
+
+    /// A key of a dict, if it is a string that could be a name in a program.
+    pub fn key(&mut self, at: Addr) -> Option<Arc<str>> {
+        self.text(at).filter(|text| is_name(text))
+    }
+
+    /// How many items a container has; `None` if the object is none.
+    pub fn entries(&mut self, at: Addr) -> Option<u64> {
+        let of = self.type_of(at)?;
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let offset = match of.kind? {
+            Kind::Dict | Kind::FrozenDict | Kind::OrderedDict | Kind::DefaultDict => {
+                layout.dict_object.ma_used
+            }
+            Kind::List | Kind::Tuple | Kind::StructSequence | Kind::Deque => layout.var_object.ob_size,
+            Kind::Set => layout.set_object.used,
+            Kind::LruCache => {
+                let cache = memory.read_pointer(at, layout.lru_cache_object.cache).ok()?;
+                return self.entries(cache).filter(|_| cache != at);
+            }
+            _ => return None,
+        };
+        memory.read_count(at, offset).ok()
+    }
+
+    /// Calls `each` with all that the object at `at` refers to and how, the most telling name of each first; some come again without.
+    pub fn each(&mut self, at: Addr, mut each: impl FnMut(Addr, Step)) {
+        let Some(of) = self.type_of(at) else { return };
+        self.each_of_instance(at, &of, &mut each);
+        self.each_of_kind(at, &of, &mut each);
+        read_references(&mut self.types, at, &of, |to, kind| {
+            each(to, if kind == EdgeKind::Guessed { Step::Guessed } else { Step::Unnamed });
+        });
+    }
+
+    /// How the object at `from` refers to that at `to`, by the most telling name; `None` if it does not.
+    pub fn step(&mut self, from: Addr, to: Addr) -> Option<Step> {
+        let mut found = None;
+        self.each(from, |other, step| {
+            if other == to && found.is_none() {
+                found = Some(step);
+            }
+        });
+        found
+    }
+
+    fn each_of_kind(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
+        let Some(kind) = of.kind else {
+            self.each_of_other(at, of, each);
+            return;
+        };
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let mut member = |offset: u32, step: Step| {
+            if let Ok(to) = memory.read_pointer(at, offset)
+                && !to.is_null()
+            {
+                each(to, step);
+            }
+        };
+        match kind {
+            Kind::Module => member(layout.module_object.md_dict, Step::Inside),
+            Kind::DefaultDict => {
+                member(layout.defdict_object.default_factory, Step::Attribute("default_factory".into()));
+                self.each_entry(at, each);
+            }
+            Kind::OrderedDict => {
+                member(layout.odict_object.od_inst_dict, Step::Inside);
+                self.each_entry(at, each);
+            }
+            Kind::Dict | Kind::FrozenDict => self.each_entry(at, each),
+            Kind::List => {
+                let count = memory.read_count(at, layout.var_object.ob_size).unwrap_or(0);
+                if let Ok(items) = memory.read_pointer(at, layout.list_object.ob_item)
+                    && count > 0
+                {
+                    self.each_item(items, count, each);
+                }
+            }
+            Kind::Tuple | Kind::StructSequence => {
+                let count = memory.read_count(at, layout.var_object.ob_size).unwrap_or(0);
+                self.each_item(at.plus(u64::from(layout.tuple_object.ob_item)), count, each);
+            }
+            Kind::Set | Kind::Deque => {
+                read_references(&mut self.types, at, of, |to, kind| {
+                    if kind == EdgeKind::Visited && to != of.at {
+                        each(to, Step::Element);
+                    }
+                });
+            }
+            Kind::Type => self.each_of_type(at, each),
+            Kind::Function => self.each_of_function(at, each),
+            Kind::Frame => self.each_of_frame_object(at, each),
+            Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator => self.each_of_generator(at, each),
+            Kind::LruCache => {
+                member(layout.lru_cache_object.func, Step::Attribute("__wrapped__".into()));
+                member(layout.lru_cache_object.cache, Step::Cached);
+                member(layout.lru_cache_object.dict, Step::Inside);
+                let others = [
+                    Some(layout.lru_cache_object.cache_info_type),
+                    layout.lru_cache_object.kwd_mark,
+                    layout.lru_cache_object.lru_list_elem_type,
+                ];
+                for other in others.into_iter().flatten() {
+                    member(other, Step::Unnamed);
+                }
+                read_references(&mut self.types, at, of, |to, kind| {
+                    if kind == EdgeKind::Visited {
+                        each(to, Step::Cached);
+                    }
+                });
+            }
+            Kind::WeakReference => {
+                member(layout.weakref_object.wr_callback, Step::Attribute("__callback__".into()));
+            }
+            _ => self.each_of_other(at, of, each),
+        }
+    }
+
+    fn each_entry(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+        self.objects.entries(at, |key, value| {
+            each(value, Step::Entry(key));
+            each(key, Step::Key);
+            ControlFlow::Continue(())
+        });
+    }
+
+    fn each_item(&self, items: Addr, count: u64, each: &mut impl FnMut(Addr, Step)) {
+        let mut index = 0;
+        let _ = self.python.memory.read_words(items, count, |item| {
+            if item != 0 {
+                each(Addr(item), Step::Index(index));
+            }
+            index += 1;
+        });
+    }
+}
+
+/// Whether a text could be the name of something in a program. It is not said otherwise, since it may be anything.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let mut letters = text.chars();
+    letters.next().is_some_and(|first| first == '_' || first.is_alphabetic())
+        && letters.all(|letter| letter == '_' || letter.is_alphanumeric())
+        && text.chars().count() <= LONGEST_KEY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_be_a_name_is_one() {
+        for name in ["a", "_sessions", "Größe", "x1", "__dict__"] {
+            assert!(is_name(name), "{name}");
+        }
+        for other in ["", "1a", "a-b", "user@example.org", "a b", "a.b", "\n", &"x".repeat(65)] {
+            assert!(!is_name(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The modules that a program has loaded, and whose they are.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::addr::Addr;
+use crate::memory::Memory;
+
+use super::Names;
+
+/// A module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Where it is.
+    pub at: Addr,
+    /// Its name in `sys.modules`.
+    pub name: Arc<str>,
+    /// Its `__dict__`; null if it has none.
+    pub dict: Addr,
+    /// Whether it came with Python.
+    pub standard: bool,
+}
+
+/// Those of all interpreters.
+#[derive(Debug, Clone, Default)]
+pub struct Modules {
+    list: Vec<Module>,
+    by_address: HashMap<Addr, usize>,
+    by_name: HashMap<Arc<str>, usize>,
+}
+
+impl Modules {
+    /// Reads `sys.modules` of every interpreter. What is there twice has its first name.
+    #[must_use]
+    pub fn read<M: Memory>(names: &mut Names<'_, '_, M>) -> Self {
+        let mut modules = Self::default();
+        let layout = names.python().layout;
+        let objects = names.objects();
+        for &interpreter in &names.python().interpreters.clone() {
+            let Some(dict) = objects.pointer(interpreter, layout.interpreter_state.modules) else { continue };
+            let library = objects
+                .item(dict, "os")
+                .and_then(|os| objects.module_dict(os))
+                .and_then(|dict| objects.item(dict, "__file__"))
+                .and_then(|file| objects.name(file))
+                .and_then(|file| file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")));
+            let mut found = Vec::new();
+            objects.entries(dict, |name, module| {
+                found.push((name, module));
+                ControlFlow::Continue(())
+            });
+            for (name, at) in found {
+                let Some(name) = names.text(name) else { continue };
+                if modules.by_address.contains_key(&at) {
+                    continue;
+                }
+                let dict = objects.module_dict(at).unwrap_or(Addr::NULL);
+                let standard = &*name != "__main__" && is_standard(names, dict, library.as_deref());
+                modules.by_address.insert(at, modules.list.len());
+                modules.by_name.entry(Arc::clone(&name)).or_insert(modules.list.len());
+                modules.list.push(Module { at, name, dict, standard });
+            }
+        }
+        modules
+    }
+
+    /// All of them, in the order in which they were loaded.
+    #[must_use]
+    pub fn list(&self) -> &[Module] {
+        &self.list
+    }
+
+    /// The module at `at`.
+    #[must_use]
+    pub fn get(&self, at: Addr) -> Option<&Module> {
+        self.list.get(*self.by_address.get(&at)?)
+    }
+
+    /// Whether the module of a name came with Python; one that is not loaded any more did not.
+    #[must_use]
+    pub fn is_standard(&self, name: &str) -> bool {
+        self.by_name.get(name).and_then(|&index| self.list.get(index)).is_some_and(|module| module.standard)
+    }
+}
+
+/// Whether a module came with Python: its file is in the folder where `os` is, and was not installed there later; or it has neither file
+/// nor folder, but was loaded by the import system all the same: it is built in.
+fn is_standard<M: Memory>(names: &Names<'_, '_, M>, dict: Addr, library: Option<&str>) -> bool {
+    let objects = names.objects();
+    let file = objects.item(dict, "__file__").and_then(|file| objects.name(file));
+    match (file, library) {
+        (Some(file), Some(library)) => file
+            .strip_prefix(library)
+            .is_some_and(|rest| !rest.starts_with("site-packages/") && !rest.starts_with("dist-packages/")),
+        (Some(_), None) => false,
+        (None, _) => {
+            let is_there = |name: &str| objects.item(dict, name).is_some_and(|item| !objects.is_none(item));
+            is_there("__spec__") && !is_there("__path__")
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The names of threads, as the module `threading` knows them.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::links::Thread;
+use crate::memory::Memory;
+
+use super::Names;
+
+/// The names of these threads, in their order. One that `threading` does not know is `thread` with its ident.
+#[must_use]
+pub fn read_thread_names<M: Memory>(names: &mut Names<'_, '_, M>, threads: &[Thread]) -> Vec<Arc<str>> {
+    let layout = names.python().layout;
+    let objects = names.objects();
+    let mut known: HashMap<u64, Arc<str>> = HashMap::new();
+    for interpreter in &names.python().interpreters {
+        let active = objects
+            .pointer(*interpreter, layout.interpreter_state.modules)
+            .and_then(|modules| objects.item(modules, "threading"))
+            .and_then(|module| objects.module_dict(module))
+            .and_then(|dict| objects.item(dict, "_active"));
+        let Some(active) = active else { continue };
+        objects.entries(active, |ident, thread| {
+            let name = objects.attribute(thread, "_name").and_then(|name| objects.name(name));
+            if let (Some(ident), Some(name)) = (objects.integer(ident), name) {
+                known.insert(ident.cast_unsigned(), name.into());
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    threads
+        .iter()
+        .map(|thread| {
+            known.get(&thread.ident).map_or_else(|| format!("{:#x}", thread.ident).into(), Arc::clone)
+        })
+        .collect()
+}

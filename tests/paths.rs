@@ -1,0 +1,182 @@
+//! Who holds an object, by memobj's account, is where the program itself finds it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::interpreters::{Interpreter, interpreters, script};
+use crate::support::log::number;
+use crate::support::{Background, Tool, workspace};
+
+/// How many objects are at each place: `N` in the target.
+const OBJECTS: u64 = 40;
+
+/// The places of `tests/targets/holds.py`, as memobj is to name them, and the class of what is there.
+const PLACES: &[(&str, &str)] = &[
+    ("__main__.sessions", "InDict"),
+    ("__main__.queue", "InDeque"),
+    ("__main__.ordered", "InOrdered"),
+    ("__main__.grouped", "InDefault"),
+    ("__main__.unique", "InSet"),
+    ("__main__.Plugin.instances", "InClass"),
+    ("__main__.Plugin.Inner.kept", "InInner"),
+    ("__main__.Plugin.method default kept", "InMethod"),
+    ("__main__.app.cache.entries", "InInstance"),
+    ("__main__.slotted.second", "InSlot"),
+    ("__main__.closure closure kept", "InClosure"),
+    ("__main__.default default second", "InArgument"),
+    ("__main__.default default third", "InKeyword"),
+    ("cache of __main__.cached", "InLru"),
+    ("__main__.partial.args", "InPartial"),
+    ("__main__.generator local kept", "InGenerator"),
+    ("__main__.main() local rows", "InFrame"),
+    ("__main__.worker() local own", "InThread"),
+    ("thread pool-worker: __main__.local.conns", "InThreadLocal"),
+];
+
+/// A running target that holds objects.
+struct Holding {
+    process: Background,
+}
+
+impl Holding {
+    fn start(interpreter: &Interpreter, name: &str) -> Self {
+        let file = workspace::root().join("tests/targets").join(name);
+        let mut process = script(interpreter, &file).start();
+        process.wait_line("ready ");
+        Self { process }
+    }
+
+    /// Its census.
+    fn census(&self, args: &[&str]) -> Value {
+        let pid = self.process.pid().to_string();
+        let tool = Tool::ours("memobj").args(["-p", &pid]).args(args).limit(Duration::from_secs(120));
+        let records = tool.run().expect_code(0).records();
+        assert_eq!(records.len(), 1);
+        records.into_iter().next().unwrap()
+    }
+
+    /// How many objects of a class the target finds at a place.
+    fn found(&mut self, place: &str, class: &str) -> u64 {
+        self.process.write(&format!("{place} {class}\n"));
+        self.process.wait_line("found ").parse().unwrap()
+    }
+}
+
+fn rows<'a>(record: &'a Value, list: &str, name: &str) -> BTreeMap<&'a str, &'a Value> {
+    let rows = record[list].as_array().unwrap_or_else(|| panic!("no {list}: {record}"));
+    rows.iter().map(|row| (row[name].as_str().unwrap(), row)).collect()
+}
+
+/// What a list and what it left out have together.
+fn sum(record: &Value, list: &str, field: &str) -> u64 {
+    let rows = record[list].as_array().unwrap();
+    let omitted = &record[format!("{list}_omitted")];
+    rows.iter().map(|row| number(row, field)).sum::<u64>() + omitted[field].as_u64().unwrap_or(0)
+}
+
+#[test]
+fn what_is_held_is_where_the_program_itself_finds_it() {
+    if interpreters().is_empty() {
+        crate::skip!("no Python from 3.8 on");
+    }
+    for interpreter in interpreters() {
+        let mut target = Holding::start(interpreter, "holds.py");
+        let mut args = vec!["--retained"];
+        args.extend(PLACES.iter().flat_map(|&(_, class)| ["--why", class]));
+        args.extend(["--why", "Node"]);
+        let record = target.census(&args);
+        let holders = rows(&record, "holders", "holder");
+        let mut wrong = Vec::new();
+        for &(place, class) in PLACES {
+            let ways: Vec<&Value> = record["ways"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|way| way["type"] == format!("__main__.{class}"))
+                .collect();
+            let shown: Vec<&str> = ways.iter().map(|way| way["way"].as_str().unwrap()).collect();
+            match holders.get(place) {
+                Some(holder) if number(holder, "count") >= OBJECTS && ways.len() == 1 => {
+                    let (way, retained) = (ways[0], number(holder, "retained_bytes"));
+                    assert_eq!(number(way, "count"), OBJECTS, "{place}: {shown:?}");
+                    assert_eq!(number(way, "objects"), OBJECTS, "{place}: {shown:?}");
+                    assert!(retained >= OBJECTS * 16, "{place} retains {retained} bytes");
+                }
+                other => wrong.push(format!("{place}: {other:?}, by {shown:?}")),
+            }
+            let found = target.found(place, class);
+            if found != OBJECTS {
+                wrong.push(format!("{place}: the program finds {found}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}:\n{}", interpreter.program.display(), wrong.join("\n"));
+    }
+}
+
+#[test]
+fn every_object_has_one_holder_and_one_owner() {
+    if interpreters().is_empty() {
+        crate::skip!("no Python from 3.8 on");
+    }
+    for interpreter in interpreters() {
+        let target = Holding::start(interpreter, "holds.py");
+        let record = target.census(&["--holders"]);
+        for list in ["holders", "owners", "owner_modules"] {
+            for (field, total) in [("count", "total_objects"), ("size_bytes", "total_size_bytes")] {
+                assert_eq!(
+                    sum(&record, list, field),
+                    number(&record, total),
+                    "{}: {field} of all {list}",
+                    interpreter.program.display()
+                );
+            }
+        }
+        // Whatever class they are of: the program made them, and so owns them.
+        let owners = rows(&record, "owners", "owner");
+        for &(_, class) in PLACES {
+            let owner = owners.get(format!("__main__.{class}").as_str());
+            let count = owner.map_or(0, |owner| number(owner, "count"));
+            assert!(count >= OBJECTS, "{}: {class} owns {count}", interpreter.program.display());
+        }
+    }
+}
+
+#[test]
+fn garbage_that_the_collector_left_is_told_from_what_is_held() {
+    if interpreters().is_empty() {
+        crate::skip!("no Python from 3.8 on");
+    }
+    for interpreter in interpreters() {
+        let target = Holding::start(interpreter, "holds.py");
+        let record = target.census(&["--why", "Node"]);
+        let strays: Vec<&Value> = record["strays"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|row| row["type"] == "__main__.Node")
+            .collect();
+        let place = interpreter.program.display();
+        assert_eq!(strays.len(), 1, "{place}: {strays:?}");
+        assert_eq!(
+            (&strays[0]["standing"], number(strays[0], "count")),
+            (&"garbage".into(), OBJECTS),
+            "{place}"
+        );
+        let ways = record["ways"].as_array().unwrap();
+        assert_eq!(ways.len(), 1, "{place}: {ways:?}");
+        assert!(ways[0]["way"].as_str().unwrap().starts_with("nobody: garbage"), "{place}: {ways:?}");
+        // Of what the program can reach, the collector has nothing to free.
+        let others: Vec<&Value> = record["strays"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|row| {
+                let name = row["type"].as_str().unwrap();
+                name.starts_with("__main__.") && name != "__main__.Node"
+            })
+            .collect();
+        assert!(others.is_empty(), "{place}: {others:?}");
+    }
+}
