@@ -4,7 +4,9 @@
 //! |---|---|---|
 //! | words | [`addr`], [`error`] | addresses are a type of their own; errors are typed by stage, each with what to do |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
+//! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
 
+pub mod account;
 pub mod addr;
 pub mod error;
 pub mod memory;

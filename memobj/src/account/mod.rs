@@ -1,0 +1,5 @@
+//! The account of RSS: who has each resident byte, once.
+
+pub mod glibc;
+pub mod pages;
+pub mod span;
