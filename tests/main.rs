@@ -28,6 +28,7 @@ mod records;
 mod schema;
 mod screen;
 mod sources;
+mod stopping;
 mod strangers;
 mod support;
 mod terminal;

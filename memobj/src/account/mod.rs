@@ -1,5 +1,4 @@
 //! The account of RSS: who has each resident byte, once.
 
 pub mod glibc;
-pub mod pages;
 pub mod span;

@@ -1,8 +1,7 @@
 //! Who takes which bytes: layers of spans over the pages that are resident, each byte given to the topmost span over it.
 
-use std::ops::Range;
-
 use crate::addr::Addr;
+use crate::residence::{PageKind, PageRun};
 
 /// A row of the account, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,26 +24,6 @@ impl Span {
     pub const fn at(start: Addr, length: u64, row: RowId) -> Self {
         Self { start, end: Addr(start.0.saturating_add(length)), row }
     }
-}
-
-/// What a page is to the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PageKind {
-    /// Resident, and mapped by this process alone.
-    Private,
-    /// Resident, and mapped by others too.
-    Shared,
-    /// Not resident, but in swap.
-    Swapped,
-}
-
-/// Consecutive pages of one kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageRun {
-    /// Where.
-    pub range: Range<Addr>,
-    /// What they are.
-    pub kind: PageKind,
 }
 
 /// Bytes by the kind of their pages.

@@ -1,8 +1,23 @@
 //! Reading foreign memory, wherever it is: a live target, a frozen copy, a core file, a test image.
 
+mod buffers;
+mod constant;
+mod direct;
+mod frozen;
+mod image;
+
 use std::ops::Range;
 
 use crate::addr::Addr;
+
+pub use buffers::Buffers;
+pub use constant::Constant;
+pub use direct::Direct;
+pub use frozen::{Backing, Behind, Filling, Frozen, Full, Run};
+pub use image::Image;
+
+/// The smallest page of x86-64, in bytes.
+pub const PAGE: usize = 4096;
 
 /// Some bytes could not be read. Cheap: hostile memory makes millions of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +36,13 @@ pub trait Memory: Sync {
     /// # Errors
     /// If any of them cannot be read; then `into` holds nothing of use.
     fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable>;
+
+    /// The bytes at `at` without copying them, where they lie in one piece of ours. `None` says nothing about whether they can be read:
+    /// who needs them asks [`read`](Self::read) then.
+    fn slice(&self, at: Addr, length: usize) -> Option<&[u8]> {
+        let _ = (at, length);
+        None
+    }
 
     /// The readable ranges in ascending order, without overlap: where objects can be.
     fn regions(&self) -> &[Range<Addr>];
@@ -85,7 +107,7 @@ pub trait Memory: Sync {
     fn read_c_string(&self, at: Addr, limit: usize) -> Result<Vec<u8>, Unreadable> {
         let mut text = Vec::new();
         // In pieces that do not cross a page, since the page after the string's last one need not be there.
-        const PAGE: u64 = 4096;
+        const PAGE: u64 = self::PAGE as u64;
         while text.len() < limit {
             let from = at.plus(text.len() as u64);
             let left = PAGE.saturating_sub(from.0 % PAGE).min(64).min((limit - text.len()) as u64);

@@ -1,0 +1,191 @@
+//! Executables and shared libraries: where their symbols and sections are in memory, and which build they are.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::{Endianness, FileKind, Object, ObjectSection, ObjectSymbol, ReadCache, ReadRef, elf};
+
+use crate::addr::Addr;
+use crate::memory::{Memory, PAGE};
+
+/// The longest build id that is read, in bytes; linkers write 20.
+const MAX_BUILD_ID: usize = 64;
+/// How much of a note segment is searched.
+const MAX_NOTES: u64 = 1 << 16;
+const MAX_SEGMENTS: u16 = 1024;
+
+/// Why a file is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Not an ELF file at all: data, fonts, translations.
+    #[error("is no executable or library")]
+    NotElf,
+    /// A program or library of 32 bits.
+    #[error("is a 32-bit program")]
+    Bits32,
+    /// It says things about itself that cannot be.
+    #[error("is damaged: {0}")]
+    Damaged(#[from] object::Error),
+    /// It could not be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A named stretch of a file's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// `.data`, `.PyRuntime`, …
+    pub name: String,
+    /// Where it is, before the file is moved to where it is loaded.
+    pub address: u64,
+    /// How long, in bytes.
+    pub size: u64,
+}
+
+/// A name for an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Symbol {
+    /// Where it is, before the file is moved to where it is loaded.
+    pub address: u64,
+    /// How long what it names is, in bytes; 0 if the file does not say.
+    pub size: u64,
+}
+
+/// An executable or shared library of 64 bits.
+#[derive(Debug)]
+pub struct Elf {
+    cache: ReadCache<File>,
+    /// Whether it is loaded where it says (ET_EXEC), and not moved.
+    pub is_fixed: bool,
+    /// What the linker made of its content: the same in a copy of it, and in no other build.
+    pub build_id: Option<Vec<u8>>,
+    /// Its sections that are loaded into memory.
+    pub sections: Vec<Section>,
+    /// The address of its first part that is loaded, rounded down to a page.
+    first_page: u64,
+}
+
+impl Elf {
+    /// Reads its headers; symbols are read when they are asked for.
+    ///
+    /// # Errors
+    /// If it is no such file, or cannot be read.
+    pub fn read(file: File) -> Result<Self, Unusable> {
+        let cache = ReadCache::new(file);
+        match FileKind::parse(&cache) {
+            Ok(FileKind::Elf64) => {}
+            Ok(FileKind::Elf32) => return Err(Unusable::Bits32),
+            Ok(_) | Err(_) => return Err(Unusable::NotElf),
+        }
+        let (is_fixed, build_id, sections, first_page);
+        {
+            let parsed = ElfFile64::<Endianness, _>::parse(&cache)?;
+            let endian = parsed.endian();
+            is_fixed = parsed.elf_header().e_type(endian) == elf::ET_EXEC;
+            build_id = parsed.build_id()?.map(<[u8]>::to_vec).filter(|id| id.len() <= MAX_BUILD_ID);
+            sections = loaded_sections(&parsed);
+            let loads =
+                parsed.elf_program_headers().iter().filter(|part| part.p_type(endian) == elf::PT_LOAD);
+            let first = loads.map(|part| part.p_vaddr(endian)).min().unwrap_or(0);
+            first_page = first - first % PAGE as u64;
+        }
+        Ok(Self { cache, is_fixed, build_id, sections, first_page })
+    }
+
+    /// The addresses of those of `names` that it has. The exported ones are looked at first, so that a name which a library has for its
+    /// own use besides does not hide the one that others see.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn symbols(&self, names: &[&str]) -> Result<HashMap<String, Symbol>, Unusable> {
+        let parsed = ElfFile64::<Endianness, _>::parse(&self.cache)?;
+        let mut found = HashMap::new();
+        for symbol in parsed.dynamic_symbols().chain(parsed.symbols()) {
+            if found.len() == names.len() {
+                break;
+            }
+            let Some(name) =
+                symbol.name_bytes().ok().and_then(|name| names.iter().find(|n| n.as_bytes() == name))
+            else {
+                continue;
+            };
+            if symbol.is_definition() || (!symbol.is_undefined() && symbol.address() != 0) {
+                let symbol = Symbol { address: symbol.address(), size: symbol.size() };
+                found.entry((*name).to_owned()).or_insert(symbol);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The address of one name.
+    ///
+    /// # Errors
+    /// As [`symbols`](Self::symbols).
+    pub fn symbol(&self, name: &str) -> Result<Option<Symbol>, Unusable> {
+        Ok(self.symbols(&[name])?.remove(name))
+    }
+
+    /// A section that is loaded.
+    #[must_use]
+    pub fn section(&self, name: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| section.name == name)
+    }
+
+    /// What is to be added to its addresses, if its beginning (offset 0) is mapped at `start`.
+    #[must_use]
+    pub const fn bias(&self, start: Addr) -> u64 {
+        if self.is_fixed { 0 } else { start.0.wrapping_sub(self.first_page) }
+    }
+}
+
+fn loaded_sections<'data, R: ReadRef<'data>>(parsed: &ElfFile64<'data, Endianness, R>) -> Vec<Section> {
+    let loaded = parsed.sections().filter(|section| section.address() != 0);
+    loaded
+        .filter_map(|section| {
+            let name = section.name().ok()?.to_owned();
+            Some(Section { name, address: section.address(), size: section.size() })
+        })
+        .collect()
+}
+
+/// The build id of the file whose beginning is mapped at `start`, as its headers in memory say.
+#[must_use]
+pub fn build_id_in_memory(memory: &dyn Memory, start: Addr) -> Option<Vec<u8>> {
+    let mut magic = [0; 6];
+    memory.read(start, &mut magic).ok()?;
+    // 64 bits, little endian.
+    (magic == [0x7f, b'E', b'L', b'F', 2, 1]).then_some(())?;
+    let is_fixed = memory.read_u16(start.plus(16)).ok()? == elf::ET_EXEC.0;
+    let table = start.plus(memory.read_u64(start.plus(32)).ok()?);
+    let size = u64::from(memory.read_u16(start.plus(54)).ok()?);
+    let count = memory.read_u16(start.plus(56)).ok()?.min(MAX_SEGMENTS);
+    let header = |number: u16| table.plus(u64::from(number).wrapping_mul(size));
+    let is = |number: u16, kind: u32| memory.read_u32(header(number)).is_ok_and(|found| found == kind);
+    let address = |number: u16| memory.read_u64(header(number).plus(16)).ok();
+    let first = (0..count).filter(|&part| is(part, elf::PT_LOAD.0)).filter_map(address).min()?;
+    let bias = if is_fixed { 0 } else { start.0.wrapping_sub(first - first % PAGE as u64) };
+    (0..count).filter(|&part| is(part, elf::PT_NOTE.0)).find_map(|part| {
+        let notes = Addr(address(part)?.wrapping_add(bias));
+        let length = memory.read_u64(header(part).plus(40)).ok()?.min(MAX_NOTES);
+        build_id_of_notes(memory, notes, length)
+    })
+}
+
+/// Notes are a name's length, a content's, a kind, then both, each filled up to four bytes: elf(5).
+fn build_id_of_notes(memory: &dyn Memory, notes: Addr, length: u64) -> Option<Vec<u8>> {
+    let mut at = 0_u64;
+    while at.checked_add(12)? <= length {
+        let word = |skipped: u64| memory.read_u32(notes.plus(at + skipped)).ok().map(u64::from);
+        let (name, content, kind) = (word(0)?, word(4)?, word(8)?);
+        let behind_name = at + 12 + name.next_multiple_of(4);
+        if kind == u64::from(elf::NT_GNU_BUILD_ID.0) && name == 4 && content <= MAX_BUILD_ID as u64 {
+            let mut id = vec![0; usize::try_from(content).ok()?];
+            memory.read(notes.plus(behind_name), &mut id).ok()?;
+            return Some(id);
+        }
+        at = behind_name + content.next_multiple_of(4);
+    }
+    None
+}

@@ -1,0 +1,196 @@
+//! What is copied while the target stands still: pages with a content of their own, and nothing that a file has.
+
+use std::io::IoSliceMut;
+use std::time::{Duration, Instant};
+
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+
+use crate::addr::Addr;
+use crate::error::{Error, Stage};
+use crate::facts::Mapping;
+use crate::memory::{Buffers, Direct, Filling, Full, Memory, PAGE};
+use crate::residence::Residence;
+
+use super::hold::Hold;
+use super::pages::{self, Pages};
+use super::{Target, refusal, residence};
+
+/// How much is read at once: the fastest on the machines that were measured.
+const PIECE: usize = 1 << 20;
+/// How many stretches of the target one call reads at most; the kernel's own limit is 1,024 (IOV_MAX).
+const STRETCHES: usize = 256;
+
+/// A target whose threads all stand still. Dropped, they run on.
+#[derive(Debug)]
+pub struct Stopped<'t> {
+    pub(super) target: &'t Target,
+    pub(super) hold: Hold,
+    pub(super) memory: Direct,
+    pub(super) mappings: Vec<Mapping>,
+    pub(super) maps: pages::PageMap,
+}
+
+/// What was copied, before it is made readable; that takes time, which the target need not stand still for.
+#[derive(Debug)]
+pub(super) struct Copied {
+    pub filling: Filling,
+    pub mappings: Vec<Mapping>,
+    pub lost_pages: u64,
+}
+
+/// Why nothing was copied.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It is more than there is room for.
+    Full,
+    /// It has ended.
+    Gone,
+}
+
+impl Stopped<'_> {
+    /// Its memory, to look at single words before deciding to copy.
+    #[must_use]
+    pub const fn memory(&self) -> &Direct {
+        &self.memory
+    }
+
+    /// How many threads stand still.
+    #[must_use]
+    pub const fn threads(&self) -> usize {
+        self.hold.threads
+    }
+
+    /// Where its pages are, if the kernel says so.
+    #[must_use]
+    pub fn read_residence(&self) -> Option<Residence> {
+        residence::read(self.target.facts.id.pid, &self.memory)
+    }
+
+    /// Lets it run on.
+    #[must_use]
+    pub fn resume(self) -> Duration {
+        let begun = self.hold.begun;
+        self.hold.let_go().saturating_duration_since(begun)
+    }
+
+    /// Copies into `buffers`, which are taken, or given back with an error.
+    pub(super) fn copy(&mut self, buffers: &mut Buffers) -> Result<Copied, Trouble> {
+        let begun = Instant::now();
+        let mut copying = Copying {
+            pid: self.target.facts.id.pid,
+            memory: &self.memory,
+            filling: Filling::new(std::mem::take(buffers)),
+            batch: Vec::with_capacity(STRETCHES),
+            batched: 0,
+            one_call: true,
+            lost_pages: 0,
+        };
+        for mapping in self.mappings.iter().filter(|mapping| pages::is_wanted(mapping)) {
+            let files_too = !self.target.has_file(mapping);
+            if self.maps.scan(mapping, files_too, |pages| copying.pages(pages)).is_err() {
+                *buffers = copying.filling.into_buffers();
+                return Err(Trouble::Full);
+            }
+        }
+        copying.flush();
+        let (lost_pages, pages) = (copying.lost_pages, copying.filling.used_bytes() / PAGE);
+        if lost_pages > 0 && lost_pages == pages as u64 {
+            *buffers = copying.filling.into_buffers();
+            return Err(Trouble::Gone);
+        }
+        self.target.note_rate(copying.filling.used_bytes(), begun.elapsed());
+        Ok(Copied { filling: copying.filling, mappings: std::mem::take(&mut self.mappings), lost_pages })
+    }
+}
+
+struct Copying<'m> {
+    pid: u32,
+    memory: &'m Direct,
+    filling: Filling,
+    /// Pages that have a place, and are read together.
+    batch: Vec<RemoteIoVec>,
+    batched: usize,
+    /// Whether process_vm_readv(2) works here.
+    one_call: bool,
+    lost_pages: u64,
+}
+
+impl Copying<'_> {
+    fn pages(&mut self, pages: Pages) -> Result<(), Full> {
+        let mut at = pages.at;
+        let mut left = pages.count;
+        while left > 0 {
+            let count = left.min(PIECE / PAGE);
+            // The call is faster, but parts pages that are shared with a fork: each would have its own from then on.
+            if pages.exclusive && self.one_call {
+                if self.batch.len() >= STRETCHES || self.batched + count * PAGE > PIECE {
+                    self.flush();
+                }
+                self.filling.pages(at, count)?;
+                self.batch.push(RemoteIoVec { base: at.0 as usize, len: count * PAGE });
+                self.batched += count * PAGE;
+            } else {
+                self.flush();
+                let into = self.filling.pages(at, count)?;
+                self.lost_pages += read_pages(self.memory, at, into);
+            }
+            at = at.plus((count * PAGE) as u64);
+            left -= count;
+        }
+        Ok(())
+    }
+
+    /// Reads what is waiting.
+    fn flush(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        let length = std::mem::take(&mut self.batched);
+        let Some(into) = self.filling.last_mut(length).filter(|into| !into.is_empty()) else { return };
+        let read =
+            process_vm_readv(Pid::from_raw(self.pid.cast_signed()), &mut [IoSliceMut::new(into)], &batch);
+        if read != Ok(length) {
+            // Forbidden by a container's seccomp profile, or pages that cannot be had: the other way finds out which.
+            self.one_call = read.is_ok();
+            let mut rest = into;
+            for stretch in &batch {
+                let Some((part, behind)) = std::mem::take(&mut rest).split_at_mut_checked(stretch.len) else {
+                    break;
+                };
+                self.lost_pages += read_pages(self.memory, Addr(stretch.base as u64), part);
+                rest = behind;
+            }
+        }
+        self.batch = batch;
+        self.batch.clear();
+    }
+}
+
+/// Reads whole pages; those that cannot be read become zeros. How many these are.
+fn read_pages(memory: &Direct, at: Addr, into: &mut [u8]) -> u64 {
+    if memory.read(at, into).is_ok() {
+        return 0;
+    }
+    let mut lost = 0;
+    for (page, number) in into.chunks_mut(PAGE).zip(0_u64..) {
+        if memory.read(at.plus(number * PAGE as u64), page).is_err() {
+            page.fill(0);
+            lost += 1;
+        }
+    }
+    lost
+}
+
+impl Trouble {
+    /// As users are told.
+    pub fn told(&self, target: &Target) -> Error {
+        let (pid, name) = (target.facts.id.pid, &target.facts.name);
+        match self {
+            Self::Gone => refusal::gone(Stage::Copy, pid, name),
+            Self::Full => Error::new(
+                Stage::Copy,
+                format!("{}: grew faster than room for its copy could be made", refusal::named(pid, name)),
+                "try again, or read without a stop (`--no-stop`)",
+            ),
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! The one layer that touches another process: attaching, stopping, copying, letting go. Nothing is ever written to it.
+
+mod copy;
+mod files;
+mod hold;
+mod pages;
+mod refusal;
+mod residence;
+mod still;
+mod text;
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use common::process::ProcessId;
+use rustix::io::Errno;
+
+use crate::error::{Error, Stage};
+use crate::facts::{Facts, Kind, Mapping, Source, Thread};
+use crate::memory::{Backing, Behind, Buffers, Constant, Direct, Memory};
+
+use hold::Hold;
+use pages::PageMap;
+use refusal::Attempt;
+use text::{Stat, Status};
+
+pub use copy::Stopped;
+pub use still::{Files, Still, Taking};
+
+/// How long the threads of a target may take to stop. They stop within a millisecond or are stuck.
+pub const STOP_LIMIT: Duration = Duration::from_millis(250);
+/// How many times a target is stopped until it is found quiet.
+pub const MAX_STOPS: u32 = 12;
+/// The pause before the second stop; it doubles each time, so that a long collection is waited for and a short one too.
+const FIRST_WAIT: Duration = Duration::from_millis(2);
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// How many files are kept open. What the others hold is copied from memory.
+const MAX_FILES: usize = 512;
+/// Nanoseconds for a mebibyte, as long as nothing was copied: the slower of two ways on the machines that were measured.
+const FIRST_RATE: u64 = 300_000;
+const MEBIBYTE: u64 = 1 << 20;
+
+/// A running process.
+#[derive(Debug)]
+pub struct Target {
+    facts: Facts,
+    /// Where its program and its first stack are: another program in the same process has others.
+    image: (u64, u64),
+    memory: Direct,
+    constants: Vec<(Mapping, Arc<Constant>)>,
+    /// Nanoseconds that copying a mebibyte took at last.
+    rate: AtomicU64,
+    /// Room for looking at its pages, kept from one stop to the next.
+    maps: Mutex<Option<PageMap>>,
+    wants_residence: bool,
+}
+
+/// What a copy would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// How much would be copied.
+    pub bytes: u64,
+    /// How long the target would stand still for it, as the last copy went.
+    pub pause: Duration,
+}
+
+impl Target {
+    /// Gets at a process: finds out who it is and what it has mapped. It takes no notice of that.
+    ///
+    /// # Errors
+    /// If there is none, or it is nothing that memory can be read of, or we may not: each with what to do.
+    pub fn attach(pid: u32) -> Result<Self, Error> {
+        let (facts, image) = look(pid)?;
+        let memory = memory_of(&facts).map_err(|error| unreadable(&facts, Attempt::Read, &error))?;
+        let rate = AtomicU64::new(FIRST_RATE);
+        let mut target = Self {
+            facts,
+            image,
+            memory,
+            constants: Vec::new(),
+            rate,
+            maps: Mutex::new(None),
+            wants_residence: false,
+        };
+        target.open_files();
+        Ok(target)
+    }
+
+    /// From now on copies come with where its pages were. That makes a stop some 25 ms longer for each GiB that is resident.
+    pub const fn want_residence(&mut self) {
+        self.wants_residence = true;
+    }
+
+    /// Looks again at what it has mapped and how large it is.
+    ///
+    /// # Errors
+    /// If it has ended or become another program, or as [`attach`](Self::attach).
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        let (facts, image) = look(self.facts.id.pid)?;
+        if facts.id != self.facts.id || image != self.image {
+            return Err(self.gone(Stage::Attach));
+        }
+        self.memory = memory_of(&facts).map_err(|error| unreadable(&facts, Attempt::Read, &error))?;
+        self.facts = facts;
+        self.open_files();
+        Ok(())
+    }
+
+    /// Whether it has ended or become another program.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let stat =
+            fs::read(format!("/proc/{}/stat", self.facts.id.pid)).ok().and_then(|text| Stat::parse(&text));
+        stat.is_none_or(|stat| {
+            stat.state.has_ended() || stat.start_ticks != self.facts.id.start || stat.image != self.image
+        })
+    }
+
+    /// What a copy would be, if it were made now.
+    #[must_use]
+    pub fn estimate(&self) -> Estimate {
+        let mut maps = self.page_map();
+        let mut bytes = 0_u64;
+        for mapping in self.facts.mappings.iter().filter(|mapping| pages::is_wanted(mapping)) {
+            let counted = maps.scan(mapping, !self.has_file(mapping), |pages| {
+                bytes += (pages.count * crate::memory::PAGE) as u64;
+                Ok::<(), std::convert::Infallible>(())
+            });
+            let Ok(()) = counted;
+        }
+        self.keep(maps);
+        let nanoseconds =
+            u128::from(bytes) * u128::from(self.rate.load(Ordering::Relaxed)) / u128::from(MEBIBYTE);
+        Estimate { bytes, pause: Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX)) }
+    }
+
+    /// Stops all its threads within `limit`.
+    ///
+    /// # Errors
+    /// If it has ended, or one of them does not stop, or we may not. Then all of them run on.
+    pub fn stop(&self, limit: Duration) -> Result<Stopped<'_>, Error> {
+        let pid = self.facts.id.pid;
+        let maps = self.page_map();
+        let hold = Hold::take(pid, limit).map_err(|trouble| self.not_held(trouble, limit))?;
+        // Opened anew: what was opened before may be the memory of a program that it no longer is.
+        if self.has_ended() {
+            return Err(self.gone(Stage::Copy));
+        }
+        let opened = File::open(format!("/proc/{pid}/mem"))
+            .map_err(|error| unreadable(&self.facts, Attempt::Stop, &error))?;
+        let text = fs::read(format!("/proc/{pid}/maps"))
+            .map_err(|error| unreadable(&self.facts, Attempt::Stop, &error))?;
+        let mappings = text::maps(&text);
+        let memory = Direct::new(opened, readable(&mappings));
+        Ok(Stopped { target: self, hold, memory, mappings, maps })
+    }
+
+    /// Stops it, copies it and lets it go; `is_quiet` looks at it while it stands still, and if it says no, it is let go and stopped
+    /// again a little later, up to [`MAX_STOPS`] times; then it is copied as it is.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop), or if no room can be got.
+    pub fn freeze(
+        &mut self,
+        buffers: &mut Buffers,
+        limit: Duration,
+        mut is_quiet: impl FnMut(&Direct) -> bool,
+    ) -> Result<Still, Error> {
+        self.refresh()?;
+        self.make_room(buffers)?;
+        let mut wait = FIRST_WAIT;
+        let mut stops = 0;
+        loop {
+            let mut stopped = self.stop(limit)?;
+            stops += 1;
+            if stops < MAX_STOPS && !is_quiet(stopped.memory()) {
+                let _ = stopped.resume();
+                std::thread::sleep(wait);
+                wait = (wait * 2).min(LONGEST_WAIT);
+                continue;
+            }
+            let copied = stopped.copy(buffers);
+            let residence =
+                (self.wants_residence && copied.is_ok()).then(|| stopped.read_residence()).flatten();
+            let threads = stopped.threads();
+            let at = SystemTime::now();
+            self.keep_of(&mut stopped);
+            let pause = stopped.resume();
+            match copied {
+                Ok(copied) => {
+                    let taking = Taking {
+                        pause: Some(pause),
+                        stops,
+                        threads,
+                        lost_pages: copied.lost_pages,
+                        missing_bytes: 0,
+                    };
+                    return Ok(Still { residence, ..self.still(copied, at, taking) });
+                }
+                Err(copy::Trouble::Full) if stops < MAX_STOPS => {
+                    self.refresh()?;
+                    self.make_room(buffers)?;
+                }
+                Err(trouble) => return Err(trouble.told(self)),
+            }
+        }
+    }
+
+    fn still(&self, copied: copy::Copied, at: SystemTime, taking: Taking) -> Still {
+        let behind = copied.mappings.iter().filter(|mapping| pages::is_wanted(mapping));
+        let behind = behind.filter_map(|mapping| {
+            let backing = match (mapping.kind(), self.file_of(mapping)) {
+                (Kind::Anonymous, _) => Backing::Zeros,
+                (Kind::File, Some(constant)) => Backing::File(Arc::clone(constant)),
+                (Kind::File, None) | (Kind::Kernel, _) => return None,
+            };
+            Some(Behind { range: mapping.range.clone(), backing })
+        });
+        let memory = copied.filling.finish(behind.collect());
+        let facts = Facts { mappings: copied.mappings, ..self.facts.clone() };
+        Still {
+            memory,
+            facts,
+            at: Some(at),
+            taking,
+            residence: None,
+            files: Files::Process(self.facts.id.pid),
+        }
+    }
+
+    fn make_room(&self, buffers: &mut Buffers) -> Result<(), Error> {
+        let bytes = self.estimate().bytes;
+        let no_room = |why: &str| {
+            Error::new(
+                Stage::Copy,
+                format!("no room for a copy of {bytes} bytes: {why}"),
+                "read without a stop (`--no-stop`), which takes little memory",
+            )
+        };
+        let wanted = usize::try_from(bytes).map_err(|error| no_room(&error.to_string()))?;
+        // A little more is faulted in, for what it allocates meanwhile.
+        buffers.prepare(wanted.saturating_add(1 << 20)).map_err(|error| no_room(&error.to_string()))
+    }
+
+    /// Opens what is mapped from files, as far as it is not open yet.
+    fn open_files(&mut self) {
+        let mut opened: Vec<((u32, u32), u64, Arc<File>)> = Vec::new();
+        let mut kept = std::mem::take(&mut self.constants);
+        kept.retain(|(mapping, _)| {
+            self.facts.mapping_at(mapping.range.start).is_some_and(|now| now.is_same_as(mapping))
+        });
+        let mut constants = Vec::with_capacity(kept.len());
+        for mapping in self.facts.mappings.iter().filter(|m| m.kind() == Kind::File && pages::is_wanted(m)) {
+            if let Some(constant) = found(&kept, mapping) {
+                constants.push((mapping.clone(), Arc::clone(constant)));
+                continue;
+            }
+            let known =
+                opened.iter().find(|(device, inode, _)| (*device, *inode) == (mapping.device, mapping.inode));
+            let file = match known {
+                Some((_, _, file)) => Arc::clone(file),
+                None if opened.len() >= MAX_FILES => continue,
+                None => match files::open(self.facts.id.pid, mapping) {
+                    Ok(file) => {
+                        let file = Arc::new(file);
+                        opened.push((mapping.device, mapping.inode, Arc::clone(&file)));
+                        file
+                    }
+                    Err(_) => continue,
+                },
+            };
+            constants
+                .push((mapping.clone(), Arc::new(Constant::new(file, mapping.offset, mapping.length()))));
+        }
+        self.constants = constants;
+    }
+
+    /// The file's part behind a mapping, if it is open.
+    fn file_of(&self, mapping: &Mapping) -> Option<&Arc<Constant>> {
+        found(&self.constants, mapping)
+    }
+
+    fn has_file(&self, mapping: &Mapping) -> bool {
+        self.file_of(mapping).is_some()
+    }
+
+    fn page_map(&self) -> PageMap {
+        let kept = self.maps.lock().unwrap_or_else(PoisonError::into_inner).take();
+        kept.unwrap_or_else(|| PageMap::new(None)).of(self.facts.id.pid)
+    }
+
+    fn keep(&self, maps: PageMap) {
+        *self.maps.lock().unwrap_or_else(PoisonError::into_inner) = Some(maps);
+    }
+
+    fn keep_of(&self, stopped: &mut Stopped<'_>) {
+        self.keep(std::mem::replace(&mut stopped.maps, PageMap::new(None)));
+    }
+
+    fn note_rate(&self, bytes: usize, took: Duration) {
+        // Small copies say more about the calls than about the memory.
+        if bytes as u64 >= 8 * MEBIBYTE {
+            let rate = took.as_nanos() * u128::from(MEBIBYTE) / bytes as u128;
+            self.rate.store(u64::try_from(rate).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    fn gone(&self, stage: Stage) -> Error {
+        refusal::gone(stage, self.facts.id.pid, &self.facts.name)
+    }
+
+    fn not_held(&self, trouble: hold::Trouble, limit: Duration) -> Error {
+        let named = refusal::named(self.facts.id.pid, &self.facts.name);
+        match trouble {
+            hold::Trouble::Gone => self.gone(Stage::Copy),
+            hold::Trouble::Refused(error) => unreadable(&self.facts, Attempt::Stop, &error),
+            hold::Trouble::NoThread(error) => Error::new(
+                Stage::Copy,
+                format!("{named}: no thread to stop it with: {error}"),
+                "close other programs",
+            ),
+            hold::Trouble::Stuck(stuck) => {
+                let who = stuck.map_or_else(
+                    || "it is becoming another program".to_owned(),
+                    |stuck| {
+                        format!(
+                            "its thread {} ({}) is in state {}",
+                            stuck.tid,
+                            stuck.name,
+                            stuck.state.word()
+                        )
+                    },
+                );
+                Error::new(
+                    Stage::Copy,
+                    format!("{named}: did not stop within {} ms: {who}", limit.as_millis()),
+                    "it runs on unharmed; try again, or read without a stop (`--no-stop`)",
+                )
+            }
+        }
+    }
+}
+
+impl Source for Target {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn memory(&self) -> &dyn Memory {
+        &self.memory
+    }
+
+    fn open(&self, mapping: &Mapping) -> Result<File, Error> {
+        files::open(self.facts.id.pid, mapping).map_err(|error| {
+            Error::new(
+                Stage::Locate,
+                format!("{}: {error}", crate::facts::shown(&mapping.path)),
+                "run memobj as root, or inside the same container",
+            )
+        })
+    }
+}
+
+/// What of `constants`, which are ordered by address, is behind a mapping.
+fn found<'c>(constants: &'c [(Mapping, Arc<Constant>)], mapping: &Mapping) -> Option<&'c Arc<Constant>> {
+    let at = constants.binary_search_by_key(&mapping.range.start, |(known, _)| known.range.start).ok()?;
+    constants.get(at).filter(|(known, _)| known.is_same_as(mapping)).map(|(_, constant)| constant)
+}
+
+/// Everything about a process that `/proc` tells, and where its program and its stack are.
+fn look(pid: u32) -> Result<(Facts, (u64, u64)), Error> {
+    let read = |name: &str| fs::read(format!("/proc/{pid}/{name}"));
+    let stat = read("stat").ok().and_then(|text| Stat::parse(&text)).ok_or_else(|| absent_or_hidden(pid))?;
+    let named = refusal::named(pid, &stat.name);
+    let nothing = |what: &str, hint: &str| Error::new(Stage::Attach, format!("{named}: {what}"), hint);
+    if stat.is_kernel_thread {
+        return Err(nothing(
+            "is a thread of the kernel",
+            "it has no memory of its own; give the pid of a program",
+        ));
+    }
+    let status = read("status").map(|text| Status::parse(&text)).unwrap_or_default();
+    if let Some(process) = status.process.filter(|&process| process != pid) {
+        return Err(nothing(
+            &format!("is a thread of {}", refusal::named(process, "")),
+            &format!("give the process (`-p {process}`)"),
+        ));
+    }
+    if stat.state.has_ended() {
+        return Err(Error {
+            gone: true,
+            ..nothing("is a zombie", "it has ended and holds no memory; its parent has not taken notice yet")
+        });
+    }
+    let refused = |error: &io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            refusal::gone(Stage::Attach, pid, &stat.name)
+        } else {
+            refusal::refused(pid, Attempt::Read, error)
+        }
+    };
+    let mappings = text::maps(&read("maps").map_err(|error| refused(&error))?);
+    if mappings.is_empty() {
+        return Err(refusal::gone(Stage::Attach, pid, &stat.name));
+    }
+    if is_32_bit(pid, &mappings) {
+        return Err(nothing("is a 32-bit program", "memobj knows Pythons of 64 bits alone"));
+    }
+    let threads = hold::tids(pid).unwrap_or_default().into_iter().filter_map(|tid| {
+        let stat = hold::stat_of(pid, tid)?;
+        let inner_tid = hold::status_of(pid, tid)?.inner;
+        Some(Thread { tid, inner_tid, name: stat.name, state: stat.state })
+    });
+    let facts = Facts {
+        id: ProcessId { pid, start: stat.start_ticks },
+        inner_pid: status.inner,
+        program: fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default(),
+        name: stat.name,
+        rss_bytes: status.rss_bytes,
+        rss_anon_bytes: status.rss_anon_bytes,
+        swap_bytes: status.swap_bytes,
+        threads: threads.collect(),
+        mappings,
+    };
+    Ok((facts, stat.image))
+}
+
+/// With `hidepid` (proc(5)) others' processes are not there to be looked at, but can be asked whether they are.
+fn absent_or_hidden(pid: u32) -> Error {
+    let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    match raw.map(rustix::process::test_kill_process) {
+        Some(Err(Errno::PERM)) => Error::new(
+            Stage::Attach,
+            format!("pid {pid}: is hidden from us"),
+            "it is another user's: run memobj as root (`sudo memobj …`)",
+        ),
+        _ => refusal::absent(pid),
+    }
+}
+
+/// By the class that the program's file bears; if that cannot be read, by its addresses.
+fn is_32_bit(pid: u32, mappings: &[Mapping]) -> bool {
+    let mut head = [0; 5];
+    let read = File::open(format!("/proc/{pid}/exe")).and_then(|mut file| file.read_exact(&mut head));
+    match (read, head) {
+        (Ok(()), [0x7f, b'E', b'L', b'F', class]) => class == 1,
+        _ => mappings.iter().filter(|m| m.kind() != Kind::Kernel).all(|m| m.range.end.0 <= 1 << 32),
+    }
+}
+
+fn readable(mappings: &[Mapping]) -> Vec<std::ops::Range<crate::addr::Addr>> {
+    let is_readable = |m: &&Mapping| m.access.read && m.kind() != Kind::Kernel;
+    mappings.iter().filter(is_readable).map(|mapping| mapping.range.clone()).collect()
+}
+
+fn memory_of(facts: &Facts) -> io::Result<Direct> {
+    Ok(Direct::new(File::open(format!("/proc/{}/mem", facts.id.pid))?, readable(&facts.mappings)))
+}
+
+fn unreadable(facts: &Facts, attempt: Attempt, error: &io::Error) -> Error {
+    let stage = if attempt == Attempt::Read { Stage::Attach } else { Stage::Copy };
+    match error.raw_os_error() {
+        Some(code) if [Errno::SRCH, Errno::NOENT].iter().any(|gone| gone.raw_os_error() == code) => {
+            refusal::gone(stage, facts.id.pid, &facts.name)
+        }
+        _ => refusal::refused(facts.id.pid, attempt, error),
+    }
+}

@@ -1,0 +1,124 @@
+//! Which pages of a process have a content of their own: proc_pid_pagemap(5).
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use crate::addr::Addr;
+use crate::facts::{Kind, Mapping};
+use crate::memory::PAGE;
+
+const PRESENT: u64 = 1 << 63;
+const SWAPPED: u64 = 1 << 62;
+/// The page is a file's (or shared memory): what a private mapping has not written to.
+const OF_FILE: u64 = 1 << 61;
+/// Nobody else has it mapped.
+const EXCLUSIVE: u64 = 1 << 56;
+/// Entries read at once: those of 128 MiB of addresses.
+const ENTRIES: usize = 1 << 15;
+const ENTRY: usize = size_of::<u64>();
+/// Mappings beyond this are address space that was set aside (sanitizers, garbage collectors of other languages), never a Python heap;
+/// looking at the pages of 16 TiB would take seconds.
+const MAX_MAPPING: u64 = 1 << 38;
+
+/// Consecutive pages with a content of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pages {
+    pub at: Addr,
+    pub count: usize,
+    /// Whether none is shared with another process.
+    pub exclusive: bool,
+}
+
+/// Whether anything in a mapping is to be copied: private memory that can be read. What is shared does not hold still.
+pub(super) fn is_wanted(mapping: &Mapping) -> bool {
+    mapping.access.read
+        && !mapping.access.shared
+        && mapping.kind() != Kind::Kernel
+        && mapping.length() <= MAX_MAPPING
+}
+
+/// A look at the pages of a process; the room it needs is kept.
+#[derive(Debug)]
+pub(super) struct PageMap {
+    /// `None` where the kernel has none (CONFIG_PROC_PAGE_MONITOR) or forbids it.
+    file: Option<File>,
+    entries: Vec<u8>,
+}
+
+impl PageMap {
+    pub fn new(file: Option<File>) -> Self {
+        Self { file, entries: vec![0; ENTRIES * ENTRY] }
+    }
+
+    /// The same room, for looking at a process.
+    pub fn of(self, pid: u32) -> Self {
+        Self { file: File::open(format!("/proc/{pid}/pagemap")).ok(), ..self }
+    }
+
+    /// Tells `each` the pages of a mapping that have a content of their own, in ascending order; ends when it returns an error. With
+    /// `files_too` those that are a file's as well: where the file itself cannot be had.
+    pub fn scan<E>(
+        &mut self,
+        mapping: &Mapping,
+        files_too: bool,
+        mut each: impl FnMut(Pages) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(file) = &self.file else { return blind(mapping, each) };
+        let unwanted = if files_too { 0 } else { OF_FILE };
+        let (mut page, end) = numbers(&mapping.range);
+        let mut open: Option<Pages> = None;
+        while page < end {
+            let count = ENTRIES.min(usize::try_from(end - page).unwrap_or(ENTRIES));
+            let Some(entries) = self.entries.get_mut(..count * ENTRY) else { break };
+            if file.read_exact_at(entries, page.saturating_mul(ENTRY as u64)).is_err() {
+                // Nothing is known of these.
+                if let Some(pages) = open.take() {
+                    each(pages)?;
+                }
+                return blind(
+                    &Mapping { range: from_number(page)..mapping.range.end, ..mapping.clone() },
+                    each,
+                );
+            }
+            for (number, &entry) in (page..).zip(entries.as_chunks::<ENTRY>().0) {
+                let entry = u64::from_le_bytes(entry);
+                if entry & (PRESENT | SWAPPED) == 0 || entry & unwanted != 0 {
+                    if let Some(pages) = open.take() {
+                        each(pages)?;
+                    }
+                    continue;
+                }
+                let exclusive = entry & (EXCLUSIVE | OF_FILE) == EXCLUSIVE;
+                match &mut open {
+                    Some(pages) => {
+                        pages.count += 1;
+                        pages.exclusive &= exclusive;
+                    }
+                    None => open = Some(Pages { at: from_number(number), count: 1, exclusive }),
+                }
+            }
+            page += count as u64;
+        }
+        open.map_or(Ok(()), each)
+    }
+}
+
+/// All pages that may have one, where there is no way to know.
+fn blind<E>(mapping: &Mapping, mut each: impl FnMut(Pages) -> Result<(), E>) -> Result<(), E> {
+    let (page, end) = numbers(&mapping.range);
+    let may = mapping.access.write || mapping.kind() == Kind::Anonymous || !mapping.access.execute;
+    match usize::try_from(end.saturating_sub(page)) {
+        Ok(count @ 1..) if may => each(Pages { at: mapping.range.start, count, exclusive: false }),
+        _ => Ok(()),
+    }
+}
+
+/// The numbers of the pages of a range.
+fn numbers(range: &Range<Addr>) -> (u64, u64) {
+    (range.start.0 / PAGE as u64, range.end.0 / PAGE as u64)
+}
+
+fn from_number(page: u64) -> Addr {
+    Addr(page.wrapping_mul(PAGE as u64))
+}
