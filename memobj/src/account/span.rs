@@ -85,11 +85,18 @@ impl Cursor<'_> {
     }
 }
 
-/// Adds up the bytes of `pages` by row. `layers` come from the lowest to the topmost; what no layer covers is `rest`'s. The result has
-/// `rows` entries, and each byte of `pages` is in exactly one of them; a row beyond is `rest`'s too.
-#[must_use]
-pub fn paint(pages: &[PageRun], layers: Vec<Layer<'_>>, rows: usize, rest: RowId) -> Vec<Tally> {
-    let mut tallies = vec![Tally::default(); rows];
+/// Whose some bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The row of the topmost span over them; `None` without one.
+    pub row: Option<RowId>,
+    /// Where that is of the topmost layer, the row of the topmost span in the layers below it: what it lies in.
+    pub within: Option<RowId>,
+}
+
+/// Tells `each` whose the bytes of `pages` are, each byte once and in the order of their addresses. `layers` come from the lowest to the
+/// topmost.
+pub fn paint(pages: &[PageRun], layers: Vec<Layer<'_>>, mut each: impl FnMut(Owner, PageKind, u64)) {
     // The topmost first, as they are asked.
     let mut cursors: Vec<Cursor<'_>> = layers
         .into_iter()
@@ -103,26 +110,26 @@ pub fn paint(pages: &[PageRun], layers: Vec<Layer<'_>>, rows: usize, rest: RowId
         let mut at = run.range.start;
         while at < run.range.end {
             let mut until = run.range.end;
-            let mut row = rest;
-            for cursor in &mut cursors {
+            let mut owner = Owner { row: None, within: None };
+            for (layer, cursor) in cursors.iter_mut().enumerate() {
                 cursor.advance(at);
                 let Some(span) = cursor.open else { continue };
-                if span.start <= at {
-                    until = until.min(span.end);
-                    row = span.row;
+                if span.start > at {
+                    until = until.min(span.start);
+                    continue;
+                }
+                until = until.min(span.end);
+                if layer == 0 {
+                    owner.row = Some(span.row);
+                } else {
+                    *if owner.row.is_some() { &mut owner.within } else { &mut owner.row } = Some(span.row);
                     break;
                 }
-                until = until.min(span.start);
             }
-            let bytes = until.0.saturating_sub(at.0);
-            let row = if (row.0 as usize) < tallies.len() { row } else { rest };
-            if let Some(tally) = tallies.get_mut(row.0 as usize) {
-                tally.add(run.kind, bytes);
-            }
+            each(owner, run.kind, until.0.saturating_sub(at.0));
             at = until;
         }
     }
-    tallies
 }
 
 /// Spans that come in the order of their addresses, neighbours of one row made one.
@@ -167,6 +174,37 @@ mod tests {
         Box::new(spans.into_iter())
     }
 
+    /// The bytes of each row; 0 is what nobody has.
+    fn sums(pages: &[PageRun], layers: Vec<Layer<'_>>) -> Vec<Tally> {
+        let mut sums = vec![Tally::default(); 8];
+        paint(pages, layers, |owner, kind, bytes| {
+            assert!(bytes > 0);
+            sums[owner.row.map_or(0, |row| row.0 as usize)].add(kind, bytes);
+        });
+        sums
+    }
+
+    #[test]
+    fn what_is_topmost_lies_within_what_is_below() {
+        let layers =
+            vec![layer(vec![span(0, 100, 1)]), layer(vec![span(20, 40, 2)]), layer(vec![span(10, 30, 3)])];
+        let mut found = Vec::new();
+        paint(&[run(0, 110, PageKind::Private)], layers, |owner, _, bytes| {
+            found.push((owner.row.map(|row| row.0), owner.within.map(|row| row.0), bytes));
+        });
+        assert_eq!(
+            found,
+            [
+                (Some(1), None, 10),
+                (Some(3), Some(1), 10),
+                (Some(3), Some(2), 10),
+                (Some(2), None, 10),
+                (Some(1), None, 60),
+                (None, None, 10)
+            ]
+        );
+    }
+
     #[test]
     fn the_topmost_span_takes_the_byte() {
         let pages = [run(0, 100, PageKind::Private), run(200, 300, PageKind::Shared)];
@@ -175,18 +213,18 @@ mod tests {
             layer(vec![span(10, 20, 2), span(90, 210, 2)]),
             layer(vec![span(15, 18, 3)]),
         ];
-        let sums = paint(&pages, layers, 4, RowId(0));
+        let sums = sums(&pages, layers);
         let resident: Vec<_> = sums.iter().map(|sum| (sum.private_bytes, sum.shared_bytes)).collect();
-        assert_eq!(resident, [(0, 50), (80, 40), (17, 10), (3, 0)]);
+        assert_eq!(resident[..4], [(0, 50), (80, 40), (17, 10), (3, 0)]);
     }
 
     #[test]
     fn overlapping_and_unknown_spans_lose_no_byte() {
         let layers =
-            vec![layer(vec![span(0, 60, 1), span(40, 80, 2), span(50, 55, 3), span(90, u64::MAX, 77)])];
-        let sums = paint(&[run(0, 100, PageKind::Swapped)], layers, 4, RowId(0));
+            vec![layer(vec![span(0, 60, 1), span(40, 80, 2), span(50, 55, 3), span(90, u64::MAX, 7)])];
+        let sums = sums(&[run(0, 100, PageKind::Swapped)], layers);
         let swapped: Vec<_> = sums.iter().map(|sum| sum.swapped_bytes).collect();
-        assert_eq!(swapped, [20, 60, 20, 0]);
+        assert_eq!(swapped, [10, 60, 20, 0, 0, 0, 0, 10]);
     }
 
     #[test]
@@ -220,7 +258,7 @@ mod tests {
                     spans
                 })
                 .collect();
-            let mut expected = vec![0_u64; 6];
+            let mut expected = vec![0_u64; 8];
             for page in &pages {
                 for byte in page.range.start.0..page.range.end.0 {
                     // Within a layer a byte is of the first span that has it.
@@ -230,7 +268,7 @@ mod tests {
                     expected[owner.map_or(0, |span| span.row.0 as usize)] += 1;
                 }
             }
-            let sums = paint(&pages, layers.into_iter().map(layer).collect(), 6, RowId(0));
+            let sums = sums(&pages, layers.into_iter().map(layer).collect());
             let found: Vec<u64> = sums.iter().map(Tally::resident_bytes).collect();
             prop_assert_eq!(found, expected);
         }

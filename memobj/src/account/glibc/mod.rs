@@ -136,6 +136,11 @@ impl Glibc {
             .cloned()
     }
 
+    /// Where its heaps are.
+    pub fn heaps(&self) -> impl Iterator<Item = Range<Addr>> {
+        self.heaps.iter().map(|heap| heap.range.clone())
+    }
+
     fn heap_of(&self, at: Addr) -> Option<&Heap> {
         let behind = self.heaps.partition_point(|heap| heap.range.start <= at);
         self.heaps.get(behind.checked_sub(1)?).filter(|heap| at < heap.range.end)
