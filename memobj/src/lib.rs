@@ -8,6 +8,7 @@
 //! | binary | [`elf`] | file → symbols, sections, build id, load bias |
 //! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
 //! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
+//! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |
 
 pub mod account;
 pub mod addr;
@@ -16,6 +17,7 @@ pub mod error;
 pub mod facts;
 pub mod memory;
 pub mod residence;
+pub mod snapshot;
 pub mod target;
 
 use std::process::ExitCode;

@@ -52,6 +52,18 @@ impl Buffers {
         Ok(())
     }
 
+    /// Address space for `bytes` and nothing more: memory is got as it is written to, for copies whose size is a guess.
+    ///
+    /// # Errors
+    /// If the system gives no such address space.
+    pub fn reserve(&mut self, bytes: usize) -> io::Result<()> {
+        *self = Self::new();
+        let map =
+            MmapOptions::new().len(bytes.max(PAGE).next_multiple_of(PAGE)).no_reserve_swap().map_anon()?;
+        self.map = Some(map);
+        Ok(())
+    }
+
     fn warm_up_to(&mut self, bytes: usize) {
         let Some(cold) = bytes.checked_sub(self.warm).filter(|&cold| cold > 0) else { return };
         let Some(map) = &mut self.map else { return };

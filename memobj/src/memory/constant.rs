@@ -35,6 +35,21 @@ impl Constant {
         self.length
     }
 
+    /// What was read of it till now: where in the part each chunk begins, and its bytes.
+    pub fn held(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let chunks = self.chunks.get().into_iter().flatten().zip(0_u64..);
+        chunks.filter_map(|(chunk, number)| Some((number * CHUNK as u64, chunk.get()?.as_deref()?)))
+    }
+
+    /// Reads all of it, if it is not longer than `limit`, so that [`held`](Self::held) has it.
+    pub fn hold_all(&self, limit: u64) {
+        if self.length <= limit.min(MAX_KEPT) {
+            for number in 0..self.length.div_ceil(CHUNK as u64) {
+                let _ = self.slice(number * CHUNK as u64, 1);
+            }
+        }
+    }
+
     /// Fills `into` with what is `skipped` bytes behind the beginning; `None` if it is not all there.
     pub(super) fn read(&self, skipped: u64, into: &mut [u8]) -> Option<()> {
         if self.length > MAX_KEPT {

@@ -58,6 +58,12 @@ pub struct Frozen {
 }
 
 impl Frozen {
+    /// Whether the page of `at` was copied.
+    #[must_use]
+    pub fn is_copied(&self, at: Addr) -> bool {
+        self.place(at).is_some()
+    }
+
     /// Where `at` is in `bytes`, if its page was copied.
     #[inline]
     fn place(&self, at: Addr) -> Option<usize> {
@@ -123,6 +129,22 @@ impl Frozen {
     #[must_use]
     pub fn behind(&self) -> &[Behind] {
         &self.behind
+    }
+
+    /// Says anew what is read where nothing was copied. Of ranges that overlap, only the first is taken.
+    pub fn set_behind(&mut self, mut behind: Vec<Behind>) {
+        behind.retain(|behind| behind.range.start < behind.range.end);
+        behind.sort_by_key(|behind| behind.range.start);
+        let mut end = Addr::NULL;
+        behind.retain(|behind| {
+            // A file's part begins where its range does, so that a range which is cut at its front would be another part.
+            let fits = behind.range.start >= end;
+            end = end.max(behind.range.end);
+            fits
+        });
+        let copied = self.runs.iter().map(|run| run.at..run.at.plus((run.pages * PAGE) as u64));
+        self.regions = joined(copied.chain(behind.iter().map(|behind| behind.range.clone())).collect());
+        self.behind = behind;
     }
 
     /// How many bytes were copied.
@@ -263,19 +285,9 @@ impl Filling {
         self.used
     }
 
-    /// The copy, with what is behind it; overlapping ranges of `behind` are cut to the first.
+    /// The copy, with what is behind it; see [`Frozen::set_behind`].
     #[must_use]
-    pub fn finish(self, mut behind: Vec<Behind>) -> Frozen {
-        behind.retain(|behind| behind.range.start < behind.range.end);
-        behind.sort_by_key(|behind| behind.range.start);
-        let mut end = Addr::NULL;
-        behind.retain_mut(|behind| {
-            // A file's part begins where its range does, so a range that is cut at its front would be another part.
-            let fits = behind.range.start >= end;
-            end = end.max(behind.range.end);
-            fits
-        });
-
+    pub fn finish(self, behind: Vec<Behind>) -> Frozen {
         let mut top = vec![0_u32; 1 << (ADDRESS_BITS - LEAF_BITS)];
         let mut leaves = vec![0_u32; LEAF];
         let mut number = 0_u32;
@@ -295,9 +307,10 @@ impl Filling {
             }
         }
 
-        let copied = self.runs.iter().map(|run| run.at..run.at.plus((run.pages * PAGE) as u64));
-        let regions = joined(copied.chain(behind.iter().map(|behind| behind.range.clone())).collect());
-        Frozen { bytes: self.bytes, runs: self.runs, top, leaves, behind, regions }
+        let (bytes, runs) = (self.bytes, self.runs);
+        let mut frozen = Frozen { bytes, runs, top, leaves, behind: Vec::new(), regions: Vec::new() };
+        frozen.set_behind(behind);
+        frozen
     }
 }
 

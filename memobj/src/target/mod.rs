@@ -1,6 +1,7 @@
 //! The one layer that touches another process: attaching, stopping, copying, letting go. Nothing is ever written to it.
 
 mod copy;
+pub mod dump;
 mod files;
 mod hold;
 mod pages;
@@ -9,6 +10,7 @@ mod residence;
 mod still;
 mod text;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -228,6 +230,7 @@ impl Target {
             taking,
             residence: None,
             files: Files::Process(self.facts.id.pid),
+            landmarks: BTreeMap::new(),
         }
     }
 

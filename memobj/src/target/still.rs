@@ -1,8 +1,10 @@
 //! A process that holds still: its memory at one moment, what was known of it then, and where its files are.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
+use crate::addr::Addr;
 use crate::elf::{Elf, build_id_in_memory};
 use crate::error::{Error, Stage};
 use crate::facts::{Facts, Mapping, Source, shown};
@@ -51,6 +53,8 @@ pub struct Still {
     pub residence: Option<Residence>,
     /// Where its files are.
     pub files: Files,
+    /// Addresses that were found by names which its files have, for who reads a snapshot without these files. Kept as they are.
+    pub landmarks: BTreeMap<String, Addr>,
 }
 
 impl Source for Still {
