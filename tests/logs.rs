@@ -210,10 +210,11 @@ fn what_our_tools_write_is_read_the_fast_way() {
 }
 
 #[test]
-fn censuses_with_and_without_holders_and_caches_are_read_the_fast_way() {
+fn censuses_of_every_age_are_read_the_fast_way() {
     let without = workspace::read("tests/fixtures/census-v1.jsonl");
     let with = workspace::read("tests/fixtures/census-holders-v1.jsonl");
-    let (found, scanned) = moments(format!("{without}{with}").as_bytes());
+    let python = workspace::read("tests/fixtures/census-python-v1.jsonl");
+    let (found, scanned) = moments(format!("{without}{with}{python}").as_bytes());
     let held = |moment: &Moment| match &moment.what {
         What::Census(census) => {
             (census.holders.as_ref().map(Vec::len), census.caches.as_ref().map(Vec::len), census.holders_cut)
@@ -223,9 +224,15 @@ fn censuses_with_and_without_holders_and_caches_are_read_the_fast_way() {
     let held: Vec<_> = found.iter().map(held).collect();
     assert_eq!(
         held,
-        [(None, None, false), (None, None, false), (Some(2), Some(2), true), (None, Some(0), false)]
+        [
+            (None, None, false),
+            (None, None, false),
+            (Some(2), Some(2), true),
+            (None, Some(0), false),
+            (None, None, false)
+        ]
     );
-    assert_eq!(scanned, 4);
+    assert_eq!(scanned, 5);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod harness;
 mod hostile;
 mod launching;
 mod laws;
+mod locating;
 mod logs;
 mod memdiff;
 mod memplot;

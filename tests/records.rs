@@ -1,5 +1,6 @@
 //! Records as lines and back: whatever a tool writes, another reads, today's and yesterday's alike.
 
+mod census;
 mod once;
 
 use std::sync::Arc;
@@ -7,12 +8,11 @@ use std::sync::Arc;
 use common::jsonl::{Item, Reader, Writer};
 use common::process::ProcessState;
 use common::record::{
-    CacheTotal, CensusRecord, Cgroup, Course, ErrorRecord, EventKind, Header, HolderTotal, ModuleTotal,
-    Omitted, OutputRecord, OutputStream, Presence, Pressure, ProcessEvent, ProcessRecord, ProcessSample,
-    PythonThread, Record, System, TypeTotal,
+    Cgroup, Course, ErrorRecord, EventKind, Header, OutputRecord, OutputStream, Presence, Pressure,
+    ProcessEvent, ProcessRecord, ProcessSample, Record, System,
 };
 use common::time::Stamp;
-use proptest::array::{uniform2, uniform3, uniform4, uniform8, uniform12};
+use proptest::array::{uniform4, uniform8, uniform12};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -212,85 +212,7 @@ pub fn record() -> BoxedStrategy<Record> {
             Record::Error(ErrorRecord { hint, pid, ..ErrorRecord::new(header, &stage, message) })
         },
     );
-    prop_oneof![process(), event(), census(), diff(), output, error].boxed()
-}
-
-fn census() -> BoxedStrategy<Record> {
-    let row = || (text(), any::<u64>(), any::<u64>());
-    let omitted = || of((any::<u64>(), any::<u64>(), any::<u64>()));
-    let thread = (of(text()), uniform2(of(any::<u64>())), uniform3(of(any::<bool>())));
-    let who = (any::<u32>(), of(any::<u64>()), of(any::<u32>()), of(text()), words());
-    let lists = (vec(row(), 0..4), omitted(), vec(row(), 0..4), omitted(), of(vec(thread, 0..3)));
-    let cache = (text(), any::<u64>(), uniform4(of(any::<u64>())));
-    let held = (of(vec(row(), 0..3)), omitted(), of(vec(cache, 0..3)), omitted());
-    let cut =
-        |o: Option<(u64, u64, u64)>| o.map(|(rows, count, size_bytes)| Omitted { rows, count, size_bytes });
-    (header(), who, lists, held, uniform2(any::<u64>()), of(any::<u64>()))
-        .prop_map(move |(header, who, lists, held, [total_objects, total_size_bytes], rss_bytes)| {
-            let (pid, start_ticks, root_pid, name, cmdline) = who;
-            let (types, types_omitted, modules, modules_omitted, threads) = lists;
-            let (holders, holders_omitted, caches, caches_omitted) = held;
-            Record::Census(Box::new(CensusRecord {
-                schema: header.schema,
-                timestamp: header.timestamp,
-                host: header.host,
-                run: header.run,
-                iteration: header.iteration,
-                pid,
-                start_ticks,
-                root_pid,
-                name,
-                cmdline,
-                total_objects,
-                total_size_bytes,
-                types: types
-                    .into_iter()
-                    .map(|(name, count, size_bytes)| TypeTotal { name, count, size_bytes })
-                    .collect(),
-                types_omitted: cut(types_omitted),
-                modules: modules
-                    .into_iter()
-                    .map(|(module, count, size_bytes)| ModuleTotal { module, count, size_bytes })
-                    .collect(),
-                modules_omitted: cut(modules_omitted),
-                threads: threads.map(|threads| {
-                    threads
-                        .into_iter()
-                        .map(|(name, [ident, native_id], [daemon, alive, main])| PythonThread {
-                            name,
-                            ident,
-                            native_id,
-                            daemon,
-                            alive,
-                            main,
-                        })
-                        .collect()
-                }),
-                rss_bytes,
-                holders: holders.map(|holders| {
-                    holders
-                        .into_iter()
-                        .map(|(holder, count, size_bytes)| HolderTotal { holder, count, size_bytes })
-                        .collect()
-                }),
-                holders_omitted: cut(holders_omitted),
-                caches: caches.map(|caches| {
-                    caches
-                        .into_iter()
-                        .map(|(name, entries, [size_bytes, max_entries, hits, misses])| CacheTotal {
-                            name,
-                            entries,
-                            size_bytes,
-                            max_entries,
-                            hits,
-                            misses,
-                        })
-                        .collect()
-                }),
-                caches_omitted: cut(caches_omitted),
-            }))
-        })
-        .boxed()
+    prop_oneof![process(), event(), census::census(), diff(), output, error].boxed()
 }
 
 /// A difference with any names in it; its numbers are those of the sample.

@@ -156,7 +156,11 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
         both("cgroup", ordered(&samples::cgroup(Fill::Full)), ordered(&samples::cgroup(Fill::Bare))),
         both("pressure", ordered(&samples::pressure()), ordered(&samples::pressure())),
         both("system", ordered(&samples::system(Fill::Full)), ordered(&samples::system(Fill::Bare))),
-        both("census.types", ordered(&samples::type_total()), ordered(&samples::type_total())),
+        both(
+            "census.types",
+            ordered(&samples::type_total(Fill::Full)),
+            ordered(&samples::type_total(Fill::Bare)),
+        ),
         both("census.modules", ordered(&samples::module_total()), ordered(&samples::module_total())),
         both("census.types_omitted", ordered(&samples::omitted()), ordered(&samples::omitted())),
         both("census.holders", ordered(&samples::holder_total()), ordered(&samples::holder_total())),
@@ -166,6 +170,22 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
             ordered(&samples::cache_total(Fill::Bare)),
         ),
         both("census.threads", ordered(&samples::thread(Fill::Full)), ordered(&samples::thread(Fill::Bare))),
+        both(
+            "census.python",
+            ordered(&samples::python_build(Fill::Full)),
+            ordered(&samples::python_build(Fill::Bare)),
+        ),
+        both("census.gc", ordered(&samples::gc_state(Fill::Full)), ordered(&samples::gc_state(Fill::Bare))),
+        both(
+            "census.gc.generations",
+            ordered(&samples::gc_generation(Fill::Full)),
+            ordered(&samples::gc_generation(Fill::Bare)),
+        ),
+        both(
+            "census.coverage",
+            ordered(&samples::coverage(Fill::Full)),
+            ordered(&samples::coverage(Fill::Bare)),
+        ),
         both("diff.before", ordered(&samples::mark()), ordered(&samples::mark())),
         both(
             "diff.processes",

@@ -99,7 +99,11 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     time::parse_duration(text).map_err(|error| error.to_string())
 }
 
-fn parse_interval(text: &str) -> Result<Duration, String> {
+/// A value parser for intervals, of [`MIN_INTERVAL`] at least.
+///
+/// # Errors
+/// See [`time::parse_duration`]; or an interval that is too short.
+pub fn parse_interval(text: &str) -> Result<Duration, String> {
     let interval = parse_time(text)?;
     if interval < MIN_INTERVAL {
         return Err(format!("'{text}' is below the shortest interval of 10 ms"));

@@ -3,20 +3,29 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | words | [`units`], [`time`], [`process`], [`columns`] | bytes, durations, moments, who a process is, text as a terminal shows it |
+//! | lines | [`table`] | lines of toned text, cut at a terminal's edge, and tables of them |
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
+//! | cache | [`cache`] | memory that is bounded in bytes, for what is read again and again |
 //! | stream | [`jsonl`], [`stdio`], [`signal`] | lines in and out, pipes, terminals, Ctrl-C |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
+//! | launch | [`launch`], [`wait`] | a command started, relayed, reaped; waiting for whatever comes first |
 //! | log | [`log`] | logs of any tool and age, read as moments |
 //!
 //! A module uses only modules of the rows above its own; `tests/laws.rs` holds it to that.
 
+pub mod cache;
 pub mod cli;
 pub mod columns;
 pub mod jsonl;
+#[cfg(unix)]
+pub mod launch;
 pub mod log;
 pub mod process;
 pub mod record;
 pub mod signal;
 pub mod stdio;
+pub mod table;
 pub mod time;
 pub mod units;
+#[cfg(unix)]
+pub mod wait;

@@ -99,6 +99,26 @@ impl fmt::Display for Change {
     }
 }
 
+/// A number of things with its word: `1 sample`, `1,234 samples`.
+#[must_use]
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(count), if count == 1 { one } else { many })
+}
+
+/// A whole number, its digits in groups of three.
+#[must_use]
+pub fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 fn people(bytes: u64) -> String {
     let decimals = if bytes < 1024 { 0 } else { 2 };
     humansize::format_size(bytes, BINARY.decimal_places(decimals).decimal_zeroes(decimals))
@@ -154,6 +174,16 @@ mod tests {
         assert_eq!(Change::between(2048, 0).to_string(), "-2.00 KiB");
         assert_eq!(Change::between(0, u64::MAX).0, i64::MAX);
         assert_eq!(Change::between(u64::MAX, 0).0, i64::MIN);
+    }
+
+    #[test]
+    fn counts_have_their_groups() {
+        assert_eq!(counted(1, "sample", "samples"), "1 sample");
+        assert_eq!(counted(1_234_567, "sample", "samples"), "1,234,567 samples");
+        assert_eq!(
+            [0, 999, 1000, u64::MAX].map(thousands),
+            ["0", "999", "1,000", "18,446,744,073,709,551,615"]
+        );
     }
 
     proptest! {

@@ -6,13 +6,11 @@
 //! | source | [`source`] | what the kernel or sysinfo says |
 //! | tree | [`tree`] | descendants, identity |
 //! | sample | [`sample`], [`limit`], [`roots`] | one tick → records; which are worth a warning; what the user named |
-//! | launch | [`launch`] | a command started, relayed, reaped |
 //! | edge | [`emit`], [`watch`] | records for people, tables, files, and one screen, redrawn |
 //! | flow | [`run`] | arguments → the flow above, in order → exit code |
 
 pub mod cli;
 pub mod emit;
-pub mod launch;
 pub mod limit;
 pub mod roots;
 pub mod run;

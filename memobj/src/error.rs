@@ -43,19 +43,27 @@ pub struct Error {
     pub hint: String,
     /// Whether the target has ended (or become another program): the end of a run rather than a fault in it.
     pub gone: bool,
+    /// Whether it may go well a moment later: the Python in it is just being started. Who has started it waits and tries again.
+    pub later: bool,
 }
 
 impl Error {
     /// A fault of a stage.
     #[must_use]
     pub fn new(stage: Stage, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { stage, what: what.into(), hint: hint.into(), gone: false }
+        Self { stage, what: what.into(), hint: hint.into(), gone: false, later: false }
     }
 
     /// The target has ended.
     #[must_use]
     pub fn gone(stage: Stage, what: impl Into<String>) -> Self {
-        Self { stage, what: what.into(), hint: "it has ended; nothing is left to look at".into(), gone: true }
+        Self { stage, what: what.into(), hint: "it has ended; nothing is left to look at".into(), gone: true, later: false }
+    }
+
+    /// What may go well a moment later.
+    #[must_use]
+    pub fn later(stage: Stage, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { later: true, ..Self::new(stage, what, hint) }
     }
 }
 

@@ -2,30 +2,42 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`addr`], [`error`] | addresses are a type of their own; errors are typed by stage, each with what to do |
+//! | words | [`addr`], [`error`], [`request`] | addresses are a type of their own; errors are typed by stage, each with what to do; what is wanted |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
 //! | subject | [`facts`], [`residence`] | what is known of a process besides its memory: who it is, mappings, threads; which pages are resident |
 //! | binary | [`elf`] | file → symbols, sections, build id, load bias |
 //! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
-//! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
 //! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |
+//! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
+//! | object | [`object`] | a single object, read by what it is: a name, an entry of a dict, an attribute |
+//! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
+//! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
+//! | census | [`census`] | what was counted, in numbers |
+//! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
 
 pub mod account;
 pub mod addr;
+pub mod census;
+pub mod cli;
 pub mod elf;
+pub mod emit;
 pub mod error;
 pub mod facts;
+pub mod layout;
 pub mod memory;
 pub mod residence;
+pub mod object;
+pub mod request;
+pub mod runtime;
 pub mod snapshot;
 pub mod target;
 
 use std::process::ExitCode;
 
-use common::cli::{self, Failure};
+use common::cli::Failure;
 
 /// The `memobj` command.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run("memobj", || Err(Failure::not_built_yet()))
+    common::cli::run("memobj", || Err(Failure::not_built_yet()))
 }

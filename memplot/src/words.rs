@@ -40,26 +40,6 @@ pub fn change(unit: Unit, change: f64) -> String {
     }
 }
 
-/// A number of things with its word: `1 sample`, `1,234 samples`.
-#[must_use]
-pub fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(count), if count == 1 { one } else { many })
-}
-
-/// A whole number, its digits in groups of three.
-#[must_use]
-pub fn thousands(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,11 +66,9 @@ mod tests {
     }
 
     #[test]
-    fn changes_have_their_sign_and_counts_their_groups() {
+    fn changes_have_their_sign() {
         assert_eq!(change(Unit::Bytes, 2048.0), "+2.00 KiB");
         assert_eq!(change(Unit::Count, -3.0), "−3");
         assert_eq!(change(Unit::Count, 0.0), "±0");
-        assert_eq!(counted(1, "sample", "samples"), "1 sample");
-        assert_eq!(counted(1_234_567, "sample", "samples"), "1,234,567 samples");
     }
 }

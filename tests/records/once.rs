@@ -123,3 +123,46 @@ fn censuses_with_holders_and_caches_are_readable() {
     assert_eq!(found.caches_omitted, None);
     assert_eq!((&unknown.holders, unknown.caches.as_deref()), (&None, Some(&[][..])));
 }
+
+#[test]
+fn censuses_that_say_which_python_it_is_are_readable() {
+    let records = read(workspace::read("tests/fixtures/census-python-v1.jsonl").as_bytes());
+    let [Record::Census(found)] = &records[..] else { panic!("{records:?}") };
+    let rows: Vec<_> = found.types.iter().map(|row| (row.overhead_bytes, row.size_exact)).collect();
+    assert_eq!(rows, [(0, true), (8384, true), (0, false)]);
+    let [thread, foreign] = &found.threads.as_ref().unwrap()[..] else { panic!("{found:?}") };
+    assert_eq!((thread.function.as_deref(), thread.line), (Some("Bot.poll"), Some(118)));
+    assert_eq!(thread.file.as_deref(), Some("/srv/bot/\"poll\".py"));
+    assert_eq!((&foreign.function, foreign.native_id), (&None, Some(4715)));
+    let python = found.python.as_ref().unwrap();
+    assert_eq!((&*python.version, &*python.implementation), ("3.13.0", "cpython"));
+    assert_eq!((python.debug, python.free_threaded, python.shared), (Some(false), Some(false), Some(true)));
+    assert_eq!(python.executable.as_deref(), Some("/opt/py/bin/python3.13"));
+    assert_eq!((python.located.as_deref(), python.layout.as_deref()), (Some("dynsym"), Some("3.13")));
+    assert_eq!((found.interpreters, found.scope.as_deref()), (Some(1), Some("reachable")));
+    assert_eq!((found.tracked_objects, found.tracked_size_bytes), (Some(90_000), Some(12_582_912)));
+    assert_eq!((found.permanent_objects, found.permanent_size_bytes), (Some(0), Some(0)));
+    assert_eq!((found.reachable_objects, found.reachable_size_bytes), (Some(207_575), Some(31_457_280)));
+    assert_eq!((found.heap_objects, found.heap_size_bytes), (None, None));
+    assert_eq!(found.total_overhead_bytes, Some(2_097_152));
+    let gc = found.gc.as_ref().unwrap();
+    assert_eq!((gc.enabled, gc.tracked, gc.frozen, gc.garbage), (Some(true), Some(90_000), Some(0), Some(2)));
+    let [young, old] = &gc.generations[..] else { panic!("{gc:?}") };
+    assert_eq!((young.pending, young.threshold, young.objects), (Some(411), Some(2000), Some(411)));
+    assert_eq!((old.collections, old.collected, old.uncollectable), (Some(10), Some(80), Some(0)));
+    let coverage = found.coverage.as_ref().unwrap();
+    assert_eq!((coverage.objects_bytes, coverage.allocator.as_deref()), (33_554_432, Some("pymalloc")));
+    assert_eq!(
+        (coverage.allocator_used_bytes, coverage.allocator_explained_bytes),
+        (Some(29_360_128), Some(28_311_552))
+    );
+    assert_eq!(
+        (coverage.allocator_ratio, coverage.rss_ratio),
+        (Some(0.964_285_714_285_714_3), Some(0.27179))
+    );
+    assert_eq!((found.method.as_deref(), found.live_reason.as_deref()), (Some("stopped"), None));
+    assert_eq!((found.attempts, found.in_collection), (Some(3), Some(false)));
+    assert_eq!((found.pause_seconds, found.duration_seconds), (Some(0.0125), Some(0.25)));
+    assert_eq!((found.torn_reads, found.rejected_reads), (Some(0), Some(1)));
+    assert_eq!(found.memobj_peak_bytes, Some(62_914_560));
+}

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use common::process::ProcessState;
 use common::record::{
-    CacheTotal, CensusRecord, Cgroup, CountChange, Course, DiffRecord, ErrorRecord, EventKind, Header,
-    HolderTotal, ModuleTotal, MomentMark, Omitted, OutputRecord, OutputStream, Presence, Pressure,
-    ProcessChange, ProcessEvent, ProcessRecord, ProcessSample, PythonThread, Record, System, ThreadChange,
-    TotalChange, TypeTotal, Verdict,
+    CacheTotal, CensusRecord, Cgroup, CountChange, Course, Coverage, DiffRecord, ErrorRecord, EventKind,
+    GcGeneration, GcState, Header, HolderTotal, ModuleTotal, MomentMark, Omitted, OutputRecord, OutputStream,
+    Presence, Pressure, ProcessChange, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild, PythonThread,
+    Record, System, ThreadChange, TotalChange, TypeTotal, Verdict,
 };
 
 /// How much a sample holds.
@@ -191,7 +191,7 @@ pub fn census(fill: Fill) -> CensusRecord {
         cmdline: fill.of(Arc::new(words) as Arc<[String]>),
         total_objects: 207_575,
         total_size_bytes: 30 << 20,
-        types: fill.of(type_total()).into_iter().collect(),
+        types: fill.of(type_total(fill)).into_iter().collect(),
         types_omitted: fill.of(omitted()),
         modules: fill.of(module_total()).into_iter().collect(),
         modules_omitted: fill.of(omitted()),
@@ -201,12 +201,88 @@ pub fn census(fill: Fill) -> CensusRecord {
         holders_omitted: fill.of(omitted()),
         caches: fill.of(vec![cache_total(fill)]),
         caches_omitted: fill.of(omitted()),
+        python: fill.of(python_build(fill)),
+        interpreters: fill.of(2),
+        scope: fill.of("reachable".into()),
+        tracked_objects: fill.of(90_000),
+        tracked_size_bytes: fill.of(12 << 20),
+        permanent_objects: fill.of(5139),
+        permanent_size_bytes: fill.of(1 << 20),
+        reachable_objects: fill.of(207_575),
+        reachable_size_bytes: fill.of(30 << 20),
+        heap_objects: fill.of(210_000),
+        heap_size_bytes: fill.of(31 << 20),
+        total_overhead_bytes: fill.of(2 << 20),
+        gc: fill.of(gc_state(fill)),
+        coverage: fill.of(coverage(fill)),
+        method: fill.of("live".into()),
+        live_reason: fill.of("max_pause".into()),
+        attempts: fill.of(3),
+        in_collection: fill.of(false),
+        pause_seconds: fill.of(0.012_5),
+        duration_seconds: fill.of(0.25),
+        torn_reads: fill.of(7),
+        rejected_reads: fill.of(1),
+        memobj_peak_bytes: fill.of(60 << 20),
+    }
+}
+
+/// Which Python it is.
+pub fn python_build(fill: Fill) -> PythonBuild {
+    PythonBuild {
+        version: "3.13.0".into(),
+        implementation: "cpython".into(),
+        debug: fill.of(false),
+        free_threaded: fill.of(false),
+        shared: fill.of(true),
+        executable: fill.of("/opt/py/bin/python3.13".into()),
+        located: fill.of("dynsym".into()),
+        layout: fill.of("3.13".into()),
+    }
+}
+
+/// The state of a garbage collector.
+pub fn gc_state(fill: Fill) -> GcState {
+    GcState {
+        enabled: fill.of(true),
+        generations: fill.of(gc_generation(fill)).into_iter().collect(),
+        tracked: fill.of(90_000),
+        frozen: fill.of(5139),
+        garbage: fill.of(2),
+    }
+}
+
+/// A generation of it.
+pub fn gc_generation(fill: Fill) -> GcGeneration {
+    GcGeneration {
+        pending: fill.of(411),
+        threshold: fill.of(2000),
+        collections: fill.of(120),
+        collected: fill.of(9000),
+        uncollectable: fill.of(2),
+        objects: fill.of(800),
+    }
+}
+
+/// How much of the memory is explained.
+pub fn coverage(fill: Fill) -> Coverage {
+    Coverage {
+        objects_bytes: 32 << 20,
+        allocator: fill.of("pymalloc".into()),
+        allocator_used_bytes: fill.of(28 << 20),
+        allocator_explained_bytes: fill.of(27 << 20),
+        allocator_ratio: fill.of(0.964_3),
+        rss_ratio: fill.of(0.64),
     }
 }
 
 /// Objects of a type.
-pub fn type_total() -> TypeTotal {
-    TypeTotal { name: "botpkg.cache.Session".into(), count: 66_051, size_bytes: 10_673_854 }
+pub fn type_total(fill: Fill) -> TypeTotal {
+    TypeTotal {
+        overhead_bytes: fill.of(4096).unwrap_or(0),
+        size_exact: fill.of(()).is_none(),
+        ..TypeTotal::new("botpkg.cache.Session".into(), 66_051, 10_673_854)
+    }
 }
 
 /// Objects of a module's types.
@@ -245,6 +321,9 @@ pub fn thread(fill: Fill) -> PythonThread {
         daemon: fill.of(true),
         alive: fill.of(true),
         main: fill.of(false),
+        function: fill.of("Bot.poll".into()),
+        file: fill.of("/srv/bot/botpkg/poll.py".into()),
+        line: fill.of(118),
     }
 }
 

@@ -3,13 +3,14 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | words | [`workspace`], [`tools`] | where the project is, which commands have arguments to document |
-//! | chores | [`man`], [`completions`], [`goldens`], [`ci`] | manual pages, shell completions, what tests compare with, every check |
+//! | chores | [`man`], [`completions`], [`goldens`], [`layouts`], [`ci`] | manual pages, shell completions, what tests compare with, tables of CPython's structs, every check |
 //!
 //! A library as well as a program, so that a test can hold the committed files to what the chores make.
 
 pub mod ci;
 pub mod completions;
 pub mod goldens;
+pub mod layouts;
 pub mod man;
 pub mod tools;
 pub mod workspace;

@@ -20,6 +20,12 @@ enum Chore {
     },
     /// Write what tests compare the tools' pictures and tables with anew; look at the changes before you commit them
     Goldens,
+    /// Write memobj's tables of CPython's structs from the debug information of every interpreter found
+    Layouts {
+        /// Write nothing: say which files are not what the interpreters give, and fail if there are any
+        #[arg(long)]
+        check: bool,
+    },
     /// Check everything: format, lints, documentation, tests
     Ci,
 }
@@ -51,7 +57,32 @@ fn run(chore: Chore) -> io::Result<bool> {
             }
         }
         Chore::Goldens => return xtask::goldens::write(),
+        Chore::Layouts { check: false } => match xtask::layouts::write() {
+            Ok(notes) => say(&notes)?,
+            Err(faults) => {
+                say(&faults)?;
+                return Ok(false);
+            }
+        },
+        Chore::Layouts { check: true } => {
+            match xtask::layouts::differing(&xtask::layouts::interpreters::found()) {
+                Ok(files) if files.is_empty() => {}
+                Ok(files) => {
+                    let lines = files.iter().map(|file| format!("differs: {}", file.display()));
+                    say(&lines.collect::<Vec<_>>())?;
+                    return Ok(false);
+                }
+                Err(faults) => {
+                    say(&faults)?;
+                    return Ok(false);
+                }
+            }
+        }
         Chore::Ci => return xtask::ci::run(),
     }
     Ok(true)
+}
+
+fn say(lines: &[String]) -> io::Result<()> {
+    lines.iter().try_for_each(|line| writeln!(io::stdout(), "{line}"))
 }

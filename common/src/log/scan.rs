@@ -3,13 +3,14 @@
 //! It takes in a line only if every byte of it is what that form has at that place; then serde takes it in too, and both find the
 //! same. Everything else (white space, other orders, fields of a later version, damage) is `None` and is read by serde.
 
+mod census;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::line::{self, Head, Line, moment};
-use super::moment::{Cache, Census, Moment, Process, Total, Tree, What};
+use super::moment::{Moment, Process, Tree, What};
 use super::token::Cursor;
-use crate::record::PythonThread;
 
 /// What a scanner may keep of lines it has read; beyond that it forgets everything.
 const MAX_KEPT_BYTES: usize = 4 << 20;
@@ -203,127 +204,6 @@ impl Scanner {
         self.names.insert(Arc::clone(&new));
         new
     }
-
-    fn census(&mut self, c: &mut Cursor<'_>) -> Option<Moment> {
-        let header = self.header(c)?;
-        c.literal(br#","pid":"#)?;
-        let pid = c.integer32()?;
-        c.literal(br#","start_ticks":"#)?;
-        let start_ticks = c.nullable(Cursor::integer)?;
-        c.literal(br#","root_pid":"#)?;
-        let root_pid = c.nullable(Cursor::integer32)?;
-        c.literal(br#","name":"#)?;
-        let name = c.nullable(Cursor::text)?;
-        let name = self.name(&name.unwrap_or_default());
-        c.literal(br#","cmdline":"#)?;
-        let cmdline = self.cmdline(c)?;
-        c.literal(br#","total_objects":"#)?;
-        let total_objects = c.integer()?;
-        c.literal(br#","total_size_bytes":"#)?;
-        let total_size_bytes = Some(c.integer()?);
-        c.literal(br#","types":"#)?;
-        let types = self.totals(c, br#"{"type":"#)?;
-        c.literal(br#","types_omitted":"#)?;
-        let types_cut = omitted(c)?;
-        c.literal(br#","modules":"#)?;
-        let modules = self.totals(c, br#"{"module":"#)?;
-        c.literal(br#","modules_omitted":"#)?;
-        let modules_cut = omitted(c)?;
-        c.literal(br#","threads":"#)?;
-        let threads = c.nullable(|c| {
-            let mut threads = Vec::new();
-            c.array(|c| {
-                threads.extend(line::thread(&self.thread(c)?));
-                Some(())
-            })?;
-            Some(threads)
-        })?;
-        c.literal(br#","rss_bytes":"#)?;
-        let rss_bytes = c.nullable(Cursor::integer)?;
-        let (mut holders, mut holders_cut, mut caches, mut caches_cut) = (None, false, None, false);
-        // Censuses were written without these at first.
-        if c.has(br#","holders":"#) {
-            holders = c.nullable(|c| self.totals(c, br#"{"holder":"#))?;
-            c.literal(br#","holders_omitted":"#)?;
-            holders_cut = omitted(c)?;
-            c.literal(br#","caches":"#)?;
-            caches = c.nullable(|c| self.caches(c))?;
-            c.literal(br#","caches_omitted":"#)?;
-            caches_cut = omitted(c)?;
-        }
-        c.literal(b"}")?;
-        let start = line::start(start_ticks, None);
-        let what = What::Census(Census {
-            pid,
-            start,
-            root_pid,
-            name,
-            cmdline,
-            total_objects,
-            total_size_bytes,
-            types,
-            types_cut,
-            modules,
-            modules_cut,
-            threads,
-            rss_bytes,
-            holders,
-            holders_cut,
-            caches,
-            caches_cut,
-        });
-        Some(moment(header, None, 0, what))
-    }
-
-    /// An array of rows, each of which begins with `begin` and a name.
-    fn totals<const N: usize>(&mut self, c: &mut Cursor<'_>, begin: &[u8; N]) -> Option<Vec<Total>> {
-        let mut totals = Vec::new();
-        c.array(|c| {
-            c.literal(begin)?;
-            let name = self.name(&c.text()?);
-            c.literal(br#","count":"#)?;
-            let count = c.integer()?;
-            c.literal(br#","size_bytes":"#)?;
-            totals.push(Total { name, count, size_bytes: c.integer()? });
-            c.literal(b"}")
-        })?;
-        Some(totals)
-    }
-
-    fn caches(&mut self, c: &mut Cursor<'_>) -> Option<Vec<Cache>> {
-        let mut caches = Vec::new();
-        c.array(|c| {
-            c.literal(br#"{"name":"#)?;
-            let name = self.name(&c.text()?);
-            c.literal(br#","entries":"#)?;
-            let entries = c.integer()?;
-            c.literal(br#","size_bytes":"#)?;
-            caches.push(Cache { name, entries, size_bytes: c.nullable(Cursor::integer)? });
-            for key in [&br#","max_entries":"#[..], br#","hits":"#, br#","misses":"#] {
-                c.passage(key)?;
-                c.nullable(Cursor::integer)?;
-            }
-            c.literal(b"}")
-        })?;
-        Some(caches)
-    }
-
-    fn thread(&mut self, c: &mut Cursor<'_>) -> Option<PythonThread> {
-        c.literal(br#"{"name":"#)?;
-        let name = c.nullable(Cursor::text)?.map(|name| self.name(&name));
-        c.literal(br#","ident":"#)?;
-        let ident = c.nullable(Cursor::integer)?;
-        c.literal(br#","native_id":"#)?;
-        let native_id = c.nullable(Cursor::integer)?;
-        c.literal(br#","daemon":"#)?;
-        let daemon = c.nullable(Cursor::boolean)?;
-        c.literal(br#","alive":"#)?;
-        let alive = c.nullable(Cursor::boolean)?;
-        c.literal(br#","main":"#)?;
-        let main = c.nullable(Cursor::boolean)?;
-        c.literal(b"}")?;
-        Some(PythonThread { name, ident, native_id, daemon, alive, main })
-    }
 }
 
 /// How a field looks that was not read this time.
@@ -405,19 +285,4 @@ fn system(c: &mut Cursor<'_>) -> Option<(u64, Option<u64>)> {
     let available = c.nullable(Cursor::integer)?;
     c.literal(b"}")?;
     Some((total, available))
-}
-
-/// Whether a list left rows out.
-fn omitted(c: &mut Cursor<'_>) -> Option<bool> {
-    let rows = c.nullable(|c| {
-        c.literal(br#"{"rows":"#)?;
-        let rows = c.integer()?;
-        c.literal(br#","count":"#)?;
-        c.integer()?;
-        c.literal(br#","size_bytes":"#)?;
-        c.integer()?;
-        c.literal(b"}")?;
-        Some(rows)
-    })?;
-    Some(rows.is_some_and(|rows| rows > 0))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::python::{Coverage, GcState, PythonBuild};
 use super::record;
 
 record! {
@@ -56,6 +57,75 @@ record! {
         /// What `caches` does not list; `null` if it lists everything, or is `null` itself.
         #[serde(default)]
         pub caches_omitted: Option<Omitted>,
+        /// Which Python it is; `null` in censuses of a version that did not say so, as all below.
+        #[serde(default)]
+        pub python: Option<PythonBuild>,
+        /// How many interpreters run in it.
+        #[serde(default)]
+        pub interpreters: Option<u64>,
+        /// Which objects `types` and the totals above are of: `tracked`, `reachable` or `heap`.
+        #[serde(default)]
+        pub scope: Option<Arc<str>>,
+        /// What the garbage collector lists, as `gc.get_objects()`; `null` if it was not counted, as all scopes.
+        #[serde(default)]
+        pub tracked_objects: Option<u64>,
+        /// The sizes of those.
+        #[serde(default)]
+        pub tracked_size_bytes: Option<u64>,
+        /// What `gc.freeze()` has put apart.
+        #[serde(default)]
+        pub permanent_objects: Option<u64>,
+        /// The sizes of those.
+        #[serde(default)]
+        pub permanent_size_bytes: Option<u64>,
+        /// What can be reached from what is tracked, and that itself.
+        #[serde(default)]
+        pub reachable_objects: Option<u64>,
+        /// The sizes of those.
+        #[serde(default)]
+        pub reachable_size_bytes: Option<u64>,
+        /// What the allocator holds besides, and all that is reachable.
+        #[serde(default)]
+        pub heap_objects: Option<u64>,
+        /// The sizes of those.
+        #[serde(default)]
+        pub heap_size_bytes: Option<u64>,
+        /// What the counted objects own and `sys.getsizeof` does not count.
+        #[serde(default)]
+        pub total_overhead_bytes: Option<u64>,
+        /// The garbage collector of the main interpreter; `null` where it could not be read.
+        #[serde(default)]
+        pub gc: Option<GcState>,
+        /// How much of the memory is explained.
+        #[serde(default)]
+        pub coverage: Option<Coverage>,
+        /// From what it was taken: `stopped`, `live`, `core` or `snapshot`.
+        #[serde(default)]
+        pub method: Option<Arc<str>>,
+        /// Why a process was read as it ran: `asked`, `max_pause` or `memory`; `null` if it was not.
+        #[serde(default)]
+        pub live_reason: Option<Arc<str>>,
+        /// How often it was stopped until it was outside a collection.
+        #[serde(default)]
+        pub attempts: Option<u64>,
+        /// Whether the collector was at work in what was counted: the numbers may be off by what it held in its hands.
+        #[serde(default)]
+        pub in_collection: Option<bool>,
+        /// How long the process stood still, all attempts together; `null` if it was not stopped.
+        #[serde(default)]
+        pub pause_seconds: Option<f64>,
+        /// How long the census took.
+        #[serde(default)]
+        pub duration_seconds: Option<f64>,
+        /// Reads that failed, or that met a change.
+        #[serde(default)]
+        pub torn_reads: Option<u64>,
+        /// What was read and could not be what it was read as.
+        #[serde(default)]
+        pub rejected_reads: Option<u64>,
+        /// The most memory that memobj itself has had so far.
+        #[serde(default)]
+        pub memobj_peak_bytes: Option<u64>,
     }
 }
 
@@ -69,6 +139,32 @@ pub struct TypeTotal {
     pub count: u64,
     /// Their sizes, as `sys.getsizeof` gives them.
     pub size_bytes: u64,
+    /// What they own and `sys.getsizeof` does not count; absent if that is nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overhead_bytes: u64,
+    /// Absent, that is `true`, if `sys.getsizeof` would say the same; `false` if a part of their size could not be known.
+    #[serde(default = "exact", skip_serializing_if = "is_exact")]
+    pub size_exact: bool,
+}
+
+impl TypeTotal {
+    /// A row of exact sizes.
+    #[must_use]
+    pub fn new(name: Arc<str>, count: u64, size_bytes: u64) -> Self {
+        Self { name, count, size_bytes, overhead_bytes: 0, size_exact: true }
+    }
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
+fn exact() -> bool {
+    true
+}
+
+fn is_exact(exact: &bool) -> bool {
+    *exact
 }
 
 /// The objects whose type is of one module.
@@ -140,4 +236,13 @@ pub struct PythonThread {
     pub alive: Option<bool>,
     /// Whether it is the main thread.
     pub main: Option<bool>,
+    /// The qualified name of the function that it runs; `null` if it runs no Python code.
+    #[serde(default)]
+    pub function: Option<Arc<str>>,
+    /// The file of that function, as its code names it.
+    #[serde(default)]
+    pub file: Option<Arc<str>>,
+    /// The line that it is on.
+    #[serde(default)]
+    pub line: Option<u32>,
 }

@@ -12,6 +12,7 @@ mod census;
 mod diff;
 mod event;
 mod process;
+mod python;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use diff::{
 };
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
+pub use python::{Coverage, GcGeneration, GcState, PythonBuild};
 
 use crate::time::Stamp;
 

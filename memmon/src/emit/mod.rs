@@ -11,7 +11,6 @@
 //! killed, never finds half a sample.
 
 mod csv;
-mod line;
 mod save;
 mod text;
 mod whole;
@@ -24,9 +23,10 @@ use std::io::{self, Write};
 use common::jsonl;
 use common::record::Record;
 
+pub use common::table::Style;
 pub use csv::Csv;
 pub use save::{Save, state_dir};
-pub use text::{Style, Text};
+pub use text::Text;
 pub use whole::Storage;
 
 /// Something that takes the records of a run, in their order, and writes them for someone.

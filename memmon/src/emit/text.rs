@@ -15,27 +15,18 @@ use std::sync::Arc;
 
 use common::record::{ErrorRecord, EventKind, ProcessEvent, ProcessRecord, Record};
 use common::stdio::escape_controls;
+use common::table::{Line, Style};
 use common::units::Bytes;
 
 use self::block::{Block, Checkpoint};
 use self::event::{Crossing, Held};
 use super::Sink;
-use super::line::Line;
 
 /// Columns for a name before it is cut, or pushes the columns behind it where nothing is cut.
 const NAME_COLUMNS: usize = 24;
 
 /// A root not seen for so many samples has ended; its last values are forgotten.
 const ROOTS_KEPT_FOR: u64 = 100;
-
-/// How text for people looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Style {
-    /// Whether to colour it; without, not one escape byte is written.
-    pub colour: bool,
-    /// The columns of the terminal, where lines are cut; `None` cuts nothing.
-    pub width: Option<usize>,
-}
 
 /// A process within a run: its number and when it began.
 type Identity = (u32, Option<Arc<str>>);

@@ -2,7 +2,6 @@
 
 mod guard;
 mod outputs;
-mod wait;
 mod watching;
 
 use std::io;
@@ -14,10 +13,8 @@ use common::stdio::say;
 use rustix::process::Signal;
 
 use self::outputs::Outputs;
-use self::wait::Waiter;
 use self::watching::Watching;
 use crate::cli::{Args, Metric, Pss, SourceKind};
-use crate::launch::{self, Launched, Output, RelayOptions};
 use crate::limit::Limits;
 use crate::roots;
 use crate::sample::{Options, Sampler};
@@ -25,6 +22,8 @@ use crate::sample::{Options, Sampler};
 use crate::source::linux::{Connector, LinuxSource};
 use crate::source::sysinfo::SysinfoSource;
 use crate::source::{Found, Source};
+use common::launch::{self, Launched, Output, RelayOptions};
+use common::wait::Waiter;
 
 const TOOL: &str = "memmon";
 

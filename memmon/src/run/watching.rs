@@ -15,12 +15,12 @@ use rustix::process::Signal;
 use super::TOOL;
 use super::guard::{self, Guard};
 use super::outputs::Outputs;
-use super::wait::{Ready, Sources, Waiter};
 use crate::cli::Args;
-use crate::launch::{self, Ended, Launched, Reaped};
 use crate::limit::Limits;
 use crate::sample::Sampler;
 use crate::watch::{Action, Screen};
+use common::launch::{self, Ended, Launched, Reaped};
+use common::wait::{Ready, Sources, Waiter};
 
 /// Exit code for a crossed limit of `--fail-above`.
 const EXIT_LIMIT: u8 = 1;

@@ -53,6 +53,15 @@ pub struct Symbol {
     pub size: u64,
 }
 
+/// A table of symbols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// `.dynsym`: what other files can refer to; strip(1) leaves it.
+    Dynamic,
+    /// `.symtab`: all names.
+    Full,
+}
+
 /// An executable or shared library of 64 bits.
 #[derive(Debug)]
 pub struct Elf {
@@ -100,9 +109,27 @@ impl Elf {
     /// # Errors
     /// If the file is damaged.
     pub fn symbols(&self, names: &[&str]) -> Result<HashMap<String, Symbol>, Unusable> {
+        let mut found = self.symbols_of(Table::Dynamic, names)?;
+        if found.len() < names.len() {
+            for (name, symbol) in self.symbols_of(Table::Full, names)? {
+                found.entry(name).or_insert(symbol);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The addresses of those of `names` that one of its tables has.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn symbols_of(&self, table: Table, names: &[&str]) -> Result<HashMap<String, Symbol>, Unusable> {
         let parsed = ElfFile64::<Endianness, _>::parse(&self.cache)?;
         let mut found = HashMap::new();
-        for symbol in parsed.dynamic_symbols().chain(parsed.symbols()) {
+        let symbols = match table {
+            Table::Dynamic => parsed.dynamic_symbols(),
+            Table::Full => parsed.symbols(),
+        };
+        for symbol in symbols {
             if found.len() == names.len() {
                 break;
             }

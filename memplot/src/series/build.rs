@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
 use common::cli::Failure;
+use common::units::counted;
 
 use super::member::{Key, Member};
 use super::view::View;
@@ -12,7 +13,6 @@ use crate::cli::What;
 use crate::colour;
 use crate::downsample::Row;
 use crate::picture::{Picture, Point, Series, Unit};
-use crate::words::counted;
 
 /// Others that reach more than so many times the highest of those that are drawn would press them flat: then they are only told.
 const FLATTENING: f64 = 2.0;

@@ -1,12 +1,14 @@
 //! The words above a picture: what, of whom, when, how many samples, the peak.
 
+use common::units::counted;
+
 use super::view::View;
 use super::{Collector, Subject, naming};
 use crate::cli::{Metric, What};
 use crate::clock::{date, local, time_of_day};
 use crate::lettering::shortened;
 use crate::picture::{Series, Unit};
-use crate::words::{counted, value};
+use crate::words::value;
 
 /// Title and subtitle.
 #[derive(Debug)]

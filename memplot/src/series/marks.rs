@@ -1,9 +1,10 @@
 //! Events as marks: all of them counted, those that can be told apart told.
 
+use common::units::counted;
+
 use crate::cli::What;
 use crate::downsample::{Happening, Tally};
 use crate::picture::{Mark, MarkKind};
-use crate::words::counted;
 
 /// The marks between two moments that belong to what is drawn.
 pub fn between(events: &Tally, time: (i64, i64), what: What) -> Vec<Mark> {

@@ -1,17 +1,17 @@
 //! The block of a sample.
 
-use common::columns::{Cell, Tone, width};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::columns::{Cell, Tone, width};
 use common::process::ProcessState;
 use common::record::{ProcessRecord, ProcessSample};
+use common::table::{Column, Line, Table};
 use common::time::{Span, Stamp};
 use common::units::{Bytes, Change};
 
-use super::super::line::{Column, Line, Table};
 use super::{Identity, NAME_COLUMNS, Style, count, shown_name, size};
 use crate::words::shell_line;
 

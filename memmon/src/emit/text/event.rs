@@ -1,13 +1,13 @@
 //! Lines for what happened to processes.
 
-use common::columns::Tone;
 use std::sync::Arc;
 
+use common::columns::Tone;
 use common::record::{EventKind, ProcessEvent};
 use common::stdio::escape_controls;
+use common::table::Line;
 use common::units::{Bytes, Change};
 
-use super::super::line::Line;
 use super::block::span;
 use super::{Style, count, shown_name, size};
 use crate::words::{shell_line, signal_name};

@@ -1,69 +1,6 @@
 //! The texts of `/proc`, as bytes that anyone may have written: a name can hold parentheses, spaces and line ends.
 
-use common::process::ProcessState;
-
-const PF_KTHREAD: u64 = 0x0020_0000;
-
-/// `/proc/PID/stat`: proc_pid_stat(5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat<'a> {
-    /// Field 2: the name, 15 bytes at most, whatever bytes.
-    pub comm: &'a [u8],
-    /// Field 3.
-    pub state: ProcessState,
-    /// Field 4.
-    pub ppid: u32,
-    /// Field 5.
-    pub group: u32,
-    /// Field 6.
-    pub session: u32,
-    /// Field 9, the bit `PF_KTHREAD` (include/linux/sched.h): it is the kernel's own, without memory of its own.
-    pub is_kernel_thread: bool,
-    /// Fields 14 and 15 added: processor time in clock ticks.
-    pub cpu_ticks: u64,
-    /// Field 20.
-    pub threads: u64,
-    /// Field 22: clock ticks since boot.
-    pub start_ticks: u64,
-    /// Fields 26 and 28, the addresses of code and stack, mixed: another program has others. `None` if they are hidden from us.
-    pub image: Option<u64>,
-    /// Field 52: the wait status of a process that has ended; 0 if it has not or if it is hidden from us.
-    pub exit_code: i32,
-}
-
-impl<'a> Stat<'a> {
-    /// Reads the line; `None` if it is not whole.
-    pub fn parse(text: &'a [u8]) -> Option<Self> {
-        let open = text.iter().position(|&b| b == b'(')?;
-        let close = text.iter().rposition(|&b| b == b')')?;
-        let comm = text.get(open + 1..close)?;
-        // Field 3 comes first from here on.
-        let mut fields = text.get(close + 1..)?.split(|b| b.is_ascii_whitespace()).filter(|f| !f.is_empty());
-        let state = ProcessState::from_letter(*fields.next()?.first()?);
-        let mut numbers = [0_u64; 49];
-        for number in &mut numbers {
-            // Negative ones (priorities, terminals) are of no interest here.
-            *number = decimal(fields.next()?).unwrap_or(0);
-        }
-        let field = |n: usize| numbers.get(n - 4).copied().unwrap_or(0);
-        let small = |n: usize| u32::try_from(field(n)).unwrap_or(0);
-        let (code, stack) = (field(26), field(28));
-        Some(Self {
-            comm,
-            state,
-            ppid: small(4),
-            group: small(5),
-            session: small(6),
-            is_kernel_thread: field(9) & PF_KTHREAD != 0,
-            cpu_ticks: field(14).saturating_add(field(15)),
-            threads: field(20),
-            start_ticks: field(22),
-            // The kernel writes 0 or 1 where it hides them (fs/proc/array.c, do_task_stat).
-            image: (code > 1 && stack > 1).then(|| code.rotate_left(32) ^ stack),
-            exit_code: i32::try_from(field(52)).unwrap_or(0),
-        })
-    }
-}
+pub use common::process::{Stat, decimal};
 
 /// The first two fields of `/proc/PID/statm`: pages mapped and pages resident.
 pub fn statm(text: &[u8]) -> Option<(u64, u64)> {
@@ -134,47 +71,11 @@ pub fn pressure_line(text: &str, kind: &str) -> Option<[f64; 4]> {
     Some([value("avg10")? / 100.0, value("avg60")? / 100.0, value("avg300")? / 100.0, value("total")? / 1e6])
 }
 
-/// A whole decimal number and nothing else.
-pub fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |sum, &b| {
-        let digit = b.checked_sub(b'0').filter(|d| *d < 10)?;
-        sum.checked_mul(10)?.checked_add(u64::from(digit))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    const LINE: &[u8] =
-        b"1234 (a) b) (c\n) S 1 1234 1200 0 -1 4194304 100 0 0 0 7 5 0 0 20 0 3 0 98765 10485760 512 \
-        18446744073709551615 4096 8192 140000 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 256\n";
-
-    #[test]
-    fn a_name_with_parentheses_spaces_and_line_ends_moves_no_field() {
-        let stat = Stat::parse(LINE).unwrap();
-        assert_eq!(stat.comm, b"a) b) (c\n");
-        assert_eq!(stat.state, ProcessState::Sleeping);
-        assert_eq!((stat.ppid, stat.group, stat.session), (1, 1234, 1200));
-        assert_eq!((stat.cpu_ticks, stat.threads, stat.start_ticks), (12, 3, 98765));
-        assert_eq!(stat.exit_code, 256);
-        assert!(!stat.is_kernel_thread);
-        assert!(stat.image.is_some());
-    }
-
-    #[test]
-    fn our_own_stat_agrees_with_what_we_know() {
-        let text = std::fs::read("/proc/self/stat").unwrap();
-        let stat = Stat::parse(&text).unwrap();
-        assert_eq!(stat.ppid, std::os::unix::process::parent_id());
-        assert!(stat.start_ticks > 0 && stat.threads > 0 && stat.image.is_some());
-        assert!(!stat.is_kernel_thread);
-    }
 
     #[test]
     fn status_and_fields() {
@@ -201,30 +102,13 @@ mod tests {
         assert_eq!(pressure_line("", "some"), None);
     }
 
-    #[test]
-    fn decimals_are_whole_and_checked() {
-        assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
-        for text in [&b""[..], b"-1", b"1x", b"18446744073709551616"] {
-            assert_eq!(decimal(text), None);
-        }
-    }
-
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
-            let _ = Stat::parse(&bytes);
             let _ = Status::parse(&bytes);
             let _ = statm(&bytes);
             let _ = plain_fields(&bytes).count();
             let _ = pressure_line(&String::from_utf8_lossy(&bytes), "some");
-        }
-
-        #[test]
-        fn a_stat_line_cut_short_is_no_line(cut in 0_usize..LINE.len()) {
-            if let Some(stat) = Stat::parse(&LINE[..cut]) {
-                // Cut inside the last number it still reads; never with a field moved.
-                prop_assert_eq!(stat.start_ticks, 98765);
-            }
         }
     }
 }

@@ -1,0 +1,401 @@
+//! Which program a command stands for: itself, or for a Python script the interpreter of its project.
+//!
+//! A first word that ends in `.py` and names a file is run by the first interpreter found, whatever its `#!` line says:
+//!
+//! 1. the project's: `.venv`, then `venv`, in the folder of the script (symbolic links followed, as Python does for its
+//!    module path), then in the folders above it, nearest first. The climb ends below the home folder and the root,
+//!    where a stray environment belongs to no project. Then the same in the current folder. In an environment it is
+//!    `bin/python`, else `Scripts/python.exe`;
+//! 2. `$VIRTUAL_ENV`, the one that is activated;
+//! 3. `python3`, then `python`, of `$PATH`.
+//!
+//! An environment in a folder is only taken if the user, the owner of the script or root owns it: in `/tmp` anybody may
+//! leave one. The link that is the interpreter's name is kept: Python finds its environment by the name it is called by.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use crate::cli::Failure;
+
+/// The exit code for a command that is not found, as shells have it.
+pub(super) const EXIT_NOT_FOUND: u8 = 127;
+
+/// What will be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The program: a path, or a name that is looked up in `$PATH`.
+    pub program: OsString,
+    /// Its arguments, without its own name.
+    pub args: Vec<OsString>,
+    /// What people call the command: the last part of its first word. It is the user's text, not made safe for a terminal.
+    pub name: String,
+    /// Which interpreter was taken and why, if one was chosen. Not made safe for a terminal either.
+    pub note: Option<String>,
+}
+
+/// What a command's meaning depends on beside the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// The current folder.
+    pub current: PathBuf,
+    /// The user's home folder.
+    pub home: Option<PathBuf>,
+    /// `$VIRTUAL_ENV`.
+    pub virtual_env: Option<PathBuf>,
+    /// `$PATH`.
+    pub path: OsString,
+    /// The effective user.
+    pub user: u32,
+}
+
+impl Environment {
+    /// That of this process.
+    #[must_use]
+    pub fn current() -> Self {
+        let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self {
+            // Also right if the current folder was removed: then every look in it finds nothing.
+            current: env::current_dir().unwrap_or_else(|_| ".".into()),
+            home: folder("HOME"),
+            virtual_env: folder("VIRTUAL_ENV"),
+            // Without $PATH exec(3) looks here.
+            path: env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into()),
+            user: rustix::process::geteuid().as_raw(),
+        }
+    }
+
+    /// The first file called `name` in the folders of `$PATH` that `accepts` likes.
+    pub(super) fn find_in_path(&self, name: &OsStr, accepts: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+        env::split_paths(&self.path).map(|dir| self.current.join(dir).join(name)).find(|file| accepts(file))
+    }
+
+    /// `path` as short as it can be: seen from the current folder.
+    fn shown<'a>(&self, path: &'a Path, real_current: &Path) -> &'a Path {
+        path.strip_prefix(real_current).or_else(|_| path.strip_prefix(&self.current)).unwrap_or(path)
+    }
+}
+
+/// Decides what to start for `command`.
+///
+/// # Errors
+/// An empty command; a Python script that does not exist, or no interpreter for it (exit 127).
+pub fn resolve(command: &[OsString], environment: &Environment) -> Result<Plan, Failure> {
+    let Some((first, args)) = command.split_first().filter(|(first, _)| !first.is_empty()) else {
+        return Err(Failure::new("the command is empty", "give a program and its arguments"));
+    };
+    let name = Path::new(first).file_name().unwrap_or(first).to_string_lossy().into_owned();
+    let itself = || Plan { program: first.clone(), args: args.to_vec(), name: name.clone(), note: None };
+    if !is_python(first) {
+        return Ok(itself());
+    }
+
+    let script = environment.current.join(first);
+    match fs::metadata(&script) {
+        Ok(metadata) if metadata.is_file() => {}
+        // An installed command may be called `rst2html.py`: found like any other.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let is_bare = !first.as_bytes().contains(&b'/');
+            if is_bare && environment.find_in_path(first, is_executable).is_some() {
+                return Ok(itself());
+            }
+            return Err(Failure {
+                what: format!("{}: no such file", first.display()),
+                hint: if Path::new(first).is_absolute() {
+                    String::new()
+                } else {
+                    format!("the current folder is {}", environment.current.display())
+                },
+                code: EXIT_NOT_FOUND,
+            });
+        }
+        // A folder, or something that may not be looked at: starting it tells why that fails.
+        _ => return Ok(itself()),
+    }
+
+    let real_current = fs::canonicalize(&environment.current).unwrap_or_else(|_| environment.current.clone());
+    let Choice { python, broken } = choose(&script, &real_current, environment).ok_or_else(|| Failure {
+        what: format!("{}: no Python interpreter was found", first.display()),
+        hint: format!("make a .venv beside it, or name the interpreter: /path/to/python {}", first.display()),
+        code: EXIT_NOT_FOUND,
+    })?;
+    let mut note =
+        format!("running {} with {}", first.display(), environment.shown(&python, &real_current).display());
+    if let Some(broken) = broken {
+        note += &format!(", as {} leads nowhere", environment.shown(&broken, &real_current).display());
+    }
+    let word = if first.as_bytes().starts_with(b"-") {
+        // Python would take it for an option.
+        Path::new(".").join(first).into_os_string()
+    } else {
+        first.clone()
+    };
+    let args = std::iter::once(word).chain(args.iter().cloned()).collect();
+    Ok(Plan { program: python.into_os_string(), args, name, note: Some(note) })
+}
+
+fn is_python(word: &OsStr) -> bool {
+    let bytes = word.as_bytes();
+    bytes.last_chunk::<3>().is_some_and(|end| end.eq_ignore_ascii_case(b".py"))
+}
+
+/// The interpreter taken, and the first one that would have been if its link led anywhere.
+struct Choice {
+    python: PathBuf,
+    broken: Option<PathBuf>,
+}
+
+fn choose(script: &Path, real_current: &Path, environment: &Environment) -> Option<Choice> {
+    let mut broken = None;
+    let mut usable = |python: &PathBuf| {
+        if is_executable(python) {
+            return true;
+        }
+        if fs::symlink_metadata(python).is_ok_and(|link| link.is_symlink()) && !python.exists() {
+            broken.get_or_insert_with(|| python.clone());
+        }
+        false
+    };
+    let owner = fs::metadata(script).map_or(environment.user, |metadata| metadata.uid());
+    let python = project_folders(script, real_current, environment)
+        .iter()
+        .flat_map(|folder| [folder.join(".venv"), folder.join("venv")])
+        .filter(|venv| is_trusted(venv, environment.user, owner))
+        .chain(environment.virtual_env.iter().map(|venv| real_current.join(venv)))
+        .flat_map(|venv| [venv.join("bin/python"), venv.join("Scripts/python.exe")])
+        .find(&mut usable)
+        .or_else(|| {
+            ["python3", "python"]
+                .iter()
+                .find_map(|name| environment.find_in_path(OsStr::new(name), is_executable))
+        })?;
+    Some(Choice { python, broken })
+}
+
+/// Where an environment of the script's project may be, nearest first.
+fn project_folders(script: &Path, real_current: &Path, environment: &Environment) -> Vec<PathBuf> {
+    let real = fs::canonicalize(script).unwrap_or_else(|_| script.to_owned());
+    let home = environment.home.as_ref().and_then(|home| fs::canonicalize(home).ok());
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in real.ancestors().skip(1) {
+        let no_project = folder.parent().is_none() || home.as_deref() == Some(folder);
+        if no_project && !folders.is_empty() {
+            break;
+        }
+        folders.push(folder.to_owned());
+    }
+    if !folders.iter().any(|folder| folder == real_current) {
+        folders.push(real_current.to_owned());
+    }
+    folders
+}
+
+/// Whether both a folder and a link to it were made by someone who may decide what `user` runs.
+fn is_trusted(folder: &Path, user: u32, script_owner: u32) -> bool {
+    [fs::symlink_metadata(folder), fs::metadata(folder)]
+        .into_iter()
+        .all(|metadata| metadata.is_ok_and(|metadata| [0, user, script_owner].contains(&metadata.uid())))
+}
+
+/// Whether `file` is a file that somebody may execute. The kernel has the last word.
+pub(super) fn is_executable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A folder of its own for a test, with a home in it, and nothing in `$PATH`.
+    struct Place {
+        folder: tempfile::TempDir,
+        environment: Environment,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let root = fs::canonicalize(folder.path()).unwrap();
+            let environment = Environment {
+                current: root.join("home/project"),
+                home: Some(root.join("home")),
+                virtual_env: None,
+                path: OsString::new(),
+                user: rustix::process::geteuid().as_raw(),
+            };
+            fs::create_dir_all(&environment.current).unwrap();
+            Self { folder, environment }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            fs::canonicalize(self.folder.path()).unwrap().join(name)
+        }
+
+        fn file(&self, name: &str, mode: u32) -> PathBuf {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        }
+
+        fn resolve(&self, command: &[&str]) -> Result<Plan, Failure> {
+            let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+            resolve(&command, &self.environment)
+        }
+
+        /// What runs `script`.
+        fn python(&self, script: &str) -> PathBuf {
+            self.resolve(&[script]).unwrap().program.into()
+        }
+    }
+
+    #[test]
+    fn a_program_is_left_alone() {
+        let place = Place::new();
+        let plan = place.resolve(&["/bin/tool", "--flag", "x.py"]).unwrap();
+        assert_eq!(plan.program, "/bin/tool");
+        assert_eq!(plan.args, ["--flag", "x.py"]);
+        assert_eq!((plan.name.as_str(), plan.note), ("tool", None));
+        assert!(place.resolve(&[]).is_err() && place.resolve(&[""]).is_err());
+    }
+
+    #[test]
+    fn a_script_runs_with_the_projects_interpreter_and_its_arguments_untouched() {
+        let place = Place::new();
+        // A #! line and the right to execute change nothing.
+        place.file("home/project/Bot.PY", 0o755);
+        let python = place.file("home/project/.venv/bin/python", 0o755);
+        let odd = OsString::from_vec(b"a\xff\n".to_vec());
+        let plan = resolve(&["Bot.PY".into(), odd.clone()], &place.environment).unwrap();
+        assert_eq!(plan.program, python);
+        assert_eq!(plan.args, [OsString::from("Bot.PY"), odd]);
+        assert_eq!(plan.name, "Bot.PY");
+        assert_eq!(plan.note.unwrap(), "running Bot.PY with .venv/bin/python");
+    }
+
+    #[test]
+    fn the_nearest_environment_wins_and_dot_venv_comes_before_venv() {
+        let place = Place::new();
+        place.file("home/project/app/deep/bot.py", 0o644);
+        let activated = place.file("envs/mine/bin/python", 0o755);
+        let in_path = place.file("bin/python3", 0o755);
+        let mut place = place;
+        place.environment.path = place.path("bin").into();
+        assert_eq!(place.python("app/deep/bot.py"), in_path);
+        place.environment.virtual_env = Some(place.path("envs/mine"));
+        assert_eq!(place.python("app/deep/bot.py"), activated);
+        let top = place.file("home/project/venv/bin/python", 0o755);
+        assert_eq!(place.python("app/deep/bot.py"), top);
+        let near = place.file("home/project/app/venv/Scripts/python.exe", 0o755);
+        assert_eq!(place.python("app/deep/bot.py"), near);
+        let hidden = place.file("home/project/app/.venv/bin/python", 0o755);
+        assert_eq!(place.python("app/deep/bot.py"), hidden);
+    }
+
+    #[test]
+    fn the_climb_goes_above_the_current_folder_but_not_into_home() {
+        let mut place = Place::new();
+        place.file("home/project/app/bot.py", 0o644);
+        let in_path = place.file("bin/python", 0o755);
+        place.environment.path = place.path("bin").into();
+        place.file("home/.venv/bin/python", 0o755);
+        assert_eq!(place.python("app/bot.py"), in_path);
+        let project = place.file("home/project/.venv/bin/python", 0o755);
+        place.environment.current = place.path("home/project/app");
+        assert_eq!(place.python("bot.py"), project);
+        place.environment.current = place.path("bin");
+        assert_eq!(place.python("../home/project/app/bot.py"), project);
+        // Whoever works in the home folder itself means what is there.
+        let home = place.file("home/bot.py", 0o644);
+        assert_eq!(place.python(home.to_str().unwrap()), place.path("home/.venv/bin/python"));
+    }
+
+    #[test]
+    fn a_script_elsewhere_may_use_the_current_folders_environment() {
+        let place = Place::new();
+        let script = place.file("elsewhere/bot.py", 0o644);
+        let python = place.file("home/project/.venv/bin/python", 0o755);
+        assert_eq!(place.python(script.to_str().unwrap()), python);
+    }
+
+    #[test]
+    fn links_to_a_script_are_followed_and_links_to_an_interpreter_are_kept() {
+        let place = Place::new();
+        place.file("real/bot.py", 0o644);
+        symlink(place.path("real/bot.py"), place.path("home/project/bot.py")).unwrap();
+        let system = place.file("system/python3.12", 0o755);
+        fs::create_dir_all(place.path("real/.venv/bin")).unwrap();
+        symlink(system, place.path("real/.venv/bin/python")).unwrap();
+        assert_eq!(place.python("bot.py"), place.path("real/.venv/bin/python"));
+    }
+
+    #[test]
+    fn an_environment_whose_interpreter_is_gone_is_told() {
+        let mut place = Place::new();
+        place.file("home/project/bot.py", 0o644);
+        fs::create_dir_all(place.path("home/project/.venv/bin")).unwrap();
+        symlink("/nowhere/python3", place.path("home/project/.venv/bin/python")).unwrap();
+        place.environment.path = place.path("bin").into();
+        let in_path = place.file("bin/python3", 0o755);
+        let plan = place.resolve(&["bot.py"]).unwrap();
+        assert_eq!(plan.program, in_path);
+        let note = plan.note.unwrap();
+        assert!(note.ends_with("bin/python3, as .venv/bin/python leads nowhere"), "{note}");
+    }
+
+    #[test]
+    fn an_environment_of_a_stranger_is_not_taken() {
+        let place = Place::new();
+        let venv = place.path("home/project");
+        let owner = fs::metadata(&venv).unwrap().uid();
+        assert!(is_trusted(&venv, owner, 1) && is_trusted(&venv, 1, owner));
+        if owner != 0 {
+            assert!(!is_trusted(&venv, owner + 1, owner + 2));
+        } else {
+            // Only root can give files away.
+            std::os::unix::fs::chown(&venv, Some(12345), None).unwrap();
+            assert!(!is_trusted(&venv, 0, 1) && is_trusted(&venv, 1, 12345));
+        }
+        assert!(!is_trusted(&place.path("absent"), owner, owner));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_exit_127() {
+        let mut place = Place::new();
+        let failure = place.resolve(&["src/bot.py"]).unwrap_err();
+        assert_eq!((failure.what.as_str(), failure.code), ("src/bot.py: no such file", 127));
+        assert!(failure.hint.contains("home/project"));
+        place.file("home/project/src/bot.py", 0o644);
+        let failure = place.resolve(&["src/bot.py"]).unwrap_err();
+        assert!(failure.what.contains("no Python interpreter") && failure.code == 127);
+        // A file in $PATH that may not be executed is no interpreter.
+        place.file("bin/python3", 0o644);
+        place.environment.path = place.path("bin").into();
+        assert!(place.resolve(&["src/bot.py"]).is_err());
+    }
+
+    #[test]
+    fn an_installed_command_that_ends_in_py_is_a_command() {
+        let mut place = Place::new();
+        place.file("bin/rst2html.py", 0o755);
+        place.environment.path = place.path("bin").into();
+        assert_eq!(place.python("rst2html.py"), Path::new("rst2html.py"));
+        assert!(place.resolve(&["./rst2html.py"]).is_err());
+    }
+
+    #[test]
+    fn a_folder_is_no_script_and_a_dash_is_no_option() {
+        let place = Place::new();
+        fs::create_dir(place.path("home/project/pkg.py")).unwrap();
+        assert_eq!(place.python("pkg.py"), Path::new("pkg.py"));
+        place.file("home/project/-c.py", 0o644);
+        place.file("home/project/.venv/bin/python", 0o755);
+        assert_eq!(place.resolve(&["-c.py", "-x"]).unwrap().args, ["./-c.py", "-x"]);
+    }
+}

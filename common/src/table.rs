@@ -1,0 +1,224 @@
+//! Lines of toned text: measured as a terminal shows them, aligned in tables, cut at the edge.
+
+use crate::columns::{Cell, Tone, beginning, width};
+
+/// How text for people looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Style {
+    /// Whether to colour it; without, not one escape byte is written.
+    pub colour: bool,
+    /// The columns of the terminal, where lines are cut; `None` cuts nothing.
+    pub width: Option<usize>,
+}
+
+/// Columns between two columns of a table.
+pub const GAP: usize = 2;
+
+/// One line in the making. Space is only written before text, never at the end.
+#[derive(Debug, Default)]
+pub struct Line {
+    pieces: Vec<(Tone, String)>,
+    width: usize,
+    space: usize,
+    whole: bool,
+}
+
+impl Line {
+    /// A line that begins behind `space` columns.
+    #[must_use]
+    pub fn indented(space: usize) -> Self {
+        Self { space, ..Self::default() }
+    }
+
+    /// A line that is never cut, in one tone; a terminal breaks it.
+    #[must_use]
+    pub fn whole(space: usize, tone: Tone, text: impl Into<String>) -> Self {
+        let mut line = Self { whole: true, ..Self::indented(space) };
+        line.push(tone, text);
+        line
+    }
+
+    /// The columns up to the end, space included.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width + self.space
+    }
+
+    /// Leaves space up to `column`; at least a gap if text stands before it.
+    pub fn skip_to(&mut self, column: usize) {
+        let least = if self.pieces.is_empty() { self.space } else { GAP };
+        self.space = column.saturating_sub(self.width).max(least);
+    }
+
+    /// Adds text.
+    pub fn push(&mut self, tone: Tone, text: impl Into<String>) {
+        let text = text.into();
+        if text.is_empty() {
+            return;
+        }
+        if self.space > 0 {
+            self.pieces.push((Tone::Plain, " ".repeat(self.space)));
+            self.width += self.space;
+            self.space = 0;
+        }
+        self.width += width(&text);
+        self.pieces.push((tone, text));
+    }
+
+    /// Adds text behind a gap.
+    pub fn push_apart(&mut self, tone: Tone, text: impl Into<String>) {
+        self.skip_to(0);
+        self.push(tone, text);
+    }
+
+    /// Writes the line and its end, cut and coloured as `style` says.
+    pub fn write(&self, style: Style, out: &mut String) {
+        let limit = style.width.filter(|&limit| !self.whole && self.width > limit);
+        let mut room = limit.map_or(usize::MAX, |limit| limit.saturating_sub(1));
+        for (tone, text) in &self.pieces {
+            let shown = if limit.is_some() { beginning(text, room) } else { text };
+            room = room.saturating_sub(width(shown));
+            out.push_str(&tone.paint(shown, style.colour));
+            if shown.len() < text.len() {
+                break;
+            }
+        }
+        if limit.is_some() {
+            out.push('…');
+        }
+        out.push('\n');
+    }
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    title: &'static str,
+    right: bool,
+    widest: usize,
+}
+
+impl Column {
+    /// Text; a cell wider than `widest` does not widen the column but pushes what follows it.
+    #[must_use]
+    pub fn left(title: &'static str, widest: usize) -> Self {
+        Self { title, right: false, widest }
+    }
+
+    /// Numbers.
+    #[must_use]
+    pub fn right(title: &'static str) -> Self {
+        Self { title, right: true, widest: usize::MAX }
+    }
+}
+
+/// Rows with their columns aligned. A column without any text below its title is left out.
+#[derive(Debug)]
+pub struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table without rows.
+    #[must_use]
+    pub fn new(columns: impl Into<Vec<Column>>) -> Self {
+        Self { columns: columns.into(), rows: Vec::new() }
+    }
+
+    /// Adds a row, a cell for each column.
+    pub fn push(&mut self, row: impl Into<Vec<Cell>>) {
+        self.rows.push(row.into());
+    }
+
+    /// The rows as lines behind `indent` columns, below a line of titles if there are any; and where a further column begins.
+    #[must_use]
+    pub fn into_lines(self, indent: usize) -> (Vec<Line>, usize) {
+        let widths: Vec<usize> =
+            (0..).zip(&self.columns).map(|(at, column)| self.width(at, column)).collect();
+        let titles: Vec<Cell> =
+            self.columns.iter().map(|column| Cell::new(Tone::Dim, column.title)).collect();
+        let titled = titles.iter().any(|title| !title.text.is_empty());
+        let rows = titled.then_some(titles).into_iter().chain(self.rows);
+        let lines = rows
+            .map(|row| {
+                let mut line = Line::indented(indent);
+                let mut start = indent;
+                for ((cell, column), &wide) in row.into_iter().zip(&self.columns).zip(&widths) {
+                    if wide == 0 {
+                        continue;
+                    }
+                    let lead = if column.right { wide.saturating_sub(width(&cell.text)) } else { 0 };
+                    line.skip_to(start + lead);
+                    line.push(cell.tone, cell.text);
+                    start += wide + GAP;
+                }
+                line
+            })
+            .collect();
+        let end = widths.iter().filter(|&&wide| wide > 0).map(|wide| wide + GAP).sum::<usize>() + indent;
+        (lines, end)
+    }
+
+    /// 0 for a column to leave out.
+    fn width(&self, at: usize, column: &Column) -> usize {
+        let cells = self.rows.iter().filter_map(|row| row.get(at)).map(|cell| width(&cell.text));
+        match cells.max() {
+            None | Some(0) => 0,
+            Some(widest) => widest.min(column.widest).max(width(column.title)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(line: &Line, colour: bool, width: Option<usize>) -> String {
+        let mut out = String::new();
+        line.write(Style { colour, width }, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_line_is_cut_at_the_edge_across_its_pieces_and_never_ends_in_space() {
+        let mut line = Line::indented(2);
+        line.push(Tone::Strong, "ab");
+        line.push_apart(Tone::Dim, "cdef");
+        line.skip_to(20);
+        assert_eq!(shown(&line, false, None), "  ab  cdef\n");
+        assert_eq!(shown(&line, false, Some(10)), "  ab  cdef\n");
+        assert_eq!(shown(&line, false, Some(9)), "  ab  cd…\n");
+        assert_eq!(shown(&line, false, Some(4)), "  a…\n");
+        assert_eq!(shown(&line, true, Some(9)), "  \u{1b}[1mab\u{1b}[0m  \u{1b}[2mcd\u{1b}[0m…\n");
+        assert_eq!(shown(&Line::whole(2, Tone::Warning, "abcdef"), false, Some(4)), "  abcdef\n");
+    }
+
+    #[test]
+    fn tables_align_wide_characters_and_leave_empty_columns_out() {
+        let columns =
+            [Column::left("NAME", 6), Column::right("N"), Column::right("EMPTY"), Column::left("", 9)];
+        let mut table = Table::new(columns);
+        for (name, number, word) in [("a", "1", "x"), ("名前", "22", ""), ("too long a name", "333", "y")] {
+            table.push([Cell::plain(name), Cell::plain(number), Cell::default(), Cell::plain(word)]);
+        }
+        let (lines, end) = table.into_lines(1);
+        let text: String = lines.iter().map(|line| shown(line, false, None)).collect();
+        assert_eq!(text, " NAME      N\n a         1  x\n 名前     22\n too long a name  333  y\n");
+        assert_eq!(end, 1 + 6 + 2 + 3 + 2 + 1 + 2);
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_line_fits(pieces in proptest::collection::vec("\\PC{0,9}", 0..6), limit in 1_usize..40) {
+            let mut line = Line::default();
+            for piece in pieces {
+                line.push_apart(Tone::Growth, piece);
+            }
+            let line = shown(&line, false, Some(limit));
+            prop_assert!(width(line.trim_end_matches('\n')) <= limit);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The threads: what the interpreters, the module `threading` and the kernel know of each, joined.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::addr::Addr;
+use crate::object::Objects;
+use crate::runtime::frame::place_of;
+use crate::runtime::{Interpreter, Runtime};
+
+use super::Thread;
+
+/// More entries of `threading._active` than any process can have threads.
+const MOST: usize = 1 << 22;
+
+/// What `threading` knows of a thread, by its `Thread` object.
+#[derive(Debug, Clone, Default)]
+struct Named {
+    name: Option<Arc<str>>,
+    native_id: Option<u64>,
+    daemon: Option<bool>,
+    main: bool,
+}
+
+/// All threads of a Python: those that run Python code or did, in the order in which they were begun, then those that only the kernel knows,
+/// whose numbers in the target's own pid namespace are `tasks`.
+#[must_use]
+pub fn read_threads(objects: Objects<'_>, runtime: &Runtime, main_ident: Option<u64>, tasks: &[u64]) -> Vec<Thread> {
+    let mut threads = Vec::new();
+    // The newest come first in both lists.
+    for interpreter in runtime.interpreters.iter().rev() {
+        threads.extend(of_interpreter(objects, interpreter, main_ident));
+    }
+    let known: Vec<u64> = threads.iter().filter_map(|thread| thread.native_id).collect();
+    // Where Python does not keep the numbers of the kernel, one of them may be one of the threads above.
+    let all_known = threads.iter().all(|thread| thread.native_id.is_some());
+    threads.extend(tasks.iter().filter(|task| all_known && !known.contains(task)).map(|&task| Thread {
+        native_id: Some(task),
+        alive: Some(true),
+        ..Thread::default()
+    }));
+    threads
+}
+
+fn of_interpreter(objects: Objects<'_>, interpreter: &Interpreter, main_ident: Option<u64>) -> Vec<Thread> {
+    let mut named = active(objects, interpreter).unwrap_or_default();
+    let mut threads: Vec<Thread> = Vec::new();
+    for state in interpreter.threads.iter().rev() {
+        let thread = named.remove(&state.ident);
+        let known = thread.is_some();
+        let thread = thread.unwrap_or_default();
+        let place = place_of(objects, state.at);
+        let is_main = thread.main || interpreter.id == 0 && main_ident == Some(state.ident);
+        threads.push(Thread {
+            name: thread.name,
+            ident: (state.ident != 0).then_some(state.ident),
+            native_id: state.native_id.or(thread.native_id),
+            // Python waits for none that it did not start itself.
+            daemon: thread.daemon.or((!known && !is_main).then_some(true)),
+            alive: Some(true),
+            main: Some(is_main),
+            function: place.as_ref().map(|place| place.function.as_str().into()),
+            file: place.as_ref().map(|place| place.file.as_str().into()),
+            line: place.and_then(|place| place.line),
+        });
+    }
+    // What `threading` lists and no interpreter runs: ended, but not yet taken off the list.
+    let mut ended: Vec<(u64, Named)> = named.into_iter().collect();
+    ended.sort_unstable_by_key(|(ident, _)| *ident);
+    threads.extend(ended.into_iter().map(|(ident, thread)| Thread {
+        name: thread.name,
+        ident: Some(ident),
+        native_id: thread.native_id,
+        daemon: thread.daemon,
+        alive: Some(false),
+        main: Some(thread.main),
+        ..Thread::default()
+    }));
+    threads
+}
+
+/// `threading._active` by ident; `None` if the interpreter has not imported `threading`.
+fn active(objects: Objects<'_>, interpreter: &Interpreter) -> Option<HashMap<u64, Named>> {
+    let module = objects.item(interpreter.modules, "threading")?;
+    let dict = objects.module_dict(module)?;
+    let main = objects.item(dict, "_main_thread");
+    let mut found = HashMap::new();
+    objects.entries(objects.item(dict, "_active")?, |ident, thread| {
+        if let Some(ident) = objects.integer(ident) {
+            found.insert(ident.cast_unsigned(), named(objects, thread, main == Some(thread)));
+        }
+        if found.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    Some(found)
+}
+
+fn named(objects: Objects<'_>, thread: Addr, main: bool) -> Named {
+    let attribute = |name: &str| objects.attribute(thread, name);
+    Named {
+        name: attribute("_name").and_then(|name| objects.name(name)).map(Into::into),
+        native_id: attribute("_native_id")
+            .and_then(|id| objects.integer(id))
+            .and_then(|id| u64::try_from(id).ok()),
+        daemon: attribute("_daemonic").and_then(|daemon| objects.boolean(daemon)),
+        main,
+    }
+}

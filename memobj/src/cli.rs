@@ -1,0 +1,231 @@
+//! What the user types.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use common::cli::{parse_interval, parse_time};
+
+use crate::request::{Request, Scope, Source, Stopping, Way};
+
+/// How often a census is taken where it is to be repeated and no interval is given.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Count every object of a running Python program, from outside.
+///
+/// What each object is and weighs, by type and module, with threads and the garbage collector: one JSON line for each census,
+/// on a terminal tables for people. No code runs in the program; it stands still only while its memory is copied, and how long
+/// that took is said.
+#[derive(Debug, Parser)]
+#[command(name = "memobj", version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
+pub struct Args {
+    /// Count the objects of the process PID (may be given several times)
+    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Vec<u32>,
+
+    /// And of every Python process below it
+    #[arg(long)]
+    pub tree: bool,
+
+    /// Count the objects in a core file: gcore's, or the kernel's
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pid", "snapshot"])]
+    pub core: Option<PathBuf>,
+
+    /// Count the objects in a snapshot that --save-snapshot made
+    #[arg(long, value_name = "FILE", conflicts_with = "pid")]
+    pub snapshot: Option<PathBuf>,
+
+    /// Start this command and count its objects; a .py file is run by the project's interpreter
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pid", "core", "snapshot"])]
+    pub command: Vec<OsString>,
+
+    /// Repeat, with this time from one census to the next: 10, 0.5, 500ms, 2s, 1m [default: once; a command every 10s]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_interval, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"])]
+    pub interval: Option<Duration>,
+
+    /// Stop after N censuses (every 10s unless -i says otherwise)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["core", "snapshot"])]
+    pub count: Option<u64>,
+
+    /// Stop after this time (every 10s unless -i says otherwise)
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"])]
+    pub duration: Option<Duration>,
+
+    /// Which objects to count
+    #[arg(long, value_enum, default_value_t = Scope::Reachable)]
+    pub scope: Scope,
+
+    /// Do not stop the process: read its memory as it runs, and count what was torn
+    #[arg(long, conflicts_with_all = ["core", "snapshot", "max_pause"])]
+    pub no_stop: bool,
+
+    /// Read the process as it runs if it would stand still for longer than TIME
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["core", "snapshot"])]
+    pub max_pause: Option<Duration>,
+
+    /// Save the memory that was counted to FILE; it holds the program's data, so only its owner may read it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop"])]
+    pub save_snapshot: Option<PathBuf>,
+
+    /// Rows of each table
+    #[arg(short, long, value_name = "ROWS", default_value = "20")]
+    pub limit: usize,
+
+    /// In text, show what changed at every Nth census since the last time; 0: never
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub diff_every: u64,
+
+    /// How to print [default: text on a terminal, jsonl otherwise]
+    #[arg(long, value_enum, conflicts_with = "output")]
+    pub format: Option<Format>,
+
+    /// Add the text to FILE and the records to FILE.jsonl, instead of stdout; a launched command keeps its stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Leave command lines and paths of programs out (they may hold secrets)
+    #[arg(long)]
+    pub no_cmdline: bool,
+
+    /// Look for the interpreter in this way alone
+    #[arg(long, value_enum, hide = true)]
+    pub locate: Option<Way>,
+}
+
+/// How censuses are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line
+    Jsonl,
+    /// Tables for people
+    Text,
+}
+
+impl Args {
+    /// The time from one census to the next; `None` if there is to be one alone.
+    #[must_use]
+    pub fn repeat(&self) -> Option<Duration> {
+        let repeats = self.count.is_some() || self.duration.is_some() || !self.command.is_empty();
+        self.interval.or(repeats.then_some(INTERVAL))
+    }
+
+    /// The census of `source` that is wanted.
+    #[must_use]
+    pub fn request(&self, source: Source) -> Request {
+        let stopping = match (self.no_stop, self.max_pause) {
+            (true, _) => Stopping::Never,
+            (false, Some(most)) => Stopping::AtMost(most),
+            (false, None) => Stopping::Any,
+        };
+        Request { source, scope: self.scope, stopping, way: self.locate, save: self.save_snapshot.clone() }
+    }
+}
+
+const USAGE: &str = "\
+memobj [OPTIONS] -p <PID>
+       memobj [OPTIONS] --core <FILE> | --snapshot <FILE>
+       memobj [OPTIONS] -- <COMMAND> [ARG]...";
+
+const EXAMPLES: &str = "\
+Examples:
+  memobj -p 1234                          what every object is and weighs, once
+  memobj -i 10 -p 1234 | memdiff          what changes from census to census
+  memobj -i 1m -p 1234 -o objects         tables in objects, records in objects.jsonl
+  memobj --tree -p 1234                   every Python process at or below 1234
+  memobj -- python bot.py                 start a program and count every 10 s
+  memobj --max-pause 50ms -p 1234         stop it for 50 ms at most
+  memobj --save-snapshot bug.mem -p 1234  keep what was counted; later: memobj --snapshot bug.mem
+";
+
+const NOTES: &str = "\
+What is counted: --scope tracked counts what the garbage collector lists, as gc.get_objects() does. reachable adds all that \
+can be reached from there: strings, numbers, dicts and tuples without a tracked object in them, what running functions hold, \
+and what the collector itself cannot see. heap adds what the allocator holds besides; where that has no list of objects \
+(all builds but free-threaded ones) it is an estimate.
+
+Sizes are those of sys.getsizeof. What an object owns beside that is overhead, in a column of its own. A size with ≥ is of a \
+type of which only a part of its memory is known from outside.
+
+What it costs: the program stands still for the copy, about 0.2 ms for each MB. A system call in which it waits may end \
+with EINTR, as it may by any stop; Python itself tries such calls again, code in C may not. With --no-stop it does not stand \
+still, and what changes while it is read is torn and counted as such. Its memory is never written to, and no code of ours \
+runs in it.
+
+Coverage: of the bytes in use in Python's own allocator, how many belong to objects that were counted; and what all counted \
+objects are of the resident memory. What is missing is in C libraries, in free memory that Python keeps, and in code.
+
+Permission: the program must be of the same user, and the kernel must let us trace it: as root, or with \
+kernel.yama.ptrace_scope=0; in a container with --cap-add SYS_PTRACE.
+
+Launching: what the command prints goes to memobj's stderr (with -o FILE the command keeps stdin, stdout and stderr). \
+The first census is taken when the interpreter is up. memobj ends when the command ends, with its status, or 128 + N if \
+signal N ended it. When --count or --duration is reached, memobj stops counting and waits for the command.
+
+Records list every type with at least 0.01 % of all objects or bytes and every type listed before; types_omitted has the \
+rest. Text lists the largest; every third census shows what grew and what shrank since the last time.
+
+Exit status: 0 the target ended, the user did, or all was counted; 2 trouble; in a launch the command's, 126 if it cannot \
+be executed, 127 if it is not found.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once(&"memobj").chain(args))
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn once_unless_something_says_that_it_repeats() {
+        let repeat = |args: &[&str]| parse(args).unwrap().repeat();
+        assert_eq!(repeat(&["-p", "1"]), None);
+        assert_eq!(repeat(&["--core", "core"]), None);
+        assert_eq!(repeat(&["-p", "1", "-i", "2"]), Some(Duration::from_secs(2)));
+        for args in [&["-p", "1", "--count", "3"][..], &["-p", "1", "--duration", "1m"], &["--", "python"]] {
+            assert_eq!(repeat(args), Some(INTERVAL), "{args:?}");
+        }
+        assert!(parse(&["-i", "9ms", "-p", "1"]).is_err() && parse(&["-i", "-1", "-p", "1"]).is_err());
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_refused() {
+        for args in [
+            &["-p", "1", "--", "python"][..],
+            &["--core", "a", "--snapshot", "b"],
+            &["--core", "a", "-p", "1"],
+            &["--snapshot", "a", "-i", "1"],
+            &["-p", "1", "--no-stop", "--max-pause", "1ms"],
+            &["-p", "1", "--save-snapshot", "x", "-i", "1"],
+            &["-p", "1", "--tree", "--save-snapshot", "x"],
+            &["-p", "1", "-o", "x", "--format", "text"],
+            &["-p", "0"],
+        ] {
+            assert!(parse(args).is_err(), "{args:?}");
+        }
+        assert_eq!(
+            parse(&["--", "prog", "-p", "--tree", "--"]).unwrap().command,
+            ["prog", "-p", "--tree", "--"]
+        );
+    }
+
+    #[test]
+    fn the_request_is_what_was_typed() {
+        let request = |args: &[&str]| parse(args).unwrap().request(Source::Process { pid: 1 });
+        let plain = request(&["-p", "1"]);
+        assert_eq!((plain.scope, plain.stopping, plain.way), (Scope::Reachable, Stopping::Any, None));
+        assert_eq!(request(&["-p", "1", "--no-stop"]).stopping, Stopping::Never);
+        let limited =
+            request(&["-p", "1", "--max-pause", "50ms", "--scope", "tracked", "--locate", "cookie"]);
+        assert_eq!(limited.stopping, Stopping::AtMost(Duration::from_millis(50)));
+        assert_eq!((limited.scope, limited.way), (Scope::Tracked, Some(Way::Cookie)));
+        assert_eq!(request(&["-p", "1", "--save-snapshot", "x"]).save, Some("x".into()));
+    }
+}

@@ -1,0 +1,335 @@
+//! A census as a record: which rows it lists, and the sums of the rest.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use common::launch::own_peak_bytes;
+use common::record::{
+    CensusRecord, Coverage, GcGeneration, GcState, Header, ModuleTotal, Omitted, PythonBuild, PythonThread,
+    TypeTotal,
+};
+
+use super::tally::{Row, Sum, Tally};
+use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
+
+/// A row is listed if it has one part in so many of all objects or bytes.
+const PARTS: u64 = 10_000;
+
+/// So many names are remembered; beyond that, those that have no objects any more are forgotten.
+const MOST_NAMES: usize = 10_000;
+
+/// What a process's records have listed so far, and so go on listing.
+#[derive(Debug, Default)]
+pub struct Listing {
+    types: Listed,
+    modules: Listed,
+}
+
+#[derive(Debug, Default)]
+struct Listed {
+    names: HashSet<Arc<str>>,
+}
+
+impl Listed {
+    /// Chooses the rows to list: what is large enough, and what was listed before, though it may be nothing now. The rest is
+    /// summed up.
+    fn choose(&mut self, rows: &[Row], total: Sum) -> (Vec<Row>, Option<Omitted>) {
+        let is_large = |sum: Sum| {
+            let reaches = |part: u64, whole: u64| u128::from(part) * u128::from(PARTS) >= u128::from(whole);
+            reaches(sum.count, total.count) || reaches(sum.size_bytes, total.size_bytes)
+        };
+        let mut listed = Vec::new();
+        let mut omitted = Omitted { rows: 0, count: 0, size_bytes: 0 };
+        for row in rows {
+            if is_large(row.sum) || self.names.contains(&row.name) {
+                listed.push(row.clone());
+            } else {
+                omitted.rows += 1;
+                omitted.count = omitted.count.saturating_add(row.sum.count);
+                omitted.size_bytes = omitted.size_bytes.saturating_add(row.sum.size_bytes);
+            }
+        }
+        let now: HashSet<Arc<str>> = listed.iter().map(|row| Arc::clone(&row.name)).collect();
+        let mut gone: Vec<Arc<str>> = self.names.difference(&now).cloned().collect();
+        if gone.len() > MOST_NAMES {
+            gone.clear();
+            self.names.clone_from(&now);
+        }
+        gone.sort_unstable();
+        listed.extend(gone.into_iter().map(|name| Row { name, sum: Sum::NONE }));
+        self.names.extend(now);
+        (listed, (omitted.rows > 0).then_some(omitted))
+    }
+}
+
+impl Listing {
+    /// The record of a census. Of the process's path and arguments nothing is in it without `cmdline`.
+    pub fn record(
+        &mut self,
+        header: Header,
+        census: &Census,
+        tally: &Tally,
+        root_pid: Option<u32>,
+        cmdline: bool,
+    ) -> CensusRecord {
+        let (types, types_omitted) = self.types.choose(&tally.types, tally.total);
+        let (modules, modules_omitted) = self.modules.choose(&tally.modules, tally.total);
+        let (process, taking, totals) = (&census.process, &census.taking, &census.totals);
+        let count = |total: Option<Total>| total.map(|total| total.count);
+        let size = |total: Option<Total>| total.map(|total| total.size_bytes);
+        CensusRecord {
+            schema: header.schema,
+            timestamp: header.timestamp,
+            host: header.host,
+            run: header.run,
+            iteration: header.iteration,
+            pid: process.pid,
+            start_ticks: process.start_ticks,
+            root_pid: root_pid.filter(|&root| root != process.pid),
+            name: process.name.clone(),
+            cmdline: process.cmdline.clone().filter(|_| cmdline).map(Arc::from),
+            total_objects: tally.total.count,
+            total_size_bytes: tally.total.size_bytes,
+            types: types.into_iter().map(type_total).collect(),
+            types_omitted,
+            modules: modules.into_iter().map(module_total).collect(),
+            modules_omitted,
+            threads: census.threads.as_ref().map(|threads| threads.iter().map(thread).collect()),
+            rss_bytes: census.coverage.rss_bytes,
+            holders: None,
+            holders_omitted: None,
+            caches: None,
+            caches_omitted: None,
+            python: Some(python(&census.python, process.executable.clone().filter(|_| cmdline))),
+            interpreters: Some(census.interpreters),
+            scope: Some(census.scope.word().into()),
+            tracked_objects: count(totals.tracked),
+            tracked_size_bytes: size(totals.tracked),
+            permanent_objects: count(totals.permanent),
+            permanent_size_bytes: size(totals.permanent),
+            reachable_objects: count(totals.reachable),
+            reachable_size_bytes: size(totals.reachable),
+            heap_objects: count(totals.heap),
+            heap_size_bytes: size(totals.heap),
+            total_overhead_bytes: Some(tally.total.overhead_bytes),
+            gc: census.gc.as_ref().map(gc),
+            coverage: Some(coverage(census, tally.total)),
+            method: Some(taking.method.word().into()),
+            live_reason: match taking.method {
+                Method::Live(reason) => Some(LiveReason::word(reason).into()),
+                Method::Stopped | Method::Core | Method::Snapshot => None,
+            },
+            attempts: Some(taking.attempts),
+            in_collection: taking.in_collection,
+            pause_seconds: taking.pause.map(|pause| pause.as_secs_f64()),
+            duration_seconds: Some(taking.duration.as_secs_f64()),
+            torn_reads: Some(taking.torn_reads),
+            rejected_reads: Some(taking.rejected_reads),
+            memobj_peak_bytes: own_peak_bytes(),
+        }
+    }
+}
+
+/// What was listed of each process. Those that have ended are forgotten.
+#[derive(Debug, Default)]
+pub struct Listings {
+    by_process: HashMap<(u32, Option<u64>), Listing>,
+}
+
+impl Listings {
+    /// That of the process of a census.
+    pub fn of(&mut self, census: &Census) -> &mut Listing {
+        self.by_process.entry((census.process.pid, census.process.start_ticks)).or_default()
+    }
+
+    /// The process of that number has ended.
+    pub fn forget(&mut self, pid: u32) {
+        self.by_process.retain(|(known, _), _| *known != pid);
+    }
+}
+
+fn type_total(Row { name, sum }: Row) -> TypeTotal {
+    TypeTotal {
+        name,
+        count: sum.count,
+        size_bytes: sum.size_bytes,
+        overhead_bytes: sum.overhead_bytes,
+        size_exact: sum.size_exact,
+    }
+}
+
+fn module_total(Row { name, sum }: Row) -> ModuleTotal {
+    ModuleTotal { module: name, count: sum.count, size_bytes: sum.size_bytes }
+}
+
+fn thread(thread: &Thread) -> PythonThread {
+    PythonThread {
+        name: thread.name.clone(),
+        ident: thread.ident,
+        native_id: thread.native_id,
+        daemon: thread.daemon,
+        alive: thread.alive,
+        main: thread.main,
+        function: thread.function.clone(),
+        file: thread.file.clone(),
+        line: thread.line,
+    }
+}
+
+fn python(python: &Python, executable: Option<Arc<str>>) -> PythonBuild {
+    PythonBuild {
+        version: Arc::clone(&python.version),
+        implementation: Arc::clone(&python.implementation),
+        debug: Some(python.debug),
+        free_threaded: Some(python.free_threaded),
+        shared: python.shared,
+        executable,
+        located: Some(Arc::clone(&python.located)),
+        layout: Some(Arc::clone(&python.layout)),
+    }
+}
+
+fn gc(gc: &Gc) -> GcState {
+    let generations = gc.generations.iter().map(|generation| GcGeneration {
+        pending: generation.pending,
+        threshold: generation.threshold,
+        collections: generation.collections,
+        collected: generation.collected,
+        uncollectable: generation.uncollectable,
+        objects: generation.objects,
+    });
+    GcState {
+        enabled: gc.enabled,
+        generations: generations.collect(),
+        tracked: gc.tracked,
+        frozen: gc.frozen,
+        garbage: gc.garbage,
+    }
+}
+
+fn coverage(census: &Census, total: Sum) -> Coverage {
+    let known = &census.coverage;
+    let objects_bytes = total.size_bytes.saturating_add(total.overhead_bytes);
+    Coverage {
+        objects_bytes,
+        allocator: known.allocator.map(|allocator| allocator.word().into()),
+        allocator_used_bytes: known.used_bytes,
+        allocator_explained_bytes: known.explained_bytes,
+        allocator_ratio: known.explained_bytes.and_then(|explained| ratio(explained, known.used_bytes?)),
+        rss_ratio: known.rss_bytes.and_then(|rss| ratio(objects_bytes, rss)),
+    }
+}
+
+/// The share that `part` is of `whole`; `None` of nothing.
+pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use common::record::Run;
+
+    use super::*;
+    use crate::census::TypeCount;
+    use crate::emit::testing::{census, kind};
+
+    fn record(listing: &mut Listing, types: Vec<TypeCount>) -> CensusRecord {
+        let census = census(types);
+        listing.record(Header::now(&Run::start(), 1), &census, &Tally::of(&census), Some(1), true)
+    }
+
+    fn names(record: &CensusRecord) -> Vec<&str> {
+        record.types.iter().map(|row| &*row.name).collect()
+    }
+
+    #[test]
+    fn small_types_are_summed_up_unless_they_were_listed_before() {
+        let mut listing = Listing::default();
+        let types = |small| {
+            vec![
+                kind("builtins", "str", 1_000_000, 100 << 20),
+                kind("a", "Small", small, 100),
+                kind("a", "b", 2, 50),
+            ]
+        };
+        let first = record(&mut listing, types(99));
+        assert_eq!(names(&first), ["str"]);
+        assert_eq!(first.types_omitted, Some(Omitted { rows: 2, count: 101, size_bytes: 150 }));
+        assert_eq!((first.total_objects, first.total_size_bytes), (1_000_101, (100 << 20) + 150));
+        assert_eq!(first.modules_omitted, None, "its many objects make the module large");
+        assert_eq!(names(&record(&mut listing, types(101))), ["str", "a.Small"], "a part in 10,000 by count");
+        let again = record(&mut listing, types(1));
+        assert_eq!(names(&again), ["str", "a.Small"]);
+        assert_eq!(again.types_omitted, Some(Omitted { rows: 1, count: 2, size_bytes: 50 }));
+        let gone = record(&mut listing, types(0));
+        assert_eq!(names(&gone), ["str", "a.Small"], "known to be none, rather than not known");
+        assert_eq!((gone.types[1].count, gone.types[1].size_bytes), (0, 0));
+    }
+
+    #[test]
+    fn what_is_listed_and_what_is_not_add_up_to_the_total() {
+        let types = (0..3000).map(|n| kind("m", &format!("T{n}"), 1 + n % 7, n * n % 1000));
+        let record = record(&mut Listing::default(), types.collect());
+        let omitted = record.types_omitted.unwrap();
+        let count: u64 = record.types.iter().map(|row| row.count).sum();
+        let size: u64 = record.types.iter().map(|row| row.size_bytes).sum();
+        assert_eq!(record.types.len() as u64 + omitted.rows, 3000);
+        assert_eq!(
+            (count + omitted.count, size + omitted.size_bytes),
+            (record.total_objects, record.total_size_bytes)
+        );
+    }
+
+    #[test]
+    fn ever_new_names_are_not_remembered_for_ever() {
+        let mut listing = Listing::default();
+        for round in 0..8 {
+            let types = (0..3000).map(|n| kind("m", &format!("T{round}_{n}"), 1, 1));
+            record(&mut listing, types.collect());
+            assert!(listing.types.names.len() <= MOST_NAMES + 3000, "{}", listing.types.names.len());
+        }
+    }
+
+    #[test]
+    fn the_record_says_what_the_census_says() {
+        let census = Census {
+            taking: crate::census::Taking {
+                method: Method::Live(LiveReason::MaxPause),
+                pause: None,
+                ..census(Vec::new()).taking
+            },
+            ..census(vec![TypeCount { overhead_bytes: 5, ..kind("builtins", "str", 3, 195) }])
+        };
+        let tally = Tally::of(&census);
+        let run = Run::start();
+        let record =
+            |root, cmdline| Listing::default().record(Header::now(&run, 7), &census, &tally, root, cmdline);
+        let found = record(Some(4000), true);
+        assert_eq!(
+            (found.iteration, found.pid, found.start_ticks, found.root_pid),
+            (7, 4711, Some(99), Some(4000))
+        );
+        assert_eq!(found.cmdline.as_deref(), Some(&["python3".to_owned(), "bot.py".to_owned()][..]));
+        assert_eq!(
+            (found.method.as_deref(), found.live_reason.as_deref()),
+            (Some("live"), Some("max_pause"))
+        );
+        assert_eq!((found.pause_seconds, found.duration_seconds), (None, Some(0.25)));
+        assert_eq!((found.tracked_objects, found.reachable_objects), (Some(90_000), None));
+        let coverage = found.coverage.unwrap();
+        assert_eq!((coverage.objects_bytes, coverage.allocator_ratio), (200, Some(27.0 / 28.0)));
+        assert_eq!(coverage.rss_ratio, Some(200.0 / f64::from(100 << 20)));
+        assert!(found.memobj_peak_bytes.is_some_and(|bytes| bytes > 0));
+        let gc = found.gc.unwrap();
+        assert_eq!(
+            (gc.generations[0].pending, gc.generations[1].threshold, gc.garbage),
+            (Some(411), Some(10), Some(2))
+        );
+        let threads = found.threads.unwrap();
+        assert_eq!((threads[0].function.as_deref(), threads[0].line), (Some("Bot.poll"), Some(118)));
+
+        let private = record(Some(4711), false);
+        assert_eq!((private.cmdline, private.root_pid), (None, None), "it is the root itself");
+        assert_eq!(private.python.unwrap().executable, None);
+    }
+}

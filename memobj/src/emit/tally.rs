@@ -1,0 +1,139 @@
+//! A census added up by names: types of one name are one row, and rows are in order.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::census::{Census, TypeCount};
+
+/// The module of types whose names stand bare.
+const BUILTINS: &str = "builtins";
+
+/// Objects that have a name in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Of a type, as Python writes it: builtins bare, all others with their module; or of a module.
+    pub name: Arc<str>,
+    /// What was counted.
+    pub sum: Sum,
+}
+
+/// What was counted of some objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sum {
+    /// How many.
+    pub count: u64,
+    /// Their sizes, as `sys.getsizeof` gives them.
+    pub size_bytes: u64,
+    /// What they own beside that.
+    pub overhead_bytes: u64,
+    /// Whether all of `size_bytes` is known.
+    pub size_exact: bool,
+}
+
+impl Sum {
+    /// Nothing.
+    pub const NONE: Self = Self { count: 0, size_bytes: 0, overhead_bytes: 0, size_exact: true };
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_add(other.count),
+            size_bytes: self.size_bytes.saturating_add(other.size_bytes),
+            overhead_bytes: self.overhead_bytes.saturating_add(other.overhead_bytes),
+            size_exact: self.size_exact && other.size_exact,
+        }
+    }
+}
+
+impl From<&TypeCount> for Sum {
+    fn from(count: &TypeCount) -> Self {
+        Self {
+            count: count.count,
+            size_bytes: count.size_bytes,
+            overhead_bytes: count.overhead_bytes,
+            size_exact: count.size_exact,
+        }
+    }
+}
+
+/// What a census counted, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// By type, the largest first, then by name.
+    pub types: Vec<Row>,
+    /// By the module of the type, in the same order.
+    pub modules: Vec<Row>,
+    /// Everything.
+    pub total: Sum,
+}
+
+impl Tally {
+    /// The sums of a census.
+    #[must_use]
+    pub fn of(census: &Census) -> Self {
+        let mut types: HashMap<Arc<str>, Sum> = HashMap::with_capacity(census.types.len());
+        let mut modules: HashMap<Arc<str>, Sum> = HashMap::new();
+        for kind in census.types.iter().filter(|kind| kind.count > 0) {
+            for (sums, name) in [(&mut types, type_name(kind)), (&mut modules, Arc::clone(&kind.module))] {
+                let sum = sums.entry(name).or_insert(Sum::NONE);
+                *sum = sum.and(kind.into());
+            }
+        }
+        let total = types.values().fold(Sum::NONE, |total, &sum| total.and(sum));
+        Self { types: ordered(types), modules: ordered(modules), total }
+    }
+}
+
+/// The name of a type as records have it.
+fn type_name(kind: &TypeCount) -> Arc<str> {
+    if &*kind.module == BUILTINS {
+        Arc::clone(&kind.qualname)
+    } else {
+        format!("{}.{}", kind.module, kind.qualname).into()
+    }
+}
+
+fn ordered(sums: HashMap<Arc<str>, Sum>) -> Vec<Row> {
+    let mut rows: Vec<Row> = sums.into_iter().map(|(name, sum)| Row { name, sum }).collect();
+    rows.sort_unstable_by(|a, b| {
+        (Reverse(a.sum.size_bytes), Reverse(a.sum.count), &a.name).cmp(&(
+            Reverse(b.sum.size_bytes),
+            Reverse(b.sum.count),
+            &b.name,
+        ))
+    });
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emit::testing::{census, kind};
+
+    #[test]
+    fn types_of_one_name_are_one_row_and_rows_are_in_order() {
+        let types = vec![
+            kind("botpkg", "B", 1, 50),
+            kind("builtins", "str", 10, 1000),
+            TypeCount { overhead_bytes: 7, size_exact: false, ..kind("botpkg", "B", 2, 70) },
+            kind("botpkg", "A", 2, 120),
+            kind("botpkg", "Gone", 0, 0),
+        ];
+        let tally = Tally::of(&census(types));
+        let rows: Vec<_> =
+            tally.types.iter().map(|row| (&*row.name, row.sum.count, row.sum.size_bytes)).collect();
+        assert_eq!(rows, [("str", 10, 1000), ("botpkg.B", 3, 120), ("botpkg.A", 2, 120)]);
+        assert_eq!((tally.types[1].sum.overhead_bytes, tally.types[1].sum.size_exact), (7, false));
+        let modules: Vec<_> = tally.modules.iter().map(|row| (&*row.name, row.sum.size_bytes)).collect();
+        assert_eq!(modules, [("builtins", 1000), ("botpkg", 240)]);
+        assert_eq!(tally.total, Sum { count: 15, size_bytes: 1240, overhead_bytes: 7, size_exact: false });
+    }
+
+    #[test]
+    fn numbers_of_a_hostile_target_do_not_overflow() {
+        let tally = Tally::of(&census(vec![kind("a", "b", u64::MAX, u64::MAX), kind("a", "b", 1, 1)]));
+        assert_eq!((tally.total.count, tally.total.size_bytes), (u64::MAX, u64::MAX));
+    }
+}

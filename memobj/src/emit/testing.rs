@@ -1,0 +1,86 @@
+//! Censuses made by hand, for the tests of this layer.
+
+use std::time::Duration;
+
+use crate::census::{
+    Allocator, Census, Coverage, Gc, Generation, Method, ProcessFacts, Python, Taking, Thread, Total, Totals,
+    TypeCount,
+};
+use crate::request::Scope;
+
+/// Objects of a type.
+pub fn kind(module: &str, qualname: &str, count: u64, size_bytes: u64) -> TypeCount {
+    let (module, qualname) = (module.into(), qualname.into());
+    TypeCount { module, qualname, count, size_bytes, overhead_bytes: 0, size_exact: true }
+}
+
+/// A census of these types, of process 4711.
+pub fn census(types: Vec<TypeCount>) -> Census {
+    let tracked = Total { count: 90_000, size_bytes: 12 << 20 };
+    let generation = |pending, threshold| Generation {
+        pending: Some(pending),
+        threshold: Some(threshold),
+        collections: Some(120),
+        collected: Some(9000),
+        uncollectable: Some(0),
+        objects: None,
+    };
+    Census {
+        process: ProcessFacts {
+            pid: 4711,
+            start_ticks: Some(99),
+            name: Some("python3".into()),
+            cmdline: Some(vec!["python3".into(), "bot.py".into()]),
+            executable: Some("/opt/py/bin/python3.13".into()),
+        },
+        python: Python {
+            version: "3.13.0".into(),
+            implementation: "cpython".into(),
+            debug: false,
+            free_threaded: false,
+            shared: Some(true),
+            located: "dynsym".into(),
+            layout: "3.13".into(),
+        },
+        interpreters: 1,
+        scope: Scope::Reachable,
+        totals: Totals { tracked: Some(tracked), permanent: Some(Total::default()), ..Totals::default() },
+        types,
+        threads: Some(vec![
+            Thread {
+                name: Some("MainThread".into()),
+                ident: Some(140_000_000_000_000),
+                native_id: Some(4711),
+                daemon: Some(false),
+                alive: Some(true),
+                main: Some(true),
+                function: Some("Bot.poll".into()),
+                file: Some("/srv/bot/botpkg/poll.py".into()),
+                line: Some(118),
+            },
+            Thread { native_id: Some(4715), ..Thread::default() },
+        ]),
+        gc: Some(Gc {
+            enabled: Some(true),
+            generations: vec![generation(411, 2000), generation(7, 10)],
+            frozen: Some(0),
+            garbage: Some(2),
+            tracked: Some(90_000),
+        }),
+        coverage: Coverage {
+            allocator: Some(Allocator::Pymalloc),
+            used_bytes: Some(28 << 20),
+            explained_bytes: Some(27 << 20),
+            rss_bytes: Some(100 << 20),
+        },
+        taking: Taking {
+            method: Method::Stopped,
+            attempts: 1,
+            in_collection: Some(false),
+            pause: Some(Duration::from_micros(12_500)),
+            duration: Duration::from_millis(250),
+            torn_reads: 0,
+            rejected_reads: 0,
+        },
+    }
+}

@@ -1,0 +1,156 @@
+//! A block of tables for each census, with what changed at every few.
+
+mod block;
+mod change;
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use common::columns::Tone;
+use common::record::{CensusRecord, ErrorRecord, EventKind, ProcessEvent, Record};
+use common::stdio::escape_controls;
+use common::table::{Line, Style};
+use common::time::Stamp;
+
+use self::block::Block;
+use self::change::Changes;
+use super::tally::Tally;
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Rows of a table.
+    pub limit: usize,
+    /// At every how many censuses of a process the change is shown; 0: never.
+    pub diff_every: u64,
+}
+
+/// What was shown of a process.
+#[derive(Debug)]
+struct Shown {
+    /// How many censuses.
+    censuses: u64,
+    /// What it had when changes were shown last, or first of all.
+    base: Tally,
+    /// When that was.
+    base_at: Stamp,
+    /// The iteration of that.
+    base_iteration: u64,
+}
+
+/// Censuses for people.
+#[derive(Debug)]
+pub struct Text<W: Write> {
+    output: W,
+    style: Style,
+    options: Options,
+    processes: HashMap<(u32, Option<u64>), Shown>,
+    begun: bool,
+    /// The day of the block before.
+    date: String,
+}
+
+impl<W: Write> Text<W> {
+    /// Text in `style` to `output`, which should not buffer.
+    pub fn new(output: W, style: Style, options: Options) -> Self {
+        let mut text =
+            Self { output, style, options, processes: HashMap::new(), begun: false, date: String::new() };
+        text.set_width(style.width);
+        text
+    }
+
+    /// Cuts lines at another width from now on: the terminal was resized. 0 columns are what a terminal says that does not
+    /// know, and cut nothing.
+    pub fn set_width(&mut self, width: Option<usize>) {
+        self.style.width = width.filter(|&columns| columns > 0);
+    }
+
+    /// Shows a census; `tally` has all its rows, of which the record may list a part.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn census(&mut self, record: &CensusRecord, tally: &Tally) -> io::Result<()> {
+        let date = record.timestamp.format("%Y-%m-%d");
+        let day = (date != self.date).then_some(date.as_str());
+        let mut lines = Block { record, tally, limit: self.options.limit, day }.lines();
+        let every = self.options.diff_every;
+        let process = (record.pid, record.start_ticks);
+        let shown = self.processes.entry(process).or_insert_with(|| Shown {
+            censuses: 0,
+            base: tally.clone(),
+            base_at: record.timestamp,
+            base_iteration: record.iteration,
+        });
+        shown.censuses += 1;
+        if every > 0 && shown.censuses > 1 && shown.censuses.is_multiple_of(every) {
+            let since = (shown.base_at, shown.base_iteration);
+            lines.extend(Changes::between(&shown.base, tally).lines(
+                since,
+                record.timestamp,
+                self.options.limit,
+            ));
+            shown.base.clone_from(tally);
+            shown.base_at = record.timestamp;
+            shown.base_iteration = record.iteration;
+        }
+        self.date = date;
+        self.write(&lines)
+    }
+
+    /// Shows any other record that has something for people.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn record(&mut self, record: &Record) -> io::Result<()> {
+        match record {
+            Record::Error(error) => self.write(&[failed(error)]),
+            Record::ProcessEvent(event) => {
+                if event.event == EventKind::Exited {
+                    self.processes.retain(|(pid, _), _| *pid != event.pid);
+                }
+                self.write(&[happened(event)])
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lines set apart from those before them, in one write.
+    fn write(&mut self, lines: &[Line]) -> io::Result<()> {
+        let mut text = String::new();
+        if self.begun {
+            text.push('\n');
+        }
+        for line in lines {
+            line.write(self.style, &mut text);
+        }
+        self.output.write_all(text.as_bytes())?;
+        self.output.flush()?;
+        self.begun = true;
+        Ok(())
+    }
+}
+
+fn failed(error: &ErrorRecord) -> Line {
+    let pid = error.pid.map(|pid| format!(" pid {pid}")).unwrap_or_default();
+    let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    let time = error.timestamp.format("%H:%M:%S");
+    let text = format!("#{}  {time}  ! no census{pid}: {}{hint}", error.iteration, error.message);
+    Line::whole(0, Tone::Warning, escape_controls(&text))
+}
+
+fn happened(event: &ProcessEvent) -> Line {
+    let name = event.name.as_deref().unwrap_or("?");
+    let what = match (event.event, event.exit_code, event.signal) {
+        (EventKind::Exited, Some(code), _) => format!("ended with status {code}"),
+        (EventKind::Exited, None, Some(signal)) => format!("was ended by signal {signal}"),
+        (EventKind::Exited, None, None) => "ended".into(),
+        (EventKind::Replaced, ..) => "became another program".into(),
+        _ => "began".into(),
+    };
+    let time = event.timestamp.format("%H:%M:%S");
+    let text = format!("#{}  {time}  {name} (pid {}) {what}", event.iteration, event.pid);
+    Line::whole(0, Tone::Plain, escape_controls(&text))
+}
+
+#[cfg(test)]
+mod tests;

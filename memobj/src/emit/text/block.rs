@@ -1,0 +1,324 @@
+//! The block of a census.
+
+use std::time::Duration;
+
+use common::columns::{Cell, Tone};
+use common::record::{CensusRecord, Coverage, GcState, PythonThread};
+use common::stdio::escape_controls;
+use common::table::{Column, Line, Table};
+use common::time::Span;
+use common::units::{Bytes, counted, thousands};
+
+use super::super::tally::{Row, Sum, Tally};
+
+/// Names are in the last column, where a terminal cuts them; nothing else gives way to them.
+const ANY_WIDTH: usize = usize::MAX;
+
+/// Coverage below this is worth a glance.
+const LOW_COVERAGE: f64 = 0.9;
+
+pub(super) struct Block<'a> {
+    pub record: &'a CensusRecord,
+    pub tally: &'a Tally,
+    /// Rows of a table.
+    pub limit: usize,
+    /// The day, if the block before was of another.
+    pub day: Option<&'a str>,
+}
+
+impl Block<'_> {
+    pub fn lines(&self) -> Vec<Line> {
+        let mut lines = vec![self.heading(), self.summary()];
+        lines.extend(self.warnings());
+        lines.extend(self.rows("types", "TYPE", &self.tally.types));
+        lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
+        lines.extend(self.threads());
+        lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
+        lines.push(Line::default());
+        lines.extend(self.record.coverage.as_ref().map(|coverage| self.coverage(coverage)));
+        lines.push(self.taking());
+        lines
+    }
+
+    /// Whose objects they are, and when.
+    fn heading(&self) -> Line {
+        let record = self.record;
+        let mut line = Line::default();
+        line.push(Tone::Strong, format!("#{}", record.iteration));
+        let time = record.timestamp.format("%H:%M:%S");
+        line.push_apart(Tone::Plain, self.day.map_or_else(|| time.clone(), |day| format!("{day} {time}")));
+        let name = record.name.as_deref().map_or_else(|| "?".into(), escape_controls);
+        line.push_apart(Tone::Plain, format!("{name} (pid {})", record.pid));
+        if let Some(python) = &record.python {
+            let mut build =
+                escape_controls(&format!("{} {}", python.implementation, python.version)).into_owned();
+            for (is, word) in [(python.debug, "debug"), (python.free_threaded, "free-threaded")] {
+                if is == Some(true) {
+                    build += &format!(", {word}");
+                }
+            }
+            line.push_apart(Tone::Dim, build);
+        }
+        if let Some(many) = record.interpreters.filter(|&many| many != 1) {
+            line.push_apart(Tone::Dim, counted(many, "interpreter", "interpreters"));
+        }
+        line
+    }
+
+    /// The total, and what it is of.
+    fn summary(&self) -> Line {
+        let (record, total) = (self.record, self.tally.total);
+        let mut line = Line::indented(2);
+        line.push(Tone::Strong, format!("{}, {}", counted(total.count, "object", "objects"), size(total)));
+        if total.overhead_bytes > 0 {
+            line.push(Tone::Plain, format!(" and {} of overhead", Bytes(total.overhead_bytes)));
+        }
+        line.push_apart(Tone::Dim, record.scope.as_deref().map_or_else(|| "?".into(), escape_controls));
+        let parts = [
+            (record.tracked_objects, record.tracked_size_bytes, "tracked"),
+            (record.permanent_objects.filter(|&frozen| frozen > 0), record.permanent_size_bytes, "frozen"),
+            (record.reachable_objects, record.reachable_size_bytes, "reachable"),
+        ];
+        for (count, bytes, word) in parts {
+            let (Some(count), Some(bytes)) = (count, bytes) else { continue };
+            if record.scope.as_deref() != Some(word) {
+                line.push_apart(Tone::Dim, format!("{word}: {}, {}", thousands(count), Bytes(bytes)));
+            }
+        }
+        line
+    }
+
+    /// What makes these numbers less sure than they look.
+    fn warnings(&self) -> Vec<Line> {
+        let record = self.record;
+        let mut warnings = Vec::new();
+        if record.in_collection == Some(true) {
+            let tries = record.attempts.unwrap_or(1);
+            warnings.push(format!(
+                "! the garbage collector was at work in each of {}: some objects may be missing",
+                counted(tries, "try", "tries")
+            ));
+        }
+        match record.live_reason.as_deref() {
+            Some("max_pause") => {
+                warnings.push(
+                    "! read as it ran, as it would have stood still for longer than --max-pause".into(),
+                );
+            }
+            Some("memory") => {
+                warnings.push("! read as it ran, as there is no room for a copy of its memory".into())
+            }
+            _ => {}
+        }
+        let reads = [(record.torn_reads, "torn"), (record.rejected_reads, "rejected")];
+        let bad: Vec<String> = reads
+            .iter()
+            .filter_map(|(count, word)| {
+                Some(format!("{} {word}", thousands(count.filter(|&count| count > 0)?)))
+            })
+            .collect();
+        if !bad.is_empty() {
+            warnings.push(format!("! of what was read, {}", bad.join(", ")));
+        }
+        warnings.into_iter().map(|text| Line::whole(2, Tone::Warning, text)).collect()
+    }
+
+    /// The largest rows, and the sum of the others.
+    fn rows(&self, what: &str, title: &'static str, rows: &[Row]) -> Vec<Line> {
+        let mut table = Table::new([
+            Column::right("COUNT"),
+            Column::right("SIZE"),
+            Column::right("SHARE"),
+            Column::right("OVERHEAD"),
+            Column::left(title, ANY_WIDTH),
+        ]);
+        let mut add = |sum: Sum, tone: Tone, name: String| {
+            let share = ratio(sum.size_bytes, self.tally.total.size_bytes);
+            let overhead =
+                if sum.overhead_bytes > 0 { Bytes(sum.overhead_bytes).to_string() } else { String::new() };
+            table.push([
+                Cell::plain(thousands(sum.count)),
+                Cell::plain(size(sum)),
+                Cell::new(Tone::Dim, share.map(percent).unwrap_or_default()),
+                Cell::new(Tone::Dim, overhead),
+                Cell::new(tone, name),
+            ]);
+        };
+        let (shown, others) = rows.split_at_checked(self.limit).unwrap_or((rows, &[]));
+        for row in shown {
+            add(row.sum, Tone::Plain, escape_controls(&row.name).into_owned());
+        }
+        if !others.is_empty() {
+            let sum = others.iter().fold(Sum::NONE, |sum, row| sum.and(row.sum));
+            let many = thousands(u64::try_from(others.len()).unwrap_or(u64::MAX));
+            add(sum, Tone::Dim, format!("… {many} more"));
+        }
+        titled(&format!("{what} ({})", thousands(u64::try_from(rows.len()).unwrap_or(u64::MAX))), table)
+    }
+
+    fn threads(&self) -> Vec<Line> {
+        let Some(threads) = &self.record.threads else { return Vec::new() };
+        let mut table = Table::new([
+            Column::right("ID"),
+            Column::left("NAME", 32),
+            Column::left("IS", 16),
+            Column::left("RUNS", ANY_WIDTH),
+        ]);
+        for thread in threads.iter().take(self.limit) {
+            let id = thread.native_id.map(|id| id.to_string()).unwrap_or_default();
+            let name = thread.name.as_deref().map(|name| escape_controls(name).into_owned());
+            let unnamed = if name.is_some() { Tone::Plain } else { Tone::Dim };
+            table.push([
+                Cell::new(Tone::Dim, id),
+                Cell::new(unnamed, name.unwrap_or_else(|| "unnamed".into())),
+                Cell::new(Tone::Dim, what_it_is(thread)),
+                Cell::plain(what_it_runs(thread)),
+            ]);
+        }
+        let more = threads.len().saturating_sub(self.limit);
+        let mut lines = titled(&format!("threads ({})", threads.len()), table);
+        if more > 0 {
+            lines.push(Line::whole(2, Tone::Dim, format!("… {more} more")));
+        }
+        lines
+    }
+
+    fn coverage(&self, coverage: &Coverage) -> Line {
+        let mut line = Line::indented(2);
+        line.push(Tone::Dim, "coverage");
+        if let (Some(allocator), Some(used)) = (&coverage.allocator, coverage.allocator_used_bytes) {
+            let of = format!("{} in use in {}", Bytes(used), escape_controls(allocator));
+            match coverage.allocator_ratio {
+                Some(share) => {
+                    let tone = if share < LOW_COVERAGE { Tone::Warning } else { Tone::Plain };
+                    line.push_apart(tone, percent(share));
+                    line.push(Tone::Plain, format!(" of {of}"));
+                }
+                None => line.push_apart(Tone::Plain, of),
+            }
+        }
+        if let (Some(share), Some(rss)) = (coverage.rss_ratio, self.record.rss_bytes) {
+            let objects = Bytes(coverage.objects_bytes);
+            line.push_apart(
+                Tone::Plain,
+                format!("objects {objects}, {} of {} resident", percent(share), Bytes(rss)),
+            );
+        }
+        line
+    }
+
+    /// How it was taken.
+    fn taking(&self) -> Line {
+        let record = self.record;
+        let mut line = Line::indented(2);
+        let method = match (record.method.as_deref(), record.pause_seconds.and_then(seconds)) {
+            (Some("stopped"), Some(pause)) => {
+                let tries = record.attempts.filter(|&tries| tries > 1);
+                let tries = tries.map(|tries| format!(" in {tries} tries")).unwrap_or_default();
+                format!("stood still for {pause}{tries}")
+            }
+            (Some("live"), _) => "read as it ran".into(),
+            (Some(other), _) => format!("from a {}", escape_controls(other)),
+            (None, _) => return line,
+        };
+        line.push(Tone::Dim, method);
+        if let Some(duration) = record.duration_seconds.and_then(seconds) {
+            line.push_apart(Tone::Dim, format!("counted in {duration}"));
+        }
+        if let Some(peak) = record.memobj_peak_bytes {
+            line.push_apart(Tone::Dim, format!("memobj itself at most {}", Bytes(peak)));
+        }
+        line
+    }
+}
+
+fn what_it_is(thread: &PythonThread) -> String {
+    let words = [
+        (thread.main == Some(true), "main"),
+        (thread.daemon == Some(true), "daemon"),
+        (thread.alive == Some(false), "ended"),
+    ];
+    words.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
+}
+
+fn what_it_runs(thread: &PythonThread) -> String {
+    let Some(function) = &thread.function else { return String::new() };
+    let mut text = function.to_string();
+    if let Some(file) = &thread.file {
+        text += &format!("  {file}");
+        if let Some(line) = thread.line {
+            text += &format!(":{line}");
+        }
+    }
+    escape_controls(&text).into_owned()
+}
+
+fn gc(gc: &GcState) -> Vec<Line> {
+    let mut table = Table::new([
+        Column::right("GENERATION"),
+        Column::right("PENDING"),
+        Column::right("THRESHOLD"),
+        Column::right("COLLECTIONS"),
+        Column::right("COLLECTED"),
+        Column::right("UNCOLLECTABLE"),
+        Column::right("OBJECTS"),
+    ]);
+    let number = |value: Option<u64>| Cell::plain(value.map(thousands).unwrap_or_default());
+    for (index, generation) in gc.generations.iter().enumerate() {
+        table.push([
+            Cell::plain(index.to_string()),
+            number(generation.pending),
+            number(generation.threshold),
+            number(generation.collections),
+            number(generation.collected),
+            number(generation.uncollectable),
+            number(generation.objects),
+        ]);
+    }
+    let mut title = String::from("garbage collector");
+    match gc.enabled {
+        Some(false) => title += ": disabled",
+        Some(true) => title += ": enabled",
+        None => {}
+    }
+    for (count, word) in [(gc.tracked, "tracked"), (gc.frozen, "frozen"), (gc.garbage, "in gc.garbage")] {
+        if let Some(count) = count.filter(|&count| count > 0) {
+            title += &format!(", {} {word}", thousands(count));
+        }
+    }
+    titled(&title, table)
+}
+
+/// A table below its title, with an empty line before it.
+pub(super) fn titled(title: &str, table: Table) -> Vec<Line> {
+    let mut line = Line::indented(2);
+    line.push(Tone::Strong, title);
+    let mut lines = vec![Line::default(), line];
+    lines.extend(table.into_lines(2).0);
+    lines
+}
+
+/// A size, with a sign if it is only the least that it may be.
+pub(super) fn size(sum: Sum) -> String {
+    let sign = if sum.size_exact { "" } else { "≥" };
+    format!("{sign}{}", Bytes(sum.size_bytes))
+}
+
+/// A share for people.
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    super::super::listing::ratio(part, whole)
+}
+
+/// A short time: with a decimal where it is milliseconds.
+fn seconds(seconds: f64) -> Option<String> {
+    let time = Duration::try_from_secs_f64(seconds).ok()?;
+    Some(if time < Duration::from_secs(1) {
+        format!("{:.1} ms", seconds * 1000.0)
+    } else {
+        Span(time).to_string()
+    })
+}

@@ -1,0 +1,184 @@
+//! What changed from one census to a later one of the same process.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::columns::{Cell, Tone};
+use common::stdio::escape_controls;
+use common::table::{Column, Line, Table};
+use common::time::{Span, Stamp};
+use common::units::{Bytes, Change, thousands};
+
+use super::super::tally::{Row, Sum, Tally};
+use super::block::titled;
+
+/// What a type has more or less of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Moved {
+    name: Arc<str>,
+    before: Sum,
+    after: Sum,
+}
+
+impl Moved {
+    fn bytes(&self) -> i64 {
+        Change::between(self.before.size_bytes, self.after.size_bytes).0
+    }
+
+    fn count(&self) -> i64 {
+        Change::between(self.before.count, self.after.count).0
+    }
+
+    /// What it is put in order by; neither is 0 in all of it.
+    fn weight(&self) -> (i64, i64) {
+        (self.bytes(), self.count())
+    }
+}
+
+/// All that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// The one that grew most first.
+    grown: Vec<Moved>,
+    /// The one that shrank most first.
+    shrunk: Vec<Moved>,
+    total: Moved,
+}
+
+impl Changes {
+    pub fn between(before: &Tally, after: &Tally) -> Self {
+        let mut old: HashMap<&Arc<str>, Sum> = before.types.iter().map(|row| (&row.name, row.sum)).collect();
+        let moved = |name: &Arc<str>, before, after| Moved { name: Arc::clone(name), before, after };
+        let mut all: Vec<Moved> = after
+            .types
+            .iter()
+            .map(|Row { name, sum }| moved(name, old.remove(name).unwrap_or(Sum::NONE), *sum))
+            .collect();
+        all.extend(old.into_iter().map(|(name, sum)| moved(name, sum, Sum::NONE)));
+        all.retain(|moved| moved.weight() != (0, 0));
+        let (mut grown, mut shrunk): (Vec<Moved>, Vec<Moved>) =
+            all.into_iter().partition(|moved| moved.weight() > (0, 0));
+        grown.sort_unstable_by(|a, b| (Reverse(a.weight()), &a.name).cmp(&(Reverse(b.weight()), &b.name)));
+        shrunk.sort_unstable_by(|a, b| (a.weight(), &a.name).cmp(&(b.weight(), &b.name)));
+        let total = Moved { name: "all objects".into(), before: before.total, after: after.total };
+        Self { grown, shrunk, total }
+    }
+
+    /// The rows as a table: of `limit` rows half are for either side, and what one does not need is the other's.
+    pub fn lines(&self, (since, iteration): (Stamp, u64), now: Stamp, limit: usize) -> Vec<Line> {
+        let mut table = Table::new([
+            Column::right("CHANGE"),
+            Column::right("COUNT CHANGE"),
+            Column::right("SIZE"),
+            Column::right("COUNT"),
+            Column::left("TYPE", usize::MAX),
+        ]);
+        let mut add = |moved: &Moved, tone: Option<Tone>| {
+            let (bytes, count) = moved.weight();
+            let side = match (bytes, count) {
+                (0, 0) => Tone::Plain,
+                weight if weight > (0, 0) => Tone::Growth,
+                _ => Tone::Shrinkage,
+            };
+            table.push([
+                Cell::new(side, Change(bytes).to_string()),
+                Cell::new(side, signed(count)),
+                Cell::plain(Bytes(moved.after.size_bytes).to_string()),
+                Cell::plain(thousands(moved.after.count)),
+                Cell::new(tone.unwrap_or_default(), escape_controls(&moved.name)),
+            ]);
+        };
+        let half = limit.div_ceil(2);
+        let of_grown = self.grown.len().min(limit.saturating_sub(self.shrunk.len().min(limit - half)));
+        let of_shrunk = self.shrunk.len().min(limit.saturating_sub(of_grown));
+        for (rows, most, word) in [(&self.grown, of_grown, "grew"), (&self.shrunk, of_shrunk, "shrank")] {
+            let (shown, others) = rows.split_at_checked(most).unwrap_or((rows, &[]));
+            for moved in shown {
+                add(moved, None);
+            }
+            if !others.is_empty() {
+                let sum = |side: fn(&Moved) -> Sum| {
+                    others.iter().fold(Sum::NONE, |sum, moved| sum.and(side(moved)))
+                };
+                let name = format!("… {} more that {word}", others.len()).into();
+                let rest = Moved { name, before: sum(|moved| moved.before), after: sum(|moved| moved.after) };
+                add(&rest, Some(Tone::Dim));
+            }
+        }
+        add(&self.total, Some(Tone::Strong));
+        let passed =
+            Duration::try_from_secs_f64(now.unix_seconds() - since.unix_seconds()).unwrap_or_default();
+        titled(&format!("change since #{iteration}, {} ago", Span(passed)), table)
+    }
+}
+
+/// A change of a count with its sign, as sizes have it.
+fn signed(count: i64) -> String {
+    match count {
+        0 => "±0".into(),
+        _ => format!("{}{}", if count > 0 { '+' } else { '-' }, thousands(count.unsigned_abs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emit::testing::{census, kind};
+
+    fn tally(types: &[(&str, u64, u64)]) -> Tally {
+        let types = types.iter().map(|(name, count, size)| kind("m", name, *count, *size));
+        Tally::of(&census(types.collect()))
+    }
+
+    fn names(rows: &[Moved]) -> Vec<(&str, i64, i64)> {
+        rows.iter().map(|moved| (&*moved.name, moved.bytes(), moved.count())).collect()
+    }
+
+    #[test]
+    fn growth_and_shrinkage_are_told_and_what_stayed_is_not() {
+        let before =
+            tally(&[("Same", 5, 500), ("Up", 1, 100), ("Down", 9, 900), ("Gone", 2, 50), ("Fewer", 3, 30)]);
+        let after =
+            tally(&[("Same", 5, 500), ("Up", 4, 400), ("Down", 1, 100), ("New", 1, 9), ("Fewer", 2, 30)]);
+        let changes = Changes::between(&before, &after);
+        assert_eq!(names(&changes.grown), [("m.Up", 300, 3), ("m.New", 9, 1)]);
+        assert_eq!(names(&changes.shrunk), [("m.Down", -800, -8), ("m.Gone", -50, -2), ("m.Fewer", 0, -1)]);
+        assert_eq!((changes.total.bytes(), changes.total.count()), (-541, -7));
+    }
+
+    fn shown(grown: u64, shrunk: u64, limit: usize) -> Vec<String> {
+        let list = |prefix: &str, many: u64, size: u64| -> Vec<(String, u64, u64)> {
+            (0..many).map(|n| (format!("{prefix}{n}"), 1, size + n)).collect()
+        };
+        let sides = |up, down| [list("Up", grown, up), list("Down", shrunk, down)].concat();
+        let made = |rows: Vec<(String, u64, u64)>| {
+            tally(&rows.iter().map(|(name, count, size)| (&**name, *count, *size)).collect::<Vec<_>>())
+        };
+        let changes = Changes::between(&made(sides(100, 900)), &made(sides(300, 400)));
+        let at: Stamp = "2026-11-24T12:00:00.000+00:00".parse().unwrap();
+        let later: Stamp = "2026-11-24T12:00:30.000+00:00".parse().unwrap();
+        let mut text = String::new();
+        for line in changes.lines((at, 1), later, limit) {
+            line.write(common::table::Style::default(), &mut text);
+        }
+        assert!(text.starts_with("\n  change since #1, 30 s ago\n"), "{text}");
+        text.lines().skip(3).map(|line| line.rsplit("  ").next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn each_side_has_half_of_the_rows_and_more_if_the_other_needs_less() {
+        let both = shown(30, 30, 6);
+        assert_eq!(both.iter().filter(|name| name.starts_with("m.Up")).count(), 3, "{both:?}");
+        assert_eq!(both.iter().filter(|name| name.starts_with("m.Down")).count(), 3, "{both:?}");
+        assert_eq!(both[3], "… 27 more that grew");
+        assert_eq!(&both[7..], ["… 27 more that shrank", "all objects"]);
+        let up = shown(30, 1, 6);
+        assert_eq!(up.iter().filter(|name| name.starts_with("m.Up")).count(), 5, "{up:?}");
+        let down = shown(0, 30, 6);
+        assert_eq!(down.iter().filter(|name| name.starts_with("m.Down")).count(), 6, "{down:?}");
+        assert_eq!(shown(2, 2, 6).len(), 5);
+        assert_eq!(shown(9, 9, 0).len(), 3, "no rows, and what they are together");
+    }
+}

@@ -1,0 +1,182 @@
+//! Blocks as people see them.
+
+use common::columns::width;
+use common::record::{ErrorRecord, Header, Run};
+use proptest::prelude::*;
+
+use super::*;
+use crate::census::{Census, LiveReason, Method, TypeCount};
+use crate::emit::listing::Listing;
+use crate::emit::testing::{census, kind};
+
+const PLAIN: Style = Style { colour: false, width: None };
+const OPTIONS: Options = Options { limit: 20, diff_every: 3 };
+
+fn header(iteration: u64) -> Header {
+    let timestamp = format!("2026-11-24T12:00:{:02}.000+00:00", iteration % 60).parse().unwrap();
+    Header { schema: 1, timestamp, host: "server".into(), run: "00c0ffee00c0ffee".into(), iteration }
+}
+
+/// What censuses look like, one after the other, without the memory that this test itself takes.
+fn shown(style: Style, options: Options, censuses: &[Census]) -> String {
+    let mut out = Vec::new();
+    let mut text = Text::new(&mut out, style, options);
+    for (iteration, census) in (1..).zip(censuses) {
+        let tally = Tally::of(census);
+        let mut record = Listing::default().record(header(iteration), census, &tally, None, true);
+        record.memobj_peak_bytes = Some(60 << 20);
+        text.census(&record, &tally).unwrap();
+    }
+    String::from_utf8(out).unwrap()
+}
+
+fn types() -> Vec<TypeCount> {
+    vec![
+        kind("builtins", "str", 66_051, 10_673_854),
+        TypeCount { overhead_bytes: 8384, ..kind("botpkg.cache", "Séance", 524, 29_344) },
+        TypeCount { size_exact: false, ..kind("_hashlib", "HASH", 2, 160) },
+    ]
+}
+
+#[test]
+fn a_census_is_tables_for_people() {
+    assert_eq!(
+        shown(PLAIN, OPTIONS, &[census(types())]),
+        "\
+#1  2026-11-24 12:00:01  python3 (pid 4711)  cpython 3.13.0
+  66,577 objects, ≥10.21 MiB and 8.19 KiB of overhead  reachable  tracked: 90,000, 12.00 MiB
+
+  types (3)
+   COUNT       SIZE   SHARE  OVERHEAD  TYPE
+  66,051  10.18 MiB  99.7 %            str
+     524  28.66 KiB   0.3 %  8.19 KiB  botpkg.cache.Séance
+       2     ≥160 B   0.0 %            _hashlib.HASH
+
+  modules (3)
+   COUNT       SIZE   SHARE  OVERHEAD  MODULE
+  66,051  10.18 MiB  99.7 %            builtins
+     524  28.66 KiB   0.3 %  8.19 KiB  botpkg.cache
+       2     ≥160 B   0.0 %            _hashlib
+
+  threads (2)
+    ID  NAME        IS    RUNS
+  4711  MainThread  main  Bot.poll  /srv/bot/botpkg/poll.py:118
+  4715  unnamed
+
+  garbage collector: enabled, 90,000 tracked, 2 in gc.garbage
+  GENERATION  PENDING  THRESHOLD  COLLECTIONS  COLLECTED  UNCOLLECTABLE
+           0      411      2,000          120      9,000              0
+           1        7         10          120      9,000              0
+
+  coverage  96.4 % of 28.00 MiB in use in pymalloc  objects 10.22 MiB, 10.2 % of 100.00 MiB resident
+  stood still for 12.5 ms  counted in 250.0 ms  memobj itself at most 60.00 MiB
+"
+    );
+}
+
+#[test]
+fn only_the_largest_rows_are_shown_and_the_rest_is_summed_up() {
+    let text = shown(PLAIN, Options { limit: 1, ..OPTIONS }, &[census(types())]);
+    assert!(text.contains("     526  ≥28.81 KiB   0.3 %  8.19 KiB  … 2 more\n"), "{text}");
+    assert!(text.contains("  types (3)\n") && !text.contains("HASH") && text.contains("… 1 more"), "{text}");
+}
+
+#[test]
+fn at_every_third_census_it_is_told_what_changed_since_the_last_time() {
+    let of = |count: u64| {
+        census(vec![kind("m", "Up", count, 100 * count), kind("m", "Down", 100 - count, 8000 - 80 * count)])
+    };
+    let censuses: Vec<Census> = (1..=6).map(|n| of(10 * n)).collect();
+    let text = shown(PLAIN, OPTIONS, &censuses);
+    let changes: Vec<&str> = text.lines().filter(|line| line.starts_with("  change since")).collect();
+    assert_eq!(changes, ["  change since #1, 2 s ago", "  change since #3, 3 s ago"]);
+    let last: Vec<&str> = text.lines().rev().take(3).collect();
+    assert_eq!(
+        last,
+        [
+            "     +600 B            ±0  8.98 KiB    100  all objects",
+            "  -2.34 KiB           -30  3.12 KiB     40  m.Down",
+            "  +2.93 KiB           +30  5.86 KiB     60  m.Up",
+        ]
+    );
+    let never = shown(PLAIN, Options { diff_every: 0, ..OPTIONS }, &censuses);
+    assert!(!never.contains("change since"));
+}
+
+#[test]
+fn what_makes_numbers_less_sure_is_said() {
+    let mut unsure = census(types());
+    unsure.taking.method = Method::Live(LiveReason::MaxPause);
+    (unsure.taking.in_collection, unsure.taking.attempts) = (Some(true), 5);
+    (unsure.taking.torn_reads, unsure.taking.pause) = (1234, None);
+    unsure.coverage.explained_bytes = Some(1 << 20);
+    let text = shown(Style { colour: true, width: None }, OPTIONS, &[unsure]);
+    for part in [
+        "! the garbage collector was at work in each of 5 tries",
+        "longer than --max-pause",
+        "! of what was read, 1,234 torn",
+        "\u{1b}[33m3.6 %\u{1b}[0m of 28.00 MiB in use",
+        "read as it ran",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn what_is_not_known_is_left_out() {
+    let mut bare = census(Vec::new());
+    (bare.threads, bare.gc, bare.coverage) = (None, None, crate::census::Coverage::default());
+    (bare.process, bare.taking.method) = (crate::census::ProcessFacts::default(), Method::Core);
+    let text = shown(PLAIN, OPTIONS, &[bare]);
+    assert!(text.contains("? (pid 0)") && text.contains("0 objects, 0 B"), "{text}");
+    assert!(text.contains("from a core") && !text.contains("threads") && !text.contains("garbage"), "{text}");
+}
+
+#[test]
+fn errors_and_ends_are_lines() {
+    let mut out = Vec::new();
+    let mut text = Text::new(&mut out, PLAIN, OPTIONS);
+    let error = ErrorRecord {
+        hint: Some("try\u{1b}[31m again".into()),
+        pid: Some(7),
+        ..ErrorRecord::new(header(4), "copy", "it moved".into())
+    };
+    text.record(&Record::Error(error)).unwrap();
+    let mut event = ProcessEvent::new(header(5), EventKind::Exited, 7, 7);
+    (event.name, event.signal) = (Some("py\nthon".into()), Some(9));
+    text.record(&Record::ProcessEvent(Box::new(event.clone()))).unwrap();
+    (event.event, event.signal) = (EventKind::Replaced, None);
+    text.record(&Record::ProcessEvent(Box::new(event))).unwrap();
+    text.record(&Record::Unknown("later".into())).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(
+        text,
+        "#4  12:00:04  ! no census pid 7: it moved (try\\u{1b}[31m again)\n\n\
+         #5  12:00:05  py\\nthon (pid 7) was ended by signal 9\n\n\
+         #5  12:00:05  py\\nthon (pid 7) became another program\n"
+    );
+    assert!(Run::start().id().len() == 16);
+}
+
+proptest! {
+    #[test]
+    fn names_of_a_hostile_target_are_shown_and_not_sent(
+        names in proptest::collection::vec(any::<String>(), 1..6),
+        columns in 20_usize..120,
+    ) {
+        let mut hostile = census(names.iter().map(|name| kind(name, name, 1, 10)).collect());
+        hostile.process.name = names.first().map(|name| name.as_str().into());
+        for thread in hostile.threads.iter_mut().flatten() {
+            thread.name = names.last().map(|name| name.as_str().into());
+            thread.function = thread.name.clone();
+            thread.file = thread.name.clone();
+        }
+        hostile.python.version = names[0].as_str().into();
+        let text = shown(Style { colour: false, width: Some(columns) }, OPTIONS, &[hostile]);
+        for line in text.lines() {
+            let is_plain = matches!(escape_controls(line), std::borrow::Cow::Borrowed(_));
+            prop_assert!(is_plain, "{:?}", line);
+            prop_assert!(width(line) <= columns || line.contains('!'), "{:?}", line);
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! What differs between versions of CPython besides places: how the same thing is put into memory. The only file where versions are
+//! compared; everything else asks the [`Encodings`] that a layout carries.
+
+/// How an `int` tells its digits and sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LongEncoding {
+    /// `ob_size` is the number of digits, negative for a negative number (Include/cpython/longintrepr.h until 3.11).
+    SizeDigits,
+    /// `lv_tag` is the number of digits times eight, with the sign in its two lowest bits (the same file from 3.12 on).
+    LvTag,
+}
+
+/// How a table of dict keys tells its size and the kind of its entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DictKeysEncoding {
+    /// `dk_size` slots; the function at `dk_lookup` tells the kind, and all entries are [`dict_key_entry`](super::Layout)
+    /// (Objects/dict-common.h until 3.10).
+    Lookup,
+    /// Logarithms of sizes; `dk_kind` 0 has entries with a hash, others without (Include/internal/pycore_dict.h from 3.11 on).
+    Kinds,
+}
+
+/// Where the values of a dict with shared keys are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SplitValues {
+    /// `ma_values` is an array of pointers, one for each usable slot of the keys (until 3.10).
+    Bare,
+    /// The same, with a few bytes before it: its whole size, and the order of insertion (3.11 and 3.12).
+    Prefixed,
+    /// `ma_values` is a [`dict_values`](super::Layout) that tells its capacity, then its values, then the order (from 3.13 on).
+    Headed,
+}
+
+/// Where the attributes of an instance of a Python class are. Places are in bytes before the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstanceAttributes {
+    /// In a dict, at `tp_dictoffset` (until 3.10).
+    DictOffset,
+    /// Values and dict, each with a pointer of its own before the object, if the type's flags say so (3.11).
+    ValuesAndDict {
+        /// Where the pointer to the values is.
+        values_before: u32,
+        /// Where the pointer to the dict is.
+        dict_before: u32,
+    },
+    /// One word before the object: the values if its lowest bit is set, one byte after that address less one, else the dict (3.12).
+    TaggedWord {
+        /// Where the word is.
+        word_before: u32,
+        /// Where the list of weak references is.
+        weaklist_before: u32,
+    },
+    /// A dict before the object, and the values behind its C struct while they are valid (from 3.13 on).
+    InlineValues {
+        /// Where the pointer to the dict is.
+        dict_before: u32,
+        /// Where the list of weak references is.
+        weaklist_before: u32,
+        /// What traversing visits first.
+        first: VisitedFirst,
+    },
+}
+
+/// What `tp_traverse` of an instance visits if there are inline values and a dict made of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VisitedFirst {
+    /// The inline values while they are valid, and the dict as well (3.13.0 to 3.13.2).
+    Values,
+    /// The dict; the inline values only where there is no dict (`_PyObject_VisitManagedDict` from 3.13.3 on, gh-130327).
+    Dict,
+}
+
+/// Where the objects that the garbage collector tracks are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GcLists {
+    /// Three lists in `generations`.
+    Generations,
+    /// A young list and two old ones, `young` and `old` (3.14.0 to 3.14.4).
+    YoungOld,
+    /// Not in lists: in the pages of mimalloc's heaps (free-threaded builds).
+    MimallocPages,
+}
+
+/// How the collector's own counts are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GcStats {
+    /// In the state, one record for each generation.
+    Records,
+    /// Behind a pointer: rings of the last collections (from 3.15 on).
+    Rings,
+}
+
+/// What stands before an object that the collector can track, and how one knows that it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GcHeader {
+    /// Two words of links; tracked if `_gc_next` is not null.
+    Links,
+    /// Nothing; a bit of `ob_gc_bits` tells (free-threaded builds).
+    Bits,
+}
+
+/// Where static types keep their dict, subclasses and list of weak references.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StaticTypeState {
+    /// In themselves (until 3.11).
+    InType,
+    /// In the interpreter; `tp_subclasses` is the place in `builtins` of its state, counted from 1 (3.12).
+    Builtins,
+    /// The same with a second array for the types of extension modules; in `builtins` counted from 1 too (from 3.13 on).
+    BuiltinsAndExtensions,
+}
+
+/// How the frames of a thread are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameChain {
+    /// Frame objects, from `frame` of the thread state (until 3.10).
+    PyFrame,
+    /// Interpreter frames, from `current_frame` of the struct that `cframe` of the thread state points to (3.11 and 3.12).
+    CFrame,
+    /// Interpreter frames, from `current_frame` of the thread state (from 3.13 on).
+    Current,
+}
+
+/// How a frame knows where its value stack ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StackTop {
+    /// `f_stacktop` of the frame object points there; null while it runs (3.8 and 3.9).
+    FramePointer,
+    /// `f_stackdepth` of the frame object counts from `f_valuestack`; negative while it runs (3.10).
+    FrameDepth,
+    /// `stacktop` counts from `localsplus`; negative while it runs (3.11 to 3.13).
+    Index,
+    /// `stackpointer` points there; null while it runs (from 3.14 on).
+    Pointer,
+}
+
+/// What the slots of a frame hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StackRefs {
+    /// Pointers.
+    Plain,
+    /// Pointers with marks in the two lowest bits; with both set, a number and no pointer (from 3.14 on, and free-threaded 3.13).
+    Tagged,
+}
+
+/// How a reference count is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefCounts {
+    /// A word (until 3.11).
+    Word,
+    /// A word; immortal if the lower half of it is negative (3.12 and 3.13).
+    WordOrImmortal,
+    /// Half a word, beside flags; immortal if it is negative (from 3.14 on).
+    HalfOrImmortal,
+    /// A count of the thread that owns the object, and one of all others (free-threaded builds).
+    Biased,
+}
+
+/// What `sys.getsizeof` adds for the collector's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GetsizeofPrefix {
+    /// The header, for objects that have one (until 3.10).
+    PerObject,
+    /// The header and what else stands before it, for all objects of a type whose flags say so: static types too (3.11 and 3.12).
+    ByMetatype,
+    /// The same, but not for objects that `tp_is_gc` denies one (from 3.13 on).
+    ByTypeAndObject,
+}
+
+/// Whether the traversal of an instance of a Python class visits its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TypeVisits {
+    /// Always (3.8).
+    Always,
+    /// Unless the C type that it inherits from is itself a heap type, which then does so (from 3.9 on).
+    UnlessBaseDoes,
+}
+
+/// How a code object says on which line an instruction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineTable {
+    /// `co_lnotab`: pairs of a step in bytes and a signed step in lines (Objects/lnotab_notes.txt until 3.9).
+    Steps,
+    /// `co_linetable`: pairs of a range's length and a signed step in lines, -128 for a range without a line (the same file of 3.10).
+    Ranges,
+    /// `co_linetable`: entries that begin with a byte above 127 and hold columns too (Objects/locations.md, later
+    /// InternalDocs/code_objects.md, from 3.11 on).
+    Locations,
+}
+
+/// How a frame says which instruction it is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastInstruction {
+    /// `f_lasti` counts bytes (until 3.9).
+    Bytes,
+    /// `f_lasti` counts instructions of two bytes (3.10).
+    Units,
+    /// A pointer into the code object, or into the thread's own copy of its bytecode (from 3.11 on).
+    Pointer,
+}
+
+/// Where pymalloc's table of arenas is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArenaTable {
+    /// In static variables of Objects/obmalloc.c (until 3.11).
+    Static,
+    /// In the interpreter (3.12).
+    InInterpreter,
+    /// Behind a pointer in the interpreter (from 3.13 on).
+    BehindPointer,
+}
+
+/// What pymalloc divides memory into, in bytes (Objects/obmalloc.c; from 3.12 on Include/internal/pycore_obmalloc.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pymalloc {
+    /// Where its table of arenas is.
+    pub arenas: ArenaTable,
+    /// `ARENA_SIZE`.
+    pub arena_bytes: u32,
+    /// `POOL_SIZE`.
+    pub pool_bytes: u32,
+}
+
+/// Everything that differs besides places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encodings {
+    /// Integers.
+    pub long: LongEncoding,
+    /// Tables of dict keys.
+    pub dict_keys: DictKeysEncoding,
+    /// Values of dicts with shared keys.
+    pub split_values: SplitValues,
+    /// Attributes of instances.
+    pub instance_attributes: InstanceAttributes,
+    /// What the collector tracks.
+    pub gc_lists: GcLists,
+    /// What the collector counts.
+    pub gc_stats: GcStats,
+    /// What stands before objects.
+    pub gc_header: GcHeader,
+    /// Static types.
+    pub static_types: StaticTypeState,
+    /// Frames of threads.
+    pub frame_chain: FrameChain,
+    /// Ends of value stacks.
+    pub stack_top: StackTop,
+    /// Slots of frames.
+    pub stack_refs: StackRefs,
+    /// Reference counts.
+    pub refcounts: RefCounts,
+    /// Prefixes in sizes.
+    pub getsizeof_prefix: GetsizeofPrefix,
+    /// Types in traversals.
+    pub type_visits: TypeVisits,
+    /// Lines of code.
+    pub line_table: LineTable,
+    /// Instructions of frames.
+    pub last_instruction: LastInstruction,
+    /// The allocator of small objects, where it is pymalloc.
+    pub pymalloc: Pymalloc,
+}
+
+/// The encodings of a build of CPython. `hexversion` is its `sys.hexversion`.
+#[must_use]
+pub const fn of(hexversion: u32, free_threaded: bool) -> Encodings {
+    let minor = hexversion >> 16 & 0xff;
+    let micro = hexversion >> 8 & 0xff;
+    Encodings {
+        long: if minor < 12 { LongEncoding::SizeDigits } else { LongEncoding::LvTag },
+        dict_keys: if minor < 11 { DictKeysEncoding::Lookup } else { DictKeysEncoding::Kinds },
+        split_values: match minor {
+            0..=10 => SplitValues::Bare,
+            11 | 12 => SplitValues::Prefixed,
+            _ => SplitValues::Headed,
+        },
+        instance_attributes: instance_attributes(minor, micro, free_threaded),
+        gc_lists: match minor {
+            _ if free_threaded => GcLists::MimallocPages,
+            14 if micro < 5 => GcLists::YoungOld,
+            _ => GcLists::Generations,
+        },
+        gc_stats: if minor < 15 { GcStats::Records } else { GcStats::Rings },
+        gc_header: if free_threaded { GcHeader::Bits } else { GcHeader::Links },
+        static_types: match minor {
+            0..=11 => StaticTypeState::InType,
+            12 => StaticTypeState::Builtins,
+            _ => StaticTypeState::BuiltinsAndExtensions,
+        },
+        frame_chain: match minor {
+            0..=10 => FrameChain::PyFrame,
+            11 | 12 => FrameChain::CFrame,
+            _ => FrameChain::Current,
+        },
+        stack_top: match minor {
+            0..=9 => StackTop::FramePointer,
+            10 => StackTop::FrameDepth,
+            11..=13 => StackTop::Index,
+            _ => StackTop::Pointer,
+        },
+        stack_refs: if minor > 13 || free_threaded { StackRefs::Tagged } else { StackRefs::Plain },
+        refcounts: match minor {
+            _ if free_threaded => RefCounts::Biased,
+            0..=11 => RefCounts::Word,
+            12 | 13 => RefCounts::WordOrImmortal,
+            _ => RefCounts::HalfOrImmortal,
+        },
+        getsizeof_prefix: match minor {
+            0..=10 => GetsizeofPrefix::PerObject,
+            11 | 12 => GetsizeofPrefix::ByMetatype,
+            _ => GetsizeofPrefix::ByTypeAndObject,
+        },
+        type_visits: if minor < 9 { TypeVisits::Always } else { TypeVisits::UnlessBaseDoes },
+        line_table: match minor {
+            0..=9 => LineTable::Steps,
+            10 => LineTable::Ranges,
+            _ => LineTable::Locations,
+        },
+        last_instruction: match minor {
+            0..=9 => LastInstruction::Bytes,
+            10 => LastInstruction::Units,
+            _ => LastInstruction::Pointer,
+        },
+        pymalloc: pymalloc(minor),
+    }
+}
+
+/// Larger since arenas are found through a radix tree (3.10).
+const fn pymalloc(minor: u32) -> Pymalloc {
+    let (arena_bytes, pool_bytes) = if minor < 10 { (256 << 10, 4 << 10) } else { (1 << 20, 16 << 10) };
+    let arenas = match minor {
+        0..=11 => ArenaTable::Static,
+        12 => ArenaTable::InInterpreter,
+        _ => ArenaTable::BehindPointer,
+    };
+    Pymalloc { arenas, arena_bytes, pool_bytes }
+}
+
+/// From `_PyObject_ManagedDictPointer` and its like: Include/internal/pycore_object.h of each version.
+const fn instance_attributes(minor: u32, micro: u32, free_threaded: bool) -> InstanceAttributes {
+    let (dict_before, weaklist_before) = if free_threaded { (8, 16) } else { (24, 32) };
+    match minor {
+        0..=10 => InstanceAttributes::DictOffset,
+        11 => InstanceAttributes::ValuesAndDict { values_before: 32, dict_before: 24 },
+        12 => InstanceAttributes::TaggedWord { word_before: 24, weaklist_before: 32 },
+        _ => {
+            let first = if minor == 13 && micro < 3 { VisitedFirst::Values } else { VisitedFirst::Dict };
+            InstanceAttributes::InlineValues { dict_before, weaklist_before, first }
+        }
+    }
+}

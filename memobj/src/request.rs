@@ -1,0 +1,99 @@
+//! What a census is wanted of, and how it may be taken.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the objects are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// In a running process.
+    Process {
+        /// Its number.
+        pid: u32,
+    },
+    /// In a core file, gcore's or the kernel's.
+    Core(PathBuf),
+    /// In a snapshot that was saved before.
+    Snapshot(PathBuf),
+}
+
+/// Which objects are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Scope {
+    /// Those that the garbage collector tracks, as gc.get_objects() lists them
+    Tracked,
+    /// Those, and all that can be reached from them
+    Reachable,
+    /// What the allocator holds besides
+    Heap,
+}
+
+impl Scope {
+    /// Its word in records and on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tracked => "tracked",
+            Self::Reachable => "reachable",
+            Self::Heap => "heap",
+        }
+    }
+}
+
+/// Whether a process may be stopped for the copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopping {
+    /// As long as it takes.
+    Any,
+    /// If the estimate of the pause is not above this; else it is read as it runs.
+    AtMost(Duration),
+    /// Not at all: it is read as it runs.
+    Never,
+}
+
+/// A way of finding the interpreter's state, `_PyRuntime`, in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Way {
+    /// By the symbol table of the file that holds it
+    Symtab,
+    /// By the dynamic symbols, which strip(1) leaves
+    Dynsym,
+    /// By the section `.PyRuntime`, which CPython has since 3.10
+    Section,
+    /// By the mark at the beginning of its debug offsets, which CPython has since 3.13
+    Cookie,
+    /// By what lies in writable data and points to what an interpreter would
+    Scan,
+}
+
+impl Way {
+    /// All of them, in the order in which they are tried: each is surer than those after it, and cheaper.
+    pub const ALL: [Self; 5] = [Self::Dynsym, Self::Symtab, Self::Section, Self::Cookie, Self::Scan];
+
+    /// Its word in records and on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Symtab => "symtab",
+            Self::Dynsym => "dynsym",
+            Self::Section => "section",
+            Self::Cookie => "cookie",
+            Self::Scan => "scan",
+        }
+    }
+}
+
+/// A census that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Where the objects are.
+    pub source: Source,
+    /// Which of them are counted.
+    pub scope: Scope,
+    /// Whether a process may be stopped.
+    pub stopping: Stopping,
+    /// The only way to look for the interpreter; `None`: one after the other.
+    pub way: Option<Way>,
+    /// Where to save the copied bytes.
+    pub save: Option<PathBuf>,
+}

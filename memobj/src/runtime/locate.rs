@@ -1,0 +1,172 @@
+//! Where `_PyRuntime` is: the one symbol from which everything of a CPython can be reached (3.8 and later).
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::addr::Addr;
+use crate::elf::{Elf, Table};
+use crate::facts::{Mapping, Source};
+use crate::request::Way;
+
+use super::sweep;
+use super::version::{FileVersion, Version};
+
+/// Where a `_PyRuntime` may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where.
+    pub at: Addr,
+    /// How it was found.
+    pub way: Way,
+    /// What is known of the file it is in.
+    pub file: Arc<PythonFile>,
+}
+
+/// A file that holds a Python, or may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PythonFile {
+    /// Its path, as the target sees it.
+    pub path: PathBuf,
+    /// Whether it is a library that the program loaded, rather than the program.
+    pub library: bool,
+    /// What its name says.
+    pub named: Option<FileVersion>,
+    /// Where `Py_Version` is (3.11 and later).
+    pub py_version: Option<Addr>,
+    /// Whether it has what only builds with `Py_REF_DEBUG` have.
+    pub ref_debug: bool,
+    /// Where the variables `arenas` and `maxarenas` of pymalloc are (up to 3.11), if the file still names them.
+    pub arenas: Option<(Addr, Addr)>,
+    /// Where its variables are, initialised and not.
+    pub variables: Vec<std::ops::Range<Addr>>,
+}
+
+/// All that was found in a process.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// Where runtimes may be, the surest first, each address once.
+    pub found: Vec<Found>,
+    /// The files that hold a Python by their names or symbols, readable here or not.
+    pub files: Vec<Arc<PythonFile>>,
+    /// Whether one has the symbols of a Python before 3.7, which had no `_PyRuntime`.
+    pub ancient: bool,
+    /// Files that could not be looked into.
+    pub unopened: usize,
+}
+
+/// The symbol all is reached from.
+const RUNTIME: &str = "_PyRuntime";
+
+/// Looks into every file that the process runs code of, in the ways `ways`.
+///
+/// The names of files are no condition: a program may embed Python under any name. [`Way::Scan`] needs a layout and is not taken here: see
+/// [`sweep::runtimes`].
+pub fn search(source: &dyn Source, ways: &[Way]) -> Search {
+    let mut search = Search::default();
+    let mut seen = HashSet::new();
+    for mapping in code_files(source) {
+        let elf = source.open(mapping).ok().and_then(|file| Elf::read(file).ok());
+        search.unopened += usize::from(elf.is_none());
+        let mut file = PythonFile::named(source, mapping);
+        let mut here = Vec::new();
+        if let Some(elf) = &elf {
+            let bias = elf.bias(mapping.range.start);
+            here = named_places(elf, bias, ways);
+            search.ancient |= here.is_empty() && elf.symbol("_PyGC_generation0").is_ok_and(|at| at.is_some());
+            if !here.is_empty() || file.named.is_some() {
+                file.examine(elf, bias);
+            }
+        }
+        if ways.contains(&Way::Cookie) {
+            let at = sweep::cookies(source.memory(), &file.variables);
+            here.extend(at.into_iter().map(|at| (at, Way::Cookie)));
+        }
+        if here.is_empty() && file.named.is_none() {
+            continue;
+        }
+        let file = Arc::new(file);
+        search.files.push(Arc::clone(&file));
+        let new = here.into_iter().filter(|(at, _)| seen.insert(*at));
+        search.found.extend(new.map(|(at, way)| Found { at, way, file: Arc::clone(&file) }));
+    }
+    search
+}
+
+/// Where symbols and sections of a file say that a runtime is.
+fn named_places(elf: &Elf, bias: u64, ways: &[Way]) -> Vec<(Addr, Way)> {
+    let symbol = |table: Table| {
+        elf.symbols_of(table, &[RUNTIME]).ok().and_then(|found| found.get(RUNTIME).map(|symbol| symbol.address))
+    };
+    let tried = |way: Way| {
+        let at = match way {
+            Way::Dynsym => symbol(Table::Dynamic)?,
+            Way::Symtab => symbol(Table::Full)?,
+            Way::Section => elf.section(".PyRuntime")?.address,
+            Way::Cookie | Way::Scan => return None,
+        };
+        Some((Addr(at.wrapping_add(bias)), way))
+    };
+    ways.iter().filter_map(|&way| tried(way)).collect()
+}
+
+/// The first mapping of every file of which code is mapped, the program first.
+fn code_files(source: &dyn Source) -> Vec<&Mapping> {
+    let facts = source.facts();
+    let file_of = |mapping: &Mapping| (mapping.device, mapping.inode);
+    let with_code: HashSet<_> =
+        facts.mappings.iter().filter(|mapping| mapping.access.execute).map(file_of).collect();
+    let mut seen = HashSet::new();
+    let mut files: Vec<&Mapping> = facts
+        .files()
+        .filter(|mapping| with_code.contains(&file_of(mapping)) && seen.insert(file_of(mapping)))
+        .collect();
+    files.sort_by_key(|mapping| mapping.path != facts.program);
+    files
+}
+
+impl PythonFile {
+    /// What is known without looking into the file.
+    fn named(source: &dyn Source, first: &Mapping) -> Self {
+        let name = first.file_name().to_string_lossy();
+        let facts = source.facts();
+        let mut variables: Vec<std::ops::Range<Addr>> = Vec::new();
+        for mapping in &facts.mappings {
+            let same = (mapping.device, mapping.inode) == (first.device, first.inode);
+            // What has no initial value follows in memory without a file.
+            let behind = mapping.inode == 0 && variables.last().is_some_and(|last| last.end == mapping.range.start);
+            if mapping.access.write && !mapping.access.shared && (same || behind) {
+                variables.push(mapping.range.clone());
+            }
+        }
+        Self {
+            path: first.path.clone(),
+            library: name.starts_with("lib") || first.path != facts.program && name.contains(".so"),
+            named: Version::from_file_name(&name),
+            variables,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in what the file itself says.
+    fn examine(&mut self, elf: &Elf, bias: u64) {
+        let names = ["Py_Version", "_Py_NegativeRefcount", "_Py_RefTotal", "arenas", "maxarenas"];
+        let symbols = elf.symbols(&names).unwrap_or_default();
+        let at = |symbol: &str| symbols.get(symbol).map(|symbol| Addr(symbol.address.wrapping_add(bias)));
+        self.py_version = at("Py_Version");
+        self.ref_debug = at("_Py_NegativeRefcount").or(at("_Py_RefTotal")).is_some();
+        self.arenas = at("arenas").zip(at("maxarenas"));
+    }
+}
+
+/// Every file of which code is mapped, as if each might hold a Python.
+pub fn unnamed(source: &dyn Source) -> Vec<Arc<PythonFile>> {
+    code_files(source).into_iter().map(|mapping| Arc::new(PythonFile::named(source, mapping))).collect()
+}
+
+/// Whether the file of the program has a section of this name.
+pub fn program_has(source: &dyn Source, section: &str) -> bool {
+    let program = code_files(source).into_iter().next();
+    let elf = program.and_then(|mapping| source.open(mapping).ok()).and_then(|file| Elf::read(file).ok());
+    elf.is_some_and(|elf| elf.section(section).is_some())
+}

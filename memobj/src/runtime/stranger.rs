@@ -1,0 +1,66 @@
+//! What a process is in which no Python was found, as far as its files say.
+
+/// A program's language or runtime by the name of a file that it has mapped: the name begins so, and what it is.
+const BY_FILE: &[(&str, &str)] = &[
+    ("libpypy", PYPY),
+    ("pypy", PYPY),
+    ("graalpy", "GraalPy, a Python whose objects are laid out in another way"),
+    ("libjvm.so", "a Java program"),
+    ("node", "a Node.js program"),
+    ("libnode.so", "a Node.js program"),
+    ("deno", "a Deno program"),
+    ("bun", "a Bun program"),
+    ("libruby", "a Ruby program"),
+    ("ruby", "a Ruby program"),
+    ("libperl.so", "a Perl program"),
+    ("perl", "a Perl program"),
+    ("php", "a PHP program"),
+    ("libcoreclr.so", "a .NET program"),
+    ("libmonosgen", "a Mono program"),
+    ("beam.smp", "an Erlang program"),
+    ("lua", "a Lua program"),
+    ("bash", "a shell"),
+    ("dash", "a shell"),
+    ("zsh", "a shell"),
+    ("busybox", "a tool of BusyBox"),
+];
+
+const PYPY: &str = "PyPy, a Python whose objects are laid out in another way";
+
+/// Sections that only the linker of a language makes.
+const BY_SECTION: &[(&str, &str)] = &[(".go.buildinfo", "a Go program"), (".gopclntab", "a Go program")];
+
+/// What the process is whose files have the names `files` and whose executable has the sections `sections`.
+#[must_use]
+pub fn told<'a>(
+    files: impl IntoIterator<Item = &'a str>,
+    mut sections: impl FnMut(&str) -> bool,
+) -> Option<&'static str> {
+    files.into_iter().find_map(by_name).or_else(|| {
+        BY_SECTION.iter().find(|(section, _)| sections(section)).map(|(_, what)| *what)
+    })
+}
+
+fn by_name(name: &str) -> Option<&'static str> {
+    let (_, what) = BY_FILE.iter().find(|(start, _)| {
+        // Whole, or with a version behind it: `node`, `node22`, `pypy3.10`, `libperl.so.5.36`; not `nodemon`.
+        name.strip_prefix(start).is_some_and(|behind| !behind.starts_with(|c: char| c.is_ascii_alphabetic()))
+    })?;
+    Some(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_told_by_their_files_and_sections() {
+        let told_by = |files: &[&str]| told(files.iter().copied(), |_| false);
+        assert_eq!(told_by(&["libc.so.6", "libjvm.so"]), Some("a Java program"));
+        assert_eq!(told_by(&["libpypy3.10-c.so"]), Some(PYPY));
+        assert_eq!(told_by(&["pypy3.10"]), Some(PYPY));
+        assert_eq!(told_by(&["node"]), Some("a Node.js program"));
+        assert_eq!(told_by(&["nodemon", "bashful", "libc.so.6"]), None);
+        assert_eq!(told(["server"], |section| section == ".gopclntab"), Some("a Go program"));
+    }
+}

@@ -1,0 +1,169 @@
+//! The layout tables of `memobj`: where everything is in CPython's structs, read from the debug information of interpreters.
+//!
+//! [`spec`] is what is needed, [`interpreters`] whom it is read from, [`dwarf`] what their debug information says, [`extract`] the
+//! answer to the one by the other, and [`render`] and [`tables`] put that into Rust.
+
+pub mod dwarf;
+pub mod extract;
+pub mod interpreters;
+pub mod render;
+pub mod spec;
+pub mod tables;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+
+use crate::workspace;
+use interpreters::Interpreter;
+use spec::Spec;
+use tables::{Key, Table};
+
+/// What the tables should be.
+#[derive(Debug)]
+pub struct Made {
+    /// Files below `memobj/src/layout/`, and their texts.
+    pub files: BTreeMap<PathBuf, String>,
+    /// Lines for people: what each interpreter gave, and what was kept without one.
+    pub notes: Vec<String>,
+}
+
+/// The folder of the tables.
+#[must_use]
+pub fn folder() -> PathBuf {
+    workspace::root().join("memobj/src/layout")
+}
+
+/// Reads the list of what is needed.
+///
+/// # Errors
+/// If it cannot be read or is wrong.
+pub fn spec() -> Result<Spec, String> {
+    let path = folder().join("spec.txt");
+    Spec::parse(&std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?)
+}
+
+/// The rows of one interpreter's layout.
+///
+/// # Errors
+/// What its debug information lacks, a line each.
+pub fn rows(spec: &Spec, interpreter: &Interpreter) -> Result<render::Rows, Vec<String>> {
+    let mut sources = extract::Sources::new(interpreter.files.clone(), interpreter.roots.clone(), spec);
+    let found = extract::extract(spec, interpreter.minor(), &mut sources)?;
+    Ok(render::rows(spec, interpreter, &found))
+}
+
+/// Makes all tables from the interpreters found. Builds that are in the tables but not on this machine are kept as they are.
+///
+/// # Errors
+/// What is wrong with the list or lacks in an interpreter; or a build to be kept was read by another list: then it has to be fetched.
+pub fn make(interpreters: &[Interpreter]) -> Result<Made, Vec<String>> {
+    let spec = spec().map_err(|error| vec![error])?;
+    let mut notes = Vec::new();
+    let mut faults = Vec::new();
+    let mut made: BTreeMap<Key, Table> = BTreeMap::new();
+    for interpreter in interpreters.iter().filter(|interpreter| interpreter.minor() >= 8) {
+        match rows(&spec, interpreter) {
+            Ok(rows) => {
+                let absent = rows.iter().filter(|(_, value)| value == "None").map(|(name, _)| name.as_str());
+                let absent: Vec<&str> = absent.collect();
+                notes.push(format!("{}: without {}", interpreter.origin, absent.join(" ")));
+                made.entry(Key::of(interpreter)).or_default().insert(interpreter.origin.clone(), rows);
+            }
+            Err(lacking) if lacking.iter().any(|line| line.ends_with("no debug information")) => {
+                notes.push(format!("{}: no debug information", interpreter.origin));
+            }
+            Err(lacking) => {
+                faults.extend(lacking.into_iter().map(|line| format!("{}: {line}", interpreter.origin)));
+            }
+        }
+    }
+    let pattern = made.values().flat_map(BTreeMap::values).next().cloned();
+    for (key, table) in read().map_err(|error| vec![error.to_string()])? {
+        for (origin, rows) in table {
+            let fresh = made.entry(key).or_default();
+            if fresh.contains_key(&origin) {
+                continue;
+            }
+            if pattern.as_ref().is_some_and(|pattern| !tables::same_fields(pattern, &rows)) {
+                faults.push(format!(
+                    "{origin}: not on this machine, and spec.txt has changed: run tests/interpreters"
+                ));
+            }
+            notes.push(format!("{origin}: kept"));
+            fresh.insert(origin, rows);
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let mut files = BTreeMap::from([(PathBuf::from("fields.rs"), render::fields(&spec))]);
+    for (key, table) in &made {
+        files.insert(format!("tables/{}.rs", key.module()).into(), tables::render(*key, table));
+    }
+    files.insert("tables/mod.rs".into(), index(&made.keys().copied().collect()));
+    Ok(Made { files, notes })
+}
+
+/// The tables as they are.
+fn read() -> io::Result<BTreeMap<Key, Table>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder().join("tables"))? {
+        let path = entry?.path();
+        let Some(key) = path.file_stem().and_then(|name| name.to_str()).and_then(key) else { continue };
+        found.insert(key, tables::parse(&std::fs::read_to_string(&path)?));
+    }
+    Ok(found)
+}
+
+/// The key of `cp313td`.
+fn key(module: &str) -> Option<Key> {
+    let rest = module.strip_prefix("cp3")?;
+    let digits = rest.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let flags = rest.strip_prefix(digits)?;
+    Some(Key { minor: digits.parse().ok()?, free_threaded: flags.contains('t'), debug: flags.contains('d') })
+}
+
+fn index(keys: &BTreeSet<Key>) -> String {
+    let mut text =
+        "//! The tables, one for each minor version and kind of build. Written by `cargo xtask layouts`.\n\n"
+            .to_owned();
+    for key in keys {
+        text += &format!("#[rustfmt::skip]\nmod {};\n", key.module());
+    }
+    text += "\nuse super::Table;\n\n/// All of them.\npub const ALL: &[Table] = &[\n";
+    for key in keys {
+        text += &format!(
+            "    Table {{ minor: {}, free_threaded: {}, debug: {}, builds: {}::BUILDS }},\n",
+            key.minor,
+            key.free_threaded,
+            key.debug,
+            key.module()
+        );
+    }
+    text + "];\n"
+}
+
+/// Writes the tables. Returns the lines for people.
+///
+/// # Errors
+/// As [`make`], or if a file cannot be written.
+pub fn write() -> Result<Vec<String>, Vec<String>> {
+    let made = make(&interpreters::found())?;
+    for (path, text) in &made.files {
+        std::fs::write(folder().join(path), text).map_err(|e| vec![format!("{}: {e}", path.display())])?;
+    }
+    Ok(made.notes)
+}
+
+/// Files that are not what the interpreters found give.
+///
+/// # Errors
+/// As [`make`].
+pub fn differing(interpreters: &[Interpreter]) -> Result<Vec<PathBuf>, Vec<String>> {
+    let made = make(interpreters)?;
+    let differs = |(path, text): &(PathBuf, String)| {
+        std::fs::read_to_string(folder().join(path)).ok().as_ref() != Some(text)
+    };
+    Ok(made.files.into_iter().filter(differs).map(|(path, _)| path).collect())
+}

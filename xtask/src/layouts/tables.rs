@@ -1,0 +1,166 @@
+//! The files of tables: one for each minor version, free-threaded or not, debug or not, with a layout for each build of it that was
+//! seen. What a build shares with the first one in its file is not repeated.
+
+use std::collections::BTreeMap;
+
+use super::interpreters::Interpreter;
+use super::render::Rows;
+
+/// Which file a build is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The second number of the version.
+    pub minor: u32,
+    /// Built without the global lock.
+    pub free_threaded: bool,
+    /// Built with `Py_DEBUG`.
+    pub debug: bool,
+}
+
+impl Key {
+    /// The file of an interpreter.
+    #[must_use]
+    pub fn of(interpreter: &Interpreter) -> Self {
+        Self {
+            minor: interpreter.minor(),
+            free_threaded: interpreter.free_threaded,
+            debug: interpreter.debug,
+        }
+    }
+
+    /// `cp313td`.
+    #[must_use]
+    pub fn module(self) -> String {
+        let threads = if self.free_threaded { "t" } else { "" };
+        let debug = if self.debug { "d" } else { "" };
+        format!("cp3{}{threads}{debug}", self.minor)
+    }
+}
+
+/// The layouts of one file, by origin.
+pub type Table = BTreeMap<String, Rows>;
+
+/// A row's value.
+fn value<'a>(rows: &'a Rows, row: &str) -> &'a str {
+    rows.iter().find(|(name, _)| name == row).map_or("", |(_, value)| value)
+}
+
+/// The text of a file. The newest build comes first: that is what others are told by their differences from.
+#[must_use]
+pub fn render(key: Key, table: &Table) -> String {
+    let mut builds: Vec<&Rows> = table.values().collect();
+    builds.sort_by(|a, b| {
+        (value(b, "hexversion"), value(a, "origin")).cmp(&(value(a, "hexversion"), value(b, "origin")))
+    });
+    let threads = if key.free_threaded { ", free-threaded" } else { "" };
+    let debug = if key.debug { ", debug" } else { "" };
+    let mut uses = String::new();
+    let mut text = String::new();
+    for (index, rows) in builds.iter().enumerate() {
+        text += &format!("\nconst BUILD{index}: Layout = Layout {{\n");
+        let first = builds.first().filter(|_| index > 0);
+        let mut shared = false;
+        for (name, value) in rows.iter() {
+            let same = first.is_some_and(|first| first.iter().any(|row| row.0 == *name && row.1 == *value));
+            if same {
+                shared = true;
+            } else {
+                text += &format!("    {name}: {value},\n");
+            }
+        }
+        if shared {
+            text += "    ..BUILD0\n";
+        }
+        text += "};\n";
+    }
+    if text.contains("Bits {") {
+        uses += "use crate::layout::Bits;\n";
+    }
+    if text.contains("FixedShape {") {
+        uses += "use crate::layout::FixedShape;\n";
+    }
+    let all: Vec<String> = (0..builds.len()).map(|index| format!("BUILD{index}")).collect();
+    format!(
+        "//! CPython 3.{}{threads}{debug}. Written by `cargo xtask layouts`: do not change it by hand.\n\n\
+         {uses}use crate::layout::encoding;\nuse crate::layout::fields::*;\n\n\
+         /// Builds that were seen, the newest first.\n\
+         pub const BUILDS: &[Layout] = &[{}];\n{text}",
+        key.minor,
+        all.join(", ")
+    )
+}
+
+/// Reads a file that [`render`] wrote.
+#[must_use]
+pub fn parse(text: &str) -> Table {
+    let mut builds: Vec<Rows> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("const ") {
+            builds.push(Vec::new());
+            continue;
+        }
+        let first = builds.first().cloned();
+        let Some(rows) = builds.last_mut() else { continue };
+        let row = line.strip_prefix("    ").filter(|rest| rest.starts_with(char::is_alphabetic));
+        if let Some((name, value)) = row.and_then(|row| row.split_once(": ")) {
+            rows.push((name.to_owned(), value.to_owned()));
+        } else if line == "    ..BUILD0" {
+            for row in first.into_iter().flatten() {
+                if !rows.iter().any(|(name, _)| *name == row.0) {
+                    rows.push(row);
+                }
+            }
+        } else if let (Some((_, value)), true) = (rows.last_mut(), line.starts_with(' ')) {
+            value.push('\n');
+            value.push_str(line);
+        }
+    }
+    let mut table = Table::new();
+    for mut rows in builds {
+        for (_, value) in &mut rows {
+            if value.ends_with(',') {
+                value.pop();
+            }
+        }
+        table.insert(value(&rows, "origin").trim_matches('"').to_owned(), rows);
+    }
+    table
+}
+
+/// Whether the rows have the fields that others have, whatever their values: then both are of one list of what is needed.
+#[must_use]
+pub fn same_fields(a: &Rows, b: &Rows) -> bool {
+    let names = |rows: &Rows| -> BTreeMap<String, Option<Vec<String>>> {
+        rows.iter().map(|(name, value)| (name.clone(), fields(value))).collect()
+    };
+    let (a, b) = (names(a), names(b));
+    a.len() == b.len()
+        && a.iter().all(|(name, fields)| match (fields, b.get(name)) {
+            // A group that is absent in one of them tells nothing.
+            (None, Some(_)) | (Some(_), Some(None)) => true,
+            (Some(own), Some(Some(other))) => own == other,
+            (_, None) => false,
+        })
+}
+
+/// The names of the fields in a value: `size`, `ob_item` of `ListObject { size: 40, ob_item: 24 }`. `None` if it has none.
+fn fields(value: &str) -> Option<Vec<String>> {
+    let (_, inside) = value.split_once('{')?;
+    if value.starts_with('&') {
+        return None;
+    }
+    let mut names = Vec::new();
+    let mut depth = 0;
+    let mut word = String::new();
+    for letter in inside.chars() {
+        match letter {
+            '{' | '(' => depth += 1,
+            '}' | ')' => depth -= 1,
+            ':' if depth == 0 => names.push(std::mem::take(&mut word)),
+            ',' if depth == 0 => word.clear(),
+            letter if depth == 0 && !letter.is_whitespace() => word.push(letter),
+            _ => {}
+        }
+    }
+    Some(names)
+}
