@@ -48,7 +48,13 @@ fn every_interpreter_is_found_and_known_for_what_it_is() {
         let target = waiting(&python.path, &[]);
         let begun = std::time::Instant::now();
         let found = found(target.process.pid(), None).unwrap();
-        eprintln!("{} {:?} {:?} {:?}", python.path.display(), found.found.way, found.layout.origin, begun.elapsed());
+        eprintln!(
+            "{} {:?} {:?} {:?}",
+            python.path.display(),
+            found.found.way,
+            found.layout.origin,
+            begun.elapsed()
+        );
         assert_eq!(found.build.hexversion, target.hexversion, "{python:?}");
         assert_eq!(found.build.debug, target.abiflags.contains('d'), "{python:?}");
         assert_eq!(found.build.free_threaded, target.abiflags.contains('t'), "{python:?}");
@@ -67,7 +73,11 @@ fn each_way_finds_the_same_place_or_none() {
         let first = found(target.process.pid(), None).unwrap();
         for way in Way::ALL {
             let result = found(target.process.pid(), Some(way));
-            eprintln!("{} {way:?} {:?}", python.path.display(), result.as_ref().map(|f| f.found.at).map_err(|e| e.to_string()));
+            eprintln!(
+                "{} {way:?} {:?}",
+                python.path.display(),
+                result.as_ref().map(|f| f.found.at).map_err(|e| e.to_string())
+            );
             if let Ok(other) = result {
                 assert_eq!((other.found.at, other.found.way), (first.found.at, way), "{python:?}");
             }

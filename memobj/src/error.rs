@@ -57,7 +57,13 @@ impl Error {
     /// The target has ended.
     #[must_use]
     pub fn gone(stage: Stage, what: impl Into<String>) -> Self {
-        Self { stage, what: what.into(), hint: "it has ended; nothing is left to look at".into(), gone: true, later: false }
+        Self {
+            stage,
+            what: what.into(),
+            hint: "it has ended; nothing is left to look at".into(),
+            gone: true,
+            later: false,
+        }
     }
 
     /// What may go well a moment later.

@@ -26,7 +26,8 @@ fn read_generation(objects: Objects<'_>, gc: Addr, index: u32) -> Generation {
     let memory = objects.memory();
     let mut generation = Generation::default();
     if let Some(at) = generation_at(objects, gc, index) {
-        let count = |field: u32| memory.read_int(at, field).ok().map(|count| u64::try_from(count).unwrap_or(0));
+        let count =
+            |field: u32| memory.read_int(at, field).ok().map(|count| u64::try_from(count).unwrap_or(0));
         let fields = &objects.layout().gc_generation;
         (generation.pending, generation.threshold) = (count(fields.count), count(fields.threshold));
     }
@@ -59,7 +60,8 @@ fn statistics_at(objects: Objects<'_>, gc: Addr, index: u32) -> Result<Option<Ad
     match layout.encodings.gc_stats {
         GcStats::Records => Ok(Some(place.plus(size.wrapping_mul(index.into())))),
         GcStats::Rings => {
-            let (Some(all), Some(young), Some(old)) = (layout.gc_stats, layout.gc_young_stats, layout.gc_old_stats)
+            let (Some(all), Some(young), Some(old)) =
+                (layout.gc_stats, layout.gc_young_stats, layout.gc_old_stats)
             else {
                 return Ok(None);
             };

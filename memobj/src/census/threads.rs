@@ -26,7 +26,12 @@ struct Named {
 /// All threads of a Python: those that run Python code or did, in the order in which they were begun, then those that only the kernel knows,
 /// whose numbers in the target's own pid namespace are `tasks`.
 #[must_use]
-pub fn read_threads(objects: Objects<'_>, runtime: &Runtime, main_ident: Option<u64>, tasks: &[u64]) -> Vec<Thread> {
+pub fn read_threads(
+    objects: Objects<'_>,
+    runtime: &Runtime,
+    main_ident: Option<u64>,
+    tasks: &[u64],
+) -> Vec<Thread> {
     let mut threads = Vec::new();
     // The newest come first in both lists.
     for interpreter in runtime.interpreters.iter().rev() {

@@ -3,8 +3,8 @@
 //! Facts: `Include/internal/pycore_dict.h` and `Objects/dictobject.c` of 3.11 to 3.14; `Objects/dict-common.h` of 3.8 to 3.10.
 
 use crate::addr::Addr;
-use crate::layout::encoding::DictKeysEncoding;
 use crate::layout::Layout;
+use crate::layout::encoding::DictKeysEncoding;
 use crate::memory::{Memory, Unreadable};
 
 use super::access::Access;
@@ -175,7 +175,8 @@ pub fn read_item<M: Memory + ?Sized>(
         index += 1;
     })?;
     let Some((index, value)) = found else { return Ok(None) };
-    let value = if values.is_null() { value } else { memory.read_pointer(values_of(layout, values), 8 * index)? };
+    let value =
+        if values.is_null() { value } else { memory.read_pointer(values_of(layout, values), 8 * index)? };
     Ok((!value.is_null()).then_some(value))
 }
 
