@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::addr::Addr;
 use crate::facts::{Facts, Kind as Behind, Mapping};
+use crate::memory::Memory;
 
 use super::glibc::{Glibc, Places};
 use super::rows::{Kind, Rows};
@@ -22,6 +23,9 @@ const ALLOCATORS: [(&str, &str); 6] = [
 ];
 /// The C library musl, whose allocator is not looked into.
 const MUSL: &str = "ld-musl-";
+/// A header of what is loaded: elf(5).
+const PT_LOAD: u32 = 1;
+const PAGE: u64 = 4096;
 
 /// Where glibc's malloc is to be looked for. `claimed` is memory that is known to be of something else, by address.
 pub(super) fn places(facts: &Facts, claimed: &[Range<Addr>]) -> Places {
@@ -77,40 +81,78 @@ pub(super) fn kind(mapping: &Mapping) -> Kind {
     }
 }
 
-/// A span for each mapping: what it is, as far as nothing more is known.
-pub(super) fn spans(facts: &Facts, glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
+/// What mappings are, as far as nothing more is known: spans by address that cover all of them.
+pub(super) fn spans(
+    memory: &(impl Memory + ?Sized),
+    facts: &Facts,
+    glibc: &Glibc,
+    rows: &mut Rows,
+) -> Vec<Span> {
     let allocator = allocator(facts, glibc);
     let main = facts.threads.iter().find(|thread| thread.tid == facts.id.pid);
     let main = main.map_or("", |thread| thread.name.as_str());
     let mut spans = Vec::with_capacity(facts.mappings.len());
-    // A program or library may have more static data than its file: what is written to at first holds zeros and follows the
-    // file's last mapping without a gap.
-    let mut library: Option<&Mapping> = None;
+    // The file whose headers were seen last, and where its memory ends. A program or library may have more static data than its file:
+    // what holds zeros at first follows the file's last mapping without a gap. Other memory may follow that.
+    let mut loaded: Option<(&Mapping, Addr)> = None;
     for mapping in &facts.mappings {
         let path = mapping.path.to_string_lossy();
-        let follows = library.filter(|library| library.range.end == mapping.range.start);
-        library = None;
+        let Range { mut start, end } = mapping.range;
         let kind = kind(mapping);
         let row = match kind {
             Kind::File => {
-                library = (mapping.access.write && !mapping.access.shared).then_some(mapping);
+                if mapping.offset == 0 {
+                    loaded = read_end(memory, mapping.range.start).map(|end| (mapping, end));
+                }
                 rows.id(kind, Some(&path))
             }
             Kind::Stack => rows.id(kind, Some(main)),
             Kind::Named => rows.id(kind, Some(name_of(&path))),
             Kind::SharedMemory | Kind::Kernel => rows.id(kind, Some(path.as_ref())),
-            _ => match (follows, allocator) {
-                (Some(library), _) if path.is_empty() => {
-                    rows.id(Kind::File, Some(&library.path.to_string_lossy()))
+            _ => {
+                if let Some((file, data_end)) =
+                    loaded.filter(|(_, data_end)| path.is_empty() && start < *data_end)
+                {
+                    let row = rows.id(Kind::File, Some(&file.path.to_string_lossy()));
+                    spans.push(Span { start, end: data_end.min(end), row });
+                    start = data_end.min(end);
                 }
-                (_, Some(name)) => rows.id(Kind::Allocator, Some(name)),
-                _ if path.is_empty() => rows.id(Kind::Unexplained, Some("anonymous")),
-                _ => rows.id(Kind::Unexplained, Some(&path)),
-            },
+                match allocator {
+                    Some(name) => rows.id(Kind::Allocator, Some(name)),
+                    None if path.is_empty() => rows.id(Kind::Unexplained, Some("anonymous")),
+                    None => rows.id(Kind::Unexplained, Some(&path)),
+                }
+            }
         };
-        spans.push(Span { start: mapping.range.start, end: mapping.range.end, row });
+        spans.push(Span { start, end, row });
     }
     spans
+}
+
+/// Where the memory of a program or library ends whose beginning is mapped at `start`, by its headers in memory: the ELF header's
+/// `e_phoff`, `e_phentsize`, `e_phnum`, and of each header that is loaded `p_vaddr` and `p_memsz` (elf(5)). `None` if it is none.
+fn read_end(memory: &(impl Memory + ?Sized), start: Addr) -> Option<Addr> {
+    let mut magic = [0; 5];
+    memory.read(start, &mut magic).ok()?;
+    if &magic != b"\x7fELF\x02" {
+        return None;
+    }
+    let headers = start.plus(memory.read_u64(start.plus(32)).ok()?);
+    let (size, count) = (memory.read_u16(start.plus(54)).ok()?, memory.read_u16(start.plus(56)).ok()?);
+    let mut loaded: Option<Range<u64>> = None;
+    for number in 0..u64::from(count) {
+        let header = headers.plus(number.wrapping_mul(size.into()));
+        if memory.read_u32(header).ok()? != PT_LOAD {
+            continue;
+        }
+        let at = memory.read_u64(header.plus(16)).ok()?;
+        let end = at.checked_add(memory.read_u64(header.plus(40)).ok()?)?;
+        // In ascending order, as the format demands: the first one is what is mapped at `start`.
+        loaded = Some(loaded.map_or(at..end, |loaded| loaded.start..loaded.end.max(end)));
+    }
+    let loaded = loaded?;
+    let length = loaded.end.checked_sub(loaded.start & !(PAGE - 1))?;
+    Some(Addr(start.0.checked_add(length)?.checked_next_multiple_of(PAGE)?))
 }
 
 /// `[anon:NAME]` without what the kernel adds.

@@ -129,7 +129,7 @@ pub fn account(
     let glibc = Glibc::read(memory, &places);
 
     let mut rows = Rows::default();
-    let mappings = mapped::spans(facts, &glibc, &mut rows);
+    let mappings = mapped::spans(memory, facts, &glibc, &mut rows);
     let owned = regions(&stacks, &glibc, &mut rows);
     let chunks = chunks(&glibc, &mut rows);
     let waiting = waiting(&glibc, &mut rows);
