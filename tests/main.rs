@@ -10,6 +10,7 @@
     reason = "in tests a panic is the message"
 )]
 
+mod account;
 mod choice;
 mod docs;
 mod drawing;
