@@ -16,6 +16,7 @@ mod docs;
 mod drawing;
 mod endings;
 mod harness;
+mod heap;
 mod hostile;
 mod launching;
 mod laws;

@@ -11,6 +11,8 @@
 //! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
 //! | object | [`object`] | a single object, read by what it is: a name, an entry of a dict, an attribute |
 //! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
+//! | pools | [`pools`] | what the allocator of small objects has given out |
+//! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
 //! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
 //! | census | [`census`] | what was counted, in numbers |
 //! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
@@ -23,9 +25,11 @@ pub mod elf;
 pub mod emit;
 pub mod error;
 pub mod facts;
+pub mod heap;
 pub mod layout;
 pub mod memory;
 pub mod object;
+pub mod pools;
 pub mod request;
 pub mod residence;
 pub mod runtime;

@@ -1,6 +1,8 @@
 //! What was counted, in numbers: no addresses, nothing of the target's contents but names.
 
+pub mod account;
 pub mod collector;
+pub mod observer;
 pub mod threads;
 
 use std::sync::Arc;

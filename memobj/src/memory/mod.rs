@@ -125,3 +125,14 @@ pub trait Memory: Sync {
         Ok(text)
     }
 }
+
+impl<M: Memory + ?Sized> Memory for &M {
+    #[inline]
+    fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
+        (**self).read(at, into)
+    }
+
+    fn regions(&self) -> &[Range<Addr>] {
+        (**self).regions()
+    }
+}

@@ -22,6 +22,8 @@ pub struct Text {
     pub compact: bool,
     /// Whether all are ASCII.
     pub ascii: bool,
+    /// Whether they are there yet (3.11 and older; always so later).
+    pub ready: bool,
 }
 
 impl Text {
@@ -40,6 +42,7 @@ impl Text {
             kind: bits(known.kind) as u32,
             compact: bits(known.compact) != 0,
             ascii: bits(known.ascii) != 0,
+            ready: known.ready.is_none_or(|ready| bits(ready) != 0),
         })
     }
 

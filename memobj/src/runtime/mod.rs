@@ -83,6 +83,36 @@ impl Runtime {
         Ok(Self { at, interpreters })
     }
 
+    /// Whether a garbage collection is under way in any interpreter of the runtime at `at`: what [`collecting`](Self::collecting) says, with
+    /// as few reads as that takes, since the target may stand still for it.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub fn is_collecting(memory: &dyn Memory, layout: &Layout, at: Addr) -> Result<bool, Unreadable> {
+        let collecting = |gc: Addr| Ok(memory.read_u32(gc.plus(layout.gc_state.collecting.into()))? != 0);
+        let Some(gc) = layout.interpreter_state.gc else {
+            // One collector for all of them.
+            return collecting(at.plus(layout.runtime_state.gc.ok_or(Unreadable { at })?.into()));
+        };
+        let mut interpreter = memory.read_addr(at.plus(layout.runtime_state.interpreters_head.into()))?;
+        for _ in 0..MOST_INTERPRETERS {
+            if interpreter.is_null() {
+                return Ok(false);
+            }
+            if collecting(interpreter.plus(gc.into()))? {
+                return Ok(true);
+            }
+            interpreter = memory.read_addr(interpreter.plus(layout.interpreter_state.next.into()))?;
+        }
+        Err(Unreadable { at })
+    }
+
+    /// `threading.get_ident()` of the main thread, where the runtime says.
+    #[must_use]
+    pub fn main_thread(&self, memory: &dyn Memory, layout: &Layout) -> Option<u64> {
+        memory.read_u64(self.at.plus(layout.runtime_state.main_thread.into())).ok().filter(|&ident| ident != 0)
+    }
+
     /// The main interpreter: the one that was there first.
     #[must_use]
     pub fn main(&self) -> Option<&Interpreter> {

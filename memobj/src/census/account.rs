@@ -1,0 +1,370 @@
+//! What of the allocator's blocks the objects that were found explain, and what objects lie in the others.
+//!
+//! A block is explained if an object that was found lies in it, or if it is no object and a pointer leads to it from a block that is
+//! explained: then that owns it, as a dict owns its table of keys. What looks like an object and was not found is told apart: nothing
+//! that was found leads to it by a way that is known. How many of those there are is an estimate, since data can look like an object.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::addr::Addr;
+use crate::heap::python::Python;
+use crate::heap::size::read_size;
+use crate::heap::types::{Type, Types};
+use crate::heap::walk::{Count, Walked};
+use crate::layout::encoding::{InstanceAttributes, RefCounts};
+use crate::memory::Memory;
+use crate::object::access::Access;
+use crate::pools::{Index, Pool, Pools};
+
+/// Flags of a type whose objects have more before them than the collector's header (Include/object.h): 3.11's managed dicts, and since 3.12
+/// managed weak references, too.
+const MANAGED_DICT: u64 = 1 << 4;
+const MANAGED_WEAKREF: u64 = 1 << 3;
+/// Values of attributes behind the object's own struct (3.13 and later).
+const INLINE_VALUES: u64 = 1 << 2;
+/// `str`, whose objects have more or fewer bytes than `tp_basicsize`.
+const STR_SUBCLASS: u64 = 1 << 28;
+/// `int`, whose digits are not always counted by `ob_size`.
+const LONG_SUBCLASS: u64 = 1 << 24;
+
+/// A word of bits.
+const BITS: usize = 64;
+
+/// Pools that a thread takes at once.
+const PART: usize = 16;
+
+/// The largest pool.
+const POOL: usize = 16 << 10;
+
+/// Objects of a type that nothing leads to.
+#[derive(Debug, Clone)]
+pub struct Unreached {
+    /// Their type.
+    pub of: Type,
+    /// How many, and what they weigh.
+    pub count: Count,
+}
+
+/// The account of all blocks.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    /// Bytes of blocks in use.
+    pub used_bytes: u64,
+    /// Bytes of those that are explained.
+    pub explained_bytes: u64,
+    /// Objects that were found in blocks.
+    pub objects_inside: u64,
+    /// Objects that were found elsewhere: larger than any block, static, or not allocated by pymalloc.
+    pub objects_outside: u64,
+    /// Objects that were found in blocks that were given back: something still points to what is no more.
+    pub freed: u64,
+    /// What else seems to be objects, by type.
+    pub unreached: Vec<Unreached>,
+}
+
+/// Makes the account of `pools`. `shift` is what the allocator's debug hooks put before each object, in bytes.
+pub fn account<M: Memory>(
+    python: &Python<'_, M>,
+    walked: &Walked,
+    pools: &Pools,
+    shift: u64,
+    threads: usize,
+) -> Account {
+    let blocks = Blocks::new(python.memory, pools);
+    let mut account = Account { used_bytes: pools.used_bytes(), ..Account::default() };
+    let mut outside = Vec::new();
+    walked.heap.each(&walked.places, |at| match blocks.index.block_at(at) {
+        Some(place) => {
+            account.objects_inside += 1;
+            blocks.set(&blocks.found, place);
+        }
+        None => outside.push(at),
+    });
+    account.objects_outside = outside.len() as u64;
+
+    let next = AtomicUsize::new(0);
+    let marking = || {
+        let mut marker = Marker::new(python, &blocks, shift);
+        // In parts: what lies outside of pools is less, and goes with the first.
+        loop {
+            let part = next.fetch_add(PART, Ordering::Relaxed);
+            if part == 0 {
+                outside.iter().for_each(|&at| marker.object(at));
+            }
+            if part >= pools.pools.len() {
+                break;
+            }
+            (part..part + PART).for_each(|number| marker.pool(number));
+        }
+    };
+    in_threads(threads, &marking);
+
+    let next = AtomicUsize::new(0);
+    let counting = || {
+        let mut marker = Marker::new(python, &blocks, shift);
+        let mut sum = Account::default();
+        loop {
+            let part = next.fetch_add(PART, Ordering::Relaxed);
+            if part >= pools.pools.len() {
+                return sum;
+            }
+            (part..part + PART).for_each(|number| marker.count(number, &mut sum));
+        }
+    };
+    for part in in_threads(threads, &counting) {
+        account.explained_bytes += part.explained_bytes;
+        account.freed += part.freed;
+        for one in part.unreached {
+            add(&mut account.unreached, one);
+        }
+    }
+    account.unreached.sort_by_key(|unreached: &Unreached| unreached.of.at);
+    account
+}
+
+fn add(all: &mut Vec<Unreached>, one: Unreached) {
+    match all.iter_mut().find(|known| known.of.at == one.of.at) {
+        Some(known) => {
+            known.count.objects += one.count.objects;
+            known.count.bytes = known.count.bytes.saturating_add(one.count.bytes);
+            known.count.overhead_bytes = known.count.overhead_bytes.saturating_add(one.count.overhead_bytes);
+        }
+        None => all.push(one),
+    }
+}
+
+/// What each of some threads makes of the same work; a thread that came to grief is missing.
+fn in_threads<T: Send>(threads: usize, work: &(impl Fn() -> T + Sync)) -> Vec<T> {
+    if threads <= 1 {
+        return vec![work()];
+    }
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().filter_map(|worker| worker.join().ok()).collect()
+    })
+}
+
+/// A bit for every block of every pool, several times.
+struct Blocks<'p> {
+    index: Index<'p>,
+    /// Words of bits for a pool.
+    words: usize,
+    /// Blocks in use.
+    live: Vec<AtomicU64>,
+    /// Blocks in which an object lies that was found.
+    found: Vec<AtomicU64>,
+    /// Blocks that are no objects and belong to some.
+    owned: Vec<AtomicU64>,
+}
+
+impl<'p> Blocks<'p> {
+    fn new<M: Memory>(memory: &M, pools: &'p Pools) -> Self {
+        let words = usize::try_from(pools.pool_bytes / 16).unwrap_or(0).div_ceil(BITS);
+        let empty = || (0..words * pools.pools.len()).map(|_| AtomicU64::new(0)).collect();
+        let blocks = Self { index: Index::new(pools), words, live: empty(), found: empty(), owned: empty() };
+        for pool in &pools.pools {
+            pool.blocks(memory, |block| {
+                if let Some(place) = blocks.index.block_at(block) {
+                    blocks.set(&blocks.live, place);
+                }
+            });
+        }
+        blocks
+    }
+
+    /// The bit of a block: its word, and a mask.
+    #[inline]
+    fn bit(&self, (pool, block): (usize, usize)) -> (usize, u64) {
+        (pool * self.words + block / BITS, 1 << (block % BITS))
+    }
+
+    /// Sets a bit; whether it was not set before.
+    #[inline]
+    fn set(&self, bits: &[AtomicU64], place: (usize, usize)) -> bool {
+        let (word, mask) = self.bit(place);
+        bits.get(word).is_some_and(|word| {
+            word.load(Ordering::Relaxed) & mask == 0 && word.fetch_or(mask, Ordering::Relaxed) & mask == 0
+        })
+    }
+
+    #[inline]
+    fn is_set(&self, bits: &[AtomicU64], place: (usize, usize)) -> bool {
+        let (word, mask) = self.bit(place);
+        bits.get(word).is_some_and(|word| word.load(Ordering::Relaxed) & mask != 0)
+    }
+
+    /// Where a block begins, and its pool.
+    #[inline]
+    fn start(&self, (pool, block): (usize, usize)) -> Option<(Addr, &Pool)> {
+        let pool = self.index.pool(pool)?;
+        Some((pool.block(block), pool))
+    }
+}
+
+/// One thread's part in following pointers out of blocks.
+struct Marker<'b, 'p, 'm, M> {
+    python: &'p Python<'m, M>,
+    blocks: &'b Blocks<'b>,
+    types: Types<'p, 'm, M>,
+    shift: u64,
+    /// Blocks that are newly owned, still to be looked into.
+    stack: Vec<(usize, usize)>,
+    buffer: Vec<u8>,
+}
+
+impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
+    fn new(python: &'p Python<'m, M>, blocks: &'b Blocks<'b>, shift: u64) -> Self {
+        Self { python, blocks, types: Types::new(python), shift, stack: Vec::new(), buffer: vec![0; POOL] }
+    }
+
+    /// Follows what the objects in a pool point to.
+    fn pool(&mut self, number: usize) {
+        let Some(&pool) = self.blocks.index.pool(number) else { return };
+        for block in 0..pool.given() {
+            if self.blocks.is_set(&self.blocks.found, (number, block)) {
+                self.stretch(pool.block(block), pool.block_bytes.into());
+            }
+        }
+    }
+
+    /// Follows what an object outside of pools points to.
+    fn object(&mut self, at: Addr) {
+        let size = self.types.of(at).and_then(|id| self.types.get(id)).map(|of| of.basicsize);
+        if let Some(size) = size {
+            // What stands before it is the collector's, or a pointer to values.
+            self.stretch(at.minus(32), 32_u64.saturating_add(size.min(POOL as u64 / 2)));
+        }
+    }
+
+    /// Follows every pointer in a stretch of memory, and in what is owned by that.
+    fn stretch(&mut self, at: Addr, bytes: u64) {
+        self.words(at, bytes);
+        while let Some(place) = self.stack.pop() {
+            if let Some((at, pool)) = self.blocks.start(place) {
+                let bytes = pool.block_bytes.into();
+                self.words(at, bytes);
+            }
+        }
+    }
+
+    fn words(&mut self, at: Addr, bytes: u64) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if let Some(piece) = buffer.get_mut(..bytes as usize)
+            && self.python.memory.read(at, piece).is_ok()
+        {
+            let (words, _) = piece.as_chunks::<8>();
+            for word in words {
+                // A tagged pointer is as good as its block.
+                if let Some(place) = self.blocks.index.block_at(Addr(u64::from_le_bytes(*word))) {
+                    self.consider(place);
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn consider(&mut self, place: (usize, usize)) {
+        let blocks = self.blocks;
+        if blocks.is_set(&blocks.found, place)
+            || blocks.is_set(&blocks.owned, place)
+            || !blocks.is_set(&blocks.live, place)
+            || self.object_in(place).is_some()
+        {
+            return;
+        }
+        if blocks.set(&blocks.owned, place) {
+            self.stack.push(place);
+        }
+    }
+
+    /// The object that seems to lie in a block, and its type.
+    fn object_in(&mut self, place: (usize, usize)) -> Option<(Addr, Rc<Type>)> {
+        let (block, pool) = self.blocks.start(place)?;
+        let (block, room) = self.asked_for(block, pool)?;
+        // Before an object stand nothing, the collector's header, or that and pointers to its attributes.
+        [0, 16, 32].into_iter().find_map(|prefix| {
+            let at = block.plus(prefix);
+            self.is_counted(at).then_some(())?;
+            let id = self.types.of(at)?;
+            let of = Rc::clone(self.types.get(id)?);
+            let fits = match of.itemsize {
+                // A short ASCII string has less than its type's basic size, a longer one more.
+                _ if of.flags & STR_SUBCLASS != 0 => true,
+                0 if of.flags & INLINE_VALUES == 0 => {
+                    let needed = prefix.checked_add(of.basicsize)?;
+                    needed.next_multiple_of(16) == room.next_multiple_of(16)
+                }
+                _ => prefix.checked_add(self.size_with_items(at, &of)?)? <= room,
+            };
+            let prefix_fits = prefix_of(&of, self.python.layout.encodings.instance_attributes) == prefix;
+            (fits && prefix_fits).then_some((at, of))
+        })
+    }
+
+    /// What of a block the program asked for: all of it, as far as is known, or what the debug hooks say.
+    fn asked_for(&self, block: Addr, pool: &Pool) -> Option<(Addr, u64)> {
+        let room = u64::from(pool.block_bytes);
+        if self.shift == 0 {
+            return Some((block, room));
+        }
+        // `_PyMem_DebugRawAlloc`: the size, the highest byte first; the letter of the allocator, `o` for objects; guards.
+        let mut head = [0; 16];
+        self.python.memory.read(block, &mut head).ok()?;
+        let ([size, [b'o', guards @ ..]], []) = head.as_chunks::<8>() else { return None };
+        let size = u64::from_be_bytes(*size);
+        (guards.iter().all(|&byte| byte == 0xfd) && size.checked_add(self.shift)? <= room).then_some(())?;
+        Some((block.plus(self.shift), size))
+    }
+
+    /// The size of an object of variable length, by its own account; `int`s of 3.12 and later count otherwise, and are short.
+    fn size_with_items(&self, at: Addr, of: &Type) -> Option<u64> {
+        if of.flags & LONG_SUBCLASS != 0 {
+            return Some(of.basicsize);
+        }
+        let items = self.python.memory.read_signed(at, self.python.layout.var_object.ob_size).ok()?;
+        of.basicsize.checked_add(items.unsigned_abs().checked_mul(of.itemsize.unsigned_abs())?)
+    }
+
+    /// Whether the count of references at `at` can be one.
+    fn is_counted(&self, at: Addr) -> bool {
+        let offset = self.python.layout.object.ob_refcnt.unwrap_or_default();
+        let Ok(word) = self.python.memory.read_word(at, offset) else { return false };
+        match self.python.layout.encodings.refcounts {
+            RefCounts::Word => (1..1 << 40).contains(&word),
+            RefCounts::WordOrImmortal => (1..=u64::from(u32::MAX)).contains(&word),
+            // Behind the count stand a few bits of overflow, which are none but in flight, then flags.
+            RefCounts::HalfOrImmortal => word & 0xffff_ffff != 0 && word >> 32 & 0xffff == 0,
+            RefCounts::Biased => false,
+        }
+    }
+
+    /// Adds up a pool: explained bytes, and what seems to be objects besides.
+    fn count(&mut self, number: usize, sum: &mut Account) {
+        let Some(&pool) = self.blocks.index.pool(number) else { return };
+        for block in 0..pool.given() {
+            let place = (number, block);
+            let blocks = self.blocks;
+            if !blocks.is_set(&blocks.live, place) {
+                sum.freed += u64::from(blocks.is_set(&blocks.found, place));
+            } else if blocks.is_set(&blocks.found, place) || blocks.is_set(&blocks.owned, place) {
+                sum.explained_bytes += u64::from(pool.block_bytes);
+            } else if let Some((at, of)) = self.object_in(place)
+                && let Ok(size) = read_size(self.python, at, &of)
+            {
+                let count = Count { objects: 1, bytes: size.bytes, overhead_bytes: size.overhead_bytes };
+                add(&mut sum.unreached, Unreached { of: Type::clone(&of), count });
+            }
+        }
+    }
+}
+
+/// What stands before an object of a type, in bytes.
+fn prefix_of(of: &Type, attributes: InstanceAttributes) -> u64 {
+    let managed = match attributes {
+        InstanceAttributes::DictOffset => 0,
+        InstanceAttributes::ValuesAndDict { .. } => MANAGED_DICT,
+        InstanceAttributes::TaggedWord { .. } | InstanceAttributes::InlineValues { .. } => MANAGED_DICT | MANAGED_WEAKREF,
+    };
+    16 * (u64::from(of.is_gc()) + u64::from(of.flags & managed != 0))
+}

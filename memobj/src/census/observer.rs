@@ -1,0 +1,314 @@
+//! The whole flow: get at it, find the Python, stop and copy, let go, count.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use crate::addr::Addr;
+use crate::error::{Error, Stage};
+use crate::facts::{Facts, Source as _};
+use crate::heap::python::Python as Heap;
+use crate::heap::types::Type;
+use crate::heap::walk::{Count, Counted, Walked, walk};
+use crate::layout::encoding::GcLists;
+use crate::memory::{Buffers, Memory};
+use crate::object::Objects;
+use crate::object::access::Access;
+use crate::pools::Pools;
+use crate::request::{Request, Scope, Source, Stopping};
+use crate::runtime::Runtime;
+use crate::runtime::choose::{Python as Found, find};
+use crate::snapshot;
+use crate::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
+
+use super::account::{Account, account};
+use super::collector::read_collector;
+use super::threads::read_threads;
+use super::{
+    Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taking, Total, Totals, TypeCount,
+};
+
+/// How often a copy is made anew that turns out not to hold together, though no collection was under way in it.
+const MOST_COPIES: u32 = 3;
+
+/// Takes censuses, and keeps what the next one needs, too: what was found out of each process, and memory for its copy.
+#[derive(Debug, Default)]
+pub struct Observer {
+    processes: HashMap<u32, Watched>,
+    buffers: Buffers,
+}
+
+/// A process and its Python.
+#[derive(Debug)]
+struct Watched {
+    target: Target,
+    python: Found,
+}
+
+/// How the memory that is counted was got.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    method: Method,
+    attempts: u64,
+    pause: Option<Duration>,
+    lost: u64,
+}
+
+impl Observer {
+    /// Nothing is held of any process yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn process(&mut self, pid: u32, request: &Request, begun: Instant) -> Result<Census, Error> {
+        let mut watched = match self.processes.remove(&pid) {
+            Some(mut watched) => {
+                watched.target.refresh()?;
+                watched
+            }
+            None => {
+                let target = Target::attach(pid)?;
+                let python = find(&target, request.way)?;
+                Watched { target, python }
+            }
+        };
+        let live = match request.stopping {
+            Stopping::Never => Some(LiveReason::Asked),
+            Stopping::AtMost(most) if watched.target.estimate().pause > most => Some(LiveReason::MaxPause),
+            Stopping::AtMost(_) | Stopping::Any => None,
+        };
+        let census = match live {
+            Some(reason) => {
+                let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0 };
+                let runtime = watched.python.read(watched.target.memory())?;
+                count(&watched.target.memory(), watched.target.facts(), &watched.python, runtime, how, request, begun)
+            }
+            None => self.stopped(&mut watched, request, begun),
+        }?;
+        self.processes.insert(pid, watched);
+        Ok(census)
+    }
+
+    /// Stops it outside of a collection, as far as that can be had, copies, and counts what was copied.
+    fn stopped(&mut self, watched: &mut Watched, request: &Request, begun: Instant) -> Result<Census, Error> {
+        let (mut attempts, mut pause) = (0, Duration::ZERO);
+        loop {
+            let python = &watched.python;
+            let still = watched.target.freeze(&mut self.buffers, STOP_LIMIT, |memory| {
+                // What cannot be read now cannot be copied either: that is told then.
+                !Runtime::is_collecting(memory, &python.layout, python.found.at).unwrap_or(false)
+            })?;
+            attempts += still.taking.stops;
+            pause += still.taking.pause.unwrap_or_default();
+            let how = How {
+                method: Method::Stopped,
+                attempts: attempts.into(),
+                pause: Some(pause),
+                lost: still.taking.lost_pages,
+            };
+            let read = python.read(&still.memory);
+            let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout) && attempts < MOST_COPIES * MAX_STOPS;
+            let census = match read {
+                Ok(runtime) => {
+                    if let Some(path) = &request.save {
+                        snapshot::save(&still, path)?;
+                    }
+                    count(&still.memory, &still.facts, python, runtime, how, request, begun)
+                }
+                Err(error) => Err(error),
+            };
+            self.buffers = still.memory.into_buffers();
+            if !retry {
+                return census;
+            }
+        }
+    }
+
+    fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
+        let python = find(still, request.way)?;
+        let runtime = python.read(&still.memory)?;
+        let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages };
+        count(&still.memory, &still.facts, &python, runtime, how, request, begun)
+    }
+}
+
+impl Observer {
+    /// One census.
+    ///
+    /// # Errors
+    /// Why there is none, and what the user can do. [`Error::gone`] if the target has ended or become another program meanwhile.
+    pub fn take(&mut self, request: &Request) -> Result<Census, Error> {
+        let begun = Instant::now();
+        match &request.source {
+            Source::Process { pid } => self.process(*pid, request, begun),
+            Source::Core(path) => Self::held(&dump::open(path)?, Method::Core, request, begun),
+            Source::Snapshot(path) => Self::held(&snapshot::open(path)?, Method::Snapshot, request, begun),
+        }
+    }
+}
+
+/// Counts what is in a memory.
+fn count<M: Memory>(
+    memory: &M,
+    facts: &Facts,
+    python: &Found,
+    runtime: Runtime,
+    how: How,
+    request: &Request,
+    begun: Instant,
+) -> Result<Census, Error> {
+    let layout = &python.layout;
+    let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
+    let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
+    let threads = available_parallelism().map_or(1, NonZero::get);
+    let walked = walk(&heap, threads)?;
+    let account = allocated(&heap, python, &walked, &interpreters, threads);
+    let objects = Objects::new(memory, layout);
+    let in_collection = runtime.collecting(memory, layout).ok();
+    let tasks: Vec<u64> = facts.threads.iter().map(|thread| thread.inner_tid.unwrap_or(thread.tid).into()).collect();
+    let gc = runtime.main().map(|main| Gc {
+        tracked: Some(total(&walked, |counted| counted.counts.tracked).count),
+        frozen: Some(total(&walked, |counted| counted.counts.frozen).count),
+        ..read_collector(objects, main)
+    });
+    Ok(Census {
+        process: process_facts(facts),
+        python: Python {
+            version: python.version().into(),
+            implementation: python.implementation.as_str().into(),
+            debug: python.build.debug,
+            free_threaded: python.build.free_threaded,
+            shared: Some(python.found.file.library),
+            located: python.found.way.word().into(),
+            layout: layout.origin.into(),
+        },
+        interpreters: runtime.interpreters.len() as u64,
+        scope: request.scope,
+        totals: totals(&walked, account.as_ref()),
+        types: types(&walked, account.as_ref(), request.scope),
+        threads: Some(read_threads(objects, &runtime, runtime.main_thread(memory, layout), &tasks)),
+        gc,
+        coverage: Coverage {
+            allocator: allocator(memory, python),
+            used_bytes: account.as_ref().map(|account| account.used_bytes),
+            explained_bytes: account.as_ref().map(|account| account.explained_bytes),
+            rss_bytes: facts.rss_bytes,
+        },
+        taking: Taking {
+            method: how.method,
+            attempts: how.attempts,
+            in_collection,
+            pause: how.pause,
+            duration: begun.elapsed(),
+            torn_reads: walked.torn + how.lost,
+            rejected_reads: walked.rejected + walked.broken_links,
+        },
+    })
+}
+
+fn process_facts(facts: &Facts) -> ProcessFacts {
+    let text = |path: &Path| (!path.as_os_str().is_empty()).then(|| crate::facts::shown(path).into());
+    ProcessFacts {
+        pid: facts.id.pid,
+        start_ticks: (facts.id.start != 0).then_some(facts.id.start),
+        name: (!facts.name.is_empty()).then(|| Arc::from(facts.name.as_str())),
+        cmdline: None,
+        executable: text(&facts.program),
+    }
+}
+
+fn total(walked: &Walked, of: impl Fn(&Counted) -> Count) -> Total {
+    let mut total = Total::default();
+    for counted in &walked.types {
+        let count = of(counted);
+        total.count = total.count.saturating_add(count.objects);
+        total.size_bytes = total.size_bytes.saturating_add(count.bytes);
+    }
+    total
+}
+
+fn totals(walked: &Walked, account: Option<&Account>) -> Totals {
+    let reachable = total(walked, |counted| counted.counts.heap);
+    let heap = account.map(|account| {
+        account.unreached.iter().fold(reachable, |total, unreached| Total {
+            count: total.count.saturating_add(unreached.count.objects),
+            size_bytes: total.size_bytes.saturating_add(unreached.count.bytes),
+        })
+    });
+    Totals {
+        tracked: Some(total(walked, |counted| counted.counts.tracked)),
+        permanent: Some(total(walked, |counted| counted.counts.frozen)),
+        reachable: Some(reachable),
+        heap,
+    }
+}
+
+/// The types that have objects in a scope.
+fn types(walked: &Walked, account: Option<&Account>, scope: Scope) -> Vec<TypeCount> {
+    let of = |counted: &Counted| match scope {
+        Scope::Tracked => counted.counts.tracked,
+        Scope::Reachable | Scope::Heap => counted.counts.heap,
+    };
+    let mut counts: BTreeMap<Addr, (&Type, Count)> = BTreeMap::new();
+    let found = walked.types.iter().map(|counted| (&counted.of, of(counted)));
+    let besides = account.filter(|_| scope == Scope::Heap).into_iter().flat_map(|account| &account.unreached);
+    for (of, count) in found.chain(besides.map(|unreached| (&unreached.of, unreached.count))) {
+        let (_, sum) = counts.entry(of.at).or_insert((of, Count::default()));
+        sum.objects = sum.objects.saturating_add(count.objects);
+        sum.bytes = sum.bytes.saturating_add(count.bytes);
+        sum.overhead_bytes = sum.overhead_bytes.saturating_add(count.overhead_bytes);
+    }
+    let with_objects = counts.into_values().filter(|(_, count)| count.objects > 0);
+    with_objects
+        .map(|(of, count)| TypeCount {
+            module: of.module.as_str().into(),
+            qualname: of.qualname.as_str().into(),
+            count: count.objects,
+            size_bytes: count.bytes,
+            overhead_bytes: count.overhead_bytes,
+            size_exact: of.size_exact,
+        })
+        .collect()
+}
+
+/// What PYTHONMALLOC and the like chose (`PyMemAllocatorName`, Include/cpython/pymem.h): the C library's, with debug hooks or without.
+const MALLOC: std::ops::RangeInclusive<i32> = 3..=4;
+/// The choices with debug hooks: the build's default allocator, malloc, pymalloc, mimalloc.
+const WITH_HOOKS: [i32; 4] = [2, 4, 6, 8];
+/// No choice, or the default: that of debug builds has hooks.
+const DEFAULT: std::ops::RangeInclusive<i32> = 0..=1;
+/// What the hooks put before each object (`_PyMem_DebugRawAlloc`, Objects/obmalloc.c): its size, then a letter and guards.
+const HOOK_BYTES: u64 = 16;
+
+fn choice(memory: &dyn Memory, python: &Found) -> Option<i32> {
+    memory.read_int(python.found.at, python.layout.runtime_state.allocator).ok()
+}
+
+/// Which allocator has the objects.
+fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
+    let chosen = choice(memory, python)?;
+    Some(match python.layout.encodings.gc_lists {
+        GcLists::MimallocPages => Allocator::Mimalloc,
+        _ if MALLOC.contains(&chosen) => Allocator::Malloc,
+        GcLists::Generations | GcLists::YoungOld => Allocator::Pymalloc,
+    })
+}
+
+/// The account of pymalloc's blocks; `None` where it has none.
+fn allocated<M: Memory>(
+    heap: &Heap<'_, M>,
+    python: &Found,
+    walked: &Walked,
+    interpreters: &[Addr],
+    threads: usize,
+) -> Option<Account> {
+    (allocator(heap.memory, python)? == Allocator::Pymalloc).then_some(())?;
+    let chosen = choice(heap.memory, python)?;
+    let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);
+    let pools = Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas);
+    Some(account(heap, walked, &pools, if hooks { HOOK_BYTES } else { 0 }, threads))
+}

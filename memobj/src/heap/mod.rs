@@ -1,0 +1,15 @@
+//! Every live object of a Python, its type, its size, and what it refers to.
+
+pub mod gclists;
+mod instance;
+pub mod kinds;
+mod numpy;
+pub mod python;
+pub mod referents;
+mod roots;
+pub mod seen;
+pub mod size;
+pub mod types;
+pub mod walk;
+
+pub use crate::object::{access, dict, text};

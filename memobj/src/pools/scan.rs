@@ -1,0 +1,39 @@
+//! Pools where the table of arenas cannot be found: a stripped Python up to 3.11 keeps it in a static variable without a name.
+
+use std::collections::HashSet;
+
+use crate::addr::Addr;
+use crate::layout::Layout;
+use crate::memory::Memory;
+use crate::object::access::Access;
+
+use super::{Pool, Pools};
+
+/// The pools in all memory, told by their headers: a count, a size and two offsets that must agree, at an address that is a multiple of
+/// a pool's size. `Pools::arenas` counts the different arenas that they say they are of.
+#[must_use]
+pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout) -> Pools {
+    let sizes = layout.encodings.pymalloc;
+    let pool_bytes = u64::from(sizes.pool_bytes).max(1);
+    let mut found = Pools { arena_bytes: sizes.arena_bytes.into(), pool_bytes, ..Pools::default() };
+    let mut arenas = HashSet::new();
+    let Some(fields) = &layout.pool_header else { return found };
+    for region in memory.regions() {
+        let first = region.start.0.checked_next_multiple_of(pool_bytes).unwrap_or(u64::MAX);
+        let mut at = first;
+        while at.saturating_add(pool_bytes) <= region.end.0 {
+            if let Ok(Some(pool)) = Pool::read(memory, layout, Addr(at)) {
+                // Enough to be told from data that happens to look so: free blocks lie among those that were given out.
+                let inside = pool.free.0.wrapping_sub(at) < u64::from(pool.untouched);
+                let arena = memory.read_int(Addr(at), fields.arenaindex);
+                if let Ok(arena) = arena && (pool.free.is_null() || inside) {
+                    arenas.insert(arena);
+                    found.pools.push(pool);
+                }
+            }
+            at += pool_bytes;
+        }
+    }
+    found.arenas = arenas.len() as u64;
+    found
+}

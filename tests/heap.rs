@@ -1,0 +1,184 @@
+//! What memobj finds in a process is what that process finds in itself, object by object: types, sizes, references.
+
+mod target;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write;
+
+use memobj::addr::Addr;
+use memobj::heap::python::Python;
+use memobj::heap::referents::read_referents;
+use memobj::heap::size::read_size;
+use memobj::heap::types::Types;
+use memobj::heap::walk::{Walked, walk};
+use memobj::layout::{self, Build, Layout};
+use memobj::memory::Memory;
+
+use crate::support::python::pythons;
+use target::{Oracle, Target};
+
+/// What differs, by what it is about: how often, and the first few.
+#[derive(Default)]
+struct Differences(BTreeMap<String, (usize, Vec<String>)>);
+
+impl Differences {
+    fn add(&mut self, about: String, what: impl FnOnce() -> String) {
+        let (count, first) = self.0.entry(about).or_default();
+        *count += 1;
+        if first.len() < 3 {
+            first.push(what());
+        }
+    }
+
+    fn report(&self) -> String {
+        let mut text = String::new();
+        for (about, (count, first)) in &self.0 {
+            writeln!(text, "{count:6} {about}").unwrap();
+            for one in first {
+                writeln!(text, "         {one}").unwrap();
+            }
+        }
+        text
+    }
+}
+
+fn interpreters_of<M: Memory>(memory: &M, layout: &Layout, runtime: Addr) -> Vec<Addr> {
+    let mut found = Vec::new();
+    let mut next = memory.read_addr(runtime.plus(layout.runtime_state.interpreters_head.into())).unwrap();
+    while !next.is_null() {
+        found.push(next);
+        next = memory.read_addr(next.plus(layout.interpreter_state.next.into())).unwrap();
+    }
+    found.reverse();
+    found
+}
+
+fn compare(target: &Target) -> Differences {
+    let build = Build { hexversion: target.hexversion, free_threaded: false, debug: false };
+    let layout = layout::candidates(build).unwrap()[0];
+    let memory = &target.memory;
+    let interpreters = interpreters_of(memory, layout, target.runtime);
+    let python = Python::read(memory, layout, target.runtime, &interpreters).unwrap();
+    let started = std::time::Instant::now();
+    let walked = walk(&python, 1).unwrap();
+    eprintln!(
+        "{:x}: tracked {} reachable {} heap {} torn {} rejected {} broken {} in {:?}",
+        target.hexversion,
+        walked.tracked.len(),
+        walked.reachable.len(),
+        walked.heap.len(),
+        walked.torn,
+        walked.rejected,
+        walked.broken_links,
+        started.elapsed()
+    );
+    let mut differences = Differences::default();
+    compare_sets(&walked, &target.oracle, &mut Types::new(&python), &mut differences);
+    compare_objects(&target.oracle, &mut Types::new(&python), &mut differences);
+    differences
+}
+
+fn name_of<M: Memory>(types: &mut Types<'_, '_, M>, at: Addr) -> String {
+    let id = types.of(at);
+    id.and_then(|id| types.get(id)).map_or_else(|| "?".to_owned(), |of| of.name())
+}
+
+fn compare_sets<M: Memory>(
+    walked: &Walked,
+    oracle: &Oracle,
+    types: &mut Types<'_, '_, M>,
+    differences: &mut Differences,
+) {
+    let set = |bitmap: &memobj::heap::seen::Bitmap| {
+        let mut all = HashSet::new();
+        bitmap.each(&walked.places, |at| {
+            all.insert(at.0);
+        });
+        all
+    };
+    let reachable = set(&walked.reachable);
+    for at in oracle.objects.keys().filter(|at| !reachable.contains(at)) {
+        let name = name_of(types, Addr(*at));
+        differences.add(format!("reachable lacks {name}"), || format!("{at:#x}"));
+    }
+    for at in reachable.iter().filter(|at| !oracle.objects.contains_key(at)) {
+        let name = name_of(types, Addr(*at));
+        differences.add(format!("reachable has too many {name}"), || format!("{at:#x}"));
+    }
+    let tracked = set(&walked.tracked);
+    for (at, object) in &oracle.objects {
+        if object.tracked != tracked.contains(at) {
+            let name = name_of(types, Addr(*at));
+            differences.add(format!("tracked: {} for {name}", !object.tracked), || format!("{at:#x}"));
+        }
+    }
+    for at in tracked.iter().filter(|at| !oracle.objects.contains_key(at)) {
+        let name = name_of(types, Addr(*at));
+        differences.add(format!("tracked has too many {name}"), || format!("{at:#x}"));
+    }
+}
+
+fn compare_objects<M: Memory>(oracle: &Oracle, types: &mut Types<'_, '_, M>, differences: &mut Differences) {
+    for (&at, object) in &oracle.objects {
+        let (module, qualname) = &oracle.types[&object.of];
+        let Some(id) = types.of(Addr(at)) else {
+            differences.add(format!("no type: {module}.{qualname}"), || format!("{at:#x}"));
+            continue;
+        };
+        let of = types.get(id).unwrap().clone();
+        if (&of.module.replace(' ', "_"), &of.qualname.replace(' ', "_")) != (module, qualname) {
+            differences.add(format!("name of {module}.{qualname}"), || of.name());
+        }
+        let size = read_size(types.python(), Addr(at), &of).map(|size| size.bytes.cast_signed());
+        if of.size_exact && size != Ok(object.size) {
+            differences.add(format!("size of {}", of.name()), || format!("{at:#x}: {size:?}, not {}", object.size));
+        }
+        if !of.size_exact {
+            differences.add(format!("inexact size of {}", of.name()), || format!("{size:?}, {}", object.size));
+        }
+        let mut referents = Vec::new();
+        let mut guessed = false;
+        let read = read_referents(types, Addr(at), &of, |to, kind| {
+            guessed |= kind == memobj::heap::referents::EdgeKind::Guessed;
+            referents.push(to.0);
+        });
+        referents.sort_unstable();
+        if read.is_err() || referents != object.referents {
+            let lacks: Vec<u64> = minus(&object.referents, &referents);
+            let extra: Vec<u64> = minus(&referents, &object.referents);
+            let describe = |all: &[u64], types: &mut Types<'_, '_, M>| {
+                all.iter().map(|at| name_of(types, Addr(*at))).collect::<Vec<_>>().join(" ")
+            };
+            let (lacks, extra) = (describe(&lacks, types), describe(&extra, types));
+            differences.add(format!("{}referents of {}", if guessed { "guessed " } else { "" }, of.name()), || format!("{at:#x}: {read:?} lacks {lacks}; extra {extra}"));
+        }
+    }
+}
+
+/// What a sorted list has and another has not, or not as often.
+fn minus(all: &[u64], but: &[u64]) -> Vec<u64> {
+    let mut but = but.to_vec();
+    all.iter()
+        .filter(|one| match but.iter().position(|other| other == *one) {
+            Some(index) => {
+                but.swap_remove(index);
+                false
+            }
+            None => true,
+        })
+        .copied()
+        .collect()
+}
+
+#[test]
+fn every_object_is_what_its_own_process_says() {
+    let wanted = std::env::var("ONLY").ok();
+    for python in pythons().iter().filter(|python| python.version >= (3, 8)) {
+        if wanted.as_ref().is_some_and(|wanted| !python.path.to_string_lossy().contains(wanted.as_str())) {
+            continue;
+        }
+        let target = Target::run(&python.path, "fixture.py");
+        let differences = compare(&target);
+        eprintln!("{}:\n{}", python.path.display(), differences.report());
+    }
+}

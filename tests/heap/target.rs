@@ -1,0 +1,169 @@
+//! The process that holds one of everything, what its twin said of it, and its memory.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use memobj::addr::Addr;
+use memobj::memory::{Memory, Unreadable};
+
+use crate::support::workspace;
+
+/// An object, as its own process saw it.
+#[derive(Debug)]
+pub struct Object {
+    /// The address of its type.
+    pub of: u64,
+    /// `sys.getsizeof`.
+    pub size: i64,
+    /// Whether `gc.get_objects` gave it.
+    pub tracked: bool,
+    /// `gc.get_referents`, sorted.
+    pub referents: Vec<u64>,
+}
+
+/// What a process saw of itself.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    /// All objects that are reached, by address.
+    pub objects: HashMap<u64, Object>,
+    /// Module and qualified name of each type, by address.
+    pub types: HashMap<u64, (String, String)>,
+}
+
+/// A process that holds still.
+pub struct Target {
+    child: Child,
+    _stdin: ChildStdin,
+    /// `_PyRuntime`.
+    pub runtime: Addr,
+    /// `sys.hexversion`.
+    pub hexversion: u32,
+    /// What it saw.
+    pub oracle: Oracle,
+    /// Its memory, while it held still.
+    pub memory: Copied,
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Target {
+    /// Runs `tests/heap/SCRIPT` with an interpreter, and waits until it holds still.
+    pub fn run(interpreter: &Path, script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("objects");
+        let mut child = Command::new(interpreter)
+            .args(["-I", "-S"])
+            .arg(workspace::root().join("tests/heap").join(script))
+            .arg(&told)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = HashMap::new();
+        loop {
+            let line = lines.next().unwrap_or_else(|| panic!("{}: {script} ended", interpreter.display())).unwrap();
+            if line == "ready" {
+                break;
+            }
+            let (name, value) = line.split_once(' ').unwrap();
+            said.insert(name.to_owned(), value.parse::<u64>().unwrap());
+        }
+        let memory = Copied::of(child.id());
+        Self {
+            _stdin: stdin,
+            runtime: Addr(said["runtime"]),
+            hexversion: u32::try_from(said["hexversion"]).unwrap(),
+            oracle: Oracle::read(&told),
+            memory,
+            child,
+        }
+    }
+}
+
+impl Oracle {
+    fn read(path: &Path) -> Self {
+        let mut oracle = Self::default();
+        let mut ended = false;
+        for line in BufReader::new(File::open(path).unwrap()).lines() {
+            let line = line.unwrap();
+            let fields: Vec<&str> = line.split(' ').collect();
+            match fields[0] {
+                "T" => {
+                    let name = (fields[2].to_owned(), fields[3].to_owned());
+                    oracle.types.insert(fields[1].parse().unwrap(), name);
+                }
+                "O" | "o" => {
+                    let mut referents: Vec<u64> =
+                        fields[4].split(',').filter(|id| !id.is_empty()).map(|id| id.parse().unwrap()).collect();
+                    referents.sort_unstable();
+                    let object = Object {
+                        of: fields[2].parse().unwrap(),
+                        size: fields[3].parse().unwrap(),
+                        tracked: fields[0] == "O",
+                        referents,
+                    };
+                    oracle.objects.insert(fields[1].parse().unwrap(), object);
+                }
+                _ => ended = line == "end",
+            }
+        }
+        assert!(ended, "the twin did not come to its end");
+        oracle
+    }
+}
+
+/// A copy of all that is readable of a process.
+pub struct Copied {
+    regions: Vec<Range<Addr>>,
+    bytes: Vec<Vec<u8>>,
+}
+
+impl Copied {
+    fn of(pid: u32) -> Self {
+        let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+        let mut maps = String::new();
+        File::open(format!("/proc/{pid}/maps")).unwrap().read_to_string(&mut maps).unwrap();
+        let mut copied = Self { regions: Vec::new(), bytes: Vec::new() };
+        for line in maps.lines() {
+            let mut fields = line.split_whitespace();
+            let (start, end) = fields.next().unwrap().split_once('-').unwrap();
+            let (start, end) = (u64::from_str_radix(start, 16).unwrap(), u64::from_str_radix(end, 16).unwrap());
+            if !fields.next().unwrap().starts_with('r') || line.contains("[v") {
+                continue;
+            }
+            let mut bytes = vec![0; (end - start) as usize];
+            if memory.read_exact_at(&mut bytes, start).is_err() {
+                continue;
+            }
+            copied.regions.push(Addr(start)..Addr(end));
+            copied.bytes.push(bytes);
+        }
+        copied
+    }
+}
+
+impl Memory for Copied {
+    fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
+        let index = self.regions.partition_point(|region| region.start <= at).checked_sub(1).ok_or(Unreadable { at })?;
+        let offset = (at.0 - self.regions[index].start.0) as usize;
+        let end = offset.checked_add(into.len()).ok_or(Unreadable { at })?;
+        into.copy_from_slice(self.bytes[index].get(offset..end).ok_or(Unreadable { at })?);
+        Ok(())
+    }
+
+    fn regions(&self) -> &[Range<Addr>] {
+        &self.regions
+    }
+}
