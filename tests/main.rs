@@ -20,6 +20,7 @@ mod heap;
 mod hostile;
 mod launching;
 mod laws;
+mod layouts;
 mod locating;
 mod logs;
 mod memdiff;

@@ -7,6 +7,7 @@ at them happens in its own memory.
 
 import ctypes
 import gc
+import io
 import os
 import sys
 
@@ -23,7 +24,6 @@ def build():
     import enum
     import fractions
     import functools
-    import io
     import itertools
     import json
     import operator
@@ -515,7 +515,12 @@ def rest():
 def look(path):
     """In the twin: writes down every object, then ends."""
     objects = gc.get_objects()
-    own = {id(objects), id(sys._getframe())}
+    # Before anything here refers to more than that: what a BytesIO weighs depends on who else has its buffer.
+    sizes = {}
+    for each in objects:
+        if type(each) is io.BytesIO:
+            sizes[id(each)] = sys.getsizeof(each)
+    own = {id(objects), id(sizes), id(sys._getframe())}
     seen = {}
     edges = {}
     todo = list(objects)
@@ -541,8 +546,8 @@ def look(path):
             out.write("T %d %s %s\n" % (id(each), module.replace(" ", "_"), name.replace(" ", "_")))
         for name, each in seen.items():
             try:
-                size = sys.getsizeof(each)
-            except Exception:
+                size = sizes[name] if name in sizes else sys.getsizeof(each)
+            except Exception:  # A class that is given to getsizeof, and says it of its instances.
                 size = -1
             kind = "O" if name in tracked else "o"
             out.write("%s %d %d %d %s\n" % (kind, name, id(type(each)), size, ",".join(map(str, edges[name]))))

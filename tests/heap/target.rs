@@ -147,8 +147,17 @@ impl Copied {
             if memory.read_exact_at(&mut bytes, start).is_err() {
                 continue;
             }
-            copied.regions.push(Addr(start)..Addr(end));
-            copied.bytes.push(bytes);
+            // A struct may lie across two mappings that follow one another.
+            match (copied.regions.last_mut(), copied.bytes.last_mut()) {
+                (Some(last), Some(before)) if last.end == Addr(start) => {
+                    last.end = Addr(end);
+                    before.extend(bytes);
+                }
+                _ => {
+                    copied.regions.push(Addr(start)..Addr(end));
+                    copied.bytes.push(bytes);
+                }
+            }
         }
         copied
     }

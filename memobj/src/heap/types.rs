@@ -355,7 +355,8 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
     /// that brought it in: the last of the bases that have the same one.
     fn read_traverse(&self, bottom: &Raw, below: &[Raw]) -> Result<(Traverse, bool), Unreadable> {
         let python = self.python;
-        if bottom.flags & HAVE_GC == 0 || bottom.traverse == 0 {
+        // Whatever its flags say: `subtype_traverse` asks no more than that.
+        if bottom.traverse == 0 {
             return Ok((Traverse::Nothing, false));
         }
         let owner =

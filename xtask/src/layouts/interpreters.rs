@@ -1,6 +1,7 @@
 //! The interpreters of this machine that layout tables can be made from.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -14,6 +15,8 @@ pub const FOLDER: &str = "MEMTOOLS_INTERPRETERS";
 pub struct Interpreter {
     /// Who built it, and its version: `pyenv 3.13.0`.
     pub origin: String,
+    /// What starts it.
+    pub program: PathBuf,
     /// As `sys.hexversion`.
     pub hexversion: u32,
     /// Built without the global lock.
@@ -26,7 +29,26 @@ pub struct Interpreter {
     pub roots: Vec<PathBuf>,
 }
 
+impl fmt::Display for Interpreter {
+    /// `Debian 3.13.5 (debug)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin)?;
+        match (self.free_threaded, self.debug) {
+            (false, false) => Ok(()),
+            (true, false) => f.write_str(" (free-threaded)"),
+            (false, true) => f.write_str(" (debug)"),
+            (true, true) => f.write_str(" (free-threaded, debug)"),
+        }
+    }
+}
+
 impl Interpreter {
+    /// Whether its symbols and debug information were taken out.
+    #[must_use]
+    pub fn stripped(&self) -> bool {
+        self.origin.starts_with("stripped")
+    }
+
     /// The second number of its version.
     #[must_use]
     pub fn minor(&self) -> u32 {
@@ -115,6 +137,7 @@ fn ask(who: &str, program: &Path) -> Option<Interpreter> {
     let roots = runtime.ancestors().filter(|folder| folder.join("usr/lib/debug").is_dir());
     Some(Interpreter {
         origin: format!("{who} {}", version(hexversion)),
+        program: program.to_owned(),
         hexversion,
         free_threaded: flags.contains('t'),
         debug,
