@@ -39,13 +39,16 @@ fn sum(account: &Account) -> u64 {
 
 /// The program of `tests/account/native.c`, compiled; the reason if there is no compiler here.
 fn compiled() -> Result<PathBuf, String> {
-    let program = tempfile::Builder::new().prefix("native-").tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let program =
+        tempfile::Builder::new().prefix("native-").tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (_, program) = program.keep().unwrap();
     let source = workspace::root().join("tests/account/native.c");
     let output = Command::new("cc").args(["-O1", "-pthread", "-o"]).arg(&program).arg(source).output();
     match output {
         Ok(output) if output.status.success() => Ok(program),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("cc failed").to_owned()),
+        Ok(output) => {
+            Err(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("cc failed").to_owned())
+        }
         Err(error) => Err(format!("cc: {error}")),
     }
 }
@@ -90,14 +93,20 @@ fn the_native_heap_is_what_malloc_says_and_rss_adds_up() {
     assert_eq!(account.resident_bytes(Kind::NativeMapped), hblkhd);
 
     for worker in ["worker-0", "worker-1", "worker-2"] {
-        let stack = account.rows.iter().find(|row| row.kind == Kind::Stack && row.detail.as_deref() == Some(worker));
+        let stack =
+            account.rows.iter().find(|row| row.kind == Kind::Stack && row.detail.as_deref() == Some(worker));
         let bytes = stack.unwrap_or_else(|| panic!("{worker}: {:#?}", account.rows)).tally.resident_bytes();
         assert!((700 << 10..800 << 10).contains(&bytes), "{worker}: {bytes}");
     }
     assert_eq!(account.resident_bytes(Kind::SharedMemory), 1 << 20);
     let unexplained = account.resident_bytes(Kind::Unexplained);
     assert!((3 << 20..(3 << 20) + 16 * PAGE).contains(&unexplained), "{unexplained}: {:#?}", account.rows);
-    assert!(account.large.iter().any(|large| large.kind == Kind::Unexplained && large.tally.private_bytes >= 3 << 20));
+    assert!(
+        account
+            .large
+            .iter()
+            .any(|large| large.kind == Kind::Unexplained && large.tally.private_bytes >= 3 << 20)
+    );
 
     // What was promised is what the system gets.
     process.write("trim");

@@ -1,7 +1,9 @@
 //! Every integration test, in one program: it links once, and its modules share one support.
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
-//! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth.
+//! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth,
+//! `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was, `fuzzing` that
+//! what it reads may be anything, `claims` that the README says no more than was found.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,15 +14,18 @@
 
 mod account;
 mod choice;
+mod claims;
 mod docs;
 mod drawing;
 mod endings;
+mod fuzzing;
 mod harness;
 mod heap;
 mod hostile;
 mod launching;
 mod laws;
 mod layouts;
+mod lifecycle;
 mod locating;
 mod logs;
 mod memdiff;
@@ -29,6 +34,8 @@ mod oracle;
 mod page;
 mod pipes;
 mod records;
+mod refusals;
+mod safety;
 mod schema;
 mod screen;
 mod sources;

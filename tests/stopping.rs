@@ -1,46 +1,194 @@
-//! Stopping a process and copying it: the copy is right, and the process takes no notice.
+//! Stopping a process and copying it: the copy is exact, and the process takes no notice, whatever it is doing.
 
-use memobj::memory::{Buffers, Memory};
-use memobj::target::{STOP_LIMIT, Target};
+mod copies;
+mod files;
+mod refusals;
+mod signals;
+mod threads;
 
-use crate::support::Tool;
-use crate::support::python::python;
+use std::env;
+use std::io::Write;
+use std::time::Duration;
 
-/// A Python that says where the bytes of a text of its own are, and counts.
+use memobj::addr::Addr;
+use memobj::facts::{Facts, Kind};
+use memobj::memory::{Buffers, Memory, PAGE};
+use memobj::target::{STOP_LIMIT, Still, Target};
+
+use crate::support::python::{Python, python};
+use crate::support::{Background, Tool, wait_for};
+
+/// In the environment of a second process of these tests: the pid of the process that it is to hold.
+const HOLD: &str = "MEMTOOLS_TEST_HOLD";
+
+/// A Python program, running, that has said `ready`.
+fn started(python: &Python, program: &str, args: &[&str]) -> (Background, String) {
+    let mut process = Tool::new(&python.path).args(["-B", "-c", program]).args(args).start();
+    let ready = process.wait_line("ready");
+    (process, ready.trim().to_owned())
+}
+
+/// A copy of a process, taken as it was.
+#[track_caller]
+fn frozen(pid: u32) -> Still {
+    let mut target = Target::attach(pid).unwrap();
+    target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap()
+}
+
+/// What differs between two memories in all private mappings that can be read, page by page.
+fn differences(facts: &Facts, one: &dyn Memory, other: &dyn Memory) -> (usize, Vec<String>) {
+    let mut pages = 0;
+    let mut found = Vec::new();
+    let private = |m: &&memobj::facts::Mapping| m.access.read && !m.access.shared && m.kind() != Kind::Kernel;
+    for mapping in facts.mappings.iter().filter(private) {
+        for number in 0..mapping.length() / PAGE as u64 {
+            let at = mapping.range.start.plus(number * PAGE as u64);
+            let page = |memory: &dyn Memory| {
+                let mut bytes = vec![0; PAGE];
+                memory.read(at, &mut bytes).ok().map(|()| bytes)
+            };
+            pages += 1;
+            let (one, other) = (page(one), page(other));
+            if one != other {
+                let there = |page: &Option<Vec<u8>>| if page.is_some() { "there" } else { "not there" };
+                // What a test says when it fails is to be read by people.
+                if found.len() < 20 {
+                    found.push(format!("{at} of {mapping:?}: {}, {}", there(&one), there(&other)));
+                }
+            }
+        }
+    }
+    (pages, found)
+}
+
+/// The number behind `field` in a text of `/proc`.
+#[track_caller]
+fn field(pid: u32, file: &str, field: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .unwrap_or_else(|| panic!("no {field} in {text}"));
+    line.trim_start_matches(':').split_ascii_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// The letters of the states of a process's threads.
+fn states(pid: u32) -> Vec<char> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok())
+        .filter_map(|stat| stat.rsplit_once(')')?.1.trim_start().chars().next())
+        .collect()
+}
+
+#[track_caller]
+fn assert_untouched(pid: u32) {
+    assert_eq!(field(pid, "status", "TracerPid"), 0);
+    let states = states(pid);
+    assert!(!states.is_empty() && !states.iter().any(|state| "tTZ".contains(*state)), "{states:?}");
+}
+
+/// A process of ours that holds `pid` still until it is killed.
+fn holder(pid: u32, starter: &[&str]) -> Background {
+    let own = env::current_exe().unwrap();
+    let mut words = starter.iter().map(std::ffi::OsString::from).chain([own.into_os_string()]);
+    Tool::new(words.next().unwrap())
+        .args(words)
+        .args(["--exact", "stopping::holds_a_process_until_it_is_killed", "--ignored", "--nocapture"])
+        .env(HOLD, pid.to_string())
+        .start()
+}
+
+#[test]
+#[ignore = "the other half of other tests, which run it as a process of its own"]
+fn holds_a_process_until_it_is_killed() {
+    let Some(pid) = env::var(HOLD).ok().and_then(|pid| pid.parse().ok()) else {
+        crate::skip!("only of use to other tests");
+    };
+    let said = |word: &str| {
+        println!("\n{word}");
+        std::io::stdout().flush().unwrap();
+    };
+    let target = match Target::attach(pid) {
+        Ok(target) => target,
+        Err(error) => return said(&format!("refused {error}")),
+    };
+    match target.stop(STOP_LIMIT) {
+        Err(error) => said(&format!("refused {error}")),
+        Ok(stopped) => {
+            said(&format!("held {}", stopped.threads()));
+            std::thread::sleep(Duration::from_secs(600));
+        }
+    }
+}
+
 const COUNTING: &str = r#"
-import ctypes, sys, threading, time
-text = bytearray(b"what is copied is what was there" * 1000)
-held = (ctypes.c_char * len(text)).from_buffer(text)
-for _ in range(int(sys.argv[1])):
-    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
-print("ready", ctypes.addressof(held), flush=True)
-sys.stdin.read()
+import sys, threading, time
+counts = [0] * int(sys.argv[1])
+def count(number):
+    while True:
+        counts[number] += 1
+        time.sleep(0.0005)
+for number in range(len(counts)):
+    threading.Thread(target=count, args=(number,), daemon=True).start()
+print("ready", flush=True)
+for line in sys.stdin:
+    print("counts", sum(counts), flush=True)
 "#;
 
-fn frozen_python(threads: u32) {
+/// Asks a program that counts whether it still does.
+#[track_caller]
+fn assert_counts_on(process: &mut Background) {
+    let count = |process: &mut Background| {
+        let before = process.out().matches("counts ").count();
+        process.write("\n");
+        let lines = wait_for(crate::support::PATIENCE, "an answer", || {
+            let out = process.out();
+            (out.matches("counts ").count() > before && out.ends_with('\n')).then_some(out)
+        });
+        lines.lines().last().unwrap().strip_prefix("counts ").unwrap().parse::<u64>().unwrap()
+    };
+    let first = count(process);
+    wait_for(crate::support::PATIENCE, "a higher count", || (count(process) > first).then_some(()));
+}
+
+#[test]
+fn a_target_runs_on_if_we_are_killed_while_it_stands_still() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
-    let mut process = Tool::new(&python.path).args(["-c", COUNTING, &threads.to_string()]).start();
-    let at: u64 = process.wait_line("ready ").trim().parse().unwrap();
-    let mut target = Target::attach(process.pid()).unwrap();
-    let mut buffers = Buffers::new();
+    let (mut process, _) = started(python, COUNTING, &["5"]);
+    assert_counts_on(&mut process);
     for _ in 0..3 {
-        let still = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
-        assert_eq!(still.taking.threads as u32, threads + 1);
-        let mut text = vec![0; 32_000];
-        still.memory.read(memobj::addr::Addr(at), &mut text).unwrap();
-        assert_eq!(text, b"what is copied is what was there".repeat(1000));
-        eprintln!("{:?} {} bytes rss {:?}", still.taking, still.memory.copied_bytes(), still.facts.rss_bytes);
-        buffers = still.memory.into_buffers();
+        let mut holder = holder(process.pid(), &[]);
+        assert_eq!(holder.wait_line("held ").trim(), "6");
+        assert!(states(process.pid()).iter().all(|&state| state == 't'), "{:?}", states(process.pid()));
+        holder.signal(rustix::process::Signal::KILL);
+        wait_for(crate::support::PATIENCE, "an end of tracing", || {
+            (field(process.pid(), "status", "TracerPid") == 0).then_some(())
+        });
+        drop(holder);
+        assert_counts_on(&mut process);
+        assert_untouched(process.pid());
     }
-    drop(process);
 }
 
 #[test]
-fn a_copy_holds_what_the_process_held() {
-    frozen_python(0);
-}
-
-#[test]
-fn fifty_threads_are_stopped_and_run_on() {
-    frozen_python(50);
+fn a_stop_that_is_dropped_or_panics_lets_go() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (mut process, _) = started(python, COUNTING, &["2"]);
+    let target = Target::attach(process.pid()).unwrap();
+    drop(target.stop(STOP_LIMIT).unwrap());
+    assert_counts_on(&mut process);
+    let ended = std::thread::scope(|scope| {
+        let panicking = scope.spawn(|| {
+            let _stopped = target.stop(STOP_LIMIT).unwrap();
+            std::panic::resume_unwind(Box::new("on purpose"));
+        });
+        panicking.join()
+    });
+    assert!(ended.is_err());
+    assert_counts_on(&mut process);
+    assert_untouched(process.pid());
+    let stopped = target.stop(STOP_LIMIT).unwrap();
+    assert!(stopped.memory().read_u8(Addr(0)).is_err());
+    assert!(stopped.resume() < Duration::from_secs(5));
 }

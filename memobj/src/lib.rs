@@ -16,6 +16,7 @@
 //! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
 //! | census | [`census`] | what was counted, in numbers |
 //! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
+//! | flow | [`run`] | arguments → censuses, in order → exit code |
 
 pub mod account;
 pub mod addr;
@@ -32,6 +33,7 @@ pub mod object;
 pub mod pools;
 pub mod request;
 pub mod residence;
+pub mod run;
 pub mod runtime;
 pub mod snapshot;
 pub mod target;

@@ -36,3 +36,55 @@ pub fn state_and_parent(pid: u32) -> Option<(char, u32)> {
     let mut fields = rest.split_ascii_whitespace();
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
+
+/// A thread, as the kernel tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its number.
+    pub tid: u32,
+    /// The letter of its state: `R`, `S`, `D`, `T` (stopped), `t` (stopped by a tracer), `Z`.
+    pub state: char,
+    /// The pid of its tracer; 0 without.
+    pub tracer: u32,
+}
+
+/// The threads of a process. One that ends meanwhile is left out.
+pub fn tasks(pid: u32) -> Vec<Task> {
+    let folder = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    folder
+        .filter_map(|entry| {
+            let status = std::fs::read_to_string(entry.path().join("status")).ok()?;
+            let field =
+                |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            Some(Task {
+                tid: entry.file_name().to_str()?.parse().ok()?,
+                state: field("State")?.trim().chars().next()?,
+                tracer: field("TracerPid")?.trim().parse().ok()?,
+            })
+        })
+        .collect()
+}
+
+/// Whether an observer has left the process alone: no thread of it is stopped or traced.
+pub fn is_let_go(pid: u32) -> bool {
+    tasks(pid).iter().all(|task| task.tracer == 0 && !matches!(task.state, 'T' | 't'))
+}
+
+/// What memory a process has, in bytes, by `smaps_rollup`: its resident set, and its share of it.
+///
+/// # Panics
+/// If it cannot be read.
+#[track_caller]
+pub fn rss_and_pss(pid: u32) -> (u64, u64) {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    };
+    (field("Rss:"), field("Pss:"))
+}
+
+/// How many descriptors a process has open.
+pub fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}

@@ -26,7 +26,8 @@ pub fn judged(series: &[Moment]) -> Judgement {
 pub struct Chance(pub u64);
 
 impl Chance {
-    fn bits(&mut self) -> u64 {
+    /// Sixty-four of them.
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -48,7 +49,8 @@ impl Chance {
         self.within(low.ln(), high.ln()).exp()
     }
 
-    fn count(&mut self, low: usize, high: usize) -> usize {
+    /// Between two numbers, both of them possible.
+    pub fn count(&mut self, low: usize, high: usize) -> usize {
         self.within(low as f64, high as f64 + 1.0) as usize
     }
 

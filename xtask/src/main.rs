@@ -20,6 +20,8 @@ enum Chore {
     },
     /// Write what tests compare the tools' pictures and tables with anew; look at the changes before you commit them
     Goldens,
+    /// Write the README's table of Pythons from what the exactness tests left in target/support
+    Support,
     /// Write memobj's tables of CPython's structs from the debug information of every interpreter found
     Layouts {
         /// Write nothing: say which files are not what the interpreters give, and fail if there are any
@@ -57,6 +59,10 @@ fn run(chore: Chore) -> io::Result<bool> {
             }
         }
         Chore::Goldens => return xtask::goldens::write(),
+        Chore::Support => {
+            let interpreters = xtask::support::write()?;
+            writeln!(io::stdout(), "README.md: {interpreters} interpreters")?;
+        }
         Chore::Layouts { check: false } => match xtask::layouts::write() {
             Ok(notes) => say(&notes)?,
             Err(faults) => {

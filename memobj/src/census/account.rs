@@ -364,7 +364,9 @@ fn prefix_of(of: &Type, attributes: InstanceAttributes) -> u64 {
     let managed = match attributes {
         InstanceAttributes::DictOffset => 0,
         InstanceAttributes::ValuesAndDict { .. } => MANAGED_DICT,
-        InstanceAttributes::TaggedWord { .. } | InstanceAttributes::InlineValues { .. } => MANAGED_DICT | MANAGED_WEAKREF,
+        InstanceAttributes::TaggedWord { .. } | InstanceAttributes::InlineValues { .. } => {
+            MANAGED_DICT | MANAGED_WEAKREF
+        }
     };
     16 * (u64::from(of.is_gc()) + u64::from(of.flags & managed != 0))
 }

@@ -8,7 +8,8 @@ pub mod threads;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::request::Scope;
+use crate::error::Error;
+use crate::request::{Request, Scope};
 
 /// Every object of a Python process at one moment, counted.
 #[derive(Debug, Clone, PartialEq)]
@@ -265,4 +266,13 @@ impl LiveReason {
             Self::Memory => "memory",
         }
     }
+}
+
+/// Takes censuses. What it takes hold of (memory for copies, layouts that were verified) it keeps for the next one.
+pub trait Taker {
+    /// One census.
+    ///
+    /// # Errors
+    /// Why there is none, and what the user can do. [`Error::gone`] if the target has ended or become another program meanwhile.
+    fn take(&mut self, request: &Request) -> Result<Census, Error>;
 }

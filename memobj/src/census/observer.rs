@@ -28,7 +28,8 @@ use super::account::{Account, account};
 use super::collector::read_collector;
 use super::threads::read_threads;
 use super::{
-    Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taking, Total, Totals, TypeCount,
+    Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taking, Total, Totals,
+    TypeCount,
 };
 
 /// How often a copy is made anew that turns out not to hold together, though no collection was under way in it.
@@ -85,7 +86,15 @@ impl Observer {
             Some(reason) => {
                 let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0 };
                 let runtime = watched.python.read(watched.target.memory())?;
-                count(&watched.target.memory(), watched.target.facts(), &watched.python, runtime, how, request, begun)
+                count(
+                    &watched.target.memory(),
+                    watched.target.facts(),
+                    &watched.python,
+                    runtime,
+                    how,
+                    request,
+                    begun,
+                )
             }
             None => self.stopped(&mut watched, request, begun),
         }?;
@@ -111,7 +120,8 @@ impl Observer {
                 lost: still.taking.lost_pages,
             };
             let read = python.read(&still.memory);
-            let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout) && attempts < MOST_COPIES * MAX_STOPS;
+            let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout)
+                && attempts < MOST_COPIES * MAX_STOPS;
             let census = match read {
                 Ok(runtime) => {
                     if let Some(path) = &request.save {
@@ -169,7 +179,8 @@ fn count<M: Memory>(
     let account = allocated(&heap, python, &walked, &interpreters, threads);
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
-    let tasks: Vec<u64> = facts.threads.iter().map(|thread| thread.inner_tid.unwrap_or(thread.tid).into()).collect();
+    let tasks: Vec<u64> =
+        facts.threads.iter().map(|thread| thread.inner_tid.unwrap_or(thread.tid).into()).collect();
     let gc = runtime.main().map(|main| Gc {
         tracked: Some(total(&walked, |counted| counted.counts.tracked).count),
         frozen: Some(total(&walked, |counted| counted.counts.frozen).count),

@@ -63,7 +63,11 @@ impl Pool {
     ///
     /// # Errors
     /// If it cannot be read, or is no pool.
-    pub fn read(memory: &(impl Memory + ?Sized), layout: &Layout, at: Addr) -> Result<Option<Self>, Unreadable> {
+    pub fn read(
+        memory: &(impl Memory + ?Sized),
+        layout: &Layout,
+        at: Addr,
+    ) -> Result<Option<Self>, Unreadable> {
         let none = Unreadable { at };
         let (fields, sizes) = (layout.pool_header.as_ref().ok_or(none)?, layout.encodings.pymalloc);
         let int = |offset: u32| memory.read_u32(at.plus(offset.into()));
@@ -106,7 +110,8 @@ impl Pool {
             let offset = at.0.wrapping_sub(first.0);
             let index = offset / u64::from(self.block_bytes.max(1));
             let exact = offset.is_multiple_of(u64::from(self.block_bytes.max(1))) && index < u64::from(count);
-            let word = free.get_mut(index as usize / 64).filter(|word| exact && **word >> (index % 64) & 1 == 0);
+            let word =
+                free.get_mut(index as usize / 64).filter(|word| exact && **word >> (index % 64) & 1 == 0);
             let Some(word) = word else {
                 whole = false;
                 break;
@@ -156,7 +161,9 @@ impl Pools {
         statics: Option<(Addr, Addr)>,
     ) -> Self {
         let known: Option<Vec<Table>> = tables(memory, layout, interpreters, statics);
-        known.and_then(|tables| listed(memory, layout, &tables).ok()).unwrap_or_else(|| scanned(memory, layout))
+        known
+            .and_then(|tables| listed(memory, layout, &tables).ok())
+            .unwrap_or_else(|| scanned(memory, layout))
     }
 
     /// Blocks in use.

@@ -26,7 +26,9 @@ pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout) -> Pools {
                 // Enough to be told from data that happens to look so: free blocks lie among those that were given out.
                 let inside = pool.free.0.wrapping_sub(at) < u64::from(pool.untouched);
                 let arena = memory.read_int(Addr(at), fields.arenaindex);
-                if let Ok(arena) = arena && (pool.free.is_null() || inside) {
+                if let Ok(arena) = arena
+                    && (pool.free.is_null() || inside)
+                {
                     arenas.insert(arena);
                     found.pools.push(pool);
                 }

@@ -142,7 +142,9 @@ fn wait_until_let_go(pid: u32) {
 
 fn is_traced_by_us(pid: u32) -> bool {
     let tracer = |tid| status_of(pid, tid).and_then(|status| status.tracer);
-    tids(pid).unwrap_or_default().into_iter().filter_map(tracer).any(|tracer| tracer == std::process::id())
+    // The kernel names the thread.
+    let is_ours = |tracer: u32| fs::exists(format!("/proc/self/task/{tracer}")).unwrap_or(false);
+    tids(pid).unwrap_or_default().into_iter().filter_map(tracer).any(is_ours)
 }
 
 /// The life of our thread: when it let go of the last one.

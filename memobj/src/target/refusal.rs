@@ -45,9 +45,13 @@ pub(super) fn refused(pid: u32, attempt: Attempt, error: &io::Error) -> Error {
         let stat = std::fs::read(format!("/proc/{pid}/stat")).ok().and_then(|text| Stat::parse(&text));
         stat.map(|stat| stat.name).unwrap_or_default()
     };
+    let mut target = status(&pid.to_string()).unwrap_or_default();
+    // The kernel names the thread that traces; people know the process.
+    let process = target.tracer.and_then(|tracer| status(&tracer.to_string())?.process);
+    target.tracer = process.or(target.tracer);
     let reason = Reason {
         attempt,
-        target: status(&pid.to_string()).unwrap_or_default(),
+        target,
         own: status("self").unwrap_or_default(),
         own_pid: std::process::id(),
         yama: std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope")

@@ -1,0 +1,413 @@
+//! One census after the other, what is attended to between them, and how it ends.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use common::cli::Failure;
+use common::launch::{Ended, Launched, Reaped};
+use common::record::{ErrorRecord, EventKind, Header, ProcessEvent, Record, Run};
+use common::signal::Signals;
+use common::stdio::say;
+use common::time::{Span, Ticker};
+use common::wait::{Ready, Sources, Waiter};
+use rustix::process::Signal;
+
+use super::TOOL;
+use super::members::{Member, Members};
+use super::outputs::Outputs;
+use crate::census::{Census, Taker};
+use crate::cli::Args;
+use crate::emit::listing::Listings;
+use crate::emit::tally::Tally;
+use crate::error::{Error, Stage};
+use crate::request::Source;
+
+/// The pause between two looks whether the interpreter of a command is up, at first and at most.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// After so long without an interpreter it is said why there is none yet.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where censuses are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Of what is in a file, once.
+    File(Source),
+    /// Of running processes.
+    Processes {
+        /// Those that were named.
+        roots: Vec<u32>,
+        /// And of everything below them.
+        tree: bool,
+    },
+}
+
+/// What came of an iteration.
+#[derive(Debug, Default)]
+struct Iteration {
+    /// How many censuses were taken.
+    censuses: u64,
+    /// How many records tell of it.
+    records: u64,
+    /// Why there is not one more, by process.
+    errors: Vec<(Option<u32>, Error)>,
+}
+
+/// A run of memobj.
+pub(super) struct Counting<'a> {
+    args: &'a Args,
+    plan: Plan,
+    taker: &'a mut dyn Taker,
+    outputs: Outputs,
+    signals: Signals,
+    launched: Option<Launched>,
+    waiter: Waiter,
+    run: Run,
+    members: Members,
+    listings: Listings,
+    /// Of the last record; 0 before the first.
+    iteration: u64,
+    /// Censuses taken in all.
+    censuses: u64,
+    began: Instant,
+    done: bool,
+    /// What is known of processes that ended, from those who reaped them.
+    reaped: Vec<Reaped>,
+}
+
+impl<'a> Counting<'a> {
+    pub(super) fn new(
+        args: &'a Args,
+        plan: Plan,
+        taker: &'a mut dyn Taker,
+        outputs: Outputs,
+        signals: Signals,
+        launched: Option<Launched>,
+        run: Run,
+    ) -> Self {
+        let members = match &plan {
+            Plan::File(_) => Members::new(&[], false, false),
+            Plan::Processes { roots, tree } => Members::new(roots, *tree, launched.is_some()),
+        };
+        let waiter = Waiter::new(outputs.stdout());
+        Self {
+            args,
+            plan,
+            taker,
+            outputs,
+            signals,
+            launched,
+            waiter,
+            run,
+            members,
+            listings: Listings::default(),
+            iteration: 0,
+            censuses: 0,
+            began: Instant::now(),
+            done: false,
+            reaped: Vec::new(),
+        }
+    }
+
+    /// Counts until there is a reason to stop; the exit code.
+    pub(super) fn run(mut self) -> Result<u8, Failure> {
+        let counted = self.count();
+        self.finish(counted)
+    }
+
+    fn count(&mut self) -> Result<(), Failure> {
+        let until = self.args.duration.and_then(|duration| self.began.checked_add(duration));
+        let first = if self.launched.is_some() {
+            self.wait_for_interpreter(until)?
+        } else {
+            let first = Instant::now();
+            self.first()?;
+            first
+        };
+        let Some(interval) = self.args.repeat() else { return Ok(()) };
+        let most = self.args.count.unwrap_or(u64::MAX);
+        let mut ticker = Ticker::new(first, interval);
+        ticker.fire(first);
+        self.watch_ends();
+        while !self.done {
+            let now = Instant::now();
+            let counts =
+                self.iteration < most && until.is_none_or(|until| now < until) && self.outputs.is_open();
+            if self.launched.is_none() && (!counts || self.members.is_empty()) {
+                return Ok(());
+            }
+            if counts && ticker.fire(now).is_some() {
+                let found = self.iterate();
+                self.tell(&found, false);
+                self.watch_ends();
+                continue;
+            }
+            let due = [Some(ticker.deadline()), until].into_iter().flatten().min();
+            self.wait(due.filter(|_| counts))?;
+        }
+        Ok(())
+    }
+
+    /// The first iteration of a run that starts no command. If nothing comes of it, and nothing will, that is the end.
+    fn first(&mut self) -> Result<(), Failure> {
+        let found = self.iterate();
+        let lasts = |error: &Error| {
+            error.gone || matches!(error.stage, Stage::Attach | Stage::Locate | Stage::Layout)
+        };
+        let may_come = self.args.repeat().is_some() && !self.members.is_empty();
+        let error = found.errors.first().map(|(_, error)| error);
+        let fatal =
+            error.filter(|error| found.censuses == 0 && !(may_come && (self.is_tree() || !lasts(error))));
+        self.tell(&found, fatal.is_some());
+        fatal.map_or(Ok(()), |error| Err(error.clone().into()))
+    }
+
+    /// Waits until a census of the command succeeds, the first one, and says when it began. Until then there is no interpreter, or
+    /// it is not up.
+    fn wait_for_interpreter(&mut self, until: Option<Instant>) -> Result<Instant, Failure> {
+        let began = Instant::now();
+        let mut pause = LOOKS.0;
+        let mut told = false;
+        while !self.done && until.is_none_or(|until| Instant::now() < until) {
+            self.members.look();
+            let mut reason = None;
+            for member in self.members.iter().cloned().collect::<Vec<_>>() {
+                let first = Instant::now();
+                match self.take(&member) {
+                    Ok(census) => {
+                        self.iteration += 1;
+                        let header = Header::now(&self.run, self.iteration);
+                        self.give(header, &member, &census);
+                        return Ok(first);
+                    }
+                    Err(error) => reason = reason.or(Some(error)),
+                }
+            }
+            if let Some(reason) = reason.filter(|reason| !reason.gone && !told && began.elapsed() >= PATIENCE)
+            {
+                say(TOOL, &format!("no Python to count yet: {}", reason.what));
+                told = true;
+            }
+            self.wait(Some(Instant::now() + pause))?;
+            pause = (pause * 2).min(LOOKS.1);
+        }
+        Ok(began)
+    }
+
+    /// One iteration: a record of each member, or why there is none.
+    fn iterate(&mut self) -> Iteration {
+        self.iteration += 1;
+        let header = Header::now(&self.run, self.iteration);
+        let mut found = Iteration::default();
+        if let Plan::File(source) = self.plan.clone() {
+            match self.taker.take(&self.args.request(source)) {
+                Ok(census) => {
+                    self.give_file(header, &census);
+                    found.censuses += 1;
+                }
+                Err(error) => found.errors.push((None, error)),
+            }
+            return found;
+        }
+        if self.iteration > 1 {
+            self.look(&header, &mut found);
+        }
+        for member in self.members.iter().cloned().collect::<Vec<_>>() {
+            self.census(&header, &member, &mut found);
+        }
+        if found.records == 0 && found.errors.is_empty() {
+            // Of a tree: nobody in it runs Python now. No iteration is without a record.
+            let roots: Vec<String> = self.args.pid.iter().map(u32::to_string).collect();
+            let what = format!("no process at or below pid {} runs Python", roots.join(", "));
+            found.errors.push((None, Error::new(Stage::Locate, what, "see 'ps -ef --forest' for what does")));
+        }
+        found
+    }
+
+    /// Gives out why there are no censuses; what ends the run with a failure is not said twice on a terminal.
+    fn tell(&mut self, found: &Iteration, is_end: bool) {
+        for (pid, error) in &found.errors {
+            let header = Header::now(&self.run, self.iteration);
+            let hint = Some(error.hint.clone()).filter(|hint| !hint.is_empty());
+            let record = ErrorRecord {
+                hint,
+                pid: *pid,
+                ..ErrorRecord::new(header, error.stage.word(), error.what.clone())
+            };
+            self.outputs.error(record, is_end);
+        }
+    }
+
+    /// The census of a member in an iteration.
+    fn census(&mut self, header: &Header, member: &Member, found: &mut Iteration) {
+        let mut taken = self.take(member);
+        if matches!(&taken, Err(error) if error.gone) {
+            // It has ended or become another program, which may be Python again.
+            let before = found.records;
+            self.look(header, found);
+            match self.members.get_mut(member.id.pid).cloned() {
+                Some(now) => taken = self.take(&now),
+                // Its end was told.
+                None if found.records > before && self.iteration > 1 => return,
+                None => {}
+            }
+        }
+        match taken {
+            Ok(census) => {
+                self.give(header.clone(), member, &census);
+                found.censuses += 1;
+                found.records += 1;
+            }
+            // Below a root anything may run.
+            Err(error) if self.is_tree() && !member.counted && error.stage == Stage::Locate => {}
+            Err(error) => found.errors.push((Some(member.id.pid), error)),
+        }
+    }
+
+    fn is_tree(&self) -> bool {
+        matches!(self.plan, Plan::Processes { tree: true, .. })
+    }
+
+    fn take(&mut self, member: &Member) -> Result<Census, Error> {
+        self.taker.take(&self.args.request(Source::Process { pid: member.id.pid }))
+    }
+
+    fn give(&mut self, header: Header, member: &Member, census: &Census) {
+        if let Some(member) = self.members.get_mut(member.id.pid) {
+            member.counted = true;
+        }
+        self.give_out(header, Some(member.root), census);
+    }
+
+    fn give_file(&mut self, header: Header, census: &Census) {
+        self.give_out(header, None, census);
+    }
+
+    fn give_out(&mut self, header: Header, root: Option<u32>, census: &Census) {
+        self.censuses += 1;
+        let tally = Tally::of(census);
+        let cmdline = !self.args.no_cmdline;
+        let record = self.listings.of(census).record(header, census, &tally, root, cmdline);
+        self.outputs.census(record, &tally);
+    }
+
+    /// Looks which members have ended or run another program now, and tells of it.
+    fn look(&mut self, header: &Header, found: &mut Iteration) {
+        let happened = self.members.look();
+        let all = happened.ended.iter().map(|member| (EventKind::Exited, member));
+        for (kind, member) in all.chain(happened.replaced.iter().map(|member| (EventKind::Replaced, member)))
+        {
+            // Of a tree much comes and goes that never was Python; and what never was there has no end.
+            if (self.is_tree() && !member.counted) || member.id.start == 0 {
+                continue;
+            }
+            let mut event = ProcessEvent::new(header.clone(), kind, member.id.pid, member.root);
+            event.start_ticks = Some(member.id.start);
+            event.name = Some(member.name.clone());
+            let ended =
+                self.reaped.iter().find(|reaped| reaped.pid == member.id.pid).map(|reaped| reaped.status);
+            match ended.filter(|_| kind == EventKind::Exited) {
+                Some(Ended::Exited(code)) => event.exit_code = Some(code),
+                Some(Ended::Signaled { signal, .. }) => event.signal = Some(signal),
+                Some(Ended::Unknown) | None => {}
+            }
+            self.outputs.record(&Record::ProcessEvent(Box::new(event)));
+            found.records += 1;
+            if kind == EventKind::Exited {
+                self.listings.forget(member.id.pid);
+            }
+        }
+        // One number stands for one process only until its end is told.
+        self.reaped.retain(|reaped| happened.ended.iter().all(|member| member.id.pid != reaped.pid));
+    }
+
+    /// Be woken by the end of a member. One that has ended already and left no zombie wakes nobody: it is looked for.
+    fn watch_ends(&mut self) {
+        self.waiter.watch_ends(self.members.iter().map(|member| member.id));
+        self.tell_ends();
+    }
+
+    /// Waits for what comes first, and attends to it.
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<(), Failure> {
+        let sources = Sources { signals: Some(self.signals.as_fd()), ..Sources::default() };
+        let ready = self
+            .waiter
+            .wait(&sources, deadline)
+            .map_err(|error| Failure::new(format!("waiting failed: {error}"), ""))?;
+        self.attend(ready);
+        Ok(())
+    }
+
+    fn attend(&mut self, ready: Ready) {
+        if ready.stdout_closed {
+            self.outputs.close();
+            self.waiter.forget_stdout();
+        }
+        while let Some(received) = self.signals.next() {
+            if received.number == Signal::CHILD.as_raw() {
+                self.reap();
+            } else if let Some(launched) = &self.launched {
+                // The command decides; we end when it does.
+                launched.forward(received);
+            } else {
+                self.done = true;
+            }
+        }
+        if ready.root_ended {
+            self.reap();
+            self.watch_ends();
+        }
+    }
+
+    /// Takes note of processes that ended: the command, and orphans that became ours.
+    fn reap(&mut self) {
+        let Some(launched) = &mut self.launched else { return };
+        self.reaped.append(&mut launched.reap(|_| {}));
+        self.done |= launched.ended().is_some();
+    }
+
+    /// Tells of ends between two censuses, as part of the iteration before.
+    fn tell_ends(&mut self) {
+        let header = Header::now(&self.run, self.iteration.max(1));
+        self.look(&header, &mut Iteration::default());
+    }
+
+    /// The end. The exit code.
+    fn finish(mut self, counted: Result<(), Failure>) -> Result<u8, Failure> {
+        if self.launched.is_some() {
+            if counted.is_ok() {
+                self.tell_ends();
+            }
+        } else {
+            // Who asks twice gets an end at once.
+            self.signals.lose_patience();
+        }
+        let failure = self.outputs.take_failure();
+        let Some(launched) = &self.launched else {
+            counted?;
+            if self.outputs.to_terminal() && self.args.repeat().is_some() {
+                say(TOOL, &self.summary());
+            }
+            return failure.map_or(Ok(0), Err);
+        };
+        let left = launched.leftovers().len();
+        if left > 0 {
+            let they = if left == 1 { "process" } else { "processes" };
+            say(TOOL, &format!("{left} {they} that the command started still run; left alone"));
+        }
+        counted?;
+        if self.censuses == 0 {
+            say(TOOL, "no census was taken: the command ended before a Python in it was up");
+        }
+        if let Some(failure) = failure {
+            // The command's status is what the caller asked for; that our own output failed is said, not returned.
+            say(TOOL, &failure.what);
+        }
+        Ok(launched.ended().map_or(common::cli::EXIT_TROUBLE, Ended::exit_status))
+    }
+
+    fn summary(&self) -> String {
+        let plural = if self.censuses == 1 { "census" } else { "censuses" };
+        format!("{} {plural} in {}", self.censuses, Span(self.began.elapsed()))
+    }
+}

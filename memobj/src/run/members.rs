@@ -1,0 +1,268 @@
+//! The processes of a run: those that the user named, and with `--tree` everything below them, as they come and go.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::sync::Arc;
+
+use common::process::{ProcessId, Stat, decimal};
+
+/// A process that may run Python.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Who it is; its start is 0 if it could not be read.
+    pub id: ProcessId,
+    /// The process that was named and is this one or above it.
+    pub root: u32,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What tells the program in it from another one; `None` where that is hidden from us.
+    image: Option<u64>,
+    /// Whether a census of it was taken.
+    pub counted: bool,
+}
+
+/// What happened to the members since they were looked at last.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Happened {
+    /// They have ended.
+    pub ended: Vec<Member>,
+    /// They run another program now, the same processes.
+    pub replaced: Vec<Member>,
+}
+
+/// All members.
+#[derive(Debug)]
+pub struct Members {
+    tree: bool,
+    adopts: bool,
+    members: Vec<Member>,
+}
+
+impl Members {
+    /// The processes of these numbers; with `tree`, and what is below them. One that is not there is a member all the same:
+    /// taking its census says what is wrong. `adopts`: orphans of the first one become children of this process, its subreaper.
+    pub fn new(roots: &[u32], tree: bool, adopts: bool) -> Self {
+        let mut members: Vec<Member> = Vec::new();
+        for &pid in roots {
+            if members.iter().all(|known| known.id.pid != pid) {
+                let member = Found::read(pid).map(|found| found.member(pid));
+                members.push(member.unwrap_or_else(|| Member {
+                    id: ProcessId { pid, start: 0 },
+                    root: pid,
+                    name: "?".into(),
+                    image: None,
+                    counted: false,
+                }));
+            }
+        }
+        let mut all = Self { tree, adopts, members };
+        all.take_in(&everyone(tree));
+        all
+    }
+
+    /// Those that live, as far as is known, in the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter()
+    }
+
+    /// That of the number `pid`.
+    pub fn get_mut(&mut self, pid: u32) -> Option<&mut Member> {
+        self.members.iter_mut().find(|member| member.id.pid == pid)
+    }
+
+    /// Whether none lives.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Looks what became of them, and who has come.
+    pub fn look(&mut self) -> Happened {
+        let mut happened = Happened::default();
+        let mut living = Vec::with_capacity(self.members.len());
+        for mut member in self.members.drain(..) {
+            match Found::read(member.id.pid) {
+                Some(now) if member.id.start == 0 || now.id == member.id => {
+                    let is_other = matches!((member.image, now.image), (Some(old), Some(new)) if old != new);
+                    (member.id, member.image, member.name) = (now.id, now.image.or(member.image), now.name);
+                    if is_other {
+                        happened.replaced.push(member.clone());
+                        member.counted = false;
+                    }
+                    living.push(member);
+                }
+                _ => happened.ended.push(member),
+            }
+        }
+        self.members = living;
+        self.take_in(&everyone(self.tree));
+        happened
+    }
+
+    /// Members are remembered: one whose parent ended, and so has another one now, stays a member.
+    fn take_in(&mut self, everyone: &BTreeMap<u32, Found>) {
+        let mut known: HashSet<u32> = self.members.iter().map(|member| member.id.pid).collect();
+        let mut children: BTreeMap<u32, Vec<&Found>> = BTreeMap::new();
+        for found in everyone.values() {
+            children.entry(found.parent).or_default().push(found);
+        }
+        if let Some(root) = self.members.first().map(|member| member.root).filter(|_| self.adopts) {
+            for found in children.get(&std::process::id()).into_iter().flatten() {
+                if known.insert(found.id.pid) {
+                    self.members.push(found.member(root));
+                }
+            }
+        }
+        let mut next = 0;
+        while let Some((pid, root)) = self.members.get(next).map(|member| (member.id.pid, member.root)) {
+            for found in children.get(&pid).into_iter().flatten() {
+                if known.insert(found.id.pid) {
+                    self.members.push(found.member(root));
+                }
+            }
+            next += 1;
+        }
+    }
+}
+
+/// A process as it was found.
+#[derive(Debug, Clone)]
+struct Found {
+    id: ProcessId,
+    parent: u32,
+    name: Arc<str>,
+    image: Option<u64>,
+}
+
+impl Found {
+    /// The living process of that number.
+    fn read(pid: u32) -> Option<Self> {
+        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let stat = Stat::parse(&text)?;
+        // The first thread of a program may have ended before the others.
+        let has_ended = stat.state.has_ended() && stat.threads <= 1;
+        (!has_ended && !stat.is_kernel_thread).then(|| Self {
+            id: ProcessId { pid, start: stat.start_ticks },
+            parent: stat.ppid,
+            name: String::from_utf8_lossy(stat.comm).into(),
+            image: stat.image,
+        })
+    }
+
+    fn member(&self, root: u32) -> Member {
+        Member { id: self.id, root, name: Arc::clone(&self.name), image: self.image, counted: false }
+    }
+}
+
+/// All processes, if they are wanted, but this one.
+fn everyone(wanted: bool) -> BTreeMap<u32, Found> {
+    if !wanted {
+        return BTreeMap::new();
+    }
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    let pids =
+        entries.filter_map(|entry| u32::try_from(decimal(entry.ok()?.file_name().as_encoded_bytes())?).ok());
+    let us = std::process::id();
+    pids.filter(|&pid| pid != us).filter_map(|pid| Some((pid, Found::read(pid)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// A process that is gone with the test.
+    struct Running(Child);
+
+    impl Running {
+        fn shell(script: &str) -> Self {
+            let script = format!("echo; {script}");
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            // `spawn` returns while the kernel is still setting up the shell, which then seems to have no image.
+            child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            Self(child)
+        }
+
+        fn end(&mut self) {
+            // Its end of the pipe: `read` in the script returns, and the script ends.
+            drop(self.0.stdin.take());
+            self.0.wait().unwrap();
+        }
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+        let limit = Instant::now() + Duration::from_secs(30);
+        while !condition() {
+            assert!(Instant::now() < limit, "waited in vain: {what}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn what_is_below_is_found_and_stays_a_member_when_its_parent_ends() {
+        let mut running =
+            Running::shell("exec 3<&0; sh -c 'sh -c \"read x <&3; :\" 3<&3 & wait' & read x <&3; :");
+        let root = running.0.id();
+        let mut members = Members::new(&[root], true, false);
+        wait_until("three shells", || {
+            members.look();
+            members.iter().count() >= 3
+        });
+        assert!(members.iter().all(|member| member.root == root));
+        let pids: Vec<u32> = members.iter().map(|member| member.id.pid).collect();
+        let [_, middle, inner] = pids[..] else { panic!("{members:?}") };
+        let middle = rustix::process::Pid::from_raw(middle.try_into().unwrap()).unwrap();
+        rustix::process::kill_process(middle, rustix::process::Signal::KILL).unwrap();
+        wait_until("the end of the middle one", || !members.look().ended.is_empty());
+        assert_eq!(members.iter().map(|member| member.id.pid).collect::<Vec<_>>(), [root, inner]);
+        // Both shells that are left read the pipe, and find its end.
+        running.end();
+        wait_until("the end of all", || {
+            members.look();
+            members.is_empty()
+        });
+    }
+
+    #[test]
+    fn an_end_and_a_new_program_are_told() {
+        let mut running = Running::shell("read x; exec cat");
+        let pid = running.0.id();
+        let mut members = Members::new(&[pid, pid], false, false);
+        assert_eq!(members.iter().count(), 1);
+        members.get_mut(pid).unwrap().counted = true;
+        std::io::Write::write_all(running.0.stdin.as_mut().unwrap(), b"\n").unwrap();
+        let mut replaced = Vec::new();
+        wait_until("exec", || {
+            replaced.append(&mut members.look().replaced);
+            !replaced.is_empty()
+        });
+        let member = members.get_mut(pid).unwrap();
+        assert_eq!((&*replaced[0].name, &*member.name, member.counted), ("cat", "cat", false));
+        running.end();
+        let happened = members.look();
+        assert_eq!(happened.ended.iter().map(|member| member.id.pid).collect::<Vec<_>>(), [pid]);
+        assert!(members.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_there_is_a_member_until_it_is_looked_for() {
+        // Above the most that the kernel gives out (proc_sys_kernel(5), pid_max).
+        let mut members = Members::new(&[1 << 30], true, false);
+        assert_eq!(
+            members.iter().map(|member| member.id).collect::<Vec<_>>(),
+            [ProcessId { pid: 1 << 30, start: 0 }]
+        );
+        assert_eq!(members.look().ended.len(), 1);
+    }
+}

@@ -1,0 +1,287 @@
+//! Runs with censuses made by hand, of real processes.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Parser as _;
+use common::jsonl::{Item, Reader};
+use common::record::{EventKind, Record};
+
+use super::*;
+use crate::census::Census;
+use crate::emit::testing::{census, kind};
+use crate::error::{Error, Stage};
+use crate::request::{Request, Source};
+
+/// Gives what a test wants of each census: the number of the call, from 1, and the process.
+struct Made<F>(u64, F);
+
+impl<F: FnMut(u64, u32) -> Result<Census, Error>> Taker for Made<F> {
+    fn take(&mut self, request: &Request) -> Result<Census, Error> {
+        self.0 += 1;
+        let pid = match request.source {
+            Source::Process { pid } => pid,
+            Source::Core(_) | Source::Snapshot(_) => 0,
+        };
+        let mut census = self.1(self.0, pid)?;
+        census.process.pid = pid;
+        Ok(census)
+    }
+}
+
+fn good() -> Census {
+    census(vec![kind("builtins", "str", 10, 1000)])
+}
+
+/// What a run wrote to its files, its result, and how often a census was asked for.
+struct Ran {
+    records: Vec<Record>,
+    text: String,
+    result: Result<u8, Failure>,
+    calls: u64,
+}
+
+impl Ran {
+    /// Type, iteration and process of each record.
+    fn lines(&self) -> Vec<(&'static str, u64)> {
+        let line = |record: &Record| match record {
+            Record::Census(census) => ("census", census.iteration),
+            Record::Error(error) => ("error", error.iteration),
+            Record::ProcessEvent(event) if event.event == EventKind::Exited => ("exited", event.iteration),
+            Record::ProcessEvent(event) if event.event == EventKind::Replaced => {
+                ("replaced", event.iteration)
+            }
+            other => panic!("{other:?}"),
+        };
+        self.records.iter().map(line).collect()
+    }
+}
+
+fn ran(args: &[&str], take: impl FnMut(u64, u32) -> Result<Census, Error>) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("made/log");
+    let shown = file.to_str().unwrap();
+    let args = Args::try_parse_from(["memobj", "-o", shown].iter().chain(args)).unwrap();
+    let mut taker = Made(0, take);
+    let result = run(&args, &mut taker);
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    let records = read(&folder.path().join("made/log.jsonl"));
+    let records = Reader::new("log", records.as_bytes()).map(|item| match item.unwrap() {
+        Item::Record(record) => record,
+        Item::Bad(bad) => panic!("{bad}"),
+    });
+    Ran { records: records.collect(), text: read(&file), result, calls: taker.0 }
+}
+
+/// A process that ends when it is told to, or with the test.
+struct Running(Child);
+
+impl Running {
+    fn shell(script: &str) -> Self {
+        let script = format!("echo; {script}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // `spawn` returns while the kernel is still setting up the shell, which then seems to have no image.
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        Self(child)
+    }
+
+    fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    fn go_on(&mut self) {
+        std::io::Write::write_all(self.0.stdin.as_mut().unwrap(), b"\n").unwrap();
+    }
+
+    fn end(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn refused() -> Error {
+    Error::new(Stage::Locate, "pid 7 is no Python", "give another")
+}
+
+#[test]
+fn one_census_is_one_record_and_one_block() {
+    let running = Running::shell("read x");
+    let once = ran(&["-p", &running.pid()], |_, _| Ok(good()));
+    assert_eq!((once.lines(), once.calls), (vec![("census", 1)], 1));
+    assert_eq!(once.result, Ok(0));
+    assert!(once.text.starts_with("#1  ") && once.text.contains("10 objects, 1000 B"), "{}", once.text);
+    let Record::Census(record) = &once.records[0] else { panic!("{:?}", once.records) };
+    assert!(record.cmdline.is_some() && record.root_pid.is_none());
+}
+
+#[test]
+fn censuses_repeat_until_the_count_and_a_failed_one_is_an_error_of_its_number() {
+    let running = Running::shell("read x");
+    let torn = Error::new(Stage::Copy, "it moved", "try again");
+    let begin = Instant::now();
+    let found = ran(&["-i", "20ms", "--count", "4", "-p", &running.pid()], |call, _| match call {
+        1 | 3 => Err(torn.clone()),
+        _ => Ok(good()),
+    });
+    assert_eq!(found.lines(), [("error", 1), ("census", 2), ("error", 3), ("census", 4)]);
+    assert_eq!((found.result, found.calls), (Ok(0), 4));
+    assert!(begin.elapsed() >= Duration::from_millis(60));
+    let Record::Error(error) = &found.records[0] else { panic!("{:?}", found.records) };
+    assert_eq!(
+        (&*error.stage, error.message.as_str(), error.hint.as_deref()),
+        ("copy", "it moved", Some("try again"))
+    );
+    assert_eq!(error.pid, Some(running.0.id()));
+    assert!(found.text.contains("! no census pid "), "{}", found.text);
+}
+
+#[test]
+fn what_will_never_be_python_ends_the_run_with_2() {
+    let running = Running::shell("read x");
+    for args in [&["-i", "10ms"][..], &[]] {
+        let found = ran(&[args, &["-p", &running.pid()]].concat(), |_, _| Err(refused()));
+        assert_eq!((found.lines(), found.calls), (vec![("error", 1)], 1));
+        assert_eq!(found.result, Err(Failure::new("pid 7 is no Python", "give another")));
+    }
+    let other = Running::shell("read x");
+    let pids = ["-i", "10ms", "--count", "2", "-p", &running.pid(), "-p", &other.pid()].map(str::to_owned);
+    let pids: Vec<&str> = pids.iter().map(String::as_str).collect();
+    let one = running.0.id();
+    let found = ran(&pids, |_, pid| if pid == one { Err(refused()) } else { Ok(good()) });
+    assert_eq!(found.lines(), [("census", 1), ("error", 1), ("census", 2), ("error", 2)]);
+    assert_eq!(found.result, Ok(0), "one of two is good enough");
+}
+
+#[test]
+fn the_targets_end_is_told_and_ends_the_run_at_once() {
+    let mut running = Running::shell("read x");
+    let pid = running.pid();
+    let begin = Instant::now();
+    let found = ran(&["-i", "60s", "-p", &pid], |_, _| {
+        running.end();
+        Ok(good())
+    });
+    assert_eq!(found.lines(), [("census", 1), ("exited", 1)]);
+    assert_eq!(found.result, Ok(0));
+    assert!(begin.elapsed() < Duration::from_secs(30), "it was waited for the next census");
+    assert!(found.text.ends_with(&format!("sh (pid {pid}) ended\n")), "{}", found.text);
+}
+
+#[test]
+fn an_end_within_a_census_is_no_error_once_there_were_some() {
+    let mut running = Running::shell("read x");
+    let found = ran(&["-i", "10ms", "-p", &running.pid()], |call, _| {
+        if call < 3 {
+            return Ok(good());
+        }
+        running.end();
+        Err(Error::gone(Stage::Copy, "it ended"))
+    });
+    assert_eq!(found.lines(), [("census", 1), ("census", 2), ("exited", 3)]);
+    assert_eq!(found.result, Ok(0));
+    let mut running = Running::shell("read x");
+    let found = ran(&["-p", &running.pid()], |_, _| {
+        running.end();
+        Err(Error::gone(Stage::Attach, "it ended"))
+    });
+    assert_eq!(found.lines(), [("exited", 1), ("error", 1)]);
+    assert_eq!(found.result.unwrap_err().what, "it ended");
+}
+
+#[test]
+fn what_never_was_there_is_an_error_and_has_no_end() {
+    // Above the most that the kernel gives out (proc_sys_kernel(5), pid_max).
+    let absent = (1_u32 << 30).to_string();
+    for gone in [false, true] {
+        let found = ran(&["-i", "10ms", "-p", &absent], |_, _| {
+            Err(Error { gone, ..Error::new(Stage::Attach, "no such process", "") })
+        });
+        assert_eq!((found.lines(), found.calls), (vec![("error", 1)], 1));
+        assert_eq!(found.result.unwrap_err().code, 2);
+    }
+}
+
+#[test]
+fn another_program_in_the_same_process_is_told_and_counted() {
+    let mut running = Running::shell("read x; exec cat");
+    let pid = running.0.id();
+    let found = ran(&["-i", "10ms", "--count", "2", "-p", &running.pid()], |call, _| {
+        if call > 1 {
+            return Ok(good());
+        }
+        running.go_on();
+        let limit = Instant::now() + Duration::from_secs(30);
+        while std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() != "cat\n" {
+            assert!(Instant::now() < limit);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err(Error::gone(Stage::Copy, "it is another program"))
+    });
+    assert_eq!(found.lines(), [("replaced", 1), ("census", 1), ("census", 2)]);
+    assert_eq!((found.result, found.calls), (Ok(0), 3));
+}
+
+#[test]
+fn below_a_root_only_python_is_counted_and_each_on_its_own() {
+    let mut running = Running::shell("exec 3<&0; sh -c 'read x <&3; :' & read x <&3; :");
+    let root = running.0.id();
+    let mut below = Vec::new();
+    let limit = Instant::now() + Duration::from_secs(30);
+    let found = ran(&["--tree", "-i", "10ms", "-p", &running.pid()], |_, pid| {
+        if pid == root {
+            return Err(refused());
+        }
+        below.push(pid);
+        assert!(Instant::now() < limit, "it never ended");
+        if below.len() == 3 {
+            running.end();
+        }
+        Ok(good())
+    });
+    let lines = found.lines();
+    let censuses = lines.iter().filter(|(kind, _)| *kind == "census").count();
+    assert!(censuses >= 3, "{lines:?}");
+    assert_eq!(lines.iter().filter(|(kind, _)| *kind == "exited").count(), 1, "{lines:?}");
+    // The shell below may have come after the first look; no iteration is without a record.
+    let iterations: Vec<u64> = lines.iter().map(|(_, iteration)| *iteration).collect();
+    assert_eq!(iterations[0], 1);
+    assert!(iterations.windows(2).all(|pair| pair[1] - pair[0] <= 1), "{lines:?}");
+    let Some(Record::Census(census)) =
+        found.records.iter().find(|record| matches!(record, Record::Census(_)))
+    else {
+        panic!("{:?}", found.records)
+    };
+    assert_eq!((census.root_pid, census.pid), (Some(root), below[0]));
+    assert_eq!(found.result, Ok(0));
+    let none = ran(&["--tree", "-p", &std::process::id().to_string()], |_, _| Err(refused()));
+    assert!(none.result.unwrap_err().what.starts_with("no process at or below pid "));
+}
+
+#[test]
+fn a_file_is_counted_once_and_command_lines_can_be_left_out() {
+    let found = ran(&["--core", "core", "--no-cmdline"], |_, _| Ok(good()));
+    assert_eq!((found.lines(), found.calls), (vec![("census", 1)], 1));
+    let Record::Census(record) = &found.records[0] else { panic!("{:?}", found.records) };
+    assert_eq!((&record.cmdline, record.root_pid), (&None, None));
+    let found = ran(&["--snapshot", "s"], |_, _| Err(Error::new(Stage::Attach, "s: no snapshot", "")));
+    assert_eq!((found.lines(), found.result), (vec![("error", 1)], Err(Failure::new("s: no snapshot", ""))));
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    for args in [&[][..], &["--tree", "--core", "x"], &["-p", "1", "-p", "2", "--save-snapshot", "x"]] {
+        let found = ran(args, |_, _| panic!("nothing was to be taken"));
+        assert!(found.result.is_err_and(|failure| !failure.hint.is_empty()), "{args:?}");
+    }
+}

@@ -1,0 +1,303 @@
+//! What memobj reads may be anything: files that are damaged, memory that lies. It never panics, hangs, or takes memory without a bound.
+//!
+//! A smoke run of what `fuzz/` does for as long as one likes: real snapshots, cores and programs, damaged by chance. `MEMTOOLS_FUZZ_CASES` says how
+//! often, `MEMTOOLS_FUZZ_SEED` with what, `MEMTOOLS_FUZZ_FROM` from which case on, to see one again that failed.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use memobj::addr::Addr;
+use memobj::elf::Elf;
+use memobj::memory::{Buffers, Memory};
+use memobj::snapshot::{self, Seal};
+use memobj::target::{Still, Target as Process};
+
+use crate::support::python::{Python, Target, pythons};
+use crate::support::series::Chance;
+use crate::support::{Tool, which};
+
+/// Tells a test that it is the child that goes through the cases: the folder of what is to be damaged.
+const CHILD: &str = "MEMTOOLS_FUZZ_CHILD";
+
+/// How long a case may take in a build without optimisation, on a busy machine. One that hangs takes longer.
+const CASE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How much memory the child may map, in KiB: its threads' stacks and all. What it reads is a fiftieth of that.
+const MEMORY_LIMIT_KIB: u32 = 2 << 20;
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).ok().map_or(otherwise, |text| text.parse().expect(variable))
+}
+
+/// Runs `case` with many damages in a process of its own, whose memory is limited. `seeds` puts what is damaged into a folder, or says
+/// why it cannot.
+///
+/// # Panics
+/// If a case panics, takes too long, or takes too much memory: the message says which.
+#[track_caller]
+fn in_a_child(
+    test: &str,
+    cases: u64,
+    seeds: impl FnOnce(&Path) -> Result<(), String>,
+    case: impl Fn(&Path, &mut Chance),
+) -> Result<(), String> {
+    if let Some(folder) = std::env::var_os(CHILD) {
+        run_cases(cases, |chance| case(Path::new(&folder), chance));
+        return Ok(());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    seeds(folder.path())?;
+    let run = Tool::new("sh")
+        .args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &MEMORY_LIMIT_KIB.to_string()])
+        .arg(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--test-threads=1", "--nocapture"])
+        .env(CHILD, folder.path())
+        .limit(Duration::from_secs(3600))
+        .run();
+    let err = run.err();
+    let last: Vec<&str> = err.lines().rev().take(12).collect();
+    let passed = run.code() == Some(0) && run.out().contains("1 passed");
+    assert!(passed, "{test}: {}\n{}", run.status, last.into_iter().rev().collect::<Vec<_>>().join("\n"));
+    Ok(())
+}
+
+/// Panics of any thread: some would end in an error that the thread's owner tells.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+fn run_cases(cases: u64, case: impl Fn(&mut Chance)) {
+    let (seed, from) = (number("MEMTOOLS_FUZZ_SEED", 20_261_124), number("MEMTOOLS_FUZZ_FROM", 0));
+    let say = |text: &str| std::io::stderr().write_all(text.as_bytes()).unwrap();
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        before(info);
+    }));
+    for nth in from..from + number("MEMTOOLS_FUZZ_CASES", cases) {
+        say(&format!("case {nth} of MEMTOOLS_FUZZ_SEED={seed}\n"));
+        let start = Instant::now();
+        let mut chance = Chance(seed.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| case(&mut chance)));
+        let took = start.elapsed();
+        assert!(outcome.is_ok() && PANICS.load(Ordering::Relaxed) == 0, "case {nth}: a panic");
+        assert!(took < CASE_LIMIT, "case {nth} took {took:?}");
+    }
+}
+
+/// A place to damage: beginnings, where lengths are, more often than the rest.
+fn place(length: usize, chance: &mut Chance) -> usize {
+    let end = match chance.count(0, 2) {
+        0 => length.min(128),
+        1 => length.min(16 << 10),
+        _ => length,
+    };
+    chance.count(0, end.saturating_sub(1))
+}
+
+/// A number that someone would not expect.
+fn unexpected(chance: &mut Chance, length: usize) -> u64 {
+    let length = length as u64;
+    let numbers = [
+        0,
+        1,
+        7,
+        length,
+        length + 1,
+        length.wrapping_sub(1),
+        u64::from(u32::MAX),
+        1 << 31,
+        (1 << 31) - 1,
+        u64::MAX,
+        1 << 63,
+        (1 << 63) - 1,
+        (1 << 47) - 8,
+        1 << 47,
+        0xffff_8000_0000_0000,
+        chance.bits(),
+    ];
+    numbers[chance.count(0, numbers.len() - 1)]
+}
+
+/// Damages bytes by some flips, swaps, cuts and numbers that cannot be.
+fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
+    for _ in 0..chance.count(1, 8) {
+        let length = bytes.len();
+        if length < 16 {
+            return;
+        }
+        let at = place(length, chance);
+        match chance.count(0, 7) {
+            0 | 1 => bytes[at] ^= 1 << chance.count(0, 7),
+            2 => bytes[at] = chance.bits() as u8,
+            3 | 4 => {
+                let number = unexpected(chance, length).to_le_bytes();
+                let width = [2, 4, 8][chance.count(0, 2)].min(length - at);
+                bytes[at..at + width].copy_from_slice(&number[..width]);
+            }
+            5 => {
+                let other = place(length, chance);
+                let width = 8.min(length - at).min(length - other);
+                for index in 0..width {
+                    bytes.swap(at + index, other + index);
+                }
+            }
+            6 => bytes.truncate(at),
+            _ => {
+                let end = (at + chance.count(1, 64)).min(length);
+                let part: Vec<u8> = bytes.drain(at..end).collect();
+                if chance.count(0, 1) == 0 {
+                    bytes.extend(part);
+                }
+            }
+        }
+    }
+}
+
+/// The files in a folder, in the order of their names; one of them by chance.
+fn one_of(folder: &Path, chance: &mut Chance) -> PathBuf {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.swap_remove(chance.count(0, files.len() - 1))
+}
+
+/// Interpreters to take snapshots of: the oldest and the newest that memobj knows, which differ most.
+fn interpreters() -> Vec<&'static Python> {
+    let known: Vec<&Python> = pythons().iter().filter(|python| python.version >= (3, 8)).collect();
+    match known.as_slice() {
+        [] => Vec::new(),
+        [one] => vec![one],
+        [first, .., last] => vec![first, last],
+    }
+}
+
+/// A copy of a process.
+fn frozen(pid: u32) -> Still {
+    let mut process = Process::attach(pid).unwrap();
+    process.freeze(&mut Buffers::default(), Duration::from_secs(10), |_| true).unwrap()
+}
+
+/// Puts snapshots of small Pythons into a folder.
+fn snapshots(folder: &Path) -> Result<(), String> {
+    for (number, python) in interpreters().into_iter().enumerate() {
+        let target = Target::start(python, "signals.py", &[]);
+        snapshot::save(&frozen(target.pid()), &folder.join(format!("{number}.snapshot"))).unwrap();
+    }
+    if fs::read_dir(folder).unwrap().next().is_none() {
+        return Err("no Python that memobj knows on this machine".to_owned());
+    }
+    Ok(())
+}
+
+/// Looks at what a damaged file led to, as far as the library below the census does.
+fn look_at(still: &Still, chance: &mut Chance) {
+    let regions = still.memory.regions();
+    assert!(
+        regions.iter().all(|region| region.start < region.end)
+            && regions.is_sorted_by_key(|region| region.start)
+    );
+    let copied: u64 = still.memory.runs().map(|(_, bytes)| bytes.len() as u64).sum();
+    assert_eq!(copied, still.memory.copied_bytes());
+    for _ in 0..64 {
+        let at = match regions.get(chance.count(0, regions.len().saturating_sub(1))) {
+            Some(region) if chance.count(0, 7) > 0 => {
+                region.start.plus(chance.bits() % (region.end.0 - region.start.0))
+            }
+            _ => Addr(chance.bits()),
+        };
+        let word = still.memory.read_u64(at);
+        let mut bytes = [0; 8];
+        assert_eq!(still.memory.read(at, &mut bytes).map(|()| u64::from_le_bytes(bytes)), word);
+        let _ = still.memory.read_c_string(at, 256);
+    }
+}
+
+#[test]
+fn damaged_snapshots_are_refused_or_read() {
+    let outcome =
+        in_a_child("fuzzing::damaged_snapshots_are_refused_or_read", 300, snapshots, |folder, chance| {
+            let mut bytes = fs::read(one_of(folder, chance)).unwrap();
+            damage(&mut bytes, chance);
+            let seal = if chance.count(0, 7) == 0 { Seal::Checked } else { Seal::Ignored };
+            if let Ok(still) = snapshot::read(bytes.as_slice(), bytes.len() as u64, seal) {
+                look_at(&still, chance);
+            }
+        });
+    if let Err(reason) = outcome {
+        crate::skip!("{reason}");
+    }
+}
+
+/// A program that is small, and has all that one has.
+fn programs(folder: &Path) -> Result<(), String> {
+    // Ours is large; the shell is not, and it is everywhere.
+    let mut files: Vec<OsString> = vec![which("sh").into_os_string()];
+    files.extend(interpreters().first().map(|python| python.path.clone().into_os_string()));
+    for (number, file) in files.iter().enumerate() {
+        let bytes = fs::read(file).map_err(|error| error.to_string())?;
+        fs::write(folder.join(format!("{number}.elf")), bytes).unwrap();
+    }
+    Ok(())
+}
+
+#[test]
+fn damaged_programs_are_refused_or_read() {
+    let outcome =
+        in_a_child("fuzzing::damaged_programs_are_refused_or_read", 1000, programs, |folder, chance| {
+            let mut bytes = fs::read(one_of(folder, chance)).unwrap();
+            damage(&mut bytes, chance);
+            // Beside the folder: what is in it is to be damaged anew.
+            let damaged = folder.with_extension("damaged");
+            fs::write(&damaged, &bytes).unwrap();
+            let elf = Elf::read(File::open(&damaged).unwrap());
+            fs::remove_file(&damaged).unwrap();
+            let Ok(elf) = elf else { return };
+            let _ = elf.symbols(&["_PyRuntime", "Py_Version", "", "main"]);
+            let _ = elf.symbol("no such symbol");
+            for section in [".PyRuntime", ".text", ".symtab", ".note.gnu.build-id"] {
+                let _ = elf.section(section);
+            }
+        });
+    if let Err(reason) = outcome {
+        crate::skip!("{reason}");
+    }
+}
+
+/// A core file of a small process, by gcore, which the kernel's own are like.
+fn cores(folder: &Path) -> Result<(), String> {
+    let process = Tool::new("cat").start();
+    let run = Tool::new("sh")
+        .args([
+            "-c",
+            "exec gcore -o \"$0\" \"$1\"",
+            folder.join("core").to_str().unwrap(),
+            &process.pid().to_string(),
+        ])
+        .run();
+    if run.code() == Some(0) {
+        Ok(())
+    } else {
+        Err(format!("gcore (of gdb) does not work here: {}", run.err().trim()))
+    }
+}
+
+#[test]
+fn damaged_cores_are_refused_or_read() {
+    let outcome = in_a_child("fuzzing::damaged_cores_are_refused_or_read", 300, cores, |folder, chance| {
+        let mut bytes = fs::read(one_of(folder, chance)).unwrap();
+        damage(&mut bytes, chance);
+        let damaged = folder.with_extension("damaged");
+        fs::write(&damaged, &bytes).unwrap();
+        let still = memobj::target::dump::open(&damaged);
+        fs::remove_file(&damaged).unwrap();
+        if let Ok(still) = still {
+            look_at(&still, chance);
+        }
+    });
+    if let Err(reason) = outcome {
+        crate::skip!("{reason}");
+    }
+}

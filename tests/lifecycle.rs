@@ -1,0 +1,146 @@
+//! Targets that end, become another program, or are stopped while memobj looks at them.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::process::{self, is_let_go, tasks};
+use crate::support::python::{Python, Target, python};
+use crate::support::{PATIENCE, Run, Tool, wait_until};
+
+fn known() -> Option<&'static Python> {
+    python().filter(|python| python.version >= (3, 8))
+}
+
+fn memobj(pid: u32, args: &[&str]) -> Tool {
+    Tool::ours("memobj").arg("-p").arg(pid.to_string()).args(args)
+}
+
+fn censuses(records: &[Value]) -> usize {
+    records.iter().filter(|record| record["type"] == "census").count()
+}
+
+/// Asserts that a run ended because its target did: with what it had, in good order.
+#[track_caller]
+fn assert_ended_with_target(run: &Run) {
+    let records = run.records();
+    assert_eq!(run.code(), Some(0), "{run}");
+    let iterations: Vec<u64> = records.iter().filter_map(|record| record["iteration"].as_u64()).collect();
+    assert!(iterations.is_sorted(), "{run}");
+}
+
+#[test]
+fn a_run_ends_with_its_target() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let mut target = Target::start(python, "signals.py", &[]);
+    let observer = memobj(target.pid(), &["-i", "50ms"]).start();
+    wait_until(PATIENCE, "two censuses", || censuses(&observer.records()) >= 2 || observer.has_ended());
+    target.process.close_stdin();
+    let end = Instant::now();
+    let run = observer.finish(PATIENCE);
+    assert!(end.elapsed() < Duration::from_secs(10), "it noticed {:?} later", end.elapsed());
+    assert_ended_with_target(&run);
+    assert!(censuses(&run.records()) >= 2, "{run}");
+}
+
+#[test]
+fn a_long_interval_does_not_keep_memobj_from_noticing_the_end() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let mut target = Target::start(python, "signals.py", &[]);
+    let mut observer = memobj(target.pid(), &["-i", "10m"]).start();
+    observer.wait_line("{\"type\":\"census\"");
+    target.process.close_stdin();
+    assert_ended_with_target(&observer.finish(PATIENCE));
+}
+
+#[test]
+fn a_target_killed_at_any_moment_ends_the_run_and_nothing_worse() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    for round in 0..30_u64 {
+        let target = Target::start(python, "forked.py", &["20", "0"]);
+        let observer = memobj(target.pid(), &["-i", "1ms"]).start();
+        // Of its first census too, and in the middle of stops.
+        if round % 3 == 0 {
+            wait_until(PATIENCE, "a stop", || {
+                observer.has_ended() || tasks(target.pid()).iter().any(|task| task.tracer == observer.pid())
+            });
+        } else {
+            std::thread::sleep(Duration::from_millis(round * 7 % 200));
+        }
+        target.process.signal(Signal::KILL);
+        let run = observer.finish(PATIENCE);
+        if censuses(&run.records()) > 0 {
+            assert_ended_with_target(&run);
+        } else {
+            // It was gone before there was anything to tell: an error.
+            assert!(matches!(run.code(), Some(0 | 2)), "{run}");
+        }
+        for line in run.err().lines() {
+            assert!(line.starts_with("memobj: ") && !line.contains("panicked"), "{run}");
+        }
+    }
+}
+
+#[test]
+fn a_target_that_becomes_another_program_is_told() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let mut target = Target::start(python, "execer.py", &[]);
+    let mut observer = memobj(target.pid(), &["-i", "50ms"]).start();
+    observer.wait_line("{\"type\":\"census\"");
+    target.process.write("cat\n");
+    wait_until(PATIENCE, "cat", || {
+        std::fs::read_to_string(format!("/proc/{}/comm", target.pid())).is_ok_and(|comm| comm == "cat\n")
+    });
+    let run = observer.finish(PATIENCE);
+    assert!(matches!(run.code(), Some(0 | 2)), "{run}");
+    // No census of what is no Python any more.
+    let last = run.records().pop().unwrap();
+    assert!(run.err().contains("memobj: ") || last["type"] == "error", "not a word: {run}");
+    assert!(process::is_alive(target.pid()) && is_let_go(target.pid()), "{:?}", tasks(target.pid()));
+}
+
+#[test]
+fn a_stopped_target_is_read_and_stays_stopped() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let mut target = Target::start(python, "signals.py", &[]);
+    let pid = target.pid();
+    target.process.signal(Signal::STOP);
+    wait_until(PATIENCE, "the stop", || tasks(pid).iter().all(|task| task.state == 'T'));
+    let run = memobj(pid, &["-i", "10ms", "--count", "10"]).run().expect_code(0);
+    assert_eq!(censuses(&run.records()), 10, "{run}");
+    wait_until(PATIENCE, "no tracer", || tasks(pid).iter().all(|task| task.tracer == 0));
+    assert!(tasks(pid).iter().all(|task| task.state == 'T'), "it runs: {:?}", tasks(pid));
+    // What came meanwhile is there when it goes on, once.
+    target.process.signal(Signal::USR1);
+    memobj(pid, &["--count", "1"]).run().expect_code(0);
+    assert!(tasks(pid).iter().all(|task| task.state == 'T'), "it runs: {:?}", tasks(pid));
+    target.process.signal(Signal::CONT);
+    target.process.wait_line("got USR1");
+    target.process.close_stdin();
+    let run = target.process.finish(PATIENCE).expect_code(0);
+    assert_eq!(run.out().matches("got USR1").count(), 1, "{run}");
+}
+
+#[test]
+fn every_signal_sent_during_censuses_arrives_once() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let mut target = Target::start(python, "signals.py", &[]);
+    let observer = memobj(target.pid(), &["-i", "1ms"]).start();
+    wait_until(PATIENCE, "a census", || censuses(&observer.records()) > 0 || observer.has_ended());
+    let names =
+        [("USR1", Signal::USR1), ("USR2", Signal::USR2), ("HUP", Signal::HUP), ("QUIT", Signal::QUIT)];
+    for round in 0..200 {
+        let (name, signal) = names[round % names.len()];
+        let line = format!("got {name}\n");
+        let before = target.process.out().matches(&line).count();
+        target.process.signal(signal);
+        wait_until(PATIENCE, &line, || target.process.out().matches(&line).count() == before + 1);
+    }
+    assert!(!observer.has_ended(), "{}", observer.finish(PATIENCE));
+    observer.signal(Signal::INT);
+    observer.finish(PATIENCE);
+    target.process.close_stdin();
+    let run = target.process.finish(PATIENCE).expect_code(0);
+    assert_eq!(run.out().matches("got ").count(), 200, "{run}");
+}

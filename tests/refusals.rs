@@ -1,0 +1,256 @@
+//! What memobj cannot look at, it says in a line with what to do, and ends with 2.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::support::process;
+use crate::support::python::{Python, Target, python, pythons};
+use crate::support::{Background, PATIENCE, Run, Tool, bin, wait_until};
+
+/// memobj, to look at the process `pid` once.
+fn memobj(pid: u32) -> Run {
+    Tool::ours("memobj").arg("-p").arg(pid.to_string()).args(["--count", "1"]).run()
+}
+
+/// Asserts that a run was refused with one line, in which all `words` stand in this order, and with no census.
+#[track_caller]
+fn assert_refused(run: &Run, words: &[&str]) {
+    assert_eq!(run.code(), Some(2), "{run}");
+    let err = run.err();
+    assert!(err.starts_with("memobj: ") && err.lines().count() == 1, "one line: {run}");
+    let mut rest = err.as_str();
+    for word in words {
+        let Some((_, behind)) = rest.split_once(word) else { panic!("no {word:?} in {rest:?} of {err}") };
+        rest = behind;
+    }
+    // What happened, and behind a colon what to do.
+    assert!(err.trim_end().matches(": ").count() >= 2, "no hint: {err}");
+    assert!(run.records().iter().all(|record| record["type"] == "error"), "{run}");
+}
+
+/// A program that waits until its stdin closes, and runs already.
+#[track_caller]
+fn waiting(program: &str) -> Background {
+    let process = Tool::new(program).start();
+    wait_until(PATIENCE, program, || {
+        let comm = fs::read_to_string(format!("/proc/{}/comm", process.pid()));
+        comm.is_ok_and(|comm| comm.trim_end() == program)
+    });
+    process
+}
+
+/// An interpreter that memobj knows.
+fn known() -> Option<&'static Python> {
+    python().filter(|python| python.version >= (3, 8))
+}
+
+#[test]
+fn numbers_that_no_process_has() {
+    let ended = Command::new("true").spawn().unwrap();
+    let pid = ended.id();
+    ended.wait_with_output().unwrap();
+    assert_refused(&memobj(pid), &[&format!("pid {pid}"), "no such process"]);
+}
+
+#[test]
+fn words_that_are_no_numbers_of_processes() {
+    for word in ["0", "-1", "abc", "99999999999999999999", "1.5", ""] {
+        let run = Tool::ours("memobj").arg(format!("-p{word}")).run();
+        assert_eq!(run.code(), Some(2), "{run}");
+        assert!(run.out().is_empty() && run.err().contains("error: "), "{run}");
+    }
+}
+
+#[test]
+fn memobj_itself() {
+    let run = Tool::new("sh").args(["-c", "exec \"$0\" -p $$ --count 1"]).arg(bin("memobj")).run();
+    assert_refused(&run, &["memobj itself"]);
+}
+
+#[test]
+fn threads_of_the_kernel() {
+    if fs::read_to_string("/proc/2/comm").is_ok_and(|comm| comm.trim() == "kthreadd") {
+        assert_refused(&memobj(2), &["pid 2 (kthreadd)", "kernel"]);
+    } else {
+        crate::skip!("no thread of the kernel is seen here");
+    }
+}
+
+#[test]
+fn zombies() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let target = Target::start(python, "zombie.py", &[]);
+    assert_refused(&memobj(target.ready[1]), &[&format!("pid {}", target.ready[1]), "is a zombie"]);
+}
+
+#[test]
+fn programs_that_are_no_python_are_named() {
+    let cat = waiting("cat");
+    assert_refused(&memobj(cat.pid()), &["(cat)", "Python"]);
+    // Ours is one in Rust.
+    let other = Tool::ours("memmon").args(["-i", "10m", "-p", &std::process::id().to_string()]).start();
+    wait_until(PATIENCE, "memmon", || other.out().contains("\"type\":\"process\","));
+    assert_refused(&memobj(other.pid()), &["(memmon)", "Python"]);
+}
+
+#[test]
+fn programs_of_other_languages_are_named() {
+    let mut found = false;
+    let node = "process.stdout.write('ready \\n'); process.stdin.resume(); process.stdin.on('end', () => process.exit())";
+    for (program, args) in
+        [("node", vec!["-e", node]), ("perl", vec!["-e", "$| = 1; print \"ready \\n\"; <STDIN>"])]
+    {
+        if Command::new(program).arg("--version").output().is_err() {
+            continue;
+        }
+        found = true;
+        let mut process = Tool::new(program).args(args).start();
+        process.wait_line("ready ");
+        assert_refused(&memobj(process.pid()), &[program, "Python"]);
+    }
+    if !found {
+        crate::skip!("neither Node.js nor Perl on this machine");
+    }
+}
+
+#[test]
+fn pythons_that_are_too_old_are_refused_with_their_version() {
+    let home = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".pyenv"))).unwrap_or_default();
+    let mut found = false;
+    for entry in fs::read_dir(home.join("versions")).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(version) =
+            ["2.7", "3.6", "3.7"].into_iter().find(|version| name.starts_with(&format!("{version}.")))
+        else {
+            continue;
+        };
+        found = true;
+        let program = fs::canonicalize(entry.path().join("bin/python")).unwrap();
+        let code = "import sys; sys.stdout.write('ready \\n'); sys.stdout.flush(); sys.stdin.read()";
+        let mut process = Tool::new(program).args(["-c", code]).start();
+        process.wait_line("ready ");
+        assert_refused(&memobj(process.pid()), &[version, "3.8"]);
+        assert!(process::is_let_go(process.pid()));
+    }
+    if !found {
+        crate::skip!("no Python 2.7, 3.6 or 3.7 of pyenv");
+    }
+}
+
+#[test]
+fn a_process_that_another_traces_names_the_tracer() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let mut found = false;
+    for (tracer, args) in [("strace", &["-o", "/dev/null", "-p"][..]), ("gdb", &["-q", "-nx", "-p"])] {
+        if Command::new(tracer).arg("--version").output().is_err() {
+            continue;
+        }
+        found = true;
+        let target = Target::start(python, "signals.py", &[]);
+        let pid = target.pid();
+        let tracing = Tool::new(tracer).args(args).arg(pid.to_string()).start();
+        wait_until(PATIENCE, tracer, || process::tasks(pid).iter().any(|task| task.tracer == tracing.pid()));
+        let run = memobj(pid);
+        assert_refused(&run, &["traced by", &format!("pid {} ({tracer})", tracing.pid())]);
+        assert!(
+            process::tasks(pid).iter().all(|task| task.tracer == tracing.pid()),
+            "the tracer was driven out"
+        );
+    }
+    if !found {
+        crate::skip!("neither strace nor gdb on this machine");
+    }
+}
+
+#[test]
+fn another_users_process_is_told_with_what_to_do() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("memobj");
+    fs::copy(bin("memobj"), &program).unwrap();
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let as_nobody = || Tool::new("sh").args(["-c", "exec setpriv \"$@\"", "sh"]).args(nobody).arg(&program);
+    let reaches = as_nobody().arg("--version").run();
+    if reaches.code() != Some(0) {
+        crate::skip!("another user cannot run programs here: {}", reaches.err().trim());
+    }
+    let target = Target::start(python, "signals.py", &[]);
+    let run = as_nobody().args(["-p", &target.pid().to_string(), "--count", "1"]).run();
+    assert_refused(&run, &["another user"]);
+    let err = run.err();
+    assert!(err.contains("sudo") || err.contains("--cap-add SYS_PTRACE"), "{err}");
+}
+
+/// The smallest 32-bit program: elf(5), then `pause` (number 29 of i386) again and again.
+fn program_of_32_bits() -> Vec<u8> {
+    let code = [0xb8, 29, 0, 0, 0, 0xcd, 0x80, 0xeb, 0xf7];
+    let (base, headers) = (0x0804_8000_u32, 52 + 32_u32);
+    let size = headers + code.len() as u32;
+    let mut file = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    // Executable, Intel 80386, version 1.
+    for half in [2_u16, 3, 1, 0] {
+        file.extend(half.to_le_bytes());
+    }
+    for word in [base + headers, 52, 0, 0] {
+        file.extend(word.to_le_bytes());
+    }
+    for half in [52_u16, 32, 1, 40, 0, 0] {
+        file.extend(half.to_le_bytes());
+    }
+    // One segment: loaded from 0, readable and executable.
+    for word in [1, 0, base, base, size, size, 5, 0x1000] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(code);
+    file
+}
+
+#[test]
+fn programs_of_32_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("of-32-bits");
+    fs::write(&program, program_of_32_bits()).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    if let Err(error) =
+        Command::new(&program).spawn().and_then(|mut child| child.kill().and_then(|()| child.wait()))
+    {
+        crate::skip!("32-bit programs do not run here: {error}");
+    }
+    let process = Tool::new(&program).start();
+    wait_until(PATIENCE, "the program", || {
+        fs::read_to_string(format!("/proc/{}/comm", process.pid()))
+            .is_ok_and(|comm| comm.trim() == "of-32-bits")
+    });
+    assert_refused(&memobj(process.pid()), &["32-bit"]);
+    process.signal(Signal::KILL);
+}
+
+#[test]
+fn files_that_are_no_cores_or_snapshots_and_files_that_are_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text");
+    fs::write(&text, "no core and no snapshot").unwrap();
+    for option in ["--core", "--snapshot"] {
+        for (path, words) in
+            [(text.clone(), "text"), (folder.path().join("none"), "none"), (folder.path().into(), "")]
+        {
+            let run = Tool::ours("memobj").arg(option).arg(&path).run();
+            assert_refused(&run, &[words]);
+        }
+    }
+}
+
+#[test]
+fn every_interpreter_that_is_new_enough_is_not_refused() {
+    for python in pythons().iter().filter(|python| python.version >= (3, 8)) {
+        let target = Target::start(python, "signals.py", &[]);
+        let run = memobj(target.pid()).expect_code(0);
+        assert!(run.err().is_empty(), "{}: {run}", python.path.display());
+    }
+}

@@ -1,0 +1,225 @@
+//! What is in a copy, and what copying leaves as it was.
+
+use std::time::Duration;
+
+use memobj::addr::Addr;
+use memobj::facts::{Facts, Kind, Mapping, Source};
+use memobj::memory::{Buffers, Memory};
+use memobj::snapshot;
+use memobj::target::{STOP_LIMIT, Target, dump};
+use rustix::process::Signal;
+
+use super::{differences, field, frozen, started, states};
+use crate::support::python::{python, pythons};
+use crate::support::{PATIENCE, Tool, wait_until};
+
+/// A Python with memory of every kind: touched in part, untouched, read-only, swapped in from files, large and small.
+const VARIED: &str = r#"
+import ctypes, mmap, sys, threading, time, json, decimal, sqlite3
+text = bytearray(b"what is copied is what was there" * 1000)
+held = (ctypes.c_char * len(text)).from_buffer(text)
+untouched = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for page in (0, 7, 8, 9, 5000): untouched[page * 4096 + 17] = 1
+shared = mmap.mmap(-1, 1 << 20)
+file = open(sys.executable, "rb")
+written = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+written[4096 * 2] = 99
+objects = [{"number": number, "text": str(number)} for number in range(20000)]
+print("ready", ctypes.addressof(held), flush=True)
+sys.stdin.read()
+"#;
+
+/// Stops it for good, so that it can be looked at twice.
+fn still_by_job_control(process: &crate::support::Background) {
+    process.signal(Signal::STOP);
+    wait_until(PATIENCE, "a stop by job control", || states(process.pid()).iter().all(|&state| state == 'T'));
+}
+
+#[test]
+fn a_copy_holds_every_byte_that_the_process_could_read() {
+    if pythons().is_empty() {
+        crate::skip!("no Python on this machine");
+    }
+    for python in pythons() {
+        let (process, at) = started(python, VARIED, &[]);
+        still_by_job_control(&process);
+        let still = frozen(process.pid());
+        // A thread that is let go takes a moment to stop again.
+        wait_until(PATIENCE, "job control's stop", || {
+            states(process.pid()).iter().all(|&state| state == 'T')
+        });
+
+        let mut text = vec![0; 32_000];
+        still.memory.read(Addr(at.parse().unwrap()), &mut text).unwrap();
+        assert_eq!(text, b"what is copied is what was there".repeat(1000));
+
+        let live = Target::attach(process.pid()).unwrap();
+        let direct = live.memory();
+        let (pages, found) = differences(&still.facts, &still.memory, direct);
+        assert!(pages > 10_000, "{pages} pages were looked at");
+        assert!(
+            found.is_empty(),
+            "{python:?}: {} of {pages} pages differ:\n{}",
+            found.len(),
+            found.join("\n")
+        );
+        // Of untouched memory and of what files hold nothing was copied.
+        let copied = still.memory.copied_bytes();
+        let anonymous = still.facts.rss_anon_bytes.unwrap();
+        assert!(copied < anonymous + (4 << 20), "copied {copied} bytes of {anonymous}");
+        assert_eq!(still.taking.lost_pages, 0);
+
+        let mut saved = Vec::new();
+        let length = snapshot::write(&still, &mut saved).unwrap();
+        let opened = snapshot::read(&*saved, length, snapshot::Seal::Checked).unwrap();
+        let mut facts = still.facts.clone();
+        // What nobody looked at of code is not saved.
+        facts.mappings.retain(|mapping| !mapping.access.execute && mapping.length() < 64 << 20);
+        let (_, found) = differences(&facts, &still.memory, &opened.memory);
+        assert!(found.is_empty(), "{python:?}: a snapshot differs:\n{}", found.join("\n"));
+        assert_eq!(opened.facts, still.facts);
+    }
+}
+
+#[test]
+fn a_core_file_holds_the_same() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let gcore = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .any(|folder| folder.join("gcore").is_file());
+    if !gcore {
+        crate::skip!("no gcore on this machine");
+    }
+    let (process, at) = started(python, VARIED, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let name = folder.path().join("core");
+    Tool::new("gcore").arg("-o").arg(&name).arg(process.pid().to_string()).run().expect_code(0);
+    let file = folder.path().join(format!("core.{}", process.pid()));
+    compare_core(&file, process.pid(), &at);
+
+    // Cut in the middle, it still gives what is there.
+    let whole = std::fs::metadata(&file).unwrap().len();
+    let cut = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    cut.set_len(whole / 2).unwrap();
+    let half = dump::open(&file).unwrap();
+    assert!(half.taking.missing_bytes > whole / 4 && half.memory.copied_bytes() > 0, "{:?}", half.taking);
+    cut.set_len(20).unwrap();
+    let error = dump::open(&file).unwrap_err().to_string();
+    assert!(error.contains("core."), "{error}");
+}
+
+#[test]
+fn a_core_of_the_kernel_holds_the_same() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    if pattern.trim() != "core" {
+        crate::skip!("cores go elsewhere here: {}", pattern.trim());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let command = "ulimit -c unlimited && exec \"$0\" -B -c \"$1\"";
+    let mut process =
+        Tool::new("sh").args(["-c", command]).arg(&python.path).arg(VARIED).dir(folder.path()).start();
+    let at = process.wait_line("ready ");
+    let before = frozen(process.pid());
+    let pid = process.pid();
+    process.signal(Signal::ABORT);
+    process.finish(PATIENCE);
+    let found = std::fs::read_dir(folder.path())
+        .unwrap()
+        .flatten()
+        .find(|f| f.file_name().to_string_lossy().starts_with("core"));
+    let Some(found) = found else { crate::skip!("the kernel wrote no core") };
+    let core = dump::open(&found.path()).unwrap();
+    assert_eq!((core.facts.id.pid, core.taking.missing_bytes), (pid, 0));
+    let mut text = vec![0; 32_000];
+    core.memory.read(Addr(at.trim().parse().unwrap()), &mut text).unwrap();
+    assert_eq!(text, b"what is copied is what was there".repeat(1000));
+    // Constants of programs, which no core has, are the files' own.
+    let is_constant = |m: &Mapping| m.kind() == Kind::File && !m.access.write && !m.access.shared;
+    let mut facts = before.facts.clone();
+    facts.mappings.retain(|mapping| is_constant(mapping) && is_program(mapping, &before.facts));
+    let (pages, found) = differences(&facts, &before.memory, &core.memory);
+    assert!(pages > 300 && found.is_empty(), "{} of {pages} differ:\n{}", found.len(), found.join("\n"));
+}
+
+fn is_program(mapping: &Mapping, facts: &Facts) -> bool {
+    mapping.file_name().to_string_lossy().contains(".so") || mapping.path == facts.program
+}
+
+fn compare_core(file: &std::path::Path, pid: u32, at: &str) {
+    let live = frozen(pid);
+    let core = dump::open(file).unwrap();
+    assert_eq!((core.facts.id.pid, core.taking.missing_bytes), (pid, 0));
+    assert_eq!(core.facts.threads.len(), live.facts.threads.len());
+    assert!(core.facts.name.starts_with("python"), "{}", core.facts.name);
+    let mut text = vec![0; 32_000];
+    core.memory.read(Addr(at.parse().unwrap()), &mut text).unwrap();
+    assert_eq!(text, b"what is copied is what was there".repeat(1000));
+    // It was let go between the two; it waited in a read, so that only its stack may have moved. Nothing tells whether files of data,
+    // which the core does not have, are the same still.
+    let mut facts = live.facts.clone();
+    let is_data = |m: &Mapping| m.kind() == Kind::File && !m.access.write && !is_program(m, &live.facts);
+    facts.mappings.retain(|mapping| mapping.path.as_os_str() != "[stack]" && !is_data(mapping));
+    let (pages, found) = differences(&facts, &live.memory, &core.memory);
+    assert!(
+        pages > 10_000 && found.len() < 5,
+        "{} of {pages} pages differ:\n{}",
+        found.len(),
+        found.join("\n")
+    );
+}
+
+/// Holds 40 MB, forks, and both wait.
+const FORKING: &str = r#"
+import gc, os, sys
+held = [bytes(1000) for _ in range(40000)]
+gc.freeze()
+child = os.fork()
+if child == 0:
+    sys.stdin.read()
+    os._exit(0)
+print("ready", child, flush=True)
+sys.stdin.read()
+"#;
+
+#[test]
+fn copying_leaves_sizes_and_what_is_shared_with_a_fork_as_they_were() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (process, child) = started(python, FORKING, &[]);
+    let child: u32 = child.parse().unwrap();
+    let sizes =
+        |pid: u32| ["Rss", "Pss", "Shared_Dirty", "Swap"].map(|name| field(pid, "smaps_rollup", name));
+    std::thread::sleep(Duration::from_millis(100));
+    for pid in [child, process.pid()] {
+        let before = [sizes(child), sizes(process.pid())];
+        assert!(before[0][2] > 30_000, "the two share too little to tell anything: {before:?}");
+        let still = frozen(pid);
+        assert!(still.memory.copied_bytes() > 40_000_000);
+        let after = [sizes(child), sizes(process.pid())];
+        for (before, after) in before.iter().flatten().zip(after.iter().flatten()) {
+            // Kilobytes; what wakes up may touch its stack.
+            assert!(before.abs_diff(*after) <= 200, "{before:?} became {after:?}");
+        }
+    }
+}
+
+#[test]
+fn a_target_that_is_busy_is_stopped_again_until_it_is_quiet() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (process, _) = started(python, super::COUNTING, &["1"]);
+    let mut target = Target::attach(process.pid()).unwrap();
+    let mut buffers = Buffers::new();
+    let mut looks = 0;
+    let still = target
+        .freeze(&mut buffers, STOP_LIMIT, |memory| {
+            looks += 1;
+            assert!(!memory.regions().is_empty());
+            looks == 4
+        })
+        .unwrap();
+    assert_eq!((looks, still.taking.stops), (4, 4));
+    buffers = still.memory.into_buffers();
+    let held = buffers.warm_bytes();
+    assert!(held > 1 << 20);
+    let again = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
+    assert!(again.taking.pause.unwrap() > Duration::ZERO && again.taking.stops == 1);
+}

@@ -1,0 +1,85 @@
+//! The files of a process: deleted, replaced, in another root; and its numbers in another namespace.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use memobj::elf::{Elf, build_id_in_memory};
+use memobj::facts::{Mapping, Source};
+use memobj::target::Target;
+
+use super::{frozen, started};
+use crate::support::python::python;
+use crate::support::{Tool, which};
+
+fn program_of<'t>(target: &'t Target, name: &str) -> &'t Mapping {
+    let mut files = target.facts().files();
+    files.find(|mapping| mapping.file_name().to_string_lossy().starts_with(name)).unwrap()
+}
+
+#[test]
+fn a_program_that_was_deleted_or_replaced_is_opened_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("sleeper");
+    fs::copy(fs::canonicalize(which("sleep")).unwrap(), &copy).unwrap();
+    let original = fs::metadata(&copy).unwrap().ino();
+    let process = Tool::new(&copy).arg("600").start();
+    crate::support::wait_until(crate::support::PATIENCE, "the program to be loaded", || {
+        Target::attach(process.pid()).is_ok_and(|target| target.facts().name == "sleeper")
+    });
+    for deleted in [false, true] {
+        if deleted {
+            fs::remove_file(&copy).unwrap();
+            fs::write(&copy, "another file").unwrap();
+        }
+        let target = Target::attach(process.pid()).unwrap();
+        let mapping = program_of(&target, "sleeper");
+        assert_eq!(mapping.deleted, deleted);
+        let file = target.open(mapping).unwrap();
+        assert_eq!(file.metadata().unwrap().ino(), original);
+        let elf = Elf::read(file).unwrap();
+        let in_memory = build_id_in_memory(target.memory(), mapping.range.start);
+        assert!(elf.build_id.is_some() && elf.build_id == in_memory, "{:?} {in_memory:?}", elf.build_id);
+    }
+}
+
+#[test]
+fn symbols_and_sections_are_where_the_program_has_them() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let program = "import ctypes\nprint('ready', ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, '_PyRuntime')), flush=True)\ninput()";
+    let (process, at) = started(python, program, &[]);
+    let target = Target::attach(process.pid()).unwrap();
+    let found: Vec<u64> = target
+        .facts()
+        .files()
+        .filter_map(|mapping| {
+            let elf = Elf::read(target.open(mapping).ok()?).ok()?;
+            let symbol = elf.symbol("_PyRuntime").ok()??;
+            assert!(symbol.size > 100);
+            Some(symbol.address.wrapping_add(elf.bias(mapping.range.start)))
+        })
+        .collect();
+    assert!(found.contains(&at.parse().unwrap()), "{at} is not in {found:?}");
+}
+
+#[test]
+fn a_process_in_namespaces_of_its_own_has_its_numbers_and_files_there() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let works = std::process::Command::new("unshare").args(["--pid", "--mount", "--fork", "true"]).output();
+    if !works.is_ok_and(|works| works.status.success()) {
+        crate::skip!("no namespaces may be made here");
+    }
+    let program =
+        "import os, threading\nprint('ready', os.getpid(), threading.get_native_id(), flush=True)\ninput()";
+    let mut process = Tool::new("unshare")
+        .args(["--pid", "--mount", "--fork"])
+        .arg(&python.path)
+        .args(["-B", "-c", program])
+        .start();
+    assert_eq!(process.wait_line("ready ").trim(), "1 1");
+    let child = crate::support::process::descendants(process.pid())[0];
+    let still = frozen(child);
+    assert_eq!((still.facts.id.pid, still.facts.inner_pid), (child, Some(1)));
+    assert_eq!((still.facts.threads[0].tid, still.facts.threads[0].inner_tid), (child, Some(1)));
+    let first = still.facts.files().next().unwrap();
+    assert!(Elf::read(still.open(first).unwrap()).is_ok());
+}

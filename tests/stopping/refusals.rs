@@ -1,0 +1,175 @@
+//! What cannot be looked at is said, with what to do about it.
+
+use memobj::memory::Buffers;
+use memobj::target::{STOP_LIMIT, Target, dump};
+
+use super::{COUNTING, assert_counts_on, holder, started};
+use crate::support::python::{self, python};
+use crate::support::{PATIENCE, Tool, wait_gone, wait_until};
+
+#[track_caller]
+fn refusal(pid: u32) -> String {
+    let error = Target::attach(pid).unwrap_err();
+    assert!(!error.hint.is_empty() && error.what.contains(&pid.to_string()), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn a_number_that_no_process_has() {
+    let error = Target::attach(0).unwrap_err();
+    assert!(error.gone && error.to_string().contains("no such process"), "{error}");
+    for pid in [4_194_304 * 2, u32::MAX] {
+        assert!(refusal(pid).contains("no such process"));
+    }
+}
+
+#[test]
+fn a_zombie() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let target = python::Target::start(python, "zombie.py", &[]);
+    let text = refusal(target.ready[1]);
+    assert!(text.contains("zombie"), "{text}");
+}
+
+#[test]
+fn a_thread_instead_of_its_process() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (process, _) = started(python, COUNTING, &["1"]);
+    let threads = Target::attach(process.pid()).unwrap();
+    let threads = &memobj::facts::Source::facts(&threads).threads;
+    let text = refusal(threads.iter().map(|thread| thread.tid).find(|&tid| tid != process.pid()).unwrap());
+    assert!(text.contains(&format!("-p {}", process.pid())), "{text}");
+}
+
+#[test]
+fn a_thread_of_the_kernel() {
+    let is_kernels = std::fs::read_to_string("/proc/2/comm").is_ok_and(|name| name.trim() == "kthreadd");
+    if !is_kernels {
+        crate::skip!("no threads of the kernel are seen here");
+    }
+    assert!(refusal(2).contains("thread of the kernel"));
+}
+
+#[test]
+fn ourselves() {
+    let target = Target::attach(std::process::id()).unwrap();
+    let error = target.stop(STOP_LIMIT).unwrap_err();
+    assert!(error.to_string().contains("memobj itself"), "{error}");
+}
+
+#[test]
+fn one_that_is_traced_already() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (mut process, _) = started(python, COUNTING, &["3"]);
+    let mut other = holder(process.pid(), &[]);
+    other.wait_line("held ");
+    // It can be looked at all the same, and only not be stopped.
+    let target = Target::attach(process.pid()).unwrap();
+    let error = target.stop(STOP_LIMIT).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(&format!("traced by pid {}", other.pid())) && text.contains("--no-stop"), "{text}");
+    assert!(!error.gone);
+    drop(other);
+    assert_counts_on(&mut process);
+}
+
+#[test]
+fn one_that_strace_watches() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (process, _) = started(python, COUNTING, &["1"]);
+    let pid = process.pid().to_string();
+    let strace = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .any(|folder| folder.join("strace").is_file());
+    if !strace {
+        crate::skip!("no strace on this machine");
+    }
+    let tracer = Tool::new("strace").args(["-f", "-o", "/dev/null", "-p", &pid]).start();
+    wait_until(PATIENCE, "strace to trace", || super::field(process.pid(), "status", "TracerPid") != 0);
+    let error = Target::attach(process.pid()).unwrap().stop(STOP_LIMIT).unwrap_err().to_string();
+    assert!(error.contains("(strace)"), "{error}");
+    drop(tracer);
+}
+
+#[test]
+fn another_users_process() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    if !rustix::process::geteuid().is_root() {
+        crate::skip!("only root can become somebody else");
+    }
+    let (mut process, _) = started(python, COUNTING, &["1"]);
+    let starter = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps", "-all"];
+    let mut other = holder(process.pid(), &starter);
+    wait_until(PATIENCE, "an answer", || other.has_ended() || other.out().contains("refused "));
+    if !other.out().contains("refused ") {
+        crate::skip!("the tests cannot be run as somebody else here: {}", other.err());
+    }
+    let text = other.wait_line("refused ");
+    assert!(text.contains("another user (uid 0)"), "{text}");
+    assert!(text.contains("sudo") || text.contains("--cap-add SYS_PTRACE"), "{text}");
+    assert_counts_on(&mut process);
+}
+
+#[test]
+fn a_32_bit_program() {
+    const PROGRAM: &str = "void _start(void) { for (;;) __asm__ volatile (\"int $0x80\" :: \"a\"(29)); }";
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program) = (folder.path().join("small.c"), folder.path().join("small"));
+    std::fs::write(&source, PROGRAM).unwrap();
+    let mut compiler = std::process::Command::new("gcc");
+    let made = compiler.args(["-m32", "-nostdlib", "-static", "-o"]).arg(&program).arg(&source).output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        crate::skip!("no compiler for 32 bits on this machine");
+    }
+    if std::process::Command::new(&program).spawn().map(|mut child| (child.kill(), child.wait())).is_err() {
+        crate::skip!("this kernel runs no 32-bit programs");
+    }
+    let process = Tool::new(&program).start();
+    wait_until(PATIENCE, "the program to be loaded", || {
+        std::fs::read_link(format!("/proc/{}/exe", process.pid())).is_ok_and(|exe| exe == program)
+    });
+    assert!(refusal(process.pid()).contains("32-bit"));
+}
+
+#[test]
+fn one_that_has_ended_or_become_another_program() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let program = "import os, sys\nprint('ready', flush=True)\nsys.stdin.readline()\nos.execvp('sleep', ['sleep', '600'])";
+    let (mut process, _) = started(python, program, &[]);
+    let mut target = Target::attach(process.pid()).unwrap();
+    assert!(!target.has_ended());
+    process.write("\n");
+    wait_until(PATIENCE, "another program", || {
+        std::fs::read_to_string(format!("/proc/{}/comm", process.pid()))
+            .is_ok_and(|name| name.trim() == "sleep")
+    });
+    assert!(target.has_ended());
+    assert!(target.stop(STOP_LIMIT).unwrap_err().gone);
+    assert!(target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap_err().gone);
+
+    let mut target = Target::attach(process.pid()).unwrap();
+    let pid = process.pid();
+    drop(process);
+    wait_gone(pid);
+    assert!(target.stop(STOP_LIMIT).unwrap_err().gone && target.refresh().unwrap_err().gone);
+}
+
+#[test]
+fn files_that_are_no_core() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("core");
+    for (bytes, word) in [
+        (&b""[..], "is empty"),
+        (&b"\x28\xb5\x2f\xfdxxxxxxxx"[..], "zstd -d"),
+        (&b"\x1f\x8bxxxx"[..], "gzip -d"),
+        (&b"memobj\x1a\nxxxx"[..], "--snapshot"),
+        (&b"#!/bin/sh\n"[..], "gcore"),
+        (&b"\x7fELF\x02\x01\x01"[..], "core"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let text = dump::open(&file).unwrap_err().to_string();
+        assert!(text.contains(word) && text.contains("core:"), "{text}");
+    }
+    let program = dump::open(&std::env::current_exe().unwrap()).unwrap_err().to_string();
+    assert!(program.contains("no core file"), "{program}");
+    assert!(dump::open(folder.path()).is_err() && dump::open(&folder.path().join("none")).is_err());
+}

@@ -1,0 +1,131 @@
+//! Signals that come while a process is stopped, and stops that are not ours.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use memobj::memory::Buffers;
+use memobj::target::{STOP_LIMIT, Target};
+use rustix::process::{Pid, Signal};
+
+use super::{assert_counts_on, assert_untouched, started, states};
+use crate::support::python::python;
+use crate::support::{PATIENCE, wait_until};
+
+/// Counts the signals that reach it, each one: the C handler writes a byte for each, whatever Python makes of them.
+const RECEIVING: &str = r#"
+import os, signal, sys, threading
+def nothing(*_): pass
+read, write = os.pipe()
+os.set_blocking(write, False)
+signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+for number in (signal.SIGUSR1, signal.SIGCHLD, signal.SIGRTMIN + 3, signal.SIGRTMAX - 1):
+    signal.signal(number, nothing)
+counts = {}
+def receive():
+    while True:
+        for number in os.read(read, 4096):
+            counts[number] = counts.get(number, 0) + 1
+            print("got", number, counts[number], flush=True)
+threading.Thread(target=receive, daemon=True).start()
+print("ready", int(signal.SIGRTMIN + 3), flush=True)
+while True:
+    sum(range(1000))
+"#;
+
+#[test]
+fn no_signal_is_lost_not_even_a_real_time_one() {
+    const EACH: usize = 150;
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (process, real_time) = started(python, RECEIVING, &[]);
+    let real_time: i32 = real_time.parse().unwrap();
+    let pid = process.pid();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| {
+            let target = Target::attach(pid).unwrap();
+            let mut stops = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let _ = target.stop(Duration::from_secs(10)).unwrap().resume();
+                stops += 1;
+            }
+            stops
+        });
+        for number in 1..=EACH {
+            // Real-time ones queue up: each counts. Of others one at a time is pending.
+            crate::support::Tool::new("kill")
+                .args([format!("-{real_time}"), pid.to_string()])
+                .run()
+                .expect_code(0);
+            process.signal(Signal::USR1);
+            let line = format!("got {} {number}\n", Signal::USR1.as_raw());
+            wait_until(PATIENCE, &line, || process.out().contains(&line));
+        }
+        let line = format!("got {real_time} {EACH}\n");
+        wait_until(PATIENCE, &line, || process.out().contains(&line));
+        is_over.store(true, Ordering::Relaxed);
+        let stops: usize = stopping.join().unwrap();
+        assert!(stops > EACH, "{stops} stops are too few to meet a signal");
+    });
+    // None twice, either.
+    assert!(!process.out().contains(&format!("got {real_time} {}\n", EACH + 1)));
+    assert_untouched(pid);
+}
+
+#[test]
+fn a_process_that_job_control_stopped_stays_stopped_and_can_be_continued() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (mut process, _) = started(python, super::COUNTING, &["3"]);
+    process.signal(Signal::STOP);
+    let stopped = |pid| states(pid).iter().all(|&state| state == 'T');
+    wait_until(PATIENCE, "a stop", || stopped(process.pid()));
+    let mut target = Target::attach(process.pid()).unwrap();
+    let mut buffers = Buffers::new();
+    for _ in 0..5 {
+        let still = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
+        assert!(still.memory.copied_bytes() > 1 << 20 && still.taking.threads == 4);
+        buffers = still.memory.into_buffers();
+        wait_until(PATIENCE, "job control's stop", || stopped(process.pid()));
+    }
+    process.signal(Signal::CONT);
+    assert_counts_on(&mut process);
+    assert_untouched(process.pid());
+}
+
+#[test]
+fn a_process_that_is_continued_or_stopped_while_we_hold_it_does_so_afterwards() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (mut process, _) = started(python, super::COUNTING, &["3"]);
+    let target = Target::attach(process.pid()).unwrap();
+
+    let held = target.stop(STOP_LIMIT).unwrap();
+    process.signal(Signal::STOP);
+    drop(held);
+    wait_until(PATIENCE, "the stop that came meanwhile", || {
+        states(process.pid()).iter().all(|&state| state == 'T')
+    });
+
+    let held = target.stop(STOP_LIMIT).unwrap();
+    process.signal(Signal::CONT);
+    drop(held);
+    assert_counts_on(&mut process);
+    assert_untouched(process.pid());
+}
+
+#[test]
+fn a_process_that_is_killed_while_we_hold_it_is_gone_and_its_parent_hears_how() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (process, _) = started(python, super::COUNTING, &["3"]);
+    let mut target = Target::attach(process.pid()).unwrap();
+    let held = target.stop(STOP_LIMIT).unwrap();
+    rustix::process::kill_process(Pid::from_raw(process.pid().cast_signed()).unwrap(), Signal::KILL).unwrap();
+    wait_until(PATIENCE, "the end of its threads", || {
+        states(process.pid()).iter().all(|state| "ZX".contains(*state))
+    });
+    drop(held);
+    wait_until(PATIENCE, "its end", || process.has_ended());
+    assert!(target.has_ended());
+    let error = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap_err();
+    assert!(error.gone, "{error}");
+    // It is a child of ours, and we are who traced it: its end was not taken note of on the way.
+    assert_eq!(process.finish(PATIENCE).signal(), Some(9));
+}

@@ -1,0 +1,112 @@
+//! Many threads, threads that come and go, threads that do not stop.
+
+use std::time::{Duration, Instant};
+
+use memobj::memory::Buffers;
+use memobj::target::{STOP_LIMIT, Target};
+
+use super::{COUNTING, assert_counts_on, assert_untouched, field, started};
+use crate::support::python::python;
+use crate::support::{PATIENCE, Tool, wait_until};
+
+#[test]
+fn fifty_threads_are_stopped_and_run_on() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (mut process, _) = started(python, COUNTING, &["50"]);
+    let mut target = Target::attach(process.pid()).unwrap();
+    let mut buffers = Buffers::new();
+    for _ in 0..20 {
+        let still = target.freeze(&mut buffers, Duration::from_secs(5), |_| true).unwrap();
+        assert_eq!((still.taking.threads, still.facts.threads.len()), (51, 51));
+        buffers = still.memory.into_buffers();
+    }
+    assert_counts_on(&mut process);
+    assert_untouched(process.pid());
+}
+
+/// Threads that live for a moment, as many as can be.
+const STORM: &str = r#"
+import sys, threading, time
+counts = [0]
+def live():
+    counts[0] += 1
+def storm():
+    while True:
+        some = [threading.Thread(target=live) for _ in range(10)]
+        for one in some: one.start()
+        for one in some: one.join()
+threading.Thread(target=storm, daemon=True).start()
+print("ready", flush=True)
+for line in sys.stdin:
+    print("counts", counts[0], flush=True)
+"#;
+
+#[test]
+fn threads_that_come_and_go_are_all_caught() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (mut process, _) = started(python, STORM, &[]);
+    let target = Target::attach(process.pid()).unwrap();
+    for _ in 0..200 {
+        let stopped = target.stop(Duration::from_secs(5)).unwrap();
+        // While it stands still, nothing of it runs or comes to be.
+        let states = super::states(process.pid());
+        assert!(states.iter().all(|state| "tZX".contains(*state)), "{states:?}");
+        assert_eq!(super::states(process.pid()).len(), states.len());
+        drop(stopped);
+    }
+    assert_counts_on(&mut process);
+    wait_until(PATIENCE, "no thread of it to be traced", || field(process.pid(), "status", "TracerPid") == 0);
+}
+
+/// One thread waits in vfork(2) for a child that takes its time: no signal and no tracer reaches it till then.
+const WAITING: &str = r#"
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+static volatile unsigned long count;
+static void *counting(void *nothing) { for (;;) { count++; usleep(500); } return nothing; }
+int main(void) {
+    pthread_t thread;
+    pthread_create(&thread, 0, counting, 0);
+    char line[16];
+    printf("ready\n"); fflush(stdout);
+    if (read(0, line, 1) < 0) return 1;
+    if (vfork() == 0) { sleep(2); _exit(0); }
+    for (;;) { if (read(0, line, 1) <= 0) return 0; printf("counts %lu\n", count); fflush(stdout); }
+}
+"#;
+
+#[test]
+fn a_thread_that_cannot_stop_is_let_be_after_the_limit_and_all_others_run_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program) = (folder.path().join("waiting.c"), folder.path().join("waiting"));
+    std::fs::write(&source, WAITING).unwrap();
+    let made = std::process::Command::new("gcc").args(["-pthread", "-o"]).arg(&program).arg(&source).output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        crate::skip!("no C compiler on this machine");
+    }
+    let mut process = Tool::new(&program).start();
+    process.wait_line("ready");
+    let mut target = Target::attach(process.pid()).unwrap();
+    process.write("\n");
+    wait_until(PATIENCE, "a thread in state D", || super::states(process.pid()).contains(&'D'));
+
+    let begun = Instant::now();
+    let error = target.stop(Duration::from_millis(100)).unwrap_err();
+    let took = begun.elapsed();
+    assert!(
+        error.to_string().contains("did not stop within 100 ms") && error.to_string().contains("disk-sleep"),
+        "{error}"
+    );
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+    assert!(!error.gone && !target.has_ended());
+    assert_eq!(field(process.pid(), "status", "TracerPid"), 0);
+
+    // When the child has ended, the thread is not stopped after all, and the next stop succeeds.
+    wait_until(PATIENCE, "the end of vfork", || !super::states(process.pid()).contains(&'D'));
+    assert_counts_on(&mut process);
+    let still = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap();
+    assert_eq!(still.taking.threads, 2);
+    assert_counts_on(&mut process);
+    assert_untouched(process.pid());
+}

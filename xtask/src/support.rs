@@ -1,0 +1,257 @@
+//! Which Pythons memobj was held against on a machine, for the README: a table made of what the exactness tests left, and of nothing else.
+//!
+//! Each of those tests writes a line to `target/support/NAME.jsonl`, whatever came out: an interpreter whose census differs stands
+//! in the table with `differs`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::workspace;
+
+/// What stands before the table in the README.
+pub const BEGIN: &str =
+    "<!-- written by `cargo xtask support` from what the tests left in target/support -->";
+/// What stands behind it.
+pub const END: &str = "<!-- end of what `cargo xtask support` writes -->";
+
+/// What a comparison with the interpreter's own account came to; `None` where it was not made.
+pub type Outcome = Option<bool>;
+
+/// How one interpreter came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tested {
+    /// Whose build it is: `pyenv`, `Debian trixie`. Together with the version and the build it names a row.
+    pub name: String,
+    /// Its full version: `3.13.5`.
+    pub version: String,
+    /// What is special in how it was built: `shared`, `static, stripped`, `debug`, `free-threaded`.
+    pub build: String,
+    /// The table of `memobj/src/layout/tables` by which its objects were read: `cp313`.
+    pub layout: String,
+    /// How many objects were compared.
+    pub objects: u64,
+    /// Whether the tracked objects are those of `gc.get_objects()`, type by type, in count and in bytes.
+    pub tracked: Outcome,
+    /// The same of the closure of `gc.get_referents()`.
+    pub reachable: Outcome,
+    /// Whether a core file gives the same census.
+    pub core: Outcome,
+    /// Whether a saved snapshot does.
+    pub snapshot: Outcome,
+}
+
+/// The folder in which tests leave their lines.
+#[must_use]
+pub fn folder() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    workspace::root().join(target).join("support")
+}
+
+/// Notes how an interpreter came out, in place of what was noted of it before.
+///
+/// # Errors
+/// If the folder or the file cannot be written.
+pub fn note(folder: &Path, tested: &Tested) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let name: String = format!("{} {} {}", tested.version, tested.build, tested.name)
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .collect();
+    let line = serde_json::to_string(tested)? + "\n";
+    std::fs::write(folder.join(name + ".jsonl"), line)
+}
+
+/// All that was noted; none if no test ran yet.
+///
+/// # Errors
+/// If a file cannot be read, or is no line of ours.
+pub fn noted(folder: &Path) -> io::Result<Vec<Tested>> {
+    let mut all = Vec::new();
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            let text = std::fs::read_to_string(&path)?;
+            for line in text.lines() {
+                let tested = serde_json::from_str(line);
+                all.push(tested.map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The names of the layout tables: `cp313` of `memobj/src/layout/tables/cp313.rs`.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn layouts() -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(workspace::root().join("memobj/src/layout/tables"))? {
+        let name = entry?.file_name();
+        names.extend(name.to_str().and_then(|name| name.strip_suffix(".rs")).map(str::to_owned));
+    }
+    names.retain(|name| name != "mod");
+    names.sort();
+    Ok(names)
+}
+
+/// The table: a row for each interpreter that was tested, and one for each layout that none was found for.
+#[must_use]
+pub fn table(tested: &[Tested], layouts: &[String]) -> String {
+    let mut rows: BTreeMap<(Vec<u32>, String, String), String> = BTreeMap::new();
+    for one in tested {
+        let key = (numbers(&one.version), one.build.clone(), one.name.clone());
+        rows.insert(
+            key,
+            format!(
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+                one.version,
+                one.name,
+                one.build,
+                one.layout,
+                one.objects,
+                word(one.tracked),
+                word(one.reachable),
+                word(one.core),
+                word(one.snapshot)
+            ),
+        );
+    }
+    for layout in layouts.iter().filter(|layout| !tested.iter().any(|one| one.layout == **layout)) {
+        let digits = layout.trim_start_matches("cp3");
+        let minor = digits.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let build = match digits.trim_start_matches(|c: char| c.is_ascii_digit()) {
+            "" => "any",
+            "t" => "free-threaded",
+            "d" => "debug",
+            "td" => "free-threaded, debug",
+            other => other,
+        };
+        let untested = word(None);
+        let row = format!(
+            "| 3.{minor} | – | {build} | {layout} | – | {untested} | {untested} | {untested} | {untested} |\n"
+        );
+        rows.insert((numbers(&format!("3.{minor}")), build.to_owned(), String::new()), row);
+    }
+    let mut text =
+        "| Python | of | build | layout | objects compared | tracked | reachable | core file | snapshot |\n\
+                    |---|---|---|---|--:|---|---|---|---|\n"
+            .to_owned();
+    for row in rows.values() {
+        let _ = write!(text, "{row}");
+    }
+    text
+}
+
+/// `text` with the table between the marks.
+///
+/// # Errors
+/// If a mark is missing or the marks are in the wrong order.
+pub fn with_table(text: &str, table: &str) -> io::Result<String> {
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let (before, after) = parts.ok_or_else(|| io::Error::other(format!("no {BEGIN:?} … {END:?}")))?;
+    Ok(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+}
+
+/// Writes the table into the README. Returns how many interpreters it has.
+///
+/// # Errors
+/// If a file cannot be read or written, or the README has no place for it.
+pub fn write() -> io::Result<usize> {
+    let tested = noted(&folder())?;
+    if tested.is_empty() {
+        return Err(io::Error::other("no test has left anything in target/support: run `cargo test` first"));
+    }
+    let readme = workspace::root().join("README.md");
+    let text = std::fs::read_to_string(&readme)?;
+    std::fs::write(&readme, with_table(&text, &table(&tested, &layouts()?))?)?;
+    Ok(tested.len())
+}
+
+/// The rows of the table in the README's text, as cells; none without the marks.
+#[must_use]
+pub fn rows(text: &str) -> Vec<Vec<String>> {
+    let table =
+        text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)).map_or("", |(table, _)| table);
+    let rows = table.lines().filter(|line| line.starts_with('|')).skip(2);
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+/// The word for an outcome.
+#[must_use]
+pub const fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Some(true) => "equal",
+        Some(false) => "differs",
+        None => "untested",
+    }
+}
+
+/// A version as numbers, to be sorted by; what is no number sorts first.
+fn numbers(version: &str) -> Vec<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tested(version: &str, layout: &str) -> Tested {
+        Tested {
+            name: "pyenv".into(),
+            version: version.into(),
+            build: "shared".into(),
+            layout: layout.into(),
+            objects: 120_000,
+            tracked: Some(true),
+            reachable: Some(false),
+            core: Some(true),
+            snapshot: None,
+        }
+    }
+
+    #[test]
+    fn the_table_has_what_was_tested_by_version_and_what_was_not() {
+        let layouts = ["cp310", "cp313td", "cp38"].map(str::to_owned);
+        let text = table(&[tested("3.10.13", "cp310"), tested("3.8.18", "cp38")], &layouts);
+        let rows = rows(&format!("{BEGIN}\n{text}{END}"));
+        assert_eq!(rows.len(), 3, "{text}");
+        assert_eq!(
+            rows[0],
+            ["3.8.18", "pyenv", "shared", "cp38", "120000", "equal", "differs", "equal", "untested"]
+        );
+        assert_eq!(rows[1][0], "3.10.13");
+        assert_eq!(rows[2][..5], ["3.13", "–", "free-threaded, debug", "cp313td", "–"]);
+        assert!(rows[2][5..].iter().all(|cell| cell == "untested"));
+    }
+
+    #[test]
+    fn the_table_is_put_between_the_marks_and_nothing_else_is_touched() {
+        let text = format!("a\n{BEGIN}\nold\n{END}\nb\n");
+        let new = with_table(&text, "new\n").unwrap();
+        assert_eq!(new, format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
+        assert_eq!(with_table(&new, "new\n").unwrap(), new);
+        assert!(with_table("nothing", "new").is_err());
+        assert!(with_table(&format!("{END}\n{BEGIN}"), "new").is_err());
+        assert!(rows("nothing").is_empty());
+    }
+
+    #[test]
+    fn what_is_noted_twice_stands_once_and_a_strange_line_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(noted(&folder.path().join("none")).unwrap().is_empty());
+        note(folder.path(), &Tested { tracked: None, ..tested("3.12.1", "cp312") }).unwrap();
+        note(folder.path(), &tested("3.12.1", "cp312")).unwrap();
+        assert_eq!(noted(folder.path()).unwrap(), [tested("3.12.1", "cp312")]);
+        std::fs::write(folder.path().join("x.jsonl"), "{}\n").unwrap();
+        assert!(noted(folder.path()).is_err());
+    }
+}
