@@ -124,12 +124,7 @@ const BUILD0: Layout = Layout {
     hamt_node_collision: HamtNodeCollision { size: 40, c_hash: 24, c_array: 32 },
     contextvar_object: ContextvarObject { size: 64, var_name: 16, var_default: 24 },
     template_object: None,
-<<<<<<< HEAD
     runtime_state: RuntimeState { size: 166688, debug_offsets: None, initialized: 16, finalizing: 24, main_thread: 80, allocator: 636, interpreters_head: 40, interpreters_main: 48, gc: None, small_ints: Some(680), static_types: None },
-=======
-    runtime_state: RuntimeState { size: 166688, debug_offsets: None, finalizing: 24, interpreters_head: 40, interpreters_main: 48, gc: None, small_ints: Some(680), static_types: None },
-    debug_offsets: None,
->>>>>>> layouts
     interpreter_state: InterpreterState { size: 107752, next: 0, id: 48, threads_head: 16, threads_main: None, modules: 888, sysdict: 904, builtins: 912, gc: Some(648), types: None, obmalloc: None, mimalloc: None, codec_search_path: 936, codec_search_cache: 944, codec_error_registry: 952, cached_objects: None, interned_strings: None, dict: 1400, before_forkers: Some(3480), after_forkers_parent: Some(3488), after_forkers_child: Some(3496), builtins_copy: Some(1408), importlib: 920, import_func: 1416, audit_hooks: 3552, brc: None, unique_ids: None },
     thread_state: ThreadState { size: 360, prev: 0, next: 8, interp: 16, frame: None, cframe: Some(56), current_frame: None, base_frame: None, thread_id: 152, native_thread_id: Some(160), id: 240, dict: 128, async_exc: 144, exc_info: 120, exc_state: 320, curexc_type: Some(96), curexc_value: Some(104), curexc_traceback: Some(112), current_exception: None, c_profileobj: 80, c_traceobj: 88, context: 224, async_gen_firstiter: 208, async_gen_finalizer: 216, datastack_chunk: Some(296), datastack_top: Some(304), datastack_limit: Some(312), state: None, status: None, gilstate_counter: 136 },
     thread_state_impl: None,

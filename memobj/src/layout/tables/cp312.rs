@@ -124,12 +124,7 @@ const BUILD0: Layout = Layout {
     hamt_node_collision: HamtNodeCollision { size: 40, c_hash: 24, c_array: 32 },
     contextvar_object: ContextvarObject { size: 64, var_name: 16, var_default: 24 },
     template_object: None,
-<<<<<<< HEAD
     runtime_state: RuntimeState { size: 459944, debug_offsets: None, initialized: 16, finalizing: 24, main_thread: 64, allocator: 3036, interpreters_head: 40, interpreters_main: 48, gc: None, small_ints: Some(3112), static_types: None },
-=======
-    runtime_state: RuntimeState { size: 459944, debug_offsets: None, finalizing: 24, interpreters_head: 40, interpreters_main: 48, gc: None, small_ints: Some(3112), static_types: None },
-    debug_offsets: None,
->>>>>>> layouts
     interpreter_state: InterpreterState { size: 383552, next: 0, id: 8, threads_head: 72, threads_main: None, modules: 944, sysdict: 352, builtins: 360, gc: Some(112), types: Some(275384), obmalloc: Some(3960), mimalloc: None, codec_search_path: 1248, codec_search_cache: 1256, codec_error_registry: 1264, cached_objects: Some(382936), interned_strings: Some(382936), dict: 1720, before_forkers: Some(3872), after_forkers_parent: Some(3880), after_forkers_child: Some(3888), builtins_copy: Some(1736), importlib: 960, import_func: 984, audit_hooks: 267208, brc: None, unique_ids: None },
     thread_state: ThreadState { size: 288, prev: 0, next: 8, interp: 16, frame: None, cframe: Some(56), current_frame: None, base_frame: None, thread_id: 136, native_thread_id: Some(144), id: 224, dict: 112, async_exc: 128, exc_info: 104, exc_state: 256, curexc_type: None, curexc_value: None, curexc_traceback: None, current_exception: Some(96), c_profileobj: 80, c_traceobj: 88, context: 208, async_gen_firstiter: 192, async_gen_finalizer: 200, datastack_chunk: Some(232), datastack_top: Some(240), datastack_limit: Some(248), state: None, status: Some(24), gilstate_counter: 120 },
     thread_state_impl: None,
