@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use memobj::account::rows::Kind;
-use memobj::account::{Account, PythonMemory, account};
+use memobj::account::{Account, Ground, PythonMemory, account};
 use memobj::memory::Buffers;
 use memobj::target::{STOP_LIMIT, Still, Target};
 
@@ -16,14 +16,16 @@ const PAGE: u64 = 4096;
 /// The process as it is now, with its pages.
 fn still(pid: u32) -> Still {
     let mut target = Target::attach(pid).unwrap();
-    target.want_residence();
+    target.want_residence(true);
     target.freeze(&mut Buffers::default(), STOP_LIMIT, |_| true).unwrap()
 }
 
 /// The account of a process without Python.
 fn native(pid: u32) -> Account {
     let still = still(pid);
-    account(&still.memory, &still.facts, still.residence.as_ref().unwrap(), &PythonMemory::default())
+    let residence = still.residence.as_ref().unwrap();
+    let ground = Ground::read(&still.memory, &still.facts, residence, &[]);
+    account(&still.memory, &still.facts, residence, ground, &PythonMemory::default())
 }
 
 /// What `field` of `/proc/PID/smaps_rollup` says, in bytes.

@@ -64,6 +64,10 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["core", "snapshot"])]
     pub max_pause: Option<Duration>,
 
+    /// Account for the whole resident set, too: objects, allocators, stacks, files; needs a stop, and makes it a little longer
+    #[arg(long, conflicts_with_all = ["core", "snapshot", "no_stop"])]
+    pub memory: bool,
+
     /// Save the memory that was counted to FILE; it holds the program's data, so only its owner may read it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop"])]
     pub save_snapshot: Option<PathBuf>,
@@ -118,7 +122,14 @@ impl Args {
             (false, Some(most)) => Stopping::AtMost(most),
             (false, None) => Stopping::Any,
         };
-        Request { source, scope: self.scope, stopping, way: self.locate, save: self.save_snapshot.clone() }
+        Request {
+            source,
+            scope: self.scope,
+            stopping,
+            way: self.locate,
+            memory: self.memory,
+            save: self.save_snapshot.clone(),
+        }
     }
 }
 

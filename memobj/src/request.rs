@@ -94,6 +94,8 @@ pub struct Request {
     pub stopping: Stopping,
     /// The only way to look for the interpreter; `None`: one after the other.
     pub way: Option<Way>,
+    /// Whether an account of the resident set is wanted.
+    pub memory: bool,
     /// Where to save the copied bytes.
     pub save: Option<PathBuf>,
 }

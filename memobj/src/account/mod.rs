@@ -51,6 +51,8 @@ pub struct PoolUse {
     pub range: Range<Addr>,
     /// Its blocks: what is before is its head, what is behind is too small for one.
     pub blocks: Range<Addr>,
+    /// Bytes of each block.
+    pub block_bytes: u64,
     /// Bytes of blocks in use.
     pub used_bytes: u64,
 }
@@ -115,19 +117,42 @@ impl Account {
     }
 }
 
+/// What is known of a process's memory besides Python: what the account stands on.
+#[derive(Debug)]
+pub struct Ground {
+    /// What malloc has.
+    pub glibc: Glibc,
+    stacks: Vec<stacks::Stack>,
+    /// Memory that is of something else than malloc, by address.
+    claimed: Vec<Range<Addr>>,
+}
+
+impl Ground {
+    /// Looks at the memory of a process. `arenas` is what Python's allocator took from the system, by address.
+    #[must_use]
+    pub fn read(
+        memory: &(impl Memory + ?Sized),
+        facts: &Facts,
+        residence: &Residence,
+        arenas: &[Range<Addr>],
+    ) -> Self {
+        let stacks = stacks::find(memory, facts, residence);
+        let claimed = sorted(arenas.iter().cloned().chain(stacks.iter().map(|stack| stack.range.clone())));
+        let glibc = Glibc::read(memory, &mapped::places(facts, &claimed));
+        Self { glibc, stacks, claimed }
+    }
+}
+
 /// Makes the account of a process from its memory, what is known of it, where its pages are, and what Python has.
 #[must_use]
 pub fn account(
     memory: &(impl Memory + ?Sized),
     facts: &Facts,
     residence: &Residence,
+    ground: Ground,
     python: &PythonMemory<'_>,
 ) -> Account {
-    let stacks = stacks::find(memory, facts, residence);
-    let claimed = sorted(python.arenas.iter().cloned().chain(stacks.iter().map(|stack| stack.range.clone())));
-    let places = mapped::places(facts, &claimed);
-    let glibc = Glibc::read(memory, &places);
-
+    let Ground { glibc, stacks, claimed } = ground;
     let mut rows = Rows::default();
     let mappings = mapped::spans(memory, facts, &glibc, &mut rows);
     let owned = regions(&stacks, &glibc, &mut rows);

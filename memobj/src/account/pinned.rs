@@ -9,8 +9,8 @@ use std::ops::Range;
 use crate::addr::Addr;
 use crate::residence::{PageKind, PageRun};
 
-use super::PythonMemory;
 use super::span::RowId;
+use super::{PoolUse, PythonMemory};
 
 /// Nearly empty is what has at most a quarter of its bytes in use.
 const NEARLY_EMPTY: u64 = 4;
@@ -35,9 +35,9 @@ pub struct Pinned {
 pub struct Pinning {
     /// The number of the type.
     pub row: RowId,
-    /// Objects, and pieces of storage they own, in nearly empty arenas.
+    /// Blocks with objects, or storage they own, in nearly empty arenas.
     pub in_arenas: u64,
-    /// Their part of what these arenas keep: each inhabitant of an arena has the same part.
+    /// Their part of what these arenas keep: each block in use has the same part.
     pub arena_bytes: u64,
     /// The same in nearly empty pools.
     pub in_pools: u64,
@@ -58,9 +58,9 @@ pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> Pinned {
         }
         pinned.arenas += 1;
         pinned.arena_bytes += kept;
-        share(python, arena, kept, |row, bytes| {
+        share(python, pools, kept, |row, blocks, bytes| {
             let [count, sum, ..] = types.entry(row).or_default();
-            *count += 1;
+            *count += blocks;
             *sum += bytes;
         });
     }
@@ -72,9 +72,9 @@ pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> Pinned {
         let kept = bytes.saturating_sub(pool.used_bytes);
         pinned.pools += 1;
         pinned.pool_bytes += kept;
-        share(python, &pool.range, kept, |row, bytes| {
+        share(python, std::slice::from_ref(pool), kept, |row, blocks, bytes| {
             let [.., count, sum] = types.entry(row).or_default();
-            *count += 1;
+            *count += blocks;
             *sum += bytes;
         });
     }
@@ -94,12 +94,22 @@ pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> Pinned {
     pinned
 }
 
-/// Tells `each` the inhabitants of a range with the part of `kept` that is theirs.
-fn share(python: &PythonMemory<'_>, range: &Range<Addr>, kept: u64, mut each: impl FnMut(RowId, u64)) {
-    let objects = within(python.objects, range, |span| span.start);
-    let part = kept / (objects.len() as u64).max(1);
-    for span in objects {
-        each(span.row, part);
+/// Tells `each` the inhabitants of some pools by type: their blocks, and the part of `kept` that is theirs.
+fn share(python: &PythonMemory<'_>, pools: &[PoolUse], kept: u64, mut each: impl FnMut(RowId, u64, u64)) {
+    let mut blocks: HashMap<RowId, u64> = HashMap::new();
+    for pool in pools {
+        for span in within(python.objects, &pool.blocks, |span| span.start) {
+            let bytes = length(&(span.start..span.end));
+            *blocks.entry(span.row).or_default() += bytes.div_ceil(pool.block_bytes.max(1));
+        }
+    }
+    let all = blocks.values().sum::<u64>().max(1);
+    for (row, blocks) in blocks {
+        each(
+            row,
+            blocks,
+            u64::try_from(u128::from(kept) * u128::from(blocks) / u128::from(all)).unwrap_or(kept),
+        );
     }
 }
 
@@ -124,7 +134,6 @@ const fn length(range: &Range<Addr>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PoolUse;
     use super::super::span::Span;
     use super::*;
 
@@ -134,6 +143,7 @@ mod tests {
         let pool = |start: u64, used: u64| PoolUse {
             range: range(start, start + 1000),
             blocks: range(start + 40, start + 1000),
+            block_bytes: 100,
             used_bytes: used,
         };
         let arenas = [range(0, 10_000), range(20_000, 30_000), range(40_000, 50_000)];
@@ -162,6 +172,6 @@ mod tests {
             .iter()
             .map(|one| (one.row.0, one.in_arenas, one.arena_bytes, one.in_pools, one.pool_bytes))
             .collect();
-        assert_eq!(found, [(7, 2, 4000, 1, 900), (8, 1, 2000, 0, 0)]);
+        assert_eq!(found, [(7, 5, 3333, 1, 900), (8, 4, 2666, 0, 0)]);
     }
 }

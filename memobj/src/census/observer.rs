@@ -19,6 +19,7 @@ use crate::object::Objects;
 use crate::object::access::Access;
 use crate::pools::Pools;
 use crate::request::{Request, Scope, Source, Stopping};
+use crate::residence::Residence;
 use crate::runtime::Runtime;
 use crate::runtime::choose::{Python as Found, find};
 use crate::snapshot;
@@ -26,6 +27,7 @@ use crate::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
 
 use super::account::{Account, account};
 use super::collector::read_collector;
+use super::memory::memory_of;
 use super::threads::read_threads;
 use super::{
     Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taking, Total, Totals,
@@ -89,6 +91,7 @@ impl Observer {
                 count(
                     &watched.target.memory(),
                     watched.target.facts(),
+                    None,
                     &watched.python,
                     runtime,
                     how,
@@ -105,6 +108,7 @@ impl Observer {
     /// Stops it outside of a collection, as far as that can be had, copies, and counts what was copied.
     fn stopped(&mut self, watched: &mut Watched, request: &Request, begun: Instant) -> Result<Census, Error> {
         let (mut attempts, mut pause) = (0, Duration::ZERO);
+        watched.target.want_residence(request.memory);
         loop {
             let python = &watched.python;
             let still = watched.target.freeze(&mut self.buffers, STOP_LIMIT, |memory| {
@@ -127,7 +131,16 @@ impl Observer {
                     if let Some(path) = &request.save {
                         snapshot::save(&still, path)?;
                     }
-                    count(&still.memory, &still.facts, python, runtime, how, request, begun)
+                    count(
+                        &still.memory,
+                        &still.facts,
+                        still.residence.as_ref(),
+                        python,
+                        runtime,
+                        how,
+                        request,
+                        begun,
+                    )
                 }
                 Err(error) => Err(error),
             };
@@ -142,7 +155,7 @@ impl Observer {
         let python = find(still, request.way)?;
         let runtime = python.read(&still.memory)?;
         let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages };
-        count(&still.memory, &still.facts, &python, runtime, how, request, begun)
+        count(&still.memory, &still.facts, still.residence.as_ref(), &python, runtime, how, request, begun)
     }
 }
 
@@ -165,6 +178,7 @@ impl Observer {
 fn count<M: Memory>(
     memory: &M,
     facts: &Facts,
+    residence: Option<&Residence>,
     python: &Found,
     runtime: Runtime,
     how: How,
@@ -176,7 +190,10 @@ fn count<M: Memory>(
     let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
     let threads = available_parallelism().map_or(1, NonZero::get);
     let walked = walk(&heap, threads)?;
-    let account = allocated(&heap, python, &walked, &interpreters, threads);
+    let pools = pools_of(&heap, python, &interpreters);
+    let account = pools.as_ref().map(|pools| account(&heap, &walked, pools, shift(memory, python), threads));
+    let residence = residence.filter(|_| request.memory);
+    let memory_of = residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref()));
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =
@@ -209,6 +226,7 @@ fn count<M: Memory>(
             explained_bytes: account.as_ref().map(|account| account.explained_bytes),
             rss_bytes: facts.rss_bytes,
         },
+        memory: memory_of,
         taking: Taking {
             method: how.method,
             attempts: how.attempts,
@@ -309,17 +327,15 @@ fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
     })
 }
 
-/// The account of pymalloc's blocks; `None` where it has none.
-fn allocated<M: Memory>(
-    heap: &Heap<'_, M>,
-    python: &Found,
-    walked: &Walked,
-    interpreters: &[Addr],
-    threads: usize,
-) -> Option<Account> {
-    (allocator(heap.memory, python)? == Allocator::Pymalloc).then_some(())?;
-    let chosen = choice(heap.memory, python)?;
+/// What pymalloc has given out; `None` where it has nothing to do.
+fn pools_of<M: Memory>(heap: &Heap<'_, M>, python: &Found, interpreters: &[Addr]) -> Option<Pools> {
+    (allocator(heap.memory, python)? == Allocator::Pymalloc)
+        .then(|| Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas))
+}
+
+/// What stands before each object in its block, in bytes.
+fn shift(memory: &dyn Memory, python: &Found) -> u64 {
+    let chosen = choice(memory, python).unwrap_or_default();
     let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);
-    let pools = Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas);
-    Some(account(heap, walked, &pools, if hooks { HOOK_BYTES } else { 0 }, threads))
+    if hooks { HOOK_BYTES } else { 0 }
 }

@@ -1,6 +1,7 @@
 //! Pools where the table of arenas cannot be found: a stripped Python up to 3.11 keeps it in a static variable without a name.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::addr::Addr;
 use crate::layout::Layout;
@@ -16,7 +17,7 @@ pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout) -> Pools {
     let sizes = layout.encodings.pymalloc;
     let pool_bytes = u64::from(sizes.pool_bytes).max(1);
     let mut found = Pools { arena_bytes: sizes.arena_bytes.into(), pool_bytes, ..Pools::default() };
-    let mut arenas = HashSet::new();
+    let mut arenas: HashMap<i32, Range<Addr>> = HashMap::new();
     let Some(fields) = &layout.pool_header else { return found };
     for region in memory.regions() {
         let first = region.start.0.checked_next_multiple_of(pool_bytes).unwrap_or(u64::MAX);
@@ -29,7 +30,9 @@ pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout) -> Pools {
                 if let Ok(arena) = arena
                     && (pool.free.is_null() || inside)
                 {
-                    arenas.insert(arena);
+                    let end = Addr(at.saturating_add(pool_bytes));
+                    let range = arenas.entry(arena).or_insert(Addr(at)..end);
+                    range.end = end;
                     found.pools.push(pool);
                 }
             }
@@ -37,5 +40,7 @@ pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout) -> Pools {
         }
     }
     found.arenas = arenas.len() as u64;
+    found.ranges = arenas.into_values().collect();
+    found.ranges.sort_unstable_by_key(|range| range.start);
     found
 }

@@ -91,9 +91,9 @@ impl Target {
         Ok(target)
     }
 
-    /// From now on copies come with where its pages were. That makes a stop some 25 ms longer for each GiB that is resident.
-    pub const fn want_residence(&mut self) {
-        self.wants_residence = true;
+    /// Whether copies come with where its pages were, from now on. That makes a stop some 25 ms longer for each GiB that is resident.
+    pub const fn want_residence(&mut self, wanted: bool) {
+        self.wants_residence = wanted;
     }
 
     /// Looks again at what it has mapped and how large it is.

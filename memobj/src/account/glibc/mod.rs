@@ -60,6 +60,43 @@ struct Heap {
     first: Addr,
     top: Addr,
     arena: usize,
+    /// Where chunks in use begin.
+    chunks: Starts,
+}
+
+/// Addresses within a heap, a bit for each place at which a chunk can begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Starts {
+    from: Addr,
+    bits: Vec<u64>,
+}
+
+impl Starts {
+    fn new(range: &Range<Addr>) -> Self {
+        let places = range.end.0.saturating_sub(range.start.0) / chunks::ALIGNMENT;
+        // No heap is larger than what is mapped.
+        Self { from: range.start, bits: vec![0; usize::try_from(places.div_ceil(64)).unwrap_or(0)] }
+    }
+
+    fn place(&self, at: Addr) -> Option<(usize, u64)> {
+        let place = at.0.checked_sub(self.from.0)? / chunks::ALIGNMENT;
+        Some((usize::try_from(place / 64).ok()?, 1 << (place % 64)))
+    }
+
+    fn insert(&mut self, at: Addr) {
+        if let Some((word, bit)) = self.place(at)
+            && let Some(word) = self.bits.get_mut(word)
+        {
+            *word |= bit;
+        }
+    }
+
+    fn contains(&self, at: Addr) -> bool {
+        at.0.is_multiple_of(chunks::ALIGNMENT)
+            && self
+                .place(at)
+                .is_some_and(|(word, bit)| self.bits.get(word).is_some_and(|word| word & bit != 0))
+    }
 }
 
 /// What glibc's malloc has in a process.
@@ -95,6 +132,17 @@ pub struct Places {
     pub anonymous: Vec<Range<Addr>>,
 }
 
+impl Places {
+    /// Where the anonymous memory ends that `at` lies in; `at` itself if it lies in none.
+    fn end_of(&self, at: Addr) -> Addr {
+        let first = self.anonymous.partition_point(|range| range.end <= at);
+        self.anonymous
+            .iter()
+            .skip(first)
+            .fold(at, |end, range| if range.start <= end { range.end } else { end })
+    }
+}
+
 impl Glibc {
     /// Looks for arenas, and follows what they have.
     #[must_use]
@@ -122,18 +170,19 @@ impl Glibc {
         glibc
     }
 
-    /// The chunk in which the bytes at `at` begin that malloc returned, with its head.
+    /// The chunk in use that malloc returned `at` for, with its head; `None` if it returned nothing there.
     #[must_use]
-    pub fn read_chunk(&self, memory: &(impl Memory + ?Sized), at: Addr) -> Option<Range<Addr>> {
+    pub fn chunk(&self, memory: &(impl Memory + ?Sized), at: Addr) -> Option<Range<Addr>> {
+        let head = at.minus(2 * chunks::SIZE);
         if let Some(heap) = self.heap_of(at) {
+            if !heap.chunks.contains(head) {
+                return None;
+            }
             return chunks::read_chunk(memory, at, heap.first, heap.range.end)
                 .map(|chunk| chunk.start..chunk.end);
         }
         let behind = self.mapped.partition_point(|range| range.start <= at);
-        self.mapped
-            .get(behind.checked_sub(1)?)
-            .filter(|range| range.start.plus(2 * chunks::SIZE) == at)
-            .cloned()
+        self.mapped.get(behind.checked_sub(1)?).filter(|range| range.start == head).cloned()
     }
 
     /// Where its heaps are.
@@ -149,12 +198,13 @@ impl Glibc {
     fn add_arena(&mut self, memory: &(impl Memory + ?Sized), state: &State, places: &Places) {
         let number = self.arenas.len();
         let mut arena = Arena { system_bytes: state.system_bytes, ..Arena::default() };
-        let heaps = heaps_of(memory, state, number);
+        let heaps = heaps_of(memory, state, number, places);
         arena.main = heaps.is_none();
         let heaps = heaps.unwrap_or_else(|| main_heap(memory, state, number, places).into_iter().collect());
-        for heap in heaps {
-            let caches = &mut self.caches;
+        for mut heap in heaps {
+            let (caches, starts) = (&mut self.caches, &mut heap.chunks);
             let walk = chunks::walk(memory, heap.first, heap.top, heap.range.end, |at, bytes| {
+                starts.insert(at);
                 if cached::may_be_cache(bytes) {
                     caches.push((at, bytes));
                 }
@@ -179,8 +229,7 @@ impl Glibc {
     /// Finds the chunks that wait in fast bins and caches, and takes them from what is used.
     fn read_waiting(&mut self, memory: &(impl Memory + ?Sized), states: &[State]) {
         let caches = std::mem::take(&mut self.caches);
-        let chunk =
-            |at: Addr| self.read_chunk(memory, at).map(|chunk| chunk.end.0.saturating_sub(chunk.start.0));
+        let chunk = |at: Addr| self.chunk(memory, at).map(|chunk| chunk.end.0.saturating_sub(chunk.start.0));
         let mut lists = Lists { memory, chunk, found: HashSet::new() };
         for head in states.iter().flat_map(State::fast_bins) {
             // One that cannot be read holds nothing that could be told.
@@ -193,7 +242,7 @@ impl Glibc {
         let cached = std::mem::take(&mut lists.found);
         for (chunks, is_fast) in [(fast, true), (cached, false)] {
             for at in chunks {
-                let (Some(chunk), Some(heap)) = (self.read_chunk(memory, at), self.heap_of(at)) else {
+                let (Some(chunk), Some(heap)) = (self.chunk(memory, at), self.heap_of(at)) else {
                     continue;
                 };
                 let bytes = chunk.end.0.saturating_sub(chunk.start.0);
@@ -250,7 +299,12 @@ impl Glibc {
 }
 
 /// The heaps of an arena that is not the main one; `None` if it is.
-fn heaps_of(memory: &(impl Memory + ?Sized), state: &State, number: usize) -> Option<Vec<Heap>> {
+fn heaps_of(
+    memory: &(impl Memory + ?Sized),
+    state: &State,
+    number: usize,
+    places: &Places,
+) -> Option<Vec<Heap>> {
     let owner = |base: Addr| memory.read_addr(base).ok() == Some(state.at);
     let (most, info_bytes) = HEAP_MAX.iter().find_map(|&most| {
         let base = state.at.without(most - 1);
@@ -270,7 +324,10 @@ fn heaps_of(memory: &(impl Memory + ?Sized), state: &State, number: usize) -> Op
         let head = base.plus(info_bytes);
         let first = if head == state.at { state.at.plus(state.shape.bytes()) } else { head };
         let first = Addr(first.0.checked_next_multiple_of(chunks::ALIGNMENT)?);
-        heaps.push(Heap { range: base..base.plus(size.min(most)), first, top: state.top, arena: number });
+        // However long it says it is, it is no longer than what is mapped there.
+        let range = base..base.plus(size.min(most)).min(places.end_of(base));
+        let chunks = Starts::new(&range);
+        heaps.push(Heap { range, first, top: state.top, arena: number, chunks });
         base = before.without(most - 1);
     }
     Some(heaps)
@@ -289,7 +346,8 @@ fn main_heap(memory: &(impl Memory + ?Sized), state: &State, number: usize, plac
         .find(|first| reaches(*first))
         // Chunks as far as they can be followed are better than none.
         .unwrap_or(Addr(start));
-    Some(Heap { range, first, top: state.top, arena: number })
+    let chunks = Starts::new(&range);
+    Some(Heap { range, first, top: state.top, arena: number, chunks })
 }
 
 /// Chunks with a mapping of their own in a range: at the start of a page, with no chunk before them, of whole pages.
