@@ -131,44 +131,21 @@ fn compare_objects<M: Memory>(oracle: &Oracle, types: &mut Types<'_, '_, M>, dif
         }
         let size = read_size(types.python(), Addr(at), &of).map(|size| size.bytes.cast_signed());
         if of.size_exact && size != Ok(object.size) {
-            differences
-                .add(format!("size of {}", of.name()), || format!("{at:#x}: {size:?}, not {}", object.size));
+            differences.add(format!("size of {}", of.name()), || format!("{at:#x}: {size:?}, not {}", object.size));
         }
         if !of.size_exact {
-            differences
-                .add(format!("inexact size of {}", of.name()), || format!("{size:?}, {}", object.size));
+            differences.add(format!("inexact size of {}", of.name()), || format!("{size:?}, {}", object.size));
         }
-        if std::env::var_os("LEARN").is_some()
-            && of.traverse == memobj::heap::types::Traverse::Guess
-            && of.class.is_none()
-        {
-            let name = types
-                .python()
-                .memory
-                .read_c_string(types.python().memory.read_addr(of.at.plus(24)).unwrap(), 200)
-                .unwrap();
+        if std::env::var_os("LEARN").is_some() && of.traverse == memobj::heap::types::Traverse::Guess && of.class.is_none() {
+            let name = types.python().memory.read_c_string(types.python().memory.read_addr(of.at.plus(24)).unwrap(), 200).unwrap();
             let name = String::from_utf8(name).unwrap();
             let mut left = object.referents.clone();
             for offset in (16..of.c_size).step_by(8) {
                 let word = types.python().memory.read_u64(Addr(at + offset)).unwrap();
-                let what = if word == 0 {
-                    "null"
-                } else if let Some(i) = left.iter().position(|r| *r == word) {
-                    left.swap_remove(i);
-                    "VISIT"
-                } else if oracle.objects.contains_key(&word) || oracle.types.contains_key(&word) {
-                    "HELD"
-                } else {
-                    "other"
-                };
+                let what = if word == 0 { "null" } else if let Some(i) = left.iter().position(|r| *r == word) { left.swap_remove(i); "VISIT" } else if oracle.objects.contains_key(&word) || oracle.types.contains_key(&word) { "HELD" } else { "other" };
                 eprintln!("LEARN {name} {} {offset} {what}", of.c_size);
             }
-            let ty = if left.contains(&object.of) {
-                left.retain(|r| *r != object.of);
-                "TYPE"
-            } else {
-                "notype"
-            };
+            let ty = if left.contains(&object.of) { left.retain(|r| *r != object.of); "TYPE" } else { "notype" };
             eprintln!("LEARN {name} {} 0 {ty} {}", of.c_size, left.len());
         }
         let mut referents = Vec::new();
@@ -185,10 +162,7 @@ fn compare_objects<M: Memory>(oracle: &Oracle, types: &mut Types<'_, '_, M>, dif
                 all.iter().map(|at| name_of(types, Addr(*at))).collect::<Vec<_>>().join(" ")
             };
             let (lacks, extra) = (describe(&lacks, types), describe(&extra, types));
-            differences
-                .add(format!("{}referents of {}", if guessed { "guessed " } else { "" }, of.name()), || {
-                    format!("{at:#x}: {read:?} lacks {lacks}; extra {extra}")
-                });
+            differences.add(format!("{}referents of {}", if guessed { "guessed " } else { "" }, of.name()), || format!("{at:#x}: {read:?} lacks {lacks}; extra {extra}"));
         }
     }
 }

@@ -8,6 +8,8 @@ mod threads;
 
 use std::env;
 use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use memobj::addr::Addr;
@@ -26,6 +28,15 @@ fn started(python: &Python, program: &str, args: &[&str]) -> (Background, String
     let mut process = Tool::new(&python.path).args(["-B", "-c", program]).args(args).start();
     let ready = process.wait_line("ready");
     (process, ready.trim().to_owned())
+}
+
+/// A program out of C; `None` without a compiler for it.
+fn compiled(folder: &Path, source: &str, options: &[&str]) -> Option<PathBuf> {
+    let (file, program) = (folder.join("target.c"), folder.join("target"));
+    std::fs::write(&file, source).unwrap();
+    let mut compiler = Command::new("gcc");
+    let made = compiler.arg("-O1").args(options).arg("-o").arg(&program).arg(&file).output();
+    made.is_ok_and(|made| made.status.success()).then_some(program)
 }
 
 /// A copy of a process, taken as it was.

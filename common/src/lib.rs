@@ -2,7 +2,7 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`units`], [`time`], [`process`], [`columns`] | bytes, durations, moments, who a process is, text as a terminal shows it |
+//! | words | [`units`], [`time`], [`process`], [`cgroup`], [`columns`] | bytes, durations, moments, who a process is and in which group, text as a terminal shows it |
 //! | lines | [`table`] | lines of toned text, cut at a terminal's edge, and tables of them |
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
 //! | cache | [`cache`] | memory that is bounded in bytes, for what is read again and again |
@@ -14,6 +14,7 @@
 //! A module uses only modules of the rows above its own; `tests/laws.rs` holds it to that.
 
 pub mod cache;
+pub mod cgroup;
 pub mod cli;
 pub mod columns;
 pub mod jsonl;

@@ -40,10 +40,11 @@ pub mod target;
 
 use std::process::ExitCode;
 
-use common::cli::Failure;
-
 /// The `memobj` command.
 #[must_use]
 pub fn main() -> ExitCode {
-    common::cli::run("memobj", || Err(Failure::not_built_yet()))
+    match common::cli::parse::<cli::Args>(std::env::args_os()) {
+        Ok(args) => common::cli::run("memobj", || run::run(&args, &mut census::observer::Observer::new())),
+        Err(code) => code,
+    }
 }

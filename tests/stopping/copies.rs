@@ -223,3 +223,59 @@ fn a_target_that_is_busy_is_stopped_again_until_it_is_quiet() {
     let again = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
     assert!(again.taking.pause.unwrap() > Duration::ZERO && again.taking.stops == 1);
 }
+
+#[test]
+fn what_is_read_without_a_stop_is_the_same_and_bounded() {
+    const KEPT: u64 = 2 << 20;
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    for (program, shares) in [(VARIED, false), (FORKING, true)] {
+        let (process, _) = started(python, program, &[]);
+        still_by_job_control(&process);
+        let still = frozen(process.pid());
+        let target = Target::attach(process.pid()).unwrap();
+        let live = target.live(KEPT).unwrap();
+        let mut facts = still.facts.clone();
+        facts.mappings.retain(|mapping| mapping.access.write && mapping.length() < 32 << 20);
+        let sizes = || field(process.pid(), "smaps_rollup", "Pss");
+        let before = sizes();
+
+        // Twice: as it is asked for, and with a word before.
+        let (pages, found) = differences(&facts, &still.memory, &live);
+        assert!(pages > 1000 && found.is_empty(), "{} of {pages} differ:\n{}", found.len(), found.join("\n"));
+        let one_by_one = live.counts();
+        assert!(one_by_one.calls as usize >= pages && one_by_one.rejected == 0, "{one_by_one:?}");
+        live.forget();
+        let first = facts.mappings.iter().find(|mapping| mapping.length() > 1 << 20).unwrap().range.start;
+        let wanted = |number: u64| first.plus(number * 4096 + 100)..first.plus(number * 4096 + 164);
+        live.prefetch(&mut (0..256).map(wanted));
+        for number in 0..256 {
+            let mut bytes = [0; 64];
+            live.read(wanted(number).start, &mut bytes).unwrap();
+            assert_eq!(Some(&bytes[..]), still.memory.slice(wanted(number).start, 64));
+        }
+        let calls = live.counts().calls - one_by_one.calls;
+        // Pages that are shared with a fork are had one by one, since reading several at once would part them.
+        assert!(if shares { calls == 256 } else { calls == 1 }, "{calls} calls");
+        assert!(sizes().abs_diff(before) <= 200, "{before} became {}", sizes());
+
+        assert!(live.read_u64(Addr(8)).is_err() && live.read_u64(Addr(u64::MAX - 3)).is_err());
+        live.prefetch(&mut [Addr(0)..Addr(u64::MAX), Addr(9)..Addr(3)].into_iter());
+        assert_eq!(live.counts().rejected, 2);
+        assert!(live.health().bytes <= KEPT, "{:?}", live.health());
+    }
+}
+
+#[test]
+fn an_estimate_is_what_a_copy_takes() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let (process, _) = started(python, FORKING, &[]);
+    let mut target = Target::attach(process.pid()).unwrap();
+    let guess = target.estimate();
+    let still = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap();
+    assert!(guess.bytes.abs_diff(still.memory.copied_bytes()) < 1 << 20, "{guess:?}");
+    assert!(guess.pause > Duration::from_millis(5), "{guess:?}");
+    // The second guess knows how fast the first copy was.
+    let second = target.estimate().pause.as_secs_f64();
+    let measured = still.taking.pause.unwrap().as_secs_f64();
+    assert!(second < measured * 1.5 && second > measured / 50.0, "{second} s for {measured} s");
+}

@@ -113,13 +113,9 @@ fn another_users_process() {
 fn a_32_bit_program() {
     const PROGRAM: &str = "void _start(void) { for (;;) __asm__ volatile (\"int $0x80\" :: \"a\"(29)); }";
     let folder = tempfile::tempdir().unwrap();
-    let (source, program) = (folder.path().join("small.c"), folder.path().join("small"));
-    std::fs::write(&source, PROGRAM).unwrap();
-    let mut compiler = std::process::Command::new("gcc");
-    let made = compiler.args(["-m32", "-nostdlib", "-static", "-o"]).arg(&program).arg(&source).output();
-    if !made.is_ok_and(|made| made.status.success()) {
+    let Some(program) = super::compiled(folder.path(), PROGRAM, &["-m32", "-nostdlib", "-static"]) else {
         crate::skip!("no compiler for 32 bits on this machine");
-    }
+    };
     if std::process::Command::new(&program).spawn().map(|mut child| (child.kill(), child.wait())).is_err() {
         crate::skip!("this kernel runs no 32-bit programs");
     }

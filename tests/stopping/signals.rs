@@ -71,6 +71,52 @@ fn no_signal_is_lost_not_even_a_real_time_one() {
     assert_untouched(pid);
 }
 
+/// Sends itself signals all the time, and looks after each whether it came: a signal to the only thread there is comes before the call
+/// returns that sent it.
+const SENDING: &str = r#"
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+static volatile long plain, queued;
+static void on_plain(int number) { plain++; }
+static void on_queued(int number, siginfo_t *info, void *context) { if (info->si_value.sival_int == 77) queued++; }
+int main(void) {
+    struct sigaction one = {0}, other = {0};
+    one.sa_handler = on_plain;
+    other.sa_sigaction = on_queued;
+    other.sa_flags = SA_SIGINFO;
+    sigaction(SIGUSR1, &one, 0);
+    sigaction(SIGRTMIN + 3, &other, 0);
+    printf("ready\n"); fflush(stdout);
+    struct pollfd input = {0, POLLIN, 0};
+    union sigval value = {77};
+    for (long sent = 1;; sent++) {
+        kill(getpid(), SIGUSR1);
+        sigqueue(getpid(), SIGRTMIN + 3, value);
+        if (plain != sent || queued != sent) { printf("lost %ld %ld of %ld\n", sent - plain, sent - queued, sent); return 1; }
+        if (sent % 1000 == 0 && poll(&input, 1, 0) == 1) { printf("sent %ld\n", sent); return 0; }
+    }
+}
+"#;
+
+#[test]
+fn signals_that_are_just_being_delivered_when_it_is_stopped_come_with_all_they_bring() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = super::compiled(folder.path(), SENDING, &[]) else {
+        crate::skip!("no C compiler on this machine");
+    };
+    let mut process = crate::support::Tool::new(&program).start();
+    process.wait_line("ready");
+    let target = Target::attach(process.pid()).unwrap();
+    for _ in 0..1500 {
+        let _ = target.stop(Duration::from_secs(10)).unwrap().resume();
+    }
+    process.close_stdin();
+    let run = process.finish(PATIENCE);
+    assert!(run.code() == Some(0) && run.out().contains("sent "), "{}", run.out());
+}
+
 #[test]
 fn a_process_that_job_control_stopped_stays_stopped_and_can_be_continued() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };

@@ -79,12 +79,9 @@ int main(void) {
 #[test]
 fn a_thread_that_cannot_stop_is_let_be_after_the_limit_and_all_others_run_on() {
     let folder = tempfile::tempdir().unwrap();
-    let (source, program) = (folder.path().join("waiting.c"), folder.path().join("waiting"));
-    std::fs::write(&source, WAITING).unwrap();
-    let made = std::process::Command::new("gcc").args(["-pthread", "-o"]).arg(&program).arg(&source).output();
-    if !made.is_ok_and(|made| made.status.success()) {
+    let Some(program) = super::compiled(folder.path(), WAITING, &["-pthread"]) else {
         crate::skip!("no C compiler on this machine");
-    }
+    };
     let mut process = Tool::new(&program).start();
     process.wait_line("ready");
     let mut target = Target::attach(process.pid()).unwrap();

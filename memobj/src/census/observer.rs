@@ -30,17 +30,22 @@ use super::collector::read_collector;
 use super::memory::memory_of;
 use super::threads::read_threads;
 use super::{
-    Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taking, Total, Totals,
+    Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taker, Taking, Total, Totals,
     TypeCount,
 };
 
 /// How often a copy is made anew that turns out not to hold together, though no collection was under way in it.
 const MOST_COPIES: u32 = 3;
 
+/// So many processes are kept at least.
+const LEAST_ROOM: usize = 16;
+
 /// Takes censuses, and keeps what the next one needs, too: what was found out of each process, and memory for its copy.
 #[derive(Debug, Default)]
 pub struct Observer {
     processes: HashMap<u32, Watched>,
+    /// With how many of them it is looked which have ended.
+    room: usize,
     buffers: Buffers,
 }
 
@@ -53,11 +58,13 @@ struct Watched {
 
 /// How the memory that is counted was got.
 #[derive(Debug, Clone, Copy)]
-struct How {
+struct How<'r> {
     method: Method,
     attempts: u64,
     pause: Option<Duration>,
     lost: u64,
+    /// Where its pages were, if that is wanted and known.
+    residence: Option<&'r Residence>,
 }
 
 impl Observer {
@@ -86,12 +93,12 @@ impl Observer {
         };
         let census = match live {
             Some(reason) => {
-                let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0 };
+                let how =
+                    How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0, residence: None };
                 let runtime = watched.python.read(watched.target.memory())?;
                 count(
                     &watched.target.memory(),
                     watched.target.facts(),
-                    None,
                     &watched.python,
                     runtime,
                     how,
@@ -101,8 +108,17 @@ impl Observer {
             }
             None => self.stopped(&mut watched, request, begun),
         }?;
-        self.processes.insert(pid, watched);
+        self.keep(pid, watched);
         Ok(census)
+    }
+
+    /// Keeps what was found out of a process; what is known of those that have ended is dropped before it becomes much.
+    fn keep(&mut self, pid: u32, watched: Watched) {
+        if self.processes.len() >= self.room {
+            self.processes.retain(|_, watched| !watched.target.has_ended());
+            self.room = LEAST_ROOM.max(self.processes.len() * 2);
+        }
+        self.processes.insert(pid, watched);
     }
 
     /// Stops it outside of a collection, as far as that can be had, copies, and counts what was copied.
@@ -122,6 +138,7 @@ impl Observer {
                 attempts: attempts.into(),
                 pause: Some(pause),
                 lost: still.taking.lost_pages,
+                residence: still.residence.as_ref(),
             };
             let read = python.read(&still.memory);
             let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout)
@@ -131,16 +148,7 @@ impl Observer {
                     if let Some(path) = &request.save {
                         snapshot::save(&still, path)?;
                     }
-                    count(
-                        &still.memory,
-                        &still.facts,
-                        still.residence.as_ref(),
-                        python,
-                        runtime,
-                        how,
-                        request,
-                        begun,
-                    )
+                    count(&still.memory, &still.facts, python, runtime, how, request, begun)
                 }
                 Err(error) => Err(error),
             };
@@ -154,17 +162,13 @@ impl Observer {
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
         let python = find(still, request.way)?;
         let runtime = python.read(&still.memory)?;
-        let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages };
-        count(&still.memory, &still.facts, still.residence.as_ref(), &python, runtime, how, request, begun)
+        let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages, residence: None };
+        count(&still.memory, &still.facts, &python, runtime, how, request, begun)
     }
 }
 
-impl Observer {
-    /// One census.
-    ///
-    /// # Errors
-    /// Why there is none, and what the user can do. [`Error::gone`] if the target has ended or become another program meanwhile.
-    pub fn take(&mut self, request: &Request) -> Result<Census, Error> {
+impl Taker for Observer {
+    fn take(&mut self, request: &Request) -> Result<Census, Error> {
         let begun = Instant::now();
         match &request.source {
             Source::Process { pid } => self.process(*pid, request, begun),
@@ -178,10 +182,9 @@ impl Observer {
 fn count<M: Memory>(
     memory: &M,
     facts: &Facts,
-    residence: Option<&Residence>,
     python: &Found,
     runtime: Runtime,
-    how: How,
+    how: How<'_>,
     request: &Request,
     begun: Instant,
 ) -> Result<Census, Error> {
@@ -192,8 +195,8 @@ fn count<M: Memory>(
     let walked = walk(&heap, threads)?;
     let pools = pools_of(&heap, python, &interpreters);
     let account = pools.as_ref().map(|pools| account(&heap, &walked, pools, shift(memory, python), threads));
-    let residence = residence.filter(|_| request.memory);
-    let memory_of = residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref()));
+    let memory_of =
+        how.residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref()));
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =

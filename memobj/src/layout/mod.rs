@@ -6,11 +6,22 @@
 pub mod encoding;
 #[rustfmt::skip]
 pub mod fields;
+mod refine;
 mod tables;
 
 pub use fields::Layout;
+pub use refine::{COOKIE, Refined, refined};
 
 use crate::error::{Error, Stage};
+use encoding::GcHeader;
+
+impl Layout {
+    /// Whether it is of a build without the global lock.
+    #[must_use]
+    pub fn free_threaded(&self) -> bool {
+        self.encodings.gc_header == GcHeader::Bits
+    }
+}
 
 /// What has to be known of a CPython to choose its layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

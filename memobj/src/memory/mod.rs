@@ -44,6 +44,12 @@ pub trait Memory: Sync {
         None
     }
 
+    /// Says what will be read soon, for memory where several reads at once are cheaper than one after the other. Nothing has to be done,
+    /// and what cannot be read is no error.
+    fn prefetch(&self, wanted: &mut dyn Iterator<Item = Range<Addr>>) {
+        let _ = wanted;
+    }
+
     /// The readable ranges in ascending order, without overlap: where objects can be.
     fn regions(&self) -> &[Range<Addr>];
 

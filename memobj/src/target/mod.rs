@@ -4,9 +4,11 @@ mod copy;
 pub mod dump;
 mod files;
 mod hold;
+mod live;
 mod pages;
 mod refusal;
 mod residence;
+mod room;
 mod still;
 mod text;
 
@@ -18,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use common::process::ProcessId;
+use common::units;
 use rustix::io::Errno;
 
 use crate::error::{Error, Stage};
@@ -30,6 +33,8 @@ use refusal::Attempt;
 use text::{Stat, Status};
 
 pub use copy::Stopped;
+pub use live::{Counts, Live};
+pub use room::Room;
 pub use still::{Files, Still, Taking};
 
 /// How long the threads of a target may take to stop. They stop within a millisecond or are stuck.
@@ -211,6 +216,16 @@ impl Target {
         }
     }
 
+    /// Its memory as it runs, read page by page, of which at most `cache_bytes` are kept.
+    ///
+    /// # Errors
+    /// If it has ended, or as [`attach`](Self::attach).
+    pub fn live(&self, cache_bytes: u64) -> Result<Live, Error> {
+        let memory =
+            memory_of(&self.facts).map_err(|error| unreadable(&self.facts, Attempt::Read, &error))?;
+        Ok(Live::new(self.facts.id.pid, memory, cache_bytes))
+    }
+
     fn still(&self, copied: copy::Copied, at: SystemTime, taking: Taking) -> Still {
         let behind = copied.mappings.iter().filter(|mapping| pages::is_wanted(mapping));
         let behind = behind.filter_map(|mapping| {
@@ -239,10 +254,18 @@ impl Target {
         let no_room = |why: &str| {
             Error::new(
                 Stage::Copy,
-                format!("no room for a copy of {bytes} bytes: {why}"),
+                format!(
+                    "{}: no room for a copy of {}: {why}",
+                    refusal::named(self.facts.id.pid, &self.facts.name),
+                    units::Bytes(bytes)
+                ),
                 "read without a stop (`--no-stop`), which takes little memory",
             )
         };
+        let room = Room::now();
+        if !room.fits(bytes.saturating_sub(buffers.warm_bytes() as u64)) {
+            return Err(no_room(&room.to_string()));
+        }
         let wanted = usize::try_from(bytes).map_err(|error| no_room(&error.to_string()))?;
         // A little more is faulted in, for what it allocates meanwhile.
         buffers.prepare(wanted.saturating_add(1 << 20)).map_err(|error| no_room(&error.to_string()))

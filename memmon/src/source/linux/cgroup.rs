@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::cgroup::{self, Place};
 use common::process::ProcessId;
 use common::record::Cgroup;
 use rustix::fs::{Mode, OFlags};
@@ -15,22 +16,10 @@ use super::parse;
 /// A process can be moved to another group; that is looked at again after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// Version 1 has no word for "no limit" but a number near 2^63, rounded down to pages.
-const NO_LIMIT: u64 = 1 << 62;
-
 /// Groups, once found.
 #[derive(Debug)]
 pub struct Cgroups {
     found: HashMap<ProcessId, (Instant, Option<Group>)>,
-}
-
-/// Where a group is.
-#[derive(Debug, PartialEq)]
-struct Place {
-    version: u32,
-    path: Arc<str>,
-    folder: PathBuf,
-    mount: PathBuf,
 }
 
 impl Cgroups {
@@ -45,64 +34,10 @@ impl Cgroups {
         if !known {
             // Roots are few; those that are gone go with this.
             self.found.retain(|_, (at, _)| now.duration_since(*at) < 2 * LOOK_AGAIN);
-            self.found.insert(id, (now, find(id.pid).map(Group::open)));
+            self.found.insert(id, (now, Place::of(id.pid).map(Group::open)));
         }
         let (_, group) = self.found.get(&id)?;
         group.as_ref().map(Group::read)
-    }
-}
-
-fn find(pid: u32) -> Option<Place> {
-    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    locate(&groups, &mounts)
-}
-
-/// The folder of the memory controller's group, out of the texts of `/proc/PID/cgroup` and `mountinfo`.
-///
-/// A group of version 1's memory controller comes before one of version 2: where both are mounted (hybrid), a controller is in
-/// one of them only, and `/proc/PID/cgroup` lists `memory` by name only in version 1.
-fn locate(groups: &str, mounts: &str) -> Option<Place> {
-    let lines = || {
-        groups.lines().filter_map(|line| {
-            let mut parts = line.splitn(3, ':');
-            Some((parts.next()?, parts.next()?, parts.next()?))
-        })
-    };
-    let one = lines().find(|(_, controllers, _)| controllers.split(',').any(|c| c == "memory"));
-    let (version, path) = match one {
-        Some((_, _, path)) => (1, path),
-        None => (2, lines().find(|(id, controllers, _)| *id == "0" && controllers.is_empty())?.2),
-    };
-    let mount = mounts.lines().filter_map(Mount::parse).find(|mount| match version {
-        1 => mount.kind == "cgroup" && mount.options.split(',').any(|o| o == "memory"),
-        _ => mount.kind == "cgroup2",
-    })?;
-    // In a container the mount shows a part of the hierarchy, whose root the path may or may not begin with.
-    let below = path.strip_prefix(mount.root.trim_end_matches('/')).unwrap_or(path);
-    let mut folder = PathBuf::from(&mount.point);
-    folder.push(below.trim_start_matches('/'));
-    Some(Place { version, path: path.into(), folder, mount: PathBuf::from(mount.point) })
-}
-
-/// A line of proc_pid_mountinfo(5).
-struct Mount<'a> {
-    root: &'a str,
-    point: String,
-    kind: &'a str,
-    options: &'a str,
-}
-
-impl<'a> Mount<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let (mount, kind) = line.split_once(" - ")?;
-        let mut mount = mount.split(' ').skip(3);
-        let (root, point) = (mount.next()?, mount.next()?);
-        let mut kind = kind.split(' ');
-        let name = kind.next()?;
-        // Blanks in paths are written as octal escapes.
-        let point = point.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
-        Some(Self { root, point, kind: name, options: kind.nth(1)? })
     }
 }
 
@@ -124,7 +59,6 @@ impl Group {
     fn open(place: Place) -> Self {
         let file =
             |one: &str, two: &str| Kept::open(&place.folder.join(if place.version == 1 { one } else { two }));
-        let limit = if place.version == 1 { "memory.limit_in_bytes" } else { "memory.max" };
         Self {
             current: file("memory.usage_in_bytes", "memory.current"),
             peak: file("memory.max_usage_in_bytes", "memory.peak"),
@@ -132,12 +66,7 @@ impl Group {
             stat: file("memory.stat", "memory.stat"),
             // In version 2 it is in memory.stat.
             kernel: if place.version == 1 { file("memory.kmem.usage_in_bytes", "") } else { Kept(None) },
-            limits: place
-                .folder
-                .ancestors()
-                .take_while(|folder| folder.starts_with(&place.mount))
-                .map(|folder| Kept::open(&folder.join(limit)))
-                .collect(),
+            limits: place.folders().map(|folder| Kept::open(&folder.join(place.limit_file()))).collect(),
             version: place.version,
             path: place.path,
         }
@@ -154,7 +83,12 @@ impl Group {
             version: self.version,
             path: Arc::clone(&self.path),
             current_bytes: self.current.number(),
-            limit_bytes: self.limits.iter().filter_map(Kept::number).filter(|limit| *limit < NO_LIMIT).min(),
+            limit_bytes: self
+                .limits
+                .iter()
+                .filter_map(Kept::number)
+                .filter(|limit| *limit < cgroup::NO_LIMIT)
+                .min(),
             peak_bytes: self.peak.number(),
             oom_kills: parse::plain_fields(&events).find(|(k, _)| *k == b"oom_kill").map(|(_, value)| value),
             anon_bytes: of_stat(b"total_rss", b"anon"),
@@ -191,27 +125,6 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HYBRID: &str = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
-                          41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
-
-    #[test]
-    fn the_memory_controller_of_a_hybrid_machine_is_version_1() {
-        let place = locate("9:name=systemd:/\n4:cpu,memory:/a/b\n0::/c\n", HYBRID).unwrap();
-        assert_eq!((place.version, &*place.path), (1, "/a/b"));
-        assert_eq!(place.folder, Path::new("/sys/fs/cgroup/memory/a/b"));
-    }
-
-    #[test]
-    fn version_2_and_a_container_that_sees_only_its_own_part() {
-        let mounts = "30 24 0:26 /docker/abc /sys/fs/cgroup ro,nosuid shared:1 - cgroup2 cgroup rw\n";
-        let place = locate("0::/docker/abc/worker\n", mounts).unwrap();
-        assert_eq!((place.version, place.folder.as_path()), (2, Path::new("/sys/fs/cgroup/worker")));
-        let inside = locate("0::/worker\n", mounts).unwrap();
-        assert_eq!(inside.folder, Path::new("/sys/fs/cgroup/worker"));
-        assert_eq!(locate("0::/x\n", ""), None);
-        assert_eq!(locate("garbage\n::\n", mounts), None);
-    }
 
     #[test]
     fn the_limit_is_the_smallest_up_to_the_mount() {

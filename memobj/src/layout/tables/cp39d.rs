@@ -125,6 +125,7 @@ const BUILD0: Layout = Layout {
     contextvar_object: ContextvarObject { size: 64, var_name: 16, var_default: 24 },
     template_object: None,
     runtime_state: RuntimeState { size: 656, debug_offsets: None, initialized: 12, finalizing: 16, main_thread: 72, allocator: 628, interpreters_head: 32, interpreters_main: 40, gc: None, small_ints: None, static_types: None },
+    debug_offsets: None,
     interpreter_state: InterpreterState { size: 5648, next: 0, id: 24, threads_head: 8, threads_main: None, modules: 856, sysdict: 872, builtins: 880, gc: Some(616), types: None, obmalloc: None, mimalloc: None, codec_search_path: 912, codec_search_cache: 920, codec_error_registry: 928, cached_objects: None, interned_strings: None, dict: 1376, before_forkers: Some(3456), after_forkers_parent: Some(3464), after_forkers_child: Some(3472), builtins_copy: Some(1384), importlib: 888, import_func: 1392, audit_hooks: 3536, brc: None, unique_ids: None },
     thread_state: ThreadState { size: 264, prev: 0, next: 8, interp: 16, frame: Some(24), cframe: None, current_frame: None, base_frame: None, thread_id: 176, native_thread_id: None, id: 256, dict: 152, async_exc: 168, exc_info: 144, exc_state: 112, curexc_type: Some(88), curexc_value: Some(96), curexc_traceback: Some(104), current_exception: None, c_profileobj: 72, c_traceobj: 80, context: 240, async_gen_firstiter: 224, async_gen_finalizer: 232, datastack_chunk: None, datastack_top: None, datastack_limit: None, state: None, status: None, gilstate_counter: 160 },
     thread_state_impl: None,

@@ -1,0 +1,121 @@
+//! Whether a copy fits: into the machine, and into what our own control group may use.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use common::cgroup::{self, Place};
+use common::units;
+
+/// What is left alone, in bytes: a copy must not be what the machine fails by.
+const MARGIN: u64 = 64 << 20;
+
+/// How much memory there is for us, without taking it from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// Of the machine: `MemAvailable` of proc_meminfo(5). `None` if it does not say.
+    pub machine_bytes: Option<u64>,
+    /// Of our control group and those above it, the least: what is not used of its limit, or used for files that can be dropped.
+    /// `None` without a limit.
+    pub group_bytes: Option<u64>,
+}
+
+impl Room {
+    /// As it is now.
+    #[must_use]
+    pub fn now() -> Self {
+        let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let group = Place::of(std::process::id());
+        Self { machine_bytes: available(&text), group_bytes: group.as_ref().and_then(of_group) }
+    }
+
+    /// Whether `bytes` more can be taken.
+    #[must_use]
+    pub fn fits(&self, bytes: u64) -> bool {
+        let needed = bytes.saturating_add(MARGIN);
+        [self.machine_bytes, self.group_bytes].into_iter().flatten().all(|room| room >= needed)
+    }
+}
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |bytes: Option<u64>| {
+            bytes.map_or_else(|| "any amount".to_owned(), |bytes| units::Bytes(bytes).to_string())
+        };
+        match self.group_bytes {
+            Some(group) if self.machine_bytes.is_none_or(|machine| group < machine) => {
+                write!(f, "our control group has {} left", shown(Some(group)))
+            }
+            _ => write!(f, "the machine has {} left", shown(self.machine_bytes)),
+        }
+    }
+}
+
+/// `MemAvailable`, in bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let value = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    value.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn of_group(place: &Place) -> Option<u64> {
+    place.folders().filter_map(|folder| left(place, folder)).min()
+}
+
+/// What is left of one group's limit.
+fn left(place: &Place, folder: &Path) -> Option<u64> {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+    let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+    let limit = number(place.limit_file()).filter(|&limit| limit < cgroup::NO_LIMIT)?;
+    let used = number(place.usage_file())?;
+    let key = if place.version == 1 { "total_inactive_file " } else { "inactive_file " };
+    let droppable = read("memory.stat")
+        .and_then(|stat| stat.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok()));
+    Some(limit.saturating_sub(used.saturating_sub(droppable.unwrap_or(0))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(version: u32, files: &[(&str, &str)]) -> Option<u64> {
+        let mount = tempfile::tempdir().unwrap();
+        let folder = mount.path().join("a/b");
+        fs::create_dir_all(&folder).unwrap();
+        for (name, text) in files {
+            fs::write(mount.path().join(name), text).unwrap();
+        }
+        of_group(&Place { version, path: "/a/b".into(), folder, mount: mount.path().to_owned() })
+    }
+
+    #[test]
+    fn the_tightest_group_up_to_the_mount_counts_and_files_can_be_dropped() {
+        let two = [
+            ("a/memory.max", "1000\n"),
+            ("a/memory.current", "900\n"),
+            ("a/memory.stat", "file 500\ninactive_file 300\n"),
+            ("a/b/memory.max", "max\n"),
+            ("a/b/memory.current", "800\n"),
+        ];
+        assert_eq!(group(2, &two), Some(400));
+        let one = [
+            ("a/b/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("a/b/memory.usage_in_bytes", "5\n"),
+            ("memory.limit_in_bytes", "700\n"),
+            ("memory.usage_in_bytes", "900\n"),
+            ("memory.stat", "inactive_file 1\ntotal_inactive_file 250\n"),
+        ];
+        assert_eq!(group(1, &one), Some(50));
+        assert_eq!(group(2, &[]), None);
+    }
+
+    #[test]
+    fn both_the_machine_and_the_group_must_have_room() {
+        let room = Room { machine_bytes: Some(1 << 30), group_bytes: Some(256 << 20) };
+        assert!(room.fits(192 << 20) && !room.fits((192 << 20) + 1));
+        assert!(room.to_string().contains("control group has 256"), "{room}");
+        assert!(!Room { group_bytes: None, ..room }.fits(1 << 30) && Room::default().fits(u64::MAX - MARGIN));
+        assert!(Room { group_bytes: None, ..room }.to_string().contains("machine has 1"));
+        assert!(Room::now().machine_bytes.is_some_and(|bytes| bytes > 1 << 20));
+        assert_eq!(available("MemTotal: 5 kB\nMemAvailable:   12 kB\n"), Some(12 << 10));
+    }
+}
