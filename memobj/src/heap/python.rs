@@ -99,7 +99,8 @@ impl<'m, M: Memory> Python<'m, M> {
         let type_type = type_of(dict_type)?;
         let object = memory.read_pointer(dict_type, layout.type_object.tp_base)?;
         // The import system of every Python is written in Python, and describes `builtins` by an instance of one of its classes.
-        let spec = dict::read_item(memory, layout, builtins, "__spec__")?.ok_or(Unreadable { at: builtins })?;
+        let spec =
+            dict::read_item(memory, layout, builtins, "__spec__")?.ok_or(Unreadable { at: builtins })?;
         let class = type_of(spec)?;
         let flags = memory.read_word(class, layout.type_object.tp_flags)?;
         if flags & HEAP_TYPE == 0 || flags & HAVE_GC == 0 {

@@ -133,13 +133,16 @@ impl Bitmap {
         if at.0 % GRAIN != 0 {
             return self.odd().contains(&at.0);
         }
-        self.words.get((bit / 64) as usize).is_some_and(|word| word.load(Ordering::Relaxed) >> (bit % 64) & 1 != 0)
+        self.words
+            .get((bit / 64) as usize)
+            .is_some_and(|word| word.load(Ordering::Relaxed) >> (bit % 64) & 1 != 0)
     }
 
     /// How many objects are in.
     #[must_use]
     pub fn len(&self) -> u64 {
-        let even: u64 = self.words.iter().map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum();
+        let even: u64 =
+            self.words.iter().map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum();
         even + self.odd().len() as u64
     }
 
@@ -156,7 +159,13 @@ impl Bitmap {
     }
 
     /// Calls `each` with the objects of some words of bits, and that are not in `but`, by address.
-    pub fn each_in(&self, places: &Places, words: Range<usize>, but: Option<&Self>, mut each: impl FnMut(Addr)) {
+    pub fn each_in(
+        &self,
+        places: &Places,
+        words: Range<usize>,
+        but: Option<&Self>,
+        mut each: impl FnMut(Addr),
+    ) {
         let end = words.end.min(self.words.len());
         for index in words.start..end {
             let Some(word) = self.words.get(index) else { break };
@@ -197,7 +206,11 @@ mod tests {
     use super::*;
 
     fn places() -> Places {
-        Places::new(&[Addr(0x1000)..Addr(0x1100), Addr(0x1100)..Addr(0x1108), Addr(0x7fff_0000)..Addr(0x7fff_1004)])
+        Places::new(&[
+            Addr(0x1000)..Addr(0x1100),
+            Addr(0x1100)..Addr(0x1108),
+            Addr(0x7fff_0000)..Addr(0x7fff_1004),
+        ])
     }
 
     fn all(bitmap: &Bitmap, places: &Places) -> Vec<u64> {

@@ -228,7 +228,8 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         let layout = python.layout;
         let chain = self.read_chain(&raw);
         // The levels that class statements made, and the nearest type of C below them.
-        let is_class = |raw: &Raw| raw.flags & HEAP_TYPE != 0 && raw.dealloc == python.landmarks.class_dealloc;
+        let is_class =
+            |raw: &Raw| raw.flags & HEAP_TYPE != 0 && raw.dealloc == python.landmarks.class_dealloc;
         let c_at = chain.iter().position(|level| !is_class(level)).unwrap_or(chain.len().saturating_sub(1));
         let c_types = chain.get(c_at..).unwrap_or_default();
         let kind = c_types.iter().find_map(|level| self.read_kind(level));
@@ -248,9 +249,7 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
                 dict: bottom.is_none_or(|bottom| bottom.dictoffset != raw.dictoffset),
                 visits_type: match layout.encodings.type_visits {
                     TypeVisits::Always => true,
-                    TypeVisits::UnlessBaseDoes => {
-                        !bottom_is_heap || matches!(traverse, Traverse::Nothing)
-                    }
+                    TypeVisits::UnlessBaseDoes => !bottom_is_heap || matches!(traverse, Traverse::Nothing),
                 },
             }
         });
@@ -290,7 +289,9 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         // The metatype first: most addresses that are no types fail here, and cheaply.
         let metatype = python.read_type_of(at)?;
         let flags = memory.read_word(metatype, known.tp_flags)?;
-        if flags & TYPE_SUBCLASS == 0 || (metatype != python.landmarks.type_type && !self.is_metatype(metatype)) {
+        if flags & TYPE_SUBCLASS == 0
+            || (metatype != python.landmarks.type_type && !self.is_metatype(metatype))
+        {
             return Ok(None);
         }
         memory.read(at, bytes)?;
@@ -310,7 +311,8 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
             slots: word(bytes, python.layout.var_object.ob_size),
         };
         let head = u64::from(python.layout.object.size);
-        let plausible = (head..MAX_BASICSIZE).contains(&raw.basicsize) && raw.itemsize.unsigned_abs() < MAX_BASICSIZE;
+        let plausible =
+            (head..MAX_BASICSIZE).contains(&raw.basicsize) && raw.itemsize.unsigned_abs() < MAX_BASICSIZE;
         Ok(plausible.then_some(raw))
     }
 
@@ -366,7 +368,10 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
             && python.layout.encodings.type_visits == TypeVisits::UnlessBaseDoes;
         let name = python.memory.read_c_string(owner.name, MAX_NAME)?;
         if let Some(shape) = fixed(python.layout, &name, owner.basicsize) {
-            return Ok((Traverse::Members(shape.visited), shape.visits_type && bottom.flags & HEAP_TYPE != 0));
+            return Ok((
+                Traverse::Members(shape.visited),
+                shape.visits_type && bottom.flags & HEAP_TYPE != 0,
+            ));
         }
         if let Some(kind) = self.read_kind(owner).filter(|kind| kind.is_traversed()) {
             return Ok((Traverse::Known(kind), visits_type));
@@ -384,7 +389,9 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         let python = self.python;
         let (memory, known) = (python.memory, &python.layout.member_def);
         let mut slots = Vec::new();
-        let Ok(size) = memory.read_word(level.metatype, python.layout.type_object.tp_basicsize) else { return slots };
+        let Ok(size) = memory.read_word(level.metatype, python.layout.type_object.tp_basicsize) else {
+            return slots;
+        };
         let first = level.at.plus(size);
         for index in 0..level.slots.min(MAX_SLOTS) {
             let member = first.plus(index * u64::from(known.size));

@@ -175,7 +175,8 @@ pub fn read_item<M: Memory + ?Sized>(
         index += 1;
     })?;
     let Some((index, value)) = found else { return Ok(None) };
-    let value = if values.is_null() { value } else { memory.read_pointer(values_of(layout, values), 8 * index)? };
+    let value =
+        if values.is_null() { value } else { memory.read_pointer(values_of(layout, values), 8 * index)? };
     Ok((!value.is_null()).then_some(value))
 }
 

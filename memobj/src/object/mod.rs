@@ -190,7 +190,8 @@ impl<'a> Objects<'a> {
         // Digits of 30 bits, the lowest first (Include/cpython/longintrepr.h): three hold more than 64 bits.
         let mut value = 0_i128;
         for index in 0..digits.min(4) {
-            let digit = fields.ob_digit.checked_add(u32::try_from(index).ok()?.checked_mul(fields.digit_size)?)?;
+            let digit =
+                fields.ob_digit.checked_add(u32::try_from(index).ok()?.checked_mul(fields.digit_size)?)?;
             value |= i128::from(self.memory.read_u32(object.plus(digit.into())).ok()?) << (30 * index);
         }
         (digits < 4).then_some(())?;
@@ -289,7 +290,8 @@ impl<'a> Objects<'a> {
         }
         let items = self.memory.read_signed(instance, self.layout.var_object.ob_size).ok()?.unsigned_abs();
         let basic = self.memory.read_word(ty, fields.tp_basicsize).ok()?;
-        let size = basic.checked_add(items.checked_mul(self.memory.read_word(ty, fields.tp_itemsize).ok()?)?)?;
+        let size =
+            basic.checked_add(items.checked_mul(self.memory.read_word(ty, fields.tp_itemsize).ok()?)?)?;
         Some(instance.plus(size.checked_next_multiple_of(8)?).minus(offset.unsigned_abs()))
     }
 

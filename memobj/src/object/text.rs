@@ -50,7 +50,12 @@ impl Text {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn read_data<M: Memory + ?Sized>(&self, memory: &M, layout: &Layout, at: Addr) -> Result<Addr, Unreadable> {
+    pub fn read_data<M: Memory + ?Sized>(
+        &self,
+        memory: &M,
+        layout: &Layout,
+        at: Addr,
+    ) -> Result<Addr, Unreadable> {
         if !self.compact {
             return memory.read_pointer(at, layout.unicode_object.data);
         }

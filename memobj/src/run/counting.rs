@@ -13,7 +13,7 @@ use common::wait::{Ready, Sources, Waiter};
 use rustix::process::Signal;
 
 use super::TOOL;
-use super::members::{Member, Members};
+use super::members::{self, Member, Members};
 use super::outputs::Outputs;
 use crate::census::{Census, Taker};
 use crate::cli::Args;
@@ -269,7 +269,11 @@ impl<'a> Counting<'a> {
     }
 
     fn take(&mut self, member: &Member) -> Result<Census, Error> {
-        self.taker.take(&self.args.request(Source::Process { pid: member.id.pid }))
+        let mut census = self.taker.take(&self.args.request(Source::Process { pid: member.id.pid }))?;
+        if census.process.cmdline.is_none() && !self.args.no_cmdline {
+            census.process.cmdline = members::cmdline(member.id.pid);
+        }
+        Ok(census)
     }
 
     fn give(&mut self, header: Header, member: &Member, census: &Census) {
@@ -294,6 +298,10 @@ impl<'a> Counting<'a> {
     /// Looks which members have ended or run another program now, and tells of it.
     fn look(&mut self, header: &Header, found: &mut Iteration) {
         let happened = self.members.look();
+        if !happened.ended.is_empty() {
+            // It may be known how.
+            self.reap();
+        }
         let all = happened.ended.iter().map(|member| (EventKind::Exited, member));
         for (kind, member) in all.chain(happened.replaced.iter().map(|member| (EventKind::Replaced, member)))
         {

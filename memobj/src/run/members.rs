@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use common::process::{ProcessId, Stat, decimal};
@@ -153,6 +154,21 @@ impl Found {
     }
 }
 
+/// As much of a command line as is read: the kernel gives out as much as there is, megabytes if need be.
+const MOST_CMDLINE_BYTES: u64 = 64 << 10;
+
+/// The arguments of a process, as it may have changed them; `None` where they cannot be read: proc_pid_cmdline(5).
+pub fn cmdline(pid: u32) -> Option<Vec<String>> {
+    let mut text = Vec::new();
+    fs::File::open(format!("/proc/{pid}/cmdline"))
+        .ok()?
+        .take(MOST_CMDLINE_BYTES)
+        .read_to_end(&mut text)
+        .ok()?;
+    let text = text.strip_suffix(b"\0").unwrap_or(&text);
+    Some(text.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
+}
+
 /// All processes, if they are wanted, but this one.
 fn everyone(wanted: bool) -> BTreeMap<u32, Found> {
     if !wanted {
@@ -167,7 +183,6 @@ fn everyone(wanted: bool) -> BTreeMap<u32, Found> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
 
@@ -253,6 +268,15 @@ mod tests {
         let happened = members.look();
         assert_eq!(happened.ended.iter().map(|member| member.id.pid).collect::<Vec<_>>(), [pid]);
         assert!(members.is_empty());
+    }
+
+    #[test]
+    fn arguments_are_words() {
+        let running = Running::shell("read x; : 'two words'");
+        let words = cmdline(running.0.id()).unwrap();
+        assert_eq!((&*words[0], &*words[1], words.len()), ("sh", "-c", 3));
+        assert!(words[2].ends_with(": 'two words'"), "{words:?}");
+        assert_eq!(cmdline(1 << 30), None);
     }
 
     #[test]

@@ -105,20 +105,35 @@ mod tests {
         // Bytes 0 to 3 on line 10, 4 to 7 on none, 8 to 9 on 13.
         let table = [4, 0, 4, 0x80, 2, 3];
         let line = |offset| line_at(LineTable::Ranges, &table, 10, offset);
-        assert_eq!([0, 3, 4, 7, 8, 9, 10].map(line), [Some(10), Some(10), None, None, Some(13), Some(13), None]);
+        assert_eq!(
+            [0, 3, 4, 7, 8, 9, 10].map(line),
+            [Some(10), Some(10), None, None, Some(13), Some(13), None]
+        );
     }
 
     #[test]
     fn locations_of_every_kind() {
         let table = [
-            0x80, 0x11, // kind 0: the same line; 1 unit
-            0xd9, 1, 2, // kind 11: a line on; 2 units
-            0xe8, 0x03, // kind 13, one back (2 << 0 | 1 = 3); 1 unit
-            0xf0, 0x40 | 8, 1, 0, 0, 0, // kind 14: (8 | 1 << 6) >> 1 = 36 lines on; 1 unit
+            0x80,
+            0x11, // kind 0: the same line; 1 unit
+            0xd9,
+            1,
+            2, // kind 11: a line on; 2 units
+            0xe8,
+            0x03, // kind 13, one back (2 << 0 | 1 = 3); 1 unit
+            0xf0,
+            0x40 | 8,
+            1,
+            0,
+            0,
+            0,    // kind 14: (8 | 1 << 6) >> 1 = 36 lines on; 1 unit
             0xf8, // kind 15: none; 1 unit
         ];
         let line = |offset| line_at(LineTable::Locations, &table, 10, offset);
-        assert_eq!([0, 2, 4, 6, 8, 10, 12].map(line), [Some(10), Some(11), Some(11), Some(10), Some(46), None, None]);
+        assert_eq!(
+            [0, 2, 4, 6, 8, 10, 12].map(line),
+            [Some(10), Some(11), Some(11), Some(10), Some(46), None, None]
+        );
     }
 
     proptest! {

@@ -96,7 +96,9 @@ pub fn search(source: &dyn Source, ways: &[Way]) -> Search {
 /// Where symbols and sections of a file say that a runtime is.
 fn named_places(elf: &Elf, bias: u64, ways: &[Way]) -> Vec<(Addr, Way)> {
     let symbol = |table: Table| {
-        elf.symbols_of(table, &[RUNTIME]).ok().and_then(|found| found.get(RUNTIME).map(|symbol| symbol.address))
+        elf.symbols_of(table, &[RUNTIME])
+            .ok()
+            .and_then(|found| found.get(RUNTIME).map(|symbol| symbol.address))
     };
     let tried = |way: Way| {
         let at = match way {
@@ -134,7 +136,8 @@ impl PythonFile {
         for mapping in &facts.mappings {
             let same = (mapping.device, mapping.inode) == (first.device, first.inode);
             // What has no initial value follows in memory without a file.
-            let behind = mapping.inode == 0 && variables.last().is_some_and(|last| last.end == mapping.range.start);
+            let behind =
+                mapping.inode == 0 && variables.last().is_some_and(|last| last.end == mapping.range.start);
             if mapping.access.write && !mapping.access.shared && (same || behind) {
                 variables.push(mapping.range.clone());
             }

@@ -110,7 +110,10 @@ impl Runtime {
     /// `threading.get_ident()` of the main thread, where the runtime says.
     #[must_use]
     pub fn main_thread(&self, memory: &dyn Memory, layout: &Layout) -> Option<u64> {
-        memory.read_u64(self.at.plus(layout.runtime_state.main_thread.into())).ok().filter(|&ident| ident != 0)
+        memory
+            .read_u64(self.at.plus(layout.runtime_state.main_thread.into()))
+            .ok()
+            .filter(|&ident| ident != 0)
     }
 
     /// The main interpreter: the one that was there first.

@@ -36,9 +36,10 @@ pub fn told<'a>(
     files: impl IntoIterator<Item = &'a str>,
     mut sections: impl FnMut(&str) -> bool,
 ) -> Option<&'static str> {
-    files.into_iter().find_map(by_name).or_else(|| {
-        BY_SECTION.iter().find(|(section, _)| sections(section)).map(|(_, what)| *what)
-    })
+    files
+        .into_iter()
+        .find_map(by_name)
+        .or_else(|| BY_SECTION.iter().find(|(section, _)| sections(section)).map(|(_, what)| *what))
 }
 
 fn by_name(name: &str) -> Option<&'static str> {

@@ -62,13 +62,18 @@ pub fn verify(memory: &dyn Memory, layout: &Layout, at: Addr) -> Result<Verified
     let Some(main) = runtime.interpreters.iter().find(|interpreter| interpreter.at == main) else {
         return Err(wrong("the main interpreter is not in the list of interpreters"));
     };
-    if main.id != 0 || runtime.interpreters.iter().any(|interpreter| !(0..1 << 40).contains(&interpreter.id)) {
+    if main.id != 0 || runtime.interpreters.iter().any(|interpreter| !(0..1 << 40).contains(&interpreter.id))
+    {
         return Err(wrong("the interpreters' numbers are none"));
     }
     for interpreter in &runtime.interpreters {
         threads(memory, layout, interpreter)?;
     }
-    if int(fields.initialized)? == 0 || main.modules.is_null() || main.sysdict.is_null() || main.builtins.is_null() {
+    if int(fields.initialized)? == 0
+        || main.modules.is_null()
+        || main.sysdict.is_null()
+        || main.builtins.is_null()
+    {
         return Err(Fault::NotStarted);
     }
     if !pointer(fields.finalizing)?.is_null() {
@@ -93,7 +98,8 @@ fn threads(memory: &dyn Memory, layout: &Layout, interpreter: &Interpreter) -> R
     let fields = &layout.thread_state;
     let mut before = Addr::NULL;
     for thread in &interpreter.threads {
-        let pointer = |offset: u32| memory.read_pointer(thread.at, offset).map_err(|u| Fault::Wrong(u.to_string()));
+        let pointer =
+            |offset: u32| memory.read_pointer(thread.at, offset).map_err(|u| Fault::Wrong(u.to_string()));
         must(pointer(fields.interp)? == interpreter.at, "a thread is not of the interpreter that lists it")?;
         must(pointer(fields.prev)? == before, "the list of threads is not linked back")?;
         before = thread.at;
@@ -106,7 +112,10 @@ fn interpreter(objects: Objects<'_>, runtime: &Runtime, main: &Interpreter) -> R
     let modules = [("sys", main.sysdict), ("builtins", main.builtins)];
     for (name, dict) in modules {
         let module = objects.item(main.modules, name).and_then(|module| objects.module_dict(module));
-        must(module == Some(dict), &format!("`sys.modules` has no `{name}` with the dict that the interpreter knows"))?;
+        must(
+            module == Some(dict),
+            &format!("`sys.modules` has no `{name}` with the dict that the interpreter knows"),
+        )?;
     }
     basic_sizes(objects, main.builtins)?;
     for interpreter in &runtime.interpreters {
@@ -204,7 +213,10 @@ fn basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault> {
     });
     match fault {
         Some(what) => Err(wrong(what)),
-        None => must(agreeing >= FEWEST_TYPES, &format!("only {agreeing} types of `builtins` are what they are named")),
+        None => must(
+            agreeing >= FEWEST_TYPES,
+            &format!("only {agreeing} types of `builtins` are what they are named"),
+        ),
     }
 }
 
@@ -213,7 +225,8 @@ fn collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Faul
     let layout = objects.layout();
     let (state, size) = (&layout.gc_state, layout.gc_generation.size);
     let memory = objects.memory();
-    let number = |offset: u32| memory.read_int(interpreter.gc, offset).map_err(|u| Fault::Wrong(u.to_string()));
+    let number =
+        |offset: u32| memory.read_int(interpreter.gc, offset).map_err(|u| Fault::Wrong(u.to_string()));
     must(matches!(number(state.enabled)?, 0 | 1), "the collector is neither on nor off")?;
     let collecting = number(state.collecting)?;
     must(matches!(collecting, 0 | 1), "the collector neither works nor rests")?;
@@ -246,7 +259,8 @@ fn collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Faul
             link.map(|link| link.without(MARKS))
         };
         let (next, prev) = (link(head, layout.gc_head._gc_next)?, link(head, layout.gc_head._gc_prev)?);
-        let closes = link(next, layout.gc_head._gc_prev)? == head && link(prev, layout.gc_head._gc_next)? == head;
+        let closes =
+            link(next, layout.gc_head._gc_prev)? == head && link(prev, layout.gc_head._gc_next)? == head;
         must(closes, "a list of the collector does not close")?;
     }
     Ok(())

@@ -48,9 +48,11 @@ impl Version {
         let (micro, behind) = number(behind.strip_prefix('.')?)?;
         let end = behind.find(' ')?;
         let level = behind.get(..end)?;
-        let is_level = level.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+') && level.len() < 8;
+        let is_level =
+            level.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+') && level.len() < 8;
         let build = behind.get(end..)?;
-        let is_build = build.starts_with(" (") || build.starts_with(" experimental free-threading build (")
+        let is_build = build.starts_with(" (")
+            || build.starts_with(" experimental free-threading build (")
             || build.starts_with(" free-threading build (");
         (matches!(major, 2 | 3) && is_level && is_build).then_some(Self { major, minor, micro: Some(micro) })
     }
@@ -119,7 +121,8 @@ mod tests {
 
     #[test]
     fn names_of_files() {
-        let of = |name| Version::from_file_name(name).map(|f| (f.version.to_string(), f.debug, f.free_threaded));
+        let of =
+            |name| Version::from_file_name(name).map(|f| (f.version.to_string(), f.debug, f.free_threaded));
         let found = |version: &str, debug, free_threaded| Some((version.to_owned(), debug, free_threaded));
         assert_eq!(of("python3.11"), found("3.11", false, false));
         assert_eq!(of("libpython3.8.so.1.0"), found("3.8", false, false));
@@ -128,7 +131,16 @@ mod tests {
         assert_eq!(of("python3.13d"), found("3.13", true, false));
         assert_eq!(of("libpython3.11-ab12.so.1.0"), found("3.11", false, false));
         assert_eq!(of("python2.7"), found("2.7", false, false));
-        for none in ["python", "python3", "pythonx", "libpython3.so", "python3.11-config.py2x", "ruby3.1", "python3.999", ""] {
+        for none in [
+            "python",
+            "python3",
+            "pythonx",
+            "libpython3.so",
+            "python3.11-config.py2x",
+            "ruby3.1",
+            "python3.999",
+            "",
+        ] {
             assert!(of(none).is_none() || none == "python3.11-config.py2x", "{none}");
         }
     }
@@ -139,7 +151,8 @@ mod tests {
         assert_eq!(of("3.8.18 (default, Oct  3 2025, 10:11:12) \n[GCC 12.2.0]").as_deref(), Some("3.8.18"));
         assert_eq!(of("3.13.0 experimental free-threading build (main, …").as_deref(), Some("3.13.0"));
         assert_eq!(of("3.12.0rc1+ (heads/x:").as_deref(), Some("3.12.0"));
-        for none in ["3.8.18", "3.8 (default", "1.2.3 (x", "3.8.18\0 (default", "3.8.1 default", "10.0.0 (x"] {
+        for none in ["3.8.18", "3.8 (default", "1.2.3 (x", "3.8.18\0 (default", "3.8.1 default", "10.0.0 (x"]
+        {
             assert_eq!(of(none), None, "{none}");
         }
     }

@@ -73,8 +73,9 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
                 if of.flags & INLINE_VALUES != 0 && (first == VisitedFirst::Values || dict.is_null()) {
                     let values = instance::Inline::read(self.python, at, of)?;
                     if values.valid {
-                        return memory
-                            .read_words(values.first, values.capacity, |value| sink.edge(Addr(value), EdgeKind::Visited));
+                        return memory.read_words(values.first, values.capacity, |value| {
+                            sink.edge(Addr(value), EdgeKind::Visited)
+                        });
                     }
                 }
                 sink.edge(dict, EdgeKind::Visited);

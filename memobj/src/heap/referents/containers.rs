@@ -27,7 +27,12 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
 
     /// `tuple_traverse`, and `hidden` items more.
     #[inline]
-    pub(super) fn read_tuple(&mut self, at: Addr, hidden: u64, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_tuple(
+        &mut self,
+        at: Addr,
+        hidden: u64,
+        sink: &mut impl Sink,
+    ) -> Result<(), Unreadable> {
         let layout = self.python.layout;
         let count = self.memory().read_count(at, layout.var_object.ob_size)?.saturating_add(hidden);
         let items = at.plus(u64::from(layout.tuple_object.ob_item));
@@ -154,7 +159,8 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let mut block = memory.read_pointer(at, known.leftblock)?;
         let mut index = memory.read_count(at, known.leftindex)?;
         while left > 0 {
-            let Some(count) = slots.checked_sub(index).map(|free| free.min(left)).filter(|&count| count > 0) else {
+            let Some(count) = slots.checked_sub(index).map(|free| free.min(left)).filter(|&count| count > 0)
+            else {
                 break;
             };
             let data = block.plus(u64::from(of_block.data)).plus(index * 8);

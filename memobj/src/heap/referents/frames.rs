@@ -4,8 +4,8 @@
 //! `Python/frame.c` (3.11 and newer), `gen_traverse` in `Objects/genobject.c`.
 
 use crate::addr::Addr;
-use crate::layout::fields::InterpreterFrame;
 use crate::layout::encoding::StackRefs;
+use crate::layout::fields::InterpreterFrame;
 use crate::memory::{Memory, Unreadable};
 
 use super::super::access::Access;
@@ -214,7 +214,11 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         // The stack's depth is in a register of the thread. Its slots past that hold what was there before, so that each is
         // taken only if it is an object.
         let Some(locals) = layout.code_object.co_nlocalsplus else { return Ok(()) };
-        let is_code = self.types.of(code).and_then(|id| self.types.get(id)).is_some_and(|of| of.kind == Some(Kind::Code));
+        let is_code = self
+            .types
+            .of(code)
+            .and_then(|id| self.types.get(id))
+            .is_some_and(|of| of.kind == Some(Kind::Code));
         if !is_code {
             return Ok(());
         }

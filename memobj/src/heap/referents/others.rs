@@ -14,7 +14,9 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     pub(super) fn read_element(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
-        let (Some(known), Some(of_extra)) = (&layout.element_object, &layout.element_extra) else { return Ok(()) };
+        let (Some(known), Some(of_extra)) = (&layout.element_object, &layout.element_extra) else {
+            return Ok(());
+        };
         for member in [known.tag, known.text, known.tail] {
             sink.edge(memory.read_pointer(at, member)?.without(1), EdgeKind::Visited);
         }
@@ -54,9 +56,12 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         if let (Some(cached), Some(of_cached)) = (known._co_cached, &self.python.layout.code_cached) {
             let cached = memory.read_pointer(at, cached)?;
             if !cached.is_null() {
-                for member in
-                    [of_cached._co_code, of_cached._co_varnames, of_cached._co_cellvars, of_cached._co_freevars]
-                {
+                for member in [
+                    of_cached._co_code,
+                    of_cached._co_varnames,
+                    of_cached._co_cellvars,
+                    of_cached._co_freevars,
+                ] {
                     sink.edge(memory.read_pointer(cached, member)?, EdgeKind::Hidden);
                 }
             }
@@ -75,7 +80,9 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         sink.edge(array.base, EdgeKind::Hidden);
         sink.edge(array.descr, EdgeKind::Hidden);
         if array.owns_objects(memory, head)? {
-            memory.read_words(array.data, array.items.min(MAX_ITEMS), |item| sink.edge(Addr(item), EdgeKind::Hidden))?;
+            memory.read_words(array.data, array.items.min(MAX_ITEMS), |item| {
+                sink.edge(Addr(item), EdgeKind::Hidden)
+            })?;
         }
         Ok(())
     }

@@ -18,8 +18,14 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let layout = self.python.layout;
         let known = &layout.type_object;
         let module = layout.heap_type_object.ht_module;
-        let members =
-            [Some(known.tp_dict), Some(known.tp_cache), Some(known.tp_mro), Some(known.tp_bases), Some(known.tp_base), module];
+        let members = [
+            Some(known.tp_dict),
+            Some(known.tp_cache),
+            Some(known.tp_mro),
+            Some(known.tp_bases),
+            Some(known.tp_base),
+            module,
+        ];
         for member in members.into_iter().flatten() {
             sink.edge(self.memory().read_pointer(at, member)?, EdgeKind::Visited);
         }

@@ -78,7 +78,8 @@ pub(super) fn read_own<M: Memory>(
         Kind::Buffered => {
             // `buffered_sizeof`.
             let buffer = memory.read_pointer(at, layout.buffered.buffer)?;
-            let size = if buffer.is_null() { 0 } else { memory.read_count(at, layout.buffered.buffer_size)? };
+            let size =
+                if buffer.is_null() { 0 } else { memory.read_count(at, layout.buffered.buffer_size)? };
             of.basicsize.saturating_add(size)
         }
         Kind::Pickler => read_pickler(python, at, of)?,

@@ -103,7 +103,8 @@ fn read_own<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type, kind: Kind) 
             let known = &layout.odict_object;
             let slots = memory.read_count(at, known.od_fast_nodes_size)?;
             let first = memory.read_pointer(at, known.od_first)?;
-            let nodes = if first.is_null() { 0 } else { memory.read_count(at, layout.dict_object.ma_used)? };
+            let nodes =
+                if first.is_null() { 0 } else { memory.read_count(at, layout.dict_object.ma_used)? };
             read_dict(python, at, of)?
                 .saturating_add(slots.saturating_mul(8))
                 .saturating_add(nodes.saturating_mul(u64::from(layout.odict_node.size)))
@@ -223,13 +224,16 @@ fn read_code<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u
     if let (Some(cell2arg), Some(cells)) = (known.co_cell2arg, known.co_cellvars) {
         let cells = memory.read_pointer(at, cells)?;
         if !memory.read_pointer(at, cell2arg)?.is_null() && !cells.is_null() {
-            size = size.saturating_add(memory.read_count(cells, layout.var_object.ob_size)?.saturating_mul(8));
+            size =
+                size.saturating_add(memory.read_count(cells, layout.var_object.ob_size)?.saturating_mul(8));
         }
     }
     let extra = memory.read_pointer(at, known.co_extra)?;
     if !extra.is_null() {
         let extras = memory.read_count(extra, layout.code_extra.ce_size)?;
-        size = size.saturating_add(u64::from(layout.code_extra.ce_extras)).saturating_add(extras.saturating_mul(8));
+        size = size
+            .saturating_add(u64::from(layout.code_extra.ce_extras))
+            .saturating_add(extras.saturating_mul(8));
     }
     if let (Some(cache), Some(count), Some(code), Some(of_cache)) =
         (known.co_opcache, known.co_opcache_size, known.co_code, &layout.opcache)
@@ -251,12 +255,15 @@ fn read_frame<M: Memory>(python: &Python<'_, M>, at: Addr) -> Result<u64, Unread
         (known.f_frame, known._f_frame_data, &layout.interpreter_frame)
     {
         let code = memory.read_pointer(memory.read_pointer(at, inner)?, frame.executable)?.without(3);
-        return Ok(u64::from(data) + u64::from(frame.localsplus) + read_slots(python, code)?.saturating_mul(8));
+        return Ok(u64::from(data)
+            + u64::from(frame.localsplus)
+            + read_slots(python, code)?.saturating_mul(8));
     }
     let Some(code) = known.f_code else { return Ok(u64::from(known.size)) };
     let code = memory.read_pointer(at, code)?;
     let of_code = &layout.code_object;
-    let mut slots = read_unsigned(python, code, of_code.co_stacksize)? + read_unsigned(python, code, of_code.co_nlocals)?;
+    let mut slots =
+        read_unsigned(python, code, of_code.co_stacksize)? + read_unsigned(python, code, of_code.co_nlocals)?;
     for names in [of_code.co_cellvars, of_code.co_freevars].into_iter().flatten() {
         let names = memory.read_pointer(code, names)?;
         slots = slots.saturating_add(memory.read_count(names, layout.var_object.ob_size)?);
