@@ -1,14 +1,20 @@
 //! The account of RSS: that it adds up, and that its figures are those of malloc, of Python and of the kernel themselves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use memobj::account::rows::Kind;
 use memobj::account::{Account, Ground, PythonMemory, account};
+use memobj::census::Taker as _;
+use memobj::census::memory::MemoryOf;
+use memobj::census::observer::Observer;
 use memobj::memory::Buffers;
+use memobj::request::{Request, Scope, Source, Stopping};
 use memobj::target::{STOP_LIMIT, Still, Target};
 
-use crate::support::{Background, Tool, workspace};
+use crate::support::interpreters::interpreters;
+use crate::support::python;
+use crate::support::{Background, PATIENCE, Tool, process, wait_for, workspace};
 
 /// A page, in bytes.
 const PAGE: u64 = 4096;
@@ -120,4 +126,163 @@ fn the_native_heap_is_what_malloc_says_and_rss_adds_up() {
     assert!(fallen.abs_diff(account.trimmable_bytes) <= 4 * PAGE, "{fallen} of {}", account.trimmable_bytes);
     assert!(trimmed.trimmable_bytes <= 4 * PAGE, "{}", trimmed.trimmable_bytes);
     std::fs::remove_file(program).unwrap();
+}
+
+/// The account of a Python process.
+fn of_python(pid: u32) -> MemoryOf {
+    let request = Request {
+        source: Source::Process { pid },
+        scope: Scope::Reachable,
+        stopping: Stopping::Any,
+        way: None,
+        memory: true,
+        save: None,
+    };
+    let memory = Observer::new().take(&request).unwrap().memory.unwrap();
+    let account = &memory.account;
+    assert_eq!(sum(account), account.rss_bytes, "{:#?}", account.rows);
+    let types: u64 = account.types.iter().map(|tally| tally.resident_bytes()).sum();
+    assert_eq!(types, account.resident_bytes(Kind::PythonObjects));
+    memory
+}
+
+/// Resident bytes of a type: private and shared.
+fn of_type(memory: &MemoryOf, name: &str) -> (u64, u64) {
+    let found = memory.types.iter().zip(&memory.account.types).filter(|(of, _)| &***of == name);
+    found.fold((0, 0), |(private, shared), (_, tally)| (private + tally.private_bytes, shared + tally.shared_bytes))
+}
+
+/// A program of `tests/account/python.py` that is ready, its pid, and what it said besides.
+fn program(python: &Path, word: &str) -> (Background, u32, Vec<u32>) {
+    let file = workspace::root().join("tests/account/python.py");
+    let mut process = Tool::new(python).args(["-I", "-S", "-B"]).arg(file).arg(word).start();
+    let said = process.wait_line("ready ");
+    let mut said = said.split(' ').map(|word| word.parse().unwrap());
+    let pid = said.next().unwrap();
+    (process, pid, said.collect())
+}
+
+/// A number that `sys._debugmallocstats` printed behind `what`.
+fn debug_stats(text: &str, what: &str) -> u64 {
+    let line = text.lines().rfind(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {text}"));
+    line.rsplit('=').next().unwrap().trim().replace(',', "").parse().unwrap()
+}
+
+#[test]
+fn every_interpreter_s_memory_adds_up_and_pymalloc_says_the_same() {
+    let all = interpreters().iter().filter(|interpreter| !interpreter.free_threaded);
+    let mut any = false;
+    for interpreter in all {
+        any = true;
+        let (process, pid, _) = program(&interpreter.program, "objects");
+        let memory = of_python(pid);
+        let (account, shown) = (&memory.account, interpreter.to_string());
+        assert!(account.explained_ratio() > 0.99, "{shown}: {:#?}", account.rows);
+        assert_eq!(account.arenas.as_ref().unwrap().iter().map(|arena| arena.lost_bytes).sum::<u64>(), 0, "{shown}");
+
+        let told = process.err();
+        let objects = account.rows.iter().find(|row| row.detail.as_deref() == Some("pools"));
+        let found = objects.unwrap().tally.resident_bytes() + account.resident_bytes(Kind::PythonUsed);
+        let said = debug_stats(&told, "# bytes in allocated blocks");
+        assert!(found.abs_diff(said) < said / 100, "{shown}: {found} in use, {said} by its own account");
+        // Nearly all blocks in use have an owner.
+        assert!(account.resident_bytes(Kind::PythonUsed) < said / 20, "{shown}: {:#?}", account.rows);
+        // Free blocks that were never given out need not be resident.
+        let (free, said) =
+            (account.resident_bytes(Kind::PythonFreeBlocks), debug_stats(&told, "# bytes in available blocks"));
+        assert!(free <= said + said / 10 + (64 << 10) && free > said / 2, "{shown}: {free} free, {said} by its own account");
+        // A third of 15,000 that are left of 30,000, and 20,000.
+        let (item, _) = of_type(&memory, "__main__.Item");
+        assert!(item > 35_000 * 48, "{shown}: {item}");
+    }
+    if !any {
+        crate::skip!("no Python on this machine");
+    }
+}
+
+#[test]
+fn what_c_has_taken_is_told_from_objects() {
+    let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
+    let (_process, pid, _) = program(&python.path, "native");
+    let memory = of_python(pid);
+    let used = memory.account.resident_bytes(Kind::NativeUsed);
+    assert!((4000 * 5000..4000 * 5000 + (2 << 20)).contains(&used), "{:#?}", memory.account.rows);
+    assert!(memory.account.explained_ratio() > 0.99, "{:#?}", memory.account.rows);
+}
+
+#[test]
+fn who_pins_arenas_is_named() {
+    let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
+    let (_process, pid, said) = program(&python.path, "fragmented");
+    let memory = of_python(pid);
+    let pinned = &memory.account.pinned;
+    assert!(pinned.arena_bytes > memory.account.rss_bytes / 2, "{pinned:?}");
+    let worst = &pinned.types[0];
+    assert_eq!(&*memory.types[worst.row.0 as usize], "bytes");
+    // All of them, but for those in arenas that hold much else.
+    assert!(worst.in_arenas <= u64::from(said[0]) + 50 && worst.in_arenas > u64::from(said[0]) * 3 / 4, "{worst:?}");
+    assert!(worst.arena_bytes > pinned.arena_bytes * 9 / 10, "{pinned:?}");
+}
+
+#[test]
+fn large_buffers_have_owners() {
+    let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
+    let (_process, pid, _) = program(&python.path, "large");
+    let memory = of_python(pid);
+    for (owner, bytes) in [("bytearray", 9_u64 << 20), ("list", 16 << 20), ("mmap.mmap", 6 << 20)] {
+        let found = memory.account.large.iter().find(|large| {
+            let of = large.owner.map(|row| &*memory.types[row.0 as usize]);
+            of == Some(owner) && large.tally.resident_bytes().abs_diff(bytes) <= 4 * PAGE
+        });
+        assert!(found.is_some(), "{owner}: {:?}", memory.account.large);
+    }
+    assert!(memory.account.explained_ratio() > 0.99, "{:#?}", memory.account.rows);
+}
+
+#[test]
+fn threads_have_arenas_and_stacks() {
+    let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
+    let (_process, pid, _) = program(&python.path, "threads");
+    let account = of_python(pid).account;
+    assert!(account.arenas.as_ref().unwrap().len() > 1, "{:?}", account.arenas);
+    assert!(account.resident_bytes(Kind::Stack) > 0);
+    assert!(account.explained_ratio() > 0.99, "{:#?}", account.rows);
+}
+
+#[test]
+fn what_a_worker_shares_with_its_parent_is_told_by_type() {
+    let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
+    let (mut process, _, said) = program(&python.path, "forked");
+    let worker = said[0];
+    let (private, shared) = of_type(&of_python(worker), "__main__.Item");
+    assert!(shared > 50_000 * 32 && private < shared / 10, "{private} private, {shared} shared");
+    process.write("touch\n");
+    process.wait_line("touched");
+    let (private, shared) = of_type(&of_python(worker), "__main__.Item");
+    assert!(private > 50_000 * 32 && shared < private / 10, "{private} private, {shared} shared");
+}
+
+#[test]
+fn a_web_service_is_explained() {
+    let served = match python::with(&["flask==3.0.3", "gunicorn==22.0.0"], "import flask, gunicorn") {
+        Ok(interpreter) => interpreter,
+        Err(reason) => crate::skip!("{reason}"),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let code = "import flask\napp = flask.Flask('shop')\n@app.get('/')\ndef hello(): return 'hello'\n\
+                def make():\n    for _ in range(50): app.test_client().get('/')\n    return app\n";
+    std::fs::write(folder.path().join("shop.py"), code).unwrap();
+    let server = Tool::new(&served)
+        .args(["-m", "gunicorn", "--preload", "--workers", "2", "--bind", "127.0.0.1:0", "--chdir"])
+        .arg(folder.path())
+        .arg("shop:make()")
+        .start();
+    let workers = wait_for(PATIENCE, "two workers", || {
+        let workers = process::descendants(server.pid());
+        (workers.len() == 2 && server.err().matches("Booting worker").count() == 2).then_some(workers)
+    });
+    for pid in workers.into_iter().chain([server.pid()]) {
+        let account = of_python(pid).account;
+        assert!(account.explained_ratio() > 0.95, "{:#?}", account.rows);
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::memory::MemoryAccount;
 use super::python::{Coverage, GcState, PythonBuild};
 use super::record;
 
@@ -126,6 +127,9 @@ record! {
         /// The most memory that memobj itself has had so far.
         #[serde(default)]
         pub memobj_peak_bytes: Option<u64>,
+        /// The account of the resident set; `null` if that was not asked for, or cannot be made.
+        #[serde(default)]
+        pub memory: Option<MemoryAccount>,
     }
 }
 

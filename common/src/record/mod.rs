@@ -12,6 +12,7 @@ mod census;
 mod diff;
 mod event;
 mod process;
+mod memory;
 mod python;
 
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ pub use diff::{
 };
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
+pub use memory::{LargeMemory, MemoryAccount, MemoryRow, PinnedBy, TypeMemory};
 pub use python::{Coverage, GcGeneration, GcState, PythonBuild};
 
 use crate::time::Stamp;

@@ -325,9 +325,13 @@ fn large(
     let known = sorted(claimed.iter().cloned().chain(glibc.mapped.iter().cloned()).chain(glibc.heaps()));
     for mapping in &facts.mappings {
         let kind = mapped::kind(mapping);
-        if matches!(kind, Kind::Unexplained | Kind::Named | Kind::SharedMemory | Kind::File)
-            && mapping.access.write
-        {
+        let may_be_owned = match kind {
+            Kind::Unexplained | Kind::Named => mapping.access.write,
+            // Of programs and libraries only parts are mapped that nobody else sees.
+            Kind::SharedMemory | Kind::File => mapping.access.shared,
+            _ => false,
+        };
+        if may_be_owned {
             let left = mapped::without(&mapping.range, &known);
             found.extend(left.into_iter().filter(is_large).map(|range| (range, kind)));
         }

@@ -49,6 +49,29 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::PythonObjects,
+        Self::PythonUsed,
+        Self::PythonFreeBlocks,
+        Self::PythonFreePools,
+        Self::PythonOverhead,
+        Self::NativeUsed,
+        Self::NativeMapped,
+        Self::NativeCached,
+        Self::NativeFree,
+        Self::NativeTop,
+        Self::NativeOverhead,
+        Self::Allocator,
+        Self::Stack,
+        Self::ThreadData,
+        Self::File,
+        Self::SharedMemory,
+        Self::Kernel,
+        Self::Named,
+        Self::Unexplained,
+    ];
+
     /// Its word in records.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -126,6 +126,7 @@ impl Listing {
             torn_reads: Some(taking.torn_reads),
             rejected_reads: Some(taking.rejected_reads),
             memobj_peak_bytes: own_peak_bytes(),
+            memory: census.memory.as_ref().map(super::memory::memory),
         }
     }
 }

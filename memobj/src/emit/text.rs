@@ -2,6 +2,7 @@
 
 mod block;
 mod change;
+mod memory;
 
 use std::collections::HashMap;
 use std::io::{self, Write};

@@ -1,6 +1,6 @@
 //! Chunks that were given back and wait in fast bins and threads' caches: by their headers they are in use.
 //!
-//! Facts: `fastbinsY`, `tcache_perthread_struct`, `PROTECT_PTR` in malloc/malloc.c of glibc 2.26 to the development branch after 2.42.
+//! Facts: `fastbinsY`, `tcache_perthread_struct`, `PROTECT_PTR` in malloc/malloc.c of glibc 2.27 to the development branch after 2.42.
 //! From 2.32 on the pointer to the next chunk in a list is XORed with the address it is kept at, shifted by 12 bits.
 
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ struct Cache {
     count_bytes: u64,
 }
 
-/// 2.26 to 2.29, 2.30 to 2.41, from 2.42 on.
+/// 2.27 to 2.29, 2.30 to 2.41, from 2.42 on.
 const CACHES: [Cache; 3] = [
     Cache { lists: 64, count_bytes: 1 },
     Cache { lists: 64, count_bytes: 2 },

@@ -1,6 +1,6 @@
 //! glibc's malloc: its arenas, what of them is in use, what is free and kept, and what `malloc_trim` would give back.
 //!
-//! Facts: malloc/malloc.c and malloc/arena.c of glibc 2.26 to 2.42 and the development branch after it. The main arena's heap is what
+//! Facts: malloc/malloc.c and malloc/arena.c of glibc 2.27 to 2.42 and the development branch after it. The main arena's heap is what
 //! `brk` gives (`[heap]`); others are heaps of their own, mapped at multiples of their largest size, which begin with a `heap_info`.
 //! Large chunks have a mapping of their own.
 

@@ -1,6 +1,6 @@
 //! Where glibc's malloc keeps its arenas: found by what they must look like, since the symbol is private to libc and mostly stripped.
 //!
-//! Facts: `struct malloc_state`, `malloc_init_state`, `bin_at` in malloc/malloc.c of glibc 2.26 to 2.42 and the development branch after
+//! Facts: `struct malloc_state`, `malloc_init_state`, `bin_at` in malloc/malloc.c of glibc 2.27 to 2.42 and the development branch after
 //! it. In all of them `top`, `last_remainder`, `bins` and `binmap`, `next`, `next_free`, `attached_threads`, `system_mem`,
 //! `max_system_mem` follow each other in this order. What stands before `top` is not always the same: fast bins are gone after 2.42.
 

@@ -12,7 +12,7 @@ use common::units::{Bytes, counted, thousands};
 use super::super::tally::{Row, Sum, Tally};
 
 /// Names are in the last column, where a terminal cuts them; nothing else gives way to them.
-const ANY_WIDTH: usize = usize::MAX;
+pub(super) const ANY_WIDTH: usize = usize::MAX;
 
 /// Coverage below this is worth a glance.
 const LOW_COVERAGE: f64 = 0.9;
@@ -32,6 +32,8 @@ impl Block<'_> {
         lines.extend(self.warnings());
         lines.extend(self.rows("types", "TYPE", &self.tally.types));
         lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
+        let memory = self.record.memory.as_ref();
+        lines.extend(memory.map(|memory| super::memory::memory(memory, self.limit)).unwrap_or_default());
         lines.extend(self.threads());
         lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
         lines.push(Line::default());
@@ -305,11 +307,11 @@ pub(super) fn size(sum: Sum) -> String {
 }
 
 /// A share for people.
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-fn ratio(part: u64, whole: u64) -> Option<f64> {
+pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
     super::super::listing::ratio(part, whole)
 }
 
