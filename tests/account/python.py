@@ -1,10 +1,7 @@
 """Programs whose memory is known, one a word; each says `ready PID` and what else there is to know, and ends with its stdin."""
 
-import ctypes
-import mmap
 import os
 import sys
-import threading
 
 
 class Item:
@@ -31,6 +28,8 @@ def objects():
 
 def native():
     """What C has taken and nobody knows of."""
+    import ctypes
+
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
     libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
@@ -51,6 +50,8 @@ def fragmented():
 
 def large():
     """Buffers that have mappings of their own."""
+    import mmap
+
     array = bytearray(b"a") * (9 << 20)
     shared = mmap.mmap(-1, 6 << 20)
     shared.write(b"b" * (6 << 20))
@@ -61,6 +62,8 @@ def large():
 
 def threads():
     """Threads with arenas and stacks."""
+    import threading
+
     gate = threading.Event()
 
     def work():

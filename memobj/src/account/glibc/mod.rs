@@ -350,16 +350,19 @@ fn main_heap(memory: &(impl Memory + ?Sized), state: &State, number: usize, plac
     Some(Heap { range, first, top: state.top, arena: number, chunks })
 }
 
-/// Chunks with a mapping of their own in a range: at the start of a page, with no chunk before them, of whole pages.
+/// Chunks with a mapping of their own in a range: at the start of a page, with no chunk before them, of whole pages. After 2.42 their size
+/// is without the head of the next chunk, which there is none of, and the lowest bit of the word before it says that they are of
+/// huge pages (`mmap_set_chunk`).
 fn read_mapped(memory: &(impl Memory + ?Sized), range: &Range<Addr>) -> Vec<Range<Addr>> {
     let mut found = Vec::new();
     let mut at = range.start;
     while at < range.end {
         let head = memory.read_u64(at).ok().zip(memory.read_u64(at.plus(chunks::SIZE)).ok());
-        let bytes = match head {
-            Some((0, size)) if size & chunks::FLAGS == chunks::OWN_MAPPING => size & !chunks::FLAGS,
+        let size = match head {
+            Some((0 | 1, size)) if size & chunks::FLAGS == chunks::OWN_MAPPING => size & !chunks::FLAGS,
             _ => 0,
         };
+        let bytes = if size.is_multiple_of(PAGE) { size } else { size.saturating_add(2 * chunks::SIZE) };
         let end = Addr(at.0.saturating_add(bytes));
         if bytes > 0 && bytes.is_multiple_of(PAGE) && end <= range.end {
             found.push(at..end);

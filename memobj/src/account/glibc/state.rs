@@ -162,7 +162,7 @@ fn ring(memory: &(impl Memory + ?Sized), first: Addr, shape: Shape) -> Option<Ve
     }
 }
 
-/// Whether each head of a list names itself twice, or nothing of itself.
+/// Whether each head of a list names itself twice, or two chunks.
 fn has_bins(memory: &(impl Memory + ?Sized), bins: Addr) -> bool {
     let mut heads = vec![0; BINS as usize * 16];
     if memory.read(bins, &mut heads).is_err() {
@@ -171,11 +171,8 @@ fn has_bins(memory: &(impl Memory + ?Sized), bins: Addr) -> bool {
     heads.as_chunks::<8>().0.as_chunks::<2>().0.iter().zip(0_u64..).all(|([forward, back], bin)| {
         let (forward, back) = (u64::from_le_bytes(*forward), u64::from_le_bytes(*back));
         let empty = bins.plus(bin * 16).minus(16).0;
-        (forward == empty) == (back == empty)
-            && forward != 0
-            && back != 0
-            && forward % 16 == 0
-            && back % 16 == 0
+        let is_chunk = |word: u64| word != 0 && word != empty && word.is_multiple_of(16);
+        (forward == empty && back == empty) || (is_chunk(forward) && is_chunk(back))
     })
 }
 
