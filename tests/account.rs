@@ -193,7 +193,7 @@ fn every_interpreter_s_memory_adds_up_and_pymalloc_says_the_same() {
         assert!(free <= said + said / 10 + (64 << 10) && free > said / 2, "{shown}: {free} free, {said} by its own account");
         // A third of 15,000 that are left of 30,000, and 20,000.
         let (item, _) = of_type(&memory, "__main__.Item");
-        assert!(item > 35_000 * 48, "{shown}: {item}");
+        assert!(item >= 35_000 * 48, "{shown}: {item}");
     }
     if !any {
         crate::skip!("no Python on this machine");
@@ -219,8 +219,8 @@ fn who_pins_arenas_is_named() {
     assert!(pinned.arena_bytes > memory.account.rss_bytes / 2, "{pinned:?}");
     let worst = &pinned.types[0];
     assert_eq!(&*memory.types[worst.row.0 as usize], "bytes");
-    // All of them, but for those in arenas that hold much else.
-    assert!(worst.in_arenas <= u64::from(said[0]) + 50 && worst.in_arenas > u64::from(said[0]) * 3 / 4, "{worst:?}");
+    // All of them, but for those in arenas that hold much else; and what Python itself keeps as bytes: the code of its modules.
+    assert!(worst.in_arenas <= u64::from(said[0]) + 1000 && worst.in_arenas > u64::from(said[0]) * 3 / 4, "{worst:?}");
     assert!(worst.arena_bytes > pinned.arena_bytes * 9 / 10, "{pinned:?}");
 }
 
@@ -258,8 +258,9 @@ fn what_a_worker_shares_with_its_parent_is_told_by_type() {
     assert!(shared > 50_000 * 32 && private < shared / 10, "{private} private, {shared} shared");
     process.write("touch\n");
     process.wait_line("touched");
-    let (private, shared) = of_type(&of_python(worker), "__main__.Item");
-    assert!(private > 50_000 * 32 && shared < private / 10, "{private} private, {shared} shared");
+    // Counting references writes to the objects, not to the storage of their attributes.
+    let (parted, left) = of_type(&of_python(worker), "__main__.Item");
+    assert!(parted >= 50_000 * 48 && left < shared / 2, "{parted} private, {left} of {shared} shared");
 }
 
 #[test]

@@ -93,7 +93,7 @@ pub struct PinnedBy {
 pub struct LargeMemory {
     /// What it is, in a word, as in the rows.
     pub kind: Arc<str>,
-    /// The type of the object that has most of it; `null` if no object that was found has it.
+    /// The type whose objects have half of it and more; `null` if there is none.
     #[serde(default)]
     pub owner: Option<Arc<str>>,
     /// What of it is resident.

@@ -91,7 +91,7 @@ pub struct Account {
 pub struct Large {
     /// How much of it is resident.
     pub tally: Tally,
-    /// The number of the type that has most of it; `None` if no object has.
+    /// The number of the type that has half of it and more; `None` if there is none.
     pub owner: Option<RowId>,
     /// What it is: a chunk of malloc, or a mapping.
     pub kind: Kind,
@@ -364,6 +364,7 @@ fn large(
             owner: owners
                 .into_iter()
                 .max_by_key(|(row, bytes)| (*bytes, std::cmp::Reverse(*row)))
+                .filter(|(_, bytes)| bytes.saturating_mul(2) >= tally.resident_bytes())
                 .map(|(row, _)| row),
             kind: *kind,
         })
