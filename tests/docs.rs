@@ -102,15 +102,6 @@ fn commands_in_the_readme_run_and_print_what_it_shows() {
     }
 }
 
-#[test]
-fn the_tool_that_is_not_built_yet_says_so_and_exits_2() {
-    let readme = workspace::read("README.md");
-    let row = readme.lines().find(|line| line.starts_with("| `memobj` |")).unwrap();
-    assert!(row.contains("not built yet"), "{row}");
-    let run = Tool::ours("memobj").run().expect_code(2);
-    assert_eq!((run.out(), run.err()), (String::new(), "memobj: not built yet\n".to_owned()));
-}
-
 /// The arguments of `tool` in a line of shell, up to a pipe or comment; `None` if it is another command.
 fn arguments_of(tool: &str, line: &str) -> Option<Vec<String>> {
     let line = line.strip_prefix("$ ").unwrap_or(line).trim_start();
@@ -126,6 +117,7 @@ fn arguments_of(tool: &str, line: &str) -> Option<Vec<String>> {
 #[test]
 fn every_command_in_the_documents_has_arguments_that_exist() {
     assert!(assert_arguments("memmon", |words| memmon::cli::Args::try_parse_from(words).map(|_| ())) >= 2);
+    assert!(assert_arguments("memobj", |words| memobj::cli::Args::try_parse_from(words).map(|_| ())) >= 2);
     assert!(assert_arguments("memdiff", |words| memdiff::cli::Args::try_parse_from(words).map(|_| ())) >= 2);
     assert!(assert_arguments("memplot", |words| memplot::cli::Args::try_parse_from(words).map(|_| ())) >= 2);
 }

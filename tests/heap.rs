@@ -11,10 +11,11 @@ use memobj::heap::referents::read_referents;
 use memobj::heap::size::read_size;
 use memobj::heap::types::Types;
 use memobj::heap::walk::{Walked, walk};
-use memobj::layout::{self, Build, Layout};
+use memobj::layout::{self, Build};
 use memobj::memory::Memory;
+use memobj::runtime::verify::verify;
 
-use crate::support::python::pythons;
+use crate::support::interpreters::{build, interpreters};
 use target::{Oracle, Target};
 
 /// What differs, by what it is about: how often, and the first few.
@@ -42,22 +43,15 @@ impl Differences {
     }
 }
 
-fn interpreters_of<M: Memory>(memory: &M, layout: &Layout, runtime: Addr) -> Vec<Addr> {
-    let mut found = Vec::new();
-    let mut next = memory.read_addr(runtime.plus(layout.runtime_state.interpreters_head.into())).unwrap();
-    while !next.is_null() {
-        found.push(next);
-        next = memory.read_addr(next.plus(layout.interpreter_state.next.into())).unwrap();
-    }
-    found.reverse();
-    found
-}
-
-fn compare(target: &Target) -> Differences {
-    let build = Build { hexversion: target.hexversion, free_threaded: false, debug: false };
-    let layout = layout::candidates(build).unwrap()[0];
+fn compare(target: &Target, build: Build) -> Differences {
     let memory = &target.memory;
-    let interpreters = interpreters_of(memory, layout, target.runtime);
+    // Which of the layouts of this version it is, is tried on the target, as memobj does.
+    let (layout, runtime) = layout::candidates(build)
+        .unwrap()
+        .into_iter()
+        .find_map(|layout| Some((layout, verify(memory, layout, target.runtime).ok()?.runtime)))
+        .unwrap();
+    let interpreters: Vec<Addr> = runtime.interpreters.iter().map(|interpreter| interpreter.at).collect();
     let python = Python::read(memory, layout, target.runtime, &interpreters).unwrap();
     let started = std::time::Instant::now();
     let walked = walk(&python, 1).unwrap();
@@ -131,10 +125,12 @@ fn compare_objects<M: Memory>(oracle: &Oracle, types: &mut Types<'_, '_, M>, dif
         }
         let size = read_size(types.python(), Addr(at), &of).map(|size| size.bytes.cast_signed());
         if of.size_exact && size != Ok(object.size) {
-            differences.add(format!("size of {}", of.name()), || format!("{at:#x}: {size:?}, not {}", object.size));
+            differences
+                .add(format!("size of {}", of.name()), || format!("{at:#x}: {size:?}, not {}", object.size));
         }
         if !of.size_exact {
-            differences.add(format!("inexact size of {}", of.name()), || format!("{size:?}, {}", object.size));
+            differences
+                .add(format!("inexact size of {}", of.name()), || format!("{size:?}, {}", object.size));
         }
         if std::env::var_os("LEARN").is_some() && of.traverse == memobj::heap::types::Traverse::Guess && of.class.is_none() {
             let name = types.python().memory.read_c_string(types.python().memory.read_addr(of.at.plus(24)).unwrap(), 200).unwrap();
@@ -162,7 +158,10 @@ fn compare_objects<M: Memory>(oracle: &Oracle, types: &mut Types<'_, '_, M>, dif
                 all.iter().map(|at| name_of(types, Addr(*at))).collect::<Vec<_>>().join(" ")
             };
             let (lacks, extra) = (describe(&lacks, types), describe(&extra, types));
-            differences.add(format!("{}referents of {}", if guessed { "guessed " } else { "" }, of.name()), || format!("{at:#x}: {read:?} lacks {lacks}; extra {extra}"));
+            differences
+                .add(format!("{}referents of {}", if guessed { "guessed " } else { "" }, of.name()), || {
+                    format!("{at:#x}: {read:?} lacks {lacks}; extra {extra}")
+                });
         }
     }
 }
@@ -185,12 +184,14 @@ fn minus(all: &[u64], but: &[u64]) -> Vec<u64> {
 #[test]
 fn every_object_is_what_its_own_process_says() {
     let wanted = std::env::var("ONLY").ok();
-    for python in pythons().iter().filter(|python| python.version >= (3, 8)) {
-        if wanted.as_ref().is_some_and(|wanted| !python.path.to_string_lossy().contains(wanted.as_str())) {
+    for interpreter in interpreters() {
+        let name = interpreter.to_string();
+        if wanted.as_ref().is_some_and(|wanted| !name.contains(wanted.as_str())) || interpreter.free_threaded || name.starts_with("static") {
             continue;
         }
-        let target = Target::run(&python.path, "fixture.py");
-        let differences = compare(&target);
-        eprintln!("{}:\n{}", python.path.display(), differences.report());
+        eprintln!("{name}");
+        let target = Target::run(&interpreter.program, "fixture.py");
+        let differences = compare(&target, build(interpreter));
+        eprintln!("{name}:\n{}", differences.report());
     }
 }

@@ -1,5 +1,7 @@
 //! Layout tables: that they are what interpreters' debug information says, and that running interpreters are so inside.
 
+mod generator;
+
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -10,7 +12,7 @@ use memobj::memory::{Memory, Unreadable};
 use serde_json::Value;
 use xtask::layouts;
 
-use crate::support::interpreters::{Interpreter, build, fetched, interpreters, script};
+use crate::support::interpreters::{self, Interpreter, build, fetched, script};
 use crate::support::{Background, workspace};
 
 /// The memory of a process, through its file.
@@ -119,6 +121,11 @@ fn places(layout: &Layout) -> Vec<(&'static str, Option<u32>)> {
     places
 }
 
+/// Those that can import all that `insides.py` does.
+fn interpreters() -> Vec<&'static Interpreter> {
+    interpreters::interpreters().iter().filter(|interpreter| !interpreter.linked_statically()).collect()
+}
+
 /// The layout that an interpreter's own micro version has in the tables, among which its own must be, or the nearest.
 fn first(interpreter: &Interpreter) -> Result<&'static Layout, String> {
     candidates(build(interpreter)).map(|found| found[0]).map_err(|error| error.to_string())
@@ -171,7 +178,8 @@ fn interpreters_tell_of_themselves_what_the_tables_say() {
 
 #[test]
 fn a_layout_of_another_version_is_contradicted() {
-    let (Some(old), Some(new)) = (interpreters().first(), interpreters().last()) else {
+    let all = interpreters();
+    let (Some(&old), Some(&new)) = (all.first(), all.last()) else {
         crate::skip!("no interpreters");
     };
     if old.minor() == new.minor() {
@@ -186,7 +194,12 @@ fn tables_are_what_the_debug_information_of_interpreters_says() {
     if interpreters().is_empty() {
         crate::skip!("no interpreter from 3.8 on");
     }
-    let differing =
-        layouts::differing(interpreters()).unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
-    assert!(differing.is_empty(), "run `cargo xtask layouts`: {differing:?}");
+    let checked = layouts::check(interpreters::interpreters()).unwrap();
+    for line in &checked.left_out {
+        eprintln!("left out: {line}");
+    }
+    assert!(checked.wrong.is_empty(), "run `cargo xtask layouts`:\n{}", checked.wrong.join("\n"));
+    if checked.compared.is_empty() {
+        crate::skip!("no interpreter here is one that the tables were made from: run tests/interpreters");
+    }
 }

@@ -59,7 +59,7 @@ fn a_target_killed_at_any_moment_ends_the_run_and_nothing_worse() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     for round in 0..30_u64 {
         let target = Target::start(python, "forked.py", &["20", "0"]);
-        let observer = memobj(target.pid(), &["-i", "1ms"]).start();
+        let observer = memobj(target.pid(), &["-i", "10ms"]).start();
         // Of its first census too, and in the middle of stops.
         if round % 3 == 0 {
             wait_until(PATIENCE, "a stop", || {
@@ -126,7 +126,7 @@ fn a_stopped_target_is_read_and_stays_stopped() {
 fn every_signal_sent_during_censuses_arrives_once() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let mut target = Target::start(python, "signals.py", &[]);
-    let observer = memobj(target.pid(), &["-i", "1ms"]).start();
+    let observer = memobj(target.pid(), &["-i", "10ms"]).start();
     wait_until(PATIENCE, "a census", || censuses(&observer.records()) > 0 || observer.has_ended());
     let names =
         [("USR1", Signal::USR1), ("USR2", Signal::USR2), ("HUP", Signal::HUP), ("QUIT", Signal::QUIT)];

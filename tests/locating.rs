@@ -1,18 +1,17 @@
 //! memobj finds the Python in a process, by each of its ways, and tells what a process is that has none.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use memobj::error::{Error, Stage};
-use memobj::facts::Source as _;
 use memobj::request::Way;
 use memobj::runtime::choose::{Python as Found, find};
 use memobj::target::Target;
 
-use crate::support::python::{Python, pythons};
+use crate::support::interpreters::{Interpreter, interpreters};
+use crate::support::python::pythons;
 use crate::support::{Background, PATIENCE, Tool, wait_for};
-
-/// Interpreters that memobj knows.
-fn supported() -> Vec<&'static Python> {
-    pythons().iter().filter(|python| python.version >= (3, 8)).collect()
-}
 
 /// An interpreter that has said `ready` and what it knows of itself, and waits for the end of its stdin.
 struct Waiting {
@@ -21,16 +20,27 @@ struct Waiting {
     abiflags: String,
 }
 
-const WAIT: &str = "import sys; print('ready', sys.hexversion, getattr(sys, 'abiflags', '') or '-', flush=True); sys.stdin.read()";
+const WAIT: &str = "\
+import sys
+print('ready', sys.hexversion, getattr(sys, 'abiflags', '') or '-', flush=True)
+sys.stdin.read()
+";
 
-fn waiting(program: &std::path::Path, before: &[&str]) -> Waiting {
-    let mut process = Tool::new(program).args(before).args(["-I", "-S", "-c", WAIT]).start();
-    let line = process.wait_line("ready ");
-    let (hexversion, abiflags) = line.split_once(' ').unwrap();
-    Waiting {
-        process,
-        hexversion: hexversion.parse().unwrap(),
-        abiflags: abiflags.trim_matches('-').to_owned(),
+impl Waiting {
+    fn of(tool: Tool) -> Self {
+        let mut process = tool.start();
+        let line = process.wait_line("ready ");
+        let (hexversion, abiflags) = line.split_once(' ').unwrap();
+        let abiflags = abiflags.trim_matches('-').to_owned();
+        Self { process, hexversion: hexversion.parse().unwrap(), abiflags }
+    }
+
+    fn run(program: impl AsRef<OsStr>) -> Self {
+        Self::of(Tool::new(program).args(["-I", "-S", "-c", WAIT]))
+    }
+
+    fn found(&self, way: Option<Way>) -> Result<Found, Error> {
+        found(self.process.pid(), way)
     }
 }
 
@@ -38,49 +48,270 @@ fn found(pid: u32, way: Option<Way>) -> Result<Found, Error> {
     find(&Target::attach(pid).unwrap(), way)
 }
 
+/// The path of a program, if this machine has it.
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// The newest interpreter for which `wanted` holds.
+fn newest(wanted: impl Fn(&Interpreter) -> bool) -> Option<&'static Interpreter> {
+    interpreters().iter().rev().find(|interpreter| wanted(interpreter))
+}
+
+/// One that loads a library, of pyenv's or the like; and the library.
+fn with_library() -> Option<(&'static Interpreter, PathBuf)> {
+    interpreters().iter().rev().find_map(|interpreter| {
+        let library = library_of(interpreter)?;
+        Some((interpreter, library))
+    })
+}
+
+fn library_of(interpreter: &Interpreter) -> Option<PathBuf> {
+    let lib = Path::new(&interpreter.program).parent()?.parent()?.join("lib");
+    let name = format!("libpython3.{}.so.1.0", interpreter.minor());
+    Some(lib.join(name)).filter(|file| file.is_file())
+}
+
 #[test]
 fn every_interpreter_is_found_and_known_for_what_it_is() {
-    let supported = supported();
-    if supported.is_empty() {
+    if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
-    for python in supported {
-        let target = waiting(&python.path, &[]);
-        let begun = std::time::Instant::now();
-        let found = found(target.process.pid(), None).unwrap();
-        eprintln!(
-            "{} {:?} {:?} {:?}",
-            python.path.display(),
-            found.found.way,
-            found.layout.origin,
-            begun.elapsed()
+    for interpreter in interpreters() {
+        let target = Waiting::run(&interpreter.program);
+        let found = target.found(None).unwrap();
+        assert_eq!(found.build.hexversion, target.hexversion, "{interpreter}");
+        assert_eq!(found.build.hexversion, interpreter.hexversion, "{interpreter}");
+        assert_eq!(found.build.debug, target.abiflags.contains('d'), "{interpreter}");
+        assert_eq!(found.build.free_threaded, target.abiflags.contains('t'), "{interpreter}");
+        assert_eq!(found.implementation, "cpython", "{interpreter}");
+        assert_eq!(found.found.file.library, library_of(interpreter).is_some(), "{interpreter}");
+        assert_eq!(found.others, [""; 0], "{interpreter}");
+        // A layout of its own micro version, where one is known.
+        let known = memobj::layout::candidates(found.build).unwrap();
+        let own = known.iter().any(|layout| layout.hexversion == target.hexversion);
+        assert_eq!(
+            found.layout.hexversion == target.hexversion,
+            own,
+            "{interpreter}: {}",
+            found.layout.origin
         );
-        assert_eq!(found.build.hexversion, target.hexversion, "{python:?}");
-        assert_eq!(found.build.debug, target.abiflags.contains('d'), "{python:?}");
-        assert_eq!(found.build.free_threaded, target.abiflags.contains('t'), "{python:?}");
-        assert_eq!(found.implementation, "cpython");
     }
 }
 
 #[test]
-fn each_way_finds_the_same_place_or_none() {
-    let supported = supported();
-    if supported.is_empty() {
+fn each_way_finds_the_same_place_where_it_can() {
+    if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
-    for python in supported {
-        let target = waiting(&python.path, &[]);
-        let first = found(target.process.pid(), None).unwrap();
+    for interpreter in interpreters() {
+        let target = Waiting::run(&interpreter.program);
+        let first = target.found(None).unwrap();
+        assert_eq!(first.found.way, Way::Dynsym, "{interpreter}");
+        let file = library_of(interpreter).unwrap_or_else(|| interpreter.program.clone().into());
+        let sections = Tool::new("readelf").args(["-SW"]).arg(&file).run().out();
         for way in Way::ALL {
-            let result = found(target.process.pid(), Some(way));
-            eprintln!(
-                "{} {way:?} {:?}",
-                python.path.display(),
-                result.as_ref().map(|f| f.found.at).map_err(|e| e.to_string())
-            );
-            if let Ok(other) = result {
-                assert_eq!((other.found.at, other.found.way), (first.found.at, way), "{python:?}");
+            let can = match way {
+                Way::Dynsym | Way::Scan => true,
+                Way::Symtab => sections.contains(".symtab"),
+                Way::Section => interpreter.minor() >= 10,
+                Way::Cookie => interpreter.minor() >= 13,
+            };
+            match (target.found(Some(way)), can) {
+                (Ok(other), true) => {
+                    assert_eq!((other.found.at, other.found.way), (first.found.at, way), "{interpreter}");
+                    assert_eq!(other.build, first.build, "{interpreter}");
+                }
+                (Err(error), false) => {
+                    assert_eq!((error.stage, error.later), (Stage::Locate, false), "{interpreter}");
+                    assert!(error.hint.contains("--locate"), "{interpreter}: {error}");
+                }
+                (result, _) => panic!("{interpreter} {way:?}: {:?}", result.map(|found| found.found)),
             }
         }
+    }
+}
+
+#[test]
+fn a_program_of_another_name_without_any_symbol_is_found() {
+    // In one file, so that there is no library whose name would tell.
+    for minor in [9, 11, 13, 15] {
+        let wanted = |interpreter: &Interpreter| {
+            interpreter.minor() == minor && !interpreter.debug && library_of(interpreter).is_none()
+        };
+        let Some(interpreter) = newest(wanted) else { continue };
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("worker");
+        Tool::new("strip").args(["-s", "-o"]).arg(&program).arg(&interpreter.program).run().expect_code(0);
+        let at_home = home(interpreter);
+        let target = Waiting::of(Tool::new(&program).env("PYTHONHOME", at_home).args(["-S", "-c", WAIT]));
+        for way in [None, Some(Way::Scan)] {
+            let found = target.found(way).unwrap();
+            assert_eq!(found.build.hexversion, interpreter.hexversion, "{interpreter} {way:?}");
+            assert!(!found.found.file.library);
+        }
+    }
+    if newest(|interpreter| library_of(interpreter).is_none()).is_none() {
+        crate::skip!("no Python that is a single file");
+    }
+}
+
+/// Its `sys.prefix`, for a copy of it elsewhere.
+fn home(interpreter: &Interpreter) -> String {
+    let code = "import sys; print(sys.prefix)";
+    Tool::new(&interpreter.program)
+        .args(["-I", "-S", "-c", code])
+        .run()
+        .expect_code(0)
+        .out()
+        .trim()
+        .to_owned()
+}
+
+#[test]
+fn a_deleted_library_and_program_are_read_all_the_same() {
+    let Some((interpreter, library)) = with_library() else {
+        crate::skip!("no Python in a library of its own")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("python");
+    let copied = folder.path().join(library.file_name().unwrap());
+    fs::copy(&interpreter.program, &program).unwrap();
+    fs::copy(&library, &copied).unwrap();
+    let tool = Tool::new(&program)
+        .env("LD_LIBRARY_PATH", folder.path())
+        .env("PYTHONHOME", home(interpreter))
+        .args(["-S", "-c", WAIT]);
+    let target = Waiting::of(tool);
+    fs::remove_file(&program).unwrap();
+    fs::remove_file(&copied).unwrap();
+    // Another file bears its name now, as after an upgrade.
+    fs::copy("/bin/true", &copied).unwrap();
+    let found = target.found(None).unwrap();
+    assert_eq!(found.found.file.path, copied);
+    assert_eq!(found.build.hexversion, interpreter.hexversion);
+}
+
+#[test]
+fn a_program_that_the_loader_was_told_to_run_is_found() {
+    let Some(interpreter) = interpreters().first() else { crate::skip!("no Python from 3.8 on") };
+    let headers = Tool::new("readelf").args(["-lW"]).arg(&interpreter.program).run().out();
+    let Some((_, rest)) = headers.split_once("program interpreter: ") else {
+        crate::skip!("{interpreter} is linked statically")
+    };
+    let loader = rest.split(']').next().unwrap();
+    let target = Waiting::of(Tool::new(loader).arg(&interpreter.program).args(["-I", "-S", "-c", WAIT]));
+    let program = fs::read_link(format!("/proc/{}/exe", target.process.pid())).unwrap();
+    assert!(program.to_string_lossy().contains("ld-"), "{program:?}");
+    assert_eq!(target.found(None).unwrap().build.hexversion, interpreter.hexversion);
+}
+
+#[test]
+fn of_two_pythons_in_a_process_the_one_that_runs_is_read() {
+    let Some((_, library)) = with_library() else { crate::skip!("no Python in a library of its own") };
+    let other = interpreters().iter().find(|other| library_of(other).is_none_or(|own| own != library));
+    let Some(other) = other else { crate::skip!("no second Python") };
+    let code = format!("import ctypes; kept = ctypes.CDLL({library:?}, ctypes.RTLD_LOCAL)\n{WAIT}");
+    let target = Waiting::of(Tool::new(&other.program).args(["-I", "-S", "-c", &code]));
+    let maps = fs::read_to_string(format!("/proc/{}/maps", target.process.pid())).unwrap();
+    assert!(maps.contains(&*library.to_string_lossy()), "it was not loaded");
+    assert_eq!(target.found(None).unwrap().build.hexversion, other.hexversion);
+}
+
+#[test]
+fn a_library_whose_python_was_not_begun_is_told_so() {
+    let Some((_, library)) = with_library() else { crate::skip!("no Python in a library of its own") };
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("host.c");
+    let text = "#include <dlfcn.h>\n#include <stdio.h>\n#include <unistd.h>\n\
+        int main(int n, char **v) { printf(dlopen(v[1], RTLD_NOW) ? \"ready\\n\" : \"%s\\n\", dlerror()); \
+        fflush(stdout); char c; while (read(0, &c, 1) > 0); return 0; }\n";
+    fs::write(&source, text).unwrap();
+    let program = folder.path().join("host");
+    let gcc = std::process::Command::new("gcc").arg("-o").arg(&program).arg(&source).arg("-ldl").output();
+    if !gcc.is_ok_and(|output| output.status.success()) {
+        crate::skip!("no C compiler");
+    }
+    let mut process = Tool::new(&program).arg(&library).start();
+    process.wait_line("ready");
+    let error = found(process.pid(), None).unwrap_err();
+    assert!(error.later && error.stage == Stage::Locate && error.what.contains("not begun"), "{error:?}");
+}
+
+#[test]
+fn a_debugger_that_embeds_python_is_read() {
+    let Some(gdb) = on_path("gdb") else { crate::skip!("no gdb") };
+    let mut process = Tool::new(gdb)
+        .args([
+            "-nx",
+            "-batch",
+            "-ex",
+            "python import sys; print('ready', sys.hexversion, flush=True); sys.stdin.read()",
+        ])
+        .start();
+    let hexversion: u32 = process.wait_line("ready ").trim().parse().unwrap();
+    let found = found(process.pid(), None).unwrap();
+    assert_eq!(found.build.hexversion, hexversion);
+}
+
+#[test]
+fn versions_that_are_not_supported_are_told_with_those_that_are() {
+    let mut old = Vec::new();
+    for folder in pythons().iter().filter_map(|python| python.path.parent()?.parent()?.parent()) {
+        old.extend(
+            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().join("bin/python")),
+        );
+    }
+    old.sort();
+    old.dedup();
+    let mut tried = 0;
+    for program in old {
+        for version in ["2.7", "3.6", "3.7"] {
+            if !program
+                .parent()
+                .unwrap()
+                .parent()
+                .unwrap()
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with(version)
+            {
+                continue;
+            }
+            tried += 1;
+            let code = "import sys; sys.stdout.write('ready\\n'); sys.stdout.flush(); sys.stdin.read()";
+            let mut process = Tool::new(&program).args(["-S", "-c", code]).start();
+            process.wait_line("ready");
+            let error = found(process.pid(), None).unwrap_err();
+            assert!(!error.later, "{error:?}");
+            assert!(error.what.contains(version), "{error:?}");
+            assert!(error.hint.contains("3.8") && error.hint.contains("3.13"), "{error:?}");
+        }
+    }
+    if tried == 0 {
+        crate::skip!("no Python older than 3.8");
+    }
+}
+
+#[test]
+fn what_is_no_python_is_told_for_what_it_is() {
+    let sleeping = Tool::new("sleep").arg("1000").start();
+    let name = format!("/proc/{}/comm", sleeping.pid());
+    wait_for(PATIENCE, "sleep", || fs::read_to_string(&name).ok().filter(|name| name == "sleep\n"));
+    let error = found(sleeping.pid(), None).unwrap_err();
+    assert_eq!((error.stage, error.later, error.gone), (Stage::Locate, false, false));
+    assert!(error.what.starts_with("`sleep` runs no CPython") && error.what.contains("/sleep"), "{error}");
+    for (program, args, what) in [
+        ("node", &["-e", "console.log('ready'); setInterval(() => 0, 1000)"][..], "Node.js"),
+        ("perl", &["-e", "$| = 1; print \"ready\\n\"; sleep 1000"], "Perl"),
+        ("bash", &["-c", "echo ready; read x"], "a shell"),
+    ] {
+        let Some(program) = on_path(program) else { continue };
+        let mut process = Tool::new(program).args(args).start();
+        process.wait_line("ready");
+        let error = found(process.pid(), None).unwrap_err();
+        assert!(error.what.contains(what), "{error}");
     }
 }

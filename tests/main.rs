@@ -2,7 +2,7 @@
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
 //! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth,
-//! `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was, `fuzzing` that
+//! `counting` what memobj writes and how it ends, `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was, `fuzzing` that
 //! what it reads may be anything, `claims` that the README says no more than was found.
 #![allow(
     clippy::unwrap_used,
@@ -15,6 +15,7 @@
 mod account;
 mod choice;
 mod claims;
+mod counting;
 mod docs;
 mod drawing;
 mod endings;
@@ -23,6 +24,7 @@ mod harness;
 mod heap;
 mod hostile;
 mod launching;
+mod knowing;
 mod laws;
 mod layouts;
 mod lifecycle;
@@ -46,3 +48,4 @@ mod terminal;
 mod tree;
 mod usage;
 mod verdicts;
+mod verifying;

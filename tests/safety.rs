@@ -285,7 +285,7 @@ fn memobj_ended_at_any_moment_leaves_the_target_running() {
     for round in 0..100 {
         let pid = if round % 2 == 0 { large.pid() } else { busy.pid() };
         let signal = [Signal::KILL, Signal::INT, Signal::TERM][round % 3];
-        let observer = memobj(pid, &["-i", "1ms"]).start();
+        let observer = memobj(pid, &["-i", "10ms"]).start();
         if round % 4 < 2 {
             // In the middle of a stop.
             let seen = wait_for(PATIENCE, "a stop, or memobj's end", || {

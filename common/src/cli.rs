@@ -26,12 +26,6 @@ impl Failure {
         Self { what: what.into(), hint: hint.into(), code: EXIT_TROUBLE }
     }
 
-    /// A tool whose issue is still open.
-    #[must_use]
-    pub fn not_built_yet() -> Self {
-        Self::new("not built yet", "")
-    }
-
     /// An error of the output named `name`. A closed pipe is no failure: `None`.
     #[must_use]
     pub fn output(name: &str, error: &io::Error) -> Option<Self> {
@@ -159,7 +153,7 @@ mod tests {
     #[test]
     fn the_exit_code_is_the_failures_own() {
         assert_eq!(format!("{:?}", run("t", || Ok(7))), format!("{:?}", ExitCode::from(7)));
-        let failed = run("t", || Err(Failure { code: 3, ..Failure::not_built_yet() }));
+        let failed = run("t", || Err(Failure { code: 3, ..Failure::new("what", "") }));
         assert_eq!(format!("{failed:?}"), format!("{:?}", ExitCode::from(3)));
     }
 }

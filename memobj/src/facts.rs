@@ -155,6 +155,11 @@ pub trait Source: Sync {
     /// Its memory.
     fn memory(&self) -> &dyn Memory;
 
+    /// Whether it never changes: what did not hold together once will not at a second look.
+    fn holds_still(&self) -> bool {
+        false
+    }
+
     /// The file behind a mapping: the very one, even if it was deleted or another has its name now.
     ///
     /// # Errors

@@ -317,7 +317,7 @@ def build():
         iterators=[
             iter([1, 2]), iter((1, 2)), iter({1}), iter("ab"), iter(b"ab"), iter(bytearray(b"ab")), iter(range(3)), iter(range(10**30)),
             iter(entries), iter(entries.values()), iter(entries.items()), entries.keys(), entries.values(), entries.items(),
-            reversed([1]), reversed((1,)), reversed(range(3)), iter(len, 5), iter(full), reversed(full), iter(ordered), enumerate("ab"),
+            reversed([1]), reversed((1,)), reversed(range(3)), iter(len, 5), iter(full), reversed(full), iter(ordered), iter(ordered.items()), enumerate("ab"),
             zip("ab", [1]), map(len, ["a"]), filter(None, [1]), iter(memoryview(b"ab")),
         ],
         itertools=[

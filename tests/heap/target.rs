@@ -73,7 +73,8 @@ impl Target {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = HashMap::new();
         loop {
-            let line = lines.next().unwrap_or_else(|| panic!("{}: {script} ended", interpreter.display())).unwrap();
+            let line =
+                lines.next().unwrap_or_else(|| panic!("{}: {script} ended", interpreter.display())).unwrap();
             if line == "ready" {
                 break;
             }
@@ -105,8 +106,11 @@ impl Oracle {
                     oracle.types.insert(fields[1].parse().unwrap(), name);
                 }
                 "O" | "o" => {
-                    let mut referents: Vec<u64> =
-                        fields[4].split(',').filter(|id| !id.is_empty()).map(|id| id.parse().unwrap()).collect();
+                    let mut referents: Vec<u64> = fields[4]
+                        .split(',')
+                        .filter(|id| !id.is_empty())
+                        .map(|id| id.parse().unwrap())
+                        .collect();
                     referents.sort_unstable();
                     let object = Object {
                         of: fields[2].parse().unwrap(),
@@ -139,7 +143,8 @@ impl Copied {
         for line in maps.lines() {
             let mut fields = line.split_whitespace();
             let (start, end) = fields.next().unwrap().split_once('-').unwrap();
-            let (start, end) = (u64::from_str_radix(start, 16).unwrap(), u64::from_str_radix(end, 16).unwrap());
+            let (start, end) =
+                (u64::from_str_radix(start, 16).unwrap(), u64::from_str_radix(end, 16).unwrap());
             if !fields.next().unwrap().starts_with('r') || line.contains("[v") {
                 continue;
             }
@@ -165,7 +170,11 @@ impl Copied {
 
 impl Memory for Copied {
     fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
-        let index = self.regions.partition_point(|region| region.start <= at).checked_sub(1).ok_or(Unreadable { at })?;
+        let index = self
+            .regions
+            .partition_point(|region| region.start <= at)
+            .checked_sub(1)
+            .ok_or(Unreadable { at })?;
         let offset = (at.0 - self.regions[index].start.0) as usize;
         let end = offset.checked_add(into.len()).ok_or(Unreadable { at })?;
         into.copy_from_slice(self.bytes[index].get(offset..end).ok_or(Unreadable { at })?);

@@ -9,13 +9,17 @@ pub fn too_long(files: &[File], limit: usize, exceptions: &[(&str, &str)]) -> Ve
         .map(|file| (file.path.as_str(), file.text.lines().count()))
         .filter(|&(_, lines)| lines > limit)
         .collect();
-    let excepted = |path: &str| exceptions.iter().any(|&(p, reason)| p == path && !reason.is_empty());
+    // A folder stands with its `/`, for all that is in it.
+    let meant = |exception: &str, path: &str| {
+        exception == path || exception.ends_with('/') && path.starts_with(exception)
+    };
+    let excepted = |path: &str| exceptions.iter().any(|&(p, reason)| meant(p, path) && !reason.is_empty());
     let mut breaches: Vec<String> = long
         .iter()
         .filter(|(path, _)| !excepted(path))
         .map(|(path, lines)| format!("{path}: {lines} lines, more than {limit}"))
         .collect();
-    let unneeded = exceptions.iter().filter(|(path, _)| !long.iter().any(|(p, _)| p == path));
+    let unneeded = exceptions.iter().filter(|(path, _)| !long.iter().any(|(p, _)| meant(path, p)));
     breaches.extend(unneeded.map(|(path, _)| format!("{path}: needs no exception")));
     breaches
 }
@@ -78,6 +82,8 @@ mod tests {
         assert!(too_long(&files, 2, &[("a.rs", "constants")]).is_empty());
         assert_eq!(too_long(&files, 2, &[("a.rs", "")]).len(), 1);
         assert_eq!(too_long(&files, 3, &[("b.rs", "was long once")]), ["b.rs: needs no exception"]);
+        let within = [file("made/a.rs", "1\n2\n3\n"), file("made.rs", "1\n2\n3\n")];
+        assert_eq!(too_long(&within, 2, &[("made/", "constants")]), ["made.rs: 3 lines, more than 2"]);
     }
 
     #[test]

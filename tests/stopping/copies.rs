@@ -6,7 +6,7 @@ use memobj::addr::Addr;
 use memobj::facts::{Facts, Kind, Mapping, Source};
 use memobj::memory::{Buffers, Memory};
 use memobj::snapshot;
-use memobj::target::{STOP_LIMIT, Target, dump};
+use memobj::target::{MAX_STOPS, STOP_LIMIT, Target, dump};
 use rustix::process::Signal;
 
 use super::{differences, field, frozen, started, states};
@@ -108,6 +108,42 @@ fn a_core_file_holds_the_same() {
 }
 
 #[test]
+fn a_core_with_flipped_bits_is_refused_or_read_without_harm() {
+    let on_path = |name: &str| {
+        std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|f| f.join(name).is_file())
+    };
+    if !on_path("gcore") {
+        crate::skip!("no gcore on this machine");
+    }
+    let process = Tool::new("sleep").arg("600").start();
+    let folder = tempfile::tempdir().unwrap();
+    Tool::new("gcore")
+        .arg("-o")
+        .arg(folder.path().join("core"))
+        .arg(process.pid().to_string())
+        .run()
+        .expect_code(0);
+    let file = folder.path().join(format!("core.{}", process.pid()));
+    let whole = std::fs::read(&file).unwrap();
+    let mut opened = 0;
+    let mut random = 5_u64;
+    for _ in 0..200 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut bytes = whole.clone();
+        // The headers and notes are at its beginning.
+        bytes[(random >> 33) as usize % 8000] ^= 1 << (random >> 20 & 7);
+        std::fs::write(&file, &bytes).unwrap();
+        if let Ok(still) = dump::open(&file) {
+            opened += 1;
+            assert!(still.memory.copied_bytes() <= bytes.len() as u64 + (1 << 20));
+            let _ =
+                still.facts.mappings.iter().map(|mapping| still.memory.read_u64(mapping.range.start)).count();
+        }
+    }
+    assert!(opened > 100, "{opened} were opened");
+}
+
+#[test]
 fn a_core_of_the_kernel_holds_the_same() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
@@ -187,7 +223,7 @@ fn copying_leaves_sizes_and_what_is_shared_with_a_fork_as_they_were() {
     let (process, child) = started(python, FORKING, &[]);
     let child: u32 = child.parse().unwrap();
     let sizes =
-        |pid: u32| ["Rss", "Pss", "Shared_Dirty", "Swap"].map(|name| field(pid, "smaps_rollup", name));
+        |pid: u32| ["Rss", "Pss_Anon", "Shared_Dirty", "Swap"].map(|name| field(pid, "smaps_rollup", name));
     std::thread::sleep(Duration::from_millis(100));
     for pid in [child, process.pid()] {
         let before = [sizes(child), sizes(process.pid())];
@@ -216,12 +252,15 @@ fn a_target_that_is_busy_is_stopped_again_until_it_is_quiet() {
             looks == 4
         })
         .unwrap();
-    assert_eq!((looks, still.taking.stops), (4, 4));
+    assert_eq!((looks, still.taking.stops, still.taking.was_quiet), (4, 4, true));
     buffers = still.memory.into_buffers();
     let held = buffers.warm_bytes();
     assert!(held > 1 << 20);
     let again = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
     assert!(again.taking.pause.unwrap() > Duration::ZERO && again.taking.stops == 1);
+    // One that never is, is copied as it is, and that is said.
+    let never = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| false).unwrap();
+    assert_eq!((never.taking.stops, never.taking.was_quiet), (MAX_STOPS, false));
 }
 
 #[test]
@@ -236,7 +275,7 @@ fn what_is_read_without_a_stop_is_the_same_and_bounded() {
         let live = target.live(KEPT).unwrap();
         let mut facts = still.facts.clone();
         facts.mappings.retain(|mapping| mapping.access.write && mapping.length() < 32 << 20);
-        let sizes = || field(process.pid(), "smaps_rollup", "Pss");
+        let sizes = || field(process.pid(), "smaps_rollup", "Pss_Anon");
         let before = sizes();
 
         // Twice: as it is asked for, and with a word before.
@@ -278,4 +317,36 @@ fn an_estimate_is_what_a_copy_takes() {
     let second = target.estimate().pause.as_secs_f64();
     let measured = still.taking.pause.unwrap().as_secs_f64();
     assert!(second < measured * 1.5 && second > measured / 50.0, "{second} s for {measured} s");
+}
+
+#[test]
+fn somebody_without_privileges_copies_own_processes_as_exactly() {
+    const TESTS: [&str; 3] = [
+        "stopping::copies::a_copy_holds_every_byte_that_the_process_could_read",
+        "stopping::copies::what_is_read_without_a_stop_is_the_same_and_bounded",
+        "stopping::files::a_program_that_was_deleted_or_replaced_is_opened_all_the_same",
+    ];
+    if !rustix::process::geteuid().is_root() {
+        crate::skip!(
+            "only root can become somebody else; and the other tests are run by somebody without privileges"
+        );
+    }
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    if !matches!(scope.trim(), "" | "0") {
+        crate::skip!("kernel.yama.ptrace_scope is {}", scope.trim());
+    }
+    let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps", "-all"];
+    let command = |program: &std::ffi::OsStr| {
+        Tool::new("setpriv")
+            .args(nobody)
+            .arg(program)
+            .env("HOME", "/nonexistent")
+            .env("PYENV_ROOT", "/nonexistent")
+    };
+    let own = std::env::current_exe().unwrap();
+    if command(own.as_os_str()).arg("--list").run().code() != Some(0) {
+        crate::skip!("the tests cannot be run as somebody else here");
+    }
+    let run = command(own.as_os_str()).arg("--exact").args(TESTS).run();
+    assert!(run.code() == Some(0) && run.out().contains("3 passed"), "{}\n{}", run.out(), run.err());
 }

@@ -3,8 +3,8 @@
 
 mod background;
 pub mod browser;
-pub mod damage;
 pub mod interpreters;
+pub mod damage;
 pub mod log;
 pub mod process;
 pub mod pty;

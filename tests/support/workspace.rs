@@ -59,7 +59,9 @@ pub fn walked(folder: &Path) -> Vec<String> {
             let path = entry.path();
             let name = entry.file_name();
             if path.is_dir() {
-                let ours = !matches!(name.to_str(), Some(".git" | "target" | "__pycache__"));
+                // A folder of cargo's has this mark (<https://bford.info/cachedir>); memobj has a module `target`.
+                let built = path.join("CACHEDIR.TAG").exists();
+                let ours = !built && !matches!(name.to_str(), Some(".git" | "__pycache__"));
                 open.extend(ours.then_some(path));
             } else if name != ".git" {
                 paths.extend(path.strip_prefix(folder).unwrap().to_str().map(str::to_owned));

@@ -2,8 +2,14 @@
 
 use clap::CommandFactory;
 
-/// The definition of each tool that is built; those that only say `not built yet` have none.
+/// The definition of each tool.
 #[must_use]
 pub fn commands() -> Vec<clap::Command> {
-    vec![memmon::cli::Args::command(), memplot::cli::Args::command(), memdiff::cli::Args::command()]
+    vec![
+        memmon::cli::Args::command(),
+        #[cfg(feature = "memobj")]
+        memobj::cli::Args::command(),
+        memplot::cli::Args::command(),
+        memdiff::cli::Args::command(),
+    ]
 }

@@ -278,4 +278,7 @@ pub trait Taker {
     /// # Errors
     /// Why there is none, and what the user can do. [`Error::gone`] if the target has ended or become another program meanwhile.
     fn take(&mut self, request: &Request) -> Result<Census, Error>;
+
+    /// What is kept of a process is of no use any more: it has ended, or runs another program.
+    fn forget(&mut self, pid: u32);
 }

@@ -160,11 +160,31 @@ impl Observer {
     }
 
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
-        let python = find(still, request.way)?;
-        let runtime = python.read(&still.memory)?;
         let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages, residence: None };
-        count(&still.memory, &still.facts, &python, runtime, how, request, begun)
+        held(still, &still.memory, how, request, begun)
     }
+}
+
+/// The census of what holds still, wherever it is, as if it came from a snapshot: `memory` is the source's own, by its type. For who has
+/// memory of another kind than those that a [`Request`] names, as tests do.
+///
+/// # Errors
+/// As [`Taker::take`].
+pub fn take_held<M: Memory>(source: &dyn crate::facts::Source, memory: &M, request: &Request) -> Result<Census, Error> {
+    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, residence: None };
+    held(source, memory, how, request, Instant::now())
+}
+
+fn held<M: Memory>(
+    source: &dyn crate::facts::Source,
+    memory: &M,
+    how: How,
+    request: &Request,
+    begun: Instant,
+) -> Result<Census, Error> {
+    let python = find(source, request.way)?;
+    let runtime = python.read(memory)?;
+    count(memory, source.facts(), &python, runtime, how, request, begun)
 }
 
 impl Taker for Observer {
@@ -175,6 +195,10 @@ impl Taker for Observer {
             Source::Core(path) => Self::held(&dump::open(path)?, Method::Core, request, begun),
             Source::Snapshot(path) => Self::held(&snapshot::open(path)?, Method::Snapshot, request, begun),
         }
+    }
+
+    fn forget(&mut self, pid: u32) {
+        self.processes.remove(&pid);
     }
 }
 

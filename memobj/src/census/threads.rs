@@ -23,8 +23,8 @@ struct Named {
     main: bool,
 }
 
-/// All threads of a Python: those that run Python code or did, in the order in which they were begun, then those that only the kernel knows,
-/// whose numbers in the target's own pid namespace are `tasks`.
+/// All threads of a Python: those that run Python code or did, in the order in which they were begun, then those that only the kernel
+/// knows, whose numbers in the target's own pid namespace are `tasks`.
 #[must_use]
 pub fn read_threads(
     objects: Objects<'_>,
@@ -37,15 +37,33 @@ pub fn read_threads(
     for interpreter in runtime.interpreters.iter().rev() {
         threads.extend(of_interpreter(objects, interpreter, main_ident));
     }
-    let known: Vec<u64> = threads.iter().filter_map(|thread| thread.native_id).collect();
-    // Where Python does not keep the numbers of the kernel, one of them may be one of the threads above.
-    let all_known = threads.iter().all(|thread| thread.native_id.is_some());
-    threads.extend(tasks.iter().filter(|task| all_known && !known.contains(task)).map(|&task| Thread {
+    let mut left: Vec<u64> = tasks.to_vec();
+    left.retain(|task| !threads.iter().any(|thread| thread.native_id == Some(*task)));
+    for thread in threads.iter_mut().filter(|thread| thread.native_id.is_none() && thread.alive == Some(true))
+    {
+        thread.native_id = thread.ident.and_then(|ident| task_of(objects, ident, &left));
+        left.retain(|task| thread.native_id != Some(*task));
+    }
+    threads.extend(left.into_iter().map(|task| Thread {
         native_id: Some(task),
         alive: Some(true),
         ..Thread::default()
     }));
     threads
+}
+
+/// The kernel's number of the thread whose `pthread_t` is `ident`, where CPython itself does not keep it: the C library does, in the struct
+/// that this is the address of. Where in that is the library's own affair; so the one word counts that is the number of a thread.
+fn task_of(objects: Objects<'_>, ident: u64, tasks: &[u64]) -> Option<u64> {
+    let mut bytes = [0; 1024];
+    objects.memory().read(Addr(ident), &mut bytes).ok()?;
+    let words = bytes.as_chunks::<4>().0.iter().map(|word| u64::from(u32::from_le_bytes(*word)));
+    let mut found: Vec<u64> = words.filter(|word| tasks.contains(word)).collect();
+    found.dedup();
+    match found[..] {
+        [task] => Some(task),
+        _ => None,
+    }
 }
 
 fn of_interpreter(objects: Objects<'_>, interpreter: &Interpreter, main_ident: Option<u64>) -> Vec<Thread> {

@@ -216,3 +216,75 @@ fn build_id_of_notes(memory: &dyn Memory, notes: Addr, length: u64) -> Option<Ve
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::memory::Image;
+
+    /// Our own program, as it lies on the disk.
+    fn own() -> Vec<u8> {
+        std::fs::read(std::env::current_exe().unwrap()).unwrap()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Elf, Unusable> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Elf::read(file)
+    }
+
+    #[test]
+    fn our_own_program_has_symbols_sections_and_a_build_id_that_memory_has_too() {
+        let bytes = own();
+        let elf = read(&bytes).unwrap();
+        assert!(!elf.is_fixed && elf.section(".text").is_some_and(|text| text.size > 1000));
+        assert!(elf.symbol("main").unwrap().is_some_and(|main| main.address > 0));
+        let found = elf.symbols(&["main", "_no_such_name_"]).unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["main"]);
+        let mut memory = Image::new();
+        memory.put(Addr(0x7000_0000), &bytes[..1 << 16]);
+        assert_eq!(elf.bias(Addr(0x7000_0000)), 0x7000_0000);
+        assert_eq!(build_id_in_memory(&memory, Addr(0x7000_0000)), elf.build_id);
+        assert_eq!(build_id_in_memory(&memory, Addr(0x7000_1000)), None);
+    }
+
+    #[test]
+    fn files_of_other_kinds_are_told_apart() {
+        assert!(
+            matches!(read(b""), Err(Unusable::NotElf))
+                && matches!(read(b"#!/bin/sh\n"), Err(Unusable::NotElf))
+        );
+        let mut small = own()[..64].to_vec();
+        small[4] = 1;
+        assert!(matches!(read(&small), Err(Unusable::Bits32)));
+        assert!(matches!(read(&own()[..60]), Err(Unusable::Damaged(_) | Unusable::NotElf)));
+    }
+
+    #[test]
+    fn headers_with_flipped_bits_do_no_harm() {
+        // The tables at its end are what the header points to.
+        let mut whole = own();
+        let sections = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize;
+        let mut memory = Image::new();
+        let mut random = 3_u64;
+        for round in 0..400 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let noise = (random >> 33) as usize;
+            let is_read = round % 40 == 0;
+            let place = if is_read && round % 80 == 0 {
+                sections + noise % (whole.len() - sections)
+            } else {
+                noise % 1000
+            };
+            whole[place] ^= 1 << (random >> 20 & 7);
+            if is_read && let Ok(elf) = read(&whole) {
+                let _ = elf.symbols(&["main"]);
+            }
+            memory.put(Addr(0x7000_0000), &whole[..4096]);
+            let _ = build_id_in_memory(&memory, Addr(0x7000_0000));
+            whole[place] ^= 1 << (random >> 20 & 7);
+        }
+    }
+}

@@ -71,15 +71,23 @@ pub enum Kind {
     Pickler,
     /// `pickle.Unpickler` of C.
     Unpickler,
+    /// `queue.SimpleQueue`.
+    SimpleQueue,
     /// `xml.etree.ElementTree.Element` of C.
     Element,
+    /// A node of the tree in a context (`Python/hamt.c`), with as many items as its size says.
+    HamtItems,
+    /// A node of that tree that is an array.
+    HamtArray,
+    /// What the ends of an `itertools.tee` share.
+    TeeData,
     /// `itertools.product`.
     Product,
     /// `itertools.combinations`, with or without replacement.
     Combinations,
     /// `itertools.permutations`.
     Permutations,
-    /// The type of `ctypes` types (3.13 and newer).
+    /// A type of `ctypes` types.
     CtypesType,
     /// The dict of a `ctypes` type (3.12 and older).
     CtypesDict,
@@ -112,6 +120,12 @@ impl Kind {
                 | Self::LruCache
                 | Self::WeakReference
                 | Self::Element
+                | Self::HamtItems
+                | Self::HamtArray
+                | Self::TeeData
+                | Self::CtypesType
+                | Self::Pickler
+                | Self::Unpickler
         )
     }
 }
@@ -164,12 +178,23 @@ const KNOWN: &[Row] = &[
     ("_io.BufferedRandom", Kind::Buffered, |l| Some(l.buffered.size)),
     ("_pickle.Pickler", Kind::Pickler, |l| l.pickler.as_ref().map(|s| s.size)),
     ("_pickle.Unpickler", Kind::Unpickler, |l| l.unpickler.as_ref().map(|s| s.size)),
+    ("_queue.SimpleQueue", Kind::SimpleQueue, |l| l.simple_queue.as_ref().map(|s| s.size)),
     ("xml.etree.ElementTree.Element", Kind::Element, |l| l.element_object.as_ref().map(|s| s.size)),
     ("itertools.product", Kind::Product, |l| Some(l.product_object.size)),
     ("itertools.combinations", Kind::Combinations, |l| Some(l.combinations_object.size)),
     ("itertools.combinations_with_replacement", Kind::Combinations, |l| Some(l.cwr_object.size)),
     ("itertools.permutations", Kind::Permutations, |l| Some(l.permutations_object.size)),
-    ("_ctypes.CType_Type", Kind::CtypesType, |l| l.ctypes_info.as_ref().map(|_| 0)),
+    ("hamt_bitmap_node", Kind::HamtItems, ANY),
+    ("hamt_collision_node", Kind::HamtItems, ANY),
+    ("hamt_array_node", Kind::HamtArray, |l| Some(l.hamt_node_array.size)),
+    ("itertools._tee_dataobject", Kind::TeeData, |l| Some(l.tee_data_object.size)),
+    ("_ctypes.CType_Type", Kind::CtypesType, ANY),
+    ("_ctypes.PyCStructType", Kind::CtypesType, ANY),
+    ("_ctypes.UnionType", Kind::CtypesType, ANY),
+    ("_ctypes.PyCPointerType", Kind::CtypesType, ANY),
+    ("_ctypes.PyCArrayType", Kind::CtypesType, ANY),
+    ("_ctypes.PyCSimpleType", Kind::CtypesType, ANY),
+    ("_ctypes.PyCFuncPtrType", Kind::CtypesType, ANY),
     ("StgDict", Kind::CtypesDict, |l| l.ctypes_dict.as_ref().map(|s| s.size)),
     ("numpy.ndarray", Kind::NumpyArray, ANY),
 ];

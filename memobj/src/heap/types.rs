@@ -366,12 +366,13 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         // Types that are made at run time show themselves, since 3.9.
         let visits_type = bottom.flags & HEAP_TYPE != 0
             && python.layout.encodings.type_visits == TypeVisits::UnlessBaseDoes;
-        let name = python.memory.read_c_string(owner.name, MAX_NAME)?;
-        if let Some(shape) = fixed(python.layout, &name, owner.basicsize) {
-            return Ok((
-                Traverse::Members(shape.visited),
-                shape.visits_type && bottom.flags & HEAP_TYPE != 0,
-            ));
+        // A few that share a traverse with their base have more of their own to show than it has.
+        for level in [bottom, owner] {
+            let name = python.memory.read_c_string(level.name, MAX_NAME)?;
+            if let Some(shape) = fixed(python.layout, &name, level.basicsize) {
+                let visits_type = shape.visits_type && bottom.flags & HEAP_TYPE != 0;
+                return Ok((Traverse::Members(shape.visited), visits_type));
+            }
         }
         if let Some(kind) = self.read_kind(owner).filter(|kind| kind.is_traversed()) {
             return Ok((Traverse::Known(kind), visits_type));
@@ -472,11 +473,15 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         self.of(at).is_some() && self.is_referred(at)
     }
 
+    /// Whether the count of references is one. A block that was freed has its type still, and where the count was the address of
+    /// the next free one (`pymalloc_free` in `Objects/obmalloc.c`), which has bits that no count has: not even the flags that
+    /// 3.14 has in the top 16 (`ob_flags` in `Include/object.h`).
     fn is_referred(&self, at: Addr) -> bool {
+        const OF_ADDRESSES: u64 = 0x0000_ffff_0000_0000;
         let known = &self.python.layout.object;
         let memory = self.python.memory;
         match known.ob_refcnt {
-            Some(count) => memory.read_word(at, count).is_ok_and(|count| count != 0),
+            Some(count) => memory.read_word(at, count).is_ok_and(|count| count != 0 && count & OF_ADDRESSES == 0),
             None => true,
         }
     }
@@ -536,5 +541,8 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
 /// looked up in.
 fn fixed(layout: &Layout, name: &[u8], basicsize: u64) -> Option<&'static FixedShape> {
     let shapes: &'static [FixedShape] = layout.fixed;
-    shapes.iter().find(|shape| shape.tp_name.as_bytes() == name && u64::from(shape.size) == basicsize)
+    // A struct that ends in an array of items has one of them: the type's own size leaves it out.
+    shapes.iter().find(|shape| {
+        shape.tp_name.as_bytes() == name && (0..=8).contains(&u64::from(shape.size).wrapping_sub(basicsize))
+    })
 }

@@ -221,6 +221,24 @@ pub struct Pymalloc {
     pub pool_bytes: u32,
 }
 
+/// Whether the traversal of a pickler or an unpickler visits what it remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PickleMemo {
+    /// No (3.11.2 and before).
+    Silent,
+    /// Yes: the keys of a pickler's table, all of an unpickler's (from 3.11.7 on; 3.11.3 to 3.11.6 were not looked at).
+    Visited,
+}
+
+/// Whether the traversal of a generator that has come to its end visits its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedGenerator {
+    /// No: nothing of its frame (until 3.13).
+    Silent,
+    /// Yes (from 3.14 on).
+    VisitsCode,
+}
+
 /// Everything that differs besides places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encodings {
@@ -252,6 +270,10 @@ pub struct Encodings {
     pub getsizeof_prefix: GetsizeofPrefix,
     /// Types in traversals.
     pub type_visits: TypeVisits,
+    /// What picklers remember, in traversals.
+    pub pickle_memo: PickleMemo,
+    /// Generators that have ended, in traversals.
+    pub ended_generator: EndedGenerator,
     /// Lines of code.
     pub line_table: LineTable,
     /// Instructions of frames.
@@ -310,6 +332,8 @@ pub const fn of(hexversion: u32, free_threaded: bool) -> Encodings {
             _ => GetsizeofPrefix::ByTypeAndObject,
         },
         type_visits: if minor < 9 { TypeVisits::Always } else { TypeVisits::UnlessBaseDoes },
+        pickle_memo: if minor < 11 || (minor == 11 && micro < 7) { PickleMemo::Silent } else { PickleMemo::Visited },
+        ended_generator: if minor < 14 { EndedGenerator::Silent } else { EndedGenerator::VisitsCode },
         line_table: match minor {
             0..=9 => LineTable::Steps,
             10 => LineTable::Ranges,

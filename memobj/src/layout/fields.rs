@@ -756,7 +756,8 @@ pub struct PicklerMemoEntry {
 pub struct Unpickler {
     pub size: u32, pub stack: u32, pub memo: u32, pub memo_size: u32, pub memo_len: u32, pub marks: u32,
     pub marks_size: u32, pub input_line: u32, pub encoding: u32, pub errors: u32, pub read: u32,
-    pub readline: u32, pub peek: u32,
+    pub readinto: Option<u32>, pub readline: u32, pub peek: u32, pub pers_func: Option<u32>,
+    pub persistent_load: Option<u32>, pub buffers: Option<u32>,
 }
 
 /// `Pdata`.
@@ -818,13 +819,16 @@ pub struct TeeDataObject {
 /// `StgDictObject`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CtypesDict {
-    pub size: u32, pub length: u32, pub ndim: u32, pub format: u32, pub shape: u32, pub ffi_elements: u32,
+    pub size: u32, pub proto: u32, pub length: u32, pub ndim: u32, pub format: u32, pub shape: u32,
+    pub ffi_elements: u32,
 }
 
 /// `StgInfo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CtypesInfo {
-    pub size: u32, pub length: u32, pub ndim: u32, pub format: u32, pub shape: u32, pub ffi_elements: u32,
+    pub size: u32, pub initialized: u32, pub proto: u32, pub argtypes: u32, pub converters: u32,
+    pub restype: u32, pub checker: u32, pub module: Option<u32>, pub pointer_type: Option<u32>,
+    pub length: u32, pub ndim: u32, pub format: u32, pub shape: u32, pub ffi_elements: u32,
 }
 
 /// `CDataObject` or `tagCDataObject`.

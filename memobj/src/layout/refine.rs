@@ -218,3 +218,111 @@ pub fn refined(layout: &Layout, memory: &dyn Memory, at: Addr) -> Result<Refined
 fn refused(what: String) -> Error {
     Error::new(Stage::Layout, what, "this build of CPython is not one that memobj knows")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::layout::{Build, candidates};
+    use crate::memory::Unreadable;
+
+    /// The first bytes of a runtime's state, at 0x1000.
+    struct Image(Vec<u8>);
+
+    impl Memory for Image {
+        fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
+            let from = at.0.checked_sub(0x1000).and_then(|from| usize::try_from(from).ok());
+            let bytes = from.and_then(|from| self.0.get(from..)).and_then(|rest| rest.get(..into.len()));
+            into.copy_from_slice(bytes.ok_or(Unreadable { at })?);
+            Ok(())
+        }
+
+        fn regions(&self) -> &[Range<Addr>] {
+            &[]
+        }
+    }
+
+    impl Image {
+        /// What a target of this layout tells.
+        fn of(layout: &Layout) -> Self {
+            let offsets = layout.debug_offsets.unwrap();
+            let mut image = Self(vec![0; offsets.size as usize]);
+            image.put(offsets.cookie, u64::from_le_bytes(COOKIE));
+            image.put(offsets.version, u64::from(layout.hexversion));
+            image.put(offsets.free_threaded, u64::from(layout.free_threaded()));
+            let mut copy = *layout;
+            for told in STATES.iter().chain(OBJECTS) {
+                if let (Some(at), Some(place)) = ((told.at)(&offsets), (told.place)(&mut copy)) {
+                    image.put(at, u64::from(*place));
+                }
+            }
+            image
+        }
+
+        fn put(&mut self, at: u32, value: u64) {
+            self.0[at as usize..][..8].copy_from_slice(&value.to_le_bytes());
+        }
+
+        fn refined(&self, layout: &Layout) -> Result<Refined, Error> {
+            refined(layout, self, Addr(0x1000))
+        }
+    }
+
+    fn layout(minor: u32, free_threaded: bool) -> &'static Layout {
+        let build = Build { hexversion: 0x300_00f0 | minor << 16, free_threaded, debug: false };
+        candidates(build).unwrap()[0]
+    }
+
+    #[test]
+    fn what_agrees_is_left_as_it_is() {
+        for layout in [layout(13, false), layout(14, false), layout(15, false), layout(13, true)] {
+            let refined = Image::of(layout).refined(layout).unwrap();
+            assert_eq!((refined.layout, refined.moved), (*layout, vec![]));
+        }
+        // No offsets: nothing is read.
+        let old = layout(12, false);
+        assert_eq!(Image(vec![]).refined(old).unwrap().layout, *old);
+    }
+
+    #[test]
+    fn states_move_and_objects_do_not() {
+        let layout = layout(13, false);
+        let offsets = layout.debug_offsets.unwrap();
+        let mut image = Image::of(layout);
+        image.put(offsets.interpreter_state_gc, 7416);
+        image.put(offsets.runtime_state_interpreters_head, 640);
+        let refined = image.refined(layout).unwrap();
+        assert_eq!(refined.moved, ["runtime_state.interpreters_head", "interpreter_state.gc"]);
+        assert_eq!(refined.layout.interpreter_state.gc, Some(7416));
+        assert_eq!(refined.layout.runtime_state.interpreters_head, 640);
+
+        image.put(offsets.type_object_tp_flags, 176);
+        let error = image.refined(layout).unwrap_err();
+        assert_eq!(error.stage, Stage::Layout);
+        assert!(
+            error.what.starts_with("type_object.tp_flags is at 176 in the target, and at 168 in the table"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn hostile_offsets_are_refused() {
+        let layout = layout(15, false);
+        let offsets = layout.debug_offsets.unwrap();
+        for hostile in [u64::MAX, 1 << 32 | 8, LARGEST, 7] {
+            let mut image = Image::of(layout);
+            image.put(offsets.interpreter_state_id, hostile);
+            let error = image.refined(layout).unwrap_err();
+            assert!(error.what.starts_with("interpreter_state.id is at"), "{error}");
+        }
+        for (at, value) in [(offsets.cookie, 0), (offsets.version, 0x030e_00f0), (offsets.free_threaded, 1)] {
+            let mut image = Image::of(layout);
+            image.put(at, value);
+            assert!(image.refined(layout).is_err());
+        }
+        let mut short = Image::of(layout);
+        short.0.truncate(500);
+        assert!(short.refined(layout).unwrap_err().what.contains("cannot be read"));
+    }
+}

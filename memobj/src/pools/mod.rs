@@ -179,6 +179,12 @@ impl Pools {
             .unwrap_or_else(|| scanned(memory, layout))
     }
 
+    /// Those that are found without a table, by what their headers say, among all memory.
+    #[must_use]
+    pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout) -> Self {
+        scanned(memory, layout)
+    }
+
     /// Blocks in use.
     #[must_use]
     pub fn blocks(&self) -> u64 {

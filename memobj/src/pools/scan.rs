@@ -32,7 +32,10 @@ pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout) -> Pools {
                 {
                     let end = Addr(at.saturating_add(pool_bytes));
                     let range = arenas.entry(arena).or_insert(Addr(at)..end);
-                    range.end = end;
+                    // What lies farther away is of another arena with the same number, or no pool.
+                    if end.0.saturating_sub(range.start.0) <= u64::from(sizes.arena_bytes) {
+                        range.end = end;
+                    }
                     found.pools.push(pool);
                 }
             }

@@ -25,7 +25,8 @@ use crate::request::Source;
 /// The pause between two looks whether the interpreter of a command is up, at first and at most.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// After so long without an interpreter it is said why there is none yet.
+/// After so long without an interpreter it is said why there is none yet; or, where another program took the place of one, it is taken
+/// for the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where censuses are taken.
@@ -69,6 +70,7 @@ pub(super) struct Counting<'a> {
     iteration: u64,
     /// Censuses taken in all.
     censuses: u64,
+    last_error: Option<Error>,
     began: Instant,
     done: bool,
     /// What is known of processes that ended, from those who reaped them.
@@ -103,6 +105,7 @@ impl<'a> Counting<'a> {
             listings: Listings::default(),
             iteration: 0,
             censuses: 0,
+            last_error: None,
             began: Instant::now(),
             done: false,
             reaped: Vec::new(),
@@ -140,6 +143,8 @@ impl<'a> Counting<'a> {
                 let found = self.iterate();
                 self.tell(&found, false);
                 self.watch_ends();
+                // Where each census takes longer than the interval there is no other moment to attend to anything.
+                self.wait(Some(Instant::now()))?;
                 continue;
             }
             let due = [Some(ticker.deadline()), until].into_iter().flatten().min();
@@ -226,6 +231,9 @@ impl<'a> Counting<'a> {
 
     /// Gives out why there are no censuses; what ends the run with a failure is not said twice on a terminal.
     fn tell(&mut self, found: &Iteration, is_end: bool) {
+        if let Some((_, error)) = found.errors.last() {
+            self.last_error = Some(error.clone());
+        }
         for (pid, error) in &found.errors {
             let header = Header::now(&self.run, self.iteration);
             let hint = Some(error.hint.clone()).filter(|hint| !hint.is_empty());
@@ -241,14 +249,16 @@ impl<'a> Counting<'a> {
     /// The census of a member in an iteration.
     fn census(&mut self, header: &Header, member: &Member, found: &mut Iteration) {
         let mut taken = self.take(member);
-        if matches!(&taken, Err(error) if error.gone) {
-            // It has ended or become another program, which may be Python again.
-            let before = found.records;
+        if let Err(error) = &taken {
+            // It may have ended, or become another program, which may be Python again.
+            let (before, gone) = (found.records, error.gone);
             self.look(header, found);
             match self.members.get_mut(member.id.pid).cloned() {
-                Some(now) => taken = self.take(&now),
-                // Its end was told.
+                Some(now) if gone => taken = self.take(&now),
+                Some(_) => {}
+                // Its end was told; or it was nobody's concern.
                 None if found.records > before && self.iteration > 1 => return,
+                None if self.is_tree() && member.id.pid != member.root => return,
                 None => {}
             }
         }
@@ -260,7 +270,16 @@ impl<'a> Counting<'a> {
             }
             // Below a root anything may run.
             Err(error) if self.is_tree() && !member.counted && error.stage == Stage::Locate => {}
-            Err(error) => found.errors.push((Some(member.id.pid), error)),
+            Err(error) => {
+                let is_late = |since: Instant| since.elapsed() >= PATIENCE;
+                let now = self.members.get_mut(member.id.pid);
+                let was_python = now.is_some_and(|member| member.replaced.is_some_and(is_late));
+                if was_python && error.stage == Stage::Locate && self.launched.is_none() {
+                    // What it runs now is not Python, and not about to be: for us that is its end.
+                    self.members.drop(member.id.pid);
+                }
+                found.errors.push((Some(member.id.pid), error));
+            }
         }
     }
 
@@ -278,7 +297,7 @@ impl<'a> Counting<'a> {
 
     fn give(&mut self, header: Header, member: &Member, census: &Census) {
         if let Some(member) = self.members.get_mut(member.id.pid) {
-            member.counted = true;
+            (member.counted, member.replaced) = (true, None);
         }
         self.give_out(header, Some(member.root), census);
     }
@@ -305,6 +324,7 @@ impl<'a> Counting<'a> {
         let all = happened.ended.iter().map(|member| (EventKind::Exited, member));
         for (kind, member) in all.chain(happened.replaced.iter().map(|member| (EventKind::Replaced, member)))
         {
+            self.taker.forget(member.id.pid);
             // Of a tree much comes and goes that never was Python; and what never was there has no end.
             if (self.is_tree() && !member.counted) || member.id.start == 0 {
                 continue;
@@ -396,7 +416,8 @@ impl<'a> Counting<'a> {
             if self.outputs.to_terminal() && self.args.repeat().is_some() {
                 say(TOOL, &self.summary());
             }
-            return failure.map_or(Ok(0), Err);
+            let in_vain = self.last_error.filter(|_| self.censuses == 0);
+            return failure.or(in_vain.map(Failure::from)).map_or(Ok(0), Err);
         };
         let left = launched.leftovers().len();
         if left > 0 {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::Read as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use common::process::{ProcessId, Stat, decimal};
 
@@ -20,6 +21,8 @@ pub struct Member {
     image: Option<u64>,
     /// Whether a census of it was taken.
     pub counted: bool,
+    /// Since when it runs another program than the one that was counted, if no census of that was taken yet.
+    pub replaced: Option<Instant>,
 }
 
 /// What happened to the members since they were looked at last.
@@ -53,6 +56,7 @@ impl Members {
                     name: "?".into(),
                     image: None,
                     counted: false,
+                    replaced: None,
                 }));
             }
         }
@@ -71,6 +75,11 @@ impl Members {
         self.members.iter_mut().find(|member| member.id.pid == pid)
     }
 
+    /// Leaves a living member out from now on.
+    pub fn drop(&mut self, pid: u32) {
+        self.members.retain(|member| member.id.pid != pid);
+    }
+
     /// Whether none lives.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
@@ -87,6 +96,7 @@ impl Members {
                     (member.id, member.image, member.name) = (now.id, now.image.or(member.image), now.name);
                     if is_other {
                         happened.replaced.push(member.clone());
+                        member.replaced = member.counted.then(Instant::now).or(member.replaced);
                         member.counted = false;
                     }
                     living.push(member);
@@ -150,7 +160,14 @@ impl Found {
     }
 
     fn member(&self, root: u32) -> Member {
-        Member { id: self.id, root, name: Arc::clone(&self.name), image: self.image, counted: false }
+        Member {
+            id: self.id,
+            root,
+            name: Arc::clone(&self.name),
+            image: self.image,
+            counted: false,
+            replaced: None,
+        }
     }
 }
 
@@ -184,7 +201,7 @@ fn everyone(wanted: bool) -> BTreeMap<u32, Found> {
 #[cfg(test)]
 mod tests {
     use std::process::{Child, Command, Stdio};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
 

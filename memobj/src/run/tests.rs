@@ -15,8 +15,8 @@ use crate::emit::testing::{census, kind};
 use crate::error::{Error, Stage};
 use crate::request::{Request, Source};
 
-/// Gives what a test wants of each census: the number of the call, from 1, and the process.
-struct Made<F>(u64, F);
+/// Gives what a test wants of each census: the number of the call, from 1, and the process. What was to be forgotten it keeps.
+struct Made<F>(u64, F, Vec<u32>);
 
 impl<F: FnMut(u64, u32) -> Result<Census, Error>> Taker for Made<F> {
     fn take(&mut self, request: &Request) -> Result<Census, Error> {
@@ -28,6 +28,10 @@ impl<F: FnMut(u64, u32) -> Result<Census, Error>> Taker for Made<F> {
         let mut census = self.1(self.0, pid)?;
         census.process.pid = pid;
         Ok(census)
+    }
+
+    fn forget(&mut self, pid: u32) {
+        self.2.push(pid);
     }
 }
 
@@ -41,6 +45,7 @@ struct Ran {
     text: String,
     result: Result<u8, Failure>,
     calls: u64,
+    forgotten: Vec<u32>,
 }
 
 impl Ran {
@@ -64,7 +69,7 @@ fn ran(args: &[&str], take: impl FnMut(u64, u32) -> Result<Census, Error>) -> Ra
     let file = folder.path().join("made/log");
     let shown = file.to_str().unwrap();
     let args = Args::try_parse_from(["memobj", "-o", shown].iter().chain(args)).unwrap();
-    let mut taker = Made(0, take);
+    let mut taker = Made(0, take, Vec::new());
     let result = run(&args, &mut taker);
     let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     let records = read(&folder.path().join("made/log.jsonl"));
@@ -72,7 +77,7 @@ fn ran(args: &[&str], take: impl FnMut(u64, u32) -> Result<Census, Error>) -> Ra
         Item::Record(record) => record,
         Item::Bad(bad) => panic!("{bad}"),
     });
-    Ran { records: records.collect(), text: read(&file), result, calls: taker.0 }
+    Ran { records: records.collect(), text: read(&file), result, calls: taker.0, forgotten: taker.2 }
 }
 
 /// A process that ends when it is told to, or with the test.
@@ -147,6 +152,16 @@ fn censuses_repeat_until_the_count_and_a_failed_one_is_an_error_of_its_number() 
 }
 
 #[test]
+fn a_run_without_a_single_census_was_in_vain() {
+    let running = Running::shell("read x");
+    let found = ran(&["-i", "10ms", "--count", "3", "-p", &running.pid()], |_, _| {
+        Err(Error::new(Stage::Copy, "it is traced", "detach the other"))
+    });
+    assert_eq!(found.lines(), [("error", 1), ("error", 2), ("error", 3)]);
+    assert_eq!(found.result, Err(Failure::new("it is traced", "detach the other")));
+}
+
+#[test]
 fn what_will_never_be_python_ends_the_run_with_2() {
     let running = Running::shell("read x");
     for args in [&["-i", "10ms"][..], &[]] {
@@ -173,7 +188,7 @@ fn the_targets_end_is_told_and_ends_the_run_at_once() {
         Ok(good())
     });
     assert_eq!(found.lines(), [("census", 1), ("exited", 1)]);
-    assert_eq!(found.result, Ok(0));
+    assert_eq!((found.result, found.forgotten), (Ok(0), vec![running.0.id()]));
     assert!(begin.elapsed() < Duration::from_secs(30), "it was waited for the next census");
     assert!(found.text.ends_with(&format!("sh (pid {pid}) ended\n")), "{}", found.text);
 }
@@ -229,7 +244,27 @@ fn another_program_in_the_same_process_is_told_and_counted() {
         Err(Error::gone(Stage::Copy, "it is another program"))
     });
     assert_eq!(found.lines(), [("replaced", 1), ("census", 1), ("census", 2)]);
-    assert_eq!((found.result, found.calls), (Ok(0), 3));
+    assert_eq!((found.result, found.calls, found.forgotten), (Ok(0), 3, vec![pid]));
+}
+
+#[test]
+fn a_process_that_is_no_python_any_more_ends_the_run_once_it_had_time_to_begin() {
+    let mut running = Running::shell("read x; exec cat");
+    let pid = running.0.id();
+    let begin = Instant::now();
+    let found = ran(&["-i", "200ms", "-p", &running.pid()], |call, _| {
+        if call == 1 {
+            running.go_on();
+            return Ok(good());
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "it never ended");
+        let is_cat = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "cat\n";
+        if is_cat { Err(refused()) } else { Ok(good()) }
+    });
+    let lines = found.lines();
+    let errors = lines.iter().filter(|(kind, _)| *kind == "error").count();
+    assert!(errors > 5 && lines.iter().any(|(kind, _)| *kind == "replaced"), "{lines:?}");
+    assert!(begin.elapsed() >= Duration::from_secs(5) && found.result == Ok(0));
 }
 
 #[test]

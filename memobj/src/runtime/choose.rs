@@ -77,7 +77,7 @@ pub fn find(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
     let mut looks = 1;
     loop {
         match look(source, way) {
-            Err(error) if looks < LOOKS && error.stage == Stage::Layout => {
+            Err(error) if looks < LOOKS && error.stage == Stage::Layout && !source.holds_still() => {
                 std::thread::sleep(pause);
                 pause *= 2;
                 looks += 1;
@@ -102,6 +102,8 @@ fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
         for found in swept(source, &search) {
             match tried(source.memory(), &found) {
                 Ok(python) => good.push(python),
+                // In a file that is not known to be a Python, what looks like one is mostly none.
+                Err(_) if search.files.is_empty() => {}
                 Err(error) => bad.push(error),
             }
         }
@@ -161,7 +163,9 @@ fn attempt(memory: &dyn Memory, found: &Found, build: Build, layout: &Layout) ->
     let better = layout::candidates(python.build)?.into_iter();
     let better = better.take_while(|better| *better != layout);
     let refined = better.filter_map(|better| layout::refined(better, memory, found.at).ok());
-    if let Some(better) = refined.map(|better| better.layout).find(|better| verify(memory, better, found.at).is_ok()) {
+    if let Some(better) =
+        refined.map(|better| better.layout).find(|better| verify(memory, better, found.at).is_ok())
+    {
         python.layout = better;
     }
     Ok(python)

@@ -29,18 +29,27 @@ pub struct Place {
     pub line: Option<u32>,
 }
 
+/// The topmost frame of the thread with the state `thread`, a frame object or an interpreter's; null if it has none.
+#[must_use]
+pub fn top_frame(objects: Objects<'_>, thread: Addr) -> Option<Addr> {
+    let fields = &objects.layout().thread_state;
+    match objects.layout().encodings.frame_chain {
+        FrameChain::PyFrame => objects.pointer(thread, fields.frame?),
+        FrameChain::CFrame => {
+            let between = objects.pointer(thread, fields.cframe?)?;
+            objects.pointer(between, objects.layout().cframe.as_ref()?.current_frame?)
+        }
+        FrameChain::Current => objects.pointer(thread, fields.current_frame?),
+    }
+}
+
 /// Where the thread with the state `thread` is; `None` if it runs no Python code, or that cannot be read.
 #[must_use]
 pub fn place_of(objects: Objects<'_>, thread: Addr) -> Option<Place> {
-    let fields = &objects.layout().thread_state;
+    let top = top_frame(objects, thread).filter(|top| !top.is_null())?;
     match objects.layout().encodings.frame_chain {
-        FrameChain::PyFrame => object_frame(objects, objects.pointer(thread, fields.frame?)?),
-        FrameChain::CFrame => {
-            let between = objects.pointer(thread, fields.cframe?)?;
-            let current = objects.layout().cframe.as_ref()?.current_frame?;
-            interpreter_frame(objects, objects.pointer(between, current)?)
-        }
-        FrameChain::Current => interpreter_frame(objects, objects.pointer(thread, fields.current_frame?)?),
+        FrameChain::PyFrame => object_frame(objects, top),
+        FrameChain::CFrame | FrameChain::Current => interpreter_frame(objects, top),
     }
 }
 
@@ -92,7 +101,7 @@ fn instruction(objects: Objects<'_>, frame: Addr, code: Addr) -> Option<u64> {
         first = objects.memory().read_addr(copies.plus(8).plus(index * 8)).ok()?;
     }
     // Up to 3.12 the pointer is to the last instruction that was begun: one before the first, at the start.
-    Some(at.0.checked_sub(first.0).unwrap_or(0))
+    Some(at.0.saturating_sub(first.0))
 }
 
 fn place(objects: Objects<'_>, code: Addr, offset: Option<u64>) -> Option<Place> {

@@ -40,6 +40,8 @@ pub struct Runtime {
 pub struct Interpreter {
     /// Where it is.
     pub at: Addr,
+    /// The runtime that it is of.
+    pub runtime: Addr,
     /// 0 for the main one, then counted up.
     pub id: i64,
     /// Its collector's state; that of all interpreters in 3.8, which has only one.
@@ -160,6 +162,7 @@ impl Interpreter {
             .map_err(|what| broken(runtime, &format!("the list of threads {what}")))?;
         Ok(Self {
             at,
+            runtime,
             id: memory.read_u64(at.plus(fields.id.into())).map_err(unreadable)?.cast_signed(),
             gc,
             modules: pointer(fields.modules)?,

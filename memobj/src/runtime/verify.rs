@@ -12,7 +12,9 @@ use crate::memory::Memory;
 use crate::object::access::Access;
 use crate::object::{Kind, Objects};
 
-use super::{Interpreter, Runtime};
+use super::frame::{place_of, top_frame};
+use super::line::line_at;
+use super::{Interpreter, Runtime, ThreadState};
 
 /// What was found out by the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +83,28 @@ pub fn verify(memory: &dyn Memory, layout: &Layout, at: Addr) -> Result<Verified
     }
     let objects = Objects::new(memory, layout);
     let verified = interpreter(objects, &runtime, main)?;
+    running(objects, main)?;
     Ok(verified)
+}
+
+/// The kernel gives no higher number to a thread (`PID_MAX_LIMIT`, include/linux/threads.h).
+const MOST_THREAD_NUMBERS: u64 = 1 << 22;
+
+/// The main thread is one of the threads, they have numbers, and they run code.
+fn running(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
+    let layout = objects.layout();
+    let ident = objects.memory().read_u64(main.runtime.plus(layout.runtime_state.main_thread.into()));
+    let is_main = |thread: &ThreadState| thread.ident != 0 && Ok(thread.ident) == ident;
+    must(main.threads.iter().any(is_main), "the main thread is not in the list of threads")?;
+    if layout.thread_state.native_thread_id.is_some() {
+        let has_number = |thread: &ThreadState| thread.native_id.is_some_and(|id| id <= MOST_THREAD_NUMBERS);
+        must(main.threads.iter().any(has_number), "no thread has a number of the kernel's")?;
+    }
+    let mut running =
+        main.threads.iter().filter(|thread| top_frame(objects, thread.at) != Some(Addr::NULL)).peekable();
+    // Of several that change while they are read, one at least is caught.
+    let one = running.peek().is_none() || running.any(|thread| place_of(objects, thread.at).is_some());
+    must(one, "no thread runs what it says")
 }
 
 fn wrong(what: impl Into<String>) -> Fault {
@@ -118,8 +141,11 @@ fn interpreter(objects: Objects<'_>, runtime: &Runtime, main: &Interpreter) -> R
         )?;
     }
     basic_sizes(objects, main.builtins)?;
+    instances(objects, main)?;
+    subclasses(objects, main)?;
     for interpreter in &runtime.interpreters {
         collector(objects, interpreter)?;
+        garbage(objects, interpreter)?;
     }
     let sys = |name: &str| objects.item(main.sysdict, name);
     let hexversion = sys("hexversion").and_then(|value| objects.integer(value));
@@ -156,8 +182,76 @@ fn types(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
         let object = named(base(ty), "object")?;
         must(base(object) == Some(Addr::NULL), "`object` has a base")?;
     }
+    // The order in which names are looked up in `dict`: itself, then `object`.
+    let order = objects.pointer(dict, objects.layout().type_object.tp_mro);
+    let order = order.ok_or_else(|| wrong("`dict` has no `__mro__`"))?;
+    let first = objects.pointer(order, objects.layout().tuple_object.ob_item);
+    must(
+        objects.length(order) == Some(2) && first == Some(dict),
+        "the `__mro__` of `dict` is not that of every `dict`",
+    )?;
     let none = objects.item(main.builtins, "None").ok_or_else(|| wrong("`builtins` has no `None`"))?;
     named(objects.type_of(none), "NoneType").map(|_| ())
+}
+
+/// How modules are described: by instances of a class that is written in Python, in every Python. They have attributes, it has a dict, and a
+/// function in that, and the function's code tells its name, its file and its lines.
+fn instances(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
+    /// A function is not longer: its own table says which lines it has.
+    const LINES: i32 = 100;
+    let layout = objects.layout();
+    let spec =
+        objects.item(main.builtins, "__spec__").ok_or_else(|| wrong("`builtins` has no `__spec__`"))?;
+    let name = objects.attribute(spec, "name").and_then(|name| objects.name(name));
+    must(name.as_deref() == Some("builtins"), "`builtins.__spec__` does not tell its name")?;
+    let class =
+        objects.type_of(spec).filter(|&class| objects.type_name(class).as_deref() == Some("ModuleSpec"));
+    let dict = class.and_then(|class| objects.pointer(class, layout.type_object.tp_dict));
+    let function = dict.and_then(|dict| objects.item(dict, "__init__"));
+    let code = function.and_then(|function| objects.pointer(function, layout.function_object.func_code));
+    let code = code.filter(|&code| objects.type_name_of(code).as_deref() == Some("code"));
+    let code = code.ok_or_else(|| wrong("a class has no function with code where it has to be"))?;
+    let fields = &layout.code_object;
+    let text = |offset: u32| objects.name(objects.pointer(code, offset)?);
+    must(text(fields.co_name).as_deref() == Some("__init__"), "a code object does not tell its name")?;
+    let qualified = fields.co_qualname.is_none_or(|at| text(at).as_deref() == Some("ModuleSpec.__init__"));
+    must(qualified, "a code object does not tell its qualified name")?;
+    let file = text(fields.co_filename).is_some_and(|file| file.contains("importlib"));
+    must(file, "a code object does not tell its file")?;
+    let table = objects.pointer(code, fields.co_lnotab).and_then(|table| objects.bytes(table, 1 << 16));
+    let first = objects.memory().read_int(code, fields.co_firstlineno).ok();
+    let line = table.zip(first).and_then(|(table, first)| {
+        let line = line_at(layout.encodings.line_table, &table, first, 0)?;
+        Some(first > 0 && (0..LINES).contains(&line.checked_sub(first)?))
+    });
+    must(line == Some(true), "a code object does not tell its lines")
+}
+
+/// A dict with keys that are no strings: the subclasses of a class, by their addresses, each a weak reference
+/// (`add_subclass`, Objects/typeobject.c).
+fn subclasses(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
+    let layout = objects.layout();
+    let module = objects.item(main.modules, "_frozen_importlib_external");
+    let dict = module.and_then(|module| objects.module_dict(module));
+    let Some(class) = dict.and_then(|dict| objects.item(dict, "_LoaderBasics")) else {
+        // The program took it away.
+        return Ok(());
+    };
+    let known = objects.pointer(class, layout.type_object.tp_subclasses);
+    let mut good = 0;
+    let read = known.and_then(|known| {
+        objects.entries(known, |key, reference| {
+            let class = objects.integer(key).map(|key| Addr(key.cast_unsigned()));
+            let referred = objects.pointer(reference, layout.weakref_object.wr_object);
+            if class != referred || !class.is_some_and(|class| objects.is(class, Kind::Type)) {
+                good = 0;
+                return ControlFlow::Break(());
+            }
+            good += 1;
+            ControlFlow::Continue(())
+        })
+    });
+    must(read.is_some() && good > 0, "a class does not tell its subclasses")
 }
 
 /// The sizes of builtin types are those of the layout's structs.
@@ -218,6 +312,16 @@ fn basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault> {
             &format!("only {agreeing} types of `builtins` are what they are named"),
         ),
     }
+}
+
+/// What the collector could not free is in a list, the one that the module `gc` has, where it was imported.
+fn garbage(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Fault> {
+    let list = objects.pointer(interpreter.gc, objects.layout().gc_state.garbage);
+    let list = list.filter(|&list| list.is_null() || objects.is(list, Kind::List));
+    must(list.is_some(), "the collector's garbage is no list")?;
+    let module = objects.item(interpreter.modules, "gc").and_then(|module| objects.module_dict(module));
+    let known = module.and_then(|dict| objects.item(dict, "garbage"));
+    must(known.is_none() || known == list, "`gc.garbage` is not the collector's")
 }
 
 /// The lists of the collector close, and it knows their heads.

@@ -26,6 +26,7 @@ pub(super) struct Head {
     at: Option<Duration>,
     pause: Option<Duration>,
     stops: u32,
+    was_quiet: bool,
     stopped_threads: usize,
     lost_pages: u64,
     missing_bytes: u64,
@@ -70,6 +71,7 @@ impl Head {
             at: still.at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()),
             pause: taking.pause,
             stops: taking.stops,
+            was_quiet: taking.was_quiet,
             stopped_threads: taking.threads,
             lost_pages: taking.lost_pages,
             missing_bytes: taking.missing_bytes,
@@ -98,6 +100,7 @@ impl Head {
         let taking = Taking {
             pause: self.pause,
             stops: self.stops,
+            was_quiet: self.was_quiet,
             threads: self.stopped_threads,
             lost_pages: self.lost_pages,
             missing_bytes: self.missing_bytes,

@@ -78,6 +78,7 @@ fn still() -> Still {
         taking: Taking {
             pause: Some(Duration::from_millis(3)),
             stops: 2,
+            was_quiet: true,
             threads: 1,
             lost_pages: 0,
             missing_bytes: 0,

@@ -183,7 +183,8 @@ impl Target {
         loop {
             let mut stopped = self.stop(limit)?;
             stops += 1;
-            if stops < MAX_STOPS && !is_quiet(stopped.memory()) {
+            let was_quiet = is_quiet(stopped.memory());
+            if stops < MAX_STOPS && !was_quiet {
                 let _ = stopped.resume();
                 std::thread::sleep(wait);
                 wait = (wait * 2).min(LONGEST_WAIT);
@@ -201,6 +202,7 @@ impl Target {
                     let taking = Taking {
                         pause: Some(pause),
                         stops,
+                        was_quiet,
                         threads,
                         lost_pages: copied.lost_pages,
                         missing_bytes: 0,

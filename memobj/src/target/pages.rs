@@ -122,3 +122,95 @@ fn numbers(range: &Range<Addr>) -> (u64, u64) {
 fn from_number(page: u64) -> Addr {
     Addr(page.wrapping_mul(PAGE as u64))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::facts::Access;
+
+    const START: u64 = 16;
+
+    fn mapping(pages: u64) -> Mapping {
+        Mapping {
+            range: from_number(START)..from_number(START + pages),
+            access: Access { read: true, write: true, execute: false, shared: false },
+            offset: 0,
+            device: (0, 0),
+            inode: 0,
+            path: std::path::PathBuf::new(),
+            deleted: false,
+        }
+    }
+
+    fn found(file: Option<File>, mapping: &Mapping, files_too: bool) -> Vec<(u64, usize, bool)> {
+        let mut found = Vec::new();
+        let scanned = PageMap::new(file).scan(mapping, files_too, |pages| {
+            found.push((pages.at.0 / PAGE as u64 - START, pages.count, pages.exclusive));
+            Ok::<(), ()>(())
+        });
+        assert_eq!(scanned, Ok(()));
+        found
+    }
+
+    fn pagemap(entries: &[u64]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        let before = [0; START as usize];
+        file.write_all(
+            &before.iter().chain(entries).flat_map(|entry| entry.to_le_bytes()).collect::<Vec<u8>>(),
+        )
+        .unwrap();
+        file
+    }
+
+    #[test]
+    fn runs_are_pages_with_a_content_of_their_own() {
+        let entries = [
+            PRESENT | EXCLUSIVE,
+            PRESENT | EXCLUSIVE,
+            0,
+            SWAPPED,
+            PRESENT | EXCLUSIVE,
+            PRESENT | OF_FILE | EXCLUSIVE,
+            PRESENT,
+        ];
+        assert_eq!(
+            found(Some(pagemap(&entries)), &mapping(7), false),
+            [(0, 2, true), (3, 2, false), (6, 1, false)]
+        );
+        assert_eq!(found(Some(pagemap(&entries)), &mapping(7), true), [(0, 2, true), (3, 4, false)]);
+    }
+
+    #[test]
+    fn runs_go_on_across_what_is_read_at_once() {
+        let pages = ENTRIES * 2 + 5;
+        let mut entries = vec![PRESENT | EXCLUSIVE; pages];
+        entries[ENTRIES + 1] = 0;
+        let expected = [(0, ENTRIES + 1, true), (ENTRIES as u64 + 2, ENTRIES + 3, true)];
+        assert_eq!(found(Some(pagemap(&entries)), &mapping(pages as u64), false), expected);
+    }
+
+    #[test]
+    fn without_a_page_map_or_with_half_of_one_all_may_have_content() {
+        assert_eq!(found(None, &mapping(9), false), [(0, 9, false)]);
+        let code = Mapping {
+            access: Access { write: false, execute: true, ..mapping(9).access },
+            inode: 5,
+            ..mapping(9)
+        };
+        assert_eq!(found(None, &code, false), []);
+        let half = pagemap(&[PRESENT; 3]);
+        assert_eq!(found(Some(half), &mapping(9), false), [(0, 9, false)]);
+    }
+
+    #[test]
+    fn what_is_shared_unreadable_or_endless_is_not_copied() {
+        assert!(is_wanted(&mapping(9)) && !is_wanted(&mapping(1 << 40)));
+        let with = |access| is_wanted(&Mapping { access, ..mapping(9) });
+        assert!(
+            !with(Access { shared: true, ..mapping(9).access })
+                && !with(Access { read: false, ..mapping(9).access })
+        );
+    }
+}

@@ -30,6 +30,8 @@ pub struct Taking {
     pub pause: Option<Duration>,
     /// How many times it was stopped until it could be copied.
     pub stops: u32,
+    /// Whether it was found quiet the last time, or else copied as it was. False if nobody looked.
+    pub was_quiet: bool,
     /// How many of its threads stood still.
     pub threads: usize,
     /// How many pages could not be read, and read as zeros.
@@ -64,6 +66,10 @@ impl Source for Still {
 
     fn memory(&self) -> &dyn Memory {
         &self.memory
+    }
+
+    fn holds_still(&self) -> bool {
+        true
     }
 
     fn open(&self, mapping: &Mapping) -> Result<File, Error> {

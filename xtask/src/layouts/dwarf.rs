@@ -1,4 +1,5 @@
-//! Shapes of C types, read from the debug information of one file.
+//! Shapes of C types, read from the debug information of one file: DWARF 4 or 5, in the file or detached, shared by `dwz` or not. Type
+//! units (`-fdebug-types-section`) are not looked into: no build of CPython is known that has them.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

@@ -107,11 +107,11 @@ impl Sources {
     }
 }
 
-/// Finds everything in the list, for an interpreter of 3.`minor`.
+/// Finds everything in the list, for an interpreter of this version, minor and micro.
 ///
 /// # Errors
 /// All that is missing or not understood, a line each.
-pub fn extract(spec: &Spec, minor: u32, sources: &mut Sources) -> Result<Extract, Vec<String>> {
+pub fn extract(spec: &Spec, version: (u32, u32), sources: &mut Sources) -> Result<Extract, Vec<String>> {
     let mut faults = Vec::new();
     let mut groups = Vec::new();
     for group in &spec.groups {
@@ -156,7 +156,7 @@ pub fn extract(spec: &Spec, minor: u32, sources: &mut Sources) -> Result<Extract
     }
     let mut fixed = Vec::new();
     for shape in &spec.fixed {
-        match shaped(shape, minor, sources) {
+        match shaped(shape, version, sources) {
             Ok(found) => fixed.extend(found),
             Err(error) => faults.push(format!("{}: {error}", shape.tp_name)),
         }
@@ -241,13 +241,13 @@ fn member(debug: &Debug, shape: &Shape, name: &str) -> Result<Option<Member>, St
     Ok(None)
 }
 
-fn shaped(fixed: &Fixed, minor: u32, sources: &mut Sources) -> Result<Option<Shaped>, String> {
+fn shaped(fixed: &Fixed, version: (u32, u32), sources: &mut Sources) -> Result<Option<Shaped>, String> {
     let Some((index, shape)) = sources.find(&fixed.types)? else { return Ok(None) };
     let debug = sources.opened.get(index).ok_or("a file that is not there")?;
     let mut visited = Vec::new();
     let mut visits_type = false;
     for member in &fixed.visited {
-        if member.since.is_some_and(|since| minor < since) || member.until.is_some_and(|until| minor > until)
+        if member.since.is_some_and(|since| version < since) || member.until.is_some_and(|until| version > until)
         {
             continue;
         }

@@ -46,13 +46,25 @@ impl Interpreter {
     /// Whether its symbols and debug information were taken out.
     #[must_use]
     pub fn stripped(&self) -> bool {
-        self.origin.starts_with("stripped")
+        self.origin.contains("stripped")
+    }
+
+    /// Whether it is linked with everything it needs: it has no extension modules.
+    #[must_use]
+    pub fn linked_statically(&self) -> bool {
+        self.origin.starts_with("static")
     }
 
     /// The second number of its version.
     #[must_use]
     pub fn minor(&self) -> u32 {
         self.hexversion >> 16 & 0xff
+    }
+
+    /// The third number of its version.
+    #[must_use]
+    pub fn micro(&self) -> u32 {
+        self.hexversion >> 8 & 0xff
     }
 }
 

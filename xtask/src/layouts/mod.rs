@@ -49,7 +49,7 @@ pub fn spec() -> Result<Spec, String> {
 /// What its debug information lacks, a line each.
 pub fn rows(spec: &Spec, interpreter: &Interpreter) -> Result<render::Rows, Vec<String>> {
     let mut sources = extract::Sources::new(interpreter.files.clone(), interpreter.roots.clone(), spec);
-    let found = extract::extract(spec, interpreter.minor(), &mut sources)?;
+    let found = extract::extract(spec, (interpreter.minor(), interpreter.micro()), &mut sources)?;
     Ok(render::rows(spec, interpreter, &found))
 }
 
@@ -156,14 +156,55 @@ pub fn write() -> Result<Vec<String>, Vec<String>> {
     Ok(made.notes)
 }
 
-/// Files that are not what the interpreters found give.
+/// What a look at the tables found.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// What is not as it should be, a line each.
+    pub wrong: Vec<String>,
+    /// Interpreters that were compared with their layouts.
+    pub compared: Vec<String>,
+    /// Interpreters that could not be, and why.
+    pub left_out: Vec<String>,
+}
+
+/// Holds the committed files against the list of what is needed, and the layout of each interpreter found against its debug information.
+/// What an interpreter was built without is not compared.
 ///
 /// # Errors
-/// As [`make`].
-pub fn differing(interpreters: &[Interpreter]) -> Result<Vec<PathBuf>, Vec<String>> {
-    let made = make(interpreters)?;
-    let differs = |(path, text): &(PathBuf, String)| {
-        std::fs::read_to_string(folder().join(path)).ok().as_ref() != Some(text)
-    };
-    Ok(made.files.into_iter().filter(differs).map(|(path, _)| path).collect())
+/// If the list or the tables cannot be read.
+pub fn check(interpreters: &[Interpreter]) -> Result<Checked, String> {
+    let spec = spec()?;
+    let tables = read().map_err(|e| e.to_string())?;
+    let mut checked = Checked::default();
+    let mut texts = BTreeMap::from([(PathBuf::from("fields.rs"), render::fields(&spec))]);
+    texts.insert("tables/mod.rs".into(), index(&tables.keys().copied().collect()));
+    for (key, table) in &tables {
+        texts.insert(format!("tables/{}.rs", key.module()).into(), tables::render(*key, table));
+    }
+    for (path, text) in texts {
+        if std::fs::read_to_string(folder().join(&path)).ok().as_ref() != Some(&text) {
+            checked.wrong.push(format!("{}: not as it is made", path.display()));
+        }
+    }
+    for interpreter in interpreters.iter().filter(|interpreter| interpreter.minor() >= 8) {
+        let known = tables.get(&Key::of(interpreter)).and_then(|table| table.get(&interpreter.origin));
+        let Some(known) = known else {
+            checked.left_out.push(format!("{interpreter}: not in the tables"));
+            continue;
+        };
+        match rows(&spec, interpreter) {
+            Ok(fresh) => {
+                checked.compared.push(interpreter.to_string());
+                let wrong = tables::differences(&fresh, known);
+                checked.wrong.extend(wrong.into_iter().map(|line| format!("{interpreter}: {line}")));
+            }
+            Err(lacking) if lacking.iter().any(|line| line.ends_with("no debug information")) => {
+                checked.left_out.push(format!("{interpreter}: no debug information"));
+            }
+            Err(lacking) => {
+                checked.wrong.extend(lacking.into_iter().map(|line| format!("{interpreter}: {line}")));
+            }
+        }
+    }
+    Ok(checked)
 }

@@ -81,10 +81,10 @@ pub struct Visited {
     pub path: String,
     /// Whether some versions have none.
     pub optional: bool,
-    /// From this minor version on.
-    pub since: Option<u32>,
-    /// Up to this minor version, itself included.
-    pub until: Option<u32>,
+    /// From this version on: minor and micro.
+    pub since: Option<(u32, u32)>,
+    /// Up to this version, itself included.
+    pub until: Option<(u32, u32)>,
 }
 
 impl Spec {
@@ -215,7 +215,15 @@ fn fixed(line: &str) -> Result<Fixed, String> {
     Ok(Fixed { tp_name: name.to_owned(), types: type_names(&types)?, visited })
 }
 
-/// `path`, `path?`, `path@9` (from 3.9 on), `path@8-10`.
+/// `9` or `13.15`: minor and micro of a version, the micro one that is meant if there is none.
+fn version(text: &str, micro: u32) -> Option<(u32, u32)> {
+    match text.split_once('.') {
+        Some((minor, micro)) => Some((minor.parse().ok()?, micro.parse().ok()?)),
+        None => Some((text.parse().ok()?, micro)),
+    }
+}
+
+/// `path`, `path?`, `path@9` (from 3.9 on), `path@8-10`, `path@13.15` (from 3.13.15 on).
 fn visited(word: &str) -> Option<Visited> {
     let (path, range) = match word.split_once('@') {
         Some((path, range)) => (path, Some(range)),
@@ -223,8 +231,8 @@ fn visited(word: &str) -> Option<Visited> {
     };
     let (since, until) = match range.map(|range| range.split_once('-').unwrap_or((range, ""))) {
         None => (None, None),
-        Some((since, "")) => (Some(since.parse().ok()?), None),
-        Some((since, until)) => (Some(since.parse().ok()?), Some(until.parse().ok()?)),
+        Some((since, "")) => (Some(version(since, 0)?), None),
+        Some((since, until)) => (Some(version(since, 0)?), Some(version(until, u32::MAX)?)),
     };
     let (path, optional) = match path.strip_suffix('?') {
         Some(path) => (path, true),

@@ -127,6 +127,27 @@ pub fn parse(text: &str) -> Table {
     table
 }
 
+/// Where a layout that was just read is not what the table has, a line each. Groups and shapes that were not found now are passed over:
+/// the interpreter may be built without that module.
+#[must_use]
+pub fn differences(fresh: &Rows, known: &Rows) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, found) in fresh {
+        let kept = value(known, name);
+        if found == "None" || found == kept {
+            continue;
+        }
+        if name == "fixed" {
+            let shapes = found.lines().filter(|line| line.trim_start().starts_with("FixedShape"));
+            let missing = shapes.filter(|shape| !kept.lines().any(|line| line == *shape));
+            wrong.extend(missing.map(|shape| format!("not in the table: {}", shape.trim())));
+        } else {
+            wrong.push(format!("{name}: {found}, in the table {kept}"));
+        }
+    }
+    wrong
+}
+
 /// Whether the rows have the fields that others have, whatever their values: then both are of one list of what is needed.
 #[must_use]
 pub fn same_fields(a: &Rows, b: &Rows) -> bool {

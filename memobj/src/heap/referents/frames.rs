@@ -4,7 +4,7 @@
 //! `Python/frame.c` (3.11 and newer), `gen_traverse` in `Objects/genobject.c`.
 
 use crate::addr::Addr;
-use crate::layout::encoding::StackRefs;
+use crate::layout::encoding::{EndedGenerator, StackRefs};
 use crate::layout::fields::InterpreterFrame;
 use crate::memory::{Memory, Unreadable};
 
@@ -172,6 +172,9 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
             let cleared = layout.frame_state.as_ref().and_then(|states| states.frame_cleared);
             if cleared.is_some_and(|cleared| state < cleared) {
                 self.read_inner_frame(at.plus(u64::from(inner)), frame, EdgeKind::Visited, sink)?;
+            } else if layout.encodings.ended_generator == EndedGenerator::VisitsCode {
+                let code = memory.read_word(at.plus(u64::from(inner)), frame.executable)?;
+                sink.edge(self.stack_ref(code), EdgeKind::Visited);
             }
         }
         Ok(())

@@ -126,10 +126,10 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
     /// As [`read_visited`](Self::read_visited).
     pub fn read_hidden(&mut self, at: Addr, of: &Type, sink: &mut impl Sink) -> Result<(), Unreadable> {
         match of.kind {
-            Some(Kind::Dict | Kind::FrozenDict | Kind::OrderedDict | Kind::DefaultDict) => {
+            Some(Kind::Dict | Kind::FrozenDict | Kind::OrderedDict | Kind::DefaultDict | Kind::CtypesDict) => {
                 self.read_string_keys(at, sink)
             }
-            Some(Kind::Type) => self.read_hidden_of_type(at, sink),
+            Some(Kind::Type | Kind::CtypesType) => self.read_hidden_of_type(at, sink),
             Some(Kind::Code) => self.read_code(at, sink),
             Some(Kind::Frame) => self.read_hidden_of_frame(at, sink),
             Some(Kind::NumpyArray) => self.read_numpy_array(at, sink),
@@ -148,6 +148,9 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
                 | Kind::Deque
                 | Kind::LruCache
                 | Kind::WeakReference
+                | Kind::HamtItems
+                | Kind::HamtArray
+                | Kind::TeeData
                 | Kind::Array
                 | Kind::Decimal,
             ) => Ok(()),
@@ -189,6 +192,18 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
                 Ok(())
             }
             Kind::Element => self.read_element(at, sink),
+            Kind::HamtItems => {
+                let count = self.memory().read_count(at, self.python.layout.var_object.ob_size)?;
+                self.read_array(at.plus(u64::from(self.python.layout.hamt_node_bitmap.b_array)), count, sink)
+            }
+            Kind::HamtArray => {
+                let known = &self.python.layout.hamt_node_array;
+                self.read_array(at.plus(u64::from(known.a_array)), u64::from(known.a_array_count), sink)
+            }
+            Kind::TeeData => self.read_tee_data(at, sink),
+            Kind::Pickler => self.read_pickler(at, sink),
+            Kind::Unpickler => self.read_unpickler(at, sink),
+            Kind::CtypesType => self.read_ctypes_type(at, sink),
             Kind::Code => {
                 let consts = self.python.layout.code_object.co_consts;
                 sink.edge(self.memory().read_pointer(at, consts)?, EdgeKind::Visited);
@@ -196,6 +211,11 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// An array of references.
+    fn read_array(&self, first: Addr, count: u64, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        self.memory().read_words(first, count, |item| sink.edge(Addr(item), EdgeKind::Visited))
     }
 
     /// Every word of the object's part in C that points to an object, but for its list of weak references and its dict, which

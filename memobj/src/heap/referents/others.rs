@@ -1,9 +1,11 @@
 //! What is neither container nor code: XML elements, arrays of numpy, and code's own strings and constants.
 
 use crate::addr::Addr;
+use crate::layout::encoding::PickleMemo;
 use crate::memory::{Memory, Unreadable};
 
 use super::super::access::Access;
+use super::super::kinds::Kind;
 use super::{EdgeKind, Reader, Sink};
 
 /// The most items of an array of numpy. A bound, no fact: its memory ends before.
@@ -28,6 +30,111 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let count = memory.read_count(extra, of_extra.length)?;
         let children = memory.read_pointer(extra, of_extra.children)?;
         memory.read_words(children, count, |child| sink.edge(Addr(child), EdgeKind::Visited))
+    }
+
+    /// `teedataobject_traverse` (`Modules/itertoolsmodule.c`).
+    pub(super) fn read_tee_data(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let known = &self.python.layout.tee_data_object;
+        sink.edge(memory.read_pointer(at, known.it)?, EdgeKind::Visited);
+        let count = u64::try_from(memory.read_int(at, known.numread)?).unwrap_or(0);
+        let room = u64::from(known.values_count);
+        self.read_array(at.plus(u64::from(known.values)), count.min(room), sink)?;
+        sink.edge(memory.read_pointer(at, known.nextlink)?, EdgeKind::Visited);
+        Ok(())
+    }
+
+    /// `CType_Type_traverse` (`Modules/_ctypes/_ctypes.c`, 3.13 and newer), `CDataType_traverse` before: as a type, and what
+    /// `ctypes` keeps of it, behind the type itself or in its dict.
+    pub(super) fn read_ctypes_type(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        if let Some(known) = &layout.ctypes_info {
+            if let Some(info) = super::super::size::read_ctypes_info(self.python, at)? {
+                let members = [
+                    Some(known.proto),
+                    Some(known.argtypes),
+                    Some(known.converters),
+                    Some(known.restype),
+                    Some(known.checker),
+                    known.module,
+                    known.pointer_type,
+                ];
+                for member in members.into_iter().flatten() {
+                    sink.edge(memory.read_pointer(info, member)?, EdgeKind::Visited);
+                }
+            }
+        } else if let Some(known) = &layout.ctypes_dict {
+            let dict = self.python.read_type_dict(at)?;
+            let is_ours = self.types.of(dict).and_then(|id| self.types.get(id));
+            if is_ours.is_some_and(|of| of.kind == Some(Kind::CtypesDict)) {
+                sink.edge(memory.read_pointer(dict, known.proto)?, EdgeKind::Visited);
+            }
+        }
+        self.read_type(at, sink)
+    }
+
+    /// `Pickler_traverse` (`Modules/_pickle.c`).
+    pub(super) fn read_pickler(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let Some(known) = &layout.pickler else { return Ok(()) };
+        let members = [
+            Some(known.write),
+            known.pers_func,
+            known.persistent_id,
+            known.persistent_id_attr,
+            Some(known.dispatch_table),
+            known.reducer_override,
+            Some(known.fast_memo),
+            known.buffer_callback,
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
+        }
+        let (Some(of_memo), Some(of_entry)) = (&layout.pickler_memo, &layout.pickler_memo_entry) else {
+            return Ok(());
+        };
+        let memo = memory.read_pointer(at, known.memo)?;
+        if layout.encodings.pickle_memo == PickleMemo::Silent || memo.is_null() {
+            return Ok(());
+        }
+        let entries = memory.read_count(memo, of_memo.mt_allocated)?;
+        let table = memory.read_pointer(memo, of_memo.mt_table)?;
+        // An entry is the object's address and its number.
+        let (words, key) = (u64::from(of_entry.size / 8).max(1), u64::from(of_entry.me_key / 8));
+        let mut index = 0;
+        memory.read_words(table, entries.saturating_mul(words), |word| {
+            if index == key {
+                sink.edge(Addr(word), EdgeKind::Visited);
+            }
+            index = (index + 1) % words;
+        })
+    }
+
+    /// `Unpickler_traverse` (`Modules/_pickle.c`).
+    pub(super) fn read_unpickler(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let Some(known) = &layout.unpickler else { return Ok(()) };
+        let members = [
+            Some(known.readline),
+            known.readinto,
+            Some(known.read),
+            Some(known.peek),
+            Some(known.stack),
+            known.pers_func,
+            known.persistent_load,
+            known.buffers,
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
+        }
+        let memo = memory.read_pointer(at, known.memo)?;
+        if layout.encodings.pickle_memo == PickleMemo::Silent || memo.is_null() {
+            return Ok(());
+        }
+        self.read_array(memo, memory.read_count(at, known.memo_size)?, sink)
     }
 
     /// What code holds. The collector is not shown any of it, but for the constants in free-threaded builds.

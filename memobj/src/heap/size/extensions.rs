@@ -82,6 +82,11 @@ pub(super) fn read_own<M: Memory>(
                 if buffer.is_null() { 0 } else { memory.read_count(at, layout.buffered.buffer_size)? };
             of.basicsize.saturating_add(size)
         }
+        Kind::SimpleQueue => {
+            // `_queue_SimpleQueue___sizeof___impl` (3.15 and newer).
+            let room = layout.simple_queue.as_ref().and_then(|known| known.buf_cap);
+            plus_words(of, room.map_or(Ok(0), |room| memory.read_count(at, room))?)
+        }
         Kind::Pickler => read_pickler(python, at, of)?,
         Kind::Unpickler => read_unpickler(python, at, of)?,
         Kind::Element => {
@@ -119,10 +124,7 @@ pub(super) fn read_own<M: Memory>(
             // `_ctypes_CType_Type___sizeof___impl`: what `ctypes` keeps of a type follows the struct of all types.
             let known = layout.ctypes_info.as_ref().ok_or(none)?;
             let size = read_plain(python, at, of)?;
-            let info = at.plus(u64::from(layout.heap_type_object.size).next_multiple_of(16));
-            if memory.read_int(info, 0)? == 0 {
-                return Ok(size);
-            }
+            let Some(info) = read_ctypes_info(python, at)? else { return Ok(size) };
             let places = (known.format, known.ffi_elements, known.length, known.ndim);
             size.saturating_add(read_ctypes(python, info, places)?)
         }
@@ -196,6 +198,17 @@ fn read_unpickler<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Res
         }
     }
     Ok(size)
+}
+
+/// What `ctypes` keeps of a type behind the struct of all types (3.13 and newer); `None` of one that is abstract.
+pub(in super::super) fn read_ctypes_info<M: Memory>(
+    python: &Python<'_, M>,
+    at: Addr,
+) -> Result<Option<Addr>, Unreadable> {
+    let Some(known) = &python.layout.ctypes_info else { return Ok(None) };
+    // `PyObject_GetTypeData`: aligned for anything.
+    let info = at.plus(u64::from(python.layout.heap_type_object.size).next_multiple_of(16));
+    Ok((python.memory.read_int(info, known.initialized)? != 0).then_some(info))
 }
 
 /// The format, the elements and the shape of a `ctypes` type. `places` are those of format, elements, length and dimensions.

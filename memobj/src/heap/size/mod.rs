@@ -4,6 +4,8 @@
 
 mod extensions;
 
+pub(super) use extensions::read_ctypes_info;
+
 use crate::addr::Addr;
 use crate::layout::encoding::{GcHeader, GetsizeofPrefix, InstanceAttributes, SplitValues};
 use crate::memory::{Memory, Unreadable};
@@ -142,12 +144,13 @@ fn read_own<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type, kind: Kind) 
             // `bytearray_sizeof`.
             let known = &layout.bytearray_object;
             let more = match (known.ob_alloc, known.ob_bytes_object) {
-                (Some(allocated), _) => memory.read_count(at, allocated)?,
-                (None, Some(bytes)) => {
-                    let bytes = memory.read_pointer(at, bytes)?;
-                    memory.read_count(bytes, layout.var_object.ob_size)? + bytes_head(python)
-                }
-                (None, None) => 0,
+                // Since 3.15 its bytes are in a `bytes` object of its own.
+                (Some(allocated), bytes) => match memory.read_count(at, allocated)? {
+                    0 => 0,
+                    allocated if bytes.is_some() => allocated.saturating_add(bytes_head(python)),
+                    allocated => allocated,
+                },
+                (None, _) => 0,
             };
             of.basicsize.saturating_add(more)
         }

@@ -1,0 +1,77 @@
+//! Memory that lies: a real process's, of which words are replaced where a census reads them.
+#![no_main]
+
+#[path = "../../tests/support/damage.rs"]
+mod damage;
+
+use std::fs::File;
+use std::sync::OnceLock;
+
+use damage::{Damaged, Watched};
+use libfuzzer_sys::fuzz_target;
+use memobj::addr::Addr;
+use memobj::census::observer::take_held;
+use memobj::error::Error;
+use memobj::facts::{Facts, Mapping, Source};
+use memobj::memory::{Frozen, Memory};
+use memobj::request::{self, Request, Scope, Stopping};
+use memobj::snapshot;
+use memobj::target::Still;
+
+/// A process that holds still, with another memory.
+struct With<'s, M> {
+    still: &'s Still,
+    memory: M,
+}
+
+impl<M: Memory> Source for With<'_, M> {
+    fn facts(&self) -> &Facts {
+        self.still.facts()
+    }
+
+    fn memory(&self) -> &dyn Memory {
+        &self.memory
+    }
+
+    fn holds_still(&self) -> bool {
+        true
+    }
+
+    fn open(&self, mapping: &Mapping) -> Result<File, Error> {
+        self.still.open(mapping)
+    }
+}
+
+fn request() -> Request {
+    Request {
+        source: request::Source::Snapshot("damaged".into()),
+        scope: Scope::Heap,
+        stopping: Stopping::Never,
+        way: None,
+        save: None,
+    }
+}
+
+/// The copy that is lied about, and where a census reads it.
+fn seed() -> &'static (Still, Vec<Addr>) {
+    static SEED: OnceLock<(Still, Vec<Addr>)> = OnceLock::new();
+    SEED.get_or_init(|| {
+        let path = std::env::var_os("MEMTOOLS_FUZZ_SNAPSHOT").expect("MEMTOOLS_FUZZ_SNAPSHOT names a snapshot");
+        let still = snapshot::open(path.as_ref()).expect("a snapshot that can be opened");
+        let noting: With<'_, Watched<'_, Frozen>> = With { still: &still, memory: Watched::new(&still.memory) };
+        take_held(&noting, &noting.memory, &request()).expect("a census of the whole copy");
+        let places = noting.memory.into_places();
+        (still, places)
+    })
+}
+
+fuzz_target!(|lies: Vec<(u32, u64)>| {
+    let (still, places) = seed();
+    let mut memory = Damaged::new(&still.memory);
+    for (which, value) in lies {
+        let Some(at) = places.get(which as usize % places.len()) else { continue };
+        memory.replace(*at, |_| value);
+    }
+    let liar = With { still, memory };
+    let _ = take_held(&liar, &liar.memory, &request());
+});

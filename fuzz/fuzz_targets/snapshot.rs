@@ -1,0 +1,20 @@
+//! Snapshots that are anything: opened, and counted.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use memobj::census::observer::take_held;
+use memobj::request::{Request, Scope, Source, Stopping};
+use memobj::snapshot::{self, Seal};
+
+fuzz_target!(|bytes: &[u8]| {
+    // The seal would keep out nearly all that a fuzzer can think of.
+    let Ok(still) = snapshot::read(bytes, bytes.len() as u64, Seal::Ignored) else { return };
+    let request = Request {
+        source: Source::Snapshot("damaged".into()),
+        scope: Scope::Heap,
+        stopping: Stopping::Never,
+        way: None,
+        save: None,
+    };
+    let _ = take_held(&still, &still.memory, &request);
+});

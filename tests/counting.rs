@@ -1,0 +1,314 @@
+//! What `memobj` writes, for whom, how long, and how it ends.
+
+use std::ops::ControlFlow;
+
+use common::log::{Input, Options, read};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::pty::{CTRL_C, Terminal};
+use crate::support::python::{Python, Target, python};
+use crate::support::{Background, PATIENCE, Run, Tool, bin, wait_until};
+
+fn known() -> Option<&'static Python> {
+    python().filter(|python| python.version >= (3, 8))
+}
+
+fn memobj(pid: u32, args: &[&str]) -> Tool {
+    Tool::ours("memobj").arg("-p").arg(pid.to_string()).args(args)
+}
+
+/// The records of a type, in their order.
+fn of<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    records.iter().filter(|record| record["type"] == kind).collect()
+}
+
+/// Asserts that no iteration is skipped, from 1 on.
+#[track_caller]
+fn assert_whole(run: &Run) {
+    let mut last = 0;
+    for record in run.records() {
+        let iteration = record["iteration"].as_u64().unwrap();
+        assert!(iteration == last || iteration == last + 1, "{run}");
+        last = iteration;
+    }
+    assert!(last > 0, "{run}");
+}
+
+/// Asserts that the rows of a list and what it leaves out are the totals.
+#[track_caller]
+fn assert_adds_up(census: &Value, list: &str) {
+    let omitted = &census[format!("{list}_omitted")];
+    for (field, total) in [("count", "total_objects"), ("size_bytes", "total_size_bytes")] {
+        let rows = census[list].as_array().unwrap().iter().map(|row| row[field].as_u64().unwrap());
+        let all = rows.sum::<u64>() + omitted[field].as_u64().unwrap_or(0);
+        assert_eq!(Some(all), census[total].as_u64(), "{list} {field}: {census}");
+    }
+}
+
+#[test]
+fn a_census_is_one_line_that_adds_up_and_is_read_the_fast_way() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let target = Target::start(python, "signals.py", &[]);
+    let run = memobj(target.pid(), &[]).run().expect_code(0);
+    assert_eq!(run.err(), "", "{run}");
+    let records = run.records();
+    let [census] = &records[..] else { panic!("{run}") };
+    assert_eq!(
+        (&census["type"], &census["iteration"], &census["schema"]),
+        (&"census".into(), &1.into(), &1.into())
+    );
+    assert_eq!((&census["pid"], &census["root_pid"]), (&target.pid().into(), &Value::Null));
+    let (major, minor) = python.version;
+    let version = census["python"]["version"].as_str().unwrap();
+    assert!(version.starts_with(&format!("{major}.{minor}.")), "{version}");
+    assert_eq!(census["python"]["implementation"], "cpython");
+    assert!(
+        census["cmdline"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|word| word.as_str().unwrap().ends_with("signals.py"))
+    );
+    assert_eq!((&census["method"], &census["scope"]), (&"stopped".into(), &"reachable".into()));
+    assert!(census["pause_seconds"].as_f64().is_some_and(|pause| pause > 0.0), "{census}");
+    assert!(census["tracked_objects"].as_u64() < census["total_objects"].as_u64(), "{census}");
+    assert_adds_up(census, "types");
+    assert_adds_up(census, "modules");
+    let threads = census["threads"].as_array().unwrap();
+    assert!(threads.len() == 1 && threads[0]["main"] == true, "{census}");
+    assert_eq!(threads[0]["function"], "main", "it waits there for its input");
+    let names: Vec<&str> =
+        census["types"].as_array().unwrap().iter().map(|row| row["type"].as_str().unwrap()).collect();
+    for name in ["str", "dict", "code", "function", "type"] {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &run.stdout).unwrap();
+    let options = Options { progress: false, ..Options::new("counting") };
+    let summary = read(&[Input::from(file.path())], &options, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!((summary.moments, summary.scanned), (1, 1), "{run}");
+}
+
+#[test]
+fn on_a_terminal_there_are_tables_and_at_the_third_census_what_changed() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let target = Target::start(python, "grow.py", &["2", "20"]);
+    let mut session = Terminal::new(bin("memobj"))
+        .args(["-i", "300ms", "-l", "4", "-p", &target.pid().to_string()])
+        .size(100, 60)
+        .start();
+    session.wait_screen("change since #1");
+    session.wait_screen("all objects");
+    let text = session.text();
+    for part in
+        ["#1", "types (", "modules (", "threads (1)", "garbage collector: enabled", "coverage", "stood still"]
+    {
+        assert!(text.contains(part), "{part}: {session}");
+    }
+    assert!(text.contains("\u{1b}[31m+"), "growth is red: {session}");
+    session.type_keys(CTRL_C);
+    assert_eq!(session.finish().code(), Some(0), "{session}");
+    session.wait_screen("censuses in");
+}
+
+#[test]
+fn a_file_gets_the_text_and_another_the_records_and_both_are_added_to() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let target = Target::start(python, "signals.py", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new/folder/objects");
+    let shown = file.to_str().unwrap();
+    for _ in 0..2 {
+        let run = memobj(target.pid(), &["-i", "20ms", "--count", "2", "-o", shown, "--no-cmdline"]).run();
+        assert_eq!((run.out(), run.err()), (String::new(), String::new()), "{run}");
+    }
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!((text.matches("\n#2  ").count(), text.matches("  types (").count()), (2, 4), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
+    let records = crate::support::json_lines(&std::fs::read(file.with_extension("jsonl")).unwrap());
+    let numbers: Vec<_> = records.iter().map(|record| record["iteration"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 1, 2]);
+    assert_ne!(records[1]["run"], records[2]["run"]);
+    assert!(
+        records.iter().all(|record| record["cmdline"].is_null() && record["python"]["executable"].is_null())
+    );
+    let nowhere = memobj(target.pid(), &["-o", "/proc/no/such/file"]).run().expect_code(2);
+    assert!(nowhere.err().starts_with("memobj: /proc/no/such/file"), "{nowhere}");
+}
+
+#[test]
+fn a_run_ends_with_ctrl_c_after_its_count_and_after_its_time() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let target = Target::start(python, "signals.py", &[]);
+    let mut asked = memobj(target.pid(), &["-i", "30ms"]).start();
+    asked.wait_line("{\"type\":\"census\"");
+    asked.signal(Signal::INT);
+    let asked = asked.finish(PATIENCE).expect_code(0);
+    assert_whole(&asked);
+    let counted = memobj(target.pid(), &["-i", "30ms", "--count", "3"]).run().expect_code(0);
+    assert_whole(&counted);
+    assert_eq!(of(&counted.records(), "census").len(), 3, "{counted}");
+    let timed = memobj(target.pid(), &["-i", "30ms", "--duration", "1s"]).run().expect_code(0);
+    assert_whole(&timed);
+    assert!(!timed.records().is_empty());
+}
+
+#[test]
+fn a_reader_that_had_enough_ends_the_run() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let target = Target::start(python, "signals.py", &[]);
+    let script = format!("'{}' -i 20ms -p {} | head -n 2", bin("memobj").display(), target.pid());
+    let run = Tool::new("sh").args(["-c", &script]).run().expect_code(0);
+    assert_eq!((run.records().len(), run.err()), (2, String::new()), "{run}");
+}
+
+/// Starts `memobj -- python -c code`.
+fn launch(python: &Python, args: &[&str], code: &str) -> Background {
+    Tool::ours("memobj").args(args).arg("--").arg(&python.path).args(["-I", "-c", code]).start()
+}
+
+#[test]
+fn a_launched_program_is_counted_when_it_is_up_and_its_status_is_returned() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let code = "import os; print('begun', flush=True); os.read(0, 1); raise SystemExit(7)";
+    let mut launched = launch(python, &["-i", "50ms"], code);
+    wait_until(PATIENCE, "two censuses", || of(&launched.records(), "census").len() >= 2);
+    launched.close_stdin();
+    let run = launched.finish(PATIENCE).expect_code(7);
+    assert_eq!(run.err(), "begun\n", "{run}");
+    assert_whole(&run);
+    let records = run.records();
+    assert_eq!(records[0]["type"], "census", "nothing is told of an interpreter that is not up yet: {run}");
+    let ends = of(&records, "process_event");
+    let [end] = ends[..] else { panic!("{run}") };
+    assert_eq!(
+        (&end["event"], &end["exit_code"], &end["pid"]),
+        (&"exited".into(), &7.into(), &records[0]["pid"])
+    );
+}
+
+#[test]
+fn a_launched_program_outlives_the_counting_and_gets_its_signals() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let mut launched = Tool::ours("memobj")
+        .args(["-i", "10ms", "--count", "1", "--"])
+        .arg(&python.path)
+        .args(["-B", "tests/targets/signals.py", "5"])
+        .dir(crate::support::workspace::root())
+        .start();
+    wait_until(PATIENCE, "a census", || !launched.records().is_empty());
+    wait_until(PATIENCE, "the program", || launched.err().contains("ready "));
+    launched.signal(Signal::TERM);
+    wait_until(PATIENCE, "the signal", || launched.err().contains("got TERM"));
+    launched.close_stdin();
+    let run = launched.finish(PATIENCE).expect_code(5);
+    assert_eq!(of(&run.records(), "census").len(), 1, "{run}");
+}
+
+#[test]
+fn what_is_launched_and_is_no_python_is_told_and_not_disturbed() {
+    let run = Tool::ours("memobj").args(["--", "sh", "-c", "echo out; exit 3"]).run().expect_code(3);
+    let records = run.records();
+    assert_eq!(
+        (records.len(), &records[0]["event"], &records[0]["exit_code"]),
+        (1, &"exited".into(), &3.into())
+    );
+    assert!(run.err().starts_with("out\nmemobj: no census was taken"), "{run}");
+    let run = Tool::ours("memobj").args(["--", "/no/such/program"]).run().expect_code(127);
+    assert!(run.err().starts_with("memobj: /no/such/program: "), "{run}");
+}
+
+#[test]
+fn every_python_of_a_tree_is_counted_as_they_come_and_go() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    // A shell with a Python below it, and another that comes later and goes.
+    let wait = "import os; os.read(3, 1)";
+    let script =
+        format!("'{0}' -I -c '{wait}' 3<&4 & read x; '{0}' -I -c '{wait}' 3<&4; wait", python.path.display());
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    Tool::new("mkfifo").arg(&pipe).run().expect_code(0);
+    // For both ways, so that opening it waits for nobody, and held by this test until both shall end.
+    let script = format!("exec 4<'{}'; {script}", pipe.display());
+    let held = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    let mut root = Tool::new("sh").args(["-c", &script]).start();
+    let pid = root.pid();
+    let counter = memobj(pid, &["--tree", "-i", "50ms"]).start();
+    let pids = |records: &[Value]| -> std::collections::BTreeSet<u64> {
+        of(records, "census").iter().map(|census| census["pid"].as_u64().unwrap()).collect()
+    };
+    wait_until(PATIENCE, "the first Python", || pids(&counter.records()).len() == 1 || counter.has_ended());
+    root.write("\n");
+    wait_until(PATIENCE, "the second Python", || pids(&counter.records()).len() == 2 || counter.has_ended());
+    drop(held);
+    let run = counter.finish(PATIENCE).expect_code(0);
+    assert_whole(&run);
+    let records = run.records();
+    for census in of(&records, "census") {
+        assert_eq!(census["root_pid"], pid, "{run}");
+    }
+    let ended: Vec<u64> =
+        of(&records, "process_event").iter().map(|event| event["pid"].as_u64().unwrap()).collect();
+    assert_eq!(ended.len(), 2, "the shell is no Python: {run}");
+    assert!(ended.iter().all(|pid| pids(&records).contains(pid)), "{run}");
+}
+
+#[test]
+fn a_snapshot_gives_the_census_that_was_taken_and_always_the_same() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let target = Target::start(python, "signals.py", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshot");
+    let shown = file.to_str().unwrap();
+    let live = memobj(target.pid(), &["--save-snapshot", shown]).run().expect_code(0);
+    drop(target);
+    let told = |run: &Run| {
+        let mut record = run.records().remove(0);
+        for field in ["timestamp", "run", "duration_seconds", "memobj_peak_bytes"] {
+            record.as_object_mut().unwrap().remove(field);
+        }
+        record
+    };
+    let again = || Tool::ours("memobj").args(["--snapshot", shown]).run().expect_code(0);
+    let first = told(&again());
+    assert_eq!(first, told(&again()));
+    assert_eq!(first["method"], "snapshot");
+    let live = told(&live);
+    for field in
+        ["pid", "start_ticks", "total_objects", "total_size_bytes", "types", "threads", "gc", "coverage"]
+    {
+        assert_eq!(first[field], live[field], "{field}");
+    }
+}
+
+#[test]
+fn censuses_go_through_a_pipe_to_memdiff() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let target = Target::start(python, "grow.py", &["5", "20"]);
+    let (memobj, memdiff) = (bin("memobj"), bin("memdiff"));
+    let script = format!(
+        "'{}' -i 500ms --count 3 -p {} | '{}' --threshold 1M",
+        memobj.display(),
+        target.pid(),
+        memdiff.display()
+    );
+    let run = Tool::new("sh").args(["-c", &script]).run().expect_code(1);
+    assert!(run.out().contains("bytearray") && run.out().contains("all Python objects"), "{run}");
+}
+
+#[test]
+fn help_tells_the_way_and_nonsense_is_refused() {
+    let short = Tool::ours("memobj").arg("-h").run().expect_code(0);
+    assert!(short.out().contains("memobj -p 1234 ") && short.out().contains("| memdiff"), "{short}");
+    let help = Tool::ours("memobj").arg("--help").run().expect_code(0);
+    for part in ["sys.getsizeof", "EINTR", "SYS_PTRACE", "Exit status"] {
+        assert!(help.out().contains(part), "{part}: {help}");
+    }
+    assert!(!help.out().contains("--locate"), "{help}");
+    let run = Tool::ours("memobj").run().expect_code(2);
+    assert!(run.err().starts_with("memobj: nothing to look at: "), "{run}");
+    let run = Tool::ours("memobj").args(["-p", "1", "--", "python"]).run().expect_code(2);
+    assert!(run.out().is_empty() && run.err().contains("cannot be used with"), "{run}");
+}

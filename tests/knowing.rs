@@ -1,0 +1,225 @@
+//! What memobj says of a Python's threads, collector and allocator is what that Python says of itself.
+
+use memobj::addr::Addr;
+use memobj::census::observer::Observer;
+use memobj::census::{Allocator, Census, Taker as _};
+use memobj::memory::Buffers;
+use memobj::pools::Pools;
+use memobj::request::{Request, Scope, Source, Stopping};
+use memobj::runtime::choose::find;
+use memobj::target::{STOP_LIMIT, Target};
+use serde_json::Value;
+
+use crate::support::interpreters::{Interpreter, interpreters, script};
+use crate::support::{Background, PATIENCE, Tool, wait_until, workspace};
+
+/// An interpreter that told what it knows of itself, and holds still.
+struct Known {
+    process: Background,
+    told: Value,
+}
+
+impl Known {
+    fn of(interpreter: &Interpreter, allocator: Option<&str>) -> Self {
+        let file = workspace::root().join("tests/targets/known.py");
+        let tool = match allocator {
+            None => script(interpreter, &file),
+            // With `-I` it would not look at the environment.
+            Some(name) => {
+                Tool::new(&interpreter.program).args(["-S", "-B"]).arg(&file).env("PYTHONMALLOC", name)
+            }
+        };
+        let mut process = tool.start();
+        let told = serde_json::from_str(&process.wait_line("ready ")).unwrap();
+        process.wait_line("still");
+        // In its sleep, and not on its way there.
+        let stat = format!("/proc/{}/stat", process.pid());
+        wait_until(PATIENCE, "its sleep", || std::fs::read_to_string(&stat).unwrap().contains(") S "));
+        Self { process, told }
+    }
+
+    fn census(&self, scope: Scope) -> Census {
+        let request = Request {
+            source: Source::Process { pid: self.process.pid() },
+            scope,
+            stopping: Stopping::Any,
+            way: None,
+            save: None,
+        };
+        Observer::new().take(&request).unwrap()
+    }
+}
+
+#[test]
+fn threads_are_those_that_threading_lists_where_they_are() {
+    if interpreters().is_empty() {
+        crate::skip!("no Python from 3.8 on");
+    }
+    for interpreter in interpreters() {
+        let known = Known::of(interpreter, None);
+        let census = known.census(Scope::Tracked);
+        let threads = census.threads.unwrap();
+        let told = known.told["threads"].as_array().unwrap();
+        let unnamed = known.told["unnamed"].as_array().unwrap();
+        assert_eq!(threads.len(), told.len() + unnamed.len(), "{interpreter}: {threads:#?}");
+        for wanted in told {
+            let ident = wanted["ident"].as_u64();
+            let thread = threads.iter().find(|thread| thread.ident == ident).unwrap();
+            let text = |key: &str| wanted[key].as_str();
+            assert_eq!(thread.name.as_deref(), text("name"), "{interpreter}");
+            assert_eq!(thread.native_id, wanted["native_id"].as_u64(), "{interpreter}: {thread:?}");
+            assert_eq!(thread.daemon, wanted["daemon"].as_bool(), "{interpreter}: {thread:?}");
+            assert_eq!(thread.main, wanted["main"].as_bool(), "{interpreter}: {thread:?}");
+            assert_eq!(thread.alive, Some(true));
+            assert_eq!(thread.function.as_deref(), text("function"), "{interpreter}: {thread:?}");
+            assert_eq!(thread.file.as_deref(), text("file"), "{interpreter}: {thread:?}");
+            assert_eq!(thread.line.map(u64::from), wanted["line"].as_u64(), "{interpreter}: {thread:?}");
+        }
+        for ident in unnamed {
+            let thread = threads.iter().find(|thread| thread.ident == ident.as_u64()).unwrap();
+            assert_eq!((thread.name.as_deref(), thread.main), (None, Some(false)), "{interpreter}");
+            assert_eq!(thread.function.as_deref(), Some("plain"), "{interpreter}");
+            // A number of the kernel's that no other thread has.
+            let tasks = format!("/proc/{}/task/{}", known.process.pid(), thread.native_id.unwrap());
+            assert!(std::fs::exists(tasks).unwrap());
+            assert_eq!(threads.iter().filter(|other| other.native_id == thread.native_id).count(), 1);
+        }
+    }
+}
+
+#[test]
+fn the_collector_is_as_it_says() {
+    if interpreters().is_empty() {
+        crate::skip!("no Python from 3.8 on");
+    }
+    for interpreter in interpreters() {
+        let known = Known::of(interpreter, None);
+        let told = &known.told;
+        let gc = known.census(Scope::Tracked).gc.unwrap();
+        assert_eq!(gc.enabled, told["enabled"].as_bool(), "{interpreter}");
+        assert_eq!(gc.garbage, told["garbage"].as_u64(), "{interpreter}");
+        assert_eq!(gc.frozen, told["frozen"].as_u64(), "{interpreter}");
+        assert_eq!(gc.generations.len(), 3);
+        for (index, generation) in gc.generations.iter().enumerate() {
+            let stats = &told["stats"][index];
+            assert_eq!(generation.threshold, told["thresholds"][index].as_u64(), "{interpreter}: {index}");
+            assert_eq!(generation.collections, stats["collections"].as_u64(), "{interpreter}: {index}");
+            assert_eq!(generation.collected, stats["collected"].as_u64(), "{interpreter}: {index}");
+            assert_eq!(generation.uncollectable, stats["uncollectable"].as_u64(), "{interpreter}: {index}");
+            let (pending, wanted) = (generation.pending.unwrap(), told["counts"][index].as_u64().unwrap());
+            // The youngest one counts what was made for telling, too.
+            assert!(
+                pending.abs_diff(wanted) < if index == 0 { 300 } else { 1 },
+                "{interpreter}: {pending} {wanted}"
+            );
+        }
+    }
+}
+
+/// Of each size of blocks: pools and blocks in use, as `sys._debugmallocstats` prints them.
+fn printed(text: &str) -> Vec<(u32, usize, u64)> {
+    let mut rows = Vec::new();
+    for line in text.lines().skip_while(|line| !line.starts_with("-----")).skip(1) {
+        let numbers: Vec<u64> =
+            line.split_whitespace().map_while(|word| word.replace(',', "").parse().ok()).collect();
+        let [_, size, pools, blocks, _] = numbers[..] else { break };
+        rows.push((u32::try_from(size).unwrap(), usize::try_from(pools).unwrap(), blocks));
+    }
+    rows
+}
+
+fn in_use(pools: &Pools) -> Vec<(u32, usize, u64)> {
+    let mut rows: Vec<(u32, usize, u64)> = Vec::new();
+    for pool in &pools.pools {
+        match rows.iter_mut().find(|(size, ..)| *size == pool.block_bytes) {
+            Some((_, pools, blocks)) => {
+                *pools += 1;
+                *blocks += u64::from(pool.used);
+            }
+            None => rows.push((pool.block_bytes, 1, pool.used.into())),
+        }
+    }
+    rows.sort_unstable();
+    rows
+}
+
+#[test]
+fn pools_are_those_that_pymalloc_prints_by_its_table_and_by_their_headers() {
+    let with_pymalloc: Vec<&Interpreter> =
+        interpreters().iter().filter(|interpreter| !interpreter.free_threaded).collect();
+    if with_pymalloc.is_empty() {
+        crate::skip!("no Python with pymalloc");
+    }
+    for interpreter in with_pymalloc {
+        let known = Known::of(interpreter, None);
+        let printed = printed(&known.process.err());
+        assert!(printed.len() > 20, "{interpreter}: {}", known.process.err());
+        let mut target = Target::attach(known.process.pid()).unwrap();
+        let python = find(&target, None).unwrap();
+        let still = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap();
+        let interpreters: Vec<Addr> = python
+            .read(&still.memory)
+            .unwrap()
+            .interpreters
+            .iter()
+            .map(|interpreter| interpreter.at)
+            .collect();
+        let named = python.found.file.arenas;
+        let by_table = Pools::read(&still.memory, &python.layout, &interpreters, named);
+        let by_scan = Pools::scanned(&still.memory, &python.layout);
+        for (how, pools) in [("by its table", &by_table), ("by their headers", &by_scan)] {
+            let found = in_use(pools);
+            let sizes =
+                |rows: &[(u32, usize, u64)]| rows.iter().map(|row| (row.0, row.1)).collect::<Vec<_>>();
+            assert_eq!(sizes(&found), sizes(&printed), "{interpreter}: {how}");
+            // What is in use while it prints may not be while it sleeps.
+            let blocks = |rows: &[(u32, usize, u64)]| rows.iter().map(|row| row.2).sum::<u64>();
+            assert!(
+                blocks(&found).abs_diff(blocks(&printed)) <= 8,
+                "{interpreter}: {how}: {found:?} {printed:?}"
+            );
+        }
+        assert_eq!(by_table.rejected, 0, "{interpreter}");
+        assert!(by_table.pools.iter().all(|pool| pool.blocks(&still.memory, |_| {})), "{interpreter}");
+        assert!(known.told["blocks"].as_u64().unwrap() > by_table.blocks() / 2, "{interpreter}");
+    }
+}
+
+#[test]
+fn objects_explain_what_the_allocator_has_given_out() {
+    if interpreters().is_empty() {
+        crate::skip!("no Python from 3.8 on");
+    }
+    for interpreter in interpreters().iter().filter(|interpreter| !interpreter.free_threaded) {
+        for (allocator, name) in [
+            ("pymalloc", Allocator::Pymalloc),
+            ("pymalloc_debug", Allocator::Pymalloc),
+            ("malloc", Allocator::Malloc),
+        ] {
+            let known = Known::of(interpreter, Some(allocator));
+            let census = known.census(Scope::Heap);
+            let coverage = census.coverage;
+            let what = format!("{interpreter} {allocator}: {coverage:?}");
+            assert_eq!(coverage.allocator, Some(name), "{what}");
+            if name == Allocator::Malloc {
+                assert_eq!((coverage.used_bytes, coverage.explained_bytes), (None, None), "{what}");
+                continue;
+            }
+            let (used, explained) = (coverage.used_bytes.unwrap(), coverage.explained_bytes.unwrap());
+            assert!(used < coverage.rss_bytes.unwrap() && explained <= used, "{what}");
+            assert!(explained as f64 > 0.95 * used as f64, "{what}");
+            // An estimate of what nothing leads to: little, as most is found.
+            let (reachable, heap) = (census.totals.reachable.unwrap(), census.totals.heap.unwrap());
+            assert!(
+                heap.count >= reachable.count && heap.count - reachable.count < reachable.count / 20,
+                "{what} {heap:?}"
+            );
+            assert!(
+                heap.size_bytes - reachable.size_bytes < reachable.size_bytes / 10,
+                "{what} {heap:?} {reachable:?}"
+            );
+            let counted: u64 = census.types.iter().map(|of| of.count).sum();
+            assert_eq!(counted, heap.count, "{what}");
+        }
+    }
+}
