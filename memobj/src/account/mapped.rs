@@ -81,14 +81,16 @@ pub(super) fn kind(mapping: &Mapping) -> Kind {
     }
 }
 
-/// What mappings are, as far as nothing more is known: spans by address that cover all of them.
+/// What mappings are, as far as nothing more is known: spans by address that cover all of them. `own` is an allocator that the program
+/// itself is known to have.
 pub(super) fn spans(
     memory: &(impl Memory + ?Sized),
     facts: &Facts,
     glibc: &Glibc,
+    own: Option<&'static str>,
     rows: &mut Rows,
 ) -> Vec<Span> {
-    let allocator = allocator(facts, glibc);
+    let allocator = allocator(facts, glibc).or(own);
     let main = facts.threads.iter().find(|thread| thread.tid == facts.id.pid);
     let main = main.map_or("", |thread| thread.name.as_str());
     let mut spans = Vec::with_capacity(facts.mappings.len());

@@ -42,6 +42,8 @@ pub struct PythonMemory<'a> {
     pub objects: &'a [Span],
     /// How many types there are.
     pub types: usize,
+    /// An allocator of its own that is not looked into: anonymous memory of which nothing else is known is its.
+    pub allocator: Option<&'static str>,
 }
 
 /// A pool with blocks in use.
@@ -154,7 +156,7 @@ pub fn account(
 ) -> Account {
     let Ground { glibc, stacks, claimed } = ground;
     let mut rows = Rows::default();
-    let mappings = mapped::spans(memory, facts, &glibc, &mut rows);
+    let mappings = mapped::spans(memory, facts, &glibc, python.allocator, &mut rows);
     let owned = regions(&stacks, &glibc, &mut rows);
     let chunks = chunks(&glibc, &mut rows);
     let waiting = waiting(&glibc, &mut rows);

@@ -18,6 +18,7 @@ use crate::heap::python::Python;
 use crate::heap::size::read_size;
 use crate::heap::types::{Type, Types};
 use crate::heap::walk::Walked;
+use crate::layout::encoding::GcLists;
 use crate::memory::Memory;
 use crate::object::access::Access;
 use crate::pools::{Index, Pools};
@@ -52,7 +53,7 @@ pub fn memory_of<M: Memory>(
     let none = Pools::default();
     let pools = pools.unwrap_or(&none);
     let ground = Ground::read(python.memory, facts, residence, &pools.ranges);
-    let mut homes = Homes::new(python, walked, pools, &ground.glibc);
+    let mut homes = Homes::new(python, facts, walked, pools, &ground.glibc);
     homes.settle(walked);
     homes.follow(walked);
     let (spans, free_blocks) = homes.spans();
@@ -72,6 +73,7 @@ pub fn memory_of<M: Memory>(
         free_blocks: &free_blocks,
         objects: &spans,
         types: walked.types.len(),
+        allocator: (python.layout.encodings.gc_lists == GcLists::MimallocPages).then_some("mimalloc"),
     };
     let account = account(python.memory, facts, residence, ground, &known);
     let types = walked.types.iter().map(|counted| counted.of.name().into()).collect();
@@ -81,6 +83,7 @@ pub fn memory_of<M: Memory>(
 /// Where objects live.
 struct Homes<'h, 'm, M> {
     python: &'h Python<'m, M>,
+    facts: &'h Facts,
     pools: &'h Pools,
     index: Index<'h>,
     glibc: &'h Glibc,
@@ -106,7 +109,13 @@ enum Home {
 }
 
 impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
-    fn new(python: &'h Python<'m, M>, walked: &Walked, pools: &'h Pools, glibc: &'h Glibc) -> Self {
+    fn new(
+        python: &'h Python<'m, M>,
+        facts: &'h Facts,
+        walked: &Walked,
+        pools: &'h Pools,
+        glibc: &'h Glibc,
+    ) -> Self {
         let mut first = Vec::with_capacity(pools.pools.len());
         let mut owners = Vec::new();
         for pool in &pools.pools {
@@ -123,6 +132,7 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
         let numbers = (0..).zip(&walked.types).map(|(number, counted)| (counted.of.at, number)).collect();
         Self {
             python,
+            facts,
             pools,
             index: Index::new(pools),
             glibc,
@@ -159,7 +169,12 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
 
     /// Every object gets the block or chunk that it lies in.
     fn settle(&mut self, walked: &Walked) {
+        // What lies in neither ends before the next object begins, whatever it says of its size.
+        let mut last: Option<Addr> = None;
         walked.heap.each(&walked.places, |at| {
+            if let Some((end, _)) = last.take().and_then(|last| self.outside.get_mut(&last)) {
+                *end = at.min(*end);
+            }
             let Some((of, number)) = self.type_of(at) else { return };
             // Before an object stand nothing, the collector's header, that and pointers to its attributes, or what debug hooks put.
             let home = self.block(at).or_else(|| (0..=3).find_map(|steps| self.chunk(at.minus(16 * steps))));
@@ -169,7 +184,8 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
                 }
                 None => {
                     let bytes = self.laid(at, &of);
-                    self.outside.insert(at, (at.plus(bytes), number + 1));
+                    self.outside.insert(at, (Addr(at.0.saturating_add(bytes)), number + 1));
+                    last = Some(at);
                 }
             }
             if of.module == "mmap" && of.qualname == "mmap" {
@@ -198,8 +214,11 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
         else {
             return;
         };
-        if !data.is_null() && data.0.checked_add(bytes).is_some() {
-            self.outside.insert(data, (data.plus(bytes), number + 1));
+        // One that was closed has nothing; no other says more than what is mapped there.
+        let mapped = self.facts.mapping_at(data).filter(|mapping| mapping.range.start == data);
+        if let Some(mapped) = mapped {
+            let end = Addr(data.0.saturating_add(bytes)).min(mapped.range.end);
+            self.outside.insert(data, (end, number + 1));
         }
     }
 

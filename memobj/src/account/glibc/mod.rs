@@ -7,6 +7,8 @@
 mod cached;
 mod chunks;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::ops::Range;
