@@ -298,6 +298,7 @@ fn request() -> Request {
         scope: Scope::Heap,
         stopping: Stopping::Never,
         way: None,
+        memory: false,
         save: None,
     }
 }

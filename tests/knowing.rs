@@ -44,6 +44,7 @@ impl Known {
             scope,
             stopping: Stopping::Any,
             way: None,
+            memory: false,
             save: None,
         };
         Observer::new().take(&request).unwrap()

@@ -21,6 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
         scope: Scope::Heap,
         stopping: Stopping::Never,
         way: None,
+        memory: false,
         save: None,
     };
     let _ = take_held(&still, &still.memory, &request);

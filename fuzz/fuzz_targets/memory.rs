@@ -48,6 +48,7 @@ fn request() -> Request {
         scope: Scope::Heap,
         stopping: Stopping::Never,
         way: None,
+        memory: false,
         save: None,
     }
 }
