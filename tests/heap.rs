@@ -4,18 +4,21 @@ mod target;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
 
 use memobj::addr::Addr;
 use memobj::heap::python::Python;
 use memobj::heap::referents::read_referents;
 use memobj::heap::size::read_size;
 use memobj::heap::types::Types;
-use memobj::heap::walk::{Walked, walk};
+use memobj::heap::walk::{Counts, Walked, walk};
 use memobj::layout::{self, Build};
 use memobj::memory::Memory;
 use memobj::runtime::verify::verify;
 
 use crate::support::interpreters::{build, interpreters};
+use crate::support::skip::note;
 use target::{Oracle, Target};
 
 /// What differs, by what it is about: how often, and the first few.
@@ -67,9 +70,17 @@ fn compare(target: &Target, build: Build) -> Differences {
         started.elapsed()
     );
     let mut differences = Differences::default();
+    let again = walk(&python, 2).unwrap();
+    assert_eq!(counts(&walked), counts(&again), "two threads count otherwise than one");
     compare_sets(&walked, &target.oracle, &mut Types::new(&python), &mut differences);
     compare_objects(&target.oracle, &mut Types::new(&python), &mut differences);
     differences
+}
+
+/// All that is counted, by type.
+fn counts(walked: &Walked) -> (Vec<(String, Counts)>, [u64; 3]) {
+    let types = walked.types.iter().map(|counted| (counted.of.name(), counted.counts)).collect();
+    (types, [walked.torn, walked.rejected, walked.broken_links])
 }
 
 fn name_of<M: Memory>(types: &mut Types<'_, '_, M>, at: Addr) -> String {
@@ -181,17 +192,52 @@ fn minus(all: &[u64], but: &[u64]) -> Vec<u64> {
         .collect()
 }
 
+/// What is known to differ, and why. All else must be the same, to the last object.
+fn is_known(about: &str) -> Option<&'static str> {
+    let known: &[(&str, &str)] = &[
+        ("inexact size of __main__.build.<locals>.WithSizeof", "a `__sizeof__` of Python's: marked as inexact"),
+        ("inexact size of __main__.build.<locals>.ListWithSizeof", "a `__sizeof__` of Python's: marked as inexact"),
+        ("guessed referents of module", "a module's state is a struct of its own: what points to objects in it is taken"),
+        ("referents of module", "before 3.10 the callbacks of atexit lie behind the state of its module"),
+        ("referents of PyCapsule", "a capsule may have a traverse of its own in a function pointer (3.13 and newer)"),
+        ("reachable has too many int", "reached by the state of a module alone"),
+        ("reachable has too many str", "reached by the state of a module alone"),
+        ("reachable has too many dict", "reached by the state of a module alone"),
+        ("reachable has too many bytes", "reached by the state of a module alone"),
+        ("reachable has too many datetime.datetime", "reached by the state of a module alone"),
+        ("reachable has too many tuple", "reached by the state of a module alone (3.12)"),
+        ("reachable has too many type", "reached by the state of a module alone (3.12)"),
+        ("guessed referents of sqlite3.Cache", "a type of 3.10 alone, whose shape is not in the list"),
+    ];
+    known.iter().find(|(prefix, _)| *prefix == about).map(|(_, reason)| *reason)
+}
+
 #[test]
 fn every_object_is_what_its_own_process_says() {
-    let wanted = std::env::var("ONLY").ok();
+    // For one interpreter alone: ONLY="pyenv 3.13".
+    let only = std::env::var("ONLY").ok();
+    let mut wrong = String::new();
     for interpreter in interpreters() {
         let name = interpreter.to_string();
-        if wanted.as_ref().is_some_and(|wanted| !name.contains(wanted.as_str())) || interpreter.free_threaded || name.starts_with("static") {
+        if only.as_ref().is_some_and(|only| !name.starts_with(only.as_str())) {
             continue;
         }
-        eprintln!("{name}");
+        if let Err(error) = ctypes(&interpreter.program) {
+            note(module_path!(), line!(), &format!("{name}: {error}"));
+            continue;
+        }
         let target = Target::run(&interpreter.program, "fixture.py");
-        let differences = compare(&target, build(interpreter));
-        eprintln!("{name}:\n{}", differences.report());
+        let mut differences = compare(&target, build(interpreter));
+        differences.0.retain(|about, _| is_known(about).is_none());
+        if !differences.0.is_empty() {
+            writeln!(wrong, "{name}:\n{}", differences.report()).unwrap();
+        }
     }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Whether an interpreter can load the module that the fixture forks itself with: one without shared libraries cannot.
+fn ctypes(program: &Path) -> Result<(), String> {
+    let asked = Command::new(program).args(["-I", "-S", "-c", "import ctypes"]).output().unwrap();
+    if asked.status.success() { Ok(()) } else { Err("it cannot load ctypes".to_owned()) }
 }

@@ -27,6 +27,9 @@ enum Chore {
         /// Write nothing: say what in the tables is not what the interpreters give, and fail if there is anything
         #[arg(long)]
         check: bool,
+        /// Write nothing: say which members of structs came and went between two interpreters, such as 'Debian 3.14.10' and 'Debian 3.15.2'
+        #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "check")]
+        compare: Option<Vec<String>>,
     },
     /// Check everything: format, lints, documentation, tests
     Ci,
@@ -63,14 +66,19 @@ fn run(chore: Chore) -> io::Result<bool> {
             let interpreters = xtask::support::write()?;
             writeln!(io::stdout(), "README.md: {interpreters} interpreters")?;
         }
-        Chore::Layouts { check: false } => match xtask::layouts::write() {
+        Chore::Layouts { compare: Some(names), .. } => {
+            let [old, new] = names.as_slice() else { return Ok(false) };
+            let found = xtask::layouts::interpreters::found();
+            say(&xtask::layouts::compare(old, new, &found).map_err(io::Error::other)?)?;
+        }
+        Chore::Layouts { check: false, .. } => match xtask::layouts::write() {
             Ok(notes) => say(&notes)?,
             Err(faults) => {
                 say(&faults)?;
                 return Ok(false);
             }
         },
-        Chore::Layouts { check: true } => {
+        Chore::Layouts { check: true, .. } => {
             let checked = xtask::layouts::check(&xtask::layouts::interpreters::found());
             let checked = checked.map_err(io::Error::other)?;
             say(&checked.left_out)?;

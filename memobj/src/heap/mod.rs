@@ -3,6 +3,7 @@
 pub mod gclists;
 mod instance;
 pub mod kinds;
+mod mimalloc;
 mod numpy;
 pub mod python;
 pub mod referents;

@@ -480,9 +480,15 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         const OF_ADDRESSES: u64 = 0x0000_ffff_0000_0000;
         let known = &self.python.layout.object;
         let memory = self.python.memory;
-        match known.ob_refcnt {
-            Some(count) => memory.read_word(at, count).is_ok_and(|count| count != 0 && count & OF_ADDRESSES == 0),
-            None => true,
+        let counted = |member| memory.read_word(at, member);
+        match (known.ob_refcnt, known.ob_ref_local, known.ob_ref_shared) {
+            (Some(count), ..) => counted(count).is_ok_and(|count| count != 0 && count & OF_ADDRESSES == 0),
+            // One count of the thread that owns the object, and one, above two bits of flags, of all others.
+            (None, Some(local), Some(shared)) => {
+                memory.read_int(at, local).is_ok_and(|count| count != 0)
+                    || counted(shared).is_ok_and(|count| count >> 2 != 0)
+            }
+            _ => true,
         }
     }
 

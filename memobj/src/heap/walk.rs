@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
+use crate::layout::encoding::GcLists;
 use crate::memory::Memory;
 
+use super::mimalloc::State;
 use super::python::Python;
 use super::referents::{EdgeKind, Reader};
 use super::roots;
@@ -142,11 +144,25 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
         let mut hint = Hint::default();
         broken_links += python.read_gc_list(list, |at| into.insert(&places, at, &mut hint)).broken;
     }
+    let hidden = Bitmap::new(&places);
+    if python.layout.encodings.gc_lists == GcLists::MimallocPages {
+        let mut types = Types::new(python);
+        let mut hint = Hint::default();
+        broken_links += python.read_blocks(|block| {
+            let into = match block.state {
+                State::Tracked => &tracked,
+                State::Frozen => &frozen,
+                // A few blocks there are no objects.
+                State::Untracked if types.is_object(block.at) => &hidden,
+                State::Untracked => return,
+            };
+            into.insert(&places, block.at, &mut hint);
+        });
+    }
     let reachable = tracked.copied();
     frozen.each(&places, |at| {
         reachable.insert(&places, at, &mut Hint::default());
     });
-    let hidden = Bitmap::new(&places);
     let shared = Shared { python, places, tracked, frozen, reachable, hidden };
 
     let mut all = run(&shared, &shared.tracked, Sweep::Tracked, threads)?;

@@ -64,9 +64,10 @@ pub enum InstanceAttributes {
 /// What `tp_traverse` of an instance visits if there are inline values and a dict made of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VisitedFirst {
-    /// The inline values while they are valid, and the dict as well (3.13.0 to 3.13.2).
+    /// The inline values while they are valid, else the dict (until 3.13.12 and 3.14.3).
     Values,
-    /// The dict; the inline values only where there is no dict (`_PyObject_VisitManagedDict` from 3.13.3 on, gh-130327).
+    /// The dict; the inline values only where there is no dict (`PyObject_VisitManagedDict` of Objects/dictobject.c from 3.13.13 and
+    /// 3.14.4 on, gh-130327; Debian's 3.13.5 has it too, by a patch).
     Dict,
 }
 
@@ -282,6 +283,20 @@ pub struct Encodings {
     pub pymalloc: Pymalloc,
 }
 
+impl Encodings {
+    /// The same, but for what instances visit first: distributions change this within a micro version.
+    #[must_use]
+    pub const fn visiting(mut self, visited: VisitedFirst) -> Self {
+        if let InstanceAttributes::InlineValues { dict_before, weaklist_before, .. } =
+            self.instance_attributes
+        {
+            self.instance_attributes =
+                InstanceAttributes::InlineValues { dict_before, weaklist_before, first: visited };
+        }
+        self
+    }
+}
+
 /// The encodings of a build of CPython. `hexversion` is its `sys.hexversion`.
 #[must_use]
 pub const fn of(hexversion: u32, free_threaded: bool) -> Encodings {
@@ -367,7 +382,8 @@ const fn instance_attributes(minor: u32, micro: u32, free_threaded: bool) -> Ins
         11 => InstanceAttributes::ValuesAndDict { values_before: 32, dict_before: 24 },
         12 => InstanceAttributes::TaggedWord { word_before: 24, weaklist_before: 32 },
         _ => {
-            let first = if minor == 13 && micro < 3 { VisitedFirst::Values } else { VisitedFirst::Dict };
+            let values = minor == 13 && micro < 13 || minor == 14 && micro < 4;
+            let first = if values { VisitedFirst::Values } else { VisitedFirst::Dict };
             InstanceAttributes::InlineValues { dict_before, weaklist_before, first }
         }
     }

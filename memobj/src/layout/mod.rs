@@ -82,8 +82,8 @@ struct Table {
     builds: &'static [Layout],
 }
 
-/// The layouts that a build may have, the likeliest first: those of its own micro version, then of lower ones, then of higher ones,
-/// each the nearest first. More than one, since distributions change layouts, and micro versions too: which one is true has to be
+/// The layouts that a build may have, the likeliest first: those whose collector is that of its version before others, among them those of its
+/// own micro version, then of lower ones, then of higher ones, each the nearest first. More than one, since distributions change layouts, and micro versions too: which one is true has to be
 /// tried on the target.
 ///
 /// # Errors
@@ -99,8 +99,10 @@ pub fn candidates(build: Build) -> Result<Vec<&'static Layout>, Error> {
     };
     let mut found: Vec<&Layout> = table.builds.iter().collect();
     // Within a version the order of the table stays: sorting is stable.
+    let encodings = encoding::of(build.hexversion, build.free_threaded);
     found.sort_by_key(|layout| {
-        (layout.hexversion > build.hexversion, layout.hexversion.abs_diff(build.hexversion))
+        let nearest = layout.hexversion.abs_diff(build.hexversion);
+        (layout.encodings.gc_lists != encodings.gc_lists, layout.hexversion > build.hexversion, nearest)
     });
     Ok(found)
 }
@@ -142,6 +144,7 @@ fn known() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use encoding::GcLists;
 
     #[test]
     fn a_bit_field_is_taken_from_a_word_and_never_from_outside() {
@@ -165,9 +168,37 @@ mod tests {
                 let found = candidates(build).unwrap();
                 assert_eq!(found.len(), table.builds.len());
                 assert!(found.iter().all(|layout| layout.hexversion >> 16 == hexversion >> 16));
-                let nearest = table.builds.iter().filter(|layout| layout.hexversion <= hexversion);
+                let encodings = encoding::of(hexversion, table.free_threaded);
+                let alike =
+                    table.builds.iter().filter(|layout| layout.encodings.gc_lists == encodings.gc_lists);
+                let nearest = alike.filter(|layout| layout.hexversion <= hexversion);
                 let nearest = nearest.map(|layout| layout.hexversion).max();
                 assert!(nearest.is_none_or(|nearest| found[0].hexversion == nearest));
+            }
+        }
+    }
+
+    #[test]
+    fn the_collector_of_3_14_is_told_by_the_micro_version() {
+        for (micro, lists) in [(0, GcLists::YoungOld), (4, GcLists::YoungOld), (5, GcLists::Generations)] {
+            let hexversion = 0x030e_00f0 | micro << 8;
+            let found = candidates(Build { hexversion, free_threaded: false, debug: false }).unwrap();
+            // The one that fits comes first, but both are tried.
+            assert_eq!(found[0].encodings.gc_lists, lists, "3.14.{micro}");
+            assert!(found.iter().any(|layout| layout.encodings.gc_lists != lists));
+        }
+        for layout in tables::ALL.iter().flat_map(|table| table.builds) {
+            let gc = &layout.gc_state;
+            match layout.encodings.gc_lists {
+                GcLists::Generations => {
+                    assert!(gc.generations.is_some() && gc.generation0.is_some(), "{}", layout.origin)
+                }
+                GcLists::YoungOld => {
+                    assert!(gc.young.is_some() && gc.old.is_some() && gc.generations.is_none())
+                }
+                GcLists::MimallocPages => {
+                    assert!(layout.mi_heap.is_some() && layout.object.ob_gc_bits.is_some())
+                }
             }
         }
     }

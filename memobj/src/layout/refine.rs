@@ -4,6 +4,7 @@
 //! The states of runtime, interpreter and thread move between micro versions: their places are taken over. The structs of objects do
 //! not: if one of them is told to be elsewhere, its other members are too, and the table is not of this CPython.
 
+use super::encoding;
 use super::fields::{DebugOffsets, Layout};
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
@@ -160,7 +161,7 @@ const OBJECTS: &[Told] = told![
     gen_object_gi_frame_state => gen_object.gi_frame_state,
 ];
 
-/// The layout with what the target's own offsets at `at` tell, if this version has such (`at` is the start of its `_PyRuntime`); else as
+/// The layout with what the target's own offsets at `at` tell, and the encodings of its own micro version, if this version has such (`at` is the start of its `_PyRuntime`); else as
 /// it is.
 ///
 /// # Errors
@@ -182,6 +183,10 @@ pub fn refined(layout: &Layout, memory: &dyn Memory, at: Addr) -> Result<Refined
             "the target says that its version is {version:#x}, not {:#x}",
             layout.hexversion
         )));
+    }
+    // The table's encodings are those of its own build, whatever that was patched with.
+    if let Some(hexversion) = u32::try_from(version).ok().filter(|version| *version != layout.hexversion) {
+        refined.layout.encodings = encoding::of(hexversion, layout.free_threaded());
     }
     if (read(offsets.free_threaded)? != 0) != layout.free_threaded() {
         return Err(refused("the target says otherwise whether it is free-threaded".to_owned()));

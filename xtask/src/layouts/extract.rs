@@ -1,6 +1,6 @@
 //! From the list of what is needed and the debug information of one interpreter to numbers.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use super::dwarf::{Debug, Kind, Member, Shape};
@@ -162,6 +162,34 @@ pub fn extract(spec: &Spec, version: (u32, u32), sources: &mut Sources) -> Resul
         }
     }
     if faults.is_empty() { Ok(Extract { groups, fixed }) } else { Err(faults) }
+}
+
+/// The members of each group's struct, by the names of groups; those of anonymous structs and unions in it as its own. Groups that this
+/// interpreter lacks are left out.
+///
+/// # Errors
+/// If the debug information cannot be read.
+pub fn members(spec: &Spec, sources: &mut Sources) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let mut all = BTreeMap::new();
+    for group in &spec.groups {
+        let Some((index, shape)) = sources.find(&group.types)? else { continue };
+        let debug = sources.opened.get(index).ok_or("a file that is not there")?;
+        let mut names = Vec::new();
+        named(debug, &shape, &mut names)?;
+        all.insert(group.name.clone(), names);
+    }
+    Ok(all)
+}
+
+fn named(debug: &Debug, shape: &Shape, names: &mut Vec<String>) -> Result<(), String> {
+    for member in &shape.members {
+        match (&member.name, debug.kind(member.of)?) {
+            (Some(name), _) => names.push(name.clone()),
+            (None, Kind::Shape(inner)) => named(debug, &inner, names)?,
+            (None, _) => {}
+        }
+    }
+    Ok(())
 }
 
 fn value(debug: &Debug, shape: &Shape, field: &Field) -> Result<Option<Value>, String> {

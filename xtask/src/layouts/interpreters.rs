@@ -23,6 +23,8 @@ pub struct Interpreter {
     pub free_threaded: bool,
     /// Built with `Py_DEBUG`.
     pub debug: bool,
+    /// Whether an instance whose dict was asked for shows the collector that dict; `None` where it has no inline values.
+    pub shows_dict: Option<bool>,
     /// The file that its runtime is in, then its extension modules.
     pub files: Vec<PathBuf>,
     /// Folders under which `usr/lib/debug` may be.
@@ -68,16 +70,21 @@ impl Interpreter {
     }
 }
 
-/// Version, ABI flags, the folder of extension modules, and the file that the runtime is mapped from: the shared library, or else
-/// the program.
+/// Version, ABI flags, the file that the runtime is mapped from (the shared library, or else the program), the folder of extension
+/// modules, and what no debug information tells, though distributions change it: what an instance shows the collector.
 const WHO: &str = r"
-import os, sys
+import gc, os, sys
+class Plain: pass
+plain = Plain()
+plain.one, shown = [], plain.__dict__
+shows = any(one is shown for one in gc.get_referents(plain))
 maps = [line.split(None, 5)[5].rstrip() for line in open('/proc/self/maps') if line.count('/')]
 name = lambda path: os.path.basename(path)
 found = [p for p in maps if name(p).startswith('libpython3')] or [p for p in maps if name(p).startswith('python3')]
 folder = [p for p in sys.path if p.endswith('lib-dynload')]
 print(sys.hexversion, sys.abiflags or '-', sep='\n')
 print(found[0], (folder or [''])[0], sep='\n')
+print('-' if sys.version_info < (3, 13) else int(shows))
 ";
 
 /// All interpreters with what they say of themselves: pyenv's, the system's, and those that `tests/interpreters` fetched.
@@ -114,7 +121,7 @@ fn programs() -> Vec<(String, PathBuf)> {
         if !version.is_empty()
             && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'd' || byte == b't')
         {
-            programs.push(("Debian".to_owned(), path));
+            programs.push(("system".to_owned(), path));
         }
     }
     let list = folder().join("list");
@@ -140,8 +147,10 @@ fn ask(who: &str, program: &Path) -> Option<Interpreter> {
     let flags = lines.next()?;
     let runtime = PathBuf::from(lines.next()?);
     let mut files = vec![runtime.clone()];
+    let folder = lines.next()?;
+    let shows_dict = lines.next()?.parse().ok().map(|shows: u32| shows == 1);
     let mut modules: Vec<PathBuf> =
-        std::fs::read_dir(lines.next()?).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     modules.sort();
     // The debug build of Debian lies beside the plain one: modules of both are in one folder, told by their names.
     let debug = flags.contains('d');
@@ -153,6 +162,7 @@ fn ask(who: &str, program: &Path) -> Option<Interpreter> {
         hexversion,
         free_threaded: flags.contains('t'),
         debug,
+        shows_dict,
         roots: roots.map(Path::to_owned).collect(),
         files,
     })

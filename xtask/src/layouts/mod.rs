@@ -1,8 +1,9 @@
 //! The layout tables of `memobj`: where everything is in CPython's structs, read from the debug information of interpreters.
 //!
 //! [`spec`] is what is needed, [`interpreters`] whom it is read from, [`dwarf`] what their debug information says, [`extract`] the
-//! answer to the one by the other, and [`render`] and [`tables`] put that into Rust.
+//! answer to the one by the other, [`render`] and [`tables`] put that into Rust, and [`derived`] adds what could only be worked out.
 
+pub mod derived;
 pub mod dwarf;
 pub mod extract;
 pub mod interpreters;
@@ -78,6 +79,7 @@ pub fn make(interpreters: &[Interpreter]) -> Result<Made, Vec<String>> {
             }
         }
     }
+    derived::add(&mut made);
     let pattern = made.values().flat_map(BTreeMap::values).next().cloned();
     for (key, table) in read().map_err(|error| vec![error.to_string()])? {
         for (origin, rows) in table {
@@ -156,6 +158,41 @@ pub fn write() -> Result<Vec<String>, Vec<String>> {
     Ok(made.notes)
 }
 
+/// What differs between the structs of two interpreters, a line each: members that came and went, groups that only one of them has. It is
+/// for the eye of someone who brings in a new version.
+///
+/// # Errors
+/// If there is no such interpreter, or its debug information cannot be read.
+pub fn compare(old: &str, new: &str, interpreters: &[Interpreter]) -> Result<Vec<String>, String> {
+    let spec = spec()?;
+    let members = |name: &str| {
+        let found = interpreters.iter().find(|interpreter| interpreter.to_string() == name);
+        let found = found.ok_or_else(|| {
+            let names: Vec<String> = interpreters.iter().map(ToString::to_string).collect();
+            format!("no interpreter {name}; there are: {}", names.join(", "))
+        })?;
+        extract::members(&spec, &mut extract::Sources::new(found.files.clone(), found.roots.clone(), &spec))
+    };
+    let (old, new) = (members(old)?, members(new)?);
+    let mut lines = Vec::new();
+    for group in &spec.groups {
+        match (old.get(&group.name), new.get(&group.name)) {
+            (Some(before), Some(after)) => {
+                let went = before.iter().filter(|name| !after.contains(name)).map(|name| format!(" -{name}"));
+                let came = after.iter().filter(|name| !before.contains(name)).map(|name| format!(" +{name}"));
+                let changes: String = went.chain(came).collect();
+                if !changes.is_empty() {
+                    lines.push(format!("{}:{changes}", group.name));
+                }
+            }
+            (Some(_), None) => lines.push(format!("{}: went", group.name)),
+            (None, Some(_)) => lines.push(format!("{}: came", group.name)),
+            (None, None) => {}
+        }
+    }
+    Ok(lines)
+}
+
 /// What a look at the tables found.
 #[derive(Debug, Default)]
 pub struct Checked {
@@ -185,6 +222,11 @@ pub fn check(interpreters: &[Interpreter]) -> Result<Checked, String> {
         if std::fs::read_to_string(folder().join(&path)).ok().as_ref() != Some(&text) {
             checked.wrong.push(format!("{}: not as it is made", path.display()));
         }
+    }
+    let mut again = tables.clone();
+    derived::add(&mut again);
+    if again != tables {
+        checked.wrong.push("what is worked out is not as it is made".to_owned());
     }
     for interpreter in interpreters.iter().filter(|interpreter| interpreter.minor() >= 8) {
         let known = tables.get(&Key::of(interpreter)).and_then(|table| table.get(&interpreter.origin));

@@ -103,10 +103,16 @@ pub type Rows = Vec<(String, String)>;
 /// What a build of CPython looks like, in the words of Rust.
 #[must_use]
 pub fn rows(spec: &Spec, of: &Interpreter, extract: &Extract) -> Rows {
+    let visiting = match of.shows_dict {
+        Some(true) => ".visiting(encoding::VisitedFirst::Dict)",
+        Some(false) => ".visiting(encoding::VisitedFirst::Values)",
+        None => "",
+    };
+    let encodings = format!("encoding::of({:#010x}, {}){visiting}", of.hexversion, of.free_threaded);
     let mut rows = vec![
         ("origin".to_owned(), format!("{:?}", of.origin)),
         ("hexversion".to_owned(), format!("{:#010x}", of.hexversion)),
-        ("encodings".to_owned(), format!("encoding::of({:#010x}, {})", of.hexversion, of.free_threaded)),
+        ("encodings".to_owned(), encodings),
     ];
     for (group, values) in spec.groups.iter().zip(&extract.groups) {
         let text = values.as_ref().map(|values| group_value(group, values));

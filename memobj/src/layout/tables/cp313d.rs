@@ -11,7 +11,7 @@ pub const BUILDS: &[Layout] = &[BUILD0, BUILD1, BUILD2];
 const BUILD0: Layout = Layout {
     origin: "Debian 3.13.18",
     hexversion: 0x030d12f0,
-    encodings: encoding::of(0x030d12f0, false),
+    encodings: encoding::of(0x030d12f0, false).visiting(encoding::VisitedFirst::Dict),
     object: Object { size: 16, ob_refcnt: Some(0), ob_type: 8, ob_tid: None, ob_flags: None, ob_mutex: None, ob_gc_bits: None, ob_ref_local: None, ob_ref_shared: None, _ob_next: None, _ob_prev: None },
     var_object: VarObject { size: 24, ob_size: 16 },
     gc_head: GcHead { size: 16, _gc_next: 0, _gc_prev: 8 },
@@ -318,14 +318,14 @@ const BUILD0: Layout = Layout {
 const BUILD1: Layout = Layout {
     origin: "Debian 3.13.15",
     hexversion: 0x030d0ff0,
-    encodings: encoding::of(0x030d0ff0, false),
+    encodings: encoding::of(0x030d0ff0, false).visiting(encoding::VisitedFirst::Dict),
     ..BUILD0
 };
 
 const BUILD2: Layout = Layout {
     origin: "Debian 3.13.5",
     hexversion: 0x030d05f0,
-    encodings: encoding::of(0x030d05f0, false),
+    encodings: encoding::of(0x030d05f0, false).visiting(encoding::VisitedFirst::Dict),
     base_exception_group: Some(BaseExceptionGroup { size: 88, msg: 72, excs: 80 }),
     unpickler: Some(Unpickler { size: 272, stack: 16, memo: 24, memo_size: 32, memo_len: 40, marks: 240, marks_size: 256, input_line: 152, encoding: 224, errors: 232, read: 184, readinto: Some(192), readline: 200, peek: 208, pers_func: None, persistent_load: Some(48), buffers: Some(216) }),
     mmap_object: Some(MmapObject { size: 80, data: 16, size_: 24 }),

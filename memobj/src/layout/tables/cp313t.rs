@@ -11,7 +11,7 @@ pub const BUILDS: &[Layout] = &[BUILD0];
 const BUILD0: Layout = Layout {
     origin: "built from source 3.13.15",
     hexversion: 0x030d0ff0,
-    encodings: encoding::of(0x030d0ff0, true),
+    encodings: encoding::of(0x030d0ff0, true).visiting(encoding::VisitedFirst::Dict),
     object: Object { size: 32, ob_refcnt: None, ob_type: 24, ob_tid: Some(0), ob_flags: None, ob_mutex: Some(10), ob_gc_bits: Some(11), ob_ref_local: Some(12), ob_ref_shared: Some(16), _ob_next: None, _ob_prev: None },
     var_object: VarObject { size: 40, ob_size: 32 },
     gc_head: GcHead { size: 16, _gc_next: 0, _gc_prev: 8 },

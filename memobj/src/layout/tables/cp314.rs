@@ -6,12 +6,12 @@ use crate::layout::encoding;
 use crate::layout::fields::*;
 
 /// Builds that were seen, the newest first.
-pub const BUILDS: &[Layout] = &[BUILD0, BUILD1];
+pub const BUILDS: &[Layout] = &[BUILD0, BUILD1, BUILD2];
 
 const BUILD0: Layout = Layout {
     origin: "Debian 3.14.10",
     hexversion: 0x030e0af0,
-    encodings: encoding::of(0x030e0af0, false),
+    encodings: encoding::of(0x030e0af0, false).visiting(encoding::VisitedFirst::Dict),
     object: Object { size: 16, ob_refcnt: Some(0), ob_type: 8, ob_tid: None, ob_flags: Some(6), ob_mutex: None, ob_gc_bits: None, ob_ref_local: None, ob_ref_shared: None, _ob_next: None, _ob_prev: None },
     var_object: VarObject { size: 24, ob_size: 16 },
     gc_head: GcHead { size: 16, _gc_next: 0, _gc_prev: 8 },
@@ -318,7 +318,20 @@ const BUILD0: Layout = Layout {
 const BUILD1: Layout = Layout {
     origin: "Debian 3.14.8",
     hexversion: 0x030e08f0,
-    encodings: encoding::of(0x030e08f0, false),
+    encodings: encoding::of(0x030e08f0, false).visiting(encoding::VisitedFirst::Dict),
+    mi_heap: Some(MiHeap { size: 3064, tld: 0, thread_id: 2848, page_count: 3024, pages: 1040, pages_count: 75, next: 3048 }),
+    mi_page: Some(MiPage { size: 80, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: Some(Bits { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(Bits { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 40, xheap: 48, next: 56, prev: 64 }),
+    mi_segment: Some(MiSegment { size: 41304, abandoned_next: Some(176), subproc: None, abandoned_os_next: None, abandoned_visits: 200, used: 208, slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 80 }),
+    mi_abandoned_pool: Some(MiAbandonedPool { size: 320, abandoned_visited: 0, abandoned: 64 }),
+    ..BUILD0
+};
+
+const BUILD2: Layout = Layout {
+    origin: "sources of 3.14.4",
+    hexversion: 0x030e04f0,
+    encodings: encoding::of(0x030e04f0, false),
+    interpreter_state: InterpreterState { size: 225840, next: 7272, id: 7280, threads_head: 7344, threads_main: Some(7360), modules: 7664, sysdict: 7648, builtins: 7656, gc: Some(7408), types: Some(81896), obmalloc: Some(10880), mimalloc: None, codec_search_path: 7976, codec_search_cache: 7984, codec_error_registry: 7992, cached_objects: Some(224600), interned_strings: Some(224600), dict: 8472, before_forkers: Some(10672), after_forkers_parent: Some(10680), after_forkers_child: Some(10688), builtins_copy: Some(8488), importlib: 7680, import_func: 7704, audit_hooks: 10888, brc: None, unique_ids: None },
+    gc_state: GcState { size: 240, enabled: 12, collecting: 192, generations: None, young: Some(24), old: Some(48), generation0: None, permanent_generation: 96, generation_stats: 120, generation_stats_stride: Some(24), garbage: 200, callbacks: 208, frame: None, long_lived_total: None, long_lived_pending: None, immortalize: None },
     mi_heap: Some(MiHeap { size: 3064, tld: 0, thread_id: 2848, page_count: 3024, pages: 1040, pages_count: 75, next: 3048 }),
     mi_page: Some(MiPage { size: 80, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: Some(Bits { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(Bits { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 40, xheap: 48, next: 56, prev: 64 }),
     mi_segment: Some(MiSegment { size: 41304, abandoned_next: Some(176), subproc: None, abandoned_os_next: None, abandoned_visits: 200, used: 208, slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 80 }),

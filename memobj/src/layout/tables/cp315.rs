@@ -11,7 +11,7 @@ pub const BUILDS: &[Layout] = &[BUILD0, BUILD1];
 const BUILD0: Layout = Layout {
     origin: "Debian 3.15.2",
     hexversion: 0x030f02f0,
-    encodings: encoding::of(0x030f02f0, false),
+    encodings: encoding::of(0x030f02f0, false).visiting(encoding::VisitedFirst::Dict),
     object: Object { size: 16, ob_refcnt: Some(0), ob_type: 8, ob_tid: None, ob_flags: Some(6), ob_mutex: None, ob_gc_bits: None, ob_ref_local: None, ob_ref_shared: None, _ob_next: None, _ob_prev: None },
     var_object: VarObject { size: 24, ob_size: 16 },
     gc_head: GcHead { size: 16, _gc_next: 0, _gc_prev: 8 },
@@ -318,7 +318,7 @@ const BUILD0: Layout = Layout {
 const BUILD1: Layout = Layout {
     origin: "Debian 3.15.0",
     hexversion: 0x030f00f0,
-    encodings: encoding::of(0x030f00f0, false),
+    encodings: encoding::of(0x030f00f0, false).visiting(encoding::VisitedFirst::Dict),
     gc_stats: Some(GcStats { size: 1112, young: 0, old: 712, old_stride: 200 }),
     mi_heap: Some(MiHeap { size: 3064, tld: 0, thread_id: 2848, page_count: 3024, pages: 1040, pages_count: 75, next: 3048 }),
     mi_page: Some(MiPage { size: 80, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: Some(Bits { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(Bits { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 40, xheap: 48, next: 56, prev: 64 }),
