@@ -98,7 +98,10 @@ fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
             Err(error) => bad.push(error),
         }
     }
-    if good.is_empty() && bad.iter().all(|error| error.stage == Stage::Locate && !error.later) && ways.contains(&Way::Scan) {
+    if good.is_empty()
+        && bad.iter().all(|error| error.stage == Stage::Locate && !error.later)
+        && ways.contains(&Way::Scan)
+    {
         for found in swept(source, &search) {
             match tried(source.memory(), &found) {
                 Ok(python) => good.push(python),
@@ -110,7 +113,9 @@ fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
     }
     let mut good = good.into_iter();
     if let Some(mut python) = good.next() {
-        python.others = good.map(|other| format!("CPython {} in {}", other.version(), other.found.file.path.display())).collect();
+        python.others = good
+            .map(|other| format!("CPython {} in {}", other.version(), other.found.file.path.display()))
+            .collect();
         return Ok(python);
     }
     // One that has not begun comes before one that is not understood: it may well be the one that is.
@@ -183,12 +188,14 @@ fn builds(memory: &dyn Memory, found: &Found) -> (Vec<Build>, Option<Error>) {
     }
     // Without debug offsets it is of a version in which no build was free-threaded.
     let of_symbol = file.py_version.and_then(|at| memory.read_u64(at).ok());
-    let of_symbol = of_symbol.and_then(|version| u32::try_from(version).ok()).filter(|&v| Version::from_hex(v).is_some());
+    let of_symbol =
+        of_symbol.and_then(|version| u32::try_from(version).ok()).filter(|&v| Version::from_hex(v).is_some());
     if let Some(hexversion) = of_symbol {
         return (known(hexversion, false), None);
     }
     let banner = sweep::banner(memory, &file.variables).filter(|banner| {
-        file.named.is_none_or(|named| (named.version.major, named.version.minor) == (banner.major, banner.minor))
+        file.named
+            .is_none_or(|named| (named.version.major, named.version.minor) == (banner.major, banner.minor))
     });
     if let Some(version) = banner.or(file.named.map(|named| named.version)) {
         return (known(version.hexversion(), false), None);
@@ -203,8 +210,12 @@ fn swept(source: &dyn Source, search: &Search) -> Vec<Found> {
         if search.files.is_empty() { super::locate::unnamed(source) } else { search.files.clone() };
     for file in files {
         for build in layout::builds() {
-            let fits = file.named.is_none_or(|named| named.version.hexversion() >> 16 == build.hexversion >> 16);
-            let Some(layout) = fits.then(|| layout::candidates(build).ok()?.first().copied()).flatten() else { continue };
+            let fits =
+                file.named.is_none_or(|named| named.version.hexversion() >> 16 == build.hexversion >> 16);
+            let Some(layout) = fits.then(|| layout::candidates(build).ok()?.first().copied()).flatten()
+            else {
+                continue;
+            };
             for at in sweep::runtimes(source.memory(), layout, &file.variables) {
                 if !found.iter().any(|known| known.at == at) {
                     found.push(Found { at, way: Way::Scan, file: Arc::clone(&file) });
@@ -222,13 +233,23 @@ fn nothing(source: &dyn Source, search: &Search, way: Option<Way>) -> Error {
     let named = search.files.iter().find_map(|file| file.named.map(|named| (named, file)));
     if let Some((named, file)) = named {
         let version = named.version;
-        let supported = layout::candidates(Build { hexversion: version.hexversion(), free_threaded: false, debug: false });
+        let supported = layout::candidates(Build {
+            hexversion: version.hexversion(),
+            free_threaded: false,
+            debug: false,
+        });
         let path = shown(&file.path);
         return match supported {
-            Err(error) => Error::new(Stage::Locate, format!("{who} runs Python {version} ({path}), which is not supported"), error.hint),
+            Err(error) => Error::new(
+                Stage::Locate,
+                format!("{who} runs Python {version} ({path}), which is not supported"),
+                error.hint,
+            ),
             Ok(_) if way.is_some() => Error::new(
                 Stage::Locate,
-                format!("{who} runs Python {version} ({path}), but the way that was asked for does not find its state"),
+                format!(
+                    "{who} runs Python {version} ({path}), but the way that was asked for does not find its state"
+                ),
                 "leave `--locate` out: there are other ways",
             ),
             Ok(_) => Error::later(
@@ -247,13 +268,18 @@ fn nothing(source: &dyn Source, search: &Search, way: Option<Way>) -> Error {
     }
     let files = facts.files().map(|mapping| mapping.file_name().to_string_lossy().into_owned());
     let files: Vec<String> = files.collect();
-    let told = stranger::told(files.iter().map(String::as_str), |section| super::locate::program_has(source, section));
+    let told = stranger::told(files.iter().map(String::as_str), |section| {
+        super::locate::program_has(source, section)
+    });
     let what = match told {
         Some(what) => format!("{who} runs no CPython: it is {what}"),
         None => format!("{who} runs no CPython: nothing of one was found in {}", shown(&facts.program)),
     };
     let hint = if search.unopened > 0 {
-        format!("{} of its files could not be looked into: run memobj as root, where the process runs", search.unopened)
+        format!(
+            "{} of its files could not be looked into: run memobj as root, where the process runs",
+            search.unopened
+        )
     } else {
         "give the pid of a Python process; one that it started is found by `--tree`".to_owned()
     };
@@ -274,5 +300,9 @@ fn not_started() -> Error {
 }
 
 fn ended() -> Error {
-    Error::new(Stage::Locate, "the Python in the process is ending: it takes its objects apart", "nothing is to be done")
+    Error::new(
+        Stage::Locate,
+        "the Python in the process is ending: it takes its objects apart",
+        "nothing is to be done",
+    )
 }
