@@ -108,6 +108,9 @@ fn what(row: &MemoryRow) -> String {
         Some(detail) if kind == Some(&Kind::PythonObjects) => {
             format!("{words} in {}", escape_controls(detail))
         }
+        Some(detail) if matches!(kind, Some(Kind::Unexplained | Kind::Stack)) => {
+            format!("{words} ({})", escape_controls(detail))
+        }
         Some(detail) => format!("{words} {}", escape_controls(detail)),
         None if kind == Some(&Kind::File) => "smaller files".into(),
         None => words,
@@ -159,13 +162,14 @@ mod tests {
         for line in memory(&account, 3) {
             line.write(common::table::Style::default(), &mut text);
         }
+        // A column without a word in it is left out.
         let expected = "
   resident memory (100.00 MiB)
-   RESIDENT   SHARE     SHARED  SWAPPED  WHAT
-  50.00 MiB  50.0 %                      free pools of Python
-  40.00 MiB  40.0 %  20.00 MiB           Python objects in pools
-  10.00 MiB  10.0 %                      not explained anonymous
-   1.00 MiB   1.0 %   1.00 MiB           … 1 more
+   RESIDENT   SHARE     SHARED  WHAT
+  50.00 MiB  50.0 %             free pools of Python
+  40.00 MiB  40.0 %  20.00 MiB  Python objects in pools
+  10.00 MiB  10.0 %             not explained (anonymous)
+   1.00 MiB   1.0 %   1.00 MiB  … 1 more
   90.0 % of it explained
   malloc_trim(0) in the program would give back 6.00 MiB
   50 arenas of Python's allocator, nearly empty, keep 49.00 MiB that nobody uses, for bytes (49.00 MiB)
