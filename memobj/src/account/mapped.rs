@@ -25,6 +25,8 @@ const ALLOCATORS: [(&str, &str); 6] = [
 const MUSL: &str = "ld-musl-";
 /// A header of what is loaded: elf(5).
 const PT_LOAD: u32 = 1;
+/// More of them than any program has.
+const MOST_HEADERS: u16 = 256;
 const PAGE: u64 = 4096;
 
 /// Where glibc's malloc is to be looked for. `claimed` is memory that is known to be of something else, by address.
@@ -142,7 +144,7 @@ fn read_end(memory: &(impl Memory + ?Sized), start: Addr) -> Option<Addr> {
     let headers = start.plus(memory.read_u64(start.plus(32)).ok()?);
     let (size, count) = (memory.read_u16(start.plus(54)).ok()?, memory.read_u16(start.plus(56)).ok()?);
     let mut loaded: Option<Range<u64>> = None;
-    for number in 0..u64::from(count) {
+    for number in 0..u64::from(count.min(MOST_HEADERS)) {
         let header = headers.plus(number.wrapping_mul(size.into()));
         if memory.read_u32(header).ok()? != PT_LOAD {
             continue;

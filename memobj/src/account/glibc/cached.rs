@@ -3,6 +3,7 @@
 //! Facts: `fastbinsY`, `tcache_perthread_struct`, `PROTECT_PTR` in malloc/malloc.c of glibc 2.27 to the development branch after 2.42.
 //! From 2.32 on the pointer to the next chunk in a list is XORed with the address it is kept at, shifted by 12 bits.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use crate::addr::Addr;
@@ -51,6 +52,8 @@ pub(super) struct Lists<'a, M: ?Sized, F> {
     pub chunk: F,
     /// Every chunk that was found in a list, so that none is followed twice.
     pub found: HashSet<Addr>,
+    /// How many chunks may still be looked at: lists that lead through the whole heap, one like the other, must not keep us.
+    pub steps: Cell<u64>,
 }
 
 impl<M: Memory + ?Sized, F: Fn(Addr) -> Option<u64>> Lists<'_, M, F> {
@@ -110,6 +113,7 @@ impl<M: Memory + ?Sized, F: Fn(Addr) -> Option<u64>> Lists<'_, M, F> {
         let mut seen = HashSet::new();
         let mut at = first;
         while !at.is_null() {
+            self.steps.set(self.steps.get().checked_sub(1)?);
             let bytes = at.plus(link);
             let length = (self.chunk)(bytes)?;
             if size.is_some_and(|size| size != length) || self.found.contains(&bytes) || !seen.insert(bytes) {

@@ -9,7 +9,7 @@ use crate::addr::Addr;
 use crate::memory::Memory;
 
 /// `PREV_INUSE`.
-const BEFORE_IN_USE: u64 = 1;
+pub(super) const BEFORE_IN_USE: u64 = 1;
 /// `IS_MMAPPED`.
 pub(super) const OWN_MAPPING: u64 = 2;
 /// `SIZE_BITS`.

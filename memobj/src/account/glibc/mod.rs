@@ -10,6 +10,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -30,6 +31,10 @@ const HEAP_MAX: [u64; 3] = [64 << 20, 8 << 20, 4 << 30];
 /// Of `heap_info`: `prev`, `size`.
 const INFO_PREV: u64 = 8;
 const INFO_SIZE: u64 = 16;
+/// Chunks that are looked at in lists of those that wait; there are a few hundred for each thread, and what fast bins keep.
+const MOST_WAITING: u64 = 1 << 26;
+/// Places at which a main heap may begin that are tried.
+const MOST_BEGINNINGS: usize = 4;
 /// More heaps than fit into the addresses of a process.
 const MOST_HEAPS: usize = 1 << 21;
 
@@ -232,7 +237,7 @@ impl Glibc {
     fn read_waiting(&mut self, memory: &(impl Memory + ?Sized), states: &[State]) {
         let caches = std::mem::take(&mut self.caches);
         let chunk = |at: Addr| self.chunk(memory, at).map(|chunk| chunk.end.0.saturating_sub(chunk.start.0));
-        let mut lists = Lists { memory, chunk, found: HashSet::new() };
+        let mut lists = Lists { memory, chunk, found: HashSet::new(), steps: Cell::new(MOST_WAITING) };
         for head in states.iter().flat_map(State::fast_bins) {
             // One that cannot be read holds nothing that could be told.
             let _ = lists.read_fast_bin(head);
@@ -345,6 +350,11 @@ fn main_heap(memory: &(impl Memory + ?Sized), state: &State, number: usize, plac
     let first = (0..PAGE)
         .step_by(chunks::ALIGNMENT as usize)
         .map(|offset| Addr(start).plus(offset))
+        .filter(|first| {
+            let head = memory.read_u64(first.plus(chunks::SIZE)).unwrap_or(0);
+            head & chunks::BEFORE_IN_USE != 0 && head & !chunks::FLAGS >= SMALLEST
+        })
+        .take(MOST_BEGINNINGS)
         .find(|first| reaches(*first))
         // Chunks as far as they can be followed are better than none.
         .unwrap_or(Addr(start));

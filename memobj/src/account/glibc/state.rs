@@ -31,6 +31,8 @@ const TOPS: [u64; 2] = [LOCK_BYTES + HAVE_FAST_BYTES + 80, LOCK_BYTES];
 const EMPTY_BINS: usize = 8;
 /// More arenas than `MALLOC_ARENA_MAX` has by itself on a machine of 8,192 processors.
 const MOST_ARENAS: usize = 1 << 16;
+/// Places at which bins may begin that are looked at; of an arena there are a hundred at most.
+const MOST_PLACES: usize = 1 << 16;
 /// Read at once while looking.
 const PIECE: u64 = 1 << 16;
 /// Data of programs and libraries that is looked through.
@@ -88,16 +90,20 @@ impl State {
 pub(super) fn find(memory: &(impl Memory + ?Sized), data: &[Range<Addr>]) -> Vec<Vec<State>> {
     let mut found: Vec<Vec<State>> = Vec::new();
     let mut left = MOST_DATA;
+    // Memory that is made to look like arenas must not keep us.
+    let (mut places, mut steps) = (MOST_PLACES, MOST_ARENAS);
     for range in data {
         let length = range.end.0.saturating_sub(range.start.0).min(left);
         left -= length;
-        for bins in read_bins(memory, range.start, length) {
+        for bins in read_bins(memory, range.start, length, &mut places) {
             let known = |ring: &Vec<State>| {
                 ring.iter().any(|state| state.at.plus(state.shape.top + TOP_TO_BINS) == bins)
             };
             if !found.iter().any(known) {
                 found.extend(
-                    TOPS.iter().find_map(|&top| ring(memory, bins.minus(TOP_TO_BINS + top), Shape { top })),
+                    TOPS.iter().find_map(|&top| {
+                        ring(memory, bins.minus(TOP_TO_BINS + top), Shape { top }, &mut steps)
+                    }),
                 );
             }
         }
@@ -106,7 +112,7 @@ pub(super) fn find(memory: &(impl Memory + ?Sized), data: &[Range<Addr>]) -> Vec
 }
 
 /// Where `bins` of an arena may begin. An empty bin's two pointers name the place 16 bytes before it.
-fn read_bins(memory: &(impl Memory + ?Sized), start: Addr, length: u64) -> Vec<Addr> {
+fn read_bins(memory: &(impl Memory + ?Sized), start: Addr, length: u64, places: &mut usize) -> Vec<Addr> {
     let mut empty = Vec::new();
     let mut buffer = vec![0; PIECE as usize];
     let mut from = 0;
@@ -137,23 +143,27 @@ fn read_bins(memory: &(impl Memory + ?Sized), start: Addr, length: u64) -> Vec<A
         rest = others;
         if let (Some(last), true) = (group.last(), group.len() >= EMPTY_BINS) {
             let earliest = last.minus((BINS - 1) * 16);
-            starts.extend((0..BINS).map(|bin| earliest.plus(bin * 16)).filter(|start| *start <= first));
+            let before = starts.len();
+            let may = (0..BINS).map(|bin| earliest.plus(bin * 16)).filter(|start| *start <= first);
+            starts.extend(may.take(*places));
+            *places -= starts.len() - before;
         }
     }
     starts
 }
 
 /// The ring of arenas that begins at `first`; `None` if it is none.
-fn ring(memory: &(impl Memory + ?Sized), first: Addr, shape: Shape) -> Option<Vec<State>> {
+fn ring(memory: &(impl Memory + ?Sized), first: Addr, shape: Shape, steps: &mut usize) -> Option<Vec<State>> {
     let mut states = Vec::new();
     let mut at = first;
     loop {
         let state = State::read(memory, at, shape).ok()?;
         let plausible =
             !state.top.is_null() && state.top.0.is_multiple_of(16) && state.system_bytes < 1 << 47;
-        if !plausible || !has_bins(memory, at.plus(shape.top + TOP_TO_BINS)) || states.len() >= MOST_ARENAS {
+        if !plausible || !has_bins(memory, at.plus(shape.top + TOP_TO_BINS)) {
             return None;
         }
+        *steps = steps.checked_sub(1)?;
         at = state.next;
         states.push(state);
         if at == first {
