@@ -1,9 +1,11 @@
 //! What memobj says of a Python's threads, collector and allocator is what that Python says of itself.
 
+use std::time::Duration;
+
 use memobj::addr::Addr;
 use memobj::census::observer::Observer;
-use memobj::census::{Allocator, Census, Taker as _};
-use memobj::memory::Buffers;
+use memobj::census::{Allocator, Census, Coverage, LiveReason, Method, Taker as _};
+use memobj::memory::{Buffers, Memory as _};
 use memobj::pools::Pools;
 use memobj::request::{Request, Scope, Source, Stopping};
 use memobj::runtime::choose::find;
@@ -153,6 +155,8 @@ fn pools_are_those_that_pymalloc_prints_by_its_table_and_by_their_headers() {
     }
     for interpreter in with_pymalloc {
         let known = Known::of(interpreter, None);
+        // Its stderr is another pipe than the one on which it said that it holds still.
+        wait_until(PATIENCE, "statistics", || known.process.err().contains("# bytes lost"));
         let printed = printed(&known.process.err());
         assert!(printed.len() > 20, "{interpreter}: {}", known.process.err());
         let mut target = Target::attach(known.process.pid()).unwrap();
@@ -166,8 +170,9 @@ fn pools_are_those_that_pymalloc_prints_by_its_table_and_by_their_headers() {
             .map(|interpreter| interpreter.at)
             .collect();
         let named = python.found.file.arenas;
-        let by_table = Pools::read(&still.memory, &python.layout, &interpreters, named);
-        let by_scan = Pools::scanned(&still.memory, &python.layout);
+        let regions = still.memory.regions();
+        let by_table = Pools::read(&still.memory, &python.layout, &interpreters, named, regions);
+        let by_scan = Pools::scanned(&still.memory, &python.layout, regions);
         for (how, pools) in [("by its table", &by_table), ("by their headers", &by_scan)] {
             let found = in_use(pools);
             let sizes =
@@ -223,4 +228,142 @@ fn objects_explain_what_the_allocator_has_given_out() {
             assert_eq!(counted, heap.count, "{what}");
         }
     }
+}
+
+/// Compares what of a census does not depend on how it was taken.
+#[track_caller]
+fn assert_same(one: &Census, other: &Census, what: &str) {
+    let types = |census: &Census| {
+        let mut types = census.types.clone();
+        types.sort_by(|a, b| (&a.module, &a.qualname, a.count).cmp(&(&b.module, &b.qualname, b.count)));
+        types
+    };
+    assert_eq!(one.python, other.python, "{what}");
+    assert_eq!(one.totals, other.totals, "{what}");
+    assert_eq!(one.threads, other.threads, "{what}");
+    assert_eq!(one.gc, other.gc, "{what}");
+    // Its resident size may change from one moment to the next.
+    let coverage = |census: &Census| Coverage { rss_bytes: None, ..census.coverage };
+    assert_eq!(coverage(one), coverage(other), "{what}");
+    assert_eq!(types(one), types(other), "{what}");
+}
+
+#[test]
+fn a_python_that_holds_still_is_the_same_stopped_live_and_from_a_snapshot() {
+    if interpreters().is_empty() {
+        crate::skip!("no Python from 3.8 on");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (number, interpreter) in interpreters().iter().enumerate() {
+        let known = Known::of(interpreter, None);
+        let file = folder.path().join(format!("{number}.mem"));
+        let request = |source: Source, stopping: Stopping, save: Option<std::path::PathBuf>| Request {
+            source,
+            scope: Scope::Reachable,
+            stopping,
+            way: None,
+            save,
+        };
+        let process = Source::Process { pid: known.process.pid() };
+        let mut observer = Observer::new();
+        let stopped = observer.take(&request(process.clone(), Stopping::Any, Some(file.clone()))).unwrap();
+        assert_eq!((stopped.taking.method, stopped.taking.in_collection), (Method::Stopped, Some(false)));
+        assert!(stopped.taking.pause.is_some_and(|pause| !pause.is_zero()), "{interpreter}");
+        let never = observer.take(&request(process.clone(), Stopping::Never, None)).unwrap();
+        assert_eq!(never.taking.method, Method::Live(LiveReason::Asked));
+        let at_most = Stopping::AtMost(Duration::from_nanos(1));
+        let short = observer.take(&request(process, at_most, None)).unwrap();
+        assert_eq!((short.taking.method, short.taking.pause), (Method::Live(LiveReason::MaxPause), None));
+        drop(known);
+        let saved = observer.take(&request(Source::Snapshot(file.clone()), Stopping::Any, None)).unwrap();
+        assert_eq!(saved.taking.method, Method::Snapshot);
+        for (how, other) in [("live", &never), ("at most", &short), ("saved", &saved)] {
+            assert_same(other, &stopped, &format!("{interpreter}: {how}"));
+        }
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
+#[test]
+fn a_snapshot_is_read_without_the_files_of_the_process() {
+    let single = |interpreter: &&Interpreter| interpreter.minor() < 12 && !interpreter.free_threaded;
+    let Some(interpreter) = interpreters().iter().rev().find(single) else {
+        crate::skip!("no Python up to 3.11")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("worker");
+    std::fs::copy(&interpreter.program, &program).unwrap();
+    let code = "import sys; print('ready', flush=True); sys.stdin.read()";
+    let home =
+        Tool::new(&interpreter.program).args(["-I", "-S", "-c", "import sys; print(sys.prefix)"]).run().out();
+    let mut process = Tool::new(&program).env("PYTHONHOME", home.trim()).args(["-S", "-c", code]).start();
+    process.wait_line("ready");
+    let file = folder.path().join("saved.mem");
+    let request = |source: Source, save: Option<std::path::PathBuf>| Request {
+        source,
+        scope: Scope::Reachable,
+        stopping: Stopping::Any,
+        way: None,
+        save,
+    };
+    let mut observer = Observer::new();
+    let source = Source::Process { pid: process.pid() };
+    let then = observer.take(&request(source, Some(file.clone()))).unwrap();
+    drop(process);
+    std::fs::remove_file(&program).unwrap();
+    let later = observer.take(&request(Source::Snapshot(file), None)).unwrap();
+    assert_same(&later, &then, &interpreter.to_string());
+}
+
+fn request_of(process: &Background) -> Request {
+    Request {
+        source: Source::Process { pid: process.pid() },
+        scope: Scope::Reachable,
+        stopping: Stopping::Any,
+        way: None,
+        save: None,
+    }
+}
+
+#[test]
+fn every_interpreter_of_a_process_is_counted() {
+    let mut tried = 0;
+    for interpreter in interpreters() {
+        let file = workspace::root().join("tests/targets/interpreters.py");
+        let mut process = script(interpreter, &file).start();
+        let made: u64 = process.wait_line("ready ").trim().parse().unwrap();
+        let census = Observer::new().take(&request_of(&process)).unwrap();
+        assert_eq!(census.interpreters, made, "{interpreter}");
+        let kept: u64 = census.types.iter().filter(|of| &*of.qualname == "Kept").map(|of| of.count).sum();
+        assert_eq!(kept, (made - 1) * 1000, "{interpreter}");
+        tried += u32::from(made > 1);
+    }
+    if tried == 0 {
+        crate::skip!("no Python that can make interpreters");
+    }
+}
+
+#[test]
+fn threads_in_a_pid_namespace_have_the_numbers_that_they_have_there() {
+    let Some(interpreter) = interpreters().iter().rev().find(|interpreter| interpreter.minor() >= 11) else {
+        crate::skip!("no Python from 3.11 on");
+    };
+    let inside = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+    if !std::process::Command::new("unshare").args(inside).arg("true").status().is_ok_and(|s| s.success()) {
+        crate::skip!("no pid namespaces here");
+    }
+    let code = "import os, sys, threading; print('ready', os.getpid(), threading.get_native_id(), flush=True); sys.stdin.read()";
+    let tool = Tool::new("unshare").args(inside).arg(&interpreter.program).args(["-I", "-S", "-c", code]);
+    let mut outside = tool.start();
+    assert_eq!(outside.wait_line("ready ").trim(), "1 1");
+    let children = format!("/proc/{0}/task/{0}/children", outside.pid());
+    let pid: u32 = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    let request = Request { source: Source::Process { pid }, ..request_of(&outside) };
+    let census = Observer::new().take(&request).unwrap();
+    let threads = census.threads.unwrap();
+    assert_eq!(
+        (threads.len(), threads[0].native_id, threads[0].main),
+        (1, Some(1), Some(true)),
+        "{threads:?}"
+    );
 }

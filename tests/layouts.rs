@@ -198,7 +198,7 @@ fn tables_are_what_the_debug_information_of_interpreters_says() {
     for line in &checked.left_out {
         eprintln!("left out: {line}");
     }
-    assert!(checked.wrong.is_empty(), "run `cargo xtask layouts`:\n{}", checked.wrong.join("\n"));
+    assert!(checked.wrong.is_empty(), "run `cargo layouts`:\n{}", checked.wrong.join("\n"));
     if checked.compared.is_empty() {
         crate::skip!("no interpreter here is one that the tables were made from: run tests/interpreters");
     }

@@ -1,5 +1,6 @@
 //! What is known of a process besides the content of its memory: who it is, what it has mapped, its threads.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -158,6 +159,12 @@ pub trait Source: Sync {
     /// Whether it never changes: what did not hold together once will not at a second look.
     fn holds_still(&self) -> bool {
         false
+    }
+
+    /// Addresses that names in files led to when it was saved, for when those files are not there: none but of a snapshot.
+    fn landmarks(&self) -> &BTreeMap<String, Addr> {
+        static NONE: BTreeMap<String, Addr> = BTreeMap::new();
+        &NONE
     }
 
     /// The file behind a mapping: the very one, even if it was deleted or another has its name now.

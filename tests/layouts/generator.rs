@@ -67,7 +67,7 @@ enum colours
     GREEN
 enum none ?
     BLUE
-fixed "m.thing" = struct thing: pointer last? type@9 deep@10-12 gone? pointer@13
+fixed "m.thing" = struct thing: pointer last? type@9 deep@10-12 gone? pointer@13.4 last@14.5
 fixed "m.nothing" = struct nowhere: pointer
 "#;
 
@@ -165,7 +165,10 @@ fn what_is_visited_depends_on_the_version() {
     assert_eq!(visited(9), (vec![112, 120], true));
     assert_eq!(visited(10), (vec![112, 120, 24], true));
     assert_eq!(visited(12), (vec![112, 120, 24], true));
+    // All of them are of the micro version 4.
     assert_eq!(visited(13), (vec![112, 120, 112], true));
+    assert_eq!(visited(14), (vec![112, 120, 112], true));
+    assert_eq!(visited(15), (vec![112, 120, 112, 120], true));
 }
 
 #[test]

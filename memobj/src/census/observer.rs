@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
-use crate::facts::{Facts, Source as _};
+use crate::facts::{Facts, Kind, Source as _};
 use crate::heap::python::Python as Heap;
 use crate::heap::types::Type;
 use crate::heap::walk::{Count, Counted, Walked, walk};
@@ -23,7 +23,7 @@ use crate::residence::Residence;
 use crate::runtime::Runtime;
 use crate::runtime::choose::{Python as Found, find};
 use crate::snapshot;
-use crate::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
+use crate::target::{MAX_STOPS, Room, STOP_LIMIT, Still, Target, dump};
 
 use super::account::{Account, account};
 use super::collector::read_collector;
@@ -37,15 +37,17 @@ use super::{
 /// How often a copy is made anew that turns out not to hold together, though no collection was under way in it.
 const MOST_COPIES: u32 = 3;
 
-/// So many processes are kept at least.
-const LEAST_ROOM: usize = 16;
+/// How much of a process that is read as it runs is kept at once, in bytes. What does not fit is read again.
+const LIVE_CACHE: u64 = 256 << 20;
+
+/// How often it is looked at until it holds together, if it is read as it runs, and the pause between two looks.
+const MOST_LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// Takes censuses, and keeps what the next one needs, too: what was found out of each process, and memory for its copy.
 #[derive(Debug, Default)]
 pub struct Observer {
     processes: HashMap<u32, Watched>,
-    /// With how many of them it is looked which have ended.
-    room: usize,
     buffers: Buffers,
 }
 
@@ -86,39 +88,28 @@ impl Observer {
                 Watched { target, python }
             }
         };
-        let live = match request.stopping {
-            Stopping::Never => Some(LiveReason::Asked),
-            Stopping::AtMost(most) if watched.target.estimate().pause > most => Some(LiveReason::MaxPause),
-            Stopping::AtMost(_) | Stopping::Any => None,
-        };
-        let census = match live {
-            Some(reason) => {
-                let how =
-                    How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0, residence: None };
-                let runtime = watched.python.read(watched.target.memory())?;
-                count(
-                    &watched.target.memory(),
-                    watched.target.facts(),
-                    &watched.python,
-                    runtime,
-                    how,
-                    request,
-                    begun,
-                )
-            }
+        let census = match self.reason_to_read_live(&watched.target, request.stopping) {
+            Some(reason) => live(&watched, reason, request, begun),
             None => self.stopped(&mut watched, request, begun),
         }?;
-        self.keep(pid, watched);
+        self.processes.insert(pid, watched);
         Ok(census)
     }
 
-    /// Keeps what was found out of a process; what is known of those that have ended is dropped before it becomes much.
-    fn keep(&mut self, pid: u32, watched: Watched) {
-        if self.processes.len() >= self.room {
-            self.processes.retain(|_, watched| !watched.target.has_ended());
-            self.room = LEAST_ROOM.max(self.processes.len() * 2);
+    /// Why a process is not to be stopped and copied, if there is a reason.
+    fn reason_to_read_live(&self, target: &Target, stopping: Stopping) -> Option<LiveReason> {
+        if stopping == Stopping::Never {
+            return Some(LiveReason::Asked);
         }
-        self.processes.insert(pid, watched);
+        let estimate = target.estimate();
+        if let Stopping::AtMost(most) = stopping
+            && estimate.pause > most
+        {
+            return Some(LiveReason::MaxPause);
+        }
+        // What the last copy was made into serves again.
+        let more = estimate.bytes.saturating_sub(self.buffers.len() as u64);
+        (!Room::now().fits(more)).then_some(LiveReason::Memory)
     }
 
     /// Stops it outside of a collection, as far as that can be had, copies, and counts what was copied.
@@ -127,7 +118,7 @@ impl Observer {
         watched.target.want_residence(request.memory);
         loop {
             let python = &watched.python;
-            let still = watched.target.freeze(&mut self.buffers, STOP_LIMIT, |memory| {
+            let mut still = watched.target.freeze(&mut self.buffers, STOP_LIMIT, |memory| {
                 // What cannot be read now cannot be copied either: that is told then.
                 !Runtime::is_collecting(memory, &python.layout, python.found.at).unwrap_or(false)
             })?;
@@ -146,6 +137,7 @@ impl Observer {
             let census = match read {
                 Ok(runtime) => {
                     if let Some(path) = &request.save {
+                        still.landmarks = python.found.landmarks();
                         snapshot::save(&still, path)?;
                     }
                     count(&still.memory, &still.facts, python, runtime, how, request, begun)
@@ -170,7 +162,11 @@ impl Observer {
 ///
 /// # Errors
 /// As [`Taker::take`].
-pub fn take_held<M: Memory>(source: &dyn crate::facts::Source, memory: &M, request: &Request) -> Result<Census, Error> {
+pub fn take_held<M: Memory>(
+    source: &dyn crate::facts::Source,
+    memory: &M,
+    request: &Request,
+) -> Result<Census, Error> {
     let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, residence: None };
     held(source, memory, how, request, Instant::now())
 }
@@ -185,6 +181,24 @@ fn held<M: Memory>(
     let python = find(source, request.way)?;
     let runtime = python.read(memory)?;
     count(memory, source.facts(), &python, runtime, how, request, begun)
+}
+
+/// Counts what is there while the process runs on.
+fn live(watched: &Watched, reason: LiveReason, request: &Request, begun: Instant) -> Result<Census, Error> {
+    let memory = watched.target.live(LIVE_CACHE)?;
+    let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0, residence: None };
+    let mut looks = 1;
+    let runtime = loop {
+        match watched.python.read(&memory) {
+            Err(error) if error.stage == Stage::Layout && looks < MOST_LOOKS => {
+                std::thread::sleep(BETWEEN_LOOKS);
+                memory.forget();
+                looks += 1;
+            }
+            read => break read?,
+        }
+    };
+    count(&memory, watched.target.facts(), &watched.python, runtime, how, request, begun)
 }
 
 impl Taker for Observer {
@@ -217,7 +231,7 @@ fn count<M: Memory>(
     let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
     let threads = available_parallelism().map_or(1, NonZero::get);
     let walked = walk(&heap, threads)?;
-    let pools = pools_of(&heap, python, &interpreters);
+    let pools = pools_of(&heap, python, &interpreters, facts);
     let account = pools.as_ref().map(|pools| account(&heap, &walked, pools, shift(memory, python), threads));
     let memory_of =
         how.residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref()));
@@ -355,9 +369,18 @@ fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
 }
 
 /// What pymalloc has given out; `None` where it has nothing to do.
-fn pools_of<M: Memory>(heap: &Heap<'_, M>, python: &Found, interpreters: &[Addr]) -> Option<Pools> {
-    (allocator(heap.memory, python)? == Allocator::Pymalloc)
-        .then(|| Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas))
+fn pools_of<M: Memory>(
+    heap: &Heap<'_, M>,
+    python: &Found,
+    interpreters: &[Addr],
+    facts: &Facts,
+) -> Option<Pools> {
+    (allocator(heap.memory, python)? == Allocator::Pymalloc).then_some(())?;
+    let without_file = facts.mappings.iter().filter(|mapping| {
+        mapping.access.write && !mapping.access.shared && mapping.kind() == Kind::Anonymous
+    });
+    let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
+    Some(Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas, &ranges))
 }
 
 /// What stands before each object in its block, in bytes.

@@ -9,6 +9,7 @@ use crate::layout::fields::{MiHeap, MiPage, MiSegment};
 use crate::memory::{Memory, Unreadable};
 
 use super::access::Access;
+use super::chain::Chain;
 use super::python::Python;
 
 /// `MI_SEGMENT_SIZE`: segments are as large, and aligned to it.
@@ -19,8 +20,6 @@ const SLICE: u64 = 64 << 10;
 const MAX_SLICES: u64 = SEGMENT / SLICE;
 /// The most pages of one queue that are followed. A bound, no fact.
 const MAX_PAGES: u64 = 1 << 26;
-/// The most segments without an owner that are followed. A bound, no fact.
-const MAX_SEGMENTS: u64 = 1 << 20;
 /// The low bits of a list of free blocks that other threads gave back, which are flags.
 const FLAGS: u64 = 3;
 
@@ -147,15 +146,13 @@ impl<M: Memory> Pages<'_, '_, M> {
         let mut broken = 0;
         for list in [of_pool.abandoned, of_pool.abandoned_visited] {
             let mut next = self.python.memory.read_pointer(pool, list);
-            let mut left = MAX_SEGMENTS;
+            let mut chain = Chain::default();
             // The low bits of the list's head are a tag.
             while let Ok(segment) = next.map(|next| next.without(SEGMENT - 1))
-                && !segment.is_null()
-                && left > 0
+                && chain.goes_on(segment)
             {
                 broken += self.read_segment(segment, each);
                 next = self.python.memory.read_pointer(segment, following);
-                left -= 1;
             }
         }
         broken

@@ -1,5 +1,6 @@
 //! Every live object of a Python, its type, its size, and what it refers to.
 
+mod chain;
 pub mod gclists;
 mod instance;
 pub mod kinds;

@@ -7,6 +7,7 @@ use crate::layout::encoding::{DictKeysEncoding, FrameChain};
 use crate::memory::{Memory, Unreadable};
 
 use super::access::Access;
+use super::chain::Chain;
 use super::dict::{Generality, Keys};
 use super::python::{DICT_SUBCLASS, Python, STR_SUBCLASS};
 use super::referents::{EdgeKind, Reader, Sink};
@@ -25,11 +26,11 @@ impl<M: Memory> Python<'_, M> {
     pub(crate) fn read_threads(&self, interpreter: Addr) -> Vec<Addr> {
         let layout = self.layout;
         let mut threads = Vec::new();
+        let mut chain = Chain::default();
         let mut next = self.memory.read_pointer(interpreter, layout.interpreter_state.threads_head);
         while let Ok(thread) = next
-            && !thread.is_null()
             && threads.len() < MAX_THREADS
-            && !threads.contains(&thread)
+            && chain.goes_on(thread)
         {
             threads.push(thread);
             next = self.memory.read_pointer(thread, layout.thread_state.next);
@@ -41,17 +42,12 @@ impl<M: Memory> Python<'_, M> {
     pub(crate) fn read_frames(&self, thread: Addr) -> Vec<Addr> {
         let mut frames = Vec::new();
         let mut next = self.read_innermost(thread);
-        // A circle is left as soon as the walk meets the frame it passed at the last power of two (Brent).
-        let (mut passed, mut power) = (Addr::NULL, 1);
+        let mut chain = Chain::default();
         while let Ok(frame) = next
-            && !frame.is_null()
-            && frame != passed
             && frames.len() < MAX_FRAMES
+            && chain.goes_on(frame)
         {
             frames.push(frame);
-            if frames.len() == power {
-                (passed, power) = (frame, power * 2);
-            }
             next = match &self.layout.interpreter_frame {
                 Some(known) => self.memory.read_pointer(frame, known.previous),
                 None => self.memory.read_pointer(frame, self.layout.frame_object.f_back),
@@ -138,9 +134,8 @@ fn read_guesses<M: Memory>(
 ) -> u64 {
     let types = &mut *reader.types;
     let read = reader.python.memory.read_words(at, size.min(MAX_STATE) / 8, |word| {
-        if types.is_object(Addr(word)) {
-            sink.edge(Addr(word), EdgeKind::Guessed);
-        }
+        let to = if types.is_object(Addr(word)) { Addr(word) } else { Addr::NULL };
+        sink.edge(to, EdgeKind::Guessed);
     });
     u64::from(read.is_err())
 }

@@ -464,13 +464,16 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         Ok(u64::try_from(digit).unwrap_or(0))
     }
 
-    /// Whether an object is at `at`: its type is one, and it is referred to.
+    /// Whether an object is at `at`, though nothing says so: its type is one, it is referred to, and what stands at its head is
+    /// what stands there in an object. Tables of C's, of names and types side by side, look much like objects.
     #[inline]
     pub(crate) fn is_object(&mut self, at: Addr) -> bool {
         if at.0 < 4096 || at.0 % 4 != 0 || at.0 >> 47 != 0 {
             return false;
         }
-        self.of(at).is_some() && self.is_referred(at)
+        let Some(of) = self.of(at).and_then(|id| self.get(id)) else { return false };
+        let collected = of.is_gc() && !of.is_metatype();
+        self.is_referred(at) && (!collected || self.is_linked(at).unwrap_or(false))
     }
 
     /// Whether the count of references is one. A block that was freed has its type still, and where the count was the address of
@@ -490,6 +493,19 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
             }
             _ => true,
         }
+    }
+
+    /// Whether an object's head is that of one that the collector may track: it is in no list, or its neighbour in the list
+    /// knows it; in free-threaded builds, its lock and its marks have values that these may have.
+    fn is_linked(&self, at: Addr) -> Result<bool, Unreadable> {
+        let memory = self.python.memory;
+        let (known, head) = (&self.python.layout.object, &self.python.layout.gc_head);
+        if let (Some(lock), Some(marks)) = (known.ob_mutex, known.ob_gc_bits) {
+            return Ok(memory.read_byte(at, lock)? <= 3 && memory.read_byte(at, marks)? < 0x80);
+        }
+        let link = at.minus(u64::from(head.size));
+        let next = memory.read_pointer(link, head._gc_next)?.without(3);
+        Ok(next.is_null() || memory.read_pointer(next, head._gc_prev)?.without(3) == link)
     }
 
     /// How `sys.getsizeof` weighs objects of a type: by the first `__sizeof__` in its order of classes.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
@@ -16,7 +16,7 @@ use crate::memory::Memory;
 
 use super::mimalloc::State;
 use super::python::Python;
-use super::referents::{EdgeKind, Reader};
+use super::referents::{EdgeKind, Reader, Sink};
 use super::roots;
 use super::seen::{Bitmap, Hint, Places};
 use super::size::{Size, read_size};
@@ -24,6 +24,10 @@ use super::types::{Type, Types};
 
 /// Words of bits that a thread takes at once: 64 KiB of the target's memory.
 const PART: usize = 128;
+
+/// How many references may be followed for each word of memory. Objects do not overlap, so that each word holds one at most, but
+/// for a few that several share; what has more is made to keep us busy.
+const MOST_REFERENCES: u64 = 4;
 
 /// How many objects, and what they weigh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,6 +106,8 @@ pub struct Walked {
     pub rejected: u64,
     /// Links of the collector's lists that do not hold together.
     pub broken_links: u64,
+    /// Whether it was given up, since there were more references than the memory has room for: no Python made that.
+    pub given_up: bool,
 }
 
 /// What all threads work on.
@@ -113,6 +119,8 @@ struct Shared<'p, 'm, M> {
     reachable: Bitmap,
     /// What the collector does not see, as it was met: some of it is reached otherwise too.
     hidden: Bitmap,
+    /// How many references may still be followed.
+    left: AtomicU64,
 }
 
 /// What is being swept.
@@ -163,7 +171,9 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
     frozen.each(&places, |at| {
         reachable.insert(&places, at, &mut Hint::default());
     });
-    let shared = Shared { python, places, tracked, frozen, reachable, hidden };
+    let words: u64 = python.memory.regions().iter().map(|region| (region.end.0 - region.start.0) / 8).sum();
+    let left = AtomicU64::new(words.saturating_mul(MOST_REFERENCES).saturating_add(1 << 20));
+    let shared = Shared { python, places, tracked, frozen, reachable, hidden, left };
 
     let mut all = run(&shared, &shared.tracked, Sweep::Tracked, threads)?;
     all.extend(run(&shared, &shared.frozen, Sweep::Frozen, threads)?);
@@ -201,6 +211,7 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
         torn,
         rejected,
         broken_links,
+        given_up: shared.left.load(Ordering::Relaxed) == 0,
     })
 }
 
@@ -255,6 +266,46 @@ fn run<M: Memory>(
     })
 }
 
+/// Follows references: to objects that were not reached before.
+struct Follow<'a> {
+    reached: &'a Bitmap,
+    places: &'a Places,
+    stack: &'a mut Vec<Addr>,
+    hint: Hint,
+    /// References, and words that were none.
+    words: u64,
+}
+
+impl Sink for Follow<'_> {
+    #[inline]
+    fn edge(&mut self, to: Addr, _: EdgeKind) {
+        self.words += 1;
+        if !to.is_null() && self.reached.insert(self.places, to, &mut self.hint) {
+            self.stack.push(to);
+        }
+    }
+}
+
+/// Notes references that the collector does not see, for later.
+struct Note<'a> {
+    reached: &'a Bitmap,
+    hidden: &'a Bitmap,
+    places: &'a Places,
+    hint: Hint,
+    /// As those of [`Follow`].
+    words: u64,
+}
+
+impl Sink for Note<'_> {
+    #[inline]
+    fn edge(&mut self, to: Addr, _: EdgeKind) {
+        self.words += 1;
+        if !to.is_null() && !self.reached.contains(self.places, to, &mut self.hint) {
+            self.hidden.insert(self.places, to, &mut self.hint);
+        }
+    }
+}
+
 /// A thread's own part of the work.
 struct Worker<'s, 'p, 'm, M> {
     shared: &'s Shared<'p, 'm, M>,
@@ -266,6 +317,8 @@ struct Worker<'s, 'p, 'm, M> {
     stack: Vec<Addr>,
     rejected: Vec<Addr>,
     torn: u64,
+    /// References that were followed since that was last told to the others.
+    followed: u64,
 }
 
 impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
@@ -279,6 +332,7 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
             stack: Vec::new(),
             rejected: Vec::new(),
             torn: 0,
+            followed: 0,
         }
     }
 
@@ -291,12 +345,16 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
             if part == 0 {
                 batch.extend(swept.unaligned());
             }
-            if part >= swept.words() && batch.is_empty() {
+            let given_up = self.shared.left.load(Ordering::Relaxed) == 0;
+            if given_up || (part >= swept.words() && batch.is_empty()) {
                 break;
             }
             let but = (self.sweep == Sweep::Hidden).then_some(self.set);
             swept.each_in(&self.shared.places, part..part.saturating_add(PART), but, |at| batch.push(at));
             for at in batch.drain(..) {
+                if self.shared.left.load(Ordering::Relaxed) == 0 {
+                    break;
+                }
                 if self.sweep == Sweep::Hidden {
                     self.push_hidden(at);
                 } else {
@@ -344,29 +402,35 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
             scope.add(size);
         }
 
-        let (places, stack) = (&self.shared.places, &mut self.stack);
         let mut reader = Reader { python: self.shared.python, types: &mut self.types };
-        let mut hint = Hint::default();
+        let places = &self.shared.places;
         let reached = if self.sweep == Sweep::Hidden { self.set } else { &self.shared.reachable };
-        let mut follow = |to: Addr, _: EdgeKind| {
-            if reached.insert(places, to, &mut hint) {
-                stack.push(to);
-            }
-        };
+        let mut follow = Follow { reached, places, stack: &mut self.stack, hint: Hint::default(), words: 0 };
         torn |= reader.read_visited(at, &of, &mut follow).is_err();
-        torn |= if self.sweep == Sweep::Hidden {
-            reader.read_hidden(at, &of, &mut follow)
+        let followed = if self.sweep == Sweep::Hidden {
+            torn |= reader.read_hidden(at, &of, &mut follow).is_err();
+            follow.words
         } else {
-            let (reachable, hidden) = (&self.shared.reachable, &self.shared.hidden);
-            let mut hint = Hint::default();
-            reader.read_hidden(at, &of, &mut |to: Addr, _: EdgeKind| {
-                if !reachable.contains(places, to, &mut hint) {
-                    hidden.insert(places, to, &mut hint);
-                }
-            })
-        }
-        .is_err();
+            let hidden = &self.shared.hidden;
+            let mut note = Note { reached, hidden, places, hint: follow.hint, words: follow.words };
+            torn |= reader.read_hidden(at, &of, &mut note).is_err();
+            note.words
+        };
         self.torn += u64::from(torn);
+        self.followed += followed;
+        if self.followed > 1 << 16 {
+            self.tell_followed();
+        }
+    }
+
+    /// Takes what was followed from what all may follow; ends the work when nothing is left of it.
+    fn tell_followed(&mut self) {
+        let spend = |left: u64| Some(left.saturating_sub(self.followed));
+        let _ = self.shared.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+        self.followed = 0;
+        if self.shared.left.load(Ordering::Relaxed) == 0 {
+            self.stack.clear();
+        }
     }
 
     /// A type is an object too, though few objects show theirs.

@@ -165,24 +165,26 @@ impl Pool {
 
 impl Pools {
     /// Those of a Python. `statics` are the variables `arenas` and `maxarenas`, where these have names and the layout says that it is they;
-    /// without a table the pools are looked for among all memory.
+    /// without a table the pools are looked for in `ranges`, which should be what has no file: reading other memory of a process that runs on
+    /// may make it resident.
     #[must_use]
     pub fn read(
         memory: &(impl Memory + ?Sized),
         layout: &Layout,
         interpreters: &[Addr],
         statics: Option<(Addr, Addr)>,
+        ranges: &[Range<Addr>],
     ) -> Self {
         let known: Option<Vec<Table>> = tables(memory, layout, interpreters, statics);
         known
             .and_then(|tables| listed(memory, layout, &tables).ok())
-            .unwrap_or_else(|| scanned(memory, layout))
+            .unwrap_or_else(|| scanned(memory, layout, ranges))
     }
 
-    /// Those that are found without a table, by what their headers say, among all memory.
+    /// Those that are found without a table, by what their headers say, in `ranges`.
     #[must_use]
-    pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout) -> Self {
-        scanned(memory, layout)
+    pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range<Addr>]) -> Self {
+        scanned(memory, layout, ranges)
     }
 
     /// Blocks in use.

@@ -10,16 +10,16 @@ use crate::object::access::Access;
 
 use super::{Pool, Pools};
 
-/// The pools in all memory, told by their headers: a count, a size and two offsets that must agree, at an address that is a multiple of
+/// The pools in `ranges`, told by their headers: a count, a size and two offsets that must agree, at an address that is a multiple of
 /// a pool's size. `Pools::arenas` counts the different arenas that they say they are of.
 #[must_use]
-pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout) -> Pools {
+pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range<Addr>]) -> Pools {
     let sizes = layout.encodings.pymalloc;
     let pool_bytes = u64::from(sizes.pool_bytes).max(1);
     let mut found = Pools { arena_bytes: sizes.arena_bytes.into(), pool_bytes, ..Pools::default() };
     let mut arenas: HashMap<i32, Range<Addr>> = HashMap::new();
     let Some(fields) = &layout.pool_header else { return found };
-    for region in memory.regions() {
+    for region in ranges {
         let first = region.start.0.checked_next_multiple_of(pool_bytes).unwrap_or(u64::MAX);
         let mut at = first;
         while at.saturating_add(pool_bytes) <= region.end.0 {

@@ -103,7 +103,7 @@ fn a_table_and_a_scan_find_the_same_pools() {
     image.put_u64(table.plus(u64::from(fields.size + fields.address)), arena.0);
     image.put_u64(table.plus(u64::from(fields.size + fields.pool_address)), first.plus(3 * pool).0);
     let by_table = listed(&image, layout, &[Table { at: table, slots: 2 }]).unwrap();
-    let by_scan = scanned(&image, layout);
+    let by_scan = scanned(&image, layout, image.regions());
     assert_eq!(by_table.pools, by_scan.pools);
     assert_eq!((by_table.arenas, by_scan.arenas, by_table.pools.len()), (1, 1, 3));
     assert_eq!((by_table.blocks(), by_table.used_bytes()), (12, 384));

@@ -1,6 +1,6 @@
 //! Where `_PyRuntime` is: the one symbol from which everything of a CPython can be reached (3.8 and later).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,6 +42,41 @@ pub struct PythonFile {
     pub variables: Vec<std::ops::Range<Addr>>,
 }
 
+/// The names of landmarks: a variable of a file, and how it was found behind a slash.
+const ARENAS: &str = "arenas";
+const MAX_ARENAS: &str = "maxarenas";
+
+impl Found {
+    /// What is to be known of it where its file is not: see [`Source::landmarks`].
+    #[must_use]
+    pub fn landmarks(&self) -> BTreeMap<String, Addr> {
+        let runtime = (format!("{RUNTIME}/{}", self.way.word()), self.at);
+        let (table, slots) = self.file.arenas.unzip();
+        let arenas = [(ARENAS, table), (MAX_ARENAS, slots)];
+        let arenas = arenas.into_iter().filter_map(|(name, at)| Some((name.to_owned(), at?)));
+        arenas.chain([runtime]).collect()
+    }
+
+    /// What a snapshot says of itself.
+    fn of_landmarks(source: &dyn Source, ways: &[Way]) -> Option<Self> {
+        let landmarks = source.landmarks();
+        let found =
+            ways.iter().find_map(|way| Some((*way, *landmarks.get(&format!("{RUNTIME}/{}", way.word()))?)));
+        let (way, at) = found?;
+        let facts = source.facts();
+        let here = facts.mapping_at(at)?;
+        // Variables without an initial value lie behind those of their file, in memory without one.
+        let before = facts.mappings.iter().take_while(|mapping| mapping.range.start <= here.range.start);
+        let mapping = before.filter(|mapping| mapping.inode != 0).last().unwrap_or(here);
+        let of_file = |first: &&Mapping| {
+            (first.device, first.inode, &first.path) == (mapping.device, mapping.inode, &mapping.path)
+        };
+        let mut file = PythonFile::named(source, facts.files().find(of_file).unwrap_or(mapping));
+        file.arenas = landmarks.get(ARENAS).copied().zip(landmarks.get(MAX_ARENAS).copied());
+        Some(Self { at, way, file: Arc::new(file) })
+    }
+}
+
 /// All that was found in a process.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
@@ -65,6 +100,11 @@ const RUNTIME: &str = "_PyRuntime";
 pub fn search(source: &dyn Source, ways: &[Way]) -> Search {
     let mut search = Search::default();
     let mut seen = HashSet::new();
+    if let Some(found) = Found::of_landmarks(source, ways) {
+        search.files.push(Arc::clone(&found.file));
+        search.found.push(found);
+        return search;
+    }
     for mapping in code_files(source) {
         let elf = source.open(mapping).ok().and_then(|file| Elf::read(file).ok());
         search.unopened += usize::from(elf.is_none());

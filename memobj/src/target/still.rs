@@ -60,6 +60,10 @@ pub struct Still {
 }
 
 impl Source for Still {
+    fn landmarks(&self) -> &BTreeMap<String, Addr> {
+        &self.landmarks
+    }
+
     fn facts(&self) -> &Facts {
         &self.facts
     }

@@ -105,10 +105,11 @@ pub fn parse(text: &str) -> Table {
         if let Some((name, value)) = row.and_then(|row| row.split_once(": ")) {
             rows.push((name.to_owned(), value.to_owned()));
         } else if line == "    ..BUILD0" {
-            for row in first.into_iter().flatten() {
-                if !rows.iter().any(|(name, _)| *name == row.0) {
-                    rows.push(row);
-                }
+            // In the order of the first build, as they were before they were written.
+            let own = std::mem::take(rows);
+            for (name, value) in first.into_iter().flatten() {
+                let value = own.iter().find(|row| row.0 == name).map_or(value, |(_, value)| value.clone());
+                rows.push((name, value));
             }
         } else if let (Some((_, value)), true) = (rows.last_mut(), line.starts_with(' ')) {
             value.push('\n');

@@ -5,12 +5,10 @@ use crate::layout::encoding::{InstanceAttributes, VisitedFirst};
 use crate::memory::{Memory, Unreadable};
 
 use super::super::access::Access;
+use super::super::chain::Chain;
 use super::super::dict::{self, Generality, Keys};
 use super::super::types::Type;
 use super::{EdgeKind, Reader, Sink};
-
-/// Every chain ends after as many links: what goes on for longer goes in a circle, or is no chain.
-pub(super) const MAX_LINKS: u64 = 1 << 32;
 
 impl<M: Memory> Reader<'_, '_, '_, M> {
     /// `list_traverse`.
@@ -61,10 +59,9 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let keys = Keys::read(memory, layout, table)?;
         if self.is_general(&keys) {
             return keys.read_entries(memory, |key, value| {
-                if !value.is_null() {
-                    sink.edge(value, EdgeKind::Visited);
-                    sink.edge(key, EdgeKind::Visited);
-                }
+                // A deleted entry has no value; what it has for a key is not visited.
+                sink.edge(value, EdgeKind::Visited);
+                sink.edge(if value.is_null() { value } else { key }, EdgeKind::Visited);
             });
         }
         if values.is_null() {
@@ -121,13 +118,9 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let layout = self.python.layout;
         let (known, node) = (&layout.odict_object, &layout.odict_node);
         sink.edge(memory.read_pointer(at, known.od_inst_dict)?, EdgeKind::Visited);
-        let used = memory.read_count(at, layout.dict_object.ma_used)?;
         let mut link = memory.read_pointer(at, known.od_first)?;
-        // As many nodes as the dict has items; a longer chain is in flux or broken.
-        for _ in 0..used {
-            if link.is_null() {
-                break;
-            }
+        let mut chain = Chain::default();
+        while chain.goes_on(link) {
             sink.edge(memory.read_pointer(link, node.key)?, EdgeKind::Visited);
             link = memory.read_pointer(link, node.next)?;
         }
@@ -144,7 +137,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         memory.read_words(table, slots.saturating_mul(2), |word| match key.take() {
             None => key = Some(word),
             // A hash of -1 is no hash: the item was taken out.
-            Some(_) if word == u64::MAX => {}
+            Some(_) if word == u64::MAX => sink.edge(Addr::NULL, EdgeKind::Visited),
             Some(item) => sink.edge(Addr(item), EdgeKind::Visited),
         })
     }
@@ -158,7 +151,8 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let mut left = memory.read_count(at, layout.var_object.ob_size)?;
         let mut block = memory.read_pointer(at, known.leftblock)?;
         let mut index = memory.read_count(at, known.leftindex)?;
-        while left > 0 {
+        let mut chain = Chain::default();
+        while left > 0 && chain.goes_on(block) {
             let Some(count) = slots.checked_sub(index).map(|free| free.min(left)).filter(|&count| count > 0)
             else {
                 break;
@@ -179,8 +173,8 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let (known, node) = (&layout.lru_cache_object, &layout.lru_list_elem);
         let root = at.plus(u64::from(known.root));
         let mut link = memory.read_pointer(root, node.next)?;
-        let mut links = 0;
-        while link != root && !link.is_null() && links < MAX_LINKS {
+        let mut chain = Chain::default();
+        while link != root && chain.goes_on(link) {
             sink.edge(memory.read_pointer(link, node.key)?, EdgeKind::Visited);
             sink.edge(memory.read_pointer(link, node.result)?, EdgeKind::Visited);
             // Since the nodes have a type of their own, made at run time (3.10).
@@ -188,7 +182,6 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
                 sink.edge(self.python.read_type_of(link)?, EdgeKind::Visited);
             }
             link = memory.read_pointer(link, node.next)?;
-            links += 1;
         }
         let members = [
             Some(known.cache),

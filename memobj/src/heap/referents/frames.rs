@@ -240,8 +240,8 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
             };
             if index < locals {
                 sink.edge(to, EdgeKind::Hidden);
-            } else if types.is_object(to) {
-                sink.edge(to, EdgeKind::Guessed);
+            } else {
+                sink.edge(if types.is_object(to) { to } else { Addr::NULL }, EdgeKind::Guessed);
             }
             index += 1;
         })
@@ -277,9 +277,8 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let depth = u64::try_from(memory.read_int(code, layout.code_object.co_stacksize)?).unwrap_or(0);
         let types: &mut Types<'_, '_, M> = self.types;
         memory.read_words(stack, depth.min(MAX_SLOTS), |slot| {
-            if types.is_object(Addr(slot)) {
-                sink.edge(Addr(slot), EdgeKind::Guessed);
-            }
+            let to = if types.is_object(Addr(slot)) { Addr(slot) } else { Addr::NULL };
+            sink.edge(to, EdgeKind::Guessed);
         })
     }
 }

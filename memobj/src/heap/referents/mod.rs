@@ -58,7 +58,7 @@ pub fn read_hidden<M: Memory>(
 
 /// Takes the references of an object.
 pub(crate) trait Sink {
-    /// A reference; null ones too, as they come.
+    /// A reference. Null ones too, and one for each word that turned out to be none: so it is known how much was looked at.
     fn edge(&mut self, to: Addr, kind: EdgeKind);
 }
 
@@ -232,9 +232,8 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
         let mut offset = head.cast_signed();
         let types = &mut *self.types;
         self.python.memory.read_words(at.plus(head), words, |word| {
-            if offset != of.weaklistoffset && types.is_object(Addr(word)) {
-                sink.edge(Addr(word), kind);
-            }
+            let is_reference = offset != of.weaklistoffset && types.is_object(Addr(word));
+            sink.edge(if is_reference { Addr(word) } else { Addr::NULL }, kind);
             offset += 8;
         })
     }

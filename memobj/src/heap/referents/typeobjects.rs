@@ -88,9 +88,8 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
             // A state is a struct of the module's own.
             let types = &mut *self.types;
             memory.read_words(state, size.min(MAX_STATE) / 8, |word| {
-                if types.is_object(Addr(word)) {
-                    sink.edge(Addr(word), EdgeKind::Guessed);
-                }
+                let to = if types.is_object(Addr(word)) { Addr(word) } else { Addr::NULL };
+                sink.edge(to, EdgeKind::Guessed);
             })?;
         }
         sink.edge(memory.read_pointer(at, known.md_dict)?, EdgeKind::Visited);
