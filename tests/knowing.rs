@@ -262,6 +262,7 @@ fn a_python_that_holds_still_is_the_same_stopped_live_and_from_a_snapshot() {
             scope: Scope::Reachable,
             stopping,
             way: None,
+            memory: false,
             save,
         };
         let process = Source::Process { pid: known.process.pid() };
@@ -304,6 +305,7 @@ fn a_snapshot_is_read_without_the_files_of_the_process() {
         scope: Scope::Reachable,
         stopping: Stopping::Any,
         way: None,
+        memory: false,
         save,
     };
     let mut observer = Observer::new();
