@@ -270,12 +270,9 @@ impl<M: Memory> Source for With<'_, M> {
 
 fn request() -> Request {
     Request {
-        source: request::Source::Snapshot(PathBuf::new()),
         scope: Scope::Heap,
         stopping: Stopping::Never,
-        way: None,
-        save: None,
-        holding: None,
+        ..Request::of(request::Source::Snapshot(PathBuf::new()))
     }
 }
 

@@ -46,6 +46,7 @@ impl Known {
             scope,
             stopping: Stopping::Any,
             way: None,
+            memory: false,
             save: None,
             holding: None,
         };
@@ -261,11 +262,10 @@ fn a_python_that_holds_still_is_the_same_stopped_live_and_from_a_snapshot() {
         let known = Known::of(interpreter, None);
         let file = folder.path().join(format!("{number}.mem"));
         let request = |source: Source, stopping: Stopping, save: Option<std::path::PathBuf>| Request {
-            source,
             scope: Scope::Tracked,
             stopping,
-            way: None,
             save,
+            ..Request::of(source)
         };
         let process = Source::Process { pid: known.process.pid() };
         let mut observer = Observer::new();
@@ -303,11 +303,9 @@ fn a_snapshot_is_read_without_the_files_of_the_process() {
     process.wait_line("ready");
     let file = folder.path().join("saved.mem");
     let request = |source: Source, save: Option<std::path::PathBuf>| Request {
-        source,
         scope: Scope::Tracked,
-        stopping: Stopping::Any,
-        way: None,
         save,
+        ..Request::of(source)
     };
     let mut observer = Observer::new();
     let source = Source::Process { pid: process.pid() };
@@ -319,13 +317,7 @@ fn a_snapshot_is_read_without_the_files_of_the_process() {
 }
 
 fn request_of(process: &Background) -> Request {
-    Request {
-        source: Source::Process { pid: process.pid() },
-        scope: Scope::Reachable,
-        stopping: Stopping::Any,
-        way: None,
-        save: None,
-    }
+    Request::of(Source::Process { pid: process.pid() })
 }
 
 #[test]

@@ -12,6 +12,7 @@
     reason = "in tests a panic is the message"
 )]
 
+mod account;
 mod choice;
 mod claims;
 mod counting;

@@ -193,6 +193,23 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
             ordered(&samples::coverage(Fill::Full)),
             ordered(&samples::coverage(Fill::Bare)),
         ),
+        both(
+            "census.memory",
+            ordered(&samples::memory_account(Fill::Full)),
+            ordered(&samples::memory_account(Fill::Bare)),
+        ),
+        both(
+            "census.memory.rows",
+            ordered(&samples::memory_row(Fill::Full)),
+            ordered(&samples::memory_row(Fill::Bare)),
+        ),
+        both("census.memory.types", ordered(&samples::type_memory()), ordered(&samples::type_memory())),
+        both("census.memory.pinned_by", ordered(&samples::pinned_by()), ordered(&samples::pinned_by())),
+        both(
+            "census.memory.large",
+            ordered(&samples::large_memory(Fill::Full)),
+            ordered(&samples::large_memory(Fill::Bare)),
+        ),
         both("diff.before", ordered(&samples::mark()), ordered(&samples::mark())),
         both(
             "diff.processes",

@@ -16,12 +16,6 @@ fuzz_target!(|bytes: &[u8]| {
     let still = dump::open(&file);
     let _ = std::fs::remove_file(&file);
     let Ok(still) = still else { return };
-    let request = Request {
-        source: Source::Core(file),
-        scope: Scope::Heap,
-        stopping: Stopping::Never,
-        way: None,
-        save: None,
-    };
+    let request = Request { scope: Scope::Heap, stopping: Stopping::Never, ..Request::of(Source::Core(file)) };
     let _ = take_held(&still, &still.memory, &request);
 });

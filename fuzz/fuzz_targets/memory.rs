@@ -43,13 +43,7 @@ impl<M: Memory> Source for With<'_, M> {
 }
 
 fn request() -> Request {
-    Request {
-        source: request::Source::Snapshot("damaged".into()),
-        scope: Scope::Heap,
-        stopping: Stopping::Never,
-        way: None,
-        save: None,
-    }
+    Request { scope: Scope::Heap, stopping: Stopping::Never, ..Request::of(request::Source::Snapshot("damaged".into())) }
 }
 
 /// The copy that is lied about, and where a census reads it.

@@ -9,12 +9,6 @@ use memobj::snapshot::{self, Seal};
 fuzz_target!(|bytes: &[u8]| {
     // The seal would keep out nearly all that a fuzzer can think of.
     let Ok(still) = snapshot::read(bytes, bytes.len() as u64, Seal::Ignored) else { return };
-    let request = Request {
-        source: Source::Snapshot("damaged".into()),
-        scope: Scope::Heap,
-        stopping: Stopping::Never,
-        way: None,
-        save: None,
-    };
+    let request = Request { scope: Scope::Heap, stopping: Stopping::Never, ..Request::of(Source::Snapshot("damaged".into())) };
     let _ = take_held(&still, &still.memory, &request);
 });

@@ -76,6 +76,10 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["core", "snapshot"])]
     pub max_pause: Option<Duration>,
 
+    /// Account for the whole resident set, too: objects, allocators, stacks, files; needs a stop, and makes it a little longer
+    #[arg(long, conflicts_with_all = ["core", "snapshot", "no_stop"])]
+    pub memory: bool,
+
     /// Save the memory that was counted to FILE; it holds the program's data, so only its owner may read it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop"])]
     pub save_snapshot: Option<PathBuf>,
@@ -139,6 +143,7 @@ impl Args {
             way: self.locate,
             save: self.save_snapshot.clone(),
             holding,
+            memory: self.memory,
         }
     }
 }

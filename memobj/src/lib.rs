@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | words | [`addr`], [`error`], [`request`] | addresses are a type of their own; errors are typed by stage, each with what to do; what is wanted |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
-//! | subject | [`facts`] | what is known of a process besides its memory: who it is, mappings, threads |
+//! | subject | [`facts`], [`residence`] | what is known of a process besides its memory: who it is, mappings, threads; which pages are resident |
 //! | binary | [`elf`] | file → symbols, sections, build id, load bias |
 //! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
 //! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |
@@ -17,10 +17,12 @@
 //! | links | [`links`] | the objects of a heap as a graph, and what holds them without being an object |
 //! | names | [`names`] | how one object refers to another, in the words of the program |
 //! | holders | [`holders`] | who holds each object, and what would be freed without it |
+//! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
 //! | census | [`census`] | what was counted, in numbers |
 //! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
 //! | flow | [`run`] | arguments → censuses, in order → exit code |
 
+pub mod account;
 pub mod addr;
 pub mod census;
 pub mod cli;
@@ -38,6 +40,7 @@ pub mod names;
 pub mod object;
 pub mod pools;
 pub mod request;
+pub mod residence;
 pub mod run;
 pub mod runtime;
 pub mod snapshot;

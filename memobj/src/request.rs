@@ -94,10 +94,28 @@ pub struct Request {
     pub stopping: Stopping,
     /// The only way to look for the interpreter; `None`: one after the other.
     pub way: Option<Way>,
+    /// Whether an account of the resident set is wanted.
+    pub memory: bool,
     /// Where to save the copied bytes.
     pub save: Option<PathBuf>,
     /// What is to be found out of who holds them; `None`: nothing.
     pub holding: Option<Holding>,
+}
+
+impl Request {
+    /// The census that users get who ask for nothing else.
+    #[must_use]
+    pub const fn of(source: Source) -> Self {
+        Self {
+            source,
+            scope: Scope::Reachable,
+            stopping: Stopping::Any,
+            way: None,
+            memory: false,
+            save: None,
+            holding: None,
+        }
+    }
 }
 
 /// What is wanted to know of who holds objects.

@@ -85,6 +85,17 @@ pub fn psutil() -> Result<&'static Path, &'static str> {
     made.as_deref().map_err(String::as_str)
 }
 
+/// An interpreter with `packages`, each with its version, for which `check` runs; in a virtual environment that is kept with the build.
+///
+/// # Errors
+/// Why there is none: a reason for [`skip!`](crate::skip).
+pub fn with(packages: &[&str], check: &str) -> Result<PathBuf, String> {
+    let python = python().ok_or("no Python on this machine")?;
+    let (major, minor) = python.version;
+    let name = format!("{}-py{major}.{minor}", packages.join("-").replace("==", "-"));
+    environment(python, &Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), packages, check)
+}
+
 /// A virtual environment in `kept` with `packages`, for which `check` runs.
 ///
 /// Made beside its place and renamed into it when complete: another test program at the same work wins or loses, but

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use common::process::ProcessState;
 use common::record::{
     CacheTotal, CensusRecord, Cgroup, CountChange, Course, Coverage, DiffRecord, ErrorRecord, EventKind,
-    GcGeneration, GcState, Header, HolderTotal, ModuleTotal, MomentMark, Omitted, OutputRecord, OutputStream,
-    OwnerTotal, Presence, Pressure, ProcessChange, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild,
-    PythonThread, Record, StrayTotal, System, ThreadChange, TotalChange, TypeTotal, Verdict, WayTotal,
+    GcGeneration, GcState, Header, HolderTotal, LargeMemory, MemoryAccount, MemoryRow, ModuleTotal,
+    MomentMark, Omitted, OutputRecord, OutputStream, OwnerTotal, PinnedBy, Presence, Pressure, ProcessChange,
+    ProcessEvent, ProcessRecord, ProcessSample, PythonBuild, PythonThread, Record, StrayTotal, System,
+    ThreadChange, TotalChange, TypeMemory, TypeTotal, Verdict, WayTotal,
 };
 
 /// How much a sample holds.
@@ -230,6 +231,55 @@ pub fn census(fill: Fill) -> CensusRecord {
         owner_modules_omitted: fill.of(omitted()),
         strays: fill.of(vec![stray_total()]),
         ways: fill.of(vec![way_total()]),
+        memory: fill.of(memory_account(fill)),
+    }
+}
+
+/// The account of a resident set.
+pub fn memory_account(fill: Fill) -> MemoryAccount {
+    MemoryAccount {
+        rss_bytes: 50 << 20,
+        explained_bytes: 49 << 20,
+        explained_ratio: 0.98,
+        rows: fill.of(memory_row(fill)).into_iter().collect(),
+        types: fill.of(type_memory()).into_iter().collect(),
+        types_omitted: fill.of(omitted()),
+        heaps: fill.of(4),
+        trimmable_bytes: 2 << 20,
+        pinned_arenas: 7,
+        pinned_bytes: 6 << 20,
+        pinned_by: fill.of(pinned_by()).into_iter().collect(),
+        large: fill.of(large_memory(fill)).into_iter().collect(),
+        huge_bytes: 2 << 20,
+        swap_bytes: 4096,
+        hugetlb_bytes: 0,
+        page_table_bytes: fill.of(200 << 10),
+    }
+}
+
+/// A row of it.
+pub fn memory_row(fill: Fill) -> MemoryRow {
+    let detail = fill.of("/usr/lib/libpython3.13.so.1.0".into());
+    MemoryRow { kind: "file".into(), detail, private_bytes: 700_000, shared_bytes: 4_000_000, swap_bytes: 0 }
+}
+
+/// Where objects of a type lie.
+pub fn type_memory() -> TypeMemory {
+    let name = "botpkg.cache.Session".into();
+    TypeMemory { name, private_bytes: 10_000_000, shared_bytes: 700_000, swap_bytes: 4096 }
+}
+
+/// Who keeps arenas.
+pub fn pinned_by() -> PinnedBy {
+    PinnedBy { name: "botpkg.cache.Session".into(), blocks: 120, pinned_bytes: 5 << 20 }
+}
+
+/// A large piece of memory.
+pub fn large_memory(fill: Fill) -> LargeMemory {
+    LargeMemory {
+        kind: "native_mapped".into(),
+        owner: fill.of("numpy.ndarray".into()),
+        resident_bytes: 8 << 20,
     }
 }
 

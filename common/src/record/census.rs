@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::memory::MemoryAccount;
 use super::python::{Coverage, GcState, PythonBuild};
 use super::record;
 
@@ -144,6 +145,9 @@ record! {
         /// The ways to the objects of the types that were asked for, by type, those of most objects first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub ways: Option<Vec<WayTotal>>,
+        /// The account of the resident set; `null` if that was not asked for, or cannot be made.
+        #[serde(default)]
+        pub memory: Option<MemoryAccount>,
     }
 }
 

@@ -11,6 +11,7 @@
 mod census;
 mod diff;
 mod event;
+mod memory;
 mod process;
 mod python;
 
@@ -27,6 +28,7 @@ pub use diff::{
     CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, Verdict,
 };
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
+pub use memory::{LargeMemory, MemoryAccount, MemoryRow, PinnedBy, TypeMemory};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
 pub use python::{Coverage, GcGeneration, GcState, PythonBuild};
 

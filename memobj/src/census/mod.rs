@@ -3,6 +3,7 @@
 pub mod account;
 pub mod collector;
 pub mod held;
+pub mod memory;
 pub mod observer;
 pub mod threads;
 
@@ -33,6 +34,8 @@ pub struct Census {
     pub gc: Option<Gc>,
     /// How much of the memory is explained.
     pub coverage: Coverage,
+    /// The account of the resident set; `None` where it was not asked for, or cannot be made: of what was read live, of core files.
+    pub memory: Option<memory::MemoryOf>,
     /// How it was taken.
     pub taking: Taking,
     /// Who holds the objects; `None` if that was not asked.

@@ -19,6 +19,7 @@ use crate::object::Objects;
 use crate::object::access::Access;
 use crate::pools::Pools;
 use crate::request::{Request, Scope, Source, Stopping};
+use crate::residence::Residence;
 use crate::runtime::Runtime;
 use crate::runtime::choose::{Python as Found, find};
 use crate::snapshot;
@@ -27,6 +28,7 @@ use crate::target::{MAX_STOPS, Room, STOP_LIMIT, Still, Target, dump};
 use super::account::{Account, account};
 use super::collector::read_collector;
 use super::held::find_held;
+use super::memory::memory_of;
 use super::threads::read_threads;
 use super::{
     Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taker, Taking, Total, Totals,
@@ -62,11 +64,13 @@ struct Watched {
 
 /// How the memory that is counted was got.
 #[derive(Debug, Clone, Copy)]
-struct How {
+struct How<'r> {
     method: Method,
     attempts: u64,
     pause: Option<Duration>,
     lost: u64,
+    /// Where its pages were, if that is wanted and known.
+    residence: Option<&'r Residence>,
 }
 
 impl Observer {
@@ -116,6 +120,7 @@ impl Observer {
     fn stopped(&mut self, watched: &mut Watched, request: &Request, begun: Instant) -> Result<Census, Error> {
         let (mut attempts, mut pause) = (0, Duration::ZERO);
         let mut limit = STOP_LIMIT;
+        watched.target.want_residence(request.memory);
         loop {
             let python = &watched.python;
             let frozen = watched.target.freeze(&mut self.buffers, limit, |memory| {
@@ -138,6 +143,7 @@ impl Observer {
                 attempts: attempts.into(),
                 pause: Some(pause),
                 lost: still.taking.lost_pages,
+                residence: still.residence.as_ref(),
             };
             let read = python.read(&still.memory);
             let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout)
@@ -160,7 +166,7 @@ impl Observer {
     }
 
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
-        let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages };
+        let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages, residence: None };
         held(still, &still.memory, how, request, begun)
     }
 }
@@ -175,7 +181,7 @@ pub fn take_held<M: Memory>(
     memory: &M,
     request: &Request,
 ) -> Result<Census, Error> {
-    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0 };
+    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, residence: None };
     held(source, memory, how, request, Instant::now())
 }
 
@@ -194,7 +200,7 @@ fn held<M: Memory>(
 /// Counts what is there while the process runs on.
 fn live(watched: &Watched, reason: LiveReason, request: &Request, begun: Instant) -> Result<Census, Error> {
     let memory = watched.target.live(LIVE_CACHE)?;
-    let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0 };
+    let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0, residence: None };
     let mut looks = 1;
     let runtime = loop {
         match watched.python.read(&memory) {
@@ -230,7 +236,7 @@ fn count<M: Memory>(
     facts: &Facts,
     python: &Found,
     runtime: Runtime,
-    how: How,
+    how: How<'_>,
     request: &Request,
     begun: Instant,
 ) -> Result<Census, Error> {
@@ -239,8 +245,12 @@ fn count<M: Memory>(
     let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
     let threads = available_parallelism().map_or(1, NonZero::get);
     let walked = walk(&heap, threads)?;
-    let account = allocated(&heap, python, &walked, &interpreters, facts, threads);
-    let held = request.holding.as_ref().map(|holding| find_held(&heap, &walked, holding, threads)).transpose()?;
+    let held =
+        request.holding.as_ref().map(|holding| find_held(&heap, &walked, holding, threads)).transpose()?;
+    let pools = pools_of(&heap, python, &interpreters, facts);
+    let account = pools.as_ref().map(|pools| account(&heap, &walked, pools, shift(memory, python), threads));
+    let memory_of =
+        how.residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref()));
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =
@@ -273,6 +283,7 @@ fn count<M: Memory>(
             explained_bytes: account.as_ref().map(|account| account.explained_bytes),
             rss_bytes: facts.rss_bytes,
         },
+        memory: memory_of,
         taking: Taking {
             method: how.method,
             attempts: how.attempts,
@@ -374,22 +385,24 @@ fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
     })
 }
 
-/// The account of pymalloc's blocks; `None` where it has none.
-fn allocated<M: Memory>(
+/// What pymalloc has given out; `None` where it has nothing to do.
+fn pools_of<M: Memory>(
     heap: &Heap<'_, M>,
     python: &Found,
-    walked: &Walked,
     interpreters: &[Addr],
     facts: &Facts,
-    threads: usize,
-) -> Option<Account> {
+) -> Option<Pools> {
     (allocator(heap.memory, python)? == Allocator::Pymalloc).then_some(())?;
-    let chosen = choice(heap.memory, python)?;
-    let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);
     let without_file = facts.mappings.iter().filter(|mapping| {
         mapping.access.write && !mapping.access.shared && mapping.kind() == Kind::Anonymous
     });
     let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
-    let pools = Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas, &ranges);
-    Some(account(heap, walked, &pools, if hooks { HOOK_BYTES } else { 0 }, threads))
+    Some(Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas, &ranges))
+}
+
+/// What stands before each object in its block, in bytes.
+fn shift(memory: &dyn Memory, python: &Found) -> u64 {
+    let chosen = choice(memory, python).unwrap_or_default();
+    let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);
+    if hooks { HOOK_BYTES } else { 0 }
 }

@@ -73,6 +73,7 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             explained_bytes: Some(27 << 20),
             rss_bytes: Some(100 << 20),
         },
+        memory: None,
         taking: Taking {
             method: Method::Stopped,
             attempts: 1,

@@ -3,6 +3,7 @@
 mod block;
 mod change;
 mod held;
+mod memory;
 
 use std::collections::HashMap;
 use std::io::{self, Write};

@@ -90,6 +90,7 @@ pub fn listed(
         }
         behind = Addr(address.0.saturating_add(arena_bytes));
         found.arenas += 1;
+        found.ranges.push(address..behind);
         // From its first aligned address to the first that no pool was ever made of.
         let first = address.0.checked_next_multiple_of(pool_bytes).unwrap_or(u64::MAX);
         let end = pools_end.min(behind).0;

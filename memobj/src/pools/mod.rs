@@ -52,6 +52,8 @@ pub struct Pools {
     pub pools: Vec<Pool>,
     /// Arenas they are in.
     pub arenas: u64,
+    /// Where these are, by address; without a table of them, from their first pool in use to their last.
+    pub ranges: Vec<Range<Addr>>,
     /// Bytes of an arena.
     pub arena_bytes: u64,
     /// Bytes of a pool.
@@ -131,6 +133,15 @@ impl Pool {
             }
         }
         whole
+    }
+
+    /// Where its blocks are, whether they were given out or not; what is before them is its head.
+    #[must_use]
+    pub fn range_of_blocks(&self, pool_bytes: u64) -> Range<Addr> {
+        let block = u64::from(self.block_bytes).max(1);
+        let room = pool_bytes.saturating_sub(self.header.into());
+        let first = self.at.plus(self.header.into());
+        first..first.plus(room / block * block)
     }
 
     /// Blocks that were ever given out.

@@ -1,6 +1,6 @@
 //! Pools where the table of arenas cannot be found: a stripped Python up to 3.11 keeps it in a static variable without a name.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::addr::Addr;
@@ -17,7 +17,7 @@ pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range
     let sizes = layout.encodings.pymalloc;
     let pool_bytes = u64::from(sizes.pool_bytes).max(1);
     let mut found = Pools { arena_bytes: sizes.arena_bytes.into(), pool_bytes, ..Pools::default() };
-    let mut arenas = HashSet::new();
+    let mut arenas: HashMap<i32, Range<Addr>> = HashMap::new();
     let Some(fields) = &layout.pool_header else { return found };
     for region in ranges {
         let first = region.start.0.checked_next_multiple_of(pool_bytes).unwrap_or(u64::MAX);
@@ -30,7 +30,12 @@ pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range
                 if let Ok(arena) = arena
                     && (pool.free.is_null() || inside)
                 {
-                    arenas.insert(arena);
+                    let end = Addr(at.saturating_add(pool_bytes));
+                    let range = arenas.entry(arena).or_insert(Addr(at)..end);
+                    // What lies farther away is of another arena with the same number, or no pool.
+                    if end.0.saturating_sub(range.start.0) <= u64::from(sizes.arena_bytes) {
+                        range.end = end;
+                    }
                     found.pools.push(pool);
                 }
             }
@@ -38,5 +43,7 @@ pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range
         }
     }
     found.arenas = arenas.len() as u64;
+    found.ranges = arenas.into_values().collect();
+    found.ranges.sort_unstable_by_key(|range| range.start);
     found
 }

@@ -102,7 +102,7 @@ pub fn read(from: impl Read, length: u64, seal: Seal) -> Result<Still, Broken> {
     }
     let memory = filling.finish(zeros);
     let (facts, at, taking, landmarks) = head.parts();
-    Ok(Still { memory, facts, at, taking, files: Files::Disk, landmarks })
+    Ok(Still { memory, facts, at, taking, residence: None, files: Files::Disk, landmarks })
 }
 
 /// Reads a block; what is to be read as zeros by it. `None` at the end.

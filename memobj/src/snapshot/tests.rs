@@ -83,6 +83,7 @@ fn still() -> Still {
             lost_pages: 0,
             missing_bytes: 0,
         },
+        residence: None,
         files: Files::Process(7),
         landmarks: BTreeMap::from([("_PyRuntime".to_owned(), Addr(0x5000_0040))]),
     }

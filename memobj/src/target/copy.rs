@@ -10,10 +10,11 @@ use crate::addr::Addr;
 use crate::error::{Error, Stage};
 use crate::facts::Mapping;
 use crate::memory::{Buffers, Direct, Filling, Full, Memory, PAGE};
+use crate::residence::Residence;
 
 use super::hold::Hold;
 use super::pages::{self, Pages};
-use super::{Target, refusal};
+use super::{Target, refusal, residence};
 
 /// How much is read at once: the fastest on the machines that were measured.
 const PIECE: usize = 1 << 20;
@@ -58,6 +59,12 @@ impl Stopped<'_> {
     #[must_use]
     pub const fn threads(&self) -> usize {
         self.hold.threads
+    }
+
+    /// Where its pages are, if the kernel says so.
+    #[must_use]
+    pub fn read_residence(&self) -> Option<Residence> {
+        residence::read(self.target.facts.id.pid, &self.memory)
     }
 
     /// Lets it run on.

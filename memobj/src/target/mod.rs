@@ -7,6 +7,7 @@ mod hold;
 mod live;
 mod pages;
 mod refusal;
+mod residence;
 mod room;
 mod still;
 mod text;
@@ -61,6 +62,7 @@ pub struct Target {
     rate: AtomicU64,
     /// Room for looking at its pages, kept from one stop to the next.
     maps: Mutex<Option<PageMap>>,
+    wants_residence: bool,
 }
 
 /// What a copy would be.
@@ -81,9 +83,22 @@ impl Target {
         let (facts, image) = look(pid)?;
         let memory = memory_of(&facts).map_err(|error| unreadable(&facts, Attempt::Read, &error))?;
         let rate = AtomicU64::new(FIRST_RATE);
-        let mut target = Self { facts, image, memory, constants: Vec::new(), rate, maps: Mutex::new(None) };
+        let mut target = Self {
+            facts,
+            image,
+            memory,
+            constants: Vec::new(),
+            rate,
+            maps: Mutex::new(None),
+            wants_residence: false,
+        };
         target.open_files();
         Ok(target)
+    }
+
+    /// Whether copies come with where its pages were, from now on. That makes a stop some 25 ms longer for each GiB that is resident.
+    pub const fn want_residence(&mut self, wanted: bool) {
+        self.wants_residence = wanted;
     }
 
     /// Looks again at what it has mapped and how large it is.
@@ -176,6 +191,8 @@ impl Target {
                 continue;
             }
             let copied = stopped.copy(buffers);
+            let residence =
+                (self.wants_residence && copied.is_ok()).then(|| stopped.read_residence()).flatten();
             let threads = stopped.threads();
             let at = SystemTime::now();
             self.keep_of(&mut stopped);
@@ -190,7 +207,7 @@ impl Target {
                         lost_pages: copied.lost_pages,
                         missing_bytes: 0,
                     };
-                    return Ok(self.still(copied, at, taking));
+                    return Ok(Still { residence, ..self.still(copied, at, taking) });
                 }
                 Err(copy::Trouble::Full) if stops < MAX_STOPS => {
                     self.refresh()?;
@@ -228,6 +245,7 @@ impl Target {
             facts,
             at: Some(at),
             taking,
+            residence: None,
             files: Files::Process(self.facts.id.pid),
             landmarks: BTreeMap::new(),
         }

@@ -9,6 +9,7 @@ use crate::elf::{Elf, build_id_in_memory};
 use crate::error::{Error, Stage};
 use crate::facts::{Facts, Mapping, Source, shown};
 use crate::memory::{Frozen, Memory};
+use crate::residence::Residence;
 
 use super::files;
 
@@ -50,6 +51,8 @@ pub struct Still {
     pub at: Option<SystemTime>,
     /// How it was taken.
     pub taking: Taking,
+    /// Where its pages were; `None` if that was not asked for or cannot be known.
+    pub residence: Option<Residence>,
     /// Where its files are.
     pub files: Files,
     /// Addresses that were found by names which its files have, for who reads a snapshot without these files. Kept as they are.

@@ -64,6 +64,8 @@ pub(super) struct Status {
     pub rss_anon_bytes: Option<u64>,
     /// `VmSwap`.
     pub swap_bytes: Option<u64>,
+    /// `VmPTE`.
+    pub page_table_bytes: Option<u64>,
     /// `CapEff`.
     pub capabilities: Option<u64>,
 }
@@ -87,6 +89,7 @@ impl Status {
                 "NSpid" => status.inner = number(words.next_back()),
                 "VmRSS" => status.rss_bytes = kib(words.next()),
                 "RssAnon" => status.rss_anon_bytes = kib(words.next()),
+                "VmPTE" => status.page_table_bytes = kib(words.next()),
                 "VmSwap" => status.swap_bytes = kib(words.next()),
                 "CapEff" => {
                     status.capabilities = words.next().and_then(|word| u64::from_str_radix(word, 16).ok());

@@ -266,7 +266,68 @@ fn circumstances(c: &mut Cursor<'_>) -> Option<()> {
     c.nullable(Cursor::number)?;
     c.literal(br#","duration_seconds":"#)?;
     c.nullable(Cursor::number)?;
-    integers(c, &[br#","torn_reads":"#, br#","rejected_reads":"#, br#","memobj_peak_bytes":"#])
+    integers(c, &[br#","torn_reads":"#, br#","rejected_reads":"#, br#","memobj_peak_bytes":"#])?;
+    // Censuses were written without this at first.
+    if c.has(br#","memory":"#) {
+        c.nullable(memory)?;
+    }
+    Some(())
+}
+
+/// The account of the resident set.
+fn memory(c: &mut Cursor<'_>) -> Option<()> {
+    plain(c, &[br#"{"rss_bytes":"#, br#","explained_bytes":"#])?;
+    c.literal(br#","explained_ratio":"#)?;
+    c.number()?;
+    let sizes: [&[u8]; 3] = [br#","private_bytes":"#, br#","shared_bytes":"#, br#","swap_bytes":"#];
+    c.literal(br#","rows":"#)?;
+    c.array(|c| {
+        c.literal(br#"{"kind":"#)?;
+        c.text()?;
+        c.literal(br#","detail":"#)?;
+        c.nullable(Cursor::text)?;
+        plain(c, &sizes)?;
+        c.literal(b"}")
+    })?;
+    c.literal(br#","types":"#)?;
+    c.array(|c| {
+        c.literal(br#"{"type":"#)?;
+        c.text()?;
+        plain(c, &sizes)?;
+        c.literal(b"}")
+    })?;
+    c.literal(br#","types_omitted":"#)?;
+    omitted(c)?;
+    integers(c, &[br#","heaps":"#])?;
+    plain(c, &[br#","trimmable_bytes":"#, br#","pinned_arenas":"#, br#","pinned_bytes":"#])?;
+    c.literal(br#","pinned_by":"#)?;
+    c.array(|c| {
+        c.literal(br#"{"type":"#)?;
+        c.text()?;
+        plain(c, &[br#","blocks":"#, br#","pinned_bytes":"#])?;
+        c.literal(b"}")
+    })?;
+    c.literal(br#","large":"#)?;
+    c.array(|c| {
+        c.literal(br#"{"kind":"#)?;
+        c.text()?;
+        c.literal(br#","owner":"#)?;
+        c.nullable(Cursor::text)?;
+        plain(c, &[br#","resident_bytes":"#])?;
+        c.literal(b"}")
+    })?;
+    plain(c, &[br#","huge_bytes":"#, br#","swap_bytes":"#, br#","hugetlb_bytes":"#])?;
+    integers(c, &[br#","page_table_bytes":"#])?;
+    c.literal(b"}")
+}
+
+/// Numbers that are never `null`.
+fn plain(c: &mut Cursor<'_>, keys: &[&[u8]]) -> Option<()> {
+    for key in keys {
+        c.passage(key)?;
+        c.integer()?;
+    }
+    Some(())
 }
 
 fn integers(c: &mut Cursor<'_>, keys: &[&[u8]]) -> Option<()> {

@@ -38,6 +38,8 @@ impl Block<'_> {
         if let Some(held) = &self.tally.held {
             lines.extend(super::held::lines(held, self.tally.total, self.limit));
         }
+        let memory = self.record.memory.as_ref();
+        lines.extend(memory.map(|memory| super::memory::memory(memory, self.limit)).unwrap_or_default());
         lines.extend(self.threads());
         lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
         lines.push(Line::default());

@@ -10,7 +10,7 @@ use crate::memory::{Memory, Unreadable};
 
 use super::access::Access;
 use super::kinds::Kind;
-use super::python::{DICT_SUBCLASS, HAVE_GC, Python, STR_SUBCLASS, TYPE_SUBCLASS};
+use super::python::{DICT_SUBCLASS, HAVE_GC, HEAP_TYPE, Python, STR_SUBCLASS, TYPE_SUBCLASS};
 use super::{dict, instance, text};
 
 /// How many addresses that are no types are remembered.
@@ -90,6 +90,12 @@ impl Type {
     #[must_use]
     pub const fn is_gc(&self) -> bool {
         self.flags & HAVE_GC != 0
+    }
+
+    /// Whether it was made at run time, by a `class` statement or by C (`PyType_FromSpec`), and is counted by its objects.
+    #[must_use]
+    pub const fn is_heap(&self) -> bool {
+        self.flags & HEAP_TYPE != 0
     }
 
     /// Its name as Python says it: builtins bare, all others with their module.

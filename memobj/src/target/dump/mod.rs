@@ -122,7 +122,7 @@ pub fn open(path: &Path) -> Result<Still, Error> {
     memory.set_behind(behind);
     let taking = Taking { threads: outline.threads.len(), missing_bytes, ..Taking::default() };
     let at = file.metadata().and_then(|there| there.modified()).ok();
-    Ok(Still { memory, facts, at, taking, files: Files::Disk, landmarks: BTreeMap::new() })
+    Ok(Still { memory, facts, at, taking, residence: None, files: Files::Disk, landmarks: BTreeMap::new() })
 }
 
 fn other_kind(file: &File) -> Option<&'static (&'static [u8], &'static str, &'static str)> {

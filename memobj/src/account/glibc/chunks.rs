@@ -1,0 +1,120 @@
+//! The chunks of a heap, one after the other.
+//!
+//! Facts: `struct malloc_chunk` in malloc/malloc.c of glibc. A chunk begins with the size of the one before it (its own if that is
+//! free, else that one's last word) and its size, whose lowest bits say: 1, the chunk before is in use; 2, it has a mapping of its own;
+//! 4, it is not of the main arena. So whether a chunk is in use is said by the one behind it. Chunks in fast bins and in threads'
+//! caches count as in use.
+
+use crate::addr::Addr;
+use crate::memory::Memory;
+
+/// `PREV_INUSE`.
+pub(super) const BEFORE_IN_USE: u64 = 1;
+/// `IS_MMAPPED`.
+pub(super) const OWN_MAPPING: u64 = 2;
+/// `SIZE_BITS`.
+pub(super) const FLAGS: u64 = 7;
+/// What the size of a chunk is a multiple of (`MALLOC_ALIGNMENT`), and the size of a fencepost.
+pub(super) const ALIGNMENT: u64 = 16;
+/// From a chunk to its size.
+pub(super) const SIZE: u64 = 8;
+
+/// What a part of a heap is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// glibc's own: the head of a heap, its arena, fenceposts.
+    Own,
+    /// Given out, with what malloc keeps of it.
+    Used,
+    /// Given back, and in one of the lists.
+    Free,
+    /// The end that was never given out.
+    Top,
+}
+
+/// Consecutive chunks of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// The first byte.
+    pub start: Addr,
+    /// The byte behind the last.
+    pub end: Addr,
+    /// What it is.
+    pub part: Part,
+}
+
+/// What a walk found.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    /// By address.
+    pub pieces: Vec<Piece>,
+    /// Where it ended: at the heap's end, or where no chunk can be.
+    pub reached: Addr,
+}
+
+/// Chunks from `first` on. `top` is the last one of its arena, if it lies in this heap; `end` is where the heap ends.
+/// Free chunks are pieces each for itself, all others together with their neighbours. `used` is told every chunk in use.
+pub(super) fn walk(
+    memory: &(impl Memory + ?Sized),
+    first: Addr,
+    top: Addr,
+    end: Addr,
+    mut used: impl FnMut(Addr, u64),
+) -> Walk {
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut at = first;
+    let Ok(mut head) = memory.read_u64(at.plus(SIZE)) else { return Walk { pieces, reached: at } };
+    loop {
+        let size = head & !FLAGS;
+        let next = Addr(at.0.saturating_add(size));
+        if at == top {
+            pieces.push(Piece { start: at, end: next.min(end), part: Part::Top });
+            // Behind it is what the heap has been given and malloc does not count: less than a page.
+            return Walk { pieces, reached: if next <= end { end } else { at } };
+        }
+        if size == 0 {
+            // The last fencepost of a heap that another one follows: what is behind it is of no use.
+            pieces.push(Piece { start: at, end, part: Part::Own });
+            return Walk { pieces, reached: end };
+        }
+        let is_last = next == end && size == ALIGNMENT;
+        if (next >= end && !is_last) || !size.is_multiple_of(ALIGNMENT) || head & OWN_MAPPING != 0 {
+            return Walk { pieces, reached: at };
+        }
+        let behind = if is_last { Ok(BEFORE_IN_USE) } else { memory.read_u64(next.plus(SIZE)) };
+        let Ok(behind) = behind else { return Walk { pieces, reached: at } };
+        let part = match (size, behind & BEFORE_IN_USE) {
+            (ALIGNMENT, _) => Part::Own,
+            (_, 0) => Part::Free,
+            _ => Part::Used,
+        };
+        if part == Part::Used {
+            used(at, size);
+        }
+        match pieces.last_mut() {
+            Some(last) if last.part == part && part != Part::Free => last.end = next,
+            _ => pieces.push(Piece { start: at, end: next, part }),
+        }
+        if is_last {
+            return Walk { pieces, reached: end };
+        }
+        (at, head) = (next, behind);
+    }
+}
+
+/// The chunk whose bytes begin at `bytes`, as `malloc` returned it, where it can be one of a heap from `start` to `end`.
+pub(super) fn read_chunk(
+    memory: &(impl Memory + ?Sized),
+    bytes: Addr,
+    start: Addr,
+    end: Addr,
+) -> Option<Piece> {
+    let at = bytes.minus(2 * SIZE);
+    if !bytes.0.is_multiple_of(ALIGNMENT) || at < start || at >= end {
+        return None;
+    }
+    let size = memory.read_u64(at.plus(SIZE)).ok()? & !FLAGS;
+    let behind = Addr(at.0.checked_add(size)?);
+    let plausible = size > ALIGNMENT && size.is_multiple_of(ALIGNMENT) && behind <= end;
+    plausible.then_some(Piece { start: at, end: behind, part: Part::Used })
+}

@@ -1,0 +1,195 @@
+//! What mappings say of themselves.
+
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::addr::Addr;
+use crate::facts::{Facts, Kind as Behind, Mapping};
+use crate::memory::Memory;
+
+use super::glibc::{Glibc, Places};
+use super::rows::{Kind, Rows};
+use super::span::Span;
+use super::stacks::is_plain;
+
+/// Allocators that programs bring with them, by what the names of their libraries begin with.
+const ALLOCATORS: [(&str, &str); 6] = [
+    ("libjemalloc", "jemalloc"),
+    ("libtcmalloc", "tcmalloc"),
+    ("libmimalloc", "mimalloc"),
+    ("libsnmalloc", "snmalloc"),
+    ("librpmalloc", "rpmalloc"),
+    ("libhoard", "Hoard"),
+];
+/// The C library musl, whose allocator is not looked into.
+const MUSL: &str = "ld-musl-";
+/// A header of what is loaded: elf(5).
+const PT_LOAD: u32 = 1;
+/// More of them than any program has.
+const MOST_HEADERS: u16 = 256;
+const PAGE: u64 = 4096;
+
+/// Where glibc's malloc is to be looked for. `claimed` is memory that is known to be of something else, by address.
+pub(super) fn places(facts: &Facts, claimed: &[Range<Addr>]) -> Places {
+    let mut places = Places::default();
+    for mapping in &facts.mappings {
+        let access = mapping.access;
+        if mapping.path.as_os_str() == "[heap]" {
+            match &mut places.heap {
+                Some(heap) if heap.end == mapping.range.start => heap.end = mapping.range.end,
+                Some(_) => {}
+                heap => *heap = Some(mapping.range.clone()),
+            }
+        } else if access.write && !access.shared && mapping.kind() == Behind::File {
+            places.data.push(mapping.range.clone());
+        } else if is_plain(mapping) {
+            places.anonymous.extend(without(&mapping.range, claimed));
+        }
+    }
+    places
+}
+
+/// What of a range is in none of `known`, which is by address.
+pub(super) fn without(range: &Range<Addr>, known: &[Range<Addr>]) -> Vec<Range<Addr>> {
+    let mut left = Vec::new();
+    let mut at = range.start;
+    // Those before it end before it, unless they overlap others: then one too many is left out at most.
+    let first = known.partition_point(|known| known.start < range.start).saturating_sub(1);
+    for known in known.iter().skip(first).take_while(|known| known.start < range.end) {
+        if at < known.start {
+            left.push(at..known.start);
+        }
+        at = at.max(known.end);
+    }
+    if at < range.end {
+        left.push(at..range.end);
+    }
+    left
+}
+
+/// What a mapping is by its name and access alone.
+pub(super) fn kind(mapping: &Mapping) -> Kind {
+    let path = mapping.path.as_os_str().as_bytes();
+    let of_memory = ["/memfd:", "/dev/shm/", "/SYSV", "/dev/zero", "/anon_hugepage", "[anon_shmem"];
+    match mapping.kind() {
+        Behind::Kernel => Kind::Kernel,
+        _ if mapping.access.shared && of_memory.iter().any(|name| path.starts_with(name.as_bytes())) => {
+            Kind::SharedMemory
+        }
+        Behind::File => Kind::File,
+        Behind::Anonymous if path == b"[stack]" => Kind::Stack,
+        Behind::Anonymous if path.starts_with(b"[anon:") => Kind::Named,
+        Behind::Anonymous => Kind::Unexplained,
+    }
+}
+
+/// What mappings are, as far as nothing more is known: spans by address that cover all of them. `own` is an allocator that the program
+/// itself is known to have.
+pub(super) fn spans(
+    memory: &(impl Memory + ?Sized),
+    facts: &Facts,
+    glibc: &Glibc,
+    own: Option<&'static str>,
+    rows: &mut Rows,
+) -> Vec<Span> {
+    let allocator = allocator(facts, glibc).or(own);
+    let main = facts.threads.iter().find(|thread| thread.tid == facts.id.pid);
+    let main = main.map_or("", |thread| thread.name.as_str());
+    let mut spans = Vec::with_capacity(facts.mappings.len());
+    // The file whose headers were seen last, and where its memory ends. A program or library may have more static data than its file:
+    // what holds zeros at first follows the file's last mapping without a gap. Other memory may follow that.
+    let mut loaded: Option<(&Mapping, Addr)> = None;
+    for mapping in &facts.mappings {
+        let path = mapping.path.to_string_lossy();
+        let Range { mut start, end } = mapping.range;
+        let kind = kind(mapping);
+        let row = match kind {
+            Kind::File => {
+                if mapping.offset == 0 {
+                    loaded = read_end(memory, mapping.range.start).map(|end| (mapping, end));
+                }
+                rows.id(kind, Some(&path))
+            }
+            Kind::Stack => rows.id(kind, Some(main)),
+            Kind::Named => rows.id(kind, Some(name_of(&path))),
+            Kind::SharedMemory | Kind::Kernel => rows.id(kind, Some(path.as_ref())),
+            _ => {
+                if let Some((file, data_end)) =
+                    loaded.filter(|(_, data_end)| path.is_empty() && start < *data_end)
+                {
+                    let row = rows.id(Kind::File, Some(&file.path.to_string_lossy()));
+                    spans.push(Span { start, end: data_end.min(end), row });
+                    start = data_end.min(end);
+                }
+                match allocator {
+                    Some(name) => rows.id(Kind::Allocator, Some(name)),
+                    None if path.is_empty() => rows.id(Kind::Unexplained, Some("anonymous")),
+                    None => rows.id(Kind::Unexplained, Some(&path)),
+                }
+            }
+        };
+        spans.push(Span { start, end, row });
+    }
+    spans
+}
+
+/// Where the memory of a program or library ends whose beginning is mapped at `start`, by its headers in memory: the ELF header's
+/// `e_phoff`, `e_phentsize`, `e_phnum`, and of each header that is loaded `p_vaddr` and `p_memsz` (elf(5)). `None` if it is none.
+fn read_end(memory: &(impl Memory + ?Sized), start: Addr) -> Option<Addr> {
+    let mut magic = [0; 5];
+    memory.read(start, &mut magic).ok()?;
+    if &magic != b"\x7fELF\x02" {
+        return None;
+    }
+    let headers = start.plus(memory.read_u64(start.plus(32)).ok()?);
+    let (size, count) = (memory.read_u16(start.plus(54)).ok()?, memory.read_u16(start.plus(56)).ok()?);
+    let mut loaded: Option<Range<u64>> = None;
+    for number in 0..u64::from(count.min(MOST_HEADERS)) {
+        let header = headers.plus(number.wrapping_mul(size.into()));
+        if memory.read_u32(header).ok()? != PT_LOAD {
+            continue;
+        }
+        let at = memory.read_u64(header.plus(16)).ok()?;
+        let end = at.checked_add(memory.read_u64(header.plus(40)).ok()?)?;
+        // In ascending order, as the format demands: the first one is what is mapped at `start`.
+        loaded = Some(loaded.map_or(at..end, |loaded| loaded.start..loaded.end.max(end)));
+    }
+    let loaded = loaded?;
+    let length = loaded.end.checked_sub(loaded.start & !(PAGE - 1))?;
+    Some(Addr(start.0.checked_add(length)?.checked_next_multiple_of(PAGE)?))
+}
+
+/// `[anon:NAME]` without what the kernel adds.
+fn name_of(path: &str) -> &str {
+    path.strip_prefix("[anon:").and_then(|rest| rest.strip_suffix(']')).map_or(path, str::trim)
+}
+
+/// The allocator that the process uses instead of glibc's, where a library's name tells.
+fn allocator(facts: &Facts, glibc: &Glibc) -> Option<&'static str> {
+    let named = facts.files().find_map(|mapping| {
+        let name = mapping.file_name().to_string_lossy();
+        ALLOCATORS.iter().find(|(library, _)| name.starts_with(library)).map(|(_, name)| *name)
+    });
+    let is_musl = |mapping: &Mapping| mapping.file_name().to_string_lossy().starts_with(MUSL);
+    named.or_else(|| (glibc.arenas.is_empty() && facts.files().any(is_musl)).then_some("musl"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_range_is_in_none_of_the_others() {
+        let range = |start: u64, end: u64| Addr(start)..Addr(end);
+        let known = [range(0, 12), range(20, 30), range(28, 40), range(90, 200)];
+        assert_eq!(without(&range(10, 100), &known), [range(12, 20), range(40, 90)]);
+        assert_eq!(without(&range(10, 12), &known), []);
+        assert_eq!(without(&range(50, 60), &known), [range(50, 60)]);
+    }
+
+    #[test]
+    fn names_in_brackets_are_the_program_s() {
+        assert_eq!(name_of("[anon: glibc: malloc arena]"), "glibc: malloc arena");
+        assert_eq!(name_of("[heap]"), "[heap]");
+    }
+}

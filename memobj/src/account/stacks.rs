@@ -1,0 +1,115 @@
+//! Stacks of threads, and what else a thread has that is no heap.
+//!
+//! Facts: nptl/allocatestack.c and nptl/descr.h of glibc 2.31 to 2.42: a thread's stack is a mapping with a guard below that cannot be
+//! read, and its `struct pthread` stands at its upper end. On x86-64 that begins with a pointer to itself and has another one 16 bytes on
+//! (`tcb` and `self` of `tcbhead_t`), for the code that loads it from `%fs:0` and `%fs:16`; the thread's number is at 720.
+
+use std::ops::Range;
+
+use crate::addr::Addr;
+use crate::facts::{Facts, Kind, Mapping};
+use crate::memory::Memory;
+use crate::residence::Residence;
+
+const PAGE: u64 = 4096;
+/// What `struct pthread` is a multiple of (`TCB_ALIGNMENT`).
+const ALIGNMENT: usize = 64;
+/// `self` of `tcbhead_t`.
+const SELF: u64 = 16;
+/// `tid` of `struct pthread`.
+const NUMBER: u64 = 720;
+/// `struct pthread` is 2,304 bytes in 2.36; what is more than a page is none.
+const DESCRIPTOR: u64 = 2304;
+/// How much of the end of memory without a guard is looked through.
+const LAST: u64 = 256 << 10;
+
+/// A stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stack {
+    pub range: Range<Addr>,
+    /// The name of its thread; `None` if it has ended and its stack is kept for another one.
+    pub thread: Option<String>,
+    /// Whether it is a thread's static data alone, and its stack elsewhere: the main thread's, whose stack the kernel makes.
+    pub data_only: bool,
+}
+
+/// The stacks of a process but that which the kernel made, by address.
+pub(super) fn find(memory: &(impl Memory + ?Sized), facts: &Facts, residence: &Residence) -> Vec<Stack> {
+    let name = |number: u32| {
+        let thread =
+            facts.threads.iter().find(|thread| thread.inner_tid == Some(number) || thread.tid == number);
+        thread.map(|thread| thread.name.clone())
+    };
+    let mut stacks = Vec::new();
+    let mut before: Option<&Mapping> = None;
+    for mapping in &facts.mappings {
+        let guard = before.replace(mapping).filter(|guard| guard.range.end == mapping.range.start);
+        if !is_plain(mapping) {
+            continue;
+        }
+        let guarded =
+            guard.is_some_and(|guard| !guard.access.read && !guard.access.write && guard.inode == 0);
+        let range = &mapping.range;
+        // The static data of the main thread was mapped when the program began, so what came later lies below it, if anything.
+        let searched = if guarded { range.start } else { range.start.max(range.end.minus(LAST)) };
+        if let Some(descriptor) = read_descriptor(memory, &(searched..range.end), residence) {
+            let end =
+                descriptor.0.saturating_add(DESCRIPTOR).checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
+            let number = memory.read_u32(descriptor.plus(NUMBER)).unwrap_or(0);
+            let start = if guarded { range.start } else { descriptor.without(PAGE - 1) };
+            stacks.push(Stack {
+                range: start..Addr(end).min(range.end),
+                thread: name(number),
+                data_only: !guarded,
+            });
+            continue;
+        }
+        // Another C library: a stack is what the pointer of a thread points into.
+        let thread = residence.stack_pointers.iter().find(|(_, at)| range.contains(at));
+        if let (Some((number, _)), true) = (thread, guarded) {
+            let thread = name(*number).or_else(|| Some(String::new()));
+            stacks.push(Stack { range: range.clone(), thread, data_only: false });
+        }
+    }
+    stacks
+}
+
+/// Whether it is anonymous memory of this process alone, which may be anything.
+pub(super) fn is_plain(mapping: &Mapping) -> bool {
+    let access = mapping.access;
+    access.read
+        && access.write
+        && !access.shared
+        && mapping.kind() == Kind::Anonymous
+        && mapping.path.as_os_str().is_empty()
+}
+
+/// The first thread descriptor in the resident pages of a range.
+fn read_descriptor(
+    memory: &(impl Memory + ?Sized),
+    range: &Range<Addr>,
+    residence: &Residence,
+) -> Option<Addr> {
+    let runs = residence.pages.runs();
+    let first = runs.partition_point(|run| run.range.end <= range.start);
+    let mut page = [0; PAGE as usize];
+    for run in runs.iter().skip(first).take_while(|run| run.range.start < range.end) {
+        let (start, end) = (run.range.start.max(range.start), run.range.end.min(range.end));
+        for at in (start.0..end.0).step_by(PAGE as usize).map(Addr) {
+            if memory.read(at, &mut page).is_err() {
+                continue;
+            }
+            for (offset, place) in (0..).step_by(ALIGNMENT).zip(page.as_chunks::<ALIGNMENT>().0) {
+                let here = at.plus(offset);
+                let word = |from: u64| {
+                    let bytes = place.get(from as usize..)?.first_chunk()?;
+                    Some(u64::from_le_bytes(*bytes))
+                };
+                if word(0) == Some(here.0) && word(SELF) == Some(here.0) {
+                    return Some(here);
+                }
+            }
+        }
+    }
+    None
+}

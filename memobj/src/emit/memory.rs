@@ -1,0 +1,160 @@
+//! The account of the resident set as a part of a record.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use common::record::{LargeMemory, MemoryAccount, MemoryRow, Omitted, PinnedBy, TypeMemory};
+
+use crate::account::rows::{Kind, Row};
+use crate::account::span::{RowId, Tally};
+use crate::census::memory::MemoryOf;
+
+/// A file has a row of its own if it has one part in so many of the resident set.
+const FILE_PARTS: u64 = 1000;
+/// The same of types.
+const TYPE_PARTS: u64 = 10_000;
+/// Types that are named of those that keep arenas.
+const MOST_PINNING: usize = 10;
+/// Large pieces that are listed.
+const MOST_LARGE: usize = 20;
+
+/// The account as a record has it.
+#[must_use]
+pub fn memory(of: &MemoryOf) -> MemoryAccount {
+    let account = &of.account;
+    let name = |row: RowId| of.types.get(row.0 as usize).cloned();
+    let (types, types_omitted) = types(of);
+    MemoryAccount {
+        rss_bytes: account.rss_bytes,
+        explained_bytes: account.explained_bytes(),
+        explained_ratio: account.explained_ratio(),
+        rows: rows(&account.rows, account.rss_bytes),
+        types,
+        types_omitted,
+        heaps: account.arenas.as_ref().map(|arenas| arenas.len() as u64),
+        trimmable_bytes: account.trimmable_bytes,
+        pinned_arenas: account.pinned.arenas,
+        pinned_bytes: account.pinned.arena_bytes,
+        pinned_by: account
+            .pinned
+            .types
+            .iter()
+            .filter(|pinning| pinning.in_arenas > 0)
+            .take(MOST_PINNING)
+            .filter_map(|pinning| {
+                let (blocks, pinned_bytes) = (pinning.in_arenas, pinning.arena_bytes);
+                Some(PinnedBy { name: name(pinning.row)?, blocks, pinned_bytes })
+            })
+            .collect(),
+        large: account
+            .large
+            .iter()
+            .take(MOST_LARGE)
+            .map(|large| LargeMemory {
+                kind: large.kind.word().into(),
+                owner: large.owner.and_then(name),
+                resident_bytes: large.tally.resident_bytes(),
+            })
+            .collect(),
+        huge_bytes: account.huge_bytes,
+        swap_bytes: account.swap_bytes,
+        hugetlb_bytes: account.hugetlb_bytes,
+        page_table_bytes: account.page_table_bytes,
+    }
+}
+
+/// The rows, small files together at their end.
+fn rows(rows: &[Row], rss_bytes: u64) -> Vec<MemoryRow> {
+    let is_small = |row: &&Row| {
+        row.kind == Kind::File && row.tally.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
+    };
+    let (small, mut listed): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(is_small);
+    let mut sum = Row { kind: Kind::File, detail: None, tally: Tally::default() };
+    for row in &small {
+        sum.tally += row.tally;
+    }
+    if !small.is_empty() {
+        listed.push(&sum);
+        listed.sort_by_key(|row| Reverse(row.tally.resident_bytes()));
+    }
+    listed
+        .into_iter()
+        .map(|row| MemoryRow {
+            kind: row.kind.word().into(),
+            detail: row.detail.clone(),
+            private_bytes: row.tally.private_bytes,
+            shared_bytes: row.tally.shared_bytes,
+            swap_bytes: row.tally.swapped_bytes,
+        })
+        .collect()
+}
+
+/// The types by name, those that are large enough, and the sum of the others.
+fn types(of: &MemoryOf) -> (Vec<TypeMemory>, Option<Omitted>) {
+    let mut sums: HashMap<&Arc<str>, Tally> = HashMap::new();
+    for (name, tally) in of.types.iter().zip(&of.account.types) {
+        *sums.entry(name).or_default() += *tally;
+    }
+    let mut sums: Vec<(&Arc<str>, Tally)> = sums.into_iter().collect();
+    sums.retain(|(_, tally)| *tally != Tally::default());
+    sums.sort_unstable_by_key(|(name, tally)| (Reverse(tally.resident_bytes()), *name));
+    let mut omitted = Omitted { rows: 0, count: 0, size_bytes: 0 };
+    let mut types = Vec::new();
+    for (name, tally) in sums {
+        if tally.resident_bytes().saturating_mul(TYPE_PARTS) < of.account.rss_bytes {
+            omitted.rows += 1;
+            omitted.size_bytes = omitted.size_bytes.saturating_add(tally.resident_bytes());
+            continue;
+        }
+        types.push(TypeMemory {
+            name: Arc::clone(name),
+            private_bytes: tally.private_bytes,
+            shared_bytes: tally.shared_bytes,
+            swap_bytes: tally.swapped_bytes,
+        });
+    }
+    (types, (omitted.rows > 0).then_some(omitted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Account;
+
+    fn private(bytes: u64) -> Tally {
+        Tally { private_bytes: bytes, ..Tally::default() }
+    }
+
+    #[test]
+    fn small_files_are_one_row_and_types_of_one_name_are_one() {
+        let row = |kind: Kind, detail: &str, bytes: u64| Row {
+            kind,
+            detail: Some(detail.into()),
+            tally: private(bytes),
+        };
+        let account = Account {
+            rss_bytes: 1_000_000,
+            rows: vec![
+                row(Kind::PythonObjects, "pools", 900_000),
+                row(Kind::File, "/large", 99_000),
+                row(Kind::File, "/a", 600),
+                row(Kind::File, "/b", 300),
+                row(Kind::Kernel, "[vdso]", 100),
+            ],
+            types: vec![private(500_000), private(99), private(300_000), private(50)],
+            ..Account::default()
+        };
+        let types = ["dict", "small", "dict", "tiny"].map(Arc::from).to_vec();
+        let record = memory(&MemoryOf { account, types });
+        let rows: Vec<_> = record.rows.iter().map(|row| (row.detail.as_deref(), row.private_bytes)).collect();
+        assert_eq!(
+            rows,
+            [(Some("pools"), 900_000), (Some("/large"), 99_000), (None, 900), (Some("[vdso]"), 100)]
+        );
+        let types: Vec<_> = record.types.iter().map(|one| (&*one.name, one.private_bytes)).collect();
+        assert_eq!(types, [("dict", 800_000)]);
+        assert_eq!(record.types_omitted, Some(Omitted { rows: 2, count: 0, size_bytes: 149 }));
+        assert_eq!((record.explained_bytes, record.explained_ratio), (1_000_000, 1.0));
+    }
+}
