@@ -143,6 +143,7 @@ impl Args {
             way: self.locate,
             save: self.save_snapshot.clone(),
             holding,
+            following: false,
             memory: self.memory,
         }
     }

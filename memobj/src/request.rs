@@ -100,6 +100,8 @@ pub struct Request {
     pub save: Option<PathBuf>,
     /// What is to be found out of who holds them; `None`: nothing.
     pub holding: Option<Holding>,
+    /// Whether its objects are to be followed from one census to the next, and what leaks among them to be told.
+    pub following: bool,
 }
 
 impl Request {
@@ -114,6 +116,7 @@ impl Request {
             memory: false,
             save: None,
             holding: None,
+            following: false,
         }
     }
 }

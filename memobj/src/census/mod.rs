@@ -40,6 +40,8 @@ pub struct Census {
     pub taking: Taking,
     /// Who holds the objects; `None` if that was not asked.
     pub held: Option<Arc<held::Held>>,
+    /// What leaks, by this census and those before; `None` if that was not asked, or there were too few.
+    pub leaks: Option<Arc<crate::leaks::Report>>,
 }
 
 /// Who a process is.

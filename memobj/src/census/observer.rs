@@ -13,7 +13,9 @@ use crate::facts::{Facts, Kind, Source as _};
 use crate::heap::python::Python as Heap;
 use crate::heap::types::Type;
 use crate::heap::walk::{Count, Counted, Walked, walk};
+use crate::holders::Holders;
 use crate::layout::encoding::GcLists;
+use crate::leaks::{Besides, Following, Report};
 use crate::memory::{Buffers, Memory};
 use crate::object::Objects;
 use crate::object::access::Access;
@@ -52,6 +54,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub struct Observer {
     processes: HashMap<u32, Watched>,
+    followed: HashMap<u32, Following>,
     buffers: Buffers,
 }
 
@@ -69,6 +72,8 @@ struct How<'r> {
     attempts: u64,
     pause: Option<Duration>,
     lost: u64,
+    /// When that was.
+    at: Instant,
     /// Where its pages were, if that is wanted and known.
     residence: Option<&'r Residence>,
 }
@@ -92,10 +97,15 @@ impl Observer {
                 Watched { target, python }
             }
         };
+        let mut following = request.following.then(|| self.followed.remove(&pid).unwrap_or_default());
         let census = match self.reason_to_read_live(&watched.target, request.stopping) {
-            Some(reason) => live(&watched, reason, request, begun),
-            None => self.stopped(&mut watched, request, begun),
-        }?;
+            Some(reason) => live(&watched, reason, request, following.as_mut(), begun),
+            None => self.stopped(&mut watched, request, following.as_mut(), begun),
+        };
+        if let Some(following) = following {
+            self.followed.insert(pid, following);
+        }
+        let census = census?;
         self.processes.insert(pid, watched);
         Ok(census)
     }
@@ -117,7 +127,13 @@ impl Observer {
     }
 
     /// Stops it outside of a collection, as far as that can be had, copies, and counts what was copied.
-    fn stopped(&mut self, watched: &mut Watched, request: &Request, begun: Instant) -> Result<Census, Error> {
+    fn stopped(
+        &mut self,
+        watched: &mut Watched,
+        request: &Request,
+        mut following: Option<&mut Following>,
+        begun: Instant,
+    ) -> Result<Census, Error> {
         let (mut attempts, mut pause) = (0, Duration::ZERO);
         let mut limit = STOP_LIMIT;
         watched.target.want_residence(request.memory);
@@ -136,6 +152,8 @@ impl Observer {
                 }
                 frozen => frozen?,
             };
+            let now = Instant::now();
+            let at = still.taking.pause.and_then(|pause| now.checked_sub(pause)).unwrap_or(now);
             attempts += still.taking.stops;
             pause += still.taking.pause.unwrap_or_default();
             let how = How {
@@ -143,6 +161,7 @@ impl Observer {
                 attempts: attempts.into(),
                 pause: Some(pause),
                 lost: still.taking.lost_pages,
+                at,
                 residence: still.residence.as_ref(),
             };
             let read = python.read(&still.memory);
@@ -154,7 +173,8 @@ impl Observer {
                         still.landmarks = python.found.landmarks();
                         snapshot::save(&still, path)?;
                     }
-                    count(&still.memory, &still.facts, python, runtime, how, request, begun)
+                    let following = following.as_deref_mut();
+                    count(&still.memory, &still.facts, python, runtime, how, request, following, begun)
                 }
                 Err(error) => Err(error),
             };
@@ -166,7 +186,7 @@ impl Observer {
     }
 
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
-        let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages, residence: None };
+        let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages, at: begun, residence: None };
         held(still, &still.memory, how, request, begun)
     }
 }
@@ -181,8 +201,9 @@ pub fn take_held<M: Memory>(
     memory: &M,
     request: &Request,
 ) -> Result<Census, Error> {
-    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, residence: None };
-    held(source, memory, how, request, Instant::now())
+    let at = Instant::now();
+    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, at, residence: None };
+    held(source, memory, how, request, at)
 }
 
 fn held<M: Memory>(
@@ -194,13 +215,20 @@ fn held<M: Memory>(
 ) -> Result<Census, Error> {
     let python = find(source, request.way)?;
     let runtime = python.read(memory)?;
-    count(memory, source.facts(), &python, runtime, how, request, begun)
+    count(memory, source.facts(), &python, runtime, how, request, None, begun)
 }
 
 /// Counts what is there while the process runs on.
-fn live(watched: &Watched, reason: LiveReason, request: &Request, begun: Instant) -> Result<Census, Error> {
+fn live(
+    watched: &Watched,
+    reason: LiveReason,
+    request: &Request,
+    following: Option<&mut Following>,
+    begun: Instant,
+) -> Result<Census, Error> {
     let memory = watched.target.live(LIVE_CACHE)?;
-    let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0, residence: None };
+    let at = Instant::now();
+    let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0, at, residence: None };
     let mut looks = 1;
     let runtime = loop {
         match watched.python.read(&memory) {
@@ -212,7 +240,7 @@ fn live(watched: &Watched, reason: LiveReason, request: &Request, begun: Instant
             read => break read?,
         }
     };
-    count(&memory, watched.target.facts(), &watched.python, runtime, how, request, begun)
+    count(&memory, watched.target.facts(), &watched.python, runtime, how, request, following, begun)
 }
 
 impl Taker for Observer {
@@ -227,10 +255,12 @@ impl Taker for Observer {
 
     fn forget(&mut self, pid: u32) {
         self.processes.remove(&pid);
+        self.followed.remove(&pid);
     }
 }
 
 /// Counts what is in a memory.
+#[expect(clippy::too_many_arguments, reason = "all that is known of a census, from all that lead to one")]
 fn count<M: Memory>(
     memory: &M,
     facts: &Facts,
@@ -238,6 +268,7 @@ fn count<M: Memory>(
     runtime: Runtime,
     how: How<'_>,
     request: &Request,
+    following: Option<&mut Following>,
     begun: Instant,
 ) -> Result<Census, Error> {
     let layout = &python.layout;
@@ -260,7 +291,7 @@ fn count<M: Memory>(
         frozen: Some(total(&walked, |counted| counted.counts.frozen).count),
         ..read_collector(objects, main)
     });
-    Ok(Census {
+    let mut census = Census {
         process: process_facts(facts),
         python: Python {
             version: python.version().into(),
@@ -294,7 +325,36 @@ fn count<M: Memory>(
             rejected_reads: walked.rejected + walked.broken_links,
         },
         held: held.map(Arc::new),
-    })
+        leaks: None,
+    };
+    if let Some(following) = following {
+        census.leaks = follow(&heap, walked, following, &census, how.at, threads)?.map(Arc::new);
+        census.taking.duration = begun.elapsed();
+    }
+    Ok(census)
+}
+
+/// Follows the objects of a census from those before; what leaks, if there were enough.
+fn follow<M: Memory>(
+    heap: &Heap<'_, M>,
+    walked: Walked,
+    following: &mut Following,
+    census: &Census,
+    at: Instant,
+    threads: usize,
+) -> Result<Option<Report>, Error> {
+    let holders = Holders::find(heap, &walked, threads)?;
+    let memory = census.memory.as_ref();
+    let besides = Besides {
+        rss_bytes: census.coverage.rss_bytes,
+        collector_on: census.gc.as_ref().and_then(|gc| gc.enabled),
+        account: memory.map(|memory| &memory.account),
+        types: memory.map(|memory| &*memory.types).unwrap_or_default(),
+    };
+    let (sighting, report) = following.look(heap, &holders, at, besides)?;
+    drop(holders);
+    following.keep(walked.places, walked.heap, sighting);
+    Ok(report)
 }
 
 fn process_facts(facts: &Facts) -> ProcessFacts {

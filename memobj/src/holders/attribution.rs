@@ -92,13 +92,13 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
     }
 
     /// The number of a place, which is told by its name.
-    fn place(&mut self, text: Arc<str>, module: Option<Arc<str>>) -> PlaceId {
+    fn place(&mut self, text: Arc<str>, module: Option<Arc<str>>, above: Option<PlaceId>) -> PlaceId {
         if let Some(&known) = self.by_text.get(&text) {
             return known;
         }
         let id = PlaceId(u32::try_from(self.places.len()).unwrap_or(u32::MAX));
         self.by_text.insert(Arc::clone(&text), id);
-        self.places.push(Place { text, module });
+        self.places.push(Place { text, module, above });
         id
     }
 
@@ -124,7 +124,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
         }
         let is_named = of.class.is_some() && !of.is_metatype() && of.module != "builtins";
         if is_named && !self.words.modules.is_standard(&of.module) {
-            return Owning::Class(self.place(name.into(), Some(of.module.as_str().into())));
+            return Owning::Class(self.place(name.into(), Some(of.module.as_str().into()), None));
         }
         Owning::Inherited
     }
@@ -140,7 +140,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 continue;
             }
             let (text, module) = self.words.root(node);
-            let place = self.place(text, module);
+            let place = self.place(text, module, None);
             self.settle(node, place, place);
             open.push(Open { node, place, role: Role::Named, depth: 0, types: Vec::new() });
         }
@@ -179,7 +179,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
         let at = self.links().address(suspended)?;
         let (module, name) = self.words.names.generator(at)?;
         let text = format!("{word} {}", joined(module.as_deref(), &name));
-        Some(self.place(text.into(), module))
+        Some(self.place(text.into(), module, None))
     }
 
     /// The coroutine that a task runs.
@@ -230,7 +230,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                     Some(place) => (word.added_to(&place.text), place.module.clone()),
                     None => continue,
                 };
-                self.place(text, module)
+                self.place(text, module, Some(open.place))
             };
             let owner = if word == Word::Same { self.owner(open.node) } else { place };
             self.settle(node, place, owner);
@@ -291,7 +291,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 continue;
             }
             let Some(owner) = self.own_owner(node) else { continue };
-            let holder = self.place(standing_text(links.standing(node)), None);
+            let holder = self.place(standing_text(links.standing(node)), None, None);
             self.settle(node, holder, owner);
             stack.push(node);
         }
@@ -299,7 +299,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
             let owner = self.owner(node);
             for &to in links.graph().targets(node) {
                 if self.holder(to) == NONE && is_stray(to) && !self.paths.reaches(to) {
-                    let holder = self.place(standing_text(links.standing(to)), None);
+                    let holder = self.place(standing_text(links.standing(to)), None, None);
                     self.settle(to, holder, owner);
                     stack.push(to);
                 }
@@ -323,7 +323,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
             while let Some(node) = way.pop() {
                 if holder == NONE {
                     let standing = self.links().standing(node);
-                    holder = self.place(standing_text(standing), None);
+                    holder = self.place(standing_text(standing), None, None);
                     owner = holder;
                 }
                 self.settle(node, holder, owner);

@@ -147,11 +147,29 @@ impl Holders<'_> {
             || (0..).take(self.links.objects()).map(NodeId).filter(|&node| self.links.kind(node) == index);
         let objects = all().count();
         let every = objects.div_ceil(sample.max(1)).max(1);
+        let sampled = objects.div_ceil(every) as u64;
+        let ways = self.ways_of(known, all().step_by(every));
+        Why { of, objects: objects as u64, sampled, ways }
+    }
+
+    /// The ways to these objects, those of the most first.
+    pub fn ways<M: Memory>(
+        &self,
+        names: &mut Names<'_, '_, M>,
+        nodes: impl Iterator<Item = NodeId>,
+    ) -> Vec<Way> {
+        let words = Words { links: &self.links, modules: &self.modules, threads: &self.threads, names };
+        self.ways_of(&mut Known { words, steps: HashMap::new(), types: HashMap::new() }, nodes)
+    }
+
+    fn ways_of<M: Memory>(
+        &self,
+        known: &mut Known<'_, '_, '_, '_, M>,
+        nodes: impl Iterator<Item = NodeId>,
+    ) -> Vec<Way> {
         let mut ways: Vec<Way> = Vec::new();
         let mut by_shape: HashMap<Shape, usize> = HashMap::new();
-        let mut sampled = 0;
-        for node in all().step_by(every) {
-            sampled += 1;
+        for node in nodes {
             let way = self.way(known, node);
             let no_name: Arc<str> = "".into();
             let name = |leg: &Leg| if leg.is_item { Arc::clone(&no_name) } else { Arc::clone(&leg.name) };
@@ -168,7 +186,7 @@ impl Holders<'_> {
         }
         // Of as many, the one that was met first.
         ways.sort_by_key(|way| std::cmp::Reverse(way.count));
-        Why { of, objects: objects as u64, sampled, ways }
+        ways
     }
 
     /// The way to an object.
