@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`tally`] | sums by type and module, in order |
 //! | [`listing`] | a record that lists what is large, and goes on listing what it listed |
+//! | [`leaks`] | the record of a verdict |
 //! | [`memory`] | the part of a record that says who has the resident set |
 //! | [`text`] | tables for people, and what changed |
 
+pub mod leaks;
 pub mod listing;
 pub mod memory;
 pub mod tally;
