@@ -127,6 +127,9 @@ record! {
         /// The most memory that memobj itself has had so far.
         #[serde(default)]
         pub memobj_peak_bytes: Option<u64>,
+        /// The account of the resident set; `null` if that was not asked for, or cannot be made.
+        #[serde(default)]
+        pub memory: Option<MemoryAccount>,
         /// Objects by the nearest thing above them that has a name, largest first; absent if that was not looked at, as all below.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub owners: Option<Vec<OwnerTotal>>,
@@ -145,9 +148,6 @@ record! {
         /// The ways to the objects of the types that were asked for, by type, those of most objects first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub ways: Option<Vec<WayTotal>>,
-        /// The account of the resident set; `null` if that was not asked for, or cannot be made.
-        #[serde(default)]
-        pub memory: Option<MemoryAccount>,
     }
 }
 
