@@ -9,9 +9,9 @@ use std::sync::Arc;
 use common::process::ProcessState;
 use common::record::{
     CacheTotal, CensusRecord, Cgroup, Coverage, ErrorRecord, EventKind, GcGeneration, GcState, Header,
-    HolderTotal, LargeMemory, MemoryAccount, MemoryRow, ModuleTotal, Omitted, OutputRecord, OutputStream,
-    OwnerTotal, PinnedBy, Pressure, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild, PythonThread,
-    Record, StrayTotal, System, TypeMemory, TypeTotal, WayTotal,
+    HolderTotal, LargeMemory, Marks, MemoryAccount, MemoryRow, ModuleTotal, Omitted, OutputRecord,
+    OutputStream, OwnerTotal, PinnedBy, Pressure, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild,
+    PythonThread, Record, StrayTotal, SurvivorSample, System, TypeMemory, TypeTotal, WayTotal,
 };
 
 pub use diff::{count_change, diff, mark, process_change, thread_change, total_change, verdict};
@@ -234,6 +234,7 @@ pub fn census(fill: Fill) -> CensusRecord {
         owner_modules_omitted: fill.of(omitted()),
         strays: fill.of(vec![stray_total()]),
         ways: fill.of(vec![way_total()]),
+        survivors: fill.of(vec![survivor_sample()]),
         memory: fill.of(memory_account(fill)),
     }
 }
@@ -368,6 +369,12 @@ pub fn owner_total() -> OwnerTotal {
 /// Objects that the program cannot reach.
 pub fn stray_total() -> StrayTotal {
     StrayTotal { name: "botpkg.Node".into(), standing: "garbage".into(), count: 700, size_bytes: 56_000 }
+}
+
+/// Which objects of a type there are.
+pub fn survivor_sample() -> SurvivorSample {
+    let marks = Marks::parse("0000a1b200c0ffee").unwrap();
+    SurvivorSample { kind: "type".into(), name: "botpkg.cache.Session".into(), marks }
 }
 
 /// A way to objects.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::MemoryAccount;
 use super::python::{Coverage, GcState, PythonBuild};
 use super::record;
+use super::survivors::SurvivorSample;
 
 record! {
     /// The objects of one CPython process (`type`: `census`). Totals are of everything; a list that was cut says so.
@@ -148,6 +149,9 @@ record! {
         /// The ways to the objects of the types that were asked for, by type, those of most objects first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub ways: Option<Vec<WayTotal>>,
+        /// A sample of the objects of the largest types and holders, by their identity.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub survivors: Option<Vec<SurvivorSample>>,
     }
 }
 

@@ -159,6 +159,7 @@ impl Listing {
             owner_modules_omitted,
             strays: held.map(|held| held.strays.iter().map(stray_total).collect()),
             ways: held.map(|held| held.whys.iter().flat_map(way_totals).collect()),
+            survivors: held.map(|held| held.samples.clone()),
             memory: census.memory.as_ref().map(super::memory::memory),
         }
     }

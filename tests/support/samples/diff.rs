@@ -110,5 +110,7 @@ pub fn verdict(fill: Fill) -> Verdict {
         full_at: fill.of(stamp),
         full_of: fill.of("cgroup".into()),
         full_limit_bytes: fill.of(512 << 20),
+        newcomers: fill.of(24),
+        newcomers_kept: fill.of(23),
     }
 }
