@@ -15,6 +15,7 @@ mod leaks;
 mod memory;
 mod process;
 mod python;
+mod survivors;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use leaks::{Among, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGr
 pub use memory::{LargeMemory, MemoryAccount, MemoryRow, PinnedBy, TypeMemory};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
 pub use python::{Coverage, GcGeneration, GcState, PythonBuild};
+pub use survivors::{MOST_MARKS, Marks, SurvivorSample};
 
 use crate::time::Stamp;
 
