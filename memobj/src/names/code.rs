@@ -83,7 +83,7 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// The frame in a generator or coroutine that has not ended (3.11 and newer).
-    fn inner_frame(&self, at: Addr) -> Option<Addr> {
+    pub(super) fn inner_frame(&self, at: Addr) -> Option<Addr> {
         let layout = self.python.layout;
         let known = &layout.gen_object;
         let state = self.python.memory.read_byte(at, known.gi_frame_state?).ok()?;
@@ -218,7 +218,7 @@ impl<M: Memory> Names<'_, '_, M> {
         Some((self.module_of_frame(at), name))
     }
 
-    fn module_of_frame(&mut self, at: Addr) -> Option<Arc<str>> {
+    pub(super) fn module_of_frame(&mut self, at: Addr) -> Option<Arc<str>> {
         let layout = self.python.layout;
         let globals = match &layout.interpreter_frame {
             Some(known) => self.objects.pointer(at, known.f_globals)?,
@@ -226,17 +226,6 @@ impl<M: Memory> Names<'_, '_, M> {
         };
         let name = self.objects.item(globals, "__name__")?;
         self.text(name)
-    }
-
-    /// The name of a generator, coroutine or async generator, with the module that its code is of, as long as it has not ended.
-    pub fn generator(&mut self, at: Addr) -> Option<(Option<Arc<str>>, Arc<str>)> {
-        let known = &self.python.layout.gen_object;
-        let name = self.text(self.objects.pointer(at, known.gi_qualname)?)?;
-        let frame = match known.gi_frame {
-            Some(frame) => self.objects.pointer(at, frame).filter(|frame| !frame.is_null()),
-            None => self.inner_frame(at),
-        };
-        Some((frame.and_then(|frame| self.module_of_frame(frame)), name))
     }
 }
 

@@ -6,6 +6,7 @@
 mod code;
 mod instances;
 pub mod modules;
+pub mod suspended;
 pub mod threads;
 
 pub use code::joined;
@@ -73,6 +74,8 @@ pub struct Names<'p, 'm, M> {
     members: HashMap<Addr, Members>,
     /// Texts of `str` objects that were read: the names of attributes come again and again.
     texts: HashMap<Addr, Option<Arc<str>>>,
+    /// Lines of code where something is suspended, by code and instruction.
+    spots: HashMap<(Addr, u64), suspended::Spot>,
 }
 
 /// How many texts are kept. A bound, no fact.
@@ -88,6 +91,7 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
             types: Types::new(python),
             members: HashMap::new(),
             texts: HashMap::new(),
+            spots: HashMap::new(),
         }
     }
 
