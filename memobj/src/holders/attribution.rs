@@ -11,7 +11,7 @@ use crate::memory::Memory;
 use crate::names::suspended::is_task;
 use crate::names::{Names, Step};
 
-use super::words::{Role, Word, Words};
+use super::words::{Role, Word, Words, step_of_thread};
 use super::{Holders, Place, PlaceId};
 
 /// How many attributes a holder's name may have behind its module. What is deeper belongs to the last one.
@@ -197,6 +197,13 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
         match (at, links.source(open.node).map(|source| source.kind)) {
             (_, Some(crate::links::SourceKind::Frame { at, .. })) => {
                 self.words.names.each_of_frame(at, &mut seen)
+            }
+            (_, Some(crate::links::SourceKind::Thread(_))) => {
+                for &to in links.graph().targets(open.node) {
+                    if let (Some(at), Some(step)) = (links.address(to), step_of_thread(links, to)) {
+                        seen(at, step);
+                    }
+                }
             }
             (Some(at), _) => self.words.names.each(at, &mut seen),
             _ => {}
