@@ -8,9 +8,10 @@ use crate::heap::kinds::Kind;
 use crate::heap::types::Type;
 use crate::links::{Links, Standing, TypeIndex};
 use crate::memory::Memory;
-use crate::names::{Names, Step, joined};
+use crate::names::suspended::is_task;
+use crate::names::{Names, Step};
 
-use super::words::{Role, Word, Words};
+use super::words::{Role, Word, Words, step_of_thread};
 use super::{Holders, Place, PlaceId};
 
 /// How many attributes a holder's name may have behind its module. What is deeper belongs to the last one.
@@ -39,10 +40,8 @@ enum Owning {
     Inherited,
     /// Their class.
     Class(PlaceId),
-    /// The function that is suspended in them: `generator`, `coroutine`.
-    Suspended(&'static str),
-    /// The coroutine that they run.
-    Task,
+    /// The line of code where they wait, or what they run does: generators, coroutines, tasks.
+    Suspended,
 }
 
 struct Work<'a, 'p, 'm, 'w, M> {
@@ -113,14 +112,12 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
 
     fn owning_of(&mut self, of: &Type) -> Owning {
         match of.kind {
-            Some(Kind::Generator) => return Owning::Suspended("generator"),
-            Some(Kind::Coroutine) => return Owning::Suspended("coroutine"),
-            Some(Kind::AsyncGenerator) => return Owning::Suspended("async generator"),
+            Some(Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator) => return Owning::Suspended,
             _ => {}
         }
         let name = of.name();
-        if name == "_asyncio.Task" || name == "asyncio.tasks._PyTask" {
-            return Owning::Task;
+        if is_task(&name) {
+            return Owning::Suspended;
         }
         let is_named = of.class.is_some() && !of.is_metatype() && of.module != "builtins";
         if is_named && !self.words.modules.is_standard(&of.module) {
@@ -170,25 +167,15 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
     /// The owner that an object is by itself.
     fn own_owner(&mut self, node: NodeId) -> Option<PlaceId> {
         let owning = *self.owning.get(self.links().kind(node).0 as usize)?;
-        let (word, suspended) = match owning {
-            Owning::Inherited => return None,
-            Owning::Class(place) => return Some(place),
-            Owning::Suspended(word) => (word, node),
-            Owning::Task => ("task", self.coroutine_of(node)?),
-        };
-        let at = self.links().address(suspended)?;
-        let (module, name) = self.words.names.generator(at)?;
-        let text = format!("{word} {}", joined(module.as_deref(), &name));
-        Some(self.place(text.into(), module, None))
-    }
-
-    /// The coroutine that a task runs.
-    fn coroutine_of(&self, task: NodeId) -> Option<NodeId> {
-        let links = self.links();
-        let is_suspended = |&&to: &&NodeId| {
-            links.type_of(to).is_some_and(|of| matches!(of.kind, Some(Kind::Coroutine | Kind::Generator)))
-        };
-        links.graph().targets(task).iter().find(is_suspended).copied()
+        match owning {
+            Owning::Inherited => None,
+            Owning::Class(place) => Some(place),
+            Owning::Suspended => {
+                let at = self.links().address(node)?;
+                let suspended = self.words.names.suspended(at)?;
+                Some(self.place(suspended.to_string().into(), suspended.module, None))
+            }
+        }
     }
 
     /// Names what an object leads to; what has no name of its own belongs to the object.
@@ -210,6 +197,13 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
         match (at, links.source(open.node).map(|source| source.kind)) {
             (_, Some(crate::links::SourceKind::Frame { at, .. })) => {
                 self.words.names.each_of_frame(at, &mut seen)
+            }
+            (_, Some(crate::links::SourceKind::Thread(_))) => {
+                for &to in links.graph().targets(open.node) {
+                    if let (Some(at), Some(step)) = (links.address(to), step_of_thread(links, to)) {
+                        seen(at, step);
+                    }
+                }
             }
             (Some(at), _) => self.words.names.each(at, &mut seen),
             _ => {}

@@ -13,7 +13,7 @@ use crate::memory::Memory;
 use crate::names::{Names, Step};
 
 use super::Holders;
-use super::words::{Role, Word, Words};
+use super::words::{Role, Word, Words, step_of_thread};
 
 /// Items of a container with more are not told apart, unless they are attributes.
 const FEW: u64 = 64;
@@ -269,6 +269,8 @@ impl Holders<'_> {
                 Word::Local(name) => Told::named(format!("local {name}").into(), role),
                 Word::Default(name) => Told::named(format!("default {name}").into(), role),
                 Word::Closure(name) => Told::named(format!("closure {name}").into(), role),
+                Word::Variable(name) => Told::named(format!("context variable {name}").into(), role),
+                Word::Frame(name) => Told::named(format!("frame of {name}()").into(), role),
                 Word::OfThread(name) => Told::named(format!("thread {name}").into(), role),
                 Word::Cache | Word::Same => Told { name: Some("".into()), is_item: true, role },
             },
@@ -279,7 +281,7 @@ impl Holders<'_> {
                 },
                 Step::Index(index) => Told::item(format!("[{index}]").into()),
                 Step::Attribute(name) => Told::named(name, Role::Named),
-                Step::Guessed => Told::named("(guessed)".into(), Role::Named),
+                Step::Guessed => Told::named("?".into(), Role::Named),
                 _ => Told::item("".into()),
             },
         }
@@ -306,6 +308,7 @@ impl Holders<'_> {
                 });
                 found
             }
+            Some(SourceKind::Thread(_)) => step_of_thread(&self.links, to),
             Some(_) => None,
             None => known.words.names.step(from_at, to_at),
         };
