@@ -55,6 +55,12 @@ record! {
         /// What grows towards a limit that it has: caches and queues that fill up.
         #[serde(default)]
         pub filling: Vec<Leak>,
+        /// Resident and free in arenas that few objects keep; `null` if it is not known.
+        #[serde(default)]
+        pub pinned_bytes: Option<u64>,
+        /// The type whose objects keep most of those; `null` if there are none.
+        #[serde(default)]
+        pub pinned_by: Option<Arc<str>>,
         /// Growth of the resident set besides Python objects; `null` if there is none, or if it is not known.
         #[serde(default)]
         pub memory: Option<MemoryGrowth>,
@@ -89,8 +95,14 @@ pub struct Leak {
     /// The function that waits in it, or that it is; `null` if it is neither.
     #[serde(default)]
     pub function: Option<Arc<str>>,
+    /// What is suspended, with the line where most of it waits: `task bot.wait_reply, waiting at bot.py:42`; `null` if nothing is.
+    #[serde(default)]
+    pub waiting: Option<Arc<str>>,
     /// Objects of that type a minute.
     pub objects_per_minute: f64,
+    /// If it is one container that grows and not the number of objects: items a minute that come into it; else `null`.
+    #[serde(default)]
+    pub entries_per_minute: Option<f64>,
     /// Bytes a minute, with all that comes with them.
     pub bytes_per_minute: f64,
     /// All objects that the place holds now.
@@ -127,6 +139,9 @@ pub struct Leak {
     /// How many entries a cache or queue may have at most; `null` if there is no limit.
     #[serde(default)]
     pub limit: Option<u64>,
+    /// The holder of the leak that this one comes with, as weak references do; `null` for one of its own.
+    #[serde(default)]
+    pub along: Option<Arc<str>>,
 }
 
 /// Growth of a type in a place.
@@ -156,11 +171,6 @@ pub struct MemoryGrowth {
     pub rows: Vec<MemoryRowGrowth>,
     /// What `malloc_trim(0)` would give back.
     pub trimmable_bytes: u64,
-    /// Resident and free in arenas that few objects keep.
-    pub pinned_bytes: u64,
-    /// The type whose objects keep most of those; `null` if there are none.
-    #[serde(default)]
-    pub pinned_by: Option<Arc<str>>,
 }
 
 /// Growth of what memory is used for.

@@ -61,6 +61,8 @@ pub fn record(
         places: known.places,
         leaks: known.leaks.iter().map(leak).collect(),
         filling: known.filling.iter().map(leak).collect(),
+        pinned_bytes: known.pinned.as_ref().map(|(bytes, _)| *bytes),
+        pinned_by: known.pinned.as_ref().map(|(_, by)| Arc::clone(by)),
         memory: known.memory.as_ref().map(memory),
         among: None,
     }
@@ -73,7 +75,9 @@ fn leak(finding: &Finding) -> Leak {
         holder: Arc::clone(&finding.holder),
         name: Arc::clone(&finding.of),
         function: finding.function.clone(),
+        waiting: finding.waiting.clone(),
         objects_per_minute: finding.objects_per_second * MINUTE,
+        entries_per_minute: finding.entries_per_second.map(|per_second| per_second * MINUTE),
         bytes_per_minute: finding.bytes_per_second * MINUTE,
         held_objects: finding.held.objects,
         held_size_bytes: finding.held.bytes,
@@ -97,6 +101,7 @@ fn leak(finding: &Finding) -> Leak {
             })
             .collect(),
         limit: finding.limit,
+        along: finding.along.clone(),
     }
 }
 
@@ -118,7 +123,5 @@ fn memory(grown: &Grown) -> MemoryGrowth {
             })
             .collect(),
         trimmable_bytes: grown.trimmable_bytes,
-        pinned_bytes: grown.pinned_bytes,
-        pinned_by: grown.pinned_by.clone(),
     }
 }

@@ -119,8 +119,12 @@ pub struct Finding {
     pub of: Arc<str>,
     /// The function that waits in it, or that it is; `None` if it is neither.
     pub function: Option<Arc<str>>,
+    /// What is suspended, with the line where most of it waits: `task bot.wait_reply, waiting at bot.py:42`.
+    pub waiting: Option<Arc<str>>,
     /// Objects of that type a second.
     pub objects_per_second: f64,
+    /// If there are not more of them: items a second that come into the one that grows; `None` if that is no container.
+    pub entries_per_second: Option<f64>,
     /// Bytes a second, with all that comes with them.
     pub bytes_per_second: f64,
     /// All objects that the place holds now.
@@ -147,4 +151,6 @@ pub struct Finding {
     pub types: Vec<Grown>,
     /// How many entries the cache or queue may have at most.
     pub limit: Option<u64>,
+    /// The holder of the leak that this one comes with, as weak references do; `None` for one of its own.
+    pub along: Option<Arc<str>>,
 }

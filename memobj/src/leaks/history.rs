@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::graph::NodeId;
-use crate::holders::{Holders, PlaceId};
+use crate::holders::Holders;
 use crate::links::TypeIndex;
 use crate::survivors::Sighting;
 
 /// Where modules are that came after the first census.
-const NEW_MODULES: &str = "sys.modules";
+pub const NEW_MODULES: &str = "sys.modules";
 
 /// The number of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +51,8 @@ pub struct Row {
     pub objects: Vec<u64>,
     /// Their bytes.
     pub bytes: Vec<u64>,
+    /// The items in them, if they are containers.
+    pub entries: Vec<u64>,
     /// In the last census, how many were first seen in each.
     pub by_born: Vec<u64>,
     /// Of those that were seen at least twice, how many were gone in a later census.
@@ -58,6 +60,13 @@ pub struct Row {
 }
 
 impl Row {
+    fn add(&mut self, sum: Sum) {
+        self.objects.push(sum.objects);
+        self.bytes.push(sum.bytes);
+        self.entries.push(sum.entries);
+        self.by_born = sum.by_born;
+    }
+
     /// How many came after the first census and were seen in at least one more; those of the last are too young to tell.
     #[must_use]
     pub fn stayed(&self) -> u64 {
@@ -71,8 +80,31 @@ impl Row {
 pub struct History {
     places: Names,
     types: Names,
+    /// What places are a part of.
+    above: HashMap<Word, Word>,
     rows: HashMap<Key, Row>,
     censuses: usize,
+}
+
+/// What a place holds of a type in one census.
+#[derive(Debug, Clone, Default)]
+struct Sum {
+    objects: u64,
+    bytes: u64,
+    entries: u64,
+    by_born: Vec<u64>,
+}
+
+impl Sum {
+    fn add(&mut self, other: &Self) {
+        self.objects = self.objects.saturating_add(other.objects);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.entries = self.entries.saturating_add(other.entries);
+        self.by_born.resize(self.by_born.len().max(other.by_born.len()), 0);
+        for (sum, count) in self.by_born.iter_mut().zip(&other.by_born) {
+            *sum = sum.saturating_add(*count);
+        }
+    }
 }
 
 /// The names of a census, as numbers of the history.
@@ -123,67 +155,65 @@ impl History {
         self.rows.get(&key)
     }
 
-    /// Adds a census.
-    pub fn add(&mut self, holders: &Holders<'_>, sighting: &Sighting) -> Census {
+    /// What a place is a part of; `None` for what ways begin with.
+    #[must_use]
+    pub fn above(&self, place: Word) -> Option<Word> {
+        self.above.get(&place).copied()
+    }
+
+    /// Adds a census; `entries` gives the number of items in a container.
+    pub fn add(
+        &mut self,
+        holders: &Holders<'_>,
+        sighting: &Sighting,
+        mut entries: impl FnMut(NodeId) -> u64,
+    ) -> Census {
         let census = self.names(holders);
         let links = holders.links();
-        let mut now: HashMap<Key, Row> = HashMap::new();
-        let number = self.censuses;
+        let mut now: HashMap<Key, Sum> = HashMap::new();
+        let none = || Sum { by_born: vec![0; self.censuses + 1], ..Sum::default() };
         // Neighbours are often alike.
-        let mut last: Option<(Key, u64, u64, Vec<u64>)> = None;
-        let settle = |now: &mut HashMap<Key, Row>, (key, objects, bytes, born): (Key, u64, u64, Vec<u64>)| {
-            let row = now.entry(key).or_insert_with(|| Row { by_born: vec![0; number + 1], ..Row::default() });
-            row.objects.resize(1, 0);
-            row.bytes.resize(1, 0);
-            if let (Some(sum), Some(size)) = (row.objects.first_mut(), row.bytes.first_mut()) {
-                *sum = sum.saturating_add(objects);
-                *size = size.saturating_add(bytes);
-            }
-            for (sum, count) in row.by_born.iter_mut().zip(born) {
-                *sum = sum.saturating_add(count);
-            }
-        };
+        let mut last: Option<(Key, Sum)> = None;
         for node in (0..).take(links.objects()).map(NodeId) {
             let Some(key) = census.key(holders, node) else { continue };
-            if last.as_ref().is_none_or(|(other, ..)| *other != key) {
-                let next = (key, 0, 0, vec![0; number + 1]);
-                if let Some(before) = last.replace(next) {
-                    settle(&mut now, before);
-                }
+            if last.as_ref().is_none_or(|(other, _)| *other != key)
+                && let Some((before, sum)) = last.replace((key, none()))
+            {
+                now.entry(before).or_default().add(&sum);
             }
-            if let Some((_, objects, bytes, born)) = &mut last {
-                *objects += 1;
-                *bytes = bytes.saturating_add(links.size(node));
-                if let Some(count) = born.get_mut(sighting.born(node)) {
+            if let Some((_, sum)) = &mut last {
+                sum.objects += 1;
+                sum.bytes = sum.bytes.saturating_add(links.size(node));
+                sum.entries = sum.entries.saturating_add(entries(node));
+                if let Some(count) = sum.by_born.get_mut(sighting.born(node)) {
                     *count += 1;
                 }
             }
         }
-        if let Some(before) = last {
-            settle(&mut now, before);
+        if let Some((key, sum)) = last {
+            now.entry(key).or_default().add(&sum);
         }
         self.merge(now);
         census
     }
 
-    fn merge(&mut self, mut now: HashMap<Key, Row>) {
+    fn merge(&mut self, mut now: HashMap<Key, Sum>) {
         let before = self.censuses;
         for (key, row) in &mut self.rows {
             let new = now.remove(key).unwrap_or_default();
-            row.objects.push(new.objects.first().copied().unwrap_or(0));
-            row.bytes.push(new.bytes.first().copied().unwrap_or(0));
             // Those of the census before were seen once alone.
             let twice = before.saturating_sub(1);
             let gone = row.by_born.iter().take(twice).enumerate().map(|(born, &was)| {
                 was.saturating_sub(new.by_born.get(born).copied().unwrap_or(0))
             });
             row.left = row.left.saturating_add(gone.sum());
-            row.by_born = new.by_born;
+            row.add(new);
         }
-        for (key, mut row) in now {
-            let (objects, bytes) = (std::mem::take(&mut row.objects), std::mem::take(&mut row.bytes));
-            row.objects = std::iter::repeat_n(0, before).chain(objects).collect();
-            row.bytes = std::iter::repeat_n(0, before).chain(bytes).collect();
+        for (key, sum) in now {
+            let zeros = vec![0; before];
+            let mut row =
+                Row { objects: zeros.clone(), bytes: zeros.clone(), entries: zeros, ..Row::default() };
+            row.add(sum);
             self.rows.insert(key, row);
         }
         self.censuses += 1;
@@ -203,17 +233,13 @@ impl History {
                 None if place.module.as_ref() == Some(&place.text) => self.places.number(&NEW_MODULES.into()),
                 None => self.places.number(&place.text),
             };
+            if let Some(above) = above.filter(|&above| above != word) {
+                self.above.insert(word, above);
+            }
             places.push(word);
         }
         let types = holders.links().types();
         let types = types.iter().map(|counted| self.types.number(&counted.of.name().into())).collect();
         Census { places, types }
-    }
-
-    /// All places of a census that are counted as this one.
-    #[must_use]
-    pub fn places_as(census: &Census, word: Word) -> Vec<PlaceId> {
-        let numbers = (0..).zip(&census.places).filter(|&(_, &other)| other == word);
-        numbers.map(|(number, _)| PlaceId(number)).collect()
     }
 }

@@ -11,6 +11,8 @@ pub mod trend;
 mod find;
 mod finding;
 mod native;
+mod tell;
+mod threads;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,6 +57,8 @@ pub struct Following {
     moments: Vec<f64>,
     totals: Vec<Total>,
     rss: Vec<Option<u64>>,
+    /// How many threads run Python, in each.
+    threads: Vec<u64>,
     account: Option<Account>,
 }
 
@@ -75,6 +79,8 @@ pub struct Report {
     pub leaks: Vec<Finding>,
     /// What grows towards a limit that it has.
     pub filling: Vec<Finding>,
+    /// What is resident and free in arenas of pymalloc that few objects keep, and the type that keeps most; `None` if that is not known.
+    pub pinned: Option<(u64, Arc<str>)>,
     /// What of the resident set grows besides Python objects; `None` if that does not grow, or is not known.
     pub memory: Option<MemoryGrowth>,
 }
@@ -108,19 +114,25 @@ impl Following {
             .survivors
             .look(python, holders.links())
             .map_err(|error: TooLarge| too_many(format!("objects cannot be followed: {error}")))?;
-        let census = self.history.add(holders, &sighting);
+        let mut names = Names::new(python);
+        let links = holders.links();
+        let counts: Vec<bool> = links.types().iter().map(|counted| find::has_items(&counted.of)).collect();
+        let census = self.history.add(holders, &sighting, |node| {
+            let counts = counts.get(links.kind(node).0 as usize).is_some_and(|&counts| counts);
+            let at = counts.then(|| links.address(node)).flatten();
+            at.and_then(|at| names.entries(at)).unwrap_or(0)
+        });
         let first = *self.first.get_or_insert(at);
         self.moments.push(at.saturating_duration_since(first).as_secs_f64());
-        let links = holders.links();
         let total = links.types().iter().fold(Total::default(), |total, counted| Total {
             objects: total.objects.saturating_add(counted.counts.heap.objects),
             bytes: total.bytes.saturating_add(counted.counts.heap.bytes),
         });
         self.totals.push(total);
         self.rss.push(besides.rss_bytes);
+        self.threads.push(links.threads().len() as u64);
         let mut report = None;
         if self.moments.len() >= FEWEST_CENSUSES {
-            let mut names = Names::new(python);
             report = Some(self.report(holders, &sighting, &census, &mut names, besides)?);
         } else if self.account.is_none() {
             self.account = besides.account.cloned();
@@ -148,11 +160,12 @@ impl Following {
             sighting,
             census,
             collector_on: besides.collector_on,
+            threads: &self.threads,
         };
         let found = looking.find(names)?;
         let (filling, leaks): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|finding| finding.limit.is_some());
-        let memory = native::growth(&self.moments, &self.rss, &self.totals, self.account.as_ref(), besides.account, besides.types);
+        let memory = native::growth(&self.moments, &self.rss, &self.totals, self.account.as_ref(), besides.account);
         Ok(Report {
             censuses: self.moments.len() as u64,
             seconds: self.moments.last().copied().unwrap_or(0.0),
@@ -161,6 +174,11 @@ impl Following {
             places: holders.places().len() as u64,
             leaks,
             filling,
+            pinned: besides.account.and_then(|account| {
+                let by = account.pinned.types.first()?;
+                let name = besides.types.get(by.row.0 as usize)?;
+                Some((account.pinned.arena_bytes, Arc::clone(name)))
+            }),
             memory,
         })
     }

@@ -14,6 +14,9 @@ const LEAST_BYTES: f64 = (512 << 10) as f64;
 /// How likely a rise may be by chance, at most, where there are censuses enough to tell.
 const MOST_CHANCE: f64 = 0.05;
 
+/// What part of all growth must be no objects, for a leak of its own.
+const LEAST_FOREIGN: f64 = 0.5;
+
 /// Growth of the resident set besides that of Python objects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemoryGrowth {
@@ -29,10 +32,6 @@ pub struct MemoryGrowth {
     pub rows: Vec<RowGrowth>,
     /// What `malloc_trim(0)` would give back now.
     pub trimmable_bytes: u64,
-    /// Resident and free in arenas of pymalloc that few objects keep.
-    pub pinned_bytes: u64,
-    /// The type whose objects keep most of those.
-    pub pinned_by: Option<Arc<str>>,
 }
 
 /// Growth of what memory is used for.
@@ -55,7 +54,6 @@ pub(super) fn growth(
     totals: &[Total],
     first: Option<&Account>,
     last: Option<&Account>,
-    types: &[Arc<str>],
 ) -> Option<MemoryGrowth> {
     let trends = Trends::new(moments);
     let rss: Vec<u64> = rss.iter().copied().collect::<Option<_>>()?;
@@ -73,16 +71,23 @@ pub(super) fn growth(
         bytes_per_second: trend.per_second,
         objects_bytes_per_second: objects,
         confidence: (1.0 - trend.chance) * trend.straight,
-        // Objects need blocks larger than they are, and tables that grow in steps.
-        leaks: trend.per_second > objects * 2.0,
+        leaks: match (first, last) {
+            (Some(first), Some(last)) => {
+                let foreign = foreign_bytes(last) - foreign_bytes(first);
+                foreign >= LEAST_BYTES && foreign >= trend.net * LEAST_FOREIGN
+            }
+            // Objects need blocks larger than they are, and tables that grow in steps.
+            _ => trend.per_second > objects * 2.0,
+        },
         rows,
         trimmable_bytes: last.map_or(0, |last| last.trimmable_bytes),
-        pinned_bytes: last.map_or(0, |last| last.pinned.arena_bytes),
-        pinned_by: last
-            .and_then(|last| last.pinned.types.first())
-            .and_then(|pinning| types.get(pinning.row.0 as usize))
-            .cloned(),
     })
+}
+
+/// What is resident besides Python objects and the blocks that they need.
+fn foreign_bytes(account: &Account) -> f64 {
+    let foreign = account.rows.iter().filter(|row| !matches!(row.kind, Kind::PythonObjects | Kind::PythonOverhead));
+    foreign.map(|row| row.tally.resident_bytes() as f64).sum()
 }
 
 /// What grew from one account to another.

@@ -34,6 +34,12 @@ impl Trends {
         Self { moments: moments.to_vec(), chances: chances(moments.len()) }
     }
 
+    /// Whether there are so few values that no order of them is rare.
+    #[must_use]
+    pub fn are_few(&self) -> bool {
+        self.moments.len() < 4
+    }
+
     /// What a series does; `None` if it is too short, or takes no time.
     #[must_use]
     pub fn of(&self, values: &[u64]) -> Option<Trend> {

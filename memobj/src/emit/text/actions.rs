@@ -1,6 +1,6 @@
 //! What to do about what grows.
 
-use common::record::{Leak, MemoryGrowth};
+use common::record::{Leak, LeaksRecord, MemoryGrowth};
 use common::units::Bytes;
 
 use crate::account::rows::Kind;
@@ -19,6 +19,7 @@ pub(super) fn of(leak: &Leak) -> String {
         ("native", _) => "an extension module keeps them: look at what it is given, and when it lets go".into(),
         (_, "enlarged") => format!("write {holder} out, or begin it anew, now and then"),
         (_, "cached") => "give the cache a maxsize, or call cache_clear()".into(),
+        _ if &*leak.name == "threading.Thread" => "end threads that are done with, or use a pool of them".into(),
         _ if leak.function.is_some() && leak.name.ends_with("Task") => {
             "tasks that never end: give what they wait for a timeout, or cancel them".into()
         }
@@ -34,7 +35,7 @@ pub(super) fn words(kind: &str) -> &'static str {
 }
 
 /// What to do about memory that is no object.
-pub(super) fn of_memory(memory: &MemoryGrowth, holder: Option<&Leak>) -> String {
+pub(super) fn of_memory(record: &LeaksRecord, memory: &MemoryGrowth) -> String {
     let most = memory.rows.first().and_then(|row| Kind::ALL.iter().find(|kind| kind.word() == &*row.kind));
     let trim = Bytes(memory.trimmable_bytes);
     match most {
@@ -46,8 +47,9 @@ pub(super) fn of_memory(memory: &MemoryGrowth, holder: Option<&Leak>) -> String 
             format!("malloc keeps what was freed: try MALLOC_ARENA_MAX=2; malloc_trim(0) would give {trim} back")
         }
         Some(Kind::PythonFreeBlocks | Kind::PythonFreePools | Kind::PythonOverhead) => {
-            let pinned = Bytes(memory.pinned_bytes);
-            let by = memory.pinned_by.as_deref().unwrap_or("few objects");
+            let pinned = Bytes(record.pinned_bytes.unwrap_or(0));
+            let by = record.pinned_by.as_deref().unwrap_or("few objects");
+            let holder = record.leaks.iter().find(|leak| leak.types.iter().any(|grown| &*grown.name == by));
             let held = holder.map(|leak| format!(" held by {}", leak.holder)).unwrap_or_default();
             format!("{pinned} of free memory are pinned by {by}{held}: make what stays before what goes, or copy it afterwards")
         }

@@ -18,21 +18,32 @@ const TEXT: usize = 10;
 const IN_FULL: usize = 2;
 /// So many more are told by a line each.
 const IN_BRIEF: usize = 4;
+/// What must be pinned, in bytes, to be worth a line.
+const LEAST_PINNED: u64 = 4 << 20;
 
 /// The lines of a verdict.
 pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
     let mut lines = Vec::new();
     match record.verdict {
         LeakVerdict::Leak => {
-            for leak in record.leaks.iter().take(IN_FULL) {
+            let (own, along): (Vec<&Leak>, Vec<&Leak>) =
+                record.leaks.iter().partition(|leak| leak.along.is_none());
+            for leak in own.iter().take(IN_FULL) {
                 lines.extend(in_full(record, leak));
             }
-            for leak in record.leaks.iter().skip(IN_FULL).take(IN_BRIEF) {
+            for leak in own.iter().skip(IN_FULL).take(IN_BRIEF) {
                 lines.push(headline("LEAK", Tone::Alarm, &answer(leak)));
             }
-            let others = record.leaks.len().saturating_sub(IN_FULL + IN_BRIEF) as u64;
+            let others = own.len().saturating_sub(IN_FULL + IN_BRIEF) as u64;
             if others > 0 {
-                lines.push(Line::whole(LABEL, Tone::Dim, format!("… and {}", counted(others, "smaller one", "smaller ones"))));
+                let text = format!("… and {}", counted(others, "smaller one", "smaller ones"));
+                lines.push(Line::whole(LABEL, Tone::Dim, text));
+            }
+            for leak in along.iter().take(IN_BRIEF) {
+                let with = leak.along.as_deref().unwrap_or_default();
+                let bytes = Bytes(leak.bytes_per_minute.max(0.0) as u64);
+                let text = format!("with {with} comes {} in {}, {bytes}/min", short(&leak.name), leak.holder);
+                lines.push(Line::whole(LABEL, Tone::Dim, escape_controls(&text)));
             }
             if let Some(memory) = record.memory.as_ref().filter(|memory| memory.leaks) {
                 lines.extend(memory_in_full(record, memory));
@@ -48,7 +59,7 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
         let text = format!("{}; it fills up to its limit of {limit}", answer(full));
         lines.push(headline("no leak", Tone::Plain, &text));
     }
-    lines.push(among(record));
+    lines.extend(among(record));
     lines.push(numbers(record));
     lines
 }
@@ -84,18 +95,32 @@ fn answer(leak: &Leak) -> String {
             format!("{objects} {name} a minute are lost, {bytes}/min: alive, and nobody is known to refer to them")
         }
         "native" => format!("native code holds {objects} more {name} a minute, {bytes}/min{leaves}"),
-        _ if &*leak.how == "enlarged" => format!("{} ({name}) grows by {bytes}/min", leak.holder),
+        _ if &*leak.how == "enlarged" => match leak.entries_per_minute {
+            Some(entries) => {
+                format!("{} ({name}) grows by {} items a minute, {bytes}/min", leak.holder, rate_of(entries))
+            }
+            None => format!("{} ({name}) grows by {bytes}/min", leak.holder),
+        },
         _ => format!("{} grows by {objects} {name} a minute, {bytes}/min{leaves}", leak.holder),
     }
 }
 
 /// The type, and what waits in it.
 fn kind_of(leak: &Leak) -> String {
-    let short = leak.name.rsplit('.').next().unwrap_or(&leak.name);
     match &leak.function {
-        Some(function) => format!("{short} {function}"),
-        None => short.to_owned(),
+        Some(function) => format!("{} {function}", short(&leak.name)),
+        None => short(&leak.name).to_owned(),
     }
+}
+
+/// The name of a type without its module.
+fn short(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+/// A time to a tenth of a second.
+fn span(seconds: f64) -> Span {
+    Span(Duration::from_millis((seconds.max(0.0) * 10.0).round() as u64 * 100))
 }
 
 fn rate_of(per_minute: f64) -> String {
@@ -108,17 +133,30 @@ fn in_full(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
     if let Some(way) = &leak.way {
         lines.push(labelled("held", way));
     }
+    if let Some(waiting) = &leak.waiting {
+        lines.push(labelled("waits", waiting));
+    }
     lines.push(labelled("grows", &grows(leak)));
     lines.push(labelled("age", &age(leak)));
     if let Some(retained) = leak.retained_bytes.filter(|&retained| retained > 0) {
         lines.push(labelled("frees", &format!("{} if they went", Bytes(retained))));
     }
+    if let Some(pinned) = pinned(record, leak) {
+        lines.push(labelled("pins", &format!("{pinned} of free memory, in arenas where little else is left")));
+    }
     lines.push(labelled("do", &actions::of(leak)));
     lines
 }
 
+/// The free memory that the objects of a leak keep from being given back, if that is more than theirs.
+fn pinned(record: &LeaksRecord, leak: &Leak) -> Option<Bytes> {
+    let by = record.pinned_by.as_ref().filter(|by| leak.types.iter().any(|grown| grown.name == **by))?;
+    let pinned = record.pinned_bytes.filter(|&pinned| pinned >= LEAST_PINNED.max(leak.held_size_bytes))?;
+    (leak.name == *by).then_some(Bytes(pinned))
+}
+
 fn why(record: &LeaksRecord, leak: &Leak) -> String {
-    let span = Span(Duration::from_secs_f64(record.duration_seconds.max(0.0)));
+    let span = span(record.duration_seconds);
     let more = format!("more in each of {} censuses in {span}", record.censuses);
     let seen = match (leak.stayed, leak.left) {
         (0, _) => String::new(),
@@ -141,8 +179,10 @@ fn grows(leak: &Leak) -> String {
         (_, Some(of), _) => format!("linked to a {of}"),
         _ => "linked to each other".to_owned(),
     };
-    let others: Vec<&str> =
-        leak.types.iter().map(|grown| &*grown.name).filter(|name| *name != &*leak.name).take(4).collect();
+    let comes = |grown: &&common::record::TypeGrowth| {
+        grown.name != leak.name && grown.objects_per_minute * 2.0 >= leak.objects_per_minute
+    };
+    let others: Vec<&str> = leak.types.iter().filter(comes).map(|grown| short(&grown.name)).take(4).collect();
     if others.is_empty() { how } else { format!("{how}; with them {}", others.join(", ")) }
 }
 
@@ -151,7 +191,6 @@ fn with(entries: Option<u64>) -> String {
 }
 
 fn age(leak: &Leak) -> String {
-    let span = |seconds: f64| Span(Duration::from_secs_f64(seconds.max(0.0)));
     let newest = span(leak.newest_seconds);
     match leak.oldest_seconds {
         None => format!("the oldest is from before the first census, the newest younger than {newest}"),
@@ -167,7 +206,7 @@ fn memory_in_full(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
         bytes(memory.objects_bytes_per_minute)
     );
     let mut lines = vec![headline("LEAK", Tone::Alarm, &text)];
-    let span = Span(Duration::from_secs_f64(record.duration_seconds.max(0.0)));
+    let span = span(record.duration_seconds);
     let confidence = (memory.confidence_ratio * 100.0).min(99.9);
     lines.push(labelled(
         "why",
@@ -186,30 +225,29 @@ fn memory_in_full(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
     if !rows.is_empty() {
         lines.push(labelled("where", &rows.join("; ")));
     }
-    let holder = memory.pinned_by.as_deref().and_then(|of| {
-        record.leaks.iter().find(|leak| leak.types.iter().any(|grown| &*grown.name == of))
-    });
-    lines.push(labelled("do", &actions::of_memory(memory, holder)));
+    lines.push(labelled("do", &actions::of_memory(record, memory)));
     lines
 }
 
-fn among(record: &LeaksRecord) -> Line {
-    let Some(among) = &record.among else { return Line::default() };
+/// How it compares with others of its kind.
+fn among(record: &LeaksRecord) -> Option<Line> {
+    let among = record.among.as_ref()?;
     let bytes = |value: f64| Bytes(value.max(0.0) as u64);
+    let (tone, words) =
+        if among.stands_out { (Tone::Warning, "stands out among") } else { (Tone::Dim, "is one of") };
     let text = format!(
-        "{} processes of this program; the median grows by {}/min, this one by {}/min",
-        among.processes,
+        "this process {words} {} of its program: they grow by {}/min in the median, it by {}/min",
+        thousands(among.processes),
         bytes(among.median_bytes_per_minute),
         bytes(among.bytes_per_minute)
     );
-    let tone = if among.stands_out { Tone::Warning } else { Tone::Dim };
-    Line::whole(0, tone, if among.stands_out { format!("stands out among {text}") } else { format!("one of {text}") })
+    Some(Line::whole(0, tone, text))
 }
 
 /// What was looked at, in numbers.
 fn numbers(record: &LeaksRecord) -> Line {
     let name = record.name.as_deref().unwrap_or("?");
-    let span = Span(Duration::from_secs_f64(record.duration_seconds.max(0.0)));
+    let span = span(record.duration_seconds);
     let mut text = format!(
         "{name} (pid {}), Python {}: {} in {span}; objects {} → {}, {} → {}",
         record.pid,
