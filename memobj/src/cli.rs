@@ -144,7 +144,9 @@ impl Args {
     /// How many censuses are to be taken at most.
     #[must_use]
     pub fn most(&self) -> u64 {
-        let Some(interval) = self.repeat().filter(|_| self.leaks) else { return self.count.unwrap_or(u64::MAX) };
+        let Some(interval) = self.repeat().filter(|_| self.leaks) else {
+            return self.count.unwrap_or(u64::MAX);
+        };
         let steps = self.looking().as_nanos() / interval.as_nanos().max(1);
         u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1)
     }

@@ -69,11 +69,7 @@ impl Survivors {
     ///
     /// # Errors
     /// If there were too many objects before; never, since they were counted then.
-    pub fn look<M: Memory>(
-        &self,
-        python: &Python<'_, M>,
-        links: &Links<'_>,
-    ) -> Result<Sighting, TooLarge> {
+    pub fn look<M: Memory>(&self, python: &Python<'_, M>, links: &Links<'_>) -> Result<Sighting, TooLarge> {
         let ranks = links.ranks();
         let mut sighting = Sighting {
             census: self.censuses,

@@ -186,7 +186,14 @@ impl Observer {
     }
 
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
-        let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages, at: begun, residence: None };
+        let how = How {
+            method,
+            attempts: 1,
+            pause: None,
+            lost: still.taking.lost_pages,
+            at: begun,
+            residence: None,
+        };
         held(still, &still.memory, how, request, begun)
     }
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use common::record::{
-    Header, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, TypeGrowth,
-};
+use common::record::{Header, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, TypeGrowth};
 
 use crate::census::Census;
 use crate::leaks::{Finding, MemoryGrowth as Grown, Report};

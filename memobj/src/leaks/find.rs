@@ -176,7 +176,12 @@ impl Looking<'_, '_> {
         if !(rises(trends, &trend) && trend.net >= LEAST_OBJECTS) {
             return;
         }
-        let is_of_threads = |told: &Told| told.is_standard && is_multiple(told.finding.objects_per_second, trend.per_second);
+        let is_of_threads = |told: &Told| {
+            let finding = &told.finding;
+            // What starts a thread is held by C until it ends.
+            let is_beside = told.is_standard || matches!(finding.cause, Cause::Native | Cause::Unreferred);
+            is_beside && is_multiple(finding.objects_per_second, trend.per_second)
+        };
         let threads = found.iter().position(|told| &*told.finding.of == "threading.Thread");
         let Some(most) = threads.or_else(|| found.iter().position(is_of_threads)) else { return };
         let mut told = found.swap_remove(most);
@@ -204,9 +209,8 @@ impl Looking<'_, '_> {
             .zip(&*found)
             .flat_map(|(number, told)| told.keys.iter().map(move |&key| (key, number)))
             .collect();
-        let sums = retained.by_group(found.len(), |node| {
-            groups.get(&self.census.key(self.holders, node)?).copied()
-        });
+        let sums =
+            retained.by_group(found.len(), |node| groups.get(&self.census.key(self.holders, node)?).copied());
         for (told, bytes) in found.iter_mut().zip(sums) {
             if !told.keys.is_empty() && told.finding.cause != Cause::Garbage {
                 told.finding.retained_bytes = Some(bytes);
@@ -225,8 +229,13 @@ fn rises(trends: &Trends, trend: &Trend) -> bool {
 fn grows<'a>(trends: &Trends, of: Word, row: &'a Row) -> Option<Growing<'a>> {
     let (objects, bytes) = (trends.of(&row.objects)?, trends.of(&row.bytes)?);
     if objects.net >= LEAST_OBJECTS {
-        return (rises(trends, &objects) && stays(row))
-            .then_some(Growing { of, row, objects, bytes, entries: None });
+        return (rises(trends, &objects) && stays(row)).then_some(Growing {
+            of,
+            row,
+            objects,
+            bytes,
+            entries: None,
+        });
     }
     if objects.net > 0.0 {
         return None;
@@ -235,7 +244,13 @@ fn grows<'a>(trends: &Trends, of: Word, row: &'a Row) -> Option<Growing<'a>> {
         rises(trends, trend) && trend.net >= least && trend.straight >= LEAST_STRAIGHT
     };
     let entries = trends.of(&row.entries).filter(|entries| is_line(entries, LEAST_ENTRIES));
-    (entries.is_some() || is_line(&bytes, LEAST_BYTES)).then_some(Growing { of, row, objects, bytes, entries })
+    (entries.is_some() || is_line(&bytes, LEAST_BYTES)).then_some(Growing {
+        of,
+        row,
+        objects,
+        bytes,
+        entries,
+    })
 }
 
 /// Whether what came to a row stays, in the main.
@@ -252,7 +267,9 @@ fn stays(row: &Row) -> bool {
 
 /// Whether what is added is linked to objects of its own type.
 fn is_chain(finding: &Finding) -> bool {
-    finding.how == How::Linked && finding.container.as_ref().is_some_and(|container| container.of == finding.of)
+    // What is put in front has nothing old before it.
+    finding.how == How::Linked
+        && finding.container.as_ref().is_none_or(|container| container.of == finding.of)
 }
 
 /// Whether a rate is another, or a small multiple of it.

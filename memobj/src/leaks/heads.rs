@@ -44,14 +44,17 @@ pub fn find(
     wanted: impl Fn(Word) -> bool,
 ) -> Groups {
     let links = holders.links();
-    let mut heads = Heads { paths: holders.paths(), sighting, known: vec![NONE; links.objects()], way: Vec::new() };
+    let mut heads =
+        Heads { paths: holders.paths(), sighting, known: vec![NONE; links.objects()], way: Vec::new() };
     let mut groups = Groups::new();
     for node in (0..).take(links.objects()).map(NodeId) {
         let born = sighting.born(node);
         if born == 0 || born == sighting.census() {
             continue;
         }
-        let Some((place, _)) = census.key(holders, node).filter(|&(place, _)| wanted(place)) else { continue };
+        let Some((place, _)) = census.key(holders, node).filter(|&(place, _)| wanted(place)) else {
+            continue;
+        };
         let head = heads.of(node);
         let group = groups.entry(place).or_default().entry(links.kind(head)).or_default();
         group.bytes = group.bytes.saturating_add(links.size(node));

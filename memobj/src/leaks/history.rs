@@ -203,9 +203,12 @@ impl History {
             let new = now.remove(key).unwrap_or_default();
             // Those of the census before were seen once alone.
             let twice = before.saturating_sub(1);
-            let gone = row.by_born.iter().take(twice).enumerate().map(|(born, &was)| {
-                was.saturating_sub(new.by_born.get(born).copied().unwrap_or(0))
-            });
+            let gone = row
+                .by_born
+                .iter()
+                .take(twice)
+                .enumerate()
+                .map(|(born, &was)| was.saturating_sub(new.by_born.get(born).copied().unwrap_or(0)));
             row.left = row.left.saturating_add(gone.sum());
             row.add(new);
         }

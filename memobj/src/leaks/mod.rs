@@ -165,7 +165,8 @@ impl Following {
         let found = looking.find(names)?;
         let (filling, leaks): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|finding| finding.limit.is_some());
-        let memory = native::growth(&self.moments, &self.rss, &self.totals, self.account.as_ref(), besides.account);
+        let memory =
+            native::growth(&self.moments, &self.rss, &self.totals, self.account.as_ref(), besides.account);
         Ok(Report {
             censuses: self.moments.len() as u64,
             seconds: self.moments.last().copied().unwrap_or(0.0),

@@ -86,7 +86,8 @@ pub(super) fn growth(
 
 /// What is resident besides Python objects and the blocks that they need.
 fn foreign_bytes(account: &Account) -> f64 {
-    let foreign = account.rows.iter().filter(|row| !matches!(row.kind, Kind::PythonObjects | Kind::PythonOverhead));
+    let foreign =
+        account.rows.iter().filter(|row| !matches!(row.kind, Kind::PythonObjects | Kind::PythonOverhead));
     foreign.map(|row| row.tally.resident_bytes() as f64).sum()
 }
 

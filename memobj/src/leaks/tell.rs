@@ -47,9 +47,10 @@ impl Looking<'_, '_> {
         let links = self.holders.links();
         let wraps = links.ty(of).is_some_and(is_wrapping);
         let alike = |count: u64| count.abs_diff(group.heads).saturating_mul(5) <= group.heads;
-        let mut inside = group.types.iter().filter(|&(&inside, &count)| {
-            wraps && alike(count) && self.telling(inside) == Telling::Much
-        });
+        let mut inside = group
+            .types
+            .iter()
+            .filter(|&(&inside, &count)| wraps && alike(count) && self.telling(inside) == Telling::Much);
         let only = inside.next().map(|(&of, _)| of);
         if inside.next().is_some() { None } else { only }
     }
@@ -91,7 +92,9 @@ impl Looking<'_, '_> {
             function,
             waiting,
             objects_per_second: main.map_or(0.0, Growing::objects_per_second),
-            entries_per_second: enlarged.and_then(|growing| growing.entries).map(|entries| entries.per_second),
+            entries_per_second: enlarged
+                .and_then(|growing| growing.entries)
+                .map(|entries| entries.per_second),
             bytes_per_second: rows.iter().map(Growing::bytes_per_second).sum::<f64>().max(0.0),
             held: self.held(place),
             retained_bytes: None,
@@ -120,7 +123,11 @@ impl Looking<'_, '_> {
     }
 
     /// The row of what is added; without heads, that of the type which says most or has most bytes.
-    fn main<'r, 'a>(&self, rows: &'r [Growing<'a>], added: Option<(TypeIndex, &Group)>) -> Option<&'r Growing<'a>> {
+    fn main<'r, 'a>(
+        &self,
+        rows: &'r [Growing<'a>],
+        added: Option<(TypeIndex, &Group)>,
+    ) -> Option<&'r Growing<'a>> {
         let index = added.map(|(of, group)| self.wrapped(of, group).unwrap_or(of));
         let word = index.and_then(|index| self.census.type_of(index));
         let of_heads = rows.iter().find(|growing| Some(growing.of) == word && growing.objects.net > 0.0);
@@ -287,7 +294,6 @@ impl Looking<'_, '_> {
             u64::try_from(limit).ok()
         })
     }
-
 }
 
 /// Whether objects of a type are there for what they hold.
@@ -297,7 +303,11 @@ fn is_wrapping(of: &Type) -> bool {
         Some(_) => false,
         None => matches!(
             of.name().as_str(),
-            "method" | "builtin_function_or_method" | "cell" | "functools.partial" | "functools._lru_list_elem"
+            "method"
+                | "builtin_function_or_method"
+                | "cell"
+                | "functools.partial"
+                | "functools._lru_list_elem"
         ),
     }
 }

@@ -72,7 +72,8 @@ impl Leaking {
     pub(super) fn take(&mut self, root: Option<u32>, census: &Census) {
         let pause = census.taking.pause.map(|pause| pause.as_secs_f64());
         let pid = census.process.pid;
-        let before = self.seen.remove(&pid).filter(|seen| seen.last.process.start_ticks == census.process.start_ticks);
+        let before =
+            self.seen.remove(&pid).filter(|seen| seen.last.process.start_ticks == census.process.start_ticks);
         let seen = Seen {
             root,
             censuses: before.as_ref().map_or(0, |seen| seen.censuses).saturating_add(1),
@@ -145,7 +146,9 @@ fn compare(records: &mut [LeaksRecord]) {
         rates.sort_by(f64::total_cmp);
     }
     for record in records {
-        let Some(rates) = alike.get(&key(record)).filter(|rates| rates.len() >= FEWEST_ALIKE) else { continue };
+        let Some(rates) = alike.get(&key(record)).filter(|rates| rates.len() >= FEWEST_ALIKE) else {
+            continue;
+        };
         let median = rates.get(rates.len() / 2).copied().unwrap_or(0.0);
         let own = growth(record);
         record.among = Some(Among {

@@ -89,10 +89,14 @@ fn answer(leak: &Leak) -> String {
         _ => "",
     };
     match &*leak.cause {
-        "garbage" => format!("{name} piles up in circles, {objects} a minute, {bytes}/min, and the collector is off"),
+        "garbage" => {
+            format!("{name} piles up in circles, {objects} a minute, {bytes}/min, and the collector is off")
+        }
         "uncollectable" => format!("gc.garbage grows by {objects} {name} a minute, {bytes}/min"),
         "unreferred" => {
-            format!("{objects} {name} a minute are lost, {bytes}/min: alive, and nobody is known to refer to them")
+            format!(
+                "{objects} {name} a minute are lost, {bytes}/min: alive, and nobody is known to refer to them"
+            )
         }
         "native" => format!("native code holds {objects} more {name} a minute, {bytes}/min{leaves}"),
         _ if &*leak.how == "enlarged" => match leak.entries_per_minute {
@@ -142,7 +146,8 @@ fn in_full(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
         lines.push(labelled("frees", &format!("{} if they went", Bytes(retained))));
     }
     if let Some(pinned) = pinned(record, leak) {
-        lines.push(labelled("pins", &format!("{pinned} of free memory, in arenas where little else is left")));
+        lines
+            .push(labelled("pins", &format!("{pinned} of free memory, in arenas where little else is left")));
     }
     lines.push(labelled("do", &actions::of(leak)));
     lines
@@ -263,7 +268,10 @@ fn numbers(record: &LeaksRecord) -> Line {
     }
     text.push_str(&format!("; {}", counted(record.places, "place", "places")));
     if let Some(pause) = record.longest_pause_seconds {
-        text.push_str(&format!("; stood still for {} at most", Span(Duration::from_secs_f64(pause.max(0.0)))));
+        text.push_str(&format!(
+            "; stood still for {} at most",
+            Span(Duration::from_secs_f64(pause.max(0.0)))
+        ));
     }
     Line::whole(0, Tone::Dim, escape_controls(&text))
 }
