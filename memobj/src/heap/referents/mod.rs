@@ -152,7 +152,8 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
                 | Kind::HamtArray
                 | Kind::TeeData
                 | Kind::Array
-                | Kind::Decimal,
+                | Kind::Decimal
+                | Kind::NumpyScalar(_),
             ) => Ok(()),
             _ if of.traverse == Traverse::Guess => Ok(()),
             _ => self.read_guesses(at, of, EdgeKind::Guessed, sink),
