@@ -305,7 +305,7 @@ fn a_start_is_told_apart_where_there_are_no_ticks() {
 
 #[test]
 fn a_real_log_is_read_the_fast_way_and_says_what_json_says() {
-    let shell = "sleep 30 & a=$!; sleep 30 & b=$!; sleep 1; kill $a $b";
+    let shell = "sleep 30 & a=$!; sleep 30 & b=$!; sleep 3; kill $a $b";
     let run = Tool::ours("memmon").args(["-i", "30ms", "--count", "20", "--", "sh", "-c", shell]).run();
     let text = run.out();
     let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

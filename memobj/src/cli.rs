@@ -81,7 +81,7 @@ pub struct Args {
     pub memory: bool,
 
     /// Save the memory that was counted to FILE; it holds the program's data, so only its owner may read it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop", "max_pause"])]
     pub save_snapshot: Option<PathBuf>,
 
     /// Rows of each table
@@ -175,7 +175,8 @@ Sizes are those of sys.getsizeof. What an object owns beside that is overhead, i
 type of which only a part of its memory is known from outside.
 
 What it costs: the program stands still for the copy, about 0.2 ms for each MB. A system call in which it waits may end \
-with EINTR, as it may by any stop; Python itself tries such calls again, code in C may not. With --no-stop it does not stand \
+with EINTR, as it may by any stop; Python itself tries such calls again, code in C may not. (signal.sigtimedwait alone, if its \
+time runs out meanwhile, returns a signal that never came.) With --no-stop it does not stand \
 still, and what changes while it is read is torn and counted as such. Its memory is never written to, and no code of ours \
 runs in it.
 
@@ -232,6 +233,7 @@ mod tests {
             &["-p", "1", "--no-stop", "--max-pause", "1ms"],
             &["-p", "1", "--save-snapshot", "x", "-i", "1"],
             &["-p", "1", "--tree", "--save-snapshot", "x"],
+            &["-p", "1", "--max-pause", "1ms", "--save-snapshot", "x"],
             &["-p", "1", "-o", "x", "--format", "text"],
             &["-p", "0"],
         ] {

@@ -294,6 +294,7 @@ pub fn python_build(fill: Fill) -> PythonBuild {
         executable: fill.of("/opt/py/bin/python3.13".into()),
         located: fill.of("dynsym".into()),
         layout: fill.of("3.13".into()),
+        others: fill.of(0),
     }
 }
 

@@ -118,10 +118,10 @@ record! {
         /// How long the census took.
         #[serde(default)]
         pub duration_seconds: Option<f64>,
-        /// Reads that failed, or that met a change.
+        /// Reads that failed, or that met a change. A few are usual; one for a thousand objects is too many.
         #[serde(default)]
         pub torn_reads: Option<u64>,
-        /// What was read and could not be what it was read as.
+        /// What was read and could not be what it was read as. A few are usual, as words that frames and C code left behind.
         #[serde(default)]
         pub rejected_reads: Option<u64>,
         /// The most memory that memobj itself has had so far.
@@ -296,7 +296,7 @@ pub struct Omitted {
 /// A thread that Python knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PythonThread {
-    /// Its name; `null` for one that C code started.
+    /// Its name; `null` for one that `threading` does not know, as those of C code. The main thread always has one.
     pub name: Option<Arc<str>>,
     /// What `threading.get_ident` gives in it.
     pub ident: Option<u64>,

@@ -74,6 +74,8 @@ pub struct Python {
     pub located: Arc<str>,
     /// The name of the table by which its objects were read.
     pub layout: Arc<str>,
+    /// How many other Pythons run in the process, of which nothing was counted.
+    pub others: u64,
 }
 
 /// Objects and their bytes.
@@ -118,7 +120,7 @@ pub struct TypeCount {
 /// A thread.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Thread {
-    /// Its name; `None` for one that C code started.
+    /// Its name; `None` for one that `threading` does not know.
     pub name: Option<Arc<str>>,
     /// What `threading.get_ident` gives in it.
     pub ident: Option<u64>,

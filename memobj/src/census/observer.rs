@@ -23,7 +23,7 @@ use crate::residence::Residence;
 use crate::runtime::Runtime;
 use crate::runtime::choose::{Python as Found, find};
 use crate::snapshot;
-use crate::target::{MAX_STOPS, Room, STOP_LIMIT, Still, Target, dump};
+use crate::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
 
 use super::account::{Account, account};
 use super::collector::read_collector;
@@ -92,28 +92,19 @@ impl Observer {
                 Watched { target, python }
             }
         };
-        let census = match self.reason_to_read_live(&watched.target, request.stopping) {
+        let census = match reason_to_read_live(&watched.target, request.stopping) {
             Some(reason) => live(&watched, reason, request, begun),
-            None => self.stopped(&mut watched, request, begun),
+            None => match self.stopped(&mut watched, request, begun) {
+                Err(error) if error.no_room && request.save.is_none() => {
+                    // What a copy before was made into is of no use now, and room is short.
+                    self.buffers = Buffers::default();
+                    live(&watched, LiveReason::Memory, request, begun)
+                }
+                census => census,
+            },
         }?;
         self.processes.insert(pid, watched);
         Ok(census)
-    }
-
-    /// Why a process is not to be stopped and copied, if there is a reason.
-    fn reason_to_read_live(&self, target: &Target, stopping: Stopping) -> Option<LiveReason> {
-        if stopping == Stopping::Never {
-            return Some(LiveReason::Asked);
-        }
-        let estimate = target.estimate();
-        if let Stopping::AtMost(most) = stopping
-            && estimate.pause > most
-        {
-            return Some(LiveReason::MaxPause);
-        }
-        // What the last copy was made into serves again.
-        let more = estimate.bytes.saturating_sub(self.buffers.len() as u64);
-        (!Room::now().fits(more)).then_some(LiveReason::Memory)
     }
 
     /// Stops it outside of a collection, as far as that can be had, copies, and counts what was copied.
@@ -129,7 +120,12 @@ impl Observer {
             });
             let mut still = match frozen {
                 // On a machine that is busy a thread may have to wait for a processor to stop on.
-                Err(error) if error.stage == Stage::Copy && !error.gone && limit < LONGEST_STOP => {
+                Err(error)
+                    if error.stage == Stage::Copy
+                        && !error.gone
+                        && !error.no_room
+                        && limit < LONGEST_STOP =>
+                {
                     limit *= 2;
                     attempts += 1;
                     continue;
@@ -195,6 +191,15 @@ fn held<M: Memory>(
     let python = find(source, request.way)?;
     let runtime = python.read(memory)?;
     count(memory, source.facts(), &python, runtime, how, request, begun)
+}
+
+/// Why a process is not to be stopped and copied, if there is a reason. Whether there is room is asked when that is got.
+fn reason_to_read_live(target: &Target, stopping: Stopping) -> Option<LiveReason> {
+    match stopping {
+        Stopping::Never => Some(LiveReason::Asked),
+        Stopping::AtMost(most) => (target.estimate().pause > most).then_some(LiveReason::MaxPause),
+        Stopping::Any => None,
+    }
 }
 
 /// Counts what is there while the process runs on.
@@ -270,6 +275,7 @@ fn count<M: Memory>(
             shared: Some(python.found.file.library),
             located: python.found.way.word().into(),
             layout: layout.origin.into(),
+            others: python.others,
         },
         interpreters: runtime.interpreters.len() as u64,
         scope: request.scope,

@@ -262,6 +262,7 @@ fn python(python: &Python, executable: Option<Arc<str>>) -> PythonBuild {
         executable,
         located: Some(Arc::clone(&python.located)),
         layout: Some(Arc::clone(&python.layout)),
+        others: Some(python.others),
     }
 }
 

@@ -41,6 +41,7 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             shared: Some(true),
             located: "dynsym".into(),
             layout: "3.13".into(),
+            others: 0,
         },
         interpreters: 1,
         scope: Scope::Reachable,

@@ -32,8 +32,8 @@ pub struct Python {
     pub implementation: String,
     /// How it lays out what it has.
     pub layout: Layout,
-    /// Other Pythons in the same process, each in words.
-    pub others: Vec<String>,
+    /// How many other Pythons run in the same process.
+    pub others: u64,
 }
 
 impl Python {
@@ -113,9 +113,7 @@ fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
     }
     let mut good = good.into_iter();
     if let Some(mut python) = good.next() {
-        python.others = good
-            .map(|other| format!("CPython {} in {}", other.version(), other.found.file.path.display()))
-            .collect();
+        python.others = good.len() as u64;
         return Ok(python);
     }
     // One that has not begun comes before one that is not understood: it may well be the one that is.
@@ -153,7 +151,7 @@ fn attempt(memory: &dyn Memory, found: &Found, build: Build, layout: &Layout) ->
         build,
         implementation: String::new(),
         layout: layout::refined(layout, memory, found.at)?.layout,
-        others: Vec::new(),
+        others: 0,
     };
     let Verified { hexversion, abiflags, implementation, .. } =
         verify(memory, &python.layout, found.at).map_err(|fault| python.told(&fault))?;

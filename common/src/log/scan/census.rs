@@ -351,6 +351,10 @@ fn python(c: &mut Cursor<'_>) -> Option<()> {
         c.passage(key)?;
         c.nullable(Cursor::text)?;
     }
+    // Censuses were written without this at first.
+    if c.has(br#","others":"#) {
+        c.nullable(Cursor::integer)?;
+    }
     c.literal(b"}")
 }
 

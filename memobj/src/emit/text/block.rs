@@ -14,7 +14,7 @@ use super::super::tally::{Row, Sum, Tally};
 /// Names are in the last column, where a terminal cuts them; nothing else gives way to them.
 pub(super) const ANY_WIDTH: usize = usize::MAX;
 
-/// Torn and rejected reads are worth a warning if there is one for so many objects: a few there always are, as stale words in frames.
+/// Torn and rejected reads are worth a word if there is one for so many objects: a few there always are, as stale words in frames.
 const FEW_READS: u64 = 1000;
 
 /// Coverage below this is worth a glance.
@@ -107,6 +107,10 @@ impl Block<'_> {
                 counted(tries, "try", "tries")
             ));
         }
+        if let Some(others) = record.python.as_ref().and_then(|python| python.others).filter(|&n| n > 0) {
+            let what = counted(others, "other Python", "other Pythons");
+            warnings.push(format!("! of {what} in the process nothing is counted"));
+        }
         match record.live_reason.as_deref() {
             Some("max_pause") => {
                 warnings.push(
@@ -125,16 +129,12 @@ impl Block<'_> {
                 Some(format!("{} {word}", thousands(count.filter(|&count| count > 0)?)))
             })
             .collect();
-        if !bad.is_empty() && self.bad_reads().saturating_mul(FEW_READS) >= self.tally.total.count {
-            warnings.push(format!("! of what was read, {}", bad.join(", ")));
+        let all = record.torn_reads.unwrap_or(0).saturating_add(record.rejected_reads.unwrap_or(0));
+        if !bad.is_empty() && all.saturating_mul(FEW_READS) >= self.tally.total.count {
+            let what = "some objects may be missing or counted wrongly";
+            warnings.push(format!("! of what was read, {}: {what}", bad.join(", ")));
         }
         warnings.into_iter().map(|text| Line::whole(2, Tone::Warning, text)).collect()
-    }
-
-    /// How many reads were torn or rejected.
-    fn bad_reads(&self) -> u64 {
-        let record = self.record;
-        record.torn_reads.unwrap_or(0).saturating_add(record.rejected_reads.unwrap_or(0))
     }
 
     /// The largest rows, and the sum of the others.
@@ -238,10 +238,6 @@ impl Block<'_> {
         line.push(Tone::Dim, method);
         if let Some(duration) = record.duration_seconds.and_then(seconds) {
             line.push_apart(Tone::Dim, format!("counted in {duration}"));
-        }
-        let bad = self.bad_reads();
-        if bad > 0 {
-            line.push_apart(Tone::Dim, format!("{} torn or rejected", counted(bad, "read", "reads")));
         }
         if let Some(peak) = record.memobj_peak_bytes {
             line.push_apart(Tone::Dim, format!("memobj itself at most {}", Bytes(peak)));
