@@ -298,7 +298,7 @@ fn a_library_whose_python_was_not_begun_is_told_so() {
         fflush(stdout); char c; while (read(0, &c, 1) > 0); return 0; }\n";
     fs::write(&source, text).unwrap();
     let program = folder.path().join("host");
-    let gcc = std::process::Command::new("gcc").arg("-o").arg(&program).arg(&source).arg("-ldl").output();
+    let gcc = Command::new("gcc").arg("-o").arg(&program).arg(&source).arg("-ldl").output();
     if !gcc.is_ok_and(|output| output.status.success()) {
         crate::skip!("no C compiler");
     }

@@ -44,6 +44,9 @@ const LONGEST_STOP: Duration = Duration::from_secs(1);
 /// How much of a process that is read as it runs is kept at once, in bytes. What does not fit is read again.
 const LIVE_CACHE: u64 = 256 << 20;
 
+/// How much memory a thread is started for, in bytes.
+const BYTES_A_THREAD: u64 = 32 << 20;
+
 /// How often it is looked at until it holds together, if it is read as it runs, and the pause between two looks.
 const MOST_LOOKS: u32 = 10;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
@@ -248,7 +251,7 @@ fn count<M: Memory>(
     let layout = &python.layout;
     let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
     let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
-    let threads = available_parallelism().map_or(1, NonZero::get);
+    let threads = threads_for(memory);
     let walked = walk(&heap, threads)?;
     let held =
         request.holding.as_ref().map(|holding| find_held(&heap, &walked, holding, threads)).transpose()?;
@@ -301,6 +304,13 @@ fn count<M: Memory>(
         },
         held: held.map(Arc::new),
     })
+}
+
+/// How many threads count a memory: no more than it is worth to start.
+fn threads_for(memory: &dyn Memory) -> usize {
+    let bytes: u64 = memory.regions().iter().map(|region| region.end.0.saturating_sub(region.start.0)).sum();
+    let worth = usize::try_from(bytes / BYTES_A_THREAD).unwrap_or(usize::MAX).saturating_add(1);
+    available_parallelism().map_or(1, NonZero::get).min(worth)
 }
 
 fn process_facts(facts: &Facts) -> ProcessFacts {

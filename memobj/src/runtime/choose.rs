@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::{Error, Stage};
 use crate::facts::Source;
 use crate::layout::{self, Build, Layout};
-use crate::memory::Memory;
+use crate::memory::{Memory, Paged};
 use crate::request::Way;
 
 use super::locate::{Found, PythonFile, Search, search};
@@ -90,10 +90,13 @@ pub fn find(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
 fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
     let ways: Vec<Way> = way.map_or_else(|| Way::ALL.to_vec(), |way| vec![way]);
     let search = search(source, &ways);
+    // Layouts are tried by reading words here and there.
+    let paged = Paged::new(source.memory());
+    let memory = if source.holds_still() { source.memory() } else { &paged };
     let mut good: Vec<Python> = Vec::new();
     let mut bad: Vec<Error> = Vec::new();
     for found in &search.found {
-        match tried(source.memory(), found) {
+        match tried(memory, found) {
             Ok(python) => good.push(python),
             Err(error) => bad.push(error),
         }
@@ -103,7 +106,7 @@ fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
         && ways.contains(&Way::Scan)
     {
         for found in swept(source, &search) {
-            match tried(source.memory(), &found) {
+            match tried(memory, &found) {
                 Ok(python) => good.push(python),
                 // In a file that is not known to be a Python, what looks like one is mostly none.
                 Err(_) if search.files.is_empty() => {}
