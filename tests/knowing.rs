@@ -96,7 +96,8 @@ fn the_main_thread_has_its_name_before_anybody_asks() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
-    let code = "import sys; assert 'threading' not in sys.modules; print('ready', flush=True); sys.stdin.read()";
+    let code =
+        "import sys; assert 'threading' not in sys.modules; print('ready', flush=True); sys.stdin.read()";
     for interpreter in interpreters() {
         let mut process = Tool::new(&interpreter.program).args(["-I", "-S", "-c", code]).start();
         process.wait_line("ready");

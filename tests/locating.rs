@@ -221,8 +221,8 @@ set -e
 root=$1 prefix=$2 program=$3
 shift 3
 mount -t tmpfs none "$root"
-mkdir -p "$root/app/bin" "$root/app/lib" "$root/usr" "$root/proc"
-for folder in /lib /lib64 /usr/lib /usr/lib64; do
+mkdir -p "$root/app/bin" "$root/app/lib" "$root/old" "$root/proc"
+for folder in /usr /bin /sbin /lib /lib64; do
     if [ -L $folder ]; then cp -P $folder "$root$folder"
     elif [ -d $folder ]; then mkdir -p "$root$folder"; mount --rbind $folder "$root$folder"
     fi
@@ -234,8 +234,11 @@ for folder in "$prefix"/lib/python3*; do
     mount --bind "$folder" "$root/app/lib/${folder##*/}"
 done
 mount -t proc proc "$root/proc"
+cd "$root"
+pivot_root . old
+umount -l /old
 export LD_LIBRARY_PATH=/app/lib
-exec chroot "$root" /app/bin/snake "$@"
+exec /app/bin/snake "$@"
 "#;
 
 #[test]

@@ -87,7 +87,8 @@ mod tests {
         image.put(Addr(0x1000), &bytes);
         let counted = Counted(image, AtomicUsize::new(0));
         let paged = Paged::new(&counted);
-        for (at, length) in [(0, 8), (PAGE - 3, 8), (2 * PAGE - 1, 1), (17, 100), (PAGE, PAGE), (5, 2 * PAGE)] {
+        for (at, length) in [(0, 8), (PAGE - 3, 8), (2 * PAGE - 1, 1), (17, 100), (PAGE, PAGE), (5, 2 * PAGE)]
+        {
             let mut read = vec![0; length];
             paged.read(Addr(0x1000 + at as u64), &mut read).unwrap();
             assert_eq!(read, bytes[at..at + length], "{at} {length}");
