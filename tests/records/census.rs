@@ -201,6 +201,7 @@ fn lists() -> BoxedStrategy<CensusRecord> {
                             max_entries,
                             hits,
                             misses,
+                            ..samples::cache_total(Fill::Bare)
                         })
                         .collect()
                 }),
