@@ -5,7 +5,7 @@ use super::Cache;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// A cache without a limit is news from so many entries on, or so many bytes; of those that came with Python, from so many bytes.
+/// A cache without a limit is news from so many entries on (of several of one name, each), or so many bytes; of those that came with Python, from so many bytes.
 const UNBOUNDED_ENTRIES: u64 = 1000;
 const UNBOUNDED_BYTES: u64 = MIB;
 const UNBOUNDED_STANDARD_BYTES: u64 = 10 * MIB;
@@ -68,7 +68,7 @@ pub(super) fn warnings(cache: &Cache) -> Vec<Warning> {
     let own = weight.map_or(0, |weight| weight.deep_bytes.saturating_sub(weight.shared_bytes));
     let is_large = match cache.standard {
         true => own >= UNBOUNDED_STANDARD_BYTES,
-        false => cache.entries >= UNBOUNDED_ENTRIES || (own >= UNBOUNDED_BYTES && cache.entries > 1),
+        false => cache.entries / cache.instances.max(1) >= UNBOUNDED_ENTRIES || (own >= UNBOUNDED_BYTES && cache.entries > 1),
     };
     if cache.unbounded && is_large {
         warnings.push(Warning::NoLimit);

@@ -20,8 +20,14 @@ const MOST_ROUNDS: u64 = 8;
 /// And so many besides.
 const MOST_EDGES: u64 = 10_000_000;
 
-/// The objects of an entry: its key, its value, what ties them together.
-pub(super) type Members = [Option<NodeId>; 3];
+/// The objects of an entry.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Members {
+    pub key: Option<NodeId>,
+    pub value: Option<NodeId>,
+    /// What ties them together and leads to other entries too: only itself is of the entry.
+    pub link: Option<NodeId>,
+}
 
 /// What a cache weighs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -101,8 +107,11 @@ impl<'a, 'w> Scales<'a, 'w> {
         }
         stack.clear();
         for (members, label) in entries.iter().zip(FIRST..) {
-            for &node in members.iter().flatten() {
+            for node in [members.link, members.key, members.value].into_iter().flatten() {
                 self.claim(node, label, &mut stack);
+                if Some(node) == members.link {
+                    stack.clear();
+                }
             }
             self.follow(&mut stack)?;
         }

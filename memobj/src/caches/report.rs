@@ -83,8 +83,12 @@ fn read<M: Memory>(
     let members: Vec<Members> = entries
         .iter()
         .map(|entry| {
-            let result = if found.sort == Sort::Lru { result(names, entry.value) } else { None };
-            [links.node(entry.key), links.node(entry.value), result.and_then(|at| links.node(at))]
+            let key = links.node(entry.key);
+            let value = links.node(entry.value);
+            match if found.sort == Sort::Lru { result(names, entry.value) } else { None } {
+                Some(result) => Members { key, value: links.node(result), link: value },
+                None => Members { key, value, link: None },
+            }
         })
         .collect();
     let table = links.node(found.table);

@@ -310,14 +310,17 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         }
     }
 
-    /// Whether a dict is no cache but a list of some: all that it has are caches, or it is called so and all are dicts.
+    /// Whether a dict is no cache but a list of some, as its name says: all that it has are caches, or dicts.
     fn holds_caches(&mut self, leaf: &str, found: &Found) -> bool {
+        if !words::is_caches(leaf) {
+            return false;
+        }
         let values = self.values(found.table, FEW);
         let links = self.holders.links();
         let is_cache = |value: &Addr| {
             let node = links.node(*value);
             node.is_some_and(|node| {
-                self.claimed.contains(&node) || (words::is_caches(leaf) && self.sort(node) == Sort::Table)
+                self.claimed.contains(&node) || self.sort(node) == Sort::Table
             })
         };
         !values.is_empty() && values.iter().all(is_cache)

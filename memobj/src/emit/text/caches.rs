@@ -47,8 +47,13 @@ fn sum(caches: &[&Cache]) -> String {
 }
 
 fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
-    let all: Vec<String> =
-        caches.iter().flat_map(|cache| cache.warnings.iter().map(|&warning| sentence(cache, warning))).collect();
+    let all: Vec<String> = caches
+        .iter()
+        .flat_map(|cache| cache.warnings.iter().map(move |&warning| (cache, warning)))
+        // That it is full is the reason why it finds so little, and told with that.
+        .filter(|(cache, warning)| *warning < Warning::Above90 || !cache.warnings.contains(&Warning::LowHits))
+        .map(|(cache, warning)| sentence(cache, warning))
+        .collect();
     if all.is_empty() {
         let ill = if caches.iter().any(|cache| !cache.standard) { "nothing is wrong with the caches" } else { "" };
         let lines = (!ill.is_empty()).then(|| Line::whole(2, Tone::Dim, ill));
@@ -140,7 +145,8 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
     let limit = match (cache.limit, cache.unbounded) {
         (Some(most), _) => thousands(most),
         (None, true) => "none".into(),
-        (None, false) => String::new(),
+        // Of a unit that only the program knows.
+        (None, false) => if cache.fullness.is_some() { "own".into() } else { String::new() },
     };
     // One that was not there before has come with all that it has.
     let change = before.map(|before| {
@@ -156,6 +162,7 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
     };
     let several = if cache.instances > 1 { format!(" ×{}", thousands(cache.instances)) } else { String::new() };
     let ill = if cache.warnings.is_empty() { Tone::Plain } else { Tone::Warning };
+    let kind = cache.kind.rsplit('.').next().unwrap_or_default();
     let shared = weight.and_then(|weight| ratio(weight.shared_bytes, weight.deep_bytes));
     vec![
         Cell::plain(thousands(cache.entries)),
@@ -169,7 +176,7 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
         Cell::plain(bytes(weight.map(|weight| weight.largest_bytes).filter(|_| cache.entries > 0))),
         Cell::plain(some(weight.map(|weight| weight.large_entries))),
         Cell::plain(some(cache.expired)),
-        Cell::new(Tone::Dim, escape_controls(&cache.kind).into_owned()),
+        Cell::new(Tone::Dim, escape_controls(kind).into_owned()),
         Cell::new(ill, format!("{}{several}", escape_controls(&cache.name))),
     ]
 }
