@@ -281,7 +281,7 @@ fn moments_say_what_the_records_say() {
     let [cache] = census.caches.as_deref().unwrap() else { panic!("{census:?}") };
     assert_eq!(
         (&*cache.name, cache.entries, cache.size_bytes),
-        ("functools.lru_cache of botpkg.render", 128, Some(1_234_567))
+        ("botpkg.render", 128, Some(1_234_567))
     );
     let (bare, _) = moments(&written(&samples::records(Fill::Bare).remove(4)));
     let What::Census(bare) = &bare[0].what else { panic!("{bare:?}") };

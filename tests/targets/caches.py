@@ -199,7 +199,7 @@ class Value:
 # Without a name that says so: what is in them does.
 tokens = {text("t", n): (text("token", n), time.time() + (1000 if n % 3 else -1000)) for n in range(90)}
 leases = {text("l", n): Lease(n) for n in range(40)}
-records = {text("r", n): {"value": text("x", n), "expires": int(time.time()) + 500 - n * 10} for n in range(100)}
+records = {text("r", n): {"value": text("x", n), "expires": int(time.time()) + 5000 - n * 100} for n in range(100)}
 values = [Value() for _ in range(25)]
 alive = weakref.WeakValueDictionary(enumerate(values))
 several_caches = {"default": {text("d", n): n * 2.5 for n in range(12)}, "other": {text("o", n): n * 3.5 for n in range(9)}}

@@ -173,6 +173,16 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         module.is_some_and(|module| self.holders.modules().is_standard(module))
     }
 
+    /// Whether something is a part of what came with Python: every logger of a program has a cache.
+    fn is_of_standard(&self, owner: Option<Owner>) -> bool {
+        match owner {
+            Some(Owner::Instance(owner)) => {
+                self.holders.links().type_of(owner).is_some_and(|of| self.is_standard(Some(&of.module)))
+            }
+            Some(Owner::Function(_) | Owner::Class) | None => false,
+        }
+    }
+
     /// An object of a class that some library has for caches.
     fn of_library(&mut self, node: NodeId, sort: Sort) -> Option<Found> {
         let at = self.holders.links().address(node)?;
@@ -184,6 +194,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             _ => self.name(node),
         };
         let entries = self.names.entries(table)?;
+        let standard = self.is_standard(module.as_deref()) || self.is_of_standard(self.owner(node));
         let mut found = Found {
             root: node,
             sort,
@@ -191,7 +202,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             besides: None,
             kind: self.type_name(node),
             name,
-            standard: self.is_standard(module.as_deref()),
+            standard,
             counters: beside::counters(self.names, &beside, entries),
             beside,
         };
@@ -267,8 +278,8 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         let links = self.holders.links();
         let Some(place) = self.holders.holder(node).and_then(|place| self.holders.place(place)) else { return };
         let (above, leaf) = leaf(&place.text);
-        let standard = self.is_standard(place.module.as_deref());
         let owner = self.owner(node);
+        let standard = self.is_standard(place.module.as_deref()) || self.is_of_standard(owner);
         if let Some(Owner::Instance(owner)) = owner
             && self.claimed.contains(&owner)
         {
@@ -305,7 +316,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
                 _ if entries > 0 => self.push(found),
                 _ => {}
             }
-        } else if self.has_times(&found) {
+        } else if !words::is_beside(leaf) && !words::is_deadlines(leaf) && self.has_times(&found) {
             self.push(found);
         }
     }
@@ -365,6 +376,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         let entries = self.names.entries(table)?;
         let (name, module) = self.name(node);
         let mut counters = beside::counters(self.names, &beside, entries);
+        let standard = self.is_standard(module.as_deref()) || self.is_of_standard(self.owner(node));
         let is_class = self.holders.links().type_of(node).is_some_and(|of| of.class.is_some());
         if is_class {
             let own = beside::attributes(self.names, table);
@@ -381,7 +393,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             besides: None,
             kind: self.type_name(node),
             name,
-            standard: self.is_standard(module.as_deref()),
+            standard,
             counters,
             beside,
         })

@@ -28,13 +28,16 @@ pub(super) fn lines(caches: &[Cache], before: Option<&Before>, limit: usize) -> 
         (worst.is_none(), cache.standard, worst, Reverse(cache.deep_bytes()), Reverse(cache.entries))
     });
     let mut lines = warnings(&order, limit);
-    let is_shown = |cache: &&&Cache| !cache.standard || !cache.warnings.is_empty();
-    let shown: Vec<&Cache> = order.iter().filter(is_shown).copied().collect();
-    let standard: Vec<&Cache> = order.iter().filter(|cache| !is_shown(cache)).copied().collect();
+    let is_well = |cache: &&Cache| cache.warnings.is_empty();
+    let (standard, own): (Vec<&Cache>, Vec<&Cache>) =
+        order.into_iter().partition(|cache| cache.standard && is_well(cache));
+    let (empty, shown): (Vec<&Cache>, Vec<&Cache>) =
+        own.into_iter().partition(|cache| cache.entries == 0 && is_well(cache));
     lines.extend(table(&shown, before, limit));
-    if !standard.is_empty() {
-        let text = format!("and {} of Python itself: {}", counted(standard.len() as u64, "cache", "caches"), sum(&standard));
-        lines.push(Line::whole(2, Tone::Dim, text));
+    let others = [(&empty, "that are empty"), (&standard, "of Python itself")];
+    for (caches, what) in others.into_iter().filter(|(caches, _)| !caches.is_empty()) {
+        let many = counted(caches.len() as u64, "cache", "caches");
+        lines.push(Line::whole(2, Tone::Dim, format!("and {many} {what}: {}", sum(caches))));
     }
     lines
 }
