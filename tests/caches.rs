@@ -127,7 +127,8 @@ fn a_snapshot_has_the_caches_of_the_process() {
     let live = target.memobj(&["--save-snapshot", saved.to_str().unwrap()]).records().remove(0);
     let later = Tool::ours("memobj").args(["--caches", "--snapshot"]).arg(&saved).run().expect_code(0);
     let later = later.records().remove(0);
-    let mut live = caches(&live).into_iter().map(|(name, row)| (name, row.clone())).collect::<BTreeMap<_, _>>();
+    let mut live =
+        caches(&live).into_iter().map(|(name, row)| (name, row.clone())).collect::<BTreeMap<_, _>>();
     // The monotonic clock of then is nobody's now; and by such a time alone no cache is told.
     let by_clock: Vec<&str> =
         live.iter().filter(|(_, row)| row["clock"] == "monotonic").map(|(&name, _)| name).collect();
@@ -154,7 +155,10 @@ fn growth_between_censuses_is_told_and_the_ill_come_first() {
     let text = run.out();
     let (first, second) = text.split_once("\n#2 ").unwrap_or_else(|| panic!("{run}"));
     assert!(!first.contains("CHANGE"), "{run}");
-    let row = second.lines().find(|line| line.ends_with("__main__.growing_cache")).unwrap_or_else(|| panic!("{run}"));
+    let row = second
+        .lines()
+        .find(|line| line.ends_with("__main__.growing_cache"))
+        .unwrap_or_else(|| panic!("{run}"));
     let words: Vec<&str> = row.split_whitespace().collect();
     assert_eq!((words[0], words[1]), ("100", "+100,"), "{row}");
     // Each warning is a line of its own, before the table; there the same are the first.

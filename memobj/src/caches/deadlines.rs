@@ -77,8 +77,7 @@ pub(super) fn times<M: Memory>(
         Spot::Entry(name) | Spot::Attribute(name) => Some(name),
         Spot::Itself | Spot::Item(_) => None,
     };
-    let is_deadline =
-        name.map_or(are_deadlines && spot == Spot::Itself, |name| words::is_deadline(name));
+    let is_deadline = name.map_or(are_deadlines && spot == Spot::Itself, |name| words::is_deadline(name));
     let is_stamp = name.is_some_and(|name| words::is_stamp(name));
     // Nobody remembers when something will have been made.
     let expired = (is_deadline || (ahead > 0 && !is_stamp)).then_some(past);

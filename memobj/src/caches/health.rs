@@ -68,7 +68,10 @@ pub(super) fn warnings(cache: &Cache) -> Vec<Warning> {
     let own = weight.map_or(0, |weight| weight.deep_bytes.saturating_sub(weight.shared_bytes));
     let is_large = match cache.standard {
         true => own >= UNBOUNDED_STANDARD_BYTES,
-        false => cache.entries / cache.instances.max(1) >= UNBOUNDED_ENTRIES || (own >= UNBOUNDED_BYTES && cache.entries > 1),
+        false => {
+            cache.entries / cache.instances.max(1) >= UNBOUNDED_ENTRIES
+                || (own >= UNBOUNDED_BYTES && cache.entries > 1)
+        }
     };
     if cache.unbounded && is_large {
         warnings.push(Warning::NoLimit);

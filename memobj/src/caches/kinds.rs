@@ -48,12 +48,17 @@ impl Sort {
         }
         for class in classes(names, of) {
             let is_of = |library: &str| {
-                class.module.strip_prefix(library).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                class
+                    .module
+                    .strip_prefix(library)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             };
             match class.qualname.as_str() {
                 "Cache" if is_of("cachetools") => return Self::Cachetools,
                 "LocMemCache" if is_of("django.core.cache.backends.locmem") => return Self::Locmem,
-                "WeakValueDictionary" | "WeakKeyDictionary" if class.module == "weakref" => return Self::Weak,
+                "WeakValueDictionary" | "WeakKeyDictionary" if class.module == "weakref" => {
+                    return Self::Weak;
+                }
                 _ => {}
             }
         }

@@ -82,7 +82,8 @@ impl<'a, 'w> Scales<'a, 'w> {
         besides: Option<NodeId>,
         entries: &[Members],
     ) -> Option<Weight> {
-        let weight = self.label(root, table, besides, entries).map(|()| self.sum(root, besides, entries.len()));
+        let weight =
+            self.label(root, table, besides, entries).map(|()| self.sum(root, besides, entries.len()));
         for node in self.touched.drain(..) {
             if let Some(label) = self.labels.get_mut(node.index()) {
                 *label = FREE;

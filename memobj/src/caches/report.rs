@@ -49,7 +49,8 @@ pub fn find_caches<M: Memory>(
     let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
     for (_, found) in counted {
         let mut cache = read(&mut names, &mut scales, holders, &found, now, max_item_bytes);
-        if by_name.get(&cache.name).and_then(|&at| caches.get(at)).is_some_and(|like| like.kind != cache.kind) {
+        if by_name.get(&cache.name).and_then(|&at| caches.get(at)).is_some_and(|like| like.kind != cache.kind)
+        {
             cache.name = format!("{} ({})", cache.name, cache.kind).into();
         }
         match by_name.get(&cache.name).and_then(|&at| caches.get_mut(at)) {
@@ -166,8 +167,8 @@ fn limit<M: Memory>(
             return (None, None, true);
         }
         // Entries may have sizes of their own, in whatever unit: then the limit is no number of entries.
-        let has_sizes = beside::named(&found.beside, "_Cache__size")
-            .is_some_and(|sizes| names.entries(sizes).is_some());
+        let has_sizes =
+            beside::named(&found.beside, "_Cache__size").is_some_and(|sizes| names.entries(sizes).is_some());
         let limit = (!has_sizes && most >= 0.0).then_some(most as u64);
         return (limit, share(used, most), false);
     }
@@ -241,7 +242,8 @@ impl Weight {
     fn and(self, other: Self, entries: u64, others: u64) -> Self {
         let sum = |a: u64, b: u64| a.saturating_add(b);
         let own = entries.saturating_sub(others);
-        let of_entries = sum(self.average_bytes.saturating_mul(own), other.average_bytes.saturating_mul(others));
+        let of_entries =
+            sum(self.average_bytes.saturating_mul(own), other.average_bytes.saturating_mul(others));
         let (largest_bytes, largest_key) = if other.largest_bytes > self.largest_bytes {
             (other.largest_bytes, other.largest_key)
         } else {

@@ -13,14 +13,29 @@ const BESIDE: &[&str] = &[
     "control", "controls", "counter", "counters", "count", "counts", "default", "defaults", "dir", "dirs",
     "enabled", "factory", "file", "files", "func", "funcs", "handlers", "header", "headers", "hits", "hooks",
     "info", "kwargs", "lock", "locks", "metrics", "misses", "name", "names", "options", "param", "params",
-    "path", "paths", "policy", "property", "section", "setting", "settings", "size", "sizes", "stat", "stats",
-    "timeout", "timeouts", "timers", "type", "types", "ttls", "url", "urls",
+    "path", "paths", "policy", "property", "section", "setting", "settings", "size", "sizes", "stat",
+    "stats", "timeout", "timeouts", "timers", "type", "types", "ttls", "url", "urls",
 ];
 
 /// How many entries something may have at most.
 const LIMIT: &[&str] = &[
-    "maxsize", "maxentries", "maxitems", "maxlen", "maxlength", "maxcount", "maxkeys", "maxobjects",
-    "maxcachesize", "cachesize", "capacity", "cap", "limit", "sizelimit", "entrylimit", "maximumsize", "max",
+    "maxsize",
+    "maxentries",
+    "maxitems",
+    "maxlen",
+    "maxlength",
+    "maxcount",
+    "maxkeys",
+    "maxobjects",
+    "maxcachesize",
+    "cachesize",
+    "capacity",
+    "cap",
+    "limit",
+    "sizelimit",
+    "entrylimit",
+    "maximumsize",
+    "max",
 ];
 
 /// How often something was found, or not.
@@ -30,22 +45,69 @@ const MISSES: &[&str] =
 
 /// Until when an entry is good.
 const DEADLINE: &[&str] = &[
-    "expires", "expire", "expiry", "expiration", "expiresat", "expireat", "expiretime", "expirytime",
-    "expirationtime", "expirests", "expiryts", "deadline", "validuntil", "gooduntil", "until", "staleat",
-    "evictat", "ttluntil", "when", "exp",
+    "expires",
+    "expire",
+    "expiry",
+    "expiration",
+    "expiresat",
+    "expireat",
+    "expiretime",
+    "expirytime",
+    "expirationtime",
+    "expirests",
+    "expiryts",
+    "deadline",
+    "validuntil",
+    "gooduntil",
+    "until",
+    "staleat",
+    "evictat",
+    "ttluntil",
+    "when",
+    "exp",
 ];
 
 /// Since when it is there, or when it was used last.
 const STAMP: &[&str] = &[
-    "ts", "timestamp", "time", "created", "createdat", "updated", "updatedat", "lastused", "lastaccess",
-    "lastaccessed", "lastseen", "accessed", "accessedat", "cachedat", "storedat", "insertedat", "fetchedat",
-    "addedat", "savedat",
+    "ts",
+    "timestamp",
+    "time",
+    "created",
+    "createdat",
+    "updated",
+    "updatedat",
+    "lastused",
+    "lastaccess",
+    "lastaccessed",
+    "lastseen",
+    "accessed",
+    "accessedat",
+    "cachedat",
+    "storedat",
+    "insertedat",
+    "fetchedat",
+    "addedat",
+    "savedat",
 ];
 
 /// Where the deadlines of a cache's entries are that are not in the entries themselves: a dict beside it with the same keys.
 const DEADLINES: &[&str] = &[
-    "expireinfo", "expires", "expire", "expiry", "expirations", "expiration", "expiries", "deadlines",
-    "deadline", "handlers", "timers", "links", "items", "ttls", "ttl", "expirytimes",
+    "expireinfo",
+    "expires",
+    "expire",
+    "expiry",
+    "expirations",
+    "expiration",
+    "expiries",
+    "deadlines",
+    "deadline",
+    "handlers",
+    "timers",
+    "links",
+    "items",
+    "ttls",
+    "ttl",
+    "expirytimes",
 ];
 
 /// The words of a name, in lower case: `_lruCache2` is `lru`, `cache2`.
@@ -148,14 +210,39 @@ mod tests {
     #[test]
     fn caches_are_told_by_their_names() {
         for name in [
-            "cache", "_cache", "_user_cache", "userCache", "cached_users", "_Users__cache", "memo", "_lru",
-            "LRUCache", "TTLCache", "querycache", "cache2", "_RESULT_CACHE", "_caches", "SessionCache",
+            "cache",
+            "_cache",
+            "_user_cache",
+            "userCache",
+            "cached_users",
+            "_Users__cache",
+            "memo",
+            "_lru",
+            "LRUCache",
+            "TTLCache",
+            "querycache",
+            "cache2",
+            "_RESULT_CACHE",
+            "_caches",
+            "SessionCache",
         ] {
             assert!(is_cache(name), "{name}");
         }
         for name in [
-            "memory", "_sessions", "cache_config", "CACHES", "CACHE_TTL", "cache_lock", "__cached__", "cached_property",
-            "lookup", "cacher", "__pycache__", "memoryview", "cache_stats", "",
+            "memory",
+            "_sessions",
+            "cache_config",
+            "CACHES",
+            "CACHE_TTL",
+            "cache_lock",
+            "__cached__",
+            "cached_property",
+            "lookup",
+            "cacher",
+            "__pycache__",
+            "memoryview",
+            "cache_stats",
+            "",
         ] {
             assert!(!is_cache(name), "{name}");
         }

@@ -16,7 +16,11 @@ pub(super) fn now(id: ProcessId) -> Now {
     let (monotonic, boot) = (seconds(ClockId::Monotonic), seconds(ClockId::Boottime));
     // A process's beginning counts the time that the machine was suspended, the monotonic clock does not.
     let began = id.start as f64 / rustix::param::clock_ticks_per_second() as f64 - (boot - monotonic);
-    Now { wall: since_1970(SystemTime::now()), monotonic: Some(monotonic), began: (id.start > 0).then_some(began) }
+    Now {
+        wall: since_1970(SystemTime::now()),
+        monotonic: Some(monotonic),
+        began: (id.start > 0).then_some(began),
+    }
 }
 
 /// The clocks when a process was saved. The monotonic one was that of the machine, which may be another.

@@ -4,6 +4,7 @@ pub mod account;
 mod clock;
 pub mod collector;
 pub mod held;
+pub mod identity;
 pub mod memory;
 pub mod observer;
 pub mod threads;

@@ -29,8 +29,8 @@ use crate::snapshot;
 use crate::target::{MAX_STOPS, Room, STOP_LIMIT, Still, Target, dump};
 
 use super::account::{Account, account};
-use super::collector::read_collector;
 use super::clock::{now, then};
+use super::collector::read_collector;
 use super::held::{Held, find_held};
 use super::memory::memory_of;
 use super::threads::read_threads;
@@ -174,7 +174,8 @@ impl Observer {
 
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
         let lost = still.taking.lost_pages;
-        let how = How { method, attempts: 1, pause: None, lost, residence: None, now: still.at.and_then(then) };
+        let how =
+            How { method, attempts: 1, pause: None, lost, residence: None, now: still.at.and_then(then) };
         held(still, &still.memory, how, request, begun)
     }
 }
@@ -189,8 +190,7 @@ pub fn take_held<M: Memory>(
     memory: &M,
     request: &Request,
 ) -> Result<Census, Error> {
-    let how =
-        How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, residence: None, now: None };
+    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, residence: None, now: None };
     held(source, memory, how, request, Instant::now())
 }
 

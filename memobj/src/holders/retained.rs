@@ -128,7 +128,8 @@ impl Extents {
     #[must_use]
     #[inline]
     pub fn covers(&self, above: NodeId, node: NodeId) -> bool {
-        let (Some(above), Some(node)) = (self.places.get(above.index()), self.places.get(node.index())) else {
+        let (Some(above), Some(node)) = (self.places.get(above.index()), self.places.get(node.index()))
+        else {
             return false;
         };
         above.0 > 0 && (above.0..above.1).contains(&node.0)

@@ -30,7 +30,8 @@ impl<M: Memory> Names<'_, '_, M> {
     pub fn attribute(&mut self, at: Addr, name: &str) -> Option<Addr> {
         let of = self.type_of(at)?;
         if of.class.as_ref().is_some_and(|class| !class.slots.is_empty()) {
-            let slot = self.members_of(of.at).iter().find(|(_, known)| &**known == name).map(|&(offset, _)| offset);
+            let slot =
+                self.members_of(of.at).iter().find(|(_, known)| &**known == name).map(|&(offset, _)| offset);
             if let Some(slot) = slot {
                 return self.objects.pointer(at, slot).filter(|to| !to.is_null());
             }

@@ -58,17 +58,24 @@ fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
         .map(|(cache, warning)| sentence(cache, warning))
         .collect();
     if all.is_empty() {
-        let ill = if caches.iter().any(|cache| !cache.standard) { "nothing is wrong with the caches" } else { "" };
+        let ill =
+            if caches.iter().any(|cache| !cache.standard) { "nothing is wrong with the caches" } else { "" };
         let lines = (!ill.is_empty()).then(|| Line::whole(2, Tone::Dim, ill));
         return lines.into_iter().flat_map(|line| [Line::default(), line]).collect();
     }
     let mut lines = vec![Line::default()];
-    lines.extend(all.iter().take(limit).map(|text| {
-        Line::whole(2, Tone::Warning, format!("! {}", escape_controls(text)))
-    }));
+    lines.extend(
+        all.iter()
+            .take(limit)
+            .map(|text| Line::whole(2, Tone::Warning, format!("! {}", escape_controls(text)))),
+    );
     let others = all.len().saturating_sub(limit);
     if others > 0 {
-        lines.push(Line::whole(2, Tone::Dim, format!("… {}", counted(others as u64, "more warning", "more warnings"))));
+        lines.push(Line::whole(
+            2,
+            Tone::Dim,
+            format!("… {}", counted(others as u64, "more warning", "more warnings")),
+        ));
     }
     lines
 }
@@ -85,7 +92,10 @@ fn sentence(cache: &Cache, warning: Warning) -> String {
     };
     match warning {
         Warning::NoLimit => {
-            format!("{name} has no limit, {entries} and {}: give it one, or let old entries go", Bytes(weight.deep_bytes))
+            format!(
+                "{name} has no limit, {entries} and {}: give it one, or let old entries go",
+                Bytes(weight.deep_bytes)
+            )
         }
         Warning::Expired => format!(
             "{name} keeps {} of {entries} past their deadline: take them out from time to time",
@@ -93,7 +103,10 @@ fn sentence(cache: &Cache, warning: Warning) -> String {
         ),
         Warning::LargeEntry => {
             let key = weight.largest_key.map(|key| format!(" [\"{key}\"]")).unwrap_or_default();
-            format!("{name} has an entry{key} of {}: keep what is so large elsewhere", Bytes(weight.largest_bytes))
+            format!(
+                "{name} has an entry{key} of {}: keep what is so large elsewhere",
+                Bytes(weight.largest_bytes)
+            )
         }
         Warning::LargeAverage => format!(
             "{name} has entries of {} on average: limit it by their size, not by their number",
@@ -102,11 +115,20 @@ fn sentence(cache: &Cache, warning: Warning) -> String {
         Warning::LowHits => {
             let ratio = percent(cache.hit_ratio().unwrap_or_default());
             let is_full = cache.fullness.is_some_and(|fullness| fullness > 0.9);
-            let what = if is_full { "make it larger, or do without it" } else { "look at its keys, or do without it" };
+            let what = if is_full {
+                "make it larger, or do without it"
+            } else {
+                "look at its keys, or do without it"
+            };
             let lookups = cache.hits.unwrap_or(0).saturating_add(cache.misses.unwrap_or(0));
-            format!("{name} finds {ratio} of what is looked for in it ({} lookups): {what}", thousands(lookups))
+            format!(
+                "{name} finds {ratio} of what is looked for in it ({} lookups): {what}",
+                thousands(lookups)
+            )
         }
-        Warning::Above90 => format!("{name} is {}: new entries put out others that may be wanted; make it larger", full()),
+        Warning::Above90 => {
+            format!("{name} is {}: new entries put out others that may be wanted; make it larger", full())
+        }
         Warning::Above75 => format!("{name} is {}: see whether that is large enough", full()),
     }
 }
@@ -149,7 +171,13 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
         (Some(most), _) => thousands(most),
         (None, true) => "none".into(),
         // Of a unit that only the program knows.
-        (None, false) => if cache.fullness.is_some() { "own".into() } else { String::new() },
+        (None, false) => {
+            if cache.fullness.is_some() {
+                "own".into()
+            } else {
+                String::new()
+            }
+        }
     };
     // One that was not there before has come with all that it has.
     let change = before.map(|before| {
@@ -159,11 +187,19 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
     let (tone, change) = match change.filter(|change| *change != (0, Change(0))) {
         Some((entries, size)) => {
             let tone = if (entries, size.0) > (0, 0) { Tone::Growth } else { Tone::Shrinkage };
-            (tone, format!("{}{}, {size}", if entries < 0 { "-" } else { "+" }, thousands(entries.unsigned_abs())))
+            (
+                tone,
+                format!(
+                    "{}{}, {size}",
+                    if entries < 0 { "-" } else { "+" },
+                    thousands(entries.unsigned_abs())
+                ),
+            )
         }
         None => (Tone::Plain, String::new()),
     };
-    let several = if cache.instances > 1 { format!(" ×{}", thousands(cache.instances)) } else { String::new() };
+    let several =
+        if cache.instances > 1 { format!(" ×{}", thousands(cache.instances)) } else { String::new() };
     let ill = if cache.warnings.is_empty() { Tone::Plain } else { Tone::Warning };
     let kind = cache.kind.rsplit('.').next().unwrap_or_default();
     let shared = weight.and_then(|weight| ratio(weight.shared_bytes, weight.deep_bytes));

@@ -3,6 +3,8 @@
 //! Types that are caches first; then dicts that a name of the program leads to and that are called so, or that belong to something that
 //! is called so; then dicts whose entries have times in them. Of what came with Python only what it calls a cache itself counts.
 
+mod places;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,10 +12,11 @@ use std::sync::Arc;
 use crate::addr::Addr;
 use crate::graph::NodeId;
 use crate::heap::kinds::Kind;
-use crate::holders::{Holders, PlaceId};
+use crate::holders::Holders;
 use crate::memory::Memory;
-use crate::names::{Names, Step};
+use crate::names::Names;
 
+use self::places::{Owner, leaf};
 use super::beside::{self, Counters, Named};
 use super::clock::Now;
 use super::deadlines::times;
@@ -169,20 +172,6 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         if own.contains('<') && is_named { (place, standard) } else { (own.into(), standard) }
     }
 
-    fn is_standard(&self, module: Option<&str>) -> bool {
-        module.is_some_and(|module| self.holders.modules().is_standard(module))
-    }
-
-    /// Whether something is a part of what came with Python: every logger of a program has a cache.
-    fn is_of_standard(&self, owner: Option<Owner>) -> bool {
-        match owner {
-            Some(Owner::Instance(owner)) => {
-                self.holders.links().type_of(owner).is_some_and(|of| self.is_standard(Some(&of.module)))
-            }
-            Some(Owner::Function(_) | Owner::Class) | None => false,
-        }
-    }
-
     /// An object of a class that some library has for caches.
     fn of_library(&mut self, node: NodeId, sort: Sort) -> Option<Found> {
         let at = self.holders.links().address(node)?;
@@ -253,9 +242,12 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             }
             let Some(at) = links.address(node) else { continue };
             for name in called.clone() {
-                let Some(table) = self.names.attribute(at, &name).and_then(|at| links.node(at)) else { continue };
+                let Some(table) = self.names.attribute(at, &name).and_then(|at| links.node(at)) else {
+                    continue;
+                };
                 // What a name leads to comes later, with its neighbours.
-                if self.sort(table) == Sort::Table && !self.is_named(table) && !self.claimed.contains(&table) {
+                if self.sort(table) == Sort::Table && !self.is_named(table) && !self.claimed.contains(&table)
+                {
                     let beside = beside::attributes(self.names, at);
                     if let Some(found) = self.table(table, beside) {
                         self.push(found);
@@ -276,7 +268,9 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
 
     fn look_at_table(&mut self, node: NodeId) {
         let links = self.holders.links();
-        let Some(place) = self.holders.holder(node).and_then(|place| self.holders.place(place)) else { return };
+        let Some(place) = self.holders.holder(node).and_then(|place| self.holders.place(place)) else {
+            return;
+        };
         let (above, leaf) = leaf(&place.text);
         let owner = self.owner(node);
         let standard = self.is_standard(place.module.as_deref()) || self.is_of_standard(owner);
@@ -295,7 +289,8 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         };
         let own_class = links.type_of(node).filter(|of| of.class.is_some()).map(|of| of.qualname.as_str());
         let last = |name: &str| name.rsplit('.').next().is_some_and(words::is_cache);
-        let is_of_cache = !words::is_beside(leaf) && (class.is_some_and(last) || words::is_cache(self::leaf(above).1));
+        let is_of_cache =
+            !words::is_beside(leaf) && (class.is_some_and(last) || words::is_cache(places::leaf(above).1));
         let is_cache = called || own_class.is_some_and(last);
         let beside = self.beside(node, owner);
         let Some(found) = self.table(node, beside) else { return };
@@ -330,9 +325,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         let links = self.holders.links();
         let is_cache = |value: &Addr| {
             let node = links.node(*value);
-            node.is_some_and(|node| {
-                self.claimed.contains(&node) || self.sort(node) == Sort::Table
-            })
+            node.is_some_and(|node| self.claimed.contains(&node) || self.sort(node) == Sort::Table)
         };
         !values.is_empty() && values.iter().all(is_cache)
     }
@@ -414,122 +407,4 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         }
         .unwrap_or_default()
     }
-}
-
-/// What a cache is a part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    /// An attribute of this object.
-    Instance(NodeId),
-    /// A closure variable of this function.
-    Function(NodeId),
-    /// An attribute of a class.
-    Class,
-}
-
-impl<M: Memory> Search<'_, '_, '_, '_, M> {
-    /// Whether a name of the program leads to an object, rather than to something that it is in.
-    fn is_top(&self, node: NodeId) -> bool {
-        let place = self.place(node);
-        place.is_some() && self.holders.paths().before(node).is_some_and(|before| self.place(before) != place)
-    }
-
-    /// The same, or to a cell that it is in.
-    fn is_named(&self, node: NodeId) -> bool {
-        if self.is_top(node) {
-            return true;
-        }
-        let before = self.holders.paths().before(node);
-        before.is_some_and(|before| self.is_cell(before) && self.is_top(before))
-    }
-
-    fn is_cell(&self, node: NodeId) -> bool {
-        self.holders.links().type_of(node).is_some_and(|of| of.class.is_none() && of.name() == "cell")
-    }
-
-    fn place(&self, node: NodeId) -> Option<PlaceId> {
-        self.holders.holder(node)
-    }
-
-    fn owner(&self, node: NodeId) -> Option<Owner> {
-        let (links, paths) = (self.holders.links(), self.holders.paths());
-        let before = paths.before(node)?;
-        if self.is_cell(before) {
-            let function = paths.before(paths.before(before)?)?;
-            let of = links.type_of(function)?;
-            return (of.kind == Some(Kind::Function)).then_some(Owner::Function(function));
-        }
-        let is_instance = |node: NodeId| {
-            links.type_of(node).is_some_and(|of| of.class.is_some() && !of.is_metatype())
-        };
-        if is_instance(before) {
-            return Some(Owner::Instance(before));
-        }
-        // In its dict.
-        let above = paths.before(before)?;
-        let of = links.type_of(above)?;
-        let is_dict = links.type_of(before)?.kind == Some(Kind::Dict) && !self.is_top(before);
-        match is_dict {
-            true if of.is_metatype() => Some(Owner::Class),
-            true if is_instance(above) => Some(Owner::Instance(above)),
-            _ => None,
-        }
-    }
-
-    /// The name of an object, and the module that it is of: that of the place that leads to it, and how it goes on from there.
-    fn name(&mut self, node: NodeId) -> (Arc<str>, Option<Arc<str>>) {
-        let paths = self.holders.paths();
-        let mut hops = Vec::new();
-        let mut at = node;
-        while !self.is_top(at) && hops.len() < MOST_HOPS {
-            let Some(before) = paths.before(at) else { break };
-            hops.push((before, at));
-            at = before;
-        }
-        let Some(place) = self.holders.holder(at).and_then(|place| self.holders.place(place)) else {
-            return ("?".into(), None);
-        };
-        let mut text = place.text.to_string();
-        let mut is_namespace = false;
-        for (from, to) in hops.into_iter().rev() {
-            is_namespace = self.add_hop(&mut text, from, to, is_namespace);
-        }
-        (text.into(), place.module.clone())
-    }
-
-    /// Adds how one object refers to another; whether that has attributes as entries.
-    fn add_hop(&mut self, text: &mut String, from: NodeId, to: NodeId, is_namespace: bool) -> bool {
-        let links = self.holders.links();
-        let (Some(from_at), Some(to_at)) = (links.address(from), links.address(to)) else { return false };
-        let few = FEW as u64;
-        let many = !is_namespace && self.names.entries(from_at).is_some_and(|entries| entries > few);
-        let step = if many { Some(Step::Element) } else { self.names.step(from_at, to_at) };
-        match step {
-            Some(Step::Attribute(name) | Step::Local(name)) => {
-                text.push('.');
-                text.push_str(&name);
-            }
-            Some(Step::Entry(key)) => match self.names.key(key) {
-                Some(key) if is_namespace => {
-                    text.push('.');
-                    text.push_str(&key);
-                }
-                Some(key) => {
-                    text.push_str("[\"");
-                    text.push_str(&key);
-                    text.push_str("\"]");
-                }
-                None => text.push_str("[…]"),
-            },
-            Some(Step::Inside) => return links.type_of(to).is_some_and(|of| of.kind == Some(Kind::Dict)),
-            Some(Step::Index(_) | Step::Element | Step::Key) => text.push_str("[…]"),
-            _ => {}
-        }
-        false
-    }
-}
-
-/// The last name of a place, and what is before it: of `a.f closure memo` that is `memo`.
-fn leaf(place: &str) -> (&str, &str) {
-    place.rsplit_once(['.', ' ']).unwrap_or(("", place))
 }
