@@ -49,6 +49,7 @@ impl Known {
             memory: false,
             save: None,
             holding: None,
+            caches: None,
         };
         Observer::new().take(&request).unwrap()
     }

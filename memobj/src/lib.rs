@@ -17,6 +17,7 @@
 //! | links | [`links`] | the objects of a heap as a graph, and what holds them without being an object |
 //! | names | [`names`] | how one object refers to another, in the words of the program |
 //! | holders | [`holders`] | who holds each object, and what would be freed without it |
+//! | caches | [`caches`] | the caches of the program: what they hold and weigh, and what is wrong with them |
 //! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
 //! | census | [`census`] | what was counted, in numbers |
 //! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
@@ -24,6 +25,7 @@
 
 pub mod account;
 pub mod addr;
+pub mod caches;
 pub mod census;
 pub mod cli;
 pub mod elf;

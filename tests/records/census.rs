@@ -207,6 +207,7 @@ fn lists() -> BoxedStrategy<CensusRecord> {
                             max_entries,
                             hits,
                             misses,
+                            ..samples::cache_total(Fill::Bare)
                         })
                         .collect()
                 }),

@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use common::record::SurvivorSample;
 
-use crate::error::Error;
 use crate::graph::NodeId;
 use crate::heap::python::Python;
-use crate::heap::walk::Walked;
 use crate::holders::retained::Retained;
 use crate::holders::why::Why;
 use crate::holders::{Holders, Total};
@@ -67,21 +65,18 @@ pub struct Stray {
     pub size_bytes: u64,
 }
 
-/// Finds out who holds the objects that were walked.
-///
-/// # Errors
-/// As [`Holders::find`].
+/// Sums up who holds the objects of `holders`, and what they retain, if that is known and wanted.
+#[must_use]
 pub fn find_held<M: Memory>(
     python: &Python<'_, M>,
-    walked: &Walked,
+    holders: &Holders<'_>,
+    retained: Option<&Retained>,
     wanted: &Holding,
-    threads: usize,
-) -> Result<Held, Error> {
-    let holders = Holders::find(python, walked, threads)?;
+) -> Held {
     let links = holders.links();
-    let retained = wanted.retained.then(|| Retained::new(links)).transpose()?;
+    let retained = retained.filter(|_| wanted.retained);
     let places = holders.places();
-    let by_holder = retained.as_ref().map(|retained| {
+    let by_holder = retained.map(|retained| {
         retained.by_group(places.len(), |node: NodeId| holders.holder(node).map(|place| place.0 as usize))
     });
     let named = |totals: Vec<Total>, retained: Option<&Vec<u64>>| {
@@ -116,15 +111,15 @@ pub fn find_held<M: Memory>(
     });
     let mut names = Names::new(python);
     let whys = wanted.why.iter().flat_map(|of| holders.why(&mut names, of, SAMPLE)).collect();
-    Ok(Held {
+    Held {
         holders: named(holders.held(), by_holder.as_ref()),
         owners: named(owned, None),
         modules: ordered(modules.collect()),
         strays: strays.collect(),
-        retained: retained.map(|retained| by_type(&holders, &retained)),
+        retained: retained.map(|retained| by_type(holders, retained)),
         whys,
-        samples: samples(&holders),
-    })
+        samples: samples(holders),
+    }
 }
 
 /// What types retain, those of one name together.

@@ -1,6 +1,7 @@
 //! What was counted, in numbers: no addresses, nothing of the target's contents but names.
 
 pub mod account;
+mod clock;
 pub mod collector;
 pub mod held;
 pub mod identity;
@@ -11,6 +12,7 @@ pub mod threads;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::caches::Cache;
 use crate::error::Error;
 use crate::request::{Request, Scope};
 
@@ -41,6 +43,8 @@ pub struct Census {
     pub taking: Taking,
     /// Who holds the objects; `None` if that was not asked.
     pub held: Option<Arc<held::Held>>,
+    /// The caches of the program, the largest first; `None` if that was not asked.
+    pub caches: Option<Arc<[Cache]>>,
 }
 
 /// Who a process is.

@@ -8,11 +8,14 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use crate::addr::Addr;
+use crate::caches::{Cache, Now, find_caches};
 use crate::error::{Error, Stage};
 use crate::facts::{Facts, Kind, Source as _};
 use crate::heap::python::Python as Heap;
 use crate::heap::types::Type;
 use crate::heap::walk::{Count, Counted, Walked, walk};
+use crate::holders::Holders;
+use crate::holders::retained::Retained;
 use crate::layout::encoding::GcLists;
 use crate::memory::{Buffers, Memory};
 use crate::object::Objects;
@@ -26,8 +29,9 @@ use crate::snapshot;
 use crate::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
 
 use super::account::{Account, account};
+use super::clock::{now, then};
 use super::collector::read_collector;
-use super::held::find_held;
+use super::held::{Held, find_held};
 use super::memory::memory_of;
 use super::threads::read_threads;
 use super::{
@@ -74,6 +78,8 @@ struct How<'r> {
     lost: u64,
     /// Where its pages were, if that is wanted and known.
     residence: Option<&'r Residence>,
+    /// When that was; `None` if it is not known.
+    now: Option<Now>,
 }
 
 impl Observer {
@@ -143,6 +149,7 @@ impl Observer {
                 pause: Some(pause),
                 lost: still.taking.lost_pages,
                 residence: still.residence.as_ref(),
+                now: Some(now(still.facts.id)),
             };
             let read = python.read(&still.memory);
             let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout)
@@ -165,7 +172,9 @@ impl Observer {
     }
 
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
-        let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages, residence: None };
+        let lost = still.taking.lost_pages;
+        let how =
+            How { method, attempts: 1, pause: None, lost, residence: None, now: still.at.and_then(then) };
         held(still, &still.memory, how, request, begun)
     }
 }
@@ -180,7 +189,7 @@ pub fn take_held<M: Memory>(
     memory: &M,
     request: &Request,
 ) -> Result<Census, Error> {
-    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, residence: None };
+    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, residence: None, now: None };
     held(source, memory, how, request, Instant::now())
 }
 
@@ -208,7 +217,14 @@ fn reason_to_read_live(target: &Target, stopping: Stopping) -> Option<LiveReason
 /// Counts what is there while the process runs on.
 fn live(watched: &Watched, reason: LiveReason, request: &Request, begun: Instant) -> Result<Census, Error> {
     let memory = watched.target.live(LIVE_CACHE)?;
-    let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0, residence: None };
+    let how = How {
+        method: Method::Live(reason),
+        attempts: 1,
+        pause: None,
+        lost: 0,
+        residence: None,
+        now: Some(now(watched.target.facts().id)),
+    };
     let mut looks = 1;
     let runtime = loop {
         match watched.python.read(&memory) {
@@ -253,8 +269,7 @@ fn count<M: Memory>(
     let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
     let threads = threads_for(memory);
     let walked = walk(&heap, threads)?;
-    let held =
-        request.holding.as_ref().map(|holding| find_held(&heap, &walked, holding, threads)).transpose()?;
+    let (held, caches) = look_into(&heap, &walked, how.now, request, threads)?;
     let pools = pools_of(&heap, python, &interpreters, facts);
     let account = pools.as_ref().map(|pools| account(&heap, &walked, pools, shift(memory, python), threads));
     let memory_of =
@@ -303,6 +318,7 @@ fn count<M: Memory>(
             rejected_reads: walked.rejected + walked.broken_links,
         },
         held: held.map(Arc::new),
+        caches: caches.map(Arc::from),
     })
 }
 
@@ -311,6 +327,28 @@ fn threads_for(memory: &dyn Memory) -> usize {
     let bytes: u64 = memory.regions().iter().map(|region| region.end.0.saturating_sub(region.start.0)).sum();
     let worth = usize::try_from(bytes / BYTES_A_THREAD).unwrap_or(usize::MAX).saturating_add(1);
     available_parallelism().map_or(1, NonZero::get).min(worth)
+}
+
+/// What takes the references between the objects to be known: who holds them, and the caches; as far as that is wanted.
+fn look_into<M: Memory>(
+    heap: &Heap<'_, M>,
+    walked: &Walked,
+    now: Option<Now>,
+    request: &Request,
+    threads: usize,
+) -> Result<(Option<Held>, Option<Vec<Cache>>), Error> {
+    let (holding, caching) = (request.holding.as_ref(), request.caches);
+    if holding.is_none() && caching.is_none() {
+        return Ok((None, None));
+    }
+    let holders = Holders::find(heap, walked, threads)?;
+    let retains = caching.is_some() || holding.is_some_and(|holding| holding.retained);
+    let retained = retains.then(|| Retained::new(holders.links())).transpose()?;
+    let held = holding.map(|holding| find_held(heap, &holders, retained.as_ref(), holding));
+    let caches = caching
+        .zip(retained.as_ref())
+        .map(|(caching, retained)| find_caches(heap, &holders, retained, now, caching.max_item_bytes));
+    Ok((held, caches))
 }
 
 fn process_facts(facts: &Facts) -> ProcessFacts {

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`tally`] | sums by type and module, in order |
 //! | [`listing`] | a record that lists what is large, and goes on listing what it listed |
+//! | [`caches`] | the part of a record that says what caches there are |
 //! | [`memory`] | the part of a record that says who has the resident set |
 //! | [`text`] | tables for people, and what changed |
 
+pub mod caches;
 pub mod listing;
 pub mod memory;
 pub mod tally;

@@ -85,5 +85,6 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             rejected_reads: 0,
         },
         held: None,
+        caches: None,
     }
 }

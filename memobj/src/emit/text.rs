@@ -1,6 +1,7 @@
 //! A block of tables for each census, with what changed at every few.
 
 mod block;
+mod caches;
 mod change;
 mod held;
 mod memory;
@@ -38,6 +39,8 @@ struct Shown {
     base_at: Stamp,
     /// The iteration of that.
     base_iteration: u64,
+    /// The caches at the census before this one.
+    caches: Option<caches::Before>,
 }
 
 /// Censuses for people.
@@ -74,7 +77,6 @@ impl<W: Write> Text<W> {
     pub fn census(&mut self, record: &CensusRecord, tally: &Tally) -> io::Result<()> {
         let date = record.timestamp.format("%Y-%m-%d");
         let day = (date != self.date).then_some(date.as_str());
-        let mut lines = Block { record, tally, limit: self.options.limit, day }.lines();
         let every = self.options.diff_every;
         let process = (record.pid, record.start_ticks);
         let shown = self.processes.entry(process).or_insert_with(|| Shown {
@@ -82,8 +84,14 @@ impl<W: Write> Text<W> {
             base: tally.clone(),
             base_at: record.timestamp,
             base_iteration: record.iteration,
+            caches: None,
         });
+        let block = Block { record, tally, limit: self.options.limit, day, caches: shown.caches.as_ref() };
+        let mut lines = block.lines();
+        shown.caches = tally.caches.as_deref().map(caches::remembered);
         shown.censuses += 1;
+        // What is wanted of caches fits one screen, and has changes of its own.
+        let every = if tally.caches.is_some() { 0 } else { every };
         if every > 0 && shown.censuses > 1 && shown.censuses.is_multiple_of(every) {
             let since = (shown.base_at, shown.base_iteration);
             lines.extend(Changes::between(&shown.base, tally).lines(

@@ -27,21 +27,30 @@ pub(super) struct Block<'a> {
     pub limit: usize,
     /// The day, if the block before was of another.
     pub day: Option<&'a str>,
+    /// The caches at the census before.
+    pub caches: Option<&'a super::caches::Before>,
 }
 
 impl Block<'_> {
     pub fn lines(&self) -> Vec<Line> {
         let mut lines = vec![self.heading(), self.summary()];
         lines.extend(self.warnings());
-        lines.extend(self.rows("types", "TYPE", &self.tally.types));
-        lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
+        if let Some(caches) = &self.tally.caches {
+            // The answer, on one screen: what each census says is left out.
+            lines.extend(super::caches::lines(caches, self.caches, self.limit));
+        } else {
+            lines.extend(self.rows("types", "TYPE", &self.tally.types));
+            lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
+        }
         if let Some(held) = &self.tally.held {
             lines.extend(super::held::lines(held, self.tally.total, self.limit));
         }
         let memory = self.record.memory.as_ref();
         lines.extend(memory.map(|memory| super::memory::memory(memory, self.limit)).unwrap_or_default());
-        lines.extend(self.threads());
-        lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
+        if self.tally.caches.is_none() {
+            lines.extend(self.threads());
+            lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
+        }
         lines.push(Line::default());
         lines.extend(self.record.coverage.as_ref().map(|coverage| self.coverage(coverage)));
         lines.push(self.taking());

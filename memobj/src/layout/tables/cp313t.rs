@@ -85,7 +85,7 @@ const BUILD0: Layout = Layout {
     system_exit: SystemExit { size: 96, code: 88 },
     os_error: OsError { size: 128 },
     stop_iteration: StopIteration { size: 96, value: 88 },
-    lru_cache_object: LruCacheObject { size: 168, root: 0, maxsize: 112, func: 104, cache: 88, cache_info_type: 144, lru_list_elem_type: Some(136), kwd_mark: Some(128), dict: 152, weakreflist: Some(160) },
+    lru_cache_object: LruCacheObject { size: 168, root: 0, maxsize: 112, hits: 96, misses: 120, func: 104, cache: 88, cache_info_type: 144, lru_list_elem_type: Some(136), kwd_mark: Some(128), dict: 152, weakreflist: Some(160) },
     lru_list_elem: LruListElem { size: 72, prev: 32, next: 40, hash: 48, key: 56, result: 64 },
     partial_object: PartialObject { size: 80, fn_: 32, args: 40, kw: 48, dict: 56, weakreflist: 64 },
     bytes_io: BytesIo { size: 80, buf: 32, string_size: 48, dict: 56, weakreflist: 64, exports: 72 },
