@@ -57,6 +57,8 @@ pub struct PoolUse {
     pub block_bytes: u64,
     /// Bytes of blocks in use.
     pub used_bytes: u64,
+    /// The heap that it is of, where Python has several.
+    pub heap: Option<&'static str>,
 }
 
 /// The account of a process.
@@ -267,9 +269,9 @@ fn waiting(glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
 
 /// Arenas, pools and blocks of Python's allocator, in one layer.
 fn pools(python: &PythonMemory<'_>, rows: &mut Rows) -> Vec<Span> {
-    let free_pools = rows.id(Kind::PythonFreePools, None);
-    let (overhead, used) = (rows.id(Kind::PythonOverhead, None), rows.id(Kind::PythonUsed, None));
-    let free_blocks = rows.id(Kind::PythonFreeBlocks, None);
+    let (free_pools, overhead) =
+        (rows.id(Kind::PythonFreePools, None), rows.id(Kind::PythonOverhead, None));
+    let mut heaps: HashMap<Option<&'static str>, (RowId, RowId)> = HashMap::new();
     let mut spans = Spans::default();
     let mut free = python.free_blocks.iter().peekable();
     let mut pools = python.pools.iter().peekable();
@@ -279,6 +281,9 @@ fn pools(python: &PythonMemory<'_>, rows: &mut Rows) -> Vec<Span> {
             if pool.range.start < at {
                 continue;
             }
+            let (used, free_blocks) = *heaps.entry(pool.heap).or_insert_with(|| {
+                (rows.id(Kind::PythonUsed, pool.heap), rows.id(Kind::PythonFreeBlocks, pool.heap))
+            });
             spans.push(Span { start: at, end: pool.range.start, row: free_pools });
             spans.push(Span { start: pool.range.start, end: pool.blocks.start, row: overhead });
             let mut block = pool.blocks.start;

@@ -66,7 +66,7 @@ pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> Pinned {
     }
     for pool in python.pools {
         let bytes = length(&pool.range);
-        if pool.used_bytes > bytes / NEARLY_EMPTY {
+        if pool.used_bytes == 0 || pool.used_bytes > bytes / NEARLY_EMPTY {
             continue;
         }
         let kept = bytes.saturating_sub(pool.used_bytes);
@@ -145,6 +145,7 @@ mod tests {
             blocks: range(start + 40, start + 1000),
             block_bytes: 100,
             used_bytes: used,
+            heap: None,
         };
         let arenas = [range(0, 10_000), range(20_000, 30_000), range(40_000, 50_000)];
         let pools =

@@ -364,6 +364,8 @@ fn types(walked: &Walked, account: Option<&Account>, scope: Scope) -> Vec<TypeCo
 
 /// What PYTHONMALLOC and the like chose (`PyMemAllocatorName`, Include/cpython/pymem.h): the C library's, with debug hooks or without.
 const MALLOC: std::ops::RangeInclusive<i32> = 3..=4;
+/// mimalloc, with debug hooks or without: since 3.13.
+const MIMALLOC: std::ops::RangeInclusive<i32> = 7..=8;
 /// The choices with debug hooks: the build's default allocator, malloc, pymalloc, mimalloc.
 const WITH_HOOKS: [i32; 4] = [2, 4, 6, 8];
 /// No choice, or the default: that of debug builds has hooks.
@@ -381,23 +383,31 @@ fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
     Some(match python.layout.encodings.gc_lists {
         GcLists::MimallocPages => Allocator::Mimalloc,
         _ if MALLOC.contains(&chosen) => Allocator::Malloc,
+        _ if MIMALLOC.contains(&chosen) => Allocator::Mimalloc,
         GcLists::Generations | GcLists::YoungOld => Allocator::Pymalloc,
     })
 }
 
-/// What pymalloc has given out; `None` where it has nothing to do.
+/// What Python's own allocator has given out; `None` where it has nothing to do, or is not known.
 fn pools_of<M: Memory>(
     heap: &Heap<'_, M>,
     python: &Found,
     interpreters: &[Addr],
     facts: &Facts,
 ) -> Option<Pools> {
-    (allocator(heap.memory, python)? == Allocator::Pymalloc).then_some(())?;
+    let allocator = allocator(heap.memory, python)?;
     let without_file = facts.mappings.iter().filter(|mapping| {
         mapping.access.write && !mapping.access.shared && mapping.kind() == Kind::Anonymous
     });
     let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
-    Some(Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas, &ranges))
+    match (allocator, python.layout.encodings.gc_lists) {
+        (Allocator::Mimalloc, GcLists::MimallocPages) => Some(heap.read_pages(&ranges)),
+        (Allocator::Pymalloc, _) => {
+            Some(Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas, &ranges))
+        }
+        // Where others have it, no thread says which pages are its.
+        (Allocator::Mimalloc | Allocator::Malloc, _) => None,
+    }
 }
 
 /// What stands before each object in its block, in bytes.
