@@ -33,6 +33,7 @@ mod locating;
 mod logs;
 mod memdiff;
 mod memplot;
+mod newcomers;
 mod oracle;
 mod page;
 mod paths;

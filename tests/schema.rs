@@ -170,6 +170,7 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
         ),
         both("census.owners", ordered(&samples::owner_total()), ordered(&samples::owner_total())),
         both("census.strays", ordered(&samples::stray_total()), ordered(&samples::stray_total())),
+        both("census.survivors", ordered(&samples::survivor_sample()), ordered(&samples::survivor_sample())),
         both("census.ways", ordered(&samples::way_total()), ordered(&samples::way_total())),
         both(
             "census.caches",

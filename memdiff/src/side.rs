@@ -247,6 +247,7 @@ pub mod testing {
             holders_cut: is_cut,
             caches: None,
             caches_cut: is_cut,
+            survivors: Vec::new(),
         }
     }
 

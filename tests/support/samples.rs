@@ -2,16 +2,19 @@
 //!
 //! Written out field by field, so that a field added to the contract must be added here, and so comes under its tests.
 
+mod diff;
+
 use std::sync::Arc;
 
 use common::process::ProcessState;
 use common::record::{
-    CacheTotal, CensusRecord, Cgroup, CountChange, Course, Coverage, DiffRecord, ErrorRecord, EventKind,
-    GcGeneration, GcState, Header, HolderTotal, LargeMemory, MemoryAccount, MemoryRow, ModuleTotal,
-    MomentMark, Omitted, OutputRecord, OutputStream, OwnerTotal, PinnedBy, Presence, Pressure, ProcessChange,
-    ProcessEvent, ProcessRecord, ProcessSample, PythonBuild, PythonThread, Record, StrayTotal, System,
-    ThreadChange, TotalChange, TypeMemory, TypeTotal, Verdict, WayTotal,
+    CacheTotal, CensusRecord, Cgroup, Coverage, ErrorRecord, EventKind, GcGeneration, GcState, Header,
+    HolderTotal, LargeMemory, Marks, MemoryAccount, MemoryRow, ModuleTotal, Omitted, OutputRecord,
+    OutputStream, OwnerTotal, PinnedBy, Pressure, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild,
+    PythonThread, Record, StrayTotal, SurvivorSample, System, TypeMemory, TypeTotal, WayTotal,
 };
+
+pub use diff::{count_change, diff, mark, process_change, thread_change, total_change, verdict};
 
 /// How much a sample holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,6 +234,7 @@ pub fn census(fill: Fill) -> CensusRecord {
         owner_modules_omitted: fill.of(omitted()),
         strays: fill.of(vec![stray_total()]),
         ways: fill.of(vec![way_total()]),
+        survivors: fill.of(vec![survivor_sample()]),
         memory: fill.of(memory_account(fill)),
     }
 }
@@ -367,6 +371,12 @@ pub fn stray_total() -> StrayTotal {
     StrayTotal { name: "botpkg.Node".into(), standing: "garbage".into(), count: 700, size_bytes: 56_000 }
 }
 
+/// Which objects of a type there are.
+pub fn survivor_sample() -> SurvivorSample {
+    let marks = Marks::parse("0000a1b200c0ffee").unwrap();
+    SurvivorSample { kind: "type".into(), name: "botpkg.cache.Session".into(), marks }
+}
+
 /// A way to objects.
 pub fn way_total() -> WayTotal {
     WayTotal {
@@ -407,111 +417,5 @@ pub fn thread(fill: Fill) -> PythonThread {
         function: fill.of("Bot.poll".into()),
         file: fill.of("/srv/bot/botpkg/poll.py".into()),
         line: fill.of(118),
-    }
-}
-
-/// A difference; with one of everything if full.
-pub fn diff(fill: Fill) -> DiffRecord {
-    let header = header();
-    DiffRecord {
-        schema: header.schema,
-        timestamp: header.timestamp,
-        host: header.host,
-        run: header.run,
-        iteration: header.iteration,
-        before: mark(),
-        after: mark(),
-        processes: fill.of(process_change(fill)).into_iter().collect(),
-        totals: fill.of(total_change(fill)).into_iter().collect(),
-        types: fill.of(count_change(fill)).into_iter().collect(),
-        modules: fill.of(count_change(fill)).into_iter().collect(),
-        holders: fill.of(count_change(fill)).into_iter().collect(),
-        caches: fill.of(count_change(fill)).into_iter().collect(),
-        threads: fill.of(thread_change()).into_iter().collect(),
-        verdicts: fill.of(verdict(fill)).into_iter().collect(),
-        series_omitted: 3,
-        grew: true,
-    }
-}
-
-/// A moment of a log.
-pub fn mark() -> MomentMark {
-    let Header { timestamp, run, iteration, .. } = header();
-    MomentMark { file: "log.jsonl".into(), run, iteration, timestamp }
-}
-
-/// A process on both sides.
-pub fn process_change(fill: Fill) -> ProcessChange {
-    ProcessChange {
-        role: "root".into(),
-        name: "python3".into(),
-        command: fill.of("python3 bot.py".into()),
-        presence: Presence::Both,
-        pid_before: fill.of(100),
-        pid_after: fill.of(200),
-        rss_before_bytes: fill.of(50 << 20),
-        rss_after_bytes: fill.of(60 << 20),
-        pss_before_bytes: fill.of(40 << 20),
-        pss_after_bytes: fill.of(45 << 20),
-        uss_before_bytes: fill.of(30 << 20),
-        uss_after_bytes: fill.of(35 << 20),
-        swap_before_bytes: fill.of(0),
-        swap_after_bytes: fill.of(4096),
-        threads_before: fill.of(8),
-        threads_after: fill.of(9),
-    }
-}
-
-/// A sum on both sides.
-pub fn total_change(fill: Fill) -> TotalChange {
-    TotalChange {
-        kind: "python".into(),
-        role: "root".into(),
-        before_bytes: fill.of(20 << 20),
-        after_bytes: fill.of(25 << 20),
-        count_before: fill.of(200_000),
-        count_after: fill.of(250_000),
-    }
-}
-
-/// A type on both sides.
-pub fn count_change(fill: Fill) -> CountChange {
-    CountChange {
-        name: "dict".into(),
-        role: "root".into(),
-        presence: Presence::Both,
-        count_before: fill.of(1000),
-        count_after: fill.of(1500),
-        size_before_bytes: fill.of(64_000),
-        size_after_bytes: fill.of(96_000),
-    }
-}
-
-/// A thread of one side.
-pub fn thread_change() -> ThreadChange {
-    ThreadChange { name: "worker-3".into(), role: "root".into(), presence: Presence::New }
-}
-
-/// A verdict.
-pub fn verdict(fill: Fill) -> Verdict {
-    let stamp = header().timestamp;
-    Verdict {
-        kind: "type".into(),
-        name: "dict".into(),
-        role: "root".into(),
-        pid: fill.of(200),
-        course: Course::Growing,
-        confidence_ratio: 0.99,
-        bytes_per_hour: fill.of(32_000.5),
-        bytes_per_hour_low: fill.of(30_000.5),
-        bytes_per_hour_high: fill.of(34_000.5),
-        from: fill.of(stamp),
-        to: fill.of(stamp),
-        first_bytes: fill.of(64_000),
-        last_bytes: fill.of(96_000),
-        moments: 60,
-        full_at: fill.of(stamp),
-        full_of: fill.of("cgroup".into()),
-        full_limit_bytes: fill.of(512 << 20),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::record::{DiffRecord, ProcessEvent};
+use crate::record::{DiffRecord, ProcessEvent, SurvivorSample};
 
 /// One record of a log.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,6 +124,8 @@ pub struct Census {
     pub caches: Option<Vec<Cache>>,
     /// The same for caches.
     pub caches_cut: bool,
+    /// Which objects of types and holders there were, in a sample; empty if none was taken.
+    pub survivors: Vec<SurvivorSample>,
 }
 
 /// Objects of one type, module or holder.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::MemoryAccount;
 use super::python::{Coverage, GcState, PythonBuild};
 use super::record;
+use super::survivors::SurvivorSample;
 
 record! {
     /// The objects of one CPython process (`type`: `census`). Totals are of everything; a list that was cut says so.
@@ -127,6 +128,9 @@ record! {
         /// The most memory that memobj itself has had so far.
         #[serde(default)]
         pub memobj_peak_bytes: Option<u64>,
+        /// The account of the resident set; `null` if that was not asked for, or cannot be made.
+        #[serde(default)]
+        pub memory: Option<MemoryAccount>,
         /// Objects by the nearest thing above them that has a name, largest first; absent if that was not looked at, as all below.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub owners: Option<Vec<OwnerTotal>>,
@@ -145,9 +149,9 @@ record! {
         /// The ways to the objects of the types that were asked for, by type, those of most objects first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub ways: Option<Vec<WayTotal>>,
-        /// The account of the resident set; `null` if that was not asked for, or cannot be made.
-        #[serde(default)]
-        pub memory: Option<MemoryAccount>,
+        /// A sample of the objects of the largest types and holders, by their identity.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub survivors: Option<Vec<SurvivorSample>>,
     }
 }
 

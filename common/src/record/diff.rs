@@ -231,4 +231,10 @@ pub struct Verdict {
     pub full_of: Option<Arc<str>>,
     /// That limit.
     pub full_limit_bytes: Option<u64>,
+    /// Of a type or a holder whose censuses have samples: how many objects were seen to come and looked for later; `null` if none was.
+    #[serde(default)]
+    pub newcomers: Option<u64>,
+    /// How many of them stayed as long as could be told.
+    #[serde(default)]
+    pub newcomers_kept: Option<u64>,
 }

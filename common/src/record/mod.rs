@@ -14,6 +14,7 @@ mod event;
 mod memory;
 mod process;
 mod python;
+mod survivors;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent
 pub use memory::{LargeMemory, MemoryAccount, MemoryRow, PinnedBy, TypeMemory};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
 pub use python::{Coverage, GcGeneration, GcState, PythonBuild};
+pub use survivors::{MOST_MARKS, Marks, SurvivorSample};
 
 use crate::time::Stamp;
 

@@ -58,6 +58,8 @@ struct VerdictRow<'a> {
     full_at: Option<Stamp>,
     full_of: Option<&'a str>,
     full_limit_bytes: Option<u64>,
+    newcomers: Option<u64>,
+    newcomers_kept: Option<u64>,
 }
 
 impl Csv {
@@ -197,5 +199,7 @@ fn verdict_row(verdict: &Verdict) -> VerdictRow<'_> {
         full_at: verdict.full_at,
         full_of: verdict.full_of.as_deref(),
         full_limit_bytes: verdict.full_limit_bytes,
+        newcomers: verdict.newcomers,
+        newcomers_kept: verdict.newcomers_kept,
     }
 }

@@ -43,6 +43,8 @@ fn verdict(name: &str, rate: Option<f64>) -> Verdict {
         full_at: None,
         full_of: None,
         full_limit_bytes: None,
+        newcomers: None,
+        newcomers_kept: None,
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use common::record::{Course, Verdict};
+use common::record::{Course, Marks, Verdict};
 use common::time::Stamp;
 
+use super::newcomers::Newcomers;
 use super::runs::{Place, Surroundings};
 use crate::align;
 use crate::side::stamp;
@@ -99,6 +100,8 @@ pub(super) struct Slot {
     pub(super) born: u64,
     last_seconds: f64,
     last_unix_ms: i64,
+    /// Only where censuses have samples.
+    newcomers: Option<Box<Newcomers>>,
 }
 
 impl Slot {
@@ -111,6 +114,7 @@ impl Slot {
             born,
             last_seconds: 0.0,
             last_unix_ms: 0,
+            newcomers: None,
         }
     }
 
@@ -133,6 +137,11 @@ impl Slot {
         if let Some(held) = self.held.take() {
             held.give(&mut self.track);
         }
+    }
+
+    /// A sample of the objects of the moment that was pushed last.
+    pub(super) fn take_sample(&mut self, marks: &Marks) {
+        self.newcomers.get_or_insert_default().take(marks);
     }
 
     /// A moment that was not measured.
@@ -297,6 +306,7 @@ impl Followed {
         const HOUR: f64 = 3600.0;
         let judged = slot.judge(has_ended);
         let growing = judged.course == Course::Growing;
+        let newcomers = slot.newcomers.as_ref().and_then(|newcomers| newcomers.seen_and_kept());
         let rate = judged.per_second.filter(|_| growing && slot.kind.fills_memory()).map(|rate| rate * HOUR);
         let full = rate.and_then(|rate| surroundings.and_then(|around| full(slot, rate, around)));
         let moment =
@@ -319,6 +329,8 @@ impl Followed {
             full_at: full.map(|full| full.at),
             full_of: full.map(|full| full.of.into()),
             full_limit_bytes: full.map(|full| full.limit),
+            newcomers: newcomers.map(|(seen, _)| seen),
+            newcomers_kept: newcomers.map(|(_, kept)| kept),
         }
     }
 }

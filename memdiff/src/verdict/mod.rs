@@ -1,6 +1,7 @@
 //! Every series of the logs, fed with all moments, and what each of them does.
 
 mod followed;
+mod newcomers;
 mod runs;
 mod words;
 
@@ -253,6 +254,17 @@ impl Series {
         self.list(place, who, Kind::Module, &side::modules(census));
         self.list(place, who, Kind::Holder, &side::holders(census));
         self.list(place, who, Kind::Cache, &side::caches(census));
+        for sample in &census.survivors {
+            let kind = match &*sample.kind {
+                "type" => Kind::Type,
+                "holder" => Kind::Holder,
+                _ => continue,
+            };
+            let followed = self.followed.get_mut(&who);
+            if let Some(slot) = followed.and_then(|followed| followed.slot(kind, Some(&sample.name))) {
+                slot.take_sample(&sample.marks);
+            }
+        }
     }
 
     /// What a whole list does not have is not there; a cut one says nothing of it. What it has without a size is there.

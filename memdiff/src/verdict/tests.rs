@@ -1,5 +1,5 @@
 use common::log::{Moment, What};
-use common::record::{Header, ProcessEvent, Run};
+use common::record::{Header, Marks, ProcessEvent, Run, SurvivorSample};
 
 use super::*;
 use crate::side::testing::{census, held, process, seen, tree};
@@ -118,6 +118,35 @@ fn holders_and_caches_have_series_and_what_has_no_size_this_time_is_no_zero() {
     // Nothing is said of what was not looked at.
     series.take(&moment("m", 1200, What::Census(census(&[("dict", 1, 1)], false))));
     assert!(series.verdicts().iter().any(|v| &*v.name == "a._table" && v.last_bytes == Some(300)));
+}
+
+#[test]
+fn of_what_grows_it_is_told_whether_what_came_stayed() {
+    let mut series = Series::default();
+    for turn in 1..=120_u64 {
+        let mut census =
+            held(&[("Session", turn, turn << 10)], &[("a._sessions", turn, turn << 20)], &[], false);
+        for (kind, name) in [("type", "Session"), ("holder", "a._sessions"), ("kind of later", "?")] {
+            let mut marks = Marks::default();
+            (0..turn).for_each(|object| marks.insert(Marks::of(0x1000 + 64 * object, 0x77)));
+            census.survivors.push(SurvivorSample { kind: kind.into(), name: name.into(), marks });
+        }
+        series.take(&moment("m", turn * 10, What::Census(census)));
+    }
+    let verdicts = series.verdicts();
+    for name in ["Session", "a._sessions"] {
+        let verdict = verdicts.iter().find(|v| &*v.name == name && &*v.kind != "module").unwrap();
+        let (seen, kept) = (verdict.newcomers.unwrap(), verdict.newcomers_kept.unwrap());
+        assert!(seen > 16 && seen == kept, "{name}: {kept} of {seen}");
+        let words = sentence(verdict, verdict.to.unwrap());
+        assert!(
+            words.rest.ends_with(&format!("; of {seen} looked at that came, {kept} stayed")),
+            "{}",
+            words.rest
+        );
+    }
+    let module = verdicts.iter().find(|verdict| &*verdict.kind == "module").unwrap();
+    assert_eq!((module.newcomers, module.newcomers_kept), (None, None));
 }
 
 #[test]

@@ -98,6 +98,11 @@ pub fn sentence(verdict: &Verdict, now: Stamp) -> Sentence {
     {
         let _ = write!(rest, ", {} at the end", Bytes(last));
     }
+    if let (Course::Growing, Some(seen), Some(kept)) =
+        (verdict.course, verdict.newcomers, verdict.newcomers_kept)
+    {
+        let _ = write!(rest, "; of {seen} looked at that came, {kept} stayed");
+    }
     if let (Some(full), Some(of)) = (verdict.full_at, &verdict.full_of) {
         rest += &forecast(full, of, verdict.full_limit_bytes, now);
     }

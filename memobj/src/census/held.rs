@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use common::record::SurvivorSample;
+
 use crate::error::Error;
 use crate::graph::NodeId;
 use crate::heap::python::Python;
@@ -14,6 +16,8 @@ use crate::holders::{Holders, Total};
 use crate::memory::Memory;
 use crate::names::Names;
 use crate::request::Holding;
+
+use super::identity::samples;
 
 /// To so many objects of a type the ways are looked at.
 const SAMPLE: usize = 10_000;
@@ -33,6 +37,8 @@ pub struct Held {
     pub retained: Option<BTreeMap<Arc<str>, u64>>,
     /// The ways to the objects of the types that were asked for.
     pub whys: Vec<Why>,
+    /// Which objects there were, in a sample.
+    pub samples: Vec<SurvivorSample>,
 }
 
 /// The objects that belong to something.
@@ -117,6 +123,7 @@ pub fn find_held<M: Memory>(
         strays: strays.collect(),
         retained: retained.map(|retained| by_type(&holders, &retained)),
         whys,
+        samples: samples(&holders),
     })
 }
 

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod collector;
 pub mod held;
+pub mod identity;
 pub mod memory;
 pub mod observer;
 pub mod threads;

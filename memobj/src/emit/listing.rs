@@ -14,8 +14,10 @@ use crate::census::held::{Held, HeldBy, Stray};
 use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
 use crate::holders::why::Why;
 
-/// A row is listed if it has one part in so many of all objects or bytes.
+/// A type or a module is listed if it has one part in so many of all objects or bytes.
 const PARTS: u64 = 10_000;
+/// The same of who holds objects, of whom even a small program has thousands.
+const PARTS_HELD: u64 = 1_000;
 
 /// So many ways to the objects of a type are told: the rarer ones are each their own.
 const MOST_WAYS: usize = 100;
@@ -41,9 +43,9 @@ struct Listed {
 impl Listed {
     /// Chooses the rows to list: what is large enough, and what was listed before, though it may be nothing now. The rest is
     /// summed up.
-    fn choose(&mut self, rows: &[Row], total: Sum) -> (Vec<Row>, Option<Omitted>) {
+    fn choose(&mut self, rows: &[Row], total: Sum, parts: u64) -> (Vec<Row>, Option<Omitted>) {
         let is_large = |sum: Sum| {
-            let reaches = |part: u64, whole: u64| u128::from(part) * u128::from(PARTS) >= u128::from(whole);
+            let reaches = |part: u64, whole: u64| u128::from(part) * u128::from(parts) >= u128::from(whole);
             reaches(sum.count, total.count) || reaches(sum.size_bytes, total.size_bytes)
         };
         let mut listed = Vec::new();
@@ -77,7 +79,7 @@ impl Listed {
             sum: Sum { count: row.count, size_bytes: row.size_bytes, ..Sum::NONE },
         };
         let rows: Vec<Row> = rows.iter().map(row).collect();
-        let (listed, omitted) = self.choose(&rows, total);
+        let (listed, omitted) = self.choose(&rows, total, PARTS_HELD);
         (Some(listed), omitted)
     }
 }
@@ -92,8 +94,8 @@ impl Listing {
         root_pid: Option<u32>,
         cmdline: bool,
     ) -> CensusRecord {
-        let (types, types_omitted) = self.types.choose(&tally.types, tally.total);
-        let (modules, modules_omitted) = self.modules.choose(&tally.modules, tally.total);
+        let (types, types_omitted) = self.types.choose(&tally.types, tally.total, PARTS);
+        let (modules, modules_omitted) = self.modules.choose(&tally.modules, tally.total, PARTS);
         let held = census.held.as_deref();
         let (holders, holders_omitted) =
             self.holders.choose_held(held.map(|held| &*held.holders), tally.total);
@@ -159,6 +161,7 @@ impl Listing {
             owner_modules_omitted,
             strays: held.map(|held| held.strays.iter().map(stray_total).collect()),
             ways: held.map(|held| held.whys.iter().flat_map(way_totals).collect()),
+            survivors: held.map(|held| held.samples.clone()),
             memory: census.memory.as_ref().map(super::memory::memory),
         }
     }

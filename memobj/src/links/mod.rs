@@ -133,6 +133,16 @@ impl<'w> Links<'w> {
         self.ranks.node(at, &mut Hint::default())
     }
 
+    /// Calls `each` with all objects, in the order of their numbers.
+    pub fn each_object(&self, mut each: impl FnMut(NodeId, Addr)) {
+        let mut nodes = (0..).map(NodeId);
+        let mut next = |at| nodes.next().into_iter().for_each(|node| each(node, at));
+        for part in self.ranks.parts(1) {
+            self.ranks.each_in(part, &mut next);
+        }
+        self.ranks.unaligned().iter().copied().for_each(&mut next);
+    }
+
     /// The type of an object.
     #[must_use]
     #[inline]

@@ -4,7 +4,7 @@ use super::super::line::{self, moment};
 use super::super::moment::{Cache, Census, Moment, Total, What};
 use super::super::token::Cursor;
 use super::Scanner;
-use crate::record::PythonThread;
+use crate::record::{Marks, PythonThread, SurvivorSample};
 
 impl Scanner {
     pub(super) fn census(&mut self, c: &mut Cursor<'_>) -> Option<Moment> {
@@ -57,8 +57,10 @@ impl Scanner {
         if c.has(br#","python":"#) {
             circumstances(c)?;
         }
+        let mut survivors = Vec::new();
         if !c.has(b"}") {
             self.owners(c)?;
+            survivors = self.survivors(c)?;
             c.literal(b"}")?;
         }
         let start = line::start(start_ticks, None);
@@ -80,6 +82,7 @@ impl Scanner {
             holders_cut,
             caches,
             caches_cut,
+            survivors,
         });
         Some(moment(header, None, 0, what))
     }
@@ -132,6 +135,23 @@ impl Scanner {
             })?;
         }
         Some(())
+    }
+
+    fn survivors(&mut self, c: &mut Cursor<'_>) -> Option<Vec<SurvivorSample>> {
+        let mut samples = Vec::new();
+        if c.has(br#","survivors":"#) {
+            c.array(|c| {
+                c.literal(br#"{"kind":"#)?;
+                let kind = self.name(&c.text()?);
+                c.literal(br#","name":"#)?;
+                let name = self.name(&c.text()?);
+                c.literal(br#","marks":"#)?;
+                let marks = Marks::parse(&c.text()?)?;
+                samples.push(SurvivorSample { kind, name, marks });
+                c.literal(b"}")
+            })?;
+        }
+        Some(samples)
     }
 
     /// An array of rows, each of which begins with `begin` and a name.

@@ -1,0 +1,98 @@
+//! Which objects there were, in a sample of fixed size: two censuses of a log then tell which of them stayed.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use common::record::{Marks, SurvivorSample};
+
+use crate::holders::Holders;
+
+/// Of so many types, and of so many holders, objects are remembered: of those with most bytes.
+const MOST_SAMPLES: usize = 48;
+
+/// The samples of the types and of the holders with most bytes; types of one name together.
+#[must_use]
+pub fn samples(holders: &Holders<'_>) -> Vec<SurvivorSample> {
+    let links = holders.links();
+    let mut of_types = Sampled::new(links.types().iter().map(|counted| {
+        let heap = counted.counts.heap;
+        (counted.of.name().into(), heap.objects, heap.bytes)
+    }));
+    let places = holders.held().into_iter().zip(holders.places());
+    let mut of_holders =
+        Sampled::new(places.map(|(total, place)| (Arc::clone(&place.text), total.objects, total.bytes)));
+    links.each_object(|node, at| {
+        let kind = links.kind(node).0 as usize;
+        let Some(of) = links.types().get(kind) else { return };
+        let mark = Marks::of(at.0, of.of.at.0);
+        of_types.insert(kind, mark);
+        if let Some(place) = holders.holder(node) {
+            of_holders.insert(place.0 as usize, mark);
+        }
+    });
+    of_types.named("type").chain(of_holders.named("holder")).collect()
+}
+
+/// The samples of one list of names.
+#[derive(Debug)]
+struct Sampled {
+    /// By number in the list: which sample it belongs to; `None` if it is not remembered.
+    slots: Vec<Option<usize>>,
+    samples: Vec<(Arc<str>, Marks)>,
+}
+
+impl Sampled {
+    /// For a list of names, each with its number of objects and their bytes.
+    fn new(list: impl Iterator<Item = (Arc<str>, u64, u64)>) -> Self {
+        let list: Vec<_> = list.collect();
+        let mut bytes: HashMap<&Arc<str>, u64> = HashMap::new();
+        for (name, _, size) in list.iter().filter(|(_, objects, _)| *objects > 0) {
+            let sum = bytes.entry(name).or_default();
+            *sum = sum.saturating_add(*size);
+        }
+        let mut largest: Vec<_> = bytes.into_iter().collect();
+        largest.sort_unstable_by_key(|&(name, bytes)| (Reverse(bytes), name));
+        largest.truncate(MOST_SAMPLES);
+        let slots: HashMap<_, _> =
+            largest.iter().enumerate().map(|(slot, &(name, _))| (Arc::clone(name), slot)).collect();
+        Self {
+            samples: largest.iter().map(|&(name, _)| (Arc::clone(name), Marks::default())).collect(),
+            slots: list.iter().map(|(name, ..)| slots.get(name).copied()).collect(),
+        }
+    }
+
+    fn insert(&mut self, number: usize, mark: u32) {
+        let slot = self.slots.get(number).copied().flatten();
+        if let Some((_, marks)) = slot.and_then(|slot| self.samples.get_mut(slot)) {
+            marks.insert(mark);
+        }
+    }
+
+    fn named(self, kind: &'static str) -> impl Iterator<Item = SurvivorSample> {
+        self.samples.into_iter().map(move |(name, marks)| SurvivorSample { kind: kind.into(), name, marks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_largest_names_a_sample_is_kept_and_those_of_one_name_share_it() {
+        let row = |name: &str, bytes| (Arc::from(name), 1, bytes);
+        let small = (0..MOST_SAMPLES as u64).map(|n| row(&format!("small{n:02}"), 10 + n));
+        let list = [row("dict", 500), row("Plugin", 6), row("Plugin", 600), (Arc::from("gone"), 0, 9000)];
+        let mut sampled = Sampled::new(list.into_iter().chain(small));
+        for (number, mark) in [(0, 7), (1, 9), (2, 8), (2, 9), (3, 1), (4, 2), (6, 3), (1 << 20, 4)] {
+            sampled.insert(number, mark);
+        }
+        let found: Vec<SurvivorSample> = sampled.named("type").collect();
+        assert_eq!(found.len(), MOST_SAMPLES);
+        let of = |name: &str| {
+            found.iter().find(|sample| &*sample.name == name).map(|s| s.marks.iter().collect::<Vec<_>>())
+        };
+        assert_eq!((of("dict"), of("Plugin")), (Some(vec![7]), Some(vec![8, 9])));
+        assert_eq!((of("gone"), of("small00"), of("small02")), (None, None, Some(vec![3])));
+    }
+}

@@ -1,0 +1,38 @@
+//! A log of censuses tells which objects stayed, and who holds what grows, long after the process is gone.
+
+use std::time::Duration;
+
+use common::record::{DiffRecord, Record, Verdict};
+
+use crate::support::interpreters::{interpreters, script};
+use crate::support::{Tool, workspace};
+
+#[test]
+fn from_a_log_memdiff_tells_what_stays_from_what_comes_and_goes() {
+    let Some(interpreter) = interpreters().last() else { crate::skip!("no Python from 3.8 on") };
+    let mut process = script(interpreter, &workspace::root().join("tests/targets/stay_or_go.py")).start();
+    process.wait_line("ready");
+    let pid = process.pid().to_string();
+    let taken = Tool::ours("memobj")
+        .args(["-p", &pid, "--holders", "-i", "0.15", "--count", "30"])
+        .limit(Duration::from_secs(120))
+        .run()
+        .expect_code(0);
+    drop(process);
+    let judged = Tool::ours("memdiff").args(["--trend", "--format", "jsonl"]).stdin(taken.out()).run();
+    let found = Record::parse(judged.out().trim_end().as_bytes()).unwrap();
+    let Record::Diff(found) = found else { panic!("{found:?}") };
+    let DiffRecord { verdicts, .. } = *found;
+    let of = |kind: &str, name: &str| -> &Verdict {
+        verdicts.iter().find(|verdict| (&*verdict.kind, &*verdict.name) == (kind, name)).unwrap()
+    };
+    for (kind, name) in [("type", "__main__.Stays"), ("holder", "__main__.kept")] {
+        let verdict = of(kind, name);
+        let (seen, kept) = (verdict.newcomers.unwrap(), verdict.newcomers_kept.unwrap());
+        // One that was just being made, and had its mark from elsewhere, may not stay.
+        assert!(seen >= 8 && kept + 1 >= seen, "{name}: {kept} of {seen} stayed");
+    }
+    let goes = of("type", "__main__.Goes");
+    let (seen, kept) = (goes.newcomers.unwrap(), goes.newcomers_kept.unwrap());
+    assert!(seen >= 16 && kept * 2 < seen, "{kept} of {seen} stayed that had to go within a second");
+}
