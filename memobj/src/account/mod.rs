@@ -6,7 +6,9 @@
 //!
 //! Nothing here knows Python: its memory is handed in as ranges ([`PythonMemory`]).
 
+pub mod change;
 pub mod glibc;
+mod libraries;
 mod mapped;
 pub mod pinned;
 pub mod rows;
@@ -142,7 +144,7 @@ impl Ground {
     ) -> Self {
         let stacks = stacks::find(memory, facts, residence);
         let claimed = sorted(arenas.iter().cloned().chain(stacks.iter().map(|stack| stack.range.clone())));
-        let glibc = Glibc::read(memory, &mapped::places(facts, &claimed));
+        let glibc = Glibc::read(memory, &mapped::places(facts, residence.pages.runs(), &claimed));
         Self { glibc, stacks, claimed }
     }
 }
@@ -159,6 +161,7 @@ pub fn account(
     let Ground { glibc, stacks, claimed } = ground;
     let mut rows = Rows::default();
     let mappings = mapped::spans(memory, facts, &glibc, python.allocator, &mut rows);
+    let kept = kept_by_libraries(memory, facts, &glibc, &claimed, &mappings, &mut rows);
     let owned = regions(&stacks, &glibc, &mut rows);
     let chunks = chunks(&glibc, &mut rows);
     let waiting = waiting(&glibc, &mut rows);
@@ -180,6 +183,7 @@ pub fn account(
     let mut objects: HashMap<&'static str, Tally> = HashMap::new();
     let layers: Vec<Layer<'_>> = vec![
         Box::new(mappings.into_iter()),
+        Box::new(kept.into_iter()),
         Box::new(owned.into_iter()),
         Box::new(chunks.into_iter()),
         Box::new(waiting.into_iter()),
@@ -224,6 +228,31 @@ fn sorted(ranges: impl Iterator<Item = Range<Addr>>) -> Vec<Range<Addr>> {
     let mut ranges: Vec<Range<Addr>> = ranges.collect();
     ranges.sort_unstable_by_key(|range| range.start);
     ranges
+}
+
+/// Anonymous memory of which nothing else is known, and that a library or program has a pointer to in its static data.
+fn kept_by_libraries(
+    memory: &(impl Memory + ?Sized),
+    facts: &Facts,
+    glibc: &Glibc,
+    claimed: &[Range<Addr>],
+    mappings: &[Span],
+    rows: &mut Rows,
+) -> Vec<Span> {
+    let known = sorted(claimed.iter().cloned().chain(glibc.mapped.iter().cloned()).chain(glibc.heaps()));
+    let is = |span: &&Span, kind: Kind| rows.kind(span.row) == Some(kind);
+    let unknown = mappings.iter().filter(|span| is(span, Kind::Unexplained));
+    let unknown: Vec<Range<Addr>> =
+        unknown.flat_map(|span| mapped::without(&(span.start..span.end), &known)).collect();
+    let mut data: Vec<Span> = mappings.iter().filter(|span| is(span, Kind::File)).copied().collect();
+    data.retain(|span| {
+        facts.mapping_at(span.start).is_some_and(|mapping| mapping.access.write && !mapping.access.shared)
+    });
+    for span in &mut data {
+        let path = rows.detail(span.row);
+        span.row = rows.id(Kind::Library, path.as_deref());
+    }
+    libraries::find(memory, &data, &unknown)
 }
 
 /// Stacks, and chunks with a mapping of their own.

@@ -2,10 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use common::record::SurvivorSample;
 
+use crate::addr::Addr;
 use crate::error::Error;
 use crate::graph::NodeId;
 use crate::heap::python::Python;
@@ -18,6 +20,7 @@ use crate::names::Names;
 use crate::request::Holding;
 
 use super::identity::samples;
+use super::pinning::{HeldPinning, find_pinning};
 
 /// To so many objects of a type the ways are looked at.
 const SAMPLE: usize = 10_000;
@@ -35,6 +38,8 @@ pub struct Held {
     pub strays: Vec<Stray>,
     /// What the objects of each type retain, by the type's name; `None` if that was not asked.
     pub retained: Option<BTreeMap<Arc<str>, u64>>,
+    /// By the place that leads to them: what keeps nearly empty arenas of Python's allocator; nothing if that is not known.
+    pub pinning: Vec<HeldPinning>,
     /// The ways to the objects of the types that were asked for.
     pub whys: Vec<Why>,
     /// Which objects there were, in a sample.
@@ -67,7 +72,8 @@ pub struct Stray {
     pub size_bytes: u64,
 }
 
-/// Finds out who holds the objects that were walked.
+/// Finds out who holds the objects that were walked. `kept` are nearly empty arenas of Python's allocator, as far as they are known: by
+/// address, each with what it keeps.
 ///
 /// # Errors
 /// As [`Holders::find`].
@@ -75,6 +81,7 @@ pub fn find_held<M: Memory>(
     python: &Python<'_, M>,
     walked: &Walked,
     wanted: &Holding,
+    kept: &[(Range<Addr>, u64)],
     threads: usize,
 ) -> Result<Held, Error> {
     let holders = Holders::find(python, walked, threads)?;
@@ -122,6 +129,7 @@ pub fn find_held<M: Memory>(
         modules: ordered(modules.collect()),
         strays: strays.collect(),
         retained: retained.map(|retained| by_type(&holders, &retained)),
+        pinning: find_pinning(&holders, kept),
         whys,
         samples: samples(&holders),
     })

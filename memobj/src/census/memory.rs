@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::account::glibc::Glibc;
+use crate::account::pinned::Pinning;
 use crate::account::span::{RowId, Span};
 use crate::account::{Account, Ground, PoolUse, PythonMemory, account};
 use crate::addr::Addr;
@@ -18,7 +19,6 @@ use crate::heap::python::Python;
 use crate::heap::size::read_size;
 use crate::heap::types::{Type, Types};
 use crate::heap::walk::Walked;
-use crate::layout::encoding::GcLists;
 use crate::memory::Memory;
 use crate::object::access::Access;
 use crate::pools::{Index, Pools};
@@ -42,13 +42,23 @@ pub struct MemoryOf {
     pub types: Vec<Arc<str>>,
 }
 
-/// Makes the account of a process with a Python in it. `pools` is what its allocator has given out; `None` where it has none.
+impl MemoryOf {
+    /// The types whose objects keep nearly empty arenas, by name, those that keep most first.
+    pub fn pinning(&self) -> impl Iterator<Item = (&Arc<str>, &Pinning)> {
+        let types = self.account.pinned.types.iter().filter(|pinning| pinning.in_arenas > 0);
+        types.filter_map(|pinning| Some((self.types.get(pinning.row.0 as usize)?, pinning)))
+    }
+}
+
+/// Makes the account of a process with a Python in it. `pools` is what its allocator has given out; `None` where it has none, or where that
+/// is not looked into: then `unseen` is what it is called.
 pub fn memory_of<M: Memory>(
     python: &Python<'_, M>,
     facts: &Facts,
     residence: &Residence,
     walked: &Walked,
     pools: Option<&Pools>,
+    unseen: Option<&'static str>,
 ) -> MemoryOf {
     let none = Pools::default();
     let pools = pools.unwrap_or(&none);
@@ -64,7 +74,7 @@ pub fn memory_of<M: Memory>(
         free_blocks: &free_blocks,
         objects: &spans,
         types: walked.types.len(),
-        allocator: (python.layout.encodings.gc_lists == GcLists::MimallocPages).then_some("mimalloc"),
+        allocator: unseen.filter(|_| pools.pools.is_empty()),
     };
     let account = account(python.memory, facts, residence, ground, &known);
     let types = walked.types.iter().map(|counted| counted.of.name().into()).collect();

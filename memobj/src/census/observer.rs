@@ -120,7 +120,8 @@ impl Observer {
     fn stopped(&mut self, watched: &mut Watched, request: &Request, begun: Instant) -> Result<Census, Error> {
         let (mut attempts, mut pause) = (0, Duration::ZERO);
         let mut limit = STOP_LIMIT;
-        watched.target.want_residence(request.memory);
+        // A snapshot has it, so that it gives the same account.
+        watched.target.want_residence(request.memory || request.save.is_some());
         loop {
             let python = &watched.python;
             let frozen = watched.target.freeze(&mut self.buffers, limit, |memory| {
@@ -143,7 +144,7 @@ impl Observer {
                 attempts: attempts.into(),
                 pause: Some(pause),
                 lost: still.taking.lost_pages,
-                residence: still.residence.as_ref(),
+                residence: still.residence.as_ref().filter(|_| request.memory),
             };
             let read = python.read(&still.memory);
             let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout)
@@ -166,7 +167,8 @@ impl Observer {
     }
 
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
-        let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages, residence: None };
+        let residence = still.residence.as_ref().filter(|_| request.memory);
+        let how = How { method, attempts: 1, pause: None, lost: still.taking.lost_pages, residence };
         held(still, &still.memory, how, request, begun)
     }
 }
@@ -245,12 +247,14 @@ fn count<M: Memory>(
     let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
     let threads = available_parallelism().map_or(1, NonZero::get);
     let walked = walk(&heap, threads)?;
-    let held =
-        request.holding.as_ref().map(|holding| find_held(&heap, &walked, holding, threads)).transpose()?;
     let pools = pools_of(&heap, python, &interpreters, facts);
     let account = pools.as_ref().map(|pools| account(&heap, &walked, pools, shift(memory, python), threads));
+    let unseen = (allocator(memory, python) == Some(Allocator::Mimalloc)).then_some("mimalloc");
     let memory_of =
-        how.residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref()));
+        how.residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref(), unseen));
+    let kept = memory_of.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
+    let holding = request.holding.as_ref();
+    let held = holding.map(|holding| find_held(&heap, &walked, holding, kept, threads)).transpose()?;
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =
