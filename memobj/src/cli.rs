@@ -86,7 +86,7 @@ pub struct Args {
     pub max_pause: Option<Duration>,
 
     /// Account for the whole resident set, too: objects, allocators, stacks, files; needs a stop, and makes it a little longer
-    #[arg(long, conflicts_with_all = ["core", "snapshot", "no_stop"])]
+    #[arg(long)]
     pub memory: bool,
 
     /// Save the memory that was counted to FILE; it holds the program's data, so only its owner may read it

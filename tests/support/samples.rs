@@ -10,8 +10,8 @@ use common::process::ProcessState;
 use common::record::{
     CacheTotal, CensusRecord, Cgroup, Coverage, ErrorRecord, EventKind, GcGeneration, GcState, Header,
     HolderTotal, LargeMemory, Marks, MemoryAccount, MemoryRow, ModuleTotal, Omitted, OutputRecord,
-    OutputStream, OwnerTotal, PinnedBy, Pressure, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild,
-    PythonThread, Record, StrayTotal, SurvivorSample, System, TypeMemory, TypeTotal, WayTotal,
+    OutputStream, OwnerTotal, PinnedBy, PinnedHolder, Pressure, ProcessEvent, ProcessRecord, ProcessSample,
+    PythonBuild, PythonThread, Record, StrayTotal, SurvivorSample, System, TypeMemory, TypeTotal, WayTotal,
 };
 
 pub use diff::{count_change, diff, mark, process_change, thread_change, total_change, verdict};
@@ -253,6 +253,7 @@ pub fn memory_account(fill: Fill) -> MemoryAccount {
         pinned_arenas: 7,
         pinned_bytes: 6 << 20,
         pinned_by: fill.of(pinned_by()).into_iter().collect(),
+        pinned_holders: fill.of(vec![pinned_holder()]),
         large: fill.of(large_memory(fill)).into_iter().collect(),
         huge_bytes: 2 << 20,
         swap_bytes: 4096,
@@ -276,6 +277,11 @@ pub fn type_memory() -> TypeMemory {
 /// Who keeps arenas.
 pub fn pinned_by() -> PinnedBy {
     PinnedBy { name: "botpkg.cache.Session".into(), blocks: 120, pinned_bytes: 5 << 20 }
+}
+
+/// Who holds what is in them.
+pub fn pinned_holder() -> PinnedHolder {
+    PinnedHolder { holder: "botpkg.cache._sessions".into(), objects: 110, arenas: 7, pinned_bytes: 4 << 20 }
 }
 
 /// A large piece of memory.

@@ -29,7 +29,7 @@ pub use diff::{
     CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, Verdict,
 };
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
-pub use memory::{LargeMemory, MemoryAccount, MemoryRow, PinnedBy, TypeMemory};
+pub use memory::{LargeMemory, MemoryAccount, MemoryRow, PinnedBy, PinnedHolder, TypeMemory};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
 pub use python::{Coverage, GcGeneration, GcState, PythonBuild};
 pub use survivors::{MOST_MARKS, Marks, SurvivorSample};

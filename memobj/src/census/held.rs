@@ -2,10 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use common::record::SurvivorSample;
 
+use crate::addr::Addr;
 use crate::graph::NodeId;
 use crate::heap::python::Python;
 use crate::holders::retained::Retained;
@@ -16,6 +18,7 @@ use crate::names::Names;
 use crate::request::Holding;
 
 use super::identity::samples;
+use super::pinning::{HeldPinning, find_pinning};
 
 /// To so many objects of a type the ways are looked at.
 const SAMPLE: usize = 10_000;
@@ -33,6 +36,8 @@ pub struct Held {
     pub strays: Vec<Stray>,
     /// What the objects of each type retain, by the type's name; `None` if that was not asked.
     pub retained: Option<BTreeMap<Arc<str>, u64>>,
+    /// By the place that leads to them: what keeps nearly empty arenas of Python's allocator; nothing if that is not known.
+    pub pinning: Vec<HeldPinning>,
     /// The ways to the objects of the types that were asked for.
     pub whys: Vec<Why>,
     /// Which objects there were, in a sample.
@@ -65,13 +70,15 @@ pub struct Stray {
     pub size_bytes: u64,
 }
 
-/// Sums up who holds the objects of `holders`, and what they retain, if that is known and wanted.
+/// Sums up who holds the objects of `holders`, and what they retain, if that is known and wanted. `kept` are nearly empty arenas of
+/// Python's allocator, as far as they are known: by address, each with what it keeps.
 #[must_use]
 pub fn find_held<M: Memory>(
     python: &Python<'_, M>,
     holders: &Holders<'_>,
     retained: Option<&Retained>,
     wanted: &Holding,
+    kept: &[(Range<Addr>, u64)],
 ) -> Held {
     let links = holders.links();
     let retained = retained.filter(|_| wanted.retained);
@@ -117,6 +124,7 @@ pub fn find_held<M: Memory>(
         modules: ordered(modules.collect()),
         strays: strays.collect(),
         retained: retained.map(|retained| by_type(holders, retained)),
+        pinning: find_pinning(holders, kept),
         whys,
         samples: samples(holders),
     }

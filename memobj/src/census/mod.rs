@@ -7,6 +7,7 @@ pub mod held;
 pub mod identity;
 pub mod memory;
 pub mod observer;
+pub mod pinning;
 pub mod threads;
 
 use std::sync::Arc;

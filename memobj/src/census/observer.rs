@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -120,7 +121,8 @@ impl Observer {
     fn stopped(&mut self, watched: &mut Watched, request: &Request, begun: Instant) -> Result<Census, Error> {
         let (mut attempts, mut pause) = (0, Duration::ZERO);
         let mut limit = STOP_LIMIT;
-        watched.target.want_residence(request.memory);
+        // A snapshot has it, so that it gives the same account.
+        watched.target.want_residence(request.memory || request.save.is_some());
         loop {
             let python = &watched.python;
             let frozen = watched.target.freeze(&mut self.buffers, limit, |memory| {
@@ -148,7 +150,7 @@ impl Observer {
                 attempts: attempts.into(),
                 pause: Some(pause),
                 lost: still.taking.lost_pages,
-                residence: still.residence.as_ref(),
+                residence: still.residence.as_ref().filter(|_| request.memory),
                 now: Some(now(still.facts.id)),
             };
             let read = python.read(&still.memory);
@@ -173,8 +175,8 @@ impl Observer {
 
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
         let lost = still.taking.lost_pages;
-        let how =
-            How { method, attempts: 1, pause: None, lost, residence: None, now: still.at.and_then(then) };
+        let residence = still.residence.as_ref().filter(|_| request.memory);
+        let how = How { method, attempts: 1, pause: None, lost, residence, now: still.at.and_then(then) };
         held(still, &still.memory, how, request, begun)
     }
 }
@@ -269,11 +271,13 @@ fn count<M: Memory>(
     let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
     let threads = threads_for(memory);
     let walked = walk(&heap, threads)?;
-    let (held, caches) = look_into(&heap, &walked, how.now, request, threads)?;
     let pools = pools_of(&heap, python, &interpreters, facts);
     let account = pools.as_ref().map(|pools| account(&heap, &walked, pools, shift(memory, python), threads));
+    let unseen = (allocator(memory, python) == Some(Allocator::Mimalloc)).then_some("mimalloc");
     let memory_of =
-        how.residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref()));
+        how.residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref(), unseen));
+    let kept = memory_of.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
+    let (held, caches) = look_into(&heap, &walked, how.now, request, kept, threads)?;
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =
@@ -335,6 +339,7 @@ fn look_into<M: Memory>(
     walked: &Walked,
     now: Option<Now>,
     request: &Request,
+    kept: &[(Range<Addr>, u64)],
     threads: usize,
 ) -> Result<(Option<Held>, Option<Vec<Cache>>), Error> {
     let (holding, caching) = (request.holding.as_ref(), request.caches);
@@ -344,7 +349,7 @@ fn look_into<M: Memory>(
     let holders = Holders::find(heap, walked, threads)?;
     let retains = caching.is_some() || holding.is_some_and(|holding| holding.retained);
     let retained = retains.then(|| Retained::new(holders.links())).transpose()?;
-    let held = holding.map(|holding| find_held(heap, &holders, retained.as_ref(), holding));
+    let held = holding.map(|holding| find_held(heap, &holders, retained.as_ref(), holding, kept));
     let caches = caching
         .zip(retained.as_ref())
         .map(|(caching, retained)| find_caches(heap, &holders, retained, now, caching.max_item_bytes));
@@ -418,6 +423,8 @@ fn types(walked: &Walked, account: Option<&Account>, scope: Scope) -> Vec<TypeCo
 
 /// What PYTHONMALLOC and the like chose (`PyMemAllocatorName`, Include/cpython/pymem.h): the C library's, with debug hooks or without.
 const MALLOC: std::ops::RangeInclusive<i32> = 3..=4;
+/// mimalloc, with debug hooks or without: since 3.13.
+const MIMALLOC: std::ops::RangeInclusive<i32> = 7..=8;
 /// The choices with debug hooks: the build's default allocator, malloc, pymalloc, mimalloc.
 const WITH_HOOKS: [i32; 4] = [2, 4, 6, 8];
 /// No choice, or the default: that of debug builds has hooks.
@@ -435,23 +442,31 @@ fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
     Some(match python.layout.encodings.gc_lists {
         GcLists::MimallocPages => Allocator::Mimalloc,
         _ if MALLOC.contains(&chosen) => Allocator::Malloc,
+        _ if MIMALLOC.contains(&chosen) => Allocator::Mimalloc,
         GcLists::Generations | GcLists::YoungOld => Allocator::Pymalloc,
     })
 }
 
-/// What pymalloc has given out; `None` where it has nothing to do.
+/// What Python's own allocator has given out; `None` where it has nothing to do, or is not known.
 fn pools_of<M: Memory>(
     heap: &Heap<'_, M>,
     python: &Found,
     interpreters: &[Addr],
     facts: &Facts,
 ) -> Option<Pools> {
-    (allocator(heap.memory, python)? == Allocator::Pymalloc).then_some(())?;
+    let allocator = allocator(heap.memory, python)?;
     let without_file = facts.mappings.iter().filter(|mapping| {
         mapping.access.write && !mapping.access.shared && mapping.kind() == Kind::Anonymous
     });
     let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
-    Some(Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas, &ranges))
+    match (allocator, python.layout.encodings.gc_lists) {
+        (Allocator::Mimalloc, GcLists::MimallocPages) => Some(heap.read_pages(&ranges)),
+        (Allocator::Pymalloc, _) => {
+            Some(Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas, &ranges))
+        }
+        // Where others have it, no thread says which pages are its.
+        (Allocator::Mimalloc | Allocator::Malloc, _) => None,
+    }
 }
 
 /// What stands before each object in its block, in bytes.

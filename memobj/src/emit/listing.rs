@@ -164,7 +164,10 @@ impl Listing {
             strays: held.map(|held| held.strays.iter().map(stray_total).collect()),
             ways: held.map(|held| held.whys.iter().flat_map(way_totals).collect()),
             survivors: held.map(|held| held.samples.clone()),
-            memory: census.memory.as_ref().map(super::memory::memory),
+            memory: census
+                .memory
+                .as_ref()
+                .map(|memory| super::memory::memory(memory, held.map(|held| &*held.pinning))),
         }
     }
 }

@@ -1102,8 +1102,9 @@ pub struct MiPage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MiSegment {
     pub size: u32, pub abandoned_next: Option<u32>, pub subproc: Option<u32>,
-    pub abandoned_os_next: Option<u32>, pub abandoned_visits: u32, pub used: u32, pub slice_entries: u32,
-    pub thread_id: u32, pub slices: u32, pub slices_stride: u32,
+    pub abandoned_os_next: Option<u32>, pub abandoned_visits: u32, pub used: u32, pub segment_slices: u32,
+    pub segment_info_slices: u32, pub memid_block_index: Option<u32>, pub memid_kind: Option<u32>,
+    pub slice_entries: u32, pub thread_id: u32, pub slices: u32, pub slices_stride: u32,
 }
 
 /// `mi_abandoned_pool_s`.

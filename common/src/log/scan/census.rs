@@ -376,6 +376,14 @@ fn memory(c: &mut Cursor<'_>) -> Option<()> {
         plain(c, &[br#","blocks":"#, br#","pinned_bytes":"#])?;
         c.literal(b"}")
     })?;
+    if c.has(br#","pinned_holders":"#) {
+        c.array(|c| {
+            c.literal(br#"{"holder":"#)?;
+            c.text()?;
+            plain(c, &[br#","objects":"#, br#","arenas":"#, br#","pinned_bytes":"#])?;
+            c.literal(b"}")
+        })?;
+    }
     c.literal(br#","large":"#)?;
     c.array(|c| {
         c.literal(br#"{"kind":"#)?;

@@ -10,7 +10,7 @@ use crate::emit::listing::Listing;
 use crate::emit::testing::{census, kind};
 
 const PLAIN: Style = Style { colour: false, width: None };
-const OPTIONS: Options = Options { limit: 20, diff_every: 3 };
+const OPTIONS: Options = Options { limit: 20, diff_every: 3, memory: false };
 
 fn header(iteration: u64) -> Header {
     let timestamp = format!("2026-11-24T12:00:{:02}.000+00:00", iteration % 60).parse().unwrap();
