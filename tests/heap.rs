@@ -1,5 +1,6 @@
 //! What memobj finds in a process is what that process finds in itself, object by object: types, sizes, references.
 
+mod linked;
 mod target;
 
 use std::collections::{BTreeMap, HashSet};

@@ -41,16 +41,7 @@ impl Known {
     }
 
     fn census(&self, scope: Scope) -> Census {
-        let request = Request {
-            source: Source::Process { pid: self.process.pid() },
-            scope,
-            stopping: Stopping::Any,
-            way: None,
-            memory: false,
-            save: None,
-            holding: None,
-            caches: None,
-        };
+        let request = Request { scope, ..Request::of(Source::Process { pid: self.process.pid() }) };
         Observer::new().take(&request).unwrap()
     }
 }

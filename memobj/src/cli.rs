@@ -13,6 +13,10 @@ use crate::request::{Caching, Holding, Request, Scope, Source, Stopping, Way};
 /// How often a census is taken where it is to be repeated and no interval is given.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// For how long leaks are looked for, and in how many steps, if nothing else is said.
+const LOOKING: Duration = Duration::from_secs(60);
+const STEPS: u32 = 4;
+
 /// Count every object of a running Python program, from outside.
 ///
 /// What each object is and weighs, by type and module, with threads and the garbage collector: one JSON line for each census,
@@ -76,6 +80,13 @@ pub struct Args {
     /// With --caches: count the entries of each that are larger than SIZE
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "1M", requires = "caches")]
     pub max_item: u64,
+    /// Take several censuses, and say what leaks, how fast, and who holds it [5 within a minute, see --for and -i]
+    #[arg(long, conflicts_with_all = ["core", "snapshot", "count", "duration", "scope", "holders", "retained", "why", "memory", "save_snapshot", "diff_every"])]
+    pub leaks: bool,
+
+    /// With --leaks, look for so long
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, requires = "leaks")]
+    pub looking: Option<Duration>,
 
     /// Do not stop the process: read its memory as it runs, and count what was torn
     #[arg(long, conflicts_with_all = ["core", "snapshot", "max_pause"])]
@@ -131,8 +142,26 @@ impl Args {
     /// The time from one census to the next; `None` if there is to be one alone.
     #[must_use]
     pub fn repeat(&self) -> Option<Duration> {
+        if self.leaks {
+            return Some(self.interval.unwrap_or(self.looking() / STEPS));
+        }
         let repeats = self.count.is_some() || self.duration.is_some() || !self.command.is_empty();
         self.interval.or(repeats.then_some(INTERVAL))
+    }
+
+    /// How many censuses are to be taken at most.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        let Some(interval) = self.repeat().filter(|_| self.leaks) else {
+            return self.count.unwrap_or(u64::MAX);
+        };
+        let steps = self.looking().as_nanos() / interval.as_nanos().max(1);
+        u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// For how long leaks are looked for.
+    fn looking(&self) -> Duration {
+        self.looking.unwrap_or(LOOKING)
     }
 
     /// The census of `source` that is wanted.
@@ -153,7 +182,9 @@ impl Args {
             save: self.save_snapshot.clone(),
             holding,
             caches: self.caches.then_some(Caching { max_item_bytes: self.max_item }),
-            memory: self.memory,
+            following: self.leaks,
+            // Where a growing resident set goes is told by the account, for which it must stand still.
+            memory: self.memory || self.leaks && !self.no_stop,
         }
     }
 }
@@ -169,6 +200,7 @@ Examples:
   memobj -i 10 -p 1234 | memdiff          what changes from census to census
   memobj -i 1m -p 1234 -o objects         tables in objects, records in objects.jsonl
   memobj --tree -p 1234                   every Python process at or below 1234
+  memobj --leaks -p 1234                  what leaks, how fast, and who holds it
   memobj --why Session -p 1234            who holds the objects of a type
   memobj --caches -p 1234                 the caches in it, those that are ill first
   memobj -- python bot.py                 start a program and count every 10 s

@@ -102,6 +102,8 @@ pub struct Request {
     pub holding: Option<Holding>,
     /// What is to be found out of the program's caches; `None`: nothing.
     pub caches: Option<Caching>,
+    /// Whether its objects are to be followed from one census to the next, and what leaks among them to be told.
+    pub following: bool,
 }
 
 impl Request {
@@ -117,6 +119,7 @@ impl Request {
             save: None,
             holding: None,
             caches: None,
+            following: false,
         }
     }
 }

@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the reading thread sends.
 enum Item {
-    Moment(Moment),
+    Moment(Box<Moment>),
     /// Answered, by being dropped, once everything before it was taken in.
     Mark(SyncSender<()>),
 }
@@ -46,7 +46,7 @@ pub(super) fn watched(
     let inputs = inputs.to_vec();
     let reader =
         std::thread::Builder::new().name("reader".into()).spawn(move || -> Result<Summary, Failure> {
-            let mut each = |moment| match sender.send(Item::Moment(moment)) {
+            let mut each = |moment| match sender.send(Item::Moment(Box::new(moment))) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             };
@@ -61,7 +61,7 @@ pub(super) fn watched(
         });
     let reader = reader.map_err(|error| Failure::new(format!("no thread to read in: {error}"), ""))?;
     let mut take = |item| match item {
-        Item::Moment(moment) => each(moment),
+        Item::Moment(moment) => each(*moment),
         Item::Mark(mark) => {
             drop(mark);
             ControlFlow::Continue(())

@@ -3,6 +3,7 @@
 pub mod account;
 mod clock;
 pub mod collector;
+mod count;
 pub mod held;
 pub mod identity;
 pub mod memory;
@@ -46,6 +47,8 @@ pub struct Census {
     pub held: Option<Arc<held::Held>>,
     /// The caches of the program, the largest first; `None` if that was not asked.
     pub caches: Option<Arc<[Cache]>>,
+    /// What leaks, by this census and those before; `None` if that was not asked, or there were too few.
+    pub leaks: Option<Arc<crate::leaks::Report>>,
 }
 
 /// Who a process is.

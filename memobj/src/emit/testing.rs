@@ -85,6 +85,7 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             rejected_reads: 0,
         },
         held: None,
+        leaks: None,
         caches: None,
     }
 }

@@ -1,9 +1,11 @@
 //! A block of tables for each census, with what changed at every few.
 
+mod actions;
 mod block;
 mod caches;
 mod change;
 mod held;
+mod leaks;
 mod memory;
 
 use std::collections::HashMap;
@@ -129,6 +131,7 @@ impl<W: Write> Text<W> {
     pub fn record(&mut self, record: &Record) -> io::Result<()> {
         match record {
             Record::Error(error) => self.write(&[failed(error)]),
+            Record::Leaks(leaks) => self.write(&leaks::lines(leaks)),
             Record::ProcessEvent(event) => {
                 if event.event == EventKind::Exited {
                     self.processes.retain(|(pid, _), _| *pid != event.pid);

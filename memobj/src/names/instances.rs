@@ -198,33 +198,11 @@ impl<M: Memory> Names<'_, '_, M> {
     /// What a C type refers to from places for which it has names, or which are known here.
     pub(super) fn each_of_other(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
         self.each_member(at, of.at, each);
-        let (memory, layout) = (self.python.memory, self.python.layout);
-        let mut member = |offset: u32, step: Step| {
-            if let Ok(to) = memory.read_pointer(at, offset)
-                && !to.is_null()
-            {
-                each(to, step);
-            }
-        };
-        let attribute = |name: &str| Step::Attribute(name.into());
-        match of.name().as_str() {
-            "cell" => member(layout.cell_object.ob_ref, Step::Inside),
-            "method" => {
-                member(layout.method_object.im_func, attribute("__func__"));
-                member(layout.method_object.im_self, attribute("__self__"));
-            }
-            "builtin_function_or_method" => {
-                member(layout.cfunction_object.m_self, attribute("__self__"));
-                member(layout.cfunction_object.m_module, attribute("__module__"));
-            }
-            "staticmethod" => member(layout.staticmethod_object.sm_callable, attribute("__func__")),
-            "classmethod" => member(layout.classmethod_object.cm_callable, attribute("__func__")),
-            "traceback" => {
-                member(layout.traceback_object.tb_frame, attribute("tb_frame"));
-                member(layout.traceback_object.tb_next, attribute("tb_next"));
-            }
-            "_thread._local" => self.each_of_thread_local(at, of, each),
-            _ => {}
+        if of.name() == "_thread._local" {
+            self.each_of_thread_local(at, of, each);
+        }
+        if let Some(shape) = Self::shape(of) {
+            self.each_of_shape(at, shape, each);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The flow: arguments, a command or processes or a file, censuses until the end, and the exit code.
 
 mod counting;
+mod leaking;
 mod members;
 mod outputs;
 
@@ -38,6 +39,9 @@ pub fn run(args: &Args, taker: &mut dyn Taker) -> Result<u8, Failure> {
     }
     if args.tree && args.pid.is_empty() && args.command.is_empty() {
         return Err(Failure::new("--tree needs a running process", "give -p PID or -- COMMAND"));
+    }
+    if args.leaks {
+        leaking::check(args.most())?;
     }
     let outputs = Outputs::open(args)?;
     let launching = !args.command.is_empty();

@@ -187,7 +187,7 @@ impl<M: Memory> Types<'_, '_, M> {
             let name = python.memory.read_c_string(level.name, MAX_NAME)?;
             if let Some(shape) = fixed(python.layout, &name, level.basicsize) {
                 let visits_type = shape.visits_type && bottom.flags & HEAP_TYPE != 0;
-                return Ok((Traverse::Members(shape.visited), visits_type));
+                return Ok((Traverse::Members(shape), visits_type));
             }
         }
         if let Some(kind) = self.read_kind(owner).filter(|kind| kind.is_traversed()) {
