@@ -18,7 +18,7 @@ use crate::holders::why::Why;
 /// A type or a module is listed if it has one part in so many of all objects or bytes.
 const PARTS: u64 = 10_000;
 /// The same of who holds objects, of whom even a small program has thousands.
-const PARTS_HELD: u64 = 1_000;
+const PARTS_HELD: u64 = 2_000;
 
 /// So many ways to the objects of a type are told: the rarer ones are each their own.
 const MOST_WAYS: usize = 100;
