@@ -40,6 +40,7 @@ mod paths;
 mod pipes;
 mod records;
 mod refusals;
+mod residue;
 mod safety;
 mod schema;
 mod screen;

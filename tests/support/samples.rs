@@ -10,8 +10,8 @@ use common::process::ProcessState;
 use common::record::{
     CacheTotal, CensusRecord, Cgroup, Coverage, ErrorRecord, EventKind, GcGeneration, GcState, Header,
     HolderTotal, LargeMemory, Marks, MemoryAccount, MemoryRow, ModuleTotal, Omitted, OutputRecord,
-    OutputStream, OwnerTotal, PinnedBy, PinnedHolder, Pressure, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild,
-    PythonThread, Record, StrayTotal, SurvivorSample, System, TypeMemory, TypeTotal, WayTotal,
+    OutputStream, OwnerTotal, PinnedBy, PinnedHolder, Pressure, ProcessEvent, ProcessRecord, ProcessSample,
+    PythonBuild, PythonThread, Record, StrayTotal, SurvivorSample, System, TypeMemory, TypeTotal, WayTotal,
 };
 
 pub use diff::{count_change, diff, mark, process_change, thread_change, total_change, verdict};
@@ -281,12 +281,7 @@ pub fn pinned_by() -> PinnedBy {
 
 /// Who holds what is in them.
 pub fn pinned_holder() -> PinnedHolder {
-    PinnedHolder {
-        holder: "botpkg.cache._sessions".into(),
-        objects: 110,
-        arenas: 7,
-        pinned_bytes: 4 << 20,
-    }
+    PinnedHolder { holder: "botpkg.cache._sessions".into(), objects: 110, arenas: 7, pinned_bytes: 4 << 20 }
 }
 
 /// A large piece of memory.

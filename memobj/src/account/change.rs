@@ -117,7 +117,9 @@ impl Cause {
                 "a few objects keep nearly empty arenas: see who they are (pinned_by), make them anew in one place, or make \
                  them before the many that go"
             }
-            Self::PythonFree => "it will be used again before more is taken: look at the peak, not at the leak",
+            Self::PythonFree => {
+                "it will be used again before more is taken: look at the peak, not at the leak"
+            }
             Self::Native => {
                 "a native leak, if it goes on: in an extension or a C library; trace malloc (heaptrack, memray --native)"
             }
@@ -127,13 +129,21 @@ impl Cause {
             Self::NativeFree if is_much(now.trimmable_bytes) => {
                 "try malloc_trim(0) in the program (ctypes.CDLL(None).malloc_trim(0)), or MALLOC_TRIM_THRESHOLD_"
             }
-            Self::NativeFree => "it is in pieces between what is in use, and will be used again: try another allocator",
-            Self::Allocator => "ask that allocator: jemalloc and mimalloc print statistics, and give memory back later",
+            Self::NativeFree => {
+                "it is in pieces between what is in use, and will be used again: try another allocator"
+            }
+            Self::Allocator => {
+                "ask that allocator: jemalloc and mimalloc print statistics, and give memory back later"
+            }
             Self::Threads => "look whether threads are begun and never end",
             Self::Files => "the kernel takes such pages back when it needs them",
             Self::Shared => "look whether segments are closed: multiprocessing.shared_memory, mmap, /dev/shm",
-            Self::Mapped => "it is that library's own pool: see its settings (OPENBLAS_NUM_THREADS for OpenBLAS)",
-            Self::Unknown => "look at /proc/PID/smaps for what is mapped there, and trace mmap (strace -k -e mmap)",
+            Self::Mapped => {
+                "it is that library's own pool: see its settings (OPENBLAS_NUM_THREADS for OpenBLAS)"
+            }
+            Self::Unknown => {
+                "look at /proc/PID/smaps for what is mapped there, and trace mmap (strace -k -e mmap)"
+            }
         }
     }
 }
@@ -185,9 +195,8 @@ pub fn compared(first: &Figures, last: &Figures) -> Change {
     }
     let rss_bytes = signed(last.rss_bytes).saturating_sub(signed(first.rss_bytes));
     let grown = rows.into_iter().filter(|(_, bytes)| *bytes != 0);
-    let mut rows: Vec<Growth> = grown
-        .map(|((kind, detail), bytes)| Growth { kind, detail: detail.cloned(), bytes })
-        .collect();
+    let mut rows: Vec<Growth> =
+        grown.map(|((kind, detail), bytes)| Growth { kind, detail: detail.cloned(), bytes }).collect();
     rows.sort_by_key(|growth| Reverse(growth.bytes));
     let counts = |(_, bytes): &(Cause, i64)| *bytes > 0 && bytes.saturating_mul(PART) >= rss_bytes;
     let mut causes: Vec<(Cause, i64)> = causes.into_iter().filter(counts).collect();
@@ -227,7 +236,8 @@ mod tests {
         ]);
         let change = compared(&first, &last);
         assert_eq!(change.rss_bytes, 1200);
-        let rows: Vec<_> = change.rows.iter().map(|row| (row.kind, row.detail.as_deref(), row.bytes)).collect();
+        let rows: Vec<_> =
+            change.rows.iter().map(|row| (row.kind, row.detail.as_deref(), row.bytes)).collect();
         let expected = [
             (Kind::NativeUsed, None, 1000),
             (Kind::File, Some("/b"), 310),

@@ -66,13 +66,16 @@ mod tests {
         let mut image = Image::new();
         image.put(Addr(0x1000), &[0; 64]);
         image.put(Addr(0x3000), &[0; 64]);
-        for (at, to) in [(0x1008, 0x7000_2000), (0x1010, 0x7000_2001), (0x1018, 0x9000_0000), (0x3000, 0x7000_4000)] {
+        for (at, to) in
+            [(0x1008, 0x7000_2000), (0x1010, 0x7000_2001), (0x1018, 0x9000_0000), (0x3000, 0x7000_4000)]
+        {
             image.put_u64(Addr(at), to);
         }
         let data = |at: u64, row: u32| Span::at(Addr(at), 64, RowId(row));
         let unknown = [Addr(0x7000_1000)..Addr(0x7000_8000), Addr(0x7100_0000)..Addr(0x7200_0000)];
         let found = find(&image, &[data(0x1000, 5), data(0x3000, 6)], &unknown);
-        let piece = |start: u64, end: u64, row: u32| Span { start: Addr(start), end: Addr(end), row: RowId(row) };
+        let piece =
+            |start: u64, end: u64, row: u32| Span { start: Addr(start), end: Addr(end), row: RowId(row) };
         assert_eq!(found, [piece(0x7000_2000, 0x7000_4000, 5), piece(0x7000_4000, 0x7000_8000, 6)]);
     }
 }

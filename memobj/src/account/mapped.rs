@@ -8,10 +8,10 @@ use crate::facts::{Facts, Kind as Behind, Mapping};
 use crate::memory::Memory;
 
 use super::glibc::{Glibc, Places};
-use crate::residence::PageRun;
 use super::rows::{Kind, Rows};
 use super::span::Span;
 use super::stacks::is_plain;
+use crate::residence::PageRun;
 
 /// Allocators that programs bring with them, by what the names of their libraries begin with.
 const ALLOCATORS: [(&str, &str); 6] = [

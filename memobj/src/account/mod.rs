@@ -298,8 +298,7 @@ fn waiting(glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
 
 /// Arenas, pools and blocks of Python's allocator, in one layer.
 fn pools(python: &PythonMemory<'_>, rows: &mut Rows) -> Vec<Span> {
-    let (free_pools, overhead) =
-        (rows.id(Kind::PythonFreePools, None), rows.id(Kind::PythonOverhead, None));
+    let (free_pools, overhead) = (rows.id(Kind::PythonFreePools, None), rows.id(Kind::PythonOverhead, None));
     let mut heaps: HashMap<Option<&'static str>, (RowId, RowId)> = HashMap::new();
     let mut spans = Spans::default();
     let mut free = python.free_blocks.iter().peekable();

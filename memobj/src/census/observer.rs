@@ -183,7 +183,8 @@ pub fn take_held<M: Memory>(
     memory: &M,
     request: &Request,
 ) -> Result<Census, Error> {
-    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, residence: None };
+    let residence = source.residence().filter(|_| request.memory);
+    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, residence };
     held(source, memory, how, request, Instant::now())
 }
 

@@ -76,7 +76,8 @@ pub fn memory(of: &MemoryOf, pinning: Option<&[HeldPinning]>) -> MemoryAccount {
 pub fn figures(account: &MemoryAccount) -> Figures {
     let kind = |word: &str| Kind::ALL.into_iter().find(|kind| kind.word() == word);
     let resident = |row: &MemoryRow| row.private_bytes.saturating_add(row.shared_bytes);
-    let rows = account.rows.iter().filter_map(|row| Some((kind(&row.kind)?, row.detail.clone(), resident(row))));
+    let rows =
+        account.rows.iter().filter_map(|row| Some((kind(&row.kind)?, row.detail.clone(), resident(row))));
     Figures {
         rss_bytes: account.rss_bytes,
         rows: rows.collect(),

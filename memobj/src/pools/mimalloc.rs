@@ -51,8 +51,15 @@ pub fn read(
     else {
         return found;
     };
-    let mut reader =
-        Reader { memory, page, segment, segments: HashSet::new(), seen: HashSet::new(), pools: Vec::new(), rejected: 0 };
+    let mut reader = Reader {
+        memory,
+        page,
+        segment,
+        segments: HashSet::new(),
+        seen: HashSet::new(),
+        pools: Vec::new(),
+        rejected: 0,
+    };
     if let Some(heaps) = layout.thread_state_impl.as_ref().and_then(|known| known.mimalloc_heaps) {
         let stride = layout.mi_page_queue.as_ref().map_or(24, |queue| queue.size);
         for thread in threads {
@@ -192,7 +199,9 @@ impl<M: Memory + ?Sized> Reader<'_, '_, M> {
                 && !page.is_null()
             {
                 // A page knows the one before it, and stands in one queue.
-                if self.memory.read_pointer(page, self.page.prev).ok() != Some(before) || !self.seen.insert(page) {
+                if self.memory.read_pointer(page, self.page.prev).ok() != Some(before)
+                    || !self.seen.insert(page)
+                {
                     self.rejected += 1;
                     break;
                 }
@@ -243,7 +252,8 @@ impl<M: Memory + ?Sized> Reader<'_, '_, M> {
             let slices = self.memory.read_int(page, slice_count)?;
             let slices = u64::try_from(slices).ok().filter(|&slices| slices > 0).ok_or(none)?;
             // The first holds the segment's own head.
-            if index > 0 && self.memory.read_int(page, self.page.xblock_size)? != 0 && self.seen.insert(page) {
+            if index > 0 && self.memory.read_int(page, self.page.xblock_size)? != 0 && self.seen.insert(page)
+            {
                 let tag = match (self.page.tag, self.page.heap_tag) {
                     (Some(tag), _) => tag.of(self.memory.read_word(page, 8)?, 8),
                     (None, Some(tag)) => self.memory.read_byte(page, tag)?.into(),
@@ -300,7 +310,9 @@ impl<M: Memory + ?Sized> Reader<'_, '_, M> {
             return Err(none);
         }
         let mut free = [Addr::NULL; super::LISTS];
-        for (head, list) in free.iter_mut().zip([self.page.free, self.page.local_free, self.page.xthread_free]) {
+        for (head, list) in
+            free.iter_mut().zip([self.page.free, self.page.local_free, self.page.xthread_free])
+        {
             *head = memory.read_pointer(page, list)?.without(FLAGS);
         }
         let header = u32::try_from(header).map_err(|_| none)?;

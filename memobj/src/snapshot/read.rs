@@ -85,7 +85,8 @@ pub fn read(from: impl Read, length: u64, seal: Seal) -> Result<Still, Broken> {
     }
     let mut head = vec![0; head_length];
     from.fill(&mut head)?;
-    let mut head: Head = serde_json::from_slice(&head).map_err(|_| Broken::Damaged("its head is unreadable"))?;
+    let mut head: Head =
+        serde_json::from_slice(&head).map_err(|_| Broken::Damaged("its head is unreadable"))?;
 
     let mut buffers = Buffers::new();
     let most = length.saturating_mul(MAX_UNPACKING).min(MAX_COPY);

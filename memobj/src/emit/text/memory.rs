@@ -73,11 +73,8 @@ fn types(account: &MemoryAccount, limit: usize) -> Vec<Line> {
     if shared.saturating_mul(NOTABLE) < account.rss_bytes || shared == 0 {
         return Vec::new();
     }
-    let mut table = Table::new([
-        Column::right("PRIVATE"),
-        Column::right("SHARED"),
-        Column::left("TYPE", ANY_WIDTH),
-    ]);
+    let mut table =
+        Table::new([Column::right("PRIVATE"), Column::right("SHARED"), Column::left("TYPE", ANY_WIDTH)]);
     for of in account.types.iter().take(limit) {
         table.push([
             Cell::plain(Bytes(of.private_bytes).to_string()),
@@ -93,8 +90,12 @@ pub(super) fn missing(record: &CensusRecord) -> Line {
     let why = match record.method.as_deref() {
         Some("core") => "a core file does not say which pages were resident",
         Some("snapshot") => "this snapshot was saved without what is known of its pages: save it anew",
-        Some("live") => "it was read as it ran, and what moves meanwhile cannot be added up: it has to be stopped for that",
-        _ => "the kernel does not say which pages are resident (/proc/PID/smaps, pagemap): run memobj as root",
+        Some("live") => {
+            "it was read as it ran, and what moves meanwhile cannot be added up: it has to be stopped for that"
+        }
+        _ => {
+            "the kernel does not say which pages are resident (/proc/PID/smaps, pagemap): run memobj as root"
+        }
     };
     Line::whole(2, Tone::Warning, format!("! no account of the resident set: {why}"))
 }
@@ -102,9 +103,7 @@ pub(super) fn missing(record: &CensusRecord) -> Line {
 /// What grew since the last account, and what to try where it is not objects.
 pub(super) fn since(before: &Figures, now: &Figures) -> Vec<Line> {
     let change = compared(before, now);
-    let sign = |bytes: i64| {
-        format!("{}{}", if bytes < 0 { "-" } else { "+" }, Bytes(bytes.unsigned_abs()))
-    };
+    let sign = |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "+" }, Bytes(bytes.unsigned_abs()));
     let rows = change.rows.iter().filter(|growth| growth.bytes.unsigned_abs() >= LEAST_CHANGE);
     let rows = rows.take(MOST_CHANGES).map(|growth| {
         let words = name(Some(growth.kind), growth.kind.word(), growth.detail.as_deref());
@@ -144,7 +143,11 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
             .collect();
         notes.push(format!(
             "{} of Python's allocator, nearly empty, keep {} that nobody uses, for {}",
-            counted(account.pinned_arenas, "arena", "arenas"),
+            if has_heaps(account) {
+                counted(account.pinned_arenas, "page", "pages")
+            } else {
+                counted(account.pinned_arenas, "arena", "arenas")
+            },
             Bytes(account.pinned_bytes),
             who.join(", ")
         ));
@@ -173,6 +176,12 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
         notes.push(besides.join(", "));
     }
     notes
+}
+
+/// Whether Python has several heaps: those of mimalloc, which has pages for arenas.
+fn has_heaps(account: &MemoryAccount) -> bool {
+    let used = [Kind::PythonUsed.word(), Kind::PythonFreeBlocks.word()];
+    account.rows.iter().any(|row| row.detail.is_some() && used.contains(&&*row.kind))
 }
 
 fn what(row: &MemoryRow) -> String {
@@ -281,7 +290,12 @@ mod tests {
         };
         let mib = 1 << 20;
         let text = told(&figures(10 * mib, 5 * mib), &figures(14 * mib, 4 * mib));
-        assert!(text.starts_with("  since the last: +3.00 MiB: malloc, in use +4.00 MiB, Python objects in pools -1.00 MiB\n"), "{text}");
+        assert!(
+            text.starts_with(
+                "  since the last: +3.00 MiB: malloc, in use +4.00 MiB, Python objects in pools -1.00 MiB\n"
+            ),
+            "{text}"
+        );
         assert!(text.contains("not objects: a native leak"), "{text}");
         let objects = told(&figures(10 * mib, 5 * mib), &figures(10 * mib, 9 * mib));
         assert_eq!(objects, "  since the last: +4.00 MiB: Python objects in pools +4.00 MiB\n");
