@@ -15,6 +15,8 @@ const LOW: f64 = 0.95;
 /// What could be given back, or is kept by few, is worth a line from this part of all on.
 const NOTABLE: u64 = 20;
 
+/// What malloc has and nobody uses.
+const FREE_OF_MALLOC: [Kind; 3] = [Kind::NativeCached, Kind::NativeFree, Kind::NativeTop];
 /// Changes of rows that are less are not told.
 const LEAST_CHANGE: u64 = 64 << 10;
 /// Growth of all that is less needs no advice.
@@ -132,6 +134,16 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
         notes.push(format!(
             "malloc_trim(0) in the program would give back {}",
             Bytes(account.trimmable_bytes)
+        ));
+    }
+    let stuck = account.rows.iter().filter(|row| FREE_OF_MALLOC.iter().any(|kind| *row.kind == *kind.word()));
+    let stuck =
+        stuck.map(|row| row.private_bytes.saturating_add(row.shared_bytes)).fold(0, u64::saturating_add);
+    let stuck = stuck.saturating_sub(account.trimmable_bytes);
+    if is_notable(stuck) {
+        notes.push(format!(
+            "{} that malloc keeps is in caches, or in pieces of pages that are in use: malloc_trim does not give it back",
+            Bytes(stuck)
         ));
     }
     if is_notable(account.pinned_bytes) {
