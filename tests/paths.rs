@@ -1,12 +1,14 @@
 //! Who holds an object, by memobj's account, is where the program itself finds it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::interpreters::{Interpreter, interpreters, script};
 use crate::support::log::number;
+use crate::support::skip::note;
 use crate::support::{Background, Tool, workspace};
 
 /// How many objects are at each place: `N` in the target.
@@ -35,6 +37,30 @@ const PLACES: &[(&str, &str)] = &[
     ("thread pool-worker: __main__.local.conns", "InThreadLocal"),
 ];
 
+/// Those of `tests/targets/binds.py`.
+const BOUND: &[(&str, &str)] = &[
+    ("__main__.partial.args", "InArguments"),
+    ("__main__.keyworded.keywords", "InKeywords"),
+    ("__main__.proxy", "InProxy"),
+    ("__main__.mapped.iters", "InMap"),
+    ("__main__.chained.source", "InChain"),
+    ("__main__.jobs.queue", "InQueue"),
+    ("__main__.reference.__callback__.args", "InWeakCallback"),
+    ("weakref.finalize._registry", "InFinalizer"),
+    ("__main__.bound.kept", "InBound"),
+    ("__main__.error.args", "InError"),
+    ("__main__.error.__traceback__.tb_next frame of __main__.failing() local request", "InTraceback"),
+    ("__main__.later.__context__.args", "InContext"),
+    ("logging.root.handlers", "InHandler"),
+    ("__main__.copied context variable request", "InCopiedContext"),
+    ("thread MainThread context variable session", "InThreadsContext"),
+    ("__main__.future._callbacks.args", "InCallback"),
+    ("__main__.task._coro local kept", "InTask"),
+    ("__main__.done._result", "InResult"),
+    ("__main__.failed._exception.args", "InException"),
+    ("__main__.coroutine.cr_await local kept", "InAwaited"),
+];
+
 /// A running target that holds objects.
 struct Holding {
     process: Background,
@@ -60,7 +86,7 @@ impl Holding {
     /// How many objects of a class the target finds at a place.
     fn found(&mut self, place: &str, class: &str) -> u64 {
         self.process.write(&format!("{place} {class}\n"));
-        self.process.wait_line("found ").parse().unwrap()
+        self.process.wait_line(&format!("found {place} {class} ")).parse().unwrap()
     }
 }
 
@@ -76,42 +102,96 @@ fn sum(record: &Value, list: &str, field: &str) -> u64 {
     rows.iter().map(|row| number(row, field)).sum::<u64>() + omitted[field].as_u64().unwrap_or(0)
 }
 
+/// The places of a target whose name memobj gives wrong, or where the program itself finds other objects than memobj does.
+fn wrong_places(target: &mut Holding, places: &[(&str, &str)]) -> Vec<String> {
+    let mut args = vec!["--retained"];
+    args.extend(places.iter().flat_map(|&(_, class)| ["--why", class]));
+    let record = target.census(&args);
+    let holders = rows(&record, "holders", "holder");
+    let mut wrong = Vec::new();
+    for &(place, class) in places {
+        let ways = record["ways"].as_array().unwrap().iter();
+        let ways: Vec<&Value> = ways.filter(|way| way["type"] == format!("__main__.{class}")).collect();
+        let shown: Vec<&str> = ways.iter().map(|way| way["way"].as_str().unwrap()).collect();
+        match holders.get(place) {
+            Some(holder) if number(holder, "count") >= OBJECTS && ways.len() == 1 => {
+                let (way, retained) = (ways[0], number(holder, "retained_bytes"));
+                assert_eq!(number(way, "count"), OBJECTS, "{place}: {shown:?}");
+                assert_eq!(number(way, "objects"), OBJECTS, "{place}: {shown:?}");
+                assert!(retained >= OBJECTS * 16, "{place} retains {retained} bytes");
+            }
+            other => wrong.push(format!("{place}: {other:?}, by {shown:?}")),
+        }
+        let found = target.found(place, class);
+        if found != OBJECTS {
+            wrong.push(format!("{place}: the program finds {found}"));
+        }
+    }
+    wrong
+}
+
 #[test]
 fn what_is_held_is_where_the_program_itself_finds_it() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
+    let mut wrong = String::new();
     for interpreter in interpreters() {
         let mut target = Holding::start(interpreter, "holds.py");
-        let mut args = vec!["--retained"];
-        args.extend(PLACES.iter().flat_map(|&(_, class)| ["--why", class]));
-        args.extend(["--why", "Node"]);
-        let record = target.census(&args);
-        let holders = rows(&record, "holders", "holder");
-        let mut wrong = Vec::new();
-        for &(place, class) in PLACES {
-            let ways: Vec<&Value> = record["ways"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|way| way["type"] == format!("__main__.{class}"))
-                .collect();
-            let shown: Vec<&str> = ways.iter().map(|way| way["way"].as_str().unwrap()).collect();
-            match holders.get(place) {
-                Some(holder) if number(holder, "count") >= OBJECTS && ways.len() == 1 => {
-                    let (way, retained) = (ways[0], number(holder, "retained_bytes"));
-                    assert_eq!(number(way, "count"), OBJECTS, "{place}: {shown:?}");
-                    assert_eq!(number(way, "objects"), OBJECTS, "{place}: {shown:?}");
-                    assert!(retained >= OBJECTS * 16, "{place} retains {retained} bytes");
-                }
-                other => wrong.push(format!("{place}: {other:?}, by {shown:?}")),
-            }
-            let found = target.found(place, class);
-            if found != OBJECTS {
-                wrong.push(format!("{place}: the program finds {found}"));
-            }
+        for place in wrong_places(&mut target, PLACES) {
+            writeln!(wrong, "{interpreter}: {place}").unwrap();
         }
-        assert!(wrong.is_empty(), "{}:\n{}", interpreter.program.display(), wrong.join("\n"));
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The interpreters that can load `asyncio`; what has no shared libraries has no sockets.
+fn with_asyncio() -> Vec<&'static Interpreter> {
+    let has = |interpreter: &&Interpreter| {
+        let run = Tool::new(&interpreter.program).args(["-I", "-S", "-c", "import asyncio"]).run();
+        let has = run.code() == Some(0);
+        if !has {
+            note(module_path!(), line!(), &format!("{interpreter}: it cannot load asyncio"));
+        }
+        has
+    };
+    interpreters().iter().filter(has).collect()
+}
+
+#[test]
+fn what_the_library_holds_is_where_the_program_itself_finds_it() {
+    let all = with_asyncio();
+    if all.is_empty() {
+        crate::skip!("no Python from 3.8 on that can load asyncio");
+    }
+    let mut wrong = String::new();
+    for interpreter in all {
+        let mut target = Holding::start(interpreter, "binds.py");
+        for place in wrong_places(&mut target, BOUND) {
+            writeln!(wrong, "{interpreter}: {place}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn what_is_suspended_is_told_by_the_line_where_it_waits() {
+    let all = with_asyncio();
+    if all.is_empty() {
+        crate::skip!("no Python from 3.8 on that can load asyncio");
+    }
+    for interpreter in all {
+        let file = workspace::root().join("tests/targets/suspends.py");
+        let mut process = script(interpreter, &file).start();
+        process.wait_line("ready ");
+        let out = process.out();
+        let expected: Vec<&str> = out.lines().filter_map(|line| line.strip_prefix("as ")).collect();
+        assert_eq!(expected.len(), 10, "{interpreter}: {expected:?}");
+        let record = Holding { process }.census(&["--holders"]);
+        let owners = rows(&record, "owners", "owner");
+        for name in expected {
+            assert!(owners.contains_key(name), "{interpreter}: {name} is not among {:?}", owners.keys());
+        }
     }
 }
 

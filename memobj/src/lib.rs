@@ -16,15 +16,19 @@
 //! | heap | [`heap`] | every live object, its type, its size, and what it refers to |
 //! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
 //! | links | [`links`] | the objects of a heap as a graph, and what holds them without being an object |
+//! | survivors | [`survivors`] | which objects were there in the censuses before; knows nothing of names |
 //! | names | [`names`] | how one object refers to another, in the words of the program |
 //! | holders | [`holders`] | who holds each object, and what would be freed without it |
+//! | caches | [`caches`] | the caches of the program: what they hold and weigh, and what is wrong with them |
 //! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
+//! | leaks | [`leaks`] | what grows from census to census, who holds it, and whether anything leaves it |
 //! | census | [`census`] | what was counted, in numbers |
 //! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
 //! | flow | [`run`] | arguments → censuses, in order → exit code |
 
 pub mod account;
 pub mod addr;
+pub mod caches;
 pub mod census;
 pub mod cli;
 pub mod elf;
@@ -35,6 +39,7 @@ pub mod graph;
 pub mod heap;
 pub mod holders;
 pub mod layout;
+pub mod leaks;
 pub mod links;
 pub mod memory;
 pub mod names;
@@ -45,6 +50,7 @@ pub mod residence;
 pub mod run;
 pub mod runtime;
 pub mod snapshot;
+pub mod survivors;
 pub mod target;
 
 use std::process::ExitCode;

@@ -96,6 +96,10 @@ pub enum What {
     Types,
     /// Bytes of Python objects by module
     Modules,
+    /// Bytes of Python objects by what holds them, of a log of `memobj --holders`
+    Holders,
+    /// Bytes of the program's caches, of a log of `memobj --caches`
+    Caches,
     /// Memory of each process of the tree
     Processes,
     /// The sums: of the tree, of all Python objects

@@ -51,14 +51,24 @@ pub fn census_of(
         .iter()
         .map(|(name, size)| json!({"module": format!("m.{name}"), "count": 1, "size_bytes": size}))
         .collect();
+    let holders: Vec<Value> = types
+        .iter()
+        .map(|(name, size)| json!({"holder": format!("h.{name}"), "count": 1, "size_bytes": size / 2}))
+        .collect();
+    let caches: Vec<Value> = types
+        .iter()
+        .map(|(name, size)| json!({"name": format!("c.{name}"), "entries": 1, "size_bytes": size / 3}))
+        .collect();
+    let cut = omitted.map(|size| json!({"rows": 3, "count": 4, "size_bytes": size}));
     with(
         head("census", run, iteration, unix_ms),
         json!({
             "pid": pid, "start_ticks": 1, "name": "bot", "total_objects": listed / 1024 + omitted.unwrap_or(0) / 1024 + 1,
             "total_size_bytes": listed + omitted.unwrap_or(0), "types": rows,
-            "types_omitted": omitted.map(|size| json!({"rows": 3, "count": 4, "size_bytes": size})),
-            "modules_omitted": omitted.map(|size| json!({"rows": 3, "count": 4, "size_bytes": size})),
+            "types_omitted": cut,
+            "modules_omitted": cut,
             "modules": modules, "threads": [], "rss_bytes": listed * 2,
+            "holders": holders, "holders_omitted": cut, "caches": caches, "caches_omitted": cut,
         }),
     )
 }

@@ -23,12 +23,14 @@ fn compare(log: &str, what: &str, args: &[&str]) {
 }
 
 #[test]
-fn types_modules_and_counts_are_those_of_the_log() {
+fn lists_of_objects_are_those_of_the_log() {
     let log = logs::objects();
     compare(&log, "types", &[]);
     compare(&log, "types", &["--what", "types", "--log-scale"]);
     compare(&log, "counts", &["--what", "counts"]);
     compare(&log, "modules", &["--what", "modules"]);
+    compare(&log, "holders", &["--what", "holders"]);
+    compare(&log, "caches", &["--what", "caches"]);
     compare(&log, "types-delta", &["--delta"]);
     compare(&log, "types", &["--size", "700x500", "--top", "3"]);
 }

@@ -34,6 +34,10 @@ def read_log(what, path):
                 values = {row["type"]: row["count"] for row in record["types"]}
             elif what == "modules":
                 values = {row["module"]: row["size_bytes"] for row in record["modules"]}
+            elif what == "holders":
+                values = {row["holder"]: row["size_bytes"] for row in record["holders"]}
+            elif what == "caches":
+                values = {row["name"]: row["size_bytes"] for row in record["caches"]}
         elif record["type"] == "process":
             field = {"processes-pss": "pss_bytes", "threads": "threads"}.get(what, "rss_bytes")
             processes = [record, *record["children"]]

@@ -304,6 +304,7 @@ pub fn python_build(fill: Fill) -> PythonBuild {
         executable: fill.of("/opt/py/bin/python3.13".into()),
         located: fill.of("dynsym".into()),
         layout: fill.of("3.13".into()),
+        others: fill.of(0),
     }
 }
 
@@ -397,12 +398,26 @@ pub fn way_total() -> WayTotal {
 /// A cache.
 pub fn cache_total(fill: Fill) -> CacheTotal {
     CacheTotal {
-        name: "functools.lru_cache of botpkg.render".into(),
+        name: "botpkg.render".into(),
         entries: 128,
         size_bytes: fill.of(1_234_567),
         max_entries: fill.of(256),
         hits: fill.of(9000),
         misses: fill.of(900),
+        kind: fill.of("functools.lru_cache".into()),
+        standard: fill.of(false),
+        instances: fill.of(1),
+        limit_ratio: fill.of(0.5),
+        hit_ratio: fill.of(0.909_090_909_090_909_1),
+        shared_bytes: fill.of(4096),
+        retained_bytes: fill.of(1_230_471),
+        average_entry_bytes: fill.of(9000),
+        largest_entry_bytes: fill.of(600_000),
+        largest_entry_key: fill.of("frontpage".into()),
+        large_entries: fill.of(2),
+        clock: fill.of("monotonic".into()),
+        expired_entries: fill.of(17),
+        warnings: fill.of(vec!["large_entry".into()]),
     }
 }
 

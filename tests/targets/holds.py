@@ -1,7 +1,7 @@
 """Holds objects at places of every kind, and follows the names of such places, inside of itself, on request.
 
 `N` objects of a class of its own are at each place. Prints `ready PID`, then reads lines: the name of a place as memobj writes it and
-the name of a class; answers with how many objects of the class it finds there.
+the name of a class; answers `found`, both, and how many objects of the class it finds there.
 """
 import collections
 import functools
@@ -183,7 +183,7 @@ def main():
     print("ready", os.getpid(), flush=True)
     for line in sys.stdin:
         place, _, wanted = line.rstrip("\n").rpartition(" ")
-        print("found", count(follow(place), wanted), flush=True)
+        print("found", place, wanted, count(follow(place), wanted), flush=True)
     return rows
 
 

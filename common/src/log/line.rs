@@ -44,7 +44,8 @@ pub(super) fn parse(line: &[u8]) -> Result<Line, RecordError> {
         Record::Error(error) if !BESIDE.contains(&&*error.stage) => {
             moment(error.header(), None, 0, What::Failed(error.message))
         }
-        Record::Error(_) | Record::Output(_) => return Ok(Line::Beside),
+        // What is concluded from censuses is no moment of its own.
+        Record::Error(_) | Record::Output(_) | Record::Leaks(_) => return Ok(Line::Beside),
         Record::Unknown(_) => return Ok(Line::Unknown),
     };
     Ok(Line::Moment(Box::new(moment)))

@@ -11,6 +11,7 @@
 mod census;
 mod diff;
 mod event;
+mod leaks;
 mod memory;
 mod process;
 mod python;
@@ -29,6 +30,7 @@ pub use diff::{
     CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, Verdict,
 };
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
+pub use leaks::{Among, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, TypeGrowth};
 pub use memory::{LargeMemory, MemoryAccount, MemoryRow, PinnedBy, PinnedHolder, TypeMemory};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
 pub use python::{Coverage, GcGeneration, GcState, PythonBuild};
@@ -141,6 +143,8 @@ pub enum Record {
     ProcessEvent(Box<ProcessEvent>),
     /// Every object of a Python process at one moment.
     Census(Box<CensusRecord>),
+    /// What leaks in a Python process, after several censuses.
+    Leaks(Box<LeaksRecord>),
     /// What changed between two moments, and what grows.
     Diff(Box<DiffRecord>),
     /// A line that a launched command printed.
@@ -184,6 +188,7 @@ impl Record {
             "process" => Self::Process(serde_json::from_slice(line)?),
             "process_event" => Self::ProcessEvent(serde_json::from_slice(line)?),
             "census" => Self::Census(serde_json::from_slice(line)?),
+            "leaks" => Self::Leaks(serde_json::from_slice(line)?),
             "diff" => Self::Diff(serde_json::from_slice(line)?),
             "output" => Self::Output(serde_json::from_slice(line)?),
             "error" => Self::Error(serde_json::from_slice(line)?),

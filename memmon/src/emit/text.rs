@@ -185,7 +185,11 @@ impl<W: Write> Sink for Text<W> {
             Record::ProcessEvent(event) => self.event(event),
             Record::Error(error) => self.error(error),
             // What a command prints is relayed where it is launched.
-            Record::Output(_) | Record::Census(_) | Record::Diff(_) | Record::Unknown(_) => {}
+            Record::Output(_)
+            | Record::Census(_)
+            | Record::Leaks(_)
+            | Record::Diff(_)
+            | Record::Unknown(_) => {}
         }
         self.write()
     }

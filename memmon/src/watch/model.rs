@@ -101,7 +101,11 @@ impl Model {
             Record::Process(record) => self.take_sample(record),
             Record::ProcessEvent(event) => self.take_event(event),
             Record::Error(error) => self.news.take_error(error),
-            Record::Output(_) | Record::Census(_) | Record::Diff(_) | Record::Unknown(_) => {}
+            Record::Output(_)
+            | Record::Census(_)
+            | Record::Leaks(_)
+            | Record::Diff(_)
+            | Record::Unknown(_) => {}
         }
     }
 

@@ -57,8 +57,6 @@ pub struct Account {
     pub objects_inside: u64,
     /// Objects that were found elsewhere: larger than any block, static, or not allocated by pymalloc.
     pub objects_outside: u64,
-    /// Objects that were found in blocks that were given back: something still points to what is no more.
-    pub freed: u64,
     /// What else seems to be objects, by type.
     pub unreached: Vec<Unreached>,
 }
@@ -114,7 +112,6 @@ pub fn account<M: Memory>(
     };
     for part in in_threads(threads, &counting) {
         account.explained_bytes += part.explained_bytes;
-        account.freed += part.freed;
         for one in part.unreached {
             add(&mut account.unreached, one);
         }
@@ -351,8 +348,10 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
             let place = (number, block);
             let blocks = self.blocks;
             if !blocks.is_set(&blocks.live, place) {
-                sum.freed += u64::from(blocks.is_set(&blocks.found, place));
-            } else if blocks.is_set(&blocks.found, place) || blocks.is_set(&blocks.owned, place) {
+                // Something may point still to what is no more.
+                continue;
+            }
+            if blocks.is_set(&blocks.found, place) || blocks.is_set(&blocks.owned, place) {
                 sum.explained_bytes = sum.explained_bytes.saturating_add(pool.block_bytes);
             } else if let Some((at, of)) = self.object_in(place)
                 && let Ok(size) = read_size(self.python, at, &of)

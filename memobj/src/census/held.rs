@@ -8,10 +8,8 @@ use std::sync::Arc;
 use common::record::SurvivorSample;
 
 use crate::addr::Addr;
-use crate::error::Error;
 use crate::graph::NodeId;
 use crate::heap::python::Python;
-use crate::heap::walk::Walked;
 use crate::holders::retained::Retained;
 use crate::holders::why::Why;
 use crate::holders::{Holders, Total};
@@ -72,23 +70,20 @@ pub struct Stray {
     pub size_bytes: u64,
 }
 
-/// Finds out who holds the objects that were walked. `kept` are nearly empty arenas of Python's allocator, as far as they are known: by
-/// address, each with what it keeps.
-///
-/// # Errors
-/// As [`Holders::find`].
+/// Sums up who holds the objects of `holders`, and what they retain, if that is known and wanted. `kept` are nearly empty arenas of
+/// Python's allocator, as far as they are known: by address, each with what it keeps.
+#[must_use]
 pub fn find_held<M: Memory>(
     python: &Python<'_, M>,
-    walked: &Walked,
+    holders: &Holders<'_>,
+    retained: Option<&Retained>,
     wanted: &Holding,
     kept: &[(Range<Addr>, u64)],
-    threads: usize,
-) -> Result<Held, Error> {
-    let holders = Holders::find(python, walked, threads)?;
+) -> Held {
     let links = holders.links();
-    let retained = wanted.retained.then(|| Retained::new(links)).transpose()?;
+    let retained = retained.filter(|_| wanted.retained);
     let places = holders.places();
-    let by_holder = retained.as_ref().map(|retained| {
+    let by_holder = retained.map(|retained| {
         retained.by_group(places.len(), |node: NodeId| holders.holder(node).map(|place| place.0 as usize))
     });
     let named = |totals: Vec<Total>, retained: Option<&Vec<u64>>| {
@@ -123,16 +118,16 @@ pub fn find_held<M: Memory>(
     });
     let mut names = Names::new(python);
     let whys = wanted.why.iter().flat_map(|of| holders.why(&mut names, of, SAMPLE)).collect();
-    Ok(Held {
+    Held {
         holders: named(holders.held(), by_holder.as_ref()),
         owners: named(owned, None),
         modules: ordered(modules.collect()),
         strays: strays.collect(),
-        retained: retained.map(|retained| by_type(&holders, &retained)),
-        pinning: find_pinning(&holders, kept),
+        retained: retained.map(|retained| by_type(holders, retained)),
+        pinning: find_pinning(holders, kept),
         whys,
-        samples: samples(&holders),
-    })
+        samples: samples(holders),
+    }
 }
 
 /// What types retain, those of one name together.

@@ -9,6 +9,7 @@ use common::record::{
     PythonBuild, PythonThread, StrayTotal, TypeTotal, WayTotal,
 };
 
+use super::caches::caches;
 use super::tally::{Row, Sum, Tally};
 use crate::census::held::{Held, HeldBy, Stray};
 use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
@@ -102,6 +103,7 @@ impl Listing {
         let (owners, owners_omitted) = self.owners.choose_held(held.map(|held| &*held.owners), tally.total);
         let (owner_modules, owner_modules_omitted) =
             self.owner_modules.choose_held(held.map(|held| &*held.modules), tally.total);
+        let (caches, caches_omitted) = census.caches.as_deref().map_or((None, None), caches);
         let retained_of = Retained::of(held);
         let (process, taking, totals) = (&census.process, &census.taking, &census.totals);
         let count = |total: Option<Total>| total.map(|total| total.count);
@@ -127,8 +129,8 @@ impl Listing {
             rss_bytes: census.coverage.rss_bytes,
             holders: holders.map(|rows| rows.into_iter().map(|row| retained_of.holder(row)).collect()),
             holders_omitted,
-            caches: None,
-            caches_omitted: None,
+            caches,
+            caches_omitted,
             python: Some(python(&census.python, process.executable.clone().filter(|_| cmdline))),
             interpreters: Some(census.interpreters),
             scope: Some(census.scope.word().into()),
@@ -268,6 +270,7 @@ fn python(python: &Python, executable: Option<Arc<str>>) -> PythonBuild {
         executable,
         located: Some(Arc::clone(&python.located)),
         layout: Some(Arc::clone(&python.layout)),
+        others: Some(python.others),
     }
 }
 

@@ -1,8 +1,11 @@
 //! A block of tables for each census, with what changed at every few.
 
+mod actions;
 mod block;
+mod caches;
 mod change;
 mod held;
+mod leaks;
 mod memory;
 
 use std::collections::HashMap;
@@ -43,6 +46,8 @@ struct Shown {
     base_at: Stamp,
     /// The iteration of that.
     base_iteration: u64,
+    /// The caches at the census before this one.
+    caches: Option<caches::Before>,
 }
 
 /// Censuses for people.
@@ -79,7 +84,6 @@ impl<W: Write> Text<W> {
     pub fn census(&mut self, record: &CensusRecord, tally: &Tally) -> io::Result<()> {
         let date = record.timestamp.format("%Y-%m-%d");
         let day = (date != self.date).then_some(date.as_str());
-        let mut lines = Block { record, tally, limit: self.options.limit, day }.lines();
         let every = self.options.diff_every;
         let process = (record.pid, record.start_ticks);
         let shown = self.processes.entry(process).or_insert_with(|| Shown {
@@ -88,7 +92,11 @@ impl<W: Write> Text<W> {
             base: tally.clone(),
             base_at: record.timestamp,
             base_iteration: record.iteration,
+            caches: None,
         });
+        let block = Block { record, tally, limit: self.options.limit, day, caches: shown.caches.as_ref() };
+        let mut lines = block.lines();
+        shown.caches = tally.caches.as_deref().map(caches::remembered);
         shown.censuses += 1;
         let memory = record.memory.as_ref();
         if let (None, true) = (memory, self.options.memory) {
@@ -99,6 +107,8 @@ impl<W: Write> Text<W> {
             lines.extend(memory::since(before, now));
         }
         shown.figures = figures.or(shown.figures.take());
+        // What is wanted of caches fits one screen, and has changes of its own.
+        let every = if tally.caches.is_some() { 0 } else { every };
         if every > 0 && shown.censuses > 1 && shown.censuses.is_multiple_of(every) {
             let since = (shown.base_at, shown.base_iteration);
             lines.extend(Changes::between(&shown.base, tally).lines(
@@ -121,6 +131,7 @@ impl<W: Write> Text<W> {
     pub fn record(&mut self, record: &Record) -> io::Result<()> {
         match record {
             Record::Error(error) => self.write(&[failed(error)]),
+            Record::Leaks(leaks) => self.write(&leaks::lines(leaks)),
             Record::ProcessEvent(event) => {
                 if event.event == EventKind::Exited {
                     self.processes.retain(|(pid, _), _| *pid != event.pid);

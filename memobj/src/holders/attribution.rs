@@ -8,9 +8,10 @@ use crate::heap::kinds::Kind;
 use crate::heap::types::Type;
 use crate::links::{Links, Standing, TypeIndex};
 use crate::memory::Memory;
-use crate::names::{Names, Step, joined};
+use crate::names::suspended::is_task;
+use crate::names::{Names, Step};
 
-use super::words::{Role, Word, Words};
+use super::words::{Role, Word, Words, step_of_thread};
 use super::{Holders, Place, PlaceId};
 
 /// How many attributes a holder's name may have behind its module. What is deeper belongs to the last one.
@@ -39,10 +40,8 @@ enum Owning {
     Inherited,
     /// Their class.
     Class(PlaceId),
-    /// The function that is suspended in them: `generator`, `coroutine`.
-    Suspended(&'static str),
-    /// The coroutine that they run.
-    Task,
+    /// The line of code where they wait, or what they run does: generators, coroutines, tasks.
+    Suspended,
 }
 
 struct Work<'a, 'p, 'm, 'w, M> {
@@ -92,13 +91,13 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
     }
 
     /// The number of a place, which is told by its name.
-    fn place(&mut self, text: Arc<str>, module: Option<Arc<str>>) -> PlaceId {
+    fn place(&mut self, text: Arc<str>, module: Option<Arc<str>>, above: Option<PlaceId>) -> PlaceId {
         if let Some(&known) = self.by_text.get(&text) {
             return known;
         }
         let id = PlaceId(u32::try_from(self.places.len()).unwrap_or(u32::MAX));
         self.by_text.insert(Arc::clone(&text), id);
-        self.places.push(Place { text, module });
+        self.places.push(Place { text, module, above });
         id
     }
 
@@ -112,19 +111,14 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
     }
 
     fn owning_of(&mut self, of: &Type) -> Owning {
-        match of.kind {
-            Some(Kind::Generator) => return Owning::Suspended("generator"),
-            Some(Kind::Coroutine) => return Owning::Suspended("coroutine"),
-            Some(Kind::AsyncGenerator) => return Owning::Suspended("async generator"),
-            _ => {}
-        }
+        let is_suspended = matches!(of.kind, Some(Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator));
         let name = of.name();
-        if name == "_asyncio.Task" || name == "asyncio.tasks._PyTask" {
-            return Owning::Task;
+        if is_suspended || is_task(&name) {
+            return Owning::Suspended;
         }
         let is_named = of.class.is_some() && !of.is_metatype() && of.module != "builtins";
         if is_named && !self.words.modules.is_standard(&of.module) {
-            return Owning::Class(self.place(name.into(), Some(of.module.as_str().into())));
+            return Owning::Class(self.place(name.into(), Some(of.module.as_str().into()), None));
         }
         Owning::Inherited
     }
@@ -140,7 +134,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 continue;
             }
             let (text, module) = self.words.root(node);
-            let place = self.place(text, module);
+            let place = self.place(text, module, None);
             self.settle(node, place, place);
             open.push(Open { node, place, role: Role::Named, depth: 0, types: Vec::new() });
         }
@@ -170,25 +164,15 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
     /// The owner that an object is by itself.
     fn own_owner(&mut self, node: NodeId) -> Option<PlaceId> {
         let owning = *self.owning.get(self.links().kind(node).0 as usize)?;
-        let (word, suspended) = match owning {
-            Owning::Inherited => return None,
-            Owning::Class(place) => return Some(place),
-            Owning::Suspended(word) => (word, node),
-            Owning::Task => ("task", self.coroutine_of(node)?),
-        };
-        let at = self.links().address(suspended)?;
-        let (module, name) = self.words.names.generator(at)?;
-        let text = format!("{word} {}", joined(module.as_deref(), &name));
-        Some(self.place(text.into(), module))
-    }
-
-    /// The coroutine that a task runs.
-    fn coroutine_of(&self, task: NodeId) -> Option<NodeId> {
-        let links = self.links();
-        let is_suspended = |&&to: &&NodeId| {
-            links.type_of(to).is_some_and(|of| matches!(of.kind, Some(Kind::Coroutine | Kind::Generator)))
-        };
-        links.graph().targets(task).iter().find(is_suspended).copied()
+        match owning {
+            Owning::Inherited => None,
+            Owning::Class(place) => Some(place),
+            Owning::Suspended => {
+                let at = self.links().address(node)?;
+                let suspended = self.words.names.suspended(at)?;
+                Some(self.place(suspended.to_string().into(), suspended.module, None))
+            }
+        }
     }
 
     /// Names what an object leads to; what has no name of its own belongs to the object.
@@ -211,6 +195,13 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
             (_, Some(crate::links::SourceKind::Frame { at, .. })) => {
                 self.words.names.each_of_frame(at, &mut seen)
             }
+            (_, Some(crate::links::SourceKind::Thread(_))) => {
+                for &to in links.graph().targets(open.node) {
+                    if let (Some(at), Some(step)) = (links.address(to), step_of_thread(links, to)) {
+                        seen(at, step);
+                    }
+                }
+            }
             (Some(at), _) => self.words.names.each(at, &mut seen),
             _ => {}
         }
@@ -230,7 +221,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                     Some(place) => (word.added_to(&place.text), place.module.clone()),
                     None => continue,
                 };
-                self.place(text, module)
+                self.place(text, module, Some(open.place))
             };
             let owner = if word == Word::Same { self.owner(open.node) } else { place };
             self.settle(node, place, owner);
@@ -291,7 +282,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 continue;
             }
             let Some(owner) = self.own_owner(node) else { continue };
-            let holder = self.place(standing_text(links.standing(node)), None);
+            let holder = self.place(standing_text(links.standing(node)), None, None);
             self.settle(node, holder, owner);
             stack.push(node);
         }
@@ -299,7 +290,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
             let owner = self.owner(node);
             for &to in links.graph().targets(node) {
                 if self.holder(to) == NONE && is_stray(to) && !self.paths.reaches(to) {
-                    let holder = self.place(standing_text(links.standing(to)), None);
+                    let holder = self.place(standing_text(links.standing(to)), None, None);
                     self.settle(to, holder, owner);
                     stack.push(to);
                 }
@@ -323,7 +314,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
             while let Some(node) = way.pop() {
                 if holder == NONE {
                     let standing = self.links().standing(node);
-                    holder = self.place(standing_text(standing), None);
+                    holder = self.place(standing_text(standing), None, None);
                     owner = holder;
                 }
                 self.settle(node, holder, owner);

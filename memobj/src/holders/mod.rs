@@ -34,6 +34,8 @@ pub struct Place {
     pub text: Arc<str>,
     /// The module that it is of; `None` if it is of none.
     pub module: Option<Arc<str>>,
+    /// The place that this one is a part of, by its name; `None` for what ways begin with, and for an owner that is a class or a function.
+    pub above: Option<PlaceId>,
 }
 
 /// Objects and their bytes.

@@ -13,7 +13,7 @@ use crate::memory::Memory;
 use crate::names::{Names, Step};
 
 use super::Holders;
-use super::words::{Role, Word, Words};
+use super::words::{Role, Word, Words, step_of_thread};
 
 /// Items of a container with more are not told apart, unless they are attributes.
 const FEW: u64 = 64;
@@ -147,11 +147,29 @@ impl Holders<'_> {
             || (0..).take(self.links.objects()).map(NodeId).filter(|&node| self.links.kind(node) == index);
         let objects = all().count();
         let every = objects.div_ceil(sample.max(1)).max(1);
+        let sampled = objects.div_ceil(every) as u64;
+        let ways = self.ways_of(known, all().step_by(every));
+        Why { of, objects: objects as u64, sampled, ways }
+    }
+
+    /// The ways to these objects, those of the most first.
+    pub fn ways<M: Memory>(
+        &self,
+        names: &mut Names<'_, '_, M>,
+        nodes: impl Iterator<Item = NodeId>,
+    ) -> Vec<Way> {
+        let words = Words { links: &self.links, modules: &self.modules, threads: &self.threads, names };
+        self.ways_of(&mut Known { words, steps: HashMap::new(), types: HashMap::new() }, nodes)
+    }
+
+    fn ways_of<M: Memory>(
+        &self,
+        known: &mut Known<'_, '_, '_, '_, M>,
+        nodes: impl Iterator<Item = NodeId>,
+    ) -> Vec<Way> {
         let mut ways: Vec<Way> = Vec::new();
         let mut by_shape: HashMap<Shape, usize> = HashMap::new();
-        let mut sampled = 0;
-        for node in all().step_by(every) {
-            sampled += 1;
+        for node in nodes {
             let way = self.way(known, node);
             let no_name: Arc<str> = "".into();
             let name = |leg: &Leg| if leg.is_item { Arc::clone(&no_name) } else { Arc::clone(&leg.name) };
@@ -168,7 +186,7 @@ impl Holders<'_> {
         }
         // Of as many, the one that was met first.
         ways.sort_by_key(|way| std::cmp::Reverse(way.count));
-        Why { of, objects: objects as u64, sampled, ways }
+        ways
     }
 
     /// The way to an object.
@@ -251,6 +269,8 @@ impl Holders<'_> {
                 Word::Local(name) => Told::named(format!("local {name}").into(), role),
                 Word::Default(name) => Told::named(format!("default {name}").into(), role),
                 Word::Closure(name) => Told::named(format!("closure {name}").into(), role),
+                Word::Variable(name) => Told::named(format!("context variable {name}").into(), role),
+                Word::Frame(name) => Told::named(format!("frame of {name}()").into(), role),
                 Word::OfThread(name) => Told::named(format!("thread {name}").into(), role),
                 Word::Cache | Word::Same => Told { name: Some("".into()), is_item: true, role },
             },
@@ -261,7 +281,7 @@ impl Holders<'_> {
                 },
                 Step::Index(index) => Told::item(format!("[{index}]").into()),
                 Step::Attribute(name) => Told::named(name, Role::Named),
-                Step::Guessed => Told::named("(guessed)".into(), Role::Named),
+                Step::Guessed => Told::named("?".into(), Role::Named),
                 _ => Told::item("".into()),
             },
         }
@@ -288,6 +308,7 @@ impl Holders<'_> {
                 });
                 found
             }
+            Some(SourceKind::Thread(_)) => step_of_thread(&self.links, to),
             Some(_) => None,
             None => known.words.names.step(from_at, to_at),
         };

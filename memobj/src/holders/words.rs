@@ -45,6 +45,10 @@ pub enum Word {
     Default(Arc<str>),
     /// `closure name`.
     Closure(Arc<str>),
+    /// `context variable name`.
+    Variable(Arc<str>),
+    /// `frame of function()`.
+    Frame(Arc<str>),
     /// `cache of` it.
     Cache,
     /// It is that thread's: `thread name:` comes before all else.
@@ -61,6 +65,8 @@ impl Word {
             Self::Local(name) => format!("{text} local {name}").into(),
             Self::Default(name) => format!("{text} default {name}").into(),
             Self::Closure(name) => format!("{text} closure {name}").into(),
+            Self::Variable(name) => format!("{text} context variable {name}").into(),
+            Self::Frame(name) => format!("{text} frame of {name}()").into(),
             Self::Cache => format!("cache of {text}").into(),
             Self::OfThread(name) => format!("thread {name}: {text}").into(),
         }
@@ -130,7 +136,7 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
                 let name = self.names.closure_variable(function, *index)?;
                 (Word::Closure(name), if is_cell(self.names) { Role::Cell } else { Role::Named })
             }
-            (Role::Cell, Step::Inside) => (Word::Same, Role::Named),
+            (Role::Cell, Step::Inside) | (Role::Named, Step::Wrapped) => (Word::Same, Role::Named),
             (Role::ThreadLocals, Step::Entry(key)) => {
                 (Word::OfThread(self.thread_of(*key)?), Role::Namespace)
             }
@@ -147,10 +153,14 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
             }
             (Role::Named, Step::Cached) => (Word::Cache, Role::Part),
             (Role::Named, Step::ThreadLocals) => (Word::Same, Role::ThreadLocals),
+            (Role::Named, Step::Variable(name)) => (Word::Variable(Arc::clone(name)), Role::Named),
             (Role::Named, Step::Attribute(name)) => match kind {
                 // What a wrapper wraps has its name; what else belongs to a function or a class is a part of it.
                 Some(Kind::LruCache) => (Word::Same, Role::Named),
                 Some(Kind::Function | Kind::Type | Kind::Frame | Kind::Module) => return None,
+                _ if self.names.type_of(to).is_some_and(|of| of.kind == Some(Kind::Frame)) => {
+                    (Word::Frame(self.names.function_of_frame_object(to)?.into()), Role::Named)
+                }
                 _ if is_wrapper(from_type) => (Word::Same, Role::Named),
                 _ => (Word::Attribute(Arc::clone(name)), Role::Named),
             },
@@ -180,6 +190,13 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
         });
         self.threads.get(of_thread?).map(Arc::clone)
     }
+}
+
+/// How the state of a thread refers to `to`: its context is what it has; of the rest, the names are C's.
+pub(super) fn step_of_thread(links: &Links<'_>, to: NodeId) -> Option<Step> {
+    let of = links.type_of(to)?;
+    (of.qualname == "Context" && matches!(of.module.as_str(), "builtins" | "_contextvars"))
+        .then_some(Step::Inside)
 }
 
 /// Whether objects of a type are only a wrapper around a function.

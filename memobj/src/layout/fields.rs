@@ -654,9 +654,9 @@ pub struct StopIteration {
 /// `lru_cache_object`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LruCacheObject {
-    pub size: u32, pub root: u32, pub maxsize: u32, pub func: u32, pub cache: u32, pub cache_info_type: u32,
-    pub lru_list_elem_type: Option<u32>, pub kwd_mark: Option<u32>, pub dict: u32,
-    pub weakreflist: Option<u32>,
+    pub size: u32, pub root: u32, pub maxsize: u32, pub hits: u32, pub misses: u32, pub func: u32,
+    pub cache: u32, pub cache_info_type: u32, pub lru_list_elem_type: Option<u32>, pub kwd_mark: Option<u32>,
+    pub dict: u32, pub weakreflist: Option<u32>,
 }
 
 /// `lru_list_elem`.

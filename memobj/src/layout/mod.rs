@@ -70,6 +70,8 @@ pub struct FixedShape {
     pub size: u32,
     /// The offsets of what its `tp_traverse` visits.
     pub visited: &'static [u32],
+    /// What the struct calls them, one for each.
+    pub names: &'static [&'static str],
     /// Whether that visits the type too.
     pub visits_type: bool,
 }

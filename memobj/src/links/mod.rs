@@ -91,6 +91,12 @@ impl<'w> Links<'w> {
         &self.graph
     }
 
+    /// The numbers of the objects.
+    #[must_use]
+    pub const fn ranks(&self) -> &Ranks<'w> {
+        &self.ranks
+    }
+
     /// How many objects there are. Nodes from this number on are sources.
     #[must_use]
     pub const fn objects(&self) -> usize {

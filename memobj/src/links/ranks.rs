@@ -111,6 +111,12 @@ impl<'w> Ranks<'w> {
         self.set.each_in(self.places, words, None, each);
     }
 
+    /// Calls `each` with all objects, in the order of their numbers.
+    pub fn each(&self, mut each: impl FnMut(Addr)) {
+        self.each_in(0..self.before.len(), &mut each);
+        self.unaligned.iter().copied().for_each(each);
+    }
+
     /// The objects that are not aligned, in the order of their numbers, which come after all others.
     #[must_use]
     pub fn unaligned(&self) -> &[Addr] {

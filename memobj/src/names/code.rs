@@ -82,8 +82,36 @@ impl<M: Memory> Names<'_, '_, M> {
         }
     }
 
+    /// What is on top of the stack of what is suspended.
+    pub(super) fn top_of_stack(&mut self, generator: Addr) -> Option<Addr> {
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let frame = self.frame_of_generator(generator)?;
+        let Some(known) = &layout.interpreter_frame else {
+            let known = &layout.frame_object;
+            let stack = self.objects.pointer(frame, known.f_valuestack?)?;
+            let top = match (known.f_stacktop, known.f_stackdepth) {
+                (Some(top), _) => self.objects.pointer(frame, top)?,
+                (None, Some(depth)) => {
+                    stack.plus(u64::try_from(memory.read_int(frame, depth).ok()?).ok()?.checked_mul(8)?)
+                }
+                (None, None) => return None,
+            };
+            return (top > stack).then(|| self.objects.pointer(top.minus(8), 0))?;
+        };
+        let first = frame.plus(u64::from(known.localsplus));
+        let top = match (known.stackpointer, known.stacktop) {
+            (Some(top), _) => self.objects.pointer(frame, top)?,
+            (None, Some(top)) => {
+                first.plus(u64::try_from(memory.read_int(frame, top).ok()?).ok()?.checked_mul(8)?)
+            }
+            (None, None) => return None,
+        };
+        let slot = (top > first).then(|| memory.read_word(top.minus(8), 0).ok())??;
+        Some(self.untagged(slot))
+    }
+
     /// The frame in a generator or coroutine that has not ended (3.11 and newer).
-    fn inner_frame(&self, at: Addr) -> Option<Addr> {
+    pub(super) fn inner_frame(&self, at: Addr) -> Option<Addr> {
         let layout = self.python.layout;
         let known = &layout.gen_object;
         let state = self.python.memory.read_byte(at, known.gi_frame_state?).ok()?;
@@ -218,7 +246,17 @@ impl<M: Memory> Names<'_, '_, M> {
         Some((self.module_of_frame(at), name))
     }
 
-    fn module_of_frame(&mut self, at: Addr) -> Option<Arc<str>> {
+    /// The name of the function that a frame object is of, with its module.
+    pub fn function_of_frame_object(&mut self, at: Addr) -> Option<String> {
+        let frame = match self.python.layout.frame_object.f_frame {
+            Some(inner) => self.objects.pointer(at, inner)?,
+            None => at,
+        };
+        let (module, name) = self.function_of_frame(frame)?;
+        Some(joined(module.as_deref(), &name))
+    }
+
+    pub(super) fn module_of_frame(&mut self, at: Addr) -> Option<Arc<str>> {
         let layout = self.python.layout;
         let globals = match &layout.interpreter_frame {
             Some(known) => self.objects.pointer(at, known.f_globals)?,
@@ -226,17 +264,6 @@ impl<M: Memory> Names<'_, '_, M> {
         };
         let name = self.objects.item(globals, "__name__")?;
         self.text(name)
-    }
-
-    /// The name of a generator, coroutine or async generator, with the module that its code is of, as long as it has not ended.
-    pub fn generator(&mut self, at: Addr) -> Option<(Option<Arc<str>>, Arc<str>)> {
-        let known = &self.python.layout.gen_object;
-        let name = self.text(self.objects.pointer(at, known.gi_qualname)?)?;
-        let frame = match known.gi_frame {
-            Some(frame) => self.objects.pointer(at, frame).filter(|frame| !frame.is_null()),
-            None => self.inner_frame(at),
-        };
-        Some((frame.and_then(|frame| self.module_of_frame(frame)), name))
     }
 }
 

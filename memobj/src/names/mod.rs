@@ -5,7 +5,9 @@
 
 mod code;
 mod instances;
+mod members;
 pub mod modules;
+pub mod suspended;
 pub mod threads;
 
 pub use code::joined;
@@ -33,6 +35,8 @@ const LONGEST_KEY: usize = 64;
 pub enum Step {
     /// As a part of it that has no name of its own: an instance's dict, a module's, what is in a cell.
     Inside,
+    /// As what it is a view of, or a cover for, and stands for: the dict of a `mappingproxy`.
+    Wrapped,
     /// By a name: an attribute, a slot, a member of a C type.
     Attribute(Arc<str>),
     /// As the value of a key, which is at this address.
@@ -53,6 +57,8 @@ pub enum Step {
     Closure,
     /// As a key or a result in the cache of a function.
     Cached,
+    /// As the value of a context variable.
+    Variable(Arc<str>),
     /// As what threads have of a `threading.local`: a dict of dicts.
     ThreadLocals,
     /// From a place without a name.
@@ -73,6 +79,8 @@ pub struct Names<'p, 'm, M> {
     members: HashMap<Addr, Members>,
     /// Texts of `str` objects that were read: the names of attributes come again and again.
     texts: HashMap<Addr, Option<Arc<str>>>,
+    /// Lines of code where something is suspended, by code and instruction.
+    spots: HashMap<(Addr, u64), suspended::Spot>,
 }
 
 /// How many texts are kept. A bound, no fact.
@@ -88,6 +96,7 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
             types: Types::new(python),
             members: HashMap::new(),
             texts: HashMap::new(),
+            spots: HashMap::new(),
         }
     }
 
@@ -106,6 +115,12 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
     /// The type of the object at `at`.
     pub fn type_of(&mut self, at: Addr) -> Option<Rc<Type>> {
         let id = self.types.of(at)?;
+        self.types.get(id).map(Rc::clone)
+    }
+
+    /// The type that is at `at`.
+    pub fn class(&mut self, at: Addr) -> Option<Rc<Type>> {
+        let id = self.types.at(at)?;
         self.types.get(id).map(Rc::clone)
     }
 
@@ -202,17 +217,37 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
                 let count = memory.read_count(at, layout.var_object.ob_size).unwrap_or(0);
                 self.each_item(at.plus(u64::from(layout.tuple_object.ob_item)), count, each);
             }
-            Kind::Set | Kind::Deque => {
+            Kind::Set => {
                 read_references(&mut self.types, at, of, |to, kind| {
                     if kind == EdgeKind::Visited && to != of.at {
                         each(to, Step::Element);
                     }
                 });
             }
+            Kind::Deque => {
+                let mut index = 0;
+                read_references(&mut self.types, at, of, |to, kind| {
+                    if kind == EdgeKind::Visited && to != of.at {
+                        each(to, Step::Index(index));
+                        index += 1;
+                    }
+                });
+            }
+            Kind::HamtItems => self.each_of_hamt_items(at, of, each),
+            Kind::HamtArray => {
+                read_references(&mut self.types, at, of, |to, kind| {
+                    if kind == EdgeKind::Visited {
+                        each(to, Step::Inside);
+                    }
+                });
+            }
             Kind::Type => self.each_of_type(at, each),
             Kind::Function => self.each_of_function(at, each),
             Kind::Frame => self.each_of_frame_object(at, each),
-            Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator => self.each_of_generator(at, each),
+            Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator => {
+                self.each_of_generator(at, each);
+                self.each_awaited(at, kind, each);
+            }
             Kind::LruCache => {
                 member(layout.lru_cache_object.func, Step::Attribute("__wrapped__".into()));
                 member(layout.lru_cache_object.cache, Step::Cached);

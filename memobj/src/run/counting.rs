@@ -13,6 +13,7 @@ use common::wait::{Ready, Sources, Waiter};
 use rustix::process::Signal;
 
 use super::TOOL;
+use super::leaking::Leaking;
 use super::members::{self, Member, Members};
 use super::outputs::Outputs;
 use crate::census::{Census, Taker};
@@ -77,6 +78,8 @@ pub(super) struct Counting<'a> {
     reaped: Vec<Reaped>,
     /// Whether it was told how the command ended.
     end_told: bool,
+    /// If leaks are looked for: what was seen.
+    leaking: Option<Leaking>,
 }
 
 impl<'a> Counting<'a> {
@@ -112,6 +115,7 @@ impl<'a> Counting<'a> {
             done: false,
             reaped: Vec::new(),
             end_told: false,
+            leaking: args.leaks.then(|| Leaking::new(args.most(), args.command.is_empty())),
         }
     }
 
@@ -131,7 +135,7 @@ impl<'a> Counting<'a> {
             first
         };
         let Some(interval) = self.args.repeat() else { return Ok(()) };
-        let most = self.args.count.unwrap_or(u64::MAX);
+        let most = self.args.most();
         let mut ticker = Ticker::new(first, interval);
         ticker.fire(first);
         self.watch_ends();
@@ -141,6 +145,9 @@ impl<'a> Counting<'a> {
                 self.iteration < most && until.is_none_or(|until| now < until) && self.outputs.is_open();
             if self.launched.is_none() && (!counts || self.members.is_empty()) {
                 return Ok(());
+            }
+            if !counts {
+                self.conclude();
             }
             if counts && ticker.fire(now).is_some() {
                 let found = self.iterate();
@@ -311,10 +318,23 @@ impl<'a> Counting<'a> {
 
     fn give_out(&mut self, header: Header, root: Option<u32>, census: &Census) {
         self.censuses += 1;
+        if let Some(leaking) = &mut self.leaking {
+            leaking.take(root, census);
+            return;
+        }
         let tally = Tally::of(census);
         let cmdline = !self.args.no_cmdline;
         let record = self.listings.of(census).record(header, census, &tally, root, cmdline);
         self.outputs.census(record, &tally);
+    }
+
+    /// Gives out the verdict, once; the exit code that it means, or 0 if none was wanted.
+    fn conclude(&mut self) -> u8 {
+        let Some(leaking) = &mut self.leaking else { return 0 };
+        for record in leaking.conclude(&self.run, self.iteration.max(1), !self.args.no_cmdline) {
+            self.outputs.record(&Record::Leaks(Box::new(record)));
+        }
+        leaking.exit_code()
     }
 
     /// Looks which members have ended or run another program now, and tells of it.
@@ -422,14 +442,15 @@ impl<'a> Counting<'a> {
             // Who asks twice gets an end at once.
             self.signals.lose_patience();
         }
+        let verdict = if counted.is_ok() { self.conclude() } else { 0 };
         let failure = self.outputs.take_failure();
         let Some(launched) = &self.launched else {
             counted?;
-            if self.outputs.to_terminal() && self.args.repeat().is_some() {
+            if self.outputs.to_terminal() && self.args.repeat().is_some() && !self.args.leaks {
                 say(TOOL, &self.summary());
             }
             let in_vain = self.last_error.filter(|_| self.censuses == 0);
-            return failure.or(in_vain.map(Failure::from)).map_or(Ok(0), Err);
+            return failure.or(in_vain.map(Failure::from)).map_or(Ok(verdict), Err);
         };
         let left = launched.leftovers().len();
         if left > 0 {
@@ -443,6 +464,9 @@ impl<'a> Counting<'a> {
         if let Some(failure) = failure {
             // The command's status is what the caller asked for; that our own output failed is said, not returned.
             say(TOOL, &failure.what);
+        }
+        if verdict != 0 {
+            return Ok(verdict);
         }
         Ok(launched.ended().map_or(common::cli::EXIT_TROUBLE, Ended::exit_status))
     }

@@ -1,4 +1,4 @@
-//! What a thread is running: its topmost frame of Python code.
+//! Where code is: the topmost frame of Python code of a thread, the frame of what is suspended.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ const LONGEST_TABLE: u64 = 16 << 20;
 /// Marks in the lowest bits of a frame's pointers (Include/internal/pycore_stackref.h, 3.14).
 const MARKS: u64 = 3;
 
-/// Where a thread is.
+/// Where code is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The function with what it is in: `Session.renew`; its bare name where code objects know no more (before 3.11).
@@ -53,8 +53,21 @@ pub fn place_of(objects: Objects<'_>, thread: Addr) -> Option<Place> {
     }
 }
 
-/// That of a frame object.
-fn object_frame(objects: Objects<'_>, frame: Addr) -> Option<Place> {
+/// The code that a frame runs and how far it is in it, in bytes: of a frame object until 3.10, of an interpreter's frame from then on.
+/// The frame may be that of a generator, which no thread runs.
+#[must_use]
+pub fn instruction_of(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Option<u64>)> {
+    match objects.layout().encodings.frame_chain {
+        FrameChain::PyFrame => instruction_of_object(objects, frame),
+        FrameChain::CFrame | FrameChain::Current => {
+            let fields = objects.layout().interpreter_frame.as_ref()?;
+            let code = objects.pointer(frame, fields.executable)?.without(MARKS);
+            Some((code, instruction(objects, frame, code)))
+        }
+    }
+}
+
+fn instruction_of_object(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Option<u64>)> {
     let fields = &objects.layout().frame_object;
     let code = objects.pointer(frame, fields.f_code?)?;
     let last = objects.memory().read_int(frame, fields.f_lasti?).ok()?;
@@ -65,7 +78,13 @@ fn object_frame(objects: Objects<'_>, frame: Addr) -> Option<Place> {
         LastInstruction::Units => last * 2,
         LastInstruction::Pointer => return None,
     };
-    place(objects, code, Some(offset))
+    Some((code, Some(offset)))
+}
+
+/// That of a frame object.
+fn object_frame(objects: Objects<'_>, frame: Addr) -> Option<Place> {
+    let (code, offset) = instruction_of_object(objects, frame)?;
+    place(objects, code, offset)
 }
 
 /// That of an interpreter's frame, or of the first one below it that is of Python code.
@@ -104,7 +123,9 @@ fn instruction(objects: Objects<'_>, frame: Addr, code: Addr) -> Option<u64> {
     Some(at.0.saturating_sub(first.0))
 }
 
-fn place(objects: Objects<'_>, code: Addr, offset: Option<u64>) -> Option<Place> {
+/// Which place in a program it is that code has at `offset`, in bytes, among its instructions; `None` if `code` is none.
+#[must_use]
+pub fn place(objects: Objects<'_>, code: Addr, offset: Option<u64>) -> Option<Place> {
     (objects.type_name_of(code)? == "code").then_some(())?;
     let fields = &objects.layout().code_object;
     let name = |field: u32| objects.name(objects.pointer(code, field)?);

@@ -34,7 +34,7 @@ pub(super) struct Shown<'a> {
 /// The unit of a view.
 pub(super) fn unit(view: &View) -> Unit {
     match view.choice.what {
-        What::Types | What::Modules | What::Processes => Unit::Bytes,
+        What::Types | What::Modules | What::Holders | What::Caches | What::Processes => Unit::Bytes,
         What::Counts | What::Threads => Unit::Count,
         What::Total => {
             let counts =

@@ -146,7 +146,7 @@ fn of_tree(
             }
             Some(seen)
         }
-        What::Types | What::Modules | What::Counts => None,
+        What::Types | What::Modules | What::Holders | What::Caches | What::Counts => None,
     }
 }
 
@@ -173,6 +173,17 @@ fn of_census(census: &Census, what: What, sums: &Sums, each: &mut dyn FnMut(Valu
             list(&census.modules, |total| total.size_bytes);
             let total = census.total_size_bytes.filter(|_| !census.modules.is_empty());
             seen(total, !census.modules_cut && !census.modules.is_empty())
+        }
+        What::Holders => {
+            let holders = census.holders.as_ref()?;
+            list(holders, |total| total.size_bytes);
+            seen(census.total_size_bytes, !census.holders_cut)
+        }
+        What::Caches => {
+            for cache in census.caches.as_ref()? {
+                each(Value { of: Of::Named(&cache.name), value: cache.size_bytes });
+            }
+            seen(None, !census.caches_cut)
         }
         What::Total => {
             match census.total_size_bytes {

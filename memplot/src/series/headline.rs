@@ -65,6 +65,8 @@ fn title(collector: &Collector, view: &View, several: bool) -> String {
     let what = match view.choice.what {
         What::Types => "Python objects by type".to_owned(),
         What::Modules => "Python objects by module".to_owned(),
+        What::Holders => "Python objects by what holds them".to_owned(),
+        What::Caches => "Caches".to_owned(),
         What::Counts => "Number of Python objects by type".to_owned(),
         What::Processes if several => format!("Memory by process{metric}"),
         What::Processes => format!("Memory{metric}"),

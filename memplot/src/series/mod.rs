@@ -240,6 +240,8 @@ impl Collector {
             Some(What::Types | What::Modules | What::Counts) => {
                 "it may be a log of processes: try --what processes"
             }
+            Some(What::Holders) => "they are in logs of `memobj --holders`",
+            Some(What::Caches) => "they are in logs of `memobj --caches`",
             Some(What::Processes) => "it may be a log of objects: try --what types",
             _ => "try another --what",
         };

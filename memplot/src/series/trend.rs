@@ -22,6 +22,8 @@ pub fn of(
     let kind = match (what, metric) {
         (What::Types, _) => "type",
         (What::Modules, _) => "module",
+        (What::Holders, _) => "holder",
+        (What::Caches, _) => "cache",
         (What::Processes, Metric::Rss) => "rss",
         (What::Processes, Metric::Pss) => "pss",
         (What::Total, _) => match &*member.name {

@@ -44,6 +44,8 @@ pub struct Shaped {
     pub size: u64,
     /// The offsets that are visited.
     pub visited: Vec<u64>,
+    /// What the struct calls them, one for each.
+    pub names: Vec<String>,
     /// Whether the type is visited too.
     pub visits_type: bool,
 }
@@ -273,6 +275,7 @@ fn shaped(fixed: &Fixed, version: (u32, u32), sources: &mut Sources) -> Result<O
     let Some((index, shape)) = sources.find(&fixed.types)? else { return Ok(None) };
     let debug = sources.opened.get(index).ok_or("a file that is not there")?;
     let mut visited = Vec::new();
+    let mut names = Vec::new();
     let mut visits_type = false;
     for member in &fixed.visited {
         if member.since.is_some_and(|since| version < since)
@@ -285,10 +288,13 @@ fn shaped(fixed: &Fixed, version: (u32, u32), sources: &mut Sources) -> Result<O
             continue;
         }
         match place(debug, &shape, &member.path)? {
-            Some(place) => visited.push(place.bit / 8),
+            Some(place) => {
+                visited.push(place.bit / 8);
+                names.push(member.path.rsplit('.').next().unwrap_or_default().to_owned());
+            }
             None if member.optional => {}
             None => return Err(format!("no member {}", member.path)),
         }
     }
-    Ok(Some(Shaped { tp_name: fixed.tp_name.clone(), size: shape.size, visited, visits_type }))
+    Ok(Some(Shaped { tp_name: fixed.tp_name.clone(), size: shape.size, visited, names, visits_type }))
 }

@@ -155,10 +155,11 @@ fn group_value(group: &Group, values: &Values) -> String {
 fn fixed_shape(shape: &Shaped) -> String {
     let visited: Vec<String> = shape.visited.iter().map(u64::to_string).collect();
     format!(
-        "        FixedShape {{ tp_name: {:?}, size: {}, visited: &[{}], visits_type: {} }},\n",
+        "        FixedShape {{ tp_name: {:?}, size: {}, visited: &[{}], names: &{:?}, visits_type: {} }},\n",
         shape.tp_name,
         shape.size,
         visited.join(", "),
+        shape.names,
         shape.visits_type
     )
 }

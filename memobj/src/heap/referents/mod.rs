@@ -104,8 +104,8 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
         match of.traverse {
             Traverse::Nothing => return Ok(()),
             Traverse::Known(kind) => self.read_known(at, of, kind, sink)?,
-            Traverse::Members(members) => {
-                for &member in members {
+            Traverse::Members(shape) => {
+                for &member in shape.visited {
                     sink.edge(self.memory().read_pointer(at, member)?, EdgeKind::Visited);
                 }
             }
@@ -152,7 +152,8 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
                 | Kind::HamtArray
                 | Kind::TeeData
                 | Kind::Array
-                | Kind::Decimal,
+                | Kind::Decimal
+                | Kind::NumpyScalar(_),
             ) => Ok(()),
             _ if of.traverse == Traverse::Guess => Ok(()),
             _ => self.read_guesses(at, of, EdgeKind::Guessed, sink),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::addr::Addr;
+use crate::layout::FixedShape;
 use crate::memory::{Memory, Unreadable};
 
 use super::access::Access;
@@ -68,8 +69,8 @@ pub enum Traverse {
     Nothing,
     /// What is known of this kind.
     Known(Kind),
-    /// The members at these offsets.
-    Members(&'static [u32]),
+    /// The members of this shape.
+    Members(&'static FixedShape),
     /// Nobody knows: every word of the object is taken for a reference that points to an object.
     Guess,
 }

@@ -1,0 +1,201 @@
+//! `leaks`: what grows in a Python process from census to census, and who holds it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::record;
+
+record! {
+    /// The verdict on a CPython process after several censuses (`type`: `leaks`).
+    pub struct LeaksRecord {
+        /// The process, in the pid namespace of memobj.
+        pub pid: u32,
+        /// When it began, in clock ticks since boot.
+        #[serde(default)]
+        pub start_ticks: Option<u64>,
+        /// The process that was asked for, where this one was found below it.
+        #[serde(default)]
+        pub root_pid: Option<u32>,
+        /// The name of the process; `null` where it could not be read.
+        #[serde(default)]
+        pub name: Option<Arc<str>>,
+        /// Its arguments; `null` where they could not be read or are not wanted.
+        #[serde(default)]
+        pub cmdline: Option<Arc<[String]>>,
+        /// The version of its Python.
+        pub python: Arc<str>,
+        /// What is concluded.
+        pub verdict: LeakVerdict,
+        /// How many censuses it is concluded from.
+        pub censuses: u64,
+        /// From the first to the last of them.
+        pub duration_seconds: f64,
+        /// The longest that the process stood still for one; `null` if it never did.
+        #[serde(default)]
+        pub longest_pause_seconds: Option<f64>,
+        /// All objects in the first census.
+        pub first_objects: u64,
+        /// All objects in the last one.
+        pub last_objects: u64,
+        /// Their sizes in the first.
+        pub first_size_bytes: u64,
+        /// Their sizes in the last.
+        pub last_size_bytes: u64,
+        /// The resident set in the first; `null` where it is not known.
+        #[serde(default)]
+        pub first_rss_bytes: Option<u64>,
+        /// The resident set in the last.
+        #[serde(default)]
+        pub last_rss_bytes: Option<u64>,
+        /// How many places of the program hold objects: all were looked at.
+        pub places: u64,
+        /// What grows and does not stop, those with the most bytes a minute first.
+        pub leaks: Vec<Leak>,
+        /// What grows towards a limit that it has: caches and queues that fill up.
+        #[serde(default)]
+        pub filling: Vec<Leak>,
+        /// Resident and free in arenas that few objects keep; `null` if it is not known.
+        #[serde(default)]
+        pub pinned_bytes: Option<u64>,
+        /// The type whose objects keep most of those; `null` if there are none.
+        #[serde(default)]
+        pub pinned_by: Option<Arc<str>>,
+        /// Growth of the resident set besides Python objects; `null` if there is none, or if it is not known.
+        #[serde(default)]
+        pub memory: Option<MemoryGrowth>,
+        /// How it compares with other processes of the same program; `null` where there are none.
+        #[serde(default)]
+        pub among: Option<Among>,
+    }
+}
+
+/// What is concluded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeakVerdict {
+    /// Something grows, and nothing brings it down.
+    Leak,
+    /// Nothing does.
+    None,
+    /// There were too few censuses to say.
+    TooShort,
+}
+
+/// Something that grows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Leak {
+    /// Why it is not freed: `held`, `garbage` (circles, and the collector is off), `uncollectable`, `native` or `unreferred`.
+    pub cause: Arc<str>,
+    /// The place that holds it, by name.
+    pub holder: Arc<str>,
+    /// The type of what is added.
+    #[serde(rename = "type")]
+    pub name: Arc<str>,
+    /// The function that waits in it, or that it is; `null` if it is neither.
+    #[serde(default)]
+    pub function: Option<Arc<str>>,
+    /// What is suspended, with the line where most of it waits: `task bot.wait_reply, waiting at bot.py:42`; `null` if nothing is.
+    #[serde(default)]
+    pub waiting: Option<Arc<str>>,
+    /// Objects of that type a minute.
+    pub objects_per_minute: f64,
+    /// If it is one container that grows and not the number of objects: items a minute that come into it; else `null`.
+    #[serde(default)]
+    pub entries_per_minute: Option<f64>,
+    /// Bytes a minute, with all that comes with them.
+    pub bytes_per_minute: f64,
+    /// All objects that the place holds now.
+    pub held_objects: u64,
+    /// Their sizes.
+    pub held_size_bytes: u64,
+    /// What would be freed without those of the type; `null` if that is not known.
+    #[serde(default)]
+    pub retained_bytes: Option<u64>,
+    /// How long ago the oldest was seen first; `null` if it was there in the first census.
+    #[serde(default)]
+    pub oldest_seconds: Option<f64>,
+    /// How long ago the newest was not there yet.
+    pub newest_seconds: f64,
+    /// How many came after the first census and were seen in another one.
+    pub stayed: u64,
+    /// How many were gone that had been seen twice.
+    pub left: u64,
+    /// How sure it is, 0 to 1: not by chance in so many of as many looks at a place that stays as it is.
+    pub confidence_ratio: f64,
+    /// The type of what it is added to; `null` for what nobody holds.
+    #[serde(default)]
+    pub container: Option<Arc<str>>,
+    /// How many items that has; `null` if it is not known, or not one alone.
+    #[serde(default)]
+    pub entries: Option<u64>,
+    /// How it is added: `appended`, `prepended`, `inserted`, `keys_set`, `added`, `cached`, `linked`; `enlarged` if an object itself grows.
+    pub how: Arc<str>,
+    /// The way to it, as most have; `null` for what nobody holds.
+    #[serde(default)]
+    pub way: Option<Arc<str>>,
+    /// What grows there, the most bytes first.
+    pub types: Vec<TypeGrowth>,
+    /// How many entries a cache or queue may have at most; `null` if there is no limit.
+    #[serde(default)]
+    pub limit: Option<u64>,
+    /// The holder of the leak that this one comes with, as weak references do; `null` for one of its own.
+    #[serde(default)]
+    pub along: Option<Arc<str>>,
+}
+
+/// Growth of a type in a place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TypeGrowth {
+    /// The type.
+    #[serde(rename = "type")]
+    pub name: Arc<str>,
+    /// Objects a minute.
+    pub objects_per_minute: f64,
+    /// Bytes a minute.
+    pub bytes_per_minute: f64,
+}
+
+/// Growth of the resident set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemoryGrowth {
+    /// Whether it is a leak of its own: more than Python objects explain.
+    pub leaks: bool,
+    /// Bytes a minute.
+    pub bytes_per_minute: f64,
+    /// By how much Python objects grow, in bytes a minute.
+    pub objects_bytes_per_minute: f64,
+    /// How sure the growth is, 0 to 1.
+    pub confidence_ratio: f64,
+    /// What grew most, from the account of the first census to that of the last.
+    pub rows: Vec<MemoryRowGrowth>,
+    /// What `malloc_trim(0)` would give back.
+    pub trimmable_bytes: u64,
+}
+
+/// Growth of what memory is used for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryRowGrowth {
+    /// What for, as in the account of a census.
+    pub kind: Arc<str>,
+    /// More of that.
+    #[serde(default)]
+    pub detail: Option<Arc<str>>,
+    /// By how much it grew.
+    pub grown_bytes: u64,
+    /// How much it is now.
+    pub now_bytes: u64,
+}
+
+/// How a process compares with others of the same program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Among {
+    /// How many there are, itself among them.
+    pub processes: u64,
+    /// The median of what their objects grow by, in bytes a minute.
+    pub median_bytes_per_minute: f64,
+    /// What its own grow by.
+    pub bytes_per_minute: f64,
+    /// Whether it stands out.
+    pub stands_out: bool,
+}

@@ -1,0 +1,323 @@
+//! Which rows of the history are leaks, and which of these are one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::heap::kinds::Kind;
+use crate::heap::types::Type;
+use crate::holders::Holders;
+use crate::holders::retained::Retained;
+use crate::links::Standing;
+use crate::memory::Memory;
+use crate::names::Names;
+use crate::survivors::Sighting;
+
+use super::finding::{Cause, Finding, How};
+use super::heads;
+use super::history::{Census, History, Key, Row, Word};
+use super::threads::{THREADING, running};
+use super::trend::{Trend, Trends, chance_of_balance};
+
+/// How likely a rise may be by chance, where there are censuses enough to tell: of four in a row all rise by chance once in 24 times.
+const MOST_CHANCE: f64 = 0.05;
+/// The chance that as many come as go, at most.
+const MOST_BALANCE: f64 = 0.3;
+/// How many objects there must be more at the end.
+const LEAST_OBJECTS: f64 = 3.0;
+/// How many bytes there must be more, if there are not more objects.
+const LEAST_BYTES: f64 = 4096.0;
+/// How many items there must be more in a container, if there are not more objects.
+const LEAST_ENTRIES: f64 = 32.0;
+/// How much of such a growth must be a straight line.
+const LEAST_STRAIGHT: f64 = 0.8;
+/// What part of what came must stay.
+const LEAST_STAYING: f64 = 0.3;
+/// For so many findings all is told.
+const MOST_FINDINGS: usize = 20;
+/// How far the rates of what comes together may be apart, as a share.
+const ALIKE: f64 = 0.15;
+/// So many objects of the library may come with one.
+const MOST_TOGETHER: u32 = 4;
+/// Bytes of an item in a container.
+const ITEM_BYTES: f64 = 8.0;
+
+/// All that is looked at.
+pub(super) struct Looking<'a, 'w> {
+    pub history: &'a History,
+    pub moments: &'a [f64],
+    pub holders: &'a Holders<'w>,
+    pub sighting: &'a Sighting,
+    pub census: &'a Census,
+    pub collector_on: Option<bool>,
+    /// How many threads there were in each census.
+    pub threads: &'a [u64],
+}
+
+/// A row of the history that grows.
+pub(super) struct Growing<'a> {
+    pub of: Word,
+    pub row: &'a Row,
+    pub objects: Trend,
+    pub bytes: Trend,
+    /// If it grows by items, and not by objects: these.
+    pub entries: Option<Trend>,
+}
+
+impl Growing<'_> {
+    /// Objects a second.
+    pub fn objects_per_second(&self) -> f64 {
+        self.objects.per_second.max(0.0)
+    }
+
+    /// Bytes a second.
+    pub fn bytes_per_second(&self) -> f64 {
+        // Tables grow in steps, and need more for each item than a pointer in the end.
+        let items = self.entries.map_or(0.0, |entries| entries.per_second * ITEM_BYTES);
+        self.bytes.per_second.max(items)
+    }
+}
+
+/// A finding, and what is known of it besides.
+pub(super) struct Told {
+    pub finding: Finding,
+    /// The place that it is of.
+    pub place: Word,
+    /// The rows of what was added.
+    pub keys: Vec<Key>,
+    /// Whether the place is of Python's library, or of a function that runs.
+    pub is_standard: bool,
+    /// Whether it is weak references that grow, or what they are kept in.
+    pub is_weak: bool,
+}
+
+impl Looking<'_, '_> {
+    /// Finds what grows, the most bytes first; what comes with other leaks last.
+    pub fn find<M: Memory>(&self, names: &mut Names<'_, '_, M>) -> Result<Vec<Finding>, Error> {
+        let trends = Trends::new(self.moments);
+        let mut places: BTreeMap<Word, Vec<Growing<'_>>> = BTreeMap::new();
+        for ((place, of), row) in self.history.rows() {
+            if let Some(growing) = grows(&trends, of, row) {
+                places.entry(place).or_default().push(growing);
+            }
+        }
+        places.retain(|&place, _| self.cause(place).is_some());
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let groups =
+            heads::find(self.holders, self.sighting, self.census, |place| places.contains_key(&place));
+        let rate = |rows: &[Growing<'_>]| rows.iter().map(Growing::bytes_per_second).sum::<f64>();
+        let mut all: Vec<(Word, Vec<Growing<'_>>)> = places.into_iter().collect();
+        all.sort_by(|a, b| rate(&b.1).total_cmp(&rate(&a.1)).then(a.0.cmp(&b.0)));
+        let mut found: Vec<Told> = Vec::new();
+        for (place, mut rows) in all.into_iter().take(MOST_FINDINGS) {
+            rows.sort_by(|a, b| b.bytes_per_second().total_cmp(&a.bytes_per_second()).then(a.of.cmp(&b.of)));
+            let told = self.tell(names, place, &rows, groups.get(&place));
+            match found.iter_mut().find(|other| self.is_one_chain(other, &told)) {
+                Some(other) => join(other, told),
+                None => found.push(told),
+            }
+        }
+        for told in &mut found {
+            self.name_chain(told);
+        }
+        self.gather_threads(&trends, &mut found, names);
+        set_apart(&mut found);
+        self.add_retained(&mut found)?;
+        found.sort_by(|a, b| {
+            let key = |told: &Told| told.finding.along.is_some();
+            key(a).cmp(&key(b)).then(b.finding.bytes_per_second.total_cmp(&a.finding.bytes_per_second))
+        });
+        Ok(found.into_iter().map(|told| told.finding).collect())
+    }
+
+    /// Why what a place holds is not freed; `None` if nobody needs to know, as of garbage that the collector will free.
+    pub(super) fn cause(&self, place: Word) -> Option<Cause> {
+        let name = self.history.place(place);
+        let is = |standing: Standing| *name == *format!("({})", standing.word());
+        if is(Standing::Garbage) {
+            return (self.collector_on == Some(false)).then_some(Cause::Garbage);
+        }
+        Some(if is(Standing::Uncollectable) || &*name == "gc.garbage" {
+            Cause::Uncollectable
+        } else if is(Standing::Native) || &*name == "(native code)" {
+            Cause::Native
+        } else if is(Standing::Unreferred) || &*name == "(nobody known)" {
+            Cause::Unreferred
+        } else {
+            Cause::Held
+        })
+    }
+
+    /// Whether two places are branches of one tree, or parts of one chain: objects that are linked to others of their type.
+    fn is_one_chain(&self, a: &Told, b: &Told) -> bool {
+        let above = |told: &Told| self.history.above(told.place).filter(|_| is_chain(&told.finding));
+        a.finding.of == b.finding.of && above(a).is_some() && above(a) == above(b)
+    }
+
+    /// A chain is named by where it begins.
+    fn name_chain(&self, told: &mut Told) {
+        let above = self.history.above(told.place).filter(|_| is_chain(&told.finding));
+        // What is above a module's attribute is the module, which is no part of the chain.
+        if let Some(above) = above.filter(|&above| self.history.above(above).is_some()) {
+            told.finding.holder = self.history.place(above);
+        }
+    }
+
+    /// If threads pile up, all that each of them brings along is one leak.
+    fn gather_threads<M: Memory>(
+        &self,
+        trends: &Trends,
+        found: &mut Vec<Told>,
+        names: &mut Names<'_, '_, M>,
+    ) {
+        let Some(trend) = trends.of(self.threads) else { return };
+        if !(rises(trends, &trend) && trend.net >= LEAST_OBJECTS) {
+            return;
+        }
+        let is_of_threads =
+            |told: &Told| told.is_standard && is_multiple(told.finding.objects_per_second, trend.per_second);
+        let threads = found.iter().position(|told| &*told.finding.of == "threading.Thread");
+        let Some(most) = threads.or_else(|| found.iter().position(is_of_threads)) else { return };
+        let mut told = found.swap_remove(most);
+        let (of_threads, others) = std::mem::take(found).into_iter().partition(is_of_threads);
+        *found = others;
+        for part in of_threads {
+            join_bytes(&mut told.finding, &part.finding);
+        }
+        let finding = &mut told.finding;
+        finding.holder = format!("{THREADING}._active").into();
+        finding.of = format!("{THREADING}.Thread").into();
+        finding.function = running(self.holders, names);
+        finding.objects_per_second = trend.per_second;
+        finding.confidence = finding.confidence.max(1.0 - trend.chance);
+        (finding.container, finding.how, finding.way) = (None, How::Linked, None);
+        told.is_standard = false;
+        told.keys.clear();
+        found.push(told);
+    }
+
+    /// What would be freed without what was added, for each finding.
+    fn add_retained(&self, found: &mut [Told]) -> Result<(), Error> {
+        let retained = Retained::new(self.holders.links())?;
+        let groups: HashMap<Key, usize> = (0..)
+            .zip(&*found)
+            .flat_map(|(number, told)| told.keys.iter().map(move |&key| (key, number)))
+            .collect();
+        let sums =
+            retained.by_group(found.len(), |node| groups.get(&self.census.key(self.holders, node)?).copied());
+        for (told, bytes) in found.iter_mut().zip(sums) {
+            if !told.keys.is_empty() && told.finding.cause != Cause::Garbage {
+                told.finding.retained_bytes = Some(bytes);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a trend is a rise that goes on.
+fn rises(trends: &Trends, trend: &Trend) -> bool {
+    trend.goes_on && (trends.are_few() || trend.chance <= MOST_CHANCE)
+}
+
+/// Whether a row grows and what comes stays.
+fn grows<'a>(trends: &Trends, of: Word, row: &'a Row) -> Option<Growing<'a>> {
+    let (objects, bytes) = (trends.of(&row.objects)?, trends.of(&row.bytes)?);
+    if objects.net >= LEAST_OBJECTS {
+        return (rises(trends, &objects) && stays(row)).then_some(Growing {
+            of,
+            row,
+            objects,
+            bytes,
+            entries: None,
+        });
+    }
+    if objects.net > 0.0 {
+        return None;
+    }
+    let is_line = |trend: &Trend, least: f64| {
+        rises(trends, trend) && trend.net >= least && trend.straight >= LEAST_STRAIGHT
+    };
+    let entries = trends.of(&row.entries).filter(|entries| is_line(entries, LEAST_ENTRIES));
+    (entries.is_some() || is_line(&bytes, LEAST_BYTES)).then_some(Growing {
+        of,
+        row,
+        objects,
+        bytes,
+        entries,
+    })
+}
+
+/// Whether what came to a row stays, in the main.
+fn stays(row: &Row) -> bool {
+    // What came in the last census cannot have stayed yet.
+    let before = row.objects.len().saturating_sub(2);
+    let first = row.objects.first().copied().unwrap_or(0);
+    let net = row.objects.get(before).copied().unwrap_or(0).saturating_sub(first);
+    let (stayed, left) = (row.stayed(), row.left);
+    stayed as f64 >= net as f64 * LEAST_STAYING
+        && stayed.saturating_sub(left) as f64 >= stayed as f64 * LEAST_STAYING
+        && chance_of_balance(stayed, left) <= MOST_BALANCE
+}
+
+/// Whether what is added is linked to objects of its own type.
+fn is_chain(finding: &Finding) -> bool {
+    finding.how == How::Linked
+        && finding.container.as_ref().is_some_and(|container| container.of == finding.of)
+}
+
+/// Whether a rate is another, or a small multiple of it.
+fn is_multiple(rate: f64, of: f64) -> bool {
+    (1..=MOST_TOGETHER).any(|times| (rate - of * f64::from(times)).abs() <= of * f64::from(times) * ALIKE)
+}
+
+/// Makes one finding of two branches.
+fn join(into: &mut Told, other: Told) {
+    let (a, b) = (&mut into.finding, other.finding);
+    a.objects_per_second += b.objects_per_second;
+    a.held.objects = a.held.objects.saturating_add(b.held.objects);
+    a.held.bytes = a.held.bytes.saturating_add(b.held.bytes);
+    a.stayed = a.stayed.saturating_add(b.stayed);
+    a.left = a.left.saturating_add(b.left);
+    a.confidence = a.confidence.max(b.confidence);
+    join_bytes(a, &b);
+    into.keys.extend(other.keys);
+}
+
+fn join_bytes(into: &mut Finding, other: &Finding) {
+    into.bytes_per_second += other.bytes_per_second;
+    for grown in &other.types {
+        match into.types.iter_mut().find(|known| known.of == grown.of) {
+            Some(known) => {
+                known.objects_per_second += grown.objects_per_second;
+                known.bytes_per_second += grown.bytes_per_second;
+            }
+            None => into.types.push(grown.clone()),
+        }
+    }
+}
+
+/// Says of what is of the library, and of weak references, with which of the program's own leaks it comes.
+fn set_apart(found: &mut [Told]) {
+    let own: Vec<(f64, f64, Arc<str>)> = found
+        .iter()
+        .filter(|told| !told.is_standard && !told.is_weak)
+        .map(|told| {
+            let finding = &told.finding;
+            (finding.objects_per_second, finding.bytes_per_second, Arc::clone(&finding.holder))
+        })
+        .collect();
+    for told in found.iter_mut().filter(|told| told.is_standard || told.is_weak) {
+        let finding = &mut told.finding;
+        let rate = finding.entries_per_second.unwrap_or(finding.objects_per_second);
+        let mut with = own.iter().filter(|(objects, ..)| is_multiple(rate, *objects));
+        finding.along = with.next().map(|(.., holder)| Arc::clone(holder));
+    }
+}
+
+/// Whether objects of a type are containers that grow.
+pub(super) fn has_items(of: &Type) -> bool {
+    let grows = [Kind::List, Kind::Dict, Kind::OrderedDict, Kind::DefaultDict, Kind::Set, Kind::Deque];
+    of.kind.is_some_and(|kind| grows.contains(&kind))
+}

@@ -1,0 +1,248 @@
+//! What each place of the program held of each type, in every census of a run.
+//!
+//! A place is told by its name, so that it stays the same when the container there is made anew. A place that came after the first
+//! census belongs to what it is a part of: a name that is new each time would be a place that never grows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::graph::NodeId;
+use crate::holders::Holders;
+use crate::links::TypeIndex;
+use crate::survivors::Sighting;
+
+/// Where modules are that came after the first census.
+pub const NEW_MODULES: &str = "sys.modules";
+
+/// The number of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Word(pub u32);
+
+/// Names and their numbers.
+#[derive(Debug, Default)]
+struct Names {
+    list: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, Word>,
+}
+
+impl Names {
+    fn number(&mut self, name: &Arc<str>) -> Word {
+        if let Some(&known) = self.numbers.get(name) {
+            return known;
+        }
+        let word = Word(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
+        self.list.push(Arc::clone(name));
+        self.numbers.insert(Arc::clone(name), word);
+        word
+    }
+
+    fn name(&self, word: Word) -> Arc<str> {
+        self.list.get(word.0 as usize).map_or_else(|| "?".into(), Arc::clone)
+    }
+}
+
+/// A place and a type.
+pub type Key = (Word, Word);
+
+/// What a place held of a type.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Row {
+    /// Objects in each census.
+    pub objects: Vec<u64>,
+    /// Their bytes.
+    pub bytes: Vec<u64>,
+    /// The items in them, if they are containers.
+    pub entries: Vec<u64>,
+    /// In the last census, how many were first seen in each.
+    pub by_born: Vec<u64>,
+    /// Of those that were seen at least twice, how many were gone in a later census.
+    pub left: u64,
+}
+
+impl Row {
+    fn add(&mut self, sum: Sum) {
+        self.objects.push(sum.objects);
+        self.bytes.push(sum.bytes);
+        self.entries.push(sum.entries);
+        self.by_born = sum.by_born;
+    }
+
+    /// How many came after the first census and were seen in at least one more; those of the last are too young to tell.
+    #[must_use]
+    pub fn stayed(&self) -> u64 {
+        let last = self.objects.len().saturating_sub(1);
+        self.by_born.iter().take(last).skip(1).sum()
+    }
+}
+
+/// What each place held of each type, in every census.
+#[derive(Debug, Default)]
+pub struct History {
+    places: Names,
+    types: Names,
+    /// What places are a part of.
+    above: HashMap<Word, Word>,
+    rows: HashMap<Key, Row>,
+    censuses: usize,
+}
+
+/// What a place holds of a type in one census.
+#[derive(Debug, Clone, Default)]
+struct Sum {
+    objects: u64,
+    bytes: u64,
+    entries: u64,
+    by_born: Vec<u64>,
+}
+
+impl Sum {
+    fn add(&mut self, other: &Self) {
+        self.objects = self.objects.saturating_add(other.objects);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.entries = self.entries.saturating_add(other.entries);
+        self.by_born.resize(self.by_born.len().max(other.by_born.len()), 0);
+        for (sum, count) in self.by_born.iter_mut().zip(&other.by_born) {
+            *sum = sum.saturating_add(*count);
+        }
+    }
+}
+
+/// The names of a census, as numbers of the history.
+#[derive(Debug)]
+pub struct Census {
+    places: Vec<Word>,
+    types: Vec<Word>,
+}
+
+impl Census {
+    /// Where an object is counted: its place and its type; `None` if it has none.
+    #[must_use]
+    #[inline]
+    pub fn key(&self, holders: &Holders<'_>, node: NodeId) -> Option<Key> {
+        let place = *self.places.get(holders.holder(node)?.0 as usize)?;
+        let of = *self.types.get(holders.links().kind(node).0 as usize)?;
+        Some((place, of))
+    }
+
+    /// The number of a type's name.
+    #[must_use]
+    pub fn type_of(&self, index: TypeIndex) -> Option<Word> {
+        self.types.get(index.0 as usize).copied()
+    }
+}
+
+impl History {
+    /// The name of a place.
+    #[must_use]
+    pub fn place(&self, place: Word) -> Arc<str> {
+        self.places.name(place)
+    }
+
+    /// The name of a type.
+    #[must_use]
+    pub fn type_name(&self, of: Word) -> Arc<str> {
+        self.types.name(of)
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> impl Iterator<Item = (Key, &Row)> {
+        self.rows.iter().map(|(&key, row)| (key, row))
+    }
+
+    /// A row.
+    #[must_use]
+    pub fn row(&self, key: Key) -> Option<&Row> {
+        self.rows.get(&key)
+    }
+
+    /// What a place is a part of; `None` for what ways begin with.
+    #[must_use]
+    pub fn above(&self, place: Word) -> Option<Word> {
+        self.above.get(&place).copied()
+    }
+
+    /// Adds a census; `entries` gives the number of items in a container.
+    pub fn add(
+        &mut self,
+        holders: &Holders<'_>,
+        sighting: &Sighting,
+        mut entries: impl FnMut(NodeId) -> u64,
+    ) -> Census {
+        let census = self.names(holders);
+        let links = holders.links();
+        let mut now: HashMap<Key, Sum> = HashMap::new();
+        let none = || Sum { by_born: vec![0; self.censuses + 1], ..Sum::default() };
+        // Neighbours are often alike.
+        let mut last: Option<(Key, Sum)> = None;
+        for node in (0..).take(links.objects()).map(NodeId) {
+            let Some(key) = census.key(holders, node) else { continue };
+            if last.as_ref().is_none_or(|(other, _)| *other != key)
+                && let Some((before, sum)) = last.replace((key, none()))
+            {
+                now.entry(before).or_default().add(&sum);
+            }
+            if let Some((_, sum)) = &mut last {
+                sum.objects += 1;
+                sum.bytes = sum.bytes.saturating_add(links.size(node));
+                sum.entries = sum.entries.saturating_add(entries(node));
+                if let Some(count) = sum.by_born.get_mut(sighting.born(node)) {
+                    *count += 1;
+                }
+            }
+        }
+        if let Some((key, sum)) = last {
+            now.entry(key).or_default().add(&sum);
+        }
+        self.merge(now);
+        census
+    }
+
+    fn merge(&mut self, mut now: HashMap<Key, Sum>) {
+        let before = self.censuses;
+        for (key, row) in &mut self.rows {
+            let new = now.remove(key).unwrap_or_default();
+            // Those of the census before were seen once alone.
+            let twice = before.saturating_sub(1);
+            let gone = row
+                .by_born
+                .iter()
+                .take(twice)
+                .enumerate()
+                .map(|(born, &was)| was.saturating_sub(new.by_born.get(born).copied().unwrap_or(0)));
+            row.left = row.left.saturating_add(gone.sum());
+            row.add(new);
+        }
+        for (key, sum) in now {
+            let zeros = vec![0; before];
+            let mut row =
+                Row { objects: zeros.clone(), bytes: zeros.clone(), entries: zeros, ..Row::default() };
+            row.add(sum);
+            self.rows.insert(key, row);
+        }
+        self.censuses += 1;
+    }
+
+    fn names(&mut self, holders: &Holders<'_>) -> Census {
+        let first = self.censuses == 0;
+        let all = holders.places();
+        let mut places: Vec<Word> = Vec::with_capacity(all.len());
+        for place in all {
+            let known = first || self.places.numbers.contains_key(&place.text);
+            // Of what it is a part of, the nearest that is known: that has a lower number, since it was met before.
+            let above = place.above.and_then(|above| places.get(above.0 as usize).copied());
+            let word = match above {
+                _ if known => self.places.number(&place.text),
+                Some(above) => above,
+                None if place.module.as_ref() == Some(&place.text) => self.places.number(&NEW_MODULES.into()),
+                None => self.places.number(&place.text),
+            };
+            if let Some(above) = above.filter(|&above| above != word) {
+                self.above.insert(word, above);
+            }
+            places.push(word);
+        }
+        let types = holders.links().types();
+        let types = types.iter().map(|counted| self.types.number(&counted.of.name().into())).collect();
+        Census { places, types }
+    }
+}

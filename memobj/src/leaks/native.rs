@@ -1,0 +1,109 @@
+//! What of the resident set grows that is no Python object.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::account::Account;
+use crate::account::rows::Kind;
+use crate::holders::Total;
+
+use super::trend::{Trend, Trends};
+
+/// The least growth that counts, in bytes: allocators take memory in pieces.
+const LEAST_BYTES: f64 = (512 << 10) as f64;
+/// How likely a rise may be by chance, at most, where there are censuses enough to tell.
+const MOST_CHANCE: f64 = 0.05;
+
+/// What part of all growth must be no objects, for a leak of its own.
+const LEAST_FOREIGN: f64 = 0.5;
+
+/// Growth of the resident set besides that of Python objects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoryGrowth {
+    /// Bytes a second.
+    pub bytes_per_second: f64,
+    /// By how much Python objects grow, in bytes a second.
+    pub objects_bytes_per_second: f64,
+    /// How sure the growth is, 0 to 1.
+    pub confidence: f64,
+    /// Whether that is a leak of its own: more than objects explain.
+    pub leaks: bool,
+    /// What grew, from the account of the first census to that of the last, the most first.
+    pub rows: Vec<RowGrowth>,
+    /// What `malloc_trim(0)` would give back now.
+    pub trimmable_bytes: u64,
+}
+
+/// Growth of what memory is used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowGrowth {
+    /// What for.
+    pub kind: Kind,
+    /// More of that.
+    pub detail: Option<Arc<str>>,
+    /// By how much.
+    pub bytes: u64,
+    /// To how much.
+    pub now_bytes: u64,
+}
+
+/// The growth over all censuses.
+pub(super) fn growth(
+    moments: &[f64],
+    rss: &[Option<u64>],
+    totals: &[Total],
+    first: Option<&Account>,
+    last: Option<&Account>,
+) -> Option<MemoryGrowth> {
+    let trends = Trends::new(moments);
+    let rss: Vec<u64> = rss.iter().copied().collect::<Option<_>>()?;
+    let rises = |trend: &Trend| {
+        trend.net >= LEAST_BYTES && trend.goes_on && (moments.len() < 4 || trend.chance <= MOST_CHANCE)
+    };
+    let trend = trends.of(&rss).filter(rises)?;
+    let bytes: Vec<u64> = totals.iter().map(|total| total.bytes).collect();
+    let objects = trends.of(&bytes).map_or(0.0, |trend| trend.per_second.max(0.0));
+    let rows = match (first, last) {
+        (Some(first), Some(last)) => rows(first, last),
+        _ => Vec::new(),
+    };
+    Some(MemoryGrowth {
+        bytes_per_second: trend.per_second,
+        objects_bytes_per_second: objects,
+        confidence: (1.0 - trend.chance) * trend.straight,
+        leaks: match (first, last) {
+            (Some(first), Some(last)) => {
+                let foreign = foreign_bytes(last) - foreign_bytes(first);
+                foreign >= LEAST_BYTES && foreign >= trend.net * LEAST_FOREIGN
+            }
+            // Objects need blocks larger than they are, and tables that grow in steps.
+            _ => trend.per_second > objects * 2.0,
+        },
+        rows,
+        trimmable_bytes: last.map_or(0, |last| last.trimmable_bytes),
+    })
+}
+
+/// What is resident besides Python objects and the blocks that they need.
+fn foreign_bytes(account: &Account) -> f64 {
+    let foreign =
+        account.rows.iter().filter(|row| !matches!(row.kind, Kind::PythonObjects | Kind::PythonOverhead));
+    foreign.map(|row| row.tally.resident_bytes() as f64).sum()
+}
+
+/// What grew from one account to another.
+fn rows(first: &Account, last: &Account) -> Vec<RowGrowth> {
+    let key = |row: &crate::account::rows::Row| (row.kind, row.detail.clone());
+    let before: BTreeMap<_, u64> =
+        first.rows.iter().map(|row| (key(row), row.tally.resident_bytes())).collect();
+    let mut grown: Vec<RowGrowth> = Vec::new();
+    for row in &last.rows {
+        let now = row.tally.resident_bytes();
+        let bytes = now.saturating_sub(before.get(&key(row)).copied().unwrap_or(0));
+        if bytes > 0 {
+            grown.push(RowGrowth { kind: row.kind, detail: row.detail.clone(), bytes, now_bytes: now });
+        }
+    }
+    grown.sort_by_key(|row| std::cmp::Reverse(row.bytes));
+    grown
+}

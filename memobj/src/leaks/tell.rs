@@ -1,0 +1,334 @@
+//! All that can be told of what grows in a place.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::graph::NodeId;
+use crate::heap::access::Access;
+use crate::heap::kinds::Kind;
+use crate::heap::types::Type;
+use crate::holders::Total;
+use crate::holders::why::Way;
+use crate::links::TypeIndex;
+use crate::memory::Memory;
+use crate::names::{Names, joined};
+
+use super::find::{Growing, Looking, Told};
+use super::finding::{Cause, Container, Finding, Grown, How};
+use super::heads::{Group, Telling, telling};
+use super::history::{NEW_MODULES, Row, Word};
+use super::trend::chance_of_balance;
+
+/// So many of the objects of a finding are looked at for their ways.
+const SAMPLE: usize = 100;
+/// So many types are listed of a finding.
+const MOST_TYPES: usize = 8;
+/// How far above what is added a cache or queue with a limit is looked for.
+const NEAR: usize = 3;
+
+impl Looking<'_, '_> {
+    /// The type of what is added to a place: its heads' that says most of those that are many.
+    fn added<'g>(&self, groups: Option<&'g HashMap<TypeIndex, Group>>) -> Option<(TypeIndex, &'g Group)> {
+        let groups = groups?;
+        let most = groups.values().map(|group| group.heads).max()?;
+        let many = groups.iter().filter(|(_, group)| group.heads.saturating_mul(2) >= most);
+        many.map(|(&of, group)| (of, group)).max_by_key(|&(of, group)| {
+            let much = self.telling(of) == Telling::Much;
+            (much, group.bytes, of)
+        })
+    }
+
+    fn telling(&self, of: TypeIndex) -> Telling {
+        self.holders.links().ty(of).map_or(Telling::Little, |of| telling(self.holders, of))
+    }
+
+    /// What a wrapper of Python's wraps: the one class that comes as often as it, and says more.
+    fn wrapped(&self, of: TypeIndex, group: &Group) -> Option<TypeIndex> {
+        let links = self.holders.links();
+        let wraps = links.ty(of).is_some_and(is_wrapping);
+        let alike = |count: u64| count.abs_diff(group.heads).saturating_mul(5) <= group.heads;
+        let mut inside = group
+            .types
+            .iter()
+            .filter(|&(&inside, &count)| wraps && alike(count) && self.telling(inside) == Telling::Much);
+        let only = inside.next().map(|(&of, _)| of);
+        if inside.next().is_some() { None } else { only }
+    }
+
+    /// All that can be told of what grows in a place.
+    pub fn tell<M: Memory>(
+        &self,
+        names: &mut Names<'_, '_, M>,
+        place: Word,
+        rows: &[Growing<'_>],
+        groups: Option<&HashMap<TypeIndex, Group>>,
+    ) -> Told {
+        let added = self.added(groups);
+        let main = self.main(rows, added);
+        let word = main.map(|growing| growing.of);
+        let index = word.and_then(|word| self.index_of(word));
+        let nodes = index.map(|index| self.nodes(place, index)).unwrap_or_default();
+        let sample = || nodes.iter().copied().step_by(nodes.len().div_ceil(SAMPLE).max(1));
+        let suspended = self.suspended(names, sample());
+        let (function, waiting) = match suspended {
+            Some((function, waiting)) => (Some(function), Some(waiting)),
+            None => (self.function(names, index, sample()), None),
+        };
+        let enlarged = main.filter(|growing| growing.objects.net <= 0.0);
+        let how = match added {
+            _ if enlarged.is_some() => How::Enlarged,
+            Some((of, group)) => self.how(of, group),
+            None => How::Linked,
+        };
+        let way = self.holders.ways(names, sample()).first().map(Way::text);
+        let (oldest_seconds, newest_seconds) = self.ages(main.map(|growing| growing.row));
+        let of = index.and_then(|index| self.holders.links().ty(index));
+        let holder = self.holder(place, sample());
+        let finding = Finding {
+            cause: self.cause(place).unwrap_or(Cause::Held),
+            way: if &*holder == NEW_MODULES { Some(format!("{NEW_MODULES} → module")) } else { way },
+            holder,
+            of: word.map_or_else(|| "?".into(), |of| self.history.type_name(of)),
+            function,
+            waiting,
+            objects_per_second: main.map_or(0.0, Growing::objects_per_second),
+            entries_per_second: enlarged
+                .and_then(|growing| growing.entries)
+                .map(|entries| entries.per_second),
+            bytes_per_second: rows.iter().map(Growing::bytes_per_second).sum::<f64>().max(0.0),
+            held: self.held(place),
+            retained_bytes: None,
+            oldest_seconds,
+            newest_seconds,
+            stayed: main.map_or(0, |growing| growing.row.stayed()),
+            left: main.map_or(0, |growing| growing.row.left),
+            confidence: main.map_or(0.0, confidence),
+            container: added.and_then(|(_, group)| self.container(names, group)),
+            how,
+            types: rows
+                .iter()
+                .take(MOST_TYPES)
+                .map(|growing| Grown {
+                    of: self.history.type_name(growing.of),
+                    objects_per_second: growing.objects_per_second(),
+                    bytes_per_second: growing.bytes_per_second().max(0.0),
+                })
+                .collect(),
+            limit: added.and_then(|(_, group)| self.limit(names, group)),
+            along: None,
+        };
+        let is_weak = of.is_some_and(|of| of.kind == Some(Kind::WeakReference));
+        let keys = word.map(|word| (place, word)).into_iter().collect();
+        Told { is_standard: self.is_standard(place, sample().next()), is_weak, finding, place, keys }
+    }
+
+    /// The row of what is added; without heads, that of the type which says most or has most bytes.
+    fn main<'r, 'a>(
+        &self,
+        rows: &'r [Growing<'a>],
+        added: Option<(TypeIndex, &Group)>,
+    ) -> Option<&'r Growing<'a>> {
+        let index = added.map(|(of, group)| self.wrapped(of, group).unwrap_or(of));
+        let word = index.and_then(|index| self.census.type_of(index));
+        let of_heads = rows.iter().find(|growing| Some(growing.of) == word && growing.objects.net > 0.0);
+        let says_much = |of: Word| self.index_of(of).map(|index| self.telling(index)) == Some(Telling::Much);
+        of_heads.or_else(|| {
+            rows.iter().max_by(|a, b| {
+                says_much(a.of)
+                    .cmp(&says_much(b.of))
+                    .then(a.bytes_per_second().total_cmp(&b.bytes_per_second()))
+            })
+        })
+    }
+
+    /// The name of the place that most of these are held by, which may be a part of what is counted as one.
+    fn holder(&self, place: Word, nodes: impl Iterator<Item = NodeId>) -> Arc<str> {
+        let name = self.history.place(place);
+        if &*name == NEW_MODULES {
+            return name;
+        }
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut all = 0;
+        for node in nodes {
+            all += 1;
+            if let Some(place) = self.holders.holder(node).and_then(|id| self.holders.place(id)) {
+                *counts.entry(&*place.text).or_default() += 1;
+            }
+        }
+        let most = counts.into_iter().max_by_key(|&(_, count)| count);
+        most.filter(|&(_, count)| count * 5 >= all * 4).map_or(name, |(text, _)| text.into())
+    }
+
+    /// Whether a place is of a module that came with Python.
+    fn is_standard(&self, place: Word, node: Option<NodeId>) -> bool {
+        let of_node = node.and_then(|node| self.holders.place(self.holders.holder(node)?));
+        let module = of_node.and_then(|place| place.module.as_deref());
+        &*self.history.place(place) != "gc.garbage"
+            && module.is_some_and(|module| self.holders.modules().is_standard(module))
+    }
+
+    /// How long ago the oldest was seen first, if that was not in the first census, and the newest was not there yet.
+    fn ages(&self, row: Option<&Row>) -> (Option<f64>, f64) {
+        let last = self.moments.last().copied().unwrap_or(0.0);
+        let ago = |census: usize| self.moments.get(census).map_or(0.0, |at| last - at);
+        let by_born = row.map(|row| row.by_born.as_slice()).unwrap_or_default();
+        let with = || (0..).zip(by_born).filter(|&(_, &count)| count > 0).map(|(born, _)| born);
+        let newest: usize = with().last().unwrap_or(0);
+        (with().next().filter(|&born| born > 0).map(ago), ago(newest.saturating_sub(1)))
+    }
+
+    /// A type of that name.
+    fn index_of(&self, of: Word) -> Option<TypeIndex> {
+        let types = self.holders.links().types();
+        (0..).take(types.len()).map(TypeIndex).find(|&index| self.census.type_of(index) == Some(of))
+    }
+
+    /// The objects of a type in a place: those that came after the first census, if there are any.
+    fn nodes(&self, place: Word, index: TypeIndex) -> Vec<NodeId> {
+        let links = self.holders.links();
+        let word = self.census.type_of(index);
+        let all = || {
+            (0..).take(links.objects()).map(NodeId).filter(|&node| {
+                self.census.key(self.holders, node).is_some_and(|(at, of)| at == place && Some(of) == word)
+            })
+        };
+        let new: Vec<NodeId> = all().filter(|&node| self.sighting.born(node) > 0).collect();
+        if new.is_empty() { all().collect() } else { new }
+    }
+
+    /// All that a place holds.
+    fn held(&self, place: Word) -> Total {
+        let rows = self.history.rows().filter(|((at, _), _)| *at == place);
+        rows.fold(Total::default(), |total, (_, row)| Total {
+            objects: total.objects.saturating_add(row.objects.last().copied().unwrap_or(0)),
+            bytes: total.bytes.saturating_add(row.bytes.last().copied().unwrap_or(0)),
+        })
+    }
+
+    /// The function that most of these are.
+    fn function<M: Memory>(
+        &self,
+        names: &mut Names<'_, '_, M>,
+        index: Option<TypeIndex>,
+        nodes: impl Iterator<Item = NodeId>,
+    ) -> Option<Arc<str>> {
+        let links = self.holders.links();
+        links.ty(index?).filter(|of| of.kind == Some(Kind::Function))?;
+        most(nodes.filter_map(|node| Some(names.function(links.address(node)?)?.into())))
+    }
+
+    /// The function that waits in most of these, and where.
+    fn suspended<M: Memory>(
+        &self,
+        names: &mut Names<'_, '_, M>,
+        nodes: impl Iterator<Item = NodeId>,
+    ) -> Option<(Arc<str>, Arc<str>)> {
+        let links = self.holders.links();
+        most(nodes.filter_map(|node| {
+            let suspended = names.suspended(links.address(node)?)?;
+            let function = joined(suspended.module.as_deref(), &suspended.name);
+            Some((function.into(), suspended.to_string().into()))
+        }))
+    }
+
+    /// What most heads of a group were added to.
+    fn container<M: Memory>(&self, names: &mut Names<'_, '_, M>, group: &Group) -> Option<Container> {
+        let (&node, &count) = group.containers.iter().max_by_key(|&(&node, &count)| (count, node))?;
+        let links = self.holders.links();
+        let is_one = count.saturating_mul(10) >= group.heads.saturating_mul(8);
+        let of = links.type_of(node).map_or_else(|| "frame".into(), |of| of.name().into());
+        let entries = links.address(node).filter(|_| is_one).and_then(|at| names.entries(at));
+        Some(Container { of, entries, is_one })
+    }
+
+    /// How heads were added.
+    fn how(&self, of: TypeIndex, group: &Group) -> How {
+        let links = self.holders.links();
+        let Some((&node, _)) = group.containers.iter().max_by_key(|&(&node, &count)| (count, node)) else {
+            return How::Linked;
+        };
+        match links.type_of(node).and_then(|of| of.kind) {
+            Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) if self.is_of_cache(node) => How::Cached,
+            Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) => How::KeysSet,
+            Some(Kind::Set) => How::Added,
+            Some(Kind::LruCache) => How::Cached,
+            Some(Kind::List | Kind::Deque | Kind::Tuple) => self.where_in(of, node),
+            _ => How::Linked,
+        }
+    }
+
+    /// Whether a dict is what `functools.lru_cache` keeps results in.
+    fn is_of_cache(&self, node: NodeId) -> bool {
+        let before = self.holders.paths().before(node);
+        before.and_then(|before| self.holders.links().type_of(before)?.kind) == Some(Kind::LruCache)
+    }
+
+    /// Where in a sequence the new objects of a type are.
+    fn where_in(&self, of: TypeIndex, node: NodeId) -> How {
+        let links = self.holders.links();
+        let items = links.graph().targets(node).iter().filter(|&&item| links.kind(item) == of);
+        let new: Vec<bool> = items.map(|&item| self.sighting.born(item) > 0).collect();
+        let changes = new.iter().zip(new.iter().skip(1)).filter(|(a, b)| a != b).count();
+        match (changes, new.first(), new.last()) {
+            (0, ..) | (1, Some(false), _) => How::Appended,
+            (1, Some(true), _) => How::Prepended,
+            _ => How::Inserted,
+        }
+    }
+
+    /// The most entries that the cache or queue may have that heads were added to.
+    fn limit<M: Memory>(&self, names: &mut Names<'_, '_, M>, group: &Group) -> Option<u64> {
+        let (&node, _) = group.containers.iter().max_by_key(|&(&node, &count)| (count, node))?;
+        let links = self.holders.links();
+        let layout = names.python().layout;
+        let above = std::iter::successors(Some(node), |&node| self.holders.paths().before(node));
+        above.take(NEAR).find_map(|node| {
+            let at = links.address(node)?;
+            let offset = match links.type_of(node)?.kind? {
+                Kind::LruCache => layout.lru_cache_object.maxsize,
+                Kind::Deque => layout.deque_object.maxlen,
+                _ => return None,
+            };
+            let limit = names.python().memory.read_signed(at, offset).ok()?;
+            // −1: there is none.
+            u64::try_from(limit).ok()
+        })
+    }
+}
+
+/// Whether objects of a type are there for what they hold.
+fn is_wrapping(of: &Type) -> bool {
+    match of.kind {
+        Some(Kind::Tuple | Kind::List | Kind::Dict | Kind::WeakReference) => true,
+        Some(_) => false,
+        None => matches!(
+            of.name().as_str(),
+            "method"
+                | "builtin_function_or_method"
+                | "cell"
+                | "functools.partial"
+                | "functools._lru_list_elem"
+        ),
+    }
+}
+
+/// What comes most often.
+fn most<T: Ord>(all: impl Iterator<Item = T>) -> Option<T> {
+    let mut counts: BTreeMap<T, usize> = BTreeMap::new();
+    for one in all {
+        *counts.entry(one).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|&(_, count)| count).map(|(one, _)| one)
+}
+
+/// How sure the growth of a row is: not by chance, and not by as much coming as going.
+fn confidence(growing: &Growing<'_>) -> f64 {
+    let (trend, doubt) = match growing.entries {
+        _ if growing.objects.net > 0.0 => {
+            (growing.objects, chance_of_balance(growing.row.stayed(), growing.row.left))
+        }
+        Some(entries) => (entries, 1.0 - entries.straight),
+        None => (growing.bytes, 1.0 - growing.bytes.straight),
+    };
+    (1.0 - trend.chance) * (1.0 - doubt)
+}

@@ -1,0 +1,32 @@
+//! Threads that are started and do not end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::holders::Holders;
+use crate::links::SourceKind;
+use crate::memory::Memory;
+use crate::names::{Names, joined};
+
+/// The module of threads.
+pub(super) const THREADING: &str = "threading";
+
+/// The function that most threads run: of each the outermost one that came not with Python, or else the innermost.
+pub(super) fn running<M: Memory>(holders: &Holders<'_>, names: &mut Names<'_, '_, M>) -> Option<Arc<str>> {
+    let links = holders.links();
+    // By thread: the function that is told, and whether it is the program's own.
+    let mut of_threads: BTreeMap<usize, (Arc<str>, bool)> = BTreeMap::new();
+    for source in links.sources() {
+        let SourceKind::Frame { at, thread } = source.kind else { continue };
+        let Some((module, name)) = names.function_of_frame(at) else { continue };
+        let is_own = module.as_ref().is_some_and(|module| !holders.modules().is_standard(module));
+        if is_own || !of_threads.contains_key(&thread) {
+            of_threads.insert(thread, (joined(module.as_deref(), &name).into(), is_own));
+        }
+    }
+    let mut counts: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    for (name, _) in of_threads.into_values() {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|&(_, count)| count).map(|(name, _)| name)
+}

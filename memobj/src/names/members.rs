@@ -1,0 +1,198 @@
+//! The names of what C's types refer to from fixed places: as Python calls it where Python shows it, else as the struct does.
+
+use crate::addr::Addr;
+use crate::heap::access::Access;
+use crate::heap::kinds::Kind;
+use crate::heap::types::{Traverse, Type};
+use crate::layout::FixedShape;
+use crate::memory::Memory;
+
+use super::{Names, Step};
+
+/// What only leads on to what the object stands for: the content of a cell, the tree of a context.
+const INSIDE: &[&str] =
+    &["dict", "ns_dict", "sm_dict", "cm_dict", "ob_ref", "ctx_vars", "h_root", "cw_coroutine"];
+
+/// What the object is a view of, or a cover for.
+const WRAPPED: &[&str] = &["mapping", "mbuf", "dv_dict", "ww_task", "sw_task", "ags_gen", "agt_gen"];
+
+/// Members of structs by the names that Python has for them; of a type, where others call something else so.
+const NAMES: &[(Option<&str>, &str, &str)] = &[
+    (Some("types.GenericAlias"), "args", "__args__"),
+    (Some("types.UnionType"), "args", "__args__"),
+    (Some("super"), "obj", "__self__"),
+    (Some("super"), "type", "__thisclass__"),
+    (Some("super"), "obj_type", "__self_class__"),
+    (None, "args", "args"),
+    (None, "fn", "func"),
+    (None, "kw", "keywords"),
+    (None, "notes", "__notes__"),
+    (None, "traceback", "__traceback__"),
+    (None, "context", "__context__"),
+    (None, "cause", "__cause__"),
+    (None, "excs", "exceptions"),
+    (None, "myerrno", "errno"),
+    (None, "im_func", "__func__"),
+    (None, "im_self", "__self__"),
+    (None, "m_self", "__self__"),
+    (None, "m_module", "__module__"),
+    (None, "self", "__self__"),
+    (None, "d_type", "__objclass__"),
+    (None, "sm_callable", "__func__"),
+    (None, "cm_callable", "__func__"),
+    (None, "prop_get", "fget"),
+    (None, "prop_set", "fset"),
+    (None, "prop_del", "fdel"),
+    (None, "prop_doc", "__doc__"),
+    (None, "origin", "__origin__"),
+    (None, "parameters", "__parameters__"),
+    (None, "fut_callback0", "_callbacks"),
+    (None, "task_callback0", "_callbacks"),
+    (None, "fut_source_tb", "_source_traceback"),
+    (None, "task_source_tb", "_source_traceback"),
+    (None, "fut_cancel_msg", "_cancel_message"),
+    (None, "task_cancel_msg", "_cancel_message"),
+    (None, "tok_oldval", "old_value"),
+    (None, "it_seq", "sequence"),
+    (None, "si_set", "set"),
+    (None, "di_dict", "dict"),
+];
+
+/// What structs put before the names of their members; those of futures and tasks are `_loop`, `_coro` in Python.
+const PREFIXES: &[(&str, &str)] = &[
+    ("fut_", "_"),
+    ("task_", "_"),
+    ("tok_", ""),
+    ("var_", ""),
+    ("en_", ""),
+    ("it_", ""),
+    ("di_", ""),
+    ("ctx_", ""),
+    ("ags_", ""),
+    ("agt_", ""),
+    ("agw_", ""),
+    ("sw_", ""),
+];
+
+/// How an object of a shape refers to what its member `member` does.
+fn step(tp_name: &str, member: &str) -> Step {
+    if INSIDE.contains(&member) {
+        return Step::Inside;
+    }
+    if WRAPPED.contains(&member) {
+        return Step::Wrapped;
+    }
+    let named = NAMES
+        .iter()
+        .find(|&&(of, known, _)| known == member && of.is_none_or(|of| of == tp_name))
+        .map(|&(_, _, name)| name.into());
+    let stripped = || {
+        let (rest, before) =
+            PREFIXES.iter().find_map(|&(prefix, new)| Some((member.strip_prefix(prefix)?, new)))?;
+        Some(format!("{before}{rest}").into())
+    };
+    Step::Attribute(named.or_else(stripped).unwrap_or_else(|| member.into()))
+}
+
+impl<M: Memory> Names<'_, '_, M> {
+    /// What an object refers to from the fixed places of its shape.
+    pub(super) fn each_of_shape(&self, at: Addr, shape: &FixedShape, each: &mut impl FnMut(Addr, Step)) {
+        for (&offset, member) in shape.visited.iter().zip(shape.names) {
+            if let Ok(to) = self.python.memory.read_pointer(at, offset)
+                && !to.is_null()
+            {
+                each(to, step(shape.tp_name, member));
+            }
+        }
+    }
+
+    /// The shape of what C knows of a type.
+    pub(super) fn shape(of: &Type) -> Option<&'static FixedShape> {
+        match of.traverse {
+            Traverse::Members(shape) => Some(shape),
+            Traverse::Nothing | Traverse::Known(_) | Traverse::Guess => None,
+        }
+    }
+
+    /// A node of the tree in a context (`Python/hamt.c`): keys, which are context variables, and values; or null and a node below.
+    pub(super) fn each_of_hamt_items(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let array = if of.qualname == "hamt_bitmap_node" {
+            layout.hamt_node_bitmap.b_array
+        } else {
+            layout.hamt_node_collision.c_array
+        };
+        let count = memory.read_count(at, layout.var_object.ob_size).unwrap_or(0);
+        let mut key = None;
+        let mut items = Vec::new();
+        let _ = memory.read_words(at.plus(u64::from(array)), count.min(MAX_ITEMS), |word| match key.take() {
+            None => key = Some(Addr(word)),
+            Some(key) => items.push((key, Addr(word))),
+        });
+        for (key, value) in items {
+            if value.is_null() {
+                continue;
+            }
+            if key.is_null() {
+                each(value, Step::Inside);
+                continue;
+            }
+            match self.context_variable(key) {
+                Some(name) => each(value, Step::Variable(name)),
+                None => each(value, Step::Element),
+            }
+            each(key, Step::Key);
+        }
+    }
+
+    /// The name of the context variable at `at`.
+    fn context_variable(&mut self, at: Addr) -> Option<std::sync::Arc<str>> {
+        let name = self.objects.pointer(at, self.python.layout.contextvar_object.var_name)?;
+        self.key(name)
+    }
+
+    /// What a coroutine awaits: the top of its stack, if that can be awaited (`_PyGen_yf` in `Objects/genobject.c`).
+    pub(super) fn each_awaited(&mut self, at: Addr, kind: Kind, each: &mut impl FnMut(Addr, Step)) {
+        let name = match kind {
+            Kind::Coroutine => "cr_await",
+            Kind::AsyncGenerator => "ag_await",
+            _ => return,
+        };
+        if let Some(top) = self.top_of_stack(at)
+            && self.type_of(top).is_some_and(|of| is_awaited(&of))
+        {
+            each(top, Step::Attribute(name.into()));
+        }
+    }
+}
+
+/// The most items of a node of a context's tree: 32 pairs, and as many more as hashes can collide. A bound, no fact.
+const MAX_ITEMS: u64 = 1 << 16;
+
+/// Whether objects of a type are such that only `await` and `async for` leave on a stack.
+fn is_awaited(of: &Type) -> bool {
+    matches!(of.kind, Some(Kind::Coroutine | Kind::Generator))
+        || matches!(
+            of.qualname.as_str(),
+            "FutureIter" | "coroutine_wrapper" | "async_generator_asend" | "async_generator_athrow"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_have_pythons_names() {
+        let attribute = |name: &str| Step::Attribute(name.into());
+        assert_eq!(step("functools.partial", "fn"), attribute("func"));
+        assert_eq!(step("functools.partial", "args"), attribute("args"));
+        assert_eq!(step("types.GenericAlias", "args"), attribute("__args__"));
+        assert_eq!(step("_asyncio.Task", "task_coro"), attribute("_coro"));
+        assert_eq!(step("_asyncio.Future", "fut_callback0"), attribute("_callbacks"));
+        assert_eq!(step("BaseException", "traceback"), attribute("__traceback__"));
+        assert_eq!(step("traceback", "tb_frame"), attribute("tb_frame"));
+        assert_eq!(step("BaseException", "dict"), Step::Inside);
+        assert_eq!(step("mappingproxy", "mapping"), Step::Wrapped);
+    }
+}

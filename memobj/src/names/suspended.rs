@@ -1,0 +1,195 @@
+//! What is suspended: generators, coroutines, async generators, and the tasks that run them, by the line of code where they wait.
+//!
+//! Facts: `PyGenObject` in `Include/genobject.h` and `Include/cpython/genobject.h`; `PyFrameState` in `Include/cpython/frameobject.h`
+//! (3.10) and `Include/internal/pycore_frame.h` (3.11 and newer); `TaskObj` in `Modules/_asynciomodule.c`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::addr::Addr;
+use crate::heap::access::Access;
+use crate::heap::kinds::Kind;
+use crate::memory::Memory;
+use crate::runtime::frame::{instruction_of, place};
+
+use super::code::joined;
+use super::{Names, Step};
+
+/// How many places in code are kept: what is suspended by the thousand is so at a few lines. A bound, no fact.
+const MAX_SPOTS: usize = 1 << 16;
+
+/// How far something suspended is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Progress {
+    /// Not one line of it has run: a coroutine that nobody awaited, a generator that nobody asked for an item.
+    NotStarted,
+    /// It waits to be gone on with.
+    Waiting,
+    /// It is running.
+    Running,
+    /// It has ended.
+    Ended,
+}
+
+/// A generator, a coroutine or an async generator.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Suspended {
+    /// What it is: `coroutine`; or `task`, for the one that runs it.
+    pub word: &'static str,
+    /// The module that its code is of; `None` once it has ended.
+    pub module: Option<Arc<str>>,
+    /// `__qualname__`.
+    pub name: Arc<str>,
+    /// How far it is.
+    pub progress: Progress,
+    /// The last part of the name of its file, and the line in it where it is: while it waits or runs.
+    pub line: Option<(Arc<str>, u32)>,
+}
+
+impl fmt::Display for Suspended {
+    /// `coroutine bot.wait_reply, waiting at bot.py:42`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.word, joined(self.module.as_deref(), &self.name))?;
+        let waiting = if self.word == "generator" { "suspended" } else { "waiting" };
+        match (self.progress, &self.line) {
+            (Progress::NotStarted, _) => f.write_str(", not started"),
+            (Progress::Ended, _) => f.write_str(", ended"),
+            (Progress::Waiting, Some((file, line))) => write!(f, ", {waiting} at {file}:{line}"),
+            (Progress::Waiting, None) => write!(f, ", {waiting}"),
+            (Progress::Running, Some((file, line))) => write!(f, ", running at {file}:{line}"),
+            (Progress::Running, None) => f.write_str(", running"),
+        }
+    }
+}
+
+/// A file's name, without its folders, and a line in it.
+pub(super) type Spot = Option<(Arc<str>, u32)>;
+
+impl<M: Memory> Names<'_, '_, M> {
+    /// What the object at `at` is that can be suspended: a generator, a coroutine, an async generator, or a task, which is told by the
+    /// coroutine that it runs. `None` for all others, and what cannot be read.
+    ///
+    /// Those that wait at the same line of the same code are equal, so that they can be counted by it.
+    pub fn suspended(&mut self, at: Addr) -> Option<Suspended> {
+        let of = self.type_of(at)?;
+        let word = match of.kind {
+            Some(Kind::Generator) => "generator",
+            Some(Kind::Coroutine) => "coroutine",
+            Some(Kind::AsyncGenerator) => "async generator",
+            _ if is_task(&of.name()) => {
+                let coroutine = self.coroutine_of_task(at)?;
+                return Some(Suspended { word: "task", ..self.suspended(coroutine)? });
+            }
+            _ => return None,
+        };
+        let name = self.text(self.objects.pointer(at, self.python.layout.gen_object.gi_qualname)?)?;
+        let frame = self.frame_of_generator(at);
+        let progress = frame.map_or(Some(Progress::Ended), |frame| self.progress(at, frame))?;
+        let line = frame.filter(|_| progress != Progress::NotStarted).and_then(|frame| self.spot(frame));
+        let module = frame.and_then(|frame| self.module_of_frame(frame));
+        Some(Suspended { word, module, name, progress, line })
+    }
+
+    /// The coroutine that a task runs, or generator, as long as it has not ended.
+    pub fn coroutine_of_task(&mut self, task: Addr) -> Option<Addr> {
+        let mut found = None;
+        let mut others = None;
+        let mut candidates = Vec::new();
+        self.each(task, |to, step| candidates.push((to, step)));
+        for (to, step) in candidates {
+            let suspends =
+                self.type_of(to).is_some_and(|of| matches!(of.kind, Some(Kind::Coroutine | Kind::Generator)));
+            if !suspends {
+                continue;
+            }
+            let is_named = matches!(&step, Step::Attribute(name) if &**name == "_coro");
+            let place = if is_named { &mut found } else { &mut others };
+            *place = place.or(Some(to));
+        }
+        found.or(others)
+    }
+
+    /// The frame of a generator that has not ended: a frame object until 3.10, then the one inside of it.
+    pub(super) fn frame_of_generator(&self, at: Addr) -> Option<Addr> {
+        match self.python.layout.gen_object.gi_frame {
+            Some(frame) => self.objects.pointer(at, frame).filter(|frame| !frame.is_null()),
+            None => self.inner_frame(at),
+        }
+    }
+
+    fn progress(&self, at: Addr, frame: Addr) -> Option<Progress> {
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let (generator, object) = (&layout.gen_object, &layout.frame_object);
+        let state = match (generator.gi_frame_state, object.f_state) {
+            (Some(state), _) => Some(memory.read_byte(at, state).ok()?.cast_signed()),
+            (None, Some(state)) => Some(memory.read_byte(frame, state).ok()?.cast_signed()),
+            (None, None) => None,
+        };
+        if let (Some(state), Some(known)) = (state, &layout.frame_state) {
+            let is = |known: Option<i32>| known == Some(i32::from(state));
+            return Some(match () {
+                () if is(known.frame_created) => Progress::NotStarted,
+                () if is(known.frame_executing) => Progress::Running,
+                () if is(known.frame_suspended)
+                    || is(known.frame_suspended_yield_from)
+                    || is(known.frame_suspended_yield_from_locked) =>
+                {
+                    Progress::Waiting
+                }
+                () => Progress::Ended,
+            });
+        }
+        // 3.8 and 3.9: a flag in the generator, and -1 in its frame before its first instruction.
+        if memory.read_byte(at, generator.gi_running?).ok()? != 0 {
+            return Some(Progress::Running);
+        }
+        let last = memory.read_int(frame, object.f_lasti?).ok()?;
+        Some(if last < 0 { Progress::NotStarted } else { Progress::Waiting })
+    }
+
+    /// Which line a frame is at.
+    fn spot(&mut self, frame: Addr) -> Spot {
+        let (code, offset) = instruction_of(self.objects, frame)?;
+        let offset = offset?;
+        if let Some(known) = self.spots.get(&(code, offset)) {
+            return known.clone();
+        }
+        let spot = place(self.objects, code, Some(offset)).and_then(|place| {
+            let file = place.file.rsplit('/').next().unwrap_or_default();
+            Some((file.into(), place.line?))
+        });
+        if self.spots.len() < MAX_SPOTS {
+            self.spots.insert((code, offset), spot.clone());
+        }
+        spot
+    }
+}
+
+/// Whether a type is that of tasks: of C, or of Python.
+#[must_use]
+pub fn is_task(name: &str) -> bool {
+    matches!(name, "_asyncio.Task" | "asyncio.tasks._PyTask" | "asyncio.tasks.Task")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(word: &'static str, progress: Progress, line: Spot) -> String {
+        let module = (progress != Progress::Ended).then(|| "bot".into());
+        Suspended { word, module, name: "wait_reply".into(), progress, line }.to_string()
+    }
+
+    #[test]
+    fn what_is_suspended_is_told_by_its_line() {
+        let line = || Some(("bot.py".into(), 42));
+        assert_eq!(told("task", Progress::Waiting, line()), "task bot.wait_reply, waiting at bot.py:42");
+        assert_eq!(
+            told("generator", Progress::Waiting, line()),
+            "generator bot.wait_reply, suspended at bot.py:42"
+        );
+        assert_eq!(told("coroutine", Progress::NotStarted, None), "coroutine bot.wait_reply, not started");
+        assert_eq!(told("coroutine", Progress::Ended, None), "coroutine wait_reply, ended");
+        assert_eq!(told("coroutine", Progress::Running, None), "coroutine bot.wait_reply, running");
+    }
+}

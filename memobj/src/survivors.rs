@@ -1,0 +1,127 @@
+//! Which objects of a census were there in those before, told by identity: an object of CPython never moves.
+//!
+//! Only two censuses are held at a time: of the one before, where its objects were, and for each of them its signature and since
+//! which census it has been there without a break: five bytes an object, and a bit for every eight bytes of the target's memory.
+
+use crate::addr::Addr;
+use crate::graph::{NodeId, TooLarge};
+use crate::heap::access::Access;
+use crate::heap::kinds::Kind;
+use crate::heap::python::Python;
+use crate::heap::seen::{Bitmap, Hint, Places};
+use crate::heap::types::Type;
+use crate::links::{Links, Ranks};
+use crate::memory::Memory;
+
+/// So many censuses can be told apart.
+pub const MOST_CENSUSES: usize = 250;
+
+/// What an object is told by, besides its address.
+type Signature = u32;
+
+/// The censuses so far.
+#[derive(Debug, Default)]
+pub struct Survivors {
+    before: Option<Before>,
+    censuses: u8,
+}
+
+/// What is kept of the census before.
+#[derive(Debug)]
+struct Before {
+    places: Places,
+    set: Bitmap,
+    sighting: Sighting,
+}
+
+/// The objects of a census, and since when they have been there.
+#[derive(Debug)]
+pub struct Sighting {
+    census: u8,
+    signatures: Vec<Signature>,
+    born: Vec<u8>,
+}
+
+impl Sighting {
+    /// The number of this census, the first being 0.
+    #[must_use]
+    pub const fn census(&self) -> usize {
+        self.census as usize
+    }
+
+    /// The first census in which an object was seen; this one for what is no object.
+    #[must_use]
+    #[inline]
+    pub fn born(&self, node: NodeId) -> usize {
+        self.born.get(node.index()).copied().unwrap_or(self.census).into()
+    }
+}
+
+impl Survivors {
+    /// How many censuses were kept.
+    #[must_use]
+    pub fn censuses(&self) -> usize {
+        self.censuses.into()
+    }
+
+    /// Looks which objects of a heap were there before. What was freed, and had its place taken by an object of the same type, and where
+    /// that can be told of the same length and beginning, is taken for the same: the numbers of those that stayed are upper bounds.
+    ///
+    /// # Errors
+    /// If there were too many objects before; never, since they were counted then.
+    pub fn look<M: Memory>(&self, python: &Python<'_, M>, links: &Links<'_>) -> Result<Sighting, TooLarge> {
+        let ranks = links.ranks();
+        let mut sighting = Sighting {
+            census: self.censuses,
+            signatures: Vec::with_capacity(ranks.len()),
+            born: Vec::with_capacity(ranks.len()),
+        };
+        let before = match &self.before {
+            Some(before) => Some((Ranks::new(&before.places, &before.set)?, &before.sighting)),
+            None => None,
+        };
+        let mut hint = Hint::default();
+        let mut next = 0;
+        let mut each = |at: Addr| {
+            let of = links.type_of(NodeId(next));
+            next = next.saturating_add(1);
+            let signature = of.map_or(0, |of| read_signature(python, at, of));
+            let known = before.as_ref().and_then(|(ranks, sighting)| {
+                let node = ranks.node(at, &mut hint)?;
+                (sighting.signatures.get(node.index()) == Some(&signature)).then(|| sighting.born(node))
+            });
+            sighting.signatures.push(signature);
+            sighting.born.push(known.and_then(|born| u8::try_from(born).ok()).unwrap_or(self.censuses));
+        };
+        ranks.each(&mut each);
+        Ok(sighting)
+    }
+
+    /// Keeps a census for the next one: which objects there were, and what was seen of them.
+    pub fn keep(&mut self, places: Places, set: Bitmap, sighting: Sighting) {
+        self.censuses = sighting.census.saturating_add(1);
+        self.before = Some(Before { places, set, sighting });
+    }
+}
+
+/// What does not change of an object as long as it lives: its type, and of those whose contents are fixed their length and some of that.
+fn read_signature<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Signature {
+    let (memory, layout) = (python.memory, python.layout);
+    let word = |offset: u32| memory.read_word(at, offset).unwrap_or(0);
+    let fixed = match of.kind {
+        Some(Kind::Str) => word(layout.ascii_object.length),
+        Some(Kind::Tuple | Kind::StructSequence) => {
+            mixed(word(layout.var_object.ob_size), word(layout.tuple_object.ob_item))
+        }
+        Some(Kind::Int | Kind::Bytes) => word(layout.var_object.ob_size),
+        Some(Kind::Number) => word(layout.object.size),
+        _ => 0,
+    };
+    (mixed(of.at.0, fixed) >> 32) as Signature
+}
+
+/// Two words in one, such that like pairs are far apart: the multiplier of Knuth's hash, 2⁶⁴ divided by the golden ratio.
+const fn mixed(a: u64, b: u64) -> u64 {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    (a.wrapping_mul(GOLDEN).rotate_left(29) ^ b).wrapping_mul(GOLDEN)
+}

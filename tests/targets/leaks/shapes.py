@@ -1,0 +1,404 @@
+"""A program that leaks in one of many shapes, or does not, as its argument says: `shapes.py SHAPE`.
+
+Prints `ready PID` when it is under way, then does one step RATE times a second, until its stdin ends.
+"""
+import array
+import asyncio
+import collections
+import contextvars
+import ctypes
+import functools
+import gc
+import logging
+import os
+import queue
+import random
+import sys
+import threading
+import time
+import types
+import weakref
+
+RATE = float(os.environ.get("RATE", "200"))
+
+
+class Payload:
+    def __init__(self, n):
+        self.text = "p" * 60 + str(n)
+
+
+class Observer:
+    def __init__(self, n):
+        self.name = "observer" + "-" * 40 + str(n)
+
+    def changed(self, event):
+        pass
+
+
+class Node:
+    def __init__(self, n, following=None):
+        self.n = "n" * 40 + str(n)
+        self.left = following
+        self.right = None
+
+
+class Subject:
+    def __init__(self):
+        self.observers = []
+
+
+subject = Subject()
+handlers = []
+errors = []
+anchor = Subject()
+contexts = []
+variable = contextvars.ContextVar("variable")
+jobs = queue.Queue()
+callbacks = []
+log = logging.getLogger("shapes")
+text = ""
+buffer = bytearray()
+numbers = array.array("d")
+classes = []
+chain = None
+tail = None
+root = Node(0)
+seen = set()
+floats = []
+settings = types.SimpleNamespace()
+buckets = {key: [] for key in ("north", "south", "east", "west")}
+waiting = collections.deque()
+nothings = []
+sessions = {}
+table = {}
+ring = collections.deque(maxlen=150)
+pool = {}
+held_by_name = []
+
+
+def observers(n):
+    subject.observers.append(Observer(n).changed)
+
+
+def closures(n):
+    payload = "c" * 60 + str(n)
+
+    def handler():
+        return payload
+
+    handlers.append(handler)
+
+
+def tracebacks(n):
+    local = "t" * 60 + str(n)
+    try:
+        raise ValueError(local)
+    except ValueError as error:
+        errors.append(error)
+
+
+def finalizers(n):
+    weakref.finalize(anchor, print, Payload(n))
+
+
+def context(n):
+    made = contextvars.copy_context()
+    made.run(variable.set, Payload(n))
+    contexts.append(made)
+
+
+def queued(n):
+    jobs.put(Payload(n))
+
+
+def partials(n):
+    callbacks.append(functools.partial(print, Payload(n)))
+
+
+def logging_handlers(n):
+    log.addHandler(logging.NullHandler())
+
+
+def growing_text(n):
+    global text
+    text += "x" * 512
+
+
+def growing_buffer(n):
+    buffer.extend(b"x" * 2048)
+
+
+def growing_array(n):
+    numbers.extend([1.0] * 256)
+
+
+def made_types(n):
+    classes.append(type("Made%d" % n, (), {}))
+
+
+def threads(n):
+    if n % 4 == 0:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+def linked_in_front(n):
+    global chain
+    chain = Node(n, chain)
+
+
+def linked_at_end(n):
+    global tail
+    node = Node(n)
+    if tail is None:
+        tail = root
+    tail.left = node
+    tail = node
+
+
+def tree(n):
+    value = random.random()
+    at = root
+    while True:
+        side = "left" if random.random() < 0.5 else "right"
+        below = getattr(at, side)
+        if below is None:
+            setattr(at, side, Node(n))
+            return
+        at = below
+
+
+def numbers_seen(n):
+    seen.add(10_000 + n)
+
+
+def floats_kept(n):
+    floats.append(n / 7)
+
+
+def attributes(n):
+    setattr(settings, "key_%d" % n, Payload(n))
+
+
+def modules(n):
+    name = "made_%d" % n
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].payload = Payload(n)
+
+
+def nested(n):
+    buckets[random.choice(list(buckets))].append(Payload(n))
+
+
+def deque_without_limit(n):
+    waiting.append(Payload(n))
+
+
+def default_argument(n, kept=[]):
+    kept.append(Payload(n))
+
+
+def make_closure_variable():
+    kept = []
+
+    def closure_variable(n):
+        kept.append(Payload(n))
+
+    return closure_variable
+
+
+closure_variable = make_closure_variable()
+
+
+def lost_by_c(n):
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(Payload(n)))
+
+
+def uncollectable(n):
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    node = Node(n)
+    node.left = node
+    del node
+    if n % 40 == 0:
+        gc.collect()
+
+
+def circles_without_collector(n):
+    gc.disable()
+    node = Node(n)
+    node.left = node
+
+
+def nothings_kept(n):
+    nothings.extend([None] * 64)
+
+
+@functools.lru_cache(maxsize=None)
+def cached_without_limit(n):
+    return {"prompt": "p" * 50 + str(n)}
+
+
+@functools.lru_cache(maxsize=1_000_000)
+def cached_far_from_limit(n):
+    return {"prompt": "p" * 50 + str(n)}
+
+
+@functools.lru_cache(maxsize=64)
+def cached_at_limit(n):
+    return {"prompt": "p" * 50 + str(n)}
+
+
+def class_attribute(n):
+    Subject.made = getattr(Subject, "made", [])
+    Subject.made.append(Payload(n))
+
+
+def leak_beside_churn(n):
+    sessions[n] = Payload(n)
+    if n % 4:
+        sessions.pop(n - 1, None) if (n - 1) % 4 else None
+
+
+def stream(n):
+    chunk = "s" * 60 + str(n)
+    while True:
+        yield chunk
+
+
+def generators(n):
+    made = stream(n)
+    next(made)
+    held_by_name.append(made)
+
+
+def saw_tooth(n):
+    table[n] = Payload(n)
+    if n % 170 == 0:
+        table.clear()
+
+
+def rebuilt(n):
+    global table
+    table = {key: Payload(key) for key in range(300)}
+
+
+def drained(n):
+    jobs.put(Payload(n))
+    if n % 25 == 0:
+        while not jobs.empty():
+            jobs.get()
+
+
+def full_ring(n):
+    ring.append(Payload(n))
+
+
+def expiring(n):
+    table[n] = Payload(n)
+    table.pop(n - 120, None)
+
+
+def churn(n):
+    pool[random.randrange(300)] = Payload(n)
+    pool.pop(random.randrange(300), None)
+
+
+def circles(n):
+    node = Node(n)
+    node.left = node
+
+
+def settling(n):
+    if n < 100:
+        sessions[n] = Payload(n)
+
+
+def temporary(n):
+    made = [Payload(k) for k in range(n % 50)]
+    return sum(len(one.text) for one in made)
+
+
+def resized(n):
+    if n % 30 == 0:
+        wanted = random.choice((100, 200, 400))
+        while len(sessions) < wanted:
+            sessions[len(sessions)] = Payload(n)
+        while len(sessions) > wanted:
+            sessions.popitem()
+
+
+def local_variable():
+    accumulated = []
+    for n in steps():
+        accumulated.append(Payload(n))
+
+
+local = threading.local()
+
+
+def thread_local():
+    def work():
+        local.kept = []
+        for n in steps():
+            local.kept.append(Payload(n))
+
+    threading.Thread(target=work, name="pool-worker", daemon=True).start()
+    sys.stdin.read()
+
+
+pending = set()
+
+
+async def reply(n):
+    payload = "r" * 60 + str(n)
+    await asyncio.get_running_loop().create_future()
+    return payload
+
+
+async def run_tasks():
+    begin = time.monotonic()
+    for n in range(1 << 62):
+        task = asyncio.ensure_future(reply(n))
+        pending.add(task)
+        task.add_done_callback(pending.discard)
+        await asyncio.sleep(max(0.0, begin + n / RATE - time.monotonic()))
+
+
+def tasks():
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    asyncio.run(run_tasks())
+
+
+def end_with_stdin():
+    sys.stdin.read()
+    os._exit(0)
+
+
+def steps():
+    """Numbers, RATE of them a second."""
+    begin = time.monotonic()
+    for n in range(1, 1 << 62):
+        yield n
+        left = begin + n / RATE - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+
+
+WHOLE = {"local_variable": local_variable, "thread_local": thread_local, "tasks": tasks}
+
+
+def main():
+    shape = sys.argv[1]
+    print("ready", os.getpid(), flush=True)
+    if shape in WHOLE:
+        if shape != "tasks" and shape != "thread_local":
+            threading.Thread(target=end_with_stdin, daemon=True).start()
+        WHOLE[shape]()
+        return
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    step = globals()[shape]
+    for n in steps():
+        step(n)
+
+
+if __name__ == "__main__":
+    main()
