@@ -18,6 +18,7 @@ use memobj::elf::Elf;
 use memobj::facts::{Facts, Mapping, Source};
 use memobj::memory::{Buffers, Memory};
 use memobj::request::{self, Request, Scope, Stopping};
+use memobj::residence::Residence;
 use memobj::snapshot::{self, Seal};
 use memobj::target::{Still, Target as Process};
 use rustix::time::{ClockId, clock_gettime};
@@ -190,6 +191,7 @@ fn interpreters() -> Vec<&'static Python> {
 /// A copy of a process.
 fn frozen(pid: u32) -> Still {
     let mut process = Process::attach(pid).unwrap();
+    process.want_residence(true);
     process.freeze(&mut Buffers::default(), Duration::from_secs(10), |_| true).unwrap()
 }
 
@@ -237,6 +239,10 @@ fn damaged_snapshots_are_refused_or_read() {
             let seal = if chance.count(0, 7) == 0 { Seal::Checked } else { Seal::Ignored };
             if let Ok(still) = snapshot::read(bytes.as_slice(), bytes.len() as u64, seal) {
                 look_at(&still, chance);
+                if chance.count(0, 3) == 0 {
+                    // What its head says of its pages is as good as all else: the account ends whatever that is.
+                    let _ = take_held(&still, &still.memory, &request());
+                }
             }
         });
     if let Err(reason) = outcome {
@@ -263,6 +269,10 @@ impl<M: Memory> Source for With<'_, M> {
         true
     }
 
+    fn residence(&self) -> Option<&Residence> {
+        self.still.residence()
+    }
+
     fn open(&self, mapping: &Mapping) -> Result<File, memobj::error::Error> {
         self.still.open(mapping)
     }
@@ -272,6 +282,7 @@ fn request() -> Request {
     Request {
         scope: Scope::Heap,
         stopping: Stopping::Never,
+        memory: true,
         ..Request::of(request::Source::Snapshot(PathBuf::new()))
     }
 }

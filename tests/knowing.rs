@@ -129,19 +129,19 @@ fn the_collector_is_as_it_says() {
 }
 
 /// Of each size of blocks: pools and blocks in use, as `sys._debugmallocstats` prints them.
-fn printed(text: &str) -> Vec<(u32, usize, u64)> {
+fn printed(text: &str) -> Vec<(u64, usize, u64)> {
     let mut rows = Vec::new();
     for line in text.lines().skip_while(|line| !line.starts_with("-----")).skip(1) {
         let numbers: Vec<u64> =
             line.split_whitespace().map_while(|word| word.replace(',', "").parse().ok()).collect();
         let [_, size, pools, blocks, _] = numbers[..] else { break };
-        rows.push((u32::try_from(size).unwrap(), usize::try_from(pools).unwrap(), blocks));
+        rows.push((size, usize::try_from(pools).unwrap(), blocks));
     }
     rows
 }
 
-fn in_use(pools: &Pools) -> Vec<(u32, usize, u64)> {
-    let mut rows: Vec<(u32, usize, u64)> = Vec::new();
+fn in_use(pools: &Pools) -> Vec<(u64, usize, u64)> {
+    let mut rows: Vec<(u64, usize, u64)> = Vec::new();
     for pool in &pools.pools {
         match rows.iter_mut().find(|(size, ..)| u64::from(*size) == pool.block_bytes) {
             Some((_, pools, blocks)) => {
@@ -185,10 +185,10 @@ fn pools_are_those_that_pymalloc_prints_by_its_table_and_by_their_headers() {
         for (how, pools) in [("by its table", &by_table), ("by their headers", &by_scan)] {
             let found = in_use(pools);
             let sizes =
-                |rows: &[(u32, usize, u64)]| rows.iter().map(|row| (row.0, row.1)).collect::<Vec<_>>();
+                |rows: &[(u64, usize, u64)]| rows.iter().map(|row| (row.0, row.1)).collect::<Vec<_>>();
             assert_eq!(sizes(&found), sizes(&printed), "{interpreter}: {how}");
             // What is in use while it prints may not be while it sleeps.
-            let blocks = |rows: &[(u32, usize, u64)]| rows.iter().map(|row| row.2).sum::<u64>();
+            let blocks = |rows: &[(u64, usize, u64)]| rows.iter().map(|row| row.2).sum::<u64>();
             assert!(
                 blocks(&found).abs_diff(blocks(&printed)) <= 8,
                 "{interpreter}: {how}: {found:?} {printed:?}"

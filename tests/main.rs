@@ -42,6 +42,7 @@ mod paths;
 mod pipes;
 mod records;
 mod refusals;
+mod residue;
 mod safety;
 mod schema;
 mod screen;

@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | words | [`addr`], [`error`], [`request`] | addresses are a type of their own; errors are typed by stage, each with what to do; what is wanted |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
-//! | subject | [`facts`], [`residence`] | what is known of a process besides its memory: who it is, mappings, threads; which pages are resident |
+//! | pages | [`residence`] | which pages of a process are resident, and whether others have them too |
+//! | subject | [`facts`] | what is known of a process besides its memory: who it is, mappings, threads |
 //! | binary | [`elf`] | file → symbols, sections, build id, load bias |
 //! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
 //! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |

@@ -1,7 +1,7 @@
 //! Who keeps memory from being given back: the last inhabitants of nearly empty arenas and pools.
 //!
 //! An arena goes back to the system when no block of it is in use, and a pool can serve blocks of another size when none of its own is
-//! (Objects/obmalloc.c). So a single small object keeps all of both.
+//! (Objects/obmalloc.c). So a single small object keeps all of both. Of mimalloc a page goes back by itself, so that there pages are what is kept.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,7 +18,7 @@ const NEARLY_EMPTY: u64 = 4;
 /// What is kept by few.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pinned {
-    /// Arenas that are nearly empty.
+    /// Arenas that are nearly empty; of mimalloc pages.
     pub arenas: u64,
     /// What of them is resident and not in use.
     pub arena_bytes: u64,
@@ -53,7 +53,10 @@ pub struct Pinning {
 pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> Pinned {
     let mut pinned = Pinned::default();
     let mut types: HashMap<RowId, [u64; 5]> = HashMap::new();
-    for arena in python.arenas {
+    // mimalloc gives back each page by itself.
+    let pages_alone = python.pools.iter().any(|pool| pool.heap.is_some());
+    let each: Vec<Range<Addr>> = python.pools.iter().map(|pool| pool.range.clone()).collect();
+    for arena in if pages_alone { &each } else { python.arenas } {
         let pools = within(python.pools, arena, |pool| pool.range.start);
         let used: u64 = pools.iter().map(|pool| pool.used_bytes).sum();
         let kept = resident(pages, arena).saturating_sub(used);

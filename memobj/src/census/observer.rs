@@ -178,7 +178,7 @@ pub fn take_held<M: Memory>(
         lost: 0,
         begun: at,
         at,
-        residence: None,
+        residence: source.residence().filter(|_| request.memory),
         clocks: None,
     };
     held(source, memory, how, request)

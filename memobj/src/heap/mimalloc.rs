@@ -40,8 +40,10 @@ pub(crate) enum State {
 }
 
 impl<M: Memory> Python<'_, M> {
-    /// The pages of mimalloc that have blocks in use: of all threads, and of those that have ended.
-    pub(crate) fn read_pages(&self, anonymous: &[Range<Addr>]) -> Pools {
+    /// The pages of mimalloc that have blocks in use: of all threads, and of those that have ended. `anonymous` is memory without a file, by
+    /// address, for what the allocator keeps besides.
+    #[must_use]
+    pub fn read_pages(&self, anonymous: &[Range<Addr>]) -> Pools {
         let threads: Vec<Addr> =
             self.interpreters.iter().flat_map(|&interpreter| self.read_threads(interpreter)).collect();
         mimalloc::read(self.memory, self.layout, &self.interpreters, &threads, anonymous)

@@ -106,7 +106,7 @@ impl Pools {
         let mut behind = Addr::NULL;
         for &segment in segments.iter().filter(|segment| !segment.is_null()) {
             let slices = memory.read_count(segment, known.segment_slices).unwrap_or(0);
-            let mapped = end_of(anonymous, segment);
+            let mapped = end_of(memory.regions(), segment);
             let end = Addr(segment.0.saturating_add(slices.saturating_mul(SLICE))).min(mapped);
             if segment < behind || end <= segment {
                 self.rejected += 1;

@@ -15,6 +15,8 @@ const LOW: f64 = 0.95;
 /// What could be given back, or is kept by few, is worth a line from this part of all on.
 const NOTABLE: u64 = 20;
 
+/// What malloc has and nobody uses.
+const FREE_OF_MALLOC: [Kind; 3] = [Kind::NativeCached, Kind::NativeFree, Kind::NativeTop];
 /// Changes of rows that are less are not told.
 const LEAST_CHANGE: u64 = 64 << 10;
 /// Growth of all that is less needs no advice.
@@ -134,6 +136,16 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
             Bytes(account.trimmable_bytes)
         ));
     }
+    let stuck = account.rows.iter().filter(|row| FREE_OF_MALLOC.iter().any(|kind| *row.kind == *kind.word()));
+    let stuck =
+        stuck.map(|row| row.private_bytes.saturating_add(row.shared_bytes)).fold(0, u64::saturating_add);
+    let stuck = stuck.saturating_sub(account.trimmable_bytes);
+    if is_notable(stuck) {
+        notes.push(format!(
+            "{} that malloc keeps is in caches, or in pieces of pages that are in use: malloc_trim does not give it back",
+            Bytes(stuck)
+        ));
+    }
     if is_notable(account.pinned_bytes) {
         let who: Vec<String> = account
             .pinned_by
@@ -143,7 +155,11 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
             .collect();
         notes.push(format!(
             "{} of Python's allocator, nearly empty, keep {} that nobody uses, for {}",
-            counted(account.pinned_arenas, "arena", "arenas"),
+            if has_heaps(account) {
+                counted(account.pinned_arenas, "page", "pages")
+            } else {
+                counted(account.pinned_arenas, "arena", "arenas")
+            },
             Bytes(account.pinned_bytes),
             who.join(", ")
         ));
@@ -172,6 +188,12 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
         notes.push(besides.join(", "));
     }
     notes
+}
+
+/// Whether Python has several heaps: those of mimalloc, which has pages for arenas.
+fn has_heaps(account: &MemoryAccount) -> bool {
+    let used = [Kind::PythonUsed.word(), Kind::PythonFreeBlocks.word()];
+    account.rows.iter().any(|row| row.detail.is_some() && used.contains(&&*row.kind))
 }
 
 fn what(row: &MemoryRow) -> String {
