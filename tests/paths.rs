@@ -43,7 +43,7 @@ const BOUND: &[(&str, &str)] = &[
     ("__main__.keyworded.keywords", "InKeywords"),
     ("__main__.proxy", "InProxy"),
     ("__main__.mapped.iters", "InMap"),
-    ("__main__.chained.source", "InChain"),
+    ("__main__.chained.source.sequence", "InChain"),
     ("__main__.jobs.queue", "InQueue"),
     ("__main__.reference.__callback__.args", "InWeakCallback"),
     ("weakref.finalize._registry", "InFinalizer"),
@@ -186,7 +186,7 @@ fn what_is_suspended_is_told_by_the_line_where_it_waits() {
         process.wait_line("ready ");
         let out = process.out();
         let expected: Vec<&str> = out.lines().filter_map(|line| line.strip_prefix("as ")).collect();
-        assert_eq!(expected.len(), 10, "{interpreter}: {expected:?}");
+        assert_eq!(expected.len(), 9, "{interpreter}: {expected:?}");
         let record = Holding { process }.census(&["--holders"]);
         let owners = rows(&record, "owners", "owner");
         for name in expected {
