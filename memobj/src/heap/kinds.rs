@@ -75,6 +75,8 @@ pub enum Kind {
     SimpleQueue,
     /// `xml.etree.ElementTree.Element` of C.
     Element,
+    /// `contextvars.ContextVar`. The value that it remembers is the context's (`var_cached` in `Python/context.c`): no reference.
+    ContextVariable,
     /// A node of the tree in a context (`Python/hamt.c`), with as many items as its size says.
     HamtItems,
     /// A node of that tree that is an array.
@@ -190,6 +192,8 @@ const KNOWN: &[Row] = &[
     ("itertools.combinations", Kind::Combinations, |l| Some(l.combinations_object.size)),
     ("itertools.combinations_with_replacement", Kind::Combinations, |l| Some(l.cwr_object.size)),
     ("itertools.permutations", Kind::Permutations, |l| Some(l.permutations_object.size)),
+    ("ContextVar", Kind::ContextVariable, |l| Some(l.contextvar_object.size)),
+    ("_contextvars.ContextVar", Kind::ContextVariable, |l| Some(l.contextvar_object.size)),
     ("hamt_bitmap_node", Kind::HamtItems, ANY),
     ("hamt_collision_node", Kind::HamtItems, ANY),
     ("hamt_array_node", Kind::HamtArray, |l| Some(l.hamt_node_array.size)),

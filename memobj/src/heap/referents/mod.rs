@@ -148,6 +148,7 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
                 | Kind::Deque
                 | Kind::LruCache
                 | Kind::WeakReference
+                | Kind::ContextVariable
                 | Kind::HamtItems
                 | Kind::HamtArray
                 | Kind::TeeData
