@@ -311,7 +311,7 @@ pub struct CacheTotal {
     /// What the largest entry has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest_entry_bytes: Option<u64>,
-    /// The key of that entry, if it could be a name.
+    /// The key of that entry, if it could be a name and is short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest_entry_key: Option<Arc<str>>,
     /// Entries that are larger than `--max-item`.

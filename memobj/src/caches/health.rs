@@ -104,3 +104,86 @@ pub(super) fn warnings(cache: &Cache) -> Vec<Warning> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caches::Weight;
+
+    fn cache(entries: u64, limit: Option<u64>, bytes: u64) -> Cache {
+        let weight = Weight { deep_bytes: bytes, retained_bytes: bytes, ..Weight::default() };
+        Cache {
+            name: "a.cache".into(),
+            kind: "dict".into(),
+            standard: false,
+            instances: 1,
+            entries,
+            limit,
+            fullness: limit.map(|limit| entries as f64 / limit as f64),
+            unbounded: limit.is_none(),
+            hits: None,
+            misses: None,
+            weight: Some(weight),
+            clock: None,
+            expired: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn entry(entries: u64, average_bytes: u64, largest_bytes: u64) -> Cache {
+        let weight = Weight { average_bytes, largest_bytes, ..Weight::default() };
+        Cache { weight: Some(weight), ..cache(entries, Some(1 << 20), 0) }
+    }
+
+    fn lookups(hits: u64, misses: u64) -> Cache {
+        Cache { hits: Some(hits), misses: Some(misses), ..cache(95, Some(100), 9000) }
+    }
+
+    #[test]
+    fn each_warning_has_a_floor() {
+        use Warning::{Above75, Above90, Expired, LargeAverage, LargeEntry, LowHits, NoLimit};
+        let standard = |cache: Cache| Cache { standard: true, ..cache };
+        let several = |cache: Cache, instances: u64| Cache { instances, ..cache };
+        let expired = |many: u64, of: u64| Cache { expired: Some(many), ..cache(of, Some(1 << 20), 0) };
+        let shared = |cache: Cache, bytes: u64| {
+            let weight = cache.weight.clone().unwrap();
+            Cache { weight: Some(Weight { shared_bytes: bytes, ..weight }), ..cache }
+        };
+        let cases: Vec<(Cache, &[Warning])> = vec![
+            (cache(3, None, 500), &[]),
+            (cache(999, None, MIB - 1), &[]),
+            (cache(1000, None, 500), &[NoLimit]),
+            (cache(2, None, MIB), &[NoLimit]),
+            (cache(1, None, MIB), &[]),
+            (shared(cache(900, None, 9 * MIB), 8 * MIB + 1), &[]),
+            (several(cache(2000, None, 500), 100), &[]),
+            (several(cache(2000, None, 500), 2), &[NoLimit]),
+            (standard(cache(5000, None, 9 * MIB)), &[]),
+            (standard(cache(5000, None, 10 * MIB)), &[NoLimit]),
+            (cache(75, Some(100), 500), &[]),
+            (cache(76, Some(100), 500), &[Above75]),
+            (cache(90, Some(100), 500), &[Above75]),
+            (cache(91, Some(100), 500), &[Above90]),
+            (cache(16, Some(16), 500), &[]),
+            (cache(16, Some(16), MIB), &[Above90]),
+            (lookups(900, 100), &[]),
+            (lookups(89, 11), &[Above90]),
+            (lookups(49, 51), &[LowHits, Above90]),
+            (lookups(9, 51), &[Above90]),
+            (standard(lookups(0, 1000)), &[]),
+            (entry(5, 0, 500 * KIB), &[]),
+            (entry(5, 0, 500 * KIB + 1), &[LargeEntry]),
+            (entry(1, 600 * KIB, 600 * KIB), &[LargeEntry]),
+            (entry(2, 100 * KIB + 1, 400 * KIB), &[LargeAverage]),
+            (expired(99, 100), &[]),
+            (expired(100, 401), &[]),
+            (expired(100, 400), &[Expired]),
+        ];
+        for (number, (cache, expected)) in cases.iter().enumerate() {
+            assert_eq!(warnings(cache), *expected, "case {number}: {cache:?}");
+        }
+        let numbers =
+            Cache { hits: Some(u64::MAX), misses: Some(u64::MAX), ..cache(u64::MAX, Some(1), u64::MAX) };
+        assert_eq!(warnings(&numbers), [Above90], "numbers of a hostile target do not overflow");
+    }
+}

@@ -16,7 +16,7 @@ const FIRST: u32 = 3;
 
 /// How many edges may be followed for all caches together, for each edge of the graph: caches that all lead to the whole heap are not
 /// worth more of anybody's time. A bound, no fact.
-const MOST_ROUNDS: u64 = 8;
+const MOST_ROUNDS: u64 = 4;
 /// And so many besides.
 const MOST_EDGES: u64 = 10_000_000;
 

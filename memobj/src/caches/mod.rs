@@ -78,9 +78,8 @@ impl Cache {
     /// The share of lookups that found something; `None` if it does not count them, or there were none.
     #[must_use]
     pub fn hit_ratio(&self) -> Option<f64> {
-        let (hits, misses) = (self.hits?, self.misses?);
-        let lookups = hits.saturating_add(misses);
-        (lookups > 0).then(|| hits as f64 / lookups as f64)
+        let (hits, misses) = (self.hits? as f64, self.misses? as f64);
+        (hits + misses > 0.0).then(|| hits / (hits + misses))
     }
 
     /// What it weighs, as far as that is known.

@@ -21,6 +21,13 @@ use super::measure::{Members, Scales};
 use super::search::{Found, search};
 use super::{Cache, Weight, words};
 
+/// How many entries are read for all caches together, for each object there is, and so many besides: dicts do not have more, unless they are
+/// made to keep us busy. A bound, no fact.
+const MOST_ENTRIES: u64 = 4;
+const SOME_ENTRIES: u64 = 1 << 20;
+/// A key that is longer is not told, though it could be a name: it may be a secret as well.
+const LONGEST_KEY: usize = 20;
+
 /// An entry of a cache.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -47,8 +54,16 @@ pub fn find_caches<M: Memory>(
     let mut scales = Scales::new(holders.links(), retained);
     let mut caches: Vec<Cache> = Vec::new();
     let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
-    for (_, found) in counted {
-        let mut cache = read(&mut names, &mut scales, holders, &found, now, max_item_bytes);
+    let mut left =
+        (holders.links().objects() as u64).saturating_mul(MOST_ENTRIES).saturating_add(SOME_ENTRIES);
+    for (count, found) in counted {
+        let rest = left.checked_sub(count);
+        left = rest.unwrap_or(left);
+        let entries = rest.map(|_| entries(&names, &found));
+        let mut cache = match entries {
+            Some(entries) => read(&mut names, &mut scales, holders, &found, &entries, now, max_item_bytes),
+            None => unread(&mut names, &found, count),
+        };
         if by_name.get(&cache.name).and_then(|&at| caches.get(at)).is_some_and(|like| like.kind != cache.kind)
         {
             cache.name = format!("{} ({})", cache.name, cache.kind).into();
@@ -76,10 +91,10 @@ fn read<M: Memory>(
     scales: &mut Scales<'_, '_>,
     holders: &Holders<'_>,
     found: &Found,
+    entries: &[Entry],
     now: Option<Now>,
     max_item_bytes: u64,
 ) -> Cache {
-    let entries = entries(names, found);
     let links = holders.links();
     let members: Vec<Members> = entries
         .iter()
@@ -101,6 +116,7 @@ fn read<M: Memory>(
         // Of as large ones the first.
         let largest = (0..).zip(&weight.entries).max_by_key(|&(index, &bytes)| (bytes, Reverse(index)));
         let key = largest.and_then(|(index, _): (usize, _)| names.key(entries.get(index)?.key));
+        let key = key.filter(|key| key.chars().count() <= LONGEST_KEY);
         Weight {
             deep_bytes: weight.deep_bytes,
             shared_bytes: weight.shared_bytes,
@@ -111,9 +127,18 @@ fn read<M: Memory>(
             large_entries: weight.entries.iter().filter(|&&bytes| bytes > max_item_bytes).count() as u64,
         }
     });
-    let count = entries.len() as u64;
+    let times = now.and_then(|now| times_of(names, found, entries, &now));
+    Cache {
+        weight,
+        clock: times.map(|times| times.clock),
+        expired: times.and_then(|times| times.expired),
+        ..unread(names, found, entries.len() as u64)
+    }
+}
+
+/// What can be said of a cache of so many entries without looking at them.
+fn unread<M: Memory>(names: &mut Names<'_, '_, M>, found: &Found, count: u64) -> Cache {
     let (limit, fullness, unbounded) = limit(names, found, count);
-    let times = now.and_then(|now| times_of(names, found, &entries, &now));
     Cache {
         name: Arc::clone(&found.name),
         kind: Arc::clone(&found.kind),
@@ -125,9 +150,9 @@ fn read<M: Memory>(
         unbounded,
         hits: found.counters.hits,
         misses: found.counters.misses,
-        weight,
-        clock: times.map(|times| times.clock),
-        expired: times.and_then(|times| times.expired),
+        weight: None,
+        clock: None,
+        expired: None,
         warnings: Vec::new(),
     }
 }

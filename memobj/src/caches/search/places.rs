@@ -10,6 +10,9 @@ use crate::names::Step;
 
 use super::{FEW, MOST_HOPS, Search};
 
+/// Attributes of an object with more are not told apart. A bound, no fact.
+const MOST_ATTRIBUTES: u64 = 10_000;
+
 /// What a cache is a part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
@@ -94,8 +97,8 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     fn add_hop(&mut self, text: &mut String, from: NodeId, to: NodeId, is_namespace: bool) -> bool {
         let links = self.holders.links();
         let (Some(from_at), Some(to_at)) = (links.address(from), links.address(to)) else { return false };
-        let few = FEW as u64;
-        let many = !is_namespace && self.names.entries(from_at).is_some_and(|entries| entries > few);
+        let most = if is_namespace { MOST_ATTRIBUTES } else { FEW as u64 };
+        let many = self.names.entries(from_at).is_some_and(|entries| entries > most);
         let step = if many { Some(Step::Element) } else { self.names.step(from_at, to_at) };
         match step {
             Some(Step::Attribute(name) | Step::Local(name)) => {

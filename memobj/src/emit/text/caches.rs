@@ -33,11 +33,16 @@ pub(super) fn lines(caches: &[Cache], before: Option<&Before>, limit: usize) -> 
         order.into_iter().partition(|cache| cache.standard && is_well(cache));
     let (empty, shown): (Vec<&Cache>, Vec<&Cache>) =
         own.into_iter().partition(|cache| cache.entries == 0 && is_well(cache));
-    lines.extend(table(&shown, before, limit));
-    let others = [(&empty, "that are empty"), (&standard, "of Python itself")];
-    for (caches, what) in others.into_iter().filter(|(caches, _)| !caches.is_empty()) {
-        let many = counted(caches.len() as u64, "cache", "caches");
-        lines.push(Line::whole(2, Tone::Dim, format!("and {many} {what}: {}", sum(caches))));
+    if !shown.is_empty() {
+        lines.extend(table(&shown, before, limit));
+    }
+    let others = [
+        (&empty, "empty cache", "empty caches"),
+        (&standard, "cache of Python itself", "caches of Python itself"),
+    ];
+    for (caches, one, many) in others.into_iter().filter(|(caches, ..)| !caches.is_empty()) {
+        let many = counted(caches.len() as u64, one, many);
+        lines.push(Line::whole(2, Tone::Dim, format!("and {many}: {}", sum(caches))));
     }
     lines
 }
@@ -58,10 +63,9 @@ fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
         .map(|(cache, warning)| sentence(cache, warning))
         .collect();
     if all.is_empty() {
-        let ill =
-            if caches.iter().any(|cache| !cache.standard) { "nothing is wrong with the caches" } else { "" };
-        let lines = (!ill.is_empty()).then(|| Line::whole(2, Tone::Dim, ill));
-        return lines.into_iter().flat_map(|line| [Line::default(), line]).collect();
+        let text =
+            if caches.is_empty() { "no caches were found" } else { "nothing is wrong with the caches" };
+        return vec![Line::default(), Line::whole(2, Tone::Dim, text)];
     }
     let mut lines = vec![Line::default()];
     lines.extend(
@@ -218,4 +222,82 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
         Cell::new(Tone::Dim, escape_controls(kind).into_owned()),
         Cell::new(ill, format!("{}{several}", escape_controls(&cache.name))),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caches::Weight;
+
+    fn cache(name: &str, entries: u64, deep_bytes: u64, warnings: &[Warning]) -> Cache {
+        let weight = Weight { deep_bytes, shared_bytes: deep_bytes / 4, ..Weight::default() };
+        Cache {
+            name: name.into(),
+            kind: "cachetools.TTLCache".into(),
+            standard: false,
+            instances: 1,
+            entries,
+            limit: None,
+            fullness: None,
+            unbounded: true,
+            hits: None,
+            misses: None,
+            weight: Some(weight),
+            clock: None,
+            expired: None,
+            warnings: warnings.to_vec(),
+        }
+    }
+
+    fn shown(caches: &[Cache], before: Option<&Before>, limit: usize) -> String {
+        let mut text = String::new();
+        for line in lines(caches, before, limit) {
+            line.write(common::table::Style::default(), &mut text);
+        }
+        text
+    }
+
+    #[test]
+    fn what_is_wrong_comes_first_and_what_is_python_s_own_last() {
+        let caches = [
+            cache("a.large", 50, 8192, &[]),
+            Cache {
+                limit: Some(40),
+                fullness: Some(0.95),
+                hits: Some(10),
+                misses: Some(990),
+                ..cache("a.full\u{1b}[2J", 38, 4096, &[Warning::LowHits, Warning::Above90])
+            },
+            cache("a.none", 5000, 2048, &[Warning::NoLimit]),
+            cache("a.empty", 0, 64, &[]),
+            Cache { standard: true, ..cache("re._cache", 7, 1024, &[]) },
+        ];
+        let before = Before::from([("a.large".into(), (60, 8192)), ("a.none".into(), (5000, 2048))]);
+        let expected = "
+  ! a.none has no limit, 5,000 entries and 2.00 KiB: give it one, or let old entries go
+  ! a.full\\u{1b}[2J finds 1.0 % of what is looked for in it (1,000 lookups): make it larger, or do without it
+
+  caches (3)
+  ENTRIES          CHANGE  LIMIT    FULL   HITS      SIZE  SHARED  AVERAGE  LARGEST  KIND      CACHE
+    5,000                   none                 2.00 KiB  25.0 %      0 B      0 B  TTLCache  a.none
+       38  +38, +4.00 KiB     40  95.0 %  1.0 %  4.00 KiB  25.0 %      0 B      0 B  TTLCache  a.full\\u{1b}[2J
+       50       -10, ±0 B   none                 8.00 KiB  25.0 %      0 B      0 B  TTLCache  a.large
+  and 1 empty cache: 0 entries, 64 B
+  and 1 cache of Python itself: 7 entries, 1.00 KiB
+";
+        assert_eq!(shown(&caches, Some(&before), 20), expected);
+        let short = shown(&caches, None, 1);
+        assert!(
+            short.contains("  … 1 more warning\n") && short.contains("  … 2 more: 88 entries, 12.00 KiB\n"),
+            "{short}"
+        );
+        assert!(!short.contains("CHANGE"), "{short}");
+    }
+
+    #[test]
+    fn without_anything_wrong_that_is_said() {
+        let text = shown(&[cache("a.large", 50, 8192, &[])], None, 20);
+        assert!(text.starts_with("\n  nothing is wrong with the caches\n"), "{text}");
+        assert!(shown(&[], None, 20).contains("no caches were found"), "{}", shown(&[], None, 20));
+    }
 }
