@@ -30,6 +30,7 @@ mod knowing;
 mod launching;
 mod laws;
 mod layouts;
+mod leaks;
 mod lifecycle;
 mod locating;
 mod logs;

@@ -211,6 +211,15 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
             ordered(&samples::large_memory(Fill::Full)),
             ordered(&samples::large_memory(Fill::Bare)),
         ),
+        both("leaks.leaks", ordered(&samples::leak(Fill::Full)), ordered(&samples::leak(Fill::Bare))),
+        both("leaks.leaks.types", ordered(&samples::type_growth()), ordered(&samples::type_growth())),
+        both("leaks.memory", ordered(&samples::memory_growth()), ordered(&samples::memory_growth())),
+        both(
+            "leaks.memory.rows",
+            ordered(&samples::memory_row_growth(Fill::Full)),
+            ordered(&samples::memory_row_growth(Fill::Bare)),
+        ),
+        both("leaks.among", ordered(&samples::among()), ordered(&samples::among())),
         both("diff.before", ordered(&samples::mark()), ordered(&samples::mark())),
         both(
             "diff.processes",
@@ -257,7 +266,7 @@ fn the_document_and_the_types_say_the_same() {
 #[test]
 fn the_words_of_the_contract_are_all_in_the_document() {
     use common::process::ProcessState;
-    use common::record::{Course, EventKind, OutputStream, Presence};
+    use common::record::{Course, EventKind, LeakVerdict, OutputStream, Presence};
 
     let document = workspace::read("docs/schema.md");
     let events = [
@@ -275,7 +284,9 @@ fn the_words_of_the_contract_are_all_in_the_document() {
         .map(|presence| serde_json::to_value(presence).unwrap());
     let courses = [Course::Growing, Course::Steady, Course::Shrinking, Course::SawTooth, Course::TooShort]
         .map(|course| serde_json::to_value(course).unwrap());
-    for word in events.iter().chain(&streams).chain(&states).chain(&sides).chain(&courses) {
+    let verdicts = [LeakVerdict::Leak, LeakVerdict::None, LeakVerdict::TooShort]
+        .map(|verdict| serde_json::to_value(verdict).unwrap());
+    for word in events.iter().chain(&streams).chain(&states).chain(&sides).chain(&courses).chain(&verdicts) {
         let word = word.as_str().unwrap();
         assert!(document.contains(&format!("`{word}`")), "{word} is not in docs/schema.md");
     }

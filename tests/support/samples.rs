@@ -3,6 +3,7 @@
 //! Written out field by field, so that a field added to the contract must be added here, and so comes under its tests.
 
 mod diff;
+mod leaks;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use common::record::{
 };
 
 pub use diff::{count_change, diff, mark, process_change, thread_change, total_change, verdict};
+pub use leaks::{among, leak, leaks, memory_growth, memory_row_growth, type_growth};
 
 /// How much a sample holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,7 @@ pub fn records(fill: Fill) -> Vec<Record> {
         Record::Output(OutputRecord::new(header(), OutputStream::Stderr, "a line".into())),
         Record::Error(error(fill)),
         Record::Census(Box::new(census(fill))),
+        Record::Leaks(Box::new(leaks(fill))),
         Record::Diff(Box::new(diff(fill))),
     ]
 }

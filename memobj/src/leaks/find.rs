@@ -176,8 +176,12 @@ impl Looking<'_, '_> {
         if !(rises(trends, &trend) && trend.net >= LEAST_OBJECTS) {
             return;
         }
-        let is_of_threads =
-            |told: &Told| told.is_standard && is_multiple(told.finding.objects_per_second, trend.per_second);
+        let is_of_threads = |told: &Told| {
+            let finding = &told.finding;
+            // What starts a thread is held by C until it ends.
+            let is_beside = told.is_standard || matches!(finding.cause, Cause::Native | Cause::Unreferred);
+            is_beside && is_multiple(finding.objects_per_second, trend.per_second)
+        };
         let threads = found.iter().position(|told| &*told.finding.of == "threading.Thread");
         let Some(most) = threads.or_else(|| found.iter().position(is_of_threads)) else { return };
         let mut told = found.swap_remove(most);
@@ -263,8 +267,9 @@ fn stays(row: &Row) -> bool {
 
 /// Whether what is added is linked to objects of its own type.
 fn is_chain(finding: &Finding) -> bool {
+    // What is put in front has nothing old before it.
     finding.how == How::Linked
-        && finding.container.as_ref().is_some_and(|container| container.of == finding.of)
+        && finding.container.as_ref().is_none_or(|container| container.of == finding.of)
 }
 
 /// Whether a rate is another, or a small multiple of it.

@@ -1,0 +1,217 @@
+//! `memobj --leaks` names what leaks and who holds it, how fast, and says of programs that do not leak that they do not.
+
+mod shapes;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use xtask::support::Tested;
+
+use crate::support::interpreters::{Interpreter, interpreters, script};
+use crate::support::{Background, Run, Tool, workspace};
+
+/// For how long each target is looked at, and how often.
+const LOOK: [&str; 4] = ["--for", "3s", "-i", "0.5"];
+/// So many targets are looked at at once: the machine has other things to do.
+const AT_ONCE: usize = 6;
+/// How far a rate may be off.
+const TOLERANCE: f64 = 0.1;
+/// The rate of all targets, in steps a second.
+const RATE: f64 = 200.0;
+/// A machine that is busy delays everything.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Starts a target in a shape, and waits until it is under way.
+fn start(interpreter: &Interpreter, shape: &str) -> Background {
+    let file = workspace::root().join("tests/targets/leaks/shapes.py");
+    let mut target = script(interpreter, &file).arg(shape).env("RATE", RATE.to_string()).start();
+    target.wait_line("ready ");
+    target
+}
+
+/// What memobj says of a running target.
+fn look(target: &Background) -> Run {
+    Tool::ours("memobj").args(["--leaks", "-p"]).arg(target.pid().to_string()).args(LOOK).limit(LIMIT).run()
+}
+
+/// The verdict of a run.
+#[track_caller]
+fn verdict(run: &Run) -> Value {
+    let records = run.records();
+    let mut leaks = records.into_iter().filter(|record| record["type"] == "leaks");
+    let first = leaks.next().unwrap_or_else(|| panic!("no verdict: {run}"));
+    assert!(leaks.next().is_none(), "{run}");
+    first
+}
+
+/// What is wrong with the verdict on a shape; nothing if it is right.
+fn wrong(interpreter: &Interpreter, shape: &shapes::Shape) -> Option<String> {
+    let target = start(interpreter, shape.name);
+    let run = look(&target);
+    drop(target);
+    let told = verdict(&run);
+    let why = |what: String| Some(format!("{interpreter}: {}: {what}\n{run}", shape.name));
+    let Some(leak) = &shape.leak else {
+        return if run.code() == Some(0) && told["verdict"] == "none" { None } else { why("leaks".into()) };
+    };
+    if run.code() != Some(1) || told["verdict"] != "leak" {
+        return why("no leak".into());
+    }
+    let found = &told["leaks"][0];
+    let is = |field: &str, words: &[&str]| found[field].as_str().is_some_and(|text| words.contains(&text));
+    if !is("type", leak.types) || !is("holder", leak.holders) || !is("cause", &[leak.cause]) {
+        return why(format!("{} held by {} ({})", found["type"], found["holder"], found["cause"]));
+    }
+    let field = if leak.items { "entries_per_minute" } else { "objects_per_minute" };
+    let rate = if leak.grows { None } else { found[field].as_f64() };
+    let wanted = leak.per_step * RATE * 60.0;
+    let is_off = rate.is_some_and(|rate| (rate - wanted).abs() > wanted * TOLERANCE);
+    if is_off || rate.is_none() && !leak.grows {
+        return why(format!("{rate:?} a minute instead of {wanted}"));
+    }
+    let confidence = found["confidence_ratio"].as_f64().unwrap_or(0.0);
+    if confidence < 0.9 { why(format!("confidence {confidence}")) } else { None }
+}
+
+/// Looks at all of them, several at a time; what is wrong.
+fn all_wrong(work: Vec<(&Interpreter, &shapes::Shape)>) -> Vec<String> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut found = Vec::new();
+                    while let Some((interpreter, shape)) =
+                        work.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                    {
+                        found.extend(wrong(interpreter, shape));
+                    }
+                    found
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
+}
+
+/// The newest of the interpreters whose locks and garbage collector are the usual ones.
+fn usual() -> Option<&'static Interpreter> {
+    interpreters().iter().rev().find(|interpreter| !interpreter.free_threaded && !interpreter.debug)
+}
+
+#[test]
+fn every_shape_of_leak_is_named_and_nothing_else_is_one() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let wrong = all_wrong(shapes::ALL.iter().map(|shape| (interpreter, shape)).collect());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_few_shapes_are_told_by_every_interpreter() {
+    let all = interpreters();
+    if all.is_empty() {
+        crate::skip!("no Python on this machine");
+    }
+    let few: Vec<_> = shapes::ALL.iter().filter(|shape| shapes::FEW.contains(&shape.name)).collect();
+    assert_eq!(few.len(), shapes::FEW.len());
+    // Each has one of them in turn: all of them would take minutes.
+    let work = all.iter().zip(few.iter().cycle()).map(|(interpreter, shape)| (interpreter, *shape)).collect();
+    let wrong = all_wrong(work);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn too_few_censuses_are_refused_and_what_makes_no_sense_too() {
+    for args in [
+        &["--leaks", "-p", "1", "--for", "1s", "-i", "1s"][..],
+        &["--leaks", "-p", "1", "--for", "1h", "-i", "1s"],
+        &["--leaks", "-p", "1", "--count", "3"],
+        &["--leaks", "--core", "core"],
+        &["--for", "3s", "-p", "1"],
+        &["--leaks", "-p", "1", "--holders"],
+    ] {
+        let run = Tool::ours("memobj").args(args).run().expect_code(2);
+        assert!(run.err().contains("--") || run.err().contains("census"), "{run}");
+    }
+}
+
+#[test]
+fn people_get_the_answer_first() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let target = start(interpreter, "class_attribute");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("leaks");
+    let run = Tool::ours("memobj")
+        .args(["--leaks", "-p"])
+        .arg(target.pid().to_string())
+        .args(LOOK)
+        .arg("-o")
+        .arg(&file)
+        .limit(LIMIT)
+        .run()
+        .expect_code(1);
+    assert!(run.out().is_empty() && run.err().is_empty(), "{run}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("LEAK  __main__.Subject.made grows by "), "{text}");
+    for part in [" Payload a minute, ", "\n  why ", "\n  held    module __main__ → ", "\n  do ", "7 censuses"]
+    {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert!(text.lines().count() <= 24, "it fits a screen\n{text}");
+    let records = std::fs::read_to_string(folder.path().join("leaks.jsonl")).unwrap();
+    assert_eq!(records.lines().count(), 1, "{records}");
+}
+
+#[test]
+fn ctrl_c_gives_the_verdict_of_what_was_seen() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let target = start(interpreter, "class_attribute");
+    let mut memobj = Tool::ours("memobj")
+        .args(["--leaks", "-p"])
+        .arg(target.pid().to_string())
+        .args(["-i", "0.3", "--for", "1m"])
+        .start();
+    std::thread::sleep(Duration::from_secs(4));
+    memobj.signal(rustix::process::Signal::INT);
+    let run = memobj.finish(LIMIT);
+    let told = verdict(&run);
+    assert!(told["censuses"].as_u64().is_some_and(|censuses| (3..200).contains(&censuses)), "{run}");
+    assert_eq!((run.code(), &told["verdict"]), (Some(1), &Value::from("leak")), "{run}");
+}
+
+#[test]
+fn a_command_is_started_and_its_leak_is_the_exit_code() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let text = "import time\nkept = []\nfor n in range(900):\n    kept.append('x' * 100 + str(n))\n    time.sleep(0.005)\n";
+    let run = Tool::ours("memobj")
+        .args(["--leaks", "--for", "2s", "-i", "0.4", "--"])
+        .arg(&interpreter.program)
+        .args(["-I", "-S", "-c", text])
+        .limit(LIMIT)
+        .run()
+        .expect_code(1);
+    assert_eq!(verdict(&run)["leaks"][0]["holder"], "__main__.kept", "{run}");
+}
+
+#[test]
+fn of_several_workers_the_one_that_leaks_stands_out() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let file = workspace::root().join("tests/targets/leaks/workers.py");
+    let mut target = script(interpreter, &file).start();
+    target.wait_line("ready ");
+    let run = Tool::ours("memobj")
+        .args(["--leaks", "--tree", "-p"])
+        .arg(target.pid().to_string())
+        .args(LOOK)
+        .limit(LIMIT)
+        .run()
+        .expect_code(1);
+    let records = run.records();
+    let leaks: Vec<&Value> = records.iter().filter(|record| record["type"] == "leaks").collect();
+    assert_eq!(leaks.len(), 5, "the parent and four workers: {run}");
+    assert_eq!(leaks[0]["verdict"], "leak", "{run}");
+    assert_eq!(leaks[0]["among"]["stands_out"], true, "{run}");
+    let others = leaks.iter().skip(1);
+    assert!(others.clone().all(|record| record["verdict"] == "none"), "{run}");
+    assert_eq!(others.filter(|record| record["among"]["stands_out"] == true).count(), 0, "{run}");
+}

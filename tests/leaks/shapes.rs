@@ -1,0 +1,138 @@
+//! What is to be said of each shape of `tests/targets/leaks/shapes.py`.
+
+/// A shape.
+pub struct Shape {
+    /// The name of it there.
+    pub name: &'static str,
+    /// What leaks; `None`: nothing does.
+    pub leak: Option<Leak>,
+}
+
+/// What leaks.
+pub struct Leak {
+    /// The types that it may be told by: some are called otherwise in other versions.
+    pub types: &'static [&'static str],
+    /// Who may be said to hold it.
+    pub holders: &'static [&'static str],
+    /// Why it is not freed.
+    pub cause: &'static str,
+    /// How many of them each step adds.
+    pub per_step: f64,
+    /// Whether it is one object that grows, so that there is no rate of objects.
+    pub grows: bool,
+    /// Whether it is items of one object that are added.
+    pub items: bool,
+}
+
+const fn leak(name: &'static str, types: &'static [&'static str], holders: &'static [&'static str]) -> Shape {
+    let leak = Leak { types, holders, cause: "held", per_step: 1.0, grows: false, items: false };
+    Shape { name, leak: Some(leak) }
+}
+
+const fn lost(
+    name: &'static str,
+    of: &'static [&'static str],
+    holders: &'static [&'static str],
+    cause: &'static str,
+) -> Shape {
+    let leak = Leak { types: of, holders, cause, per_step: 1.0, grows: false, items: false };
+    Shape { name, leak: Some(leak) }
+}
+
+const fn counted(
+    name: &'static str,
+    of: &'static [&'static str],
+    holders: &'static [&'static str],
+    per_step: f64,
+) -> Shape {
+    let leak = Leak { types: of, holders, cause: "held", per_step, grows: false, items: false };
+    Shape { name, leak: Some(leak) }
+}
+
+const fn enlarged(
+    name: &'static str,
+    of: &'static [&'static str],
+    holders: &'static [&'static str],
+) -> Shape {
+    let leak = Leak { types: of, holders, cause: "held", per_step: 0.0, grows: true, items: false };
+    Shape { name, leak: Some(leak) }
+}
+
+const fn items(
+    name: &'static str,
+    of: &'static [&'static str],
+    holders: &'static [&'static str],
+    per_step: f64,
+) -> Shape {
+    let leak = Leak { types: of, holders, cause: "held", per_step, grows: false, items: true };
+    Shape { name, leak: Some(leak) }
+}
+
+const fn steady(name: &'static str) -> Shape {
+    Shape { name, leak: None }
+}
+
+const PAYLOAD: &[&str] = &["__main__.Payload"];
+const NODE: &[&str] = &["__main__.Node"];
+
+/// Those that are looked at with every interpreter.
+pub const FEW: &[&str] = &[
+    "class_attribute",
+    "queued",
+    "churn",
+    "cached_without_limit",
+    "generators",
+    "circles_without_collector",
+    "saw_tooth",
+];
+
+/// All of them.
+pub const ALL: &[Shape] = &[
+    leak("observers", &["__main__.Observer"], &["__main__.subject.observers"]),
+    leak("closures", &["function"], &["__main__.handlers"]),
+    leak("tracebacks", &["ValueError"], &["__main__.errors"]),
+    leak("finalizers", &["weakref.finalize._Info", "weakref.finalize"], &["weakref.finalize._registry"]),
+    leak("context", &["_contextvars.Context", "Context"], &["__main__.contexts"]),
+    leak("queued", PAYLOAD, &["__main__.jobs.queue"]),
+    leak("partials", PAYLOAD, &["__main__.callbacks"]),
+    leak("logging_handlers", &["logging.NullHandler"], &["__main__.log.handlers"]),
+    enlarged("growing_text", &["str"], &["__main__.text"]),
+    enlarged("growing_buffer", &["bytearray"], &["__main__.buffer"]),
+    enlarged("growing_array", &["array.array"], &["__main__.numbers"]),
+    leak("made_types", &["type"], &["__main__.classes"]),
+    counted("threads", &["threading.Thread"], &["threading._active"], 0.25),
+    leak("linked_in_front", NODE, &["__main__.chain"]),
+    leak("linked_at_end", NODE, &["__main__.root"]),
+    leak("tree", NODE, &["__main__.root"]),
+    leak("numbers_seen", &["int"], &["__main__.seen"]),
+    leak("floats_kept", &["float"], &["__main__.floats"]),
+    leak("attributes", PAYLOAD, &["__main__.settings"]),
+    leak("modules", &["module"], &["sys.modules"]),
+    leak("nested", PAYLOAD, &["__main__.buckets"]),
+    leak("deque_without_limit", PAYLOAD, &["__main__.waiting"]),
+    leak("default_argument", PAYLOAD, &["__main__.default_argument default kept"]),
+    leak("closure_variable", PAYLOAD, &["__main__.closure_variable closure kept"]),
+    lost("lost_by_c", PAYLOAD, &["(nobody known)"], "unreferred"),
+    lost("uncollectable", NODE, &["gc.garbage"], "uncollectable"),
+    lost("circles_without_collector", NODE, &["(garbage)"], "garbage"),
+    items("nothings_kept", &["list"], &["__main__.nothings"], 64.0),
+    leak("cached_without_limit", &["dict"], &["cache of __main__.cached_without_limit"]),
+    leak("class_attribute", PAYLOAD, &["__main__.Subject.made"]),
+    counted("leak_beside_churn", PAYLOAD, &["__main__.sessions"], 0.5),
+    leak("generators", &["generator"], &["__main__.held_by_name"]),
+    leak("local_variable", PAYLOAD, &["__main__.local_variable() local accumulated"]),
+    leak("thread_local", PAYLOAD, &["thread pool-worker: __main__.local.kept"]),
+    leak("tasks", &["_asyncio.Task"], &["__main__.pending"]),
+    steady("cached_far_from_limit"),
+    steady("cached_at_limit"),
+    steady("saw_tooth"),
+    steady("rebuilt"),
+    steady("drained"),
+    steady("full_ring"),
+    steady("expiring"),
+    steady("churn"),
+    steady("circles"),
+    steady("settling"),
+    steady("temporary"),
+    steady("resized"),
+];
