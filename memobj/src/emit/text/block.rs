@@ -33,11 +33,12 @@ impl Block<'_> {
     pub fn lines(&self) -> Vec<Line> {
         let mut lines = vec![self.heading(), self.summary()];
         lines.extend(self.warnings());
-        lines.extend(self.rows("types", "TYPE", &self.tally.types));
-        lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
+        // Who asks who holds the objects wants to see that first.
         if let Some(held) = &self.tally.held {
             lines.extend(super::held::lines(held, self.tally.total, self.limit));
         }
+        lines.extend(self.rows("types", "TYPE", &self.tally.types));
+        lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
         let memory = self.record.memory.as_ref();
         lines.extend(memory.map(|memory| super::memory::memory(memory, self.limit)).unwrap_or_default());
         lines.extend(self.threads());
