@@ -80,6 +80,16 @@ def guppy():
         return str(found), found.count
     return table
 
+def dominos():
+    # For benches/held.py: what would be freed without the objects of each of the ten types that weigh most.
+    from guppy import hpy
+    def table():
+        found = hpy().heap()
+        parts = found.bytype
+        rows = [(str(part.kind), part.domisize) for part in (parts[number] for number in range(min(10, parts.numrows)))]
+        return "\n".join("%s %d" % row for row in rows), found.count
+    return table
+
 def objgraph():
     import objgraph
     def table():

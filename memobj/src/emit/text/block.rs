@@ -35,12 +35,9 @@ impl Block<'_> {
     pub fn lines(&self) -> Vec<Line> {
         let mut lines = vec![self.heading(), self.summary()];
         lines.extend(self.warnings());
+        // What was asked for comes first. Who asks for caches gets no more, so that it fits one screen.
         if let Some(caches) = &self.tally.caches {
-            // The answer, on one screen: what each census says is left out.
             lines.extend(super::caches::lines(caches, self.caches, self.limit));
-        } else {
-            lines.extend(self.rows("types", "TYPE", &self.tally.types));
-            lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
         }
         if let Some(held) = &self.tally.held {
             lines.extend(super::held::lines(held, self.tally.total, self.limit));
@@ -48,6 +45,8 @@ impl Block<'_> {
         let memory = self.record.memory.as_ref();
         lines.extend(memory.map(|memory| super::memory::memory(memory, self.limit)).unwrap_or_default());
         if self.tally.caches.is_none() {
+            lines.extend(self.rows("types", "TYPE", &self.tally.types));
+            lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
             lines.extend(self.threads());
             lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
         }
