@@ -80,6 +80,16 @@ def guppy():
         return str(found), found.count
     return table
 
+def dominos():
+    # For benches/held.py: what would be freed without the objects of each of the ten types that weigh most.
+    from guppy import hpy
+    def table():
+        found = hpy().heap()
+        parts = found.bytype
+        rows = [(str(part.kind), part.domisize) for part in (parts[number] for number in range(min(10, parts.numrows)))]
+        return "\n".join("%s %d" % row for row in rows), found.count
+    return table
+
 def objgraph():
     import objgraph
     def table():
@@ -236,10 +246,10 @@ class Floor:
             raise OSError(ctypes.get_errno(), f"ptrace {request:#x} of {task}")
 
 
-def census(pid):
+def census(pid, *options):
     """Seconds of the whole command, its processor time, its largest resident set, and its record."""
     start = time.perf_counter()
-    process = subprocess.Popen([MEMOBJ, "-p", str(pid), "--count", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([MEMOBJ, "-p", str(pid), "--count", "1", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out = process.stdout.read()
     err = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -304,6 +314,33 @@ def ours(python, objects, runs):
     return medians
 
 
+def accounts(python, sizes):
+    """A census without an account of the resident set and one with it, in turns on one process."""
+    row(["heap", "resident MB", "pause, ms", "with --memory", "times", "seconds", "with --memory", "times", "own peak RSS, MB", "with --memory", "explained, %"])
+    row(["---"] * 11)
+    for objects in sizes:
+        figures = []
+        with Target(python, objects) as target:
+            census(target.pid)
+            for _ in range(5 if objects <= 2_000_000 else 3):
+                taken = [census(target.pid), census(target.pid, "--memory")]
+                memory = taken[1][3]["memory"]
+                figures.append((
+                    [record["pause_seconds"] * 1e3 for *_, record in taken],
+                    [seconds for seconds, *_ in taken],
+                    [peak / 1e6 for *_, peak, _ in taken],
+                    memory["rss_bytes"] / 1e6,
+                    memory["explained_ratio"] * 100,
+                ))
+        median = lambda of: statistics.median(of(f) for f in figures)
+        cells = [f"{objects:,}", f"{median(lambda f: f[3]):.0f}"]
+        for which, digits in [(0, 1), (1, 3)]:
+            plain, whole = (median(lambda f: f[which][side]) for side in (0, 1))
+            cells += [f"{plain:.{digits}f}", f"{whole:.{digits}f}", f"{whole / plain:.2f}"]
+        cells += [f"{median(lambda f: f[2][side]):.0f}" for side in (0, 1)]
+        row([*cells, f"{median(lambda f: f[4]):.2f}"])
+
+
 def rival(python, objects, tool, runs):
     figures = []
     for _ in range(runs):
@@ -321,6 +358,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--quick", action="store_true", help="the two small heaps alone")
     arguments.add_argument("--only", help="only tools whose name contains this")
+    arguments.add_argument("--memory", action="store_true", help="only what the account of the resident set costs")
     arguments.add_argument("--python", default=sys.executable, help="the interpreter to look at")
     options = arguments.parse_args()
     python, rivals = venv(options.python)
@@ -330,6 +368,9 @@ def main():
         sys.exit("build it first: cargo build --release --bin memobj")
     sizes = [100_000, 600_000] if options.quick else [100_000, 600_000, 2_000_000, 10_000_000]
     print(f"{version}, kernel {os.uname().release}, {os.cpu_count()} processors\n")
+    if options.memory:
+        accounts(python, sizes)
+        return
     found, rows = {}, []
     for objects in sizes:
         runs = 5 if objects <= 2_000_000 else 3

@@ -20,7 +20,7 @@ use crate::support::{Background, PATIENCE, Tool, process, wait_for, workspace};
 const PAGE: u64 = 4096;
 
 /// The process as it is now, with its pages.
-fn still(pid: u32) -> Still {
+pub fn still(pid: u32) -> Still {
     let mut target = Target::attach(pid).unwrap();
     target.want_residence(true);
     target.freeze(&mut Buffers::default(), STOP_LIMIT, |_| true).unwrap()
@@ -41,7 +41,7 @@ fn rollup(pid: u32, field: &str) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-fn sum(account: &Account) -> u64 {
+pub fn sum(account: &Account) -> u64 {
     account.rows.iter().map(|row| row.tally.resident_bytes()).sum()
 }
 
@@ -129,7 +129,7 @@ fn the_native_heap_is_what_malloc_says_and_rss_adds_up() {
 }
 
 /// The account of a Python process.
-fn of_python(pid: u32) -> MemoryOf {
+pub fn of_python(pid: u32) -> MemoryOf {
     let request = Request { memory: true, ..Request::of(Source::Process { pid }) };
     let memory = Observer::new().take(&request).unwrap().memory.unwrap();
     let account = &memory.account;
@@ -140,7 +140,7 @@ fn of_python(pid: u32) -> MemoryOf {
 }
 
 /// Resident bytes of a type: private and shared.
-fn of_type(memory: &MemoryOf, name: &str) -> (u64, u64) {
+pub fn of_type(memory: &MemoryOf, name: &str) -> (u64, u64) {
     let found = memory.types.iter().zip(&memory.account.types).filter(|(of, _)| &***of == name);
     found.fold((0, 0), |(private, shared), (_, tally)| {
         (private + tally.private_bytes, shared + tally.shared_bytes)
@@ -148,7 +148,7 @@ fn of_type(memory: &MemoryOf, name: &str) -> (u64, u64) {
 }
 
 /// A program of `tests/account/python.py` that is ready, its pid, and what it said besides.
-fn program(python: &Path, word: &str) -> (Background, u32, Vec<u32>) {
+pub fn program(python: &Path, word: &str) -> (Background, u32, Vec<u32>) {
     let file = workspace::root().join("tests/account/python.py");
     let mut process = Tool::new(python).args(["-I", "-S", "-B"]).arg(file).arg(word).start();
     let said = process.wait_line("ready ");

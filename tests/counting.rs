@@ -113,6 +113,64 @@ fn on_a_terminal_there_are_tables_and_at_the_third_census_what_changed() {
     session.wait_screen("censuses in");
 }
 
+/// Asserts that what memobj found is all there, read as the target ran since there was no room for a copy.
+#[track_caller]
+fn assert_read_for_want_of_room(run: &Run) {
+    let records = run.records();
+    let [census] = &records[..] else { panic!("{run}") };
+    assert_eq!(
+        (&census["method"], &census["live_reason"], &census["pause_seconds"]),
+        (&"live".into(), &"memory".into(), &Value::Null),
+        "{run}"
+    );
+    let of = |name: &str| census["types"].as_array().unwrap().iter().find(|row| row["type"] == name);
+    assert_eq!(of("__main__.Boxed").unwrap()["count"], 1234, "{run}");
+    assert!(of("bytearray").unwrap()["size_bytes"].as_u64() > Some(600 << 20), "{run}");
+}
+
+#[test]
+fn without_room_for_a_copy_the_program_is_read_as_it_runs() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let code = "
+import sys
+class Boxed: pass
+kept = [Boxed() for _ in range(1234)], bytearray(b'x') * (600 << 20)
+print('ready', flush=True)
+sys.stdin.read()";
+    let mut target = Tool::new(&python.path).args(["-I", "-S", "-c", code]).start();
+    target.wait_line("ready");
+    let pid = target.pid().to_string();
+    // Our own address space has none.
+    let limited = |command: &str| {
+        let line = format!("{command}; exec \"$@\"");
+        Tool::new("sh").args(["-c", &line, "sh"]).arg(bin("memobj")).args(["-p", &pid])
+    };
+    assert_read_for_want_of_room(&limited("ulimit -v 500000").run().expect_code(0));
+    let text = limited("ulimit -v 500000").args(["--format", "text"]).run().expect_code(0).out();
+    assert!(text.contains("no room for a copy"), "{text}");
+    // What is to be saved has to be copied.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saved.mem");
+    let run = limited("ulimit -v 500000").arg("--save-snapshot").arg(&file).run().expect_code(2);
+    assert!(run.err().contains("no room for a copy of 6") && !file.exists(), "{run}");
+
+    // Our own control group has none.
+    let group = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(std::path::PathBuf::from);
+    let Some(mount) = group.into_iter().find(|mount| mount.join("cgroup.procs").exists()) else {
+        crate::skip!("no memory control groups here")
+    };
+    let group = mount.join(format!("memtools-room-{}", std::process::id()));
+    let limit = ["memory.limit_in_bytes", "memory.max"];
+    let made = std::fs::create_dir(&group).and_then(|()| {
+        let file = limit.map(|file| group.join(file)).into_iter().find(|file| file.exists());
+        std::fs::write(file.unwrap_or_else(|| group.join("memory.max")), (300_u64 << 20).to_string())
+    });
+    let run = made.is_ok().then(|| limited(&format!("echo $$ > {}/cgroup.procs", group.display())).run());
+    let _ = std::fs::remove_dir(&group);
+    let Some(run) = run else { crate::skip!("a control group cannot be made: {:?}", made) };
+    assert_read_for_want_of_room(&run.expect_code(0));
+}
+
 #[test]
 fn a_file_gets_the_text_and_another_the_records_and_both_are_added_to() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };

@@ -17,7 +17,8 @@ use memobj::census::observer::take_held;
 use memobj::elf::Elf;
 use memobj::facts::{Facts, Mapping, Source};
 use memobj::memory::{Buffers, Memory};
-use memobj::request::{self, Request, Scope, Stopping};
+use memobj::request::{self, Holding, Request, Scope, Stopping};
+use memobj::residence::Residence;
 use memobj::snapshot::{self, Seal};
 use memobj::target::{Still, Target as Process};
 use rustix::time::{ClockId, clock_gettime};
@@ -190,6 +191,7 @@ fn interpreters() -> Vec<&'static Python> {
 /// A copy of a process.
 fn frozen(pid: u32) -> Still {
     let mut process = Process::attach(pid).unwrap();
+    process.want_residence(true);
     process.freeze(&mut Buffers::default(), Duration::from_secs(10), |_| true).unwrap()
 }
 
@@ -237,6 +239,10 @@ fn damaged_snapshots_are_refused_or_read() {
             let seal = if chance.count(0, 7) == 0 { Seal::Checked } else { Seal::Ignored };
             if let Ok(still) = snapshot::read(bytes.as_slice(), bytes.len() as u64, seal) {
                 look_at(&still, chance);
+                if chance.count(0, 3) == 0 {
+                    // What its head says of its pages is as good as all else: the account ends whatever that is.
+                    let _ = take_held(&still, &still.memory, &request(chance.count(0, 1) == 0));
+                }
             }
         });
     if let Err(reason) = outcome {
@@ -263,15 +269,23 @@ impl<M: Memory> Source for With<'_, M> {
         true
     }
 
+    fn residence(&self) -> Option<&Residence> {
+        self.still.residence()
+    }
+
     fn open(&self, mapping: &Mapping) -> Result<File, memobj::error::Error> {
         self.still.open(mapping)
     }
 }
 
-fn request() -> Request {
+/// A census; with `holding`, who holds the objects too, and by which ways.
+fn request(holding: bool) -> Request {
+    let why = ["dict", "list", "function", "type", "thread"].map(str::to_owned).to_vec();
     Request {
         scope: Scope::Heap,
         stopping: Stopping::Never,
+        memory: true,
+        holding: holding.then_some(Holding { retained: true, why }),
         ..Request::of(request::Source::Snapshot(PathBuf::new()))
     }
 }
@@ -303,7 +317,7 @@ fn seeds_of(folder: &Path) -> Vec<Seed> {
     let seed = |file: PathBuf| {
         let still = snapshot::open(&file).unwrap();
         let noting = With { still: &still, memory: Watched::new(&still.memory) };
-        let census = take_held(&noting, &noting.memory, &request()).unwrap();
+        let census = take_held(&noting, &noting.memory, &request(true)).unwrap();
         let places = noting.memory.into_places();
         Seed { places, objects: census.types.iter().map(|row| row.count).sum(), still }
     };
@@ -328,10 +342,14 @@ fn a_census_of_memory_that_lies_is_refused_or_ends() {
                 memory.replace(at, |old| lie(old, &seed.places, chance));
             }
             let liar = With { still: &seed.still, memory };
-            if let Ok(census) = take_held(&liar, &liar.memory, &request()) {
+            let holding = chance.count(0, 1) == 0;
+            if let Ok(census) = take_held(&liar, &liar.memory, &request(holding)) {
                 // Sums of what it lists, however much of that is wrong.
                 let listed: u64 = census.types.iter().map(|row| row.count).sum();
                 assert!(listed < 100 * seed.objects, "{listed} objects, of {}", seed.objects);
+                let held = census.held.iter().flat_map(|held| &held.holders).map(|row| row.count);
+                assert_eq!(census.held.is_some(), holding);
+                assert!(held.sum::<u64>() < 100 * seed.objects, "more is held than is there");
             }
         },
     );

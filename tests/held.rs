@@ -1,4 +1,5 @@
-//! What holds still is the same wherever it lies: a process, its saved snapshot and its core file give one census.
+//! What holds still is the same wherever it lies: a process, its saved snapshot and its core file give one census, and say that the same
+//! holds the objects, with one thread or many.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,7 @@ use serde_json::Value;
 use xtask::support::Tested;
 
 use crate::support::interpreters::{Interpreter, interpreters};
-use crate::support::{Run, Tool, tested, workspace};
+use crate::support::{Run, Tool, bin, tested, workspace};
 
 /// The census of a run, without what tells of the taking rather than of the objects.
 #[track_caller]
@@ -16,8 +17,23 @@ fn census(run: Run) -> Value {
     let mut census = records.pop().unwrap_or_else(|| panic!("no record: {run}"));
     assert!(records.is_empty() && census["type"] == "census", "{run}");
     let fields = census.as_object_mut().unwrap();
-    let about_objects =
-        ["total_objects", "total_size_bytes", "types", "types_omitted", "modules", "modules_omitted", "gc"];
+    let about_objects = [
+        "total_objects",
+        "total_size_bytes",
+        "types",
+        "types_omitted",
+        "modules",
+        "modules_omitted",
+        "gc",
+        "holders",
+        "holders_omitted",
+        "owners",
+        "owners_omitted",
+        "owner_modules",
+        "owner_modules_omitted",
+        "strays",
+        "ways",
+    ];
     fields.retain(|name, _| about_objects.contains(&name.as_str()));
     census
 }
@@ -31,6 +47,9 @@ fn core(pid: u32, folder: &Path) -> Result<PathBuf, String> {
     if run.code() == Some(0) && file.is_file() { Ok(file) } else { Err(run.err().trim().to_owned()) }
 }
 
+/// Who holds the objects is asked too.
+const HOLDING: &[&str] = &["--retained", "--why", "dict", "--why", "function", "--why", "str"];
+
 /// Compares the censuses of one interpreter; what differs is a line.
 fn compare(interpreter: &Interpreter, differences: &mut Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
@@ -39,10 +58,14 @@ fn compare(interpreter: &Interpreter, differences: &mut Vec<String>) {
     let pid: u32 = target.wait_line("ready ").trim().parse().unwrap();
     let saved = folder.path().join("snapshot");
     let stopped = Tool::ours("memobj").arg("-p").arg(pid.to_string()).arg("--save-snapshot").arg(&saved);
-    let stopped = census(stopped.run());
-    let from_snapshot = census(Tool::ours("memobj").arg("--snapshot").arg(&saved).run());
-    let from_core =
-        core(pid, folder.path()).map(|file| census(Tool::ours("memobj").arg("--core").arg(file).run()));
+    let stopped = census(stopped.args(HOLDING).run());
+    let from_snapshot = |tool: Tool| tool.arg("--snapshot").arg(&saved).args(HOLDING).run();
+    // On one processor memobj has one thread.
+    let alone = Tool::new("sh").args(["-c", "exec taskset --cpu-list 0 \"$@\"", "sh"]).arg(bin("memobj"));
+    let alone = from_snapshot(alone);
+    let from_snapshot = census(from_snapshot(Tool::ours("memobj")));
+    let from_core = core(pid, folder.path())
+        .map(|file| census(Tool::ours("memobj").arg("--core").arg(file).args(HOLDING).run()));
     let objects = stopped["total_objects"].as_u64().unwrap();
     assert!(objects > 1000, "{interpreter}: {stopped}");
     let mut same = |what: &str, other: &Value| {
@@ -53,6 +76,11 @@ fn compare(interpreter: &Interpreter, differences: &mut Vec<String>) {
         same
     };
     let snapshot = same("snapshot", &from_snapshot);
+    if alone.code() == Some(127) {
+        crate::support::skip::note(module_path!(), line!(), "no taskset on this machine");
+    } else {
+        same("one processor", &census(alone));
+    }
     let core = match &from_core {
         Ok(census) => Some(same("core", census)),
         Err(reason) => {

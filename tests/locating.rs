@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use memobj::error::{Error, Stage};
 use memobj::request::Way;
@@ -87,7 +88,7 @@ fn every_interpreter_is_found_and_known_for_what_it_is() {
         assert_eq!(found.build.free_threaded, target.abiflags.contains('t'), "{interpreter}");
         assert_eq!(found.implementation, "cpython", "{interpreter}");
         assert_eq!(found.found.file.library, library_of(interpreter).is_some(), "{interpreter}");
-        assert_eq!(found.others, [""; 0], "{interpreter}");
+        assert_eq!(found.others, 0, "{interpreter}");
         // A layout of its own micro version, where one is known.
         let known = memobj::layout::candidates(found.build).unwrap();
         let own = known.iter().any(|layout| layout.hexversion == target.hexversion);
@@ -213,6 +214,71 @@ fn a_program_that_the_loader_was_told_to_run_is_found() {
     assert_eq!(target.found(None).unwrap().build.hexversion, interpreter.hexversion);
 }
 
+/// As a container does it: a root of its own that nobody outside sees, with a program and a library that are nowhere else, and numbers of its
+/// own. `$1` is an empty folder, `$2` what the interpreter is installed below, `$3` its program; what is left is run by it.
+const CONTAINER: &str = r#"
+set -e
+root=$1 prefix=$2 program=$3
+shift 3
+mount -t tmpfs none "$root"
+mkdir -p "$root/app/bin" "$root/app/lib" "$root/old" "$root/proc"
+for folder in /usr /bin /sbin /lib /lib64; do
+    if [ -L $folder ]; then cp -P $folder "$root$folder"
+    elif [ -d $folder ]; then mkdir -p "$root$folder"; mount --rbind $folder "$root$folder"
+    fi
+done
+cp "$program" "$root/app/bin/snake"
+cp -r "$prefix"/lib/libpython* "$root/app/lib"
+for folder in "$prefix"/lib/python3*; do
+    mkdir "$root/app/lib/${folder##*/}"
+    mount --bind "$folder" "$root/app/lib/${folder##*/}"
+done
+mount -t proc proc "$root/proc"
+cd "$root"
+pivot_root . old
+umount -l /old
+export LD_LIBRARY_PATH=/app/lib
+exec /app/bin/snake "$@"
+"#;
+
+#[test]
+fn a_python_in_a_root_and_a_pid_namespace_of_its_own_is_found_and_counted() {
+    let apart = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"];
+    if !Command::new("unshare").args(apart).arg("true").status().is_ok_and(|status| status.success()) {
+        crate::skip!("no namespaces of our own here");
+    }
+    // One that is installed whole, with its modules.
+    let installed = interpreters().iter().rev().find_map(|interpreter| {
+        let lib = library_of(interpreter)?.parent()?.to_owned();
+        lib.join(format!("python3.{}/os.py", interpreter.minor())).is_file().then_some((interpreter, lib))
+    });
+    let Some((interpreter, lib)) = installed else { crate::skip!("no Python in a library of its own") };
+    let prefix = lib.parent().unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let code = "
+import os, sys
+class Boxed: pass
+kept = [Boxed() for _ in range(1234)]
+print('ready', os.getpid(), sys.executable, flush=True)
+sys.stdin.read()";
+    let tool = Tool::new("unshare").args(apart).args(["sh", "-c", CONTAINER, "sh"]);
+    let tool = tool.arg(root.path()).arg(prefix).arg(&interpreter.program);
+    let mut process = tool.args(["-I", "-S", "-c", code]).start();
+    assert_eq!(process.wait_line("ready ").trim(), "1 /app/bin/snake");
+    assert!(!Path::new("/app/bin/snake").exists() && fs::read_dir(root.path()).unwrap().next().is_none());
+    let children = format!("/proc/{0}/task/{0}/children", process.pid());
+    let pid: u32 = fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    for way in [Way::Dynsym, Way::Symtab, Way::Section] {
+        assert_eq!(found(pid, Some(way)).unwrap().build.hexversion, interpreter.hexversion, "{way:?}");
+    }
+    let run = Tool::ours("memobj").args(["-p", &pid.to_string()]).run().expect_code(0);
+    let census = &run.records()[0];
+    assert_eq!(census["python"]["executable"], "/app/bin/snake", "{run}");
+    let of = |name: &str| census["types"].as_array().unwrap().iter().find(|row| row["type"] == name);
+    assert_eq!(of("__main__.Boxed").unwrap()["count"], 1234, "{run}");
+    assert_eq!(census["threads"][0]["native_id"], 1, "{run}");
+}
+
 #[test]
 fn of_two_pythons_in_a_process_the_one_that_runs_is_read() {
     let Some((_, library)) = with_library() else { crate::skip!("no Python in a library of its own") };
@@ -235,7 +301,7 @@ fn a_library_whose_python_was_not_begun_is_told_so() {
         fflush(stdout); char c; while (read(0, &c, 1) > 0); return 0; }\n";
     fs::write(&source, text).unwrap();
     let program = folder.path().join("host");
-    let gcc = std::process::Command::new("gcc").arg("-o").arg(&program).arg(&source).arg("-ldl").output();
+    let gcc = Command::new("gcc").arg("-o").arg(&program).arg(&source).arg("-ldl").output();
     if !gcc.is_ok_and(|output| output.status.success()) {
         crate::skip!("no C compiler");
     }

@@ -247,6 +247,18 @@ fn files_that_are_no_cores_or_snapshots_and_files_that_are_not_there() {
 }
 
 #[test]
+fn objects_that_lie_one_upon_the_other_are_no_census() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    let target = Target::start(python, "overlapping.py", &["4"]);
+    let run = memobj(target.pid()).expect_code(0);
+    assert_eq!(run.records().len(), 1, "a few are no harm: {run}");
+    drop(target);
+    let target = Target::start(python, "overlapping.py", &["40000"]);
+    let run = memobj(target.pid());
+    assert_refused(&run, &["refer to more than its memory can hold"]);
+}
+
+#[test]
 fn every_interpreter_that_is_new_enough_is_not_refused() {
     for python in pythons().iter().filter(|python| python.version >= (3, 8)) {
         let target = Target::start(python, "signals.py", &[]);

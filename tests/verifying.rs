@@ -91,7 +91,7 @@ const PLACES: &[(&str, Change)] = places! {
     type_object: tp_name tp_basicsize tp_flags tp_base;
     heap_type_object: size ht_cached_keys;
     module_object: md_dict;
-    dict_object: ma_keys ma_values;
+    dict_object: ma_used ma_keys ma_values;
     dict_keys: dk_size dk_log2_index_bytes dk_kind dk_nentries dk_indices;
     dict_key_entry: size me_key me_value;
     ascii_object: size length state;

@@ -1,7 +1,7 @@
 //! Signals as messages. The first Ctrl-C asks for a clean end; the second ends the program by the signal itself.
 
 #[cfg(unix)]
-pub use unix::{Signals, end_by};
+pub use unix::{ENDING, Signals, end_by};
 
 /// A signal that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +22,15 @@ mod unix {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{self, Receiver};
 
-    use signal_hook::consts::SIGCHLD;
+    use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::SignalsInfo;
     use signal_hook::iterator::exfiltrator::WithOrigin;
     use signal_hook::low_level::siginfo::{Cause, Sent};
 
     use super::Received;
+
+    /// What the user asks for an end with: Ctrl-C, kill(1), a terminal that goes away.
+    pub const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
     /// Signals delivered to a queue, with a descriptor that becomes readable when one is there.
     #[derive(Debug)]

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use common::cli::{parse_interval, parse_time};
+use common::units::parse_bytes;
 
-use crate::request::{Holding, Request, Scope, Source, Stopping, Way};
+use crate::request::{Caching, Holding, Request, Scope, Source, Stopping, Way};
 
 /// How often a census is taken where it is to be repeated and no interval is given.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -72,6 +73,13 @@ pub struct Args {
     #[arg(long, value_name = "TYPE")]
     pub why: Vec<String>,
 
+    /// Find the program's caches: what they hold and weigh, their limits and hits, and what is wrong with them
+    #[arg(long)]
+    pub caches: bool,
+
+    /// With --caches: count the entries of each that are larger than SIZE
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "1M", requires = "caches")]
+    pub max_item: u64,
     /// Take several censuses, and say what leaks, how fast, and who holds it [5 within a minute, see --for and -i]
     #[arg(long, conflicts_with_all = ["core", "snapshot", "count", "duration", "scope", "holders", "retained", "why", "memory", "save_snapshot", "diff_every"])]
     pub leaks: bool,
@@ -89,11 +97,11 @@ pub struct Args {
     pub max_pause: Option<Duration>,
 
     /// Account for the whole resident set, too: objects, allocators, stacks, files; needs a stop, and makes it a little longer
-    #[arg(long, conflicts_with_all = ["core", "snapshot", "no_stop"])]
+    #[arg(long)]
     pub memory: bool,
 
     /// Save the memory that was counted to FILE; it holds the program's data, so only its owner may read it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop", "max_pause"])]
     pub save_snapshot: Option<PathBuf>,
 
     /// Rows of each table
@@ -173,6 +181,7 @@ impl Args {
             way: self.locate,
             save: self.save_snapshot.clone(),
             holding,
+            caches: self.caches.then_some(Caching { max_item_bytes: self.max_item }),
             following: self.leaks,
             // Where a growing resident set goes is told by the account, for which it must stand still.
             memory: self.memory || self.leaks && !self.no_stop,
@@ -193,6 +202,7 @@ Examples:
   memobj --tree -p 1234                   every Python process at or below 1234
   memobj --leaks -p 1234                  what leaks, how fast, and who holds it
   memobj --why Session -p 1234            who holds the objects of a type
+  memobj --caches -p 1234                 the caches in it, those that are ill first
   memobj -- python bot.py                 start a program and count every 10 s
   memobj --max-pause 50ms -p 1234         stop it for 50 ms at most
   memobj --save-snapshot bug.mem -p 1234  keep what was counted; later: memobj --snapshot bug.mem
@@ -207,8 +217,14 @@ and what the collector itself cannot see. heap adds what the allocator holds bes
 Sizes are those of sys.getsizeof. What an object owns beside that is overhead, in a column of its own. A size with ≥ is of a \
 type of which only a part of its memory is known from outside.
 
+Caches: functools.lru_cache, cachetools, Django's and aiocache's local memory, weak dictionaries; any dict that is called a \
+cache (or memo, LRU) or belongs to something that is; and dicts whose entries have times in them. SIZE is all that a cache \
+leads to but over modules, types and functions, each object once; SHARED is what of that others hold, too. Small caches are \
+no news: no limit is said from 1,000 entries or 1 MiB on, few hits from 100 lookups on.
+
 What it costs: the program stands still for the copy, about 0.2 ms for each MB. A system call in which it waits may end \
-with EINTR, as it may by any stop; Python itself tries such calls again, code in C may not. With --no-stop it does not stand \
+with EINTR, as it may by any stop; Python itself tries such calls again, code in C may not. (signal.sigtimedwait alone, if its \
+time runs out meanwhile, returns a signal that never came.) With --no-stop it does not stand \
 still, and what changes while it is read is torn and counted as such. Its memory is never written to, and no code of ours \
 runs in it.
 
@@ -265,6 +281,7 @@ mod tests {
             &["-p", "1", "--no-stop", "--max-pause", "1ms"],
             &["-p", "1", "--save-snapshot", "x", "-i", "1"],
             &["-p", "1", "--tree", "--save-snapshot", "x"],
+            &["-p", "1", "--max-pause", "1ms", "--save-snapshot", "x"],
             &["-p", "1", "-o", "x", "--format", "text"],
             &["-p", "0"],
         ] {
@@ -287,7 +304,11 @@ mod tests {
         assert_eq!(limited.stopping, Stopping::AtMost(Duration::from_millis(50)));
         assert_eq!((limited.scope, limited.way), (Scope::Tracked, Some(Way::Cookie)));
         assert_eq!(request(&["-p", "1", "--save-snapshot", "x"]).save, Some("x".into()));
-        assert_eq!(plain.holding, None);
+        assert_eq!((&plain.holding, plain.caches), (&None, None));
+        let caching = |bytes| Some(Caching { max_item_bytes: bytes });
+        assert_eq!(request(&["-p", "1", "--caches"]).caches, caching(1 << 20));
+        assert_eq!(request(&["-p", "1", "--caches", "--max-item", "4K"]).caches, caching(4096));
+        assert!(parse(&["-p", "1", "--max-item", "4K"]).is_err());
         assert_eq!(request(&["-p", "1", "--holders"]).holding, Some(Holding::default()));
         let why = request(&["-p", "1", "--why", "Session", "--why", "dict", "--retained"]).holding;
         let expected = Holding { retained: true, why: vec!["Session".into(), "dict".into()] };

@@ -45,25 +45,21 @@ pub struct Error {
     pub gone: bool,
     /// Whether it may go well a moment later: the Python in it is just being started. Who has started it waits and tries again.
     pub later: bool,
+    /// Whether there is no room for a copy: what is read as it runs takes little.
+    pub no_room: bool,
 }
 
 impl Error {
     /// A fault of a stage.
     #[must_use]
     pub fn new(stage: Stage, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { stage, what: what.into(), hint: hint.into(), gone: false, later: false }
+        Self { stage, what: what.into(), hint: hint.into(), gone: false, later: false, no_room: false }
     }
 
     /// The target has ended.
     #[must_use]
     pub fn gone(stage: Stage, what: impl Into<String>) -> Self {
-        Self {
-            stage,
-            what: what.into(),
-            hint: "it has ended; nothing is left to look at".into(),
-            gone: true,
-            later: false,
-        }
+        Self { gone: true, ..Self::new(stage, what, "it has ended; nothing is left to look at") }
     }
 
     /// What may go well a moment later.

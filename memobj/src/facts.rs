@@ -11,6 +11,7 @@ use common::process::{ProcessId, ProcessState};
 use crate::addr::Addr;
 use crate::error::Error;
 use crate::memory::Memory;
+use crate::residence::Residence;
 
 /// What may be done with a mapping: the second column of proc_pid_maps(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -165,6 +166,11 @@ pub trait Source: Sync {
     fn landmarks(&self) -> &BTreeMap<String, Addr> {
         static NONE: BTreeMap<String, Addr> = BTreeMap::new();
         &NONE
+    }
+
+    /// Where its pages were; `None` where that is not known.
+    fn residence(&self) -> Option<&Residence> {
+        None
     }
 
     /// The file behind a mapping: the very one, even if it was deleted or another has its name now.

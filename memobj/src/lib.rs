@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | words | [`addr`], [`error`], [`request`] | addresses are a type of their own; errors are typed by stage, each with what to do; what is wanted |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
-//! | subject | [`facts`], [`residence`] | what is known of a process besides its memory: who it is, mappings, threads; which pages are resident |
+//! | pages | [`residence`] | which pages of a process are resident, and whether others have them too |
+//! | subject | [`facts`] | what is known of a process besides its memory: who it is, mappings, threads |
 //! | binary | [`elf`] | file → symbols, sections, build id, load bias |
 //! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
 //! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |
@@ -18,6 +19,7 @@
 //! | survivors | [`survivors`] | which objects were there in the censuses before; knows nothing of names |
 //! | names | [`names`] | how one object refers to another, in the words of the program |
 //! | holders | [`holders`] | who holds each object, and what would be freed without it |
+//! | caches | [`caches`] | the caches of the program: what they hold and weigh, and what is wrong with them |
 //! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
 //! | leaks | [`leaks`] | what grows from census to census, who holds it, and whether anything leaves it |
 //! | census | [`census`] | what was counted, in numbers |
@@ -26,6 +28,7 @@
 
 pub mod account;
 pub mod addr;
+pub mod caches;
 pub mod census;
 pub mod cli;
 pub mod elf;

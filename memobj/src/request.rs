@@ -100,6 +100,8 @@ pub struct Request {
     pub save: Option<PathBuf>,
     /// What is to be found out of who holds them; `None`: nothing.
     pub holding: Option<Holding>,
+    /// What is to be found out of the program's caches; `None`: nothing.
+    pub caches: Option<Caching>,
     /// Whether its objects are to be followed from one census to the next, and what leaks among them to be told.
     pub following: bool,
 }
@@ -116,9 +118,17 @@ impl Request {
             memory: false,
             save: None,
             holding: None,
+            caches: None,
             following: false,
         }
     }
+}
+
+/// What is wanted to know of caches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caching {
+    /// Entries with more bytes than this are counted.
+    pub max_item_bytes: u64,
 }
 
 /// What is wanted to know of who holds objects.

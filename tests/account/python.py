@@ -22,7 +22,7 @@ def objects():
     del_me = [Item(n) for n in range(30000)]
     del del_me[::2]
     sys._debugmallocstats()
-    for _ in wait():
+    for _ in wait(sys.getallocatedblocks()):
         kept.clear()
 
 
@@ -33,14 +33,19 @@ def native():
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
     libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
-    for _ in range(4000):
-        libc.memset(libc.malloc(5000), 1, 5000)
+    def take():
+        for _ in range(4000):
+            libc.memset(libc.malloc(5000), 1, 5000)
+
+    take()
     for _ in wait():
-        pass
+        take()
+        print("took", flush=True)
 
 
 def fragmented():
     """A few objects, each in a place of its own."""
+    global pins
     blocks = [b"x" * 400 + str(n).encode() for n in range(200000)]
     pins = blocks[::200]
     del blocks

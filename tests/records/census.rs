@@ -18,9 +18,14 @@ pub fn census() -> BoxedStrategy<Record> {
 }
 
 fn python() -> BoxedStrategy<PythonBuild> {
-    (uniform2(text()), uniform3(of(any::<bool>())), uniform3(of(text())))
+    (uniform2(text()), uniform3(of(any::<bool>())), uniform3(of(text())), of(any::<u64>()))
         .prop_map(
-            |([version, implementation], [debug, free_threaded, shared], [executable, located, layout])| {
+            |(
+                [version, implementation],
+                [debug, free_threaded, shared],
+                [executable, located, layout],
+                others,
+            )| {
                 PythonBuild {
                     version,
                     implementation,
@@ -30,6 +35,7 @@ fn python() -> BoxedStrategy<PythonBuild> {
                     executable,
                     located,
                     layout,
+                    others,
                 }
             },
         )
@@ -201,6 +207,7 @@ fn lists() -> BoxedStrategy<CensusRecord> {
                             max_entries,
                             hits,
                             misses,
+                            ..samples::cache_total(Fill::Bare)
                         })
                         .collect()
                 }),

@@ -11,8 +11,8 @@ use common::process::ProcessState;
 use common::record::{
     CacheTotal, CensusRecord, Cgroup, Coverage, ErrorRecord, EventKind, GcGeneration, GcState, Header,
     HolderTotal, LargeMemory, Marks, MemoryAccount, MemoryRow, ModuleTotal, Omitted, OutputRecord,
-    OutputStream, OwnerTotal, PinnedBy, Pressure, ProcessEvent, ProcessRecord, ProcessSample, PythonBuild,
-    PythonThread, Record, StrayTotal, SurvivorSample, System, TypeMemory, TypeTotal, WayTotal,
+    OutputStream, OwnerTotal, PinnedBy, PinnedHolder, Pressure, ProcessEvent, ProcessRecord, ProcessSample,
+    PythonBuild, PythonThread, Record, StrayTotal, SurvivorSample, System, TypeMemory, TypeTotal, WayTotal,
 };
 
 pub use diff::{count_change, diff, mark, process_change, thread_change, total_change, verdict};
@@ -256,6 +256,7 @@ pub fn memory_account(fill: Fill) -> MemoryAccount {
         pinned_arenas: 7,
         pinned_bytes: 6 << 20,
         pinned_by: fill.of(pinned_by()).into_iter().collect(),
+        pinned_holders: fill.of(vec![pinned_holder()]),
         large: fill.of(large_memory(fill)).into_iter().collect(),
         huge_bytes: 2 << 20,
         swap_bytes: 4096,
@@ -281,6 +282,11 @@ pub fn pinned_by() -> PinnedBy {
     PinnedBy { name: "botpkg.cache.Session".into(), blocks: 120, pinned_bytes: 5 << 20 }
 }
 
+/// Who holds what is in them.
+pub fn pinned_holder() -> PinnedHolder {
+    PinnedHolder { holder: "botpkg.cache._sessions".into(), objects: 110, arenas: 7, pinned_bytes: 4 << 20 }
+}
+
 /// A large piece of memory.
 pub fn large_memory(fill: Fill) -> LargeMemory {
     LargeMemory {
@@ -301,6 +307,7 @@ pub fn python_build(fill: Fill) -> PythonBuild {
         executable: fill.of("/opt/py/bin/python3.13".into()),
         located: fill.of("dynsym".into()),
         layout: fill.of("3.13".into()),
+        others: fill.of(0),
     }
 }
 
@@ -394,12 +401,26 @@ pub fn way_total() -> WayTotal {
 /// A cache.
 pub fn cache_total(fill: Fill) -> CacheTotal {
     CacheTotal {
-        name: "functools.lru_cache of botpkg.render".into(),
+        name: "botpkg.render".into(),
         entries: 128,
         size_bytes: fill.of(1_234_567),
         max_entries: fill.of(256),
         hits: fill.of(9000),
         misses: fill.of(900),
+        kind: fill.of("functools.lru_cache".into()),
+        standard: fill.of(false),
+        instances: fill.of(1),
+        limit_ratio: fill.of(0.5),
+        hit_ratio: fill.of(0.909_090_909_090_909_1),
+        shared_bytes: fill.of(4096),
+        retained_bytes: fill.of(1_230_471),
+        average_entry_bytes: fill.of(9000),
+        largest_entry_bytes: fill.of(600_000),
+        largest_entry_key: fill.of("frontpage".into()),
+        large_entries: fill.of(2),
+        clock: fill.of("monotonic".into()),
+        expired_entries: fill.of(17),
+        warnings: fill.of(vec!["large_entry".into()]),
     }
 }
 

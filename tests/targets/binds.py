@@ -120,11 +120,11 @@ failed.exception()
 loop.run_until_complete(asyncio.sleep(0))
 
 
-async def awaiting(inner):
-    return await inner
+async def awaiting():
+    return await waiting(new("InAwaited"), loop.create_future())
 
 
-coroutine = awaiting(waiting(new("InAwaited"), loop.create_future()))
+coroutine = awaiting()
 coroutine.send(None)
 
 

@@ -21,10 +21,12 @@ mod relay;
 mod spawn;
 mod terminate;
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::cli::Failure;
-use crate::signal::Received;
+use crate::signal::{ENDING, Received};
+use crate::stdio::say;
 use rustix::process::{Pid, Signal, WaitIdOptions};
 
 pub use interpreter::{Environment, Plan, resolve};
@@ -43,6 +45,36 @@ pub const FORWARDED: [i32; 6] = [
     Signal::USR1.as_raw(),
     Signal::USR2.as_raw(),
 ];
+
+/// What a tool catches: what the user asks for an end with, and with a command what that is to get, and SIGCHLD.
+#[must_use]
+pub fn caught(launching: bool) -> Vec<i32> {
+    let mut numbers = ENDING.to_vec();
+    if launching {
+        numbers.extend(FORWARDED);
+        numbers.push(Signal::CHILD.as_raw());
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+/// Starts the command that the user typed, its output going where `output` says of it. What was taken for what is said as `tool`.
+///
+/// # Errors
+/// As [`resolve`] and [`Launched::spawn`].
+pub fn start(
+    tool: &str,
+    command: &[OsString],
+    output: impl FnOnce(&Plan) -> Output,
+) -> Result<Launched, Failure> {
+    let plan = resolve(command, &Environment::current())?;
+    if let Some(note) = &plan.note {
+        say(tool, note);
+    }
+    let output = output(&plan);
+    Launched::spawn(&plan, output)
+}
 
 /// Those of [`FORWARDED`] that the terminal's driver sends: to the whole group in the foreground, the command included.
 const FROM_TERMINAL: [Signal; 3] = [Signal::INT, Signal::QUIT, Signal::HUP];

@@ -81,8 +81,8 @@ pub struct Summary {
 /// Reads all inputs, one after the other, and gives every moment to `each` in the order in which it stands there; one that comes
 /// through a pipe at once. `each` ends the reading with `Break`.
 ///
-/// Bad lines are told on stderr as `tool: file:line: …`, the first few of each input one by one and the others by number; reading goes
-/// on behind them.
+/// Bad lines are told on stderr as `tool: file:line: …`, each after the moments that stand before it, the first few of each input one by
+/// one and the others by number; reading goes on behind them.
 ///
 /// # Errors
 /// An input that is not there or cannot be opened, and inputs without a single record.
@@ -186,10 +186,11 @@ impl Reading<'_> {
         self.summary.scanned += batch.scanned;
         self.summary.bad_lines += batch.bad_lines;
         self.place.bad += batch.bad_lines;
-        for (line, reason) in batch.reasons {
-            self.bad(line, reason);
-        }
+        let mut reasons = batch.reasons.into_iter().peekable();
         for (line, found) in batch.moments {
+            while let Some((line, reason)) = reasons.next_if(|(bad, _)| *bad <= line) {
+                self.bad(line, reason);
+            }
             let mut moment = match found {
                 Line::Moment(moment) => moment,
                 Line::Legacy(mut moment) => {
@@ -202,6 +203,9 @@ impl Reading<'_> {
             moment.input = self.place.input;
             moment.line = self.place.lines + line;
             (self.each)(*moment)?;
+        }
+        for (line, reason) in reasons {
+            self.bad(line, reason);
         }
         self.place.lines += batch.lines;
         ControlFlow::Continue(())

@@ -119,10 +119,10 @@ record! {
         /// How long the census took.
         #[serde(default)]
         pub duration_seconds: Option<f64>,
-        /// Reads that failed, or that met a change.
+        /// Reads that failed, or that met a change. A few are usual; one for a thousand objects is too many.
         #[serde(default)]
         pub torn_reads: Option<u64>,
-        /// What was read and could not be what it was read as.
+        /// What was read and could not be what it was read as. A few are usual, as words that frames and C code left behind.
         #[serde(default)]
         pub rejected_reads: Option<u64>,
         /// The most memory that memobj itself has had so far.
@@ -268,11 +268,11 @@ pub struct WayTotal {
 /// A cache of the program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CacheTotal {
-    /// What it is and of what, each once in a list: `functools.lru_cache of botpkg.render`. Several of one name are one row.
+    /// Where it is, or of what function, each once in a list: `botpkg.cache._sessions`. Several of one name are one row.
     pub name: Arc<str>,
     /// How many entries it has.
     pub entries: u64,
-    /// What they take; `null` if that was not measured.
+    /// All that it leads to but over modules, types and functions, each object once; `null` if that was not measured.
     #[serde(default)]
     pub size_bytes: Option<u64>,
     /// The most entries it may have; `null` without a limit, or where that is not known.
@@ -284,6 +284,77 @@ pub struct CacheTotal {
     /// How often nothing was found; `null` if it does not count that.
     #[serde(default)]
     pub misses: Option<u64>,
+    /// What it is: `functools.lru_cache`, or its type; absent in censuses of a version that did not say so, as all below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Arc<str>>,
+    /// Whether it came with Python.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard: Option<bool>,
+    /// How many caches this row is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<u64>,
+    /// How full it is by its own measure, 1 being full; absent without a limit. Of several caches, that of the fullest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_ratio: Option<f64>,
+    /// Hits of all lookups; absent if there were none, or they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hit_ratio: Option<f64>,
+    /// What of its size is reached otherwise, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_bytes: Option<u64>,
+    /// What would be freed without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retained_bytes: Option<u64>,
+    /// What an entry has on average that no other entry has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average_entry_bytes: Option<u64>,
+    /// What the largest entry has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_entry_bytes: Option<u64>,
+    /// The key of that entry, if it could be a name and is short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_entry_key: Option<Arc<str>>,
+    /// Entries that are larger than `--max-item`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large_entries: Option<u64>,
+    /// The clock by which its entries have times: `wall` or `monotonic`; absent if they have none that could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Arc<str>>,
+    /// Entries past their deadline; absent if they have none that could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_entries: Option<u64>,
+    /// What is wrong with it, the worst first: `no_limit`, `expired`, `large_entry`, `large_average`, `low_hits`, `above_90`, `above_75`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<Vec<Arc<str>>>,
+}
+
+impl CacheTotal {
+    /// A row that says no more than how many entries there are.
+    #[must_use]
+    pub fn new(name: Arc<str>, entries: u64) -> Self {
+        Self {
+            name,
+            entries,
+            size_bytes: None,
+            max_entries: None,
+            hits: None,
+            misses: None,
+            kind: None,
+            standard: None,
+            instances: None,
+            limit_ratio: None,
+            hit_ratio: None,
+            shared_bytes: None,
+            retained_bytes: None,
+            average_entry_bytes: None,
+            largest_entry_bytes: None,
+            largest_entry_key: None,
+            large_entries: None,
+            clock: None,
+            expired_entries: None,
+            warnings: None,
+        }
+    }
 }
 
 /// What a list left out.
@@ -300,7 +371,7 @@ pub struct Omitted {
 /// A thread that Python knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PythonThread {
-    /// Its name; `null` for one that C code started.
+    /// Its name; `null` for one that `threading` does not know, as those of C code. The main thread always has one.
     pub name: Option<Arc<str>>,
     /// What `threading.get_ident` gives in it.
     pub ident: Option<u64>,

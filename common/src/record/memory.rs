@@ -33,6 +33,9 @@ pub struct MemoryAccount {
     pub pinned_bytes: u64,
     /// Who lives in them, those that keep most first.
     pub pinned_by: Vec<PinnedBy>,
+    /// Who holds what lives in them, those that keep most first; absent where it was not asked who holds objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_holders: Option<Vec<PinnedHolder>>,
     /// Large pieces of memory, the largest first.
     pub large: Vec<LargeMemory>,
     /// Of the resident set, in huge pages.
@@ -84,6 +87,19 @@ pub struct PinnedBy {
     pub name: Arc<str>,
     /// Blocks with its objects in those arenas.
     pub blocks: u64,
+    /// Its part of what they keep.
+    pub pinned_bytes: u64,
+}
+
+/// Who holds the objects in nearly empty arenas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedHolder {
+    /// The place of the program, as in `holders` of the census.
+    pub holder: Arc<str>,
+    /// How many of its objects lie in such arenas.
+    pub objects: u64,
+    /// In how many of them.
+    pub arenas: u64,
     /// Its part of what they keep.
     pub pinned_bytes: u64,
 }

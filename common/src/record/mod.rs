@@ -31,7 +31,7 @@ pub use diff::{
 };
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
 pub use leaks::{Among, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, TypeGrowth};
-pub use memory::{LargeMemory, MemoryAccount, MemoryRow, PinnedBy, TypeMemory};
+pub use memory::{LargeMemory, MemoryAccount, MemoryRow, PinnedBy, PinnedHolder, TypeMemory};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
 pub use python::{Coverage, GcGeneration, GcState, PythonBuild};
 pub use survivors::{MOST_MARKS, Marks, SurvivorSample};

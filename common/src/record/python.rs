@@ -29,6 +29,9 @@ pub struct PythonBuild {
     /// The name of the table by which its objects were read.
     #[serde(default)]
     pub layout: Option<Arc<str>>,
+    /// How many other Pythons run in the process, of which nothing was counted; `null` in a census of a version that did not say so.
+    #[serde(default)]
+    pub others: Option<u64>,
 }
 
 /// The state of a garbage collector.

@@ -1,20 +1,27 @@
 //! Reading logs to their end, or until the user or the reader of our output has had enough.
 
 use std::ops::ControlFlow;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use common::cli::Failure;
-use common::log::{Input, Moment, Options, Summary, read};
-use common::signal::Signals;
+use common::log::{Input, Moment, Options, Summary, read, read_and_tell};
+use common::signal::{ENDING, Signals};
+use common::stdio::say;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::Signal;
 
 /// Moments that wait to be taken in while the one before is.
 const QUEUED: usize = 256;
 
 /// How often it is looked whether somebody has had enough.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the reading thread sends.
+enum Item {
+    Moment(Box<Moment>),
+    /// Answered, by being dropped, once everything before it was taken in.
+    Mark(SyncSender<()>),
+}
 
 /// Reads files: on this thread, as nothing there keeps us waiting.
 pub(super) fn straight(
@@ -26,29 +33,44 @@ pub(super) fn straight(
 }
 
 /// Reads where the standard input is among the inputs, which may come to no end. The first Ctrl-C, and the closing of our stdout,
-/// end it as the end of the input does: what was seen is told.
+/// end it as the end of the input does: what was seen is told. What is wrong with the input is told once all that stands before it
+/// was taken in: who reads of it and presses Ctrl-C gets that, too.
 pub(super) fn watched(
     tool: &'static str,
     inputs: &[Input],
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
 ) -> Result<(), Failure> {
-    let ending = [Signal::INT, Signal::TERM, Signal::HUP].map(Signal::as_raw);
-    let signals = Signals::catch(&ending, &ending)
+    let signals = Signals::catch(&ENDING, &ENDING)
         .map_err(|error| Failure::new(format!("signals cannot be caught: {error}"), ""))?;
-    let (sender, receiver) = sync_channel::<Moment>(QUEUED);
+    let (sender, receiver) = sync_channel::<Item>(QUEUED);
     let inputs = inputs.to_vec();
     let reader =
         std::thread::Builder::new().name("reader".into()).spawn(move || -> Result<Summary, Failure> {
-            read(&inputs, &Options::new(tool), &mut |moment| match sender.send(moment) {
+            let mut each = |moment| match sender.send(Item::Moment(Box::new(moment))) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
-            })
+            };
+            let tell = |message: &str| {
+                let (mark, answer) = sync_channel(1);
+                if sender.send(Item::Mark(mark)).is_ok() {
+                    let _ = answer.recv();
+                }
+                say(tool, message);
+            };
+            read_and_tell(&inputs, &Options::new(tool), &mut each, &tell)
         });
     let reader = reader.map_err(|error| Failure::new(format!("no thread to read in: {error}"), ""))?;
+    let mut take = |item| match item {
+        Item::Moment(moment) => each(*moment),
+        Item::Mark(mark) => {
+            drop(mark);
+            ControlFlow::Continue(())
+        }
+    };
     loop {
         match receiver.recv_timeout(PAUSE) {
-            Ok(moment) => {
-                if each(moment).is_break() {
+            Ok(item) => {
+                if take(item).is_break() {
                     return Ok(());
                 }
             }
@@ -63,7 +85,7 @@ pub(super) fn watched(
         // Left waiting in its read, the reading thread ends with the program.
         if signals.next().is_some() {
             // What was read by now counts; a source that does not stop does not keep us.
-            let _ = receiver.try_iter().take(QUEUED).try_for_each(&mut *each);
+            let _ = receiver.try_iter().take(QUEUED).try_for_each(&mut take);
             return Ok(());
         }
     }

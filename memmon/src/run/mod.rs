@@ -8,7 +8,7 @@ use std::io;
 
 use common::cli::Failure;
 use common::record::Run;
-use common::signal::Signals;
+use common::signal::{ENDING, Signals};
 use common::stdio::say;
 use rustix::process::Signal;
 
@@ -97,9 +97,6 @@ pub fn run(mut args: Args) -> Result<u8, Failure> {
     watching.finish(ended)
 }
 
-/// What the user asks for an end with.
-const ENDING: [i32; 3] = [Signal::INT.as_raw(), Signal::TERM.as_raw(), Signal::HUP.as_raw()];
-
 /// What takes effect by itself if it comes twice: nothing, if it is a command's to decide, or if a terminal has to be given
 /// back before.
 fn ending(args: &Args) -> &'static [i32] {
@@ -108,38 +105,29 @@ fn ending(args: &Args) -> &'static [i32] {
 
 /// What is to be caught: the terminal's and the user's wishes, and with a command what it is to get of them.
 fn caught(args: &Args) -> Vec<i32> {
-    let mut numbers = ENDING.to_vec();
+    let mut numbers = launch::caught(!args.command.is_empty());
     if args.watch {
         numbers.extend([Signal::WINCH, Signal::TSTP].map(Signal::as_raw));
     }
-    if !args.command.is_empty() {
-        numbers.extend(launch::FORWARDED);
-        numbers.push(Signal::CHILD.as_raw());
-    }
-    numbers.sort_unstable();
-    numbers.dedup();
     numbers
 }
 
 fn start(args: &Args) -> Result<Launched, Failure> {
-    let plan = launch::resolve(&args.command, &launch::Environment::current())?;
-    if let Some(note) = &plan.note {
-        say(TOOL, note);
-    }
     let prefix = args.prefix || args.record_output;
-    let output = if args.watch || prefix {
-        Output::Relay(RelayOptions {
-            tool: TOOL,
-            to_stderr: !args.watch,
-            name: prefix.then(|| plan.name.clone()),
-            keep: args.watch || args.record_output,
-        })
-    } else if args.output.is_some() {
-        Output::Inherit
-    } else {
-        Output::ToStderr
-    };
-    Launched::spawn(&plan, output)
+    launch::start(TOOL, &args.command, |plan| {
+        if args.watch || prefix {
+            Output::Relay(RelayOptions {
+                tool: TOOL,
+                to_stderr: !args.watch,
+                name: prefix.then(|| plan.name.clone()),
+                keep: args.watch || args.record_output,
+            })
+        } else if args.output.is_some() {
+            Output::Inherit
+        } else {
+            Output::ToStderr
+        }
+    })
 }
 
 #[cfg(target_os = "linux")]

@@ -11,6 +11,7 @@ use super::glibc::{Glibc, Places};
 use super::rows::{Kind, Rows};
 use super::span::Span;
 use super::stacks::is_plain;
+use crate::residence::PageRun;
 
 /// Allocators that programs bring with them, by what the names of their libraries begin with.
 const ALLOCATORS: [(&str, &str); 6] = [
@@ -29,8 +30,9 @@ const PT_LOAD: u32 = 1;
 const MOST_HEADERS: u16 = 256;
 const PAGE: u64 = 4096;
 
-/// Where glibc's malloc is to be looked for. `claimed` is memory that is known to be of something else, by address.
-pub(super) fn places(facts: &Facts, claimed: &[Range<Addr>]) -> Places {
+/// Where glibc's malloc is to be looked for. `pages` are those that were ever touched; `claimed` is memory that is known to be of something
+/// else; both by address.
+pub(super) fn places(facts: &Facts, pages: &[PageRun], claimed: &[Range<Addr>]) -> Places {
     let mut places = Places::default();
     for mapping in &facts.mappings {
         let access = mapping.access;
@@ -43,8 +45,20 @@ pub(super) fn places(facts: &Facts, claimed: &[Range<Addr>]) -> Places {
         } else if access.write && !access.shared && mapping.kind() == Behind::File {
             places.data.push(mapping.range.clone());
         } else if is_plain(mapping) {
-            places.anonymous.extend(without(&mapping.range, claimed));
+            for left in without(&mapping.range, claimed) {
+                match places.anonymous.last_mut() {
+                    // Advice on a part of a chunk, as numpy gives it, makes two mappings of one.
+                    Some(last) if last.end == left.start => last.end = left.end,
+                    _ => places.anonymous.push(left),
+                }
+            }
         }
+    }
+    for range in &places.anonymous {
+        let first = pages.partition_point(|run| run.range.end <= range.start);
+        let runs = pages.iter().skip(first).take_while(|run| run.range.start < range.end);
+        let touched = runs.map(|run| run.range.start.max(range.start)..run.range.end.min(range.end));
+        places.touched.extend(touched);
     }
     places
 }

@@ -6,7 +6,9 @@
 //!
 //! Nothing here knows Python: its memory is handed in as ranges ([`PythonMemory`]).
 
+pub mod change;
 pub mod glibc;
+mod libraries;
 mod mapped;
 pub mod pinned;
 pub mod rows;
@@ -57,6 +59,8 @@ pub struct PoolUse {
     pub block_bytes: u64,
     /// Bytes of blocks in use.
     pub used_bytes: u64,
+    /// The heap that it is of, where Python has several.
+    pub heap: Option<&'static str>,
 }
 
 /// The account of a process.
@@ -140,7 +144,7 @@ impl Ground {
     ) -> Self {
         let stacks = stacks::find(memory, facts, residence);
         let claimed = sorted(arenas.iter().cloned().chain(stacks.iter().map(|stack| stack.range.clone())));
-        let glibc = Glibc::read(memory, &mapped::places(facts, &claimed));
+        let glibc = Glibc::read(memory, &mapped::places(facts, residence.pages.runs(), &claimed));
         Self { glibc, stacks, claimed }
     }
 }
@@ -157,6 +161,7 @@ pub fn account(
     let Ground { glibc, stacks, claimed } = ground;
     let mut rows = Rows::default();
     let mappings = mapped::spans(memory, facts, &glibc, python.allocator, &mut rows);
+    let kept = kept_by_libraries(memory, facts, &glibc, &claimed, &mappings, &mut rows);
     let owned = regions(&stacks, &glibc, &mut rows);
     let chunks = chunks(&glibc, &mut rows);
     let waiting = waiting(&glibc, &mut rows);
@@ -178,6 +183,7 @@ pub fn account(
     let mut objects: HashMap<&'static str, Tally> = HashMap::new();
     let layers: Vec<Layer<'_>> = vec![
         Box::new(mappings.into_iter()),
+        Box::new(kept.into_iter()),
         Box::new(owned.into_iter()),
         Box::new(chunks.into_iter()),
         Box::new(waiting.into_iter()),
@@ -224,6 +230,31 @@ fn sorted(ranges: impl Iterator<Item = Range<Addr>>) -> Vec<Range<Addr>> {
     ranges
 }
 
+/// Anonymous memory of which nothing else is known, and that a library or program has a pointer to in its static data.
+fn kept_by_libraries(
+    memory: &(impl Memory + ?Sized),
+    facts: &Facts,
+    glibc: &Glibc,
+    claimed: &[Range<Addr>],
+    mappings: &[Span],
+    rows: &mut Rows,
+) -> Vec<Span> {
+    let known = sorted(claimed.iter().cloned().chain(glibc.mapped.iter().cloned()).chain(glibc.heaps()));
+    let is = |span: &&Span, kind: Kind| rows.kind(span.row) == Some(kind);
+    let unknown = mappings.iter().filter(|span| is(span, Kind::Unexplained));
+    let unknown: Vec<Range<Addr>> =
+        unknown.flat_map(|span| mapped::without(&(span.start..span.end), &known)).collect();
+    let mut data: Vec<Span> = mappings.iter().filter(|span| is(span, Kind::File)).copied().collect();
+    data.retain(|span| {
+        facts.mapping_at(span.start).is_some_and(|mapping| mapping.access.write && !mapping.access.shared)
+    });
+    for span in &mut data {
+        let path = rows.detail(span.row);
+        span.row = rows.id(Kind::Library, path.as_deref());
+    }
+    libraries::find(memory, &data, &unknown)
+}
+
 /// Stacks, and chunks with a mapping of their own.
 fn regions(stacks: &[stacks::Stack], glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
     let mut spans = Spans::default();
@@ -267,9 +298,8 @@ fn waiting(glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
 
 /// Arenas, pools and blocks of Python's allocator, in one layer.
 fn pools(python: &PythonMemory<'_>, rows: &mut Rows) -> Vec<Span> {
-    let free_pools = rows.id(Kind::PythonFreePools, None);
-    let (overhead, used) = (rows.id(Kind::PythonOverhead, None), rows.id(Kind::PythonUsed, None));
-    let free_blocks = rows.id(Kind::PythonFreeBlocks, None);
+    let (free_pools, overhead) = (rows.id(Kind::PythonFreePools, None), rows.id(Kind::PythonOverhead, None));
+    let mut heaps: HashMap<Option<&'static str>, (RowId, RowId)> = HashMap::new();
     let mut spans = Spans::default();
     let mut free = python.free_blocks.iter().peekable();
     let mut pools = python.pools.iter().peekable();
@@ -279,6 +309,9 @@ fn pools(python: &PythonMemory<'_>, rows: &mut Rows) -> Vec<Span> {
             if pool.range.start < at {
                 continue;
             }
+            let (used, free_blocks) = *heaps.entry(pool.heap).or_insert_with(|| {
+                (rows.id(Kind::PythonUsed, pool.heap), rows.id(Kind::PythonFreeBlocks, pool.heap))
+            });
             spans.push(Span { start: at, end: pool.range.start, row: free_pools });
             spans.push(Span { start: pool.range.start, end: pool.blocks.start, row: overhead });
             let mut block = pool.blocks.start;

@@ -1,7 +1,7 @@
 //! Who keeps memory from being given back: the last inhabitants of nearly empty arenas and pools.
 //!
 //! An arena goes back to the system when no block of it is in use, and a pool can serve blocks of another size when none of its own is
-//! (Objects/obmalloc.c). So a single small object keeps all of both.
+//! (Objects/obmalloc.c). So a single small object keeps all of both. Of mimalloc a page goes back by itself, so that there pages are what is kept.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,7 +18,7 @@ const NEARLY_EMPTY: u64 = 4;
 /// What is kept by few.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pinned {
-    /// Arenas that are nearly empty.
+    /// Arenas that are nearly empty; of mimalloc pages.
     pub arenas: u64,
     /// What of them is resident and not in use.
     pub arena_bytes: u64,
@@ -28,6 +28,8 @@ pub struct Pinned {
     pub pool_bytes: u64,
     /// Who lives there, those that keep most first.
     pub types: Vec<Pinning>,
+    /// The nearly empty arenas themselves, by address, each with what it keeps.
+    pub kept: Vec<(Range<Addr>, u64)>,
 }
 
 /// What the objects of a type keep.
@@ -35,6 +37,8 @@ pub struct Pinned {
 pub struct Pinning {
     /// The number of the type.
     pub row: RowId,
+    /// How many nearly empty arenas there are in which it has blocks.
+    pub arenas: u64,
     /// Blocks with objects, or storage they own, in nearly empty arenas.
     pub in_arenas: u64,
     /// Their part of what these arenas keep: each block in use has the same part.
@@ -48,8 +52,11 @@ pub struct Pinning {
 /// Looks at all arenas and pools.
 pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> Pinned {
     let mut pinned = Pinned::default();
-    let mut types: HashMap<RowId, [u64; 4]> = HashMap::new();
-    for arena in python.arenas {
+    let mut types: HashMap<RowId, [u64; 5]> = HashMap::new();
+    // mimalloc gives back each page by itself.
+    let pages_alone = python.pools.iter().any(|pool| pool.heap.is_some());
+    let each: Vec<Range<Addr>> = python.pools.iter().map(|pool| pool.range.clone()).collect();
+    for arena in if pages_alone { &each } else { python.arenas } {
         let pools = within(python.pools, arena, |pool| pool.range.start);
         let used: u64 = pools.iter().map(|pool| pool.used_bytes).sum();
         let kept = resident(pages, arena).saturating_sub(used);
@@ -58,15 +65,17 @@ pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> Pinned {
         }
         pinned.arenas += 1;
         pinned.arena_bytes += kept;
+        pinned.kept.push((arena.clone(), kept));
         share(python, pools, kept, |row, blocks, bytes| {
-            let [count, sum, ..] = types.entry(row).or_default();
+            let [arenas, count, sum, ..] = types.entry(row).or_default();
+            *arenas += 1;
             *count += blocks;
             *sum += bytes;
         });
     }
     for pool in python.pools {
         let bytes = length(&pool.range);
-        if pool.used_bytes > bytes / NEARLY_EMPTY {
+        if pool.used_bytes == 0 || pool.used_bytes > bytes / NEARLY_EMPTY {
             continue;
         }
         let kept = bytes.saturating_sub(pool.used_bytes);
@@ -80,8 +89,9 @@ pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> Pinned {
     }
     pinned.types = types
         .into_iter()
-        .map(|(row, [in_arenas, arena_bytes, in_pools, pool_bytes])| Pinning {
+        .map(|(row, [arenas, in_arenas, arena_bytes, in_pools, pool_bytes])| Pinning {
             row,
+            arenas,
             in_arenas,
             arena_bytes,
             in_pools,
@@ -145,6 +155,7 @@ mod tests {
             blocks: range(start + 40, start + 1000),
             block_bytes: 100,
             used_bytes: used,
+            heap: None,
         };
         let arenas = [range(0, 10_000), range(20_000, 30_000), range(40_000, 50_000)];
         let pools =
@@ -173,5 +184,7 @@ mod tests {
             .map(|one| (one.row.0, one.in_arenas, one.arena_bytes, one.in_pools, one.pool_bytes))
             .collect();
         assert_eq!(found, [(7, 5, 3333, 1, 900), (8, 4, 2666, 0, 0)]);
+        assert!(pinned.types.iter().all(|one| one.arenas == 1));
+        assert_eq!(pinned.kept, [(range(0, 10_000), 6000)]);
     }
 }

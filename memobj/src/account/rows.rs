@@ -42,6 +42,8 @@ pub enum Kind {
     SharedMemory,
     /// What the kernel puts into each process, such as `[vdso]`. Detail: its name.
     Kernel,
+    /// Anonymous memory that the static data of a library or program points to the beginning of. Detail: its path.
+    Library,
     /// Anonymous memory with a name that the program gave it (PR_SET_VMA_ANON_NAME). Detail: the name.
     Named,
     /// What is resident, and nobody is known for. Detail: what it is mapped as.
@@ -50,7 +52,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::PythonObjects,
         Self::PythonUsed,
         Self::PythonFreeBlocks,
@@ -68,6 +70,7 @@ impl Kind {
         Self::File,
         Self::SharedMemory,
         Self::Kernel,
+        Self::Library,
         Self::Named,
         Self::Unexplained,
     ];
@@ -93,6 +96,7 @@ impl Kind {
             Self::File => "file",
             Self::SharedMemory => "shared_memory",
             Self::Kernel => "kernel",
+            Self::Library => "library",
             Self::Named => "named",
             Self::Unexplained => "unexplained",
         }
@@ -119,6 +123,7 @@ impl Kind {
             Self::File => "file",
             Self::SharedMemory => "shared memory",
             Self::Kernel => "from the kernel",
+            Self::Library => "mapped by",
             Self::Named => "named by the program",
             Self::Unexplained => "not explained",
         }
@@ -151,6 +156,7 @@ impl Kind {
             | Self::Stack
             | Self::ThreadData
             | Self::Kernel
+            | Self::Library
             | Self::Named
             | Self::Unexplained => "elsewhere",
         }
@@ -189,6 +195,11 @@ impl Rows {
     /// What a row is.
     pub(super) fn kind(&self, row: RowId) -> Option<Kind> {
         self.rows.get(row.0 as usize).map(|row| row.kind)
+    }
+
+    /// More of what a row is.
+    pub(super) fn detail(&self, row: RowId) -> Option<Arc<str>> {
+        self.rows.get(row.0 as usize).and_then(|row| row.detail.clone())
     }
 
     /// The tally of a row.

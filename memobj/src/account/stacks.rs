@@ -20,6 +20,8 @@ const SELF: u64 = 16;
 const NUMBER: u64 = 720;
 /// `struct pthread` is 2,304 bytes in 2.36; what is more than a page is none.
 const DESCRIPTOR: u64 = 2304;
+/// Pages that are looked at, in all: memory that is made to look like guarded stacks must not keep us.
+const MOST_PAGES: u64 = 1 << 20;
 /// How much of the end of memory without a guard is looked through.
 const LAST: u64 = 256 << 10;
 
@@ -41,6 +43,7 @@ pub(super) fn find(memory: &(impl Memory + ?Sized), facts: &Facts, residence: &R
         thread.map(|thread| thread.name.clone())
     };
     let mut stacks = Vec::new();
+    let mut left = MOST_PAGES;
     let mut before: Option<&Mapping> = None;
     for mapping in &facts.mappings {
         let guard = before.replace(mapping).filter(|guard| guard.range.end == mapping.range.start);
@@ -52,7 +55,7 @@ pub(super) fn find(memory: &(impl Memory + ?Sized), facts: &Facts, residence: &R
         let range = &mapping.range;
         // The static data of the main thread was mapped when the program began, so what came later lies below it, if anything.
         let searched = if guarded { range.start } else { range.start.max(range.end.minus(LAST)) };
-        if let Some(descriptor) = read_descriptor(memory, &(searched..range.end), residence) {
+        if let Some(descriptor) = read_descriptor(memory, &(searched..range.end), residence, &mut left) {
             let end =
                 descriptor.0.saturating_add(DESCRIPTOR).checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
             let number = memory.read_u32(descriptor.plus(NUMBER)).unwrap_or(0);
@@ -89,6 +92,7 @@ fn read_descriptor(
     memory: &(impl Memory + ?Sized),
     range: &Range<Addr>,
     residence: &Residence,
+    left: &mut u64,
 ) -> Option<Addr> {
     let runs = residence.pages.runs();
     let first = runs.partition_point(|run| run.range.end <= range.start);
@@ -96,6 +100,7 @@ fn read_descriptor(
     for run in runs.iter().skip(first).take_while(|run| run.range.start < range.end) {
         let (start, end) = (run.range.start.max(range.start), run.range.end.min(range.end));
         for at in (start.0..end.0).step_by(PAGE as usize).map(Addr) {
+            *left = left.checked_sub(1)?;
             if memory.read(at, &mut page).is_err() {
                 continue;
             }

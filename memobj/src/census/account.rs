@@ -34,7 +34,7 @@ const BITS: usize = 64;
 /// Pools that a thread takes at once.
 const PART: usize = 16;
 
-/// The largest pool.
+/// What is looked through at once; no block of pymalloc is longer.
 const POOL: usize = 16 << 10;
 
 /// Objects of a type that nothing leads to.
@@ -57,8 +57,6 @@ pub struct Account {
     pub objects_inside: u64,
     /// Objects that were found elsewhere: larger than any block, static, or not allocated by pymalloc.
     pub objects_outside: u64,
-    /// Objects that were found in blocks that were given back: something still points to what is no more.
-    pub freed: u64,
     /// What else seems to be objects, by type.
     pub unreached: Vec<Unreached>,
 }
@@ -114,7 +112,6 @@ pub fn account<M: Memory>(
     };
     for part in in_threads(threads, &counting) {
         account.explained_bytes += part.explained_bytes;
-        account.freed += part.freed;
         for one in part.unreached {
             add(&mut account.unreached, one);
         }
@@ -160,7 +157,7 @@ struct Blocks<'p> {
 
 impl<'p> Blocks<'p> {
     fn new<M: Memory>(memory: &M, pools: &'p Pools) -> Self {
-        let words = usize::try_from(pools.pool_bytes / 16).unwrap_or(0).div_ceil(BITS);
+        let words = pools.pools.iter().map(Pool::given).max().unwrap_or(0).div_ceil(BITS);
         let empty = || (0..words * pools.pools.len()).map(|_| AtomicU64::new(0)).collect();
         let blocks = Self { index: Index::new(pools), words, live: empty(), found: empty(), owned: empty() };
         for pool in &pools.pools {
@@ -223,7 +220,7 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
         let Some(&pool) = self.blocks.index.pool(number) else { return };
         for block in 0..pool.given() {
             if self.blocks.is_set(&self.blocks.found, (number, block)) {
-                self.stretch(pool.block(block), pool.block_bytes.into());
+                self.stretch(pool.block(block), pool.block_bytes);
             }
         }
     }
@@ -242,24 +239,29 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
         self.words(at, bytes);
         while let Some(place) = self.stack.pop() {
             if let Some((at, pool)) = self.blocks.start(place) {
-                let bytes = pool.block_bytes.into();
+                let bytes = pool.block_bytes;
                 self.words(at, bytes);
             }
         }
     }
 
+    /// A piece at a time: mimalloc's blocks can be long.
     fn words(&mut self, at: Addr, bytes: u64) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        if let Some(piece) = buffer.get_mut(..bytes as usize)
-            && self.python.memory.read(at, piece).is_ok()
-        {
-            let (words, _) = piece.as_chunks::<8>();
-            for word in words {
+        let mut from = 0;
+        while from < bytes {
+            let length = (bytes - from).min(POOL as u64);
+            let Some(piece) = buffer.get_mut(..length as usize) else { break };
+            if self.python.memory.read(at.plus(from), piece).is_err() {
+                break;
+            }
+            for word in piece.as_chunks::<8>().0 {
                 // A tagged pointer is as good as its block.
                 if let Some(place) = self.blocks.index.block_at(Addr(u64::from_le_bytes(*word))) {
                     self.consider(place);
                 }
             }
+            from += length;
         }
         self.buffer = buffer;
     }
@@ -304,7 +306,7 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
 
     /// What of a block the program asked for: all of it, as far as is known, or what the debug hooks say.
     fn asked_for(&self, block: Addr, pool: &Pool) -> Option<(Addr, u64)> {
-        let room = u64::from(pool.block_bytes);
+        let room = pool.block_bytes;
         if self.shift == 0 {
             return Some((block, room));
         }
@@ -346,9 +348,11 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
             let place = (number, block);
             let blocks = self.blocks;
             if !blocks.is_set(&blocks.live, place) {
-                sum.freed += u64::from(blocks.is_set(&blocks.found, place));
-            } else if blocks.is_set(&blocks.found, place) || blocks.is_set(&blocks.owned, place) {
-                sum.explained_bytes += u64::from(pool.block_bytes);
+                // Something may point still to what is no more.
+                continue;
+            }
+            if blocks.is_set(&blocks.found, place) || blocks.is_set(&blocks.owned, place) {
+                sum.explained_bytes = sum.explained_bytes.saturating_add(pool.block_bytes);
             } else if let Some((at, of)) = self.object_in(place)
                 && let Ok(size) = read_size(self.python, at, &of)
             {

@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use common::record::SurvivorSample;
 
-use crate::error::Error;
+use crate::addr::Addr;
 use crate::graph::NodeId;
 use crate::heap::python::Python;
-use crate::heap::walk::Walked;
 use crate::holders::retained::Retained;
 use crate::holders::why::Why;
 use crate::holders::{Holders, Total};
@@ -18,6 +18,7 @@ use crate::names::Names;
 use crate::request::Holding;
 
 use super::identity::samples;
+use super::pinning::{HeldPinning, find_pinning};
 
 /// To so many objects of a type the ways are looked at.
 const SAMPLE: usize = 10_000;
@@ -35,6 +36,8 @@ pub struct Held {
     pub strays: Vec<Stray>,
     /// What the objects of each type retain, by the type's name; `None` if that was not asked.
     pub retained: Option<BTreeMap<Arc<str>, u64>>,
+    /// By the place that leads to them: what keeps nearly empty arenas of Python's allocator; nothing if that is not known.
+    pub pinning: Vec<HeldPinning>,
     /// The ways to the objects of the types that were asked for.
     pub whys: Vec<Why>,
     /// Which objects there were, in a sample.
@@ -67,21 +70,20 @@ pub struct Stray {
     pub size_bytes: u64,
 }
 
-/// Finds out who holds the objects that were walked.
-///
-/// # Errors
-/// As [`Holders::find`].
+/// Sums up who holds the objects of `holders`, and what they retain, if that is known and wanted. `kept` are nearly empty arenas of
+/// Python's allocator, as far as they are known: by address, each with what it keeps.
+#[must_use]
 pub fn find_held<M: Memory>(
     python: &Python<'_, M>,
-    walked: &Walked,
+    holders: &Holders<'_>,
+    retained: Option<&Retained>,
     wanted: &Holding,
-    threads: usize,
-) -> Result<Held, Error> {
-    let holders = Holders::find(python, walked, threads)?;
+    kept: &[(Range<Addr>, u64)],
+) -> Held {
     let links = holders.links();
-    let retained = wanted.retained.then(|| Retained::new(links)).transpose()?;
+    let retained = retained.filter(|_| wanted.retained);
     let places = holders.places();
-    let by_holder = retained.as_ref().map(|retained| {
+    let by_holder = retained.map(|retained| {
         retained.by_group(places.len(), |node: NodeId| holders.holder(node).map(|place| place.0 as usize))
     });
     let named = |totals: Vec<Total>, retained: Option<&Vec<u64>>| {
@@ -116,15 +118,16 @@ pub fn find_held<M: Memory>(
     });
     let mut names = Names::new(python);
     let whys = wanted.why.iter().flat_map(|of| holders.why(&mut names, of, SAMPLE)).collect();
-    Ok(Held {
+    Held {
         holders: named(holders.held(), by_holder.as_ref()),
         owners: named(owned, None),
         modules: ordered(modules.collect()),
         strays: strays.collect(),
-        retained: retained.map(|retained| by_type(&holders, &retained)),
+        retained: retained.map(|retained| by_type(holders, retained)),
+        pinning: find_pinning(holders, kept),
         whys,
-        samples: samples(&holders),
-    })
+        samples: samples(holders),
+    }
 }
 
 /// What types retain, those of one name together.

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::account::glibc::Glibc;
+use crate::account::pinned::Pinning;
 use crate::account::span::{RowId, Span};
 use crate::account::{Account, Ground, PoolUse, PythonMemory, account};
 use crate::addr::Addr;
@@ -18,7 +19,6 @@ use crate::heap::python::Python;
 use crate::heap::size::read_size;
 use crate::heap::types::{Type, Types};
 use crate::heap::walk::Walked;
-use crate::layout::encoding::GcLists;
 use crate::memory::Memory;
 use crate::object::access::Access;
 use crate::pools::{Index, Pools};
@@ -42,13 +42,23 @@ pub struct MemoryOf {
     pub types: Vec<Arc<str>>,
 }
 
-/// Makes the account of a process with a Python in it. `pools` is what its allocator has given out; `None` where it has none.
+impl MemoryOf {
+    /// The types whose objects keep nearly empty arenas, by name, those that keep most first.
+    pub fn pinning(&self) -> impl Iterator<Item = (&Arc<str>, &Pinning)> {
+        let types = self.account.pinned.types.iter().filter(|pinning| pinning.in_arenas > 0);
+        types.filter_map(|pinning| Some((self.types.get(pinning.row.0 as usize)?, pinning)))
+    }
+}
+
+/// Makes the account of a process with a Python in it. `pools` is what its allocator has given out; `None` where it has none, or where that
+/// is not looked into: then `unseen` is what it is called.
 pub fn memory_of<M: Memory>(
     python: &Python<'_, M>,
     facts: &Facts,
     residence: &Residence,
     walked: &Walked,
     pools: Option<&Pools>,
+    unseen: Option<&'static str>,
 ) -> MemoryOf {
     let none = Pools::default();
     let pools = pools.unwrap_or(&none);
@@ -57,27 +67,39 @@ pub fn memory_of<M: Memory>(
     homes.settle(walked);
     homes.follow(walked);
     let (spans, free_blocks) = homes.spans();
-    let uses: Vec<PoolUse> = pools
-        .pools
-        .iter()
-        .map(|pool| PoolUse {
-            range: pool.at..pool.at.plus(pools.pool_bytes),
-            blocks: pool.range_of_blocks(pools.pool_bytes),
-            block_bytes: pool.block_bytes.into(),
-            used_bytes: pool.used_bytes(),
-        })
-        .collect();
+    let uses = uses(pools);
     let known = PythonMemory {
         arenas: &pools.ranges,
         pools: &uses,
         free_blocks: &free_blocks,
         objects: &spans,
         types: walked.types.len(),
-        allocator: (python.layout.encodings.gc_lists == GcLists::MimallocPages).then_some("mimalloc"),
+        allocator: unseen.filter(|_| pools.pools.is_empty()),
     };
     let account = account(python.memory, facts, residence, ground, &known);
     let types = walked.types.iter().map(|counted| counted.of.name().into()).collect();
     MemoryOf { account, types }
+}
+
+/// The pools, and the heads of segments as pools without a block, by address.
+fn uses(pools: &Pools) -> Vec<PoolUse> {
+    let heads = pools.heads.iter().map(|head| PoolUse {
+        range: head.clone(),
+        blocks: head.end..head.end,
+        block_bytes: 0,
+        used_bytes: 0,
+        heap: None,
+    });
+    let pools = pools.pools.iter().map(|pool| PoolUse {
+        range: pool.range(),
+        blocks: pool.range_of_blocks(),
+        block_bytes: pool.block_bytes,
+        used_bytes: pool.used_bytes(),
+        heap: pool.heap.word(),
+    });
+    let mut uses: Vec<PoolUse> = heads.chain(pools).collect();
+    uses.sort_by_key(|pool| pool.range.start);
+    uses
 }
 
 /// Where objects live.
@@ -123,7 +145,7 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
             first.push(begin);
             owners.resize(begin + pool.given(), FREE);
             pool.blocks(python.memory, |block| {
-                let offset = block.0.saturating_sub(pool.block(0).0) / u64::from(pool.block_bytes.max(1));
+                let offset = block.0.saturating_sub(pool.block(0).0) / pool.block_bytes.max(1);
                 if let Some(owner) = owners.get_mut(begin + offset as usize) {
                     *owner = NOBODY;
                 }
@@ -158,7 +180,7 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
         let (pool, block) = self.index.block_at(at)?;
         let place = self.first.get(pool)?.checked_add(block)?;
         let pool = self.index.pool(pool)?;
-        Some(Home::Block { place, start: pool.block(block), bytes: pool.block_bytes.into() })
+        Some(Home::Block { place, start: pool.block(block), bytes: pool.block_bytes })
     }
 
     /// The chunk whose bytes begin at `at`.
@@ -307,7 +329,7 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
             let owners = self.owners.get(*first..first.saturating_add(pool.given())).unwrap_or_default();
             for (block, owner) in owners.iter().enumerate() {
                 let start = pool.block(block);
-                let end = start.plus(pool.block_bytes.into());
+                let end = start.plus(pool.block_bytes);
                 match *owner {
                     NOBODY => {}
                     FREE => push_free(&mut free, start..end),
@@ -318,7 +340,7 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
                 }
             }
             spans.extend(last);
-            let blocks = pool.range_of_blocks(self.pools.pool_bytes);
+            let blocks = pool.range_of_blocks();
             push_free(&mut free, pool.block(pool.given())..blocks.end);
         }
         spans.sort_unstable_by_key(|span| (span.start, span.end, span.row));

@@ -1,16 +1,20 @@
 //! What was counted, in numbers: no addresses, nothing of the target's contents but names.
 
 pub mod account;
+mod clock;
 pub mod collector;
+mod count;
 pub mod held;
 pub mod identity;
 pub mod memory;
 pub mod observer;
+pub mod pinning;
 pub mod threads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::caches::Cache;
 use crate::error::Error;
 use crate::request::{Request, Scope};
 
@@ -41,6 +45,8 @@ pub struct Census {
     pub taking: Taking,
     /// Who holds the objects; `None` if that was not asked.
     pub held: Option<Arc<held::Held>>,
+    /// The caches of the program, the largest first; `None` if that was not asked.
+    pub caches: Option<Arc<[Cache]>>,
     /// What leaks, by this census and those before; `None` if that was not asked, or there were too few.
     pub leaks: Option<Arc<crate::leaks::Report>>,
 }
@@ -77,6 +83,8 @@ pub struct Python {
     pub located: Arc<str>,
     /// The name of the table by which its objects were read.
     pub layout: Arc<str>,
+    /// How many other Pythons run in the process, of which nothing was counted.
+    pub others: u64,
 }
 
 /// Objects and their bytes.
@@ -121,7 +129,7 @@ pub struct TypeCount {
 /// A thread.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Thread {
-    /// Its name; `None` for one that C code started.
+    /// Its name; `None` for one that `threading` does not know.
     pub name: Option<Arc<str>>,
     /// What `threading.get_ident` gives in it.
     pub ident: Option<u64>,

@@ -1,41 +1,21 @@
 //! The whole flow: get at it, find the Python, stop and copy, let go, count.
 
-use std::collections::{BTreeMap, HashMap};
-use std::num::NonZero;
-use std::path::Path;
-use std::sync::Arc;
-use std::thread::available_parallelism;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::addr::Addr;
 use crate::error::{Error, Stage};
-use crate::facts::{Facts, Kind, Source as _};
-use crate::heap::python::Python as Heap;
-use crate::heap::types::Type;
-use crate::heap::walk::{Count, Counted, Walked, walk};
-use crate::holders::Holders;
-use crate::layout::encoding::GcLists;
-use crate::leaks::{Besides, Following, Report};
+use crate::facts::Source as _;
+use crate::leaks::Following;
 use crate::memory::{Buffers, Memory};
-use crate::object::Objects;
-use crate::object::access::Access;
-use crate::pools::Pools;
-use crate::request::{Request, Scope, Source, Stopping};
-use crate::residence::Residence;
+use crate::request::{Request, Source, Stopping};
 use crate::runtime::Runtime;
 use crate::runtime::choose::{Python as Found, find};
 use crate::snapshot;
-use crate::target::{MAX_STOPS, Room, STOP_LIMIT, Still, Target, dump};
+use crate::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
 
-use super::account::{Account, account};
-use super::collector::read_collector;
-use super::held::find_held;
-use super::memory::memory_of;
-use super::threads::read_threads;
-use super::{
-    Allocator, Census, Coverage, Gc, LiveReason, Method, ProcessFacts, Python, Taker, Taking, Total, Totals,
-    TypeCount,
-};
+use super::clock::{now, then};
+use super::count::{How, count};
+use super::{Census, LiveReason, Method, Taker};
 
 /// How often a copy is made anew that turns out not to hold together, though no collection was under way in it.
 const MOST_COPIES: u32 = 3;
@@ -65,19 +45,6 @@ struct Watched {
     python: Found,
 }
 
-/// How the memory that is counted was got.
-#[derive(Debug, Clone, Copy)]
-struct How<'r> {
-    method: Method,
-    attempts: u64,
-    pause: Option<Duration>,
-    lost: u64,
-    /// When that was.
-    at: Instant,
-    /// Where its pages were, if that is wanted and known.
-    residence: Option<&'r Residence>,
-}
-
 impl Observer {
     /// Nothing is held of any process yet.
     #[must_use]
@@ -98,9 +65,16 @@ impl Observer {
             }
         };
         let mut following = request.following.then(|| self.followed.remove(&pid).unwrap_or_default());
-        let census = match self.reason_to_read_live(&watched.target, request.stopping) {
+        let census = match reason_to_read_live(&watched.target, request.stopping) {
             Some(reason) => live(&watched, reason, request, following.as_mut(), begun),
-            None => self.stopped(&mut watched, request, following.as_mut(), begun),
+            None => match self.stopped(&mut watched, request, following.as_mut(), begun) {
+                Err(error) if error.no_room && request.save.is_none() => {
+                    // What a copy before was made into is of no use now, and room is short.
+                    self.buffers = Buffers::default();
+                    live(&watched, LiveReason::Memory, request, following.as_mut(), begun)
+                }
+                census => census,
+            },
         };
         if let Some(following) = following {
             self.followed.insert(pid, following);
@@ -108,22 +82,6 @@ impl Observer {
         let census = census?;
         self.processes.insert(pid, watched);
         Ok(census)
-    }
-
-    /// Why a process is not to be stopped and copied, if there is a reason.
-    fn reason_to_read_live(&self, target: &Target, stopping: Stopping) -> Option<LiveReason> {
-        if stopping == Stopping::Never {
-            return Some(LiveReason::Asked);
-        }
-        let estimate = target.estimate();
-        if let Stopping::AtMost(most) = stopping
-            && estimate.pause > most
-        {
-            return Some(LiveReason::MaxPause);
-        }
-        // What the last copy was made into serves again.
-        let more = estimate.bytes.saturating_sub(self.buffers.len() as u64);
-        (!Room::now().fits(more)).then_some(LiveReason::Memory)
     }
 
     /// Stops it outside of a collection, as far as that can be had, copies, and counts what was copied.
@@ -136,7 +94,8 @@ impl Observer {
     ) -> Result<Census, Error> {
         let (mut attempts, mut pause) = (0, Duration::ZERO);
         let mut limit = STOP_LIMIT;
-        watched.target.want_residence(request.memory);
+        // A snapshot has it, so that it gives the same account.
+        watched.target.want_residence(request.memory || request.save.is_some());
         loop {
             let python = &watched.python;
             let frozen = watched.target.freeze(&mut self.buffers, limit, |memory| {
@@ -145,15 +104,20 @@ impl Observer {
             });
             let mut still = match frozen {
                 // On a machine that is busy a thread may have to wait for a processor to stop on.
-                Err(error) if error.stage == Stage::Copy && !error.gone && limit < LONGEST_STOP => {
+                Err(error)
+                    if error.stage == Stage::Copy
+                        && !error.gone
+                        && !error.no_room
+                        && limit < LONGEST_STOP =>
+                {
                     limit *= 2;
                     attempts += 1;
                     continue;
                 }
                 frozen => frozen?,
             };
-            let now = Instant::now();
-            let at = still.taking.pause.and_then(|pause| now.checked_sub(pause)).unwrap_or(now);
+            let end = Instant::now();
+            let at = still.taking.pause.and_then(|pause| end.checked_sub(pause)).unwrap_or(end);
             attempts += still.taking.stops;
             pause += still.taking.pause.unwrap_or_default();
             let how = How {
@@ -161,8 +125,10 @@ impl Observer {
                 attempts: attempts.into(),
                 pause: Some(pause),
                 lost: still.taking.lost_pages,
+                begun,
                 at,
-                residence: still.residence.as_ref(),
+                residence: still.residence.as_ref().filter(|_| request.memory),
+                clocks: Some(now(still.facts.id)),
             };
             let read = python.read(&still.memory);
             let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout)
@@ -174,7 +140,7 @@ impl Observer {
                         snapshot::save(&still, path)?;
                     }
                     let following = following.as_deref_mut();
-                    count(&still.memory, &still.facts, python, runtime, how, request, following, begun)
+                    count(&still.memory, &still.facts, python, runtime, how, request, following)
                 }
                 Err(error) => Err(error),
             };
@@ -186,15 +152,11 @@ impl Observer {
     }
 
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
-        let how = How {
-            method,
-            attempts: 1,
-            pause: None,
-            lost: still.taking.lost_pages,
-            at: begun,
-            residence: None,
-        };
-        held(still, &still.memory, how, request, begun)
+        let lost = still.taking.lost_pages;
+        let residence = still.residence.as_ref().filter(|_| request.memory);
+        let clocks = still.at.and_then(then);
+        let how = How { method, attempts: 1, pause: None, lost, begun, at: begun, residence, clocks };
+        held(still, &still.memory, how, request)
     }
 }
 
@@ -209,20 +171,37 @@ pub fn take_held<M: Memory>(
     request: &Request,
 ) -> Result<Census, Error> {
     let at = Instant::now();
-    let how = How { method: Method::Snapshot, attempts: 1, pause: None, lost: 0, at, residence: None };
-    held(source, memory, how, request, at)
+    let how = How {
+        method: Method::Snapshot,
+        attempts: 1,
+        pause: None,
+        lost: 0,
+        begun: at,
+        at,
+        residence: source.residence().filter(|_| request.memory),
+        clocks: None,
+    };
+    held(source, memory, how, request)
 }
 
 fn held<M: Memory>(
     source: &dyn crate::facts::Source,
     memory: &M,
-    how: How,
+    how: How<'_>,
     request: &Request,
-    begun: Instant,
 ) -> Result<Census, Error> {
     let python = find(source, request.way)?;
     let runtime = python.read(memory)?;
-    count(memory, source.facts(), &python, runtime, how, request, None, begun)
+    count(memory, source.facts(), &python, runtime, how, request, None)
+}
+
+/// Why a process is not to be stopped and copied, if there is a reason. Whether there is room is asked when that is got.
+fn reason_to_read_live(target: &Target, stopping: Stopping) -> Option<LiveReason> {
+    match stopping {
+        Stopping::Never => Some(LiveReason::Asked),
+        Stopping::AtMost(most) => (target.estimate().pause > most).then_some(LiveReason::MaxPause),
+        Stopping::Any => None,
+    }
 }
 
 /// Counts what is there while the process runs on.
@@ -234,8 +213,16 @@ fn live(
     begun: Instant,
 ) -> Result<Census, Error> {
     let memory = watched.target.live(LIVE_CACHE)?;
-    let at = Instant::now();
-    let how = How { method: Method::Live(reason), attempts: 1, pause: None, lost: 0, at, residence: None };
+    let how = How {
+        method: Method::Live(reason),
+        attempts: 1,
+        pause: None,
+        lost: 0,
+        begun,
+        at: Instant::now(),
+        residence: None,
+        clocks: Some(now(watched.target.facts().id)),
+    };
     let mut looks = 1;
     let runtime = loop {
         match watched.python.read(&memory) {
@@ -247,7 +234,7 @@ fn live(
             read => break read?,
         }
     };
-    count(&memory, watched.target.facts(), &watched.python, runtime, how, request, following, begun)
+    count(&memory, watched.target.facts(), &watched.python, runtime, how, request, following)
 }
 
 impl Taker for Observer {
@@ -264,212 +251,4 @@ impl Taker for Observer {
         self.processes.remove(&pid);
         self.followed.remove(&pid);
     }
-}
-
-/// Counts what is in a memory.
-#[expect(clippy::too_many_arguments, reason = "all that is known of a census, from all that lead to one")]
-fn count<M: Memory>(
-    memory: &M,
-    facts: &Facts,
-    python: &Found,
-    runtime: Runtime,
-    how: How<'_>,
-    request: &Request,
-    following: Option<&mut Following>,
-    begun: Instant,
-) -> Result<Census, Error> {
-    let layout = &python.layout;
-    let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
-    let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
-    let threads = available_parallelism().map_or(1, NonZero::get);
-    let walked = walk(&heap, threads)?;
-    let held =
-        request.holding.as_ref().map(|holding| find_held(&heap, &walked, holding, threads)).transpose()?;
-    let pools = pools_of(&heap, python, &interpreters, facts);
-    let account = pools.as_ref().map(|pools| account(&heap, &walked, pools, shift(memory, python), threads));
-    let memory_of =
-        how.residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref()));
-    let objects = Objects::new(memory, layout);
-    let in_collection = runtime.collecting(memory, layout).ok();
-    let tasks: Vec<u64> =
-        facts.threads.iter().map(|thread| thread.inner_tid.unwrap_or(thread.tid).into()).collect();
-    let gc = runtime.main().map(|main| Gc {
-        tracked: Some(total(&walked, |counted| counted.counts.tracked).count),
-        frozen: Some(total(&walked, |counted| counted.counts.frozen).count),
-        ..read_collector(objects, main)
-    });
-    let mut census = Census {
-        process: process_facts(facts),
-        python: Python {
-            version: python.version().into(),
-            implementation: python.implementation.as_str().into(),
-            debug: python.build.debug,
-            free_threaded: python.build.free_threaded,
-            shared: Some(python.found.file.library),
-            located: python.found.way.word().into(),
-            layout: layout.origin.into(),
-        },
-        interpreters: runtime.interpreters.len() as u64,
-        scope: request.scope,
-        totals: totals(&walked, account.as_ref()),
-        types: types(&walked, account.as_ref(), request.scope),
-        threads: Some(read_threads(objects, &runtime, runtime.main_thread(memory, layout), &tasks)),
-        gc,
-        coverage: Coverage {
-            allocator: allocator(memory, python),
-            used_bytes: account.as_ref().map(|account| account.used_bytes),
-            explained_bytes: account.as_ref().map(|account| account.explained_bytes),
-            rss_bytes: facts.rss_bytes,
-        },
-        memory: memory_of,
-        taking: Taking {
-            method: how.method,
-            attempts: how.attempts,
-            in_collection,
-            pause: how.pause,
-            duration: begun.elapsed(),
-            torn_reads: walked.torn + how.lost,
-            rejected_reads: walked.rejected + walked.broken_links,
-        },
-        held: held.map(Arc::new),
-        leaks: None,
-    };
-    if let Some(following) = following {
-        census.leaks = follow(&heap, walked, following, &census, how.at, threads)?.map(Arc::new);
-        census.taking.duration = begun.elapsed();
-    }
-    Ok(census)
-}
-
-/// Follows the objects of a census from those before; what leaks, if there were enough.
-fn follow<M: Memory>(
-    heap: &Heap<'_, M>,
-    walked: Walked,
-    following: &mut Following,
-    census: &Census,
-    at: Instant,
-    threads: usize,
-) -> Result<Option<Report>, Error> {
-    let holders = Holders::find(heap, &walked, threads)?;
-    let memory = census.memory.as_ref();
-    let besides = Besides {
-        rss_bytes: census.coverage.rss_bytes,
-        collector_on: census.gc.as_ref().and_then(|gc| gc.enabled),
-        account: memory.map(|memory| &memory.account),
-        types: memory.map(|memory| &*memory.types).unwrap_or_default(),
-    };
-    let (sighting, report) = following.look(heap, &holders, at, besides)?;
-    drop(holders);
-    following.keep(walked.places, walked.heap, sighting);
-    Ok(report)
-}
-
-fn process_facts(facts: &Facts) -> ProcessFacts {
-    let text = |path: &Path| (!path.as_os_str().is_empty()).then(|| crate::facts::shown(path).into());
-    ProcessFacts {
-        pid: facts.id.pid,
-        start_ticks: (facts.id.start != 0).then_some(facts.id.start),
-        name: (!facts.name.is_empty()).then(|| Arc::from(facts.name.as_str())),
-        cmdline: None,
-        executable: text(&facts.program),
-    }
-}
-
-fn total(walked: &Walked, of: impl Fn(&Counted) -> Count) -> Total {
-    let mut total = Total::default();
-    for counted in &walked.types {
-        let count = of(counted);
-        total.count = total.count.saturating_add(count.objects);
-        total.size_bytes = total.size_bytes.saturating_add(count.bytes);
-    }
-    total
-}
-
-fn totals(walked: &Walked, account: Option<&Account>) -> Totals {
-    let reachable = total(walked, |counted| counted.counts.heap);
-    let heap = account.map(|account| {
-        account.unreached.iter().fold(reachable, |total, unreached| Total {
-            count: total.count.saturating_add(unreached.count.objects),
-            size_bytes: total.size_bytes.saturating_add(unreached.count.bytes),
-        })
-    });
-    Totals {
-        tracked: Some(total(walked, |counted| counted.counts.tracked)),
-        permanent: Some(total(walked, |counted| counted.counts.frozen)),
-        reachable: Some(reachable),
-        heap,
-    }
-}
-
-/// The types that have objects in a scope.
-fn types(walked: &Walked, account: Option<&Account>, scope: Scope) -> Vec<TypeCount> {
-    let of = |counted: &Counted| match scope {
-        Scope::Tracked => counted.counts.tracked,
-        Scope::Reachable | Scope::Heap => counted.counts.heap,
-    };
-    let mut counts: BTreeMap<Addr, (&Type, Count)> = BTreeMap::new();
-    let found = walked.types.iter().map(|counted| (&counted.of, of(counted)));
-    let besides = account.filter(|_| scope == Scope::Heap).into_iter().flat_map(|account| &account.unreached);
-    for (of, count) in found.chain(besides.map(|unreached| (&unreached.of, unreached.count))) {
-        let (_, sum) = counts.entry(of.at).or_insert((of, Count::default()));
-        sum.objects = sum.objects.saturating_add(count.objects);
-        sum.bytes = sum.bytes.saturating_add(count.bytes);
-        sum.overhead_bytes = sum.overhead_bytes.saturating_add(count.overhead_bytes);
-    }
-    let with_objects = counts.into_values().filter(|(_, count)| count.objects > 0);
-    with_objects
-        .map(|(of, count)| TypeCount {
-            module: of.module.as_str().into(),
-            qualname: of.qualname.as_str().into(),
-            count: count.objects,
-            size_bytes: count.bytes,
-            overhead_bytes: count.overhead_bytes,
-            size_exact: of.size_exact,
-        })
-        .collect()
-}
-
-/// What PYTHONMALLOC and the like chose (`PyMemAllocatorName`, Include/cpython/pymem.h): the C library's, with debug hooks or without.
-const MALLOC: std::ops::RangeInclusive<i32> = 3..=4;
-/// The choices with debug hooks: the build's default allocator, malloc, pymalloc, mimalloc.
-const WITH_HOOKS: [i32; 4] = [2, 4, 6, 8];
-/// No choice, or the default: that of debug builds has hooks.
-const DEFAULT: std::ops::RangeInclusive<i32> = 0..=1;
-/// What the hooks put before each object (`_PyMem_DebugRawAlloc`, Objects/obmalloc.c): its size, then a letter and guards.
-const HOOK_BYTES: u64 = 16;
-
-fn choice(memory: &dyn Memory, python: &Found) -> Option<i32> {
-    memory.read_int(python.found.at, python.layout.runtime_state.allocator).ok()
-}
-
-/// Which allocator has the objects.
-fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
-    let chosen = choice(memory, python)?;
-    Some(match python.layout.encodings.gc_lists {
-        GcLists::MimallocPages => Allocator::Mimalloc,
-        _ if MALLOC.contains(&chosen) => Allocator::Malloc,
-        GcLists::Generations | GcLists::YoungOld => Allocator::Pymalloc,
-    })
-}
-
-/// What pymalloc has given out; `None` where it has nothing to do.
-fn pools_of<M: Memory>(
-    heap: &Heap<'_, M>,
-    python: &Found,
-    interpreters: &[Addr],
-    facts: &Facts,
-) -> Option<Pools> {
-    (allocator(heap.memory, python)? == Allocator::Pymalloc).then_some(())?;
-    let without_file = facts.mappings.iter().filter(|mapping| {
-        mapping.access.write && !mapping.access.shared && mapping.kind() == Kind::Anonymous
-    });
-    let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
-    Some(Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas, &ranges))
-}
-
-/// What stands before each object in its block, in bytes.
-fn shift(memory: &dyn Memory, python: &Found) -> u64 {
-    let chosen = choice(memory, python).unwrap_or_default();
-    let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);
-    if hooks { HOOK_BYTES } else { 0 }
 }

@@ -14,6 +14,10 @@ use super::Thread;
 /// More entries of `threading._active` than any process can have threads.
 const MOST: usize = 1 << 22;
 
+/// What `threading` names the main thread (`_MainThread`, Lib/threading.py), which it knows as soon as it is imported. Another that it did not
+/// start it names when that one asks, by how many have asked before.
+const MAIN: &str = "MainThread";
+
 /// What `threading` knows of a thread, by its `Thread` object.
 #[derive(Debug, Clone, Default)]
 struct Named {
@@ -76,7 +80,7 @@ fn of_interpreter(objects: Objects<'_>, interpreter: &Interpreter, main_ident: O
         let place = place_of(objects, state.at);
         let is_main = thread.main || interpreter.id == 0 && main_ident == Some(state.ident);
         threads.push(Thread {
-            name: thread.name,
+            name: thread.name.or_else(|| is_main.then(|| MAIN.into())),
             ident: (state.ident != 0).then_some(state.ident),
             native_id: state.native_id.or(thread.native_id),
             // Python waits for none that it did not start itself.

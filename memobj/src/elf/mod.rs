@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 
-use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
-use object::{Endianness, FileKind, Object, ObjectSection, ObjectSymbol, ReadCache, ReadRef, elf};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, SectionHeader, Sym};
+use object::{Endianness, FileKind, Object, ObjectSection, ReadCache, ReadRef, elf};
 
 use crate::addr::Addr;
 use crate::memory::{Memory, PAGE};
@@ -123,23 +123,31 @@ impl Elf {
     /// # Errors
     /// If the file is damaged.
     pub fn symbols_of(&self, table: Table, names: &[&str]) -> Result<HashMap<String, Symbol>, Unusable> {
-        let parsed = ElfFile64::<Endianness, _>::parse(&self.cache)?;
-        let mut found = HashMap::new();
-        let symbols = match table {
-            Table::Dynamic => parsed.dynamic_symbols(),
-            Table::Full => parsed.symbols(),
+        let header = elf::FileHeader64::<Endianness>::parse(&self.cache)?;
+        let endian = header.endian()?;
+        let sections = header.sections(endian, &self.cache)?;
+        let kind = match table {
+            Table::Dynamic => elf::SHT_DYNSYM,
+            Table::Full => elf::SHT_SYMTAB,
         };
+        let mut found = HashMap::new();
+        let Some(section) = sections.iter().find(|section| section.sh_type(endian) == kind) else {
+            return Ok(found);
+        };
+        // Whole tables at once: name by name would be two system calls for each of thousands.
+        let symbols: &[elf::Sym64<Endianness>] = section.data_as_array(endian, &self.cache)?;
+        let texts = sections.section(section.link(endian))?.data(endian, &self.cache)?;
         for symbol in symbols {
             if found.len() == names.len() {
                 break;
             }
-            let Some(name) =
-                symbol.name_bytes().ok().and_then(|name| names.iter().find(|n| n.as_bytes() == name))
-            else {
-                continue;
+            let Some(text) = texts.get(symbol.st_name(endian) as usize..) else { continue };
+            let is = |name: &&&str| {
+                text.strip_prefix(name.as_bytes()).is_some_and(|behind| behind.first() == Some(&0))
             };
-            if symbol.is_definition() || (!symbol.is_undefined() && symbol.address() != 0) {
-                let symbol = Symbol { address: symbol.address(), size: symbol.size() };
+            let Some(name) = names.iter().find(is) else { continue };
+            if !symbol.is_undefined(endian) && symbol.st_value(endian) != 0 {
+                let symbol = Symbol { address: symbol.st_value(endian), size: symbol.st_size(endian) };
                 found.entry((*name).to_owned()).or_insert(symbol);
             }
         }

@@ -9,6 +9,7 @@ use common::record::{
     PythonBuild, PythonThread, StrayTotal, TypeTotal, WayTotal,
 };
 
+use super::caches::caches;
 use super::tally::{Row, Sum, Tally};
 use crate::census::held::{Held, HeldBy, Stray};
 use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
@@ -17,7 +18,7 @@ use crate::holders::why::Why;
 /// A type or a module is listed if it has one part in so many of all objects or bytes.
 const PARTS: u64 = 10_000;
 /// The same of who holds objects, of whom even a small program has thousands.
-const PARTS_HELD: u64 = 1_000;
+const PARTS_HELD: u64 = 2_000;
 
 /// So many ways to the objects of a type are told: the rarer ones are each their own.
 const MOST_WAYS: usize = 100;
@@ -102,6 +103,7 @@ impl Listing {
         let (owners, owners_omitted) = self.owners.choose_held(held.map(|held| &*held.owners), tally.total);
         let (owner_modules, owner_modules_omitted) =
             self.owner_modules.choose_held(held.map(|held| &*held.modules), tally.total);
+        let (caches, caches_omitted) = census.caches.as_deref().map_or((None, None), caches);
         let retained_of = Retained::of(held);
         let (process, taking, totals) = (&census.process, &census.taking, &census.totals);
         let count = |total: Option<Total>| total.map(|total| total.count);
@@ -127,8 +129,8 @@ impl Listing {
             rss_bytes: census.coverage.rss_bytes,
             holders: holders.map(|rows| rows.into_iter().map(|row| retained_of.holder(row)).collect()),
             holders_omitted,
-            caches: None,
-            caches_omitted: None,
+            caches,
+            caches_omitted,
             python: Some(python(&census.python, process.executable.clone().filter(|_| cmdline))),
             interpreters: Some(census.interpreters),
             scope: Some(census.scope.word().into()),
@@ -162,7 +164,10 @@ impl Listing {
             strays: held.map(|held| held.strays.iter().map(stray_total).collect()),
             ways: held.map(|held| held.whys.iter().flat_map(way_totals).collect()),
             survivors: held.map(|held| held.samples.clone()),
-            memory: census.memory.as_ref().map(super::memory::memory),
+            memory: census
+                .memory
+                .as_ref()
+                .map(|memory| super::memory::memory(memory, held.map(|held| &*held.pinning))),
         }
     }
 }
@@ -265,6 +270,7 @@ fn python(python: &Python, executable: Option<Arc<str>>) -> PythonBuild {
         executable,
         located: Some(Arc::clone(&python.located)),
         layout: Some(Arc::clone(&python.layout)),
+        others: Some(python.others),
     }
 }
 

@@ -4,11 +4,13 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::record::{LargeMemory, MemoryAccount, MemoryRow, Omitted, PinnedBy, TypeMemory};
+use common::record::{LargeMemory, MemoryAccount, MemoryRow, Omitted, PinnedBy, PinnedHolder, TypeMemory};
 
+use crate::account::change::Figures;
 use crate::account::rows::{Kind, Row};
 use crate::account::span::{RowId, Tally};
 use crate::census::memory::MemoryOf;
+use crate::census::pinning::HeldPinning;
 
 /// A file has a row of its own if it has one part in so many of the resident set.
 const FILE_PARTS: u64 = 1000;
@@ -19,10 +21,16 @@ const MOST_PINNING: usize = 10;
 /// Large pieces that are listed.
 const MOST_LARGE: usize = 20;
 
-/// The account as a record has it.
+/// The account as a record has it; `pinning` are those who hold what keeps arenas, if that is known.
 #[must_use]
-pub fn memory(of: &MemoryOf) -> MemoryAccount {
+pub fn memory(of: &MemoryOf, pinning: Option<&[HeldPinning]>) -> MemoryAccount {
     let account = &of.account;
+    let holder = |held: &HeldPinning| PinnedHolder {
+        holder: Arc::clone(&held.name),
+        objects: held.objects,
+        arenas: held.arenas,
+        pinned_bytes: held.pinned_bytes,
+    };
     let name = |row: RowId| of.types.get(row.0 as usize).cloned();
     let (types, types_omitted) = types(of);
     MemoryAccount {
@@ -36,17 +44,16 @@ pub fn memory(of: &MemoryOf) -> MemoryAccount {
         trimmable_bytes: account.trimmable_bytes,
         pinned_arenas: account.pinned.arenas,
         pinned_bytes: account.pinned.arena_bytes,
-        pinned_by: account
-            .pinned
-            .types
-            .iter()
-            .filter(|pinning| pinning.in_arenas > 0)
+        pinned_by: of
+            .pinning()
             .take(MOST_PINNING)
-            .filter_map(|pinning| {
-                let (blocks, pinned_bytes) = (pinning.in_arenas, pinning.arena_bytes);
-                Some(PinnedBy { name: name(pinning.row)?, blocks, pinned_bytes })
+            .map(|(name, pinning)| PinnedBy {
+                name: Arc::clone(name),
+                blocks: pinning.in_arenas,
+                pinned_bytes: pinning.arena_bytes,
             })
             .collect(),
+        pinned_holders: pinning.map(|pinning| pinning.iter().take(MOST_PINNING).map(holder).collect()),
         large: account
             .large
             .iter()
@@ -61,6 +68,23 @@ pub fn memory(of: &MemoryOf) -> MemoryAccount {
         swap_bytes: account.swap_bytes,
         hugetlb_bytes: account.hugetlb_bytes,
         page_table_bytes: account.page_table_bytes,
+    }
+}
+
+/// What of an account in a record is compared with another one.
+#[must_use]
+pub fn figures(account: &MemoryAccount) -> Figures {
+    let kind = |word: &str| Kind::ALL.into_iter().find(|kind| kind.word() == word);
+    let resident = |row: &MemoryRow| row.private_bytes.saturating_add(row.shared_bytes);
+    let rows =
+        account.rows.iter().filter_map(|row| Some((kind(&row.kind)?, row.detail.clone(), resident(row))));
+    Figures {
+        rss_bytes: account.rss_bytes,
+        rows: rows.collect(),
+        heaps: account.heaps,
+        trimmable_bytes: account.trimmable_bytes,
+        pinned_arenas: account.pinned_arenas,
+        pinned_bytes: account.pinned_bytes,
     }
 }
 
@@ -146,7 +170,9 @@ mod tests {
             ..Account::default()
         };
         let types = ["dict", "small", "dict", "tiny"].map(Arc::from).to_vec();
-        let record = memory(&MemoryOf { account, types });
+        let record = memory(&MemoryOf { account, types }, None);
+        let figures = figures(&record);
+        assert_eq!((figures.rss_bytes, figures.rows.len()), (1_000_000, 4));
         let rows: Vec<_> = record.rows.iter().map(|row| (row.detail.as_deref(), row.private_bytes)).collect();
         assert_eq!(
             rows,

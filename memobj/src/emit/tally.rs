@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::caches::Cache;
 use crate::census::held::Held;
 use crate::census::{Census, TypeCount};
 
@@ -60,7 +61,7 @@ impl From<&TypeCount> for Sum {
 }
 
 /// What a census counted, by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tally {
     /// By type, the largest first, then by name.
     pub types: Vec<Row>,
@@ -70,6 +71,8 @@ pub struct Tally {
     pub total: Sum,
     /// Who holds the objects, if that was asked.
     pub held: Option<Arc<Held>>,
+    /// The caches, if that was asked.
+    pub caches: Option<Arc<[Cache]>>,
 }
 
 impl Tally {
@@ -85,7 +88,8 @@ impl Tally {
             }
         }
         let total = types.values().fold(Sum::NONE, |total, &sum| total.and(sum));
-        Self { types: ordered(types), modules: ordered(modules), total, held: census.held.clone() }
+        let (held, caches) = (census.held.clone(), census.caches.clone());
+        Self { types: ordered(types), modules: ordered(modules), total, held, caches }
     }
 }
 

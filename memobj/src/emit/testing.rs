@@ -41,6 +41,7 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             shared: Some(true),
             located: "dynsym".into(),
             layout: "3.13".into(),
+            others: 0,
         },
         interpreters: 1,
         scope: Scope::Reachable,
@@ -84,5 +85,7 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             rejected_reads: 0,
         },
         held: None,
+        leaks: None,
+        caches: None,
     }
 }

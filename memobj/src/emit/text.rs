@@ -2,6 +2,7 @@
 
 mod actions;
 mod block;
+mod caches;
 mod change;
 mod held;
 mod leaks;
@@ -19,6 +20,7 @@ use common::time::Stamp;
 use self::block::Block;
 use self::change::Changes;
 use super::tally::Tally;
+use crate::account::change::Figures;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Options {
     pub limit: usize,
     /// At every how many censuses of a process the change is shown; 0: never.
     pub diff_every: u64,
+    /// Whether an account of the resident set was asked for.
+    pub memory: bool,
 }
 
 /// What was shown of a process.
@@ -34,12 +38,16 @@ pub struct Options {
 struct Shown {
     /// How many censuses.
     censuses: u64,
+    /// What had the resident set at the last one.
+    figures: Option<Figures>,
     /// What it had when changes were shown last, or first of all.
     base: Tally,
     /// When that was.
     base_at: Stamp,
     /// The iteration of that.
     base_iteration: u64,
+    /// The caches at the census before this one.
+    caches: Option<caches::Before>,
 }
 
 /// Censuses for people.
@@ -76,16 +84,31 @@ impl<W: Write> Text<W> {
     pub fn census(&mut self, record: &CensusRecord, tally: &Tally) -> io::Result<()> {
         let date = record.timestamp.format("%Y-%m-%d");
         let day = (date != self.date).then_some(date.as_str());
-        let mut lines = Block { record, tally, limit: self.options.limit, day }.lines();
         let every = self.options.diff_every;
         let process = (record.pid, record.start_ticks);
         let shown = self.processes.entry(process).or_insert_with(|| Shown {
             censuses: 0,
+            figures: None,
             base: tally.clone(),
             base_at: record.timestamp,
             base_iteration: record.iteration,
+            caches: None,
         });
+        let block = Block { record, tally, limit: self.options.limit, day, caches: shown.caches.as_ref() };
+        let mut lines = block.lines();
+        shown.caches = tally.caches.as_deref().map(caches::remembered);
         shown.censuses += 1;
+        let memory = record.memory.as_ref();
+        if let (None, true) = (memory, self.options.memory) {
+            lines.push(memory::missing(record));
+        }
+        let figures = memory.map(super::memory::figures);
+        if let (Some(before), Some(now)) = (&shown.figures, &figures) {
+            lines.extend(memory::since(before, now));
+        }
+        shown.figures = figures.or(shown.figures.take());
+        // What is wanted of caches fits one screen, and has changes of its own.
+        let every = if tally.caches.is_some() { 0 } else { every };
         if every > 0 && shown.censuses > 1 && shown.censuses.is_multiple_of(every) {
             let since = (shown.base_at, shown.base_iteration);
             lines.extend(Changes::between(&shown.base, tally).lines(

@@ -75,6 +75,8 @@ pub enum Kind {
     SimpleQueue,
     /// `xml.etree.ElementTree.Element` of C.
     Element,
+    /// `contextvars.ContextVar`. The value that it remembers is the context's (`var_cached` in `Python/context.c`): no reference.
+    ContextVariable,
     /// A node of the tree in a context (`Python/hamt.c`), with as many items as its size says.
     HamtItems,
     /// A node of that tree that is an array.
@@ -93,6 +95,12 @@ pub enum Kind {
     CtypesDict,
     /// `numpy.ndarray`.
     NumpyArray,
+    /// What all scalars of numpy derive from.
+    NumpyGeneric,
+    /// A scalar of numpy, with the bytes of its value.
+    NumpyScalar(u8),
+    /// `numpy.void`: a row of an array, with fields or without.
+    NumpyVoid,
 }
 
 impl Kind {
@@ -184,6 +192,8 @@ const KNOWN: &[Row] = &[
     ("itertools.combinations", Kind::Combinations, |l| Some(l.combinations_object.size)),
     ("itertools.combinations_with_replacement", Kind::Combinations, |l| Some(l.cwr_object.size)),
     ("itertools.permutations", Kind::Permutations, |l| Some(l.permutations_object.size)),
+    ("ContextVar", Kind::ContextVariable, |l| Some(l.contextvar_object.size)),
+    ("_contextvars.ContextVar", Kind::ContextVariable, |l| Some(l.contextvar_object.size)),
     ("hamt_bitmap_node", Kind::HamtItems, ANY),
     ("hamt_collision_node", Kind::HamtItems, ANY),
     ("hamt_array_node", Kind::HamtArray, |l| Some(l.hamt_node_array.size)),
@@ -197,6 +207,32 @@ const KNOWN: &[Row] = &[
     ("_ctypes.PyCFuncPtrType", Kind::CtypesType, ANY),
     ("StgDict", Kind::CtypesDict, |l| l.ctypes_dict.as_ref().map(|s| s.size)),
     ("numpy.ndarray", Kind::NumpyArray, ANY),
+    ("numpy.generic", Kind::NumpyGeneric, ANY),
+    // `numpy/core/src/multiarray/scalartypes.c.src`; the names of before 2.0, and since.
+    ("numpy.bool_", Kind::NumpyScalar(1), ANY),
+    ("numpy.bool", Kind::NumpyScalar(1), ANY),
+    ("numpy.int8", Kind::NumpyScalar(1), ANY),
+    ("numpy.uint8", Kind::NumpyScalar(1), ANY),
+    ("numpy.int16", Kind::NumpyScalar(2), ANY),
+    ("numpy.uint16", Kind::NumpyScalar(2), ANY),
+    ("numpy.int32", Kind::NumpyScalar(4), ANY),
+    ("numpy.uint32", Kind::NumpyScalar(4), ANY),
+    ("numpy.int64", Kind::NumpyScalar(8), ANY),
+    ("numpy.uint64", Kind::NumpyScalar(8), ANY),
+    ("numpy.longlong", Kind::NumpyScalar(8), ANY),
+    ("numpy.ulonglong", Kind::NumpyScalar(8), ANY),
+    ("numpy.float16", Kind::NumpyScalar(2), ANY),
+    ("numpy.float32", Kind::NumpyScalar(4), ANY),
+    ("numpy.float64", Kind::NumpyScalar(8), ANY),
+    ("numpy.float128", Kind::NumpyScalar(16), ANY),
+    ("numpy.longdouble", Kind::NumpyScalar(16), ANY),
+    ("numpy.complex64", Kind::NumpyScalar(8), ANY),
+    ("numpy.complex128", Kind::NumpyScalar(16), ANY),
+    ("numpy.complex256", Kind::NumpyScalar(32), ANY),
+    ("numpy.clongdouble", Kind::NumpyScalar(32), ANY),
+    ("numpy.datetime64", Kind::NumpyScalar(8), ANY),
+    ("numpy.timedelta64", Kind::NumpyScalar(8), ANY),
+    ("numpy.void", Kind::NumpyVoid, ANY),
 ];
 
 /// What a C type is, by its name in C and its basic size; `None` if it is not known.

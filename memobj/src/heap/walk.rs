@@ -25,6 +25,9 @@ use super::types::{Type, Types};
 /// Words of bits that a thread takes at once: 64 KiB of the target's memory.
 const PART: usize = 128;
 
+/// How much of an object is asked for before it is looked at, in bytes: its head, and what most have behind it.
+const HEAD: u64 = 64;
+
 /// How many references may be followed for each word of memory. Objects do not overlap, so that each word holds one at most, but
 /// for a few that several share; what has more is made to keep us busy.
 const MOST_REFERENCES: u64 = 4;
@@ -106,8 +109,6 @@ pub struct Walked {
     pub rejected: u64,
     /// Links of the collector's lists that do not hold together.
     pub broken_links: u64,
-    /// Whether it was given up, since there were more references than the memory has room for: no Python made that.
-    pub given_up: bool,
 }
 
 /// What all threads work on.
@@ -142,7 +143,7 @@ struct Found {
 /// Walks all objects with `threads` threads; the result is the same with any number.
 ///
 /// # Errors
-/// If a thread came to grief.
+/// If there are more references than the memory has room for: no Python made that. If a thread came to grief.
 pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked, Error> {
     let places = Places::new(python.memory.regions());
     let (tracked, frozen) = (Bitmap::new(&places), Bitmap::new(&places));
@@ -200,6 +201,14 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
         heap.remove(&shared.places, *at);
     }
     all.extend(hidden);
+    if shared.left.load(Ordering::Relaxed) == 0 {
+        // What was counted until then would be a number of nothing.
+        return Err(Error::new(
+            Stage::Heap,
+            "its objects refer to more than its memory can hold: they overlap, as no Python makes them",
+            "something else wrote over its objects, or made them up; gdb shows what is there",
+        ));
+    }
     let torn = all.iter().map(|found| found.torn).sum::<u64>() + torn_roots;
     Ok(Walked {
         types: merged(all),
@@ -211,7 +220,6 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
         torn,
         rejected: rejected.len() as u64,
         broken_links,
-        given_up: shared.left.load(Ordering::Relaxed) == 0,
     })
 }
 
@@ -351,6 +359,7 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
             }
             let but = (self.sweep == Sweep::Hidden).then_some(self.set);
             swept.each_in(&self.shared.places, part..part.saturating_add(PART), but, |at| batch.push(at));
+            self.shared.python.memory.prefetch(&mut batch.iter().map(|at| *at..at.plus(HEAD)));
             for at in batch.drain(..) {
                 if self.shared.left.load(Ordering::Relaxed) == 0 {
                     break;

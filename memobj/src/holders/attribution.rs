@@ -20,6 +20,15 @@ const MAX_DEPTH: u8 = 6;
 /// How many places are told apart. A bound, no fact: what comes after them belongs to what is above it.
 const MAX_PLACES: usize = 1 << 20;
 
+/// A string, a number or some bytes of less belong to what has them; larger ones are named: they may be what the memory goes into.
+const SMALL: u64 = 1024;
+
+/// What a place in a module that came with Python holds, if less than one part in so many of all bytes, is not told by itself.
+const LIGHT: u64 = 2000;
+
+/// All that the modules which came with Python define.
+const STANDARD: &str = "(standard library)";
+
 /// Not attributed yet.
 const NONE: PlaceId = PlaceId(u32::MAX);
 
@@ -27,6 +36,8 @@ const NONE: PlaceId = PlaceId(u32::MAX);
 struct Open {
     node: NodeId,
     place: PlaceId,
+    /// What the way to it begins with: a module, a frame.
+    root: PlaceId,
     role: Role,
     depth: u8,
     /// The types of those above that are instances: a chain of objects of one type is one place.
@@ -48,6 +59,8 @@ struct Work<'a, 'p, 'm, 'w, M> {
     words: Words<'a, 'p, 'm, 'w, M>,
     paths: &'a crate::graph::Paths,
     places: Vec<Place>,
+    /// By place: where it is counted instead, since it is only what a module defines: a function, a class.
+    folds: HashMap<PlaceId, PlaceId>,
     by_text: HashMap<Arc<str>, PlaceId>,
     holders: Vec<PlaceId>,
     owners: Vec<PlaceId>,
@@ -63,6 +76,7 @@ impl Holders<'_> {
             words: Words { links: &self.links, modules: &self.modules, threads: &self.threads, names },
             paths: &self.paths,
             places: Vec::new(),
+            folds: HashMap::new(),
             by_text: HashMap::new(),
             holders: vec![NONE; nodes],
             owners: vec![NONE; nodes],
@@ -76,6 +90,7 @@ impl Holders<'_> {
         }
         work.settle_strays();
         work.settle_rest();
+        work.fold();
         let Work { places, mut holders, mut owners, .. } = work;
         holders.truncate(self.links.objects());
         owners.truncate(self.links.objects());
@@ -111,12 +126,9 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
     }
 
     fn owning_of(&mut self, of: &Type) -> Owning {
-        match of.kind {
-            Some(Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator) => return Owning::Suspended,
-            _ => {}
-        }
+        let is_suspended = matches!(of.kind, Some(Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator));
         let name = of.name();
-        if is_task(&name) {
+        if is_suspended || is_task(&name) {
             return Owning::Suspended;
         }
         let is_named = of.class.is_some() && !of.is_metatype() && of.module != "builtins";
@@ -137,9 +149,15 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 continue;
             }
             let (text, module) = self.words.root(node);
+            let is_standard = self.links().source(node).is_none()
+                && module.as_ref().is_some_and(|module| self.words.modules.is_standard(module));
             let place = self.place(text, module, None);
+            if is_standard {
+                let standard = self.place(STANDARD.into(), Some(STANDARD.into()), None);
+                self.folds.insert(place, standard);
+            }
             self.settle(node, place, place);
-            open.push(Open { node, place, role: Role::Named, depth: 0, types: Vec::new() });
+            open.push(Open { node, place, root: place, role: Role::Named, depth: 0, types: Vec::new() });
         }
         // The first is looked into first.
         open.reverse();
@@ -212,6 +230,12 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
             if self.holder(node) != NONE {
                 continue;
             }
+            let kind = links.type_of(node).and_then(|of| of.kind);
+            if matches!(kind, Some(Kind::Str | Kind::Int | Kind::Number | Kind::Bytes))
+                && links.size(node) < SMALL
+            {
+                continue;
+            }
             let from = at.unwrap_or_default();
             let Some((word, role)) = self.words.follow(from, of, open.role, &step, to) else {
                 continue;
@@ -224,7 +248,18 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                     Some(place) => (word.added_to(&place.text), place.module.clone()),
                     None => continue,
                 };
-                self.place(text, module, Some(open.place))
+                let place = self.place(text, module, Some(open.place));
+                // A function or a class is what its module is made of; what it keeps may be more than that.
+                let is_code = match kind {
+                    Some(Kind::Function) => true,
+                    // A class that owns its objects is told by itself.
+                    Some(Kind::Type) => !self.owning.contains(&Owning::Class(place)),
+                    _ => false,
+                };
+                if is_code {
+                    self.folds.insert(place, open.root);
+                }
+                place
             };
             let owner = if word == Word::Same { self.owner(open.node) } else { place };
             self.settle(node, place, owner);
@@ -253,6 +288,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                     | Kind::Module
                     | Kind::Function
                     | Kind::LruCache
+                    | Kind::WeakReference
                     | Kind::Frame
                     | Kind::Generator
                     | Kind::Coroutine
@@ -271,7 +307,35 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
         }
         let depth = above.depth.saturating_add(u8::from(deeper));
         if depth <= MAX_DEPTH {
-            self.stack.push(Open { node, place, role, depth, types });
+            self.stack.push(Open { node, place, root: above.root, role, depth, types });
+        }
+    }
+
+    /// Counts what modules define with them, and what is of no weight in those that came with Python as one.
+    fn fold(&mut self) {
+        let standard = self.place(STANDARD.into(), Some(STANDARD.into()), None);
+        let links = self.words.links;
+        let is_standard: Vec<bool> = (self.places.iter())
+            .map(|place| place.module.as_ref().is_some_and(|module| self.words.modules.is_standard(module)))
+            .collect();
+        for all in [&mut self.holders, &mut self.owners] {
+            let mut bytes = vec![0_u64; self.places.len()];
+            for (node, place) in (0..).take(links.objects()).map(NodeId).zip(&mut *all) {
+                let once = self.folds.get(place).copied().unwrap_or(*place);
+                // A function is folded into its module, and that may be into another.
+                *place = self.folds.get(&once).copied().unwrap_or(once);
+                if let Some(bytes) = bytes.get_mut(place.0 as usize) {
+                    *bytes = bytes.saturating_add(links.size(node));
+                }
+            }
+            let least = bytes.iter().fold(0_u64, |sum, &bytes| sum.saturating_add(bytes)) / LIGHT;
+            for place in &mut *all {
+                let number = place.0 as usize;
+                let is_light = bytes.get(number).is_some_and(|&bytes| bytes < least);
+                if is_light && is_standard.get(number) == Some(&true) {
+                    *place = standard;
+                }
+            }
         }
     }
 

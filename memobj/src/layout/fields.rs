@@ -654,9 +654,9 @@ pub struct StopIteration {
 /// `lru_cache_object`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LruCacheObject {
-    pub size: u32, pub root: u32, pub maxsize: u32, pub func: u32, pub cache: u32, pub cache_info_type: u32,
-    pub lru_list_elem_type: Option<u32>, pub kwd_mark: Option<u32>, pub dict: u32,
-    pub weakreflist: Option<u32>,
+    pub size: u32, pub root: u32, pub maxsize: u32, pub hits: u32, pub misses: u32, pub func: u32,
+    pub cache: u32, pub cache_info_type: u32, pub lru_list_elem_type: Option<u32>, pub kwd_mark: Option<u32>,
+    pub dict: u32, pub weakreflist: Option<u32>,
 }
 
 /// `lru_list_elem`.
@@ -1102,8 +1102,9 @@ pub struct MiPage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MiSegment {
     pub size: u32, pub abandoned_next: Option<u32>, pub subproc: Option<u32>,
-    pub abandoned_os_next: Option<u32>, pub abandoned_visits: u32, pub used: u32, pub slice_entries: u32,
-    pub thread_id: u32, pub slices: u32, pub slices_stride: u32,
+    pub abandoned_os_next: Option<u32>, pub abandoned_visits: u32, pub used: u32, pub segment_slices: u32,
+    pub segment_info_slices: u32, pub memid_block_index: Option<u32>, pub memid_kind: Option<u32>,
+    pub slice_entries: u32, pub thread_id: u32, pub slices: u32, pub slices_stride: u32,
 }
 
 /// `mi_abandoned_pool_s`.

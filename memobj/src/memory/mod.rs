@@ -5,6 +5,7 @@ mod constant;
 mod direct;
 mod frozen;
 mod image;
+mod paged;
 
 use std::ops::Range;
 
@@ -15,6 +16,7 @@ pub use constant::Constant;
 pub use direct::Direct;
 pub use frozen::{Backing, Behind, Filling, Frozen, Full, Run};
 pub use image::Image;
+pub use paged::Paged;
 
 /// The smallest page of x86-64, in bytes.
 pub const PAGE: usize = 4096;

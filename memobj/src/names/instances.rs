@@ -26,6 +26,39 @@ const MAX_NAME: usize = 256;
 const MAX_MEMBER_OFFSET: u32 = 1 << 20;
 
 impl<M: Memory> Names<'_, '_, M> {
+    /// An attribute that an object itself has, in a slot, in its dict or its values; nothing of its class, nothing computed.
+    pub fn attribute(&mut self, at: Addr, name: &str) -> Option<Addr> {
+        let of = self.type_of(at)?;
+        if of.class.as_ref().is_some_and(|class| !class.slots.is_empty()) {
+            let slot =
+                self.members_of(of.at).iter().find(|(_, known)| &**known == name).map(|&(offset, _)| offset);
+            if let Some(slot) = slot {
+                return self.objects.pointer(at, slot).filter(|to| !to.is_null());
+            }
+        }
+        self.objects.attribute(at, name)
+    }
+
+    /// The names of the attributes that objects of a class have themselves, as far as the class knows them: slots, and those of the keys
+    /// that its objects share.
+    pub fn attributes_of(&mut self, of: &Type) -> Vec<Arc<str>> {
+        let mut found = Vec::new();
+        if of.class.as_ref().is_some_and(|class| !class.slots.is_empty()) {
+            found.extend(self.members_of(of.at).iter().map(|(_, name)| Arc::clone(name)));
+        }
+        let (memory, layout) = (self.python.memory, self.python.layout);
+        let keys = memory.read_pointer(of.at, layout.heap_type_object.ht_cached_keys);
+        if let Some(keys) = keys.ok().filter(|keys| of.is_heap() && !keys.is_null())
+            && let Ok(keys) = Keys::read(memory, layout, keys)
+        {
+            // What was read before a fault is as good.
+            let _ = keys.read_entries(memory, |key, _| {
+                found.extend(self.text(key).filter(|_| !key.is_null()));
+            });
+        }
+        found
+    }
+
     /// What a `class` statement adds: slots, attributes.
     pub(super) fn each_of_instance(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
         if of.class.as_ref().is_some_and(|class| !class.slots.is_empty()) {

@@ -118,6 +118,12 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
         self.types.get(id).map(Rc::clone)
     }
 
+    /// The type that is at `at`.
+    pub fn class(&mut self, at: Addr) -> Option<Rc<Type>> {
+        let id = self.types.at(at)?;
+        self.types.get(id).map(Rc::clone)
+    }
+
     /// The text of a name: a `str`, cut to 1,024 characters.
     pub fn text(&mut self, at: Addr) -> Option<Arc<str>> {
         if let Some(known) = self.texts.get(&at) {

@@ -26,6 +26,8 @@ pub struct Keys {
     pub value: u32,
     /// Entries that were ever written, deleted ones too.
     pub used: u64,
+    /// Entries that it has room for in all.
+    pub room: u64,
     /// Values that a dict has room for that shares this table.
     pub shared_room: u64,
     /// Bytes of the table as a whole.
@@ -83,6 +85,7 @@ impl Keys {
                     key: entry.me_key,
                     value: entry.me_value,
                     used: used.min(usable(size)),
+                    room: usable(size),
                     shared_room: usable(size),
                     bytes: u64::from(known.dk_indices) + size * width + usable(size) * u64::from(entry.size),
                 })
@@ -111,6 +114,7 @@ impl Keys {
                     key,
                     value,
                     used: used.min(room),
+                    room,
                     shared_room: used.saturating_add(free).min(room),
                     bytes: u64::from(known.dk_indices) + (1 << log2_bytes) + room * u64::from(stride),
                 })

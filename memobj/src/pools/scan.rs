@@ -25,10 +25,11 @@ pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range
         while at.saturating_add(pool_bytes) <= region.end.0 {
             if let Ok(Some(pool)) = Pool::read(memory, layout, Addr(at)) {
                 // Enough to be told from data that happens to look so: free blocks lie among those that were given out.
-                let inside = pool.free.0.wrapping_sub(at) < u64::from(pool.untouched);
+                let untouched = pool.block(pool.given());
+                let is_free = |list: &Addr| list.is_null() || (Addr(at)..untouched).contains(list);
                 let arena = memory.read_int(Addr(at), fields.arenaindex);
                 if let Ok(arena) = arena
-                    && (pool.free.is_null() || inside)
+                    && pool.free.iter().all(is_free)
                 {
                     let end = Addr(at.saturating_add(pool_bytes));
                     let range = arenas.entry(arena).or_insert(Addr(at)..end);

@@ -6,11 +6,9 @@ mod members;
 mod outputs;
 
 use common::cli::Failure;
-use common::launch::{self, Launched, Output};
+use common::launch::{self, Output};
 use common::record::Run;
-use common::signal::Signals;
-use common::stdio::say;
-use rustix::process::Signal;
+use common::signal::{ENDING, Signals};
 
 use self::counting::{Counting, Plan};
 use self::outputs::Outputs;
@@ -49,39 +47,20 @@ pub fn run(args: &Args, taker: &mut dyn Taker) -> Result<u8, Failure> {
     let launching = !args.command.is_empty();
     // Before the command is started, so that no signal finds us unprepared with a child to answer for.
     let ending: &[i32] = if launching { &[] } else { &ENDING };
-    let signals = Signals::catch(&caught(launching), ending)
+    let signals = Signals::catch(&launch::caught(launching), ending)
         .map_err(|error| Failure::new(format!("signals cannot be caught: {error}"), ""))?;
-    let launched = if launching { Some(start(args)?) } else { None };
+    let launched = launching
+        .then(|| {
+            let output = if args.output.is_some() { Output::Inherit } else { Output::ToStderr };
+            launch::start(TOOL, &args.command, |_| output)
+        })
+        .transpose()?;
     let roots = launched.as_ref().map_or_else(|| args.pid.clone(), |launched| vec![launched.pid()]);
     let plan = match file {
         Some(source) => Plan::File(source),
         None => Plan::Processes { roots, tree: args.tree },
     };
     Counting::new(args, plan, taker, outputs, signals, launched, Run::start()).run()
-}
-
-/// What the user asks for an end with.
-const ENDING: [i32; 3] = [Signal::INT.as_raw(), Signal::TERM.as_raw(), Signal::HUP.as_raw()];
-
-/// What is to be caught: the user's wishes, and with a command what it is to get of them.
-fn caught(launching: bool) -> Vec<i32> {
-    let mut numbers = ENDING.to_vec();
-    if launching {
-        numbers.extend(launch::FORWARDED);
-        numbers.push(Signal::CHILD.as_raw());
-    }
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers
-}
-
-fn start(args: &Args) -> Result<Launched, Failure> {
-    let plan = launch::resolve(&args.command, &launch::Environment::current())?;
-    if let Some(note) = &plan.note {
-        say(TOOL, note);
-    }
-    let output = if args.output.is_some() { Output::Inherit } else { Output::ToStderr };
-    Launched::spawn(&plan, output)
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl Outputs {
     /// # Errors
     /// A file that cannot be opened.
     pub fn open(args: &Args) -> Result<Self, Failure> {
-        let options = Options { limit: args.limit, diff_every: args.diff_every };
+        let options = Options { limit: args.limit, diff_every: args.diff_every, memory: args.memory };
         let mut outputs = Self {
             text: None,
             jsonl: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::{Error, Stage};
 use crate::facts::Source;
 use crate::layout::{self, Build, Layout};
-use crate::memory::Memory;
+use crate::memory::{Memory, Paged};
 use crate::request::Way;
 
 use super::locate::{Found, PythonFile, Search, search};
@@ -32,8 +32,8 @@ pub struct Python {
     pub implementation: String,
     /// How it lays out what it has.
     pub layout: Layout,
-    /// Other Pythons in the same process, each in words.
-    pub others: Vec<String>,
+    /// How many other Pythons run in the same process.
+    pub others: u64,
 }
 
 impl Python {
@@ -90,10 +90,13 @@ pub fn find(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
 fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
     let ways: Vec<Way> = way.map_or_else(|| Way::ALL.to_vec(), |way| vec![way]);
     let search = search(source, &ways);
+    // Layouts are tried by reading words here and there.
+    let paged = Paged::new(source.memory());
+    let memory = if source.holds_still() { source.memory() } else { &paged };
     let mut good: Vec<Python> = Vec::new();
     let mut bad: Vec<Error> = Vec::new();
     for found in &search.found {
-        match tried(source.memory(), found) {
+        match tried(memory, found) {
             Ok(python) => good.push(python),
             Err(error) => bad.push(error),
         }
@@ -103,7 +106,7 @@ fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
         && ways.contains(&Way::Scan)
     {
         for found in swept(source, &search) {
-            match tried(source.memory(), &found) {
+            match tried(memory, &found) {
                 Ok(python) => good.push(python),
                 // In a file that is not known to be a Python, what looks like one is mostly none.
                 Err(_) if search.files.is_empty() => {}
@@ -113,9 +116,7 @@ fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
     }
     let mut good = good.into_iter();
     if let Some(mut python) = good.next() {
-        python.others = good
-            .map(|other| format!("CPython {} in {}", other.version(), other.found.file.path.display()))
-            .collect();
+        python.others = good.len() as u64;
         return Ok(python);
     }
     // One that has not begun comes before one that is not understood: it may well be the one that is.
@@ -153,7 +154,7 @@ fn attempt(memory: &dyn Memory, found: &Found, build: Build, layout: &Layout) ->
         build,
         implementation: String::new(),
         layout: layout::refined(layout, memory, found.at)?.layout,
-        others: Vec::new(),
+        others: 0,
     };
     let Verified { hexversion, abiflags, implementation, .. } =
         verify(memory, &python.layout, found.at).map_err(|fault| python.told(&fault))?;

@@ -8,8 +8,9 @@ use std::ops::ControlFlow;
 use crate::addr::Addr;
 use crate::layout::Layout;
 use crate::layout::encoding::GcLists;
-use crate::memory::Memory;
+use crate::memory::{Memory, Unreadable};
 use crate::object::access::Access;
+use crate::object::dict::Keys;
 use crate::object::{Kind, Objects};
 
 use super::frame::{place_of, top_frame};
@@ -140,6 +141,9 @@ fn interpreter(objects: Objects<'_>, runtime: &Runtime, main: &Interpreter) -> R
             &format!("`sys.modules` has no `{name}` with the dict that the interpreter knows"),
         )?;
     }
+    for dict in [main.modules, main.sysdict, main.builtins] {
+        table(objects, dict)?;
+    }
     basic_sizes(objects, main.builtins)?;
     instances(objects, main)?;
     subclasses(objects, main)?;
@@ -192,6 +196,26 @@ fn types(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
     )?;
     let none = objects.item(main.builtins, "None").ok_or_else(|| wrong("`builtins` has no `None`"))?;
     named(objects.type_of(none), "NoneType").map(|_| ())
+}
+
+/// A dict's table tells how many entries were written to it: no more than it has room for besides those that it still has room for, and among
+/// them as many with a value as the dict says. What stands in the place of that number by chance, a part of the table's indices or a key, would
+/// else do for one dict and not for another.
+fn table(objects: Objects<'_>, dict: Addr) -> Result<(), Fault> {
+    let (memory, layout) = (objects.memory(), objects.layout());
+    let told = |unreadable: Unreadable| Fault::Wrong(unreadable.to_string());
+    let at = memory.read_pointer(dict, layout.dict_object.ma_keys).map_err(told)?;
+    let keys = Keys::read(memory, layout, at).map_err(told)?;
+    let written = memory.read_word(at, layout.dict_keys.dk_nentries).map_err(told)?;
+    let free = memory.read_word(at, layout.dict_keys.dk_usable).map_err(told)?;
+    must(written.checked_add(free).is_some_and(|all| all <= keys.room), "a dict has more entries than room")?;
+    let mut values = 0_u64;
+    let read = objects.entries(dict, |_, _| {
+        values += 1;
+        ControlFlow::Continue(())
+    });
+    let used = memory.read_word(dict, layout.dict_object.ma_used).map_err(told)?;
+    must(read.is_some() && used == values, "a dict does not have as many entries as it says")
 }
 
 /// How modules are described: by instances of a class that is written in Python, in every Python. They have attributes, it has a dict, and a

@@ -9,7 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::addr::Addr;
 use crate::facts::{Access, Facts, Mapping, Thread, shown};
+use crate::memory::PAGE;
+use crate::residence::{PageKind, PageRun, Pages, Residence};
 use crate::target::{Still, Taking};
+
+/// Where the addresses of a user's process end.
+const MOST_ADDRESSES: u64 = 1 << 47;
+/// More pages than a process is believed to have: 1 TiB.
+const MOST_PAGES: u64 = 1 << 28;
 
 /// The first part of a snapshot. Fields may be added, and are passed over by who does not know them.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +40,23 @@ pub(super) struct Head {
     threads: Vec<HeadThread>,
     mappings: Vec<HeadMapping>,
     landmarks: BTreeMap<String, u64>,
+    /// Where its pages were; snapshots were saved without this at first.
+    #[serde(default)]
+    residence: Option<HeadResidence>,
+}
+
+/// Where its pages were.
+#[derive(Debug, Serialize, Deserialize)]
+struct HeadResidence {
+    /// Consecutive pages of one kind: how many pages after the last ones they begin, how many they are, and their kind: 0 private,
+    /// 1 shared, 2 swapped.
+    runs: Vec<(u64, u64, u8)>,
+    rss_bytes: u64,
+    huge_bytes: u64,
+    swap_bytes: u64,
+    hugetlb_bytes: u64,
+    page_table_bytes: Option<u64>,
+    stack_pointers: Vec<(u32, u64)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,7 +102,18 @@ impl Head {
             threads: facts.threads.iter().map(HeadThread::of).collect(),
             mappings: facts.mappings.iter().map(HeadMapping::of).collect(),
             landmarks: still.landmarks.iter().map(|(name, at)| (name.clone(), at.0)).collect(),
+            residence: still.residence.as_ref().map(HeadResidence::of),
         }
+    }
+
+    /// The same without what is longest and least needed.
+    pub fn without_pages(self) -> Self {
+        Self { residence: None, ..self }
+    }
+
+    /// Where its pages were, as far as that is known and can be: what is more than any process has is none.
+    pub fn take_residence(&mut self) -> Option<Residence> {
+        self.residence.take()?.residence()
     }
 
     /// The parts of a [`Still`] that are not memory.
@@ -107,6 +142,59 @@ impl Head {
         };
         let landmarks = self.landmarks.into_iter().map(|(name, at)| (name, Addr(at))).collect();
         (facts, self.at.and_then(|at| UNIX_EPOCH.checked_add(at)), taking, landmarks)
+    }
+}
+
+impl HeadResidence {
+    fn of(residence: &Residence) -> Self {
+        let mut before = 0;
+        let runs = residence.pages.runs().iter().map(|run| {
+            let (first, end) = (run.range.start.0 / PAGE as u64, run.range.end.0 / PAGE as u64);
+            let kind = match run.kind {
+                PageKind::Private => 0,
+                PageKind::Shared => 1,
+                PageKind::Swapped => 2,
+            };
+            let skipped = first.saturating_sub(before);
+            before = end;
+            (skipped, end.saturating_sub(first), kind)
+        });
+        Self {
+            runs: runs.collect(),
+            rss_bytes: residence.rss_bytes,
+            huge_bytes: residence.huge_bytes,
+            swap_bytes: residence.swap_bytes,
+            hugetlb_bytes: residence.hugetlb_bytes,
+            page_table_bytes: residence.page_table_bytes,
+            stack_pointers: residence.stack_pointers.iter().map(|(tid, at)| (*tid, at.0)).collect(),
+        }
+    }
+
+    fn residence(self) -> Option<Residence> {
+        let (mut page, mut all) = (0_u64, 0_u64);
+        let mut runs = Vec::with_capacity(self.runs.len());
+        for (skipped, count, kind) in self.runs {
+            let first = page.checked_add(skipped)?;
+            page = first.checked_add(count).filter(|&end| end <= MOST_ADDRESSES / PAGE as u64)?;
+            all = all.saturating_add(count);
+            let kind = match kind {
+                0 => PageKind::Private,
+                1 => PageKind::Shared,
+                2 => PageKind::Swapped,
+                _ => return None,
+            };
+            let at = |page: u64| Addr(page * PAGE as u64);
+            runs.push(PageRun { range: at(first)..at(page), kind });
+        }
+        (all <= MOST_PAGES).then(|| Residence {
+            pages: Pages::of(runs),
+            rss_bytes: self.rss_bytes,
+            huge_bytes: self.huge_bytes,
+            swap_bytes: self.swap_bytes,
+            hugetlb_bytes: self.hugetlb_bytes,
+            page_table_bytes: self.page_table_bytes,
+            stack_pointers: self.stack_pointers.into_iter().map(|(tid, at)| (tid, Addr(at))).collect(),
+        })
     }
 }
 

@@ -85,7 +85,8 @@ pub fn read(from: impl Read, length: u64, seal: Seal) -> Result<Still, Broken> {
     }
     let mut head = vec![0; head_length];
     from.fill(&mut head)?;
-    let head: Head = serde_json::from_slice(&head).map_err(|_| Broken::Damaged("its head is unreadable"))?;
+    let mut head: Head =
+        serde_json::from_slice(&head).map_err(|_| Broken::Damaged("its head is unreadable"))?;
 
     let mut buffers = Buffers::new();
     let most = length.saturating_mul(MAX_UNPACKING).min(MAX_COPY);
@@ -101,8 +102,9 @@ pub fn read(from: impl Read, length: u64, seal: Seal) -> Result<Still, Broken> {
         return Err(Broken::Damaged("its seal is broken"));
     }
     let memory = filling.finish(zeros);
+    let residence = head.take_residence();
     let (facts, at, taking, landmarks) = head.parts();
-    Ok(Still { memory, facts, at, taking, residence: None, files: Files::Disk, landmarks })
+    Ok(Still { memory, facts, at, taking, residence, files: Files::Disk, landmarks })
 }
 
 /// Reads a block; what is to be read as zeros by it. `None` at the end.

@@ -76,7 +76,10 @@ impl Drop for Part {
 pub fn write(still: &Still, to: impl Write) -> io::Result<u64> {
     let mut out =
         Sealing { to: BufWriter::with_capacity(1 << 20, to), seal: crc32fast::Hasher::new(), length: 0 };
-    let head = serde_json::to_vec(&Head::of(still))?;
+    let mut head = serde_json::to_vec(&Head::of(still))?;
+    if head.len() > MAX_HEAD {
+        head = serde_json::to_vec(&Head::of(still).without_pages())?;
+    }
     let length = u32::try_from(head.len()).ok().filter(|&length| length as usize <= MAX_HEAD);
     let length =
         length.ok_or_else(|| io::Error::other("the process has too many mappings for a snapshot"))?;

@@ -35,7 +35,7 @@ use text::Stat;
 
 pub use copy::Stopped;
 pub use live::{Counts, Live};
-pub use room::Room;
+use room::Room;
 pub use still::{Files, Still, Taking};
 
 /// How long the threads of a target may take to stop. They stop within a millisecond or are stuck.
@@ -170,7 +170,7 @@ impl Target {
     /// again a little later, up to [`MAX_STOPS`] times; then it is copied as it is.
     ///
     /// # Errors
-    /// As [`stop`](Self::stop), or if no room can be got.
+    /// As [`stop`](Self::stop), or if no room can be got ([`Error::no_room`]).
     pub fn freeze(
         &mut self,
         buffers: &mut Buffers,
@@ -255,15 +255,10 @@ impl Target {
     fn make_room(&self, buffers: &mut Buffers) -> Result<(), Error> {
         let bytes = self.estimate().bytes;
         let no_room = |why: &str| {
-            Error::new(
-                Stage::Copy,
-                format!(
-                    "{}: no room for a copy of {}: {why}",
-                    refusal::named(self.facts.id.pid, &self.facts.name),
-                    units::Bytes(bytes)
-                ),
-                "read without a stop (`--no-stop`), which takes little memory",
-            )
+            let named = refusal::named(self.facts.id.pid, &self.facts.name);
+            let what = format!("{named}: no room for a copy of {}: {why}", units::Bytes(bytes));
+            let hint = "read without a stop (`--no-stop`), which takes little memory";
+            Error { no_room: true, ..Error::new(Stage::Copy, what, hint) }
         };
         let room = Room::now();
         if !room.fits(bytes.saturating_sub(buffers.warm_bytes() as u64)) {

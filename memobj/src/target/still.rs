@@ -76,6 +76,10 @@ impl Source for Still {
         true
     }
 
+    fn residence(&self) -> Option<&Residence> {
+        self.residence.as_ref()
+    }
+
     fn open(&self, mapping: &Mapping) -> Result<File, Error> {
         match self.files {
             Files::Process(pid) => {

@@ -196,7 +196,11 @@ impl Scanner {
                 c.passage(key)?;
                 c.nullable(Cursor::integer)?;
             }
-            c.literal(b"}")
+            if !c.has(b"}") {
+                about_cache(c)?;
+                c.literal(b"}")?;
+            }
+            Some(())
         })?;
         Some(caches)
     }
@@ -226,6 +230,51 @@ impl Scanner {
         let (function, file, line) = (None, None, None);
         Some(PythonThread { name, ident, native_id, daemon, alive, main, function, file, line })
     }
+}
+
+/// What else a census says of a cache. A moment has none of it.
+fn about_cache(c: &mut Cursor<'_>) -> Option<()> {
+    if c.has(br#","kind":"#) {
+        c.text()?;
+    }
+    if c.has(br#","standard":"#) {
+        c.boolean()?;
+    }
+    if c.has(br#","instances":"#) {
+        c.integer()?;
+    }
+    if c.has(br#","limit_ratio":"#) {
+        c.number()?;
+    }
+    if c.has(br#","hit_ratio":"#) {
+        c.number()?;
+    }
+    if c.has(br#","shared_bytes":"#) {
+        c.integer()?;
+    }
+    retained(c)?;
+    if c.has(br#","average_entry_bytes":"#) {
+        c.integer()?;
+    }
+    if c.has(br#","largest_entry_bytes":"#) {
+        c.integer()?;
+    }
+    if c.has(br#","largest_entry_key":"#) {
+        c.text()?;
+    }
+    if c.has(br#","large_entries":"#) {
+        c.integer()?;
+    }
+    if c.has(br#","clock":"#) {
+        c.text()?;
+    }
+    if c.has(br#","expired_entries":"#) {
+        c.integer()?;
+    }
+    if c.has(br#","warnings":"#) {
+        c.array(|c| c.text().map(|_| ()))?;
+    }
+    Some(())
 }
 
 /// What a row retains, where it says so. A moment has no use for it.
@@ -327,6 +376,14 @@ fn memory(c: &mut Cursor<'_>) -> Option<()> {
         plain(c, &[br#","blocks":"#, br#","pinned_bytes":"#])?;
         c.literal(b"}")
     })?;
+    if c.has(br#","pinned_holders":"#) {
+        c.array(|c| {
+            c.literal(br#"{"holder":"#)?;
+            c.text()?;
+            plain(c, &[br#","objects":"#, br#","arenas":"#, br#","pinned_bytes":"#])?;
+            c.literal(b"}")
+        })?;
+    }
     c.literal(br#","large":"#)?;
     c.array(|c| {
         c.literal(br#"{"kind":"#)?;
@@ -370,6 +427,10 @@ fn python(c: &mut Cursor<'_>) -> Option<()> {
     for key in [&br#","executable":"#[..], br#","located":"#, br#","layout":"#] {
         c.passage(key)?;
         c.nullable(Cursor::text)?;
+    }
+    // Censuses were written without this at first.
+    if c.has(br#","others":"#) {
+        c.nullable(Cursor::integer)?;
     }
     c.literal(b"}")
 }

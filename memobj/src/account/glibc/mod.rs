@@ -137,6 +137,8 @@ pub struct Places {
     pub heap: Option<Range<Addr>>,
     /// Anonymous memory that can be written to and may hold chunks with a mapping of their own, by address.
     pub anonymous: Vec<Range<Addr>>,
+    /// What of that was ever touched: of what was set aside there may be terabytes.
+    pub touched: Vec<Range<Addr>>,
 }
 
 impl Places {
@@ -173,7 +175,7 @@ impl Glibc {
         glibc.read_waiting(memory, &states);
         glibc.pieces.sort_unstable_by_key(|piece| piece.start);
         glibc.find_trimmable();
-        glibc.mapped = places.anonymous.iter().flat_map(|range| read_mapped(memory, range)).collect();
+        glibc.mapped = read_mapped(memory, places);
         glibc
     }
 
@@ -362,25 +364,29 @@ fn main_heap(memory: &(impl Memory + ?Sized), state: &State, number: usize, plac
     Some(Heap { range, first, top: state.top, arena: number, chunks })
 }
 
-/// Chunks with a mapping of their own in a range: at the start of a page, with no chunk before them, of whole pages. After 2.42 their size
-/// is without the head of the next chunk, which there is none of, and the lowest bit of the word before it says that they are of
-/// huge pages (`mmap_set_chunk`).
-fn read_mapped(memory: &(impl Memory + ?Sized), range: &Range<Addr>) -> Vec<Range<Addr>> {
-    let mut found = Vec::new();
-    let mut at = range.start;
-    while at < range.end {
-        let head = memory.read_u64(at).ok().zip(memory.read_u64(at.plus(chunks::SIZE)).ok());
-        let size = match head {
-            Some((0 | 1, size)) if size & chunks::FLAGS == chunks::OWN_MAPPING => size & !chunks::FLAGS,
-            _ => 0,
-        };
-        let bytes = if size.is_multiple_of(PAGE) { size } else { size.saturating_add(2 * chunks::SIZE) };
-        let end = Addr(at.0.saturating_add(bytes));
-        if bytes > 0 && bytes.is_multiple_of(PAGE) && end <= range.end {
-            found.push(at..end);
-            at = end;
-        } else {
-            at = Addr(at.0.saturating_add(PAGE));
+/// Chunks with a mapping of their own: at the start of a page, with no chunk before them, of whole pages. After 2.42 their size is without
+/// the head of the next chunk, which there is none of, and the lowest bit of the word before it says that they are of huge pages
+/// (`mmap_set_chunk`).
+fn read_mapped(memory: &(impl Memory + ?Sized), places: &Places) -> Vec<Range<Addr>> {
+    let mut found: Vec<Range<Addr>> = Vec::new();
+    let mut behind = Addr::NULL;
+    for range in &places.touched {
+        let mut at = range.start.max(behind);
+        while at < range.end {
+            let head = memory.read_u64(at).ok().zip(memory.read_u64(at.plus(chunks::SIZE)).ok());
+            let size = match head {
+                Some((0 | 1, size)) if size & chunks::FLAGS == chunks::OWN_MAPPING => size & !chunks::FLAGS,
+                _ => 0,
+            };
+            let bytes = if size.is_multiple_of(PAGE) { size } else { size.saturating_add(2 * chunks::SIZE) };
+            let end = Addr(at.0.saturating_add(bytes));
+            if bytes > 0 && bytes.is_multiple_of(PAGE) && end <= places.end_of(at) {
+                found.push(at..end);
+                behind = end;
+                at = end;
+            } else {
+                at = Addr(at.0.saturating_add(PAGE));
+            }
         }
     }
     found

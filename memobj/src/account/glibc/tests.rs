@@ -72,7 +72,7 @@ fn read(parts: &[(u64, Vec<u8>); 2]) -> Glibc {
     let places = Places {
         data: vec![Addr(DATA)..Addr(DATA + 0x2000)],
         heap: Some(Addr(HEAP)..Addr(END)),
-        anonymous: Vec::new(),
+        ..Places::default()
     };
     Glibc::read(&image, &places)
 }

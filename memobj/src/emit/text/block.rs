@@ -14,7 +14,7 @@ use super::super::tally::{Row, Sum, Tally};
 /// Names are in the last column, where a terminal cuts them; nothing else gives way to them.
 pub(super) const ANY_WIDTH: usize = usize::MAX;
 
-/// Torn and rejected reads are worth a warning if there is one for so many objects: a few there always are, as stale words in frames.
+/// Torn and rejected reads are worth a word if there is one for so many objects: a few there always are, as stale words in frames.
 const FEW_READS: u64 = 1000;
 
 /// Coverage below this is worth a glance.
@@ -27,21 +27,29 @@ pub(super) struct Block<'a> {
     pub limit: usize,
     /// The day, if the block before was of another.
     pub day: Option<&'a str>,
+    /// The caches at the census before.
+    pub caches: Option<&'a super::caches::Before>,
 }
 
 impl Block<'_> {
     pub fn lines(&self) -> Vec<Line> {
         let mut lines = vec![self.heading(), self.summary()];
         lines.extend(self.warnings());
-        lines.extend(self.rows("types", "TYPE", &self.tally.types));
-        lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
+        // What was asked for comes first. Who asks for caches gets no more, so that it fits one screen.
+        if let Some(caches) = &self.tally.caches {
+            lines.extend(super::caches::lines(caches, self.caches, self.limit));
+        }
         if let Some(held) = &self.tally.held {
             lines.extend(super::held::lines(held, self.tally.total, self.limit));
         }
         let memory = self.record.memory.as_ref();
         lines.extend(memory.map(|memory| super::memory::memory(memory, self.limit)).unwrap_or_default());
-        lines.extend(self.threads());
-        lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
+        if self.tally.caches.is_none() {
+            lines.extend(self.rows("types", "TYPE", &self.tally.types));
+            lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
+            lines.extend(self.threads());
+            lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
+        }
         lines.push(Line::default());
         lines.extend(self.record.coverage.as_ref().map(|coverage| self.coverage(coverage)));
         lines.push(self.taking());
@@ -107,6 +115,10 @@ impl Block<'_> {
                 counted(tries, "try", "tries")
             ));
         }
+        if let Some(others) = record.python.as_ref().and_then(|python| python.others).filter(|&n| n > 0) {
+            let what = counted(others, "other Python", "other Pythons");
+            warnings.push(format!("! of {what} in the process nothing is counted"));
+        }
         match record.live_reason.as_deref() {
             Some("max_pause") => {
                 warnings.push(
@@ -125,16 +137,12 @@ impl Block<'_> {
                 Some(format!("{} {word}", thousands(count.filter(|&count| count > 0)?)))
             })
             .collect();
-        if !bad.is_empty() && self.bad_reads().saturating_mul(FEW_READS) >= self.tally.total.count {
-            warnings.push(format!("! of what was read, {}", bad.join(", ")));
+        let all = record.torn_reads.unwrap_or(0).saturating_add(record.rejected_reads.unwrap_or(0));
+        if !bad.is_empty() && all.saturating_mul(FEW_READS) >= self.tally.total.count {
+            let what = "some objects may be missing or counted wrongly";
+            warnings.push(format!("! of what was read, {}: {what}", bad.join(", ")));
         }
         warnings.into_iter().map(|text| Line::whole(2, Tone::Warning, text)).collect()
-    }
-
-    /// How many reads were torn or rejected.
-    fn bad_reads(&self) -> u64 {
-        let record = self.record;
-        record.torn_reads.unwrap_or(0).saturating_add(record.rejected_reads.unwrap_or(0))
     }
 
     /// The largest rows, and the sum of the others.
@@ -238,10 +246,6 @@ impl Block<'_> {
         line.push(Tone::Dim, method);
         if let Some(duration) = record.duration_seconds.and_then(seconds) {
             line.push_apart(Tone::Dim, format!("counted in {duration}"));
-        }
-        let bad = self.bad_reads();
-        if bad > 0 {
-            line.push_apart(Tone::Dim, format!("{} torn or rejected", counted(bad, "read", "reads")));
         }
         if let Some(peak) = record.memobj_peak_bytes {
             line.push_apart(Tone::Dim, format!("memobj itself at most {}", Bytes(peak)));

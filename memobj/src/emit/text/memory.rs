@@ -1,18 +1,28 @@
 //! Who has the resident set, for people.
 
 use common::columns::{Cell, Tone};
-use common::record::{MemoryAccount, MemoryRow};
+use common::record::{CensusRecord, MemoryAccount, MemoryRow};
 use common::stdio::escape_controls;
 use common::table::{Column, Line, Table};
 use common::units::{Bytes, counted};
 
 use super::block::{ANY_WIDTH, percent, ratio, titled};
+use crate::account::change::{Cause, Figures, compared};
 use crate::account::rows::Kind;
 
 /// What is explained below this is worth a glance.
 const LOW: f64 = 0.95;
 /// What could be given back, or is kept by few, is worth a line from this part of all on.
 const NOTABLE: u64 = 20;
+
+/// What malloc has and nobody uses.
+const FREE_OF_MALLOC: [Kind; 3] = [Kind::NativeCached, Kind::NativeFree, Kind::NativeTop];
+/// Changes of rows that are less are not told.
+const LEAST_CHANGE: u64 = 64 << 10;
+/// Growth of all that is less needs no advice.
+const LEAST_GROWTH: u64 = 1 << 20;
+/// Rows that are told of a change.
+const MOST_CHANGES: usize = 4;
 
 /// The table of an account and what follows from it; `limit` rows.
 pub(super) fn memory(account: &MemoryAccount, limit: usize) -> Vec<Line> {
@@ -54,7 +64,65 @@ pub(super) fn memory(account: &MemoryAccount, limit: usize) -> Vec<Line> {
     let mut lines = titled(&title, table);
     let tone = if account.explained_ratio < LOW { Tone::Warning } else { Tone::Dim };
     lines.push(Line::whole(2, tone, format!("{} of it explained", percent(account.explained_ratio))));
+    lines.extend(types(account, limit));
     lines.extend(notes(account).into_iter().map(|note| Line::whole(2, Tone::Plain, note)));
+    lines
+}
+
+/// Where the objects of each type lie, if some of them lie in pages that others have, too: of forked workers.
+fn types(account: &MemoryAccount, limit: usize) -> Vec<Line> {
+    let shared = account.types.iter().map(|of| of.shared_bytes).fold(0, u64::saturating_add);
+    if shared.saturating_mul(NOTABLE) < account.rss_bytes || shared == 0 {
+        return Vec::new();
+    }
+    let mut table =
+        Table::new([Column::right("PRIVATE"), Column::right("SHARED"), Column::left("TYPE", ANY_WIDTH)]);
+    for of in account.types.iter().take(limit) {
+        table.push([
+            Cell::plain(Bytes(of.private_bytes).to_string()),
+            Cell::plain(Bytes(of.shared_bytes).to_string()),
+            Cell::plain(escape_controls(&of.name).into_owned()),
+        ]);
+    }
+    titled("resident memory by type", table)
+}
+
+/// Why there is no account though it was asked for.
+pub(super) fn missing(record: &CensusRecord) -> Line {
+    let why = match record.method.as_deref() {
+        Some("core") => "a core file does not say which pages were resident",
+        Some("snapshot") => "this snapshot was saved without what is known of its pages: save it anew",
+        Some("live") => {
+            "it was read as it ran, and what moves meanwhile cannot be added up: it has to be stopped for that"
+        }
+        _ => {
+            "the kernel does not say which pages are resident (/proc/PID/smaps, pagemap): run memobj as root"
+        }
+    };
+    Line::whole(2, Tone::Warning, format!("! no account of the resident set: {why}"))
+}
+
+/// What grew since the last account, and what to try where it is not objects.
+pub(super) fn since(before: &Figures, now: &Figures) -> Vec<Line> {
+    let change = compared(before, now);
+    let sign = |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "+" }, Bytes(bytes.unsigned_abs()));
+    let rows = change.rows.iter().filter(|growth| growth.bytes.unsigned_abs() >= LEAST_CHANGE);
+    let rows = rows.take(MOST_CHANGES).map(|growth| {
+        let words = name(Some(growth.kind), growth.kind.word(), growth.detail.as_deref());
+        format!("{words} {}", sign(growth.bytes))
+    });
+    let rows: Vec<String> = rows.collect();
+    let mut text = format!("since the last: {}", sign(change.rss_bytes));
+    if !rows.is_empty() {
+        text.push_str(": ");
+        text.push_str(&rows.join(", "));
+    }
+    let mut lines = vec![Line::whole(2, Tone::Plain, text)];
+    let is_much = change.rss_bytes.unsigned_abs() >= LEAST_GROWTH;
+    if let (Some(cause), true) = (change.cause().filter(|cause| *cause != Cause::Objects), is_much) {
+        let advice = cause.advice(now);
+        lines.push(Line::whole(2, Tone::Warning, format!("{}, not objects: {advice}", cause.words())));
+    }
     lines
 }
 
@@ -68,6 +136,16 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
             Bytes(account.trimmable_bytes)
         ));
     }
+    let stuck = account.rows.iter().filter(|row| FREE_OF_MALLOC.iter().any(|kind| *row.kind == *kind.word()));
+    let stuck =
+        stuck.map(|row| row.private_bytes.saturating_add(row.shared_bytes)).fold(0, u64::saturating_add);
+    let stuck = stuck.saturating_sub(account.trimmable_bytes);
+    if is_notable(stuck) {
+        notes.push(format!(
+            "{} that malloc keeps is in caches, or in pieces of pages that are in use: malloc_trim does not give it back",
+            Bytes(stuck)
+        ));
+    }
     if is_notable(account.pinned_bytes) {
         let who: Vec<String> = account
             .pinned_by
@@ -77,10 +155,21 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
             .collect();
         notes.push(format!(
             "{} of Python's allocator, nearly empty, keep {} that nobody uses, for {}",
-            counted(account.pinned_arenas, "arena", "arenas"),
+            if has_heaps(account) {
+                counted(account.pinned_arenas, "page", "pages")
+            } else {
+                counted(account.pinned_arenas, "arena", "arenas")
+            },
             Bytes(account.pinned_bytes),
             who.join(", ")
         ));
+        let holders = account.pinned_holders.iter().flatten().take(3);
+        let holders: Vec<String> = holders
+            .map(|by| format!("{} ({})", escape_controls(&by.holder), Bytes(by.pinned_bytes)))
+            .collect();
+        if !holders.is_empty() {
+            notes.push(format!("those are held by {}", holders.join(", ")));
+        }
     }
     let owned =
         account.large.iter().filter_map(|large| Some((large.owner.as_deref()?, large.resident_bytes)));
@@ -101,25 +190,34 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
     notes
 }
 
+/// Whether Python has several heaps: those of mimalloc, which has pages for arenas.
+fn has_heaps(account: &MemoryAccount) -> bool {
+    let used = [Kind::PythonUsed.word(), Kind::PythonFreeBlocks.word()];
+    account.rows.iter().any(|row| row.detail.is_some() && used.contains(&&*row.kind))
+}
+
 fn what(row: &MemoryRow) -> String {
-    let kind = Kind::ALL.iter().find(|kind| kind.word() == &*row.kind);
-    let words = kind.map_or_else(|| escape_controls(&row.kind).into_owned(), |kind| kind.words().to_owned());
-    match row.detail.as_deref().filter(|detail| !detail.is_empty()) {
-        Some(detail) if kind == Some(&Kind::PythonObjects) => {
-            format!("{words} in {}", escape_controls(detail))
-        }
-        Some(detail) if matches!(kind, Some(Kind::Unexplained | Kind::Stack)) => {
-            format!("{words} ({})", escape_controls(detail))
-        }
-        Some(detail) => format!("{words} {}", escape_controls(detail)),
-        None if kind == Some(&Kind::File) => "smaller files".into(),
-        None => words,
+    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == &*row.kind);
+    name(kind, &row.kind, row.detail.as_deref())
+}
+
+/// A row's name for a person; `word` is what stands for a kind that is not known.
+fn name(kind: Option<Kind>, word: &str, detail: Option<&str>) -> String {
+    let words = kind.map_or_else(|| escape_controls(word).into_owned(), |kind| kind.words().to_owned());
+    let detail = detail.filter(|detail| !detail.is_empty()).map(escape_controls);
+    match (kind, detail) {
+        (Some(Kind::PythonObjects), Some(detail)) => format!("{words} in {detail}"),
+        (Some(Kind::PythonUsed | Kind::PythonFreeBlocks), Some(detail)) => format!("{words} (heap {detail})"),
+        (Some(Kind::Unexplained | Kind::Stack), Some(detail)) => format!("{words} ({detail})"),
+        (_, Some(detail)) => format!("{words} {detail}"),
+        (Some(Kind::File), None) => "smaller files".into(),
+        (_, None) => words,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use common::record::PinnedBy;
+    use common::record::{PinnedBy, PinnedHolder};
 
     use super::*;
 
@@ -152,6 +250,12 @@ mod tests {
             pinned_arenas: 50,
             pinned_bytes: 49 << 20,
             pinned_by: vec![PinnedBy { name: "bytes".into(), blocks: 400, pinned_bytes: 49 << 20 }],
+            pinned_holders: Some(vec![PinnedHolder {
+                holder: "__main__.pins".into(),
+                objects: 390,
+                arenas: 50,
+                pinned_bytes: 48 << 20,
+            }]),
             large: Vec::new(),
             huge_bytes: 0,
             swap_bytes: 4096,
@@ -173,8 +277,40 @@ mod tests {
   90.0 % of it explained
   malloc_trim(0) in the program would give back 6.00 MiB
   50 arenas of Python's allocator, nearly empty, keep 49.00 MiB that nobody uses, for bytes (49.00 MiB)
+  those are held by __main__.pins (48.00 MiB)
   4.00 KiB swapped out besides
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_grew_is_told_with_what_to_try() {
+        let figures = |native: u64, objects: u64| Figures {
+            rss_bytes: native + objects,
+            rows: vec![
+                (Kind::NativeUsed, None, native),
+                (Kind::PythonObjects, Some("pools".into()), objects),
+            ],
+            ..Figures::default()
+        };
+        let told = |before: &Figures, now: &Figures| {
+            let mut text = String::new();
+            for line in since(before, now) {
+                line.write(common::table::Style::default(), &mut text);
+            }
+            text
+        };
+        let mib = 1 << 20;
+        let text = told(&figures(10 * mib, 5 * mib), &figures(14 * mib, 4 * mib));
+        assert!(
+            text.starts_with(
+                "  since the last: +3.00 MiB: malloc, in use +4.00 MiB, Python objects in pools -1.00 MiB\n"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("not objects: a native leak"), "{text}");
+        let objects = told(&figures(10 * mib, 5 * mib), &figures(10 * mib, 9 * mib));
+        assert_eq!(objects, "  since the last: +4.00 MiB: Python objects in pools +4.00 MiB\n");
+        assert_eq!(told(&figures(mib, mib), &figures(mib, mib)), "  since the last: +0 B\n");
     }
 }

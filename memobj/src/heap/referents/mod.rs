@@ -148,11 +148,13 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
                 | Kind::Deque
                 | Kind::LruCache
                 | Kind::WeakReference
+                | Kind::ContextVariable
                 | Kind::HamtItems
                 | Kind::HamtArray
                 | Kind::TeeData
                 | Kind::Array
-                | Kind::Decimal,
+                | Kind::Decimal
+                | Kind::NumpyScalar(_),
             ) => Ok(()),
             _ if of.traverse == Traverse::Guess => Ok(()),
             _ => self.read_guesses(at, of, EdgeKind::Guessed, sink),

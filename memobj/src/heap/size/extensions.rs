@@ -139,6 +139,14 @@ pub(super) fn read_own<M: Memory>(
             };
             plus_words(of, array.dimensions * 2).saturating_add(data)
         }
+        Kind::NumpyGeneric => {
+            // `gentype_sizeof` (`numpy/core/src/multiarray/scalartypes.c.src`): the object, and its value once more.
+            let value = match of.kind {
+                Some(Kind::NumpyScalar(bytes)) => u64::from(bytes),
+                _ => memory.read_count(at, layout.var_object.ob_size)?,
+            };
+            read_plain(python, at, of)?.saturating_add(value)
+        }
         _ => read_plain(python, at, of)?,
     })
 }

@@ -69,7 +69,7 @@ impl<M: Memory> Types<'_, '_, M> {
                 },
             }
         });
-        let (sizeof, size_exact) = self.read_sizeof(&raw, &chain);
+        let (sizeof, size_exact) = self.read_sizeof(&raw, &chain, kind);
         Ok(Some(Type {
             at,
             base: raw.base,
@@ -246,8 +246,8 @@ impl<M: Memory> Types<'_, '_, M> {
         })
     }
 
-    /// How `sys.getsizeof` weighs objects of a type: by the first `__sizeof__` in its order of classes.
-    fn read_sizeof(&mut self, raw: &Raw, chain: &[Raw]) -> (Option<Kind>, bool) {
+    /// How `sys.getsizeof` weighs objects of a type, which are a `kind`: by the first `__sizeof__` in its order of classes.
+    fn read_sizeof(&mut self, raw: &Raw, chain: &[Raw], kind: Option<Kind>) -> (Option<Kind>, bool) {
         let mut exact = true;
         for at in self.read_order(raw, chain) {
             if at == self.python.landmarks.object || !self.defines_sizeof(at) {
@@ -259,7 +259,16 @@ impl<M: Memory> Types<'_, '_, M> {
                 exact = false;
                 continue;
             }
-            return self.read_kind(&level).map_or((None, false), |kind| (Some(kind), exact));
+            return match self.read_kind(&level) {
+                // That of numpy's scalars adds the bytes of the value, which only the kind tells.
+                Some(Kind::NumpyGeneric)
+                    if !matches!(kind, Some(Kind::NumpyScalar(_) | Kind::NumpyVoid | Kind::Bytes)) =>
+                {
+                    (None, false)
+                }
+                Some(sizeof) => (Some(sizeof), exact),
+                None => (None, false),
+            };
         }
         (None, exact)
     }

@@ -85,7 +85,7 @@ const BUILD0: Layout = Layout {
     system_exit: SystemExit { size: 80, code: 72 },
     os_error: OsError { size: 112 },
     stop_iteration: StopIteration { size: 80, value: 72 },
-    lru_cache_object: LruCacheObject { size: 152, root: 0, maxsize: 96, func: 88, cache: 72, cache_info_type: 128, lru_list_elem_type: Some(120), kwd_mark: Some(112), dict: 136, weakreflist: Some(144) },
+    lru_cache_object: LruCacheObject { size: 152, root: 0, maxsize: 96, hits: 80, misses: 104, func: 88, cache: 72, cache_info_type: 128, lru_list_elem_type: Some(120), kwd_mark: Some(112), dict: 136, weakreflist: Some(144) },
     lru_list_elem: LruListElem { size: 56, prev: 16, next: 24, hash: 32, key: 40, result: 48 },
     partial_object: PartialObject { size: 64, fn_: 16, args: 24, kw: 32, dict: 40, weakreflist: 48 },
     bytes_io: BytesIo { size: 64, buf: 16, string_size: 32, dict: 40, weakreflist: 48, exports: 56 },

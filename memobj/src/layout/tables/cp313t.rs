@@ -85,7 +85,7 @@ const BUILD0: Layout = Layout {
     system_exit: SystemExit { size: 96, code: 88 },
     os_error: OsError { size: 128 },
     stop_iteration: StopIteration { size: 96, value: 88 },
-    lru_cache_object: LruCacheObject { size: 168, root: 0, maxsize: 112, func: 104, cache: 88, cache_info_type: 144, lru_list_elem_type: Some(136), kwd_mark: Some(128), dict: 152, weakreflist: Some(160) },
+    lru_cache_object: LruCacheObject { size: 168, root: 0, maxsize: 112, hits: 96, misses: 120, func: 104, cache: 88, cache_info_type: 144, lru_list_elem_type: Some(136), kwd_mark: Some(128), dict: 152, weakreflist: Some(160) },
     lru_list_elem: LruListElem { size: 72, prev: 32, next: 40, hash: 48, key: 56, result: 64 },
     partial_object: PartialObject { size: 80, fn_: 32, args: 40, kw: 48, dict: 56, weakreflist: 64 },
     bytes_io: BytesIo { size: 80, buf: 32, string_size: 48, dict: 56, weakreflist: 64, exports: 72 },
@@ -146,7 +146,7 @@ const BUILD0: Layout = Layout {
     mi_heap: Some(MiHeap { size: 3064, tld: 0, thread_id: 2848, page_count: 3024, pages: 1040, pages_count: 75, next: 3048 }),
     mi_page_queue: Some(MiPageQueue { size: 24, first: 0, last: 8, block_size: 16 }),
     mi_page: Some(MiPage { size: 96, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: Some(Bits { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(Bits { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 40, xheap: 48, next: 56, prev: 64 }),
-    mi_segment: Some(MiSegment { size: 49512, abandoned_next: Some(176), subproc: None, abandoned_os_next: None, abandoned_visits: 200, used: 208, slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 96 }),
+    mi_segment: Some(MiSegment { size: 49512, abandoned_next: Some(176), subproc: None, abandoned_os_next: None, abandoned_visits: 200, used: 208, segment_slices: 224, segment_info_slices: 232, memid_block_index: Some(0), memid_kind: Some(20), slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 96 }),
     mi_abandoned_pool: Some(MiAbandonedPool { size: 320, abandoned_visited: 0, abandoned: 64 }),
     fixed: &[
         FixedShape { tp_name: "cell", size: 40, visited: &[32], names: &["ob_ref"], visits_type: false },

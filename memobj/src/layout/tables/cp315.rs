@@ -85,7 +85,7 @@ const BUILD0: Layout = Layout {
     system_exit: SystemExit { size: 80, code: 72 },
     os_error: OsError { size: 112 },
     stop_iteration: StopIteration { size: 80, value: 72 },
-    lru_cache_object: LruCacheObject { size: 152, root: 0, maxsize: 96, func: 88, cache: 72, cache_info_type: 128, lru_list_elem_type: Some(120), kwd_mark: Some(112), dict: 136, weakreflist: Some(144) },
+    lru_cache_object: LruCacheObject { size: 152, root: 0, maxsize: 96, hits: 80, misses: 104, func: 88, cache: 72, cache_info_type: 128, lru_list_elem_type: Some(120), kwd_mark: Some(112), dict: 136, weakreflist: Some(144) },
     lru_list_elem: LruListElem { size: 56, prev: 16, next: 24, hash: 32, key: 40, result: 48 },
     partial_object: PartialObject { size: 80, fn_: 16, args: 24, kw: 32, dict: 40, weakreflist: 48 },
     bytes_io: BytesIo { size: 64, buf: 16, string_size: 32, dict: 40, weakreflist: 48, exports: 56 },
@@ -146,7 +146,7 @@ const BUILD0: Layout = Layout {
     mi_heap: Some(MiHeap { size: 3088, tld: 0, thread_id: 16, page_count: 192, pages: 1288, pages_count: 75, next: 240 }),
     mi_page_queue: Some(MiPageQueue { size: 24, first: 0, last: 8, block_size: 16 }),
     mi_page: Some(MiPage { size: 96, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: None, use_qsbr: Some(Bits { byte: 36, bit: 0, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 32, block_size_shift: Some(34), heap_tag: Some(35), xblock_size: 40, local_free: 24, xthread_free: 56, xheap: 64, next: 72, prev: 80 }),
-    mi_segment: Some(MiSegment { size: 49536, abandoned_next: None, subproc: Some(40), abandoned_os_next: Some(232), abandoned_visits: 208, used: 216, slice_entries: 272, thread_id: 280, slices: 288, slices_stride: 96 }),
+    mi_segment: Some(MiSegment { size: 49536, abandoned_next: None, subproc: Some(40), abandoned_os_next: Some(232), abandoned_visits: 208, used: 216, segment_slices: 248, segment_info_slices: 256, memid_block_index: Some(0), memid_kind: Some(20), slice_entries: 272, thread_id: 280, slices: 288, slices_stride: 96 }),
     mi_abandoned_pool: None,
     fixed: &[
         FixedShape { tp_name: "cell", size: 24, visited: &[16], names: &["ob_ref"], visits_type: false },
@@ -322,7 +322,7 @@ const BUILD1: Layout = Layout {
     gc_stats: Some(GcStats { size: 1112, young: 0, old: 712, old_stride: 200 }),
     mi_heap: Some(MiHeap { size: 3064, tld: 0, thread_id: 2848, page_count: 3024, pages: 1040, pages_count: 75, next: 3048 }),
     mi_page: Some(MiPage { size: 80, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: Some(Bits { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(Bits { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 40, xheap: 48, next: 56, prev: 64 }),
-    mi_segment: Some(MiSegment { size: 41304, abandoned_next: Some(176), subproc: None, abandoned_os_next: None, abandoned_visits: 200, used: 208, slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 80 }),
+    mi_segment: Some(MiSegment { size: 41304, abandoned_next: Some(176), subproc: None, abandoned_os_next: None, abandoned_visits: 200, used: 208, segment_slices: 224, segment_info_slices: 232, memid_block_index: Some(0), memid_kind: Some(20), slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 80 }),
     mi_abandoned_pool: Some(MiAbandonedPool { size: 320, abandoned_visited: 0, abandoned: 64 }),
     ..BUILD0
 };

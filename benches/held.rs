@@ -1,0 +1,81 @@
+//! Where the time goes when memobj finds out who holds the objects of a real heap.
+//!
+//! `cargo bench -p memobj --bench held -- SNAPSHOT`, with what `memobj --save-snapshot SNAPSHOT` saved. `benches/held.py` makes one.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a bench is a program for the one who runs it"
+)]
+
+use std::path::Path;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use memobj::facts::Source as _;
+use memobj::graph::{Order, Paths};
+use memobj::heap::python::Python;
+use memobj::heap::walk::walk;
+use memobj::holders::Holders;
+use memobj::holders::retained::Retained;
+use memobj::links::Links;
+use memobj::runtime::choose::find;
+use memobj::snapshot;
+
+fn main() {
+    let Some(file) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) else {
+        println!("which snapshot? cargo bench -p memobj --bench held -- SNAPSHOT");
+        return;
+    };
+    let threads = available_parallelism().map_or(1, usize::from);
+    let mut times = Vec::new();
+    let still = timed(&mut times, "snapshot opened", || snapshot::open(Path::new(&file)).unwrap());
+    let found = find(&still, None).unwrap();
+    let memory = &still.memory;
+    let runtime = found.read(still.memory()).unwrap();
+    let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
+    let python = Python::read(memory, &found.layout, runtime.at, &interpreters).unwrap();
+    let walked = timed(&mut times, "objects found", || walk(&python, threads).unwrap());
+    let before = peak_kib();
+    let (objects, edges) = {
+        let links = timed(&mut times, "links", || Links::read(&python, &walked, threads).unwrap());
+        let roots = links.roots();
+        timed(&mut times, "- a search in depth", || Order::new(links.graph(), &roots).unwrap());
+        timed(&mut times, "- a search in breadth", || Paths::new(links.graph(), &roots, |_, _| true));
+        (links.objects(), links.graph().edges())
+    };
+    let holders =
+        timed(&mut times, "links, ways and holders", || Holders::find(&python, &walked, threads).unwrap());
+    let retained =
+        timed(&mut times, "dominators and retained sizes", || Retained::new(holders.links()).unwrap());
+    let places = holders.places().len();
+    timed(&mut times, "retained by holder", || {
+        retained.by_group(places, |node| holders.holder(node).map(|place| place.0 as usize))
+    });
+    println!(
+        "{objects} objects, {edges} references, {places} places, {threads} threads\n\n| step | seconds |\n|---|--:|"
+    );
+    for (step, time) in &times {
+        println!("| {step} | {:.2} |", time.as_secs_f64());
+    }
+    let peak = (peak_kib() - before) * 1024;
+    println!(
+        "\nPeak beside the copy and the sets of objects: {} MiB: {:.1} bytes an object beside 8 a reference.",
+        peak >> 20,
+        (peak as f64 - edges as f64 * 8.0) / objects as f64
+    );
+}
+
+fn timed<T>(times: &mut Vec<(&'static str, Duration)>, step: &'static str, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let result = work();
+    times.push((step, begun.elapsed()));
+    result
+}
+
+/// What this process took at most, in KiB.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}

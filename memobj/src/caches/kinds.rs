@@ -1,0 +1,90 @@
+//! Types that are caches by what they are.
+//!
+//! Facts: `Modules/_functoolsmodule.c`; `Lib/weakref.py`; cachetools 4 to 8 (`cachetools/__init__.py`); Django 2 to 5
+//! (`django/core/cache/backends/locmem.py`).
+
+use std::rc::Rc;
+
+use crate::addr::Addr;
+use crate::heap::access::Access;
+use crate::heap::kinds::Kind;
+use crate::heap::types::Type;
+use crate::memory::Memory;
+use crate::names::Names;
+
+/// The longest order of classes that is looked through. A bound, no fact.
+const MOST_CLASSES: u64 = 200;
+
+/// What objects of a type are to a search for caches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// What `functools.lru_cache` makes.
+    Lru,
+    /// A mapping of cachetools, or of a class derived from one.
+    Cachetools,
+    /// Django's cache in local memory.
+    Locmem,
+    /// A dictionary that gives up its entries by itself.
+    Weak,
+    /// A `dict`, or of a class derived from it.
+    Table,
+    /// An object of some other class.
+    Instance,
+    /// Nothing of interest.
+    Other,
+}
+
+impl Sort {
+    /// What objects of a type are.
+    pub fn of<M: Memory>(names: &mut Names<'_, '_, M>, of: &Type) -> Self {
+        if of.is_metatype() {
+            return Self::Other;
+        }
+        match of.kind {
+            Some(Kind::LruCache) => return Self::Lru,
+            Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) => return Self::Table,
+            _ if of.class.is_none() => return Self::Other,
+            _ => {}
+        }
+        for class in classes(names, of) {
+            let is_of = |library: &str| {
+                class
+                    .module
+                    .strip_prefix(library)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            match class.qualname.as_str() {
+                "Cache" if is_of("cachetools") => return Self::Cachetools,
+                "LocMemCache" if is_of("django.core.cache.backends.locmem") => return Self::Locmem,
+                "WeakValueDictionary" | "WeakKeyDictionary" if class.module == "weakref" => {
+                    return Self::Weak;
+                }
+                _ => {}
+            }
+        }
+        Self::Instance
+    }
+
+    /// The attribute in which a cache of this sort has its entries.
+    pub const fn table(self) -> Option<&'static str> {
+        match self {
+            Self::Cachetools => Some("_Cache__data"),
+            Self::Locmem => Some("_cache"),
+            Self::Weak => Some("data"),
+            Self::Lru | Self::Table | Self::Instance | Self::Other => None,
+        }
+    }
+}
+
+/// The classes in which attributes of a type's objects are looked up (`tp_mro`).
+fn classes<M: Memory>(names: &mut Names<'_, '_, M>, of: &Type) -> Vec<Rc<Type>> {
+    let (memory, layout) = (names.python().memory, names.python().layout);
+    let mut order = Vec::new();
+    if let Some(tuple) = names.objects().pointer(of.at, layout.type_object.tp_mro) {
+        let count = names.objects().length(tuple).unwrap_or(0).min(MOST_CLASSES);
+        let items = tuple.plus(u64::from(layout.tuple_object.ob_item));
+        // What was read before a fault is as good.
+        let _ = memory.read_words(items, count, |class| order.push(Addr(class)));
+    }
+    order.into_iter().filter_map(|class| names.class(class)).collect()
+}

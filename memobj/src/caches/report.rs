@@ -1,0 +1,287 @@
+//! The caches that were found, read and weighed.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::addr::Addr;
+use crate::heap::access::Access;
+use crate::heap::python::Python;
+use crate::holders::Holders;
+use crate::holders::retained::Retained;
+use crate::memory::Memory;
+use crate::names::Names;
+
+use super::beside;
+use super::clock::Now;
+use super::deadlines::{Times, times};
+use super::health::warnings;
+use super::kinds::Sort;
+use super::measure::{Members, Scales};
+use super::search::{Found, search};
+use super::{Cache, Weight, words};
+
+/// How many entries are read for all caches together, for each object there is, and so many besides: dicts do not have more, unless they are
+/// made to keep us busy. A bound, no fact.
+const MOST_ENTRIES: u64 = 4;
+const SOME_ENTRIES: u64 = 1 << 20;
+/// A key that is longer is not told, though it could be a name: it may be a secret as well.
+const LONGEST_KEY: usize = 20;
+
+/// An entry of a cache.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    key: Addr,
+    value: Addr,
+}
+
+/// Finds and weighs all caches of a Python, the largest first; several of one name are one. Entries with more than `max_item_bytes` are
+/// counted. Times are read if `now` is known.
+#[must_use]
+pub fn find_caches<M: Memory>(
+    python: &Python<'_, M>,
+    holders: &Holders<'_>,
+    retained: &Retained,
+    now: Option<Now>,
+    max_item_bytes: u64,
+) -> Vec<Cache> {
+    let mut names = Names::new(python);
+    let mut found = search(holders, &mut names, now);
+    // Should it be too much to weigh them all, then those that matter most are.
+    let mut counted: Vec<(u64, Found)> =
+        found.drain(..).map(|found| (names.entries(found.table).unwrap_or(0), found)).collect();
+    counted.sort_by_key(|(entries, found)| (found.standard, Reverse(*entries), found.root));
+    let mut scales = Scales::new(holders.links(), retained);
+    let mut caches: Vec<Cache> = Vec::new();
+    let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
+    let mut left =
+        (holders.links().objects() as u64).saturating_mul(MOST_ENTRIES).saturating_add(SOME_ENTRIES);
+    for (count, found) in counted {
+        let rest = left.checked_sub(count);
+        left = rest.unwrap_or(left);
+        let entries = rest.map(|_| entries(&names, &found));
+        let mut cache = match entries {
+            Some(entries) => read(&mut names, &mut scales, holders, &found, &entries, now, max_item_bytes),
+            None => unread(&mut names, &found, count),
+        };
+        if by_name.get(&cache.name).and_then(|&at| caches.get(at)).is_some_and(|like| like.kind != cache.kind)
+        {
+            cache.name = format!("{} ({})", cache.name, cache.kind).into();
+        }
+        match by_name.get(&cache.name).and_then(|&at| caches.get_mut(at)) {
+            Some(like) => like.join(cache),
+            None => {
+                by_name.insert(Arc::clone(&cache.name), caches.len());
+                caches.push(cache);
+            }
+        }
+    }
+    for cache in &mut caches {
+        cache.warnings = warnings(cache);
+    }
+    caches.sort_by(|a, b| {
+        let order = |cache: &Cache| (cache.standard, Reverse(cache.deep_bytes()), Reverse(cache.entries));
+        order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name))
+    });
+    caches
+}
+
+fn read<M: Memory>(
+    names: &mut Names<'_, '_, M>,
+    scales: &mut Scales<'_, '_>,
+    holders: &Holders<'_>,
+    found: &Found,
+    entries: &[Entry],
+    now: Option<Now>,
+    max_item_bytes: u64,
+) -> Cache {
+    let links = holders.links();
+    let members: Vec<Members> = entries
+        .iter()
+        .map(|entry| {
+            let key = links.node(entry.key);
+            let value = links.node(entry.value);
+            match if found.sort == Sort::Lru { result(names, entry.value) } else { None } {
+                Some(result) => Members { key, value: links.node(result), link: value },
+                None => Members { key, value, link: None },
+            }
+        })
+        .collect();
+    let table = links.node(found.table);
+    // What Django's objects share is held by a module, too.
+    let root = if found.sort == Sort::Locmem { table.unwrap_or(found.root) } else { found.root };
+    let weight = scales.weigh(root, table, found.besides, &members);
+    let weight = weight.map(|weight| {
+        let sum = weight.entries.iter().fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
+        // Of as large ones the first.
+        let largest = (0..).zip(&weight.entries).max_by_key(|&(index, &bytes)| (bytes, Reverse(index)));
+        let key = largest.and_then(|(index, _): (usize, _)| names.key(entries.get(index)?.key));
+        let key = key.filter(|key| key.chars().count() <= LONGEST_KEY);
+        Weight {
+            deep_bytes: weight.deep_bytes,
+            shared_bytes: weight.shared_bytes,
+            retained_bytes: weight.retained_bytes,
+            average_bytes: sum.checked_div(weight.entries.len() as u64).unwrap_or(0),
+            largest_bytes: largest.map_or(0, |(_, &bytes)| bytes),
+            largest_key: key,
+            large_entries: weight.entries.iter().filter(|&&bytes| bytes > max_item_bytes).count() as u64,
+        }
+    });
+    let times = now.and_then(|now| times_of(names, found, entries, &now));
+    Cache {
+        weight,
+        clock: times.map(|times| times.clock),
+        expired: times.and_then(|times| times.expired),
+        ..unread(names, found, entries.len() as u64)
+    }
+}
+
+/// What can be said of a cache of so many entries without looking at them.
+fn unread<M: Memory>(names: &mut Names<'_, '_, M>, found: &Found, count: u64) -> Cache {
+    let (limit, fullness, unbounded) = limit(names, found, count);
+    Cache {
+        name: Arc::clone(&found.name),
+        kind: Arc::clone(&found.kind),
+        standard: found.standard,
+        instances: 1,
+        entries: count,
+        limit,
+        fullness,
+        unbounded,
+        hits: found.counters.hits,
+        misses: found.counters.misses,
+        weight: None,
+        clock: None,
+        expired: None,
+        warnings: Vec::new(),
+    }
+}
+
+fn entries<M: Memory>(names: &Names<'_, '_, M>, found: &Found) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    names.objects().entries(found.table, |key, value| {
+        entries.push(Entry { key, value });
+        std::ops::ControlFlow::Continue(())
+    });
+    entries
+}
+
+/// The result in a node of the list of an `lru_cache`, which has one if it has a limit (`lru_list_elem`, Modules/_functoolsmodule.c).
+fn result<M: Memory>(names: &mut Names<'_, '_, M>, value: Addr) -> Option<Addr> {
+    let of = names.type_of(value)?;
+    (of.module == "functools" && of.qualname == "_lru_list_elem").then_some(())?;
+    let python = names.python();
+    python.memory.read_pointer(value, python.layout.lru_list_elem.result).ok()
+}
+
+/// How many entries it may have, how full it is, and whether nothing limits it.
+fn limit<M: Memory>(
+    names: &mut Names<'_, '_, M>,
+    found: &Found,
+    entries: u64,
+) -> (Option<u64>, Option<f64>, bool) {
+    let share = |used: f64, most: f64| (most > 0.0 && most.is_finite()).then(|| used / most);
+    if found.sort == Sort::Cachetools {
+        let mut read = |name: &str| {
+            let at = beside::named(&found.beside, name)?;
+            beside::number(names, at)
+        };
+        let (used, most) = (read("_Cache__currsize"), read("_Cache__maxsize"));
+        let (Some(used), Some(most)) = (used, most) else { return (None, None, false) };
+        if !most.is_finite() {
+            return (None, None, true);
+        }
+        // Entries may have sizes of their own, in whatever unit: then the limit is no number of entries.
+        let has_sizes =
+            beside::named(&found.beside, "_Cache__size").is_some_and(|sizes| names.entries(sizes).is_some());
+        let limit = (!has_sizes && most >= 0.0).then_some(most as u64);
+        return (limit, share(used, most), false);
+    }
+    let limit = found.counters.limit;
+    let fullness = limit.and_then(|limit| share(entries as f64, limit as f64));
+    (limit, fullness, limit.is_none() && found.sort != Sort::Weak)
+}
+
+/// The times of a cache's entries: their own, or those in a dict beside it.
+fn times_of<M: Memory>(
+    names: &mut Names<'_, '_, M>,
+    found: &Found,
+    entries: &[Entry],
+    now: &Now,
+) -> Option<Times> {
+    match found.sort {
+        Sort::Lru | Sort::Weak => return None,
+        Sort::Cachetools | Sort::Locmem => {}
+        Sort::Table | Sort::Instance | Sort::Other => {
+            let values: Vec<Addr> = entries.iter().map(|entry| entry.value).collect();
+            if let Some(times) = times(names, &values, now, false) {
+                return Some(times);
+            }
+        }
+    }
+    for (name, at) in &found.beside {
+        if *at == found.table || !words::is_deadlines(name) {
+            continue;
+        }
+        let mut values = Vec::new();
+        names.objects().entries(*at, |_, value| {
+            values.push(value);
+            std::ops::ControlFlow::Continue(())
+        });
+        if let Some(times) = times(names, &values, now, true) {
+            return Some(times);
+        }
+    }
+    None
+}
+
+impl Cache {
+    /// Counts one of the same name in.
+    fn join(&mut self, other: Self) {
+        let sum = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_add(b?));
+        self.instances = self.instances.saturating_add(other.instances);
+        self.entries = self.entries.saturating_add(other.entries);
+        self.limit = sum(self.limit, other.limit);
+        self.fullness = match (self.fullness, other.fullness) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (a, b) => a.or(b),
+        };
+        self.unbounded |= other.unbounded;
+        self.hits = sum(self.hits, other.hits);
+        self.misses = sum(self.misses, other.misses);
+        self.expired = match (self.expired, other.expired) {
+            (a, None) => a,
+            (None, b) => b,
+            (a, b) => sum(a, b),
+        };
+        self.clock = self.clock.or(other.clock);
+        self.weight = match (self.weight.take(), other.weight) {
+            (Some(a), Some(b)) => Some(a.and(b, self.entries, other.entries)),
+            _ => None,
+        };
+    }
+}
+
+impl Weight {
+    /// Both together; what both lead to counts twice. `entries` are of both, `others` of the other one.
+    fn and(self, other: Self, entries: u64, others: u64) -> Self {
+        let sum = |a: u64, b: u64| a.saturating_add(b);
+        let own = entries.saturating_sub(others);
+        let of_entries =
+            sum(self.average_bytes.saturating_mul(own), other.average_bytes.saturating_mul(others));
+        let (largest_bytes, largest_key) = if other.largest_bytes > self.largest_bytes {
+            (other.largest_bytes, other.largest_key)
+        } else {
+            (self.largest_bytes, self.largest_key)
+        };
+        Self {
+            deep_bytes: sum(self.deep_bytes, other.deep_bytes),
+            shared_bytes: sum(self.shared_bytes, other.shared_bytes),
+            retained_bytes: sum(self.retained_bytes, other.retained_bytes),
+            average_bytes: of_entries.checked_div(entries).unwrap_or(0),
+            largest_bytes,
+            largest_key,
+            large_entries: sum(self.large_entries, other.large_entries),
+        }
+    }
+}

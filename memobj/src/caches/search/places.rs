@@ -1,0 +1,145 @@
+//! Where something is in the program: its name, and what it is a part of.
+
+use std::sync::Arc;
+
+use crate::graph::NodeId;
+use crate::heap::kinds::Kind;
+use crate::holders::PlaceId;
+use crate::memory::Memory;
+use crate::names::Step;
+
+use super::{FEW, MOST_HOPS, Search};
+
+/// Attributes of an object with more are not told apart. A bound, no fact.
+const MOST_ATTRIBUTES: u64 = 10_000;
+
+/// What a cache is a part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// An attribute of this object.
+    Instance(NodeId),
+    /// A closure variable of this function.
+    Function(NodeId),
+    /// An attribute of a class.
+    Class,
+}
+
+impl<M: Memory> Search<'_, '_, '_, '_, M> {
+    /// Whether a name of the program leads to an object, rather than to something that it is in.
+    pub(super) fn is_top(&self, node: NodeId) -> bool {
+        let place = self.place(node);
+        place.is_some() && self.holders.paths().before(node).is_some_and(|before| self.place(before) != place)
+    }
+
+    /// The same, or to a cell that it is in.
+    pub(super) fn is_named(&self, node: NodeId) -> bool {
+        if self.is_top(node) {
+            return true;
+        }
+        let before = self.holders.paths().before(node);
+        before.is_some_and(|before| self.is_cell(before) && self.is_top(before))
+    }
+
+    fn is_cell(&self, node: NodeId) -> bool {
+        self.holders.links().type_of(node).is_some_and(|of| of.class.is_none() && of.name() == "cell")
+    }
+
+    fn place(&self, node: NodeId) -> Option<PlaceId> {
+        self.holders.holder(node)
+    }
+
+    pub(super) fn owner(&self, node: NodeId) -> Option<Owner> {
+        let (links, paths) = (self.holders.links(), self.holders.paths());
+        let before = paths.before(node)?;
+        if self.is_cell(before) {
+            let function = paths.before(paths.before(before)?)?;
+            let of = links.type_of(function)?;
+            return (of.kind == Some(Kind::Function)).then_some(Owner::Function(function));
+        }
+        let is_instance =
+            |node: NodeId| links.type_of(node).is_some_and(|of| of.class.is_some() && !of.is_metatype());
+        if is_instance(before) {
+            return Some(Owner::Instance(before));
+        }
+        // In its dict.
+        let above = paths.before(before)?;
+        let of = links.type_of(above)?;
+        let is_dict = links.type_of(before)?.kind == Some(Kind::Dict) && !self.is_top(before);
+        match is_dict {
+            true if of.is_metatype() => Some(Owner::Class),
+            true if is_instance(above) => Some(Owner::Instance(above)),
+            _ => None,
+        }
+    }
+
+    /// The name of an object, and the module that it is of: that of the place that leads to it, and how it goes on from there.
+    pub(super) fn name(&mut self, node: NodeId) -> (Arc<str>, Option<Arc<str>>) {
+        let paths = self.holders.paths();
+        let mut hops = Vec::new();
+        let mut at = node;
+        while !self.is_top(at) && hops.len() < MOST_HOPS {
+            let Some(before) = paths.before(at) else { break };
+            hops.push((before, at));
+            at = before;
+        }
+        let Some(place) = self.holders.holder(at).and_then(|place| self.holders.place(place)) else {
+            return ("?".into(), None);
+        };
+        let mut text = place.text.to_string();
+        let mut is_namespace = false;
+        for (from, to) in hops.into_iter().rev() {
+            is_namespace = self.add_hop(&mut text, from, to, is_namespace);
+        }
+        (text.into(), place.module.clone())
+    }
+
+    /// Adds how one object refers to another; whether that has attributes as entries.
+    fn add_hop(&mut self, text: &mut String, from: NodeId, to: NodeId, is_namespace: bool) -> bool {
+        let links = self.holders.links();
+        let (Some(from_at), Some(to_at)) = (links.address(from), links.address(to)) else { return false };
+        let most = if is_namespace { MOST_ATTRIBUTES } else { FEW as u64 };
+        let many = self.names.entries(from_at).is_some_and(|entries| entries > most);
+        let step = if many { Some(Step::Element) } else { self.names.step(from_at, to_at) };
+        match step {
+            Some(Step::Attribute(name) | Step::Local(name)) => {
+                text.push('.');
+                text.push_str(&name);
+            }
+            Some(Step::Entry(key)) => match self.names.key(key) {
+                Some(key) if is_namespace => {
+                    text.push('.');
+                    text.push_str(&key);
+                }
+                Some(key) => {
+                    text.push_str("[\"");
+                    text.push_str(&key);
+                    text.push_str("\"]");
+                }
+                None => text.push_str("[…]"),
+            },
+            Some(Step::Inside) => return links.type_of(to).is_some_and(|of| of.kind == Some(Kind::Dict)),
+            Some(Step::Index(_) | Step::Element | Step::Key) => text.push_str("[…]"),
+            _ => {}
+        }
+        false
+    }
+
+    pub(super) fn is_standard(&self, module: Option<&str>) -> bool {
+        module.is_some_and(|module| self.holders.modules().is_standard(module))
+    }
+
+    /// Whether something is a part of what came with Python: every logger of a program has a cache.
+    pub(super) fn is_of_standard(&self, owner: Option<Owner>) -> bool {
+        match owner {
+            Some(Owner::Instance(owner)) => {
+                self.holders.links().type_of(owner).is_some_and(|of| self.is_standard(Some(&of.module)))
+            }
+            Some(Owner::Function(_) | Owner::Class) | None => false,
+        }
+    }
+}
+
+/// The last name of a place, and what is before it: of `a.f closure memo` that is `memo`.
+pub(super) fn leaf(place: &str) -> (&str, &str) {
+    place.rsplit_once(['.', ' ']).unwrap_or(("", place))
+}

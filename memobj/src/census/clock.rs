@@ -1,0 +1,34 @@
+//! What the target's clocks say at the moment of a census.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use common::process::ProcessId;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::caches::Now;
+
+/// The clocks of this machine now, for a process that runs on it.
+pub(super) fn now(id: ProcessId) -> Now {
+    let seconds = |clock| {
+        let time = clock_gettime(clock);
+        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    };
+    let (monotonic, boot) = (seconds(ClockId::Monotonic), seconds(ClockId::Boottime));
+    // A process's beginning counts the time that the machine was suspended, the monotonic clock does not.
+    let began = id.start as f64 / rustix::param::clock_ticks_per_second() as f64 - (boot - monotonic);
+    Now {
+        wall: since_1970(SystemTime::now()),
+        monotonic: Some(monotonic),
+        began: (id.start > 0).then_some(began),
+    }
+}
+
+/// The clocks when a process was saved. The monotonic one was that of the machine, which may be another.
+pub(super) fn then(at: SystemTime) -> Option<Now> {
+    let wall = since_1970(at);
+    (wall > 0.0).then_some(Now { wall, monotonic: None, began: None })
+}
+
+fn since_1970(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

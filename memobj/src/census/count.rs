@@ -1,0 +1,311 @@
+//! From a memory to the numbers of a census.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use crate::addr::Addr;
+use crate::caches::{Cache, Now, find_caches};
+use crate::error::Error;
+use crate::facts::{Facts, Kind};
+use crate::heap::python::Python as Heap;
+use crate::heap::types::Type;
+use crate::heap::walk::{Count, Counted, Walked, walk};
+use crate::holders::Holders;
+use crate::holders::retained::Retained;
+use crate::layout::encoding::GcLists;
+use crate::leaks::{Besides, Following, Report};
+use crate::memory::Memory;
+use crate::object::Objects;
+use crate::object::access::Access;
+use crate::pools::Pools;
+use crate::request::{Request, Scope};
+use crate::residence::Residence;
+use crate::runtime::Runtime;
+use crate::runtime::choose::Python as Found;
+
+use super::account::{Account, account};
+use super::collector::read_collector;
+use super::held::{Held, find_held};
+use super::memory::memory_of;
+use super::threads::read_threads;
+use super::{
+    Allocator, Census, Coverage, Gc, Method, ProcessFacts, Python, Taking, Total, Totals, TypeCount,
+};
+
+/// How much memory a thread is started for, in bytes.
+const BYTES_A_THREAD: u64 = 32 << 20;
+
+/// How the memory that is counted was got.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How<'r> {
+    /// By what.
+    pub(super) method: Method,
+    /// How often it was stopped.
+    pub(super) attempts: u64,
+    /// How long it stood still; `None` if it did not.
+    pub(super) pause: Option<Duration>,
+    /// Pages that could not be copied.
+    pub(super) lost: u64,
+    /// When the census began.
+    pub(super) begun: Instant,
+    /// When the memory was as it is counted.
+    pub(super) at: Instant,
+    /// Where its pages were, if that is wanted and known.
+    pub(super) residence: Option<&'r Residence>,
+    /// What the process's clocks said then; `None` if that is not known.
+    pub(super) clocks: Option<Now>,
+}
+
+/// Counts what is in a memory.
+pub(super) fn count<M: Memory>(
+    memory: &M,
+    facts: &Facts,
+    python: &Found,
+    runtime: Runtime,
+    how: How<'_>,
+    request: &Request,
+    following: Option<&mut Following>,
+) -> Result<Census, Error> {
+    let layout = &python.layout;
+    let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
+    let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
+    let threads = threads_for(memory);
+    let walked = walk(&heap, threads)?;
+    let pools = pools_of(&heap, python, &interpreters, facts);
+    let account = pools.as_ref().map(|pools| account(&heap, &walked, pools, shift(memory, python), threads));
+    let unseen = (allocator(memory, python) == Some(Allocator::Mimalloc)).then_some("mimalloc");
+    let memory_of =
+        how.residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref(), unseen));
+    let kept = memory_of.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
+    let (held, caches) = look_into(&heap, &walked, how.clocks, request, kept, threads)?;
+    let objects = Objects::new(memory, layout);
+    let in_collection = runtime.collecting(memory, layout).ok();
+    let tasks: Vec<u64> =
+        facts.threads.iter().map(|thread| thread.inner_tid.unwrap_or(thread.tid).into()).collect();
+    let gc = runtime.main().map(|main| Gc {
+        tracked: Some(total(&walked, |counted| counted.counts.tracked).count),
+        frozen: Some(total(&walked, |counted| counted.counts.frozen).count),
+        ..read_collector(objects, main)
+    });
+    let mut census = Census {
+        process: process_facts(facts),
+        python: Python {
+            version: python.version().into(),
+            implementation: python.implementation.as_str().into(),
+            debug: python.build.debug,
+            free_threaded: python.build.free_threaded,
+            shared: Some(python.found.file.library),
+            located: python.found.way.word().into(),
+            layout: layout.origin.into(),
+            others: python.others,
+        },
+        interpreters: runtime.interpreters.len() as u64,
+        scope: request.scope,
+        totals: totals(&walked, account.as_ref()),
+        types: types(&walked, account.as_ref(), request.scope),
+        threads: Some(read_threads(objects, &runtime, runtime.main_thread(memory, layout), &tasks)),
+        gc,
+        coverage: Coverage {
+            allocator: allocator(memory, python),
+            used_bytes: account.as_ref().map(|account| account.used_bytes),
+            explained_bytes: account.as_ref().map(|account| account.explained_bytes),
+            rss_bytes: facts.rss_bytes,
+        },
+        memory: memory_of,
+        taking: Taking {
+            method: how.method,
+            attempts: how.attempts,
+            in_collection,
+            pause: how.pause,
+            duration: how.begun.elapsed(),
+            torn_reads: walked.torn + how.lost,
+            rejected_reads: walked.rejected + walked.broken_links,
+        },
+        held: held.map(Arc::new),
+        caches: caches.map(Arc::from),
+        leaks: None,
+    };
+    if let Some(following) = following {
+        census.leaks = follow(&heap, walked, following, &census, how.at, threads)?.map(Arc::new);
+        census.taking.duration = how.begun.elapsed();
+    }
+    Ok(census)
+}
+
+/// Follows the objects of a census from those before; what leaks, if there were enough.
+fn follow<M: Memory>(
+    heap: &Heap<'_, M>,
+    walked: Walked,
+    following: &mut Following,
+    census: &Census,
+    at: Instant,
+    threads: usize,
+) -> Result<Option<Report>, Error> {
+    let holders = Holders::find(heap, &walked, threads)?;
+    let memory = census.memory.as_ref();
+    let besides = Besides {
+        rss_bytes: census.coverage.rss_bytes,
+        collector_on: census.gc.as_ref().and_then(|gc| gc.enabled),
+        account: memory.map(|memory| &memory.account),
+        types: memory.map(|memory| &*memory.types).unwrap_or_default(),
+    };
+    let (sighting, report) = following.look(heap, &holders, at, besides)?;
+    drop(holders);
+    following.keep(walked.places, walked.heap, sighting);
+    Ok(report)
+}
+
+/// How many threads count a memory: no more than it is worth to start.
+fn threads_for(memory: &dyn Memory) -> usize {
+    let bytes: u64 = memory.regions().iter().map(|region| region.end.0.saturating_sub(region.start.0)).sum();
+    let worth = usize::try_from(bytes / BYTES_A_THREAD).unwrap_or(usize::MAX).saturating_add(1);
+    available_parallelism().map_or(1, NonZero::get).min(worth)
+}
+
+/// What takes the references between the objects to be known: who holds them, and the caches; as far as that is wanted.
+fn look_into<M: Memory>(
+    heap: &Heap<'_, M>,
+    walked: &Walked,
+    now: Option<Now>,
+    request: &Request,
+    kept: &[(Range<Addr>, u64)],
+    threads: usize,
+) -> Result<(Option<Held>, Option<Vec<Cache>>), Error> {
+    let (holding, caching) = (request.holding.as_ref(), request.caches);
+    if holding.is_none() && caching.is_none() {
+        return Ok((None, None));
+    }
+    let holders = Holders::find(heap, walked, threads)?;
+    let retains = caching.is_some() || holding.is_some_and(|holding| holding.retained);
+    let retained = retains.then(|| Retained::new(holders.links())).transpose()?;
+    let held = holding.map(|holding| find_held(heap, &holders, retained.as_ref(), holding, kept));
+    let caches = caching
+        .zip(retained.as_ref())
+        .map(|(caching, retained)| find_caches(heap, &holders, retained, now, caching.max_item_bytes));
+    Ok((held, caches))
+}
+
+fn process_facts(facts: &Facts) -> ProcessFacts {
+    let text = |path: &Path| (!path.as_os_str().is_empty()).then(|| crate::facts::shown(path).into());
+    ProcessFacts {
+        pid: facts.id.pid,
+        start_ticks: (facts.id.start != 0).then_some(facts.id.start),
+        name: (!facts.name.is_empty()).then(|| Arc::from(facts.name.as_str())),
+        cmdline: None,
+        executable: text(&facts.program),
+    }
+}
+
+fn total(walked: &Walked, of: impl Fn(&Counted) -> Count) -> Total {
+    let mut total = Total::default();
+    for counted in &walked.types {
+        let count = of(counted);
+        total.count = total.count.saturating_add(count.objects);
+        total.size_bytes = total.size_bytes.saturating_add(count.bytes);
+    }
+    total
+}
+
+fn totals(walked: &Walked, account: Option<&Account>) -> Totals {
+    let reachable = total(walked, |counted| counted.counts.heap);
+    let heap = account.map(|account| {
+        account.unreached.iter().fold(reachable, |total, unreached| Total {
+            count: total.count.saturating_add(unreached.count.objects),
+            size_bytes: total.size_bytes.saturating_add(unreached.count.bytes),
+        })
+    });
+    Totals {
+        tracked: Some(total(walked, |counted| counted.counts.tracked)),
+        permanent: Some(total(walked, |counted| counted.counts.frozen)),
+        reachable: Some(reachable),
+        heap,
+    }
+}
+
+/// The types that have objects in a scope.
+fn types(walked: &Walked, account: Option<&Account>, scope: Scope) -> Vec<TypeCount> {
+    let of = |counted: &Counted| match scope {
+        Scope::Tracked => counted.counts.tracked,
+        Scope::Reachable | Scope::Heap => counted.counts.heap,
+    };
+    let mut counts: BTreeMap<Addr, (&Type, Count)> = BTreeMap::new();
+    let found = walked.types.iter().map(|counted| (&counted.of, of(counted)));
+    let besides = account.filter(|_| scope == Scope::Heap).into_iter().flat_map(|account| &account.unreached);
+    for (of, count) in found.chain(besides.map(|unreached| (&unreached.of, unreached.count))) {
+        let (_, sum) = counts.entry(of.at).or_insert((of, Count::default()));
+        sum.objects = sum.objects.saturating_add(count.objects);
+        sum.bytes = sum.bytes.saturating_add(count.bytes);
+        sum.overhead_bytes = sum.overhead_bytes.saturating_add(count.overhead_bytes);
+    }
+    let with_objects = counts.into_values().filter(|(_, count)| count.objects > 0);
+    with_objects
+        .map(|(of, count)| TypeCount {
+            module: of.module.as_str().into(),
+            qualname: of.qualname.as_str().into(),
+            count: count.objects,
+            size_bytes: count.bytes,
+            overhead_bytes: count.overhead_bytes,
+            size_exact: of.size_exact,
+        })
+        .collect()
+}
+
+/// What PYTHONMALLOC and the like chose (`PyMemAllocatorName`, Include/cpython/pymem.h): the C library's, with debug hooks or without.
+const MALLOC: std::ops::RangeInclusive<i32> = 3..=4;
+/// mimalloc, with debug hooks or without: since 3.13.
+const MIMALLOC: std::ops::RangeInclusive<i32> = 7..=8;
+/// The choices with debug hooks: the build's default allocator, malloc, pymalloc, mimalloc.
+const WITH_HOOKS: [i32; 4] = [2, 4, 6, 8];
+/// No choice, or the default: that of debug builds has hooks.
+const DEFAULT: std::ops::RangeInclusive<i32> = 0..=1;
+/// What the hooks put before each object (`_PyMem_DebugRawAlloc`, Objects/obmalloc.c): its size, then a letter and guards.
+const HOOK_BYTES: u64 = 16;
+
+fn choice(memory: &dyn Memory, python: &Found) -> Option<i32> {
+    memory.read_int(python.found.at, python.layout.runtime_state.allocator).ok()
+}
+
+/// Which allocator has the objects.
+fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
+    let chosen = choice(memory, python)?;
+    Some(match python.layout.encodings.gc_lists {
+        GcLists::MimallocPages => Allocator::Mimalloc,
+        _ if MALLOC.contains(&chosen) => Allocator::Malloc,
+        _ if MIMALLOC.contains(&chosen) => Allocator::Mimalloc,
+        GcLists::Generations | GcLists::YoungOld => Allocator::Pymalloc,
+    })
+}
+
+/// What Python's own allocator has given out; `None` where it has nothing to do, or is not known.
+fn pools_of<M: Memory>(
+    heap: &Heap<'_, M>,
+    python: &Found,
+    interpreters: &[Addr],
+    facts: &Facts,
+) -> Option<Pools> {
+    let allocator = allocator(heap.memory, python)?;
+    let without_file = facts.mappings.iter().filter(|mapping| {
+        mapping.access.write && !mapping.access.shared && mapping.kind() == Kind::Anonymous
+    });
+    let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
+    match (allocator, python.layout.encodings.gc_lists) {
+        (Allocator::Mimalloc, GcLists::MimallocPages) => Some(heap.read_pages(&ranges)),
+        (Allocator::Pymalloc, _) => {
+            Some(Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas, &ranges))
+        }
+        // Where others have it, no thread says which pages are its.
+        (Allocator::Mimalloc | Allocator::Malloc, _) => None,
+    }
+}
+
+/// What stands before each object in its block, in bytes.
+fn shift(memory: &dyn Memory, python: &Found) -> u64 {
+    let chosen = choice(memory, python).unwrap_or_default();
+    let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);
+    if hooks { HOOK_BYTES } else { 0 }
+}

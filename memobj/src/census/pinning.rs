@@ -1,0 +1,64 @@
+//! Who holds the objects that keep nearly empty arenas of Python's allocator.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::addr::Addr;
+use crate::graph::NodeId;
+use crate::holders::Holders;
+
+/// What a holder's objects keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldPinning {
+    /// The place of the program that leads to them.
+    pub name: Arc<str>,
+    /// How many of its objects lie in nearly empty arenas.
+    pub objects: u64,
+    /// In how many of these.
+    pub arenas: u64,
+    /// Their part of what those keep: each object in them has the same.
+    pub pinned_bytes: u64,
+}
+
+/// The holders of what lies in `kept`: arenas, by address, each with what it keeps in bytes. Those that keep most come first.
+#[must_use]
+pub fn find_pinning(holders: &Holders<'_>, kept: &[(Range<Addr>, u64)]) -> Vec<HeldPinning> {
+    let links = holders.links();
+    let mut counts: BTreeMap<(usize, u32), u64> = BTreeMap::new();
+    let mut all = vec![0_u64; kept.len()];
+    let nodes = if kept.is_empty() { 0 } else { links.objects() };
+    for node in (0..).take(nodes).map(NodeId) {
+        let Some(at) = links.address(node) else { continue };
+        let arena = kept.partition_point(|(range, _)| range.end <= at);
+        let is_inside = kept.get(arena).is_some_and(|(range, _)| range.contains(&at));
+        if let (true, Some(place)) = (is_inside, holders.holder(node)) {
+            *counts.entry((arena, place.0)).or_default() += 1;
+            if let Some(all) = all.get_mut(arena) {
+                *all += 1;
+            }
+        }
+    }
+    let mut by_place: BTreeMap<u32, HeldPinning> = BTreeMap::new();
+    for ((arena, number), objects) in counts {
+        let (Some((_, bytes)), Some(all), Some(place)) =
+            (kept.get(arena), all.get(arena), holders.places().get(number as usize))
+        else {
+            continue;
+        };
+        let part = u128::from(*bytes) * u128::from(objects) / u128::from((*all).max(1));
+        let sum = by_place.entry(number).or_insert_with(|| HeldPinning {
+            name: (&*place.text).into(),
+            objects: 0,
+            arenas: 0,
+            pinned_bytes: 0,
+        });
+        sum.objects += objects;
+        sum.arenas += 1;
+        sum.pinned_bytes = sum.pinned_bytes.saturating_add(u64::try_from(part).unwrap_or(*bytes));
+    }
+    let mut found: Vec<HeldPinning> = by_place.into_values().collect();
+    found.sort_by(|a, b| (Reverse(a.pinned_bytes), &a.name).cmp(&(Reverse(b.pinned_bytes), &b.name)));
+    found
+}

@@ -1,0 +1,46 @@
+//! Caches as rows of a record.
+
+use common::record::{CacheTotal, Omitted};
+
+use crate::caches::{Cache, Clock};
+
+/// So many are listed.
+const MOST: usize = 1000;
+
+/// The rows of these caches, and what was left out of them.
+pub(super) fn caches(all: &[Cache]) -> (Option<Vec<CacheTotal>>, Option<Omitted>) {
+    let (listed, others) = all.split_at_checked(MOST).unwrap_or((all, &[]));
+    let none = Omitted { rows: 0, count: 0, size_bytes: 0 };
+    let omitted = others.iter().fold(none, |sum, cache| Omitted {
+        rows: sum.rows.saturating_add(1),
+        count: sum.count.saturating_add(cache.entries),
+        size_bytes: sum.size_bytes.saturating_add(cache.deep_bytes()),
+    });
+    (Some(listed.iter().map(row).collect()), (omitted.rows > 0).then_some(omitted))
+}
+
+fn row(cache: &Cache) -> CacheTotal {
+    let weight = cache.weight.as_ref();
+    CacheTotal {
+        name: cache.name.clone(),
+        entries: cache.entries,
+        size_bytes: weight.map(|weight| weight.deep_bytes),
+        max_entries: cache.limit,
+        hits: cache.hits,
+        misses: cache.misses,
+        kind: Some(cache.kind.clone()),
+        standard: Some(cache.standard),
+        instances: Some(cache.instances),
+        limit_ratio: cache.fullness,
+        hit_ratio: cache.hit_ratio(),
+        shared_bytes: weight.map(|weight| weight.shared_bytes),
+        retained_bytes: weight.map(|weight| weight.retained_bytes),
+        average_entry_bytes: weight.map(|weight| weight.average_bytes),
+        largest_entry_bytes: weight.map(|weight| weight.largest_bytes),
+        largest_entry_key: weight.and_then(|weight| weight.largest_key.clone()),
+        large_entries: weight.map(|weight| weight.large_entries),
+        clock: cache.clock.map(Clock::word).map(Into::into),
+        expired_entries: cache.expired,
+        warnings: Some(cache.warnings.iter().map(|warning| warning.word().into()).collect()),
+    }
+}

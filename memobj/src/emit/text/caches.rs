@@ -1,0 +1,303 @@
+//! The part of a census's block that says what caches there are: what is wrong with them first, then all of them, the ill ones first.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use common::columns::{Cell, Tone};
+use common::stdio::escape_controls;
+use common::table::{Column, Line, Table};
+use common::units::{Bytes, Change, counted, thousands};
+
+use super::block::{ANY_WIDTH, percent, ratio, titled};
+use crate::caches::{Cache, Warning};
+
+/// What a cache had at the census before: entries and bytes, by its name.
+pub(super) type Before = HashMap<Arc<str>, (u64, u64)>;
+
+/// What is to be remembered of caches for the next census.
+pub(super) fn remembered(caches: &[Cache]) -> Before {
+    caches.iter().map(|cache| (Arc::clone(&cache.name), (cache.entries, cache.deep_bytes()))).collect()
+}
+
+/// The warnings and the table; `limit` rows of each.
+pub(super) fn lines(caches: &[Cache], before: Option<&Before>, limit: usize) -> Vec<Line> {
+    let mut order: Vec<&Cache> = caches.iter().collect();
+    order.sort_by_key(|cache| {
+        let worst = cache.warnings.first().copied();
+        (worst.is_none(), cache.standard, worst, Reverse(cache.deep_bytes()), Reverse(cache.entries))
+    });
+    let mut lines = warnings(&order, limit);
+    let is_well = |cache: &&Cache| cache.warnings.is_empty();
+    let (standard, own): (Vec<&Cache>, Vec<&Cache>) =
+        order.into_iter().partition(|cache| cache.standard && is_well(cache));
+    let (empty, shown): (Vec<&Cache>, Vec<&Cache>) =
+        own.into_iter().partition(|cache| cache.entries == 0 && is_well(cache));
+    if !shown.is_empty() {
+        lines.extend(table(&shown, before, limit));
+    }
+    let others = [
+        (&empty, "empty cache", "empty caches"),
+        (&standard, "cache of Python itself", "caches of Python itself"),
+    ];
+    for (caches, one, many) in others.into_iter().filter(|(caches, ..)| !caches.is_empty()) {
+        let many = counted(caches.len() as u64, one, many);
+        lines.push(Line::whole(2, Tone::Dim, format!("and {many}: {}", sum(caches))));
+    }
+    lines
+}
+
+/// What caches are together.
+fn sum(caches: &[&Cache]) -> String {
+    let entries = caches.iter().fold(0, |sum: u64, cache| sum.saturating_add(cache.entries));
+    let bytes = caches.iter().fold(0, |sum: u64, cache| sum.saturating_add(cache.deep_bytes()));
+    format!("{}, {}", counted(entries, "entry", "entries"), Bytes(bytes))
+}
+
+fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
+    let all: Vec<String> = caches
+        .iter()
+        .flat_map(|cache| cache.warnings.iter().map(move |&warning| (cache, warning)))
+        // That it is full is the reason why it finds so little, and told with that.
+        .filter(|(cache, warning)| *warning < Warning::Above90 || !cache.warnings.contains(&Warning::LowHits))
+        .map(|(cache, warning)| sentence(cache, warning))
+        .collect();
+    if all.is_empty() {
+        let text =
+            if caches.is_empty() { "no caches were found" } else { "nothing is wrong with the caches" };
+        return vec![Line::default(), Line::whole(2, Tone::Dim, text)];
+    }
+    let mut lines = vec![Line::default()];
+    lines.extend(
+        all.iter()
+            .take(limit)
+            .map(|text| Line::whole(2, Tone::Warning, format!("! {}", escape_controls(text)))),
+    );
+    let others = all.len().saturating_sub(limit);
+    if others > 0 {
+        lines.push(Line::whole(
+            2,
+            Tone::Dim,
+            format!("… {}", counted(others as u64, "more warning", "more warnings")),
+        ));
+    }
+    lines
+}
+
+/// What is wrong, in numbers, and what can be done about it.
+fn sentence(cache: &Cache, warning: Warning) -> String {
+    let name = &cache.name;
+    let weight = cache.weight.clone().unwrap_or_default();
+    let entries = counted(cache.entries, "entry", "entries");
+    let full = || {
+        let share = percent(cache.fullness.unwrap_or_default());
+        let of = cache.limit.map(|most| format!(" ({} of {})", thousands(cache.entries), thousands(most)));
+        format!("{share} full{}", of.unwrap_or_default())
+    };
+    match warning {
+        Warning::NoLimit => {
+            format!(
+                "{name} has no limit, {entries} and {}: give it one, or let old entries go",
+                Bytes(weight.deep_bytes)
+            )
+        }
+        Warning::Expired => format!(
+            "{name} keeps {} of {entries} past their deadline: take them out from time to time",
+            thousands(cache.expired.unwrap_or_default())
+        ),
+        Warning::LargeEntry => {
+            let key = weight.largest_key.map(|key| format!(" [\"{key}\"]")).unwrap_or_default();
+            format!(
+                "{name} has an entry{key} of {}: keep what is so large elsewhere",
+                Bytes(weight.largest_bytes)
+            )
+        }
+        Warning::LargeAverage => format!(
+            "{name} has entries of {} on average: limit it by their size, not by their number",
+            Bytes(weight.average_bytes)
+        ),
+        Warning::LowHits => {
+            let ratio = percent(cache.hit_ratio().unwrap_or_default());
+            let is_full = cache.fullness.is_some_and(|fullness| fullness > 0.9);
+            let what = if is_full {
+                "make it larger, or do without it"
+            } else {
+                "look at its keys, or do without it"
+            };
+            let lookups = cache.hits.unwrap_or(0).saturating_add(cache.misses.unwrap_or(0));
+            format!(
+                "{name} finds {ratio} of what is looked for in it ({} lookups): {what}",
+                thousands(lookups)
+            )
+        }
+        Warning::Above90 => {
+            format!("{name} is {}: new entries put out others that may be wanted; make it larger", full())
+        }
+        Warning::Above75 => format!("{name} is {}: see whether that is large enough", full()),
+    }
+}
+
+fn table(caches: &[&Cache], before: Option<&Before>, limit: usize) -> Vec<Line> {
+    let mut table = Table::new([
+        Column::right("ENTRIES"),
+        Column::right("CHANGE"),
+        Column::right("LIMIT"),
+        Column::right("FULL"),
+        Column::right("HITS"),
+        Column::right("SIZE"),
+        Column::right("SHARED"),
+        Column::right("AVERAGE"),
+        Column::right("LARGEST"),
+        Column::right("LARGE"),
+        Column::right("EXPIRED"),
+        Column::left("KIND", 24),
+        Column::left("CACHE", ANY_WIDTH),
+    ]);
+    for cache in caches.iter().take(limit) {
+        table.push(row(cache, before));
+    }
+    let others = caches.get(limit..).unwrap_or_default();
+    let mut lines = titled(&format!("caches ({})", thousands(caches.len() as u64)), table);
+    if !others.is_empty() {
+        let text = format!("… {} more: {}", thousands(others.len() as u64), sum(others));
+        lines.push(Line::whole(2, Tone::Dim, text));
+    }
+    lines
+}
+
+fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
+    let weight = cache.weight.as_ref();
+    let share = |share: Option<f64>| share.map(percent).unwrap_or_default();
+    let bytes = |of: Option<u64>| of.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default();
+    let many = |of: Option<u64>| of.map(thousands).unwrap_or_default();
+    let some = |of: Option<u64>| many(of.filter(|&count| count > 0));
+    let limit = match (cache.limit, cache.unbounded) {
+        (Some(most), _) => thousands(most),
+        (None, true) => "none".into(),
+        // Of a unit that only the program knows.
+        (None, false) => {
+            if cache.fullness.is_some() {
+                "own".into()
+            } else {
+                String::new()
+            }
+        }
+    };
+    // One that was not there before has come with all that it has.
+    let change = before.map(|before| {
+        let (entries, size) = before.get(&cache.name).copied().unwrap_or((0, 0));
+        (Change::between(entries, cache.entries).0, Change::between(size, cache.deep_bytes()))
+    });
+    let (tone, change) = match change.filter(|change| *change != (0, Change(0))) {
+        Some((entries, size)) => {
+            let tone = if (entries, size.0) > (0, 0) { Tone::Growth } else { Tone::Shrinkage };
+            (
+                tone,
+                format!(
+                    "{}{}, {size}",
+                    if entries < 0 { "-" } else { "+" },
+                    thousands(entries.unsigned_abs())
+                ),
+            )
+        }
+        None => (Tone::Plain, String::new()),
+    };
+    let several =
+        if cache.instances > 1 { format!(" ×{}", thousands(cache.instances)) } else { String::new() };
+    let ill = if cache.warnings.is_empty() { Tone::Plain } else { Tone::Warning };
+    let kind = cache.kind.rsplit('.').next().unwrap_or_default();
+    let shared = weight.and_then(|weight| ratio(weight.shared_bytes, weight.deep_bytes));
+    vec![
+        Cell::plain(thousands(cache.entries)),
+        Cell::new(tone, change),
+        Cell::plain(limit),
+        Cell::plain(share(cache.fullness)),
+        Cell::plain(share(cache.hit_ratio())),
+        Cell::plain(bytes(weight.map(|weight| weight.deep_bytes))),
+        Cell::new(Tone::Dim, share(shared)),
+        Cell::plain(bytes(weight.map(|weight| weight.average_bytes).filter(|_| cache.entries > 0))),
+        Cell::plain(bytes(weight.map(|weight| weight.largest_bytes).filter(|_| cache.entries > 0))),
+        Cell::plain(some(weight.map(|weight| weight.large_entries))),
+        Cell::plain(some(cache.expired)),
+        Cell::new(Tone::Dim, escape_controls(kind).into_owned()),
+        Cell::new(ill, format!("{}{several}", escape_controls(&cache.name))),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caches::Weight;
+
+    fn cache(name: &str, entries: u64, deep_bytes: u64, warnings: &[Warning]) -> Cache {
+        let weight = Weight { deep_bytes, shared_bytes: deep_bytes / 4, ..Weight::default() };
+        Cache {
+            name: name.into(),
+            kind: "cachetools.TTLCache".into(),
+            standard: false,
+            instances: 1,
+            entries,
+            limit: None,
+            fullness: None,
+            unbounded: true,
+            hits: None,
+            misses: None,
+            weight: Some(weight),
+            clock: None,
+            expired: None,
+            warnings: warnings.to_vec(),
+        }
+    }
+
+    fn shown(caches: &[Cache], before: Option<&Before>, limit: usize) -> String {
+        let mut text = String::new();
+        for line in lines(caches, before, limit) {
+            line.write(common::table::Style::default(), &mut text);
+        }
+        text
+    }
+
+    #[test]
+    fn what_is_wrong_comes_first_and_what_is_python_s_own_last() {
+        let caches = [
+            cache("a.large", 50, 8192, &[]),
+            Cache {
+                limit: Some(40),
+                fullness: Some(0.95),
+                hits: Some(10),
+                misses: Some(990),
+                ..cache("a.full\u{1b}[2J", 38, 4096, &[Warning::LowHits, Warning::Above90])
+            },
+            cache("a.none", 5000, 2048, &[Warning::NoLimit]),
+            cache("a.empty", 0, 64, &[]),
+            Cache { standard: true, ..cache("re._cache", 7, 1024, &[]) },
+        ];
+        let before = Before::from([("a.large".into(), (60, 8192)), ("a.none".into(), (5000, 2048))]);
+        let expected = "
+  ! a.none has no limit, 5,000 entries and 2.00 KiB: give it one, or let old entries go
+  ! a.full\\u{1b}[2J finds 1.0 % of what is looked for in it (1,000 lookups): make it larger, or do without it
+
+  caches (3)
+  ENTRIES          CHANGE  LIMIT    FULL   HITS      SIZE  SHARED  AVERAGE  LARGEST  KIND      CACHE
+    5,000                   none                 2.00 KiB  25.0 %      0 B      0 B  TTLCache  a.none
+       38  +38, +4.00 KiB     40  95.0 %  1.0 %  4.00 KiB  25.0 %      0 B      0 B  TTLCache  a.full\\u{1b}[2J
+       50       -10, ±0 B   none                 8.00 KiB  25.0 %      0 B      0 B  TTLCache  a.large
+  and 1 empty cache: 0 entries, 64 B
+  and 1 cache of Python itself: 7 entries, 1.00 KiB
+";
+        assert_eq!(shown(&caches, Some(&before), 20), expected);
+        let short = shown(&caches, None, 1);
+        assert!(
+            short.contains("  … 1 more warning\n") && short.contains("  … 2 more: 88 entries, 12.00 KiB\n"),
+            "{short}"
+        );
+        assert!(!short.contains("CHANGE"), "{short}");
+    }
+
+    #[test]
+    fn without_anything_wrong_that_is_said() {
+        let text = shown(&[cache("a.large", 50, 8192, &[])], None, 20);
+        assert!(text.starts_with("\n  nothing is wrong with the caches\n"), "{text}");
+        assert!(shown(&[], None, 20).contains("no caches were found"), "{}", shown(&[], None, 20));
+    }
+}

@@ -1,0 +1,66 @@
+//! Arrays and scalars of numpy are counted as they say themselves: each with what it owns.
+
+use std::collections::BTreeMap;
+
+use memobj::census::observer::Observer;
+use memobj::census::{Census, Taker};
+use memobj::request::{Request, Source};
+use serde_json::Value;
+
+use crate::support::python::with;
+use crate::support::skip::note;
+use crate::support::{Tool, workspace};
+
+/// Before 2.0 and since: types of items are laid out otherwise, and some scalars have other names.
+const VERSIONS: [&str; 2] = ["numpy==1.26.4", "numpy==2.2.6"];
+
+/// Of each type, by its full name: how many, their bytes, and whether that is exact.
+fn types(census: &Census) -> BTreeMap<String, (u64, u64, bool)> {
+    let mut types = BTreeMap::new();
+    for of in &census.types {
+        let name = format!("{}.{}", of.module, of.qualname);
+        let (count, bytes, exact) = types.entry(name).or_insert((0, 0, true));
+        (*count, *bytes, *exact) = (*count + of.count, *bytes + of.size_bytes, *exact && of.size_exact);
+    }
+    types
+}
+
+#[test]
+fn arrays_scalars_and_types_of_items_weigh_what_numpy_says() {
+    let mut tried = 0;
+    for version in VERSIONS {
+        let interpreter = match with(&[version], "import numpy") {
+            Ok(interpreter) => interpreter,
+            Err(reason) => {
+                note(module_path!(), line!(), &format!("no {version}: {reason}"));
+                continue;
+            }
+        };
+        let file = workspace::root().join("tests/targets/arrays.py");
+        let mut process = Tool::new(&interpreter).arg("-B").arg(file).start();
+        process.wait_line("ready ");
+        let request = Request::of(Source::Process { pid: process.pid() });
+        let mut observer = Observer::new();
+        let before = types(&observer.take(&request).unwrap());
+        process.write("\n");
+        let told: Value = serde_json::from_str(&process.wait_line("made ")).unwrap();
+        let after = types(&observer.take(&request).unwrap());
+        let told = told.as_object().unwrap();
+        assert!(told.len() > 25 && told.contains_key("numpy.ndarray"), "{version}: {told:?}");
+        let mut wrong = Vec::new();
+        for (name, said) in told {
+            let (count, bytes, exact) = after.get(name).copied().unwrap_or_default();
+            let (count_before, bytes_before, _) = before.get(name).copied().unwrap_or_default();
+            let found = (count - count_before, bytes - bytes_before);
+            let said = (said[0].as_u64().unwrap(), said[1].as_u64().unwrap());
+            if found != said || !exact {
+                wrong.push(format!("{name}: {found:?}, not {said:?}; exact: {exact}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{version}:\n{}", wrong.join("\n"));
+        tried += 1;
+    }
+    if tried == 0 {
+        crate::skip!("no numpy to be had");
+    }
+}

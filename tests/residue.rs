@@ -1,0 +1,228 @@
+//! What is left of the resident set when objects are counted: free-threaded builds, what libraries have mapped, who keeps arenas, what
+//! grew, what workers share, and that a snapshot says the same.
+
+use std::path::PathBuf;
+
+use memobj::account::change::{Cause, compared};
+use memobj::account::rows::Kind;
+use memobj::addr::Addr;
+use memobj::census::Taker as _;
+use memobj::census::observer::Observer;
+use memobj::heap::python::Python as Heap;
+use memobj::pools::Heap as Blocks;
+use memobj::request::{Holding, Request, Source};
+use memobj::runtime::choose::find;
+use memobj::target::Target;
+
+use crate::account::{of_python, of_type, program, still, sum};
+use crate::support::interpreters::{Interpreter, interpreters};
+use crate::support::{Tool, python};
+
+/// The interpreters with mimalloc for everything.
+fn free_threaded() -> Vec<&'static Interpreter> {
+    interpreters().iter().filter(|interpreter| interpreter.free_threaded).collect()
+}
+
+#[test]
+fn blocks_of_mimalloc_are_as_many_as_python_says_and_have_owners() {
+    if free_threaded().is_empty() {
+        crate::skip!("no free-threaded Python");
+    }
+    for interpreter in free_threaded() {
+        let (_process, pid, said) = program(&interpreter.program, "objects");
+        let target = Target::attach(pid).unwrap();
+        let python = find(&target, None).unwrap();
+        let still = still(pid);
+        let runtime = python.read(&still.memory).unwrap();
+        let all: Vec<Addr> = runtime.interpreters.iter().map(|interpreter| interpreter.at).collect();
+        let heap = Heap::read(&still.memory, &python.layout, runtime.at, &all).unwrap();
+        let pages = heap.read_pages(&[]);
+        assert_eq!(pages.rejected, 0, "{interpreter}");
+        // What it makes of its answer comes on top; what it freed meanwhile does not.
+        let (found, told) = (pages.blocks(), u64::from(said[0]));
+        assert!(found.abs_diff(told) <= 64, "{interpreter}: {found} in use, {told} by its own account");
+        for kind in [Blocks::Mem, Blocks::Object, Blocks::Gc, Blocks::GcPre] {
+            assert!(pages.pools.iter().any(|pool| pool.heap == kind), "{interpreter}: {kind:?}");
+        }
+
+        let request = Request { memory: true, ..Request::of(Source::Process { pid }) };
+        let census = Observer::new().take(&request).unwrap();
+        let (used, explained) =
+            (census.coverage.used_bytes.unwrap(), census.coverage.explained_bytes.unwrap());
+        assert!(used >= pages.used_bytes() / 2 && explained <= used, "{interpreter}: {explained} of {used}");
+        assert!(explained * 100 >= used * 95, "{interpreter}: {explained} of {used}");
+        let account = census.memory.unwrap().account;
+        assert_eq!(sum(&account), account.rss_bytes, "{interpreter}: {:#?}", account.rows);
+        assert!(account.explained_ratio() > 0.99, "{interpreter}: {:#?}", account.rows);
+        let of = |kind: Kind| account.resident_bytes(kind);
+        let objects = account.rows.iter().find(|row| row.detail.as_deref() == Some("pools")).unwrap();
+        let in_use = objects.tally.resident_bytes() + of(Kind::PythonUsed);
+        // Blocks in use have been written to.
+        assert!(in_use.abs_diff(used) < used / 50, "{interpreter}: {in_use} resident of {used}");
+        assert!(of(Kind::PythonFreeBlocks) > 0 && of(Kind::PythonOverhead) > 0, "{interpreter}");
+    }
+}
+
+#[test]
+fn free_threaded_programs_of_all_kinds_are_explained() {
+    if free_threaded().is_empty() {
+        crate::skip!("no free-threaded Python");
+    }
+    for interpreter in free_threaded() {
+        // A static build may have no extension modules.
+        let extensions =
+            Tool::new(&interpreter.program).args(["-c", "import ctypes, mmap"]).run().code() == Some(0);
+        let words: &[&str] = if extensions {
+            &["native", "fragmented", "large", "threads"]
+        } else {
+            &["fragmented", "threads"]
+        };
+        for word in words {
+            let (_process, pid, _) = program(&interpreter.program, word);
+            let account = of_python(pid).account;
+            assert!(account.explained_ratio() > 0.99, "{interpreter}: {word}: {:#?}", account.rows);
+        }
+    }
+}
+
+#[test]
+fn who_holds_what_keeps_arenas_is_named_whatever_their_size() {
+    if interpreters().is_empty() {
+        crate::skip!("no Python on this machine");
+    }
+    for interpreter in interpreters() {
+        let (_process, pid, said) = program(&interpreter.program, "fragmented");
+        let request = Request {
+            memory: true,
+            holding: Some(Holding::default()),
+            ..Request::of(Source::Process { pid })
+        };
+        let census = Observer::new().take(&request).unwrap();
+        let memory = census.memory.unwrap();
+        let pinned = &memory.account.pinned;
+        assert!(pinned.arena_bytes > memory.account.rss_bytes / 2, "{interpreter}: {pinned:?}");
+        let (name, most) = memory.pinning().next().unwrap();
+        assert_eq!(&**name, "bytes", "{interpreter}: {pinned:?}");
+        assert!(most.arenas * 10 > pinned.arenas * 9, "{interpreter}: {pinned:?}");
+        let held = &census.held.unwrap().pinning;
+        let first = held.first().unwrap();
+        assert_eq!(&*first.name, "__main__.pins", "{interpreter}: {held:?}");
+        assert!(
+            first.objects <= u64::from(said[0]) && first.objects > u64::from(said[0]) / 2,
+            "{interpreter}: {first:?}"
+        );
+        assert!(
+            first.pinned_bytes > pinned.arena_bytes / 2,
+            "{interpreter}: {first:?} of {}",
+            pinned.arena_bytes
+        );
+        let all: u64 = held.iter().map(|one| one.pinned_bytes).sum();
+        assert!(all <= pinned.arena_bytes, "{interpreter}: {all} of {}", pinned.arena_bytes);
+    }
+}
+
+#[test]
+fn a_snapshot_gives_the_same_account() {
+    let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
+    for word in ["objects", "large"] {
+        let (_process, pid, _) = program(&python.path, word);
+        let folder = tempfile::tempdir().unwrap();
+        let path: PathBuf = folder.path().join("snapshot");
+        let live = Request { memory: true, save: Some(path.clone()), ..Request::of(Source::Process { pid }) };
+        let live = Observer::new().take(&live).unwrap().memory.unwrap();
+        let saved = Request { memory: true, ..Request::of(Source::Snapshot(path.clone())) };
+        assert_eq!(Observer::new().take(&saved).unwrap().memory.unwrap(), live, "{word}");
+        let unasked = Request::of(Source::Snapshot(path));
+        assert_eq!(Observer::new().take(&unasked).unwrap().memory, None, "{word}");
+    }
+}
+
+#[test]
+fn what_grew_is_told_from_objects() {
+    let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
+    let (mut process, pid, _) = program(&python.path, "native");
+    let first = of_python(pid).account.figures();
+    process.write("more\n");
+    process.wait_line("took");
+    let last = of_python(pid).account.figures();
+    let change = compared(&first, &last);
+    assert_eq!(change.cause(), Some(Cause::Native), "{change:?}");
+    let bytes = change.causes[0].1;
+    assert!((4000 * 5000..4000 * 5000 + (1 << 20)).contains(&bytes), "{change:?}");
+    assert!(Cause::Native.advice(&last).contains("native leak"));
+}
+
+/// Private and shared bytes, by what smaps_rollup says.
+fn rollup(pid: u32) -> (u64, u64) {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let sum = |prefix: &str| {
+        let lines = text.lines().filter(|line| line.starts_with(prefix) && !line.contains("Hugetlb"));
+        lines.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024).sum()
+    };
+    (sum("Private_"), sum("Shared_"))
+}
+
+#[test]
+fn what_is_private_and_shared_of_a_worker_is_what_the_kernel_says() {
+    let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
+    let (mut process, parent, said) = program(&python.path, "forked");
+    for touched in [false, true] {
+        if touched {
+            process.write("touch\n");
+            process.wait_line("touched");
+        }
+        for pid in [said[0], parent] {
+            let memory = of_python(pid);
+            let (private, shared) = rollup(pid);
+            let sum = |of: fn(&memobj::account::span::Tally) -> u64| {
+                memory.account.rows.iter().map(|row| of(&row.tally)).sum::<u64>()
+            };
+            let found = (sum(|tally| tally.private_bytes), sum(|tally| tally.shared_bytes));
+            // Pages of libraries are shared with whoever else has them just now; others come and go.
+            let near = |a: u64, b: u64| a.abs_diff(b) <= memory.account.rss_bytes / 10;
+            assert!(near(found.0, private) && near(found.1, shared), "{found:?}, not {private} and {shared}");
+            let (own, common) = of_type(&memory, "__main__.Item");
+            assert_eq!(own > common, touched, "{own} private, {common} shared");
+        }
+    }
+}
+
+#[test]
+fn what_libraries_have_mapped_for_themselves_is_theirs() {
+    let numpy = match python::with(&["numpy"], "import numpy") {
+        Ok(interpreter) => interpreter,
+        Err(reason) => crate::skip!("{reason}"),
+    };
+    let code = "import numpy, time\na = numpy.random.rand(1500, 1500)\nb = a @ a\n\
+                c = [numpy.arange(n % 3000) for n in range(3000)]\nprint('ready', flush=True)\ntime.sleep(100)";
+    let mut process = Tool::new(&numpy).args(["-c", code]).start();
+    process.wait_line("ready");
+    let memory = of_python(process.pid());
+    let account = &memory.account;
+    assert!(account.explained_ratio() > 0.99, "{:#?}", account.rows);
+    // Two of 18 MB, of which the kernel makes two mappings each by numpy's advice on huge pages.
+    let arrays = account.large.iter().filter(|large| {
+        let owner = large.owner.map(|row| &*memory.types[row.0 as usize]);
+        owner == Some("numpy.ndarray") && large.tally.resident_bytes() >= 18_000_000
+    });
+    assert_eq!(arrays.count(), 2, "{:?}", account.large);
+    let library = account.rows.iter().find(|row| {
+        row.kind == Kind::Library && row.detail.as_deref().is_some_and(|path| path.contains("openblas"))
+    });
+    assert!(library.is_some_and(|row| row.tally.resident_bytes() > 1 << 20), "{:#?}", account.rows);
+}
+
+#[test]
+fn why_there_is_no_account_is_said() {
+    let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
+    let (_process, pid, _) = program(&python.path, "objects");
+    let done = Tool::ours("memobj")
+        .args(["--memory", "--no-stop", "--format", "text", "-p", &pid.to_string()])
+        .run();
+    assert!(done.out().contains("! no account of the resident set: it was read as it ran"), "{}", done.out());
+    let record = Tool::ours("memobj")
+        .args(["--memory", "--no-stop", "--format", "jsonl", "-p", &pid.to_string()])
+        .run();
+    let record: serde_json::Value = serde_json::from_str(record.out().lines().next().unwrap()).unwrap();
+    assert!(record["memory"].is_null() && record["total_objects"].as_u64() > Some(1000));
+}
