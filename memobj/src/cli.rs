@@ -241,8 +241,12 @@ signal N ended it. When --count or --duration is reached, memobj stops counting 
 Records list every type with at least 0.01 % of all objects or bytes and every type listed before; types_omitted has the \
 rest. Text lists the largest; every third census shows what grew and what shrank since the last time.
 
+Leaks: --leaks takes 5 censuses within a minute and compares who holds what. What there is more of each time, at the end as \
+before, and does not leave again, leaks. --for 10m finds slower leaks; at least 3 censuses are needed. Ctrl-C ends the search \
+with the verdict on what was seen till then.
+
 Exit status: 0 the target ended, the user did, or all was counted; 2 trouble; in a launch the command's, 126 if it cannot \
-be executed, 127 if it is not found.
+be executed, 127 if it is not found. With --leaks 1 if something leaks, 0 if nothing does, 2 if there is no verdict.
 ";
 
 #[cfg(test)]
@@ -269,6 +273,29 @@ mod tests {
             assert_eq!(repeat(args), Some(INTERVAL), "{args:?}");
         }
         assert!(parse(&["-i", "9ms", "-p", "1"]).is_err() && parse(&["-i", "-1", "-p", "1"]).is_err());
+    }
+
+    #[test]
+    fn leaks_are_looked_for_within_a_minute_unless_something_else_is_said() {
+        let plan = |args: &[&str]| {
+            let args = parse(args).unwrap();
+            (args.repeat().unwrap().as_millis(), args.most())
+        };
+        assert_eq!(plan(&["--leaks", "-p", "1"]), (15_000, 5));
+        assert_eq!(plan(&["--leaks", "-p", "1", "--for", "3s", "-i", "0.5"]), (500, 7));
+        assert_eq!(plan(&["--leaks", "-p", "1", "--for", "10m"]), (150_000, 5));
+        assert_eq!(plan(&["--leaks", "-p", "1", "-i", "20"]), (20_000, 4));
+        let request = |args: &[&str]| parse(args).unwrap().request(Source::Process { pid: 1 });
+        let (leaks, plain) = (request(&["-p", "1", "--leaks"]), request(&["-p", "1"]));
+        assert!(leaks.following && leaks.memory && !plain.following && !plain.memory);
+        assert!(!request(&["-p", "1", "--leaks", "--no-stop"]).memory, "an account needs a stop");
+        for args in [
+            &["--for", "1m", "-p", "1"][..],
+            &["--leaks", "--count", "3", "-p", "1"],
+            &["--leaks", "--core", "x"],
+        ] {
+            assert!(parse(args).is_err(), "{args:?}");
+        }
     }
 
     #[test]

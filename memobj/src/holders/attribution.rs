@@ -27,7 +27,7 @@ const SMALL: u64 = 1024;
 const LIGHT: u64 = 2000;
 
 /// All that the modules which came with Python define.
-const STANDARD: &str = "(standard library)";
+pub const STANDARD: &str = "(standard library)";
 
 /// Not attributed yet.
 const NONE: PlaceId = PlaceId(u32::MAX);

@@ -13,6 +13,8 @@ mod attribution;
 
 use std::sync::Arc;
 
+pub use attribution::STANDARD;
+
 use crate::error::Error;
 use crate::graph::{NodeId, Paths};
 use crate::heap::python::Python;
