@@ -81,7 +81,7 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "1M", requires = "caches")]
     pub max_item: u64,
     /// Take several censuses, and say what leaks, how fast, and who holds it [5 within a minute, see --for and -i]
-    #[arg(long, conflicts_with_all = ["core", "snapshot", "count", "duration", "scope", "holders", "retained", "why", "memory", "save_snapshot", "diff_every"])]
+    #[arg(long, conflicts_with_all = ["core", "snapshot", "count", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "diff_every"])]
     pub leaks: bool,
 
     /// With --leaks, look for so long
