@@ -92,11 +92,20 @@ fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
     let search = search(source, &ways);
     // Layouts are tried by reading words here and there.
     let paged = Paged::new(source.memory());
-    let memory = if source.holds_still() { source.memory() } else { &paged };
+    let on_pages = |found: &Found| {
+        if source.holds_still() {
+            return tried(source.memory(), found);
+        }
+        match tried(&paged, found) {
+            // Pages that were read one after the other do not hold together where the process writes much meanwhile.
+            Err(error) if error.stage == Stage::Layout => tried(source.memory(), found),
+            other => other,
+        }
+    };
     let mut good: Vec<Python> = Vec::new();
     let mut bad: Vec<Error> = Vec::new();
     for found in &search.found {
-        match tried(memory, found) {
+        match on_pages(found) {
             Ok(python) => good.push(python),
             Err(error) => bad.push(error),
         }
@@ -106,7 +115,7 @@ fn look(source: &dyn Source, way: Option<Way>) -> Result<Python, Error> {
         && ways.contains(&Way::Scan)
     {
         for found in swept(source, &search) {
-            match tried(memory, &found) {
+            match on_pages(&found) {
                 Ok(python) => good.push(python),
                 // In a file that is not known to be a Python, what looks like one is mostly none.
                 Err(_) if search.files.is_empty() => {}
