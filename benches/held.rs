@@ -44,13 +44,17 @@ fn main() {
         timed(&mut times, "- a search in breadth", || Paths::new(links.graph(), &roots, |_, _| true));
         (links.objects(), links.graph().edges())
     };
-    let holders = timed(&mut times, "links, ways and holders", || Holders::find(&python, &walked, threads).unwrap());
-    let retained = timed(&mut times, "dominators and retained sizes", || Retained::new(holders.links()).unwrap());
+    let holders =
+        timed(&mut times, "links, ways and holders", || Holders::find(&python, &walked, threads).unwrap());
+    let retained =
+        timed(&mut times, "dominators and retained sizes", || Retained::new(holders.links()).unwrap());
     let places = holders.places().len();
     timed(&mut times, "retained by holder", || {
         retained.by_group(places, |node| holders.holder(node).map(|place| place.0 as usize))
     });
-    println!("{objects} objects, {edges} references, {places} places, {threads} threads\n\n| step | seconds |\n|---|--:|");
+    println!(
+        "{objects} objects, {edges} references, {places} places, {threads} threads\n\n| step | seconds |\n|---|--:|"
+    );
     for (step, time) in &times {
         println!("| {step} | {:.2} |", time.as_secs_f64());
     }

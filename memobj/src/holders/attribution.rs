@@ -234,15 +234,15 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 continue;
             }
             let kind = links.type_of(node).and_then(|of| of.kind);
-            if matches!(kind, Some(Kind::Str | Kind::Int | Kind::Number | Kind::Bytes))
-                && links.size(node) < SMALL
-            {
-                continue;
-            }
+            let is_small = matches!(kind, Some(Kind::Str | Kind::Int | Kind::Number | Kind::Bytes))
+                && links.size(node) < SMALL;
             let from = at.unwrap_or_default();
             let Some((word, role)) = self.words.follow(from, of, open.role, &step, to) else {
                 continue;
             };
+            if is_small && word != Word::Cache {
+                continue;
+            }
             let is_full = self.places.len() >= MAX_PLACES;
             let place = if word == Word::Same || is_full {
                 open.place
@@ -264,7 +264,9 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 }
                 place
             };
-            let owner = if word == Word::Same { self.owner(open.node) } else { place };
+            // What is suspended owns its variables, however they are named.
+            let is_suspended = self.owning.get(links.kind(open.node).0 as usize) == Some(&Owning::Suspended);
+            let owner = if word == Word::Same || is_suspended { self.owner(open.node) } else { place };
             self.settle(node, place, owner);
             self.open(node, place, role, word != Word::Same, &open);
         }
