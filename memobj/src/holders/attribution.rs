@@ -126,12 +126,9 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
     }
 
     fn owning_of(&mut self, of: &Type) -> Owning {
-        match of.kind {
-            Some(Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator) => return Owning::Suspended,
-            _ => {}
-        }
         let name = of.name();
-        if is_task(&name) {
+        let suspends = matches!(of.kind, Some(Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator));
+        if suspends || is_task(&name) {
             return Owning::Suspended;
         }
         let is_named = of.class.is_some() && !of.is_metatype() && of.module != "builtins";
