@@ -291,6 +291,8 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                     | Kind::Function
                     | Kind::LruCache
                     | Kind::WeakReference
+                    | Kind::HamtItems
+                    | Kind::HamtArray
                     | Kind::Frame
                     | Kind::Generator
                     | Kind::Coroutine
