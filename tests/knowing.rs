@@ -143,12 +143,12 @@ fn printed(text: &str) -> Vec<(u64, usize, u64)> {
 fn in_use(pools: &Pools) -> Vec<(u64, usize, u64)> {
     let mut rows: Vec<(u64, usize, u64)> = Vec::new();
     for pool in &pools.pools {
-        match rows.iter_mut().find(|(size, ..)| u64::from(*size) == pool.block_bytes) {
+        match rows.iter_mut().find(|(size, ..)| *size == pool.block_bytes) {
             Some((_, pools, blocks)) => {
                 *pools += 1;
                 *blocks += u64::from(pool.used);
             }
-            None => rows.push((u32::try_from(pool.block_bytes).unwrap(), 1, pool.used.into())),
+            None => rows.push((pool.block_bytes, 1, pool.used.into())),
         }
     }
     rows.sort_unstable();
