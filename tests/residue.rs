@@ -57,8 +57,11 @@ fn blocks_of_mimalloc_are_as_many_as_python_says_and_have_owners() {
         let of = |kind: Kind| account.resident_bytes(kind);
         let objects = account.rows.iter().find(|row| row.detail.as_deref() == Some("pools")).unwrap();
         let in_use = objects.tally.resident_bytes() + of(Kind::PythonUsed);
-        // Blocks in use have been written to.
-        assert!(in_use.abs_diff(used) < used / 50, "{interpreter}: {in_use} resident of {used}");
+        // Blocks in use have been written to, but for the ends of large ones: tables and lists with room for more.
+        assert!(
+            in_use <= used + used / 100 && in_use > used - used / 10,
+            "{interpreter}: {in_use} resident of {used}"
+        );
         assert!(of(Kind::PythonFreeBlocks) > 0 && of(Kind::PythonOverhead) > 0, "{interpreter}");
     }
 }

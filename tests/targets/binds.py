@@ -45,7 +45,9 @@ class Referred:
 
 referred = Referred()
 reference = weakref.ref(referred, functools.partial(print, new("InWeakCallback")))
-weakref.finalize(referred, print, new("InFinalizer")).atexit = False
+# What the library holds has a name of its own if it weighs something.
+WEIGHT = 100000
+weakref.finalize(referred, print, new("InFinalizer"), bytearray(WEIGHT)).atexit = False
 
 
 class Owner:
@@ -92,6 +94,7 @@ class Records(logging.Handler):
     def __init__(self):
         super().__init__()
         self.records = new("InHandler")
+        self.buffer = bytearray(WEIGHT)
 
 
 logging.getLogger().addHandler(Records())
@@ -100,7 +103,6 @@ variable = contextvars.ContextVar("request")
 copied = contextvars.copy_context()
 copied.run(variable.set, new("InCopiedContext"))
 other = contextvars.ContextVar("session")
-other.set(new("InThreadsContext"))
 
 
 async def waiting(kept, future):
@@ -126,6 +128,8 @@ async def awaiting():
 
 coroutine = awaiting()
 coroutine.send(None)
+# The last: futures and tasks have copies of the context, with what was in it.
+other.set(new("InThreadsContext"))
 
 
 def frames(traceback):

@@ -126,9 +126,9 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
     }
 
     fn owning_of(&mut self, of: &Type) -> Owning {
-        let is_suspended = matches!(of.kind, Some(Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator));
         let name = of.name();
-        if is_suspended || is_task(&name) {
+        let suspends = matches!(of.kind, Some(Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator));
+        if suspends || is_task(&name) {
             return Owning::Suspended;
         }
         let is_named = of.class.is_some() && !of.is_metatype() && of.module != "builtins";
@@ -231,15 +231,15 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 continue;
             }
             let kind = links.type_of(node).and_then(|of| of.kind);
-            if matches!(kind, Some(Kind::Str | Kind::Int | Kind::Number | Kind::Bytes))
-                && links.size(node) < SMALL
-            {
-                continue;
-            }
+            let is_small = matches!(kind, Some(Kind::Str | Kind::Int | Kind::Number | Kind::Bytes))
+                && links.size(node) < SMALL;
             let from = at.unwrap_or_default();
             let Some((word, role)) = self.words.follow(from, of, open.role, &step, to) else {
                 continue;
             };
+            if is_small && word != Word::Cache {
+                continue;
+            }
             let is_full = self.places.len() >= MAX_PLACES;
             let place = if word == Word::Same || is_full {
                 open.place
@@ -261,7 +261,9 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 }
                 place
             };
-            let owner = if word == Word::Same { self.owner(open.node) } else { place };
+            // What is suspended owns its variables, however they are named.
+            let is_suspended = self.owning.get(links.kind(open.node).0 as usize) == Some(&Owning::Suspended);
+            let owner = if word == Word::Same || is_suspended { self.owner(open.node) } else { place };
             self.settle(node, place, owner);
             self.open(node, place, role, word != Word::Same, &open);
         }
@@ -289,6 +291,8 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                     | Kind::Function
                     | Kind::LruCache
                     | Kind::WeakReference
+                    | Kind::HamtItems
+                    | Kind::HamtArray
                     | Kind::Frame
                     | Kind::Generator
                     | Kind::Coroutine

@@ -4,7 +4,7 @@
 //! then those from what came with Python, and only then those over what binds all objects to each other and says nothing of any: an
 //! instance to its class, a function to its module, a class to its bases, a module to those that it imports.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::graph::{NodeId, Paths};
 use crate::heap::access::Access;
@@ -22,6 +22,7 @@ enum Class {
     Type,
     Tuple,
     Frame,
+    Function,
 }
 
 /// What the search asks of each edge.
@@ -33,6 +34,8 @@ struct Rules<'l, 'w> {
     /// A bit for each object that is a module's dict.
     dicts: Vec<u64>,
     modules: HashMap<NodeId, NodeId>,
+    /// By function that a module has from another one: so its dict does not tell of it.
+    imported: HashSet<(NodeId, NodeId)>,
 }
 
 impl<'l, 'w> Rules<'l, 'w> {
@@ -42,6 +45,7 @@ impl<'l, 'w> Rules<'l, 'w> {
             Some(Kind::Module) => Class::Module,
             Some(Kind::Frame) => Class::Frame,
             Some(Kind::Tuple) => Class::Tuple,
+            Some(Kind::Function) => Class::Function,
             _ => Class::Other,
         };
         let types = links.types();
@@ -51,6 +55,7 @@ impl<'l, 'w> Rules<'l, 'w> {
             types: types.iter().map(|counted| links.node(counted.of.at)).collect(),
             dicts: vec![0; links.objects().div_ceil(64)],
             modules: HashMap::new(),
+            imported: HashSet::new(),
         };
         let (memory, known) = (names.python().memory, &names.python().layout.module_object);
         for node in (0..).take(links.objects()).map(NodeId) {
@@ -63,6 +68,17 @@ impl<'l, 'w> Rules<'l, 'w> {
                     *word |= 1 << (dict.index() % 64);
                 }
                 rules.modules.insert(dict, node);
+            }
+        }
+        let globals = names.python().layout.function_object.func_globals;
+        for &dict in rules.modules.keys() {
+            let Some(own) = links.address(dict) else { continue };
+            for &function in links.graph().targets(dict) {
+                let at = links.address(function).filter(|_| rules.class(function) == Class::Function);
+                let of = at.and_then(|at| memory.read_pointer(at, globals).ok());
+                if of.is_some_and(|of| of != own) {
+                    rules.imported.insert((dict, function));
+                }
             }
         }
         rules
@@ -92,6 +108,7 @@ impl<'l, 'w> Rules<'l, 'w> {
             }
             Class::Tuple => self.class(from) != Class::Type,
             Class::Frame => self.class(from) != Class::Frame,
+            Class::Function => !self.imported.contains(&(from, to)),
             Class::Other => true,
         }
     }

@@ -153,6 +153,7 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
             }
             (Role::Named, Step::Cached) => (Word::Cache, Role::Part),
             (Role::Named, Step::ThreadLocals) => (Word::Same, Role::ThreadLocals),
+            (Role::Named, Step::Awaited(name)) => (Word::Attribute((*name).into()), Role::Named),
             (Role::Named, Step::Variable(name)) => (Word::Variable(Arc::clone(name)), Role::Named),
             (Role::Named, Step::Attribute(name)) => match kind {
                 // What a wrapper wraps has its name; what else belongs to a function or a class is a part of it.

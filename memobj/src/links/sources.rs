@@ -1,5 +1,6 @@
 //! What holds objects without being one: nodes behind those of the objects, from which everything is reached that the program can use.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use crate::addr::Addr;
@@ -13,6 +14,7 @@ use crate::memory::Memory;
 use crate::object::Objects;
 
 use super::Links;
+use super::refcounts::read_count;
 
 /// What holds objects without being one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,7 @@ impl Links<'_> {
         let mut types = Types::new(python);
         let mut reader = Reader { python, types: &mut types };
         let objects = Objects::new(python.memory, layout);
+        let mut found: Vec<(SourceKind, Vec<NodeId>)> = Vec::new();
         for (number, &interpreter) in python.interpreters.iter().enumerate() {
             let mut modules = Vec::new();
             if let Some(dict) = objects.pointer(interpreter, layout.interpreter_state.modules) {
@@ -73,7 +76,7 @@ impl Links<'_> {
                     ControlFlow::Continue(())
                 });
             }
-            self.add_source(SourceKind::Modules(number), &modules)?;
+            found.push((SourceKind::Modules(number), self.nodes(&modules)));
             for at in python.read_threads(interpreter) {
                 let thread = self.threads.len();
                 let ident = python.memory.read_word(at, layout.thread_state.thread_id).unwrap_or(0);
@@ -81,17 +84,21 @@ impl Links<'_> {
                 for frame in python.read_frames(at) {
                     let mut held = Vec::new();
                     let _ = read_running(&mut reader, frame, &mut |to: Addr, _: EdgeKind| held.push(to));
-                    self.add_source(SourceKind::Frame { at: frame, thread }, &held)?;
+                    found.push((SourceKind::Frame { at: frame, thread }, self.nodes(&held)));
                 }
                 let mut held = Vec::new();
                 let size = u64::from(layout.thread_state.size);
                 read_guesses(&mut reader, at, size, &mut |to: Addr, _: EdgeKind| held.push(to));
-                self.add_source(SourceKind::Thread(thread), &held)?;
+                found.push((SourceKind::Thread(thread), self.nodes(&held)));
             }
             let mut held = Vec::new();
             let size = u64::from(layout.interpreter_state.size);
             read_guesses(&mut reader, interpreter, size, &mut |to: Addr, _: EdgeKind| held.push(to));
-            self.add_source(SourceKind::Interpreter(number), &held)?;
+            found.push((SourceKind::Interpreter(number), self.nodes(&held)));
+        }
+        self.leave_out_stale(python, &mut found);
+        for (kind, held) in found {
+            self.add_source_of(kind, held)?;
         }
         let fixed = self.static_types(python);
         self.add_source_of(SourceKind::StaticTypes, fixed)
@@ -109,9 +116,47 @@ impl Links<'_> {
         (0..).take(self.objects()).map(NodeId).filter(is_static).collect()
     }
 
-    fn add_source(&mut self, kind: SourceKind, held: &[Addr]) -> Result<(), TooLarge> {
-        let held: Vec<NodeId> = held.iter().filter_map(|&at| self.node(at)).collect();
-        self.add_source_of(kind, held)
+    fn nodes(&self, held: &[Addr]) -> Vec<NodeId> {
+        held.iter().filter_map(|&at| self.node(at)).collect()
+    }
+
+    /// Leaves out of what states of threads and interpreters point to that of which objects have all references that it counts. A state
+    /// has lists of freed objects (`Include/internal/pycore_interp.h`), and what was taken off them again is still written there.
+    fn leave_out_stale<M: Memory>(&self, python: &Python<'_, M>, found: &mut [(SourceKind, Vec<NodeId>)]) {
+        let is_guessed =
+            |kind: SourceKind| matches!(kind, SourceKind::Thread(_) | SourceKind::Interpreter(_));
+        let guessed = || found.iter().filter(|(kind, _)| is_guessed(*kind)).flat_map(|(_, held)| held);
+        let mut counts: HashMap<NodeId, u64> = guessed().map(|&node| (node, 0)).collect();
+        // A bit for each of them: most edges lead elsewhere.
+        let mut bits = vec![0_u64; self.objects().div_ceil(64)];
+        for node in counts.keys() {
+            if let Some(word) = bits.get_mut(node.index() / 64) {
+                *word |= 1 << (node.index() % 64);
+            }
+        }
+        for from in (0..).take(self.objects()).map(NodeId) {
+            for &to in self.graph.targets(from) {
+                let is_wanted =
+                    bits.get(to.index() / 64).is_some_and(|word| word >> (to.index() % 64) & 1 != 0);
+                if is_wanted && let Some(count) = counts.get_mut(&to) {
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+        let is_held = |node: &NodeId| {
+            let counted = self.address(*node).map(|at| read_count(python.memory, python.layout, at));
+            match counted {
+                Some(Ok(Some(counted))) => counts.get(node).is_none_or(|&found| counted > found),
+                // It does not count: it lives for ever.
+                Some(Ok(None)) => true,
+                Some(Err(_)) | None => false,
+            }
+        };
+        for (kind, held) in found.iter_mut() {
+            if is_guessed(*kind) {
+                held.retain(is_held);
+            }
+        }
     }
 
     /// Adds a source that holds these objects.

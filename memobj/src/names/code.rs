@@ -55,6 +55,11 @@ impl<M: Memory> Names<'_, '_, M> {
                     let names = self.variables(code);
                     self.each_variable(at.plus(u64::from(locals)), &names, each);
                 }
+                if let Some(owner) = known.f_gen.and_then(|owner| self.objects.pointer(at, owner))
+                    && !owner.is_null()
+                {
+                    self.each_awaited(owner, at, each);
+                }
             }
             (None, None) => {}
         }
@@ -82,32 +87,38 @@ impl<M: Memory> Names<'_, '_, M> {
         }
     }
 
-    /// What is on top of the stack of what is suspended.
-    pub(super) fn top_of_stack(&mut self, generator: Addr) -> Option<Addr> {
+    /// What is on top of the stack of a suspended frame, and what is below it; null for a number.
+    pub(super) fn tops_of_stack(&self, frame: Addr) -> [Option<Addr>; 2] {
+        let Some((first, top)) = self.stack(frame) else { return [None, None] };
+        [8, 16]
+            .map(|back| {
+                let at = top.minus(back);
+                (at >= first && at < top).then(|| self.python.memory.read_word(at, 0).ok()).flatten()
+            })
+            .map(|slot| slot.map(|slot| self.untagged(slot)))
+    }
+
+    /// Where the slots of a suspended frame begin that may be its stack, and where that ends.
+    fn stack(&self, frame: Addr) -> Option<(Addr, Addr)> {
         let (memory, layout) = (self.python.memory, self.python.layout);
-        let frame = self.frame_of_generator(generator)?;
+        let count = |offset: u32| u64::try_from(memory.read_int(frame, offset).ok()?).ok()?.checked_mul(8);
         let Some(known) = &layout.interpreter_frame else {
             let known = &layout.frame_object;
-            let stack = self.objects.pointer(frame, known.f_valuestack?)?;
+            let first = self.objects.pointer(frame, known.f_valuestack?)?;
             let top = match (known.f_stacktop, known.f_stackdepth) {
                 (Some(top), _) => self.objects.pointer(frame, top)?,
-                (None, Some(depth)) => {
-                    stack.plus(u64::try_from(memory.read_int(frame, depth).ok()?).ok()?.checked_mul(8)?)
-                }
+                (None, Some(depth)) => first.plus(count(depth)?),
                 (None, None) => return None,
             };
-            return (top > stack).then(|| self.objects.pointer(top.minus(8), 0))?;
+            return Some((first, top));
         };
         let first = frame.plus(u64::from(known.localsplus));
         let top = match (known.stackpointer, known.stacktop) {
             (Some(top), _) => self.objects.pointer(frame, top)?,
-            (None, Some(top)) => {
-                first.plus(u64::try_from(memory.read_int(frame, top).ok()?).ok()?.checked_mul(8)?)
-            }
+            (None, Some(depth)) => first.plus(count(depth)?),
             (None, None) => return None,
         };
-        let slot = (top > first).then(|| memory.read_word(top.minus(8), 0).ok())??;
-        Some(self.untagged(slot))
+        Some((first, top))
     }
 
     /// The frame in a generator or coroutine that has not ended (3.11 and newer).

@@ -151,17 +151,19 @@ impl<M: Memory> Names<'_, '_, M> {
         self.key(name)
     }
 
-    /// What a coroutine awaits: the top of its stack, if that can be awaited (`_PyGen_yf` in `Objects/genobject.c`).
-    pub(super) fn each_awaited(&mut self, at: Addr, kind: Kind, each: &mut impl FnMut(Addr, Step)) {
-        let name = match kind {
-            Kind::Coroutine => "cr_await",
-            Kind::AsyncGenerator => "ag_await",
+    /// What the coroutine at `at` awaits, if it waits in `frame` (`_PyGen_yf` in `Objects/genobject.c`): what is on top of its stack,
+    /// or, from 3.15 on, below a number there.
+    pub(super) fn each_awaited(&mut self, at: Addr, frame: Addr, each: &mut impl FnMut(Addr, Step)) {
+        let name = match self.type_of(at).and_then(|of| of.kind) {
+            Some(Kind::Coroutine) => "cr_await",
+            Some(Kind::AsyncGenerator) => "ag_await",
             _ => return,
         };
-        if let Some(top) = self.top_of_stack(at)
+        let top = self.tops_of_stack(frame).into_iter().flatten().find(|top| !top.is_null());
+        if let Some(top) = top
             && self.type_of(top).is_some_and(|of| is_awaited(&of))
         {
-            each(top, Step::Attribute(name.into()));
+            each(top, Step::Awaited(name));
         }
     }
 }

@@ -57,6 +57,8 @@ pub enum Step {
     Closure,
     /// As a key or a result in the cache of a function.
     Cached,
+    /// As what it waits for: `cr_await` of a coroutine, or of the frame of one.
+    Awaited(&'static str),
     /// As the value of a context variable.
     Variable(Arc<str>),
     /// As what threads have of a `threading.local`: a dict of dicts.
@@ -246,7 +248,11 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
             Kind::Frame => self.each_of_frame_object(at, each),
             Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator => {
                 self.each_of_generator(at, each);
-                self.each_awaited(at, kind, each);
+                if self.python.layout.interpreter_frame.is_some()
+                    && let Some(frame) = self.frame_of_generator(at)
+                {
+                    self.each_awaited(at, frame, each);
+                }
             }
             Kind::LruCache => {
                 member(layout.lru_cache_object.func, Step::Attribute("__wrapped__".into()));

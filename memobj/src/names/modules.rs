@@ -56,7 +56,11 @@ impl Modules {
                     continue;
                 }
                 let dict = objects.module_dict(at).unwrap_or(Addr::NULL);
-                let standard = &*name != "__main__" && is_standard(names, dict, library.as_deref());
+                // `typing.io` is a class in the place of a module.
+                let is_of_standard = dict.is_null()
+                    && name.rsplit_once('.').is_some_and(|(parent, _)| modules.is_standard(parent));
+                let standard =
+                    &*name != "__main__" && (is_of_standard || is_standard(names, dict, library.as_deref()));
                 modules.by_address.insert(at, modules.list.len());
                 modules.by_name.entry(Arc::clone(&name)).or_insert(modules.list.len());
                 modules.list.push(Module { at, name, dict, standard });
