@@ -159,12 +159,16 @@ impl Looking<'_, '_> {
         most.filter(|&(_, count)| count * 5 >= all * 4).map_or(name, |(text, _)| text.into())
     }
 
-    /// Whether a place is of a module that came with Python.
+    /// Whether a place is of a module that came with Python, or of the interpreter.
     fn is_standard(&self, place: Word, node: Option<NodeId>) -> bool {
         let of_node = node.and_then(|node| self.holders.place(self.holders.holder(node)?));
         let module = of_node.and_then(|place| place.module.as_deref());
-        &*self.history.place(place) != "gc.garbage"
-            && module.is_some_and(|module| module == STANDARD || self.holders.modules().is_standard(module))
+        let name = self.history.place(place);
+        // The interpreter keeps strings of the program by themselves, too.
+        &*name == "(interpreter)"
+            || &*name != "gc.garbage"
+                && module
+                    .is_some_and(|module| module == STANDARD || self.holders.modules().is_standard(module))
     }
 
     /// How long ago the oldest was seen first, if that was not in the first census, and the newest was not there yet.
