@@ -261,8 +261,9 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 }
                 place
             };
-            // What is suspended owns its variables, however they are named.
-            let is_suspended = self.owning.get(links.kind(open.node).0 as usize) == Some(&Owning::Suspended);
+            // What is suspended owns its variables, however they are named; until 3.10 a frame object has them.
+            let is_suspended = of.is_some_and(|of| of.kind == Some(Kind::Frame))
+                || self.owning.get(links.kind(open.node).0 as usize) == Some(&Owning::Suspended);
             let owner = if word == Word::Same || is_suspended { self.owner(open.node) } else { place };
             self.settle(node, place, owner);
             self.open(node, place, role, word != Word::Same, &open);

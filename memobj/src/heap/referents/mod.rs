@@ -133,6 +133,13 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
             Some(Kind::Code) => self.read_code(at, sink),
             Some(Kind::Frame) => self.read_hidden_of_frame(at, sink),
             Some(Kind::NumpyArray) => self.read_numpy_array(at, sink),
+            // Of its other words, and those of generators, one is never set until 3.10 (`gi_exc_state.previous_item`): it is what was
+            // there before.
+            Some(Kind::Coroutine) => {
+                let origin = self.memory().read_pointer(at, self.python.layout.coro_object.cr_origin)?;
+                sink.edge(origin, EdgeKind::Hidden);
+                Ok(())
+            }
             Some(
                 Kind::List
                 | Kind::Tuple
@@ -145,6 +152,8 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
                 | Kind::ByteArray
                 | Kind::Function
                 | Kind::Generator
+                | Kind::AsyncGenerator
+                | Kind::AsyncGenerator
                 | Kind::Deque
                 | Kind::LruCache
                 | Kind::WeakReference
