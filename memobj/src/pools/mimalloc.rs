@@ -327,3 +327,95 @@ impl<M: Memory + ?Sized> Reader<'_, '_, M> {
         Ok(pool)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{self, Build};
+    use crate::memory::Image;
+
+    const THREAD: Addr = Addr(0x10_0000);
+    const PLACE: Addr = Addr(0x2_0000_0000);
+
+    fn layout() -> &'static Layout {
+        let build = Build { hexversion: 0x030d_00f0, free_threaded: true, debug: false };
+        layout::candidates(build).unwrap()[0]
+    }
+
+    /// A block of the page.
+    fn block(number: u64) -> Addr {
+        PLACE.plus(SLICE + 3 * 48 + 48 * number)
+    }
+
+    /// A segment of which four slices are there, the first its own, the second a page of ten blocks of 48 bytes in the heap of objects that
+    /// are not the collector's: three were given back, each in another list. And where the page's own struct is.
+    fn made() -> (Image, Addr) {
+        let layout = layout();
+        let (heap, page, segment) = (
+            layout.mi_heap.as_ref().unwrap(),
+            layout.mi_page.as_ref().unwrap(),
+            layout.mi_segment.as_ref().unwrap(),
+        );
+        let heaps = layout.thread_state_impl.as_ref().unwrap().mimalloc_heaps.unwrap();
+        let mut image = Image::new();
+        image.put(THREAD, &vec![0; (heaps + 4 * heap.size) as usize]);
+        image.put(PLACE, &vec![0; 4 * SLICE as usize]);
+        let at = |offset: u32| PLACE.plus(offset.into());
+        image.put_u64(at(segment.segment_slices), MAX_SLICES);
+        image.put_u64(at(segment.segment_info_slices), 1);
+        image.put_u32(at(segment.memid_kind.unwrap()), OF_ARENA.cast_unsigned());
+        let own = at(segment.slices).plus(segment.slices_stride.into());
+        let of = |offset: u32| own.plus(offset.into());
+        image.put_u32(of(page.slice_count.unwrap()), 1);
+        image.put(of(page.capacity), &10_u16.to_le_bytes());
+        image.put_u32(of(page.xblock_size), 48);
+        image.put_u64(of(page.free), block(3).0);
+        image.put_u64(of(page.local_free), block(5).0);
+        image.put_u64(of(page.xthread_free), block(7).0 | 1);
+        let queue = THREAD.plus(u64::from(heaps + heap.size + heap.pages) + 5 * 24);
+        image.put_u64(queue, own.0);
+        (image, own)
+    }
+
+    fn found(image: &Image) -> Pools {
+        read(image, layout(), &[], &[THREAD], image.regions())
+    }
+
+    #[test]
+    fn what_is_in_none_of_the_three_lists_is_in_use() {
+        let (image, _) = made();
+        let pools = found(&image);
+        assert_eq!((pools.rejected, pools.arenas, pools.pools.len()), (0, 1, 1));
+        let pool = pools.pools[0];
+        assert_eq!((pool.used, pool.block_bytes, pool.heap), (7, 48, Heap::Object));
+        let mut blocks = Vec::new();
+        assert!(pool.blocks(&image, |block| blocks.push(block)));
+        assert_eq!(blocks, [0, 1, 2, 4, 6, 8, 9].map(block));
+        assert_eq!(pools.heads, [PLACE..PLACE.plus(SLICE)]);
+        assert_eq!(pools.ranges, [PLACE..PLACE.plus(4 * SLICE)]);
+        assert_eq!(super::super::Index::new(&pools).block_at(block(4)), Some((0, 4)));
+    }
+
+    #[test]
+    fn pages_that_cannot_be_are_rejected_and_circles_left() {
+        let page = layout().mi_page.as_ref().unwrap();
+        let changes = [
+            (page.xblock_size, 0),
+            (page.xblock_size, 7000),
+            (page.slice_count.unwrap(), 0),
+            (page.slice_count.unwrap(), u32::MAX),
+            (page.prev, 8),
+            (page.free, 8),
+        ];
+        for (offset, value) in changes {
+            let (mut image, own) = made();
+            image.put_u32(own.plus(offset.into()), value);
+            let pools = found(&image);
+            assert_eq!((pools.pools.len(), pools.rejected), (0, 1), "{offset} {value}");
+        }
+        let (mut image, own) = made();
+        image.put_u64(own.plus(page.next.into()), own.0);
+        let pools = found(&image);
+        assert_eq!((pools.pools.len(), pools.rejected), (1, 1));
+    }
+}
