@@ -17,7 +17,7 @@ use memobj::census::observer::take_held;
 use memobj::elf::Elf;
 use memobj::facts::{Facts, Mapping, Source};
 use memobj::memory::{Buffers, Memory};
-use memobj::request::{self, Request, Scope, Stopping};
+use memobj::request::{self, Caching, Request, Scope, Stopping};
 use memobj::snapshot::{self, Seal};
 use memobj::target::{Still, Target as Process};
 use rustix::time::{ClockId, clock_gettime};
@@ -272,6 +272,8 @@ fn request() -> Request {
     Request {
         scope: Scope::Heap,
         stopping: Stopping::Never,
+        // What is wanted of caches takes who holds what to be found out, too.
+        caches: Some(Caching { max_item_bytes: 1 << 20 }),
         ..Request::of(request::Source::Snapshot(PathBuf::new()))
     }
 }
