@@ -142,6 +142,25 @@ fn a_snapshot_has_the_caches_of_the_process() {
 }
 
 #[test]
+fn a_core_file_has_the_caches_of_the_process() {
+    let Some(interpreter) = newest() else { crate::skip!("no Python from 3.8 on") };
+    let target = Target::of(interpreter);
+    let folder = tempfile::tempdir().unwrap();
+    let core = match crate::held::core(target.process.pid(), folder.path()) {
+        Ok(core) => core,
+        Err(reason) => crate::skip!("no core by gcore: {reason}"),
+    };
+    let run = Tool::ours("memobj").args(["--caches", "--core"]).arg(core).run().expect_code(0);
+    let record = run.records().remove(0);
+    let rows = caches(&record);
+    let mut truth = target.truth.clone();
+    // When it was made no core file says: no time in it is known to be one.
+    truth.retain(|_, expected| expected.get("clock").is_none());
+    let wrong = differences(&truth, &rows, false);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn growth_between_censuses_is_told_and_the_ill_come_first() {
     let Some(interpreter) = newest() else { crate::skip!("no Python from 3.8 on") };
     let mut target = Target::of(interpreter);

@@ -17,7 +17,7 @@ use memobj::census::observer::take_held;
 use memobj::elf::Elf;
 use memobj::facts::{Facts, Mapping, Source};
 use memobj::memory::{Buffers, Memory};
-use memobj::request::{self, Holding, Request, Scope, Stopping};
+use memobj::request::{self, Caching, Holding, Request, Scope, Stopping};
 use memobj::residence::Residence;
 use memobj::snapshot::{self, Seal};
 use memobj::target::{Still, Target as Process};
@@ -286,6 +286,7 @@ fn request(holding: bool) -> Request {
         stopping: Stopping::Never,
         memory: true,
         holding: holding.then_some(Holding { retained: true, why }),
+        caches: holding.then_some(Caching { max_item_bytes: 1 << 20 }),
         ..Request::of(request::Source::Snapshot(PathBuf::new()))
     }
 }

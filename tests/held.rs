@@ -39,7 +39,7 @@ fn census(run: Run) -> Value {
 }
 
 /// Where the core file of a process is that gcore writes.
-fn core(pid: u32, folder: &Path) -> Result<PathBuf, String> {
+pub fn core(pid: u32, folder: &Path) -> Result<PathBuf, String> {
     let start = folder.join("core");
     let run =
         Tool::new("sh").args(["-c", "exec gcore -o \"$0\" \"$1\""]).arg(&start).arg(pid.to_string()).run();
