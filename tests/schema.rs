@@ -207,6 +207,11 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
         both("census.memory.types", ordered(&samples::type_memory()), ordered(&samples::type_memory())),
         both("census.memory.pinned_by", ordered(&samples::pinned_by()), ordered(&samples::pinned_by())),
         both(
+            "census.memory.pinned_holders",
+            ordered(&samples::pinned_holder()),
+            ordered(&samples::pinned_holder()),
+        ),
+        both(
             "census.memory.large",
             ordered(&samples::large_memory(Fill::Full)),
             ordered(&samples::large_memory(Fill::Bare)),
