@@ -2,8 +2,9 @@
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
 //! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth,
-//! `arrays` and `heap` that memobj finds in a process what that finds in itself, `caches` and `paths` that it names what the program itself finds, `counting` what memobj writes and how it ends, `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was, `fuzzing` that
-//! what it reads may be anything, `claims` that the README says no more than was found.
+//! `arrays` and `heap` that memobj finds in a process what that finds in itself, `caches` and `paths` that it names what the program itself
+//! finds, `counting` what memobj writes and how it ends, `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was,
+//! `fuzzing` that what it reads may be anything, `claims` that the README says no more than was found.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
