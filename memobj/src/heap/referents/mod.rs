@@ -153,7 +153,6 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
                 | Kind::Function
                 | Kind::Generator
                 | Kind::AsyncGenerator
-                | Kind::AsyncGenerator
                 | Kind::Deque
                 | Kind::LruCache
                 | Kind::WeakReference
