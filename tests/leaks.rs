@@ -5,7 +5,6 @@ mod shapes;
 use std::time::Duration;
 
 use serde_json::Value;
-use xtask::support::Tested;
 
 use crate::support::interpreters::{Interpreter, interpreters, script};
 use crate::support::{Background, Run, Tool, workspace};
