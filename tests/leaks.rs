@@ -165,7 +165,7 @@ fn people_get_the_answer_first() {
 fn ctrl_c_gives_the_verdict_of_what_was_seen() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let target = start(interpreter, "class_attribute");
-    let mut memobj = Tool::ours("memobj")
+    let memobj = Tool::ours("memobj")
         .args(["--leaks", "-p"])
         .arg(target.pid().to_string())
         .args(["-i", "0.3", "--for", "1m"])

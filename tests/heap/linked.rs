@@ -7,7 +7,7 @@ use std::fmt::Write;
 use memobj::addr::Addr;
 use memobj::graph::{Graph, NodeId};
 use memobj::heap::python::Python;
-use memobj::heap::referents::read_hidden;
+use memobj::heap::referents::{EdgeKind, read_hidden, read_referents};
 use memobj::heap::types::Types;
 use memobj::heap::walk::walk;
 use memobj::holders::retained::Retained;
@@ -79,8 +79,10 @@ fn every_reference_of_a_process_is_an_edge() {
             read_hidden(&mut types, Addr(at), &of, |to, _| hidden.push(to.0)).unwrap();
             let extra = more(&more(&edges, &object.referents), &hidden);
             if !lacks.is_empty() || !extra.is_empty() {
-                let guessed =
-                    if of.traverse == memobj::heap::types::Traverse::Guess { "guessed " } else { "" };
+                let mut is_guessed = false;
+                read_referents(&mut types, Addr(at), &of, |_, kind| is_guessed |= kind == EdgeKind::Guessed)
+                    .unwrap();
+                let guessed = if is_guessed { "guessed " } else { "" };
                 differences.add(format!("{guessed}referents of {}", of.name()), || {
                     format!("{at:#x} lacks {lacks:x?}; extra {extra:x?}")
                 });

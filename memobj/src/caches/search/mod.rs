@@ -280,7 +280,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             return;
         }
         let called = words::is_cache(leaf);
-        if standard && !called {
+        if standard && !called || !called && self.is_within_a_cache(node) {
             return;
         }
         let class = match owner {
@@ -314,6 +314,13 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         } else if !words::is_beside(leaf) && !words::is_deadlines(leaf) && self.has_times(&found) {
             self.push(found);
         }
+    }
+
+    /// Whether a dict is a part of what was found to be a cache: an entry is none, whatever the names above it say.
+    fn is_within_a_cache(&self, node: NodeId) -> bool {
+        let paths = self.holders.paths();
+        let above = std::iter::successors(paths.before(node), |&above| paths.before(above));
+        above.take(MOST_HOPS).any(|above| self.claimed.contains(&above))
     }
 
     /// Whether a dict is no cache but a list of some, as its name says: all that it has are caches, or dicts.
