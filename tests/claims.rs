@@ -12,7 +12,7 @@ fn unfounded(rows: &[Vec<String>], layouts: &[String], noted: &[Tested]) -> Vec<
             breaches.push(format!("{row:?}: too few cells"));
             continue;
         };
-        if outcomes.len() != 4 {
+        if outcomes.len() != 5 {
             breaches.push(format!("{row:?}: {} outcomes", outcomes.len()));
         }
         if !layouts.contains(layout) {
@@ -28,12 +28,14 @@ fn unfounded(rows: &[Vec<String>], layouts: &[String], noted: &[Tested]) -> Vec<
         let here = noted.iter().find(|one| one.version == *version && one.name == *of && one.build == *build);
         if let Some(here) = here {
             for (claimed, found) in
-                outcomes.iter().zip([here.tracked, here.reachable, here.core, here.snapshot])
+                outcomes.iter().zip([here.tracked, here.reachable, here.core, here.snapshot, here.leaks])
             {
                 // A machine may have had less time, or no gcore: only what came out differently speaks against a claim.
-                if claimed == support::word(Some(true)) && found == Some(false) {
+                let claims =
+                    [support::word(Some(true)), support::named(Some(true))].contains(&claimed.as_str());
+                if claims && found == Some(false) {
                     breaches
-                        .push(format!("{version}, {build}, of {of}: said to be equal, but it differs here"));
+                        .push(format!("{version}, {build}, of {of}: said to be {claimed}, but is not here"));
                 }
             }
         }
@@ -68,6 +70,7 @@ fn claims_without_ground_are_found() {
         reachable: Some(true),
         core: None,
         snapshot: Some(true),
+        leaks: Some(true),
     };
     let layouts = ["cp312", "cp313"].map(str::to_owned);
     let table = |tested: &[Tested]| {
@@ -79,6 +82,8 @@ fn claims_without_ground_are_found() {
     assert_eq!(unfounded(&good, &layouts, &[]), Vec::<String>::new(), "a machine without that interpreter");
     let differs = Tested { reachable: Some(false), ..tested.clone() };
     assert_eq!(unfounded(&good, &layouts, &[differs]).len(), 1);
+    let missed = Tested { leaks: Some(false), ..tested.clone() };
+    assert_eq!(unfounded(&good, &layouts, &[missed]).len(), 1);
     assert_eq!(unfounded(&good, &layouts[..1], &[]).len(), 1, "a row without a table");
     assert_eq!(unfounded(&good[..1], &layouts, &[]).len(), 1, "a table without a row");
     let few = Tested { objects: 0, ..tested.clone() };

@@ -9,12 +9,7 @@ use serde_json::Value;
 use crate::support::process::{self, is_let_go, rss_and_pss, tasks};
 use crate::support::python::{Python, Target, python, pythons};
 use crate::support::series::Chance;
-use crate::support::{Background, PATIENCE, Tool, wait_for, wait_until};
-
-/// Lengthens the tests that can be long: `MEMTOOLS_LONG=1`.
-fn is_long() -> bool {
-    std::env::var_os("MEMTOOLS_LONG").is_some_and(|value| value != "0")
-}
+use crate::support::{Background, PATIENCE, Tool, is_long, wait_for, wait_until};
 
 /// How many censuses are taken in a row.
 fn censuses() -> usize {

@@ -27,6 +27,11 @@ pub use tool::{Run, Tool};
 /// Long enough for anything a test waits for on a slow, busy machine. A test that fails takes this long, none that passes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Whether the tests that can be long are to be: `MEMTOOLS_LONG=1`.
+pub fn is_long() -> bool {
+    std::env::var_os("MEMTOOLS_LONG").is_some_and(|value| value != "0")
+}
+
 /// The path of one of the four commands, as built for this test.
 pub fn bin(name: &str) -> PathBuf {
     match name {

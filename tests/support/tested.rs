@@ -28,6 +28,7 @@ pub fn row(interpreter: &Interpreter, objects: u64) -> Tested {
         reachable: None,
         core: None,
         snapshot: None,
+        leaks: None,
     }
 }
 

@@ -42,6 +42,9 @@ pub struct Tested {
     pub core: Outcome,
     /// Whether a saved snapshot does.
     pub snapshot: Outcome,
+    /// Whether each program that leaks was told with its type, its holder and its rate, and each that does not with nothing.
+    #[serde(default)]
+    pub leaks: Outcome,
 }
 
 /// The folder in which tests leave their lines.
@@ -112,6 +115,7 @@ impl Tested {
         self.reachable = self.reachable.or(other.reachable);
         self.core = self.core.or(other.core);
         self.snapshot = self.snapshot.or(other.snapshot);
+        self.leaks = self.leaks.or(other.leaks);
     }
 }
 
@@ -139,7 +143,7 @@ pub fn table(tested: &[Tested], layouts: &[String]) -> String {
         rows.insert(
             key,
             format!(
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
                 one.version,
                 one.name,
                 one.build,
@@ -148,7 +152,8 @@ pub fn table(tested: &[Tested], layouts: &[String]) -> String {
                 word(one.tracked),
                 word(one.reachable),
                 word(one.core),
-                word(one.snapshot)
+                word(one.snapshot),
+                named(one.leaks)
             ),
         );
     }
@@ -164,13 +169,13 @@ pub fn table(tested: &[Tested], layouts: &[String]) -> String {
         };
         let untested = word(None);
         let row = format!(
-            "| 3.{minor} | – | {build} | {layout} | – | {untested} | {untested} | {untested} | {untested} |\n"
+            "| 3.{minor} | – | {build} | {layout} | – | {untested} | {untested} | {untested} | {untested} | {untested} |\n"
         );
         rows.insert((numbers(&format!("3.{minor}")), build.to_owned(), String::new()), row);
     }
     let mut text =
-        "| Python | of | build | layout | objects compared | tracked | reachable | core file | snapshot |\n\
-                    |---|---|---|---|--:|---|---|---|---|\n"
+        "| Python | of | build | layout | objects compared | tracked | reachable | core file | snapshot | leaks |\n\
+                    |---|---|---|---|--:|---|---|---|---|---|\n"
             .to_owned();
     for row in rows.values() {
         let _ = write!(text, "{row}");
@@ -222,6 +227,16 @@ pub const fn word(outcome: Outcome) -> &'static str {
     }
 }
 
+/// The word for the outcome of leaks.
+#[must_use]
+pub const fn named(outcome: Outcome) -> &'static str {
+    match outcome {
+        Some(true) => "named",
+        Some(false) => "missed",
+        None => word(None),
+    }
+}
+
 /// A version as numbers, to be sorted by; what is no number sorts first.
 fn numbers(version: &str) -> Vec<u32> {
     version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0)).collect()
@@ -242,6 +257,7 @@ mod tests {
             reachable: Some(false),
             core: Some(true),
             snapshot: None,
+            leaks: Some(true),
         }
     }
 
@@ -253,7 +269,7 @@ mod tests {
         assert_eq!(rows.len(), 3, "{text}");
         assert_eq!(
             rows[0],
-            ["3.8.18", "pyenv", "shared", "cp38", "120000", "equal", "differs", "equal", "untested"]
+            ["3.8.18", "pyenv", "shared", "cp38", "120000", "equal", "differs", "equal", "untested", "named"]
         );
         assert_eq!(rows[1][0], "3.10.13");
         assert_eq!(rows[2][..5], ["3.13", "–", "free-threaded, debug", "cp313td", "–"]);

@@ -2,24 +2,41 @@
 
 Prints `ready PID` when it is under way, then does one step RATE times a second, until its stdin ends.
 """
-import array
-import asyncio
 import collections
-import contextvars
-import ctypes
 import functools
 import gc
+import importlib
 import logging
 import os
 import queue
-import random
 import sys
 import threading
 import time
 import types
 import weakref
 
+
+def optional(name):
+    """A module that an interpreter without its extension modules does not have: the shapes that need it cannot be had there."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+array, asyncio, contextvars, ctypes = map(optional, ("array", "asyncio", "contextvars", "ctypes"))
+
 RATE = float(os.environ.get("RATE", "200"))
+
+
+state = 1
+
+
+def chance(limit):
+    """A number by chance, the same ones each time (Numerical Recipes' linear congruential generator)."""
+    global state
+    state = (state * 1664525 + 1013904223) % (1 << 32)
+    return (state >> 8) % limit
 
 
 class Payload:
@@ -52,13 +69,13 @@ handlers = []
 errors = []
 anchor = Subject()
 contexts = []
-variable = contextvars.ContextVar("variable")
+variable = contextvars and contextvars.ContextVar("variable")
 jobs = queue.Queue()
 callbacks = []
 log = logging.getLogger("shapes")
 text = ""
 buffer = bytearray()
-numbers = array.array("d")
+numbers = array and array.array("d")
 classes = []
 chain = None
 tail = None
@@ -156,10 +173,9 @@ def linked_at_end(n):
 
 
 def tree(n):
-    value = random.random()
     at = root
     while True:
-        side = "left" if random.random() < 0.5 else "right"
+        side = "left" if chance(2) else "right"
         below = getattr(at, side)
         if below is None:
             setattr(at, side, Node(n))
@@ -186,7 +202,7 @@ def modules(n):
 
 
 def nested(n):
-    buckets[random.choice(list(buckets))].append(Payload(n))
+    buckets[list(buckets)[chance(4)]].append(Payload(n))
 
 
 def deque_without_limit(n):
@@ -298,8 +314,8 @@ def expiring(n):
 
 
 def churn(n):
-    pool[random.randrange(300)] = Payload(n)
-    pool.pop(random.randrange(300), None)
+    pool[chance(300)] = Payload(n)
+    pool.pop(chance(300), None)
 
 
 def circles(n):
@@ -319,7 +335,7 @@ def temporary(n):
 
 def resized(n):
     if n % 30 == 0:
-        wanted = random.choice((100, 200, 400))
+        wanted = (100, 200, 400)[chance(3)]
         while len(sessions) < wanted:
             sessions[len(sessions)] = Payload(n)
         while len(sessions) > wanted:

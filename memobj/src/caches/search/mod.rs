@@ -280,7 +280,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             return;
         }
         let called = words::is_cache(leaf);
-        if standard && !called || !called && self.is_within_a_cache(node) {
+        if !called && (standard || self.is_within_a_cache(node)) {
             return;
         }
         let class = match owner {
