@@ -66,12 +66,17 @@ mod tests {
     use super::*;
     use crate::memory::Image;
 
-    /// Counts what is asked of it.
+    /// Counts what is asked of it, and ends within a page.
     struct Counted(Image, AtomicUsize);
+
+    const END: usize = 0x1000 + 3 * PAGE + 100;
 
     impl Memory for Counted {
         fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
             self.1.fetch_add(1, Ordering::Relaxed);
+            if at.plus(into.len() as u64) > Addr(END as u64) {
+                return Err(Unreadable { at });
+            }
             self.0.read(at, into)
         }
 
@@ -98,7 +103,7 @@ mod tests {
         let mut read = [0; 8];
         paged.read(Addr((0x1000 + 3 * PAGE + 90) as u64), &mut read).unwrap();
         assert_eq!(read, bytes[3 * PAGE + 90..][..8]);
-        for at in [0, 0xfff, (0x1000 + bytes.len() - 4) as u64, u64::MAX - 3] {
+        for at in [0, 0xfff, (END - 4) as u64, u64::MAX - 3] {
             assert!(paged.read(Addr(at), &mut read).is_err(), "{at:#x}");
         }
     }
