@@ -85,8 +85,7 @@ def dominos():
     from guppy import hpy
     def table():
         found = hpy().heap()
-        parts = found.bytype
-        rows = [(str(part.kind), part.domisize) for part in (parts[number] for number in range(min(10, parts.numrows)))]
+        rows = [(str(part.kind), part.domisize) for part in found.bytype.parts[:10]]
         return "\n".join("%s %d" % row for row in rows), found.count
     return table
 
