@@ -13,7 +13,7 @@ mod attribution;
 
 use std::sync::Arc;
 
-pub use attribution::STANDARD;
+use attribution::STANDARD;
 
 use crate::error::Error;
 use crate::graph::{NodeId, Paths};
@@ -106,6 +106,12 @@ impl<'w> Holders<'w> {
     #[must_use]
     pub const fn modules(&self) -> &Modules {
         &self.modules
+    }
+
+    /// Whether a place's module came with Python: by itself, or as what all of that is told as.
+    #[must_use]
+    pub fn is_standard(&self, module: &str) -> bool {
+        module == STANDARD || self.modules.is_standard(module)
     }
 
     /// The way to each object.

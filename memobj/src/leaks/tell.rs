@@ -7,8 +7,8 @@ use crate::graph::NodeId;
 use crate::heap::access::Access;
 use crate::heap::kinds::Kind;
 use crate::heap::types::Type;
+use crate::holders::Total;
 use crate::holders::why::Way;
-use crate::holders::{STANDARD, Total};
 use crate::links::TypeIndex;
 use crate::memory::Memory;
 use crate::names::{Names, joined};
@@ -166,9 +166,7 @@ impl Looking<'_, '_> {
         let name = self.history.place(place);
         // The interpreter keeps strings of the program by themselves, too.
         &*name == "(interpreter)"
-            || &*name != "gc.garbage"
-                && module
-                    .is_some_and(|module| module == STANDARD || self.holders.modules().is_standard(module))
+            || &*name != "gc.garbage" && module.is_some_and(|module| self.holders.is_standard(module))
     }
 
     /// How long ago the oldest was seen first, if that was not in the first census, and the newest was not there yet.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::graph::NodeId;
 use crate::heap::kinds::Kind;
-use crate::holders::{PlaceId, STANDARD};
+use crate::holders::PlaceId;
 use crate::memory::Memory;
 use crate::names::Step;
 
@@ -125,7 +125,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     }
 
     pub(super) fn is_standard(&self, module: Option<&str>) -> bool {
-        module.is_some_and(|module| module == STANDARD || self.holders.modules().is_standard(module))
+        module.is_some_and(|module| self.holders.is_standard(module))
     }
 
     /// Whether something is a part of what came with Python: every logger of a program has a cache.
