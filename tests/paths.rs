@@ -25,6 +25,7 @@ const PLACES: &[(&str, &str)] = &[
     ("__main__.Plugin.Inner.kept", "InInner"),
     ("__main__.Plugin.method default kept", "InMethod"),
     ("__main__.app.cache.entries", "InInstance"),
+    ("__main__.nested.state.history", "InNamespace"),
     ("__main__.slotted.second", "InSlot"),
     ("__main__.closure closure kept", "InClosure"),
     ("__main__.default default second", "InArgument"),

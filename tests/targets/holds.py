@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 import threading
+import types
 import weakref
 
 N = 40
@@ -50,6 +51,7 @@ class Cache:
 
 
 app = App()
+nested = types.SimpleNamespace(state=types.SimpleNamespace(history=new("InNamespace")))
 
 
 class Slotted:

@@ -40,7 +40,7 @@ struct Open {
     root: PlaceId,
     role: Role,
     depth: u8,
-    /// The types of those above that are instances: a chain of objects of one type is one place.
+    /// The types of those above that are instances, the nearest last: a chain of objects of one type is one place.
     types: Vec<TypeIndex>,
 }
 
@@ -266,7 +266,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 || self.owning.get(links.kind(open.node).0 as usize) == Some(&Owning::Suspended);
             let owner = if word == Word::Same || is_suspended { self.owner(open.node) } else { place };
             self.settle(node, place, owner);
-            self.open(node, place, role, word != Word::Same, &open);
+            self.open(node, place, role, &word, &open);
         }
         let owner = self.owner(open.node);
         for &to in links.graph().targets(open.node) {
@@ -277,7 +277,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
     }
 
     /// Looks into what was just named, later, if it may have parts with names.
-    fn open(&mut self, node: NodeId, place: PlaceId, role: Role, deeper: bool, above: &Open) {
+    fn open(&mut self, node: NodeId, place: PlaceId, role: Role, word: &Word, above: &Open) {
         let mut types = above.types.clone();
         if role == Role::Named {
             let kind = self.links().kind(node);
@@ -301,7 +301,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
                 ) => true,
                 Some(_) => false,
             };
-            if !has_parts || types.contains(&kind) {
+            if !has_parts || (types.contains(&kind) && !self.is_namespace_within(node, word, &types)) {
                 return;
             }
             if is_instance {
@@ -310,10 +310,21 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
         } else if role == Role::Part {
             return;
         }
-        let depth = above.depth.saturating_add(u8::from(deeper));
+        let depth = above.depth.saturating_add(u8::from(*word != Word::Same));
         if depth <= MAX_DEPTH {
             self.stack.push(Open { node, place, root: above.root, role, depth, types });
         }
+    }
+
+    /// Whether an object of the type of the one that it is an attribute of is no link of a chain: it has no attribute of that name
+    /// itself. The parts of such (`types.SimpleNamespace`, `argparse.Namespace`) have names that tell.
+    fn is_namespace_within(&mut self, node: NodeId, word: &Word, types: &[TypeIndex]) -> bool {
+        let Word::Attribute(name) = word else { return false };
+        let Some(at) = self.links().address(node).filter(|_| types.last() == Some(&self.links().kind(node)))
+        else {
+            return false;
+        };
+        self.words.names.attribute(at, name).is_none()
     }
 
     /// Counts what modules define with them, and what is of no weight in those that came with Python as one.
