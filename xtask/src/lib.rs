@@ -3,7 +3,7 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | words | [`workspace`], [`tools`] | where the project is, which commands have arguments to document |
-//! | chores | [`man`], [`completions`], [`goldens`], [`layouts`], [`support`], [`ci`] | manual pages, shell completions, what tests compare with, tables of CPython's structs, the README's table of Pythons, every check |
+//! | chores | [`man`], [`completions`], [`goldens`], [`layouts`], [`support`], [`shapes`], [`ci`] | manual pages, shell completions, what tests compare with, tables of CPython's structs, the README's table of Pythons, that of leaks, every check |
 //!
 //! A library as well as a program, so that a test can hold the committed files to what the chores make.
 
@@ -12,6 +12,7 @@ pub mod completions;
 pub mod goldens;
 pub mod layouts;
 pub mod man;
+pub mod shapes;
 pub mod support;
 pub mod tools;
 pub mod workspace;

@@ -22,6 +22,8 @@ enum Chore {
     Goldens,
     /// Write the README's table of Pythons from what the exactness tests left in target/support
     Support,
+    /// Write the table of docs/leaks.md from what the test of leaks left: all shapes on all Pythons, with MEMTOOLS_LONG=1
+    Leaks,
     /// Write memobj's tables of CPython's structs from the debug information of every interpreter found
     Layouts {
         /// Write nothing: say what in the tables is not what the interpreters give, and fail if there is anything
@@ -65,6 +67,10 @@ fn run(chore: Chore) -> io::Result<bool> {
         Chore::Support => {
             let interpreters = xtask::support::write()?;
             writeln!(io::stdout(), "README.md: {interpreters} interpreters")?;
+        }
+        Chore::Leaks => {
+            let programs = xtask::shapes::write()?;
+            writeln!(io::stdout(), "docs/leaks.md: {programs} programs")?;
         }
         Chore::Layouts { compare: Some(names), .. } => {
             let [old, new] = names.as_slice() else { return Ok(false) };

@@ -183,14 +183,14 @@ pub fn table(tested: &[Tested], layouts: &[String]) -> String {
     text
 }
 
-/// `text` with the table between the marks.
+/// `text` with the table between two marks.
 ///
 /// # Errors
 /// If a mark is missing or the marks are in the wrong order.
-pub fn with_table(text: &str, table: &str) -> io::Result<String> {
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = parts.ok_or_else(|| io::Error::other(format!("no {BEGIN:?} … {END:?}")))?;
-    Ok(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+pub fn between(text: &str, begin: &str, end: &str, table: &str) -> io::Result<String> {
+    let parts = text.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
+    let (before, after) = parts.ok_or_else(|| io::Error::other(format!("no {begin:?} … {end:?}")))?;
+    Ok(format!("{before}{begin}\n\n{table}\n{end}{after}"))
 }
 
 /// Writes the table into the README. Returns how many interpreters it has.
@@ -204,7 +204,7 @@ pub fn write() -> io::Result<usize> {
     }
     let readme = workspace::root().join("README.md");
     let text = std::fs::read_to_string(&readme)?;
-    std::fs::write(&readme, with_table(&text, &table(&tested, &layouts()?))?)?;
+    std::fs::write(&readme, between(&text, BEGIN, END, &table(&tested, &layouts()?))?)?;
     Ok(tested.len())
 }
 
@@ -279,11 +279,11 @@ mod tests {
     #[test]
     fn the_table_is_put_between_the_marks_and_nothing_else_is_touched() {
         let text = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        let new = with_table(&text, "new\n").unwrap();
+        let new = between(&text, BEGIN, END, "new\n").unwrap();
         assert_eq!(new, format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
-        assert_eq!(with_table(&new, "new\n").unwrap(), new);
-        assert!(with_table("nothing", "new").is_err());
-        assert!(with_table(&format!("{END}\n{BEGIN}"), "new").is_err());
+        assert_eq!(between(&new, BEGIN, END, "new\n").unwrap(), new);
+        assert!(between("nothing", BEGIN, END, "new").is_err());
+        assert!(between(&format!("{END}\n{BEGIN}"), BEGIN, END, "new").is_err());
         assert!(rows("nothing").is_empty());
     }
 
