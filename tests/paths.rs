@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::interpreters::{Interpreter, interpreters, script};
+use crate::support::interpreters::{Interpreter, interpreters, loads, script};
 use crate::support::log::number;
-use crate::support::skip::note;
 use crate::support::{Background, Tool, workspace};
 
 /// How many objects are at each place: `N` in the target.
@@ -148,15 +147,7 @@ fn what_is_held_is_where_the_program_itself_finds_it() {
 
 /// The interpreters that can load `asyncio`; what has no shared libraries has no sockets.
 fn with_asyncio() -> Vec<&'static Interpreter> {
-    let has = |interpreter: &&Interpreter| {
-        let run = Tool::new(&interpreter.program).args(["-I", "-S", "-c", "import asyncio"]).run();
-        let has = run.code() == Some(0);
-        if !has {
-            note(module_path!(), line!(), &format!("{interpreter}: it cannot load asyncio"));
-        }
-        has
-    };
-    interpreters().iter().filter(has).collect()
+    interpreters().iter().filter(|interpreter| loads(interpreter, "asyncio")).collect()
 }
 
 #[test]
@@ -276,9 +267,7 @@ const STRAYS: &[(&str, Option<&str>)] = &[
 fn what_the_program_cannot_reach_is_told_apart() {
     let mut seen = 0;
     for interpreter in interpreters() {
-        let run = Tool::new(&interpreter.program).args(["-I", "-S", "-c", "import ctypes"]).run();
-        if run.code() != Some(0) {
-            note(module_path!(), line!(), &format!("{interpreter}: it cannot load ctypes"));
+        if !loads(interpreter, "ctypes") {
             continue;
         }
         seen += 1;

@@ -75,6 +75,10 @@ const fn steady(name: &'static str) -> Shape {
 const PAYLOAD: &[&str] = &["__main__.Payload"];
 const NODE: &[&str] = &["__main__.Node"];
 
+/// The modules that some need, which a Python without its extension modules does not have.
+pub const NEEDS: &[(&str, &str)] =
+    &[("growing_array", "array"), ("context", "contextvars"), ("lost_by_c", "ctypes"), ("tasks", "asyncio")];
+
 /// Those that are looked at with every interpreter.
 pub const FEW: &[&str] = &[
     "class_attribute",

@@ -7,6 +7,7 @@ use memobj::layout::Build;
 pub use xtask::layouts::interpreters::Interpreter;
 
 use super::Tool;
+use super::skip::note;
 
 /// All interpreters from 3.8 on, each once, the oldest first.
 pub fn interpreters() -> &'static [Interpreter] {
@@ -36,6 +37,18 @@ pub fn build(interpreter: &Interpreter) -> Build {
         free_threaded: interpreter.free_threaded,
         debug: interpreter.debug,
     }
+}
+
+/// Whether an interpreter can load a module; noted as left out if not. One that is static and stripped loads none from a shared library.
+#[track_caller]
+pub fn loads(interpreter: &Interpreter, module: &str) -> bool {
+    let asked = Tool::new(&interpreter.program).args(["-I", "-S", "-c", &format!("import {module}")]).run();
+    let loads = asked.code() == Some(0);
+    if !loads {
+        let caller = std::panic::Location::caller();
+        note(caller.file(), caller.line(), &format!("{interpreter}: it cannot load {module}"));
+    }
+    loads
 }
 
 /// A program for it, in a file.
