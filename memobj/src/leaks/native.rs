@@ -1,9 +1,9 @@
 //! What of the resident set grows that is no Python object.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::account::Account;
+use crate::account::change::compared;
 use crate::account::rows::Kind;
 use crate::holders::Total;
 
@@ -91,19 +91,14 @@ fn foreign_bytes(account: &Account) -> f64 {
     foreign.map(|row| row.tally.resident_bytes() as f64).sum()
 }
 
-/// What grew from one account to another.
+/// What grew from one account to another, the most first.
 fn rows(first: &Account, last: &Account) -> Vec<RowGrowth> {
-    let key = |row: &crate::account::rows::Row| (row.kind, row.detail.clone());
-    let before: BTreeMap<_, u64> =
-        first.rows.iter().map(|row| (key(row), row.tally.resident_bytes())).collect();
-    let mut grown: Vec<RowGrowth> = Vec::new();
-    for row in &last.rows {
-        let now = row.tally.resident_bytes();
-        let bytes = now.saturating_sub(before.get(&key(row)).copied().unwrap_or(0));
-        if bytes > 0 {
-            grown.push(RowGrowth { kind: row.kind, detail: row.detail.clone(), bytes, now_bytes: now });
-        }
-    }
-    grown.sort_by_key(|row| std::cmp::Reverse(row.bytes));
-    grown
+    let last = last.figures();
+    let grown = compared(&first.figures(), &last).rows.into_iter().filter_map(|growth| {
+        let bytes = u64::try_from(growth.bytes).ok().filter(|&bytes| bytes > 0)?;
+        let mut now = last.rows.iter().filter(|(kind, of, _)| (*kind, of) == (growth.kind, &growth.detail));
+        let now_bytes = now.next().map_or(0, |(.., bytes)| *bytes);
+        Some(RowGrowth { kind: growth.kind, detail: growth.detail, bytes, now_bytes })
+    });
+    grown.collect()
 }
