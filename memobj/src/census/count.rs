@@ -162,7 +162,7 @@ fn follow<M: Memory>(
 
 /// How many threads count a memory: no more than it is worth to start.
 fn threads_for(memory: &dyn Memory) -> usize {
-    let bytes: u64 = memory.regions().iter().map(|region| region.end.0.saturating_sub(region.start.0)).sum();
+    let bytes: u64 = memory.written().iter().map(|part| part.end.0.saturating_sub(part.start.0)).sum();
     let worth = usize::try_from(bytes / BYTES_A_THREAD).unwrap_or(usize::MAX).saturating_add(1);
     available_parallelism().map_or(1, NonZero::get).min(worth)
 }

@@ -145,7 +145,9 @@ struct Found {
 /// # Errors
 /// If there are more references than the memory has room for: no Python made that. If a thread came to grief.
 pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked, Error> {
-    let places = Places::new(python.memory.regions());
+    // Where nothing was ever written there is no object: not even a type would stand in it.
+    let written = python.memory.written();
+    let places = Places::new(&written);
     let (tracked, frozen) = (Bitmap::new(&places), Bitmap::new(&places));
     let mut broken_links = 0;
     for list in python.gc_lists() {
@@ -172,7 +174,7 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
     frozen.each(&places, |at| {
         reachable.insert(&places, at, &mut Hint::default());
     });
-    let words: u64 = python.memory.regions().iter().map(|region| (region.end.0 - region.start.0) / 8).sum();
+    let words: u64 = written.iter().map(|region| (region.end.0 - region.start.0) / 8).sum();
     let left = AtomicU64::new(words.saturating_mul(MOST_REFERENCES).saturating_add(1 << 20));
     let shared = Shared { python, places, tracked, frozen, reachable, hidden, left };
 

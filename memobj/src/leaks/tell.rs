@@ -11,7 +11,7 @@ use crate::holders::Total;
 use crate::holders::why::Way;
 use crate::links::TypeIndex;
 use crate::memory::Memory;
-use crate::names::{Names, joined};
+use crate::names::{Names, Step, joined};
 
 use super::find::{Growing, Looking, Told};
 use super::finding::{Cause, Container, Finding, Grown, How};
@@ -77,7 +77,7 @@ impl Looking<'_, '_> {
         let enlarged = main.filter(|growing| growing.objects.net <= 0.0);
         let how = match added {
             _ if enlarged.is_some() => How::Enlarged,
-            Some((of, group)) => self.how(of, group),
+            Some((of, group)) => self.how(names, of, group),
             None => How::Linked,
         };
         let way = self.holders.ways(names, sample()).first().map(Way::text);
@@ -103,7 +103,7 @@ impl Looking<'_, '_> {
             stayed: main.map_or(0, |growing| growing.row.stayed()),
             left: main.map_or(0, |growing| growing.row.left),
             confidence: main.map_or(0.0, confidence),
-            container: added.and_then(|(_, group)| self.container(names, group)),
+            container: added.and_then(|(of, group)| self.container(names, of, group)),
             how,
             types: rows
                 .iter()
@@ -234,8 +234,13 @@ impl Looking<'_, '_> {
     }
 
     /// What most heads of a group were added to.
-    fn container<M: Memory>(&self, names: &mut Names<'_, '_, M>, group: &Group) -> Option<Container> {
-        let (&node, &count) = group.containers.iter().max_by_key(|&(&node, &count)| (count, node))?;
+    fn container<M: Memory>(
+        &self,
+        names: &mut Names<'_, '_, M>,
+        of: TypeIndex,
+        group: &Group,
+    ) -> Option<Container> {
+        let (node, count) = self.most_added_to(names, of, group)?;
         let links = self.holders.links();
         let is_one = count.saturating_mul(10) >= group.heads.saturating_mul(8);
         let of = links.type_of(node).map_or_else(|| "frame".into(), |of| of.name().into());
@@ -243,12 +248,28 @@ impl Looking<'_, '_> {
         Some(Container { of, entries, is_one })
     }
 
-    /// How heads were added.
-    fn how(&self, of: TypeIndex, group: &Group) -> How {
+    /// What most heads of a type were added to, and how many. What is in the dict of an object of their own type, where objects have
+    /// such, was linked to that.
+    fn most_added_to<M: Memory>(
+        &self,
+        names: &mut Names<'_, '_, M>,
+        of: TypeIndex,
+        group: &Group,
+    ) -> Option<(NodeId, u64)> {
+        let (&node, &count) = group.containers.iter().max_by_key(|&(&node, &count)| (count, node))?;
         let links = self.holders.links();
-        let Some((&node, _)) = group.containers.iter().max_by_key(|&(&node, &count)| (count, node)) else {
-            return How::Linked;
-        };
+        let before = self.holders.paths().before(node).filter(|&before| links.kind(before) == of);
+        let linked = before.filter(|&before| {
+            let ends = links.address(before).zip(links.address(node));
+            ends.and_then(|(from, to)| names.step(from, to)) == Some(Step::Inside)
+        });
+        Some((linked.unwrap_or(node), count))
+    }
+
+    /// How heads were added.
+    fn how<M: Memory>(&self, names: &mut Names<'_, '_, M>, of: TypeIndex, group: &Group) -> How {
+        let links = self.holders.links();
+        let Some((node, _)) = self.most_added_to(names, of, group) else { return How::Linked };
         match links.type_of(node).and_then(|of| of.kind) {
             Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) if self.is_of_cache(node) => How::Cached,
             Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) => How::KeysSet,

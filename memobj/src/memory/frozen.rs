@@ -14,6 +14,9 @@ const PAGE_BITS: u32 = PAGE.ilog2();
 const ADDRESS_BITS: u32 = 47;
 const ZEROS: &[u8; PAGE] = &[0; PAGE];
 
+/// What lies between two written parts of a region, in bytes, for them to be told as one: few parts are found faster than many.
+const NEAR: u64 = 1 << 20;
+
 /// Consecutive pages of the target that were copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
@@ -21,6 +24,12 @@ pub struct Run {
     pub at: Addr,
     /// How many.
     pub pages: usize,
+}
+
+impl Run {
+    fn range(&self) -> Range<Addr> {
+        self.at..self.at.plus((self.pages * PAGE) as u64)
+    }
 }
 
 /// What is read where no copied page is.
@@ -142,8 +151,8 @@ impl Frozen {
             end = end.max(behind.range.end);
             fits
         });
-        let copied = self.runs.iter().map(|run| run.at..run.at.plus((run.pages * PAGE) as u64));
-        self.regions = joined(copied.chain(behind.iter().map(|behind| behind.range.clone())).collect());
+        let all = behind.iter().map(|behind| behind.range.clone());
+        self.regions = joined(self.runs.iter().map(Run::range).chain(all).collect());
         self.behind = behind;
     }
 
@@ -196,6 +205,26 @@ impl Memory for Frozen {
 
     fn regions(&self) -> &[Range<Addr>] {
         &self.regions
+    }
+
+    fn written(&self) -> Vec<Range<Addr>> {
+        let files = self.behind.iter().filter(|behind| matches!(behind.backing, Backing::File(_)));
+        let parts =
+            joined(self.runs.iter().map(Run::range).chain(files.map(|of| of.range.clone())).collect());
+        let of_region = |at: Addr| self.regions.partition_point(|region| region.start <= at);
+        let mut written: Vec<Range<Addr>> = Vec::new();
+        for part in parts {
+            match written.last_mut() {
+                Some(last)
+                    if part.start.0 - last.end.0 <= NEAR
+                        && of_region(last.start) == of_region(part.start) =>
+                {
+                    last.end = part.end;
+                }
+                _ => written.push(part),
+            }
+        }
+        written
     }
 
     #[inline]
@@ -389,6 +418,39 @@ mod tests {
             assert_eq!(frozen.slice(Addr(at), usize::MAX), None);
         }
         assert_eq!(frozen.regions(), [MAPPED..MAPPED.plus(3 * PAGE as u64), ANONYMOUS..end]);
+    }
+
+    #[test]
+    fn what_was_written_is_told_without_the_zeros_far_from_it() {
+        let (near, far) = (NEAR / PAGE as u64, 64 * NEAR);
+        let mut buffers = Buffers::new();
+        buffers.prepare(4 * PAGE).unwrap();
+        let mut filling = Filling::new(buffers);
+        let page = |number: u64| ANONYMOUS.plus(number * PAGE as u64);
+        for at in [page(far), page(0), page(near + 1), page(far + near + 2)] {
+            filling.pages(at, 1).unwrap().fill(1);
+        }
+        // Beyond the end of a region nothing is.
+        let other = page(far + near + 3)..page(far + 2 * near);
+        let frozen = filling.finish(vec![
+            Behind { range: page(0)..page(far + 1), backing: Backing::Zeros },
+            Behind { range: other, backing: Backing::Zeros },
+        ]);
+        let both = page(0)..page(near + 2);
+        assert_eq!(
+            frozen.written(),
+            [both, page(far)..page(far + 1), page(far + near + 2)..page(far + near + 3)]
+        );
+        assert_eq!(frozen.regions().len(), 2);
+        // A file's pages are written, as far as is known.
+        let file = tempfile::tempfile().unwrap();
+        let file = Backing::File(Arc::new(Constant::new(Arc::new(file), 0, 3 * PAGE as u64)));
+        let mapped = MAPPED..MAPPED.plus(3 * PAGE as u64);
+        let of_file = Filling::new(Buffers::new()).finish(vec![
+            Behind { range: mapped.clone(), backing: file },
+            Behind { range: mapped.end..mapped.end.plus(far), backing: Backing::Zeros },
+        ]);
+        assert_eq!(of_file.written(), [mapped]);
     }
 
     #[test]

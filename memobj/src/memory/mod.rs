@@ -55,6 +55,12 @@ pub trait Memory: Sync {
     /// The readable ranges in ascending order, without overlap: where objects can be.
     fn regions(&self) -> &[Range<Addr>];
 
+    /// Those parts of [`regions`](Self::regions) that may hold something else than zeros, and some between them: far less, where a
+    /// program has reserved much that it never wrote to, as the stacks of threads.
+    fn written(&self) -> Vec<Range<Addr>> {
+        self.regions().to_vec()
+    }
+
     /// The byte at `at`.
     ///
     /// # Errors
@@ -152,6 +158,10 @@ impl<M: Memory + ?Sized> Memory for &M {
 
     fn regions(&self) -> &[Range<Addr>] {
         (**self).regions()
+    }
+
+    fn written(&self) -> Vec<Range<Addr>> {
+        (**self).written()
     }
 
     #[inline]
