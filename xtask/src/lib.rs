@@ -3,7 +3,8 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | words | [`workspace`], [`tools`] | where the project is, which commands have arguments to document |
-//! | chores | [`man`], [`completions`], [`goldens`], [`layouts`], [`support`], [`shapes`], [`ci`] | manual pages, shell completions, what tests compare with, tables of CPython's structs, the README's table of Pythons, that of leaks, every check |
+//! | tables | [`support`] | the README's table of Pythons; a table in its place in a text |
+//! | chores | [`man`], [`completions`], [`goldens`], [`layouts`], [`shapes`], [`ci`] | manual pages, shell completions, what tests compare with, tables of CPython's structs, the table of leaks, every check |
 //!
 //! A library as well as a program, so that a test can hold the committed files to what the chores make.
 
