@@ -172,6 +172,31 @@ sys.stdin.read()";
 }
 
 #[test]
+fn memory_that_a_program_only_reserved_costs_us_none() {
+    let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
+    // 0x4000: MAP_NORESERVE. Two of its pages are touched, far from each other.
+    let code = "
+import mmap, sys
+try: kept = mmap.mmap(-1, 64 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)
+except OSError: print('ready', 'not given', flush=True)
+else:
+    kept[0] = kept[40 << 30] = 1
+    print('ready', 'given', flush=True)
+sys.stdin.read()";
+    let mut target = Tool::new(&python.path).args(["-I", "-S", "-c", code]).start();
+    if target.wait_line("ready ") == "not given" {
+        crate::skip!("the kernel reserves no 64 GiB");
+    }
+    for args in [&[][..], &["--no-stop"], &["--holders"], &["--memory"]] {
+        let run = memobj(target.pid(), args).run().expect_code(0);
+        let records = run.records();
+        // A bit for every eight bytes of it would be 1 GiB.
+        let peak = records[0]["memobj_peak_bytes"].as_u64().unwrap();
+        assert!(peak < 128 << 20, "{args:?}: {peak}");
+    }
+}
+
+#[test]
 fn a_file_gets_the_text_and_another_the_records_and_both_are_added_to() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let target = Target::start(python, "signals.py", &[]);

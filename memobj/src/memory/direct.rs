@@ -18,7 +18,7 @@ impl Direct {
     /// Reads through `mem`, opened for reading; `regions` are what the process has mapped.
     #[must_use]
     pub fn new(mem: File, regions: Vec<Range<Addr>>) -> Self {
-        Self { mem, regions: super::frozen::joined(regions) }
+        Self { mem, regions: super::ranges::joined(regions) }
     }
 
     /// Reads as much as there is from `at` on: how many bytes.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::ranges::{self, joined};
 use super::{Buffers, Constant, Memory, PAGE, Unreadable};
 use crate::addr::Addr;
 
@@ -13,9 +14,6 @@ const PAGE_BITS: u32 = PAGE.ilog2();
 /// Addresses of a user's process on x86-64 have 47 bits; those of more are given to who asks for them by mmap(2)'s hint alone.
 const ADDRESS_BITS: u32 = 47;
 const ZEROS: &[u8; PAGE] = &[0; PAGE];
-
-/// What lies between two written parts of a region, in bytes, for them to be told as one: few parts are found faster than many.
-const NEAR: u64 = 1 << 20;
 
 /// Consecutive pages of the target that were copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,22 +207,8 @@ impl Memory for Frozen {
 
     fn written(&self) -> Vec<Range<Addr>> {
         let files = self.behind.iter().filter(|behind| matches!(behind.backing, Backing::File(_)));
-        let parts =
-            joined(self.runs.iter().map(Run::range).chain(files.map(|of| of.range.clone())).collect());
-        let of_region = |at: Addr| self.regions.partition_point(|region| region.start <= at);
-        let mut written: Vec<Range<Addr>> = Vec::new();
-        for part in parts {
-            match written.last_mut() {
-                Some(last)
-                    if part.start.0 - last.end.0 <= NEAR
-                        && of_region(last.start) == of_region(part.start) =>
-                {
-                    last.end = part.end;
-                }
-                _ => written.push(part),
-            }
-        }
-        written
+        let parts = self.runs.iter().map(Run::range).chain(files.map(|of| of.range.clone()));
+        ranges::gathered(parts.collect(), &self.regions)
     }
 
     #[inline]
@@ -343,19 +327,6 @@ impl Filling {
     }
 }
 
-/// Ranges in ascending order; those that meet or overlap are one.
-pub(super) fn joined(mut ranges: Vec<Range<Addr>>) -> Vec<Range<Addr>> {
-    ranges.sort_by_key(|range| (range.start, range.end));
-    let mut joined: Vec<Range<Addr>> = Vec::new();
-    for range in ranges {
-        match joined.last_mut().filter(|last| range.start <= last.end) {
-            Some(last) => last.end = last.end.max(range.end),
-            None => joined.push(range),
-        }
-    }
-    joined
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -421,36 +392,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_told_without_the_zeros_far_from_it() {
-        let (near, far) = (NEAR / PAGE as u64, 64 * NEAR);
-        let mut buffers = Buffers::new();
-        buffers.prepare(4 * PAGE).unwrap();
-        let mut filling = Filling::new(buffers);
-        let page = |number: u64| ANONYMOUS.plus(number * PAGE as u64);
-        for at in [page(far), page(0), page(near + 1), page(far + near + 2)] {
-            filling.pages(at, 1).unwrap().fill(1);
-        }
-        // Beyond the end of a region nothing is.
-        let other = page(far + near + 3)..page(far + 2 * near);
-        let frozen = filling.finish(vec![
-            Behind { range: page(0)..page(far + 1), backing: Backing::Zeros },
-            Behind { range: other, backing: Backing::Zeros },
-        ]);
-        let both = page(0)..page(near + 2);
-        assert_eq!(
-            frozen.written(),
-            [both, page(far)..page(far + 1), page(far + near + 2)..page(far + near + 3)]
-        );
-        assert_eq!(frozen.regions().len(), 2);
-        // A file's pages are written, as far as is known.
-        let file = tempfile::tempfile().unwrap();
-        let file = Backing::File(Arc::new(Constant::new(Arc::new(file), 0, 3 * PAGE as u64)));
-        let mapped = MAPPED..MAPPED.plus(3 * PAGE as u64);
-        let of_file = Filling::new(Buffers::new()).finish(vec![
-            Behind { range: mapped.clone(), backing: file },
-            Behind { range: mapped.end..mapped.end.plus(far), backing: Backing::Zeros },
-        ]);
-        assert_eq!(of_file.written(), [mapped]);
+    fn what_was_written_are_copied_pages_and_files() {
+        let frozen = frozen();
+        let copied = ANONYMOUS..ANONYMOUS.plus(4 * PAGE as u64);
+        assert_eq!(frozen.written(), [MAPPED..MAPPED.plus(3 * PAGE as u64), copied]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Image {
             }
         }
         let page = |number: &u64| Addr(number * PAGE as u64)..Addr((number + 1) * PAGE as u64);
-        self.regions = super::frozen::joined(self.pages.keys().map(page).collect());
+        self.regions = super::ranges::joined(self.pages.keys().map(page).collect());
         self
     }
 

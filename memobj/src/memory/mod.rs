@@ -6,6 +6,7 @@ mod direct;
 mod frozen;
 mod image;
 mod paged;
+mod ranges;
 
 use std::ops::Range;
 
@@ -17,6 +18,7 @@ pub use direct::Direct;
 pub use frozen::{Backing, Behind, Filling, Frozen, Full, Run};
 pub use image::Image;
 pub use paged::Paged;
+pub(crate) use ranges::gathered;
 
 /// The smallest page of x86-64, in bytes.
 pub const PAGE: usize = 4096;

@@ -35,6 +35,8 @@ pub struct Counts {
 pub struct Live {
     pid: u32,
     direct: Direct,
+    /// Where something else than zeros was when this began.
+    written: Vec<Range<Addr>>,
     cache: Cache<u64, Arc<[u8]>>,
     /// Whether several pages may be had by one process_vm_readv(2): it parts pages that are shared with a fork, each of which would
     /// then take memory of its own, so it is used only where nothing is shared.
@@ -45,11 +47,12 @@ pub struct Live {
 }
 
 impl Live {
-    pub(super) fn new(pid: u32, direct: Direct, cache_bytes: u64) -> Self {
+    pub(super) fn new(pid: u32, direct: Direct, written: Vec<Range<Addr>>, cache_bytes: u64) -> Self {
         let none = || AtomicU64::new(0);
         Self {
             pid,
             direct,
+            written,
             cache: Cache::new(Limits::of(cache_bytes)),
             one_call: shares_nothing(pid),
             calls: none(),
@@ -133,6 +136,10 @@ impl Memory for Live {
 
     fn regions(&self) -> &[Range<Addr>] {
         self.direct.regions()
+    }
+
+    fn written(&self) -> Vec<Range<Addr>> {
+        self.written.clone()
     }
 
     fn prefetch(&self, wanted: &mut dyn Iterator<Item = Range<Addr>>) {

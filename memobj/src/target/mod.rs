@@ -16,6 +16,7 @@ mod text;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -23,9 +24,10 @@ use std::time::{Duration, SystemTime};
 use common::units;
 use rustix::io::Errno;
 
+use crate::addr::Addr;
 use crate::error::{Error, Stage};
 use crate::facts::{Facts, Kind, Mapping, Source};
-use crate::memory::{Backing, Behind, Buffers, Constant, Direct, Memory};
+use crate::memory::{Backing, Behind, Buffers, Constant, Direct, Memory, PAGE, gathered};
 
 use hold::Hold;
 use look::look;
@@ -134,7 +136,7 @@ impl Target {
         let mut bytes = 0_u64;
         for mapping in self.facts.mappings.iter().filter(|mapping| pages::is_wanted(mapping)) {
             let counted = maps.scan(mapping, !self.has_file(mapping), |pages| {
-                bytes += (pages.count * crate::memory::PAGE) as u64;
+                bytes += (pages.count * PAGE) as u64;
                 Ok::<(), std::convert::Infallible>(())
             });
             let Ok(()) = counted;
@@ -226,7 +228,26 @@ impl Target {
     pub fn live(&self, cache_bytes: u64) -> Result<Live, Error> {
         let memory =
             memory_of(&self.facts).map_err(|error| unreadable(&self.facts, Attempt::Read, &error))?;
-        Ok(Live::new(self.facts.id.pid, memory, cache_bytes))
+        let written = gathered(self.written(), memory.regions());
+        Ok(Live::new(self.facts.id.pid, memory, written, cache_bytes))
+    }
+
+    /// Its own pages, and those of files that can be had.
+    fn written(&self) -> Vec<Range<Addr>> {
+        let mut maps = self.page_map();
+        let mut written = Vec::new();
+        for mapping in self.facts.mappings.iter().filter(|mapping| pages::is_wanted(mapping)) {
+            if self.has_file(mapping) {
+                written.push(mapping.range.clone());
+                continue;
+            }
+            let Ok(()) = maps.scan(mapping, true, |pages| {
+                written.push(pages.at..pages.at.plus((pages.count * PAGE) as u64));
+                Ok::<(), std::convert::Infallible>(())
+            });
+        }
+        self.keep(maps);
+        written
     }
 
     fn still(&self, copied: copy::Copied, at: SystemTime, taking: Taking) -> Still {
@@ -394,7 +415,7 @@ fn found<'c>(constants: &'c [(Mapping, Arc<Constant>)], mapping: &Mapping) -> Op
     constants.get(at).filter(|(known, _)| known.is_same_as(mapping)).map(|(_, constant)| constant)
 }
 
-fn readable(mappings: &[Mapping]) -> Vec<std::ops::Range<crate::addr::Addr>> {
+fn readable(mappings: &[Mapping]) -> Vec<Range<Addr>> {
     let is_readable = |m: &&Mapping| m.access.read && m.kind() != Kind::Kernel;
     mappings.iter().filter(is_readable).map(|mapping| mapping.range.clone()).collect()
 }
