@@ -102,6 +102,14 @@ fn told(interpreter: &Interpreter, shape: &shapes::Shape) -> (Told, Option<Strin
     (told, wrong.map(|what| format!("{interpreter}: {}: {what}\n{run}", shape.name)))
 }
 
+/// What was said of a shape, whatever becomes of the look.
+fn looked(interpreter: &Interpreter, shape: &shapes::Shape) -> (Told, Option<String>) {
+    std::panic::catch_unwind(|| told(interpreter, shape)).unwrap_or_else(|_| {
+        let wrong = format!("{interpreter}: {}: no verdict, as said above", shape.name);
+        (untold(interpreter, shape), Some(wrong))
+    })
+}
+
 /// Looks at all of them, several at a time: what was said of each, in their order, and what is wrong with it.
 fn all_told(work: &[(&Interpreter, &shapes::Shape)]) -> Vec<(Told, Option<String>)> {
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -113,23 +121,7 @@ fn all_told(work: &[(&Interpreter, &shapes::Shape)]) -> Vec<(Told, Option<String
                     loop {
                         let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         let Some(&(interpreter, shape)) = work.get(index) else { break found };
-                        let look = || {
-                            std::panic::catch_unwind(|| told(interpreter, shape)).unwrap_or_else(|_| {
-                                let wrong =
-                                    format!("{interpreter}: {}: no verdict, as said above", shape.name);
-                                (untold(interpreter, shape), Some(wrong))
-                            })
-                        };
-                        // A verdict of three seconds is a statistic, and the machine is busy: what is wrong is looked at
-                        // once more, and must be right then.
-                        let first = look();
-                        let last = if first.1.is_none() {
-                            first
-                        } else {
-                            let (told, wrong) = look();
-                            (Told { looks: 2, ..told }, wrong)
-                        };
-                        found.push((index, last));
+                        found.push((index, looked(interpreter, shape)));
                     }
                 })
             })
@@ -137,7 +129,16 @@ fn all_told(work: &[(&Interpreter, &shapes::Shape)]) -> Vec<(Told, Option<String
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
     all.sort_by_key(|(index, _)| *index);
-    all.into_iter().map(|(_, told)| told).collect()
+    // A verdict of three seconds is a statistic, and the machine was busy: what is wrong is looked at once more when the others are
+    // done, by itself, and must be right then.
+    let again = |((interpreter, shape), told): (&(&Interpreter, &shapes::Shape), (Told, Option<String>))| {
+        if told.1.is_none() {
+            return told;
+        }
+        let (told, wrong) = looked(interpreter, shape);
+        (Told { looks: 2, ..told }, wrong)
+    };
+    work.iter().zip(all.into_iter().map(|(_, told)| told)).map(again).collect()
 }
 
 #[track_caller]
