@@ -5,8 +5,6 @@ mod target;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
-use std::path::Path;
-use std::process::Command;
 
 use memobj::addr::Addr;
 use memobj::heap::python::Python;
@@ -18,8 +16,7 @@ use memobj::layout::{self, Build, Layout};
 use memobj::memory::Memory;
 use memobj::runtime::verify::verify;
 
-use crate::support::interpreters::{Interpreter, build, interpreters};
-use crate::support::skip::note;
+use crate::support::interpreters::{Interpreter, build, can_load, interpreters, loads};
 use crate::support::tested;
 use target::{Oracle, Target};
 use xtask::support::Tested;
@@ -233,8 +230,7 @@ fn every_object_is_what_its_own_process_says() {
         if only.as_ref().is_some_and(|only| !name.starts_with(only.as_str())) {
             continue;
         }
-        if let Err(error) = ctypes(&interpreter.program) {
-            note(module_path!(), line!(), &format!("{name}: {error}"));
+        if !loads(interpreter, "ctypes") {
             continue;
         }
         let target = Target::run(&interpreter.program, "fixture.py");
@@ -258,7 +254,7 @@ fn every_object_is_what_its_own_process_says() {
 
 /// The newest interpreter that the fixture runs on, with its name.
 fn newest() -> Option<&'static Interpreter> {
-    interpreters().iter().rev().find(|interpreter| !interpreter.debug && ctypes(&interpreter.program).is_ok())
+    interpreters().iter().rev().find(|interpreter| !interpreter.debug && can_load(interpreter, "ctypes"))
 }
 
 #[test]
@@ -287,8 +283,7 @@ fn a_wrong_offset_is_noticed() {
 #[test]
 fn what_was_frozen_is_counted_apart() {
     for interpreter in interpreters() {
-        if let Err(error) = ctypes(&interpreter.program) {
-            note(module_path!(), line!(), &format!("{interpreter}: {error}"));
+        if !loads(interpreter, "ctypes") {
             continue;
         }
         let target = Target::run(&interpreter.program, "frozen.py");
@@ -320,10 +315,4 @@ fn a_damaged_heap_is_walked_to_an_end() {
             assert_eq!(counts(&walked), counts(&again), "two threads count otherwise than one");
         }
     }
-}
-
-/// Whether an interpreter can load the module that the fixture forks itself with: one without shared libraries cannot.
-fn ctypes(program: &Path) -> Result<(), String> {
-    let asked = Command::new(program).args(["-I", "-S", "-c", "import ctypes"]).output().unwrap();
-    if asked.status.success() { Ok(()) } else { Err("it cannot load ctypes".to_owned()) }
 }

@@ -14,9 +14,8 @@ use memobj::holders::retained::Retained;
 use memobj::links::Links;
 
 use super::target::Target;
-use super::{Differences, ctypes, is_known, layout_of, name_of};
-use crate::support::interpreters::{build, interpreters};
-use crate::support::skip::note;
+use super::{Differences, is_known, layout_of, name_of};
+use crate::support::interpreters::{build, interpreters, loads};
 
 /// What is in a list more often than in another; dicts of thousands are compared.
 fn more(all: &[u64], than: &[u64]) -> Vec<u64> {
@@ -41,8 +40,7 @@ fn each_graph(
 ) {
     for interpreter in interpreters() {
         let name = interpreter.to_string();
-        if let Err(error) = ctypes(&interpreter.program) {
-            note(module_path!(), line!(), &format!("{name}: {error}"));
+        if !loads(interpreter, "ctypes") {
             continue;
         }
         let target = Target::run(&interpreter.program, script);

@@ -42,13 +42,18 @@ pub fn build(interpreter: &Interpreter) -> Build {
 /// Whether an interpreter can load a module; noted as left out if not. One that is static and stripped loads none from a shared library.
 #[track_caller]
 pub fn loads(interpreter: &Interpreter, module: &str) -> bool {
-    let asked = Tool::new(&interpreter.program).args(["-I", "-S", "-c", &format!("import {module}")]).run();
-    let loads = asked.code() == Some(0);
+    let loads = can_load(interpreter, module);
     if !loads {
         let caller = std::panic::Location::caller();
         note(caller.file(), caller.line(), &format!("{interpreter}: it cannot load {module}"));
     }
     loads
+}
+
+/// The same, with nothing noted.
+pub fn can_load(interpreter: &Interpreter, module: &str) -> bool {
+    Tool::new(&interpreter.program).args(["-I", "-S", "-c", &format!("import {module}")]).run().code()
+        == Some(0)
 }
 
 /// A program for it, in a file.

@@ -58,8 +58,7 @@ pub fn run() -> io::Result<bool> {
 }
 
 fn skipped_file() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    workspace::root().join(target).join("skipped.txt")
+    workspace::target().join("skipped.txt")
 }
 
 fn report(outcomes: &[Outcome], skipped: &str) -> String {

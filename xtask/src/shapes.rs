@@ -42,8 +42,7 @@ pub struct Told {
 /// The file in which the test leaves its lines.
 #[must_use]
 pub fn file() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    workspace::root().join(target).join("shapes.jsonl")
+    workspace::target().join("shapes.jsonl")
 }
 
 /// Leaves what was told, in place of what was left before.

@@ -50,8 +50,7 @@ pub struct Tested {
 /// The folder in which tests leave their lines.
 #[must_use]
 pub fn folder() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    workspace::root().join(target).join("support")
+    workspace::target().join("support")
 }
 
 /// Notes how an interpreter came out in the test `test`, in place of what that test noted of it before.

@@ -31,6 +31,14 @@ pub struct Group {
     pub types: HashMap<TypeIndex, u64>,
 }
 
+impl Group {
+    /// The container that most heads were added to, and how many.
+    pub fn most(&self) -> Option<(NodeId, u64)> {
+        let counts = self.containers.iter().map(|(&node, &count)| (node, count));
+        counts.max_by_key(|&(node, count)| (count, node))
+    }
+}
+
 /// The groups of each place, by the type of their heads.
 pub type Groups = HashMap<Word, HashMap<TypeIndex, Group>>;
 

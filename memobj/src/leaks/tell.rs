@@ -75,9 +75,10 @@ impl Looking<'_, '_> {
             None => (self.function(names, index, sample()), None),
         };
         let enlarged = main.filter(|growing| growing.objects.net <= 0.0);
-        let how = match added {
+        let into = added.and_then(|(of, group)| self.most_added_to(names, of, group));
+        let how = match added.zip(into) {
             _ if enlarged.is_some() => How::Enlarged,
-            Some((of, group)) => self.how(names, of, group),
+            Some(((of, _), (node, _))) => self.how(of, node),
             None => How::Linked,
         };
         let way = self.holders.ways(names, sample()).first().map(Way::text);
@@ -103,7 +104,7 @@ impl Looking<'_, '_> {
             stayed: main.map_or(0, |growing| growing.row.stayed()),
             left: main.map_or(0, |growing| growing.row.left),
             confidence: main.map_or(0.0, confidence),
-            container: added.and_then(|(of, group)| self.container(names, of, group)),
+            container: added.zip(into).map(|((_, group), into)| self.container(names, group, into)),
             how,
             types: rows
                 .iter()
@@ -233,19 +234,18 @@ impl Looking<'_, '_> {
         }))
     }
 
-    /// What most heads of a group were added to.
+    /// What the heads of a group were added to, if `count` of them, the most, were to `node`.
     fn container<M: Memory>(
         &self,
         names: &mut Names<'_, '_, M>,
-        of: TypeIndex,
         group: &Group,
-    ) -> Option<Container> {
-        let (node, count) = self.most_added_to(names, of, group)?;
+        (node, count): (NodeId, u64),
+    ) -> Container {
         let links = self.holders.links();
         let is_one = count.saturating_mul(10) >= group.heads.saturating_mul(8);
         let of = links.type_of(node).map_or_else(|| "frame".into(), |of| of.name().into());
         let entries = links.address(node).filter(|_| is_one).and_then(|at| names.entries(at));
-        Some(Container { of, entries, is_one })
+        Container { of, entries, is_one }
     }
 
     /// What most heads of a type were added to, and how many. What is in the dict of an object of their own type, where objects have
@@ -256,7 +256,7 @@ impl Looking<'_, '_> {
         of: TypeIndex,
         group: &Group,
     ) -> Option<(NodeId, u64)> {
-        let (&node, &count) = group.containers.iter().max_by_key(|&(&node, &count)| (count, node))?;
+        let (node, count) = group.most()?;
         let links = self.holders.links();
         let before = self.holders.paths().before(node).filter(|&before| links.kind(before) == of);
         let linked = before.filter(|&before| {
@@ -266,10 +266,9 @@ impl Looking<'_, '_> {
         Some((linked.unwrap_or(node), count))
     }
 
-    /// How heads were added.
-    fn how<M: Memory>(&self, names: &mut Names<'_, '_, M>, of: TypeIndex, group: &Group) -> How {
+    /// How heads of a type were added to what most of them were.
+    fn how(&self, of: TypeIndex, node: NodeId) -> How {
         let links = self.holders.links();
-        let Some((node, _)) = self.most_added_to(names, of, group) else { return How::Linked };
         match links.type_of(node).and_then(|of| of.kind) {
             Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) if self.is_of_cache(node) => How::Cached,
             Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) => How::KeysSet,
@@ -301,7 +300,7 @@ impl Looking<'_, '_> {
 
     /// The most entries that the cache or queue may have that heads were added to.
     fn limit<M: Memory>(&self, names: &mut Names<'_, '_, M>, group: &Group) -> Option<u64> {
-        let (&node, _) = group.containers.iter().max_by_key(|&(&node, &count)| (count, node))?;
+        let (node, _) = group.most()?;
         let links = self.holders.links();
         let layout = names.python().layout;
         let above = std::iter::successors(Some(node), |&node| self.holders.paths().before(node));

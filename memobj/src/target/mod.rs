@@ -132,16 +132,8 @@ impl Target {
     /// What a copy would be, if it were made now.
     #[must_use]
     pub fn estimate(&self) -> Estimate {
-        let mut maps = self.page_map();
         let mut bytes = 0_u64;
-        for mapping in self.facts.mappings.iter().filter(|mapping| pages::is_wanted(mapping)) {
-            let counted = maps.scan(mapping, !self.has_file(mapping), |pages| {
-                bytes += (pages.count * PAGE) as u64;
-                Ok::<(), std::convert::Infallible>(())
-            });
-            let Ok(()) = counted;
-        }
-        self.keep(maps);
+        self.scan(|_| true, |pages| bytes += (pages.count * PAGE) as u64);
         let nanoseconds =
             u128::from(bytes) * u128::from(self.rate.load(Ordering::Relaxed)) / u128::from(MEBIBYTE);
         Estimate { bytes, pause: Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX)) }
@@ -234,20 +226,30 @@ impl Target {
 
     /// Its own pages, and those of files that can be had.
     fn written(&self) -> Vec<Range<Addr>> {
+        let of_files = self.wanted().filter(|mapping| self.has_file(mapping));
+        let mut written: Vec<Range<Addr>> = of_files.map(|mapping| mapping.range.clone()).collect();
+        self.scan(
+            |mapping| !self.has_file(mapping),
+            |pages| written.push(pages.at..pages.at.plus((pages.count * PAGE) as u64)),
+        );
+        written
+    }
+
+    /// The mappings of which anything is to be copied.
+    fn wanted(&self) -> impl Iterator<Item = &Mapping> {
+        self.facts.mappings.iter().filter(|mapping| pages::is_wanted(mapping))
+    }
+
+    /// Tells `each` the pages with a content of their own in those of the wanted mappings for which `of` is true.
+    fn scan(&self, of: impl Fn(&Mapping) -> bool, mut each: impl FnMut(pages::Pages)) {
         let mut maps = self.page_map();
-        let mut written = Vec::new();
-        for mapping in self.facts.mappings.iter().filter(|mapping| pages::is_wanted(mapping)) {
-            if self.has_file(mapping) {
-                written.push(mapping.range.clone());
-                continue;
-            }
-            let Ok(()) = maps.scan(mapping, true, |pages| {
-                written.push(pages.at..pages.at.plus((pages.count * PAGE) as u64));
+        for mapping in self.wanted().filter(|mapping| of(mapping)) {
+            let Ok(()) = maps.scan(mapping, !self.has_file(mapping), |pages| {
+                each(pages);
                 Ok::<(), std::convert::Infallible>(())
             });
         }
         self.keep(maps);
-        written
     }
 
     fn still(&self, copied: copy::Copied, at: SystemTime, taking: Taking) -> Still {
