@@ -12,15 +12,15 @@ use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use memobj::facts::Source as _;
 use memobj::graph::{Order, Paths};
-use memobj::heap::python::Python;
-use memobj::heap::walk::walk;
 use memobj::holders::Holders;
 use memobj::holders::retained::Retained;
 use memobj::links::Links;
-use memobj::runtime::choose::find;
-use memobj::snapshot;
+use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::walk::walk;
+use memobj_cpython::runtime::choose::find;
+use memobj_process::facts::Source as _;
+use memobj_process::snapshot;
 
 fn main() {
     let Some(file) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) else {

@@ -16,10 +16,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use memmap2::{Advice, MmapOptions};
-use memobj::addr::Addr;
-use memobj::facts::{Facts, Source};
-use memobj::memory::{Buffers, Frozen, Memory};
-use memobj::target::{Still, Taking, Target};
+use memobj_process::addr::Addr;
+use memobj_process::facts::{Facts, Source};
+use memobj_process::memory::{Buffers, Frozen, Memory};
+use memobj_process::target::{Still, Taking, Target};
 use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -194,7 +194,7 @@ fn look(still: &Still) -> [f64; 4] {
     let scattered = begun.elapsed().as_nanos() as f64 / WORDS as f64;
     std::hint::black_box(sum);
     let begun = Instant::now();
-    let saved = memobj::snapshot::write(still, std::io::sink()).unwrap() as f64;
+    let saved = memobj_process::snapshot::write(still, std::io::sink()).unwrap() as f64;
     let copied = still.memory.copied_bytes() as f64;
     [ordered, scattered, copied / 1e6 / begun.elapsed().as_secs_f64(), saved / copied]
 }

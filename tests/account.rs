@@ -8,9 +8,9 @@ use memobj::account::{Account, Ground, PythonMemory, account};
 use memobj::census::Taker as _;
 use memobj::census::memory::MemoryOf;
 use memobj::census::observer::Observer;
-use memobj::memory::Buffers;
 use memobj::request::{Request, Source};
-use memobj::target::{STOP_LIMIT, Still, Target};
+use memobj_process::memory::Buffers;
+use memobj_process::target::{STOP_LIMIT, Still, Target};
 
 use crate::support::interpreters::interpreters;
 use crate::support::python;

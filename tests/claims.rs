@@ -16,7 +16,7 @@ fn unfounded(rows: &[Vec<String>], layouts: &[String], noted: &[Tested]) -> Vec<
             breaches.push(format!("{row:?}: {} outcomes", outcomes.len()));
         }
         if !layouts.contains(layout) {
-            breaches.push(format!("{version}: no table {layout} in memobj/src/layout/tables"));
+            breaches.push(format!("{version}: no table {layout} in memobj/cpython/src/layout/tables"));
         }
         if !layout.starts_with(&format!("cp{}", version.split('.').take(2).collect::<String>())) {
             breaches.push(format!("{version}: {layout} is the table of another version"));

@@ -12,15 +12,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use memobj::addr::Addr;
 use memobj::census::observer::take_held;
-use memobj::elf::Elf;
-use memobj::facts::{Facts, Mapping, Source};
-use memobj::memory::{Buffers, Memory};
 use memobj::request::{self, Caching, Holding, Request, Scope, Stopping};
-use memobj::residence::Residence;
-use memobj::snapshot::{self, Seal};
-use memobj::target::{Still, Target as Process};
+use memobj_process::addr::Addr;
+use memobj_process::elf::Elf;
+use memobj_process::facts::{Facts, Mapping, Source};
+use memobj_process::memory::{Buffers, Memory};
+use memobj_process::residence::Residence;
+use memobj_process::snapshot::{self, Seal};
+use memobj_process::target::{Still, Target as Process};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::support::damage::{Damaged, Watched};
@@ -273,7 +273,7 @@ impl<M: Memory> Source for With<'_, M> {
         self.still.residence()
     }
 
-    fn open(&self, mapping: &Mapping) -> Result<File, memobj::error::Error> {
+    fn open(&self, mapping: &Mapping) -> Result<File, memobj_process::error::Error> {
         self.still.open(mapping)
     }
 }
@@ -419,7 +419,7 @@ fn damaged_cores_are_refused_or_read() {
         damage(&mut bytes, chance);
         let damaged = folder.with_extension("damaged");
         fs::write(&damaged, &bytes).unwrap();
-        let still = memobj::target::dump::open(&damaged);
+        let still = memobj_process::target::dump::open(&damaged);
         fs::remove_file(&damaged).unwrap();
         if let Ok(still) = still {
             look_at(&still, chance);

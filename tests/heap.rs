@@ -6,15 +6,15 @@ mod target;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
-use memobj::addr::Addr;
-use memobj::heap::python::Python;
-use memobj::heap::referents::read_referents;
-use memobj::heap::size::read_size;
-use memobj::heap::types::Types;
-use memobj::heap::walk::{Counts, Walked, walk};
-use memobj::layout::{self, Build, Layout};
-use memobj::memory::Memory;
-use memobj::runtime::verify::verify;
+use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::referents::read_referents;
+use memobj_cpython::heap::size::read_size;
+use memobj_cpython::heap::types::Types;
+use memobj_cpython::heap::walk::{Counts, Walked, walk};
+use memobj_cpython::layout::{self, Build, Layout};
+use memobj_cpython::runtime::verify::verify;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use crate::support::interpreters::{Interpreter, build, can_load, interpreters, loads};
 use crate::support::tested;
@@ -91,7 +91,7 @@ fn compare_sets<M: Memory>(
     types: &mut Types<'_, '_, M>,
     differences: &mut Differences,
 ) {
-    let set = |bitmap: &memobj::heap::seen::Bitmap| {
+    let set = |bitmap: &memobj_cpython::heap::seen::Bitmap| {
         let mut all = HashSet::new();
         bitmap.each(&walked.places, |at| {
             all.insert(at.0);
@@ -143,7 +143,7 @@ fn compare_objects<M: Memory>(oracle: &Oracle, types: &mut Types<'_, '_, M>, dif
         let mut referents = Vec::new();
         let mut guessed = false;
         let read = read_referents(types, Addr(at), &of, |to, kind| {
-            guessed |= kind == memobj::heap::referents::EdgeKind::Guessed;
+            guessed |= kind == memobj_cpython::heap::referents::EdgeKind::Guessed;
             referents.push(to.0);
         });
         referents.sort_unstable();

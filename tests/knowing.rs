@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use memobj::addr::Addr;
 use memobj::census::observer::Observer;
 use memobj::census::{Allocator, Census, LiveReason, Method, Taker as _};
-use memobj::memory::{Buffers, Memory as _};
-use memobj::pools::Pools;
 use memobj::request::{Request, Scope, Source, Stopping};
-use memobj::runtime::choose::find;
-use memobj::target::{STOP_LIMIT, Target};
+use memobj_cpython::pools::Pools;
+use memobj_cpython::runtime::choose::find;
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Buffers, Memory as _};
+use memobj_process::target::{STOP_LIMIT, Target};
 use serde_json::Value;
 
 use crate::support::interpreters::{Interpreter, interpreters, script};

@@ -6,9 +6,9 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use memobj::addr::Addr;
-use memobj::layout::{Layout, candidates, refined};
-use memobj::memory::{Memory, Unreadable};
+use memobj_cpython::layout::{Layout, candidates, refined};
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
 use serde_json::Value;
 use xtask::layouts;
 

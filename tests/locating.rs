@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use memobj::error::{Error, Stage};
-use memobj::request::Way;
-use memobj::runtime::choose::{Python as Found, find};
-use memobj::target::Target;
+use memobj_cpython::runtime::LocateMethod;
+use memobj_cpython::runtime::choose::{Python as Found, find};
+use memobj_process::error::{Error, Stage};
+use memobj_process::target::Target;
 
 use crate::support::interpreters::{Interpreter, interpreters};
 use crate::support::python::pythons;
@@ -40,12 +40,12 @@ impl Waiting {
         Self::of(Tool::new(program).args(["-I", "-S", "-c", WAIT]))
     }
 
-    fn found(&self, way: Option<Way>) -> Result<Found, Error> {
+    fn found(&self, way: Option<LocateMethod>) -> Result<Found, Error> {
         found(self.process.pid(), way)
     }
 }
 
-fn found(pid: u32, way: Option<Way>) -> Result<Found, Error> {
+fn found(pid: u32, way: Option<LocateMethod>) -> Result<Found, Error> {
     find(&Target::attach(pid).unwrap(), way)
 }
 
@@ -90,7 +90,7 @@ fn every_interpreter_is_found_and_known_for_what_it_is() {
         assert_eq!(found.found.file.library, library_of(interpreter).is_some(), "{interpreter}");
         assert_eq!(found.others, 0, "{interpreter}");
         // A layout of its own micro version, where one is known.
-        let known = memobj::layout::candidates(found.build).unwrap();
+        let known = memobj_cpython::layout::candidates(found.build).unwrap();
         let own = known.iter().any(|layout| layout.hexversion == target.hexversion);
         assert_eq!(
             found.layout.hexversion == target.hexversion,
@@ -112,18 +112,18 @@ fn each_way_finds_the_same_place_where_it_can() {
         let file = library_of(interpreter).unwrap_or_else(|| interpreter.program.clone());
         let sections = Tool::new("readelf").args(["-SW"]).arg(&file).run().out();
         let easiest = match interpreter.minor() {
-            _ if sections.contains(".dynsym") => Way::Dynsym,
-            ..10 => Way::Scan,
-            10.. => Way::Section,
+            _ if sections.contains(".dynsym") => LocateMethod::Dynsym,
+            ..10 => LocateMethod::Scan,
+            10.. => LocateMethod::Section,
         };
         assert_eq!(first.found.way, easiest, "{interpreter}");
-        for way in Way::ALL {
+        for way in LocateMethod::ALL {
             let can = match way {
-                Way::Scan => true,
-                Way::Dynsym => sections.contains(".dynsym"),
-                Way::Symtab => sections.contains(".symtab"),
-                Way::Section => interpreter.minor() >= 10,
-                Way::Cookie => interpreter.minor() >= 13,
+                LocateMethod::Scan => true,
+                LocateMethod::Dynsym => sections.contains(".dynsym"),
+                LocateMethod::Symtab => sections.contains(".symtab"),
+                LocateMethod::Section => interpreter.minor() >= 10,
+                LocateMethod::Cookie => interpreter.minor() >= 13,
             };
             match (target.found(Some(way)), can) {
                 (Ok(other), true) => {
@@ -153,7 +153,7 @@ fn a_program_of_another_name_without_any_symbol_is_found() {
         Tool::new("strip").args(["-s", "-o"]).arg(&program).arg(&interpreter.program).run().expect_code(0);
         let at_home = home(interpreter);
         let target = Waiting::of(Tool::new(&program).env("PYTHONHOME", at_home).args(["-S", "-c", WAIT]));
-        for way in [None, Some(Way::Scan)] {
+        for way in [None, Some(LocateMethod::Scan)] {
             let found = target.found(way).unwrap();
             assert_eq!(found.build.hexversion, interpreter.hexversion, "{interpreter} {way:?}");
             assert!(!found.found.file.library);
@@ -268,7 +268,7 @@ sys.stdin.read()";
     assert!(!Path::new("/app/bin/snake").exists() && fs::read_dir(root.path()).unwrap().next().is_none());
     let children = format!("/proc/{0}/task/{0}/children", process.pid());
     let pid: u32 = fs::read_to_string(children).unwrap().trim().parse().unwrap();
-    for way in [Way::Dynsym, Way::Symtab, Way::Section] {
+    for way in [LocateMethod::Dynsym, LocateMethod::Symtab, LocateMethod::Section] {
         assert_eq!(found(pid, Some(way)).unwrap().build.hexversion, interpreter.hexversion, "{way:?}");
     }
     let run = Tool::ours("memobj").args(["-p", &pid.to_string()]).run().expect_code(0);

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use memobj::account::change::{Cause, compared};
 use memobj::account::rows::Kind;
-use memobj::addr::Addr;
 use memobj::census::Taker as _;
 use memobj::census::observer::Observer;
-use memobj::heap::python::Python as Heap;
-use memobj::pools::Heap as Blocks;
 use memobj::request::{Holding, Request, Source};
-use memobj::runtime::choose::find;
-use memobj::target::Target;
+use memobj_cpython::heap::python::Python as Heap;
+use memobj_cpython::pools::Heap as Blocks;
+use memobj_cpython::runtime::choose::find;
+use memobj_process::addr::Addr;
+use memobj_process::target::Target;
 
 use crate::account::{of_python, of_type, program, still, sum};
 use crate::support::interpreters::{Interpreter, interpreters};

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use memobj::addr::Addr;
-use memobj::facts::{Facts, Kind};
-use memobj::memory::{Buffers, Memory, PAGE};
-use memobj::target::{STOP_LIMIT, Still, Target};
+use memobj_process::addr::Addr;
+use memobj_process::facts::{Facts, Kind};
+use memobj_process::memory::{Buffers, Memory, PAGE};
+use memobj_process::target::{STOP_LIMIT, Still, Target};
 
 use crate::support::python::{Python, python};
 use crate::support::{Background, Tool, wait_for};
@@ -50,7 +50,8 @@ fn frozen(pid: u32) -> Still {
 fn differences(facts: &Facts, one: &dyn Memory, other: &dyn Memory) -> (usize, Vec<String>) {
     let mut pages = 0;
     let mut found = Vec::new();
-    let private = |m: &&memobj::facts::Mapping| m.access.read && !m.access.shared && m.kind() != Kind::Kernel;
+    let private =
+        |m: &&memobj_process::facts::Mapping| m.access.read && !m.access.shared && m.kind() != Kind::Kernel;
     for mapping in facts.mappings.iter().filter(private) {
         for number in 0..mapping.length() / PAGE as u64 {
             let at = mapping.range.start.plus(number * PAGE as u64);

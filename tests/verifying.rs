@@ -1,16 +1,16 @@
 //! A layout that is not a Python's own is refused, whichever place in it is wrong.
 
-use memobj::addr::Addr;
 use memobj::census::Thread;
 use memobj::census::collector::read_collector;
 use memobj::census::threads::read_threads;
-use memobj::layout::Layout;
-use memobj::memory::{Buffers, Frozen};
-use memobj::object::Objects;
-use memobj::runtime::Runtime;
-use memobj::runtime::choose::find;
-use memobj::runtime::verify::{Fault, verify};
-use memobj::target::{STOP_LIMIT, Target};
+use memobj_cpython::layout::Layout;
+use memobj_cpython::object::Objects;
+use memobj_cpython::runtime::Runtime;
+use memobj_cpython::runtime::choose::find;
+use memobj_cpython::runtime::verify::{Fault, verify};
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Buffers, Frozen};
+use memobj_process::target::{STOP_LIMIT, Target};
 
 use crate::support::interpreters::{Interpreter, interpreters, script};
 use crate::support::{Background, workspace};
@@ -155,8 +155,8 @@ fn the_layout_of_another_version_is_refused() {
     }
     for interpreter in interpreters() {
         let held = Held::of(interpreter);
-        for build in memobj::layout::builds() {
-            for layout in memobj::layout::candidates(build).unwrap() {
+        for build in memobj_cpython::layout::builds() {
+            for layout in memobj_cpython::layout::candidates(build).unwrap() {
                 let same = layout.hexversion >> 16 == interpreter.hexversion >> 16;
                 let kind =
                     (build.free_threaded, build.debug) == (interpreter.free_threaded, interpreter.debug);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use libfuzzer_sys::fuzz_target;
 use memobj::census::observer::take_held;
 use memobj::request::{Request, Scope, Source, Stopping};
-use memobj::target::dump;
+use memobj_process::target::dump;
 
 fuzz_target!(|bytes: &[u8]| {
     let file: PathBuf = std::env::temp_dir().join(format!("memtools-fuzz-core-{}", std::process::id()));

@@ -9,14 +9,14 @@ use std::sync::OnceLock;
 
 use damage::{Damaged, Watched};
 use libfuzzer_sys::fuzz_target;
-use memobj::addr::Addr;
+use memobj_process::addr::Addr;
 use memobj::census::observer::take_held;
-use memobj::error::Error;
-use memobj::facts::{Facts, Mapping, Source};
-use memobj::memory::{Frozen, Memory};
+use memobj_process::error::Error;
+use memobj_process::facts::{Facts, Mapping, Source};
+use memobj_process::memory::{Frozen, Memory};
 use memobj::request::{self, Request, Scope, Stopping};
-use memobj::snapshot;
-use memobj::target::Still;
+use memobj_process::snapshot;
+use memobj_process::target::Still;
 
 /// A process that holds still, with another memory.
 struct With<'s, M> {

@@ -4,7 +4,7 @@
 use std::fs::File;
 
 use libfuzzer_sys::fuzz_target;
-use memobj::elf::Elf;
+use memobj_process::elf::Elf;
 
 fuzz_target!(|bytes: &[u8]| {
     let file = std::env::temp_dir().join(format!("memtools-fuzz-program-{}", std::process::id()));

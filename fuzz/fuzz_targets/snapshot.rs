@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use memobj::census::observer::take_held;
 use memobj::request::{Request, Scope, Source, Stopping};
-use memobj::snapshot::{self, Seal};
+use memobj_process::snapshot::{self, Seal};
 
 fuzz_target!(|bytes: &[u8]| {
     // The seal would keep out nearly all that a fuzzer can think of.

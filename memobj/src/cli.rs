@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 use common::cli::{parse_interval, parse_time};
 use common::units::parse_bytes;
+use memobj_cpython::runtime::LocateMethod;
 
-use crate::request::{Caching, Holding, Request, Scope, Source, Stopping, Way};
+use crate::request::{Caching, Holding, Request, Scope, Source, Stopping};
 
 /// How often a census is taken where it is to be repeated and no interval is given.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -125,8 +127,14 @@ pub struct Args {
     pub no_cmdline: bool,
 
     /// Look for the interpreter in this way alone
-    #[arg(long, value_enum, hide = true)]
-    pub locate: Option<Way>,
+    #[arg(long, value_parser = locate_methods(), hide = true)]
+    pub locate: Option<LocateMethod>,
+}
+
+/// Parses the name of a method of finding the interpreter.
+fn locate_methods() -> impl TypedValueParser<Value = LocateMethod> {
+    PossibleValuesParser::new(LocateMethod::ALL.map(LocateMethod::as_str))
+        .try_map(|name| name.parse().map_err(|()| format!("unknown method: {name}")))
 }
 
 /// How censuses are printed.
@@ -329,7 +337,7 @@ mod tests {
         let limited =
             request(&["-p", "1", "--max-pause", "50ms", "--scope", "tracked", "--locate", "cookie"]);
         assert_eq!(limited.stopping, Stopping::AtMost(Duration::from_millis(50)));
-        assert_eq!((limited.scope, limited.way), (Scope::Tracked, Some(Way::Cookie)));
+        assert_eq!((limited.scope, limited.way), (Scope::Tracked, Some(LocateMethod::Cookie)));
         assert_eq!(request(&["-p", "1", "--save-snapshot", "x"]).save, Some("x".into()));
         assert_eq!((&plain.holding, plain.caches), (&None, None));
         let caching = |bytes| Some(Caching { max_item_bytes: bytes });

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use memobj_cpython::runtime::LocateMethod;
+
 /// Where the objects are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -51,38 +53,6 @@ pub enum Stopping {
     Never,
 }
 
-/// A way of finding the interpreter's state, `_PyRuntime`, in a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Way {
-    /// By the symbol table of the file that holds it
-    Symtab,
-    /// By the dynamic symbols, which strip(1) leaves
-    Dynsym,
-    /// By the section `.PyRuntime`, which CPython has since 3.10
-    Section,
-    /// By the mark at the beginning of its debug offsets, which CPython has since 3.13
-    Cookie,
-    /// By what lies in writable data and points to what an interpreter would
-    Scan,
-}
-
-impl Way {
-    /// All of them, in the order in which they are tried: each is surer than those after it, and cheaper.
-    pub const ALL: [Self; 5] = [Self::Dynsym, Self::Symtab, Self::Section, Self::Cookie, Self::Scan];
-
-    /// Its word in records and on the command line.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Symtab => "symtab",
-            Self::Dynsym => "dynsym",
-            Self::Section => "section",
-            Self::Cookie => "cookie",
-            Self::Scan => "scan",
-        }
-    }
-}
-
 /// A census that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -93,7 +63,7 @@ pub struct Request {
     /// Whether a process may be stopped.
     pub stopping: Stopping,
     /// The only way to look for the interpreter; `None`: one after the other.
-    pub way: Option<Way>,
+    pub way: Option<LocateMethod>,
     /// Whether an account of the resident set is wanted.
     pub memory: bool,
     /// Where to save the copied bytes.

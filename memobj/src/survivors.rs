@@ -3,15 +3,15 @@
 //! Only two censuses are held at a time: of the one before, where its objects were, and for each of them its signature and since
 //! which census it has been there without a break: five bytes an object, and a bit for every eight bytes of the target's memory.
 
-use crate::addr::Addr;
 use crate::graph::{NodeId, TooLarge};
-use crate::heap::access::Access;
-use crate::heap::kinds::Kind;
-use crate::heap::python::Python;
-use crate::heap::seen::{Bitmap, Hint, Places};
-use crate::heap::types::Type;
 use crate::links::{Links, Ranks};
-use crate::memory::Memory;
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::seen::{Bitmap, Hint, Places};
+use memobj_cpython::heap::types::Type;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 /// So many censuses can be told apart.
 pub const MOST_CENSUSES: usize = 250;

@@ -4,14 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
-use memobj::addr::Addr;
 use memobj::graph::{Graph, NodeId};
-use memobj::heap::python::Python;
-use memobj::heap::referents::{EdgeKind, read_hidden, read_referents};
-use memobj::heap::types::Types;
-use memobj::heap::walk::walk;
 use memobj::holders::retained::Retained;
 use memobj::links::Links;
+use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::referents::{EdgeKind, read_hidden, read_referents};
+use memobj_cpython::heap::types::Types;
+use memobj_cpython::heap::walk::walk;
+use memobj_process::addr::Addr;
 
 use super::target::Target;
 use super::{Differences, is_known, layout_of, name_of};

@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use memobj::addr::Addr;
-use memobj::memory::{Memory, Unreadable};
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
 
 use crate::support::workspace;
 

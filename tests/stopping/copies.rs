@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use memobj::addr::Addr;
-use memobj::facts::{Facts, Kind, Mapping, Source};
-use memobj::memory::{Buffers, Memory};
-use memobj::snapshot;
-use memobj::target::{MAX_STOPS, STOP_LIMIT, Target, dump};
+use memobj_process::addr::Addr;
+use memobj_process::facts::{Facts, Kind, Mapping, Source};
+use memobj_process::memory::{Buffers, Memory};
+use memobj_process::snapshot;
+use memobj_process::target::{MAX_STOPS, STOP_LIMIT, Target, dump};
 use rustix::process::Signal;
 
 use super::{differences, field, frozen, started, states};

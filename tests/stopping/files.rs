@@ -3,9 +3,9 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use memobj::elf::{Elf, build_id_in_memory};
-use memobj::facts::{Mapping, Source};
-use memobj::target::Target;
+use memobj_process::elf::{Elf, build_id_in_memory};
+use memobj_process::facts::{Mapping, Source};
+use memobj_process::target::Target;
 
 use super::{frozen, started};
 use crate::support::python::python;

@@ -1,7 +1,7 @@
 //! What cannot be looked at is said, with what to do about it.
 
-use memobj::memory::Buffers;
-use memobj::target::{STOP_LIMIT, Target, dump};
+use memobj_process::memory::Buffers;
+use memobj_process::target::{STOP_LIMIT, Target, dump};
 
 use super::{COUNTING, assert_counts_on, holder, started};
 use crate::support::python::{self, python};
@@ -36,7 +36,7 @@ fn a_thread_instead_of_its_process() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (process, _) = started(python, COUNTING, &["1"]);
     let threads = Target::attach(process.pid()).unwrap();
-    let threads = &memobj::facts::Source::facts(&threads).threads;
+    let threads = &memobj_process::facts::Source::facts(&threads).threads;
     let text = refusal(threads.iter().map(|thread| thread.tid).find(|&tid| tid != process.pid()).unwrap());
     assert!(text.contains(&format!("-p {}", process.pid())), "{text}");
 }

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use memobj::memory::Buffers;
-use memobj::target::{STOP_LIMIT, Target};
+use memobj_process::memory::Buffers;
+use memobj_process::target::{STOP_LIMIT, Target};
 use rustix::process::{Pid, Signal};
 
 use super::{assert_counts_on, assert_untouched, started, states};

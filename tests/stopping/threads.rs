@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use memobj::memory::Buffers;
-use memobj::target::{STOP_LIMIT, Target};
+use memobj_process::memory::Buffers;
+use memobj_process::target::{STOP_LIMIT, Target};
 
 use super::{COUNTING, assert_counts_on, assert_untouched, field, started};
 use crate::support::python::python;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use memobj::addr::Addr;
-use memobj::memory::{Memory, Unreadable};
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
 
 /// Bytes of a word.
 const WORD: u64 = 8;

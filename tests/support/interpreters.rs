@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use memobj::layout::Build;
+use memobj_cpython::layout::Build;
 pub use xtask::layouts::interpreters::Interpreter;
 
 use super::Tool;

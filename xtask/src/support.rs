@@ -30,7 +30,7 @@ pub struct Tested {
     pub version: String,
     /// What is special in how it was built: `shared`, `static, stripped`, `debug`, `free-threaded`.
     pub build: String,
-    /// The table of `memobj/src/layout/tables` by which its objects were read: `cp313`.
+    /// The table of `memobj/cpython/src/layout/tables` by which its objects were read: `cp313`.
     pub layout: String,
     /// How many objects were compared.
     pub objects: u64,
@@ -118,13 +118,13 @@ impl Tested {
     }
 }
 
-/// The names of the layout tables: `cp313` of `memobj/src/layout/tables/cp313.rs`.
+/// The names of the layout tables: `cp313` of `memobj/cpython/src/layout/tables/cp313.rs`.
 ///
 /// # Errors
 /// If the folder cannot be read.
 pub fn layouts() -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(workspace::root().join("memobj/src/layout/tables"))? {
+    for entry in std::fs::read_dir(workspace::root().join("memobj/cpython/src/layout/tables"))? {
         let name = entry?.file_name();
         names.extend(name.to_str().and_then(|name| name.strip_suffix(".rs")).map(str::to_owned));
     }

@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use crate::addr::Addr;
-use crate::memory::Memory;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::span::{RowId, Span, Spans};
 
@@ -59,7 +59,7 @@ fn within(ranges: &[Range<Addr>], at: Addr) -> Option<&Range<Addr>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Image;
+    use memobj_process::memory::Image;
 
     #[test]
     fn what_static_data_points_to_is_its_library_s() {

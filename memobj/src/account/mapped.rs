@@ -3,15 +3,15 @@
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::addr::Addr;
-use crate::facts::{Facts, Kind as Behind, Mapping};
-use crate::memory::Memory;
+use memobj_process::addr::Addr;
+use memobj_process::facts::{Facts, Kind as Behind, Mapping};
+use memobj_process::memory::Memory;
 
 use super::glibc::{Glibc, Places};
 use super::rows::{Kind, Rows};
 use super::span::Span;
 use super::stacks::is_plain;
-use crate::residence::PageRun;
+use memobj_process::residence::PageRun;
 
 /// Allocators that programs bring with them, by what the names of their libraries begin with.
 const ALLOCATORS: [(&str, &str); 6] = [

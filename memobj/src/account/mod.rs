@@ -18,10 +18,10 @@ mod stacks;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::addr::Addr;
-use crate::facts::Facts;
-use crate::memory::Memory;
-use crate::residence::{PageRun, Residence};
+use memobj_process::addr::Addr;
+use memobj_process::facts::Facts;
+use memobj_process::memory::Memory;
+use memobj_process::residence::{PageRun, Residence};
 
 use glibc::{Arena, Glibc, Part};
 use pinned::Pinned;

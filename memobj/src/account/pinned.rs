@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::addr::Addr;
-use crate::residence::{PageKind, PageRun};
+use memobj_process::addr::Addr;
+use memobj_process::residence::{PageKind, PageRun};
 
 use super::span::RowId;
 use super::{PoolUse, PythonMemory};

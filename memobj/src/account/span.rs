@@ -1,7 +1,7 @@
 //! Who takes which bytes: layers of spans over the pages that are resident, each byte given to the topmost span over it.
 
-use crate::addr::Addr;
-use crate::residence::{PageKind, PageRun};
+use memobj_process::addr::Addr;
+use memobj_process::residence::{PageKind, PageRun};
 
 /// A row of the account, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

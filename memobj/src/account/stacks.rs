@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
-use crate::addr::Addr;
-use crate::facts::{Facts, Kind, Mapping};
-use crate::memory::Memory;
-use crate::residence::Residence;
+use memobj_process::addr::Addr;
+use memobj_process::facts::{Facts, Kind, Mapping};
+use memobj_process::memory::Memory;
+use memobj_process::residence::Residence;
 
 const PAGE: u64 = 4096;
 /// What `struct pthread` is a multiple of (`TCB_ALIGNMENT`).

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::addr::Addr;
-use crate::heap::access::Access;
-use crate::heap::kinds::Kind;
-use crate::memory::Memory;
 use crate::names::Names;
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::beside;
 use super::clock::{Clock, Now};

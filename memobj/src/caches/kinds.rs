@@ -5,12 +5,12 @@
 
 use std::rc::Rc;
 
-use crate::addr::Addr;
-use crate::heap::access::Access;
-use crate::heap::kinds::Kind;
-use crate::heap::types::Type;
-use crate::memory::Memory;
 use crate::names::Names;
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::types::Type;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 /// The longest order of classes that is looked through. A bound, no fact.
 const MOST_CLASSES: u64 = 200;

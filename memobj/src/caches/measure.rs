@@ -1,9 +1,9 @@
 //! What caches weigh: all that is reached from one, each object once, and what of it each entry has.
 
 use crate::graph::NodeId;
-use crate::heap::kinds::Kind;
 use crate::holders::retained::{Extents, Retained};
 use crate::links::Links;
+use memobj_cpython::heap::kinds::Kind;
 
 /// Not reached.
 const FREE: u32 = 0;
@@ -57,7 +57,7 @@ pub(super) struct Scales<'a, 'w> {
 
 impl<'a, 'w> Scales<'a, 'w> {
     pub fn new(links: &'a Links<'w>, retained: &'a Retained) -> Self {
-        let is_end = |of: &crate::heap::types::Type| {
+        let is_end = |of: &memobj_cpython::heap::types::Type| {
             of.is_metatype()
                 || matches!(of.kind, Some(Kind::Module | Kind::Function))
                 || of.name() == "builtin_function_or_method"

@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::addr::Addr;
-use crate::heap::access::Access;
-use crate::heap::python::Python;
 use crate::holders::Holders;
 use crate::holders::retained::Retained;
-use crate::memory::Memory;
 use crate::names::Names;
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::python::Python;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::beside;
 use super::clock::Now;

@@ -7,15 +7,15 @@
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::addr::Addr;
-use crate::heap::python::Python;
-use crate::heap::size::read_size;
-use crate::heap::types::{Type, Types};
-use crate::heap::walk::{Count, Walked};
-use crate::layout::encoding::{InstanceAttributes, RefCounts};
-use crate::memory::Memory;
-use crate::object::access::Access;
-use crate::pools::{Index, Pool, Pools};
+use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::size::read_size;
+use memobj_cpython::heap::types::{Type, Types};
+use memobj_cpython::heap::walk::{Count, Walked};
+use memobj_cpython::layout::encoding::{InstanceAttributes, RefCounts};
+use memobj_cpython::object::access::Access;
+use memobj_cpython::pools::{Index, Pool, Pools};
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 /// Flags of a type whose objects have more before them than the collector's header (Include/object.h): 3.11's managed dicts, and since 3.12
 /// managed weak references, too.

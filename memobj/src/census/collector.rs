@@ -1,11 +1,11 @@
 //! What the garbage collector says of itself.
 
-use crate::addr::Addr;
-use crate::layout::encoding::GcStats;
-use crate::memory::Unreadable;
-use crate::object::access::Access;
-use crate::object::{Kind, Objects};
-use crate::runtime::Interpreter;
+use memobj_cpython::layout::encoding::GcStats;
+use memobj_cpython::object::access::Access;
+use memobj_cpython::object::{Kind, Objects};
+use memobj_cpython::runtime::Interpreter;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Unreadable;
 
 use super::{Gc, Generation};
 

@@ -8,25 +8,25 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use crate::addr::Addr;
 use crate::caches::{Cache, Now, find_caches};
-use crate::error::Error;
-use crate::facts::{Facts, Kind};
-use crate::heap::python::Python as Heap;
-use crate::heap::types::Type;
-use crate::heap::walk::{Count, Counted, Walked, walk};
 use crate::holders::Holders;
 use crate::holders::retained::Retained;
-use crate::layout::encoding::GcLists;
 use crate::leaks::{Besides, Following, Report};
-use crate::memory::Memory;
-use crate::object::Objects;
-use crate::object::access::Access;
-use crate::pools::Pools;
 use crate::request::{Request, Scope};
-use crate::residence::Residence;
-use crate::runtime::Runtime;
-use crate::runtime::choose::Python as Found;
+use memobj_cpython::heap::python::Python as Heap;
+use memobj_cpython::heap::types::Type;
+use memobj_cpython::heap::walk::{Count, Counted, Walked, walk};
+use memobj_cpython::layout::encoding::GcLists;
+use memobj_cpython::object::Objects;
+use memobj_cpython::object::access::Access;
+use memobj_cpython::pools::Pools;
+use memobj_cpython::runtime::Runtime;
+use memobj_cpython::runtime::choose::Python as Found;
+use memobj_process::addr::Addr;
+use memobj_process::error::Error;
+use memobj_process::facts::{Facts, Kind};
+use memobj_process::memory::Memory;
+use memobj_process::residence::Residence;
 
 use super::account::{Account, account};
 use super::collector::read_collector;
@@ -100,7 +100,7 @@ pub(super) fn count<M: Memory>(
             debug: python.build.debug,
             free_threaded: python.build.free_threaded,
             shared: Some(python.found.file.library),
-            located: python.found.way.word().into(),
+            located: python.found.way.as_str().into(),
             layout: layout.origin.into(),
             others: python.others,
         },
@@ -191,7 +191,8 @@ fn look_into<M: Memory>(
 }
 
 fn process_facts(facts: &Facts) -> ProcessFacts {
-    let text = |path: &Path| (!path.as_os_str().is_empty()).then(|| crate::facts::shown(path).into());
+    let text =
+        |path: &Path| (!path.as_os_str().is_empty()).then(|| memobj_process::facts::shown(path).into());
     ProcessFacts {
         pid: facts.id.pid,
         start_ticks: (facts.id.start != 0).then_some(facts.id.start),

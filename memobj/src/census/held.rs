@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use common::record::SurvivorSample;
 
-use crate::addr::Addr;
 use crate::graph::NodeId;
-use crate::heap::python::Python;
 use crate::holders::retained::Retained;
 use crate::holders::why::Why;
 use crate::holders::{Holders, Total};
-use crate::memory::Memory;
 use crate::names::Names;
 use crate::request::Holding;
+use memobj_cpython::heap::python::Python;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::identity::samples;
 use super::pinning::{HeldPinning, find_pinning};

@@ -12,17 +12,17 @@ use crate::account::glibc::Glibc;
 use crate::account::pinned::Pinning;
 use crate::account::span::{RowId, Span};
 use crate::account::{Account, Ground, PoolUse, PythonMemory, account};
-use crate::addr::Addr;
-use crate::facts::Facts;
-use crate::heap::kinds::Kind;
-use crate::heap::python::Python;
-use crate::heap::size::read_size;
-use crate::heap::types::{Type, Types};
-use crate::heap::walk::Walked;
-use crate::memory::Memory;
-use crate::object::access::Access;
-use crate::pools::{Index, Pools};
-use crate::residence::Residence;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::size::read_size;
+use memobj_cpython::heap::types::{Type, Types};
+use memobj_cpython::heap::walk::Walked;
+use memobj_cpython::object::access::Access;
+use memobj_cpython::pools::{Index, Pools};
+use memobj_process::addr::Addr;
+use memobj_process::facts::Facts;
+use memobj_process::memory::Memory;
+use memobj_process::residence::Residence;
 
 /// A block that nobody is known for.
 const NOBODY: u32 = 0;

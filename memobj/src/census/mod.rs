@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::caches::Cache;
-use crate::error::Error;
 use crate::request::{Request, Scope};
+use memobj_process::error::Error;
 
 /// Every object of a Python process at one moment, counted.
 #[derive(Debug, Clone, PartialEq)]

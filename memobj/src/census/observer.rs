@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Stage};
-use crate::facts::Source as _;
 use crate::leaks::Following;
-use crate::memory::{Buffers, Memory};
 use crate::request::{Request, Source, Stopping};
-use crate::runtime::Runtime;
-use crate::runtime::choose::{Python as Found, find};
-use crate::snapshot;
-use crate::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
+use memobj_cpython::runtime::Runtime;
+use memobj_cpython::runtime::choose::{Python as Found, find};
+use memobj_process::error::{Error, Stage};
+use memobj_process::facts::Source as _;
+use memobj_process::memory::{Buffers, Memory};
+use memobj_process::snapshot;
+use memobj_process::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
 
 use super::clock::{now, then};
 use super::count::{How, count};
@@ -166,7 +166,7 @@ impl Observer {
 /// # Errors
 /// As [`Taker::take`].
 pub fn take_held<M: Memory>(
-    source: &dyn crate::facts::Source,
+    source: &dyn memobj_process::facts::Source,
     memory: &M,
     request: &Request,
 ) -> Result<Census, Error> {
@@ -185,7 +185,7 @@ pub fn take_held<M: Memory>(
 }
 
 fn held<M: Memory>(
-    source: &dyn crate::facts::Source,
+    source: &dyn memobj_process::facts::Source,
     memory: &M,
     how: How<'_>,
     request: &Request,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::addr::Addr;
 use crate::graph::NodeId;
 use crate::holders::Holders;
+use memobj_process::addr::Addr;
 
 /// What a holder's objects keep.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::addr::Addr;
-use crate::object::Objects;
-use crate::runtime::frame::place_of;
-use crate::runtime::{Interpreter, Runtime};
+use memobj_cpython::object::Objects;
+use memobj_cpython::runtime::frame::place_of;
+use memobj_cpython::runtime::{Interpreter, Runtime};
+use memobj_process::addr::Addr;
 
 use super::Thread;
 

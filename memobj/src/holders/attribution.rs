@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::graph::NodeId;
-use crate::heap::kinds::Kind;
-use crate::heap::types::Type;
 use crate::links::{Links, Standing, TypeIndex};
-use crate::memory::Memory;
 use crate::names::suspended::is_task;
 use crate::names::{Names, Step};
+use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::types::Type;
+use memobj_process::memory::Memory;
 
 use super::words::{Role, Word, Words, step_of_thread};
 use super::{Holders, Place, PlaceId};
@@ -203,7 +203,7 @@ impl<'w, M: Memory> Work<'_, '_, '_, 'w, M> {
         // Each once, by the first and most telling name: a hostile list may have the same object as often as it likes.
         let mut met = HashSet::new();
         let mut steps = Vec::new();
-        let mut seen = |to: crate::addr::Addr, step: Step| {
+        let mut seen = |to: memobj_process::addr::Addr, step: Step| {
             if let Some(node) = links.node(to).filter(|&node| is_ours(node))
                 && met.insert(node)
             {

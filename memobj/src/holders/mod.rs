@@ -15,15 +15,15 @@ use std::sync::Arc;
 
 use attribution::STANDARD;
 
-use crate::error::Error;
 use crate::graph::{NodeId, Paths};
-use crate::heap::python::Python;
-use crate::heap::walk::Walked;
 use crate::links::{Links, Standing};
-use crate::memory::Memory;
 use crate::names::Names;
 use crate::names::modules::Modules;
 use crate::names::threads::read_thread_names;
+use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::walk::Walked;
+use memobj_process::error::Error;
+use memobj_process::memory::Memory;
 
 /// A place of the program, by its number among all that were met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,8 +1,8 @@
 //! What would be freed if something were given up: an object, all objects of a type or a module, all that a place holds.
 
-use crate::error::{Error, Stage};
 use crate::graph::{Dominators, NodeId, Order};
 use crate::links::Links;
+use memobj_process::error::{Error, Stage};
 
 /// The sizes that objects retain: their own, and those of all that only they lead to.
 #[derive(Debug)]

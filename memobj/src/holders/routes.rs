@@ -7,12 +7,12 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::graph::{NodeId, Paths};
-use crate::heap::access::Access;
-use crate::heap::kinds::Kind;
 use crate::links::{Links, SourceKind, TypeIndex};
-use crate::memory::Memory;
 use crate::names::Names;
 use crate::names::modules::Modules;
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_process::memory::Memory;
 
 /// What a type is to the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

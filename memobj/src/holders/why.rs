@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use common::units::{counted, thousands};
 
-use crate::addr::Addr;
 use crate::graph::NodeId;
 use crate::links::{SourceKind, Standing, TypeIndex};
-use crate::memory::Memory;
 use crate::names::{Names, Step};
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::Holders;
 use super::words::{Role, Word, Words, step_of_thread};

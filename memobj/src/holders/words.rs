@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::addr::Addr;
 use crate::graph::NodeId;
-use crate::heap::kinds::Kind;
-use crate::heap::types::Type;
 use crate::links::{Links, SourceKind};
-use crate::memory::Memory;
 use crate::names::modules::Modules;
 use crate::names::{Names, Step, joined};
+use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::types::Type;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 /// What a node is in the name of a place, besides the object it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

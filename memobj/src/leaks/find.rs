@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::error::Error;
-use crate::heap::kinds::Kind;
-use crate::heap::types::Type;
 use crate::holders::Holders;
 use crate::holders::retained::Retained;
 use crate::links::Standing;
-use crate::memory::Memory;
 use crate::names::Names;
 use crate::survivors::Sighting;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::types::Type;
+use memobj_process::error::Error;
+use memobj_process::memory::Memory;
 
 use super::finding::{Cause, Finding, How};
 use super::heads;

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 
 use crate::graph::{NodeId, Paths};
-use crate::heap::types::Type;
 use crate::holders::Holders;
 use crate::links::TypeIndex;
 use crate::survivors::Sighting;
+use memobj_cpython::heap::types::Type;
 
 use super::history::{Census, Word};
 

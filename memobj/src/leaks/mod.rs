@@ -18,14 +18,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::account::Account;
-use crate::error::{Error, Stage};
 use crate::graph::TooLarge;
-use crate::heap::python::Python;
-use crate::heap::seen::{Bitmap, Places};
 use crate::holders::{Holders, Total};
-use crate::memory::Memory;
 use crate::names::Names;
 use crate::survivors::{MOST_CENSUSES, Sighting, Survivors};
+use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::seen::{Bitmap, Places};
+use memobj_process::error::{Error, Stage};
+use memobj_process::memory::Memory;
 
 pub use finding::{Cause, Container, Finding, Grown, How};
 pub use native::{MemoryGrowth, RowGrowth};

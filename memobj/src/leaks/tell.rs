@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::graph::NodeId;
-use crate::heap::access::Access;
-use crate::heap::kinds::Kind;
-use crate::heap::types::Type;
 use crate::holders::Total;
 use crate::holders::why::Way;
 use crate::links::TypeIndex;
-use crate::memory::Memory;
 use crate::names::{Names, Step, joined};
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::types::Type;
+use memobj_process::memory::Memory;
 
 use super::find::{Growing, Looking, Told};
 use super::finding::{Cause, Container, Finding, Grown, How};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::holders::Holders;
 use crate::links::SourceKind;
-use crate::memory::Memory;
 use crate::names::{Names, joined};
+use memobj_process::memory::Memory;
 
 /// The module of threads.
 pub(super) const THREADING: &str = "threading";

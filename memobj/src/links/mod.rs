@@ -11,16 +11,16 @@ mod strays;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use crate::addr::Addr;
-use crate::error::{Error, Stage};
 use crate::graph::{Builder, Graph, NodeId, TooLarge};
-use crate::heap::python::Python;
-use crate::heap::referents::{EdgeKind, Reader};
-use crate::heap::seen::Hint;
-use crate::heap::size::read_size;
-use crate::heap::types::{Type, Types};
-use crate::heap::walk::{Counted, Walked};
-use crate::memory::Memory;
+use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::referents::{EdgeKind, Reader};
+use memobj_cpython::heap::seen::Hint;
+use memobj_cpython::heap::size::read_size;
+use memobj_cpython::heap::types::{Type, Types};
+use memobj_cpython::heap::walk::{Counted, Walked};
+use memobj_process::addr::Addr;
+use memobj_process::error::{Error, Stage};
+use memobj_process::memory::Memory;
 
 pub use ranks::Ranks;
 pub use sources::{Source, SourceKind, Thread};

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::addr::Addr;
 use crate::graph::{NodeId, TooLarge};
-use crate::heap::seen::{Bitmap, Hint, Places};
+use memobj_cpython::heap::seen::{Bitmap, Hint, Places};
+use memobj_process::addr::Addr;
 
 /// Numbers for the objects of a set: the aligned ones by address, then the others. Four bytes for every 512 of the target's memory.
 #[derive(Debug)]

@@ -2,11 +2,11 @@
 //!
 //! Facts: `Include/object.h` and `Include/refcount.h` of 3.8 to 3.14.
 
-use crate::addr::Addr;
-use crate::heap::access::Access;
-use crate::layout::Layout;
-use crate::layout::encoding::RefCounts;
-use crate::memory::{Memory, Unreadable};
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::layout::Layout;
+use memobj_cpython::layout::encoding::RefCounts;
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
 
 /// Counts beyond this are marks, no counts: immortal objects, and those whose references by frames are not counted (free-threaded
 /// builds).
@@ -52,8 +52,8 @@ pub(super) fn read_count<M: Memory>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::{Build, candidates};
-    use crate::memory::Image;
+    use memobj_cpython::layout::{Build, candidates};
+    use memobj_process::memory::Image;
 
     fn count(minor: u32, word: u64) -> Option<u64> {
         let build = Build { hexversion: 0x300_00f0 | minor << 16, free_threaded: false, debug: false };

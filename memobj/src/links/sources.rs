@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use crate::addr::Addr;
 use crate::graph::{NodeId, TooLarge};
-use crate::heap::access::Access;
-use crate::heap::python::{HEAP_TYPE, Python};
-use crate::heap::referents::{EdgeKind, Reader, read_running};
-use crate::heap::roots::read_guesses;
-use crate::heap::types::Types;
-use crate::memory::Memory;
-use crate::object::Objects;
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::python::{HEAP_TYPE, Python};
+use memobj_cpython::heap::referents::{EdgeKind, Reader, read_running};
+use memobj_cpython::heap::roots::read_guesses;
+use memobj_cpython::heap::types::Types;
+use memobj_cpython::object::Objects;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::Links;
 use super::refcounts::read_count;

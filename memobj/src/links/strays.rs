@@ -3,13 +3,13 @@
 
 use std::rc::Rc;
 
-use crate::addr::Addr;
 use crate::graph::{Graph, NodeId, TooLarge};
-use crate::heap::access::Access;
-use crate::heap::python::Python;
-use crate::heap::referents::EdgeKind;
-use crate::heap::types::Types;
-use crate::memory::Memory;
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::referents::EdgeKind;
+use memobj_cpython::heap::types::Types;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::refcounts::read_count;
 use super::sources::SourceKind;

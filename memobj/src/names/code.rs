@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use crate::addr::Addr;
-use crate::heap::access::Access;
-use crate::heap::kinds::Kind;
-use crate::layout::encoding::StackRefs;
-use crate::memory::Memory;
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::layout::encoding::StackRefs;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::{Names, Step};
 

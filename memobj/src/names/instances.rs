@@ -1,18 +1,18 @@
 //! The names of what objects of a class refer to, of types, and of what C types have members for.
 //!
 //! Facts: `PyMemberDef` in `Include/structmember.h` and `Include/descrobject.h`; `Modules/_threadmodule.c` for `threading.local`;
-//! where attributes are, as in [`heap`](crate::heap).
+//! where attributes are, as in [`heap`](memobj_cpython::heap).
 
 use std::sync::Arc;
 
-use crate::addr::Addr;
-use crate::heap::access::Access;
-use crate::heap::dict::{Keys, values_of};
-use crate::heap::instance::{Inline, read_dict_slot};
-use crate::heap::python::{INLINE_VALUES, MANAGED_DICT};
-use crate::heap::types::Type;
-use crate::layout::encoding::InstanceAttributes;
-use crate::memory::{Memory, Unreadable};
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::dict::{Keys, values_of};
+use memobj_cpython::heap::instance::{Inline, read_dict_slot};
+use memobj_cpython::heap::python::{INLINE_VALUES, MANAGED_DICT};
+use memobj_cpython::heap::types::Type;
+use memobj_cpython::layout::encoding::InstanceAttributes;
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
 
 use super::{Members, Names, Step};
 
@@ -217,7 +217,7 @@ impl<M: Memory> Names<'_, '_, M> {
             let objects = self.objects;
             objects.entries(dict, |_, value| {
                 values += 1;
-                all_dicts &= objects.is(value, crate::object::Kind::Dict);
+                all_dicts &= objects.is(value, memobj_cpython::object::Kind::Dict);
                 std::ops::ControlFlow::Continue(())
             });
             if values > 0 && all_dicts {

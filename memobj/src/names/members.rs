@@ -1,11 +1,11 @@
 //! The names of what C's types refer to from fixed places: as Python calls it where Python shows it, else as the struct does.
 
-use crate::addr::Addr;
-use crate::heap::access::Access;
-use crate::heap::kinds::Kind;
-use crate::heap::types::{Traverse, Type};
-use crate::layout::FixedShape;
-use crate::memory::Memory;
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::types::{Traverse, Type};
+use memobj_cpython::layout::FixedShape;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::{Names, Step};
 

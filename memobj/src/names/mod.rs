@@ -17,15 +17,15 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::addr::Addr;
-use crate::heap::access::Access;
-use crate::heap::kinds::Kind;
-use crate::heap::python::Python;
-use crate::heap::referents::EdgeKind;
-use crate::heap::types::{Type, Types};
 use crate::links::read_references;
-use crate::memory::Memory;
-use crate::object::Objects;
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::referents::EdgeKind;
+use memobj_cpython::heap::types::{Type, Types};
+use memobj_cpython::object::Objects;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 /// The longest key that is taken for a name, in characters. A bound, no fact.
 const LONGEST_KEY: usize = 64;

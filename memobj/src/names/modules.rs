@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::addr::Addr;
-use crate::memory::Memory;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::Names;
 

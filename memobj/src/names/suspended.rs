@@ -6,11 +6,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::addr::Addr;
-use crate::heap::access::Access;
-use crate::heap::kinds::Kind;
-use crate::memory::Memory;
-use crate::runtime::frame::{instruction_of, place};
+use memobj_cpython::heap::access::Access;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::runtime::frame::{instruction_of, place};
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::code::joined;
 use super::{Names, Step};

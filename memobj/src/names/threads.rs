@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::links::Thread;
-use crate::memory::Memory;
+use memobj_process::memory::Memory;
 
 use super::Names;
 

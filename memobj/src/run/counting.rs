@@ -20,8 +20,8 @@ use crate::census::{Census, Taker};
 use crate::cli::Args;
 use crate::emit::listing::Listings;
 use crate::emit::tally::Tally;
-use crate::error::{Error, Stage};
 use crate::request::Source;
+use memobj_process::error::{Error, Stage};
 
 /// The pause between two looks whether the interpreter of a command is up, at first and at most.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));

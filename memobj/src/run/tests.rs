@@ -12,8 +12,8 @@ use common::record::{EventKind, Record};
 use super::*;
 use crate::census::Census;
 use crate::emit::testing::{census, kind};
-use crate::error::{Error, Stage};
 use crate::request::{Request, Source};
+use memobj_process::error::{Error, Stage};
 
 /// Gives what a test wants of each census: the number of the call, from 1, and the process. What was to be forgotten it keeps.
 struct Made<F>(u64, F, Vec<u32>);

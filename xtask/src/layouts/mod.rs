@@ -23,7 +23,7 @@ use tables::{Key, Table};
 /// What the tables should be.
 #[derive(Debug)]
 pub struct Made {
-    /// Files below `memobj/src/layout/`, and their texts.
+    /// Files below `memobj/cpython/src/layout/`, and their texts.
     pub files: BTreeMap<PathBuf, String>,
     /// Lines for people: what each interpreter gave, and what was kept without one.
     pub notes: Vec<String>,
@@ -32,7 +32,7 @@ pub struct Made {
 /// The folder of the tables.
 #[must_use]
 pub fn folder() -> PathBuf {
-    workspace::root().join("memobj/src/layout")
+    workspace::root().join("memobj/cpython/src/layout")
 }
 
 /// Reads the list of what is needed.

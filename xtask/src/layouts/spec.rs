@@ -1,4 +1,4 @@
-//! What `memobj` needs to know of CPython's structs, as `memobj/src/layout/spec.txt` lists it. That file says how it is written.
+//! What `memobj` needs to know of CPython's structs, as `memobj/cpython/src/layout/spec.txt` lists it. That file says how it is written.
 
 use std::collections::HashSet;
 

@@ -6,8 +6,8 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 
-use crate::addr::Addr;
-use crate::memory::{Memory, Unreadable};
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
 
 use super::chunks::{ALIGNMENT, SIZE};
 

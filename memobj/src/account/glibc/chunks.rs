@@ -5,8 +5,8 @@
 //! 4, it is not of the main arena. So whether a chunk is in use is said by the one behind it. Chunks in fast bins and in threads'
 //! caches count as in use.
 
-use crate::addr::Addr;
-use crate::memory::Memory;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 /// `PREV_INUSE`.
 pub(super) const BEFORE_IN_USE: u64 = 1;

@@ -14,8 +14,8 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use crate::addr::Addr;
-use crate::memory::Memory;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use cached::Lists;
 pub use chunks::{Part, Piece};

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use crate::addr::Addr;
-use crate::memory::{Memory, Unreadable};
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
 
 /// `NBINS` - 1: doubly linked lists of free chunks, each with a head of two pointers.
 const BINS: u64 = 127;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::memory::Image;
+use memobj_process::memory::Image;
 
 const DATA: u64 = 0x10_0000;
 const HEAP: u64 = 0x20_0000;

@@ -9,12 +9,12 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::addr::Addr;
 use crate::graph::NodeId;
-use crate::heap::kinds::Kind;
 use crate::holders::Holders;
-use crate::memory::Memory;
 use crate::names::Names;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use self::places::{Owner, leaf};
 use super::beside::{self, Counters, Named};

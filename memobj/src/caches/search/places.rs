@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::graph::NodeId;
-use crate::heap::kinds::Kind;
 use crate::holders::PlaceId;
-use crate::memory::Memory;
 use crate::names::Step;
+use memobj_cpython::heap::kinds::Kind;
+use memobj_process::memory::Memory;
 
 use super::{FEW, MOST_HOPS, Search};
 

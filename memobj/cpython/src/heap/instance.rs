@@ -1,0 +1,80 @@
+//! Where an object keeps its attributes.
+//!
+//! Facts: `_PyObject_GetDictPtr` and `_PyObject_ComputedDictPointer` in `Objects/object.c`.
+
+use crate::layout::encoding::LongEncoding;
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use super::access::Access;
+use super::kinds::Kind;
+use super::python::Python;
+use super::types::Type;
+
+/// Values inside of an object (3.13 and newer).
+#[derive(Debug, Clone, Copy)]
+pub struct Inline {
+    /// The first of them.
+    pub first: Addr,
+    /// How many there is room for.
+    pub capacity: u64,
+    /// Whether they are the object's attributes, and not a dict that was made of them.
+    pub valid: bool,
+}
+
+impl Inline {
+    /// Reads the head of the values inside of an object.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    #[inline]
+    pub fn read<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<Self, Unreadable> {
+        let none = Unreadable { at };
+        let known = python.layout.dict_values.as_ref().ok_or(none)?;
+        let values = at.plus(of.basicsize);
+        Ok(Self {
+            first: values.plus(u64::from(known.values)),
+            capacity: u64::from(python.memory.read_byte(values, known.capacity.ok_or(none)?)?),
+            valid: python.memory.read_byte(values, known.valid.ok_or(none)?)? != 0,
+        })
+    }
+}
+
+/// Where the pointer to an object's dict is that the interpreter does not manage; `None` if its type has none.
+///
+/// # Errors
+/// If the object's size is needed for that, and cannot be read.
+pub fn read_dict_slot<M: Memory>(
+    python: &Python<'_, M>,
+    at: Addr,
+    of: &Type,
+) -> Result<Option<Addr>, Unreadable> {
+    if of.dictoffset == 0 {
+        return Ok(None);
+    }
+    if of.dictoffset > 0 {
+        return Ok(Some(at.plus(of.dictoffset.unsigned_abs())));
+    }
+    // From the end of an object of variable size, which is rounded up to words.
+    let items = read_items(python, at, of)?;
+    let size = of.basicsize.wrapping_add(items.wrapping_mul(of.itemsize.unsigned_abs()));
+    let size = size.wrapping_add(7) & !7;
+    Ok(Some(at.plus(size).minus(of.dictoffset.unsigned_abs())))
+}
+
+/// How many items an object of variable size has. An `int`'s sign is in that number, and newer ones keep it elsewhere.
+///
+/// # Errors
+/// If it cannot be read.
+#[inline]
+pub fn read_items<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
+    let (memory, layout) = (python.memory, python.layout);
+    match layout.encodings.long {
+        LongEncoding::LvTag if of.kind == Some(Kind::Int) => {
+            let tag = memory.read_word(at, layout.long_object.lv_tag.ok_or(Unreadable { at })?)?;
+            // The sign and a mark are in the low bits.
+            Ok(tag >> 3)
+        }
+        _ => memory.read_signed(at, layout.var_object.ob_size).map(i64::unsigned_abs),
+    }
+}

@@ -1,0 +1,80 @@
+//! Arrays of numpy, which the collector does not see.
+//!
+//! Facts: `PyArrayObject_fields`, `PyArray_Descr` and `enum NPY_TYPES` in `numpy/core/include/numpy/ndarraytypes.h`: public and
+//! the same in all versions, since extensions are compiled against them.
+
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use super::access::Access;
+
+/// The most dimensions (`NPY_MAXDIMS` is 32, from 2.0 on 64).
+const MAX_DIMENSIONS: i32 = 64;
+/// `NPY_ARRAY_OWNDATA`.
+const OWNS_DATA: u32 = 4;
+/// `NPY_OBJECT`.
+const OBJECT: i32 = 17;
+
+/// The head of an array.
+#[derive(Debug, Clone, Copy)]
+pub struct Array {
+    /// Its first item.
+    pub data: Addr,
+    /// How many dimensions.
+    pub dimensions: u64,
+    /// Items in all.
+    pub items: u64,
+    /// What its data belong to, if not to itself.
+    pub base: Addr,
+    /// The type of its items.
+    pub descr: Addr,
+    /// Whether its data are its own.
+    pub owns_data: bool,
+}
+
+impl Array {
+    /// Reads the head of an array; `None` if it is none. `head` is the size of an object's head.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read<M: Memory>(memory: &M, head: u32, at: Addr) -> Result<Option<Self>, Unreadable> {
+        let dimensions = memory.read_int(at, head + 8)?;
+        if !(0..=MAX_DIMENSIONS).contains(&dimensions) {
+            return Ok(None);
+        }
+        let dimensions = u64::from(dimensions.unsigned_abs());
+        let mut items = 1_u64;
+        let lengths = memory.read_pointer(at, head + 16)?;
+        memory.read_words(lengths, dimensions, |length| items = items.saturating_mul(length))?;
+        let flags = memory.read_int(at, head + 48)?.cast_unsigned();
+        Ok(Some(Self {
+            data: memory.read_pointer(at, head)?,
+            dimensions,
+            items,
+            base: memory.read_pointer(at, head + 32)?,
+            descr: memory.read_pointer(at, head + 40)?,
+            owns_data: flags & OWNS_DATA != 0,
+        }))
+    }
+
+    /// Whether its items are objects, and its own.
+    ///
+    /// # Errors
+    /// If the type of its items cannot be read.
+    pub fn owns_objects<M: Memory>(&self, memory: &M, head: u32) -> Result<bool, Unreadable> {
+        Ok(self.owns_data && memory.read_int(self.descr, head + 12)? == OBJECT)
+    }
+
+    /// Bytes of an item.
+    ///
+    /// # Errors
+    /// If the type of its items cannot be read.
+    pub fn read_item_size<M: Memory>(&self, memory: &M, head: u32) -> Result<u64, Unreadable> {
+        // Before numpy 2 an `int` size and an `int` alignment, which is never 0; from then on 8 bytes of flags, of which the
+        // upper half is not used, and then an 8-byte size.
+        if memory.read_int(self.descr, head + 20)? != 0 {
+            return Ok(u64::try_from(memory.read_int(self.descr, head + 16)?).unwrap_or(0));
+        }
+        memory.read_count(self.descr, head + 24)
+    }
+}

@@ -1,0 +1,180 @@
+//! A Python whose objects are looked at: its memory, its layout, and the landmarks by which its types are told.
+
+use crate::layout::Layout;
+use crate::layout::encoding::StaticTypeState;
+use memobj_process::addr::Addr;
+use memobj_process::error::{Error, Stage};
+use memobj_process::memory::{Memory, Unreadable};
+
+use super::access::Access;
+use super::dict;
+
+/// `Py_TPFLAGS_HEAPTYPE`.
+pub const HEAP_TYPE: u64 = 1 << 9;
+/// `Py_TPFLAGS_HAVE_GC`.
+pub const HAVE_GC: u64 = 1 << 14;
+/// `Py_TPFLAGS_TYPE_SUBCLASS`.
+pub const TYPE_SUBCLASS: u64 = 1 << 31;
+/// `Py_TPFLAGS_UNICODE_SUBCLASS`.
+pub const STR_SUBCLASS: u64 = 1 << 28;
+/// `Py_TPFLAGS_DICT_SUBCLASS`.
+pub const DICT_SUBCLASS: u64 = 1 << 29;
+/// `Py_TPFLAGS_INLINE_VALUES` (3.13 and newer).
+pub const INLINE_VALUES: u64 = 1 << 2;
+/// `Py_TPFLAGS_MANAGED_WEAKREF` (3.12 and newer).
+pub const MANAGED_WEAKREF: u64 = 1 << 3;
+/// `Py_TPFLAGS_MANAGED_DICT` (3.11 and newer).
+pub const MANAGED_DICT: u64 = 1 << 4;
+
+/// The most types of C whose state an interpreter keeps (3.13: 200 of its own, 10 of extensions). A bound, no fact.
+const MANAGED_STATIC_TYPES: u64 = 4096;
+
+/// A Python whose objects are looked at.
+#[derive(Debug)]
+pub struct Python<'m, M> {
+    /// Its memory.
+    pub memory: &'m M,
+    /// How it lays out its objects.
+    pub layout: &'m Layout,
+    /// Its `_PyRuntime`.
+    pub runtime: Addr,
+    /// Its interpreters (`PyInterpreterState`), the main one first.
+    pub interpreters: Vec<Addr>,
+    /// What its types are told by.
+    pub landmarks: Landmarks,
+}
+
+/// What types are told by.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Landmarks {
+    /// The type of all types.
+    pub type_type: Addr,
+    /// What every class derives from.
+    pub object: Addr,
+    /// `subtype_traverse`, which visits what a `class` statement adds to instances.
+    pub class_traverse: u64,
+    /// `subtype_dealloc`, which every type has that a `class` statement made.
+    pub class_dealloc: u64,
+    /// `lookdict` (3.10 and older), by which a keys table is told whose keys may be anything.
+    pub general_lookup: Option<u64>,
+}
+
+impl<'m, M: Memory> Python<'m, M> {
+    /// Finds the landmarks.
+    ///
+    /// # Errors
+    /// If they are not where the layout says: it is not this Python's.
+    pub fn read(
+        memory: &'m M,
+        layout: &'m Layout,
+        runtime: Addr,
+        interpreters: &[Addr],
+    ) -> Result<Self, Error> {
+        let wrong = |what: &str| {
+            Error::new(
+                Stage::Heap,
+                format!("{what} of this Python cannot be followed"),
+                "it may be starting or ending just now: try again; else please report it with its version",
+            )
+        };
+        let mut python = Self {
+            memory,
+            layout,
+            runtime,
+            interpreters: interpreters.to_vec(),
+            landmarks: Landmarks::default(),
+        };
+        let main = *interpreters.first().ok_or_else(|| wrong("the interpreters"))?;
+        python.landmarks = python.read_landmarks(main).map_err(|_| wrong("the builtin types"))?;
+        python.find_general_lookup();
+        Ok(python)
+    }
+
+    fn read_landmarks(&self, interpreter: Addr) -> Result<Landmarks, Unreadable> {
+        let (memory, layout) = (self.memory, self.layout);
+        let type_of = |at: Addr| memory.read_pointer(at, layout.object.ob_type);
+        let modules = memory.read_pointer(interpreter, layout.interpreter_state.modules)?;
+        let builtins = memory.read_pointer(interpreter, layout.interpreter_state.builtins)?;
+        let dict_type = type_of(modules)?;
+        let type_type = type_of(dict_type)?;
+        let object = memory.read_pointer(dict_type, layout.type_object.tp_base)?;
+        // The import system of every Python is written in Python, and describes `builtins` by an instance of one of its classes.
+        let spec =
+            dict::read_item(memory, layout, builtins, "__spec__")?.ok_or(Unreadable { at: builtins })?;
+        let class = type_of(spec)?;
+        let flags = memory.read_word(class, layout.type_object.tp_flags)?;
+        if flags & HEAP_TYPE == 0 || flags & HAVE_GC == 0 {
+            return Err(Unreadable { at: class });
+        }
+        Ok(Landmarks {
+            type_type,
+            object,
+            class_traverse: memory.read_word(class, layout.type_object.tp_traverse)?,
+            class_dealloc: memory.read_word(class, layout.type_object.tp_dealloc)?,
+            general_lookup: None,
+        })
+    }
+
+    /// Whether `at` may be an object: an aligned address, a count of references, a type. Whether that is a type is for
+    /// [`Types`](super::types::Types) to say.
+    #[inline]
+    pub fn read_type_of(&self, at: Addr) -> Result<Addr, Unreadable> {
+        self.memory.read_pointer(at, self.layout.object.ob_type)
+    }
+
+    /// The dict of a type, wherever this version keeps it; null if it has none.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_type_dict(&self, at: Addr) -> Result<Addr, Unreadable> {
+        let dict = self.memory.read_pointer(at, self.layout.type_object.tp_dict)?;
+        if !dict.is_null() {
+            return Ok(dict);
+        }
+        Ok(self.read_static_state(at)?.map_or(Addr::NULL, |state| state.dict))
+    }
+
+    /// What the main interpreter keeps of a static type of its own (3.12 and newer).
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_static_state(&self, at: Addr) -> Result<Option<StaticState>, Unreadable> {
+        let layout = self.layout;
+        if layout.encodings.static_types == StaticTypeState::InType {
+            return Ok(None);
+        }
+        let (Some(known), Some(of_types), Some(types)) =
+            (&layout.managed_static_type_state, &layout.types_state, layout.interpreter_state.types)
+        else {
+            return Ok(None);
+        };
+        // `tp_subclasses` of such a type holds its index plus one (`managed_static_type_index_get`).
+        let index = self.memory.read_word(at, self.layout.type_object.tp_subclasses)?;
+        if index == 0 || index > MANAGED_STATIC_TYPES {
+            return Ok(None);
+        }
+        for interpreter in &self.interpreters {
+            for array in [Some(of_types.builtins), of_types.for_extensions].into_iter().flatten() {
+                let array = interpreter.plus(u64::from(types)).plus(u64::from(array));
+                let record = array.plus((index - 1) * u64::from(known.size));
+                let Some(named) = known.r#type else { continue };
+                if self.memory.read_pointer(record, named)? == at {
+                    return Ok(Some(StaticState {
+                        dict: self.memory.read_pointer(record, known.tp_dict)?,
+                        subclasses: self.memory.read_pointer(record, known.tp_subclasses)?,
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What an interpreter keeps of a static type.
+#[derive(Debug, Clone, Copy)]
+pub struct StaticState {
+    /// `tp_dict`.
+    pub dict: Addr,
+    /// `tp_subclasses`.
+    pub subclasses: Addr,
+}

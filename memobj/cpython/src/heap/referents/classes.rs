@@ -1,0 +1,98 @@
+//! What a `class` statement adds to the objects of a type: slots, a dict or values, a reference to the class.
+//!
+//! Facts: `subtype_traverse` in `Objects/typeobject.c`; `_PyObject_VisitInstanceAttributes` (3.11), `_PyObject_VisitManagedDict`
+//! (3.12), `PyObject_VisitManagedDict` (3.13) in `Objects/dictobject.c`; `Include/internal/pycore_object.h`.
+
+use crate::layout::encoding::{InstanceAttributes, VisitedFirst};
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use super::super::access::Access;
+use super::super::dict::Keys;
+use super::super::instance;
+use super::super::python::{INLINE_VALUES, MANAGED_DICT};
+use super::super::types::{Class, Type};
+use super::{EdgeKind, Reader, Sink};
+
+impl<M: Memory> Reader<'_, '_, '_, M> {
+    #[inline]
+    pub(super) fn read_class_part(
+        &mut self,
+        at: Addr,
+        of: &Type,
+        class: &Class,
+        sink: &mut impl Sink,
+    ) -> Result<(), Unreadable> {
+        for &slot in &class.slots {
+            sink.edge(self.memory().read_pointer(at, slot)?, EdgeKind::Visited);
+        }
+        if class.dict {
+            if of.flags & MANAGED_DICT != 0 {
+                self.read_managed_dict(at, of, sink)?;
+            } else if let Some(dict) = instance::read_dict_slot(self.python, at, of)? {
+                sink.edge(self.memory().read_pointer(dict, 0)?, EdgeKind::Visited);
+            }
+        }
+        if class.visits_type {
+            sink.edge(of.at, EdgeKind::Visited);
+        }
+        Ok(())
+    }
+
+    /// The attributes of an object whose dict the interpreter manages.
+    #[inline]
+    pub(super) fn read_managed_dict(
+        &mut self,
+        at: Addr,
+        of: &Type,
+        sink: &mut impl Sink,
+    ) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        match layout.encodings.instance_attributes {
+            InstanceAttributes::DictOffset => Ok(()),
+            InstanceAttributes::ValuesAndDict { values_before, dict_before } => {
+                let array = memory.read_pointer(at.minus(u64::from(values_before)), 0)?;
+                if !array.is_null() {
+                    self.read_values(of, array, sink)?;
+                }
+                sink.edge(memory.read_pointer(at.minus(u64::from(dict_before)), 0)?, EdgeKind::Visited);
+                Ok(())
+            }
+            InstanceAttributes::TaggedWord { word_before, .. } => {
+                let word = memory.read_word(at.minus(u64::from(word_before)), 0)?;
+                if word & 1 != 0 {
+                    self.read_values(of, Addr(word.wrapping_add(1)), sink)
+                } else {
+                    sink.edge(Addr(word), EdgeKind::Visited);
+                    Ok(())
+                }
+            }
+            InstanceAttributes::InlineValues { dict_before, first, .. } => {
+                let dict = memory.read_pointer(at.minus(u64::from(dict_before)), 0)?;
+                if of.flags & INLINE_VALUES != 0 && (first == VisitedFirst::Values || dict.is_null()) {
+                    let values = instance::Inline::read(self.python, at, of)?;
+                    if values.valid {
+                        return memory.read_words(values.first, values.capacity, |value| {
+                            sink.edge(Addr(value), EdgeKind::Visited)
+                        });
+                    }
+                }
+                sink.edge(dict, EdgeKind::Visited);
+                Ok(())
+            }
+        }
+    }
+
+    /// The values at `array`, as many as the class has names for.
+    fn read_values(&mut self, of: &Type, array: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let layout = self.python.layout;
+        let keys = self.memory().read_pointer(of.at, layout.heap_type_object.ht_cached_keys)?;
+        if keys.is_null() {
+            return Ok(());
+        }
+        let names = Keys::read(self.memory(), layout, keys)?.used;
+        let first = super::super::dict::values_of(layout, array);
+        self.memory().read_words(first, names, |value| sink.edge(Addr(value), EdgeKind::Visited))
+    }
+}

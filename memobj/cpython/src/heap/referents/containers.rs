@@ -1,0 +1,199 @@
+//! Containers.
+
+use crate::layout::encoding::{InstanceAttributes, VisitedFirst};
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use super::super::access::Access;
+use super::super::chain::Chain;
+use super::super::dict::{self, Generality, Keys};
+use super::super::types::Type;
+use super::{EdgeKind, Reader, Sink};
+
+impl<M: Memory> Reader<'_, '_, '_, M> {
+    /// `list_traverse`.
+    #[inline]
+    pub(super) fn read_list(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let layout = self.python.layout;
+        let count = self.memory().read_count(at, layout.var_object.ob_size)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let items = self.memory().read_pointer(at, layout.list_object.ob_item)?;
+        self.memory().read_words(items, count, |item| sink.edge(Addr(item), EdgeKind::Visited))
+    }
+
+    /// `tuple_traverse`, and `hidden` items more.
+    #[inline]
+    pub(super) fn read_tuple(
+        &mut self,
+        at: Addr,
+        hidden: u64,
+        sink: &mut impl Sink,
+    ) -> Result<(), Unreadable> {
+        let layout = self.python.layout;
+        let count = self.memory().read_count(at, layout.var_object.ob_size)?.saturating_add(hidden);
+        let items = at.plus(u64::from(layout.tuple_object.ob_item));
+        self.memory().read_words(items, count, |item| sink.edge(Addr(item), EdgeKind::Visited))
+    }
+
+    /// `structseq_traverse`: what is past the visible items too (`REAL_SIZE`).
+    pub(super) fn read_struct_sequence(
+        &mut self,
+        at: Addr,
+        of: &Type,
+        sink: &mut impl Sink,
+    ) -> Result<(), Unreadable> {
+        let visible = self.memory().read_count(at, self.python.layout.var_object.ob_size)?;
+        let hidden = self.types.read_struct_sequence_fields(of)?.saturating_sub(visible);
+        self.read_tuple(at, hidden, sink)
+    }
+
+    /// `dict_traverse`.
+    #[inline]
+    pub(super) fn read_dict(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let table = memory.read_pointer(at, layout.dict_object.ma_keys)?;
+        let values = memory.read_pointer(at, layout.dict_object.ma_values)?;
+        let keys = Keys::read(memory, layout, table)?;
+        if self.is_general(&keys) {
+            return keys.read_entries(memory, |key, value| {
+                // A deleted entry has no value; what it has for a key is not visited.
+                sink.edge(value, EdgeKind::Visited);
+                sink.edge(if value.is_null() { value } else { key }, EdgeKind::Visited);
+            });
+        }
+        if values.is_null() {
+            return keys.read_entries(memory, |_, value| sink.edge(value, EdgeKind::Visited));
+        }
+        // Values inside of an object are visited by the object, where that is so.
+        if self.is_embedded(values)? {
+            return Ok(());
+        }
+        let first = dict::values_of(layout, values);
+        memory.read_words(first, keys.used, |value| sink.edge(Addr(value), EdgeKind::Visited))
+    }
+
+    /// Whether a dict's `tp_traverse` visits its keys.
+    #[inline]
+    fn is_general(&self, keys: &Keys) -> bool {
+        match keys.generality {
+            Generality::Any => true,
+            Generality::Strings => false,
+            Generality::Lookup(lookup) => Some(lookup) == self.python.landmarks.general_lookup,
+        }
+    }
+
+    /// Whether a dict leaves its values to the object they lie in.
+    fn is_embedded(&self, values: Addr) -> Result<bool, Unreadable> {
+        let layout = self.python.layout;
+        let InstanceAttributes::InlineValues { first: VisitedFirst::Values, .. } =
+            layout.encodings.instance_attributes
+        else {
+            return Ok(false);
+        };
+        match layout.dict_values.as_ref().and_then(|known| known.embedded) {
+            Some(embedded) => Ok(self.memory().read_byte(values, embedded)? != 0),
+            None => Ok(false),
+        }
+    }
+
+    /// The keys that `dict_traverse` leaves out, as they are plain strings.
+    #[inline]
+    pub(super) fn read_string_keys(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let table = memory.read_pointer(at, layout.dict_object.ma_keys)?;
+        let keys = Keys::read(memory, layout, table)?;
+        if self.is_general(&keys) {
+            return Ok(());
+        }
+        keys.read_entries(memory, |key, _| sink.edge(key, EdgeKind::Hidden))
+    }
+
+    /// `odict_traverse` (`Objects/odictobject.c`): the keys of its nodes, then as a dict.
+    pub(super) fn read_ordered_dict(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let (known, node) = (&layout.odict_object, &layout.odict_node);
+        sink.edge(memory.read_pointer(at, known.od_inst_dict)?, EdgeKind::Visited);
+        let mut link = memory.read_pointer(at, known.od_first)?;
+        let mut chain = Chain::default();
+        while chain.goes_on(link) {
+            sink.edge(memory.read_pointer(link, node.key)?, EdgeKind::Visited);
+            link = memory.read_pointer(link, node.next)?;
+        }
+        self.read_dict(at, sink)
+    }
+
+    /// `set_traverse` (`Objects/setobject.c`).
+    pub(super) fn read_set(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let known = &self.python.layout.set_object;
+        let slots = memory.read_count(at, known.mask)?.saturating_add(1);
+        let table = memory.read_pointer(at, known.table)?;
+        let mut key = None;
+        memory.read_words(table, slots.saturating_mul(2), |word| match key.take() {
+            None => key = Some(word),
+            // A hash of -1 is no hash: the item was taken out.
+            Some(_) if word == u64::MAX => sink.edge(Addr::NULL, EdgeKind::Visited),
+            Some(item) => sink.edge(Addr(item), EdgeKind::Visited),
+        })
+    }
+
+    /// `deque_traverse` (`Modules/_collectionsmodule.c`).
+    pub(super) fn read_deque(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let (known, of_block) = (&layout.deque_object, &layout.deque_block);
+        let slots = u64::from(of_block.data_count);
+        let mut left = memory.read_count(at, layout.var_object.ob_size)?;
+        let mut block = memory.read_pointer(at, known.leftblock)?;
+        let mut index = memory.read_count(at, known.leftindex)?;
+        let mut chain = Chain::default();
+        while left > 0 && chain.goes_on(block) {
+            let Some(count) = slots.checked_sub(index).map(|free| free.min(left)).filter(|&count| count > 0)
+            else {
+                break;
+            };
+            let data = block.plus(u64::from(of_block.data)).plus(index * 8);
+            memory.read_words(data, count, |item| sink.edge(Addr(item), EdgeKind::Visited))?;
+            left -= count;
+            index = 0;
+            block = memory.read_pointer(block, of_block.rightlink)?;
+        }
+        Ok(())
+    }
+
+    /// `lru_cache_tp_traverse` (`Modules/_functoolsmodule.c`): the nodes of its ring with what they hold, then its members.
+    pub(super) fn read_lru_cache(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let (known, node) = (&layout.lru_cache_object, &layout.lru_list_elem);
+        let root = at.plus(u64::from(known.root));
+        let mut link = memory.read_pointer(root, node.next)?;
+        let mut chain = Chain::default();
+        while link != root && chain.goes_on(link) {
+            sink.edge(memory.read_pointer(link, node.key)?, EdgeKind::Visited);
+            sink.edge(memory.read_pointer(link, node.result)?, EdgeKind::Visited);
+            // Since the nodes have a type of their own, made at run time (3.10).
+            if known.lru_list_elem_type.is_some() {
+                sink.edge(self.python.read_type_of(link)?, EdgeKind::Visited);
+            }
+            link = memory.read_pointer(link, node.next)?;
+        }
+        let members = [
+            Some(known.cache),
+            Some(known.func),
+            known.kwd_mark,
+            known.lru_list_elem_type,
+            Some(known.cache_info_type),
+            Some(known.dict),
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! Functions, frames and what is suspended in them.
+//!
+//! Facts: `func_traverse` in `Objects/funcobject.c`, `frame_traverse` in `Objects/frameobject.c`, `_PyFrame_Traverse` in
+//! `Python/frame.c` (3.11 and newer), `gen_traverse` in `Objects/genobject.c`.
+
+use crate::layout::encoding::{EndedGenerator, StackRefs};
+use crate::layout::fields::InterpreterFrame;
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use super::super::access::Access;
+use super::super::kinds::Kind;
+use super::super::types::Types;
+use super::{EdgeKind, Reader, Sink};
+
+/// The most slots of one frame. A bound, no fact.
+const MAX_SLOTS: u64 = 1 << 20;
+
+impl<M: Memory> Reader<'_, '_, '_, M> {
+    /// `func_traverse`.
+    pub(super) fn read_function(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let known = &self.python.layout.function_object;
+        let members = [
+            Some(known.func_code),
+            Some(known.func_globals),
+            known.func_builtins,
+            Some(known.func_module),
+            Some(known.func_defaults),
+            Some(known.func_kwdefaults),
+            Some(known.func_doc),
+            Some(known.func_name),
+            Some(known.func_dict),
+            Some(known.func_closure),
+            Some(known.func_annotations),
+            known.func_annotate,
+            known.func_typeparams,
+            Some(known.func_qualname),
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(self.memory().read_pointer(at, member)?, EdgeKind::Visited);
+        }
+        Ok(())
+    }
+
+    /// `frame_traverse`.
+    pub(super) fn read_frame(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let known = &layout.frame_object;
+        let members = [
+            Some(known.f_back),
+            known.f_code,
+            known.f_builtins,
+            known.f_globals,
+            known.f_locals,
+            Some(known.f_trace),
+            known.f_extra_locals,
+            known.f_locals_cache,
+            known.f_overwritten_fast_locals,
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
+        }
+        if let (Some(inner), Some(frame)) = (known.f_frame, &layout.interpreter_frame) {
+            let inner = memory.read_pointer(at, inner)?;
+            if self.is_owned_by_frame_object(inner, frame)? {
+                return self.read_inner_frame(inner, frame, EdgeKind::Visited, sink);
+            }
+            return Ok(());
+        }
+        self.read_old_slots(at, sink)
+    }
+
+    /// The locals and the value stack of a frame of 3.8 to 3.10.
+    fn read_old_slots(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let known = &self.python.layout.frame_object;
+        let (Some(locals), Some(stack)) = (known.f_localsplus, known.f_valuestack) else { return Ok(()) };
+        let locals = at.plus(u64::from(locals));
+        let stack = memory.read_pointer(at, stack)?;
+        let slots = stack.0.saturating_sub(locals.0) / 8;
+        memory.read_words(locals, slots.min(MAX_SLOTS), |slot| sink.edge(Addr(slot), EdgeKind::Visited))?;
+        let depth = if let Some(top) = known.f_stacktop {
+            memory.read_word(at, top)?.saturating_sub(stack.0) / 8
+        } else if let Some(depth) = known.f_stackdepth {
+            u64::try_from(memory.read_int(at, depth)?).unwrap_or(0)
+        } else {
+            0
+        };
+        memory.read_words(stack, depth.min(MAX_SLOTS), |slot| sink.edge(Addr(slot), EdgeKind::Visited))
+    }
+
+    fn is_owned_by_frame_object(&self, frame: Addr, known: &InterpreterFrame) -> Result<bool, Unreadable> {
+        let owner = self.memory().read_byte(frame, known.owner)?;
+        let owners = self.python.layout.frame_owner.as_ref();
+        Ok(owners.and_then(|owners| owners.frame_owned_by_frame_object) == Some(i32::from(owner)))
+    }
+
+    /// `_PyFrame_Traverse`.
+    fn read_inner_frame(
+        &mut self,
+        at: Addr,
+        known: &InterpreterFrame,
+        kind: EdgeKind,
+        sink: &mut impl Sink,
+    ) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        for member in [known.frame_obj, known.f_locals] {
+            sink.edge(memory.read_pointer(at, member)?, kind);
+        }
+        for member in [known.f_funcobj, known.executable] {
+            sink.edge(self.stack_ref(memory.read_word(at, member)?), kind);
+        }
+        let locals = at.plus(u64::from(known.localsplus));
+        let slots = self.read_depth(at, known)?.unwrap_or(0);
+        memory.read_words(locals, slots.min(MAX_SLOTS), |slot| sink.edge(self.stack_ref(slot), kind))
+    }
+
+    /// How many slots of a frame are in use, as far as it says: while its code runs, it does not.
+    fn read_depth(&self, at: Addr, known: &InterpreterFrame) -> Result<Option<u64>, Unreadable> {
+        let memory = self.memory();
+        if let Some(pointer) = known.stackpointer {
+            let top = memory.read_word(at, pointer)?;
+            let locals = at.plus(u64::from(known.localsplus));
+            return Ok(top.checked_sub(locals.0).map(|bytes| bytes / 8));
+        }
+        let Some(top) = known.stacktop else { return Ok(None) };
+        Ok(u64::try_from(memory.read_int(at, top)?).ok())
+    }
+
+    /// The object that a slot of a frame refers to.
+    #[inline]
+    fn stack_ref(&self, slot: u64) -> Addr {
+        match self.python.layout.encodings.stack_refs {
+            StackRefs::Plain => Addr(slot),
+            // The low bits are tags; both set: a number, no object (`Include/internal/pycore_stackref.h`).
+            StackRefs::Tagged if slot & 3 == 3 => Addr::NULL,
+            StackRefs::Tagged => Addr(slot).without(3),
+        }
+    }
+
+    /// `gen_traverse`.
+    pub(super) fn read_generator(
+        &mut self,
+        at: Addr,
+        kind: Kind,
+        sink: &mut impl Sink,
+    ) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let known = &layout.gen_object;
+        if kind == Kind::AsyncGenerator {
+            // `async_gen_traverse`.
+            sink.edge(memory.read_pointer(at, layout.async_gen_object.ag_finalizer)?, EdgeKind::Visited);
+        }
+        let members = [
+            known.gi_frame,
+            known.gi_code,
+            Some(known.gi_name),
+            Some(known.gi_qualname),
+            known.exc_type,
+            Some(known.exc_value),
+            known.exc_traceback,
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
+        }
+        if let (Some(inner), Some(state), Some(frame)) =
+            (known.gi_iframe, known.gi_frame_state, &layout.interpreter_frame)
+        {
+            let state = i32::from(memory.read_byte(at, state)?.cast_signed());
+            let cleared = layout.frame_state.as_ref().and_then(|states| states.frame_cleared);
+            if cleared.is_some_and(|cleared| state < cleared) {
+                self.read_inner_frame(at.plus(u64::from(inner)), frame, EdgeKind::Visited, sink)?;
+            } else if layout.encodings.ended_generator == EndedGenerator::VisitsCode {
+                let code = memory.read_word(at.plus(u64::from(inner)), frame.executable)?;
+                sink.edge(self.stack_ref(code), EdgeKind::Visited);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a frame object shows of a frame that is not its own.
+    pub(super) fn read_hidden_of_frame(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let layout = self.python.layout;
+        let (Some(inner), Some(frame)) = (layout.frame_object.f_frame, &layout.interpreter_frame) else {
+            return Ok(());
+        };
+        let inner = self.memory().read_pointer(at, inner)?;
+        if inner.is_null() || self.is_owned_by_frame_object(inner, frame)? {
+            return Ok(());
+        }
+        self.read_running_frame(inner, frame, sink)
+    }
+
+    /// What a frame holds whose code may be running just now.
+    fn read_running_frame(
+        &mut self,
+        at: Addr,
+        known: &InterpreterFrame,
+        sink: &mut impl Sink,
+    ) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        for member in [known.f_globals, known.f_builtins] {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Hidden);
+        }
+        if self.read_depth(at, known)?.is_some() {
+            return self.read_inner_frame(at, known, EdgeKind::Hidden, sink);
+        }
+        for member in [known.frame_obj, known.f_locals] {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Hidden);
+        }
+        sink.edge(self.stack_ref(memory.read_word(at, known.f_funcobj)?), EdgeKind::Hidden);
+        let code = self.stack_ref(memory.read_word(at, known.executable)?);
+        sink.edge(code, EdgeKind::Hidden);
+        // The stack's depth is in a register of the thread. Its slots past that hold what was there before, so that each is
+        // taken only if it is an object.
+        let Some(locals) = layout.code_object.co_nlocalsplus else { return Ok(()) };
+        let is_code = self
+            .types
+            .of(code)
+            .and_then(|id| self.types.get(id))
+            .is_some_and(|of| of.kind == Some(Kind::Code));
+        if !is_code {
+            return Ok(());
+        }
+        let locals = u64::try_from(memory.read_int(code, locals)?).unwrap_or(0);
+        let stack = u64::try_from(memory.read_int(code, layout.code_object.co_stacksize)?).unwrap_or(0);
+        let slots = locals.saturating_add(stack).min(MAX_SLOTS);
+        let first = at.plus(u64::from(known.localsplus));
+        let mut index = 0;
+        let python = self.python;
+        let types: &mut Types<'_, '_, M> = self.types;
+        memory.read_words(first, slots, |slot| {
+            let to = match python.layout.encodings.stack_refs {
+                StackRefs::Plain => Addr(slot),
+                StackRefs::Tagged if slot & 3 == 3 => Addr::NULL,
+                StackRefs::Tagged => Addr(slot).without(3),
+            };
+            if index < locals {
+                sink.edge(to, EdgeKind::Hidden);
+            } else {
+                sink.edge(if types.is_object(to) { to } else { Addr::NULL }, EdgeKind::Guessed);
+            }
+            index += 1;
+        })
+    }
+}
+
+/// What the frame at `at` holds, which is on the stack of a thread.
+///
+/// # Errors
+/// If some of it could not be read; what was read has been given.
+pub fn read_running<M: Memory>(
+    reader: &mut Reader<'_, '_, '_, M>,
+    at: Addr,
+    sink: &mut impl Sink,
+) -> Result<(), Unreadable> {
+    let layout = reader.python.layout;
+    match &layout.interpreter_frame {
+        Some(frame) => reader.read_running_frame(at, frame, sink),
+        None => reader.read_running_old(at, sink),
+    }
+}
+
+impl<M: Memory> Reader<'_, '_, '_, M> {
+    /// What a frame of 3.8 to 3.10 holds that its `tp_traverse` does not show while its code runs: the value stack.
+    fn read_running_old(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let known = &layout.frame_object;
+        sink.edge(at, EdgeKind::Hidden);
+        let (Some(code), Some(stack)) = (known.f_code, known.f_valuestack) else { return Ok(()) };
+        let code = memory.read_pointer(at, code)?;
+        let stack = memory.read_pointer(at, stack)?;
+        let depth = u64::try_from(memory.read_int(code, layout.code_object.co_stacksize)?).unwrap_or(0);
+        let types: &mut Types<'_, '_, M> = self.types;
+        memory.read_words(stack, depth.min(MAX_SLOTS), |slot| {
+            let to = if types.is_object(Addr(slot)) { Addr(slot) } else { Addr::NULL };
+            sink.edge(to, EdgeKind::Guessed);
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! What is neither container nor code: XML elements, arrays of numpy, and code's own strings and constants.
+
+use crate::layout::encoding::PickleMemo;
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use super::super::access::Access;
+use super::super::kinds::Kind;
+use super::{EdgeKind, Reader, Sink};
+
+/// The most items of an array of numpy. A bound, no fact: its memory ends before.
+const MAX_ITEMS: u64 = 1 << 40;
+
+impl<M: Memory> Reader<'_, '_, '_, M> {
+    /// `element_gc_traverse` (`Modules/_elementtree.c`). The low bit of its texts is a mark.
+    pub(super) fn read_element(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let (Some(known), Some(of_extra)) = (&layout.element_object, &layout.element_extra) else {
+            return Ok(());
+        };
+        for member in [known.tag, known.text, known.tail] {
+            sink.edge(memory.read_pointer(at, member)?.without(1), EdgeKind::Visited);
+        }
+        let extra = memory.read_pointer(at, known.extra)?;
+        if extra.is_null() {
+            return Ok(());
+        }
+        sink.edge(memory.read_pointer(extra, of_extra.attrib)?, EdgeKind::Visited);
+        let count = memory.read_count(extra, of_extra.length)?;
+        let children = memory.read_pointer(extra, of_extra.children)?;
+        memory.read_words(children, count, |child| sink.edge(Addr(child), EdgeKind::Visited))
+    }
+
+    /// `teedataobject_traverse` (`Modules/itertoolsmodule.c`).
+    pub(super) fn read_tee_data(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let known = &self.python.layout.tee_data_object;
+        sink.edge(memory.read_pointer(at, known.it)?, EdgeKind::Visited);
+        let count = u64::try_from(memory.read_int(at, known.numread)?).unwrap_or(0);
+        let room = u64::from(known.values_count);
+        self.read_array(at.plus(u64::from(known.values)), count.min(room), sink)?;
+        sink.edge(memory.read_pointer(at, known.nextlink)?, EdgeKind::Visited);
+        Ok(())
+    }
+
+    /// `CType_Type_traverse` (`Modules/_ctypes/_ctypes.c`, 3.13 and newer), `CDataType_traverse` before: as a type, and what
+    /// `ctypes` keeps of it, behind the type itself or in its dict.
+    pub(super) fn read_ctypes_type(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        if let Some(known) = &layout.ctypes_info {
+            if let Some(info) = super::super::size::read_ctypes_info(self.python, at)? {
+                let members = [
+                    Some(known.proto),
+                    Some(known.argtypes),
+                    Some(known.converters),
+                    Some(known.restype),
+                    Some(known.checker),
+                    known.module,
+                    known.pointer_type,
+                ];
+                for member in members.into_iter().flatten() {
+                    sink.edge(memory.read_pointer(info, member)?, EdgeKind::Visited);
+                }
+            }
+        } else if let Some(known) = &layout.ctypes_dict {
+            let dict = self.python.read_type_dict(at)?;
+            let is_ours = self.types.of(dict).and_then(|id| self.types.get(id));
+            if is_ours.is_some_and(|of| of.kind == Some(Kind::CtypesDict)) {
+                sink.edge(memory.read_pointer(dict, known.proto)?, EdgeKind::Visited);
+            }
+        }
+        self.read_type(at, sink)
+    }
+
+    /// `Pickler_traverse` (`Modules/_pickle.c`).
+    pub(super) fn read_pickler(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let Some(known) = &layout.pickler else { return Ok(()) };
+        let members = [
+            Some(known.write),
+            known.pers_func,
+            known.persistent_id,
+            known.persistent_id_attr,
+            Some(known.dispatch_table),
+            known.reducer_override,
+            Some(known.fast_memo),
+            known.buffer_callback,
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
+        }
+        let (Some(of_memo), Some(of_entry)) = (&layout.pickler_memo, &layout.pickler_memo_entry) else {
+            return Ok(());
+        };
+        let memo = memory.read_pointer(at, known.memo)?;
+        if layout.encodings.pickle_memo == PickleMemo::Silent || memo.is_null() {
+            return Ok(());
+        }
+        let entries = memory.read_count(memo, of_memo.mt_allocated)?;
+        let table = memory.read_pointer(memo, of_memo.mt_table)?;
+        // An entry is the object's address and its number.
+        let (words, key) = (u64::from(of_entry.size / 8).max(1), u64::from(of_entry.me_key / 8));
+        let mut index = 0;
+        memory.read_words(table, entries.saturating_mul(words), |word| {
+            if index == key {
+                sink.edge(Addr(word), EdgeKind::Visited);
+            }
+            index = (index + 1) % words;
+        })
+    }
+
+    /// `Unpickler_traverse` (`Modules/_pickle.c`).
+    pub(super) fn read_unpickler(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let Some(known) = &layout.unpickler else { return Ok(()) };
+        let members = [
+            Some(known.readline),
+            known.readinto,
+            Some(known.read),
+            Some(known.peek),
+            Some(known.stack),
+            known.pers_func,
+            known.persistent_load,
+            known.buffers,
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
+        }
+        let memo = memory.read_pointer(at, known.memo)?;
+        if layout.encodings.pickle_memo == PickleMemo::Silent || memo.is_null() {
+            return Ok(());
+        }
+        self.read_array(memo, memory.read_count(at, known.memo_size)?, sink)
+    }
+
+    /// What code holds. The collector is not shown any of it, but for the constants in free-threaded builds.
+    pub(super) fn read_code(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let known = &self.python.layout.code_object;
+        let members = [
+            Some(known.co_consts),
+            Some(known.co_names),
+            known.co_code,
+            known.co_varnames,
+            known.co_freevars,
+            known.co_cellvars,
+            Some(known.co_filename),
+            Some(known.co_name),
+            known.co_qualname,
+            Some(known.co_lnotab),
+            known.co_exceptiontable,
+            known.co_localsplusnames,
+            known.co_localspluskinds,
+            known._co_code,
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Hidden);
+        }
+        if let (Some(cached), Some(of_cached)) = (known._co_cached, &self.python.layout.code_cached) {
+            let cached = memory.read_pointer(at, cached)?;
+            if !cached.is_null() {
+                for member in [
+                    of_cached._co_code,
+                    of_cached._co_varnames,
+                    of_cached._co_cellvars,
+                    of_cached._co_freevars,
+                ] {
+                    sink.edge(memory.read_pointer(cached, member)?, EdgeKind::Hidden);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What an array of numpy holds: its base and its type of items; and its items, where these are objects.
+    ///
+    /// Its struct is part of numpy's ABI (`PyArrayObject_fields` in `numpy/ndarraytypes.h`, 1.x and 2.x alike), and so is the
+    /// number of a type of items (`type_num` in `PyArray_Descr`, `NPY_OBJECT` is 17).
+    pub(super) fn read_numpy_array(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let head = self.python.layout.object.size;
+        let Some(array) = super::super::numpy::Array::read(memory, head, at)? else { return Ok(()) };
+        sink.edge(array.base, EdgeKind::Hidden);
+        sink.edge(array.descr, EdgeKind::Hidden);
+        if array.owns_objects(memory, head)? {
+            memory.read_words(array.data, array.items.min(MAX_ITEMS), |item| {
+                sink.edge(Addr(item), EdgeKind::Hidden)
+            })?;
+        }
+        Ok(())
+    }
+}

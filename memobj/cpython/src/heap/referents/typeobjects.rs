@@ -1,0 +1,98 @@
+//! Classes, and modules.
+//!
+//! Facts: `type_traverse` in `Objects/typeobject.c`, `module_traverse` in `Objects/moduleobject.c`.
+
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use super::super::access::Access;
+use super::super::dict::Keys;
+use super::{EdgeKind, Reader, Sink};
+
+/// The most bytes of a module's state that are taken for references. A bound, no fact.
+const MAX_STATE: u64 = 1 << 20;
+
+impl<M: Memory> Reader<'_, '_, '_, M> {
+    /// `type_traverse`, of a type that was made at run time.
+    pub(super) fn read_type(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let layout = self.python.layout;
+        let known = &layout.type_object;
+        let module = layout.heap_type_object.ht_module;
+        let members = [
+            Some(known.tp_dict),
+            Some(known.tp_cache),
+            Some(known.tp_mro),
+            Some(known.tp_bases),
+            Some(known.tp_base),
+            module,
+        ];
+        for member in members.into_iter().flatten() {
+            sink.edge(self.memory().read_pointer(at, member)?, EdgeKind::Visited);
+        }
+        Ok(())
+    }
+
+    /// What a type holds and does not show: its names and slots, the names of its instances' attributes; a static type shows
+    /// nothing at all.
+    pub(super) fn read_hidden_of_type(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let known = &layout.type_object;
+        if self.is_heap_type(at)? {
+            let heap = &layout.heap_type_object;
+            for member in [heap.ht_name, heap.ht_qualname, heap.ht_slots, known.tp_subclasses] {
+                sink.edge(memory.read_pointer(at, member)?, EdgeKind::Hidden);
+            }
+            let keys = memory.read_pointer(at, heap.ht_cached_keys)?;
+            if !keys.is_null() {
+                Keys::read(memory, layout, keys)?
+                    .read_entries(memory, |key, _| sink.edge(key, EdgeKind::Hidden))?;
+            }
+            return Ok(());
+        }
+        for member in [known.tp_base, known.tp_bases, known.tp_mro, known.tp_cache] {
+            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Hidden);
+        }
+        sink.edge(self.python.read_type_dict(at)?, EdgeKind::Hidden);
+        match self.python.read_static_state(at)? {
+            Some(state) => sink.edge(state.subclasses, EdgeKind::Hidden),
+            // Where it is no index, it is a dict.
+            None => {
+                let subclasses = memory.read_pointer(at, known.tp_subclasses)?;
+                if self.types.is_object(subclasses) {
+                    sink.edge(subclasses, EdgeKind::Hidden);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `module_traverse`: what its state refers to, as far as it has one and shows it; then its dict.
+    pub(super) fn read_module(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let memory = self.memory();
+        let layout = self.python.layout;
+        let known = &layout.module_object;
+        let state = memory.read_pointer(at, known.md_state)?;
+        let mut size = 0;
+        if let Some(def) = known.md_def {
+            let def = memory.read_pointer(at, def)?;
+            if !def.is_null() && memory.read_word(def, layout.module_def.m_traverse)? != 0 {
+                size = memory.read_count(def, layout.module_def.m_size)?;
+            }
+        } else if let (Some(state_size), Some(traverse)) = (known.md_state_size, known.md_state_traverse)
+            && memory.read_word(at, traverse)? != 0
+        {
+            size = memory.read_count(at, state_size)?;
+        }
+        if !state.is_null() {
+            // A state is a struct of the module's own.
+            let types = &mut *self.types;
+            memory.read_words(state, size.min(MAX_STATE) / 8, |word| {
+                let to = if types.is_object(Addr(word)) { Addr(word) } else { Addr::NULL };
+                sink.edge(to, EdgeKind::Guessed);
+            })?;
+        }
+        sink.edge(memory.read_pointer(at, known.md_dict)?, EdgeKind::Visited);
+        Ok(())
+    }
+}

@@ -1,0 +1,317 @@
+//! Looking into a type: what it is in C, what its objects show to the collector, what they weigh, what it is called.
+
+use crate::layout::encoding::TypeVisits;
+use crate::layout::{FixedShape, Layout};
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use super::super::access::{Access, word};
+use super::super::kinds::{self, Kind};
+use super::super::python::{HEAP_TYPE, MANAGED_DICT, TYPE_SUBCLASS};
+use super::{Class, MAX_STRANGERS, Traverse, Type, Types};
+
+/// The longest chain of bases that is followed. A bound, no fact.
+const MAX_BASES: usize = 200;
+/// The most members that one class statement's `__slots__` may have. A bound, no fact.
+const MAX_SLOTS: u64 = 10_000;
+/// The longest name of a C type.
+const MAX_NAME: usize = 256;
+/// The largest object of a fixed size: 1 GiB. A bound, no fact: what claims more is no type.
+const MAX_BASICSIZE: u64 = 1 << 30;
+
+/// What is read of a type at once.
+struct Raw {
+    at: Addr,
+    metatype: Addr,
+    name: Addr,
+    basicsize: u64,
+    itemsize: i64,
+    dealloc: u64,
+    flags: u64,
+    traverse: u64,
+    weaklistoffset: i64,
+    base: Addr,
+    dictoffset: i64,
+    mro: Addr,
+    slots: u64,
+}
+
+impl<M: Memory> Types<'_, '_, M> {
+    /// Looks into the type at `at`. What is none, is `None`.
+    pub(super) fn read_type(&mut self, at: Addr) -> Result<Option<Type>, Unreadable> {
+        let Some(raw) = self.read_raw(at)? else { return Ok(None) };
+        let python = self.python;
+        let layout = python.layout;
+        let chain = self.read_chain(&raw);
+        // The levels that class statements made, and the nearest type of C below them.
+        let is_class =
+            |raw: &Raw| raw.flags & HEAP_TYPE != 0 && raw.dealloc == python.landmarks.class_dealloc;
+        let c_at = chain.iter().position(|level| !is_class(level)).unwrap_or(chain.len().saturating_sub(1));
+        let c_types = chain.get(c_at..).unwrap_or_default();
+        let kind = c_types.iter().find_map(|level| self.read_kind(level));
+        let (module, qualname) = self.read_name(&raw)?;
+
+        // `subtype_traverse` visits its own levels, then leaves the rest to the first other traverse below.
+        let ours = python.landmarks.class_traverse;
+        let levels = chain.iter().take_while(|level| level.traverse == ours).count();
+        let below = chain.get(levels..).unwrap_or_default();
+        let bottom = below.first();
+        let nothing = Ok((Traverse::Nothing, false));
+        let (traverse, visits_type) = bottom.map_or(nothing, |bottom| self.read_traverse(bottom, below))?;
+        let class = (raw.traverse == ours).then(|| {
+            let bottom_is_heap = bottom.is_some_and(|bottom| bottom.flags & HEAP_TYPE != 0);
+            Class {
+                slots: chain.iter().take(levels).flat_map(|level| self.read_slots(level)).collect(),
+                dict: bottom.is_none_or(|bottom| bottom.dictoffset != raw.dictoffset),
+                visits_type: match layout.encodings.type_visits {
+                    TypeVisits::Always => true,
+                    TypeVisits::UnlessBaseDoes => !bottom_is_heap || matches!(traverse, Traverse::Nothing),
+                },
+            }
+        });
+        let (sizeof, size_exact) = self.read_sizeof(&raw, &chain, kind);
+        Ok(Some(Type {
+            at,
+            base: raw.base,
+            module,
+            qualname,
+            flags: raw.flags,
+            basicsize: raw.basicsize,
+            itemsize: raw.itemsize,
+            dictoffset: raw.dictoffset,
+            weaklistoffset: raw.weaklistoffset,
+            kind,
+            c_size: c_types.first().map_or(raw.basicsize, |level| level.basicsize),
+            manages_dict_in_c: bottom.is_some_and(|bottom| bottom.flags & MANAGED_DICT != 0)
+                && class.as_ref().is_none_or(|class| !class.dict),
+            traverse,
+            visits_type,
+            class,
+            sizeof,
+            size_exact,
+        }))
+    }
+
+    /// What is at `at`, if that is a type: its own type says that its objects are types, and so on up to `type` itself.
+    fn read_raw(&self, at: Addr) -> Result<Option<Raw>, Unreadable> {
+        if !at.0.is_multiple_of(4) {
+            return Ok(None);
+        }
+        let python = self.python;
+        let memory = python.memory;
+        let known = &python.layout.type_object;
+        let mut bytes = [0; 512];
+        let Some(bytes) = bytes.get_mut(..(known.size as usize).min(512)) else { return Ok(None) };
+        // The metatype first: most addresses that are no types fail here, and cheaply.
+        let metatype = python.read_type_of(at)?;
+        let flags = memory.read_word(metatype, known.tp_flags)?;
+        if flags & TYPE_SUBCLASS == 0
+            || (metatype != python.landmarks.type_type && !self.is_metatype(metatype))
+        {
+            return Ok(None);
+        }
+        memory.read(at, bytes)?;
+        let raw = Raw {
+            at,
+            metatype,
+            name: Addr(word(bytes, known.tp_name)),
+            basicsize: word(bytes, known.tp_basicsize),
+            itemsize: word(bytes, known.tp_itemsize).cast_signed(),
+            dealloc: word(bytes, known.tp_dealloc),
+            flags: word(bytes, known.tp_flags),
+            traverse: word(bytes, known.tp_traverse),
+            weaklistoffset: word(bytes, known.tp_weaklistoffset).cast_signed(),
+            base: Addr(word(bytes, known.tp_base)),
+            dictoffset: word(bytes, known.tp_dictoffset).cast_signed(),
+            mro: Addr(word(bytes, known.tp_mro)),
+            slots: word(bytes, python.layout.var_object.ob_size),
+        };
+        let head = u64::from(python.layout.object.size);
+        let plausible =
+            (head..MAX_BASICSIZE).contains(&raw.basicsize) && raw.itemsize.unsigned_abs() < MAX_BASICSIZE;
+        Ok(plausible.then_some(raw))
+    }
+
+    /// Whether a type derives from `type`.
+    fn is_metatype(&self, at: Addr) -> bool {
+        let mut at = at;
+        for _ in 0..MAX_BASES {
+            if at == self.python.landmarks.type_type {
+                return true;
+            }
+            match self.python.memory.read_pointer(at, self.python.layout.type_object.tp_base) {
+                Ok(base) if !base.is_null() => at = base,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// A type and its bases, the type itself first.
+    fn read_chain(&self, raw: &Raw) -> Vec<Raw> {
+        let mut chain = Vec::new();
+        let mut at = raw.at;
+        while chain.len() < MAX_BASES {
+            let Ok(Some(level)) = self.read_raw(at) else { break };
+            at = level.base;
+            chain.push(level);
+        }
+        chain
+    }
+
+    /// What a type of C is, if it is known by name.
+    fn read_kind(&self, raw: &Raw) -> Option<Kind> {
+        let python = self.python;
+        if raw.flags & HEAP_TYPE != 0 && raw.dealloc == python.landmarks.class_dealloc {
+            return None;
+        }
+        let name = python.memory.read_c_string(raw.name, MAX_NAME).ok()?;
+        kinds::known(&name, raw.basicsize, python.layout)
+    }
+
+    /// What the traverse of `bottom`, a type of C, visits, and whether that is the object's type too. It is known by the type
+    /// that brought it in: the last of the bases that have the same one.
+    fn read_traverse(&self, bottom: &Raw, below: &[Raw]) -> Result<(Traverse, bool), Unreadable> {
+        let python = self.python;
+        // Whatever its flags say: `subtype_traverse` asks no more than that.
+        if bottom.traverse == 0 {
+            return Ok((Traverse::Nothing, false));
+        }
+        let owner =
+            below.iter().take_while(|level| level.traverse == bottom.traverse).last().unwrap_or(bottom);
+        // Types that are made at run time show themselves, since 3.9.
+        let visits_type = bottom.flags & HEAP_TYPE != 0
+            && python.layout.encodings.type_visits == TypeVisits::UnlessBaseDoes;
+        // A few that share a traverse with their base have more of their own to show than it has.
+        for level in [bottom, owner] {
+            let name = python.memory.read_c_string(level.name, MAX_NAME)?;
+            if let Some(shape) = fixed(python.layout, &name, level.basicsize) {
+                let visits_type = shape.visits_type && bottom.flags & HEAP_TYPE != 0;
+                return Ok((Traverse::Members(shape), visits_type));
+            }
+        }
+        if let Some(kind) = self.read_kind(owner).filter(|kind| kind.is_traversed()) {
+            return Ok((Traverse::Known(kind), visits_type));
+        }
+        let is_tuple = owner.base != Addr::NULL
+            && below.iter().any(|level| level.at == owner.base && self.read_kind(level) == Some(Kind::Tuple));
+        if is_tuple {
+            return Ok((Traverse::Known(Kind::StructSequence), visits_type));
+        }
+        Ok((Traverse::Guess, visits_type))
+    }
+
+    /// The object slots that one class statement's `__slots__` made: `PyMemberDef`s that follow the type.
+    fn read_slots(&self, level: &Raw) -> Vec<u32> {
+        let python = self.python;
+        let (memory, known) = (python.memory, &python.layout.member_def);
+        let mut slots = Vec::new();
+        let Ok(size) = memory.read_word(level.metatype, python.layout.type_object.tp_basicsize) else {
+            return slots;
+        };
+        let first = level.at.plus(size);
+        for index in 0..level.slots.min(MAX_SLOTS) {
+            let member = first.plus(index * u64::from(known.size));
+            let Ok(kind) = memory.read_int(member, known.r#type) else { break };
+            let Ok(offset) = memory.read_word(member, known.offset) else { break };
+            // `T_OBJECT_EX` (`Include/structmember.h`).
+            if kind == 16
+                && let Ok(offset) = u32::try_from(offset)
+            {
+                slots.push(offset);
+            }
+        }
+        slots
+    }
+
+    /// The module and the qualified name of a type (`type_module`, `type_qualname` in `Objects/typeobject.c`).
+    fn read_name(&self, raw: &Raw) -> Result<(String, String), Unreadable> {
+        let python = self.python;
+        let (memory, layout) = (python.memory, python.layout);
+        if raw.flags & HEAP_TYPE != 0 {
+            let qualname = memory.read_pointer(raw.at, layout.heap_type_object.ht_qualname)?;
+            let qualname = self.read_str(qualname)?.unwrap_or_else(|| "?".into());
+            let dict = python.read_type_dict(raw.at)?;
+            let module = match self.read_dict_item(dict, "__module__")? {
+                Some(module) => self.read_str(module)?,
+                None => None,
+            };
+            return Ok((module.unwrap_or_else(|| "?".into()), qualname));
+        }
+        let name = memory.read_c_string(raw.name, MAX_NAME)?;
+        let name = String::from_utf8_lossy(&name);
+        Ok(match name.rsplit_once('.') {
+            Some((module, qualname)) => (module.to_owned(), qualname.to_owned()),
+            None => ("builtins".to_owned(), name.into_owned()),
+        })
+    }
+
+    /// How `sys.getsizeof` weighs objects of a type, which are a `kind`: by the first `__sizeof__` in its order of classes.
+    fn read_sizeof(&mut self, raw: &Raw, chain: &[Raw], kind: Option<Kind>) -> (Option<Kind>, bool) {
+        let mut exact = true;
+        for at in self.read_order(raw, chain) {
+            if at == self.python.landmarks.object || !self.defines_sizeof(at) {
+                continue;
+            }
+            let Ok(Some(level)) = self.read_raw(at) else { continue };
+            if level.flags & HEAP_TYPE != 0 && level.dealloc == self.python.landmarks.class_dealloc {
+                // Written in Python: what it would say cannot be known from outside; what C says below it, can.
+                exact = false;
+                continue;
+            }
+            return match self.read_kind(&level) {
+                // That of numpy's scalars adds the bytes of the value, which only the kind tells.
+                Some(Kind::NumpyGeneric)
+                    if !matches!(kind, Some(Kind::NumpyScalar(_) | Kind::NumpyVoid | Kind::Bytes)) =>
+                {
+                    (None, false)
+                }
+                Some(sizeof) => (Some(sizeof), exact),
+                None => (None, false),
+            };
+        }
+        (None, exact)
+    }
+
+    /// The order in which attributes of a type are looked up (`tp_mro`); its bases if that cannot be read.
+    fn read_order(&self, raw: &Raw, chain: &[Raw]) -> Vec<Addr> {
+        let python = self.python;
+        let (memory, layout) = (python.memory, python.layout);
+        let mut order = Vec::new();
+        let read = || {
+            let count = memory.read_count(raw.mro, layout.var_object.ob_size)?;
+            let items = raw.mro.plus(u64::from(layout.tuple_object.ob_item));
+            memory.read_words(items, count.min(MAX_BASES as u64), |at| order.push(Addr(at)))
+        };
+        let mut read = read;
+        if read().is_err() || order.is_empty() {
+            return chain.iter().map(|level| level.at).collect();
+        }
+        order
+    }
+
+    fn defines_sizeof(&mut self, class: Addr) -> bool {
+        if let Some(&known) = self.sizeofs.get(&class) {
+            return known;
+        }
+        let python = self.python;
+        let found = python
+            .read_type_dict(class)
+            .and_then(|dict| self.read_dict_item(dict, "__sizeof__"))
+            .is_ok_and(|item| item.is_some());
+        if self.sizeofs.len() < MAX_STRANGERS + self.list.len() {
+            self.sizeofs.insert(class, found);
+        }
+        found
+    }
+}
+
+/// The members that a C type of a fixed shape visits, by its name in C, if its basic size is that of the struct they were
+/// looked up in.
+fn fixed(layout: &Layout, name: &[u8], basicsize: u64) -> Option<&'static FixedShape> {
+    let shapes: &'static [FixedShape] = layout.fixed;
+    // A struct that ends in an array of items has one of them: the type's own size leaves it out.
+    shapes.iter().find(|shape| {
+        shape.tp_name.as_bytes() == name && (0..=8).contains(&u64::from(shape.size).wrapping_sub(basicsize))
+    })
+}

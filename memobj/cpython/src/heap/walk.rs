@@ -1,0 +1,457 @@
+//! Every object, once: in three scopes, counted by type.
+//!
+//! The objects that the collector tracks are put into a set; then the memory is swept in the order of its addresses, and each
+//! of them is looked at with what it alone leads to. What the collector cannot see is noted on the way, and swept in the same
+//! manner at the end. Threads take parts of the memory in turn; sets and sums do not depend on who took what.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::layout::encoding::GcLists;
+use memobj_process::addr::Addr;
+use memobj_process::error::{Error, Stage};
+use memobj_process::memory::Memory;
+
+use super::mimalloc::State;
+use super::python::Python;
+use super::referents::{EdgeKind, Reader, Sink};
+use super::roots;
+use super::seen::{Bitmap, Hint, Places};
+use super::size::{Size, read_size};
+use super::types::{Type, Types};
+
+/// Words of bits that a thread takes at once: 64 KiB of the target's memory.
+const PART: usize = 128;
+
+/// How much of an object is asked for before it is looked at, in bytes: its head, and what most have behind it.
+const HEAD: u64 = 64;
+
+/// How many references may be followed for each word of memory. Objects do not overlap, so that each word holds one at most, but
+/// for a few that several share; what has more is made to keep us busy.
+const MOST_REFERENCES: u64 = 4;
+
+/// How many objects, and what they weigh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Count {
+    /// Objects.
+    pub objects: u64,
+    /// As `sys.getsizeof` says.
+    pub bytes: u64,
+    /// What they own besides.
+    pub overhead_bytes: u64,
+}
+
+impl Count {
+    fn add(&mut self, size: Size) {
+        self.objects += 1;
+        self.bytes = self.bytes.saturating_add(size.bytes);
+        self.overhead_bytes = self.overhead_bytes.saturating_add(size.overhead_bytes);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.objects += other.objects;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.overhead_bytes = self.overhead_bytes.saturating_add(other.overhead_bytes);
+    }
+}
+
+/// The objects of a type, in each scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Tracked by the collector, as `gc.get_objects` gives them.
+    pub tracked: Count,
+    /// Frozen by `gc.freeze`: in no generation.
+    pub frozen: Count,
+    /// Those two, and all that is reached from them by `gc.get_referents`.
+    pub reachable: Count,
+    /// Those, and all that is reached from them and from what runs, by any way.
+    pub heap: Count,
+}
+
+impl Counts {
+    fn merge(&mut self, other: &Self) {
+        self.tracked.merge(&other.tracked);
+        self.frozen.merge(&other.frozen);
+        self.reachable.merge(&other.reachable);
+        self.heap.merge(&other.heap);
+    }
+}
+
+/// A type and how many of its objects there are.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    /// The type.
+    pub of: Type,
+    /// Its objects.
+    pub counts: Counts,
+}
+
+/// All objects.
+#[derive(Debug)]
+pub struct Walked {
+    /// The types that have objects, by address.
+    pub types: Vec<Counted>,
+    /// Which bits stand for which addresses.
+    pub places: Places,
+    /// Those that the collector tracks.
+    pub tracked: Bitmap,
+    /// Those that it was told to leave alone.
+    pub frozen: Bitmap,
+    /// Those that are reached by `gc.get_referents`.
+    pub reachable: Bitmap,
+    /// All.
+    pub heap: Bitmap,
+    /// Objects of which some could not be read.
+    pub torn: u64,
+    /// References to what is no object.
+    pub rejected: u64,
+    /// Links of the collector's lists that do not hold together.
+    pub broken_links: u64,
+}
+
+/// What all threads work on.
+struct Shared<'p, 'm, M> {
+    python: &'p Python<'m, M>,
+    places: Places,
+    tracked: Bitmap,
+    frozen: Bitmap,
+    reachable: Bitmap,
+    /// What the collector does not see, as it was met: some of it is reached otherwise too.
+    hidden: Bitmap,
+    /// How many references may still be followed.
+    left: AtomicU64,
+}
+
+/// What is being swept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sweep {
+    Tracked,
+    Frozen,
+    Hidden,
+}
+
+/// What a thread found.
+#[derive(Default)]
+struct Found {
+    types: Vec<(Type, Counts)>,
+    rejected: Vec<Addr>,
+    torn: u64,
+}
+
+/// Walks all objects with `threads` threads; the result is the same with any number.
+///
+/// # Errors
+/// If there are more references than the memory has room for: no Python made that. If a thread came to grief.
+pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked, Error> {
+    // Where nothing was ever written there is no object: not even a type would stand in it.
+    let written = python.memory.written();
+    let places = Places::new(&written);
+    let (tracked, frozen) = (Bitmap::new(&places), Bitmap::new(&places));
+    let mut broken_links = 0;
+    for list in python.gc_lists() {
+        let into = if list.permanent { &frozen } else { &tracked };
+        let mut hint = Hint::default();
+        broken_links += python.read_gc_list(list, |at| into.insert(&places, at, &mut hint)).broken;
+    }
+    let hidden = Bitmap::new(&places);
+    if python.layout.encodings.gc_lists == GcLists::MimallocPages {
+        let mut types = Types::new(python);
+        let mut hint = Hint::default();
+        broken_links += python.read_blocks(|block| {
+            let into = match block.state {
+                State::Tracked => &tracked,
+                State::Frozen => &frozen,
+                // A few blocks there are no objects.
+                State::Untracked if types.is_object(block.at) => &hidden,
+                State::Untracked => return,
+            };
+            into.insert(&places, block.at, &mut hint);
+        });
+    }
+    let reachable = tracked.copied();
+    frozen.each(&places, |at| {
+        reachable.insert(&places, at, &mut Hint::default());
+    });
+    let words: u64 = written.iter().map(|region| (region.end.0 - region.start.0) / 8).sum();
+    let left = AtomicU64::new(words.saturating_mul(MOST_REFERENCES).saturating_add(1 << 20));
+    let shared = Shared { python, places, tracked, frozen, reachable, hidden, left };
+
+    let mut all = run(&shared, &shared.tracked, Sweep::Tracked, threads)?;
+    all.extend(run(&shared, &shared.frozen, Sweep::Frozen, threads)?);
+    // What is no object was not told from one before it was looked at; after an earlier sweep it may be met again.
+    let mut rejected = BTreeSet::new();
+    for at in all.iter_mut().flat_map(|found| found.rejected.drain(..)) {
+        rejected.insert(at);
+        for set in [&shared.tracked, &shared.frozen, &shared.reachable] {
+            set.remove(&shared.places, at);
+        }
+    }
+    let torn_roots = {
+        let mut types = Types::new(python);
+        let mut reader = Reader { python, types: &mut types };
+        let mut hint = Hint::default();
+        roots::read_roots(&mut reader, &mut |to, _| {
+            shared.hidden.insert(&shared.places, to, &mut hint);
+        })
+    };
+    let heap = shared.reachable.copied();
+    let hidden = run(&shared, &heap, Sweep::Hidden, threads)?;
+    for at in hidden.iter().flat_map(|found| &found.rejected) {
+        rejected.insert(*at);
+        heap.remove(&shared.places, *at);
+    }
+    all.extend(hidden);
+    if shared.left.load(Ordering::Relaxed) == 0 {
+        // What was counted until then would be a number of nothing.
+        return Err(Error::new(
+            Stage::Heap,
+            "its objects refer to more than its memory can hold: they overlap, as no Python makes them",
+            "something else wrote over its objects, or made them up; gdb shows what is there",
+        ));
+    }
+    let torn = all.iter().map(|found| found.torn).sum::<u64>() + torn_roots;
+    Ok(Walked {
+        types: merged(all),
+        places: shared.places,
+        tracked: shared.tracked,
+        frozen: shared.frozen,
+        reachable: shared.reachable,
+        heap,
+        torn,
+        rejected: rejected.len() as u64,
+        broken_links,
+    })
+}
+
+/// The types that all threads found, each once.
+fn merged(all: Vec<Found>) -> Vec<Counted> {
+    let mut types: BTreeMap<Addr, Counted> = BTreeMap::new();
+    for (of, counts) in all.into_iter().flat_map(|found| found.types) {
+        if counts == Counts::default() {
+            continue;
+        }
+        match types.entry(of.at) {
+            Entry::Occupied(mut entry) => entry.get_mut().counts.merge(&counts),
+            Entry::Vacant(entry) => {
+                entry.insert(Counted { of, counts });
+            }
+        }
+    }
+    let mut types: Vec<Counted> = types.into_values().collect();
+    for counted in &mut types {
+        // What was found in an earlier sweep is not found again.
+        let counts = &mut counted.counts;
+        counts.reachable.merge(&counts.tracked);
+        counts.reachable.merge(&counts.frozen);
+        counts.heap.merge(&counts.reachable);
+    }
+    types
+}
+
+/// Sweeps with some threads. `set` is what is swept; of what is hidden: all that was found so far.
+fn run<M: Memory>(
+    shared: &Shared<'_, '_, M>,
+    set: &Bitmap,
+    sweep: Sweep,
+    threads: usize,
+) -> Result<Vec<Found>, Error> {
+    let next = AtomicUsize::new(0);
+    let work = || Worker::new(shared, set, sweep).work(&next);
+    if threads <= 1 {
+        return Ok(vec![work()]);
+    }
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .map(|worker| {
+                worker.join().map_err(|_| {
+                    let hint = "please report it, with a snapshot (--save-snapshot) if you may share one";
+                    Error::new(Stage::Heap, "a thread that followed objects came to grief", hint)
+                })
+            })
+            .collect()
+    })
+}
+
+/// Follows references: to objects that were not reached before.
+struct Follow<'a> {
+    reached: &'a Bitmap,
+    places: &'a Places,
+    stack: &'a mut Vec<Addr>,
+    hint: Hint,
+    /// References, and words that were none.
+    words: u64,
+}
+
+impl Sink for Follow<'_> {
+    #[inline]
+    fn edge(&mut self, to: Addr, _: EdgeKind) {
+        self.words += 1;
+        if !to.is_null() && self.reached.insert(self.places, to, &mut self.hint) {
+            self.stack.push(to);
+        }
+    }
+}
+
+/// Notes references that the collector does not see, for later.
+struct Note<'a> {
+    reached: &'a Bitmap,
+    hidden: &'a Bitmap,
+    places: &'a Places,
+    hint: Hint,
+    /// As those of [`Follow`].
+    words: u64,
+}
+
+impl Sink for Note<'_> {
+    #[inline]
+    fn edge(&mut self, to: Addr, _: EdgeKind) {
+        self.words += 1;
+        if !to.is_null() && !self.reached.contains(self.places, to, &mut self.hint) {
+            self.hidden.insert(self.places, to, &mut self.hint);
+        }
+    }
+}
+
+/// A thread's own part of the work.
+struct Worker<'s, 'p, 'm, M> {
+    shared: &'s Shared<'p, 'm, M>,
+    set: &'s Bitmap,
+    sweep: Sweep,
+    types: Types<'p, 'm, M>,
+    counts: Vec<Counts>,
+    /// Objects still to be looked at.
+    stack: Vec<Addr>,
+    rejected: Vec<Addr>,
+    torn: u64,
+    /// References that were followed since that was last told to the others.
+    followed: u64,
+}
+
+impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
+    fn new(shared: &'s Shared<'p, 'm, M>, set: &'s Bitmap, sweep: Sweep) -> Self {
+        Self {
+            shared,
+            set,
+            sweep,
+            types: Types::new(shared.python),
+            counts: Vec::new(),
+            stack: Vec::new(),
+            rejected: Vec::new(),
+            torn: 0,
+            followed: 0,
+        }
+    }
+
+    /// Takes part after part of the memory until none is left.
+    fn work(mut self, next: &AtomicUsize) -> Found {
+        let mut batch = Vec::new();
+        loop {
+            let part = next.fetch_add(PART, Ordering::Relaxed);
+            let swept = if self.sweep == Sweep::Hidden { &self.shared.hidden } else { self.set };
+            if part == 0 {
+                batch.extend(swept.unaligned());
+            }
+            let given_up = self.shared.left.load(Ordering::Relaxed) == 0;
+            if given_up || (part >= swept.words() && batch.is_empty()) {
+                break;
+            }
+            let but = (self.sweep == Sweep::Hidden).then_some(self.set);
+            swept.each_in(&self.shared.places, part..part.saturating_add(PART), but, |at| batch.push(at));
+            self.shared.python.memory.prefetch(&mut batch.iter().map(|at| *at..at.plus(HEAD)));
+            for at in batch.drain(..) {
+                if self.shared.left.load(Ordering::Relaxed) == 0 {
+                    break;
+                }
+                if self.sweep == Sweep::Hidden {
+                    self.push_hidden(at);
+                } else {
+                    self.look(at, true);
+                }
+                while let Some(at) = self.stack.pop() {
+                    self.look(at, false);
+                }
+            }
+        }
+        let types = self.types.list().iter().map(|of| Type::clone(of)).zip(self.counts).collect();
+        Found { types, rejected: self.rejected, torn: self.torn }
+    }
+
+    fn push_hidden(&mut self, at: Addr) {
+        if self.set.insert(&self.shared.places, at, &mut Hint::default()) {
+            self.stack.push(at);
+        }
+    }
+
+    /// Counts the object at `at`, which was just swept or else reached from one, and follows what it refers to.
+    #[inline]
+    fn look(&mut self, at: Addr, swept: bool) {
+        let Some(id) = self.types.of(at) else {
+            self.rejected.push(at);
+            return;
+        };
+        let Some(of) = self.types.get(id).map(Rc::clone) else { return };
+        self.counts.resize(self.types.list().len(), Counts::default());
+        if self.counts.get(id.0 as usize) == Some(&Counts::default()) {
+            self.note_type(of.at);
+        }
+
+        let mut torn = false;
+        let size = read_size(self.shared.python, at, &of).unwrap_or_else(|_| {
+            torn = true;
+            Size { bytes: of.basicsize, overhead_bytes: 0 }
+        });
+        if let Some(counts) = self.counts.get_mut(id.0 as usize) {
+            let scope = match (self.sweep, swept) {
+                (Sweep::Tracked, true) => &mut counts.tracked,
+                (Sweep::Frozen, true) => &mut counts.frozen,
+                (Sweep::Tracked | Sweep::Frozen, false) => &mut counts.reachable,
+                (Sweep::Hidden, _) => &mut counts.heap,
+            };
+            scope.add(size);
+        }
+
+        let mut reader = Reader { python: self.shared.python, types: &mut self.types };
+        let places = &self.shared.places;
+        let reached = if self.sweep == Sweep::Hidden { self.set } else { &self.shared.reachable };
+        let mut follow = Follow { reached, places, stack: &mut self.stack, hint: Hint::default(), words: 0 };
+        torn |= reader.read_visited(at, &of, &mut follow).is_err();
+        let followed = if self.sweep == Sweep::Hidden {
+            torn |= reader.read_hidden(at, &of, &mut follow).is_err();
+            follow.words
+        } else {
+            let hidden = &self.shared.hidden;
+            let mut note = Note { reached, hidden, places, hint: follow.hint, words: follow.words };
+            torn |= reader.read_hidden(at, &of, &mut note).is_err();
+            note.words
+        };
+        self.torn += u64::from(torn);
+        self.followed += followed;
+        if self.followed > 1 << 16 {
+            self.tell_followed();
+        }
+    }
+
+    /// Takes what was followed from what all may follow; ends the work when nothing is left of it.
+    fn tell_followed(&mut self) {
+        let spend = |left: u64| Some(left.saturating_sub(self.followed));
+        let _ = self.shared.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+        self.followed = 0;
+        if self.shared.left.load(Ordering::Relaxed) == 0 {
+            self.stack.clear();
+        }
+    }
+
+    /// A type is an object too, though few objects show theirs. Noted at its first object, and at no other occasion: types are
+    /// met by looking at words that turn out to be no references, too, and who looks at which is a matter of chance.
+    fn note_type(&mut self, at: Addr) {
+        if self.sweep == Sweep::Hidden {
+            self.push_hidden(at);
+        } else {
+            self.shared.hidden.insert(&self.shared.places, at, &mut Hint::default());
+        }
+    }
+}

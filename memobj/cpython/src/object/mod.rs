@@ -1,0 +1,319 @@
+//! Reading single Python objects by what they are: the text of a name, a dict's entry, an attribute.
+//!
+//! For names and small values alone, by whoever needs some; the census of all objects has readers of its own, made for speed. Nothing here
+//! trusts the target: what is not as it should be, or cannot be read, is `None`.
+
+pub mod access;
+pub mod dict;
+pub mod text;
+
+use std::ops::ControlFlow;
+
+use crate::layout::Layout;
+use crate::layout::encoding::{InstanceAttributes, LongEncoding};
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
+
+use access::Access;
+use dict::Keys;
+use text::Text;
+
+/// Bits of `tp_flags` (Include/object.h). Those of managed dicts and inline values are of the versions that have them.
+mod flag {
+    pub const INLINE_VALUES: u64 = 1 << 2;
+    pub const MANAGED_DICT: u64 = 1 << 4;
+    pub const LONG: u64 = 1 << 24;
+    pub const LIST: u64 = 1 << 25;
+    pub const TUPLE: u64 = 1 << 26;
+    pub const BYTES: u64 = 1 << 27;
+    pub const UNICODE: u64 = 1 << 28;
+    pub const DICT: u64 = 1 << 29;
+    pub const TYPE: u64 = 1 << 31;
+}
+
+/// The longest name that is read; what is longer is cut. Python sets no limit, people do.
+const NAME_LIMIT: u64 = 1 << 10;
+
+/// What an object is by the flags of its type: it, or a subclass of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `int`, or `bool`.
+    Int,
+    /// `list`.
+    List,
+    /// `tuple`.
+    Tuple,
+    /// `bytes`.
+    Bytes,
+    /// `str`.
+    Str,
+    /// `dict`.
+    Dict,
+    /// `type`.
+    Type,
+}
+
+impl Kind {
+    const fn flag(self) -> u64 {
+        match self {
+            Self::Int => flag::LONG,
+            Self::List => flag::LIST,
+            Self::Tuple => flag::TUPLE,
+            Self::Bytes => flag::BYTES,
+            Self::Str => flag::UNICODE,
+            Self::Dict => flag::DICT,
+            Self::Type => flag::TYPE,
+        }
+    }
+}
+
+/// The objects of a target, one at a time.
+#[derive(Clone, Copy)]
+pub struct Objects<'a> {
+    memory: &'a dyn Memory,
+    layout: &'a Layout,
+}
+
+impl<'a> Objects<'a> {
+    /// Those in `memory`.
+    #[must_use]
+    pub const fn new(memory: &'a dyn Memory, layout: &'a Layout) -> Self {
+        Self { memory, layout }
+    }
+
+    /// The memory they are in.
+    #[must_use]
+    pub const fn memory(&self) -> &'a dyn Memory {
+        self.memory
+    }
+
+    /// How they are laid out.
+    #[must_use]
+    pub const fn layout(&self) -> &'a Layout {
+        self.layout
+    }
+
+    /// The pointer in a field of the struct at `at`.
+    #[must_use]
+    pub fn pointer(&self, at: Addr, offset: u32) -> Option<Addr> {
+        self.memory.read_addr(at.plus(offset.into())).ok()
+    }
+
+    /// The type of an object.
+    #[must_use]
+    pub fn type_of(&self, object: Addr) -> Option<Addr> {
+        self.pointer(object, self.layout.object.ob_type)
+    }
+
+    /// `tp_name` of a type: of static types with their module before it, of heap types the bare name.
+    #[must_use]
+    pub fn type_name(&self, ty: Addr) -> Option<String> {
+        let name = self.pointer(ty, self.layout.type_object.tp_name)?;
+        let name = self.memory.read_c_string(name, NAME_LIMIT as usize).ok()?;
+        String::from_utf8(name).ok()
+    }
+
+    /// `tp_name` of an object's type.
+    #[must_use]
+    pub fn type_name_of(&self, object: Addr) -> Option<String> {
+        self.type_name(self.type_of(object)?)
+    }
+
+    /// `tp_flags` of a type.
+    #[must_use]
+    pub fn flags(&self, ty: Addr) -> Option<u64> {
+        self.memory.read_u64(ty.plus(self.layout.type_object.tp_flags.into())).ok()
+    }
+
+    /// Whether an object is of a kind.
+    #[must_use]
+    pub fn is(&self, object: Addr, kind: Kind) -> bool {
+        self.type_of(object).and_then(|ty| self.flags(ty)).is_some_and(|flags| flags & kind.flag() != 0)
+    }
+
+    /// The number in a field of the struct at `at`, as a size; a negative one is none.
+    fn size(&self, at: Addr, offset: u32) -> Option<u64> {
+        let size = self.memory.read_u64(at.plus(offset.into())).ok()?;
+        i64::try_from(size).is_ok().then_some(size)
+    }
+
+    /// The length of a list, a tuple or a bytes.
+    #[must_use]
+    pub fn length(&self, object: Addr) -> Option<u64> {
+        [Kind::List, Kind::Tuple, Kind::Bytes].iter().any(|&kind| self.is(object, kind)).then_some(())?;
+        self.size(object, self.layout.var_object.ob_size)
+    }
+
+    /// The bytes of a `bytes` object; none if it has more than `limit`.
+    #[must_use]
+    pub fn bytes(&self, object: Addr, limit: u64) -> Option<Vec<u8>> {
+        self.is(object, Kind::Bytes).then_some(())?;
+        let length = self.length(object).filter(|&length| length <= limit)?;
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        self.memory.read(object.plus(self.layout.bytes_object.ob_sval.into()), &mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// The text of a `str` that is a name: its first 1,024 characters, should there be more.
+    #[must_use]
+    pub fn name(&self, object: Addr) -> Option<String> {
+        self.is(object, Kind::Str).then_some(())?;
+        text::read_text(self.memory, self.layout, object).ok()
+    }
+
+    /// Whether a `str` is `name`.
+    #[must_use]
+    pub fn is_named(&self, object: Addr, name: &str) -> bool {
+        let length = |text: Text| text.length == name.chars().count() as u64;
+        // Most names differ in length, which costs one read less than the text.
+        self.is(object, Kind::Str)
+            && Text::read(self.memory, self.layout, object).is_ok_and(length)
+            && text::read_text(self.memory, self.layout, object).is_ok_and(|text| text == name)
+    }
+
+    /// The value of an `int` that fits; `True` is 1.
+    #[must_use]
+    pub fn integer(&self, object: Addr) -> Option<i64> {
+        self.is(object, Kind::Int).then_some(())?;
+        let fields = &self.layout.long_object;
+        let (negative, digits) = match self.layout.encodings.long {
+            LongEncoding::SizeDigits => {
+                let size = self.memory.read_signed(object, self.layout.var_object.ob_size).ok()?;
+                (size < 0, size.unsigned_abs())
+            }
+            LongEncoding::LvTag => {
+                let tag = self.memory.read_word(object, fields.lv_tag?).ok()?;
+                // Include/internal/pycore_long.h: sign 0 is positive, 1 zero, 2 negative.
+                (tag & 3 == 2, tag >> 3)
+            }
+        };
+        // Digits of 30 bits, the lowest first (Include/cpython/longintrepr.h): three hold more than 64 bits.
+        let mut value = 0_i128;
+        for index in 0..digits.min(4) {
+            let digit =
+                fields.ob_digit.checked_add(u32::try_from(index).ok()?.checked_mul(fields.digit_size)?)?;
+            value |= i128::from(self.memory.read_u32(object.plus(digit.into())).ok()?) << (30 * index);
+        }
+        (digits < 4).then_some(())?;
+        i64::try_from(if negative { -value } else { value }).ok()
+    }
+
+    /// `True` or `False`.
+    #[must_use]
+    pub fn boolean(&self, object: Addr) -> Option<bool> {
+        (self.type_name_of(object)? == "bool").then_some(())?;
+        Some(self.integer(object)? != 0)
+    }
+
+    /// Whether an object is `None`.
+    #[must_use]
+    pub fn is_none(&self, object: Addr) -> bool {
+        self.type_name_of(object).as_deref() == Some("NoneType")
+    }
+
+    /// Calls `each` with key and value of every entry of a dict, in the order in which they are kept, till it breaks off.
+    ///
+    /// `None` if it is no dict or cannot be read as one; entries before the fault were given then.
+    pub fn entries(&self, dict: Addr, mut each: impl FnMut(Addr, Addr) -> ControlFlow<()>) -> Option<()> {
+        self.is(dict, Kind::Dict).then_some(())?;
+        let fields = &self.layout.dict_object;
+        let keys = Keys::read(self.memory, self.layout, self.pointer(dict, fields.ma_keys)?).ok()?;
+        let values = self.pointer(dict, fields.ma_values)?;
+        let mut values = (!values.is_null()).then(|| dict::values_of(self.layout, values));
+        let mut flow = ControlFlow::Continue(());
+        let read = keys.read_entries(self.memory, |key, value| {
+            if flow.is_break() {
+                return;
+            }
+            let value = match &mut values {
+                Some(next) => {
+                    let value = self.memory.read_addr(*next).unwrap_or_default();
+                    *next = next.plus(8);
+                    value
+                }
+                None => value,
+            };
+            if !key.is_null() && !value.is_null() {
+                flow = each(key, value);
+            }
+        });
+        read.ok()
+    }
+
+    /// The value that a dict has under the string `key`.
+    #[must_use]
+    pub fn item(&self, dict: Addr, key: &str) -> Option<Addr> {
+        self.is(dict, Kind::Dict).then_some(())?;
+        dict::read_item(self.memory, self.layout, dict, key).ok()?
+    }
+
+    /// An attribute that an instance itself has in its dict or its values: no class attribute, no slot, nothing computed.
+    #[must_use]
+    pub fn attribute(&self, instance: Addr, name: &str) -> Option<Addr> {
+        let ty = self.type_of(instance)?;
+        let flags = self.flags(ty)?;
+        let of_values = |values: Addr| self.value(ty, values, name);
+        let of_dict = |slot: Addr| {
+            let dict = self.memory.read_addr(slot).ok().filter(|dict| !dict.is_null())?;
+            self.item(dict, name)
+        };
+        match self.layout.encodings.instance_attributes {
+            _ if flags & flag::MANAGED_DICT == 0 => of_dict(self.dict_slot(instance, ty)?),
+            // Before 3.11 the flag had another meaning, if any.
+            InstanceAttributes::DictOffset => of_dict(self.dict_slot(instance, ty)?),
+            InstanceAttributes::ValuesAndDict { values_before, dict_before } => {
+                let values = self.memory.read_addr(instance.minus(values_before.into())).ok()?;
+                if values.is_null() { of_dict(instance.minus(dict_before.into())) } else { of_values(values) }
+            }
+            InstanceAttributes::TaggedWord { word_before, .. } => {
+                let word = instance.minus(word_before.into());
+                let tagged = self.memory.read_addr(word).ok()?;
+                if tagged.0 & 1 == 1 { of_values(tagged.plus(1)) } else { of_dict(word) }
+            }
+            InstanceAttributes::InlineValues { dict_before, .. } => {
+                let dict = instance.minus(dict_before.into());
+                if !self.memory.read_addr(dict).ok()?.is_null() || flags & flag::INLINE_VALUES == 0 {
+                    return of_dict(dict);
+                }
+                let size = self.memory.read_word(ty, self.layout.type_object.tp_basicsize).ok()?;
+                of_values(instance.plus(size))
+            }
+        }
+    }
+
+    /// Where the pointer to the dict of an instance is that has one of its own (`_PyObject_GetDictPtr`, Objects/object.c).
+    fn dict_slot(&self, instance: Addr, ty: Addr) -> Option<Addr> {
+        let fields = &self.layout.type_object;
+        let offset = self.memory.read_signed(ty, fields.tp_dictoffset).ok().filter(|&offset| offset != 0)?;
+        if offset > 0 {
+            return Some(instance.plus(offset.unsigned_abs()));
+        }
+        let items = self.memory.read_signed(instance, self.layout.var_object.ob_size).ok()?.unsigned_abs();
+        let basic = self.memory.read_word(ty, fields.tp_basicsize).ok()?;
+        let size =
+            basic.checked_add(items.checked_mul(self.memory.read_word(ty, fields.tp_itemsize).ok()?)?)?;
+        Some(instance.plus(size.checked_next_multiple_of(8)?).minus(offset.unsigned_abs()))
+    }
+
+    /// The value of a name in the values of an instance, whose type has the names.
+    fn value(&self, ty: Addr, values: Addr, name: &str) -> Option<Addr> {
+        let keys = self.pointer(ty, self.layout.heap_type_object.ht_cached_keys)?;
+        let keys = Keys::read(self.memory, self.layout, keys).ok()?;
+        let mut at = dict::values_of(self.layout, values);
+        let mut found = None;
+        let read = keys.read_entries(self.memory, |key, _| {
+            if found.is_none() && !key.is_null() && self.is_named(key, name) {
+                found = self.memory.read_addr(at).ok();
+            }
+            at = at.plus(8);
+        });
+        read.ok()?;
+        found.filter(|value| !value.is_null())
+    }
+
+    /// The dict of a module object.
+    #[must_use]
+    pub fn module_dict(&self, module: Addr) -> Option<Addr> {
+        self.pointer(module, self.layout.module_object.md_dict).filter(|&dict| self.is(dict, Kind::Dict))
+    }
+}

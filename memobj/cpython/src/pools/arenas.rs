@@ -1,0 +1,107 @@
+//! The table of arenas, where CPython keeps one that can be found.
+
+use crate::layout::Layout;
+use crate::layout::encoding::ArenaTable;
+use crate::object::access::Access;
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use super::{Pool, Pools};
+
+/// More arenas than fit into the address space of a process, at 256 KiB each.
+const MOST_ARENAS: u64 = 1 << 29;
+
+/// Where a table of arenas is, and how many slots it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    /// The first slot.
+    pub at: Addr,
+    /// Slots, used or not.
+    pub slots: u64,
+}
+
+/// The tables that a Python has, each once; `None` if they cannot be found.
+pub fn tables(
+    memory: &(impl Memory + ?Sized),
+    layout: &Layout,
+    interpreters: &[Addr],
+    statics: Option<(Addr, Addr)>,
+) -> Option<Vec<Table>> {
+    let mut found = Vec::new();
+    let mut read = |table: Addr, slots: Addr| {
+        let table = Table { at: memory.read_addr(table).ok()?, slots: memory.read_u32(slots).ok()?.into() };
+        // None yet, or that of another interpreter: it may have one of its own, or share one (3.12 and later).
+        if !table.at.is_null() && table.slots > 0 && !found.contains(&table) {
+            found.push(table);
+        }
+        Some(())
+    };
+    let encoding = layout.encodings.pymalloc.arenas;
+    if let ArenaTable::Static = encoding {
+        let (table, slots) = statics?;
+        read(table, slots)?;
+        return Some(found);
+    }
+    let fields = layout.obmalloc_state.as_ref()?;
+    for interpreter in interpreters {
+        let state = interpreter.plus(layout.interpreter_state.obmalloc?.into());
+        let state = match encoding {
+            ArenaTable::BehindPointer => memory.read_addr(state).ok()?,
+            ArenaTable::InInterpreter | ArenaTable::Static => state,
+        };
+        if !state.is_null() {
+            read(state.plus(fields.arenas.into()), state.plus(fields.maxarenas.into()))?;
+        }
+    }
+    Some(found)
+}
+
+/// The pools in the arenas of all `tables`; a table that stands there twice counts once.
+///
+/// # Errors
+/// If a table cannot be read.
+pub fn listed(
+    memory: &(impl Memory + ?Sized),
+    layout: &Layout,
+    tables: &[Table],
+) -> Result<Pools, Unreadable> {
+    let sizes = layout.encodings.pymalloc;
+    let Some(fields) = &layout.arena_object else { return Ok(Pools::default()) };
+    let (arena_bytes, pool_bytes) = (u64::from(sizes.arena_bytes), u64::from(sizes.pool_bytes));
+    let mut starts = Vec::new();
+    for table in tables {
+        for slot in 0..table.slots.min(MOST_ARENAS) {
+            let record = table.at.plus(slot.wrapping_mul(fields.size.into()));
+            let address = memory.read_pointer(record, fields.address)?;
+            if !address.is_null() {
+                starts.push((address, memory.read_pointer(record, fields.pool_address)?));
+            }
+        }
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    let mut found = Pools { arena_bytes, pool_bytes, ..Pools::default() };
+    let mut behind = Addr::NULL;
+    for (address, pools_end) in starts {
+        if address < behind {
+            // Arenas do not overlap: one of the two is none.
+            found.rejected += 1;
+            continue;
+        }
+        behind = Addr(address.0.saturating_add(arena_bytes));
+        found.arenas += 1;
+        found.ranges.push(address..behind);
+        // From its first aligned address to the first that no pool was ever made of.
+        let first = address.0.checked_next_multiple_of(pool_bytes).unwrap_or(u64::MAX);
+        let end = pools_end.min(behind).0;
+        let step = usize::try_from(pool_bytes.max(1)).unwrap_or(usize::MAX);
+        for at in (first..end).step_by(step).map(Addr) {
+            match Pool::read(memory, layout, at) {
+                Ok(Some(pool)) => found.pools.push(pool),
+                Ok(None) => {}
+                Err(Unreadable { .. }) => found.rejected += 1,
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,281 @@
+//! What Python's own allocator has given out: pymalloc's arenas and pools, or the segments and pages of mimalloc, in which free-threaded
+//! builds keep everything.
+//!
+//! Facts: Objects/obmalloc.c of 3.8 to 3.15, `_Py_GetAllocatedBlocks` and `_PyObject_DebugMallocStats` there for what counts as in use.
+//! An arena is cut into pools, a pool into blocks of one size; only blocks of 512 bytes at most come from here, all larger ones from
+//! malloc. What [`mimalloc`] has is told in the same words: a segment is an arena, a page a pool.
+
+mod arenas;
+mod index;
+pub mod mimalloc;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use crate::layout::Layout;
+use crate::object::access::Access;
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use arenas::{Table, listed, tables};
+use scan::scanned;
+
+pub use index::Index;
+
+/// Bytes that block sizes are multiples of (`ALIGNMENT`, on 64-bit machines since 3.7).
+const ALIGNMENT: u32 = 16;
+
+/// Sizes there are (`NB_SMALL_SIZE_CLASSES`): up to 512 bytes.
+const SIZES: u32 = 32;
+
+/// The most blocks of a pool: mimalloc's smallest, of 8 bytes in 64 KiB; pymalloc's, of 16 in 16 KiB, are less.
+const MOST_BLOCKS: u32 = 8192;
+
+/// Lists of free blocks that a page of mimalloc has.
+const LISTS: usize = 3;
+
+/// What the blocks of a pool are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Heap {
+    /// pymalloc's: for anything.
+    #[default]
+    Any,
+    /// Free-threaded builds have four (`_Py_MIMALLOC_HEAP_MEM` and so on, Include/internal/pycore_mimalloc.h): what is no object.
+    Mem,
+    /// Objects that are not the collector's.
+    Object,
+    /// Objects that are.
+    Gc,
+    /// Those that have two words before them, for attributes and weak references.
+    GcPre,
+}
+
+impl Heap {
+    /// That of a tag, as mimalloc's pages have it.
+    #[must_use]
+    pub const fn of_tag(tag: u64) -> Option<Self> {
+        Some(match tag {
+            0 => Self::Mem,
+            1 => Self::Object,
+            2 => Self::Gc,
+            3 => Self::GcPre,
+            _ => return None,
+        })
+    }
+
+    /// Its word in records; `None` where there is but one.
+    #[must_use]
+    pub const fn word(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Any => return None,
+            Self::Mem => "mem",
+            Self::Object => "object",
+            Self::Gc => "gc",
+            Self::GcPre => "gc_pre",
+        })
+    }
+}
+
+/// A pool with blocks in use: one of pymalloc's, or a page of mimalloc.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// Where it begins, with its header.
+    pub at: Addr,
+    /// All of it, in bytes.
+    pub bytes: u64,
+    /// Bytes of each block.
+    pub block_bytes: u64,
+    /// Blocks in use.
+    pub used: u32,
+    /// Blocks that were ever given out.
+    given: u32,
+    /// Bytes from its beginning to its first block.
+    header: u32,
+    /// What they are for.
+    pub heap: Heap,
+    /// Where the lists of blocks begin that were given back. pymalloc has one.
+    free: [Addr; LISTS],
+}
+
+/// The pools of a Python, in the order of their addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pools {
+    /// Those with blocks in use.
+    pub pools: Vec<Pool>,
+    /// Arenas they are in; of mimalloc its segments.
+    pub arenas: u64,
+    /// Where these are, by address; without a table of them, from their first pool in use to their last. With mimalloc, memory that it
+    /// keeps for more segments is among them.
+    pub ranges: Vec<Range<Addr>>,
+    /// What of them is the allocator's own, besides heads of pools, by address: heads of segments.
+    pub heads: Vec<Range<Addr>>,
+    /// Bytes of an arena.
+    pub arena_bytes: u64,
+    /// What pools begin at multiples of, in bytes, and have the length of one or more: so long are pymalloc's.
+    pub pool_bytes: u64,
+    /// Pools that seemed to be none: changed while they were read, or not what the layout says.
+    pub rejected: u64,
+}
+
+impl Pool {
+    /// Reads the pool of pymalloc at `at`; `Ok(None)` if no block of it is in use.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no pool.
+    pub fn read(
+        memory: &(impl Memory + ?Sized),
+        layout: &Layout,
+        at: Addr,
+    ) -> Result<Option<Self>, Unreadable> {
+        let none = Unreadable { at };
+        let (fields, sizes) = (layout.pool_header.as_ref().ok_or(none)?, layout.encodings.pymalloc);
+        let int = |offset: u32| memory.read_u32(at.plus(offset.into()));
+        let (used, index) = (int(fields.ref_count)?, int(fields.szidx)?);
+        if used == 0 {
+            // Its other fields are of its last life.
+            return Ok(None);
+        }
+        if index >= SIZES {
+            return Err(none);
+        }
+        let block_bytes = (index + 1) * ALIGNMENT;
+        let room = sizes.pool_bytes.saturating_sub(fields.size);
+        let (untouched, last) = (int(fields.nextoffset)?, int(fields.maxnextoffset)?);
+        let given_bytes = untouched.checked_sub(fields.size).ok_or(none)?;
+        let plausible = used <= room / block_bytes
+            && last == sizes.pool_bytes.saturating_sub(block_bytes)
+            && untouched <= last.saturating_add(block_bytes)
+            && given_bytes.is_multiple_of(block_bytes);
+        if !plausible {
+            return Err(none);
+        }
+        let mut free = [Addr::NULL; LISTS];
+        if let Some(first) = free.first_mut() {
+            *first = memory.read_pointer(at, fields.freeblock)?;
+        }
+        Ok(Some(Self {
+            at,
+            bytes: sizes.pool_bytes.into(),
+            block_bytes: block_bytes.into(),
+            used,
+            given: given_bytes / block_bytes,
+            header: fields.size,
+            heap: Heap::Any,
+            free,
+        }))
+    }
+
+    /// Calls `each` with every block in use. Returns whether the lists of free blocks were whole: if not, blocks that are free may have
+    /// been given too.
+    pub fn blocks(&self, memory: &(impl Memory + ?Sized), mut each: impl FnMut(Addr)) -> bool {
+        let mut free = [0_u64; (MOST_BLOCKS / 64) as usize];
+        let size = self.block_bytes.max(1);
+        let count = u64::from(self.given.min(MOST_BLOCKS));
+        let first = self.block(0);
+        let mut whole = true;
+        let mut left = count;
+        'lists: for list in self.free {
+            let mut at = list;
+            while !at.is_null() {
+                let offset = at.0.wrapping_sub(first.0);
+                let index = offset / size;
+                let exact = left > 0 && offset.is_multiple_of(size) && index < count;
+                let word =
+                    free.get_mut(index as usize / 64).filter(|word| exact && **word >> (index % 64) & 1 == 0);
+                let (Some(word), Ok(next)) = (word, memory.read_addr(at)) else {
+                    whole = false;
+                    break 'lists;
+                };
+                *word |= 1 << (index % 64);
+                left -= 1;
+                at = next;
+            }
+        }
+        for index in 0..count {
+            if free.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 0) {
+                each(first.plus(index.wrapping_mul(size)));
+            }
+        }
+        whole
+    }
+
+    /// Where its blocks are, whether they were given out or not; what is before them is its head.
+    #[must_use]
+    pub fn range_of_blocks(&self) -> Range<Addr> {
+        let block = self.block_bytes.max(1);
+        let room = self.bytes.saturating_sub(self.header.into());
+        let first = self.block(0);
+        first..first.plus(room / block * block)
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn range(&self) -> Range<Addr> {
+        self.at..Addr(self.at.0.saturating_add(self.bytes))
+    }
+
+    /// Blocks that were ever given out.
+    #[must_use]
+    pub const fn given(&self) -> usize {
+        self.given as usize
+    }
+
+    /// Where a block begins.
+    #[must_use]
+    pub fn block(&self, index: usize) -> Addr {
+        self.at.plus(u64::from(self.header)).plus((index as u64).wrapping_mul(self.block_bytes))
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        u64::from(self.used).saturating_mul(self.block_bytes)
+    }
+}
+
+impl Pools {
+    /// Those of a Python. `statics` are the variables `arenas` and `maxarenas`, where these have names and the layout says that it is they;
+    /// without a table the pools are looked for in `ranges`, which should be what has no file: reading other memory of a process that runs on
+    /// may make it resident.
+    #[must_use]
+    pub fn read(
+        memory: &(impl Memory + ?Sized),
+        layout: &Layout,
+        interpreters: &[Addr],
+        statics: Option<(Addr, Addr)>,
+        ranges: &[Range<Addr>],
+    ) -> Self {
+        let known: Option<Vec<Table>> = tables(memory, layout, interpreters, statics);
+        known
+            .and_then(|tables| listed(memory, layout, &tables).ok())
+            .unwrap_or_else(|| scanned(memory, layout, ranges))
+    }
+
+    /// Those that are found without a table, by what their headers say, in `ranges`.
+    #[must_use]
+    pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range<Addr>]) -> Self {
+        scanned(memory, layout, ranges)
+    }
+
+    /// Blocks in use.
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        self.pools.iter().map(|pool| u64::from(pool.used)).sum()
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.pools.iter().map(Pool::used_bytes).fold(0, u64::saturating_add)
+    }
+
+    /// The pool that an address lies in.
+    #[must_use]
+    pub fn pool_of(&self, at: Addr) -> Option<&Pool> {
+        let behind = self.pools.partition_point(|pool| pool.at <= at);
+        let pool = self.pools.get(behind.checked_sub(1)?)?;
+        (at.0 - pool.at.0 < pool.bytes).then_some(pool)
+    }
+}

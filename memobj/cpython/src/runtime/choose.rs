@@ -1,0 +1,318 @@
+//! Which Python a process runs, and the layout that holds for it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::layout::{self, Build, Layout};
+use memobj_process::error::{Error, Stage};
+use memobj_process::facts::Source;
+use memobj_process::memory::{Memory, Paged};
+
+use super::LocateMethod;
+use super::locate::{Found, PythonFile, Search, search};
+use super::verify::{Fault, Verified, verify};
+use super::version::{Version, text_of};
+use super::{Runtime, stranger, sweep};
+
+/// How often a running process is looked at until it holds together: what is read while it changes may not.
+const LOOKS: u32 = 8;
+
+/// The pause between two looks, in milliseconds; it doubles each time.
+const FIRST_PAUSE: u64 = 1;
+
+/// The Python of a process.
+#[derive(Debug, Clone)]
+pub struct Python {
+    /// Where its runtime is, and how it was found.
+    pub found: Found,
+    /// Which one it is.
+    pub build: Build,
+    /// `sys.implementation.name`.
+    pub implementation: String,
+    /// How it lays out what it has.
+    pub layout: Layout,
+    /// How many other Pythons run in the same process.
+    pub others: u64,
+}
+
+impl Python {
+    /// As `platform.python_version()`.
+    #[must_use]
+    pub fn version(&self) -> String {
+        text_of(self.build.hexversion)
+    }
+
+    /// Its interpreters and threads in this memory, after the layout was found to hold there too.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn read(&self, memory: &dyn Memory) -> Result<Runtime, Error> {
+        match verify(memory, &self.layout, self.found.at) {
+            Ok(verified) => Ok(verified.runtime),
+            Err(fault) => Err(self.told(&fault)),
+        }
+    }
+
+    fn told(&self, fault: &Fault) -> Error {
+        match fault {
+            Fault::NotStarted => not_started(),
+            Fault::Ended => ended(),
+            Fault::Wrong(what) => Error::new(
+                Stage::Layout,
+                format!("the layout of CPython {} does not hold: {what}", self.layout.origin),
+                "nothing is counted rather than something wrong; try again, in case it was read at a bad moment",
+            ),
+        }
+    }
+}
+
+/// Finds the Python of a process, by the way `way` or by whichever serves.
+///
+/// # Errors
+/// If there is none: then what the process is, as far as that can be told. If it is one that is not supported, has not begun
+/// ([`Error::later`]) or has ended, or if no layout holds for it: then what did not.
+pub fn find(source: &dyn Source, way: Option<LocateMethod>) -> Result<Python, Error> {
+    let mut pause = Duration::from_millis(FIRST_PAUSE);
+    let mut looks = 1;
+    loop {
+        match look(source, way) {
+            Err(error) if looks < LOOKS && error.stage == Stage::Layout && !source.holds_still() => {
+                std::thread::sleep(pause);
+                pause *= 2;
+                looks += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn look(source: &dyn Source, way: Option<LocateMethod>) -> Result<Python, Error> {
+    let ways: Vec<LocateMethod> = way.map_or_else(|| LocateMethod::ALL.to_vec(), |way| vec![way]);
+    let search = search(source, &ways);
+    // Layouts are tried by reading words here and there.
+    let paged = Paged::new(source.memory());
+    let on_pages = |found: &Found| {
+        if source.holds_still() {
+            return tried(source.memory(), found);
+        }
+        match tried(&paged, found) {
+            // Pages that were read one after the other do not hold together where the process writes much meanwhile.
+            Err(error) if error.stage == Stage::Layout => tried(source.memory(), found),
+            other => other,
+        }
+    };
+    let mut good: Vec<Python> = Vec::new();
+    let mut bad: Vec<Error> = Vec::new();
+    for found in &search.found {
+        match on_pages(found) {
+            Ok(python) => good.push(python),
+            Err(error) => bad.push(error),
+        }
+    }
+    if good.is_empty()
+        && bad.iter().all(|error| error.stage == Stage::Locate && !error.later)
+        && ways.contains(&LocateMethod::Scan)
+    {
+        for found in swept(source, &search) {
+            match on_pages(&found) {
+                Ok(python) => good.push(python),
+                // In a file that is not known to be a Python, what looks like one is mostly none.
+                Err(_) if search.files.is_empty() => {}
+                Err(error) => bad.push(error),
+            }
+        }
+    }
+    let mut good = good.into_iter();
+    if let Some(mut python) = good.next() {
+        python.others = good.len() as u64;
+        return Ok(python);
+    }
+    // One that has not begun comes before one that is not understood: it may well be the one that is.
+    let first = bad.iter().position(|error| error.later).unwrap_or(0);
+    Err(if first < bad.len() { bad.swap_remove(first) } else { nothing(source, &search, way) })
+}
+
+/// The first layout that holds for what was found.
+fn tried(memory: &dyn Memory, found: &Found) -> Result<Python, Error> {
+    let (builds, unknown) = builds(memory, found);
+    let mut first = unknown;
+    for build in builds {
+        let layouts = match layout::candidates(build) {
+            Ok(layouts) => layouts,
+            Err(error) => {
+                first.get_or_insert(error);
+                continue;
+            }
+        };
+        for layout in layouts {
+            match attempt(memory, found, build, layout) {
+                Ok(python) => return Ok(python),
+                Err(error) => {
+                    first.get_or_insert(error);
+                }
+            }
+        }
+    }
+    Err(first.unwrap_or_else(not_started))
+}
+
+fn attempt(memory: &dyn Memory, found: &Found, build: Build, layout: &Layout) -> Result<Python, Error> {
+    let mut python = Python {
+        found: found.clone(),
+        build,
+        implementation: String::new(),
+        layout: layout::refined(layout, memory, found.at)?.layout,
+        others: 0,
+    };
+    let Verified { hexversion, abiflags, implementation, .. } =
+        verify(memory, &python.layout, found.at).map_err(|fault| python.told(&fault))?;
+    let (debug, free_threaded) = (abiflags.contains('d'), abiflags.contains('t'));
+    if (debug, free_threaded) != (build.debug, build.free_threaded) {
+        let what = format!("`sys.abiflags` is '{abiflags}'");
+        return Err(python.told(&Fault::Wrong(what)));
+    }
+    python.build.hexversion = hexversion;
+    python.implementation = implementation;
+    // Now that the micro version is known there may be a layout that fits better.
+    let better = layout::candidates(python.build)?.into_iter();
+    let better = better.take_while(|better| *better != layout);
+    let refined = better.filter_map(|better| layout::refined(better, memory, found.at).ok());
+    if let Some(better) =
+        refined.map(|better| better.layout).find(|better| verify(memory, better, found.at).is_ok())
+    {
+        python.layout = better;
+    }
+    Ok(python)
+}
+
+/// The builds that it may be, the likeliest first; an error if it says of itself what it is, and that cannot be.
+fn builds(memory: &dyn Memory, found: &Found) -> (Vec<Build>, Option<Error>) {
+    let file = &*found.file;
+    let known = |hexversion: u32, free_threaded: bool| -> Vec<Build> {
+        let debug = file.ref_debug || file.named.is_some_and(|named| named.debug);
+        [debug, !debug].iter().map(|&debug| Build { hexversion, free_threaded, debug }).collect()
+    };
+    if let Some((hexversion, free_threaded)) = sweep::version_at(memory, found.at) {
+        return (known(hexversion, free_threaded), None);
+    }
+    // Without debug offsets it is of a version in which no build was free-threaded.
+    let of_symbol = file.py_version.and_then(|at| memory.read_u64(at).ok());
+    let of_symbol =
+        of_symbol.and_then(|version| u32::try_from(version).ok()).filter(|&v| Version::from_hex(v).is_some());
+    if let Some(hexversion) = of_symbol {
+        return (known(hexversion, false), None);
+    }
+    let banner = sweep::banner(memory, &file.variables).filter(|banner| {
+        file.named
+            .is_none_or(|named| (named.version.major, named.version.minor) == (banner.major, banner.minor))
+    });
+    if let Some(version) = banner.or(file.named.map(|named| named.version)) {
+        return (known(version.hexversion(), false), None);
+    }
+    (layout::builds().into_iter().filter(|build| !build.free_threaded).collect(), None)
+}
+
+/// Runtimes that nothing names, of every version that the names of files leave open.
+fn swept(source: &dyn Source, search: &Search) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    let files: Vec<Arc<PythonFile>> =
+        if search.files.is_empty() { super::locate::unnamed(source) } else { search.files.clone() };
+    for file in files {
+        for build in layout::builds() {
+            let fits =
+                file.named.is_none_or(|named| named.version.hexversion() >> 16 == build.hexversion >> 16);
+            let Some(layout) = fits.then(|| layout::candidates(build).ok()?.first().copied()).flatten()
+            else {
+                continue;
+            };
+            for at in sweep::runtimes(source.memory(), layout, &file.variables) {
+                if !found.iter().any(|known| known.at == at) {
+                    found.push(Found { at, way: LocateMethod::Scan, file: Arc::clone(&file) });
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Why no runtime was found at all.
+fn nothing(source: &dyn Source, search: &Search, way: Option<LocateMethod>) -> Error {
+    let facts = source.facts();
+    let who = if facts.name.is_empty() { "the process".to_owned() } else { format!("`{}`", facts.name) };
+    let named = search.files.iter().find_map(|file| file.named.map(|named| (named, file)));
+    if let Some((named, file)) = named {
+        let version = named.version;
+        let supported = layout::candidates(Build {
+            hexversion: version.hexversion(),
+            free_threaded: false,
+            debug: false,
+        });
+        let path = shown(&file.path);
+        return match supported {
+            Err(error) => Error::new(
+                Stage::Locate,
+                format!("{who} runs Python {version} ({path}), which is not supported"),
+                error.hint,
+            ),
+            Ok(_) if way.is_some() => Error::new(
+                Stage::Locate,
+                format!(
+                    "{who} runs Python {version} ({path}), but the way that was asked for does not find its state"
+                ),
+                "leave `--locate` out: there are other ways",
+            ),
+            Ok(_) => Error::later(
+                Stage::Locate,
+                format!("{who} has mapped Python {version} ({path}), but no state of it was found"),
+                "it may just be starting; try again",
+            ),
+        };
+    }
+    if search.ancient {
+        return Error::new(
+            Stage::Locate,
+            format!("{who} runs a Python older than 3.7, which is not supported"),
+            known_versions(),
+        );
+    }
+    let files = facts.files().map(|mapping| mapping.file_name().to_string_lossy().into_owned());
+    let files: Vec<String> = files.collect();
+    let told = stranger::told(files.iter().map(String::as_str), |section| {
+        super::locate::program_has(source, section)
+    });
+    let what = match told {
+        Some(what) => format!("{who} runs no CPython: it is {what}"),
+        None => format!("{who} runs no CPython: nothing of one was found in {}", shown(&facts.program)),
+    };
+    let hint = if search.unopened > 0 {
+        format!(
+            "{} of its files could not be looked into: run memobj as root, where the process runs",
+            search.unopened
+        )
+    } else {
+        "give the pid of a Python process; one that it started is found by `--tree`".to_owned()
+    };
+    Error::new(Stage::Locate, what, hint)
+}
+
+fn known_versions() -> String {
+    let build = Build { hexversion: 0, free_threaded: false, debug: false };
+    layout::candidates(build).err().map_or_else(String::new, |error| error.hint)
+}
+
+fn shown(path: &Path) -> String {
+    if path.as_os_str().is_empty() { "its memory".to_owned() } else { memobj_process::facts::shown(path) }
+}
+
+fn not_started() -> Error {
+    Error::later(Stage::Locate, "the Python in the process has not begun yet", "try again in a moment")
+}
+
+fn ended() -> Error {
+    Error::new(
+        Stage::Locate,
+        "the Python in the process is ending: it takes its objects apart",
+        "nothing is to be done",
+    )
+}

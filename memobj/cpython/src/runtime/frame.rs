@@ -1,0 +1,143 @@
+//! Where code is: the topmost frame of Python code of a thread, the frame of what is suspended.
+
+use std::collections::HashSet;
+
+use crate::layout::encoding::{FrameChain, LastInstruction};
+use crate::object::Objects;
+use crate::object::access::Access;
+use memobj_process::addr::Addr;
+
+use super::line::line_at;
+
+/// Frames without code of their own, as C code puts them between others, are passed over up to this number.
+const MOST_PASSED: usize = 64;
+
+/// The longest table of lines that is read: code of millions of instructions.
+const LONGEST_TABLE: u64 = 16 << 20;
+
+/// Marks in the lowest bits of a frame's pointers (Include/internal/pycore_stackref.h, 3.14).
+const MARKS: u64 = 3;
+
+/// Where code is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The function with what it is in: `Session.renew`; its bare name where code objects know no more (before 3.11).
+    pub function: String,
+    /// `co_filename`.
+    pub file: String,
+    /// The line in that file, if the code has one there.
+    pub line: Option<u32>,
+}
+
+/// The topmost frame of the thread with the state `thread`, a frame object or an interpreter's; null if it has none.
+#[must_use]
+pub fn top_frame(objects: Objects<'_>, thread: Addr) -> Option<Addr> {
+    let fields = &objects.layout().thread_state;
+    match objects.layout().encodings.frame_chain {
+        FrameChain::PyFrame => objects.pointer(thread, fields.frame?),
+        FrameChain::CFrame => {
+            let between = objects.pointer(thread, fields.cframe?)?;
+            objects.pointer(between, objects.layout().cframe.as_ref()?.current_frame?)
+        }
+        FrameChain::Current => objects.pointer(thread, fields.current_frame?),
+    }
+}
+
+/// Where the thread with the state `thread` is; `None` if it runs no Python code, or that cannot be read.
+#[must_use]
+pub fn place_of(objects: Objects<'_>, thread: Addr) -> Option<Place> {
+    let top = top_frame(objects, thread).filter(|top| !top.is_null())?;
+    match objects.layout().encodings.frame_chain {
+        FrameChain::PyFrame => object_frame(objects, top),
+        FrameChain::CFrame | FrameChain::Current => interpreter_frame(objects, top),
+    }
+}
+
+/// The code that a frame runs and how far it is in it, in bytes: of a frame object until 3.10, of an interpreter's frame from then on.
+/// The frame may be that of a generator, which no thread runs.
+#[must_use]
+pub fn instruction_of(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Option<u64>)> {
+    match objects.layout().encodings.frame_chain {
+        FrameChain::PyFrame => instruction_of_object(objects, frame),
+        FrameChain::CFrame | FrameChain::Current => {
+            let fields = objects.layout().interpreter_frame.as_ref()?;
+            let code = objects.pointer(frame, fields.executable)?.without(MARKS);
+            Some((code, instruction(objects, frame, code)))
+        }
+    }
+}
+
+fn instruction_of_object(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Option<u64>)> {
+    let fields = &objects.layout().frame_object;
+    let code = objects.pointer(frame, fields.f_code?)?;
+    let last = objects.memory().read_int(frame, fields.f_lasti?).ok()?;
+    // -1 before its first instruction.
+    let last = u64::try_from(last).unwrap_or(0);
+    let offset = match objects.layout().encodings.last_instruction {
+        LastInstruction::Bytes => last,
+        LastInstruction::Units => last * 2,
+        LastInstruction::Pointer => return None,
+    };
+    Some((code, Some(offset)))
+}
+
+/// That of a frame object.
+fn object_frame(objects: Objects<'_>, frame: Addr) -> Option<Place> {
+    let (code, offset) = instruction_of_object(objects, frame)?;
+    place(objects, code, offset)
+}
+
+/// That of an interpreter's frame, or of the first one below it that is of Python code.
+fn interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<Place> {
+    let fields = objects.layout().interpreter_frame.as_ref()?;
+    let c_stack = objects.layout().frame_owner.and_then(|owner| owner.frame_owned_by_cstack);
+    let between = objects.layout().frame_owner.and_then(|owner| owner.frame_owned_by_interpreter);
+    let mut seen = HashSet::new();
+    let mut at = top;
+    while !at.is_null() && seen.len() < MOST_PASSED && seen.insert(at) {
+        let owner = Some(i32::from(objects.memory().read_byte(at, fields.owner).ok()?));
+        let code = objects.pointer(at, fields.executable)?.without(MARKS);
+        let is_code = objects.type_name_of(code).as_deref() == Some("code");
+        if is_code && owner != c_stack && owner != between {
+            return place(objects, code, instruction(objects, at, code));
+        }
+        at = objects.pointer(at, fields.previous)?;
+    }
+    None
+}
+
+/// The place in bytes, among the instructions of `code`, at which a frame is.
+fn instruction(objects: Objects<'_>, frame: Addr, code: Addr) -> Option<u64> {
+    let fields = objects.layout().interpreter_frame.as_ref()?;
+    let at = objects.pointer(frame, fields.prev_instr)?;
+    let mut first = code.plus(objects.layout().code_object.co_code_adaptive?.into());
+    if let (Some(copies), Some(index)) = (objects.layout().code_object.co_tlbc, fields.tlbc_index) {
+        // Free-threaded builds: each thread has a copy of the bytecode of its own (`_PyCodeArray`: a size, then pointers).
+        let copies = objects.pointer(code, copies)?;
+        let index = u64::from(objects.memory().read_u32(frame.plus(index.into())).ok()?);
+        let size = objects.memory().read_u64(copies).ok()?;
+        (index < size).then_some(())?;
+        first = objects.memory().read_addr(copies.plus(8).plus(index * 8)).ok()?;
+    }
+    // Up to 3.12 the pointer is to the last instruction that was begun: one before the first, at the start.
+    Some(at.0.saturating_sub(first.0))
+}
+
+/// Which place in a program it is that code has at `offset`, in bytes, among its instructions; `None` if `code` is none.
+#[must_use]
+pub fn place(objects: Objects<'_>, code: Addr, offset: Option<u64>) -> Option<Place> {
+    (objects.type_name_of(code)? == "code").then_some(())?;
+    let fields = &objects.layout().code_object;
+    let name = |field: u32| objects.name(objects.pointer(code, field)?);
+    let line = || {
+        let table = objects.bytes(objects.pointer(code, fields.co_lnotab)?, LONGEST_TABLE)?;
+        let first = objects.memory().read_int(code, fields.co_firstlineno).ok()?;
+        let line = line_at(objects.layout().encodings.line_table, &table, first, offset?)?;
+        u32::try_from(line).ok()
+    };
+    Some(Place {
+        function: name(fields.co_qualname.unwrap_or(fields.co_name))?,
+        file: name(fields.co_filename)?,
+        line: line(),
+    })
+}

@@ -1,0 +1,215 @@
+//! Where `_PyRuntime` is: the one symbol from which everything of a CPython can be reached (3.8 and later).
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use memobj_process::addr::Addr;
+use memobj_process::elf::{Elf, Table};
+use memobj_process::facts::{Mapping, Source};
+
+use super::LocateMethod;
+use super::sweep;
+use super::version::{FileVersion, Version};
+
+/// Where a `_PyRuntime` may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where.
+    pub at: Addr,
+    /// How it was found.
+    pub way: LocateMethod,
+    /// What is known of the file it is in.
+    pub file: Arc<PythonFile>,
+}
+
+/// A file that holds a Python, or may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PythonFile {
+    /// Its path, as the target sees it.
+    pub path: PathBuf,
+    /// Whether it is a library that the program loaded, rather than the program.
+    pub library: bool,
+    /// What its name says.
+    pub named: Option<FileVersion>,
+    /// Where `Py_Version` is (3.11 and later).
+    pub py_version: Option<Addr>,
+    /// Whether it has what only builds with `Py_REF_DEBUG` have.
+    pub ref_debug: bool,
+    /// Where the variables `arenas` and `maxarenas` of pymalloc are (up to 3.11), if the file still names them.
+    pub arenas: Option<(Addr, Addr)>,
+    /// Where its variables are, initialised and not.
+    pub variables: Vec<std::ops::Range<Addr>>,
+}
+
+/// The names of landmarks: a variable of a file, and how it was found behind a slash.
+const ARENAS: &str = "arenas";
+const MAX_ARENAS: &str = "maxarenas";
+
+impl Found {
+    /// What is to be known of it where its file is not: see [`Source::landmarks`].
+    #[must_use]
+    pub fn landmarks(&self) -> BTreeMap<String, Addr> {
+        let runtime = (format!("{RUNTIME}/{}", self.way.as_str()), self.at);
+        let (table, slots) = self.file.arenas.unzip();
+        let arenas = [(ARENAS, table), (MAX_ARENAS, slots)];
+        let arenas = arenas.into_iter().filter_map(|(name, at)| Some((name.to_owned(), at?)));
+        arenas.chain([runtime]).collect()
+    }
+
+    /// What a snapshot says of itself.
+    fn of_landmarks(source: &dyn Source, ways: &[LocateMethod]) -> Option<Self> {
+        let landmarks = source.landmarks();
+        let found =
+            ways.iter().find_map(|way| Some((*way, *landmarks.get(&format!("{RUNTIME}/{}", way.as_str()))?)));
+        let (way, at) = found?;
+        let facts = source.facts();
+        let here = facts.mapping_at(at)?;
+        // Variables without an initial value lie behind those of their file, in memory without one.
+        let before = facts.mappings.iter().take_while(|mapping| mapping.range.start <= here.range.start);
+        let mapping = before.filter(|mapping| mapping.inode != 0).last().unwrap_or(here);
+        let of_file = |first: &&Mapping| {
+            (first.device, first.inode, &first.path) == (mapping.device, mapping.inode, &mapping.path)
+        };
+        let mut file = PythonFile::named(source, facts.files().find(of_file).unwrap_or(mapping));
+        file.arenas = landmarks.get(ARENAS).copied().zip(landmarks.get(MAX_ARENAS).copied());
+        Some(Self { at, way, file: Arc::new(file) })
+    }
+}
+
+/// All that was found in a process.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// Where runtimes may be, the surest first, each address once.
+    pub found: Vec<Found>,
+    /// The files that hold a Python by their names or symbols, readable here or not.
+    pub files: Vec<Arc<PythonFile>>,
+    /// Whether one has the symbols of a Python before 3.7, which had no `_PyRuntime`.
+    pub ancient: bool,
+    /// Files that could not be looked into.
+    pub unopened: usize,
+}
+
+/// The symbol all is reached from.
+const RUNTIME: &str = "_PyRuntime";
+
+/// Looks into every file that the process runs code of, in the ways `ways`.
+///
+/// The names of files are no condition: a program may embed Python under any name. [`LocateMethod::Scan`] needs a layout and is not taken here: see
+/// `sweep::runtimes`.
+pub fn search(source: &dyn Source, ways: &[LocateMethod]) -> Search {
+    let mut search = Search::default();
+    let mut seen = HashSet::new();
+    if let Some(found) = Found::of_landmarks(source, ways) {
+        search.files.push(Arc::clone(&found.file));
+        search.found.push(found);
+        return search;
+    }
+    for mapping in code_files(source) {
+        let elf = source.open(mapping).ok().and_then(|file| Elf::read(file).ok());
+        search.unopened += usize::from(elf.is_none());
+        let mut file = PythonFile::named(source, mapping);
+        let mut here = Vec::new();
+        if let Some(elf) = &elf {
+            let bias = elf.bias(mapping.range.start);
+            here = named_places(elf, bias, ways);
+            search.ancient |= here.is_empty() && elf.symbol("_PyGC_generation0").is_ok_and(|at| at.is_some());
+            if !here.is_empty() || file.named.is_some() {
+                file.examine(elf, bias);
+            }
+        }
+        if ways.contains(&LocateMethod::Cookie) {
+            let at = sweep::cookies(source.memory(), &file.variables);
+            here.extend(at.into_iter().map(|at| (at, LocateMethod::Cookie)));
+        }
+        if here.is_empty() && file.named.is_none() {
+            continue;
+        }
+        let file = Arc::new(file);
+        search.files.push(Arc::clone(&file));
+        let new = here.into_iter().filter(|(at, _)| seen.insert(*at));
+        search.found.extend(new.map(|(at, way)| Found { at, way, file: Arc::clone(&file) }));
+    }
+    search
+}
+
+/// Where symbols and sections of a file say that a runtime is.
+fn named_places(elf: &Elf, bias: u64, ways: &[LocateMethod]) -> Vec<(Addr, LocateMethod)> {
+    let symbol = |table: Table| {
+        elf.symbols_of(table, &[RUNTIME])
+            .ok()
+            .and_then(|found| found.get(RUNTIME).map(|symbol| symbol.address))
+    };
+    let tried = |way: LocateMethod| {
+        let at = match way {
+            LocateMethod::Dynsym => symbol(Table::Dynamic)?,
+            LocateMethod::Symtab => symbol(Table::Full)?,
+            LocateMethod::Section => elf.section(".PyRuntime")?.address,
+            LocateMethod::Cookie | LocateMethod::Scan => return None,
+        };
+        Some((Addr(at.wrapping_add(bias)), way))
+    };
+    ways.iter().filter_map(|&way| tried(way)).collect()
+}
+
+/// The first mapping of every file of which code is mapped, the program first.
+fn code_files(source: &dyn Source) -> Vec<&Mapping> {
+    let facts = source.facts();
+    let file_of = |mapping: &Mapping| (mapping.device, mapping.inode);
+    let with_code: HashSet<_> =
+        facts.mappings.iter().filter(|mapping| mapping.access.execute).map(file_of).collect();
+    let mut seen = HashSet::new();
+    let mut files: Vec<&Mapping> = facts
+        .files()
+        .filter(|mapping| with_code.contains(&file_of(mapping)) && seen.insert(file_of(mapping)))
+        .collect();
+    files.sort_by_key(|mapping| mapping.path != facts.program);
+    files
+}
+
+impl PythonFile {
+    /// What is known without looking into the file.
+    fn named(source: &dyn Source, first: &Mapping) -> Self {
+        let name = first.file_name().to_string_lossy();
+        let facts = source.facts();
+        let mut variables: Vec<std::ops::Range<Addr>> = Vec::new();
+        for mapping in &facts.mappings {
+            let same = (mapping.device, mapping.inode) == (first.device, first.inode);
+            // What has no initial value follows in memory without a file.
+            let behind =
+                mapping.inode == 0 && variables.last().is_some_and(|last| last.end == mapping.range.start);
+            if mapping.access.write && !mapping.access.shared && (same || behind) {
+                variables.push(mapping.range.clone());
+            }
+        }
+        Self {
+            path: first.path.clone(),
+            library: name.starts_with("lib") || first.path != facts.program && name.contains(".so"),
+            named: Version::from_file_name(&name),
+            variables,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in what the file itself says.
+    fn examine(&mut self, elf: &Elf, bias: u64) {
+        let names = ["Py_Version", "_Py_NegativeRefcount", "_Py_RefTotal", "arenas", "maxarenas"];
+        let symbols = elf.symbols(&names).unwrap_or_default();
+        let at = |symbol: &str| symbols.get(symbol).map(|symbol| Addr(symbol.address.wrapping_add(bias)));
+        self.py_version = at("Py_Version");
+        self.ref_debug = at("_Py_NegativeRefcount").or(at("_Py_RefTotal")).is_some();
+        self.arenas = at("arenas").zip(at("maxarenas"));
+    }
+}
+
+/// Every file of which code is mapped, as if each might hold a Python.
+pub fn unnamed(source: &dyn Source) -> Vec<Arc<PythonFile>> {
+    code_files(source).into_iter().map(|mapping| Arc::new(PythonFile::named(source, mapping))).collect()
+}
+
+/// Whether the file of the program has a section of this name.
+pub fn program_has(source: &dyn Source, section: &str) -> bool {
+    let program = code_files(source).into_iter().next();
+    let elf = program.and_then(|mapping| source.open(mapping).ok()).and_then(|file| Elf::read(file).ok());
+    elf.is_some_and(|elf| elf.section(section).is_some())
+}

@@ -1,0 +1,105 @@
+//! Looking through a file's variables for a runtime that nothing names.
+
+use std::ops::Range;
+
+use crate::layout::Layout;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
+
+use super::version::Version;
+
+/// What `_Py_DebugOffsets` begin with (Include/internal/pycore_debug_offsets.h).
+const COOKIE: [u8; 8] = *b"xdebugpy";
+
+/// No Python has variables of more than this: what is beyond is not looked at.
+const LONGEST: u64 = 1 << 30;
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 16;
+
+/// Where debug offsets may begin in `ranges`.
+pub fn cookies(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Vec<Addr> {
+    let mut found = Vec::new();
+    words(memory, ranges, |at, word| {
+        if word.to_le_bytes() == COOKIE && version_at(memory, at).is_some() {
+            found.push(at);
+        }
+    });
+    found
+}
+
+/// What the debug offsets at `at` say of the Python that has them: `PY_VERSION_HEX`, and whether it is free-threaded. `None` if there are
+/// none.
+#[must_use]
+pub fn version_at(memory: &dyn Memory, at: Addr) -> Option<(u32, bool)> {
+    let mut head = [0; 24];
+    memory.read(at, &mut head).ok()?;
+    let ([cookie, version, free_threaded], _) = head.as_chunks::<8>() else { return None };
+    let version = u32::try_from(u64::from_le_bytes(*version)).ok()?;
+    let free_threaded = u64::from_le_bytes(*free_threaded);
+    (*cookie == COOKIE && free_threaded <= 1).then_some(())?;
+    Version::from_hex(version).map(|_| (version, free_threaded == 1))
+}
+
+/// The version in the banner of `sys.version` that CPython makes among its variables when it is first asked (Python/getversion.c).
+pub fn banner(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Option<Version> {
+    let mut found = None;
+    words(memory, ranges, |at, word| {
+        // `3.8.18 (`: cheap enough to look at every word for.
+        let begins = matches!(word.to_le_bytes(), [b'2' | b'3', b'.', b'0'..=b'9', ..]);
+        let mut text = [0; 64];
+        if begins && found.is_none() && memory.read(at, &mut text).is_ok() {
+            found = Version::from_banner(&text);
+        }
+    });
+    found
+}
+
+/// Where in `ranges` a runtime of this layout may be: its list of interpreters begins with one whose first thread says that it is of that
+/// interpreter.
+pub fn runtimes(memory: &dyn Memory, layout: &Layout, ranges: &[Range<Addr>]) -> Vec<Addr> {
+    let mut found = Vec::new();
+    let regions = memory.regions();
+    let is_somewhere = |at: u64| {
+        let behind = regions.partition_point(|region| region.start.0 <= at);
+        behind.checked_sub(1).and_then(|index| regions.get(index)).is_some_and(|region| at < region.end.0)
+    };
+    words(memory, ranges, |at, word| {
+        if word % 8 != 0 || !is_somewhere(word) {
+            return;
+        }
+        let interpreter = Addr(word);
+        let pointer = |at: Addr, offset: u32| memory.read_addr(at.plus(offset.into())).ok();
+        let proves = || {
+            let thread = pointer(interpreter, layout.interpreter_state.threads_head)?;
+            (pointer(thread, layout.thread_state.interp)? == interpreter).then_some(())?;
+            let runtime = at.minus(layout.runtime_state.interpreters_head.into());
+            // The main interpreter is one too: that tells the head of the list from other pointers to an interpreter.
+            let main = pointer(runtime, layout.runtime_state.interpreters_main)?;
+            let thread = pointer(main, layout.interpreter_state.threads_head)?;
+            (pointer(thread, layout.thread_state.interp)? == main).then_some(runtime)
+        };
+        found.extend(proves());
+    });
+    found
+}
+
+/// Calls `each` with all aligned words of `ranges` that can be read, and where they are.
+fn words(memory: &dyn Memory, ranges: &[Range<Addr>], mut each: impl FnMut(Addr, u64)) {
+    let mut buffer = vec![0; PIECE];
+    for range in ranges {
+        let mut at = Addr(range.start.0.next_multiple_of(8));
+        let end = range.end.0.min(range.start.0.saturating_add(LONGEST));
+        while at.0 < end {
+            let length = usize::try_from(end - at.0).unwrap_or(PIECE).min(PIECE);
+            let Some(piece) = buffer.get_mut(..length) else { break };
+            if memory.read(at, piece).is_ok() {
+                let (chunks, _) = piece.as_chunks::<8>();
+                for (index, chunk) in (0_u64..).zip(chunks) {
+                    each(at.plus(index * 8), u64::from_le_bytes(*chunk));
+                }
+            }
+            at = at.plus(length as u64);
+        }
+    }
+}

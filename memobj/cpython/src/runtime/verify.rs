@@ -1,0 +1,395 @@
+//! Whether a layout holds: things that every CPython keeps, looked at where the layout says that they are.
+//!
+//! No number is printed before all of this was true. What is checked is what the rest builds on first: the chain from the runtime to modules,
+//! types and the collector's lists. A layout of another version, or of a patched build, fails here, by name.
+
+use std::ops::ControlFlow;
+
+use crate::layout::Layout;
+use crate::layout::encoding::GcLists;
+use crate::object::access::Access;
+use crate::object::dict::Keys;
+use crate::object::{Kind, Objects};
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use super::frame::{place_of, top_frame};
+use super::line::line_at;
+use super::{Interpreter, Runtime, ThreadState};
+
+/// What was found out by the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The interpreters and threads.
+    pub runtime: Runtime,
+    /// `sys.hexversion`.
+    pub hexversion: u32,
+    /// `sys.abiflags`, which tells a debug build (`d`) and a free-threaded one (`t`); empty where there is none.
+    pub abiflags: String,
+    /// `sys.implementation.name`.
+    pub implementation: String,
+}
+
+/// Why it does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The layout may be right: there is a Python, but it has not begun yet.
+    NotStarted,
+    /// The layout may be right: there was a Python, and it has ended, or is about to.
+    Ended,
+    /// Something is not as it must be: the layout is not this Python's, or it was read while it changed.
+    Wrong(String),
+}
+
+/// Marks in the lowest bits of the collector's links.
+const MARKS: u64 = 3;
+
+/// Types of `builtins` that must be there under their own names, out of the twenty and more that are looked at: programs replace some.
+const FEWEST_TYPES: usize = 15;
+
+/// Looks at all of it.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn verify(memory: &dyn Memory, layout: &Layout, at: Addr) -> Result<Verified, Fault> {
+    let fields = &layout.runtime_state;
+    let int = |offset: u32| memory.read_int(at, offset).map_err(|u| Fault::Wrong(u.to_string()));
+    let pointer = |offset: u32| memory.read_pointer(at, offset).map_err(|u| Fault::Wrong(u.to_string()));
+    match int(fields.initialized)? {
+        0 if pointer(fields.interpreters_head)?.is_null() => return Err(Fault::NotStarted),
+        0 | 1 => {}
+        other => return Err(wrong(format!("`initialized` is {other}"))),
+    }
+    let runtime = Runtime::read(memory, layout, at).map_err(|error| Fault::Wrong(error.what))?;
+    let main = pointer(fields.interpreters_main)?;
+    let Some(main) = runtime.interpreters.iter().find(|interpreter| interpreter.at == main) else {
+        return Err(wrong("the main interpreter is not in the list of interpreters"));
+    };
+    if main.id != 0 || runtime.interpreters.iter().any(|interpreter| !(0..1 << 40).contains(&interpreter.id))
+    {
+        return Err(wrong("the interpreters' numbers are none"));
+    }
+    for interpreter in &runtime.interpreters {
+        threads(memory, layout, interpreter)?;
+    }
+    if int(fields.initialized)? == 0
+        || main.modules.is_null()
+        || main.sysdict.is_null()
+        || main.builtins.is_null()
+    {
+        return Err(Fault::NotStarted);
+    }
+    if !pointer(fields.finalizing)?.is_null() {
+        return Err(Fault::Ended);
+    }
+    let objects = Objects::new(memory, layout);
+    let verified = interpreter(objects, &runtime, main)?;
+    running(objects, main)?;
+    Ok(verified)
+}
+
+/// The kernel gives no higher number to a thread (`PID_MAX_LIMIT`, include/linux/threads.h).
+const MOST_THREAD_NUMBERS: u64 = 1 << 22;
+
+/// The main thread is one of the threads, they have numbers, and they run code.
+fn running(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
+    let layout = objects.layout();
+    let ident = objects.memory().read_u64(main.runtime.plus(layout.runtime_state.main_thread.into()));
+    let is_main = |thread: &ThreadState| thread.ident != 0 && Ok(thread.ident) == ident;
+    must(main.threads.iter().any(is_main), "the main thread is not in the list of threads")?;
+    if layout.thread_state.native_thread_id.is_some() {
+        let has_number = |thread: &ThreadState| thread.native_id.is_some_and(|id| id <= MOST_THREAD_NUMBERS);
+        must(main.threads.iter().any(has_number), "no thread has a number of the kernel's")?;
+    }
+    let mut running =
+        main.threads.iter().filter(|thread| top_frame(objects, thread.at) != Some(Addr::NULL)).peekable();
+    // Of several that change while they are read, one at least is caught.
+    let one = running.peek().is_none() || running.any(|thread| place_of(objects, thread.at).is_some());
+    must(one, "no thread runs what it says")
+}
+
+fn wrong(what: impl Into<String>) -> Fault {
+    Fault::Wrong(what.into())
+}
+
+/// Fails with `what` unless `holds`.
+fn must(holds: bool, what: &str) -> Result<(), Fault> {
+    if holds { Ok(()) } else { Err(wrong(what)) }
+}
+
+/// Every thread is of its interpreter, and linked both ways.
+fn threads(memory: &dyn Memory, layout: &Layout, interpreter: &Interpreter) -> Result<(), Fault> {
+    let fields = &layout.thread_state;
+    let mut before = Addr::NULL;
+    for thread in &interpreter.threads {
+        let pointer =
+            |offset: u32| memory.read_pointer(thread.at, offset).map_err(|u| Fault::Wrong(u.to_string()));
+        must(pointer(fields.interp)? == interpreter.at, "a thread is not of the interpreter that lists it")?;
+        must(pointer(fields.prev)? == before, "the list of threads is not linked back")?;
+        before = thread.at;
+    }
+    Ok(())
+}
+
+fn interpreter(objects: Objects<'_>, runtime: &Runtime, main: &Interpreter) -> Result<Verified, Fault> {
+    types(objects, main)?;
+    let modules = [("sys", main.sysdict), ("builtins", main.builtins)];
+    for (name, dict) in modules {
+        let module = objects.item(main.modules, name).and_then(|module| objects.module_dict(module));
+        must(
+            module == Some(dict),
+            &format!("`sys.modules` has no `{name}` with the dict that the interpreter knows"),
+        )?;
+    }
+    for dict in [main.modules, main.sysdict, main.builtins] {
+        table(objects, dict)?;
+    }
+    basic_sizes(objects, main.builtins)?;
+    instances(objects, main)?;
+    subclasses(objects, main)?;
+    for interpreter in &runtime.interpreters {
+        collector(objects, interpreter)?;
+        garbage(objects, interpreter)?;
+    }
+    let sys = |name: &str| objects.item(main.sysdict, name);
+    let hexversion = sys("hexversion").and_then(|value| objects.integer(value));
+    let hexversion = hexversion.and_then(|value| u32::try_from(value).ok());
+    let hexversion = hexversion.ok_or_else(|| wrong("`sys.hexversion` is no number"))?;
+    let minor = objects.layout().hexversion >> 16;
+    must(hexversion >> 16 == minor, &format!("`sys.hexversion` is {hexversion:#010x}"))?;
+    let text = |name: &str| sys(name).and_then(|value| objects.name(value));
+    let version = text("version").ok_or_else(|| wrong("`sys.version` is no text"))?;
+    let begins = super::version::text_of(hexversion);
+    must(version.starts_with(&begins), "`sys.version` and `sys.hexversion` differ")?;
+    let implementation = sys("implementation").and_then(|value| objects.attribute(value, "name"));
+    let implementation = implementation.and_then(|name| objects.name(name));
+    Ok(Verified {
+        runtime: runtime.clone(),
+        hexversion,
+        abiflags: text("abiflags").unwrap_or_default(),
+        implementation: implementation.ok_or_else(|| wrong("`sys.implementation` has no name"))?,
+    })
+}
+
+/// The type of `type` is `type`, which is an `object`, which has no base; `None` is of a type of its own.
+fn types(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
+    let named = |ty: Option<Addr>, name: &str| {
+        ty.filter(|&ty| objects.type_name(ty).as_deref() == Some(name))
+            .ok_or_else(|| wrong(format!("there is no type named `{name}` where it has to be")))
+    };
+    let dict = named(objects.type_of(main.modules), "dict")?;
+    must(objects.is(main.modules, Kind::Dict), "`dict` is not flagged as what it is")?;
+    let ty = named(objects.type_of(dict), "type")?;
+    must(objects.type_of(ty) == Some(ty), "the type of `type` is not `type`")?;
+    let base = |ty: Addr| objects.pointer(ty, objects.layout().type_object.tp_base);
+    for ty in [dict, ty] {
+        let object = named(base(ty), "object")?;
+        must(base(object) == Some(Addr::NULL), "`object` has a base")?;
+    }
+    // The order in which names are looked up in `dict`: itself, then `object`.
+    let order = objects.pointer(dict, objects.layout().type_object.tp_mro);
+    let order = order.ok_or_else(|| wrong("`dict` has no `__mro__`"))?;
+    let first = objects.pointer(order, objects.layout().tuple_object.ob_item);
+    must(
+        objects.length(order) == Some(2) && first == Some(dict),
+        "the `__mro__` of `dict` is not that of every `dict`",
+    )?;
+    let none = objects.item(main.builtins, "None").ok_or_else(|| wrong("`builtins` has no `None`"))?;
+    named(objects.type_of(none), "NoneType").map(|_| ())
+}
+
+/// A dict's table tells how many entries were written to it: no more than it has room for besides those that it still has room for, and among
+/// them as many with a value as the dict says. What stands in the place of that number by chance, a part of the table's indices or a key, would
+/// else do for one dict and not for another.
+fn table(objects: Objects<'_>, dict: Addr) -> Result<(), Fault> {
+    let (memory, layout) = (objects.memory(), objects.layout());
+    let told = |unreadable: Unreadable| Fault::Wrong(unreadable.to_string());
+    let at = memory.read_pointer(dict, layout.dict_object.ma_keys).map_err(told)?;
+    let keys = Keys::read(memory, layout, at).map_err(told)?;
+    let written = memory.read_word(at, layout.dict_keys.dk_nentries).map_err(told)?;
+    let free = memory.read_word(at, layout.dict_keys.dk_usable).map_err(told)?;
+    must(written.checked_add(free).is_some_and(|all| all <= keys.room), "a dict has more entries than room")?;
+    let mut values = 0_u64;
+    let read = objects.entries(dict, |_, _| {
+        values += 1;
+        ControlFlow::Continue(())
+    });
+    let used = memory.read_word(dict, layout.dict_object.ma_used).map_err(told)?;
+    must(read.is_some() && used == values, "a dict does not have as many entries as it says")
+}
+
+/// How modules are described: by instances of a class that is written in Python, in every Python. They have attributes, it has a dict, and a
+/// function in that, and the function's code tells its name, its file and its lines.
+fn instances(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
+    /// A function is not longer: its own table says which lines it has.
+    const LINES: i32 = 100;
+    let layout = objects.layout();
+    let spec =
+        objects.item(main.builtins, "__spec__").ok_or_else(|| wrong("`builtins` has no `__spec__`"))?;
+    let name = objects.attribute(spec, "name").and_then(|name| objects.name(name));
+    must(name.as_deref() == Some("builtins"), "`builtins.__spec__` does not tell its name")?;
+    let class =
+        objects.type_of(spec).filter(|&class| objects.type_name(class).as_deref() == Some("ModuleSpec"));
+    let dict = class.and_then(|class| objects.pointer(class, layout.type_object.tp_dict));
+    let function = dict.and_then(|dict| objects.item(dict, "__init__"));
+    let code = function.and_then(|function| objects.pointer(function, layout.function_object.func_code));
+    let code = code.filter(|&code| objects.type_name_of(code).as_deref() == Some("code"));
+    let code = code.ok_or_else(|| wrong("a class has no function with code where it has to be"))?;
+    let fields = &layout.code_object;
+    let text = |offset: u32| objects.name(objects.pointer(code, offset)?);
+    must(text(fields.co_name).as_deref() == Some("__init__"), "a code object does not tell its name")?;
+    let qualified = fields.co_qualname.is_none_or(|at| text(at).as_deref() == Some("ModuleSpec.__init__"));
+    must(qualified, "a code object does not tell its qualified name")?;
+    let file = text(fields.co_filename).is_some_and(|file| file.contains("importlib"));
+    must(file, "a code object does not tell its file")?;
+    let table = objects.pointer(code, fields.co_lnotab).and_then(|table| objects.bytes(table, 1 << 16));
+    let first = objects.memory().read_int(code, fields.co_firstlineno).ok();
+    let line = table.zip(first).and_then(|(table, first)| {
+        let line = line_at(layout.encodings.line_table, &table, first, 0)?;
+        Some(first > 0 && (0..LINES).contains(&line.checked_sub(first)?))
+    });
+    must(line == Some(true), "a code object does not tell its lines")
+}
+
+/// A dict with keys that are no strings: the subclasses of a class, by their addresses, each a weak reference
+/// (`add_subclass`, Objects/typeobject.c).
+fn subclasses(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
+    let layout = objects.layout();
+    let module = objects.item(main.modules, "_frozen_importlib_external");
+    let dict = module.and_then(|module| objects.module_dict(module));
+    let Some(class) = dict.and_then(|dict| objects.item(dict, "_LoaderBasics")) else {
+        // The program took it away.
+        return Ok(());
+    };
+    let known = objects.pointer(class, layout.type_object.tp_subclasses);
+    let mut good = 0;
+    let read = known.and_then(|known| {
+        objects.entries(known, |key, reference| {
+            let class = objects.integer(key).map(|key| Addr(key.cast_unsigned()));
+            let referred = objects.pointer(reference, layout.weakref_object.wr_object);
+            if class != referred || !class.is_some_and(|class| objects.is(class, Kind::Type)) {
+                good = 0;
+                return ControlFlow::Break(());
+            }
+            good += 1;
+            ControlFlow::Continue(())
+        })
+    });
+    must(read.is_some() && good > 0, "a class does not tell its subclasses")
+}
+
+/// The sizes of builtin types are those of the layout's structs.
+fn basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault> {
+    let layout = objects.layout();
+    let expected = [
+        ("object", layout.object.size),
+        ("type", layout.heap_type_object.size),
+        ("int", layout.long_object.ob_digit),
+        ("float", layout.float_object.size),
+        ("complex", layout.complex_object.size),
+        ("str", layout.unicode_object.size),
+        ("bytes", layout.bytes_object.ob_sval + 1),
+        ("bytearray", layout.bytearray_object.size),
+        ("memoryview", layout.memoryview_object.ob_array),
+        ("tuple", layout.tuple_object.ob_item),
+        ("list", layout.list_object.size),
+        ("dict", layout.dict_object.size),
+        ("set", layout.set_object.size),
+        ("frozenset", layout.set_object.size),
+        ("range", layout.range_object.size),
+        ("slice", layout.slice_object.size),
+        ("property", layout.property_object.size),
+        ("classmethod", layout.classmethod_object.size),
+        ("staticmethod", layout.staticmethod_object.size),
+        ("super", layout.super_object.size),
+        ("BaseException", layout.base_exception.size),
+        ("OSError", layout.os_error.size),
+        ("ImportError", layout.import_error.size),
+        ("SyntaxError", layout.syntax_error.size),
+        ("StopIteration", layout.stop_iteration.size),
+    ];
+    let mut agreeing = 0;
+    let mut fault = None;
+    objects.entries(builtins, |name, ty| {
+        let Some((name, size)) = expected.iter().find(|(known, _)| objects.is_named(name, known)) else {
+            return ControlFlow::Continue(());
+        };
+        if !objects.is(ty, Kind::Type) || objects.type_name(ty).as_deref() != Some(name) {
+            // Something of the program's own in its place.
+            return ControlFlow::Continue(());
+        }
+        let basic = objects.memory().read_word(ty, layout.type_object.tp_basicsize);
+        if basic == Ok(u64::from(*size)) {
+            agreeing += 1;
+            return ControlFlow::Continue(());
+        }
+        fault = Some(match basic {
+            Ok(basic) => format!("a `{name}` has {basic} bytes, not {size}"),
+            Err(unreadable) => unreadable.to_string(),
+        });
+        ControlFlow::Break(())
+    });
+    match fault {
+        Some(what) => Err(wrong(what)),
+        None => must(
+            agreeing >= FEWEST_TYPES,
+            &format!("only {agreeing} types of `builtins` are what they are named"),
+        ),
+    }
+}
+
+/// What the collector could not free is in a list, the one that the module `gc` has, where it was imported.
+fn garbage(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Fault> {
+    let list = objects.pointer(interpreter.gc, objects.layout().gc_state.garbage);
+    let list = list.filter(|&list| list.is_null() || objects.is(list, Kind::List));
+    must(list.is_some(), "the collector's garbage is no list")?;
+    let module = objects.item(interpreter.modules, "gc").and_then(|module| objects.module_dict(module));
+    let known = module.and_then(|dict| objects.item(dict, "garbage"));
+    must(known.is_none() || known == list, "`gc.garbage` is not the collector's")
+}
+
+/// The lists of the collector close, and it knows their heads.
+fn collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Fault> {
+    let layout = objects.layout();
+    let (state, size) = (&layout.gc_state, layout.gc_generation.size);
+    let memory = objects.memory();
+    let number =
+        |offset: u32| memory.read_int(interpreter.gc, offset).map_err(|u| Fault::Wrong(u.to_string()));
+    must(matches!(number(state.enabled)?, 0 | 1), "the collector is neither on nor off")?;
+    let collecting = number(state.collecting)?;
+    must(matches!(collecting, 0 | 1), "the collector neither works nor rests")?;
+    let mut heads = vec![state.permanent_generation];
+    match layout.encodings.gc_lists {
+        GcLists::MimallocPages => return Ok(()),
+        GcLists::Generations => {
+            let first = state.generations.ok_or_else(|| wrong("the layout has no generations"))?;
+            heads.extend((0..3).map(|index| first + index * size));
+            if let Some(offset) = state.generation0 {
+                let known = memory.read_pointer(interpreter.gc, offset);
+                let first = interpreter.gc.plus(u64::from(first) + u64::from(layout.gc_generation.head));
+                must(known == Ok(first), "the collector's youngest generation is not where the layout says")?;
+            }
+        }
+        GcLists::YoungOld => {
+            let old = state.old.ok_or_else(|| wrong("the layout has no old generations"))?;
+            heads.extend(state.young);
+            heads.extend([old, old + size]);
+        }
+    }
+    if collecting != 0 {
+        // It takes lists apart while it works.
+        return Ok(());
+    }
+    for head in heads {
+        let head = interpreter.gc.plus(u64::from(head) + u64::from(layout.gc_generation.head));
+        let link = |at: Addr, offset: u32| {
+            let link = memory.read_pointer(at, offset).map_err(|u| Fault::Wrong(u.to_string()));
+            link.map(|link| link.without(MARKS))
+        };
+        let (next, prev) = (link(head, layout.gc_head._gc_next)?, link(head, layout.gc_head._gc_prev)?);
+        let closes =
+            link(next, layout.gc_head._gc_prev)? == head && link(prev, layout.gc_head._gc_next)? == head;
+        must(closes, "a list of the collector does not close")?;
+    }
+    Ok(())
+}
