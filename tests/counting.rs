@@ -47,7 +47,7 @@ fn assert_adds_up(census: &Value, list: &str) {
 }
 
 #[test]
-fn a_census_is_one_line_that_adds_up_and_is_read_the_fast_way() {
+fn census_line_adds_up() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let target = Target::start(python, "signals.py", &[]);
     let run = memobj(target.pid(), &[]).run().expect_code(0);
@@ -92,7 +92,7 @@ fn a_census_is_one_line_that_adds_up_and_is_read_the_fast_way() {
 }
 
 #[test]
-fn on_a_terminal_there_are_tables_and_at_the_third_census_what_changed() {
+fn terminal_gets_tables() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let target = Target::start(python, "grow.py", &["2", "20"]);
     let mut session = Terminal::new(bin("memobj"))
@@ -129,7 +129,7 @@ fn assert_read_for_want_of_room(run: &Run) {
 }
 
 #[test]
-fn without_room_for_a_copy_the_program_is_read_as_it_runs() {
+fn no_room_for_copy_reads_live() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let code = "
 import sys
@@ -172,7 +172,7 @@ sys.stdin.read()";
 }
 
 #[test]
-fn memory_that_a_program_only_reserved_costs_us_none() {
+fn reserved_memory_is_free() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     // 0x4000: MAP_NORESERVE. Two of its pages are touched, far from each other.
     let code = "
@@ -197,7 +197,7 @@ sys.stdin.read()";
 }
 
 #[test]
-fn a_file_gets_the_text_and_another_the_records_and_both_are_added_to() {
+fn output_appends_to_both_files() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let target = Target::start(python, "signals.py", &[]);
     let folder = tempfile::tempdir().unwrap();
@@ -222,7 +222,7 @@ fn a_file_gets_the_text_and_another_the_records_and_both_are_added_to() {
 }
 
 #[test]
-fn a_run_ends_with_ctrl_c_after_its_count_and_after_its_time() {
+fn run_ends_by_ctrl_c_count_or_time() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let target = Target::start(python, "signals.py", &[]);
     let mut asked = memobj(target.pid(), &["-i", "30ms"]).start();
@@ -239,7 +239,7 @@ fn a_run_ends_with_ctrl_c_after_its_count_and_after_its_time() {
 }
 
 #[test]
-fn a_reader_that_had_enough_ends_the_run() {
+fn closed_stdout_ends_the_run() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let target = Target::start(python, "signals.py", &[]);
     let script = format!("'{}' -i 20ms -p {} | head -n 2", bin("memobj").display(), target.pid());
@@ -253,7 +253,7 @@ fn launch(python: &Python, args: &[&str], code: &str) -> Background {
 }
 
 #[test]
-fn a_launched_program_is_counted_when_it_is_up_and_its_status_is_returned() {
+fn launch_returns_command_status() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let code = "import os; print('begun', flush=True); os.read(0, 1); raise SystemExit(7)";
     let mut launched = launch(python, &["-i", "50ms"], code);
@@ -273,7 +273,7 @@ fn a_launched_program_is_counted_when_it_is_up_and_its_status_is_returned() {
 }
 
 #[test]
-fn a_launched_program_outlives_the_counting_and_gets_its_signals() {
+fn command_outlives_counting() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let mut launched = Tool::ours("memobj")
         .args(["-i", "10ms", "--count", "1", "--"])
@@ -291,7 +291,7 @@ fn a_launched_program_outlives_the_counting_and_gets_its_signals() {
 }
 
 #[test]
-fn what_is_launched_and_is_no_python_is_told_and_not_disturbed() {
+fn launched_non_python_is_left_alone() {
     let run = Tool::ours("memobj").args(["--", "sh", "-c", "echo out; exit 3"]).run().expect_code(3);
     let records = run.records();
     assert_eq!(
@@ -304,7 +304,7 @@ fn what_is_launched_and_is_no_python_is_told_and_not_disturbed() {
 }
 
 #[test]
-fn every_python_of_a_tree_is_counted_as_they_come_and_go() {
+fn tree_follows_births_and_exits() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     // A shell with a Python below it, and another that comes later and goes.
     let wait = "import os; os.read(3, 1)";
@@ -339,7 +339,7 @@ fn every_python_of_a_tree_is_counted_as_they_come_and_go() {
 }
 
 #[test]
-fn a_snapshot_gives_the_census_that_was_taken_and_always_the_same() {
+fn snapshot_repeats_the_census() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let target = Target::start(python, "signals.py", &[]);
     let folder = tempfile::tempdir().unwrap();
@@ -367,7 +367,7 @@ fn a_snapshot_gives_the_census_that_was_taken_and_always_the_same() {
 }
 
 #[test]
-fn censuses_go_through_a_pipe_to_memdiff() {
+fn censuses_pipe_to_memdiff() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let target = Target::start(python, "grow.py", &["5", "20"]);
     let (memobj, memdiff) = (bin("memobj"), bin("memdiff"));
@@ -382,7 +382,7 @@ fn censuses_go_through_a_pipe_to_memdiff() {
 }
 
 #[test]
-fn help_tells_the_way_and_nonsense_is_refused() {
+fn help_and_usage_errors() {
     let short = Tool::ours("memobj").arg("-h").run().expect_code(0);
     assert!(short.out().contains("memobj -p 1234 ") && short.out().contains("| memdiff"), "{short}");
     let help = Tool::ours("memobj").arg("--help").run().expect_code(0);

@@ -97,7 +97,7 @@ fn compare(interpreter: &Interpreter, differences: &mut Vec<String>) {
 }
 
 #[test]
-fn a_snapshot_and_a_core_file_give_the_census_of_the_process() {
+fn files_repeat_the_census() {
     if interpreters().is_empty() {
         crate::skip!("no Python that memobj knows on this machine");
     }

@@ -158,7 +158,7 @@ fn usual() -> Option<&'static Interpreter> {
 }
 
 #[test]
-fn every_shape_of_leak_is_named_and_nothing_else_is_one() {
+fn every_leak_shape_is_named() {
     let Some(newest) = usual() else { crate::skip!("no Python on this machine") };
     // In the oldest, attributes are in dicts: one more object between each and the next.
     let oldest = all_usual().next().filter(|oldest| !std::ptr::eq(*oldest, newest));
@@ -177,7 +177,7 @@ fn shapes_for(interpreter: &Interpreter) -> impl Iterator<Item = (&Interpreter, 
 }
 
 #[test]
-fn a_few_shapes_are_told_by_every_interpreter() {
+fn all_interpreters_find_leaks() {
     let all = interpreters();
     if all.is_empty() {
         crate::skip!("no Python on this machine");
@@ -202,7 +202,7 @@ fn a_few_shapes_are_told_by_every_interpreter() {
 }
 
 #[test]
-fn too_few_censuses_are_refused_and_what_makes_no_sense_too() {
+fn impossible_plans_are_refused() {
     for args in [
         &["--leaks", "-p", "1", "--for", "1s", "-i", "1s"][..],
         &["--leaks", "-p", "1", "--for", "1h", "-i", "1s"],
@@ -217,7 +217,7 @@ fn too_few_censuses_are_refused_and_what_makes_no_sense_too() {
 }
 
 #[test]
-fn people_get_the_answer_first() {
+fn text_starts_with_the_verdict() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let target = start(interpreter, "class_attribute");
     let folder = tempfile::tempdir().unwrap();
@@ -244,7 +244,7 @@ fn people_get_the_answer_first() {
 }
 
 #[test]
-fn ctrl_c_gives_the_verdict_of_what_was_seen() {
+fn ctrl_c_prints_the_verdict() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let target = start(interpreter, "class_attribute");
     let memobj = Tool::ours("memobj")
@@ -262,7 +262,7 @@ fn ctrl_c_gives_the_verdict_of_what_was_seen() {
 }
 
 #[test]
-fn a_command_is_started_and_its_leak_is_the_exit_code() {
+fn launched_leak_sets_exit_code() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let text = "import time\nkept = []\nfor n in range(900):\n    kept.append('x' * 100 + str(n))\n    time.sleep(0.005)\n";
     let run = Tool::ours("memobj")
@@ -276,7 +276,7 @@ fn a_command_is_started_and_its_leak_is_the_exit_code() {
 }
 
 #[test]
-fn of_several_workers_the_one_that_leaks_stands_out() {
+fn leaking_worker_stands_out() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let file = workspace::root().join("tests/targets/leaks/workers.py");
     let mut target = script(interpreter, &file).start();

@@ -27,7 +27,7 @@ mod harness;
 mod heap;
 mod held;
 mod hostile;
-mod knowing;
+mod interpreter_facts;
 mod launching;
 mod laws;
 mod layouts;

@@ -49,7 +49,7 @@ fn known() -> Option<&'static Python> {
 }
 
 #[test]
-fn numbers_that_no_process_has() {
+fn pids_of_no_process() {
     let ended = Command::new("true").spawn().unwrap();
     let pid = ended.id();
     ended.wait_with_output().unwrap();
@@ -57,7 +57,7 @@ fn numbers_that_no_process_has() {
 }
 
 #[test]
-fn words_that_are_no_numbers_of_processes() {
+fn words_instead_of_pids() {
     for word in ["0", "-1", "abc", "99999999999999999999", "1.5", ""] {
         let run = Tool::ours("memobj").arg(format!("-p{word}")).run();
         assert_eq!(run.code(), Some(2), "{run}");
@@ -72,7 +72,7 @@ fn memobj_itself() {
 }
 
 #[test]
-fn threads_of_the_kernel() {
+fn kernel_threads() {
     if fs::read_to_string("/proc/2/comm").is_ok_and(|comm| comm.trim() == "kthreadd") {
         assert_refused(&memobj(2), &["pid 2 (kthreadd)", "kernel"]);
     } else {
@@ -88,7 +88,7 @@ fn zombies() {
 }
 
 #[test]
-fn programs_that_are_no_python_are_named() {
+fn non_python_programs_are_named() {
     let cat = waiting("cat");
     assert_refused(&memobj(cat.pid()), &["`cat` runs no CPython"]);
     // Ours is one in Rust.
@@ -98,7 +98,7 @@ fn programs_that_are_no_python_are_named() {
 }
 
 #[test]
-fn programs_of_other_languages_are_named() {
+fn other_runtimes_are_named() {
     let mut found = false;
     let node = "process.stdout.write('ready \\n'); process.stdin.resume(); process.stdin.on('end', () => process.exit())";
     for (program, args) in
@@ -118,7 +118,7 @@ fn programs_of_other_languages_are_named() {
 }
 
 #[test]
-fn pythons_that_are_too_old_are_refused_with_their_version() {
+fn old_pythons_are_refused() {
     let home = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".pyenv"))).unwrap_or_default();
     let mut found = false;
@@ -143,7 +143,7 @@ fn pythons_that_are_too_old_are_refused_with_their_version() {
 }
 
 #[test]
-fn a_process_that_another_traces_names_the_tracer() {
+fn traced_process_names_tracer() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let mut found = false;
     for (tracer, args) in [("strace", &["-o", "/dev/null", "-p"][..]), ("gdb", &["-q", "-nx", "-p"])] {
@@ -168,7 +168,7 @@ fn a_process_that_another_traces_names_the_tracer() {
 }
 
 #[test]
-fn another_users_process_is_told_with_what_to_do() {
+fn other_users_process_gives_hint() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -232,7 +232,7 @@ fn programs_of_32_bits() {
 }
 
 #[test]
-fn files_that_are_no_cores_or_snapshots_and_files_that_are_not_there() {
+fn bad_and_missing_files() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text");
     fs::write(&text, "no core and no snapshot").unwrap();
@@ -247,7 +247,7 @@ fn files_that_are_no_cores_or_snapshots_and_files_that_are_not_there() {
 }
 
 #[test]
-fn objects_that_lie_one_upon_the_other_are_no_census() {
+fn overlapping_objects_are_refused() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let target = Target::start(python, "overlapping.py", &["4"]);
     let run = memobj(target.pid()).expect_code(0);
@@ -259,7 +259,7 @@ fn objects_that_lie_one_upon_the_other_are_no_census() {
 }
 
 #[test]
-fn every_interpreter_that_is_new_enough_is_not_refused() {
+fn supported_pythons_are_accepted() {
     for python in pythons().iter().filter(|python| python.version >= (3, 8)) {
         let target = Target::start(python, "signals.py", &[]);
         let run = memobj(target.pid()).expect_code(0);

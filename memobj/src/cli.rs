@@ -266,13 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_holds_together() {
+    fn clap_definition_is_valid() {
         use clap::CommandFactory;
         Args::command().debug_assert();
     }
 
     #[test]
-    fn once_unless_something_says_that_it_repeats() {
+    fn repeats_only_when_asked() {
         let repeat = |args: &[&str]| parse(args).unwrap().repeat();
         assert_eq!(repeat(&["-p", "1"]), None);
         assert_eq!(repeat(&["--core", "core"]), None);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn leaks_are_looked_for_within_a_minute_unless_something_else_is_said() {
+    fn leak_search_defaults_to_one_minute() {
         let plan = |args: &[&str]| {
             let args = parse(args).unwrap();
             (args.repeat().unwrap().as_millis(), args.most())
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_excludes_each_other_is_refused() {
+    fn conflicting_options_are_refused() {
         for args in [
             &["-p", "1", "--", "python"][..],
             &["--core", "a", "--snapshot", "b"],
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_is_what_was_typed() {
+    fn options_reach_the_config() {
         let request = |args: &[&str]| parse(args).unwrap().request(Source::Process { pid: 1 });
         let plain = request(&["-p", "1"]);
         assert_eq!((plain.scope, plain.stopping, plain.way), (Scope::Reachable, Stopping::Any, None));

@@ -14,7 +14,7 @@ use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 /// So many censuses can be told apart.
-pub const MOST_CENSUSES: usize = 250;
+pub const MAX_CENSUSES: usize = 250;
 
 /// What an object is told by, besides its address.
 type Signature = u32;
@@ -31,18 +31,18 @@ pub struct Survivors {
 struct Before {
     places: Places,
     set: Bitmap,
-    sighting: Sighting,
+    generations: Generations,
 }
 
 /// The objects of a census, and since when they have been there.
 #[derive(Debug)]
-pub struct Sighting {
+pub struct Generations {
     census: u8,
     signatures: Vec<Signature>,
-    born: Vec<u8>,
+    first_seen: Vec<u8>,
 }
 
-impl Sighting {
+impl Generations {
     /// The number of this census, the first being 0.
     #[must_use]
     pub const fn census(&self) -> usize {
@@ -52,8 +52,8 @@ impl Sighting {
     /// The first census in which an object was seen; this one for what is no object.
     #[must_use]
     #[inline]
-    pub fn born(&self, node: NodeId) -> usize {
-        self.born.get(node.index()).copied().unwrap_or(self.census).into()
+    pub fn first_seen(&self, node: NodeId) -> usize {
+        self.first_seen.get(node.index()).copied().unwrap_or(self.census).into()
     }
 }
 
@@ -69,15 +69,19 @@ impl Survivors {
     ///
     /// # Errors
     /// If there were too many objects before; never, since they were counted then.
-    pub fn look<M: Memory>(&self, python: &Python<'_, M>, links: &Links<'_>) -> Result<Sighting, TooLarge> {
+    pub fn look<M: Memory>(
+        &self,
+        python: &Python<'_, M>,
+        links: &Links<'_>,
+    ) -> Result<Generations, TooLarge> {
         let ranks = links.ranks();
-        let mut sighting = Sighting {
+        let mut generations = Generations {
             census: self.censuses,
             signatures: Vec::with_capacity(ranks.len()),
-            born: Vec::with_capacity(ranks.len()),
+            first_seen: Vec::with_capacity(ranks.len()),
         };
         let before = match &self.before {
-            Some(before) => Some((Ranks::new(&before.places, &before.set)?, &before.sighting)),
+            Some(before) => Some((Ranks::new(&before.places, &before.set)?, &before.generations)),
             None => None,
         };
         let mut hint = Hint::default();
@@ -86,21 +90,24 @@ impl Survivors {
             let of = links.type_of(NodeId(next));
             next = next.saturating_add(1);
             let signature = of.map_or(0, |of| read_signature(python, at, of));
-            let known = before.as_ref().and_then(|(ranks, sighting)| {
+            let known = before.as_ref().and_then(|(ranks, generations)| {
                 let node = ranks.node(at, &mut hint)?;
-                (sighting.signatures.get(node.index()) == Some(&signature)).then(|| sighting.born(node))
+                (generations.signatures.get(node.index()) == Some(&signature))
+                    .then(|| generations.first_seen(node))
             });
-            sighting.signatures.push(signature);
-            sighting.born.push(known.and_then(|born| u8::try_from(born).ok()).unwrap_or(self.censuses));
+            generations.signatures.push(signature);
+            generations
+                .first_seen
+                .push(known.and_then(|first_seen| u8::try_from(first_seen).ok()).unwrap_or(self.censuses));
         };
         ranks.each(&mut each);
-        Ok(sighting)
+        Ok(generations)
     }
 
     /// Keeps a census for the next one: which objects there were, and what was seen of them.
-    pub fn keep(&mut self, places: Places, set: Bitmap, sighting: Sighting) {
-        self.censuses = sighting.census.saturating_add(1);
-        self.before = Some(Before { places, set, sighting });
+    pub fn keep(&mut self, places: Places, set: Bitmap, generations: Generations) {
+        self.censuses = generations.census.saturating_add(1);
+        self.before = Some(Before { places, set, generations });
     }
 }
 

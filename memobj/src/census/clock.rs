@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::caches::Now;
 
 /// The clocks of this machine now, for a process that runs on it.
-pub(super) fn now(id: ProcessId) -> Now {
+pub(super) fn read_clocks(id: ProcessId) -> Now {
     let seconds = |clock| {
         let time = clock_gettime(clock);
         time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
@@ -24,7 +24,7 @@ pub(super) fn now(id: ProcessId) -> Now {
 }
 
 /// The clocks when a process was saved. The monotonic one was that of the machine, which may be another.
-pub(super) fn then(at: SystemTime) -> Option<Now> {
+pub(super) fn clocks_at(at: SystemTime) -> Option<Now> {
     let wall = since_1970(at);
     (wall > 0.0).then_some(Now { wall, monotonic: None, began: None })
 }

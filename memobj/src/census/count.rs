@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::caches::{Cache, Now, find_caches};
 use crate::holders::Holders;
 use crate::holders::retained::Retained;
-use crate::leaks::{Besides, Following, Report};
+use crate::leaks::{LeakTracker, ProcessContext, Report};
 use crate::request::{Request, Scope};
 use memobj_cpython::heap::python::Python as Heap;
 use memobj_cpython::heap::types::Type;
@@ -42,7 +42,7 @@ const BYTES_A_THREAD: u64 = 32 << 20;
 
 /// How the memory that is counted was got.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct How<'r> {
+pub(super) struct CaptureContext<'r> {
     /// By what.
     pub(super) method: Method,
     /// How often it was stopped.
@@ -67,9 +67,9 @@ pub(super) fn count<M: Memory>(
     facts: &Facts,
     python: &Found,
     runtime: Runtime,
-    how: How<'_>,
+    context: CaptureContext<'_>,
     request: &Request,
-    following: Option<&mut Following>,
+    tracker: Option<&mut LeakTracker>,
 ) -> Result<Census, Error> {
     let layout = &python.layout;
     let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
@@ -77,12 +77,14 @@ pub(super) fn count<M: Memory>(
     let threads = threads_for(memory);
     let walked = walk(&heap, threads)?;
     let pools = pools_of(&heap, python, &interpreters, facts);
-    let account = pools.as_ref().map(|pools| account(&heap, &walked, pools, shift(memory, python), threads));
+    let account =
+        pools.as_ref().map(|pools| account(&heap, &walked, pools, hook_bytes(memory, python), threads));
     let unseen = (allocator(memory, python) == Some(Allocator::Mimalloc)).then_some("mimalloc");
-    let memory_of =
-        how.residence.map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref(), unseen));
+    let memory_of = context
+        .residence
+        .map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref(), unseen));
     let kept = memory_of.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
-    let (held, caches) = look_into(&heap, &walked, how.clocks, request, kept, threads)?;
+    let (held, caches) = analyze_references(&heap, &walked, context.clocks, request, kept, threads)?;
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =
@@ -118,21 +120,21 @@ pub(super) fn count<M: Memory>(
         },
         memory: memory_of,
         taking: Taking {
-            method: how.method,
-            attempts: how.attempts,
+            method: context.method,
+            attempts: context.attempts,
             in_collection,
-            pause: how.pause,
-            duration: how.begun.elapsed(),
-            torn_reads: walked.torn + how.lost,
+            pause: context.pause,
+            duration: context.begun.elapsed(),
+            torn_reads: walked.torn + context.lost,
             rejected_reads: walked.rejected + walked.broken_links,
         },
         held: held.map(Arc::new),
         caches: caches.map(Arc::from),
         leaks: None,
     };
-    if let Some(following) = following {
-        census.leaks = follow(&heap, walked, following, &census, how.at, threads)?.map(Arc::new);
-        census.taking.duration = how.begun.elapsed();
+    if let Some(tracker) = tracker {
+        census.leaks = follow(&heap, walked, tracker, &census, context.at, threads)?.map(Arc::new);
+        census.taking.duration = context.begun.elapsed();
     }
     Ok(census)
 }
@@ -141,22 +143,22 @@ pub(super) fn count<M: Memory>(
 fn follow<M: Memory>(
     heap: &Heap<'_, M>,
     walked: Walked,
-    following: &mut Following,
+    tracker: &mut LeakTracker,
     census: &Census,
     at: Instant,
     threads: usize,
 ) -> Result<Option<Report>, Error> {
     let holders = Holders::find(heap, &walked, threads)?;
     let memory = census.memory.as_ref();
-    let besides = Besides {
+    let besides = ProcessContext {
         rss_bytes: census.coverage.rss_bytes,
         collector_on: census.gc.as_ref().and_then(|gc| gc.enabled),
         account: memory.map(|memory| &memory.account),
         types: memory.map(|memory| &*memory.types).unwrap_or_default(),
     };
-    let (sighting, report) = following.look(heap, &holders, at, besides)?;
+    let (sighting, report) = tracker.look(heap, &holders, at, besides)?;
     drop(holders);
-    following.keep(walked.places, walked.heap, sighting);
+    tracker.keep(walked.places, walked.heap, sighting);
     Ok(report)
 }
 
@@ -168,7 +170,7 @@ fn threads_for(memory: &dyn Memory) -> usize {
 }
 
 /// What takes the references between the objects to be known: who holds them, and the caches; as far as that is wanted.
-fn look_into<M: Memory>(
+fn analyze_references<M: Memory>(
     heap: &Heap<'_, M>,
     walked: &Walked,
     now: Option<Now>,
@@ -267,13 +269,13 @@ const DEFAULT: std::ops::RangeInclusive<i32> = 0..=1;
 /// What the hooks put before each object (`_PyMem_DebugRawAlloc`, Objects/obmalloc.c): its size, then a letter and guards.
 const HOOK_BYTES: u64 = 16;
 
-fn choice(memory: &dyn Memory, python: &Found) -> Option<i32> {
+fn allocator_choice(memory: &dyn Memory, python: &Found) -> Option<i32> {
     memory.read_int(python.found.at, python.layout.runtime_state.allocator).ok()
 }
 
 /// Which allocator has the objects.
 fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
-    let chosen = choice(memory, python)?;
+    let chosen = allocator_choice(memory, python)?;
     Some(match python.layout.encodings.gc_lists {
         GcLists::MimallocPages => Allocator::Mimalloc,
         _ if MALLOC.contains(&chosen) => Allocator::Malloc,
@@ -305,8 +307,8 @@ fn pools_of<M: Memory>(
 }
 
 /// What stands before each object in its block, in bytes.
-fn shift(memory: &dyn Memory, python: &Found) -> u64 {
-    let chosen = choice(memory, python).unwrap_or_default();
+fn hook_bytes(memory: &dyn Memory, python: &Found) -> u64 {
+    let chosen = allocator_choice(memory, python).unwrap_or_default();
     let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);
     if hooks { HOOK_BYTES } else { 0 }
 }

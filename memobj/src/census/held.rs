@@ -17,8 +17,8 @@ use memobj_cpython::heap::python::Python;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::identity::samples;
 use super::pinning::{HeldPinning, find_pinning};
+use super::survivor_samples::sample_survivors;
 
 /// To so many objects of a type the ways are looked at.
 const SAMPLE: usize = 10_000;
@@ -126,7 +126,7 @@ pub fn find_held<M: Memory>(
         retained: retained.map(|retained| by_type(holders, retained)),
         pinning: find_pinning(holders, kept),
         whys,
-        samples: samples(holders),
+        samples: sample_survivors(holders),
     }
 }
 

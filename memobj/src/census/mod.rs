@@ -5,10 +5,10 @@ mod clock;
 pub mod collector;
 mod count;
 pub mod held;
-pub mod identity;
 pub mod memory;
 pub mod observer;
 pub mod pinning;
+pub mod survivor_samples;
 pub mod threads;
 
 use std::sync::Arc;

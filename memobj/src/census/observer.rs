@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::leaks::Following;
+use crate::leaks::LeakTracker;
 use crate::request::{Request, Source, Stopping};
 use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::choose::{Python as Found, find};
@@ -13,12 +13,12 @@ use memobj_process::memory::{Buffers, Memory};
 use memobj_process::snapshot;
 use memobj_process::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
 
-use super::clock::{now, then};
-use super::count::{How, count};
+use super::clock::{clocks_at, read_clocks};
+use super::count::{CaptureContext, count};
 use super::{Census, LiveReason, Method, Taker};
 
 /// How often a copy is made anew that turns out not to hold together, though no collection was under way in it.
-const MOST_COPIES: u32 = 3;
+const MAX_COPIES: u32 = 3;
 
 /// How long a stop may take at last, if it took too long before.
 const LONGEST_STOP: Duration = Duration::from_secs(1);
@@ -27,20 +27,20 @@ const LONGEST_STOP: Duration = Duration::from_secs(1);
 const LIVE_CACHE: u64 = 256 << 20;
 
 /// How often it is looked at until it holds together, if it is read as it runs, and the pause between two looks.
-const MOST_LOOKS: u32 = 10;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+const MAX_ATTEMPTS: u32 = 10;
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// Takes censuses, and keeps what the next one needs, too: what was found out of each process, and memory for its copy.
 #[derive(Debug, Default)]
 pub struct Observer {
-    processes: HashMap<u32, Watched>,
-    followed: HashMap<u32, Following>,
+    processes: HashMap<u32, AttachedPython>,
+    followed: HashMap<u32, LeakTracker>,
     buffers: Buffers,
 }
 
 /// A process and its Python.
 #[derive(Debug)]
-struct Watched {
+struct AttachedPython {
     target: Target,
     python: Found,
 }
@@ -53,52 +53,52 @@ impl Observer {
     }
 
     fn process(&mut self, pid: u32, request: &Request, begun: Instant) -> Result<Census, Error> {
-        let mut watched = match self.processes.remove(&pid) {
-            Some(mut watched) => {
-                watched.target.refresh()?;
-                watched
+        let mut attached = match self.processes.remove(&pid) {
+            Some(mut attached) => {
+                attached.target.refresh()?;
+                attached
             }
             None => {
                 let target = Target::attach(pid)?;
                 let python = find(&target, request.way)?;
-                Watched { target, python }
+                AttachedPython { target, python }
             }
         };
-        let mut following = request.following.then(|| self.followed.remove(&pid).unwrap_or_default());
-        let census = match reason_to_read_live(&watched.target, request.stopping) {
-            Some(reason) => live(&watched, reason, request, following.as_mut(), begun),
-            None => match self.stopped(&mut watched, request, following.as_mut(), begun) {
+        let mut tracker = request.following.then(|| self.followed.remove(&pid).unwrap_or_default());
+        let census = match reason_to_read_live(&attached.target, request.stopping) {
+            Some(reason) => live(&attached, reason, request, tracker.as_mut(), begun),
+            None => match self.stopped(&mut attached, request, tracker.as_mut(), begun) {
                 Err(error) if error.no_room && request.save.is_none() => {
                     // What a copy before was made into is of no use now, and room is short.
                     self.buffers = Buffers::default();
-                    live(&watched, LiveReason::Memory, request, following.as_mut(), begun)
+                    live(&attached, LiveReason::Memory, request, tracker.as_mut(), begun)
                 }
                 census => census,
             },
         };
-        if let Some(following) = following {
-            self.followed.insert(pid, following);
+        if let Some(tracker) = tracker {
+            self.followed.insert(pid, tracker);
         }
         let census = census?;
-        self.processes.insert(pid, watched);
+        self.processes.insert(pid, attached);
         Ok(census)
     }
 
     /// Stops it outside of a collection, as far as that can be had, copies, and counts what was copied.
     fn stopped(
         &mut self,
-        watched: &mut Watched,
+        attached: &mut AttachedPython,
         request: &Request,
-        mut following: Option<&mut Following>,
+        mut tracker: Option<&mut LeakTracker>,
         begun: Instant,
     ) -> Result<Census, Error> {
         let (mut attempts, mut pause) = (0, Duration::ZERO);
         let mut limit = STOP_LIMIT;
         // A snapshot has it, so that it gives the same account.
-        watched.target.want_residence(request.memory || request.save.is_some());
+        attached.target.want_residence(request.memory || request.save.is_some());
         loop {
-            let python = &watched.python;
-            let frozen = watched.target.freeze(&mut self.buffers, limit, |memory| {
+            let python = &attached.python;
+            let frozen = attached.target.freeze(&mut self.buffers, limit, |memory| {
                 // What cannot be read now cannot be copied either: that is told then.
                 !Runtime::is_collecting(memory, &python.layout, python.found.at).unwrap_or(false)
             });
@@ -120,7 +120,7 @@ impl Observer {
             let at = still.taking.pause.and_then(|pause| end.checked_sub(pause)).unwrap_or(end);
             attempts += still.taking.stops;
             pause += still.taking.pause.unwrap_or_default();
-            let how = How {
+            let context = CaptureContext {
                 method: Method::Stopped,
                 attempts: attempts.into(),
                 pause: Some(pause),
@@ -128,19 +128,19 @@ impl Observer {
                 begun,
                 at,
                 residence: still.residence.as_ref().filter(|_| request.memory),
-                clocks: Some(now(still.facts.id)),
+                clocks: Some(read_clocks(still.facts.id)),
             };
             let read = python.read(&still.memory);
             let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout)
-                && attempts < MOST_COPIES * MAX_STOPS;
+                && attempts < MAX_COPIES * MAX_STOPS;
             let census = match read {
                 Ok(runtime) => {
                     if let Some(path) = &request.save {
                         still.landmarks = python.found.landmarks();
                         snapshot::save(&still, path)?;
                     }
-                    let following = following.as_deref_mut();
-                    count(&still.memory, &still.facts, python, runtime, how, request, following)
+                    let tracker = tracker.as_deref_mut();
+                    count(&still.memory, &still.facts, python, runtime, context, request, tracker)
                 }
                 Err(error) => Err(error),
             };
@@ -154,9 +154,10 @@ impl Observer {
     fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
         let lost = still.taking.lost_pages;
         let residence = still.residence.as_ref().filter(|_| request.memory);
-        let clocks = still.at.and_then(then);
-        let how = How { method, attempts: 1, pause: None, lost, begun, at: begun, residence, clocks };
-        held(still, &still.memory, how, request)
+        let clocks = still.at.and_then(clocks_at);
+        let context =
+            CaptureContext { method, attempts: 1, pause: None, lost, begun, at: begun, residence, clocks };
+        held(still, &still.memory, context, request)
     }
 }
 
@@ -171,7 +172,7 @@ pub fn take_held<M: Memory>(
     request: &Request,
 ) -> Result<Census, Error> {
     let at = Instant::now();
-    let how = How {
+    let context = CaptureContext {
         method: Method::Snapshot,
         attempts: 1,
         pause: None,
@@ -181,18 +182,18 @@ pub fn take_held<M: Memory>(
         residence: source.residence().filter(|_| request.memory),
         clocks: None,
     };
-    held(source, memory, how, request)
+    held(source, memory, context, request)
 }
 
 fn held<M: Memory>(
     source: &dyn memobj_process::facts::Source,
     memory: &M,
-    how: How<'_>,
+    context: CaptureContext<'_>,
     request: &Request,
 ) -> Result<Census, Error> {
     let python = find(source, request.way)?;
     let runtime = python.read(memory)?;
-    count(memory, source.facts(), &python, runtime, how, request, None)
+    count(memory, source.facts(), &python, runtime, context, request, None)
 }
 
 /// Why a process is not to be stopped and copied, if there is a reason. Whether there is room is asked when that is got.
@@ -206,14 +207,14 @@ fn reason_to_read_live(target: &Target, stopping: Stopping) -> Option<LiveReason
 
 /// Counts what is there while the process runs on.
 fn live(
-    watched: &Watched,
+    attached: &AttachedPython,
     reason: LiveReason,
     request: &Request,
-    following: Option<&mut Following>,
+    tracker: Option<&mut LeakTracker>,
     begun: Instant,
 ) -> Result<Census, Error> {
-    let memory = watched.target.live(LIVE_CACHE)?;
-    let how = How {
+    let memory = attached.target.live(LIVE_CACHE)?;
+    let context = CaptureContext {
         method: Method::Live(reason),
         attempts: 1,
         pause: None,
@@ -221,20 +222,20 @@ fn live(
         begun,
         at: Instant::now(),
         residence: None,
-        clocks: Some(now(watched.target.facts().id)),
+        clocks: Some(read_clocks(attached.target.facts().id)),
     };
-    let mut looks = 1;
+    let mut attempts = 1;
     let runtime = loop {
-        match watched.python.read(&memory) {
-            Err(error) if error.stage == Stage::Layout && looks < MOST_LOOKS => {
-                std::thread::sleep(BETWEEN_LOOKS);
+        match attached.python.read(&memory) {
+            Err(error) if error.stage == Stage::Layout && attempts < MAX_ATTEMPTS => {
+                std::thread::sleep(RETRY_PAUSE);
                 memory.forget();
-                looks += 1;
+                attempts += 1;
             }
             read => break read?,
         }
     };
-    count(&memory, watched.target.facts(), &watched.python, runtime, how, request, following)
+    count(&memory, attached.target.facts(), &attached.python, runtime, context, request, tracker)
 }
 
 impl Taker for Observer {

@@ -12,7 +12,7 @@ use memobj_process::addr::Addr;
 use super::Thread;
 
 /// More entries of `threading._active` than any process can have threads.
-const MOST: usize = 1 << 22;
+const MAX_THREADS: usize = 1 << 22;
 
 /// What `threading` names the main thread (`_MainThread`, Lib/threading.py), which it knows as soon as it is imported. Another that it did not
 /// start it names when that one asks, by how many have asked before.
@@ -20,7 +20,7 @@ const MAIN: &str = "MainThread";
 
 /// What `threading` knows of a thread, by its `Thread` object.
 #[derive(Debug, Clone, Default)]
-struct Named {
+struct ThreadObject {
     name: Option<Arc<str>>,
     native_id: Option<u64>,
     daemon: Option<bool>,
@@ -39,13 +39,13 @@ pub fn read_threads(
     let mut threads = Vec::new();
     // The newest come first in both lists.
     for interpreter in runtime.interpreters.iter().rev() {
-        threads.extend(of_interpreter(objects, interpreter, main_ident));
+        threads.extend(read_interpreter_threads(objects, interpreter, main_ident));
     }
     let mut left: Vec<u64> = tasks.to_vec();
     left.retain(|task| !threads.iter().any(|thread| thread.native_id == Some(*task)));
     for thread in threads.iter_mut().filter(|thread| thread.native_id.is_none() && thread.alive == Some(true))
     {
-        thread.native_id = thread.ident.and_then(|ident| task_of(objects, ident, &left));
+        thread.native_id = thread.ident.and_then(|ident| native_id_of(objects, ident, &left));
         left.retain(|task| thread.native_id != Some(*task));
     }
     threads.extend(left.into_iter().map(|task| Thread {
@@ -58,7 +58,7 @@ pub fn read_threads(
 
 /// The kernel's number of the thread whose `pthread_t` is `ident`, where CPython itself does not keep it: the C library does, in the struct
 /// that this is the address of. Where in that is the library's own affair; so the one word counts that is the number of a thread.
-fn task_of(objects: Objects<'_>, ident: u64, tasks: &[u64]) -> Option<u64> {
+fn native_id_of(objects: Objects<'_>, ident: u64, tasks: &[u64]) -> Option<u64> {
     let mut bytes = [0; 1024];
     objects.memory().read(Addr(ident), &mut bytes).ok()?;
     let words = bytes.as_chunks::<4>().0.iter().map(|word| u64::from(u32::from_le_bytes(*word)));
@@ -70,8 +70,12 @@ fn task_of(objects: Objects<'_>, ident: u64, tasks: &[u64]) -> Option<u64> {
     }
 }
 
-fn of_interpreter(objects: Objects<'_>, interpreter: &Interpreter, main_ident: Option<u64>) -> Vec<Thread> {
-    let mut named = active(objects, interpreter).unwrap_or_default();
+fn read_interpreter_threads(
+    objects: Objects<'_>,
+    interpreter: &Interpreter,
+    main_ident: Option<u64>,
+) -> Vec<Thread> {
+    let mut named = threading_active(objects, interpreter).unwrap_or_default();
     let mut threads: Vec<Thread> = Vec::new();
     for state in interpreter.threads.iter().rev() {
         let thread = named.remove(&state.ident);
@@ -93,7 +97,7 @@ fn of_interpreter(objects: Objects<'_>, interpreter: &Interpreter, main_ident: O
         });
     }
     // What `threading` lists and no interpreter runs: ended, but not yet taken off the list.
-    let mut ended: Vec<(u64, Named)> = named.into_iter().collect();
+    let mut ended: Vec<(u64, ThreadObject)> = named.into_iter().collect();
     ended.sort_unstable_by_key(|(ident, _)| *ident);
     threads.extend(ended.into_iter().map(|(ident, thread)| Thread {
         name: thread.name,
@@ -108,23 +112,23 @@ fn of_interpreter(objects: Objects<'_>, interpreter: &Interpreter, main_ident: O
 }
 
 /// `threading._active` by ident; `None` if the interpreter has not imported `threading`.
-fn active(objects: Objects<'_>, interpreter: &Interpreter) -> Option<HashMap<u64, Named>> {
+fn threading_active(objects: Objects<'_>, interpreter: &Interpreter) -> Option<HashMap<u64, ThreadObject>> {
     let module = objects.item(interpreter.modules, "threading")?;
     let dict = objects.module_dict(module)?;
     let main = objects.item(dict, "_main_thread");
     let mut found = HashMap::new();
     objects.entries(objects.item(dict, "_active")?, |ident, thread| {
         if let Some(ident) = objects.integer(ident) {
-            found.insert(ident.cast_unsigned(), named(objects, thread, main == Some(thread)));
+            found.insert(ident.cast_unsigned(), read_thread_object(objects, thread, main == Some(thread)));
         }
-        if found.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if found.len() < MAX_THREADS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     Some(found)
 }
 
-fn named(objects: Objects<'_>, thread: Addr, main: bool) -> Named {
+fn read_thread_object(objects: Objects<'_>, thread: Addr, main: bool) -> ThreadObject {
     let attribute = |name: &str| objects.attribute(thread, name);
-    Named {
+    ThreadObject {
         name: attribute("_name").and_then(|name| objects.name(name)).map(Into::into),
         native_id: attribute("_native_id")
             .and_then(|id| objects.integer(id))

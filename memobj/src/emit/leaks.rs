@@ -8,7 +8,7 @@ use crate::census::Census;
 use crate::leaks::{Finding, MemoryGrowth as Grown, Report};
 
 /// So many rows of the account are told.
-const MOST_ROWS: usize = 10;
+const MAX_ROWS: usize = 10;
 /// Seconds of a minute.
 const MINUTE: f64 = 60.0;
 
@@ -112,7 +112,7 @@ fn memory(grown: &Grown) -> MemoryGrowth {
         rows: grown
             .rows
             .iter()
-            .take(MOST_ROWS)
+            .take(MAX_ROWS)
             .map(|row| MemoryRowGrowth {
                 kind: row.kind.word().into(),
                 detail: row.detail.clone(),

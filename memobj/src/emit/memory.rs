@@ -17,9 +17,9 @@ const FILE_PARTS: u64 = 1000;
 /// The same of types.
 const TYPE_PARTS: u64 = 10_000;
 /// Types that are named of those that keep arenas.
-const MOST_PINNING: usize = 10;
+const MAX_PINNING: usize = 10;
 /// Large pieces that are listed.
-const MOST_LARGE: usize = 20;
+const MAX_LARGE: usize = 20;
 
 /// The account as a record has it; `pinning` are those who hold what keeps arenas, if that is known.
 #[must_use]
@@ -46,18 +46,18 @@ pub fn memory(of: &MemoryOf, pinning: Option<&[HeldPinning]>) -> MemoryAccount {
         pinned_bytes: account.pinned.arena_bytes,
         pinned_by: of
             .pinning()
-            .take(MOST_PINNING)
+            .take(MAX_PINNING)
             .map(|(name, pinning)| PinnedBy {
                 name: Arc::clone(name),
                 blocks: pinning.in_arenas,
                 pinned_bytes: pinning.arena_bytes,
             })
             .collect(),
-        pinned_holders: pinning.map(|pinning| pinning.iter().take(MOST_PINNING).map(holder).collect()),
+        pinned_holders: pinning.map(|pinning| pinning.iter().take(MAX_PINNING).map(holder).collect()),
         large: account
             .large
             .iter()
-            .take(MOST_LARGE)
+            .take(MAX_LARGE)
             .map(|large| LargeMemory {
                 kind: large.kind.word().into(),
                 owner: large.owner.and_then(name),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn small_files_are_one_row_and_types_of_one_name_are_one() {
+    fn small_files_share_one_row() {
         let row = |kind: Kind, detail: &str, bytes: u64| Row {
             kind,
             detail: Some(detail.into()),

@@ -2,18 +2,18 @@
 //!
 //! | module | makes of a census |
 //! |---|---|
-//! | [`tally`] | sums by type and module, in order |
-//! | [`listing`] | a record that lists what is large, and goes on listing what it listed |
+//! | [`summary`] | sums by type and module, in order |
+//! | [`recorder`] | a record that lists what is large, and goes on listing what it listed |
 //! | [`caches`] | the part of a record that says what caches there are |
 //! | [`leaks`] | the record of a verdict |
 //! | [`memory`] | the part of a record that says who has the resident set |
 //! | [`text`] | tables for people, and what changed |
 
 pub mod caches;
+pub mod census_record;
 pub mod leaks;
-pub mod listing;
 pub mod memory;
-pub mod tally;
+pub mod summary;
 pub mod text;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::census::{
 use crate::request::Scope;
 
 /// Objects of a type.
-pub fn kind(module: &str, qualname: &str, count: u64, size_bytes: u64) -> TypeCount {
+pub fn type_count(module: &str, qualname: &str, count: u64, size_bytes: u64) -> TypeCount {
     let (module, qualname) = (module.into(), qualname.into());
     TypeCount { module, qualname, count, size_bytes, overhead_bytes: 0, size_exact: true }
 }

@@ -1,12 +1,12 @@
 //! A block of tables for each census, with what changed at every few.
 
-mod actions;
-mod block;
+mod advice;
 mod caches;
-mod change;
-mod held;
+mod census;
+mod holders;
 mod leaks;
 mod memory;
+mod type_changes;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -17,14 +17,14 @@ use common::stdio::escape_controls;
 use common::table::{Line, Style};
 use common::time::Stamp;
 
-use self::block::Block;
-use self::change::Changes;
-use super::tally::Tally;
+use self::census::CensusView;
+use self::type_changes::TypeChanges;
+use super::summary::CensusSummary;
 use crate::account::change::Figures;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
+pub struct TextOptions {
     /// Rows of a table.
     pub limit: usize,
     /// At every how many censuses of a process the change is shown; 0: never.
@@ -35,13 +35,13 @@ pub struct Options {
 
 /// What was shown of a process.
 #[derive(Debug)]
-struct Shown {
+struct TextState {
     /// How many censuses.
     censuses: u64,
     /// What had the resident set at the last one.
     figures: Option<Figures>,
     /// What it had when changes were shown last, or first of all.
-    base: Tally,
+    base: CensusSummary,
     /// When that was.
     base_at: Stamp,
     /// The iteration of that.
@@ -52,19 +52,19 @@ struct Shown {
 
 /// Censuses for people.
 #[derive(Debug)]
-pub struct Text<W: Write> {
+pub struct TextWriter<W: Write> {
     output: W,
     style: Style,
-    options: Options,
-    processes: HashMap<(u32, Option<u64>), Shown>,
+    options: TextOptions,
+    processes: HashMap<(u32, Option<u64>), TextState>,
     begun: bool,
     /// The day of the block before.
     date: String,
 }
 
-impl<W: Write> Text<W> {
+impl<W: Write> TextWriter<W> {
     /// Text in `style` to `output`, which should not buffer.
-    pub fn new(output: W, style: Style, options: Options) -> Self {
+    pub fn new(output: W, style: Style, options: TextOptions) -> Self {
         let mut text =
             Self { output, style, options, processes: HashMap::new(), begun: false, date: String::new() };
         text.set_width(style.width);
@@ -81,22 +81,23 @@ impl<W: Write> Text<W> {
     ///
     /// # Errors
     /// What the output says.
-    pub fn census(&mut self, record: &CensusRecord, tally: &Tally) -> io::Result<()> {
+    pub fn census(&mut self, record: &CensusRecord, summary: &CensusSummary) -> io::Result<()> {
         let date = record.timestamp.format("%Y-%m-%d");
         let day = (date != self.date).then_some(date.as_str());
         let every = self.options.diff_every;
         let process = (record.pid, record.start_ticks);
-        let shown = self.processes.entry(process).or_insert_with(|| Shown {
+        let shown = self.processes.entry(process).or_insert_with(|| TextState {
             censuses: 0,
             figures: None,
-            base: tally.clone(),
+            base: summary.clone(),
             base_at: record.timestamp,
             base_iteration: record.iteration,
             caches: None,
         });
-        let block = Block { record, tally, limit: self.options.limit, day, caches: shown.caches.as_ref() };
+        let block =
+            CensusView { record, summary, limit: self.options.limit, day, caches: shown.caches.as_ref() };
         let mut lines = block.lines();
-        shown.caches = tally.caches.as_deref().map(caches::remembered);
+        shown.caches = summary.caches.as_deref().map(caches::cache_sizes);
         shown.censuses += 1;
         let memory = record.memory.as_ref();
         if let (None, true) = (memory, self.options.memory) {
@@ -108,15 +109,15 @@ impl<W: Write> Text<W> {
         }
         shown.figures = figures.or(shown.figures.take());
         // What is wanted of caches fits one screen, and has changes of its own.
-        let every = if tally.caches.is_some() { 0 } else { every };
+        let every = if summary.caches.is_some() { 0 } else { every };
         if every > 0 && shown.censuses > 1 && shown.censuses.is_multiple_of(every) {
             let since = (shown.base_at, shown.base_iteration);
-            lines.extend(Changes::between(&shown.base, tally).lines(
+            lines.extend(TypeChanges::between(&shown.base, summary).lines(
                 since,
                 record.timestamp,
                 self.options.limit,
             ));
-            shown.base.clone_from(tally);
+            shown.base.clone_from(summary);
             shown.base_at = record.timestamp;
             shown.base_iteration = record.iteration;
         }
@@ -130,13 +131,13 @@ impl<W: Write> Text<W> {
     /// What the output says.
     pub fn record(&mut self, record: &Record) -> io::Result<()> {
         match record {
-            Record::Error(error) => self.write(&[failed(error)]),
+            Record::Error(error) => self.write(&[error_line(error)]),
             Record::Leaks(leaks) => self.write(&leaks::lines(leaks)),
             Record::ProcessEvent(event) => {
                 if event.event == EventKind::Exited {
                     self.processes.retain(|(pid, _), _| *pid != event.pid);
                 }
-                self.write(&[happened(event)])
+                self.write(&[event_line(event)])
             }
             _ => Ok(()),
         }
@@ -158,7 +159,7 @@ impl<W: Write> Text<W> {
     }
 }
 
-fn failed(error: &ErrorRecord) -> Line {
+fn error_line(error: &ErrorRecord) -> Line {
     let pid = error.pid.map(|pid| format!(" pid {pid}")).unwrap_or_default();
     let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
     let time = error.timestamp.format("%H:%M:%S");
@@ -166,7 +167,7 @@ fn failed(error: &ErrorRecord) -> Line {
     Line::whole(0, Tone::Warning, escape_controls(&text))
 }
 
-fn happened(event: &ProcessEvent) -> Line {
+fn event_line(event: &ProcessEvent) -> Line {
     let name = event.name.as_deref().unwrap_or("?");
     let what = match (event.event, event.exit_code, event.signal) {
         (EventKind::Exited, Some(code), _) => format!("ended with status {code}"),

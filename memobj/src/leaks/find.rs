@@ -7,64 +7,64 @@ use crate::holders::Holders;
 use crate::holders::retained::Retained;
 use crate::links::Standing;
 use crate::names::Names;
-use crate::survivors::Sighting;
+use crate::survivors::Generations;
 use memobj_cpython::heap::kinds::Kind;
 use memobj_cpython::heap::types::Type;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
-use super::finding::{Cause, Finding, How};
-use super::heads;
-use super::history::{Census, History, Key, Row, Word};
-use super::threads::{THREADING, running};
+use super::finding::{Finding, GrowthMode, LeakCause};
+use super::growth_roots;
+use super::history::{History, HistoryRow, NameId, PlaceIds, RowKey};
+use super::threads::{THREADING, most_run_function};
 use super::trend::{Trend, Trends, chance_of_balance};
 
 /// How likely a rise may be by chance, where there are censuses enough to tell: of four in a row all rise by chance once in 24 times.
-const MOST_CHANCE: f64 = 0.05;
+const MAX_CHANCE: f64 = 0.05;
 /// The chance that as many come as go, at most.
-const MOST_BALANCE: f64 = 0.3;
+const MAX_BALANCE: f64 = 0.3;
 /// How many objects there must be more at the end.
-const LEAST_OBJECTS: f64 = 3.0;
+const MIN_OBJECTS: f64 = 3.0;
 /// How many bytes there must be more, if there are not more objects.
-const LEAST_BYTES: f64 = 4096.0;
+const MIN_BYTES: f64 = 4096.0;
 /// How many items there must be more in a container, if there are not more objects.
-const LEAST_ENTRIES: f64 = 32.0;
+const MIN_ENTRIES: f64 = 32.0;
 /// How much of such a growth must be a straight line.
-const LEAST_STRAIGHT: f64 = 0.8;
+const MIN_STRAIGHT: f64 = 0.8;
 /// What part of what came must stay.
-const LEAST_STAYING: f64 = 0.3;
+const MIN_STAYING: f64 = 0.3;
 /// For so many findings all is told.
-const MOST_FINDINGS: usize = 20;
+const MAX_FINDINGS: usize = 20;
 /// How far the rates of what comes together may be apart, as a share.
-const ALIKE: f64 = 0.15;
+const RATE_TOLERANCE: f64 = 0.15;
 /// So many objects of the library may come with one.
-const MOST_TOGETHER: u32 = 4;
+const MAX_MULTIPLE: u32 = 4;
 /// Bytes of an item in a container.
 const ITEM_BYTES: f64 = 8.0;
 
 /// All that is looked at.
-pub(super) struct Looking<'a, 'w> {
+pub(super) struct LeakFinder<'a, 'w> {
     pub history: &'a History,
     pub moments: &'a [f64],
     pub holders: &'a Holders<'w>,
-    pub sighting: &'a Sighting,
-    pub census: &'a Census,
+    pub generations: &'a Generations,
+    pub census: &'a PlaceIds,
     pub collector_on: Option<bool>,
     /// How many threads there were in each census.
     pub threads: &'a [u64],
 }
 
 /// A row of the history that grows.
-pub(super) struct Growing<'a> {
-    pub of: Word,
-    pub row: &'a Row,
+pub(super) struct GrowingRow<'a> {
+    pub of: NameId,
+    pub row: &'a HistoryRow,
     pub objects: Trend,
     pub bytes: Trend,
     /// If it grows by items, and not by objects: these.
     pub entries: Option<Trend>,
 }
 
-impl Growing<'_> {
+impl GrowingRow<'_> {
     /// Objects a second.
     pub fn objects_per_second(&self) -> f64 {
         self.objects.per_second.max(0.0)
@@ -79,23 +79,23 @@ impl Growing<'_> {
 }
 
 /// A finding, and what is known of it besides.
-pub(super) struct Told {
+pub(super) struct Candidate {
     pub finding: Finding,
     /// The place that it is of.
-    pub place: Word,
+    pub place: NameId,
     /// The rows of what was added.
-    pub keys: Vec<Key>,
+    pub keys: Vec<RowKey>,
     /// Whether the place is of Python's library, or of a function that runs.
     pub is_standard: bool,
     /// Whether it is weak references that grow, or what they are kept in.
     pub is_weak: bool,
 }
 
-impl Looking<'_, '_> {
+impl LeakFinder<'_, '_> {
     /// Finds what grows, the most bytes first; what comes with other leaks last.
     pub fn find<M: Memory>(&self, names: &mut Names<'_, '_, M>) -> Result<Vec<Finding>, Error> {
         let trends = Trends::new(self.moments);
-        let mut places: BTreeMap<Word, Vec<Growing<'_>>> = BTreeMap::new();
+        let mut places: BTreeMap<NameId, Vec<GrowingRow<'_>>> = BTreeMap::new();
         for ((place, of), row) in self.history.rows() {
             if let Some(growing) = grows(&trends, of, row) {
                 places.entry(place).or_default().push(growing);
@@ -105,115 +105,119 @@ impl Looking<'_, '_> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let groups =
-            heads::find(self.holders, self.sighting, self.census, |place| places.contains_key(&place));
-        let rate = |rows: &[Growing<'_>]| rows.iter().map(Growing::bytes_per_second).sum::<f64>();
-        let mut all: Vec<(Word, Vec<Growing<'_>>)> = places.into_iter().collect();
+        let groups = growth_roots::find(self.holders, self.generations, self.census, |place| {
+            places.contains_key(&place)
+        });
+        let rate = |rows: &[GrowingRow<'_>]| rows.iter().map(GrowingRow::bytes_per_second).sum::<f64>();
+        let mut all: Vec<(NameId, Vec<GrowingRow<'_>>)> = places.into_iter().collect();
         all.sort_by(|a, b| rate(&b.1).total_cmp(&rate(&a.1)).then(a.0.cmp(&b.0)));
-        let mut found: Vec<Told> = Vec::new();
-        for (place, mut rows) in all.into_iter().take(MOST_FINDINGS) {
+        let mut found: Vec<Candidate> = Vec::new();
+        for (place, mut rows) in all.into_iter().take(MAX_FINDINGS) {
             rows.sort_by(|a, b| b.bytes_per_second().total_cmp(&a.bytes_per_second()).then(a.of.cmp(&b.of)));
-            let told = self.tell(names, place, &rows, groups.get(&place));
-            match found.iter_mut().find(|other| self.is_one_chain(other, &told)) {
-                Some(other) => join(other, told),
-                None => found.push(told),
+            let candidate = self.describe(names, place, &rows, groups.get(&place));
+            match found.iter_mut().find(|other| self.are_one_chain(other, &candidate)) {
+                Some(other) => merge(other, candidate),
+                None => found.push(candidate),
             }
         }
-        for told in &mut found {
-            self.name_chain(told);
+        for candidate in &mut found {
+            self.name_chain(candidate);
         }
-        self.gather_threads(&trends, &mut found, names);
-        set_apart(&mut found);
+        self.merge_threads(&trends, &mut found, names);
+        mark_companions(&mut found);
         self.add_retained(&mut found)?;
         found.sort_by(|a, b| {
-            let key = |told: &Told| told.finding.along.is_some();
+            let key = |candidate: &Candidate| candidate.finding.along.is_some();
             key(a).cmp(&key(b)).then(b.finding.bytes_per_second.total_cmp(&a.finding.bytes_per_second))
         });
-        Ok(found.into_iter().map(|told| told.finding).collect())
+        Ok(found.into_iter().map(|candidate| candidate.finding).collect())
     }
 
     /// Why what a place holds is not freed; `None` if nobody needs to know, as of garbage that the collector will free.
-    pub(super) fn cause(&self, place: Word) -> Option<Cause> {
+    pub(super) fn cause(&self, place: NameId) -> Option<LeakCause> {
         let name = self.history.place(place);
         let is = |standing: Standing| *name == *format!("({})", standing.word());
         if is(Standing::Garbage) {
-            return (self.collector_on == Some(false)).then_some(Cause::Garbage);
+            return (self.collector_on == Some(false)).then_some(LeakCause::Garbage);
         }
         Some(if is(Standing::Uncollectable) || &*name == "gc.garbage" {
-            Cause::Uncollectable
+            LeakCause::Uncollectable
         } else if is(Standing::Native) || &*name == "(native code)" {
-            Cause::Native
+            LeakCause::Native
         } else if is(Standing::Unreferred) || &*name == "(nobody known)" {
-            Cause::Unreferred
+            LeakCause::Unreferred
         } else {
-            Cause::Held
+            LeakCause::Held
         })
     }
 
     /// Whether two places are branches of one tree, or parts of one chain: objects that are linked to others of their type.
-    fn is_one_chain(&self, a: &Told, b: &Told) -> bool {
-        let above = |told: &Told| self.history.above(told.place).filter(|_| is_chain(&told.finding));
+    fn are_one_chain(&self, a: &Candidate, b: &Candidate) -> bool {
+        let above = |candidate: &Candidate| {
+            self.history.above(candidate.place).filter(|_| is_chain(&candidate.finding))
+        };
         a.finding.of == b.finding.of && above(a).is_some() && above(a) == above(b)
     }
 
     /// A chain is named by where it begins.
-    fn name_chain(&self, told: &mut Told) {
-        let above = self.history.above(told.place).filter(|_| is_chain(&told.finding));
+    fn name_chain(&self, candidate: &mut Candidate) {
+        let above = self.history.above(candidate.place).filter(|_| is_chain(&candidate.finding));
         // What is above a module's attribute is the module, which is no part of the chain.
         if let Some(above) = above.filter(|&above| self.history.above(above).is_some()) {
-            told.finding.holder = self.history.place(above);
+            candidate.finding.holder = self.history.place(above);
         }
     }
 
     /// If threads pile up, all that each of them brings along is one leak.
-    fn gather_threads<M: Memory>(
+    fn merge_threads<M: Memory>(
         &self,
         trends: &Trends,
-        found: &mut Vec<Told>,
+        found: &mut Vec<Candidate>,
         names: &mut Names<'_, '_, M>,
     ) {
         let Some(trend) = trends.of(self.threads) else { return };
-        if !(rises(trends, &trend) && trend.net >= LEAST_OBJECTS) {
+        if !(rises(trends, &trend) && trend.net >= MIN_OBJECTS) {
             return;
         }
-        let is_of_threads = |told: &Told| {
-            let finding = &told.finding;
+        let is_of_threads = |candidate: &Candidate| {
+            let finding = &candidate.finding;
             // What starts a thread is held by C until it ends.
-            let is_beside = told.is_standard || matches!(finding.cause, Cause::Native | Cause::Unreferred);
+            let is_beside =
+                candidate.is_standard || matches!(finding.cause, LeakCause::Native | LeakCause::Unreferred);
             is_beside && is_multiple(finding.objects_per_second, trend.per_second)
         };
-        let threads = found.iter().position(|told| &*told.finding.of == "threading.Thread");
+        let threads = found.iter().position(|candidate| &*candidate.finding.of == "threading.Thread");
         let Some(most) = threads.or_else(|| found.iter().position(is_of_threads)) else { return };
-        let mut told = found.swap_remove(most);
+        let mut candidate = found.swap_remove(most);
         let (of_threads, others) = std::mem::take(found).into_iter().partition(is_of_threads);
         *found = others;
         for part in of_threads {
-            join_bytes(&mut told.finding, &part.finding);
+            merge_rates(&mut candidate.finding, &part.finding);
         }
-        let finding = &mut told.finding;
+        let finding = &mut candidate.finding;
         finding.holder = format!("{THREADING}._active").into();
         finding.of = format!("{THREADING}.Thread").into();
-        finding.function = running(self.holders, names);
+        finding.function = most_run_function(self.holders, names);
         finding.objects_per_second = trend.per_second;
         finding.confidence = finding.confidence.max(1.0 - trend.chance);
-        (finding.container, finding.how, finding.way) = (None, How::Linked, None);
-        told.is_standard = false;
-        told.keys.clear();
-        found.push(told);
+        (finding.container, finding.how, finding.way) = (None, GrowthMode::Linked, None);
+        candidate.is_standard = false;
+        candidate.keys.clear();
+        found.push(candidate);
     }
 
     /// What would be freed without what was added, for each finding.
-    fn add_retained(&self, found: &mut [Told]) -> Result<(), Error> {
+    fn add_retained(&self, found: &mut [Candidate]) -> Result<(), Error> {
         let retained = Retained::new(self.holders.links())?;
-        let groups: HashMap<Key, usize> = (0..)
+        let groups: HashMap<RowKey, usize> = (0..)
             .zip(&*found)
-            .flat_map(|(number, told)| told.keys.iter().map(move |&key| (key, number)))
+            .flat_map(|(number, candidate)| candidate.keys.iter().map(move |&key| (key, number)))
             .collect();
         let sums =
             retained.by_group(found.len(), |node| groups.get(&self.census.key(self.holders, node)?).copied());
-        for (told, bytes) in found.iter_mut().zip(sums) {
-            if !told.keys.is_empty() && told.finding.cause != Cause::Garbage {
-                told.finding.retained_bytes = Some(bytes);
+        for (candidate, bytes) in found.iter_mut().zip(sums) {
+            if !candidate.keys.is_empty() && candidate.finding.cause != LeakCause::Garbage {
+                candidate.finding.retained_bytes = Some(bytes);
             }
         }
         Ok(())
@@ -222,14 +226,14 @@ impl Looking<'_, '_> {
 
 /// Whether a trend is a rise that goes on.
 fn rises(trends: &Trends, trend: &Trend) -> bool {
-    trend.goes_on && (trends.are_few() || trend.chance <= MOST_CHANCE)
+    trend.goes_on && (trends.are_few() || trend.chance <= MAX_CHANCE)
 }
 
 /// Whether a row grows and what comes stays.
-fn grows<'a>(trends: &Trends, of: Word, row: &'a Row) -> Option<Growing<'a>> {
+fn grows<'a>(trends: &Trends, of: NameId, row: &'a HistoryRow) -> Option<GrowingRow<'a>> {
     let (objects, bytes) = (trends.of(&row.objects)?, trends.of(&row.bytes)?);
-    if objects.net >= LEAST_OBJECTS {
-        return (rises(trends, &objects) && stays(row)).then_some(Growing {
+    if objects.net >= MIN_OBJECTS {
+        return (rises(trends, &objects) && stays(row)).then_some(GrowingRow {
             of,
             row,
             objects,
@@ -241,10 +245,10 @@ fn grows<'a>(trends: &Trends, of: Word, row: &'a Row) -> Option<Growing<'a>> {
         return None;
     }
     let is_line = |trend: &Trend, least: f64| {
-        rises(trends, trend) && trend.net >= least && trend.straight >= LEAST_STRAIGHT
+        rises(trends, trend) && trend.net >= least && trend.straight >= MIN_STRAIGHT
     };
-    let entries = trends.of(&row.entries).filter(|entries| is_line(entries, LEAST_ENTRIES));
-    (entries.is_some() || is_line(&bytes, LEAST_BYTES)).then_some(Growing {
+    let entries = trends.of(&row.entries).filter(|entries| is_line(entries, MIN_ENTRIES));
+    (entries.is_some() || is_line(&bytes, MIN_BYTES)).then_some(GrowingRow {
         of,
         row,
         objects,
@@ -254,31 +258,32 @@ fn grows<'a>(trends: &Trends, of: Word, row: &'a Row) -> Option<Growing<'a>> {
 }
 
 /// Whether what came to a row stays, in the main.
-fn stays(row: &Row) -> bool {
+fn stays(row: &HistoryRow) -> bool {
     // What came in the last census cannot have stayed yet.
     let before = row.objects.len().saturating_sub(2);
     let first = row.objects.first().copied().unwrap_or(0);
     let net = row.objects.get(before).copied().unwrap_or(0).saturating_sub(first);
     let (stayed, left) = (row.stayed(), row.left);
-    stayed as f64 >= net as f64 * LEAST_STAYING
-        && stayed.saturating_sub(left) as f64 >= stayed as f64 * LEAST_STAYING
-        && chance_of_balance(stayed, left) <= MOST_BALANCE
+    stayed as f64 >= net as f64 * MIN_STAYING
+        && stayed.saturating_sub(left) as f64 >= stayed as f64 * MIN_STAYING
+        && chance_of_balance(stayed, left) <= MAX_BALANCE
 }
 
 /// Whether what is added is linked to objects of its own type.
 fn is_chain(finding: &Finding) -> bool {
     // What is put in front has nothing old before it.
-    finding.how == How::Linked
+    finding.how == GrowthMode::Linked
         && finding.container.as_ref().is_none_or(|container| container.of == finding.of)
 }
 
 /// Whether a rate is another, or a small multiple of it.
 fn is_multiple(rate: f64, of: f64) -> bool {
-    (1..=MOST_TOGETHER).any(|times| (rate - of * f64::from(times)).abs() <= of * f64::from(times) * ALIKE)
+    (1..=MAX_MULTIPLE)
+        .any(|times| (rate - of * f64::from(times)).abs() <= of * f64::from(times) * RATE_TOLERANCE)
 }
 
 /// Makes one finding of two branches.
-fn join(into: &mut Told, other: Told) {
+fn merge(into: &mut Candidate, other: Candidate) {
     let (a, b) = (&mut into.finding, other.finding);
     a.objects_per_second += b.objects_per_second;
     a.held.objects = a.held.objects.saturating_add(b.held.objects);
@@ -286,11 +291,11 @@ fn join(into: &mut Told, other: Told) {
     a.stayed = a.stayed.saturating_add(b.stayed);
     a.left = a.left.saturating_add(b.left);
     a.confidence = a.confidence.max(b.confidence);
-    join_bytes(a, &b);
+    merge_rates(a, &b);
     into.keys.extend(other.keys);
 }
 
-fn join_bytes(into: &mut Finding, other: &Finding) {
+fn merge_rates(into: &mut Finding, other: &Finding) {
     into.bytes_per_second += other.bytes_per_second;
     for grown in &other.types {
         match into.types.iter_mut().find(|known| known.of == grown.of) {
@@ -304,17 +309,17 @@ fn join_bytes(into: &mut Finding, other: &Finding) {
 }
 
 /// Says of what is of the library, and of weak references, with which of the program's own leaks it comes.
-fn set_apart(found: &mut [Told]) {
+fn mark_companions(found: &mut [Candidate]) {
     let own: Vec<(f64, f64, Arc<str>)> = found
         .iter()
-        .filter(|told| !told.is_standard && !told.is_weak)
-        .map(|told| {
-            let finding = &told.finding;
+        .filter(|candidate| !candidate.is_standard && !candidate.is_weak)
+        .map(|candidate| {
+            let finding = &candidate.finding;
             (finding.objects_per_second, finding.bytes_per_second, Arc::clone(&finding.holder))
         })
         .collect();
-    for told in found.iter_mut().filter(|told| told.is_standard || told.is_weak) {
-        let finding = &mut told.finding;
+    for candidate in found.iter_mut().filter(|candidate| candidate.is_standard || candidate.is_weak) {
+        let finding = &mut candidate.finding;
         let rate = finding.entries_per_second.unwrap_or(finding.objects_per_second);
         let mut with = own.iter().filter(|(objects, ..)| is_multiple(rate, *objects));
         finding.along = with.next().map(|(.., holder)| Arc::clone(holder));

@@ -6,7 +6,7 @@ use crate::holders::Total;
 
 /// Why what grows is not freed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
+pub enum LeakCause {
     /// The program holds it.
     Held,
     /// It is garbage in circles, and the collector is off.
@@ -19,7 +19,7 @@ pub enum Cause {
     Unreferred,
 }
 
-impl Cause {
+impl LeakCause {
     /// Its word in records.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -35,7 +35,7 @@ impl Cause {
 
 /// How a container grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum GrowthMode {
     /// Items are appended at the end.
     Appended,
     /// Items are put in front of the others.
@@ -54,7 +54,7 @@ pub enum How {
     Enlarged,
 }
 
-impl How {
+impl GrowthMode {
     /// Its word in records.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -99,7 +99,7 @@ pub struct Container {
 
 /// Objects of a type that grow with a finding.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Grown {
+pub struct TypeGrowth {
     /// The type.
     pub of: Arc<str>,
     /// Objects a second.
@@ -112,7 +112,7 @@ pub struct Grown {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// Why it is not freed.
-    pub cause: Cause,
+    pub cause: LeakCause,
     /// The place that holds it, by name.
     pub holder: Arc<str>,
     /// The type of what is added.
@@ -144,11 +144,11 @@ pub struct Finding {
     /// What it is added to; `None` for what nobody holds.
     pub container: Option<Container>,
     /// How.
-    pub how: How,
+    pub how: GrowthMode,
     /// A way to it, as most have; `None` for what nobody holds.
     pub way: Option<String>,
     /// What grows there, the most bytes first.
-    pub types: Vec<Grown>,
+    pub types: Vec<TypeGrowth>,
     /// How many entries the cache or queue may have at most.
     pub limit: Option<u64>,
     /// The holder of the leak that this one comes with, as weak references do; `None` for one of its own.

@@ -9,44 +9,44 @@ use std::sync::Arc;
 use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::links::TypeIndex;
-use crate::survivors::Sighting;
+use crate::survivors::Generations;
 
 /// Where modules are that came after the first census.
 pub const NEW_MODULES: &str = "sys.modules";
 
 /// The number of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Word(pub u32);
+pub struct NameId(pub u32);
 
-/// Names and their numbers.
+/// NameTable and their numbers.
 #[derive(Debug, Default)]
-struct Names {
+struct NameTable {
     list: Vec<Arc<str>>,
-    numbers: HashMap<Arc<str>, Word>,
+    numbers: HashMap<Arc<str>, NameId>,
 }
 
-impl Names {
-    fn number(&mut self, name: &Arc<str>) -> Word {
+impl NameTable {
+    fn number(&mut self, name: &Arc<str>) -> NameId {
         if let Some(&known) = self.numbers.get(name) {
             return known;
         }
-        let word = Word(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
+        let word = NameId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
         self.list.push(Arc::clone(name));
         self.numbers.insert(Arc::clone(name), word);
         word
     }
 
-    fn name(&self, word: Word) -> Arc<str> {
+    fn name(&self, word: NameId) -> Arc<str> {
         self.list.get(word.0 as usize).map_or_else(|| "?".into(), Arc::clone)
     }
 }
 
 /// A place and a type.
-pub type Key = (Word, Word);
+pub type RowKey = (NameId, NameId);
 
 /// What a place held of a type.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct HistoryRow {
     /// Objects in each census.
     pub objects: Vec<u64>,
     /// Their bytes.
@@ -54,54 +54,54 @@ pub struct Row {
     /// The items in them, if they are containers.
     pub entries: Vec<u64>,
     /// In the last census, how many were first seen in each.
-    pub by_born: Vec<u64>,
+    pub by_generation: Vec<u64>,
     /// Of those that were seen at least twice, how many were gone in a later census.
     pub left: u64,
 }
 
-impl Row {
-    fn add(&mut self, sum: Sum) {
+impl HistoryRow {
+    fn add(&mut self, sum: RowSum) {
         self.objects.push(sum.objects);
         self.bytes.push(sum.bytes);
         self.entries.push(sum.entries);
-        self.by_born = sum.by_born;
+        self.by_generation = sum.by_generation;
     }
 
     /// How many came after the first census and were seen in at least one more; those of the last are too young to tell.
     #[must_use]
     pub fn stayed(&self) -> u64 {
         let last = self.objects.len().saturating_sub(1);
-        self.by_born.iter().take(last).skip(1).sum()
+        self.by_generation.iter().take(last).skip(1).sum()
     }
 }
 
 /// What each place held of each type, in every census.
 #[derive(Debug, Default)]
 pub struct History {
-    places: Names,
-    types: Names,
+    places: NameTable,
+    types: NameTable,
     /// What places are a part of.
-    above: HashMap<Word, Word>,
-    rows: HashMap<Key, Row>,
+    above: HashMap<NameId, NameId>,
+    rows: HashMap<RowKey, HistoryRow>,
     censuses: usize,
 }
 
 /// What a place holds of a type in one census.
 #[derive(Debug, Clone, Default)]
-struct Sum {
+struct RowSum {
     objects: u64,
     bytes: u64,
     entries: u64,
-    by_born: Vec<u64>,
+    by_generation: Vec<u64>,
 }
 
-impl Sum {
+impl RowSum {
     fn add(&mut self, other: &Self) {
         self.objects = self.objects.saturating_add(other.objects);
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.entries = self.entries.saturating_add(other.entries);
-        self.by_born.resize(self.by_born.len().max(other.by_born.len()), 0);
-        for (sum, count) in self.by_born.iter_mut().zip(&other.by_born) {
+        self.by_generation.resize(self.by_generation.len().max(other.by_generation.len()), 0);
+        for (sum, count) in self.by_generation.iter_mut().zip(&other.by_generation) {
             *sum = sum.saturating_add(*count);
         }
     }
@@ -109,16 +109,16 @@ impl Sum {
 
 /// The names of a census, as numbers of the history.
 #[derive(Debug)]
-pub struct Census {
-    places: Vec<Word>,
-    types: Vec<Word>,
+pub struct PlaceIds {
+    places: Vec<NameId>,
+    types: Vec<NameId>,
 }
 
-impl Census {
+impl PlaceIds {
     /// Where an object is counted: its place and its type; `None` if it has none.
     #[must_use]
     #[inline]
-    pub fn key(&self, holders: &Holders<'_>, node: NodeId) -> Option<Key> {
+    pub fn key(&self, holders: &Holders<'_>, node: NodeId) -> Option<RowKey> {
         let place = *self.places.get(holders.holder(node)?.0 as usize)?;
         let of = *self.types.get(holders.links().kind(node).0 as usize)?;
         Some((place, of))
@@ -126,7 +126,7 @@ impl Census {
 
     /// The number of a type's name.
     #[must_use]
-    pub fn type_of(&self, index: TypeIndex) -> Option<Word> {
+    pub fn type_of(&self, index: TypeIndex) -> Option<NameId> {
         self.types.get(index.0 as usize).copied()
     }
 }
@@ -134,30 +134,30 @@ impl Census {
 impl History {
     /// The name of a place.
     #[must_use]
-    pub fn place(&self, place: Word) -> Arc<str> {
+    pub fn place(&self, place: NameId) -> Arc<str> {
         self.places.name(place)
     }
 
     /// The name of a type.
     #[must_use]
-    pub fn type_name(&self, of: Word) -> Arc<str> {
+    pub fn type_name(&self, of: NameId) -> Arc<str> {
         self.types.name(of)
     }
 
     /// All rows.
-    pub fn rows(&self) -> impl Iterator<Item = (Key, &Row)> {
+    pub fn rows(&self) -> impl Iterator<Item = (RowKey, &HistoryRow)> {
         self.rows.iter().map(|(&key, row)| (key, row))
     }
 
     /// A row.
     #[must_use]
-    pub fn row(&self, key: Key) -> Option<&Row> {
+    pub fn row(&self, key: RowKey) -> Option<&HistoryRow> {
         self.rows.get(&key)
     }
 
     /// What a place is a part of; `None` for what ways begin with.
     #[must_use]
-    pub fn above(&self, place: Word) -> Option<Word> {
+    pub fn above(&self, place: NameId) -> Option<NameId> {
         self.above.get(&place).copied()
     }
 
@@ -165,15 +165,15 @@ impl History {
     pub fn add(
         &mut self,
         holders: &Holders<'_>,
-        sighting: &Sighting,
+        generations: &Generations,
         mut entries: impl FnMut(NodeId) -> u64,
-    ) -> Census {
+    ) -> PlaceIds {
         let census = self.names(holders);
         let links = holders.links();
-        let mut now: HashMap<Key, Sum> = HashMap::new();
-        let none = || Sum { by_born: vec![0; self.censuses + 1], ..Sum::default() };
+        let mut now: HashMap<RowKey, RowSum> = HashMap::new();
+        let none = || RowSum { by_generation: vec![0; self.censuses + 1], ..RowSum::default() };
         // Neighbours are often alike.
-        let mut last: Option<(Key, Sum)> = None;
+        let mut last: Option<(RowKey, RowSum)> = None;
         for node in (0..).take(links.objects()).map(NodeId) {
             let Some(key) = census.key(holders, node) else { continue };
             if last.as_ref().is_none_or(|(other, _)| *other != key)
@@ -185,7 +185,7 @@ impl History {
                 sum.objects += 1;
                 sum.bytes = sum.bytes.saturating_add(links.size(node));
                 sum.entries = sum.entries.saturating_add(entries(node));
-                if let Some(count) = sum.by_born.get_mut(sighting.born(node)) {
+                if let Some(count) = sum.by_generation.get_mut(generations.first_seen(node)) {
                     *count += 1;
                 }
             }
@@ -197,35 +197,36 @@ impl History {
         census
     }
 
-    fn merge(&mut self, mut now: HashMap<Key, Sum>) {
+    fn merge(&mut self, mut now: HashMap<RowKey, RowSum>) {
         let before = self.censuses;
         for (key, row) in &mut self.rows {
             let new = now.remove(key).unwrap_or_default();
             // Those of the census before were seen once alone.
             let twice = before.saturating_sub(1);
-            let gone = row
-                .by_born
-                .iter()
-                .take(twice)
-                .enumerate()
-                .map(|(born, &was)| was.saturating_sub(new.by_born.get(born).copied().unwrap_or(0)));
+            let gone = row.by_generation.iter().take(twice).enumerate().map(|(first_seen, &was)| {
+                was.saturating_sub(new.by_generation.get(first_seen).copied().unwrap_or(0))
+            });
             row.left = row.left.saturating_add(gone.sum());
             row.add(new);
         }
         for (key, sum) in now {
             let zeros = vec![0; before];
-            let mut row =
-                Row { objects: zeros.clone(), bytes: zeros.clone(), entries: zeros, ..Row::default() };
+            let mut row = HistoryRow {
+                objects: zeros.clone(),
+                bytes: zeros.clone(),
+                entries: zeros,
+                ..HistoryRow::default()
+            };
             row.add(sum);
             self.rows.insert(key, row);
         }
         self.censuses += 1;
     }
 
-    fn names(&mut self, holders: &Holders<'_>) -> Census {
+    fn names(&mut self, holders: &Holders<'_>) -> PlaceIds {
         let first = self.censuses == 0;
         let all = holders.places();
-        let mut places: Vec<Word> = Vec::with_capacity(all.len());
+        let mut places: Vec<NameId> = Vec::with_capacity(all.len());
         for place in all {
             let known = first || self.places.numbers.contains_key(&place.text);
             // Of what it is a part of, the nearest that is known: that has a lower number, since it was met before.
@@ -243,6 +244,6 @@ impl History {
         }
         let types = holders.links().types();
         let types = types.iter().map(|counted| self.types.number(&counted.of.name().into())).collect();
-        Census { places, types }
+        PlaceIds { places, types }
     }
 }

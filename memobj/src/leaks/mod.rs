@@ -2,16 +2,16 @@
 //!
 //! Of each census is kept what every place holds of every type ([`history`]) and which objects were there before
 //! ([`survivors`](crate::survivors)). What a place holds of a type leaks if there is more of it each time, at the end as before ([`trend`]),
-//! and if what came stays. What came is told by the first new object on the way to it ([`heads`]): what was added, and to what.
+//! and if what came stays. What came is told by the first new object on the way to it ([`roots`]): what was added, and to what.
 
-pub mod heads;
+pub mod growth_roots;
 pub mod history;
 pub mod trend;
 
+mod describe;
 mod find;
 mod finding;
 mod native;
-mod tell;
 mod threads;
 
 use std::sync::Arc;
@@ -21,23 +21,23 @@ use crate::account::Account;
 use crate::graph::TooLarge;
 use crate::holders::{Holders, Total};
 use crate::names::Names;
-use crate::survivors::{MOST_CENSUSES, Sighting, Survivors};
+use crate::survivors::{Generations, MAX_CENSUSES, Survivors};
 use memobj_cpython::heap::python::Python;
 use memobj_cpython::heap::seen::{Bitmap, Places};
 use memobj_process::error::{Error, Stage};
 use memobj_process::memory::Memory;
 
-pub use finding::{Cause, Container, Finding, Grown, How};
+pub use finding::{Container, Finding, GrowthMode, LeakCause, TypeGrowth};
 pub use native::{MemoryGrowth, RowGrowth};
 
 use history::History;
 
 /// From so many censuses on something can be said.
-pub const FEWEST_CENSUSES: usize = 3;
+pub const MIN_CENSUSES: usize = 3;
 
 /// What else is known of the process at the moment of a census.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Besides<'a> {
+pub struct ProcessContext<'a> {
     /// Its resident set.
     pub rss_bytes: Option<u64>,
     /// Whether its collector is on; `None` if that is not known.
@@ -50,7 +50,7 @@ pub struct Besides<'a> {
 
 /// All that is known of a process from one census to the next.
 #[derive(Debug, Default)]
-pub struct Following {
+pub struct LeakTracker {
     survivors: Survivors,
     history: History,
     first: Option<Instant>,
@@ -93,9 +93,9 @@ impl Report {
     }
 }
 
-impl Following {
+impl LeakTracker {
     /// Takes in a census that was taken at `at`: what was seen, which [`keep`](Self::keep) wants; and what that says, from
-    /// [`FEWEST_CENSUSES`] on.
+    /// [`MIN_CENSUSES`] on.
     ///
     /// # Errors
     /// If there were too many.
@@ -104,20 +104,20 @@ impl Following {
         python: &Python<'_, M>,
         holders: &Holders<'_>,
         at: Instant,
-        besides: Besides<'_>,
-    ) -> Result<(Sighting, Option<Report>), Error> {
+        context: ProcessContext<'_>,
+    ) -> Result<(Generations, Option<Report>), Error> {
         let too_many = |what: String| Error::new(Stage::Heap, what, "begin anew");
-        if self.moments.len() >= MOST_CENSUSES {
-            return Err(too_many(format!("no more than {MOST_CENSUSES} censuses can be told apart")));
+        if self.moments.len() >= MAX_CENSUSES {
+            return Err(too_many(format!("no more than {MAX_CENSUSES} censuses can be candidate apart")));
         }
-        let sighting = self
+        let generations = self
             .survivors
             .look(python, holders.links())
             .map_err(|error: TooLarge| too_many(format!("objects cannot be followed: {error}")))?;
         let mut names = Names::new(python);
         let links = holders.links();
         let counts: Vec<bool> = links.types().iter().map(|counted| find::has_items(&counted.of)).collect();
-        let census = self.history.add(holders, &sighting, |node| {
+        let census = self.history.add(holders, &generations, |node| {
             let counts = counts.get(links.kind(node).0 as usize).is_some_and(|&counts| counts);
             let at = counts.then(|| links.address(node)).flatten();
             at.and_then(|at| names.entries(at)).unwrap_or(0)
@@ -129,44 +129,44 @@ impl Following {
             bytes: total.bytes.saturating_add(counted.counts.heap.bytes),
         });
         self.totals.push(total);
-        self.rss.push(besides.rss_bytes);
+        self.rss.push(context.rss_bytes);
         self.threads.push(links.threads().len() as u64);
         let mut report = None;
-        if self.moments.len() >= FEWEST_CENSUSES {
-            report = Some(self.report(holders, &sighting, &census, &mut names, besides)?);
+        if self.moments.len() >= MIN_CENSUSES {
+            report = Some(self.report(holders, &generations, &census, &mut names, context)?);
         } else if self.account.is_none() {
-            self.account = besides.account.cloned();
+            self.account = context.account.cloned();
         }
-        Ok((sighting, report))
+        Ok((generations, report))
     }
 
     /// Keeps what the next census is compared with.
-    pub fn keep(&mut self, places: Places, set: Bitmap, sighting: Sighting) {
-        self.survivors.keep(places, set, sighting);
+    pub fn keep(&mut self, places: Places, set: Bitmap, generations: Generations) {
+        self.survivors.keep(places, set, generations);
     }
 
     fn report<M: Memory>(
         &self,
         holders: &Holders<'_>,
-        sighting: &Sighting,
-        census: &history::Census,
+        generations: &Generations,
+        census: &history::PlaceIds,
         names: &mut Names<'_, '_, M>,
-        besides: Besides<'_>,
+        context: ProcessContext<'_>,
     ) -> Result<Report, Error> {
-        let looking = find::Looking {
+        let finder = find::LeakFinder {
             history: &self.history,
             moments: &self.moments,
             holders,
-            sighting,
+            generations,
             census,
-            collector_on: besides.collector_on,
+            collector_on: context.collector_on,
             threads: &self.threads,
         };
-        let found = looking.find(names)?;
+        let found = finder.find(names)?;
         let (filling, leaks): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|finding| finding.limit.is_some());
         let memory =
-            native::growth(&self.moments, &self.rss, &self.totals, self.account.as_ref(), besides.account);
+            native::growth(&self.moments, &self.rss, &self.totals, self.account.as_ref(), context.account);
         Ok(Report {
             censuses: self.moments.len() as u64,
             seconds: self.moments.last().copied().unwrap_or(0.0),
@@ -175,9 +175,9 @@ impl Following {
             places: holders.places().len() as u64,
             leaks,
             filling,
-            pinned: besides.account.and_then(|account| {
+            pinned: context.account.and_then(|account| {
                 let by = account.pinned.types.first()?;
-                let name = besides.types.get(by.row.0 as usize)?;
+                let name = context.types.get(by.row.0 as usize)?;
                 Some((account.pinned.arena_bytes, Arc::clone(name)))
             }),
             memory,

@@ -10,12 +10,12 @@ use crate::holders::Total;
 use super::trend::{Trend, Trends};
 
 /// The least growth that counts, in bytes: allocators take memory in pieces.
-const LEAST_BYTES: f64 = (512 << 10) as f64;
+const MIN_BYTES: f64 = (512 << 10) as f64;
 /// How likely a rise may be by chance, at most, where there are censuses enough to tell.
-const MOST_CHANCE: f64 = 0.05;
+const MAX_CHANCE: f64 = 0.05;
 
 /// What part of all growth must be no objects, for a leak of its own.
-const LEAST_FOREIGN: f64 = 0.5;
+const MIN_FOREIGN: f64 = 0.5;
 
 /// Growth of the resident set besides that of Python objects.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +58,7 @@ pub(super) fn growth(
     let trends = Trends::new(moments);
     let rss: Vec<u64> = rss.iter().copied().collect::<Option<_>>()?;
     let rises = |trend: &Trend| {
-        trend.net >= LEAST_BYTES && trend.goes_on && (moments.len() < 4 || trend.chance <= MOST_CHANCE)
+        trend.net >= MIN_BYTES && trend.goes_on && (moments.len() < 4 || trend.chance <= MAX_CHANCE)
     };
     let trend = trends.of(&rss).filter(rises)?;
     let bytes: Vec<u64> = totals.iter().map(|total| total.bytes).collect();
@@ -74,7 +74,7 @@ pub(super) fn growth(
         leaks: match (first, last) {
             (Some(first), Some(last)) => {
                 let foreign = foreign_bytes(last) - foreign_bytes(first);
-                foreign >= LEAST_BYTES && foreign >= trend.net * LEAST_FOREIGN
+                foreign >= MIN_BYTES && foreign >= trend.net * MIN_FOREIGN
             }
             // Objects need blocks larger than they are, and tables that grow in steps.
             _ => trend.per_second > objects * 2.0,

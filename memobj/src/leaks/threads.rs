@@ -12,7 +12,10 @@ use memobj_process::memory::Memory;
 pub(super) const THREADING: &str = "threading";
 
 /// The function that most threads run: of each the outermost one that came not with Python, or else the innermost.
-pub(super) fn running<M: Memory>(holders: &Holders<'_>, names: &mut Names<'_, '_, M>) -> Option<Arc<str>> {
+pub(super) fn most_run_function<M: Memory>(
+    holders: &Holders<'_>,
+    names: &mut Names<'_, '_, M>,
+) -> Option<Arc<str>> {
     let links = holders.links();
     // By thread: the function that is told, and whether it is the program's own.
     let mut of_threads: BTreeMap<usize, (Arc<str>, bool)> = BTreeMap::new();

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn chances_are_those_of_permutations() {
+    fn chances_match_permutations() {
         // Of 120 orders of five one has no inversion, and four have one.
         let five = chances(5);
         assert!((five[0] - 1.0 / 120.0).abs() < 1e-12 && (five[1] - 5.0 / 120.0).abs() < 1e-12);
@@ -142,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_a_rise() {
+    fn line_is_a_rise() {
         let line = trend(&[100, 120, 140, 160, 180]);
         assert_eq!((line.net, line.per_second, line.goes_on), (80.0, 10.0, true));
         assert!(line.chance < 0.01 && line.straight > 0.999);
     }
 
     #[test]
-    fn what_settles_or_comes_down_does_not_go_on() {
+    fn settling_series_does_not_go_on() {
         assert!(!trend(&[0, 50, 75, 87, 93]).goes_on);
         assert!(!trend(&[0, 100, 100, 100, 100]).goes_on);
         assert!(!trend(&[0, 10, 20, 30, 5]).goes_on);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn comings_without_goings_are_no_balance() {
+    fn one_sided_flow_is_no_balance() {
         assert!(chance_of_balance(50, 0) < 1e-10);
         assert!(chance_of_balance(50, 45) > 0.5 && chance_of_balance(5, 5) >= 1.0);
     }

@@ -1,17 +1,17 @@
 //! The flow: arguments, a command or processes or a file, censuses until the end, and the exit code.
 
-mod counting;
-mod leaking;
-mod members;
+mod leak_search;
 mod outputs;
+mod processes;
+mod session;
 
 use common::cli::Failure;
 use common::launch::{self, Output};
 use common::record::Run;
 use common::signal::{ENDING, Signals};
 
-use self::counting::{Counting, Plan};
 use self::outputs::Outputs;
+use self::session::{Session, Targets};
 use crate::census::Taker;
 use crate::cli::Args;
 use crate::request::Source;
@@ -41,7 +41,7 @@ pub fn run(args: &Args, taker: &mut dyn Taker) -> Result<u8, Failure> {
         return Err(Failure::new("--tree needs a running process", "give -p PID or -- COMMAND"));
     }
     if args.leaks {
-        leaking::check(args.most())?;
+        leak_search::check(args.most())?;
     }
     let outputs = Outputs::open(args)?;
     let launching = !args.command.is_empty();
@@ -56,11 +56,11 @@ pub fn run(args: &Args, taker: &mut dyn Taker) -> Result<u8, Failure> {
         })
         .transpose()?;
     let roots = launched.as_ref().map_or_else(|| args.pid.clone(), |launched| vec![launched.pid()]);
-    let plan = match file {
-        Some(source) => Plan::File(source),
-        None => Plan::Processes { roots, tree: args.tree },
+    let targets = match file {
+        Some(source) => Targets::File(source),
+        None => Targets::Processes { roots, tree: args.tree },
     };
-    Counting::new(args, plan, taker, outputs, signals, launched, Run::start()).run()
+    Session::new(args, targets, taker, outputs, signals, launched, Run::start()).run()
 }
 
 #[cfg(test)]

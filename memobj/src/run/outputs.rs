@@ -12,12 +12,12 @@ use common::stdio;
 use common::table::Style;
 
 use crate::cli::{Args, Format};
-use crate::emit::tally::Tally;
-use crate::emit::text::{Options, Text};
+use crate::emit::summary::CensusSummary;
+use crate::emit::text::{TextOptions, TextWriter};
 
 /// An output and its name.
 #[derive(Debug)]
-struct Named<O> {
+struct NamedOutput<O> {
     name: String,
     output: O,
 }
@@ -25,8 +25,8 @@ struct Named<O> {
 /// Who gets the censuses.
 #[derive(Debug)]
 pub struct Outputs {
-    text: Option<Named<Text<File>>>,
-    jsonl: Option<Named<Writer<File>>>,
+    text: Option<NamedOutput<TextWriter<File>>>,
+    jsonl: Option<NamedOutput<Writer<File>>>,
     to_stdout: bool,
     to_terminal: bool,
     failure: Option<Failure>,
@@ -38,7 +38,7 @@ impl Outputs {
     /// # Errors
     /// A file that cannot be opened.
     pub fn open(args: &Args) -> Result<Self, Failure> {
-        let options = Options { limit: args.limit, diff_every: args.diff_every, memory: args.memory };
+        let options = TextOptions { limit: args.limit, diff_every: args.diff_every, memory: args.memory };
         let mut outputs = Self {
             text: None,
             jsonl: None,
@@ -47,32 +47,35 @@ impl Outputs {
             failure: None,
         };
         if let Some(path) = &args.output {
-            let records = beside(path);
-            let open = |path: &Path| -> Result<Named<File>, Failure> {
+            let records = records_path(path);
+            let open = |path: &Path| -> Result<NamedOutput<File>, Failure> {
                 let name = path.display().to_string();
                 match open_log(path) {
-                    Ok(output) => Ok(Named { name, output }),
+                    Ok(output) => Ok(NamedOutput { name, output }),
                     Err(error) => Err(failure(&name, &error)),
                 }
             };
             let (text, records) = (open(path)?, open(&records)?);
-            outputs.text =
-                Some(Named { name: text.name, output: Text::new(text.output, Style::default(), options) });
-            outputs.jsonl = Some(Named { name: records.name, output: Writer::new(records.output) });
+            outputs.text = Some(NamedOutput {
+                name: text.name,
+                output: TextWriter::new(text.output, Style::default(), options),
+            });
+            outputs.jsonl = Some(NamedOutput { name: records.name, output: Writer::new(records.output) });
             return Ok(outputs);
         }
         let stdout = io::stdout();
         outputs.to_terminal = stdout.is_terminal();
         let name = "stdout".to_owned();
         let file = stdout.as_fd().try_clone_to_owned().map_err(|error| failure(&name, &error))?;
-        let by_itself = if outputs.to_terminal { Format::Text } else { Format::Jsonl };
-        match args.format.unwrap_or(by_itself) {
+        let default_format = if outputs.to_terminal { Format::Text } else { Format::Jsonl };
+        match args.format.unwrap_or(default_format) {
             Format::Text => {
                 let width = if outputs.to_terminal { columns() } else { None };
                 let style = Style { colour: stdio::wants_colour(&stdout), width };
-                outputs.text = Some(Named { name, output: Text::new(file.into(), style, options) });
+                outputs.text =
+                    Some(NamedOutput { name, output: TextWriter::new(file.into(), style, options) });
             }
-            Format::Jsonl => outputs.jsonl = Some(Named { name, output: Writer::new(file.into()) }),
+            Format::Jsonl => outputs.jsonl = Some(NamedOutput { name, output: Writer::new(file.into()) }),
         }
         Ok(outputs)
     }
@@ -106,13 +109,13 @@ impl Outputs {
     }
 
     /// Gives out a census.
-    pub fn census(&mut self, record: CensusRecord, tally: &Tally) {
+    pub fn census(&mut self, record: CensusRecord, summary: &CensusSummary) {
         if self.to_terminal
             && let Some(text) = &mut self.text
         {
             text.output.set_width(columns());
         }
-        self.show(|text| text.census(&record, tally));
+        self.show(|text| text.census(&record, summary));
         self.write(&Record::Census(Box::new(record)));
     }
 
@@ -131,8 +134,8 @@ impl Outputs {
         self.write(record);
     }
 
-    fn show(&mut self, write: impl FnOnce(&mut Text<File>) -> io::Result<()>) {
-        if let Some(Named { name, output }) = &mut self.text
+    fn show(&mut self, write: impl FnOnce(&mut TextWriter<File>) -> io::Result<()>) {
+        if let Some(NamedOutput { name, output }) = &mut self.text
             && let Err(error) = write(output)
         {
             self.failure = Failure::output(name, &error);
@@ -141,7 +144,7 @@ impl Outputs {
     }
 
     fn write(&mut self, record: &Record) {
-        if let Some(Named { name, output }) = &mut self.jsonl
+        if let Some(NamedOutput { name, output }) = &mut self.jsonl
             && let Err(error) = output.write(record)
         {
             self.failure = Failure::output(name, &error);
@@ -151,7 +154,7 @@ impl Outputs {
 }
 
 /// The file for the records: that of the text with `.jsonl` behind its name.
-fn beside(path: &Path) -> PathBuf {
+fn records_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".jsonl");
     name.into()

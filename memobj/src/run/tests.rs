@@ -11,14 +11,14 @@ use common::record::{EventKind, Record};
 
 use super::*;
 use crate::census::Census;
-use crate::emit::testing::{census, kind};
+use crate::emit::testing::{census, type_count};
 use crate::request::{Request, Source};
 use memobj_process::error::{Error, Stage};
 
 /// Gives what a test wants of each census: the number of the call, from 1, and the process. What was to be forgotten it keeps.
-struct Made<F>(u64, F, Vec<u32>);
+struct FakeSource<F>(u64, F, Vec<u32>);
 
-impl<F: FnMut(u64, u32) -> Result<Census, Error>> Taker for Made<F> {
+impl<F: FnMut(u64, u32) -> Result<Census, Error>> Taker for FakeSource<F> {
     fn take(&mut self, request: &Request) -> Result<Census, Error> {
         self.0 += 1;
         let pid = match request.source {
@@ -35,12 +35,12 @@ impl<F: FnMut(u64, u32) -> Result<Census, Error>> Taker for Made<F> {
     }
 }
 
-fn good() -> Census {
-    census(vec![kind("builtins", "str", 10, 1000)])
+fn small_census() -> Census {
+    census(vec![type_count("builtins", "str", 10, 1000)])
 }
 
 /// What a run wrote to its files, its result, and how often a census was asked for.
-struct Ran {
+struct FinishedRun {
     records: Vec<Record>,
     text: String,
     result: Result<u8, Failure>,
@@ -48,7 +48,7 @@ struct Ran {
     forgotten: Vec<u32>,
 }
 
-impl Ran {
+impl FinishedRun {
     /// Type, iteration and process of each record.
     fn lines(&self) -> Vec<(&'static str, u64)> {
         let line = |record: &Record| match record {
@@ -64,12 +64,12 @@ impl Ran {
     }
 }
 
-fn ran(args: &[&str], take: impl FnMut(u64, u32) -> Result<Census, Error>) -> Ran {
+fn run_with(args: &[&str], take: impl FnMut(u64, u32) -> Result<Census, Error>) -> FinishedRun {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("made/log");
     let shown = file.to_str().unwrap();
     let args = Args::try_parse_from(["memobj", "-o", shown].iter().chain(args)).unwrap();
-    let mut taker = Made(0, take, Vec::new());
+    let mut taker = FakeSource(0, take, Vec::new());
     let result = run(&args, &mut taker);
     let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     let records = read(&folder.path().join("made/log.jsonl"));
@@ -77,7 +77,7 @@ fn ran(args: &[&str], take: impl FnMut(u64, u32) -> Result<Census, Error>) -> Ra
         Item::Record(record) => record,
         Item::Bad(bad) => panic!("{bad}"),
     });
-    Ran { records: records.collect(), text: read(&file), result, calls: taker.0, forgotten: taker.2 }
+    FinishedRun { records: records.collect(), text: read(&file), result, calls: taker.0, forgotten: taker.2 }
 }
 
 /// A process that ends when it is told to, or with the test.
@@ -120,9 +120,9 @@ fn refused() -> Error {
 }
 
 #[test]
-fn one_census_is_one_record_and_one_block() {
+fn one_census_is_one_record() {
     let running = Running::shell("read x");
-    let once = ran(&["-p", &running.pid()], |_, _| Ok(good()));
+    let once = run_with(&["-p", &running.pid()], |_, _| Ok(small_census()));
     assert_eq!((once.lines(), once.calls), (vec![("census", 1)], 1));
     assert_eq!(once.result, Ok(0));
     assert!(once.text.starts_with("#1  ") && once.text.contains("10 objects, 1000 B"), "{}", once.text);
@@ -131,13 +131,13 @@ fn one_census_is_one_record_and_one_block() {
 }
 
 #[test]
-fn censuses_repeat_until_the_count_and_a_failed_one_is_an_error_of_its_number() {
+fn failed_census_is_error_record() {
     let running = Running::shell("read x");
     let torn = Error::new(Stage::Copy, "it moved", "try again");
     let begin = Instant::now();
-    let found = ran(&["-i", "20ms", "--count", "4", "-p", &running.pid()], |call, _| match call {
+    let found = run_with(&["-i", "20ms", "--count", "4", "-p", &running.pid()], |call, _| match call {
         1 | 3 => Err(torn.clone()),
-        _ => Ok(good()),
+        _ => Ok(small_census()),
     });
     assert_eq!(found.lines(), [("error", 1), ("census", 2), ("error", 3), ("census", 4)]);
     assert_eq!((found.result, found.calls), (Ok(0), 4));
@@ -152,9 +152,9 @@ fn censuses_repeat_until_the_count_and_a_failed_one_is_an_error_of_its_number() 
 }
 
 #[test]
-fn a_run_without_a_single_census_was_in_vain() {
+fn run_without_census_fails() {
     let running = Running::shell("read x");
-    let found = ran(&["-i", "10ms", "--count", "3", "-p", &running.pid()], |_, _| {
+    let found = run_with(&["-i", "10ms", "--count", "3", "-p", &running.pid()], |_, _| {
         Err(Error::new(Stage::Copy, "it is traced", "detach the other"))
     });
     assert_eq!(found.lines(), [("error", 1), ("error", 2), ("error", 3)]);
@@ -162,10 +162,10 @@ fn a_run_without_a_single_census_was_in_vain() {
 }
 
 #[test]
-fn what_will_never_be_python_ends_the_run_with_2() {
+fn non_python_ends_the_run() {
     let running = Running::shell("read x");
     for args in [&["-i", "10ms"][..], &[]] {
-        let found = ran(&[args, &["-p", &running.pid()]].concat(), |_, _| Err(refused()));
+        let found = run_with(&[args, &["-p", &running.pid()]].concat(), |_, _| Err(refused()));
         assert_eq!((found.lines(), found.calls), (vec![("error", 1)], 1));
         assert_eq!(found.result, Err(Failure::new("pid 7 is no Python", "give another")));
     }
@@ -173,19 +173,19 @@ fn what_will_never_be_python_ends_the_run_with_2() {
     let pids = ["-i", "10ms", "--count", "2", "-p", &running.pid(), "-p", &other.pid()].map(str::to_owned);
     let pids: Vec<&str> = pids.iter().map(String::as_str).collect();
     let one = running.0.id();
-    let found = ran(&pids, |_, pid| if pid == one { Err(refused()) } else { Ok(good()) });
+    let found = run_with(&pids, |_, pid| if pid == one { Err(refused()) } else { Ok(small_census()) });
     assert_eq!(found.lines(), [("census", 1), ("error", 1), ("census", 2), ("error", 2)]);
     assert_eq!(found.result, Ok(0), "one of two is good enough");
 }
 
 #[test]
-fn the_targets_end_is_told_and_ends_the_run_at_once() {
+fn target_exit_ends_the_run() {
     let mut running = Running::shell("read x");
     let pid = running.pid();
     let begin = Instant::now();
-    let found = ran(&["-i", "60s", "-p", &pid], |_, _| {
+    let found = run_with(&["-i", "60s", "-p", &pid], |_, _| {
         running.end();
-        Ok(good())
+        Ok(small_census())
     });
     assert_eq!(found.lines(), [("census", 1), ("exited", 1)]);
     assert_eq!((found.result, found.forgotten), (Ok(0), vec![running.0.id()]));
@@ -194,11 +194,11 @@ fn the_targets_end_is_told_and_ends_the_run_at_once() {
 }
 
 #[test]
-fn an_end_within_a_census_is_no_error_once_there_were_some() {
+fn exit_during_census_is_no_error() {
     let mut running = Running::shell("read x");
-    let found = ran(&["-i", "10ms", "-p", &running.pid()], |call, _| {
+    let found = run_with(&["-i", "10ms", "-p", &running.pid()], |call, _| {
         if call < 3 {
-            return Ok(good());
+            return Ok(small_census());
         }
         running.end();
         Err(Error::gone(Stage::Copy, "it ended"))
@@ -206,7 +206,7 @@ fn an_end_within_a_census_is_no_error_once_there_were_some() {
     assert_eq!(found.lines(), [("census", 1), ("census", 2), ("exited", 3)]);
     assert_eq!(found.result, Ok(0));
     let mut running = Running::shell("read x");
-    let found = ran(&["-p", &running.pid()], |_, _| {
+    let found = run_with(&["-p", &running.pid()], |_, _| {
         running.end();
         Err(Error::gone(Stage::Attach, "it ended"))
     });
@@ -215,11 +215,11 @@ fn an_end_within_a_census_is_no_error_once_there_were_some() {
 }
 
 #[test]
-fn what_never_was_there_is_an_error_and_has_no_end() {
+fn missing_pid_is_error_without_exit() {
     // Above the most that the kernel gives out (proc_sys_kernel(5), pid_max).
     let absent = (1_u32 << 30).to_string();
     for gone in [false, true] {
-        let found = ran(&["-i", "10ms", "-p", &absent], |_, _| {
+        let found = run_with(&["-i", "10ms", "-p", &absent], |_, _| {
             Err(Error { gone, ..Error::new(Stage::Attach, "no such process", "") })
         });
         assert_eq!((found.lines(), found.calls), (vec![("error", 1)], 1));
@@ -228,12 +228,12 @@ fn what_never_was_there_is_an_error_and_has_no_end() {
 }
 
 #[test]
-fn another_program_in_the_same_process_is_told_and_counted() {
+fn exec_is_reported_and_counted() {
     let mut running = Running::shell("read x; exec cat");
     let pid = running.0.id();
-    let found = ran(&["-i", "10ms", "--count", "2", "-p", &running.pid()], |call, _| {
+    let found = run_with(&["-i", "10ms", "--count", "2", "-p", &running.pid()], |call, _| {
         if call > 1 {
-            return Ok(good());
+            return Ok(small_census());
         }
         running.go_on();
         let limit = Instant::now() + Duration::from_secs(30);
@@ -248,18 +248,18 @@ fn another_program_in_the_same_process_is_told_and_counted() {
 }
 
 #[test]
-fn a_process_that_is_no_python_any_more_ends_the_run_once_it_had_time_to_begin() {
+fn exec_of_non_python_ends_late() {
     let mut running = Running::shell("read x; exec cat");
     let pid = running.0.id();
     let begin = Instant::now();
-    let found = ran(&["-i", "200ms", "-p", &running.pid()], |call, _| {
+    let found = run_with(&["-i", "200ms", "-p", &running.pid()], |call, _| {
         if call == 1 {
             running.go_on();
-            return Ok(good());
+            return Ok(small_census());
         }
         assert!(begin.elapsed() < Duration::from_secs(60), "it never ended");
         let is_cat = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "cat\n";
-        if is_cat { Err(refused()) } else { Ok(good()) }
+        if is_cat { Err(refused()) } else { Ok(small_census()) }
     });
     let lines = found.lines();
     let errors = lines.iter().filter(|(kind, _)| *kind == "error").count();
@@ -268,12 +268,12 @@ fn a_process_that_is_no_python_any_more_ends_the_run_once_it_had_time_to_begin()
 }
 
 #[test]
-fn below_a_root_only_python_is_counted_and_each_on_its_own() {
+fn tree_counts_only_python() {
     let mut running = Running::shell("exec 3<&0; sh -c 'read x <&3; :' & read x <&3; :");
     let root = running.0.id();
     let mut below = Vec::new();
     let limit = Instant::now() + Duration::from_secs(30);
-    let found = ran(&["--tree", "-i", "10ms", "-p", &running.pid()], |_, pid| {
+    let found = run_with(&["--tree", "-i", "10ms", "-p", &running.pid()], |_, pid| {
         if pid == root {
             return Err(refused());
         }
@@ -282,7 +282,7 @@ fn below_a_root_only_python_is_counted_and_each_on_its_own() {
         if below.len() == 3 {
             running.end();
         }
-        Ok(good())
+        Ok(small_census())
     });
     let lines = found.lines();
     let censuses = lines.iter().filter(|(kind, _)| *kind == "census").count();
@@ -299,24 +299,24 @@ fn below_a_root_only_python_is_counted_and_each_on_its_own() {
     };
     assert_eq!((census.root_pid, census.pid), (Some(root), below[0]));
     assert_eq!(found.result, Ok(0));
-    let none = ran(&["--tree", "-p", &std::process::id().to_string()], |_, _| Err(refused()));
+    let none = run_with(&["--tree", "-p", &std::process::id().to_string()], |_, _| Err(refused()));
     assert!(none.result.unwrap_err().what.starts_with("no process at or below pid "));
 }
 
 #[test]
-fn a_file_is_counted_once_and_command_lines_can_be_left_out() {
-    let found = ran(&["--core", "core", "--no-cmdline"], |_, _| Ok(good()));
+fn file_is_counted_once() {
+    let found = run_with(&["--core", "core", "--no-cmdline"], |_, _| Ok(small_census()));
     assert_eq!((found.lines(), found.calls), (vec![("census", 1)], 1));
     let Record::Census(record) = &found.records[0] else { panic!("{:?}", found.records) };
     assert_eq!((&record.cmdline, record.root_pid), (&None, None));
-    let found = ran(&["--snapshot", "s"], |_, _| Err(Error::new(Stage::Attach, "s: no snapshot", "")));
+    let found = run_with(&["--snapshot", "s"], |_, _| Err(Error::new(Stage::Attach, "s: no snapshot", "")));
     assert_eq!((found.lines(), found.result), (vec![("error", 1)], Err(Failure::new("s: no snapshot", ""))));
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
+fn invalid_targets_are_refused() {
     for args in [&[][..], &["--tree", "--core", "x"], &["-p", "1", "-p", "2", "--save-snapshot", "x"]] {
-        let found = ran(args, |_, _| panic!("nothing was to be taken"));
+        let found = run_with(args, |_, _| panic!("nothing was to be taken"));
         assert!(found.result.is_err_and(|failure| !failure.hint.is_empty()), "{args:?}");
     }
 }

@@ -9,14 +9,14 @@ use common::stdio::escape_controls;
 use common::table::{Column, Line, Table};
 use common::units::{Bytes, Change, counted, thousands};
 
-use super::block::{ANY_WIDTH, percent, ratio, titled};
+use super::census::{ANY_WIDTH, percent, ratio, titled_table};
 use crate::caches::{Cache, Warning};
 
 /// What a cache had at the census before: entries and bytes, by its name.
 pub(super) type Before = HashMap<Arc<str>, (u64, u64)>;
 
 /// What is to be remembered of caches for the next census.
-pub(super) fn remembered(caches: &[Cache]) -> Before {
+pub(super) fn cache_sizes(caches: &[Cache]) -> Before {
     caches.iter().map(|cache| (Arc::clone(&cache.name), (cache.entries, cache.deep_bytes()))).collect()
 }
 
@@ -157,7 +157,7 @@ fn table(caches: &[&Cache], before: Option<&Before>, limit: usize) -> Vec<Line> 
         table.push(row(cache, before));
     }
     let others = caches.get(limit..).unwrap_or_default();
-    let mut lines = titled(&format!("caches ({})", thousands(caches.len() as u64)), table);
+    let mut lines = titled_table(&format!("caches ({})", thousands(caches.len() as u64)), table);
     if !others.is_empty() {
         let text = format!("… {} more: {}", thousands(others.len() as u64), sum(others));
         lines.push(Line::whole(2, Tone::Dim, text));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_comes_first_and_what_is_python_s_own_last() {
+    fn warnings_come_first() {
         let caches = [
             cache("a.large", 50, 8192, &[]),
             Cache {
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn without_anything_wrong_that_is_said() {
+    fn healthy_caches_say_so() {
         let text = shown(&[cache("a.large", 50, 8192, &[])], None, 20);
         assert!(text.starts_with("\n  nothing is wrong with the caches\n"), "{text}");
         assert!(shown(&[], None, 20).contains("no caches were found"), "{}", shown(&[], None, 20));

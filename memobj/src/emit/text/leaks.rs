@@ -9,17 +9,17 @@ use common::table::Line;
 use common::time::Span;
 use common::units::{Bytes, counted, thousands};
 
-use super::actions;
+use super::advice;
 
 /// Where what follows a label begins.
 const LABEL: usize = 2;
 const TEXT: usize = 10;
 /// So many findings are told in full; the largest ones matter.
-const IN_FULL: usize = 2;
+const MAX_FULL: usize = 2;
 /// So many more are told by a line each.
-const IN_BRIEF: usize = 4;
+const MAX_BRIEF: usize = 4;
 /// What must be pinned, in bytes, to be worth a line.
-const LEAST_PINNED: u64 = 4 << 20;
+const MIN_PINNED: u64 = 4 << 20;
 
 /// The lines of a verdict.
 pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
@@ -28,25 +28,25 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
         LeakVerdict::Leak => {
             let (own, along): (Vec<&Leak>, Vec<&Leak>) =
                 record.leaks.iter().partition(|leak| leak.along.is_none());
-            for leak in own.iter().take(IN_FULL) {
-                lines.extend(in_full(record, leak));
+            for leak in own.iter().take(MAX_FULL) {
+                lines.extend(full_lines(record, leak));
             }
-            for leak in own.iter().skip(IN_FULL).take(IN_BRIEF) {
-                lines.push(headline("LEAK", Tone::Alarm, &answer(leak)));
+            for leak in own.iter().skip(MAX_FULL).take(MAX_BRIEF) {
+                lines.push(headline("LEAK", Tone::Alarm, &summary_sentence(leak)));
             }
-            let others = own.len().saturating_sub(IN_FULL + IN_BRIEF) as u64;
+            let others = own.len().saturating_sub(MAX_FULL + MAX_BRIEF) as u64;
             if others > 0 {
                 let text = format!("… and {}", counted(others, "smaller one", "smaller ones"));
                 lines.push(Line::whole(LABEL, Tone::Dim, text));
             }
-            for leak in along.iter().take(IN_BRIEF) {
+            for leak in along.iter().take(MAX_BRIEF) {
                 let with = leak.along.as_deref().unwrap_or_default();
                 let bytes = Bytes(leak.bytes_per_minute.max(0.0) as u64);
                 let text = format!("with {with} comes {} in {}, {bytes}/min", short(&leak.name), leak.holder);
                 lines.push(Line::whole(LABEL, Tone::Dim, escape_controls(&text)));
             }
             if let Some(memory) = record.memory.as_ref().filter(|memory| memory.leaks) {
-                lines.extend(memory_in_full(record, memory));
+                lines.extend(memory_lines(record, memory));
             }
         }
         LeakVerdict::None => lines.push(headline("no leak found", Tone::Strong, "")),
@@ -54,12 +54,12 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
             lines.push(headline("no verdict", Tone::Warning, "too few censuses: at least 3 are needed"));
         }
     }
-    for full in record.filling.iter().take(IN_BRIEF) {
+    for full in record.filling.iter().take(MAX_BRIEF) {
         let limit = full.limit.map(thousands).unwrap_or_default();
-        let text = format!("{}; it fills up to its limit of {limit}", answer(full));
+        let text = format!("{}; it fills up to its limit of {limit}", summary_sentence(full));
         lines.push(headline("no leak", Tone::Plain, &text));
     }
-    lines.extend(among(record));
+    lines.extend(comparison(record));
     lines.push(numbers(record));
     lines
 }
@@ -72,7 +72,7 @@ fn headline(word: &str, tone: Tone, text: &str) -> Line {
     line
 }
 
-fn labelled(label: &str, text: &str) -> Line {
+fn labeled(label: &str, text: &str) -> Line {
     let mut line = Line::whole(LABEL, Tone::Dim, label);
     line.skip_to(TEXT);
     line.push(Tone::Plain, escape_controls(text));
@@ -80,7 +80,7 @@ fn labelled(label: &str, text: &str) -> Line {
 }
 
 /// What grows and how fast, in a sentence.
-fn answer(leak: &Leak) -> String {
+fn summary_sentence(leak: &Leak) -> String {
     let objects = rate_of(leak.objects_per_minute);
     let name = kind_of(leak);
     let bytes = Bytes(leak.bytes_per_minute.max(0.0) as u64);
@@ -131,32 +131,31 @@ fn rate_of(per_minute: f64) -> String {
     if per_minute >= 10.0 { thousands(per_minute.round() as u64) } else { format!("{per_minute:.1}") }
 }
 
-fn in_full(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
-    let mut lines = vec![headline("LEAK", Tone::Alarm, &answer(leak))];
-    lines.push(labelled("why", &why(record, leak)));
+fn full_lines(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
+    let mut lines = vec![headline("LEAK", Tone::Alarm, &summary_sentence(leak))];
+    lines.push(labeled("why", &why(record, leak)));
     if let Some(way) = &leak.way {
-        lines.push(labelled("held", way));
+        lines.push(labeled("held", way));
     }
     if let Some(waiting) = &leak.waiting {
-        lines.push(labelled("waits", waiting));
+        lines.push(labeled("waits", waiting));
     }
-    lines.push(labelled("grows", &grows(leak)));
-    lines.push(labelled("age", &age(leak)));
+    lines.push(labeled("grows", &grows(leak)));
+    lines.push(labeled("age", &age(leak)));
     if let Some(retained) = leak.retained_bytes.filter(|&retained| retained > 0) {
-        lines.push(labelled("frees", &format!("{} if they went", Bytes(retained))));
+        lines.push(labeled("frees", &format!("{} if they went", Bytes(retained))));
     }
     if let Some(pinned) = pinned(record, leak) {
-        lines
-            .push(labelled("pins", &format!("{pinned} of free memory, in arenas where little else is left")));
+        lines.push(labeled("pins", &format!("{pinned} of free memory, in arenas where little else is left")));
     }
-    lines.push(labelled("do", &actions::of(leak)));
+    lines.push(labeled("do", &advice::of(leak)));
     lines
 }
 
 /// The free memory that the objects of a leak keep from being given back, if that is more than theirs.
 fn pinned(record: &LeaksRecord, leak: &Leak) -> Option<Bytes> {
     let by = record.pinned_by.as_ref().filter(|by| leak.types.iter().any(|grown| grown.name == **by))?;
-    let pinned = record.pinned_bytes.filter(|&pinned| pinned >= LEAST_PINNED.max(leak.held_size_bytes))?;
+    let pinned = record.pinned_bytes.filter(|&pinned| pinned >= MIN_PINNED.max(leak.held_size_bytes))?;
     (leak.name == *by).then_some(Bytes(pinned))
 }
 
@@ -203,7 +202,7 @@ fn age(leak: &Leak) -> String {
     }
 }
 
-fn memory_in_full(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
+fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
     let bytes = |value: f64| Bytes(value.max(0.0) as u64);
     let text = format!(
         "memory that is no Python object grows: RSS by {}/min, objects by {}/min",
@@ -213,7 +212,7 @@ fn memory_in_full(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
     let mut lines = vec![headline("LEAK", Tone::Alarm, &text)];
     let span = span(record.duration_seconds);
     let confidence = (memory.confidence_ratio * 100.0).min(99.9);
-    lines.push(labelled(
+    lines.push(labeled(
         "why",
         &format!("RSS rose over {} censuses in {span}; confidence {confidence:.1} %", record.censuses),
     ));
@@ -223,19 +222,19 @@ fn memory_in_full(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
         .take(3)
         .map(|row| {
             let detail = row.detail.as_deref().map(|detail| format!(" {detail}")).unwrap_or_default();
-            let words = actions::words(&row.kind);
+            let words = advice::words(&row.kind);
             format!("{words}{detail} +{} to {}", Bytes(row.grown_bytes), Bytes(row.now_bytes))
         })
         .collect();
     if !rows.is_empty() {
-        lines.push(labelled("where", &rows.join("; ")));
+        lines.push(labeled("where", &rows.join("; ")));
     }
-    lines.push(labelled("do", &actions::of_memory(record, memory)));
+    lines.push(labeled("do", &advice::of_memory(record, memory)));
     lines
 }
 
 /// How it compares with others of its kind.
-fn among(record: &LeaksRecord) -> Option<Line> {
+fn comparison(record: &LeaksRecord) -> Option<Line> {
     let among = record.among.as_ref()?;
     let bytes = |value: f64| Bytes(value.max(0.0) as u64);
     let (tone, words) =

@@ -6,7 +6,7 @@ use common::stdio::escape_controls;
 use common::table::{Column, Line, Table};
 use common::units::{Bytes, counted};
 
-use super::block::{ANY_WIDTH, percent, ratio, titled};
+use super::census::{ANY_WIDTH, percent, ratio, titled_table};
 use crate::account::change::{Cause, Figures, compared};
 use crate::account::rows::Kind;
 
@@ -18,11 +18,11 @@ const NOTABLE: u64 = 20;
 /// What malloc has and nobody uses.
 const FREE_OF_MALLOC: [Kind; 3] = [Kind::NativeCached, Kind::NativeFree, Kind::NativeTop];
 /// Changes of rows that are less are not told.
-const LEAST_CHANGE: u64 = 64 << 10;
+const MIN_CHANGE: u64 = 64 << 10;
 /// Growth of all that is less needs no advice.
-const LEAST_GROWTH: u64 = 1 << 20;
+const MIN_GROWTH: u64 = 1 << 20;
 /// Rows that are told of a change.
-const MOST_CHANGES: usize = 4;
+const MAX_CHANGES: usize = 4;
 
 /// The table of an account and what follows from it; `limit` rows.
 pub(super) fn memory(account: &MemoryAccount, limit: usize) -> Vec<Line> {
@@ -61,7 +61,7 @@ pub(super) fn memory(account: &MemoryAccount, limit: usize) -> Vec<Line> {
         add(&rest, Tone::Dim, format!("… {} more", others.len()));
     }
     let title = format!("resident memory ({})", Bytes(account.rss_bytes));
-    let mut lines = titled(&title, table);
+    let mut lines = titled_table(&title, table);
     let tone = if account.explained_ratio < LOW { Tone::Warning } else { Tone::Dim };
     lines.push(Line::whole(2, tone, format!("{} of it explained", percent(account.explained_ratio))));
     lines.extend(types(account, limit));
@@ -84,7 +84,7 @@ fn types(account: &MemoryAccount, limit: usize) -> Vec<Line> {
             Cell::plain(escape_controls(&of.name).into_owned()),
         ]);
     }
-    titled("resident memory by type", table)
+    titled_table("resident memory by type", table)
 }
 
 /// Why there is no account though it was asked for.
@@ -106,8 +106,8 @@ pub(super) fn missing(record: &CensusRecord) -> Line {
 pub(super) fn since(before: &Figures, now: &Figures) -> Vec<Line> {
     let change = compared(before, now);
     let sign = |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "+" }, Bytes(bytes.unsigned_abs()));
-    let rows = change.rows.iter().filter(|growth| growth.bytes.unsigned_abs() >= LEAST_CHANGE);
-    let rows = rows.take(MOST_CHANGES).map(|growth| {
+    let rows = change.rows.iter().filter(|growth| growth.bytes.unsigned_abs() >= MIN_CHANGE);
+    let rows = rows.take(MAX_CHANGES).map(|growth| {
         let words = name(Some(growth.kind), growth.kind.word(), growth.detail.as_deref());
         format!("{words} {}", sign(growth.bytes))
     });
@@ -118,7 +118,7 @@ pub(super) fn since(before: &Figures, now: &Figures) -> Vec<Line> {
         text.push_str(&rows.join(", "));
     }
     let mut lines = vec![Line::whole(2, Tone::Plain, text)];
-    let is_much = change.rss_bytes.unsigned_abs() >= LEAST_GROWTH;
+    let is_much = change.rss_bytes.unsigned_abs() >= MIN_GROWTH;
     if let (Some(cause), true) = (change.cause().filter(|cause| *cause != Cause::Objects), is_much) {
         let advice = cause.advice(now);
         lines.push(Line::whole(2, Tone::Warning, format!("{}, not objects: {advice}", cause.words())));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_account_for_a_person_says_what_to_do() {
+    fn memory_table_gives_advice() {
         let account = MemoryAccount {
             rss_bytes: 100 << 20,
             explained_bytes: 90 << 20,
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grew_is_told_with_what_to_try() {
+    fn growth_line_gives_advice() {
         let figures = |native: u64, objects: u64| Figures {
             rss_bytes: native + objects,
             rows: vec![

@@ -6,11 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::census::{Census, LiveReason, Method, TypeCount};
-use crate::emit::listing::Listing;
-use crate::emit::testing::{census, kind};
+use crate::emit::census_record::CensusRecorder;
+use crate::emit::testing::{census, type_count};
 
 const PLAIN: Style = Style { colour: false, width: None };
-const OPTIONS: Options = Options { limit: 20, diff_every: 3, memory: false };
+const OPTIONS: TextOptions = TextOptions { limit: 20, diff_every: 3, memory: false };
 
 fn header(iteration: u64) -> Header {
     let timestamp = format!("2026-11-24T12:00:{:02}.000+00:00", iteration % 60).parse().unwrap();
@@ -18,28 +18,28 @@ fn header(iteration: u64) -> Header {
 }
 
 /// What censuses look like, one after the other, without the memory that this test itself takes.
-fn shown(style: Style, options: Options, censuses: &[Census]) -> String {
+fn shown(style: Style, options: TextOptions, censuses: &[Census]) -> String {
     let mut out = Vec::new();
-    let mut text = Text::new(&mut out, style, options);
+    let mut text = TextWriter::new(&mut out, style, options);
     for (iteration, census) in (1..).zip(censuses) {
-        let tally = Tally::of(census);
-        let mut record = Listing::default().record(header(iteration), census, &tally, None, true);
+        let summary = CensusSummary::of(census);
+        let mut record = CensusRecorder::default().record(header(iteration), census, &summary, None, true);
         record.memobj_peak_bytes = Some(60 << 20);
-        text.census(&record, &tally).unwrap();
+        text.census(&record, &summary).unwrap();
     }
     String::from_utf8(out).unwrap()
 }
 
 fn types() -> Vec<TypeCount> {
     vec![
-        kind("builtins", "str", 66_051, 10_673_854),
-        TypeCount { overhead_bytes: 8384, ..kind("botpkg.cache", "Séance", 524, 29_344) },
-        TypeCount { size_exact: false, ..kind("_hashlib", "HASH", 2, 160) },
+        type_count("builtins", "str", 66_051, 10_673_854),
+        TypeCount { overhead_bytes: 8384, ..type_count("botpkg.cache", "Séance", 524, 29_344) },
+        TypeCount { size_exact: false, ..type_count("_hashlib", "HASH", 2, 160) },
     ]
 }
 
 #[test]
-fn a_census_is_tables_for_people() {
+fn census_prints_tables() {
     assert_eq!(
         shown(PLAIN, OPTIONS, &[census(types())]),
         "\
@@ -75,16 +75,19 @@ fn a_census_is_tables_for_people() {
 }
 
 #[test]
-fn only_the_largest_rows_are_shown_and_the_rest_is_summed_up() {
-    let text = shown(PLAIN, Options { limit: 1, ..OPTIONS }, &[census(types())]);
+fn limit_sums_the_rest() {
+    let text = shown(PLAIN, TextOptions { limit: 1, ..OPTIONS }, &[census(types())]);
     assert!(text.contains("     526  ≥28.81 KiB   0.3 %  8.19 KiB  … 2 more\n"), "{text}");
     assert!(text.contains("  types (3)\n") && !text.contains("HASH") && text.contains("… 1 more"), "{text}");
 }
 
 #[test]
-fn at_every_third_census_it_is_told_what_changed_since_the_last_time() {
+fn every_third_census_shows_changes() {
     let of = |count: u64| {
-        census(vec![kind("m", "Up", count, 100 * count), kind("m", "Down", 100 - count, 8000 - 80 * count)])
+        census(vec![
+            type_count("m", "Up", count, 100 * count),
+            type_count("m", "Down", 100 - count, 8000 - 80 * count),
+        ])
     };
     let censuses: Vec<Census> = (1..=6).map(|n| of(10 * n)).collect();
     let text = shown(PLAIN, OPTIONS, &censuses);
@@ -99,12 +102,12 @@ fn at_every_third_census_it_is_told_what_changed_since_the_last_time() {
             "  +2.93 KiB           +30  5.86 KiB     60  m.Up",
         ]
     );
-    let never = shown(PLAIN, Options { diff_every: 0, ..OPTIONS }, &censuses);
+    let never = shown(PLAIN, TextOptions { diff_every: 0, ..OPTIONS }, &censuses);
     assert!(!never.contains("change since"));
 }
 
 #[test]
-fn what_makes_numbers_less_sure_is_said() {
+fn doubtful_numbers_are_warned() {
     let mut unsure = census(types());
     unsure.taking.method = Method::Live(LiveReason::MaxPause);
     (unsure.taking.in_collection, unsure.taking.attempts) = (Some(true), 5);
@@ -129,7 +132,7 @@ fn what_makes_numbers_less_sure_is_said() {
 }
 
 #[test]
-fn what_is_not_known_is_left_out() {
+fn unknown_values_are_left_out() {
     let mut bare = census(Vec::new());
     (bare.threads, bare.gc, bare.coverage) = (None, None, crate::census::Coverage::default());
     (bare.process, bare.taking.method) = (crate::census::ProcessFacts::default(), Method::Core);
@@ -139,13 +142,13 @@ fn what_is_not_known_is_left_out() {
 }
 
 #[test]
-fn errors_and_ends_are_lines() {
+fn errors_and_exits_are_lines() {
     let mut out = Vec::new();
-    let mut text = Text::new(&mut out, PLAIN, OPTIONS);
+    let mut text = TextWriter::new(&mut out, PLAIN, OPTIONS);
     let error = ErrorRecord {
         hint: Some("try\u{1b}[31m again".into()),
         pid: Some(7),
-        ..ErrorRecord::new(header(4), "copy", "it moved".into())
+        ..ErrorRecord::new(header(4), "copy", "it change".into())
     };
     text.record(&Record::Error(error)).unwrap();
     let mut event = ProcessEvent::new(header(5), EventKind::Exited, 7, 7);
@@ -157,7 +160,7 @@ fn errors_and_ends_are_lines() {
     let text = String::from_utf8(out).unwrap();
     assert_eq!(
         text,
-        "#4  12:00:04  ! no census pid 7: it moved (try\\u{1b}[31m again)\n\n\
+        "#4  12:00:04  ! no census pid 7: it change (try\\u{1b}[31m again)\n\n\
          #5  12:00:05  py\\nthon (pid 7) was ended by signal 9\n\n\
          #5  12:00:05  py\\nthon (pid 7) became another program\n"
     );
@@ -166,11 +169,11 @@ fn errors_and_ends_are_lines() {
 
 proptest! {
     #[test]
-    fn names_of_a_hostile_target_are_shown_and_not_sent(
+    fn hostile_names_are_escaped(
         names in proptest::collection::vec(any::<String>(), 1..6),
         columns in 20_usize..120,
     ) {
-        let mut hostile = census(names.iter().map(|name| kind(name, name, 1, 10)).collect());
+        let mut hostile = census(names.iter().map(|name| type_count(name, name, 1, 10)).collect());
         hostile.process.name = names.first().map(|name| name.as_str().into());
         for thread in hostile.threads.iter_mut().flatten() {
             thread.name = names.last().map(|name| name.as_str().into());

@@ -9,19 +9,19 @@ use common::record::{Marks, SurvivorSample};
 use crate::holders::Holders;
 
 /// Of so many types, and of so many holders, objects are remembered: of those with most bytes.
-const MOST_SAMPLES: usize = 48;
+const MAX_SAMPLES: usize = 48;
 
 /// The samples of the types and of the holders with most bytes; types of one name together.
 #[must_use]
-pub fn samples(holders: &Holders<'_>) -> Vec<SurvivorSample> {
+pub fn sample_survivors(holders: &Holders<'_>) -> Vec<SurvivorSample> {
     let links = holders.links();
-    let mut of_types = Sampled::new(links.types().iter().map(|counted| {
+    let mut of_types = Sampler::new(links.types().iter().map(|counted| {
         let heap = counted.counts.heap;
         (counted.of.name().into(), heap.objects, heap.bytes)
     }));
     let places = holders.held().into_iter().zip(holders.places());
     let mut of_holders =
-        Sampled::new(places.map(|(total, place)| (Arc::clone(&place.text), total.objects, total.bytes)));
+        Sampler::new(places.map(|(total, place)| (Arc::clone(&place.text), total.objects, total.bytes)));
     links.each_object(|node, at| {
         let kind = links.kind(node).0 as usize;
         let Some(of) = links.types().get(kind) else { return };
@@ -31,18 +31,18 @@ pub fn samples(holders: &Holders<'_>) -> Vec<SurvivorSample> {
             of_holders.insert(place.0 as usize, mark);
         }
     });
-    of_types.named("type").chain(of_holders.named("holder")).collect()
+    of_types.into_samples("type").chain(of_holders.into_samples("holder")).collect()
 }
 
 /// The samples of one list of names.
 #[derive(Debug)]
-struct Sampled {
+struct Sampler {
     /// By number in the list: which sample it belongs to; `None` if it is not remembered.
     slots: Vec<Option<usize>>,
     samples: Vec<(Arc<str>, Marks)>,
 }
 
-impl Sampled {
+impl Sampler {
     /// For a list of names, each with its number of objects and their bytes.
     fn new(list: impl Iterator<Item = (Arc<str>, u64, u64)>) -> Self {
         let list: Vec<_> = list.collect();
@@ -53,7 +53,7 @@ impl Sampled {
         }
         let mut largest: Vec<_> = bytes.into_iter().collect();
         largest.sort_unstable_by_key(|&(name, bytes)| (Reverse(bytes), name));
-        largest.truncate(MOST_SAMPLES);
+        largest.truncate(MAX_SAMPLES);
         let slots: HashMap<_, _> =
             largest.iter().enumerate().map(|(slot, &(name, _))| (Arc::clone(name), slot)).collect();
         Self {
@@ -69,7 +69,7 @@ impl Sampled {
         }
     }
 
-    fn named(self, kind: &'static str) -> impl Iterator<Item = SurvivorSample> {
+    fn into_samples(self, kind: &'static str) -> impl Iterator<Item = SurvivorSample> {
         self.samples.into_iter().map(move |(name, marks)| SurvivorSample { kind: kind.into(), name, marks })
     }
 }
@@ -79,16 +79,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_the_largest_names_a_sample_is_kept_and_those_of_one_name_share_it() {
+    fn same_name_shares_one_sample() {
         let row = |name: &str, bytes| (Arc::from(name), 1, bytes);
-        let small = (0..MOST_SAMPLES as u64).map(|n| row(&format!("small{n:02}"), 10 + n));
+        let small = (0..MAX_SAMPLES as u64).map(|n| row(&format!("small{n:02}"), 10 + n));
         let list = [row("dict", 500), row("Plugin", 6), row("Plugin", 600), (Arc::from("gone"), 0, 9000)];
-        let mut sampled = Sampled::new(list.into_iter().chain(small));
+        let mut sampled = Sampler::new(list.into_iter().chain(small));
         for (number, mark) in [(0, 7), (1, 9), (2, 8), (2, 9), (3, 1), (4, 2), (6, 3), (1 << 20, 4)] {
             sampled.insert(number, mark);
         }
-        let found: Vec<SurvivorSample> = sampled.named("type").collect();
-        assert_eq!(found.len(), MOST_SAMPLES);
+        let found: Vec<SurvivorSample> = sampled.into_samples("type").collect();
+        assert_eq!(found.len(), MAX_SAMPLES);
         let of = |name: &str| {
             found.iter().find(|sample| &*sample.name == name).map(|s| s.marks.iter().collect::<Vec<_>>())
         };

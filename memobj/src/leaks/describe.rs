@@ -13,56 +13,58 @@ use memobj_cpython::heap::kinds::Kind;
 use memobj_cpython::heap::types::Type;
 use memobj_process::memory::Memory;
 
-use super::find::{Growing, Looking, Told};
-use super::finding::{Cause, Container, Finding, Grown, How};
-use super::heads::{Group, Telling, telling};
-use super::history::{NEW_MODULES, Row, Word};
+use super::find::{Candidate, GrowingRow, LeakFinder};
+use super::finding::{Container, Finding, GrowthMode, LeakCause, TypeGrowth};
+use super::growth_roots::{RootGroup, Specificity, specificity};
+use super::history::{HistoryRow, NEW_MODULES, NameId};
 use super::trend::chance_of_balance;
 
 /// So many of the objects of a finding are looked at for their ways.
 const SAMPLE: usize = 100;
 /// So many types are listed of a finding.
-const MOST_TYPES: usize = 8;
+const MAX_TYPES: usize = 8;
 /// How far above what is added a cache or queue with a limit is looked for.
 const NEAR: usize = 3;
 
-impl Looking<'_, '_> {
+impl LeakFinder<'_, '_> {
     /// The type of what is added to a place: its heads' that says most of those that are many.
-    fn added<'g>(&self, groups: Option<&'g HashMap<TypeIndex, Group>>) -> Option<(TypeIndex, &'g Group)> {
+    fn added<'g>(
+        &self,
+        groups: Option<&'g HashMap<TypeIndex, RootGroup>>,
+    ) -> Option<(TypeIndex, &'g RootGroup)> {
         let groups = groups?;
-        let most = groups.values().map(|group| group.heads).max()?;
-        let many = groups.iter().filter(|(_, group)| group.heads.saturating_mul(2) >= most);
+        let most = groups.values().map(|group| group.roots).max()?;
+        let many = groups.iter().filter(|(_, group)| group.roots.saturating_mul(2) >= most);
         many.map(|(&of, group)| (of, group)).max_by_key(|&(of, group)| {
-            let much = self.telling(of) == Telling::Much;
+            let much = self.specificity(of) == Specificity::User;
             (much, group.bytes, of)
         })
     }
 
-    fn telling(&self, of: TypeIndex) -> Telling {
-        self.holders.links().ty(of).map_or(Telling::Little, |of| telling(self.holders, of))
+    fn specificity(&self, of: TypeIndex) -> Specificity {
+        self.holders.links().ty(of).map_or(Specificity::Builtin, |of| specificity(self.holders, of))
     }
 
     /// What a wrapper of Python's wraps: the one class that comes as often as it, and says more.
-    fn wrapped(&self, of: TypeIndex, group: &Group) -> Option<TypeIndex> {
+    fn wrapped(&self, of: TypeIndex, group: &RootGroup) -> Option<TypeIndex> {
         let links = self.holders.links();
         let wraps = links.ty(of).is_some_and(is_wrapping);
-        let alike = |count: u64| count.abs_diff(group.heads).saturating_mul(5) <= group.heads;
-        let mut inside = group
-            .types
-            .iter()
-            .filter(|&(&inside, &count)| wraps && alike(count) && self.telling(inside) == Telling::Much);
+        let alike = |count: u64| count.abs_diff(group.roots).saturating_mul(5) <= group.roots;
+        let mut inside = group.types.iter().filter(|&(&inside, &count)| {
+            wraps && alike(count) && self.specificity(inside) == Specificity::User
+        });
         let only = inside.next().map(|(&of, _)| of);
         if inside.next().is_some() { None } else { only }
     }
 
     /// All that can be told of what grows in a place.
-    pub fn tell<M: Memory>(
+    pub fn describe<M: Memory>(
         &self,
         names: &mut Names<'_, '_, M>,
-        place: Word,
-        rows: &[Growing<'_>],
-        groups: Option<&HashMap<TypeIndex, Group>>,
-    ) -> Told {
+        place: NameId,
+        rows: &[GrowingRow<'_>],
+        groups: Option<&HashMap<TypeIndex, RootGroup>>,
+    ) -> Candidate {
         let added = self.added(groups);
         let main = self.main(rows, added);
         let word = main.map(|growing| growing.of);
@@ -77,26 +79,26 @@ impl Looking<'_, '_> {
         let enlarged = main.filter(|growing| growing.objects.net <= 0.0);
         let into = added.and_then(|(of, group)| self.most_added_to(names, of, group));
         let how = match added.zip(into) {
-            _ if enlarged.is_some() => How::Enlarged,
+            _ if enlarged.is_some() => GrowthMode::Enlarged,
             Some(((of, _), (node, _))) => self.how(of, node),
-            None => How::Linked,
+            None => GrowthMode::Linked,
         };
         let way = self.holders.ways(names, sample()).first().map(Way::text);
         let (oldest_seconds, newest_seconds) = self.ages(main.map(|growing| growing.row));
         let of = index.and_then(|index| self.holders.links().ty(index));
         let holder = self.holder(place, sample());
         let finding = Finding {
-            cause: self.cause(place).unwrap_or(Cause::Held),
+            cause: self.cause(place).unwrap_or(LeakCause::Held),
             way: if &*holder == NEW_MODULES { Some(format!("{NEW_MODULES} → module")) } else { way },
             holder,
             of: word.map_or_else(|| "?".into(), |of| self.history.type_name(of)),
             function,
             waiting,
-            objects_per_second: main.map_or(0.0, Growing::objects_per_second),
+            objects_per_second: main.map_or(0.0, GrowingRow::objects_per_second),
             entries_per_second: enlarged
                 .and_then(|growing| growing.entries)
                 .map(|entries| entries.per_second),
-            bytes_per_second: rows.iter().map(Growing::bytes_per_second).sum::<f64>().max(0.0),
+            bytes_per_second: rows.iter().map(GrowingRow::bytes_per_second).sum::<f64>().max(0.0),
             held: self.held(place),
             retained_bytes: None,
             oldest_seconds,
@@ -108,8 +110,8 @@ impl Looking<'_, '_> {
             how,
             types: rows
                 .iter()
-                .take(MOST_TYPES)
-                .map(|growing| Grown {
+                .take(MAX_TYPES)
+                .map(|growing| TypeGrowth {
                     of: self.history.type_name(growing.of),
                     objects_per_second: growing.objects_per_second(),
                     bytes_per_second: growing.bytes_per_second().max(0.0),
@@ -120,19 +122,20 @@ impl Looking<'_, '_> {
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Kind::WeakReference));
         let keys = word.map(|word| (place, word)).into_iter().collect();
-        Told { is_standard: self.is_standard(place, sample().next()), is_weak, finding, place, keys }
+        Candidate { is_standard: self.is_standard(place, sample().next()), is_weak, finding, place, keys }
     }
 
     /// The row of what is added; without heads, that of the type which says most or has most bytes.
     fn main<'r, 'a>(
         &self,
-        rows: &'r [Growing<'a>],
-        added: Option<(TypeIndex, &Group)>,
-    ) -> Option<&'r Growing<'a>> {
+        rows: &'r [GrowingRow<'a>],
+        added: Option<(TypeIndex, &RootGroup)>,
+    ) -> Option<&'r GrowingRow<'a>> {
         let index = added.map(|(of, group)| self.wrapped(of, group).unwrap_or(of));
         let word = index.and_then(|index| self.census.type_of(index));
         let of_heads = rows.iter().find(|growing| Some(growing.of) == word && growing.objects.net > 0.0);
-        let says_much = |of: Word| self.index_of(of).map(|index| self.telling(index)) == Some(Telling::Much);
+        let says_much =
+            |of: NameId| self.index_of(of).map(|index| self.specificity(index)) == Some(Specificity::User);
         of_heads.or_else(|| {
             rows.iter().max_by(|a, b| {
                 says_much(a.of)
@@ -143,7 +146,7 @@ impl Looking<'_, '_> {
     }
 
     /// The name of the place that most of these are held by, which may be a part of what is counted as one.
-    fn holder(&self, place: Word, nodes: impl Iterator<Item = NodeId>) -> Arc<str> {
+    fn holder(&self, place: NameId, nodes: impl Iterator<Item = NodeId>) -> Arc<str> {
         let name = self.history.place(place);
         if &*name == NEW_MODULES {
             return name;
@@ -161,7 +164,7 @@ impl Looking<'_, '_> {
     }
 
     /// Whether a place is of a module that came with Python, or of the interpreter.
-    fn is_standard(&self, place: Word, node: Option<NodeId>) -> bool {
+    fn is_standard(&self, place: NameId, node: Option<NodeId>) -> bool {
         let of_node = node.and_then(|node| self.holders.place(self.holders.holder(node)?));
         let module = of_node.and_then(|place| place.module.as_deref());
         let name = self.history.place(place);
@@ -171,23 +174,24 @@ impl Looking<'_, '_> {
     }
 
     /// How long ago the oldest was seen first, if that was not in the first census, and the newest was not there yet.
-    fn ages(&self, row: Option<&Row>) -> (Option<f64>, f64) {
+    fn ages(&self, row: Option<&HistoryRow>) -> (Option<f64>, f64) {
         let last = self.moments.last().copied().unwrap_or(0.0);
         let ago = |census: usize| self.moments.get(census).map_or(0.0, |at| last - at);
-        let by_born = row.map(|row| row.by_born.as_slice()).unwrap_or_default();
-        let with = || (0..).zip(by_born).filter(|&(_, &count)| count > 0).map(|(born, _)| born);
+        let by_generation = row.map(|row| row.by_generation.as_slice()).unwrap_or_default();
+        let with =
+            || (0..).zip(by_generation).filter(|&(_, &count)| count > 0).map(|(first_seen, _)| first_seen);
         let newest: usize = with().last().unwrap_or(0);
-        (with().next().filter(|&born| born > 0).map(ago), ago(newest.saturating_sub(1)))
+        (with().next().filter(|&first_seen| first_seen > 0).map(ago), ago(newest.saturating_sub(1)))
     }
 
     /// A type of that name.
-    fn index_of(&self, of: Word) -> Option<TypeIndex> {
+    fn index_of(&self, of: NameId) -> Option<TypeIndex> {
         let types = self.holders.links().types();
         (0..).take(types.len()).map(TypeIndex).find(|&index| self.census.type_of(index) == Some(of))
     }
 
     /// The objects of a type in a place: those that came after the first census, if there are any.
-    fn nodes(&self, place: Word, index: TypeIndex) -> Vec<NodeId> {
+    fn nodes(&self, place: NameId, index: TypeIndex) -> Vec<NodeId> {
         let links = self.holders.links();
         let word = self.census.type_of(index);
         let all = || {
@@ -195,12 +199,12 @@ impl Looking<'_, '_> {
                 self.census.key(self.holders, node).is_some_and(|(at, of)| at == place && Some(of) == word)
             })
         };
-        let new: Vec<NodeId> = all().filter(|&node| self.sighting.born(node) > 0).collect();
+        let new: Vec<NodeId> = all().filter(|&node| self.generations.first_seen(node) > 0).collect();
         if new.is_empty() { all().collect() } else { new }
     }
 
     /// All that a place holds.
-    fn held(&self, place: Word) -> Total {
+    fn held(&self, place: NameId) -> Total {
         let rows = self.history.rows().filter(|((at, _), _)| *at == place);
         rows.fold(Total::default(), |total, (_, row)| Total {
             objects: total.objects.saturating_add(row.objects.last().copied().unwrap_or(0)),
@@ -217,7 +221,7 @@ impl Looking<'_, '_> {
     ) -> Option<Arc<str>> {
         let links = self.holders.links();
         links.ty(index?).filter(|of| of.kind == Some(Kind::Function))?;
-        most(nodes.filter_map(|node| Some(names.function(links.address(node)?)?.into())))
+        most_common(nodes.filter_map(|node| Some(names.function(links.address(node)?)?.into())))
     }
 
     /// The function that waits in most of these, and where.
@@ -227,7 +231,7 @@ impl Looking<'_, '_> {
         nodes: impl Iterator<Item = NodeId>,
     ) -> Option<(Arc<str>, Arc<str>)> {
         let links = self.holders.links();
-        most(nodes.filter_map(|node| {
+        most_common(nodes.filter_map(|node| {
             let suspended = names.suspended(links.address(node)?)?;
             let function = joined(suspended.module.as_deref(), &suspended.name);
             Some((function.into(), suspended.to_string().into()))
@@ -238,11 +242,11 @@ impl Looking<'_, '_> {
     fn container<M: Memory>(
         &self,
         names: &mut Names<'_, '_, M>,
-        group: &Group,
+        group: &RootGroup,
         (node, count): (NodeId, u64),
     ) -> Container {
         let links = self.holders.links();
-        let is_one = count.saturating_mul(10) >= group.heads.saturating_mul(8);
+        let is_one = count.saturating_mul(10) >= group.roots.saturating_mul(8);
         let of = links.type_of(node).map_or_else(|| "frame".into(), |of| of.name().into());
         let entries = links.address(node).filter(|_| is_one).and_then(|at| names.entries(at));
         Container { of, entries, is_one }
@@ -254,7 +258,7 @@ impl Looking<'_, '_> {
         &self,
         names: &mut Names<'_, '_, M>,
         of: TypeIndex,
-        group: &Group,
+        group: &RootGroup,
     ) -> Option<(NodeId, u64)> {
         let (node, count) = group.most()?;
         let links = self.holders.links();
@@ -267,15 +271,17 @@ impl Looking<'_, '_> {
     }
 
     /// How heads of a type were added to what most of them were.
-    fn how(&self, of: TypeIndex, node: NodeId) -> How {
+    fn how(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
         let links = self.holders.links();
         match links.type_of(node).and_then(|of| of.kind) {
-            Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) if self.is_of_cache(node) => How::Cached,
-            Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) => How::KeysSet,
-            Some(Kind::Set) => How::Added,
-            Some(Kind::LruCache) => How::Cached,
-            Some(Kind::List | Kind::Deque | Kind::Tuple) => self.where_in(of, node),
-            _ => How::Linked,
+            Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) if self.is_of_cache(node) => {
+                GrowthMode::Cached
+            }
+            Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) => GrowthMode::KeysSet,
+            Some(Kind::Set) => GrowthMode::Added,
+            Some(Kind::LruCache) => GrowthMode::Cached,
+            Some(Kind::List | Kind::Deque | Kind::Tuple) => self.sequence_mode(of, node),
+            _ => GrowthMode::Linked,
         }
     }
 
@@ -286,20 +292,20 @@ impl Looking<'_, '_> {
     }
 
     /// Where in a sequence the new objects of a type are.
-    fn where_in(&self, of: TypeIndex, node: NodeId) -> How {
+    fn sequence_mode(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
         let links = self.holders.links();
         let items = links.graph().targets(node).iter().filter(|&&item| links.kind(item) == of);
-        let new: Vec<bool> = items.map(|&item| self.sighting.born(item) > 0).collect();
+        let new: Vec<bool> = items.map(|&item| self.generations.first_seen(item) > 0).collect();
         let changes = new.iter().zip(new.iter().skip(1)).filter(|(a, b)| a != b).count();
         match (changes, new.first(), new.last()) {
-            (0, ..) | (1, Some(false), _) => How::Appended,
-            (1, Some(true), _) => How::Prepended,
-            _ => How::Inserted,
+            (0, ..) | (1, Some(false), _) => GrowthMode::Appended,
+            (1, Some(true), _) => GrowthMode::Prepended,
+            _ => GrowthMode::Inserted,
         }
     }
 
     /// The most entries that the cache or queue may have that heads were added to.
-    fn limit<M: Memory>(&self, names: &mut Names<'_, '_, M>, group: &Group) -> Option<u64> {
+    fn limit<M: Memory>(&self, names: &mut Names<'_, '_, M>, group: &RootGroup) -> Option<u64> {
         let (node, _) = group.most()?;
         let links = self.holders.links();
         let layout = names.python().layout;
@@ -335,7 +341,7 @@ fn is_wrapping(of: &Type) -> bool {
 }
 
 /// What comes most often.
-fn most<T: Ord>(all: impl Iterator<Item = T>) -> Option<T> {
+fn most_common<T: Ord>(all: impl Iterator<Item = T>) -> Option<T> {
     let mut counts: BTreeMap<T, usize> = BTreeMap::new();
     for one in all {
         *counts.entry(one).or_default() += 1;
@@ -344,7 +350,7 @@ fn most<T: Ord>(all: impl Iterator<Item = T>) -> Option<T> {
 }
 
 /// How sure the growth of a row is: not by chance, and not by as much coming as going.
-fn confidence(growing: &Growing<'_>) -> f64 {
+fn confidence(growing: &GrowingRow<'_>) -> f64 {
     let (trend, doubt) = match growing.entries {
         _ if growing.objects.net > 0.0 => {
             (growing.objects, chance_of_balance(growing.row.stayed(), growing.row.left))

@@ -13,16 +13,16 @@ const BUILTINS: &str = "builtins";
 
 /// Objects that have a name in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct SummaryRow {
     /// Of a type, as Python writes it: builtins bare, all others with their module; or of a module.
     pub name: Arc<str>,
     /// What was counted.
-    pub sum: Sum,
+    pub sum: ObjectSum,
 }
 
 /// What was counted of some objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sum {
+pub struct ObjectSum {
     /// How many.
     pub count: u64,
     /// Their sizes, as `sys.getsizeof` gives them.
@@ -33,7 +33,7 @@ pub struct Sum {
     pub size_exact: bool,
 }
 
-impl Sum {
+impl ObjectSum {
     /// Nothing.
     pub const NONE: Self = Self { count: 0, size_bytes: 0, overhead_bytes: 0, size_exact: true };
 
@@ -49,7 +49,7 @@ impl Sum {
     }
 }
 
-impl From<&TypeCount> for Sum {
+impl From<&TypeCount> for ObjectSum {
     fn from(count: &TypeCount) -> Self {
         Self {
             count: count.count,
@@ -62,32 +62,32 @@ impl From<&TypeCount> for Sum {
 
 /// What a census counted, by name.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tally {
+pub struct CensusSummary {
     /// By type, the largest first, then by name.
-    pub types: Vec<Row>,
+    pub types: Vec<SummaryRow>,
     /// By the module of the type, in the same order.
-    pub modules: Vec<Row>,
+    pub modules: Vec<SummaryRow>,
     /// Everything.
-    pub total: Sum,
+    pub total: ObjectSum,
     /// Who holds the objects, if that was asked.
     pub held: Option<Arc<Held>>,
     /// The caches, if that was asked.
     pub caches: Option<Arc<[Cache]>>,
 }
 
-impl Tally {
+impl CensusSummary {
     /// The sums of a census.
     #[must_use]
     pub fn of(census: &Census) -> Self {
-        let mut types: HashMap<Arc<str>, Sum> = HashMap::with_capacity(census.types.len());
-        let mut modules: HashMap<Arc<str>, Sum> = HashMap::new();
+        let mut types: HashMap<Arc<str>, ObjectSum> = HashMap::with_capacity(census.types.len());
+        let mut modules: HashMap<Arc<str>, ObjectSum> = HashMap::new();
         for kind in census.types.iter().filter(|kind| kind.count > 0) {
             for (sums, name) in [(&mut types, type_name(kind)), (&mut modules, Arc::clone(&kind.module))] {
-                let sum = sums.entry(name).or_insert(Sum::NONE);
+                let sum = sums.entry(name).or_insert(ObjectSum::NONE);
                 *sum = sum.and(kind.into());
             }
         }
-        let total = types.values().fold(Sum::NONE, |total, &sum| total.and(sum));
+        let total = types.values().fold(ObjectSum::NONE, |total, &sum| total.and(sum));
         let (held, caches) = (census.held.clone(), census.caches.clone());
         Self { types: ordered(types), modules: ordered(modules), total, held, caches }
     }
@@ -102,8 +102,8 @@ fn type_name(kind: &TypeCount) -> Arc<str> {
     }
 }
 
-fn ordered(sums: HashMap<Arc<str>, Sum>) -> Vec<Row> {
-    let mut rows: Vec<Row> = sums.into_iter().map(|(name, sum)| Row { name, sum }).collect();
+fn ordered(sums: HashMap<Arc<str>, ObjectSum>) -> Vec<SummaryRow> {
+    let mut rows: Vec<SummaryRow> = sums.into_iter().map(|(name, sum)| SummaryRow { name, sum }).collect();
     rows.sort_unstable_by(|a, b| {
         (Reverse(a.sum.size_bytes), Reverse(a.sum.count), &a.name).cmp(&(
             Reverse(b.sum.size_bytes),
@@ -117,30 +117,36 @@ fn ordered(sums: HashMap<Arc<str>, Sum>) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emit::testing::{census, kind};
+    use crate::emit::testing::{census, type_count};
 
     #[test]
-    fn types_of_one_name_are_one_row_and_rows_are_in_order() {
+    fn same_names_merge_in_order() {
         let types = vec![
-            kind("botpkg", "B", 1, 50),
-            kind("builtins", "str", 10, 1000),
-            TypeCount { overhead_bytes: 7, size_exact: false, ..kind("botpkg", "B", 2, 70) },
-            kind("botpkg", "A", 2, 120),
-            kind("botpkg", "Gone", 0, 0),
+            type_count("botpkg", "B", 1, 50),
+            type_count("builtins", "str", 10, 1000),
+            TypeCount { overhead_bytes: 7, size_exact: false, ..type_count("botpkg", "B", 2, 70) },
+            type_count("botpkg", "A", 2, 120),
+            type_count("botpkg", "Gone", 0, 0),
         ];
-        let tally = Tally::of(&census(types));
+        let summary = CensusSummary::of(&census(types));
         let rows: Vec<_> =
-            tally.types.iter().map(|row| (&*row.name, row.sum.count, row.sum.size_bytes)).collect();
+            summary.types.iter().map(|row| (&*row.name, row.sum.count, row.sum.size_bytes)).collect();
         assert_eq!(rows, [("str", 10, 1000), ("botpkg.B", 3, 120), ("botpkg.A", 2, 120)]);
-        assert_eq!((tally.types[1].sum.overhead_bytes, tally.types[1].sum.size_exact), (7, false));
-        let modules: Vec<_> = tally.modules.iter().map(|row| (&*row.name, row.sum.size_bytes)).collect();
+        assert_eq!((summary.types[1].sum.overhead_bytes, summary.types[1].sum.size_exact), (7, false));
+        let modules: Vec<_> = summary.modules.iter().map(|row| (&*row.name, row.sum.size_bytes)).collect();
         assert_eq!(modules, [("builtins", 1000), ("botpkg", 240)]);
-        assert_eq!(tally.total, Sum { count: 15, size_bytes: 1240, overhead_bytes: 7, size_exact: false });
+        assert_eq!(
+            summary.total,
+            ObjectSum { count: 15, size_bytes: 1240, overhead_bytes: 7, size_exact: false }
+        );
     }
 
     #[test]
-    fn numbers_of_a_hostile_target_do_not_overflow() {
-        let tally = Tally::of(&census(vec![kind("a", "b", u64::MAX, u64::MAX), kind("a", "b", 1, 1)]));
-        assert_eq!((tally.total.count, tally.total.size_bytes), (u64::MAX, u64::MAX));
+    fn sums_saturate() {
+        let summary = CensusSummary::of(&census(vec![
+            type_count("a", "b", u64::MAX, u64::MAX),
+            type_count("a", "b", 1, 1),
+        ]));
+        assert_eq!((summary.total.count, summary.total.size_bytes), (u64::MAX, u64::MAX));
     }
 }

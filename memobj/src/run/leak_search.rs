@@ -10,15 +10,15 @@ use common::units::thousands;
 use super::TOOL;
 use crate::census::Census;
 use crate::emit::leaks::record;
-use crate::leaks::FEWEST_CENSUSES;
-use crate::survivors::MOST_CENSUSES;
+use crate::leaks::MIN_CENSUSES;
+use crate::survivors::MAX_CENSUSES;
 
 /// Something leaks.
 const EXIT_LEAK: u8 = 1;
 /// Of so many processes of a program one can stand out.
-const FEWEST_ALIKE: usize = 3;
+const MIN_ALIKE: usize = 3;
 /// By so many times the median.
-const STANDS_OUT: f64 = 3.0;
+const OUTLIER_FACTOR: f64 = 3.0;
 /// Up to the left edge, and everything behind it cleared.
 const CLEAR_LINE: &str = "\r\x1b[K";
 
@@ -27,12 +27,12 @@ const CLEAR_LINE: &str = "\r\x1b[K";
 /// # Errors
 /// If it is such a number.
 pub(super) fn check(censuses: u64) -> Result<(), Failure> {
-    if censuses < FEWEST_CENSUSES as u64 {
-        let what = format!("that is {censuses} in all, and a leak needs {FEWEST_CENSUSES} censuses at least");
+    if censuses < MIN_CENSUSES as u64 {
+        let what = format!("that is {censuses} in all, and a leak needs {MIN_CENSUSES} censuses at least");
         return Err(Failure::new(what, "give a longer --for, or a shorter -i"));
     }
-    if censuses > MOST_CENSUSES as u64 {
-        let what = format!("that is {} censuses, and {MOST_CENSUSES} can be compared", thousands(censuses));
+    if censuses > MAX_CENSUSES as u64 {
+        let what = format!("that is {} censuses, and {MAX_CENSUSES} can be compared", thousands(censuses));
         return Err(Failure::new(what, "give a shorter --for, or a longer -i"));
     }
     Ok(())
@@ -40,7 +40,7 @@ pub(super) fn check(censuses: u64) -> Result<(), Failure> {
 
 /// The search for leaks in all processes of a run.
 #[derive(Debug)]
-pub(super) struct Leaking {
+pub(super) struct LeakSearch {
     /// How many censuses of each are planned.
     planned: u64,
     /// Whether somebody is told how far it is.
@@ -61,7 +61,7 @@ struct Seen {
     last: Census,
 }
 
-impl Leaking {
+impl LeakSearch {
     /// Nothing was seen yet. How far it is is told on a terminal if `tells`.
     pub(super) fn new(planned: u64, tells: bool) -> Self {
         let shows = tells && io::stderr().is_terminal();
@@ -146,7 +146,7 @@ fn compare(records: &mut [LeaksRecord]) {
         rates.sort_by(f64::total_cmp);
     }
     for record in records {
-        let Some(rates) = alike.get(&key(record)).filter(|rates| rates.len() >= FEWEST_ALIKE) else {
+        let Some(rates) = alike.get(&key(record)).filter(|rates| rates.len() >= MIN_ALIKE) else {
             continue;
         };
         let median = rates.get(rates.len() / 2).copied().unwrap_or(0.0);
@@ -155,7 +155,7 @@ fn compare(records: &mut [LeaksRecord]) {
             processes: rates.len() as u64,
             median_bytes_per_minute: median,
             bytes_per_minute: own,
-            stands_out: own > 0.0 && own > median * STANDS_OUT,
+            stands_out: own > 0.0 && own > median * OUTLIER_FACTOR,
         });
     }
 }

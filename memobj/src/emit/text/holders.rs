@@ -5,8 +5,8 @@ use common::stdio::escape_controls;
 use common::table::{Column, Line, Table};
 use common::units::{Bytes, counted, thousands};
 
-use super::super::tally::Sum;
-use super::block::{ANY_WIDTH, percent, ratio, titled};
+use super::super::summary::ObjectSum;
+use super::census::{ANY_WIDTH, percent, ratio, titled_table};
 use crate::census::held::{Held, HeldBy};
 use crate::holders::why::Why;
 
@@ -14,7 +14,7 @@ use crate::holders::why::Why;
 const WAYS: usize = 10;
 
 /// What was asked for comes first. Together the tables have about two times as many rows as one of the others: what they say is one answer.
-pub(super) fn lines(held: &Held, total: Sum, limit: usize) -> Vec<Line> {
+pub(super) fn lines(held: &Held, total: ObjectSum, limit: usize) -> Vec<Line> {
     let (half, quarter) = (limit.div_ceil(2), limit.div_ceil(4));
     let mut lines: Vec<Line> = held.whys.iter().flat_map(why).collect();
     lines.extend(rows("holders", "HOLDER", &held.holders, total, half));
@@ -45,11 +45,11 @@ fn why(why: &Why) -> Vec<Line> {
     } else {
         String::new()
     };
-    titled(&format!("why {} ({objects}{sample})", escape_controls(&why.of)), table)
+    titled_table(&format!("why {} ({objects}{sample})", escape_controls(&why.of)), table)
 }
 
 /// The largest rows, and the sum of the others.
-fn rows(what: &str, title: &'static str, rows: &[HeldBy], total: Sum, limit: usize) -> Vec<Line> {
+fn rows(what: &str, title: &'static str, rows: &[HeldBy], total: ObjectSum, limit: usize) -> Vec<Line> {
     let retains = rows.iter().any(|row| row.retained_bytes.is_some());
     let mut table = Table::new([
         Column::right("COUNT"),
@@ -79,11 +79,11 @@ fn rows(what: &str, title: &'static str, rows: &[HeldBy], total: Sum, limit: usi
         });
         add(sum.0, sum.1, None, Tone::Dim, format!("… {} more", thousands(others.len() as u64)));
     }
-    titled(&format!("{what} ({})", thousands(rows.len() as u64)), table)
+    titled_table(&format!("{what} ({})", thousands(rows.len() as u64)), table)
 }
 
 /// What types retain.
-fn retained(held: &Held, total: Sum, limit: usize) -> Vec<Line> {
+fn retained(held: &Held, total: ObjectSum, limit: usize) -> Vec<Line> {
     let Some(retained) = &held.retained else { return Vec::new() };
     let mut rows: Vec<(&str, u64)> = retained.iter().map(|(name, &bytes)| (&**name, bytes)).collect();
     rows.sort_by_key(|&(name, bytes)| (std::cmp::Reverse(bytes), name));
@@ -96,7 +96,7 @@ fn retained(held: &Held, total: Sum, limit: usize) -> Vec<Line> {
             Cell::plain(escape_controls(name).into_owned()),
         ]);
     }
-    titled("freed without the type", table)
+    titled_table("freed without the type", table)
 }
 
 /// What the program cannot reach.
@@ -119,7 +119,7 @@ fn strays(held: &Held, limit: usize) -> Vec<Line> {
         ]);
     }
     let count: u64 = held.strays.iter().fold(0, |sum, stray| sum.saturating_add(stray.count));
-    titled(&format!("not reached ({})", counted(count, "object", "objects")), table)
+    titled_table(&format!("not reached ({})", counted(count, "object", "objects")), table)
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn text(held: &Held, limit: usize) -> String {
-        let total = Sum { count: 100, size_bytes: 4096, ..Sum::NONE };
+        let total = ObjectSum { count: 100, size_bytes: 4096, ..ObjectSum::NONE };
         let mut text = String::new();
         for line in lines(held, total, limit) {
             line.write(Style { colour: false, width: None }, &mut text);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn holders_come_with_what_they_retain_and_the_rest_in_one_row() {
+    fn holder_table_sums_the_rest() {
         let held = Held {
             holders: vec![
                 held_by("app._sessions", 60, 2048, Some(1024)),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rarer_ways_are_summed_up() {
+    fn rare_paths_are_summed_up() {
         let way = |count| crate::holders::why::Way { count, root: "module app".into(), legs: Vec::new() };
         let held = Held {
             whys: vec![Why {

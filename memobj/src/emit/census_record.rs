@@ -10,42 +10,47 @@ use common::record::{
 };
 
 use super::caches::caches;
-use super::tally::{Row, Sum, Tally};
+use super::summary::{CensusSummary, ObjectSum, SummaryRow};
 use crate::census::held::{Held, HeldBy, Stray};
 use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
 use crate::holders::why::Why;
 
 /// A type or a module is listed if it has one part in so many of all objects or bytes.
-const PARTS: u64 = 10_000;
+const TYPE_PARTS: u64 = 10_000;
 /// The same of who holds objects, of whom even a small program has thousands.
-const PARTS_HELD: u64 = 2_000;
+const HOLDER_PARTS: u64 = 2_000;
 
 /// So many ways to the objects of a type are told: the rarer ones are each their own.
-const MOST_WAYS: usize = 100;
+const MAX_WAYS: usize = 100;
 
 /// So many names are remembered; beyond that, those that have no objects any more are forgotten.
-const MOST_NAMES: usize = 10_000;
+const MAX_NAMES: usize = 10_000;
 
 /// What a process's records have listed so far, and so go on listing.
 #[derive(Debug, Default)]
-pub struct Listing {
-    types: Listed,
-    modules: Listed,
-    holders: Listed,
-    owners: Listed,
-    owner_modules: Listed,
+pub struct CensusRecorder {
+    types: ListedRows,
+    modules: ListedRows,
+    holders: ListedRows,
+    owners: ListedRows,
+    owner_modules: ListedRows,
 }
 
 #[derive(Debug, Default)]
-struct Listed {
+struct ListedRows {
     names: HashSet<Arc<str>>,
 }
 
-impl Listed {
+impl ListedRows {
     /// Chooses the rows to list: what is large enough, and what was listed before, though it may be nothing now. The rest is
     /// summed up.
-    fn choose(&mut self, rows: &[Row], total: Sum, parts: u64) -> (Vec<Row>, Option<Omitted>) {
-        let is_large = |sum: Sum| {
+    fn select(
+        &mut self,
+        rows: &[SummaryRow],
+        total: ObjectSum,
+        parts: u64,
+    ) -> (Vec<SummaryRow>, Option<Omitted>) {
+        let is_large = |sum: ObjectSum| {
             let reaches = |part: u64, whole: u64| u128::from(part) * u128::from(parts) >= u128::from(whole);
             reaches(sum.count, total.count) || reaches(sum.size_bytes, total.size_bytes)
         };
@@ -62,47 +67,52 @@ impl Listed {
         }
         let now: HashSet<Arc<str>> = listed.iter().map(|row| Arc::clone(&row.name)).collect();
         let mut gone: Vec<Arc<str>> = self.names.difference(&now).cloned().collect();
-        if gone.len() > MOST_NAMES {
+        if gone.len() > MAX_NAMES {
             gone.clear();
             self.names.clone_from(&now);
         }
         gone.sort_unstable();
-        listed.extend(gone.into_iter().map(|name| Row { name, sum: Sum::NONE }));
+        listed.extend(gone.into_iter().map(|name| SummaryRow { name, sum: ObjectSum::NONE }));
         self.names.extend(now);
         (listed, (omitted.rows > 0).then_some(omitted))
     }
 
     /// The same of rows that say who holds objects; nothing if that was not asked.
-    fn choose_held(&mut self, rows: Option<&[HeldBy]>, total: Sum) -> (Option<Vec<Row>>, Option<Omitted>) {
+    fn select_holders(
+        &mut self,
+        rows: Option<&[HeldBy]>,
+        total: ObjectSum,
+    ) -> (Option<Vec<SummaryRow>>, Option<Omitted>) {
         let Some(rows) = rows else { return (None, None) };
-        let row = |row: &HeldBy| Row {
+        let row = |row: &HeldBy| SummaryRow {
             name: Arc::clone(&row.name),
-            sum: Sum { count: row.count, size_bytes: row.size_bytes, ..Sum::NONE },
+            sum: ObjectSum { count: row.count, size_bytes: row.size_bytes, ..ObjectSum::NONE },
         };
-        let rows: Vec<Row> = rows.iter().map(row).collect();
-        let (listed, omitted) = self.choose(&rows, total, PARTS_HELD);
+        let rows: Vec<SummaryRow> = rows.iter().map(row).collect();
+        let (listed, omitted) = self.select(&rows, total, HOLDER_PARTS);
         (Some(listed), omitted)
     }
 }
 
-impl Listing {
+impl CensusRecorder {
     /// The record of a census. Of the process's path and arguments nothing is in it without `cmdline`.
     pub fn record(
         &mut self,
         header: Header,
         census: &Census,
-        tally: &Tally,
+        summary: &CensusSummary,
         root_pid: Option<u32>,
         cmdline: bool,
     ) -> CensusRecord {
-        let (types, types_omitted) = self.types.choose(&tally.types, tally.total, PARTS);
-        let (modules, modules_omitted) = self.modules.choose(&tally.modules, tally.total, PARTS);
+        let (types, types_omitted) = self.types.select(&summary.types, summary.total, TYPE_PARTS);
+        let (modules, modules_omitted) = self.modules.select(&summary.modules, summary.total, TYPE_PARTS);
         let held = census.held.as_deref();
         let (holders, holders_omitted) =
-            self.holders.choose_held(held.map(|held| &*held.holders), tally.total);
-        let (owners, owners_omitted) = self.owners.choose_held(held.map(|held| &*held.owners), tally.total);
+            self.holders.select_holders(held.map(|held| &*held.holders), summary.total);
+        let (owners, owners_omitted) =
+            self.owners.select_holders(held.map(|held| &*held.owners), summary.total);
         let (owner_modules, owner_modules_omitted) =
-            self.owner_modules.choose_held(held.map(|held| &*held.modules), tally.total);
+            self.owner_modules.select_holders(held.map(|held| &*held.modules), summary.total);
         let (caches, caches_omitted) = census.caches.as_deref().map_or((None, None), caches);
         let retained_of = Retained::of(held);
         let (process, taking, totals) = (&census.process, &census.taking, &census.totals);
@@ -119,8 +129,8 @@ impl Listing {
             root_pid: root_pid.filter(|&root| root != process.pid),
             name: process.name.clone(),
             cmdline: process.cmdline.clone().filter(|_| cmdline).map(Arc::from),
-            total_objects: tally.total.count,
-            total_size_bytes: tally.total.size_bytes,
+            total_objects: summary.total.count,
+            total_size_bytes: summary.total.size_bytes,
             types: types.into_iter().map(|row| type_total(row, held)).collect(),
             types_omitted,
             modules: modules.into_iter().map(module_total).collect(),
@@ -142,9 +152,9 @@ impl Listing {
             reachable_size_bytes: size(totals.reachable),
             heap_objects: count(totals.heap),
             heap_size_bytes: size(totals.heap),
-            total_overhead_bytes: Some(tally.total.overhead_bytes),
+            total_overhead_bytes: Some(summary.total.overhead_bytes),
             gc: census.gc.as_ref().map(gc),
-            coverage: Some(coverage(census, tally.total)),
+            coverage: Some(coverage(census, summary.total)),
             method: Some(taking.method.word().into()),
             live_reason: match taking.method {
                 Method::Live(reason) => Some(LiveReason::word(reason).into()),
@@ -174,13 +184,13 @@ impl Listing {
 
 /// What was listed of each process. Those that have ended are forgotten.
 #[derive(Debug, Default)]
-pub struct Listings {
-    by_process: HashMap<(u32, Option<u64>), Listing>,
+pub struct CensusRecorders {
+    by_process: HashMap<(u32, Option<u64>), CensusRecorder>,
 }
 
-impl Listings {
+impl CensusRecorders {
     /// That of the process of a census.
-    pub fn of(&mut self, census: &Census) -> &mut Listing {
+    pub fn of(&mut self, census: &Census) -> &mut CensusRecorder {
         self.by_process.entry((census.process.pid, census.process.start_ticks)).or_default()
     }
 
@@ -201,13 +211,13 @@ impl<'a> Retained<'a> {
         Self { holders: rows.filter_map(|row| Some((&*row.name, row.retained_bytes?))).collect() }
     }
 
-    fn holder(&self, Row { name, sum }: Row) -> HolderTotal {
+    fn holder(&self, SummaryRow { name, sum }: SummaryRow) -> HolderTotal {
         let retained_bytes = self.holders.get(&*name).copied();
         HolderTotal { holder: name, count: sum.count, size_bytes: sum.size_bytes, retained_bytes }
     }
 }
 
-fn owner_total(Row { name, sum }: Row) -> OwnerTotal {
+fn owner_total(SummaryRow { name, sum }: SummaryRow) -> OwnerTotal {
     OwnerTotal { owner: name, count: sum.count, size_bytes: sum.size_bytes }
 }
 
@@ -222,7 +232,7 @@ fn stray_total(stray: &Stray) -> StrayTotal {
 
 /// The first ways to the objects of a type.
 fn way_totals(why: &Why) -> impl Iterator<Item = WayTotal> {
-    why.ways.iter().take(MOST_WAYS).map(|way| WayTotal {
+    why.ways.iter().take(MAX_WAYS).map(|way| WayTotal {
         name: why.of.as_str().into(),
         way: way.text().into(),
         count: way.count,
@@ -231,7 +241,7 @@ fn way_totals(why: &Why) -> impl Iterator<Item = WayTotal> {
     })
 }
 
-fn type_total(Row { name, sum }: Row, held: Option<&Held>) -> TypeTotal {
+fn type_total(SummaryRow { name, sum }: SummaryRow, held: Option<&Held>) -> TypeTotal {
     TypeTotal {
         retained_bytes: held.and_then(|held| held.retained.as_ref()?.get(&name).copied()),
         name,
@@ -242,7 +252,7 @@ fn type_total(Row { name, sum }: Row, held: Option<&Held>) -> TypeTotal {
     }
 }
 
-fn module_total(Row { name, sum }: Row) -> ModuleTotal {
+fn module_total(SummaryRow { name, sum }: SummaryRow) -> ModuleTotal {
     ModuleTotal { module: name, count: sum.count, size_bytes: sum.size_bytes }
 }
 
@@ -292,7 +302,7 @@ fn gc(gc: &Gc) -> GcState {
     }
 }
 
-fn coverage(census: &Census, total: Sum) -> Coverage {
+fn coverage(census: &Census, total: ObjectSum) -> Coverage {
     let known = &census.coverage;
     let objects_bytes = total.size_bytes.saturating_add(total.overhead_bytes);
     Coverage {
@@ -316,11 +326,11 @@ mod tests {
 
     use super::*;
     use crate::census::TypeCount;
-    use crate::emit::testing::{census, kind};
+    use crate::emit::testing::{census, type_count};
 
-    fn record(listing: &mut Listing, types: Vec<TypeCount>) -> CensusRecord {
+    fn record(recorder: &mut CensusRecorder, types: Vec<TypeCount>) -> CensusRecord {
         let census = census(types);
-        listing.record(Header::now(&Run::start(), 1), &census, &Tally::of(&census), Some(1), true)
+        recorder.record(Header::now(&Run::start(), 1), &census, &CensusSummary::of(&census), Some(1), true)
     }
 
     fn names(record: &CensusRecord) -> Vec<&str> {
@@ -328,33 +338,37 @@ mod tests {
     }
 
     #[test]
-    fn small_types_are_summed_up_unless_they_were_listed_before() {
-        let mut listing = Listing::default();
+    fn small_types_are_summed_up() {
+        let mut recorder = CensusRecorder::default();
         let types = |small| {
             vec![
-                kind("builtins", "str", 1_000_000, 100 << 20),
-                kind("a", "Small", small, 100),
-                kind("a", "b", 2, 50),
+                type_count("builtins", "str", 1_000_000, 100 << 20),
+                type_count("a", "Small", small, 100),
+                type_count("a", "b", 2, 50),
             ]
         };
-        let first = record(&mut listing, types(99));
+        let first = record(&mut recorder, types(99));
         assert_eq!(names(&first), ["str"]);
         assert_eq!(first.types_omitted, Some(Omitted { rows: 2, count: 101, size_bytes: 150 }));
         assert_eq!((first.total_objects, first.total_size_bytes), (1_000_101, (100 << 20) + 150));
         assert_eq!(first.modules_omitted, None, "its many objects make the module large");
-        assert_eq!(names(&record(&mut listing, types(101))), ["str", "a.Small"], "a part in 10,000 by count");
-        let again = record(&mut listing, types(1));
+        assert_eq!(
+            names(&record(&mut recorder, types(101))),
+            ["str", "a.Small"],
+            "a part in 10,000 by count"
+        );
+        let again = record(&mut recorder, types(1));
         assert_eq!(names(&again), ["str", "a.Small"]);
         assert_eq!(again.types_omitted, Some(Omitted { rows: 1, count: 2, size_bytes: 50 }));
-        let gone = record(&mut listing, types(0));
+        let gone = record(&mut recorder, types(0));
         assert_eq!(names(&gone), ["str", "a.Small"], "known to be none, rather than not known");
         assert_eq!((gone.types[1].count, gone.types[1].size_bytes), (0, 0));
     }
 
     #[test]
-    fn what_is_listed_and_what_is_not_add_up_to_the_total() {
-        let types = (0..3000).map(|n| kind("m", &format!("T{n}"), 1 + n % 7, n * n % 1000));
-        let record = record(&mut Listing::default(), types.collect());
+    fn listed_and_omitted_add_up() {
+        let types = (0..3000).map(|n| type_count("m", &format!("T{n}"), 1 + n % 7, n * n % 1000));
+        let record = record(&mut CensusRecorder::default(), types.collect());
         let omitted = record.types_omitted.unwrap();
         let count: u64 = record.types.iter().map(|row| row.count).sum();
         let size: u64 = record.types.iter().map(|row| row.size_bytes).sum();
@@ -366,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_the_objects_is_listed_with_what_they_retain() {
+    fn holders_list_retained_bytes() {
         let row = |name: &str, count, size_bytes| HeldBy {
             name: name.into(),
             count,
@@ -383,10 +397,11 @@ mod tests {
         };
         let census = Census {
             held: Some(Arc::new(held)),
-            ..census(vec![kind("builtins", "str", 900_001, (8 << 20) + 50)])
+            ..census(vec![type_count("builtins", "str", 900_001, (8 << 20) + 50)])
         };
         let header = Header::now(&Run::start(), 1);
-        let found = Listing::default().record(header, &census, &Tally::of(&census), None, true);
+        let found =
+            CensusRecorder::default().record(header, &census, &CensusSummary::of(&census), None, true);
         let holders = found.holders.unwrap();
         assert_eq!(holders.len(), 1);
         assert_eq!((&*holders[0].holder, holders[0].retained_bytes), ("a.big", Some(4 << 20)));
@@ -399,36 +414,37 @@ mod tests {
     }
 
     #[test]
-    fn without_the_question_nothing_is_said_of_holders() {
-        let found = record(&mut Listing::default(), vec![kind("builtins", "str", 3, 100)]);
+    fn holders_are_null_unless_asked() {
+        let found = record(&mut CensusRecorder::default(), vec![type_count("builtins", "str", 3, 100)]);
         assert_eq!((found.holders, found.owners, found.strays, found.ways), (None, None, None, None));
         assert_eq!(found.types[0].retained_bytes, None);
     }
 
     #[test]
-    fn ever_new_names_are_not_remembered_for_ever() {
-        let mut listing = Listing::default();
+    fn listed_names_stay_bounded() {
+        let mut recorder = CensusRecorder::default();
         for round in 0..8 {
-            let types = (0..3000).map(|n| kind("m", &format!("T{round}_{n}"), 1, 1));
-            record(&mut listing, types.collect());
-            assert!(listing.types.names.len() <= MOST_NAMES + 3000, "{}", listing.types.names.len());
+            let types = (0..3000).map(|n| type_count("m", &format!("T{round}_{n}"), 1, 1));
+            record(&mut recorder, types.collect());
+            assert!(recorder.types.names.len() <= MAX_NAMES + 3000, "{}", recorder.types.names.len());
         }
     }
 
     #[test]
-    fn the_record_says_what_the_census_says() {
+    fn record_mirrors_census() {
         let census = Census {
             taking: crate::census::Taking {
                 method: Method::Live(LiveReason::MaxPause),
                 pause: None,
                 ..census(Vec::new()).taking
             },
-            ..census(vec![TypeCount { overhead_bytes: 5, ..kind("builtins", "str", 3, 195) }])
+            ..census(vec![TypeCount { overhead_bytes: 5, ..type_count("builtins", "str", 3, 195) }])
         };
-        let tally = Tally::of(&census);
+        let summary = CensusSummary::of(&census);
         let run = Run::start();
-        let record =
-            |root, cmdline| Listing::default().record(Header::now(&run, 7), &census, &tally, root, cmdline);
+        let record = |root, cmdline| {
+            CensusRecorder::default().record(Header::now(&run, 7), &census, &summary, root, cmdline)
+        };
         let found = record(Some(4000), true);
         assert_eq!(
             (found.iteration, found.pid, found.start_ticks, found.root_pid),

@@ -10,7 +10,7 @@ use common::process::{ProcessId, Stat, decimal};
 
 /// A process that may run Python.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct TargetProcess {
     /// Who it is; its start is 0 if it could not be read.
     pub id: ProcessId,
     /// The process that was named and is this one or above it.
@@ -27,30 +27,30 @@ pub struct Member {
 
 /// What happened to the members since they were looked at last.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Happened {
+pub struct ProcessChanges {
     /// They have ended.
-    pub ended: Vec<Member>,
+    pub ended: Vec<TargetProcess>,
     /// They run another program now, the same processes.
-    pub replaced: Vec<Member>,
+    pub replaced: Vec<TargetProcess>,
 }
 
 /// All members.
 #[derive(Debug)]
-pub struct Members {
+pub struct ProcessSet {
     tree: bool,
     adopts: bool,
-    members: Vec<Member>,
+    members: Vec<TargetProcess>,
 }
 
-impl Members {
+impl ProcessSet {
     /// The processes of these numbers; with `tree`, and what is below them. One that is not there is a member all the same:
     /// taking its census says what is wrong. `adopts`: orphans of the first one become children of this process, its subreaper.
     pub fn new(roots: &[u32], tree: bool, adopts: bool) -> Self {
-        let mut members: Vec<Member> = Vec::new();
+        let mut members: Vec<TargetProcess> = Vec::new();
         for &pid in roots {
             if members.iter().all(|known| known.id.pid != pid) {
-                let member = Found::read(pid).map(|found| found.member(pid));
-                members.push(member.unwrap_or_else(|| Member {
+                let member = ProcStat::read(pid).map(|found| found.member(pid));
+                members.push(member.unwrap_or_else(|| TargetProcess {
                     id: ProcessId { pid, start: 0 },
                     root: pid,
                     name: "?".into(),
@@ -61,17 +61,17 @@ impl Members {
             }
         }
         let mut all = Self { tree, adopts, members };
-        all.take_in(&everyone(tree));
+        all.take_in(&read_all(tree));
         all
     }
 
     /// Those that live, as far as is known, in the order in which they were found.
-    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+    pub fn iter(&self) -> impl Iterator<Item = &TargetProcess> {
         self.members.iter()
     }
 
     /// That of the number `pid`.
-    pub fn get_mut(&mut self, pid: u32) -> Option<&mut Member> {
+    pub fn get_mut(&mut self, pid: u32) -> Option<&mut TargetProcess> {
         self.members.iter_mut().find(|member| member.id.pid == pid)
     }
 
@@ -86,34 +86,34 @@ impl Members {
     }
 
     /// Looks what became of them, and who has come.
-    pub fn look(&mut self) -> Happened {
-        let mut happened = Happened::default();
+    pub fn refresh(&mut self) -> ProcessChanges {
+        let mut changes = ProcessChanges::default();
         let mut living = Vec::with_capacity(self.members.len());
         for mut member in self.members.drain(..) {
-            match Found::read(member.id.pid) {
+            match ProcStat::read(member.id.pid) {
                 Some(now) if member.id.start == 0 || now.id == member.id => {
                     let is_other = matches!((member.image, now.image), (Some(old), Some(new)) if old != new);
                     (member.id, member.image, member.name) = (now.id, now.image.or(member.image), now.name);
                     if is_other {
-                        happened.replaced.push(member.clone());
+                        changes.replaced.push(member.clone());
                         member.replaced = member.counted.then(Instant::now).or(member.replaced);
                         member.counted = false;
                     }
                     living.push(member);
                 }
-                _ => happened.ended.push(member),
+                _ => changes.ended.push(member),
             }
         }
         self.members = living;
-        self.take_in(&everyone(self.tree));
-        happened
+        self.take_in(&read_all(self.tree));
+        changes
     }
 
     /// Members are remembered: one whose parent ended, and so has another one now, stays a member.
-    fn take_in(&mut self, everyone: &BTreeMap<u32, Found>) {
+    fn take_in(&mut self, read_all: &BTreeMap<u32, ProcStat>) {
         let mut known: HashSet<u32> = self.members.iter().map(|member| member.id.pid).collect();
-        let mut children: BTreeMap<u32, Vec<&Found>> = BTreeMap::new();
-        for found in everyone.values() {
+        let mut children: BTreeMap<u32, Vec<&ProcStat>> = BTreeMap::new();
+        for found in read_all.values() {
             children.entry(found.parent).or_default().push(found);
         }
         if let Some(root) = self.members.first().map(|member| member.root).filter(|_| self.adopts) {
@@ -137,14 +137,14 @@ impl Members {
 
 /// A process as it was found.
 #[derive(Debug, Clone)]
-struct Found {
+struct ProcStat {
     id: ProcessId,
     parent: u32,
     name: Arc<str>,
     image: Option<u64>,
 }
 
-impl Found {
+impl ProcStat {
     /// The living process of that number.
     fn read(pid: u32) -> Option<Self> {
         let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
@@ -159,8 +159,8 @@ impl Found {
         })
     }
 
-    fn member(&self, root: u32) -> Member {
-        Member {
+    fn member(&self, root: u32) -> TargetProcess {
+        TargetProcess {
             id: self.id,
             root,
             name: Arc::clone(&self.name),
@@ -172,14 +172,14 @@ impl Found {
 }
 
 /// As much of a command line as is read: the kernel gives out as much as there is, megabytes if need be.
-const MOST_CMDLINE_BYTES: u64 = 64 << 10;
+const MAX_CMDLINE_BYTES: u64 = 64 << 10;
 
 /// The arguments of a process, as it may have changed them; `None` where they cannot be read: proc_pid_cmdline(5).
-pub fn cmdline(pid: u32) -> Option<Vec<String>> {
+pub fn read_cmdline(pid: u32) -> Option<Vec<String>> {
     let mut text = Vec::new();
     fs::File::open(format!("/proc/{pid}/cmdline"))
         .ok()?
-        .take(MOST_CMDLINE_BYTES)
+        .take(MAX_CMDLINE_BYTES)
         .read_to_end(&mut text)
         .ok()?;
     let text = text.strip_suffix(b"\0").unwrap_or(&text);
@@ -187,7 +187,7 @@ pub fn cmdline(pid: u32) -> Option<Vec<String>> {
 }
 
 /// All processes, if they are wanted, but this one.
-fn everyone(wanted: bool) -> BTreeMap<u32, Found> {
+fn read_all(wanted: bool) -> BTreeMap<u32, ProcStat> {
     if !wanted {
         return BTreeMap::new();
     }
@@ -195,7 +195,7 @@ fn everyone(wanted: bool) -> BTreeMap<u32, Found> {
     let pids =
         entries.filter_map(|entry| u32::try_from(decimal(entry.ok()?.file_name().as_encoded_bytes())?).ok());
     let us = std::process::id();
-    pids.filter(|&pid| pid != us).filter_map(|pid| Some((pid, Found::read(pid)?))).collect()
+    pids.filter(|&pid| pid != us).filter_map(|pid| Some((pid, ProcStat::read(pid)?))).collect()
 }
 
 #[cfg(test)]
@@ -242,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_is_found_and_stays_a_member_when_its_parent_ends() {
+    fn orphans_stay_in_the_tree() {
         let mut running =
             Running::shell("exec 3<&0; sh -c 'sh -c \"read x <&3; :\" 3<&3 & wait' & read x <&3; :");
         let root = running.0.id();
-        let mut members = Members::new(&[root], true, false);
+        let mut members = ProcessSet::new(&[root], true, false);
         wait_until("three shells", || {
-            members.look();
+            members.refresh();
             members.iter().count() >= 3
         });
         assert!(members.iter().all(|member| member.root == root));
@@ -256,54 +256,54 @@ mod tests {
         let [_, middle, inner] = pids[..] else { panic!("{members:?}") };
         let middle = rustix::process::Pid::from_raw(middle.try_into().unwrap()).unwrap();
         rustix::process::kill_process(middle, rustix::process::Signal::KILL).unwrap();
-        wait_until("the end of the middle one", || !members.look().ended.is_empty());
+        wait_until("the end of the middle one", || !members.refresh().ended.is_empty());
         assert_eq!(members.iter().map(|member| member.id.pid).collect::<Vec<_>>(), [root, inner]);
         // Both shells that are left read the pipe, and find its end.
         running.end();
         wait_until("the end of all", || {
-            members.look();
+            members.refresh();
             members.is_empty()
         });
     }
 
     #[test]
-    fn an_end_and_a_new_program_are_told() {
+    fn exit_and_exec_are_reported() {
         let mut running = Running::shell("read x; exec cat");
         let pid = running.0.id();
-        let mut members = Members::new(&[pid, pid], false, false);
+        let mut members = ProcessSet::new(&[pid, pid], false, false);
         assert_eq!(members.iter().count(), 1);
         members.get_mut(pid).unwrap().counted = true;
         std::io::Write::write_all(running.0.stdin.as_mut().unwrap(), b"\n").unwrap();
         let mut replaced = Vec::new();
         wait_until("exec", || {
-            replaced.append(&mut members.look().replaced);
+            replaced.append(&mut members.refresh().replaced);
             !replaced.is_empty()
         });
         let member = members.get_mut(pid).unwrap();
         assert_eq!((&*replaced[0].name, &*member.name, member.counted), ("cat", "cat", false));
         running.end();
-        let happened = members.look();
-        assert_eq!(happened.ended.iter().map(|member| member.id.pid).collect::<Vec<_>>(), [pid]);
+        let changes = members.refresh();
+        assert_eq!(changes.ended.iter().map(|member| member.id.pid).collect::<Vec<_>>(), [pid]);
         assert!(members.is_empty());
     }
 
     #[test]
-    fn arguments_are_words() {
+    fn cmdline_splits_arguments() {
         let running = Running::shell("read x; : 'two words'");
-        let words = cmdline(running.0.id()).unwrap();
+        let words = read_cmdline(running.0.id()).unwrap();
         assert_eq!((&*words[0], &*words[1], words.len()), ("sh", "-c", 3));
         assert!(words[2].ends_with(": 'two words'"), "{words:?}");
-        assert_eq!(cmdline(1 << 30), None);
+        assert_eq!(read_cmdline(1 << 30), None);
     }
 
     #[test]
-    fn what_is_not_there_is_a_member_until_it_is_looked_for() {
+    fn missing_pid_is_kept_until_refresh() {
         // Above the most that the kernel gives out (proc_sys_kernel(5), pid_max).
-        let mut members = Members::new(&[1 << 30], true, false);
+        let mut members = ProcessSet::new(&[1 << 30], true, false);
         assert_eq!(
             members.iter().map(|member| member.id).collect::<Vec<_>>(),
             [ProcessId { pid: 1 << 30, start: 0 }]
         );
-        assert_eq!(members.look().ended.len(), 1);
+        assert_eq!(members.refresh().ended.len(), 1);
     }
 }

@@ -47,7 +47,7 @@ impl Known {
 }
 
 #[test]
-fn threads_are_those_that_threading_lists_where_they_are() {
+fn threads_match_threading() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -84,7 +84,7 @@ fn threads_are_those_that_threading_lists_where_they_are() {
 }
 
 #[test]
-fn the_main_thread_has_its_name_before_anybody_asks() {
+fn main_thread_is_named() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -100,7 +100,7 @@ fn the_main_thread_has_its_name_before_anybody_asks() {
 }
 
 #[test]
-fn the_collector_is_as_it_says() {
+fn gc_state_matches_gc_module() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -156,7 +156,7 @@ fn in_use(pools: &Pools) -> Vec<(u64, usize, u64)> {
 }
 
 #[test]
-fn pools_are_those_that_pymalloc_prints_by_its_table_and_by_their_headers() {
+fn pools_match_pymalloc_stats() {
     let with_pymalloc: Vec<&Interpreter> =
         interpreters().iter().filter(|interpreter| !interpreter.free_threaded).collect();
     if with_pymalloc.is_empty() {
@@ -201,7 +201,7 @@ fn pools_are_those_that_pymalloc_prints_by_its_table_and_by_their_headers() {
 }
 
 #[test]
-fn objects_explain_what_the_allocator_has_given_out() {
+fn objects_explain_allocator() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -262,7 +262,7 @@ fn assert_same(one: &Census, other: &Census, what: &str) {
 }
 
 #[test]
-fn a_python_that_holds_still_is_the_same_stopped_live_and_from_a_snapshot() {
+fn all_methods_agree() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -297,7 +297,7 @@ fn a_python_that_holds_still_is_the_same_stopped_live_and_from_a_snapshot() {
 }
 
 #[test]
-fn a_snapshot_is_read_without_the_files_of_the_process() {
+fn snapshot_needs_no_files() {
     let single = |interpreter: &&Interpreter| interpreter.minor() < 12 && !interpreter.free_threaded;
     let Some(interpreter) = interpreters().iter().rev().find(single) else {
         crate::skip!("no Python up to 3.11")
@@ -330,7 +330,7 @@ fn request_of(process: &Background) -> Request {
 }
 
 #[test]
-fn every_interpreter_of_a_process_is_counted() {
+fn subinterpreters_are_counted() {
     let mut tried = 0;
     for interpreter in interpreters() {
         let file = workspace::root().join("tests/targets/interpreters.py");
@@ -348,7 +348,7 @@ fn every_interpreter_of_a_process_is_counted() {
 }
 
 #[test]
-fn threads_in_a_pid_namespace_have_the_numbers_that_they_have_there() {
+fn namespaced_thread_ids() {
     let Some(interpreter) = interpreters().iter().rev().find(|interpreter| interpreter.minor() >= 11) else {
         crate::skip!("no Python from 3.11 on");
     };

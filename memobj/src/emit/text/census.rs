@@ -9,20 +9,20 @@ use common::table::{Column, Line, Table};
 use common::time::Span;
 use common::units::{Bytes, counted, thousands};
 
-use super::super::tally::{Row, Sum, Tally};
+use super::super::summary::{CensusSummary, ObjectSum, SummaryRow};
 
 /// Names are in the last column, where a terminal cuts them; nothing else gives way to them.
 pub(super) const ANY_WIDTH: usize = usize::MAX;
 
 /// Torn and rejected reads are worth a word if there is one for so many objects: a few there always are, as stale words in frames.
-const FEW_READS: u64 = 1000;
+const OBJECTS_PER_BAD_READ: u64 = 1000;
 
 /// Coverage below this is worth a glance.
 const LOW_COVERAGE: f64 = 0.9;
 
-pub(super) struct Block<'a> {
+pub(super) struct CensusView<'a> {
     pub record: &'a CensusRecord,
-    pub tally: &'a Tally,
+    pub summary: &'a CensusSummary,
     /// Rows of a table.
     pub limit: usize,
     /// The day, if the block before was of another.
@@ -31,22 +31,22 @@ pub(super) struct Block<'a> {
     pub caches: Option<&'a super::caches::Before>,
 }
 
-impl Block<'_> {
+impl CensusView<'_> {
     pub fn lines(&self) -> Vec<Line> {
         let mut lines = vec![self.heading(), self.summary()];
         lines.extend(self.warnings());
         // What was asked for comes first. Who asks for caches gets no more, so that it fits one screen.
-        if let Some(caches) = &self.tally.caches {
+        if let Some(caches) = &self.summary.caches {
             lines.extend(super::caches::lines(caches, self.caches, self.limit));
         }
-        if let Some(held) = &self.tally.held {
-            lines.extend(super::held::lines(held, self.tally.total, self.limit));
+        if let Some(held) = &self.summary.held {
+            lines.extend(super::holders::lines(held, self.summary.total, self.limit));
         }
         let memory = self.record.memory.as_ref();
         lines.extend(memory.map(|memory| super::memory::memory(memory, self.limit)).unwrap_or_default());
-        if self.tally.caches.is_none() {
-            lines.extend(self.rows("types", "TYPE", &self.tally.types));
-            lines.extend(self.rows("modules", "MODULE", &self.tally.modules));
+        if self.summary.caches.is_none() {
+            lines.extend(self.rows("types", "TYPE", &self.summary.types));
+            lines.extend(self.rows("modules", "MODULE", &self.summary.modules));
             lines.extend(self.threads());
             lines.extend(self.record.gc.as_ref().map(gc).unwrap_or_default());
         }
@@ -83,7 +83,7 @@ impl Block<'_> {
 
     /// The total, and what it is of.
     fn summary(&self) -> Line {
-        let (record, total) = (self.record, self.tally.total);
+        let (record, total) = (self.record, self.summary.total);
         let mut line = Line::indented(2);
         line.push(Tone::Strong, format!("{}, {}", counted(total.count, "object", "objects"), size(total)));
         if total.overhead_bytes > 0 {
@@ -138,7 +138,7 @@ impl Block<'_> {
             })
             .collect();
         let all = record.torn_reads.unwrap_or(0).saturating_add(record.rejected_reads.unwrap_or(0));
-        if !bad.is_empty() && all.saturating_mul(FEW_READS) >= self.tally.total.count {
+        if !bad.is_empty() && all.saturating_mul(OBJECTS_PER_BAD_READ) >= self.summary.total.count {
             let what = "some objects may be missing or counted wrongly";
             warnings.push(format!("! of what was read, {}: {what}", bad.join(", ")));
         }
@@ -146,7 +146,7 @@ impl Block<'_> {
     }
 
     /// The largest rows, and the sum of the others.
-    fn rows(&self, what: &str, title: &'static str, rows: &[Row]) -> Vec<Line> {
+    fn rows(&self, what: &str, title: &'static str, rows: &[SummaryRow]) -> Vec<Line> {
         let mut table = Table::new([
             Column::right("COUNT"),
             Column::right("SIZE"),
@@ -154,8 +154,8 @@ impl Block<'_> {
             Column::right("OVERHEAD"),
             Column::left(title, ANY_WIDTH),
         ]);
-        let mut add = |sum: Sum, tone: Tone, name: String| {
-            let share = ratio(sum.size_bytes, self.tally.total.size_bytes);
+        let mut add = |sum: ObjectSum, tone: Tone, name: String| {
+            let share = ratio(sum.size_bytes, self.summary.total.size_bytes);
             let overhead =
                 if sum.overhead_bytes > 0 { Bytes(sum.overhead_bytes).to_string() } else { String::new() };
             table.push([
@@ -171,11 +171,11 @@ impl Block<'_> {
             add(row.sum, Tone::Plain, escape_controls(&row.name).into_owned());
         }
         if !others.is_empty() {
-            let sum = others.iter().fold(Sum::NONE, |sum, row| sum.and(row.sum));
+            let sum = others.iter().fold(ObjectSum::NONE, |sum, row| sum.and(row.sum));
             let many = thousands(u64::try_from(others.len()).unwrap_or(u64::MAX));
             add(sum, Tone::Dim, format!("… {many} more"));
         }
-        titled(&format!("{what} ({})", thousands(u64::try_from(rows.len()).unwrap_or(u64::MAX))), table)
+        titled_table(&format!("{what} ({})", thousands(u64::try_from(rows.len()).unwrap_or(u64::MAX))), table)
     }
 
     fn threads(&self) -> Vec<Line> {
@@ -193,12 +193,12 @@ impl Block<'_> {
             table.push([
                 Cell::new(Tone::Dim, id),
                 Cell::new(unnamed, name.unwrap_or_else(|| "unnamed".into())),
-                Cell::new(Tone::Dim, what_it_is(thread)),
-                Cell::plain(what_it_runs(thread)),
+                Cell::new(Tone::Dim, thread_flags(thread)),
+                Cell::plain(running_function(thread)),
             ]);
         }
         let more = threads.len().saturating_sub(self.limit);
-        let mut lines = titled(&format!("threads ({})", threads.len()), table);
+        let mut lines = titled_table(&format!("threads ({})", threads.len()), table);
         if more > 0 {
             lines.push(Line::whole(2, Tone::Dim, format!("… {more} more")));
         }
@@ -254,7 +254,7 @@ impl Block<'_> {
     }
 }
 
-fn what_it_is(thread: &PythonThread) -> String {
+fn thread_flags(thread: &PythonThread) -> String {
     let words = [
         (thread.main == Some(true), "main"),
         (thread.daemon == Some(true), "daemon"),
@@ -263,7 +263,7 @@ fn what_it_is(thread: &PythonThread) -> String {
     words.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
 }
 
-fn what_it_runs(thread: &PythonThread) -> String {
+fn running_function(thread: &PythonThread) -> String {
     let Some(function) = &thread.function else { return String::new() };
     let mut text = function.to_string();
     if let Some(file) = &thread.file {
@@ -308,11 +308,11 @@ fn gc(gc: &GcState) -> Vec<Line> {
             title += &format!(", {} {word}", thousands(count));
         }
     }
-    titled(&title, table)
+    titled_table(&title, table)
 }
 
 /// A table below its title, with an empty line before it.
-pub(super) fn titled(title: &str, table: Table) -> Vec<Line> {
+pub(super) fn titled_table(title: &str, table: Table) -> Vec<Line> {
     let mut line = Line::indented(2);
     line.push(Tone::Strong, title);
     let mut lines = vec![Line::default(), line];
@@ -321,7 +321,7 @@ pub(super) fn titled(title: &str, table: Table) -> Vec<Line> {
 }
 
 /// A size, with a sign if it is only the least that it may be.
-pub(super) fn size(sum: Sum) -> String {
+pub(super) fn size(sum: ObjectSum) -> String {
     let sign = if sum.size_exact { "" } else { "≥" };
     format!("{sign}{}", Bytes(sum.size_bytes))
 }
@@ -332,7 +332,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
-    super::super::listing::ratio(part, whole)
+    super::super::census_record::ratio(part, whole)
 }
 
 /// A short time: with a decimal where it is milliseconds.

@@ -13,26 +13,26 @@ use common::wait::{Ready, Sources, Waiter};
 use rustix::process::Signal;
 
 use super::TOOL;
-use super::leaking::Leaking;
-use super::members::{self, Member, Members};
+use super::leak_search::LeakSearch;
 use super::outputs::Outputs;
+use super::processes::{self, ProcessSet, TargetProcess};
 use crate::census::{Census, Taker};
 use crate::cli::Args;
-use crate::emit::listing::Listings;
-use crate::emit::tally::Tally;
+use crate::emit::census_record::CensusRecorders;
+use crate::emit::summary::CensusSummary;
 use crate::request::Source;
 use memobj_process::error::{Error, Stage};
 
 /// The pause between two looks whether the interpreter of a command is up, at first and at most.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// After so long without an interpreter it is said why there is none yet; or, where another program took the place of one, it is taken
 /// for the end.
-const PATIENCE: Duration = Duration::from_secs(5);
+const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
 /// Where censuses are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(super) enum Targets {
     /// Of what is in a file, once.
     File(Source),
     /// Of running processes.
@@ -56,17 +56,17 @@ struct Iteration {
 }
 
 /// A run of memobj.
-pub(super) struct Counting<'a> {
+pub(super) struct Session<'a> {
     args: &'a Args,
-    plan: Plan,
+    targets: Targets,
     taker: &'a mut dyn Taker,
     outputs: Outputs,
     signals: Signals,
     launched: Option<Launched>,
     waiter: Waiter,
     run: Run,
-    members: Members,
-    listings: Listings,
+    members: ProcessSet,
+    recorders: CensusRecorders,
     /// Of the last record; 0 before the first.
     iteration: u64,
     /// Censuses taken in all.
@@ -77,29 +77,29 @@ pub(super) struct Counting<'a> {
     /// What is known of processes that ended, from those who reaped them.
     reaped: Vec<Reaped>,
     /// Whether it was told how the command ended.
-    end_told: bool,
+    exit_reported: bool,
     /// If leaks are looked for: what was seen.
-    leaking: Option<Leaking>,
+    search: Option<LeakSearch>,
 }
 
-impl<'a> Counting<'a> {
+impl<'a> Session<'a> {
     pub(super) fn new(
         args: &'a Args,
-        plan: Plan,
+        targets: Targets,
         taker: &'a mut dyn Taker,
         outputs: Outputs,
         signals: Signals,
         launched: Option<Launched>,
         run: Run,
     ) -> Self {
-        let members = match &plan {
-            Plan::File(_) => Members::new(&[], false, false),
-            Plan::Processes { roots, tree } => Members::new(roots, *tree, launched.is_some()),
+        let members = match &targets {
+            Targets::File(_) => ProcessSet::new(&[], false, false),
+            Targets::Processes { roots, tree } => ProcessSet::new(roots, *tree, launched.is_some()),
         };
         let waiter = Waiter::new(outputs.stdout());
         Self {
             args,
-            plan,
+            targets,
             taker,
             outputs,
             signals,
@@ -107,15 +107,15 @@ impl<'a> Counting<'a> {
             waiter,
             run,
             members,
-            listings: Listings::default(),
+            recorders: CensusRecorders::default(),
             iteration: 0,
             censuses: 0,
             last_error: None,
             began: Instant::now(),
             done: false,
             reaped: Vec::new(),
-            end_told: false,
-            leaking: args.leaks.then(|| Leaking::new(args.most(), args.command.is_empty())),
+            exit_reported: false,
+            search: args.leaks.then(|| LeakSearch::new(args.most(), args.command.is_empty())),
         }
     }
 
@@ -151,7 +151,7 @@ impl<'a> Counting<'a> {
             }
             if counts && ticker.fire(now).is_some() {
                 let found = self.iterate();
-                self.tell(&found, false);
+                self.report_errors(&found, false);
                 self.watch_ends();
                 // Where each census takes longer than the interval there is no other moment to attend to anything.
                 self.wait(Some(Instant::now()))?;
@@ -173,7 +173,7 @@ impl<'a> Counting<'a> {
         let error = found.errors.first().map(|(_, error)| error);
         let fatal =
             error.filter(|error| found.censuses == 0 && !(may_come && (self.is_tree() || !lasts(error))));
-        self.tell(&found, fatal.is_some());
+        self.report_errors(&found, fatal.is_some());
         fatal.map_or(Ok(()), |error| Err(error.clone().into()))
     }
 
@@ -181,10 +181,10 @@ impl<'a> Counting<'a> {
     /// it is not up.
     fn wait_for_interpreter(&mut self, until: Option<Instant>) -> Result<Instant, Failure> {
         let began = Instant::now();
-        let mut pause = LOOKS.0;
-        let mut told = false;
+        let mut pause = RETRY_PAUSES.0;
+        let mut reported = false;
         while !self.done && until.is_none_or(|until| Instant::now() < until) {
-            self.members.look();
+            self.members.refresh();
             let mut reason = None;
             for member in self.members.iter().cloned().collect::<Vec<_>>() {
                 let first = Instant::now();
@@ -192,19 +192,20 @@ impl<'a> Counting<'a> {
                     Ok(census) => {
                         self.iteration += 1;
                         let header = Header::now(&self.run, self.iteration);
-                        self.give(header, &member, &census);
+                        self.write_process_census(header, &member, &census);
                         return Ok(first);
                     }
                     Err(error) => reason = reason.or(Some(error)),
                 }
             }
-            if let Some(reason) = reason.filter(|reason| !reason.gone && !told && began.elapsed() >= PATIENCE)
+            if let Some(reason) =
+                reason.filter(|reason| !reason.gone && !reported && began.elapsed() >= GRACE_PERIOD)
             {
                 say(TOOL, &format!("no Python to count yet: {}", reason.what));
-                told = true;
+                reported = true;
             }
             self.wait(Some(Instant::now() + pause))?;
-            pause = (pause * 2).min(LOOKS.1);
+            pause = (pause * 2).min(RETRY_PAUSES.1);
         }
         Ok(began)
     }
@@ -214,10 +215,10 @@ impl<'a> Counting<'a> {
         self.iteration += 1;
         let header = Header::now(&self.run, self.iteration);
         let mut found = Iteration::default();
-        if let Plan::File(source) = self.plan.clone() {
+        if let Targets::File(source) = self.targets.clone() {
             match self.taker.take(&self.args.request(source)) {
                 Ok(census) => {
-                    self.give_file(header, &census);
+                    self.write_file_census(header, &census);
                     found.censuses += 1;
                 }
                 Err(error) => found.errors.push((None, error)),
@@ -225,7 +226,7 @@ impl<'a> Counting<'a> {
             return found;
         }
         if self.iteration > 1 {
-            self.look(&header, &mut found);
+            self.refresh_processes(&header, &mut found);
         }
         for member in self.members.iter().cloned().collect::<Vec<_>>() {
             self.census(&header, &member, &mut found);
@@ -240,7 +241,7 @@ impl<'a> Counting<'a> {
     }
 
     /// Gives out why there are no censuses; what ends the run with a failure is not said twice on a terminal.
-    fn tell(&mut self, found: &Iteration, is_end: bool) {
+    fn report_errors(&mut self, found: &Iteration, is_end: bool) {
         if let Some((_, error)) = found.errors.last() {
             self.last_error = Some(error.clone());
         }
@@ -257,12 +258,12 @@ impl<'a> Counting<'a> {
     }
 
     /// The census of a member in an iteration.
-    fn census(&mut self, header: &Header, member: &Member, found: &mut Iteration) {
+    fn census(&mut self, header: &Header, member: &TargetProcess, found: &mut Iteration) {
         let mut taken = self.take(member);
         if let Err(error) = &taken {
             // It may have ended, or become another program, which may be Python again.
             let (before, gone) = (found.records, error.gone);
-            self.look(header, found);
+            self.refresh_processes(header, found);
             match self.members.get_mut(member.id.pid).cloned() {
                 Some(now) if gone => taken = self.take(&now),
                 Some(_) => {}
@@ -274,14 +275,14 @@ impl<'a> Counting<'a> {
         }
         match taken {
             Ok(census) => {
-                self.give(header.clone(), member, &census);
+                self.write_process_census(header.clone(), member, &census);
                 found.censuses += 1;
                 found.records += 1;
             }
             // Below a root anything may run.
             Err(error) if self.is_tree() && !member.counted && error.stage == Stage::Locate => {}
             Err(error) => {
-                let is_late = |since: Instant| since.elapsed() >= PATIENCE;
+                let is_late = |since: Instant| since.elapsed() >= GRACE_PERIOD;
                 let now = self.members.get_mut(member.id.pid);
                 let was_python = now.is_some_and(|member| member.replaced.is_some_and(is_late));
                 if was_python && error.stage == Stage::Locate && self.launched.is_none() {
@@ -294,59 +295,58 @@ impl<'a> Counting<'a> {
     }
 
     fn is_tree(&self) -> bool {
-        matches!(self.plan, Plan::Processes { tree: true, .. })
+        matches!(self.targets, Targets::Processes { tree: true, .. })
     }
 
-    fn take(&mut self, member: &Member) -> Result<Census, Error> {
+    fn take(&mut self, member: &TargetProcess) -> Result<Census, Error> {
         let mut census = self.taker.take(&self.args.request(Source::Process { pid: member.id.pid }))?;
         if census.process.cmdline.is_none() && !self.args.no_cmdline {
-            census.process.cmdline = members::cmdline(member.id.pid);
+            census.process.cmdline = processes::read_cmdline(member.id.pid);
         }
         Ok(census)
     }
 
-    fn give(&mut self, header: Header, member: &Member, census: &Census) {
+    fn write_process_census(&mut self, header: Header, member: &TargetProcess, census: &Census) {
         if let Some(member) = self.members.get_mut(member.id.pid) {
             (member.counted, member.replaced) = (true, None);
         }
-        self.give_out(header, Some(member.root), census);
+        self.write_census(header, Some(member.root), census);
     }
 
-    fn give_file(&mut self, header: Header, census: &Census) {
-        self.give_out(header, None, census);
+    fn write_file_census(&mut self, header: Header, census: &Census) {
+        self.write_census(header, None, census);
     }
 
-    fn give_out(&mut self, header: Header, root: Option<u32>, census: &Census) {
+    fn write_census(&mut self, header: Header, root: Option<u32>, census: &Census) {
         self.censuses += 1;
-        if let Some(leaking) = &mut self.leaking {
-            leaking.take(root, census);
+        if let Some(search) = &mut self.search {
+            search.take(root, census);
             return;
         }
-        let tally = Tally::of(census);
+        let summary = CensusSummary::of(census);
         let cmdline = !self.args.no_cmdline;
-        let record = self.listings.of(census).record(header, census, &tally, root, cmdline);
-        self.outputs.census(record, &tally);
+        let record = self.recorders.of(census).record(header, census, &summary, root, cmdline);
+        self.outputs.census(record, &summary);
     }
 
     /// Gives out the verdict, once; the exit code that it means, or 0 if none was wanted.
     fn conclude(&mut self) -> u8 {
-        let Some(leaking) = &mut self.leaking else { return 0 };
-        for record in leaking.conclude(&self.run, self.iteration.max(1), !self.args.no_cmdline) {
+        let Some(search) = &mut self.search else { return 0 };
+        for record in search.conclude(&self.run, self.iteration.max(1), !self.args.no_cmdline) {
             self.outputs.record(&Record::Leaks(Box::new(record)));
         }
-        leaking.exit_code()
+        search.exit_code()
     }
 
     /// Looks which members have ended or run another program now, and tells of it.
-    fn look(&mut self, header: &Header, found: &mut Iteration) {
-        let happened = self.members.look();
-        if !happened.ended.is_empty() {
+    fn refresh_processes(&mut self, header: &Header, found: &mut Iteration) {
+        let changes = self.members.refresh();
+        if !changes.ended.is_empty() {
             // It may be known how.
             self.reap();
         }
-        let all = happened.ended.iter().map(|member| (EventKind::Exited, member));
-        for (kind, member) in all.chain(happened.replaced.iter().map(|member| (EventKind::Replaced, member)))
-        {
+        let all = changes.ended.iter().map(|member| (EventKind::Exited, member));
+        for (kind, member) in all.chain(changes.replaced.iter().map(|member| (EventKind::Replaced, member))) {
             self.taker.forget(member.id.pid);
             // Of a tree much comes and goes that never was Python; and what never was there has no end.
             if (self.is_tree() && !member.counted) || member.id.start == 0 {
@@ -357,24 +357,24 @@ impl<'a> Counting<'a> {
             event.name = Some(member.name.clone());
             if kind == EventKind::Exited {
                 let ended = self.reaped.iter().find(|reaped| reaped.pid == member.id.pid);
-                tell_how(&mut event, ended.map(|reaped| reaped.status));
-                self.end_told |=
+                set_exit_status(&mut event, ended.map(|reaped| reaped.status));
+                self.exit_reported |=
                     self.launched.as_ref().is_some_and(|launched| launched.pid() == member.id.pid);
             }
             self.outputs.record(&Record::ProcessEvent(Box::new(event)));
             found.records += 1;
             if kind == EventKind::Exited {
-                self.listings.forget(member.id.pid);
+                self.recorders.forget(member.id.pid);
             }
         }
         // One number stands for one process only until its end is told.
-        self.reaped.retain(|reaped| happened.ended.iter().all(|member| member.id.pid != reaped.pid));
+        self.reaped.retain(|reaped| changes.ended.iter().all(|member| member.id.pid != reaped.pid));
     }
 
     /// Be woken by the end of a member. One that has ended already and left no zombie wakes nobody: it is looked for.
     fn watch_ends(&mut self) {
         self.waiter.watch_ends(self.members.iter().map(|member| member.id));
-        self.tell_ends();
+        self.report_exits();
     }
 
     /// Waits for what comes first, and attends to it.
@@ -417,17 +417,17 @@ impl<'a> Counting<'a> {
     }
 
     /// Tells of ends between two censuses, as part of the iteration before.
-    fn tell_ends(&mut self) {
+    fn report_exits(&mut self) {
         let header = Header::now(&self.run, self.iteration.max(1));
-        self.look(&header, &mut Iteration::default());
+        self.refresh_processes(&header, &mut Iteration::default());
     }
 
     /// Tells how the command ended, if it was over before it could be seen, or never was Python.
-    fn tell_command(&mut self) {
-        let Some(launched) = self.launched.as_ref().filter(|_| !self.end_told) else { return };
+    fn report_command_exit(&mut self) {
+        let Some(launched) = self.launched.as_ref().filter(|_| !self.exit_reported) else { return };
         let header = Header::now(&self.run, self.iteration.max(1));
         let mut event = ProcessEvent::new(header, EventKind::Exited, launched.pid(), launched.pid());
-        tell_how(&mut event, launched.ended());
+        set_exit_status(&mut event, launched.ended());
         self.outputs.record(&Record::ProcessEvent(Box::new(event)));
     }
 
@@ -435,8 +435,8 @@ impl<'a> Counting<'a> {
     fn finish(mut self, counted: Result<(), Failure>) -> Result<u8, Failure> {
         if self.launched.is_some() {
             if counted.is_ok() {
-                self.tell_ends();
-                self.tell_command();
+                self.report_exits();
+                self.report_command_exit();
             }
         } else {
             // Who asks twice gets an end at once.
@@ -449,8 +449,8 @@ impl<'a> Counting<'a> {
             if self.outputs.to_terminal() && self.args.repeat().is_some() && !self.args.leaks {
                 say(TOOL, &self.summary());
             }
-            let in_vain = self.last_error.filter(|_| self.censuses == 0);
-            return failure.or(in_vain.map(Failure::from)).map_or(Ok(verdict), Err);
+            let error = self.last_error.filter(|_| self.censuses == 0);
+            return failure.or(error.map(Failure::from)).map_or(Ok(verdict), Err);
         };
         let left = launched.leftovers().len();
         if left > 0 {
@@ -477,7 +477,7 @@ impl<'a> Counting<'a> {
     }
 }
 
-fn tell_how(event: &mut ProcessEvent, ended: Option<Ended>) {
+fn set_exit_status(event: &mut ProcessEvent, ended: Option<Ended>) {
     match ended {
         Some(Ended::Exited(code)) => event.exit_code = Some(code),
         Some(Ended::Signaled { signal, .. }) => event.signal = Some(signal),

@@ -8,21 +8,21 @@ use std::collections::HashMap;
 use crate::graph::{NodeId, Paths};
 use crate::holders::Holders;
 use crate::links::TypeIndex;
-use crate::survivors::Sighting;
+use crate::survivors::Generations;
 use memobj_cpython::heap::types::Type;
 
-use super::history::{Census, Word};
+use super::history::{NameId, PlaceIds};
 
 /// Not known yet.
 const NONE: u32 = u32::MAX;
 /// So many containers of one group are told apart.
-const MOST_CONTAINERS: usize = 1024;
+const MAX_CONTAINERS: usize = 1024;
 
 /// The heads of one type in a place.
 #[derive(Debug, Default)]
-pub struct Group {
+pub struct RootGroup {
     /// How many there are.
-    pub heads: u64,
+    pub roots: u64,
     /// The bytes of all that came with them, and theirs.
     pub bytes: u64,
     /// What they were added to, and how many to each. If they are too many not all are here.
@@ -31,7 +31,7 @@ pub struct Group {
     pub types: HashMap<TypeIndex, u64>,
 }
 
-impl Group {
+impl RootGroup {
     /// The container that most heads were added to, and how many.
     pub fn most(&self) -> Option<(NodeId, u64)> {
         let counts = self.containers.iter().map(|(&node, &count)| (node, count));
@@ -40,37 +40,41 @@ impl Group {
 }
 
 /// The groups of each place, by the type of their heads.
-pub type Groups = HashMap<Word, HashMap<TypeIndex, Group>>;
+pub type RootGroups = HashMap<NameId, HashMap<TypeIndex, RootGroup>>;
 
 /// Puts what came after the first census into groups, in the places for which `wanted` is true. What was seen in the last census alone
 /// does not count, since it may go again.
 #[must_use]
 pub fn find(
     holders: &Holders<'_>,
-    sighting: &Sighting,
-    census: &Census,
-    wanted: impl Fn(Word) -> bool,
-) -> Groups {
+    generations: &Generations,
+    census: &PlaceIds,
+    wanted: impl Fn(NameId) -> bool,
+) -> RootGroups {
     let links = holders.links();
-    let mut heads =
-        Heads { paths: holders.paths(), sighting, known: vec![NONE; links.objects()], way: Vec::new() };
-    let mut groups = Groups::new();
+    let mut roots = RootFinder {
+        paths: holders.paths(),
+        generations,
+        known: vec![NONE; links.objects()],
+        way: Vec::new(),
+    };
+    let mut groups = RootGroups::new();
     for node in (0..).take(links.objects()).map(NodeId) {
-        let born = sighting.born(node);
-        if born == 0 || born == sighting.census() {
+        let first_seen = generations.first_seen(node);
+        if first_seen == 0 || first_seen == generations.census() {
             continue;
         }
         let Some((place, _)) = census.key(holders, node).filter(|&(place, _)| wanted(place)) else {
             continue;
         };
-        let head = heads.of(node);
-        let group = groups.entry(place).or_default().entry(links.kind(head)).or_default();
+        let root = roots.of(node);
+        let group = groups.entry(place).or_default().entry(links.kind(root)).or_default();
         group.bytes = group.bytes.saturating_add(links.size(node));
         *group.types.entry(links.kind(node)).or_default() += 1;
-        if head == node {
-            group.heads += 1;
-            if let Some(container) = holders.paths().before(head)
-                && (group.containers.len() < MOST_CONTAINERS || group.containers.contains_key(&container))
+        if root == node {
+            group.roots += 1;
+            if let Some(container) = holders.paths().before(root)
+                && (group.containers.len() < MAX_CONTAINERS || group.containers.contains_key(&container))
             {
                 *group.containers.entry(container).or_default() += 1;
             }
@@ -79,21 +83,21 @@ pub fn find(
     groups
 }
 
-struct Heads<'a> {
+struct RootFinder<'a> {
     paths: &'a Paths,
-    sighting: &'a Sighting,
+    generations: &'a Generations,
     known: Vec<u32>,
     way: Vec<NodeId>,
 }
 
-impl Heads<'_> {
+impl RootFinder<'_> {
     /// The head of an object that is new.
     fn of(&mut self, node: NodeId) -> NodeId {
         let mut at = node;
-        let head = loop {
+        let root = loop {
             match self.known.get(at.index()) {
                 Some(&NONE) => {}
-                Some(&head) => break NodeId(head),
+                Some(&root) => break NodeId(root),
                 None => break at,
             }
             self.way.push(at);
@@ -105,36 +109,36 @@ impl Heads<'_> {
         };
         for node in self.way.drain(..) {
             if let Some(place) = self.known.get_mut(node.index()) {
-                *place = head.0;
+                *place = root.0;
             }
         }
-        head
+        root
     }
 
     fn is_new(&self, node: NodeId) -> bool {
-        node.index() < self.known.len() && self.sighting.born(node) > 0
+        node.index() < self.known.len() && self.generations.first_seen(node) > 0
     }
 }
 
 /// What a type says to who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Telling {
+pub enum Specificity {
     /// It is of Python itself, as a dict: it may be anything.
-    Little,
+    Builtin,
     /// It came with Python.
-    Some,
+    Stdlib,
     /// Somebody of the program named it.
-    Much,
+    User,
 }
 
 /// How much a type says.
 #[must_use]
-pub fn telling(holders: &Holders<'_>, of: &Type) -> Telling {
+pub fn specificity(holders: &Holders<'_>, of: &Type) -> Specificity {
     if of.module == "builtins" || of.is_metatype() || of.name() == "functools._lru_list_elem" {
-        Telling::Little
+        Specificity::Builtin
     } else if of.class.is_none() || holders.modules().is_standard(&of.module) {
-        Telling::Some
+        Specificity::Stdlib
     } else {
-        Telling::Much
+        Specificity::User
     }
 }

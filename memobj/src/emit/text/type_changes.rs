@@ -11,18 +11,18 @@ use common::table::{Column, Line, Table};
 use common::time::{Span, Stamp};
 use common::units::{Bytes, Change, thousands};
 
-use super::super::tally::{Row, Sum, Tally};
-use super::block::titled;
+use super::super::summary::{CensusSummary, ObjectSum, SummaryRow};
+use super::census::titled_table;
 
 /// What a type has more or less of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Moved {
+struct TypeChange {
     name: Arc<str>,
-    before: Sum,
-    after: Sum,
+    before: ObjectSum,
+    after: ObjectSum,
 }
 
-impl Moved {
+impl TypeChange {
     fn bytes(&self) -> i64 {
         Change::between(self.before.size_bytes, self.after.size_bytes).0
     }
@@ -39,30 +39,31 @@ impl Moved {
 
 /// All that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Changes {
+pub(super) struct TypeChanges {
     /// The one that grew most first.
-    grown: Vec<Moved>,
+    grown: Vec<TypeChange>,
     /// The one that shrank most first.
-    shrunk: Vec<Moved>,
-    total: Moved,
+    shrunk: Vec<TypeChange>,
+    total: TypeChange,
 }
 
-impl Changes {
-    pub fn between(before: &Tally, after: &Tally) -> Self {
-        let mut old: HashMap<&Arc<str>, Sum> = before.types.iter().map(|row| (&row.name, row.sum)).collect();
-        let moved = |name: &Arc<str>, before, after| Moved { name: Arc::clone(name), before, after };
-        let mut all: Vec<Moved> = after
+impl TypeChanges {
+    pub fn between(before: &CensusSummary, after: &CensusSummary) -> Self {
+        let mut old: HashMap<&Arc<str>, ObjectSum> =
+            before.types.iter().map(|row| (&row.name, row.sum)).collect();
+        let change = |name: &Arc<str>, before, after| TypeChange { name: Arc::clone(name), before, after };
+        let mut all: Vec<TypeChange> = after
             .types
             .iter()
-            .map(|Row { name, sum }| moved(name, old.remove(name).unwrap_or(Sum::NONE), *sum))
+            .map(|SummaryRow { name, sum }| change(name, old.remove(name).unwrap_or(ObjectSum::NONE), *sum))
             .collect();
-        all.extend(old.into_iter().map(|(name, sum)| moved(name, sum, Sum::NONE)));
-        all.retain(|moved| moved.weight() != (0, 0));
-        let (mut grown, mut shrunk): (Vec<Moved>, Vec<Moved>) =
-            all.into_iter().partition(|moved| moved.weight() > (0, 0));
+        all.extend(old.into_iter().map(|(name, sum)| change(name, sum, ObjectSum::NONE)));
+        all.retain(|change| change.weight() != (0, 0));
+        let (mut grown, mut shrunk): (Vec<TypeChange>, Vec<TypeChange>) =
+            all.into_iter().partition(|change| change.weight() > (0, 0));
         grown.sort_unstable_by(|a, b| (Reverse(a.weight()), &a.name).cmp(&(Reverse(b.weight()), &b.name)));
         shrunk.sort_unstable_by(|a, b| (a.weight(), &a.name).cmp(&(b.weight(), &b.name)));
-        let total = Moved { name: "all objects".into(), before: before.total, after: after.total };
+        let total = TypeChange { name: "all objects".into(), before: before.total, after: after.total };
         Self { grown, shrunk, total }
     }
 
@@ -75,8 +76,8 @@ impl Changes {
             Column::right("COUNT"),
             Column::left("TYPE", usize::MAX),
         ]);
-        let mut add = |moved: &Moved, tone: Option<Tone>| {
-            let (bytes, count) = moved.weight();
+        let mut add = |change: &TypeChange, tone: Option<Tone>| {
+            let (bytes, count) = change.weight();
             let side = match (bytes, count) {
                 (0, 0) => Tone::Plain,
                 weight if weight > (0, 0) => Tone::Growth,
@@ -85,9 +86,9 @@ impl Changes {
             table.push([
                 Cell::new(side, Change(bytes).to_string()),
                 Cell::new(side, signed(count)),
-                Cell::plain(Bytes(moved.after.size_bytes).to_string()),
-                Cell::plain(thousands(moved.after.count)),
-                Cell::new(tone.unwrap_or_default(), escape_controls(&moved.name)),
+                Cell::plain(Bytes(change.after.size_bytes).to_string()),
+                Cell::plain(thousands(change.after.count)),
+                Cell::new(tone.unwrap_or_default(), escape_controls(&change.name)),
             ]);
         };
         let half = limit.div_ceil(2);
@@ -95,22 +96,26 @@ impl Changes {
         let of_shrunk = self.shrunk.len().min(limit.saturating_sub(of_grown));
         for (rows, most, word) in [(&self.grown, of_grown, "grew"), (&self.shrunk, of_shrunk, "shrank")] {
             let (shown, others) = rows.split_at_checked(most).unwrap_or((rows, &[]));
-            for moved in shown {
-                add(moved, None);
+            for change in shown {
+                add(change, None);
             }
             if !others.is_empty() {
-                let sum = |side: fn(&Moved) -> Sum| {
-                    others.iter().fold(Sum::NONE, |sum, moved| sum.and(side(moved)))
+                let sum = |side: fn(&TypeChange) -> ObjectSum| {
+                    others.iter().fold(ObjectSum::NONE, |sum, change| sum.and(side(change)))
                 };
                 let name = format!("… {} more that {word}", others.len()).into();
-                let rest = Moved { name, before: sum(|moved| moved.before), after: sum(|moved| moved.after) };
+                let rest = TypeChange {
+                    name,
+                    before: sum(|change| change.before),
+                    after: sum(|change| change.after),
+                };
                 add(&rest, Some(Tone::Dim));
             }
         }
         add(&self.total, Some(Tone::Strong));
         let passed =
             Duration::try_from_secs_f64(now.unix_seconds() - since.unix_seconds()).unwrap_or_default();
-        titled(&format!("change since #{iteration}, {} ago", Span(passed)), table)
+        titled_table(&format!("change since #{iteration}, {} ago", Span(passed)), table)
     }
 }
 
@@ -125,24 +130,24 @@ fn signed(count: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emit::testing::{census, kind};
+    use crate::emit::testing::{census, type_count};
 
-    fn tally(types: &[(&str, u64, u64)]) -> Tally {
-        let types = types.iter().map(|(name, count, size)| kind("m", name, *count, *size));
-        Tally::of(&census(types.collect()))
+    fn summary(types: &[(&str, u64, u64)]) -> CensusSummary {
+        let types = types.iter().map(|(name, count, size)| type_count("m", name, *count, *size));
+        CensusSummary::of(&census(types.collect()))
     }
 
-    fn names(rows: &[Moved]) -> Vec<(&str, i64, i64)> {
-        rows.iter().map(|moved| (&*moved.name, moved.bytes(), moved.count())).collect()
+    fn names(rows: &[TypeChange]) -> Vec<(&str, i64, i64)> {
+        rows.iter().map(|change| (&*change.name, change.bytes(), change.count())).collect()
     }
 
     #[test]
-    fn growth_and_shrinkage_are_told_and_what_stayed_is_not() {
+    fn only_changes_are_listed() {
         let before =
-            tally(&[("Same", 5, 500), ("Up", 1, 100), ("Down", 9, 900), ("Gone", 2, 50), ("Fewer", 3, 30)]);
+            summary(&[("Same", 5, 500), ("Up", 1, 100), ("Down", 9, 900), ("Gone", 2, 50), ("Fewer", 3, 30)]);
         let after =
-            tally(&[("Same", 5, 500), ("Up", 4, 400), ("Down", 1, 100), ("New", 1, 9), ("Fewer", 2, 30)]);
-        let changes = Changes::between(&before, &after);
+            summary(&[("Same", 5, 500), ("Up", 4, 400), ("Down", 1, 100), ("New", 1, 9), ("Fewer", 2, 30)]);
+        let changes = TypeChanges::between(&before, &after);
         assert_eq!(names(&changes.grown), [("m.Up", 300, 3), ("m.New", 9, 1)]);
         assert_eq!(names(&changes.shrunk), [("m.Down", -800, -8), ("m.Gone", -50, -2), ("m.Fewer", 0, -1)]);
         assert_eq!((changes.total.bytes(), changes.total.count()), (-541, -7));
@@ -154,9 +159,9 @@ mod tests {
         };
         let sides = |up, down| [list("Up", grown, up), list("Down", shrunk, down)].concat();
         let made = |rows: Vec<(String, u64, u64)>| {
-            tally(&rows.iter().map(|(name, count, size)| (&**name, *count, *size)).collect::<Vec<_>>())
+            summary(&rows.iter().map(|(name, count, size)| (&**name, *count, *size)).collect::<Vec<_>>())
         };
-        let changes = Changes::between(&made(sides(100, 900)), &made(sides(300, 400)));
+        let changes = TypeChanges::between(&made(sides(100, 900)), &made(sides(300, 400)));
         let at: Stamp = "2026-11-24T12:00:00.000+00:00".parse().unwrap();
         let later: Stamp = "2026-11-24T12:00:30.000+00:00".parse().unwrap();
         let mut text = String::new();
@@ -168,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn each_side_has_half_of_the_rows_and_more_if_the_other_needs_less() {
+    fn rows_are_shared_by_both_sides() {
         let both = shown(30, 30, 6);
         assert_eq!(both.iter().filter(|name| name.starts_with("m.Up")).count(), 3, "{both:?}");
         assert_eq!(both.iter().filter(|name| name.starts_with("m.Down")).count(), 3, "{both:?}");
