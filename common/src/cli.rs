@@ -41,6 +41,12 @@ impl Failure {
         };
         Some(Self::new(format!("{name}: {error}"), hint))
     }
+
+    /// An error at the file or stream named `name`, a closed pipe included.
+    #[must_use]
+    pub fn at(name: &str, error: &io::Error) -> Self {
+        Self::output(name, error).unwrap_or_else(|| Self::new(format!("{name}: {error}"), ""))
+    }
 }
 
 /// Runs a tool: its exit code, or its failure in one line on stderr, `tool: what: hint`.

@@ -9,6 +9,7 @@
 //! | stream | [`jsonl`], [`stdio`], [`signal`] | lines in and out, pipes, terminals, Ctrl-C |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
 //! | launch | [`launch`], [`wait`] | a command started, relayed, reaped; waiting for whatever comes first |
+//! | session | [`session`] | one run of a tool that observes processes: signals, command, bounds, outputs, exit code |
 //! | log | [`log`] | logs of any tool and age, read as moments |
 //!
 //! A module uses only modules of the rows above its own; `tests/laws.rs` holds it to that.
@@ -23,6 +24,8 @@ pub mod launch;
 pub mod log;
 pub mod process;
 pub mod record;
+#[cfg(unix)]
+pub mod session;
 pub mod signal;
 pub mod stdio;
 pub mod table;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use common::cli::{Repeat, parse_size};
@@ -168,14 +167,6 @@ impl Limit {
         };
         let bytes = units::parse_bytes(size).map_err(|error| error.to_string())?;
         Ok(Self { metric, bytes })
-    }
-}
-
-impl Args {
-    /// How often samples are taken.
-    #[must_use]
-    pub fn interval(&self) -> Duration {
-        self.repeat.interval
     }
 }
 

@@ -40,6 +40,9 @@ pub trait Sink {
     /// What the output says.
     fn record(&mut self, record: &Record) -> io::Result<()>;
 
+    /// Cuts lines at another width from now on, where lines are cut.
+    fn set_width(&mut self, _: Option<usize>) {}
+
     /// Writes what was held back until more is known. The run is over.
     ///
     /// # Errors

@@ -56,9 +56,9 @@ pub struct Text<W: Write> {
 impl<W: Write> Text<W> {
     /// Text in `style` to `output`, which should not buffer.
     pub fn new(output: W, style: Style) -> Self {
-        let mut text = Self {
+        Self {
             output,
-            style,
+            style: Style { width: style.width.filter(|&columns| columns > 0), ..style },
             text: String::new(),
             begun: false,
             last: None,
@@ -67,15 +67,7 @@ impl<W: Write> Text<W> {
             roots: HashMap::new(),
             machine_bytes: None,
             date: String::new(),
-        };
-        text.set_width(style.width);
-        text
-    }
-
-    /// Cuts lines at another width from now on: the terminal was resized. 0 columns are what a terminal says that does not
-    /// know, and cut nothing.
-    pub fn set_width(&mut self, width: Option<usize>) {
-        self.style.width = width.filter(|&columns| columns > 0);
+        }
     }
 
     fn process(&mut self, record: &ProcessRecord) {
@@ -192,6 +184,11 @@ impl<W: Write> Sink for Text<W> {
             | Record::Unknown(_) => {}
         }
         self.write()
+    }
+
+    /// A width of 0 comes from a terminal that does not know its size, and cuts nothing.
+    fn set_width(&mut self, width: Option<usize>) {
+        self.style.width = width.filter(|&columns| columns > 0);
     }
 
     fn finish(&mut self) -> io::Result<()> {

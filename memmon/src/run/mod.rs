@@ -1,29 +1,24 @@
 //! The flow: arguments, a command or roots, samples until the end, and the exit code.
 
 mod guard;
+mod monitor;
 mod outputs;
-mod watching;
-
-use std::io;
 
 use common::cli::Failure;
+use common::launch::{Launched, Output, RelayOptions};
 use common::record::Run;
-use common::signal::{ENDING, Signals};
+use common::session::{Session, SessionOptions};
 use common::stdio::say;
-use rustix::process::Signal;
 
+use self::monitor::Monitor;
 use self::outputs::Outputs;
-use self::watching::Watching;
 use crate::cli::{Args, Metric, Pss, SourceKind};
-use crate::limit::Limits;
 use crate::roots;
 use crate::sample::{Options, Sampler};
 #[cfg(target_os = "linux")]
 use crate::source::linux::{Connector, LinuxSource};
 use crate::source::sysinfo::SysinfoSource;
 use crate::source::{Found, Source};
-use common::launch::{self, Launched, Output, RelayOptions};
-use common::wait::Waiter;
 
 const TOOL: &str = "memmon";
 
@@ -51,83 +46,65 @@ pub fn run(mut args: Args) -> Result<u8, Failure> {
         }
     }
     let mut outputs = Outputs::open(&args)?;
-    let trouble = |what: &str| {
-        let what = what.to_owned();
-        move |error: io::Error| Failure::new(format!("{what}: {error}"), "")
-    };
-    let launching = !args.command.is_empty();
-    // Before the command is started, so that no signal finds us unprepared with a child to answer for.
-    let signals =
-        Signals::catch(&caught(&args), ending(&args)).map_err(trouble("signals cannot be caught"))?;
+    // Before the command is launched: no signal may end memmon while a command depends on it.
+    let mut session = Session::open(SessionOptions {
+        tool: TOOL,
+        launches: !args.command.is_empty(),
+        draws: args.watch,
+        writes_stdout: args.output.is_none() && !args.watch,
+        count: args.repeat.count,
+        duration: args.repeat.duration,
+    })?;
+    let uses_proc = cfg!(target_os = "linux") && args.source != Some(SourceKind::Sysinfo);
     #[cfg(target_os = "linux")]
-    let connector = if args.no_connector || args.source == Some(SourceKind::Sysinfo) {
-        None
-    } else {
-        Connector::open().ok()
-    };
-    let launched = if launching { Some(start(&args)?) } else { None };
+    let connector = if args.no_connector || !uses_proc { None } else { Connector::open().ok() };
+    if !args.command.is_empty() {
+        session.launch(&args.command, |plan| command_output(&args, &plan.name))?;
+    }
     #[cfg(target_os = "linux")]
-    let source = open_source(&args, connector)?;
+    let mut source = open_source(&args, connector)?;
     #[cfg(not(target_os = "linux"))]
-    let source = open_source(&args)?;
-    let (source, roots) = match &launched {
-        Some(launched) => with_command(source, launched),
-        None => with_roots(&args, source)?,
+    let mut source = open_source(&args)?;
+    let launched = session.command().map(Launched::pid);
+    let roots = match launched {
+        // A command that exited already is no root; its exit is reported when it is reaped.
+        Some(pid) => source.find(pid).into_iter().collect(),
+        None => find_roots(&args, source.as_mut())?,
     };
-    let first =
-        roots.first().map_or_else(|| launched.as_ref().map_or(0, Launched::pid), |found| found.id.pid);
+    let first = roots.first().map(|found| found.id.pid).or(launched).unwrap_or(0);
     if let Some(note) = outputs.open_save(&args, first)? {
         say(TOOL, &note);
     }
     if args.watch {
-        outputs.open_screen(!launching)?;
+        outputs.open_screen(launched.is_none())?;
     }
+    let interval = args.repeat.interval;
     let options = Options {
-        interval: args.interval(),
+        interval,
         pss: args.pss,
         cmdline: !args.no_cmdline,
-        start_ticks: cfg!(target_os = "linux") && args.source != Some(SourceKind::Sysinfo),
+        start_ticks: uses_proc,
         adopts: cfg!(target_os = "linux") && launched.is_some(),
     };
-    let waiter = Waiter::new(outputs.stdout());
-    let limits = Limits::new(args.warn_growth, args.warn_rss, args.fail_above.clone());
     let sampler = Sampler::new(source, options, Run::start(), &roots);
-    let mut watching = Watching::new(&args, signals, launched, sampler, outputs, limits, waiter);
-    let ended = watching.watch(args.interval());
-    watching.finish(ended)
+    Monitor::new(&args, session, sampler, outputs).run(interval)
 }
 
-/// What takes effect by itself if it comes twice: nothing, if it is a command's to decide, or if a terminal has to be given
-/// back before.
-fn ending(args: &Args) -> &'static [i32] {
-    if args.watch || !args.command.is_empty() { &[] } else { &ENDING }
-}
-
-/// What is to be caught: the terminal's and the user's wishes, and with a command what it is to get of them.
-fn caught(args: &Args) -> Vec<i32> {
-    let mut numbers = launch::caught(!args.command.is_empty());
-    if args.watch {
-        numbers.extend([Signal::WINCH, Signal::TSTP].map(Signal::as_raw));
-    }
-    numbers
-}
-
-fn start(args: &Args) -> Result<Launched, Failure> {
+/// Where the output of a command named `name` goes.
+fn command_output(args: &Args, name: &str) -> Output {
     let prefix = args.prefix || args.record_output;
-    launch::start(TOOL, &args.command, |plan| {
-        if args.watch || prefix {
-            Output::Relay(RelayOptions {
-                tool: TOOL,
-                to_stderr: !args.watch,
-                name: prefix.then(|| plan.name.clone()),
-                keep: args.watch || args.record_output,
-            })
-        } else if args.output.is_some() {
-            Output::Inherit
-        } else {
-            Output::ToStderr
-        }
-    })
+    if args.watch || prefix {
+        Output::Relay(RelayOptions {
+            tool: TOOL,
+            to_stderr: !args.watch,
+            name: prefix.then(|| name.to_owned()),
+            keep: args.watch || args.record_output,
+        })
+    } else if args.output.is_some() {
+        Output::Inherit
+    } else {
+        Output::ToStderr
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -156,29 +133,17 @@ fn open_sysinfo() -> Result<Box<dyn Source>, Failure> {
     }
 }
 
-fn with_command(mut source: Box<dyn Source>, launched: &Launched) -> (Box<dyn Source>, Vec<Found>) {
-    // One that has ended already leaves no root; its end is told when it is reaped.
-    let roots = source.find(launched.pid()).into_iter().collect();
-    (source, roots)
-}
-
-fn with_roots(args: &Args, mut source: Box<dyn Source>) -> Result<(Box<dyn Source>, Vec<Found>), Failure> {
-    // By a source of its own: what this look finds, the first sample must find as well.
-    let mut looking = {
-        #[cfg(target_os = "linux")]
-        {
-            open_source(args, None)?
-        }
-        #[cfg(not(target_os = "linux"))]
-        {
-            open_source(args)?
-        }
-    };
-    let roots = roots::find(looking.as_mut(), &args.pid, &args.name)?;
+fn find_roots(args: &Args, source: &mut dyn Source) -> Result<Vec<Found>, Failure> {
+    // From a source of its own: the first sample must find as new all that this search finds.
+    #[cfg(target_os = "linux")]
+    let mut search = open_source(args, None)?;
+    #[cfg(not(target_os = "linux"))]
+    let mut search = open_source(args)?;
+    let roots = roots::find(search.as_mut(), &args.pid, &args.name)?;
     for note in &roots.notes {
         say(TOOL, note);
     }
-    // What happened so far is not news.
+    // Events before the first sample do not belong to the run.
     let _ = source.happened();
-    Ok((source, roots.found))
+    Ok(roots.found)
 }

@@ -1,224 +1,156 @@
-//! Everyone who gets the records: stdout or a file, the saved history, the screen.
+//! Destinations of records: stdout or a file, the saved history, the screen.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use common::cli::Failure;
 use common::record::Record;
-use common::stdio;
+use common::session::{Destination, open_log, open_stdout, stdout_style, terminal_columns};
 use common::time::Stamp;
 
 use crate::cli::{Args, Format};
-use crate::emit::{self, Csv, Jsonl, Save, Sink, Style, Text};
+use crate::emit::{Csv, Jsonl, Save, Sink, Style, Text, state_dir};
 use crate::watch::Screen;
 
-/// Where the history goes if the user asked for `--save` without a folder is in the arguments; this is where it goes unasked.
-const SAVED_BY_ITSELF: &str = "memmon";
+/// The folder of histories that are saved by default, below the user's state folder.
+const DEFAULT_HISTORY: &str = "memmon";
 
-/// Who gets the records.
-#[derive(Debug)]
+/// Writes each record to every destination.
 pub struct Outputs {
-    main: Option<Main>,
-    name: String,
+    log: Destination<Box<dyn Sink>>,
     save: Option<Save>,
-    screen: Option<Screen>,
+    screen: Destination<Screen>,
     to_terminal: bool,
-    failure: Option<Failure>,
-}
-
-#[derive(Debug)]
-enum Main {
-    Jsonl(Jsonl<File>),
-    Text(Box<Text<File>>),
-    Csv(Csv<File>),
-}
-
-impl Main {
-    fn sink(&mut self) -> &mut dyn Sink {
-        match self {
-            Self::Jsonl(sink) => sink,
-            Self::Text(sink) => sink.as_mut(),
-            Self::Csv(sink) => sink,
-        }
-    }
 }
 
 impl Outputs {
-    /// Opens what the arguments ask for; the screen too, with keys unless a command owns the standard input.
+    /// Opens the log that the arguments ask for.
     ///
     /// # Errors
-    /// A file that cannot be opened, `--watch` without a terminal.
+    /// The file cannot be opened, or `--watch` has no terminal.
     pub fn open(args: &Args) -> Result<Self, Failure> {
-        let stdout = io::stdout();
-        let to_terminal = args.output.is_none() && stdout.is_terminal();
+        let to_terminal = args.output.is_none() && io::stdout().is_terminal();
         if args.watch && !to_terminal {
             return Err(Failure::new("--watch needs a terminal", "leave it out to get a log"));
         }
-        let mut outputs =
-            Self { main: None, name: "stdout".into(), save: None, screen: None, to_terminal, failure: None };
-        if !args.watch {
-            let file = match &args.output {
-                Some(path) => {
-                    outputs.name = path.display().to_string();
-                    open_log(path, args.format == Some(Format::Csv))
-                }
-                None => stdout.as_fd().try_clone_to_owned().map(File::from),
-            };
-            let file = file.map_err(|error| failure(&outputs.name, &error))?;
-            let format = args.format.unwrap_or(if to_terminal { Format::Text } else { Format::Jsonl });
-            outputs.main = Some(match format {
-                Format::Jsonl => Main::Jsonl(Jsonl::new(file)),
-                Format::Csv => Main::Csv(Csv::new(file)),
-                Format::Text => {
-                    let width = if to_terminal { columns() } else { None };
-                    let colour = args.output.is_none() && stdio::wants_colour(&stdout);
-                    Main::Text(Box::new(Text::new(file, Style { colour, width })))
-                }
-            });
-        }
-        Ok(outputs)
+        let log = if args.watch { Destination::closed() } else { open_main(args, to_terminal)? };
+        Ok(Self { log, save: None, screen: Destination::closed(), to_terminal })
     }
 
-    /// Takes the terminal over for `--watch`.
+    /// Takes over the terminal for `--watch`; reads keys unless a command owns stdin.
     ///
     /// # Errors
-    /// What the terminal says.
+    /// The terminal refuses.
     pub fn open_screen(&mut self, keys: bool) -> Result<(), Failure> {
-        let screen = Screen::open(keys).map_err(|error| failure("the terminal", &error))?;
-        self.screen = Some(screen);
+        let screen = Screen::open(keys).map_err(|error| Failure::at("the terminal", &error))?;
+        self.screen = Destination::new("the terminal", screen);
         Ok(())
     }
 
-    /// Begins the saved history, if there is to be one: asked for, or by itself when samples go to a terminal.
+    /// Begins the saved history: where `--save` says, or by default when samples go to a terminal.
     ///
     /// # Errors
-    /// A folder asked for that cannot be made or written to. One nobody asked for is only told of.
+    /// The folder of `--save` cannot be used. For the default folder that is only a note, which is returned.
     pub fn open_save(&mut self, args: &Args, pid: u32) -> Result<Option<String>, Failure> {
-        let (folder, asked) = match (&args.save, emit::state_dir()) {
-            (Some(folder), _) => (folder.clone(), true),
-            (None, Some(folder)) if self.to_terminal && !args.no_save => {
-                (folder.join(SAVED_BY_ITSELF), false)
-            }
-            _ => return Ok(None),
+        let by_default = self.to_terminal && !args.no_save;
+        let folder = match &args.save {
+            Some(folder) => Some(folder.clone()),
+            None => state_dir().filter(|_| by_default).map(|state| state.join(DEFAULT_HISTORY)),
         };
+        let Some(folder) = folder else { return Ok(None) };
         match Save::create(&folder, pid, Stamp::now()) {
             Ok(save) => {
                 self.save = Some(save);
                 Ok(None)
             }
             // The error names the file or folder.
-            Err(error) if asked => Err(failure("the history cannot be saved", &error)),
+            Err(error) if args.save.is_some() => Err(Failure::at("the history cannot be saved", &error)),
             Err(error) => Ok(Some(format!("the history is not saved: {error}"))),
         }
     }
 
-    /// Whether people look at it as it comes.
+    /// Whether records are shown on a terminal as they come.
     #[must_use]
     pub fn to_terminal(&self) -> bool {
         self.to_terminal
     }
 
-    /// A descriptor of stdout, if samples go there.
-    #[must_use]
-    pub fn stdout(&self) -> Option<OwnedFd> {
-        self.main.as_ref()?;
-        (self.name == "stdout").then(|| io::stdout().as_fd().try_clone_to_owned().ok()).flatten()
-    }
-
     /// The screen of `--watch`.
     pub fn screen(&mut self) -> Option<&mut Screen> {
-        self.screen.as_mut()
+        self.screen.writer()
     }
 
     /// Gives the terminal back.
     pub fn close_screen(&mut self) {
-        self.screen = None;
+        self.screen.close();
     }
 
-    /// Whether samples still go where the user wanted them.
+    /// Whether the log or the screen still takes records.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.main.is_some() || self.screen.is_some()
+        self.log.is_open() || self.screen.is_open()
     }
 
-    /// Nobody reads the main output any more.
-    pub fn close_main(&mut self) {
-        self.main = None;
+    /// Closes the log: its reader has gone.
+    pub fn close_log(&mut self) {
+        self.log.close();
     }
 
-    /// Why the main output was given up, if it was for an error.
+    /// The failure that closed the log or the screen, once.
     pub fn take_failure(&mut self) -> Option<Failure> {
-        self.failure.take()
+        self.log.take_failure().or_else(|| self.screen.take_failure())
     }
 
-    /// Gives the records to everyone. Lines for stderr come back: trouble with the history.
+    /// Writes the records to every destination. Problems with the history are returned, as lines for stderr.
     pub fn record(&mut self, records: &[Record]) -> Vec<String> {
-        if let Some(Main::Text(text)) = &mut self.main
-            && self.to_terminal
+        if self.to_terminal
+            && let Some(log) = self.log.writer()
         {
-            text.set_width(columns());
+            log.set_width(terminal_columns());
         }
-        self.write(|sink| records.iter().try_for_each(|record| sink.record(record)));
-        let mut said = Vec::new();
+        self.log.write(|log| records.iter().try_for_each(|record| log.record(record)));
+        let mut problems = Vec::new();
         if let Some(save) = &mut self.save {
             for record in records {
                 if let Err(error) = save.record(record) {
-                    said.push(format!("the history is not saved any more: {error}"));
+                    problems.push(format!("the history is not saved any more: {error}"));
                 }
-                said.extend(save.take_trouble());
+                problems.extend(save.take_trouble());
             }
         }
-        if let Some(screen) = &mut self.screen {
-            for record in records {
-                screen.take(record);
-            }
+        if let Some(screen) = self.screen.writer() {
+            records.iter().for_each(|record| screen.take(record));
         }
-        said
+        problems
     }
 
     /// Draws the screen, if there is one.
     pub fn draw(&mut self) {
-        if let Some(screen) = &mut self.screen
-            && let Err(error) = screen.draw()
-        {
-            self.failure = Failure::output("the terminal", &error);
-            self.screen = None;
-        }
+        self.screen.write(Screen::draw);
     }
 
-    /// Ends everything; the files of the history, if there is one.
-    pub fn finish(&mut self) -> Option<Vec<PathBuf>> {
+    /// Ends everything. Returns the files of the history.
+    pub fn finish(&mut self) -> Vec<PathBuf> {
         self.close_screen();
-        self.write(|sink| sink.finish());
-        let mut save = self.save.take()?;
+        self.log.write(|log| log.finish());
+        let Some(mut save) = self.save.take() else { return Vec::new() };
         let _ = save.finish();
-        Some(save.paths().iter().map(|path| path.to_path_buf()).collect())
-    }
-
-    fn write(&mut self, with: impl FnOnce(&mut dyn Sink) -> io::Result<()>) {
-        if let Some(main) = &mut self.main
-            && let Err(error) = with(main.sink())
-        {
-            self.failure = Failure::output(&self.name, &error);
-            self.main = None;
-        }
+        save.paths().map(|path| path.to_path_buf()).to_vec()
     }
 }
 
-fn failure(name: &str, error: &io::Error) -> Failure {
-    Failure::output(name, error).unwrap_or_else(|| Failure::new(format!("{name}: {error}"), ""))
-}
-
-/// A log is added to, never overwritten; a table is begun anew, since its head stands once.
-fn open_log(path: &Path, anew: bool) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    OpenOptions::new().create(true).write(true).append(!anew).truncate(anew).open(path)
-}
-
-fn columns() -> Option<usize> {
-    rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col.into())
+fn open_main(args: &Args, to_terminal: bool) -> Result<Destination<Box<dyn Sink>>, Failure> {
+    let default = if to_terminal { Format::Text } else { Format::Jsonl };
+    let format = args.format.unwrap_or(default);
+    let (name, file, style) = match &args.output {
+        // A table has its titles once, so it is begun anew; other logs are appended to.
+        Some(path) => (path.display().to_string(), open_log(path, format == Format::Csv)?, Style::default()),
+        None => ("stdout".to_owned(), open_stdout()?, stdout_style()),
+    };
+    let sink: Box<dyn Sink> = match format {
+        Format::Jsonl => Box::new(Jsonl::new(file)),
+        Format::Csv => Box::new(Csv::new(file)),
+        Format::Text => Box::new(Text::new(file, style)),
+    };
+    Ok(Destination::new(name, sink))
 }

@@ -1,15 +1,17 @@
-//! Watching: what is attended to as it comes, and how it ends.
+//! The monitor: takes samples, handles events as they come, and ends the run.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use common::cli::Failure;
+use common::launch::{self, Ended, Launched, Reaped};
 use common::record::{EventKind, Header, OutputRecord, ProcessEvent, Record};
-use common::signal::Signals;
+use common::session::{Session, SessionEvent, set_exit};
 use common::stdio::{escape_controls, say};
-use common::time::{Span, Stamp, Tick, Ticker};
+use common::time::{Stamp, Tick, Ticker};
 use common::units::{Bytes, Change};
+use common::wait::{Ready, Sources};
 use rustix::process::Signal;
 
 use super::TOOL;
@@ -19,69 +21,48 @@ use crate::cli::Args;
 use crate::limit::Limits;
 use crate::sample::Sampler;
 use crate::watch::{Action, Screen};
-use common::launch::{self, Ended, Launched, Reaped};
-use common::wait::{Ready, Sources, Waiter};
 
 /// Exit code for a crossed limit of `--fail-above`.
 const EXIT_LIMIT: u8 = 1;
 
-/// How long what a command printed may take to reach stderr after its end.
-const RELAY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the output of a command that exited may take to reach stderr.
+const RELAY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why the watching ends.
+/// Why the run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    /// The target ended, the user asked, or enough was seen.
+    /// The target ended, the user asked, or the bounds were reached.
     Done,
     /// A limit was crossed.
     Limit,
 }
 
 /// A run of memmon from its first sample on.
-pub(super) struct Watching {
+pub(super) struct Monitor {
     record_output: bool,
-    most: u64,
-    until: Option<Instant>,
-    signals: Signals,
-    launched: Option<Launched>,
+    session: Session,
     sampler: Sampler,
     outputs: Outputs,
     limits: Limits,
     guard: Guard,
-    waiter: Waiter,
-    began: Instant,
     samples: u64,
     peak: Option<(u64, Stamp)>,
     stop: Option<Stop>,
     /// How the command ended.
     end: Option<ProcessEvent>,
-    /// For stderr once the screen is gone.
+    /// Messages for stderr, kept while a screen is shown.
     notes: Vec<String>,
 }
 
-impl Watching {
-    pub(super) fn new(
-        args: &Args,
-        signals: Signals,
-        launched: Option<Launched>,
-        sampler: Sampler,
-        outputs: Outputs,
-        limits: Limits,
-        waiter: Waiter,
-    ) -> Self {
-        let began = Instant::now();
+impl Monitor {
+    pub(super) fn new(args: &Args, session: Session, sampler: Sampler, outputs: Outputs) -> Self {
         Self {
             record_output: args.record_output,
-            most: args.repeat.count.unwrap_or(u64::MAX),
-            until: args.repeat.duration.and_then(|duration| began.checked_add(duration)),
-            signals,
-            launched,
+            session,
             sampler,
             outputs,
-            limits,
-            guard: Guard::new(!args.fail_above.is_empty(), args.interval()),
-            waiter,
-            began,
+            limits: Limits::new(args.warn_growth, args.warn_rss, args.fail_above.clone()),
+            guard: Guard::new(!args.fail_above.is_empty(), args.repeat.interval),
             samples: 0,
             peak: None,
             stop: None,
@@ -90,12 +71,19 @@ impl Watching {
         }
     }
 
-    /// Samples and attends to everything until there is a reason to stop.
-    pub(super) fn watch(&mut self, interval: Duration) -> Result<(), Failure> {
+    /// Takes samples and handles events until there is a reason to stop. Returns the exit code.
+    pub(super) fn run(mut self, interval: Duration) -> Result<u8, Failure> {
+        self.session.begin();
+        let result = self.monitor(interval);
+        self.finish(result)
+    }
+
+    fn monitor(&mut self, interval: Duration) -> Result<(), Failure> {
         let mut ticker = Ticker::new(Instant::now(), interval);
         while self.stop.is_none() {
             let now = Instant::now();
-            if self.is_sampling(now) {
+            let is_sampling = self.session.is_within_bounds(self.samples, now);
+            if is_sampling {
                 if let Some(tick) = ticker.fire(now) {
                     self.sample(&tick)?;
                     continue;
@@ -104,22 +92,17 @@ impl Watching {
                     self.probe(ticker.deadline())?;
                     continue;
                 }
-            } else if self.launched.is_none() {
+            }
+            let is_over = !is_sampling || self.sampler.has_ended() || !self.outputs.is_open();
+            if self.session.command().is_none() && is_over {
                 self.stop = Some(Stop::Done);
                 continue;
             }
-            if self.launched.is_none() && (self.sampler.has_ended() || !self.outputs.is_open()) {
-                self.stop = Some(Stop::Done);
-                continue;
-            }
-            self.waiter.watch_ends(self.sampler.living_roots());
-            let deadline = if self.is_sampling(now) {
-                [Some(ticker.deadline()), self.until, self.guard.deadline()].into_iter().flatten().min()
-            } else {
-                None
-            };
+            self.session.watch_exits(self.sampler.living_roots());
+            let times = [Some(ticker.deadline()), self.session.end_time(), self.guard.deadline()];
+            let deadline = times.into_iter().flatten().min().filter(|_| is_sampling);
             let ready = self.wait(deadline)?;
-            self.attend(ready);
+            self.handle(ready);
         }
         Ok(())
     }
@@ -137,37 +120,27 @@ impl Watching {
         let (records, heavy) = self.sampler.probe().map_err(unlisted)?;
         self.take_sampled(records);
         if self.stop.is_none() && guard::is_above(&self.limits, &heavy) {
-            let due = due.saturating_duration_since(self.began);
+            let due = due.saturating_duration_since(self.session.began());
             self.sample(&Tick { due, late: Duration::ZERO, missed: 0 })?;
         }
         Ok(())
     }
 
-    /// Whether samples are still wanted: a command may outlive them.
-    fn is_sampling(&self, now: Instant) -> bool {
-        self.samples < self.most && self.until.is_none_or(|until| now < until)
-    }
-
     fn wait(&mut self, deadline: Option<Instant>) -> Result<Ready, Failure> {
-        let relay = self.launched.as_ref().and_then(Launched::relay);
         let stdin = io::stdin();
-        let keys = self.outputs.screen().is_some() && self.launched.is_none();
+        let reads_keys = self.outputs.screen().is_some() && self.session.command().is_none();
         let sources = Sources {
-            signals: Some(self.signals.as_fd()),
-            // Once enough was seen nothing more is told but the command's end.
+            // After the last sample only the command's exit matters.
             kernel: self.sampler.wake().filter(|_| deadline.is_some()),
-            output: relay.map(AsFd::as_fd),
-            keys: keys.then(|| stdin.as_fd()),
+            keys: reads_keys.then(|| stdin.as_fd()),
+            ..Sources::default()
         };
-        self.waiter
-            .wait(&sources, deadline)
-            .map_err(|error| Failure::new(format!("waiting failed: {error}"), ""))
+        self.session.wait(sources, deadline)
     }
 
-    fn attend(&mut self, ready: Ready) {
+    fn handle(&mut self, ready: Ready) {
         if ready.stdout_closed {
-            self.outputs.close_main();
-            self.waiter.forget_stdout();
+            self.outputs.close_log();
         }
         if ready.kernel {
             let records = self.sampler.listen();
@@ -180,19 +153,15 @@ impl Watching {
             let records = self.sampler.look_for_ends();
             self.take_sampled(records);
         }
-        while let Some(received) = self.signals.next() {
-            let number = received.number;
-            if number == Signal::CHILD.as_raw() {
-                self.reap();
-            } else if number == Signal::WINCH.as_raw() {
-                self.outputs.draw();
-            } else if number == Signal::TSTP.as_raw() {
-                self.suspend();
-            } else if let Some(launched) = &self.launched {
-                // The command decides; we end when it does.
-                launched.forward(received);
-            } else {
-                self.stop = Some(Stop::Done);
+        while let Some(event) = self.session.next_event() {
+            match event {
+                SessionEvent::ChildExited => {
+                    let reaped = self.reap();
+                    self.take_reaped(&reaped);
+                }
+                SessionEvent::Resized => self.outputs.draw(),
+                SessionEvent::SuspendRequested => self.suspend(),
+                SessionEvent::StopRequested => self.stop = Some(Stop::Done),
             }
         }
         if ready.key {
@@ -216,62 +185,54 @@ impl Watching {
         self.outputs.draw();
     }
 
-    /// Takes note of processes that ended: the command, and orphans that became ours.
-    fn reap(&mut self) {
-        let reaped = self.reaped();
-        self.note(&reaped);
-    }
-
-    fn reaped(&mut self) -> Vec<Reaped> {
-        let Some(launched) = &mut self.launched else { return Vec::new() };
-        let reaped = launched.reap(|_| {});
-        if launched.ended().is_some() {
+    fn reap(&mut self) -> Vec<Reaped> {
+        let reaped = self.session.reap();
+        if self.session.command_has_exited() {
             // A limit that was crossed stays crossed.
             self.stop.get_or_insert(Stop::Done);
         }
         reaped
     }
 
-    /// Gives out what the sampler found. It may have seen the end of a child of ours before we were told of it, and then not
-    /// how it ended: that is only for the one who reaps it.
+    /// Writes what the sampler found. It may have seen the exit of a child of ours before SIGCHLD arrived: the exit status is then
+    /// known only from reaping.
     fn take_sampled(&mut self, mut records: Vec<Record>) {
-        let mut untold: Vec<&mut ProcessEvent> = records.iter_mut().filter_map(end_of_unknown_kind).collect();
-        let mut reaped = if untold.is_empty() { Vec::new() } else { self.reaped() };
-        reaped.retain(|ended| match untold.iter_mut().find(|event| event.pid == ended.pid) {
+        let mut unknown: Vec<&mut ProcessEvent> =
+            records.iter_mut().filter_map(exit_without_status).collect();
+        let mut reaped = if unknown.is_empty() { Vec::new() } else { self.reap() };
+        reaped.retain(|child| match unknown.iter_mut().find(|event| event.pid == child.pid) {
             Some(event) => {
-                tell(event, ended.status);
+                set_exit(event, child.status);
                 false
             }
             None => true,
         });
         self.take(records);
-        if !reaped.is_empty() {
-            self.note(&reaped);
-        }
+        self.take_reaped(&reaped);
     }
 
-    fn note(&mut self, reaped: &[Reaped]) {
-        let Some(launched) = &self.launched else { return };
-        let command = launched.pid();
-        let known = self.sampler.has_root(command);
-        for ended in reaped {
-            if let Some(status) = wait_status(ended.status) {
-                self.sampler.reaped(ended.pid, status);
+    fn take_reaped(&mut self, reaped: &[Reaped]) {
+        let Some(command) = self.session.command().map(Launched::pid).filter(|_| !reaped.is_empty()) else {
+            return;
+        };
+        let was_seen = self.sampler.has_root(command);
+        for child in reaped {
+            if let Some(status) = wait_status(child.status) {
+                self.sampler.reaped(child.pid, status);
             }
         }
         let mut records = self.sampler.look_for_ends();
-        if !known && let Some(ended) = reaped.iter().find(|ended| ended.pid == command) {
-            // It was over before the first sample: all that can be told is how.
-            let mut event = ProcessEvent::new(self.sampler.header(), EventKind::Exited, command, command);
-            tell(&mut event, ended.status);
-            records.push(Record::ProcessEvent(Box::new(event)));
+        if !was_seen && reaped.iter().any(|child| child.pid == command) {
+            // It exited before the first sample: only its status is known.
+            let event = self.session.command_exit(self.sampler.header());
+            records.extend(event.map(|event| Record::ProcessEvent(Box::new(event))));
         }
         self.take(records);
     }
 
     /// What the command printed, as records and on the screen.
     fn take_output(&mut self) {
-        if let Some(relay) = self.launched.as_ref().and_then(Launched::relay) {
+        if let Some(relay) = self.session.command().and_then(Launched::relay) {
             let lines = relay.lines();
             self.take_lines(lines);
         }
@@ -322,7 +283,7 @@ impl Watching {
             }
             events.extend(verdict.events.into_iter().map(|event| Record::ProcessEvent(Box::new(event))));
         }
-        if let Some(command) = self.launched.as_ref().map(Launched::pid) {
+        if let Some(command) = self.session.command().map(Launched::pid) {
             self.end = guard::end_of(&records, command).cloned().or(self.end.take());
         }
         records.append(&mut events);
@@ -334,8 +295,8 @@ impl Watching {
 
     /// Whether the command, now that it has ended, had crossed a limit when nobody looked.
     fn look_back(&mut self) {
-        let (Some(launched), Some(end)) = (&self.launched, self.end.take()) else { return };
-        let (largest, own) = (launched.max_rss_bytes(), launch::own_peak_bytes());
+        let (Some(command), Some(end)) = (self.session.command(), self.end.take()) else { return };
+        let (largest, own) = (command.max_rss_bytes(), launch::own_peak_bytes());
         if let Some(event) = guard::crossed_unseen(&self.limits, largest, own, end) {
             self.notes.push(crossed_limit(&event));
             self.take(vec![Record::ProcessEvent(Box::new(event))]);
@@ -352,61 +313,47 @@ impl Watching {
         }
     }
 
-    /// The end: the command's too, if it still runs. The exit code.
-    pub(super) fn finish(mut self, watched: Result<(), Failure>) -> Result<u8, Failure> {
-        if self.stop == Some(Stop::Limit) || watched.is_err() {
+    /// Ends the run, and the command if it must not go on. Returns the exit code.
+    fn finish(mut self, result: Result<(), Failure>) -> Result<u8, Failure> {
+        if self.stop == Some(Stop::Limit) || result.is_err() {
             self.end_command();
         }
         if self.stop == Some(Stop::Done) {
             self.look_back();
         }
         self.outputs.close_screen();
-        if self.launched.is_none() {
-            // Only now that the terminal is given back: who asks twice gets an end at once.
-            self.signals.lose_patience();
-        }
-        if let Some(relay) = self.launched.as_mut().and_then(Launched::take_relay) {
+        // Only after the terminal was given back: a second Ctrl-C now ends memmon at once.
+        self.session.restore_default_signals();
+        if let Some(relay) = self.session.command_mut().and_then(Launched::take_relay) {
             self.finish_relay(relay);
         }
         let saved = self.outputs.finish();
         self.say_notes();
-        if let Some(launched) = &self.launched {
-            let left = launched.leftovers().len();
-            if left > 0 {
-                say(TOOL, &left_alone(left));
-            }
-        }
+        self.session.report_leftovers();
         if self.outputs.to_terminal() && self.samples > 0 {
-            say(TOOL, &self.summary());
+            let peak = self
+                .peak
+                .map(|(peak, at)| format!(", at most {} in all, at {}", Bytes(peak), at.format("%H:%M:%S")));
+            self.session.report_summary(self.samples, ["sample", "samples"], &peak.unwrap_or_default());
         }
-        for path in saved.iter().flatten() {
+        for path in saved {
             say(TOOL, &format!("saved {}", path.display()));
         }
-        watched?;
+        result?;
         if self.stop == Some(Stop::Limit) {
             return Ok(EXIT_LIMIT);
         }
-        match (&self.launched, self.outputs.take_failure()) {
-            (None, Some(failure)) => Err(failure),
-            (None, None) => Ok(0),
-            (Some(launched), failure) => {
-                // The command's status is what the caller asked for; that our own output failed is said, not returned.
-                if let Some(failure) = failure {
-                    say(TOOL, &failure.what);
-                }
-                Ok(launched.ended().map_or(common::cli::EXIT_TROUBLE, Ended::exit_status))
-            }
-        }
+        self.session.exit_code(0, self.outputs.take_failure())
     }
 
-    /// Ends a command that runs still.
+    /// Ends a command that still runs.
     fn end_command(&mut self) {
-        let Some(launched) = &mut self.launched else { return };
-        if launched.ended().is_some() {
+        if self.session.command_has_exited() {
             return;
         }
-        let done = launched.terminate(launch::GRACE, |_| {});
-        self.note(&done.reaped);
+        let Some(command) = self.session.command_mut() else { return };
+        let done = command.terminate(launch::GRACE, |_| {});
+        self.take_reaped(&done.reaped);
         if !done.killed.is_empty() {
             let n = done.killed.len();
             self.notes.push(format!("{n} of the command's processes did not end at SIGTERM and were killed"));
@@ -417,7 +364,7 @@ impl Watching {
     }
 
     fn finish_relay(&mut self, mut relay: launch::Relay) {
-        let finished = relay.finish(RELAY_PATIENCE);
+        let finished = relay.finish(RELAY_TIMEOUT);
         if finished.lost.bytes > 0 {
             let lines = finished.lost.lines;
             self.notes
@@ -426,26 +373,10 @@ impl Watching {
         let lines = relay.lines();
         self.take_lines(lines);
     }
-
-    fn summary(&self) -> String {
-        let plural = if self.samples == 1 { "" } else { "s" };
-        let mut text = format!("{} sample{plural} in {}", self.samples, Span(self.began.elapsed()));
-        if let Some((peak, at)) = self.peak {
-            text.push_str(&format!(", at most {} in all, at {}", Bytes(peak), at.format("%H:%M:%S")));
-        }
-        text
-    }
 }
 
 fn unlisted(error: io::Error) -> Failure {
     Failure::new(format!("processes cannot be listed: {error}"), "is /proc mounted?")
-}
-
-fn left_alone(processes: usize) -> String {
-    match processes {
-        1 => "1 process that the command started still runs; it was left alone".into(),
-        _ => format!("{processes} processes that the command started still run; they were left alone"),
-    }
 }
 
 fn crossed_limit(event: &ProcessEvent) -> String {
@@ -463,18 +394,10 @@ fn crossed_limit(event: &ProcessEvent) -> String {
     )
 }
 
-fn end_of_unknown_kind(record: &mut Record) -> Option<&mut ProcessEvent> {
+fn exit_without_status(record: &mut Record) -> Option<&mut ProcessEvent> {
     let Record::ProcessEvent(event) = record else { return None };
-    let is_told = event.exit_code.is_some() || event.signal.is_some();
-    (event.event == EventKind::Exited && !is_told).then_some(event)
-}
-
-fn tell(event: &mut ProcessEvent, ended: Ended) {
-    match ended {
-        Ended::Exited(code) => event.exit_code = Some(code),
-        Ended::Signaled { signal, .. } => event.signal = Some(signal),
-        Ended::Unknown => {}
-    }
+    let is_known = event.exit_code.is_some() || event.signal.is_some();
+    (event.event == EventKind::Exited && !is_known).then_some(event)
 }
 
 /// As wait(2) encodes it.
