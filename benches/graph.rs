@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use memobj::graph::{Dominators, Graph, NodeId, Order, Paths};
+use memobj::graph::{Dominators, Graph, NodeId, Preorder, ShortestPaths};
 
 fn main() {
     let nodes = std::env::args().find_map(|argument| argument.parse::<u32>().ok()).unwrap_or(10_000_000);
@@ -20,12 +20,12 @@ fn main() {
     let edges = graph.edges();
     let roots: Vec<_> = (0..100).map(NodeId).collect();
     let made = peak_kib();
-    let order = timed(&mut times, "numbered in depth", || Order::new(&graph, &roots).unwrap());
+    let order = timed(&mut times, "numbered in depth", || Preorder::new(&graph, &roots).unwrap());
     let dominators = timed(&mut times, "dominators", || Dominators::new(&graph, &order, &roots));
     let retained =
         timed(&mut times, "retained", || dominators.retained(|number| u64::from(number != 0) * 64));
     let peak = peak_kib();
-    let paths = timed(&mut times, "shortest paths", || Paths::new(&graph, &roots, |_, _| true));
+    let paths = timed(&mut times, "shortest paths", || ShortestPaths::new(&graph, &roots, |_, _| true));
     let reached = (0..nodes).filter(|&node| paths.reaches(NodeId(node))).count();
     assert_eq!(reached + 1, order.len(), "both searches reach the same");
     assert_eq!(
@@ -64,7 +64,7 @@ fn peak_kib() -> u64 {
 /// Objects as an allocator lays them, what is made together lying together: 100 shared ones (types, interned names, small numbers), then
 /// records of seven (an instance, its dict, two strings, a number, a list, a float), held by lists of 1,000, each record by two.
 fn heap(nodes: u32) -> Graph {
-    let mut builder = memobj::graph::Builder::new(nodes as usize, nodes as usize * 3).unwrap();
+    let mut builder = memobj::graph::GraphBuilder::new(nodes as usize, nodes as usize * 3).unwrap();
     let mut random = 1_u64;
     let mut chance = |below: u32| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

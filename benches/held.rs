@@ -12,10 +12,10 @@ use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use memobj::graph::{Order, Paths};
+use memobj::graph::{Preorder, ShortestPaths};
 use memobj::holders::Holders;
-use memobj::holders::retained::Retained;
-use memobj::links::Links;
+use memobj::holders::retained::RetainedSizes;
+use memobj::object_graph::ObjectGraph;
 use memobj_cpython::heap::python::Python;
 use memobj_cpython::heap::walk::walk;
 use memobj_cpython::runtime::choose::find;
@@ -38,16 +38,18 @@ fn main() {
     let walked = timed(&mut times, "objects found", || walk(&python, threads).unwrap());
     let before = peak_kib();
     let (objects, edges) = {
-        let links = timed(&mut times, "links", || Links::read(&python, &walked, threads).unwrap());
-        let roots = links.roots();
-        timed(&mut times, "- a search in depth", || Order::new(links.graph(), &roots).unwrap());
-        timed(&mut times, "- a search in breadth", || Paths::new(links.graph(), &roots, |_, _| true));
-        (links.objects(), links.graph().edges())
+        let links = timed(&mut times, "links", || ObjectGraph::read(&python, &walked, threads).unwrap());
+        let roots = links.root_nodes();
+        timed(&mut times, "- a search in depth", || Preorder::new(links.references(), &roots).unwrap());
+        timed(&mut times, "- a search in breadth", || {
+            ShortestPaths::new(links.references(), &roots, |_, _| true)
+        });
+        (links.objects(), links.references().edges())
     };
     let holders =
         timed(&mut times, "links, ways and holders", || Holders::find(&python, &walked, threads).unwrap());
     let retained =
-        timed(&mut times, "dominators and retained sizes", || Retained::new(holders.links()).unwrap());
+        timed(&mut times, "dominators and retained sizes", || RetainedSizes::new(holders.graph()).unwrap());
     let places = holders.places().len();
     timed(&mut times, "retained by holder", || {
         retained.by_group(places, |node| holders.holder(node).map(|place| place.0 as usize))

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use memobj::account::rows::Kind;
-use memobj::account::{Account, Ground, PythonMemory, account};
+use memobj::account::ownership::ProcessMemory;
+use memobj::account::rows::RowKind;
+use memobj::account::{Account, NativeHeaps, PythonMemory, account};
 use memobj::census::Taker as _;
-use memobj::census::memory::MemoryOf;
 use memobj::census::observer::Observer;
 use memobj::request::{Request, Source};
 use memobj_process::memory::Buffers;
@@ -30,7 +30,7 @@ pub fn still(pid: u32) -> Still {
 fn native(pid: u32) -> Account {
     let still = still(pid);
     let residence = still.residence.as_ref().unwrap();
-    let ground = Ground::read(&still.memory, &still.facts, residence, &[]);
+    let ground = NativeHeaps::read(&still.memory, &still.facts, residence, &[]);
     account(&still.memory, &still.facts, residence, ground, &PythonMemory::default())
 }
 
@@ -97,23 +97,25 @@ fn the_native_heap_is_what_malloc_says_and_rss_adds_up() {
     assert!(cached >= 4 * 7 * 48, "{cached}");
     let own = uordblks - used - cached;
     assert!(own < 4 * PAGE, "{own} of {uordblks}");
-    assert_eq!(account.native_mapped_told_bytes, Some(hblkhd));
-    assert_eq!(account.resident_bytes(Kind::NativeMapped), hblkhd);
+    assert_eq!(account.native_mapped_malloc_bytes, Some(hblkhd));
+    assert_eq!(account.resident_bytes(RowKind::NativeMapped), hblkhd);
 
     for worker in ["worker-0", "worker-1", "worker-2"] {
-        let stack =
-            account.rows.iter().find(|row| row.kind == Kind::Stack && row.detail.as_deref() == Some(worker));
+        let stack = account
+            .rows
+            .iter()
+            .find(|row| row.kind == RowKind::Stack && row.detail.as_deref() == Some(worker));
         let bytes = stack.unwrap_or_else(|| panic!("{worker}: {:#?}", account.rows)).tally.resident_bytes();
         assert!((700 << 10..800 << 10).contains(&bytes), "{worker}: {bytes}");
     }
-    assert_eq!(account.resident_bytes(Kind::SharedMemory), 1 << 20);
-    let unexplained = account.resident_bytes(Kind::Unexplained);
+    assert_eq!(account.resident_bytes(RowKind::SharedMemory), 1 << 20);
+    let unexplained = account.resident_bytes(RowKind::Unexplained);
     assert!((3 << 20..(3 << 20) + 16 * PAGE).contains(&unexplained), "{unexplained}: {:#?}", account.rows);
     assert!(
         account
             .large
             .iter()
-            .any(|large| large.kind == Kind::Unexplained && large.tally.private_bytes >= 3 << 20)
+            .any(|large| large.kind == RowKind::Unexplained && large.tally.private_bytes >= 3 << 20)
     );
 
     // What was promised is what the system gets.
@@ -129,18 +131,18 @@ fn the_native_heap_is_what_malloc_says_and_rss_adds_up() {
 }
 
 /// The account of a Python process.
-pub fn of_python(pid: u32) -> MemoryOf {
+pub fn of_python(pid: u32) -> ProcessMemory {
     let request = Request { memory: true, ..Request::of(Source::Process { pid }) };
     let memory = Observer::new().take(&request).unwrap().memory.unwrap();
     let account = &memory.account;
     assert_eq!(sum(account), account.rss_bytes, "{:#?}", account.rows);
     let types: u64 = account.types.iter().map(|tally| tally.resident_bytes()).sum();
-    assert_eq!(types, account.resident_bytes(Kind::PythonObjects));
+    assert_eq!(types, account.resident_bytes(RowKind::PythonObjects));
     memory
 }
 
 /// Resident bytes of a type: private and shared.
-pub fn of_type(memory: &MemoryOf, name: &str) -> (u64, u64) {
+pub fn of_type(memory: &ProcessMemory, name: &str) -> (u64, u64) {
     let found = memory.types.iter().zip(&memory.account.types).filter(|(of, _)| &***of == name);
     found.fold((0, 0), |(private, shared), (_, tally)| {
         (private + tally.private_bytes, shared + tally.shared_bytes)
@@ -181,14 +183,14 @@ fn every_interpreter_s_memory_adds_up_and_pymalloc_says_the_same() {
 
         let told = process.err();
         let objects = account.rows.iter().find(|row| row.detail.as_deref() == Some("pools"));
-        let found = objects.unwrap().tally.resident_bytes() + account.resident_bytes(Kind::PythonUsed);
+        let found = objects.unwrap().tally.resident_bytes() + account.resident_bytes(RowKind::PythonUsed);
         let said = debug_stats(&told, "# bytes in allocated blocks");
         assert!(found.abs_diff(said) < said / 100, "{shown}: {found} in use, {said} by its own account");
         // Nearly all blocks in use have an owner.
-        assert!(account.resident_bytes(Kind::PythonUsed) < said / 20, "{shown}: {:#?}", account.rows);
+        assert!(account.resident_bytes(RowKind::PythonUsed) < said / 20, "{shown}: {:#?}", account.rows);
         // Free blocks that were never given out need not be resident.
         let (free, said) = (
-            account.resident_bytes(Kind::PythonFreeBlocks),
+            account.resident_bytes(RowKind::PythonFreeBlocks),
             debug_stats(&told, "# bytes in available blocks"),
         );
         assert!(
@@ -209,7 +211,7 @@ fn what_c_has_taken_is_told_from_objects() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
     let (_process, pid, _) = program(&python.path, "native");
     let memory = of_python(pid);
-    let used = memory.account.resident_bytes(Kind::NativeUsed);
+    let used = memory.account.resident_bytes(RowKind::NativeUsed);
     assert!((4000 * 5000..4000 * 5000 + (2 << 20)).contains(&used), "{:#?}", memory.account.rows);
     assert!(memory.account.explained_ratio() > 0.99, "{:#?}", memory.account.rows);
 }
@@ -252,7 +254,7 @@ fn threads_have_arenas_and_stacks() {
     let (_process, pid, _) = program(&python.path, "threads");
     let account = of_python(pid).account;
     assert!(account.arenas.as_ref().unwrap().len() > 1, "{:?}", account.arenas);
-    assert!(account.resident_bytes(Kind::Stack) > 0);
+    assert!(account.resident_bytes(RowKind::Stack) > 0);
     assert!(account.explained_ratio() > 0.99, "{:#?}", account.rows);
 }
 

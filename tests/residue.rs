@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use memobj::account::change::{Cause, compared};
-use memobj::account::rows::Kind;
+use memobj::account::growth::{GrowthCause, compare};
+use memobj::account::rows::RowKind;
 use memobj::census::Taker as _;
 use memobj::census::observer::Observer;
 use memobj::request::{Holding, Request, Source};
@@ -54,15 +54,15 @@ fn blocks_of_mimalloc_are_as_many_as_python_says_and_have_owners() {
         let account = census.memory.unwrap().account;
         assert_eq!(sum(&account), account.rss_bytes, "{interpreter}: {:#?}", account.rows);
         assert!(account.explained_ratio() > 0.99, "{interpreter}: {:#?}", account.rows);
-        let of = |kind: Kind| account.resident_bytes(kind);
+        let of = |kind: RowKind| account.resident_bytes(kind);
         let objects = account.rows.iter().find(|row| row.detail.as_deref() == Some("pools")).unwrap();
-        let in_use = objects.tally.resident_bytes() + of(Kind::PythonUsed);
+        let in_use = objects.tally.resident_bytes() + of(RowKind::PythonUsed);
         // Blocks in use have been written to, but for the ends of large ones: tables and lists with room for more.
         assert!(
             in_use <= used + used / 100 && in_use > used - used / 10,
             "{interpreter}: {in_use} resident of {used}"
         );
-        assert!(of(Kind::PythonFreeBlocks) > 0 && of(Kind::PythonOverhead) > 0, "{interpreter}");
+        assert!(of(RowKind::PythonFreeBlocks) > 0 && of(RowKind::PythonOverhead) > 0, "{interpreter}");
     }
 }
 
@@ -144,15 +144,15 @@ fn a_snapshot_gives_the_same_account() {
 fn what_grew_is_told_from_objects() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
     let (mut process, pid, _) = program(&python.path, "native");
-    let first = of_python(pid).account.figures();
+    let first = of_python(pid).account.summary();
     process.write("more\n");
     process.wait_line("took");
-    let last = of_python(pid).account.figures();
-    let change = compared(&first, &last);
-    assert_eq!(change.cause(), Some(Cause::Native), "{change:?}");
+    let last = of_python(pid).account.summary();
+    let change = compare(&first, &last);
+    assert_eq!(change.cause(), Some(GrowthCause::Native), "{change:?}");
     let bytes = change.causes[0].1;
     assert!((4000 * 5000..4000 * 5000 + (1 << 20)).contains(&bytes), "{change:?}");
-    assert!(Cause::Native.advice(&last).contains("native leak"));
+    assert!(GrowthCause::Native.advice(&last).contains("native leak"));
 }
 
 /// Private and shared bytes, by what smaps_rollup says.
@@ -177,7 +177,7 @@ fn what_is_private_and_shared_of_a_worker_is_what_the_kernel_says() {
         for pid in [said[0], parent] {
             let memory = of_python(pid);
             let (private, shared) = rollup(pid);
-            let sum = |of: fn(&memobj::account::span::Tally) -> u64| {
+            let sum = |of: fn(&memobj::account::span::PageBytes) -> u64| {
                 memory.account.rows.iter().map(|row| of(&row.tally)).sum::<u64>()
             };
             let found = (sum(|tally| tally.private_bytes), sum(|tally| tally.shared_bytes));
@@ -210,7 +210,7 @@ fn what_libraries_have_mapped_for_themselves_is_theirs() {
     });
     assert_eq!(arrays.count(), 2, "{:?}", account.large);
     let library = account.rows.iter().find(|row| {
-        row.kind == Kind::Library && row.detail.as_deref().is_some_and(|path| path.contains("openblas"))
+        row.kind == RowKind::Library && row.detail.as_deref().is_some_and(|path| path.contains("openblas"))
     });
     assert!(library.is_some_and(|row| row.tally.resident_bytes() > 1 << 20), "{:#?}", account.rows);
 }

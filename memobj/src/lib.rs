@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | words | [`request`] | what is wanted |
 //! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
-//! | links | [`links`] | the objects of a heap as a graph, and what holds them without being an object |
+//! | links | [`object_graph`] | the objects of a heap as a graph, and what holds them without being an object |
 //! | survivors | [`survivors`] | which objects were there in the censuses before; knows nothing of names |
 //! | names | [`names`] | how one object refers to another, in the words of the program |
 //! | holders | [`holders`] | who holds each object, and what would be freed without it |
@@ -23,8 +23,8 @@ pub mod emit;
 pub mod graph;
 pub mod holders;
 pub mod leaks;
-pub mod links;
 pub mod names;
+pub mod object_graph;
 pub mod request;
 pub mod run;
 pub mod survivors;

@@ -4,7 +4,7 @@
 //! which census it has been there without a break: five bytes an object, and a bit for every eight bytes of the target's memory.
 
 use crate::graph::{NodeId, TooLarge};
-use crate::links::{Links, Ranks};
+use crate::object_graph::{ObjectGraph, Ranks};
 use memobj_cpython::heap::access::Access;
 use memobj_cpython::heap::kinds::Kind;
 use memobj_cpython::heap::python::Python;
@@ -72,7 +72,7 @@ impl Survivors {
     pub fn look<M: Memory>(
         &self,
         python: &Python<'_, M>,
-        links: &Links<'_>,
+        links: &ObjectGraph<'_>,
     ) -> Result<Generations, TooLarge> {
         let ranks = links.ranks();
         let mut generations = Generations {

@@ -1,7 +1,7 @@
 //! Dominators of large graphs are those that another algorithm finds: petgraph's, which follows Cooper, Harvey and Kennedy.
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the message")]
 
-use memobj::graph::{Builder, Dominators, Graph, NodeId, Order};
+use memobj::graph::{Dominators, Graph, GraphBuilder, NodeId, Preorder};
 use petgraph::algo::dominators::simple_fast;
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -30,7 +30,7 @@ fn rows(nodes: u32, root: u32, random: &mut Random) -> Vec<Vec<u32>> {
 }
 
 fn graph(rows: &[Vec<u32>]) -> Graph {
-    let mut builder = Builder::new(rows.len(), 0).unwrap();
+    let mut builder = GraphBuilder::new(rows.len(), 0).unwrap();
     for row in rows {
         row.iter().for_each(|&to| builder.edge(NodeId(to)));
         builder.end_row().unwrap();
@@ -42,7 +42,7 @@ fn graph(rows: &[Vec<u32>]) -> Graph {
 fn compare(rows: &[Vec<u32>], root: u32) -> (Vec<u32>, usize) {
     let graph = graph(rows);
     let roots = [NodeId(root)];
-    let order = Order::new(&graph, &roots).unwrap();
+    let order = Preorder::new(&graph, &roots).unwrap();
     let ours = Dominators::new(&graph, &order, &roots);
     let edges = (0..).zip(rows).flat_map(|(from, row)| row.iter().map(move |&to| (from, to)));
     let other = DiGraph::<(), ()>::from_edges(edges);

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use memobj::graph::{Graph, NodeId};
-use memobj::holders::retained::Retained;
-use memobj::links::Links;
+use memobj::holders::retained::RetainedSizes;
+use memobj::object_graph::ObjectGraph;
 use memobj_cpython::heap::python::Python;
 use memobj_cpython::heap::referents::{EdgeKind, read_hidden, read_referents};
 use memobj_cpython::heap::types::Types;
@@ -36,7 +36,7 @@ fn more(all: &[u64], than: &[u64]) -> Vec<u64> {
 /// Reads the graph of a target with one thread and with three, which must be the same.
 fn each_graph(
     script: &str,
-    mut compare: impl FnMut(&str, &Python<'_, super::target::Copied>, &Target, &Links<'_>),
+    mut compare: impl FnMut(&str, &Python<'_, super::target::Copied>, &Target, &ObjectGraph<'_>),
 ) {
     for interpreter in interpreters() {
         let name = interpreter.to_string();
@@ -47,9 +47,12 @@ fn each_graph(
         let (layout, found) = layout_of(&target, build(interpreter));
         let python = Python::read(&target.memory, &layout, target.runtime, &found).unwrap();
         let walked = walk(&python, 1).unwrap();
-        let links = Links::read(&python, &walked, 1).unwrap();
-        let again = Links::read(&python, &walked, 3).unwrap();
-        assert!(links.graph() == again.graph(), "{name}: three threads find another graph than one");
+        let links = ObjectGraph::read(&python, &walked, 1).unwrap();
+        let again = ObjectGraph::read(&python, &walked, 3).unwrap();
+        assert!(
+            links.references() == again.references(),
+            "{name}: three threads find another graph than one"
+        );
         compare(&name, &python, &target, &links);
     }
 }
@@ -66,7 +69,7 @@ fn every_reference_of_a_process_is_an_edge() {
                 differences.add(format!("no node: {of}"), || format!("{at:#x}"));
                 continue;
             };
-            let edges = links.graph().targets(node).iter().filter_map(|&to| links.address(to));
+            let edges = links.references().targets(node).iter().filter_map(|&to| links.address(to));
             let mut edges: Vec<u64> = edges.map(|at| at.0).collect();
             edges.sort_unstable();
             let id = types.of(Addr(at)).unwrap();
@@ -95,10 +98,10 @@ fn every_reference_of_a_process_is_an_edge() {
 }
 
 /// The bytes of all that the roots reach if they may not go over the nodes that `without` holds.
-fn reached(links: &Links<'_>, without: &HashSet<NodeId>) -> u64 {
-    let graph: &Graph = links.graph();
+fn reached(links: &ObjectGraph<'_>, without: &HashSet<NodeId>) -> u64 {
+    let graph: &Graph = links.references();
     let mut seen = vec![false; graph.nodes()];
-    let mut stack: Vec<NodeId> = links.roots();
+    let mut stack: Vec<NodeId> = links.root_nodes();
     let mut bytes = 0;
     while let Some(node) = stack.pop() {
         if seen[node.index()] || without.contains(&node) {
@@ -115,14 +118,14 @@ fn reached(links: &Links<'_>, without: &HashSet<NodeId>) -> u64 {
 fn what_is_retained_is_what_is_not_reached_without_it() {
     let mut wrong = String::new();
     each_graph("frozen.py", |name, _, _, links| {
-        let retained = Retained::new(links).unwrap();
+        let retained = RetainedSizes::new(links).unwrap();
         let all = reached(links, &HashSet::new());
         let mut by_type: HashMap<_, Vec<NodeId>> = HashMap::new();
         for node in (0..links.objects() as u32).map(NodeId) {
-            by_type.entry(links.kind(node)).or_default().push(node);
+            by_type.entry(links.type_index(node)).or_default().push(node);
         }
         // Of each type its first, its middle and its last object; and all sources.
-        let mut nodes: Vec<NodeId> = links.roots();
+        let mut nodes: Vec<NodeId> = links.root_nodes();
         for of in by_type.values() {
             nodes.extend([of[0], of[of.len() / 2], of[of.len() - 1]]);
         }

@@ -6,10 +6,12 @@
 //!
 //! Nothing here knows Python: its memory is handed in as ranges ([`PythonMemory`]).
 
-pub mod change;
+pub mod coverage;
 pub mod glibc;
+pub mod growth;
 mod libraries;
-mod mapped;
+mod mappings;
+pub mod ownership;
 pub mod pinned;
 pub mod rows;
 pub mod span;
@@ -23,10 +25,10 @@ use memobj_process::facts::Facts;
 use memobj_process::memory::Memory;
 use memobj_process::residence::{PageRun, Residence};
 
-use glibc::{Arena, Glibc, Part};
-use pinned::Pinned;
-use rows::{Kind, Row, Rows};
-use span::{Layer, RowId, Span, Spans, Tally, paint};
+use glibc::{Arena, ChunkUse, Glibc};
+use pinned::PinnedMemory;
+use rows::{Row, RowKind, Rows};
+use span::{Layer, PageBytes, RowId, Span, Spans, attribute_bytes};
 
 /// Mappings and chunks from this size on are listed with their owner.
 const LARGE: u64 = 1 << 20;
@@ -71,17 +73,17 @@ pub struct Account {
     /// What memory is used for, the largest first.
     pub rows: Vec<Row>,
     /// Of Python objects, by the number of their type.
-    pub types: Vec<Tally>,
+    pub types: Vec<PageBytes>,
     /// Of glibc's malloc its arenas; `None` if there is none.
     pub arenas: Option<Vec<Arena>>,
     /// What `malloc_trim(0)` would give back.
     pub trimmable_bytes: u64,
     /// Chunks with a mapping of their own, as malloc counts them; `None` where that is not known.
-    pub native_mapped_told_bytes: Option<u64>,
+    pub native_mapped_malloc_bytes: Option<u64>,
     /// Large pieces of memory, and whose they are, the largest first.
-    pub large: Vec<Large>,
+    pub large: Vec<LargeRegion>,
     /// Who keeps nearly empty arenas and pools from being given back.
-    pub pinned: Pinned,
+    pub pinned: PinnedMemory,
     /// Of the resident set, in huge pages.
     pub huge_bytes: u64,
     /// Swapped out, which is no part of the resident set.
@@ -94,19 +96,19 @@ pub struct Account {
 
 /// A large piece of memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Large {
+pub struct LargeRegion {
     /// How much of it is resident.
-    pub tally: Tally,
+    pub tally: PageBytes,
     /// The number of the type that has half of it and more; `None` if there is none.
     pub owner: Option<RowId>,
     /// What it is: a chunk of malloc, or a mapping.
-    pub kind: Kind,
+    pub kind: RowKind,
 }
 
 impl Account {
     /// Resident bytes of rows of a kind.
     #[must_use]
-    pub fn resident_bytes(&self, kind: Kind) -> u64 {
+    pub fn resident_bytes(&self, kind: RowKind) -> u64 {
         self.rows.iter().filter(|row| row.kind == kind).map(|row| row.tally.resident_bytes()).sum()
     }
 
@@ -125,7 +127,7 @@ impl Account {
 
 /// What is known of a process's memory besides Python: what the account stands on.
 #[derive(Debug)]
-pub struct Ground {
+pub struct NativeHeaps {
     /// What malloc has.
     pub glibc: Glibc,
     stacks: Vec<stacks::Stack>,
@@ -133,7 +135,7 @@ pub struct Ground {
     claimed: Vec<Range<Addr>>,
 }
 
-impl Ground {
+impl NativeHeaps {
     /// Looks at the memory of a process. `arenas` is what Python's allocator took from the system, by address.
     #[must_use]
     pub fn read(
@@ -144,7 +146,7 @@ impl Ground {
     ) -> Self {
         let stacks = stacks::find(memory, facts, residence);
         let claimed = sorted(arenas.iter().cloned().chain(stacks.iter().map(|stack| stack.range.clone())));
-        let glibc = Glibc::read(memory, &mapped::places(facts, residence.pages.runs(), &claimed));
+        let glibc = Glibc::read(memory, &mappings::places(facts, residence.pages.runs(), &claimed));
         Self { glibc, stacks, claimed }
     }
 }
@@ -155,24 +157,24 @@ pub fn account(
     memory: &(impl Memory + ?Sized),
     facts: &Facts,
     residence: &Residence,
-    ground: Ground,
+    heaps: NativeHeaps,
     python: &PythonMemory<'_>,
 ) -> Account {
-    let Ground { glibc, stacks, claimed } = ground;
+    let NativeHeaps { glibc, stacks, claimed } = heaps;
     let mut rows = Rows::default();
-    let mappings = mapped::spans(memory, facts, &glibc, python.allocator, &mut rows);
+    let mappings = mappings::spans(memory, facts, &glibc, python.allocator, &mut rows);
     let kept = kept_by_libraries(memory, facts, &glibc, &claimed, &mappings, &mut rows);
     let owned = regions(&stacks, &glibc, &mut rows);
     let chunks = chunks(&glibc, &mut rows);
-    let waiting = waiting(&glibc, &mut rows);
+    let cached = cached(&glibc, &mut rows);
     let pools = pools(python, &mut rows);
-    let unplaced = rows.id(Kind::Unexplained, Some("without a known place"));
+    let unplaced = rows.id(RowKind::Unexplained, Some("without a known place"));
 
     let mut account = Account {
         rss_bytes: residence.rss_bytes,
-        types: vec![Tally::default(); python.types],
+        types: vec![PageBytes::default(); python.types],
         trimmable_bytes: resident(residence.pages.runs(), &glibc.trimmable),
-        native_mapped_told_bytes: glibc.mapped_told_bytes,
+        native_mapped_malloc_bytes: glibc.mmapped_bytes,
         pinned: pinned::find(residence.pages.runs(), python),
         huge_bytes: residence.huge_bytes,
         swap_bytes: residence.swap_bytes,
@@ -180,17 +182,17 @@ pub fn account(
         page_table_bytes: residence.page_table_bytes,
         ..Account::default()
     };
-    let mut objects: HashMap<&'static str, Tally> = HashMap::new();
+    let mut objects: HashMap<&'static str, PageBytes> = HashMap::new();
     let layers: Vec<Layer<'_>> = vec![
         Box::new(mappings.into_iter()),
         Box::new(kept.into_iter()),
         Box::new(owned.into_iter()),
         Box::new(chunks.into_iter()),
-        Box::new(waiting.into_iter()),
+        Box::new(cached.into_iter()),
         Box::new(pools.into_iter()),
         marked(python),
     ];
-    paint(residence.pages.runs(), layers, |owner, kind, bytes| {
+    attribute_bytes(residence.pages.runs(), layers, |owner, kind, bytes| {
         let row = owner.row.unwrap_or(unplaced);
         if row.0 & OBJECT == 0 {
             if let Some(tally) = rows.tally(row) {
@@ -198,14 +200,14 @@ pub fn account(
             }
             return;
         }
-        let place = owner.within.and_then(|row| rows.kind(row)).map_or("elsewhere", Kind::place);
+        let place = owner.within.and_then(|row| rows.kind(row)).map_or("elsewhere", RowKind::place);
         objects.entry(place).or_default().add(kind, bytes);
         if let Some(tally) = account.types.get_mut((row.0 & !OBJECT) as usize) {
             tally.add(kind, bytes);
         }
     });
     for (place, tally) in objects {
-        let row = rows.id(Kind::PythonObjects, Some(place));
+        let row = rows.id(RowKind::PythonObjects, Some(place));
         if let Some(sum) = rows.tally(row) {
             *sum += tally;
         }
@@ -240,17 +242,17 @@ fn kept_by_libraries(
     rows: &mut Rows,
 ) -> Vec<Span> {
     let known = sorted(claimed.iter().cloned().chain(glibc.mapped.iter().cloned()).chain(glibc.heaps()));
-    let is = |span: &&Span, kind: Kind| rows.kind(span.row) == Some(kind);
-    let unknown = mappings.iter().filter(|span| is(span, Kind::Unexplained));
+    let is = |span: &&Span, kind: RowKind| rows.kind(span.row) == Some(kind);
+    let unknown = mappings.iter().filter(|span| is(span, RowKind::Unexplained));
     let unknown: Vec<Range<Addr>> =
-        unknown.flat_map(|span| mapped::without(&(span.start..span.end), &known)).collect();
-    let mut data: Vec<Span> = mappings.iter().filter(|span| is(span, Kind::File)).copied().collect();
+        unknown.flat_map(|span| mappings::without(&(span.start..span.end), &known)).collect();
+    let mut data: Vec<Span> = mappings.iter().filter(|span| is(span, RowKind::File)).copied().collect();
     data.retain(|span| {
         facts.mapping_at(span.start).is_some_and(|mapping| mapping.access.write && !mapping.access.shared)
     });
     for span in &mut data {
         let path = rows.detail(span.row);
-        span.row = rows.id(Kind::Library, path.as_deref());
+        span.row = rows.id(RowKind::Library, path.as_deref());
     }
     libraries::find(memory, &data, &unknown)
 }
@@ -260,13 +262,13 @@ fn regions(stacks: &[stacks::Stack], glibc: &Glibc, rows: &mut Rows) -> Vec<Span
     let mut spans = Spans::default();
     for stack in stacks {
         let row = match (&stack.thread, stack.data_only) {
-            (_, true) => rows.id(Kind::ThreadData, None),
-            (Some(name), _) => rows.id(Kind::Stack, Some(name)),
-            (None, _) => rows.id(Kind::Stack, Some("(ended threads)")),
+            (_, true) => rows.id(RowKind::ThreadData, None),
+            (Some(name), _) => rows.id(RowKind::Stack, Some(name)),
+            (None, _) => rows.id(RowKind::Stack, Some("(ended threads)")),
         };
         spans.push(Span { start: stack.range.start, end: stack.range.end, row });
     }
-    let row = rows.id(Kind::NativeMapped, None);
+    let row = rows.id(RowKind::NativeMapped, None);
     for range in &glibc.mapped {
         spans.push(Span { start: range.start, end: range.end, row });
     }
@@ -277,20 +279,20 @@ fn chunks(glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
     let mut spans = Spans::default();
     for piece in &glibc.pieces {
         let kind = match piece.part {
-            Part::Own => Kind::NativeOverhead,
-            Part::Used => Kind::NativeUsed,
-            Part::Free => Kind::NativeFree,
-            Part::Top => Kind::NativeTop,
+            ChunkUse::Own => RowKind::NativeOverhead,
+            ChunkUse::Used => RowKind::NativeUsed,
+            ChunkUse::Free => RowKind::NativeFree,
+            ChunkUse::Top => RowKind::NativeTop,
         };
         spans.push(Span { start: piece.start, end: piece.end, row: rows.id(kind, None) });
     }
     spans.sorted()
 }
 
-fn waiting(glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
-    let row = rows.id(Kind::NativeCached, None);
+fn cached(glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
+    let row = rows.id(RowKind::NativeCached, None);
     let mut spans = Spans::default();
-    for range in &glibc.waiting {
+    for range in &glibc.cached {
         spans.push(Span { start: range.start, end: range.end, row });
     }
     spans.sorted()
@@ -298,7 +300,8 @@ fn waiting(glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
 
 /// Arenas, pools and blocks of Python's allocator, in one layer.
 fn pools(python: &PythonMemory<'_>, rows: &mut Rows) -> Vec<Span> {
-    let (free_pools, overhead) = (rows.id(Kind::PythonFreePools, None), rows.id(Kind::PythonOverhead, None));
+    let (free_pools, overhead) =
+        (rows.id(RowKind::PythonFreePools, None), rows.id(RowKind::PythonOverhead, None));
     let mut heaps: HashMap<Option<&'static str>, (RowId, RowId)> = HashMap::new();
     let mut spans = Spans::default();
     let mut free = python.free_blocks.iter().peekable();
@@ -310,7 +313,7 @@ fn pools(python: &PythonMemory<'_>, rows: &mut Rows) -> Vec<Span> {
                 continue;
             }
             let (used, free_blocks) = *heaps.entry(pool.heap).or_insert_with(|| {
-                (rows.id(Kind::PythonUsed, pool.heap), rows.id(Kind::PythonFreeBlocks, pool.heap))
+                (rows.id(RowKind::PythonUsed, pool.heap), rows.id(RowKind::PythonFreeBlocks, pool.heap))
             });
             spans.push(Span { start: at, end: pool.range.start, row: free_pools });
             spans.push(Span { start: pool.range.start, end: pool.blocks.start, row: overhead });
@@ -335,8 +338,8 @@ fn pools(python: &PythonMemory<'_>, rows: &mut Rows) -> Vec<Span> {
 /// How much of some ranges is resident.
 fn resident(pages: &[PageRun], ranges: &[Range<Addr>]) -> u64 {
     let spans = ranges.iter().map(|range| Span { start: range.start, end: range.end, row: RowId(0) });
-    let mut sum = Tally::default();
-    paint(pages, vec![Box::new(spans)], |owner, kind, bytes| {
+    let mut sum = PageBytes::default();
+    attribute_bytes(pages, vec![Box::new(spans)], |owner, kind, bytes| {
         if owner.row.is_some() {
             sum.add(kind, bytes);
         }
@@ -351,35 +354,39 @@ fn large(
     glibc: &Glibc,
     python: &PythonMemory<'_>,
     claimed: &[Range<Addr>],
-) -> Vec<Large> {
+) -> Vec<LargeRegion> {
     let is_large = |range: &Range<Addr>| range.end.0.saturating_sub(range.start.0) >= LARGE;
-    let mut found: Vec<(Range<Addr>, Kind)> = Vec::new();
+    let mut found: Vec<(Range<Addr>, RowKind)> = Vec::new();
     found.extend(
-        glibc.mapped.iter().filter(|range| is_large(range)).map(|range| (range.clone(), Kind::NativeMapped)),
+        glibc
+            .mapped
+            .iter()
+            .filter(|range| is_large(range))
+            .map(|range| (range.clone(), RowKind::NativeMapped)),
     );
     let known = sorted(claimed.iter().cloned().chain(glibc.mapped.iter().cloned()).chain(glibc.heaps()));
     for mapping in &facts.mappings {
-        let kind = mapped::kind(mapping);
+        let kind = mappings::kind(mapping);
         let may_be_owned = match kind {
-            Kind::Unexplained | Kind::Named => mapping.access.write,
+            RowKind::Unexplained | RowKind::Named => mapping.access.write,
             // Of programs and libraries only parts are mapped that nobody else sees.
-            Kind::SharedMemory | Kind::File => mapping.access.shared,
+            RowKind::SharedMemory | RowKind::File => mapping.access.shared,
             _ => false,
         };
         if may_be_owned {
-            let left = mapped::without(&mapping.range, &known);
+            let left = mappings::without(&mapping.range, &known);
             found.extend(left.into_iter().filter(is_large).map(|range| (range, kind)));
         }
     }
     found.sort_unstable_by_key(|(range, _)| range.start);
-    let mut tallies = vec![Tally::default(); found.len()];
+    let mut tallies = vec![PageBytes::default(); found.len()];
     let mut owners: Vec<HashMap<RowId, u64>> = vec![HashMap::new(); found.len()];
     let pieces = (0_u32..).zip(&found).map(|(number, (range, _))| Span {
         start: range.start,
         end: range.end,
         row: RowId(number),
     });
-    paint(pages, vec![Box::new(pieces), marked(python)], |owner, kind, bytes| {
+    attribute_bytes(pages, vec![Box::new(pieces), marked(python)], |owner, kind, bytes| {
         let object = owner.row.filter(|row| row.0 & OBJECT != 0);
         let Some(piece) = (if object.is_some() { owner.within } else { owner.row }) else { return };
         if let Some(tally) = tallies.get_mut(piece.0 as usize) {
@@ -389,11 +396,11 @@ fn large(
             *owners.entry(RowId(object.0 & !OBJECT)).or_default() += bytes;
         }
     });
-    let mut large: Vec<Large> = found
+    let mut large: Vec<LargeRegion> = found
         .iter()
         .zip(tallies)
         .zip(owners)
-        .map(|(((_, kind), tally), owners)| Large {
+        .map(|(((_, kind), tally), owners)| LargeRegion {
             tally,
             // Of two that have the same the one with the lower number, so that the answer is always the same.
             owner: owners
@@ -403,7 +410,7 @@ fn large(
                 .map(|(row, _)| row),
             kind: *kind,
         })
-        .filter(|large| large.tally != Tally::default())
+        .filter(|large| large.tally != PageBytes::default())
         .collect();
     large.sort_by_key(|large| std::cmp::Reverse((large.tally.resident_bytes(), large.tally.swapped_bytes)));
     large

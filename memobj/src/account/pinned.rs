@@ -17,7 +17,7 @@ const NEARLY_EMPTY: u64 = 4;
 
 /// What is kept by few.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Pinned {
+pub struct PinnedMemory {
     /// Arenas that are nearly empty; of mimalloc pages.
     pub arenas: u64,
     /// What of them is resident and not in use.
@@ -27,14 +27,14 @@ pub struct Pinned {
     /// What of them is not in use.
     pub pool_bytes: u64,
     /// Who lives there, those that keep most first.
-    pub types: Vec<Pinning>,
+    pub types: Vec<TypePinning>,
     /// The nearly empty arenas themselves, by address, each with what it keeps.
     pub kept: Vec<(Range<Addr>, u64)>,
 }
 
 /// What the objects of a type keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pinning {
+pub struct TypePinning {
     /// The number of the type.
     pub row: RowId,
     /// How many nearly empty arenas there are in which it has blocks.
@@ -50,8 +50,8 @@ pub struct Pinning {
 }
 
 /// Looks at all arenas and pools.
-pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> Pinned {
-    let mut pinned = Pinned::default();
+pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> PinnedMemory {
+    let mut pinned = PinnedMemory::default();
     let mut types: HashMap<RowId, [u64; 5]> = HashMap::new();
     // mimalloc gives back each page by itself.
     let pages_alone = python.pools.iter().any(|pool| pool.heap.is_some());
@@ -89,7 +89,7 @@ pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> Pinned {
     }
     pinned.types = types
         .into_iter()
-        .map(|(row, [arenas, in_arenas, arena_bytes, in_pools, pool_bytes])| Pinning {
+        .map(|(row, [arenas, in_arenas, arena_bytes, in_pools, pool_bytes])| TypePinning {
             row,
             arenas,
             in_arenas,

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::span::{RowId, Tally};
+use super::span::{PageBytes, RowId};
 
 /// What memory is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum RowKind {
     /// Python objects and the storage they own. Detail: where they lie.
     PythonObjects,
     /// Blocks that Python's allocator has given out and no object that was found lies in.
@@ -50,7 +50,7 @@ pub enum Kind {
     Unexplained,
 }
 
-impl Kind {
+impl RowKind {
     /// All of them.
     pub const ALL: [Self; 20] = [
         Self::PythonObjects,
@@ -77,7 +77,7 @@ impl Kind {
 
     /// Its word in records.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::PythonObjects => "python_objects",
             Self::PythonUsed => "python_used",
@@ -104,7 +104,7 @@ impl Kind {
 
     /// What it is, for a person.
     #[must_use]
-    pub const fn words(self) -> &'static str {
+    pub const fn describe(self) -> &'static str {
         match self {
             Self::PythonObjects => "Python objects",
             Self::PythonUsed => "other blocks of Python in use",
@@ -167,33 +167,33 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// What it is.
-    pub kind: Kind,
-    /// More of that; see [`Kind`].
+    pub kind: RowKind,
+    /// More of that; see [`RowKind`].
     pub detail: Option<Arc<str>>,
     /// How much.
-    pub tally: Tally,
+    pub tally: PageBytes,
 }
 
 /// The rows while they are filled.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     rows: Vec<Row>,
-    known: HashMap<(Kind, Option<Arc<str>>), RowId>,
+    known: HashMap<(RowKind, Option<Arc<str>>), RowId>,
 }
 
 impl Rows {
     /// The number of a row, which is new if there was none.
-    pub(super) fn id(&mut self, kind: Kind, detail: Option<&str>) -> RowId {
+    pub(super) fn id(&mut self, kind: RowKind, detail: Option<&str>) -> RowId {
         let next = RowId(u32::try_from(self.rows.len()).unwrap_or(u32::MAX));
         let detail: Option<Arc<str>> = detail.map(Arc::from);
         *self.known.entry((kind, detail.clone())).or_insert_with(|| {
-            self.rows.push(Row { kind, detail, tally: Tally::default() });
+            self.rows.push(Row { kind, detail, tally: PageBytes::default() });
             next
         })
     }
 
     /// What a row is.
-    pub(super) fn kind(&self, row: RowId) -> Option<Kind> {
+    pub(super) fn kind(&self, row: RowId) -> Option<RowKind> {
         self.rows.get(row.0 as usize).map(|row| row.kind)
     }
 
@@ -203,13 +203,13 @@ impl Rows {
     }
 
     /// The tally of a row.
-    pub(super) fn tally(&mut self, row: RowId) -> Option<&mut Tally> {
+    pub(super) fn tally(&mut self, row: RowId) -> Option<&mut PageBytes> {
         self.rows.get_mut(row.0 as usize).map(|row| &mut row.tally)
     }
 
     /// Those that have something, the largest first.
     pub(super) fn finish(mut self) -> Vec<Row> {
-        self.rows.retain(|row| row.tally != Tally::default());
+        self.rows.retain(|row| row.tally != PageBytes::default());
         self.rows.sort_by(|a, b| {
             let size = |row: &Row| (row.tally.resident_bytes(), row.tally.swapped_bytes);
             size(b).cmp(&size(a)).then_with(|| (a.kind, &a.detail).cmp(&(b.kind, &b.detail)))

@@ -28,7 +28,7 @@ impl Span {
 
 /// Bytes by the kind of their pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
+pub struct PageBytes {
     /// Resident, in pages of this process alone.
     pub private_bytes: u64,
     /// Resident, in pages that others have mapped too.
@@ -37,7 +37,7 @@ pub struct Tally {
     pub swapped_bytes: u64,
 }
 
-impl Tally {
+impl PageBytes {
     /// What counts as RSS.
     #[must_use]
     pub const fn resident_bytes(&self) -> u64 {
@@ -55,7 +55,7 @@ impl Tally {
     }
 }
 
-impl std::ops::AddAssign for Tally {
+impl std::ops::AddAssign for PageBytes {
     fn add_assign(&mut self, other: Self) {
         self.add(PageKind::Private, other.private_bytes);
         self.add(PageKind::Shared, other.shared_bytes);
@@ -96,7 +96,11 @@ pub struct Owner {
 
 /// Tells `each` whose the bytes of `pages` are, each byte once and in the order of their addresses. `layers` come from the lowest to the
 /// topmost.
-pub fn paint(pages: &[PageRun], layers: Vec<Layer<'_>>, mut each: impl FnMut(Owner, PageKind, u64)) {
+pub fn attribute_bytes(
+    pages: &[PageRun],
+    layers: Vec<Layer<'_>>,
+    mut each: impl FnMut(Owner, PageKind, u64),
+) {
     // The topmost first, as they are asked.
     let mut cursors: Vec<Cursor<'_>> = layers
         .into_iter()
@@ -175,9 +179,9 @@ mod tests {
     }
 
     /// The bytes of each row; 0 is what nobody has.
-    fn sums(pages: &[PageRun], layers: Vec<Layer<'_>>) -> Vec<Tally> {
-        let mut sums = vec![Tally::default(); 8];
-        paint(pages, layers, |owner, kind, bytes| {
+    fn sums(pages: &[PageRun], layers: Vec<Layer<'_>>) -> Vec<PageBytes> {
+        let mut sums = vec![PageBytes::default(); 8];
+        attribute_bytes(pages, layers, |owner, kind, bytes| {
             assert!(bytes > 0);
             sums[owner.row.map_or(0, |row| row.0 as usize)].add(kind, bytes);
         });
@@ -189,7 +193,7 @@ mod tests {
         let layers =
             vec![layer(vec![span(0, 100, 1)]), layer(vec![span(20, 40, 2)]), layer(vec![span(10, 30, 3)])];
         let mut found = Vec::new();
-        paint(&[run(0, 110, PageKind::Private)], layers, |owner, _, bytes| {
+        attribute_bytes(&[run(0, 110, PageKind::Private)], layers, |owner, _, bytes| {
             found.push((owner.row.map(|row| row.0), owner.within.map(|row| row.0), bytes));
         });
         assert_eq!(
@@ -269,7 +273,7 @@ mod tests {
                 }
             }
             let sums = sums(&pages, layers.into_iter().map(layer).collect());
-            let found: Vec<u64> = sums.iter().map(Tally::resident_bytes).collect();
+            let found: Vec<u64> = sums.iter().map(PageBytes::resident_bytes).collect();
             prop_assert_eq!(found, expected);
         }
     }

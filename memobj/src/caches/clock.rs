@@ -17,7 +17,7 @@ pub enum Clock {
 impl Clock {
     /// Its word in records.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Wall => "wall",
             Self::Monotonic => "monotonic",
@@ -27,7 +27,7 @@ impl Clock {
 
 /// What the clocks said at the moment of a census.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Now {
+pub struct ClockReadings {
     /// Seconds since 1970.
     pub wall: f64,
     /// Seconds of the monotonic clock; `None` where that is not known any more: of core files and snapshots.
@@ -36,7 +36,7 @@ pub struct Now {
     pub began: Option<f64>,
 }
 
-impl Now {
+impl ClockReadings {
     /// The clock that a number may be a time of.
     #[must_use]
     pub fn clock_of(&self, time: f64) -> Option<Clock> {
@@ -64,12 +64,12 @@ mod tests {
 
     #[test]
     fn a_time_is_told_by_what_it_is_near_to() {
-        let now = Now { wall: 1.79e9, monotonic: Some(20_000.0), began: Some(18_000.0) };
+        let now = ClockReadings { wall: 1.79e9, monotonic: Some(20_000.0), began: Some(18_000.0) };
         assert_eq!(now.clock_of(1.79e9 + 60.0), Some(Clock::Wall));
         assert_eq!(now.clock_of(20_030.5), Some(Clock::Monotonic));
         assert_eq!(now.clock_of(500.0), None, "before the process began");
         assert_eq!(now.clock_of(f64::NAN), None);
         assert_eq!(now.clock_of(-1.0), None);
-        assert_eq!(Now { monotonic: None, ..now }.clock_of(20_030.5), None);
+        assert_eq!(ClockReadings { monotonic: None, ..now }.clock_of(20_030.5), None);
     }
 }

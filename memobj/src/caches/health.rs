@@ -47,7 +47,7 @@ pub enum Warning {
 impl Warning {
     /// Its word in records.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoLimit => "no_limit",
             Self::Expired => "expired",
@@ -108,10 +108,10 @@ pub(super) fn warnings(cache: &Cache) -> Vec<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::caches::Weight;
+    use crate::caches::CacheSize;
 
     fn cache(entries: u64, limit: Option<u64>, bytes: u64) -> Cache {
-        let weight = Weight { deep_bytes: bytes, retained_bytes: bytes, ..Weight::default() };
+        let weight = CacheSize { deep_bytes: bytes, retained_bytes: bytes, ..CacheSize::default() };
         Cache {
             name: "a.cache".into(),
             kind: "dict".into(),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     fn entry(entries: u64, average_bytes: u64, largest_bytes: u64) -> Cache {
-        let weight = Weight { average_bytes, largest_bytes, ..Weight::default() };
+        let weight = CacheSize { average_bytes, largest_bytes, ..CacheSize::default() };
         Cache { weight: Some(weight), ..cache(entries, Some(1 << 20), 0) }
     }
 
@@ -147,7 +147,7 @@ mod tests {
         let expired = |many: u64, of: u64| Cache { expired: Some(many), ..cache(of, Some(1 << 20), 0) };
         let shared = |cache: Cache, bytes: u64| {
             let weight = cache.weight.clone().unwrap();
-            Cache { weight: Some(Weight { shared_bytes: bytes, ..weight }), ..cache }
+            Cache { weight: Some(CacheSize { shared_bytes: bytes, ..weight }), ..cache }
         };
         let cases: Vec<(Cache, &[Warning])> = vec![
             (cache(3, None, 500), &[]),

@@ -1,26 +1,26 @@
 //! The caches of a program: what keeps results, sessions or rows so that they need not be made again, and may keep too many.
 //!
 //! Some are told by what they are (`functools.lru_cache`, cachetools, Django's local memory, weak dictionaries), the others by what they
-//! are called, or by entries that have times in them (`search`). Each is weighed with everything that it leads to (`measure`), its
-//! limits and counters are looked for beside it (`beside`), and what is wrong with it is said (`health`).
+//! are called, or by entries that have times in them (`search`). Each is weighed with everything that it leads to (`deep_size`), its
+//! limits and counters are looked for beside it (`metadata`), and what is wrong with it is said (`health`).
 //!
 //! Nothing here runs code of the target, and nothing trusts it: a cache may hold itself, its owner, or the whole program.
 
-mod beside;
 mod clock;
-mod deadlines;
+mod deep_size;
+mod expiry;
+mod find;
 pub mod health;
-mod kinds;
-mod measure;
-mod report;
+mod kind;
+mod metadata;
+mod name_heuristics;
 mod search;
-mod words;
 
 use std::sync::Arc;
 
-pub use clock::{Clock, Now};
+pub use clock::{Clock, ClockReadings};
+pub use find::find_caches;
 pub use health::Warning;
-pub use report::find_caches;
 
 /// A cache, or several of one name.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +46,7 @@ pub struct Cache {
     /// How often nothing was found.
     pub misses: Option<u64>,
     /// What it weighs; `None` if it leads to more than can be followed.
-    pub weight: Option<Weight>,
+    pub weight: Option<CacheSize>,
     /// The clock by which its entries have times.
     pub clock: Option<Clock>,
     /// Entries that are past their deadline; `None` if they have none that could be read.
@@ -57,7 +57,7 @@ pub struct Cache {
 
 /// What a cache weighs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Weight {
+pub struct CacheSize {
     /// All that is reached from it but over modules, types and functions, each object once.
     pub deep_bytes: u64,
     /// What of that is reached otherwise, too.

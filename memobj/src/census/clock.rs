@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use common::process::ProcessId;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::caches::Now;
+use crate::caches::ClockReadings;
 
 /// The clocks of this machine now, for a process that runs on it.
-pub(super) fn read_clocks(id: ProcessId) -> Now {
+pub(super) fn read_clocks(id: ProcessId) -> ClockReadings {
     let seconds = |clock| {
         let time = clock_gettime(clock);
         time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
@@ -16,7 +16,7 @@ pub(super) fn read_clocks(id: ProcessId) -> Now {
     let (monotonic, boot) = (seconds(ClockId::Monotonic), seconds(ClockId::Boottime));
     // A process's beginning counts the time that the machine was suspended, the monotonic clock does not.
     let began = id.start as f64 / rustix::param::clock_ticks_per_second() as f64 - (boot - monotonic);
-    Now {
+    ClockReadings {
         wall: since_1970(SystemTime::now()),
         monotonic: Some(monotonic),
         began: (id.start > 0).then_some(began),
@@ -24,9 +24,9 @@ pub(super) fn read_clocks(id: ProcessId) -> Now {
 }
 
 /// The clocks when a process was saved. The monotonic one was that of the machine, which may be another.
-pub(super) fn clocks_at(at: SystemTime) -> Option<Now> {
+pub(super) fn clocks_at(at: SystemTime) -> Option<ClockReadings> {
     let wall = since_1970(at);
-    (wall > 0.0).then_some(Now { wall, monotonic: None, began: None })
+    (wall > 0.0).then_some(ClockReadings { wall, monotonic: None, began: None })
 }
 
 fn since_1970(at: SystemTime) -> f64 {

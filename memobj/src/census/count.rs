@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use crate::caches::{Cache, Now, find_caches};
+use crate::account::coverage::{PoolCoverage, measure_coverage};
+use crate::account::ownership::account_for_process;
+use crate::caches::{Cache, ClockReadings, find_caches};
 use crate::holders::Holders;
-use crate::holders::retained::Retained;
+use crate::holders::retained::RetainedSizes;
+use crate::holders::summary::{Held, summarize_holders};
 use crate::leaks::{LeakTracker, ProcessContext, Report};
 use crate::request::{Request, Scope};
 use memobj_cpython::heap::python::Python as Heap;
@@ -28,10 +31,7 @@ use memobj_process::facts::{Facts, Kind};
 use memobj_process::memory::Memory;
 use memobj_process::residence::Residence;
 
-use super::account::{Account, account};
 use super::collector::read_collector;
-use super::held::{Held, find_held};
-use super::memory::memory_of;
 use super::threads::read_threads;
 use super::{
     Allocator, Census, Coverage, Gc, Method, ProcessFacts, Python, Taking, Total, Totals, TypeCount,
@@ -58,7 +58,7 @@ pub(super) struct CaptureContext<'r> {
     /// Where its pages were, if that is wanted and known.
     pub(super) residence: Option<&'r Residence>,
     /// What the process's clocks said then; `None` if that is not known.
-    pub(super) clocks: Option<Now>,
+    pub(super) clocks: Option<ClockReadings>,
 }
 
 /// Counts what is in a memory.
@@ -77,12 +77,13 @@ pub(super) fn count<M: Memory>(
     let threads = threads_for(memory);
     let walked = walk(&heap, threads)?;
     let pools = pools_of(&heap, python, &interpreters, facts);
-    let account =
-        pools.as_ref().map(|pools| account(&heap, &walked, pools, hook_bytes(memory, python), threads));
+    let account = pools
+        .as_ref()
+        .map(|pools| measure_coverage(&heap, &walked, pools, hook_bytes(memory, python), threads));
     let unseen = (allocator(memory, python) == Some(Allocator::Mimalloc)).then_some("mimalloc");
     let memory_of = context
         .residence
-        .map(|residence| memory_of(&heap, facts, residence, &walked, pools.as_ref(), unseen));
+        .map(|residence| account_for_process(&heap, facts, residence, &walked, pools.as_ref(), unseen));
     let kept = memory_of.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
     let (held, caches) = analyze_references(&heap, &walked, context.clocks, request, kept, threads)?;
     let objects = Objects::new(memory, layout);
@@ -173,7 +174,7 @@ fn threads_for(memory: &dyn Memory) -> usize {
 fn analyze_references<M: Memory>(
     heap: &Heap<'_, M>,
     walked: &Walked,
-    now: Option<Now>,
+    now: Option<ClockReadings>,
     request: &Request,
     kept: &[(Range<Addr>, u64)],
     threads: usize,
@@ -184,8 +185,8 @@ fn analyze_references<M: Memory>(
     }
     let holders = Holders::find(heap, walked, threads)?;
     let retains = caching.is_some() || holding.is_some_and(|holding| holding.retained);
-    let retained = retains.then(|| Retained::new(holders.links())).transpose()?;
-    let held = holding.map(|holding| find_held(heap, &holders, retained.as_ref(), holding, kept));
+    let retained = retains.then(|| RetainedSizes::new(holders.graph())).transpose()?;
+    let held = holding.map(|holding| summarize_holders(heap, &holders, retained.as_ref(), holding, kept));
     let caches = caching
         .zip(retained.as_ref())
         .map(|(caching, retained)| find_caches(heap, &holders, retained, now, caching.max_item_bytes));
@@ -214,7 +215,7 @@ fn total(walked: &Walked, of: impl Fn(&Counted) -> Count) -> Total {
     total
 }
 
-fn totals(walked: &Walked, account: Option<&Account>) -> Totals {
+fn totals(walked: &Walked, account: Option<&PoolCoverage>) -> Totals {
     let reachable = total(walked, |counted| counted.counts.heap);
     let heap = account.map(|account| {
         account.unreached.iter().fold(reachable, |total, unreached| Total {
@@ -231,7 +232,7 @@ fn totals(walked: &Walked, account: Option<&Account>) -> Totals {
 }
 
 /// The types that have objects in a scope.
-fn types(walked: &Walked, account: Option<&Account>, scope: Scope) -> Vec<TypeCount> {
+fn types(walked: &Walked, account: Option<&PoolCoverage>, scope: Scope) -> Vec<TypeCount> {
     let of = |counted: &Counted| match scope {
         Scope::Tracked => counted.counts.tracked,
         Scope::Reachable | Scope::Heap => counted.counts.heap,

@@ -1,20 +1,18 @@
 //! What was counted, in numbers: no addresses, nothing of the target's contents but names.
 
-pub mod account;
 mod clock;
 pub mod collector;
 mod count;
-pub mod held;
-pub mod memory;
 pub mod observer;
-pub mod pinning;
 pub mod survivor_samples;
 pub mod threads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::account::ownership::ProcessMemory;
 use crate::caches::Cache;
+use crate::holders::summary::Held;
 use crate::request::{Request, Scope};
 use memobj_process::error::Error;
 
@@ -40,11 +38,11 @@ pub struct Census {
     /// How much of the memory is explained.
     pub coverage: Coverage,
     /// The account of the resident set; `None` where it was not asked for, or cannot be made: of what was read live, of core files.
-    pub memory: Option<memory::MemoryOf>,
+    pub memory: Option<ProcessMemory>,
     /// How it was taken.
     pub taking: Taking,
     /// Who holds the objects; `None` if that was not asked.
-    pub held: Option<Arc<held::Held>>,
+    pub held: Option<Arc<Held>>,
     /// The caches of the program, the largest first; `None` if that was not asked.
     pub caches: Option<Arc<[Cache]>>,
     /// What leaks, by this census and those before; `None` if that was not asked, or there were too few.

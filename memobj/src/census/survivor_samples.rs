@@ -14,16 +14,16 @@ const MAX_SAMPLES: usize = 48;
 /// The samples of the types and of the holders with most bytes; types of one name together.
 #[must_use]
 pub fn sample_survivors(holders: &Holders<'_>) -> Vec<SurvivorSample> {
-    let links = holders.links();
+    let links = holders.graph();
     let mut of_types = Sampler::new(links.types().iter().map(|counted| {
         let heap = counted.counts.heap;
         (counted.of.name().into(), heap.objects, heap.bytes)
     }));
-    let places = holders.held().into_iter().zip(holders.places());
+    let places = holders.holder_totals().into_iter().zip(holders.places());
     let mut of_holders =
         Sampler::new(places.map(|(total, place)| (Arc::clone(&place.text), total.objects, total.bytes)));
     links.each_object(|node, at| {
-        let kind = links.kind(node).0 as usize;
+        let kind = links.type_index(node).0 as usize;
         let Some(of) = links.types().get(kind) else { return };
         let mark = Marks::of(at.0, of.of.at.0);
         of_types.insert(kind, mark);

@@ -39,8 +39,8 @@ fn row(cache: &Cache) -> CacheTotal {
         largest_entry_bytes: weight.map(|weight| weight.largest_bytes),
         largest_entry_key: weight.and_then(|weight| weight.largest_key.clone()),
         large_entries: weight.map(|weight| weight.large_entries),
-        clock: cache.clock.map(Clock::word).map(Into::into),
+        clock: cache.clock.map(Clock::as_str).map(Into::into),
         expired_entries: cache.expired,
-        warnings: Some(cache.warnings.iter().map(|warning| warning.word().into()).collect()),
+        warnings: Some(cache.warnings.iter().map(|warning| warning.as_str().into()).collect()),
     }
 }

@@ -11,8 +11,8 @@ use common::record::{
 
 use super::caches::caches;
 use super::summary::{CensusSummary, ObjectSum, SummaryRow};
-use crate::census::held::{Held, HeldBy, Stray};
 use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
+use crate::holders::summary::{Held, HeldBy, Stray};
 use crate::holders::why::Why;
 
 /// A type or a module is listed if it has one part in so many of all objects or bytes.
@@ -114,7 +114,7 @@ impl CensusRecorder {
         let (owner_modules, owner_modules_omitted) =
             self.owner_modules.select_holders(held.map(|held| &*held.modules), summary.total);
         let (caches, caches_omitted) = census.caches.as_deref().map_or((None, None), caches);
-        let retained_of = Retained::of(held);
+        let retained_of = RetainedSizes::of(held);
         let (process, taking, totals) = (&census.process, &census.taking, &census.totals);
         let count = |total: Option<Total>| total.map(|total| total.count);
         let size = |total: Option<Total>| total.map(|total| total.size_bytes);
@@ -201,11 +201,11 @@ impl CensusRecorders {
 }
 
 /// What each holder retains, by its name.
-struct Retained<'a> {
+struct RetainedSizes<'a> {
     holders: HashMap<&'a str, u64>,
 }
 
-impl<'a> Retained<'a> {
+impl<'a> RetainedSizes<'a> {
     fn of(held: Option<&'a Held>) -> Self {
         let rows = held.into_iter().flat_map(|held| &held.holders);
         Self { holders: rows.filter_map(|row| Some((&*row.name, row.retained_bytes?))).collect() }
@@ -232,9 +232,9 @@ fn stray_total(stray: &Stray) -> StrayTotal {
 
 /// The first ways to the objects of a type.
 fn way_totals(why: &Why) -> impl Iterator<Item = WayTotal> {
-    why.ways.iter().take(MAX_WAYS).map(|way| WayTotal {
+    why.paths.iter().take(MAX_WAYS).map(|way| WayTotal {
         name: why.of.as_str().into(),
-        way: way.text().into(),
+        way: way.describe().into(),
         count: way.count,
         sampled: why.sampled,
         objects: why.objects,

@@ -27,8 +27,8 @@ pub fn record(
     let known = report.unwrap_or(&none);
     let process = &census.process;
     let (first, last) = (known.totals.first(), known.totals.last());
-    let objects = |total: Option<&crate::holders::Total>| total.map_or(0, |total| total.objects);
-    let bytes = |total: Option<&crate::holders::Total>| total.map_or(0, |total| total.bytes);
+    let objects = |total: Option<&crate::holders::ObjectTotals>| total.map_or(0, |total| total.objects);
+    let bytes = |total: Option<&crate::holders::ObjectTotals>| total.map_or(0, |total| total.bytes);
     let verdict = match report {
         None => LeakVerdict::TooShort,
         Some(report) if report.leaks() => LeakVerdict::Leak,
@@ -114,7 +114,7 @@ fn memory(grown: &Grown) -> MemoryGrowth {
             .iter()
             .take(MAX_ROWS)
             .map(|row| MemoryRowGrowth {
-                kind: row.kind.word().into(),
+                kind: row.kind.as_str().into(),
                 detail: row.detail.clone(),
                 grown_bytes: row.bytes,
                 now_bytes: row.now_bytes,

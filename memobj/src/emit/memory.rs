@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use common::record::{LargeMemory, MemoryAccount, MemoryRow, Omitted, PinnedBy, PinnedHolder, TypeMemory};
 
-use crate::account::change::Figures;
-use crate::account::rows::{Kind, Row};
-use crate::account::span::{RowId, Tally};
-use crate::census::memory::MemoryOf;
-use crate::census::pinning::HeldPinning;
+use crate::account::growth::AccountSummary;
+use crate::account::ownership::ProcessMemory;
+use crate::account::rows::{Row, RowKind};
+use crate::account::span::{PageBytes, RowId};
+use crate::holders::pinning::HeldPinning;
 
 /// A file has a row of its own if it has one part in so many of the resident set.
 const FILE_PARTS: u64 = 1000;
@@ -23,7 +23,7 @@ const MAX_LARGE: usize = 20;
 
 /// The account as a record has it; `pinning` are those who hold what keeps arenas, if that is known.
 #[must_use]
-pub fn memory(of: &MemoryOf, pinning: Option<&[HeldPinning]>) -> MemoryAccount {
+pub fn memory(of: &ProcessMemory, pinning: Option<&[HeldPinning]>) -> MemoryAccount {
     let account = &of.account;
     let holder = |held: &HeldPinning| PinnedHolder {
         holder: Arc::clone(&held.name),
@@ -59,7 +59,7 @@ pub fn memory(of: &MemoryOf, pinning: Option<&[HeldPinning]>) -> MemoryAccount {
             .iter()
             .take(MAX_LARGE)
             .map(|large| LargeMemory {
-                kind: large.kind.word().into(),
+                kind: large.kind.as_str().into(),
                 owner: large.owner.and_then(name),
                 resident_bytes: large.tally.resident_bytes(),
             })
@@ -73,12 +73,12 @@ pub fn memory(of: &MemoryOf, pinning: Option<&[HeldPinning]>) -> MemoryAccount {
 
 /// What of an account in a record is compared with another one.
 #[must_use]
-pub fn figures(account: &MemoryAccount) -> Figures {
-    let kind = |word: &str| Kind::ALL.into_iter().find(|kind| kind.word() == word);
+pub fn figures(account: &MemoryAccount) -> AccountSummary {
+    let kind = |word: &str| RowKind::ALL.into_iter().find(|kind| kind.as_str() == word);
     let resident = |row: &MemoryRow| row.private_bytes.saturating_add(row.shared_bytes);
     let rows =
         account.rows.iter().filter_map(|row| Some((kind(&row.kind)?, row.detail.clone(), resident(row))));
-    Figures {
+    AccountSummary {
         rss_bytes: account.rss_bytes,
         rows: rows.collect(),
         heaps: account.heaps,
@@ -91,10 +91,10 @@ pub fn figures(account: &MemoryAccount) -> Figures {
 /// The rows, small files together at their end.
 fn rows(rows: &[Row], rss_bytes: u64) -> Vec<MemoryRow> {
     let is_small = |row: &&Row| {
-        row.kind == Kind::File && row.tally.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
+        row.kind == RowKind::File && row.tally.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
     };
     let (small, mut listed): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(is_small);
-    let mut sum = Row { kind: Kind::File, detail: None, tally: Tally::default() };
+    let mut sum = Row { kind: RowKind::File, detail: None, tally: PageBytes::default() };
     for row in &small {
         sum.tally += row.tally;
     }
@@ -105,7 +105,7 @@ fn rows(rows: &[Row], rss_bytes: u64) -> Vec<MemoryRow> {
     listed
         .into_iter()
         .map(|row| MemoryRow {
-            kind: row.kind.word().into(),
+            kind: row.kind.as_str().into(),
             detail: row.detail.clone(),
             private_bytes: row.tally.private_bytes,
             shared_bytes: row.tally.shared_bytes,
@@ -115,13 +115,13 @@ fn rows(rows: &[Row], rss_bytes: u64) -> Vec<MemoryRow> {
 }
 
 /// The types by name, those that are large enough, and the sum of the others.
-fn types(of: &MemoryOf) -> (Vec<TypeMemory>, Option<Omitted>) {
-    let mut sums: HashMap<&Arc<str>, Tally> = HashMap::new();
+fn types(of: &ProcessMemory) -> (Vec<TypeMemory>, Option<Omitted>) {
+    let mut sums: HashMap<&Arc<str>, PageBytes> = HashMap::new();
     for (name, tally) in of.types.iter().zip(&of.account.types) {
         *sums.entry(name).or_default() += *tally;
     }
-    let mut sums: Vec<(&Arc<str>, Tally)> = sums.into_iter().collect();
-    sums.retain(|(_, tally)| *tally != Tally::default());
+    let mut sums: Vec<(&Arc<str>, PageBytes)> = sums.into_iter().collect();
+    sums.retain(|(_, tally)| *tally != PageBytes::default());
     sums.sort_unstable_by_key(|(name, tally)| (Reverse(tally.resident_bytes()), *name));
     let mut omitted = Omitted { rows: 0, count: 0, size_bytes: 0 };
     let mut types = Vec::new();
@@ -146,13 +146,13 @@ mod tests {
     use super::*;
     use crate::account::Account;
 
-    fn private(bytes: u64) -> Tally {
-        Tally { private_bytes: bytes, ..Tally::default() }
+    fn private(bytes: u64) -> PageBytes {
+        PageBytes { private_bytes: bytes, ..PageBytes::default() }
     }
 
     #[test]
     fn small_files_share_one_row() {
-        let row = |kind: Kind, detail: &str, bytes: u64| Row {
+        let row = |kind: RowKind, detail: &str, bytes: u64| Row {
             kind,
             detail: Some(detail.into()),
             tally: private(bytes),
@@ -160,17 +160,17 @@ mod tests {
         let account = Account {
             rss_bytes: 1_000_000,
             rows: vec![
-                row(Kind::PythonObjects, "pools", 900_000),
-                row(Kind::File, "/large", 99_000),
-                row(Kind::File, "/a", 600),
-                row(Kind::File, "/b", 300),
-                row(Kind::Kernel, "[vdso]", 100),
+                row(RowKind::PythonObjects, "pools", 900_000),
+                row(RowKind::File, "/large", 99_000),
+                row(RowKind::File, "/a", 600),
+                row(RowKind::File, "/b", 300),
+                row(RowKind::Kernel, "[vdso]", 100),
             ],
             types: vec![private(500_000), private(99), private(300_000), private(50)],
             ..Account::default()
         };
         let types = ["dict", "small", "dict", "tiny"].map(Arc::from).to_vec();
-        let record = memory(&MemoryOf { account, types }, None);
+        let record = memory(&ProcessMemory { account, types }, None);
         let figures = figures(&record);
         assert_eq!((figures.rss_bytes, figures.rows.len()), (1_000_000, 4));
         let rows: Vec<_> = record.rows.iter().map(|row| (row.detail.as_deref(), row.private_bytes)).collect();

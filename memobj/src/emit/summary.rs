@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::caches::Cache;
-use crate::census::held::Held;
 use crate::census::{Census, TypeCount};
+use crate::holders::summary::Held;
 
 /// The module of types whose names stand bare.
 const BUILTINS: &str = "builtins";

@@ -20,7 +20,7 @@ use common::time::Stamp;
 use self::census::CensusView;
 use self::type_changes::TypeChanges;
 use super::summary::CensusSummary;
-use crate::account::change::Figures;
+use crate::account::growth::AccountSummary;
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ struct TextState {
     /// How many censuses.
     censuses: u64,
     /// What had the resident set at the last one.
-    figures: Option<Figures>,
+    figures: Option<AccountSummary>,
     /// What it had when changes were shown last, or first of all.
     base: CensusSummary,
     /// When that was.

@@ -3,9 +3,9 @@
 //! The semi-NCA algorithm (Georgiadis, Tarjan and Werneck, "Finding Dominators in Practice", 2006): semidominators in descending
 //! order of preorder numbers, with path compression; then the nearest common ancestor of each with its parent, in ascending order.
 
-use super::{Graph, NodeId, Order};
+use super::{Graph, NodeId, Preorder};
 
-/// The dominator tree of what the roots reach, by the numbers of an [`Order`].
+/// The dominator tree of what the roots reach, by the numbers of an [`Preorder`].
 #[derive(Debug)]
 pub struct Dominators {
     /// The immediate dominator of each number, which is a smaller number; of 0, 0.
@@ -15,10 +15,10 @@ pub struct Dominators {
 impl Dominators {
     /// Of the nodes in `order`, which must have been made from `graph` and these `roots`.
     #[must_use]
-    pub fn new(graph: &Graph, order: &Order, roots: &[NodeId]) -> Self {
-        let sources = Sources::new(graph, order, roots);
-        let semidominators = semidominators(order, &sources);
-        drop(sources);
+    pub fn new(graph: &Graph, order: &Preorder, roots: &[NodeId]) -> Self {
+        let predecessors = Predecessors::new(graph, order, roots);
+        let semidominators = semidominators(order, &predecessors);
+        drop(predecessors);
         // Numbers ascend from the root, so a dominator's own dominator is known before it is asked for.
         let mut immediate = order.parents().to_vec();
         for number in 1..immediate.len() {
@@ -60,13 +60,13 @@ fn at(numbers: &[u32], number: u32) -> u32 {
 }
 
 /// The edges of the nodes reached, turned about: for each number, the numbers that refer to it.
-struct Sources {
+struct Predecessors {
     starts: Vec<u32>,
-    sources: Vec<u32>,
+    predecessors: Vec<u32>,
 }
 
-impl Sources {
-    fn new(graph: &Graph, order: &Order, roots: &[NodeId]) -> Self {
+impl Predecessors {
+    fn new(graph: &Graph, order: &Preorder, roots: &[NodeId]) -> Self {
         // Counted at the place after their own, then summed up, then moved on while they are filled: each row ends where it began.
         let mut starts = vec![0_u32; order.len() + 1];
         each_edge(graph, order, roots, |_, to| {
@@ -79,25 +79,25 @@ impl Sources {
             sum = sum.saturating_add(*start);
             *start = sum;
         }
-        let mut sources = vec![0; sum as usize];
+        let mut predecessors = vec![0; sum as usize];
         each_edge(graph, order, roots, |from, to| {
             if let Some(end) = starts.get_mut(to as usize) {
                 *end = end.saturating_sub(1);
-                if let Some(place) = sources.get_mut(*end as usize) {
+                if let Some(place) = predecessors.get_mut(*end as usize) {
                     *place = from;
                 }
             }
         });
-        Self { starts, sources }
+        Self { starts, predecessors }
     }
 
     fn of(&self, number: u32) -> &[u32] {
         let range = at(&self.starts, number) as usize..at(&self.starts, number.saturating_add(1)) as usize;
-        self.sources.get(range).unwrap_or_default()
+        self.predecessors.get(range).unwrap_or_default()
     }
 }
 
-fn each_edge(graph: &Graph, order: &Order, roots: &[NodeId], mut each: impl FnMut(u32, u32)) {
+fn each_edge(graph: &Graph, order: &Preorder, roots: &[NodeId], mut each: impl FnMut(u32, u32)) {
     for &root in roots {
         if let Some(number) = order.number(root) {
             each(0, number);
@@ -113,7 +113,7 @@ fn each_edge(graph: &Graph, order: &Order, roots: &[NodeId], mut each: impl FnMu
     }
 }
 
-fn semidominators(order: &Order, sources: &Sources) -> Vec<u32> {
+fn semidominators(order: &Preorder, predecessors: &Predecessors) -> Vec<u32> {
     let mut semidominators: Vec<u32> = order.parents().to_vec();
     // The least semidominator on the way up from each number to its ancestor, both of what was looked at already.
     let mut least: Vec<u32> = (0..order.len() as u32).collect();
@@ -121,11 +121,11 @@ fn semidominators(order: &Order, sources: &Sources) -> Vec<u32> {
     let mut way = Vec::new();
     for number in (1..order.len() as u32).rev() {
         let mut semidominator = at(&semidominators, number);
-        for &source in sources.of(number) {
-            let through = if source > number {
-                compress(source, number, &mut ancestors, &mut least, &mut way)
+        for &predecessor in predecessors.of(number) {
+            let through = if predecessor > number {
+                compress(predecessor, number, &mut ancestors, &mut least, &mut way)
             } else {
-                source
+                predecessor
             };
             semidominator = semidominator.min(through);
         }
@@ -165,14 +165,14 @@ mod tests {
     use super::super::tests::graph;
     use super::*;
 
-    fn dominators(graph: &Graph, roots: &[u32]) -> (Order, Dominators) {
+    fn dominators(graph: &Graph, roots: &[u32]) -> (Preorder, Dominators) {
         let roots: Vec<_> = roots.iter().copied().map(NodeId).collect();
-        let order = Order::new(graph, &roots).unwrap();
+        let order = Preorder::new(graph, &roots).unwrap();
         let dominators = Dominators::new(graph, &order, &roots);
         (order, dominators)
     }
 
-    fn dominator(order: &Order, dominators: &Dominators, node: u32) -> Option<u32> {
+    fn dominator(order: &Preorder, dominators: &Dominators, node: u32) -> Option<u32> {
         let number = order.number(NodeId(node)).unwrap();
         order.node(at(dominators.immediate(), number)).map(|node| node.0)
     }
@@ -186,7 +186,7 @@ mod tests {
                 work.extend(graph.targets(NodeId(next)).iter().map(|to| to.0));
             }
         }
-        let reached = Order::new(graph, &roots.iter().copied().map(NodeId).collect::<Vec<_>>()).unwrap();
+        let reached = Preorder::new(graph, &roots.iter().copied().map(NodeId).collect::<Vec<_>>()).unwrap();
         let lost = |&number: &u32| !seen[reached.node(number).unwrap().index()];
         (1..reached.len() as u32).filter(lost).map(|number| weight(reached.node(number).unwrap())).sum()
     }

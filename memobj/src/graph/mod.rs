@@ -1,15 +1,15 @@
 //! Objects as numbers and references as edges: what holds what, by structure alone. Knows nothing of Python.
 //!
 //! Flat arrays throughout: a node is a number below 2³², its edges are a row of a compressed table ([`Graph`]). A search in depth from
-//! the roots gives the [`order`], in whose numbers [`dominators`] work; a search in breadth gives the shortest [`paths`].
+//! the roots gives the [`preorder`], in whose numbers [`dominators`] work; a search in breadth gives the shortest [`shortest_paths`].
 
 pub mod dominators;
-pub mod order;
-pub mod paths;
+pub mod preorder;
+pub mod shortest_paths;
 
 pub use dominators::Dominators;
-pub use order::Order;
-pub use paths::Paths;
+pub use preorder::Preorder;
+pub use shortest_paths::ShortestPaths;
 
 /// A node: an object, by its rank among all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,13 +81,13 @@ impl Graph {
 
 /// Makes a [`Graph`] from rows that come in the order of the nodes.
 #[derive(Debug)]
-pub struct Builder {
+pub struct GraphBuilder {
     nodes: usize,
     starts: Vec<u32>,
     targets: Vec<NodeId>,
 }
 
-impl Builder {
+impl GraphBuilder {
     /// For `nodes` nodes and about `edges` edges.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ pub(crate) mod tests {
 
     /// A graph of `nodes` nodes with these edges.
     pub(crate) fn graph(nodes: usize, edges: &[(u32, u32)]) -> Graph {
-        let mut builder = Builder::new(nodes, edges.len()).unwrap();
+        let mut builder = GraphBuilder::new(nodes, edges.len()).unwrap();
         for node in 0..nodes as u32 {
             for &(_, to) in edges.iter().filter(|&&(from, _)| from == node) {
                 builder.edge(NodeId(to));
@@ -178,10 +178,10 @@ pub(crate) mod tests {
     #[test]
     fn rows_made_apart_are_one_graph() {
         let whole = graph(4, &[(0, 1), (1, 3), (1, 2), (3, 0)]);
-        let mut first = Builder::new(4, 0).unwrap();
+        let mut first = GraphBuilder::new(4, 0).unwrap();
         first.edge(NodeId(1));
         first.end_row().unwrap();
-        let mut second = Builder::new(4, 0).unwrap();
+        let mut second = GraphBuilder::new(4, 0).unwrap();
         for row in [&[3, 2][..], &[], &[0]] {
             row.iter().for_each(|&to| second.edge(NodeId(to)));
             second.end_row().unwrap();
@@ -201,13 +201,13 @@ pub(crate) mod tests {
 
     #[test]
     fn edges_to_nowhere_and_rows_that_were_not_ended_are_left_out() {
-        let mut builder = Builder::new(2, 0).unwrap();
+        let mut builder = GraphBuilder::new(2, 0).unwrap();
         builder.edge(NodeId(2));
         builder.edge(NodeId(1));
         builder.end_row().unwrap();
         builder.edge(NodeId(0));
         let graph = builder.build();
         assert_eq!((graph.nodes(), graph.edges()), (2, 1));
-        assert_eq!(Builder::new(u32::MAX as usize, 0).err(), Some(TooLarge));
+        assert_eq!(GraphBuilder::new(u32::MAX as usize, 0).err(), Some(TooLarge));
     }
 }

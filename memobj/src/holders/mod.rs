@@ -4,10 +4,12 @@
 //! cache of a function. An *owner* is the nearest thing above an object that somebody of the program has named: the instance of a class
 //! that it is a part of, or else the holder. So a dict is not just a dict.
 
+pub mod path_search;
+pub mod pinning;
+pub mod place_name;
 pub mod retained;
-pub mod routes;
+pub mod summary;
 pub mod why;
-pub mod words;
 
 mod attribution;
 
@@ -15,11 +17,11 @@ use std::sync::Arc;
 
 use attribution::STANDARD;
 
-use crate::graph::{NodeId, Paths};
-use crate::links::{Links, Standing};
-use crate::names::Names;
+use crate::graph::{NodeId, ShortestPaths};
+use crate::names::NameReader;
 use crate::names::modules::Modules;
 use crate::names::threads::read_thread_names;
+use crate::object_graph::{Liveness, ObjectGraph};
 use memobj_cpython::heap::python::Python;
 use memobj_cpython::heap::walk::Walked;
 use memobj_process::error::Error;
@@ -31,7 +33,7 @@ pub struct PlaceId(pub u32);
 
 /// A place that holds objects, or something that owns them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct NamedPlace {
     /// Its name: `botpkg.cache._sessions`.
     pub text: Arc<str>,
     /// The module that it is of; `None` if it is of none.
@@ -42,14 +44,14 @@ pub struct Place {
 
 /// Objects and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Total {
+pub struct ObjectTotals {
     /// How many.
     pub objects: u64,
     /// Their sizes, as `sys.getsizeof` gives them.
     pub bytes: u64,
 }
 
-impl Total {
+impl ObjectTotals {
     fn add(&mut self, bytes: u64) {
         self.objects += 1;
         self.bytes = self.bytes.saturating_add(bytes);
@@ -59,11 +61,11 @@ impl Total {
 /// Every object of a heap with who holds it.
 #[derive(Debug)]
 pub struct Holders<'w> {
-    links: Links<'w>,
+    graph: ObjectGraph<'w>,
     modules: Modules,
     threads: Vec<Arc<str>>,
-    paths: Paths,
-    places: Vec<Place>,
+    paths: ShortestPaths,
+    places: Vec<NamedPlace>,
     holders: Vec<PlaceId>,
     owners: Vec<PlaceId>,
 }
@@ -72,19 +74,19 @@ impl<'w> Holders<'w> {
     /// Finds them, with `threads` threads for what they can share; the result is the same with any number.
     ///
     /// # Errors
-    /// As [`Links::read`].
+    /// As [`ObjectGraph::read`].
     pub fn find<M: Memory>(
         python: &Python<'_, M>,
         walked: &'w Walked,
         threads: usize,
     ) -> Result<Self, Error> {
-        let links = Links::read(python, walked, threads)?;
-        let mut names = Names::new(python);
+        let graph = ObjectGraph::read(python, walked, threads)?;
+        let mut names = NameReader::new(python);
         let modules = Modules::read(&mut names);
-        let threads = read_thread_names(&mut names, links.threads());
-        let paths = routes::find(&links, &modules, &mut names);
+        let threads = read_thread_names(&mut names, graph.threads());
+        let paths = path_search::find_paths(&graph, &modules, &mut names);
         let mut found = Self {
-            links,
+            graph,
             modules,
             threads,
             paths,
@@ -98,8 +100,8 @@ impl<'w> Holders<'w> {
 
     /// The graph.
     #[must_use]
-    pub const fn links(&self) -> &Links<'w> {
-        &self.links
+    pub const fn graph(&self) -> &ObjectGraph<'w> {
+        &self.graph
     }
 
     /// The modules.
@@ -116,19 +118,19 @@ impl<'w> Holders<'w> {
 
     /// The way to each object.
     #[must_use]
-    pub const fn paths(&self) -> &Paths {
+    pub const fn paths(&self) -> &ShortestPaths {
         &self.paths
     }
 
     /// All places, in the order of their numbers.
     #[must_use]
-    pub fn places(&self) -> &[Place] {
+    pub fn places(&self) -> &[NamedPlace] {
         &self.places
     }
 
     /// A place.
     #[must_use]
-    pub fn place(&self, id: PlaceId) -> Option<&Place> {
+    pub fn place(&self, id: PlaceId) -> Option<&NamedPlace> {
         self.places.get(id.0 as usize)
     }
 
@@ -146,21 +148,21 @@ impl<'w> Holders<'w> {
 
     /// What each place holds, by its number: every object once.
     #[must_use]
-    pub fn held(&self) -> Vec<Total> {
+    pub fn holder_totals(&self) -> Vec<ObjectTotals> {
         self.totals(&self.holders)
     }
 
     /// What each place owns, by its number: every object once.
     #[must_use]
-    pub fn owned(&self) -> Vec<Total> {
+    pub fn owner_totals(&self) -> Vec<ObjectTotals> {
         self.totals(&self.owners)
     }
 
-    fn totals(&self, of: &[PlaceId]) -> Vec<Total> {
-        let mut totals = vec![Total::default(); self.places.len()];
+    fn totals(&self, of: &[PlaceId]) -> Vec<ObjectTotals> {
+        let mut totals = vec![ObjectTotals::default(); self.places.len()];
         for (node, place) in (0..).map(NodeId).zip(of) {
             if let Some(total) = totals.get_mut(place.0 as usize) {
-                total.add(self.links.size(node));
+                total.add(self.graph.size(node));
             }
         }
         totals
@@ -168,12 +170,12 @@ impl<'w> Holders<'w> {
 
     /// The objects that the program cannot reach, by what keeps them alive and by type; the most bytes first.
     #[must_use]
-    pub fn strays(&self) -> Vec<(Standing, crate::links::TypeIndex, Total)> {
-        let mut totals = std::collections::BTreeMap::<_, Total>::new();
-        for node in (0..).take(self.links.objects()).map(NodeId) {
-            let standing = self.links.standing(node);
-            if standing != Standing::Held {
-                totals.entry((standing, self.links.kind(node))).or_default().add(self.links.size(node));
+    pub fn unreachable(&self) -> Vec<(Liveness, crate::object_graph::TypeIndex, ObjectTotals)> {
+        let mut totals = std::collections::BTreeMap::<_, ObjectTotals>::new();
+        for node in (0..).take(self.graph.objects()).map(NodeId) {
+            let standing = self.graph.liveness(node);
+            if standing != Liveness::Reachable {
+                totals.entry((standing, self.graph.type_index(node))).or_default().add(self.graph.size(node));
             }
         }
         let mut all: Vec<_> =

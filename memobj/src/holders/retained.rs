@@ -1,34 +1,34 @@
 //! What would be freed if something were given up: an object, all objects of a type or a module, all that a place holds.
 
-use crate::graph::{Dominators, NodeId, Order};
-use crate::links::Links;
+use crate::graph::{Dominators, NodeId, Preorder};
+use crate::object_graph::ObjectGraph;
 use memobj_process::error::{Error, Stage};
 
 /// The sizes that objects retain: their own, and those of all that only they lead to.
 #[derive(Debug)]
-pub struct Retained {
-    order: Order,
+pub struct RetainedSizes {
+    order: Preorder,
     dominators: Dominators,
     /// By number in `order`.
     bytes: Vec<u64>,
 }
 
-impl Retained {
+impl RetainedSizes {
     /// Of all that is reached from the sources.
     ///
     /// # Errors
     /// Never, for a graph that was built.
-    pub fn new(links: &Links<'_>) -> Result<Self, Error> {
-        let roots = links.roots();
-        let order = Order::new(links.graph(), &roots).map_err(|error| {
+    pub fn new(graph: &ObjectGraph<'_>) -> Result<Self, Error> {
+        let roots = graph.root_nodes();
+        let order = Preorder::new(graph.references(), &roots).map_err(|error| {
             Error::new(
                 Stage::Heap,
                 format!("the references cannot be followed: {error}"),
                 "take a census without them",
             )
         })?;
-        let dominators = Dominators::new(links.graph(), &order, &roots);
-        let bytes = dominators.retained(|number| order.node(number).map_or(0, |node| links.size(node)));
+        let dominators = Dominators::new(graph.references(), &order, &roots);
+        let bytes = dominators.retained(|number| order.node(number).map_or(0, |node| graph.size(node)));
         Ok(Self { order, dominators, bytes })
     }
 
@@ -41,15 +41,15 @@ impl Retained {
 
     /// Where the objects are that each alone leads to.
     #[must_use]
-    pub fn extents(&self) -> Extents {
-        Extents::of(&self.order, &self.dominators)
+    pub fn dominator_intervals(&self) -> DominatorIntervals {
+        DominatorIntervals::of(&self.order, &self.dominators)
     }
 
     /// What the objects of each group retain together: `group` tells the group of an object, and there are `groups` of them. An object
     /// that another one of its group retains anyway is not added again.
     #[must_use]
     pub fn by_group(&self, groups: usize, group: impl Fn(NodeId) -> Option<usize>) -> Vec<u64> {
-        let tree = Children::of(self.dominators.immediate());
+        let tree = DominatorTree::of(self.dominators.immediate());
         let mut sums = vec![0_u64; groups];
         // How many of each group are above.
         let mut above = vec![0_u32; groups];
@@ -83,14 +83,14 @@ impl Retained {
 
 /// The dominator tree in an order in which all that an object dominates follows it. 8 bytes an object.
 #[derive(Debug)]
-pub struct Extents {
+pub struct DominatorIntervals {
     /// By node: its place, and the place behind the last that it dominates; both 0 for what nothing reaches.
     places: Vec<(u32, u32)>,
 }
 
-impl Extents {
-    fn of(order: &Order, dominators: &Dominators) -> Self {
-        let tree = Children::of(dominators.immediate());
+impl DominatorIntervals {
+    fn of(order: &Preorder, dominators: &Dominators) -> Self {
+        let tree = DominatorTree::of(dominators.immediate());
         let mut by_number = vec![(0_u32, 0_u32); dominators.immediate().len()];
         let mut next = 1_u32;
         // Each number with how many of its children were looked at.
@@ -127,7 +127,7 @@ impl Extents {
     /// Whether all ways from the roots to `node` lead over `above`, or it is that itself.
     #[must_use]
     #[inline]
-    pub fn covers(&self, above: NodeId, node: NodeId) -> bool {
+    pub fn dominates(&self, above: NodeId, node: NodeId) -> bool {
         let (Some(above), Some(node)) = (self.places.get(above.index()), self.places.get(node.index()))
         else {
             return false;
@@ -137,12 +137,12 @@ impl Extents {
 }
 
 /// A tree by its nodes' children.
-struct Children {
+struct DominatorTree {
     starts: Vec<u32>,
     children: Vec<u32>,
 }
 
-impl Children {
+impl DominatorTree {
     /// From the parent of each; that of 0 is none.
     fn of(parents: &[u32]) -> Self {
         let mut starts = vec![0_u32; parents.len() + 1];
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn children_are_in_order() {
         // 0 → 1, 4; 1 → 2, 3; 4 → 5.
-        let tree = Children::of(&[0, 0, 1, 1, 0, 4]);
+        let tree = DominatorTree::of(&[0, 0, 1, 1, 0, 4]);
         assert_eq!(tree.children(0), [1, 4]);
         assert_eq!(tree.children(1), [2, 3]);
         assert_eq!(tree.children(4), [5]);

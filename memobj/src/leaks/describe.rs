@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::graph::NodeId;
-use crate::holders::Total;
-use crate::holders::why::Way;
-use crate::links::TypeIndex;
-use crate::names::{Names, Step, joined};
+use crate::holders::ObjectTotals;
+use crate::holders::why::ReferencePath;
+use crate::names::{NameReader, Reference, qualified_name};
+use crate::object_graph::TypeIndex;
 use memobj_cpython::heap::access::Access;
 use memobj_cpython::heap::kinds::Kind;
 use memobj_cpython::heap::types::Type;
@@ -42,13 +42,13 @@ impl LeakFinder<'_, '_> {
     }
 
     fn specificity(&self, of: TypeIndex) -> Specificity {
-        self.holders.links().ty(of).map_or(Specificity::Builtin, |of| specificity(self.holders, of))
+        self.holders.graph().type_at(of).map_or(Specificity::Builtin, |of| specificity(self.holders, of))
     }
 
     /// What a wrapper of Python's wraps: the one class that comes as often as it, and says more.
     fn wrapped(&self, of: TypeIndex, group: &RootGroup) -> Option<TypeIndex> {
-        let links = self.holders.links();
-        let wraps = links.ty(of).is_some_and(is_wrapping);
+        let links = self.holders.graph();
+        let wraps = links.type_at(of).is_some_and(is_wrapping);
         let alike = |count: u64| count.abs_diff(group.roots).saturating_mul(5) <= group.roots;
         let mut inside = group.types.iter().filter(|&(&inside, &count)| {
             wraps && alike(count) && self.specificity(inside) == Specificity::User
@@ -60,7 +60,7 @@ impl LeakFinder<'_, '_> {
     /// All that can be told of what grows in a place.
     pub fn describe<M: Memory>(
         &self,
-        names: &mut Names<'_, '_, M>,
+        names: &mut NameReader<'_, '_, M>,
         place: NameId,
         rows: &[GrowingRow<'_>],
         groups: Option<&HashMap<TypeIndex, RootGroup>>,
@@ -83,9 +83,9 @@ impl LeakFinder<'_, '_> {
             Some(((of, _), (node, _))) => self.how(of, node),
             None => GrowthMode::Linked,
         };
-        let way = self.holders.ways(names, sample()).first().map(Way::text);
+        let way = self.holders.reference_paths(names, sample()).first().map(ReferencePath::describe);
         let (oldest_seconds, newest_seconds) = self.ages(main.map(|growing| growing.row));
-        let of = index.and_then(|index| self.holders.links().ty(index));
+        let of = index.and_then(|index| self.holders.graph().type_at(index));
         let holder = self.holder(place, sample());
         let finding = Finding {
             cause: self.cause(place).unwrap_or(LeakCause::Held),
@@ -186,13 +186,13 @@ impl LeakFinder<'_, '_> {
 
     /// A type of that name.
     fn index_of(&self, of: NameId) -> Option<TypeIndex> {
-        let types = self.holders.links().types();
+        let types = self.holders.graph().types();
         (0..).take(types.len()).map(TypeIndex).find(|&index| self.census.type_of(index) == Some(of))
     }
 
     /// The objects of a type in a place: those that came after the first census, if there are any.
     fn nodes(&self, place: NameId, index: TypeIndex) -> Vec<NodeId> {
-        let links = self.holders.links();
+        let links = self.holders.graph();
         let word = self.census.type_of(index);
         let all = || {
             (0..).take(links.objects()).map(NodeId).filter(|&node| {
@@ -204,9 +204,9 @@ impl LeakFinder<'_, '_> {
     }
 
     /// All that a place holds.
-    fn held(&self, place: NameId) -> Total {
+    fn held(&self, place: NameId) -> ObjectTotals {
         let rows = self.history.rows().filter(|((at, _), _)| *at == place);
-        rows.fold(Total::default(), |total, (_, row)| Total {
+        rows.fold(ObjectTotals::default(), |total, (_, row)| ObjectTotals {
             objects: total.objects.saturating_add(row.objects.last().copied().unwrap_or(0)),
             bytes: total.bytes.saturating_add(row.bytes.last().copied().unwrap_or(0)),
         })
@@ -215,25 +215,25 @@ impl LeakFinder<'_, '_> {
     /// The function that most of these are.
     fn function<M: Memory>(
         &self,
-        names: &mut Names<'_, '_, M>,
+        names: &mut NameReader<'_, '_, M>,
         index: Option<TypeIndex>,
         nodes: impl Iterator<Item = NodeId>,
     ) -> Option<Arc<str>> {
-        let links = self.holders.links();
-        links.ty(index?).filter(|of| of.kind == Some(Kind::Function))?;
+        let links = self.holders.graph();
+        links.type_at(index?).filter(|of| of.kind == Some(Kind::Function))?;
         most_common(nodes.filter_map(|node| Some(names.function(links.address(node)?)?.into())))
     }
 
     /// The function that waits in most of these, and where.
     fn suspended<M: Memory>(
         &self,
-        names: &mut Names<'_, '_, M>,
+        names: &mut NameReader<'_, '_, M>,
         nodes: impl Iterator<Item = NodeId>,
     ) -> Option<(Arc<str>, Arc<str>)> {
-        let links = self.holders.links();
+        let links = self.holders.graph();
         most_common(nodes.filter_map(|node| {
             let suspended = names.suspended(links.address(node)?)?;
-            let function = joined(suspended.module.as_deref(), &suspended.name);
+            let function = qualified_name(suspended.module.as_deref(), &suspended.name);
             Some((function.into(), suspended.to_string().into()))
         }))
     }
@@ -241,11 +241,11 @@ impl LeakFinder<'_, '_> {
     /// What the heads of a group were added to, if `count` of them, the most, were to `node`.
     fn container<M: Memory>(
         &self,
-        names: &mut Names<'_, '_, M>,
+        names: &mut NameReader<'_, '_, M>,
         group: &RootGroup,
         (node, count): (NodeId, u64),
     ) -> Container {
-        let links = self.holders.links();
+        let links = self.holders.graph();
         let is_one = count.saturating_mul(10) >= group.roots.saturating_mul(8);
         let of = links.type_of(node).map_or_else(|| "frame".into(), |of| of.name().into());
         let entries = links.address(node).filter(|_| is_one).and_then(|at| names.entries(at));
@@ -256,23 +256,23 @@ impl LeakFinder<'_, '_> {
     /// such, was linked to that.
     fn most_added_to<M: Memory>(
         &self,
-        names: &mut Names<'_, '_, M>,
+        names: &mut NameReader<'_, '_, M>,
         of: TypeIndex,
         group: &RootGroup,
     ) -> Option<(NodeId, u64)> {
         let (node, count) = group.most()?;
-        let links = self.holders.links();
-        let before = self.holders.paths().before(node).filter(|&before| links.kind(before) == of);
+        let links = self.holders.graph();
+        let before = self.holders.paths().parent(node).filter(|&before| links.type_index(before) == of);
         let linked = before.filter(|&before| {
             let ends = links.address(before).zip(links.address(node));
-            ends.and_then(|(from, to)| names.step(from, to)) == Some(Step::Inside)
+            ends.and_then(|(from, to)| names.reference(from, to)) == Some(Reference::Internal)
         });
         Some((linked.unwrap_or(node), count))
     }
 
     /// How heads of a type were added to what most of them were.
     fn how(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
-        let links = self.holders.links();
+        let links = self.holders.graph();
         match links.type_of(node).and_then(|of| of.kind) {
             Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) if self.is_of_cache(node) => {
                 GrowthMode::Cached
@@ -287,14 +287,14 @@ impl LeakFinder<'_, '_> {
 
     /// Whether a dict is what `functools.lru_cache` keeps results in.
     fn is_of_cache(&self, node: NodeId) -> bool {
-        let before = self.holders.paths().before(node);
-        before.and_then(|before| self.holders.links().type_of(before)?.kind) == Some(Kind::LruCache)
+        let before = self.holders.paths().parent(node);
+        before.and_then(|before| self.holders.graph().type_of(before)?.kind) == Some(Kind::LruCache)
     }
 
     /// Where in a sequence the new objects of a type are.
     fn sequence_mode(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
-        let links = self.holders.links();
-        let items = links.graph().targets(node).iter().filter(|&&item| links.kind(item) == of);
+        let links = self.holders.graph();
+        let items = links.references().targets(node).iter().filter(|&&item| links.type_index(item) == of);
         let new: Vec<bool> = items.map(|&item| self.generations.first_seen(item) > 0).collect();
         let changes = new.iter().zip(new.iter().skip(1)).filter(|(a, b)| a != b).count();
         match (changes, new.first(), new.last()) {
@@ -305,11 +305,11 @@ impl LeakFinder<'_, '_> {
     }
 
     /// The most entries that the cache or queue may have that heads were added to.
-    fn limit<M: Memory>(&self, names: &mut Names<'_, '_, M>, group: &RootGroup) -> Option<u64> {
+    fn limit<M: Memory>(&self, names: &mut NameReader<'_, '_, M>, group: &RootGroup) -> Option<u64> {
         let (node, _) = group.most()?;
-        let links = self.holders.links();
+        let links = self.holders.graph();
         let layout = names.python().layout;
-        let above = std::iter::successors(Some(node), |&node| self.holders.paths().before(node));
+        let above = std::iter::successors(Some(node), |&node| self.holders.paths().parent(node));
         above.take(NEAR).find_map(|node| {
             let at = links.address(node)?;
             let offset = match links.type_of(node)?.kind? {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::holders::Holders;
-use crate::holders::retained::Retained;
-use crate::links::Standing;
-use crate::names::Names;
+use crate::holders::retained::RetainedSizes;
+use crate::names::NameReader;
+use crate::object_graph::Liveness;
 use crate::survivors::Generations;
 use memobj_cpython::heap::kinds::Kind;
 use memobj_cpython::heap::types::Type;
@@ -93,7 +93,7 @@ pub(super) struct Candidate {
 
 impl LeakFinder<'_, '_> {
     /// Finds what grows, the most bytes first; what comes with other leaks last.
-    pub fn find<M: Memory>(&self, names: &mut Names<'_, '_, M>) -> Result<Vec<Finding>, Error> {
+    pub fn find<M: Memory>(&self, names: &mut NameReader<'_, '_, M>) -> Result<Vec<Finding>, Error> {
         let trends = Trends::new(self.moments);
         let mut places: BTreeMap<NameId, Vec<GrowingRow<'_>>> = BTreeMap::new();
         for ((place, of), row) in self.history.rows() {
@@ -136,15 +136,15 @@ impl LeakFinder<'_, '_> {
     /// Why what a place holds is not freed; `None` if nobody needs to know, as of garbage that the collector will free.
     pub(super) fn cause(&self, place: NameId) -> Option<LeakCause> {
         let name = self.history.place(place);
-        let is = |standing: Standing| *name == *format!("({})", standing.word());
-        if is(Standing::Garbage) {
+        let is = |standing: Liveness| *name == *format!("({})", standing.as_str());
+        if is(Liveness::Garbage) {
             return (self.collector_on == Some(false)).then_some(LeakCause::Garbage);
         }
-        Some(if is(Standing::Uncollectable) || &*name == "gc.garbage" {
+        Some(if is(Liveness::Uncollectable) || &*name == "gc.garbage" {
             LeakCause::Uncollectable
-        } else if is(Standing::Native) || &*name == "(native code)" {
+        } else if is(Liveness::Native) || &*name == "(native code)" {
             LeakCause::Native
-        } else if is(Standing::Unreferred) || &*name == "(nobody known)" {
+        } else if is(Liveness::NoReferrer) || &*name == "(nobody known)" {
             LeakCause::Unreferred
         } else {
             LeakCause::Held
@@ -173,7 +173,7 @@ impl LeakFinder<'_, '_> {
         &self,
         trends: &Trends,
         found: &mut Vec<Candidate>,
-        names: &mut Names<'_, '_, M>,
+        names: &mut NameReader<'_, '_, M>,
     ) {
         let Some(trend) = trends.of(self.threads) else { return };
         if !(rises(trends, &trend) && trend.net >= MIN_OBJECTS) {
@@ -208,7 +208,7 @@ impl LeakFinder<'_, '_> {
 
     /// What would be freed without what was added, for each finding.
     fn add_retained(&self, found: &mut [Candidate]) -> Result<(), Error> {
-        let retained = Retained::new(self.holders.links())?;
+        let retained = RetainedSizes::new(self.holders.graph())?;
         let groups: HashMap<RowKey, usize> = (0..)
             .zip(&*found)
             .flat_map(|(number, candidate)| candidate.keys.iter().map(move |&key| (key, number)))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::holders::Total;
+use crate::holders::ObjectTotals;
 
 /// Why what grows is not freed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,7 +72,7 @@ impl GrowthMode {
 
     /// The same for a person.
     #[must_use]
-    pub const fn words(self) -> &'static str {
+    pub const fn describe(self) -> &'static str {
         match self {
             Self::Appended => "appended at the end",
             Self::Prepended => "put in front",
@@ -128,7 +128,7 @@ pub struct Finding {
     /// Bytes a second, with all that comes with them.
     pub bytes_per_second: f64,
     /// All objects that the place holds now.
-    pub held: Total,
+    pub held: ObjectTotals,
     /// What would be freed without those of the type; `None` if that is not known.
     pub retained_bytes: Option<u64>,
     /// How long ago the oldest was seen first, in seconds; `None`: before the first census.

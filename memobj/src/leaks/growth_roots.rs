@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{NodeId, Paths};
+use crate::graph::{NodeId, ShortestPaths};
 use crate::holders::Holders;
-use crate::links::TypeIndex;
+use crate::object_graph::TypeIndex;
 use crate::survivors::Generations;
 use memobj_cpython::heap::types::Type;
 
@@ -51,7 +51,7 @@ pub fn find(
     census: &PlaceIds,
     wanted: impl Fn(NameId) -> bool,
 ) -> RootGroups {
-    let links = holders.links();
+    let links = holders.graph();
     let mut roots = RootFinder {
         paths: holders.paths(),
         generations,
@@ -68,12 +68,12 @@ pub fn find(
             continue;
         };
         let root = roots.of(node);
-        let group = groups.entry(place).or_default().entry(links.kind(root)).or_default();
+        let group = groups.entry(place).or_default().entry(links.type_index(root)).or_default();
         group.bytes = group.bytes.saturating_add(links.size(node));
-        *group.types.entry(links.kind(node)).or_default() += 1;
+        *group.types.entry(links.type_index(node)).or_default() += 1;
         if root == node {
             group.roots += 1;
-            if let Some(container) = holders.paths().before(root)
+            if let Some(container) = holders.paths().parent(root)
                 && (group.containers.len() < MAX_CONTAINERS || group.containers.contains_key(&container))
             {
                 *group.containers.entry(container).or_default() += 1;
@@ -84,7 +84,7 @@ pub fn find(
 }
 
 struct RootFinder<'a> {
-    paths: &'a Paths,
+    paths: &'a ShortestPaths,
     generations: &'a Generations,
     known: Vec<u32>,
     way: Vec<NodeId>,
@@ -102,7 +102,7 @@ impl RootFinder<'_> {
             }
             self.way.push(at);
             // A source is no object and counts as old, since it is where ways begin.
-            match self.paths.before(at).filter(|&before| self.is_new(before)) {
+            match self.paths.parent(at).filter(|&before| self.is_new(before)) {
                 Some(before) => at = before,
                 None => break at,
             }

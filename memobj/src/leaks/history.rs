@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::graph::NodeId;
 use crate::holders::Holders;
-use crate::links::TypeIndex;
+use crate::object_graph::TypeIndex;
 use crate::survivors::Generations;
 
 /// Where modules are that came after the first census.
@@ -120,7 +120,7 @@ impl PlaceIds {
     #[inline]
     pub fn key(&self, holders: &Holders<'_>, node: NodeId) -> Option<RowKey> {
         let place = *self.places.get(holders.holder(node)?.0 as usize)?;
-        let of = *self.types.get(holders.links().kind(node).0 as usize)?;
+        let of = *self.types.get(holders.graph().type_index(node).0 as usize)?;
         Some((place, of))
     }
 
@@ -169,7 +169,7 @@ impl History {
         mut entries: impl FnMut(NodeId) -> u64,
     ) -> PlaceIds {
         let census = self.names(holders);
-        let links = holders.links();
+        let links = holders.graph();
         let mut now: HashMap<RowKey, RowSum> = HashMap::new();
         let none = || RowSum { by_generation: vec![0; self.censuses + 1], ..RowSum::default() };
         // Neighbours are often alike.
@@ -242,7 +242,7 @@ impl History {
             }
             places.push(word);
         }
-        let types = holders.links().types();
+        let types = holders.graph().types();
         let types = types.iter().map(|counted| self.types.number(&counted.of.name().into())).collect();
         PlaceIds { places, types }
     }

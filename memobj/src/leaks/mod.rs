@@ -19,8 +19,8 @@ use std::time::Instant;
 
 use crate::account::Account;
 use crate::graph::TooLarge;
-use crate::holders::{Holders, Total};
-use crate::names::Names;
+use crate::holders::{Holders, ObjectTotals};
+use crate::names::NameReader;
 use crate::survivors::{Generations, MAX_CENSUSES, Survivors};
 use memobj_cpython::heap::python::Python;
 use memobj_cpython::heap::seen::{Bitmap, Places};
@@ -55,7 +55,7 @@ pub struct LeakTracker {
     history: History,
     first: Option<Instant>,
     moments: Vec<f64>,
-    totals: Vec<Total>,
+    totals: Vec<ObjectTotals>,
     rss: Vec<Option<u64>>,
     /// How many threads run Python, in each.
     threads: Vec<u64>,
@@ -70,7 +70,7 @@ pub struct Report {
     /// From the first to the last, in seconds.
     pub seconds: f64,
     /// All objects, in each.
-    pub totals: Vec<Total>,
+    pub totals: Vec<ObjectTotals>,
     /// The resident set, in each; `None` where it is not known.
     pub rss_bytes: Vec<Option<u64>>,
     /// How many places hold objects.
@@ -112,19 +112,19 @@ impl LeakTracker {
         }
         let generations = self
             .survivors
-            .look(python, holders.links())
+            .look(python, holders.graph())
             .map_err(|error: TooLarge| too_many(format!("objects cannot be followed: {error}")))?;
-        let mut names = Names::new(python);
-        let links = holders.links();
+        let mut names = NameReader::new(python);
+        let links = holders.graph();
         let counts: Vec<bool> = links.types().iter().map(|counted| find::has_items(&counted.of)).collect();
         let census = self.history.add(holders, &generations, |node| {
-            let counts = counts.get(links.kind(node).0 as usize).is_some_and(|&counts| counts);
+            let counts = counts.get(links.type_index(node).0 as usize).is_some_and(|&counts| counts);
             let at = counts.then(|| links.address(node)).flatten();
             at.and_then(|at| names.entries(at)).unwrap_or(0)
         });
         let first = *self.first.get_or_insert(at);
         self.moments.push(at.saturating_duration_since(first).as_secs_f64());
-        let total = links.types().iter().fold(Total::default(), |total, counted| Total {
+        let total = links.types().iter().fold(ObjectTotals::default(), |total, counted| ObjectTotals {
             objects: total.objects.saturating_add(counted.counts.heap.objects),
             bytes: total.bytes.saturating_add(counted.counts.heap.bytes),
         });
@@ -150,7 +150,7 @@ impl LeakTracker {
         holders: &Holders<'_>,
         generations: &Generations,
         census: &history::PlaceIds,
-        names: &mut Names<'_, '_, M>,
+        names: &mut NameReader<'_, '_, M>,
         context: ProcessContext<'_>,
     ) -> Result<Report, Error> {
         let finder = find::LeakFinder {

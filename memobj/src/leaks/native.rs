@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::account::Account;
-use crate::account::change::compared;
-use crate::account::rows::Kind;
-use crate::holders::Total;
+use crate::account::growth::compare;
+use crate::account::rows::RowKind;
+use crate::holders::ObjectTotals;
 
 use super::trend::{Trend, Trends};
 
@@ -38,7 +38,7 @@ pub struct MemoryGrowth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowGrowth {
     /// What for.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// More of that.
     pub detail: Option<Arc<str>>,
     /// By how much.
@@ -51,7 +51,7 @@ pub struct RowGrowth {
 pub(super) fn growth(
     moments: &[f64],
     rss: &[Option<u64>],
-    totals: &[Total],
+    totals: &[ObjectTotals],
     first: Option<&Account>,
     last: Option<&Account>,
 ) -> Option<MemoryGrowth> {
@@ -86,15 +86,17 @@ pub(super) fn growth(
 
 /// What is resident besides Python objects and the blocks that they need.
 fn foreign_bytes(account: &Account) -> f64 {
-    let foreign =
-        account.rows.iter().filter(|row| !matches!(row.kind, Kind::PythonObjects | Kind::PythonOverhead));
+    let foreign = account
+        .rows
+        .iter()
+        .filter(|row| !matches!(row.kind, RowKind::PythonObjects | RowKind::PythonOverhead));
     foreign.map(|row| row.tally.resident_bytes() as f64).sum()
 }
 
 /// What grew from one account to another, the most first.
 fn rows(first: &Account, last: &Account) -> Vec<RowGrowth> {
-    let last = last.figures();
-    let grown = compared(&first.figures(), &last).rows.into_iter().filter_map(|growth| {
+    let last = last.summary();
+    let grown = compare(&first.summary(), &last).rows.into_iter().filter_map(|growth| {
         let bytes = u64::try_from(growth.bytes).ok().filter(|&bytes| bytes > 0)?;
         let mut now = last.rows.iter().filter(|(kind, of, _)| (*kind, of) == (growth.kind, &growth.detail));
         let now_bytes = now.next().map_or(0, |(.., bytes)| *bytes);

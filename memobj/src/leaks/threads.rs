@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::holders::Holders;
-use crate::links::SourceKind;
-use crate::names::{Names, joined};
+use crate::names::{NameReader, qualified_name};
+use crate::object_graph::RootKind;
 use memobj_process::memory::Memory;
 
 /// The module of threads.
@@ -14,17 +14,17 @@ pub(super) const THREADING: &str = "threading";
 /// The function that most threads run: of each the outermost one that came not with Python, or else the innermost.
 pub(super) fn most_run_function<M: Memory>(
     holders: &Holders<'_>,
-    names: &mut Names<'_, '_, M>,
+    names: &mut NameReader<'_, '_, M>,
 ) -> Option<Arc<str>> {
-    let links = holders.links();
+    let links = holders.graph();
     // By thread: the function that is told, and whether it is the program's own.
     let mut of_threads: BTreeMap<usize, (Arc<str>, bool)> = BTreeMap::new();
-    for source in links.sources() {
-        let SourceKind::Frame { at, thread } = source.kind else { continue };
+    for source in links.roots() {
+        let RootKind::Frame { at, thread } = source.kind else { continue };
         let Some((module, name)) = names.function_of_frame(at) else { continue };
         let is_own = module.as_ref().is_some_and(|module| !holders.modules().is_standard(module));
         if is_own || !of_threads.contains_key(&thread) {
-            of_threads.insert(thread, (joined(module.as_deref(), &name).into(), is_own));
+            of_threads.insert(thread, (qualified_name(module.as_deref(), &name).into(), is_own));
         }
     }
     let mut counts: BTreeMap<Arc<str>, usize> = BTreeMap::new();

@@ -10,80 +10,82 @@ use memobj_cpython::layout::encoding::StackRefs;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::{Names, Step};
+use super::{NameReader, Reference};
 
 /// The most variables of a function. A bound, no fact.
 const MAX_VARIABLES: u64 = 1 << 16;
 
-impl<M: Memory> Names<'_, '_, M> {
-    pub(super) fn each_of_function(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+impl<M: Memory> NameReader<'_, '_, M> {
+    pub(super) fn visit_function(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {
         let known = &self.python.layout.function_object;
-        let attribute = |name: &str| Step::Attribute(name.into());
+        let attribute = |name: &str| Reference::Attribute(name.into());
         let members = [
-            (Some(known.func_defaults), Step::Defaults),
-            (Some(known.func_kwdefaults), Step::KeywordDefaults),
-            (Some(known.func_closure), Step::Closure),
-            (Some(known.func_dict), Step::Inside),
+            (Some(known.func_defaults), Reference::Defaults),
+            (Some(known.func_kwdefaults), Reference::KeywordDefaults),
+            (Some(known.func_closure), Reference::Closure),
+            (Some(known.func_dict), Reference::Internal),
             (Some(known.func_code), attribute("__code__")),
             (Some(known.func_globals), attribute("__globals__")),
             (known.func_builtins, attribute("__builtins__")),
             (Some(known.func_annotations), attribute("__annotations__")),
             (Some(known.func_doc), attribute("__doc__")),
         ];
-        for (offset, step) in members {
+        for (offset, reference) in members {
             if let Some(offset) = offset
                 && let Ok(to) = self.python.memory.read_pointer(at, offset)
                 && !to.is_null()
             {
-                each(to, step);
+                each(to, reference);
             }
         }
     }
 
     /// The local variables of an object that is a frame, and what else it has.
-    pub(super) fn each_of_frame_object(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+    pub(super) fn visit_frame_object(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {
         let (memory, layout) = (self.python.memory, self.python.layout);
         let known = &layout.frame_object;
         match (known.f_frame, known.f_localsplus) {
             (Some(inner), _) => {
                 if let Ok(inner) = memory.read_pointer(at, inner) {
-                    self.each_local(inner, each);
+                    self.visit_locals(inner, each);
                 }
             }
             (None, Some(locals)) => {
                 if let Some(code) = self.code_of_frame(at) {
                     let names = self.variables(code);
-                    self.each_variable(at.plus(u64::from(locals)), &names, each);
+                    self.visit_variables(at.plus(u64::from(locals)), &names, each);
                 }
                 if let Some(owner) = known.f_gen.and_then(|owner| self.objects.pointer(at, owner))
                     && !owner.is_null()
                 {
-                    self.each_awaited(owner, at, each);
+                    self.visit_awaited(owner, at, each);
                 }
             }
             (None, None) => {}
         }
-        let members =
-            [(Some(known.f_back), Step::Attribute("f_back".into())), (known.f_locals, Step::Inside)];
-        for (offset, step) in members {
+        let members = [
+            (Some(known.f_back), Reference::Attribute("f_back".into())),
+            (known.f_locals, Reference::Internal),
+        ];
+        for (offset, reference) in members {
             if let Some(to) = offset.and_then(|offset| memory.read_pointer(at, offset).ok())
                 && !to.is_null()
             {
-                each(to, step);
+                each(to, reference);
             }
         }
     }
 
-    pub(super) fn each_of_generator(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+    pub(super) fn visit_generator(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {
         if let Some(inner) = self.inner_frame(at) {
-            self.each_local(inner, each);
+            self.visit_locals(inner, each);
             return;
         }
         let known = &self.python.layout.gen_object;
         if let Some(frame) = known.gi_frame.and_then(|frame| self.objects.pointer(at, frame))
             && !frame.is_null()
         {
-            each(frame, Step::Inside);
+            each(frame, Reference::Internal);
         }
     }
 
@@ -131,28 +133,33 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// Calls `each` with the local variables of a frame that is running: an interpreter's frame, or a frame object until 3.10.
-    pub fn each_of_frame(&mut self, at: Addr, mut each: impl FnMut(Addr, Step)) {
+    pub fn visit_frame(&mut self, at: Addr, mut each: impl FnMut(Addr, Reference)) {
         if self.python.layout.interpreter_frame.is_some() {
-            self.each_local(at, &mut each);
+            self.visit_locals(at, &mut each);
         } else {
-            each(at, Step::Inside);
-            self.each_of_frame_object(at, &mut each);
+            each(at, Reference::Internal);
+            self.visit_frame_object(at, &mut each);
         }
     }
 
     /// The local variables of an interpreter's frame.
-    fn each_local(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+    fn visit_locals(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {
         let layout = self.python.layout;
         let Some(known) = &layout.interpreter_frame else { return };
         let Some(code) = self.code_of_frame(at) else { return };
         let names = self.variables(code);
-        self.each_variable(at.plus(u64::from(known.localsplus)), &names, each);
+        self.visit_variables(at.plus(u64::from(known.localsplus)), &names, each);
         if let Some(locals) = self.objects.pointer(at, known.f_locals).filter(|locals| !locals.is_null()) {
-            each(locals, Step::Inside);
+            each(locals, Reference::Internal);
         }
     }
 
-    fn each_variable(&self, first: Addr, names: &[Option<Arc<str>>], each: &mut impl FnMut(Addr, Step)) {
+    fn visit_variables(
+        &self,
+        first: Addr,
+        names: &[Option<Arc<str>>],
+        each: &mut impl FnMut(Addr, Reference),
+    ) {
         let mut names = names.iter();
         let count = names.len() as u64;
         let _ = self.python.memory.read_words(first, count, |slot| {
@@ -160,7 +167,7 @@ impl<M: Memory> Names<'_, '_, M> {
                 && let to = self.untagged(slot)
                 && !to.is_null()
             {
-                each(to, Step::Local(Arc::clone(name)));
+                each(to, Reference::Local(Arc::clone(name)));
             }
         });
     }
@@ -244,7 +251,7 @@ impl<M: Memory> Names<'_, '_, M> {
         let known = &self.python.layout.function_object;
         let qualname = self.text(self.objects.pointer(at, known.func_qualname)?)?;
         let module = self.objects.pointer(at, known.func_module).and_then(|module| self.text(module));
-        Some(joined(module.as_deref(), &qualname))
+        Some(qualified_name(module.as_deref(), &qualname))
     }
 
     /// The name of the function that a frame runs, with its module; of code that is run as a module, `<module>`.
@@ -264,7 +271,7 @@ impl<M: Memory> Names<'_, '_, M> {
             None => at,
         };
         let (module, name) = self.function_of_frame(frame)?;
-        Some(joined(module.as_deref(), &name))
+        Some(qualified_name(module.as_deref(), &name))
     }
 
     pub(super) fn module_of_frame(&mut self, at: Addr) -> Option<Arc<str>> {
@@ -280,6 +287,6 @@ impl<M: Memory> Names<'_, '_, M> {
 
 /// `module.name`, or the name alone.
 #[must_use]
-pub fn joined(module: Option<&str>, name: &str) -> String {
+pub fn qualified_name(module: Option<&str>, name: &str) -> String {
     module.map_or_else(|| name.to_owned(), |module| format!("{module}.{name}"))
 }

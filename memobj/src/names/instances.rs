@@ -14,7 +14,7 @@ use memobj_cpython::layout::encoding::InstanceAttributes;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::{Members, Names, Step};
+use super::{MemberNames, NameReader, Reference};
 
 /// The longest chain of bases that is followed. A bound, no fact.
 const MAX_BASES: usize = 200;
@@ -25,7 +25,7 @@ const MAX_NAME: usize = 256;
 /// The largest object whose members are looked for. A bound, no fact.
 const MAX_MEMBER_OFFSET: u32 = 1 << 20;
 
-impl<M: Memory> Names<'_, '_, M> {
+impl<M: Memory> NameReader<'_, '_, M> {
     /// An attribute that an object itself has, in a slot, in its dict or its values; nothing of its class, nothing computed.
     pub fn attribute(&mut self, at: Addr, name: &str) -> Option<Addr> {
         let of = self.type_of(at)?;
@@ -60,28 +60,28 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// What a `class` statement adds: slots, attributes.
-    pub(super) fn each_of_instance(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
+    pub(super) fn visit_instance(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Reference)) {
         if of.class.as_ref().is_some_and(|class| !class.slots.is_empty()) {
-            self.each_member(at, of.at, each);
+            self.visit_members(at, of.at, each);
         }
         if of.is_metatype() {
             return;
         }
-        let _ = self.each_attribute(at, of, each);
+        let _ = self.visit_attributes(at, of, each);
     }
 
     /// The attributes of an object that it keeps in values of its own, and its dict.
-    fn each_attribute(
+    fn visit_attributes(
         &mut self,
         at: Addr,
         of: &Type,
-        each: &mut impl FnMut(Addr, Step),
+        each: &mut impl FnMut(Addr, Reference),
     ) -> Result<(), Unreadable> {
         let (memory, layout) = (self.python.memory, self.python.layout);
         let mut dict_at = |slot: Addr| -> Result<(), Unreadable> {
             let dict = memory.read_pointer(slot, 0)?;
             if !dict.is_null() {
-                each(dict, Step::Inside);
+                each(dict, Reference::Internal);
             }
             Ok(())
         };
@@ -101,15 +101,15 @@ impl<M: Memory> Names<'_, '_, M> {
             InstanceAttributes::ValuesAndDict { values_before, dict_before } => {
                 dict_at(at.minus(u64::from(dict_before)))?;
                 let array = memory.read_pointer(at.minus(u64::from(values_before)), 0)?;
-                if array.is_null() { Ok(()) } else { self.each_value(of, values_of(layout, array), each) }
+                if array.is_null() { Ok(()) } else { self.visit_values(of, values_of(layout, array), each) }
             }
             InstanceAttributes::TaggedWord { word_before, .. } => {
                 let word = memory.read_word(at.minus(u64::from(word_before)), 0)?;
                 if word & 1 != 0 {
-                    return self.each_value(of, values_of(layout, Addr(word.wrapping_add(1))), each);
+                    return self.visit_values(of, values_of(layout, Addr(word.wrapping_add(1))), each);
                 }
                 if word != 0 {
-                    each(Addr(word), Step::Inside);
+                    each(Addr(word), Reference::Internal);
                 }
                 Ok(())
             }
@@ -119,17 +119,17 @@ impl<M: Memory> Names<'_, '_, M> {
                     return Ok(());
                 }
                 let values = Inline::read(self.python, at, of)?;
-                if values.valid { self.each_value(of, values.first, each) } else { Ok(()) }
+                if values.valid { self.visit_values(of, values.first, each) } else { Ok(()) }
             }
         }
     }
 
     /// The values of an instance, by the names that its class has for them.
-    fn each_value(
+    fn visit_values(
         &mut self,
         of: &Type,
         first: Addr,
-        each: &mut impl FnMut(Addr, Step),
+        each: &mut impl FnMut(Addr, Reference),
     ) -> Result<(), Unreadable> {
         let (memory, layout) = (self.python.memory, self.python.layout);
         let keys = memory.read_pointer(of.at, layout.heap_type_object.ht_cached_keys)?;
@@ -142,14 +142,14 @@ impl<M: Memory> Names<'_, '_, M> {
                 && !value.is_null()
                 && let Some(name) = self.text(key)
             {
-                each(value, Step::Attribute(name));
+                each(value, Reference::Attribute(name));
             }
             at = at.plus(8);
         })
     }
 
     /// The members of a type and its bases that are references, by offset.
-    fn members_of(&mut self, class: Addr) -> Members {
+    fn members_of(&mut self, class: Addr) -> MemberNames {
         if let Some(known) = self.members.get(&class) {
             return Arc::clone(known);
         }
@@ -180,37 +180,37 @@ impl<M: Memory> Names<'_, '_, M> {
             }
             level = memory.read_pointer(level, layout.type_object.tp_base).unwrap_or(Addr::NULL);
         }
-        let found: Members = found.into();
+        let found: MemberNames = found.into();
         self.members.insert(class, Arc::clone(&found));
         found
     }
 
-    fn each_member(&mut self, at: Addr, class: Addr, each: &mut impl FnMut(Addr, Step)) {
+    fn visit_members(&mut self, at: Addr, class: Addr, each: &mut impl FnMut(Addr, Reference)) {
         for (offset, name) in self.members_of(class).iter() {
             if let Ok(to) = self.python.memory.read_pointer(at, *offset)
                 && !to.is_null()
             {
-                each(to, Step::Attribute(Arc::clone(name)));
+                each(to, Reference::Attribute(Arc::clone(name)));
             }
         }
     }
 
     /// What a C type refers to from places for which it has names, or which are known here.
-    pub(super) fn each_of_other(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
-        self.each_member(at, of.at, each);
+    pub(super) fn visit_other(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Reference)) {
+        self.visit_members(at, of.at, each);
         if of.name() == "_thread._local" {
-            self.each_of_thread_local(at, of, each);
+            self.visit_thread_local(at, of, each);
         }
         if let Some(shape) = Self::shape(of) {
-            self.each_of_shape(at, shape, each);
+            self.visit_shape(at, shape, each);
         }
     }
 
     /// The one dict of a `threading.local` that has a dict for each thread: `dummies` until 3.12, then `localdicts`. Its struct is in no
     /// layout; it is the dict whose values are dicts, or that is empty.
-    fn each_of_thread_local(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
+    fn visit_thread_local(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Reference)) {
         let mut dicts = Vec::new();
-        crate::links::read_references(&mut self.types, at, of, |to, _| dicts.push(to));
+        crate::object_graph::read_references(&mut self.types, at, of, |to, _| dicts.push(to));
         for dict in dicts {
             let mut values = 0;
             let mut all_dicts = true;
@@ -221,17 +221,17 @@ impl<M: Memory> Names<'_, '_, M> {
                 std::ops::ControlFlow::Continue(())
             });
             if values > 0 && all_dicts {
-                each(dict, Step::ThreadLocals);
+                each(dict, Reference::ThreadLocals);
             }
         }
     }
 
     /// What a type refers to.
-    pub(super) fn each_of_type(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+    pub(super) fn visit_type(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {
         if let Ok(dict) = self.python.read_type_dict(at)
             && !dict.is_null()
         {
-            each(dict, Step::Inside);
+            each(dict, Reference::Internal);
         }
         let known = &self.python.layout.type_object;
         for (offset, name) in [
@@ -243,7 +243,7 @@ impl<M: Memory> Names<'_, '_, M> {
             if let Ok(to) = self.python.memory.read_pointer(at, offset)
                 && !to.is_null()
             {
-                each(to, Step::Attribute(name.into()));
+                each(to, Reference::Attribute(name.into()));
             }
         }
     }

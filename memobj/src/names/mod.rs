@@ -1,23 +1,23 @@
 //! How one object refers to another, in the words of the program: an attribute, an index, a local variable.
 //!
-//! Found out on demand, by looking at the one that refers: only what is shown to somebody needs a name. Names are read from the target;
+//! Found out on demand, by looking at the one that refers: only what is shown to somebody needs a name. NameReader are read from the target;
 //! contents are not: of the keys of a dict only what could be a name is ever told (docs/schema.md, law 7).
 
 mod code;
 mod instances;
-mod members;
 pub mod modules;
+mod struct_members;
 pub mod suspended;
 pub mod threads;
 
-pub use code::joined;
+pub use code::qualified_name;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::links::read_references;
+use crate::object_graph::read_references;
 use memobj_cpython::heap::access::Access;
 use memobj_cpython::heap::kinds::Kind;
 use memobj_cpython::heap::python::Python;
@@ -32,9 +32,9 @@ const LONGEST_KEY: usize = 64;
 
 /// How an object refers to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum Reference {
     /// As a part of it that has no name of its own: an instance's dict, a module's, what is in a cell.
-    Inside,
+    Internal,
     /// As what it is a view of, or a cover for, and stands for: the dict of a `mappingproxy`.
     Wrapped,
     /// By a name: an attribute, a slot, a member of a C type.
@@ -60,7 +60,7 @@ pub enum Step {
     /// As what it waits for: `cr_await` of a coroutine, or of the frame of one.
     Awaited(&'static str),
     /// As the value of a context variable.
-    Variable(Arc<str>),
+    ContextVariable(Arc<str>),
     /// As what threads have of a `threading.local`: a dict of dicts.
     ThreadLocals,
     /// From a place without a name.
@@ -70,25 +70,25 @@ pub enum Step {
 }
 
 /// Offsets and names of the members of a type that are references.
-type Members = Arc<[(u32, Arc<str>)]>;
+type MemberNames = Arc<[(u32, Arc<str>)]>;
 
 /// Reads names.
-pub struct Names<'p, 'm, M> {
+pub struct NameReader<'p, 'm, M> {
     python: &'p Python<'m, M>,
     objects: Objects<'m>,
     types: Types<'p, 'm, M>,
     /// Offsets and names of the members of types.
-    members: HashMap<Addr, Members>,
+    members: HashMap<Addr, MemberNames>,
     /// Texts of `str` objects that were read: the names of attributes come again and again.
     texts: HashMap<Addr, Option<Arc<str>>>,
     /// Lines of code where something is suspended, by code and instruction.
-    spots: HashMap<(Addr, u64), suspended::Spot>,
+    source_lines: HashMap<(Addr, u64), suspended::SourceLine>,
 }
 
 /// How many texts are kept. A bound, no fact.
 const MAX_TEXTS: usize = 1 << 18;
 
-impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
+impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
     /// Those of a Python.
     #[must_use]
     pub fn new(python: &'p Python<'m, M>) -> Self {
@@ -98,7 +98,7 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
             types: Types::new(python),
             members: HashMap::new(),
             texts: HashMap::new(),
-            spots: HashMap::new(),
+            source_lines: HashMap::new(),
         }
     }
 
@@ -163,66 +163,66 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
     }
 
     /// Calls `each` with all that the object at `at` refers to and how, the most telling name of each first; some come again without.
-    pub fn each(&mut self, at: Addr, mut each: impl FnMut(Addr, Step)) {
+    pub fn visit_references(&mut self, at: Addr, mut each: impl FnMut(Addr, Reference)) {
         let Some(of) = self.type_of(at) else { return };
-        self.each_of_instance(at, &of, &mut each);
-        self.each_of_kind(at, &of, &mut each);
+        self.visit_instance(at, &of, &mut each);
+        self.visit_kind(at, &of, &mut each);
         read_references(&mut self.types, at, &of, |to, kind| {
-            each(to, if kind == EdgeKind::Guessed { Step::Guessed } else { Step::Unnamed });
+            each(to, if kind == EdgeKind::Guessed { Reference::Guessed } else { Reference::Unnamed });
         });
     }
 
     /// How the object at `from` refers to that at `to`, by the most telling name; `None` if it does not.
-    pub fn step(&mut self, from: Addr, to: Addr) -> Option<Step> {
+    pub fn reference(&mut self, from: Addr, to: Addr) -> Option<Reference> {
         let mut found = None;
-        self.each(from, |other, step| {
+        self.visit_references(from, |other, reference| {
             if other == to && found.is_none() {
-                found = Some(step);
+                found = Some(reference);
             }
         });
         found
     }
 
-    fn each_of_kind(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
+    fn visit_kind(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Reference)) {
         let Some(kind) = of.kind else {
-            self.each_of_other(at, of, each);
+            self.visit_other(at, of, each);
             return;
         };
         let (memory, layout) = (self.python.memory, self.python.layout);
-        let mut member = |offset: u32, step: Step| {
+        let mut member = |offset: u32, reference: Reference| {
             if let Ok(to) = memory.read_pointer(at, offset)
                 && !to.is_null()
             {
-                each(to, step);
+                each(to, reference);
             }
         };
         match kind {
-            Kind::Module => member(layout.module_object.md_dict, Step::Inside),
+            Kind::Module => member(layout.module_object.md_dict, Reference::Internal),
             Kind::DefaultDict => {
-                member(layout.defdict_object.default_factory, Step::Attribute("default_factory".into()));
-                self.each_entry(at, each);
+                member(layout.defdict_object.default_factory, Reference::Attribute("default_factory".into()));
+                self.visit_entries(at, each);
             }
             Kind::OrderedDict => {
-                member(layout.odict_object.od_inst_dict, Step::Inside);
-                self.each_entry(at, each);
+                member(layout.odict_object.od_inst_dict, Reference::Internal);
+                self.visit_entries(at, each);
             }
-            Kind::Dict | Kind::FrozenDict => self.each_entry(at, each),
+            Kind::Dict | Kind::FrozenDict => self.visit_entries(at, each),
             Kind::List => {
                 let count = memory.read_count(at, layout.var_object.ob_size).unwrap_or(0);
                 if let Ok(items) = memory.read_pointer(at, layout.list_object.ob_item)
                     && count > 0
                 {
-                    self.each_item(items, count, each);
+                    self.visit_items(items, count, each);
                 }
             }
             Kind::Tuple | Kind::StructSequence => {
                 let count = memory.read_count(at, layout.var_object.ob_size).unwrap_or(0);
-                self.each_item(at.plus(u64::from(layout.tuple_object.ob_item)), count, each);
+                self.visit_items(at.plus(u64::from(layout.tuple_object.ob_item)), count, each);
             }
             Kind::Set => {
                 read_references(&mut self.types, at, of, |to, kind| {
                     if kind == EdgeKind::Visited && to != of.at {
-                        each(to, Step::Element);
+                        each(to, Reference::Element);
                     }
                 });
             }
@@ -230,68 +230,68 @@ impl<'p, 'm, M: Memory> Names<'p, 'm, M> {
                 let mut index = 0;
                 read_references(&mut self.types, at, of, |to, kind| {
                     if kind == EdgeKind::Visited && to != of.at {
-                        each(to, Step::Index(index));
+                        each(to, Reference::Index(index));
                         index += 1;
                     }
                 });
             }
-            Kind::HamtItems => self.each_of_hamt_items(at, of, each),
+            Kind::HamtItems => self.visit_hamt_items(at, of, each),
             Kind::HamtArray => {
                 read_references(&mut self.types, at, of, |to, kind| {
                     if kind == EdgeKind::Visited {
-                        each(to, Step::Inside);
+                        each(to, Reference::Internal);
                     }
                 });
             }
-            Kind::Type => self.each_of_type(at, each),
-            Kind::Function => self.each_of_function(at, each),
-            Kind::Frame => self.each_of_frame_object(at, each),
+            Kind::Type => self.visit_type(at, each),
+            Kind::Function => self.visit_function(at, each),
+            Kind::Frame => self.visit_frame_object(at, each),
             Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator => {
-                self.each_of_generator(at, each);
+                self.visit_generator(at, each);
                 if self.python.layout.interpreter_frame.is_some()
                     && let Some(frame) = self.frame_of_generator(at)
                 {
-                    self.each_awaited(at, frame, each);
+                    self.visit_awaited(at, frame, each);
                 }
             }
             Kind::LruCache => {
-                member(layout.lru_cache_object.func, Step::Attribute("__wrapped__".into()));
-                member(layout.lru_cache_object.cache, Step::Cached);
-                member(layout.lru_cache_object.dict, Step::Inside);
+                member(layout.lru_cache_object.func, Reference::Attribute("__wrapped__".into()));
+                member(layout.lru_cache_object.cache, Reference::Cached);
+                member(layout.lru_cache_object.dict, Reference::Internal);
                 let others = [
                     Some(layout.lru_cache_object.cache_info_type),
                     layout.lru_cache_object.kwd_mark,
                     layout.lru_cache_object.lru_list_elem_type,
                 ];
                 for other in others.into_iter().flatten() {
-                    member(other, Step::Unnamed);
+                    member(other, Reference::Unnamed);
                 }
                 read_references(&mut self.types, at, of, |to, kind| {
                     if kind == EdgeKind::Visited {
-                        each(to, Step::Cached);
+                        each(to, Reference::Cached);
                     }
                 });
             }
             Kind::WeakReference => {
-                member(layout.weakref_object.wr_callback, Step::Attribute("__callback__".into()));
+                member(layout.weakref_object.wr_callback, Reference::Attribute("__callback__".into()));
             }
-            _ => self.each_of_other(at, of, each),
+            _ => self.visit_other(at, of, each),
         }
     }
 
-    fn each_entry(&mut self, at: Addr, each: &mut impl FnMut(Addr, Step)) {
+    fn visit_entries(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {
         self.objects.entries(at, |key, value| {
-            each(value, Step::Entry(key));
-            each(key, Step::Key);
+            each(value, Reference::Entry(key));
+            each(key, Reference::Key);
             ControlFlow::Continue(())
         });
     }
 
-    fn each_item(&self, items: Addr, count: u64, each: &mut impl FnMut(Addr, Step)) {
+    fn visit_items(&self, items: Addr, count: u64, each: &mut impl FnMut(Addr, Reference)) {
         let mut index = 0;
         let _ = self.python.memory.read_words(items, count, |item| {
             if item != 0 {
-                each(Addr(item), Step::Index(index));
+                each(Addr(item), Reference::Index(index));
             }
             index += 1;
         });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::Names;
+use super::NameReader;
 
 /// A module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Modules {
 impl Modules {
     /// Reads `sys.modules` of every interpreter. What is there twice has its first name.
     #[must_use]
-    pub fn read<M: Memory>(names: &mut Names<'_, '_, M>) -> Self {
+    pub fn read<M: Memory>(names: &mut NameReader<'_, '_, M>) -> Self {
         let mut modules = Self::default();
         let layout = names.python().layout;
         let objects = names.objects();
@@ -90,7 +90,7 @@ impl Modules {
 
 /// Whether a module came with Python: its file is in the folder where `os` is, and was not installed there later; or it has neither file
 /// nor folder, but was loaded by the import system all the same: it is built in.
-fn is_standard<M: Memory>(names: &Names<'_, '_, M>, dict: Addr, library: Option<&str>) -> bool {
+fn is_standard<M: Memory>(names: &NameReader<'_, '_, M>, dict: Addr, library: Option<&str>) -> bool {
     let objects = names.objects();
     let file = objects.item(dict, "__file__").and_then(|file| objects.name(file));
     match (file, library) {

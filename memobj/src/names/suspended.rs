@@ -12,11 +12,11 @@ use memobj_cpython::runtime::frame::{instruction_of, place};
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::code::joined;
-use super::{Names, Step};
+use super::code::qualified_name;
+use super::{NameReader, Reference};
 
 /// How many places in code are kept: what is suspended by the thousand is so at a few lines. A bound, no fact.
-const MAX_SPOTS: usize = 1 << 16;
+const MAX_SOURCE_LINES: usize = 1 << 16;
 
 /// How far something suspended is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +49,7 @@ pub struct Suspended {
 impl fmt::Display for Suspended {
     /// `coroutine bot.wait_reply, waiting at bot.py:42`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.word, joined(self.module.as_deref(), &self.name))?;
+        write!(f, "{} {}", self.word, qualified_name(self.module.as_deref(), &self.name))?;
         let waiting = if self.word == "generator" { "suspended" } else { "waiting" };
         match (self.progress, &self.line) {
             (Progress::NotStarted, _) => f.write_str(", not started"),
@@ -63,9 +63,9 @@ impl fmt::Display for Suspended {
 }
 
 /// A file's name, without its folders, and a line in it.
-pub(super) type Spot = Option<(Arc<str>, u32)>;
+pub(super) type SourceLine = Option<(Arc<str>, u32)>;
 
-impl<M: Memory> Names<'_, '_, M> {
+impl<M: Memory> NameReader<'_, '_, M> {
     /// What the object at `at` is that can be suspended: a generator, a coroutine, an async generator, or a task, which is told by the
     /// coroutine that it runs. `None` for all others, and what cannot be read.
     ///
@@ -85,7 +85,8 @@ impl<M: Memory> Names<'_, '_, M> {
         let name = self.text(self.objects.pointer(at, self.python.layout.gen_object.gi_qualname)?)?;
         let frame = self.frame_of_generator(at);
         let progress = frame.map_or(Some(Progress::Ended), |frame| self.progress(at, frame))?;
-        let line = frame.filter(|_| progress != Progress::NotStarted).and_then(|frame| self.spot(frame));
+        let line =
+            frame.filter(|_| progress != Progress::NotStarted).and_then(|frame| self.source_line(frame));
         let module = frame.and_then(|frame| self.module_of_frame(frame));
         Some(Suspended { word, module, name, progress, line })
     }
@@ -95,14 +96,14 @@ impl<M: Memory> Names<'_, '_, M> {
         let mut found = None;
         let mut others = None;
         let mut candidates = Vec::new();
-        self.each(task, |to, step| candidates.push((to, step)));
-        for (to, step) in candidates {
+        self.visit_references(task, |to, reference| candidates.push((to, reference)));
+        for (to, reference) in candidates {
             let suspends =
                 self.type_of(to).is_some_and(|of| matches!(of.kind, Some(Kind::Coroutine | Kind::Generator)));
             if !suspends {
                 continue;
             }
-            let is_named = matches!(&step, Step::Attribute(name) if &**name == "_coro");
+            let is_named = matches!(&reference, Reference::Attribute(name) if &**name == "_coro");
             let place = if is_named { &mut found } else { &mut others };
             *place = place.or(Some(to));
         }
@@ -148,20 +149,20 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// Which line a frame is at.
-    fn spot(&mut self, frame: Addr) -> Spot {
+    fn source_line(&mut self, frame: Addr) -> SourceLine {
         let (code, offset) = instruction_of(self.objects, frame)?;
         let offset = offset?;
-        if let Some(known) = self.spots.get(&(code, offset)) {
+        if let Some(known) = self.source_lines.get(&(code, offset)) {
             return known.clone();
         }
-        let spot = place(self.objects, code, Some(offset)).and_then(|place| {
+        let source_line = place(self.objects, code, Some(offset)).and_then(|place| {
             let file = place.file.rsplit('/').next().unwrap_or_default();
             Some((file.into(), place.line?))
         });
-        if self.spots.len() < MAX_SPOTS {
-            self.spots.insert((code, offset), spot.clone());
+        if self.source_lines.len() < MAX_SOURCE_LINES {
+            self.source_lines.insert((code, offset), source_line.clone());
         }
-        spot
+        source_line
     }
 }
 
@@ -175,7 +176,7 @@ pub fn is_task(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn told(word: &'static str, progress: Progress, line: Spot) -> String {
+    fn told(word: &'static str, progress: Progress, line: SourceLine) -> String {
         let module = (progress != Progress::Ended).then(|| "bot".into());
         Suspended { word, module, name: "wait_reply".into(), progress, line }.to_string()
     }

@@ -4,14 +4,17 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::links::Thread;
+use crate::object_graph::GraphThread;
 use memobj_process::memory::Memory;
 
-use super::Names;
+use super::NameReader;
 
 /// The names of these threads, in their order. One that `threading` does not know is `thread` with its ident.
 #[must_use]
-pub fn read_thread_names<M: Memory>(names: &mut Names<'_, '_, M>, threads: &[Thread]) -> Vec<Arc<str>> {
+pub fn read_thread_names<M: Memory>(
+    names: &mut NameReader<'_, '_, M>,
+    threads: &[GraphThread],
+) -> Vec<Arc<str>> {
     let layout = names.python().layout;
     let objects = names.objects();
     let mut known: HashMap<u64, Arc<str>> = HashMap::new();

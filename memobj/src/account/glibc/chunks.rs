@@ -21,7 +21,7 @@ pub(super) const SIZE: u64 = 8;
 
 /// What a part of a heap is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum ChunkUse {
     /// glibc's own: the head of a heap, its arena, fenceposts.
     Own,
     /// Given out, with what malloc keeps of it.
@@ -34,20 +34,20 @@ pub enum Part {
 
 /// Consecutive chunks of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
+pub struct ChunkRun {
     /// The first byte.
     pub start: Addr,
     /// The byte behind the last.
     pub end: Addr,
     /// What it is.
-    pub part: Part,
+    pub part: ChunkUse,
 }
 
 /// What a walk found.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     /// By address.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<ChunkRun>,
     /// Where it ended: at the heap's end, or where no chunk can be.
     pub reached: Addr,
 }
@@ -61,20 +61,20 @@ pub(super) fn walk(
     end: Addr,
     mut used: impl FnMut(Addr, u64),
 ) -> Walk {
-    let mut pieces: Vec<Piece> = Vec::new();
+    let mut pieces: Vec<ChunkRun> = Vec::new();
     let mut at = first;
     let Ok(mut head) = memory.read_u64(at.plus(SIZE)) else { return Walk { pieces, reached: at } };
     loop {
         let size = head & !FLAGS;
         let next = Addr(at.0.saturating_add(size));
         if at == top {
-            pieces.push(Piece { start: at, end: next.min(end), part: Part::Top });
+            pieces.push(ChunkRun { start: at, end: next.min(end), part: ChunkUse::Top });
             // Behind it is what the heap has been given and malloc does not count: less than a page.
             return Walk { pieces, reached: if next <= end { end } else { at } };
         }
         if size == 0 {
             // The last fencepost of a heap that another one follows: what is behind it is of no use.
-            pieces.push(Piece { start: at, end, part: Part::Own });
+            pieces.push(ChunkRun { start: at, end, part: ChunkUse::Own });
             return Walk { pieces, reached: end };
         }
         let is_last = next == end && size == ALIGNMENT;
@@ -84,16 +84,16 @@ pub(super) fn walk(
         let behind = if is_last { Ok(BEFORE_IN_USE) } else { memory.read_u64(next.plus(SIZE)) };
         let Ok(behind) = behind else { return Walk { pieces, reached: at } };
         let part = match (size, behind & BEFORE_IN_USE) {
-            (ALIGNMENT, _) => Part::Own,
-            (_, 0) => Part::Free,
-            _ => Part::Used,
+            (ALIGNMENT, _) => ChunkUse::Own,
+            (_, 0) => ChunkUse::Free,
+            _ => ChunkUse::Used,
         };
-        if part == Part::Used {
+        if part == ChunkUse::Used {
             used(at, size);
         }
         match pieces.last_mut() {
-            Some(last) if last.part == part && part != Part::Free => last.end = next,
-            _ => pieces.push(Piece { start: at, end: next, part }),
+            Some(last) if last.part == part && part != ChunkUse::Free => last.end = next,
+            _ => pieces.push(ChunkRun { start: at, end: next, part }),
         }
         if is_last {
             return Walk { pieces, reached: end };
@@ -108,7 +108,7 @@ pub(super) fn read_chunk(
     bytes: Addr,
     start: Addr,
     end: Addr,
-) -> Option<Piece> {
+) -> Option<ChunkRun> {
     let at = bytes.minus(2 * SIZE);
     if !bytes.0.is_multiple_of(ALIGNMENT) || at < start || at >= end {
         return None;
@@ -116,5 +116,5 @@ pub(super) fn read_chunk(
     let size = memory.read_u64(at.plus(SIZE)).ok()? & !FLAGS;
     let behind = Addr(at.0.checked_add(size)?);
     let plausible = size > ALIGNMENT && size.is_multiple_of(ALIGNMENT) && behind <= end;
-    plausible.then_some(Piece { start: at, end: behind, part: Part::Used })
+    plausible.then_some(ChunkRun { start: at, end: behind, part: ChunkUse::Used })
 }

@@ -4,9 +4,9 @@
 //! `brk` gives (`[heap]`); others are heaps of their own, mapped at multiples of their largest size, which begin with a `heap_info`.
 //! Large chunks have a mapping of their own.
 
-mod cached;
+mod arena_state;
 mod chunks;
-mod state;
+mod free_lists;
 #[cfg(test)]
 mod tests;
 
@@ -17,9 +17,9 @@ use std::ops::Range;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use cached::Lists;
-pub use chunks::{Part, Piece};
-use state::State;
+use arena_state::MallocState;
+pub use chunks::{ChunkRun, ChunkUse};
+use free_lists::FreeLists;
 
 const PAGE: u64 = 4096;
 /// `sizeof(struct malloc_chunk)`: what of a free chunk `malloc_trim` never touches.
@@ -33,7 +33,7 @@ const INFO_PREV: u64 = 8;
 const INFO_SIZE: u64 = 16;
 /// Chunks that are looked at in lists of those that wait; there are a few hundred for each thread, and what fast bins keep.
 const MOST_WAITING: u64 = 1 << 26;
-/// Places at which a main heap may begin that are tried.
+/// SearchAreas at which a main heap may begin that are tried.
 const MOST_BEGINNINGS: usize = 4;
 /// More heaps than fit into the addresses of a process.
 const MOST_HEAPS: usize = 1 << 21;
@@ -61,24 +61,24 @@ pub struct Arena {
 
 /// A heap of an arena: where chunks are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Heap {
+struct ArenaHeap {
     /// With what stands before its first chunk.
     range: Range<Addr>,
     first: Addr,
     top: Addr,
     arena: usize,
     /// Where chunks in use begin.
-    chunks: Starts,
+    chunks: ChunkStarts,
 }
 
 /// Addresses within a heap, a bit for each place at which a chunk can begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Starts {
+struct ChunkStarts {
     from: Addr,
     bits: Vec<u64>,
 }
 
-impl Starts {
+impl ChunkStarts {
     fn new(range: &Range<Addr>) -> Self {
         let places = range.end.0.saturating_sub(range.start.0) / chunks::ALIGNMENT;
         // No heap is larger than what is mapped.
@@ -112,16 +112,16 @@ pub struct Glibc {
     /// Its arenas.
     pub arenas: Vec<Arena>,
     /// What its heaps are made of, by address.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<ChunkRun>,
     /// Chunks in fast bins and threads' caches, by address.
-    pub waiting: Vec<Range<Addr>>,
+    pub cached: Vec<Range<Addr>>,
     /// Chunks with a mapping of their own, by address.
     pub mapped: Vec<Range<Addr>>,
     /// What malloc itself says those take; `None` where that was not found.
-    pub mapped_told_bytes: Option<u64>,
+    pub mmapped_bytes: Option<u64>,
     /// What `malloc_trim(0)` would give back to the system, as far as it is resident, by address.
     pub trimmable: Vec<Range<Addr>>,
-    heaps: Vec<Heap>,
+    heaps: Vec<ArenaHeap>,
     /// Of `waiting`, those in fast bins.
     fast: Vec<Range<Addr>>,
     /// Chunks that may be a thread's cache, with their bytes.
@@ -130,7 +130,7 @@ pub struct Glibc {
 
 /// Where to look.
 #[derive(Debug, Default)]
-pub struct Places {
+pub struct SearchAreas {
     /// Writable data of programs and libraries, by address.
     pub data: Vec<Range<Addr>>,
     /// `[heap]`, in one piece.
@@ -141,7 +141,7 @@ pub struct Places {
     pub touched: Vec<Range<Addr>>,
 }
 
-impl Places {
+impl SearchAreas {
     /// Where the anonymous memory ends that `at` lies in; `at` itself if it lies in none.
     fn end_of(&self, at: Addr) -> Addr {
         let first = self.anonymous.partition_point(|range| range.end <= at);
@@ -155,16 +155,16 @@ impl Places {
 impl Glibc {
     /// Looks for arenas, and follows what they have.
     #[must_use]
-    pub fn read(memory: &(impl Memory + ?Sized), places: &Places) -> Self {
+    pub fn read(memory: &(impl Memory + ?Sized), places: &SearchAreas) -> Self {
         let mut glibc = Self::default();
         let mut states = Vec::new();
-        for ring in state::find(memory, &places.data) {
+        for ring in arena_state::find(memory, &places.data) {
             for state in &ring {
                 glibc.add_arena(memory, state, places);
             }
             if let (Some(main), Some(heap)) = (ring.first(), &places.heap) {
-                let told = state::read_mmapped_bytes(memory, &places.data, main.at, heap.start);
-                glibc.mapped_told_bytes = glibc.mapped_told_bytes.or(told);
+                let told = arena_state::read_mmapped_bytes(memory, &places.data, main.at, heap.start);
+                glibc.mmapped_bytes = glibc.mmapped_bytes.or(told);
             }
             states.extend(ring);
         }
@@ -172,7 +172,7 @@ impl Glibc {
             return glibc;
         }
         glibc.heaps.sort_unstable_by_key(|heap| heap.range.start);
-        glibc.read_waiting(memory, &states);
+        glibc.read_cached(memory, &states);
         glibc.pieces.sort_unstable_by_key(|piece| piece.start);
         glibc.find_trimmable();
         glibc.mapped = read_mapped(memory, places);
@@ -199,12 +199,12 @@ impl Glibc {
         self.heaps.iter().map(|heap| heap.range.clone())
     }
 
-    fn heap_of(&self, at: Addr) -> Option<&Heap> {
+    fn heap_of(&self, at: Addr) -> Option<&ArenaHeap> {
         let behind = self.heaps.partition_point(|heap| heap.range.start <= at);
         self.heaps.get(behind.checked_sub(1)?).filter(|heap| at < heap.range.end)
     }
 
-    fn add_arena(&mut self, memory: &(impl Memory + ?Sized), state: &State, places: &Places) {
+    fn add_arena(&mut self, memory: &(impl Memory + ?Sized), state: &MallocState, places: &SearchAreas) {
         let number = self.arenas.len();
         let mut arena = Arena { system_bytes: state.system_bytes, ..Arena::default() };
         let heaps = heaps_of(memory, state, number, places);
@@ -214,19 +214,19 @@ impl Glibc {
             let (caches, starts) = (&mut self.caches, &mut heap.chunks);
             let walk = chunks::walk(memory, heap.first, heap.top, heap.range.end, |at, bytes| {
                 starts.insert(at);
-                if cached::may_be_cache(bytes) {
+                if free_lists::may_be_cache(bytes) {
                     caches.push((at, bytes));
                 }
             });
             arena.lost_bytes += heap.range.end.0.saturating_sub(walk.reached.0);
-            self.pieces.push(Piece { start: heap.range.start, end: heap.first, part: Part::Own });
+            self.pieces.push(ChunkRun { start: heap.range.start, end: heap.first, part: ChunkUse::Own });
             for piece in walk.pieces {
                 let bytes = piece.end.0.saturating_sub(piece.start.0);
                 match piece.part {
-                    Part::Used => arena.used_bytes += bytes,
-                    Part::Free => arena.free_bytes += bytes,
-                    Part::Top => arena.top_bytes += bytes,
-                    Part::Own => {}
+                    ChunkUse::Used => arena.used_bytes += bytes,
+                    ChunkUse::Free => arena.free_bytes += bytes,
+                    ChunkUse::Top => arena.top_bytes += bytes,
+                    ChunkUse::Own => {}
                 }
                 self.pieces.push(piece);
             }
@@ -236,11 +236,11 @@ impl Glibc {
     }
 
     /// Finds the chunks that wait in fast bins and caches, and takes them from what is used.
-    fn read_waiting(&mut self, memory: &(impl Memory + ?Sized), states: &[State]) {
+    fn read_cached(&mut self, memory: &(impl Memory + ?Sized), states: &[MallocState]) {
         let caches = std::mem::take(&mut self.caches);
         let chunk = |at: Addr| self.chunk(memory, at).map(|chunk| chunk.end.0.saturating_sub(chunk.start.0));
-        let mut lists = Lists { memory, chunk, found: HashSet::new(), steps: Cell::new(MOST_WAITING) };
-        for head in states.iter().flat_map(State::fast_bins) {
+        let mut lists = FreeLists { memory, chunk, found: HashSet::new(), steps: Cell::new(MOST_WAITING) };
+        for head in states.iter().flat_map(MallocState::fast_bins) {
             // One that cannot be read holds nothing that could be told.
             let _ = lists.read_fast_bin(head);
         }
@@ -263,35 +263,35 @@ impl Glibc {
                 if is_fast {
                     self.fast.push(chunk.clone());
                 }
-                self.waiting.push(chunk);
+                self.cached.push(chunk);
             }
         }
         self.fast.sort_unstable_by_key(|range| range.start);
-        self.waiting.sort_unstable_by_key(|range| range.start);
+        self.cached.sort_unstable_by_key(|range| range.start);
     }
 
     /// What `mtrim` and `systrim` would give back: first the fast bins are emptied, so that free neighbours become one; then the whole
     /// pages within each free chunk go, and of the main arena those at its end.
     fn find_trimmable(&mut self) {
-        let free = self.pieces.iter().filter(|piece| matches!(piece.part, Part::Free | Part::Top));
-        let mut open: Vec<Piece> = free.copied().collect();
-        open.extend(self.fast.iter().map(|range| Piece {
+        let free = self.pieces.iter().filter(|piece| matches!(piece.part, ChunkUse::Free | ChunkUse::Top));
+        let mut open: Vec<ChunkRun> = free.copied().collect();
+        open.extend(self.fast.iter().map(|range| ChunkRun {
             start: range.start,
             end: range.end,
-            part: Part::Free,
+            part: ChunkUse::Free,
         }));
         open.sort_unstable_by_key(|piece| piece.start);
-        let mut merged: Vec<Piece> = Vec::new();
+        let mut merged: Vec<ChunkRun> = Vec::new();
         for piece in open {
             match merged.last_mut() {
-                Some(last) if last.end == piece.start && last.part == Part::Free => {
+                Some(last) if last.end == piece.start && last.part == ChunkUse::Free => {
                     (last.end, last.part) = (piece.end, piece.part);
                 }
                 _ => merged.push(piece),
             }
         }
         let pages = merged.iter().filter_map(|piece| match piece.part {
-            Part::Top => {
+            ChunkUse::Top => {
                 let arena = self.arenas.get(self.heap_of(piece.start)?.arena)?;
                 let size = piece.end.0.saturating_sub(piece.start.0);
                 let bytes = size.saturating_sub(SMALLEST + 1) / PAGE * PAGE;
@@ -310,17 +310,17 @@ impl Glibc {
 /// The heaps of an arena that is not the main one; `None` if it is.
 fn heaps_of(
     memory: &(impl Memory + ?Sized),
-    state: &State,
+    state: &MallocState,
     number: usize,
-    places: &Places,
-) -> Option<Vec<Heap>> {
+    places: &SearchAreas,
+) -> Option<Vec<ArenaHeap>> {
     let owner = |base: Addr| memory.read_addr(base).ok() == Some(state.at);
     let (most, info_bytes) = HEAP_MAX.iter().find_map(|&most| {
         let base = state.at.without(most - 1);
         let info_bytes = state.at.0.saturating_sub(base.0);
         ((1..=64).contains(&info_bytes) && owner(base)).then_some((most, info_bytes))
     })?;
-    let mut heaps: Vec<Heap> = Vec::new();
+    let mut heaps: Vec<ArenaHeap> = Vec::new();
     let mut base = state.top.without(most - 1);
     let mut seen = HashSet::new();
     while !base.is_null() && owner(base) && seen.insert(base) && heaps.len() < MOST_HEAPS {
@@ -335,8 +335,8 @@ fn heaps_of(
         let first = Addr(first.0.checked_next_multiple_of(chunks::ALIGNMENT)?);
         // However long it says it is, it is no longer than what is mapped there.
         let range = base..base.plus(size.min(most)).min(places.end_of(base));
-        let chunks = Starts::new(&range);
-        heaps.push(Heap { range, first, top: state.top, arena: number, chunks });
+        let chunks = ChunkStarts::new(&range);
+        heaps.push(ArenaHeap { range, first, top: state.top, arena: number, chunks });
         base = before.without(most - 1);
     }
     Some(heaps)
@@ -344,7 +344,12 @@ fn heaps_of(
 
 /// The heap of a main arena. Its first chunk is where `brk` began; where that is not known, the first place from which chunks lead to
 /// its end.
-fn main_heap(memory: &(impl Memory + ?Sized), state: &State, number: usize, places: &Places) -> Option<Heap> {
+fn main_heap(
+    memory: &(impl Memory + ?Sized),
+    state: &MallocState,
+    number: usize,
+    places: &SearchAreas,
+) -> Option<ArenaHeap> {
     let range = places.heap.clone()?;
     let start = range.start.0.checked_next_multiple_of(chunks::ALIGNMENT)?;
     let reaches =
@@ -360,14 +365,14 @@ fn main_heap(memory: &(impl Memory + ?Sized), state: &State, number: usize, plac
         .find(|first| reaches(*first))
         // Chunks as far as they can be followed are better than none.
         .unwrap_or(Addr(start));
-    let chunks = Starts::new(&range);
-    Some(Heap { range, first, top: state.top, arena: number, chunks })
+    let chunks = ChunkStarts::new(&range);
+    Some(ArenaHeap { range, first, top: state.top, arena: number, chunks })
 }
 
 /// Chunks with a mapping of their own: at the start of a page, with no chunk before them, of whole pages. After 2.42 their size is without
 /// the head of the next chunk, which there is none of, and the lowest bit of the word before it says that they are of huge pages
 /// (`mmap_set_chunk`).
-fn read_mapped(memory: &(impl Memory + ?Sized), places: &Places) -> Vec<Range<Addr>> {
+fn read_mapped(memory: &(impl Memory + ?Sized), places: &SearchAreas) -> Vec<Range<Addr>> {
     let mut found: Vec<Range<Addr>> = Vec::new();
     let mut behind = Addr::NULL;
     for range in &places.touched {

@@ -69,10 +69,10 @@ fn read(parts: &[(u64, Vec<u8>); 2]) -> Glibc {
     for (at, bytes) in parts {
         image.put(Addr(*at), bytes);
     }
-    let places = Places {
+    let places = SearchAreas {
         data: vec![Addr(DATA)..Addr(DATA + 0x2000)],
         heap: Some(Addr(HEAP)..Addr(END)),
-        ..Places::default()
+        ..SearchAreas::default()
     };
     Glibc::read(&image, &places)
 }

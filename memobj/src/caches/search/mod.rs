@@ -3,7 +3,7 @@
 //! Types that are caches first; then dicts that a name of the program leads to and that are called so, or that belong to something that
 //! is called so; then dicts whose entries have times in them. Of what came with Python only what it calls a cache itself counts.
 
-mod places;
+mod location;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -11,17 +11,17 @@ use std::sync::Arc;
 
 use crate::graph::NodeId;
 use crate::holders::Holders;
-use crate::names::Names;
+use crate::names::NameReader;
 use memobj_cpython::heap::kinds::Kind;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use self::places::{Owner, leaf};
-use super::beside::{self, Counters, Named};
-use super::clock::Now;
-use super::deadlines::times;
-use super::kinds::Sort;
-use super::words;
+use self::location::{CacheOwner, leaf};
+use super::clock::ClockReadings;
+use super::expiry::times;
+use super::kind::CacheKind;
+use super::metadata::{self, Attributes, Counters};
+use super::name_heuristics;
 
 /// Items of a container with more are not told apart by their keys.
 const FEW: usize = 64;
@@ -36,11 +36,11 @@ const MOST_CACHES: usize = 100_000;
 
 /// A cache that was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct CacheCandidate {
     /// The cache itself.
     pub root: NodeId,
     /// What it is to this search.
-    pub sort: Sort,
+    pub sort: CacheKind,
     /// The dict with its entries.
     pub table: Addr,
     /// What it refers to that is not of it.
@@ -54,30 +54,30 @@ pub(super) struct Found {
     /// What it says of itself.
     pub counters: Counters,
     /// What stands beside it.
-    pub beside: Named,
+    pub beside: Attributes,
 }
 
 /// What a search knows.
 struct Search<'a, 'p, 'm, 'w, M> {
     holders: &'a Holders<'w>,
-    names: &'a mut Names<'p, 'm, M>,
-    now: Option<Now>,
+    names: &'a mut NameReader<'p, 'm, M>,
+    now: Option<ClockReadings>,
     /// By type.
-    sorts: Vec<Sort>,
-    found: Vec<Found>,
+    sorts: Vec<CacheKind>,
+    found: Vec<CacheCandidate>,
     /// Caches, their tables, and objects whose parts are no caches of their own.
     claimed: HashSet<NodeId>,
     /// By owner: the largest dict so far of something that is called a cache.
-    owned: HashMap<NodeId, (u64, Found)>,
+    owned: HashMap<NodeId, (u64, CacheCandidate)>,
 }
 
 /// All caches; in the order of their addresses, those that are told by type first.
 pub(super) fn search<M: Memory>(
     holders: &Holders<'_>,
-    names: &mut Names<'_, '_, M>,
-    now: Option<Now>,
-) -> Vec<Found> {
-    let sorts = holders.links().types().iter().map(|counted| Sort::of(names, &counted.of)).collect();
+    names: &mut NameReader<'_, '_, M>,
+    now: Option<ClockReadings>,
+) -> Vec<CacheCandidate> {
+    let sorts = holders.graph().types().iter().map(|counted| CacheKind::of(names, &counted.of)).collect();
     let mut search = Search {
         holders,
         names,
@@ -90,24 +90,24 @@ pub(super) fn search<M: Memory>(
     search.look_at_types();
     search.look_at_attributes();
     search.look_at_tables();
-    let mut owned: Vec<Found> = search.owned.into_values().map(|(_, found)| found).collect();
+    let mut owned: Vec<CacheCandidate> = search.owned.into_values().map(|(_, found)| found).collect();
     owned.sort_by_key(|found| found.root);
     search.found.extend(owned);
     search.found
 }
 
 impl<M: Memory> Search<'_, '_, '_, '_, M> {
-    fn sort(&self, node: NodeId) -> Sort {
-        self.sorts.get(self.holders.links().kind(node).0 as usize).copied().unwrap_or(Sort::Other)
+    fn sort(&self, node: NodeId) -> CacheKind {
+        self.sorts.get(self.holders.graph().type_index(node).0 as usize).copied().unwrap_or(CacheKind::Other)
     }
 
     fn objects(&self) -> impl Iterator<Item = NodeId> + use<M> {
-        (0..).take(self.holders.links().objects()).map(NodeId)
+        (0..).take(self.holders.graph().objects()).map(NodeId)
     }
 
-    fn push(&mut self, found: Found) {
+    fn push(&mut self, found: CacheCandidate) {
         if self.found.len() < MOST_CACHES {
-            self.claimed.extend(self.holders.links().node(found.table));
+            self.claimed.extend(self.holders.graph().node(found.table));
             self.claimed.insert(found.root);
             self.found.push(found);
         }
@@ -118,20 +118,20 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         for node in self.objects() {
             let sort = self.sort(node);
             let found = match sort {
-                Sort::Lru => self.lru(node),
-                Sort::Cachetools | Sort::Locmem | Sort::Weak => self.of_library(node, sort),
-                Sort::Table | Sort::Instance | Sort::Other => None,
+                CacheKind::Lru => self.lru(node),
+                CacheKind::Cachetools | CacheKind::Locmem | CacheKind::Weak => self.of_library(node, sort),
+                CacheKind::Table | CacheKind::Instance | CacheKind::Other => None,
             };
             if let Some(found) = found
-                && !self.holders.links().node(found.table).is_some_and(|table| self.claimed.contains(&table))
+                && !self.holders.graph().node(found.table).is_some_and(|table| self.claimed.contains(&table))
             {
                 self.push(found);
             }
         }
     }
 
-    fn lru(&mut self, node: NodeId) -> Option<Found> {
-        let at = self.holders.links().address(node)?;
+    fn lru(&mut self, node: NodeId) -> Option<CacheCandidate> {
+        let at = self.holders.graph().address(node)?;
         let python = self.names.python();
         let objects = self.names.objects();
         let known = &python.layout.lru_cache_object;
@@ -145,11 +145,11 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             misses: number(known.misses).and_then(|misses| u64::try_from(misses).ok()),
         };
         let (name, standard) = self.name_of_function(node, function);
-        Some(Found {
+        Some(CacheCandidate {
             root: node,
-            sort: Sort::Lru,
+            sort: CacheKind::Lru,
             table,
-            besides: self.holders.links().node(function),
+            besides: self.holders.graph().node(function),
             kind: "functools.lru_cache".into(),
             name,
             standard,
@@ -173,18 +173,18 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     }
 
     /// An object of a class that some library has for caches.
-    fn of_library(&mut self, node: NodeId, sort: Sort) -> Option<Found> {
-        let at = self.holders.links().address(node)?;
-        let beside = beside::attributes(self.names, at);
-        let table = beside::named(&beside, sort.table()?)?;
-        let (name, module) = match (sort, self.holders.links().node(table)) {
+    fn of_library(&mut self, node: NodeId, sort: CacheKind) -> Option<CacheCandidate> {
+        let at = self.holders.graph().address(node)?;
+        let beside = metadata::attributes(self.names, at);
+        let table = metadata::named(&beside, sort.table()?)?;
+        let (name, module) = match (sort, self.holders.graph().node(table)) {
             // Django's are many objects, one for each thread, and one dict.
-            (Sort::Locmem, Some(table)) => self.name(table),
+            (CacheKind::Locmem, Some(table)) => self.name(table),
             _ => self.name(node),
         };
         let entries = self.names.entries(table)?;
         let standard = self.is_standard(module.as_deref()) || self.is_of_standard(self.owner(node));
-        let mut found = Found {
+        let mut found = CacheCandidate {
             root: node,
             sort,
             table,
@@ -192,40 +192,40 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             kind: self.type_name(node),
             name,
             standard,
-            counters: beside::counters(self.names, &beside, entries),
+            counters: metadata::counters(self.names, &beside, entries),
             beside,
         };
-        if sort == Sort::Cachetools {
+        if sort == CacheKind::Cachetools {
             self.add_decorator(node, &mut found, entries);
         }
         Some(found)
     }
 
     /// The hits of a cache of cachetools are counted by the function that it is of, if at all.
-    fn add_decorator(&mut self, node: NodeId, found: &mut Found, entries: u64) {
+    fn add_decorator(&mut self, node: NodeId, found: &mut CacheCandidate, entries: u64) {
         let owner = self.owner(node);
         let around = match owner {
-            Some(Owner::Instance(owner)) => self.holders.links().address(owner),
+            Some(CacheOwner::Instance(owner)) => self.holders.graph().address(owner),
             _ => None,
         };
-        let Some(around) = around.map(|at| beside::attributes(self.names, at)) else { return };
-        let Counters { hits, misses, .. } = beside::counters(self.names, &around, entries);
+        let Some(around) = around.map(|at| metadata::attributes(self.names, at)) else { return };
+        let Counters { hits, misses, .. } = metadata::counters(self.names, &around, entries);
         found.counters = Counters { hits, misses, ..found.counters };
     }
 
     fn type_name(&self, node: NodeId) -> Arc<str> {
-        self.holders.links().type_of(node).map_or_else(|| "?".into(), |of| of.name().into())
+        self.holders.graph().type_of(node).map_or_else(|| "?".into(), |of| of.name().into())
     }
 
     /// Objects whose class has attributes that are called caches, wherever they are: in containers they have no names of their own.
     fn look_at_attributes(&mut self) {
-        let links = self.holders.links();
+        let graph = self.holders.graph();
         let mut by_type: HashMap<u32, (Vec<Arc<str>>, usize)> = HashMap::new();
-        for (index, (sort, counted)) in (0..).zip(self.sorts.iter().zip(links.types())) {
+        for (index, (sort, counted)) in (0..).zip(self.sorts.iter().zip(graph.types())) {
             let of = &counted.of;
-            if *sort == Sort::Instance && !self.holders.modules().is_standard(&of.module) {
+            if *sort == CacheKind::Instance && !self.holders.modules().is_standard(&of.module) {
                 let mut called = self.names.attributes_of(of);
-                called.retain(|name| words::is_cache(name));
+                called.retain(|name| name_heuristics::is_cache(name));
                 if !called.is_empty() {
                     by_type.insert(index, (called, 0));
                 }
@@ -235,20 +235,22 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             return;
         }
         for node in self.objects() {
-            let Some((called, seen)) = by_type.get_mut(&links.kind(node).0) else { continue };
+            let Some((called, seen)) = by_type.get_mut(&graph.type_index(node).0) else { continue };
             *seen += 1;
             if *seen > MOST_OBJECTS || self.claimed.contains(&node) {
                 continue;
             }
-            let Some(at) = links.address(node) else { continue };
+            let Some(at) = graph.address(node) else { continue };
             for name in called.clone() {
-                let Some(table) = self.names.attribute(at, &name).and_then(|at| links.node(at)) else {
+                let Some(table) = self.names.attribute(at, &name).and_then(|at| graph.node(at)) else {
                     continue;
                 };
                 // What a name leads to comes later, with its neighbours.
-                if self.sort(table) == Sort::Table && !self.is_named(table) && !self.claimed.contains(&table)
+                if self.sort(table) == CacheKind::Table
+                    && !self.is_named(table)
+                    && !self.claimed.contains(&table)
                 {
-                    let beside = beside::attributes(self.names, at);
+                    let beside = metadata::attributes(self.names, at);
                     if let Some(found) = self.table(table, beside) {
                         self.push(found);
                     }
@@ -260,37 +262,37 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     /// Dicts that a name leads to.
     fn look_at_tables(&mut self) {
         for node in self.objects() {
-            if self.sort(node) == Sort::Table && self.is_named(node) && !self.claimed.contains(&node) {
+            if self.sort(node) == CacheKind::Table && self.is_named(node) && !self.claimed.contains(&node) {
                 self.look_at_table(node);
             }
         }
     }
 
     fn look_at_table(&mut self, node: NodeId) {
-        let links = self.holders.links();
+        let graph = self.holders.graph();
         let Some(place) = self.holders.holder(node).and_then(|place| self.holders.place(place)) else {
             return;
         };
         let (above, leaf) = leaf(&place.text);
         let owner = self.owner(node);
         let standard = self.is_standard(place.module.as_deref()) || self.is_of_standard(owner);
-        if let Some(Owner::Instance(owner)) = owner
+        if let Some(CacheOwner::Instance(owner)) = owner
             && self.claimed.contains(&owner)
         {
             return;
         }
-        let called = words::is_cache(leaf);
+        let called = name_heuristics::is_cache(leaf);
         if !called && (standard || self.is_within_a_cache(node)) {
             return;
         }
         let class = match owner {
-            Some(Owner::Instance(owner)) => links.type_of(owner).map(|of| of.qualname.as_str()),
+            Some(CacheOwner::Instance(owner)) => graph.type_of(owner).map(|of| of.qualname.as_str()),
             _ => None,
         };
-        let own_class = links.type_of(node).filter(|of| of.class.is_some()).map(|of| of.qualname.as_str());
-        let last = |name: &str| name.rsplit('.').next().is_some_and(words::is_cache);
-        let is_of_cache =
-            !words::is_beside(leaf) && (class.is_some_and(last) || words::is_cache(places::leaf(above).1));
+        let own_class = graph.type_of(node).filter(|of| of.class.is_some()).map(|of| of.qualname.as_str());
+        let last = |name: &str| name.rsplit('.').next().is_some_and(name_heuristics::is_cache);
+        let is_of_cache = !name_heuristics::is_beside(leaf)
+            && (class.is_some_and(last) || name_heuristics::is_cache(location::leaf(above).1));
         let is_cache = called || own_class.is_some_and(last);
         let beside = self.beside(node, owner);
         let Some(found) = self.table(node, beside) else { return };
@@ -302,7 +304,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             let entries = self.names.entries(found.table).unwrap_or(0);
             match owner {
                 // Of such an object the largest is the cache; the others say more of the same keys.
-                Some(Owner::Instance(owner)) => {
+                Some(CacheOwner::Instance(owner)) => {
                     let is_larger = self.owned.get(&owner).is_none_or(|(largest, _)| entries > *largest);
                     if is_larger {
                         self.owned.insert(owner, (entries, found));
@@ -311,7 +313,10 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
                 _ if entries > 0 => self.push(found),
                 _ => {}
             }
-        } else if !words::is_beside(leaf) && !words::is_deadlines(leaf) && self.has_times(&found) {
+        } else if !name_heuristics::is_beside(leaf)
+            && !name_heuristics::is_deadlines(leaf)
+            && self.has_times(&found)
+        {
             self.push(found);
         }
     }
@@ -319,29 +324,29 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     /// Whether a dict is a part of what was found to be a cache: an entry is none, whatever the names above it say.
     fn is_within_a_cache(&self, node: NodeId) -> bool {
         let paths = self.holders.paths();
-        let above = std::iter::successors(paths.before(node), |&above| paths.before(above));
+        let above = std::iter::successors(paths.parent(node), |&above| paths.parent(above));
         above.take(MOST_HOPS).any(|above| self.claimed.contains(&above))
     }
 
     /// Whether a dict is no cache but a list of some, as its name says: all that it has are caches, or dicts.
-    fn holds_caches(&mut self, leaf: &str, found: &Found) -> bool {
-        if !words::is_caches(leaf) {
+    fn holds_caches(&mut self, leaf: &str, found: &CacheCandidate) -> bool {
+        if !name_heuristics::is_caches(leaf) {
             return false;
         }
         let values = self.values(found.table, FEW);
-        let links = self.holders.links();
+        let graph = self.holders.graph();
         let is_cache = |value: &Addr| {
-            let node = links.node(*value);
-            node.is_some_and(|node| self.claimed.contains(&node) || self.sort(node) == Sort::Table)
+            let node = graph.node(*value);
+            node.is_some_and(|node| self.claimed.contains(&node) || self.sort(node) == CacheKind::Table)
         };
         !values.is_empty() && values.iter().all(is_cache)
     }
 
     /// The caches in a list of caches.
-    fn look_at_parts(&mut self, whole: &Found) {
+    fn look_at_parts(&mut self, whole: &CacheCandidate) {
         for value in self.values(whole.table, FEW) {
-            let Some(node) = self.holders.links().node(value) else { continue };
-            if self.sort(node) == Sort::Table
+            let Some(node) = self.holders.graph().node(value) else { continue };
+            if self.sort(node) == CacheKind::Table
                 && !self.claimed.contains(&node)
                 && let Some(found) = self.table(node, Vec::new())
             {
@@ -360,7 +365,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     }
 
     /// Whether the entries of a dict have times in them that can be told from other numbers.
-    fn has_times(&mut self, found: &Found) -> bool {
+    fn has_times(&mut self, found: &CacheCandidate) -> bool {
         let Some(now) = self.now else { return false };
         if self.names.entries(found.table).is_none_or(|entries| entries < MANY) {
             return false;
@@ -371,24 +376,24 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     }
 
     /// A dict as a cache.
-    fn table(&mut self, node: NodeId, beside: Named) -> Option<Found> {
-        let table = self.holders.links().address(node)?;
+    fn table(&mut self, node: NodeId, beside: Attributes) -> Option<CacheCandidate> {
+        let table = self.holders.graph().address(node)?;
         let entries = self.names.entries(table)?;
         let (name, module) = self.name(node);
-        let mut counters = beside::counters(self.names, &beside, entries);
+        let mut counters = metadata::counters(self.names, &beside, entries);
         let standard = self.is_standard(module.as_deref()) || self.is_of_standard(self.owner(node));
-        let is_class = self.holders.links().type_of(node).is_some_and(|of| of.class.is_some());
+        let is_class = self.holders.graph().type_of(node).is_some_and(|of| of.class.is_some());
         if is_class {
-            let own = beside::attributes(self.names, table);
-            let own = beside::counters(self.names, &own, entries);
+            let own = metadata::attributes(self.names, table);
+            let own = metadata::counters(self.names, &own, entries);
             counters.limit = own.limit.or(counters.limit);
             if own.hits.is_some() {
                 (counters.hits, counters.misses) = (own.hits, own.misses);
             }
         }
-        Some(Found {
+        Some(CacheCandidate {
             root: node,
-            sort: Sort::Table,
+            sort: CacheKind::Table,
             table,
             besides: None,
             kind: self.type_name(node),
@@ -400,15 +405,15 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     }
 
     /// What stands beside a dict: the attributes of the object or class that it is of, the closure variables of the function.
-    fn beside(&mut self, node: NodeId, owner: Option<Owner>) -> Named {
-        let links = self.holders.links();
-        let at = |node: NodeId| links.address(node);
+    fn beside(&mut self, node: NodeId, owner: Option<CacheOwner>) -> Attributes {
+        let graph = self.holders.graph();
+        let at = |node: NodeId| graph.address(node);
         match owner {
-            Some(Owner::Instance(owner)) => at(owner).map(|at| beside::attributes(self.names, at)),
-            Some(Owner::Function(owner)) => at(owner).map(|at| beside::closure(self.names, at)),
-            Some(Owner::Class) => {
-                let dict = self.holders.paths().before(node).and_then(at);
-                dict.map(|dict| beside::entries(self.names, dict))
+            Some(CacheOwner::Instance(owner)) => at(owner).map(|at| metadata::attributes(self.names, at)),
+            Some(CacheOwner::Function(owner)) => at(owner).map(|at| metadata::closure(self.names, at)),
+            Some(CacheOwner::Class) => {
+                let dict = self.holders.paths().parent(node).and_then(at);
+                dict.map(|dict| metadata::entries(self.names, dict))
             }
             None => None,
         }

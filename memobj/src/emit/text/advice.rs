@@ -3,7 +3,7 @@
 use common::record::{Leak, LeaksRecord, MemoryGrowth};
 use common::units::Bytes;
 
-use crate::account::rows::Kind;
+use crate::account::rows::RowKind;
 
 /// What to do about a leak.
 pub(super) fn of(leak: &Leak) -> String {
@@ -31,31 +31,32 @@ pub(super) fn of(leak: &Leak) -> String {
 
 /// What a kind of memory is, for a person.
 pub(super) fn words(kind: &str) -> &'static str {
-    Kind::ALL.iter().find(|known| known.word() == kind).map_or("other memory", |known| known.words())
+    RowKind::ALL.iter().find(|known| known.as_str() == kind).map_or("other memory", |known| known.describe())
 }
 
 /// What to do about memory that is no object.
 pub(super) fn of_memory(record: &LeaksRecord, memory: &MemoryGrowth) -> String {
-    let most = memory.rows.first().and_then(|row| Kind::ALL.iter().find(|kind| kind.word() == &*row.kind));
+    let most =
+        memory.rows.first().and_then(|row| RowKind::ALL.iter().find(|kind| kind.as_str() == &*row.kind));
     let trim = Bytes(memory.trimmable_bytes);
     match most {
-        Some(Kind::NativeUsed | Kind::NativeMapped) => {
+        Some(RowKind::NativeUsed | RowKind::NativeMapped) => {
             "C code allocates and does not free: memray --native or heaptrack shows where; look at ctypes and extension modules"
                 .into()
         }
-        Some(Kind::NativeFree | Kind::NativeTop | Kind::NativeCached | Kind::NativeOverhead) => {
+        Some(RowKind::NativeFree | RowKind::NativeTop | RowKind::NativeCached | RowKind::NativeOverhead) => {
             format!("malloc keeps what was freed: try MALLOC_ARENA_MAX=2; malloc_trim(0) would give {trim} back")
         }
-        Some(Kind::PythonFreeBlocks | Kind::PythonFreePools | Kind::PythonOverhead) => {
+        Some(RowKind::PythonFreeBlocks | RowKind::PythonFreePools | RowKind::PythonOverhead) => {
             let pinned = Bytes(record.pinned_bytes.unwrap_or(0));
             let by = record.pinned_by.as_deref().unwrap_or("few objects");
             let holder = record.leaks.iter().find(|leak| leak.types.iter().any(|grown| &*grown.name == by));
             let held = holder.map(|leak| format!(" held by {}", leak.holder)).unwrap_or_default();
             format!("{pinned} of free memory are pinned by {by}{held}: make what stays before what goes, or copy it afterwards")
         }
-        Some(Kind::Stack | Kind::ThreadData) => "threads are started and do not end: use a pool".into(),
-        Some(Kind::File) => "files are mapped and not closed: look at mmap and at data that is loaded".into(),
-        Some(Kind::SharedMemory) => "shared memory is made and not unlinked".into(),
+        Some(RowKind::Stack | RowKind::ThreadData) => "threads are started and do not end: use a pool".into(),
+        Some(RowKind::File) => "files are mapped and not closed: look at mmap and at data that is loaded".into(),
+        Some(RowKind::SharedMemory) => "shared memory is made and not unlinked".into(),
         _ => "memobj --memory -p PID now and later says what grows".into(),
     }
 }

@@ -227,10 +227,10 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::caches::Weight;
+    use crate::caches::CacheSize;
 
     fn cache(name: &str, entries: u64, deep_bytes: u64, warnings: &[Warning]) -> Cache {
-        let weight = Weight { deep_bytes, shared_bytes: deep_bytes / 4, ..Weight::default() };
+        let weight = CacheSize { deep_bytes, shared_bytes: deep_bytes / 4, ..CacheSize::default() };
         Cache {
             name: name.into(),
             kind: "cachetools.TTLCache".into(),

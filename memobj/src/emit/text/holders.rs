@@ -7,7 +7,7 @@ use common::units::{Bytes, counted, thousands};
 
 use super::super::summary::ObjectSum;
 use super::census::{ANY_WIDTH, percent, ratio, titled_table};
-use crate::census::held::{Held, HeldBy};
+use crate::holders::summary::{Held, HeldBy};
 use crate::holders::why::Why;
 
 /// So many ways to the objects of a type are shown.
@@ -28,15 +28,15 @@ pub(super) fn lines(held: &Held, total: ObjectSum, limit: usize) -> Vec<Line> {
 /// The ways to the objects of a type.
 fn why(why: &Why) -> Vec<Line> {
     let mut table = Table::new([Column::right("COUNT"), Column::left("WAY", ANY_WIDTH)]);
-    for way in why.ways.iter().take(WAYS) {
+    for way in why.paths.iter().take(WAYS) {
         table.push([
             Cell::plain(thousands(way.count)),
-            Cell::plain(escape_controls(&way.text()).into_owned()),
+            Cell::plain(escape_controls(&way.describe()).into_owned()),
         ]);
     }
-    let others: u64 = why.ways.iter().skip(WAYS).map(|way| way.count).sum();
+    let others: u64 = why.paths.iter().skip(WAYS).map(|way| way.count).sum();
     if others > 0 {
-        let ways = counted(why.ways.len().saturating_sub(WAYS) as u64, "other way", "other ways");
+        let ways = counted(why.paths.len().saturating_sub(WAYS) as u64, "other way", "other ways");
         table.push([Cell::plain(thousands(others)), Cell::new(Tone::Dim, format!("… {ways}"))]);
     }
     let objects = counted(why.objects, "object", "objects");
@@ -127,7 +127,7 @@ mod tests {
     use common::table::Style;
 
     use super::*;
-    use crate::census::held::Stray;
+    use crate::holders::summary::Stray;
 
     fn held_by(name: &str, count: u64, size_bytes: u64, retained_bytes: Option<u64>) -> HeldBy {
         HeldBy { name: name.into(), count, size_bytes, retained_bytes }
@@ -166,13 +166,17 @@ mod tests {
 
     #[test]
     fn rare_paths_are_summed_up() {
-        let way = |count| crate::holders::why::Way { count, root: "module app".into(), legs: Vec::new() };
+        let way = |count| crate::holders::why::ReferencePath {
+            count,
+            root: "module app".into(),
+            steps: Vec::new(),
+        };
         let held = Held {
             whys: vec![Why {
                 of: "app.Session".into(),
                 objects: 5000,
                 sampled: 500,
-                ways: (0..12).map(|number| way(100 - number)).collect(),
+                paths: (0..12).map(|number| way(100 - number)).collect(),
             }],
             retained: Some([("dict".into(), 2048)].into()),
             ..Held::default()

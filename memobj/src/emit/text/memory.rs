@@ -7,8 +7,8 @@ use common::table::{Column, Line, Table};
 use common::units::{Bytes, counted};
 
 use super::census::{ANY_WIDTH, percent, ratio, titled_table};
-use crate::account::change::{Cause, Figures, compared};
-use crate::account::rows::Kind;
+use crate::account::growth::{AccountSummary, GrowthCause, compare};
+use crate::account::rows::RowKind;
 
 /// What is explained below this is worth a glance.
 const LOW: f64 = 0.95;
@@ -16,7 +16,7 @@ const LOW: f64 = 0.95;
 const NOTABLE: u64 = 20;
 
 /// What malloc has and nobody uses.
-const FREE_OF_MALLOC: [Kind; 3] = [Kind::NativeCached, Kind::NativeFree, Kind::NativeTop];
+const FREE_OF_MALLOC: [RowKind; 3] = [RowKind::NativeCached, RowKind::NativeFree, RowKind::NativeTop];
 /// Changes of rows that are less are not told.
 const MIN_CHANGE: u64 = 64 << 10;
 /// Growth of all that is less needs no advice.
@@ -46,7 +46,7 @@ pub(super) fn memory(account: &MemoryAccount, limit: usize) -> Vec<Line> {
     };
     let (shown, others) = account.rows.split_at_checked(limit).unwrap_or((&account.rows, &[]));
     for row in shown {
-        let is_unknown = *row.kind == *Kind::Unexplained.word();
+        let is_unknown = *row.kind == *RowKind::Unexplained.as_str();
         add(row, if is_unknown { Tone::Warning } else { Tone::Plain }, what(row));
     }
     if !others.is_empty() {
@@ -103,12 +103,12 @@ pub(super) fn missing(record: &CensusRecord) -> Line {
 }
 
 /// What grew since the last account, and what to try where it is not objects.
-pub(super) fn since(before: &Figures, now: &Figures) -> Vec<Line> {
-    let change = compared(before, now);
+pub(super) fn since(before: &AccountSummary, now: &AccountSummary) -> Vec<Line> {
+    let change = compare(before, now);
     let sign = |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "+" }, Bytes(bytes.unsigned_abs()));
     let rows = change.rows.iter().filter(|growth| growth.bytes.unsigned_abs() >= MIN_CHANGE);
     let rows = rows.take(MAX_CHANGES).map(|growth| {
-        let words = name(Some(growth.kind), growth.kind.word(), growth.detail.as_deref());
+        let words = name(Some(growth.kind), growth.kind.as_str(), growth.detail.as_deref());
         format!("{words} {}", sign(growth.bytes))
     });
     let rows: Vec<String> = rows.collect();
@@ -119,9 +119,9 @@ pub(super) fn since(before: &Figures, now: &Figures) -> Vec<Line> {
     }
     let mut lines = vec![Line::whole(2, Tone::Plain, text)];
     let is_much = change.rss_bytes.unsigned_abs() >= MIN_GROWTH;
-    if let (Some(cause), true) = (change.cause().filter(|cause| *cause != Cause::Objects), is_much) {
+    if let (Some(cause), true) = (change.cause().filter(|cause| *cause != GrowthCause::Objects), is_much) {
         let advice = cause.advice(now);
-        lines.push(Line::whole(2, Tone::Warning, format!("{}, not objects: {advice}", cause.words())));
+        lines.push(Line::whole(2, Tone::Warning, format!("{}, not objects: {advice}", cause.describe())));
     }
     lines
 }
@@ -136,7 +136,8 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
             Bytes(account.trimmable_bytes)
         ));
     }
-    let stuck = account.rows.iter().filter(|row| FREE_OF_MALLOC.iter().any(|kind| *row.kind == *kind.word()));
+    let stuck =
+        account.rows.iter().filter(|row| FREE_OF_MALLOC.iter().any(|kind| *row.kind == *kind.as_str()));
     let stuck =
         stuck.map(|row| row.private_bytes.saturating_add(row.shared_bytes)).fold(0, u64::saturating_add);
     let stuck = stuck.saturating_sub(account.trimmable_bytes);
@@ -192,25 +193,27 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
 
 /// Whether Python has several heaps: those of mimalloc, which has pages for arenas.
 fn has_heaps(account: &MemoryAccount) -> bool {
-    let used = [Kind::PythonUsed.word(), Kind::PythonFreeBlocks.word()];
+    let used = [RowKind::PythonUsed.as_str(), RowKind::PythonFreeBlocks.as_str()];
     account.rows.iter().any(|row| row.detail.is_some() && used.contains(&&*row.kind))
 }
 
 fn what(row: &MemoryRow) -> String {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == &*row.kind);
+    let kind = RowKind::ALL.into_iter().find(|kind| kind.as_str() == &*row.kind);
     name(kind, &row.kind, row.detail.as_deref())
 }
 
 /// A row's name for a person; `word` is what stands for a kind that is not known.
-fn name(kind: Option<Kind>, word: &str, detail: Option<&str>) -> String {
-    let words = kind.map_or_else(|| escape_controls(word).into_owned(), |kind| kind.words().to_owned());
+fn name(kind: Option<RowKind>, word: &str, detail: Option<&str>) -> String {
+    let words = kind.map_or_else(|| escape_controls(word).into_owned(), |kind| kind.describe().to_owned());
     let detail = detail.filter(|detail| !detail.is_empty()).map(escape_controls);
     match (kind, detail) {
-        (Some(Kind::PythonObjects), Some(detail)) => format!("{words} in {detail}"),
-        (Some(Kind::PythonUsed | Kind::PythonFreeBlocks), Some(detail)) => format!("{words} (heap {detail})"),
-        (Some(Kind::Unexplained | Kind::Stack), Some(detail)) => format!("{words} ({detail})"),
+        (Some(RowKind::PythonObjects), Some(detail)) => format!("{words} in {detail}"),
+        (Some(RowKind::PythonUsed | RowKind::PythonFreeBlocks), Some(detail)) => {
+            format!("{words} (heap {detail})")
+        }
+        (Some(RowKind::Unexplained | RowKind::Stack), Some(detail)) => format!("{words} ({detail})"),
         (_, Some(detail)) => format!("{words} {detail}"),
-        (Some(Kind::File), None) => "smaller files".into(),
+        (Some(RowKind::File), None) => "smaller files".into(),
         (_, None) => words,
     }
 }
@@ -221,9 +224,9 @@ mod tests {
 
     use super::*;
 
-    fn row(kind: Kind, detail: Option<&str>, private: u64, shared: u64) -> MemoryRow {
+    fn row(kind: RowKind, detail: Option<&str>, private: u64, shared: u64) -> MemoryRow {
         MemoryRow {
-            kind: kind.word().into(),
+            kind: kind.as_str().into(),
             detail: detail.map(Into::into),
             private_bytes: private,
             shared_bytes: shared,
@@ -238,10 +241,10 @@ mod tests {
             explained_bytes: 90 << 20,
             explained_ratio: 0.9,
             rows: vec![
-                row(Kind::PythonFreePools, None, 50 << 20, 0),
-                row(Kind::PythonObjects, Some("pools"), 20 << 20, 20 << 20),
-                row(Kind::Unexplained, Some("anonymous"), 10 << 20, 0),
-                row(Kind::File, None, 0, 1 << 20),
+                row(RowKind::PythonFreePools, None, 50 << 20, 0),
+                row(RowKind::PythonObjects, Some("pools"), 20 << 20, 20 << 20),
+                row(RowKind::Unexplained, Some("anonymous"), 10 << 20, 0),
+                row(RowKind::File, None, 0, 1 << 20),
             ],
             types: Vec::new(),
             types_omitted: None,
@@ -285,15 +288,15 @@ mod tests {
 
     #[test]
     fn growth_line_gives_advice() {
-        let figures = |native: u64, objects: u64| Figures {
+        let figures = |native: u64, objects: u64| AccountSummary {
             rss_bytes: native + objects,
             rows: vec![
-                (Kind::NativeUsed, None, native),
-                (Kind::PythonObjects, Some("pools".into()), objects),
+                (RowKind::NativeUsed, None, native),
+                (RowKind::PythonObjects, Some("pools".into()), objects),
             ],
-            ..Figures::default()
+            ..AccountSummary::default()
         };
-        let told = |before: &Figures, now: &Figures| {
+        let told = |before: &AccountSummary, now: &AccountSummary| {
             let mut text = String::new();
             for line in since(before, now) {
                 line.write(common::table::Style::default(), &mut text);

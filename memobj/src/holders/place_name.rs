@@ -1,11 +1,11 @@
-//! Names put together: from a module or a function, over attributes and variables, to the place that holds something.
+//! NameReader put together: from a module or a function, over attributes and variables, to the place that holds something.
 
 use std::sync::Arc;
 
 use crate::graph::NodeId;
-use crate::links::{Links, SourceKind};
 use crate::names::modules::Modules;
-use crate::names::{Names, Step, joined};
+use crate::names::{NameReader, Reference, qualified_name};
+use crate::object_graph::{ObjectGraph, RootKind};
 use memobj_cpython::heap::kinds::Kind;
 use memobj_cpython::heap::types::Type;
 use memobj_process::addr::Addr;
@@ -32,11 +32,11 @@ pub enum Role {
     Part,
 }
 
-/// What a step adds to a name.
+/// What a reference adds to a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
+pub enum NamePart {
     /// Nothing: it leads on to what the name means.
-    Same,
+    Nothing,
     /// `.name`.
     Attribute(Arc<str>),
     /// `local name`.
@@ -55,12 +55,12 @@ pub enum Word {
     OfThread(Arc<str>),
 }
 
-impl Word {
+impl NamePart {
     /// A name with this added.
     #[must_use]
-    pub fn added_to(&self, text: &Arc<str>) -> Arc<str> {
+    pub fn append_to(&self, text: &Arc<str>) -> Arc<str> {
         match self {
-            Self::Same => Arc::clone(text),
+            Self::Nothing => Arc::clone(text),
             Self::Attribute(name) => format!("{text}.{name}").into(),
             Self::Local(name) => format!("{text} local {name}").into(),
             Self::Default(name) => format!("{text} default {name}").into(),
@@ -74,96 +74,105 @@ impl Word {
 }
 
 /// What is needed to put names together.
-pub struct Words<'a, 'p, 'm, 'w, M> {
+pub struct PlaceNamer<'a, 'p, 'm, 'w, M> {
     /// The graph.
-    pub links: &'a Links<'w>,
+    pub graph: &'a ObjectGraph<'w>,
     /// The modules.
     pub modules: &'a Modules,
-    /// The names of the threads of `links`.
+    /// The names of the threads of `graph`.
     pub threads: &'a [Arc<str>],
     /// The names of everything else.
-    pub names: &'a mut Names<'p, 'm, M>,
+    pub names: &'a mut NameReader<'p, 'm, M>,
 }
 
-impl<M: Memory> Words<'_, '_, '_, '_, M> {
+impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
     /// The name of a root of all ways, and the module it is of.
     pub fn root(&mut self, node: NodeId) -> (Arc<str>, Option<Arc<str>>) {
-        if let Some(source) = self.links.source(node) {
+        if let Some(source) = self.graph.root(node) {
             return match source.kind {
-                SourceKind::Modules(_) => ("sys.modules".into(), Some("sys".into())),
-                SourceKind::Frame { at, .. } => match self.names.function_of_frame(at) {
+                RootKind::Modules(_) => ("sys.modules".into(), Some("sys".into())),
+                RootKind::Frame { at, .. } => match self.names.function_of_frame(at) {
                     Some((module, name)) => {
-                        (format!("{}()", joined(module.as_deref(), &name)).into(), module)
+                        (format!("{}()", qualified_name(module.as_deref(), &name)).into(), module)
                     }
                     None => ("a frame".into(), None),
                 },
-                SourceKind::Thread(number) => {
+                RootKind::Thread(number) => {
                     let name = self.threads.get(number).map_or("?", |name| name);
                     (format!("thread {name}").into(), None)
                 }
-                SourceKind::Interpreter(_) => ("(interpreter)".into(), None),
-                SourceKind::StaticTypes => ("(builtin types)".into(), None),
-                SourceKind::Native => ("(native code)".into(), None),
-                SourceKind::Unknown => ("(nobody known)".into(), None),
+                RootKind::Interpreter(_) => ("(interpreter)".into(), None),
+                RootKind::StaticTypes => ("(builtin types)".into(), None),
+                RootKind::Native => ("(native code)".into(), None),
+                RootKind::Unknown => ("(nobody known)".into(), None),
             };
         }
-        let module = self.links.address(node).and_then(|at| self.modules.get(at));
+        let module = self.graph.address(node).and_then(|at| self.modules.get(at));
         match module {
             Some(module) => (Arc::clone(&module.name), Some(Arc::clone(&module.name))),
             None => ("?".into(), None),
         }
     }
 
-    /// What a step from an object of a role adds to the name, and the role of what it leads to; `None` if that only belongs to what has
+    /// What a reference from an object of a role adds to the name, and the role of what it leads to; `None` if that only belongs to what has
     /// the name.
     pub fn follow(
         &mut self,
         from: Addr,
         from_type: Option<&Type>,
         role: Role,
-        step: &Step,
+        reference: &Reference,
         to: Addr,
-    ) -> Option<(Word, Role)> {
+    ) -> Option<(NamePart, Role)> {
         let kind = from_type.and_then(|of| of.kind);
-        let is_cell = |names: &mut Names<'_, '_, M>| names.type_of(to).is_some_and(|of| of.name() == "cell");
-        Some(match (role, step) {
-            (Role::Namespace, Step::Entry(key)) => (Word::Attribute(self.names.key(*key)?), Role::Named),
-            (Role::Defaults(function), Step::Index(index)) => {
-                (Word::Default(self.names.default_argument(function, *index)?), Role::Named)
+        let is_cell =
+            |names: &mut NameReader<'_, '_, M>| names.type_of(to).is_some_and(|of| of.name() == "cell");
+        Some(match (role, reference) {
+            (Role::Namespace, Reference::Entry(key)) => {
+                (NamePart::Attribute(self.names.key(*key)?), Role::Named)
             }
-            (Role::KeywordDefaults, Step::Entry(key)) => (Word::Default(self.names.key(*key)?), Role::Named),
-            (Role::Closure(function), Step::Index(index)) => {
+            (Role::Defaults(function), Reference::Index(index)) => {
+                (NamePart::Default(self.names.default_argument(function, *index)?), Role::Named)
+            }
+            (Role::KeywordDefaults, Reference::Entry(key)) => {
+                (NamePart::Default(self.names.key(*key)?), Role::Named)
+            }
+            (Role::Closure(function), Reference::Index(index)) => {
                 let name = self.names.closure_variable(function, *index)?;
-                (Word::Closure(name), if is_cell(self.names) { Role::Cell } else { Role::Named })
+                (NamePart::Closure(name), if is_cell(self.names) { Role::Cell } else { Role::Named })
             }
-            (Role::Cell, Step::Inside) | (Role::Named, Step::Wrapped) => (Word::Same, Role::Named),
-            (Role::ThreadLocals, Step::Entry(key)) => {
-                (Word::OfThread(self.thread_of(*key)?), Role::Namespace)
+            (Role::Cell, Reference::Internal) | (Role::Named, Reference::Wrapped) => {
+                (NamePart::Nothing, Role::Named)
             }
-            (Role::Named, Step::Inside) => {
+            (Role::ThreadLocals, Reference::Entry(key)) => {
+                (NamePart::OfThread(self.thread_of(*key)?), Role::Namespace)
+            }
+            (Role::Named, Reference::Internal) => {
                 let is_dict = self.names.type_of(to).is_some_and(|of| of.kind == Some(Kind::Dict));
-                (Word::Same, if is_dict { Role::Namespace } else { Role::Named })
+                (NamePart::Nothing, if is_dict { Role::Namespace } else { Role::Named })
             }
-            (Role::Named, Step::Defaults) => (Word::Same, Role::Defaults(from)),
-            (Role::Named, Step::KeywordDefaults) => (Word::Same, Role::KeywordDefaults),
-            (Role::Named, Step::Closure) => (Word::Same, Role::Closure(from)),
-            (Role::Named, Step::Local(name)) => {
+            (Role::Named, Reference::Defaults) => (NamePart::Nothing, Role::Defaults(from)),
+            (Role::Named, Reference::KeywordDefaults) => (NamePart::Nothing, Role::KeywordDefaults),
+            (Role::Named, Reference::Closure) => (NamePart::Nothing, Role::Closure(from)),
+            (Role::Named, Reference::Local(name)) => {
                 let role = if is_cell(self.names) { Role::Cell } else { Role::Named };
-                (Word::Local(Arc::clone(name)), role)
+                (NamePart::Local(Arc::clone(name)), role)
             }
-            (Role::Named, Step::Cached) => (Word::Cache, Role::Part),
-            (Role::Named, Step::ThreadLocals) => (Word::Same, Role::ThreadLocals),
-            (Role::Named, Step::Awaited(name)) => (Word::Attribute((*name).into()), Role::Named),
-            (Role::Named, Step::Variable(name)) => (Word::Variable(Arc::clone(name)), Role::Named),
-            (Role::Named, Step::Attribute(name)) => match kind {
+            (Role::Named, Reference::Cached) => (NamePart::Cache, Role::Part),
+            (Role::Named, Reference::ThreadLocals) => (NamePart::Nothing, Role::ThreadLocals),
+            (Role::Named, Reference::Awaited(name)) => (NamePart::Attribute((*name).into()), Role::Named),
+            (Role::Named, Reference::ContextVariable(name)) => {
+                (NamePart::Variable(Arc::clone(name)), Role::Named)
+            }
+            (Role::Named, Reference::Attribute(name)) => match kind {
                 // What a wrapper wraps has its name; what else belongs to a function or a class is a part of it.
-                Some(Kind::LruCache) => (Word::Same, Role::Named),
+                Some(Kind::LruCache) => (NamePart::Nothing, Role::Named),
                 Some(Kind::Function | Kind::Type | Kind::Frame | Kind::Module) => return None,
                 _ if self.names.type_of(to).is_some_and(|of| of.kind == Some(Kind::Frame)) => {
-                    (Word::Frame(self.names.function_of_frame_object(to)?.into()), Role::Named)
+                    (NamePart::Frame(self.names.function_of_frame_object(to)?.into()), Role::Named)
                 }
-                _ if is_wrapper(from_type) => (Word::Same, Role::Named),
-                _ => (Word::Attribute(Arc::clone(name)), Role::Named),
+                _ if is_wrapper(from_type) => (NamePart::Nothing, Role::Named),
+                _ => (NamePart::Attribute(Arc::clone(name)), Role::Named),
             },
             _ => return None,
         })
@@ -179,12 +188,13 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
             }
             _ => key,
         };
-        let wanted = self.links.node(referred)?;
-        let graph = self.links.graph();
-        let holds = |node: NodeId| graph.targets(node).contains(&wanted);
-        let of_thread = self.links.sources().iter().find_map(|source| match source.kind {
-            SourceKind::Thread(number) => {
-                let direct = holds(source.node) || graph.targets(source.node).iter().any(|&held| holds(held));
+        let wanted = self.graph.node(referred)?;
+        let references = self.graph.references();
+        let holds = |node: NodeId| references.targets(node).contains(&wanted);
+        let of_thread = self.graph.roots().iter().find_map(|source| match source.kind {
+            RootKind::Thread(number) => {
+                let direct =
+                    holds(source.node) || references.targets(source.node).iter().any(|&held| holds(held));
                 direct.then_some(number)
             }
             _ => None,
@@ -194,10 +204,10 @@ impl<M: Memory> Words<'_, '_, '_, '_, M> {
 }
 
 /// How the state of a thread refers to `to`: its context is what it has; of the rest, the names are C's.
-pub(super) fn step_of_thread(links: &Links<'_>, to: NodeId) -> Option<Step> {
-    let of = links.type_of(to)?;
+pub(super) fn step_of_thread(graph: &ObjectGraph<'_>, to: NodeId) -> Option<Reference> {
+    let of = graph.type_of(to)?;
     (of.qualname == "Context" && matches!(of.module.as_str(), "builtins" | "_contextvars"))
-        .then_some(Step::Inside)
+        .then_some(Reference::Internal)
 }
 
 /// Whether objects of a type are only a wrapper around a function.

@@ -1,8 +1,8 @@
 //! What caches weigh: all that is reached from one, each object once, and what of it each entry has.
 
 use crate::graph::NodeId;
-use crate::holders::retained::{Extents, Retained};
-use crate::links::Links;
+use crate::holders::retained::{DominatorIntervals, RetainedSizes};
+use crate::object_graph::ObjectGraph;
 use memobj_cpython::heap::kinds::Kind;
 
 /// Not reached.
@@ -22,7 +22,7 @@ const MOST_EDGES: u64 = 10_000_000;
 
 /// The objects of an entry.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Members {
+pub(super) struct EntryNodes {
     pub key: Option<NodeId>,
     pub value: Option<NodeId>,
     /// What ties them together and leads to other entries too: only itself is of the entry.
@@ -31,7 +31,7 @@ pub(super) struct Members {
 
 /// What a cache weighs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Weight {
+pub(super) struct DeepSize {
     /// All that is reached from it, with itself.
     pub deep_bytes: u64,
     /// What of that is reached otherwise, too.
@@ -43,10 +43,10 @@ pub(super) struct Weight {
 }
 
 /// Weighs caches.
-pub(super) struct Scales<'a, 'w> {
-    links: &'a Links<'w>,
-    retained: &'a Retained,
-    extents: Extents,
+pub(super) struct DeepSizer<'a, 'w> {
+    graph: &'a ObjectGraph<'w>,
+    retained: &'a RetainedSizes,
+    dominator_intervals: DominatorIntervals,
     /// By type: whether its objects are where a cache ends: modules, types, functions.
     ends: Vec<bool>,
     /// By node: whose it is.
@@ -55,33 +55,33 @@ pub(super) struct Scales<'a, 'w> {
     left: u64,
 }
 
-impl<'a, 'w> Scales<'a, 'w> {
-    pub fn new(links: &'a Links<'w>, retained: &'a Retained) -> Self {
+impl<'a, 'w> DeepSizer<'a, 'w> {
+    pub fn new(graph: &'a ObjectGraph<'w>, retained: &'a RetainedSizes) -> Self {
         let is_end = |of: &memobj_cpython::heap::types::Type| {
             of.is_metatype()
                 || matches!(of.kind, Some(Kind::Module | Kind::Function))
                 || of.name() == "builtin_function_or_method"
         };
         Self {
-            links,
+            graph,
             retained,
-            extents: retained.extents(),
-            ends: links.types().iter().map(|counted| is_end(&counted.of)).collect(),
-            labels: vec![FREE; links.objects()],
+            dominator_intervals: retained.dominator_intervals(),
+            ends: graph.types().iter().map(|counted| is_end(&counted.of)).collect(),
+            labels: vec![FREE; graph.objects()],
             touched: Vec::new(),
-            left: (links.graph().edges() as u64).saturating_mul(MOST_ROUNDS).saturating_add(MOST_EDGES),
+            left: (graph.references().edges() as u64).saturating_mul(MOST_ROUNDS).saturating_add(MOST_EDGES),
         }
     }
 
     /// Weighs the cache that `root` is, whose entries are in `table`. `besides` is what it refers to and is not of it: the function whose
     /// results it keeps. `None` if it leads to more than can be followed.
-    pub fn weigh(
+    pub fn measure(
         &mut self,
         root: NodeId,
         table: Option<NodeId>,
         besides: Option<NodeId>,
-        entries: &[Members],
-    ) -> Option<Weight> {
+        entries: &[EntryNodes],
+    ) -> Option<DeepSize> {
         let weight =
             self.label(root, table, besides, entries).map(|()| self.sum(root, besides, entries.len()));
         for node in self.touched.drain(..) {
@@ -99,7 +99,7 @@ impl<'a, 'w> Scales<'a, 'w> {
         root: NodeId,
         table: Option<NodeId>,
         besides: Option<NodeId>,
-        entries: &[Members],
+        entries: &[EntryNodes],
     ) -> Option<()> {
         let own = [Some(root), table, besides];
         let mut stack = Vec::new();
@@ -124,9 +124,9 @@ impl<'a, 'w> Scales<'a, 'w> {
     }
 
     fn follow(&mut self, stack: &mut Vec<(NodeId, u32)>) -> Option<()> {
-        let links = self.links;
+        let graph = self.graph;
         while let Some((node, label)) = stack.pop() {
-            let targets = links.graph().targets(node);
+            let targets = graph.references().targets(node);
             self.left = self.left.checked_sub(targets.len() as u64)?;
             for &to in targets {
                 self.claim(to, label, stack);
@@ -147,7 +147,7 @@ impl<'a, 'w> Scales<'a, 'w> {
             _ => SHARED,
         };
         if *place == FREE {
-            let kind = self.links.kind(node).0 as usize;
+            let kind = self.graph.type_index(node).0 as usize;
             if self.ends.get(kind).copied().unwrap_or(true) {
                 return;
             }
@@ -157,12 +157,12 @@ impl<'a, 'w> Scales<'a, 'w> {
         stack.push((node, label));
     }
 
-    fn sum(&self, root: NodeId, besides: Option<NodeId>, entries: usize) -> Weight {
-        let mut weight = Weight { entries: vec![0; entries], ..Weight::default() };
+    fn sum(&self, root: NodeId, besides: Option<NodeId>, entries: usize) -> DeepSize {
+        let mut weight = DeepSize { entries: vec![0; entries], ..DeepSize::default() };
         for &node in self.touched.iter().filter(|&&node| Some(node) != besides) {
-            let bytes = self.links.size(node);
+            let bytes = self.graph.size(node);
             weight.deep_bytes = weight.deep_bytes.saturating_add(bytes);
-            if !self.extents.covers(root, node) {
+            if !self.dominator_intervals.dominates(root, node) {
                 weight.shared_bytes = weight.shared_bytes.saturating_add(bytes);
             }
             let label = self.labels.get(node.index()).copied().unwrap_or(FREE);

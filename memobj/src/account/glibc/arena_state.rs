@@ -31,7 +31,7 @@ const TOPS: [u64; 2] = [LOCK_BYTES + HAVE_FAST_BYTES + 80, LOCK_BYTES];
 const EMPTY_BINS: usize = 8;
 /// More arenas than `MALLOC_ARENA_MAX` has by itself on a machine of 8,192 processors.
 const MOST_ARENAS: usize = 1 << 16;
-/// Places at which bins may begin that are looked at; of an arena there are a hundred at most.
+/// SearchAreas at which bins may begin that are looked at; of an arena there are a hundred at most.
 const MOST_PLACES: usize = 1 << 16;
 /// Read at once while looking.
 const PIECE: u64 = 1 << 16;
@@ -40,12 +40,12 @@ const MOST_DATA: u64 = 1 << 28;
 
 /// How a glibc lays out its arenas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(super) struct StateLayout {
     /// From an arena's beginning to `top`.
     top: u64,
 }
 
-impl Shape {
+impl StateLayout {
     /// `sizeof(struct malloc_state)`.
     pub(super) const fn bytes(self) -> u64 {
         self.top + TOP_TO_NEXT + NEXT_TO_END
@@ -54,9 +54,9 @@ impl Shape {
 
 /// An arena: `struct malloc_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct State {
+pub(super) struct MallocState {
     pub at: Addr,
-    pub shape: Shape,
+    pub shape: StateLayout,
     /// The chunk at the end that nobody has had yet.
     pub top: Addr,
     /// What was taken from the system.
@@ -64,10 +64,10 @@ pub(super) struct State {
     next: Addr,
 }
 
-impl State {
+impl MallocState {
     /// # Errors
     /// If it cannot be read.
-    fn read(memory: &(impl Memory + ?Sized), at: Addr, shape: Shape) -> Result<Self, Unreadable> {
+    fn read(memory: &(impl Memory + ?Sized), at: Addr, shape: StateLayout) -> Result<Self, Unreadable> {
         let top = at.plus(shape.top);
         let next = top.plus(TOP_TO_NEXT);
         Ok(Self {
@@ -87,8 +87,8 @@ impl State {
 }
 
 /// The arenas of every glibc whose data lies in `data`, the main one of each first.
-pub(super) fn find(memory: &(impl Memory + ?Sized), data: &[Range<Addr>]) -> Vec<Vec<State>> {
-    let mut found: Vec<Vec<State>> = Vec::new();
+pub(super) fn find(memory: &(impl Memory + ?Sized), data: &[Range<Addr>]) -> Vec<Vec<MallocState>> {
+    let mut found: Vec<Vec<MallocState>> = Vec::new();
     let mut left = MOST_DATA;
     // Memory that is made to look like arenas must not keep us.
     let (mut places, mut steps) = (MOST_PLACES, MOST_ARENAS);
@@ -96,15 +96,13 @@ pub(super) fn find(memory: &(impl Memory + ?Sized), data: &[Range<Addr>]) -> Vec
         let length = range.end.0.saturating_sub(range.start.0).min(left);
         left -= length;
         for bins in read_bins(memory, range.start, length, &mut places) {
-            let known = |ring: &Vec<State>| {
+            let known = |ring: &Vec<MallocState>| {
                 ring.iter().any(|state| state.at.plus(state.shape.top + TOP_TO_BINS) == bins)
             };
             if !found.iter().any(known) {
-                found.extend(
-                    TOPS.iter().find_map(|&top| {
-                        ring(memory, bins.minus(TOP_TO_BINS + top), Shape { top }, &mut steps)
-                    }),
-                );
+                found.extend(TOPS.iter().find_map(|&top| {
+                    ring(memory, bins.minus(TOP_TO_BINS + top), StateLayout { top }, &mut steps)
+                }));
             }
         }
     }
@@ -153,11 +151,16 @@ fn read_bins(memory: &(impl Memory + ?Sized), start: Addr, length: u64, places: 
 }
 
 /// The ring of arenas that begins at `first`; `None` if it is none.
-fn ring(memory: &(impl Memory + ?Sized), first: Addr, shape: Shape, steps: &mut usize) -> Option<Vec<State>> {
+fn ring(
+    memory: &(impl Memory + ?Sized),
+    first: Addr,
+    shape: StateLayout,
+    steps: &mut usize,
+) -> Option<Vec<MallocState>> {
     let mut states = Vec::new();
     let mut at = first;
     loop {
-        let state = State::read(memory, at, shape).ok()?;
+        let state = MallocState::read(memory, at, shape).ok()?;
         let plausible =
             !state.top.is_null() && state.top.0.is_multiple_of(16) && state.system_bytes < 1 << 47;
         if !plausible || !has_bins(memory, at.plus(shape.top + TOP_TO_BINS)) {

@@ -3,19 +3,19 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::names::{Names, Step};
+use crate::names::{NameReader, Reference};
 use memobj_cpython::heap::access::Access;
 use memobj_cpython::heap::kinds::Kind;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::words;
+use super::name_heuristics;
 
 /// So many names are looked at of each. A bound, no fact.
 const MOST_NAMES: usize = 1000;
 
-/// Names and what they mean: the attributes of an object, the closure variables of a function.
-pub(super) type Named = Vec<(Arc<str>, Addr)>;
+/// NameReader and what they mean: the attributes of an object, the closure variables of a function.
+pub(super) type Attributes = Vec<(Arc<str>, Addr)>;
 
 /// What a cache counts, and how much it may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,12 +26,12 @@ pub(super) struct Counters {
 }
 
 /// The attributes that an object itself has: in its dict, its values, its slots.
-pub(super) fn attributes<M: Memory>(names: &mut Names<'_, '_, M>, at: Addr) -> Named {
-    let mut found: Named = Vec::new();
+pub(super) fn attributes<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr) -> Attributes {
+    let mut found: Attributes = Vec::new();
     let mut dicts = Vec::new();
-    names.each(at, |to, step| match step {
-        Step::Attribute(name) if found.len() < MOST_NAMES => found.push((name, to)),
-        Step::Inside => dicts.push(to),
+    names.visit_references(at, |to, reference| match reference {
+        Reference::Attribute(name) if found.len() < MOST_NAMES => found.push((name, to)),
+        Reference::Internal => dicts.push(to),
         _ => {}
     });
     for dict in dicts {
@@ -41,7 +41,7 @@ pub(super) fn attributes<M: Memory>(names: &mut Names<'_, '_, M>, at: Addr) -> N
 }
 
 /// The entries of a dict whose keys are names.
-pub(super) fn entries<M: Memory>(names: &mut Names<'_, '_, M>, dict: Addr) -> Named {
+pub(super) fn entries<M: Memory>(names: &mut NameReader<'_, '_, M>, dict: Addr) -> Attributes {
     let mut pairs = Vec::new();
     names.objects().entries(dict, |key, value| {
         pairs.push((key, value));
@@ -51,7 +51,7 @@ pub(super) fn entries<M: Memory>(names: &mut Names<'_, '_, M>, dict: Addr) -> Na
 }
 
 /// The closure variables of a function, and what is in them.
-pub(super) fn closure<M: Memory>(names: &mut Names<'_, '_, M>, function: Addr) -> Named {
+pub(super) fn closure<M: Memory>(names: &mut NameReader<'_, '_, M>, function: Addr) -> Attributes {
     let layout = names.python().layout;
     let objects = names.objects();
     let cells = objects.pointer(function, layout.function_object.func_closure);
@@ -69,12 +69,12 @@ pub(super) fn closure<M: Memory>(names: &mut Names<'_, '_, M>, function: Addr) -
 }
 
 /// What is meant by a name, as it is written in its class.
-pub(super) fn named(all: &Named, name: &str) -> Option<Addr> {
+pub(super) fn named(all: &Attributes, name: &str) -> Option<Addr> {
     all.iter().find(|(known, _)| &**known == name).map(|&(_, at)| at)
 }
 
 /// A `float`, or an `int` that fits; no `bool`.
-pub(super) fn number<M: Memory>(names: &mut Names<'_, '_, M>, at: Addr) -> Option<f64> {
+pub(super) fn number<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr) -> Option<f64> {
     let of = names.type_of(at)?;
     let python = names.python();
     match of.kind? {
@@ -87,13 +87,17 @@ pub(super) fn number<M: Memory>(names: &mut Names<'_, '_, M>, at: Addr) -> Optio
 }
 
 /// The counters among these names, for a cache of so many entries.
-pub(super) fn counters<M: Memory>(names: &mut Names<'_, '_, M>, all: &Named, entries: u64) -> Counters {
+pub(super) fn counters<M: Memory>(
+    names: &mut NameReader<'_, '_, M>,
+    all: &Attributes,
+    entries: u64,
+) -> Counters {
     let mut counters = Counters::default();
     for (name, at) in all {
         let place = match name {
-            name if words::is_limit(name) => &mut counters.limit,
-            name if words::is_hits(name) => &mut counters.hits,
-            name if words::is_misses(name) => &mut counters.misses,
+            name if name_heuristics::is_limit(name) => &mut counters.limit,
+            name if name_heuristics::is_hits(name) => &mut counters.hits,
+            name if name_heuristics::is_misses(name) => &mut counters.misses,
             _ => continue,
         };
         let of = names.type_of(*at);

@@ -12,63 +12,63 @@ use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::refcounts::read_count;
-use super::sources::SourceKind;
-use super::{Links, read_references};
+use super::roots::RootKind;
+use super::{ObjectGraph, read_references};
 
 /// What keeps an object alive, in kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord, Hash)]
-pub enum Standing {
+pub enum Liveness {
     /// The program can reach it.
     #[default]
-    Held,
+    Reachable,
     /// Only `gc.garbage` leads to it: the collector could not free it, or was told not to.
     Uncollectable,
     /// References to it were found, from what nothing reaches, and it counts more: native code holds it, or what leads to it.
     Native,
     /// It counts references, and none was found; or only that leads to it. Native code holds it where memobj does not look, or gave up
     /// a reference without saying so: it is leaked.
-    Unreferred,
+    NoReferrer,
     /// All references that it counts come from what is garbage too: the collector will free it, if it is on.
     Garbage,
 }
 
-impl Standing {
+impl Liveness {
     /// Its word in records and tables.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Held => "held",
+            Self::Reachable => "held",
             Self::Uncollectable => "uncollectable",
             Self::Native => "native",
-            Self::Unreferred => "unreferred",
+            Self::NoReferrer => "unreferred",
             Self::Garbage => "garbage",
         }
     }
 }
 
-impl Links<'_> {
+impl ObjectGraph<'_> {
     /// Looks at what the sources do not reach, and adds those sources that this leads to.
-    pub(super) fn find_strays<M: Memory>(&mut self, python: &Python<'_, M>) -> Result<(), TooLarge> {
+    pub(super) fn classify_unreachable<M: Memory>(&mut self, python: &Python<'_, M>) -> Result<(), TooLarge> {
         // What is not marked is garbage in the end.
-        let mut standing = vec![Standing::Garbage; self.objects()];
+        let mut liveness = vec![Liveness::Garbage; self.objects()];
         let lists = self.garbage_lists(python);
         let through = |from: NodeId| !lists.contains(&from);
-        mark(&self.graph, &mut standing, Standing::Held, self.roots(), through);
-        if standing.iter().all(|&standing| standing == Standing::Held) {
-            self.standing = standing;
+        mark(&self.references, &mut liveness, Liveness::Reachable, self.root_nodes(), through);
+        if liveness.iter().all(|&liveness| liveness == Liveness::Reachable) {
+            self.liveness = liveness;
             return Ok(());
         }
-        let strays: Vec<NodeId> = (0..)
-            .zip(&standing)
-            .filter(|&(_, &standing)| standing != Standing::Held)
+        let unreached: Vec<NodeId> = (0..)
+            .zip(&liveness)
+            .filter(|&(_, &liveness)| liveness != Liveness::Reachable)
             .map(|(node, _)| NodeId(node))
             .collect();
-        let found = self.count_references(python, &strays, &lists);
-        let uncollectable = lists.iter().flat_map(|&list| self.graph.targets(list)).copied().collect();
-        mark(&self.graph, &mut standing, Standing::Uncollectable, uncollectable, |_| true);
+        let found = self.count_references(python, &unreached, &lists);
+        let uncollectable = lists.iter().flat_map(|&list| self.references.targets(list)).copied().collect();
+        mark(&self.references, &mut liveness, Liveness::Uncollectable, uncollectable, |_| true);
         let (mut native, mut unreferred) = (Vec::new(), Vec::new());
-        for &node in &strays {
-            if standing.get(node.index()) != Some(&Standing::Garbage) {
+        for &node in &unreached {
+            if liveness.get(node.index()) != Some(&Liveness::Garbage) {
                 continue;
             }
             let found = found.get(node.index()).copied().unwrap_or(0);
@@ -81,11 +81,11 @@ impl Links<'_> {
                 into.push(node);
             }
         }
-        mark(&self.graph, &mut standing, Standing::Native, native.clone(), |_| true);
-        mark(&self.graph, &mut standing, Standing::Unreferred, unreferred.clone(), |_| true);
-        self.standing = standing;
-        self.add_source_of(SourceKind::Native, native)?;
-        self.add_source_of(SourceKind::Unknown, unreferred)
+        mark(&self.references, &mut liveness, Liveness::Native, native.clone(), |_| true);
+        mark(&self.references, &mut liveness, Liveness::NoReferrer, unreferred.clone(), |_| true);
+        self.liveness = liveness;
+        self.add_root(RootKind::Native, native)?;
+        self.add_root(RootKind::Unknown, unreferred)
     }
 
     /// The lists that are `gc.garbage`.
@@ -106,16 +106,16 @@ impl Links<'_> {
         lists
     }
 
-    /// How many references from strays, and from those lists, there are to each object.
+    /// How many references from unreached, and from those lists, there are to each object.
     fn count_references<M: Memory>(
         &self,
         python: &Python<'_, M>,
-        strays: &[NodeId],
+        unreached: &[NodeId],
         lists: &[NodeId],
     ) -> Vec<u32> {
         let mut found = vec![0_u32; self.objects()];
         let mut types = Types::new(python);
-        for &node in strays.iter().chain(lists) {
+        for &node in unreached.iter().chain(lists) {
             let Some(at) = self.address(node) else { continue };
             let Some(of) = types.of(at).and_then(|id| types.get(id)).map(Rc::clone) else { continue };
             read_references(&mut types, at, &of, |to: Addr, kind| {
@@ -134,15 +134,15 @@ impl Links<'_> {
 /// Gives `mark` to all that is still garbage and reached from these nodes, over those for which `through` is true.
 fn mark(
     graph: &Graph,
-    standing: &mut [Standing],
-    mark: Standing,
+    liveness: &mut [Liveness],
+    mark: Liveness,
     from: Vec<NodeId>,
     through: impl Fn(NodeId) -> bool,
 ) {
-    let objects = standing.len();
+    let objects = liveness.len();
     let mut stack = Vec::new();
     let mut visit = |node: NodeId, stack: &mut Vec<NodeId>| {
-        if let Some(place) = standing.get_mut(node.index()).filter(|place| **place == Standing::Garbage) {
+        if let Some(place) = liveness.get_mut(node.index()).filter(|place| **place == Liveness::Garbage) {
             *place = mark;
             stack.push(node);
         } else if node.index() >= objects {

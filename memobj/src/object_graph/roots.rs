@@ -13,31 +13,31 @@ use memobj_cpython::object::Objects;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::Links;
+use super::ObjectGraph;
 use super::refcounts::read_count;
 
 /// What holds objects without being one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source {
+pub struct Root {
     /// What it is.
-    pub kind: SourceKind,
+    pub kind: RootKind,
     /// Its node.
     pub node: NodeId,
 }
 
 /// What a source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceKind {
+pub enum RootKind {
     /// `sys.modules` of an interpreter, the number of which this is: what it refers to are the modules.
     Modules(usize),
     /// A running frame.
     Frame {
         /// Where it is: a frame object until 3.10, then an interpreter's frame.
         at: Addr,
-        /// The thread it is of, by its number among [`Links::threads`].
+        /// The thread it is of, by its number among [`ObjectGraph::threads`].
         thread: usize,
     },
-    /// The state of a thread, by its number among [`Links::threads`]: its dict, its exceptions, its context.
+    /// The state of a thread, by its number among [`ObjectGraph::threads`]: its dict, its exceptions, its context.
     Thread(usize),
     /// The state of an interpreter.
     Interpreter(usize),
@@ -51,7 +51,7 @@ pub enum SourceKind {
 
 /// A thread of a Python.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Thread {
+pub struct GraphThread {
     /// Its `PyThreadState`.
     pub at: Addr,
     /// Its interpreter, the main one being 0.
@@ -60,14 +60,14 @@ pub struct Thread {
     pub ident: u64,
 }
 
-impl Links<'_> {
+impl ObjectGraph<'_> {
     /// Adds the sources that can be found without a look at the graph.
-    pub(super) fn add_sources<M: Memory>(&mut self, python: &Python<'_, M>) -> Result<(), TooLarge> {
+    pub(super) fn add_known_roots<M: Memory>(&mut self, python: &Python<'_, M>) -> Result<(), TooLarge> {
         let layout = python.layout;
         let mut types = Types::new(python);
         let mut reader = Reader { python, types: &mut types };
         let objects = Objects::new(python.memory, layout);
-        let mut found: Vec<(SourceKind, Vec<NodeId>)> = Vec::new();
+        let mut found: Vec<(RootKind, Vec<NodeId>)> = Vec::new();
         for (number, &interpreter) in python.interpreters.iter().enumerate() {
             let mut modules = Vec::new();
             if let Some(dict) = objects.pointer(interpreter, layout.interpreter_state.modules) {
@@ -76,39 +76,39 @@ impl Links<'_> {
                     ControlFlow::Continue(())
                 });
             }
-            found.push((SourceKind::Modules(number), self.nodes(&modules)));
+            found.push((RootKind::Modules(number), self.nodes(&modules)));
             for at in python.read_threads(interpreter) {
                 let thread = self.threads.len();
                 let ident = python.memory.read_word(at, layout.thread_state.thread_id).unwrap_or(0);
-                self.threads.push(Thread { at, interpreter: number, ident });
+                self.threads.push(GraphThread { at, interpreter: number, ident });
                 for frame in python.read_frames(at) {
                     let mut held = Vec::new();
                     let _ = read_running(&mut reader, frame, &mut |to: Addr, _: EdgeKind| held.push(to));
-                    found.push((SourceKind::Frame { at: frame, thread }, self.nodes(&held)));
+                    found.push((RootKind::Frame { at: frame, thread }, self.nodes(&held)));
                 }
                 let mut held = Vec::new();
                 let size = u64::from(layout.thread_state.size);
                 read_guesses(&mut reader, at, size, &mut |to: Addr, _: EdgeKind| held.push(to));
-                found.push((SourceKind::Thread(thread), self.nodes(&held)));
+                found.push((RootKind::Thread(thread), self.nodes(&held)));
             }
             let mut held = Vec::new();
             let size = u64::from(layout.interpreter_state.size);
             read_guesses(&mut reader, interpreter, size, &mut |to: Addr, _: EdgeKind| held.push(to));
-            found.push((SourceKind::Interpreter(number), self.nodes(&held)));
+            found.push((RootKind::Interpreter(number), self.nodes(&held)));
         }
-        self.leave_out_stale(python, &mut found);
+        self.drop_stale_guesses(python, &mut found);
         for (kind, held) in found {
-            self.add_source_of(kind, held)?;
+            self.add_root(kind, held)?;
         }
         let fixed = self.static_types(python);
-        self.add_source_of(SourceKind::StaticTypes, fixed)
+        self.add_root(RootKind::StaticTypes, fixed)
     }
 
     /// The types that were not made at run time, those without objects too.
     fn static_types<M: Memory>(&self, python: &Python<'_, M>) -> Vec<NodeId> {
         let is_metatype: Vec<bool> = self.types.iter().map(|counted| counted.of.is_metatype()).collect();
         let is_static = |node: &NodeId| {
-            let of_type = is_metatype.get(self.kind(*node).0 as usize).is_some_and(|&is| is);
+            let of_type = is_metatype.get(self.type_index(*node).0 as usize).is_some_and(|&is| is);
             let flags =
                 || python.memory.read_word(self.address(*node)?, python.layout.type_object.tp_flags).ok();
             of_type && flags().is_some_and(|flags| flags & HEAP_TYPE == 0)
@@ -122,9 +122,8 @@ impl Links<'_> {
 
     /// Leaves out of what states of threads and interpreters point to that of which objects have all references that it counts. A state
     /// has lists of freed objects (`Include/internal/pycore_interp.h`), and what was taken off them again is still written there.
-    fn leave_out_stale<M: Memory>(&self, python: &Python<'_, M>, found: &mut [(SourceKind, Vec<NodeId>)]) {
-        let is_guessed =
-            |kind: SourceKind| matches!(kind, SourceKind::Thread(_) | SourceKind::Interpreter(_));
+    fn drop_stale_guesses<M: Memory>(&self, python: &Python<'_, M>, found: &mut [(RootKind, Vec<NodeId>)]) {
+        let is_guessed = |kind: RootKind| matches!(kind, RootKind::Thread(_) | RootKind::Interpreter(_));
         let guessed = || found.iter().filter(|(kind, _)| is_guessed(*kind)).flat_map(|(_, held)| held);
         let mut counts: HashMap<NodeId, u64> = guessed().map(|&node| (node, 0)).collect();
         // A bit for each of them: most edges lead elsewhere.
@@ -135,7 +134,7 @@ impl Links<'_> {
             }
         }
         for from in (0..).take(self.objects()).map(NodeId) {
-            for &to in self.graph.targets(from) {
+            for &to in self.references.targets(from) {
                 let is_wanted =
                     bits.get(to.index() / 64).is_some_and(|word| word >> (to.index() % 64) & 1 != 0);
                 if is_wanted && let Some(count) = counts.get_mut(&to) {
@@ -160,9 +159,9 @@ impl Links<'_> {
     }
 
     /// Adds a source that holds these objects.
-    pub(super) fn add_source_of(&mut self, kind: SourceKind, held: Vec<NodeId>) -> Result<(), TooLarge> {
-        let node = self.graph.add(held)?;
-        self.sources.push(Source { kind, node });
+    pub(super) fn add_root(&mut self, kind: RootKind, held: Vec<NodeId>) -> Result<(), TooLarge> {
+        let node = self.references.add(held)?;
+        self.roots.push(Root { kind, node });
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use crate::names::Names;
+use crate::names::NameReader;
 use memobj_cpython::heap::access::Access;
 use memobj_cpython::heap::kinds::Kind;
 use memobj_cpython::heap::types::Type;
@@ -17,7 +17,7 @@ const MOST_CLASSES: u64 = 200;
 
 /// What objects of a type are to a search for caches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(super) enum CacheKind {
     /// What `functools.lru_cache` makes.
     Lru,
     /// A mapping of cachetools, or of a class derived from one.
@@ -34,9 +34,9 @@ pub(super) enum Sort {
     Other,
 }
 
-impl Sort {
+impl CacheKind {
     /// What objects of a type are.
-    pub fn of<M: Memory>(names: &mut Names<'_, '_, M>, of: &Type) -> Self {
+    pub fn of<M: Memory>(names: &mut NameReader<'_, '_, M>, of: &Type) -> Self {
         if of.is_metatype() {
             return Self::Other;
         }
@@ -77,7 +77,7 @@ impl Sort {
 }
 
 /// The classes in which attributes of a type's objects are looked up (`tp_mro`).
-fn classes<M: Memory>(names: &mut Names<'_, '_, M>, of: &Type) -> Vec<Rc<Type>> {
+fn classes<M: Memory>(names: &mut NameReader<'_, '_, M>, of: &Type) -> Vec<Rc<Type>> {
     let (memory, layout) = (names.python().memory, names.python().layout);
     let mut order = Vec::new();
     if let Some(tuple) = names.objects().pointer(of.at, layout.type_object.tp_mro) {

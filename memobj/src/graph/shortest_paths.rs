@@ -1,30 +1,35 @@
 //! The shortest ways from the roots.
 
-use super::order::NONE;
+use super::preorder::NONE;
 use super::{Graph, NodeId};
 
 /// For each node, from which one it was first reached in a search in breadth: the way back leads to the nearest root by the fewest
 /// edges. 4 bytes a node.
 #[derive(Debug)]
-pub struct Paths {
+pub struct ShortestPaths {
     /// The node before each: itself for a root, `NONE` for what was not reached.
-    before: Vec<u32>,
+    parents: Vec<u32>,
 }
 
-impl Paths {
+impl ShortestPaths {
     /// Searches `graph` from `roots`; of ways of one length, that from the earlier root and over the earlier edge. Edges for which
     /// `follow(from, to)` is false are passed over.
     #[must_use]
     pub fn new(graph: &Graph, roots: &[NodeId], follow: impl FnMut(NodeId, NodeId) -> bool) -> Self {
-        let mut paths = Self { before: vec![NONE; graph.nodes()] };
-        paths.go_on(graph, roots, follow);
+        let mut paths = Self { parents: vec![NONE; graph.nodes()] };
+        paths.extend(graph, roots, follow);
         paths
     }
 
     /// Searches on, from other roots or over other edges, for what was not reached: what was, keeps its way. A root that was reached is
     /// searched from again, since `follow` may let more through now.
-    pub fn go_on(&mut self, graph: &Graph, roots: &[NodeId], mut follow: impl FnMut(NodeId, NodeId) -> bool) {
-        let before = &mut self.before;
+    pub fn extend(
+        &mut self,
+        graph: &Graph,
+        roots: &[NodeId],
+        mut follow: impl FnMut(NodeId, NodeId) -> bool,
+    ) {
+        let before = &mut self.parents;
         let mut front = Vec::new();
         for &root in roots {
             let Some(place) = before.get_mut(root.index()) else { continue };
@@ -53,13 +58,13 @@ impl Paths {
     /// Whether a root reaches `node`.
     #[must_use]
     pub fn reaches(&self, node: NodeId) -> bool {
-        self.before.get(node.index()).is_some_and(|&before| before != NONE)
+        self.parents.get(node.index()).is_some_and(|&before| before != NONE)
     }
 
     /// The node before `node` on the shortest way; `None` for a root and for what is not reached.
     #[must_use]
-    pub fn before(&self, node: NodeId) -> Option<NodeId> {
-        self.before
+    pub fn parent(&self, node: NodeId) -> Option<NodeId> {
+        self.parents
             .get(node.index())
             .copied()
             .filter(|&before| before != NONE && before != node.0)
@@ -68,11 +73,11 @@ impl Paths {
 
     /// The way from a root to `node`, both ends in it; empty if no root reaches it.
     #[must_use]
-    pub fn to(&self, node: NodeId) -> Vec<NodeId> {
+    pub fn path_to(&self, node: NodeId) -> Vec<NodeId> {
         if !self.reaches(node) {
             return Vec::new();
         }
-        let mut way: Vec<_> = std::iter::successors(Some(node), |&node| self.before(node)).collect();
+        let mut way: Vec<_> = std::iter::successors(Some(node), |&node| self.parent(node)).collect();
         way.reverse();
         way
     }
@@ -86,32 +91,33 @@ mod tests {
     #[test]
     fn ways_are_the_shortest() {
         let graph = graph(7, &[(0, 1), (1, 2), (2, 3), (0, 4), (4, 3), (3, 0), (5, 6), (3, 3)]);
-        let paths = Paths::new(&graph, &[NodeId(0), NodeId(9)], |_, _| true);
-        let way = |node| paths.to(NodeId(node)).into_iter().map(|node| node.0).collect::<Vec<_>>();
+        let paths = ShortestPaths::new(&graph, &[NodeId(0), NodeId(9)], |_, _| true);
+        let way = |node| paths.path_to(NodeId(node)).into_iter().map(|node| node.0).collect::<Vec<_>>();
         assert_eq!(way(3), [0, 4, 3]);
         assert_eq!(way(0), [0]);
         assert!(way(6).is_empty() && way(9).is_empty());
-        assert_eq!(paths.before(NodeId(0)), None);
+        assert_eq!(paths.parent(NodeId(0)), None);
     }
 
     #[test]
     fn a_second_search_leaves_the_first_ones_ways() {
         let graph = graph(6, &[(0, 1), (1, 2), (3, 2), (3, 4), (2, 5)]);
-        let mut paths = Paths::new(&graph, &[NodeId(0)], |_, to| to != NodeId(5));
-        let way =
-            |paths: &Paths, node| paths.to(NodeId(node)).into_iter().map(|node| node.0).collect::<Vec<_>>();
-        paths.go_on(&graph, &[NodeId(3)], |_, _| true);
+        let mut paths = ShortestPaths::new(&graph, &[NodeId(0)], |_, to| to != NodeId(5));
+        let way = |paths: &ShortestPaths, node| {
+            paths.path_to(NodeId(node)).into_iter().map(|node| node.0).collect::<Vec<_>>()
+        };
+        paths.extend(&graph, &[NodeId(3)], |_, _| true);
         assert_eq!(way(&paths, 2), [0, 1, 2]);
         assert_eq!(way(&paths, 4), [3, 4]);
         assert!(!paths.reaches(NodeId(5)), "what was reached is not looked at again");
-        paths.go_on(&graph, &[NodeId(2)], |_, _| true);
+        paths.extend(&graph, &[NodeId(2)], |_, _| true);
         assert_eq!(way(&paths, 5), [0, 1, 2, 5]);
     }
 
     #[test]
     fn edges_may_be_passed_over() {
         let graph = graph(4, &[(0, 3), (0, 1), (1, 2), (2, 3)]);
-        let paths = Paths::new(&graph, &[NodeId(0)], |from, to| (from.0, to.0) != (0, 3));
-        assert_eq!(paths.to(NodeId(3)).len(), 4);
+        let paths = ShortestPaths::new(&graph, &[NodeId(0)], |from, to| (from.0, to.0) != (0, 3));
+        assert_eq!(paths.path_to(NodeId(3)).len(), 4);
     }
 }

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use common::record::SurvivorSample;
 
 use crate::graph::NodeId;
-use crate::holders::retained::Retained;
+use crate::holders::retained::RetainedSizes;
 use crate::holders::why::Why;
-use crate::holders::{Holders, Total};
-use crate::names::Names;
+use crate::holders::{Holders, ObjectTotals};
+use crate::names::NameReader;
 use crate::request::Holding;
 use memobj_cpython::heap::python::Python;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::pinning::{HeldPinning, find_pinning};
-use super::survivor_samples::sample_survivors;
+use crate::census::survivor_samples::sample_survivors;
 
 /// To so many objects of a type the ways are looked at.
 const SAMPLE: usize = 10_000;
@@ -73,20 +73,20 @@ pub struct Stray {
 /// Sums up who holds the objects of `holders`, and what they retain, if that is known and wanted. `kept` are nearly empty arenas of
 /// Python's allocator, as far as they are known: by address, each with what it keeps.
 #[must_use]
-pub fn find_held<M: Memory>(
+pub fn summarize_holders<M: Memory>(
     python: &Python<'_, M>,
     holders: &Holders<'_>,
-    retained: Option<&Retained>,
+    retained: Option<&RetainedSizes>,
     wanted: &Holding,
     kept: &[(Range<Addr>, u64)],
 ) -> Held {
-    let links = holders.links();
+    let graph = holders.graph();
     let retained = retained.filter(|_| wanted.retained);
     let places = holders.places();
     let by_holder = retained.map(|retained| {
         retained.by_group(places.len(), |node: NodeId| holders.holder(node).map(|place| place.0 as usize))
     });
-    let named = |totals: Vec<Total>, retained: Option<&Vec<u64>>| {
+    let named = |totals: Vec<ObjectTotals>, retained: Option<&Vec<u64>>| {
         let rows = totals.into_iter().zip(places).enumerate();
         let rows = rows.filter(|(_, (total, _))| total.objects > 0).map(|(number, (total, place))| HeldBy {
             name: (&*place.text).into(),
@@ -96,8 +96,8 @@ pub fn find_held<M: Memory>(
         });
         ordered(rows.collect())
     };
-    let owned = holders.owned();
-    let mut modules: BTreeMap<&str, Total> = BTreeMap::new();
+    let owned = holders.owner_totals();
+    let mut modules: BTreeMap<&str, ObjectTotals> = BTreeMap::new();
     for (total, place) in owned.iter().zip(places) {
         let module = modules.entry(place.module.as_deref().unwrap_or("(none)")).or_default();
         module.objects = module.objects.saturating_add(total.objects);
@@ -110,16 +110,16 @@ pub fn find_held<M: Memory>(
         size_bytes: total.bytes,
         retained_bytes: None,
     });
-    let strays = holders.strays().into_iter().map(|(standing, of, total)| Stray {
-        of: links.ty(of).map_or_else(|| "?".into(), |of| of.name().into()),
-        standing: standing.word(),
+    let strays = holders.unreachable().into_iter().map(|(standing, of, total)| Stray {
+        of: graph.type_at(of).map_or_else(|| "?".into(), |of| of.name().into()),
+        standing: standing.as_str(),
         count: total.objects,
         size_bytes: total.bytes,
     });
-    let mut names = Names::new(python);
+    let mut names = NameReader::new(python);
     let whys = wanted.why.iter().flat_map(|of| holders.why(&mut names, of, SAMPLE)).collect();
     Held {
-        holders: named(holders.held(), by_holder.as_ref()),
+        holders: named(holders.holder_totals(), by_holder.as_ref()),
         owners: named(owned, None),
         modules: ordered(modules.collect()),
         strays: strays.collect(),
@@ -131,15 +131,15 @@ pub fn find_held<M: Memory>(
 }
 
 /// What types retain, those of one name together.
-fn by_type(holders: &Holders<'_>, retained: &Retained) -> BTreeMap<Arc<str>, u64> {
-    let links = holders.links();
+fn by_type(holders: &Holders<'_>, retained: &RetainedSizes) -> BTreeMap<Arc<str>, u64> {
+    let graph = holders.graph();
     let mut numbers: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-    let mut groups = Vec::with_capacity(links.types().len());
-    for counted in links.types() {
+    let mut groups = Vec::with_capacity(graph.types().len());
+    for counted in graph.types() {
         let next = numbers.len();
         groups.push(*numbers.entry(counted.of.name().into()).or_insert(next));
     }
-    let group = |node: NodeId| groups.get(links.kind(node).0 as usize).copied();
+    let group = |node: NodeId| groups.get(graph.type_index(node).0 as usize).copied();
     let sums = retained.by_group(numbers.len(), group);
     numbers.into_iter().map(|(name, number)| (name, sums.get(number).copied().unwrap_or(0))).collect()
 }

@@ -7,8 +7,8 @@ use memobj_process::addr::Addr;
 use memobj_process::facts::{Facts, Kind as Behind, Mapping};
 use memobj_process::memory::Memory;
 
-use super::glibc::{Glibc, Places};
-use super::rows::{Kind, Rows};
+use super::glibc::{Glibc, SearchAreas};
+use super::rows::{RowKind, Rows};
 use super::span::Span;
 use super::stacks::is_plain;
 use memobj_process::residence::PageRun;
@@ -32,8 +32,8 @@ const PAGE: u64 = 4096;
 
 /// Where glibc's malloc is to be looked for. `pages` are those that were ever touched; `claimed` is memory that is known to be of something
 /// else; both by address.
-pub(super) fn places(facts: &Facts, pages: &[PageRun], claimed: &[Range<Addr>]) -> Places {
-    let mut places = Places::default();
+pub(super) fn places(facts: &Facts, pages: &[PageRun], claimed: &[Range<Addr>]) -> SearchAreas {
+    let mut places = SearchAreas::default();
     for mapping in &facts.mappings {
         let access = mapping.access;
         if mapping.path.as_os_str() == "[heap]" {
@@ -82,18 +82,18 @@ pub(super) fn without(range: &Range<Addr>, known: &[Range<Addr>]) -> Vec<Range<A
 }
 
 /// What a mapping is by its name and access alone.
-pub(super) fn kind(mapping: &Mapping) -> Kind {
+pub(super) fn kind(mapping: &Mapping) -> RowKind {
     let path = mapping.path.as_os_str().as_bytes();
     let of_memory = ["/memfd:", "/dev/shm/", "/SYSV", "/dev/zero", "/anon_hugepage", "[anon_shmem"];
     match mapping.kind() {
-        Behind::Kernel => Kind::Kernel,
+        Behind::Kernel => RowKind::Kernel,
         _ if mapping.access.shared && of_memory.iter().any(|name| path.starts_with(name.as_bytes())) => {
-            Kind::SharedMemory
+            RowKind::SharedMemory
         }
-        Behind::File => Kind::File,
-        Behind::Anonymous if path == b"[stack]" => Kind::Stack,
-        Behind::Anonymous if path.starts_with(b"[anon:") => Kind::Named,
-        Behind::Anonymous => Kind::Unexplained,
+        Behind::File => RowKind::File,
+        Behind::Anonymous if path == b"[stack]" => RowKind::Stack,
+        Behind::Anonymous if path.starts_with(b"[anon:") => RowKind::Named,
+        Behind::Anonymous => RowKind::Unexplained,
     }
 }
 
@@ -118,27 +118,27 @@ pub(super) fn spans(
         let Range { mut start, end } = mapping.range;
         let kind = kind(mapping);
         let row = match kind {
-            Kind::File => {
+            RowKind::File => {
                 if mapping.offset == 0 {
                     loaded = read_end(memory, mapping.range.start).map(|end| (mapping, end));
                 }
                 rows.id(kind, Some(&path))
             }
-            Kind::Stack => rows.id(kind, Some(main)),
-            Kind::Named => rows.id(kind, Some(name_of(&path))),
-            Kind::SharedMemory | Kind::Kernel => rows.id(kind, Some(path.as_ref())),
+            RowKind::Stack => rows.id(kind, Some(main)),
+            RowKind::Named => rows.id(kind, Some(name_of(&path))),
+            RowKind::SharedMemory | RowKind::Kernel => rows.id(kind, Some(path.as_ref())),
             _ => {
                 if let Some((file, data_end)) =
                     loaded.filter(|(_, data_end)| path.is_empty() && start < *data_end)
                 {
-                    let row = rows.id(Kind::File, Some(&file.path.to_string_lossy()));
+                    let row = rows.id(RowKind::File, Some(&file.path.to_string_lossy()));
                     spans.push(Span { start, end: data_end.min(end), row });
                     start = data_end.min(end);
                 }
                 match allocator {
-                    Some(name) => rows.id(Kind::Allocator, Some(name)),
-                    None if path.is_empty() => rows.id(Kind::Unexplained, Some("anonymous")),
-                    None => rows.id(Kind::Unexplained, Some(&path)),
+                    Some(name) => rows.id(RowKind::Allocator, Some(name)),
+                    None if path.is_empty() => rows.id(RowKind::Unexplained, Some("anonymous")),
+                    None => rows.id(RowKind::Unexplained, Some(&path)),
                 }
             }
         };

@@ -46,9 +46,9 @@ pub struct Unreached {
     pub count: Count,
 }
 
-/// The account of all blocks.
+/// The measure_coverage of all blocks.
 #[derive(Debug, Clone, Default)]
-pub struct Account {
+pub struct PoolCoverage {
     /// Bytes of blocks in use.
     pub used_bytes: u64,
     /// Bytes of those that are explained.
@@ -61,25 +61,25 @@ pub struct Account {
     pub unreached: Vec<Unreached>,
 }
 
-/// Makes the account of `pools`. `shift` is what the allocator's debug hooks put before each object, in bytes.
-pub fn account<M: Memory>(
+/// Makes the measure_coverage of `pools`. `shift` is what the allocator's debug hooks put before each object, in bytes.
+pub fn measure_coverage<M: Memory>(
     python: &Python<'_, M>,
     walked: &Walked,
     pools: &Pools,
     shift: u64,
     threads: usize,
-) -> Account {
+) -> PoolCoverage {
     let blocks = Blocks::new(python.memory, pools);
-    let mut account = Account { used_bytes: pools.used_bytes(), ..Account::default() };
+    let mut measure_coverage = PoolCoverage { used_bytes: pools.used_bytes(), ..PoolCoverage::default() };
     let mut outside = Vec::new();
     walked.heap.each(&walked.places, |at| match blocks.index.block_at(at) {
         Some(place) => {
-            account.objects_inside += 1;
+            measure_coverage.objects_inside += 1;
             blocks.set(&blocks.found, place);
         }
         None => outside.push(at),
     });
-    account.objects_outside = outside.len() as u64;
+    measure_coverage.objects_outside = outside.len() as u64;
 
     let next = AtomicUsize::new(0);
     let marking = || {
@@ -101,7 +101,7 @@ pub fn account<M: Memory>(
     let next = AtomicUsize::new(0);
     let counting = || {
         let mut marker = Marker::new(python, &blocks, shift);
-        let mut sum = Account::default();
+        let mut sum = PoolCoverage::default();
         loop {
             let part = next.fetch_add(PART, Ordering::Relaxed);
             if part >= pools.pools.len() {
@@ -111,13 +111,13 @@ pub fn account<M: Memory>(
         }
     };
     for part in in_threads(threads, &counting) {
-        account.explained_bytes += part.explained_bytes;
+        measure_coverage.explained_bytes += part.explained_bytes;
         for one in part.unreached {
-            add(&mut account.unreached, one);
+            add(&mut measure_coverage.unreached, one);
         }
     }
-    account.unreached.sort_by_key(|unreached: &Unreached| unreached.of.at);
-    account
+    measure_coverage.unreached.sort_by_key(|unreached: &Unreached| unreached.of.at);
+    measure_coverage
 }
 
 fn add(all: &mut Vec<Unreached>, one: Unreached) {
@@ -319,7 +319,7 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
         Some((block.plus(self.shift), size))
     }
 
-    /// The size of an object of variable length, by its own account; `int`s of 3.12 and later count otherwise, and are short.
+    /// The size of an object of variable length, by its own measure_coverage; `int`s of 3.12 and later count otherwise, and are short.
     fn size_with_items(&self, at: Addr, of: &Type) -> Option<u64> {
         if of.flags & LONG_SUBCLASS != 0 {
             return Some(of.basicsize);
@@ -342,7 +342,7 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
     }
 
     /// Adds up a pool: explained bytes, and what seems to be objects besides.
-    fn count(&mut self, number: usize, sum: &mut Account) {
+    fn count(&mut self, number: usize, sum: &mut PoolCoverage) {
         let Some(&pool) = self.blocks.index.pool(number) else { return };
         for block in 0..pool.given() {
             let place = (number, block);

@@ -3,15 +3,15 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::names::Names;
+use crate::names::NameReader;
 use memobj_cpython::heap::access::Access;
 use memobj_cpython::heap::kinds::Kind;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::beside;
-use super::clock::{Clock, Now};
-use super::words;
+use super::clock::{Clock, ClockReadings};
+use super::metadata;
+use super::name_heuristics;
 
 /// So many entries are looked at to find out where their times are.
 const SAMPLE: usize = 64;
@@ -23,7 +23,7 @@ const MOST_NAMES: usize = 64;
 
 /// Where in an entry's value a time is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Spot {
+enum TimeField {
     /// The value is the time.
     Itself,
     /// The item of that number in a tuple or list.
@@ -36,7 +36,7 @@ enum Spot {
 
 /// What times the entries of a cache have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Times {
+pub(super) struct EntryTimes {
     /// By which clock.
     pub clock: Clock,
     /// How many are past their deadline; `None` if it cannot be told that these are deadlines: times in the past may be of anything.
@@ -47,17 +47,17 @@ pub(super) struct Times {
 
 /// Reads numbers.
 struct Reader<'n, 'p, 'm, M> {
-    names: &'n mut Names<'p, 'm, M>,
-    now: Now,
+    names: &'n mut NameReader<'p, 'm, M>,
+    now: ClockReadings,
 }
 
 /// What times these values have. `are_deadlines`: what they are is called so.
 pub(super) fn times<M: Memory>(
-    names: &mut Names<'_, '_, M>,
+    names: &mut NameReader<'_, '_, M>,
     values: &[Addr],
-    now: &Now,
+    now: &ClockReadings,
     are_deadlines: bool,
-) -> Option<Times> {
+) -> Option<EntryTimes> {
     let every = values.len().div_ceil(SAMPLE).max(1);
     let mut sample: Vec<Addr> = values.iter().copied().step_by(every).collect();
     // What never expires says so.
@@ -74,26 +74,27 @@ pub(super) fn times<M: Memory>(
         }
     }
     let name = match &spot {
-        Spot::Entry(name) | Spot::Attribute(name) => Some(name),
-        Spot::Itself | Spot::Item(_) => None,
+        TimeField::Entry(name) | TimeField::Attribute(name) => Some(name),
+        TimeField::Itself | TimeField::Item(_) => None,
     };
-    let is_deadline = name.map_or(are_deadlines && spot == Spot::Itself, |name| words::is_deadline(name));
-    let is_stamp = name.is_some_and(|name| words::is_stamp(name));
+    let is_deadline =
+        name.map_or(are_deadlines && spot == TimeField::Itself, |name| name_heuristics::is_deadline(name));
+    let is_stamp = name.is_some_and(|name| name_heuristics::is_stamp(name));
     // Nobody remembers when something will have been made.
     let expired = (is_deadline || (ahead > 0 && !is_stamp)).then_some(past);
-    let is_telling = name.is_some() || (clock == Clock::Wall && spot != Spot::Itself);
-    Some(Times { clock, expired, is_telling })
+    let is_telling = name.is_some() || (clock == Clock::Wall && spot != TimeField::Itself);
+    Some(EntryTimes { clock, expired, is_telling })
 }
 
 impl<M: Memory> Reader<'_, '_, '_, M> {
     /// The spot where most of these values have a time, and of which clock; a named one before others.
-    fn spot(&mut self, sample: &[Addr]) -> Option<(Spot, Clock)> {
-        let mut spots: Vec<((Spot, Clock), usize)> = Vec::new();
+    fn spot(&mut self, sample: &[Addr]) -> Option<(TimeField, Clock)> {
+        let mut spots: Vec<((TimeField, Clock), usize)> = Vec::new();
         for &value in sample {
             for spot in self.spots(value) {
                 let Some(time) = self.at(value, &spot) else { continue };
                 let Some(clock) = self.now.clock_of(time) else { continue };
-                let is_named = matches!(spot, Spot::Entry(_) | Spot::Attribute(_));
+                let is_named = matches!(spot, TimeField::Entry(_) | TimeField::Attribute(_));
                 // Prices and temperatures are as large; they seldom have so many digits.
                 if clock == Clock::Monotonic && !is_named && (time * 1000.0).fract() == 0.0 {
                     continue;
@@ -106,25 +107,25 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         }
         let needed = (sample.len() * MOST_OF_TEN).div_ceil(10);
         spots.retain(|&(_, count)| count >= needed && count > 0);
-        let rank = |spot: &Spot| match spot {
-            Spot::Entry(name) | Spot::Attribute(name) if words::is_deadline(name) => 0,
-            Spot::Itself | Spot::Item(_) => 1,
-            Spot::Entry(_) | Spot::Attribute(_) => 2,
+        let rank = |spot: &TimeField| match spot {
+            TimeField::Entry(name) | TimeField::Attribute(name) if name_heuristics::is_deadline(name) => 0,
+            TimeField::Itself | TimeField::Item(_) => 1,
+            TimeField::Entry(_) | TimeField::Attribute(_) => 2,
         };
         // Of as good ones the first.
         spots.into_iter().map(|(found, _)| found).min_by_key(|(spot, _)| rank(spot))
     }
 
     /// Where a value may have a time.
-    fn spots(&mut self, value: Addr) -> Vec<Spot> {
+    fn spots(&mut self, value: Addr) -> Vec<TimeField> {
         let Some(of) = self.names.type_of(value) else { return Vec::new() };
         let objects = self.names.objects();
-        let tells = |name: &Arc<str>| words::is_deadline(name) || words::is_stamp(name);
+        let tells = |name: &Arc<str>| name_heuristics::is_deadline(name) || name_heuristics::is_stamp(name);
         match of.kind {
-            Some(Kind::Int | Kind::Number) => vec![Spot::Itself],
+            Some(Kind::Int | Kind::Number) => vec![TimeField::Itself],
             Some(Kind::Tuple | Kind::List) => {
                 let count = objects.length(value).unwrap_or(0).min(MOST_ITEMS);
-                (0..count).map(Spot::Item).collect()
+                (0..count).map(TimeField::Item).collect()
             }
             Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) => {
                 let mut keys = Vec::new();
@@ -133,23 +134,23 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
                     if keys.len() < MOST_NAMES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 });
                 let names = keys.into_iter().filter_map(|key| self.names.key(key));
-                names.filter(tells).map(Spot::Entry).collect()
+                names.filter(tells).map(TimeField::Entry).collect()
             }
             None | Some(Kind::Set | Kind::Deque) if of.class.is_some() && !of.is_metatype() => {
-                let all = beside::attributes(self.names, value);
+                let all = metadata::attributes(self.names, value);
                 let names = all.into_iter().take(MOST_NAMES).map(|(name, _)| name);
-                names.filter(tells).map(Spot::Attribute).collect()
+                names.filter(tells).map(TimeField::Attribute).collect()
             }
             _ => Vec::new(),
         }
     }
 
     /// The number at a spot of a value.
-    fn at(&mut self, value: Addr, spot: &Spot) -> Option<f64> {
+    fn at(&mut self, value: Addr, spot: &TimeField) -> Option<f64> {
         let objects = self.names.objects();
         let at = match spot {
-            Spot::Itself => value,
-            Spot::Item(index) => {
+            TimeField::Itself => value,
+            TimeField::Item(index) => {
                 let (memory, layout) = (self.names.python().memory, self.names.python().layout);
                 let offset = index.checked_mul(8)?;
                 let items = match self.names.type_of(value)?.kind? {
@@ -160,15 +161,15 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
                 (*index < objects.length(value)?).then_some(())?;
                 memory.read_pointer(items.plus(offset), 0).ok()?
             }
-            Spot::Entry(key) => objects.item(value, key)?,
-            Spot::Attribute(name) => self.names.attribute(value, name)?,
+            TimeField::Entry(key) => objects.item(value, key)?,
+            TimeField::Attribute(name) => self.names.attribute(value, name)?,
         };
         self.number(at)
     }
 
     /// A `float`, or an `int` that is near to now: the monotonic clock is no one's in whole seconds.
     fn number(&mut self, at: Addr) -> Option<f64> {
-        let number = beside::number(self.names, at)?;
+        let number = metadata::number(self.names, at)?;
         let is_int = self.names.type_of(at)?.kind == Some(Kind::Int);
         (!is_int || self.now.clock_of(number) == Some(Clock::Wall)).then_some(number)
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Account;
-use super::rows::Kind;
+use super::rows::RowKind;
 
 /// A cause is told if it has one part in so many of what the resident set grew by.
 const PART: i64 = 10;
@@ -17,11 +17,11 @@ const MANY_HEAPS: u64 = 4;
 
 /// An account, as far as it is compared: of a census, or out of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Figures {
+pub struct AccountSummary {
     /// The resident set.
     pub rss_bytes: u64,
     /// What it is made of: kind, detail, resident bytes.
-    pub rows: Vec<(Kind, Option<Arc<str>>, u64)>,
+    pub rows: Vec<(RowKind, Option<Arc<str>>, u64)>,
     /// Heaps of malloc.
     pub heaps: Option<u64>,
     /// What `malloc_trim(0)` would give back.
@@ -35,9 +35,9 @@ pub struct Figures {
 impl Account {
     /// What of it is compared.
     #[must_use]
-    pub fn figures(&self) -> Figures {
+    pub fn summary(&self) -> AccountSummary {
         let rows = self.rows.iter();
-        Figures {
+        AccountSummary {
             rss_bytes: self.rss_bytes,
             rows: rows.map(|row| (row.kind, row.detail.clone(), row.tally.resident_bytes())).collect(),
             heaps: self.arenas.as_ref().map(|arenas| arenas.len() as u64),
@@ -50,7 +50,7 @@ impl Account {
 
 /// Who the memory went to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
+pub enum GrowthCause {
     /// Objects of Python: there are more of them, or larger ones.
     Objects,
     /// Python's allocator, which keeps more that is free.
@@ -73,26 +73,28 @@ pub enum Cause {
     Unknown,
 }
 
-impl Cause {
+impl GrowthCause {
     /// What a row counts towards.
-    const fn of(kind: Kind) -> Self {
+    const fn of(kind: RowKind) -> Self {
         match kind {
-            Kind::PythonObjects | Kind::PythonUsed => Self::Objects,
-            Kind::PythonFreeBlocks | Kind::PythonFreePools | Kind::PythonOverhead => Self::PythonFree,
-            Kind::NativeUsed | Kind::NativeMapped | Kind::NativeOverhead => Self::Native,
-            Kind::NativeCached | Kind::NativeFree | Kind::NativeTop => Self::NativeFree,
-            Kind::Allocator => Self::Allocator,
-            Kind::Stack | Kind::ThreadData => Self::Threads,
-            Kind::File | Kind::Kernel => Self::Files,
-            Kind::SharedMemory => Self::Shared,
-            Kind::Library | Kind::Named => Self::Mapped,
-            Kind::Unexplained => Self::Unknown,
+            RowKind::PythonObjects | RowKind::PythonUsed => Self::Objects,
+            RowKind::PythonFreeBlocks | RowKind::PythonFreePools | RowKind::PythonOverhead => {
+                Self::PythonFree
+            }
+            RowKind::NativeUsed | RowKind::NativeMapped | RowKind::NativeOverhead => Self::Native,
+            RowKind::NativeCached | RowKind::NativeFree | RowKind::NativeTop => Self::NativeFree,
+            RowKind::Allocator => Self::Allocator,
+            RowKind::Stack | RowKind::ThreadData => Self::Threads,
+            RowKind::File | RowKind::Kernel => Self::Files,
+            RowKind::SharedMemory => Self::Shared,
+            RowKind::Library | RowKind::Named => Self::Mapped,
+            RowKind::Unexplained => Self::Unknown,
         }
     }
 
     /// Who it is, for a person.
     #[must_use]
-    pub const fn words(self) -> &'static str {
+    pub const fn describe(self) -> &'static str {
         match self {
             Self::Objects => "Python objects",
             Self::PythonFree => "free memory that Python keeps",
@@ -109,7 +111,7 @@ impl Cause {
 
     /// What to try, with what is so `now`.
     #[must_use]
-    pub fn advice(self, now: &Figures) -> &'static str {
+    pub fn advice(self, now: &AccountSummary) -> &'static str {
         let is_much = |bytes: u64| bytes.saturating_mul(10) >= now.rss_bytes && bytes > 0;
         match self {
             Self::Objects => "see who holds them: --holders, --why TYPE",
@@ -150,9 +152,9 @@ impl Cause {
 
 /// How much a row has more than before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Growth {
+pub struct RowGrowth {
     /// What it is.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// More of that.
     pub detail: Option<Arc<str>>,
     /// By how much; negative if it has less.
@@ -161,19 +163,19 @@ pub struct Growth {
 
 /// What is different.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Change {
+pub struct AccountChange {
     /// By how much the resident set grew.
     pub rss_bytes: i64,
     /// The rows that are not as large as before: what grew most first, what shrank most last.
-    pub rows: Vec<Growth>,
+    pub rows: Vec<RowGrowth>,
     /// If the resident set grew: who has it, the most first, each with how much. Those that have little are left out.
-    pub causes: Vec<(Cause, i64)>,
+    pub causes: Vec<(GrowthCause, i64)>,
 }
 
-impl Change {
+impl AccountChange {
     /// The cause that has most of what the resident set grew by; `None` if it did not grow, or none has half of that.
     #[must_use]
-    pub fn cause(&self) -> Option<Cause> {
+    pub fn cause(&self) -> Option<GrowthCause> {
         let (cause, bytes) = self.causes.first()?;
         (bytes.saturating_mul(2) >= self.rss_bytes).then_some(*cause)
     }
@@ -181,30 +183,30 @@ impl Change {
 
 /// Compares two accounts of a process.
 #[must_use]
-pub fn compared(first: &Figures, last: &Figures) -> Change {
-    let mut rows: BTreeMap<(Kind, Option<&Arc<str>>), i64> = BTreeMap::new();
-    let mut causes: BTreeMap<Cause, i64> = BTreeMap::new();
+pub fn compare(first: &AccountSummary, last: &AccountSummary) -> AccountChange {
+    let mut rows: BTreeMap<(RowKind, Option<&Arc<str>>), i64> = BTreeMap::new();
+    let mut causes: BTreeMap<GrowthCause, i64> = BTreeMap::new();
     for (figures, sign) in [(first, -1), (last, 1)] {
         for (kind, detail, bytes) in &figures.rows {
             let bytes = signed(*bytes).saturating_mul(sign);
             let row = rows.entry((*kind, detail.as_ref())).or_default();
             *row = row.saturating_add(bytes);
-            let cause = causes.entry(Cause::of(*kind)).or_default();
+            let cause = causes.entry(GrowthCause::of(*kind)).or_default();
             *cause = cause.saturating_add(bytes);
         }
     }
     let rss_bytes = signed(last.rss_bytes).saturating_sub(signed(first.rss_bytes));
     let grown = rows.into_iter().filter(|(_, bytes)| *bytes != 0);
-    let mut rows: Vec<Growth> =
-        grown.map(|((kind, detail), bytes)| Growth { kind, detail: detail.cloned(), bytes }).collect();
+    let mut rows: Vec<RowGrowth> =
+        grown.map(|((kind, detail), bytes)| RowGrowth { kind, detail: detail.cloned(), bytes }).collect();
     rows.sort_by_key(|growth| Reverse(growth.bytes));
-    let counts = |(_, bytes): &(Cause, i64)| *bytes > 0 && bytes.saturating_mul(PART) >= rss_bytes;
-    let mut causes: Vec<(Cause, i64)> = causes.into_iter().filter(counts).collect();
+    let counts = |(_, bytes): &(GrowthCause, i64)| *bytes > 0 && bytes.saturating_mul(PART) >= rss_bytes;
+    let mut causes: Vec<(GrowthCause, i64)> = causes.into_iter().filter(counts).collect();
     if rss_bytes <= 0 {
         causes.clear();
     }
     causes.sort_by_key(|(_, bytes)| Reverse(*bytes));
-    Change { rss_bytes, rows, causes }
+    AccountChange { rss_bytes, rows, causes }
 }
 
 fn signed(bytes: u64) -> i64 {
@@ -215,70 +217,76 @@ fn signed(bytes: u64) -> i64 {
 mod tests {
     use super::*;
 
-    fn figures(rows: &[(Kind, Option<&str>, u64)]) -> Figures {
+    fn summary(rows: &[(RowKind, Option<&str>, u64)]) -> AccountSummary {
         let rows: Vec<_> = rows.iter().map(|(kind, of, bytes)| (*kind, of.map(Arc::from), *bytes)).collect();
         let rss_bytes = rows.iter().map(|(_, _, bytes)| bytes).sum();
-        Figures { rss_bytes, rows, heaps: Some(1), ..Figures::default() }
+        AccountSummary { rss_bytes, rows, heaps: Some(1), ..AccountSummary::default() }
     }
 
     #[test]
     fn the_rows_that_grew_say_who_has_it() {
-        let first = figures(&[
-            (Kind::PythonObjects, Some("pools"), 1000),
-            (Kind::NativeUsed, None, 500),
-            (Kind::File, Some("/a"), 300),
+        let first = summary(&[
+            (RowKind::PythonObjects, Some("pools"), 1000),
+            (RowKind::NativeUsed, None, 500),
+            (RowKind::File, Some("/a"), 300),
         ]);
-        let last = figures(&[
-            (Kind::PythonObjects, Some("pools"), 990),
-            (Kind::NativeUsed, None, 1500),
-            (Kind::NativeMapped, None, 200),
-            (Kind::File, Some("/b"), 310),
+        let last = summary(&[
+            (RowKind::PythonObjects, Some("pools"), 990),
+            (RowKind::NativeUsed, None, 1500),
+            (RowKind::NativeMapped, None, 200),
+            (RowKind::File, Some("/b"), 310),
         ]);
-        let change = compared(&first, &last);
+        let change = compare(&first, &last);
         assert_eq!(change.rss_bytes, 1200);
         let rows: Vec<_> =
             change.rows.iter().map(|row| (row.kind, row.detail.as_deref(), row.bytes)).collect();
         let expected = [
-            (Kind::NativeUsed, None, 1000),
-            (Kind::File, Some("/b"), 310),
-            (Kind::NativeMapped, None, 200),
-            (Kind::PythonObjects, Some("pools"), -10),
-            (Kind::File, Some("/a"), -300),
+            (RowKind::NativeUsed, None, 1000),
+            (RowKind::File, Some("/b"), 310),
+            (RowKind::NativeMapped, None, 200),
+            (RowKind::PythonObjects, Some("pools"), -10),
+            (RowKind::File, Some("/a"), -300),
         ];
         assert_eq!(rows, expected);
         // Files have 10 more of 1,200: that is no cause.
-        assert_eq!(change.causes, [(Cause::Native, 1200)]);
-        assert_eq!(change.cause(), Some(Cause::Native));
+        assert_eq!(change.causes, [(GrowthCause::Native, 1200)]);
+        assert_eq!(change.cause(), Some(GrowthCause::Native));
     }
 
     #[test]
     fn what_shrinks_has_no_cause_and_what_grows_by_many_has_no_single_one() {
-        let first = figures(&[(Kind::NativeUsed, None, 500)]);
-        assert_eq!(compared(&first, &figures(&[(Kind::NativeUsed, None, 400)])).causes, []);
-        assert_eq!(compared(&first, &first), Change::default());
-        let last = figures(&[
-            (Kind::NativeUsed, None, 600),
-            (Kind::Stack, Some("a"), 90),
-            (Kind::SharedMemory, Some("/x"), 80),
+        let first = summary(&[(RowKind::NativeUsed, None, 500)]);
+        assert_eq!(compare(&first, &summary(&[(RowKind::NativeUsed, None, 400)])).causes, []);
+        assert_eq!(compare(&first, &first), AccountChange::default());
+        let last = summary(&[
+            (RowKind::NativeUsed, None, 600),
+            (RowKind::Stack, Some("a"), 90),
+            (RowKind::SharedMemory, Some("/x"), 80),
         ]);
-        let change = compared(&first, &last);
-        assert_eq!(change.causes, [(Cause::Native, 100), (Cause::Threads, 90), (Cause::Shared, 80)]);
+        let change = compare(&first, &last);
+        assert_eq!(
+            change.causes,
+            [(GrowthCause::Native, 100), (GrowthCause::Threads, 90), (GrowthCause::Shared, 80)]
+        );
         assert_eq!(change.cause(), None);
     }
 
     #[test]
     fn what_to_try_depends_on_what_is_there() {
-        let now = |heaps, trimmable_bytes, pinned_bytes| Figures {
+        let now = |heaps, trimmable_bytes, pinned_bytes| AccountSummary {
             rss_bytes: 1000,
             heaps: Some(heaps),
             trimmable_bytes,
             pinned_bytes,
-            ..Figures::default()
+            ..AccountSummary::default()
         };
-        let advice = |figures: &Figures| Cause::NativeFree.advice(figures);
+        let advice = |figures: &AccountSummary| GrowthCause::NativeFree.advice(figures);
         assert!(advice(&now(8, 500, 0)).contains("MALLOC_ARENA_MAX"));
         assert!(advice(&now(1, 500, 0)).contains("malloc_trim"));
         assert!(!advice(&now(1, 5, 0)).contains("malloc_trim"));
-        assert_ne!(Cause::PythonFree.advice(&now(1, 0, 500)), Cause::PythonFree.advice(&now(1, 0, 5)));
+        assert_ne!(
+            GrowthCause::PythonFree.advice(&now(1, 0, 500)),
+            GrowthCause::PythonFree.advice(&now(1, 0, 5))
+        );
     }
 }

@@ -13,23 +13,23 @@ use super::chunks::{ALIGNMENT, SIZE};
 
 /// A thread's cache: how many lists it has, and how many bytes each count of them takes.
 #[derive(Debug, Clone, Copy)]
-struct Cache {
+struct TcacheLayout {
     lists: u64,
     count_bytes: u64,
 }
 
 /// 2.27 to 2.29, 2.30 to 2.41, from 2.42 on.
-const CACHES: [Cache; 3] = [
-    Cache { lists: 64, count_bytes: 1 },
-    Cache { lists: 64, count_bytes: 2 },
-    Cache { lists: 76, count_bytes: 2 },
+const CACHES: [TcacheLayout; 3] = [
+    TcacheLayout { lists: 64, count_bytes: 1 },
+    TcacheLayout { lists: 64, count_bytes: 2 },
+    TcacheLayout { lists: 76, count_bytes: 2 },
 ];
-/// Lists of chunks of one size: 32 bytes, and 16 more for each.
+/// FreeLists of chunks of one size: 32 bytes, and 16 more for each.
 const SMALL_LISTS: u64 = 64;
 /// `MINSIZE`.
 const SMALLEST: u64 = 32;
 
-impl Cache {
+impl TcacheLayout {
     /// `sizeof(tcache_perthread_struct)`.
     const fn bytes(self) -> u64 {
         self.lists * (self.count_bytes + 8)
@@ -47,7 +47,7 @@ pub(super) fn may_be_cache(chunk_bytes: u64) -> bool {
 }
 
 /// Follows lists of cached chunks; `chunk` says whether one can begin at an address, and how many bytes it has.
-pub(super) struct Lists<'a, M: ?Sized, F> {
+pub(super) struct FreeLists<'a, M: ?Sized, F> {
     pub memory: &'a M,
     pub chunk: F,
     /// Every chunk that was found in a list, so that none is followed twice.
@@ -56,7 +56,7 @@ pub(super) struct Lists<'a, M: ?Sized, F> {
     pub steps: Cell<u64>,
 }
 
-impl<M: Memory + ?Sized, F: Fn(Addr) -> Option<u64>> Lists<'_, M, F> {
+impl<M: Memory + ?Sized, F: Fn(Addr) -> Option<u64>> FreeLists<'_, M, F> {
     /// The chunks of a fast bin whose head is at `head`.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl<M: Memory + ?Sized, F: Fn(Addr) -> Option<u64>> Lists<'_, M, F> {
     }
 
     /// All lists of a cache; `None` if one of them cannot be a list: then it is other data.
-    fn read_lists(&self, at: Addr, cache: Cache) -> Option<Vec<Addr>> {
+    fn read_lists(&self, at: Addr, cache: TcacheLayout) -> Option<Vec<Addr>> {
         let mut all = Vec::new();
         for list in 0..cache.lists {
             let count = at.plus(list * cache.count_bytes);

@@ -25,12 +25,12 @@ pub struct HeldPinning {
 /// The holders of what lies in `kept`: arenas, by address, each with what it keeps in bytes. Those that keep most come first.
 #[must_use]
 pub fn find_pinning(holders: &Holders<'_>, kept: &[(Range<Addr>, u64)]) -> Vec<HeldPinning> {
-    let links = holders.links();
+    let graph = holders.graph();
     let mut counts: BTreeMap<(usize, u32), u64> = BTreeMap::new();
     let mut all = vec![0_u64; kept.len()];
-    let nodes = if kept.is_empty() { 0 } else { links.objects() };
+    let nodes = if kept.is_empty() { 0 } else { graph.objects() };
     for node in (0..).take(nodes).map(NodeId) {
-        let Some(at) = links.address(node) else { continue };
+        let Some(at) = graph.address(node) else { continue };
         let arena = kept.partition_point(|(range, _)| range.end <= at);
         let is_inside = kept.get(arena).is_some_and(|(range, _)| range.contains(&at));
         if let (true, Some(place)) = (is_inside, holders.holder(node)) {

@@ -7,7 +7,7 @@ use memobj_cpython::layout::FixedShape;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::{Names, Step};
+use super::{NameReader, Reference};
 
 /// What only leads on to what the object stands for: the content of a cell, the tree of a context.
 const INSIDE: &[&str] =
@@ -75,12 +75,12 @@ const PREFIXES: &[(&str, &str)] = &[
 ];
 
 /// How an object of a shape refers to what its member `member` does.
-fn step(tp_name: &str, member: &str) -> Step {
+fn reference(tp_name: &str, member: &str) -> Reference {
     if INSIDE.contains(&member) {
-        return Step::Inside;
+        return Reference::Internal;
     }
     if WRAPPED.contains(&member) {
-        return Step::Wrapped;
+        return Reference::Wrapped;
     }
     let named = NAMES
         .iter()
@@ -91,17 +91,17 @@ fn step(tp_name: &str, member: &str) -> Step {
             PREFIXES.iter().find_map(|&(prefix, new)| Some((member.strip_prefix(prefix)?, new)))?;
         Some(format!("{before}{rest}").into())
     };
-    Step::Attribute(named.or_else(stripped).unwrap_or_else(|| member.into()))
+    Reference::Attribute(named.or_else(stripped).unwrap_or_else(|| member.into()))
 }
 
-impl<M: Memory> Names<'_, '_, M> {
+impl<M: Memory> NameReader<'_, '_, M> {
     /// What an object refers to from the fixed places of its shape.
-    pub(super) fn each_of_shape(&self, at: Addr, shape: &FixedShape, each: &mut impl FnMut(Addr, Step)) {
+    pub(super) fn visit_shape(&self, at: Addr, shape: &FixedShape, each: &mut impl FnMut(Addr, Reference)) {
         for (&offset, member) in shape.visited.iter().zip(shape.names) {
             if let Ok(to) = self.python.memory.read_pointer(at, offset)
                 && !to.is_null()
             {
-                each(to, step(shape.tp_name, member));
+                each(to, reference(shape.tp_name, member));
             }
         }
     }
@@ -115,7 +115,7 @@ impl<M: Memory> Names<'_, '_, M> {
     }
 
     /// A node of the tree in a context (`Python/hamt.c`): keys, which are context variables, and values; or null and a node below.
-    pub(super) fn each_of_hamt_items(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Step)) {
+    pub(super) fn visit_hamt_items(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Reference)) {
         let (memory, layout) = (self.python.memory, self.python.layout);
         let array = if of.qualname == "hamt_bitmap_node" {
             layout.hamt_node_bitmap.b_array
@@ -134,14 +134,14 @@ impl<M: Memory> Names<'_, '_, M> {
                 continue;
             }
             if key.is_null() {
-                each(value, Step::Inside);
+                each(value, Reference::Internal);
                 continue;
             }
             match self.context_variable(key) {
-                Some(name) => each(value, Step::Variable(name)),
-                None => each(value, Step::Element),
+                Some(name) => each(value, Reference::ContextVariable(name)),
+                None => each(value, Reference::Element),
             }
-            each(key, Step::Key);
+            each(key, Reference::Key);
         }
     }
 
@@ -153,7 +153,7 @@ impl<M: Memory> Names<'_, '_, M> {
 
     /// What the coroutine at `at` awaits, if it waits in `frame` (`_PyGen_yf` in `Objects/genobject.c`): what is on top of its stack,
     /// or, from 3.15 on, below a number there.
-    pub(super) fn each_awaited(&mut self, at: Addr, frame: Addr, each: &mut impl FnMut(Addr, Step)) {
+    pub(super) fn visit_awaited(&mut self, at: Addr, frame: Addr, each: &mut impl FnMut(Addr, Reference)) {
         let name = match self.type_of(at).and_then(|of| of.kind) {
             Some(Kind::Coroutine) => "cr_await",
             Some(Kind::AsyncGenerator) => "ag_await",
@@ -163,7 +163,7 @@ impl<M: Memory> Names<'_, '_, M> {
         if let Some(top) = top
             && self.type_of(top).is_some_and(|of| is_awaited(&of))
         {
-            each(top, Step::Awaited(name));
+            each(top, Reference::Awaited(name));
         }
     }
 }
@@ -186,15 +186,15 @@ mod tests {
 
     #[test]
     fn members_have_pythons_names() {
-        let attribute = |name: &str| Step::Attribute(name.into());
-        assert_eq!(step("functools.partial", "fn"), attribute("func"));
-        assert_eq!(step("functools.partial", "args"), attribute("args"));
-        assert_eq!(step("types.GenericAlias", "args"), attribute("__args__"));
-        assert_eq!(step("_asyncio.Task", "task_coro"), attribute("_coro"));
-        assert_eq!(step("_asyncio.Future", "fut_callback0"), attribute("_callbacks"));
-        assert_eq!(step("BaseException", "traceback"), attribute("__traceback__"));
-        assert_eq!(step("traceback", "tb_frame"), attribute("tb_frame"));
-        assert_eq!(step("BaseException", "dict"), Step::Inside);
-        assert_eq!(step("mappingproxy", "mapping"), Step::Wrapped);
+        let attribute = |name: &str| Reference::Attribute(name.into());
+        assert_eq!(reference("functools.partial", "fn"), attribute("func"));
+        assert_eq!(reference("functools.partial", "args"), attribute("args"));
+        assert_eq!(reference("types.GenericAlias", "args"), attribute("__args__"));
+        assert_eq!(reference("_asyncio.Task", "task_coro"), attribute("_coro"));
+        assert_eq!(reference("_asyncio.Future", "fut_callback0"), attribute("_callbacks"));
+        assert_eq!(reference("BaseException", "traceback"), attribute("__traceback__"));
+        assert_eq!(reference("traceback", "tb_frame"), attribute("tb_frame"));
+        assert_eq!(reference("BaseException", "dict"), Reference::Internal);
+        assert_eq!(reference("mappingproxy", "mapping"), Reference::Wrapped);
     }
 }

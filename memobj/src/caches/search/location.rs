@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::graph::NodeId;
 use crate::holders::PlaceId;
-use crate::names::Step;
+use crate::names::Reference;
 use memobj_cpython::heap::kinds::Kind;
 use memobj_process::memory::Memory;
 
@@ -15,7 +15,7 @@ const MOST_ATTRIBUTES: u64 = 10_000;
 
 /// What a cache is a part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(super) enum CacheOwner {
     /// An attribute of this object.
     Instance(NodeId),
     /// A closure variable of this function.
@@ -28,7 +28,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     /// Whether a name of the program leads to an object, rather than to something that it is in.
     pub(super) fn is_top(&self, node: NodeId) -> bool {
         let place = self.place(node);
-        place.is_some() && self.holders.paths().before(node).is_some_and(|before| self.place(before) != place)
+        place.is_some() && self.holders.paths().parent(node).is_some_and(|before| self.place(before) != place)
     }
 
     /// The same, or to a cell that it is in.
@@ -36,38 +36,38 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         if self.is_top(node) {
             return true;
         }
-        let before = self.holders.paths().before(node);
+        let before = self.holders.paths().parent(node);
         before.is_some_and(|before| self.is_cell(before) && self.is_top(before))
     }
 
     fn is_cell(&self, node: NodeId) -> bool {
-        self.holders.links().type_of(node).is_some_and(|of| of.class.is_none() && of.name() == "cell")
+        self.holders.graph().type_of(node).is_some_and(|of| of.class.is_none() && of.name() == "cell")
     }
 
     fn place(&self, node: NodeId) -> Option<PlaceId> {
         self.holders.holder(node)
     }
 
-    pub(super) fn owner(&self, node: NodeId) -> Option<Owner> {
-        let (links, paths) = (self.holders.links(), self.holders.paths());
-        let before = paths.before(node)?;
+    pub(super) fn owner(&self, node: NodeId) -> Option<CacheOwner> {
+        let (graph, paths) = (self.holders.graph(), self.holders.paths());
+        let before = paths.parent(node)?;
         if self.is_cell(before) {
-            let function = paths.before(paths.before(before)?)?;
-            let of = links.type_of(function)?;
-            return (of.kind == Some(Kind::Function)).then_some(Owner::Function(function));
+            let function = paths.parent(paths.parent(before)?)?;
+            let of = graph.type_of(function)?;
+            return (of.kind == Some(Kind::Function)).then_some(CacheOwner::Function(function));
         }
         let is_instance =
-            |node: NodeId| links.type_of(node).is_some_and(|of| of.class.is_some() && !of.is_metatype());
+            |node: NodeId| graph.type_of(node).is_some_and(|of| of.class.is_some() && !of.is_metatype());
         if is_instance(before) {
-            return Some(Owner::Instance(before));
+            return Some(CacheOwner::Instance(before));
         }
         // In its dict.
-        let above = paths.before(before)?;
-        let of = links.type_of(above)?;
-        let is_dict = links.type_of(before)?.kind == Some(Kind::Dict) && !self.is_top(before);
+        let above = paths.parent(before)?;
+        let of = graph.type_of(above)?;
+        let is_dict = graph.type_of(before)?.kind == Some(Kind::Dict) && !self.is_top(before);
         match is_dict {
-            true if of.is_metatype() => Some(Owner::Class),
-            true if is_instance(above) => Some(Owner::Instance(above)),
+            true if of.is_metatype() => Some(CacheOwner::Class),
+            true if is_instance(above) => Some(CacheOwner::Instance(above)),
             _ => None,
         }
     }
@@ -78,7 +78,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         let mut hops = Vec::new();
         let mut at = node;
         while !self.is_top(at) && hops.len() < MOST_HOPS {
-            let Some(before) = paths.before(at) else { break };
+            let Some(before) = paths.parent(at) else { break };
             hops.push((before, at));
             at = before;
         }
@@ -95,17 +95,17 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
 
     /// Adds how one object refers to another; whether that has attributes as entries.
     fn add_hop(&mut self, text: &mut String, from: NodeId, to: NodeId, is_namespace: bool) -> bool {
-        let links = self.holders.links();
-        let (Some(from_at), Some(to_at)) = (links.address(from), links.address(to)) else { return false };
+        let graph = self.holders.graph();
+        let (Some(from_at), Some(to_at)) = (graph.address(from), graph.address(to)) else { return false };
         let most = if is_namespace { MOST_ATTRIBUTES } else { FEW as u64 };
         let many = self.names.entries(from_at).is_some_and(|entries| entries > most);
-        let step = if many { Some(Step::Element) } else { self.names.step(from_at, to_at) };
-        match step {
-            Some(Step::Attribute(name) | Step::Local(name)) => {
+        let reference = if many { Some(Reference::Element) } else { self.names.reference(from_at, to_at) };
+        match reference {
+            Some(Reference::Attribute(name) | Reference::Local(name)) => {
                 text.push('.');
                 text.push_str(&name);
             }
-            Some(Step::Entry(key)) => match self.names.key(key) {
+            Some(Reference::Entry(key)) => match self.names.key(key) {
                 Some(key) if is_namespace => {
                     text.push('.');
                     text.push_str(&key);
@@ -117,8 +117,10 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
                 }
                 None => text.push_str("[…]"),
             },
-            Some(Step::Inside) => return links.type_of(to).is_some_and(|of| of.kind == Some(Kind::Dict)),
-            Some(Step::Index(_) | Step::Element | Step::Key) => text.push_str("[…]"),
+            Some(Reference::Internal) => {
+                return graph.type_of(to).is_some_and(|of| of.kind == Some(Kind::Dict));
+            }
+            Some(Reference::Index(_) | Reference::Element | Reference::Key) => text.push_str("[…]"),
             _ => {}
         }
         false
@@ -129,12 +131,12 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     }
 
     /// Whether something is a part of what came with Python: every logger of a program has a cache.
-    pub(super) fn is_of_standard(&self, owner: Option<Owner>) -> bool {
+    pub(super) fn is_of_standard(&self, owner: Option<CacheOwner>) -> bool {
         match owner {
-            Some(Owner::Instance(owner)) => {
-                self.holders.links().type_of(owner).is_some_and(|of| self.is_standard(Some(&of.module)))
+            Some(CacheOwner::Instance(owner)) => {
+                self.holders.graph().type_of(owner).is_some_and(|of| self.is_standard(Some(&of.module)))
             }
-            Some(Owner::Function(_) | Owner::Class) | None => false,
+            Some(CacheOwner::Function(_) | CacheOwner::Class) | None => false,
         }
     }
 }

@@ -5,21 +5,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::holders::Holders;
-use crate::holders::retained::Retained;
-use crate::names::Names;
+use crate::holders::retained::RetainedSizes;
+use crate::names::NameReader;
 use memobj_cpython::heap::access::Access;
 use memobj_cpython::heap::python::Python;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::beside;
-use super::clock::Now;
-use super::deadlines::{Times, times};
+use super::clock::ClockReadings;
+use super::deep_size::{DeepSizer, EntryNodes};
+use super::expiry::{EntryTimes, times};
 use super::health::warnings;
-use super::kinds::Sort;
-use super::measure::{Members, Scales};
-use super::search::{Found, search};
-use super::{Cache, Weight, words};
+use super::kind::CacheKind;
+use super::metadata;
+use super::search::{CacheCandidate, search};
+use super::{Cache, CacheSize, name_heuristics};
 
 /// How many entries are read for all caches together, for each object there is, and so many besides: dicts do not have more, unless they are
 /// made to keep us busy. A bound, no fact.
@@ -36,32 +36,32 @@ struct Entry {
 }
 
 /// Finds and weighs all caches of a Python, the largest first; several of one name are one. Entries with more than `max_item_bytes` are
-/// counted. Times are read if `now` is known.
+/// counted. EntryTimes are read if `now` is known.
 #[must_use]
 pub fn find_caches<M: Memory>(
     python: &Python<'_, M>,
     holders: &Holders<'_>,
-    retained: &Retained,
-    now: Option<Now>,
+    retained: &RetainedSizes,
+    now: Option<ClockReadings>,
     max_item_bytes: u64,
 ) -> Vec<Cache> {
-    let mut names = Names::new(python);
+    let mut names = NameReader::new(python);
     let mut found = search(holders, &mut names, now);
     // Should it be too much to weigh them all, then those that matter most are.
-    let mut counted: Vec<(u64, Found)> =
+    let mut counted: Vec<(u64, CacheCandidate)> =
         found.drain(..).map(|found| (names.entries(found.table).unwrap_or(0), found)).collect();
     counted.sort_by_key(|(entries, found)| (found.standard, Reverse(*entries), found.root));
-    let mut scales = Scales::new(holders.links(), retained);
+    let mut sizer = DeepSizer::new(holders.graph(), retained);
     let mut caches: Vec<Cache> = Vec::new();
     let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
     let mut left =
-        (holders.links().objects() as u64).saturating_mul(MOST_ENTRIES).saturating_add(SOME_ENTRIES);
+        (holders.graph().objects() as u64).saturating_mul(MOST_ENTRIES).saturating_add(SOME_ENTRIES);
     for (count, found) in counted {
         let rest = left.checked_sub(count);
         left = rest.unwrap_or(left);
         let entries = rest.map(|_| entries(&names, &found));
         let mut cache = match entries {
-            Some(entries) => read(&mut names, &mut scales, holders, &found, &entries, now, max_item_bytes),
+            Some(entries) => read(&mut names, &mut sizer, holders, &found, &entries, now, max_item_bytes),
             None => unread(&mut names, &found, count),
         };
         if by_name.get(&cache.name).and_then(|&at| caches.get(at)).is_some_and(|like| like.kind != cache.kind)
@@ -87,37 +87,37 @@ pub fn find_caches<M: Memory>(
 }
 
 fn read<M: Memory>(
-    names: &mut Names<'_, '_, M>,
-    scales: &mut Scales<'_, '_>,
+    names: &mut NameReader<'_, '_, M>,
+    sizer: &mut DeepSizer<'_, '_>,
     holders: &Holders<'_>,
-    found: &Found,
+    found: &CacheCandidate,
     entries: &[Entry],
-    now: Option<Now>,
+    now: Option<ClockReadings>,
     max_item_bytes: u64,
 ) -> Cache {
-    let links = holders.links();
-    let members: Vec<Members> = entries
+    let graph = holders.graph();
+    let members: Vec<EntryNodes> = entries
         .iter()
         .map(|entry| {
-            let key = links.node(entry.key);
-            let value = links.node(entry.value);
-            match if found.sort == Sort::Lru { result(names, entry.value) } else { None } {
-                Some(result) => Members { key, value: links.node(result), link: value },
-                None => Members { key, value, link: None },
+            let key = graph.node(entry.key);
+            let value = graph.node(entry.value);
+            match if found.sort == CacheKind::Lru { result(names, entry.value) } else { None } {
+                Some(result) => EntryNodes { key, value: graph.node(result), link: value },
+                None => EntryNodes { key, value, link: None },
             }
         })
         .collect();
-    let table = links.node(found.table);
+    let table = graph.node(found.table);
     // What Django's objects share is held by a module, too.
-    let root = if found.sort == Sort::Locmem { table.unwrap_or(found.root) } else { found.root };
-    let weight = scales.weigh(root, table, found.besides, &members);
+    let root = if found.sort == CacheKind::Locmem { table.unwrap_or(found.root) } else { found.root };
+    let weight = sizer.measure(root, table, found.besides, &members);
     let weight = weight.map(|weight| {
         let sum = weight.entries.iter().fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
         // Of as large ones the first.
         let largest = (0..).zip(&weight.entries).max_by_key(|&(index, &bytes)| (bytes, Reverse(index)));
         let key = largest.and_then(|(index, _): (usize, _)| names.key(entries.get(index)?.key));
         let key = key.filter(|key| key.chars().count() <= LONGEST_KEY);
-        Weight {
+        CacheSize {
             deep_bytes: weight.deep_bytes,
             shared_bytes: weight.shared_bytes,
             retained_bytes: weight.retained_bytes,
@@ -137,7 +137,7 @@ fn read<M: Memory>(
 }
 
 /// What can be said of a cache of so many entries without looking at them.
-fn unread<M: Memory>(names: &mut Names<'_, '_, M>, found: &Found, count: u64) -> Cache {
+fn unread<M: Memory>(names: &mut NameReader<'_, '_, M>, found: &CacheCandidate, count: u64) -> Cache {
     let (limit, fullness, unbounded) = limit(names, found, count);
     Cache {
         name: Arc::clone(&found.name),
@@ -157,7 +157,7 @@ fn unread<M: Memory>(names: &mut Names<'_, '_, M>, found: &Found, count: u64) ->
     }
 }
 
-fn entries<M: Memory>(names: &Names<'_, '_, M>, found: &Found) -> Vec<Entry> {
+fn entries<M: Memory>(names: &NameReader<'_, '_, M>, found: &CacheCandidate) -> Vec<Entry> {
     let mut entries = Vec::new();
     names.objects().entries(found.table, |key, value| {
         entries.push(Entry { key, value });
@@ -167,7 +167,7 @@ fn entries<M: Memory>(names: &Names<'_, '_, M>, found: &Found) -> Vec<Entry> {
 }
 
 /// The result in a node of the list of an `lru_cache`, which has one if it has a limit (`lru_list_elem`, Modules/_functoolsmodule.c).
-fn result<M: Memory>(names: &mut Names<'_, '_, M>, value: Addr) -> Option<Addr> {
+fn result<M: Memory>(names: &mut NameReader<'_, '_, M>, value: Addr) -> Option<Addr> {
     let of = names.type_of(value)?;
     (of.module == "functools" && of.qualname == "_lru_list_elem").then_some(())?;
     let python = names.python();
@@ -176,15 +176,15 @@ fn result<M: Memory>(names: &mut Names<'_, '_, M>, value: Addr) -> Option<Addr> 
 
 /// How many entries it may have, how full it is, and whether nothing limits it.
 fn limit<M: Memory>(
-    names: &mut Names<'_, '_, M>,
-    found: &Found,
+    names: &mut NameReader<'_, '_, M>,
+    found: &CacheCandidate,
     entries: u64,
 ) -> (Option<u64>, Option<f64>, bool) {
     let share = |used: f64, most: f64| (most > 0.0 && most.is_finite()).then(|| used / most);
-    if found.sort == Sort::Cachetools {
+    if found.sort == CacheKind::Cachetools {
         let mut read = |name: &str| {
-            let at = beside::named(&found.beside, name)?;
-            beside::number(names, at)
+            let at = metadata::named(&found.beside, name)?;
+            metadata::number(names, at)
         };
         let (used, most) = (read("_Cache__currsize"), read("_Cache__maxsize"));
         let (Some(used), Some(most)) = (used, most) else { return (None, None, false) };
@@ -192,27 +192,27 @@ fn limit<M: Memory>(
             return (None, None, true);
         }
         // Entries may have sizes of their own, in whatever unit: then the limit is no number of entries.
-        let has_sizes =
-            beside::named(&found.beside, "_Cache__size").is_some_and(|sizes| names.entries(sizes).is_some());
+        let has_sizes = metadata::named(&found.beside, "_Cache__size")
+            .is_some_and(|sizes| names.entries(sizes).is_some());
         let limit = (!has_sizes && most >= 0.0).then_some(most as u64);
         return (limit, share(used, most), false);
     }
     let limit = found.counters.limit;
     let fullness = limit.and_then(|limit| share(entries as f64, limit as f64));
-    (limit, fullness, limit.is_none() && found.sort != Sort::Weak)
+    (limit, fullness, limit.is_none() && found.sort != CacheKind::Weak)
 }
 
 /// The times of a cache's entries: their own, or those in a dict beside it.
 fn times_of<M: Memory>(
-    names: &mut Names<'_, '_, M>,
-    found: &Found,
+    names: &mut NameReader<'_, '_, M>,
+    found: &CacheCandidate,
     entries: &[Entry],
-    now: &Now,
-) -> Option<Times> {
+    now: &ClockReadings,
+) -> Option<EntryTimes> {
     match found.sort {
-        Sort::Lru | Sort::Weak => return None,
-        Sort::Cachetools | Sort::Locmem => {}
-        Sort::Table | Sort::Instance | Sort::Other => {
+        CacheKind::Lru | CacheKind::Weak => return None,
+        CacheKind::Cachetools | CacheKind::Locmem => {}
+        CacheKind::Table | CacheKind::Instance | CacheKind::Other => {
             let values: Vec<Addr> = entries.iter().map(|entry| entry.value).collect();
             if let Some(times) = times(names, &values, now, false) {
                 return Some(times);
@@ -220,7 +220,7 @@ fn times_of<M: Memory>(
         }
     }
     for (name, at) in &found.beside {
-        if *at == found.table || !words::is_deadlines(name) {
+        if *at == found.table || !name_heuristics::is_deadlines(name) {
             continue;
         }
         let mut values = Vec::new();
@@ -262,7 +262,7 @@ impl Cache {
     }
 }
 
-impl Weight {
+impl CacheSize {
     /// Both together; what both lead to counts twice. `entries` are of both, `others` of the other one.
     fn and(self, other: Self, entries: u64, others: u64) -> Self {
         let sum = |a: u64, b: u64| a.saturating_add(b);

@@ -8,7 +8,7 @@ pub(super) const NONE: u32 = u32::MAX;
 /// The nodes that the roots reach, in preorder of a search in depth. Number 0 is a root of all roots, which is no node; each number's
 /// parent in the search has a smaller number.
 #[derive(Debug)]
-pub struct Order {
+pub struct Preorder {
     /// The node of each number; `NONE` for number 0.
     nodes: Vec<u32>,
     /// The number of each node; `NONE` if it was not reached.
@@ -17,7 +17,7 @@ pub struct Order {
     parents: Vec<u32>,
 }
 
-impl Order {
+impl Preorder {
     /// Searches `graph` from `roots`, in their order. Roots that are not there are passed over.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn numbers_are_given_in_depth_first() {
         let graph = graph(6, &[(0, 2), (0, 1), (2, 3), (3, 0), (1, 3), (4, 5)]);
-        let order = Order::new(&graph, &[NodeId(0), NodeId(9)]).unwrap();
+        let order = Preorder::new(&graph, &[NodeId(0), NodeId(9)]).unwrap();
         let nodes: Vec<_> = (0..order.len() as u32).map(|number| order.node(number)).collect();
         assert_eq!(nodes, [None, Some(NodeId(0)), Some(NodeId(2)), Some(NodeId(3)), Some(NodeId(1))]);
         assert_eq!(order.parents(), [0, 0, 1, 2, 1]);
@@ -115,17 +115,17 @@ mod tests {
             (order.number(NodeId(3)), order.number(NodeId(4)), order.number(NodeId(9))),
             (Some(3), None, None)
         );
-        assert!(!order.is_empty() && Order::new(&graph, &[]).unwrap().is_empty());
+        assert!(!order.is_empty() && Preorder::new(&graph, &[]).unwrap().is_empty());
     }
 
     #[test]
     fn a_long_chain_takes_no_stack_of_ours() {
-        let mut builder = super::super::Builder::new(1_000_000, 1_000_000).unwrap();
+        let mut builder = super::super::GraphBuilder::new(1_000_000, 1_000_000).unwrap();
         for node in 1..=1_000_000 {
             builder.edge(NodeId(node));
             builder.end_row().unwrap();
         }
-        let order = Order::new(&builder.build(), &[NodeId(0)]).unwrap();
+        let order = Preorder::new(&builder.build(), &[NodeId(0)]).unwrap();
         assert_eq!(order.len(), 1_000_001);
     }
 }

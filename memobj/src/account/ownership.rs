@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::account::glibc::Glibc;
-use crate::account::pinned::Pinning;
+use crate::account::pinned::TypePinning;
 use crate::account::span::{RowId, Span};
-use crate::account::{Account, Ground, PoolUse, PythonMemory, account};
+use crate::account::{Account, NativeHeaps, PoolUse, PythonMemory, account};
 use memobj_cpython::heap::kinds::Kind;
 use memobj_cpython::heap::python::Python;
 use memobj_cpython::heap::size::read_size;
@@ -35,16 +35,16 @@ const MOST_OBJECT: u64 = 4 << 10;
 
 /// The account of a Python process.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct MemoryOf {
+pub struct ProcessMemory {
     /// The account.
     pub account: Account,
     /// The names of its types, by number.
     pub types: Vec<Arc<str>>,
 }
 
-impl MemoryOf {
+impl ProcessMemory {
     /// The types whose objects keep nearly empty arenas, by name, those that keep most first.
-    pub fn pinning(&self) -> impl Iterator<Item = (&Arc<str>, &Pinning)> {
+    pub fn pinning(&self) -> impl Iterator<Item = (&Arc<str>, &TypePinning)> {
         let types = self.account.pinned.types.iter().filter(|pinning| pinning.in_arenas > 0);
         types.filter_map(|pinning| Some((self.types.get(pinning.row.0 as usize)?, pinning)))
     }
@@ -52,18 +52,18 @@ impl MemoryOf {
 
 /// Makes the account of a process with a Python in it. `pools` is what its allocator has given out; `None` where it has none, or where that
 /// is not looked into: then `unseen` is what it is called.
-pub fn memory_of<M: Memory>(
+pub fn account_for_process<M: Memory>(
     python: &Python<'_, M>,
     facts: &Facts,
     residence: &Residence,
     walked: &Walked,
     pools: Option<&Pools>,
     unseen: Option<&'static str>,
-) -> MemoryOf {
+) -> ProcessMemory {
     let none = Pools::default();
     let pools = pools.unwrap_or(&none);
-    let ground = Ground::read(python.memory, facts, residence, &pools.ranges);
-    let mut homes = Homes::new(python, facts, walked, pools, &ground.glibc);
+    let heaps = NativeHeaps::read(python.memory, facts, residence, &pools.ranges);
+    let mut homes = StorageOwners::new(python, facts, walked, pools, &heaps.glibc);
     homes.settle(walked);
     homes.follow(walked);
     let (spans, free_blocks) = homes.spans();
@@ -76,9 +76,9 @@ pub fn memory_of<M: Memory>(
         types: walked.types.len(),
         allocator: unseen.filter(|_| pools.pools.is_empty()),
     };
-    let account = account(python.memory, facts, residence, ground, &known);
+    let account = account(python.memory, facts, residence, heaps, &known);
     let types = walked.types.iter().map(|counted| counted.of.name().into()).collect();
-    MemoryOf { account, types }
+    ProcessMemory { account, types }
 }
 
 /// The pools, and the heads of segments as pools without a block, by address.
@@ -103,7 +103,7 @@ fn uses(pools: &Pools) -> Vec<PoolUse> {
 }
 
 /// Where objects live.
-struct Homes<'h, 'm, M> {
+struct StorageOwners<'h, 'm, M> {
     python: &'h Python<'m, M>,
     facts: &'h Facts,
     pools: &'h Pools,
@@ -123,14 +123,14 @@ struct Homes<'h, 'm, M> {
 
 /// A place that something of Python may have.
 #[derive(Clone, Copy)]
-enum Home {
+enum Storage {
     /// A block of pymalloc, by its place in `owners`.
     Block { place: usize, start: Addr, bytes: u64 },
     /// A chunk of malloc.
     Chunk { start: Addr, end: Addr },
 }
 
-impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
+impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
     fn new(
         python: &'h Python<'m, M>,
         facts: &'h Facts,
@@ -176,17 +176,17 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
     }
 
     /// The block that `at` lies in.
-    fn block(&self, at: Addr) -> Option<Home> {
+    fn block(&self, at: Addr) -> Option<Storage> {
         let (pool, block) = self.index.block_at(at)?;
         let place = self.first.get(pool)?.checked_add(block)?;
         let pool = self.index.pool(pool)?;
-        Some(Home::Block { place, start: pool.block(block), bytes: pool.block_bytes })
+        Some(Storage::Block { place, start: pool.block(block), bytes: pool.block_bytes })
     }
 
     /// The chunk whose bytes begin at `at`.
-    fn chunk(&self, at: Addr) -> Option<Home> {
+    fn chunk(&self, at: Addr) -> Option<Storage> {
         let chunk = self.glibc.chunk(self.python.memory, at)?;
-        Some(Home::Chunk { start: chunk.start, end: chunk.end })
+        Some(Storage::Chunk { start: chunk.start, end: chunk.end })
     }
 
     /// Every object gets the block or chunk that it lies in.
@@ -245,16 +245,16 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
     }
 
     /// Gives a home to a type, if nobody has it; whether that was so.
-    fn take(&mut self, home: Home, number: u32) -> bool {
+    fn take(&mut self, home: Storage, number: u32) -> bool {
         match home {
-            Home::Block { place, .. } => match self.owners.get_mut(place) {
+            Storage::Block { place, .. } => match self.owners.get_mut(place) {
                 Some(owner) if *owner == NOBODY => {
                     *owner = number + 1;
                     true
                 }
                 _ => false,
             },
-            Home::Chunk { start, end } => {
+            Storage::Chunk { start, end } => {
                 let mut new = false;
                 self.outside.entry(start).or_insert_with(|| {
                     new = true;
@@ -267,21 +267,21 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
 
     /// Every object gets the storage that it points to, and what that points to.
     fn follow(&mut self, walked: &Walked) {
-        let mut open: Vec<(Home, bool)> = Vec::new();
+        let mut open: Vec<(Storage, bool)> = Vec::new();
         walked.heap.each(&walked.places, |at| {
             let Some((of, number)) = self.type_of(at) else { return };
             if matches!(of.kind, Some(Kind::Str | Kind::Int | Kind::Number | Kind::Bytes | Kind::Tuple)) {
                 return;
             }
-            // Links of one piece of storage to the next: a deque's blocks are too large for pymalloc.
+            // ObjectGraph of one piece of storage to the next: a deque's blocks are too large for pymalloc.
             let chained = matches!(of.kind, Some(Kind::Deque | Kind::OrderedDict | Kind::LruCache));
             // What stands before an object may be a pointer to its values.
             let (start, before) = (at.minus(32), 32);
             self.look(start, before + of.basicsize.min(MOST_OBJECT), number, true, &mut open);
             while let Some((home, chunks)) = open.pop() {
                 let (start, bytes) = match home {
-                    Home::Block { start, bytes, .. } => (start, bytes),
-                    Home::Chunk { start, end } => (start, end.0.saturating_sub(start.0)),
+                    Storage::Block { start, bytes, .. } => (start, bytes),
+                    Storage::Chunk { start, end } => (start, end.0.saturating_sub(start.0)),
                 };
                 if bytes <= MOST_STORAGE {
                     self.look(start, bytes, number, chained && chunks, &mut open);
@@ -291,7 +291,7 @@ impl<'h, 'm, M: Memory> Homes<'h, 'm, M> {
     }
 
     /// Takes what the words at `start` point to; `chunks`: chunks of malloc too.
-    fn look(&mut self, start: Addr, bytes: u64, number: u32, chunks: bool, open: &mut Vec<(Home, bool)>) {
+    fn look(&mut self, start: Addr, bytes: u64, number: u32, chunks: bool, open: &mut Vec<(Storage, bool)>) {
         let mut buffer = std::mem::take(&mut self.buffer);
         if let Some(piece) = buffer.get_mut(..bytes as usize)
             && self.python.memory.read(start, piece).is_ok()

@@ -6,17 +6,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::graph::{NodeId, Paths};
-use crate::links::{Links, SourceKind, TypeIndex};
-use crate::names::Names;
+use crate::graph::{NodeId, ShortestPaths};
+use crate::names::NameReader;
 use crate::names::modules::Modules;
+use crate::object_graph::{ObjectGraph, RootKind, TypeIndex};
 use memobj_cpython::heap::access::Access;
 use memobj_cpython::heap::kinds::Kind;
 use memobj_process::memory::Memory;
 
 /// What a type is to the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+enum NodeClass {
     Other,
     Module,
     Type,
@@ -26,9 +26,9 @@ enum Class {
 }
 
 /// What the search asks of each edge.
-struct Rules<'l, 'w> {
-    links: &'l Links<'w>,
-    classes: Vec<Class>,
+struct EdgeRules<'l, 'w> {
+    graph: &'l ObjectGraph<'w>,
+    classes: Vec<NodeClass>,
     /// By type: its own node.
     types: Vec<Option<NodeId>>,
     /// A bit for each object that is a module's dict.
@@ -38,32 +38,32 @@ struct Rules<'l, 'w> {
     imported: HashSet<(NodeId, NodeId)>,
 }
 
-impl<'l, 'w> Rules<'l, 'w> {
-    fn new<M: Memory>(links: &'l Links<'w>, names: &Names<'_, '_, M>) -> Self {
+impl<'l, 'w> EdgeRules<'l, 'w> {
+    fn new<M: Memory>(graph: &'l ObjectGraph<'w>, names: &NameReader<'_, '_, M>) -> Self {
         let class = |kind: Option<Kind>, is_type: bool| match kind {
-            _ if is_type => Class::Type,
-            Some(Kind::Module) => Class::Module,
-            Some(Kind::Frame) => Class::Frame,
-            Some(Kind::Tuple) => Class::Tuple,
-            Some(Kind::Function) => Class::Function,
-            _ => Class::Other,
+            _ if is_type => NodeClass::Type,
+            Some(Kind::Module) => NodeClass::Module,
+            Some(Kind::Frame) => NodeClass::Frame,
+            Some(Kind::Tuple) => NodeClass::Tuple,
+            Some(Kind::Function) => NodeClass::Function,
+            _ => NodeClass::Other,
         };
-        let types = links.types();
+        let types = graph.types();
         let mut rules = Self {
-            links,
+            graph,
             classes: types.iter().map(|counted| class(counted.of.kind, counted.of.is_metatype())).collect(),
-            types: types.iter().map(|counted| links.node(counted.of.at)).collect(),
-            dicts: vec![0; links.objects().div_ceil(64)],
+            types: types.iter().map(|counted| graph.node(counted.of.at)).collect(),
+            dicts: vec![0; graph.objects().div_ceil(64)],
             modules: HashMap::new(),
             imported: HashSet::new(),
         };
         let (memory, known) = (names.python().memory, &names.python().layout.module_object);
-        for node in (0..).take(links.objects()).map(NodeId) {
-            if rules.class(node) != Class::Module {
+        for node in (0..).take(graph.objects()).map(NodeId) {
+            if rules.class(node) != NodeClass::Module {
                 continue;
             }
-            let dict = links.address(node).and_then(|at| memory.read_pointer(at, known.md_dict).ok());
-            if let Some(dict) = dict.and_then(|dict| links.node(dict)) {
+            let dict = graph.address(node).and_then(|at| memory.read_pointer(at, known.md_dict).ok());
+            if let Some(dict) = dict.and_then(|dict| graph.node(dict)) {
                 if let Some(word) = rules.dicts.get_mut(dict.index() / 64) {
                     *word |= 1 << (dict.index() % 64);
                 }
@@ -72,9 +72,9 @@ impl<'l, 'w> Rules<'l, 'w> {
         }
         let globals = names.python().layout.function_object.func_globals;
         for &dict in rules.modules.keys() {
-            let Some(own) = links.address(dict) else { continue };
-            for &function in links.graph().targets(dict) {
-                let at = links.address(function).filter(|_| rules.class(function) == Class::Function);
+            let Some(own) = graph.address(dict) else { continue };
+            for &function in graph.references().targets(dict) {
+                let at = graph.address(function).filter(|_| rules.class(function) == NodeClass::Function);
                 let of = at.and_then(|at| memory.read_pointer(at, globals).ok());
                 if of.is_some_and(|of| of != own) {
                     rules.imported.insert((dict, function));
@@ -85,8 +85,8 @@ impl<'l, 'w> Rules<'l, 'w> {
     }
 
     #[inline]
-    fn class(&self, node: NodeId) -> Class {
-        self.classes.get(self.links.kind(node).0 as usize).copied().unwrap_or(Class::Other)
+    fn class(&self, node: NodeId) -> NodeClass {
+        self.classes.get(self.graph.type_index(node).0 as usize).copied().unwrap_or(NodeClass::Other)
     }
 
     #[inline]
@@ -96,44 +96,48 @@ impl<'l, 'w> Rules<'l, 'w> {
 
     /// Whether an edge says something of what it leads to.
     #[inline]
-    fn tells(&self, from: NodeId, to: NodeId) -> bool {
+    fn is_informative(&self, from: NodeId, to: NodeId) -> bool {
         if self.is_module_dict(to) {
             return self.modules.get(&to) == Some(&from);
         }
-        let kind: TypeIndex = self.links.kind(from);
+        let kind: TypeIndex = self.graph.type_index(from);
         match self.class(to) {
-            Class::Module => false,
-            Class::Type => {
-                self.class(from) != Class::Type && self.types.get(kind.0 as usize) != Some(&Some(to))
+            NodeClass::Module => false,
+            NodeClass::Type => {
+                self.class(from) != NodeClass::Type && self.types.get(kind.0 as usize) != Some(&Some(to))
             }
-            Class::Tuple => self.class(from) != Class::Type,
-            Class::Frame => self.class(from) != Class::Frame,
-            Class::Function => !self.imported.contains(&(from, to)),
-            Class::Other => true,
+            NodeClass::Tuple => self.class(from) != NodeClass::Type,
+            NodeClass::Frame => self.class(from) != NodeClass::Frame,
+            NodeClass::Function => !self.imported.contains(&(from, to)),
+            NodeClass::Other => true,
         }
     }
 }
 
 /// Finds the way to each object.
 #[must_use]
-pub fn find<M: Memory>(links: &Links<'_>, modules: &Modules, names: &mut Names<'_, '_, M>) -> Paths {
-    let rules = Rules::new(links, names);
+pub fn find_paths<M: Memory>(
+    graph: &ObjectGraph<'_>,
+    modules: &Modules,
+    names: &mut NameReader<'_, '_, M>,
+) -> ShortestPaths {
+    let rules = EdgeRules::new(graph, names);
     let (mut own, mut standard) = (Vec::new(), Vec::new());
     for module in modules.list() {
-        if let Some(node) = links.node(module.at) {
+        if let Some(node) = graph.node(module.at) {
             if module.standard { &mut standard } else { &mut own }.push(node);
         }
     }
     let mut own_frames = Vec::new();
     let mut threads = Vec::new();
-    for source in links.sources() {
+    for source in graph.roots() {
         match source.kind {
-            SourceKind::Frame { at, .. } => {
+            RootKind::Frame { at, .. } => {
                 let module = names.function_of_frame(at).and_then(|(module, _)| module);
                 let is_own = module.is_some_and(|module| !modules.is_standard(&module));
                 if is_own { &mut own_frames } else { &mut standard }.push(source.node);
             }
-            SourceKind::Thread(_) => threads.push(source.node),
+            RootKind::Thread(_) => threads.push(source.node),
             _ => {}
         }
     }
@@ -141,18 +145,18 @@ pub fn find<M: Memory>(links: &Links<'_>, modules: &Modules, names: &mut Names<'
     // Where the search did not go on though it could.
     let mut passed_over: Vec<NodeId> = Vec::new();
     let mut follow = |from: NodeId, to: NodeId| {
-        let tells = rules.tells(from, to);
-        if !tells && passed_over.last() != Some(&from) {
+        let is_informative = rules.is_informative(from, to);
+        if !is_informative && passed_over.last() != Some(&from) {
             passed_over.push(from);
         }
-        tells
+        is_informative
     };
-    let graph = links.graph();
-    let mut paths = Paths::new(graph, &own, &mut follow);
-    paths.go_on(graph, &own_frames, &mut follow);
-    paths.go_on(graph, &standard, &mut follow);
+    let references = graph.references();
+    let mut paths = ShortestPaths::new(references, &own, &mut follow);
+    paths.extend(references, &own_frames, &mut follow);
+    paths.extend(references, &standard, &mut follow);
     let mut rest = passed_over;
-    rest.extend(links.roots());
-    paths.go_on(graph, &rest, |_, _| true);
+    rest.extend(graph.root_nodes());
+    paths.extend(references, &rest, |_, _| true);
     paths
 }

@@ -1,17 +1,17 @@
 //! The objects of a heap as a graph: each a number, by the order of their addresses, with its type and size, and what it refers to.
 //!
 //! Behind the objects come the nodes of what holds objects and is none itself ([`sources`]): running frames, threads, interpreters, the
-//! static types, and native code that is known only by references that nobody else accounts for (`strays`).
+//! static types, and native code that is known only by references that nobody else accounts for (`unreached`).
 
 mod ranks;
 mod refcounts;
-pub mod sources;
-mod strays;
+pub mod roots;
+mod unreachable;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use crate::graph::{Builder, Graph, NodeId, TooLarge};
+use crate::graph::{Graph, GraphBuilder, NodeId, TooLarge};
 use memobj_cpython::heap::python::Python;
 use memobj_cpython::heap::referents::{EdgeKind, Reader};
 use memobj_cpython::heap::seen::Hint;
@@ -23,8 +23,8 @@ use memobj_process::error::{Error, Stage};
 use memobj_process::memory::Memory;
 
 pub use ranks::Ranks;
-pub use sources::{Source, SourceKind, Thread};
-pub use strays::Standing;
+pub use roots::{GraphThread, Root, RootKind};
+pub use unreachable::Liveness;
 
 /// A type, by its place among all that have objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,19 +40,19 @@ const LARGE: u32 = u32::MAX;
 
 /// The objects of a heap and their references.
 #[derive(Debug)]
-pub struct Links<'w> {
+pub struct ObjectGraph<'w> {
     ranks: Ranks<'w>,
-    graph: Graph,
+    references: Graph,
     types: &'w [Counted],
-    kinds: Vec<TypeIndex>,
+    type_indices: Vec<TypeIndex>,
     sizes: Vec<u32>,
     large: BTreeMap<u32, u64>,
-    sources: Vec<Source>,
-    threads: Vec<Thread>,
-    standing: Vec<Standing>,
+    roots: Vec<Root>,
+    threads: Vec<GraphThread>,
+    liveness: Vec<Liveness>,
 }
 
-impl<'w> Links<'w> {
+impl<'w> ObjectGraph<'w> {
     /// Reads all references between the objects that were found, with `threads` threads; the result is the same with any number.
     ///
     /// # Errors
@@ -71,24 +71,24 @@ impl<'w> Links<'w> {
         }
         let mut links = Self {
             ranks,
-            graph: all.edges.build(),
+            references: all.edges.build(),
             types: &walked.types,
-            kinds: all.kinds,
+            type_indices: all.type_indices,
             sizes: all.sizes,
             large: all.large,
-            sources: Vec::new(),
+            roots: Vec::new(),
             threads: Vec::new(),
-            standing: Vec::new(),
+            liveness: Vec::new(),
         };
-        links.add_sources(python).map_err(too_large)?;
-        links.find_strays(python).map_err(too_large)?;
+        links.add_known_roots(python).map_err(too_large)?;
+        links.classify_unreachable(python).map_err(too_large)?;
         Ok(links)
     }
 
     /// The references. Objects come first, then sources.
     #[must_use]
-    pub const fn graph(&self) -> &Graph {
-        &self.graph
+    pub const fn references(&self) -> &Graph {
+        &self.references
     }
 
     /// The numbers of the objects.
@@ -105,25 +105,25 @@ impl<'w> Links<'w> {
 
     /// What holds objects without being one; the number of the first one's node is [`objects`](Self::objects), the others follow.
     #[must_use]
-    pub fn sources(&self) -> &[Source] {
-        &self.sources
+    pub fn roots(&self) -> &[Root] {
+        &self.roots
     }
 
     /// The source that a node is; `None` for an object.
     #[must_use]
-    pub fn source(&self, node: NodeId) -> Option<&Source> {
-        self.sources.get(node.index().checked_sub(self.objects())?)
+    pub fn root(&self, node: NodeId) -> Option<&Root> {
+        self.roots.get(node.index().checked_sub(self.objects())?)
     }
 
     /// The nodes of all sources: the roots of the graph.
     #[must_use]
-    pub fn roots(&self) -> Vec<NodeId> {
-        self.sources.iter().map(|source| source.node).collect()
+    pub fn root_nodes(&self) -> Vec<NodeId> {
+        self.roots.iter().map(|source| source.node).collect()
     }
 
     /// The threads whose states and frames are among the sources.
     #[must_use]
-    pub fn threads(&self) -> &[Thread] {
+    pub fn threads(&self) -> &[GraphThread] {
         &self.threads
     }
 
@@ -152,20 +152,20 @@ impl<'w> Links<'w> {
     /// The type of an object.
     #[must_use]
     #[inline]
-    pub fn kind(&self, node: NodeId) -> TypeIndex {
-        self.kinds.get(node.index()).copied().unwrap_or(TypeIndex::NONE)
+    pub fn type_index(&self, node: NodeId) -> TypeIndex {
+        self.type_indices.get(node.index()).copied().unwrap_or(TypeIndex::NONE)
     }
 
     /// A type.
     #[must_use]
-    pub fn ty(&self, index: TypeIndex) -> Option<&'w Type> {
+    pub fn type_at(&self, index: TypeIndex) -> Option<&'w Type> {
         self.types.get(index.0 as usize).map(|counted| &counted.of)
     }
 
     /// The type of an object.
     #[must_use]
     pub fn type_of(&self, node: NodeId) -> Option<&'w Type> {
-        self.ty(self.kind(node))
+        self.type_at(self.type_index(node))
     }
 
     /// All types that have objects, in the order of their [`TypeIndex`].
@@ -187,8 +187,8 @@ impl<'w> Links<'w> {
 
     /// What keeps an object alive, in kind.
     #[must_use]
-    pub fn standing(&self, node: NodeId) -> Standing {
-        self.standing.get(node.index()).copied().unwrap_or_default()
+    pub fn liveness(&self, node: NodeId) -> Liveness {
+        self.liveness.get(node.index()).copied().unwrap_or_default()
     }
 }
 
@@ -202,8 +202,8 @@ fn too_large(error: TooLarge) -> Error {
 
 /// Consecutive rows of the graph, and what is known of their objects.
 struct Rows {
-    edges: Builder,
-    kinds: Vec<TypeIndex>,
+    edges: GraphBuilder,
+    type_indices: Vec<TypeIndex>,
     sizes: Vec<u32>,
     large: BTreeMap<u32, u64>,
 }
@@ -211,8 +211,8 @@ struct Rows {
 impl Rows {
     fn new(objects: usize) -> Result<Self, TooLarge> {
         Ok(Self {
-            edges: Builder::new(objects, 0)?,
-            kinds: Vec::new(),
+            edges: GraphBuilder::new(objects, 0)?,
+            type_indices: Vec::new(),
             sizes: Vec::new(),
             large: BTreeMap::new(),
         })
@@ -220,7 +220,7 @@ impl Rows {
 
     fn append(&mut self, other: Self) -> Result<(), TooLarge> {
         self.edges.append(other.edges)?;
-        self.kinds.extend(other.kinds);
+        self.type_indices.extend(other.type_indices);
         self.sizes.extend(other.sizes);
         self.large.extend(other.large);
         Ok(())
@@ -284,7 +284,7 @@ fn read_part<M: Memory>(
         let id = types.of(at);
         let of = id.and_then(|id| types.get(id)).map(Rc::clone);
         let (Some(id), Some(of)) = (id, of) else {
-            rows.kinds.push(TypeIndex::NONE);
+            rows.type_indices.push(TypeIndex::NONE);
             rows.sizes.push(0);
             node = node.saturating_add(1);
             failed = failed.and(rows.edges.end_row());
@@ -294,7 +294,7 @@ fn read_part<M: Memory>(
             let new = types.list().iter().skip(known.len());
             known.extend(new.map(|of| indices.get(&of.at).copied().unwrap_or(TypeIndex::NONE)));
         }
-        rows.kinds.push(known.get(id.0 as usize).copied().unwrap_or(TypeIndex::NONE));
+        rows.type_indices.push(known.get(id.0 as usize).copied().unwrap_or(TypeIndex::NONE));
         let size = read_size(python, at, &of).map_or(of.basicsize, |size| size.bytes);
         match u32::try_from(size).ok().filter(|&size| size != LARGE) {
             Some(size) => rows.sizes.push(size),

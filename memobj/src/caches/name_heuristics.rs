@@ -1,6 +1,6 @@
 //! What names say: whether something is called a cache, a limit, a count of hits, a deadline.
 //!
-//! Names are compared by their words: `_user_cache`, `userCache` and `_Users__cache` all end in the word `cache`. A program is free to call
+//! NameReader are compared by their words: `_user_cache`, `userCache` and `_Users__cache` all end in the word `cache`. A program is free to call
 //! things as it likes, so these lists are experience, no fact; what they miss is found only by what is in it.
 
 /// The words by which a cache is called. `lookup`, `registry`, `pool` and `index` are none: what is called so is mostly filled once, when
