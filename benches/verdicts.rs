@@ -14,7 +14,7 @@ mod series;
 
 use std::time::Instant;
 
-use common::record::Course;
+use common::record::TrendKind;
 
 const LENGTHS: [usize; 4] = [20, 60, 200, 1000];
 
@@ -34,16 +34,16 @@ fn main() {
             kinds += 1;
             let mut row = format!("| {} |", kind.name);
             for (column, moments) in LENGTHS.into_iter().enumerate() {
-                let mut courses = [0; 5];
+                let mut kinds_found = [0; 5];
                 for number in 0..each {
-                    let judgement = series::judged(&kind.series(seed + number, moments));
-                    courses[judgement.course as usize] += 1;
-                    if judgement.course == Course::Growing {
-                        let least = sure.iter_mut().filter(|(least, _)| judgement.confidence >= *least);
+                    let estimate = series::judged(&kind.series(seed + number, moments));
+                    kinds_found[estimate.kind as usize] += 1;
+                    if estimate.kind == TrendKind::Growing {
+                        let least = sure.iter_mut().filter(|(least, _)| estimate.confidence >= *least);
                         least.for_each(|(_, counts)| counts[usize::from(leaks)] += 1);
                     }
                 }
-                let growing = courses[Course::Growing as usize];
+                let growing = kinds_found[TrendKind::Growing as usize];
                 all[column] += growing;
                 row += &format!(" {:.1} |", growing as f64 * 100.0 / each as f64);
             }

@@ -1,9 +1,9 @@
 //! memdiff as a program: what changed between moments, what grows, and how it ends.
 
+mod cli_io;
+mod edge_cases;
 mod golden;
-mod logs;
-mod manners;
-mod odd;
+mod sample_logs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -125,34 +125,35 @@ fn two_runs_of_a_tree_are_matched_by_role() {
 #[test]
 fn an_independent_reading_gives_the_same_numbers() {
     let folder = tempfile::tempdir().unwrap();
-    let (before, after) = logs::week();
+    let (before, after) = sample_logs::week();
     let (before, after) = (written(&folder, "before", &before), written(&folder, "after", &after));
     assert_same(&[&before, &after], 1);
-    let leak = written(&folder, "leak", &logs::leaking("00c0ffee00c0ffee", 50));
+    let leak = written(&folder, "leak", &sample_logs::leaking("00c0ffee00c0ffee", 50));
     assert_same(&[&leak], 1);
-    assert_same(&[&written(&folder, "sessions", &logs::sessions("00c0ffee00c0ffee", 20))], 1);
+    assert_same(&[&written(&folder, "sessions", &sample_logs::sessions("00c0ffee00c0ffee", 20))], 1);
     let run = "00c0ffee00c0ffee";
     let held = |n: u64, cut| {
         let caches = [("lru of a.f", n, (n == 1).then_some(100)), ("lru of a.g", n, Some(n << 20))];
         let caches = if n == 1 { &caches[..] } else { &caches[..1] };
         let other = if n == 1 { "a._c" } else { "a._d" };
-        logs::holding(run, (n, 10), &[("a._b", n, n << 20), (other, 1, 9)], caches, cut)
+        sample_logs::holding(run, (n, 10), &[("a._b", n, n << 20), (other, 1, 9)], caches, cut)
     };
     for cut in [true, false] {
         let (first, last) = (held(1, cut), held(2, cut));
-        let unlooked = logs::census(run, 2, 10, &[("dict", 100, 9 << 20)], false);
+        let unlooked = sample_logs::census(run, 2, 10, &[("dict", 100, 9 << 20)], false);
         assert_same(&[&written(&folder, "held", &(first.clone() + &last))], 0);
         assert_same(&[&written(&folder, "unlooked", &(first + &unlooked))], 1);
     }
     let types = |n: u64| [("dict", n, n << 20), ("list", 7, 70)];
-    let older: String = (1..9).map(|n| logs::legacy(n, 10 * i64::try_from(n).unwrap(), &types(n))).collect();
+    let older: String =
+        (1..9).map(|n| sample_logs::legacy(n, 10 * i64::try_from(n).unwrap(), &types(n))).collect();
     assert_same(&[&written(&folder, "older", &older)], 1);
 }
 
 #[test]
 fn sides_exchanged_give_the_mirrored_result() {
     let folder = tempfile::tempdir().unwrap();
-    let (before, after) = logs::week();
+    let (before, after) = sample_logs::week();
     let (before, after) = (written(&folder, "before", &before), written(&folder, "after", &after));
     let (there, back) = (record(&[&before, &after], 1), record(&[&after, &before], 0));
     for (rows, name, size) in
@@ -167,7 +168,7 @@ fn sides_exchanged_give_the_mirrored_result() {
 #[test]
 fn a_leak_is_found_among_what_is_steady() {
     let folder = tempfile::tempdir().unwrap();
-    let log = written(&folder, "log", &logs::leaking("00c0ffee00c0ffee", 400));
+    let log = written(&folder, "log", &sample_logs::leaking("00c0ffee00c0ffee", 400));
     let run = diff(&["--trend", log.to_str().unwrap()]).run().expect_code(1);
     let line =
         run.out().lines().find(|line| line.contains("--queue images (pid 102) grows by")).unwrap().to_owned();
@@ -196,9 +197,9 @@ fn ten_thousand_series_and_more_are_judged() {
     let names: Vec<String> = (0..11_500).map(|n| format!("pkg.mod{n:05}.Type")).collect();
     let census = |turn: u32| {
         let size = |n: u64| if n == 11_499 { 9_000_000 + u64::from(turn) * 500_000 } else { 1000 + n };
-        let types: Vec<logs::Type<'_>> =
+        let types: Vec<sample_logs::Type<'_>> =
             names.iter().zip(0_u64..).map(|(name, n)| (&**name, 1, size(n))).collect();
-        logs::census("00c0ffee00c0ffee", u64::from(turn) + 1, i64::from(turn) * 10, &types, false)
+        sample_logs::census("00c0ffee00c0ffee", u64::from(turn) + 1, i64::from(turn) * 10, &types, false)
     };
     let log = written(&folder, "log", &(0..16).map(census).collect::<String>());
     let run = diff(&["--trend", log.to_str().unwrap()]).limit(Duration::from_secs(300)).run().expect_code(1);
@@ -208,7 +209,7 @@ fn ten_thousand_series_and_more_are_judged() {
 
 /// What the tool says on stderr, in one line.
 #[track_caller]
-pub fn told(run: &Run) -> String {
+pub fn error_line(run: &Run) -> String {
     assert!(run.err().starts_with("memdiff: ") && run.err().lines().count() == 1, "{run}");
     run.err()
 }

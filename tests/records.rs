@@ -8,8 +8,8 @@ use std::sync::Arc;
 use common::jsonl::{Item, Reader, Writer};
 use common::process::ProcessState;
 use common::record::{
-    Cgroup, Course, ErrorRecord, EventKind, Header, OutputRecord, OutputStream, Presence, Pressure,
-    ProcessEvent, ProcessRecord, ProcessSample, Record, System,
+    Cgroup, ErrorRecord, EventKind, Header, OutputRecord, OutputStream, Presence, Pressure, ProcessEvent,
+    ProcessRecord, ProcessSample, Record, System, TrendKind,
 };
 use common::time::Stamp;
 use proptest::array::{uniform4, uniform8, uniform12};
@@ -218,7 +218,8 @@ pub fn record() -> BoxedStrategy<Record> {
 /// A difference with any names in it; its numbers are those of the sample.
 fn diff() -> BoxedStrategy<Record> {
     let side = select(vec![Presence::Both, Presence::New, Presence::Gone, Presence::Unknown]);
-    let course = select(vec![Course::Growing, Course::Steady, Course::SawTooth, Course::TooShort]);
+    let course =
+        select(vec![TrendKind::Growing, TrendKind::Steady, TrendKind::SawTooth, TrendKind::TooShort]);
     (header(), select(vec![Fill::Full, Fill::Bare]), text(), text(), side, course, stamp())
         .prop_map(|(header, fill, name, role, presence, course, at)| {
             let mut record = samples::diff(fill);

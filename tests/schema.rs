@@ -271,7 +271,7 @@ fn the_document_and_the_types_say_the_same() {
 #[test]
 fn the_words_of_the_contract_are_all_in_the_document() {
     use common::process::ProcessState;
-    use common::record::{Course, EventKind, LeakVerdict, OutputStream, Presence};
+    use common::record::{EventKind, LeakVerdict, OutputStream, Presence, TrendKind};
 
     let document = workspace::read("docs/schema.md");
     let events = [
@@ -287,8 +287,14 @@ fn the_words_of_the_contract_are_all_in_the_document() {
     let states = b"RSDTtZXIP?".map(|letter| Value::from(ProcessState::from_letter(letter).word()));
     let sides = [Presence::Both, Presence::New, Presence::Gone, Presence::Unknown]
         .map(|presence| serde_json::to_value(presence).unwrap());
-    let courses = [Course::Growing, Course::Steady, Course::Shrinking, Course::SawTooth, Course::TooShort]
-        .map(|course| serde_json::to_value(course).unwrap());
+    let courses = [
+        TrendKind::Growing,
+        TrendKind::Steady,
+        TrendKind::Shrinking,
+        TrendKind::SawTooth,
+        TrendKind::TooShort,
+    ]
+    .map(|course| serde_json::to_value(course).unwrap());
     let verdicts = [LeakVerdict::Leak, LeakVerdict::None, LeakVerdict::TooShort]
         .map(|verdict| serde_json::to_value(verdict).unwrap());
     for word in events.iter().chain(&streams).chain(&states).chain(&sides).chain(&courses).chain(&verdicts) {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use common::record::Course;
-use memdiff::trend::{Point, detrended, kendall, theil_sen};
+use common::record::TrendKind;
+use memdiff::trend::{SeriesPoint, detrended, kendall, theil_sen};
 use serde::Deserialize;
 
 use crate::support::series::{KINDS, Kind, judged};
@@ -38,15 +38,15 @@ fn slopes_and_tests_are_those_of_scipy() {
     let mut corrected = 0;
     for said in &said {
         let name = &said.name;
-        let points: Vec<Point> =
-            said.seconds.iter().zip(&said.values).map(|(s, value)| Point::exact(*s, *value)).collect();
+        let points: Vec<SeriesPoint> =
+            said.seconds.iter().zip(&said.values).map(|(s, value)| SeriesPoint::exact(*s, *value)).collect();
         let slope = theil_sen(&points, 1.0).unwrap();
         assert_close(name, slope.per_second, said.slope);
         assert_close(name, slope.low, said.low);
         assert_close(name, slope.high, said.high);
 
-        let equal: Vec<Point> =
-            said.values.iter().enumerate().map(|(i, value)| Point::exact(i as f64, *value)).collect();
+        let equal: Vec<SeriesPoint> =
+            said.values.iter().enumerate().map(|(i, value)| SeriesPoint::exact(i as f64, *value)).collect();
         let slope = theil_sen(&equal, 1.0).unwrap().per_second;
         assert_close(name, slope, said.equal_slope);
 
@@ -79,7 +79,7 @@ fn equal_pairs(values: &[f64]) -> f64 {
 
 /// How many of so many series of a kind are said to grow.
 fn growing(kind: &Kind, moments: usize, series: u64) -> u64 {
-    (0..series).map(|seed| u64::from(judged(&kind.series(seed, moments)).course == Course::Growing)).sum()
+    (0..series).map(|seed| u64::from(judged(&kind.series(seed, moments)).kind == TrendKind::Growing)).sum()
 }
 
 /// Series of each kind by their length; together more than a thousand that do not leak.

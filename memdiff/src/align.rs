@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use common::log::{Census, Process, Tree};
 
-use crate::side::{At, Measured, Side};
+use crate::measurement::{MeasuredData, Measurements, Origin};
 
 /// The most columns of a role: command lines can have thousands, and a role is repeated for each type.
-const ROLE_COLUMNS: usize = 120;
+const MAX_ROLE_CHARS: usize = 120;
 
 /// A process on one side, with all that is known of it there.
 #[derive(Debug, Clone)]
-pub struct Actor<'a> {
+pub struct ProcessView<'a> {
     /// Its number; 0 where a log does not tell.
     pub pid: u32,
     /// When it began; 0 where that is not known.
@@ -36,18 +36,18 @@ pub struct Actor<'a> {
 
 /// The processes of a side: of each tree the root first, then those below it, then those known by their objects alone.
 #[must_use]
-pub fn actors(side: &Side) -> Vec<Actor<'_>> {
-    let mut actors: Vec<Actor<'_>> = Vec::new();
+pub fn process_views(side: &Measurements) -> Vec<ProcessView<'_>> {
+    let mut views: Vec<ProcessView<'_>> = Vec::new();
     let mut by_pid: HashMap<(&str, u32), usize> = HashMap::new();
-    let trees = side.iter().filter_map(|seen| match &seen.what {
-        Measured::Tree(tree) => Some((&seen.at, tree)),
-        Measured::Census(_) => None,
+    let trees = side.iter().filter_map(|measurement| match &measurement.what {
+        MeasuredData::Tree(tree) => Some((&measurement.at, tree)),
+        MeasuredData::Census(_) => None,
     });
     for (at, tree) in trees {
-        let root = actors.len();
+        let root = views.len();
         for (index, process) in tree.processes.iter().enumerate() {
-            by_pid.insert((&at.host, process.pid), actors.len());
-            actors.push(Actor {
+            by_pid.insert((&at.host, process.pid), views.len());
+            views.push(ProcessView {
                 pid: process.pid,
                 start: process.start,
                 host: &at.host,
@@ -60,11 +60,11 @@ pub fn actors(side: &Side) -> Vec<Actor<'_>> {
             });
         }
     }
-    let censuses: Vec<(&At, &Census)> = side
+    let censuses: Vec<(&Origin, &Census)> = side
         .iter()
-        .filter_map(|seen| match &seen.what {
-            Measured::Census(census) => Some((&seen.at, census.as_ref())),
-            Measured::Tree(_) => None,
+        .filter_map(|measurement| match &measurement.what {
+            MeasuredData::Census(census) => Some((&measurement.at, census.as_ref())),
+            MeasuredData::Tree(_) => None,
         })
         .collect();
     let is_root = |census: &Census| census.root_pid.is_none_or(|root| root == census.pid);
@@ -72,17 +72,17 @@ pub fn actors(side: &Side) -> Vec<Actor<'_>> {
     let (roots, below): (Vec<_>, Vec<_>) = censuses.into_iter().partition(|(_, census)| is_root(census));
     for (at, census) in roots.into_iter().chain(below) {
         let known = by_pid.get(&(at.host.as_ref(), census.pid)).copied();
-        let same = known.and_then(|index| actors.get_mut(index)).filter(|actor| {
-            actor.census.is_none() && (actor.start == census.start || actor.start == 0 || census.start == 0)
+        let same = known.and_then(|index| views.get_mut(index)).filter(|view| {
+            view.census.is_none() && (view.start == census.start || view.start == 0 || census.start == 0)
         });
-        if let Some(actor) = same {
-            actor.census = Some(census);
+        if let Some(view) = same {
+            view.census = Some(census);
             continue;
         }
-        let index = actors.len();
+        let index = views.len();
         let root = census.root_pid.and_then(|root| by_pid.get(&(at.host.as_ref(), root)).copied());
         by_pid.insert((&at.host, census.pid), index);
-        actors.push(Actor {
+        views.push(ProcessView {
             pid: census.pid,
             start: census.start,
             host: &at.host,
@@ -94,18 +94,18 @@ pub fn actors(side: &Side) -> Vec<Actor<'_>> {
             census: Some(census),
         });
     }
-    actors
+    views
 }
 
 /// The same process on both sides, or one that is on one side only.
 #[derive(Debug, Clone)]
-pub struct Pair<'a> {
+pub struct ProcessPair<'a> {
     /// What the two have in common, each once; see [`common::record::ProcessChange::role`].
     pub role: Arc<str>,
     /// Before.
-    pub before: Option<Actor<'a>>,
+    pub before: Option<ProcessView<'a>>,
     /// After.
-    pub after: Option<Actor<'a>>,
+    pub after: Option<ProcessView<'a>>,
 }
 
 /// Matches the processes of two sides.
@@ -115,40 +115,43 @@ pub struct Pair<'a> {
 /// command line, by command line with its numbers passed over, and, where a command line is not known, by name; several of the same
 /// in their order. What is left has no match.
 #[must_use]
-pub fn pairs<'a>(before: Vec<Actor<'a>>, after: Vec<Actor<'a>>) -> Vec<Pair<'a>> {
-    let mut matching = Matching::new(&before, &after);
-    matching.by(|actor, _| (actor.start != 0).then_some((actor.host, actor.pid, actor.start)));
-    let is_root = |actor: &Actor<'_>, index: usize| actor.root == index;
-    matching.by(|actor, index| is_root(actor, index).then(|| actor.cmdline.map(Arc::clone)).flatten());
-    matching.by(|actor, index| {
-        is_root(actor, index).then(|| actor.cmdline.map(|line| numberless(line))).flatten()
+pub fn match_processes<'a>(
+    before: Vec<ProcessView<'a>>,
+    after: Vec<ProcessView<'a>>,
+) -> Vec<ProcessPair<'a>> {
+    let mut matcher = Matcher::new(&before, &after);
+    matcher.match_by(|view, _| (view.start != 0).then_some((view.host, view.pid, view.start)));
+    let is_root = |view: &ProcessView<'_>, index: usize| view.root == index;
+    matcher.match_by(|view, index| is_root(view, index).then(|| view.cmdline.map(Arc::clone)).flatten());
+    matcher.match_by(|view, index| {
+        is_root(view, index).then(|| view.cmdline.map(|line| mask_digits(line))).flatten()
     });
-    matching.by(|actor, index| is_root(actor, index).then(|| Arc::clone(actor.name)));
-    matching.by(|actor, index| is_root(actor, index).then_some(()));
-    matching.name_roots();
-    matching.by_family(|actor| actor.cmdline.map(Arc::clone));
-    matching.by_family(|actor| actor.cmdline.map(|line| numberless(line)));
-    matching.by_family_names();
-    let Matching { partner_of_after, partner_of_before, .. } = matching;
+    matcher.match_by(|view, index| is_root(view, index).then(|| Arc::clone(view.name)));
+    matcher.match_by(|view, index| is_root(view, index).then_some(()));
+    matcher.assign_families();
+    matcher.match_in_family(|view| view.cmdline.map(Arc::clone));
+    matcher.match_in_family(|view| view.cmdline.map(|line| mask_digits(line)));
+    matcher.match_in_family_by_name();
+    let Matcher { partner_of_after, partner_of_before, .. } = matcher;
 
-    let mut earlier: Vec<Option<Actor<'a>>> = before.into_iter().map(Some).collect();
-    let mut pairs: Vec<Pair<'a>> = Vec::with_capacity(after.len());
-    for (actor, partner) in after.into_iter().zip(partner_of_after) {
+    let mut earlier: Vec<Option<ProcessView<'a>>> = before.into_iter().map(Some).collect();
+    let mut pairs: Vec<ProcessPair<'a>> = Vec::with_capacity(after.len());
+    for (view, partner) in after.into_iter().zip(partner_of_after) {
         let before = partner.and_then(|index| earlier.get_mut(index)).and_then(Option::take);
-        pairs.push(Pair { role: Arc::from(""), before, after: Some(actor) });
+        pairs.push(ProcessPair { role: Arc::from(""), before, after: Some(view) });
     }
-    for (actor, partner) in earlier.into_iter().zip(partner_of_before) {
-        if let (Some(actor), None) = (actor, partner) {
-            pairs.push(Pair { role: Arc::from(""), before: Some(actor), after: None });
+    for (view, partner) in earlier.into_iter().zip(partner_of_before) {
+        if let (Some(view), None) = (view, partner) {
+            pairs.push(ProcessPair { role: Arc::from(""), before: Some(view), after: None });
         }
     }
-    name_roles(&mut pairs);
+    assign_roles(&mut pairs);
     pairs
 }
 
-struct Matching<'a, 'b> {
-    before: &'b [Actor<'a>],
-    after: &'b [Actor<'a>],
+struct Matcher<'a, 'b> {
+    before: &'b [ProcessView<'a>],
+    after: &'b [ProcessView<'a>],
     partner_of_before: Vec<Option<usize>>,
     partner_of_after: Vec<Option<usize>>,
     /// For each actor the number of the pair its root is in: those below the same pair are one family.
@@ -156,8 +159,8 @@ struct Matching<'a, 'b> {
     family_of_after: Vec<usize>,
 }
 
-impl<'a, 'b> Matching<'a, 'b> {
-    fn new(before: &'b [Actor<'a>], after: &'b [Actor<'a>]) -> Self {
+impl<'a, 'b> Matcher<'a, 'b> {
+    fn new(before: &'b [ProcessView<'a>], after: &'b [ProcessView<'a>]) -> Self {
         Self {
             before,
             after,
@@ -169,26 +172,26 @@ impl<'a, 'b> Matching<'a, 'b> {
     }
 
     /// Matches those without a partner that have the same key, in their order. `None` takes no part.
-    fn by<K: Eq + Hash>(&mut self, key: impl Fn(&Actor<'a>, usize) -> Option<K>) {
-        self.by_side(&key, &key);
+    fn match_by<K: Eq + Hash>(&mut self, key: impl Fn(&ProcessView<'a>, usize) -> Option<K>) {
+        self.match_by_sides(&key, &key);
     }
 
-    fn by_side<K: Eq + Hash>(
+    fn match_by_sides<K: Eq + Hash>(
         &mut self,
-        key_before: &dyn Fn(&Actor<'a>, usize) -> Option<K>,
-        key_after: &dyn Fn(&Actor<'a>, usize) -> Option<K>,
+        key_before: &dyn Fn(&ProcessView<'a>, usize) -> Option<K>,
+        key_after: &dyn Fn(&ProcessView<'a>, usize) -> Option<K>,
     ) {
         let mut waiting: HashMap<K, VecDeque<usize>> = HashMap::new();
-        for (index, actor) in self.before.iter().enumerate() {
+        for (index, view) in self.before.iter().enumerate() {
             if self.partner_of_before.get(index).is_some_and(Option::is_none)
-                && let Some(key) = key_before(actor, index)
+                && let Some(key) = key_before(view, index)
             {
                 waiting.entry(key).or_default().push_back(index);
             }
         }
-        for (index, (actor, partner)) in self.after.iter().zip(&mut self.partner_of_after).enumerate() {
+        for (index, (view, partner)) in self.after.iter().zip(&mut self.partner_of_after).enumerate() {
             if partner.is_none()
-                && let Some(key) = key_after(actor, index)
+                && let Some(key) = key_after(view, index)
                 && let Some(earlier) = waiting.get_mut(&key).and_then(VecDeque::pop_front)
             {
                 *partner = Some(earlier);
@@ -200,43 +203,45 @@ impl<'a, 'b> Matching<'a, 'b> {
     }
 
     /// Numbers the families, once the roots are matched: by the root's index before, or behind all of those by its index after.
-    fn name_roots(&mut self) {
+    fn assign_families(&mut self) {
         let count = self.before.len();
         let after = |root: usize| {
             self.partner_of_after.get(root).copied().flatten().unwrap_or(count.saturating_add(root))
         };
-        self.family_of_after = self.after.iter().map(|actor| after(actor.root)).collect();
-        self.family_of_before = self.before.iter().map(|actor| actor.root).collect();
+        self.family_of_after = self.after.iter().map(|view| after(view.root)).collect();
+        self.family_of_before = self.before.iter().map(|view| view.root).collect();
     }
 
-    fn by_family<K: Eq + Hash>(&mut self, key: impl Fn(&Actor<'a>) -> Option<K>) {
+    fn match_in_family<K: Eq + Hash>(&mut self, key: impl Fn(&ProcessView<'a>) -> Option<K>) {
         let before = self.family_of_before.clone();
         let after = self.family_of_after.clone();
-        let with = |families: &[usize], actor: &Actor<'a>, index: usize| {
-            (actor.root != index).then(|| Some((families.get(index).copied()?, key(actor)?))).flatten()
+        let with = |families: &[usize], view: &ProcessView<'a>, index: usize| {
+            (view.root != index).then(|| Some((families.get(index).copied()?, key(view)?))).flatten()
         };
-        self.by_side(&|actor, index| with(&before, actor, index), &|actor, index| with(&after, actor, index));
+        self.match_by_sides(&|view, index| with(&before, view, index), &|view, index| {
+            with(&after, view, index)
+        });
     }
 
     /// By name, where the command line of either is not known.
-    fn by_family_names(&mut self) {
-        let unknown = |actor: &Actor<'a>| actor.cmdline.is_none().then(|| Arc::clone(actor.name));
-        let any = |actor: &Actor<'a>| Some(Arc::clone(actor.name));
+    fn match_in_family_by_name(&mut self) {
+        let unknown = |view: &ProcessView<'a>| view.cmdline.is_none().then(|| Arc::clone(view.name));
+        let any = |view: &ProcessView<'a>| Some(Arc::clone(view.name));
         let (before, after) = (self.family_of_before.clone(), self.family_of_after.clone());
-        let with = |families: &[usize], actor: &Actor<'a>, index: usize, name: Option<Arc<str>>| {
-            (actor.root != index).then(|| Some((families.get(index).copied()?, name?))).flatten()
+        let with = |families: &[usize], view: &ProcessView<'a>, index: usize, name: Option<Arc<str>>| {
+            (view.root != index).then(|| Some((families.get(index).copied()?, name?))).flatten()
         };
-        self.by_side(&|actor, index| with(&before, actor, index, unknown(actor)), &|actor, index| {
-            with(&after, actor, index, any(actor))
+        self.match_by_sides(&|view, index| with(&before, view, index, unknown(view)), &|view, index| {
+            with(&after, view, index, any(view))
         });
-        self.by_side(&|actor, index| with(&before, actor, index, any(actor)), &|actor, index| {
-            with(&after, actor, index, unknown(actor))
+        self.match_by_sides(&|view, index| with(&before, view, index, any(view)), &|view, index| {
+            with(&after, view, index, unknown(view))
         });
     }
 }
 
 /// A command line with `#` for each number in it: ports, descriptors and the like differ between runs of the same.
-fn numberless(line: &str) -> String {
+fn mask_digits(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     for c in line.chars() {
         if !c.is_ascii_digit() {
@@ -249,14 +254,14 @@ fn numberless(line: &str) -> String {
 }
 
 /// Gives every pair its role: what it is called on the later side, or on the earlier one if it is gone.
-fn name_roles(pairs: &mut [Pair<'_>]) {
+fn assign_roles(pairs: &mut [ProcessPair<'_>]) {
     let mut families: Vec<bool> = Vec::with_capacity(pairs.len());
-    let is_root = |pair: &Pair<'_>| {
-        let actor = pair.after.as_ref().or(pair.before.as_ref());
-        actor.is_some_and(|actor| {
-            actor.process.map_or_else(
-                || actor.census.is_some_and(|census| census.root_pid.is_none_or(|root| root == census.pid)),
-                |_| actor.tree.is_some(),
+    let is_root = |pair: &ProcessPair<'_>| {
+        let view = pair.after.as_ref().or(pair.before.as_ref());
+        view.is_some_and(|view| {
+            view.process.map_or_else(
+                || view.census.is_some_and(|census| census.root_pid.is_none_or(|root| root == census.pid)),
+                |_| view.tree.is_some(),
             )
         })
     };
@@ -264,12 +269,12 @@ fn name_roles(pairs: &mut [Pair<'_>]) {
     let roots = families.iter().filter(|is_root| **is_root).count();
     let mut used: HashMap<Arc<str>, usize> = HashMap::new();
     for (pair, is_root) in pairs.iter_mut().zip(families) {
-        let Some(actor) = pair.after.as_ref().or(pair.before.as_ref()) else { continue };
-        let line = actor.cmdline.filter(|line| !line.is_empty()).unwrap_or(actor.name);
+        let Some(view) = pair.after.as_ref().or(pair.before.as_ref()) else { continue };
+        let line = view.cmdline.filter(|line| !line.is_empty()).unwrap_or(view.name);
         let plain: Arc<str> = match (is_root, roots) {
             (true, 1) => Arc::from("root"),
-            (true, _) => format!("root {}", short(line)).into(),
-            (false, _) => short(line).into(),
+            (true, _) => format!("root {}", shorten_command(line)).into(),
+            (false, _) => shorten_command(line).into(),
         };
         let count = used.entry(Arc::clone(&plain)).or_insert(0);
         *count += 1;
@@ -279,8 +284,8 @@ fn name_roles(pairs: &mut [Pair<'_>]) {
 
 /// A command line as a role, or part of one: not longer than a role may be.
 #[must_use]
-pub fn short(line: &str) -> String {
-    shortened(line, ROLE_COLUMNS)
+pub fn shorten_command(line: &str) -> String {
+    shortened(line, MAX_ROLE_CHARS)
 }
 
 /// At most `most` characters of a text, with `…` in its middle for what is left out.
@@ -298,18 +303,18 @@ fn shortened(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::side::testing::{census, process, seen, tree};
+    use crate::measurement::testing::{census, measurement, process, tree};
 
-    fn matched(before: &Side, after: &Side) -> Vec<(String, Option<u32>, Option<u32>)> {
-        let pairs = pairs(actors(before), actors(after));
-        let pid = |actor: &Option<Actor<'_>>| actor.as_ref().map(|actor| actor.pid);
+    fn matched(before: &Measurements, after: &Measurements) -> Vec<(String, Option<u32>, Option<u32>)> {
+        let pairs = match_processes(process_views(before), process_views(after));
+        let pid = |view: &Option<ProcessView<'_>>| view.as_ref().map(|view| view.pid);
         pairs.iter().map(|pair| (pair.role.to_string(), pid(&pair.before), pid(&pair.after))).collect()
     }
 
-    fn one(processes: &[(u32, u64, &str)]) -> Side {
+    fn one(processes: &[(u32, u64, &str)]) -> Measurements {
         let processes: Vec<Process> =
             processes.iter().map(|&(pid, start, line)| process(pid, start, line, 1)).collect();
-        vec![seen("r", 1, tree(&processes))]
+        vec![measurement("r", 1, tree(&processes))]
     }
 
     #[test]
@@ -356,7 +361,7 @@ mod tests {
         let before = one(&[(1, 1, "bot"), (2, 2, "python -c spawn(fd=5, pipe=7)"), (3, 3, "")]);
         let mut after =
             one(&[(11, 91, "bot"), (12, 92, "python -c spawn(fd=11, pipe=9)"), (13, 93, "sh -c x")]);
-        let Measured::Tree(tree) = &mut after[0].what else { panic!() };
+        let MeasuredData::Tree(tree) = &mut after[0].what else { panic!() };
         Arc::get_mut(tree).unwrap().processes[2].name = "".into();
         let pids: Vec<_> = matched(&before, &after).into_iter().map(|(_, a, b)| (a, b)).collect();
         assert_eq!(pids, [(Some(1), Some(11)), (Some(2), Some(12)), (Some(3), Some(13))]);
@@ -364,12 +369,12 @@ mod tests {
 
     #[test]
     fn children_stay_in_their_family() {
-        let two = |pids: [u32; 4], start: u64| -> Side {
+        let two = |pids: [u32; 4], start: u64| -> Measurements {
             let root = |pid, line: &str| process(pid, start + u64::from(pid), line, 1);
             let below = |pid| process(pid, start + u64::from(pid), "w", 1);
             vec![
-                seen("r", 1, tree(&[root(pids[0], "a"), below(pids[1])])),
-                seen("r", 1, tree(&[root(pids[2], "b"), below(pids[3])])),
+                measurement("r", 1, tree(&[root(pids[0], "a"), below(pids[1])])),
+                measurement("r", 1, tree(&[root(pids[2], "b"), below(pids[3])])),
             ]
         };
         let (before, mut after) = (two([1, 2, 3, 4], 0), two([11, 12, 13, 14], 100));
@@ -388,15 +393,15 @@ mod tests {
     #[test]
     fn objects_belong_to_their_process() {
         let mut side = one(&[(1, 10, "python3 bot.py"), (2, 2, "w")]);
-        side.push(seen("m", 1, Measured::Census(Arc::new(census(&[("dict", 1, 1)], false)))));
-        let actors_found = actors(&side);
-        assert_eq!(actors_found.len(), 2);
-        assert!(actors_found[0].census.is_some() && actors_found[1].census.is_none());
+        side.push(measurement("m", 1, MeasuredData::Census(Arc::new(census(&[("dict", 1, 1)], false)))));
+        let views = process_views(&side);
+        assert_eq!(views.len(), 2);
+        assert!(views[0].census.is_some() && views[1].census.is_none());
         let mut child = census(&[("dict", 1, 1)], false);
         (child.pid, child.start, child.root_pid) = (7, 7, Some(1));
         let alone = vec![
-            seen("m", 1, Measured::Census(Arc::new(child))),
-            seen("m", 1, Measured::Census(Arc::new(census(&[], false)))),
+            measurement("m", 1, MeasuredData::Census(Arc::new(child))),
+            measurement("m", 1, MeasuredData::Census(Arc::new(census(&[], false)))),
         ];
         let roles: Vec<String> = matched(&alone, &alone).into_iter().map(|(role, ..)| role).collect();
         assert_eq!(roles, ["root", "python3 bot.py"]);
@@ -407,6 +412,6 @@ mod tests {
         assert_eq!(shortened("abcdefghij", 5), "ab…ij");
         assert_eq!(shortened("名前名前名前", 3), "名…前");
         assert_eq!(shortened("abc", 3), "abc");
-        assert_eq!(numberless("a12b3c"), "a#b#c");
+        assert_eq!(mask_digits("a12b3c"), "a#b#c");
     }
 }

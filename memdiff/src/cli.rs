@@ -25,8 +25,8 @@ pub struct Args {
     pub logs: Vec<PathBuf>,
 
     /// Take this moment: an iteration (12), a time of day (14:25) or a date and time (2026-11-24T14:25); twice for both sides
-    #[arg(long, value_name = "MOMENT", value_parser = Pick::parse, conflicts_with_all = ["every", "trend"])]
-    pub at: Vec<Pick>,
+    #[arg(long, value_name = "MOMENT", value_parser = MomentArg::parse, conflicts_with_all = ["every", "trend"])]
+    pub at: Vec<MomentArg>,
 
     /// Print a comparison at every Nth record of each process, with the Nth before it; with --trend the verdicts so far
     #[arg(long, value_name = "N")]
@@ -108,7 +108,7 @@ impl Threshold {
 
 /// A moment that the user names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pick {
+pub enum MomentArg {
     /// The iteration of that number.
     Iteration(u64),
     /// A time of day in this machine's zone, in seconds since midnight: on the last day of the log that comes by it.
@@ -127,7 +127,7 @@ pub enum Pick {
     },
 }
 
-impl Pick {
+impl MomentArg {
     /// Reads `12`, `14:25`, `14:25:30`, `2026-11-24T14:25` (here) or `2026-11-24T14:25+01:00` (there).
     ///
     /// # Errors
@@ -239,17 +239,17 @@ mod tests {
 
     #[test]
     fn moments_are_numbers_times_or_dates() {
-        assert_eq!(Pick::parse("12"), Ok(Pick::Iteration(12)));
+        assert_eq!(MomentArg::parse("12"), Ok(MomentArg::Iteration(12)));
         assert!(
-            matches!(Pick::parse("14:25"), Ok(Pick::Clock { seconds, .. }) if seconds == 14 * 3600 + 25 * 60)
+            matches!(MomentArg::parse("14:25"), Ok(MomentArg::Clock { seconds, .. }) if seconds == 14 * 3600 + 25 * 60)
         );
-        assert!(matches!(Pick::parse("00:00:07"), Ok(Pick::Clock { seconds: 7, .. })));
-        let there = Pick::parse("2026-11-24T14:25+01:00").unwrap();
-        assert!(matches!(&there, Pick::Moment { unix_ms: 1_795_526_700_000, .. }), "{there:?}");
-        assert!(matches!(Pick::parse("2026-11-24T14:25"), Ok(Pick::Moment { .. })));
+        assert!(matches!(MomentArg::parse("00:00:07"), Ok(MomentArg::Clock { seconds: 7, .. })));
+        let there = MomentArg::parse("2026-11-24T14:25+01:00").unwrap();
+        assert!(matches!(&there, MomentArg::Moment { unix_ms: 1_795_526_700_000, .. }), "{there:?}");
+        assert!(matches!(MomentArg::parse("2026-11-24T14:25"), Ok(MomentArg::Moment { .. })));
         for wrong in ["", "25:00", "14:65", "noon", "-3", "2026-13-01T00:00", "1.5"] {
-            assert!(Pick::parse(wrong).unwrap_err().contains(wrong), "{wrong}");
+            assert!(MomentArg::parse(wrong).unwrap_err().contains(wrong), "{wrong}");
         }
-        assert_eq!(Pick::parse("14:25").unwrap().text(), "14:25");
+        assert_eq!(MomentArg::parse("14:25").unwrap().text(), "14:25");
     }
 }

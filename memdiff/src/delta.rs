@@ -10,20 +10,20 @@ use common::record::{
 };
 use common::units::Change;
 
-use crate::align::{self, Actor, Pair};
+use crate::align::{self, ProcessPair, ProcessView};
 use crate::cli::{DEFAULT_THRESHOLD_BYTES, Threshold};
-use crate::side::{self, At, Listing, Row, Side, stamp};
+use crate::measurement::{self, CensusList, ListRow, Measurements, Origin, local_stamp};
 
 /// What growth must pass to count: both.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bounds {
+pub struct GrowthThreshold {
     /// More than so many bytes.
     pub bytes: u64,
     /// More than this share of what was there before.
     pub ratio: f64,
 }
 
-impl Bounds {
+impl GrowthThreshold {
     /// From what the user gave, the last of each kind; `bytes` if there was no size.
     #[must_use]
     pub fn new(thresholds: &[Threshold], bytes: u64) -> Self {
@@ -40,13 +40,13 @@ impl Bounds {
     /// Whether growth from `before` to `after` counts.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share need not be exact beyond 2^53 bytes")]
-    pub fn are_passed(&self, before: u64, after: u64) -> bool {
+    pub fn is_exceeded(&self, before: u64, after: u64) -> bool {
         let growth = after.saturating_sub(before);
         growth > self.bytes && growth as f64 > before as f64 * self.ratio
     }
 }
 
-impl Default for Bounds {
+impl Default for GrowthThreshold {
     fn default() -> Self {
         Self::new(&[], DEFAULT_THRESHOLD_BYTES)
     }
@@ -54,7 +54,7 @@ impl Default for Bounds {
 
 /// What changed, and what has to be said to it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Delta {
+pub struct Comparison {
     /// The changes, sorted: the largest first, whichever way it went.
     pub record: DiffRecord,
     /// What grew beyond the bounds, largest first: a process, tree, type, module, holder or cache, and by how much.
@@ -74,29 +74,51 @@ pub struct Growth {
 
 /// Compares two sides. Neither may be empty. `files` are the names of the inputs.
 #[must_use]
-pub fn compare(header: Header, before: &Side, after: &Side, files: &[String], bounds: &Bounds) -> Delta {
-    let pairs = align::pairs(align::actors(before), align::actors(after));
+pub fn compare(
+    header: Header,
+    before: &Measurements,
+    after: &Measurements,
+    files: &[String],
+    bounds: &GrowthThreshold,
+) -> Comparison {
+    let pairs = align::match_processes(align::process_views(before), align::process_views(after));
     let mut record = DiffRecord::new(header, mark(before, files), mark(after, files));
     let mut notes = notes_on(before, after);
     let mut uncounted: Vec<&str> = Vec::new();
-    let has_trees = |pick: fn(&Pair<'_>) -> Option<bool>| pairs.iter().any(|pair| pick(pair) == Some(true));
+    let has_trees =
+        |pick: fn(&ProcessPair<'_>) -> Option<bool>| pairs.iter().any(|pair| pick(pair) == Some(true));
     let listed = Listed {
         before: has_trees(|pair| Some(pair.before.as_ref()?.process.is_some())),
         after: has_trees(|pair| Some(pair.after.as_ref()?.process.is_some())),
     };
     for pair in &pairs {
-        record.processes.push(process(pair, listed));
+        record.processes.push(compare_process(pair, listed));
         record.totals.extend(tree_totals(pair));
-        let [was, is] =
-            [&pair.before, &pair.after].map(|actor| actor.as_ref().and_then(|actor| actor.census));
+        let [was, is] = [&pair.before, &pair.after].map(|view| view.as_ref().and_then(|view| view.census));
         match (was, is) {
             (Some(before), Some(after)) => {
                 record.totals.extend(python_totals(&pair.role, before, after));
-                record.types.extend(counts(&pair.role, side::types(before), side::types(after)));
-                record.modules.extend(counts(&pair.role, side::modules(before), side::modules(after)));
-                record.holders.extend(counts(&pair.role, side::holders(before), side::holders(after)));
-                record.caches.extend(counts(&pair.role, side::caches(before), side::caches(after)));
-                record.threads.extend(threads(&pair.role, before, after));
+                record.types.extend(compare_lists(
+                    &pair.role,
+                    measurement::types(before),
+                    measurement::types(after),
+                ));
+                record.modules.extend(compare_lists(
+                    &pair.role,
+                    measurement::modules(before),
+                    measurement::modules(after),
+                ));
+                record.holders.extend(compare_lists(
+                    &pair.role,
+                    measurement::holders(before),
+                    measurement::holders(after),
+                ));
+                record.caches.extend(compare_lists(
+                    &pair.role,
+                    measurement::caches(before),
+                    measurement::caches(after),
+                ));
+                record.threads.extend(compare_threads(&pair.role, before, after));
             }
             (Some(_), None) | (None, Some(_)) => uncounted.push(&pair.role),
             (None, None) => {}
@@ -108,9 +130,9 @@ pub fn compare(header: Header, before: &Side, after: &Side, files: &[String], bo
             .push(format!("the objects of {first}{more} were counted on one side only and are not compared"));
     }
     sort(&mut record);
-    let grown = growths(&record, bounds);
+    let grown = find_growth(&record, bounds);
     record.grew = !grown.is_empty();
-    Delta { record, grown, notes }
+    Comparison { record, grown, notes }
 }
 
 /// Whether a side lists processes at all: where it does, one that is missing is not there.
@@ -121,16 +143,17 @@ struct Listed {
 }
 
 /// The latest of a side's moments stands for it.
-fn latest(side: &Side) -> Option<&At> {
-    side.iter().map(|seen| &seen.at).max_by_key(|at| at.unix_ms)
+fn latest(side: &Measurements) -> Option<&Origin> {
+    side.iter().map(|measurement| &measurement.at).max_by_key(|at| at.unix_ms)
 }
 
-fn mark(side: &Side, files: &[String]) -> MomentMark {
-    let unknown = || MomentMark { file: String::new(), run: "".into(), iteration: 0, timestamp: stamp(0) };
+fn mark(side: &Measurements, files: &[String]) -> MomentMark {
+    let unknown =
+        || MomentMark { file: String::new(), run: "".into(), iteration: 0, timestamp: local_stamp(0) };
     latest(side).map_or_else(unknown, |at| at.mark(files))
 }
 
-fn notes_on(before: &Side, after: &Side) -> Vec<String> {
+fn notes_on(before: &Measurements, after: &Measurements) -> Vec<String> {
     let mut notes = Vec::new();
     let (Some(earlier), Some(later)) = (latest(before), latest(after)) else { return notes };
     let same_run = before.iter().any(|a| after.iter().any(|b| a.at.run == b.at.run));
@@ -143,34 +166,32 @@ fn notes_on(before: &Side, after: &Side) -> Vec<String> {
     notes
 }
 
-fn process(pair: &Pair<'_>, listed: Listed) -> ProcessChange {
+fn compare_process(pair: &ProcessPair<'_>, listed: Listed) -> ProcessChange {
     let (before, after) = (pair.before.as_ref(), pair.after.as_ref());
-    let rss = |actor: Option<&Actor<'_>>| {
-        actor.and_then(|actor| match (actor.process, actor.census) {
+    let rss = |view: Option<&ProcessView<'_>>| {
+        view.and_then(|view| match (view.process, view.census) {
             (Some(process), _) => process.rss_bytes,
             (None, census) => census.and_then(|census| census.rss_bytes),
         })
     };
-    let [was, is] = [before, after].map(|actor| actor.and_then(|actor| actor.process));
+    let [was, is] = [before, after].map(|view| view.and_then(|view| view.process));
     let presence = match (before, after) {
         (Some(_), Some(_)) => Presence::Both,
-        (None, Some(actor)) if actor.process.is_some() && listed.before => Presence::New,
-        (Some(actor), None) if actor.process.is_some() && listed.after => Presence::Gone,
+        (None, Some(view)) if view.process.is_some() && listed.before => Presence::New,
+        (Some(view), None) if view.process.is_some() && listed.after => Presence::Gone,
         _ => Presence::Unknown,
     };
     ProcessChange {
         role: Arc::clone(&pair.role),
-        name: after.or(before).map_or_else(|| "".into(), |actor| Arc::clone(actor.name)),
-        command: after.and_then(|actor| actor.cmdline).or(before.and_then(|actor| actor.cmdline)).map(
-            |line| {
-                // Most are short, and shared as they are.
-                let short = align::short(line);
-                if short == **line { Arc::clone(line) } else { short.into() }
-            },
-        ),
+        name: after.or(before).map_or_else(|| "".into(), |view| Arc::clone(view.name)),
+        command: after.and_then(|view| view.cmdline).or(before.and_then(|view| view.cmdline)).map(|line| {
+            // Most are short, and shared as they are.
+            let short = align::shorten_command(line);
+            if short == **line { Arc::clone(line) } else { short.into() }
+        }),
         presence,
-        pid_before: before.map(|actor| actor.pid),
-        pid_after: after.map(|actor| actor.pid),
+        pid_before: before.map(|view| view.pid),
+        pid_after: after.map(|view| view.pid),
         rss_before_bytes: rss(before),
         rss_after_bytes: rss(after),
         pss_before_bytes: was.and_then(|process| process.pss_bytes),
@@ -184,8 +205,8 @@ fn process(pair: &Pair<'_>, listed: Listed) -> ProcessChange {
     }
 }
 
-fn tree_totals(pair: &Pair<'_>) -> Vec<TotalChange> {
-    let tree = |actor: &Option<Actor<'_>>| actor.as_ref().and_then(|actor| actor.tree).cloned();
+fn tree_totals(pair: &ProcessPair<'_>) -> Vec<TotalChange> {
+    let tree = |view: &Option<ProcessView<'_>>| view.as_ref().and_then(|view| view.tree).cloned();
     let (Some(before), Some(after)) = (tree(&pair.before), tree(&pair.after)) else { return Vec::new() };
     let total = |kind: &str, before_bytes, after_bytes| TotalChange {
         kind: kind.into(),
@@ -231,15 +252,15 @@ fn python_totals(role: &Arc<str>, before: &Census, after: &Census) -> Vec<TotalC
 
 /// Everything that is on either list. What one lists alone was not there on the other if that list is whole, and may have been
 /// there if it was cut.
-fn counts(role: &Arc<str>, before: Listing<'_>, after: Listing<'_>) -> Vec<CountChange> {
-    let mut earlier: HashMap<&Arc<str>, Row<'_>> = before.0.iter().map(|row| (row.name, *row)).collect();
+fn compare_lists(role: &Arc<str>, before: CensusList<'_>, after: CensusList<'_>) -> Vec<CountChange> {
+    let mut earlier: HashMap<&Arc<str>, ListRow<'_>> = before.0.iter().map(|row| (row.name, *row)).collect();
     let mut changes: Vec<CountChange> = Vec::with_capacity(after.0.len());
-    let count = |row: Option<Row<'_>>, is_cut: bool| match row {
+    let count = |row: Option<ListRow<'_>>, is_cut: bool| match row {
         Some(row) => (Some(row.count), row.size_bytes),
         None if is_cut => (None, None),
         None => (Some(0), Some(0)),
     };
-    let mut change = |name: &Arc<str>, was: Option<Row<'_>>, is: Option<Row<'_>>| {
+    let mut change = |name: &Arc<str>, was: Option<ListRow<'_>>, is: Option<ListRow<'_>>| {
         let presence = match (was, is) {
             (Some(_), Some(_)) => Presence::Both,
             (None, _) if before.1 => Presence::Unknown,
@@ -271,7 +292,7 @@ fn counts(role: &Arc<str>, before: Listing<'_>, after: Listing<'_>) -> Vec<Count
 }
 
 /// Threads by name that one side has more of than the other.
-fn threads(role: &Arc<str>, before: &Census, after: &Census) -> Vec<ThreadChange> {
+fn compare_threads(role: &Arc<str>, before: &Census, after: &Census) -> Vec<ThreadChange> {
     let (Some(before), Some(after)) = (&before.threads, &after.threads) else { return Vec::new() };
     let mut balance: HashMap<&Arc<str>, i64> = HashMap::new();
     after.iter().for_each(|name| *balance.entry(name).or_insert(0) += 1);
@@ -286,12 +307,12 @@ fn threads(role: &Arc<str>, before: &Census, after: &Census) -> Vec<ThreadChange
 
 /// A change of size that is known: a new thing had nothing before, one that is gone has nothing now.
 #[must_use]
-pub fn change(presence: Presence, before: Option<u64>, after: Option<u64>) -> Option<Change> {
-    let (before, after) = ends(presence, before, after);
+pub fn known_change(presence: Presence, before: Option<u64>, after: Option<u64>) -> Option<Change> {
+    let (before, after) = known_sizes(presence, before, after);
     Some(Change::between(before?, after?))
 }
 
-fn ends(presence: Presence, before: Option<u64>, after: Option<u64>) -> (Option<u64>, Option<u64>) {
+fn known_sizes(presence: Presence, before: Option<u64>, after: Option<u64>) -> (Option<u64>, Option<u64>) {
     match presence {
         Presence::New => (Some(before.unwrap_or(0)), after),
         Presence::Gone => (before, Some(after.unwrap_or(0))),
@@ -303,7 +324,7 @@ fn ends(presence: Presence, before: Option<u64>, after: Option<u64>) -> (Option<
 /// The same order whichever side comes first, so that what is exchanged is mirrored.
 fn sort(record: &mut DiffRecord) {
     let rank = |presence, before: Option<u64>, after: Option<u64>| {
-        let change = change(presence, before, after);
+        let change = known_change(presence, before, after);
         let known = before.max(after).unwrap_or(0);
         (change.is_none(), Reverse(change.map_or(0, |change| change.0.unsigned_abs())), Reverse(known))
     };
@@ -328,11 +349,11 @@ fn sort(record: &mut DiffRecord) {
 ///
 /// Of a process that is on both sides its resident size counts; of a new one its proportional size if that is known, as what a fork
 /// shares with its parent is no growth; of a tree the sum of proportional sizes if both are known, else of resident ones.
-fn growths(record: &DiffRecord, bounds: &Bounds) -> Vec<Growth> {
+fn find_growth(record: &DiffRecord, bounds: &GrowthThreshold) -> Vec<Growth> {
     let mut grown: Vec<Growth> = Vec::new();
     let mut hold = |name: &Arc<str>, presence, before: Option<u64>, after: Option<u64>| {
-        if let (Some(before), Some(after)) = ends(presence, before, after)
-            && bounds.are_passed(before, after)
+        if let (Some(before), Some(after)) = known_sizes(presence, before, after)
+            && bounds.is_exceeded(before, after)
         {
             grown.push(Growth { name: Arc::clone(name), bytes: after.saturating_sub(before) });
         }
@@ -342,13 +363,13 @@ fn growths(record: &DiffRecord, bounds: &Bounds) -> Vec<Growth> {
             Presence::New => process.pss_after_bytes.or(process.rss_after_bytes),
             _ => process.rss_after_bytes,
         };
-        let name = process_name(process);
+        let name = display_name(process);
         hold(&name, process.presence, process.rss_before_bytes, after);
     }
     for total in &record.totals {
         let name = match &*total.kind {
             "total_rss" if has_proportional(record, total) => continue,
-            "total_rss" | "total_pss" if is_alone(record, total) => continue,
+            "total_rss" | "total_pss" if is_single_process(record, total) => continue,
             "total_rss" | "total_pss" => "the tree".into(),
             "python" => "Python objects".into(),
             other => Arc::from(other),
@@ -364,7 +385,7 @@ fn growths(record: &DiffRecord, bounds: &Bounds) -> Vec<Growth> {
 
 /// What a process is called beside a number: the root by its command line or name, others by their role.
 #[must_use]
-pub fn process_name(process: &ProcessChange) -> Arc<str> {
+pub fn display_name(process: &ProcessChange) -> Arc<str> {
     if &*process.role == "root" && !process.name.is_empty() {
         process.command.as_ref().map_or_else(|| Arc::clone(&process.name), Arc::clone)
     } else {
@@ -381,7 +402,7 @@ fn has_proportional(record: &DiffRecord, total: &TotalChange) -> bool {
 
 /// Whether a tree has no more than its root: its total then says nothing new.
 #[must_use]
-pub fn is_alone(record: &DiffRecord, total: &TotalChange) -> bool {
+pub fn is_single_process(record: &DiffRecord, total: &TotalChange) -> bool {
     record.processes.iter().filter(|process| process.role == total.role).any(|root| {
         root.rss_before_bytes == rss_total(record, total).0
             && root.rss_after_bytes == rss_total(record, total).1

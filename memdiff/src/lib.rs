@@ -3,7 +3,7 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | words | [`cli`] | what the user types |
-//! | sides | [`side`] | what is measured at one moment |
+//! | sides | [`measurement`] | what is measured at one moment |
 //! | choice | [`choose`] | moments of logs → the two sides, or each with the one before |
 //! | align | [`align`] | who is who on the two sides: by what they are, not by number |
 //! | delta | [`delta`] | two sides → what changed, and what of it is growth |
@@ -13,11 +13,11 @@
 //! | flow | [`run`] | arguments → the flow above, in order → exit code |
 
 pub mod align;
-pub mod choose;
 pub mod cli;
 pub mod delta;
+pub mod measurement;
 pub mod run;
-pub mod side;
+pub mod selection;
 pub mod table;
 pub mod trend;
 pub mod verdict;

@@ -1,6 +1,6 @@
 //! What people see, to the letter: `MEMTOOLS_GOLDENS=write cargo test golden` (or `cargo xtask goldens`) writes it anew.
 
-use super::{diff, logs, written};
+use super::{diff, sample_logs, written};
 use crate::support::workspace;
 
 /// Compares with the file, or writes it.
@@ -22,7 +22,7 @@ pub fn hold(name: &str, got: &str) {
 #[test]
 fn golden_a_week_in_every_format() {
     let folder = tempfile::tempdir().unwrap();
-    let (before, after) = logs::week();
+    let (before, after) = sample_logs::week();
     written(&folder, "before.jsonl", &before);
     written(&folder, "after.jsonl", &after);
     for (format, ending) in [("text", "txt"), ("markdown", "md"), ("csv", "csv")] {
@@ -37,7 +37,7 @@ fn golden_a_week_in_every_format() {
 #[test]
 fn golden_holders_and_caches_in_every_format() {
     let folder = tempfile::tempdir().unwrap();
-    written(&folder, "log.jsonl", &logs::sessions("00c0ffee00c0ffee", 120));
+    written(&folder, "log.jsonl", &sample_logs::sessions("00c0ffee00c0ffee", 120));
     for (format, ending) in [("text", "txt"), ("markdown", "md"), ("csv", "csv")] {
         let run = diff(&["log.jsonl", "--format", format]).dir(folder.path()).run().expect_code(1);
         hold(&format!("sessions.{ending}"), &run.out());
@@ -49,7 +49,7 @@ fn golden_holders_and_caches_in_every_format() {
 #[test]
 fn golden_a_leak_in_every_format() {
     let folder = tempfile::tempdir().unwrap();
-    written(&folder, "log.jsonl", &logs::leaking("00c0ffee00c0ffee", 300));
+    written(&folder, "log.jsonl", &sample_logs::leaking("00c0ffee00c0ffee", 300));
     for (format, ending) in [("text", "txt"), ("markdown", "md")] {
         let run = diff(&["--trend", "log.jsonl", "--format", format]).dir(folder.path()).run().expect_code(1);
         hold(&format!("leak.{ending}"), &run.out());

@@ -1,7 +1,7 @@
 //! Lines as they were written once. They are never changed: what they say must be read for ever.
 
 use common::process::ProcessState;
-use common::record::{Course, EventKind, Omitted, OutputStream, Presence, ProcessEvent, Record};
+use common::record::{EventKind, Omitted, OutputStream, Presence, ProcessEvent, Record, TrendKind};
 
 use super::read;
 use crate::support::workspace;
@@ -102,7 +102,7 @@ fn censuses_and_differences_of_the_first_version_are_readable() {
     let verdict = &diff.verdicts[0];
     assert_eq!(
         (verdict.course, verdict.bytes_per_hour, verdict.moments),
-        (Course::SawTooth, Some(-12.5), 60)
+        (TrendKind::SawTooth, Some(-12.5), 60)
     );
     assert_eq!((verdict.full_of.as_deref(), diff.grew), (Some("machine"), true));
 }

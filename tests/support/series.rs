@@ -5,21 +5,21 @@
 
 use std::f64::consts::TAU;
 
-use memdiff::trend::{Judgement, Track};
+use memdiff::trend::{SampledSeries, TrendEstimate};
 
 /// A moment: seconds, and bytes or `None` where nothing was measured.
 pub type Moment = (f64, Option<f64>);
 
 /// What memdiff says of a series.
-pub fn judged(series: &[Moment]) -> Judgement {
-    let mut track = Track::new();
+pub fn judged(series: &[Moment]) -> TrendEstimate {
+    let mut samples = SampledSeries::new();
     for (seconds, value) in series {
         match value {
-            Some(value) => track.push(*seconds, *value),
-            None => track.gap(),
+            Some(value) => samples.push(*seconds, *value),
+            None => samples.push_gap(),
         }
     }
-    track.judge()
+    samples.classify()
 }
 
 /// Numbers by chance: Vigna's splitmix64.

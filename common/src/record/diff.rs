@@ -181,7 +181,7 @@ pub struct ThreadChange {
 /// What a series does over all its moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Course {
+pub enum TrendKind {
     /// It rises and nothing brings it down.
     Growing,
     /// It stays where it is, warm-up apart.
@@ -206,7 +206,7 @@ pub struct Verdict {
     /// Its number, the last if it had several.
     pub pid: Option<u32>,
     /// What it does.
-    pub course: Course,
+    pub course: TrendKind,
     /// How sure that is, 0 to 1.
     pub confidence_ratio: f64,
     /// Bytes per hour (Theil–Sen slope); `null` if too short.

@@ -27,7 +27,8 @@ pub use census::{
     TypeTotal, WayTotal,
 };
 pub use diff::{
-    CountChange, Course, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, Verdict,
+    CountChange, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, TrendKind,
+    Verdict,
 };
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
 pub use leaks::{Among, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, TypeGrowth};

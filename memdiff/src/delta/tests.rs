@@ -4,15 +4,15 @@ use common::record::Run;
 use proptest::prelude::*;
 
 use super::*;
-use crate::side::testing::{census, held, process, seen, tree};
-use crate::side::{Measured, Side};
+use crate::measurement::testing::{census, census_with_holders, measurement, process, tree};
+use crate::measurement::{MeasuredData, Measurements};
 
-fn compared(before: &Side, after: &Side, bounds: &Bounds) -> Delta {
+fn compared(before: &Measurements, after: &Measurements, bounds: &GrowthThreshold) -> Comparison {
     compare(Header::now(&Run::start(), 1), before, after, &["log".to_owned()], bounds)
 }
 
-fn counted(types: &[(&str, u64, u64)], is_cut: bool) -> Side {
-    vec![seen("r", 1, Measured::Census(Arc::new(census(types, is_cut))))]
+fn counted(types: &[(&str, u64, u64)], is_cut: bool) -> Measurements {
+    vec![measurement("r", 1, MeasuredData::Census(Arc::new(census(types, is_cut))))]
 }
 
 fn rows(changes: &[CountChange]) -> Vec<(&str, Presence, Option<u64>, Option<u64>)> {
@@ -22,7 +22,7 @@ fn rows(changes: &[CountChange]) -> Vec<(&str, Presence, Option<u64>, Option<u64
 #[test]
 fn what_one_side_lists_is_new_or_gone_only_if_the_other_list_is_whole() {
     let (some, more) = ([("dict", 3, 300), ("old", 1, 10)], [("dict", 4, 500), ("young", 2, 40)]);
-    let whole = compared(&counted(&some, false), &counted(&more, false), &Bounds::default());
+    let whole = compared(&counted(&some, false), &counted(&more, false), &GrowthThreshold::default());
     assert_eq!(
         rows(&whole.record.types),
         [
@@ -31,7 +31,7 @@ fn what_one_side_lists_is_new_or_gone_only_if_the_other_list_is_whole() {
             ("old", Presence::Gone, Some(10), Some(0)),
         ]
     );
-    let cut = compared(&counted(&some, true), &counted(&more, true), &Bounds::default());
+    let cut = compared(&counted(&some, true), &counted(&more, true), &GrowthThreshold::default());
     assert_eq!(
         rows(&cut.record.types),
         [
@@ -41,7 +41,7 @@ fn what_one_side_lists_is_new_or_gone_only_if_the_other_list_is_whole() {
         ]
     );
     // Each side for itself: what a whole list of before lacks is new, whatever was cut after.
-    let half = compared(&counted(&some, false), &counted(&more, true), &Bounds::default());
+    let half = compared(&counted(&some, false), &counted(&more, true), &GrowthThreshold::default());
     assert_eq!(
         rows(&half.record.types)[1..],
         [("young", Presence::New, Some(0), Some(40)), ("old", Presence::Unknown, Some(10), None),]
@@ -53,13 +53,17 @@ fn what_one_side_lists_is_new_or_gone_only_if_the_other_list_is_whole() {
 fn a_list_of_modules_that_was_not_made_says_nothing() {
     let mut after = census(&[("dict", 1, 1)], false);
     after.modules.clear();
-    let after = vec![seen("r", 2, Measured::Census(Arc::new(after)))];
-    let delta = compared(&counted(&[("dict", 1, 1)], false), &after, &Bounds::default());
+    let after = vec![measurement("r", 2, MeasuredData::Census(Arc::new(after)))];
+    let delta = compared(&counted(&[("dict", 1, 1)], false), &after, &GrowthThreshold::default());
     assert_eq!(rows(&delta.record.modules), [("dict", Presence::Unknown, Some(1), None)]);
 }
 
-fn holding(holders: &[(&str, u64, u64)], caches: &[(&str, u64, Option<u64>)], is_cut: bool) -> Side {
-    vec![seen("r", 1, Measured::Census(Arc::new(held(&[("dict", 1, 1)], holders, caches, is_cut))))]
+fn holding(holders: &[(&str, u64, u64)], caches: &[(&str, u64, Option<u64>)], is_cut: bool) -> Measurements {
+    vec![measurement(
+        "r",
+        1,
+        MeasuredData::Census(Arc::new(census_with_holders(&[("dict", 1, 1)], holders, caches, is_cut))),
+    )]
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn holders_and_caches_are_compared_as_types_are() {
         |is_cut| holding(&[("a._old", 1, 10), ("a._all", 5, 500)], &[("lru of a.f", 9, Some(90))], is_cut);
     let after =
         |is_cut| holding(&[("a._all", 7, 900), ("a._new", 2, 40)], &[("lru of a.g", 3, Some(30))], is_cut);
-    let whole = compared(&before(false), &after(false), &Bounds::new(&[], 300));
+    let whole = compared(&before(false), &after(false), &GrowthThreshold::new(&[], 300));
     assert_eq!(
         rows(&whole.record.holders),
         [
@@ -83,7 +87,7 @@ fn holders_and_caches_are_compared_as_types_are() {
     );
     assert_eq!((whole.record.caches[0].count_before, whole.record.caches[0].count_after), (Some(9), Some(0)));
     assert_eq!(whole.grown, [Growth { name: "a._all".into(), bytes: 400 }]);
-    let cut = compared(&before(true), &after(true), &Bounds::default()).record;
+    let cut = compared(&before(true), &after(true), &GrowthThreshold::default()).record;
     assert_eq!(
         rows(&cut.holders)[1..],
         [("a._new", Presence::Unknown, None, Some(40)), ("a._old", Presence::Unknown, Some(10), None)]
@@ -98,14 +102,14 @@ fn holders_and_caches_that_were_not_looked_at_are_unknown_and_what_was_not_measu
     let other = counted(&[("dict", 1, 1)], false);
     for (before, after, sides) in [(&looked, &other, (Some(500), None)), (&other, &looked, (None, Some(500)))]
     {
-        let record = compared(before, after, &Bounds::new(&[], 0)).record;
+        let record = compared(before, after, &GrowthThreshold::new(&[], 0)).record;
         assert_eq!(rows(&record.holders), [("a._all", Presence::Unknown, sides.0, sides.1)]);
         assert!(record.caches.len() == 2 && !record.grew, "{record:#?}");
     }
-    let neither = compared(&other, &other, &Bounds::default()).record;
+    let neither = compared(&other, &other, &GrowthThreshold::default()).record;
     assert_eq!((neither.holders, neither.caches), (vec![], vec![]));
     let later = holding(&[], &[("lru of a.f", 9, None), ("lru of a.g", 6, None)], false);
-    let record = compared(&looked, &later, &Bounds::new(&[], 0)).record;
+    let record = compared(&looked, &later, &GrowthThreshold::new(&[], 0)).record;
     assert_eq!(
         rows(&record.caches),
         [("lru of a.g", Presence::Both, None, None), ("lru of a.f", Presence::Both, Some(90), None)]
@@ -115,7 +119,7 @@ fn holders_and_caches_that_were_not_looked_at_are_unknown_and_what_was_not_measu
 
 #[test]
 fn what_is_unknown_is_no_growth() {
-    let none = Bounds::new(&[Threshold::Bytes(0)], 0);
+    let none = GrowthThreshold::new(&[Threshold::Bytes(0)], 0);
     let delta = compared(&counted(&[], true), &counted(&[("dict", 1, 1 << 30)], true), &none);
     let kinds: Vec<&str> = delta.grown.iter().map(|growth| &*growth.name).collect();
     // All objects are counted, whatever the list shows.
@@ -126,24 +130,26 @@ fn what_is_unknown_is_no_growth() {
 fn growth_must_pass_all_bounds_and_shrinkage_passes_none() {
     let bounds = |texts: &[&str]| {
         let thresholds: Vec<Threshold> = texts.iter().map(|text| Threshold::parse(text).unwrap()).collect();
-        Bounds::new(&thresholds, DEFAULT_THRESHOLD_BYTES)
+        GrowthThreshold::new(&thresholds, DEFAULT_THRESHOLD_BYTES)
     };
-    assert_eq!(bounds(&[]), Bounds::default());
+    assert_eq!(bounds(&[]), GrowthThreshold::default());
     let mib = |n: u64| n << 20;
-    assert!(!bounds(&[]).are_passed(0, mib(4)) && bounds(&[]).are_passed(0, mib(4) + 1));
-    assert!(bounds(&["0"]).are_passed(0, 1) && !bounds(&["0"]).are_passed(1, 1));
+    assert!(!bounds(&[]).is_exceeded(0, mib(4)) && bounds(&[]).is_exceeded(0, mib(4) + 1));
+    assert!(bounds(&["0"]).is_exceeded(0, 1) && !bounds(&["0"]).is_exceeded(1, 1));
     assert!(
-        !bounds(&["10%"]).are_passed(mib(100), mib(110)) && bounds(&["10%"]).are_passed(mib(100), mib(111))
+        !bounds(&["10%"]).is_exceeded(mib(100), mib(110)) && bounds(&["10%"]).is_exceeded(mib(100), mib(111))
     );
-    assert!(!bounds(&["10%"]).are_passed(mib(1), mib(2)) && bounds(&["10%", "0"]).are_passed(mib(1), mib(2)));
-    assert!(!bounds(&["0"]).are_passed(mib(9), mib(2)));
+    assert!(
+        !bounds(&["10%"]).is_exceeded(mib(1), mib(2)) && bounds(&["10%", "0"]).is_exceeded(mib(1), mib(2))
+    );
+    assert!(!bounds(&["0"]).is_exceeded(mib(9), mib(2)));
 }
 
 #[test]
 fn processes_are_new_or_gone_where_the_other_side_lists_processes() {
-    let before = vec![seen("r", 1, tree(&[process(1, 1, "bot", 10), process(2, 2, "w", 5)]))];
-    let after = vec![seen("r", 2, tree(&[process(1, 1, "bot", 30), process(3, 3, "x", 7)]))];
-    let record = compared(&before, &after, &Bounds::default()).record;
+    let before = vec![measurement("r", 1, tree(&[process(1, 1, "bot", 10), process(2, 2, "w", 5)]))];
+    let after = vec![measurement("r", 2, tree(&[process(1, 1, "bot", 30), process(3, 3, "x", 7)]))];
+    let record = compared(&before, &after, &GrowthThreshold::default()).record;
     let shown: Vec<_> =
         record.processes.iter().map(|p| (&*p.role, p.presence, p.pid_before, p.pid_after)).collect();
     assert_eq!(
@@ -161,7 +167,7 @@ fn processes_are_new_or_gone_where_the_other_side_lists_processes() {
     );
     // A side that lists no processes does not say that there were none.
     let objects = counted(&[("dict", 1, 1)], false);
-    let record = compared(&objects, &after, &Bounds::default()).record;
+    let record = compared(&objects, &after, &GrowthThreshold::default()).record;
     let other = record.processes.iter().find(|process| process.role.contains('x')).unwrap();
     assert_eq!(other.presence, Presence::Unknown);
 }
@@ -170,16 +176,16 @@ fn processes_are_new_or_gone_where_the_other_side_lists_processes() {
 fn a_new_fork_counts_by_what_it_does_not_share() {
     let mut fork = process(2, 2, "w", 500);
     let root = process(1, 1, "bot", 500);
-    let before = vec![seen("r", 1, tree(std::slice::from_ref(&root)))];
+    let before = vec![measurement("r", 1, tree(std::slice::from_ref(&root)))];
     let grown = |fork: &common::log::Process| {
         let mut side = tree(&[root.clone(), fork.clone()]);
-        let Measured::Tree(all) = &mut side else { panic!() };
+        let MeasuredData::Tree(all) = &mut side else { panic!() };
         let total = 500 << 20;
         Arc::get_mut(all).unwrap().total_pss_bytes = Some(total);
         let mut before = before.clone();
-        let Measured::Tree(all) = &mut before[0].what else { panic!() };
+        let MeasuredData::Tree(all) = &mut before[0].what else { panic!() };
         Arc::make_mut(all).total_pss_bytes = Some(total);
-        compared(&before, &vec![seen("r", 2, side)], &Bounds::default()).grown
+        compared(&before, &vec![measurement("r", 2, side)], &GrowthThreshold::default()).grown
     };
     assert_eq!(grown(&fork).len(), 1);
     fork.pss_bytes = Some(3 << 20);
@@ -191,23 +197,25 @@ fn threads_that_came_and_went_are_told_as_often_as_they_did() {
     let with = |names: &[&str]| {
         let mut census = census(&[("dict", 1, 1)], false);
         census.threads = Some(names.iter().map(|&name| name.into()).collect());
-        vec![seen("r", 1, Measured::Census(Arc::new(census)))]
+        vec![measurement("r", 1, MeasuredData::Census(Arc::new(census)))]
     };
     let delta = compared(
         &with(&["main", "pool", "old"]),
         &with(&["main", "pool", "pool", "pool"]),
-        &Bounds::default(),
+        &GrowthThreshold::default(),
     );
     let shown: Vec<_> = delta.record.threads.iter().map(|t| (&*t.name, t.presence)).collect();
     assert_eq!(shown, [("old", Presence::Gone), ("pool", Presence::New), ("pool", Presence::New)]);
-    let unknown = compared(&counted(&[("dict", 1, 1)], false), &with(&["main"]), &Bounds::default());
+    let unknown = compared(&counted(&[("dict", 1, 1)], false), &with(&["main"]), &GrowthThreshold::default());
     assert_eq!(unknown.record.threads, []);
 }
 
 #[test]
 fn notes_tell_what_a_reader_would_not_expect() {
-    let other = |run: &str, iteration| vec![seen(run, iteration, tree(&[process(1, 1, "bot", 1)]))];
-    let notes = |before: &Side, after: &Side| compared(before, after, &Bounds::default()).notes;
+    let other = |run: &str, iteration| vec![measurement(run, iteration, tree(&[process(1, 1, "bot", 1)]))];
+    let notes = |before: &Measurements, after: &Measurements| {
+        compared(before, after, &GrowthThreshold::default()).notes
+    };
     assert_eq!(notes(&other("a", 1), &other("a", 2)), [""; 0]);
     assert!(notes(&other("a", 1), &other("b", 2))[0].contains("two different runs"));
     assert!(notes(&other("a", 2), &other("a", 1))[0].contains("before"));
@@ -247,7 +255,7 @@ fn mirrored(mut record: DiffRecord) -> DiffRecord {
     record
 }
 
-fn any_side() -> impl Strategy<Value = Side> {
+fn any_side() -> impl Strategy<Value = Measurements> {
     // Few names and pids, so that both sides share some; each command line once, as the numbers of several depend on their order.
     let types = proptest::collection::btree_map(0_u8..6, (0_u64..5, 0_u64..3000), 0..6);
     let children = proptest::collection::btree_map(2_u32..7, 0_u64..900, 0..5);
@@ -264,16 +272,19 @@ fn any_side() -> impl Strategy<Value = Side> {
         // Of some caches the size is not known.
         let caches: Vec<_> =
             types.iter().map(|&(name, n, size)| (name, n, (n > 1).then_some(size))).collect();
-        let held = held(&types, &types, &caches, is_cut);
-        vec![seen("r", 1, tree(&processes)), seen("m", 1, Measured::Census(Arc::new(held)))]
+        let census_with_holders = census_with_holders(&types, &types, &caches, is_cut);
+        vec![
+            measurement("r", 1, tree(&processes)),
+            measurement("m", 1, MeasuredData::Census(Arc::new(census_with_holders))),
+        ]
     })
 }
 
 proptest! {
     #[test]
     fn sides_exchanged_give_the_mirrored_result(before in any_side(), after in any_side()) {
-        let there = compared(&before, &after, &Bounds::default()).record;
-        let back = mirrored(compared(&after, &before, &Bounds::default()).record);
+        let there = compared(&before, &after, &GrowthThreshold::default()).record;
+        let back = mirrored(compared(&after, &before, &GrowthThreshold::default()).record);
         prop_assert_eq!(&there.processes, &back.processes);
         prop_assert_eq!(&there.totals, &back.totals);
         prop_assert_eq!(&there.types, &back.types);
@@ -285,9 +296,9 @@ proptest! {
 
     #[test]
     fn nothing_is_made_up_or_lost(before in any_side(), after in any_side()) {
-        let record = compared(&before, &after, &Bounds::default()).record;
-        let listed = |side: &Side| {
-            let Measured::Census(census) = &side[1].what else { panic!() };
+        let record = compared(&before, &after, &GrowthThreshold::default()).record;
+        let listed = |side: &Measurements| {
+            let MeasuredData::Census(census) = &side[1].what else { panic!() };
             census.types.iter().map(|total| (total.name.to_string(), total.size_bytes)).collect::<HashMap<_, _>>()
         };
         let (was, is) = (listed(&before), listed(&after));

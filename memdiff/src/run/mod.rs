@@ -1,7 +1,7 @@
 //! The flow: logs, the moments that are wanted of them, what they say, and the exit code.
 
+mod input;
 mod output;
-mod reading;
 
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
@@ -13,12 +13,12 @@ use common::record::{DiffRecord, Header, Run};
 use common::units::Bytes;
 
 use self::output::Output;
-use crate::choose::{Followed, Pairs};
 use crate::cli::{Args, DEFAULT_THRESHOLD_BYTES, FailOn};
-use crate::delta::{self, Bounds};
-use crate::side::{Seen, Side};
-use crate::table::Found;
-use crate::verdict::{self, Series};
+use crate::delta::{self, GrowthThreshold};
+use crate::measurement::{Measurement, Measurements};
+use crate::selection::{InputSelection, SuccessivePairs};
+use crate::table::Report;
+use crate::verdict::{self, SeriesSet};
 
 const TOOL: &str = "memdiff";
 
@@ -35,7 +35,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         inputs: Input::from_args(&args.logs),
         has_stdin: args.logs.is_empty() || args.logs.iter().any(|log| is_stdin(log)),
     };
-    let mut flow = Flow {
+    let mut flow = Runner {
         bounds: bounds(&args),
         output: Output::new(&args),
         run: Run::start(),
@@ -95,12 +95,12 @@ fn check(args: &Args) -> Result<(), Failure> {
 }
 
 /// With `--trend` the statistics know noise from growth themselves.
-fn bounds(args: &Args) -> Bounds {
-    Bounds::new(&args.threshold, if args.trend { 0 } else { DEFAULT_THRESHOLD_BYTES })
+fn bounds(args: &Args) -> GrowthThreshold {
+    GrowthThreshold::new(&args.threshold, if args.trend { 0 } else { DEFAULT_THRESHOLD_BYTES })
 }
 
 /// `4.00 MiB`, `4.00 MiB and 10 %`.
-fn threshold(bounds: &Bounds) -> String {
+fn threshold(bounds: &GrowthThreshold) -> String {
     let bytes = Bytes(bounds.bytes);
     if bounds.ratio > 0.0 {
         let percent = format!("{:.2}", bounds.ratio * 100.0);
@@ -111,9 +111,9 @@ fn threshold(bounds: &Bounds) -> String {
 }
 
 /// Everything that lasts while memdiff runs.
-struct Flow {
+struct Runner {
     args: Args,
-    bounds: Bounds,
+    bounds: GrowthThreshold,
     output: Output,
     run: Run,
     /// How many differences were shown.
@@ -135,14 +135,14 @@ impl Logs {
     /// Reads everything; `each` may end it.
     fn read(&self, each: &mut dyn FnMut(Moment) -> ControlFlow<()>) -> Result<(), Failure> {
         if self.has_stdin {
-            reading::watched(TOOL, &self.inputs, each)
+            input::read_interruptible(TOOL, &self.inputs, each)
         } else {
-            reading::straight(TOOL, &self.inputs, each)
+            input::read_files(TOOL, &self.inputs, each)
         }
     }
 }
 
-impl Flow {
+impl Runner {
     fn header(&mut self) -> Header {
         self.shown += 1;
         Header::now(&self.run, self.shown)
@@ -156,43 +156,44 @@ impl Flow {
         let wanted = |index: usize| {
             if last == 0 { at.clone() } else { at.get(index).or(at.last()).cloned().into_iter().collect() }
         };
-        let mut followed: Vec<Followed> = (0..=last).map(|index| Followed::new(&wanted(index))).collect();
+        let mut selection: Vec<InputSelection> =
+            (0..=last).map(|index| InputSelection::new(&wanted(index))).collect();
         self.logs.read(&mut |moment| {
-            if let Some(followed) = followed.get_mut(moment.input) {
+            if let Some(selection) = selection.get_mut(moment.input) {
                 if let What::Event(event) = &moment.what {
-                    followed.happened(&moment.run, event.event, event.pid);
-                } else if let Some(seen) = Seen::of(moment) {
-                    followed.measured(seen);
+                    selection.add_event(&moment.run, event.event, event.pid);
+                } else if let Some(measurement) = Measurement::from_moment(moment) {
+                    selection.add(measurement);
                 }
             }
             ControlFlow::Continue(())
         })?;
-        let (before, after) = self.sides(&followed)?;
+        let (before, after) = self.sides(&selection)?;
         self.show_changes(&before, &after).map(|_| ())
     }
 
-    fn sides(&self, followed: &[Followed]) -> Result<(Side, Side), Failure> {
-        let (Some(one), Some(other)) = (followed.first(), followed.last()) else {
+    fn sides(&self, selection: &[InputSelection]) -> Result<(Measurements, Measurements), Failure> {
+        let (Some(one), Some(other)) = (selection.first(), selection.last()) else {
             return Err(Failure::new("no log", ""));
         };
         let name = |index: usize| self.files.get(index).map_or("", String::as_str);
-        for (followed, file) in followed.iter().zip(&self.files) {
-            if followed.last().is_empty() {
+        for (selection, file) in selection.iter().zip(&self.files) {
+            if selection.last().is_empty() {
                 return Err(Failure::new(
                     format!("{file}: no process and no objects were measured in it"),
                     "is it a log of memmon or memobj?",
                 ));
             }
         }
-        if followed.len() > 1 {
-            let before = one.picked(0, name(0))?.unwrap_or_else(|| one.last());
-            let after = other.picked(0, name(1))?.unwrap_or_else(|| other.last());
+        if selection.len() > 1 {
+            let before = one.search_result(0, name(0))?.unwrap_or_else(|| one.last());
+            let after = other.search_result(0, name(1))?.unwrap_or_else(|| other.last());
             return Ok((before, after));
         }
-        let before = one.picked(0, name(0))?.unwrap_or_else(|| one.first());
-        let after = one.picked(1, name(0))?.unwrap_or_else(|| one.last());
-        let place = |seen: &Seen| (seen.at.input, seen.at.line);
-        if after.iter().all(|seen| before.iter().any(|other| place(other) == place(seen))) {
+        let before = one.search_result(0, name(0))?.unwrap_or_else(|| one.first());
+        let after = one.search_result(1, name(0))?.unwrap_or_else(|| one.last());
+        let place = |measurement: &Measurement| (measurement.at.input, measurement.at.line);
+        if after.iter().all(|measurement| before.iter().any(|other| place(other) == place(measurement))) {
             return Err(Failure::new(
                 format!("{}: both sides are the same moment", name(0)),
                 "a comparison needs two; record more, or name another by --at",
@@ -203,11 +204,13 @@ impl Flow {
 
     /// Each record with the one before, as they come.
     fn stream(&mut self) -> Result<(), Failure> {
-        let mut pairs = Pairs::new(self.args.every.map_or(1, std::num::NonZeroUsize::get));
+        let mut pairs = SuccessivePairs::new(self.args.every.map_or(1, std::num::NonZeroUsize::get));
         let mut result: Result<(), Failure> = Ok(());
         let logs = self.logs.clone();
         let mut each = |moment: Moment| {
-            let Some((before, after)) = Seen::of(moment).and_then(|seen| pairs.next(seen)) else {
+            let Some((before, after)) =
+                Measurement::from_moment(moment).and_then(|measurement| pairs.next(measurement))
+            else {
                 return ControlFlow::Continue(());
             };
             match self.show_changes(&vec![before], &vec![after]) {
@@ -229,12 +232,16 @@ impl Flow {
         Ok(())
     }
 
-    fn show_changes(&mut self, before: &Side, after: &Side) -> Result<ControlFlow<()>, Failure> {
+    fn show_changes(
+        &mut self,
+        before: &Measurements,
+        after: &Measurements,
+    ) -> Result<ControlFlow<()>, Failure> {
         let header = self.header();
         let delta = delta::compare(header, before, after, &self.files, &self.bounds);
         self.grew |= delta.record.grew;
         let threshold = threshold(&self.bounds);
-        self.output.show(&Found::Changes {
+        self.output.show(&Report::Changes {
             record: &delta.record,
             grown: &delta.grown,
             notes: &delta.notes,
@@ -244,14 +251,14 @@ impl Flow {
 
     /// Every series over all moments, at the end; with `--every` in between too.
     fn trend(&mut self) -> Result<(), Failure> {
-        let mut series = Series::default();
+        let mut series = SeriesSet::default();
         let every = self.args.every.map_or(u64::MAX, |every| u64::try_from(every.get()).unwrap_or(u64::MAX));
         let logs = self.logs.clone();
         let mut result: Result<(), Failure> = Ok(());
         let mut is_shown = false;
         let mut is_closed = false;
         let mut each = |moment: Moment| {
-            if !series.take(&moment) {
+            if !series.add(&moment) {
                 return ControlFlow::Continue(());
             }
             is_shown = series.measured().is_multiple_of(every);
@@ -282,18 +289,18 @@ impl Flow {
         Ok(())
     }
 
-    fn show_verdicts(&mut self, series: &Series) -> Result<ControlFlow<()>, Failure> {
+    fn show_verdicts(&mut self, series: &SeriesSet) -> Result<ControlFlow<()>, Failure> {
         let Some((first, last)) = series.ends() else { return Ok(ControlFlow::Continue(())) };
         let header = self.header();
         let verdicts = series.verdicts();
         // What is said last counts: a verdict on more moments replaces the one before.
-        self.grew = verdicts.iter().any(|verdict| verdict::grows(verdict, &self.bounds));
+        self.grew = verdicts.iter().any(|verdict| verdict::is_growing_beyond(verdict, &self.bounds));
         let record = DiffRecord {
             verdicts,
             series_omitted: series.omitted(),
             grew: self.grew,
             ..DiffRecord::new(header, first.mark(&self.files), last.mark(&self.files))
         };
-        self.output.show(&Found::Verdicts { record: &record, measured: series.measured() })
+        self.output.show(&Report::Verdicts { record: &record, measured: series.measured() })
     }
 }

@@ -9,14 +9,14 @@ use common::record::Record;
 use common::stdio;
 
 use crate::cli::{Args, Format};
-use crate::table::{Csv, Found, Look, markdown, text};
+use crate::table::{CsvWriter, RenderOptions, Report, markdown, text};
 
 /// Where differences go.
 #[derive(Debug)]
 pub(super) struct Output {
     format: Format,
-    look: Look,
-    csv: Csv,
+    options: RenderOptions,
+    csv: CsvWriter,
     /// Whether anything was written yet: what follows is set apart.
     is_begun: bool,
 }
@@ -25,23 +25,23 @@ impl Output {
     pub(super) fn new(args: &Args) -> Self {
         let stdout = io::stdout();
         let is_text = args.format == Format::Text;
-        let look = Look {
+        let options = RenderOptions {
             colour: is_text && stdio::wants_colour(&stdout),
             width: if is_text && stdout.is_terminal() { columns() } else { None },
             limit: (!args.all).then_some(args.limit.get()),
         };
-        Self { format: args.format, look, csv: Csv::default(), is_begun: false }
+        Self { format: args.format, options, csv: CsvWriter::default(), is_begun: false }
     }
 
     /// Shows one difference, in one write. `Break` if nobody reads any more.
     ///
     /// # Errors
     /// What writing says otherwise.
-    pub(super) fn show(&mut self, found: &Found<'_>) -> Result<ControlFlow<()>, Failure> {
+    pub(super) fn show(&mut self, found: &Report<'_>) -> Result<ControlFlow<()>, Failure> {
         let bytes = match self.format {
-            Format::Text => self.apart(text(found, self.look)),
-            Format::Markdown => self.apart(markdown(found, self.look)),
-            Format::Csv => self.csv.rows(found.record(), matches!(found, Found::Verdicts { .. }))?,
+            Format::Text => self.apart(text(found, self.options)),
+            Format::Markdown => self.apart(markdown(found, self.options)),
+            Format::Csv => self.csv.rows(found.record(), matches!(found, Report::Verdicts { .. }))?,
             Format::Jsonl => {
                 let mut writer = jsonl::Writer::new(Vec::new());
                 let written = writer.write(&Record::Diff(Box::new(found.record().clone())));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use common::cli::Failure;
-use common::record::{Course, DiffRecord, Presence, Verdict};
+use common::record::{DiffRecord, Presence, TrendKind, Verdict};
 use common::stdio::escape_controls;
 use common::time::Stamp;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::delta;
 ///
 /// What is not known is an empty cell. A row is one line: names have their control characters escaped.
 #[derive(Debug, Default)]
-pub struct Csv {
+pub struct CsvWriter {
     is_titled: bool,
 }
 
@@ -45,7 +45,7 @@ struct VerdictRow<'a> {
     name: Cow<'a, str>,
     role: Cow<'a, str>,
     pid: Option<u32>,
-    course: Course,
+    course: TrendKind,
     confidence_ratio: f64,
     bytes_per_hour: Option<f64>,
     bytes_per_hour_low: Option<f64>,
@@ -62,7 +62,7 @@ struct VerdictRow<'a> {
     newcomers_kept: Option<u64>,
 }
 
-impl Csv {
+impl CsvWriter {
     /// The next difference as lines.
     ///
     /// # Errors
@@ -169,14 +169,14 @@ fn change_rows(record: &DiffRecord) -> Vec<ChangeRow<'_>> {
 impl ChangeRow<'_> {
     fn set_bytes(&mut self, before: Option<u64>, after: Option<u64>) {
         (self.before_bytes, self.after_bytes) = (before, after);
-        self.change_bytes = delta::change(self.presence, before, after).map(|change| change.0);
+        self.change_bytes = delta::known_change(self.presence, before, after).map(|change| change.0);
     }
 
     fn set_counts(&mut self, before: Option<u64>, after: Option<u64>) {
         (self.count_before, self.count_after) = (before, after);
         let is_known = before.is_some() || after.is_some();
         self.change_count =
-            delta::change(self.presence, before, after).filter(|_| is_known).map(|change| change.0);
+            delta::known_change(self.presence, before, after).filter(|_| is_known).map(|change| change.0);
     }
 }
 

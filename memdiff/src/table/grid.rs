@@ -2,7 +2,7 @@
 
 use common::columns::{Cell, Tone, shortened, width};
 
-use super::Look;
+use super::RenderOptions;
 
 /// Columns between two columns of a table.
 const GAP: usize = 2;
@@ -33,7 +33,7 @@ impl Grid {
     }
 
     /// Its lines, indented by a gap, the titles first.
-    pub(super) fn lines(&self, look: Look) -> Vec<String> {
+    pub(super) fn lines(&self, options: RenderOptions) -> Vec<String> {
         let titles: Vec<Cell> = self.titles.iter().map(|title| Cell::new(Tone::Dim, *title)).collect();
         let all = || std::iter::once(&titles).chain(&self.rows);
         let wide = |index: usize| all().filter_map(|row| row.get(index)).map(|cell| width(&cell.text)).max();
@@ -43,25 +43,25 @@ impl Grid {
         let before =
             |columns: &[(usize, usize)]| GAP + columns.iter().map(|(_, width)| width + GAP).sum::<usize>();
         let mut dispensable = self.dispensable.iter();
-        if let Some(limit) = look.width {
+        if let Some(limit) = options.width {
             while before(&columns) + longest.min(WANTED_NAME) > limit
                 && let Some(index) = dispensable.next()
             {
                 columns.retain(|(column, _)| column != index);
             }
         }
-        let room = look.width.map(|limit| limit.saturating_sub(before(&columns)).max(SHORTEST_NAME));
+        let room = options.width.map(|limit| limit.saturating_sub(before(&columns)).max(SHORTEST_NAME));
         let line = |row: &Vec<Cell>| {
             let mut line = " ".repeat(GAP);
             for &(index, wide) in &columns {
                 let cell = row.get(index).cloned().unwrap_or_default();
                 line += &" ".repeat(wide.saturating_sub(width(&cell.text)));
-                line += &cell.tone.paint(&cell.text, look.colour);
+                line += &cell.tone.paint(&cell.text, options.colour);
                 line += &" ".repeat(GAP);
             }
             if let Some(cell) = row.get(name) {
                 let text = shortened(&cell.text, room.unwrap_or(usize::MAX));
-                line += &cell.tone.paint(&text, look.colour);
+                line += &cell.tone.paint(&text, options.colour);
             }
             line.trim_end().to_owned()
         };
@@ -83,14 +83,14 @@ mod tests {
             rows: vec![row("1", "名前", "x"), row("22", "b", "a name that is long"), row("", "", "")],
             dispensable,
         };
-        let look = |width| Look { colour: false, width: Some(width), limit: None };
+        let options = |width| RenderOptions { colour: false, width: Some(width), limit: None };
         assert_eq!(
-            grid(&[]).lines(look(28)),
+            grid(&[]).lines(options(28)),
             ["   A     B  NAME", "   1  名前  x", "  22     b  a name t…is long", ""]
         );
         // What can be done without goes before a name is cut.
-        assert_eq!(grid(&[1]).lines(look(28)), ["   A  NAME", "   1  x", "  22  a name that is long", ""]);
-        assert_eq!(grid(&[1]).lines(look(40)).len(), 4);
-        assert!(grid(&[1]).lines(look(40))[0].contains('B'));
+        assert_eq!(grid(&[1]).lines(options(28)), ["   A  NAME", "   1  x", "  22  a name that is long", ""]);
+        assert_eq!(grid(&[1]).lines(options(40)).len(), 4);
+        assert!(grid(&[1]).lines(options(40))[0].contains('B'));
     }
 }

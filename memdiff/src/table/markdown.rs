@@ -2,26 +2,34 @@
 
 use std::fmt::Write as _;
 
-use common::record::{Course, DiffRecord, MomentMark, Presence, Verdict};
+use common::record::{DiffRecord, MomentMark, Presence, TrendKind, Verdict};
 use common::stdio::escape_controls;
 
 use super::grid::Grid;
-use super::rows::{self, Part};
-use super::text::{grown_names, head, told};
-use super::{Found, Look};
+use super::sections::{self, Section};
+use super::text::{displayed_verdicts, list_growth, verdicts_heading};
+use super::{RenderOptions, Report};
 use crate::delta::Growth;
 use crate::verdict;
 
 /// What was found, in markdown.
 #[must_use]
-pub fn markdown(found: &Found<'_>, look: Look) -> String {
+pub fn markdown(found: &Report<'_>, options: RenderOptions) -> String {
     match found {
-        Found::Changes { record, grown, notes, threshold } => changes(record, grown, notes, threshold, look),
-        Found::Verdicts { record, measured } => verdicts(record, *measured, look),
+        Report::Changes { record, grown, notes, threshold } => {
+            changes(record, grown, notes, threshold, options)
+        }
+        Report::Verdicts { record, measured } => verdicts(record, *measured, options),
     }
 }
 
-fn changes(record: &DiffRecord, grown: &[Growth], notes: &[String], threshold: &str, look: Look) -> String {
+fn changes(
+    record: &DiffRecord,
+    grown: &[Growth],
+    notes: &[String],
+    threshold: &str,
+    options: RenderOptions,
+) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
@@ -33,26 +41,26 @@ fn changes(record: &DiffRecord, grown: &[Growth], notes: &[String], threshold: &
         }
     );
     if !grown.is_empty() {
-        let _ = writeln!(out, "{}\n", code(&grown_names(grown)));
+        let _ = writeln!(out, "{}\n", code(&list_growth(grown)));
     }
     let _ = writeln!(out, "Before: {}  \nAfter: {}", moment(&record.before), moment(&record.after));
     for note in notes {
         let _ = writeln!(out, "\nNote: {}", code(note));
     }
-    part(&rows::processes(record, look.limit), &mut out);
-    let (parts, more) = rows::counted(record, look.limit);
+    part(&sections::processes(record, options.limit), &mut out);
+    let (parts, more) = sections::object_lists(record, options.limit);
     parts.iter().for_each(|table| part(table, &mut out));
     if more > 0 {
         let _ = writeln!(out, "\nObjects of {more} more processes are left out.");
     }
     if !record.threads.is_empty() {
         let _ = writeln!(out, "\n### Threads\n\n|  | thread | process |\n| --- | --- | --- |");
-        for thread in record.threads.iter().take(look.limit.unwrap_or(usize::MAX)) {
+        for thread in record.threads.iter().take(options.limit.unwrap_or(usize::MAX)) {
             let word = if thread.presence == Presence::New { "new" } else { "gone" };
             let _ = writeln!(out, "| {word} | {} | {} |", code(&thread.name), code(&thread.role));
         }
         let more =
-            look.limit.and_then(|limit| record.threads.len().checked_sub(limit)).filter(|more| *more > 0);
+            options.limit.and_then(|limit| record.threads.len().checked_sub(limit)).filter(|more| *more > 0);
         more.into_iter().for_each(|more| {
             let _ = writeln!(out, "\n… and {more} more");
         });
@@ -65,7 +73,7 @@ fn moment(mark: &MomentMark) -> String {
     format!("{time}, {} #&#8203;{}", code(&mark.file), mark.iteration)
 }
 
-fn part(part: &Part, out: &mut String) {
+fn part(part: &Section, out: &mut String) {
     if part.grid.rows.is_empty() && part.rest.is_empty() {
         return;
     }
@@ -97,38 +105,39 @@ fn grid(grid: &Grid, out: &mut String) {
     }
 }
 
-fn verdicts(record: &DiffRecord, measured: u64, look: Look) -> String {
+fn verdicts(record: &DiffRecord, measured: u64, options: RenderOptions) -> String {
     let mut out = String::new();
-    let told = told(record, look.limit.is_none());
-    let (growing, others): (Vec<_>, Vec<_>) = told.into_iter().partition(|v| v.course == Course::Growing);
-    let _ = writeln!(out, "{}\n", code(&head(record, measured)));
+    let displayed_verdicts = displayed_verdicts(record, options.limit.is_none());
+    let (growing, others): (Vec<_>, Vec<_>) =
+        displayed_verdicts.into_iter().partition(|v| v.course == TrendKind::Growing);
+    let _ = writeln!(out, "{}\n", code(&verdicts_heading(record, measured)));
     let mut listed: Vec<&Verdict> = growing;
-    let more = look.limit.and_then(|limit| listed.len().checked_sub(limit)).unwrap_or(0);
+    let more = options.limit.and_then(|limit| listed.len().checked_sub(limit)).unwrap_or(0);
     if listed.is_empty() {
         let _ = writeln!(out, "Nothing is growing.");
     }
-    listed.truncate(look.limit.unwrap_or(usize::MAX));
-    if look.limit.is_none() {
+    listed.truncate(options.limit.unwrap_or(usize::MAX));
+    if options.limit.is_none() {
         listed.extend(&others);
     }
     if !listed.is_empty() {
         let _ = writeln!(out, "| rate | what | in words |\n| ---: | --- | --- |");
     }
     for verdict in listed {
-        let sentence = verdict::sentence(verdict, record.after.timestamp);
+        let sentence = verdict::describe(verdict, record.after.timestamp);
         let rate = match verdict.bytes_per_hour {
-            Some(rate) if matches!(verdict.course, Course::Growing | Course::Shrinking) => {
-                format!("{}{}", if rate < 0.0 { "-" } else { "+" }, verdict::rate(rate))
+            Some(rate) if matches!(verdict.course, TrendKind::Growing | TrendKind::Shrinking) => {
+                format!("{}{}", if rate < 0.0 { "-" } else { "+" }, verdict::format_rate(rate))
             }
             _ => String::new(),
         };
-        let _ = writeln!(out, "| {rate} | {} | {} |", code(&sentence.subject), sentence.rest);
+        let _ = writeln!(out, "| {rate} | {} | {} |", code(&sentence.subject), sentence.predicate);
     }
     if more > 0 {
         let _ = writeln!(out, "\n… and {more} more are growing");
     }
-    let counts = verdict::counts(others.into_iter());
-    if look.limit.is_some() && !counts.is_empty() {
+    let counts = verdict::count_by_trend(others.into_iter());
+    if options.limit.is_some() && !counts.is_empty() {
         let _ = writeln!(out, "\nOthers: {counts}");
     }
     if record.series_omitted > 0 {

@@ -3,7 +3,7 @@
 mod csv;
 mod grid;
 mod markdown;
-mod rows;
+mod sections;
 mod text;
 
 #[cfg(test)]
@@ -13,13 +13,13 @@ use common::record::DiffRecord;
 
 use crate::delta::Growth;
 
-pub use self::csv::Csv;
+pub use self::csv::CsvWriter;
 pub use self::markdown::markdown;
 pub use self::text::text;
 
 /// How tables look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct RenderOptions {
     /// Whether to colour; without, not one escape byte is written.
     pub colour: bool,
     /// The columns of the terminal, to which names are shortened; `None` shortens nothing.
@@ -30,7 +30,7 @@ pub struct Look {
 
 /// What is to be shown.
 #[derive(Debug, Clone, Copy)]
-pub enum Found<'a> {
+pub enum Report<'a> {
     /// Two moments.
     Changes {
         /// What changed.
@@ -51,12 +51,12 @@ pub enum Found<'a> {
     },
 }
 
-impl Found<'_> {
+impl Report<'_> {
     /// The record of it.
     #[must_use]
     pub fn record(&self) -> &DiffRecord {
         match self {
-            Found::Changes { record, .. } | Found::Verdicts { record, .. } => record,
+            Report::Changes { record, .. } | Report::Verdicts { record, .. } => record,
         }
     }
 }

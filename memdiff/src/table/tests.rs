@@ -1,27 +1,27 @@
 use std::sync::Arc;
 
-use common::record::{Course, DiffRecord, Header, Run, Verdict};
+use common::record::{DiffRecord, Header, Run, TrendKind, Verdict};
 use proptest::prelude::*;
 
 use super::*;
 use crate::cli::Threshold;
-use crate::delta::{self, Bounds, Delta};
-use crate::side::testing::{census, held, process, seen, tree};
-use crate::side::{Measured, Side, stamp};
+use crate::delta::{self, Comparison, GrowthThreshold};
+use crate::measurement::testing::{census, census_with_holders, measurement, process, tree};
+use crate::measurement::{MeasuredData, Measurements, local_stamp};
 
-const PLAIN: Look = Look { colour: false, width: None, limit: Some(20) };
+const PLAIN: RenderOptions = RenderOptions { colour: false, width: None, limit: Some(20) };
 
-fn compared(before: &Side, after: &Side) -> Delta {
-    let bounds = Bounds::new(&[Threshold::Bytes(100)], 0);
+fn compared(before: &Measurements, after: &Measurements) -> Comparison {
+    let bounds = GrowthThreshold::new(&[Threshold::Bytes(100)], 0);
     delta::compare(Header::now(&Run::start(), 1), before, after, &["log".to_owned()], &bounds)
 }
 
-fn found(delta: &Delta) -> Found<'_> {
-    Found::Changes { record: &delta.record, grown: &delta.grown, notes: &delta.notes, threshold: "100 B" }
+fn found(delta: &Comparison) -> Report<'_> {
+    Report::Changes { record: &delta.record, grown: &delta.grown, notes: &delta.notes, threshold: "100 B" }
 }
 
-fn counted(types: &[(&str, u64, u64)], is_cut: bool) -> Side {
-    vec![seen("r", 1, Measured::Census(Arc::new(census(types, is_cut))))]
+fn counted(types: &[(&str, u64, u64)], is_cut: bool) -> Measurements {
+    vec![measurement("r", 1, MeasuredData::Census(Arc::new(census(types, is_cut))))]
 }
 
 fn verdict(name: &str, rate: Option<f64>) -> Verdict {
@@ -30,13 +30,13 @@ fn verdict(name: &str, rate: Option<f64>) -> Verdict {
         name: name.into(),
         role: name.into(),
         pid: Some(7),
-        course: if rate.is_some() { Course::Growing } else { Course::Steady },
+        course: if rate.is_some() { TrendKind::Growing } else { TrendKind::Steady },
         confidence_ratio: 0.995,
         bytes_per_hour: rate,
         bytes_per_hour_low: rate,
         bytes_per_hour_high: rate,
-        from: Some(stamp(0)),
-        to: Some(stamp(60_000)),
+        from: Some(local_stamp(0)),
+        to: Some(local_stamp(60_000)),
         first_bytes: Some(0),
         last_bytes: Some(1000),
         moments: 60,
@@ -57,7 +57,7 @@ fn unchanged_rows_are_counted_and_cut_ones_summed_up() {
     let before = counted(&[("a", 1, 10), ("b", 1, 10), ("c", 1, 10), ("same", 1, 10)], false);
     let after = counted(&[("a", 2, 3000), ("b", 2, 40), ("c", 1, 5), ("same", 1, 10)], false);
     let delta = compared(&before, &after);
-    let shown = text(&found(&delta), Look { limit: Some(1), ..PLAIN });
+    let shown = text(&found(&delta), RenderOptions { limit: Some(1), ..PLAIN });
     let types = &shown[shown.find("Types").unwrap()..shown.find("Modules").unwrap()];
     let lines: Vec<&str> = types.trim_end().lines().collect();
     assert_eq!(
@@ -75,7 +75,7 @@ fn unchanged_rows_are_counted_and_cut_ones_summed_up() {
         ),
         "{shown}"
     );
-    let all = text(&found(&delta), Look { limit: None, ..PLAIN });
+    let all = text(&found(&delta), RenderOptions { limit: None, ..PLAIN });
     assert!(all.contains("same") && !all.contains("more ("), "{all}");
 }
 
@@ -85,7 +85,7 @@ fn what_is_unknown_is_a_question_mark_and_no_number() {
     let shown = text(&found(&delta), PLAIN);
     let row = shown.lines().find(|line| line.contains("b (listed on one side only)")).unwrap();
     assert_eq!(row.split_whitespace().take(6).collect::<Vec<_>>(), ["?", "40", "B", "?", "2", "b"]);
-    let mut csv = Csv::default();
+    let mut csv = CsvWriter::default();
     let rows = String::from_utf8(csv.rows(&delta.record, false).unwrap()).unwrap();
     assert!(rows.lines().any(|row| row.contains("type,b,root,unknown,,,,40,,,2,")), "{rows}");
 }
@@ -93,8 +93,13 @@ fn what_is_unknown_is_a_question_mark_and_no_number() {
 #[test]
 fn holders_and_caches_have_tables_where_they_were_looked_at() {
     let side = |sessions, caches: &[(&str, u64, Option<u64>)]| {
-        let census = held(&[("dict", 1, 1)], &[("a._sessions", sessions, sessions * 100)], caches, false);
-        vec![seen("r", 1, Measured::Census(Arc::new(census)))]
+        let census = census_with_holders(
+            &[("dict", 1, 1)],
+            &[("a._sessions", sessions, sessions * 100)],
+            caches,
+            false,
+        );
+        vec![measurement("r", 1, MeasuredData::Census(Arc::new(census)))]
     };
     let delta = compared(&side(3, &[("lru of a.f", 4, None)]), &side(5, &[("lru of a.f", 9, None)]));
     let shown = text(&found(&delta), PLAIN);
@@ -113,7 +118,7 @@ fn holders_and_caches_have_tables_where_they_were_looked_at() {
     );
     let table = markdown(&found(&delta), PLAIN);
     assert!(table.contains("### Held by\n") && table.contains("| ? | +5 | 9 | `lru of a.f` |"), "{table}");
-    let rows = String::from_utf8(Csv::default().rows(&delta.record, false).unwrap()).unwrap();
+    let rows = String::from_utf8(CsvWriter::default().rows(&delta.record, false).unwrap()).unwrap();
     assert!(rows.contains(",holder,a._sessions,root,both,,,300,500,200,3,5,2\n"), "{rows}");
     assert!(rows.contains(",cache,lru of a.f,root,both,,,,,,4,9,5\n"), "{rows}");
     let without = compared(&counted(&[("a", 1, 10)], false), &counted(&[("a", 2, 30)], false));
@@ -125,9 +130,15 @@ fn holders_and_caches_have_tables_where_they_were_looked_at() {
 fn of_several_processes_each_has_its_own_tables() {
     let side = |size| {
         let census = |pid, cmdline: &str| {
-            let held = held(&[("dict", 1, 1)], &[("a._b", 1, size)], &[("lru of a.f", 1, Some(size))], false);
-            let held = common::log::Census { pid, cmdline: Some(cmdline.into()), ..held };
-            seen("r", 1, Measured::Census(Arc::new(held)))
+            let census_with_holders = census_with_holders(
+                &[("dict", 1, 1)],
+                &[("a._b", 1, size)],
+                &[("lru of a.f", 1, Some(size))],
+                false,
+            );
+            let census_with_holders =
+                common::log::Census { pid, cmdline: Some(cmdline.into()), ..census_with_holders };
+            measurement("r", 1, MeasuredData::Census(Arc::new(census_with_holders)))
         };
         vec![census(1, "python3 bot.py"), census(2, "python3 <b>.py")]
     };
@@ -143,24 +154,28 @@ fn of_several_processes_each_has_its_own_tables() {
 fn growth_is_red_only_where_colours_are_wanted() {
     let delta = compared(&counted(&[("a", 1, 10)], false), &counted(&[("a", 2, 3000)], false));
     assert!(!text(&found(&delta), PLAIN).contains('\u{1b}'));
-    assert!(text(&found(&delta), Look { colour: true, ..PLAIN }).contains("\u{1b}[31m+2.92 KiB\u{1b}[0m"));
+    assert!(
+        text(&found(&delta), RenderOptions { colour: true, ..PLAIN })
+            .contains("\u{1b}[31m+2.92 KiB\u{1b}[0m")
+    );
 }
 
 #[test]
 fn verdicts_name_what_grows_and_count_the_rest() {
     let rate = Some(3.1 * f64::from(1 << 20));
     let record = judged(vec![verdict("leak.py", rate), verdict("x", None), verdict("y", None)]);
-    let shown = text(&Found::Verdicts { record: &record, measured: 60 }, PLAIN);
+    let shown = text(&Report::Verdicts { record: &record, measured: 60 }, PLAIN);
     assert!(
         shown.contains("leak.py (pid 7) grows by 3.1 MiB/h (3.1 to 3.1), 99 % sure, 1 min 0 s, 60 moments\n"),
         "{shown}"
     );
     assert!(shown.ends_with("others: 2 steady (all with --all)\n"), "{shown}");
-    let all = text(&Found::Verdicts { record: &record, measured: 60 }, Look { limit: None, ..PLAIN });
+    let all =
+        text(&Report::Verdicts { record: &record, measured: 60 }, RenderOptions { limit: None, ..PLAIN });
     assert!(all.contains("y (pid 7) is steady, 99 % sure"), "{all}");
-    let none = text(&Found::Verdicts { record: &judged(vec![verdict("x", None)]), measured: 1 }, PLAIN);
+    let none = text(&Report::Verdicts { record: &judged(vec![verdict("x", None)]), measured: 1 }, PLAIN);
     assert!(none.contains("nothing is growing\n"), "{none}");
-    let table = markdown(&Found::Verdicts { record: &record, measured: 60 }, PLAIN);
+    let table = markdown(&Report::Verdicts { record: &record, measured: 60 }, PLAIN);
     assert!(table.contains("| +3.1 MiB/h | `leak.py (pid 7)` | grows by "), "{table}");
 }
 
@@ -169,17 +184,18 @@ fn the_same_growth_is_told_once() {
     let mut again = verdict("leak.py", Some(2e6));
     again.kind = "pss".into();
     let record = judged(vec![verdict("leak.py", Some(3e6)), again]);
-    let count =
-        |look| text(&Found::Verdicts { record: &record, measured: 60 }, look).matches("grows by").count();
-    assert_eq!((count(PLAIN), count(Look { limit: None, ..PLAIN })), (1, 2));
+    let count = |options| {
+        text(&Report::Verdicts { record: &record, measured: 60 }, options).matches("grows by").count()
+    };
+    assert_eq!((count(PLAIN), count(RenderOptions { limit: None, ..PLAIN })), (1, 2));
 }
 
 proptest! {
     #[test]
     fn no_name_breaks_a_table(name: String, other in "[|`\\\\<>\\n\\x1b*_~名👍]{0,12}") {
         let side = |size, rss| vec![
-            seen("r", 1, tree(&[process(1, 10, "bot", 1), process(2, 2, &name, rss), process(3, 3, &other, rss)])),
-            seen("m", 1, Measured::Census(Arc::new(held(
+            measurement("r", 1, tree(&[process(1, 10, "bot", 1), process(2, 2, &name, rss), process(3, 3, &other, rss)])),
+            measurement("m", 1, MeasuredData::Census(Arc::new(census_with_holders(
                 &[(&name, 1, size), (&other, 1, size + 1)],
                 &[(&name, 1, size)],
                 &[(&other, 1, Some(size)), (&name, size, None)],
@@ -188,11 +204,11 @@ proptest! {
         ];
         let delta = compared(&side(10, 1), &side(5000, 9));
         let record = judged(vec![verdict(&name, Some(3e6)), verdict(&other, None)]);
-        for found in [found(&delta), Found::Verdicts { record: &record, measured: 2 }] {
-            let look = Look { limit: None, width: Some(100), ..PLAIN };
-            let shown = text(&found, look);
+        for found in [found(&delta), Report::Verdicts { record: &record, measured: 2 }] {
+            let options = RenderOptions { limit: None, width: Some(100), ..PLAIN };
+            let shown = text(&found, options);
             prop_assert!(shown.lines().all(|line| !line.contains(char::is_control)), "{}", shown);
-            let table = markdown(&found, look);
+            let table = markdown(&found, options);
             prop_assert!(table.lines().all(|line| !line.contains(char::is_control)), "{}", table);
             // Every row of a table has as many cells as its title: pipes of names are none.
             let mut cells = 0;
@@ -202,7 +218,7 @@ proptest! {
                 prop_assert!(same, "{}", table);
                 cells = if line.starts_with('|') { count } else { 0 };
             }
-            let rows = Csv::default().rows(found.record(), matches!(found, Found::Verdicts { .. })).unwrap();
+            let rows = CsvWriter::default().rows(found.record(), matches!(found, Report::Verdicts { .. })).unwrap();
             let mut reader = ::csv::Reader::from_reader(rows.as_slice());
             let width = reader.headers().unwrap().len();
             let all: Vec<::csv::StringRecord> = reader.records().map(Result::unwrap).collect();

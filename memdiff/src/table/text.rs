@@ -4,13 +4,13 @@ use common::columns::Tone;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use common::record::{Course, DiffRecord, MomentMark, Presence, Verdict};
+use common::record::{DiffRecord, MomentMark, Presence, TrendKind, Verdict};
 use common::stdio::escape_controls;
 use common::time::Span;
 use common::units::Change;
 
-use super::rows::{self, Part};
-use super::{Found, Look};
+use super::sections::{self, Section};
+use super::{RenderOptions, Report};
 use crate::delta::Growth;
 use crate::verdict;
 
@@ -19,35 +19,43 @@ const NAMED: usize = 3;
 
 /// What was found, as text with a line end after each line.
 #[must_use]
-pub fn text(found: &Found<'_>, look: Look) -> String {
+pub fn text(found: &Report<'_>, options: RenderOptions) -> String {
     match found {
-        Found::Changes { record, grown, notes, threshold } => changes(record, grown, notes, threshold, look),
-        Found::Verdicts { record, measured } => verdicts(record, *measured, look),
+        Report::Changes { record, grown, notes, threshold } => {
+            changes(record, grown, notes, threshold, options)
+        }
+        Report::Verdicts { record, measured } => verdicts(record, *measured, options),
     }
 }
 
-fn changes(record: &DiffRecord, grown: &[Growth], notes: &[String], threshold: &str, look: Look) -> String {
+fn changes(
+    record: &DiffRecord,
+    grown: &[Growth],
+    notes: &[String],
+    threshold: &str,
+    options: RenderOptions,
+) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{} {}", Tone::Dim.paint("before", look.colour), moment(&record.before));
+    let _ = writeln!(out, "{} {}", Tone::Dim.paint("before", options.colour), moment(&record.before));
     let _ = writeln!(
         out,
         "{}  {}{}",
-        Tone::Dim.paint("after", look.colour),
+        Tone::Dim.paint("after", options.colour),
         moment(&record.after),
         later(record)
     );
     for note in notes {
-        let _ = writeln!(out, "{}   {}", Tone::Dim.paint("note", look.colour), escape_controls(note));
+        let _ = writeln!(out, "{}   {}", Tone::Dim.paint("note", options.colour), escape_controls(note));
     }
-    part(&rows::processes(record, look.limit), look, &mut out);
-    let (parts, more) = rows::counted(record, look.limit);
-    parts.iter().for_each(|table| part(table, look, &mut out));
+    part(&sections::processes(record, options.limit), options, &mut out);
+    let (parts, more) = sections::object_lists(record, options.limit);
+    parts.iter().for_each(|table| part(table, options, &mut out));
     if more > 0 {
         let line = format!("objects of {more} more processes (all with --all)");
-        let _ = writeln!(out, "\n{}", Tone::Dim.paint(&line, look.colour));
+        let _ = writeln!(out, "\n{}", Tone::Dim.paint(&line, options.colour));
     }
-    threads(record, look, &mut out);
-    let _ = writeln!(out, "\n{}", summary(grown, threshold, look));
+    threads(record, options, &mut out);
+    let _ = writeln!(out, "\n{}", summary(grown, threshold, options));
     out
 }
 
@@ -65,28 +73,28 @@ fn later(record: &DiffRecord) -> String {
     }
 }
 
-fn part(part: &Part, look: Look, out: &mut String) {
+fn part(part: &Section, options: RenderOptions, out: &mut String) {
     if part.grid.rows.is_empty() && part.rest.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n{}", Tone::Strong.paint(&part.title, look.colour));
-    let lines = part.grid.lines(look);
+    let _ = writeln!(out, "\n{}", Tone::Strong.paint(&part.title, options.colour));
+    let lines = part.grid.lines(options);
     let (listed, sums) =
         lines.split_at_checked(lines.len().saturating_sub(part.sums)).unwrap_or((&lines, &[]));
     let lead = if listed.len() > 1 { "… and " } else { "" };
-    let rest = format!("  {}", Tone::Dim.paint(&format!("{lead}{}", part.rest), look.colour));
+    let rest = format!("  {}", Tone::Dim.paint(&format!("{lead}{}", part.rest), options.colour));
     let rest = (!part.rest.is_empty()).then_some(&rest);
     for line in listed.iter().chain(rest).chain(sums) {
         let _ = writeln!(out, "{line}");
     }
 }
 
-fn threads(record: &DiffRecord, look: Look, out: &mut String) {
+fn threads(record: &DiffRecord, options: RenderOptions, out: &mut String) {
     if record.threads.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n{}", Tone::Strong.paint("Threads", look.colour));
-    let shown = look.limit.unwrap_or(usize::MAX);
+    let _ = writeln!(out, "\n{}", Tone::Strong.paint("Threads", options.colour));
+    let shown = options.limit.unwrap_or(usize::MAX);
     let several = record
         .threads
         .iter()
@@ -98,24 +106,24 @@ fn threads(record: &DiffRecord, look: Look, out: &mut String) {
         };
         let whose = if several { format!(" of {}", escape_controls(&thread.role)) } else { String::new() };
         let _ =
-            writeln!(out, "  {}  {}{whose}", tone.paint(word, look.colour), escape_controls(&thread.name));
+            writeln!(out, "  {}  {}{whose}", tone.paint(word, options.colour), escape_controls(&thread.name));
     }
     if let Some(more) = record.threads.len().checked_sub(shown).filter(|more| *more > 0) {
-        let _ = writeln!(out, "  {}", Tone::Dim.paint(&format!("… and {more} more"), look.colour));
+        let _ = writeln!(out, "  {}", Tone::Dim.paint(&format!("… and {more} more"), options.colour));
     }
 }
 
 /// The line that says what the exit code says.
-fn summary(grown: &[Growth], threshold: &str, look: Look) -> String {
+fn summary(grown: &[Growth], threshold: &str, options: RenderOptions) -> String {
     if grown.is_empty() {
         return format!("nothing grew by more than {threshold}");
     }
-    let line = format!("grew by more than {threshold}: {}", grown_names(grown));
-    Tone::Growth.paint(&line, look.colour).into_owned()
+    let line = format!("grew by more than {threshold}: {}", list_growth(grown));
+    Tone::Growth.paint(&line, options.colour).into_owned()
 }
 
 /// The names of those that grew most.
-pub(super) fn grown_names(grown: &[Growth]) -> String {
+pub(super) fn list_growth(grown: &[Growth]) -> String {
     let names = grown.iter().take(NAMED).map(|growth| {
         let change = Change(i64::try_from(growth.bytes).unwrap_or(i64::MAX));
         format!("{} ({change})", escape_controls(&growth.name))
@@ -127,52 +135,61 @@ pub(super) fn grown_names(grown: &[Growth]) -> String {
     names
 }
 
-fn verdicts(record: &DiffRecord, measured: u64, look: Look) -> String {
+fn verdicts(record: &DiffRecord, measured: u64, options: RenderOptions) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{}", head(record, measured));
-    let told: Vec<&Verdict> = told(record, look.limit.is_none());
-    let (growing, others): (Vec<_>, Vec<_>) = told.into_iter().partition(|v| v.course == Course::Growing);
+    let _ = writeln!(out, "{}", verdicts_heading(record, measured));
+    let displayed_verdicts: Vec<&Verdict> = displayed_verdicts(record, options.limit.is_none());
+    let (growing, others): (Vec<_>, Vec<_>) =
+        displayed_verdicts.into_iter().partition(|v| v.course == TrendKind::Growing);
     let now = record.after.timestamp;
-    let shown = look.limit.unwrap_or(usize::MAX);
+    let shown = options.limit.unwrap_or(usize::MAX);
     out.push('\n');
     for verdict in growing.iter().take(shown) {
-        let sentence = verdict::sentence(verdict, now);
+        let sentence = verdict::describe(verdict, now);
         let subject = escape_controls(&sentence.subject);
-        let subject = Tone::Strong.paint(&subject, look.colour);
-        let _ =
-            writeln!(out, "{subject} {}", Tone::Growth.paint(&escape_controls(&sentence.rest), look.colour));
+        let subject = Tone::Strong.paint(&subject, options.colour);
+        let _ = writeln!(
+            out,
+            "{subject} {}",
+            Tone::Growth.paint(&escape_controls(&sentence.predicate), options.colour)
+        );
     }
     if growing.is_empty() {
         let _ = writeln!(out, "nothing is growing");
     }
     if let Some(more) = growing.len().checked_sub(shown).filter(|more| *more > 0) {
-        let _ = writeln!(out, "{}", Tone::Dim.paint(&format!("… and {more} more are growing"), look.colour));
+        let _ =
+            writeln!(out, "{}", Tone::Dim.paint(&format!("… and {more} more are growing"), options.colour));
     }
-    if look.limit.is_none() {
+    if options.limit.is_none() {
         for verdict in &others {
-            let sentence = verdict::sentence(verdict, now);
-            let _ =
-                writeln!(out, "{} {}", escape_controls(&sentence.subject), escape_controls(&sentence.rest));
+            let sentence = verdict::describe(verdict, now);
+            let _ = writeln!(
+                out,
+                "{} {}",
+                escape_controls(&sentence.subject),
+                escape_controls(&sentence.predicate)
+            );
         }
     } else {
-        let counts = verdict::counts(others.into_iter());
+        let counts = verdict::count_by_trend(others.into_iter());
         if !counts.is_empty() {
             let _ = writeln!(
                 out,
                 "{}",
-                Tone::Dim.paint(&format!("others: {counts} (all with --all)"), look.colour)
+                Tone::Dim.paint(&format!("others: {counts} (all with --all)"), options.colour)
             );
         }
     }
     if record.series_omitted > 0 {
         let line = format!("{} small series were dropped, as there were too many", record.series_omitted);
-        let _ = writeln!(out, "{}", Tone::Dim.paint(&line, look.colour));
+        let _ = writeln!(out, "{}", Tone::Dim.paint(&line, options.colour));
     }
     out
 }
 
 /// What was looked at.
-pub(super) fn head(record: &DiffRecord, measured: u64) -> String {
+pub(super) fn verdicts_heading(record: &DiffRecord, measured: u64) -> String {
     let (first, last) = (&record.before, &record.after);
     let seconds = (last.timestamp.unix_seconds() - first.timestamp.unix_seconds()).max(0.0);
     let span = Span(Duration::try_from_secs_f64(seconds).unwrap_or_default());
@@ -190,16 +207,16 @@ pub(super) fn head(record: &DiffRecord, measured: u64) -> String {
 
 /// The verdicts that a person needs. That a process grows by RSS and by PSS is one fact, and so it is of one growing process and its
 /// tree's total, unless everything is asked for.
-pub(super) fn told(record: &DiffRecord, all: bool) -> Vec<&Verdict> {
+pub(super) fn displayed_verdicts(record: &DiffRecord, all: bool) -> Vec<&Verdict> {
     let growing = |kind: &str, like: &Verdict| {
         record.verdicts.iter().any(|other| {
             &*other.kind == kind
-                && other.course == Course::Growing
+                && other.course == TrendKind::Growing
                 && (other.pid, &other.name, &other.role) == (like.pid, &like.name, &like.role)
         })
     };
     let says_it_again = |verdict: &Verdict| match &*verdict.kind {
-        _ if verdict.course != Course::Growing => false,
+        _ if verdict.course != TrendKind::Growing => false,
         "pss" => growing("rss", verdict),
         "total_pss" => growing("total_rss", verdict),
         _ => false,

@@ -2,7 +2,7 @@
 
 use statrs::function::erf::erfc;
 
-use super::points::Point;
+use super::point::SeriesPoint;
 use super::slope::variance_of_s;
 
 /// What the test says.
@@ -23,7 +23,7 @@ pub struct Kendall {
 /// Tests the means for a rise. Ties lessen the variance; autocorrelation raises it as Hamed and Rao (1998) have it, estimated by the ranks
 /// of `detrended`, the means without their slope.
 #[must_use]
-pub fn kendall(points: &[Point], detrended: &[f64]) -> Kendall {
+pub fn kendall(points: &[SeriesPoint], detrended: &[f64]) -> Kendall {
     let mut s = 0.0;
     for (index, earlier) in points.iter().enumerate() {
         for later in points.iter().skip(index + 1) {

@@ -1,33 +1,33 @@
 //! What one series does over time: whether it grows, how fast, and how sure that is.
 //!
-//! Pure: values go in by [`Track::push`], a [`Judgement`] comes out of [`Track::judge`]. Memory is bounded whatever the length.
+//! Pure: values go in by [`SampledSeries::push`], a [`TrendEstimate`] comes out of [`SampledSeries::classify`]. Memory is bounded whatever the length.
 //! `docs/architecture.md` tells how a verdict is made and why so.
 
-mod judge;
+mod classify;
 mod kendall;
-mod levels;
-mod points;
+mod point;
 mod rise;
+mod sampled_series;
+mod sawtooth;
+mod segments;
 mod slope;
-mod teeth;
-mod track;
 
 #[cfg(test)]
 mod tests;
 
-use common::record::Course;
+use common::record::TrendKind;
 
-pub use judge::judge;
+pub use classify::classify;
 pub use kendall::{Kendall, kendall};
-pub use points::{Point, detrended, median};
+pub use point::{SeriesPoint, detrended, median};
+pub use sampled_series::SampledSeries;
 pub use slope::{Slope, theil_sen};
-pub use track::Track;
 
 /// What a series does.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Judgement {
+pub struct TrendEstimate {
     /// What it does.
-    pub course: Course,
+    pub kind: TrendKind,
     /// How sure that is, 0 to 1, and never above 0.999.
     ///
     /// Growing and shrinking: 1 less the chance that the tests give to there being no trend. Steady and saw-tooth: the chance, as far as the slope's

@@ -1,49 +1,49 @@
 //! Whether a series rises behind its warm-up, and goes on rising.
 
 use super::kendall::{Kendall, kendall};
-use super::levels::Levels;
-use super::points::{Point, detrended, median};
+use super::point::{SeriesPoint, detrended, median};
+use super::sawtooth::find_sawtooth;
+use super::segments::SegmentLevels;
 use super::slope::{Slope, theil_sen};
-use super::teeth::teeth;
 
 /// Fewer points say nothing.
-pub const FEWEST: usize = 8;
+pub const MIN_POINTS: usize = 8;
 /// Growth of less than a few pages is none, in bytes.
-const FEW_PAGES: f64 = 16.0 * 1024.0;
+const MIN_CHANGE_BYTES: f64 = 16.0 * 1024.0;
 /// Growth of less than this share of the size is none.
-const SMALL_SHARE: f64 = 0.01;
+const MIN_CHANGE_RATIO: f64 = 0.01;
 
 /// Warm-ups that are tried, in eighths of the log: what comes behind is judged.
 const WARM_UPS: [u8; 5] = [0, 1, 2, 3, 4];
 /// A rise is the end of a warm-up if the quarter of the log before it rose so many times as fast; of a short log three eighths, or the noise of a few
 /// points would hide it.
-const FASTER: f64 = 1.5;
+const WARM_UP_RATE_RATIO: f64 = 1.5;
 /// Fewer points make a short log.
-const SHORT: usize = 50;
+const SHORT_LOG_POINTS: usize = 50;
 /// A fall by this share of the range, and a rise by as much again, make a tooth.
-pub const TOOTH: f64 = 0.4;
+pub const TOOTH_DEPTH: f64 = 0.4;
 /// In fewer steps a rise is a handful of chances: largest requests so far, levels that happened to be in order.
-const FEWEST_STEPS: f64 = 4.0;
+const MIN_STEPS: f64 = 4.0;
 /// So many troughs can be compared.
-const TROUGHS: usize = 4;
+const MIN_TROUGHS: usize = 4;
 
 /// The chances below which the tests speak of a rise, in three ways of equal worth: the less doubt Kendall's test leaves, the less steadily need the
 /// levels rise. Found on simulated series; `docs/benchmarks.md` has what they lead to.
-const WAYS: [Chances; 3] = [
-    Chances { kendall: 0.05, middles: 0.015, floors: 0.05 },
-    Chances { kendall: 1e-4, middles: 0.04, floors: 0.1 },
-    Chances { kendall: 1e-8, middles: 0.08, floors: 0.2 },
+const CRITERIA: [PValueLimits; 3] = [
+    PValueLimits { kendall: 0.05, medians: 0.015, minima: 0.05 },
+    PValueLimits { kendall: 1e-4, medians: 0.04, minima: 0.1 },
+    PValueLimits { kendall: 1e-8, medians: 0.08, minima: 0.2 },
 ];
 /// The chance below which the troughs of a saw-tooth rise, and those that Kendall's test and the medians of the stretches leave beside them.
-const TROUGHS_RISE: f64 = 0.005;
-const KENDALL_BESIDE: f64 = 0.05;
-const MIDDLES_BESIDE: f64 = 0.2;
+const TROUGH_P_LIMIT: f64 = 0.005;
+const TROUGH_KENDALL_P_LIMIT: f64 = 0.05;
+const MEDIANS_P_LIMIT: f64 = 0.2;
 
 #[derive(Debug, Clone, Copy)]
-struct Chances {
+struct PValueLimits {
     kendall: f64,
-    middles: f64,
-    floors: f64,
+    medians: f64,
+    minima: f64,
 }
 
 /// What a series does from `from` on.
@@ -52,7 +52,7 @@ pub struct Rise {
     /// Whether it rises, or chance may have made it.
     pub found: bool,
     /// The chance that there is no rise: the greatest of the tests that spoke for it, else Kendall's.
-    pub chance: f64,
+    pub p_value: f64,
     /// The slope, its interval widened for autocorrelation.
     pub slope: Slope,
     /// Where the judged part begins.
@@ -63,22 +63,22 @@ pub struct Rise {
 
 impl Rise {
     /// The same with the rate of what comes behind a longer warm-up, if that is lower for certain: the rest of a warm-up can hide in a rise.
-    fn slowed(self, points: &[Point]) -> Self {
-        let mut rise = self;
+    fn with_later_rate(self, points: &[SeriesPoint]) -> Self {
+        let mut find_rise = self;
         for eighths in WARM_UPS {
-            let rest = points.get(behind(points, eighths)..).unwrap_or_default();
+            let rest = points.get(start_after(points, eighths)..).unwrap_or_default();
             let is_later =
-                rest.len() >= FEWEST && rest.first().is_some_and(|point| point.seconds > rise.from);
-            let later = is_later.then(|| Part::new(rest)?.rise(None)).flatten();
-            if let Some(later) = later.filter(|later| later.slope.high < rise.slope.low) {
-                rise = Self { slope: later.slope, from: later.from, first: later.first, ..rise };
+                rest.len() >= MIN_POINTS && rest.first().is_some_and(|point| point.seconds > find_rise.from);
+            let later = is_later.then(|| Window::new(rest)?.find_rise(None)).flatten();
+            if let Some(later) = later.filter(|later| later.slope.high < find_rise.slope.low) {
+                find_rise = Self { slope: later.slope, from: later.from, first: later.first, ..find_rise };
             }
         }
-        rise
+        find_rise
     }
 
     /// Of a series that was turned upside down, as it was.
-    pub fn mirrored(self) -> Self {
+    pub fn negated(self) -> Self {
         let slope =
             Slope { per_second: -self.slope.per_second, low: -self.slope.high, high: -self.slope.low };
         Self { slope, first: -self.first, ..self }
@@ -86,34 +86,34 @@ impl Rise {
 }
 
 /// The least change over the whole log that counts.
-pub fn least_change(points: &[Point]) -> f64 {
+pub fn least_change(points: &[SeriesPoint]) -> f64 {
     let size = median(points.iter().map(|point| point.mean.abs())).unwrap_or(0.0);
-    FEW_PAGES.max(size * SMALL_SHARE)
+    MIN_CHANGE_BYTES.max(size * MIN_CHANGE_RATIO)
 }
 
 /// The rise behind the shortest warm-up behind which there is one; where there is none, what the series does behind the shortest
 /// warm-up behind which it is level, or in the second half. `None` if there are too few points.
-pub fn rise(points: &[Point]) -> Option<Rise> {
+pub fn find_rise(points: &[SeriesPoint]) -> Option<Rise> {
     let least = least_change(points);
     let (first, last) = (points.first()?, points.last()?);
     let range = highest(points) - lowest(points);
     if range < least {
-        return Part::new(points)?.rise(None);
+        return Window::new(points)?.find_rise(None);
     }
     let mut settled = None;
     let mut latest = None;
     for eighths in WARM_UPS {
-        let (warm_up, rest) = points.split_at_checked(behind(points, eighths))?;
-        if rest.len() < FEWEST {
+        let (warm_up, rest) = points.split_at_checked(start_after(points, eighths))?;
+        if rest.len() < MIN_POINTS {
             break;
         }
-        let part = Part::new(rest)?;
+        let part = Window::new(rest)?;
         let change = part.slope.per_second * (last.seconds - first.seconds);
         if change >= least
-            && !part.is_tail_of(warm_up)
-            && let Some(chance) = part.chance_of_rise()
+            && !part.is_end_of_warm_up(warm_up)
+            && let Some(p_value) = part.rise_p_value()
         {
-            return part.rise(Some(chance)).map(|rise| rise.slowed(points));
+            return part.find_rise(Some(p_value)).map(|find_rise| find_rise.with_later_rate(points));
         }
         // The warm-up is over where what follows is level.
         if settled.is_none() && change.abs() < least {
@@ -122,33 +122,33 @@ pub fn rise(points: &[Point]) -> Option<Rise> {
             latest = Some(part);
         }
     }
-    settled.or(latest)?.rise(None)
+    settled.or(latest)?.find_rise(None)
 }
 
 /// The index of the first point behind so many eighths of the time: points may be denser at the beginning, as those of PSS are.
-fn behind(points: &[Point], eighths: u8) -> usize {
+fn start_after(points: &[SeriesPoint], eighths: u8) -> usize {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return 0 };
     let until = first.seconds + (last.seconds - first.seconds) * f64::from(eighths) / 8.0;
     points.partition_point(|point| point.seconds < until)
 }
 
-fn highest(points: &[Point]) -> f64 {
+fn highest(points: &[SeriesPoint]) -> f64 {
     points.iter().map(|point| point.max).fold(f64::NEG_INFINITY, f64::max)
 }
 
-fn lowest(points: &[Point]) -> f64 {
+fn lowest(points: &[SeriesPoint]) -> f64 {
     points.iter().map(|point| point.min).fold(f64::INFINITY, f64::min)
 }
 
 /// A series, or what of it comes behind a warm-up.
-struct Part<'a> {
-    points: &'a [Point],
+struct Window<'a> {
+    points: &'a [SeriesPoint],
     slope: Slope,
     detrended: Vec<f64>,
 }
 
-impl<'a> Part<'a> {
-    fn new(points: &'a [Point]) -> Option<Self> {
+impl<'a> Window<'a> {
+    fn new(points: &'a [SeriesPoint]) -> Option<Self> {
         let slope = theil_sen(points, 1.0)?;
         Some(Self { points, slope, detrended: detrended(points, slope.per_second) })
     }
@@ -162,39 +162,40 @@ impl<'a> Part<'a> {
     }
 
     /// The slope as a rise, if there is a chance that the tests gave it.
-    fn rise(&self, chance: Option<f64>) -> Option<Rise> {
+    fn find_rise(&self, p_value: Option<f64>) -> Option<Rise> {
         let from = self.points.first()?.seconds;
         let test = self.kendall();
         let slope = theil_sen(self.points, test.inflation)?;
         let first = median(self.detrended.iter().copied())?;
-        Some(Rise { found: chance.is_some(), chance: chance.unwrap_or(test.p_rising), slope, from, first })
+        Some(Rise { found: p_value.is_some(), p_value: p_value.unwrap_or(test.p_rising), slope, from, first })
     }
 
     /// The chance of what the tests found, if they find a rise that goes on.
-    fn chance_of_rise(&self) -> Option<f64> {
-        let levels = Levels::middles(self.points);
-        let middles = levels.chance_of_rise();
+    fn rise_p_value(&self) -> Option<f64> {
+        let levels = SegmentLevels::medians(self.points);
+        let medians = levels.rise_p_value();
         // The weakest conditions of all, and the cheapest to test.
-        if middles >= MIDDLES_BESIDE || self.ratchets() < FEWEST_STEPS {
+        if medians >= MEDIANS_P_LIMIT || self.lasting_steps() < MIN_STEPS {
             return None;
         }
         let kendall = self.kendall().p_rising;
-        let passes = |limits: &Chances, floors: f64| {
-            kendall < limits.kendall && middles < limits.middles && floors < limits.floors
+        let passes = |limits: &PValueLimits, minima: f64| {
+            kendall < limits.kendall && medians < limits.medians && minima < limits.minima
         };
-        let floors = Levels::floors(self.points).chance_of_rise();
-        let steady = WAYS.iter().any(|way| passes(way, floors));
-        if steady && levels.go_on() {
-            return Some(kendall.max(middles));
+        let minima = SegmentLevels::minima(self.points).rise_p_value();
+        let steady = CRITERIA.iter().any(|way| passes(way, minima));
+        if steady && levels.keeps_rising() {
+            return Some(kendall.max(medians));
         }
-        let troughs = self.troughs().filter(|troughs| troughs.len() >= TROUGHS)?;
-        let levels = Levels::middles(&troughs);
-        let chance = levels.chance_of_rise();
-        (chance < TROUGHS_RISE && kendall < KENDALL_BESIDE && levels.go_on()).then(|| kendall.max(chance))
+        let troughs = self.troughs().filter(|troughs| troughs.len() >= MIN_TROUGHS)?;
+        let levels = SegmentLevels::medians(&troughs);
+        let p_value = levels.rise_p_value();
+        (p_value < TROUGH_P_LIMIT && kendall < TROUGH_KENDALL_P_LIMIT && levels.keeps_rising())
+            .then(|| kendall.max(p_value))
     }
 
     /// In how many steps, were they equal, the level rose to which it never fell back.
-    fn ratchets(&self) -> f64 {
+    fn lasting_steps(&self) -> f64 {
         let mut lowest = f64::INFINITY;
         let (mut sum, mut squares) = (0.0, 0.0);
         for point in self.points.iter().rev() {
@@ -211,23 +212,24 @@ impl<'a> Part<'a> {
     }
 
     /// The troughs of the teeth that stand on the slope.
-    fn troughs(&self) -> Option<Vec<Point>> {
+    fn troughs(&self) -> Option<Vec<SeriesPoint>> {
         let origin = self.points.first()?.seconds;
         let line = |seconds: f64| self.slope.per_second * (seconds - origin);
-        let flat: Vec<Point> = self.points.iter().map(|point| point.raised(-line(point.seconds))).collect();
+        let flat: Vec<SeriesPoint> =
+            self.points.iter().map(|point| point.shifted(-line(point.seconds))).collect();
         let highest = flat.iter().map(|point| point.mean).fold(f64::NEG_INFINITY, f64::max);
         let lowest = flat.iter().map(|point| point.mean).fold(f64::INFINITY, f64::min);
-        let teeth = teeth(&flat, (highest - lowest) * TOOTH)?;
-        Some(teeth.troughs.iter().map(|trough| trough.raised(line(trough.seconds))).collect())
+        let find_sawtooth = find_sawtooth(&flat, (highest - lowest) * TOOTH_DEPTH)?;
+        Some(find_sawtooth.troughs.iter().map(|trough| trough.shifted(line(trough.seconds))).collect())
     }
 
     /// Whether it is likely to be the end of the warm-up before it: what came just before rose faster for certain, as it does on the way to a bound and
     /// where growth dies down like a logarithm.
-    fn is_tail_of(&self, warm_up: &[Point]) -> bool {
+    fn is_end_of_warm_up(&self, warm_up: &[SeriesPoint]) -> bool {
         let all = warm_up.len() + self.points.len();
-        let reach = if all < SHORT { all * 3 / 8 } else { all / 4 };
+        let reach = if all < SHORT_LOG_POINTS { all * 3 / 8 } else { all / 4 };
         let before = warm_up.get(warm_up.len().saturating_sub(reach)..).and_then(|w| theil_sen(w, 1.0));
         let here = self.slope.per_second;
-        before.is_some_and(|before| before.per_second > here * FASTER && before.low > here)
+        before.is_some_and(|before| before.per_second > here * WARM_UP_RATE_RATIO && before.low > here)
     }
 }

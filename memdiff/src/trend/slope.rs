@@ -1,6 +1,6 @@
 //! The Theil–Sen slope: the median of the slopes between all pairs of points.
 
-use super::points::Point;
+use super::point::SeriesPoint;
 
 /// A slope in values per second and its 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Slope {
 /// The interval is Sen's (1968), by ranks among the pairs' slopes. `inflation` is by how much the variance of Kendall's S is greater than
 /// of independent values (1 if they are), which widens it. The time is quadratic in the number of points.
 #[must_use]
-pub fn theil_sen(points: &[Point], inflation: f64) -> Option<Slope> {
+pub fn theil_sen(points: &[SeriesPoint], inflation: f64) -> Option<Slope> {
     let mut slopes = Vec::with_capacity(points.len() * points.len() / 2);
     for (index, earlier) in points.iter().enumerate() {
         slopes.extend(points.iter().skip(index + 1).filter_map(|later| {

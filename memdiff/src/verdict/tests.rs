@@ -2,8 +2,8 @@ use common::log::{Moment, What};
 use common::record::{Header, Marks, ProcessEvent, Run, SurvivorSample};
 
 use super::*;
-use crate::side::testing::{census, held, process, seen, tree};
-use crate::side::{Measured, Seen};
+use crate::measurement::testing::{census, census_with_holders, measurement, process, tree};
+use crate::measurement::{MeasuredData, Measurement};
 
 /// The moment at a second of a run, ten of which are an interval.
 fn moment(run: &str, second: u64, what: What) -> Moment {
@@ -21,33 +21,36 @@ fn moment(run: &str, second: u64, what: What) -> Moment {
     }
 }
 
-fn what(seen: Seen) -> What {
-    match seen.what {
-        Measured::Tree(tree) => What::Tree(Arc::unwrap_or_clone(tree)),
-        Measured::Census(census) => What::Census(Arc::unwrap_or_clone(census)),
+fn what(measurement: Measurement) -> What {
+    match measurement.what {
+        MeasuredData::Tree(tree) => What::Tree(Arc::unwrap_or_clone(tree)),
+        MeasuredData::Census(census) => What::Census(Arc::unwrap_or_clone(census)),
     }
 }
 
-fn trees(series: &mut Series, run: &str, rss: impl Fn(u64) -> u64, pid: u32, start: u64) {
+fn trees(series: &mut SeriesSet, run: &str, rss: impl Fn(u64) -> u64, pid: u32, start: u64) {
     for turn in 0..120 {
-        let sizes =
-            seen(run, 1, tree(&[process(1, 1, "bot", 20), process(pid, start, "w --queue mail", rss(turn))]));
-        series.take(&moment(run, turn * 10, what(sizes)));
+        let sizes = measurement(
+            run,
+            1,
+            tree(&[process(1, 1, "bot", 20), process(pid, start, "w --queue mail", rss(turn))]),
+        );
+        series.add(&moment(run, turn * 10, what(sizes)));
     }
 }
 
-fn shown(series: &Series) -> Vec<(String, String, Course)> {
+fn shown(series: &SeriesSet) -> Vec<(String, String, TrendKind)> {
     let verdicts = series.verdicts();
     verdicts.iter().map(|v| (v.kind.to_string(), v.name.to_string(), v.course)).collect()
 }
 
 #[test]
 fn what_grows_is_found_and_comes_first() {
-    let mut series = Series::default();
+    let mut series = SeriesSet::default();
     trees(&mut series, "r", |turn| 10 + turn, 2, 2);
     let verdicts = series.verdicts();
     let growing: Vec<_> =
-        verdicts.iter().take_while(|v| v.course == Course::Growing).map(|v| &*v.name).collect();
+        verdicts.iter().take_while(|v| v.course == TrendKind::Growing).map(|v| &*v.name).collect();
     assert_eq!(growing, ["w --queue mail", "bot"], "{verdicts:#?}");
     // Of equal rates that of the process comes before that of its tree.
     assert_eq!(
@@ -57,14 +60,17 @@ fn what_grows_is_found_and_comes_first() {
     // One MiB in ten seconds.
     let rate = verdicts[1].bytes_per_hour.unwrap() / f64::from(1 << 20);
     assert!((rate - 360.0).abs() < 0.5, "{rate}");
-    assert_eq!(verdicts[2].course, Course::Steady);
-    assert!(grows(&verdicts[0], &Bounds::new(&[], 0)) && !grows(&verdicts[2], &Bounds::new(&[], 0)));
-    assert!(!grows(&verdicts[0], &Bounds::new(&[], 1 << 40)));
+    assert_eq!(verdicts[2].course, TrendKind::Steady);
+    assert!(
+        is_growing_beyond(&verdicts[0], &GrowthThreshold::new(&[], 0))
+            && !is_growing_beyond(&verdicts[2], &GrowthThreshold::new(&[], 0))
+    );
+    assert!(!is_growing_beyond(&verdicts[0], &GrowthThreshold::new(&[], 1 << 40)));
 }
 
 #[test]
 fn runs_and_numbers_used_again_are_other_series() {
-    let mut series = Series::default();
+    let mut series = SeriesSet::default();
     trees(&mut series, "a", |turn| 10 + turn, 2, 2);
     trees(&mut series, "b", |turn| 130 + turn, 2, 2);
     let mut count = |run: &str, start| {
@@ -79,11 +85,11 @@ fn runs_and_numbers_used_again_are_other_series() {
 #[test]
 fn a_type_is_absent_where_the_list_is_whole_and_unknown_where_it_was_cut() {
     for (is_cut, moments, last) in [(false, 40, Some(0)), (true, 20, Some(900))] {
-        let mut series = Series::default();
+        let mut series = SeriesSet::default();
         for turn in 0..40_u64 {
             let types: &[_] =
                 if turn < 20 { &[("dict", 5, 500), ("gone", 9, 900)] } else { &[("dict", 5, 500)] };
-            series.take(&moment("m", turn * 10, What::Census(census(types, is_cut))));
+            series.add(&moment("m", turn * 10, What::Census(census(types, is_cut))));
         }
         let verdicts = series.verdicts();
         let gone = verdicts.iter().find(|v| &*v.name == "gone" && &*v.kind == "type").unwrap();
@@ -93,56 +99,64 @@ fn a_type_is_absent_where_the_list_is_whole_and_unknown_where_it_was_cut() {
 
 #[test]
 fn holders_and_caches_have_series_and_what_has_no_size_this_time_is_no_zero() {
-    let mut series = Series::default();
+    let mut series = SeriesSet::default();
     for turn in 0..120_u64 {
         let size = |bytes| (turn % 3 != 1).then_some(bytes);
         let short_lived = ("lru of a.once", 1, Some(70));
         let caches = [("lru of a.f", 128, size(9000)), short_lived];
         let caches = if turn < 60 { &caches[..] } else { &caches[..1] };
         let holders = [("a._sessions", turn, turn << 20), ("a._table", 3, 300)];
-        series.take(&moment("m", turn * 10, What::Census(held(&[("dict", 1, 1)], &holders, caches, false))));
+        series.add(&moment(
+            "m",
+            turn * 10,
+            What::Census(census_with_holders(&[("dict", 1, 1)], &holders, caches, false)),
+        ));
     }
     let verdicts = series.verdicts();
     let find =
         |kind: &str, name: &str| verdicts.iter().find(|v| &*v.kind == kind && &*v.name == name).unwrap();
     let leak = find("holder", "a._sessions");
-    assert_eq!((leak.course, leak.full_at, leak.pid), (Course::Growing, None, Some(1)));
-    let words = sentence(leak, leak.to.unwrap());
+    assert_eq!((leak.course, leak.full_at, leak.pid), (TrendKind::Growing, None, Some(1)));
+    let words = describe(leak, leak.to.unwrap());
     assert_eq!(words.subject, "what a._sessions holds in root (pid 1)");
-    assert!(words.rest.starts_with("grows by 360.0 MiB/h"), "{}", words.rest);
-    assert_eq!(find("holder", "a._table").course, Course::Steady);
+    assert!(words.predicate.starts_with("grows by 360.0 MiB/h"), "{}", words.predicate);
+    assert_eq!(find("holder", "a._table").course, TrendKind::Steady);
     let cache = find("cache", "lru of a.f");
-    assert_eq!((cache.course, cache.moments, cache.last_bytes), (Course::Steady, 80, Some(9000)));
+    assert_eq!((cache.course, cache.moments, cache.last_bytes), (TrendKind::Steady, 80, Some(9000)));
     let gone = find("cache", "lru of a.once");
     assert_eq!((gone.moments, gone.last_bytes), (120, Some(0)));
     // Nothing is said of what was not looked at.
-    series.take(&moment("m", 1200, What::Census(census(&[("dict", 1, 1)], false))));
+    series.add(&moment("m", 1200, What::Census(census(&[("dict", 1, 1)], false))));
     assert!(series.verdicts().iter().any(|v| &*v.name == "a._table" && v.last_bytes == Some(300)));
 }
 
 #[test]
 fn of_what_grows_it_is_told_whether_what_came_stayed() {
-    let mut series = Series::default();
+    let mut series = SeriesSet::default();
     for turn in 1..=120_u64 {
-        let mut census =
-            held(&[("Session", turn, turn << 10)], &[("a._sessions", turn, turn << 20)], &[], false);
+        let mut census = census_with_holders(
+            &[("Session", turn, turn << 10)],
+            &[("a._sessions", turn, turn << 20)],
+            &[],
+            false,
+        );
         for (kind, name) in [("type", "Session"), ("holder", "a._sessions"), ("kind of later", "?")] {
             let mut marks = Marks::default();
             (0..turn).for_each(|object| marks.insert(Marks::of(0x1000 + 64 * object, 0x77)));
             census.survivors.push(SurvivorSample { kind: kind.into(), name: name.into(), marks });
         }
-        series.take(&moment("m", turn * 10, What::Census(census)));
+        series.add(&moment("m", turn * 10, What::Census(census)));
     }
     let verdicts = series.verdicts();
     for name in ["Session", "a._sessions"] {
         let verdict = verdicts.iter().find(|v| &*v.name == name && &*v.kind != "module").unwrap();
-        let (seen, kept) = (verdict.newcomers.unwrap(), verdict.newcomers_kept.unwrap());
-        assert!(seen > 16 && seen == kept, "{name}: {kept} of {seen}");
-        let words = sentence(verdict, verdict.to.unwrap());
+        let (measurement, kept) = (verdict.newcomers.unwrap(), verdict.newcomers_kept.unwrap());
+        assert!(measurement > 16 && measurement == kept, "{name}: {kept} of {measurement}");
+        let words = describe(verdict, verdict.to.unwrap());
         assert!(
-            words.rest.ends_with(&format!("; of {seen} looked at that came, {kept} stayed")),
+            words.predicate.ends_with(&format!("; of {measurement} looked at that came, {kept} stayed")),
             "{}",
-            words.rest
+            words.predicate
         );
     }
     let module = verdicts.iter().find(|verdict| &*verdict.kind == "module").unwrap();
@@ -151,34 +165,37 @@ fn of_what_grows_it_is_told_whether_what_came_stayed() {
 
 #[test]
 fn a_failed_moment_is_a_gap_and_no_zero() {
-    let mut series = Series::default();
+    let mut series = SeriesSet::default();
     for turn in 0..30_u64 {
         let failed = turn % 7 == 3;
         let what =
             if failed { What::Failed("no".into()) } else { What::Census(census(&[("dict", 5, 500)], false)) };
-        assert_eq!(series.take(&moment("m", turn * 10, what)), !failed);
+        assert_eq!(series.add(&moment("m", turn * 10, what)), !failed);
     }
     let verdicts = series.verdicts();
-    assert!(verdicts.iter().all(|v| v.course == Course::Steady && v.last_bytes != Some(0)), "{verdicts:#?}");
+    assert!(
+        verdicts.iter().all(|v| v.course == TrendKind::Steady && v.last_bytes != Some(0)),
+        "{verdicts:#?}"
+    );
     assert_eq!((series.measured(), verdicts[0].moments), (26, 26));
 }
 
 #[test]
 fn the_limit_that_is_nearer_is_foretold_and_none_to_a_process_that_ended() {
     let feed = |ends: bool| {
-        let mut series = Series::default();
+        let mut series = SeriesSet::default();
         for turn in 0..120_u64 {
-            let mut what = what(seen("r", 1, tree(&[process(1, 1, "bot", 10 + turn)])));
+            let mut what = what(measurement("r", 1, tree(&[process(1, 1, "bot", 10 + turn)])));
             let What::Tree(tree) = &mut what else { panic!() };
             (tree.system_total_bytes, tree.system_available_bytes) = (Some(64 << 30), Some(32 << 30));
             if turn == 100 {
                 (tree.cgroup_limit_bytes, tree.cgroup_current_bytes) = (Some(512 << 20), Some(152 << 20));
             }
-            series.take(&moment("r", turn * 10, what));
+            series.add(&moment("r", turn * 10, what));
         }
         if ends {
             let event = ProcessEvent::new(Header::now(&Run::start(), 1), EventKind::Exited, 1, 1);
-            series.take(&moment("r", 1200, What::Event(Box::new(event))));
+            series.add(&moment("r", 1200, What::Event(Box::new(event))));
         }
         series.verdicts().remove(0)
     };
@@ -187,66 +204,70 @@ fn the_limit_that_is_nearer_is_foretold_and_none_to_a_process_that_ended() {
     assert_eq!(verdict.full_of.as_deref(), Some("cgroup"));
     let ahead = verdict.full_at.unwrap().unix_seconds() - 1190.0;
     assert!((ahead - 3600.0).abs() < 30.0, "{ahead}");
-    let words = sentence(&verdict, verdict.to.unwrap());
+    let words = describe(&verdict, verdict.to.unwrap());
     assert_eq!(words.subject, "bot (pid 1)");
-    assert!(words.rest.starts_with("grows by 360.0 MiB/h (360.0 to 360.0), 99 % sure, "), "{}", words.rest);
     assert!(
-        words.rest.contains("120 moments; the cgroup's 512.00 MiB are full in about 60 min ("),
+        words.predicate.starts_with("grows by 360.0 MiB/h (360.0 to 360.0), 99 % sure, "),
         "{}",
-        words.rest
+        words.predicate
     );
-    assert_eq!((feed(true).course, feed(true).full_at), (Course::Growing, None));
+    assert!(
+        words.predicate.contains("120 moments; the cgroup's 512.00 MiB are full in about 60 min ("),
+        "{}",
+        words.predicate
+    );
+    assert_eq!((feed(true).course, feed(true).full_at), (TrendKind::Growing, None));
 }
 
 #[test]
 fn the_last_look_at_a_process_may_find_it_half_gone_and_that_is_no_end_of_its_growth() {
     for (is_told, is_root) in [(true, true), (true, false), (false, false)] {
-        let mut series = Series::default();
+        let mut series = SeriesSet::default();
         let growing = |turn: u64| if turn < 100 { 10 + turn } else { 3 };
         for turn in 0..=100 {
             let it = process(2, 2, "w", growing(turn));
             let processes = if is_root { vec![it] } else { vec![process(1, 1, "bot", 20), it] };
-            series.take(&moment("r", turn * 10, what(seen("r", 1, tree(&processes)))));
+            series.add(&moment("r", turn * 10, what(measurement("r", 1, tree(&processes)))));
         }
-        let lives = |series: &Series| series.verdicts().into_iter().find(|v| v.pid == Some(2)).unwrap();
-        assert_ne!(lives(&series).course, Course::Growing, "one that lives has shrunk");
+        let lives = |series: &SeriesSet| series.verdicts().into_iter().find(|v| v.pid == Some(2)).unwrap();
+        assert_ne!(lives(&series).course, TrendKind::Growing, "one that lives has shrunk");
         if is_told {
             let event = ProcessEvent::new(Header::now(&Run::start(), 1), EventKind::Exited, 2, 1);
-            series.take(&moment("r", 1005, What::Event(Box::new(event))));
+            series.add(&moment("r", 1005, What::Event(Box::new(event))));
         }
         if !is_root {
-            series.take(&moment("r", 1010, what(seen("r", 1, tree(&[process(1, 1, "bot", 20)])))));
+            series.add(&moment("r", 1010, what(measurement("r", 1, tree(&[process(1, 1, "bot", 20)])))));
         }
         let verdict = lives(&series);
-        assert_eq!((verdict.course, verdict.moments), (Course::Growing, 100), "{is_told} {is_root}");
+        assert_eq!((verdict.course, verdict.moments), (TrendKind::Growing, 100), "{is_told} {is_root}");
         assert_eq!(verdict.last_bytes, Some(109 << 20));
     }
 }
 
 #[test]
 fn a_clock_that_is_set_back_does_not_turn_growth_round() {
-    let mut series = Series::default();
+    let mut series = SeriesSet::default();
     for turn in 0..120_u64 {
         // Back by an hour in the middle.
         let second = if turn < 60 { 10_000 + turn * 10 } else { 6_400 + turn * 10 };
-        series.take(&moment("r", second, what(seen("r", 1, tree(&[process(1, 1, "bot", 10 + turn)])))));
+        series.add(&moment("r", second, what(measurement("r", 1, tree(&[process(1, 1, "bot", 10 + turn)])))));
     }
     let verdict = series.verdicts().remove(0);
-    assert_eq!(verdict.course, Course::Growing, "{verdict:#?}");
+    assert_eq!(verdict.course, TrendKind::Growing, "{verdict:#?}");
     let rate = verdict.bytes_per_hour.unwrap() / f64::from(1 << 20);
     assert!((rate - 360.0).abs() < 20.0, "{rate}");
 }
 
 #[test]
 fn of_too_many_series_the_smallest_are_dropped_and_counted() {
-    let mut series = Series::with_limit(100);
+    let mut series = SeriesSet::with_limit(100);
     let names: Vec<String> = (0..500).map(|n| format!("type{n:03}")).collect();
     for turn in 0..20_u64 {
         let types: Vec<(&str, u64, u64)> =
             names.iter().zip(1..).map(|(name, size)| (&**name, 1, size * 1000)).collect();
         let mut census = census(&types, false);
         census.modules.clear();
-        series.take(&moment("m", turn * 10, What::Census(census)));
+        series.add(&moment("m", turn * 10, What::Census(census)));
     }
     let shown = shown(&series);
     assert!(shown.len() <= 112, "{}", shown.len());
@@ -260,11 +281,11 @@ fn of_too_many_series_the_smallest_are_dropped_and_counted() {
 
 #[test]
 fn brief_processes_do_not_crowd_out_those_that_last() {
-    let mut series = Series::with_limit(50);
+    let mut series = SeriesSet::with_limit(50);
     for turn in 0..400_u64 {
         let brief = process(100 + u32::try_from(turn).unwrap(), turn, "cc1", 900);
         let all = tree(&[process(1, 1, "make", 5), process(2, 2, "small", 1), brief]);
-        series.take(&moment("r", turn * 10, what(seen("r", 1, all))));
+        series.add(&moment("r", turn * 10, what(measurement("r", 1, all))));
     }
     let shown = shown(&series);
     assert!(shown.len() <= 57 && shown.iter().any(|(_, name, _)| name == "small"), "{shown:?}");
@@ -272,26 +293,31 @@ fn brief_processes_do_not_crowd_out_those_that_last() {
 
 #[test]
 fn memory_is_bounded_by_the_series_that_are_followed() {
-    let mut series = Series::with_limit(50);
+    let mut series = SeriesSet::with_limit(50);
     for turn in 0..3000_u32 {
         let lasting = (1..80).map(|pid| process(pid, 1, "server", 100 + u64::from(pid)));
         let brief = (0..5).map(|n| process(1000 + turn * 5 + n, u64::from(turn), "cc1", 1));
         let all: Vec<_> = lasting.chain(brief).collect();
-        series.take(&moment("r", u64::from(turn) * 10, what(seen("r", 1, tree(&all)))));
+        series.add(&moment("r", u64::from(turn) * 10, what(measurement("r", 1, tree(&all)))));
     }
-    assert!(series.followed.len() < 400 && series.count <= 56, "{} {}", series.followed.len(), series.count);
+    assert!(
+        series.processes.len() < 400 && series.count <= 56,
+        "{} {}",
+        series.processes.len(),
+        series.count
+    );
     assert!(series.omitted() > 10_000);
 }
 
 #[test]
 fn all_is_said_in_words() {
-    let mut series = Series::default();
+    let mut series = SeriesSet::default();
     trees(&mut series, "r", |turn| 200 - turn, 2, 2);
     let verdicts = series.verdicts();
     let find = |name: &str| verdicts.iter().find(|v| &*v.name == name && &*v.kind == "rss").unwrap();
     let said = |verdict: &Verdict| {
-        let words = sentence(verdict, verdict.to.unwrap());
-        format!("{} {}", words.subject, words.rest)
+        let words = describe(verdict, verdict.to.unwrap());
+        format!("{} {}", words.subject, words.predicate)
     };
     let shrinks = said(find("w --queue mail"));
     assert!(
@@ -306,9 +332,9 @@ fn all_is_said_in_words() {
     let mut typed = find("bot").clone();
     (typed.kind, typed.name, typed.role) = ("type".into(), "dict".into(), "root".into());
     assert!(said(&typed).starts_with("type dict in root (pid 1) is steady"), "{}", said(&typed));
-    assert_eq!(counts(verdicts.iter()), "1 steady, 2 shrinking");
+    assert_eq!(count_by_trend(verdicts.iter()), "1 steady, 2 shrinking");
     assert_eq!(
-        [rate(5.0), rate(1536.0), rate(-3.0 * f64::from(1 << 20))],
+        [format_rate(5.0), format_rate(1536.0), format_rate(-3.0 * f64::from(1 << 20))],
         ["5 B/h", "1.5 KiB/h", "3.0 MiB/h"]
     );
 }

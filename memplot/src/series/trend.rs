@@ -1,6 +1,6 @@
 //! What memdiff found about a series, as a line to be drawn.
 
-use common::record::{Course, Verdict};
+use common::record::{TrendKind, Verdict};
 
 use super::Request;
 use super::member::{Key, Member};
@@ -68,14 +68,14 @@ fn trend(verdict: &Verdict, base: f64) -> Option<Trend> {
     let (first, last) = (verdict.first_bytes? as f64, verdict.last_bytes? as f64);
     let rate = verdict.bytes_per_hour.unwrap_or(0.0);
     let word = match verdict.course {
-        Course::Growing => format!("growing, {}/h", words::change(Unit::Bytes, rate)),
-        Course::Shrinking => format!("shrinking, {}/h", words::change(Unit::Bytes, rate)),
-        Course::Steady => "steady".to_owned(),
-        Course::SawTooth => "saw-tooth".to_owned(),
-        Course::TooShort => return None,
+        TrendKind::Growing => format!("growing, {}/h", words::change(Unit::Bytes, rate)),
+        TrendKind::Shrinking => format!("shrinking, {}/h", words::change(Unit::Bytes, rate)),
+        TrendKind::Steady => "steady".to_owned(),
+        TrendKind::SawTooth => "saw-tooth".to_owned(),
+        TrendKind::TooShort => return None,
     };
     // The slope is memdiff's; its height is such that it passes through the middle of both ends.
-    let slope = if matches!(verdict.course, Course::Steady | Course::SawTooth) { 0.0 } else { rate };
+    let slope = if matches!(verdict.course, TrendKind::Steady | TrendKind::SawTooth) { 0.0 } else { rate };
     let half = slope * (to - from) as f64 / HOUR_MS / 2.0;
     let middle = f64::midpoint(first, last) - base;
     let point = |unix_ms, value| Point { unix_ms, value };

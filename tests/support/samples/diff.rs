@@ -1,8 +1,8 @@
 //! What memdiff writes.
 
 use common::record::{
-    CountChange, Course, DiffRecord, Header, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange,
-    Verdict,
+    CountChange, DiffRecord, Header, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange,
+    TrendKind, Verdict,
 };
 
 use super::{Fill, header};
@@ -97,7 +97,7 @@ pub fn verdict(fill: Fill) -> Verdict {
         name: "dict".into(),
         role: "root".into(),
         pid: fill.of(200),
-        course: Course::Growing,
+        course: TrendKind::Growing,
         confidence_ratio: 0.99,
         bytes_per_hour: fill.of(32_000.5),
         bytes_per_hour_low: fill.of(30_000.5),

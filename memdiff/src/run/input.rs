@@ -11,20 +11,20 @@ use common::stdio::say;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Moments that wait to be taken in while the one before is.
-const QUEUED: usize = 256;
+const QUEUE_LENGTH: usize = 256;
 
 /// How often it is looked whether somebody has had enough.
-const PAUSE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the reading thread sends.
-enum Item {
+enum ReaderMessage {
     Moment(Box<Moment>),
     /// Answered, by being dropped, once everything before it was taken in.
     Mark(SyncSender<()>),
 }
 
 /// Reads files: on this thread, as nothing there keeps us waiting.
-pub(super) fn straight(
+pub(super) fn read_files(
     tool: &str,
     inputs: &[Input],
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
@@ -35,40 +35,40 @@ pub(super) fn straight(
 /// Reads where the standard input is among the inputs, which may come to no end. The first Ctrl-C, and the closing of our stdout,
 /// end it as the end of the input does: what was seen is told. What is wrong with the input is told once all that stands before it
 /// was taken in: who reads of it and presses Ctrl-C gets that, too.
-pub(super) fn watched(
+pub(super) fn read_interruptible(
     tool: &'static str,
     inputs: &[Input],
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
 ) -> Result<(), Failure> {
     let signals = Signals::catch(&ENDING, &ENDING)
         .map_err(|error| Failure::new(format!("signals cannot be caught: {error}"), ""))?;
-    let (sender, receiver) = sync_channel::<Item>(QUEUED);
+    let (sender, receiver) = sync_channel::<ReaderMessage>(QUEUE_LENGTH);
     let inputs = inputs.to_vec();
     let reader =
         std::thread::Builder::new().name("reader".into()).spawn(move || -> Result<Summary, Failure> {
-            let mut each = |moment| match sender.send(Item::Moment(Box::new(moment))) {
+            let mut each = |moment| match sender.send(ReaderMessage::Moment(Box::new(moment))) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             };
-            let tell = |message: &str| {
+            let report = |message: &str| {
                 let (mark, answer) = sync_channel(1);
-                if sender.send(Item::Mark(mark)).is_ok() {
+                if sender.send(ReaderMessage::Mark(mark)).is_ok() {
                     let _ = answer.recv();
                 }
                 say(tool, message);
             };
-            read_and_tell(&inputs, &Options::new(tool), &mut each, &tell)
+            read_and_tell(&inputs, &Options::new(tool), &mut each, &report)
         });
     let reader = reader.map_err(|error| Failure::new(format!("no thread to read in: {error}"), ""))?;
     let mut take = |item| match item {
-        Item::Moment(moment) => each(*moment),
-        Item::Mark(mark) => {
+        ReaderMessage::Moment(moment) => each(*moment),
+        ReaderMessage::Mark(mark) => {
             drop(mark);
             ControlFlow::Continue(())
         }
     };
     loop {
-        match receiver.recv_timeout(PAUSE) {
+        match receiver.recv_timeout(POLL_INTERVAL) {
             Ok(item) => {
                 if take(item).is_break() {
                     return Ok(());
@@ -85,7 +85,7 @@ pub(super) fn watched(
         // Left waiting in its read, the reading thread ends with the program.
         if signals.next().is_some() {
             // What was read by now counts; a source that does not stop does not keep us.
-            let _ = receiver.try_iter().take(QUEUED).try_for_each(&mut take);
+            let _ = receiver.try_iter().take(QUEUE_LENGTH).try_for_each(&mut take);
             return Ok(());
         }
     }

@@ -5,14 +5,14 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use super::{diff, logs, told, written};
+use super::{diff, error_line, sample_logs, written};
 use crate::support::pty::Terminal;
 use crate::support::{PATIENCE, bin, wait_until};
 
 const RUN: &str = "00c0ffee00c0ffee";
 
 fn bot(iteration: u64, mib: f64) -> String {
-    logs::tree(RUN, iteration, 10 * iteration.cast_signed(), &[(1, 10, "python3 bot.py", mib)])
+    sample_logs::tree(RUN, iteration, 10 * iteration.cast_signed(), &[(1, 10, "python3 bot.py", mib)])
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn the_standard_input_is_a_log_among_others() {
     assert!(run.out().contains("-45.00 MiB"), "{run}");
     // One record has none before it.
     let run = diff(&[]).stdin(bot(1, 5.0)).run().expect_code(2);
-    assert!(told(&run).contains("stdin: no two records of one process"), "{run}");
+    assert!(error_line(&run).contains("stdin: no two records of one process"), "{run}");
     diff(&[]).run().expect_code(2);
 }
 
@@ -117,8 +117,8 @@ fn a_full_disk_is_told() {
 fn on_a_terminal_growth_is_coloured_and_names_are_shortened_to_its_width() {
     let folder = tempfile::tempdir().unwrap();
     let line = format!("python3 {}/worker.py --last", "very/long/path/".repeat(20));
-    let log = logs::tree(RUN, 1, 0, &[(1, 10, "bot", 5.0), (2, 20, &line, 5.0)])
-        + &logs::tree(RUN, 2, 10, &[(1, 10, "bot", 5.0), (2, 20, &line, 50.0)]);
+    let log = sample_logs::tree(RUN, 1, 0, &[(1, 10, "bot", 5.0), (2, 20, &line, 5.0)])
+        + &sample_logs::tree(RUN, 2, 10, &[(1, 10, "bot", 5.0), (2, 20, &line, 50.0)]);
     let log = written(&folder, "log", &log);
     let shown = |name: &str, value: &str| {
         let mut session = Terminal::new(bin("memdiff")).args([&log]).env(name, value).start();

@@ -3,25 +3,25 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use common::record::{Course, Verdict};
+use common::record::{TrendKind, Verdict};
 use common::time::{Span, Stamp};
 use common::units::Bytes;
 
 /// What was not measured for so long before the end of the log is over.
-const LONG_AGO_SECONDS: f64 = 60.0;
+const ENDED_AFTER_SECONDS: f64 = 60.0;
 
 /// A verdict as a sentence, in two parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sentence {
+pub struct Description {
     /// Who or what: the name that one looks for.
     pub subject: String,
     /// What it does.
-    pub rest: String,
+    pub predicate: String,
 }
 
 /// A rate for a person: `3.1 MiB/h`; the sign is the caller's to say.
 #[must_use]
-pub fn rate(bytes_per_hour: f64) -> String {
+pub fn format_rate(bytes_per_hour: f64) -> String {
     let unit = Unit::of(bytes_per_hour.abs());
     format!("{} {}/h", unit.number(bytes_per_hour.abs()), unit.name)
 }
@@ -47,7 +47,7 @@ impl Unit {
 /// The subject and what it does: `python3 worker.py (pid 32221)`, `grows by 3.1 MiB/h (2.9 to 3.3), 99 % sure, 2 h 10 min, 780 moments`.
 /// `now`: the last moment of the log, of which times of day are told without a date.
 #[must_use]
-pub fn sentence(verdict: &Verdict, now: Stamp) -> Sentence {
+pub fn describe(verdict: &Verdict, now: Stamp) -> Description {
     let pid = verdict.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     let name = if verdict.name.is_empty() { "a process" } else { &verdict.name };
     let subject = match &*verdict.kind {
@@ -57,17 +57,17 @@ pub fn sentence(verdict: &Verdict, now: Stamp) -> Sentence {
         "total_pss" => format!("the tree of {name}{pid} by PSS"),
         "python" => format!("all Python objects of {name}{pid}"),
         "native" => format!("what is no Python object in {name}{pid}"),
-        "holder" => format!("what {name} holds in {}{pid}", place(verdict)),
-        kind => format!("{kind} {name} in {}{pid}", place(verdict)),
+        "holder" => format!("what {name} holds in {}{pid}", owner(verdict)),
+        kind => format!("{kind} {name} in {}{pid}", owner(verdict)),
     };
-    let over = verdict.to.filter(|to| is_over(verdict, *to, now));
+    let over = verdict.to.filter(|to| has_ended_early(verdict, *to, now));
     let rate = verdict.bytes_per_hour.unwrap_or(0.0);
     let unit = Unit::of(rate.abs());
-    let mut rest = match verdict.course {
-        Course::Growing | Course::Shrinking => {
+    let mut predicate = match verdict.course {
+        TrendKind::Growing | TrendKind::Shrinking => {
             let word = match (verdict.course, over) {
-                (Course::Growing, None) => "grows",
-                (Course::Growing, Some(_)) => "grew",
+                (TrendKind::Growing, None) => "grows",
+                (TrendKind::Growing, Some(_)) => "grew",
                 (_, None) => "shrinks",
                 (_, Some(_)) => "shrank",
             };
@@ -78,38 +78,38 @@ pub fn sentence(verdict: &Verdict, now: Stamp) -> Sentence {
             }
             text
         }
-        Course::Steady => "is steady".to_owned(),
-        Course::SawTooth => "rises and falls back (saw-tooth)".to_owned(),
-        Course::TooShort => "is too short to say".to_owned(),
+        TrendKind::Steady => "is steady".to_owned(),
+        TrendKind::SawTooth => "rises and falls back (saw-tooth)".to_owned(),
+        TrendKind::TooShort => "is too short to say".to_owned(),
     };
-    if verdict.course != Course::TooShort {
-        let _ = write!(rest, ", {} % sure", percent(verdict.confidence_ratio));
+    if verdict.course != TrendKind::TooShort {
+        let _ = write!(predicate, ", {} % sure", percent(verdict.confidence_ratio));
     }
     if let (Some(from), Some(to)) = (verdict.from, verdict.to) {
         let seconds = (to.unix_seconds() - from.unix_seconds()).max(0.0);
-        let _ = write!(rest, ", {}", Span(Duration::try_from_secs_f64(seconds).unwrap_or_default()));
+        let _ = write!(predicate, ", {}", Span(Duration::try_from_secs_f64(seconds).unwrap_or_default()));
     }
-    let _ = write!(rest, ", {} moment{}", verdict.moments, if verdict.moments == 1 { "" } else { "s" });
+    let _ = write!(predicate, ", {} moment{}", verdict.moments, if verdict.moments == 1 { "" } else { "s" });
     if let Some(to) = over {
-        let _ = write!(rest, ", until {}", clock(to, now));
+        let _ = write!(predicate, ", until {}", format_time(to, now));
     }
-    if let (Course::Steady | Course::SawTooth | Course::TooShort, Some(last)) =
+    if let (TrendKind::Steady | TrendKind::SawTooth | TrendKind::TooShort, Some(last)) =
         (verdict.course, verdict.last_bytes)
     {
-        let _ = write!(rest, ", {} at the end", Bytes(last));
+        let _ = write!(predicate, ", {} at the end", Bytes(last));
     }
-    if let (Course::Growing, Some(seen), Some(kept)) =
+    if let (TrendKind::Growing, Some(seen), Some(kept)) =
         (verdict.course, verdict.newcomers, verdict.newcomers_kept)
     {
-        let _ = write!(rest, "; of {seen} looked at that came, {kept} stayed");
+        let _ = write!(predicate, "; of {seen} looked at that came, {kept} stayed");
     }
     if let (Some(full), Some(of)) = (verdict.full_at, &verdict.full_of) {
-        rest += &forecast(full, of, verdict.full_limit_bytes, now);
+        predicate += &describe_forecast(full, of, verdict.full_limit_bytes, now);
     }
-    Sentence { subject, rest }
+    Description { subject, predicate }
 }
 
-fn place(verdict: &Verdict) -> &str {
+fn owner(verdict: &Verdict) -> &str {
     if verdict.role.is_empty() { "a process" } else { &verdict.role }
 }
 
@@ -119,29 +119,29 @@ fn percent(ratio: f64) -> u8 {
     (ratio * 100.0).floor().clamp(0.0, 99.0) as u8
 }
 
-fn forecast(full: Stamp, of: &str, limit: Option<u64>, now: Stamp) -> String {
+fn describe_forecast(full: Stamp, of: &str, limit: Option<u64>, now: Stamp) -> String {
     let memory = limit.map_or_else(|| "limits".to_owned(), |limit| Bytes(limit).to_string());
     let seconds = full.unix_seconds() - now.unix_seconds();
     if seconds <= 0.0 {
         return format!("; the {of}'s {memory} are as good as full");
     }
     let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    format!("; the {of}'s {memory} are full in about {} ({})", about(span), clock(full, now))
+    format!("; the {of}'s {memory} are full in about {} ({})", format_rough(span), format_time(full, now))
 }
 
 /// Whether the log goes on without it: it is told of as something of the past. Proportional sizes are read rarely, which says nothing.
-fn is_over(verdict: &Verdict, to: Stamp, now: Stamp) -> bool {
-    !verdict.kind.contains("pss") && now.unix_seconds() - to.unix_seconds() > LONG_AGO_SECONDS
+fn has_ended_early(verdict: &Verdict, to: Stamp, now: Stamp) -> bool {
+    !verdict.kind.contains("pss") && now.unix_seconds() - to.unix_seconds() > ENDED_AFTER_SECONDS
 }
 
 /// A time of day, with its date if that is not today's.
-fn clock(moment: Stamp, now: Stamp) -> String {
+fn format_time(moment: Stamp, now: Stamp) -> String {
     let is_today = moment.format("%Y-%m-%d") == now.format("%Y-%m-%d");
     moment.format(if is_today { "%H:%M" } else { "%Y-%m-%d %H:%M" })
 }
 
 /// A time to come, no finer than it can be foretold.
-fn about(span: Duration) -> String {
+fn format_rough(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         ..90 => format!("{seconds} s"),
@@ -153,13 +153,13 @@ fn about(span: Duration) -> String {
 
 /// How many series do what else: `14 steady, 2 saw-tooth`; empty if there are none.
 #[must_use]
-pub fn counts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
+pub fn count_by_trend<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
     let words = [
-        (Course::Growing, "growing"),
-        (Course::Steady, "steady"),
-        (Course::SawTooth, "saw-tooth"),
-        (Course::Shrinking, "shrinking"),
-        (Course::TooShort, "too short to say"),
+        (TrendKind::Growing, "growing"),
+        (TrendKind::Steady, "steady"),
+        (TrendKind::SawTooth, "saw-tooth"),
+        (TrendKind::Shrinking, "shrinking"),
+        (TrendKind::TooShort, "too short to say"),
     ];
     let mut numbers = words.map(|(course, word)| (course, word, 0_u64));
     for verdict in verdicts {

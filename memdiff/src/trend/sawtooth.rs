@@ -1,20 +1,20 @@
 //! Saw-teeth: a series that rises and falls back again and again.
 
-use super::points::Point;
+use super::point::SeriesPoint;
 
 /// The troughs of a series: the least value of each descent from one peak and ascent to the next.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Teeth {
+pub struct Sawtooth {
     /// The troughs between two falls, as points of one moment, in order of time.
-    pub troughs: Vec<Point>,
+    pub troughs: Vec<SeriesPoint>,
     /// Steps in time that went up, less those that went down, as a share of all that moved: a collector is above 0.
     pub lean: f64,
 }
 
 /// The troughs behind falls of at least `depth`, each followed by a rise of as much; `None` if there are fewer than three.
-pub fn teeth(points: &[Point], depth: f64) -> Option<Teeth> {
-    let mut troughs: Vec<Point> = Vec::new();
-    let mut low: Option<Point> = None;
+pub fn find_sawtooth(points: &[SeriesPoint], depth: f64) -> Option<Sawtooth> {
+    let mut troughs: Vec<SeriesPoint> = Vec::new();
+    let mut low: Option<SeriesPoint> = None;
     let mut high = f64::NEG_INFINITY;
     for point in points {
         match &mut low {
@@ -31,7 +31,7 @@ pub fn teeth(points: &[Point], depth: f64) -> Option<Teeth> {
                     *bottom = *point;
                 }
                 if point.max - bottom.min >= depth {
-                    troughs.push(Point::exact(bottom.seconds, bottom.min));
+                    troughs.push(SeriesPoint::exact(bottom.seconds, bottom.min));
                     low = None;
                     high = point.max;
                 }
@@ -45,5 +45,5 @@ pub fn teeth(points: &[Point], depth: f64) -> Option<Teeth> {
             down += f64::from(u8::from(b.mean < a.mean));
         }
     }
-    (troughs.len() >= 3).then(|| Teeth { troughs, lean: (up - down) / f64::max(up + down, 1.0) })
+    (troughs.len() >= 3).then(|| Sawtooth { troughs, lean: (up - down) / f64::max(up + down, 1.0) })
 }

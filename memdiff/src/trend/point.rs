@@ -2,7 +2,7 @@
 
 /// Neighbouring moments of a series as one; a single one is exact.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Point {
+pub struct SeriesPoint {
     /// When: the mean of their times, in seconds.
     pub seconds: f64,
     /// Their mean.
@@ -13,7 +13,7 @@ pub struct Point {
     pub max: f64,
 }
 
-impl Point {
+impl SeriesPoint {
     /// A single moment.
     #[must_use]
     pub fn exact(seconds: f64, value: f64) -> Self {
@@ -22,13 +22,13 @@ impl Point {
 
     /// The same moment higher by `height`.
     #[must_use]
-    pub fn raised(self, height: f64) -> Self {
+    pub fn shifted(self, height: f64) -> Self {
         Self { mean: self.mean + height, min: self.min + height, max: self.max + height, ..self }
     }
 
     /// The same turned upside down: what fell rises.
     #[must_use]
-    pub fn mirrored(self) -> Self {
+    pub fn negated(self) -> Self {
         Self { seconds: self.seconds, mean: -self.mean, min: -self.max, max: -self.min }
     }
 }
@@ -48,7 +48,7 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
 
 /// The means with the line of this slope taken out.
 #[must_use]
-pub fn detrended(points: &[Point], slope: f64) -> Vec<f64> {
+pub fn detrended(points: &[SeriesPoint], slope: f64) -> Vec<f64> {
     let origin = points.first().map_or(0.0, |point| point.seconds);
     points.iter().map(|point| point.mean - slope * (point.seconds - origin)).collect()
 }

@@ -3,28 +3,28 @@
 use common::record::Marks;
 
 /// The most objects that are remembered at once. What comes beyond is left out.
-const MOST: usize = 64;
+const MAX_TRACKED: usize = 64;
 
 /// The objects of a series that were seen to come.
 ///
 /// A sample has the lowest marks of all objects. So one below the highest of the sample before that was not in it has come since; and one
 /// below the highest of the sample now that is not in it has gone.
 #[derive(Debug, Default)]
-pub(super) struct Newcomers {
+pub(super) struct SurvivalTracker {
     last: Option<Marks>,
     /// Those that came and have not gone, as far as that can be told: their marks, and whether they were looked for again.
-    there: Vec<(u32, bool)>,
+    present: Vec<(u32, bool)>,
     kept: u64,
     gone: u64,
 }
 
-impl Newcomers {
+impl SurvivalTracker {
     /// Takes in the sample of the next moment.
-    pub(super) fn take(&mut self, now: &Marks) {
+    pub(super) fn add(&mut self, now: &Marks) {
         let (kept, gone) = (&mut self.kept, &mut self.gone);
-        self.there.retain_mut(|(mark, is_looked_for)| match now.has(*mark) {
+        self.present.retain_mut(|(mark, was_seen_again)| match now.has(*mark) {
             Some(true) => {
-                *is_looked_for = true;
+                *was_seen_again = true;
                 true
             }
             Some(false) => {
@@ -33,22 +33,22 @@ impl Newcomers {
             }
             // So many came that it is above the sample: it stayed as long as could be told.
             None => {
-                *kept += u64::from(*is_looked_for);
+                *kept += u64::from(*was_seen_again);
                 false
             }
         });
         if let Some(last) = &self.last {
             let came = now.iter().filter(|&mark| last.has(mark) == Some(false)).map(|mark| (mark, false));
-            self.there.extend(came);
-            self.there.truncate(MOST);
+            self.present.extend(came);
+            self.present.truncate(MAX_TRACKED);
         }
         self.last = Some(now.clone());
     }
 
     /// How many were seen to come and looked for later, and how many of them stayed; `None` if there are none.
     pub(super) fn seen_and_kept(&self) -> Option<(u64, u64)> {
-        let there = self.there.iter().filter(|(_, is_looked_for)| *is_looked_for).count();
-        let kept = self.kept + u64::try_from(there).unwrap_or(u64::MAX);
+        let present = self.present.iter().filter(|(_, was_seen_again)| *was_seen_again).count();
+        let kept = self.kept + u64::try_from(present).unwrap_or(u64::MAX);
         (kept + self.gone > 0).then(|| (kept + self.gone, kept))
     }
 }
@@ -64,9 +64,9 @@ mod tests {
     }
 
     fn seen_and_kept(moments: impl Iterator<Item = std::ops::Range<u64>>) -> Option<(u64, u64)> {
-        let mut newcomers = Newcomers::default();
-        moments.for_each(|objects| newcomers.take(&marks(objects)));
-        newcomers.seen_and_kept()
+        let mut tracker = SurvivalTracker::default();
+        moments.for_each(|objects| tracker.add(&marks(objects)));
+        tracker.seen_and_kept()
     }
 
     #[test]

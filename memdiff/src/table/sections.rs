@@ -12,7 +12,7 @@ use crate::delta;
 
 /// A table, and what it does not show.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct Section {
     /// What it is of.
     pub(super) title: String,
     pub(super) grid: Grid,
@@ -40,7 +40,7 @@ const PROCESSES: &[&str] = &[
 const DISPENSABLE: &[usize] = &[6, 4, 5, 7, 8, 3];
 
 /// The processes, and below them the sums over each tree.
-pub(super) fn processes(record: &DiffRecord, limit: Option<usize>) -> Part {
+pub(super) fn processes(record: &DiffRecord, limit: Option<usize>) -> Section {
     let is_plain = |process: &&ProcessChange| {
         process.presence == Presence::Both
             && process.rss_before_bytes == process.rss_after_bytes
@@ -48,16 +48,19 @@ pub(super) fn processes(record: &DiffRecord, limit: Option<usize>) -> Part {
             && process.threads_before == process.threads_after
             && !process.role.starts_with("root")
     };
-    let (unchanged, told): (Vec<_>, Vec<_>) = if limit.is_some() {
+    let (unchanged, displayed_verdicts): (Vec<_>, Vec<_>) = if limit.is_some() {
         record.processes.iter().partition(is_plain)
     } else {
         (Vec::new(), record.processes.iter().collect())
     };
-    let shown = limit.unwrap_or(usize::MAX).min(told.len());
-    let mut rows: Vec<Vec<Cell>> = told.iter().take(shown).map(|process| process_row(process)).collect();
-    let sizes =
-        told.iter().skip(shown).map(|p| delta::change(p.presence, p.rss_before_bytes, p.rss_after_bytes));
-    let rest = rest(sizes, unchanged.len());
+    let shown = limit.unwrap_or(usize::MAX).min(displayed_verdicts.len());
+    let mut rows: Vec<Vec<Cell>> =
+        displayed_verdicts.iter().take(shown).map(|process| process_row(process)).collect();
+    let sizes = displayed_verdicts
+        .iter()
+        .skip(shown)
+        .map(|p| delta::known_change(p.presence, p.rss_before_bytes, p.rss_after_bytes));
+    let rest = describe_omitted(sizes, unchanged.len());
     let listed = rows.len();
     rows.extend(record.totals.iter().filter_map(|total| total_row(record, total)));
     let sums = rows.len() - listed;
@@ -67,12 +70,12 @@ pub(super) fn processes(record: &DiffRecord, limit: Option<usize>) -> Part {
         rows.clear();
     }
     let grid = Grid { titles: PROCESSES.to_vec(), rows, dispensable: DISPENSABLE };
-    Part { title: "Processes".to_owned(), grid, rest, sums }
+    Section { title: "Processes".to_owned(), grid, rest, sums }
 }
 
 fn process_row(process: &ProcessChange) -> Vec<Cell> {
     let p = process;
-    let changed = |before, after| known_change(p.presence, before, after, false);
+    let changed = |before, after| change_cell(p.presence, before, after, false);
     let threads = match (p.threads_before, p.threads_after) {
         (Some(before), Some(after)) if before != after => format!("{before} → {after}"),
         (None, None) => String::new(),
@@ -89,15 +92,15 @@ fn process_row(process: &ProcessChange) -> Vec<Cell> {
     } else {
         p.role.to_string()
     };
-    let name = named(p.presence, &line);
+    let name = name_cell(p.presence, &line);
     vec![
-        known_change(p.presence, p.rss_before_bytes, p.rss_after_bytes, true),
-        bytes(p.rss_before_bytes),
-        bytes(p.rss_after_bytes),
+        change_cell(p.presence, p.rss_before_bytes, p.rss_after_bytes, true),
+        bytes_cell(p.rss_before_bytes),
+        bytes_cell(p.rss_after_bytes),
         changed(p.pss_before_bytes, p.pss_after_bytes),
-        bytes(p.pss_after_bytes),
+        bytes_cell(p.pss_after_bytes),
         changed(p.uss_before_bytes, p.uss_after_bytes),
-        bytes(p.uss_after_bytes),
+        bytes_cell(p.uss_after_bytes),
         changed_swap(p),
         Cell::plain(threads),
         Cell::plain(pid),
@@ -110,13 +113,13 @@ fn changed_swap(process: &ProcessChange) -> Cell {
     if process.swap_before_bytes.unwrap_or(0) == 0 && process.swap_after_bytes.unwrap_or(0) == 0 {
         return Cell::default();
     }
-    known_change(process.presence, process.swap_before_bytes, process.swap_after_bytes, false)
+    change_cell(process.presence, process.swap_before_bytes, process.swap_after_bytes, false)
 }
 
 /// The sum over a tree, unless it has no more than its root.
 fn total_row(record: &DiffRecord, total: &TotalChange) -> Option<Vec<Cell>> {
     let words = match &*total.kind {
-        _ if delta::is_alone(record, total) => return None,
+        _ if delta::is_single_process(record, total) => return None,
         "total_rss" => "total of the tree by RSS (what is shared counts for each)",
         "total_pss" => "total of the tree by PSS",
         _ => return None,
@@ -124,9 +127,9 @@ fn total_row(record: &DiffRecord, total: &TotalChange) -> Option<Vec<Cell>> {
     let several = record.totals.iter().filter(|other| &*other.kind == "total_rss").count() > 1;
     let words = if several { format!("{words}: {}", escape_controls(&total.role)) } else { words.to_owned() };
     let mut row = vec![
-        known_change(Presence::Both, total.before_bytes, total.after_bytes, true),
-        bytes(total.before_bytes),
-        bytes(total.after_bytes),
+        change_cell(Presence::Both, total.before_bytes, total.after_bytes, true),
+        bytes_cell(total.before_bytes),
+        bytes_cell(total.after_bytes),
     ];
     row.resize(PROCESSES.len() - 1, Cell::default());
     row.push(Cell::new(Tone::Strong, words));
@@ -134,7 +137,7 @@ fn total_row(record: &DiffRecord, total: &TotalChange) -> Option<Vec<Cell>> {
 }
 
 /// All objects and what they do not explain, then types, modules, holders and caches of each process whose objects were counted.
-pub(super) fn counted(record: &DiffRecord, limit: Option<usize>) -> (Vec<Part>, usize) {
+pub(super) fn object_lists(record: &DiffRecord, limit: Option<usize>) -> (Vec<Section>, usize) {
     let mut roles: Vec<&Arc<str>> = Vec::new();
     for total in record.totals.iter().filter(|total| &*total.kind == "python") {
         if roles.last() != Some(&&total.role) {
@@ -159,7 +162,7 @@ pub(super) fn counted(record: &DiffRecord, limit: Option<usize>) -> (Vec<Part>, 
     (parts, roles.len() - shown)
 }
 
-fn objects(record: &DiffRecord, role: &Arc<str>, whose: &str) -> Part {
+fn objects(record: &DiffRecord, role: &Arc<str>, whose: &str) -> Section {
     let of_role = record.totals.iter().filter(|total| total.role == *role);
     let rows = of_role.filter_map(|total| {
         let name = match &*total.kind {
@@ -175,34 +178,36 @@ fn objects(record: &DiffRecord, role: &Arc<str>, whose: &str) -> Part {
         ))
     });
     let grid = Grid { titles: count_titles("OBJECTS"), rows: rows.collect(), dispensable: &[] };
-    Part { title: format!("Objects{whose}"), grid, rest: String::new(), sums: 0 }
+    Section { title: format!("Objects{whose}"), grid, rest: String::new(), sums: 0 }
 }
 
 fn count_titles(what: &'static str) -> Vec<&'static str> {
     vec!["CHANGE", "BEFORE", "AFTER", "COUNT CHANGE", "COUNT AFTER", what]
 }
 
-fn counts(changes: &[CountChange], what: &'static str, title: String, limit: Option<usize>) -> Part {
+fn counts(changes: &[CountChange], what: &'static str, title: String, limit: Option<usize>) -> Section {
     let is_plain = |change: &&CountChange| {
         change.presence == Presence::Both
             && (change.size_before_bytes, change.count_before)
                 == (change.size_after_bytes, change.count_after)
     };
-    let (unchanged, told): (Vec<_>, Vec<_>) = if limit.is_some() {
+    let (unchanged, displayed_verdicts): (Vec<_>, Vec<_>) = if limit.is_some() {
         changes.iter().partition(is_plain)
     } else {
         (Vec::new(), changes.iter().collect())
     };
-    let shown = limit.unwrap_or(usize::MAX).min(told.len());
+    let shown = limit.unwrap_or(usize::MAX).min(displayed_verdicts.len());
     let row = |c: &&CountChange| {
         let sizes = (c.size_before_bytes, c.size_after_bytes);
         count_row(c.presence, sizes, (c.count_before, c.count_after), &c.name)
     };
-    let rows = told.iter().take(shown).map(row).collect();
-    let sizes =
-        told.iter().skip(shown).map(|c| delta::change(c.presence, c.size_before_bytes, c.size_after_bytes));
-    let rest = rest(sizes, unchanged.len());
-    Part { title, grid: Grid { titles: count_titles(what), rows, dispensable: &[4, 3] }, rest, sums: 0 }
+    let rows = displayed_verdicts.iter().take(shown).map(row).collect();
+    let sizes = displayed_verdicts
+        .iter()
+        .skip(shown)
+        .map(|c| delta::known_change(c.presence, c.size_before_bytes, c.size_after_bytes));
+    let rest = describe_omitted(sizes, unchanged.len());
+    Section { title, grid: Grid { titles: count_titles(what), rows, dispensable: &[4, 3] }, rest, sums: 0 }
 }
 
 fn count_row(
@@ -211,24 +216,24 @@ fn count_row(
     (count_before, count_after): (Option<u64>, Option<u64>),
     name: &str,
 ) -> Vec<Cell> {
-    let count = match delta::change(presence, count_before, count_after) {
+    let count = match delta::known_change(presence, count_before, count_after) {
         _ if count_before.is_none() && count_after.is_none() => String::new(),
         Some(Change(0)) => "±0".to_owned(),
         Some(Change(count)) => format!("{count:+}"),
         None => "?".to_owned(),
     };
     vec![
-        known_change(presence, before, after, true),
-        bytes(before),
-        bytes(after),
+        change_cell(presence, before, after, true),
+        bytes_cell(before),
+        bytes_cell(after),
         Cell::plain(count),
         Cell::plain(count_after.map_or_else(String::new, |count| count.to_string())),
-        named(presence, name),
+        name_cell(presence, name),
     ]
 }
 
 /// A name, with a word where it is not on both sides.
-fn named(presence: Presence, name: &str) -> Cell {
+fn name_cell(presence: Presence, name: &str) -> Cell {
     let name = if name.is_empty() { "(no name)".into() } else { escape_controls(name) };
     match presence {
         Presence::Both => Cell::plain(name),
@@ -238,16 +243,16 @@ fn named(presence: Presence, name: &str) -> Cell {
     }
 }
 
-fn bytes(bytes: Option<u64>) -> Cell {
+fn bytes_cell(bytes: Option<u64>) -> Cell {
     Cell::plain(bytes.map_or_else(String::new, |bytes| Bytes(bytes).to_string()))
 }
 
 /// A change, or `?` where one side is not known though the other is; `must` also where neither is.
-fn known_change(presence: Presence, before: Option<u64>, after: Option<u64>, must: bool) -> Cell {
+fn change_cell(presence: Presence, before: Option<u64>, after: Option<u64>, must: bool) -> Cell {
     if before.is_none() && after.is_none() && !must {
         return Cell::default();
     }
-    match delta::change(presence, before, after) {
+    match delta::known_change(presence, before, after) {
         None => Cell::new(Tone::Dim, "?"),
         Some(change) => {
             let tone = match change.0 {
@@ -261,7 +266,7 @@ fn known_change(presence: Presence, before: Option<u64>, after: Option<u64>, mus
 }
 
 /// What was left out: rows beyond the limit with the sum of their changes, and what did not change.
-fn rest(cut: impl Iterator<Item = Option<Change>>, unchanged: usize) -> String {
+fn describe_omitted(cut: impl Iterator<Item = Option<Change>>, unchanged: usize) -> String {
     let (mut count, mut sum, mut unknown) = (0_usize, 0_i64, 0_usize);
     for change in cut {
         count += 1;

@@ -9,7 +9,7 @@ use common::time::Stamp;
 
 /// Where a measurement stands, and when it was taken.
 #[derive(Debug, Clone, PartialEq)]
-pub struct At {
+pub struct Origin {
     /// Which input, from 0.
     pub input: usize,
     /// Its line there.
@@ -24,7 +24,7 @@ pub struct At {
     pub unix_ms: i64,
 }
 
-impl At {
+impl Origin {
     /// For a record; `files` are the names of the inputs.
     #[must_use]
     pub fn mark(&self, files: &[String]) -> MomentMark {
@@ -32,7 +32,7 @@ impl At {
             file: files.get(self.input).cloned().unwrap_or_default(),
             run: Arc::clone(&self.run),
             iteration: self.iteration,
-            timestamp: stamp(self.unix_ms),
+            timestamp: local_stamp(self.unix_ms),
         }
     }
 }
@@ -40,14 +40,14 @@ impl At {
 /// The moment as this machine's zone shows it; 1970 for one that no calendar has.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of any year are below 2^53")]
-pub fn stamp(unix_ms: i64) -> Stamp {
+pub fn local_stamp(unix_ms: i64) -> Stamp {
     let stamp = Stamp::from_unix_seconds(unix_ms as f64 / 1000.0);
     stamp.or_else(|| Stamp::from_unix_seconds(0.0)).unwrap_or_else(Stamp::now)
 }
 
 /// What was measured.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Measured {
+pub enum MeasuredData {
     /// A process and everything below it.
     Tree(Arc<Tree>),
     /// The objects of a Python process.
@@ -56,16 +56,16 @@ pub enum Measured {
 
 /// A measurement and its place.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub struct Measurement {
     /// Where and when.
-    pub at: At,
+    pub at: Origin,
     /// What.
-    pub what: Measured,
+    pub what: MeasuredData,
 }
 
 /// Who a measurement is of: two of one key follow each other in time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct MeasurementKey {
     /// A tree or a census.
     pub is_tree: bool,
     /// The run.
@@ -76,16 +76,16 @@ pub struct Key {
     pub start: u64,
 }
 
-impl Seen {
+impl Measurement {
     /// The measurement in a moment of a log, if it is one.
     #[must_use]
-    pub fn of(moment: Moment) -> Option<Self> {
+    pub fn from_moment(moment: Moment) -> Option<Self> {
         let what = match moment.what {
-            What::Tree(tree) => Measured::Tree(Arc::new(tree)),
-            What::Census(census) => Measured::Census(Arc::new(census)),
+            What::Tree(tree) => MeasuredData::Tree(Arc::new(tree)),
+            What::Census(census) => MeasuredData::Census(Arc::new(census)),
             What::Event(_) | What::Diff(_) | What::Failed(_) => return None,
         };
-        let at = At {
+        let at = Origin {
             input: moment.input,
             line: moment.line,
             run: moment.run,
@@ -98,21 +98,23 @@ impl Seen {
 
     /// Who it is of.
     #[must_use]
-    pub fn key(&self) -> Key {
+    pub fn key(&self) -> MeasurementKey {
         let (is_tree, pid, start) = match &self.what {
-            Measured::Tree(tree) => {
+            MeasuredData::Tree(tree) => {
                 let root = tree.processes.first();
                 (true, root.map_or(0, |root| root.pid), root.map_or(0, |root| root.start))
             }
-            Measured::Census(census) => (false, census.pid, census.start),
+            MeasuredData::Census(census) => (false, census.pid, census.start),
         };
-        Key { is_tree, run: Arc::clone(&self.at.run), pid, start }
+        MeasurementKey { is_tree, run: Arc::clone(&self.at.run), pid, start }
     }
 
     /// Takes over what was not measured this time from the measurement before of the same key: of each process that is in both
     /// its last known proportional, unique and swapped size and its threads, which memmon reads in turn.
-    pub fn recall(&mut self, before: &Self) {
-        let (Measured::Tree(now), Measured::Tree(before)) = (&mut self.what, &before.what) else { return };
+    pub fn fill_from_previous(&mut self, before: &Self) {
+        let (MeasuredData::Tree(now), MeasuredData::Tree(before)) = (&mut self.what, &before.what) else {
+            return;
+        };
         let Some(now) = Arc::get_mut(now) else { return };
         // Nearly always the same processes in the same order; only where that is not so a table pays.
         let mut table: Option<HashMap<(u32, u64), &Process>> = None;
@@ -138,7 +140,7 @@ impl Seen {
 
 /// A row of a list of a census.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row<'a> {
+pub struct ListRow<'a> {
     /// What is counted.
     pub name: &'a Arc<str>,
     /// How many there are of it; of a cache, how many entries.
@@ -148,33 +150,33 @@ pub struct Row<'a> {
 }
 
 /// A list of a census, and whether there may be more than it has.
-pub type Listing<'a> = (Vec<Row<'a>>, bool);
+pub type CensusList<'a> = (Vec<ListRow<'a>>, bool);
 
 /// The objects by type.
 #[must_use]
-pub fn types(census: &Census) -> Listing<'_> {
+pub fn types(census: &Census) -> CensusList<'_> {
     (rows(&census.types), census.types_cut)
 }
 
 /// The objects by module. An empty list beside objects is one that was not made.
 #[must_use]
-pub fn modules(census: &Census) -> Listing<'_> {
+pub fn modules(census: &Census) -> CensusList<'_> {
     let is_missing = census.modules.is_empty() && census.total_objects > 0;
     (rows(&census.modules), census.modules_cut || is_missing)
 }
 
 /// The objects by what holds them. Of what was not looked at nothing is known.
 #[must_use]
-pub fn holders(census: &Census) -> Listing<'_> {
+pub fn holders(census: &Census) -> CensusList<'_> {
     let holders = census.holders.as_deref();
     (rows(holders.unwrap_or_default()), census.holders_cut || holders.is_none())
 }
 
 /// The caches. Where none was looked for nothing is known.
 #[must_use]
-pub fn caches(census: &Census) -> Listing<'_> {
+pub fn caches(census: &Census) -> CensusList<'_> {
     let caches = census.caches.as_deref();
-    let rows = caches.unwrap_or_default().iter().map(|c| Row {
+    let rows = caches.unwrap_or_default().iter().map(|c| ListRow {
         name: &c.name,
         count: c.entries,
         size_bytes: c.size_bytes,
@@ -182,12 +184,12 @@ pub fn caches(census: &Census) -> Listing<'_> {
     (rows.collect(), census.caches_cut || caches.is_none())
 }
 
-fn rows(totals: &[Total]) -> Vec<Row<'_>> {
-    totals.iter().map(|t| Row { name: &t.name, count: t.count, size_bytes: Some(t.size_bytes) }).collect()
+fn rows(totals: &[Total]) -> Vec<ListRow<'_>> {
+    totals.iter().map(|t| ListRow { name: &t.name, count: t.count, size_bytes: Some(t.size_bytes) }).collect()
 }
 
 /// Measurements of one moment, in their order: trees first.
-pub type Side = Vec<Seen>;
+pub type Measurements = Vec<Measurement>;
 
 #[cfg(test)]
 pub mod testing {
@@ -212,8 +214,8 @@ pub mod testing {
     }
 
     /// A tree of these, with their sum.
-    pub fn tree(processes: &[Process]) -> Measured {
-        Measured::Tree(Arc::new(Tree {
+    pub fn tree(processes: &[Process]) -> MeasuredData {
+        MeasuredData::Tree(Arc::new(Tree {
             processes: processes.to_vec(),
             total_rss_bytes: processes.iter().filter_map(|process| process.rss_bytes).sum(),
             total_pss_bytes: None,
@@ -252,7 +254,7 @@ pub mod testing {
     }
 
     /// The same with these holders, and caches of a number of entries and a size if it is known.
-    pub fn held(
+    pub fn census_with_holders(
         types: &[(&str, u64, u64)],
         holders: &[(&str, u64, u64)],
         caches: &[(&str, u64, Option<u64>)],
@@ -271,16 +273,16 @@ pub mod testing {
     }
 
     /// It, measured at the second `iteration` of `run`.
-    pub fn seen(run: &str, iteration: u64, what: Measured) -> Seen {
+    pub fn measurement(run: &str, iteration: u64, what: MeasuredData) -> Measurement {
         let unix_ms = i64::try_from(iteration).unwrap() * 1000;
-        let at = At { input: 0, line: iteration, run: run.into(), host: "h".into(), iteration, unix_ms };
-        Seen { at, what }
+        let at = Origin { input: 0, line: iteration, run: run.into(), host: "h".into(), iteration, unix_ms };
+        Measurement { at, what }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{process, seen, tree};
+    use super::testing::{measurement, process, tree};
     use super::*;
 
     #[test]
@@ -289,13 +291,13 @@ mod tests {
         (first.pss_bytes, first.threads) = (Some(7), Some(2));
         let mut other = process(2, 10, "b", 5);
         other.pss_bytes = Some(9);
-        let before = seen("r", 1, tree(&[first, other]));
+        let before = measurement("r", 1, tree(&[first, other]));
         let mut fresh = process(1, 10, "a", 6);
         fresh.threads = Some(3);
         // The second has a number that was used again, and the order changed.
-        let mut now = seen("r", 2, tree(&[process(2, 11, "b", 6), fresh]));
-        now.recall(&before);
-        let Measured::Tree(tree) = &now.what else { panic!() };
+        let mut now = measurement("r", 2, tree(&[process(2, 11, "b", 6), fresh]));
+        now.fill_from_previous(&before);
+        let MeasuredData::Tree(tree) = &now.what else { panic!() };
         assert_eq!((tree.processes[1].pss_bytes, tree.processes[1].threads), (Some(7), Some(3)));
         assert_eq!((tree.processes[0].pss_bytes, tree.processes[0].threads), (None, None));
     }
@@ -303,7 +305,7 @@ mod tests {
     #[test]
     fn moments_beyond_every_calendar_have_a_stamp_too() {
         for unix_ms in [i64::MIN, -1, 0, 1_795_526_700_000, i64::MAX] {
-            assert!(!stamp(unix_ms).to_string().is_empty());
+            assert!(!local_stamp(unix_ms).to_string().is_empty());
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Logs as they should not be: short, torn, of several runs, by clocks that jump, of failed moments, with hostile names.
 
-use super::{diff, logs, told, written};
+use super::{diff, error_line, sample_logs, written};
 
 const RUN: &str = "00c0ffee00c0ffee";
 const OTHER: &str = "00c0ffee00c0ff33";
 const THIRD: &str = "00c0ffee00c0ff66";
 
 fn bot(run: &str, iteration: u64, seconds: i64, mib: f64) -> String {
-    logs::tree(run, iteration, seconds, &[(1, 10, "python3 bot.py", mib)])
+    sample_logs::tree(run, iteration, seconds, &[(1, 10, "python3 bot.py", mib)])
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn what_cannot_be_compared_is_said_with_exit_2() {
     {
         written(&folder, name, &text);
     }
-    written(&folder, "failed", &logs::failed(RUN, 1, 0));
+    written(&folder, "failed", &sample_logs::failed(RUN, 1, 0));
     written(&folder, "two", &(one + &bot(RUN, 2, 10, 5.0)));
     let cases: [(&[&str], &str); 10] = [
         (&["one"], "one: both sides are the same moment: "),
@@ -35,7 +35,7 @@ fn what_cannot_be_compared_is_said_with_exit_2() {
     for (args, begins) in cases {
         let run = diff(args).dir(folder.path()).run().expect_code(2);
         assert!(
-            told(&run).starts_with(&format!("memdiff: {begins}")) && run.out().is_empty(),
+            error_line(&run).starts_with(&format!("memdiff: {begins}")) && run.out().is_empty(),
             "{args:?}: {run}"
         );
     }
@@ -89,7 +89,7 @@ fn two_runs_in_one_file_begin_and_end_apart() {
     let folder = tempfile::tempdir().unwrap();
     let first: String = (1..40).map(|n| bot(RUN, n, 10 * n.cast_signed(), 10.0 + n as f64)).collect();
     let second: String = (1..40)
-        .map(|n| logs::tree(OTHER, n, 1000 + 10 * n.cast_signed(), &[(7, 99, "python3 bot.py", 11.0)]))
+        .map(|n| sample_logs::tree(OTHER, n, 1000 + 10 * n.cast_signed(), &[(7, 99, "python3 bot.py", 11.0)]))
         .collect();
     written(&folder, "log", &(first + &second));
     let run = diff(&["log"]).dir(folder.path()).run().expect_code(0);
@@ -126,7 +126,7 @@ fn failed_moments_of_the_older_tool_are_no_zeros() {
     let folder = tempfile::tempdir().unwrap();
     let moment = |n: u64| {
         let types: &[_] = if n % 5 == 4 { &[] } else { &[("dict", 9, 90 << 20), ("list", 7, 700)] };
-        logs::legacy(n, 10 * n.cast_signed(), types)
+        sample_logs::legacy(n, 10 * n.cast_signed(), types)
     };
     // Ends with a failed one.
     written(&folder, "log", &(1..50).map(moment).collect::<String>());
@@ -142,11 +142,11 @@ fn failed_moments_of_the_older_tool_are_no_zeros() {
 fn lists_that_were_cut_make_nothing_new_or_gone() {
     let folder = tempfile::tempdir().unwrap();
     let census = |n, name, omitted| {
-        logs::census(RUN, n, 10 * i64::from(n as u32), &[("dict", 1, 10), (name, 1, 5 << 20)], omitted)
+        sample_logs::census(RUN, n, 10 * i64::from(n as u32), &[("dict", 1, 10), (name, 1, 5 << 20)], omitted)
     };
     let held = |n, name, omitted| {
         let caches = [(name, 1, Some(5 << 20))];
-        logs::holding(
+        sample_logs::holding(
             RUN,
             (n, 10 * i64::from(n as u32)),
             &[("x", 1, 10 << 20), (name, 1, 5 << 20)],
@@ -178,16 +178,24 @@ fn hostile_names_break_no_format() {
         "=cmd()",
         "@all #1 http://x.org",
     ];
-    let types = |size: u64| -> Vec<logs::Type<'_>> { names.iter().map(|name| (*name, 1, size)).collect() };
-    let caches =
-        |size: u64| -> Vec<logs::Cache<'_>> { names.iter().map(|name| (*name, 1, Some(size))).collect() };
+    let types =
+        |size: u64| -> Vec<sample_logs::Type<'_>> { names.iter().map(|name| (*name, 1, size)).collect() };
+    let caches = |size: u64| -> Vec<sample_logs::Cache<'_>> {
+        names.iter().map(|name| (*name, 1, Some(size))).collect()
+    };
     let moment = |n: u32| {
-        let all: Vec<logs::Process<'_>> =
+        let all: Vec<sample_logs::Process<'_>> =
             names.iter().zip(1..).map(|(name, pid)| (pid, 10, *name, 1.0 + f64::from(n))).collect();
         let size = 1000 + u64::from(n) * 5_000_000;
-        logs::tree(RUN, u64::from(n) + 1, i64::from(n) * 10, &all)
-            + &logs::census(OTHER, u64::from(n) + 1, i64::from(n) * 10, &types(size), false)
-            + &logs::holding(THIRD, (u64::from(n) + 1, i64::from(n) * 10), &types(size), &caches(size), false)
+        sample_logs::tree(RUN, u64::from(n) + 1, i64::from(n) * 10, &all)
+            + &sample_logs::census(OTHER, u64::from(n) + 1, i64::from(n) * 10, &types(size), false)
+            + &sample_logs::holding(
+                THIRD,
+                (u64::from(n) + 1, i64::from(n) * 10),
+                &types(size),
+                &caches(size),
+                false,
+            )
     };
     written(&folder, "log\u{1b}[31m", &(0..30).map(moment).collect::<String>());
     for trend in [&[][..], &["--trend"]] {
