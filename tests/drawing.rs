@@ -44,7 +44,7 @@ fn log(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_terminal_shows_the_picture_with_names_values_and_colours() {
+fn terminal_shows_labels_and_colours() {
     let folder = tempfile::tempdir().unwrap();
     let log = log(folder.path());
     for (columns, rows) in [(120, 40), (40, 20), (250, 60)] {
@@ -69,7 +69,7 @@ fn a_terminal_shows_the_picture_with_names_values_and_colours() {
 }
 
 #[test]
-fn colours_are_what_the_terminal_has_and_the_user_wants() {
+fn colours_follow_terminal_and_user() {
     let folder = tempfile::tempdir().unwrap();
     let log = log(folder.path());
     let shown = |name: &str, value: &str| {
@@ -90,7 +90,7 @@ fn colours_are_what_the_terminal_has_and_the_user_wants() {
 }
 
 #[test]
-fn formats_go_by_ending_and_pages_are_not_for_terminals() {
+fn html_is_refused_on_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let log = log(folder.path());
     let memplot = || Tool::ours("memplot").arg(&log).dir(folder.path()).env("TZ", "UTC");
@@ -109,7 +109,7 @@ fn formats_go_by_ending_and_pages_are_not_for_terminals() {
 }
 
 #[test]
-fn a_page_of_a_log_has_its_numbers() {
+fn page_table_has_the_values() {
     let Some(browser) = Browser::start((1200, 900)) else { crate::skip!("no Chromium") };
     let folder = tempfile::tempdir().unwrap();
     let log = log(folder.path());

@@ -1,12 +1,12 @@
 //! memplot: pictures tell the truth, whatever the log holds.
 
+mod cli_io;
+mod edge_cases;
 mod golden;
-mod hostile;
+mod hostile_names;
 mod logs;
-mod manners;
 mod numbers;
-mod odd;
-mod seen;
+mod rendering;
 
 use std::path::Path;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::units::Bytes;
 use memplot::cli::Theme;
+use memplot::figure::{Figure, Mark, MarkKind, Point, Series, Unit};
 use memplot::html::page;
-use memplot::picture::{Mark, MarkKind, Picture, Point, Series, Unit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -22,16 +22,16 @@ const ESCAPE: &str = "\u{e00c}";
 const RIGHT: &str = "\u{e014}";
 
 /// A second's work: a browser of this size with the page of `picture` in it.
-fn show(picture: &Picture, size: (u32, u32)) -> Option<(Browser, TempDir)> {
+fn show(figure: &Figure, size: (u32, u32)) -> Option<(Browser, TempDir)> {
     let browser = Browser::start(size)?;
     let folder = tempfile::tempdir().unwrap();
-    open(&browser, &folder, picture);
+    open(&browser, &folder, figure);
     Some((browser, folder))
 }
 
-fn open(browser: &Browser, folder: &TempDir, picture: &Picture) -> PathBuf {
+fn open(browser: &Browser, folder: &TempDir, figure: &Figure) -> PathBuf {
     let file = folder.path().join("page.html");
-    std::fs::write(&file, page(picture, Theme::Auto)).unwrap();
+    std::fs::write(&file, page(figure, Theme::Auto)).unwrap();
     browser.open(&file);
     assert_eq!(browser.complaints(), Vec::<String>::new());
     file
@@ -64,7 +64,7 @@ fn size(series: u64, second: u64) -> u64 {
 const NAMES: [&str; 3] = ["python3 bot.py", "worker 图像 🐍", "worker mail"];
 
 /// Ten minutes of three processes; nobody looked from 200 to 299 s.
-fn tree() -> Picture {
+fn tree() -> Figure {
     let runs = |of: &dyn Fn(u64) -> u64| {
         [0..200, 300..600].map(|seconds| seconds.map(|second| point(second, of(second))).collect()).into()
     };
@@ -72,7 +72,7 @@ fn tree() -> Picture {
         series(NAMES[usize::try_from(n).unwrap()], usize::try_from(n).unwrap(), runs(&|s| size(n, s)))
     });
     let mark = |second, kind, text: &str| Mark { unix_ms: point(second, 0).unix_ms, kind, text: text.into() };
-    Picture {
+    Figure {
         title: "Memory of python3 bot.py".into(),
         subtitle: "500 samples".into(),
         unit: Unit::Bytes,
@@ -91,11 +91,11 @@ fn tree() -> Picture {
     }
 }
 
-fn lines(names: &[&str]) -> Picture {
+fn lines(names: &[&str]) -> Figure {
     let run = |n: u64| (0..50).map(|second| point(second, (1 + n) * MIB + second)).collect();
     let all =
         names.iter().enumerate().map(|(n, name)| series(name, n % 9, vec![run(u64::try_from(n).unwrap())]));
-    Picture { series: all.collect(), total: None, marks: Vec::new(), stacked: false, ..tree() }
+    Figure { series: all.collect(), total: None, marks: Vec::new(), stacked: false, ..tree() }
 }
 
 /// The place of the drawing in the window: left, top, width, height.
@@ -155,9 +155,9 @@ fn cells(browser: &Browser, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn pointing_shows_the_values_of_all_series_at_that_moment() {
-    let picture = tree();
-    let Some((browser, _folder)) = show(&picture, (1300, 900)) else { crate::skip!("no Chromium") };
+fn tooltip_shows_all_values() {
+    let figure = tree();
+    let Some((browser, _folder)) = show(&figure, (1300, 900)) else { crate::skip!("no Chromium") };
     let (x, y) = at(&browser, 20, 80);
     browser.mouse(&[Mouse::To(x, y)]);
     let shown = browser.text("#tip");
@@ -186,7 +186,7 @@ fn pointing_shows_the_values_of_all_series_at_that_moment() {
 }
 
 #[test]
-fn dragging_and_the_wheel_zoom_and_every_way_back_shows_all() {
+fn drag_and_wheel_zoom() {
     let Some((browser, _folder)) = show(&tree(), (1300, 900)) else { crate::skip!("no Chromium") };
     let whole = range(&browser);
     assert_eq!(whole, (START as f64, START as f64 + 599_000.0));
@@ -220,7 +220,7 @@ fn dragging_and_the_wheel_zoom_and_every_way_back_shows_all() {
 }
 
 #[test]
-fn a_press_on_a_name_takes_its_series_out_of_the_drawing_and_back() {
+fn label_click_toggles_series() {
     let Some((browser, _folder)) = show(&tree(), (1300, 900)) else { crate::skip!("no Chromium") };
     let press = |nth: usize| {
         browser.run("document.querySelectorAll('.label')[arguments[0]].click()", nth);
@@ -242,13 +242,13 @@ fn a_press_on_a_name_takes_its_series_out_of_the_drawing_and_back() {
 }
 
 #[test]
-fn gaps_are_gaps_and_events_are_told() {
+fn gaps_and_events_are_shown() {
     let Some((browser, _folder)) = show(&tree(), (1300, 900)) else { crate::skip!("no Chromium") };
     for form in ["stack", "lines"] {
         browser.run("document.querySelector(`[value=${arguments[0]}]`).click()", form);
         assert_eq!(painted(&browser, "--c0").0, 2, "{form}: before and after the gap");
     }
-    assert!(painted(&browser, "--grave").1 > 10, "a mark");
+    assert!(painted(&browser, "--alert").1 > 10, "a mark");
     let events = browser.text("#events");
     assert!(
         events.contains("worker mail started") && events.contains("<b>for want of memory</b>"),
@@ -257,7 +257,7 @@ fn gaps_are_gaps_and_events_are_told() {
 }
 
 #[test]
-fn no_name_breaks_out_of_its_place() {
+fn hostile_names_stay_text() {
     let hostile = [
         "</script><script>window.owned = 1</script>",
         "<!--<script>",
@@ -268,11 +268,11 @@ fn no_name_breaks_out_of_its_place() {
         "${window.owned = 4}",
         "&lt;b&gt; ]]> \\u003c",
     ];
-    let mut picture = lines(&hostile);
-    picture.title = format!("{} {}", hostile[0], hostile[1]);
-    picture.subtitle = hostile[2].to_owned();
-    picture.marks = vec![Mark { unix_ms: START, kind: MarkKind::Limit, text: hostile[0].to_owned() }];
-    let Some((browser, _folder)) = show(&picture, (1300, 900)) else { crate::skip!("no Chromium") };
+    let mut figure = lines(&hostile);
+    figure.title = format!("{} {}", hostile[0], hostile[1]);
+    figure.subtitle = hostile[2].to_owned();
+    figure.marks = vec![Mark { unix_ms: START, kind: MarkKind::Limit, text: hostile[0].to_owned() }];
+    let Some((browser, _folder)) = show(&figure, (1300, 900)) else { crate::skip!("no Chromium") };
     let (x, y) = at(&browser, 30, 30);
     browser.mouse(&[Mouse::To(x, y)]);
     assert_eq!(browser.run("return window.owned ?? null", Value::Null), Value::Null);
@@ -280,7 +280,7 @@ fn no_name_breaks_out_of_its_place() {
         browser.run("return [document.scripts.length, document.images.length]", Value::Null),
         serde_json::json!([2, 0])
     );
-    assert_eq!(browser.run("return document.title", Value::Null), picture.title);
+    assert_eq!(browser.run("return document.title", Value::Null), figure.title);
     let names = browser.run(
         "return [...document.querySelectorAll('tbody .name')].map((name) => name.textContent)",
         Value::Null,
@@ -292,7 +292,7 @@ fn no_name_breaks_out_of_its_place() {
 }
 
 #[test]
-fn the_page_loads_nothing_and_may_not() {
+fn page_makes_no_requests() {
     let Some((browser, _folder)) = show(&tree(), (1300, 900)) else { crate::skip!("no Chromium") };
     assert_eq!(browser.run("return performance.getEntriesByType('resource').length", Value::Null), 0);
     // Another script, put in by whatever way, does not run; nothing is fetched, from nowhere.
@@ -313,10 +313,10 @@ fn the_page_loads_nothing_and_may_not() {
 }
 
 #[test]
-fn the_table_sorts_and_says_what_it_leaves_out() {
+fn table_sorts_and_searches() {
     let names: Vec<String> = (0..10_000).map(|n| format!("type {n}")).collect();
-    let picture = lines(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    let Some((browser, folder)) = show(&picture, (1300, 900)) else { crate::skip!("no Chromium") };
+    let figure = lines(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let Some((browser, folder)) = show(&figure, (1300, 900)) else { crate::skip!("no Chromium") };
     let first = || browser.text("tbody tr:first-child .name");
     assert!(
         browser.text("#note").starts_with("200 of 10,000 series are listed"),
@@ -357,7 +357,7 @@ fn the_table_sorts_and_says_what_it_leaves_out() {
 }
 
 #[test]
-fn the_page_is_light_or_dark_and_fits_a_telephone() {
+fn page_fits_phone_and_dark_mode() {
     let Some((browser, _folder)) = show(&tree(), (390, 800)) else { crate::skip!("no Chromium") };
     let ground = || browser.run("return getComputedStyle(document.body).backgroundColor", Value::Null);
     browser.prefer("light");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-use crate::clock::Bound;
+use crate::clock::TimeBound;
 
 /// Draw a log of memmon, memobj or the older tool as a picture.
 ///
@@ -19,7 +19,7 @@ pub struct Args {
 
     /// What to draw [default: object types if the log has any, else the process tree]
     #[arg(short, long, value_enum)]
-    pub what: Option<What>,
+    pub what: Option<Quantity>,
 
     /// Draw the N with the highest peaks one by one, the rest as one
     #[arg(short, long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=500))]
@@ -50,12 +50,12 @@ pub struct Args {
     pub log_scale: bool,
 
     /// Begin here: a clock time (14:25), a time before the log's end (-2h), or a date (2026-11-24 14:25, RFC 3339)
-    #[arg(long, value_name = "WHEN", value_parser = Bound::parse, allow_hyphen_values = true)]
-    pub since: Option<Bound>,
+    #[arg(long, value_name = "WHEN", value_parser = TimeBound::parse, allow_hyphen_values = true)]
+    pub since: Option<TimeBound>,
 
     /// End here
-    #[arg(long, value_name = "WHEN", value_parser = Bound::parse, allow_hyphen_values = true)]
-    pub until: Option<Bound>,
+    #[arg(long, value_name = "WHEN", value_parser = TimeBound::parse, allow_hyphen_values = true)]
+    pub until: Option<TimeBound>,
 
     /// Draw the verdicts of a log of `memdiff --trend --format jsonl` into the picture
     #[arg(long, value_name = "FILE")]
@@ -91,7 +91,7 @@ pub const DEFAULT_OUTPUT: &str = "memory_analysis_plot.png";
 
 /// What is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum What {
+pub enum Quantity {
     /// Bytes of Python objects by type
     Types,
     /// Bytes of Python objects by module
@@ -179,7 +179,7 @@ memplot [OPTIONS] [FILE]...
 
 const EXAMPLES: &str = "\
 Examples:
-  memplot log.jsonl                         the best picture for the log, in the terminal
+  memplot log.jsonl                         the best figure for the log, in the terminal
   memplot log.jsonl > plot.svg              the same as SVG
   memplot log.jsonl -o plot.png             the same as PNG
   memplot log.jsonl --html -o plot.html     the same as a page to zoom into
@@ -200,7 +200,7 @@ passed. Runs of the tool are not joined to each other.
 Time: in the local time zone (TZ). A clock time for --since is the last one before the end of the log; for --until it \
 is the first one after --since.
 
-Exit status: 0 a picture was written; 2 trouble: nothing to draw, nothing could be read or written.
+Exit status: 0 a figure was written; 2 trouble: nothing to draw, nothing could be read or written.
 ";
 
 #[cfg(test)]
@@ -212,32 +212,32 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_holds_together() {
+    fn clap_definition_is_valid() {
         use clap::CommandFactory;
         Args::command().debug_assert();
     }
 
     #[test]
-    fn an_output_without_a_name_is_the_older_tools() {
+    fn bare_output_uses_default_name() {
         assert_eq!(parse(&["a.jsonl"]).unwrap().output, None);
         assert_eq!(parse(&["a.jsonl", "-o"]).unwrap().output, Some(DEFAULT_OUTPUT.into()));
         assert_eq!(parse(&["-o", "x.svg", "a.jsonl"]).unwrap().output, Some("x.svg".into()));
     }
 
     #[test]
-    fn sizes_and_moments() {
+    fn sizes_and_times_parse() {
         let size = |width, height| Ok(Size { width, height });
         assert_eq!(Size::parse("1400x800"), size(1400, 800));
         assert_eq!(Size::parse("1400×800"), size(1400, 800));
         for text in ["", "1400", "x", "-1x5", "10x10", "99999x800"] {
             assert!(Size::parse(text).is_err(), "{text}");
         }
-        assert_eq!(parse(&["--since", "-2h"]).unwrap().since, Some(Bound::Back(7_200_000)));
-        assert_eq!(parse(&["--since=-30m"]).unwrap().since, Some(Bound::Back(1_800_000)));
+        assert_eq!(parse(&["--since", "-2h"]).unwrap().since, Some(TimeBound::BeforeEnd(7_200_000)));
+        assert_eq!(parse(&["--since=-30m"]).unwrap().since, Some(TimeBound::BeforeEnd(1_800_000)));
     }
 
     #[test]
-    fn what_cannot_be_stacked_is_refused() {
+    fn conflicting_options_are_refused() {
         assert!(parse(&["--stack", "--delta"]).is_err() && parse(&["--stack", "--log-scale"]).is_err());
         assert!(parse(&["--delta", "--log-scale"]).is_err() && parse(&["--top", "0"]).is_err());
     }

@@ -26,7 +26,7 @@ pub fn local(unix_ms: i64, zone: &TimeZone) -> ZonedDateTime {
 
 /// The moment of a local date and time; where a clock was put forward, the one after the gap.
 #[must_use]
-pub fn moment(local: DateTime, zone: &TimeZone) -> Option<i64> {
+pub fn to_unix_ms(local: DateTime, zone: &TimeZone) -> Option<i64> {
     Some(zone.to_timestamp(local).ok()?.as_millisecond())
 }
 
@@ -44,16 +44,16 @@ pub fn date(unix_ms: i64, zone: &TimeZone) -> String {
 
 /// A moment as the user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
+pub enum TimeBound {
     /// This one, in milliseconds since 1970.
     At(i64),
     /// Whenever the clock showed this.
-    Clock(Time),
+    ClockTime(Time),
     /// So many milliseconds before the end of the log.
-    Back(i64),
+    BeforeEnd(i64),
 }
 
-impl Bound {
+impl TimeBound {
     /// Reads `14:25`, `14:25:30`, `-2h`, `2026-11-24`, `2026-11-24 14:25` (local) or RFC 3339.
     ///
     /// # Errors
@@ -62,7 +62,7 @@ impl Bound {
         let text = text.trim();
         if let Some(back) = text.strip_prefix('-') {
             let back = parse_duration(back).map_err(|error| error.to_string())?;
-            return Ok(Self::Back(i64::try_from(back.as_millis()).unwrap_or(i64::MAX)));
+            return Ok(Self::BeforeEnd(i64::try_from(back.as_millis()).unwrap_or(i64::MAX)));
         }
         if let Ok(moment) = text.parse::<Timestamp>() {
             return Ok(Self::At(moment.as_millisecond()));
@@ -73,13 +73,13 @@ impl Bound {
             .filter(|_| text.len() == 10)
             .map(|date| date.to_datetime(Time::midnight()));
         let local = day.or_else(|| text.parse::<DateTime>().ok().filter(|_| text.len() > 10));
-        if let Some(moment) = local.and_then(|local| moment(local, zone())) {
+        if let Some(moment) = local.and_then(|local| to_unix_ms(local, zone())) {
             return Ok(Self::At(moment));
         }
         let looks_like_time = text.len() >= 4 && text.contains(':');
         let padded = if text.find(':') == Some(1) { format!("0{text}") } else { text.to_owned() };
         if let Some(time) = padded.parse::<Time>().ok().filter(|_| looks_like_time) {
-            return Ok(Self::Clock(time));
+            return Ok(Self::ClockTime(time));
         }
         Err(format!(
             "'{text}' is no moment: write a clock time (14:25), a time before the end (-2h), or a date (2026-11-24 14:25)"
@@ -89,10 +89,10 @@ impl Bound {
 
 /// The last moment at or before `unix_ms` at which the clock showed `time`.
 #[must_use]
-pub fn last_at(time: Time, unix_ms: i64, zone: &TimeZone) -> i64 {
+pub fn last_time_before(time: Time, unix_ms: i64, zone: &TimeZone) -> i64 {
     let mut date = local(unix_ms, zone).date();
     for _ in 0..3 {
-        if let Some(found) = moment(date.to_datetime(time), zone).filter(|found| *found <= unix_ms) {
+        if let Some(found) = to_unix_ms(date.to_datetime(time), zone).filter(|found| *found <= unix_ms) {
             return found;
         }
         let Ok(yesterday) = date.yesterday() else { break };
@@ -103,10 +103,10 @@ pub fn last_at(time: Time, unix_ms: i64, zone: &TimeZone) -> i64 {
 
 /// The first moment after `unix_ms` at which the clock showed `time`.
 #[must_use]
-pub fn next_at(time: Time, unix_ms: i64, zone: &TimeZone) -> i64 {
+pub fn next_time_after(time: Time, unix_ms: i64, zone: &TimeZone) -> i64 {
     let mut date = local(unix_ms, zone).date();
     for _ in 0..3 {
-        if let Some(found) = moment(date.to_datetime(time), zone).filter(|found| *found > unix_ms) {
+        if let Some(found) = to_unix_ms(date.to_datetime(time), zone).filter(|found| *found > unix_ms) {
             return found;
         }
         let Ok(tomorrow) = date.tomorrow() else { break };
@@ -124,16 +124,19 @@ mod tests {
     }
 
     #[test]
-    fn moments_as_people_name_them() {
-        assert_eq!(Bound::parse("-2h"), Ok(Bound::Back(7_200_000)));
-        assert_eq!(Bound::parse("14:25"), Ok(Bound::Clock(jiff::civil::time(14, 25, 0, 0))));
-        assert_eq!(Bound::parse("9:05:30"), Ok(Bound::Clock(jiff::civil::time(9, 5, 30, 0))));
-        assert_eq!(Bound::parse("2026-11-24T14:25:00+01:00"), Ok(Bound::At(at("2026-11-24T13:25:00Z"))));
-        assert!(matches!(Bound::parse("2026-11-24"), Ok(Bound::At(_))));
-        assert!(matches!(Bound::parse("2026-11-24 14:25"), Ok(Bound::At(_))));
+    fn time_bounds_parse() {
+        assert_eq!(TimeBound::parse("-2h"), Ok(TimeBound::BeforeEnd(7_200_000)));
+        assert_eq!(TimeBound::parse("14:25"), Ok(TimeBound::ClockTime(jiff::civil::time(14, 25, 0, 0))));
+        assert_eq!(TimeBound::parse("9:05:30"), Ok(TimeBound::ClockTime(jiff::civil::time(9, 5, 30, 0))));
+        assert_eq!(
+            TimeBound::parse("2026-11-24T14:25:00+01:00"),
+            Ok(TimeBound::At(at("2026-11-24T13:25:00Z")))
+        );
+        assert!(matches!(TimeBound::parse("2026-11-24"), Ok(TimeBound::At(_))));
+        assert!(matches!(TimeBound::parse("2026-11-24 14:25"), Ok(TimeBound::At(_))));
         for text in ["", "yesterday", "25:00", "-", "12", "2h", "14.25"] {
             assert!(
-                Bound::parse(text)
+                TimeBound::parse(text)
                     .is_err_and(|error| error.contains("no moment") || error.contains("duration")),
                 "{text}"
             );
@@ -141,12 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_time_is_found_before_and_after_a_moment() {
+    fn clock_time_before_and_after() {
         let zone = TimeZone::get("Europe/Berlin").unwrap_or(TimeZone::UTC);
-        let noon = moment(jiff::civil::date(2026, 11, 24).at(12, 0, 0, 0), &zone).unwrap();
+        let noon = to_unix_ms(jiff::civil::date(2026, 11, 24).at(12, 0, 0, 0), &zone).unwrap();
         let time = jiff::civil::time(14, 25, 0, 0);
-        assert_eq!(last_at(time, noon, &zone), noon - DAY_MS + 145 * 60_000);
-        assert_eq!(next_at(time, noon, &zone), noon + 145 * 60_000);
-        assert_eq!(last_at(jiff::civil::time(12, 0, 0, 0), noon, &zone), noon);
+        assert_eq!(last_time_before(time, noon, &zone), noon - DAY_MS + 145 * 60_000);
+        assert_eq!(next_time_after(time, noon, &zone), noon + 145 * 60_000);
+        assert_eq!(last_time_before(jiff::civil::time(12, 0, 0, 0), noon, &zone), noon);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// A colour on a light and on a dark ground.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Colour {
+pub struct ThemeColour {
     /// On a light ground.
     pub light: (u8, u8, u8),
     /// On a dark ground.
@@ -13,25 +13,25 @@ pub struct Colour {
 
 /// Paul Tol's *muted* scheme, its two palest darkened so that they serve as lines on white, and one orange more. Neighbours here
 /// differ in lightness too.
-pub const PALETTE: [Colour; 10] = [
-    Colour { light: (0x33, 0x22, 0x88), dark: (0x8c, 0x7c, 0xe8) },
-    Colour { light: (0x44, 0xaa, 0x99), dark: (0x5c, 0xc9, 0xb7) },
-    Colour { light: (0xcc, 0x66, 0x77), dark: (0xe8, 0x82, 0x94) },
-    Colour { light: (0x3a, 0x98, 0xc9), dark: (0x88, 0xcc, 0xee) },
-    Colour { light: (0x88, 0x22, 0x55), dark: (0xc9, 0x5c, 0x92) },
-    Colour { light: (0xc3, 0xa5, 0x2c), dark: (0xdd, 0xcc, 0x77) },
-    Colour { light: (0x11, 0x77, 0x33), dark: (0x4c, 0xb3, 0x70) },
-    Colour { light: (0xaa, 0x44, 0x99), dark: (0xd6, 0x7f, 0xc8) },
-    Colour { light: (0x8a, 0x8a, 0x2a), dark: (0xb9, 0xb9, 0x55) },
-    Colour { light: (0xd5, 0x6f, 0x1c), dark: (0xf0, 0x9a, 0x52) },
+pub const PALETTE: [ThemeColour; 10] = [
+    ThemeColour { light: (0x33, 0x22, 0x88), dark: (0x8c, 0x7c, 0xe8) },
+    ThemeColour { light: (0x44, 0xaa, 0x99), dark: (0x5c, 0xc9, 0xb7) },
+    ThemeColour { light: (0xcc, 0x66, 0x77), dark: (0xe8, 0x82, 0x94) },
+    ThemeColour { light: (0x3a, 0x98, 0xc9), dark: (0x88, 0xcc, 0xee) },
+    ThemeColour { light: (0x88, 0x22, 0x55), dark: (0xc9, 0x5c, 0x92) },
+    ThemeColour { light: (0xc3, 0xa5, 0x2c), dark: (0xdd, 0xcc, 0x77) },
+    ThemeColour { light: (0x11, 0x77, 0x33), dark: (0x4c, 0xb3, 0x70) },
+    ThemeColour { light: (0xaa, 0x44, 0x99), dark: (0xd6, 0x7f, 0xc8) },
+    ThemeColour { light: (0x8a, 0x8a, 0x2a), dark: (0xb9, 0xb9, 0x55) },
+    ThemeColour { light: (0xd5, 0x6f, 0x1c), dark: (0xf0, 0x9a, 0x52) },
 ];
 
 /// What all others together have.
-pub const OTHERS: Colour = Colour { light: (0x9a, 0x9d, 0xa3), dark: (0x7d, 0x81, 0x88) };
+pub const OTHERS: ThemeColour = ThemeColour { light: (0x9a, 0x9d, 0xa3), dark: (0x7d, 0x81, 0x88) };
 
 /// The colour of a place in the palette; beyond its end it begins anew.
 #[must_use]
-pub fn of(index: Option<usize>) -> Colour {
+pub fn for_series(index: Option<usize>) -> ThemeColour {
     index.and_then(|index| PALETTE.get(index % PALETTE.len()).copied()).unwrap_or(OTHERS)
 }
 
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_keeps_its_colour_and_no_two_share_one_while_there_are_enough() {
+    fn names_get_distinct_stable_colours() {
         let names = ["dict", "str", "list", "tuple", "function", "bytes", "int", "set", "code", "type"];
         let colours = assign(names);
         assert_eq!(colours.iter().collect::<BTreeSet<_>>().len(), PALETTE.len());
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn every_colour_can_be_seen_as_a_line() {
+    fn colours_have_enough_contrast() {
         let contrast = |a: f64, b: f64| (a.max(b) + 0.05) / (a.min(b) + 0.05);
         for colour in PALETTE.iter().chain([&OTHERS]) {
             assert!(contrast(luminance(colour.light), 1.0) > 2.3, "{colour:?}");

@@ -2,8 +2,8 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | model | [`picture`] | what is to be seen, whatever it is drawn with |
-//! | words | [`words`], [`clock`], [`lettering`], [`colour`] | values, moments, widths of text and colours as pictures show them |
+//! | model | [`figure`] | what is to be seen, whatever it is drawn with |
+//! | words | [`format`], [`clock`], [`text_metrics`], [`colour`] | values, moments, widths of text and colours as pictures show them |
 //! | usage | [`cli`] | what the user types |
 //! | thinning | [`downsample`] | what is kept of a log: bounded, and every peak |
 //! | series | [`series`] | moments → one picture |
@@ -19,9 +19,9 @@ pub mod cli;
 pub mod clock;
 pub mod colour;
 pub mod downsample;
+pub mod figure;
+pub mod format;
 pub mod html;
-pub mod lettering;
-pub mod picture;
 pub mod png;
 pub mod run;
 pub mod scale;
@@ -29,7 +29,7 @@ pub mod series;
 pub mod stack;
 pub mod svg;
 pub mod terminal;
-pub mod words;
+pub mod text_metrics;
 
 use std::process::ExitCode;
 

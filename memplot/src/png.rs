@@ -6,7 +6,7 @@ use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
 use crate::cli::Size;
-use crate::lettering::is_covered;
+use crate::text_metrics::is_covered;
 
 /// Pixels of the PNG for one of the SVG: 150 dpi instead of 96.
 pub const SCALE: f32 = 150.0 / 96.0;
@@ -15,7 +15,7 @@ pub const SCALE: f32 = 150.0 / 96.0;
 ///
 /// # Errors
 /// In words, if it cannot be drawn: a picture beyond what memory holds.
-pub fn png(svg: &str, size: Size) -> Result<Vec<u8>, String> {
+pub fn render(svg: &str, size: Size) -> Result<Vec<u8>, String> {
     let mut fonts = fontdb::Database::new();
     fonts.load_font_data(dejavu::sans::regular().to_vec());
     fonts.set_sans_serif_family("DejaVu Sans");
@@ -25,7 +25,7 @@ pub fn png(svg: &str, size: Size) -> Result<Vec<u8>, String> {
     let options =
         Options { fontdb: Arc::new(fonts), font_family: "DejaVu Sans".to_owned(), ..Options::default() };
     let tree = Tree::from_str(svg, &options).map_err(|error| error.to_string())?;
-    let (width, height) = pixels(size);
+    let (width, height) = pixel_size(size);
     let mut pixmap =
         Pixmap::new(width, height).ok_or_else(|| format!("no room for {width}x{height} pixels"))?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixmap.as_mut());
@@ -34,7 +34,7 @@ pub fn png(svg: &str, size: Size) -> Result<Vec<u8>, String> {
 
 /// Width and height of the PNG of a picture of that size.
 #[must_use]
-pub fn pixels(size: Size) -> (u32, u32) {
+pub fn pixel_size(size: Size) -> (u32, u32) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are at most 10,000")]
     let scaled = |length: u32| (f64::from(length) * f64::from(SCALE)).round() as u32;
     (scaled(size.width), scaled(size.height))

@@ -10,13 +10,13 @@ use common::log::{self, Input, What as Measured};
 use common::record::Verdict;
 use regex::{Regex, RegexBuilder};
 
-use crate::chart::{self, Look};
+use crate::chart::{self, SvgOptions};
 use crate::cli::{Args, DEFAULT_OUTPUT, Format, Theme};
 use crate::clock;
+use crate::figure::Figure;
 use crate::html;
-use crate::picture::Picture;
 use crate::png;
-use crate::series::{Collector, Request, Window};
+use crate::series::{Collector, PlotRequest, TimeWindow};
 use crate::terminal;
 
 const TOOL: &str = "memplot";
@@ -26,21 +26,21 @@ const TOOL: &str = "memplot";
 const SIGINT: i32 = 2;
 
 /// Buckets for each pixel of width, at least; twice as many just after their width doubled.
-const BUCKETS: usize = 2;
+const BUCKETS_PER_PIXEL: usize = 2;
 /// So many times finer is a page, for those who zoom in.
-const ZOOM: usize = 4;
+const PAGE_ZOOM: usize = 4;
 
 /// Runs memplot with these arguments; the exit code.
 ///
 /// # Errors
 /// What cannot work here, in one line with a hint.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let output = Output::of(args)?;
+    let output = Output::from_args(args)?;
     let grep = args.grep.as_deref().map(pattern).transpose()?;
     let verdicts = args.trend.as_ref().map(verdicts).transpose()?.unwrap_or_default();
     let inputs = Input::from_args(&args.files);
     let width = usize::try_from(args.size.width).unwrap_or(0);
-    let mut collector = Collector::new(Request {
+    let mut collector = Collector::new(PlotRequest {
         what: args.what,
         metric: args.metric,
         top: usize::try_from(args.top).unwrap_or(usize::MAX),
@@ -48,25 +48,26 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         delta: args.delta,
         log_scale: args.log_scale,
         grep,
-        window: Window::new(args.since, args.until, clock::zone()),
-        buckets: (width * BUCKETS * if output.format == Format::Html { ZOOM } else { 1 }).next_power_of_two(),
+        window: TimeWindow::new(args.since, args.until, clock::zone()),
+        buckets: (width * BUCKETS_PER_PIXEL * if output.format == Format::Html { PAGE_ZOOM } else { 1 })
+            .next_power_of_two(),
         inputs: inputs.iter().map(Input::name).collect(),
         title: args.title.clone(),
         zone: clock::zone().clone(),
         verdicts,
     });
-    let interrupt = Interrupt::of_pipe(args);
+    let interrupt = Interrupt::for_pipe(args);
     log::read(&inputs, &log::Options::new(TOOL), &mut |moment| {
-        collector.take(&moment);
-        interrupt.go_on()
+        collector.add(&moment);
+        interrupt.check()
     })?;
-    let picture = collector.finish()?;
-    output.write(&drawn(&picture, args, &output)?)?;
+    let figure = collector.finish()?;
+    output.write(&render(&figure, args, &output)?)?;
     Ok(0)
 }
 
 /// How many moments are taken in between two looks at signals.
-const LOOK_AFTER: u64 = 64;
+const CHECK_EVERY: u64 = 64;
 
 /// Ctrl-C in a pipeline goes to all of it: `memmon | memplot` is to end with a picture of what was seen. The second one ends memplot.
 struct Interrupt {
@@ -77,7 +78,7 @@ struct Interrupt {
 
 impl Interrupt {
     /// Of a pipe; who waits for a terminal or reads a file wants Ctrl-C to end it at once.
-    fn of_pipe(args: &Args) -> Self {
+    fn for_pipe(args: &Args) -> Self {
         let is_pipe = args.files.iter().all(|file| file.as_os_str() == "-") && !io::stdin().is_terminal();
         #[cfg(not(unix))]
         let _ = is_pipe;
@@ -89,11 +90,11 @@ impl Interrupt {
     }
 
     /// Whether to go on.
-    fn go_on(&self) -> ControlFlow<()> {
+    fn check(&self) -> ControlFlow<()> {
         self.moments.set(self.moments.get() + 1);
         #[cfg(unix)]
         if let Some(signals) = &self.signals
-            && self.moments.get().is_multiple_of(LOOK_AFTER)
+            && self.moments.get().is_multiple_of(CHECK_EVERY)
             && signals.next().is_some()
         {
             return ControlFlow::Break(());
@@ -132,16 +133,16 @@ fn verdicts(path: &PathBuf) -> Result<Vec<Verdict>, Failure> {
     Ok(found)
 }
 
-fn drawn(picture: &Picture, args: &Args, output: &Output) -> Result<Vec<u8>, Failure> {
+fn render(figure: &Figure, args: &Args, output: &Output) -> Result<Vec<u8>, Failure> {
     let format = output.format;
     // Pixels do not change with their viewer.
     let theme = if format == Format::Png && args.theme == Theme::Auto { Theme::Light } else { args.theme };
-    let look = Look { size: args.size, theme, zone: clock::zone().clone() };
+    let options = SvgOptions { size: args.size, theme, zone: clock::zone().clone() };
     match format {
-        Format::Svg => Ok(chart::svg(picture, &look).into_bytes()),
-        Format::Html => Ok(html::page(picture, theme).into_bytes()),
-        Format::Text => Ok(terminal::text(picture, output.look(theme)).into_bytes()),
-        Format::Png => png::png(&chart::svg(picture, &look), args.size).map_err(|error| {
+        Format::Svg => Ok(chart::svg(figure, &options).into_bytes()),
+        Format::Html => Ok(html::page(figure, theme).into_bytes()),
+        Format::Text => Ok(terminal::text(figure, output.terminal_options(theme)).into_bytes()),
+        Format::Png => png::render(&chart::svg(figure, &options), args.size).map_err(|error| {
             Failure::new(format!("no PNG can be made: {error}"), "try a smaller --size, or SVG")
         }),
     }
@@ -155,16 +156,18 @@ struct Output {
 
 impl Output {
     /// Decided before anything is read: nobody waits for a log only to learn that there is no place for its picture.
-    fn of(args: &Args) -> Result<Self, Failure> {
+    fn from_args(args: &Args) -> Result<Self, Failure> {
         let mut path = args.output.clone().filter(|path| path.as_os_str() != "-");
         let wanted = if args.html { Some(Format::Html) } else { args.format };
         let format = match (wanted, &path) {
             (Some(format), _) => format,
-            (None, Some(path)) => by_ending(path)?,
+            (None, Some(path)) => format_from_extension(path)?,
             (None, None) if io::stdout().is_terminal() => Format::Text,
             (None, None) => Format::Svg,
         };
-        if let (None, true, Some((what, ending))) = (&path, io::stdout().is_terminal(), unreadable(format)) {
+        if let (None, true, Some((what, ending))) =
+            (&path, io::stdout().is_terminal(), not_for_terminal(format))
+        {
             return Err(Failure::new(
                 format!("{what} cannot be shown on a terminal"),
                 format!("write it to a file with -o plot.{ending}, or redirect stdout"),
@@ -172,7 +175,7 @@ impl Output {
         }
         // The name that no one gave gets the ending of the format that someone did.
         if let Some(path) = path.as_mut().filter(|path| path.as_os_str() == DEFAULT_OUTPUT) {
-            path.set_extension(ending(format));
+            path.set_extension(extension(format));
         }
         if let Some(path) = &path
             && args.files.iter().any(|file| is_same(file, path))
@@ -186,8 +189,12 @@ impl Output {
     }
 
     /// How characters are drawn: for the terminal that they go to, or plain.
-    fn look(&self, theme: Theme) -> terminal::Look {
-        if self.path.is_none() { terminal::Look::of_stdout(theme) } else { terminal::Look::plain() }
+    fn terminal_options(&self, theme: Theme) -> terminal::TerminalOptions {
+        if self.path.is_none() {
+            terminal::TerminalOptions::for_stdout(theme)
+        } else {
+            terminal::TerminalOptions::plain()
+        }
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
@@ -203,7 +210,7 @@ impl Output {
     }
 }
 
-fn by_ending(path: &Path) -> Result<Format, Failure> {
+fn format_from_extension(path: &Path) -> Result<Format, Failure> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
     match ending.as_str() {
         "svg" => Ok(Format::Svg),
@@ -217,7 +224,7 @@ fn by_ending(path: &Path) -> Result<Format, Failure> {
     }
 }
 
-fn ending(format: Format) -> &'static str {
+fn extension(format: Format) -> &'static str {
     match format {
         Format::Svg => "svg",
         Format::Png => "png",
@@ -227,7 +234,7 @@ fn ending(format: Format) -> &'static str {
 }
 
 /// What a terminal would show nobody: its name and ending.
-fn unreadable(format: Format) -> Option<(&'static str, &'static str)> {
+fn not_for_terminal(format: Format) -> Option<(&'static str, &'static str)> {
     match format {
         Format::Png => Some(("a PNG", "png")),
         Format::Html => Some(("a page", "html")),

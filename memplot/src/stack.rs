@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::picture::Series;
+use crate::figure::Series;
 
-/// A stretch of time without a gap.
+/// A segment of time without a gap.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stretch {
+pub struct StackSegment {
     /// The edge above each series, in the order of the series, from left to right: moments and sums. Where a series begins or
     /// ends, a moment stands twice: with and without it.
     pub edges: Vec<Vec<(i64, f64)>>,
@@ -14,44 +14,46 @@ pub struct Stretch {
 
 /// The values of all series at one moment, and which of them go on to the next.
 #[derive(Debug, Clone)]
-struct Moment {
+struct StackRow {
     unix_ms: i64,
     values: Vec<Option<f64>>,
-    go_on: Vec<bool>,
+    continues: Vec<bool>,
 }
 
-/// The stretches of `series`, the first at the bottom. `column` tells which moments are drawn at the same place: of each place
+/// The segments of `series`, the first at the bottom. `column` tells which moments are drawn at the same place: of each place
 /// the first, the last, and those with the least and the greatest sum are kept.
 #[must_use]
-pub fn stretches(series: &[Series], column: impl Fn(i64) -> i64) -> Vec<Stretch> {
-    let moments = thinned(moments(series), column);
-    let mut stretches = Vec::new();
+pub fn segments(series: &[Series], column: impl Fn(i64) -> i64) -> Vec<StackSegment> {
+    let moments = decimated(moments(series), column);
+    let mut segments = Vec::new();
     let mut begin = 0;
     for end in 1..=moments.len() {
-        let goes_on =
-            end < moments.len() && moments.get(end - 1).is_some_and(|moment| moment.go_on.contains(&true));
+        let goes_on = end < moments.len()
+            && moments.get(end - 1).is_some_and(|moment| moment.continues.contains(&true));
         if !goes_on {
-            stretches.extend(moments.get(begin..end).map(|part| stretch(part, series.len())));
+            segments.extend(moments.get(begin..end).map(|part| segment(part, series.len())));
             begin = end;
         }
     }
-    stretches
+    segments
 }
 
-fn moments(series: &[Series]) -> Vec<Moment> {
+fn moments(series: &[Series]) -> Vec<StackRow> {
     let count = series.len();
-    let mut moments: BTreeMap<i64, Moment> = BTreeMap::new();
+    let mut moments: BTreeMap<i64, StackRow> = BTreeMap::new();
     for (place, one) in series.iter().enumerate() {
         for run in &one.runs {
             let last = run.len().saturating_sub(1);
             for (number, point) in run.iter().enumerate() {
-                let empty = || Moment {
+                let empty = || StackRow {
                     unix_ms: point.unix_ms,
                     values: vec![None; count],
-                    go_on: vec![false; count],
+                    continues: vec![false; count],
                 };
                 let moment = moments.entry(point.unix_ms).or_insert_with(empty);
-                if let (Some(value), Some(on)) = (moment.values.get_mut(place), moment.go_on.get_mut(place)) {
+                if let (Some(value), Some(on)) =
+                    (moment.values.get_mut(place), moment.continues.get_mut(place))
+                {
                     *value = Some(point.value);
                     *on = number < last;
                 }
@@ -61,11 +63,11 @@ fn moments(series: &[Series]) -> Vec<Moment> {
     moments.into_values().collect()
 }
 
-fn thinned(moments: Vec<Moment>, column: impl Fn(i64) -> i64) -> Vec<Moment> {
-    let sum = |moment: &Moment| -> f64 { moment.values.iter().flatten().sum() };
-    let mut kept: Vec<Moment> = Vec::with_capacity(moments.len());
+fn decimated(moments: Vec<StackRow>, column: impl Fn(i64) -> i64) -> Vec<StackRow> {
+    let sum = |moment: &StackRow| -> f64 { moment.values.iter().flatten().sum() };
+    let mut kept: Vec<StackRow> = Vec::with_capacity(moments.len());
     for group in moments.chunk_by(|a, b| column(a.unix_ms) == column(b.unix_ms)) {
-        let by_sum = |(_, a): &(usize, &Moment), (_, b): &(usize, &Moment)| sum(a).total_cmp(&sum(b));
+        let by_sum = |(_, a): &(usize, &StackRow), (_, b): &(usize, &StackRow)| sum(a).total_cmp(&sum(b));
         let least = group.iter().enumerate().min_by(by_sum).map(|(place, _)| place);
         let greatest = group.iter().enumerate().max_by(by_sum).map(|(place, _)| place);
         let places: BTreeSet<usize> =
@@ -79,7 +81,7 @@ fn thinned(moments: Vec<Moment>, column: impl Fn(i64) -> i64) -> Vec<Moment> {
                 places.get(number + 1).filter(|next| **next > place + 1).and_then(|next| group.get(*next))
             {
                 let both = moment.values.iter().zip(&next.values).map(|(a, b)| a.is_some() && b.is_some());
-                moment.go_on = both.collect();
+                moment.continues = both.collect();
             }
             kept.push(moment);
         }
@@ -87,12 +89,12 @@ fn thinned(moments: Vec<Moment>, column: impl Fn(i64) -> i64) -> Vec<Moment> {
     kept
 }
 
-fn stretch(moments: &[Moment], count: usize) -> Stretch {
+fn segment(moments: &[StackRow], count: usize) -> StackSegment {
     let mut edges: Vec<Vec<(i64, f64)>> = vec![Vec::new(); count];
-    let mut add = |moment: &Moment, go_on: Option<&[bool]>| {
+    let mut add = |moment: &StackRow, continues: Option<&[bool]>| {
         let mut sum = 0.0;
         for (place, edge) in edges.iter_mut().enumerate() {
-            let is_there = go_on.is_none_or(|go_on| go_on.get(place) == Some(&true));
+            let is_there = continues.is_none_or(|continues| continues.get(place) == Some(&true));
             sum += moment.values.get(place).copied().flatten().filter(|_| is_there).unwrap_or(0.0);
             if edge.last() != Some(&(moment.unix_ms, sum)) {
                 edge.push((moment.unix_ms, sum));
@@ -104,17 +106,17 @@ fn stretch(moments: &[Moment], count: usize) -> Stretch {
     }
     for pair in moments.windows(2) {
         if let [before, after] = pair {
-            add(before, Some(&before.go_on));
-            add(after, Some(&before.go_on));
+            add(before, Some(&before.continues));
+            add(after, Some(&before.continues));
         }
     }
-    Stretch { edges }
+    StackSegment { edges }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::picture::Point;
+    use crate::figure::Point;
 
     fn series(runs: &[&[(i64, f64)]]) -> Series {
         let runs =
@@ -132,9 +134,9 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_and_ends_does_so_at_once() {
+    fn stack_edges_are_vertical() {
         let all = [series(&[&[(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]]), series(&[&[(1, 5.0), (2, 6.0)]])];
-        let found = stretches(&all, |unix_ms| unix_ms);
+        let found = segments(&all, |unix_ms| unix_ms);
         assert_eq!(found.len(), 1);
         let top = [(0, 1.0), (1, 1.0), (1, 6.0), (2, 7.0), (2, 1.0), (3, 1.0)];
         assert_eq!(found[0].edges[1], top);
@@ -142,18 +144,18 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_in_all_parts_two_stretches_and_one_moment_is_one() {
+    fn shared_gap_splits_segments() {
         let all = [series(&[&[(0, 1.0), (1, 2.0)], &[(5, 3.0)]])];
-        let found = stretches(&all, |unix_ms| unix_ms);
+        let found = segments(&all, |unix_ms| unix_ms);
         assert_eq!(found.len(), 2);
         assert_eq!(found[1].edges, [vec![(5, 3.0)]]);
     }
 
     #[test]
-    fn of_one_place_the_extremes_are_kept() {
+    fn stack_keeps_extremes_per_column() {
         let points: Vec<(i64, f64)> = (0..1000).map(|n| (n, if n == 437 { 90.0 } else { 1.0 })).collect();
         let all = [series(&[&points])];
-        let found = stretches(&all, |unix_ms| unix_ms / 100);
+        let found = segments(&all, |unix_ms| unix_ms / 100);
         assert!(found.len() == 1 && found[0].edges[0].len() <= 40, "{found:?}");
         assert!(found[0].edges[0].contains(&(437, 90.0)));
     }

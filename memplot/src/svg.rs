@@ -1,7 +1,7 @@
 //! An SVG document, and the drawing backend of plotters that writes into it.
 //!
 //! The canvas has ten units a pixel, so that lines have no stairs; paths are relative, as that takes half the bytes. What is
-//! drawn bears the class that is set on the [`Sheet`] at that time.
+//! drawn bears the class that is set on the [`SvgWriter`] at that time.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -32,7 +32,7 @@ pub enum Anchor {
 
 /// A piece of text in one ink.
 #[derive(Debug, Clone, Copy)]
-pub struct Ink<'a> {
+pub struct TextRun<'a> {
     /// Its class.
     pub class: &'a str,
     /// Its colour.
@@ -42,7 +42,7 @@ pub struct Ink<'a> {
 }
 
 #[derive(Debug, Default)]
-struct Page {
+struct Document {
     out: String,
     class: String,
     open: usize,
@@ -50,7 +50,7 @@ struct Page {
 
 /// A document in the making. Clones are the same document.
 #[derive(Debug, Clone, Default)]
-pub struct Sheet(Rc<RefCell<Page>>);
+pub struct SvgWriter(Rc<RefCell<Document>>);
 
 /// Text as XML takes it: nothing in it is markup, and nothing of it is a character that XML does not have.
 #[must_use]
@@ -94,7 +94,7 @@ pub fn units(pixels: f64) -> i32 {
     units
 }
 
-impl Sheet {
+impl SvgWriter {
     /// Begins an element with the attributes given; their values are escaped here.
     pub fn open(&self, element: &str, attributes: &[(&str, &str)]) {
         let mut page = self.0.borrow_mut();
@@ -123,13 +123,13 @@ impl Sheet {
         self.close(element);
     }
 
-    /// A style sheet of our own making.
+    /// A style svg of our own making.
     pub fn style(&self, css: &str) {
         let _ = writeln!(self.0.borrow_mut().out, "<style>{css}</style>");
     }
 
     /// The class of what is drawn from now on.
-    pub fn dress(&self, class: &str) {
+    pub fn set_class(&self, class: &str) {
         class.clone_into(&mut self.0.borrow_mut().class);
     }
 
@@ -139,8 +139,8 @@ impl Sheet {
         (x, y): (f64, f64),
         size: f64,
         anchor: Anchor,
-        inks: &[Ink<'_>],
-        halo: Option<Ink<'_>>,
+        runs: &[TextRun<'_>],
+        halo: Option<TextRun<'_>>,
     ) {
         let anchor = match anchor {
             Anchor::Start => "",
@@ -155,7 +155,7 @@ impl Sheet {
             let _ = write!(out, " stroke=\"{}\" stroke-width=\"4\" paint-order=\"stroke\"", hex(halo.rgb));
         }
         let halo = halo.map(|halo| format!(" {}", halo.class)).unwrap_or_default();
-        match inks {
+        match runs {
             [ink] => {
                 let _ = write!(
                     out,
@@ -165,9 +165,9 @@ impl Sheet {
                     escape(ink.text)
                 );
             }
-            inks => {
+            runs => {
                 out.push_str(" xml:space=\"preserve\">");
-                for ink in inks {
+                for ink in runs {
                     let (class, rgb, text) = (ink.class, hex(ink.rgb), escape(ink.text));
                     let _ = write!(out, "<tspan class=\"{class}\" fill=\"{rgb}\">{text}</tspan>");
                 }
@@ -178,7 +178,7 @@ impl Sheet {
 
     /// The document.
     #[must_use]
-    pub fn take(&self) -> String {
+    pub fn finish(&self) -> String {
         std::mem::take(&mut self.0.borrow_mut().out)
     }
 
@@ -237,17 +237,17 @@ fn path_data(points: &[BackendCoord], closed: bool) -> Option<String> {
 
 /// What plotters draws with.
 #[derive(Debug, Clone)]
-pub struct Backend {
-    sheet: Sheet,
+pub struct SvgBackend {
+    svg: SvgWriter,
     size: (u32, u32),
 }
 
-impl Backend {
-    /// A canvas of so many pixels on a sheet.
+impl SvgBackend {
+    /// A canvas of so many pixels on a svg.
     #[must_use]
-    pub fn new(sheet: &Sheet, width: u32, height: u32) -> Self {
+    pub fn new(svg: &SvgWriter, width: u32, height: u32) -> Self {
         let units = UNITS.unsigned_abs();
-        Self { sheet: sheet.clone(), size: (width.saturating_mul(units), height.saturating_mul(units)) }
+        Self { svg: svg.clone(), size: (width.saturating_mul(units), height.saturating_mul(units)) }
     }
 }
 
@@ -257,7 +257,7 @@ fn opacity(kind: &str, colour: BackendColor) -> String {
     if colour.alpha < 1.0 { format!(" {kind}-opacity=\"{:.2}\"", colour.alpha) } else { String::new() }
 }
 
-impl DrawingBackend for Backend {
+impl DrawingBackend for SvgBackend {
     type ErrorType = Infallible;
 
     fn get_size(&self) -> (u32, u32) {
@@ -309,7 +309,7 @@ impl DrawingBackend for Backend {
             let rgb = hex(colour.rgb);
             let attributes =
                 format_args!(" fill=\"none\" stroke=\"{rgb}\" stroke-width=\"{width}\"{opacity}");
-            self.sheet.path(&points, false, attributes);
+            self.svg.path(&points, false, attributes);
         }
         Ok(())
     }
@@ -326,7 +326,7 @@ impl DrawingBackend for Backend {
         let paint = if fill { "fill" } else { "stroke" };
         let rest = if fill { "" } else { " fill=\"none\"" };
         let colour = hex(style.color().rgb);
-        let mut page = self.sheet.0.borrow_mut();
+        let mut page = self.svg.0.borrow_mut();
         let class = page.class.clone();
         let _ = writeln!(
             page.out,
@@ -344,7 +344,7 @@ impl DrawingBackend for Backend {
         if colour.alpha > 0.0 {
             let points: Vec<BackendCoord> = vert.into_iter().collect();
             let (rgb, opacity) = (hex(colour.rgb), opacity("fill", colour));
-            self.sheet.path(&points, true, format_args!(" fill=\"{rgb}\"{opacity}"));
+            self.svg.path(&points, true, format_args!(" fill=\"{rgb}\"{opacity}"));
         }
         Ok(())
     }
@@ -352,8 +352,8 @@ impl DrawingBackend for Backend {
     /// Text as text: held at its beginning, on its base line.
     fn draw_text<T: BackendTextStyle>(&mut self, text: &str, style: &T, (x, y): BackendCoord) -> Drawn {
         let place = (f64::from(x) / f64::from(UNITS), f64::from(y) / f64::from(UNITS));
-        let ink = Ink { class: "t", rgb: style.color().rgb, text };
-        self.sheet.text(place, style.size() / f64::from(UNITS), Anchor::Start, &[ink], None);
+        let ink = TextRun { class: "t", rgb: style.color().rgb, text };
+        self.svg.text(place, style.size() / f64::from(UNITS), Anchor::Start, &[ink], None);
         Ok(())
     }
 }
@@ -363,7 +363,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_relative_and_leave_out_what_changes_nothing() {
+    fn paths_are_relative_and_short() {
         let data = |points: &[BackendCoord], closed| path_data(points, closed);
         assert_eq!(data(&[(0, 0), (10, 0), (10, 0), (10, 55), (0, 0)], true).unwrap(), "M0 0h1v5.5l-1-5.5z");
         assert_eq!(data(&[(0, 100), (5, 90), (12, 95)], false).unwrap(), "M0 10l0.5-1 0.7 0.5");
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_markup() {
+    fn text_is_escaped() {
         let escaped = escape("</text><script>alert('x')</script>&\u{0}\n\u{202e}\u{ffff}\"");
         assert!(!escaped.contains(['<', '>', '"', '\'', '\u{0}', '\n', '\u{202e}', '\u{ffff}']), "{escaped}");
         assert_eq!(escape("名前 🎉 ok"), "名前 🎉 ok");

@@ -36,12 +36,12 @@ fn golden_change_of_counts() {
 }
 
 #[test]
-fn golden_total_on_a_logarithmic_axis() {
+fn golden_total_log_scale() {
     hold("total-log.svg", &svg(&logs::hour(), &["--what", "total", "--log-scale"]));
 }
 
 #[test]
-fn the_same_log_gives_the_same_bytes() {
+fn svg_is_deterministic() {
     for args in [&[][..], &["--no-stack"], &["--what", "threads"]] {
         let (first, second) = (svg(&logs::hour(), args), svg(&logs::hour(), args));
         assert_eq!(first, second);

@@ -23,7 +23,7 @@ fn compare(log: &str, what: &str, args: &[&str]) {
 }
 
 #[test]
-fn lists_of_objects_are_those_of_the_log() {
+fn object_series_match_the_log() {
     let log = logs::objects();
     compare(&log, "types", &[]);
     compare(&log, "types", &["--what", "types", "--log-scale"]);
@@ -36,7 +36,7 @@ fn lists_of_objects_are_those_of_the_log() {
 }
 
 #[test]
-fn processes_are_those_of_the_log_stacked_or_not() {
+fn process_series_match_the_log() {
     let log = logs::hour();
     compare(&log, "processes", &["--no-stack"]);
     compare(&log, "stack", &[]);
@@ -47,7 +47,7 @@ fn processes_are_those_of_the_log_stacked_or_not() {
 }
 
 #[test]
-fn more_moments_than_pixels_keep_their_extremes_in_place() {
+fn downsampling_keeps_extremes() {
     let mut log = String::new();
     for n in 0..20_000_u64 {
         let spike = if n.is_multiple_of(3571) { 50 << 20 } else { 0 };

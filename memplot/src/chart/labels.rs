@@ -1,9 +1,9 @@
 //! What stands at the ends of the lines: name, last value, what memdiff says of it.
 
 use super::layout::BODY;
-use crate::lettering::{shortened, width};
-use crate::picture::{Picture, Series};
-use crate::words;
+use crate::figure::{Figure, Series};
+use crate::format;
+use crate::text_metrics::{shortened, width};
 
 /// The words beside one series.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,24 +17,24 @@ pub struct Label {
 impl Label {
     /// Labels of all series, each at most `widest` pixels wide.
     #[must_use]
-    pub fn all(picture: &Picture, widest: f64) -> Vec<Self> {
-        let mut points = picture.series.iter().flat_map(|one| &one.runs).flatten();
+    pub fn all(figure: &Figure, widest: f64) -> Vec<Self> {
+        let mut points = figure.series.iter().flat_map(|one| &one.runs).flatten();
         let signed = points.any(|point| point.value < 0.0);
-        picture.series.iter().map(|series| Self::of(picture, series, signed, widest)).collect()
+        figure.series.iter().map(|series| Self::new(figure, series, signed, widest)).collect()
     }
 
-    fn of(picture: &Picture, series: &Series, signed: bool, widest: f64) -> Self {
+    fn new(figure: &Figure, series: &Series, signed: bool, widest: f64) -> Self {
         let value = match series.last {
             _ if series.ended => "ended".to_owned(),
-            Some(last) if signed => words::change(picture.unit, last.value),
-            Some(last) => words::value(picture.unit, last.value),
+            Some(last) if signed => format::change(figure.unit, last.value),
+            Some(last) => format::value(figure.unit, last.value),
             None => String::new(),
         };
         let trend = series
             .trend
             .as_ref()
             .filter(|_| !series.ended)
-            .map(|trend| format!("  {}", trend.words))
+            .map(|trend| format!("  {}", trend.label))
             .unwrap_or_default();
         let rest = format!("  {value}{trend}");
         // The name gives way first, but not all of it.
@@ -54,7 +54,7 @@ impl Label {
 /// Places for labels of `height` that want to be at `wanted`, in their order, none on another, as near as can be: those that
 /// touch move as one, to the mean of what they want.
 #[must_use]
-pub fn pushed_apart(wanted: &[f64], height: f64, top: f64, bottom: f64) -> Vec<f64> {
+pub fn spread(wanted: &[f64], height: f64, top: f64, bottom: f64) -> Vec<f64> {
     // Blocks of touching labels: the sum of what their members want of the block's first place, and how many they are.
     let mut blocks: Vec<(f64, f64)> = Vec::new();
     let last_first = |count: f64| (bottom - height * (count - 1.0)).max(top);
@@ -90,19 +90,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_that_do_not_touch_stay_and_others_part_around_their_middle() {
-        assert_eq!(pushed_apart(&[10.0, 50.0, 90.0], 10.0, 0.0, 100.0), [10.0, 50.0, 90.0]);
-        assert_eq!(pushed_apart(&[50.0, 50.0], 10.0, 0.0, 100.0), [45.0, 55.0]);
-        assert_eq!(pushed_apart(&[0.0, 0.0, 100.0], 10.0, 0.0, 100.0), [0.0, 10.0, 100.0]);
-        assert_eq!(pushed_apart(&[100.0, 100.0], 10.0, 0.0, 100.0), [90.0, 100.0]);
-        assert!(pushed_apart(&[], 10.0, 0.0, 1.0).is_empty());
+    fn touching_labels_spread_evenly() {
+        assert_eq!(spread(&[10.0, 50.0, 90.0], 10.0, 0.0, 100.0), [10.0, 50.0, 90.0]);
+        assert_eq!(spread(&[50.0, 50.0], 10.0, 0.0, 100.0), [45.0, 55.0]);
+        assert_eq!(spread(&[0.0, 0.0, 100.0], 10.0, 0.0, 100.0), [0.0, 10.0, 100.0]);
+        assert_eq!(spread(&[100.0, 100.0], 10.0, 0.0, 100.0), [90.0, 100.0]);
+        assert!(spread(&[], 10.0, 0.0, 1.0).is_empty());
     }
 
     proptest! {
         #[test]
-        fn no_two_labels_overlap_and_all_are_inside(mut wanted in proptest::collection::vec(-50.0_f64..500.0, 1..30)) {
+        fn labels_never_overlap(mut wanted in proptest::collection::vec(-50.0_f64..500.0, 1..30)) {
             wanted.sort_by(f64::total_cmp);
-            let places = pushed_apart(&wanted, 16.0, 0.0, 480.0);
+            let places = spread(&wanted, 16.0, 0.0, 480.0);
             prop_assert_eq!(places.len(), wanted.len());
             for pair in places.windows(2) {
                 prop_assert!(pair[1] - pair[0] >= 16.0 - 1e-6, "{:?}", places);

@@ -2,9 +2,9 @@
 
 use super::labels::Label;
 use crate::cli::Size;
-use crate::lettering::{shortened, width};
-use crate::picture::{Picture, Unit};
+use crate::figure::{Figure, Unit};
 use crate::scale::{TimeScale, ValueScale};
+use crate::text_metrics::{shortened, width};
 
 /// Sizes of letters, in pixels.
 pub const TITLE: f64 = 20.0;
@@ -17,7 +17,7 @@ pub const LINE: f64 = 16.5;
 /// From the end of the lines to their labels.
 pub const LEADER: f64 = 16.0;
 /// More labels than these stand below the plot.
-const MOST_BESIDE: usize = 20;
+const MAX_LABELS_BESIDE: usize = 20;
 const EDGE: f64 = 18.0;
 /// Between two columns of labels below.
 const COLUMN_GAP: f64 = 18.0;
@@ -56,18 +56,19 @@ pub struct Layout {
 impl Layout {
     /// Arranges a picture.
     #[must_use]
-    pub fn of(picture: &Picture, size: Size, values: ValueScale, zone: &jiff::tz::TimeZone) -> Self {
+    pub fn new(figure: &Figure, size: Size, values: ValueScale, zone: &jiff::tz::TimeZone) -> Self {
         let (w, h) = (f64::from(size.width), f64::from(size.height));
-        let title = shortened(&picture.title, TITLE, w - 2.0 * EDGE);
-        let subtitle = wrapped(&picture.subtitle, SUBTITLE, w - 2.0 * EDGE);
+        let title = shortened(&figure.title, TITLE, w - 2.0 * EDGE);
+        let subtitle = wrap(&figure.subtitle, SUBTITLE, w - 2.0 * EDGE);
         let widest_tick = values.ticks.iter().map(|tick| width(&tick.label, BODY)).fold(0.0, f64::max);
         let left = EDGE + widest_tick + 8.0;
         let top = 34.0 + subtitle.len() as f64 * 19.0 + 26.0;
         let mut bottom = h - 56.0;
 
         let beside = (w * 0.36).min(420.0);
-        let mut labels = Label::all(picture, beside - LEADER - EDGE);
-        let fits = picture.series.len() <= MOST_BESIDE && picture.series.len() as f64 * LINE <= bottom - top;
+        let mut labels = Label::all(figure, beside - LEADER - EDGE);
+        let fits =
+            figure.series.len() <= MAX_LABELS_BESIDE && figure.series.len() as f64 * LINE <= bottom - top;
         let widest = labels.iter().map(Label::width).fold(0.0, f64::max);
         let mut right = w - EDGE - LEADER - widest;
         let mut below = None;
@@ -75,8 +76,8 @@ impl Layout {
         if !fits {
             right = w - EDGE - 6.0;
             let column = widest + DOT + COLUMN_GAP;
-            let columns = whole((w - 2.0 * EDGE + COLUMN_GAP) / column).max(1);
-            let most_rows = whole((h * 0.4) / LINE).max(1);
+            let columns = floor_count((w - 2.0 * EDGE + COLUMN_GAP) / column).max(1);
+            let most_rows = floor_count((h * 0.4) / LINE).max(1);
             let rows = labels.len().div_ceil(columns).min(most_rows);
             unlabelled = labels.len().saturating_sub(rows * columns);
             labels.truncate(rows * columns - usize::from(unlabelled > 0));
@@ -88,8 +89,8 @@ impl Layout {
         right = right.max(left + 60.0);
         bottom = bottom.max(top + 40.0);
         let most =
-            whole((right - left) / if picture.time.1 - picture.time.0 < 60_000 { 100.0 } else { 80.0 });
-        let time = TimeScale::new(picture.time, most.clamp(2, 16), zone);
+            floor_count((right - left) / if figure.time.1 - figure.time.0 < 60_000 { 100.0 } else { 80.0 });
+        let time = TimeScale::new(figure.time, most.clamp(2, 16), zone);
         Self {
             size: (w, h),
             title,
@@ -109,13 +110,13 @@ impl Layout {
     /// The place of a moment.
     #[must_use]
     pub fn x(&self, unix_ms: i64) -> f64 {
-        self.left + (self.right - self.left) * self.time.part(unix_ms)
+        self.left + (self.right - self.left) * self.time.fraction(unix_ms)
     }
 
     /// The place of a value.
     #[must_use]
     pub fn y(&self, value: f64) -> f64 {
-        self.bottom - (self.bottom - self.top) * self.values.part(value)
+        self.bottom - (self.bottom - self.top) * self.values.fraction(value)
     }
 
     /// The column of pixels that a moment is drawn in.
@@ -128,32 +129,32 @@ impl Layout {
 
 /// A number of whole things that have room.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-fn whole(room: f64) -> usize {
+fn floor_count(room: f64) -> usize {
     room.floor().clamp(0.0, 1e6) as usize
 }
 
 /// The axis of values for what a picture shows.
 #[must_use]
-pub fn value_scale(picture: &Picture, edges: impl Iterator<Item = f64>) -> ValueScale {
+pub fn value_scale(figure: &Figure, edges: impl Iterator<Item = f64>) -> ValueScale {
     let mut values: Vec<f64> = edges.collect();
-    if !picture.stacked {
-        values.extend(picture.series.iter().flat_map(|one| &one.runs).flatten().map(|point| point.value));
-        let trends = picture.series.iter().filter_map(|one| one.trend.as_ref());
+    if !figure.stacked {
+        values.extend(figure.series.iter().flat_map(|one| &one.runs).flatten().map(|point| point.value));
+        let trends = figure.series.iter().filter_map(|one| one.trend.as_ref());
         values.extend(trends.flat_map(|trend| [trend.from.value, trend.to.value]));
     }
     values.retain(|value| value.is_finite());
     let high = values.iter().copied().fold(0.0, f64::max);
     let low = values.iter().copied().fold(f64::MAX, f64::min).min(high);
-    if picture.log_scale {
+    if figure.log_scale {
         let least = values.iter().copied().filter(|value| *value > 0.0).fold(f64::MAX, f64::min);
-        let floor = if picture.unit == Unit::Bytes { 64.0 } else { 1.0 };
-        return ValueScale::log(picture.unit, if least < f64::MAX { least } else { floor }, high);
+        let floor = if figure.unit == Unit::Bytes { 64.0 } else { 1.0 };
+        return ValueScale::log(figure.unit, if least < f64::MAX { least } else { floor }, high);
     }
-    ValueScale::linear(picture.unit, low, high, low < 0.0)
+    ValueScale::linear(figure.unit, low, high, low < 0.0)
 }
 
 /// The parts of a line, on as many lines as they take, at most three.
-fn wrapped(text: &str, size: f64, widest: f64) -> Vec<String> {
+fn wrap(text: &str, size: f64, widest: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for part in text.split("  ·  ").filter(|part| !part.is_empty()) {
         let joined = lines.last().map(|line| format!("{line}  ·  {part}"));

@@ -1,26 +1,26 @@
 //! A picture as a drawing: axes, areas and lines through plotters, words beside them.
 
-mod ink;
+mod annotations;
+mod data;
 mod labels;
 mod layout;
-mod marks;
-mod plot;
+mod style;
 
 use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 
-use self::ink::{Role, dark_style};
+use self::data::{DataLayer, all_points};
 use self::layout::{BODY, Layout, SUBTITLE, TITLE};
-use self::plot::{Plot, moments_of};
+use self::style::{Role, dark_mode_css};
 use crate::cli::{Size, Theme};
-use crate::lettering::FONTS;
-use crate::picture::Picture;
-use crate::svg::{Anchor, Ink, Sheet, units};
+use crate::figure::Figure;
+use crate::svg::{Anchor, SvgWriter, TextRun, units};
+use crate::text_metrics::FONTS;
 
 /// How a picture is drawn.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct SvgOptions {
     /// Width and height.
     pub size: Size,
     /// The ground.
@@ -31,37 +31,37 @@ pub struct Look {
 
 /// The picture as an SVG document. The same picture and look give the same bytes.
 #[must_use]
-pub fn svg(picture: &Picture, look: &Look) -> String {
-    let all = plot::stacked(picture, None);
-    let edges = all.iter().flat_map(|stretch| stretch.edges.last()).flatten().map(|(_, sum)| *sum);
-    let values = layout::value_scale(picture, edges);
-    let layout = Layout::of(picture, look.size, values, &look.zone);
-    let sheet = Sheet::default();
-    let drawing = Drawing { picture, layout: &layout, theme: look.theme, sheet: &sheet };
-    drawing.begin(look.size);
+pub fn svg(figure: &Figure, options: &SvgOptions) -> String {
+    let all = data::stacked(figure, None);
+    let edges = all.iter().flat_map(|segment| segment.edges.last()).flatten().map(|(_, sum)| *sum);
+    let values = layout::value_scale(figure, edges);
+    let layout = Layout::new(figure, options.size, values, &options.zone);
+    let svg = SvgWriter::default();
+    let drawing = Drawing { figure, layout: &layout, theme: options.theme, svg: &svg };
+    drawing.begin(options.size);
     drawing.headline();
-    drawing.axes(&look.zone);
-    Plot::new(&drawing, look.size).draw();
-    marks::draw(&drawing, &look.zone);
+    drawing.axes(&options.zone);
+    DataLayer::new(&drawing, options.size).draw();
+    annotations::draw(&drawing, &options.zone);
     drawing.labels();
-    drawing.sheet.close("svg");
-    sheet.take()
+    drawing.svg.close("svg");
+    svg.finish()
 }
 
 /// What all parts of a drawing need.
 #[derive(Debug, Clone, Copy)]
 struct Drawing<'a> {
-    picture: &'a Picture,
+    figure: &'a Figure,
     layout: &'a Layout,
     theme: Theme,
-    sheet: &'a Sheet,
+    svg: &'a SvgWriter,
 }
 
 impl Drawing<'_> {
     fn begin(&self, size: Size) {
         let (width, height) = (size.width.to_string(), size.height.to_string());
-        let alternative = format!("{}. {}", self.picture.title, self.picture.subtitle);
-        self.sheet.open(
+        let alternative = format!("{}. {}", self.figure.title, self.figure.subtitle);
+        self.svg.open(
             "svg",
             &[
                 ("xmlns", "http://www.w3.org/2000/svg"),
@@ -73,32 +73,32 @@ impl Drawing<'_> {
                 ("font-family", &FONTS.replace('\'', "")),
             ],
         );
-        self.sheet.element("title", &self.picture.title);
-        self.sheet.element("desc", &self.picture.subtitle);
+        self.svg.element("title", &self.figure.title);
+        self.svg.element("desc", &self.figure.subtitle);
         if self.theme == Theme::Auto {
             let mut colours: BTreeSet<Option<usize>> =
-                self.picture.series.iter().map(|one| one.colour).collect();
+                self.figure.series.iter().map(|one| one.colour).collect();
             colours.insert(None);
-            self.sheet.style(&dark_style(&colours));
+            self.svg.style(&dark_mode_css(&colours));
         }
         let fill = crate::svg::hex(Role::Ground.rgb(self.theme));
-        self.sheet.open(
+        self.svg.open(
             "rect",
             &[("class", &Role::Ground.fill()), ("width", &width), ("height", &height), ("fill", &fill)],
         );
-        self.sheet.close("rect");
+        self.svg.close("rect");
     }
 
-    fn words(&self, at: (f64, f64), size: f64, anchor: Anchor, role: Role, text: &str) {
+    fn text(&self, at: (f64, f64), size: f64, anchor: Anchor, role: Role, text: &str) {
         let class = role.fill();
-        self.sheet.text(at, size, anchor, &[Ink { class: &class, rgb: role.rgb(self.theme), text }], None);
+        self.svg.text(at, size, anchor, &[TextRun { class: &class, rgb: role.rgb(self.theme), text }], None);
     }
 
     fn headline(&self) {
-        self.words((18.0, 34.0), TITLE, Anchor::Start, Role::Text, &self.layout.title);
+        self.text((18.0, 34.0), TITLE, Anchor::Start, Role::Text, &self.layout.title);
         for (number, line) in self.layout.subtitle.iter().enumerate() {
             let y = 34.0 + 20.0 + number as f64 * 18.0;
-            self.words((18.0, y), SUBTITLE, Anchor::Start, Role::Muted, line);
+            self.text((18.0, y), SUBTITLE, Anchor::Start, Role::Muted, line);
         }
     }
 
@@ -107,7 +107,7 @@ impl Drawing<'_> {
         let layout = self.layout;
         let (values, time) = (&layout.values, &layout.time);
         let number = |value: f64| format!("{value}");
-        self.sheet.open(
+        self.svg.open(
             "g",
             &[
                 ("class", "axes"),
@@ -127,31 +127,31 @@ impl Drawing<'_> {
             let y = layout.y(tick.at);
             let role = if (tick.at - base).abs() < f64::EPSILON { Role::Muted } else { Role::Hairline };
             self.hairline((layout.left, y), (layout.right, y), role);
-            self.words((layout.left - 8.0, y + 4.3), BODY, Anchor::End, Role::Muted, &tick.label);
+            self.text((layout.left - 8.0, y + 4.3), BODY, Anchor::End, Role::Muted, &tick.label);
         }
         for tick in &time.ticks {
             let x = layout.x(tick.at);
             self.hairline((x, layout.bottom), (x, layout.bottom + 5.0), Role::Muted);
-            self.words((x, layout.bottom + 20.0), BODY, Anchor::Middle, Role::Muted, &tick.label);
+            self.text((x, layout.bottom + 20.0), BODY, Anchor::Middle, Role::Muted, &tick.label);
         }
         let mut free = f64::MIN;
         for date in &time.dates {
-            let half = crate::lettering::width(&date.label, BODY) / 2.0;
+            let half = crate::text_metrics::width(&date.label, BODY) / 2.0;
             let x = layout.x(date.at).max(18.0 + half).min(layout.size.0 - 18.0 - half);
             if x - half >= free {
-                self.words((x, layout.bottom + 36.0), BODY, Anchor::Middle, Role::Muted, &date.label);
+                self.text((x, layout.bottom + 36.0), BODY, Anchor::Middle, Role::Muted, &date.label);
                 free = x + half + 10.0;
             }
         }
-        self.sheet.close("g");
+        self.svg.close("g");
     }
 
     fn hairline(&self, from: (f64, f64), to: (f64, f64), role: Role) {
         use plotters::style::{Color, RGBColor};
         use plotters_backend::DrawingBackend;
         let (r, g, b) = role.rgb(self.theme);
-        self.sheet.dress(&role.stroke());
-        let mut backend = crate::svg::Backend::new(self.sheet, 0, 0);
+        self.svg.set_class(&role.stroke());
+        let mut backend = crate::svg::SvgBackend::new(self.svg, 0, 0);
         let at = |(x, y): (f64, f64)| (units(x), units(y));
         let style = RGBColor(r, g, b).stroke_width(10);
         // Writing to memory cannot fail.
@@ -161,23 +161,23 @@ impl Drawing<'_> {
     /// Labels at the ends of the lines, or in columns below.
     fn labels(&self) {
         let layout = self.layout;
-        self.sheet.open("g", &[("class", "labels")]);
+        self.svg.open("g", &[("class", "labels")]);
         if let Some((column, rows)) = layout.below {
             for (number, label) in layout.labels.iter().enumerate() {
                 let (x, y) = self.below(number, column, rows);
-                let series = self.picture.series.get(number);
+                let series = self.figure.series.get(number);
                 self.dot((x + 4.0, y - 4.2), 4.0, Role::Series(series.and_then(|one| one.colour)));
                 self.label((x + layout::DOT, y), label, series.map_or("", |one| one.name.as_str()));
             }
             if layout.unlabelled > 0 {
                 let (x, y) = self.below(layout.labels.len(), column, rows);
                 let text = format!("… and {} more", layout.unlabelled);
-                self.words((x + layout::DOT, y), BODY, Anchor::Start, Role::Muted, &text);
+                self.text((x + layout::DOT, y), BODY, Anchor::Start, Role::Muted, &text);
             }
         } else {
             self.labels_beside();
         }
-        self.sheet.close("g");
+        self.svg.close("g");
     }
 
     fn below(&self, number: usize, column: f64, rows: usize) -> (f64, f64) {
@@ -190,16 +190,16 @@ impl Drawing<'_> {
         let ends = self.ends();
         // Stacked, the order is that of the areas, the last on top; lines, that of their ends.
         let mut order: Vec<usize> = (0..ends.len()).collect();
-        if self.picture.stacked {
+        if self.figure.stacked {
             order.reverse();
         } else {
             let end = |place: &usize| ends.get(*place).copied().unwrap_or_default();
             order.sort_by(|a, b| end(a).total_cmp(&end(b)).then(a.cmp(b)));
         }
         let wanted: Vec<f64> = order.iter().filter_map(|place| ends.get(*place)).copied().collect();
-        let places = labels::pushed_apart(&wanted, layout::LINE, layout.top, layout.bottom.max(layout.top));
+        let places = labels::spread(&wanted, layout::LINE, layout.top, layout.bottom.max(layout.top));
         for (place, y) in order.into_iter().zip(places) {
-            let (Some(series), Some(label)) = (self.picture.series.get(place), layout.labels.get(place))
+            let (Some(series), Some(label)) = (self.figure.series.get(place), layout.labels.get(place))
             else {
                 continue;
             };
@@ -217,16 +217,16 @@ impl Drawing<'_> {
     /// How high each series ends.
     fn ends(&self) -> Vec<f64> {
         let layout = self.layout;
-        if !self.picture.stacked {
+        if !self.figure.stacked {
             let end =
-                |one: &crate::picture::Series| one.last.map_or(layout.bottom, |last| layout.y(last.value));
-            return self.picture.series.iter().map(end).collect();
+                |one: &crate::figure::Series| one.last.map_or(layout.bottom, |last| layout.y(last.value));
+            return self.figure.series.iter().map(end).collect();
         }
         let mut sum = 0.0;
         let latest =
-            self.picture.series.iter().filter_map(|one| one.runs.last()?.last()).map(|p| p.unix_ms).max();
-        let mut ends = Vec::with_capacity(self.picture.series.len());
-        for one in &self.picture.series {
+            self.figure.series.iter().filter_map(|one| one.runs.last()?.last()).map(|p| p.unix_ms).max();
+        let mut ends = Vec::with_capacity(self.figure.series.len());
+        for one in &self.figure.series {
             let last = one.runs.last().and_then(|run| run.last()).filter(|last| Some(last.unix_ms) == latest);
             let height = last.map_or(0.0, |last| last.value);
             ends.push(layout.y(sum + height / 2.0));
@@ -236,25 +236,25 @@ impl Drawing<'_> {
     }
 
     fn label(&self, at: (f64, f64), label: &labels::Label, whole: &str) {
-        self.sheet.open("g", &[("class", "label")]);
+        self.svg.open("g", &[("class", "label")]);
         if label.name != whole {
-            self.sheet.element("title", whole);
+            self.svg.element("title", whole);
         }
         let (name, rest) = (Role::Text.fill(), Role::Muted.fill());
-        let inks = [
-            Ink { class: &name, rgb: Role::Text.rgb(self.theme), text: &label.name },
-            Ink { class: &rest, rgb: Role::Muted.rgb(self.theme), text: &label.rest },
+        let runs = [
+            TextRun { class: &name, rgb: Role::Text.rgb(self.theme), text: &label.name },
+            TextRun { class: &rest, rgb: Role::Muted.rgb(self.theme), text: &label.rest },
         ];
-        self.sheet.text(at, BODY, Anchor::Start, &inks, None);
-        self.sheet.close("g");
+        self.svg.text(at, BODY, Anchor::Start, &runs, None);
+        self.svg.close("g");
     }
 
     fn dot(&self, (x, y): (f64, f64), radius: f64, role: Role) {
         use plotters::style::{Color, RGBColor};
         use plotters_backend::DrawingBackend;
         let (r, g, b) = role.rgb(self.theme);
-        self.sheet.dress(&role.fill());
-        let mut backend = crate::svg::Backend::new(self.sheet, 0, 0);
+        self.svg.set_class(&role.fill());
+        let mut backend = crate::svg::SvgBackend::new(self.svg, 0, 0);
         // Writing to memory cannot fail.
         let _ = backend.draw_circle(
             (units(x), units(y)),
@@ -265,11 +265,11 @@ impl Drawing<'_> {
     }
 
     /// The moment nearest to a series' greatest value, as a place.
-    fn place(&self, point: crate::picture::Point) -> (f64, f64) {
+    fn place(&self, point: crate::figure::Point) -> (f64, f64) {
         (self.layout.x(point.unix_ms), self.layout.y(point.value))
     }
 
-    fn has_moments(&self) -> bool {
-        moments_of(self.picture).next().is_some()
+    fn has_points(&self) -> bool {
+        all_points(self.figure).next().is_some()
     }
 }

@@ -61,9 +61,9 @@ impl Bucket {
     }
 }
 
-/// Rows in order of time, at most two for each of `limit` buckets, and at most `entries_limit` values in all.
+/// RowBuckets in order of time, at most two for each of `limit` buckets, and at most `entries_limit` values in all.
 #[derive(Debug, Clone)]
-pub struct Rows {
+pub struct RowBuckets {
     width_ms: i64,
     limit: usize,
     entries_limit: usize,
@@ -71,7 +71,7 @@ pub struct Rows {
     buckets: Vec<Bucket>,
 }
 
-impl Rows {
+impl RowBuckets {
     /// Without a row. The limits are at least 1 bucket.
     #[must_use]
     pub fn new(limit: usize, entries_limit: usize) -> Self {
@@ -174,13 +174,13 @@ mod tests {
         (0..).zip(values).map(|(id, &value)| Entry { id, value }).collect()
     }
 
-    fn kept(rows: &Rows) -> Vec<Row> {
+    fn kept(rows: &RowBuckets) -> Vec<Row> {
         rows.rows(i64::MIN, i64::MAX).collect()
     }
 
     #[test]
-    fn a_spike_keeps_its_whole_row() {
-        let mut rows = Rows::new(64, 1_000_000);
+    fn spike_keeps_its_whole_row() {
+        let mut rows = RowBuckets::new(64, 1_000_000);
         for index in 0..100_000 {
             let value = if index == 70_001 { 500.0 } else { 10.0 };
             rows.push(index * 1000, false, None, &entries(&[1.0, value, 2.0]));
@@ -192,8 +192,8 @@ mod tests {
     }
 
     #[test]
-    fn values_are_bounded_whatever_the_number_of_members() {
-        let mut rows = Rows::new(4096, 10_000);
+    fn row_values_stay_bounded() {
+        let mut rows = RowBuckets::new(4096, 10_000);
         let many = entries(&[1.0; 1000]);
         for index in 0..5000 {
             rows.push(index, false, None, &many);
@@ -203,8 +203,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_stays_in_the_total() {
-        let mut rows = Rows::new(8, 100);
+    fn forgotten_series_stay_in_total() {
+        let mut rows = RowBuckets::new(8, 100);
         rows.push(0, false, None, &entries(&[1.0, 2.0]));
         rows.forget(|id| id == 0);
         let row = &kept(&rows)[0];
@@ -213,10 +213,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn extremes_of_the_sum_are_kept_in_order(
+        fn extremes_of_sums_are_kept(
             values in proptest::collection::vec(0.0_f64..1e9, 1..300), limit in 1_usize..12,
         ) {
-            let mut rows = Rows::new(limit, 1_000_000);
+            let mut rows = RowBuckets::new(limit, 1_000_000);
             for (index, &value) in (0..).zip(&values) {
                 rows.push(index * 7, index % 50 == 0, None, &entries(&[value, 1.0]));
             }

@@ -6,7 +6,7 @@ const overlay = document.getElementById("overlay");
 const labels = document.getElementById("labels");
 
 const view = { from: 0, to: 1, low: null, high: null, isStacked: data.stacked && canStack };
-const whole = (() => {
+const fullRange = (() => {
   const [from, to] = data.time;
   // One moment still is a place on an axis.
   return to > from ? [from, to] : [from - 30 * SECOND, from + 30 * SECOND];
@@ -15,7 +15,7 @@ const isNarrow = () => figure.clientWidth < 620;
 
 let frame = { left: 0, top: 0, right: 1, bottom: 1, low: 0, high: 1 };
 let stacked = null;
-let lit = null;
+let highlighted = null;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const xOf = (t) => frame.left + ((t - view.from) / (view.to - view.from)) * (frame.right - frame.left);
@@ -41,8 +41,8 @@ function valueRange() {
   };
   const inView = (list, start, end, at) => {
     // With one point to each side: lines lead out of the view.
-    const from = Math.max(start, lower(list, view.from, start, end) - 1);
-    const to = Math.min(end, lower(list, view.to, start, end) + 1);
+    const from = Math.max(start, lowerBound(list, view.from, start, end) - 1);
+    const to = Math.min(end, lowerBound(list, view.to, start, end) + 1);
     for (let i = from; i < to; i++) take(at(i));
   };
   if (stacked?.tops.length) {
@@ -82,8 +82,8 @@ function draw() {
   const ticks = valueTicks(low, high, Math.max(2, Math.min(7, Math.floor(height / 50))), data.log);
   const names = ticks.values.map(ticks.text);
   const left = Math.ceil(Math.max(24, ...names.map((name) => pen.measureText(name).width))) + 12;
-  const room = isNarrow() ? 14 : labelWidth(pen, width);
-  frame = { left, top: 22, right: Math.max(left + 50, width - room), bottom: height - 44, low, high };
+  const labelRoom = isNarrow() ? 14 : labelWidth(pen, width);
+  frame = { left, top: 22, right: Math.max(left + 50, width - labelRoom), bottom: height - 44, low, high };
 
   drawAxes(pen, ticks, names);
   pen.save();
@@ -138,12 +138,12 @@ function drawAxes(pen, ticks, names) {
 
 // Areas from the highest to the lowest, each down to the axis: no seams between them.
 function drawStack(pen) {
-  const from = Math.max(0, lower(moments, view.from) - 1);
-  const to = Math.min(moments.length, lower(moments, view.to) + 1);
+  const from = Math.max(0, lowerBound(moments, view.from) - 1);
+  const to = Math.min(moments.length, lowerBound(moments, view.to) + 1);
   const floor = yOf(Math.max(0, frame.low));
   for (const { series, edge } of [...stacked.tops].reverse()) {
     const own = colour(series.variable);
-    pen.fillStyle = lit !== null && lit !== series ? pale(own) : own;
+    pen.fillStyle = highlighted !== null && highlighted !== series ? faded(own) : own;
     for (let i = from; i < to; i++) {
       const first = i;
       while (i + 1 < to && stacked.linked[i]) i++;
@@ -164,7 +164,7 @@ function drawStack(pen) {
 }
 
 // A colour two thirds of the way to the background; not a transparent one, as areas lie on each other.
-function pale(hex) {
+function faded(hex) {
   const parse = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
   const paper = parse(colour("--paper"));
   return `rgb(${parse(hex).map((part, i) => Math.round(part * 0.3 + paper[i] * 0.7)).join(",")})`;
@@ -172,13 +172,13 @@ function pale(hex) {
 
 function drawLine(pen, series) {
   pen.strokeStyle = pen.fillStyle = colour(series.variable);
-  pen.lineWidth = series === lit ? 2.75 : series.isTotal ? 1.5 : 1.75;
-  pen.globalAlpha = lit !== null && lit !== series ? 0.25 : 1;
+  pen.lineWidth = series === highlighted ? 2.75 : series.isTotal ? 1.5 : 1.75;
+  pen.globalAlpha = highlighted !== null && highlighted !== series ? 0.25 : 1;
   pen.lineJoin = "round";
   pen.setLineDash([]);
   for (const [start, end] of series.runs) {
-    const from = Math.max(start, lower(series.t, view.from, start, end) - 1);
-    const to = Math.min(end, lower(series.t, view.to, start, end) + 1);
+    const from = Math.max(start, lowerBound(series.t, view.from, start, end) - 1);
+    const to = Math.min(end, lowerBound(series.t, view.to, start, end) + 1);
     pen.beginPath();
     if (end - start === 1) {
       if (from < to) pen.arc(xOf(series.t[from]), yOf(series.v[from]), 2.25, 0, 7);
@@ -218,7 +218,7 @@ function drawPeak(pen) {
   pen.fill();
   pen.stroke();
   pen.fillStyle = colour("--ink");
-  const text = `${words(top.peak.v)} at ${when(top.peak.t, whole[1] - whole[0], view.to - view.from < HOUR ? SECOND : MINUTE)}`;
+  const text = `${formatValue(top.peak.v)} at ${formatMoment(top.peak.t, fullRange[1] - fullRange[0], view.to - view.from < HOUR ? SECOND : MINUTE)}`;
   const half = pen.measureText(text).width / 2 + 2;
   pen.textAlign = "center";
   pen.strokeStyle = colour("--paper");
@@ -232,7 +232,7 @@ function drawPeak(pen) {
 const MARKS = { oom: 4, limit: 3, run: 2, exited: 1, started: 0 };
 
 // Marks stand on the time axis, one for each few pixels: the gravest of what happened there.
-function markPlaces() {
+function groupMarks() {
   const places = new Map();
   for (const mark of marks) {
     if (mark.at < view.from || mark.at > view.to) continue;
@@ -247,9 +247,9 @@ function markPlaces() {
 
 function drawMarks(pen) {
   const y = frame.bottom;
-  for (const { x, mark } of markPlaces()) {
-    const grave = MARKS[mark.kind] >= 3;
-    pen.strokeStyle = pen.fillStyle = colour(grave ? "--grave" : "--faint");
+  for (const { x, mark } of groupMarks()) {
+    const severe = MARKS[mark.kind] >= 3;
+    pen.strokeStyle = pen.fillStyle = colour(severe ? "--alert" : "--faint");
     pen.lineWidth = 1;
     if (MARKS[mark.kind] >= 2) {
       pen.setLineDash([2, 3]);

@@ -16,7 +16,7 @@ function show(moment, y = null) {
 // The moment of a measurement that is nearest to a place.
 function nearest(x) {
   const t = tOf(x);
-  const i = lower(moments, t);
+  const i = lowerBound(moments, t);
   const [before, after] = [moments[i - 1], moments[i]];
   const found = after === undefined || (before !== undefined && t - before < after - t) ? before : after;
   return found === undefined || found < view.from || found > view.to ? null : found;
@@ -24,9 +24,9 @@ function nearest(x) {
 
 function step(by) {
   if (!moments.length) return;
-  const first = lower(moments, view.from), last = Math.max(first, lower(moments, view.to + 1) - 1);
+  const first = lowerBound(moments, view.from), last = Math.max(first, lowerBound(moments, view.to + 1) - 1);
   // Without a cursor a step enters from the side that it comes from; to the end (Infinity) is to the end.
-  const from = cursor !== null ? lower(moments, cursor) : by > 0 ? first - 1 : last + 1;
+  const from = cursor !== null ? lowerBound(moments, cursor) : by > 0 ? first - 1 : last + 1;
   const at = from + by;
   const next = moments[Math.min(Math.max(at, first), last)];
   show(next >= view.from && next <= view.to ? next : null);
@@ -91,15 +91,15 @@ function fillTip(places, x, y) {
   const shown = rows.slice(from, from + TIP_ROWS);
   const line = ({ series, value }) => {
     const made = element("div", { className: series === pointed ? "row pointed" : "row" });
-    made.append(swatch(series), nameOf(series), element("span", { className: "value", textContent: words(value, 2) }));
+    made.append(swatch(series), nameElement(series), element("span", { className: "value", textContent: formatValue(value, 2) }));
     return made;
   };
-  const here = markPlaces().filter((place) => Math.abs(place.x - x) < 6).flatMap((place) => place.list);
+  const here = groupMarks().filter((place) => Math.abs(place.x - x) < 6).flatMap((place) => place.list);
   const events = here.slice(0, 4).map((mark) => element("div", { className: "event", textContent: mark.text }));
   if (here.length > 4) events.push(element("div", { className: "event", textContent: `and ${here.length - 4} more events` }));
   const rest = rows.length - shown.length;
   tip.replaceChildren(
-    element("div", { className: "when", textContent: `${date(cursor, true)} ${clock(cursor, FINE)}` }),
+    element("div", { className: "when", textContent: `${date(cursor, true)} ${clock(cursor, TIME_STEP)}` }),
     ...shown.map(line),
     ...(rest > 0 ? [element("div", { className: "event", textContent: `and ${rest} more in the table` })] : []),
     ...events,

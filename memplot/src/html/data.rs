@@ -6,27 +6,27 @@ use serde::{Serialize, Serializer};
 
 use crate::clock;
 use crate::colour::PALETTE;
-use crate::picture::{MarkKind, Picture, Point, Series, Unit};
+use crate::figure::{Figure, MarkKind, Point, Series, Unit};
 
 /// Changes of the zone's clock that are taken along: two a year for five hundred years.
-const MOST_CHANGES: usize = 1000;
+const MAX_CHANGES: usize = 1000;
 
 #[derive(Serialize)]
-struct Data {
+struct PageData {
     unit: &'static str,
     stacked: bool,
     log: bool,
     time: (i64, i64),
     /// From which moment on the zone's clock is how many seconds ahead.
     zone: Vec<(i64, i32)>,
-    series: Vec<Line>,
-    total: Option<Line>,
+    series: Vec<SeriesData>,
+    total: Option<SeriesData>,
     marks: Vec<(i64, &'static str, String)>,
 }
 
 /// A series. Moments are milliseconds after the first of the picture: short numbers.
 #[derive(Serialize)]
-struct Line {
+struct SeriesData {
     name: String,
     colour: Option<usize>,
     ended: bool,
@@ -36,14 +36,14 @@ struct Line {
     /// Moment, value, moment, value, …
     runs: Vec<Vec<Number>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trend: Option<Fit>,
+    trend: Option<TrendData>,
 }
 
 #[derive(Serialize)]
-struct Fit {
+struct TrendData {
     from: (i64, Number),
     to: (i64, Number),
-    words: String,
+    label: String,
 }
 
 /// A number, written as an integer where it is one.
@@ -63,23 +63,23 @@ impl Serialize for Number {
 }
 
 /// The data as JSON that can stand in a script element: nothing in it ends the element or begins a comment.
-pub(super) fn json(picture: &Picture) -> String {
-    let origin = picture.time.0;
-    let data = Data {
-        unit: match picture.unit {
+pub(super) fn json(figure: &Figure) -> String {
+    let origin = figure.time.0;
+    let data = PageData {
+        unit: match figure.unit {
             Unit::Bytes => "bytes",
             Unit::Count => "count",
         },
-        stacked: picture.stacked,
-        log: picture.log_scale,
-        time: picture.time,
-        zone: zone(picture.time),
-        series: picture.series.iter().map(|series| line(series, origin)).collect(),
-        total: picture.total.as_ref().map(|series| line(series, origin)),
-        marks: picture
+        stacked: figure.stacked,
+        log: figure.log_scale,
+        time: figure.time,
+        zone: zone(figure.time),
+        series: figure.series.iter().map(|series| line(series, origin)).collect(),
+        total: figure.total.as_ref().map(|series| line(series, origin)),
+        marks: figure
             .marks
             .iter()
-            .map(|mark| (after(origin, mark.unix_ms), kind(mark.kind), shown(&mark.text)))
+            .map(|mark| (after(origin, mark.unix_ms), kind(mark.kind), escaped(&mark.text)))
             .collect(),
     };
     // Strings and finite numbers always have a form in JSON.
@@ -108,7 +108,7 @@ fn zone((from, to): (i64, i64)) -> Vec<(i64, i32)> {
     let zone = clock::zone();
     let Ok(start) = Timestamp::from_millisecond(from) else { return vec![(from, 0)] };
     let mut changes = vec![(from, zone.to_offset(start).seconds())];
-    for change in zone.following(start).take(MOST_CHANGES) {
+    for change in zone.following(start).take(MAX_CHANGES) {
         let at = change.timestamp().as_millisecond();
         if at > to {
             break;
@@ -118,7 +118,7 @@ fn zone((from, to): (i64, i64)) -> Vec<(i64, i32)> {
     changes
 }
 
-fn line(series: &Series, origin: i64) -> Line {
+fn line(series: &Series, origin: i64) -> SeriesData {
     let point = |point: &Point| (after(origin, point.unix_ms), Number(point.value));
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of any year are below 2^53")]
     let run = |points: &Vec<Point>| {
@@ -127,23 +127,23 @@ fn line(series: &Series, origin: i64) -> Line {
             .flat_map(|point| [Number(after(origin, point.unix_ms) as f64), Number(point.value)])
             .collect()
     };
-    Line {
-        name: shown(&series.name),
+    SeriesData {
+        name: escaped(&series.name),
         colour: series.colour.map(|colour| colour % PALETTE.len()),
         ended: series.ended,
         first: series.first.as_ref().map(point),
         last: series.last.as_ref().map(point),
         peak: series.peak.as_ref().map(point),
         runs: series.runs.iter().filter(|run| !run.is_empty()).map(run).collect(),
-        trend: series.trend.as_ref().map(|trend| Fit {
+        trend: series.trend.as_ref().map(|trend| TrendData {
             from: point(&trend.from),
             to: point(&trend.to),
-            words: shown(&trend.words),
+            label: escaped(&trend.label),
         }),
     }
 }
 
-fn shown(text: &str) -> String {
+fn escaped(text: &str) -> String {
     escape_controls(text).into_owned()
 }
 

@@ -1,7 +1,7 @@
 // Names at the right of the drawing, each at the height where its line or area ends; a press switches it off and on.
 
 // Lines of text in the drawing's height, at most; the table has the others.
-const MOST_LABELS = 40;
+const MAX_LABELS = 40;
 const LABEL_HEIGHT = 19;
 
 function element(tag, properties = {}, children = []) {
@@ -11,7 +11,7 @@ function element(tag, properties = {}, children = []) {
 }
 
 // A name that is shortened in its middle where it does not fit, as its end often tells more than its beginning; or whole.
-function nameOf(series, isWhole = false) {
+function nameElement(series, isWhole = false) {
   if (isWhole) return element("bdi", { className: "whole name", textContent: series.name, dir: "ltr" });
   const letters = [...series.name];
   const tail = letters.length > 18 ? 9 : 0;
@@ -27,23 +27,23 @@ function swatch(series) {
   return made;
 }
 
-const labelled = (total ? [total, ...parts] : parts).slice(0, MOST_LABELS);
+const labelled = (total ? [total, ...parts] : parts).slice(0, MAX_LABELS);
 const labelOf = new Map();
 for (const series of labelled) {
-  const value = element("span", { className: "value", textContent: series.ended ? "ended" : words(series.last?.v) });
-  const button = element("button", { type: "button", className: "label" }, [swatch(series), nameOf(series), value]);
-  if (series.trend) button.title = series.trend.words;
-  button.addEventListener("click", (event) => (event.shiftKey ? only(series) : toggle(series)));
-  button.addEventListener("pointerenter", () => light(series));
-  button.addEventListener("pointerleave", () => light(null));
+  const value = element("span", { className: "value", textContent: series.ended ? "ended" : formatValue(series.last?.v) });
+  const button = element("button", { type: "button", className: "label" }, [swatch(series), nameElement(series), value]);
+  if (series.trend) button.title = series.trend.label;
+  button.addEventListener("click", (event) => (event.shiftKey ? showOnly(series) : toggle(series)));
+  button.addEventListener("pointerenter", () => highlight(series));
+  button.addEventListener("pointerleave", () => highlight(null));
   labels.append(button);
   labelOf.set(series, button);
 }
-const further = element("span", { className: "further" });
-labels.append(further);
+const overflow = element("span", { className: "overflow" });
+labels.append(overflow);
 
 function labelWidth(pen, width) {
-  const widest = Math.max(0, ...labelled.map((series) => pen.measureText(series.name + "  " + words(series.last?.v)).width));
+  const widest = Math.max(0, ...labelled.map((series) => pen.measureText(series.name + "  " + formatValue(series.last?.v)).width));
   return Math.min(Math.max(widest + 34, 90), 320, width * 0.34);
 }
 
@@ -52,7 +52,7 @@ function endOf(series) {
   if (!series.isOn) return frame.bottom;
   if (stacked && !series.isTotal) {
     const at = stacked.tops.findIndex((top) => top.series === series);
-    const k = Math.max(0, lower(moments, view.to + 1) - 1);
+    const k = Math.max(0, lowerBound(moments, view.to + 1) - 1);
     // At the height at which it arrives there.
     const i = k > 0 && stacked.linked[k - 1] ? 2 * k - 1 : 2 * k;
     const below = at > 0 ? stacked.tops[at - 1].edge[i] : 0;
@@ -60,7 +60,7 @@ function endOf(series) {
   }
   let end = null;
   for (const [start, stop] of series.runs) {
-    const i = lower(series.t, view.to + 1, start, stop) - 1;
+    const i = lowerBound(series.t, view.to + 1, start, stop) - 1;
     if (i >= start) end = series.v[i];
   }
   return end === null ? frame.bottom : yOf(end);
@@ -69,7 +69,7 @@ function endOf(series) {
 function placeLabels() {
   const narrow = isNarrow();
   labels.classList.toggle("below", narrow);
-  const fitting = narrow ? MOST_LABELS : Math.max(1, Math.floor((frame.bottom - 4) / LABEL_HEIGHT) - 1);
+  const fitting = narrow ? MAX_LABELS : Math.max(1, Math.floor((frame.bottom - 4) / LABEL_HEIGHT) - 1);
   const shown = labelled.slice(0, all.length > fitting ? fitting - 1 : fitting);
   const places = shown.map((series, i) => {
     // Where areas end in nothing they still keep the order of the stack.
@@ -94,8 +94,8 @@ function placeLabels() {
     if (place) button.style.top = narrow ? "" : `${Math.round(place.y - LABEL_HEIGHT / 2)}px`;
   }
   const rest = all.length - shown.length;
-  further.hidden = rest <= 0;
-  further.textContent = `and ${group(String(rest))} more in the table`;
-  further.style.top = narrow ? "" : `${Math.round(frame.bottom - LABEL_HEIGHT / 2)}px`;
+  overflow.hidden = rest <= 0;
+  overflow.textContent = `and ${group(String(rest))} more in the table`;
+  overflow.style.top = narrow ? "" : `${Math.round(frame.bottom - LABEL_HEIGHT / 2)}px`;
   labels.style.left = narrow ? "" : `${Math.round(frame.right + 6)}px`;
 }

@@ -13,8 +13,8 @@ use common::stdio::escape_controls;
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::Theme;
-use crate::colour::{Colour, OTHERS, PALETTE};
-use crate::picture::Picture;
+use crate::colour::{OTHERS, PALETTE, ThemeColour};
+use crate::figure::Figure;
 
 /// The parts of the script, in the order in which they build on each other.
 const SCRIPTS: [&str; 7] = [
@@ -32,11 +32,11 @@ const BODY: &str = include_str!("body.html");
 
 /// The page that shows `picture`. Same picture, same zone of time, same bytes.
 #[must_use]
-pub fn page(picture: &Picture, theme: Theme) -> String {
+pub fn page(figure: &Figure, theme: Theme) -> String {
     let script = script();
     let style = style();
-    let title = escape(&picture.title);
-    let subtitle = escape(&picture.subtitle);
+    let title = escape(&figure.title);
+    let subtitle = escape(&figure.subtitle);
     let chosen = match theme {
         Theme::Auto => "",
         Theme::Light => " data-theme=\"light\"",
@@ -44,10 +44,10 @@ pub fn page(picture: &Picture, theme: Theme) -> String {
     };
     let policy = format!(
         "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'",
-        fingerprint(&script),
-        fingerprint(&style)
+        csp_hash(&script),
+        csp_hash(&style)
     );
-    let data = data::json(picture);
+    let data = data::json(figure);
     let mut page = String::with_capacity(data.len() + script.len() + style.len() + 4096);
     let _ = write!(
         page,
@@ -103,21 +103,21 @@ fn style() -> String {
 
 /// The page's own colours beside those of the series: for text and the total, the ground, what helps to find one's way, and
 /// for what grew, shrank, or is a reason for concern.
-const OWN: [(&str, Colour); 11] = [
-    ("ink", Colour { light: (0x1d, 0x21, 0x26), dark: (0xe6, 0xe9, 0xec) }),
-    ("paper", Colour { light: (0xff, 0xff, 0xff), dark: (0x14, 0x18, 0x1d) }),
-    ("faint", Colour { light: (0x5f, 0x66, 0x70), dark: (0x9a, 0xa3, 0xad) }),
-    ("axis", Colour { light: (0x9a, 0xa1, 0xaa), dark: (0x66, 0x70, 0x7b) }),
-    ("grid", Colour { light: (0xe6, 0xe8, 0xeb), dark: (0x27, 0x2d, 0x35) }),
-    ("line", Colour { light: (0xcf, 0xd3, 0xd8), dark: (0x3d, 0x45, 0x4f) }),
-    ("raised", Colour { light: (0xf1, 0xf3, 0xf5), dark: (0x22, 0x28, 0x30) }),
-    ("accent", Colour { light: (0x2f, 0x6f, 0xd0), dark: (0x7f, 0xb0, 0xff) }),
-    ("more", Colour { light: (0xa8, 0x37, 0x1b), dark: (0xff, 0x9a, 0x7d) }),
-    ("less", Colour { light: (0x1d, 0x6b, 0x4f), dark: (0x74, 0xd3, 0xab) }),
-    ("grave", Colour { light: (0xb3, 0x26, 0x1e), dark: (0xff, 0x8a, 0x80) }),
+const OWN: [(&str, ThemeColour); 11] = [
+    ("ink", ThemeColour { light: (0x1d, 0x21, 0x26), dark: (0xe6, 0xe9, 0xec) }),
+    ("paper", ThemeColour { light: (0xff, 0xff, 0xff), dark: (0x14, 0x18, 0x1d) }),
+    ("faint", ThemeColour { light: (0x5f, 0x66, 0x70), dark: (0x9a, 0xa3, 0xad) }),
+    ("axis", ThemeColour { light: (0x9a, 0xa1, 0xaa), dark: (0x66, 0x70, 0x7b) }),
+    ("grid", ThemeColour { light: (0xe6, 0xe8, 0xeb), dark: (0x27, 0x2d, 0x35) }),
+    ("line", ThemeColour { light: (0xcf, 0xd3, 0xd8), dark: (0x3d, 0x45, 0x4f) }),
+    ("raised", ThemeColour { light: (0xf1, 0xf3, 0xf5), dark: (0x22, 0x28, 0x30) }),
+    ("accent", ThemeColour { light: (0x2f, 0x6f, 0xd0), dark: (0x7f, 0xb0, 0xff) }),
+    ("more", ThemeColour { light: (0xa8, 0x37, 0x1b), dark: (0xff, 0x9a, 0x7d) }),
+    ("less", ThemeColour { light: (0x1d, 0x6b, 0x4f), dark: (0x74, 0xd3, 0xab) }),
+    ("alert", ThemeColour { light: (0xb3, 0x26, 0x1e), dark: (0xff, 0x8a, 0x80) }),
 ];
 
-fn variables(of: impl Fn(Colour) -> (u8, u8, u8)) -> String {
+fn variables(of: impl Fn(ThemeColour) -> (u8, u8, u8)) -> String {
     let own = OWN.into_iter().map(|(name, colour)| (name.to_owned(), colour));
     let series = PALETTE.into_iter().enumerate().map(|(index, colour)| (format!("c{index}"), colour));
     let all = own.chain(series).chain([("other".to_owned(), OTHERS)]);
@@ -129,7 +129,7 @@ fn variables(of: impl Fn(Colour) -> (u8, u8, u8)) -> String {
 }
 
 /// By which a browser knows the one script and style that it may use.
-fn fingerprint(text: &str) -> String {
+fn csp_hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text.as_bytes())))
 }
 

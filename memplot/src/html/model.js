@@ -5,11 +5,11 @@ const base = data.time[0];
 // Series that are drawn at the start: more are no picture, only a wait.
 const DRAWN_AT_START = 60;
 // Series times moments of a stack, at most.
-const STACK_CELLS = 5e6;
+const MAX_STACK_CELLS = 5e6;
 // Points of which moments to step through are made.
-const MOMENT_POINTS = 2e6;
+const MAX_MOMENT_POINTS = 2e6;
 
-function unpack(raw, index, isTotal) {
+function decode(raw, index, isTotal) {
   const count = raw.runs.reduce((sum, run) => sum + run.length / 2, 0);
   const t = new Float64Array(count), v = new Float64Array(count);
   const runs = [];
@@ -28,19 +28,19 @@ function unpack(raw, index, isTotal) {
     ...{ name: raw.name, index, isTotal, t, v, runs, first, last, peak },
     ended: raw.ended,
     change: first && last ? last.v - first.v : null,
-    trend: raw.trend && { from: point(raw.trend.from), to: point(raw.trend.to), words: raw.trend.words },
+    trend: raw.trend && { from: point(raw.trend.from), to: point(raw.trend.to), label: raw.trend.label },
     variable: isTotal ? "--ink" : raw.colour === null ? "--other" : `--c${raw.colour}`,
     isOn: isTotal || index < DRAWN_AT_START,
   };
 }
 
-const parts = data.series.map((raw, index) => unpack(raw, index, false));
-const total = data.total && unpack(data.total, parts.length, true);
+const parts = data.series.map((raw, index) => decode(raw, index, false));
+const total = data.total && decode(data.total, parts.length, true);
 const all = total ? [...parts, total] : parts;
 const marks = data.marks.map(([at, kind, text]) => ({ at: base + at, kind, text }));
 
 // The first index in [low, high) of the sorted `list` whose value is not below `x`.
-function lower(list, x, low = 0, high = list.length) {
+function lowerBound(list, x, low = 0, high = list.length) {
   while (low < high) {
     const middle = (low + high) >> 1;
     if (list[middle] < x) low = middle + 1;
@@ -53,16 +53,16 @@ function lower(list, x, low = 0, high = list.length) {
 function valueAt(series, x) {
   for (const [start, end] of series.runs) {
     if (x < series.t[start] || x > series.t[end - 1]) continue;
-    const i = lower(series.t, x, start, end);
+    const i = lowerBound(series.t, x, start, end);
     return i > start && x - series.t[i - 1] < series.t[i] - x ? series.v[i - 1] : series.v[i];
   }
   return null;
 }
 
 // Every moment at which something was measured, in order; of too many series only of the first ones.
-let room = MOMENT_POINTS;
+let pointBudget = MAX_MOMENT_POINTS;
 const moments = (() => {
-  const lists = all.filter((series) => (room -= series.t.length) >= 0).map((series) => series.t);
+  const lists = all.filter((series) => (pointBudget -= series.t.length) >= 0).map((series) => series.t);
   const joined = new Float64Array(lists.reduce((sum, list) => sum + list.length, 0));
   let at = 0;
   for (const list of lists) {
@@ -76,17 +76,17 @@ const moments = (() => {
 })();
 
 // How finely moments are told apart, in milliseconds.
-const FINE = moments.length > 1 && (moments[moments.length - 1] - moments[0]) / (moments.length - 1) < 900 ? 1 : SECOND;
+const TIME_STEP = moments.length > 1 && (moments[moments.length - 1] - moments[0]) / (moments.length - 1) < 900 ? 1 : SECOND;
 
-const canStack = !data.log && parts.length > 1 && room >= 0 && parts.length * moments.length <= STACK_CELLS
+const canStack = !data.log && parts.length > 1 && pointBudget >= 0 && parts.length * moments.length <= MAX_STACK_CELLS
   && parts.every((series) => series.v.every((value) => value >= 0));
 
 // A series' value at every moment, and from which moments on it goes on to the next.
-function sheetOf(series) {
-  if (series.sheet) return series.sheet;
+function stackLayerOf(series) {
+  if (series.stackLayer) return series.stackLayer;
   const values = new Float64Array(moments.length), goesOn = new Uint8Array(moments.length);
   for (const [start, end] of series.runs) {
-    let k = lower(moments, series.t[start]);
+    let k = lowerBound(moments, series.t[start]);
     for (let i = start; i < end; i++) {
       values[k] = series.v[i];
       if (i + 1 === end) break;
@@ -97,7 +97,7 @@ function sheetOf(series) {
       }
     }
   }
-  return (series.sheet = { values, goesOn });
+  return (series.stackLayer = { values, goesOn });
 }
 
 // The upper edges of the series that are on, the lowest first: two heights for each moment k, at 2k where what goes on from
@@ -108,7 +108,7 @@ function stackTops() {
   const tops = [];
   for (const series of parts) {
     if (!series.isOn) continue;
-    const { values, goesOn } = sheetOf(series);
+    const { values, goesOn } = stackLayerOf(series);
     const edge = below.slice();
     for (let k = 0; k < moments.length; k++) {
       if (goesOn[k]) {
@@ -125,7 +125,7 @@ function stackTops() {
   for (let k = 0; k < moments.length; k++) if (!linked[k] && !(k > 0 && linked[k - 1])) alone.push(k);
   for (const k of alone) {
     let sum = 0;
-    for (const { series, edge } of tops) edge[2 * k] = edge[2 * k + 1] = sum += sheetOf(series).values[k];
+    for (const { series, edge } of tops) edge[2 * k] = edge[2 * k + 1] = sum += stackLayerOf(series).values[k];
   }
   return { tops, linked };
 }

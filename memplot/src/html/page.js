@@ -1,13 +1,13 @@
 // What the reader does: pointing, zooming, switching, keys.
 
 const range = document.getElementById("range");
-const modes = document.getElementById("modes");
+const formButtons = document.getElementById("form");
 const reset = document.getElementById("reset");
 
 function refresh() {
   draw();
   drawCursor(null);
-  const isWhole = view.from === whole[0] && view.to === whole[1] && view.low === null;
+  const isWhole = view.from === fullRange[0] && view.to === fullRange[1] && view.low === null;
   reset.hidden = isWhole;
   const length = view.to - view.from;
   const step = length < 10 * SECOND ? 1 : length < HOUR ? SECOND : MINUTE;
@@ -16,7 +16,7 @@ function refresh() {
   const days = [view.from, view.to].map((t) => date(t, isLong));
   range.textContent = `${days[0]}${ends[0]} –${days[1] === days[0] ? "" : " " + days[1]}${ends[1]}, ${duration(length)}`;
   Object.assign(range.dataset, { from: view.from, to: view.to });
-  for (const button of modes.children) {
+  for (const button of formButtons.children) {
     button.setAttribute("aria-pressed", String((button.value === "stack") === view.isStacked));
   }
   for (const { series, button } of rows) button.setAttribute("aria-pressed", String(series.isOn));
@@ -28,25 +28,25 @@ function toggle(series) {
 }
 
 // This one alone, or all again if it already is.
-function only(series) {
+function showOnly(series) {
   const isAlone = all.every((other) => other.isOn === (other === series));
   for (const other of all) other.isOn = isAlone ? other.isTotal || other.index < DRAWN_AT_START : other === series;
   refresh();
 }
 
-function light(series) {
+function highlight(series) {
   const next = series?.isOn ? series : null;
-  if (next === lit) return;
-  lit = next;
+  if (next === highlighted) return;
+  highlighted = next;
   draw();
 }
 
 // Shows the moments from `from` to `to`, within what there is, and not finer than measurements are.
 function zoom(from, to, low = null, high = null) {
-  const least = Math.min(100, whole[1] - whole[0]);
-  const length = Math.min(Math.max(to - from, least), whole[1] - whole[0]);
+  const least = Math.min(100, fullRange[1] - fullRange[0]);
+  const length = Math.min(Math.max(to - from, least), fullRange[1] - fullRange[0]);
   const middle = (from + to) / 2;
-  view.from = Math.min(Math.max(middle - length / 2, whole[0]), whole[1] - length);
+  view.from = Math.min(Math.max(middle - length / 2, fullRange[0]), fullRange[1] - length);
   view.to = view.from + length;
   Object.assign(view, { low, high });
   if (cursor !== null && (cursor < view.from || cursor > view.to)) show(null);
@@ -54,7 +54,7 @@ function zoom(from, to, low = null, high = null) {
 }
 
 function showAll() {
-  zoom(...whole);
+  zoom(...fullRange);
 }
 
 function zoomBy(factor, centre) {
@@ -147,19 +147,19 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-for (const button of modes.children) {
+for (const button of formButtons.children) {
   button.addEventListener("click", () => {
     view.isStacked = button.value === "stack";
     Object.assign(view, { low: null, high: null });
     refresh();
   });
 }
-modes.hidden = !canStack;
+formButtons.hidden = !canStack;
 search.addEventListener("input", fillTable);
 search.hidden = parts.length < 15;
 document.getElementById("empty").hidden = all.some((series) => series.t.length > 0);
 
-[view.from, view.to] = whole;
+[view.from, view.to] = fullRange;
 fillTable();
 fillEvents();
 refresh();

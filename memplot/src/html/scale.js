@@ -24,7 +24,7 @@ function power(most) {
 const group = (text) => text.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 
 // A value with its unit. `decimals`: how many, or as many as make three digits.
-function words(value, decimals) {
+function formatValue(value, decimals) {
   if (value === null || value === undefined) return "–";
   const sign = value < 0 ? "−" : "";
   const size = Math.abs(value);
@@ -39,9 +39,9 @@ function words(value, decimals) {
   return `${sign}${scaled.toFixed(digits)} ${UNITS[k]}`;
 }
 
-function change(value) {
+function formatChange(value) {
   if (value === null) return "–";
-  return value === 0 ? "±0" + (isBytes ? " B" : "") : (value > 0 ? "+" : "") + words(value, 2);
+  return value === 0 ? "±0" + (isBytes ? " B" : "") : (value > 0 ? "+" : "") + formatValue(value, 2);
 }
 
 // Round values from `low` to `high`, at most `most` steps: {step, values, text(value)}.
@@ -63,7 +63,7 @@ function valueTicks(low, high, most, log) {
   const part = step / 1024 ** k;
   const decimals = part >= 1 ? 0 : part >= 0.5 ? 1 : 2;
   const text = (value) => {
-    if (!isBytes) return words(value);
+    if (!isBytes) return formatValue(value);
     if (value === 0) return "0";
     return `${value < 0 ? "−" : ""}${group((Math.abs(value) / 1024 ** k).toFixed(decimals))} ${UNITS[k]}`;
   };
@@ -76,7 +76,7 @@ function logTicks(low, high, most) {
   const skip = Math.max(1, Math.ceil((of(high) - of(low)) / most));
   const values = [];
   for (let n = Math.ceil(of(low) / skip - 1e-9) * skip; n <= of(high) + 1e-9; n += skip) values.push(base ** n);
-  return { step: 0, values, text: (value) => words(value, value >= 1 ? 0 : 2) };
+  return { step: 0, values, text: (value) => formatValue(value, value >= 1 ? 0 : 2) };
 }
 
 // Milliseconds to add to a moment for the zone's clock.
@@ -90,7 +90,7 @@ const local = (moment) => new Date(moment + offset(moment));
 // The moment at which the zone's clock shows `clock`.
 const moment = (clock) => clock - offset(clock - offset(clock));
 
-const two = (n) => String(n).padStart(2, "0");
+const pad2 = (n) => String(n).padStart(2, "0");
 
 function date(moment, withYear) {
   const at = local(moment);
@@ -100,14 +100,14 @@ function date(moment, withYear) {
 // The time of day, as fine as `step` needs.
 function clock(moment, step) {
   const at = local(moment);
-  let text = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
-  if (step < MINUTE) text += `:${two(at.getUTCSeconds())}`;
+  let text = `${pad2(at.getUTCHours())}:${pad2(at.getUTCMinutes())}`;
+  if (step < MINUTE) text += `:${pad2(at.getUTCSeconds())}`;
   if (step < SECOND) text += `.${String(at.getUTCMilliseconds()).padStart(3, "0")}`;
   return text;
 }
 
 // A moment as it is told from others within `span`: by its year and day, its day and time, or its time.
-function when(moment, span, step = MINUTE) {
+function formatMoment(moment, span, step = MINUTE) {
   if (span > 180 * DAY) return date(moment, true);
   return span > 18 * HOUR ? `${date(moment)} ${clock(moment, MINUTE)}` : clock(moment, step);
 }

@@ -1,21 +1,21 @@
 // Every series with its numbers, beside the drawing; sorted by a press on a column's head.
 
-const MOST_ROWS = 200;
+const MAX_ROWS = 200;
 const table = document.getElementById("table");
 const note = document.getElementById("note");
 const search = document.getElementById("search");
 
 // Days alone do not tell which year.
-const IS_LONG = whole[1] - whole[0] > 180 * DAY;
+const IS_LONG = fullRange[1] - fullRange[0] > 180 * DAY;
 
 const COLUMNS = [
   { name: "Series", key: (s) => s.name, isText: true },
-  { name: "First", key: (s) => s.first?.v ?? null, text: (s) => words(s.first?.v, 2) },
-  { name: "Last", key: (s) => s.last?.v ?? null, text: (s) => words(s.last?.v, 2) + (s.ended ? ", ended" : "") },
-  { name: "Change", key: (s) => s.change, text: (s) => change(s.change) },
-  { name: "Peak", key: (s) => s.peak?.v ?? null, text: (s) => words(s.peak?.v, 2) },
-  { name: "Peak at", key: (s) => s.peak?.t ?? null, text: (s) => (s.peak ? `${date(s.peak.t, IS_LONG)} ${clock(s.peak.t, FINE)}` : "–") },
-  ...(all.some((s) => s.trend) ? [{ name: "Trend", key: (s) => s.trend?.words ?? "", isText: true, text: (s) => s.trend?.words ?? "" }] : []),
+  { name: "First", key: (s) => s.first?.v ?? null, text: (s) => formatValue(s.first?.v, 2) },
+  { name: "Last", key: (s) => s.last?.v ?? null, text: (s) => formatValue(s.last?.v, 2) + (s.ended ? ", ended" : "") },
+  { name: "Change", key: (s) => s.change, text: (s) => formatChange(s.change) },
+  { name: "Peak", key: (s) => s.peak?.v ?? null, text: (s) => formatValue(s.peak?.v, 2) },
+  { name: "Peak at", key: (s) => s.peak?.t ?? null, text: (s) => (s.peak ? `${date(s.peak.t, IS_LONG)} ${clock(s.peak.t, TIME_STEP)}` : "–") },
+  ...(all.some((s) => s.trend) ? [{ name: "Trend", key: (s) => s.trend?.label ?? "", isText: true, text: (s) => s.trend?.label ?? "" }] : []),
   { name: "At the cursor", key: (s) => (cursor === null ? null : valueAt(s, cursor)), text: () => "", isCursor: true },
 ];
 
@@ -47,47 +47,47 @@ function fillTable() {
   const wanted = search.value.toLowerCase();
   const found = (total ? [total, ...parts] : parts).filter((series) => series.name.toLowerCase().includes(wanted));
   if (order) found.sort(compare);
-  rows = found.slice(0, MOST_ROWS).map(rowOf);
+  rows = found.slice(0, MAX_ROWS).map(rowOf);
   body.replaceChildren(...rows.map((row) => row.element));
   heads.forEach((head, i) => {
     if (order?.column === COLUMNS[i]) head.setAttribute("aria-sort", order.down ? "descending" : "ascending");
     else head.removeAttribute("aria-sort");
   });
   const count = group(String(found.length));
-  note.textContent = found.length > MOST_ROWS ? `${MOST_ROWS} of ${count} series are listed: sort or search for the others. ` : "";
+  note.textContent = found.length > MAX_ROWS ? `${MAX_ROWS} of ${count} series are listed: sort or search for the others. ` : "";
   if (parts.length > DRAWN_AT_START) note.textContent += `The first ${DRAWN_AT_START} are drawn; a press on a name draws another.`;
   valuesAt(cursor);
 }
 
 function rowOf(series) {
-  const button = element("button", { type: "button", className: "switch" }, [swatch(series), nameOf(series, true)]);
+  const button = element("button", { type: "button", className: "switch" }, [swatch(series), nameElement(series, true)]);
   button.setAttribute("aria-pressed", String(series.isOn));
-  button.addEventListener("click", (event) => (event.shiftKey ? only(series) : toggle(series)));
+  button.addEventListener("click", (event) => (event.shiftKey ? showOnly(series) : toggle(series)));
   const cells = COLUMNS.slice(1).map((column) => {
     const text = column.text(series);
     const sign = column.name === "Change" && series.change ? (series.change > 0 ? " more" : " less") : "";
-    return element("td", { className: (column.isText ? "words" : "number") + sign, textContent: text });
+    return element("td", { className: (column.isText ? "text" : "number") + sign, textContent: text });
   });
   const made = element("tr", {}, [element("th", { scope: "row" }, [button]), ...cells]);
-  made.addEventListener("pointerenter", () => light(series));
-  made.addEventListener("pointerleave", () => light(null));
+  made.addEventListener("pointerenter", () => highlight(series));
+  made.addEventListener("pointerleave", () => highlight(null));
   return { series, button, element: made, here: cells[cells.length - 1] };
 }
 
 function valuesAt(moment) {
-  for (const { series, here } of rows) here.textContent = moment === null ? "" : words(valueAt(series, moment), 2);
-  heads[heads.length - 1].firstChild.textContent = moment === null ? "At the cursor" : `At ${when(moment, whole[1] - whole[0], FINE)}`;
+  for (const { series, here } of rows) here.textContent = moment === null ? "" : formatValue(valueAt(series, moment), 2);
+  heads[heads.length - 1].firstChild.textContent = moment === null ? "At the cursor" : `At ${formatMoment(moment, fullRange[1] - fullRange[0], TIME_STEP)}`;
 }
 
 function fillEvents() {
   const list = document.getElementById("events");
   const most = 500;
   // All of them, but of very many the gravest.
-  const grave = [...marks].sort((a, b) => MARKS[b.kind] - MARKS[a.kind] || a.at - b.at).slice(0, most);
-  grave.sort((a, b) => a.at - b.at);
-  list.append(...grave.map((mark) => {
+  const severe = [...marks].sort((a, b) => MARKS[b.kind] - MARKS[a.kind] || a.at - b.at).slice(0, most);
+  severe.sort((a, b) => a.at - b.at);
+  list.append(...severe.map((mark) => {
     const when = element("time", { textContent: `${date(mark.at, IS_LONG)} ${clock(mark.at, 1000)}` });
-    return element("li", { className: MARKS[mark.kind] >= 3 ? "grave" : "" }, [when, element("bdi", { textContent: mark.text })]);
+    return element("li", { className: MARKS[mark.kind] >= 3 ? "severe" : "" }, [when, element("bdi", { textContent: mark.text })]);
   }));
   const count = marks.length > most ? `${most} of ${group(String(marks.length))}` : String(marks.length);
   document.getElementById("event-count").textContent = `Events (${count})`;

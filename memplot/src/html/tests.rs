@@ -2,9 +2,9 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::picture::{Mark, MarkKind, Point, Series, Unit};
+use crate::figure::{Mark, MarkKind, Point, Series, Unit};
 
-fn picture(names: &[&str]) -> Picture {
+fn figure(names: &[&str]) -> Figure {
     let series = names.iter().enumerate().map(|(n, name)| {
         let run: Vec<Point> = [(0, 1.0), (1000, 2.5), (2000, 4_294_967_296.0)]
             .map(|(ms, value)| Point { unix_ms: 1_780_000_000_000 + ms, value })
@@ -20,7 +20,7 @@ fn picture(names: &[&str]) -> Picture {
             trend: None,
         }
     });
-    Picture {
+    Figure {
         title: names.concat(),
         subtitle: names.concat(),
         unit: Unit::Bytes,
@@ -43,8 +43,8 @@ fn data(page: &str) -> Value {
 }
 
 #[test]
-fn the_data_are_the_pictures() {
-    let data = data(&page(&picture(&["other", "dict"]), Theme::Auto));
+fn page_data_matches_figure() {
+    let data = data(&page(&figure(&["other", "dict"]), Theme::Auto));
     let [other, dict] = [&data["series"][0], &data["series"][1]];
     assert_eq!((&other["name"], &other["colour"]), (&"other".into(), &Value::Null));
     assert_eq!((&dict["colour"], &dict["ended"]), (&1.into(), &true.into()));
@@ -56,16 +56,16 @@ fn the_data_are_the_pictures() {
 }
 
 #[test]
-fn only_the_pages_own_script_and_style_are_allowed() {
-    let page = page(&picture(&["a"]), Theme::Dark);
+fn policy_allows_only_own_script() {
+    let page = page(&figure(&["a"]), Theme::Dark);
     let policy = between(&page, "Content-Security-Policy\" content=\"", "\"");
     for (start, end, rule) in [("<script>", "</script>", "script-src"), ("<style>", "</style>", "style-src")]
     {
         let text = between(&page, start, end);
-        assert!(policy.contains(&format!("{rule} '{}'", fingerprint(text))), "{rule}: {policy}");
+        assert!(policy.contains(&format!("{rule} '{}'", csp_hash(text))), "{rule}: {policy}");
     }
     assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
-    assert_eq!(fingerprint(""), "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    assert_eq!(csp_hash(""), "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
     assert!(page.contains("<html lang=\"en\" data-theme=\"dark\">"));
     // Nothing in it could go to a network.
     for word in ["http:", "https:", "src=", "href=", "@import", "url("] {
@@ -74,17 +74,17 @@ fn only_the_pages_own_script_and_style_are_allowed() {
 }
 
 #[test]
-fn same_picture_same_bytes() {
+fn page_is_deterministic() {
     let names = ["dict", "list", "names 名前"];
-    assert_eq!(page(&picture(&names), Theme::Auto), page(&picture(&names), Theme::Auto));
+    assert_eq!(page(&figure(&names), Theme::Auto), page(&figure(&names), Theme::Auto));
 }
 
 proptest! {
     #[test]
-    fn no_name_leaves_its_place(name in r#"(\PC|[<>&"'!/\\\x00-\x20\u{2028}\u{2029}]|</script>|<!--|\]\]>|<script>){0,12}"#) {
-        let page = page(&picture(&[&name]), Theme::Auto);
+    fn names_cannot_add_markup(name in r#"(\PC|[<>&"'!/\\\x00-\x20\u{2028}\u{2029}]|</script>|<!--|\]\]>|<script>){0,12}"#) {
+        let page = page(&figure(&[&name]), Theme::Auto);
         // Whatever the name, the page has its own elements and no other.
-        let empty = super::page(&picture(&[""]), Theme::Auto);
+        let empty = super::page(&figure(&[""]), Theme::Auto);
         for sign in ["<", ">"] {
             prop_assert_eq!(page.matches(sign).count(), empty.matches(sign).count());
         }

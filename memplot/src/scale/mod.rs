@@ -16,7 +16,7 @@ pub struct Tick<T> {
 }
 
 /// `part` of the way from `from` to `to`, on whole units of the canvas.
-fn along(from: i32, to: i32, part: f64) -> i32 {
+fn interpolate(from: i32, to: i32, part: f64) -> i32 {
     let place = f64::from(from) + (f64::from(to) - f64::from(from)) * part;
     #[expect(clippy::cast_possible_truncation, reason = "between two i32, or clamped to what an i32 holds")]
     let place = place.round().clamp(f64::from(i32::MIN / 4), f64::from(i32::MAX / 4)) as i32;

@@ -6,8 +6,8 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged};
 
-use super::{Tick, along};
-use crate::clock::{DAY_MS, local, moment};
+use super::{Tick, interpolate};
+use crate::clock::{DAY_MS, local, to_unix_ms};
 
 const SECOND_MS: i64 = 1000;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
@@ -116,7 +116,7 @@ impl TimeScale {
     /// How far right a moment is, 0 to 1.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a picture has no more than 53 bits of resolution")]
-    pub fn part(&self, unix_ms: i64) -> f64 {
+    pub fn fraction(&self, unix_ms: i64) -> f64 {
         unix_ms.saturating_sub(self.from) as f64 / self.to.saturating_sub(self.from) as f64
     }
 }
@@ -141,7 +141,7 @@ fn clock_moments(from: i64, to: i64, step: i64, zone: &TimeZone) -> Vec<i64> {
     // A clock that is put back shows the same twice; one more day's worth of steps is enough for that.
     for _ in 0..(to.saturating_sub(from) / step + DAY_MS / step.max(MINUTE_MS) + 2).min(5000) {
         let Some(date_time) = as_date_time(clock) else { break };
-        if let Some(found) = moment(date_time, zone) {
+        if let Some(found) = to_unix_ms(date_time, zone) {
             if found > to {
                 break;
             }
@@ -199,7 +199,7 @@ fn month_moments(from: i64, to: i64, months: i64, zone: &TimeZone) -> Vec<i64> {
 }
 
 fn midnight(date: Date, zone: &TimeZone) -> Option<i64> {
-    moment(date.at(0, 0, 0, 0), zone)
+    to_unix_ms(date.at(0, 0, 0, 0), zone)
 }
 
 impl Ranged for TimeScale {
@@ -207,7 +207,7 @@ impl Ranged for TimeScale {
     type ValueType = i64;
 
     fn map(&self, value: &i64, limit: (i32, i32)) -> i32 {
-        along(limit.0, limit.1, self.part(*value))
+        interpolate(limit.0, limit.1, self.fraction(*value))
     }
 
     fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<i64> {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_round_and_dates_stand_where_they_change() {
+    fn date_labels_where_date_changes() {
         let minutes = scale("2026-11-24T19:50:10Z", "2026-11-24T20:04:00Z");
         assert_eq!(labels(&minutes.ticks), ["19:55", "20:00"]);
         assert_eq!(labels(&minutes.dates), ["24 Nov 2026"]);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn long_logs_have_days_weeks_months_and_years() {
+    fn long_logs_use_calendar_ticks() {
         assert_eq!(labels(&scale("2026-11-20T05:00:00Z", "2026-11-24T05:00:00Z").ticks)[0], "21 Nov");
         let weeks = scale("2026-11-20T05:00:00Z", "2026-12-30T05:00:00Z");
         assert_eq!(labels(&weeks.ticks)[..2], ["23 Nov", "30 Nov"]);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn one_moment_has_an_axis_and_so_has_a_short_one() {
+    fn tiny_time_spans_have_an_axis() {
         let one = scale("2026-11-24T19:50:10Z", "2026-11-24T19:50:10Z");
         assert!(one.to > one.from && !one.ticks.is_empty());
         let short = TimeScale::new((5, 8), 4, &TimeZone::UTC);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn local_clocks_that_jump_keep_their_round_ticks() {
+    fn ticks_stay_round_across_dst() {
         let Ok(zone) = TimeZone::get("Europe/Berlin") else { return };
         let scale = TimeScale::new((at("2026-03-28T20:00:00Z"), at("2026-03-29T06:00:00Z")), 12, &zone);
         assert_eq!(
@@ -280,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_span_has_ticks_in_order_and_few(from in -4_000_000_000_000_i64..8_000_000_000_000, span in 10_i64..2_000_000_000_000) {
+        fn any_span_has_few_ticks(from in -4_000_000_000_000_i64..8_000_000_000_000, span in 10_i64..2_000_000_000_000) {
             let scale = TimeScale::new((from, from.saturating_add(span)), 8, &TimeZone::UTC);
             prop_assert!(scale.ticks.len() <= 12, "{:?}", scale.ticks);
             prop_assert!(scale.ticks.windows(2).all(|pair| pair[0].at < pair[1].at));

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged};
 
-use super::{Tick, along};
-use crate::picture::Unit;
+use super::{Tick, interpolate};
+use crate::figure::Unit;
 
 /// Hairlines beyond these are too many.
-const MOST_TICKS: f64 = 7.0;
+const MAX_TICKS: f64 = 7.0;
 
 /// Room above the highest value, as a share of it.
 const HEADROOM: f64 = 0.04;
@@ -38,7 +38,7 @@ impl ValueScale {
             high = 1.0;
         }
         let span = high - low;
-        let step = step(unit, span / MOST_TICKS);
+        let step = step(unit, span / MAX_TICKS);
         let max = if high > 0.0 { high + span * HEADROOM } else { 0.0 };
         let min = if low < 0.0 { low - span * HEADROOM } else { 0.0 };
         let mut ticks = Vec::new();
@@ -48,7 +48,7 @@ impl ValueScale {
             ticks.push(number * step);
             number += 1.0;
         }
-        Self { min, max, is_log: false, ticks: labelled(unit, &ticks, signed) }
+        Self { min, max, is_log: false, ticks: tick_labels(unit, &ticks, signed) }
     }
 
     /// An axis with room for `low` to `high`, both above 0, in equal factors.
@@ -62,7 +62,7 @@ impl ValueScale {
         if last <= first {
             last = first + 1.0;
         }
-        let mut factor = ((last - first) / MOST_TICKS).ceil().max(1.0);
+        let mut factor = ((last - first) / MAX_TICKS).ceil().max(1.0);
         if unit == Unit::Bytes && factor > 5.0 {
             factor = (factor / 10.0).ceil() * 10.0;
         }
@@ -76,13 +76,13 @@ impl ValueScale {
             min: base.powf(first),
             max: base.powf(last),
             is_log: true,
-            ticks: labelled(unit, &ticks, false),
+            ticks: tick_labels(unit, &ticks, false),
         }
     }
 
     /// How far up a value is, 0 to 1. What a logarithm has no place for is at the bottom.
     #[must_use]
-    pub fn part(&self, value: f64) -> f64 {
+    pub fn fraction(&self, value: f64) -> f64 {
         let part = if self.is_log {
             (value.max(self.min) / self.min).log2() / (self.max / self.min).log2()
         } else {
@@ -110,7 +110,7 @@ fn step(unit: Unit, least: f64) -> f64 {
 }
 
 /// Ticks in one unit, if that takes no more than three digits; powers on a logarithmic axis each in its own.
-fn labelled(unit: Unit, ticks: &[f64], signed: bool) -> Vec<Tick<f64>> {
+fn tick_labels(unit: Unit, ticks: &[f64], signed: bool) -> Vec<Tick<f64>> {
     let (names, factor): (&[&str], f64) = match unit {
         Unit::Bytes => (&BYTES, 1024.0),
         Unit::Count => (&COUNTS, 1000.0),
@@ -151,7 +151,7 @@ impl Ranged for ValueScale {
     type ValueType = f64;
 
     fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
-        along(limit.0, limit.1, self.part(*value))
+        interpolate(limit.0, limit.1, self.fraction(*value))
     }
 
     fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_counted_in_powers_of_two_and_one_unit() {
+    fn byte_ticks_share_one_unit() {
         let scale = ValueScale::linear(Unit::Bytes, 0.0, 1200.0 * MIB, false);
         assert_eq!(labels(&scale), ["0", "0.25 GiB", "0.5 GiB", "0.75 GiB", "1 GiB"]);
         let scale = ValueScale::linear(Unit::Bytes, 0.0, 600.0 * MIB, false);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_have_signs_and_counts_powers_of_ten() {
+    fn signed_and_count_ticks() {
         let scale = ValueScale::linear(Unit::Bytes, -3.0 * MIB, 5.0 * MIB, true);
         assert_eq!(labels(&scale), ["−2 MiB", "0", "+2 MiB", "+4 MiB"]);
         let scale = ValueScale::linear(Unit::Count, 0.0, 23_000.0, false);
@@ -193,17 +193,17 @@ mod tests {
     }
 
     #[test]
-    fn factors_are_whole_powers() {
+    fn log_ticks_are_whole_powers() {
         let scale = ValueScale::log(Unit::Bytes, 3.0 * 1024.0, 900.0 * MIB);
         assert!(scale.is_log && scale.ticks.len() <= 8, "{scale:?}");
-        assert_eq!(scale.part(0.0), 0.0);
+        assert_eq!(scale.fraction(0.0), 0.0);
         assert_eq!(labels(&ValueScale::log(Unit::Count, 1.0, 1000.0)), ["1", "10", "100", "1 k"]);
         assert!(ValueScale::log(Unit::Bytes, 5.0, 5.0).max > 5.0);
     }
 
     proptest! {
         #[test]
-        fn every_axis_has_a_few_ticks_with_different_words(low in -1e18_f64..1e18, span in 0.0_f64..1e19, bytes: bool) {
+        fn tick_labels_are_distinct(low in -1e18_f64..1e18, span in 0.0_f64..1e19, bytes: bool) {
             let unit = if bytes { Unit::Bytes } else { Unit::Count };
             let scale = ValueScale::linear(unit, low, low + span, true);
             prop_assert!(scale.min <= low && scale.max >= low + span);
@@ -216,7 +216,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_more_is_not_lower(a in 0.0_f64..1e15, b in 0.0_f64..1e15, log: bool) {
+        fn scale_is_monotonic(a in 0.0_f64..1e15, b in 0.0_f64..1e15, log: bool) {
             let scale = if log { ValueScale::log(Unit::Bytes, 1.0, 1e15) } else { ValueScale::linear(Unit::Bytes, 0.0, 1e15, false) };
             let (low, high) = (a.min(b), a.max(b));
             prop_assert!(scale.map(&low, (5000, 0)) >= scale.map(&high, (5000, 0)));

@@ -6,22 +6,22 @@ use std::collections::{BTreeSet, HashMap};
 use common::cli::Failure;
 use common::units::counted;
 
-use super::member::{Key, Member};
+use super::buffer::{SeriesBuffer, SeriesKey};
 use super::view::View;
-use super::{Collector, headline, marks, naming, trend};
-use crate::cli::What;
+use super::{Collector, headline, marks, names, trend};
+use crate::cli::Quantity;
 use crate::colour;
 use crate::downsample::Row;
-use crate::picture::{Picture, Point, Series, Unit};
+use crate::figure::{Figure, Point, Series, Unit};
 
 /// Others that reach more than so many times the highest of those that are drawn would press them flat: then they are only told.
-const FLATTENING: f64 = 2.0;
+const MAX_OTHERS_RATIO: f64 = 2.0;
 
 /// A member with its points.
 #[derive(Debug)]
-pub(super) struct Shown<'a> {
+pub(super) struct Selected<'a> {
     pub(super) id: u32,
-    pub(super) member: &'a Member,
+    pub(super) member: &'a SeriesBuffer,
     runs: Vec<Vec<Point>>,
     base: f64,
     peak: Point,
@@ -34,9 +34,11 @@ pub(super) struct Shown<'a> {
 /// The unit of a view.
 pub(super) fn unit(view: &View) -> Unit {
     match view.choice.what {
-        What::Types | What::Modules | What::Holders | What::Caches | What::Processes => Unit::Bytes,
-        What::Counts | What::Threads => Unit::Count,
-        What::Total => {
+        Quantity::Types | Quantity::Modules | Quantity::Holders | Quantity::Caches | Quantity::Processes => {
+            Unit::Bytes
+        }
+        Quantity::Counts | Quantity::Threads => Unit::Count,
+        Quantity::Total => {
             let counts =
                 view.members.iter().filter(|member| view.is_kept(member)).all(|m| &*m.name == "objects");
             if counts { Unit::Count } else { Unit::Bytes }
@@ -44,14 +46,14 @@ pub(super) fn unit(view: &View) -> Unit {
     }
 }
 
-pub(super) fn picture(collector: &Collector, view: &View) -> Result<Picture, Failure> {
+pub(super) fn figure(collector: &Collector, view: &View) -> Result<Figure, Failure> {
     let request = &collector.request;
     let what = view.choice.what;
     let stacked = is_stacked(collector, view)?;
     let (from, to) = (request.window.from(), request.window.to());
-    let mut shown = all_shown(view, from, to, request.delta);
+    let mut shown = with_points(view, from, to, request.delta);
     if shown.is_empty() {
-        return Err(collector.nothing());
+        return Err(collector.nothing_to_draw());
     }
     let all = shown.len();
     shown.sort_by(|a, b| height(b).total_cmp(&height(a)).then_with(|| by_name(a, b)));
@@ -63,10 +65,10 @@ pub(super) fn picture(collector: &Collector, view: &View) -> Result<Picture, Fai
     shown.sort_by(|a, b| b.area.total_cmp(&a.area).then_with(|| by_name(a, b)));
     let others = u64::try_from(all - shown.len()).unwrap_or(0) + view.dropped;
 
-    let rows = in_order(view, from, to);
-    let members: Vec<&Member> = shown.iter().map(|one| one.member).collect();
-    let names = naming::names(&members, &request.inputs);
-    let short: Vec<String> = members.iter().map(|member| naming::short(member)).collect();
+    let rows = rows_in_order(view, from, to);
+    let members: Vec<&SeriesBuffer> = shown.iter().map(|one| one.member).collect();
+    let names = names::unique_names(&members, &request.inputs);
+    let short: Vec<String> = members.iter().map(|member| names::short_name(member)).collect();
     let colours = colour::assign(short.iter().map(String::as_str));
     let stacked_runs = if stacked { runs_of_rows(&shown, &rows) } else { Vec::new() };
     let mut series: Vec<Series> = Vec::with_capacity(shown.len() + 1);
@@ -75,34 +77,34 @@ pub(super) fn picture(collector: &Collector, view: &View) -> Result<Picture, Fai
         let runs =
             if stacked { stacked_runs.get(place).cloned().unwrap_or_default() } else { one.runs.clone() };
         series.push(Series {
-            trend: trend::of(one.member, &name, what, view.choice.metric, request, one.base),
+            trend: trend::line_for(one.member, &name, what, view.choice.metric, request, one.base),
             name,
             colour: colours.get(place).copied(),
-            runs: shifted(runs, one.base),
-            first: Some(moved(one.first, one.base)),
-            peak: Some(moved(one.peak, one.base)),
-            last: Some(moved(one.last, one.base)),
+            runs: subtract_base_all(runs, one.base),
+            first: Some(subtract_base(one.first, one.base)),
+            peak: Some(subtract_base(one.peak, one.base)),
+            last: Some(subtract_base(one.last, one.base)),
             ended: one.ended,
         });
     }
-    let mut told_others = None;
+    let mut omitted_others = None;
     if others > 0
         && !request.delta
-        && let Some(other) = others_together(&shown, &rows, what, others)
+        && let Some(other) = others_combined(&shown, &rows, what, others)
     {
         let highest = series.iter().filter_map(|one| one.peak).map(|peak| peak.value).fold(0.0, f64::max);
         let peak = other.peak.map_or(0.0, |peak| peak.value);
-        if stacked || peak <= highest * FLATTENING {
+        if stacked || peak <= highest * MAX_OTHERS_RATIO {
             series.push(other);
         } else {
-            told_others = other.peak.map(|peak| (other.name, peak.value));
+            omitted_others = other.peak.map(|peak| (other.name, peak.value));
         }
     }
     let total = stacked.then(|| total(view, &rows, from, to)).filter(|total| total.peak.is_some());
     let time = extent(series.iter().chain(&total));
     let happened = marks::between(&collector.events, time, what);
-    let head = headline::of(collector, view, &series, total.as_ref(), time, told_others);
-    Ok(Picture {
+    let head = headline::headline(collector, view, &series, total.as_ref(), time, omitted_others);
+    Ok(Figure {
         title: request.title.clone().unwrap_or(head.title),
         subtitle: head.subtitle,
         unit: unit(view),
@@ -129,7 +131,7 @@ fn is_stacked(collector: &Collector, view: &View) -> Result<bool, Failure> {
             "leave --stack out, or draw them one by one",
         )),
         Some(stack) => Ok(stack),
-        None => Ok(view.choice.what == What::Processes
+        None => Ok(view.choice.what == Quantity::Processes
             && !overlap
             && request.inputs.len() < 2
             && !request.delta
@@ -137,19 +139,19 @@ fn is_stacked(collector: &Collector, view: &View) -> Result<bool, Failure> {
     }
 }
 
-fn by_name(a: &Shown<'_>, b: &Shown<'_>) -> Ordering {
+fn by_name(a: &Selected<'_>, b: &Selected<'_>) -> Ordering {
     a.member.name.cmp(&b.member.name).then(a.id.cmp(&b.id))
 }
 
-fn height(one: &Shown<'_>) -> f64 {
+fn height(one: &Selected<'_>) -> f64 {
     (one.peak.value - one.base).abs()
 }
 
-fn moved(point: Point, base: f64) -> Point {
+fn subtract_base(point: Point, base: f64) -> Point {
     Point { value: point.value - base, ..point }
 }
 
-fn shifted(mut runs: Vec<Vec<Point>>, base: f64) -> Vec<Vec<Point>> {
+fn subtract_base_all(mut runs: Vec<Vec<Point>>, base: f64) -> Vec<Vec<Point>> {
     for point in runs.iter_mut().flatten() {
         point.value -= base;
     }
@@ -157,7 +159,7 @@ fn shifted(mut runs: Vec<Vec<Point>>, base: f64) -> Vec<Vec<Point>> {
 }
 
 /// All members that have a point between two moments.
-fn all_shown(view: &View, from: i64, to: i64, delta: bool) -> Vec<Shown<'_>> {
+fn with_points(view: &View, from: i64, to: i64, delta: bool) -> Vec<Selected<'_>> {
     let begin =
         view.tracks.iter().filter(|track| track.samples > 0).map(|track| track.first_ms.max(from)).min();
     let mut all = Vec::new();
@@ -170,27 +172,27 @@ fn all_shown(view: &View, from: i64, to: i64, delta: bool) -> Vec<Shown<'_>> {
             continue;
         };
         // What came later grew from nothing; of a list that is cut nobody knows.
-        let from_nothing = Some(first.unix_ms) != begin && matches!(member.key, Key::Process { .. });
+        let from_nothing = Some(first.unix_ms) != begin && matches!(member.key, SeriesKey::Process { .. });
         let base = if delta && !from_nothing { first.value } else { 0.0 };
         let greater =
             |a: Point, b: &Point| if (b.value - base).abs() > (a.value - base).abs() { *b } else { a };
         let peak = points().fold(first, greater);
         let area = runs.iter().map(|run| area(run, base)).sum();
-        all.push(Shown { id, member, base, peak, area, first, last, ended: false, runs });
+        all.push(Selected { id, member, base, peak, area, first, last, ended: false, runs });
     }
-    if all.iter().all(|one: &Shown<'_>| matches!(one.member.key, Key::Process { .. })) {
+    if all.iter().all(|one: &Selected<'_>| matches!(one.member.key, SeriesKey::Process { .. })) {
         mark_ended(view, &mut all, to);
     }
     all
 }
 
 /// Marks processes that are not in the last sample of their input that is shown.
-fn mark_ended(view: &View, all: &mut [Shown<'_>], to: i64) {
+fn mark_ended(view: &View, all: &mut [Selected<'_>], to: i64) {
     for input in all.iter().map(|one| one.member.key.input()).collect::<BTreeSet<usize>>() {
         let tracks =
             view.tracks.iter().enumerate().filter(|(_, track)| track.input == input && track.samples > 0);
         let Some((id, track)) = tracks.max_by_key(|(_, track)| track.last_ms) else { continue };
-        let of_input = |one: &&mut Shown<'_>| one.member.key.input() == input;
+        let of_input = |one: &&mut Selected<'_>| one.member.key.input() == input;
         if track.last_ms <= to {
             for one in all.iter_mut().filter(of_input) {
                 one.ended = one.member.part(id).is_none_or(|part| part.seen < track.samples);
@@ -219,7 +221,7 @@ fn area(run: &[Point], base: f64) -> f64 {
 }
 
 /// The rows of all tracks, by time; the first of each track stands behind a gap.
-fn in_order(view: &View, from: i64, to: i64) -> Vec<Row> {
+fn rows_in_order(view: &View, from: i64, to: i64) -> Vec<Row> {
     let mut tracks: Vec<&super::track::Track> =
         view.tracks.iter().filter(|track| track.samples > 0).collect();
     tracks.sort_by_key(|track| track.first_ms);
@@ -240,7 +242,7 @@ fn add(runs: &mut Vec<Vec<Point>>, point: Point, joined: bool) {
     }
 }
 
-fn runs_of_rows(shown: &[Shown<'_>], rows: &[Row]) -> Vec<Vec<Vec<Point>>> {
+fn runs_of_rows(shown: &[Selected<'_>], rows: &[Row]) -> Vec<Vec<Vec<Point>>> {
     let places: HashMap<u32, usize> = shown.iter().enumerate().map(|(place, one)| (one.id, place)).collect();
     let mut all: Vec<Vec<Vec<Point>>> = vec![Vec::new(); shown.len()];
     let mut seen = vec![usize::MAX; shown.len()];
@@ -257,12 +259,12 @@ fn runs_of_rows(shown: &[Shown<'_>], rows: &[Row]) -> Vec<Vec<Vec<Point>>> {
 }
 
 /// What all that are not shown have together, where that is known.
-fn others_together(shown: &[Shown<'_>], rows: &[Row], what: What, others: u64) -> Option<Series> {
-    if matches!(what, What::Total) {
+fn others_combined(shown: &[Selected<'_>], rows: &[Row], what: Quantity, others: u64) -> Option<Series> {
+    if matches!(what, Quantity::Total) {
         return None;
     }
     let ids: BTreeSet<u32> = shown.iter().map(|one| one.id).collect();
-    let adds_up = matches!(what, What::Processes | What::Threads);
+    let adds_up = matches!(what, Quantity::Processes | Quantity::Threads);
     let mut runs = Vec::new();
     let mut joined = false;
     for row in rows {

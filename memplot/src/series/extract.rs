@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use common::log::{Census, Process, Total, Tree, What as Measured};
 
-use super::member::Key;
-use crate::cli::{Metric, What};
+use super::buffer::SeriesKey;
+use crate::cli::{Metric, Quantity};
 
 /// One value of a moment.
 #[derive(Debug)]
-pub struct Value<'a> {
+pub struct Measurement<'a> {
     /// Whose it is.
-    pub of: Of<'a>,
+    pub of: SeriesId<'a>,
     /// The value; `None` if it was not measured.
     pub value: Option<u64>,
 }
 
 /// Whose a value is.
 #[derive(Debug, Clone, Copy)]
-pub enum Of<'a> {
+pub enum SeriesId<'a> {
     /// A process of a tree, or of a census.
     Process {
         /// Its number.
@@ -34,32 +34,34 @@ pub enum Of<'a> {
     Named(&'a Arc<str>),
 }
 
-impl Of<'_> {
+impl SeriesId<'_> {
     /// Whether this is the member of that key, in the same input and role.
     #[must_use]
-    pub fn is(&self, key: &Key) -> bool {
+    pub fn is(&self, key: &SeriesKey) -> bool {
         match (self, key) {
-            (Self::Process { pid, start, .. }, Key::Process { pid: p, start: s, .. }) => {
+            (Self::Process { pid, start, .. }, SeriesKey::Process { pid: p, start: s, .. }) => {
                 pid == p && start == s
             }
-            (Self::Named(name), Key::Named { name: known, .. }) => Arc::ptr_eq(name, known) || *name == known,
+            (Self::Named(name), SeriesKey::Named { name: known, .. }) => {
+                Arc::ptr_eq(name, known) || *name == known
+            }
             _ => false,
         }
     }
 
     /// The key of a new member.
     #[must_use]
-    pub fn key(&self, input: usize, role: &Arc<str>) -> Key {
+    pub fn key(&self, input: usize, role: &Arc<str>) -> SeriesKey {
         match self {
-            Self::Process { pid, start, .. } => Key::Process { input, pid: *pid, start: *start },
-            Self::Named(name) => Key::Named { input, role: Arc::clone(role), name: Arc::clone(name) },
+            Self::Process { pid, start, .. } => SeriesKey::Process { input, pid: *pid, start: *start },
+            Self::Named(name) => SeriesKey::Named { input, role: Arc::clone(role), name: Arc::clone(name) },
         }
     }
 }
 
 /// What a view sees of a moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Seen {
+pub struct MomentSummary {
     /// The process that was asked for, which tells records of one iteration apart.
     pub root: (u32, u64),
     /// The sum of everything, listed or not.
@@ -70,7 +72,7 @@ pub struct Seen {
 
 /// Names of sums.
 #[derive(Debug, Clone)]
-pub struct Sums {
+pub struct TotalNames {
     rss: Arc<str>,
     pss: Arc<str>,
     python: Arc<str>,
@@ -79,7 +81,7 @@ pub struct Sums {
     threads: Arc<str>,
 }
 
-impl Default for Sums {
+impl Default for TotalNames {
     fn default() -> Self {
         Self {
             rss: "sum of RSS".into(),
@@ -93,13 +95,13 @@ impl Default for Sums {
 }
 
 /// Gives each value of a moment that a view shows to `each`; `None` if the view shows nothing of such moments.
-pub fn values(
+pub fn extract(
     measured: &Measured,
-    what: What,
+    what: Quantity,
     metric: Metric,
-    sums: &Sums,
-    each: &mut dyn FnMut(Value<'_>),
-) -> Option<Seen> {
+    sums: &TotalNames,
+    each: &mut dyn FnMut(Measurement<'_>),
+) -> Option<MomentSummary> {
     match measured {
         Measured::Tree(tree) => of_tree(tree, what, metric, sums, each),
         Measured::Census(census) => of_census(census, what, sums, each),
@@ -118,97 +120,106 @@ fn size(process: &Process, metric: Metric) -> Option<u64> {
 
 fn of_tree(
     tree: &Tree,
-    what: What,
+    what: Quantity,
     metric: Metric,
-    sums: &Sums,
-    each: &mut dyn FnMut(Value<'_>),
-) -> Option<Seen> {
+    sums: &TotalNames,
+    each: &mut dyn FnMut(Measurement<'_>),
+) -> Option<MomentSummary> {
     let root = tree.processes.first().map_or((0, 0), |process| (process.pid, process.start));
-    let seen = Seen { root, total: None, complete: false };
+    let seen = MomentSummary { root, total: None, complete: false };
     match what {
-        What::Processes | What::Threads => {
+        Quantity::Processes | Quantity::Threads => {
             for process in &tree.processes {
-                let value = if what == What::Threads { process.threads } else { size(process, metric) };
-                let of = Of::Process {
+                let value = if what == Quantity::Threads { process.threads } else { size(process, metric) };
+                let of = SeriesId::Process {
                     pid: process.pid,
                     start: process.start,
                     name: &process.name,
                     cmdline: process.cmdline.as_ref(),
                 };
-                each(Value { of, value });
+                each(Measurement { of, value });
             }
             Some(seen)
         }
-        What::Total => {
-            each(Value { of: Of::Named(&sums.rss), value: Some(tree.total_rss_bytes) });
+        Quantity::Total => {
+            each(Measurement { of: SeriesId::Named(&sums.rss), value: Some(tree.total_rss_bytes) });
             if tree.total_pss_bytes.is_some() {
-                each(Value { of: Of::Named(&sums.pss), value: tree.total_pss_bytes });
+                each(Measurement { of: SeriesId::Named(&sums.pss), value: tree.total_pss_bytes });
             }
             Some(seen)
         }
-        What::Types | What::Modules | What::Holders | What::Caches | What::Counts => None,
+        Quantity::Types | Quantity::Modules | Quantity::Holders | Quantity::Caches | Quantity::Counts => None,
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a picture has no more than 53 bits of resolution")]
-fn of_census(census: &Census, what: What, sums: &Sums, each: &mut dyn FnMut(Value<'_>)) -> Option<Seen> {
+fn of_census(
+    census: &Census,
+    what: Quantity,
+    sums: &TotalNames,
+    each: &mut dyn FnMut(Measurement<'_>),
+) -> Option<MomentSummary> {
     let root = (census.pid, census.start);
-    let seen =
-        |total: Option<u64>, complete| Some(Seen { root, total: total.map(|total| total as f64), complete });
+    let seen = |total: Option<u64>, complete| {
+        Some(MomentSummary { root, total: total.map(|total| total as f64), complete })
+    };
     let mut list = |totals: &[Total], value: fn(&Total) -> u64| {
         for total in totals {
-            each(Value { of: Of::Named(&total.name), value: Some(value(total)) });
+            each(Measurement { of: SeriesId::Named(&total.name), value: Some(value(total)) });
         }
     };
     match what {
-        What::Types => {
+        Quantity::Types => {
             list(&census.types, |total| total.size_bytes);
             seen(census.total_size_bytes, !census.types_cut)
         }
-        What::Counts => {
+        Quantity::Counts => {
             list(&census.types, |total| total.count);
             seen(Some(census.total_objects), !census.types_cut)
         }
-        What::Modules => {
+        Quantity::Modules => {
             list(&census.modules, |total| total.size_bytes);
             let total = census.total_size_bytes.filter(|_| !census.modules.is_empty());
             seen(total, !census.modules_cut && !census.modules.is_empty())
         }
-        What::Holders => {
+        Quantity::Holders => {
             let holders = census.holders.as_ref()?;
             list(holders, |total| total.size_bytes);
             seen(census.total_size_bytes, !census.holders_cut)
         }
-        What::Caches => {
+        Quantity::Caches => {
             for cache in census.caches.as_ref()? {
-                each(Value { of: Of::Named(&cache.name), value: cache.size_bytes });
+                each(Measurement { of: SeriesId::Named(&cache.name), value: cache.size_bytes });
             }
             seen(None, !census.caches_cut)
         }
-        What::Total => {
+        Quantity::Total => {
             match census.total_size_bytes {
-                Some(size) => each(Value { of: Of::Named(&sums.python), value: Some(size) }),
-                None => each(Value { of: Of::Named(&sums.objects), value: Some(census.total_objects) }),
+                Some(size) => each(Measurement { of: SeriesId::Named(&sums.python), value: Some(size) }),
+                None => each(Measurement {
+                    of: SeriesId::Named(&sums.objects),
+                    value: Some(census.total_objects),
+                }),
             }
             if census.rss_bytes.is_some() && census.total_size_bytes.is_some() {
-                each(Value { of: Of::Named(&sums.process), value: census.rss_bytes });
+                each(Measurement { of: SeriesId::Named(&sums.process), value: census.rss_bytes });
             }
             seen(None, false)
         }
-        What::Processes => {
-            let of = Of::Process {
+        Quantity::Processes => {
+            let of = SeriesId::Process {
                 pid: census.pid,
                 start: census.start,
                 name: &census.name,
                 cmdline: census.cmdline.as_ref(),
             };
             let value = census.rss_bytes?;
-            each(Value { of, value: Some(value) });
+            each(Measurement { of, value: Some(value) });
             seen(None, false)
         }
-        What::Threads => {
+        Quantity::Threads => {
             let threads = u64::try_from(census.threads.as_ref()?.len()).ok();
-            each(Value { of: Of::Named(&sums.threads), value: threads });
+            each(Measurement { of: SeriesId::Named(&sums.threads), value: threads });
             seen(None, false)
         }
     }

@@ -3,12 +3,12 @@
 use common::units::counted;
 
 use super::view::View;
-use super::{Collector, Subject, naming};
-use crate::cli::{Metric, What};
+use super::{Collector, Process, names};
+use crate::cli::{Metric, Quantity};
 use crate::clock::{date, local, time_of_day};
-use crate::lettering::shortened;
-use crate::picture::{Series, Unit};
-use crate::words::value;
+use crate::figure::{Series, Unit};
+use crate::format::value;
+use crate::text_metrics::shortened;
 
 /// Title and subtitle.
 #[derive(Debug)]
@@ -23,17 +23,17 @@ pub struct Headline {
 const SECONDS_MATTER_MS: i64 = 20 * 60_000;
 
 /// The headline of a picture.
-pub fn of(
+pub fn headline(
     collector: &Collector,
     view: &View,
     series: &[Series],
     total: Option<&Series>,
     time: (i64, i64),
-    told_others: Option<(String, f64)>,
+    omitted_others: Option<(String, f64)>,
 ) -> Headline {
     let unit = super::build::unit(view);
     let mut parts = vec![when(collector, time)];
-    if !collector.request.window.moves() {
+    if !collector.request.window.is_relative() {
         let samples: u64 = view.tracks.iter().map(|track| track.samples).sum();
         let every =
             collector.interval_seconds.filter(|seconds| *seconds > 0.0).map(every).unwrap_or_default();
@@ -42,14 +42,14 @@ pub fn of(
     if collector.failed > 0 {
         parts.push(format!("{} failed", counted(collector.failed, "sample", "samples")));
     }
-    if let Some(peak) = peak_words(collector, series, total, unit, time) {
+    if let Some(peak) = peak_text(collector, series, total, unit, time) {
         parts.push(peak);
     }
-    if let Some((name, peak)) = told_others {
+    if let Some((name, peak)) = omitted_others {
         parts.push(format!("{name} not drawn: up to {} together", value(unit, peak)));
     }
     let several = view.members.iter().filter(|member| view.is_kept(member)).count() > 1;
-    if view.choice.what == What::Processes && view.choice.metric == Metric::Rss && several {
+    if view.choice.what == Quantity::Processes && view.choice.metric == Metric::Rss && several {
         parts.push("RSS: shared pages count in each process".to_owned());
     }
     Headline { title: title(collector, view, several), subtitle: parts.join("  ·  ") }
@@ -63,21 +63,22 @@ fn title(collector: &Collector, view: &View, several: bool) -> String {
         Metric::Swap => " (swap)",
     };
     let what = match view.choice.what {
-        What::Types => "Python objects by type".to_owned(),
-        What::Modules => "Python objects by module".to_owned(),
-        What::Holders => "Python objects by what holds them".to_owned(),
-        What::Caches => "Caches".to_owned(),
-        What::Counts => "Number of Python objects by type".to_owned(),
-        What::Processes if several => format!("Memory by process{metric}"),
-        What::Processes => format!("Memory{metric}"),
-        What::Total => "Memory in total".to_owned(),
-        What::Threads => "Threads".to_owned(),
+        Quantity::Types => "Python objects by type".to_owned(),
+        Quantity::Modules => "Python objects by module".to_owned(),
+        Quantity::Holders => "Python objects by what holds them".to_owned(),
+        Quantity::Caches => "Caches".to_owned(),
+        Quantity::Counts => "Number of Python objects by type".to_owned(),
+        Quantity::Processes if several => format!("Memory by process{metric}"),
+        Quantity::Processes => format!("Memory{metric}"),
+        Quantity::Total => "Memory in total".to_owned(),
+        Quantity::Threads => "Threads".to_owned(),
     };
     let whose = if collector.request.inputs.len() > 1 {
-        let stems: Vec<String> = collector.request.inputs.iter().map(|input| naming::stem(input)).collect();
+        let stems: Vec<String> =
+            collector.request.inputs.iter().map(|input| names::log_name(input)).collect();
         format!(": {}", stems.join(", "))
     } else {
-        let names: Vec<String> = collector.subjects.iter().map(Subject::short).collect();
+        let names: Vec<String> = collector.subjects.iter().map(Process::short).collect();
         match (names.as_slice(), collector.subjects.as_slice()) {
             ([name], [one]) if one.pid > 0 => format!(": {name} (pid {})", one.pid),
             ([name], _) if !name.is_empty() => format!(": {name}"),
@@ -115,7 +116,7 @@ fn when(collector: &Collector, (from, to): (i64, i64)) -> String {
     format!("{first} {}–{} {name}", clock(from), clock(to))
 }
 
-fn peak_words(
+fn peak_text(
     collector: &Collector,
     series: &[Series],
     total: Option<&Series>,

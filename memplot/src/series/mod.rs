@@ -1,14 +1,14 @@
-//! From a log to what is to be seen of it: moments in, one [`Picture`] out.
+//! From a log to what is to be seen of it: moments in, one [`Figure`] out.
 //!
 //! What is kept while reading is bounded by the picture, not by the log.
 
+mod buffer;
 mod build;
+mod events;
 mod extract;
-mod happening;
 mod headline;
 mod marks;
-mod member;
-mod naming;
+mod names;
 mod track;
 mod trend;
 mod view;
@@ -23,21 +23,21 @@ use common::record::Verdict;
 use jiff::tz::TimeZone;
 use regex::Regex;
 
-pub use window::Window;
+pub use window::TimeWindow;
 
 use self::view::{Choice, View};
-use crate::cli::{Metric, What};
-use crate::downsample::Tally;
-use crate::picture::{MarkKind, Picture};
+use crate::cli::{Metric, Quantity};
+use crate::downsample::EventBuckets;
+use crate::figure::{Figure, MarkKind};
 
 /// How many events are kept apart.
 const EVENTS: usize = 2048;
 
 /// What the user wants to see.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct PlotRequest {
     /// Which values; `None`: the best for the log.
-    pub what: Option<What>,
+    pub what: Option<Quantity>,
     /// Which size of a process.
     pub metric: Metric,
     /// How many one by one.
@@ -51,7 +51,7 @@ pub struct Request {
     /// Which names.
     pub grep: Option<Regex>,
     /// Which part of the time.
-    pub window: Window,
+    pub window: TimeWindow,
     /// How many buckets of time to keep.
     pub buckets: usize,
     /// The names of the inputs.
@@ -66,28 +66,28 @@ pub struct Request {
 
 /// The process that a log is about.
 #[derive(Debug, Clone)]
-struct Subject {
+struct Process {
     pid: u32,
     name: Arc<str>,
     cmdline: Option<Arc<str>>,
 }
 
-impl Subject {
+impl Process {
     fn short(&self) -> String {
-        naming::short_process(self.pid, &self.name, self.cmdline.as_ref())
+        names::process_name(self.pid, &self.name, self.cmdline.as_ref())
     }
 }
 
 /// Takes in a log.
 #[derive(Debug)]
 pub struct Collector {
-    request: Request,
+    request: PlotRequest,
     views: Vec<View>,
-    events: Tally,
+    events: EventBuckets,
     /// Runs of each input, by what they are called, with their number.
     runs: BTreeMap<(usize, Arc<str>), usize>,
     last_run: Option<(usize, Arc<str>)>,
-    subjects: Vec<Subject>,
+    subjects: Vec<Process>,
     interval_seconds: Option<f64>,
     moments: u64,
     failed: u64,
@@ -98,10 +98,10 @@ pub struct Collector {
 impl Collector {
     /// Without a moment.
     #[must_use]
-    pub fn new(request: Request) -> Self {
+    pub fn new(request: PlotRequest) -> Self {
         let choices = match request.what {
             Some(what) => vec![what],
-            None => vec![What::Types, What::Processes],
+            None => vec![Quantity::Types, Quantity::Processes],
         };
         let view = |what| {
             View::new(Choice {
@@ -114,7 +114,7 @@ impl Collector {
         };
         Self {
             views: choices.into_iter().map(view).collect(),
-            events: Tally::new(EVENTS),
+            events: EventBuckets::new(EVENTS),
             runs: BTreeMap::new(),
             last_run: None,
             subjects: Vec::new(),
@@ -128,7 +128,7 @@ impl Collector {
     }
 
     /// Takes in a moment.
-    pub fn take(&mut self, moment: &Moment) {
+    pub fn add(&mut self, moment: &Moment) {
         if !self.request.window.admits(moment.unix_ms) {
             self.outside += 1;
             return;
@@ -144,7 +144,7 @@ impl Collector {
                     self.subject(census.pid, &census.name, census.cmdline.as_ref());
                 }
             }
-            Measured::Event(event) => return happening::add(&mut self.events, moment.unix_ms, event),
+            Measured::Event(event) => return events::add(&mut self.events, moment.unix_ms, event),
             Measured::Failed(message) => {
                 self.failed += 1;
                 self.first_failure.get_or_insert_with(|| message.clone());
@@ -154,9 +154,10 @@ impl Collector {
         self.moments += 1;
         self.note_run(moment);
         self.interval_seconds = self.interval_seconds.or(moment.interval_seconds);
-        let (from, newest, moves) = (self.request.window.from(), moment.unix_ms, self.request.window.moves());
+        let (from, newest, moves) =
+            (self.request.window.from(), moment.unix_ms, self.request.window.is_relative());
         for view in &mut self.views {
-            view.take(moment);
+            view.add(moment);
             if moves {
                 view.drop_before(from, newest);
             }
@@ -166,7 +167,7 @@ impl Collector {
     fn subject(&mut self, pid: u32, name: &Arc<str>, cmdline: Option<&Arc<str>>) {
         let has_room = self.subjects.len() < 100;
         let known = self.subjects.iter_mut().find(|subject| subject.pid == pid);
-        let is_same = |subject: &Subject| {
+        let is_same = |subject: &Process| {
             Arc::ptr_eq(&subject.name, name)
                 && subject.cmdline.as_ref().map(Arc::as_ptr) == cmdline.map(Arc::as_ptr)
         };
@@ -179,7 +180,7 @@ impl Collector {
             }
             // More than a few are only counted in words.
             None if has_room => {
-                self.subjects.push(Subject { pid, name: Arc::clone(name), cmdline: cmdline.cloned() });
+                self.subjects.push(Process { pid, name: Arc::clone(name), cmdline: cmdline.cloned() });
             }
             None => {}
         }
@@ -205,7 +206,7 @@ impl Collector {
     ///
     /// # Errors
     /// If there is nothing to draw: the message says what the log has instead.
-    pub fn finish(mut self) -> Result<Picture, Failure> {
+    pub fn finish(mut self) -> Result<Figure, Failure> {
         for view in &mut self.views {
             view.finish();
         }
@@ -213,13 +214,13 @@ impl Collector {
         match self.views.iter().position(has_any) {
             Some(place) => {
                 let view = self.views.swap_remove(place);
-                build::picture(&self, &view)
+                build::figure(&self, &view)
             }
-            None => Err(self.nothing()),
+            None => Err(self.nothing_to_draw()),
         }
     }
 
-    fn nothing(&self) -> Failure {
+    fn nothing_to_draw(&self) -> Failure {
         if self.moments == 0 && self.outside > 0 {
             return Failure::new(
                 "no moment of the log is between --since and --until",
@@ -237,12 +238,12 @@ impl Collector {
             return Failure::new(format!("no name matches '{grep}'"), "leave --grep out to see all");
         }
         let hint = match self.request.what {
-            Some(What::Types | What::Modules | What::Counts) => {
+            Some(Quantity::Types | Quantity::Modules | Quantity::Counts) => {
                 "it may be a log of processes: try --what processes"
             }
-            Some(What::Holders) => "they are in logs of `memobj --holders`",
-            Some(What::Caches) => "they are in logs of `memobj --caches`",
-            Some(What::Processes) => "it may be a log of objects: try --what types",
+            Some(Quantity::Holders) => "they are in logs of `memobj --holders`",
+            Some(Quantity::Caches) => "they are in logs of `memobj --caches`",
+            Some(Quantity::Processes) => "it may be a log of objects: try --what types",
             _ => "try another --what",
         };
         Failure::new("this log has no values of that kind", hint)

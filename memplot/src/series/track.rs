@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::downsample::{Entry, Line, Rows};
+use crate::downsample::{Entry, PointBuckets, RowBuckets};
 
 /// A gap is where more than so many intervals passed.
 const GAP_INTERVALS: f64 = 2.5;
@@ -18,12 +18,12 @@ const STEPS: usize = 31;
 
 /// The usual step between the last samples.
 #[derive(Debug, Clone, Default)]
-struct Steps {
+struct RecentSteps {
     recent: Vec<i64>,
     next: usize,
 }
 
-impl Steps {
+impl RecentSteps {
     fn add(&mut self, step: i64) {
         match self.recent.get_mut(self.next) {
             Some(place) => *place = step,
@@ -45,16 +45,16 @@ impl Steps {
 
 /// Where a sample belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Placement {
     /// In this track at this moment, behind a gap or not.
-    Here {
+    InTrack {
         /// Milliseconds since 1970, later than all before.
         unix_ms: i64,
         /// Whether nothing was measured just before.
         gap: bool,
     },
     /// In a track of its own: the clock was set back.
-    Elsewhere,
+    NewTrack,
 }
 
 /// Samples of one run, or of the part of it up to where the clock was set back.
@@ -73,12 +73,12 @@ pub struct Track {
     /// The last sample's lists were complete: what they do not list was not there.
     pub complete: bool,
     /// Whole samples.
-    pub rows: Rows,
-    /// Sums.
-    pub total: Line,
+    pub rows: RowBuckets,
+    /// TotalNames.
+    pub total: PointBuckets,
     failed: bool,
     incomplete: bool,
-    steps: Steps,
+    steps: RecentSteps,
 }
 
 impl Track {
@@ -92,30 +92,30 @@ impl Track {
             last_ms: i64::MIN,
             samples: 0,
             complete: false,
-            rows: Rows::new(buckets, entries),
-            total: Line::new(buckets),
+            rows: RowBuckets::new(buckets, entries),
+            total: PointBuckets::new(buckets),
             failed: false,
             incomplete: false,
-            steps: Steps::default(),
+            steps: RecentSteps::default(),
         }
     }
 
     /// A sample failed: what follows is behind a gap.
-    pub fn fail(&mut self) {
+    pub fn mark_failed(&mut self) {
         self.failed = true;
     }
 
     /// Where a sample belongs; takes note of its moment if it is here.
     #[expect(clippy::cast_precision_loss, reason = "steps between samples are far below 2^53 ms")]
-    pub fn place(&mut self, unix_ms: i64, interval_seconds: Option<f64>) -> Place {
+    pub fn place_sample(&mut self, unix_ms: i64, interval_seconds: Option<f64>) -> Placement {
         if self.samples == 0 {
             (self.first_ms, self.last_ms, self.samples) = (unix_ms, unix_ms, 1);
-            return Place::Here { unix_ms, gap: true };
+            return Placement::InTrack { unix_ms, gap: true };
         }
         let named = interval_seconds.filter(|seconds| *seconds > 0.0).map(|seconds| seconds * 1000.0);
         let step = unix_ms.saturating_sub(self.last_ms);
         if step < -TOLERANCE_MS {
-            return Place::Elsewhere;
+            return Placement::NewTrack;
         }
         let step = step.max(1);
         let unix_ms = self.last_ms.saturating_add(step);
@@ -127,17 +127,17 @@ impl Track {
         let gap = std::mem::take(&mut self.failed) || late;
         self.last_ms = unix_ms;
         self.samples += 1;
-        Place::Here { unix_ms, gap }
+        Placement::InTrack { unix_ms, gap }
     }
 
     /// Keeps a sample that has its place. Without `entries` it is not whole, and what is stacked has a gap there.
-    pub fn keep(&mut self, unix_ms: i64, gap: bool, total: Option<f64>, entries: Option<&Vec<Entry>>) {
+    pub fn record(&mut self, unix_ms: i64, gap: bool, total: Option<f64>, entries: Option<&Vec<Entry>>) {
         let behind = gap || self.incomplete;
         if let Some(entries) = entries {
             self.rows.push(unix_ms, behind, total, entries);
         }
         if let Some(value) = total {
-            self.total.push(crate::picture::Point { unix_ms, value }, behind);
+            self.total.push(crate::figure::Point { unix_ms, value }, behind);
         }
         self.incomplete = entries.is_none();
     }
@@ -163,21 +163,21 @@ mod tests {
     fn gaps(track: &mut Track, interval: Option<f64>, moments: &[i64]) -> Vec<bool> {
         moments
             .iter()
-            .map(|&moment| match track.place(moment, interval) {
-                Place::Here { gap, .. } => gap,
-                Place::Elsewhere => panic!("{moment} is elsewhere"),
+            .map(|&moment| match track.place_sample(moment, interval) {
+                Placement::InTrack { gap, .. } => gap,
+                Placement::NewTrack => panic!("{moment} is elsewhere"),
             })
             .collect()
     }
 
     #[test]
-    fn more_than_two_and_a_half_intervals_are_a_gap() {
+    fn long_steps_are_gaps() {
         let moments = [0, 1000, 3500, 6001, 7000];
         assert_eq!(gaps(&mut track(), Some(1.0), &moments), [true, false, false, true, false]);
     }
 
     #[test]
-    fn an_interval_that_is_not_named_is_told_from_the_steps() {
+    fn interval_is_estimated_from_steps() {
         let moments = [0, 1000, 2000, 3000, 4000, 5000, 9000, 10_000];
         assert_eq!(
             gaps(&mut track(), None, &moments),
@@ -188,21 +188,21 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_sample_is_a_gap() {
+    fn failed_sample_is_a_gap() {
         let mut track = track();
         gaps(&mut track, Some(1.0), &[0, 1000]);
-        track.fail();
+        track.mark_failed();
         assert_eq!(gaps(&mut track, Some(1.0), &[2000, 3000]), [true, false]);
     }
 
     #[test]
-    fn moments_go_on_unless_the_clock_was_set_back_for_good() {
+    fn clock_set_back_starts_new_track() {
         let mut track = track();
-        let here = |unix_ms, gap| Place::Here { unix_ms, gap };
-        assert_eq!(track.place(5000, Some(1.0)), here(5000, true));
-        assert_eq!(track.place(5000, Some(1.0)), here(5001, false));
-        assert_eq!(track.place(4500, Some(1.0)), here(5002, false));
-        assert_eq!(track.place(-3_600_000, Some(1.0)), Place::Elsewhere);
-        assert_eq!(track.place(6000, Some(1.0)), here(6000, false));
+        let here = |unix_ms, gap| Placement::InTrack { unix_ms, gap };
+        assert_eq!(track.place_sample(5000, Some(1.0)), here(5000, true));
+        assert_eq!(track.place_sample(5000, Some(1.0)), here(5001, false));
+        assert_eq!(track.place_sample(4500, Some(1.0)), here(5002, false));
+        assert_eq!(track.place_sample(-3_600_000, Some(1.0)), Placement::NewTrack);
+        assert_eq!(track.place_sample(6000, Some(1.0)), here(6000, false));
     }
 }

@@ -2,31 +2,31 @@
 
 use common::record::{TrendKind, Verdict};
 
-use super::Request;
-use super::member::{Key, Member};
-use crate::cli::{Metric, What};
-use crate::picture::{Point, Trend, Unit};
-use crate::words;
+use super::PlotRequest;
+use super::buffer::{SeriesBuffer, SeriesKey};
+use crate::cli::{Metric, Quantity};
+use crate::figure::{Point, TrendLine, Unit};
+use crate::format;
 
 const HOUR_MS: f64 = 3_600_000.0;
 
 /// The trend of a member, if a verdict is about it.
-pub fn of(
-    member: &Member,
+pub fn line_for(
+    member: &SeriesBuffer,
     name: &str,
-    what: What,
+    what: Quantity,
     metric: Metric,
-    request: &Request,
+    request: &PlotRequest,
     base: f64,
-) -> Option<Trend> {
+) -> Option<TrendLine> {
     let kind = match (what, metric) {
-        (What::Types, _) => "type",
-        (What::Modules, _) => "module",
-        (What::Holders, _) => "holder",
-        (What::Caches, _) => "cache",
-        (What::Processes, Metric::Rss) => "rss",
-        (What::Processes, Metric::Pss) => "pss",
-        (What::Total, _) => match &*member.name {
+        (Quantity::Types, _) => "type",
+        (Quantity::Modules, _) => "module",
+        (Quantity::Holders, _) => "holder",
+        (Quantity::Caches, _) => "cache",
+        (Quantity::Processes, Metric::Rss) => "rss",
+        (Quantity::Processes, Metric::Pss) => "pss",
+        (Quantity::Total, _) => match &*member.name {
             "sum of RSS" => "total_rss",
             "sum of PSS" => "total_pss",
             "Python objects" => "python",
@@ -39,23 +39,23 @@ pub fn of(
     trend(verdict, base)
 }
 
-fn is_of(verdict: &Verdict, member: &Member, name: &str) -> bool {
+fn is_of(verdict: &Verdict, member: &SeriesBuffer, name: &str) -> bool {
     match &member.key {
-        Key::Process { pid, .. } => match verdict.pid {
+        SeriesKey::Process { pid, .. } => match verdict.pid {
             Some(of) => of == *pid,
             None => *verdict.name == *member.name || &*verdict.name == name,
         },
-        Key::Named { role, name: own, .. }
+        SeriesKey::Named { role, name: own, .. }
             if verdict.kind.as_ref() == "type" || verdict.kind.as_ref() == "module" =>
         {
             verdict.name == *own && (role.is_empty() || role.contains(&*verdict.role))
         }
-        Key::Named { .. } => true,
+        SeriesKey::Named { .. } => true,
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a picture has no more than 53 bits of resolution")]
-fn trend(verdict: &Verdict, base: f64) -> Option<Trend> {
+fn trend(verdict: &Verdict, base: f64) -> Option<TrendLine> {
     let milliseconds = |stamp: common::time::Stamp| {
         #[expect(
             clippy::cast_possible_truncation,
@@ -68,8 +68,8 @@ fn trend(verdict: &Verdict, base: f64) -> Option<Trend> {
     let (first, last) = (verdict.first_bytes? as f64, verdict.last_bytes? as f64);
     let rate = verdict.bytes_per_hour.unwrap_or(0.0);
     let word = match verdict.course {
-        TrendKind::Growing => format!("growing, {}/h", words::change(Unit::Bytes, rate)),
-        TrendKind::Shrinking => format!("shrinking, {}/h", words::change(Unit::Bytes, rate)),
+        TrendKind::Growing => format!("growing, {}/h", format::change(Unit::Bytes, rate)),
+        TrendKind::Shrinking => format!("shrinking, {}/h", format::change(Unit::Bytes, rate)),
         TrendKind::Steady => "steady".to_owned(),
         TrendKind::SawTooth => "saw-tooth".to_owned(),
         TrendKind::TooShort => return None,
@@ -79,5 +79,5 @@ fn trend(verdict: &Verdict, base: f64) -> Option<Trend> {
     let half = slope * (to - from) as f64 / HOUR_MS / 2.0;
     let middle = f64::midpoint(first, last) - base;
     let point = |unix_ms, value| Point { unix_ms, value };
-    Some(Trend { from: point(from, middle - half), to: point(to, middle + half), words: word })
+    Some(TrendLine { from: point(from, middle - half), to: point(to, middle + half), label: word })
 }

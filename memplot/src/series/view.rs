@@ -6,12 +6,12 @@ use std::sync::Arc;
 use common::log::{Moment, What as Measured};
 use regex::Regex;
 
-use super::extract::{self, Of, Sums};
-use super::member::{Key, Member};
-use super::track::{Place, Track};
-use crate::cli::{Metric, What};
+use super::buffer::{SeriesBuffer, SeriesKey};
+use super::extract::{self, SeriesId, TotalNames};
+use super::track::{Placement, Track};
+use crate::cli::{Metric, Quantity};
 use crate::downsample::Entry;
-use crate::picture::Point;
+use crate::figure::Point;
 
 /// How much is kept of all members together, in buckets of about 100 bytes.
 const LINES_LIMIT: usize = 256 << 10;
@@ -20,7 +20,7 @@ const LINES_LIMIT: usize = 256 << 10;
 const MEMBER_COST: usize = 8;
 
 /// A line with so many buckets is not made coarser.
-const COARSEST: usize = 16;
+const MIN_BUCKETS: usize = 16;
 
 /// How many values of whole rows are kept for each track, 16 bytes each.
 const ROWS_LIMIT: usize = 1 << 20;
@@ -29,7 +29,7 @@ const ROWS_LIMIT: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub struct Choice {
     /// Which values.
-    pub what: What,
+    pub what: Quantity,
     /// Which size of a process.
     pub metric: Metric,
     /// Which names.
@@ -61,19 +61,19 @@ pub struct View {
     /// What it is of.
     pub choice: Choice,
     /// All members; those whose place in `free` are no more.
-    pub members: Vec<Member>,
+    pub members: Vec<SeriesBuffer>,
     /// All runs.
     pub tracks: Vec<Track>,
     /// Members that were given up: too many, and too small.
     pub dropped: u64,
-    index: HashMap<Key, u32>,
+    index: HashMap<SeriesKey, u32>,
     free: Vec<u32>,
     buckets: usize,
     current: HashMap<(usize, Arc<str>), usize>,
     pending: Vec<Pending>,
     /// Members of the last moment in their order: the next one most often has the same.
     last: Vec<u32>,
-    sums: Sums,
+    sums: TotalNames,
     /// The root of each run: others are told apart by their role.
     roots: HashMap<(usize, Arc<str>), u32>,
     no_role: Arc<str>,
@@ -95,7 +95,7 @@ impl View {
             current: HashMap::new(),
             pending: Vec::new(),
             last: Vec::new(),
-            sums: Sums::default(),
+            sums: TotalNames::default(),
             roots: HashMap::new(),
             no_role: "".into(),
             pruned: i64::MIN,
@@ -103,12 +103,12 @@ impl View {
     }
 
     /// Takes in a moment; those that the view does not show are passed over.
-    pub fn take(&mut self, moment: &Moment) {
+    pub fn add(&mut self, moment: &Moment) {
         if matches!(moment.what, Measured::Failed(_)) {
             if let Some(&track) = self.current.get(&(moment.input, Arc::clone(&moment.run))) {
                 self.flush(track);
                 if let Some(track) = self.tracks.get_mut(track) {
-                    track.fail();
+                    track.mark_failed();
                 }
             }
             return;
@@ -123,7 +123,7 @@ impl View {
         let choice = (self.choice.what, self.choice.metric);
         // Lent out for the closure, which needs all of the view.
         let sums = std::mem::take(&mut self.sums);
-        let seen = extract::values(&moment.what, choice.0, choice.1, &sums, &mut |value| {
+        let seen = extract::extract(&moment.what, choice.0, choice.1, &sums, &mut |value| {
             let id = self.member(entries.len(), &value.of, moment.input, &role);
             let wanted = self.members.get(id as usize).is_some_and(|member| member.wanted);
             #[expect(
@@ -204,12 +204,12 @@ impl View {
             track.total.drop_before(unix_ms);
         }
         self.forget(&gone);
-        self.buckets = self.members.iter().map(Member::buckets).sum();
+        self.buckets = self.members.iter().map(SeriesBuffer::buckets).sum();
     }
 
     /// Whether a member is one: not given up.
     #[must_use]
-    pub fn is_kept(&self, member: &Member) -> bool {
+    pub fn is_kept(&self, member: &SeriesBuffer) -> bool {
         member.wanted && !member.parts.is_empty()
     }
 
@@ -240,7 +240,7 @@ impl View {
     }
 
     /// The member that a value is of; a new one if it is.
-    fn member(&mut self, place: usize, of: &Of<'_>, input: usize, role: &Arc<str>) -> u32 {
+    fn member(&mut self, place: usize, of: &SeriesId<'_>, input: usize, role: &Arc<str>) -> u32 {
         let guess = self.last.get(place).copied();
         let known = guess.filter(|&id| {
             let member = self.members.get(id as usize);
@@ -256,7 +256,9 @@ impl View {
                 }
             }
         };
-        if let (Of::Process { name, cmdline, .. }, Some(member)) = (of, self.members.get_mut(id as usize)) {
+        if let (SeriesId::Process { name, cmdline, .. }, Some(member)) =
+            (of, self.members.get_mut(id as usize))
+        {
             if !Arc::ptr_eq(name, &member.name) {
                 member.name = Arc::clone(name);
             }
@@ -269,16 +271,16 @@ impl View {
         id
     }
 
-    fn new_member(&mut self, key: Key, of: &Of<'_>) -> u32 {
+    fn new_member(&mut self, key: SeriesKey, of: &SeriesId<'_>) -> u32 {
         let (name, cmdline) = match of {
-            Of::Process { name, cmdline, .. } => (Arc::clone(name), cmdline.cloned()),
-            Of::Named(name) => (Arc::clone(name), None),
+            SeriesId::Process { name, cmdline, .. } => (Arc::clone(name), cmdline.cloned()),
+            SeriesId::Named(name) => (Arc::clone(name), None),
         };
         let wanted = self.choice.grep.as_ref().is_none_or(|grep| {
             grep.is_match(&name) || cmdline.as_ref().is_some_and(|line| grep.is_match(line))
         });
         let member =
-            Member { key: key.clone(), name, cmdline, wanted, parts: Vec::new(), greatest: f64::MIN };
+            SeriesBuffer { key: key.clone(), name, cmdline, wanted, parts: Vec::new(), greatest: f64::MIN };
         let id = match self.free.pop() {
             Some(id) => {
                 if let Some(place) = self.members.get_mut(id as usize) {
@@ -300,16 +302,16 @@ impl View {
         let mut pending = self.pending.swap_remove(place);
         let Some(track) = self.tracks.get_mut(track_id) else { return };
         let before = (track.samples > 0 && track.complete).then_some(track.last_ms);
-        let mut placed = (track_id, track.place(pending.unix_ms, pending.interval_seconds));
-        if placed.1 == Place::Elsewhere {
+        let mut placed = (track_id, track.place_sample(pending.unix_ms, pending.interval_seconds));
+        if placed.1 == Placement::NewTrack {
             let (input, run) = (track.input, Arc::clone(&track.run));
             let mut track = self.new_track(input, &run);
             let key = (track.input, Arc::clone(&track.run));
-            placed = (self.tracks.len(), track.place(pending.unix_ms, pending.interval_seconds));
+            placed = (self.tracks.len(), track.place_sample(pending.unix_ms, pending.interval_seconds));
             self.current.insert(key, placed.0);
             self.tracks.push(track);
         }
-        let (track_id, Place::Here { unix_ms, gap }) = placed else { return };
+        let (track_id, Placement::InTrack { unix_ms, gap }) = placed else { return };
         let Some(track) = self.tracks.get_mut(track_id) else { return };
         let sample = track.samples;
         // What a complete list did not name was not there: what is new begins at nothing.
@@ -337,11 +339,11 @@ impl View {
         let known = self.add_unmeasured(track_id, &mut pending);
         // All processes of a tree are listed: what is drawn is what adds up.
         let adds_up =
-            matches!(self.choice.what, What::Processes | What::Threads) || self.choice.grep.is_some();
+            matches!(self.choice.what, Quantity::Processes | Quantity::Threads) || self.choice.grep.is_some();
         if let Some(track) = self.tracks.get_mut(track_id) {
             let sum = || pending.entries.iter().map(|entry| entry.value).sum();
             let total = if adds_up { known.then(sum) } else { pending.total };
-            track.keep(unix_ms, gap, total, known.then_some(&pending.entries));
+            track.record(unix_ms, gap, total, known.then_some(&pending.entries));
         }
     }
 
@@ -427,7 +429,7 @@ impl View {
         for &id in members {
             let Some(member) = self.members.get_mut(id as usize) else { continue };
             for line in
-                member.parts.iter_mut().map(|part| &mut part.line).filter(|line| line.len() > COARSEST)
+                member.parts.iter_mut().map(|part| &mut part.line).filter(|line| line.len() > MIN_BUCKETS)
             {
                 let before = line.len();
                 line.coarsen();

@@ -2,13 +2,13 @@
 
 use jiff::tz::TimeZone;
 
-use crate::clock::{Bound, last_at, next_at};
+use crate::clock::{TimeBound, last_time_before, next_time_after};
 
 /// A part of the time, whose ends may depend on where the log ends.
 #[derive(Debug, Clone)]
-pub struct Window {
-    since: Option<Bound>,
-    until: Option<Bound>,
+pub struct TimeWindow {
+    since: Option<TimeBound>,
+    until: Option<TimeBound>,
     zone: TimeZone,
     /// The latest moment so far.
     newest: i64,
@@ -18,19 +18,19 @@ pub struct Window {
     recompute_at: i64,
 }
 
-impl Window {
+impl TimeWindow {
     /// From `since` to `until`, both with their ends.
     #[must_use]
-    pub fn new(since: Option<Bound>, until: Option<Bound>, zone: &TimeZone) -> Self {
-        let from = if let Some(Bound::At(at)) = since { at } else { i64::MIN };
+    pub fn new(since: Option<TimeBound>, until: Option<TimeBound>, zone: &TimeZone) -> Self {
+        let from = if let Some(TimeBound::At(at)) = since { at } else { i64::MIN };
         Self { since, until, zone: zone.clone(), newest: i64::MIN, from, recompute_at: i64::MIN }
     }
 
     /// Whether what was taken in may have to go again.
     #[must_use]
-    pub fn moves(&self) -> bool {
-        matches!(self.since, Some(Bound::Back(_) | Bound::Clock(_)))
-            || matches!(self.until, Some(Bound::Back(_) | Bound::Clock(_)))
+    pub fn is_relative(&self) -> bool {
+        matches!(self.since, Some(TimeBound::BeforeEnd(_) | TimeBound::ClockTime(_)))
+            || matches!(self.until, Some(TimeBound::BeforeEnd(_) | TimeBound::ClockTime(_)))
     }
 
     /// Whether a moment is wanted, as far as can be told yet; moves the window on.
@@ -38,16 +38,16 @@ impl Window {
         if unix_ms > self.newest {
             self.newest = unix_ms;
             match self.since {
-                Some(Bound::Back(back)) => self.from = unix_ms.saturating_sub(back),
-                Some(Bound::Clock(time)) if unix_ms >= self.recompute_at => {
-                    self.from = last_at(time, unix_ms, &self.zone);
-                    self.recompute_at = next_at(time, unix_ms, &self.zone);
+                Some(TimeBound::BeforeEnd(back)) => self.from = unix_ms.saturating_sub(back),
+                Some(TimeBound::ClockTime(time)) if unix_ms >= self.recompute_at => {
+                    self.from = last_time_before(time, unix_ms, &self.zone);
+                    self.recompute_at = next_time_after(time, unix_ms, &self.zone);
                 }
                 _ => {}
             }
         }
         let before_until = match self.until {
-            Some(Bound::At(at)) => unix_ms <= at,
+            Some(TimeBound::At(at)) => unix_ms <= at,
             _ => true,
         };
         unix_ms >= self.from && before_until
@@ -64,10 +64,12 @@ impl Window {
     pub fn to(&self) -> i64 {
         match self.until {
             None => i64::MAX,
-            Some(Bound::At(at)) => at,
-            Some(Bound::Back(back)) => self.newest.saturating_sub(back),
-            Some(Bound::Clock(time)) if self.since.is_some() => next_at(time, self.from, &self.zone),
-            Some(Bound::Clock(time)) => last_at(time, self.newest, &self.zone),
+            Some(TimeBound::At(at)) => at,
+            Some(TimeBound::BeforeEnd(back)) => self.newest.saturating_sub(back),
+            Some(TimeBound::ClockTime(time)) if self.since.is_some() => {
+                next_time_after(time, self.from, &self.zone)
+            }
+            Some(TimeBound::ClockTime(time)) => last_time_before(time, self.newest, &self.zone),
         }
     }
 }
@@ -78,25 +80,25 @@ mod tests {
 
     const HOUR: i64 = 3_600_000;
 
-    fn window(since: Option<&str>, until: Option<&str>) -> Window {
-        let bound = |text: &str| Bound::parse(text).unwrap();
-        Window::new(since.map(bound), until.map(bound), &TimeZone::UTC)
+    fn window(since: Option<&str>, until: Option<&str>) -> TimeWindow {
+        let bound = |text: &str| TimeBound::parse(text).unwrap();
+        TimeWindow::new(since.map(bound), until.map(bound), &TimeZone::UTC)
     }
 
-    fn admitted(window: &mut Window, moments: &[i64]) -> Vec<bool> {
+    fn admitted(window: &mut TimeWindow, moments: &[i64]) -> Vec<bool> {
         moments.iter().map(|&moment| window.admits(moment)).collect()
     }
 
     #[test]
-    fn the_end_of_the_log_moves_what_is_meant_by_before_the_end() {
+    fn relative_bounds_follow_the_log() {
         let mut window = window(Some("-2h"), Some("-30m"));
-        assert!(window.moves());
+        assert!(window.is_relative());
         assert_eq!(admitted(&mut window, &[0, HOUR, 5 * HOUR, 2 * HOUR]), [true, true, true, false]);
         assert_eq!((window.from(), window.to()), (3 * HOUR, 9 * HOUR / 2));
     }
 
     #[test]
-    fn a_clock_time_is_the_last_one_before_the_end_and_the_next_one_after_that() {
+    fn clock_bounds_pick_nearest_days() {
         let mut window = window(Some("22:00"), Some("01:00"));
         admitted(&mut window, &[8 * HOUR, 21 * HOUR]);
         assert_eq!(window.from(), -2 * HOUR);
@@ -105,9 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn fixed_moments_need_no_end() {
+    fn fixed_bounds_are_absolute() {
         let mut window = window(Some("1970-01-01T01:00:00Z"), Some("1970-01-01T02:00:00Z"));
-        assert!(!window.moves());
+        assert!(!window.is_relative());
         assert_eq!(admitted(&mut window, &[0, HOUR, 2 * HOUR, 3 * HOUR]), [false, true, true, false]);
     }
 }

@@ -7,21 +7,21 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
 
-use super::Depth;
+use super::ColourDepth;
 
 /// A colour as `depth` has it.
-pub(super) fn colour((red, green, blue): (u8, u8, u8), depth: Depth) -> Color {
+pub(super) fn colour((red, green, blue): (u8, u8, u8), depth: ColourDepth) -> Color {
     match depth {
-        Depth::None => Color::Reset,
-        Depth::True => Color::Rgb(red, green, blue),
-        Depth::Indexed => Color::Indexed(nearest([red, green, blue])),
+        ColourDepth::None => Color::Reset,
+        ColourDepth::True => Color::Rgb(red, green, blue),
+        ColourDepth::Indexed => Color::Indexed(nearest([red, green, blue])),
     }
 }
 
 /// The nearest of the 240 colours that are the same on every terminal: a cube of six steps a side, and 24 greys.
 fn nearest(wanted: [u8; 3]) -> u8 {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
-    let far = |colour: [u8; 3]| -> u32 {
+    let distance = |colour: [u8; 3]| -> u32 {
         colour.iter().zip(wanted).map(|(have, want)| u32::from(have.abs_diff(want)).pow(2)).sum()
     };
     let cube = (0..216_u8).map(|n| {
@@ -29,11 +29,11 @@ fn nearest(wanted: [u8; 3]) -> u8 {
         (16 + n, [step(n / 36), step(n / 6), step(n)])
     });
     let greys = (0..24_u8).map(|n| (232 + n, [8 + 10 * n; 3]));
-    cube.chain(greys).min_by_key(|(_, colour)| far(*colour)).map_or(7, |(index, _)| index)
+    cube.chain(greys).min_by_key(|(_, colour)| distance(*colour)).map_or(7, |(index, _)| index)
 }
 
 /// The first `rows` rows, without the blanks at their ends.
-pub(super) fn lines(buffer: &Buffer, rows: u16, depth: Depth) -> String {
+pub(super) fn lines(buffer: &Buffer, rows: u16, depth: ColourDepth) -> String {
     let width = usize::from(buffer.area.width).max(1);
     let mut text = String::new();
     for row in buffer.content.chunks(width).take(rows.into()) {
@@ -47,7 +47,7 @@ pub(super) fn lines(buffer: &Buffer, rows: u16, depth: Depth) -> String {
                 continue;
             }
             hidden = cell.symbol().width().saturating_sub(1);
-            let style = if depth == Depth::None { Style::new() } else { style(cell) };
+            let style = if depth == ColourDepth::None { Style::new() } else { style(cell) };
             if style != current {
                 let _ = write!(text, "{}{style}", current.render_reset());
                 current = style;
@@ -80,13 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_of_256_colours() {
+    fn nearest_of_256_colours() {
         for (rgb, index) in
             [([0, 0, 0], 16), ([255, 255, 255], 231), ([0x44, 0xaa, 0x99], 72), ([8, 8, 8], 232)]
         {
             assert_eq!(nearest(rgb), index, "{rgb:?}");
         }
-        assert_eq!(colour((1, 2, 3), Depth::True), Color::Rgb(1, 2, 3));
-        assert_eq!(colour((1, 2, 3), Depth::None), Color::Reset);
+        assert_eq!(colour((1, 2, 3), ColourDepth::True), Color::Rgb(1, 2, 3));
+        assert_eq!(colour((1, 2, 3), ColourDepth::None), Color::Reset);
     }
 }

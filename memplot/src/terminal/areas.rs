@@ -3,20 +3,20 @@
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 
-use super::Look;
+use super::TerminalOptions;
 use super::layout::Layout;
-use crate::picture::{Picture, Point, Series};
+use crate::figure::{Figure, Point, Series};
 
 /// From empty to full, upwards, in eighths of a cell.
 const LEVELS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 /// A series' value at a moment: measured, or on the line between two that were; `None` in a gap.
 pub(super) fn value_at(series: &Series, unix_ms: i64) -> Option<f64> {
-    place_of(series, unix_ms).map(|(_, value)| value)
+    run_and_value_at(series, unix_ms).map(|(_, value)| value)
 }
 
 /// The same, with the number of the run that it is in.
-pub(super) fn place_of(series: &Series, unix_ms: i64) -> Option<(usize, f64)> {
+pub(super) fn run_and_value_at(series: &Series, unix_ms: i64) -> Option<(usize, f64)> {
     series.runs.iter().enumerate().find_map(|(number, run)| {
         let next = run.partition_point(|point| point.unix_ms < unix_ms);
         let after = run.get(next)?;
@@ -34,9 +34,9 @@ fn between(before: &Point, after: &Point, unix_ms: i64) -> f64 {
 }
 
 /// Each series' value at one moment, and their sum; `None` if nothing was measured around it.
-fn values(picture: &Picture, unix_ms: i64) -> Option<(f64, Vec<f64>)> {
+fn values(figure: &Figure, unix_ms: i64) -> Option<(f64, Vec<f64>)> {
     let mut known = false;
-    let values: Vec<f64> = picture
+    let values: Vec<f64> = figure
         .series
         .iter()
         .map(|series| {
@@ -49,34 +49,34 @@ fn values(picture: &Picture, unix_ms: i64) -> Option<(f64, Vec<f64>)> {
 }
 
 /// The sum of all at one moment.
-pub(super) fn sum_at(picture: &Picture, unix_ms: i64) -> Option<f64> {
-    values(picture, unix_ms).map(|(sum, _)| sum)
+pub(super) fn sum_at(figure: &Figure, unix_ms: i64) -> Option<f64> {
+    values(figure, unix_ms).map(|(sum, _)| sum)
 }
 
 /// All moments with a value, in order, each once.
-pub(super) fn moments(picture: &Picture) -> Vec<i64> {
-    let points = picture.series.iter().flat_map(|series| series.runs.iter().flatten());
+pub(super) fn moments(figure: &Figure) -> Vec<i64> {
+    let points = figure.series.iter().flat_map(|series| series.runs.iter().flatten());
     let mut moments: Vec<i64> = points.map(|point| point.unix_ms).collect();
     moments.sort_unstable();
     moments.dedup();
     moments
 }
 
-pub(super) fn draw(picture: &Picture, look: Look, layout: &Layout, buffer: &mut Buffer) {
-    let moments = moments(picture);
+pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, buffer: &mut Buffer) {
+    let moments = moments(figure);
     for column in 0..layout.plot.width {
         let (from, to) = layout.moments_of(column);
         let first = moments.partition_point(|moment| *moment < from);
         let here = moments.iter().skip(first).take_while(|moment| **moment < to);
-        let highest = here.filter_map(|moment| values(picture, *moment)).max_by(|a, b| a.0.total_cmp(&b.0));
+        let highest = here.filter_map(|moment| values(figure, *moment)).max_by(|a, b| a.0.total_cmp(&b.0));
         // Between two moments that lie farther apart than a column is wide the areas go on.
-        let Some((_, parts)) = highest.or_else(|| values(picture, from + (to - from) / 2)) else { continue };
+        let Some((_, parts)) = highest.or_else(|| values(figure, from + (to - from) / 2)) else { continue };
         let mut below = 0.0;
         let edges: Vec<f64> = parts
             .iter()
             .map(|part| {
                 below += part;
-                layout.values.part(below) * f64::from(layout.plot.height) * 8.0
+                layout.values.fraction(below) * f64::from(layout.plot.height) * 8.0
             })
             .collect();
         for row in 0..layout.plot.height {
@@ -84,7 +84,7 @@ pub(super) fn draw(picture: &Picture, look: Look, layout: &Layout, buffer: &mut 
             let Some(cell) = buffer.cell_mut((layout.plot.x + column, layout.plot.y + row)) else { continue };
             let Some((symbol, lower, upper)) = fill(&edges, floor) else { continue };
             let colour =
-                |index: usize| look.series(picture.series.get(index).and_then(|series| series.colour));
+                |index: usize| options.series(figure.series.get(index).and_then(|series| series.colour));
             cell.reset();
             cell.set_symbol(symbol).set_fg(colour(lower)).set_bg(upper.map_or(Color::Reset, colour));
         }
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_shows_the_edge_between_two_areas_and_the_upper_end_of_all() {
+    fn cells_show_area_edges() {
         assert_eq!(fill(&[3.0, 20.0], 0.0), Some(("▃", 0, Some(1))));
         assert_eq!(fill(&[3.0, 20.0], 8.0), Some(("█", 1, None)));
         assert_eq!(fill(&[3.0, 20.0], 16.0), Some(("▄", 1, None)));

@@ -4,30 +4,30 @@ use ratatui::buffer::Buffer;
 use ratatui::style::{Modifier, Style};
 
 use super::layout::Layout;
-use super::words::{faint, put, width};
-use super::{Look, areas};
+use super::text::{dim, width, write_text};
+use super::{TerminalOptions, areas};
 use crate::clock::{self, zone};
-use crate::colour::Colour;
-use crate::picture::{Mark, MarkKind, Picture, Point};
+use crate::colour::ThemeColour;
+use crate::figure::{Figure, Mark, MarkKind, Point};
 use crate::scale::{TimeScale, ValueScale};
 
 /// What is a reason for concern.
-const GRAVE: Colour = Colour { light: (0xb3, 0x26, 0x1e), dark: (0xff, 0x8a, 0x80) };
+const ALERT: ThemeColour = ThemeColour { light: (0xb3, 0x26, 0x1e), dark: (0xff, 0x8a, 0x80) };
 
 /// The axis of values that has room for all there is to draw.
-pub(super) fn values(picture: &Picture) -> ValueScale {
-    let (low, high) = extent(picture);
-    if picture.log_scale {
-        ValueScale::log(picture.unit, low, high)
+pub(super) fn values(figure: &Figure) -> ValueScale {
+    let (low, high) = extent(figure);
+    if figure.log_scale {
+        ValueScale::log(figure.unit, low, high)
     } else {
-        ValueScale::linear(picture.unit, low, high, low < 0.0)
+        ValueScale::linear(figure.unit, low, high, low < 0.0)
     }
 }
 
 /// The least and the largest value; above 0 on a logarithmic axis.
-fn extent(picture: &Picture) -> (f64, f64) {
-    let points = |series: &crate::picture::Series| {
-        let trend = series.trend.iter().filter(|_| !picture.stacked).flat_map(|trend| [trend.from, trend.to]);
+fn extent(figure: &Figure) -> (f64, f64) {
+    let points = |series: &crate::figure::Series| {
+        let trend = series.trend.iter().filter(|_| !figure.stacked).flat_map(|trend| [trend.from, trend.to]);
         series
             .runs
             .iter()
@@ -37,14 +37,14 @@ fn extent(picture: &Picture) -> (f64, f64) {
             .map(|point: Point| point.value)
             .collect::<Vec<f64>>()
     };
-    let mut values: Vec<f64> = picture.total.iter().flat_map(points).collect();
-    if picture.stacked {
-        let sums = areas::moments(picture);
-        values.extend(sums.into_iter().filter_map(|moment| areas::sum_at(picture, moment)));
+    let mut values: Vec<f64> = figure.total.iter().flat_map(points).collect();
+    if figure.stacked {
+        let sums = areas::moments(figure);
+        values.extend(sums.into_iter().filter_map(|moment| areas::sum_at(figure, moment)));
     } else {
-        values.extend(picture.series.iter().flat_map(points));
+        values.extend(figure.series.iter().flat_map(points));
     }
-    if picture.log_scale {
+    if figure.log_scale {
         values.retain(|value| *value > 0.0);
     }
     let extent = values.into_iter().fold(None, |extent: Option<(f64, f64)>, value| {
@@ -80,15 +80,15 @@ pub(super) fn draw(layout: &Layout, buffer: &mut Buffer) {
     });
     let every = nearest.min().map_or(1, |rows| 2_u16.div_ceil(rows.max(1)));
     for (y, label) in rows.into_iter().step_by(every.into()) {
-        put(buffer, ((plot.x - 1).saturating_sub(width(label)), y), label, faint());
+        write_text(buffer, ((plot.x - 1).saturating_sub(width(label)), y), label, dim());
         if y < base {
-            put(buffer, (plot.x, y), &"┈".repeat(plot.width.into()), faint());
+            write_text(buffer, (plot.x, y), &"┈".repeat(plot.width.into()), dim());
         }
     }
-    put(buffer, (plot.x, base), &"─".repeat(plot.width.into()), faint());
+    write_text(buffer, (plot.x, base), &"─".repeat(plot.width.into()), dim());
     let ticks = layout.times.ticks.iter().map(|tick| (tick.at, tick.label.as_str()));
-    for (column, _) in words(ticks, layout, base + 1, faint(), buffer) {
-        put(buffer, (column, base), "┬", faint());
+    for (column, _) in words(ticks, layout, base + 1, dim(), buffer) {
+        write_text(buffer, (column, base), "┬", dim());
     }
     let dates = layout.times.dates.iter().map(|tick| (tick.at, tick.label.as_str()));
     words(dates, layout, base + 2, Style::new(), buffer);
@@ -109,7 +109,7 @@ fn words<'a>(
         let last = buffer.area.right().saturating_sub(width(label));
         let x = column.saturating_sub(width(label) / 2).min(last).max(buffer.area.x);
         if x >= free {
-            put(buffer, (x, y), label, style);
+            write_text(buffer, (x, y), label, style);
             free = x + width(label) + 2;
             written.push((column, label));
         }
@@ -118,7 +118,7 @@ fn words<'a>(
 }
 
 /// The sign of what happened: up for what began, down for what ended.
-pub(super) fn sign(kind: MarkKind) -> &'static str {
+pub(super) fn symbol(kind: MarkKind) -> &'static str {
     match kind {
         MarkKind::Started => "▴",
         MarkKind::Exited => "▾",
@@ -139,17 +139,17 @@ fn weight(kind: MarkKind) -> u8 {
 }
 
 /// Signs on the axis; of several in one column the gravest.
-pub(super) fn marks(picture: &Picture, look: Look, layout: &Layout, buffer: &mut Buffer) {
-    let mut marks: Vec<&Mark> = picture.marks.iter().collect();
+pub(super) fn marks(figure: &Figure, options: TerminalOptions, layout: &Layout, buffer: &mut Buffer) {
+    let mut marks: Vec<&Mark> = figure.marks.iter().collect();
     marks.sort_by_key(|mark| weight(mark.kind));
     for mark in marks {
         let Some(column) = layout.column(mark.unix_ms) else { continue };
         let style = match mark.kind {
             MarkKind::Limit | MarkKind::Oom => {
-                Style::new().fg(look.colour(GRAVE)).add_modifier(Modifier::BOLD)
+                Style::new().fg(options.colour(ALERT)).add_modifier(Modifier::BOLD)
             }
             _ => Style::new(),
         };
-        put(buffer, (column, layout.plot.bottom()), sign(mark.kind), style);
+        write_text(buffer, (column, layout.plot.bottom()), symbol(mark.kind), style);
     }
 }

@@ -5,10 +5,10 @@ use ratatui::style::{Modifier, Style};
 
 use super::areas::{moments, value_at};
 use super::layout::Layout;
-use super::words::{faint, put, shorten};
-use super::{Depth, Look, lines, words as cells};
-use crate::picture::{Picture, Series, Unit};
-use crate::words;
+use super::text::{dim, shorten, write_text};
+use super::{ColourDepth, TerminalOptions, lines, text as cells};
+use crate::figure::{Figure, Series, Unit};
+use crate::format;
 
 /// What is written of one series.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,28 +28,28 @@ pub(super) struct Label {
 const KEYS: &str = "abcdefghijklmnopqrstuvwxyz";
 
 /// The labels of all series, the total first.
-pub(super) fn of(picture: &Picture) -> Vec<Label> {
-    let heights = heights(picture);
-    let total = picture.total.iter().map(|total| Label {
+pub(super) fn all(figure: &Figure) -> Vec<Label> {
+    let heights = heights(figure);
+    let total = figure.total.iter().map(|total| Label {
         is_total: true,
-        ..label(total, picture.unit, '*', total.last.map(|last| last.value))
+        ..label(total, figure.unit, '*', total.last.map(|last| last.value))
     });
     let keys = KEYS.chars().chain(std::iter::repeat('·'));
-    let parts = picture.series.iter().zip(heights).zip(keys);
-    total.chain(parts.map(|((series, height), key)| label(series, picture.unit, key, height))).collect()
+    let parts = figure.series.iter().zip(heights).zip(keys);
+    total.chain(parts.map(|((series, height), key)| label(series, figure.unit, key, height))).collect()
 }
 
 fn label(series: &Series, unit: Unit, key: char, height: Option<f64>) -> Label {
     let change =
-        series.first.zip(series.last).map(|(first, last)| words::change(unit, last.value - first.value));
+        series.first.zip(series.last).map(|(first, last)| format::change(unit, last.value - first.value));
     let note = match &series.trend {
-        Some(trend) => trend.words.clone(),
+        Some(trend) => trend.label.clone(),
         None if series.ended => "ended".to_owned(),
         None => change.unwrap_or_default(),
     };
     Label {
         name: series.name.clone(),
-        value: series.last.map_or_else(|| "–".to_owned(), |last| words::value(unit, last.value)),
+        value: series.last.map_or_else(|| "–".to_owned(), |last| format::value(unit, last.value)),
         note,
         is_total: false,
         colour: series.colour,
@@ -59,13 +59,13 @@ fn label(series: &Series, unit: Unit, key: char, height: Option<f64>) -> Label {
 }
 
 /// At which value each series ends in the picture: that of its line, or the middle of its area.
-fn heights(picture: &Picture) -> Vec<Option<f64>> {
-    if !picture.stacked {
-        return picture.series.iter().map(|series| series.last.map(|last| last.value)).collect();
+fn heights(figure: &Figure) -> Vec<Option<f64>> {
+    if !figure.stacked {
+        return figure.series.iter().map(|series| series.last.map(|last| last.value)).collect();
     }
-    let Some(last) = moments(picture).last().copied() else { return vec![None; picture.series.len()] };
+    let Some(last) = moments(figure).last().copied() else { return vec![None; figure.series.len()] };
     let mut below = 0.0;
-    let ends = picture.series.iter().map(|series| {
+    let ends = figure.series.iter().map(|series| {
         let value = value_at(series, last)?.max(0.0);
         below += value;
         Some(below - value / 2.0)
@@ -81,7 +81,7 @@ pub(super) fn width(labels: &[Label]) -> u16 {
     widest(|label| &label.name) + widest(|label| &label.value) + widest(|label| &label.note) + 6
 }
 
-pub(super) fn draw(picture: &Picture, look: Look, layout: &Layout, buffer: &mut Buffer) {
+pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, buffer: &mut Buffer) {
     let area = layout.names;
     let room = usize::from(area.height);
     let shown = if layout.labels.len() > room { room.saturating_sub(1) } else { layout.labels.len() };
@@ -98,33 +98,33 @@ pub(super) fn draw(picture: &Picture, look: Look, layout: &Layout, buffer: &mut 
         labels.iter().map(|label| cells::width(&shorten(&label.name, name_room))).max().unwrap_or(0);
     let name_width = name_width.min(name_room);
     for (label, y) in labels.iter().zip(rows) {
-        let colour = if label.is_total { lines::total_colour(look) } else { look.series(label.colour) };
-        put(buffer, (area.x, y), &sign(picture, label, look), Style::new().fg(colour));
+        let colour = if label.is_total { lines::total_colour(options) } else { options.series(label.colour) };
+        write_text(buffer, (area.x, y), &symbol(figure, label, options), Style::new().fg(colour));
         let name = if label.is_total { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };
-        put(buffer, (area.x + 2, y), &shorten(&label.name, name_width), name);
+        write_text(buffer, (area.x + 2, y), &shorten(&label.name, name_width), name);
         let mut right = area.x + 2 + name_width + 2 + value_width;
-        put(buffer, (right.saturating_sub(cells::width(&label.value)), y), &label.value, Style::new());
+        write_text(buffer, (right.saturating_sub(cells::width(&label.value)), y), &label.value, Style::new());
         if note_width > 0 {
             right += 2 + note_width;
-            put(buffer, (right.saturating_sub(cells::width(&label.note)), y), &label.note, faint());
+            write_text(buffer, (right.saturating_sub(cells::width(&label.note)), y), &label.note, dim());
         }
     }
     if shown < layout.labels.len() {
         let rest = format!("… and {} more", layout.labels.len() - shown);
-        put(buffer, (area.x, area.bottom().saturating_sub(1)), &rest, faint());
+        write_text(buffer, (area.x, area.bottom().saturating_sub(1)), &rest, dim());
     }
-    if look.depth == Depth::None {
+    if options.depth == ColourDepth::None {
         keys(layout, buffer);
     }
     for (y, line) in (layout.events_from..).zip(&layout.events) {
-        put(buffer, (buffer.area.x, y), &shorten(line, buffer.area.width), faint());
+        write_text(buffer, (buffer.area.x, y), &shorten(line, buffer.area.width), dim());
     }
 }
 
 /// What stands for the series' line or area.
-fn sign(picture: &Picture, label: &Label, look: Look) -> String {
-    match (look.depth, picture.stacked && !label.is_total) {
-        (Depth::None, _) => label.key.to_string(),
+fn symbol(figure: &Figure, label: &Label, options: TerminalOptions) -> String {
+    match (options.depth, figure.stacked && !label.is_total) {
+        (ColourDepth::None, _) => label.key.to_string(),
         (_, true) => "█".to_owned(),
         (_, false) => "━".to_owned(),
     }
@@ -136,7 +136,7 @@ fn keys(layout: &Layout, buffer: &mut Buffer) {
     for label in &layout.labels {
         let Some(y) = label.height.and_then(|value| layout.row(value)) else { continue };
         if buffer.cell((x, y)).is_some_and(|cell| cell.symbol() == " ") {
-            put(buffer, (x, y), &label.key.to_string(), Style::new());
+            write_text(buffer, (x, y), &label.key.to_string(), Style::new());
         }
     }
 }

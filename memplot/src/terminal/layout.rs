@@ -4,19 +4,19 @@ use ratatui::layout::Rect;
 
 use super::axis;
 use super::labels::{self, Label};
-use super::words::width;
-use super::{Depth, Look, words};
-use crate::picture::{Mark, MarkKind, Picture, Point};
+use super::text::width;
+use super::{ColourDepth, TerminalOptions, text};
+use crate::figure::{Figure, Mark, MarkKind, Point};
 use crate::scale::{TimeScale, ValueScale};
 
 /// From this width on names stand beside the lines, not below.
-const WIDE: u16 = 90;
+const MIN_WIDTH_BESIDE: u16 = 90;
 /// Lines of what happened, at most.
-const EVENT_ROWS: usize = 4;
+const MAX_EVENT_ROWS: usize = 4;
 /// Lines of the subtitle, at most.
-const SUBTITLE_ROWS: usize = 4;
+const MAX_SUBTITLE_ROWS: usize = 4;
 /// Less than this is no picture.
-const LEAST: (u16, u16) = (20, 8);
+const MIN_SIZE: (u16, u16) = (20, 8);
 
 /// Where the parts of a picture stand.
 #[derive(Debug)]
@@ -39,16 +39,16 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(picture: &Picture, look: Look, area: Rect) -> Self {
+    pub(super) fn new(figure: &Figure, options: TerminalOptions, area: Rect) -> Self {
         let subtitle =
-            words::subtitle(picture, area.width).len().min(SUBTITLE_ROWS).min(usize::from(area.height / 6));
+            text::subtitle(figure, area.width).len().min(MAX_SUBTITLE_ROWS).min(usize::from(area.height / 6));
         let head = u16::try_from(1 + subtitle).unwrap_or(1).min(area.height);
-        let labels = labels::of(picture);
+        let labels = labels::all(figure);
         let mut layout = Self {
             head,
             plot: Rect::default(),
-            values: axis::values(picture),
-            times: axis::times(picture.time, area.width),
+            values: axis::values(figure),
+            times: axis::times(figure.time, area.width),
             labels,
             names: Rect::default(),
             beside: false,
@@ -56,25 +56,25 @@ impl Layout {
             events_from: 0,
             rows: head,
         };
-        if area.width >= LEAST.0 && area.height >= LEAST.1 {
-            layout.divide(picture, look, area);
+        if area.width >= MIN_SIZE.0 && area.height >= MIN_SIZE.1 {
+            layout.divide(figure, options, area);
         }
         layout
     }
 
-    fn divide(&mut self, picture: &Picture, look: Look, area: Rect) {
+    fn divide(&mut self, figure: &Figure, options: TerminalOptions, area: Rect) {
         // Axis, times, dates.
         let free = area.height.saturating_sub(self.head + 3);
-        let events = events(&picture.marks);
+        let events = events(&figure.marks);
         let event_rows = u16::try_from(events.len()).unwrap_or(0).min(free / 6);
         let free = free - event_rows;
         let count = u16::try_from(self.labels.len()).unwrap_or(u16::MAX);
-        self.beside = area.width >= WIDE && count <= free;
+        self.beside = area.width >= MIN_WIDTH_BESIDE && count <= free;
         let below = if self.beside { 0 } else { count.min(free.saturating_sub(10).max(free / 3)) };
         let height = free - below;
 
         let scale = self.values.ticks.iter().map(|tick| width(&tick.label)).max().unwrap_or(0) + 1;
-        let gutter = u16::from(look.depth == Depth::None);
+        let gutter = u16::from(options.depth == ColourDepth::None);
         let beside = if self.beside { labels::width(&self.labels).min(area.width * 2 / 5) + 2 } else { 0 };
         self.plot = Rect {
             x: area.x + scale,
@@ -82,7 +82,7 @@ impl Layout {
             width: area.width.saturating_sub(scale + gutter + beside),
             height,
         };
-        self.times = axis::times(picture.time, self.plot.width);
+        self.times = axis::times(figure.time, self.plot.width);
         let bottom = self.plot.bottom() + 3;
         self.names = if self.beside {
             let x = self.plot.right() + gutter + 1;
@@ -103,12 +103,12 @@ impl Layout {
     /// The dot of a point, from the lower left; outside of the plot for what is outside of the axes.
     pub(super) fn dot(&self, point: Point) -> (f64, f64) {
         let (right, top) = self.dots();
-        (self.times.part(point.unix_ms) * right, self.values.part(point.value) * top)
+        (self.times.fraction(point.unix_ms) * right, self.values.fraction(point.value) * top)
     }
 
     /// The column of a moment, if it is in the plot.
     pub(super) fn column(&self, unix_ms: i64) -> Option<u16> {
-        let dot = (self.times.part(unix_ms) * self.dots().0).round();
+        let dot = (self.times.fraction(unix_ms) * self.dots().0).round();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -120,7 +120,7 @@ impl Layout {
 
     /// The row of a value, if it is in the plot; the lower edge is the row of the axis.
     pub(super) fn row(&self, value: f64) -> Option<u16> {
-        let share = self.values.part(value);
+        let share = self.values.fraction(value);
         if share <= 0.0 {
             return (share == 0.0).then_some(self.plot.bottom());
         }
@@ -146,24 +146,24 @@ impl Layout {
     }
 }
 
-/// What happened, a line each: the grave things one by one with their time, the others by their number.
+/// What happened, a line each: the severe things one by one with their time, the others by their number.
 fn events(marks: &[Mark]) -> Vec<String> {
     let count = |kind: MarkKind| marks.iter().filter(|mark| mark.kind == kind).count();
     let mut lines = Vec::new();
-    let grave: Vec<&Mark> =
+    let severe: Vec<&Mark> =
         marks.iter().filter(|mark| matches!(mark.kind, MarkKind::Limit | MarkKind::Oom)).collect();
-    let room = if grave.len() > EVENT_ROWS - 1 { EVENT_ROWS - 2 } else { EVENT_ROWS - 1 };
-    for mark in grave.iter().take(room) {
-        lines.push(format!("{} {} {}", axis::sign(mark.kind), axis::time_of_day(mark.unix_ms), mark.text));
+    let room = if severe.len() > MAX_EVENT_ROWS - 1 { MAX_EVENT_ROWS - 2 } else { MAX_EVENT_ROWS - 1 };
+    for mark in severe.iter().take(room) {
+        lines.push(format!("{} {} {}", axis::symbol(mark.kind), axis::time_of_day(mark.unix_ms), mark.text));
     }
-    if let Some(rest) = grave.len().checked_sub(room).filter(|rest| *rest > 0) {
+    if let Some(rest) = severe.len().checked_sub(room).filter(|rest| *rest > 0) {
         lines.push(format!("! and {rest} more limits crossed or processes killed"));
     }
     let counted: Vec<String> =
         [(MarkKind::Started, "started"), (MarkKind::Exited, "ended"), (MarkKind::Run, "runs began")]
             .into_iter()
             .filter(|(kind, _)| count(*kind) > 0)
-            .map(|(kind, word)| format!("{} {} {word}", axis::sign(kind), count(kind)))
+            .map(|(kind, word)| format!("{} {} {word}", axis::symbol(kind), count(kind)))
             .collect();
     if !counted.is_empty() {
         lines.push(counted.join("  "));

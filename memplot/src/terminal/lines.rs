@@ -6,35 +6,35 @@ use ratatui::symbols::Marker;
 use ratatui::widgets::Widget as _;
 use ratatui::widgets::canvas::{Canvas, Context, Line, Points};
 
-use super::Look;
-use super::areas::{moments, place_of};
+use super::TerminalOptions;
+use super::areas::{moments, run_and_value_at};
 use super::layout::Layout;
-use crate::colour::Colour;
-use crate::picture::{Picture, Point, Series, Trend};
+use crate::colour::ThemeColour;
+use crate::figure::{Figure, Point, Series, TrendLine};
 
 /// The line of the total.
-const TOTAL: Colour = Colour { light: (0x20, 0x24, 0x2a), dark: (0xf0, 0xf2, 0xf4) };
+const TOTAL: ThemeColour = ThemeColour { light: (0x20, 0x24, 0x2a), dark: (0xf0, 0xf2, 0xf4) };
 
 /// The colour of the total's line.
-pub(super) fn total_colour(look: Look) -> Color {
-    look.colour(TOTAL)
+pub(super) fn total_colour(options: TerminalOptions) -> Color {
+    options.colour(TOTAL)
 }
 
-pub(super) fn draw(picture: &Picture, look: Look, layout: &Layout, buffer: &mut Buffer) {
-    let stacked = picture.stacked.then(|| stack(picture));
-    let series = stacked.as_ref().unwrap_or(&picture.series);
+pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, buffer: &mut Buffer) {
+    let stacked = figure.stacked.then(|| stack(figure));
+    let series = stacked.as_ref().unwrap_or(&figure.series);
     let (right, top) = layout.dots();
     let canvas = Canvas::default().marker(Marker::Braille).x_bounds([0.0, right]).y_bounds([0.0, top]).paint(
         |context| {
             // What counts most is drawn last, over the others.
             for series in series.iter().rev() {
-                line(context, series, look.series(series.colour), layout);
+                line(context, series, options.series(series.colour), layout);
             }
-            if let Some(total) = &picture.total {
-                line(context, total, total_colour(look), layout);
+            if let Some(total) = &figure.total {
+                line(context, total, total_colour(options), layout);
             }
             for (series, trend) in series.iter().filter_map(|series| Some((series, series.trend.as_ref()?))) {
-                fitted(context, trend, look.series(series.colour), layout);
+                fitted(context, trend, options.series(series.colour), layout);
             }
         },
     );
@@ -65,7 +65,7 @@ fn line(context: &mut Context, series: &Series, colour: Color, layout: &Layout) 
 }
 
 /// A fitted line, dotted.
-fn fitted(context: &mut Context, trend: &Trend, colour: Color, layout: &Layout) {
+fn fitted(context: &mut Context, trend: &TrendLine, colour: Color, layout: &Layout) {
     const DOTS: i32 = 48;
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "moments of a log")]
     let dot = |n: i32| {
@@ -81,15 +81,15 @@ fn fitted(context: &mut Context, trend: &Trend, colour: Color, layout: &Layout) 
 }
 
 /// The upper edges of stacked areas, for where there are no colours to fill them.
-fn stack(picture: &Picture) -> Vec<Series> {
-    let moments = moments(picture);
+fn stack(figure: &Figure) -> Vec<Series> {
+    let moments = moments(figure);
     let mut below = vec![0.0; moments.len()];
     let mut edges = Vec::new();
-    for series in &picture.series {
+    for series in &figure.series {
         let mut runs: Vec<Vec<Point>> = Vec::new();
         let mut before = None;
         for (below, unix_ms) in below.iter_mut().zip(&moments) {
-            let place = place_of(series, *unix_ms);
+            let place = run_and_value_at(series, *unix_ms);
             if let Some((run, value)) = place {
                 *below += value.max(0.0);
                 if before != Some(run) {

@@ -9,20 +9,20 @@ mod axis;
 mod labels;
 mod layout;
 mod lines;
-mod words;
+mod text;
 
 use common::stdio::wants_colour;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::cli::Theme;
-use crate::colour::{self, Colour};
-use crate::picture::Picture;
+use crate::colour::{self, ThemeColour};
+use crate::figure::Figure;
 use layout::Layout;
 
 /// How a terminal is given colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
+pub enum ColourDepth {
     /// Not at all: no escape sequence is written. Letters tell the series apart.
     None,
     /// One of 256 that most terminals have.
@@ -32,43 +32,43 @@ pub enum Depth {
 }
 
 /// Columns and rows where there is no terminal.
-const PLAIN: (u16, u16) = (100, 30);
+const DEFAULT_SIZE: (u16, u16) = (100, 30);
 
 /// What a picture is drawn for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct TerminalOptions {
     /// Columns and rows there are. Less than 20 by 8 have no room for more than a title.
     pub size: (u16, u16),
     /// Which colours.
-    pub depth: Depth,
+    pub depth: ColourDepth,
     /// Whether the terminal's ground is light.
     pub is_light: bool,
 }
 
-impl Look {
+impl TerminalOptions {
     /// For a file, or a pipe: no colours, a common size.
     #[must_use]
     pub fn plain() -> Self {
-        Self { size: PLAIN, depth: Depth::None, is_light: false }
+        Self { size: DEFAULT_SIZE, depth: ColourDepth::None, is_light: false }
     }
 
     /// For stdout: if it is a terminal its size but for the line of the next prompt, and what it says of its colours in
     /// `COLORTERM` and `COLORFGBG`.
     #[must_use]
-    pub fn of_stdout(theme: Theme) -> Self {
+    pub fn for_stdout(theme: Theme) -> Self {
         let stdout = std::io::stdout();
         if !std::io::IsTerminal::is_terminal(&stdout) {
             return Self::plain();
         }
         let size = crossterm::terminal::size().ok().filter(|(columns, rows)| *columns > 0 && *rows > 0);
-        let (columns, rows) = size.unwrap_or(PLAIN);
+        let (columns, rows) = size.unwrap_or(DEFAULT_SIZE);
         let has = |name: &str, values: &[&str]| {
             std::env::var(name).is_ok_and(|value| values.iter().any(|end| value.ends_with(end)))
         };
         let depth = match wants_colour(&stdout) {
-            false => Depth::None,
-            true if has("COLORTERM", &["truecolor", "24bit"]) => Depth::True,
-            true => Depth::Indexed,
+            false => ColourDepth::None,
+            true if has("COLORTERM", &["truecolor", "24bit"]) => ColourDepth::True,
+            true => ColourDepth::Indexed,
         };
         let is_light = match theme {
             Theme::Light => true,
@@ -79,41 +79,41 @@ impl Look {
         Self { size: (columns, rows.saturating_sub(1)), depth, is_light }
     }
 
-    fn colour(self, colour: Colour) -> ratatui::style::Color {
+    fn colour(self, colour: ThemeColour) -> ratatui::style::Color {
         ansi::colour(if self.is_light { colour.light } else { colour.dark }, self.depth)
     }
 
     fn series(self, index: Option<usize>) -> ratatui::style::Color {
-        self.colour(colour::of(index))
+        self.colour(colour::for_series(index))
     }
 }
 
 /// `picture` as lines of text, at most as many as there are rows.
 #[must_use]
-pub fn text(picture: &Picture, look: Look) -> String {
-    let mut buffer = Buffer::empty(Rect::new(0, 0, look.size.0, look.size.1));
-    let rows = render(picture, look, &mut buffer);
-    ansi::lines(&buffer, rows, look.depth)
+pub fn text(figure: &Figure, options: TerminalOptions) -> String {
+    let mut buffer = Buffer::empty(Rect::new(0, 0, options.size.0, options.size.1));
+    let rows = render(figure, options, &mut buffer);
+    ansi::lines(&buffer, rows, options.depth)
 }
 
 /// Draws into the buffer; returns how many rows it took.
-fn render(picture: &Picture, look: Look, buffer: &mut Buffer) -> u16 {
-    let layout = Layout::new(picture, look, buffer.area);
-    words::head(picture, &layout, buffer);
+fn render(figure: &Figure, options: TerminalOptions, buffer: &mut Buffer) -> u16 {
+    let layout = Layout::new(figure, options, buffer.area);
+    text::head(figure, &layout, buffer);
     if layout.plot.is_empty() {
         return layout.rows;
     }
     axis::draw(&layout, buffer);
-    if picture.series.iter().chain(&picture.total).all(|series| series.runs.iter().all(Vec::is_empty)) {
-        words::centred("Nothing was measured", layout.plot, buffer);
+    if figure.series.iter().chain(&figure.total).all(|series| series.runs.iter().all(Vec::is_empty)) {
+        text::centred("Nothing was measured", layout.plot, buffer);
     }
-    if picture.stacked && look.depth != Depth::None {
-        areas::draw(picture, look, &layout, buffer);
+    if figure.stacked && options.depth != ColourDepth::None {
+        areas::draw(figure, options, &layout, buffer);
     } else {
-        lines::draw(picture, look, &layout, buffer);
+        lines::draw(figure, options, &layout, buffer);
     }
-    axis::marks(picture, look, &layout, buffer);
-    labels::draw(picture, look, &layout, buffer);
+    axis::marks(figure, options, &layout, buffer);
+    labels::draw(figure, options, &layout, buffer);
     layout.rows
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::picture::{Mark, MarkKind, Point, Series, Unit};
+use crate::figure::{Mark, MarkKind, Point, Series, Unit};
 
 const START: i64 = 1_780_000_000_000;
 
@@ -25,8 +25,8 @@ fn series(name: &str, colour: usize, runs: &[&[(i64, f64)]]) -> Series {
     }
 }
 
-fn picture(series: Vec<Series>, stacked: bool) -> Picture {
-    Picture {
+fn figure(series: Vec<Series>, stacked: bool) -> Figure {
+    Figure {
         title: "Memory of bot.py".into(),
         subtitle: "100 samples".into(),
         unit: Unit::Bytes,
@@ -39,12 +39,12 @@ fn picture(series: Vec<Series>, stacked: bool) -> Picture {
     }
 }
 
-fn drawn(picture: &Picture, size: (u16, u16), depth: Depth) -> String {
-    text(picture, Look { size, depth, is_light: false })
+fn drawn(figure: &Figure, size: (u16, u16), depth: ColourDepth) -> String {
+    text(figure, TerminalOptions { size, depth, is_light: false })
 }
 
 /// The cells of a stretch of columns that are no hairline and no blank, from above.
-fn inked(text: &str, from: usize, to: usize) -> Vec<usize> {
+fn rows_with_ink(text: &str, from: usize, to: usize) -> Vec<usize> {
     let is_ink = |c: &char| !matches!(c, ' ' | '┈' | '\u{2800}');
     let rows = text.lines().enumerate();
     rows.filter(|(_, line)| line.chars().take(to).skip(from).any(|c| is_ink(&c)))
@@ -53,11 +53,12 @@ fn inked(text: &str, from: usize, to: usize) -> Vec<usize> {
 }
 
 #[test]
-fn a_spike_of_one_sample_reaches_as_high_as_it_is() {
+fn one_sample_spike_has_full_height() {
     let spike: Vec<(i64, f64)> = (0..=100).map(|s| (s, if s == 37 { 9e6 } else { 1e6 })).collect();
-    for (stacked, depth) in [(false, Depth::None), (true, Depth::True), (true, Depth::None)] {
-        let picture = picture(vec![series("a", 0, &[&spike])], stacked);
-        let text = plain(&drawn(&picture, (60, 20), depth));
+    for (stacked, depth) in [(false, ColourDepth::None), (true, ColourDepth::True), (true, ColourDepth::None)]
+    {
+        let figure = figure(vec![series("a", 0, &[&spike])], stacked);
+        let text = plain(&drawn(&figure, (60, 20), depth));
         // Two rows below the upper end, right of the words at the axis.
         let high = text.lines().nth(4).unwrap();
         let top = high.chars().skip(6).filter(|c| !matches!(c, ' ' | '┈')).count();
@@ -66,32 +67,36 @@ fn a_spike_of_one_sample_reaches_as_high_as_it_is() {
 }
 
 #[test]
-fn a_gap_is_empty_from_top_to_bottom() {
+fn gap_columns_are_empty() {
     let [first, second] =
         [0..30, 60..101].map(|seconds| seconds.map(|s| (s, 5e6)).collect::<Vec<(i64, f64)>>());
-    for (stacked, depth) in [(false, Depth::None), (true, Depth::True), (true, Depth::None)] {
-        let picture = picture(vec![series("a", 0, &[&first, &second])], stacked);
-        let text = plain(&drawn(&picture, (104, 20), depth));
+    for (stacked, depth) in [(false, ColourDepth::None), (true, ColourDepth::True), (true, ColourDepth::None)]
+    {
+        let figure = figure(vec![series("a", 0, &[&first, &second])], stacked);
+        let text = plain(&drawn(&figure, (104, 20), depth));
         let plot: String = text.lines().skip(2).take(14).map(|line| format!("{line}\n")).collect();
         // The plot begins at the ninth column at the latest and has some 70 columns: 40 to 50 % are in the gap.
-        assert!(inked(&plot, 38, 46).is_empty(), "{stacked} {depth:?}:\n{text}");
-        assert!(!inked(&plot, 12, 25).is_empty() && !inked(&plot, 60, 68).is_empty(), "{text}");
+        assert!(rows_with_ink(&plot, 38, 46).is_empty(), "{stacked} {depth:?}:\n{text}");
+        assert!(
+            !rows_with_ink(&plot, 12, 25).is_empty() && !rows_with_ink(&plot, 60, 68).is_empty(),
+            "{text}"
+        );
     }
 }
 
 #[test]
-fn axes_names_and_numbers_are_there() {
+fn axes_and_labels_are_shown() {
     let run: Vec<(i64, f64)> =
         (0..=100).map(|s| (s, (512.0 + f64::from(i32::try_from(s).unwrap())) * 1_048_576.0)).collect();
-    let mut picture =
-        picture(vec![series("python3 bot.py", 0, &[&run]), series("worker", 1, &[&run[..50]])], true);
-    picture.series[1].ended = true;
-    picture.marks = vec![
+    let mut figure =
+        figure(vec![series("python3 bot.py", 0, &[&run]), series("worker", 1, &[&run[..50]])], true);
+    figure.series[1].ended = true;
+    figure.marks = vec![
         Mark { unix_ms: START + 50_000, kind: MarkKind::Exited, text: "worker exited".into() },
         Mark { unix_ms: START + 70_000, kind: MarkKind::Limit, text: "total above 500 MiB".into() },
     ];
     for size in [(40, 24), (100, 24), (250, 60)] {
-        let text = drawn(&picture, size, Depth::None);
+        let text = drawn(&figure, size, ColourDepth::None);
         for word in [
             "Memory of bot.py",
             "100 samples",
@@ -112,16 +117,16 @@ fn axes_names_and_numbers_are_there() {
 }
 
 #[test]
-fn little_room_is_no_reason_to_fail() {
+fn tiny_terminals_do_not_fail() {
     let run: Vec<(i64, f64)> = (0..=100).map(|s| (s, 1e6)).collect();
     let many: Vec<Series> = (0..300).map(|n| series(&format!("series {n}"), n, &[&run])).collect();
-    let picture = picture(many, true);
-    assert_eq!(drawn(&picture, (0, 0), Depth::None), "");
-    assert_eq!(drawn(&picture, (10, 2), Depth::None), "Memor…t.py\n");
-    let text = drawn(&picture, (80, 24), Depth::None);
+    let figure = figure(many, true);
+    assert_eq!(drawn(&figure, (0, 0), ColourDepth::None), "");
+    assert_eq!(drawn(&figure, (10, 2), ColourDepth::None), "Memor…t.py\n");
+    let text = drawn(&figure, (80, 24), ColourDepth::None);
     assert!(text.contains("… and 29") && text.contains(" more"), "{text}");
-    let nothing = Picture { series: Vec::new(), ..picture };
-    assert!(drawn(&nothing, (80, 24), Depth::None).contains("Nothing was measured"));
+    let nothing = Figure { series: Vec::new(), ..figure };
+    assert!(drawn(&nothing, (80, 24), ColourDepth::None).contains("Nothing was measured"));
 }
 
 /// Text without its escape sequences for colours.
@@ -136,40 +141,40 @@ fn plain(text: &str) -> String {
 }
 
 #[test]
-fn colours_are_only_written_where_they_are_asked_for() {
+fn escapes_only_with_colour_depth() {
     let run: Vec<(i64, f64)> = (0..=100).map(|s| (s, 1e6)).collect();
     for stacked in [false, true] {
-        let picture = picture(vec![series("a", 0, &[&run])], stacked);
-        assert!(!drawn(&picture, (80, 24), Depth::None).contains('\x1b'));
-        let indexed = drawn(&picture, (80, 24), Depth::Indexed);
+        let figure = figure(vec![series("a", 0, &[&run])], stacked);
+        assert!(!drawn(&figure, (80, 24), ColourDepth::None).contains('\x1b'));
+        let indexed = drawn(&figure, (80, 24), ColourDepth::Indexed);
         assert!(indexed.contains("38;5;") && !indexed.contains("38;2;"), "{indexed:?}");
-        assert!(drawn(&picture, (80, 24), Depth::True).contains("38;2;140;124;232"));
+        assert!(drawn(&figure, (80, 24), ColourDepth::True).contains("38;2;140;124;232"));
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn whatever_is_drawn_keeps_to_its_size(
+    fn output_fits_the_terminal(
         name in "(\\PC|[\\x00-\\x20]|\x1b\\[2J|\u{202e}|名|🐍|❤\u{fe0f}|e\u{301}){0,30}",
         runs in prop::collection::vec(prop::collection::vec((0_i64..100, prop_oneof![Just(0.0), -1e6..1e12_f64, 0.0..1e300_f64]), 0..20), 0..4),
         size in (0_u16..260, 0_u16..70),
         stacked: bool,
         log_scale: bool,
-        depth in prop_oneof![Just(Depth::None), Just(Depth::Indexed), Just(Depth::True)],
+        depth in prop_oneof![Just(ColourDepth::None), Just(ColourDepth::Indexed), Just(ColourDepth::True)],
     ) {
         let runs: Vec<&[(i64, f64)]> = runs.iter().map(Vec::as_slice).collect();
-        let mut picture = picture(vec![series(&name, 0, &runs), series("other", 1, &runs)], stacked);
-        picture.log_scale = log_scale;
-        picture.title = name.clone();
-        picture.marks = vec![Mark { unix_ms: START, kind: MarkKind::Oom, text: name.clone() }];
-        let text = drawn(&picture, size, depth);
+        let mut figure = figure(vec![series(&name, 0, &runs), series("other", 1, &runs)], stacked);
+        figure.log_scale = log_scale;
+        figure.title = name.clone();
+        figure.marks = vec![Mark { unix_ms: START, kind: MarkKind::Oom, text: name.clone() }];
+        let text = drawn(&figure, size, depth);
         prop_assert!(text.lines().count() <= usize::from(size.1), "{}", text);
         let text = plain(&text);
         let has_escapes = text.contains('\x1b') || text.contains('\u{202e}');
         prop_assert!(!has_escapes, "{:?}", text);
         for line in text.lines() {
-            prop_assert!(words::width(line) <= size.0, "{}: {}", size.0, line);
+            prop_assert!(text::width(line) <= size.0, "{}: {}", size.0, line);
         }
     }
 }

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use super::layout::Layout;
-use crate::picture::Picture;
+use crate::figure::Figure;
 
 /// How many cells a text takes.
 pub(super) fn width(text: &str) -> u16 {
@@ -20,14 +20,14 @@ pub(super) fn shorten(text: &str, cells: u16) -> String {
 }
 
 /// What helps to find one's way.
-pub(super) fn faint() -> Style {
+pub(super) fn dim() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }
 
 /// The subtitle in rows of at most so many cells: its parts stay whole where they can.
-pub(super) fn subtitle(picture: &Picture, cells: u16) -> Vec<String> {
+pub(super) fn subtitle(figure: &Figure, cells: u16) -> Vec<String> {
     let mut rows: Vec<String> = Vec::new();
-    for part in picture.subtitle.split("  ·  ").filter(|part| !part.is_empty()) {
+    for part in figure.subtitle.split("  ·  ").filter(|part| !part.is_empty()) {
         let part = escape_controls(part);
         match rows.last_mut() {
             Some(row) if width(row).saturating_add(width(&part) + 3) <= cells => {
@@ -41,17 +41,17 @@ pub(super) fn subtitle(picture: &Picture, cells: u16) -> Vec<String> {
 }
 
 /// Title and subtitle.
-pub(super) fn head(picture: &Picture, layout: &Layout, buffer: &mut Buffer) {
+pub(super) fn head(figure: &Figure, layout: &Layout, buffer: &mut Buffer) {
     let area = buffer.area;
-    let title = (picture.title.clone(), Style::new().add_modifier(Modifier::BOLD));
-    let rows = subtitle(picture, area.width).into_iter().map(|row| (row, faint()));
+    let title = (figure.title.clone(), Style::new().add_modifier(Modifier::BOLD));
+    let rows = subtitle(figure, area.width).into_iter().map(|row| (row, dim()));
     for (y, (text, style)) in (area.y..).zip(std::iter::once(title).chain(rows)).take(layout.head.into()) {
-        put(buffer, (area.x, y), &shorten(&text, area.width), style);
+        write_text(buffer, (area.x, y), &shorten(&text, area.width), style);
     }
 }
 
 /// Writes a text where it stands inside of the buffer.
-pub(super) fn put(buffer: &mut Buffer, (x, y): (u16, u16), text: &str, style: Style) {
+pub(super) fn write_text(buffer: &mut Buffer, (x, y): (u16, u16), text: &str, style: Style) {
     let area = buffer.area;
     if x < area.right() && y < area.bottom() {
         buffer.set_stringn(x, y, text, usize::from(area.right() - x), style);
@@ -61,7 +61,12 @@ pub(super) fn put(buffer: &mut Buffer, (x, y): (u16, u16), text: &str, style: St
 /// Writes a text in the middle of a part of the buffer.
 pub(super) fn centred(text: &str, area: Rect, buffer: &mut Buffer) {
     let text = shorten(text, area.width);
-    put(buffer, (area.x + (area.width - width(&text)) / 2, area.y + area.height / 2), &text, Style::new());
+    write_text(
+        buffer,
+        (area.x + (area.width - width(&text)) / 2, area.y + area.height / 2),
+        &text,
+        Style::new(),
+    );
 }
 
 #[cfg(test)]
@@ -69,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_cut_in_their_middle_and_obeyed_by_no_terminal() {
+    fn names_are_shortened_and_escaped() {
         assert_eq!(shorten("package.module.LongTypeName", 16), "package.…ypeName");
         assert_eq!(shorten("a\u{1b}[31mb", 20), "a\\u{1b}[31mb");
     }

@@ -2,13 +2,13 @@
 
 use common::record::{EventKind, ProcessEvent};
 
-use super::naming;
-use crate::downsample::Tally;
-use crate::picture::{MarkKind, Unit};
-use crate::words;
+use super::names;
+use crate::downsample::EventBuckets;
+use crate::figure::{MarkKind, Unit};
+use crate::format;
 
 /// Takes in an event, if it is one to be shown.
-pub fn add(events: &mut Tally, unix_ms: i64, event: &ProcessEvent) {
+pub fn add(events: &mut EventBuckets, unix_ms: i64, event: &ProcessEvent) {
     let kind = match event.event {
         EventKind::Started if event.at_start == Some(true) => return,
         EventKind::Started => MarkKind::Started,
@@ -22,10 +22,10 @@ pub fn add(events: &mut Tally, unix_ms: i64, event: &ProcessEvent) {
 
 #[expect(clippy::cast_precision_loss, reason = "words have three digits")]
 fn text(event: &ProcessEvent) -> String {
-    let bytes = |value: u64| words::value(Unit::Bytes, value as f64);
+    let bytes = |value: u64| format::value(Unit::Bytes, value as f64);
     let name = event.name.as_ref().map_or_else(String::new, |name| {
         let cmdline = event.cmdline.as_ref().map(|words| words.join(" ").into());
-        naming::short_process(event.pid, name, cmdline.as_ref())
+        names::process_name(event.pid, name, cmdline.as_ref())
     });
     let who = if name.is_empty() { format!("pid {}", event.pid) } else { format!("{name} ({})", event.pid) };
     match event.event {

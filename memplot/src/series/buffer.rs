@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::downsample::Line;
-use crate::picture::Point;
+use crate::downsample::PointBuckets;
+use crate::figure::Point;
 
 /// What tells one member from all others of a view.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Key {
+pub enum SeriesKey {
     /// A process.
     Process {
         /// The input it stands in.
@@ -28,7 +28,7 @@ pub enum Key {
     },
 }
 
-impl Key {
+impl SeriesKey {
     /// The input it stands in.
     #[must_use]
     pub fn input(&self) -> usize {
@@ -49,9 +49,9 @@ impl Key {
 
 /// One member of a view, and what is kept of its values.
 #[derive(Debug, Clone)]
-pub struct Member {
+pub struct SeriesBuffer {
     /// Who it is.
-    pub key: Key,
+    pub key: SeriesKey,
     /// Its name, the last if it changed.
     pub name: Arc<str>,
     /// The command line of a process.
@@ -59,14 +59,14 @@ pub struct Member {
     /// Whether the user wants it.
     pub wanted: bool,
     /// Its values in each track that it is in.
-    pub parts: Vec<Part>,
+    pub parts: Vec<TrackPart>,
     /// The greatest value so far.
     pub greatest: f64,
 }
 
 /// A member's values in one track.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct TrackPart {
     /// The track.
     pub track: usize,
     /// The number of the last sample there that has the member.
@@ -74,13 +74,13 @@ pub struct Part {
     /// The last value.
     pub latest: f64,
     /// The values.
-    pub line: Line,
+    pub line: PointBuckets,
 }
 
-impl Member {
+impl SeriesBuffer {
     /// Its part in a track. Most often it is the last one.
     #[must_use]
-    pub fn part(&self, track: usize) -> Option<&Part> {
+    pub fn part(&self, track: usize) -> Option<&TrackPart> {
         self.parts.iter().rev().find(|part| part.track == track)
     }
 
@@ -96,9 +96,9 @@ impl Member {
             part.line.push(point, gap);
             return part.line.len().saturating_sub(before);
         }
-        let mut line = Line::new(buckets);
+        let mut line = PointBuckets::new(buckets);
         line.push(point, true);
-        self.parts.push(Part { track, seen: sample, latest: point.value, line });
+        self.parts.push(TrackPart { track, seen: sample, latest: point.value, line });
         1
     }
 

@@ -1,6 +1,6 @@
 //! Values and rates as pictures show them: short, at most three digits, powers of 1024 for bytes.
 
-use crate::picture::Unit;
+use crate::figure::Unit;
 
 const BYTES: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 const COUNTS: [&str; 5] = ["", "k", "M", "G", "T"];
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_have_at_most_three_digits() {
+    fn values_have_three_digits() {
         for (bytes, text) in [
             (0.0, "0 B"),
             (1.0, "1 B"),
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_have_their_sign() {
+    fn changes_have_a_sign() {
         assert_eq!(change(Unit::Bytes, 2048.0), "+2.00 KiB");
         assert_eq!(change(Unit::Count, -3.0), "−3");
         assert_eq!(change(Unit::Count, 0.0), "±0");

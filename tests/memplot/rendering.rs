@@ -49,8 +49,8 @@ pub fn pieces(document: &Document<'_>, class: &str, name: &str) -> usize {
     group.children().filter(|node| ["path", "circle"].contains(&node.tag_name().name())).count()
 }
 
-/// All words that are seen, one text an entry.
-pub fn words(document: &Document<'_>) -> Vec<String> {
+/// All words that are rendering, one text an entry.
+pub fn texts(document: &Document<'_>) -> Vec<String> {
     let texts = document.descendants().filter(|node| node.tag_name().name() == "text");
     texts
         .map(|node| node.descendants().filter_map(|inner| inner.text().filter(|_| inner.is_text())).collect())

@@ -1,7 +1,7 @@
 //! One series of points: of each bucket the first, the least, the greatest and the last.
 
 use super::index;
-use crate::picture::Point;
+use crate::figure::Point;
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
@@ -15,7 +15,7 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn of(index: i64, point: Point, gap: bool) -> Self {
+    fn new(index: i64, point: Point, gap: bool) -> Self {
         Self { index, gap, first: point, least: point, greatest: point, last: point }
     }
 
@@ -43,7 +43,7 @@ impl Bucket {
 
 /// Points in order of time, at most `limit` buckets of them.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub struct PointBuckets {
     width_ms: i64,
     limit: usize,
     buckets: Vec<Bucket>,
@@ -51,7 +51,7 @@ pub struct Line {
     end_ms: i64,
 }
 
-impl Line {
+impl PointBuckets {
     /// Without a point. `limit` is at least 1.
     #[must_use]
     pub fn new(limit: usize) -> Self {
@@ -66,7 +66,7 @@ impl Line {
             last.add(point);
             return;
         }
-        self.buckets.push(Bucket::of(index(point.unix_ms, self.width_ms), point, gap));
+        self.buckets.push(Bucket::new(index(point.unix_ms, self.width_ms), point, gap));
         self.find_end();
         while self.buckets.len() > self.limit {
             self.coarsen();
@@ -148,15 +148,15 @@ mod tests {
 
     use super::*;
 
-    fn line(limit: usize, values: &[f64]) -> Line {
-        let mut line = Line::new(limit);
+    fn line(limit: usize, values: &[f64]) -> PointBuckets {
+        let mut line = PointBuckets::new(limit);
         for (index, &value) in values.iter().enumerate() {
             line.push(Point { unix_ms: 1000 * i64::try_from(index).unwrap(), value }, false);
         }
         line
     }
 
-    fn all(line: &Line) -> Vec<Point> {
+    fn all(line: &PointBuckets) -> Vec<Point> {
         line.runs(i64::MIN, i64::MAX).concat()
     }
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn one_spike_of_a_million_is_kept_at_its_own_time() {
+    fn spike_keeps_its_timestamp() {
         let mut values = vec![5.0; 1_000_000];
         values[654_321] = 900.0;
         values[77] = 0.5;
@@ -181,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_kept_as_long_as_they_are_wider_than_a_bucket() {
-        let mut line = Line::new(16);
+    fn wide_gaps_survive_coarsening() {
+        let mut line = PointBuckets::new(16);
         for index in 0..1000 {
             let late = if index < 500 { 0 } else { 100_000 };
             line.push(Point { unix_ms: index * 10 + late, value: 1.0 }, index == 500);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_leaves_fine_buckets_behind() {
+    fn dropping_all_resets_width() {
         let mut line = line(4, &[1.0; 100]);
         line.drop_before(i64::MAX);
         assert!(line.is_empty());
@@ -205,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn extremes_are_those_of_all_points(values in proptest::collection::vec(-1e12_f64..1e12, 1..500), limit in 1_usize..20) {
+        fn extremes_of_points_are_kept(values in proptest::collection::vec(-1e12_f64..1e12, 1..500), limit in 1_usize..20) {
             let kept = all(&line(limit, &values));
             let extremes = |points: &[f64]| points.iter().fold((f64::MAX, f64::MIN), |(a, b), &v| (a.min(v), b.max(v)));
             let kept_values: Vec<f64> = kept.iter().map(|point| point.value).collect();

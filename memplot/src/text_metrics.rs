@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn widths_are_those_of_the_font() {
+    fn widths_match_the_font() {
         // DejaVu Sans has 2048 units: `m` is 1995 of them wide, `i` 569.
         assert!((width("m", 2048.0) - 1995.0).abs() < 1.0, "{}", width("m", 2048.0));
         assert!((width("i", 2048.0) - 569.0).abs() < 1.0);
@@ -128,7 +128,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shortened_fits(text in "\\PC{0,80}", widest in 20.0_f64..300.0) {
+        fn shortened_text_fits(text in "\\PC{0,80}", widest in 20.0_f64..300.0) {
             let short = shortened(&text, 12.0, widest);
             prop_assert!(width(&short, 12.0) <= widest + 1e-6, "{}", short);
         }

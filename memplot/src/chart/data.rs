@@ -8,43 +8,43 @@ use plotters::series::{AreaSeries, LineSeries};
 use plotters::style::{Color, RGBColor, ShapeStyle};
 
 use super::Drawing;
-use super::ink::Role;
 use super::layout::Layout;
+use super::style::Role;
 use crate::cli::Size;
-use crate::picture::{Picture, Point, Series};
+use crate::figure::{Figure, Point, Series};
+use crate::format;
 use crate::scale::{TimeScale, ValueScale};
-use crate::stack::{self, Stretch};
-use crate::svg::{Backend, units};
-use crate::words;
+use crate::stack::{self, StackSegment};
+use crate::svg::{SvgBackend, units};
 
 /// How wide lines are, in units of the canvas.
 const LINE: u32 = 18;
 /// How wide the line of the sum is.
 const TOTAL: u32 = 12;
 /// How wide a single moment of an area is, in pixels.
-const LEAST_WIDTH: f64 = 2.0;
+const MIN_WIDTH: f64 = 2.0;
 
 type Axes = Cartesian2d<TimeScale, ValueScale>;
-type Area = DrawingArea<Backend, Axes>;
+type Area = DrawingArea<SvgBackend, Axes>;
 
 /// All points of a picture.
-pub fn moments_of(picture: &Picture) -> impl Iterator<Item = &Point> {
-    picture.series.iter().flat_map(|one| &one.runs).flatten()
+pub fn all_points(figure: &Figure) -> impl Iterator<Item = &Point> {
+    figure.series.iter().flat_map(|one| &one.runs).flatten()
 }
 
 /// What is stacked in a picture, all of it or what its columns of pixels can show.
-pub fn stacked(picture: &Picture, layout: Option<&Layout>) -> Vec<Stretch> {
-    if !picture.stacked {
+pub fn stacked(figure: &Figure, layout: Option<&Layout>) -> Vec<StackSegment> {
+    if !figure.stacked {
         return Vec::new();
     }
     match layout {
-        Some(layout) => stack::stretches(&picture.series, |unix_ms| layout.column(unix_ms)),
-        None => stack::stretches(&picture.series, |unix_ms| unix_ms),
+        Some(layout) => stack::segments(&figure.series, |unix_ms| layout.column(unix_ms)),
+        None => stack::segments(&figure.series, |unix_ms| unix_ms),
     }
 }
 
 /// Of each column of pixels the first, least, greatest and last point.
-fn thinned(run: &[Point], layout: &Layout) -> Vec<Point> {
+fn decimated(run: &[Point], layout: &Layout) -> Vec<Point> {
     let mut kept = Vec::new();
     for group in run.chunk_by(|a, b| layout.column(a.unix_ms) == layout.column(b.unix_ms)) {
         if group.len() <= 4 {
@@ -63,17 +63,17 @@ fn thinned(run: &[Point], layout: &Layout) -> Vec<Point> {
 }
 
 /// The rectangle of the data.
-pub struct Plot<'a> {
+pub struct DataLayer<'a> {
     drawing: &'a Drawing<'a>,
     area: Area,
 }
 
-impl<'a> Plot<'a> {
+impl<'a> DataLayer<'a> {
     /// The data of a drawing.
     pub fn new(drawing: &'a Drawing<'a>, size: Size) -> Self {
         let layout = drawing.layout;
-        let root: DrawingArea<Backend, Shift> =
-            Backend::new(drawing.sheet, size.width, size.height).into_drawing_area();
+        let root: DrawingArea<SvgBackend, Shift> =
+            SvgBackend::new(drawing.svg, size.width, size.height).into_drawing_area();
         let across = units(layout.left)..units(layout.right);
         let up = units(layout.bottom)..units(layout.top);
         let area = root.apply_coord_spec(Axes::new(layout.time.clone(), layout.values.clone(), (across, up)));
@@ -84,26 +84,26 @@ impl<'a> Plot<'a> {
     pub fn draw(&self) {
         let drawing = self.drawing;
         drawing
-            .sheet
+            .svg
             .open("g", &[("class", "data"), ("stroke-linejoin", "round"), ("stroke-linecap", "round")]);
-        if drawing.picture.stacked {
+        if drawing.figure.stacked {
             self.areas();
         } else {
             // The first counts most: it is drawn last, on top.
-            for series in drawing.picture.series.iter().rev() {
+            for series in drawing.figure.series.iter().rev() {
                 self.line(series);
             }
         }
-        for series in &drawing.picture.series {
+        for series in &drawing.figure.series {
             self.trend(series);
         }
-        drawing.sheet.close("g");
+        drawing.svg.close("g");
     }
 
     fn element<E>(&self, element: &E)
     where
         for<'b> &'b E: PointCollection<'b, (i64, f64)>,
-        E: Drawable<Backend>,
+        E: Drawable<SvgBackend>,
     {
         // Writing to memory cannot fail.
         let _ = self.area.draw(element);
@@ -115,23 +115,23 @@ impl<'a> Plot<'a> {
     }
 
     fn open(&self, series: &Series, kind: &str) {
-        let sheet = self.drawing.sheet;
-        sheet.open("g", &[("class", kind), ("data-series", &series.name)]);
-        sheet.element("title", &self.tooltip(series));
+        let svg = self.drawing.svg;
+        svg.open("g", &[("class", kind), ("data-series", &series.name)]);
+        svg.element("title", &self.tooltip(series));
     }
 
     fn tooltip(&self, series: &Series) -> String {
-        let unit = self.drawing.picture.unit;
+        let unit = self.drawing.figure.unit;
         let mut parts = vec![series.name.clone()];
         if let Some(peak) = series.peak {
-            parts.push(format!("peak {}", words::value(unit, peak.value)));
+            parts.push(format!("peak {}", format::value(unit, peak.value)));
         }
         if let Some(last) = series.last {
             let word = if series.ended { "ended at" } else { "last" };
-            parts.push(format!("{word} {}", words::value(unit, last.value)));
+            parts.push(format!("{word} {}", format::value(unit, last.value)));
         }
         if let Some(trend) = &series.trend {
-            parts.push(trend.words.clone());
+            parts.push(trend.label.clone());
         }
         parts.join(", ")
     }
@@ -139,14 +139,14 @@ impl<'a> Plot<'a> {
     /// Areas from the top one down, each from its upper edge to the axis, so that no seam shows between two; then the sum.
     fn areas(&self) {
         let drawing = self.drawing;
-        let stretches = stacked(drawing.picture, Some(drawing.layout));
-        for (place, series) in drawing.picture.series.iter().enumerate().rev() {
+        let segments = stacked(drawing.figure, Some(drawing.layout));
+        for (place, series) in drawing.figure.series.iter().enumerate().rev() {
             let role = Role::Series(series.colour);
             self.open(series, "area");
-            drawing.sheet.dress(&role.fill());
-            for stretch in &stretches {
-                let below = place.checked_sub(1).and_then(|below| stretch.edges.get(below));
-                let Some(edge) = stretch.edges.get(place) else { continue };
+            drawing.svg.set_class(&role.fill());
+            for segment in &segments {
+                let below = place.checked_sub(1).and_then(|below| segment.edges.get(below));
+                let Some(edge) = segment.edges.get(place) else { continue };
                 // What is nowhere above what lies below it cannot be seen.
                 if below.is_some_and(|below| below == edge) || edge.iter().all(|(_, sum)| *sum <= 0.0) {
                     continue;
@@ -155,20 +155,20 @@ impl<'a> Plot<'a> {
                     self.element(&element);
                 }
             }
-            drawing.sheet.close("g");
+            drawing.svg.close("g");
         }
-        if let Some(total) = &drawing.picture.total {
+        if let Some(total) = &drawing.figure.total {
             self.open(total, "total");
-            drawing.sheet.dress(&Role::Text.stroke());
+            drawing.svg.set_class(&Role::Text.stroke());
             let style = self.colour(Role::Text).stroke_width(TOTAL);
-            for stretch in &stretches {
-                if let Some(edge) = stretch.edges.last() {
+            for segment in &segments {
+                if let Some(edge) = segment.edges.last() {
                     for element in LineSeries::new(self.widened(edge), style) {
                         self.element(&element);
                     }
                 }
             }
-            drawing.sheet.close("g");
+            drawing.svg.close("g");
         }
     }
 
@@ -179,7 +179,7 @@ impl<'a> Plot<'a> {
             [(at, value)] => {
                 let span = layout.time.to.saturating_sub(layout.time.from) as f64;
                 #[expect(clippy::cast_possible_truncation, reason = "a few pixels of a span of time")]
-                let half = (span / (layout.right - layout.left).max(1.0) * LEAST_WIDTH / 2.0).ceil() as i64;
+                let half = (span / (layout.right - layout.left).max(1.0) * MIN_WIDTH / 2.0).ceil() as i64;
                 let (from, to) = (at.saturating_sub(half), at.saturating_add(half));
                 vec![(from.max(layout.time.from), *value), (to.min(layout.time.to), *value)]
             }
@@ -195,24 +195,24 @@ impl<'a> Plot<'a> {
         for run in &series.runs {
             match run.as_slice() {
                 [only] => {
-                    drawing.sheet.dress(&role.fill());
+                    drawing.svg.set_class(&role.fill());
                     self.element(&Circle::new((only.unix_ms, only.value), 22, self.colour(role).filled()));
                 }
                 run => {
-                    drawing.sheet.dress(&role.stroke());
-                    let points = thinned(run, drawing.layout);
+                    drawing.svg.set_class(&role.stroke());
+                    let points = decimated(run, drawing.layout);
                     for element in LineSeries::new(points.iter().map(|p| (p.unix_ms, p.value)), style) {
                         self.element(&element);
                     }
                 }
             }
         }
-        drawing.sheet.close("g");
+        drawing.svg.close("g");
     }
 
     fn trend(&self, series: &Series) {
         let Some(trend) = &series.trend else { return };
-        if self.drawing.picture.stacked {
+        if self.drawing.figure.stacked {
             return;
         }
         let layout = self.drawing.layout;
@@ -225,12 +225,12 @@ impl<'a> Plot<'a> {
             return;
         }
         let role = Role::Series(series.colour);
-        self.drawing.sheet.open("g", &[("class", "trend"), ("data-series", &series.name)]);
-        self.drawing.sheet.element("title", &format!("{}: {}", series.name, trend.words));
-        self.drawing.sheet.dress(&role.stroke());
+        self.drawing.svg.open("g", &[("class", "trend"), ("data-series", &series.name)]);
+        self.drawing.svg.element("title", &format!("{}: {}", series.name, trend.label));
+        self.drawing.svg.set_class(&role.stroke());
         let style: ShapeStyle = self.colour(role).stroke_width(12);
         let ends = [(from.unix_ms, from.value), (to.unix_ms, to.value)];
         self.element(&DashedPathElement::new(ends, 60, 40, style));
-        self.drawing.sheet.close("g");
+        self.drawing.svg.close("g");
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::index;
-use crate::picture::MarkKind;
+use crate::figure::MarkKind;
 
 /// Things of one kind that happened at about the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happening {
+pub struct EventGroup {
     /// When the first of them happened.
     pub unix_ms: i64,
     /// What kind of thing.
@@ -19,17 +19,17 @@ pub struct Happening {
 }
 
 /// How many of a bucket are told in words.
-const TOLD: usize = 5;
+const MAX_TEXTS: usize = 5;
 
 /// Events in buckets of time, by kind.
 #[derive(Debug, Clone)]
-pub struct Tally {
+pub struct EventBuckets {
     width_ms: i64,
     limit: usize,
-    buckets: BTreeMap<(i64, MarkKind), Happening>,
+    buckets: BTreeMap<(i64, MarkKind), EventGroup>,
 }
 
-impl Tally {
+impl EventBuckets {
     /// With room for `limit` buckets.
     #[must_use]
     pub fn new(limit: usize) -> Self {
@@ -39,12 +39,12 @@ impl Tally {
     /// Takes in an event; its words are made only if they are told.
     pub fn add(&mut self, unix_ms: i64, kind: MarkKind, text: impl FnOnce() -> String) {
         let key = (index(unix_ms, self.width_ms), kind);
-        let empty = Happening { unix_ms, kind, count: 0, texts: Vec::new() };
-        let happening = self.buckets.entry(key).or_insert(empty);
-        happening.count += 1;
-        happening.unix_ms = happening.unix_ms.min(unix_ms);
-        if happening.texts.len() < TOLD {
-            happening.texts.push(text());
+        let empty = EventGroup { unix_ms, kind, count: 0, texts: Vec::new() };
+        let group = self.buckets.entry(key).or_insert(empty);
+        group.count += 1;
+        group.unix_ms = group.unix_ms.min(unix_ms);
+        if group.texts.len() < MAX_TEXTS {
+            group.texts.push(text());
         }
         while self.buckets.len() > self.limit {
             self.coarsen();
@@ -53,24 +53,24 @@ impl Tally {
 
     fn coarsen(&mut self) {
         self.width_ms = self.width_ms.saturating_mul(2);
-        for ((_, kind), happening) in std::mem::take(&mut self.buckets) {
-            let key = (index(happening.unix_ms, self.width_ms), kind);
+        for ((_, kind), group) in std::mem::take(&mut self.buckets) {
+            let key = (index(group.unix_ms, self.width_ms), kind);
             match self.buckets.get_mut(&key) {
                 Some(earlier) => {
-                    earlier.count += happening.count;
-                    earlier.texts.extend(happening.texts);
-                    earlier.texts.truncate(TOLD);
+                    earlier.count += group.count;
+                    earlier.texts.extend(group.texts);
+                    earlier.texts.truncate(MAX_TEXTS);
                 }
                 None => {
-                    self.buckets.insert(key, happening);
+                    self.buckets.insert(key, group);
                 }
             }
         }
     }
 
     /// What happened, between two moments, in order of time.
-    pub fn between(&self, from: i64, to: i64) -> impl Iterator<Item = &Happening> {
-        self.buckets.values().filter(move |happening| happening.unix_ms >= from && happening.unix_ms <= to)
+    pub fn between(&self, from: i64, to: i64) -> impl Iterator<Item = &EventGroup> {
+        self.buckets.values().filter(move |group| group.unix_ms >= from && group.unix_ms <= to)
     }
 }
 
@@ -79,17 +79,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_million_exits_are_counted_and_a_few_told() {
-        let mut tally = Tally::new(100);
+    fn million_events_stay_counted() {
+        let mut tally = EventBuckets::new(100);
         for index in 0..1_000_000 {
             tally.add(index * 10, MarkKind::Exited, || format!("{index} ended"));
         }
         tally.add(5_000_000, MarkKind::Oom, || "killed".to_owned());
-        let all: Vec<&Happening> = tally.between(i64::MIN, i64::MAX).collect();
-        assert!(all.len() <= 100 && all.iter().all(|happening| happening.texts.len() <= TOLD));
+        let all: Vec<&EventGroup> = tally.between(i64::MIN, i64::MAX).collect();
+        assert!(all.len() <= 100 && all.iter().all(|group| group.texts.len() <= MAX_TEXTS));
         let exits: u64 = all.iter().filter(|h| h.kind == MarkKind::Exited).map(|h| h.count).sum();
         assert_eq!(exits, 1_000_000);
-        let oom = all.iter().find(|happening| happening.kind == MarkKind::Oom).unwrap();
+        let oom = all.iter().find(|group| group.kind == MarkKind::Oom).unwrap();
         assert_eq!((oom.unix_ms, oom.count), (5_000_000, 1));
         assert!(all.windows(2).all(|pair| pair[0].unix_ms <= pair[1].unix_ms + 1_000_000));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::member::{Key, Member};
+use super::buffer::{SeriesBuffer, SeriesKey};
 
 /// Programs that run a program: its name says more than theirs.
 const INTERPRETERS: [&str; 10] =
@@ -34,7 +34,7 @@ fn script(cmdline: &str) -> Option<(&str, &str)> {
 
 /// The short name of a process: that of its script, if it runs one.
 #[must_use]
-pub fn short_process(pid: u32, name: &Arc<str>, cmdline: Option<&Arc<str>>) -> String {
+pub fn process_name(pid: u32, name: &Arc<str>, cmdline: Option<&Arc<str>>) -> String {
     match cmdline.filter(|_| is_interpreter(name)).and_then(|line| script(line)) {
         Some((script, _)) => script.to_owned(),
         None if name.is_empty() && pid == 0 => String::new(),
@@ -45,16 +45,16 @@ pub fn short_process(pid: u32, name: &Arc<str>, cmdline: Option<&Arc<str>>) -> S
 
 /// The short name of a member.
 #[must_use]
-pub fn short(member: &Member) -> String {
+pub fn short_name(member: &SeriesBuffer) -> String {
     match &member.key {
-        Key::Process { pid, .. } => short_process(*pid, &member.name, member.cmdline.as_ref()),
-        Key::Named { .. } => member.name.to_string(),
+        SeriesKey::Process { pid, .. } => process_name(*pid, &member.name, member.cmdline.as_ref()),
+        SeriesKey::Named { .. } => member.name.to_string(),
     }
 }
 
 /// The short name and the arguments.
-fn long(member: &Member) -> String {
-    let short = short(member);
+fn name_with_arguments(member: &SeriesBuffer) -> String {
+    let short = short_name(member);
     let line = member.cmdline.as_deref().unwrap_or_default();
     let arguments = match script(line).filter(|_| is_interpreter(&member.name)) {
         Some((_, arguments)) => arguments,
@@ -66,9 +66,9 @@ fn long(member: &Member) -> String {
 /// A name for each member that no other has: of types with their process, of processes with their arguments, of both with their input
 /// and number, each only where it is needed.
 #[must_use]
-pub fn names(members: &[&Member], inputs: &[String]) -> Vec<String> {
-    let mut names: Vec<String> = members.iter().map(|member| short(member)).collect();
-    let with = |names: &mut Vec<String>, better: &dyn Fn(usize, &Member) -> Option<String>| {
+pub fn unique_names(members: &[&SeriesBuffer], inputs: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = members.iter().map(|member| short_name(member)).collect();
+    let with = |names: &mut Vec<String>, better: &dyn Fn(usize, &SeriesBuffer) -> Option<String>| {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for name in names.iter() {
             *counts.entry(name).or_default() += 1;
@@ -90,21 +90,23 @@ pub fn names(members: &[&Member], inputs: &[String]) -> Vec<String> {
         let before = names.clone();
         with(&mut names, &|place, member| {
             let input = inputs.get(member.key.input())?;
-            Some(format!("{}: {}", stem(input), before.get(place)?))
+            Some(format!("{}: {}", log_name(input), before.get(place)?))
         });
     }
-    with(&mut names, &|_, member| matches!(member.key, Key::Process { .. }).then(|| long(member)));
+    with(&mut names, &|_, member| {
+        matches!(member.key, SeriesKey::Process { .. }).then(|| name_with_arguments(member))
+    });
     let before = names.clone();
     with(&mut names, &|place, member| match member.key {
-        Key::Process { pid, .. } => Some(format!("{} ({pid})", before.get(place)?)),
-        Key::Named { .. } => None,
+        SeriesKey::Process { pid, .. } => Some(format!("{} ({pid})", before.get(place)?)),
+        SeriesKey::Named { .. } => None,
     });
     names
 }
 
 /// The name of a file without folders and ending.
 #[must_use]
-pub fn stem(input: &str) -> String {
+pub fn log_name(input: &str) -> String {
     let name = Path::new(input).file_name().and_then(|name| name.to_str()).unwrap_or(input);
     let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
     name.strip_suffix(".jsonl").unwrap_or(name).to_owned()
@@ -114,9 +116,9 @@ pub fn stem(input: &str) -> String {
 mod tests {
     use super::*;
 
-    fn process(pid: u32, name: &str, cmdline: &str) -> Member {
-        Member {
-            key: Key::Process { input: 0, pid, start: 1 },
+    fn process(pid: u32, name: &str, cmdline: &str) -> SeriesBuffer {
+        SeriesBuffer {
+            key: SeriesKey::Process { input: 0, pid, start: 1 },
             name: name.into(),
             cmdline: Some(cmdline.into()),
             wanted: true,
@@ -125,12 +127,12 @@ mod tests {
         }
     }
 
-    fn named(members: &[Member]) -> Vec<String> {
-        names(&members.iter().collect::<Vec<_>>(), &["log.jsonl".to_owned()])
+    fn named(members: &[SeriesBuffer]) -> Vec<String> {
+        unique_names(&members.iter().collect::<Vec<_>>(), &["log.jsonl".to_owned()])
     }
 
     #[test]
-    fn scripts_name_their_interpreters() {
+    fn script_names_replace_interpreters() {
         for (name, cmdline, expected) in [
             ("python3.12", "python3.12 -u /srv/bot.py --x", "bot.py"),
             ("python3", "python3 -m celery worker", "celery"),
@@ -139,12 +141,12 @@ mod tests {
             ("nginx", "nginx -g daemon", "nginx"),
             ("", "", "pid 7"),
         ] {
-            assert_eq!(short(&process(7, name, cmdline)), expected, "{cmdline}");
+            assert_eq!(short_name(&process(7, name, cmdline)), expected, "{cmdline}");
         }
     }
 
     #[test]
-    fn equal_names_get_what_tells_them_apart() {
+    fn equal_process_names_get_arguments() {
         let members = [
             process(1, "python3", "python3 w.py --queue a"),
             process(2, "python3", "python3 w.py --queue b"),
@@ -157,13 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_named_where_two_have_the_same_name() {
-        let member = |input: usize, name: &str| Member {
-            key: Key::Named { input, role: "".into(), name: name.into() },
+    fn equal_names_get_their_log() {
+        let member = |input: usize, name: &str| SeriesBuffer {
+            key: SeriesKey::Named { input, role: "".into(), name: name.into() },
             ..process(0, name, "")
         };
         let members = [member(0, "dict"), member(1, "dict"), member(1, "str")];
         let inputs = ["logs/a.jsonl".to_owned(), "logs/b.jsonl.gz".to_owned()];
-        assert_eq!(names(&members.iter().collect::<Vec<_>>(), &inputs), ["a: dict", "b: dict", "str"]);
+        assert_eq!(unique_names(&members.iter().collect::<Vec<_>>(), &inputs), ["a: dict", "b: dict", "str"]);
     }
 }

@@ -14,7 +14,7 @@ fn png_size(bytes: &[u8]) -> (u32, u32) {
 }
 
 #[test]
-fn the_ending_of_the_file_is_its_format() {
+fn file_extension_sets_the_format() {
     let folder = folder(&logs::objects());
     memplot(&["log.jsonl", "-o", "a.svg"]).dir(folder.path()).run().expect_code(0);
     memplot(&["log.jsonl", "-o", "a.png"]).dir(folder.path()).run().expect_code(0);
@@ -31,7 +31,7 @@ fn the_ending_of_the_file_is_its_format() {
 }
 
 #[test]
-fn a_log_is_never_written_over() {
+fn input_log_is_never_overwritten() {
     let log = logs::objects();
     let folder = folder(&log);
     let run = memplot(&["-o", "log.jsonl"]).stdin(log.clone()).dir(folder.path()).run().expect_code(2);
@@ -43,7 +43,7 @@ fn a_log_is_never_written_over() {
 }
 
 #[test]
-fn a_png_is_not_thrown_at_a_terminal() {
+fn png_is_refused_on_a_terminal() {
     let folder = folder(&logs::objects());
     let mut session =
         Terminal::new(bin("memplot")).args(["--format", "png", "log.jsonl"]).dir(folder.path()).start();
@@ -52,7 +52,7 @@ fn a_png_is_not_thrown_at_a_terminal() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
+fn closed_pipe_and_full_disk() {
     let folder = folder(&logs::objects());
     let script = format!("{} log.jsonl | head -c 10; exit ${{PIPESTATUS[0]}}", bin("memplot").display());
     let output =
@@ -64,7 +64,7 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_what_to_do() {
+fn errors_come_with_a_hint() {
     let folder = folder(&logs::objects());
     write(folder.path(), "tree.jsonl", &logs::hour());
     for (args, message) in [
@@ -82,7 +82,7 @@ fn what_cannot_be_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn the_time_zone_is_the_users() {
+fn ticks_use_the_local_time_zone() {
     let log = logs::hour();
     let words = |zone: &str| memplot(&[]).env("TZ", zone).stdin(log.clone()).run().expect_code(0).out();
     assert!(words("UTC").contains(">10:15<"), "{}", words("UTC"));

@@ -5,13 +5,13 @@ use plotters::style::RGBColor;
 use plotters_backend::DrawingBackend;
 
 use super::Drawing;
-use super::ink::Role;
 use super::layout::BODY;
+use super::style::Role;
 use crate::clock::{date, local, time_of_day};
-use crate::lettering::width;
-use crate::picture::{Mark, MarkKind, Point};
-use crate::svg::{Anchor, Backend, Ink, units};
-use crate::words;
+use crate::figure::{Mark, MarkKind, Point};
+use crate::format;
+use crate::svg::{Anchor, SvgBackend, TextRun, units};
+use crate::text_metrics::width;
 
 /// Marks of one kind that are nearer to each other than this, in pixels, are one.
 const NEAR: f64 = 7.0;
@@ -24,7 +24,7 @@ struct Group<'a> {
 
 /// Draws marks and the peak.
 pub fn draw(drawing: &Drawing<'_>, zone: &TimeZone) {
-    drawing.sheet.open("g", &[("class", "marks")]);
+    drawing.svg.open("g", &[("class", "marks")]);
     let mut free = f64::MIN;
     for kind in [MarkKind::Oom, MarkKind::Limit, MarkKind::Run] {
         for group in groups(drawing, kind) {
@@ -36,15 +36,15 @@ pub fn draw(drawing: &Drawing<'_>, zone: &TimeZone) {
             arrow(drawing, kind, &group, zone);
         }
     }
-    if drawing.has_moments() {
+    if drawing.has_points() {
         peak(drawing, zone);
     }
-    drawing.sheet.close("g");
+    drawing.svg.close("g");
 }
 
 fn groups<'a>(drawing: &Drawing<'a>, kind: MarkKind) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    for mark in drawing.picture.marks.iter().filter(|mark| mark.kind == kind) {
+    for mark in drawing.figure.marks.iter().filter(|mark| mark.kind == kind) {
         let x = drawing.layout.x(mark.unix_ms);
         match groups.last_mut() {
             Some(last) if x - last.x < NEAR => last.marks.push(mark),
@@ -55,16 +55,16 @@ fn groups<'a>(drawing: &Drawing<'a>, kind: MarkKind) -> Vec<Group<'a>> {
 }
 
 /// All that happened at about one place, in words: as much as a tooltip holds, and how much more there is.
-fn told(group: &Group<'_>, zone: &TimeZone) -> String {
-    const TOLD: usize = 12;
+fn tooltip(group: &Group<'_>, zone: &TimeZone) -> String {
+    const MAX_LISTED: usize = 12;
     let mut lines: Vec<String> = group
         .marks
         .iter()
-        .take(TOLD)
+        .take(MAX_LISTED)
         .map(|mark| format!("{} {}", time_of_day(mark.unix_ms, zone, true), mark.text))
         .collect();
-    if group.marks.len() > TOLD {
-        lines.push(format!("and {} more", group.marks.len() - TOLD));
+    if group.marks.len() > MAX_LISTED {
+        lines.push(format!("and {} more", group.marks.len() - MAX_LISTED));
     }
     lines.join("; ")
 }
@@ -73,10 +73,10 @@ fn told(group: &Group<'_>, zone: &TimeZone) -> String {
 fn line(drawing: &Drawing<'_>, kind: MarkKind, group: &Group<'_>, free: &mut f64, zone: &TimeZone) {
     let layout = drawing.layout;
     let role = if kind == MarkKind::Run { Role::Muted } else { Role::Alarm };
-    drawing.sheet.open("g", &[("class", "mark"), ("stroke-dasharray", "3 3")]);
-    drawing.sheet.element("title", &told(group, zone));
+    drawing.svg.open("g", &[("class", "mark"), ("stroke-dasharray", "3 3")]);
+    drawing.svg.element("title", &tooltip(group, zone));
     drawing.hairline((group.x, layout.top - 4.0), (group.x, layout.bottom), role);
-    drawing.sheet.close("g");
+    drawing.svg.close("g");
     let text = match group.marks.as_slice() {
         [one] => one.text.clone(),
         several => format!("{} × {}", several.len(), several.first().map_or("", |mark| mark.text.as_str())),
@@ -84,7 +84,7 @@ fn line(drawing: &Drawing<'_>, kind: MarkKind, group: &Group<'_>, free: &mut f64
     let wide = width(&text, BODY);
     let from = group.x.min(layout.size.0 - 18.0 - wide);
     if from >= *free && from >= 18.0 {
-        drawing.words((from, layout.top - 10.0), BODY, Anchor::Start, role, &text);
+        drawing.text((from, layout.top - 10.0), BODY, Anchor::Start, role, &text);
         *free = from + wide + 12.0;
     }
 }
@@ -99,41 +99,41 @@ fn arrow(drawing: &Drawing<'_>, kind: MarkKind, group: &Group<'_>, zone: &TimeZo
     };
     let role = Role::Muted;
     let (r, g, b) = role.rgb(drawing.theme);
-    drawing.sheet.open("g", &[("class", "mark")]);
-    drawing.sheet.element("title", &told(group, zone));
-    drawing.sheet.dress(&role.fill());
+    drawing.svg.open("g", &[("class", "mark")]);
+    drawing.svg.element("title", &tooltip(group, zone));
+    drawing.svg.set_class(&role.fill());
     // Writing to memory cannot fail.
-    let _ = Backend::new(drawing.sheet, 0, 0).fill_polygon(points, &RGBColor(r, g, b));
-    drawing.sheet.close("g");
+    let _ = SvgBackend::new(drawing.svg, 0, 0).fill_polygon(points, &RGBColor(r, g, b));
+    drawing.svg.close("g");
 }
 
 /// The highest point of the picture, with value and time.
 fn peak(drawing: &Drawing<'_>, zone: &TimeZone) {
-    let picture = drawing.picture;
+    let figure = drawing.figure;
     let greater = |a: Point, b: Point| if b.value > a.value { b } else { a };
-    let of_series = picture.series.iter().filter_map(|one| one.peak).reduce(greater);
-    let Some(peak) = picture.total.as_ref().and_then(|total| total.peak).or(of_series) else { return };
+    let of_series = figure.series.iter().filter_map(|one| one.peak).reduce(greater);
+    let Some(peak) = figure.total.as_ref().and_then(|total| total.peak).or(of_series) else { return };
     if peak.value <= 0.0 {
         return;
     }
     let layout = drawing.layout;
     let (x, y) = drawing.place(peak);
-    let days = date(picture.time.0, zone) != date(picture.time.1, zone);
-    let seconds = picture.time.1.saturating_sub(picture.time.0) < 20 * 60_000;
+    let days = date(figure.time.0, zone) != date(figure.time.1, zone);
+    let seconds = figure.time.1.saturating_sub(figure.time.0) < 20 * 60_000;
     let day = if days { local(peak.unix_ms, zone).strftime("%-d %b ").to_string() } else { String::new() };
     let text = format!(
         "peak {}, {day}{}",
-        words::value(picture.unit, peak.value),
+        format::value(figure.unit, peak.value),
         time_of_day(peak.unix_ms, zone, seconds)
     );
     let half = width(&text, BODY) / 2.0;
     let middle = x.max(layout.left + half).min((layout.right - half).max(layout.left + half));
-    drawing.sheet.open("g", &[("class", "peak")]);
-    drawing.sheet.element("title", &text);
+    drawing.svg.open("g", &[("class", "peak")]);
+    drawing.svg.element("title", &text);
     drawing.dot((x, y), 3.2, Role::Text);
     let (ink, ground) = (Role::Text.fill(), Role::Ground.stroke());
-    let ink = Ink { class: &ink, rgb: Role::Text.rgb(drawing.theme), text: &text };
-    let halo = Ink { class: &ground, rgb: Role::Ground.rgb(drawing.theme), text: "" };
-    drawing.sheet.text((middle, y - 9.0), BODY, Anchor::Middle, &[ink], Some(halo));
-    drawing.sheet.close("g");
+    let ink = TextRun { class: &ink, rgb: Role::Text.rgb(drawing.theme), text: &text };
+    let halo = TextRun { class: &ground, rgb: Role::Ground.rgb(drawing.theme), text: "" };
+    drawing.svg.text((middle, y - 9.0), BODY, Anchor::Middle, &[ink], Some(halo));
+    drawing.svg.close("g");
 }

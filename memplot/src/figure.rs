@@ -2,7 +2,7 @@
 
 /// A whole picture.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
+pub struct Figure {
     /// What is shown, and of whom.
     pub title: String,
     /// When, how many moments, the peak.
@@ -50,18 +50,18 @@ pub struct Series {
     /// Whether it ended before the picture does: a process that exited.
     pub ended: bool,
     /// The rate that a verdict gives it, in units per hour, and in words what it does.
-    pub trend: Option<Trend>,
+    pub trend: Option<TrendLine>,
 }
 
 /// A fitted line over a series.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trend {
+pub struct TrendLine {
     /// Where the fitted line begins.
     pub from: Point,
     /// Where it ends.
     pub to: Point,
     /// `growing, +3.1 MiB/h`.
-    pub words: String,
+    pub label: String,
 }
 
 /// A value at a moment.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::logs::{START, census, census_of, error, event, legacy, tree, tree_of};
-use super::{folder, logs, memplot, seen, svg, write};
+use super::{folder, logs, memplot, rendering, svg, write};
 use crate::support::Tool;
 
 fn seconds(n: u64) -> i64 {
@@ -11,7 +11,7 @@ fn seconds(n: u64) -> i64 {
 }
 
 #[test]
-fn nothing_to_draw_is_said() {
+fn empty_logs_are_refused() {
     for log in ["", "\n\n", "garbage\n", "\u{0}\u{1}\u{2}", "{\"type\":\"census\""] {
         let run = memplot(&[]).stdin(log).run().expect_code(2);
         assert!(run.stdout.is_empty() && run.err().starts_with("memplot: "), "{log:?}: {run}");
@@ -21,38 +21,38 @@ fn nothing_to_draw_is_said() {
 }
 
 #[test]
-fn one_record_is_a_picture() {
-    let picture = svg(&census(1, START, &[("dict", 5 << 20)], None), &[]);
-    let document = seen::parse(&picture);
-    assert_eq!(seen::pieces(&document, "line", "dict"), 1);
-    let picture = svg(&tree(1, START, &[(1, "bot", 5 << 20), (2, "child", 3 << 20)]), &[]);
-    assert_eq!(seen::series(&seen::parse(&picture), "area").len(), 2);
+fn one_record_makes_a_plot() {
+    let figure = svg(&census(1, START, &[("dict", 5 << 20)], None), &[]);
+    let document = rendering::parse(&figure);
+    assert_eq!(rendering::pieces(&document, "line", "dict"), 1);
+    let figure = svg(&tree(1, START, &[(1, "bot", 5 << 20), (2, "child", 3 << 20)]), &[]);
+    assert_eq!(rendering::series(&rendering::parse(&figure), "area").len(), 2);
 }
 
 #[test]
-fn bad_lines_lose_nothing_else() {
+fn bad_lines_are_skipped() {
     let good = census(1, START, &[("dict", 5 << 20)], None);
     let log =
         format!("{good}not json\n{}{{\"type\":\"cen", census(2, seconds(1), &[("dict", 6 << 20)], None));
     let run = memplot(&[]).stdin(log).run().expect_code(0);
     assert!(run.err().contains(":2:"), "{run}");
-    assert_eq!(seen::pieces(&seen::parse(&run.out()), "line", "dict"), 1);
+    assert_eq!(rendering::pieces(&rendering::parse(&run.out()), "line", "dict"), 1);
 }
 
 #[test]
-fn equal_huge_and_zero_values_have_their_axes() {
+fn extreme_values_have_an_axis() {
     for value in [0, 1, 1023, u64::MAX / 4] {
         for args in [&[][..], &["--log-scale"], &["--delta"], &["--no-stack"]] {
             let log: String = (0..4).map(|n| tree(n + 1, seconds(n), &[(1, "bot", value)])).collect();
-            let picture = svg(&log, args);
-            assert!(!picture.contains("NaN") && !picture.contains("inf"), "{value} {args:?}");
-            seen::parse(&picture);
+            let figure = svg(&log, args);
+            assert!(!figure.contains("NaN") && !figure.contains("inf"), "{value} {args:?}");
+            rendering::parse(&figure);
         }
     }
 }
 
 #[test]
-fn a_failed_sample_is_a_gap_in_every_line() {
+fn failed_sample_splits_lines() {
     let log: String =
         (0..9)
             .map(|n| {
@@ -65,37 +65,37 @@ fn a_failed_sample_is_a_gap_in_every_line() {
             .collect();
     for (args, class) in [(&["--no-stack"][..], "line"), (&[], "area"), (&[], "total")] {
         let name = if class == "total" { "total" } else { "bot" };
-        assert_eq!(seen::pieces(&seen::parse(&svg(&log, args)), class, name), 2, "{class}");
+        assert_eq!(rendering::pieces(&rendering::parse(&svg(&log, args)), class, name), 2, "{class}");
     }
 }
 
 #[test]
-fn a_long_silence_is_a_gap() {
+fn long_silence_is_a_gap() {
     let moments = [0, 1, 2, 5, 6];
     let log: String =
         (1..).zip(moments).map(|(n, second)| tree(n, seconds(second), &[(1, "bot", 5 << 20)])).collect();
-    assert_eq!(seen::pieces(&seen::parse(&svg(&log, &["--no-stack"])), "line", "bot"), 2);
+    assert_eq!(rendering::pieces(&rendering::parse(&svg(&log, &["--no-stack"])), "line", "bot"), 2);
 }
 
 #[test]
-fn what_a_cut_list_does_not_name_is_unknown_and_what_a_whole_one_does_not_is_nothing() {
+fn cut_list_gap_whole_list_zero() {
     let both = [("dict", 9 << 20), ("list", 5 << 20)];
     let one = &both[..1];
     let log = |omitted| -> String {
         (0..6).map(|n| census(n + 1, seconds(n), if n == 3 { one } else { &both[..] }, omitted)).collect()
     };
-    assert_eq!(seen::pieces(&seen::parse(&svg(&log(Some(1)), &[])), "line", "list"), 2);
-    assert_eq!(seen::pieces(&seen::parse(&svg(&log(None), &[])), "line", "list"), 1);
+    assert_eq!(rendering::pieces(&rendering::parse(&svg(&log(Some(1)), &[])), "line", "list"), 2);
+    assert_eq!(rendering::pieces(&rendering::parse(&svg(&log(None), &[])), "line", "list"), 1);
 }
 
 #[test]
-fn a_process_that_is_gone_ends_and_one_that_comes_back_is_another() {
+fn exited_process_is_labelled_ended() {
     let with = [(1, "bot", 5 << 20), (2, "child", 3 << 20)];
     let log: String =
         (0..6).map(|n| tree(n + 1, seconds(n), if n < 3 { &with } else { &with[..1] })).collect();
-    let picture = svg(&log, &[]);
-    let document = seen::parse(&picture);
-    let label = seen::labels(&document).into_iter().find(|label| label.2.starts_with("child")).unwrap();
+    let figure = svg(&log, &[]);
+    let document = rendering::parse(&figure);
+    let label = rendering::labels(&document).into_iter().find(|label| label.2.starts_with("child")).unwrap();
     assert!(label.2.ends_with("ended"), "{label:?}");
 }
 
@@ -104,27 +104,27 @@ fn two_runs_are_not_joined() {
     let run = |run: &str, from: u64| -> String {
         (0..5).map(|n| census_of(run, 7, n + 1, seconds(from + n), &[("dict", 5 << 20)], None)).collect()
     };
-    let picture = svg(&(run("one", 0) + &run("two", 5)), &[]);
-    let document = seen::parse(&picture);
-    assert_eq!(seen::pieces(&document, "line", "dict"), 2);
-    assert!(seen::tooltips(&document, "mark").iter().any(|text| text.contains("run 2 begins")));
+    let figure = svg(&(run("one", 0) + &run("two", 5)), &[]);
+    let document = rendering::parse(&figure);
+    assert_eq!(rendering::pieces(&document, "line", "dict"), 2);
+    assert!(rendering::tooltips(&document, "mark").iter().any(|text| text.contains("run 2 begins")));
     let trees = |run: &str, from: u64| -> String {
         (0..5).map(|n| tree_of(run, n + 1, seconds(from + n), &[(1, "bot", 5 << 20)])).collect()
     };
     assert_eq!(
-        seen::pieces(&seen::parse(&svg(&(trees("one", 0) + &trees("two", 5)), &[])), "area", "bot"),
+        rendering::pieces(&rendering::parse(&svg(&(trees("one", 0) + &trees("two", 5)), &[])), "area", "bot"),
         2
     );
 }
 
 #[test]
-fn runs_at_the_same_time_are_lines_and_refuse_to_be_stacked() {
+fn overlapping_runs_cannot_stack() {
     let trees = |run: &str, pid: u32| -> String {
         (0..5).map(|n| tree_of(run, n + 1, seconds(n), &[(pid, "bot", 5 << 20)])).collect()
     };
     let log = trees("one", 1) + &trees("two", 2);
-    let picture = svg(&log, &[]);
-    let mut drawn = seen::series(&seen::parse(&picture), "line");
+    let figure = svg(&log, &[]);
+    let mut drawn = rendering::series(&rendering::parse(&figure), "line");
     drawn.sort();
     assert_eq!(drawn, ["bot (1)", "bot (2)"]);
     let run = memplot(&["--stack"]).stdin(log).run().expect_code(2);
@@ -132,19 +132,19 @@ fn runs_at_the_same_time_are_lines_and_refuse_to_be_stacked() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_begins_anew() {
+fn clock_set_back_splits_lines() {
     let moments = [100, 101, 102, 50, 51, 52];
     let log: String =
         (1..).zip(moments).map(|(n, second)| tree(n, seconds(second), &[(1, "bot", 5 << 20)])).collect();
-    assert_eq!(seen::pieces(&seen::parse(&svg(&log, &["--no-stack"])), "line", "bot"), 2);
+    assert_eq!(rendering::pieces(&rendering::parse(&svg(&log, &["--no-stack"])), "line", "bot"), 2);
     // Equal moments, and a step back of less than a second, are none.
     let moments = [0, 1000, 1000, 900, 2000];
     let log: String = (1..).zip(moments).map(|(n, ms)| tree(n, START + ms, &[(1, "bot", 5 << 20)])).collect();
-    assert_eq!(seen::pieces(&seen::parse(&svg(&log, &["--no-stack"])), "line", "bot"), 1);
+    assert_eq!(rendering::pieces(&rendering::parse(&svg(&log, &["--no-stack"])), "line", "bot"), 1);
 }
 
 #[test]
-fn other_time_zones_are_the_same_moments() {
+fn time_zone_offsets_are_equal() {
     let at = |minute: u64, hour: u64, zone: &str| {
         let line = tree(minute + 1, START, &[(1, "bot", (5 + minute) << 20)]);
         line.replace(&logs::stamp(START), &format!("2026-11-24T{hour}:{minute:02}:00.000{zone}"))
@@ -155,7 +155,7 @@ fn other_time_zones_are_the_same_moments() {
 }
 
 #[test]
-fn ten_thousand_series_are_the_highest_and_the_rest() {
+fn many_series_combine_into_others() {
     let names: Vec<String> = (0..10_000).map(|n| format!("botpkg.generated.Type{n:05}")).collect();
     let mut log = String::new();
     for n in 0..12_u64 {
@@ -166,10 +166,10 @@ fn ten_thousand_series_are_the_highest_and_the_rest() {
             .collect();
         log += &census(n + 1, seconds(n), &types, None);
     }
-    let picture = svg(&log, &["--stack"]);
-    assert!(picture.len() < 200_000, "{}", picture.len());
-    let document = seen::parse(&picture);
-    let drawn = seen::series(&document, "area");
+    let figure = svg(&log, &["--stack"]);
+    assert!(figure.len() < 200_000, "{}", figure.len());
+    let document = rendering::parse(&figure);
+    let drawn = rendering::series(&document, "area");
     assert_eq!(drawn.len(), 11);
     assert!(drawn.contains(&"9,990 others".to_owned()), "{drawn:?}");
     // As lines, the others would press them flat: they are told, not drawn.
@@ -178,14 +178,14 @@ fn ten_thousand_series_are_the_highest_and_the_rest() {
 }
 
 #[test]
-fn many_labels_stand_below_and_none_covers_another() {
+fn many_labels_go_below_the_plot() {
     for (top, count) in [("12", 12), ("60", 60), ("500", 200)] {
         let names: Vec<String> = (0..count).map(|n| format!("botpkg.module{n}.Class")).collect();
         let types: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1 << 20)).collect();
         let log: String = (0..3).map(|n| census(n + 1, seconds(n), &types, None)).collect();
-        let picture = svg(&log, &["--top", top]);
-        let document = seen::parse(&picture);
-        let labels = seen::labels(&document);
+        let figure = svg(&log, &["--top", top]);
+        let document = rendering::parse(&figure);
+        let labels = rendering::labels(&document);
         assert!(labels.len() >= 12);
         for (number, a) in labels.iter().enumerate() {
             for b in labels.iter().skip(number + 1) {
@@ -197,21 +197,21 @@ fn many_labels_stand_below_and_none_covers_another() {
 }
 
 #[test]
-fn ten_years_have_years_and_a_short_log_milliseconds() {
+fn ticks_for_years_and_milliseconds() {
     let day = 86_400_u64;
     let log: String =
         (0..3650).map(|n| census(n + 1, seconds(n * day), &[("dict", 5 << 20)], None)).collect();
-    let words = seen::words(&seen::parse(&svg(&log, &[]))).join("|");
+    let words = rendering::texts(&rendering::parse(&svg(&log, &[]))).join("|");
     assert!(words.contains("|2028|") && words.contains("|2034|"), "{words}");
     let log: String = (0..5_u64)
         .map(|n| tree(n + 1, START + i64::try_from(n).unwrap() * 10, &[(1, "bot", 5 << 20)]))
         .collect();
-    let words = seen::words(&seen::parse(&svg(&log, &[]))).join("|");
+    let words = rendering::texts(&rendering::parse(&svg(&log, &[]))).join("|");
     assert!(words.contains("|10:00:00.020|"), "{words}");
 }
 
 #[test]
-fn the_older_tools_logs_have_their_gaps_and_runs() {
+fn legacy_logs_keep_gaps_and_runs() {
     let types = [("dict", 100, 9 << 20), ("list", 50, 5 << 20)];
     let mut log = String::new();
     for n in 0..20_u64 {
@@ -220,14 +220,14 @@ fn the_older_tools_logs_have_their_gaps_and_runs() {
         let rows = if n == 5 { &[][..] } else { &types[..] };
         log += &legacy(if n < 12 { n + 1 } else { n - 11 }, &time, rows);
     }
-    let picture = svg(&log, &[]);
-    let document = seen::parse(&picture);
-    assert_eq!(seen::pieces(&document, "line", "dict"), 3, "{picture}");
-    assert!(seen::words(&document).iter().any(|words| words.contains("1 sample failed")));
+    let figure = svg(&log, &[]);
+    let document = rendering::parse(&figure);
+    assert_eq!(rendering::pieces(&document, "line", "dict"), 3, "{figure}");
+    assert!(rendering::texts(&document).iter().any(|words| words.contains("1 sample failed")));
 }
 
 #[test]
-fn events_are_all_told_however_many_there_are() {
+fn thousands_of_events_are_counted() {
     let mut log = String::new();
     for n in 0..3000_u64 {
         log += &tree(n + 1, seconds(n), &[(1, "bot", 5 << 20)]);
@@ -235,9 +235,9 @@ fn events_are_all_told_however_many_there_are() {
         log += &event(n + 1, seconds(n), "exited", pid, json!({"name": "job", "exit_code": 0}));
     }
     log += &event(3001, seconds(2999), "oom_kill", 5, json!({"kills": 2}));
-    let picture = svg(&log, &[]);
-    let document = seen::parse(&picture);
-    let told = seen::tooltips(&document, "mark");
+    let figure = svg(&log, &[]);
+    let document = rendering::parse(&figure);
+    let told = rendering::tooltips(&document, "mark");
     assert!(told.len() < 400, "{}", told.len());
     assert!(told.iter().any(|text| text.contains("2 processes killed: out of memory")), "{told:?}");
     let ends = told.iter().flat_map(|text| text.split("; ")).filter(|part| part.contains("ended"));
@@ -249,7 +249,7 @@ fn events_are_all_told_however_many_there_are() {
 }
 
 #[test]
-fn several_logs_share_an_axis_and_name_their_files() {
+fn several_logs_share_one_axis() {
     let folder = folder("");
     let log = |from: u64, name: &'static str| -> String {
         (0..5)
@@ -259,15 +259,15 @@ fn several_logs_share_an_axis_and_name_their_files() {
     write(folder.path(), "a.jsonl", &log(0, "only.A"));
     write(folder.path(), "b.jsonl", &log(2, "only.B"));
     let run = memplot(&["a.jsonl", "b.jsonl"]).dir(folder.path()).run().expect_code(0);
-    let picture = run.out();
-    let document = seen::parse(&picture);
-    let mut drawn = seen::series(&document, "line");
+    let figure = run.out();
+    let document = rendering::parse(&figure);
+    let mut drawn = rendering::series(&document, "line");
     drawn.sort();
     assert_eq!(drawn, ["a: dict", "b: dict", "only.A", "only.B"]);
 }
 
 #[test]
-fn a_part_of_the_time_and_of_the_names() {
+fn since_until_and_grep_select() {
     let log = logs::hour();
     for (args, first, last) in [
         (&["--since", "10:30"][..], "10:30", "10:59"),
@@ -275,36 +275,36 @@ fn a_part_of_the_time_and_of_the_names() {
         (&["--since", "2026-11-24T10:10:00Z", "--until", "2026-11-24T10:20:00Z"], "10:10", "10:20"),
         (&["--until", "10:05"], "10:00", "10:05"),
     ] {
-        let picture = svg(&log, args);
-        let words = seen::words(&seen::parse(&picture));
+        let figure = svg(&log, args);
+        let words = rendering::texts(&rendering::parse(&figure));
         let when = words.iter().find(|words| words.contains("UTC")).unwrap();
         assert!(
             when.contains(&format!(" {first}")) && when.contains(&format!("–{last}")),
             "{args:?}: {when}"
         );
     }
-    let picture = svg(&log, &["--grep", "^(bot|worker)$"]);
-    let mut drawn = seen::series(&seen::parse(&picture), "area");
+    let figure = svg(&log, &["--grep", "^(bot|worker)$"]);
+    let mut drawn = rendering::series(&rendering::parse(&figure), "area");
     drawn.sort();
     assert_eq!(drawn, ["bot", "worker"]);
 }
 
 #[test]
-fn verdicts_are_drawn_as_lines_and_words() {
+fn verdicts_become_trend_lines() {
     let folder = folder(&logs::objects());
     let diff = ["--trend", "--format", "jsonl", "log.jsonl"];
     // 1: something grows.
     let diff = Tool::ours("memdiff").args(diff).env("TZ", "UTC").dir(folder.path()).run().expect_code(1);
     write(folder.path(), "diff.jsonl", &diff.out());
     let run = memplot(&["log.jsonl", "--trend", "diff.jsonl"]).dir(folder.path()).run().expect_code(0);
-    let picture = run.out();
-    let document = seen::parse(&picture);
-    assert_eq!(seen::series(&document, "trend"), ["botpkg.sessions.SessionState"]);
-    assert!(seen::labels(&document).iter().any(|label| label.2.contains("growing, +14.1 MiB/h")));
+    let figure = run.out();
+    let document = rendering::parse(&figure);
+    assert_eq!(rendering::series(&document, "trend"), ["botpkg.sessions.SessionState"]);
+    assert!(rendering::labels(&document).iter().any(|label| label.2.contains("growing, +14.1 MiB/h")));
 }
 
 #[test]
-fn more_processes_than_memory_holds_are_given_up_the_smallest_first() {
+fn smallest_series_are_dropped_first() {
     let mut log = String::new();
     let mut pid = 10;
     for n in 0..6000_u64 {
@@ -315,17 +315,17 @@ fn more_processes_than_memory_holds_are_given_up_the_smallest_first() {
         }
         log += &tree(n + 1, seconds(n), &processes);
     }
-    let picture = svg(&log, &["--top", "2"]);
-    let document = seen::parse(&picture);
+    let figure = svg(&log, &["--top", "2"]);
+    let document = rendering::parse(&figure);
     // The largest has its place, and all others are still in the sum: 48,000 of them.
-    let mut drawn = seen::series(&document, "area");
+    let mut drawn = rendering::series(&document, "area");
     drawn.sort();
     assert_eq!(drawn, ["47,999 others", "bot", "job"]);
-    assert!(seen::words(&document).iter().any(|words| words.starts_with("peak 316 MiB")), "{picture}");
+    assert!(rendering::texts(&document).iter().any(|words| words.starts_with("peak 316 MiB")), "{figure}");
 }
 
 #[test]
-fn what_is_read_in_turn_is_neither_gone_nor_a_gap() {
+fn unmeasured_values_are_no_gap() {
     let all = [(1, "bot", 5 << 20), (2, "child", 3 << 20)];
     let log: String = (0..9)
         .map(|n| {
@@ -333,18 +333,18 @@ fn what_is_read_in_turn_is_neither_gone_nor_a_gap() {
             if n % 3 == 0 { line } else { line.replace("\"threads\":2", "\"threads\":null") }
         })
         .collect();
-    let picture = svg(&log, &["--what", "threads"]);
-    let document = seen::parse(&picture);
-    assert_eq!(seen::pieces(&document, "line", "child"), 1);
-    assert!(seen::labels(&document).iter().all(|label| !label.2.contains("ended")));
+    let figure = svg(&log, &["--what", "threads"]);
+    let document = rendering::parse(&figure);
+    assert_eq!(rendering::pieces(&document, "line", "child"), 1);
+    assert!(rendering::labels(&document).iter().all(|label| !label.2.contains("ended")));
     // Nor does --until end those that are still there.
-    let picture = svg(&log, &["--until", "10:00:05"]);
-    let document = seen::parse(&picture);
-    assert!(seen::labels(&document).iter().all(|label| !label.2.contains("ended")));
+    let figure = svg(&log, &["--until", "10:00:05"]);
+    let document = rendering::parse(&figure);
+    assert!(rendering::labels(&document).iter().all(|label| !label.2.contains("ended")));
 }
 
 #[test]
-fn a_stack_has_the_last_value_of_what_is_read_in_turn_and_a_gap_before_the_first() {
+fn stack_reuses_last_measured_value() {
     let all = [(1, "bot", 8 << 20), (2, "child", 4 << 20)];
     let child = "\"pss_bytes\":2097152";
     let log: String = (0..9)
@@ -354,9 +354,12 @@ fn a_stack_has_the_last_value_of_what_is_read_in_turn_and_a_gap_before_the_first
             if matches!(n, 3 | 6) { line } else { line.replace(child, "\"pss_bytes\":null") }
         })
         .collect();
-    let picture = svg(&log, &["--metric", "pss"]);
-    let document = seen::parse(&picture);
-    assert_eq!((seen::pieces(&document, "area", "bot"), seen::pieces(&document, "area", "child")), (1, 1));
-    let when = seen::words(&document).iter().find(|words| words.contains("UTC")).unwrap().clone();
+    let figure = svg(&log, &["--metric", "pss"]);
+    let document = rendering::parse(&figure);
+    assert_eq!(
+        (rendering::pieces(&document, "area", "bot"), rendering::pieces(&document, "area", "child")),
+        (1, 1)
+    );
+    let when = rendering::texts(&document).iter().find(|words| words.contains("UTC")).unwrap().clone();
     assert!(when.contains("10:00:03–10:00:08") && when.contains("peak 6.00 MiB"), "{when}");
 }
