@@ -16,9 +16,9 @@ use memobj::graph::{Preorder, ShortestPaths};
 use memobj::holders::Holders;
 use memobj::holders::retained::RetainedSizes;
 use memobj::object_graph::ObjectGraph;
-use memobj_cpython::heap::python::Python;
-use memobj_cpython::heap::walk::walk;
-use memobj_cpython::runtime::choose::find;
+use memobj_cpython::heap::python_heap::PythonHeap;
+use memobj_cpython::heap::walk::walk_heap;
+use memobj_cpython::runtime::detect::detect;
 use memobj_process::facts::Source as _;
 use memobj_process::snapshot;
 
@@ -30,12 +30,12 @@ fn main() {
     let threads = available_parallelism().map_or(1, usize::from);
     let mut times = Vec::new();
     let still = timed(&mut times, "snapshot opened", || snapshot::open(Path::new(&file)).unwrap());
-    let found = find(&still, None).unwrap();
+    let found = detect(&still, None).unwrap();
     let memory = &still.memory;
     let runtime = found.read(still.memory()).unwrap();
     let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
-    let python = Python::read(memory, &found.layout, runtime.at, &interpreters).unwrap();
-    let walked = timed(&mut times, "objects found", || walk(&python, threads).unwrap());
+    let python = PythonHeap::read(memory, &found.layout, runtime.at, &interpreters).unwrap();
+    let walked = timed(&mut times, "objects found", || walk_heap(&python, threads).unwrap());
     let before = peak_kib();
     let (objects, edges) = {
         let links = timed(&mut times, "links", || ObjectGraph::read(&python, &walked, threads).unwrap());

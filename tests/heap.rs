@@ -6,12 +6,16 @@ mod target;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
-use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::referents::read_referents;
 use memobj_cpython::heap::size::read_size;
-use memobj_cpython::heap::types::Types;
-use memobj_cpython::heap::walk::{Counts, Walked, walk};
-use memobj_cpython::layout::{self, Build, Layout};
+use memobj_cpython::heap::types::TypeRegistry;
+use memobj_cpython::heap::walk::HeapWalk;
+use memobj_cpython::heap::walk::ScopedCounts;
+use memobj_cpython::heap::walk::walk_heap;
+use memobj_cpython::layout;
+use memobj_cpython::layout::Build;
+use memobj_cpython::layout::Layout;
 use memobj_cpython::runtime::verify::verify;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
@@ -58,42 +62,42 @@ fn layout_of(target: &Target, build: Build) -> (Layout, Vec<Addr>) {
 /// All that differs between what is found in a target and what it said itself.
 fn compare(target: &Target, layout: &Layout, interpreters: &[Addr]) -> Differences {
     let mut differences = Differences::default();
-    let python = match Python::read(&target.memory, layout, target.runtime, interpreters) {
+    let python = match PythonHeap::read(&target.memory, layout, target.runtime, interpreters) {
         Ok(python) => python,
         Err(error) => {
             differences.add(error.to_string(), String::new);
             return differences;
         }
     };
-    let walked = walk(&python, 1).unwrap();
-    let again = walk(&python, 2).unwrap();
+    let walked = walk_heap(&python, 1).unwrap();
+    let again = walk_heap(&python, 2).unwrap();
     assert_eq!(counts(&walked), counts(&again), "two threads count otherwise than one");
-    compare_sets(&walked, &target.oracle, &mut Types::new(&python), &mut differences);
-    compare_objects(&target.oracle, &mut Types::new(&python), &mut differences);
+    compare_sets(&walked, &target.oracle, &mut TypeRegistry::new(&python), &mut differences);
+    compare_objects(&target.oracle, &mut TypeRegistry::new(&python), &mut differences);
     differences.0.retain(|about, (count, _)| !is_known(about, *count));
     differences
 }
 
 /// All that is counted, by type.
-fn counts(walked: &Walked) -> (Vec<(String, Counts)>, [u64; 3]) {
+fn counts(walked: &HeapWalk) -> (Vec<(String, ScopedCounts)>, [u64; 3]) {
     let types = walked.types.iter().map(|counted| (counted.of.name(), counted.counts)).collect();
     (types, [walked.torn, walked.rejected, walked.broken_links])
 }
 
-fn name_of<M: Memory>(types: &mut Types<'_, '_, M>, at: Addr) -> String {
-    let id = types.of(at);
+fn name_of<M: Memory>(types: &mut TypeRegistry<'_, '_, M>, at: Addr) -> String {
+    let id = types.type_of(at);
     id.and_then(|id| types.get(id)).map_or_else(|| "?".to_owned(), |of| of.name())
 }
 
 fn compare_sets<M: Memory>(
-    walked: &Walked,
+    walked: &HeapWalk,
     oracle: &Oracle,
-    types: &mut Types<'_, '_, M>,
+    types: &mut TypeRegistry<'_, '_, M>,
     differences: &mut Differences,
 ) {
-    let set = |bitmap: &memobj_cpython::heap::seen::Bitmap| {
+    let set = |bitmap: &memobj_cpython::heap::address_set::AddressSet| {
         let mut all = HashSet::new();
-        bitmap.each(&walked.places, |at| {
+        bitmap.for_each(&walked.index, |at| {
             all.insert(at.0);
         });
         all
@@ -120,10 +124,14 @@ fn compare_sets<M: Memory>(
     }
 }
 
-fn compare_objects<M: Memory>(oracle: &Oracle, types: &mut Types<'_, '_, M>, differences: &mut Differences) {
+fn compare_objects<M: Memory>(
+    oracle: &Oracle,
+    types: &mut TypeRegistry<'_, '_, M>,
+    differences: &mut Differences,
+) {
     for (&at, object) in &oracle.objects {
         let (module, qualname) = &oracle.types[&object.of];
-        let Some(id) = types.of(Addr(at)) else {
+        let Some(id) = types.type_of(Addr(at)) else {
             differences.add(format!("no type: {module}.{qualname}"), || format!("{at:#x}"));
             continue;
         };
@@ -150,7 +158,7 @@ fn compare_objects<M: Memory>(oracle: &Oracle, types: &mut Types<'_, '_, M>, dif
         if read.is_err() || referents != object.referents {
             let lacks: Vec<u64> = minus(&object.referents, &referents);
             let extra: Vec<u64> = minus(&referents, &object.referents);
-            let describe = |all: &[u64], types: &mut Types<'_, '_, M>| {
+            let describe = |all: &[u64], types: &mut TypeRegistry<'_, '_, M>| {
                 all.iter().map(|at| name_of(types, Addr(*at))).collect::<Vec<_>>().join(" ")
             };
             let (lacks, extra) = (describe(&lacks, types), describe(&extra, types));
@@ -288,8 +296,8 @@ fn what_was_frozen_is_counted_apart() {
         }
         let target = Target::run(&interpreter.program, "frozen.py");
         let (layout, found) = layout_of(&target, build(interpreter));
-        let python = Python::read(&target.memory, &layout, target.runtime, &found).unwrap();
-        let walked = walk(&python, 2).unwrap();
+        let python = PythonHeap::read(&target.memory, &layout, target.runtime, &found).unwrap();
+        let walked = walk_heap(&python, 2).unwrap();
         let said = (target.said["frozen"], target.said["tracked"]);
         assert_eq!((walked.frozen.len(), walked.tracked.len()), said, "{interpreter}");
         assert_eq!(walked.broken_links, 0, "{interpreter}");
@@ -309,9 +317,9 @@ fn a_damaged_heap_is_walked_to_an_end() {
             target.memory.flip(random >> 8);
         }
         // Where its landmarks are damaged it is refused; else all of it is walked, whatever it has become.
-        let Ok(python) = Python::read(&target.memory, &layout, target.runtime, &found) else { continue };
+        let Ok(python) = PythonHeap::read(&target.memory, &layout, target.runtime, &found) else { continue };
         // Where there is more than can be, that is the answer.
-        if let (Ok(walked), Ok(again)) = (walk(&python, 2), walk(&python, 1)) {
+        if let (Ok(walked), Ok(again)) = (walk_heap(&python, 2), walk_heap(&python, 1)) {
             assert_eq!(counts(&walked), counts(&again), "two threads count otherwise than one");
         }
     }

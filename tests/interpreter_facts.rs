@@ -6,7 +6,7 @@ use memobj::census::observer::Observer;
 use memobj::census::{Allocator, Census, LiveReason, Method, Taker as _};
 use memobj::request::{Request, Scope, Source, Stopping};
 use memobj_cpython::pools::Pools;
-use memobj_cpython::runtime::choose::find;
+use memobj_cpython::runtime::detect::detect;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Buffers, Memory as _};
 use memobj_process::target::{STOP_LIMIT, Target};
@@ -169,7 +169,7 @@ fn pools_match_pymalloc_stats() {
         let printed = printed(&known.process.err());
         assert!(printed.len() > 20, "{interpreter}: {}", known.process.err());
         let mut target = Target::attach(known.process.pid()).unwrap();
-        let python = find(&target, None).unwrap();
+        let python = detect(&target, None).unwrap();
         let still = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap();
         let interpreters: Vec<Addr> = python
             .read(&still.memory)
@@ -178,7 +178,7 @@ fn pools_match_pymalloc_stats() {
             .iter()
             .map(|interpreter| interpreter.at)
             .collect();
-        let named = python.found.file.arenas;
+        let named = python.location.file.arenas;
         let regions = still.memory.regions();
         let by_table = Pools::read(&still.memory, &python.layout, &interpreters, named, regions);
         let by_scan = Pools::scanned(&still.memory, &python.layout, regions);
@@ -195,7 +195,10 @@ fn pools_match_pymalloc_stats() {
             );
         }
         assert_eq!(by_table.rejected, 0, "{interpreter}");
-        assert!(by_table.pools.iter().all(|pool| pool.blocks(&still.memory, |_| {})), "{interpreter}");
+        assert!(
+            by_table.pools.iter().all(|pool| pool.for_each_used_block(&still.memory, |_| {})),
+            "{interpreter}"
+        );
         assert!(known.told["blocks"].as_u64().unwrap() > by_table.blocks() / 2, "{interpreter}");
     }
 }

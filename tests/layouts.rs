@@ -6,7 +6,9 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use memobj_cpython::layout::{Layout, candidates, refined};
+use memobj_cpython::layout::Layout;
+use memobj_cpython::layout::candidates;
+use memobj_cpython::layout::refine;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 use serde_json::Value;
@@ -165,7 +167,7 @@ fn interpreters_tell_of_themselves_what_the_tables_say() {
         }
         let insides = Insides::of(interpreter);
         let runtime = Addr(insides.told["runtime"].as_u64().unwrap());
-        match refined(layout, &insides.memory, runtime) {
+        match refine(layout, &insides.memory, runtime) {
             Ok(own) => {
                 // States end later from one build of a micro version to the other.
                 let moved: Vec<&str> =
@@ -179,7 +181,7 @@ fn interpreters_tell_of_themselves_what_the_tables_say() {
         }
         tried += 1;
         // Eight bytes further there are no offsets.
-        let error = refined(layout, &insides.memory, runtime.plus(8)).unwrap_err();
+        let error = refine(layout, &insides.memory, runtime.plus(8)).unwrap_err();
         assert!(error.what.contains("no debug offsets"), "{error}");
     }
     if tried == 0 {

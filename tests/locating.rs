@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use memobj_cpython::runtime::LocateMethod;
-use memobj_cpython::runtime::choose::{Python as Found, find};
+use memobj_cpython::runtime::detect::DetectedPython;
+use memobj_cpython::runtime::detect::detect;
 use memobj_process::error::{Error, Stage};
 use memobj_process::target::Target;
 
@@ -40,13 +41,13 @@ impl Waiting {
         Self::of(Tool::new(program).args(["-I", "-S", "-c", WAIT]))
     }
 
-    fn found(&self, way: Option<LocateMethod>) -> Result<Found, Error> {
+    fn found(&self, way: Option<LocateMethod>) -> Result<DetectedPython, Error> {
         found(self.process.pid(), way)
     }
 }
 
-fn found(pid: u32, way: Option<LocateMethod>) -> Result<Found, Error> {
-    find(&Target::attach(pid).unwrap(), way)
+fn found(pid: u32, way: Option<LocateMethod>) -> Result<DetectedPython, Error> {
+    detect(&Target::attach(pid).unwrap(), way)
 }
 
 /// The path of a program, if this machine has it.
@@ -87,7 +88,7 @@ fn every_interpreter_is_found_and_known_for_what_it_is() {
         assert_eq!(found.build.debug, target.abiflags.contains('d'), "{interpreter}");
         assert_eq!(found.build.free_threaded, target.abiflags.contains('t'), "{interpreter}");
         assert_eq!(found.implementation, "cpython", "{interpreter}");
-        assert_eq!(found.found.file.library, library_of(interpreter).is_some(), "{interpreter}");
+        assert_eq!(found.location.file.library, library_of(interpreter).is_some(), "{interpreter}");
         assert_eq!(found.others, 0, "{interpreter}");
         // A layout of its own micro version, where one is known.
         let known = memobj_cpython::layout::candidates(found.build).unwrap();
@@ -116,7 +117,7 @@ fn each_way_finds_the_same_place_where_it_can() {
             ..10 => LocateMethod::Scan,
             10.. => LocateMethod::Section,
         };
-        assert_eq!(first.found.way, easiest, "{interpreter}");
+        assert_eq!(first.location.method, easiest, "{interpreter}");
         for way in LocateMethod::ALL {
             let can = match way {
                 LocateMethod::Scan => true,
@@ -127,14 +128,18 @@ fn each_way_finds_the_same_place_where_it_can() {
             };
             match (target.found(Some(way)), can) {
                 (Ok(other), true) => {
-                    assert_eq!((other.found.at, other.found.way), (first.found.at, way), "{interpreter}");
+                    assert_eq!(
+                        (other.location.at, other.location.method),
+                        (first.location.at, way),
+                        "{interpreter}"
+                    );
                     assert_eq!(other.build, first.build, "{interpreter}");
                 }
                 (Err(error), false) => {
                     assert_eq!((error.stage, error.later), (Stage::Locate, false), "{interpreter}");
                     assert!(error.hint.contains("--locate"), "{interpreter}: {error}");
                 }
-                (result, _) => panic!("{interpreter} {way:?}: {:?}", result.map(|found| found.found)),
+                (result, _) => panic!("{interpreter} {way:?}: {:?}", result.map(|found| found.location)),
             }
         }
     }
@@ -156,7 +161,7 @@ fn a_program_of_another_name_without_any_symbol_is_found() {
         for way in [None, Some(LocateMethod::Scan)] {
             let found = target.found(way).unwrap();
             assert_eq!(found.build.hexversion, interpreter.hexversion, "{interpreter} {way:?}");
-            assert!(!found.found.file.library);
+            assert!(!found.location.file.library);
         }
     }
     if newest(|interpreter| library_of(interpreter).is_none()).is_none() {
@@ -196,7 +201,7 @@ fn a_deleted_library_and_program_are_read_all_the_same() {
     // Another file bears its name now, as after an upgrade.
     fs::copy("/bin/true", &copied).unwrap();
     let found = target.found(None).unwrap();
-    assert_eq!(found.found.file.path, copied);
+    assert_eq!(found.location.file.path, copied);
     assert_eq!(found.build.hexversion, interpreter.hexversion);
 }
 

@@ -8,9 +8,9 @@ use memobj::account::rows::RowKind;
 use memobj::census::Taker as _;
 use memobj::census::observer::Observer;
 use memobj::request::{Holding, Request, Source};
-use memobj_cpython::heap::python::Python as Heap;
-use memobj_cpython::pools::Heap as Blocks;
-use memobj_cpython::runtime::choose::find;
+use memobj_cpython::heap::python_heap::PythonHeap;
+use memobj_cpython::pools::HeapTag;
+use memobj_cpython::runtime::detect::detect;
 use memobj_process::addr::Addr;
 use memobj_process::target::Target;
 
@@ -31,17 +31,17 @@ fn blocks_of_mimalloc_are_as_many_as_python_says_and_have_owners() {
     for interpreter in free_threaded() {
         let (_process, pid, said) = program(&interpreter.program, "objects");
         let target = Target::attach(pid).unwrap();
-        let python = find(&target, None).unwrap();
+        let python = detect(&target, None).unwrap();
         let still = still(pid);
         let runtime = python.read(&still.memory).unwrap();
         let all: Vec<Addr> = runtime.interpreters.iter().map(|interpreter| interpreter.at).collect();
-        let heap = Heap::read(&still.memory, &python.layout, runtime.at, &all).unwrap();
+        let heap = PythonHeap::read(&still.memory, &python.layout, runtime.at, &all).unwrap();
         let pages = heap.read_pages(&[]);
         assert_eq!(pages.rejected, 0, "{interpreter}");
         // What it makes of its answer comes on top; what it freed meanwhile does not.
         let (found, told) = (pages.blocks(), u64::from(said[0]));
         assert!(found.abs_diff(told) <= 64, "{interpreter}: {found} in use, {told} by its own account");
-        for kind in [Blocks::Mem, Blocks::Object, Blocks::Gc, Blocks::GcPre] {
+        for kind in [HeapTag::Mem, HeapTag::Object, HeapTag::Gc, HeapTag::GcPre] {
             assert!(pages.pools.iter().any(|pool| pool.heap == kind), "{interpreter}: {kind:?}");
         }
 

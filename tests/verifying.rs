@@ -6,8 +6,9 @@ use memobj::census::threads::read_threads;
 use memobj_cpython::layout::Layout;
 use memobj_cpython::object::Objects;
 use memobj_cpython::runtime::Runtime;
-use memobj_cpython::runtime::choose::find;
-use memobj_cpython::runtime::verify::{Fault, verify};
+use memobj_cpython::runtime::detect::detect;
+use memobj_cpython::runtime::verify::Fault;
+use memobj_cpython::runtime::verify::verify;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Buffers, Frozen};
 use memobj_process::target::{STOP_LIMIT, Target};
@@ -28,9 +29,9 @@ impl Held {
         let mut process = script(interpreter, &workspace::root().join("tests/targets/known.py")).start();
         process.wait_line("still");
         let mut target = Target::attach(process.pid()).unwrap();
-        let python = find(&target, None).unwrap();
+        let python = detect(&target, None).unwrap();
         let still = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap();
-        Self { _process: process, memory: still.memory, layout: python.layout, at: python.found.at }
+        Self { _process: process, memory: still.memory, layout: python.layout, at: python.location.at }
     }
 
     /// Everything that is read with a layout, if that is not refused.

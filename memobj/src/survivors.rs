@@ -5,11 +5,13 @@
 
 use crate::graph::{NodeId, TooLarge};
 use crate::object_graph::{ObjectGraph, Ranks};
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::kinds::Kind;
-use memobj_cpython::heap::python::Python;
-use memobj_cpython::heap::seen::{Bitmap, Hint, Places};
+use memobj_cpython::heap::address_set::AddressIndex;
+use memobj_cpython::heap::address_set::AddressSet;
+use memobj_cpython::heap::address_set::Cursor;
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::types::Type;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -29,8 +31,8 @@ pub struct Survivors {
 /// What is kept of the census before.
 #[derive(Debug)]
 struct Before {
-    places: Places,
-    set: Bitmap,
+    places: AddressIndex,
+    set: AddressSet,
     generations: Generations,
 }
 
@@ -71,7 +73,7 @@ impl Survivors {
     /// If there were too many objects before; never, since they were counted then.
     pub fn look<M: Memory>(
         &self,
-        python: &Python<'_, M>,
+        python: &PythonHeap<'_, M>,
         links: &ObjectGraph<'_>,
     ) -> Result<Generations, TooLarge> {
         let ranks = links.ranks();
@@ -84,7 +86,7 @@ impl Survivors {
             Some(before) => Some((Ranks::new(&before.places, &before.set)?, &before.generations)),
             None => None,
         };
-        let mut hint = Hint::default();
+        let mut hint = Cursor::default();
         let mut next = 0;
         let mut each = |at: Addr| {
             let of = links.type_of(NodeId(next));
@@ -105,23 +107,23 @@ impl Survivors {
     }
 
     /// Keeps a census for the next one: which objects there were, and what was seen of them.
-    pub fn keep(&mut self, places: Places, set: Bitmap, generations: Generations) {
+    pub fn keep(&mut self, places: AddressIndex, set: AddressSet, generations: Generations) {
         self.censuses = generations.census.saturating_add(1);
         self.before = Some(Before { places, set, generations });
     }
 }
 
 /// What does not change of an object as long as it lives: its type, and of those whose contents are fixed their length and some of that.
-fn read_signature<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Signature {
+fn read_signature<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Signature {
     let (memory, layout) = (python.memory, python.layout);
     let word = |offset: u32| memory.read_word(at, offset).unwrap_or(0);
     let fixed = match of.kind {
-        Some(Kind::Str) => word(layout.ascii_object.length),
-        Some(Kind::Tuple | Kind::StructSequence) => {
+        Some(Builtin::Str) => word(layout.ascii_object.length),
+        Some(Builtin::Tuple | Builtin::StructSequence) => {
             mixed(word(layout.var_object.ob_size), word(layout.tuple_object.ob_item))
         }
-        Some(Kind::Int | Kind::Bytes) => word(layout.var_object.ob_size),
-        Some(Kind::Number) => word(layout.object.size),
+        Some(Builtin::Int | Builtin::Bytes) => word(layout.var_object.ob_size),
+        Some(Builtin::Number) => word(layout.object.size),
         _ => 0,
     };
     (mixed(of.at.0, fixed) >> 32) as Signature

@@ -7,10 +7,12 @@ use std::fmt::Write;
 use memobj::graph::{Graph, NodeId};
 use memobj::holders::retained::RetainedSizes;
 use memobj::object_graph::ObjectGraph;
-use memobj_cpython::heap::python::Python;
-use memobj_cpython::heap::referents::{EdgeKind, read_hidden, read_referents};
-use memobj_cpython::heap::types::Types;
-use memobj_cpython::heap::walk::walk;
+use memobj_cpython::heap::python_heap::PythonHeap;
+use memobj_cpython::heap::referents::EdgeKind;
+use memobj_cpython::heap::referents::read_hidden;
+use memobj_cpython::heap::referents::read_referents;
+use memobj_cpython::heap::types::TypeRegistry;
+use memobj_cpython::heap::walk::walk_heap;
 use memobj_process::addr::Addr;
 
 use super::target::Target;
@@ -36,7 +38,7 @@ fn more(all: &[u64], than: &[u64]) -> Vec<u64> {
 /// Reads the graph of a target with one thread and with three, which must be the same.
 fn each_graph(
     script: &str,
-    mut compare: impl FnMut(&str, &Python<'_, super::target::Copied>, &Target, &ObjectGraph<'_>),
+    mut compare: impl FnMut(&str, &PythonHeap<'_, super::target::Copied>, &Target, &ObjectGraph<'_>),
 ) {
     for interpreter in interpreters() {
         let name = interpreter.to_string();
@@ -45,8 +47,8 @@ fn each_graph(
         }
         let target = Target::run(&interpreter.program, script);
         let (layout, found) = layout_of(&target, build(interpreter));
-        let python = Python::read(&target.memory, &layout, target.runtime, &found).unwrap();
-        let walked = walk(&python, 1).unwrap();
+        let python = PythonHeap::read(&target.memory, &layout, target.runtime, &found).unwrap();
+        let walked = walk_heap(&python, 1).unwrap();
         let links = ObjectGraph::read(&python, &walked, 1).unwrap();
         let again = ObjectGraph::read(&python, &walked, 3).unwrap();
         assert!(
@@ -62,7 +64,7 @@ fn every_reference_of_a_process_is_an_edge() {
     let mut wrong = String::new();
     each_graph("fixture.py", |name, python, target, links| {
         let mut differences = Differences::default();
-        let mut types = Types::new(python);
+        let mut types = TypeRegistry::new(python);
         for (&at, object) in &target.oracle.objects {
             let Some(node) = links.node(Addr(at)) else {
                 let of = name_of(&mut types, Addr(at));
@@ -72,7 +74,7 @@ fn every_reference_of_a_process_is_an_edge() {
             let edges = links.references().targets(node).iter().filter_map(|&to| links.address(to));
             let mut edges: Vec<u64> = edges.map(|at| at.0).collect();
             edges.sort_unstable();
-            let id = types.of(Addr(at)).unwrap();
+            let id = types.type_of(Addr(at)).unwrap();
             let of = types.get(id).unwrap().clone();
             let lacks = more(&object.referents, &edges);
             // What is there besides, the process does not show: strings in dicts, constants of code, the type.

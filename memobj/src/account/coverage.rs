@@ -4,29 +4,24 @@
 //! explained: then that owns it, as a dict owns its table of keys. What looks like an object and was not found is told apart: nothing
 //! that was found leads to it by a way that is known. How many of those there are is an estimate, since data can look like an object.
 
+use memobj_cpython::layout::flags;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::size::read_size;
-use memobj_cpython::heap::types::{Type, Types};
-use memobj_cpython::heap::walk::{Count, Walked};
-use memobj_cpython::layout::encoding::{InstanceAttributes, RefCounts};
-use memobj_cpython::object::access::Access;
-use memobj_cpython::pools::{Index, Pool, Pools};
+use memobj_cpython::heap::types::Type;
+use memobj_cpython::heap::types::TypeRegistry;
+use memobj_cpython::heap::walk::HeapWalk;
+use memobj_cpython::heap::walk::ObjectCount;
+use memobj_cpython::layout::encoding::InstanceAttributes;
+use memobj_cpython::layout::encoding::RefCounts;
+use memobj_cpython::object::memory_ext::MemoryExt;
+use memobj_cpython::pools::Pool;
+use memobj_cpython::pools::PoolIndex;
+use memobj_cpython::pools::Pools;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
-
-/// Flags of a type whose objects have more before them than the collector's header (Include/object.h): 3.11's managed dicts, and since 3.12
-/// managed weak references, too.
-const MANAGED_DICT: u64 = 1 << 4;
-const MANAGED_WEAKREF: u64 = 1 << 3;
-/// Values of attributes behind the object's own struct (3.13 and later).
-const INLINE_VALUES: u64 = 1 << 2;
-/// `str`, whose objects have more or fewer bytes than `tp_basicsize`.
-const STR_SUBCLASS: u64 = 1 << 28;
-/// `int`, whose digits are not always counted by `ob_size`.
-const LONG_SUBCLASS: u64 = 1 << 24;
 
 /// A word of bits.
 const BITS: usize = 64;
@@ -43,7 +38,7 @@ pub struct Unreached {
     /// Their type.
     pub of: Type,
     /// How many, and what they weigh.
-    pub count: Count,
+    pub count: ObjectCount,
 }
 
 /// The measure_coverage of all blocks.
@@ -63,8 +58,8 @@ pub struct PoolCoverage {
 
 /// Makes the measure_coverage of `pools`. `shift` is what the allocator's debug hooks put before each object, in bytes.
 pub fn measure_coverage<M: Memory>(
-    python: &Python<'_, M>,
-    walked: &Walked,
+    python: &PythonHeap<'_, M>,
+    walked: &HeapWalk,
     pools: &Pools,
     shift: u64,
     threads: usize,
@@ -72,7 +67,7 @@ pub fn measure_coverage<M: Memory>(
     let blocks = Blocks::new(python.memory, pools);
     let mut measure_coverage = PoolCoverage { used_bytes: pools.used_bytes(), ..PoolCoverage::default() };
     let mut outside = Vec::new();
-    walked.heap.each(&walked.places, |at| match blocks.index.block_at(at) {
+    walked.heap.for_each(&walked.index, |at| match blocks.index.block_at(at) {
         Some(place) => {
             measure_coverage.objects_inside += 1;
             blocks.set(&blocks.found, place);
@@ -144,7 +139,7 @@ fn in_threads<T: Send>(threads: usize, work: &(impl Fn() -> T + Sync)) -> Vec<T>
 
 /// A bit for every block of every pool, several times.
 struct Blocks<'p> {
-    index: Index<'p>,
+    index: PoolIndex<'p>,
     /// Words of bits for a pool.
     words: usize,
     /// Blocks in use.
@@ -157,11 +152,12 @@ struct Blocks<'p> {
 
 impl<'p> Blocks<'p> {
     fn new<M: Memory>(memory: &M, pools: &'p Pools) -> Self {
-        let words = pools.pools.iter().map(Pool::given).max().unwrap_or(0).div_ceil(BITS);
+        let words = pools.pools.iter().map(Pool::handed_out).max().unwrap_or(0).div_ceil(BITS);
         let empty = || (0..words * pools.pools.len()).map(|_| AtomicU64::new(0)).collect();
-        let blocks = Self { index: Index::new(pools), words, live: empty(), found: empty(), owned: empty() };
+        let blocks =
+            Self { index: PoolIndex::new(pools), words, live: empty(), found: empty(), owned: empty() };
         for pool in &pools.pools {
-            pool.blocks(memory, |block| {
+            pool.for_each_used_block(memory, |block| {
                 if let Some(place) = blocks.index.block_at(block) {
                     blocks.set(&blocks.live, place);
                 }
@@ -201,9 +197,9 @@ impl<'p> Blocks<'p> {
 
 /// One thread's part in following pointers out of blocks.
 struct Marker<'b, 'p, 'm, M> {
-    python: &'p Python<'m, M>,
+    python: &'p PythonHeap<'m, M>,
     blocks: &'b Blocks<'b>,
-    types: Types<'p, 'm, M>,
+    types: TypeRegistry<'p, 'm, M>,
     shift: u64,
     /// Blocks that are newly owned, still to be looked into.
     stack: Vec<(usize, usize)>,
@@ -211,14 +207,21 @@ struct Marker<'b, 'p, 'm, M> {
 }
 
 impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
-    fn new(python: &'p Python<'m, M>, blocks: &'b Blocks<'b>, shift: u64) -> Self {
-        Self { python, blocks, types: Types::new(python), shift, stack: Vec::new(), buffer: vec![0; POOL] }
+    fn new(python: &'p PythonHeap<'m, M>, blocks: &'b Blocks<'b>, shift: u64) -> Self {
+        Self {
+            python,
+            blocks,
+            types: TypeRegistry::new(python),
+            shift,
+            stack: Vec::new(),
+            buffer: vec![0; POOL],
+        }
     }
 
     /// Follows what the objects in a pool point to.
     fn pool(&mut self, number: usize) {
         let Some(&pool) = self.blocks.index.pool(number) else { return };
-        for block in 0..pool.given() {
+        for block in 0..pool.handed_out() {
             if self.blocks.is_set(&self.blocks.found, (number, block)) {
                 self.stretch(pool.block(block), pool.block_bytes);
             }
@@ -227,7 +230,7 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
 
     /// Follows what an object outside of pools points to.
     fn object(&mut self, at: Addr) {
-        let size = self.types.of(at).and_then(|id| self.types.get(id)).map(|of| of.basicsize);
+        let size = self.types.type_of(at).and_then(|id| self.types.get(id)).map(|of| of.basicsize);
         if let Some(size) = size {
             // What stands before it is the collector's, or a pointer to values.
             self.stretch(at.minus(32), 32_u64.saturating_add(size.min(POOL as u64 / 2)));
@@ -288,12 +291,12 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
         [0, 16, 32].into_iter().find_map(|prefix| {
             let at = block.plus(prefix);
             self.is_counted(at).then_some(())?;
-            let id = self.types.of(at)?;
+            let id = self.types.type_of(at)?;
             let of = Rc::clone(self.types.get(id)?);
             let fits = match of.itemsize {
                 // A short ASCII string has less than its type's basic size, a longer one more.
-                _ if of.flags & STR_SUBCLASS != 0 => true,
-                0 if of.flags & INLINE_VALUES == 0 => {
+                _ if of.flags & flags::UNICODE_SUBCLASS != 0 => true,
+                0 if of.flags & flags::INLINE_VALUES == 0 => {
                     let needed = prefix.checked_add(of.basicsize)?;
                     needed.checked_next_multiple_of(16) == room.checked_next_multiple_of(16)
                 }
@@ -321,7 +324,7 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
 
     /// The size of an object of variable length, by its own measure_coverage; `int`s of 3.12 and later count otherwise, and are short.
     fn size_with_items(&self, at: Addr, of: &Type) -> Option<u64> {
-        if of.flags & LONG_SUBCLASS != 0 {
+        if of.flags & flags::LONG_SUBCLASS != 0 {
             return Some(of.basicsize);
         }
         let items = self.python.memory.read_signed(at, self.python.layout.var_object.ob_size).ok()?;
@@ -344,7 +347,7 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
     /// Adds up a pool: explained bytes, and what seems to be objects besides.
     fn count(&mut self, number: usize, sum: &mut PoolCoverage) {
         let Some(&pool) = self.blocks.index.pool(number) else { return };
-        for block in 0..pool.given() {
+        for block in 0..pool.handed_out() {
             let place = (number, block);
             let blocks = self.blocks;
             if !blocks.is_set(&blocks.live, place) {
@@ -356,7 +359,8 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
             } else if let Some((at, of)) = self.object_in(place)
                 && let Ok(size) = read_size(self.python, at, &of)
             {
-                let count = Count { objects: 1, bytes: size.bytes, overhead_bytes: size.overhead_bytes };
+                let count =
+                    ObjectCount { objects: 1, bytes: size.bytes, overhead_bytes: size.overhead_bytes };
                 add(&mut sum.unreached, Unreached { of: Type::clone(&of), count });
             }
         }
@@ -367,9 +371,9 @@ impl<'b, 'p, 'm, M: Memory> Marker<'b, 'p, 'm, M> {
 fn prefix_of(of: &Type, attributes: InstanceAttributes) -> u64 {
     let managed = match attributes {
         InstanceAttributes::DictOffset => 0,
-        InstanceAttributes::ValuesAndDict { .. } => MANAGED_DICT,
+        InstanceAttributes::ValuesAndDict { .. } => flags::MANAGED_DICT,
         InstanceAttributes::TaggedWord { .. } | InstanceAttributes::InlineValues { .. } => {
-            MANAGED_DICT | MANAGED_WEAKREF
+            flags::MANAGED_DICT | flags::MANAGED_WEAKREF
         }
     };
     16 * (u64::from(of.is_gc()) + u64::from(of.flags & managed != 0))

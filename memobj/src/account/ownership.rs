@@ -12,13 +12,15 @@ use crate::account::glibc::Glibc;
 use crate::account::pinned::TypePinning;
 use crate::account::span::{RowId, Span};
 use crate::account::{Account, NativeHeaps, PoolUse, PythonMemory, account};
-use memobj_cpython::heap::kinds::Kind;
-use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::size::read_size;
-use memobj_cpython::heap::types::{Type, Types};
-use memobj_cpython::heap::walk::Walked;
-use memobj_cpython::object::access::Access;
-use memobj_cpython::pools::{Index, Pools};
+use memobj_cpython::heap::types::Type;
+use memobj_cpython::heap::types::TypeRegistry;
+use memobj_cpython::heap::walk::HeapWalk;
+use memobj_cpython::object::memory_ext::MemoryExt;
+use memobj_cpython::pools::PoolIndex;
+use memobj_cpython::pools::Pools;
 use memobj_process::addr::Addr;
 use memobj_process::facts::Facts;
 use memobj_process::memory::Memory;
@@ -53,10 +55,10 @@ impl ProcessMemory {
 /// Makes the account of a process with a Python in it. `pools` is what its allocator has given out; `None` where it has none, or where that
 /// is not looked into: then `unseen` is what it is called.
 pub fn account_for_process<M: Memory>(
-    python: &Python<'_, M>,
+    python: &PythonHeap<'_, M>,
     facts: &Facts,
     residence: &Residence,
-    walked: &Walked,
+    walked: &HeapWalk,
     pools: Option<&Pools>,
     unseen: Option<&'static str>,
 ) -> ProcessMemory {
@@ -92,10 +94,10 @@ fn uses(pools: &Pools) -> Vec<PoolUse> {
     });
     let pools = pools.pools.iter().map(|pool| PoolUse {
         range: pool.range(),
-        blocks: pool.range_of_blocks(),
+        blocks: pool.block_range(),
         block_bytes: pool.block_bytes,
         used_bytes: pool.used_bytes(),
-        heap: pool.heap.word(),
+        heap: pool.heap.as_str(),
     });
     let mut uses: Vec<PoolUse> = heads.chain(pools).collect();
     uses.sort_by_key(|pool| pool.range.start);
@@ -104,12 +106,12 @@ fn uses(pools: &Pools) -> Vec<PoolUse> {
 
 /// Where objects live.
 struct StorageOwners<'h, 'm, M> {
-    python: &'h Python<'m, M>,
+    python: &'h PythonHeap<'m, M>,
     facts: &'h Facts,
     pools: &'h Pools,
-    index: Index<'h>,
+    index: PoolIndex<'h>,
     glibc: &'h Glibc,
-    types: Types<'h, 'm, M>,
+    types: TypeRegistry<'h, 'm, M>,
     /// The number of a type among those that were counted, by its address.
     numbers: HashMap<Addr, u32>,
     /// Of each pool the place of its first block in `owners`.
@@ -132,9 +134,9 @@ enum Storage {
 
 impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
     fn new(
-        python: &'h Python<'m, M>,
+        python: &'h PythonHeap<'m, M>,
         facts: &'h Facts,
-        walked: &Walked,
+        walked: &HeapWalk,
         pools: &'h Pools,
         glibc: &'h Glibc,
     ) -> Self {
@@ -143,8 +145,8 @@ impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
         for pool in &pools.pools {
             let begin = owners.len();
             first.push(begin);
-            owners.resize(begin + pool.given(), FREE);
-            pool.blocks(python.memory, |block| {
+            owners.resize(begin + pool.handed_out(), FREE);
+            pool.for_each_used_block(python.memory, |block| {
                 let offset = block.0.saturating_sub(pool.block(0).0) / pool.block_bytes.max(1);
                 if let Some(owner) = owners.get_mut(begin + offset as usize) {
                     *owner = NOBODY;
@@ -156,9 +158,9 @@ impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
             python,
             facts,
             pools,
-            index: Index::new(pools),
+            index: PoolIndex::new(pools),
             glibc,
-            types: Types::new(python),
+            types: TypeRegistry::new(python),
             numbers,
             first,
             owners,
@@ -169,7 +171,7 @@ impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
 
     /// The type of an object, and its number among those that were counted.
     fn type_of(&mut self, at: Addr) -> Option<(std::rc::Rc<Type>, u32)> {
-        let id = self.types.of(at)?;
+        let id = self.types.type_of(at)?;
         let of = self.types.get(id)?.clone();
         let number = *self.numbers.get(&of.at)?;
         Some((of, number))
@@ -190,10 +192,10 @@ impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
     }
 
     /// Every object gets the block or chunk that it lies in.
-    fn settle(&mut self, walked: &Walked) {
+    fn settle(&mut self, walked: &HeapWalk) {
         // What lies in neither ends before the next object begins, whatever it says of its size.
         let mut last: Option<Addr> = None;
-        walked.heap.each(&walked.places, |at| {
+        walked.heap.for_each(&walked.index, |at| {
             if let Some((end, _)) = last.take().and_then(|last| self.outside.get_mut(&last)) {
                 *end = at.min(*end);
             }
@@ -221,7 +223,7 @@ impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
         if of.is_metatype() {
             return self.python.layout.type_object.size.into();
         }
-        if of.itemsize == 0 && of.kind != Some(Kind::Str) {
+        if of.itemsize == 0 && of.kind != Some(Builtin::Str) {
             return of.basicsize;
         }
         read_size(self.python, at, of).map_or(of.basicsize, |size| size.bytes)
@@ -266,15 +268,18 @@ impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
     }
 
     /// Every object gets the storage that it points to, and what that points to.
-    fn follow(&mut self, walked: &Walked) {
+    fn follow(&mut self, walked: &HeapWalk) {
         let mut open: Vec<(Storage, bool)> = Vec::new();
-        walked.heap.each(&walked.places, |at| {
+        walked.heap.for_each(&walked.index, |at| {
             let Some((of, number)) = self.type_of(at) else { return };
-            if matches!(of.kind, Some(Kind::Str | Kind::Int | Kind::Number | Kind::Bytes | Kind::Tuple)) {
+            if matches!(
+                of.kind,
+                Some(Builtin::Str | Builtin::Int | Builtin::Number | Builtin::Bytes | Builtin::Tuple)
+            ) {
                 return;
             }
             // ObjectGraph of one piece of storage to the next: a deque's blocks are too large for pymalloc.
-            let chained = matches!(of.kind, Some(Kind::Deque | Kind::OrderedDict | Kind::LruCache));
+            let chained = matches!(of.kind, Some(Builtin::Deque | Builtin::OrderedDict | Builtin::LruCache));
             // What stands before an object may be a pointer to its values.
             let (start, before) = (at.minus(32), 32);
             self.look(start, before + of.basicsize.min(MOST_OBJECT), number, true, &mut open);
@@ -326,7 +331,7 @@ impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
         let mut free: Vec<std::ops::Range<Addr>> = Vec::new();
         for (pool, first) in self.pools.pools.iter().zip(&self.first) {
             let mut last: Option<Span> = None;
-            let owners = self.owners.get(*first..first.saturating_add(pool.given())).unwrap_or_default();
+            let owners = self.owners.get(*first..first.saturating_add(pool.handed_out())).unwrap_or_default();
             for (block, owner) in owners.iter().enumerate() {
                 let start = pool.block(block);
                 let end = start.plus(pool.block_bytes);
@@ -340,8 +345,8 @@ impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
                 }
             }
             spans.extend(last);
-            let blocks = pool.range_of_blocks();
-            push_free(&mut free, pool.block(pool.given())..blocks.end);
+            let blocks = pool.block_range();
+            push_free(&mut free, pool.block(pool.handed_out())..blocks.end);
         }
         spans.sort_unstable_by_key(|span| (span.start, span.end, span.row));
         (spans, free)

@@ -3,7 +3,7 @@
 use crate::graph::NodeId;
 use crate::holders::retained::{DominatorIntervals, RetainedSizes};
 use crate::object_graph::ObjectGraph;
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
 
 /// Not reached.
 const FREE: u32 = 0;
@@ -59,7 +59,7 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
     pub fn new(graph: &'a ObjectGraph<'w>, retained: &'a RetainedSizes) -> Self {
         let is_end = |of: &memobj_cpython::heap::types::Type| {
             of.is_metatype()
-                || matches!(of.kind, Some(Kind::Module | Kind::Function))
+                || matches!(of.kind, Some(Builtin::Module | Builtin::Function))
                 || of.name() == "builtin_function_or_method"
         };
         Self {

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::names::NameReader;
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -122,12 +122,12 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let objects = self.names.objects();
         let tells = |name: &Arc<str>| name_heuristics::is_deadline(name) || name_heuristics::is_stamp(name);
         match of.kind {
-            Some(Kind::Int | Kind::Number) => vec![TimeField::Itself],
-            Some(Kind::Tuple | Kind::List) => {
+            Some(Builtin::Int | Builtin::Number) => vec![TimeField::Itself],
+            Some(Builtin::Tuple | Builtin::List) => {
                 let count = objects.length(value).unwrap_or(0).min(MOST_ITEMS);
                 (0..count).map(TimeField::Item).collect()
             }
-            Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) => {
+            Some(Builtin::Dict | Builtin::OrderedDict | Builtin::DefaultDict) => {
                 let mut keys = Vec::new();
                 objects.entries(value, |key, _| {
                     keys.push(key);
@@ -136,7 +136,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
                 let names = keys.into_iter().filter_map(|key| self.names.key(key));
                 names.filter(tells).map(TimeField::Entry).collect()
             }
-            None | Some(Kind::Set | Kind::Deque) if of.class.is_some() && !of.is_metatype() => {
+            None | Some(Builtin::Set | Builtin::Deque) if of.class.is_some() && !of.is_metatype() => {
                 let all = metadata::attributes(self.names, value);
                 let names = all.into_iter().take(MOST_NAMES).map(|(name, _)| name);
                 names.filter(tells).map(TimeField::Attribute).collect()
@@ -154,8 +154,8 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
                 let (memory, layout) = (self.names.python().memory, self.names.python().layout);
                 let offset = index.checked_mul(8)?;
                 let items = match self.names.type_of(value)?.kind? {
-                    Kind::Tuple => value.plus(u64::from(layout.tuple_object.ob_item)),
-                    Kind::List => memory.read_pointer(value, layout.list_object.ob_item).ok()?,
+                    Builtin::Tuple => value.plus(u64::from(layout.tuple_object.ob_item)),
+                    Builtin::List => memory.read_pointer(value, layout.list_object.ob_item).ok()?,
                     _ => return None,
                 };
                 (*index < objects.length(value)?).then_some(())?;
@@ -170,7 +170,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     /// A `float`, or an `int` that is near to now: the monotonic clock is no one's in whole seconds.
     fn number(&mut self, at: Addr) -> Option<f64> {
         let number = metadata::number(self.names, at)?;
-        let is_int = self.names.type_of(at)?.kind == Some(Kind::Int);
+        let is_int = self.names.type_of(at)?.kind == Some(Builtin::Int);
         (!is_int || self.now.clock_of(number) == Some(Clock::Wall)).then_some(number)
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::holders::Holders;
 use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::python_heap::PythonHeap;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -39,7 +39,7 @@ struct Entry {
 /// counted. EntryTimes are read if `now` is known.
 #[must_use]
 pub fn find_caches<M: Memory>(
-    python: &Python<'_, M>,
+    python: &PythonHeap<'_, M>,
     holders: &Holders<'_>,
     retained: &RetainedSizes,
     now: Option<ClockReadings>,

@@ -6,9 +6,9 @@
 use std::rc::Rc;
 
 use crate::names::NameReader;
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::types::Type;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -41,8 +41,8 @@ impl CacheKind {
             return Self::Other;
         }
         match of.kind {
-            Some(Kind::LruCache) => return Self::Lru,
-            Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) => return Self::Table,
+            Some(Builtin::LruCache) => return Self::Lru,
+            Some(Builtin::Dict | Builtin::OrderedDict | Builtin::DefaultDict) => return Self::Table,
             _ if of.class.is_none() => return Self::Other,
             _ => {}
         }

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::names::{NameReader, Reference};
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -78,8 +78,8 @@ pub(super) fn number<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr) -> 
     let of = names.type_of(at)?;
     let python = names.python();
     match of.kind? {
-        Kind::Int if of.name() != "bool" => names.objects().integer(at).map(|number| number as f64),
-        Kind::Number if of.name() == "float" => {
+        Builtin::Int if of.name() != "bool" => names.objects().integer(at).map(|number| number as f64),
+        Builtin::Number if of.name() == "float" => {
             python.memory.read_word(at, python.layout.float_object.ob_fval).ok().map(f64::from_bits)
         }
         _ => None,
@@ -101,7 +101,7 @@ pub(super) fn counters<M: Memory>(
             _ => continue,
         };
         let of = names.type_of(*at);
-        if of.is_some_and(|of| of.kind == Some(Kind::Int) && of.name() != "bool") {
+        if of.is_some_and(|of| of.kind == Some(Builtin::Int) && of.name() != "bool") {
             *place = place.or(names.objects().integer(*at).and_then(|number| u64::try_from(number).ok()));
         }
     }

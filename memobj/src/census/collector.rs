@@ -1,8 +1,9 @@
 //! What the garbage collector says of itself.
 
 use memobj_cpython::layout::encoding::GcStats;
-use memobj_cpython::object::access::Access;
-use memobj_cpython::object::{Kind, Objects};
+use memobj_cpython::object::BaseType;
+use memobj_cpython::object::Objects;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_cpython::runtime::Interpreter;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Unreadable;
@@ -16,7 +17,11 @@ pub fn read_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Gc {
     let enabled = objects.memory().read_int(interpreter.gc, fields.enabled).ok().map(|enabled| enabled != 0);
     // Made by the first collection that needs it in some versions; none is none.
     let garbage = objects.pointer(interpreter.gc, fields.garbage).and_then(|list| {
-        if list.is_null() { Some(0) } else { objects.is(list, Kind::List).then(|| objects.length(list))? }
+        if list.is_null() {
+            Some(0)
+        } else {
+            objects.is_instance(list, BaseType::List).then(|| objects.length(list))?
+        }
     });
     let generations = (0..3).map(|index| read_generation(objects, interpreter.gc, index)).collect();
     Gc { enabled, generations, frozen: None, garbage, tracked: None }

@@ -16,15 +16,18 @@ use crate::holders::retained::RetainedSizes;
 use crate::holders::summary::{Held, summarize_holders};
 use crate::leaks::{LeakTracker, ProcessContext, Report};
 use crate::request::{Request, Scope};
-use memobj_cpython::heap::python::Python as Heap;
+use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::types::Type;
-use memobj_cpython::heap::walk::{Count, Counted, Walked, walk};
+use memobj_cpython::heap::walk::HeapWalk;
+use memobj_cpython::heap::walk::ObjectCount;
+use memobj_cpython::heap::walk::TypeStats;
+use memobj_cpython::heap::walk::walk_heap;
 use memobj_cpython::layout::encoding::GcLists;
 use memobj_cpython::object::Objects;
-use memobj_cpython::object::access::Access;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_cpython::pools::Pools;
 use memobj_cpython::runtime::Runtime;
-use memobj_cpython::runtime::choose::Python as Found;
+use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_process::addr::Addr;
 use memobj_process::error::Error;
 use memobj_process::facts::{Facts, Kind};
@@ -65,7 +68,7 @@ pub(super) struct CaptureContext<'r> {
 pub(super) fn count<M: Memory>(
     memory: &M,
     facts: &Facts,
-    python: &Found,
+    python: &DetectedPython,
     runtime: Runtime,
     context: CaptureContext<'_>,
     request: &Request,
@@ -73,9 +76,9 @@ pub(super) fn count<M: Memory>(
 ) -> Result<Census, Error> {
     let layout = &python.layout;
     let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
-    let heap = Heap::read(memory, layout, runtime.at, &interpreters)?;
+    let heap = PythonHeap::read(memory, layout, runtime.at, &interpreters)?;
     let threads = threads_for(memory);
-    let walked = walk(&heap, threads)?;
+    let walked = walk_heap(&heap, threads)?;
     let pools = pools_of(&heap, python, &interpreters, facts);
     let account = pools
         .as_ref()
@@ -102,8 +105,8 @@ pub(super) fn count<M: Memory>(
             implementation: python.implementation.as_str().into(),
             debug: python.build.debug,
             free_threaded: python.build.free_threaded,
-            shared: Some(python.found.file.library),
-            located: python.found.way.as_str().into(),
+            shared: Some(python.location.file.library),
+            located: python.location.method.as_str().into(),
             layout: layout.origin.into(),
             others: python.others,
         },
@@ -142,8 +145,8 @@ pub(super) fn count<M: Memory>(
 
 /// Follows the objects of a census from those before; what leaks, if there were enough.
 fn follow<M: Memory>(
-    heap: &Heap<'_, M>,
-    walked: Walked,
+    heap: &PythonHeap<'_, M>,
+    walked: HeapWalk,
     tracker: &mut LeakTracker,
     census: &Census,
     at: Instant,
@@ -159,7 +162,7 @@ fn follow<M: Memory>(
     };
     let (sighting, report) = tracker.look(heap, &holders, at, besides)?;
     drop(holders);
-    tracker.keep(walked.places, walked.heap, sighting);
+    tracker.keep(walked.index, walked.heap, sighting);
     Ok(report)
 }
 
@@ -172,8 +175,8 @@ fn threads_for(memory: &dyn Memory) -> usize {
 
 /// What takes the references between the objects to be known: who holds them, and the caches; as far as that is wanted.
 fn analyze_references<M: Memory>(
-    heap: &Heap<'_, M>,
-    walked: &Walked,
+    heap: &PythonHeap<'_, M>,
+    walked: &HeapWalk,
     now: Option<ClockReadings>,
     request: &Request,
     kept: &[(Range<Addr>, u64)],
@@ -205,7 +208,7 @@ fn process_facts(facts: &Facts) -> ProcessFacts {
     }
 }
 
-fn total(walked: &Walked, of: impl Fn(&Counted) -> Count) -> Total {
+fn total(walked: &HeapWalk, of: impl Fn(&TypeStats) -> ObjectCount) -> Total {
     let mut total = Total::default();
     for counted in &walked.types {
         let count = of(counted);
@@ -215,7 +218,7 @@ fn total(walked: &Walked, of: impl Fn(&Counted) -> Count) -> Total {
     total
 }
 
-fn totals(walked: &Walked, account: Option<&PoolCoverage>) -> Totals {
+fn totals(walked: &HeapWalk, account: Option<&PoolCoverage>) -> Totals {
     let reachable = total(walked, |counted| counted.counts.heap);
     let heap = account.map(|account| {
         account.unreached.iter().fold(reachable, |total, unreached| Total {
@@ -232,16 +235,16 @@ fn totals(walked: &Walked, account: Option<&PoolCoverage>) -> Totals {
 }
 
 /// The types that have objects in a scope.
-fn types(walked: &Walked, account: Option<&PoolCoverage>, scope: Scope) -> Vec<TypeCount> {
-    let of = |counted: &Counted| match scope {
+fn types(walked: &HeapWalk, account: Option<&PoolCoverage>, scope: Scope) -> Vec<TypeCount> {
+    let of = |counted: &TypeStats| match scope {
         Scope::Tracked => counted.counts.tracked,
         Scope::Reachable | Scope::Heap => counted.counts.heap,
     };
-    let mut counts: BTreeMap<Addr, (&Type, Count)> = BTreeMap::new();
+    let mut counts: BTreeMap<Addr, (&Type, ObjectCount)> = BTreeMap::new();
     let found = walked.types.iter().map(|counted| (&counted.of, of(counted)));
     let besides = account.filter(|_| scope == Scope::Heap).into_iter().flat_map(|account| &account.unreached);
     for (of, count) in found.chain(besides.map(|unreached| (&unreached.of, unreached.count))) {
-        let (_, sum) = counts.entry(of.at).or_insert((of, Count::default()));
+        let (_, sum) = counts.entry(of.at).or_insert((of, ObjectCount::default()));
         sum.objects = sum.objects.saturating_add(count.objects);
         sum.bytes = sum.bytes.saturating_add(count.bytes);
         sum.overhead_bytes = sum.overhead_bytes.saturating_add(count.overhead_bytes);
@@ -270,12 +273,12 @@ const DEFAULT: std::ops::RangeInclusive<i32> = 0..=1;
 /// What the hooks put before each object (`_PyMem_DebugRawAlloc`, Objects/obmalloc.c): its size, then a letter and guards.
 const HOOK_BYTES: u64 = 16;
 
-fn allocator_choice(memory: &dyn Memory, python: &Found) -> Option<i32> {
-    memory.read_int(python.found.at, python.layout.runtime_state.allocator).ok()
+fn allocator_choice(memory: &dyn Memory, python: &DetectedPython) -> Option<i32> {
+    memory.read_int(python.location.at, python.layout.runtime_state.allocator).ok()
 }
 
 /// Which allocator has the objects.
-fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
+fn allocator(memory: &dyn Memory, python: &DetectedPython) -> Option<Allocator> {
     let chosen = allocator_choice(memory, python)?;
     Some(match python.layout.encodings.gc_lists {
         GcLists::MimallocPages => Allocator::Mimalloc,
@@ -287,8 +290,8 @@ fn allocator(memory: &dyn Memory, python: &Found) -> Option<Allocator> {
 
 /// What Python's own allocator has given out; `None` where it has nothing to do, or is not known.
 fn pools_of<M: Memory>(
-    heap: &Heap<'_, M>,
-    python: &Found,
+    heap: &PythonHeap<'_, M>,
+    python: &DetectedPython,
     interpreters: &[Addr],
     facts: &Facts,
 ) -> Option<Pools> {
@@ -300,7 +303,7 @@ fn pools_of<M: Memory>(
     match (allocator, python.layout.encodings.gc_lists) {
         (Allocator::Mimalloc, GcLists::MimallocPages) => Some(heap.read_pages(&ranges)),
         (Allocator::Pymalloc, _) => {
-            Some(Pools::read(heap.memory, heap.layout, interpreters, python.found.file.arenas, &ranges))
+            Some(Pools::read(heap.memory, heap.layout, interpreters, python.location.file.arenas, &ranges))
         }
         // Where others have it, no thread says which pages are its.
         (Allocator::Mimalloc | Allocator::Malloc, _) => None,
@@ -308,7 +311,7 @@ fn pools_of<M: Memory>(
 }
 
 /// What stands before each object in its block, in bytes.
-fn hook_bytes(memory: &dyn Memory, python: &Found) -> u64 {
+fn hook_bytes(memory: &dyn Memory, python: &DetectedPython) -> u64 {
     let chosen = allocator_choice(memory, python).unwrap_or_default();
     let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);
     if hooks { HOOK_BYTES } else { 0 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crate::leaks::LeakTracker;
 use crate::request::{Request, Source, Stopping};
 use memobj_cpython::runtime::Runtime;
-use memobj_cpython::runtime::choose::{Python as Found, find};
+use memobj_cpython::runtime::detect::DetectedPython;
+use memobj_cpython::runtime::detect::detect;
 use memobj_process::error::{Error, Stage};
 use memobj_process::facts::Source as _;
 use memobj_process::memory::{Buffers, Memory};
@@ -42,7 +43,7 @@ pub struct Observer {
 #[derive(Debug)]
 struct AttachedPython {
     target: Target,
-    python: Found,
+    python: DetectedPython,
 }
 
 impl Observer {
@@ -60,7 +61,7 @@ impl Observer {
             }
             None => {
                 let target = Target::attach(pid)?;
-                let python = find(&target, request.way)?;
+                let python = detect(&target, request.way)?;
                 AttachedPython { target, python }
             }
         };
@@ -100,7 +101,7 @@ impl Observer {
             let python = &attached.python;
             let frozen = attached.target.freeze(&mut self.buffers, limit, |memory| {
                 // What cannot be read now cannot be copied either: that is told then.
-                !Runtime::is_collecting(memory, &python.layout, python.found.at).unwrap_or(false)
+                !Runtime::is_collecting(memory, &python.layout, python.location.at).unwrap_or(false)
             });
             let mut still = match frozen {
                 // On a machine that is busy a thread may have to wait for a processor to stop on.
@@ -136,7 +137,7 @@ impl Observer {
             let census = match read {
                 Ok(runtime) => {
                     if let Some(path) = &request.save {
-                        still.landmarks = python.found.landmarks();
+                        still.landmarks = python.location.landmarks();
                         snapshot::save(&still, path)?;
                     }
                     let tracker = tracker.as_deref_mut();
@@ -191,7 +192,7 @@ fn held<M: Memory>(
     context: CaptureContext<'_>,
     request: &Request,
 ) -> Result<Census, Error> {
-    let python = find(source, request.way)?;
+    let python = detect(source, request.way)?;
     let runtime = python.read(memory)?;
     count(memory, source.facts(), &python, runtime, context, request, None)
 }

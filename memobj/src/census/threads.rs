@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use memobj_cpython::object::Objects;
-use memobj_cpython::runtime::frame::place_of;
-use memobj_cpython::runtime::{Interpreter, Runtime};
+use memobj_cpython::runtime::Interpreter;
+use memobj_cpython::runtime::Runtime;
+use memobj_cpython::runtime::frame::read_thread_location;
 use memobj_process::addr::Addr;
 
 use super::Thread;
@@ -81,7 +82,7 @@ fn read_interpreter_threads(
         let thread = named.remove(&state.ident);
         let known = thread.is_some();
         let thread = thread.unwrap_or_default();
-        let place = place_of(objects, state.at);
+        let place = read_thread_location(objects, state.at);
         let is_main = thread.main || interpreter.id == 0 && main_ident == Some(state.ident);
         threads.push(Thread {
             name: thread.name.or_else(|| is_main.then(|| MAIN.into())),

@@ -7,7 +7,7 @@ use crate::graph::NodeId;
 use crate::names::suspended::is_task;
 use crate::names::{NameReader, Reference};
 use crate::object_graph::{Liveness, ObjectGraph, TypeIndex};
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::types::Type;
 use memobj_process::memory::Memory;
 
@@ -127,7 +127,8 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
 
     fn owner_rule(&mut self, of: &Type) -> OwnerRule {
         let name = of.name();
-        let suspends = matches!(of.kind, Some(Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator));
+        let suspends =
+            matches!(of.kind, Some(Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator));
         if suspends || is_task(&name) {
             return OwnerRule::Suspended;
         }
@@ -238,8 +239,9 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 continue;
             }
             let kind = graph.type_of(node).and_then(|of| of.kind);
-            let is_small = matches!(kind, Some(Kind::Str | Kind::Int | Kind::Number | Kind::Bytes))
-                && graph.size(node) < SMALL_VALUE_BYTES;
+            let is_small =
+                matches!(kind, Some(Builtin::Str | Builtin::Int | Builtin::Number | Builtin::Bytes))
+                    && graph.size(node) < SMALL_VALUE_BYTES;
             let from = at.unwrap_or_default();
             let Some((word, role)) = self.namer.follow(from, of, open.role, &reference, to) else {
                 continue;
@@ -258,9 +260,9 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 let place = self.place(text, module, Some(open.place));
                 // A function or a class is what its module is made of; what it keeps may be more than that.
                 let is_code = match kind {
-                    Some(Kind::Function) => true,
+                    Some(Builtin::Function) => true,
                     // A class that owns its objects is told by itself.
-                    Some(Kind::Type) => !self.owner_rules.contains(&OwnerRule::Class(place)),
+                    Some(Builtin::Type) => !self.owner_rules.contains(&OwnerRule::Class(place)),
                     _ => false,
                 };
                 if is_code {
@@ -269,7 +271,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 place
             };
             // What is suspended owns its variables, however they are named; until 3.10 a frame object has them.
-            let is_suspended = of.is_some_and(|of| of.kind == Some(Kind::Frame))
+            let is_suspended = of.is_some_and(|of| of.kind == Some(Builtin::Frame))
                 || self.owner_rules.get(graph.type_index(open.node).0 as usize)
                     == Some(&OwnerRule::Suspended);
             let owner = if word == NamePart::Nothing || is_suspended { self.owner(open.node) } else { place };
@@ -295,17 +297,17 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 _ if is_instance => true,
                 None => true,
                 Some(
-                    Kind::Type
-                    | Kind::Module
-                    | Kind::Function
-                    | Kind::LruCache
-                    | Kind::WeakReference
-                    | Kind::HamtItems
-                    | Kind::HamtArray
-                    | Kind::Frame
-                    | Kind::Generator
-                    | Kind::Coroutine
-                    | Kind::AsyncGenerator,
+                    Builtin::Type
+                    | Builtin::Module
+                    | Builtin::Function
+                    | Builtin::LruCache
+                    | Builtin::WeakReference
+                    | Builtin::HamtItems
+                    | Builtin::HamtArray
+                    | Builtin::Frame
+                    | Builtin::Generator
+                    | Builtin::Coroutine
+                    | Builtin::AsyncGenerator,
                 ) => true,
                 Some(_) => false,
             };

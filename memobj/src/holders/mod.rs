@@ -22,8 +22,8 @@ use crate::names::NameReader;
 use crate::names::modules::Modules;
 use crate::names::threads::read_thread_names;
 use crate::object_graph::{Liveness, ObjectGraph};
-use memobj_cpython::heap::python::Python;
-use memobj_cpython::heap::walk::Walked;
+use memobj_cpython::heap::python_heap::PythonHeap;
+use memobj_cpython::heap::walk::HeapWalk;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
@@ -76,8 +76,8 @@ impl<'w> Holders<'w> {
     /// # Errors
     /// As [`ObjectGraph::read`].
     pub fn find<M: Memory>(
-        python: &Python<'_, M>,
-        walked: &'w Walked,
+        python: &PythonHeap<'_, M>,
+        walked: &'w HeapWalk,
         threads: usize,
     ) -> Result<Self, Error> {
         let graph = ObjectGraph::read(python, walked, threads)?;

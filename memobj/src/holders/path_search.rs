@@ -10,8 +10,8 @@ use crate::graph::{NodeId, ShortestPaths};
 use crate::names::NameReader;
 use crate::names::modules::Modules;
 use crate::object_graph::{ObjectGraph, RootKind, TypeIndex};
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::memory::Memory;
 
 /// What a type is to the search.
@@ -40,12 +40,12 @@ struct EdgeRules<'l, 'w> {
 
 impl<'l, 'w> EdgeRules<'l, 'w> {
     fn new<M: Memory>(graph: &'l ObjectGraph<'w>, names: &NameReader<'_, '_, M>) -> Self {
-        let class = |kind: Option<Kind>, is_type: bool| match kind {
+        let class = |kind: Option<Builtin>, is_type: bool| match kind {
             _ if is_type => NodeClass::Type,
-            Some(Kind::Module) => NodeClass::Module,
-            Some(Kind::Frame) => NodeClass::Frame,
-            Some(Kind::Tuple) => NodeClass::Tuple,
-            Some(Kind::Function) => NodeClass::Function,
+            Some(Builtin::Module) => NodeClass::Module,
+            Some(Builtin::Frame) => NodeClass::Frame,
+            Some(Builtin::Tuple) => NodeClass::Tuple,
+            Some(Builtin::Function) => NodeClass::Function,
             _ => NodeClass::Other,
         };
         let types = graph.types();

@@ -6,7 +6,7 @@ use crate::graph::NodeId;
 use crate::names::modules::Modules;
 use crate::names::{NameReader, Reference, qualified_name};
 use crate::object_graph::{ObjectGraph, RootKind};
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::types::Type;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
@@ -148,7 +148,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
                 (NamePart::OfThread(self.thread_of(*key)?), Role::Namespace)
             }
             (Role::Named, Reference::Internal) => {
-                let is_dict = self.names.type_of(to).is_some_and(|of| of.kind == Some(Kind::Dict));
+                let is_dict = self.names.type_of(to).is_some_and(|of| of.kind == Some(Builtin::Dict));
                 (NamePart::Nothing, if is_dict { Role::Namespace } else { Role::Named })
             }
             (Role::Named, Reference::Defaults) => (NamePart::Nothing, Role::Defaults(from)),
@@ -166,9 +166,9 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
             }
             (Role::Named, Reference::Attribute(name)) => match kind {
                 // What a wrapper wraps has its name; what else belongs to a function or a class is a part of it.
-                Some(Kind::LruCache) => (NamePart::Nothing, Role::Named),
-                Some(Kind::Function | Kind::Type | Kind::Frame | Kind::Module) => return None,
-                _ if self.names.type_of(to).is_some_and(|of| of.kind == Some(Kind::Frame)) => {
+                Some(Builtin::LruCache) => (NamePart::Nothing, Role::Named),
+                Some(Builtin::Function | Builtin::Type | Builtin::Frame | Builtin::Module) => return None,
+                _ if self.names.type_of(to).is_some_and(|of| of.kind == Some(Builtin::Frame)) => {
                     (NamePart::Frame(self.names.function_of_frame_object(to)?.into()), Role::Named)
                 }
                 _ if is_wrapper(from_type) => (NamePart::Nothing, Role::Named),
@@ -183,7 +183,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
     fn thread_of(&mut self, key: Addr) -> Option<Arc<str>> {
         let layout = self.names.python().layout;
         let referred = match self.names.type_of(key)?.kind {
-            Some(Kind::WeakReference) => {
+            Some(Builtin::WeakReference) => {
                 self.names.objects().pointer(key, layout.weakref_object.wr_object)?
             }
             _ => key,

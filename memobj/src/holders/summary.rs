@@ -13,7 +13,7 @@ use crate::holders::why::Why;
 use crate::holders::{Holders, ObjectTotals};
 use crate::names::NameReader;
 use crate::request::Holding;
-use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -74,7 +74,7 @@ pub struct Stray {
 /// Python's allocator, as far as they are known: by address, each with what it keeps.
 #[must_use]
 pub fn summarize_holders<M: Memory>(
-    python: &Python<'_, M>,
+    python: &PythonHeap<'_, M>,
     holders: &Holders<'_>,
     retained: Option<&RetainedSizes>,
     wanted: &Holding,

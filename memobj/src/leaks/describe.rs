@@ -8,9 +8,9 @@ use crate::holders::ObjectTotals;
 use crate::holders::why::ReferencePath;
 use crate::names::{NameReader, Reference, qualified_name};
 use crate::object_graph::TypeIndex;
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::types::Type;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::memory::Memory;
 
 use super::find::{Candidate, GrowingRow, LeakFinder};
@@ -120,7 +120,7 @@ impl LeakFinder<'_, '_> {
             limit: added.and_then(|(_, group)| self.limit(names, group)),
             along: None,
         };
-        let is_weak = of.is_some_and(|of| of.kind == Some(Kind::WeakReference));
+        let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
         let keys = word.map(|word| (place, word)).into_iter().collect();
         Candidate { is_standard: self.is_standard(place, sample().next()), is_weak, finding, place, keys }
     }
@@ -220,7 +220,7 @@ impl LeakFinder<'_, '_> {
         nodes: impl Iterator<Item = NodeId>,
     ) -> Option<Arc<str>> {
         let links = self.holders.graph();
-        links.type_at(index?).filter(|of| of.kind == Some(Kind::Function))?;
+        links.type_at(index?).filter(|of| of.kind == Some(Builtin::Function))?;
         most_common(nodes.filter_map(|node| Some(names.function(links.address(node)?)?.into())))
     }
 
@@ -274,13 +274,13 @@ impl LeakFinder<'_, '_> {
     fn how(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
         let links = self.holders.graph();
         match links.type_of(node).and_then(|of| of.kind) {
-            Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) if self.is_of_cache(node) => {
+            Some(Builtin::Dict | Builtin::OrderedDict | Builtin::DefaultDict) if self.is_of_cache(node) => {
                 GrowthMode::Cached
             }
-            Some(Kind::Dict | Kind::OrderedDict | Kind::DefaultDict) => GrowthMode::KeysSet,
-            Some(Kind::Set) => GrowthMode::Added,
-            Some(Kind::LruCache) => GrowthMode::Cached,
-            Some(Kind::List | Kind::Deque | Kind::Tuple) => self.sequence_mode(of, node),
+            Some(Builtin::Dict | Builtin::OrderedDict | Builtin::DefaultDict) => GrowthMode::KeysSet,
+            Some(Builtin::Set) => GrowthMode::Added,
+            Some(Builtin::LruCache) => GrowthMode::Cached,
+            Some(Builtin::List | Builtin::Deque | Builtin::Tuple) => self.sequence_mode(of, node),
             _ => GrowthMode::Linked,
         }
     }
@@ -288,7 +288,7 @@ impl LeakFinder<'_, '_> {
     /// Whether a dict is what `functools.lru_cache` keeps results in.
     fn is_of_cache(&self, node: NodeId) -> bool {
         let before = self.holders.paths().parent(node);
-        before.and_then(|before| self.holders.graph().type_of(before)?.kind) == Some(Kind::LruCache)
+        before.and_then(|before| self.holders.graph().type_of(before)?.kind) == Some(Builtin::LruCache)
     }
 
     /// Where in a sequence the new objects of a type are.
@@ -313,8 +313,8 @@ impl LeakFinder<'_, '_> {
         above.take(NEAR).find_map(|node| {
             let at = links.address(node)?;
             let offset = match links.type_of(node)?.kind? {
-                Kind::LruCache => layout.lru_cache_object.maxsize,
-                Kind::Deque => layout.deque_object.maxlen,
+                Builtin::LruCache => layout.lru_cache_object.maxsize,
+                Builtin::Deque => layout.deque_object.maxlen,
                 _ => return None,
             };
             let limit = names.python().memory.read_signed(at, offset).ok()?;
@@ -327,7 +327,7 @@ impl LeakFinder<'_, '_> {
 /// Whether objects of a type are there for what they hold.
 fn is_wrapping(of: &Type) -> bool {
     match of.kind {
-        Some(Kind::Tuple | Kind::List | Kind::Dict | Kind::WeakReference) => true,
+        Some(Builtin::Tuple | Builtin::List | Builtin::Dict | Builtin::WeakReference) => true,
         Some(_) => false,
         None => matches!(
             of.name().as_str(),

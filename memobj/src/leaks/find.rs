@@ -8,7 +8,7 @@ use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
 use crate::object_graph::Liveness;
 use crate::survivors::Generations;
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::types::Type;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
@@ -328,6 +328,13 @@ fn mark_companions(found: &mut [Candidate]) {
 
 /// Whether objects of a type are containers that grow.
 pub(super) fn has_items(of: &Type) -> bool {
-    let grows = [Kind::List, Kind::Dict, Kind::OrderedDict, Kind::DefaultDict, Kind::Set, Kind::Deque];
+    let grows = [
+        Builtin::List,
+        Builtin::Dict,
+        Builtin::OrderedDict,
+        Builtin::DefaultDict,
+        Builtin::Set,
+        Builtin::Deque,
+    ];
     of.kind.is_some_and(|kind| grows.contains(&kind))
 }

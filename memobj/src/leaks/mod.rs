@@ -22,8 +22,9 @@ use crate::graph::TooLarge;
 use crate::holders::{Holders, ObjectTotals};
 use crate::names::NameReader;
 use crate::survivors::{Generations, MAX_CENSUSES, Survivors};
-use memobj_cpython::heap::python::Python;
-use memobj_cpython::heap::seen::{Bitmap, Places};
+use memobj_cpython::heap::address_set::AddressIndex;
+use memobj_cpython::heap::address_set::AddressSet;
+use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_process::error::{Error, Stage};
 use memobj_process::memory::Memory;
 
@@ -101,7 +102,7 @@ impl LeakTracker {
     /// If there were too many.
     pub fn look<M: Memory>(
         &mut self,
-        python: &Python<'_, M>,
+        python: &PythonHeap<'_, M>,
         holders: &Holders<'_>,
         at: Instant,
         context: ProcessContext<'_>,
@@ -141,7 +142,7 @@ impl LeakTracker {
     }
 
     /// Keeps what the next census is compared with.
-    pub fn keep(&mut self, places: Places, set: Bitmap, generations: Generations) {
+    pub fn keep(&mut self, places: AddressIndex, set: AddressSet, generations: Generations) {
         self.survivors.keep(places, set, generations);
     }
 

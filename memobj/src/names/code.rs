@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::layout::encoding::StackRefs;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -188,7 +188,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
             Some(known) => self.untagged(self.python.memory.read_word(at, known.executable).ok()?),
             None => self.objects.pointer(at, layout.frame_object.f_code?)?,
         };
-        (self.type_of(code)?.kind == Some(Kind::Code)).then_some(code)
+        (self.type_of(code)?.kind == Some(Builtin::Code)).then_some(code)
     }
 
     /// The names of the variables of some code, in the order of a frame's slots.

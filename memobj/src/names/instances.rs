@@ -3,14 +3,16 @@
 //! Facts: `PyMemberDef` in `Include/structmember.h` and `Include/descrobject.h`; `Modules/_threadmodule.c` for `threading.local`;
 //! where attributes are, as in [`heap`](memobj_cpython::heap).
 
+use memobj_cpython::layout::flags;
 use std::sync::Arc;
 
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::dict::{Keys, values_of};
-use memobj_cpython::heap::instance::{Inline, read_dict_slot};
-use memobj_cpython::heap::python::{INLINE_VALUES, MANAGED_DICT};
+use memobj_cpython::heap::instance::InlineValues;
+use memobj_cpython::heap::instance::read_dict_slot;
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::layout::encoding::InstanceAttributes;
+use memobj_cpython::object::dict::KeysTable;
+use memobj_cpython::object::dict::first_value;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
@@ -49,7 +51,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         let (memory, layout) = (self.python.memory, self.python.layout);
         let keys = memory.read_pointer(of.at, layout.heap_type_object.ht_cached_keys);
         if let Some(keys) = keys.ok().filter(|keys| of.is_heap() && !keys.is_null())
-            && let Ok(keys) = Keys::read(memory, layout, keys)
+            && let Ok(keys) = KeysTable::read(memory, layout, keys)
         {
             // What was read before a fault is as good.
             let _ = keys.read_entries(memory, |key, _| {
@@ -85,7 +87,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
             }
             Ok(())
         };
-        if of.flags & MANAGED_DICT == 0 {
+        if of.flags & flags::MANAGED_DICT == 0 {
             if let Some(slot) = read_dict_slot(self.python, at, of)? {
                 dict_at(slot)?;
             }
@@ -101,12 +103,12 @@ impl<M: Memory> NameReader<'_, '_, M> {
             InstanceAttributes::ValuesAndDict { values_before, dict_before } => {
                 dict_at(at.minus(u64::from(dict_before)))?;
                 let array = memory.read_pointer(at.minus(u64::from(values_before)), 0)?;
-                if array.is_null() { Ok(()) } else { self.visit_values(of, values_of(layout, array), each) }
+                if array.is_null() { Ok(()) } else { self.visit_values(of, first_value(layout, array), each) }
             }
             InstanceAttributes::TaggedWord { word_before, .. } => {
                 let word = memory.read_word(at.minus(u64::from(word_before)), 0)?;
                 if word & 1 != 0 {
-                    return self.visit_values(of, values_of(layout, Addr(word.wrapping_add(1))), each);
+                    return self.visit_values(of, first_value(layout, Addr(word.wrapping_add(1))), each);
                 }
                 if word != 0 {
                     each(Addr(word), Reference::Internal);
@@ -115,10 +117,10 @@ impl<M: Memory> NameReader<'_, '_, M> {
             }
             InstanceAttributes::InlineValues { dict_before, .. } => {
                 dict_at(at.minus(u64::from(dict_before)))?;
-                if of.flags & INLINE_VALUES == 0 {
+                if of.flags & flags::INLINE_VALUES == 0 {
                     return Ok(());
                 }
-                let values = Inline::read(self.python, at, of)?;
+                let values = InlineValues::read(self.python, at, of)?;
                 if values.valid { self.visit_values(of, values.first, each) } else { Ok(()) }
             }
         }
@@ -137,7 +139,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
             return Ok(());
         }
         let mut at = first;
-        Keys::read(memory, layout, keys)?.read_entries(memory, |key, _| {
+        KeysTable::read(memory, layout, keys)?.read_entries(memory, |key, _| {
             if let Ok(value) = memory.read_pointer(at, 0)
                 && !value.is_null()
                 && let Some(name) = self.text(key)
@@ -217,7 +219,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
             let objects = self.objects;
             objects.entries(dict, |_, value| {
                 values += 1;
-                all_dicts &= objects.is(value, memobj_cpython::object::Kind::Dict);
+                all_dicts &= objects.is_instance(value, memobj_cpython::object::BaseType::Dict);
                 std::ops::ControlFlow::Continue(())
             });
             if values > 0 && all_dicts {

@@ -18,12 +18,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::object_graph::read_references;
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::kinds::Kind;
-use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::referents::EdgeKind;
-use memobj_cpython::heap::types::{Type, Types};
+use memobj_cpython::heap::types::Type;
+use memobj_cpython::heap::types::TypeRegistry;
 use memobj_cpython::object::Objects;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -74,9 +75,9 @@ type MemberNames = Arc<[(u32, Arc<str>)]>;
 
 /// Reads names.
 pub struct NameReader<'p, 'm, M> {
-    python: &'p Python<'m, M>,
+    python: &'p PythonHeap<'m, M>,
     objects: Objects<'m>,
-    types: Types<'p, 'm, M>,
+    types: TypeRegistry<'p, 'm, M>,
     /// Offsets and names of the members of types.
     members: HashMap<Addr, MemberNames>,
     /// Texts of `str` objects that were read: the names of attributes come again and again.
@@ -91,11 +92,11 @@ const MAX_TEXTS: usize = 1 << 18;
 impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
     /// Those of a Python.
     #[must_use]
-    pub fn new(python: &'p Python<'m, M>) -> Self {
+    pub fn new(python: &'p PythonHeap<'m, M>) -> Self {
         Self {
             python,
             objects: Objects::new(python.memory, python.layout),
-            types: Types::new(python),
+            types: TypeRegistry::new(python),
             members: HashMap::new(),
             texts: HashMap::new(),
             source_lines: HashMap::new(),
@@ -104,7 +105,7 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
 
     /// The Python.
     #[must_use]
-    pub const fn python(&self) -> &'p Python<'m, M> {
+    pub const fn python(&self) -> &'p PythonHeap<'m, M> {
         self.python
     }
 
@@ -116,13 +117,13 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
 
     /// The type of the object at `at`.
     pub fn type_of(&mut self, at: Addr) -> Option<Rc<Type>> {
-        let id = self.types.of(at)?;
+        let id = self.types.type_of(at)?;
         self.types.get(id).map(Rc::clone)
     }
 
     /// The type that is at `at`.
     pub fn class(&mut self, at: Addr) -> Option<Rc<Type>> {
-        let id = self.types.at(at)?;
+        let id = self.types.type_at(at)?;
         self.types.get(id).map(Rc::clone)
     }
 
@@ -148,12 +149,14 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
         let of = self.type_of(at)?;
         let (memory, layout) = (self.python.memory, self.python.layout);
         let offset = match of.kind? {
-            Kind::Dict | Kind::FrozenDict | Kind::OrderedDict | Kind::DefaultDict => {
+            Builtin::Dict | Builtin::FrozenDict | Builtin::OrderedDict | Builtin::DefaultDict => {
                 layout.dict_object.ma_used
             }
-            Kind::List | Kind::Tuple | Kind::StructSequence | Kind::Deque => layout.var_object.ob_size,
-            Kind::Set => layout.set_object.used,
-            Kind::LruCache => {
+            Builtin::List | Builtin::Tuple | Builtin::StructSequence | Builtin::Deque => {
+                layout.var_object.ob_size
+            }
+            Builtin::Set => layout.set_object.used,
+            Builtin::LruCache => {
                 let cache = memory.read_pointer(at, layout.lru_cache_object.cache).ok()?;
                 return self.entries(cache).filter(|_| cache != at);
             }
@@ -197,17 +200,17 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
             }
         };
         match kind {
-            Kind::Module => member(layout.module_object.md_dict, Reference::Internal),
-            Kind::DefaultDict => {
+            Builtin::Module => member(layout.module_object.md_dict, Reference::Internal),
+            Builtin::DefaultDict => {
                 member(layout.defdict_object.default_factory, Reference::Attribute("default_factory".into()));
                 self.visit_entries(at, each);
             }
-            Kind::OrderedDict => {
+            Builtin::OrderedDict => {
                 member(layout.odict_object.od_inst_dict, Reference::Internal);
                 self.visit_entries(at, each);
             }
-            Kind::Dict | Kind::FrozenDict => self.visit_entries(at, each),
-            Kind::List => {
+            Builtin::Dict | Builtin::FrozenDict => self.visit_entries(at, each),
+            Builtin::List => {
                 let count = memory.read_count(at, layout.var_object.ob_size).unwrap_or(0);
                 if let Ok(items) = memory.read_pointer(at, layout.list_object.ob_item)
                     && count > 0
@@ -215,18 +218,18 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
                     self.visit_items(items, count, each);
                 }
             }
-            Kind::Tuple | Kind::StructSequence => {
+            Builtin::Tuple | Builtin::StructSequence => {
                 let count = memory.read_count(at, layout.var_object.ob_size).unwrap_or(0);
                 self.visit_items(at.plus(u64::from(layout.tuple_object.ob_item)), count, each);
             }
-            Kind::Set => {
+            Builtin::Set => {
                 read_references(&mut self.types, at, of, |to, kind| {
                     if kind == EdgeKind::Visited && to != of.at {
                         each(to, Reference::Element);
                     }
                 });
             }
-            Kind::Deque => {
+            Builtin::Deque => {
                 let mut index = 0;
                 read_references(&mut self.types, at, of, |to, kind| {
                     if kind == EdgeKind::Visited && to != of.at {
@@ -235,18 +238,18 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
                     }
                 });
             }
-            Kind::HamtItems => self.visit_hamt_items(at, of, each),
-            Kind::HamtArray => {
+            Builtin::HamtItems => self.visit_hamt_items(at, of, each),
+            Builtin::HamtArray => {
                 read_references(&mut self.types, at, of, |to, kind| {
                     if kind == EdgeKind::Visited {
                         each(to, Reference::Internal);
                     }
                 });
             }
-            Kind::Type => self.visit_type(at, each),
-            Kind::Function => self.visit_function(at, each),
-            Kind::Frame => self.visit_frame_object(at, each),
-            Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator => {
+            Builtin::Type => self.visit_type(at, each),
+            Builtin::Function => self.visit_function(at, each),
+            Builtin::Frame => self.visit_frame_object(at, each),
+            Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator => {
                 self.visit_generator(at, each);
                 if self.python.layout.interpreter_frame.is_some()
                     && let Some(frame) = self.frame_of_generator(at)
@@ -254,7 +257,7 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
                     self.visit_awaited(at, frame, each);
                 }
             }
-            Kind::LruCache => {
+            Builtin::LruCache => {
                 member(layout.lru_cache_object.func, Reference::Attribute("__wrapped__".into()));
                 member(layout.lru_cache_object.cache, Reference::Cached);
                 member(layout.lru_cache_object.dict, Reference::Internal);
@@ -272,7 +275,7 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
                     }
                 });
             }
-            Kind::WeakReference => {
+            Builtin::WeakReference => {
                 member(layout.weakref_object.wr_callback, Reference::Attribute("__callback__".into()));
             }
             _ => self.visit_other(at, of, each),

@@ -1,9 +1,10 @@
 //! The names of what C's types refer to from fixed places: as Python calls it where Python shows it, else as the struct does.
 
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::kinds::Kind;
-use memobj_cpython::heap::types::{Traverse, Type};
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::types::Traverse;
+use memobj_cpython::heap::types::Type;
 use memobj_cpython::layout::FixedShape;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -155,8 +156,8 @@ impl<M: Memory> NameReader<'_, '_, M> {
     /// or, from 3.15 on, below a number there.
     pub(super) fn visit_awaited(&mut self, at: Addr, frame: Addr, each: &mut impl FnMut(Addr, Reference)) {
         let name = match self.type_of(at).and_then(|of| of.kind) {
-            Some(Kind::Coroutine) => "cr_await",
-            Some(Kind::AsyncGenerator) => "ag_await",
+            Some(Builtin::Coroutine) => "cr_await",
+            Some(Builtin::AsyncGenerator) => "ag_await",
             _ => return,
         };
         let top = self.tops_of_stack(frame).into_iter().flatten().find(|top| !top.is_null());
@@ -173,7 +174,7 @@ const MAX_ITEMS: u64 = 1 << 16;
 
 /// Whether objects of a type are such that only `await` and `async for` leave on a stack.
 fn is_awaited(of: &Type) -> bool {
-    matches!(of.kind, Some(Kind::Coroutine | Kind::Generator))
+    matches!(of.kind, Some(Builtin::Coroutine | Builtin::Generator))
         || matches!(
             of.qualname.as_str(),
             "FutureIter" | "coroutine_wrapper" | "async_generator_asend" | "async_generator_athrow"

@@ -6,9 +6,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::kinds::Kind;
-use memobj_cpython::runtime::frame::{instruction_of, place};
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::object::memory_ext::MemoryExt;
+use memobj_cpython::runtime::frame::read_code_location;
+use memobj_cpython::runtime::frame::read_frame_instruction;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -73,9 +74,9 @@ impl<M: Memory> NameReader<'_, '_, M> {
     pub fn suspended(&mut self, at: Addr) -> Option<Suspended> {
         let of = self.type_of(at)?;
         let word = match of.kind {
-            Some(Kind::Generator) => "generator",
-            Some(Kind::Coroutine) => "coroutine",
-            Some(Kind::AsyncGenerator) => "async generator",
+            Some(Builtin::Generator) => "generator",
+            Some(Builtin::Coroutine) => "coroutine",
+            Some(Builtin::AsyncGenerator) => "async generator",
             _ if is_task(&of.name()) => {
                 let coroutine = self.coroutine_of_task(at)?;
                 return Some(Suspended { word: "task", ..self.suspended(coroutine)? });
@@ -98,8 +99,9 @@ impl<M: Memory> NameReader<'_, '_, M> {
         let mut candidates = Vec::new();
         self.visit_references(task, |to, reference| candidates.push((to, reference)));
         for (to, reference) in candidates {
-            let suspends =
-                self.type_of(to).is_some_and(|of| matches!(of.kind, Some(Kind::Coroutine | Kind::Generator)));
+            let suspends = self
+                .type_of(to)
+                .is_some_and(|of| matches!(of.kind, Some(Builtin::Coroutine | Builtin::Generator)));
             if !suspends {
                 continue;
             }
@@ -150,12 +152,12 @@ impl<M: Memory> NameReader<'_, '_, M> {
 
     /// Which line a frame is at.
     fn source_line(&mut self, frame: Addr) -> SourceLine {
-        let (code, offset) = instruction_of(self.objects, frame)?;
+        let (code, offset) = read_frame_instruction(self.objects, frame)?;
         let offset = offset?;
         if let Some(known) = self.source_lines.get(&(code, offset)) {
             return known.clone();
         }
-        let source_line = place(self.objects, code, Some(offset)).and_then(|place| {
+        let source_line = read_code_location(self.objects, code, Some(offset)).and_then(|place| {
             let file = place.file.rsplit('/').next().unwrap_or_default();
             Some((file.into(), place.line?))
         });

@@ -12,12 +12,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use crate::graph::{Graph, GraphBuilder, NodeId, TooLarge};
-use memobj_cpython::heap::python::Python;
-use memobj_cpython::heap::referents::{EdgeKind, Reader};
-use memobj_cpython::heap::seen::Hint;
+use memobj_cpython::heap::address_set::Cursor;
+use memobj_cpython::heap::python_heap::PythonHeap;
+use memobj_cpython::heap::referents::EdgeKind;
+use memobj_cpython::heap::referents::ReferenceReader;
 use memobj_cpython::heap::size::read_size;
-use memobj_cpython::heap::types::{Type, Types};
-use memobj_cpython::heap::walk::{Counted, Walked};
+use memobj_cpython::heap::types::Type;
+use memobj_cpython::heap::types::TypeRegistry;
+use memobj_cpython::heap::walk::HeapWalk;
+use memobj_cpython::heap::walk::TypeStats;
 use memobj_process::addr::Addr;
 use memobj_process::error::{Error, Stage};
 use memobj_process::memory::Memory;
@@ -43,7 +46,7 @@ const LARGE: u32 = u32::MAX;
 pub struct ObjectGraph<'w> {
     ranks: Ranks<'w>,
     references: Graph,
-    types: &'w [Counted],
+    types: &'w [TypeStats],
     type_indices: Vec<TypeIndex>,
     sizes: Vec<u32>,
     large: BTreeMap<u32, u64>,
@@ -58,11 +61,11 @@ impl<'w> ObjectGraph<'w> {
     /// # Errors
     /// If there are more of them than can be numbered, or a thread came to grief.
     pub fn read<M: Memory>(
-        python: &Python<'_, M>,
-        walked: &'w Walked,
+        python: &PythonHeap<'_, M>,
+        walked: &'w HeapWalk,
         threads: usize,
     ) -> Result<Self, Error> {
-        let ranks = Ranks::new(&walked.places, &walked.heap).map_err(too_large)?;
+        let ranks = Ranks::new(&walked.index, &walked.heap).map_err(too_large)?;
         let rows = read_rows(python, walked, &ranks, threads.max(1))?;
         let mut rows = rows.into_iter();
         let mut all = rows.next().map_or_else(|| Rows::new(ranks.len()), Ok).map_err(too_large)?;
@@ -136,7 +139,7 @@ impl<'w> ObjectGraph<'w> {
     /// The object at `at`.
     #[must_use]
     pub fn node(&self, at: Addr) -> Option<NodeId> {
-        self.ranks.node(at, &mut Hint::default())
+        self.ranks.node(at, &mut Cursor::default())
     }
 
     /// Calls `each` with all objects, in the order of their numbers.
@@ -170,7 +173,7 @@ impl<'w> ObjectGraph<'w> {
 
     /// All types that have objects, in the order of their [`TypeIndex`].
     #[must_use]
-    pub const fn types(&self) -> &'w [Counted] {
+    pub const fn types(&self) -> &'w [TypeStats] {
         self.types
     }
 
@@ -229,8 +232,8 @@ impl Rows {
 
 /// The rows of all objects, in parts that follow one another.
 fn read_rows<M: Memory>(
-    python: &Python<'_, M>,
-    walked: &Walked,
+    python: &PythonHeap<'_, M>,
+    walked: &HeapWalk,
     ranks: &Ranks<'_>,
     threads: usize,
 ) -> Result<Vec<Rows>, Error> {
@@ -267,21 +270,21 @@ fn read_rows<M: Memory>(
 
 /// The rows of the objects of some words of bits; of the last part, those of the unaligned objects too.
 fn read_part<M: Memory>(
-    python: &Python<'_, M>,
+    python: &PythonHeap<'_, M>,
     ranks: &Ranks<'_>,
     indices: &HashMap<Addr, TypeIndex>,
     words: std::ops::Range<usize>,
     is_last: bool,
 ) -> Result<Rows, TooLarge> {
     let mut rows = Rows::new(ranks.len())?;
-    let mut types = Types::new(python);
+    let mut types = TypeRegistry::new(python);
     // By the numbers of this thread's registry.
     let mut known: Vec<TypeIndex> = Vec::new();
     let mut failed = Ok(());
     let mut node = ranks.first(words.start);
-    let mut hint = Hint::default();
+    let mut hint = Cursor::default();
     let mut row = |at: Addr| {
-        let id = types.of(at);
+        let id = types.type_of(at);
         let of = id.and_then(|id| types.get(id)).map(Rc::clone);
         let (Some(id), Some(of)) = (id, of) else {
             rows.type_indices.push(TypeIndex::NONE);
@@ -321,12 +324,12 @@ fn read_part<M: Memory>(
 
 /// All that an object refers to, as far as it can be read; each as often as it does.
 pub(crate) fn read_references<M: Memory>(
-    types: &mut Types<'_, '_, M>,
+    types: &mut TypeRegistry<'_, '_, M>,
     at: Addr,
     of: &Type,
     mut each: impl FnMut(Addr, EdgeKind),
 ) {
-    let mut reader = Reader { python: types.python(), types };
+    let mut reader = ReferenceReader { python: types.python(), types };
     // What cannot be read is not there, and was counted when the heap was walked.
     let _ = reader.read_visited(at, of, &mut each);
     let _ = reader.read_hidden(at, of, &mut each);

@@ -3,14 +3,16 @@
 use std::ops::Range;
 
 use crate::graph::{NodeId, TooLarge};
-use memobj_cpython::heap::seen::{Bitmap, Hint, Places};
+use memobj_cpython::heap::address_set::AddressIndex;
+use memobj_cpython::heap::address_set::AddressSet;
+use memobj_cpython::heap::address_set::Cursor;
 use memobj_process::addr::Addr;
 
 /// Numbers for the objects of a set: the aligned ones by address, then the others. Four bytes for every 512 of the target's memory.
 #[derive(Debug)]
 pub struct Ranks<'w> {
-    places: &'w Places,
-    set: &'w Bitmap,
+    places: &'w AddressIndex,
+    set: &'w AddressSet,
     /// By word of bits: how many objects are in those before it.
     before: Vec<u32>,
     aligned: u32,
@@ -23,7 +25,7 @@ impl<'w> Ranks<'w> {
     ///
     /// # Errors
     /// If there are too many.
-    pub fn new(places: &'w Places, set: &'w Bitmap) -> Result<Self, TooLarge> {
+    pub fn new(places: &'w AddressIndex, set: &'w AddressSet) -> Result<Self, TooLarge> {
         let mut before = Vec::with_capacity(set.words());
         let mut aligned = 0_u32;
         for index in 0..set.words() {
@@ -50,7 +52,7 @@ impl<'w> Ranks<'w> {
     /// The number of the object at `at`; `None` if it is not in the set.
     #[inline]
     #[must_use]
-    pub fn node(&self, at: Addr, hint: &mut Hint) -> Option<NodeId> {
+    pub fn node(&self, at: Addr, hint: &mut Cursor) -> Option<NodeId> {
         if !at.0.is_multiple_of(8) {
             let index = self.unaligned.binary_search(&at).ok()?;
             return Some(NodeId(self.aligned.checked_add(u32::try_from(index).ok()?)?));
@@ -108,7 +110,7 @@ impl<'w> Ranks<'w> {
 
     /// Calls `each` with the aligned objects of some words, in the order of their numbers.
     pub fn each_in(&self, words: Range<usize>, each: impl FnMut(Addr)) {
-        self.set.each_in(self.places, words, None, each);
+        self.set.for_each_in(self.places, words, None, each);
     }
 
     /// Calls `each` with all objects, in the order of their numbers.
@@ -131,22 +133,22 @@ mod tests {
     #[test]
     fn numbers_and_addresses_lead_to_each_other() {
         let regions = [Addr(0x1000)..Addr(0x9000), Addr(0x7fff_0000)..Addr(0x7fff_1000)];
-        let places = Places::new(&regions);
-        let set = Bitmap::new(&places);
+        let places = AddressIndex::new(&regions);
+        let set = AddressSet::new(&places);
         let all: Vec<u64> = [0x1000, 0x1008, 0x11f8, 0x1200, 0x8ff8, 0x7fff_0000, 0x7fff_0ff8].into();
         let odd = [0x2004, 0x7fff_0014];
         for &at in all.iter().chain(&odd) {
-            assert!(set.insert(&places, Addr(at), &mut Hint::default()));
+            assert!(set.insert(&places, Addr(at), &mut Cursor::default()));
         }
         let ranks = Ranks::new(&places, &set).unwrap();
         assert_eq!(ranks.len(), 9);
         for (node, &at) in all.iter().chain(&odd).enumerate() {
             let node = NodeId(node as u32);
-            assert_eq!(ranks.node(Addr(at), &mut Hint::default()), Some(node), "{at:#x}");
+            assert_eq!(ranks.node(Addr(at), &mut Cursor::default()), Some(node), "{at:#x}");
             assert_eq!(ranks.address(node), Some(Addr(at)));
         }
         for at in [0, 0x1010, 0x9000, 0x2000, 0x2008, 0x300c, u64::MAX] {
-            assert_eq!(ranks.node(Addr(at), &mut Hint::default()), None, "{at:#x}");
+            assert_eq!(ranks.node(Addr(at), &mut Cursor::default()), None, "{at:#x}");
         }
         assert_eq!(ranks.address(NodeId(9)), None);
         for count in 1..5 {

@@ -2,9 +2,9 @@
 //!
 //! Facts: `Include/object.h` and `Include/refcount.h` of 3.8 to 3.14.
 
-use memobj_cpython::heap::access::Access;
 use memobj_cpython::layout::Layout;
 use memobj_cpython::layout::encoding::RefCounts;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
@@ -52,7 +52,8 @@ pub(super) fn read_count<M: Memory>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use memobj_cpython::layout::{Build, candidates};
+    use memobj_cpython::layout::Build;
+    use memobj_cpython::layout::candidates;
     use memobj_process::memory::Image;
 
     fn count(minor: u32, word: u64) -> Option<u64> {

@@ -1,15 +1,18 @@
 //! What holds objects without being one: nodes behind those of the objects, from which everything is reached that the program can use.
 
+use memobj_cpython::layout::flags;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use crate::graph::{NodeId, TooLarge};
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::python::{HEAP_TYPE, Python};
-use memobj_cpython::heap::referents::{EdgeKind, Reader, read_running};
+use memobj_cpython::heap::python_heap::PythonHeap;
+use memobj_cpython::heap::referents::EdgeKind;
+use memobj_cpython::heap::referents::ReferenceReader;
+use memobj_cpython::heap::referents::read_running_frame;
 use memobj_cpython::heap::roots::read_guesses;
-use memobj_cpython::heap::types::Types;
+use memobj_cpython::heap::types::TypeRegistry;
 use memobj_cpython::object::Objects;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -62,10 +65,10 @@ pub struct GraphThread {
 
 impl ObjectGraph<'_> {
     /// Adds the sources that can be found without a look at the graph.
-    pub(super) fn add_known_roots<M: Memory>(&mut self, python: &Python<'_, M>) -> Result<(), TooLarge> {
+    pub(super) fn add_known_roots<M: Memory>(&mut self, python: &PythonHeap<'_, M>) -> Result<(), TooLarge> {
         let layout = python.layout;
-        let mut types = Types::new(python);
-        let mut reader = Reader { python, types: &mut types };
+        let mut types = TypeRegistry::new(python);
+        let mut reader = ReferenceReader { python, types: &mut types };
         let objects = Objects::new(python.memory, layout);
         let mut found: Vec<(RootKind, Vec<NodeId>)> = Vec::new();
         for (number, &interpreter) in python.interpreters.iter().enumerate() {
@@ -83,7 +86,8 @@ impl ObjectGraph<'_> {
                 self.threads.push(GraphThread { at, interpreter: number, ident });
                 for frame in python.read_frames(at) {
                     let mut held = Vec::new();
-                    let _ = read_running(&mut reader, frame, &mut |to: Addr, _: EdgeKind| held.push(to));
+                    let _ =
+                        read_running_frame(&mut reader, frame, &mut |to: Addr, _: EdgeKind| held.push(to));
                     found.push((RootKind::Frame { at: frame, thread }, self.nodes(&held)));
                 }
                 let mut held = Vec::new();
@@ -105,13 +109,13 @@ impl ObjectGraph<'_> {
     }
 
     /// The types that were not made at run time, those without objects too.
-    fn static_types<M: Memory>(&self, python: &Python<'_, M>) -> Vec<NodeId> {
+    fn static_types<M: Memory>(&self, python: &PythonHeap<'_, M>) -> Vec<NodeId> {
         let is_metatype: Vec<bool> = self.types.iter().map(|counted| counted.of.is_metatype()).collect();
         let is_static = |node: &NodeId| {
             let of_type = is_metatype.get(self.type_index(*node).0 as usize).is_some_and(|&is| is);
             let flags =
                 || python.memory.read_word(self.address(*node)?, python.layout.type_object.tp_flags).ok();
-            of_type && flags().is_some_and(|flags| flags & HEAP_TYPE == 0)
+            of_type && flags().is_some_and(|flags| flags & flags::HEAPTYPE == 0)
         };
         (0..).take(self.objects()).map(NodeId).filter(is_static).collect()
     }
@@ -122,7 +126,11 @@ impl ObjectGraph<'_> {
 
     /// Leaves out of what states of threads and interpreters point to that of which objects have all references that it counts. A state
     /// has lists of freed objects (`Include/internal/pycore_interp.h`), and what was taken off them again is still written there.
-    fn drop_stale_guesses<M: Memory>(&self, python: &Python<'_, M>, found: &mut [(RootKind, Vec<NodeId>)]) {
+    fn drop_stale_guesses<M: Memory>(
+        &self,
+        python: &PythonHeap<'_, M>,
+        found: &mut [(RootKind, Vec<NodeId>)],
+    ) {
         let is_guessed = |kind: RootKind| matches!(kind, RootKind::Thread(_) | RootKind::Interpreter(_));
         let guessed = || found.iter().filter(|(kind, _)| is_guessed(*kind)).flat_map(|(_, held)| held);
         let mut counts: HashMap<NodeId, u64> = guessed().map(|&node| (node, 0)).collect();

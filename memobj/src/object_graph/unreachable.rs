@@ -4,10 +4,10 @@
 use std::rc::Rc;
 
 use crate::graph::{Graph, NodeId, TooLarge};
-use memobj_cpython::heap::access::Access;
-use memobj_cpython::heap::python::Python;
+use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::referents::EdgeKind;
-use memobj_cpython::heap::types::Types;
+use memobj_cpython::heap::types::TypeRegistry;
+use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -48,7 +48,10 @@ impl Liveness {
 
 impl ObjectGraph<'_> {
     /// Looks at what the sources do not reach, and adds those sources that this leads to.
-    pub(super) fn classify_unreachable<M: Memory>(&mut self, python: &Python<'_, M>) -> Result<(), TooLarge> {
+    pub(super) fn classify_unreachable<M: Memory>(
+        &mut self,
+        python: &PythonHeap<'_, M>,
+    ) -> Result<(), TooLarge> {
         // What is not marked is garbage in the end.
         let mut liveness = vec![Liveness::Garbage; self.objects()];
         let lists = self.garbage_lists(python);
@@ -89,7 +92,7 @@ impl ObjectGraph<'_> {
     }
 
     /// The lists that are `gc.garbage`.
-    fn garbage_lists<M: Memory>(&self, python: &Python<'_, M>) -> Vec<NodeId> {
+    fn garbage_lists<M: Memory>(&self, python: &PythonHeap<'_, M>) -> Vec<NodeId> {
         let layout = python.layout;
         let states = python.interpreters.iter().filter_map(|interpreter| {
             match (layout.interpreter_state.gc, layout.runtime_state.gc) {
@@ -109,15 +112,15 @@ impl ObjectGraph<'_> {
     /// How many references from unreached, and from those lists, there are to each object.
     fn count_references<M: Memory>(
         &self,
-        python: &Python<'_, M>,
+        python: &PythonHeap<'_, M>,
         unreached: &[NodeId],
         lists: &[NodeId],
     ) -> Vec<u32> {
         let mut found = vec![0_u32; self.objects()];
-        let mut types = Types::new(python);
+        let mut types = TypeRegistry::new(python);
         for &node in unreached.iter().chain(lists) {
             let Some(at) = self.address(node) else { continue };
-            let Some(of) = types.of(at).and_then(|id| types.get(id)).map(Rc::clone) else { continue };
+            let Some(of) = types.type_of(at).and_then(|id| types.get(id)).map(Rc::clone) else { continue };
             read_references(&mut types, at, &of, |to: Addr, kind| {
                 // What was guessed may be a pointer that is counted by nobody.
                 if kind != EdgeKind::Guessed

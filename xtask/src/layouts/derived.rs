@@ -52,7 +52,10 @@ fn unpatched(origin: &str, debian: &Rows, own: &Rows) -> Rows {
                 "origin" => format!("{origin:?}"),
                 // Without what Debian's patches change of it.
                 "encodings" => {
-                    format!("encoding::of({}, false)", find(debian, "hexversion").unwrap_or_default())
+                    format!(
+                        "Encodings::for_version({}, false)",
+                        find(debian, "hexversion").unwrap_or_default()
+                    )
                 }
                 "gc_state" => find(own, name).unwrap_or_else(|| value.clone()),
                 _ => value.clone(),
@@ -74,7 +77,7 @@ fn incremental(base: &Rows) -> Rows {
             let value = match name.as_str() {
                 "origin" => format!("\"{MARK}3.14.4\""),
                 "hexversion" => "0x030e04f0".to_owned(),
-                "encodings" => "encoding::of(0x030e04f0, false)".to_owned(),
+                "encodings" => "Encodings::for_version(0x030e04f0, false)".to_owned(),
                 "gc_state" => fields(value, |name, value| match name {
                     "size" => {
                         value.parse().map_or(value.to_owned(), |size: u64| (size - SHORTER).to_string())

@@ -133,10 +133,10 @@ fn index(keys: &BTreeSet<Key>) -> String {
     for key in keys {
         text += &format!("#[rustfmt::skip]\nmod {};\n", key.module());
     }
-    text += "\nuse super::Table;\n\n/// All of them.\npub const ALL: &[Table] = &[\n";
+    text += "\nuse super::VersionTable;\n\n/// All of them.\npub const ALL: &[VersionTable] = &[\n";
     for key in keys {
         text += &format!(
-            "    Table {{ minor: {}, free_threaded: {}, debug: {}, builds: {}::BUILDS }},\n",
+            "    VersionTable {{ minor: {}, free_threaded: {}, debug: {}, builds: {}::BUILDS }},\n",
             key.minor,
             key.free_threaded,
             key.debug,

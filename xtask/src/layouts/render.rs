@@ -20,7 +20,7 @@ pub fn fields(spec: &Spec) -> String {
 #![allow(missing_docs, reason = \"members bear the names that CPython's sources give them\")]
 
 use super::encoding::Encodings;
-use super::{Bits, FixedShape};
+use super::{BitField, FixedShape};
 
 /// Where everything is in one build of CPython, in bytes, and what else differs between builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct Layout {
         }
         for field in &group.fields {
             let of = match field.what {
-                What::Bits => "Bits",
+                What::Bits => "BitField",
                 What::Value => "i32",
                 _ => "u32",
             };
@@ -104,11 +104,12 @@ pub type Rows = Vec<(String, String)>;
 #[must_use]
 pub fn rows(spec: &Spec, of: &Interpreter, extract: &Extract) -> Rows {
     let visiting = match of.shows_dict {
-        Some(true) => ".visiting(encoding::VisitedFirst::Dict)",
-        Some(false) => ".visiting(encoding::VisitedFirst::Values)",
+        Some(true) => ".visiting(VisitedFirst::Dict)",
+        Some(false) => ".visiting(VisitedFirst::Values)",
         None => "",
     };
-    let encodings = format!("encoding::of({:#010x}, {}){visiting}", of.hexversion, of.free_threaded);
+    let encodings =
+        format!("Encodings::for_version({:#010x}, {}){visiting}", of.hexversion, of.free_threaded);
     let mut rows = vec![
         ("origin".to_owned(), format!("{:?}", of.origin)),
         ("hexversion".to_owned(), format!("{:#010x}", of.hexversion)),
@@ -139,7 +140,9 @@ fn group_value(group: &Group, values: &Values) -> String {
     for (field, value) in group.fields.iter().zip(&values.fields) {
         let text = value.as_ref().map(|value| match value {
             Value::Number(number) => number.to_string(),
-            Value::Bits(byte, bit, width) => format!("Bits {{ byte: {byte}, bit: {bit}, width: {width} }}"),
+            Value::Bits(byte, bit, width) => {
+                format!("BitField {{ byte: {byte}, bit: {bit}, width: {width} }}")
+            }
             Value::Enumerator(number) => number.to_string(),
         });
         let text = match (text, field.optional) {

@@ -73,16 +73,18 @@ pub fn render(key: Key, table: &Table) -> String {
         }
         text += "};\n";
     }
-    if text.contains("Bits {") {
-        uses += "use crate::layout::Bits;\n";
+    if text.contains("BitField {") {
+        uses += "use crate::layout::BitField;\n";
     }
     if text.contains("FixedShape {") {
         uses += "use crate::layout::FixedShape;\n";
     }
+    let visited =
+        if text.contains("VisitedFirst") { "use crate::layout::encoding::VisitedFirst;\n" } else { "" };
     let all: Vec<String> = (0..builds.len()).map(|index| format!("BUILD{index}")).collect();
     format!(
         "//! CPython 3.{}{threads}{debug}. Written by `cargo xtask layouts`: do not change it by hand.\n\n\
-         {uses}use crate::layout::encoding;\nuse crate::layout::fields::*;\n\n\
+         {uses}use crate::layout::encoding::Encodings;\n{visited}use crate::layout::fields::*;\n\n\
          /// Builds that were seen, the newest first.\n\
          pub const BUILDS: &[Layout] = &[{}];\n{text}",
         key.minor,

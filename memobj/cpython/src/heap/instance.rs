@@ -6,14 +6,14 @@ use crate::layout::encoding::LongEncoding;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::access::Access;
-use super::kinds::Kind;
-use super::python::Python;
+use super::builtins::Builtin;
+use super::python_heap::PythonHeap;
 use super::types::Type;
+use crate::object::memory_ext::MemoryExt;
 
 /// Values inside of an object (3.13 and newer).
 #[derive(Debug, Clone, Copy)]
-pub struct Inline {
+pub struct InlineValues {
     /// The first of them.
     pub first: Addr,
     /// How many there is room for.
@@ -22,13 +22,13 @@ pub struct Inline {
     pub valid: bool,
 }
 
-impl Inline {
+impl InlineValues {
     /// Reads the head of the values inside of an object.
     ///
     /// # Errors
     /// If it cannot be read.
     #[inline]
-    pub fn read<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<Self, Unreadable> {
+    pub fn read<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Result<Self, Unreadable> {
         let none = Unreadable { at };
         let known = python.layout.dict_values.as_ref().ok_or(none)?;
         let values = at.plus(of.basicsize);
@@ -45,7 +45,7 @@ impl Inline {
 /// # Errors
 /// If the object's size is needed for that, and cannot be read.
 pub fn read_dict_slot<M: Memory>(
-    python: &Python<'_, M>,
+    python: &PythonHeap<'_, M>,
     at: Addr,
     of: &Type,
 ) -> Result<Option<Addr>, Unreadable> {
@@ -56,7 +56,7 @@ pub fn read_dict_slot<M: Memory>(
         return Ok(Some(at.plus(of.dictoffset.unsigned_abs())));
     }
     // From the end of an object of variable size, which is rounded up to words.
-    let items = read_items(python, at, of)?;
+    let items = read_item_count(python, at, of)?;
     let size = of.basicsize.wrapping_add(items.wrapping_mul(of.itemsize.unsigned_abs()));
     let size = size.wrapping_add(7) & !7;
     Ok(Some(at.plus(size).minus(of.dictoffset.unsigned_abs())))
@@ -67,10 +67,14 @@ pub fn read_dict_slot<M: Memory>(
 /// # Errors
 /// If it cannot be read.
 #[inline]
-pub fn read_items<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
+pub fn read_item_count<M: Memory>(
+    python: &PythonHeap<'_, M>,
+    at: Addr,
+    of: &Type,
+) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     match layout.encodings.long {
-        LongEncoding::LvTag if of.kind == Some(Kind::Int) => {
+        LongEncoding::LvTag if of.kind == Some(Builtin::Int) => {
             let tag = memory.read_word(at, layout.long_object.lv_tag.ok_or(Unreadable { at })?)?;
             // The sign and a mark are in the low bits.
             Ok(tag >> 3)

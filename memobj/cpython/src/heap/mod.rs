@@ -1,17 +1,15 @@
 //! Every live object of a Python, its type, its size, and what it refers to.
 
-mod chain;
-pub mod gclists;
+pub mod address_set;
+pub mod builtins;
+mod cycle_guard;
+pub mod gc_lists;
 pub mod instance;
-pub mod kinds;
-mod mimalloc;
 mod numpy;
-pub mod python;
+pub mod python_heap;
 pub mod referents;
 pub mod roots;
-pub mod seen;
 pub mod size;
+mod tracked_blocks;
 pub mod types;
 pub mod walk;
-
-pub use crate::object::{access, dict, text};

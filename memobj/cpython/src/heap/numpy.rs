@@ -6,7 +6,7 @@
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::access::Access;
+use crate::object::memory_ext::MemoryExt;
 
 /// The most dimensions (`NPY_MAXDIMS` is 32, from 2.0 on 64).
 const MAX_DIMENSIONS: i32 = 64;
@@ -17,7 +17,7 @@ const OBJECT: i32 = 17;
 
 /// The head of an array.
 #[derive(Debug, Clone, Copy)]
-pub struct Array {
+pub struct NumpyArray {
     /// Its first item.
     pub data: Addr,
     /// How many dimensions.
@@ -32,7 +32,7 @@ pub struct Array {
     pub owns_data: bool,
 }
 
-impl Array {
+impl NumpyArray {
     /// Reads the head of an array; `None` if it is none. `head` is the size of an object's head.
     ///
     /// # Errors

@@ -3,14 +3,15 @@
 //! Facts: `Include/internal/pycore_interp.h`, `Include/cpython/pystate.h`, `Include/internal/pycore_frame.h`.
 
 use crate::layout::encoding::{DictKeysEncoding, FrameChain};
+use crate::layout::flags;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::access::Access;
-use super::chain::Chain;
-use super::dict::{Generality, Keys};
-use super::python::{DICT_SUBCLASS, Python, STR_SUBCLASS};
-use super::referents::{EdgeKind, Reader, Sink};
+use super::cycle_guard::CycleGuard;
+use super::python_heap::PythonHeap;
+use super::referents::{EdgeKind, EdgeSink, ReferenceReader};
+use crate::object::dict::{KeyKind, KeysTable};
+use crate::object::memory_ext::MemoryExt;
 
 /// The most threads of an interpreter that are followed. A bound, no fact.
 const MAX_THREADS: usize = 1 << 20;
@@ -21,16 +22,16 @@ const MAX_STATE: u64 = 1 << 22;
 /// How many objects are looked at for a dict whose keys are no strings.
 const MAX_SEARCH: u64 = 1 << 20;
 
-impl<M: Memory> Python<'_, M> {
+impl<M: Memory> PythonHeap<'_, M> {
     /// The thread states of an interpreter.
     pub fn read_threads(&self, interpreter: Addr) -> Vec<Addr> {
         let layout = self.layout;
         let mut threads = Vec::new();
-        let mut chain = Chain::default();
+        let mut chain = CycleGuard::default();
         let mut next = self.memory.read_pointer(interpreter, layout.interpreter_state.threads_head);
         while let Ok(thread) = next
             && threads.len() < MAX_THREADS
-            && chain.goes_on(thread)
+            && chain.advance(thread)
         {
             threads.push(thread);
             next = self.memory.read_pointer(thread, layout.thread_state.next);
@@ -41,11 +42,11 @@ impl<M: Memory> Python<'_, M> {
     /// The frames that a thread runs, the innermost first.
     pub fn read_frames(&self, thread: Addr) -> Vec<Addr> {
         let mut frames = Vec::new();
-        let mut next = self.read_innermost(thread);
-        let mut chain = Chain::default();
+        let mut next = self.read_innermost_frame(thread);
+        let mut chain = CycleGuard::default();
         while let Ok(frame) = next
             && frames.len() < MAX_FRAMES
-            && chain.goes_on(frame)
+            && chain.advance(frame)
         {
             frames.push(frame);
             next = match &self.layout.interpreter_frame {
@@ -56,7 +57,7 @@ impl<M: Memory> Python<'_, M> {
         frames
     }
 
-    fn read_innermost(&self, thread: Addr) -> Result<Addr, Unreadable> {
+    fn read_innermost_frame(&self, thread: Addr) -> Result<Addr, Unreadable> {
         let known = &self.layout.thread_state;
         let none = Unreadable { at: thread };
         match self.layout.encodings.frame_chain {
@@ -94,14 +95,17 @@ impl<M: Memory> Python<'_, M> {
     fn read_general_lookup(&self, at: Addr) -> Result<Option<u64>, Unreadable> {
         let (memory, layout) = (self.memory, self.layout);
         let flags_of = |at: Addr| memory.read_word(self.read_type_of(at)?, layout.type_object.tp_flags);
-        if flags_of(at)? & DICT_SUBCLASS == 0 || memory.read_word(at, layout.dict_object.ma_values)? != 0 {
+        if flags_of(at)? & flags::DICT_SUBCLASS == 0
+            || memory.read_word(at, layout.dict_object.ma_values)? != 0
+        {
             return Ok(None);
         }
-        let keys = Keys::read(memory, layout, memory.read_pointer(at, layout.dict_object.ma_keys)?)?;
-        let Generality::Lookup(lookup) = keys.generality else { return Ok(None) };
+        let keys = KeysTable::read(memory, layout, memory.read_pointer(at, layout.dict_object.ma_keys)?)?;
+        let KeyKind::Lookup(lookup) = keys.generality else { return Ok(None) };
         let mut general = false;
         keys.read_entries(memory, |key, value| {
-            general |= !value.is_null() && flags_of(key).is_ok_and(|flags| flags & STR_SUBCLASS == 0);
+            general |=
+                !value.is_null() && flags_of(key).is_ok_and(|flags| flags & flags::UNICODE_SUBCLASS == 0);
         })?;
         Ok(general.then_some(lookup))
     }
@@ -109,7 +113,7 @@ impl<M: Memory> Python<'_, M> {
 
 /// Gives `sink` what holds objects alive and is none: the contents of running frames, static types, and what is in the states
 /// of interpreters and threads. Returns how many of the reads failed.
-pub fn read_roots<M: Memory>(reader: &mut Reader<'_, '_, '_, M>, sink: &mut impl Sink) -> u64 {
+pub fn read_roots<M: Memory>(reader: &mut ReferenceReader<'_, '_, '_, M>, sink: &mut impl EdgeSink) -> u64 {
     let python = reader.python;
     let layout = python.layout;
     let mut torn = 0;
@@ -118,7 +122,7 @@ pub fn read_roots<M: Memory>(reader: &mut Reader<'_, '_, '_, M>, sink: &mut impl
         for thread in python.read_threads(interpreter) {
             torn += read_guesses(reader, thread, u64::from(layout.thread_state.size), sink);
             for frame in python.read_frames(thread) {
-                torn += u64::from(super::referents::read_running(reader, frame, sink).is_err());
+                torn += u64::from(super::referents::read_running_frame(reader, frame, sink).is_err());
             }
         }
     }
@@ -127,10 +131,10 @@ pub fn read_roots<M: Memory>(reader: &mut Reader<'_, '_, '_, M>, sink: &mut impl
 
 /// The words of a state that point to objects.
 pub fn read_guesses<M: Memory>(
-    reader: &mut Reader<'_, '_, '_, M>,
+    reader: &mut ReferenceReader<'_, '_, '_, M>,
     at: Addr,
     size: u64,
-    sink: &mut impl Sink,
+    sink: &mut impl EdgeSink,
 ) -> u64 {
     let types = &mut *reader.types;
     let read = reader.python.memory.read_words(at, size.min(MAX_STATE) / 8, |word| {

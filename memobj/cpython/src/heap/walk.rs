@@ -14,13 +14,13 @@ use memobj_process::addr::Addr;
 use memobj_process::error::{Error, Stage};
 use memobj_process::memory::Memory;
 
-use super::mimalloc::State;
-use super::python::Python;
-use super::referents::{EdgeKind, Reader, Sink};
+use super::address_set::{AddressIndex, AddressSet, Cursor};
+use super::python_heap::PythonHeap;
+use super::referents::{EdgeKind, EdgeSink, ReferenceReader};
 use super::roots;
-use super::seen::{Bitmap, Hint, Places};
 use super::size::{Size, read_size};
-use super::types::{Type, Types};
+use super::tracked_blocks::TrackState;
+use super::types::{Type, TypeRegistry};
 
 /// Words of bits that a thread takes at once: 64 KiB of the target's memory.
 const PART: usize = 128;
@@ -34,7 +34,7 @@ const MOST_REFERENCES: u64 = 4;
 
 /// How many objects, and what they weigh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Count {
+pub struct ObjectCount {
     /// Objects.
     pub objects: u64,
     /// As `sys.getsizeof` says.
@@ -43,7 +43,7 @@ pub struct Count {
     pub overhead_bytes: u64,
 }
 
-impl Count {
+impl ObjectCount {
     fn add(&mut self, size: Size) {
         self.objects += 1;
         self.bytes = self.bytes.saturating_add(size.bytes);
@@ -59,18 +59,18 @@ impl Count {
 
 /// The objects of a type, in each scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct ScopedCounts {
     /// Tracked by the collector, as `gc.get_objects` gives them.
-    pub tracked: Count,
+    pub tracked: ObjectCount,
     /// Frozen by `gc.freeze`: in no generation.
-    pub frozen: Count,
+    pub frozen: ObjectCount,
     /// Those two, and all that is reached from them by `gc.get_referents`.
-    pub reachable: Count,
+    pub reachable: ObjectCount,
     /// Those, and all that is reached from them and from what runs, by any way.
-    pub heap: Count,
+    pub heap: ObjectCount,
 }
 
-impl Counts {
+impl ScopedCounts {
     fn merge(&mut self, other: &Self) {
         self.tracked.merge(&other.tracked);
         self.frozen.merge(&other.frozen);
@@ -81,28 +81,28 @@ impl Counts {
 
 /// A type and how many of its objects there are.
 #[derive(Debug, Clone)]
-pub struct Counted {
+pub struct TypeStats {
     /// The type.
     pub of: Type,
     /// Its objects.
-    pub counts: Counts,
+    pub counts: ScopedCounts,
 }
 
 /// All objects.
 #[derive(Debug)]
-pub struct Walked {
+pub struct HeapWalk {
     /// The types that have objects, by address.
-    pub types: Vec<Counted>,
+    pub types: Vec<TypeStats>,
     /// Which bits stand for which addresses.
-    pub places: Places,
+    pub index: AddressIndex,
     /// Those that the collector tracks.
-    pub tracked: Bitmap,
+    pub tracked: AddressSet,
     /// Those that it was told to leave alone.
-    pub frozen: Bitmap,
+    pub frozen: AddressSet,
     /// Those that are reached by `gc.get_referents`.
-    pub reachable: Bitmap,
+    pub reachable: AddressSet,
     /// All.
-    pub heap: Bitmap,
+    pub heap: AddressSet,
     /// Objects of which some could not be read.
     pub torn: u64,
     /// References to what is no object.
@@ -113,15 +113,15 @@ pub struct Walked {
 
 /// What all threads work on.
 struct Shared<'p, 'm, M> {
-    python: &'p Python<'m, M>,
-    places: Places,
-    tracked: Bitmap,
-    frozen: Bitmap,
-    reachable: Bitmap,
+    python: &'p PythonHeap<'m, M>,
+    index: AddressIndex,
+    tracked: AddressSet,
+    frozen: AddressSet,
+    reachable: AddressSet,
     /// What the collector does not see, as it was met: some of it is reached otherwise too.
-    hidden: Bitmap,
+    hidden: AddressSet,
     /// How many references may still be followed.
-    left: AtomicU64,
+    budget: AtomicU64,
 }
 
 /// What is being swept.
@@ -134,8 +134,8 @@ enum Sweep {
 
 /// What a thread found.
 #[derive(Default)]
-struct Found {
-    types: Vec<(Type, Counts)>,
+struct WorkerResult {
+    types: Vec<(Type, ScopedCounts)>,
     rejected: Vec<Addr>,
     torn: u64,
 }
@@ -144,39 +144,39 @@ struct Found {
 ///
 /// # Errors
 /// If there are more references than the memory has room for: no Python made that. If a thread came to grief.
-pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked, Error> {
+pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Result<HeapWalk, Error> {
     // Where nothing was ever written there is no object: not even a type would stand in it.
     let written = python.memory.written();
-    let places = Places::new(&written);
-    let (tracked, frozen) = (Bitmap::new(&places), Bitmap::new(&places));
+    let index = AddressIndex::new(&written);
+    let (tracked, frozen) = (AddressSet::new(&index), AddressSet::new(&index));
     let mut broken_links = 0;
     for list in python.gc_lists() {
         let into = if list.permanent { &frozen } else { &tracked };
-        let mut hint = Hint::default();
-        broken_links += python.read_gc_list(list, |at| into.insert(&places, at, &mut hint)).broken;
+        let mut cursor = Cursor::default();
+        broken_links += python.read_gc_list(list, |at| into.insert(&index, at, &mut cursor)).broken;
     }
-    let hidden = Bitmap::new(&places);
+    let hidden = AddressSet::new(&index);
     if python.layout.encodings.gc_lists == GcLists::MimallocPages {
-        let mut types = Types::new(python);
-        let mut hint = Hint::default();
+        let mut types = TypeRegistry::new(python);
+        let mut cursor = Cursor::default();
         broken_links += python.read_blocks(|block| {
             let into = match block.state {
-                State::Tracked => &tracked,
-                State::Frozen => &frozen,
+                TrackState::Tracked => &tracked,
+                TrackState::Frozen => &frozen,
                 // A few blocks there are no objects.
-                State::Untracked if types.is_object(block.at) => &hidden,
-                State::Untracked => return,
+                TrackState::Untracked if types.is_object(block.at) => &hidden,
+                TrackState::Untracked => return,
             };
-            into.insert(&places, block.at, &mut hint);
+            into.insert(&index, block.at, &mut cursor);
         });
     }
-    let reachable = tracked.copied();
-    frozen.each(&places, |at| {
-        reachable.insert(&places, at, &mut Hint::default());
+    let reachable = tracked.duplicate();
+    frozen.for_each(&index, |at| {
+        reachable.insert(&index, at, &mut Cursor::default());
     });
     let words: u64 = written.iter().map(|region| (region.end.0 - region.start.0) / 8).sum();
-    let left = AtomicU64::new(words.saturating_mul(MOST_REFERENCES).saturating_add(1 << 20));
-    let shared = Shared { python, places, tracked, frozen, reachable, hidden, left };
+    let budget = AtomicU64::new(words.saturating_mul(MOST_REFERENCES).saturating_add(1 << 20));
+    let shared = Shared { python, index, tracked, frozen, reachable, hidden, budget };
 
     let mut all = run(&shared, &shared.tracked, Sweep::Tracked, threads)?;
     all.extend(run(&shared, &shared.frozen, Sweep::Frozen, threads)?);
@@ -185,25 +185,25 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
     for at in all.iter_mut().flat_map(|found| found.rejected.drain(..)) {
         rejected.insert(at);
         for set in [&shared.tracked, &shared.frozen, &shared.reachable] {
-            set.remove(&shared.places, at);
+            set.remove(&shared.index, at);
         }
     }
     let torn_roots = {
-        let mut types = Types::new(python);
-        let mut reader = Reader { python, types: &mut types };
-        let mut hint = Hint::default();
+        let mut types = TypeRegistry::new(python);
+        let mut reader = ReferenceReader { python, types: &mut types };
+        let mut cursor = Cursor::default();
         roots::read_roots(&mut reader, &mut |to, _| {
-            shared.hidden.insert(&shared.places, to, &mut hint);
+            shared.hidden.insert(&shared.index, to, &mut cursor);
         })
     };
-    let heap = shared.reachable.copied();
+    let heap = shared.reachable.duplicate();
     let hidden = run(&shared, &heap, Sweep::Hidden, threads)?;
     for at in hidden.iter().flat_map(|found| &found.rejected) {
         rejected.insert(*at);
-        heap.remove(&shared.places, *at);
+        heap.remove(&shared.index, *at);
     }
     all.extend(hidden);
-    if shared.left.load(Ordering::Relaxed) == 0 {
+    if shared.budget.load(Ordering::Relaxed) == 0 {
         // What was counted until then would be a number of nothing.
         return Err(Error::new(
             Stage::Heap,
@@ -212,9 +212,9 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
         ));
     }
     let torn = all.iter().map(|found| found.torn).sum::<u64>() + torn_roots;
-    Ok(Walked {
-        types: merged(all),
-        places: shared.places,
+    Ok(HeapWalk {
+        types: merge_types(all),
+        index: shared.index,
         tracked: shared.tracked,
         frozen: shared.frozen,
         reachable: shared.reachable,
@@ -226,20 +226,20 @@ pub fn walk<M: Memory>(python: &Python<'_, M>, threads: usize) -> Result<Walked,
 }
 
 /// The types that all threads found, each once.
-fn merged(all: Vec<Found>) -> Vec<Counted> {
-    let mut types: BTreeMap<Addr, Counted> = BTreeMap::new();
+fn merge_types(all: Vec<WorkerResult>) -> Vec<TypeStats> {
+    let mut types: BTreeMap<Addr, TypeStats> = BTreeMap::new();
     for (of, counts) in all.into_iter().flat_map(|found| found.types) {
-        if counts == Counts::default() {
+        if counts == ScopedCounts::default() {
             continue;
         }
         match types.entry(of.at) {
             Entry::Occupied(mut entry) => entry.get_mut().counts.merge(&counts),
             Entry::Vacant(entry) => {
-                entry.insert(Counted { of, counts });
+                entry.insert(TypeStats { of, counts });
             }
         }
     }
-    let mut types: Vec<Counted> = types.into_values().collect();
+    let mut types: Vec<TypeStats> = types.into_values().collect();
     for counted in &mut types {
         // What was found in an earlier sweep is not found again.
         let counts = &mut counted.counts;
@@ -253,10 +253,10 @@ fn merged(all: Vec<Found>) -> Vec<Counted> {
 /// Sweeps with some threads. `set` is what is swept; of what is hidden: all that was found so far.
 fn run<M: Memory>(
     shared: &Shared<'_, '_, M>,
-    set: &Bitmap,
+    set: &AddressSet,
     sweep: Sweep,
     threads: usize,
-) -> Result<Vec<Found>, Error> {
+) -> Result<Vec<WorkerResult>, Error> {
     let next = AtomicUsize::new(0);
     let work = || Worker::new(shared, set, sweep).work(&next);
     if threads <= 1 {
@@ -268,8 +268,8 @@ fn run<M: Memory>(
             .into_iter()
             .map(|worker| {
                 worker.join().map_err(|_| {
-                    let hint = "please report it, with a snapshot (--save-snapshot) if you may share one";
-                    Error::new(Stage::Heap, "a thread that followed objects came to grief", hint)
+                    let cursor = "please report it, with a snapshot (--save-snapshot) if you may share one";
+                    Error::new(Stage::Heap, "a thread that followed objects came to grief", cursor)
                 })
             })
             .collect()
@@ -277,41 +277,41 @@ fn run<M: Memory>(
 }
 
 /// Follows references: to objects that were not reached before.
-struct Follow<'a> {
-    reached: &'a Bitmap,
-    places: &'a Places,
+struct FollowEdges<'a> {
+    reached: &'a AddressSet,
+    index: &'a AddressIndex,
     stack: &'a mut Vec<Addr>,
-    hint: Hint,
+    cursor: Cursor,
     /// References, and words that were none.
     words: u64,
 }
 
-impl Sink for Follow<'_> {
+impl EdgeSink for FollowEdges<'_> {
     #[inline]
     fn edge(&mut self, to: Addr, _: EdgeKind) {
         self.words += 1;
-        if !to.is_null() && self.reached.insert(self.places, to, &mut self.hint) {
+        if !to.is_null() && self.reached.insert(self.index, to, &mut self.cursor) {
             self.stack.push(to);
         }
     }
 }
 
 /// Notes references that the collector does not see, for later.
-struct Note<'a> {
-    reached: &'a Bitmap,
-    hidden: &'a Bitmap,
-    places: &'a Places,
-    hint: Hint,
-    /// As those of [`Follow`].
+struct NoteHidden<'a> {
+    reached: &'a AddressSet,
+    hidden: &'a AddressSet,
+    index: &'a AddressIndex,
+    cursor: Cursor,
+    /// As those of [`FollowEdges`].
     words: u64,
 }
 
-impl Sink for Note<'_> {
+impl EdgeSink for NoteHidden<'_> {
     #[inline]
     fn edge(&mut self, to: Addr, _: EdgeKind) {
         self.words += 1;
-        if !to.is_null() && !self.reached.contains(self.places, to, &mut self.hint) {
-            self.hidden.insert(self.places, to, &mut self.hint);
+        if !to.is_null() && !self.reached.contains(self.index, to, &mut self.cursor) {
+            self.hidden.insert(self.index, to, &mut self.cursor);
         }
     }
 }
@@ -319,10 +319,10 @@ impl Sink for Note<'_> {
 /// A thread's own part of the work.
 struct Worker<'s, 'p, 'm, M> {
     shared: &'s Shared<'p, 'm, M>,
-    set: &'s Bitmap,
+    set: &'s AddressSet,
     sweep: Sweep,
-    types: Types<'p, 'm, M>,
-    counts: Vec<Counts>,
+    types: TypeRegistry<'p, 'm, M>,
+    counts: Vec<ScopedCounts>,
     /// Objects still to be looked at.
     stack: Vec<Addr>,
     rejected: Vec<Addr>,
@@ -332,12 +332,12 @@ struct Worker<'s, 'p, 'm, M> {
 }
 
 impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
-    fn new(shared: &'s Shared<'p, 'm, M>, set: &'s Bitmap, sweep: Sweep) -> Self {
+    fn new(shared: &'s Shared<'p, 'm, M>, set: &'s AddressSet, sweep: Sweep) -> Self {
         Self {
             shared,
             set,
             sweep,
-            types: Types::new(shared.python),
+            types: TypeRegistry::new(shared.python),
             counts: Vec::new(),
             stack: Vec::new(),
             rejected: Vec::new(),
@@ -347,7 +347,7 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
     }
 
     /// Takes part after part of the memory until none is left.
-    fn work(mut self, next: &AtomicUsize) -> Found {
+    fn work(mut self, next: &AtomicUsize) -> WorkerResult {
         let mut batch = Vec::new();
         loop {
             let part = next.fetch_add(PART, Ordering::Relaxed);
@@ -355,47 +355,49 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
             if part == 0 {
                 batch.extend(swept.unaligned());
             }
-            let given_up = self.shared.left.load(Ordering::Relaxed) == 0;
-            if given_up || (part >= swept.words() && batch.is_empty()) {
+            let exhausted = self.shared.budget.load(Ordering::Relaxed) == 0;
+            if exhausted || (part >= swept.words() && batch.is_empty()) {
                 break;
             }
-            let but = (self.sweep == Sweep::Hidden).then_some(self.set);
-            swept.each_in(&self.shared.places, part..part.saturating_add(PART), but, |at| batch.push(at));
+            let except = (self.sweep == Sweep::Hidden).then_some(self.set);
+            swept.for_each_in(&self.shared.index, part..part.saturating_add(PART), except, |at| {
+                batch.push(at)
+            });
             self.shared.python.memory.prefetch(&mut batch.iter().map(|at| *at..at.plus(HEAD)));
             for at in batch.drain(..) {
-                if self.shared.left.load(Ordering::Relaxed) == 0 {
+                if self.shared.budget.load(Ordering::Relaxed) == 0 {
                     break;
                 }
                 if self.sweep == Sweep::Hidden {
                     self.push_hidden(at);
                 } else {
-                    self.look(at, true);
+                    self.visit(at, true);
                 }
                 while let Some(at) = self.stack.pop() {
-                    self.look(at, false);
+                    self.visit(at, false);
                 }
             }
         }
         let types = self.types.list().iter().map(|of| Type::clone(of)).zip(self.counts).collect();
-        Found { types, rejected: self.rejected, torn: self.torn }
+        WorkerResult { types, rejected: self.rejected, torn: self.torn }
     }
 
     fn push_hidden(&mut self, at: Addr) {
-        if self.set.insert(&self.shared.places, at, &mut Hint::default()) {
+        if self.set.insert(&self.shared.index, at, &mut Cursor::default()) {
             self.stack.push(at);
         }
     }
 
     /// Counts the object at `at`, which was just swept or else reached from one, and follows what it refers to.
     #[inline]
-    fn look(&mut self, at: Addr, swept: bool) {
-        let Some(id) = self.types.of(at) else {
+    fn visit(&mut self, at: Addr, swept: bool) {
+        let Some(id) = self.types.type_of(at) else {
             self.rejected.push(at);
             return;
         };
         let Some(of) = self.types.get(id).map(Rc::clone) else { return };
-        self.counts.resize(self.types.list().len(), Counts::default());
-        if self.counts.get(id.0 as usize) == Some(&Counts::default()) {
+        self.counts.resize(self.types.list().len(), ScopedCounts::default());
+        if self.counts.get(id.0 as usize) == Some(&ScopedCounts::default()) {
             self.note_type(of.at);
         }
 
@@ -414,33 +416,34 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
             scope.add(size);
         }
 
-        let mut reader = Reader { python: self.shared.python, types: &mut self.types };
-        let places = &self.shared.places;
+        let mut reader = ReferenceReader { python: self.shared.python, types: &mut self.types };
+        let index = &self.shared.index;
         let reached = if self.sweep == Sweep::Hidden { self.set } else { &self.shared.reachable };
-        let mut follow = Follow { reached, places, stack: &mut self.stack, hint: Hint::default(), words: 0 };
+        let mut follow =
+            FollowEdges { reached, index, stack: &mut self.stack, cursor: Cursor::default(), words: 0 };
         torn |= reader.read_visited(at, &of, &mut follow).is_err();
         let followed = if self.sweep == Sweep::Hidden {
             torn |= reader.read_hidden(at, &of, &mut follow).is_err();
             follow.words
         } else {
             let hidden = &self.shared.hidden;
-            let mut note = Note { reached, hidden, places, hint: follow.hint, words: follow.words };
+            let mut note = NoteHidden { reached, hidden, index, cursor: follow.cursor, words: follow.words };
             torn |= reader.read_hidden(at, &of, &mut note).is_err();
             note.words
         };
         self.torn += u64::from(torn);
         self.followed += followed;
         if self.followed > 1 << 16 {
-            self.tell_followed();
+            self.spend_budget();
         }
     }
 
     /// Takes what was followed from what all may follow; ends the work when nothing is left of it.
-    fn tell_followed(&mut self) {
-        let spend = |left: u64| Some(left.saturating_sub(self.followed));
-        let _ = self.shared.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+    fn spend_budget(&mut self) {
+        let spend = |budget: u64| Some(budget.saturating_sub(self.followed));
+        let _ = self.shared.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
         self.followed = 0;
-        if self.shared.left.load(Ordering::Relaxed) == 0 {
+        if self.shared.budget.load(Ordering::Relaxed) == 0 {
             self.stack.clear();
         }
     }
@@ -451,7 +454,7 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
         if self.sweep == Sweep::Hidden {
             self.push_hidden(at);
         } else {
-            self.shared.hidden.insert(&self.shared.places, at, &mut Hint::default());
+            self.shared.hidden.insert(&self.shared.index, at, &mut Cursor::default());
         }
     }
 }

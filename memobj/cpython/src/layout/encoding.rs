@@ -284,6 +284,76 @@ pub struct Encodings {
 }
 
 impl Encodings {
+    /// The encodings of a build of CPython. `hexversion` is its `sys.hexversion`.
+    #[must_use]
+    pub const fn for_version(hexversion: u32, free_threaded: bool) -> Self {
+        let minor = hexversion >> 16 & 0xff;
+        let micro = hexversion >> 8 & 0xff;
+        Self {
+            long: if minor < 12 { LongEncoding::SizeDigits } else { LongEncoding::LvTag },
+            dict_keys: if minor < 11 { DictKeysEncoding::Lookup } else { DictKeysEncoding::Kinds },
+            split_values: match minor {
+                0..=10 => SplitValues::Bare,
+                11 | 12 => SplitValues::Prefixed,
+                _ => SplitValues::Headed,
+            },
+            instance_attributes: instance_attributes(minor, micro, free_threaded),
+            gc_lists: match minor {
+                _ if free_threaded => GcLists::MimallocPages,
+                14 if micro < 5 => GcLists::YoungOld,
+                _ => GcLists::Generations,
+            },
+            gc_stats: if minor < 15 { GcStats::Records } else { GcStats::Rings },
+            gc_header: if free_threaded { GcHeader::Bits } else { GcHeader::Links },
+            static_types: match minor {
+                0..=11 => StaticTypeState::InType,
+                12 => StaticTypeState::Builtins,
+                _ => StaticTypeState::BuiltinsAndExtensions,
+            },
+            frame_chain: match minor {
+                0..=10 => FrameChain::PyFrame,
+                11 | 12 => FrameChain::CFrame,
+                _ => FrameChain::Current,
+            },
+            stack_top: match minor {
+                0..=9 => StackTop::FramePointer,
+                10 => StackTop::FrameDepth,
+                11..=13 => StackTop::Index,
+                _ => StackTop::Pointer,
+            },
+            stack_refs: if minor > 13 || free_threaded { StackRefs::Tagged } else { StackRefs::Plain },
+            refcounts: match minor {
+                _ if free_threaded => RefCounts::Biased,
+                0..=11 => RefCounts::Word,
+                12 | 13 => RefCounts::WordOrImmortal,
+                _ => RefCounts::HalfOrImmortal,
+            },
+            getsizeof_prefix: match minor {
+                0..=10 => GetsizeofPrefix::PerObject,
+                11 | 12 => GetsizeofPrefix::ByMetatype,
+                _ => GetsizeofPrefix::ByTypeAndObject,
+            },
+            type_visits: if minor < 9 { TypeVisits::Always } else { TypeVisits::UnlessBaseDoes },
+            pickle_memo: if minor < 11 || (minor == 11 && micro < 7) {
+                PickleMemo::Silent
+            } else {
+                PickleMemo::Visited
+            },
+            ended_generator: if minor < 14 { EndedGenerator::Silent } else { EndedGenerator::VisitsCode },
+            line_table: match minor {
+                0..=9 => LineTable::Steps,
+                10 => LineTable::Ranges,
+                _ => LineTable::Locations,
+            },
+            last_instruction: match minor {
+                0..=9 => LastInstruction::Bytes,
+                10 => LastInstruction::Units,
+                _ => LastInstruction::Pointer,
+            },
+            pymalloc: pymalloc(minor),
+        }
+    }
+
     /// The same, but for what instances visit first: distributions change this within a micro version.
     #[must_use]
     pub const fn visiting(mut self, visited: VisitedFirst) -> Self {
@@ -294,76 +364,6 @@ impl Encodings {
                 InstanceAttributes::InlineValues { dict_before, weaklist_before, first: visited };
         }
         self
-    }
-}
-
-/// The encodings of a build of CPython. `hexversion` is its `sys.hexversion`.
-#[must_use]
-pub const fn of(hexversion: u32, free_threaded: bool) -> Encodings {
-    let minor = hexversion >> 16 & 0xff;
-    let micro = hexversion >> 8 & 0xff;
-    Encodings {
-        long: if minor < 12 { LongEncoding::SizeDigits } else { LongEncoding::LvTag },
-        dict_keys: if minor < 11 { DictKeysEncoding::Lookup } else { DictKeysEncoding::Kinds },
-        split_values: match minor {
-            0..=10 => SplitValues::Bare,
-            11 | 12 => SplitValues::Prefixed,
-            _ => SplitValues::Headed,
-        },
-        instance_attributes: instance_attributes(minor, micro, free_threaded),
-        gc_lists: match minor {
-            _ if free_threaded => GcLists::MimallocPages,
-            14 if micro < 5 => GcLists::YoungOld,
-            _ => GcLists::Generations,
-        },
-        gc_stats: if minor < 15 { GcStats::Records } else { GcStats::Rings },
-        gc_header: if free_threaded { GcHeader::Bits } else { GcHeader::Links },
-        static_types: match minor {
-            0..=11 => StaticTypeState::InType,
-            12 => StaticTypeState::Builtins,
-            _ => StaticTypeState::BuiltinsAndExtensions,
-        },
-        frame_chain: match minor {
-            0..=10 => FrameChain::PyFrame,
-            11 | 12 => FrameChain::CFrame,
-            _ => FrameChain::Current,
-        },
-        stack_top: match minor {
-            0..=9 => StackTop::FramePointer,
-            10 => StackTop::FrameDepth,
-            11..=13 => StackTop::Index,
-            _ => StackTop::Pointer,
-        },
-        stack_refs: if minor > 13 || free_threaded { StackRefs::Tagged } else { StackRefs::Plain },
-        refcounts: match minor {
-            _ if free_threaded => RefCounts::Biased,
-            0..=11 => RefCounts::Word,
-            12 | 13 => RefCounts::WordOrImmortal,
-            _ => RefCounts::HalfOrImmortal,
-        },
-        getsizeof_prefix: match minor {
-            0..=10 => GetsizeofPrefix::PerObject,
-            11 | 12 => GetsizeofPrefix::ByMetatype,
-            _ => GetsizeofPrefix::ByTypeAndObject,
-        },
-        type_visits: if minor < 9 { TypeVisits::Always } else { TypeVisits::UnlessBaseDoes },
-        pickle_memo: if minor < 11 || (minor == 11 && micro < 7) {
-            PickleMemo::Silent
-        } else {
-            PickleMemo::Visited
-        },
-        ended_generator: if minor < 14 { EndedGenerator::Silent } else { EndedGenerator::VisitsCode },
-        line_table: match minor {
-            0..=9 => LineTable::Steps,
-            10 => LineTable::Ranges,
-            _ => LineTable::Locations,
-        },
-        last_instruction: match minor {
-            0..=9 => LastInstruction::Bytes,
-            10 => LastInstruction::Units,
-            _ => LastInstruction::Pointer,
-        },
-        pymalloc: pymalloc(minor),
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "members bear the names that CPython's sources give them")]
 
 use super::encoding::Encodings;
-use super::{Bits, FixedShape};
+use super::{BitField, FixedShape};
 
 /// Where everything is in one build of CPython, in bytes, and what else differs between builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -356,8 +356,8 @@ pub struct ComplexObject {
 /// `PyASCIIObject`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AsciiObject {
-    pub size: u32, pub length: u32, pub hash: u32, pub state: u32, pub interned: Bits, pub kind: Bits,
-    pub compact: Bits, pub ascii: Bits, pub ready: Option<Bits>, pub statically_allocated: Option<Bits>,
+    pub size: u32, pub length: u32, pub hash: u32, pub state: u32, pub interned: BitField, pub kind: BitField,
+    pub compact: BitField, pub ascii: BitField, pub ready: Option<BitField>, pub statically_allocated: Option<BitField>,
     pub wstr: Option<u32>,
 }
 
@@ -1092,8 +1092,8 @@ pub struct MiPageQueue {
 /// `mi_page_s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MiPage {
-    pub size: u32, pub slice_count: Option<u32>, pub slice_offset: Option<u32>, pub is_committed: Bits,
-    pub tag: Option<Bits>, pub use_qsbr: Option<Bits>, pub capacity: u32, pub reserved: u32, pub free: u32,
+    pub size: u32, pub slice_count: Option<u32>, pub slice_offset: Option<u32>, pub is_committed: BitField,
+    pub tag: Option<BitField>, pub use_qsbr: Option<BitField>, pub capacity: u32, pub reserved: u32, pub free: u32,
     pub used: u32, pub block_size_shift: Option<u32>, pub heap_tag: Option<u32>, pub xblock_size: u32,
     pub local_free: u32, pub xthread_free: u32, pub xheap: u32, pub next: u32, pub prev: u32,
 }

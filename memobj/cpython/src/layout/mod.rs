@@ -6,13 +6,14 @@
 pub mod encoding;
 #[rustfmt::skip]
 pub mod fields;
+pub mod flags;
 mod refine;
 mod tables;
 
 pub use fields::Layout;
-pub use refine::{COOKIE, Refined, refined};
+pub use refine::{COOKIE, Refined, refine};
 
-use encoding::GcHeader;
+use encoding::{Encodings, GcHeader};
 use memobj_process::error::{Error, Stage};
 
 impl Layout {
@@ -36,7 +37,7 @@ pub struct Build {
 
 /// A bit field: some bits of a byte, or of it and the next ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bits {
+pub struct BitField {
     /// The byte in its struct.
     pub byte: u32,
     /// Its lowest bit in that byte.
@@ -45,12 +46,12 @@ pub struct Bits {
     pub width: u32,
 }
 
-impl Bits {
+impl BitField {
     /// Its value, in eight bytes of the struct that were read from the offset `from` as a little-endian number. 0 if it is not all in
     /// them.
     #[inline]
     #[must_use]
-    pub const fn of(self, word: u64, from: u32) -> u64 {
+    pub const fn extract(self, word: u64, from: u32) -> u64 {
         let Some(bytes) = self.byte.checked_sub(from) else { return 0 };
         let shift = bytes.saturating_mul(8).saturating_add(self.bit);
         if shift.saturating_add(self.width) > 64 {
@@ -77,7 +78,7 @@ pub struct FixedShape {
 }
 
 /// The layouts of one minor version and kind of build.
-struct Table {
+struct VersionTable {
     minor: u32,
     free_threaded: bool,
     debug: bool,
@@ -101,7 +102,7 @@ pub fn candidates(build: Build) -> Result<Vec<&'static Layout>, Error> {
     };
     let mut found: Vec<&Layout> = table.builds.iter().collect();
     // Within a version the order of the table stays: sorting is stable.
-    let encodings = encoding::of(build.hexversion, build.free_threaded);
+    let encodings = Encodings::for_version(build.hexversion, build.free_threaded);
     found.sort_by_key(|layout| {
         let nearest = layout.hexversion.abs_diff(build.hexversion);
         (layout.encodings.gc_lists != encodings.gc_lists, layout.hexversion > build.hexversion, nearest)
@@ -112,7 +113,7 @@ pub fn candidates(build: Build) -> Result<Vec<&'static Layout>, Error> {
 /// The builds that some layout is known of, one for each minor version and kind of build, newest first.
 #[must_use]
 pub fn builds() -> Vec<Build> {
-    let build = |table: &Table| Build {
+    let build = |table: &VersionTable| Build {
         hexversion: 0x0300_00f0 | table.minor << 16,
         free_threaded: table.free_threaded,
         debug: table.debug,
@@ -151,14 +152,14 @@ mod tests {
     #[test]
     fn a_bit_field_is_taken_from_a_word_and_never_from_outside() {
         // `kind` of 3.13: bits 2 to 4 of the byte at 32.
-        let kind = Bits { byte: 32, bit: 2, width: 3 };
-        assert_eq!(kind.of(0b1110_0100, 32), 1);
-        assert_eq!(kind.of(0b1110_0100 << 16, 30), 1);
-        assert_eq!(kind.of(u64::MAX, 33), 0);
-        assert_eq!(kind.of(u64::MAX, 24), 0);
-        assert_eq!(kind.of(u64::MAX, 25), 7);
-        assert_eq!(Bits { byte: 0, bit: 0, width: 64 }.of(u64::MAX, 0), u64::MAX);
-        assert_eq!(Bits { byte: u32::MAX, bit: u32::MAX, width: u32::MAX }.of(u64::MAX, 0), 0);
+        let kind = BitField { byte: 32, bit: 2, width: 3 };
+        assert_eq!(kind.extract(0b1110_0100, 32), 1);
+        assert_eq!(kind.extract(0b1110_0100 << 16, 30), 1);
+        assert_eq!(kind.extract(u64::MAX, 33), 0);
+        assert_eq!(kind.extract(u64::MAX, 24), 0);
+        assert_eq!(kind.extract(u64::MAX, 25), 7);
+        assert_eq!(BitField { byte: 0, bit: 0, width: 64 }.extract(u64::MAX, 0), u64::MAX);
+        assert_eq!(BitField { byte: u32::MAX, bit: u32::MAX, width: u32::MAX }.extract(u64::MAX, 0), 0);
     }
 
     #[test]
@@ -170,7 +171,7 @@ mod tests {
                 let found = candidates(build).unwrap();
                 assert_eq!(found.len(), table.builds.len());
                 assert!(found.iter().all(|layout| layout.hexversion >> 16 == hexversion >> 16));
-                let encodings = encoding::of(hexversion, table.free_threaded);
+                let encodings = Encodings::for_version(hexversion, table.free_threaded);
                 let alike =
                     table.builds.iter().filter(|layout| layout.encodings.gc_lists == encodings.gc_lists);
                 let nearest = alike.filter(|layout| layout.hexversion <= hexversion);

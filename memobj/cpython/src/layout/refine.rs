@@ -4,7 +4,7 @@
 //! The states of runtime, interpreter and thread move between micro versions: their places are taken over. The structs of objects do
 //! not: if one of them is told to be elsewhere, its other members are too, and the table is not of this CPython.
 
-use super::encoding;
+use super::encoding::Encodings;
 use super::fields::{DebugOffsets, Layout};
 use memobj_process::addr::Addr;
 use memobj_process::error::{Error, Stage};
@@ -27,24 +27,24 @@ pub const COOKIE: [u8; 8] = *b"xdebugpy";
 const LARGEST: u64 = 1 << 24;
 
 /// A place in the layout that may not be in it.
-trait Place {
-    fn place(&mut self) -> Option<&mut u32>;
+trait OffsetSlot {
+    fn offset(&mut self) -> Option<&mut u32>;
 }
 
-impl Place for u32 {
-    fn place(&mut self) -> Option<&mut u32> {
+impl OffsetSlot for u32 {
+    fn offset(&mut self) -> Option<&mut u32> {
         Some(self)
     }
 }
 
-impl Place for Option<u32> {
-    fn place(&mut self) -> Option<&mut u32> {
+impl OffsetSlot for Option<u32> {
+    fn offset(&mut self) -> Option<&mut u32> {
         self.as_mut()
     }
 }
 
 /// One thing that is told.
-struct Told {
+struct ReportedOffset {
     name: &'static str,
     /// Where it is told: an offset in the debug offsets.
     at: fn(&DebugOffsets) -> Option<u32>,
@@ -52,13 +52,13 @@ struct Told {
     place: fn(&mut Layout) -> Option<&mut u32>,
 }
 
-/// Entries of [`Told`]: the field of [`DebugOffsets`], the place in the [`Layout`] (`group?` where versions lack the group).
-macro_rules! told {
+/// Entries of [`ReportedOffset`]: the field of [`DebugOffsets`], the place in the [`Layout`] (`group?` where versions lack the group).
+macro_rules! reported {
     ($($at:ident => $group:ident $($optional:literal)? . $field:ident),* $(,)?) => {
-        &[$(Told {
+        &[$(ReportedOffset {
             name: concat!(stringify!($group), ".", stringify!($field)),
             at: |offsets| Option::<u32>::from(offsets.$at),
-            place: |layout| told!(@group layout $group $($optional)?).and_then(|group| group.$field.place()),
+            place: |layout| reported!(@group layout $group $($optional)?).and_then(|group| group.$field.offset()),
         }),*]
     };
     (@group $layout:ident $group:ident) => { Some(&mut $layout.$group) };
@@ -66,7 +66,7 @@ macro_rules! told {
 }
 
 /// What is taken over.
-const STATES: &[Told] = told![
+const STATES: &[ReportedOffset] = reported![
     runtime_state_size => runtime_state.size,
     runtime_state_finalizing => runtime_state.finalizing,
     runtime_state_interpreters_head => runtime_state.interpreters_head,
@@ -93,7 +93,7 @@ const STATES: &[Told] = told![
 ];
 
 /// What has to agree.
-const OBJECTS: &[Told] = told![
+const OBJECTS: &[ReportedOffset] = reported![
     err_stackitem_exc_value => err_stack_item.exc_value,
     interpreter_frame_size => interpreter_frame "?".size,
     interpreter_frame_previous => interpreter_frame "?".previous,
@@ -167,12 +167,12 @@ const OBJECTS: &[Told] = told![
 /// # Errors
 /// If they are not those of the layout's version, cannot be read, are out of all bounds, or contradict the layout: the message names
 /// the place.
-pub fn refined(layout: &Layout, memory: &dyn Memory, at: Addr) -> Result<Refined, Error> {
+pub fn refine(layout: &Layout, memory: &dyn Memory, at: Addr) -> Result<Refined, Error> {
     let mut refined = Refined { layout: *layout, moved: Vec::new() };
     let Some(offsets) = &layout.debug_offsets else { return Ok(refined) };
     let read = |place: u32| {
-        let told = memory.read_u64(at.plus(u64::from(place)));
-        told.map_err(|e| refused(format!("the target's own offsets cannot be read: {e}")))
+        let reported = memory.read_u64(at.plus(u64::from(place)));
+        reported.map_err(|e| refused(format!("the target's own offsets cannot be read: {e}")))
     };
     if read(offsets.cookie)? != u64::from_le_bytes(COOKIE) {
         return Err(refused(format!("at {at} there are no debug offsets of CPython")));
@@ -186,15 +186,16 @@ pub fn refined(layout: &Layout, memory: &dyn Memory, at: Addr) -> Result<Refined
     }
     // The table's encodings are those of its own build, whatever that was patched with.
     if let Some(hexversion) = u32::try_from(version).ok().filter(|version| *version != layout.hexversion) {
-        refined.layout.encodings = encoding::of(hexversion, layout.free_threaded());
+        refined.layout.encodings = Encodings::for_version(hexversion, layout.free_threaded());
     }
     if (read(offsets.free_threaded)? != 0) != layout.free_threaded() {
         return Err(refused("the target says otherwise whether it is free-threaded".to_owned()));
     }
-    for (told, may_move) in
-        STATES.iter().map(|told| (told, true)).chain(OBJECTS.iter().map(|told| (told, false)))
+    for (reported, may_move) in
+        STATES.iter().map(|reported| (reported, true)).chain(OBJECTS.iter().map(|reported| (reported, false)))
     {
-        let (Some(source), Some(place)) = ((told.at)(offsets), (told.place)(&mut refined.layout)) else {
+        let (Some(source), Some(place)) = ((reported.at)(offsets), (reported.place)(&mut refined.layout))
+        else {
             continue;
         };
         let value = read(source)?;
@@ -206,13 +207,13 @@ pub fn refined(layout: &Layout, memory: &dyn Memory, at: Addr) -> Result<Refined
         match bounded {
             Some(value) if may_move => {
                 *place = value;
-                refined.moved.push(told.name);
+                refined.moved.push(reported.name);
             }
             _ => {
                 let table = *place;
                 return Err(refused(format!(
                     "{} is at {value} in the target, and at {table} in the table of CPython {}",
-                    told.name, layout.origin
+                    reported.name, layout.origin
                 )));
             }
         }
@@ -257,8 +258,8 @@ mod tests {
             image.put(offsets.version, u64::from(layout.hexversion));
             image.put(offsets.free_threaded, u64::from(layout.free_threaded()));
             let mut copy = *layout;
-            for told in STATES.iter().chain(OBJECTS) {
-                if let (Some(at), Some(place)) = ((told.at)(&offsets), (told.place)(&mut copy)) {
+            for reported in STATES.iter().chain(OBJECTS) {
+                if let (Some(at), Some(place)) = ((reported.at)(&offsets), (reported.place)(&mut copy)) {
                     image.put(at, u64::from(*place));
                 }
             }
@@ -269,8 +270,8 @@ mod tests {
             self.0[at as usize..][..8].copy_from_slice(&value.to_le_bytes());
         }
 
-        fn refined(&self, layout: &Layout) -> Result<Refined, Error> {
-            refined(layout, self, Addr(0x1000))
+        fn refine(&self, layout: &Layout) -> Result<Refined, Error> {
+            refine(layout, self, Addr(0x1000))
         }
     }
 
@@ -282,12 +283,12 @@ mod tests {
     #[test]
     fn what_agrees_is_left_as_it_is() {
         for layout in [layout(13, false), layout(14, false), layout(15, false), layout(13, true)] {
-            let refined = Image::of(layout).refined(layout).unwrap();
+            let refined = Image::of(layout).refine(layout).unwrap();
             assert_eq!((refined.layout, refined.moved), (*layout, vec![]));
         }
         // No offsets: nothing is read.
         let old = layout(12, false);
-        assert_eq!(Image(vec![]).refined(old).unwrap().layout, *old);
+        assert_eq!(Image(vec![]).refine(old).unwrap().layout, *old);
     }
 
     #[test]
@@ -297,13 +298,13 @@ mod tests {
         let mut image = Image::of(layout);
         image.put(offsets.interpreter_state_gc, 7416);
         image.put(offsets.runtime_state_interpreters_head, 640);
-        let refined = image.refined(layout).unwrap();
+        let refined = image.refine(layout).unwrap();
         assert_eq!(refined.moved, ["runtime_state.interpreters_head", "interpreter_state.gc"]);
         assert_eq!(refined.layout.interpreter_state.gc, Some(7416));
         assert_eq!(refined.layout.runtime_state.interpreters_head, 640);
 
         image.put(offsets.type_object_tp_flags, 176);
-        let error = image.refined(layout).unwrap_err();
+        let error = image.refine(layout).unwrap_err();
         assert_eq!(error.stage, Stage::Layout);
         assert!(
             error.what.starts_with("type_object.tp_flags is at 176 in the target, and at 168 in the table"),
@@ -318,16 +319,16 @@ mod tests {
         for hostile in [u64::MAX, 1 << 32 | 8, LARGEST, 7] {
             let mut image = Image::of(layout);
             image.put(offsets.interpreter_state_id, hostile);
-            let error = image.refined(layout).unwrap_err();
+            let error = image.refine(layout).unwrap_err();
             assert!(error.what.starts_with("interpreter_state.id is at"), "{error}");
         }
         for (at, value) in [(offsets.cookie, 0), (offsets.version, 0x030e_00f0), (offsets.free_threaded, 1)] {
             let mut image = Image::of(layout);
             image.put(at, value);
-            assert!(image.refined(layout).is_err());
+            assert!(image.refine(layout).is_err());
         }
         let mut short = Image::of(layout);
         short.0.truncate(500);
-        assert!(short.refined(layout).unwrap_err().what.contains("cannot be read"));
+        assert!(short.refine(layout).unwrap_err().what.contains("cannot be read"));
     }
 }

@@ -7,15 +7,15 @@ use crate::layout::encoding::DictKeysEncoding;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::access::Access;
+use super::memory_ext::MemoryExt;
 
 /// A keys table (`PyDictKeysObject`): of one dict, or shared by the dicts of a class's instances.
 #[derive(Debug, Clone, Copy)]
-pub struct Keys {
+pub struct KeysTable {
     /// How many use it; 1 if it belongs to one dict alone.
     pub refcount: i64,
     /// What tells whether its keys may be other than plain strings, as far as the table itself can say.
-    pub generality: Generality,
+    pub generality: KeyKind,
     /// Its first entry.
     pub entries: Addr,
     /// Bytes from one entry to the next.
@@ -36,7 +36,7 @@ pub struct Keys {
 
 /// Whether the keys of a table may be other than plain strings: then a dict's `tp_traverse` visits them too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Generality {
+pub enum KeyKind {
     /// All keys are plain strings; they are not visited.
     Strings,
     /// Keys of any type.
@@ -50,7 +50,7 @@ const fn usable(size: u64) -> u64 {
     (size << 1) / 3
 }
 
-impl Keys {
+impl KeysTable {
     /// Reads a table's header.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Keys {
                 let entry = &layout.dict_key_entry;
                 Ok(Self {
                     refcount,
-                    generality: Generality::Lookup(lookup),
+                    generality: KeyKind::Lookup(lookup),
                     entries: indices.plus(size * width),
                     stride: entry.size,
                     key: entry.me_key,
@@ -101,10 +101,10 @@ impl Keys {
                 let entries = indices.plus(1 << log2_bytes);
                 let (generality, stride, key, value) = if kind == 0 {
                     let entry = &layout.dict_key_entry;
-                    (Generality::Any, entry.size, entry.me_key, entry.me_value)
+                    (KeyKind::Any, entry.size, entry.me_key, entry.me_value)
                 } else {
                     let entry = layout.dict_unicode_entry.as_ref().ok_or(none)?;
-                    (Generality::Strings, entry.size, entry.me_key, entry.me_value)
+                    (KeyKind::Strings, entry.size, entry.me_key, entry.me_value)
                 };
                 Ok(Self {
                     refcount,
@@ -169,23 +169,23 @@ pub fn read_item<M: Memory + ?Sized>(
 ) -> Result<Option<Addr>, Unreadable> {
     let table = memory.read_pointer(dict, layout.dict_object.ma_keys)?;
     let values = memory.read_pointer(dict, layout.dict_object.ma_values)?;
-    let keys = Keys::read(memory, layout, table)?;
+    let keys = KeysTable::read(memory, layout, table)?;
     let mut found = None;
     let mut index = 0;
     keys.read_entries(memory, |key, value| {
-        if found.is_none() && !key.is_null() && super::text::is_text(memory, layout, key, name) {
+        if found.is_none() && !key.is_null() && super::str_header::is_text(memory, layout, key, name) {
             found = Some((index, value));
         }
         index += 1;
     })?;
     let Some((index, value)) = found else { return Ok(None) };
     let value =
-        if values.is_null() { value } else { memory.read_pointer(values_of(layout, values), 8 * index)? };
+        if values.is_null() { value } else { memory.read_pointer(first_value(layout, values), 8 * index)? };
     Ok((!value.is_null()).then_some(value))
 }
 
 /// The first value of a values array.
 #[inline]
-pub fn values_of(layout: &Layout, array: Addr) -> Addr {
+pub fn first_value(layout: &Layout, array: Addr) -> Addr {
     array.plus(layout.dict_values.as_ref().map_or(0, |values| u64::from(values.values)))
 }

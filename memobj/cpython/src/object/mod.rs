@@ -3,40 +3,27 @@
 //! For names and small values alone, by whoever needs some; the census of all objects has readers of its own, made for speed. Nothing here
 //! trusts the target: what is not as it should be, or cannot be read, is `None`.
 
-pub mod access;
 pub mod dict;
-pub mod text;
+pub mod memory_ext;
+pub mod str_header;
 
 use std::ops::ControlFlow;
 
-use crate::layout::Layout;
 use crate::layout::encoding::{InstanceAttributes, LongEncoding};
+use crate::layout::{Layout, flags};
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use access::Access;
-use dict::Keys;
-use text::Text;
-
-/// Bits of `tp_flags` (Include/object.h). Those of managed dicts and inline values are of the versions that have them.
-mod flag {
-    pub const INLINE_VALUES: u64 = 1 << 2;
-    pub const MANAGED_DICT: u64 = 1 << 4;
-    pub const LONG: u64 = 1 << 24;
-    pub const LIST: u64 = 1 << 25;
-    pub const TUPLE: u64 = 1 << 26;
-    pub const BYTES: u64 = 1 << 27;
-    pub const UNICODE: u64 = 1 << 28;
-    pub const DICT: u64 = 1 << 29;
-    pub const TYPE: u64 = 1 << 31;
-}
+use dict::KeysTable;
+use memory_ext::MemoryExt;
+use str_header::StrHeader;
 
 /// The longest name that is read; what is longer is cut. Python sets no limit, people do.
 const NAME_LIMIT: u64 = 1 << 10;
 
 /// What an object is by the flags of its type: it, or a subclass of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum BaseType {
     /// `int`, or `bool`.
     Int,
     /// `list`.
@@ -53,16 +40,16 @@ pub enum Kind {
     Type,
 }
 
-impl Kind {
+impl BaseType {
     const fn flag(self) -> u64 {
         match self {
-            Self::Int => flag::LONG,
-            Self::List => flag::LIST,
-            Self::Tuple => flag::TUPLE,
-            Self::Bytes => flag::BYTES,
-            Self::Str => flag::UNICODE,
-            Self::Dict => flag::DICT,
-            Self::Type => flag::TYPE,
+            Self::Int => flags::LONG_SUBCLASS,
+            Self::List => flags::LIST_SUBCLASS,
+            Self::Tuple => flags::TUPLE_SUBCLASS,
+            Self::Bytes => flags::BYTES_SUBCLASS,
+            Self::Str => flags::UNICODE_SUBCLASS,
+            Self::Dict => flags::DICT_SUBCLASS,
+            Self::Type => flags::TYPE_SUBCLASS,
         }
     }
 }
@@ -127,7 +114,7 @@ impl<'a> Objects<'a> {
 
     /// Whether an object is of a kind.
     #[must_use]
-    pub fn is(&self, object: Addr, kind: Kind) -> bool {
+    pub fn is_instance(&self, object: Addr, kind: BaseType) -> bool {
         self.type_of(object).and_then(|ty| self.flags(ty)).is_some_and(|flags| flags & kind.flag() != 0)
     }
 
@@ -140,14 +127,17 @@ impl<'a> Objects<'a> {
     /// The length of a list, a tuple or a bytes.
     #[must_use]
     pub fn length(&self, object: Addr) -> Option<u64> {
-        [Kind::List, Kind::Tuple, Kind::Bytes].iter().any(|&kind| self.is(object, kind)).then_some(())?;
+        [BaseType::List, BaseType::Tuple, BaseType::Bytes]
+            .iter()
+            .any(|&kind| self.is_instance(object, kind))
+            .then_some(())?;
         self.size(object, self.layout.var_object.ob_size)
     }
 
     /// The bytes of a `bytes` object; none if it has more than `limit`.
     #[must_use]
     pub fn bytes(&self, object: Addr, limit: u64) -> Option<Vec<u8>> {
-        self.is(object, Kind::Bytes).then_some(())?;
+        self.is_instance(object, BaseType::Bytes).then_some(())?;
         let length = self.length(object).filter(|&length| length <= limit)?;
         let mut bytes = vec![0; usize::try_from(length).ok()?];
         self.memory.read(object.plus(self.layout.bytes_object.ob_sval.into()), &mut bytes).ok()?;
@@ -157,24 +147,24 @@ impl<'a> Objects<'a> {
     /// The text of a `str` that is a name: its first 1,024 characters, should there be more.
     #[must_use]
     pub fn name(&self, object: Addr) -> Option<String> {
-        self.is(object, Kind::Str).then_some(())?;
-        text::read_text(self.memory, self.layout, object).ok()
+        self.is_instance(object, BaseType::Str).then_some(())?;
+        str_header::read_text(self.memory, self.layout, object).ok()
     }
 
     /// Whether a `str` is `name`.
     #[must_use]
     pub fn is_named(&self, object: Addr, name: &str) -> bool {
-        let length = |text: Text| text.length == name.chars().count() as u64;
+        let length = |text: StrHeader| text.length == name.chars().count() as u64;
         // Most names differ in length, which costs one read less than the text.
-        self.is(object, Kind::Str)
-            && Text::read(self.memory, self.layout, object).is_ok_and(length)
-            && text::read_text(self.memory, self.layout, object).is_ok_and(|text| text == name)
+        self.is_instance(object, BaseType::Str)
+            && StrHeader::read(self.memory, self.layout, object).is_ok_and(length)
+            && str_header::read_text(self.memory, self.layout, object).is_ok_and(|text| text == name)
     }
 
     /// The value of an `int` that fits; `True` is 1.
     #[must_use]
     pub fn integer(&self, object: Addr) -> Option<i64> {
-        self.is(object, Kind::Int).then_some(())?;
+        self.is_instance(object, BaseType::Int).then_some(())?;
         let fields = &self.layout.long_object;
         let (negative, digits) = match self.layout.encodings.long {
             LongEncoding::SizeDigits => {
@@ -215,11 +205,11 @@ impl<'a> Objects<'a> {
     ///
     /// `None` if it is no dict or cannot be read as one; entries before the fault were given then.
     pub fn entries(&self, dict: Addr, mut each: impl FnMut(Addr, Addr) -> ControlFlow<()>) -> Option<()> {
-        self.is(dict, Kind::Dict).then_some(())?;
+        self.is_instance(dict, BaseType::Dict).then_some(())?;
         let fields = &self.layout.dict_object;
-        let keys = Keys::read(self.memory, self.layout, self.pointer(dict, fields.ma_keys)?).ok()?;
+        let keys = KeysTable::read(self.memory, self.layout, self.pointer(dict, fields.ma_keys)?).ok()?;
         let values = self.pointer(dict, fields.ma_values)?;
-        let mut values = (!values.is_null()).then(|| dict::values_of(self.layout, values));
+        let mut values = (!values.is_null()).then(|| dict::first_value(self.layout, values));
         let mut flow = ControlFlow::Continue(());
         let read = keys.read_entries(self.memory, |key, value| {
             if flow.is_break() {
@@ -243,7 +233,7 @@ impl<'a> Objects<'a> {
     /// The value that a dict has under the string `key`.
     #[must_use]
     pub fn item(&self, dict: Addr, key: &str) -> Option<Addr> {
-        self.is(dict, Kind::Dict).then_some(())?;
+        self.is_instance(dict, BaseType::Dict).then_some(())?;
         dict::read_item(self.memory, self.layout, dict, key).ok()?
     }
 
@@ -251,14 +241,14 @@ impl<'a> Objects<'a> {
     #[must_use]
     pub fn attribute(&self, instance: Addr, name: &str) -> Option<Addr> {
         let ty = self.type_of(instance)?;
-        let flags = self.flags(ty)?;
+        let tp_flags = self.flags(ty)?;
         let of_values = |values: Addr| self.value(ty, values, name);
         let of_dict = |slot: Addr| {
             let dict = self.memory.read_addr(slot).ok().filter(|dict| !dict.is_null())?;
             self.item(dict, name)
         };
         match self.layout.encodings.instance_attributes {
-            _ if flags & flag::MANAGED_DICT == 0 => of_dict(self.dict_slot(instance, ty)?),
+            _ if tp_flags & flags::MANAGED_DICT == 0 => of_dict(self.dict_slot(instance, ty)?),
             // Before 3.11 the flag had another meaning, if any.
             InstanceAttributes::DictOffset => of_dict(self.dict_slot(instance, ty)?),
             InstanceAttributes::ValuesAndDict { values_before, dict_before } => {
@@ -272,7 +262,7 @@ impl<'a> Objects<'a> {
             }
             InstanceAttributes::InlineValues { dict_before, .. } => {
                 let dict = instance.minus(dict_before.into());
-                if !self.memory.read_addr(dict).ok()?.is_null() || flags & flag::INLINE_VALUES == 0 {
+                if !self.memory.read_addr(dict).ok()?.is_null() || tp_flags & flags::INLINE_VALUES == 0 {
                     return of_dict(dict);
                 }
                 let size = self.memory.read_word(ty, self.layout.type_object.tp_basicsize).ok()?;
@@ -298,8 +288,8 @@ impl<'a> Objects<'a> {
     /// The value of a name in the values of an instance, whose type has the names.
     fn value(&self, ty: Addr, values: Addr, name: &str) -> Option<Addr> {
         let keys = self.pointer(ty, self.layout.heap_type_object.ht_cached_keys)?;
-        let keys = Keys::read(self.memory, self.layout, keys).ok()?;
-        let mut at = dict::values_of(self.layout, values);
+        let keys = KeysTable::read(self.memory, self.layout, keys).ok()?;
+        let mut at = dict::first_value(self.layout, values);
         let mut found = None;
         let read = keys.read_entries(self.memory, |key, _| {
             if found.is_none() && !key.is_null() && self.is_named(key, name) {
@@ -314,6 +304,7 @@ impl<'a> Objects<'a> {
     /// The dict of a module object.
     #[must_use]
     pub fn module_dict(&self, module: Addr) -> Option<Addr> {
-        self.pointer(module, self.layout.module_object.md_dict).filter(|&dict| self.is(dict, Kind::Dict))
+        self.pointer(module, self.layout.module_object.md_dict)
+            .filter(|&dict| self.is_instance(dict, BaseType::Dict))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::layout::Layout;
 use crate::layout::encoding::ArenaTable;
-use crate::object::access::Access;
+use crate::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
@@ -13,7 +13,7 @@ const MOST_ARENAS: u64 = 1 << 29;
 
 /// Where a table of arenas is, and how many slots it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Table {
+pub struct ArenaArray {
     /// The first slot.
     pub at: Addr,
     /// Slots, used or not.
@@ -21,15 +21,16 @@ pub struct Table {
 }
 
 /// The tables that a Python has, each once; `None` if they cannot be found.
-pub fn tables(
+pub fn read_arena_arrays(
     memory: &(impl Memory + ?Sized),
     layout: &Layout,
     interpreters: &[Addr],
     statics: Option<(Addr, Addr)>,
-) -> Option<Vec<Table>> {
+) -> Option<Vec<ArenaArray>> {
     let mut found = Vec::new();
     let mut read = |table: Addr, slots: Addr| {
-        let table = Table { at: memory.read_addr(table).ok()?, slots: memory.read_u32(slots).ok()?.into() };
+        let table =
+            ArenaArray { at: memory.read_addr(table).ok()?, slots: memory.read_u32(slots).ok()?.into() };
         // None yet, or that of another interpreter: it may have one of its own, or share one (3.12 and later).
         if !table.at.is_null() && table.slots > 0 && !found.contains(&table) {
             found.push(table);
@@ -60,10 +61,10 @@ pub fn tables(
 ///
 /// # Errors
 /// If a table cannot be read.
-pub fn listed(
+pub fn read_listed_pools(
     memory: &(impl Memory + ?Sized),
     layout: &Layout,
-    tables: &[Table],
+    tables: &[ArenaArray],
 ) -> Result<Pools, Unreadable> {
     let sizes = layout.encodings.pymalloc;
     let Some(fields) = &layout.arena_object else { return Ok(Pools::default()) };

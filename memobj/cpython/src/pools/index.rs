@@ -9,7 +9,7 @@ const NONE: u32 = u32::MAX;
 
 /// The pools by the numbers of the addresses they begin at, hashed.
 #[derive(Debug)]
-pub struct Index<'p> {
+pub struct PoolIndex<'p> {
     pools: &'p [Pool],
     /// What pools begin at multiples of; each has a slot for every such part of it.
     pool_bytes: u64,
@@ -19,7 +19,7 @@ pub struct Index<'p> {
     slots: Vec<u32>,
 }
 
-impl<'p> Index<'p> {
+impl<'p> PoolIndex<'p> {
     /// That of some pools.
     #[must_use]
     pub fn new(pools: &'p Pools) -> Self {
@@ -74,7 +74,7 @@ impl<'p> Index<'p> {
             if at.0.wrapping_sub(pool.at.0) < pool.bytes {
                 let offset = at.0 - pool.at.0;
                 let block = offset.checked_sub(pool.header.into())? / pool.block_bytes.max(1);
-                return (block < pool.given.into()).then_some((number as usize, block as usize));
+                return (block < pool.handed_out.into()).then_some((number as usize, block as usize));
             }
             place = (place + 1) & (self.slots.len() - 1);
         }
@@ -90,7 +90,7 @@ impl<'p> Index<'p> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Heap, LISTS};
+    use super::super::{HeapTag, LISTS};
     use super::*;
 
     #[test]
@@ -100,9 +100,9 @@ mod tests {
             bytes: 0x4000,
             block_bytes: 48,
             used: 1,
-            given: 10,
+            handed_out: 10,
             header: 48,
-            heap: Heap::Any,
+            heap: HeapTag::Any,
             free: [Addr::NULL; LISTS],
         };
         let pools = Pools {
@@ -110,7 +110,7 @@ mod tests {
             pool_bytes: 0x4000,
             ..Pools::default()
         };
-        let index = Index::new(&pools);
+        let index = PoolIndex::new(&pools);
         for (number, pool) in pools.pools.iter().enumerate() {
             for (offset, block) in [(48, 0), (95, 0), (96, 1), (48 + 48 * 10 - 1, 9)] {
                 assert_eq!(index.block_at(pool.at.plus(offset)), Some((number, block)), "{number} {offset}");
@@ -121,14 +121,15 @@ mod tests {
         }
         assert_eq!(index.block_at(Addr(0)), None);
         // Of one that is three parts long every part is found.
-        let long = Pool { bytes: 3 * 0x4000, block_bytes: 0x2800, given: 4, header: 0, ..pool(0x10_0000) };
+        let long =
+            Pool { bytes: 3 * 0x4000, block_bytes: 0x2800, handed_out: 4, header: 0, ..pool(0x10_0000) };
         let pools = Pools { pools: vec![long, pool(0x10_c000)], pool_bytes: 0x4000, ..Pools::default() };
-        let index = Index::new(&pools);
+        let index = PoolIndex::new(&pools);
         for (offset, found) in [(0, (0, 0)), (0x4000, (0, 1)), (0x9fff, (0, 3)), (0xc030, (1, 0))] {
             assert_eq!(index.block_at(Addr(0x10_0000 + offset)), Some(found), "{offset:#x}");
         }
         assert_eq!(index.block_at(Addr(0x10_a000)), None);
         assert_eq!(index.block_at(Addr(u64::MAX)), None);
-        assert_eq!(Index::new(&Pools::default()).block_at(Addr(0x1000)), None);
+        assert_eq!(PoolIndex::new(&Pools::default()).block_at(Addr(0x1000)), None);
     }
 }

@@ -10,11 +10,11 @@ use std::ops::Range;
 
 use crate::layout::Layout;
 use crate::layout::fields::{MiHeap, MiPage, MiSegment};
-use crate::object::access::Access;
+use crate::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::{Heap, MOST_BLOCKS, Pool, Pools};
+use super::{HeapTag, MOST_BLOCKS, Pool, Pools};
 
 /// `MI_SEGMENT_SIZE`: segments are as large, or larger, and at multiples of it. So are the parts of what they are cut from
 /// (`MI_ARENA_BLOCK_SIZE`).
@@ -51,7 +51,7 @@ pub fn read(
     else {
         return found;
     };
-    let mut reader = Reader {
+    let mut reader = PageReader {
         memory,
         page,
         segment,
@@ -72,7 +72,7 @@ pub fn read(
     for interpreter in interpreters {
         reader.read_abandoned(layout, *interpreter);
     }
-    let Reader { segments, mut pools, mut rejected, .. } = reader;
+    let PageReader { segments, mut pools, mut rejected, .. } = reader;
     pools.sort_unstable_by_key(|pool| pool.at);
     let mut behind = Addr::NULL;
     pools.retain(|pool| {
@@ -175,7 +175,7 @@ fn end_of(ranges: &[Range<Addr>], at: Addr) -> Addr {
 }
 
 /// Reads pages.
-struct Reader<'l, 'm, M: ?Sized> {
+struct PageReader<'l, 'm, M: ?Sized> {
     memory: &'m M,
     page: &'l MiPage,
     segment: &'l MiSegment,
@@ -188,7 +188,7 @@ struct Reader<'l, 'm, M: ?Sized> {
     rejected: u64,
 }
 
-impl<M: Memory + ?Sized> Reader<'_, '_, M> {
+impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
     /// The pages of a heap, in all of its queues.
     fn read_heap(&mut self, at: Addr, known: &MiHeap, stride: u32, tag: u64) {
         for queue in 0..known.pages_count {
@@ -255,7 +255,7 @@ impl<M: Memory + ?Sized> Reader<'_, '_, M> {
             if index > 0 && self.memory.read_int(page, self.page.xblock_size)? != 0 && self.seen.insert(page)
             {
                 let tag = match (self.page.tag, self.page.heap_tag) {
-                    (Some(tag), _) => tag.of(self.memory.read_word(page, 8)?, 8),
+                    (Some(tag), _) => tag.extract(self.memory.read_word(page, 8)?, 8),
                     (None, Some(tag)) => self.memory.read_byte(page, tag)?.into(),
                     (None, None) => 0,
                 };
@@ -289,7 +289,7 @@ impl<M: Memory + ?Sized> Reader<'_, '_, M> {
         let slice_count = self.page.slice_count.ok_or(none)?;
         let slices = u64::from(memory.read_u32(page.plus(slice_count.into()))?);
         let size = u64::from(memory.read_u32(page.plus(self.page.xblock_size.into()))?);
-        let given = u32::from(memory.read_u16(page.plus(self.page.capacity.into()))?);
+        let handed_out = u32::from(memory.read_u16(page.plus(self.page.capacity.into()))?);
         let at = segment.plus(index * SLICE);
         let bytes = slices.checked_mul(SLICE).ok_or(none)?;
         // `_mi_segment_page_start_from_slice`: small blocks begin a little later, against cache conflicts.
@@ -299,11 +299,11 @@ impl<M: Memory + ?Sized> Reader<'_, '_, M> {
             _ => 0,
         };
         let block_bytes = if size >= HUGE { bytes } else { size };
-        let room = u64::from(given).checked_mul(block_bytes).and_then(|room| room.checked_add(header));
+        let room = u64::from(handed_out).checked_mul(block_bytes).and_then(|room| room.checked_add(header));
         let plausible = offset.is_multiple_of(stride)
             && (1..MAX_SLICES).contains(&index)
             && size >= SMALLEST
-            && given <= MOST_BLOCKS
+            && handed_out <= MOST_BLOCKS
             && room.is_some_and(|room| room <= bytes)
             && at.0.checked_add(bytes).is_some_and(|end| end_of(memory.regions(), at) >= Addr(end));
         if !plausible {
@@ -316,11 +316,11 @@ impl<M: Memory + ?Sized> Reader<'_, '_, M> {
             *head = memory.read_pointer(page, list)?.without(FLAGS);
         }
         let header = u32::try_from(header).map_err(|_| none)?;
-        let heap = Heap::of_tag(tag).ok_or(none)?;
-        let mut pool = Pool { at, bytes, block_bytes, used: 0, given, header, heap, free };
+        let heap = HeapTag::from_tag(tag).ok_or(none)?;
+        let mut pool = Pool { at, bytes, block_bytes, used: 0, handed_out, header, heap, free };
         // By its own count those are in use that other threads have given back, too.
         let mut used = 0;
-        if !pool.blocks(memory, |_| used += 1) {
+        if !pool.for_each_used_block(memory, |_| used += 1) {
             return Err(none);
         }
         pool.used = used;
@@ -387,13 +387,13 @@ mod tests {
         let pools = found(&image);
         assert_eq!((pools.rejected, pools.arenas, pools.pools.len()), (0, 1, 1));
         let pool = pools.pools[0];
-        assert_eq!((pool.used, pool.block_bytes, pool.heap), (7, 48, Heap::Object));
+        assert_eq!((pool.used, pool.block_bytes, pool.heap), (7, 48, HeapTag::Object));
         let mut blocks = Vec::new();
-        assert!(pool.blocks(&image, |block| blocks.push(block)));
+        assert!(pool.for_each_used_block(&image, |block| blocks.push(block)));
         assert_eq!(blocks, [0, 1, 2, 4, 6, 8, 9].map(block));
         assert_eq!(pools.heads, [PLACE..PLACE.plus(SLICE)]);
         assert_eq!(pools.ranges, [PLACE..PLACE.plus(4 * SLICE)]);
-        assert_eq!(super::super::Index::new(&pools).block_at(block(4)), Some((0, 4)));
+        assert_eq!(super::super::PoolIndex::new(&pools).block_at(block(4)), Some((0, 4)));
     }
 
     #[test]

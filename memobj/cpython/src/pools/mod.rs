@@ -15,14 +15,14 @@ mod tests;
 use std::ops::Range;
 
 use crate::layout::Layout;
-use crate::object::access::Access;
+use crate::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use arenas::{Table, listed, tables};
-use scan::scanned;
+use arenas::{ArenaArray, read_arena_arrays, read_listed_pools};
+use scan::scan_pools;
 
-pub use index::Index;
+pub use index::PoolIndex;
 
 /// Bytes that block sizes are multiples of (`ALIGNMENT`, on 64-bit machines since 3.7).
 const ALIGNMENT: u32 = 16;
@@ -38,7 +38,7 @@ const LISTS: usize = 3;
 
 /// What the blocks of a pool are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Heap {
+pub enum HeapTag {
     /// pymalloc's: for anything.
     #[default]
     Any,
@@ -52,10 +52,10 @@ pub enum Heap {
     GcPre,
 }
 
-impl Heap {
+impl HeapTag {
     /// That of a tag, as mimalloc's pages have it.
     #[must_use]
-    pub const fn of_tag(tag: u64) -> Option<Self> {
+    pub const fn from_tag(tag: u64) -> Option<Self> {
         Some(match tag {
             0 => Self::Mem,
             1 => Self::Object,
@@ -67,7 +67,7 @@ impl Heap {
 
     /// Its word in records; `None` where there is but one.
     #[must_use]
-    pub const fn word(self) -> Option<&'static str> {
+    pub const fn as_str(self) -> Option<&'static str> {
         Some(match self {
             Self::Any => return None,
             Self::Mem => "mem",
@@ -90,11 +90,11 @@ pub struct Pool {
     /// Blocks in use.
     pub used: u32,
     /// Blocks that were ever given out.
-    given: u32,
+    handed_out: u32,
     /// Bytes from its beginning to its first block.
     header: u32,
     /// What they are for.
-    pub heap: Heap,
+    pub heap: HeapTag,
     /// Where the lists of blocks begin that were given back. pymalloc has one.
     free: [Addr; LISTS],
 }
@@ -143,11 +143,11 @@ impl Pool {
         let block_bytes = (index + 1) * ALIGNMENT;
         let room = sizes.pool_bytes.saturating_sub(fields.size);
         let (untouched, last) = (int(fields.nextoffset)?, int(fields.maxnextoffset)?);
-        let given_bytes = untouched.checked_sub(fields.size).ok_or(none)?;
+        let handed_out_bytes = untouched.checked_sub(fields.size).ok_or(none)?;
         let plausible = used <= room / block_bytes
             && last == sizes.pool_bytes.saturating_sub(block_bytes)
             && untouched <= last.saturating_add(block_bytes)
-            && given_bytes.is_multiple_of(block_bytes);
+            && handed_out_bytes.is_multiple_of(block_bytes);
         if !plausible {
             return Err(none);
         }
@@ -160,19 +160,19 @@ impl Pool {
             bytes: sizes.pool_bytes.into(),
             block_bytes: block_bytes.into(),
             used,
-            given: given_bytes / block_bytes,
+            handed_out: handed_out_bytes / block_bytes,
             header: fields.size,
-            heap: Heap::Any,
+            heap: HeapTag::Any,
             free,
         }))
     }
 
     /// Calls `each` with every block in use. Returns whether the lists of free blocks were whole: if not, blocks that are free may have
     /// been given too.
-    pub fn blocks(&self, memory: &(impl Memory + ?Sized), mut each: impl FnMut(Addr)) -> bool {
+    pub fn for_each_used_block(&self, memory: &(impl Memory + ?Sized), mut each: impl FnMut(Addr)) -> bool {
         let mut free = [0_u64; (MOST_BLOCKS / 64) as usize];
         let size = self.block_bytes.max(1);
-        let count = u64::from(self.given.min(MOST_BLOCKS));
+        let count = u64::from(self.handed_out.min(MOST_BLOCKS));
         let first = self.block(0);
         let mut whole = true;
         let mut left = count;
@@ -203,7 +203,7 @@ impl Pool {
 
     /// Where its blocks are, whether they were given out or not; what is before them is its head.
     #[must_use]
-    pub fn range_of_blocks(&self) -> Range<Addr> {
+    pub fn block_range(&self) -> Range<Addr> {
         let block = self.block_bytes.max(1);
         let room = self.bytes.saturating_sub(self.header.into());
         let first = self.block(0);
@@ -218,8 +218,8 @@ impl Pool {
 
     /// Blocks that were ever given out.
     #[must_use]
-    pub const fn given(&self) -> usize {
-        self.given as usize
+    pub const fn handed_out(&self) -> usize {
+        self.handed_out as usize
     }
 
     /// Where a block begins.
@@ -247,16 +247,16 @@ impl Pools {
         statics: Option<(Addr, Addr)>,
         ranges: &[Range<Addr>],
     ) -> Self {
-        let known: Option<Vec<Table>> = tables(memory, layout, interpreters, statics);
+        let known: Option<Vec<ArenaArray>> = read_arena_arrays(memory, layout, interpreters, statics);
         known
-            .and_then(|tables| listed(memory, layout, &tables).ok())
-            .unwrap_or_else(|| scanned(memory, layout, ranges))
+            .and_then(|tables| read_listed_pools(memory, layout, &tables).ok())
+            .unwrap_or_else(|| scan_pools(memory, layout, ranges))
     }
 
     /// Those that are found without a table, by what their headers say, in `ranges`.
     #[must_use]
     pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range<Addr>]) -> Self {
-        scanned(memory, layout, ranges)
+        scan_pools(memory, layout, ranges)
     }
 
     /// Blocks in use.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::layout::Layout;
-use crate::object::access::Access;
+use crate::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -13,7 +13,7 @@ use super::{Pool, Pools};
 /// The pools in `ranges`, told by their headers: a count, a size and two offsets that must agree, at an address that is a multiple of
 /// a pool's size. `Pools::arenas` counts the different arenas that they say they are of.
 #[must_use]
-pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range<Addr>]) -> Pools {
+pub fn scan_pools(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range<Addr>]) -> Pools {
     let sizes = layout.encodings.pymalloc;
     let pool_bytes = u64::from(sizes.pool_bytes).max(1);
     let mut found = Pools { arena_bytes: sizes.arena_bytes.into(), pool_bytes, ..Pools::default() };
@@ -25,7 +25,7 @@ pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range
         while at.saturating_add(pool_bytes) <= region.end.0 {
             if let Ok(Some(pool)) = Pool::read(memory, layout, Addr(at)) {
                 // Enough to be told from data that happens to look so: free blocks lie among those that were given out.
-                let untouched = pool.block(pool.given());
+                let untouched = pool.block(pool.handed_out());
                 let is_free = |list: &Addr| list.is_null() || (Addr(at)..untouched).contains(list);
                 let arena = memory.read_int(Addr(at), fields.arenaindex);
                 if let Ok(arena) = arena

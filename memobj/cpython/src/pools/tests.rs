@@ -10,8 +10,8 @@ fn layout(minor: u32) -> &'static Layout {
     layout::candidates(build).unwrap()[0]
 }
 
-/// A pool at `at` of blocks of 32 bytes: `given` were given out, of which those of `free` were given back, the last one first.
-fn put_pool(image: &mut Image, layout: &Layout, at: Addr, given: u32, free: &[u32]) {
+/// A pool at `at` of blocks of 32 bytes: `handed_out` were given out, of which those of `free` were given back, the last one first.
+fn put_pool(image: &mut Image, layout: &Layout, at: Addr, handed_out: u32, free: &[u32]) {
     let fields = layout.pool_header.as_ref().unwrap();
     let size = layout.encodings.pymalloc.pool_bytes;
     let place = |index: u32| at.plus(u64::from(fields.size + 32 * index));
@@ -19,10 +19,10 @@ fn put_pool(image: &mut Image, layout: &Layout, at: Addr, given: u32, free: &[u3
     let mut int = |offset: u32, value: u32| {
         image.put_u32(at.plus(offset.into()), value);
     };
-    int(fields.ref_count, given - free.len() as u32);
+    int(fields.ref_count, handed_out - free.len() as u32);
     int(fields.szidx, 1);
     int(fields.arenaindex, 7);
-    int(fields.nextoffset, fields.size + 32 * given);
+    int(fields.nextoffset, fields.size + 32 * handed_out);
     int(fields.maxnextoffset, size - 32);
     let mut next = 0;
     for &index in free {
@@ -42,7 +42,9 @@ fn blocks_in_use_are_those_given_out_and_not_given_back() {
         let pool = Pool::read(&image, layout, at).unwrap().unwrap();
         assert_eq!((pool.used, pool.block_bytes, pool.used_bytes()), (7, 32, 224));
         let mut blocks = Vec::new();
-        assert!(pool.blocks(&image, |block| blocks.push((block.0 - at.0 - u64::from(pool.header)) / 32)));
+        assert!(pool.for_each_used_block(&image, |block| {
+            blocks.push((block.0 - at.0 - u64::from(pool.header)) / 32)
+        }));
         assert_eq!(blocks, [1, 2, 4, 5, 6, 7, 8]);
     }
 }
@@ -82,7 +84,7 @@ fn a_list_of_free_blocks_that_goes_in_circles_or_astray_ends() {
         image.put_u64(Addr(0x10_0030 + 64), wrong);
         let pool = Pool::read(&image, layout, at).unwrap().unwrap();
         let mut blocks = 0;
-        assert!(!pool.blocks(&image, |_| blocks += 1), "{wrong:#x}");
+        assert!(!pool.for_each_used_block(&image, |_| blocks += 1), "{wrong:#x}");
         assert_eq!(blocks, 9);
     }
 }
@@ -102,8 +104,8 @@ fn a_table_and_a_scan_find_the_same_pools() {
     // Slot 0 is not used.
     image.put_u64(table.plus(u64::from(fields.size + fields.address)), arena.0);
     image.put_u64(table.plus(u64::from(fields.size + fields.pool_address)), first.plus(3 * pool).0);
-    let by_table = listed(&image, layout, &[Table { at: table, slots: 2 }]).unwrap();
-    let by_scan = scanned(&image, layout, image.regions());
+    let by_table = read_listed_pools(&image, layout, &[ArenaArray { at: table, slots: 2 }]).unwrap();
+    let by_scan = scan_pools(&image, layout, image.regions());
     assert_eq!(by_table.pools, by_scan.pools);
     assert_eq!((by_table.arenas, by_scan.arenas, by_table.pools.len()), (1, 1, 3));
     assert_eq!((by_table.blocks(), by_table.used_bytes()), (12, 384));

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use crate::layout::encoding::{FrameChain, LastInstruction};
 use crate::object::Objects;
-use crate::object::access::Access;
+use crate::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 
-use super::line::line_at;
+use super::line_table::line_at;
 
 /// Frames without code of their own, as C code puts them between others, are passed over up to this number.
 const MOST_PASSED: usize = 64;
@@ -20,7 +20,7 @@ const MARKS: u64 = 3;
 
 /// Where code is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct CodeLocation {
     /// The function with what it is in: `Session.renew`; its bare name where code objects know no more (before 3.11).
     pub function: String,
     /// `co_filename`.
@@ -31,7 +31,7 @@ pub struct Place {
 
 /// The topmost frame of the thread with the state `thread`, a frame object or an interpreter's; null if it has none.
 #[must_use]
-pub fn top_frame(objects: Objects<'_>, thread: Addr) -> Option<Addr> {
+pub fn read_top_frame(objects: Objects<'_>, thread: Addr) -> Option<Addr> {
     let fields = &objects.layout().thread_state;
     match objects.layout().encodings.frame_chain {
         FrameChain::PyFrame => objects.pointer(thread, fields.frame?),
@@ -45,29 +45,29 @@ pub fn top_frame(objects: Objects<'_>, thread: Addr) -> Option<Addr> {
 
 /// Where the thread with the state `thread` is; `None` if it runs no Python code, or that cannot be read.
 #[must_use]
-pub fn place_of(objects: Objects<'_>, thread: Addr) -> Option<Place> {
-    let top = top_frame(objects, thread).filter(|top| !top.is_null())?;
+pub fn read_thread_location(objects: Objects<'_>, thread: Addr) -> Option<CodeLocation> {
+    let top = read_top_frame(objects, thread).filter(|top| !top.is_null())?;
     match objects.layout().encodings.frame_chain {
-        FrameChain::PyFrame => object_frame(objects, top),
-        FrameChain::CFrame | FrameChain::Current => interpreter_frame(objects, top),
+        FrameChain::PyFrame => read_object_frame(objects, top),
+        FrameChain::CFrame | FrameChain::Current => read_interpreter_frame(objects, top),
     }
 }
 
 /// The code that a frame runs and how far it is in it, in bytes: of a frame object until 3.10, of an interpreter's frame from then on.
 /// The frame may be that of a generator, which no thread runs.
 #[must_use]
-pub fn instruction_of(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Option<u64>)> {
+pub fn read_frame_instruction(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Option<u64>)> {
     match objects.layout().encodings.frame_chain {
-        FrameChain::PyFrame => instruction_of_object(objects, frame),
+        FrameChain::PyFrame => read_object_instruction(objects, frame),
         FrameChain::CFrame | FrameChain::Current => {
             let fields = objects.layout().interpreter_frame.as_ref()?;
             let code = objects.pointer(frame, fields.executable)?.without(MARKS);
-            Some((code, instruction(objects, frame, code)))
+            Some((code, read_instruction_offset(objects, frame, code)))
         }
     }
 }
 
-fn instruction_of_object(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Option<u64>)> {
+fn read_object_instruction(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Option<u64>)> {
     let fields = &objects.layout().frame_object;
     let code = objects.pointer(frame, fields.f_code?)?;
     let last = objects.memory().read_int(frame, fields.f_lasti?).ok()?;
@@ -82,13 +82,13 @@ fn instruction_of_object(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Opt
 }
 
 /// That of a frame object.
-fn object_frame(objects: Objects<'_>, frame: Addr) -> Option<Place> {
-    let (code, offset) = instruction_of_object(objects, frame)?;
-    place(objects, code, offset)
+fn read_object_frame(objects: Objects<'_>, frame: Addr) -> Option<CodeLocation> {
+    let (code, offset) = read_object_instruction(objects, frame)?;
+    read_code_location(objects, code, offset)
 }
 
 /// That of an interpreter's frame, or of the first one below it that is of Python code.
-fn interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<Place> {
+fn read_interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<CodeLocation> {
     let fields = objects.layout().interpreter_frame.as_ref()?;
     let c_stack = objects.layout().frame_owner.and_then(|owner| owner.frame_owned_by_cstack);
     let between = objects.layout().frame_owner.and_then(|owner| owner.frame_owned_by_interpreter);
@@ -99,7 +99,7 @@ fn interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<Place> {
         let code = objects.pointer(at, fields.executable)?.without(MARKS);
         let is_code = objects.type_name_of(code).as_deref() == Some("code");
         if is_code && owner != c_stack && owner != between {
-            return place(objects, code, instruction(objects, at, code));
+            return read_code_location(objects, code, read_instruction_offset(objects, at, code));
         }
         at = objects.pointer(at, fields.previous)?;
     }
@@ -107,7 +107,7 @@ fn interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<Place> {
 }
 
 /// The place in bytes, among the instructions of `code`, at which a frame is.
-fn instruction(objects: Objects<'_>, frame: Addr, code: Addr) -> Option<u64> {
+fn read_instruction_offset(objects: Objects<'_>, frame: Addr, code: Addr) -> Option<u64> {
     let fields = objects.layout().interpreter_frame.as_ref()?;
     let at = objects.pointer(frame, fields.prev_instr)?;
     let mut first = code.plus(objects.layout().code_object.co_code_adaptive?.into());
@@ -125,7 +125,7 @@ fn instruction(objects: Objects<'_>, frame: Addr, code: Addr) -> Option<u64> {
 
 /// Which place in a program it is that code has at `offset`, in bytes, among its instructions; `None` if `code` is none.
 #[must_use]
-pub fn place(objects: Objects<'_>, code: Addr, offset: Option<u64>) -> Option<Place> {
+pub fn read_code_location(objects: Objects<'_>, code: Addr, offset: Option<u64>) -> Option<CodeLocation> {
     (objects.type_name_of(code)? == "code").then_some(())?;
     let fields = &objects.layout().code_object;
     let name = |field: u32| objects.name(objects.pointer(code, field)?);
@@ -135,7 +135,7 @@ pub fn place(objects: Objects<'_>, code: Addr, offset: Option<u64>) -> Option<Pl
         let line = line_at(objects.layout().encodings.line_table, &table, first, offset?)?;
         u32::try_from(line).ok()
     };
-    Some(Place {
+    Some(CodeLocation {
         function: name(fields.co_qualname.unwrap_or(fields.co_name))?,
         file: name(fields.co_filename)?,
         line: line(),

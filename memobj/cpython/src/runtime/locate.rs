@@ -9,16 +9,16 @@ use memobj_process::elf::{Elf, Table};
 use memobj_process::facts::{Mapping, Source};
 
 use super::LocateMethod;
-use super::sweep;
+use super::scan;
 use super::version::{FileVersion, Version};
 
 /// Where a `_PyRuntime` may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct RuntimeLocation {
     /// Where.
     pub at: Addr,
     /// How it was found.
-    pub way: LocateMethod,
+    pub method: LocateMethod,
     /// What is known of the file it is in.
     pub file: Arc<PythonFile>,
 }
@@ -31,7 +31,7 @@ pub struct PythonFile {
     /// Whether it is a library that the program loaded, rather than the program.
     pub library: bool,
     /// What its name says.
-    pub named: Option<FileVersion>,
+    pub name_version: Option<FileVersion>,
     /// Where `Py_Version` is (3.11 and later).
     pub py_version: Option<Addr>,
     /// Whether it has what only builds with `Py_REF_DEBUG` have.
@@ -46,11 +46,11 @@ pub struct PythonFile {
 const ARENAS: &str = "arenas";
 const MAX_ARENAS: &str = "maxarenas";
 
-impl Found {
+impl RuntimeLocation {
     /// What is to be known of it where its file is not: see [`Source::landmarks`].
     #[must_use]
     pub fn landmarks(&self) -> BTreeMap<String, Addr> {
-        let runtime = (format!("{RUNTIME}/{}", self.way.as_str()), self.at);
+        let runtime = (format!("{RUNTIME}/{}", self.method.as_str()), self.at);
         let (table, slots) = self.file.arenas.unzip();
         let arenas = [(ARENAS, table), (MAX_ARENAS, slots)];
         let arenas = arenas.into_iter().filter_map(|(name, at)| Some((name.to_owned(), at?)));
@@ -58,11 +58,12 @@ impl Found {
     }
 
     /// What a snapshot says of itself.
-    fn of_landmarks(source: &dyn Source, ways: &[LocateMethod]) -> Option<Self> {
+    fn from_landmarks(source: &dyn Source, methods: &[LocateMethod]) -> Option<Self> {
         let landmarks = source.landmarks();
-        let found =
-            ways.iter().find_map(|way| Some((*way, *landmarks.get(&format!("{RUNTIME}/{}", way.as_str()))?)));
-        let (way, at) = found?;
+        let found = methods
+            .iter()
+            .find_map(|method| Some((*method, *landmarks.get(&format!("{RUNTIME}/{}", method.as_str()))?)));
+        let (method, at) = found?;
         let facts = source.facts();
         let here = facts.mapping_at(at)?;
         // Variables without an initial value lie behind those of their file, in memory without one.
@@ -71,21 +72,21 @@ impl Found {
         let of_file = |first: &&Mapping| {
             (first.device, first.inode, &first.path) == (mapping.device, mapping.inode, &mapping.path)
         };
-        let mut file = PythonFile::named(source, facts.files().find(of_file).unwrap_or(mapping));
+        let mut file = PythonFile::from_mapping(source, facts.files().find(of_file).unwrap_or(mapping));
         file.arenas = landmarks.get(ARENAS).copied().zip(landmarks.get(MAX_ARENAS).copied());
-        Some(Self { at, way, file: Arc::new(file) })
+        Some(Self { at, method, file: Arc::new(file) })
     }
 }
 
 /// All that was found in a process.
 #[derive(Debug, Clone, Default)]
-pub struct Search {
+pub struct SearchResult {
     /// Where runtimes may be, the surest first, each address once.
-    pub found: Vec<Found>,
+    pub locations: Vec<RuntimeLocation>,
     /// The files that hold a Python by their names or symbols, readable here or not.
     pub files: Vec<Arc<PythonFile>>,
     /// Whether one has the symbols of a Python before 3.7, which had no `_PyRuntime`.
-    pub ancient: bool,
+    pub before_3_7: bool,
     /// Files that could not be looked into.
     pub unopened: usize,
 }
@@ -93,63 +94,68 @@ pub struct Search {
 /// The symbol all is reached from.
 const RUNTIME: &str = "_PyRuntime";
 
-/// Looks into every file that the process runs code of, in the ways `ways`.
+/// Looks into every file that the process runs code of, in the ways `methods`.
 ///
 /// The names of files are no condition: a program may embed Python under any name. [`LocateMethod::Scan`] needs a layout and is not taken here: see
-/// `sweep::runtimes`.
-pub fn search(source: &dyn Source, ways: &[LocateMethod]) -> Search {
-    let mut search = Search::default();
+/// `scan::find_runtimes`.
+pub fn locate(source: &dyn Source, methods: &[LocateMethod]) -> SearchResult {
+    let mut search = SearchResult::default();
     let mut seen = HashSet::new();
-    if let Some(found) = Found::of_landmarks(source, ways) {
+    if let Some(found) = RuntimeLocation::from_landmarks(source, methods) {
         search.files.push(Arc::clone(&found.file));
-        search.found.push(found);
+        search.locations.push(found);
         return search;
     }
     for mapping in code_files(source) {
         let elf = source.open(mapping).ok().and_then(|file| Elf::read(file).ok());
         search.unopened += usize::from(elf.is_none());
-        let mut file = PythonFile::named(source, mapping);
+        let mut file = PythonFile::from_mapping(source, mapping);
         let mut here = Vec::new();
         if let Some(elf) = &elf {
             let bias = elf.bias(mapping.range.start);
-            here = named_places(elf, bias, ways);
-            search.ancient |= here.is_empty() && elf.symbol("_PyGC_generation0").is_ok_and(|at| at.is_some());
-            if !here.is_empty() || file.named.is_some() {
-                file.examine(elf, bias);
+            here = symbol_locations(elf, bias, methods);
+            search.before_3_7 |=
+                here.is_empty() && elf.symbol("_PyGC_generation0").is_ok_and(|at| at.is_some());
+            if !here.is_empty() || file.name_version.is_some() {
+                file.read_symbols(elf, bias);
             }
         }
-        if ways.contains(&LocateMethod::Cookie) {
-            let at = sweep::cookies(source.memory(), &file.variables);
+        if methods.contains(&LocateMethod::Cookie) {
+            let at = scan::find_cookies(source.memory(), &file.variables);
             here.extend(at.into_iter().map(|at| (at, LocateMethod::Cookie)));
         }
-        if here.is_empty() && file.named.is_none() {
+        if here.is_empty() && file.name_version.is_none() {
             continue;
         }
         let file = Arc::new(file);
         search.files.push(Arc::clone(&file));
         let new = here.into_iter().filter(|(at, _)| seen.insert(*at));
-        search.found.extend(new.map(|(at, way)| Found { at, way, file: Arc::clone(&file) }));
+        search.locations.extend(new.map(|(at, method)| RuntimeLocation {
+            at,
+            method,
+            file: Arc::clone(&file),
+        }));
     }
     search
 }
 
 /// Where symbols and sections of a file say that a runtime is.
-fn named_places(elf: &Elf, bias: u64, ways: &[LocateMethod]) -> Vec<(Addr, LocateMethod)> {
+fn symbol_locations(elf: &Elf, bias: u64, methods: &[LocateMethod]) -> Vec<(Addr, LocateMethod)> {
     let symbol = |table: Table| {
         elf.symbols_of(table, &[RUNTIME])
             .ok()
             .and_then(|found| found.get(RUNTIME).map(|symbol| symbol.address))
     };
-    let tried = |way: LocateMethod| {
-        let at = match way {
+    let tried = |method: LocateMethod| {
+        let at = match method {
             LocateMethod::Dynsym => symbol(Table::Dynamic)?,
             LocateMethod::Symtab => symbol(Table::Full)?,
             LocateMethod::Section => elf.section(".PyRuntime")?.address,
             LocateMethod::Cookie | LocateMethod::Scan => return None,
         };
-        Some((Addr(at.wrapping_add(bias)), way))
+        Some((Addr(at.wrapping_add(bias)), method))
     };
-    ways.iter().filter_map(|&way| tried(way)).collect()
+    methods.iter().filter_map(|&method| tried(method)).collect()
 }
 
 /// The first mapping of every file of which code is mapped, the program first.
@@ -169,7 +175,7 @@ fn code_files(source: &dyn Source) -> Vec<&Mapping> {
 
 impl PythonFile {
     /// What is known without looking into the file.
-    fn named(source: &dyn Source, first: &Mapping) -> Self {
+    fn from_mapping(source: &dyn Source, first: &Mapping) -> Self {
         let name = first.file_name().to_string_lossy();
         let facts = source.facts();
         let mut variables: Vec<std::ops::Range<Addr>> = Vec::new();
@@ -185,14 +191,14 @@ impl PythonFile {
         Self {
             path: first.path.clone(),
             library: name.starts_with("lib") || first.path != facts.program && name.contains(".so"),
-            named: Version::from_file_name(&name),
+            name_version: Version::from_file_name(&name),
             variables,
             ..Self::default()
         }
     }
 
     /// Takes in what the file itself says.
-    fn examine(&mut self, elf: &Elf, bias: u64) {
+    fn read_symbols(&mut self, elf: &Elf, bias: u64) {
         let names = ["Py_Version", "_Py_NegativeRefcount", "_Py_RefTotal", "arenas", "maxarenas"];
         let symbols = elf.symbols(&names).unwrap_or_default();
         let at = |symbol: &str| symbols.get(symbol).map(|symbol| Addr(symbol.address.wrapping_add(bias)));
@@ -203,8 +209,11 @@ impl PythonFile {
 }
 
 /// Every file of which code is mapped, as if each might hold a Python.
-pub fn unnamed(source: &dyn Source) -> Vec<Arc<PythonFile>> {
-    code_files(source).into_iter().map(|mapping| Arc::new(PythonFile::named(source, mapping))).collect()
+pub fn candidate_files(source: &dyn Source) -> Vec<Arc<PythonFile>> {
+    code_files(source)
+        .into_iter()
+        .map(|mapping| Arc::new(PythonFile::from_mapping(source, mapping)))
+        .collect()
 }
 
 /// Whether the file of the program has a section of this name.

@@ -3,17 +3,17 @@
 //! `locate` finds `_PyRuntime` by one way or another, `choose` the layout that holds for it, and [`Runtime::read`] its interpreters and
 //! threads, from live or frozen memory alike: cheap enough to be done again for every copy.
 
-pub mod choose;
+pub mod detect;
 pub mod frame;
 pub mod locate;
 pub mod verify;
 pub mod version;
-pub use method::LocateMethod;
+pub use locate_method::LocateMethod;
 
-mod line;
-mod method;
-mod stranger;
-mod sweep;
+mod line_table;
+mod locate_method;
+mod other_runtimes;
+mod scan;
 
 use std::collections::HashSet;
 

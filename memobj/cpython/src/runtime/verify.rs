@@ -7,14 +7,14 @@ use std::ops::ControlFlow;
 
 use crate::layout::Layout;
 use crate::layout::encoding::GcLists;
-use crate::object::access::Access;
-use crate::object::dict::Keys;
-use crate::object::{Kind, Objects};
+use crate::object::dict::KeysTable;
+use crate::object::memory_ext::MemoryExt;
+use crate::object::{BaseType, Objects};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::frame::{place_of, top_frame};
-use super::line::line_at;
+use super::frame::{read_thread_location, read_top_frame};
+use super::line_table::line_at;
 use super::{Interpreter, Runtime, ThreadState};
 
 /// What was found out by the way.
@@ -70,7 +70,7 @@ pub fn verify(memory: &dyn Memory, layout: &Layout, at: Addr) -> Result<Verified
         return Err(wrong("the interpreters' numbers are none"));
     }
     for interpreter in &runtime.interpreters {
-        threads(memory, layout, interpreter)?;
+        verify_threads(memory, layout, interpreter)?;
     }
     if int(fields.initialized)? == 0
         || main.modules.is_null()
@@ -83,8 +83,8 @@ pub fn verify(memory: &dyn Memory, layout: &Layout, at: Addr) -> Result<Verified
         return Err(Fault::Ended);
     }
     let objects = Objects::new(memory, layout);
-    let verified = interpreter(objects, &runtime, main)?;
-    running(objects, main)?;
+    let verified = verify_interpreter(objects, &runtime, main)?;
+    verify_threads_run(objects, main)?;
     Ok(verified)
 }
 
@@ -92,20 +92,24 @@ pub fn verify(memory: &dyn Memory, layout: &Layout, at: Addr) -> Result<Verified
 const MOST_THREAD_NUMBERS: u64 = 1 << 22;
 
 /// The main thread is one of the threads, they have numbers, and they run code.
-fn running(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
+fn verify_threads_run(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
     let layout = objects.layout();
     let ident = objects.memory().read_u64(main.runtime.plus(layout.runtime_state.main_thread.into()));
     let is_main = |thread: &ThreadState| thread.ident != 0 && Ok(thread.ident) == ident;
-    must(main.threads.iter().any(is_main), "the main thread is not in the list of threads")?;
+    ensure(main.threads.iter().any(is_main), "the main thread is not in the list of threads")?;
     if layout.thread_state.native_thread_id.is_some() {
         let has_number = |thread: &ThreadState| thread.native_id.is_some_and(|id| id <= MOST_THREAD_NUMBERS);
-        must(main.threads.iter().any(has_number), "no thread has a number of the kernel's")?;
+        ensure(main.threads.iter().any(has_number), "no thread has a number of the kernel's")?;
     }
-    let mut running =
-        main.threads.iter().filter(|thread| top_frame(objects, thread.at) != Some(Addr::NULL)).peekable();
+    let mut running = main
+        .threads
+        .iter()
+        .filter(|thread| read_top_frame(objects, thread.at) != Some(Addr::NULL))
+        .peekable();
     // Of several that change while they are read, one at least is caught.
-    let one = running.peek().is_none() || running.any(|thread| place_of(objects, thread.at).is_some());
-    must(one, "no thread runs what it says")
+    let one =
+        running.peek().is_none() || running.any(|thread| read_thread_location(objects, thread.at).is_some());
+    ensure(one, "no thread runs what it says")
 }
 
 fn wrong(what: impl Into<String>) -> Fault {
@@ -113,54 +117,61 @@ fn wrong(what: impl Into<String>) -> Fault {
 }
 
 /// Fails with `what` unless `holds`.
-fn must(holds: bool, what: &str) -> Result<(), Fault> {
+fn ensure(holds: bool, what: &str) -> Result<(), Fault> {
     if holds { Ok(()) } else { Err(wrong(what)) }
 }
 
 /// Every thread is of its interpreter, and linked both ways.
-fn threads(memory: &dyn Memory, layout: &Layout, interpreter: &Interpreter) -> Result<(), Fault> {
+fn verify_threads(memory: &dyn Memory, layout: &Layout, interpreter: &Interpreter) -> Result<(), Fault> {
     let fields = &layout.thread_state;
     let mut before = Addr::NULL;
     for thread in &interpreter.threads {
         let pointer =
             |offset: u32| memory.read_pointer(thread.at, offset).map_err(|u| Fault::Wrong(u.to_string()));
-        must(pointer(fields.interp)? == interpreter.at, "a thread is not of the interpreter that lists it")?;
-        must(pointer(fields.prev)? == before, "the list of threads is not linked back")?;
+        ensure(
+            pointer(fields.interp)? == interpreter.at,
+            "a thread is not of the interpreter that lists it",
+        )?;
+        ensure(pointer(fields.prev)? == before, "the list of threads is not linked back")?;
         before = thread.at;
     }
     Ok(())
 }
 
-fn interpreter(objects: Objects<'_>, runtime: &Runtime, main: &Interpreter) -> Result<Verified, Fault> {
-    types(objects, main)?;
+fn verify_interpreter(
+    objects: Objects<'_>,
+    runtime: &Runtime,
+    main: &Interpreter,
+) -> Result<Verified, Fault> {
+    verify_types(objects, main)?;
     let modules = [("sys", main.sysdict), ("builtins", main.builtins)];
     for (name, dict) in modules {
         let module = objects.item(main.modules, name).and_then(|module| objects.module_dict(module));
-        must(
+        ensure(
             module == Some(dict),
             &format!("`sys.modules` has no `{name}` with the dict that the interpreter knows"),
         )?;
     }
     for dict in [main.modules, main.sysdict, main.builtins] {
-        table(objects, dict)?;
+        verify_dict(objects, dict)?;
     }
-    basic_sizes(objects, main.builtins)?;
-    instances(objects, main)?;
-    subclasses(objects, main)?;
+    verify_basic_sizes(objects, main.builtins)?;
+    verify_instance(objects, main)?;
+    verify_subclasses(objects, main)?;
     for interpreter in &runtime.interpreters {
-        collector(objects, interpreter)?;
-        garbage(objects, interpreter)?;
+        verify_collector(objects, interpreter)?;
+        verify_garbage(objects, interpreter)?;
     }
     let sys = |name: &str| objects.item(main.sysdict, name);
     let hexversion = sys("hexversion").and_then(|value| objects.integer(value));
     let hexversion = hexversion.and_then(|value| u32::try_from(value).ok());
     let hexversion = hexversion.ok_or_else(|| wrong("`sys.hexversion` is no number"))?;
     let minor = objects.layout().hexversion >> 16;
-    must(hexversion >> 16 == minor, &format!("`sys.hexversion` is {hexversion:#010x}"))?;
+    ensure(hexversion >> 16 == minor, &format!("`sys.hexversion` is {hexversion:#010x}"))?;
     let text = |name: &str| sys(name).and_then(|value| objects.name(value));
     let version = text("version").ok_or_else(|| wrong("`sys.version` is no text"))?;
-    let begins = super::version::text_of(hexversion);
-    must(version.starts_with(&begins), "`sys.version` and `sys.hexversion` differ")?;
+    let begins = super::version::format_hexversion(hexversion);
+    ensure(version.starts_with(&begins), "`sys.version` and `sys.hexversion` differ")?;
     let implementation = sys("implementation").and_then(|value| objects.attribute(value, "name"));
     let implementation = implementation.and_then(|name| objects.name(name));
     Ok(Verified {
@@ -172,25 +183,25 @@ fn interpreter(objects: Objects<'_>, runtime: &Runtime, main: &Interpreter) -> R
 }
 
 /// The type of `type` is `type`, which is an `object`, which has no base; `None` is of a type of its own.
-fn types(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
+fn verify_types(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
     let named = |ty: Option<Addr>, name: &str| {
         ty.filter(|&ty| objects.type_name(ty).as_deref() == Some(name))
             .ok_or_else(|| wrong(format!("there is no type named `{name}` where it has to be")))
     };
     let dict = named(objects.type_of(main.modules), "dict")?;
-    must(objects.is(main.modules, Kind::Dict), "`dict` is not flagged as what it is")?;
+    ensure(objects.is_instance(main.modules, BaseType::Dict), "`dict` is not flagged as what it is")?;
     let ty = named(objects.type_of(dict), "type")?;
-    must(objects.type_of(ty) == Some(ty), "the type of `type` is not `type`")?;
+    ensure(objects.type_of(ty) == Some(ty), "the type of `type` is not `type`")?;
     let base = |ty: Addr| objects.pointer(ty, objects.layout().type_object.tp_base);
     for ty in [dict, ty] {
         let object = named(base(ty), "object")?;
-        must(base(object) == Some(Addr::NULL), "`object` has a base")?;
+        ensure(base(object) == Some(Addr::NULL), "`object` has a base")?;
     }
     // The order in which names are looked up in `dict`: itself, then `object`.
     let order = objects.pointer(dict, objects.layout().type_object.tp_mro);
     let order = order.ok_or_else(|| wrong("`dict` has no `__mro__`"))?;
     let first = objects.pointer(order, objects.layout().tuple_object.ob_item);
-    must(
+    ensure(
         objects.length(order) == Some(2) && first == Some(dict),
         "the `__mro__` of `dict` is not that of every `dict`",
     )?;
@@ -201,33 +212,36 @@ fn types(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
 /// A dict's table tells how many entries were written to it: no more than it has room for besides those that it still has room for, and among
 /// them as many with a value as the dict says. What stands in the place of that number by chance, a part of the table's indices or a key, would
 /// else do for one dict and not for another.
-fn table(objects: Objects<'_>, dict: Addr) -> Result<(), Fault> {
+fn verify_dict(objects: Objects<'_>, dict: Addr) -> Result<(), Fault> {
     let (memory, layout) = (objects.memory(), objects.layout());
-    let told = |unreadable: Unreadable| Fault::Wrong(unreadable.to_string());
-    let at = memory.read_pointer(dict, layout.dict_object.ma_keys).map_err(told)?;
-    let keys = Keys::read(memory, layout, at).map_err(told)?;
-    let written = memory.read_word(at, layout.dict_keys.dk_nentries).map_err(told)?;
-    let free = memory.read_word(at, layout.dict_keys.dk_usable).map_err(told)?;
-    must(written.checked_add(free).is_some_and(|all| all <= keys.room), "a dict has more entries than room")?;
+    let unreadable = |unreadable: Unreadable| Fault::Wrong(unreadable.to_string());
+    let at = memory.read_pointer(dict, layout.dict_object.ma_keys).map_err(unreadable)?;
+    let keys = KeysTable::read(memory, layout, at).map_err(unreadable)?;
+    let written = memory.read_word(at, layout.dict_keys.dk_nentries).map_err(unreadable)?;
+    let free = memory.read_word(at, layout.dict_keys.dk_usable).map_err(unreadable)?;
+    ensure(
+        written.checked_add(free).is_some_and(|all| all <= keys.room),
+        "a dict has more entries than room",
+    )?;
     let mut values = 0_u64;
     let read = objects.entries(dict, |_, _| {
         values += 1;
         ControlFlow::Continue(())
     });
-    let used = memory.read_word(dict, layout.dict_object.ma_used).map_err(told)?;
-    must(read.is_some() && used == values, "a dict does not have as many entries as it says")
+    let used = memory.read_word(dict, layout.dict_object.ma_used).map_err(unreadable)?;
+    ensure(read.is_some() && used == values, "a dict does not have as many entries as it says")
 }
 
 /// How modules are described: by instances of a class that is written in Python, in every Python. They have attributes, it has a dict, and a
 /// function in that, and the function's code tells its name, its file and its lines.
-fn instances(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
+fn verify_instance(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
     /// A function is not longer: its own table says which lines it has.
     const LINES: i32 = 100;
     let layout = objects.layout();
     let spec =
         objects.item(main.builtins, "__spec__").ok_or_else(|| wrong("`builtins` has no `__spec__`"))?;
     let name = objects.attribute(spec, "name").and_then(|name| objects.name(name));
-    must(name.as_deref() == Some("builtins"), "`builtins.__spec__` does not tell its name")?;
+    ensure(name.as_deref() == Some("builtins"), "`builtins.__spec__` does not tell its name")?;
     let class =
         objects.type_of(spec).filter(|&class| objects.type_name(class).as_deref() == Some("ModuleSpec"));
     let dict = class.and_then(|class| objects.pointer(class, layout.type_object.tp_dict));
@@ -237,23 +251,23 @@ fn instances(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
     let code = code.ok_or_else(|| wrong("a class has no function with code where it has to be"))?;
     let fields = &layout.code_object;
     let text = |offset: u32| objects.name(objects.pointer(code, offset)?);
-    must(text(fields.co_name).as_deref() == Some("__init__"), "a code object does not tell its name")?;
+    ensure(text(fields.co_name).as_deref() == Some("__init__"), "a code object does not tell its name")?;
     let qualified = fields.co_qualname.is_none_or(|at| text(at).as_deref() == Some("ModuleSpec.__init__"));
-    must(qualified, "a code object does not tell its qualified name")?;
+    ensure(qualified, "a code object does not tell its qualified name")?;
     let file = text(fields.co_filename).is_some_and(|file| file.contains("importlib"));
-    must(file, "a code object does not tell its file")?;
+    ensure(file, "a code object does not tell its file")?;
     let table = objects.pointer(code, fields.co_lnotab).and_then(|table| objects.bytes(table, 1 << 16));
     let first = objects.memory().read_int(code, fields.co_firstlineno).ok();
     let line = table.zip(first).and_then(|(table, first)| {
         let line = line_at(layout.encodings.line_table, &table, first, 0)?;
         Some(first > 0 && (0..LINES).contains(&line.checked_sub(first)?))
     });
-    must(line == Some(true), "a code object does not tell its lines")
+    ensure(line == Some(true), "a code object does not tell its lines")
 }
 
 /// A dict with keys that are no strings: the subclasses of a class, by their addresses, each a weak reference
 /// (`add_subclass`, Objects/typeobject.c).
-fn subclasses(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
+fn verify_subclasses(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
     let layout = objects.layout();
     let module = objects.item(main.modules, "_frozen_importlib_external");
     let dict = module.and_then(|module| objects.module_dict(module));
@@ -267,7 +281,7 @@ fn subclasses(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
         objects.entries(known, |key, reference| {
             let class = objects.integer(key).map(|key| Addr(key.cast_unsigned()));
             let referred = objects.pointer(reference, layout.weakref_object.wr_object);
-            if class != referred || !class.is_some_and(|class| objects.is(class, Kind::Type)) {
+            if class != referred || !class.is_some_and(|class| objects.is_instance(class, BaseType::Type)) {
                 good = 0;
                 return ControlFlow::Break(());
             }
@@ -275,11 +289,11 @@ fn subclasses(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
             ControlFlow::Continue(())
         })
     });
-    must(read.is_some() && good > 0, "a class does not tell its subclasses")
+    ensure(read.is_some() && good > 0, "a class does not tell its subclasses")
 }
 
 /// The sizes of builtin types are those of the layout's structs.
-fn basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault> {
+fn verify_basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault> {
     let layout = objects.layout();
     let expected = [
         ("object", layout.object.size),
@@ -314,7 +328,7 @@ fn basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault> {
         let Some((name, size)) = expected.iter().find(|(known, _)| objects.is_named(name, known)) else {
             return ControlFlow::Continue(());
         };
-        if !objects.is(ty, Kind::Type) || objects.type_name(ty).as_deref() != Some(name) {
+        if !objects.is_instance(ty, BaseType::Type) || objects.type_name(ty).as_deref() != Some(name) {
             // Something of the program's own in its place.
             return ControlFlow::Continue(());
         }
@@ -331,7 +345,7 @@ fn basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault> {
     });
     match fault {
         Some(what) => Err(wrong(what)),
-        None => must(
+        None => ensure(
             agreeing >= FEWEST_TYPES,
             &format!("only {agreeing} types of `builtins` are what they are named"),
         ),
@@ -339,25 +353,25 @@ fn basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault> {
 }
 
 /// What the collector could not free is in a list, the one that the module `gc` has, where it was imported.
-fn garbage(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Fault> {
+fn verify_garbage(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Fault> {
     let list = objects.pointer(interpreter.gc, objects.layout().gc_state.garbage);
-    let list = list.filter(|&list| list.is_null() || objects.is(list, Kind::List));
-    must(list.is_some(), "the collector's garbage is no list")?;
+    let list = list.filter(|&list| list.is_null() || objects.is_instance(list, BaseType::List));
+    ensure(list.is_some(), "the collector's garbage is no list")?;
     let module = objects.item(interpreter.modules, "gc").and_then(|module| objects.module_dict(module));
     let known = module.and_then(|dict| objects.item(dict, "garbage"));
-    must(known.is_none() || known == list, "`gc.garbage` is not the collector's")
+    ensure(known.is_none() || known == list, "`gc.garbage` is not the collector's")
 }
 
 /// The lists of the collector close, and it knows their heads.
-fn collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Fault> {
+fn verify_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Fault> {
     let layout = objects.layout();
     let (state, size) = (&layout.gc_state, layout.gc_generation.size);
     let memory = objects.memory();
     let number =
         |offset: u32| memory.read_int(interpreter.gc, offset).map_err(|u| Fault::Wrong(u.to_string()));
-    must(matches!(number(state.enabled)?, 0 | 1), "the collector is neither on nor off")?;
+    ensure(matches!(number(state.enabled)?, 0 | 1), "the collector is neither on nor off")?;
     let collecting = number(state.collecting)?;
-    must(matches!(collecting, 0 | 1), "the collector neither works nor rests")?;
+    ensure(matches!(collecting, 0 | 1), "the collector neither works nor rests")?;
     let mut heads = vec![state.permanent_generation];
     match layout.encodings.gc_lists {
         GcLists::MimallocPages => return Ok(()),
@@ -367,7 +381,10 @@ fn collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Faul
             if let Some(offset) = state.generation0 {
                 let known = memory.read_pointer(interpreter.gc, offset);
                 let first = interpreter.gc.plus(u64::from(first) + u64::from(layout.gc_generation.head));
-                must(known == Ok(first), "the collector's youngest generation is not where the layout says")?;
+                ensure(
+                    known == Ok(first),
+                    "the collector's youngest generation is not where the layout says",
+                )?;
             }
         }
         GcLists::YoungOld => {
@@ -389,7 +406,7 @@ fn collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Faul
         let (next, prev) = (link(head, layout.gc_head._gc_next)?, link(head, layout.gc_head._gc_prev)?);
         let closes =
             link(next, layout.gc_head._gc_prev)? == head && link(prev, layout.gc_head._gc_next)? == head;
-        must(closes, "a list of the collector does not close")?;
+        ensure(closes, "a list of the collector does not close")?;
     }
     Ok(())
 }

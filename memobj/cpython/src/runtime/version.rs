@@ -84,7 +84,7 @@ pub struct FileVersion {
 
 /// The text of a `PY_VERSION_HEX` as `sys.version` begins: `3.13.0`, `3.15.0b2`.
 #[must_use]
-pub fn text_of(hexversion: u32) -> String {
+pub fn format_hexversion(hexversion: u32) -> String {
     let [major, minor, micro, level] = hexversion.to_be_bytes();
     let serial = level & 15;
     let level = match level >> 4 {
@@ -114,9 +114,9 @@ mod tests {
         for none in [0, 0x0000_00f0, 0x030d_0000, 0x0b0d_00f0, u32::MAX] {
             assert_eq!(Version::from_hex(none), None, "{none:#x}");
         }
-        assert_eq!(text_of(0x030d_00f0), "3.13.0");
-        assert_eq!(text_of(0x030f_00b2), "3.15.0b2");
-        assert_eq!(text_of(0x030e_00c1), "3.14.0rc1");
+        assert_eq!(format_hexversion(0x030d_00f0), "3.13.0");
+        assert_eq!(format_hexversion(0x030f_00b2), "3.15.0b2");
+        assert_eq!(format_hexversion(0x030e_00c1), "3.14.0rc1");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::graph::NodeId;
 use crate::holders::PlaceId;
 use crate::names::Reference;
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
 use memobj_process::memory::Memory;
 
 use super::{FEW, MOST_HOPS, Search};
@@ -54,7 +54,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         if self.is_cell(before) {
             let function = paths.parent(paths.parent(before)?)?;
             let of = graph.type_of(function)?;
-            return (of.kind == Some(Kind::Function)).then_some(CacheOwner::Function(function));
+            return (of.kind == Some(Builtin::Function)).then_some(CacheOwner::Function(function));
         }
         let is_instance =
             |node: NodeId| graph.type_of(node).is_some_and(|of| of.class.is_some() && !of.is_metatype());
@@ -64,7 +64,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         // In its dict.
         let above = paths.parent(before)?;
         let of = graph.type_of(above)?;
-        let is_dict = graph.type_of(before)?.kind == Some(Kind::Dict) && !self.is_top(before);
+        let is_dict = graph.type_of(before)?.kind == Some(Builtin::Dict) && !self.is_top(before);
         match is_dict {
             true if of.is_metatype() => Some(CacheOwner::Class),
             true if is_instance(above) => Some(CacheOwner::Instance(above)),
@@ -118,7 +118,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
                 None => text.push_str("[…]"),
             },
             Some(Reference::Internal) => {
-                return graph.type_of(to).is_some_and(|of| of.kind == Some(Kind::Dict));
+                return graph.type_of(to).is_some_and(|of| of.kind == Some(Builtin::Dict));
             }
             Some(Reference::Index(_) | Reference::Element | Reference::Key) => text.push_str("[…]"),
             _ => {}

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::names::NameReader;
-use memobj_cpython::heap::kinds::Kind;
+use memobj_cpython::heap::builtins::Builtin;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -160,7 +160,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
 
     /// The name of a function whose results are kept; where it has none of its own, of the place that leads to it.
     fn name_of_function(&mut self, node: NodeId, function: Addr) -> (Arc<str>, bool) {
-        let is_function = self.names.type_of(function).is_some_and(|of| of.kind == Some(Kind::Function));
+        let is_function = self.names.type_of(function).is_some_and(|of| of.kind == Some(Builtin::Function));
         let own = is_function.then(|| self.names.function(function)).flatten();
         let (place, module) = self.name(node);
         let Some(own) = own else { return (place, self.is_standard(module.as_deref())) };

@@ -4,30 +4,30 @@
 //! (3.12), `PyObject_VisitManagedDict` (3.13) in `Objects/dictobject.c`; `Include/internal/pycore_object.h`.
 
 use crate::layout::encoding::{InstanceAttributes, VisitedFirst};
+use crate::layout::flags;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::access::Access;
-use super::super::dict::Keys;
 use super::super::instance;
-use super::super::python::{INLINE_VALUES, MANAGED_DICT};
 use super::super::types::{Class, Type};
-use super::{EdgeKind, Reader, Sink};
+use super::{EdgeKind, EdgeSink, ReferenceReader};
+use crate::object::dict::KeysTable;
+use crate::object::memory_ext::MemoryExt;
 
-impl<M: Memory> Reader<'_, '_, '_, M> {
+impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     #[inline]
     pub(super) fn read_class_part(
         &mut self,
         at: Addr,
         of: &Type,
         class: &Class,
-        sink: &mut impl Sink,
+        sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         for &slot in &class.slots {
             sink.edge(self.memory().read_pointer(at, slot)?, EdgeKind::Visited);
         }
         if class.dict {
-            if of.flags & MANAGED_DICT != 0 {
+            if of.flags & flags::MANAGED_DICT != 0 {
                 self.read_managed_dict(at, of, sink)?;
             } else if let Some(dict) = instance::read_dict_slot(self.python, at, of)? {
                 sink.edge(self.memory().read_pointer(dict, 0)?, EdgeKind::Visited);
@@ -45,7 +45,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         &mut self,
         at: Addr,
         of: &Type,
-        sink: &mut impl Sink,
+        sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
@@ -70,8 +70,8 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
             }
             InstanceAttributes::InlineValues { dict_before, first, .. } => {
                 let dict = memory.read_pointer(at.minus(u64::from(dict_before)), 0)?;
-                if of.flags & INLINE_VALUES != 0 && (first == VisitedFirst::Values || dict.is_null()) {
-                    let values = instance::Inline::read(self.python, at, of)?;
+                if of.flags & flags::INLINE_VALUES != 0 && (first == VisitedFirst::Values || dict.is_null()) {
+                    let values = instance::InlineValues::read(self.python, at, of)?;
                     if values.valid {
                         return memory.read_words(values.first, values.capacity, |value| {
                             sink.edge(Addr(value), EdgeKind::Visited)
@@ -85,14 +85,14 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// The values at `array`, as many as the class has names for.
-    fn read_values(&mut self, of: &Type, array: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    fn read_values(&mut self, of: &Type, array: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let layout = self.python.layout;
         let keys = self.memory().read_pointer(of.at, layout.heap_type_object.ht_cached_keys)?;
         if keys.is_null() {
             return Ok(());
         }
-        let names = Keys::read(self.memory(), layout, keys)?.used;
-        let first = super::super::dict::values_of(layout, array);
+        let names = KeysTable::read(self.memory(), layout, keys)?.used;
+        let first = crate::object::dict::first_value(layout, array);
         self.memory().read_words(first, names, |value| sink.edge(Addr(value), EdgeKind::Visited))
     }
 }

@@ -4,16 +4,16 @@ use crate::layout::encoding::{InstanceAttributes, VisitedFirst};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::access::Access;
-use super::super::chain::Chain;
-use super::super::dict::{self, Generality, Keys};
+use super::super::cycle_guard::CycleGuard;
 use super::super::types::Type;
-use super::{EdgeKind, Reader, Sink};
+use super::{EdgeKind, EdgeSink, ReferenceReader};
+use crate::object::dict::{self, KeyKind, KeysTable};
+use crate::object::memory_ext::MemoryExt;
 
-impl<M: Memory> Reader<'_, '_, '_, M> {
+impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `list_traverse`.
     #[inline]
-    pub(super) fn read_list(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_list(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let layout = self.python.layout;
         let count = self.memory().read_count(at, layout.var_object.ob_size)?;
         if count == 0 {
@@ -29,7 +29,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         &mut self,
         at: Addr,
         hidden: u64,
-        sink: &mut impl Sink,
+        sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let layout = self.python.layout;
         let count = self.memory().read_count(at, layout.var_object.ob_size)?.saturating_add(hidden);
@@ -42,7 +42,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         &mut self,
         at: Addr,
         of: &Type,
-        sink: &mut impl Sink,
+        sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let visible = self.memory().read_count(at, self.python.layout.var_object.ob_size)?;
         let hidden = self.types.read_struct_sequence_fields(of)?.saturating_sub(visible);
@@ -51,12 +51,12 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
 
     /// `dict_traverse`.
     #[inline]
-    pub(super) fn read_dict(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_dict(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let table = memory.read_pointer(at, layout.dict_object.ma_keys)?;
         let values = memory.read_pointer(at, layout.dict_object.ma_values)?;
-        let keys = Keys::read(memory, layout, table)?;
+        let keys = KeysTable::read(memory, layout, table)?;
         if self.is_general(&keys) {
             return keys.read_entries(memory, |key, value| {
                 // A deleted entry has no value; what it has for a key is not visited.
@@ -71,17 +71,17 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         if self.is_embedded(values)? {
             return Ok(());
         }
-        let first = dict::values_of(layout, values);
+        let first = dict::first_value(layout, values);
         memory.read_words(first, keys.used, |value| sink.edge(Addr(value), EdgeKind::Visited))
     }
 
     /// Whether a dict's `tp_traverse` visits its keys.
     #[inline]
-    fn is_general(&self, keys: &Keys) -> bool {
+    fn is_general(&self, keys: &KeysTable) -> bool {
         match keys.generality {
-            Generality::Any => true,
-            Generality::Strings => false,
-            Generality::Lookup(lookup) => Some(lookup) == self.python.landmarks.general_lookup,
+            KeyKind::Any => true,
+            KeyKind::Strings => false,
+            KeyKind::Lookup(lookup) => Some(lookup) == self.python.landmarks.general_lookup,
         }
     }
 
@@ -101,11 +101,11 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
 
     /// The keys that `dict_traverse` leaves out, as they are plain strings.
     #[inline]
-    pub(super) fn read_string_keys(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_string_keys(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let table = memory.read_pointer(at, layout.dict_object.ma_keys)?;
-        let keys = Keys::read(memory, layout, table)?;
+        let keys = KeysTable::read(memory, layout, table)?;
         if self.is_general(&keys) {
             return Ok(());
         }
@@ -113,14 +113,14 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// `odict_traverse` (`Objects/odictobject.c`): the keys of its nodes, then as a dict.
-    pub(super) fn read_ordered_dict(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_ordered_dict(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let (known, node) = (&layout.odict_object, &layout.odict_node);
         sink.edge(memory.read_pointer(at, known.od_inst_dict)?, EdgeKind::Visited);
         let mut link = memory.read_pointer(at, known.od_first)?;
-        let mut chain = Chain::default();
-        while chain.goes_on(link) {
+        let mut chain = CycleGuard::default();
+        while chain.advance(link) {
             sink.edge(memory.read_pointer(link, node.key)?, EdgeKind::Visited);
             link = memory.read_pointer(link, node.next)?;
         }
@@ -128,7 +128,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// `set_traverse` (`Objects/setobject.c`).
-    pub(super) fn read_set(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_set(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let known = &self.python.layout.set_object;
         let slots = memory.read_count(at, known.mask)?.saturating_add(1);
@@ -143,7 +143,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// `deque_traverse` (`Modules/_collectionsmodule.c`).
-    pub(super) fn read_deque(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_deque(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let (known, of_block) = (&layout.deque_object, &layout.deque_block);
@@ -151,8 +151,8 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let mut left = memory.read_count(at, layout.var_object.ob_size)?;
         let mut block = memory.read_pointer(at, known.leftblock)?;
         let mut index = memory.read_count(at, known.leftindex)?;
-        let mut chain = Chain::default();
-        while left > 0 && chain.goes_on(block) {
+        let mut chain = CycleGuard::default();
+        while left > 0 && chain.advance(block) {
             let Some(count) = slots.checked_sub(index).map(|free| free.min(left)).filter(|&count| count > 0)
             else {
                 break;
@@ -167,14 +167,14 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// `lru_cache_tp_traverse` (`Modules/_functoolsmodule.c`): the nodes of its ring with what they hold, then its members.
-    pub(super) fn read_lru_cache(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_lru_cache(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let (known, node) = (&layout.lru_cache_object, &layout.lru_list_elem);
         let root = at.plus(u64::from(known.root));
         let mut link = memory.read_pointer(root, node.next)?;
-        let mut chain = Chain::default();
-        while link != root && chain.goes_on(link) {
+        let mut chain = CycleGuard::default();
+        while link != root && chain.advance(link) {
             sink.edge(memory.read_pointer(link, node.key)?, EdgeKind::Visited);
             sink.edge(memory.read_pointer(link, node.result)?, EdgeKind::Visited);
             // Since the nodes have a type of their own, made at run time (3.10).

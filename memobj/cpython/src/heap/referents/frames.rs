@@ -1,24 +1,24 @@
 //! Functions, frames and what is suspended in them.
 //!
 //! Facts: `func_traverse` in `Objects/funcobject.c`, `frame_traverse` in `Objects/frameobject.c`, `_PyFrame_Traverse` in
-//! `Python/frame.c` (3.11 and newer), `gen_traverse` in `Objects/genobject.c`.
+//! `PythonHeap/frame.c` (3.11 and newer), `gen_traverse` in `Objects/genobject.c`.
 
 use crate::layout::encoding::{EndedGenerator, StackRefs};
 use crate::layout::fields::InterpreterFrame;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::access::Access;
-use super::super::kinds::Kind;
-use super::super::types::Types;
-use super::{EdgeKind, Reader, Sink};
+use super::super::builtins::Builtin;
+use super::super::types::TypeRegistry;
+use super::{EdgeKind, EdgeSink, ReferenceReader};
+use crate::object::memory_ext::MemoryExt;
 
 /// The most slots of one frame. A bound, no fact.
 const MAX_SLOTS: u64 = 1 << 20;
 
-impl<M: Memory> Reader<'_, '_, '_, M> {
+impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `func_traverse`.
-    pub(super) fn read_function(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_function(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let known = &self.python.layout.function_object;
         let members = [
             Some(known.func_code),
@@ -43,7 +43,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// `frame_traverse`.
-    pub(super) fn read_frame(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_frame(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.frame_object;
@@ -72,7 +72,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// The locals and the value stack of a frame of 3.8 to 3.10.
-    fn read_old_slots(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    fn read_old_slots(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let known = &self.python.layout.frame_object;
         let (Some(locals), Some(stack)) = (known.f_localsplus, known.f_valuestack) else { return Ok(()) };
@@ -102,7 +102,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         at: Addr,
         known: &InterpreterFrame,
         kind: EdgeKind,
-        sink: &mut impl Sink,
+        sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let memory = self.memory();
         for member in [known.frame_obj, known.f_locals] {
@@ -143,13 +143,13 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     pub(super) fn read_generator(
         &mut self,
         at: Addr,
-        kind: Kind,
-        sink: &mut impl Sink,
+        kind: Builtin,
+        sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.gen_object;
-        if kind == Kind::AsyncGenerator {
+        if kind == Builtin::AsyncGenerator {
             // `async_gen_traverse`.
             sink.edge(memory.read_pointer(at, layout.async_gen_object.ag_finalizer)?, EdgeKind::Visited);
         }
@@ -181,7 +181,11 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// What a frame object shows of a frame that is not its own.
-    pub(super) fn read_hidden_of_frame(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_hidden_of_frame(
+        &mut self,
+        at: Addr,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let layout = self.python.layout;
         let (Some(inner), Some(frame)) = (layout.frame_object.f_frame, &layout.interpreter_frame) else {
             return Ok(());
@@ -198,7 +202,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         &mut self,
         at: Addr,
         known: &InterpreterFrame,
-        sink: &mut impl Sink,
+        sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
@@ -219,9 +223,9 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let Some(locals) = layout.code_object.co_nlocalsplus else { return Ok(()) };
         let is_code = self
             .types
-            .of(code)
+            .type_of(code)
             .and_then(|id| self.types.get(id))
-            .is_some_and(|of| of.kind == Some(Kind::Code));
+            .is_some_and(|of| of.kind == Some(Builtin::Code));
         if !is_code {
             return Ok(());
         }
@@ -231,7 +235,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let first = at.plus(u64::from(known.localsplus));
         let mut index = 0;
         let python = self.python;
-        let types: &mut Types<'_, '_, M> = self.types;
+        let types: &mut TypeRegistry<'_, '_, M> = self.types;
         memory.read_words(first, slots, |slot| {
             let to = match python.layout.encodings.stack_refs {
                 StackRefs::Plain => Addr(slot),
@@ -252,10 +256,10 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
 ///
 /// # Errors
 /// If some of it could not be read; what was read has been given.
-pub fn read_running<M: Memory>(
-    reader: &mut Reader<'_, '_, '_, M>,
+pub fn read_running_frame<M: Memory>(
+    reader: &mut ReferenceReader<'_, '_, '_, M>,
     at: Addr,
-    sink: &mut impl Sink,
+    sink: &mut impl EdgeSink,
 ) -> Result<(), Unreadable> {
     let layout = reader.python.layout;
     match &layout.interpreter_frame {
@@ -264,9 +268,9 @@ pub fn read_running<M: Memory>(
     }
 }
 
-impl<M: Memory> Reader<'_, '_, '_, M> {
+impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// What a frame of 3.8 to 3.10 holds that its `tp_traverse` does not show while its code runs: the value stack.
-    fn read_running_old(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    fn read_running_old(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.frame_object;
@@ -275,7 +279,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         let code = memory.read_pointer(at, code)?;
         let stack = memory.read_pointer(at, stack)?;
         let depth = u64::try_from(memory.read_int(code, layout.code_object.co_stacksize)?).unwrap_or(0);
-        let types: &mut Types<'_, '_, M> = self.types;
+        let types: &mut TypeRegistry<'_, '_, M> = self.types;
         memory.read_words(stack, depth.min(MAX_SLOTS), |slot| {
             let to = if types.is_object(Addr(slot)) { Addr(slot) } else { Addr::NULL };
             sink.edge(to, EdgeKind::Guessed);

@@ -6,17 +6,18 @@ mod classes;
 mod containers;
 mod frames;
 mod others;
-mod typeobjects;
+mod type_objects;
 
+use crate::layout::flags;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::access::Access;
-use super::kinds::Kind;
-use super::python::Python;
-use super::types::{Traverse, Type, Types};
+use super::builtins::Builtin;
+use super::python_heap::PythonHeap;
+use super::types::{Traverse, Type, TypeRegistry};
+use crate::object::memory_ext::MemoryExt;
 
-pub use frames::read_running;
+pub use frames::read_running_frame;
 
 /// How a reference was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,12 +36,12 @@ pub enum EdgeKind {
 /// # Errors
 /// If some of it could not be read; what was read has been given.
 pub fn read_referents<M: Memory>(
-    types: &mut Types<'_, '_, M>,
+    types: &mut TypeRegistry<'_, '_, M>,
     at: Addr,
     of: &Type,
     mut each: impl FnMut(Addr, EdgeKind),
 ) -> Result<(), Unreadable> {
-    Reader { python: types.python(), types }.read_visited(at, of, &mut each)
+    ReferenceReader { python: types.python(), types }.read_visited(at, of, &mut each)
 }
 
 /// Calls `each` with what the object at `at` holds and does not show to the collector.
@@ -48,21 +49,21 @@ pub fn read_referents<M: Memory>(
 /// # Errors
 /// As [`read_referents`].
 pub fn read_hidden<M: Memory>(
-    types: &mut Types<'_, '_, M>,
+    types: &mut TypeRegistry<'_, '_, M>,
     at: Addr,
     of: &Type,
     mut each: impl FnMut(Addr, EdgeKind),
 ) -> Result<(), Unreadable> {
-    Reader { python: types.python(), types }.read_hidden(at, of, &mut each)
+    ReferenceReader { python: types.python(), types }.read_hidden(at, of, &mut each)
 }
 
 /// Takes the references of an object.
-pub trait Sink {
+pub trait EdgeSink {
     /// A reference. Null ones too, and one for each word that turned out to be none: so it is known how much was looked at.
     fn edge(&mut self, to: Addr, kind: EdgeKind);
 }
 
-impl<F: FnMut(Addr, EdgeKind)> Sink for F {
+impl<F: FnMut(Addr, EdgeKind)> EdgeSink for F {
     #[inline]
     fn edge(&mut self, to: Addr, kind: EdgeKind) {
         if !to.is_null() {
@@ -72,14 +73,14 @@ impl<F: FnMut(Addr, EdgeKind)> Sink for F {
 }
 
 /// What is known while references are read.
-pub struct Reader<'r, 'p, 'm, M> {
+pub struct ReferenceReader<'r, 'p, 'm, M> {
     /// The Python.
-    pub python: &'p Python<'m, M>,
+    pub python: &'p PythonHeap<'m, M>,
     /// Its types.
-    pub types: &'r mut Types<'p, 'm, M>,
+    pub types: &'r mut TypeRegistry<'p, 'm, M>,
 }
 
-impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
+impl<'p, 'm, M: Memory> ReferenceReader<'_, 'p, 'm, M> {
     /// The memory.
     #[inline]
     fn memory(&self) -> &'m M {
@@ -90,7 +91,7 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
     ///
     /// # Errors
     /// If some of it could not be read; what was read has been given.
-    pub fn read_visited(&mut self, at: Addr, of: &Type, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub fn read_visited(&mut self, at: Addr, of: &Type, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         if !of.is_gc() {
             return Ok(());
         }
@@ -124,45 +125,49 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
     ///
     /// # Errors
     /// As [`read_visited`](Self::read_visited).
-    pub fn read_hidden(&mut self, at: Addr, of: &Type, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub fn read_hidden(&mut self, at: Addr, of: &Type, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         match of.kind {
             Some(
-                Kind::Dict | Kind::FrozenDict | Kind::OrderedDict | Kind::DefaultDict | Kind::CtypesDict,
+                Builtin::Dict
+                | Builtin::FrozenDict
+                | Builtin::OrderedDict
+                | Builtin::DefaultDict
+                | Builtin::CtypesDict,
             ) => self.read_string_keys(at, sink),
-            Some(Kind::Type | Kind::CtypesType) => self.read_hidden_of_type(at, sink),
-            Some(Kind::Code) => self.read_code(at, sink),
-            Some(Kind::Frame) => self.read_hidden_of_frame(at, sink),
-            Some(Kind::NumpyArray) => self.read_numpy_array(at, sink),
+            Some(Builtin::Type | Builtin::CtypesType) => self.read_hidden_of_type(at, sink),
+            Some(Builtin::Code) => self.read_code(at, sink),
+            Some(Builtin::Frame) => self.read_hidden_of_frame(at, sink),
+            Some(Builtin::NumpyArray) => self.read_numpy_array(at, sink),
             // Of its other words, and those of generators, one is never set until 3.10 (`gi_exc_state.previous_item`): it is what was
             // there before.
-            Some(Kind::Coroutine) => {
+            Some(Builtin::Coroutine) => {
                 let origin = self.memory().read_pointer(at, self.python.layout.coro_object.cr_origin)?;
                 sink.edge(origin, EdgeKind::Hidden);
                 Ok(())
             }
             Some(
-                Kind::List
-                | Kind::Tuple
-                | Kind::StructSequence
-                | Kind::Set
-                | Kind::Str
-                | Kind::Int
-                | Kind::Number
-                | Kind::Bytes
-                | Kind::ByteArray
-                | Kind::Function
-                | Kind::Generator
-                | Kind::AsyncGenerator
-                | Kind::Deque
-                | Kind::LruCache
-                | Kind::WeakReference
-                | Kind::ContextVariable
-                | Kind::HamtItems
-                | Kind::HamtArray
-                | Kind::TeeData
-                | Kind::Array
-                | Kind::Decimal
-                | Kind::NumpyScalar(_),
+                Builtin::List
+                | Builtin::Tuple
+                | Builtin::StructSequence
+                | Builtin::Set
+                | Builtin::Str
+                | Builtin::Int
+                | Builtin::Number
+                | Builtin::Bytes
+                | Builtin::ByteArray
+                | Builtin::Function
+                | Builtin::Generator
+                | Builtin::AsyncGenerator
+                | Builtin::Deque
+                | Builtin::LruCache
+                | Builtin::WeakReference
+                | Builtin::ContextVariable
+                | Builtin::HamtItems
+                | Builtin::HamtArray
+                | Builtin::TeeData
+                | Builtin::Array
+                | Builtin::Decimal
+                | Builtin::NumpyScalar(_),
             ) => Ok(()),
             _ if of.traverse == Traverse::Guess => Ok(()),
             _ => self.read_guesses(at, of, EdgeKind::Guessed, sink),
@@ -174,47 +179,49 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
         &mut self,
         at: Addr,
         of: &Type,
-        kind: Kind,
-        sink: &mut impl Sink,
+        kind: Builtin,
+        sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         match kind {
-            Kind::List => self.read_list(at, sink),
-            Kind::Tuple => self.read_tuple(at, 0, sink),
-            Kind::StructSequence => self.read_struct_sequence(at, of, sink),
-            Kind::Dict | Kind::FrozenDict => self.read_dict(at, sink),
-            Kind::OrderedDict => self.read_ordered_dict(at, sink),
-            Kind::DefaultDict => {
+            Builtin::List => self.read_list(at, sink),
+            Builtin::Tuple => self.read_tuple(at, 0, sink),
+            Builtin::StructSequence => self.read_struct_sequence(at, of, sink),
+            Builtin::Dict | Builtin::FrozenDict => self.read_dict(at, sink),
+            Builtin::OrderedDict => self.read_ordered_dict(at, sink),
+            Builtin::DefaultDict => {
                 let factory = self.python.layout.defdict_object.default_factory;
                 sink.edge(self.memory().read_pointer(at, factory)?, EdgeKind::Visited);
                 self.read_dict(at, sink)
             }
-            Kind::Set => self.read_set(at, sink),
-            Kind::Type => self.read_type(at, sink),
-            Kind::Module => self.read_module(at, sink),
-            Kind::Function => self.read_function(at, sink),
-            Kind::Frame => self.read_frame(at, sink),
-            Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator => self.read_generator(at, kind, sink),
-            Kind::Deque => self.read_deque(at, sink),
-            Kind::LruCache => self.read_lru_cache(at, sink),
-            Kind::WeakReference => {
+            Builtin::Set => self.read_set(at, sink),
+            Builtin::Type => self.read_type(at, sink),
+            Builtin::Module => self.read_module(at, sink),
+            Builtin::Function => self.read_function(at, sink),
+            Builtin::Frame => self.read_frame(at, sink),
+            Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator => {
+                self.read_generator(at, kind, sink)
+            }
+            Builtin::Deque => self.read_deque(at, sink),
+            Builtin::LruCache => self.read_lru_cache(at, sink),
+            Builtin::WeakReference => {
                 let callback = self.python.layout.weakref_object.wr_callback;
                 sink.edge(self.memory().read_pointer(at, callback)?, EdgeKind::Visited);
                 Ok(())
             }
-            Kind::Element => self.read_element(at, sink),
-            Kind::HamtItems => {
+            Builtin::Element => self.read_element(at, sink),
+            Builtin::HamtItems => {
                 let count = self.memory().read_count(at, self.python.layout.var_object.ob_size)?;
                 self.read_array(at.plus(u64::from(self.python.layout.hamt_node_bitmap.b_array)), count, sink)
             }
-            Kind::HamtArray => {
+            Builtin::HamtArray => {
                 let known = &self.python.layout.hamt_node_array;
                 self.read_array(at.plus(u64::from(known.a_array)), u64::from(known.a_array_count), sink)
             }
-            Kind::TeeData => self.read_tee_data(at, sink),
-            Kind::Pickler => self.read_pickler(at, sink),
-            Kind::Unpickler => self.read_unpickler(at, sink),
-            Kind::CtypesType => self.read_ctypes_type(at, sink),
-            Kind::Code => {
+            Builtin::TeeData => self.read_tee_data(at, sink),
+            Builtin::Pickler => self.read_pickler(at, sink),
+            Builtin::Unpickler => self.read_unpickler(at, sink),
+            Builtin::CtypesType => self.read_ctypes_type(at, sink),
+            Builtin::Code => {
                 let consts = self.python.layout.code_object.co_consts;
                 sink.edge(self.memory().read_pointer(at, consts)?, EdgeKind::Visited);
                 Ok(())
@@ -224,7 +231,7 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
     }
 
     /// An array of references.
-    fn read_array(&self, first: Addr, count: u64, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    fn read_array(&self, first: Addr, count: u64, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         self.memory().read_words(first, count, |item| sink.edge(Addr(item), EdgeKind::Visited))
     }
 
@@ -235,7 +242,7 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
         at: Addr,
         of: &Type,
         kind: EdgeKind,
-        sink: &mut impl Sink,
+        sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let head = u64::from(self.python.layout.object.size);
         let words = of.c_size.min(MAX_GUESSED).saturating_sub(head) / 8;
@@ -250,8 +257,8 @@ impl<'p, 'm, M: Memory> Reader<'_, 'p, 'm, M> {
 
     #[inline]
     fn is_heap_type(&self, at: Addr) -> Result<bool, Unreadable> {
-        let flags = self.memory().read_word(at, self.python.layout.type_object.tp_flags)?;
-        Ok(flags & super::python::HEAP_TYPE != 0)
+        let tp_flags = self.memory().read_word(at, self.python.layout.type_object.tp_flags)?;
+        Ok(tp_flags & flags::HEAPTYPE != 0)
     }
 }
 

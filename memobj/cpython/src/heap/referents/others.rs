@@ -4,16 +4,16 @@ use crate::layout::encoding::PickleMemo;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::access::Access;
-use super::super::kinds::Kind;
-use super::{EdgeKind, Reader, Sink};
+use super::super::builtins::Builtin;
+use super::{EdgeKind, EdgeSink, ReferenceReader};
+use crate::object::memory_ext::MemoryExt;
 
 /// The most items of an array of numpy. A bound, no fact: its memory ends before.
 const MAX_ITEMS: u64 = 1 << 40;
 
-impl<M: Memory> Reader<'_, '_, '_, M> {
+impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `element_gc_traverse` (`Modules/_elementtree.c`). The low bit of its texts is a mark.
-    pub(super) fn read_element(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_element(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let (Some(known), Some(of_extra)) = (&layout.element_object, &layout.element_extra) else {
@@ -33,7 +33,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// `teedataobject_traverse` (`Modules/itertoolsmodule.c`).
-    pub(super) fn read_tee_data(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_tee_data(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let known = &self.python.layout.tee_data_object;
         sink.edge(memory.read_pointer(at, known.it)?, EdgeKind::Visited);
@@ -46,7 +46,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
 
     /// `CType_Type_traverse` (`Modules/_ctypes/_ctypes.c`, 3.13 and newer), `CDataType_traverse` before: as a type, and what
     /// `ctypes` keeps of it, behind the type itself or in its dict.
-    pub(super) fn read_ctypes_type(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_ctypes_type(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         if let Some(known) = &layout.ctypes_info {
@@ -66,8 +66,8 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
             }
         } else if let Some(known) = &layout.ctypes_dict {
             let dict = self.python.read_type_dict(at)?;
-            let is_ours = self.types.of(dict).and_then(|id| self.types.get(id));
-            if is_ours.is_some_and(|of| of.kind == Some(Kind::CtypesDict)) {
+            let is_ours = self.types.type_of(dict).and_then(|id| self.types.get(id));
+            if is_ours.is_some_and(|of| of.kind == Some(Builtin::CtypesDict)) {
                 sink.edge(memory.read_pointer(dict, known.proto)?, EdgeKind::Visited);
             }
         }
@@ -75,7 +75,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// `Pickler_traverse` (`Modules/_pickle.c`).
-    pub(super) fn read_pickler(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_pickler(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let Some(known) = &layout.pickler else { return Ok(()) };
@@ -113,7 +113,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// `Unpickler_traverse` (`Modules/_pickle.c`).
-    pub(super) fn read_unpickler(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_unpickler(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let Some(known) = &layout.unpickler else { return Ok(()) };
@@ -138,7 +138,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// What code holds. The collector is not shown any of it, but for the constants in free-threaded builds.
-    pub(super) fn read_code(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_code(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let known = &self.python.layout.code_object;
         let members = [
@@ -180,10 +180,10 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     ///
     /// Its struct is part of numpy's ABI (`PyArrayObject_fields` in `numpy/ndarraytypes.h`, 1.x and 2.x alike), and so is the
     /// number of a type of items (`type_num` in `PyArray_Descr`, `NPY_OBJECT` is 17).
-    pub(super) fn read_numpy_array(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_numpy_array(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let head = self.python.layout.object.size;
-        let Some(array) = super::super::numpy::Array::read(memory, head, at)? else { return Ok(()) };
+        let Some(array) = super::super::numpy::NumpyArray::read(memory, head, at)? else { return Ok(()) };
         sink.edge(array.base, EdgeKind::Hidden);
         sink.edge(array.descr, EdgeKind::Hidden);
         if array.owns_objects(memory, head)? {

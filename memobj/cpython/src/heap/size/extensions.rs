@@ -5,12 +5,12 @@ use crate::layout::encoding::{GetsizeofPrefix, LongEncoding, RefCounts};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::access::Access;
-use super::super::kinds::Kind;
+use super::super::builtins::Builtin;
 use super::super::numpy;
-use super::super::python::Python;
+use super::super::python_heap::PythonHeap;
 use super::super::types::Type;
-use super::{bytes_head, plus_words, read_dict, read_plain};
+use super::{bytes_head, plus_words, read_default_size, read_dict};
+use crate::object::memory_ext::MemoryExt;
 
 /// The most formats of one `struct.Struct`. A bound, no fact.
 const MAX_FORMATS: u64 = 1 << 20;
@@ -30,16 +30,16 @@ pub(super) fn int_head(layout: &Layout, of: &Type) -> (u64, u64) {
 }
 
 /// A `__sizeof__` of an extension module.
-pub(super) fn read_own<M: Memory>(
-    python: &Python<'_, M>,
+pub(super) fn read_builtin_size<M: Memory>(
+    python: &PythonHeap<'_, M>,
     at: Addr,
     of: &Type,
-    kind: Kind,
+    kind: Builtin,
 ) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     let none = Unreadable { at };
     Ok(match kind {
-        Kind::Array => {
+        Builtin::Array => {
             // `array_array___sizeof___impl`.
             let known = layout.array_object.as_ref().ok_or(none)?;
             let of_item = layout.array_descr.as_ref().ok_or(none)?;
@@ -47,7 +47,7 @@ pub(super) fn read_own<M: Memory>(
             let item = u64::try_from(memory.read_int(descr, of_item.itemsize)?).unwrap_or(0);
             of.basicsize.saturating_add(memory.read_count(at, known.allocated)?.saturating_mul(item))
         }
-        Kind::Struct => {
+        Builtin::Struct => {
             // `s_sizeof`: the codes, with the one at their end.
             let known = layout.struct_object.as_ref().ok_or(none)?;
             let code = layout.struct_code.as_ref().ok_or(none)?;
@@ -59,13 +59,13 @@ pub(super) fn read_own<M: Memory>(
             }
             of.basicsize + codes * u64::from(code.size)
         }
-        Kind::Decimal => {
+        Builtin::Decimal => {
             // `dec_sizeof`.
             let known = layout.dec_object.as_ref().ok_or(none)?;
             let owned = memory.read_byte(at, known.flags)? & BORROWED_DIGITS == 0;
             plus_words(of, if owned { memory.read_count(at, known.alloc)? } else { 0 })
         }
-        Kind::BytesIo => {
+        Builtin::BytesIo => {
             // `bytesio_sizeof`: the buffer, unless it was handed out.
             let buffer = memory.read_pointer(at, layout.bytes_io.buf)?;
             if buffer.is_null() || is_shared(python, buffer)? {
@@ -75,21 +75,21 @@ pub(super) fn read_own<M: Memory>(
                 of.basicsize.saturating_add(bytes).saturating_add(bytes_head(python))
             }
         }
-        Kind::Buffered => {
+        Builtin::Buffered => {
             // `buffered_sizeof`.
             let buffer = memory.read_pointer(at, layout.buffered.buffer)?;
             let size =
                 if buffer.is_null() { 0 } else { memory.read_count(at, layout.buffered.buffer_size)? };
             of.basicsize.saturating_add(size)
         }
-        Kind::SimpleQueue => {
+        Builtin::SimpleQueue => {
             // `_queue_SimpleQueue___sizeof___impl` (3.15 and newer).
             let room = layout.simple_queue.as_ref().and_then(|known| known.buf_cap);
             plus_words(of, room.map_or(Ok(0), |room| memory.read_count(at, room))?)
         }
-        Kind::Pickler => read_pickler(python, at, of)?,
-        Kind::Unpickler => read_unpickler(python, at, of)?,
-        Kind::Element => {
+        Builtin::Pickler => read_pickler(python, at, of)?,
+        Builtin::Unpickler => read_unpickler(python, at, of)?,
+        Builtin::Element => {
             // `_elementtree_Element___sizeof___impl`.
             let known = layout.element_object.as_ref().ok_or(none)?;
             let of_extra = layout.element_extra.as_ref().ok_or(none)?;
@@ -102,36 +102,36 @@ pub(super) fn read_own<M: Memory>(
             let room = if children == inline { 0 } else { memory.read_count(extra, of_extra.allocated)? };
             plus_words(of, room).saturating_add(u64::from(of_extra.size))
         }
-        Kind::Product => {
+        Builtin::Product => {
             let pools = memory.read_pointer(at, layout.product_object.pools)?;
             plus_words(of, memory.read_count(pools, layout.var_object.ob_size)?)
         }
-        Kind::Combinations => plus_words(of, memory.read_count(at, layout.combinations_object.r)?),
-        Kind::Permutations => {
+        Builtin::Combinations => plus_words(of, memory.read_count(at, layout.combinations_object.r)?),
+        Builtin::Permutations => {
             let known = &layout.permutations_object;
             let pool = memory.read_pointer(at, known.pool)?;
             let pool = memory.read_count(pool, layout.var_object.ob_size)?;
             plus_words(of, pool.saturating_add(memory.read_count(at, known.r)?))
         }
-        Kind::CtypesDict => {
+        Builtin::CtypesDict => {
             // `PyCStgDict_sizeof`: adds what the struct has more than a dict to a size in which it already is.
             let known = layout.ctypes_dict.as_ref().ok_or(none)?;
             let more = u64::from(known.size.saturating_sub(layout.dict_object.size));
-            let places = (known.format, known.ffi_elements, known.length, known.ndim);
-            read_dict(python, at, of)?.saturating_add(more).saturating_add(read_ctypes(python, at, places)?)
+            let index = (known.format, known.ffi_elements, known.length, known.ndim);
+            read_dict(python, at, of)?.saturating_add(more).saturating_add(read_ctypes(python, at, index)?)
         }
-        Kind::CtypesType => {
+        Builtin::CtypesType => {
             // `_ctypes_CType_Type___sizeof___impl`: what `ctypes` keeps of a type follows the struct of all types.
             let known = layout.ctypes_info.as_ref().ok_or(none)?;
-            let size = read_plain(python, at, of)?;
+            let size = read_default_size(python, at, of)?;
             let Some(info) = read_ctypes_info(python, at)? else { return Ok(size) };
-            let places = (known.format, known.ffi_elements, known.length, known.ndim);
-            size.saturating_add(read_ctypes(python, info, places)?)
+            let index = (known.format, known.ffi_elements, known.length, known.ndim);
+            size.saturating_add(read_ctypes(python, info, index)?)
         }
-        Kind::NumpyArray => {
+        Builtin::NumpyArray => {
             // `array_sizeof` (`numpy/core/src/multiarray/methods.c`).
             let head = layout.object.size;
-            let Some(array) = numpy::Array::read(memory, head, at)? else { return Ok(of.basicsize) };
+            let Some(array) = numpy::NumpyArray::read(memory, head, at)? else { return Ok(of.basicsize) };
             let data = if array.owns_data {
                 array.items.saturating_mul(array.read_item_size(memory, head)?)
             } else {
@@ -139,20 +139,20 @@ pub(super) fn read_own<M: Memory>(
             };
             plus_words(of, array.dimensions * 2).saturating_add(data)
         }
-        Kind::NumpyGeneric => {
+        Builtin::NumpyGeneric => {
             // `gentype_sizeof` (`numpy/core/src/multiarray/scalartypes.c.src`): the object, and its value once more.
             let value = match of.kind {
-                Some(Kind::NumpyScalar(bytes)) => u64::from(bytes),
+                Some(Builtin::NumpyScalar(bytes)) => u64::from(bytes),
                 _ => memory.read_count(at, layout.var_object.ob_size)?,
             };
-            read_plain(python, at, of)?.saturating_add(value)
+            read_default_size(python, at, of)?.saturating_add(value)
         }
-        _ => read_plain(python, at, of)?,
+        _ => read_default_size(python, at, of)?,
     })
 }
 
 /// Whether more than one refer to an object (`SHARED_BUF`).
-fn is_shared<M: Memory>(python: &Python<'_, M>, at: Addr) -> Result<bool, Unreadable> {
+fn is_shared<M: Memory>(python: &PythonHeap<'_, M>, at: Addr) -> Result<bool, Unreadable> {
     let (memory, known) = (python.memory, &python.layout.object);
     Ok(match (python.layout.encodings.refcounts, known.ob_refcnt, known.ob_ref_local, known.ob_ref_shared) {
         (RefCounts::Biased, _, Some(local), Some(shared)) => {
@@ -165,7 +165,7 @@ fn is_shared<M: Memory>(python: &Python<'_, M>, at: Addr) -> Result<bool, Unread
 }
 
 /// `_pickle_Pickler___sizeof___impl`.
-fn read_pickler<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
+fn read_pickler<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     let none = Unreadable { at };
     let known = layout.pickler.as_ref().ok_or(none)?;
@@ -188,7 +188,7 @@ fn read_pickler<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Resul
 }
 
 /// `_pickle_Unpickler___sizeof___impl`.
-fn read_unpickler<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
+fn read_unpickler<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     let known = layout.unpickler.as_ref().ok_or(Unreadable { at })?;
     let mut words = 0_u64;
@@ -210,7 +210,7 @@ fn read_unpickler<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Res
 
 /// What `ctypes` keeps of a type behind the struct of all types (3.13 and newer); `None` of one that is abstract.
 pub(in super::super) fn read_ctypes_info<M: Memory>(
-    python: &Python<'_, M>,
+    python: &PythonHeap<'_, M>,
     at: Addr,
 ) -> Result<Option<Addr>, Unreadable> {
     let Some(known) = &python.layout.ctypes_info else { return Ok(None) };
@@ -219,14 +219,14 @@ pub(in super::super) fn read_ctypes_info<M: Memory>(
     Ok((python.memory.read_int(info, known.initialized)? != 0).then_some(info))
 }
 
-/// The format, the elements and the shape of a `ctypes` type. `places` are those of format, elements, length and dimensions.
+/// The format, the elements and the shape of a `ctypes` type. `index` are those of format, elements, length and dimensions.
 fn read_ctypes<M: Memory>(
-    python: &Python<'_, M>,
+    python: &PythonHeap<'_, M>,
     at: Addr,
-    places: (u32, u32, u32, u32),
+    index: (u32, u32, u32, u32),
 ) -> Result<u64, Unreadable> {
     let memory = python.memory;
-    let (format, elements, length, dimensions) = places;
+    let (format, elements, length, dimensions) = index;
     let format = memory.read_pointer(at, format)?;
     let mut size = u64::try_from(memory.read_int(at, dimensions)?).unwrap_or(0) * 8;
     if !format.is_null() {

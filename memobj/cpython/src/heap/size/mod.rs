@@ -1,22 +1,23 @@
 //! What an object weighs: exactly what `sys.getsizeof` says, and beside it what the object owns and `getsizeof` forgets.
 //!
-//! Facts: `_PySys_GetSizeOf` in `Python/sysmodule.c`, and the `__sizeof__` of each type, named where it is followed.
+//! Facts: `_PySys_GetSizeOf` in `PythonHeap/sysmodule.c`, and the `__sizeof__` of each type, named where it is followed.
 
 mod extensions;
 
 pub(super) use extensions::read_ctypes_info;
 
 use crate::layout::encoding::{GcHeader, GetsizeofPrefix, InstanceAttributes, SplitValues};
+use crate::layout::flags;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::access::Access;
-use super::dict::Keys;
+use super::builtins::Builtin;
 use super::instance;
-use super::kinds::Kind;
-use super::python::{HEAP_TYPE, INLINE_VALUES, MANAGED_DICT, MANAGED_WEAKREF, Python};
-use super::text::Text;
+use super::python_heap::PythonHeap;
 use super::types::Type;
+use crate::object::dict::KeysTable;
+use crate::object::memory_ext::MemoryExt;
+use crate::object::str_header::StrHeader;
 
 /// What an object weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,10 +33,10 @@ pub struct Size {
 /// # Errors
 /// If what is needed for that cannot be read.
 #[inline]
-pub fn read_size<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<Size, Unreadable> {
+pub fn read_size<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Result<Size, Unreadable> {
     let own = match of.sizeof {
-        None => read_plain(python, at, of)?,
-        Some(kind) => read_own(python, at, of, kind)?,
+        None => read_default_size(python, at, of)?,
+        Some(kind) => read_builtin_size(python, at, of, kind)?,
     };
     let bytes = own.saturating_add(read_prefix(python, at, of)?);
     Ok(Size { bytes, overhead_bytes: read_overhead(python, at, of)? })
@@ -43,17 +44,17 @@ pub fn read_size<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Resu
 
 /// `object.__sizeof__`.
 #[inline]
-fn read_plain<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
+fn read_default_size<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
     if of.itemsize <= 0 {
         return Ok(of.basicsize);
     }
-    let items = instance::read_items(python, at, of)?;
+    let items = instance::read_item_count(python, at, of)?;
     Ok(of.basicsize.saturating_add(items.saturating_mul(of.itemsize.unsigned_abs())))
 }
 
 /// What stands before an object and `getsizeof` counts in.
 #[inline]
-fn read_prefix<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
+fn read_prefix<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
     let layout = python.layout;
     let header = match layout.encodings.gc_header {
         GcHeader::Links => u64::from(layout.gc_head.size),
@@ -69,9 +70,9 @@ fn read_prefix<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result
     let mut prefix = if collected { header } else { 0 };
     let managed = match layout.encodings.instance_attributes {
         InstanceAttributes::DictOffset => 0,
-        InstanceAttributes::ValuesAndDict { .. } => MANAGED_DICT,
+        InstanceAttributes::ValuesAndDict { .. } => flags::MANAGED_DICT,
         InstanceAttributes::TaggedWord { .. } | InstanceAttributes::InlineValues { .. } => {
-            MANAGED_DICT | MANAGED_WEAKREF
+            flags::MANAGED_DICT | flags::MANAGED_WEAKREF
         }
     };
     if of.flags & managed != 0 {
@@ -81,26 +82,31 @@ fn read_prefix<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result
 }
 
 #[inline]
-fn is_heap_type<M: Memory>(python: &Python<'_, M>, at: Addr) -> Result<bool, Unreadable> {
-    Ok(python.memory.read_word(at, python.layout.type_object.tp_flags)? & HEAP_TYPE != 0)
+fn is_heap_type<M: Memory>(python: &PythonHeap<'_, M>, at: Addr) -> Result<bool, Unreadable> {
+    Ok(python.memory.read_word(at, python.layout.type_object.tp_flags)? & flags::HEAPTYPE != 0)
 }
 
 /// A `__sizeof__` of C.
-fn read_own<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type, kind: Kind) -> Result<u64, Unreadable> {
+fn read_builtin_size<M: Memory>(
+    python: &PythonHeap<'_, M>,
+    at: Addr,
+    of: &Type,
+    kind: Builtin,
+) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     Ok(match kind {
-        Kind::Str => read_str(python, at)?,
-        Kind::Int => {
-            let digits = instance::read_items(python, at, of)?;
+        Builtin::Str => read_str(python, at)?,
+        Builtin::Int => {
+            let digits = instance::read_item_count(python, at, of)?;
             let known = &layout.long_object;
             // `int___sizeof___impl`: of 3.10 and older no digit for 0; of 3.12 and newer by the type's own size.
             let (head, least) = extensions::int_head(layout, of);
             digits.max(least).saturating_mul(u64::from(known.digit_size)).saturating_add(head)
         }
         // `list___sizeof___impl`.
-        Kind::List => plus_words(of, memory.read_count(at, layout.list_object.allocated)?),
-        Kind::Dict | Kind::FrozenDict => read_dict(python, at, of)?,
-        Kind::OrderedDict => {
+        Builtin::List => plus_words(of, memory.read_count(at, layout.list_object.allocated)?),
+        Builtin::Dict | Builtin::FrozenDict => read_dict(python, at, of)?,
+        Builtin::OrderedDict => {
             // `odict_sizeof`.
             let known = &layout.odict_object;
             let slots = memory.read_count(at, known.od_fast_nodes_size)?;
@@ -111,7 +117,7 @@ fn read_own<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type, kind: Kind) 
                 .saturating_add(slots.saturating_mul(8))
                 .saturating_add(nodes.saturating_mul(u64::from(layout.odict_node.size)))
         }
-        Kind::Set => {
+        Builtin::Set => {
             // `set_sizeof`.
             let known = &layout.set_object;
             let table = memory.read_pointer(at, known.table)?;
@@ -123,16 +129,16 @@ fn read_own<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type, kind: Kind) 
             }
         }
         // `type___sizeof___impl`.
-        Kind::Type if is_heap_type(python, at)? => {
+        Builtin::Type if is_heap_type(python, at)? => {
             let keys = memory.read_pointer(at, layout.heap_type_object.ht_cached_keys)?;
-            let keys = if keys.is_null() { 0 } else { Keys::read(memory, layout, keys)?.bytes };
+            let keys = if keys.is_null() { 0 } else { KeysTable::read(memory, layout, keys)?.bytes };
             u64::from(layout.heap_type_object.size).saturating_add(keys)
         }
-        Kind::Type => u64::from(layout.type_object.size),
-        Kind::Code => read_code(python, at, of)?,
-        Kind::Frame => read_frame(python, at)?,
-        Kind::Generator | Kind::Coroutine | Kind::AsyncGenerator => read_generator(python, at, of)?,
-        Kind::Deque => {
+        Builtin::Type => u64::from(layout.type_object.size),
+        Builtin::Code => read_code(python, at, of)?,
+        Builtin::Frame => read_frame(python, at)?,
+        Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator => read_generator(python, at, of)?,
+        Builtin::Deque => {
             // `deque___sizeof___impl`.
             let length = memory.read_count(at, layout.var_object.ob_size)?;
             let left = memory.read_count(at, layout.deque_object.leftindex)?;
@@ -140,7 +146,7 @@ fn read_own<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type, kind: Kind) 
             let blocks = left.saturating_add(length).div_ceil(slots);
             of.basicsize.saturating_add(blocks.saturating_mul(u64::from(layout.deque_block.size)))
         }
-        Kind::ByteArray => {
+        Builtin::ByteArray => {
             // `bytearray_sizeof`.
             let known = &layout.bytearray_object;
             let more = match (known.ob_alloc, known.ob_bytes_object) {
@@ -154,12 +160,12 @@ fn read_own<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type, kind: Kind) 
             };
             of.basicsize.saturating_add(more)
         }
-        _ => extensions::read_own(python, at, of, kind)?,
+        _ => extensions::read_builtin_size(python, at, of, kind)?,
     })
 }
 
 /// Bytes of a `bytes` object without its bytes: the head and the null at its end.
-fn bytes_head<M: Memory>(python: &Python<'_, M>) -> u64 {
+fn bytes_head<M: Memory>(python: &PythonHeap<'_, M>) -> u64 {
     u64::from(python.layout.bytes_object.ob_sval) + 1
 }
 
@@ -169,9 +175,9 @@ fn plus_words(of: &Type, words: u64) -> u64 {
 }
 
 /// `unicode_sizeof`: by the structs' sizes, so that what a class adds is not counted.
-fn read_str<M: Memory>(python: &Python<'_, M>, at: Addr) -> Result<u64, Unreadable> {
+fn read_str<M: Memory>(python: &PythonHeap<'_, M>, at: Addr) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
-    let head = Text::read(memory, layout, at)?;
+    let head = StrHeader::read(memory, layout, at)?;
     let room = |kind: u32| head.length.saturating_add(1).saturating_mul(u64::from(kind));
     if head.compact && head.ascii {
         let size = u64::from(layout.ascii_object.size).saturating_add(room(1));
@@ -194,7 +200,7 @@ fn read_str<M: Memory>(python: &Python<'_, M>, at: Addr) -> Result<u64, Unreadab
 }
 
 /// The copy of a string as `wchar_t` (`_PyUnicode_HAS_WSTR_MEMORY`, 3.11 and older).
-fn read_wide<M: Memory>(python: &Python<'_, M>, at: Addr, head: &Text) -> Result<u64, Unreadable> {
+fn read_wide<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, head: &StrHeader) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     let Some(wide) = layout.ascii_object.wstr else { return Ok(0) };
     let wide = memory.read_pointer(at, wide)?;
@@ -209,10 +215,10 @@ fn read_wide<M: Memory>(python: &Python<'_, M>, at: Addr, head: &Text) -> Result
 }
 
 /// `_PyDict_SizeOf`.
-fn read_dict<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
+fn read_dict<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     let table = memory.read_pointer(at, layout.dict_object.ma_keys)?;
-    let keys = Keys::read(memory, layout, table)?;
+    let keys = KeysTable::read(memory, layout, table)?;
     let values = memory.read_pointer(at, layout.dict_object.ma_values)?;
     let values = if values.is_null() { 0 } else { keys.shared_room };
     let table = if keys.refcount == 1 { keys.bytes } else { 0 };
@@ -220,10 +226,10 @@ fn read_dict<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u
 }
 
 /// `code_sizeof` (`Objects/codeobject.c`).
-fn read_code<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
+fn read_code<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     let known = &layout.code_object;
-    let mut size = read_plain(python, at, of)?.checked_next_multiple_of(8).unwrap_or(u64::MAX);
+    let mut size = read_default_size(python, at, of)?.checked_next_multiple_of(8).unwrap_or(u64::MAX);
     if let (Some(cell2arg), Some(cells)) = (known.co_cell2arg, known.co_cellvars) {
         let cells = memory.read_pointer(at, cells)?;
         if !memory.read_pointer(at, cell2arg)?.is_null() && !cells.is_null() {
@@ -251,7 +257,7 @@ fn read_code<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u
 }
 
 /// `frame_sizeof` (`Objects/frameobject.c`).
-fn read_frame<M: Memory>(python: &Python<'_, M>, at: Addr) -> Result<u64, Unreadable> {
+fn read_frame<M: Memory>(python: &PythonHeap<'_, M>, at: Addr) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     let known = &layout.frame_object;
     if let (Some(inner), Some(data), Some(frame)) =
@@ -276,11 +282,11 @@ fn read_frame<M: Memory>(python: &Python<'_, M>, at: Addr) -> Result<u64, Unread
 }
 
 /// `gen_sizeof` (`Objects/genobject.c`, 3.11 and newer).
-fn read_generator<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
+fn read_generator<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     let known = &layout.gen_object;
     let (Some(inner), Some(frame)) = (known.gi_iframe, &layout.interpreter_frame) else {
-        return read_plain(python, at, of);
+        return read_default_size(python, at, of);
     };
     let code = match known.gi_code {
         Some(code) => memory.read_pointer(at, code)?,
@@ -290,7 +296,7 @@ fn read_generator<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Res
 }
 
 /// How many slots a frame of some code has (`_PyFrame_NumSlotsForCodeObject`).
-fn read_slots<M: Memory>(python: &Python<'_, M>, code: Addr) -> Result<u64, Unreadable> {
+fn read_slots<M: Memory>(python: &PythonHeap<'_, M>, code: Addr) -> Result<u64, Unreadable> {
     let known = &python.layout.code_object;
     let head = python.layout.interpreter_frame.as_ref().map_or(0, |frame| u64::from(frame.localsplus / 8));
     if let Some(size) = known.co_framesize {
@@ -301,15 +307,15 @@ fn read_slots<M: Memory>(python: &Python<'_, M>, code: Addr) -> Result<u64, Unre
 }
 
 /// A member of type `int` that is not negative.
-fn read_unsigned<M: Memory>(python: &Python<'_, M>, at: Addr, member: u32) -> Result<u64, Unreadable> {
+fn read_unsigned<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, member: u32) -> Result<u64, Unreadable> {
     Ok(u64::try_from(python.memory.read_int(at, member)?).unwrap_or(0))
 }
 
 /// The values of attributes that are in no dict, and what stands around them (`new_values` and `init_inline_values` in
 /// `Objects/dictobject.c`).
 #[inline]
-fn read_overhead<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
-    if of.flags & MANAGED_DICT == 0 {
+fn read_overhead<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Result<u64, Unreadable> {
+    if of.flags & flags::MANAGED_DICT == 0 {
         return Ok(0);
     }
     let (memory, layout) = (python.memory, python.layout);
@@ -323,10 +329,10 @@ fn read_overhead<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Resu
             if word & 1 == 0 { Addr::NULL } else { Addr(word.wrapping_add(1)) }
         }
         InstanceAttributes::InlineValues { .. } => {
-            if of.flags & INLINE_VALUES == 0 {
+            if of.flags & flags::INLINE_VALUES == 0 {
                 return Ok(0);
             }
-            let values = instance::Inline::read(python, at, of)?;
+            let values = instance::InlineValues::read(python, at, of)?;
             let head = layout.dict_values.as_ref().map_or(0, |known| u64::from(known.values));
             return Ok(head + values.capacity * 8 + values.capacity.next_multiple_of(8));
         }
@@ -337,6 +343,6 @@ fn read_overhead<M: Memory>(python: &Python<'_, M>, at: Addr, of: &Type) -> Resu
     // The byte before the values is how many bytes stand before them.
     let before = u64::from(memory.read_u8(array.minus(1))?);
     let keys = memory.read_pointer(of.at, layout.heap_type_object.ht_cached_keys)?;
-    let room = if keys.is_null() { 0 } else { Keys::read(memory, layout, keys)?.shared_room };
+    let room = if keys.is_null() { 0 } else { KeysTable::read(memory, layout, keys)?.shared_room };
     Ok(before.saturating_add(room.saturating_mul(8)))
 }

@@ -1,14 +1,14 @@
 //! Looking into a type: what it is in C, what its objects show to the collector, what they weigh, what it is called.
 
 use crate::layout::encoding::TypeVisits;
+use crate::layout::flags;
 use crate::layout::{FixedShape, Layout};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::access::{Access, word};
-use super::super::kinds::{self, Kind};
-use super::super::python::{HEAP_TYPE, MANAGED_DICT, TYPE_SUBCLASS};
-use super::{Class, MAX_STRANGERS, Traverse, Type, Types};
+use super::super::builtins::{self, Builtin};
+use super::{Class, MAX_STRANGERS, Traverse, Type, TypeRegistry};
+use crate::object::memory_ext::{MemoryExt, word};
 
 /// The longest chain of bases that is followed. A bound, no fact.
 const MAX_BASES: usize = 200;
@@ -20,7 +20,7 @@ const MAX_NAME: usize = 256;
 const MAX_BASICSIZE: u64 = 1 << 30;
 
 /// What is read of a type at once.
-struct Raw {
+struct RawType {
     at: Addr,
     metatype: Addr,
     name: Addr,
@@ -36,7 +36,7 @@ struct Raw {
     slots: u64,
 }
 
-impl<M: Memory> Types<'_, '_, M> {
+impl<M: Memory> TypeRegistry<'_, '_, M> {
     /// Looks into the type at `at`. What is none, is `None`.
     pub(super) fn read_type(&mut self, at: Addr) -> Result<Option<Type>, Unreadable> {
         let Some(raw) = self.read_raw(at)? else { return Ok(None) };
@@ -45,7 +45,7 @@ impl<M: Memory> Types<'_, '_, M> {
         let chain = self.read_chain(&raw);
         // The levels that class statements made, and the nearest type of C below them.
         let is_class =
-            |raw: &Raw| raw.flags & HEAP_TYPE != 0 && raw.dealloc == python.landmarks.class_dealloc;
+            |raw: &RawType| raw.flags & flags::HEAPTYPE != 0 && raw.dealloc == python.landmarks.class_dealloc;
         let c_at = chain.iter().position(|level| !is_class(level)).unwrap_or(chain.len().saturating_sub(1));
         let c_types = chain.get(c_at..).unwrap_or_default();
         let kind = c_types.iter().find_map(|level| self.read_kind(level));
@@ -59,7 +59,7 @@ impl<M: Memory> Types<'_, '_, M> {
         let nothing = Ok((Traverse::Nothing, false));
         let (traverse, visits_type) = bottom.map_or(nothing, |bottom| self.read_traverse(bottom, below))?;
         let class = (raw.traverse == ours).then(|| {
-            let bottom_is_heap = bottom.is_some_and(|bottom| bottom.flags & HEAP_TYPE != 0);
+            let bottom_is_heap = bottom.is_some_and(|bottom| bottom.flags & flags::HEAPTYPE != 0);
             Class {
                 slots: chain.iter().take(levels).flat_map(|level| self.read_slots(level)).collect(),
                 dict: bottom.is_none_or(|bottom| bottom.dictoffset != raw.dictoffset),
@@ -82,7 +82,7 @@ impl<M: Memory> Types<'_, '_, M> {
             weaklistoffset: raw.weaklistoffset,
             kind,
             c_size: c_types.first().map_or(raw.basicsize, |level| level.basicsize),
-            manages_dict_in_c: bottom.is_some_and(|bottom| bottom.flags & MANAGED_DICT != 0)
+            manages_dict_in_c: bottom.is_some_and(|bottom| bottom.flags & flags::MANAGED_DICT != 0)
                 && class.as_ref().is_none_or(|class| !class.dict),
             traverse,
             visits_type,
@@ -93,7 +93,7 @@ impl<M: Memory> Types<'_, '_, M> {
     }
 
     /// What is at `at`, if that is a type: its own type says that its objects are types, and so on up to `type` itself.
-    fn read_raw(&self, at: Addr) -> Result<Option<Raw>, Unreadable> {
+    fn read_raw(&self, at: Addr) -> Result<Option<RawType>, Unreadable> {
         if !at.0.is_multiple_of(4) {
             return Ok(None);
         }
@@ -105,13 +105,13 @@ impl<M: Memory> Types<'_, '_, M> {
         // The metatype first: most addresses that are no types fail here, and cheaply.
         let metatype = python.read_type_of(at)?;
         let flags = memory.read_word(metatype, known.tp_flags)?;
-        if flags & TYPE_SUBCLASS == 0
+        if flags & flags::TYPE_SUBCLASS == 0
             || (metatype != python.landmarks.type_type && !self.is_metatype(metatype))
         {
             return Ok(None);
         }
         memory.read(at, bytes)?;
-        let raw = Raw {
+        let raw = RawType {
             at,
             metatype,
             name: Addr(word(bytes, known.tp_name)),
@@ -148,7 +148,7 @@ impl<M: Memory> Types<'_, '_, M> {
     }
 
     /// A type and its bases, the type itself first.
-    fn read_chain(&self, raw: &Raw) -> Vec<Raw> {
+    fn read_chain(&self, raw: &RawType) -> Vec<RawType> {
         let mut chain = Vec::new();
         let mut at = raw.at;
         while chain.len() < MAX_BASES {
@@ -160,18 +160,18 @@ impl<M: Memory> Types<'_, '_, M> {
     }
 
     /// What a type of C is, if it is known by name.
-    fn read_kind(&self, raw: &Raw) -> Option<Kind> {
+    fn read_kind(&self, raw: &RawType) -> Option<Builtin> {
         let python = self.python;
-        if raw.flags & HEAP_TYPE != 0 && raw.dealloc == python.landmarks.class_dealloc {
+        if raw.flags & flags::HEAPTYPE != 0 && raw.dealloc == python.landmarks.class_dealloc {
             return None;
         }
         let name = python.memory.read_c_string(raw.name, MAX_NAME).ok()?;
-        kinds::known(&name, raw.basicsize, python.layout)
+        builtins::find_builtin(&name, raw.basicsize, python.layout)
     }
 
     /// What the traverse of `bottom`, a type of C, visits, and whether that is the object's type too. It is known by the type
     /// that brought it in: the last of the bases that have the same one.
-    fn read_traverse(&self, bottom: &Raw, below: &[Raw]) -> Result<(Traverse, bool), Unreadable> {
+    fn read_traverse(&self, bottom: &RawType, below: &[RawType]) -> Result<(Traverse, bool), Unreadable> {
         let python = self.python;
         // Whatever its flags say: `subtype_traverse` asks no more than that.
         if bottom.traverse == 0 {
@@ -180,13 +180,13 @@ impl<M: Memory> Types<'_, '_, M> {
         let owner =
             below.iter().take_while(|level| level.traverse == bottom.traverse).last().unwrap_or(bottom);
         // Types that are made at run time show themselves, since 3.9.
-        let visits_type = bottom.flags & HEAP_TYPE != 0
+        let visits_type = bottom.flags & flags::HEAPTYPE != 0
             && python.layout.encodings.type_visits == TypeVisits::UnlessBaseDoes;
         // A few that share a traverse with their base have more of their own to show than it has.
         for level in [bottom, owner] {
             let name = python.memory.read_c_string(level.name, MAX_NAME)?;
             if let Some(shape) = fixed(python.layout, &name, level.basicsize) {
-                let visits_type = shape.visits_type && bottom.flags & HEAP_TYPE != 0;
+                let visits_type = shape.visits_type && bottom.flags & flags::HEAPTYPE != 0;
                 return Ok((Traverse::Members(shape), visits_type));
             }
         }
@@ -194,15 +194,17 @@ impl<M: Memory> Types<'_, '_, M> {
             return Ok((Traverse::Known(kind), visits_type));
         }
         let is_tuple = owner.base != Addr::NULL
-            && below.iter().any(|level| level.at == owner.base && self.read_kind(level) == Some(Kind::Tuple));
+            && below
+                .iter()
+                .any(|level| level.at == owner.base && self.read_kind(level) == Some(Builtin::Tuple));
         if is_tuple {
-            return Ok((Traverse::Known(Kind::StructSequence), visits_type));
+            return Ok((Traverse::Known(Builtin::StructSequence), visits_type));
         }
         Ok((Traverse::Guess, visits_type))
     }
 
     /// The object slots that one class statement's `__slots__` made: `PyMemberDef`s that follow the type.
-    fn read_slots(&self, level: &Raw) -> Vec<u32> {
+    fn read_slots(&self, level: &RawType) -> Vec<u32> {
         let python = self.python;
         let (memory, known) = (python.memory, &python.layout.member_def);
         let mut slots = Vec::new();
@@ -225,10 +227,10 @@ impl<M: Memory> Types<'_, '_, M> {
     }
 
     /// The module and the qualified name of a type (`type_module`, `type_qualname` in `Objects/typeobject.c`).
-    fn read_name(&self, raw: &Raw) -> Result<(String, String), Unreadable> {
+    fn read_name(&self, raw: &RawType) -> Result<(String, String), Unreadable> {
         let python = self.python;
         let (memory, layout) = (python.memory, python.layout);
-        if raw.flags & HEAP_TYPE != 0 {
+        if raw.flags & flags::HEAPTYPE != 0 {
             let qualname = memory.read_pointer(raw.at, layout.heap_type_object.ht_qualname)?;
             let qualname = self.read_str(qualname)?.unwrap_or_else(|| "?".into());
             let dict = python.read_type_dict(raw.at)?;
@@ -247,22 +249,30 @@ impl<M: Memory> Types<'_, '_, M> {
     }
 
     /// How `sys.getsizeof` weighs objects of a type, which are a `kind`: by the first `__sizeof__` in its order of classes.
-    fn read_sizeof(&mut self, raw: &Raw, chain: &[Raw], kind: Option<Kind>) -> (Option<Kind>, bool) {
+    fn read_sizeof(
+        &mut self,
+        raw: &RawType,
+        chain: &[RawType],
+        kind: Option<Builtin>,
+    ) -> (Option<Builtin>, bool) {
         let mut exact = true;
         for at in self.read_order(raw, chain) {
             if at == self.python.landmarks.object || !self.defines_sizeof(at) {
                 continue;
             }
             let Ok(Some(level)) = self.read_raw(at) else { continue };
-            if level.flags & HEAP_TYPE != 0 && level.dealloc == self.python.landmarks.class_dealloc {
+            if level.flags & flags::HEAPTYPE != 0 && level.dealloc == self.python.landmarks.class_dealloc {
                 // Written in Python: what it would say cannot be known from outside; what C says below it, can.
                 exact = false;
                 continue;
             }
             return match self.read_kind(&level) {
                 // That of numpy's scalars adds the bytes of the value, which only the kind tells.
-                Some(Kind::NumpyGeneric)
-                    if !matches!(kind, Some(Kind::NumpyScalar(_) | Kind::NumpyVoid | Kind::Bytes)) =>
+                Some(Builtin::NumpyGeneric)
+                    if !matches!(
+                        kind,
+                        Some(Builtin::NumpyScalar(_) | Builtin::NumpyVoid | Builtin::Bytes)
+                    ) =>
                 {
                     (None, false)
                 }
@@ -274,7 +284,7 @@ impl<M: Memory> Types<'_, '_, M> {
     }
 
     /// The order in which attributes of a type are looked up (`tp_mro`); its bases if that cannot be read.
-    fn read_order(&self, raw: &Raw, chain: &[Raw]) -> Vec<Addr> {
+    fn read_order(&self, raw: &RawType, chain: &[RawType]) -> Vec<Addr> {
         let python = self.python;
         let (memory, layout) = (python.memory, python.layout);
         let mut order = Vec::new();

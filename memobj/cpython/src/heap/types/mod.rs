@@ -2,6 +2,7 @@
 
 mod inspect;
 
+use crate::layout::flags;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -9,10 +10,11 @@ use crate::layout::FixedShape;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::access::Access;
-use super::kinds::Kind;
-use super::python::{DICT_SUBCLASS, HAVE_GC, HEAP_TYPE, Python, STR_SUBCLASS, TYPE_SUBCLASS};
-use super::{dict, instance, text};
+use super::builtins::Builtin;
+use super::instance;
+use super::python_heap::PythonHeap;
+use crate::object::memory_ext::MemoryExt;
+use crate::object::{dict, str_header};
 
 /// How many addresses that are no types are remembered.
 const MAX_STRANGERS: usize = 1 << 16;
@@ -45,7 +47,7 @@ pub struct Type {
     /// `tp_weaklistoffset`.
     pub weaklistoffset: i64,
     /// What its objects are in C; `None`: nothing that is known here by name.
-    pub kind: Option<Kind>,
+    pub kind: Option<Builtin>,
     /// Bytes of its objects that are a struct of C's: `tp_basicsize` of the nearest type that no `class` statement made.
     pub c_size: u64,
     /// Whether that type has a dict that the interpreter manages, and visits it.
@@ -57,7 +59,7 @@ pub struct Type {
     /// What a `class` statement added to its objects; `None` for a type of C.
     pub class: Option<Class>,
     /// How `sys.getsizeof` weighs its objects; `None`: by their basic size and items.
-    pub sizeof: Option<Kind>,
+    pub sizeof: Option<Builtin>,
     /// Whether that is how it does, or only the best that can be known from outside.
     pub size_exact: bool,
 }
@@ -68,7 +70,7 @@ pub enum Traverse {
     /// Nothing: there is none.
     Nothing,
     /// What is known of this kind.
-    Known(Kind),
+    Known(Builtin),
     /// The members of this shape.
     Members(&'static FixedShape),
     /// Nobody knows: every word of the object is taken for a reference that points to an object.
@@ -90,13 +92,13 @@ impl Type {
     /// Whether its objects are the collector's business.
     #[must_use]
     pub const fn is_gc(&self) -> bool {
-        self.flags & HAVE_GC != 0
+        self.flags & flags::HAVE_GC != 0
     }
 
     /// Whether it was made at run time, by a `class` statement or by C (`PyType_FromSpec`), and is counted by its objects.
     #[must_use]
     pub const fn is_heap(&self) -> bool {
-        self.flags & HEAP_TYPE != 0
+        self.flags & flags::HEAPTYPE != 0
     }
 
     /// Its name as Python says it: builtins bare, all others with their module.
@@ -112,24 +114,24 @@ impl Type {
     /// Whether its objects are types.
     #[must_use]
     pub const fn is_metatype(&self) -> bool {
-        self.flags & TYPE_SUBCLASS != 0
+        self.flags & flags::TYPE_SUBCLASS != 0
     }
 }
 
 /// The types that were met so far. One a thread: it is filled from foreign memory alone, so that two of the same memory agree.
 #[derive(Debug)]
-pub struct Types<'p, 'm, M> {
-    python: &'p Python<'m, M>,
+pub struct TypeRegistry<'p, 'm, M> {
+    python: &'p PythonHeap<'m, M>,
     list: Vec<Rc<Type>>,
     ids: HashMap<Addr, Option<TypeId>>,
     hot: Vec<(Addr, TypeId)>,
     sizeofs: HashMap<Addr, bool>,
 }
 
-impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
+impl<'p, 'm, M: Memory> TypeRegistry<'p, 'm, M> {
     /// No types yet.
     #[must_use]
-    pub fn new(python: &'p Python<'m, M>) -> Self {
+    pub fn new(python: &'p PythonHeap<'m, M>) -> Self {
         Self {
             python,
             list: Vec::new(),
@@ -141,7 +143,7 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
 
     /// The Python that they are of.
     #[must_use]
-    pub fn python(&self) -> &'p Python<'m, M> {
+    pub fn python(&self) -> &'p PythonHeap<'m, M> {
         self.python
     }
 
@@ -160,7 +162,7 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
 
     /// The type at `at`; `None` if there is none.
     #[inline]
-    pub fn at(&mut self, at: Addr) -> Option<TypeId> {
+    pub fn type_at(&mut self, at: Addr) -> Option<TypeId> {
         let slot = (at.0 >> 4) as usize & (HOT - 1);
         if let Some(&(hot, id)) = self.hot.get(slot)
             && hot == at
@@ -177,9 +179,9 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
 
     /// The type of the object at `at`; `None` if that is no object.
     #[inline]
-    pub fn of(&mut self, at: Addr) -> Option<TypeId> {
+    pub fn type_of(&mut self, at: Addr) -> Option<TypeId> {
         let at = self.python.read_type_of(at).ok()?;
-        self.at(at)
+        self.type_at(at)
     }
 
     fn look_up(&mut self, at: Addr) -> Option<TypeId> {
@@ -201,17 +203,17 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
     pub fn read_str(&self, at: Addr) -> Result<Option<String>, Unreadable> {
         let python = self.python;
         let flags = python.memory.read_word(python.read_type_of(at)?, python.layout.type_object.tp_flags)?;
-        if flags & STR_SUBCLASS == 0 {
+        if flags & flags::UNICODE_SUBCLASS == 0 {
             return Ok(None);
         }
-        text::read_text(python.memory, python.layout, at).map(Some)
+        str_header::read_text(python.memory, python.layout, at).map(Some)
     }
 
     /// An item of a dict; `None` if the object at `at` is no dict, or has none.
     pub fn read_dict_item(&self, at: Addr, name: &str) -> Result<Option<Addr>, Unreadable> {
         let python = self.python;
         let flags = python.memory.read_word(python.read_type_of(at)?, python.layout.type_object.tp_flags)?;
-        if flags & DICT_SUBCLASS == 0 {
+        if flags & flags::DICT_SUBCLASS == 0 {
             return Ok(None);
         }
         dict::read_item(python.memory, python.layout, at, name)
@@ -238,7 +240,7 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         if at.0 < 4096 || !at.0.is_multiple_of(4) || at.0 >> 47 != 0 {
             return false;
         }
-        let Some(of) = self.of(at).and_then(|id| self.get(id)) else { return false };
+        let Some(of) = self.type_of(at).and_then(|id| self.get(id)) else { return false };
         let collected = of.is_gc() && !of.is_metatype();
         self.is_referred(at) && (!collected || self.is_linked(at).unwrap_or(false)) && self.has_room(at, of)
     }
@@ -248,7 +250,7 @@ impl<'p, 'm, M: Memory> Types<'p, 'm, M> {
         if of.itemsize <= 0 || of.sizeof.is_some() {
             return true;
         }
-        instance::read_items(self.python, at, of).is_ok_and(|items| {
+        instance::read_item_count(self.python, at, of).is_ok_and(|items| {
             let end = items
                 .checked_mul(of.itemsize.unsigned_abs())
                 .and_then(|bytes| bytes.checked_add(of.basicsize));

@@ -1,8 +1,9 @@
 //! CPython 3.13, debug. Written by `cargo xtask layouts`: do not change it by hand.
 
-use crate::layout::Bits;
+use crate::layout::BitField;
 use crate::layout::FixedShape;
-use crate::layout::encoding;
+use crate::layout::encoding::Encodings;
+use crate::layout::encoding::VisitedFirst;
 use crate::layout::fields::*;
 
 /// Builds that were seen, the newest first.
@@ -11,7 +12,7 @@ pub const BUILDS: &[Layout] = &[BUILD0, BUILD1, BUILD2];
 const BUILD0: Layout = Layout {
     origin: "Debian 3.13.18",
     hexversion: 0x030d12f0,
-    encodings: encoding::of(0x030d12f0, false).visiting(encoding::VisitedFirst::Dict),
+    encodings: Encodings::for_version(0x030d12f0, false).visiting(VisitedFirst::Dict),
     object: Object { size: 16, ob_refcnt: Some(0), ob_type: 8, ob_tid: None, ob_flags: None, ob_mutex: None, ob_gc_bits: None, ob_ref_local: None, ob_ref_shared: None, _ob_next: None, _ob_prev: None },
     var_object: VarObject { size: 24, ob_size: 16 },
     gc_head: GcHead { size: 16, _gc_next: 0, _gc_prev: 8 },
@@ -42,7 +43,7 @@ const BUILD0: Layout = Layout {
     long_object: LongObject { size: 32, lv_tag: Some(16), ob_digit: 24, digit_size: 4 },
     float_object: FloatObject { size: 24, ob_fval: 16 },
     complex_object: ComplexObject { size: 32, cval: 16 },
-    ascii_object: AsciiObject { size: 40, length: 16, hash: 24, state: 32, interned: Bits { byte: 32, bit: 0, width: 2 }, kind: Bits { byte: 32, bit: 2, width: 3 }, compact: Bits { byte: 32, bit: 5, width: 1 }, ascii: Bits { byte: 32, bit: 6, width: 1 }, ready: None, statically_allocated: Some(Bits { byte: 32, bit: 7, width: 1 }), wstr: None },
+    ascii_object: AsciiObject { size: 40, length: 16, hash: 24, state: 32, interned: BitField { byte: 32, bit: 0, width: 2 }, kind: BitField { byte: 32, bit: 2, width: 3 }, compact: BitField { byte: 32, bit: 5, width: 1 }, ascii: BitField { byte: 32, bit: 6, width: 1 }, ready: None, statically_allocated: Some(BitField { byte: 32, bit: 7, width: 1 }), wstr: None },
     compact_unicode_object: CompactUnicodeObject { size: 56, utf8_length: 40, utf8: 48, wstr_length: None },
     unicode_object: UnicodeObject { size: 64, data: 56 },
     slice_object: SliceObject { size: 40, start: 16, stop: 24, step: 32 },
@@ -145,7 +146,7 @@ const BUILD0: Layout = Layout {
     mimalloc_thread: None,
     mi_heap: Some(MiHeap { size: 3072, tld: 0, thread_id: 2856, page_count: 3032, pages: 1048, pages_count: 75, next: 3056 }),
     mi_page_queue: Some(MiPageQueue { size: 24, first: 0, last: 8, block_size: 16 }),
-    mi_page: Some(MiPage { size: 96, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: Some(Bits { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(Bits { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 56, xheap: 64, next: 72, prev: 80 }),
+    mi_page: Some(MiPage { size: 96, slice_count: Some(0), slice_offset: Some(4), is_committed: BitField { byte: 8, bit: 0, width: 1 }, tag: Some(BitField { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(BitField { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 56, xheap: 64, next: 72, prev: 80 }),
     mi_segment: Some(MiSegment { size: 49512, abandoned_next: Some(176), subproc: None, abandoned_os_next: None, abandoned_visits: 200, used: 208, segment_slices: 224, segment_info_slices: 232, memid_block_index: Some(0), memid_kind: Some(20), slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 96 }),
     mi_abandoned_pool: Some(MiAbandonedPool { size: 320, abandoned_visited: 0, abandoned: 64 }),
     fixed: &[
@@ -318,14 +319,14 @@ const BUILD0: Layout = Layout {
 const BUILD1: Layout = Layout {
     origin: "Debian 3.13.15",
     hexversion: 0x030d0ff0,
-    encodings: encoding::of(0x030d0ff0, false).visiting(encoding::VisitedFirst::Dict),
+    encodings: Encodings::for_version(0x030d0ff0, false).visiting(VisitedFirst::Dict),
     ..BUILD0
 };
 
 const BUILD2: Layout = Layout {
     origin: "Debian 3.13.5",
     hexversion: 0x030d05f0,
-    encodings: encoding::of(0x030d05f0, false).visiting(encoding::VisitedFirst::Dict),
+    encodings: Encodings::for_version(0x030d05f0, false).visiting(VisitedFirst::Dict),
     base_exception_group: Some(BaseExceptionGroup { size: 88, msg: 72, excs: 80 }),
     unpickler: Some(Unpickler { size: 272, stack: 16, memo: 24, memo_size: 32, memo_len: 40, marks: 240, marks_size: 256, input_line: 152, encoding: 224, errors: 232, read: 184, readinto: Some(192), readline: 200, peek: 208, pers_func: None, persistent_load: Some(48), buffers: Some(216) }),
     mmap_object: Some(MmapObject { size: 80, data: 16, size_: 24 }),

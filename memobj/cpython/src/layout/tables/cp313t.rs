@@ -1,8 +1,9 @@
 //! CPython 3.13, free-threaded. Written by `cargo xtask layouts`: do not change it by hand.
 
-use crate::layout::Bits;
+use crate::layout::BitField;
 use crate::layout::FixedShape;
-use crate::layout::encoding;
+use crate::layout::encoding::Encodings;
+use crate::layout::encoding::VisitedFirst;
 use crate::layout::fields::*;
 
 /// Builds that were seen, the newest first.
@@ -11,7 +12,7 @@ pub const BUILDS: &[Layout] = &[BUILD0];
 const BUILD0: Layout = Layout {
     origin: "built from source 3.13.15",
     hexversion: 0x030d0ff0,
-    encodings: encoding::of(0x030d0ff0, true).visiting(encoding::VisitedFirst::Dict),
+    encodings: Encodings::for_version(0x030d0ff0, true).visiting(VisitedFirst::Dict),
     object: Object { size: 32, ob_refcnt: None, ob_type: 24, ob_tid: Some(0), ob_flags: None, ob_mutex: Some(10), ob_gc_bits: Some(11), ob_ref_local: Some(12), ob_ref_shared: Some(16), _ob_next: None, _ob_prev: None },
     var_object: VarObject { size: 40, ob_size: 32 },
     gc_head: GcHead { size: 16, _gc_next: 0, _gc_prev: 8 },
@@ -42,7 +43,7 @@ const BUILD0: Layout = Layout {
     long_object: LongObject { size: 48, lv_tag: Some(32), ob_digit: 40, digit_size: 4 },
     float_object: FloatObject { size: 40, ob_fval: 32 },
     complex_object: ComplexObject { size: 48, cval: 32 },
-    ascii_object: AsciiObject { size: 56, length: 32, hash: 40, state: 48, interned: Bits { byte: 48, bit: 0, width: 2 }, kind: Bits { byte: 48, bit: 2, width: 3 }, compact: Bits { byte: 48, bit: 5, width: 1 }, ascii: Bits { byte: 48, bit: 6, width: 1 }, ready: None, statically_allocated: Some(Bits { byte: 48, bit: 7, width: 1 }), wstr: None },
+    ascii_object: AsciiObject { size: 56, length: 32, hash: 40, state: 48, interned: BitField { byte: 48, bit: 0, width: 2 }, kind: BitField { byte: 48, bit: 2, width: 3 }, compact: BitField { byte: 48, bit: 5, width: 1 }, ascii: BitField { byte: 48, bit: 6, width: 1 }, ready: None, statically_allocated: Some(BitField { byte: 48, bit: 7, width: 1 }), wstr: None },
     compact_unicode_object: CompactUnicodeObject { size: 72, utf8_length: 56, utf8: 64, wstr_length: None },
     unicode_object: UnicodeObject { size: 80, data: 72 },
     slice_object: SliceObject { size: 56, start: 32, stop: 40, step: 48 },
@@ -145,7 +146,7 @@ const BUILD0: Layout = Layout {
     mimalloc_thread: Some(MimallocThread { size: 13896, heaps: 8, heaps_count: 4, current_object_heap: 0, tld: 12264 }),
     mi_heap: Some(MiHeap { size: 3064, tld: 0, thread_id: 2848, page_count: 3024, pages: 1040, pages_count: 75, next: 3048 }),
     mi_page_queue: Some(MiPageQueue { size: 24, first: 0, last: 8, block_size: 16 }),
-    mi_page: Some(MiPage { size: 96, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: Some(Bits { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(Bits { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 40, xheap: 48, next: 56, prev: 64 }),
+    mi_page: Some(MiPage { size: 96, slice_count: Some(0), slice_offset: Some(4), is_committed: BitField { byte: 8, bit: 0, width: 1 }, tag: Some(BitField { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(BitField { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 40, xheap: 48, next: 56, prev: 64 }),
     mi_segment: Some(MiSegment { size: 49512, abandoned_next: Some(176), subproc: None, abandoned_os_next: None, abandoned_visits: 200, used: 208, segment_slices: 224, segment_info_slices: 232, memid_block_index: Some(0), memid_kind: Some(20), slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 96 }),
     mi_abandoned_pool: Some(MiAbandonedPool { size: 320, abandoned_visited: 0, abandoned: 64 }),
     fixed: &[

@@ -1,8 +1,9 @@
 //! CPython 3.14, debug. Written by `cargo xtask layouts`: do not change it by hand.
 
-use crate::layout::Bits;
+use crate::layout::BitField;
 use crate::layout::FixedShape;
-use crate::layout::encoding;
+use crate::layout::encoding::Encodings;
+use crate::layout::encoding::VisitedFirst;
 use crate::layout::fields::*;
 
 /// Builds that were seen, the newest first.
@@ -11,7 +12,7 @@ pub const BUILDS: &[Layout] = &[BUILD0, BUILD1, BUILD2];
 const BUILD0: Layout = Layout {
     origin: "Debian 3.14.10",
     hexversion: 0x030e0af0,
-    encodings: encoding::of(0x030e0af0, false).visiting(encoding::VisitedFirst::Dict),
+    encodings: Encodings::for_version(0x030e0af0, false).visiting(VisitedFirst::Dict),
     object: Object { size: 16, ob_refcnt: Some(0), ob_type: 8, ob_tid: None, ob_flags: Some(6), ob_mutex: None, ob_gc_bits: None, ob_ref_local: None, ob_ref_shared: None, _ob_next: None, _ob_prev: None },
     var_object: VarObject { size: 24, ob_size: 16 },
     gc_head: GcHead { size: 16, _gc_next: 0, _gc_prev: 8 },
@@ -42,7 +43,7 @@ const BUILD0: Layout = Layout {
     long_object: LongObject { size: 32, lv_tag: Some(16), ob_digit: 24, digit_size: 4 },
     float_object: FloatObject { size: 24, ob_fval: 16 },
     complex_object: ComplexObject { size: 32, cval: 16 },
-    ascii_object: AsciiObject { size: 40, length: 16, hash: 24, state: 32, interned: Bits { byte: 32, bit: 0, width: 2 }, kind: Bits { byte: 32, bit: 2, width: 3 }, compact: Bits { byte: 32, bit: 5, width: 1 }, ascii: Bits { byte: 32, bit: 6, width: 1 }, ready: None, statically_allocated: Some(Bits { byte: 32, bit: 7, width: 1 }), wstr: None },
+    ascii_object: AsciiObject { size: 40, length: 16, hash: 24, state: 32, interned: BitField { byte: 32, bit: 0, width: 2 }, kind: BitField { byte: 32, bit: 2, width: 3 }, compact: BitField { byte: 32, bit: 5, width: 1 }, ascii: BitField { byte: 32, bit: 6, width: 1 }, ready: None, statically_allocated: Some(BitField { byte: 32, bit: 7, width: 1 }), wstr: None },
     compact_unicode_object: CompactUnicodeObject { size: 56, utf8_length: 40, utf8: 48, wstr_length: None },
     unicode_object: UnicodeObject { size: 64, data: 56 },
     slice_object: SliceObject { size: 40, start: 16, stop: 24, step: 32 },
@@ -145,7 +146,7 @@ const BUILD0: Layout = Layout {
     mimalloc_thread: None,
     mi_heap: Some(MiHeap { size: 3096, tld: 0, thread_id: 16, page_count: 192, pages: 1296, pages_count: 75, next: 240 }),
     mi_page_queue: Some(MiPageQueue { size: 24, first: 0, last: 8, block_size: 16 }),
-    mi_page: Some(MiPage { size: 112, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: None, use_qsbr: Some(Bits { byte: 36, bit: 0, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 32, block_size_shift: Some(34), heap_tag: Some(35), xblock_size: 40, local_free: 24, xthread_free: 72, xheap: 80, next: 88, prev: 96 }),
+    mi_page: Some(MiPage { size: 112, slice_count: Some(0), slice_offset: Some(4), is_committed: BitField { byte: 8, bit: 0, width: 1 }, tag: None, use_qsbr: Some(BitField { byte: 36, bit: 0, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 32, block_size_shift: Some(34), heap_tag: Some(35), xblock_size: 40, local_free: 24, xthread_free: 72, xheap: 80, next: 88, prev: 96 }),
     mi_segment: Some(MiSegment { size: 57744, abandoned_next: None, subproc: Some(40), abandoned_os_next: Some(232), abandoned_visits: 208, used: 216, segment_slices: 248, segment_info_slices: 256, memid_block_index: Some(0), memid_kind: Some(20), slice_entries: 272, thread_id: 280, slices: 288, slices_stride: 112 }),
     mi_abandoned_pool: None,
     fixed: &[
@@ -318,9 +319,9 @@ const BUILD0: Layout = Layout {
 const BUILD1: Layout = Layout {
     origin: "Debian 3.14.8",
     hexversion: 0x030e08f0,
-    encodings: encoding::of(0x030e08f0, false).visiting(encoding::VisitedFirst::Dict),
+    encodings: Encodings::for_version(0x030e08f0, false).visiting(VisitedFirst::Dict),
     mi_heap: Some(MiHeap { size: 3072, tld: 0, thread_id: 2856, page_count: 3032, pages: 1048, pages_count: 75, next: 3056 }),
-    mi_page: Some(MiPage { size: 96, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: Some(Bits { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(Bits { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 56, xheap: 64, next: 72, prev: 80 }),
+    mi_page: Some(MiPage { size: 96, slice_count: Some(0), slice_offset: Some(4), is_committed: BitField { byte: 8, bit: 0, width: 1 }, tag: Some(BitField { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(BitField { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 56, xheap: 64, next: 72, prev: 80 }),
     mi_segment: Some(MiSegment { size: 49512, abandoned_next: Some(176), subproc: None, abandoned_os_next: None, abandoned_visits: 200, used: 208, segment_slices: 224, segment_info_slices: 232, memid_block_index: Some(0), memid_kind: Some(20), slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 96 }),
     mi_abandoned_pool: Some(MiAbandonedPool { size: 320, abandoned_visited: 0, abandoned: 64 }),
     ..BUILD0
@@ -329,11 +330,11 @@ const BUILD1: Layout = Layout {
 const BUILD2: Layout = Layout {
     origin: "sources of 3.14.4",
     hexversion: 0x030e04f0,
-    encodings: encoding::of(0x030e04f0, false),
+    encodings: Encodings::for_version(0x030e04f0, false),
     interpreter_state: InterpreterState { size: 225856, next: 7272, id: 7280, threads_head: 7344, threads_main: Some(7360), modules: 7664, sysdict: 7648, builtins: 7656, gc: Some(7408), types: Some(81912), obmalloc: Some(10888), mimalloc: None, codec_search_path: 7976, codec_search_cache: 7984, codec_error_registry: 7992, cached_objects: Some(224616), interned_strings: Some(224616), dict: 8480, before_forkers: Some(10680), after_forkers_parent: Some(10688), after_forkers_child: Some(10696), builtins_copy: Some(8496), importlib: 7680, import_func: 7704, audit_hooks: 10896, brc: None, unique_ids: None },
     gc_state: GcState { size: 240, enabled: 12, collecting: 192, generations: None, young: Some(24), old: Some(48), generation0: None, permanent_generation: 96, generation_stats: 120, generation_stats_stride: Some(24), garbage: 200, callbacks: 208, frame: None, long_lived_total: None, long_lived_pending: None, immortalize: None },
     mi_heap: Some(MiHeap { size: 3072, tld: 0, thread_id: 2856, page_count: 3032, pages: 1048, pages_count: 75, next: 3056 }),
-    mi_page: Some(MiPage { size: 96, slice_count: Some(0), slice_offset: Some(4), is_committed: Bits { byte: 8, bit: 0, width: 1 }, tag: Some(Bits { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(Bits { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 56, xheap: 64, next: 72, prev: 80 }),
+    mi_page: Some(MiPage { size: 96, slice_count: Some(0), slice_offset: Some(4), is_committed: BitField { byte: 8, bit: 0, width: 1 }, tag: Some(BitField { byte: 8, bit: 3, width: 4 }), use_qsbr: Some(BitField { byte: 8, bit: 2, width: 1 }), capacity: 10, reserved: 12, free: 16, used: 24, block_size_shift: None, heap_tag: None, xblock_size: 28, local_free: 32, xthread_free: 56, xheap: 64, next: 72, prev: 80 }),
     mi_segment: Some(MiSegment { size: 49512, abandoned_next: Some(176), subproc: None, abandoned_os_next: None, abandoned_visits: 200, used: 208, segment_slices: 224, segment_info_slices: 232, memid_block_index: Some(0), memid_kind: Some(20), slice_entries: 248, thread_id: 256, slices: 264, slices_stride: 96 }),
     mi_abandoned_pool: Some(MiAbandonedPool { size: 320, abandoned_visited: 0, abandoned: 64 }),
     ..BUILD0

@@ -1,8 +1,8 @@
 //! CPython 3.9. Written by `cargo xtask layouts`: do not change it by hand.
 
-use crate::layout::Bits;
+use crate::layout::BitField;
 use crate::layout::FixedShape;
-use crate::layout::encoding;
+use crate::layout::encoding::Encodings;
 use crate::layout::fields::*;
 
 /// Builds that were seen, the newest first.
@@ -11,7 +11,7 @@ pub const BUILDS: &[Layout] = &[BUILD0, BUILD1];
 const BUILD0: Layout = Layout {
     origin: "pyenv 3.9.18",
     hexversion: 0x030912f0,
-    encodings: encoding::of(0x030912f0, false),
+    encodings: Encodings::for_version(0x030912f0, false),
     object: Object { size: 16, ob_refcnt: Some(0), ob_type: 8, ob_tid: None, ob_flags: None, ob_mutex: None, ob_gc_bits: None, ob_ref_local: None, ob_ref_shared: None, _ob_next: None, _ob_prev: None },
     var_object: VarObject { size: 24, ob_size: 16 },
     gc_head: GcHead { size: 16, _gc_next: 0, _gc_prev: 8 },
@@ -42,7 +42,7 @@ const BUILD0: Layout = Layout {
     long_object: LongObject { size: 32, lv_tag: None, ob_digit: 24, digit_size: 4 },
     float_object: FloatObject { size: 24, ob_fval: 16 },
     complex_object: ComplexObject { size: 32, cval: 16 },
-    ascii_object: AsciiObject { size: 48, length: 16, hash: 24, state: 32, interned: Bits { byte: 32, bit: 0, width: 2 }, kind: Bits { byte: 32, bit: 2, width: 3 }, compact: Bits { byte: 32, bit: 5, width: 1 }, ascii: Bits { byte: 32, bit: 6, width: 1 }, ready: Some(Bits { byte: 32, bit: 7, width: 1 }), statically_allocated: None, wstr: Some(40) },
+    ascii_object: AsciiObject { size: 48, length: 16, hash: 24, state: 32, interned: BitField { byte: 32, bit: 0, width: 2 }, kind: BitField { byte: 32, bit: 2, width: 3 }, compact: BitField { byte: 32, bit: 5, width: 1 }, ascii: BitField { byte: 32, bit: 6, width: 1 }, ready: Some(BitField { byte: 32, bit: 7, width: 1 }), statically_allocated: None, wstr: Some(40) },
     compact_unicode_object: CompactUnicodeObject { size: 72, utf8_length: 48, utf8: 56, wstr_length: Some(64) },
     unicode_object: UnicodeObject { size: 80, data: 72 },
     slice_object: SliceObject { size: 40, start: 16, stop: 24, step: 32 },
@@ -307,7 +307,7 @@ const BUILD0: Layout = Layout {
 const BUILD1: Layout = Layout {
     origin: "Debian 3.9.2",
     hexversion: 0x030902f0,
-    encodings: encoding::of(0x030902f0, false),
+    encodings: Encodings::for_version(0x030902f0, false),
     interpreter_state: InterpreterState { size: 5648, next: 0, id: 24, threads_head: 8, threads_main: None, modules: 856, sysdict: 872, builtins: 880, gc: Some(616), types: None, obmalloc: None, mimalloc: None, codec_search_path: 912, codec_search_cache: 920, codec_error_registry: 928, cached_objects: None, interned_strings: None, dict: 1376, before_forkers: Some(3456), after_forkers_parent: Some(3464), after_forkers_child: Some(3472), builtins_copy: Some(1384), importlib: 888, import_func: 1392, audit_hooks: 3536, brc: None, unique_ids: None },
     fixed: &[
         FixedShape { tp_name: "cell", size: 24, visited: &[16], names: &["ob_ref"], visits_type: false },

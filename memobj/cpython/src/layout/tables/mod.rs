@@ -29,22 +29,22 @@ mod cp315;
 #[rustfmt::skip]
 mod cp315d;
 
-use super::Table;
+use super::VersionTable;
 
 /// All of them.
-pub const ALL: &[Table] = &[
-    Table { minor: 8, free_threaded: false, debug: false, builds: cp38::BUILDS },
-    Table { minor: 9, free_threaded: false, debug: false, builds: cp39::BUILDS },
-    Table { minor: 9, free_threaded: false, debug: true, builds: cp39d::BUILDS },
-    Table { minor: 10, free_threaded: false, debug: false, builds: cp310::BUILDS },
-    Table { minor: 11, free_threaded: false, debug: false, builds: cp311::BUILDS },
-    Table { minor: 11, free_threaded: false, debug: true, builds: cp311d::BUILDS },
-    Table { minor: 12, free_threaded: false, debug: false, builds: cp312::BUILDS },
-    Table { minor: 13, free_threaded: false, debug: false, builds: cp313::BUILDS },
-    Table { minor: 13, free_threaded: false, debug: true, builds: cp313d::BUILDS },
-    Table { minor: 13, free_threaded: true, debug: false, builds: cp313t::BUILDS },
-    Table { minor: 14, free_threaded: false, debug: false, builds: cp314::BUILDS },
-    Table { minor: 14, free_threaded: false, debug: true, builds: cp314d::BUILDS },
-    Table { minor: 15, free_threaded: false, debug: false, builds: cp315::BUILDS },
-    Table { minor: 15, free_threaded: false, debug: true, builds: cp315d::BUILDS },
+pub const ALL: &[VersionTable] = &[
+    VersionTable { minor: 8, free_threaded: false, debug: false, builds: cp38::BUILDS },
+    VersionTable { minor: 9, free_threaded: false, debug: false, builds: cp39::BUILDS },
+    VersionTable { minor: 9, free_threaded: false, debug: true, builds: cp39d::BUILDS },
+    VersionTable { minor: 10, free_threaded: false, debug: false, builds: cp310::BUILDS },
+    VersionTable { minor: 11, free_threaded: false, debug: false, builds: cp311::BUILDS },
+    VersionTable { minor: 11, free_threaded: false, debug: true, builds: cp311d::BUILDS },
+    VersionTable { minor: 12, free_threaded: false, debug: false, builds: cp312::BUILDS },
+    VersionTable { minor: 13, free_threaded: false, debug: false, builds: cp313::BUILDS },
+    VersionTable { minor: 13, free_threaded: false, debug: true, builds: cp313d::BUILDS },
+    VersionTable { minor: 13, free_threaded: true, debug: false, builds: cp313t::BUILDS },
+    VersionTable { minor: 14, free_threaded: false, debug: false, builds: cp314::BUILDS },
+    VersionTable { minor: 14, free_threaded: false, debug: true, builds: cp314d::BUILDS },
+    VersionTable { minor: 15, free_threaded: false, debug: false, builds: cp315::BUILDS },
+    VersionTable { minor: 15, free_threaded: false, debug: true, builds: cp315d::BUILDS },
 ];

@@ -10,22 +10,22 @@ use memobj_process::facts::Source;
 use memobj_process::memory::{Memory, Paged};
 
 use super::LocateMethod;
-use super::locate::{Found, PythonFile, Search, search};
+use super::locate::{PythonFile, RuntimeLocation, SearchResult, locate};
 use super::verify::{Fault, Verified, verify};
-use super::version::{Version, text_of};
-use super::{Runtime, stranger, sweep};
+use super::version::{Version, format_hexversion};
+use super::{Runtime, other_runtimes, scan};
 
 /// How often a running process is looked at until it holds together: what is read while it changes may not.
-const LOOKS: u32 = 8;
+const MOST_ATTEMPTS: u32 = 8;
 
 /// The pause between two looks, in milliseconds; it doubles each time.
 const FIRST_PAUSE: u64 = 1;
 
 /// The Python of a process.
 #[derive(Debug, Clone)]
-pub struct Python {
+pub struct DetectedPython {
     /// Where its runtime is, and how it was found.
-    pub found: Found,
+    pub location: RuntimeLocation,
     /// Which one it is.
     pub build: Build,
     /// `sys.implementation.name`.
@@ -36,11 +36,11 @@ pub struct Python {
     pub others: u64,
 }
 
-impl Python {
+impl DetectedPython {
     /// As `platform.python_version()`.
     #[must_use]
     pub fn version(&self) -> String {
-        text_of(self.build.hexversion)
+        format_hexversion(self.build.hexversion)
     }
 
     /// Its interpreters and threads in this memory, after the layout was found to hold there too.
@@ -48,13 +48,13 @@ impl Python {
     /// # Errors
     /// If it does not.
     pub fn read(&self, memory: &dyn Memory) -> Result<Runtime, Error> {
-        match verify(memory, &self.layout, self.found.at) {
+        match verify(memory, &self.layout, self.location.at) {
             Ok(verified) => Ok(verified.runtime),
-            Err(fault) => Err(self.told(&fault)),
+            Err(fault) => Err(self.fault_error(&fault)),
         }
     }
 
-    fn told(&self, fault: &Fault) -> Error {
+    fn fault_error(&self, fault: &Fault) -> Error {
         match fault {
             Fault::NotStarted => not_started(),
             Fault::Ended => ended(),
@@ -67,55 +67,57 @@ impl Python {
     }
 }
 
-/// Finds the Python of a process, by the way `way` or by whichever serves.
+/// Finds the Python of a process, by the way `method` or by whichever serves.
 ///
 /// # Errors
 /// If there is none: then what the process is, as far as that can be told. If it is one that is not supported, has not begun
 /// ([`Error::later`]) or has ended, or if no layout holds for it: then what did not.
-pub fn find(source: &dyn Source, way: Option<LocateMethod>) -> Result<Python, Error> {
+pub fn detect(source: &dyn Source, method: Option<LocateMethod>) -> Result<DetectedPython, Error> {
     let mut pause = Duration::from_millis(FIRST_PAUSE);
-    let mut looks = 1;
+    let mut attempts = 1;
     loop {
-        match look(source, way) {
-            Err(error) if looks < LOOKS && error.stage == Stage::Layout && !source.holds_still() => {
+        match detect_once(source, method) {
+            Err(error)
+                if attempts < MOST_ATTEMPTS && error.stage == Stage::Layout && !source.holds_still() =>
+            {
                 std::thread::sleep(pause);
                 pause *= 2;
-                looks += 1;
+                attempts += 1;
             }
             other => return other,
         }
     }
 }
 
-fn look(source: &dyn Source, way: Option<LocateMethod>) -> Result<Python, Error> {
-    let ways: Vec<LocateMethod> = way.map_or_else(|| LocateMethod::ALL.to_vec(), |way| vec![way]);
-    let search = search(source, &ways);
+fn detect_once(source: &dyn Source, method: Option<LocateMethod>) -> Result<DetectedPython, Error> {
+    let methods: Vec<LocateMethod> = method.map_or_else(|| LocateMethod::ALL.to_vec(), |method| vec![method]);
+    let search = locate(source, &methods);
     // Layouts are tried by reading words here and there.
     let paged = Paged::new(source.memory());
-    let on_pages = |found: &Found| {
+    let try_location = |found: &RuntimeLocation| {
         if source.holds_still() {
-            return tried(source.memory(), found);
+            return try_layouts(source.memory(), found);
         }
-        match tried(&paged, found) {
+        match try_layouts(&paged, found) {
             // Pages that were read one after the other do not hold together where the process writes much meanwhile.
-            Err(error) if error.stage == Stage::Layout => tried(source.memory(), found),
+            Err(error) if error.stage == Stage::Layout => try_layouts(source.memory(), found),
             other => other,
         }
     };
-    let mut good: Vec<Python> = Vec::new();
+    let mut good: Vec<DetectedPython> = Vec::new();
     let mut bad: Vec<Error> = Vec::new();
-    for found in &search.found {
-        match on_pages(found) {
+    for found in &search.locations {
+        match try_location(found) {
             Ok(python) => good.push(python),
             Err(error) => bad.push(error),
         }
     }
     if good.is_empty()
         && bad.iter().all(|error| error.stage == Stage::Locate && !error.later)
-        && ways.contains(&LocateMethod::Scan)
+        && methods.contains(&LocateMethod::Scan)
     {
-        for found in swept(source, &search) {
-            match on_pages(&found) {
+        for found in scan_for_runtimes(source, &search) {
+            match try_location(&found) {
                 Ok(python) => good.push(python),
                 // In a file that is not known to be a Python, what looks like one is mostly none.
                 Err(_) if search.files.is_empty() => {}
@@ -130,11 +132,11 @@ fn look(source: &dyn Source, way: Option<LocateMethod>) -> Result<Python, Error>
     }
     // One that has not begun comes before one that is not understood: it may well be the one that is.
     let first = bad.iter().position(|error| error.later).unwrap_or(0);
-    Err(if first < bad.len() { bad.swap_remove(first) } else { nothing(source, &search, way) })
+    Err(if first < bad.len() { bad.swap_remove(first) } else { not_found(source, &search, method) })
 }
 
 /// The first layout that holds for what was found.
-fn tried(memory: &dyn Memory, found: &Found) -> Result<Python, Error> {
+fn try_layouts(memory: &dyn Memory, found: &RuntimeLocation) -> Result<DetectedPython, Error> {
     let (builds, unknown) = builds(memory, found);
     let mut first = unknown;
     for build in builds {
@@ -146,7 +148,7 @@ fn tried(memory: &dyn Memory, found: &Found) -> Result<Python, Error> {
             }
         };
         for layout in layouts {
-            match attempt(memory, found, build, layout) {
+            match try_layout(memory, found, build, layout) {
                 Ok(python) => return Ok(python),
                 Err(error) => {
                     first.get_or_insert(error);
@@ -157,27 +159,32 @@ fn tried(memory: &dyn Memory, found: &Found) -> Result<Python, Error> {
     Err(first.unwrap_or_else(not_started))
 }
 
-fn attempt(memory: &dyn Memory, found: &Found, build: Build, layout: &Layout) -> Result<Python, Error> {
-    let mut python = Python {
-        found: found.clone(),
+fn try_layout(
+    memory: &dyn Memory,
+    found: &RuntimeLocation,
+    build: Build,
+    layout: &Layout,
+) -> Result<DetectedPython, Error> {
+    let mut python = DetectedPython {
+        location: found.clone(),
         build,
         implementation: String::new(),
-        layout: layout::refined(layout, memory, found.at)?.layout,
+        layout: layout::refine(layout, memory, found.at)?.layout,
         others: 0,
     };
     let Verified { hexversion, abiflags, implementation, .. } =
-        verify(memory, &python.layout, found.at).map_err(|fault| python.told(&fault))?;
+        verify(memory, &python.layout, found.at).map_err(|fault| python.fault_error(&fault))?;
     let (debug, free_threaded) = (abiflags.contains('d'), abiflags.contains('t'));
     if (debug, free_threaded) != (build.debug, build.free_threaded) {
         let what = format!("`sys.abiflags` is '{abiflags}'");
-        return Err(python.told(&Fault::Wrong(what)));
+        return Err(python.fault_error(&Fault::Wrong(what)));
     }
     python.build.hexversion = hexversion;
     python.implementation = implementation;
     // Now that the micro version is known there may be a layout that fits better.
     let better = layout::candidates(python.build)?.into_iter();
     let better = better.take_while(|better| *better != layout);
-    let refined = better.filter_map(|better| layout::refined(better, memory, found.at).ok());
+    let refined = better.filter_map(|better| layout::refine(better, memory, found.at).ok());
     if let Some(better) =
         refined.map(|better| better.layout).find(|better| verify(memory, better, found.at).is_ok())
     {
@@ -187,13 +194,13 @@ fn attempt(memory: &dyn Memory, found: &Found, build: Build, layout: &Layout) ->
 }
 
 /// The builds that it may be, the likeliest first; an error if it says of itself what it is, and that cannot be.
-fn builds(memory: &dyn Memory, found: &Found) -> (Vec<Build>, Option<Error>) {
+fn builds(memory: &dyn Memory, found: &RuntimeLocation) -> (Vec<Build>, Option<Error>) {
     let file = &*found.file;
     let known = |hexversion: u32, free_threaded: bool| -> Vec<Build> {
-        let debug = file.ref_debug || file.named.is_some_and(|named| named.debug);
+        let debug = file.ref_debug || file.name_version.is_some_and(|named| named.debug);
         [debug, !debug].iter().map(|&debug| Build { hexversion, free_threaded, debug }).collect()
     };
-    if let Some((hexversion, free_threaded)) = sweep::version_at(memory, found.at) {
+    if let Some((hexversion, free_threaded)) = scan::read_debug_version(memory, found.at) {
         return (known(hexversion, free_threaded), None);
     }
     // Without debug offsets it is of a version in which no build was free-threaded.
@@ -203,32 +210,33 @@ fn builds(memory: &dyn Memory, found: &Found) -> (Vec<Build>, Option<Error>) {
     if let Some(hexversion) = of_symbol {
         return (known(hexversion, false), None);
     }
-    let banner = sweep::banner(memory, &file.variables).filter(|banner| {
-        file.named
+    let banner = scan::find_banner(memory, &file.variables).filter(|banner| {
+        file.name_version
             .is_none_or(|named| (named.version.major, named.version.minor) == (banner.major, banner.minor))
     });
-    if let Some(version) = banner.or(file.named.map(|named| named.version)) {
+    if let Some(version) = banner.or(file.name_version.map(|named| named.version)) {
         return (known(version.hexversion(), false), None);
     }
     (layout::builds().into_iter().filter(|build| !build.free_threaded).collect(), None)
 }
 
 /// Runtimes that nothing names, of every version that the names of files leave open.
-fn swept(source: &dyn Source, search: &Search) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::new();
+fn scan_for_runtimes(source: &dyn Source, search: &SearchResult) -> Vec<RuntimeLocation> {
+    let mut found: Vec<RuntimeLocation> = Vec::new();
     let files: Vec<Arc<PythonFile>> =
-        if search.files.is_empty() { super::locate::unnamed(source) } else { search.files.clone() };
+        if search.files.is_empty() { super::locate::candidate_files(source) } else { search.files.clone() };
     for file in files {
         for build in layout::builds() {
-            let fits =
-                file.named.is_none_or(|named| named.version.hexversion() >> 16 == build.hexversion >> 16);
+            let fits = file
+                .name_version
+                .is_none_or(|named| named.version.hexversion() >> 16 == build.hexversion >> 16);
             let Some(layout) = fits.then(|| layout::candidates(build).ok()?.first().copied()).flatten()
             else {
                 continue;
             };
-            for at in sweep::runtimes(source.memory(), layout, &file.variables) {
+            for at in scan::find_runtimes(source.memory(), layout, &file.variables) {
                 if !found.iter().any(|known| known.at == at) {
-                    found.push(Found { at, way: LocateMethod::Scan, file: Arc::clone(&file) });
+                    found.push(RuntimeLocation { at, method: LocateMethod::Scan, file: Arc::clone(&file) });
                 }
             }
         }
@@ -237,10 +245,10 @@ fn swept(source: &dyn Source, search: &Search) -> Vec<Found> {
 }
 
 /// Why no runtime was found at all.
-fn nothing(source: &dyn Source, search: &Search, way: Option<LocateMethod>) -> Error {
+fn not_found(source: &dyn Source, search: &SearchResult, method: Option<LocateMethod>) -> Error {
     let facts = source.facts();
     let who = if facts.name.is_empty() { "the process".to_owned() } else { format!("`{}`", facts.name) };
-    let named = search.files.iter().find_map(|file| file.named.map(|named| (named, file)));
+    let named = search.files.iter().find_map(|file| file.name_version.map(|named| (named, file)));
     if let Some((named, file)) = named {
         let version = named.version;
         let supported = layout::candidates(Build {
@@ -248,14 +256,14 @@ fn nothing(source: &dyn Source, search: &Search, way: Option<LocateMethod>) -> E
             free_threaded: false,
             debug: false,
         });
-        let path = shown(&file.path);
+        let path = display_path(&file.path);
         return match supported {
             Err(error) => Error::new(
                 Stage::Locate,
                 format!("{who} runs Python {version} ({path}), which is not supported"),
                 error.hint,
             ),
-            Ok(_) if way.is_some() => Error::new(
+            Ok(_) if method.is_some() => Error::new(
                 Stage::Locate,
                 format!(
                     "{who} runs Python {version} ({path}), but the way that was asked for does not find its state"
@@ -269,7 +277,7 @@ fn nothing(source: &dyn Source, search: &Search, way: Option<LocateMethod>) -> E
             ),
         };
     }
-    if search.ancient {
+    if search.before_3_7 {
         return Error::new(
             Stage::Locate,
             format!("{who} runs a Python older than 3.7, which is not supported"),
@@ -278,12 +286,14 @@ fn nothing(source: &dyn Source, search: &Search, way: Option<LocateMethod>) -> E
     }
     let files = facts.files().map(|mapping| mapping.file_name().to_string_lossy().into_owned());
     let files: Vec<String> = files.collect();
-    let told = stranger::told(files.iter().map(String::as_str), |section| {
+    let told = other_runtimes::identify(files.iter().map(String::as_str), |section| {
         super::locate::program_has(source, section)
     });
     let what = match told {
         Some(what) => format!("{who} runs no CPython: it is {what}"),
-        None => format!("{who} runs no CPython: nothing of one was found in {}", shown(&facts.program)),
+        None => {
+            format!("{who} runs no CPython: nothing of one was found in {}", display_path(&facts.program))
+        }
     };
     let hint = if search.unopened > 0 {
         format!(
@@ -301,7 +311,7 @@ fn known_versions() -> String {
     layout::candidates(build).err().map_or_else(String::new, |error| error.hint)
 }
 
-fn shown(path: &Path) -> String {
+fn display_path(path: &Path) -> String {
     if path.as_os_str().is_empty() { "its memory".to_owned() } else { memobj_process::facts::shown(path) }
 }
 

@@ -32,7 +32,7 @@ const BY_SECTION: &[(&str, &str)] = &[(".go.buildinfo", "a Go program"), (".gopc
 
 /// What the process is whose files have the names `files` and whose executable has the sections `sections`.
 #[must_use]
-pub fn told<'a>(
+pub fn identify<'a>(
     files: impl IntoIterator<Item = &'a str>,
     mut sections: impl FnMut(&str) -> bool,
 ) -> Option<&'static str> {
@@ -56,12 +56,12 @@ mod tests {
 
     #[test]
     fn programs_are_told_by_their_files_and_sections() {
-        let told_by = |files: &[&str]| told(files.iter().copied(), |_| false);
-        assert_eq!(told_by(&["libc.so.6", "libjvm.so"]), Some("a Java program"));
-        assert_eq!(told_by(&["libpypy3.10-c.so"]), Some(PYPY));
-        assert_eq!(told_by(&["pypy3.10"]), Some(PYPY));
-        assert_eq!(told_by(&["node"]), Some("a Node.js program"));
-        assert_eq!(told_by(&["nodemon", "bashful", "libc.so.6"]), None);
-        assert_eq!(told(["server"], |section| section == ".gopclntab"), Some("a Go program"));
+        let identify_files = |files: &[&str]| identify(files.iter().copied(), |_| false);
+        assert_eq!(identify_files(&["libc.so.6", "libjvm.so"]), Some("a Java program"));
+        assert_eq!(identify_files(&["libpypy3.10-c.so"]), Some(PYPY));
+        assert_eq!(identify_files(&["pypy3.10"]), Some(PYPY));
+        assert_eq!(identify_files(&["node"]), Some("a Node.js program"));
+        assert_eq!(identify_files(&["nodemon", "bashful", "libc.so.6"]), None);
+        assert_eq!(identify(["server"], |section| section == ".gopclntab"), Some("a Go program"));
     }
 }

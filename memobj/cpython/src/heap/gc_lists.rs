@@ -1,13 +1,13 @@
 //! What the garbage collector tracks, and what it was told to leave alone.
 //!
-//! Facts: `Include/internal/pycore_gc.h`, and `gc_list_*` in `Modules/gcmodule.c` and `Python/gc.c`.
+//! Facts: `Include/internal/pycore_gc.h`, and `gc_list_*` in `Modules/gcmodule.c` and `PythonHeap/gc.c`.
 
 use crate::layout::encoding::GcLists;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::access::Access;
-use super::python::Python;
+use super::python_heap::PythonHeap;
+use crate::object::memory_ext::MemoryExt;
 
 /// The low bits of a link, in which the collector keeps marks.
 const MARKS: u64 = 3;
@@ -25,14 +25,14 @@ pub struct GcList {
 
 /// How a list was followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Followed {
+pub struct GcListWalk {
     /// Its objects.
     pub objects: u64,
     /// Links whose back link points elsewhere, or that could not be followed: in flux, or broken.
     pub broken: u64,
 }
 
-impl<M: Memory> Python<'_, M> {
+impl<M: Memory> PythonHeap<'_, M> {
     /// Where the collector's state is: one of each interpreter, or one of all (3.8).
     fn gc_states(&self) -> Vec<Addr> {
         let layout = self.layout;
@@ -77,9 +77,9 @@ impl<M: Memory> Python<'_, M> {
     /// Calls `each` with the objects of a list, until one says that it was there before.
     ///
     /// Every link is held against its back link. A broken one is counted and followed nevertheless.
-    pub fn read_gc_list(&self, list: GcList, mut each: impl FnMut(Addr) -> bool) -> Followed {
+    pub fn read_gc_list(&self, list: GcList, mut each: impl FnMut(Addr) -> bool) -> GcListWalk {
         let known = &self.layout.gc_head;
-        let mut followed = Followed::default();
+        let mut followed = GcListWalk::default();
         let mut last = list.head;
         loop {
             let Ok(next) = self.memory.read_pointer(last, known._gc_next) else {

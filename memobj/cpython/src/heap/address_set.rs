@@ -12,7 +12,7 @@ const GRAIN: u64 = 8;
 
 /// Which bit stands for which address.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct AddressIndex {
     spans: Vec<Span>,
     bits: u64,
 }
@@ -27,9 +27,9 @@ struct Span {
 
 /// Where the last address was found: most are near.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Hint(usize);
+pub struct Cursor(usize);
 
-impl Places {
+impl AddressIndex {
     /// The bits of some ranges of memory, which are in order and do not overlap.
     #[must_use]
     pub fn new(regions: &[Range<Addr>]) -> Self {
@@ -51,14 +51,14 @@ impl Places {
 
     /// The bit of an address; `None` if no memory is there.
     #[inline]
-    pub fn bit(&self, at: u64, hint: &mut Hint) -> Option<u64> {
+    pub fn bit(&self, at: u64, cursor: &mut Cursor) -> Option<u64> {
         let inside = |span: &Span| span.start <= at && at < span.end;
-        let span = match self.spans.get(hint.0).filter(|span| inside(span)) {
+        let span = match self.spans.get(cursor.0).filter(|span| inside(span)) {
             Some(span) => span,
             None => {
                 let index = self.spans.partition_point(|span| span.start <= at).checked_sub(1)?;
                 let span = self.spans.get(index).filter(|span| inside(span))?;
-                hint.0 = index;
+                cursor.0 = index;
                 span
             }
         };
@@ -76,38 +76,38 @@ impl Places {
 
 /// A set of objects. Threads may share it.
 #[derive(Debug)]
-pub struct Bitmap {
+pub struct AddressSet {
     words: Vec<AtomicU64>,
     /// Objects that are not aligned: a distribution's patch may place some so.
-    odd: Mutex<BTreeSet<u64>>,
+    unaligned_objects: Mutex<BTreeSet<u64>>,
 }
 
-impl Bitmap {
+impl AddressSet {
     /// The empty set.
     #[must_use]
-    pub fn new(places: &Places) -> Self {
-        let words = (0..places.bits.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { words, odd: Mutex::default() }
+    pub fn new(index: &AddressIndex) -> Self {
+        let words = (0..index.bits.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Self { words, unaligned_objects: Mutex::default() }
     }
 
     /// The same set again.
     #[must_use]
-    pub fn copied(&self) -> Self {
+    pub fn duplicate(&self) -> Self {
         let words = self.words.iter().map(|word| AtomicU64::new(word.load(Ordering::Relaxed))).collect();
-        Self { words, odd: Mutex::new(self.odd().clone()) }
+        Self { words, unaligned_objects: Mutex::new(self.unaligned_objects().clone()) }
     }
 
-    fn odd(&self) -> std::sync::MutexGuard<'_, BTreeSet<u64>> {
+    fn unaligned_objects(&self) -> std::sync::MutexGuard<'_, BTreeSet<u64>> {
         // A thread that panicked has left the set whole: inserting into it is all that is ever done.
-        self.odd.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.unaligned_objects.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Adds an object; false if it was there, or no memory is.
     #[inline]
-    pub fn insert(&self, places: &Places, at: Addr, hint: &mut Hint) -> bool {
-        let Some(bit) = places.bit(at.0, hint) else { return false };
+    pub fn insert(&self, index: &AddressIndex, at: Addr, cursor: &mut Cursor) -> bool {
+        let Some(bit) = index.bit(at.0, cursor) else { return false };
         if !at.0.is_multiple_of(GRAIN) {
-            return self.odd().insert(at.0);
+            return self.unaligned_objects().insert(at.0);
         }
         let Some(word) = self.words.get((bit / 64) as usize) else { return false };
         let mask = 1 << (bit % 64);
@@ -116,10 +116,10 @@ impl Bitmap {
     }
 
     /// Takes an object out.
-    pub fn remove(&self, places: &Places, at: Addr) {
-        let Some(bit) = places.bit(at.0, &mut Hint::default()) else { return };
+    pub fn remove(&self, index: &AddressIndex, at: Addr) {
+        let Some(bit) = index.bit(at.0, &mut Cursor::default()) else { return };
         if !at.0.is_multiple_of(GRAIN) {
-            self.odd().remove(&at.0);
+            self.unaligned_objects().remove(&at.0);
         } else if let Some(word) = self.words.get((bit / 64) as usize) {
             word.fetch_and(!(1 << (bit % 64)), Ordering::Relaxed);
         }
@@ -128,10 +128,10 @@ impl Bitmap {
     /// Whether an object is in.
     #[inline]
     #[must_use]
-    pub fn contains(&self, places: &Places, at: Addr, hint: &mut Hint) -> bool {
-        let Some(bit) = places.bit(at.0, hint) else { return false };
+    pub fn contains(&self, index: &AddressIndex, at: Addr, cursor: &mut Cursor) -> bool {
+        let Some(bit) = index.bit(at.0, cursor) else { return false };
         if !at.0.is_multiple_of(GRAIN) {
-            return self.odd().contains(&at.0);
+            return self.unaligned_objects().contains(&at.0);
         }
         self.words
             .get((bit / 64) as usize)
@@ -143,7 +143,7 @@ impl Bitmap {
     pub fn len(&self) -> u64 {
         let even: u64 =
             self.words.iter().map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum();
-        even + self.odd().len() as u64
+        even + self.unaligned_objects().len() as u64
     }
 
     /// Whether none is.
@@ -158,29 +158,29 @@ impl Bitmap {
         self.words.len()
     }
 
-    /// Calls `each` with the objects of some words of bits, and that are not in `but`, by address.
-    pub fn each_in(
+    /// Calls `each` with the objects of some words of bits, and that are not in `except`, by address.
+    pub fn for_each_in(
         &self,
-        places: &Places,
+        index: &AddressIndex,
         words: Range<usize>,
-        but: Option<&Self>,
+        except: Option<&Self>,
         mut each: impl FnMut(Addr),
     ) {
         let end = words.end.min(self.words.len());
-        for index in words.start..end {
-            let Some(word) = self.words.get(index) else { break };
+        for number in words.start..end {
+            let Some(word) = self.words.get(number) else { break };
             let mut left = word.load(Ordering::Relaxed);
             if left == 0 {
                 continue;
             }
-            if let Some(but) = but.and_then(|but| but.words.get(index)) {
-                left &= !but.load(Ordering::Relaxed);
+            if let Some(except) = except.and_then(|except| except.words.get(number)) {
+                left &= !except.load(Ordering::Relaxed);
             }
             if left == 0 {
                 continue;
             }
             // A word belongs to one range.
-            let Some(first) = places.address(index as u64 * 64) else { continue };
+            let Some(first) = index.address(number as u64 * 64) else { continue };
             while left != 0 {
                 each(first.plus(u64::from(left.trailing_zeros()) * GRAIN));
                 left &= left - 1;
@@ -197,12 +197,12 @@ impl Bitmap {
     /// Those that are not aligned, by address.
     #[must_use]
     pub fn unaligned(&self) -> Vec<Addr> {
-        self.odd().iter().copied().map(Addr).collect()
+        self.unaligned_objects().iter().copied().map(Addr).collect()
     }
 
     /// Calls `each` with all of them: the aligned ones by address, then the others.
-    pub fn each(&self, places: &Places, mut each: impl FnMut(Addr)) {
-        self.each_in(places, 0..self.words.len(), None, &mut each);
+    pub fn for_each(&self, index: &AddressIndex, mut each: impl FnMut(Addr)) {
+        self.for_each_in(index, 0..self.words.len(), None, &mut each);
         self.unaligned().into_iter().for_each(each);
     }
 }
@@ -211,59 +211,59 @@ impl Bitmap {
 mod tests {
     use super::*;
 
-    fn places() -> Places {
-        Places::new(&[
+    fn index() -> AddressIndex {
+        AddressIndex::new(&[
             Addr(0x1000)..Addr(0x1100),
             Addr(0x1100)..Addr(0x1108),
             Addr(0x7fff_0000)..Addr(0x7fff_1004),
         ])
     }
 
-    fn all(bitmap: &Bitmap, places: &Places) -> Vec<u64> {
+    fn all(bitmap: &AddressSet, index: &AddressIndex) -> Vec<u64> {
         let mut all = Vec::new();
-        bitmap.each(places, |at| all.push(at.0));
+        bitmap.for_each(index, |at| all.push(at.0));
         all
     }
 
     #[test]
     fn a_set_holds_what_was_put_in_once() {
-        let places = places();
-        let bitmap = Bitmap::new(&places);
-        let mut hint = Hint::default();
+        let index = index();
+        let bitmap = AddressSet::new(&index);
+        let mut cursor = Cursor::default();
         for at in [0x1000, 0x10f8, 0x1100, 0x7fff_0000, 0x7fff_1000, 0x1014] {
-            assert!(bitmap.insert(&places, Addr(at), &mut hint), "{at:#x}");
-            assert!(!bitmap.insert(&places, Addr(at), &mut hint), "{at:#x} twice");
-            assert!(bitmap.contains(&places, Addr(at), &mut Hint::default()));
+            assert!(bitmap.insert(&index, Addr(at), &mut cursor), "{at:#x}");
+            assert!(!bitmap.insert(&index, Addr(at), &mut cursor), "{at:#x} twice");
+            assert!(bitmap.contains(&index, Addr(at), &mut Cursor::default()));
         }
-        assert_eq!(all(&bitmap, &places), [0x1000, 0x10f8, 0x1100, 0x7fff_0000, 0x7fff_1000, 0x1014]);
+        assert_eq!(all(&bitmap, &index), [0x1000, 0x10f8, 0x1100, 0x7fff_0000, 0x7fff_1000, 0x1014]);
         assert_eq!(bitmap.len(), 6);
-        bitmap.remove(&places, Addr(0x1100));
-        bitmap.remove(&places, Addr(0x1014));
-        assert_eq!(all(&bitmap, &places), [0x1000, 0x10f8, 0x7fff_0000, 0x7fff_1000]);
-        assert_eq!(all(&bitmap.copied(), &places), all(&bitmap, &places));
+        bitmap.remove(&index, Addr(0x1100));
+        bitmap.remove(&index, Addr(0x1014));
+        assert_eq!(all(&bitmap, &index), [0x1000, 0x10f8, 0x7fff_0000, 0x7fff_1000]);
+        assert_eq!(all(&bitmap.duplicate(), &index), all(&bitmap, &index));
     }
 
     #[test]
     fn what_is_no_memory_is_in_no_set() {
-        let places = places();
-        let bitmap = Bitmap::new(&places);
+        let index = index();
+        let bitmap = AddressSet::new(&index);
         for at in [0, 0xfff, 0x1108, 0x7ffe_ffff, 0x7fff_1004, u64::MAX] {
-            assert!(!bitmap.insert(&places, Addr(at), &mut Hint::default()), "{at:#x}");
-            assert!(!bitmap.contains(&places, Addr(at), &mut Hint::default()), "{at:#x}");
+            assert!(!bitmap.insert(&index, Addr(at), &mut Cursor::default()), "{at:#x}");
+            assert!(!bitmap.contains(&index, Addr(at), &mut Cursor::default()), "{at:#x}");
         }
         assert!(bitmap.is_empty());
     }
 
     #[test]
     fn a_part_is_given_without_what_another_set_holds() {
-        let places = places();
-        let (bitmap, but) = (Bitmap::new(&places), Bitmap::new(&places));
+        let index = index();
+        let (bitmap, except) = (AddressSet::new(&index), AddressSet::new(&index));
         for at in [0x1000, 0x1008, 0x1100, 0x7fff_0000] {
-            bitmap.insert(&places, Addr(at), &mut Hint::default());
+            bitmap.insert(&index, Addr(at), &mut Cursor::default());
         }
-        but.insert(&places, Addr(0x1008), &mut Hint::default());
+        except.insert(&index, Addr(0x1008), &mut Cursor::default());
         let mut found = Vec::new();
-        bitmap.each_in(&places, 0..2, Some(&but), |at| found.push(at.0));
+        bitmap.for_each_in(&index, 0..2, Some(&except), |at| found.push(at.0));
         assert_eq!(found, [0x1000, 0x1100]);
     }
 }

@@ -18,10 +18,10 @@ const LONGEST: u64 = 1 << 30;
 const PIECE: usize = 1 << 16;
 
 /// Where debug offsets may begin in `ranges`.
-pub fn cookies(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Vec<Addr> {
+pub fn find_cookies(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Vec<Addr> {
     let mut found = Vec::new();
-    words(memory, ranges, |at, word| {
-        if word.to_le_bytes() == COOKIE && version_at(memory, at).is_some() {
+    for_each_word(memory, ranges, |at, word| {
+        if word.to_le_bytes() == COOKIE && read_debug_version(memory, at).is_some() {
             found.push(at);
         }
     });
@@ -31,7 +31,7 @@ pub fn cookies(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Vec<Addr> {
 /// What the debug offsets at `at` say of the Python that has them: `PY_VERSION_HEX`, and whether it is free-threaded. `None` if there are
 /// none.
 #[must_use]
-pub fn version_at(memory: &dyn Memory, at: Addr) -> Option<(u32, bool)> {
+pub fn read_debug_version(memory: &dyn Memory, at: Addr) -> Option<(u32, bool)> {
     let mut head = [0; 24];
     memory.read(at, &mut head).ok()?;
     let ([cookie, version, free_threaded], _) = head.as_chunks::<8>() else { return None };
@@ -42,9 +42,9 @@ pub fn version_at(memory: &dyn Memory, at: Addr) -> Option<(u32, bool)> {
 }
 
 /// The version in the banner of `sys.version` that CPython makes among its variables when it is first asked (Python/getversion.c).
-pub fn banner(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Option<Version> {
+pub fn find_banner(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Option<Version> {
     let mut found = None;
-    words(memory, ranges, |at, word| {
+    for_each_word(memory, ranges, |at, word| {
         // `3.8.18 (`: cheap enough to look at every word for.
         let begins = matches!(word.to_le_bytes(), [b'2' | b'3', b'.', b'0'..=b'9', ..]);
         let mut text = [0; 64];
@@ -57,14 +57,14 @@ pub fn banner(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Option<Version> {
 
 /// Where in `ranges` a runtime of this layout may be: its list of interpreters begins with one whose first thread says that it is of that
 /// interpreter.
-pub fn runtimes(memory: &dyn Memory, layout: &Layout, ranges: &[Range<Addr>]) -> Vec<Addr> {
+pub fn find_runtimes(memory: &dyn Memory, layout: &Layout, ranges: &[Range<Addr>]) -> Vec<Addr> {
     let mut found = Vec::new();
     let regions = memory.regions();
     let is_somewhere = |at: u64| {
         let behind = regions.partition_point(|region| region.start.0 <= at);
         behind.checked_sub(1).and_then(|index| regions.get(index)).is_some_and(|region| at < region.end.0)
     };
-    words(memory, ranges, |at, word| {
+    for_each_word(memory, ranges, |at, word| {
         if word % 8 != 0 || !is_somewhere(word) {
             return;
         }
@@ -85,7 +85,7 @@ pub fn runtimes(memory: &dyn Memory, layout: &Layout, ranges: &[Range<Addr>]) ->
 }
 
 /// Calls `each` with all aligned words of `ranges` that can be read, and where they are.
-fn words(memory: &dyn Memory, ranges: &[Range<Addr>], mut each: impl FnMut(Addr, u64)) {
+fn for_each_word(memory: &dyn Memory, ranges: &[Range<Addr>], mut each: impl FnMut(Addr, u64)) {
     let mut buffer = vec![0; PIECE];
     for range in ranges {
         let mut at = Addr(range.start.0.next_multiple_of(8));

@@ -1,16 +1,16 @@
 //! The blocks of mimalloc's heaps, where free-threaded builds keep all objects. There are no lists of the collector there: it walks
 //! these blocks itself.
 //!
-//! Facts: `gc_visit_heaps` and `op_from_block` in `Python/gc_free_threading.c`.
+//! Facts: `gc_visit_heaps` and `op_from_block` in `PythonHeap/gc_free_threading.c`.
 
 use std::ops::Range;
 
-use crate::pools::{Heap, Pools, mimalloc};
+use crate::pools::{HeapTag, Pools, mimalloc};
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::access::Access;
-use super::python::Python;
+use super::python_heap::PythonHeap;
+use crate::object::memory_ext::MemoryExt;
 
 /// `_PyGC_BITS_TRACKED`, of `ob_gc_bits`.
 const TRACKED: u8 = 1;
@@ -21,16 +21,16 @@ const FROZEN: u8 = 8;
 
 /// A block that may be an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block {
+pub struct HeapBlock {
     /// Where the object would begin.
     pub at: Addr,
     /// What the collector makes of it.
-    pub state: State,
+    pub state: TrackState,
 }
 
 /// What the collector makes of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum TrackState {
     /// It is none of its business.
     Untracked,
     /// `gc.get_objects` gives it.
@@ -39,7 +39,7 @@ pub enum State {
     Frozen,
 }
 
-impl<M: Memory> Python<'_, M> {
+impl<M: Memory> PythonHeap<'_, M> {
     /// The pages of mimalloc that have blocks in use: of all threads, and of those that have ended. `anonymous` is memory without a file, by
     /// address, for what the allocator keeps besides.
     #[must_use]
@@ -50,33 +50,36 @@ impl<M: Memory> Python<'_, M> {
     }
 
     /// Calls `each` with every block of the heaps of objects that is in use. Returns how many chains and pages did not hold together.
-    pub fn read_blocks(&self, mut each: impl FnMut(Block)) -> u64 {
+    pub fn read_blocks(&self, mut each: impl FnMut(HeapBlock)) -> u64 {
         let pools = self.read_pages(&[]);
         let mut broken = pools.rejected;
         for pool in &pools.pools {
             // Whether the collector has to do with its objects, and where in a block they begin (`op_from_block`).
             let (collected, before) = match pool.heap {
-                Heap::Object => (false, 0),
-                Heap::Gc => (true, 0),
-                Heap::GcPre => (true, 16),
-                Heap::Mem | Heap::Any => continue,
+                HeapTag::Object => (false, 0),
+                HeapTag::Gc => (true, 0),
+                HeapTag::GcPre => (true, 16),
+                HeapTag::Mem | HeapTag::Any => continue,
             };
-            let whole = pool.blocks(self.memory, |block| {
+            let whole = pool.for_each_used_block(self.memory, |block| {
                 let at = block.plus(before);
-                each(Block { at, state: if collected { self.read_state(at) } else { State::Untracked } });
+                each(HeapBlock {
+                    at,
+                    state: if collected { self.read_state(at) } else { TrackState::Untracked },
+                });
             });
             broken += u64::from(!whole);
         }
         broken
     }
 
-    fn read_state(&self, at: Addr) -> State {
+    fn read_state(&self, at: Addr) -> TrackState {
         let bits = self.layout.object.ob_gc_bits.and_then(|bits| self.memory.read_byte(at, bits).ok());
         match bits {
-            Some(bits) if bits & TRACKED == 0 || bits & UNREACHABLE != 0 => State::Untracked,
-            Some(bits) if bits & FROZEN != 0 => State::Frozen,
-            Some(_) => State::Tracked,
-            None => State::Untracked,
+            Some(bits) if bits & TRACKED == 0 || bits & UNREACHABLE != 0 => TrackState::Untracked,
+            Some(bits) if bits & FROZEN != 0 => TrackState::Frozen,
+            Some(_) => TrackState::Tracked,
+            None => TrackState::Untracked,
         }
     }
 }

@@ -2,36 +2,20 @@
 
 use crate::layout::Layout;
 use crate::layout::encoding::StaticTypeState;
+use crate::layout::flags;
 use memobj_process::addr::Addr;
 use memobj_process::error::{Error, Stage};
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::access::Access;
-use super::dict;
-
-/// `Py_TPFLAGS_HEAPTYPE`.
-pub const HEAP_TYPE: u64 = 1 << 9;
-/// `Py_TPFLAGS_HAVE_GC`.
-pub const HAVE_GC: u64 = 1 << 14;
-/// `Py_TPFLAGS_TYPE_SUBCLASS`.
-pub const TYPE_SUBCLASS: u64 = 1 << 31;
-/// `Py_TPFLAGS_UNICODE_SUBCLASS`.
-pub const STR_SUBCLASS: u64 = 1 << 28;
-/// `Py_TPFLAGS_DICT_SUBCLASS`.
-pub const DICT_SUBCLASS: u64 = 1 << 29;
-/// `Py_TPFLAGS_INLINE_VALUES` (3.13 and newer).
-pub const INLINE_VALUES: u64 = 1 << 2;
-/// `Py_TPFLAGS_MANAGED_WEAKREF` (3.12 and newer).
-pub const MANAGED_WEAKREF: u64 = 1 << 3;
-/// `Py_TPFLAGS_MANAGED_DICT` (3.11 and newer).
-pub const MANAGED_DICT: u64 = 1 << 4;
+use crate::object::dict;
+use crate::object::memory_ext::MemoryExt;
 
 /// The most types of C whose state an interpreter keeps (3.13: 200 of its own, 10 of extensions). A bound, no fact.
 const MANAGED_STATIC_TYPES: u64 = 4096;
 
 /// A Python whose objects are looked at.
 #[derive(Debug)]
-pub struct Python<'m, M> {
+pub struct PythonHeap<'m, M> {
     /// Its memory.
     pub memory: &'m M,
     /// How it lays out its objects.
@@ -59,7 +43,7 @@ pub struct Landmarks {
     pub general_lookup: Option<u64>,
 }
 
-impl<'m, M: Memory> Python<'m, M> {
+impl<'m, M: Memory> PythonHeap<'m, M> {
     /// Finds the landmarks.
     ///
     /// # Errors
@@ -103,7 +87,7 @@ impl<'m, M: Memory> Python<'m, M> {
             dict::read_item(memory, layout, builtins, "__spec__")?.ok_or(Unreadable { at: builtins })?;
         let class = type_of(spec)?;
         let flags = memory.read_word(class, layout.type_object.tp_flags)?;
-        if flags & HEAP_TYPE == 0 || flags & HAVE_GC == 0 {
+        if flags & flags::HEAPTYPE == 0 || flags & flags::HAVE_GC == 0 {
             return Err(Unreadable { at: class });
         }
         Ok(Landmarks {
@@ -116,7 +100,7 @@ impl<'m, M: Memory> Python<'m, M> {
     }
 
     /// Whether `at` may be an object: an aligned address, a count of references, a type. Whether that is a type is for
-    /// [`Types`](super::types::Types) to say.
+    /// [`TypeRegistry`](super::types::Types) to say.
     #[inline]
     pub fn read_type_of(&self, at: Addr) -> Result<Addr, Unreadable> {
         self.memory.read_pointer(at, self.layout.object.ob_type)

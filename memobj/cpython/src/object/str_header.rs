@@ -2,18 +2,18 @@
 //!
 //! Facts: `Include/cpython/unicodeobject.h`.
 
-use crate::layout::{Bits, Layout};
+use crate::layout::{BitField, Layout};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::access::Access;
+use super::memory_ext::MemoryExt;
 
 /// The longest name that is read, in characters. Longer ones are cut.
 const LIMIT: u64 = 1024;
 
 /// The head of a `str`: how its characters are kept, and where.
 #[derive(Debug, Clone, Copy)]
-pub struct Text {
+pub struct StrHeader {
     /// Characters.
     pub length: u64,
     /// Bytes of a character: 1, 2 or 4; 0 in a string that is not ready (3.11 and older).
@@ -26,7 +26,7 @@ pub struct Text {
     pub ready: bool,
 }
 
-impl Text {
+impl StrHeader {
     /// Reads the head of the `str` at `at`.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Text {
         let known = &layout.ascii_object;
         // All its bits lie in eight bytes, wherever a build puts them.
         let state = memory.read_word(at, known.state)?;
-        let bits = |field: Bits| field.of(state, known.state);
+        let bits = |field: BitField| field.extract(state, known.state);
         Ok(Self {
             length: memory.read_count(at, known.length)?,
             kind: bits(known.kind) as u32,
@@ -69,7 +69,7 @@ impl Text {
 /// # Errors
 /// If it cannot be read.
 pub fn read_text<M: Memory + ?Sized>(memory: &M, layout: &Layout, at: Addr) -> Result<String, Unreadable> {
-    let head = Text::read(memory, layout, at)?;
+    let head = StrHeader::read(memory, layout, at)?;
     let data = head.read_data(memory, layout, at)?;
     let length = head.length.min(LIMIT) as usize;
     let mut bytes = vec![0; length * head.kind.min(4) as usize];
@@ -98,7 +98,7 @@ fn letter(code: u32) -> char {
 pub fn is_text<M: Memory + ?Sized>(memory: &M, layout: &Layout, at: Addr, text: &str) -> bool {
     let mut bytes = [0; 64];
     let compare = || {
-        let head = Text::read(memory, layout, at)?;
+        let head = StrHeader::read(memory, layout, at)?;
         if !(head.ascii && head.compact) || head.length != text.len() as u64 {
             return Ok(false);
         }

@@ -7,7 +7,7 @@ use memobj_process::memory::{Memory, Unreadable};
 const PIECE: usize = 1024;
 
 /// What a struct's members are read with: an address, and the member's offset as a [`Layout`](crate::layout::Layout) has it.
-pub trait Access: Memory {
+pub trait MemoryExt: Memory {
     /// The eight bytes of a member.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ pub trait Access: Memory {
     }
 }
 
-impl<M: Memory + ?Sized> Access for M {}
+impl<M: Memory + ?Sized> MemoryExt for M {}
 
 /// The word at `offset` of bytes that were read as a whole; 0 past their end.
 #[inline]

@@ -5,16 +5,16 @@
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::access::Access;
-use super::super::dict::Keys;
-use super::{EdgeKind, Reader, Sink};
+use super::{EdgeKind, EdgeSink, ReferenceReader};
+use crate::object::dict::KeysTable;
+use crate::object::memory_ext::MemoryExt;
 
 /// The most bytes of a module's state that are taken for references. A bound, no fact.
 const MAX_STATE: u64 = 1 << 20;
 
-impl<M: Memory> Reader<'_, '_, '_, M> {
+impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `type_traverse`, of a type that was made at run time.
-    pub(super) fn read_type(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_type(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let layout = self.python.layout;
         let known = &layout.type_object;
         let module = layout.heap_type_object.ht_module;
@@ -34,7 +34,11 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
 
     /// What a type holds and does not show: its names and slots, the names of its instances' attributes; a static type shows
     /// nothing at all.
-    pub(super) fn read_hidden_of_type(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_hidden_of_type(
+        &mut self,
+        at: Addr,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.type_object;
@@ -45,7 +49,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
             }
             let keys = memory.read_pointer(at, heap.ht_cached_keys)?;
             if !keys.is_null() {
-                Keys::read(memory, layout, keys)?
+                KeysTable::read(memory, layout, keys)?
                     .read_entries(memory, |key, _| sink.edge(key, EdgeKind::Hidden))?;
             }
             return Ok(());
@@ -68,7 +72,7 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     }
 
     /// `module_traverse`: what its state refers to, as far as it has one and shows it; then its dict.
-    pub(super) fn read_module(&mut self, at: Addr, sink: &mut impl Sink) -> Result<(), Unreadable> {
+    pub(super) fn read_module(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.module_object;

@@ -5,16 +5,16 @@ use memobj_process::addr::Addr;
 /// A guard of one chain. It tells a circle after as many steps as the way into it and once around are long, and a few more (Brent's
 /// way): so a chain costs no more than the memory that it runs through.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Chain {
+pub struct CycleGuard {
     passed: Addr,
     steps: u64,
     mark: u64,
 }
 
-impl Chain {
+impl CycleGuard {
     /// Whether the chain may be followed to `next`: that is no end, and not where it was before.
     #[inline]
-    pub fn goes_on(&mut self, next: Addr) -> bool {
+    pub fn advance(&mut self, next: Addr) -> bool {
         if next.is_null() || (self.steps > 0 && next == self.passed) {
             return false;
         }
@@ -32,9 +32,9 @@ mod tests {
     use super::*;
 
     fn steps(next: impl Fn(u64) -> u64) -> usize {
-        let mut chain = Chain::default();
+        let mut chain = CycleGuard::default();
         let (mut at, mut steps) = (1, 0);
-        while chain.goes_on(Addr(at)) {
+        while chain.advance(Addr(at)) {
             at = next(at);
             steps += 1;
         }
