@@ -2,6 +2,8 @@
 //!
 //! Each law is a function from text to the list of its breaches, and each has its own tests on text that breaks it.
 
+mod circles;
+mod imports;
 mod layers;
 mod manifests;
 mod text;
@@ -61,6 +63,19 @@ fn modules_import_only_from_layers_above_them() {
         }
     }
     assert_none("the table of layers in lib.rs is not kept", &breaches);
+}
+
+#[test]
+fn files_form_no_circles() {
+    let files = sources();
+    let mut breaches = Vec::new();
+    for (path, _) in manifests() {
+        let src = format!("{}src/", path.strip_suffix("Cargo.toml").unwrap());
+        if files.iter().any(|file| file.path == format!("{src}lib.rs")) {
+            breaches.extend(circles::circles(&src, &files));
+        }
+    }
+    assert_none("files that use each other", &breaches);
 }
 
 #[test]

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
-
-use super::tokens::{self, attribute, is_ident};
+use super::imports::Modules;
 use crate::support::workspace::File;
 
 /// Breaches of the table by the crate whose sources are in the folder `src` (with its `/`), and files there that no module
@@ -12,10 +10,14 @@ use crate::support::workspace::File;
 pub fn breaches(src: &str, files: &[File]) -> Vec<String> {
     let root = files.iter().find(|file| file.path == format!("{src}lib.rs")).unwrap();
     let rows = rows(&root.text);
-    let tree = Modules::of(src, root, files);
+    let tree = Modules::read(src, root, files);
 
     let mut breaches = table_breaches(&root.path, &rows, &tree.top_level);
-    for (path, module, imported) in &tree.imports {
+    for import in &tree.imports {
+        let (path, [module, ..], [imported, ..]) = (&import.place, &import.module[..], &import.path[..])
+        else {
+            continue;
+        };
         let Some(&row) = rows.get(module.as_str()) else { continue };
         match rows.get(imported.as_str()) {
             _ if imported == module => {}
@@ -26,10 +28,12 @@ pub fn breaches(src: &str, files: &[File]) -> Vec<String> {
             Some(_) => {}
         }
     }
+    // A `use` of several names of a module is one breach.
+    breaches.dedup();
     let is_root = |path: &str| path == "lib.rs" || path == "main.rs" || path.starts_with("bin/");
     breaches.extend(files.iter().filter_map(|file| {
         let below = file.path.strip_prefix(src).filter(|path| !is_root(path))?;
-        (!tree.files.contains(&file.path)).then(|| format!("{src}{below}: no module names this file"))
+        (!tree.named.contains(&file.path)).then(|| format!("{src}{below}: no module names this file"))
     }));
     breaches
 }
@@ -65,152 +69,6 @@ fn table_breaches(path: &str, rows: &HashMap<String, usize>, declared: &[String]
         }
     }
     breaches
-}
-
-/// The modules of a crate without those for tests.
-struct Modules {
-    top_level: Vec<String>,
-    /// The files of all modules, tests too.
-    files: Vec<String>,
-    /// Place, the top-level module it is in, the top-level module or item it uses.
-    imports: Vec<(String, String, String)>,
-}
-
-impl Modules {
-    fn of(src: &str, root: &File, files: &[File]) -> Self {
-        let mut modules = Self { top_level: Vec::new(), files: Vec::new(), imports: Vec::new() };
-        let mut open: Vec<(&File, Vec<String>, bool)> = vec![(root, Vec::new(), false)];
-        while let Some((file, path, for_tests)) = open.pop() {
-            modules.files.push(file.path.clone());
-            let mut found = Found { file, children: Vec::new(), imports: Vec::new() };
-            found.module(tokens::of(file), &path, for_tests);
-            for (child, for_tests) in found.children {
-                if let ([name], false) = (child.as_slice(), for_tests) {
-                    modules.top_level.push(name.clone());
-                }
-                let stem = format!("{src}{}", child.join("/"));
-                let places = [format!("{stem}.rs"), format!("{stem}/mod.rs")];
-                // None: the module's body stands where it is declared.
-                let file = files.iter().find(|file| places.contains(&file.path));
-                open.extend(file.map(|file| (file, child, for_tests)));
-            }
-            modules.imports.extend(found.imports);
-        }
-        modules
-    }
-}
-
-/// What one file declares and uses.
-struct Found<'a> {
-    file: &'a File,
-    /// Path of a module declared here, and whether it is for tests.
-    children: Vec<(Vec<String>, bool)>,
-    imports: Vec<(String, String, String)>,
-}
-
-impl Found<'_> {
-    /// Takes in the items of the module `path`.
-    fn module(&mut self, stream: TokenStream, path: &[String], for_tests: bool) {
-        let tokens: Vec<TokenTree> = stream.into_iter().collect();
-        let mut test_item = false;
-        let mut index = 0;
-        while let Some(rest) = tokens.get(index..).filter(|rest| !rest.is_empty()) {
-            if let Some((inside, length)) = attribute(rest) {
-                test_item |= is_for_tests(inside.stream());
-                index += length;
-                continue;
-            }
-            let for_tests = for_tests || test_item;
-            match rest {
-                [TokenTree::Ident(keyword), TokenTree::Ident(name), end, ..] if keyword == "mod" => {
-                    let child: Vec<String> = path.iter().cloned().chain([name.to_string()]).collect();
-                    self.children.push((child.clone(), for_tests));
-                    if let TokenTree::Group(body) = end {
-                        self.module(body.stream(), &child, for_tests);
-                    }
-                    index += 3;
-                    test_item = false;
-                    continue;
-                }
-                [TokenTree::Group(group), ..] => {
-                    self.module(group.stream(), path, for_tests);
-                    if group.delimiter() == Delimiter::Brace {
-                        test_item = false;
-                    }
-                }
-                [TokenTree::Punct(end), ..] if end.as_char() == ';' => test_item = false,
-                [TokenTree::Ident(start), ..] if !for_tests => {
-                    let place = format!("{}:{}", self.file.path, start.span().start().line);
-                    let module = path.first();
-                    let used = used(rest, path).into_iter();
-                    self.imports.extend(used.filter_map(|name| Some((place.clone(), module?.clone(), name))));
-                }
-                _ => {}
-            }
-            index += 1;
-        }
-    }
-}
-
-/// The top-level names that the path which `tokens` begin with leads to from the module `path`: `crate::a::b`,
-/// `super::super::a`, `crate::{a, b}`.
-fn used(tokens: &[TokenTree], path: &[String]) -> Vec<String> {
-    if is_ident(&tokens[0], "crate") {
-        // Nothing behind it: `pub(crate)`.
-        return behind_colons(tokens).map(first_names).unwrap_or_default();
-    }
-    let mut rest = tokens;
-    let mut steps = 0;
-    while let Some(behind) = rest.first().filter(|t| is_ident(t, "super")).and_then(|_| behind_colons(rest)) {
-        steps += 1;
-        rest = behind;
-    }
-    if steps > 0 && steps == path.len() { first_names(rest) } else { Vec::new() }
-}
-
-/// What follows `word ::`.
-fn behind_colons(tokens: &[TokenTree]) -> Option<&[TokenTree]> {
-    match tokens {
-        [_, TokenTree::Punct(a), TokenTree::Punct(b), rest @ ..]
-            if a.as_char() == ':' && b.as_char() == ':' =>
-        {
-            Some(rest)
-        }
-        _ => None,
-    }
-}
-
-/// The first names of a path: one, or of a list in braces, each.
-fn first_names(tokens: &[TokenTree]) -> Vec<String> {
-    match tokens {
-        [TokenTree::Group(list), ..] if list.delimiter() == Delimiter::Brace => {
-            let inside: Vec<TokenTree> = list.stream().into_iter().collect();
-            let entries = inside.split(|t| matches!(t, TokenTree::Punct(p) if p.as_char() == ','));
-            entries.flat_map(first_names).collect()
-        }
-        [TokenTree::Ident(name), ..] => vec![name.to_string()],
-        [TokenTree::Punct(star), ..] if star.as_char() == '*' => vec!["*".to_owned()],
-        _ => Vec::new(),
-    }
-}
-
-/// Whether an attribute is `cfg(test)`, or `test` itself.
-fn is_for_tests(attribute: TokenStream) -> bool {
-    let tokens: Vec<TokenTree> = attribute.into_iter().collect();
-    match tokens.as_slice() {
-        [word] => is_ident(word, "test"),
-        [word, TokenTree::Group(condition)] if is_ident(word, "cfg") => {
-            let condition: Vec<TokenTree> = condition.stream().into_iter().collect();
-            match condition.as_slice() {
-                [word] => is_ident(word, "test"),
-                [all, TokenTree::Group(parts)] if is_ident(all, "all") => {
-                    parts.stream().into_iter().any(|part| is_ident(&part, "test"))
-                }
-                _ => false,
-            }
-        }
-        _ => false,
-    }
 }
 
 #[cfg(test)]
