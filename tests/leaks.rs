@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use xtask::shapes::{self as shapes_file, Told};
+use xtask::shapes::{self as shapes_file, ShapeResult};
 use xtask::support::Tested;
 
 use crate::support::interpreters::{Interpreter, interpreters, loads, script};
@@ -47,9 +47,9 @@ fn verdict(run: &Run) -> Value {
 }
 
 /// A shape that nothing was said of yet.
-fn untold(interpreter: &Interpreter, shape: &shapes::Shape) -> Told {
+fn untold(interpreter: &Interpreter, shape: &shapes::Shape) -> ShapeResult {
     let row = tested::row(interpreter, 0);
-    Told {
+    ShapeResult {
         python: format!("{} {} {}", row.version, row.name, row.build),
         shape: shape.name.to_owned(),
         leaks: shape.leak.is_some(),
@@ -63,7 +63,7 @@ fn untold(interpreter: &Interpreter, shape: &shapes::Shape) -> Told {
 }
 
 /// What was said of a shape, and what is wrong with that; nothing if it is right.
-fn told(interpreter: &Interpreter, shape: &shapes::Shape) -> (Told, Option<String>) {
+fn told(interpreter: &Interpreter, shape: &shapes::Shape) -> (ShapeResult, Option<String>) {
     let target = start(interpreter, shape.name);
     let run = look(&target);
     drop(target);
@@ -73,7 +73,7 @@ fn told(interpreter: &Interpreter, shape: &shapes::Shape) -> (Told, Option<Strin
         let field = if leak.items { "entries_per_minute" } else { "objects_per_minute" };
         Some((found[field].as_f64()?, leak.per_step * RATE * 60.0))
     });
-    let mut told = Told {
+    let mut told = ShapeResult {
         of: found["type"].as_str().map(str::to_owned),
         holder: found["holder"].as_str().map(str::to_owned),
         off_ratio: rate.map(|(rate, wanted)| (rate - wanted).abs() / wanted),
@@ -103,7 +103,7 @@ fn told(interpreter: &Interpreter, shape: &shapes::Shape) -> (Told, Option<Strin
 }
 
 /// What was said of a shape, whatever becomes of the look.
-fn looked(interpreter: &Interpreter, shape: &shapes::Shape) -> (Told, Option<String>) {
+fn looked(interpreter: &Interpreter, shape: &shapes::Shape) -> (ShapeResult, Option<String>) {
     std::panic::catch_unwind(|| told(interpreter, shape)).unwrap_or_else(|_| {
         let wrong = format!("{interpreter}: {}: no verdict, as said above", shape.name);
         (untold(interpreter, shape), Some(wrong))
@@ -111,9 +111,9 @@ fn looked(interpreter: &Interpreter, shape: &shapes::Shape) -> (Told, Option<Str
 }
 
 /// Looks at all of them, several at a time: what was said of each, in their order, and what is wrong with it.
-fn all_told(work: &[(&Interpreter, &shapes::Shape)]) -> Vec<(Told, Option<String>)> {
+fn all_told(work: &[(&Interpreter, &shapes::Shape)]) -> Vec<(ShapeResult, Option<String>)> {
     let next = std::sync::atomic::AtomicUsize::new(0);
-    let mut all: Vec<(usize, (Told, Option<String>))> = std::thread::scope(|scope| {
+    let mut all: Vec<(usize, (ShapeResult, Option<String>))> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..AT_ONCE)
             .map(|_| {
                 scope.spawn(|| {
@@ -131,18 +131,19 @@ fn all_told(work: &[(&Interpreter, &shapes::Shape)]) -> Vec<(Told, Option<String
     all.sort_by_key(|(index, _)| *index);
     // A verdict of three seconds is a statistic, and the machine was busy: what is wrong is looked at once more when the others are
     // done, by itself, and must be right then.
-    let again = |((interpreter, shape), told): (&(&Interpreter, &shapes::Shape), (Told, Option<String>))| {
-        if told.1.is_none() {
-            return told;
-        }
-        let (told, wrong) = looked(interpreter, shape);
-        (Told { looks: 2, ..told }, wrong)
-    };
+    let again =
+        |((interpreter, shape), told): (&(&Interpreter, &shapes::Shape), (ShapeResult, Option<String>))| {
+            if told.1.is_none() {
+                return told;
+            }
+            let (told, wrong) = looked(interpreter, shape);
+            (ShapeResult { looks: 2, ..told }, wrong)
+        };
     work.iter().zip(all.into_iter().map(|(_, told)| told)).map(again).collect()
 }
 
 #[track_caller]
-fn assert_right(told: &[(Told, Option<String>)]) {
+fn assert_right(told: &[(ShapeResult, Option<String>)]) {
     let wrong: Vec<&str> = told.iter().filter_map(|(_, wrong)| wrong.as_deref()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -196,7 +197,7 @@ fn all_interpreters_find_leaks() {
         let leaks = Some(of.into_iter().all(|(_, (_, wrong))| wrong.is_none()));
         tested::note("leaks", &Tested { leaks, ..tested::row(interpreter, 0) });
     }
-    let all: Vec<Told> = told.iter().map(|(told, _)| told.clone()).collect();
+    let all: Vec<ShapeResult> = told.iter().map(|(told, _)| told.clone()).collect();
     shapes_file::note(&shapes_file::file(), &all).unwrap();
     assert_right(&told);
 }

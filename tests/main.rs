@@ -4,7 +4,7 @@
 //! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth,
 //! `arrays` and `heap` that memobj finds in a process what that finds in itself, `caches` and `paths` that it names what the program itself
 //! finds, `counting` what memobj writes and how it ends, `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was,
-//! `fuzzing` that what it reads may be anything, `claims` that the README says no more than was found.
+//! `fuzzing` that what it reads may be anything, `support_table` that the documents claim only what was found.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,7 +17,6 @@ mod account;
 mod arrays;
 mod caches;
 mod choice;
-mod claims;
 mod counting;
 mod docs;
 mod drawing;
@@ -51,6 +50,7 @@ mod sources;
 mod stopping;
 mod strangers;
 mod support;
+mod support_table;
 mod survival;
 mod terminal;
 mod tree;

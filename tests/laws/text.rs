@@ -26,7 +26,7 @@ pub fn too_long(files: &[File], limit: usize, exceptions: &[(&str, &str)]) -> Ve
 
 /// Modules and packages with names under which anything could be put.
 pub fn drawers(files: &[File]) -> Vec<String> {
-    let vague = ["util", "utils", "misc", "helper", "helpers"];
+    let vague = ["util", "utils", "misc", "helper", "helpers", "words", "tell", "told"];
     let is_vague = |path: &str| path.trim_end_matches(".rs").split('/').any(|part| vague.contains(&part));
     files.iter().filter(|file| is_vague(&file.path)).map(|file| file.path.clone()).collect()
 }

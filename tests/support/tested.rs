@@ -1,11 +1,11 @@
-//! How each interpreter came out, noted for the README's table.
+//! Results of each interpreter, for the table of supported Pythons.
 
 use xtask::layouts::tables::Key;
 use xtask::support::{self, Tested};
 
 use super::interpreters::Interpreter;
 
-/// What is known of an interpreter before anything was compared: the row's beginning.
+/// The row of an interpreter without results.
 pub fn row(interpreter: &Interpreter, objects: u64) -> Tested {
     let (version, micro) = (interpreter.minor(), interpreter.micro());
     let version = format!("3.{version}.{micro}");
@@ -32,7 +32,7 @@ pub fn row(interpreter: &Interpreter, objects: u64) -> Tested {
     }
 }
 
-/// Notes what a test found where `cargo xtask support` looks.
+/// Records the results of a test for `cargo xtask support`.
 pub fn note(test: &str, tested: &Tested) {
     support::note(&support::folder(), test, tested).unwrap();
 }

@@ -18,11 +18,11 @@ enum Chore {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Write what tests compare the tools' pictures and tables with anew; look at the changes before you commit them
+    /// Write anew the pictures and tables that tests compare with; look at the changes before you commit them
     Goldens,
-    /// Write the README's table of Pythons from what the exactness tests left in target/support
+    /// Write the table of docs/support.md from the results of the exactness tests in target/support
     Support,
-    /// Write the table of docs/leaks.md from what the test of leaks left: all shapes on all Pythons, with MEMTOOLS_LONG=1
+    /// Write the table of docs/leaks.md from the results of the leak tests: all shapes on all Pythons with MEMTOOLS_LONG=1
     Leaks,
     /// Write memobj's tables of CPython's structs from the debug information of every interpreter found
     Layouts {
@@ -66,7 +66,7 @@ fn run(chore: Chore) -> io::Result<bool> {
         Chore::Goldens => return xtask::goldens::write(),
         Chore::Support => {
             let interpreters = xtask::support::write()?;
-            writeln!(io::stdout(), "README.md: {interpreters} interpreters")?;
+            writeln!(io::stdout(), "{}: {interpreters} interpreters", xtask::support::PAGE)?;
         }
         Chore::Leaks => {
             let programs = xtask::shapes::write()?;

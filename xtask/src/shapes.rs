@@ -1,4 +1,4 @@
-//! How each shape of leak was told on each interpreter, for `docs/leaks.md`: a table made of what a test run left, and of nothing else.
+//! The table of leak shapes in `docs/leaks.md`, made from the results of a test run alone.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,85 +10,85 @@ use serde::{Deserialize, Serialize};
 use crate::support::between;
 use crate::workspace;
 
-/// What stands before the table.
+/// The mark before the table.
 pub const BEGIN: &str =
     "<!-- written by `cargo xtask leaks` from what the test left in target/shapes.jsonl -->";
-/// What stands behind it.
+/// The mark after the table.
 pub const END: &str = "<!-- end of what `cargo xtask leaks` writes -->";
 
-/// What was said of a program.
+/// The result of one program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Told {
-    /// The Python it ran in: its version, whose build it is, what is special in that.
+pub struct ShapeResult {
+    /// The Python it ran in: version, distributor, build flags.
     pub python: String,
     /// The name of the shape, in `tests/targets/leaks/shapes.py`.
     pub shape: String,
     /// Whether that leaks.
     pub leaks: bool,
-    /// Whether all that was said of it is right.
+    /// Whether the whole report was right.
     pub right: bool,
-    /// How often it was looked at until it was right, or given up.
+    /// Number of tries until it was right, or given up.
     pub looks: u32,
-    /// The type that was said to leak.
+    /// The reported type.
     pub of: Option<String>,
-    /// Who was said to hold it.
+    /// The reported holder.
     pub holder: Option<String>,
-    /// How far the rate was off, as a part of the right one.
+    /// Error of the rate relative to the right one.
     pub off_ratio: Option<f64>,
-    /// How sure the verdict was, 0 to 1.
+    /// Confidence of the verdict, 0 to 1.
     pub confidence_ratio: Option<f64>,
 }
 
-/// The file in which the test leaves its lines.
+/// The file of results.
 #[must_use]
 pub fn file() -> PathBuf {
     workspace::target().join("shapes.jsonl")
 }
 
-/// Leaves what was told, in place of what was left before.
+/// Writes the results in place of earlier ones.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn note(file: &Path, told: &[Told]) -> io::Result<()> {
-    let lines: Result<Vec<String>, _> = told.iter().map(serde_json::to_string).collect();
+pub fn note(file: &Path, results: &[ShapeResult]) -> io::Result<()> {
+    let lines: Result<Vec<String>, _> = results.iter().map(serde_json::to_string).collect();
     std::fs::write(file, lines?.join("\n") + "\n")
 }
 
-/// What a test left.
+/// Reads the results.
 ///
 /// # Errors
-/// If there is no such file, or a line is none of ours.
-pub fn noted(file: &Path) -> io::Result<Vec<Told>> {
+/// If the file cannot be read or parsed.
+pub fn noted(file: &Path) -> io::Result<Vec<ShapeResult>> {
     let name = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| name(&error))?;
     text.lines().map(|line| serde_json::from_str(line).map_err(|error| name(&error))).collect()
 }
 
-/// The table: a row for each shape, in the order in which they were looked at.
+/// Formats the table: a row for each shape, in the order of the results.
 #[must_use]
-pub fn table(told: &[Told]) -> String {
+pub fn table(results: &[ShapeResult]) -> String {
     let mut text = "| shape | what grows | held by | Pythons | right | at the first look | rate off, median | rate off, most | confidence, least |\n\
                     |---|---|---|--:|--:|--:|--:|--:|--:|\n"
         .to_owned();
     let mut shapes: Vec<&str> = Vec::new();
-    for one in told {
+    for one in results {
         if !shapes.contains(&one.shape.as_str()) {
             shapes.push(&one.shape);
         }
     }
     for shape in shapes {
-        let of: Vec<&Told> = told.iter().filter(|one| one.shape == shape).collect();
-        let right: Vec<&Told> = of.iter().filter(|one| one.right).copied().collect();
+        let of: Vec<&ShapeResult> = results.iter().filter(|one| one.shape == shape).collect();
+        let right: Vec<&ShapeResult> = of.iter().filter(|one| one.right).copied().collect();
         let leaks = of.iter().any(|one| one.leaks);
-        let words = |word: fn(&Told) -> Option<&String>| {
-            let words: BTreeSet<&String> = right.iter().filter_map(|one| word(one)).collect();
-            let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+        let values = |value: fn(&ShapeResult) -> Option<&String>| {
+            let values: BTreeSet<&String> = right.iter().filter_map(|one| value(one)).collect();
+            let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
             if !leaks {
                 "nothing".to_owned()
-            } else if words.is_empty() {
+            } else if values.is_empty() {
                 "–".to_owned()
             } else {
-                words.join(", ")
+                values.join(", ")
             }
         };
         let mut off: Vec<f64> = right.iter().filter_map(|one| one.off_ratio).collect();
@@ -99,8 +99,8 @@ pub fn table(told: &[Told]) -> String {
         let _ = writeln!(
             text,
             "| {shape} | {} | {} | {} | {} | {} | {} | {} | {} |",
-            words(|one| one.of.as_ref()),
-            words(|one| one.holder.as_ref()),
+            values(|one| one.of.as_ref()),
+            values(|one| one.holder.as_ref()),
             of.len(),
             right.len(),
             right.iter().filter(|one| one.looks == 1).count(),
@@ -112,24 +112,24 @@ pub fn table(told: &[Told]) -> String {
     text
 }
 
-/// Writes the table into `docs/leaks.md`. Returns how many programs it is of.
+/// Writes the table into `docs/leaks.md`. Returns the number of programs.
 ///
 /// # Errors
-/// If a file cannot be read or written, or the document has no place for it.
+/// If a file cannot be read or written, or has no marks.
 pub fn write() -> io::Result<usize> {
-    let told = noted(&file())?;
+    let results = noted(&file())?;
     let document = workspace::root().join("docs/leaks.md");
     let text = std::fs::read_to_string(&document)?;
-    std::fs::write(&document, between(&text, BEGIN, END, &table(&told))?)?;
-    Ok(told.len())
+    std::fs::write(&document, between(&text, BEGIN, END, &table(&results))?)?;
+    Ok(results.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn told(python: &str, shape: &str, off_ratio: Option<f64>) -> Told {
-        Told {
+    fn result(python: &str, shape: &str, off_ratio: Option<f64>) -> ShapeResult {
+        ShapeResult {
             python: python.into(),
             shape: shape.into(),
             leaks: off_ratio.is_some(),
@@ -143,20 +143,20 @@ mod tests {
     }
 
     #[test]
-    fn a_row_says_of_how_many_pythons_it_is_and_how_far_it_was_off() {
+    fn rows_count_pythons_and_rate_errors() {
         let mut all = vec![
-            told("3.8", "tree", Some(0.01)),
-            told("3.8", "churn", None),
-            told("3.9", "tree", Some(0.03)),
-            told("3.10", "tree", Some(0.02)),
+            result("3.8", "tree", Some(0.01)),
+            result("3.8", "churn", None),
+            result("3.9", "tree", Some(0.03)),
+            result("3.10", "tree", Some(0.02)),
         ];
-        all.push(Told {
+        all.push(ShapeResult {
             right: false,
             looks: 2,
-            holder: Some("nobody".into()),
-            ..told("3.11", "tree", Some(0.5))
+            holder: Some("other".into()),
+            ..result("3.11", "tree", Some(0.5))
         });
-        all.push(Told { looks: 2, ..told("3.9", "churn", None) });
+        all.push(ShapeResult { looks: 2, ..result("3.9", "churn", None) });
         let text = table(&all);
         let rows: Vec<&str> = text.lines().skip(2).collect();
         assert_eq!(
@@ -169,10 +169,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_is_read_again_and_a_strange_line_is_an_error() {
+    fn results_survive_a_round_trip() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("shapes.jsonl");
-        let all = [told("3.8", "tree", Some(0.25)), told("3.8", "churn", None)];
+        let all = [result("3.8", "tree", Some(0.25)), result("3.8", "churn", None)];
         assert!(noted(&file).is_err());
         note(&file, &all).unwrap();
         assert_eq!(noted(&file).unwrap(), all);

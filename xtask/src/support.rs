@@ -1,7 +1,7 @@
-//! Which Pythons memobj was held against on a machine, for the README: a table made of what the exactness tests left, and of nothing else.
+//! The table of supported Pythons in `docs/support.md`, made from the results of the exactness tests alone.
 //!
-//! Each of those tests writes a line to `target/support/NAME.jsonl`, whatever came out: an interpreter whose census differs stands
-//! in the table with `differs`.
+//! Each of those tests writes a line to `target/support/NAME.jsonl`, whatever its result: an interpreter whose census differs has a row
+//! with `differs`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,27 +12,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::workspace;
 
-/// What stands before the table in the README.
+/// The page, from the root of the workspace.
+pub const PAGE: &str = "docs/support.md";
+/// The mark before the table.
 pub const BEGIN: &str =
     "<!-- written by `cargo xtask support` from what the tests left in target/support -->";
-/// What stands behind it.
+/// The mark after the table.
 pub const END: &str = "<!-- end of what `cargo xtask support` writes -->";
 
-/// What a comparison with the interpreter's own account came to; `None` where it was not made.
+/// Result of a comparison with the interpreter's own count; `None` if it was not made.
 pub type Outcome = Option<bool>;
 
-/// How one interpreter came out.
+/// The results of one interpreter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tested {
-    /// Whose build it is: `pyenv`, `Debian trixie`. Together with the version and the build it names a row.
+    /// Its distributor: `pyenv`, `Debian trixie`. With the version and the build it identifies a row.
     pub name: String,
     /// Its full version: `3.13.5`.
     pub version: String,
-    /// What is special in how it was built: `shared`, `static, stripped`, `debug`, `free-threaded`.
+    /// Its build flags: `shared`, `static, stripped`, `debug`, `free-threaded`.
     pub build: String,
-    /// The table of `memobj/cpython/src/layout/tables` by which its objects were read: `cp313`.
+    /// Its layout table in `memobj/cpython/src/layout/tables`: `cp313`.
     pub layout: String,
-    /// How many objects were compared.
+    /// Number of objects compared.
     pub objects: u64,
     /// Whether the tracked objects are those of `gc.get_objects()`, type by type, in count and in bytes.
     pub tracked: Outcome,
@@ -42,7 +44,7 @@ pub struct Tested {
     pub core: Outcome,
     /// Whether a saved snapshot does.
     pub snapshot: Outcome,
-    /// Whether each program that leaks was told with its type, its holder and its rate, and each that does not with nothing.
+    /// Whether every leak was reported with its type, holder and rate, and no steady program was accused.
     #[serde(default)]
     pub leaks: Outcome,
 }
@@ -53,7 +55,7 @@ pub fn folder() -> PathBuf {
     workspace::target().join("support")
 }
 
-/// Notes how an interpreter came out in the test `test`, in place of what that test noted of it before.
+/// Records the results of an interpreter in the test `test`, in place of its earlier ones.
 ///
 /// # Errors
 /// If the folder or the file cannot be written.
@@ -64,16 +66,16 @@ pub fn note(folder: &Path, test: &str, tested: &Tested) -> io::Result<()> {
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
         .collect();
     let line = serde_json::to_string(tested)? + "\n";
-    // Whoever reads meanwhile sees all of it or nothing.
+    // A reader at the same time sees all of the line or nothing.
     let beside = folder.join(format!("{name}.part"));
     std::fs::write(&beside, line)?;
     std::fs::rename(beside, folder.join(name + ".jsonl"))
 }
 
-/// All that was noted, what several tests noted of an interpreter together; none if no test ran yet.
+/// Reads all results, those of one interpreter joined; none if no test ran yet.
 ///
 /// # Errors
-/// If a file cannot be read, or is no line of ours.
+/// If a file cannot be read or parsed.
 pub fn noted(folder: &Path) -> io::Result<Vec<Tested>> {
     let mut paths = Vec::new();
     let entries = match std::fs::read_dir(folder) {
@@ -107,7 +109,7 @@ impl Tested {
             == (&other.name, &other.version, &other.build, &other.layout)
     }
 
-    /// Takes in what another test found.
+    /// Adds the results of another test.
     fn join(&mut self, other: &Self) {
         self.objects = self.objects.max(other.objects);
         self.tracked = self.tracked.or(other.tracked);
@@ -133,7 +135,7 @@ pub fn layouts() -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The table: a row for each interpreter that was tested, and one for each layout that none was found for.
+/// Formats the table: a row for each tested interpreter, and one for each layout without one.
 #[must_use]
 pub fn table(tested: &[Tested], layouts: &[String]) -> String {
     let mut rows: BTreeMap<(Vec<u32>, String, String), String> = BTreeMap::new();
@@ -148,11 +150,11 @@ pub fn table(tested: &[Tested], layouts: &[String]) -> String {
                 one.build,
                 one.layout,
                 one.objects,
-                word(one.tracked),
-                word(one.reachable),
-                word(one.core),
-                word(one.snapshot),
-                named(one.leaks)
+                as_str(one.tracked),
+                as_str(one.reachable),
+                as_str(one.core),
+                as_str(one.snapshot),
+                leaks_as_str(one.leaks)
             ),
         );
     }
@@ -166,7 +168,7 @@ pub fn table(tested: &[Tested], layouts: &[String]) -> String {
             "td" => "free-threaded, debug",
             other => other,
         };
-        let untested = word(None);
+        let untested = as_str(None);
         let row = format!(
             "| 3.{minor} | – | {build} | {layout} | – | {untested} | {untested} | {untested} | {untested} | {untested} |\n"
         );
@@ -182,7 +184,7 @@ pub fn table(tested: &[Tested], layouts: &[String]) -> String {
     text
 }
 
-/// `text` with the table between two marks.
+/// Replaces the text between two marks by the table.
 ///
 /// # Errors
 /// If a mark is missing or the marks are in the wrong order.
@@ -192,22 +194,22 @@ pub fn between(text: &str, begin: &str, end: &str, table: &str) -> io::Result<St
     Ok(format!("{before}{begin}\n\n{table}\n{end}{after}"))
 }
 
-/// Writes the table into the README. Returns how many interpreters it has.
+/// Writes the table into `docs/support.md`. Returns the number of interpreters.
 ///
 /// # Errors
-/// If a file cannot be read or written, or the README has no place for it.
+/// If a file cannot be read or written, or has no marks.
 pub fn write() -> io::Result<usize> {
     let tested = noted(&folder())?;
     if tested.is_empty() {
         return Err(io::Error::other("no test has left anything in target/support: run `cargo test` first"));
     }
-    let readme = workspace::root().join("README.md");
-    let text = std::fs::read_to_string(&readme)?;
-    std::fs::write(&readme, between(&text, BEGIN, END, &table(&tested, &layouts()?))?)?;
+    let page = workspace::root().join(PAGE);
+    let text = std::fs::read_to_string(&page)?;
+    std::fs::write(&page, between(&text, BEGIN, END, &table(&tested, &layouts()?))?)?;
     Ok(tested.len())
 }
 
-/// The rows of the table in the README's text, as cells; none without the marks.
+/// The rows of the table in the page's text, as cells; none without the marks.
 #[must_use]
 pub fn rows(text: &str) -> Vec<Vec<String>> {
     let table =
@@ -216,9 +218,9 @@ pub fn rows(text: &str) -> Vec<Vec<String>> {
     rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
-/// The word for an outcome.
+/// The name of an outcome in the table.
 #[must_use]
-pub const fn word(outcome: Outcome) -> &'static str {
+pub const fn as_str(outcome: Outcome) -> &'static str {
     match outcome {
         Some(true) => "equal",
         Some(false) => "differs",
@@ -226,17 +228,17 @@ pub const fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// The word for the outcome of leaks.
+/// The name of the outcome for leaks in the table.
 #[must_use]
-pub const fn named(outcome: Outcome) -> &'static str {
+pub const fn leaks_as_str(outcome: Outcome) -> &'static str {
     match outcome {
         Some(true) => "named",
         Some(false) => "missed",
-        None => word(None),
+        None => as_str(None),
     }
 }
 
-/// A version as numbers, to be sorted by; what is no number sorts first.
+/// A version as numbers to sort by; parts that are no numbers sort first.
 fn numbers(version: &str) -> Vec<u32> {
     version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0)).collect()
 }
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_what_was_tested_by_version_and_what_was_not() {
+    fn table_sorts_versions_and_shows_untested() {
         let layouts = ["cp310", "cp313td", "cp38"].map(str::to_owned);
         let text = table(&[tested("3.10.13", "cp310"), tested("3.8.18", "cp38")], &layouts);
         let rows = rows(&format!("{BEGIN}\n{text}{END}"));
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_put_between_the_marks_and_nothing_else_is_touched() {
+    fn table_replaces_text_between_marks() {
         let text = format!("a\n{BEGIN}\nold\n{END}\nb\n");
         let new = between(&text, BEGIN, END, "new\n").unwrap();
         assert_eq!(new, format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_tests_note_stands_together_once_and_a_strange_line_is_an_error() {
+    fn results_of_tests_are_joined() {
         let folder = tempfile::tempdir().unwrap();
         assert!(noted(&folder.path().join("none")).unwrap().is_empty());
         let whole = tested("3.12.1", "cp312");
