@@ -186,7 +186,7 @@ fn completions_are_made_for_every_shell() {
     assert!(std::fs::read_to_string(bash).unwrap().contains("--fail-above"));
 }
 
-/// ObjectGraph to files: `[text](docs/schema.md#laws)`; not those to the web or within a page.
+/// Links to files: `[text](docs/schema.md#laws)`; not those to the web or within a page.
 fn links(document: &str) -> Vec<&str> {
     let targets = document.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let targets = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
