@@ -19,7 +19,7 @@ use memobj::object_graph::ObjectGraph;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::walk::walk_heap;
 use memobj_cpython::runtime::detect::detect;
-use memobj_process::facts::Source as _;
+use memobj_process::info::ProcessSource as _;
 use memobj_process::snapshot;
 
 fn main() {

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use memmap2::{Advice, MmapOptions};
 use memobj_process::addr::Addr;
-use memobj_process::facts::{Facts, Source};
-use memobj_process::memory::{Buffers, Frozen, Memory};
-use memobj_process::target::{Still, Taking, Target};
+use memobj_process::info::{ProcessInfo, ProcessSource};
+use memobj_process::memory::{CopyBuffer, FrozenMemory, Memory};
+use memobj_process::target::{CopyInfo, FrozenProcess, Target};
 use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -95,7 +95,7 @@ impl Drop for Running {
 }
 
 /// A plain stop and copy of the same memory: its pause in milliseconds.
-fn floor(facts: &Facts, stretches: &[(usize, usize)], into: &mut [u8]) -> f64 {
+fn floor(facts: &ProcessInfo, stretches: &[(usize, usize)], into: &mut [u8]) -> f64 {
     let raw = |tid: u32| Pid::from_raw(tid.cast_signed());
     let begun = Instant::now();
     for thread in &facts.threads {
@@ -120,7 +120,7 @@ fn floor(facts: &Facts, stretches: &[(usize, usize)], into: &mut [u8]) -> f64 {
 }
 
 /// What was copied, in pieces of a mebibyte at most.
-fn stretches(memory: &Frozen) -> Vec<(usize, usize)> {
+fn stretches(memory: &FrozenMemory) -> Vec<(usize, usize)> {
     let runs = memory.runs().map(|(at, bytes)| (at.0 as usize, bytes.len()));
     runs.flat_map(|(at, length)| {
         (0..length).step_by(PIECE).map(move |from| (at + from, PIECE.min(length - from)))
@@ -174,7 +174,7 @@ fn main() {
 }
 
 /// What a copy is good for afterwards: nanoseconds for a word in order and at random, MB a second and share of a snapshot.
-fn look(still: &Still) -> [f64; 4] {
+fn look(still: &FrozenProcess) -> [f64; 4] {
     const WORDS: usize = 1 << 22;
     let runs: Vec<(Addr, usize)> = still.memory.runs().map(|(at, bytes)| (at, bytes.len())).collect();
     let &(start, length) = runs.iter().max_by_key(|(_, length)| *length).unwrap();
@@ -199,13 +199,20 @@ fn look(still: &Still) -> [f64; 4] {
     [ordered, scattered, copied / 1e6 / begun.elapsed().as_secs_f64(), saved / copied]
 }
 
-fn row(python: &str, megabytes: usize, threads: usize, forks: bool, what: &str, rounds: usize) -> Still {
+fn row(
+    python: &str,
+    megabytes: usize,
+    threads: usize,
+    forks: bool,
+    what: &str,
+    rounds: usize,
+) -> FrozenProcess {
     let mut running = Running::start(python, megabytes, threads, forks);
     let mut target = Target::attach(running.child.id()).expect("it can be attached to");
     let mut plain = MmapOptions::new().len((megabytes + 200) << 20).map_anon().unwrap();
     let _ = plain.advise(Advice::HugePage);
     plain.fill(1);
-    let mut buffers = Buffers::new();
+    let mut buffers = CopyBuffer::new();
     let mut ours: [Vec<f64>; 2] = Default::default();
     let mut floors: [Vec<f64>; 2] = Default::default();
     let mut alone = Vec::new();
@@ -214,14 +221,14 @@ fn row(python: &str, megabytes: usize, threads: usize, forks: bool, what: &str, 
         running.gap();
         let still = target.freeze(&mut buffers, LIMIT, |_| true).expect("it can be copied");
         let gap = running.gap();
-        let Taking { pause, lost_pages, .. } = still.taking;
+        let CopyInfo { pause, lost_pages, .. } = still.copy;
         assert_eq!(lost_pages, 0, "pages were lost");
         copied = still.memory.copied_bytes() as f64 / 1e6;
         let stretches = stretches(&still.memory);
         buffers = still.memory.into_buffers();
         running.gap();
         // A forked one would not share anything any more, and be another target from then on.
-        let floor = if forks { f64::NAN } else { floor(target.facts(), &stretches, &mut plain) };
+        let floor = if forks { f64::NAN } else { floor(target.info(), &stretches, &mut plain) };
         let floor_gap = running.gap();
         let stop = target.stop(LIMIT).expect("it can be stopped").resume();
         // The first is for warming up.

@@ -9,8 +9,8 @@ use memobj::account::{Account, NativeHeaps, PythonMemory, account};
 use memobj::census::Taker as _;
 use memobj::census::observer::Observer;
 use memobj::request::{Request, Source};
-use memobj_process::memory::Buffers;
-use memobj_process::target::{STOP_LIMIT, Still, Target};
+use memobj_process::memory::CopyBuffer;
+use memobj_process::target::{FrozenProcess, STOP_LIMIT, Target};
 
 use crate::support::interpreters::interpreters;
 use crate::support::python;
@@ -20,18 +20,18 @@ use crate::support::{Background, PATIENCE, Tool, process, wait_for, workspace};
 const PAGE: u64 = 4096;
 
 /// The process as it is now, with its pages.
-pub fn still(pid: u32) -> Still {
+pub fn still(pid: u32) -> FrozenProcess {
     let mut target = Target::attach(pid).unwrap();
-    target.want_residence(true);
-    target.freeze(&mut Buffers::default(), STOP_LIMIT, |_| true).unwrap()
+    target.record_residence(true);
+    target.freeze(&mut CopyBuffer::default(), STOP_LIMIT, |_| true).unwrap()
 }
 
 /// The account of a process without Python.
 fn native(pid: u32) -> Account {
     let still = still(pid);
     let residence = still.residence.as_ref().unwrap();
-    let ground = NativeHeaps::read(&still.memory, &still.facts, residence, &[]);
-    account(&still.memory, &still.facts, residence, ground, &PythonMemory::default())
+    let ground = NativeHeaps::read(&still.memory, &still.info, residence, &[]);
+    account(&still.memory, &still.info, residence, ground, &PythonMemory::default())
 }
 
 /// What `field` of `/proc/PID/smaps_rollup` says, in bytes.

@@ -16,11 +16,11 @@ use memobj::census::observer::take_held;
 use memobj::request::{self, Caching, Holding, Request, Scope, Stopping};
 use memobj_process::addr::Addr;
 use memobj_process::elf::Elf;
-use memobj_process::facts::{Facts, Mapping, Source};
-use memobj_process::memory::{Buffers, Memory};
+use memobj_process::info::{Mapping, ProcessInfo, ProcessSource};
+use memobj_process::memory::{CopyBuffer, Memory};
 use memobj_process::residence::Residence;
-use memobj_process::snapshot::{self, Seal};
-use memobj_process::target::{Still, Target as Process};
+use memobj_process::snapshot::{self, Checksum};
+use memobj_process::target::{FrozenProcess, Target as Process};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::support::damage::{Damaged, Watched};
@@ -189,10 +189,10 @@ fn interpreters() -> Vec<&'static Python> {
 }
 
 /// A copy of a process.
-fn frozen(pid: u32) -> Still {
+fn frozen(pid: u32) -> FrozenProcess {
     let mut process = Process::attach(pid).unwrap();
-    process.want_residence(true);
-    process.freeze(&mut Buffers::default(), Duration::from_secs(10), |_| true).unwrap()
+    process.record_residence(true);
+    process.freeze(&mut CopyBuffer::default(), Duration::from_secs(10), |_| true).unwrap()
 }
 
 /// Puts snapshots of small Pythons into a folder.
@@ -208,7 +208,7 @@ fn snapshots(folder: &Path) -> Result<(), String> {
 }
 
 /// Looks at what a damaged file led to, as far as the library below the census does.
-fn look_at(still: &Still, chance: &mut Chance) {
+fn look_at(still: &FrozenProcess, chance: &mut Chance) {
     let regions = still.memory.regions();
     assert!(
         regions.iter().all(|region| region.start < region.end)
@@ -236,7 +236,7 @@ fn damaged_snapshots_are_refused_or_read() {
         in_a_child("fuzzing::damaged_snapshots_are_refused_or_read", 300, snapshots, |folder, chance| {
             let mut bytes = fs::read(one_of(folder, chance)).unwrap();
             damage(&mut bytes, chance);
-            let seal = if chance.count(0, 7) == 0 { Seal::Checked } else { Seal::Ignored };
+            let seal = if chance.count(0, 7) == 0 { Checksum::Verify } else { Checksum::Ignore };
             if let Ok(still) = snapshot::read(bytes.as_slice(), bytes.len() as u64, seal) {
                 look_at(&still, chance);
                 if chance.count(0, 3) == 0 {
@@ -252,20 +252,20 @@ fn damaged_snapshots_are_refused_or_read() {
 
 /// A copy whose memory is another: one that lies, or that notes what is read of it.
 struct With<'s, M> {
-    still: &'s Still,
+    still: &'s FrozenProcess,
     memory: M,
 }
 
-impl<M: Memory> Source for With<'_, M> {
-    fn facts(&self) -> &Facts {
-        self.still.facts()
+impl<M: Memory> ProcessSource for With<'_, M> {
+    fn info(&self) -> &ProcessInfo {
+        self.still.info()
     }
 
     fn memory(&self) -> &dyn Memory {
         &self.memory
     }
 
-    fn holds_still(&self) -> bool {
+    fn is_frozen(&self) -> bool {
         true
     }
 
@@ -307,7 +307,7 @@ fn lie(old: u64, places: &[Addr], chance: &mut Chance) -> u64 {
 
 /// A copy and where a census reads it.
 struct Seed {
-    still: Still,
+    still: FrozenProcess,
     places: Vec<Addr>,
     objects: u64,
 }
@@ -419,7 +419,7 @@ fn damaged_cores_are_refused_or_read() {
         damage(&mut bytes, chance);
         let damaged = folder.with_extension("damaged");
         fs::write(&damaged, &bytes).unwrap();
-        let still = memobj_process::target::dump::open(&damaged);
+        let still = memobj_process::target::core_file::open(&damaged);
         fs::remove_file(&damaged).unwrap();
         if let Ok(still) = still {
             look_at(&still, chance);

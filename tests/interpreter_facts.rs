@@ -8,7 +8,7 @@ use memobj::request::{Request, Scope, Source, Stopping};
 use memobj_cpython::pools::Pools;
 use memobj_cpython::runtime::detect::detect;
 use memobj_process::addr::Addr;
-use memobj_process::memory::{Buffers, Memory as _};
+use memobj_process::memory::{CopyBuffer, Memory as _};
 use memobj_process::target::{STOP_LIMIT, Target};
 use serde_json::Value;
 
@@ -170,7 +170,7 @@ fn pools_match_pymalloc_stats() {
         assert!(printed.len() > 20, "{interpreter}: {}", known.process.err());
         let mut target = Target::attach(known.process.pid()).unwrap();
         let python = detect(&target, None).unwrap();
-        let still = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap();
+        let still = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
         let interpreters: Vec<Addr> = python
             .read(&still.memory)
             .unwrap()

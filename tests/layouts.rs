@@ -182,7 +182,7 @@ fn interpreters_tell_of_themselves_what_the_tables_say() {
         tried += 1;
         // Eight bytes further there are no offsets.
         let error = refine(layout, &insides.memory, runtime.plus(8)).unwrap_err();
-        assert!(error.what.contains("no debug offsets"), "{error}");
+        assert!(error.message.contains("no debug offsets"), "{error}");
     }
     if tried == 0 {
         crate::skip!("no interpreter from 3.13 on");

@@ -8,7 +8,8 @@ use std::process::Command;
 use memobj_cpython::runtime::LocateMethod;
 use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_cpython::runtime::detect::detect;
-use memobj_process::error::{Error, Stage};
+use memobj_cpython::stage;
+use memobj_process::error::Error;
 use memobj_process::target::Target;
 
 use crate::support::interpreters::{Interpreter, interpreters};
@@ -136,7 +137,7 @@ fn each_way_finds_the_same_place_where_it_can() {
                     assert_eq!(other.build, first.build, "{interpreter}");
                 }
                 (Err(error), false) => {
-                    assert_eq!((error.stage, error.later), (Stage::Locate, false), "{interpreter}");
+                    assert_eq!((error.stage, error.is_transient), (stage::LOCATE, false), "{interpreter}");
                     assert!(error.hint.contains("--locate"), "{interpreter}: {error}");
                 }
                 (result, _) => panic!("{interpreter} {way:?}: {:?}", result.map(|found| found.location)),
@@ -313,7 +314,10 @@ fn a_library_whose_python_was_not_begun_is_told_so() {
     let mut process = Tool::new(&program).arg(&library).start();
     process.wait_line("ready");
     let error = found(process.pid(), None).unwrap_err();
-    assert!(error.later && error.stage == Stage::Locate && error.what.contains("not begun"), "{error:?}");
+    assert!(
+        error.is_transient && error.stage == stage::LOCATE && error.message.contains("not begun"),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -362,8 +366,8 @@ fn versions_that_are_not_supported_are_told_with_those_that_are() {
             let mut process = Tool::new(&program).args(["-S", "-c", code]).start();
             process.wait_line("ready");
             let error = found(process.pid(), None).unwrap_err();
-            assert!(!error.later, "{error:?}");
-            assert!(error.what.contains(version), "{error:?}");
+            assert!(!error.is_transient, "{error:?}");
+            assert!(error.message.contains(version), "{error:?}");
             assert!(error.hint.contains("3.8") && error.hint.contains("3.13"), "{error:?}");
         }
     }
@@ -378,8 +382,11 @@ fn what_is_no_python_is_told_for_what_it_is() {
     let name = format!("/proc/{}/comm", sleeping.pid());
     wait_for(PATIENCE, "sleep", || fs::read_to_string(&name).ok().filter(|name| name == "sleep\n"));
     let error = found(sleeping.pid(), None).unwrap_err();
-    assert_eq!((error.stage, error.later, error.gone), (Stage::Locate, false, false));
-    assert!(error.what.starts_with("`sleep` runs no CPython") && error.what.contains("/sleep"), "{error}");
+    assert_eq!((error.stage, error.is_transient, error.exited), (stage::LOCATE, false, false));
+    assert!(
+        error.message.starts_with("`sleep` runs no CPython") && error.message.contains("/sleep"),
+        "{error}"
+    );
     for (program, args, what) in [
         ("node", &["-e", "console.log('ready'); setInterval(() => 0, 1000)"][..], "Node.js"),
         ("perl", &["-e", "$| = 1; print \"ready\\n\"; sleep 1000"], "Perl"),
@@ -389,6 +396,6 @@ fn what_is_no_python_is_told_for_what_it_is() {
         let mut process = Tool::new(program).args(args).start();
         process.wait_line("ready");
         let error = found(process.pid(), None).unwrap_err();
-        assert!(error.what.contains(what), "{error}");
+        assert!(error.message.contains(what), "{error}");
     }
 }

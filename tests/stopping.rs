@@ -13,9 +13,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use memobj_process::addr::Addr;
-use memobj_process::facts::{Facts, Kind};
-use memobj_process::memory::{Buffers, Memory, PAGE};
-use memobj_process::target::{STOP_LIMIT, Still, Target};
+use memobj_process::info::{MappingKind, ProcessInfo};
+use memobj_process::memory::{CopyBuffer, Memory, PAGE_SIZE};
+use memobj_process::target::{FrozenProcess, STOP_LIMIT, Target};
 
 use crate::support::python::{Python, python};
 use crate::support::{Background, Tool, wait_for};
@@ -41,22 +41,23 @@ fn compiled(folder: &Path, source: &str, options: &[&str]) -> Option<PathBuf> {
 
 /// A copy of a process, taken as it was.
 #[track_caller]
-fn frozen(pid: u32) -> Still {
+fn frozen(pid: u32) -> FrozenProcess {
     let mut target = Target::attach(pid).unwrap();
-    target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap()
+    target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap()
 }
 
 /// What differs between two memories in all private mappings that can be read, page by page.
-fn differences(facts: &Facts, one: &dyn Memory, other: &dyn Memory) -> (usize, Vec<String>) {
+fn differences(facts: &ProcessInfo, one: &dyn Memory, other: &dyn Memory) -> (usize, Vec<String>) {
     let mut pages = 0;
     let mut found = Vec::new();
-    let private =
-        |m: &&memobj_process::facts::Mapping| m.access.read && !m.access.shared && m.kind() != Kind::Kernel;
+    let private = |m: &&memobj_process::info::Mapping| {
+        m.access.read && !m.access.shared && m.kind() != MappingKind::Kernel
+    };
     for mapping in facts.mappings.iter().filter(private) {
-        for number in 0..mapping.length() / PAGE as u64 {
-            let at = mapping.range.start.plus(number * PAGE as u64);
+        for number in 0..mapping.length() / PAGE_SIZE as u64 {
+            let at = mapping.range.start.plus(number * PAGE_SIZE as u64);
             let page = |memory: &dyn Memory| {
-                let mut bytes = vec![0; PAGE];
+                let mut bytes = vec![0; PAGE_SIZE];
                 memory.read(at, &mut bytes).ok().map(|()| bytes)
             };
             pages += 1;

@@ -10,7 +10,7 @@ use memobj_cpython::runtime::detect::detect;
 use memobj_cpython::runtime::verify::Fault;
 use memobj_cpython::runtime::verify::verify;
 use memobj_process::addr::Addr;
-use memobj_process::memory::{Buffers, Frozen};
+use memobj_process::memory::{CopyBuffer, FrozenMemory};
 use memobj_process::target::{STOP_LIMIT, Target};
 
 use crate::support::interpreters::{Interpreter, interpreters, script};
@@ -19,7 +19,7 @@ use crate::support::{Background, workspace};
 /// A Python that holds still, with its own layout.
 struct Held {
     _process: Background,
-    memory: Frozen,
+    memory: FrozenMemory,
     layout: Layout,
     at: Addr,
 }
@@ -30,7 +30,7 @@ impl Held {
         process.wait_line("still");
         let mut target = Target::attach(process.pid()).unwrap();
         let python = detect(&target, None).unwrap();
-        let still = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap();
+        let still = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
         Self { _process: process, memory: still.memory, layout: python.layout, at: python.location.at }
     }
 

@@ -12,28 +12,28 @@ use libfuzzer_sys::fuzz_target;
 use memobj_process::addr::Addr;
 use memobj::census::observer::take_held;
 use memobj_process::error::Error;
-use memobj_process::facts::{Facts, Mapping, Source};
-use memobj_process::memory::{Frozen, Memory};
+use memobj_process::info::{ProcessInfo, Mapping, ProcessSource};
+use memobj_process::memory::{FrozenMemory, Memory};
 use memobj::request::{self, Request, Scope, Stopping};
 use memobj_process::snapshot;
-use memobj_process::target::Still;
+use memobj_process::target::FrozenProcess;
 
 /// A process that holds still, with another memory.
 struct With<'s, M> {
-    still: &'s Still,
+    still: &'s FrozenProcess,
     memory: M,
 }
 
-impl<M: Memory> Source for With<'_, M> {
-    fn facts(&self) -> &Facts {
-        self.still.facts()
+impl<M: Memory> ProcessSource for With<'_, M> {
+    fn info(&self) -> &ProcessInfo {
+        self.still.info()
     }
 
     fn memory(&self) -> &dyn Memory {
         &self.memory
     }
 
-    fn holds_still(&self) -> bool {
+    fn is_frozen(&self) -> bool {
         true
     }
 
@@ -47,12 +47,12 @@ fn request() -> Request {
 }
 
 /// The copy that is lied about, and where a census reads it.
-fn seed() -> &'static (Still, Vec<Addr>) {
-    static SEED: OnceLock<(Still, Vec<Addr>)> = OnceLock::new();
+fn seed() -> &'static (FrozenProcess, Vec<Addr>) {
+    static SEED: OnceLock<(FrozenProcess, Vec<Addr>)> = OnceLock::new();
     SEED.get_or_init(|| {
         let path = std::env::var_os("MEMTOOLS_FUZZ_SNAPSHOT").expect("MEMTOOLS_FUZZ_SNAPSHOT names a snapshot");
         let still = snapshot::open(path.as_ref()).expect("a snapshot that can be opened");
-        let noting: With<'_, Watched<'_, Frozen>> = With { still: &still, memory: Watched::new(&still.memory) };
+        let noting: With<'_, Watched<'_, FrozenMemory>> = With { still: &still, memory: Watched::new(&still.memory) };
         take_held(&noting, &noting.memory, &request()).expect("a census of the whole copy");
         let places = noting.memory.into_places();
         (still, places)

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use memobj_process::addr::Addr;
-use memobj_process::facts::{Facts, Kind, Mapping, Source};
-use memobj_process::memory::{Buffers, Memory};
+use memobj_process::info::{Mapping, MappingKind, ProcessInfo, ProcessSource};
+use memobj_process::memory::{CopyBuffer, Memory};
 use memobj_process::snapshot;
-use memobj_process::target::{MAX_STOPS, STOP_LIMIT, Target, dump};
+use memobj_process::target::{MAX_STOPS, STOP_LIMIT, Target, core_file};
 use rustix::process::Signal;
 
 use super::{differences, field, frozen, started, states};
@@ -55,7 +55,7 @@ fn a_copy_holds_every_byte_that_the_process_could_read() {
 
         let live = Target::attach(process.pid()).unwrap();
         let direct = live.memory();
-        let (pages, found) = differences(&still.facts, &still.memory, direct);
+        let (pages, found) = differences(&still.info, &still.memory, direct);
         assert!(pages > 10_000, "{pages} pages were looked at");
         assert!(
             found.is_empty(),
@@ -65,19 +65,19 @@ fn a_copy_holds_every_byte_that_the_process_could_read() {
         );
         // Of untouched memory and of what files hold nothing was copied.
         let copied = still.memory.copied_bytes();
-        let anonymous = still.facts.rss_anon_bytes.unwrap();
+        let anonymous = still.info.rss_anon_bytes.unwrap();
         assert!(copied < anonymous + (4 << 20), "copied {copied} bytes of {anonymous}");
-        assert_eq!(still.taking.lost_pages, 0);
+        assert_eq!(still.copy.lost_pages, 0);
 
         let mut saved = Vec::new();
         let length = snapshot::write(&still, &mut saved).unwrap();
-        let opened = snapshot::read(&*saved, length, snapshot::Seal::Checked).unwrap();
-        let mut facts = still.facts.clone();
+        let opened = snapshot::read(&*saved, length, snapshot::Checksum::Verify).unwrap();
+        let mut facts = still.info.clone();
         // What nobody looked at of code is not saved.
         facts.mappings.retain(|mapping| !mapping.access.execute && mapping.length() < 64 << 20);
         let (_, found) = differences(&facts, &still.memory, &opened.memory);
         assert!(found.is_empty(), "{python:?}: a snapshot differs:\n{}", found.join("\n"));
-        assert_eq!(opened.facts, still.facts);
+        assert_eq!(opened.info, still.info);
     }
 }
 
@@ -100,10 +100,10 @@ fn a_core_file_holds_the_same() {
     let whole = std::fs::metadata(&file).unwrap().len();
     let cut = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
     cut.set_len(whole / 2).unwrap();
-    let half = dump::open(&file).unwrap();
-    assert!(half.taking.missing_bytes > whole / 4 && half.memory.copied_bytes() > 0, "{:?}", half.taking);
+    let half = core_file::open(&file).unwrap();
+    assert!(half.copy.missing_bytes > whole / 4 && half.memory.copied_bytes() > 0, "{:?}", half.copy);
     cut.set_len(20).unwrap();
-    let error = dump::open(&file).unwrap_err().to_string();
+    let error = core_file::open(&file).unwrap_err().to_string();
     assert!(error.contains("core."), "{error}");
 }
 
@@ -133,10 +133,10 @@ fn a_core_with_flipped_bits_is_refused_or_read_without_harm() {
         // The headers and notes are at its beginning.
         bytes[(random >> 33) as usize % 8000] ^= 1 << (random >> 20 & 7);
         std::fs::write(&file, &bytes).unwrap();
-        if let Ok(still) = dump::open(&file) {
+        if let Ok(still) = core_file::open(&file) {
             opened += 1;
             assert!(still.memory.copied_bytes() <= bytes.len() as u64 + (1 << 20));
-            for mapping in &still.facts.mappings {
+            for mapping in &still.info.mappings {
                 let _ = still.memory.read_u64(mapping.range.start);
             }
         }
@@ -165,36 +165,37 @@ fn a_core_of_the_kernel_holds_the_same() {
         .flatten()
         .find(|f| f.file_name().to_string_lossy().starts_with("core"));
     let Some(found) = found else { crate::skip!("the kernel wrote no core") };
-    let core = dump::open(&found.path()).unwrap();
-    assert_eq!((core.facts.id.pid, core.taking.missing_bytes), (pid, 0));
+    let core = core_file::open(&found.path()).unwrap();
+    assert_eq!((core.info.id.pid, core.copy.missing_bytes), (pid, 0));
     let mut text = vec![0; 32_000];
     core.memory.read(Addr(at.trim().parse().unwrap()), &mut text).unwrap();
     assert_eq!(text, b"what is copied is what was there".repeat(1000));
     // Constants of programs, which no core has, are the files' own.
-    let is_constant = |m: &Mapping| m.kind() == Kind::File && !m.access.write && !m.access.shared;
-    let mut facts = before.facts.clone();
-    facts.mappings.retain(|mapping| is_constant(mapping) && is_program(mapping, &before.facts));
+    let is_constant = |m: &Mapping| m.kind() == MappingKind::File && !m.access.write && !m.access.shared;
+    let mut facts = before.info.clone();
+    facts.mappings.retain(|mapping| is_constant(mapping) && is_program(mapping, &before.info));
     let (pages, found) = differences(&facts, &before.memory, &core.memory);
     assert!(pages > 300 && found.is_empty(), "{} of {pages} differ:\n{}", found.len(), found.join("\n"));
 }
 
-fn is_program(mapping: &Mapping, facts: &Facts) -> bool {
+fn is_program(mapping: &Mapping, facts: &ProcessInfo) -> bool {
     mapping.file_name().to_string_lossy().contains(".so") || mapping.path == facts.program
 }
 
 fn compare_core(file: &std::path::Path, pid: u32, at: &str) {
     let live = frozen(pid);
-    let core = dump::open(file).unwrap();
-    assert_eq!((core.facts.id.pid, core.taking.missing_bytes), (pid, 0));
-    assert_eq!(core.facts.threads.len(), live.facts.threads.len());
-    assert!(core.facts.name.starts_with("python"), "{}", core.facts.name);
+    let core = core_file::open(file).unwrap();
+    assert_eq!((core.info.id.pid, core.copy.missing_bytes), (pid, 0));
+    assert_eq!(core.info.threads.len(), live.info.threads.len());
+    assert!(core.info.name.starts_with("python"), "{}", core.info.name);
     let mut text = vec![0; 32_000];
     core.memory.read(Addr(at.parse().unwrap()), &mut text).unwrap();
     assert_eq!(text, b"what is copied is what was there".repeat(1000));
     // It was let go between the two; it waited in a read, so that only its stack may have moved. Nothing tells whether files of data,
     // which the core does not have, are the same still.
-    let mut facts = live.facts.clone();
-    let is_data = |m: &Mapping| m.kind() == Kind::File && !m.access.write && !is_program(m, &live.facts);
+    let mut facts = live.info.clone();
+    let is_data =
+        |m: &Mapping| m.kind() == MappingKind::File && !m.access.write && !is_program(m, &live.info);
     facts.mappings.retain(|mapping| mapping.path.as_os_str() != "[stack]" && !is_data(mapping));
     let (pages, found) = differences(&facts, &live.memory, &core.memory);
     assert!(
@@ -244,7 +245,7 @@ fn a_target_that_is_busy_is_stopped_again_until_it_is_quiet() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (process, _) = started(python, super::COUNTING, &["1"]);
     let mut target = Target::attach(process.pid()).unwrap();
-    let mut buffers = Buffers::new();
+    let mut buffers = CopyBuffer::new();
     let mut looks = 0;
     let still = target
         .freeze(&mut buffers, STOP_LIMIT, |memory| {
@@ -253,15 +254,15 @@ fn a_target_that_is_busy_is_stopped_again_until_it_is_quiet() {
             looks == 4
         })
         .unwrap();
-    assert_eq!((looks, still.taking.stops, still.taking.was_quiet), (4, 4, true));
+    assert_eq!((looks, still.copy.stops, still.copy.was_quiet), (4, 4, true));
     buffers = still.memory.into_buffers();
-    let held = buffers.warm_bytes();
+    let held = buffers.populated_bytes();
     assert!(held > 1 << 20);
     let again = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
-    assert!(again.taking.pause.unwrap() > Duration::ZERO && again.taking.stops == 1);
+    assert!(again.copy.pause.unwrap() > Duration::ZERO && again.copy.stops == 1);
     // One that never is, is copied as it is, and that is said.
-    let never = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| false).unwrap();
-    assert_eq!((never.taking.stops, never.taking.was_quiet), (MAX_STOPS, false));
+    let never = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| false).unwrap();
+    assert_eq!((never.copy.stops, never.copy.was_quiet), (MAX_STOPS, false));
 }
 
 #[test]
@@ -274,7 +275,7 @@ fn what_is_read_without_a_stop_is_the_same_and_bounded() {
         let still = frozen(process.pid());
         let target = Target::attach(process.pid()).unwrap();
         let live = target.live(KEPT).unwrap();
-        let mut facts = still.facts.clone();
+        let mut facts = still.info.clone();
         facts.mappings.retain(|mapping| mapping.access.write && mapping.length() < 32 << 20);
         let sizes = || field(process.pid(), "smaps_rollup", "Pss_Anon");
         let before = sizes();
@@ -284,7 +285,7 @@ fn what_is_read_without_a_stop_is_the_same_and_bounded() {
         assert!(pages > 1000 && found.is_empty(), "{} of {pages} differ:\n{}", found.len(), found.join("\n"));
         let one_by_one = live.counts();
         assert!(one_by_one.calls as usize >= pages && one_by_one.rejected == 0, "{one_by_one:?}");
-        live.forget();
+        live.clear_cache();
         let first = facts.mappings.iter().find(|mapping| mapping.length() > 1 << 20).unwrap().range.start;
         let wanted = |number: u64| first.plus(number * 4096 + 100)..first.plus(number * 4096 + 164);
         live.prefetch(&mut (0..256).map(wanted));
@@ -311,12 +312,12 @@ fn an_estimate_is_what_a_copy_takes() {
     let (process, _) = started(python, FORKING, &[]);
     let mut target = Target::attach(process.pid()).unwrap();
     let guess = target.estimate();
-    let still = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap();
+    let still = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
     assert!(guess.bytes.abs_diff(still.memory.copied_bytes()) < 1 << 20, "{guess:?}");
     assert!(guess.pause > Duration::from_millis(5), "{guess:?}");
     // The second guess knows how fast the first copy was.
     let second = target.estimate().pause.as_secs_f64();
-    let measured = still.taking.pause.unwrap().as_secs_f64();
+    let measured = still.copy.pause.unwrap().as_secs_f64();
     assert!(second < measured * 1.5 && second > measured / 50.0, "{second} s for {measured} s");
 }
 

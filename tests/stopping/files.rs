@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use memobj_process::elf::{Elf, build_id_in_memory};
-use memobj_process::facts::{Mapping, Source};
+use memobj_process::info::{Mapping, ProcessSource};
 use memobj_process::target::Target;
 
 use super::{frozen, started};
@@ -12,7 +12,7 @@ use crate::support::python::python;
 use crate::support::{Tool, which};
 
 fn program_of<'t>(target: &'t Target, name: &str) -> &'t Mapping {
-    let mut files = target.facts().files();
+    let mut files = target.info().files();
     files.find(|mapping| mapping.file_name().to_string_lossy().starts_with(name)).unwrap()
 }
 
@@ -24,7 +24,7 @@ fn a_program_that_was_deleted_or_replaced_is_opened_all_the_same() {
     let original = fs::metadata(&copy).unwrap().ino();
     let process = Tool::new(&copy).arg("600").start();
     crate::support::wait_until(crate::support::PATIENCE, "the program to be loaded", || {
-        Target::attach(process.pid()).is_ok_and(|target| target.facts().name == "sleeper")
+        Target::attach(process.pid()).is_ok_and(|target| target.info().name == "sleeper")
     });
     for deleted in [false, true] {
         if deleted {
@@ -49,7 +49,7 @@ fn symbols_and_sections_are_where_the_program_has_them() {
     let (process, at) = started(python, program, &[]);
     let target = Target::attach(process.pid()).unwrap();
     let found: Vec<u64> = target
-        .facts()
+        .info()
         .files()
         .filter_map(|mapping| {
             let elf = Elf::read(target.open(mapping).ok()?).ok()?;
@@ -78,8 +78,8 @@ fn a_process_in_namespaces_of_its_own_has_its_numbers_and_files_there() {
     assert_eq!(process.wait_line("ready ").trim(), "1 1");
     let child = crate::support::process::descendants(process.pid())[0];
     let still = frozen(child);
-    assert_eq!((still.facts.id.pid, still.facts.inner_pid), (child, Some(1)));
-    assert_eq!((still.facts.threads[0].tid, still.facts.threads[0].inner_tid), (child, Some(1)));
-    let first = still.facts.files().next().unwrap();
+    assert_eq!((still.info.id.pid, still.info.inner_pid), (child, Some(1)));
+    assert_eq!((still.info.threads[0].tid, still.info.threads[0].inner_tid), (child, Some(1)));
+    let first = still.info.files().next().unwrap();
     assert!(Elf::read(still.open(first).unwrap()).is_ok());
 }

@@ -1,7 +1,7 @@
 //! What cannot be looked at is said, with what to do about it.
 
-use memobj_process::memory::Buffers;
-use memobj_process::target::{STOP_LIMIT, Target, dump};
+use memobj_process::memory::CopyBuffer;
+use memobj_process::target::{STOP_LIMIT, Target, core_file};
 
 use super::{COUNTING, assert_counts_on, holder, started};
 use crate::support::python::{self, python};
@@ -10,14 +10,14 @@ use crate::support::{PATIENCE, Tool, wait_gone, wait_until};
 #[track_caller]
 fn refusal(pid: u32) -> String {
     let error = Target::attach(pid).unwrap_err();
-    assert!(!error.hint.is_empty() && error.what.contains(&pid.to_string()), "{error}");
+    assert!(!error.hint.is_empty() && error.message.contains(&pid.to_string()), "{error}");
     error.to_string()
 }
 
 #[test]
 fn a_number_that_no_process_has() {
     let error = Target::attach(0).unwrap_err();
-    assert!(error.gone && error.to_string().contains("no such process"), "{error}");
+    assert!(error.exited && error.to_string().contains("no such process"), "{error}");
     for pid in [4_194_304 * 2, u32::MAX] {
         assert!(refusal(pid).contains("no such process"));
     }
@@ -36,7 +36,7 @@ fn a_thread_instead_of_its_process() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (process, _) = started(python, COUNTING, &["1"]);
     let threads = Target::attach(process.pid()).unwrap();
-    let threads = &memobj_process::facts::Source::facts(&threads).threads;
+    let threads = &memobj_process::info::ProcessSource::info(&threads).threads;
     let text = refusal(threads.iter().map(|thread| thread.tid).find(|&tid| tid != process.pid()).unwrap());
     assert!(text.contains(&format!("-p {}", process.pid())), "{text}");
 }
@@ -66,7 +66,7 @@ fn one_that_is_traced_already() {
     let error = target.stop(STOP_LIMIT).unwrap_err();
     let text = error.to_string();
     assert!(text.contains(&format!("traced by pid {}", other.pid())) && text.contains("--no-stop"), "{text}");
-    assert!(!error.gone);
+    assert!(!error.exited);
     drop(other);
     assert_counts_on(&mut process);
 }
@@ -136,14 +136,14 @@ fn one_that_has_ended_or_become_another_program() {
             .is_ok_and(|name| name.trim() == "sleep")
     });
     assert!(target.has_ended());
-    assert!(target.stop(STOP_LIMIT).unwrap_err().gone);
-    assert!(target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap_err().gone);
+    assert!(target.stop(STOP_LIMIT).unwrap_err().exited);
+    assert!(target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap_err().exited);
 
     let mut target = Target::attach(process.pid()).unwrap();
     let pid = process.pid();
     drop(process);
     wait_gone(pid);
-    assert!(target.stop(STOP_LIMIT).unwrap_err().gone && target.refresh().unwrap_err().gone);
+    assert!(target.stop(STOP_LIMIT).unwrap_err().exited && target.refresh().unwrap_err().exited);
 }
 
 #[test]
@@ -159,10 +159,10 @@ fn files_that_are_no_core() {
         (&b"\x7fELF\x02\x01\x01"[..], "core"),
     ] {
         std::fs::write(&file, bytes).unwrap();
-        let text = dump::open(&file).unwrap_err().to_string();
+        let text = core_file::open(&file).unwrap_err().to_string();
         assert!(text.contains(word) && text.contains("core:"), "{text}");
     }
-    let program = dump::open(&std::env::current_exe().unwrap()).unwrap_err().to_string();
+    let program = core_file::open(&std::env::current_exe().unwrap()).unwrap_err().to_string();
     assert!(program.contains("no core file"), "{program}");
-    assert!(dump::open(folder.path()).is_err() && dump::open(&folder.path().join("none")).is_err());
+    assert!(core_file::open(folder.path()).is_err() && core_file::open(&folder.path().join("none")).is_err());
 }

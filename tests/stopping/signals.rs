@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use memobj_process::memory::Buffers;
+use memobj_process::memory::CopyBuffer;
 use memobj_process::target::{STOP_LIMIT, Target};
 use rustix::process::{Pid, Signal};
 
@@ -125,10 +125,10 @@ fn a_process_that_job_control_stopped_stays_stopped_and_can_be_continued() {
     let stopped = |pid| states(pid).iter().all(|&state| state == 'T');
     wait_until(PATIENCE, "a stop", || stopped(process.pid()));
     let mut target = Target::attach(process.pid()).unwrap();
-    let mut buffers = Buffers::new();
+    let mut buffers = CopyBuffer::new();
     for _ in 0..5 {
         let still = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
-        assert!(still.memory.copied_bytes() > 1 << 20 && still.taking.threads == 4);
+        assert!(still.memory.copied_bytes() > 1 << 20 && still.copy.threads == 4);
         buffers = still.memory.into_buffers();
         wait_until(PATIENCE, "job control's stop", || stopped(process.pid()));
     }
@@ -170,8 +170,8 @@ fn a_process_that_is_killed_while_we_hold_it_is_gone_and_its_parent_hears_how() 
     drop(held);
     wait_until(PATIENCE, "its end", || process.has_ended());
     assert!(target.has_ended());
-    let error = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap_err();
-    assert!(error.gone, "{error}");
+    let error = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap_err();
+    assert!(error.exited, "{error}");
     // It is a child of ours, and we are who traced it: its end was not taken note of on the way.
     assert_eq!(process.finish(PATIENCE).signal(), Some(9));
 }

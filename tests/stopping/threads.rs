@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use memobj_process::memory::Buffers;
+use memobj_process::memory::CopyBuffer;
 use memobj_process::target::{STOP_LIMIT, Target};
 
 use super::{COUNTING, assert_counts_on, assert_untouched, field, started};
@@ -14,10 +14,10 @@ fn fifty_threads_are_stopped_and_run_on() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (mut process, _) = started(python, COUNTING, &["50"]);
     let mut target = Target::attach(process.pid()).unwrap();
-    let mut buffers = Buffers::new();
+    let mut buffers = CopyBuffer::new();
     for _ in 0..20 {
         let still = target.freeze(&mut buffers, Duration::from_secs(5), |_| true).unwrap();
-        assert_eq!((still.taking.threads, still.facts.threads.len()), (51, 51));
+        assert_eq!((still.copy.threads, still.info.threads.len()), (51, 51));
         buffers = still.memory.into_buffers();
     }
     assert_counts_on(&mut process);
@@ -96,14 +96,14 @@ fn a_thread_that_cannot_stop_is_let_be_after_the_limit_and_all_others_run_on() {
         "{error}"
     );
     assert!(took < Duration::from_millis(1500), "{took:?}");
-    assert!(!error.gone && !target.has_ended());
+    assert!(!error.exited && !target.has_ended());
     assert_eq!(field(process.pid(), "status", "TracerPid"), 0);
 
     // When the child has ended, the thread is not stopped after all, and the next stop succeeds.
     wait_until(PATIENCE, "the end of vfork", || !super::states(process.pid()).contains(&'D'));
     assert_counts_on(&mut process);
-    let still = target.freeze(&mut Buffers::new(), STOP_LIMIT, |_| true).unwrap();
-    assert_eq!(still.taking.threads, 2);
+    let still = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
+    assert_eq!(still.copy.threads, 2);
     assert_counts_on(&mut process);
     assert_untouched(process.pid());
 }

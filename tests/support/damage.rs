@@ -28,7 +28,7 @@ impl<'m, M: Memory> Damaged<'m, M> {
 
     /// Replaces the word that holds the byte at `at`, by what `change` makes of it. Words that cannot be read stay so.
     pub fn replace(&mut self, at: Addr, change: impl FnOnce(u64) -> u64) {
-        let at = at.without(WORD - 1);
+        let at = at.clear_bits(WORD - 1);
         if let Ok(word) = self.read_u64(at) {
             self.words.insert(at.0, change(word));
         }

@@ -3,6 +3,7 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
+//! | errors | [`stage`] | the steps that can fail |
 //! | layout | [`layout`] | where everything is in each version of CPython, or an error that says what is missing |
 //! | object | [`object`] | a single object, read by what it is: a name, an entry of a dict, an attribute |
 //! | runtime | [`runtime`] | which Python it is, where its interpreters and threads are, that its layout holds |
@@ -14,3 +15,4 @@ pub mod layout;
 pub mod object;
 pub mod pools;
 pub mod runtime;
+pub mod stage;

@@ -32,7 +32,7 @@ impl Addr {
 
     /// The address without the low bits in which CPython keeps marks.
     #[must_use]
-    pub const fn without(self, bits: u64) -> Self {
+    pub const fn clear_bits(self, bits: u64) -> Self {
         Self(self.0 & !bits)
     }
 }
@@ -57,7 +57,7 @@ mod tests {
     fn hostile_addresses_wrap_and_do_not_panic() {
         assert_eq!(Addr(u64::MAX).plus(1), Addr::NULL);
         assert_eq!(Addr(0).minus(16), Addr(u64::MAX - 15));
-        assert_eq!(Addr(0x1003).without(3), Addr(0x1000));
+        assert_eq!(Addr(0x1003).clear_bits(3), Addr(0x1000));
         assert_eq!(format!("{} {:?}", Addr(0x7f00), Addr(16)), "0x7f00 0x10");
     }
 }

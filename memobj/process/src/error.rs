@@ -1,76 +1,79 @@
-//! What can go wrong, by stage, each with what to do about it.
+//! Why something could not be done, and what the user can do about it.
+
+use std::fmt;
 
 use common::cli::{EXIT_TROUBLE, Failure};
 
-/// The step of a census that failed; its word is the `stage` of an `error` record.
+/// The step that failed. Each crate names its own steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Getting at the process, the core file or the snapshot.
-    Attach,
-    /// Finding the Python in it.
-    Locate,
-    /// Knowing how that Python lays out its objects.
-    Layout,
-    /// Stopping and copying.
-    Copy,
-    /// Following its objects.
-    Heap,
-}
+pub struct Stage(pub &'static str);
 
 impl Stage {
-    /// Its word in records.
+    /// Getting access to a process, a core file or a snapshot.
+    pub const ATTACH: Self = Self("attach");
+    /// Stopping a process and copying its memory.
+    pub const COPY: Self = Self("copy");
+
+    /// The name of the step, as records have it.
     #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Attach => "attach",
-            Self::Locate => "locate",
-            Self::Layout => "layout",
-            Self::Copy => "copy",
-            Self::Heap => "heap",
-        }
+    pub const fn as_str(self) -> &'static str {
+        self.0
     }
 }
 
-/// Why there is no census, and what to do about it.
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// What failed, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}: {hint}")]
+#[error("{message}: {hint}")]
 pub struct Error {
     /// The step that failed.
     pub stage: Stage,
-    /// One line, without a full stop: what happened to which process or file.
-    pub what: String,
-    /// One line: what the user can do.
+    /// What happened to which process or file: one line without a full stop.
+    pub message: String,
+    /// What the user can do: one line.
     pub hint: String,
-    /// Whether the target has ended (or become another program): the end of a run rather than a fault in it.
-    pub gone: bool,
-    /// Whether it may go well a moment later: the Python in it is just being started. Who has started it waits and tries again.
-    pub later: bool,
-    /// Whether there is no room for a copy: what is read as it runs takes little.
-    pub no_room: bool,
+    /// Whether the process has exited, or runs another program now.
+    pub exited: bool,
+    /// Whether a later attempt may succeed, as while the process starts.
+    pub is_transient: bool,
+    /// Whether memory for the copy was short. Reading the process while it runs needs little.
+    pub out_of_memory: bool,
 }
 
 impl Error {
-    /// A fault of a stage.
+    /// Creates an error of a stage.
     #[must_use]
-    pub fn new(stage: Stage, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { stage, what: what.into(), hint: hint.into(), gone: false, later: false, no_room: false }
+    pub fn new(stage: Stage, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            stage,
+            message: message.into(),
+            hint: hint.into(),
+            exited: false,
+            is_transient: false,
+            out_of_memory: false,
+        }
     }
 
-    /// The target has ended.
+    /// Creates an error for a process that has exited.
     #[must_use]
-    pub fn gone(stage: Stage, what: impl Into<String>) -> Self {
-        Self { gone: true, ..Self::new(stage, what, "it has ended; nothing is left to look at") }
+    pub fn exited(stage: Stage, message: impl Into<String>) -> Self {
+        Self { exited: true, ..Self::new(stage, message, "it has ended; nothing is left to look at") }
     }
 
-    /// What may go well a moment later.
+    /// Creates an error that may not occur a moment later.
     #[must_use]
-    pub fn later(stage: Stage, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { later: true, ..Self::new(stage, what, hint) }
+    pub fn transient(stage: Stage, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { is_transient: true, ..Self::new(stage, message, hint) }
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { code: EXIT_TROUBLE, what: error.what, hint: error.hint }
+        Self { code: EXIT_TROUBLE, what: error.message, hint: error.hint }
     }
 }

@@ -13,7 +13,7 @@
 pub mod addr;
 pub mod elf;
 pub mod error;
-pub mod facts;
+pub mod info;
 pub mod memory;
 pub mod residence;
 pub mod snapshot;

@@ -59,11 +59,11 @@ fn within(ranges: &[Range<Addr>], at: Addr) -> Option<&Range<Addr>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use memobj_process::memory::Image;
+    use memobj_process::memory::FakeMemory;
 
     #[test]
     fn what_static_data_points_to_is_its_library_s() {
-        let mut image = Image::new();
+        let mut image = FakeMemory::new();
         image.put(Addr(0x1000), &[0; 64]);
         image.put(Addr(0x3000), &[0; 64]);
         for (at, to) in

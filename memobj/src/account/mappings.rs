@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
 use memobj_process::addr::Addr;
-use memobj_process::facts::{Facts, Kind as Behind, Mapping};
+use memobj_process::info::{Mapping, MappingKind, ProcessInfo};
 use memobj_process::memory::Memory;
 
 use super::glibc::{Glibc, SearchAreas};
@@ -32,7 +32,7 @@ const PAGE: u64 = 4096;
 
 /// Where glibc's malloc is to be looked for. `pages` are those that were ever touched; `claimed` is memory that is known to be of something
 /// else; both by address.
-pub(super) fn places(facts: &Facts, pages: &[PageRun], claimed: &[Range<Addr>]) -> SearchAreas {
+pub(super) fn places(facts: &ProcessInfo, pages: &[PageRun], claimed: &[Range<Addr>]) -> SearchAreas {
     let mut places = SearchAreas::default();
     for mapping in &facts.mappings {
         let access = mapping.access;
@@ -42,7 +42,7 @@ pub(super) fn places(facts: &Facts, pages: &[PageRun], claimed: &[Range<Addr>]) 
                 Some(_) => {}
                 heap => *heap = Some(mapping.range.clone()),
             }
-        } else if access.write && !access.shared && mapping.kind() == Behind::File {
+        } else if access.write && !access.shared && mapping.kind() == MappingKind::File {
             places.data.push(mapping.range.clone());
         } else if is_plain(mapping) {
             for left in without(&mapping.range, claimed) {
@@ -86,14 +86,14 @@ pub(super) fn kind(mapping: &Mapping) -> RowKind {
     let path = mapping.path.as_os_str().as_bytes();
     let of_memory = ["/memfd:", "/dev/shm/", "/SYSV", "/dev/zero", "/anon_hugepage", "[anon_shmem"];
     match mapping.kind() {
-        Behind::Kernel => RowKind::Kernel,
+        MappingKind::Kernel => RowKind::Kernel,
         _ if mapping.access.shared && of_memory.iter().any(|name| path.starts_with(name.as_bytes())) => {
             RowKind::SharedMemory
         }
-        Behind::File => RowKind::File,
-        Behind::Anonymous if path == b"[stack]" => RowKind::Stack,
-        Behind::Anonymous if path.starts_with(b"[anon:") => RowKind::Named,
-        Behind::Anonymous => RowKind::Unexplained,
+        MappingKind::File => RowKind::File,
+        MappingKind::Anonymous if path == b"[stack]" => RowKind::Stack,
+        MappingKind::Anonymous if path.starts_with(b"[anon:") => RowKind::Named,
+        MappingKind::Anonymous => RowKind::Unexplained,
     }
 }
 
@@ -101,7 +101,7 @@ pub(super) fn kind(mapping: &Mapping) -> RowKind {
 /// itself is known to have.
 pub(super) fn spans(
     memory: &(impl Memory + ?Sized),
-    facts: &Facts,
+    facts: &ProcessInfo,
     glibc: &Glibc,
     own: Option<&'static str>,
     rows: &mut Rows,
@@ -179,7 +179,7 @@ fn name_of(path: &str) -> &str {
 }
 
 /// The allocator that the process uses instead of glibc's, where a library's name tells.
-fn allocator(facts: &Facts, glibc: &Glibc) -> Option<&'static str> {
+fn allocator(facts: &ProcessInfo, glibc: &Glibc) -> Option<&'static str> {
     let named = facts.files().find_map(|mapping| {
         let name = mapping.file_name().to_string_lossy();
         ALLOCATORS.iter().find(|(library, _)| name.starts_with(library)).map(|(_, name)| *name)

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use memobj_process::addr::Addr;
-use memobj_process::facts::Facts;
+use memobj_process::info::ProcessInfo;
 use memobj_process::memory::Memory;
 use memobj_process::residence::{PageRun, Residence};
 
@@ -140,7 +140,7 @@ impl NativeHeaps {
     #[must_use]
     pub fn read(
         memory: &(impl Memory + ?Sized),
-        facts: &Facts,
+        facts: &ProcessInfo,
         residence: &Residence,
         arenas: &[Range<Addr>],
     ) -> Self {
@@ -155,7 +155,7 @@ impl NativeHeaps {
 #[must_use]
 pub fn account(
     memory: &(impl Memory + ?Sized),
-    facts: &Facts,
+    facts: &ProcessInfo,
     residence: &Residence,
     heaps: NativeHeaps,
     python: &PythonMemory<'_>,
@@ -235,7 +235,7 @@ fn sorted(ranges: impl Iterator<Item = Range<Addr>>) -> Vec<Range<Addr>> {
 /// Anonymous memory of which nothing else is known, and that a library or program has a pointer to in its static data.
 fn kept_by_libraries(
     memory: &(impl Memory + ?Sized),
-    facts: &Facts,
+    facts: &ProcessInfo,
     glibc: &Glibc,
     claimed: &[Range<Addr>],
     mappings: &[Span],
@@ -350,7 +350,7 @@ fn resident(pages: &[PageRun], ranges: &[Range<Addr>]) -> u64 {
 /// Large chunks of malloc, and large mappings that are neither its nor Python's allocator's: with whose they are.
 fn large(
     pages: &[PageRun],
-    facts: &Facts,
+    facts: &ProcessInfo,
     glibc: &Glibc,
     python: &PythonMemory<'_>,
     claimed: &[Range<Addr>],

@@ -22,7 +22,7 @@ use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_cpython::pools::PoolIndex;
 use memobj_cpython::pools::Pools;
 use memobj_process::addr::Addr;
-use memobj_process::facts::Facts;
+use memobj_process::info::ProcessInfo;
 use memobj_process::memory::Memory;
 use memobj_process::residence::Residence;
 
@@ -56,7 +56,7 @@ impl ProcessMemory {
 /// is not looked into: then `unseen` is what it is called.
 pub fn account_for_process<M: Memory>(
     python: &PythonHeap<'_, M>,
-    facts: &Facts,
+    facts: &ProcessInfo,
     residence: &Residence,
     walked: &HeapWalk,
     pools: Option<&Pools>,
@@ -107,7 +107,7 @@ fn uses(pools: &Pools) -> Vec<PoolUse> {
 /// Where objects live.
 struct StorageOwners<'h, 'm, M> {
     python: &'h PythonHeap<'m, M>,
-    facts: &'h Facts,
+    facts: &'h ProcessInfo,
     pools: &'h Pools,
     index: PoolIndex<'h>,
     glibc: &'h Glibc,
@@ -135,7 +135,7 @@ enum Storage {
 impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
     fn new(
         python: &'h PythonHeap<'m, M>,
-        facts: &'h Facts,
+        facts: &'h ProcessInfo,
         walked: &HeapWalk,
         pools: &'h Pools,
         glibc: &'h Glibc,

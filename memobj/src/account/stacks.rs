@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use memobj_process::addr::Addr;
-use memobj_process::facts::{Facts, Kind, Mapping};
+use memobj_process::info::{Mapping, MappingKind, ProcessInfo};
 use memobj_process::memory::Memory;
 use memobj_process::residence::Residence;
 
@@ -36,7 +36,11 @@ pub(super) struct Stack {
 }
 
 /// The stacks of a process but that which the kernel made, by address.
-pub(super) fn find(memory: &(impl Memory + ?Sized), facts: &Facts, residence: &Residence) -> Vec<Stack> {
+pub(super) fn find(
+    memory: &(impl Memory + ?Sized),
+    facts: &ProcessInfo,
+    residence: &Residence,
+) -> Vec<Stack> {
     let name = |number: u32| {
         let thread =
             facts.threads.iter().find(|thread| thread.inner_tid == Some(number) || thread.tid == number);
@@ -59,7 +63,7 @@ pub(super) fn find(memory: &(impl Memory + ?Sized), facts: &Facts, residence: &R
             let end =
                 descriptor.0.saturating_add(DESCRIPTOR).checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
             let number = memory.read_u32(descriptor.plus(NUMBER)).unwrap_or(0);
-            let start = if guarded { range.start } else { descriptor.without(PAGE - 1) };
+            let start = if guarded { range.start } else { descriptor.clear_bits(PAGE - 1) };
             stacks.push(Stack {
                 range: start..Addr(end).min(range.end),
                 thread: name(number),
@@ -83,7 +87,7 @@ pub(super) fn is_plain(mapping: &Mapping) -> bool {
     access.read
         && access.write
         && !access.shared
-        && mapping.kind() == Kind::Anonymous
+        && mapping.kind() == MappingKind::Anonymous
         && mapping.path.as_os_str().is_empty()
 }
 

@@ -30,7 +30,7 @@ use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_process::addr::Addr;
 use memobj_process::error::Error;
-use memobj_process::facts::{Facts, Kind};
+use memobj_process::info::{MappingKind, ProcessInfo};
 use memobj_process::memory::Memory;
 use memobj_process::residence::Residence;
 
@@ -67,7 +67,7 @@ pub(super) struct CaptureContext<'r> {
 /// Counts what is in a memory.
 pub(super) fn count<M: Memory>(
     memory: &M,
-    facts: &Facts,
+    facts: &ProcessInfo,
     python: &DetectedPython,
     runtime: Runtime,
     context: CaptureContext<'_>,
@@ -168,7 +168,8 @@ fn follow<M: Memory>(
 
 /// How many threads count a memory: no more than it is worth to start.
 fn threads_for(memory: &dyn Memory) -> usize {
-    let bytes: u64 = memory.written().iter().map(|part| part.end.0.saturating_sub(part.start.0)).sum();
+    let bytes: u64 =
+        memory.written_regions().iter().map(|part| part.end.0.saturating_sub(part.start.0)).sum();
     let worth = usize::try_from(bytes / BYTES_A_THREAD).unwrap_or(usize::MAX).saturating_add(1);
     available_parallelism().map_or(1, NonZero::get).min(worth)
 }
@@ -196,9 +197,8 @@ fn analyze_references<M: Memory>(
     Ok((held, caches))
 }
 
-fn process_facts(facts: &Facts) -> ProcessFacts {
-    let text =
-        |path: &Path| (!path.as_os_str().is_empty()).then(|| memobj_process::facts::shown(path).into());
+fn process_facts(facts: &ProcessInfo) -> ProcessFacts {
+    let text = |path: &Path| (!path.as_os_str().is_empty()).then(|| memobj_process::info::shown(path).into());
     ProcessFacts {
         pid: facts.id.pid,
         start_ticks: (facts.id.start != 0).then_some(facts.id.start),
@@ -293,11 +293,11 @@ fn pools_of<M: Memory>(
     heap: &PythonHeap<'_, M>,
     python: &DetectedPython,
     interpreters: &[Addr],
-    facts: &Facts,
+    facts: &ProcessInfo,
 ) -> Option<Pools> {
     let allocator = allocator(heap.memory, python)?;
     let without_file = facts.mappings.iter().filter(|mapping| {
-        mapping.access.write && !mapping.access.shared && mapping.kind() == Kind::Anonymous
+        mapping.access.write && !mapping.access.shared && mapping.kind() == MappingKind::Anonymous
     });
     let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
     match (allocator, python.layout.encodings.gc_lists) {

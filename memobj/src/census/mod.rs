@@ -288,7 +288,7 @@ pub trait Taker {
     /// One census.
     ///
     /// # Errors
-    /// Why there is none, and what the user can do. [`Error::gone`] if the target has ended or become another program meanwhile.
+    /// Why there is none, and what the user can do. [`Error::exited`] if the target has ended or become another program meanwhile.
     fn take(&mut self, request: &Request) -> Result<Census, Error>;
 
     /// What is kept of a process is of no use any more: it has ended, or runs another program.

@@ -8,11 +8,12 @@ use crate::request::{Request, Source, Stopping};
 use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_cpython::runtime::detect::detect;
+use memobj_cpython::stage;
 use memobj_process::error::{Error, Stage};
-use memobj_process::facts::Source as _;
-use memobj_process::memory::{Buffers, Memory};
+use memobj_process::info::ProcessSource as _;
+use memobj_process::memory::{CopyBuffer, Memory};
 use memobj_process::snapshot;
-use memobj_process::target::{MAX_STOPS, STOP_LIMIT, Still, Target, dump};
+use memobj_process::target::{FrozenProcess, MAX_STOPS, STOP_LIMIT, Target, core_file};
 
 use super::clock::{clocks_at, read_clocks};
 use super::count::{CaptureContext, count};
@@ -36,7 +37,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(5);
 pub struct Observer {
     processes: HashMap<u32, AttachedPython>,
     followed: HashMap<u32, LeakTracker>,
-    buffers: Buffers,
+    buffers: CopyBuffer,
 }
 
 /// A process and its Python.
@@ -69,9 +70,9 @@ impl Observer {
         let census = match reason_to_read_live(&attached.target, request.stopping) {
             Some(reason) => live(&attached, reason, request, tracker.as_mut(), begun),
             None => match self.stopped(&mut attached, request, tracker.as_mut(), begun) {
-                Err(error) if error.no_room && request.save.is_none() => {
+                Err(error) if error.out_of_memory && request.save.is_none() => {
                     // What a copy before was made into is of no use now, and room is short.
-                    self.buffers = Buffers::default();
+                    self.buffers = CopyBuffer::default();
                     live(&attached, LiveReason::Memory, request, tracker.as_mut(), begun)
                 }
                 census => census,
@@ -96,7 +97,7 @@ impl Observer {
         let (mut attempts, mut pause) = (0, Duration::ZERO);
         let mut limit = STOP_LIMIT;
         // A snapshot has it, so that it gives the same account.
-        attached.target.want_residence(request.memory || request.save.is_some());
+        attached.target.record_residence(request.memory || request.save.is_some());
         loop {
             let python = &attached.python;
             let frozen = attached.target.freeze(&mut self.buffers, limit, |memory| {
@@ -106,9 +107,9 @@ impl Observer {
             let mut still = match frozen {
                 // On a machine that is busy a thread may have to wait for a processor to stop on.
                 Err(error)
-                    if error.stage == Stage::Copy
-                        && !error.gone
-                        && !error.no_room
+                    if error.stage == Stage::COPY
+                        && !error.exited
+                        && !error.out_of_memory
                         && limit < LONGEST_STOP =>
                 {
                     limit *= 2;
@@ -118,30 +119,30 @@ impl Observer {
                 frozen => frozen?,
             };
             let end = Instant::now();
-            let at = still.taking.pause.and_then(|pause| end.checked_sub(pause)).unwrap_or(end);
-            attempts += still.taking.stops;
-            pause += still.taking.pause.unwrap_or_default();
+            let at = still.copy.pause.and_then(|pause| end.checked_sub(pause)).unwrap_or(end);
+            attempts += still.copy.stops;
+            pause += still.copy.pause.unwrap_or_default();
             let context = CaptureContext {
                 method: Method::Stopped,
                 attempts: attempts.into(),
                 pause: Some(pause),
-                lost: still.taking.lost_pages,
+                lost: still.copy.lost_pages,
                 begun,
                 at,
                 residence: still.residence.as_ref().filter(|_| request.memory),
-                clocks: Some(read_clocks(still.facts.id)),
+                clocks: Some(read_clocks(still.info.id)),
             };
             let read = python.read(&still.memory);
-            let retry = read.as_ref().is_err_and(|error| error.stage == Stage::Layout)
+            let retry = read.as_ref().is_err_and(|error| error.stage == stage::LAYOUT)
                 && attempts < MAX_COPIES * MAX_STOPS;
             let census = match read {
                 Ok(runtime) => {
                     if let Some(path) = &request.save {
-                        still.landmarks = python.location.landmarks();
+                        still.saved_addresses = python.location.landmarks();
                         snapshot::save(&still, path)?;
                     }
                     let tracker = tracker.as_deref_mut();
-                    count(&still.memory, &still.facts, python, runtime, context, request, tracker)
+                    count(&still.memory, &still.info, python, runtime, context, request, tracker)
                 }
                 Err(error) => Err(error),
             };
@@ -152,8 +153,13 @@ impl Observer {
         }
     }
 
-    fn held(still: &Still, method: Method, request: &Request, begun: Instant) -> Result<Census, Error> {
-        let lost = still.taking.lost_pages;
+    fn held(
+        still: &FrozenProcess,
+        method: Method,
+        request: &Request,
+        begun: Instant,
+    ) -> Result<Census, Error> {
+        let lost = still.copy.lost_pages;
         let residence = still.residence.as_ref().filter(|_| request.memory);
         let clocks = still.at.and_then(clocks_at);
         let context =
@@ -168,7 +174,7 @@ impl Observer {
 /// # Errors
 /// As [`Taker::take`].
 pub fn take_held<M: Memory>(
-    source: &dyn memobj_process::facts::Source,
+    source: &dyn memobj_process::info::ProcessSource,
     memory: &M,
     request: &Request,
 ) -> Result<Census, Error> {
@@ -187,14 +193,14 @@ pub fn take_held<M: Memory>(
 }
 
 fn held<M: Memory>(
-    source: &dyn memobj_process::facts::Source,
+    source: &dyn memobj_process::info::ProcessSource,
     memory: &M,
     context: CaptureContext<'_>,
     request: &Request,
 ) -> Result<Census, Error> {
     let python = detect(source, request.way)?;
     let runtime = python.read(memory)?;
-    count(memory, source.facts(), &python, runtime, context, request, None)
+    count(memory, source.info(), &python, runtime, context, request, None)
 }
 
 /// Why a process is not to be stopped and copied, if there is a reason. Whether there is room is asked when that is got.
@@ -223,20 +229,20 @@ fn live(
         begun,
         at: Instant::now(),
         residence: None,
-        clocks: Some(read_clocks(attached.target.facts().id)),
+        clocks: Some(read_clocks(attached.target.info().id)),
     };
     let mut attempts = 1;
     let runtime = loop {
         match attached.python.read(&memory) {
-            Err(error) if error.stage == Stage::Layout && attempts < MAX_ATTEMPTS => {
+            Err(error) if error.stage == stage::LAYOUT && attempts < MAX_ATTEMPTS => {
                 std::thread::sleep(RETRY_PAUSE);
-                memory.forget();
+                memory.clear_cache();
                 attempts += 1;
             }
             read => break read?,
         }
     };
-    count(&memory, attached.target.facts(), &attached.python, runtime, context, request, tracker)
+    count(&memory, attached.target.info(), &attached.python, runtime, context, request, tracker)
 }
 
 impl Taker for Observer {
@@ -244,7 +250,7 @@ impl Taker for Observer {
         let begun = Instant::now();
         match &request.source {
             Source::Process { pid } => self.process(*pid, request, begun),
-            Source::Core(path) => Self::held(&dump::open(path)?, Method::Core, request, begun),
+            Source::Core(path) => Self::held(&core_file::open(path)?, Method::Core, request, begun),
             Source::Snapshot(path) => Self::held(&snapshot::open(path)?, Method::Snapshot, request, begun),
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::graph::{Dominators, NodeId, Preorder};
 use crate::object_graph::ObjectGraph;
-use memobj_process::error::{Error, Stage};
+use memobj_cpython::stage;
+use memobj_process::error::Error;
 
 /// The sizes that objects retain: their own, and those of all that only they lead to.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ impl RetainedSizes {
         let roots = graph.root_nodes();
         let order = Preorder::new(graph.references(), &roots).map_err(|error| {
             Error::new(
-                Stage::Heap,
+                stage::HEAP,
                 format!("the references cannot be followed: {error}"),
                 "take a census without them",
             )

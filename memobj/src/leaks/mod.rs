@@ -25,7 +25,8 @@ use crate::survivors::{Generations, MAX_CENSUSES, Survivors};
 use memobj_cpython::heap::address_set::AddressIndex;
 use memobj_cpython::heap::address_set::AddressSet;
 use memobj_cpython::heap::python_heap::PythonHeap;
-use memobj_process::error::{Error, Stage};
+use memobj_cpython::stage;
+use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
 pub use finding::{Container, Finding, GrowthMode, LeakCause, TypeGrowth};
@@ -107,7 +108,7 @@ impl LeakTracker {
         at: Instant,
         context: ProcessContext<'_>,
     ) -> Result<(Generations, Option<Report>), Error> {
-        let too_many = |what: String| Error::new(Stage::Heap, what, "begin anew");
+        let too_many = |what: String| Error::new(stage::HEAP, what, "begin anew");
         if self.moments.len() >= MAX_CENSUSES {
             return Err(too_many(format!("no more than {MAX_CENSUSES} censuses can be candidate apart")));
         }

@@ -177,7 +177,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         match self.python.layout.encodings.stack_refs {
             StackRefs::Plain => Addr(slot),
             StackRefs::Tagged if slot & 3 == 3 => Addr::NULL,
-            StackRefs::Tagged => Addr(slot).without(3),
+            StackRefs::Tagged => Addr(slot).clear_bits(3),
         }
     }
 

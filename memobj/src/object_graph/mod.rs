@@ -21,8 +21,9 @@ use memobj_cpython::heap::types::Type;
 use memobj_cpython::heap::types::TypeRegistry;
 use memobj_cpython::heap::walk::HeapWalk;
 use memobj_cpython::heap::walk::TypeStats;
+use memobj_cpython::stage;
 use memobj_process::addr::Addr;
-use memobj_process::error::{Error, Stage};
+use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
 pub use ranks::Ranks;
@@ -197,7 +198,7 @@ impl<'w> ObjectGraph<'w> {
 
 fn too_large(error: TooLarge) -> Error {
     Error::new(
-        Stage::Heap,
+        stage::HEAP,
         format!("the references cannot be followed: {error}"),
         "take a census without them",
     )
@@ -259,7 +260,7 @@ fn read_rows<M: Memory>(
             .map(|worker| match worker.join() {
                 Ok(rows) => rows.map_err(too_large),
                 Err(_) => Err(Error::new(
-                    Stage::Heap,
+                    stage::HEAP,
                     "a thread that followed references came to grief",
                     "please report it, with a snapshot (--save-snapshot) if you may share one",
                 )),

@@ -54,12 +54,12 @@ mod tests {
     use super::*;
     use memobj_cpython::layout::Build;
     use memobj_cpython::layout::candidates;
-    use memobj_process::memory::Image;
+    use memobj_process::memory::FakeMemory;
 
     fn count(minor: u32, word: u64) -> Option<u64> {
         let build = Build { hexversion: 0x300_00f0 | minor << 16, free_threaded: false, debug: false };
         let layout = candidates(build).unwrap().first().copied().unwrap();
-        let mut image = Image::new();
+        let mut image = FakeMemory::new();
         image.put_u64(Addr(0x1000), word);
         read_count(&image, layout, Addr(0x1000)).unwrap()
     }

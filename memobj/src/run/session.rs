@@ -21,6 +21,7 @@ use crate::cli::Args;
 use crate::emit::census_record::CensusRecorders;
 use crate::emit::summary::CensusSummary;
 use crate::request::Source;
+use memobj_cpython::stage;
 use memobj_process::error::{Error, Stage};
 
 /// The pause between two looks whether the interpreter of a command is up, at first and at most.
@@ -167,7 +168,7 @@ impl<'a> Session<'a> {
     fn first(&mut self) -> Result<(), Failure> {
         let found = self.iterate();
         let lasts = |error: &Error| {
-            error.gone || matches!(error.stage, Stage::Attach | Stage::Locate | Stage::Layout)
+            error.exited || matches!(error.stage, Stage::ATTACH | stage::LOCATE | stage::LAYOUT)
         };
         let may_come = self.args.repeat().is_some() && !self.members.is_empty();
         let error = found.errors.first().map(|(_, error)| error);
@@ -199,9 +200,9 @@ impl<'a> Session<'a> {
                 }
             }
             if let Some(reason) =
-                reason.filter(|reason| !reason.gone && !reported && began.elapsed() >= GRACE_PERIOD)
+                reason.filter(|reason| !reason.exited && !reported && began.elapsed() >= GRACE_PERIOD)
             {
-                say(TOOL, &format!("no Python to count yet: {}", reason.what));
+                say(TOOL, &format!("no Python to count yet: {}", reason.message));
                 reported = true;
             }
             self.wait(Some(Instant::now() + pause))?;
@@ -235,7 +236,7 @@ impl<'a> Session<'a> {
             // Of a tree: nobody in it runs Python now. No iteration is without a record.
             let roots: Vec<String> = self.args.pid.iter().map(u32::to_string).collect();
             let what = format!("no process at or below pid {} runs Python", roots.join(", "));
-            found.errors.push((None, Error::new(Stage::Locate, what, "see 'ps -ef --forest' for what does")));
+            found.errors.push((None, Error::new(stage::LOCATE, what, "see 'ps -ef --forest' for what does")));
         }
         found
     }
@@ -251,7 +252,7 @@ impl<'a> Session<'a> {
             let record = ErrorRecord {
                 hint,
                 pid: *pid,
-                ..ErrorRecord::new(header, error.stage.word(), error.what.clone())
+                ..ErrorRecord::new(header, error.stage.as_str(), error.message.clone())
             };
             self.outputs.error(record, is_end);
         }
@@ -262,7 +263,7 @@ impl<'a> Session<'a> {
         let mut taken = self.take(member);
         if let Err(error) = &taken {
             // It may have ended, or become another program, which may be Python again.
-            let (before, gone) = (found.records, error.gone);
+            let (before, gone) = (found.records, error.exited);
             self.refresh_processes(header, found);
             match self.members.get_mut(member.id.pid).cloned() {
                 Some(now) if gone => taken = self.take(&now),
@@ -280,12 +281,12 @@ impl<'a> Session<'a> {
                 found.records += 1;
             }
             // Below a root anything may run.
-            Err(error) if self.is_tree() && !member.counted && error.stage == Stage::Locate => {}
+            Err(error) if self.is_tree() && !member.counted && error.stage == stage::LOCATE => {}
             Err(error) => {
                 let is_late = |since: Instant| since.elapsed() >= GRACE_PERIOD;
                 let now = self.members.get_mut(member.id.pid);
                 let was_python = now.is_some_and(|member| member.replaced.is_some_and(is_late));
-                if was_python && error.stage == Stage::Locate && self.launched.is_none() {
+                if was_python && error.stage == stage::LOCATE && self.launched.is_none() {
                     // What it runs now is not Python, and not about to be: for us that is its end.
                     self.members.drop(member.id.pid);
                 }

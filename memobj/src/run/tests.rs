@@ -13,6 +13,7 @@ use super::*;
 use crate::census::Census;
 use crate::emit::testing::{census, type_count};
 use crate::request::{Request, Source};
+use memobj_cpython::stage;
 use memobj_process::error::{Error, Stage};
 
 /// Gives what a test wants of each census: the number of the call, from 1, and the process. What was to be forgotten it keeps.
@@ -116,7 +117,7 @@ impl Drop for Running {
 }
 
 fn refused() -> Error {
-    Error::new(Stage::Locate, "pid 7 is no Python", "give another")
+    Error::new(stage::LOCATE, "pid 7 is no Python", "give another")
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn one_census_is_one_record() {
 #[test]
 fn failed_census_is_error_record() {
     let running = Running::shell("read x");
-    let torn = Error::new(Stage::Copy, "it moved", "try again");
+    let torn = Error::new(Stage::COPY, "it moved", "try again");
     let begin = Instant::now();
     let found = run_with(&["-i", "20ms", "--count", "4", "-p", &running.pid()], |call, _| match call {
         1 | 3 => Err(torn.clone()),
@@ -155,7 +156,7 @@ fn failed_census_is_error_record() {
 fn run_without_census_fails() {
     let running = Running::shell("read x");
     let found = run_with(&["-i", "10ms", "--count", "3", "-p", &running.pid()], |_, _| {
-        Err(Error::new(Stage::Copy, "it is traced", "detach the other"))
+        Err(Error::new(Stage::COPY, "it is traced", "detach the other"))
     });
     assert_eq!(found.lines(), [("error", 1), ("error", 2), ("error", 3)]);
     assert_eq!(found.result, Err(Failure::new("it is traced", "detach the other")));
@@ -201,14 +202,14 @@ fn exit_during_census_is_no_error() {
             return Ok(small_census());
         }
         running.end();
-        Err(Error::gone(Stage::Copy, "it ended"))
+        Err(Error::exited(Stage::COPY, "it ended"))
     });
     assert_eq!(found.lines(), [("census", 1), ("census", 2), ("exited", 3)]);
     assert_eq!(found.result, Ok(0));
     let mut running = Running::shell("read x");
     let found = run_with(&["-p", &running.pid()], |_, _| {
         running.end();
-        Err(Error::gone(Stage::Attach, "it ended"))
+        Err(Error::exited(Stage::ATTACH, "it ended"))
     });
     assert_eq!(found.lines(), [("exited", 1), ("error", 1)]);
     assert_eq!(found.result.unwrap_err().what, "it ended");
@@ -220,7 +221,7 @@ fn missing_pid_is_error_without_exit() {
     let absent = (1_u32 << 30).to_string();
     for gone in [false, true] {
         let found = run_with(&["-i", "10ms", "-p", &absent], |_, _| {
-            Err(Error { gone, ..Error::new(Stage::Attach, "no such process", "") })
+            Err(Error { exited: gone, ..Error::new(Stage::ATTACH, "no such process", "") })
         });
         assert_eq!((found.lines(), found.calls), (vec![("error", 1)], 1));
         assert_eq!(found.result.unwrap_err().code, 2);
@@ -241,7 +242,7 @@ fn exec_is_reported_and_counted() {
             assert!(Instant::now() < limit);
             std::thread::sleep(Duration::from_millis(1));
         }
-        Err(Error::gone(Stage::Copy, "it is another program"))
+        Err(Error::exited(Stage::COPY, "it is another program"))
     });
     assert_eq!(found.lines(), [("replaced", 1), ("census", 1), ("census", 2)]);
     assert_eq!((found.result, found.calls, found.forgotten), (Ok(0), 3, vec![pid]));
@@ -309,7 +310,7 @@ fn file_is_counted_once() {
     assert_eq!((found.lines(), found.calls), (vec![("census", 1)], 1));
     let Record::Census(record) = &found.records[0] else { panic!("{:?}", found.records) };
     assert_eq!((&record.cmdline, record.root_pid), (&None, None));
-    let found = run_with(&["--snapshot", "s"], |_, _| Err(Error::new(Stage::Attach, "s: no snapshot", "")));
+    let found = run_with(&["--snapshot", "s"], |_, _| Err(Error::new(Stage::ATTACH, "s: no snapshot", "")));
     assert_eq!((found.lines(), found.result), (vec![("error", 1)], Err(Failure::new("s: no snapshot", ""))));
 }
 

@@ -86,9 +86,9 @@ impl<M: Memory> PythonHeap<'_, M> {
                 followed.broken += 1;
                 break;
             };
-            let next = next.without(MARKS);
+            let next = next.clear_bits(MARKS);
             match self.memory.read_pointer(next, known._gc_prev) {
-                Ok(back) if back.without(MARKS) == last => {}
+                Ok(back) if back.clear_bits(MARKS) == last => {}
                 _ => followed.broken += 1,
             }
             if next == list.head {

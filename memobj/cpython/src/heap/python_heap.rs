@@ -3,8 +3,9 @@
 use crate::layout::Layout;
 use crate::layout::encoding::StaticTypeState;
 use crate::layout::flags;
+use crate::stage;
 use memobj_process::addr::Addr;
-use memobj_process::error::{Error, Stage};
+use memobj_process::error::Error;
 use memobj_process::memory::{Memory, Unreadable};
 
 use crate::object::dict;
@@ -56,7 +57,7 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
     ) -> Result<Self, Error> {
         let wrong = |what: &str| {
             Error::new(
-                Stage::Heap,
+                stage::HEAP,
                 format!("{what} of this Python cannot be followed"),
                 "it may be starting or ending just now: try again; else please report it with its version",
             )

@@ -10,8 +10,9 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::layout::encoding::GcLists;
+use crate::stage;
 use memobj_process::addr::Addr;
-use memobj_process::error::{Error, Stage};
+use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
 use super::address_set::{AddressIndex, AddressSet, Cursor};
@@ -146,7 +147,7 @@ struct WorkerResult {
 /// If there are more references than the memory has room for: no Python made that. If a thread came to grief.
 pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Result<HeapWalk, Error> {
     // Where nothing was ever written there is no object: not even a type would stand in it.
-    let written = python.memory.written();
+    let written = python.memory.written_regions();
     let index = AddressIndex::new(&written);
     let (tracked, frozen) = (AddressSet::new(&index), AddressSet::new(&index));
     let mut broken_links = 0;
@@ -206,7 +207,7 @@ pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Resul
     if shared.budget.load(Ordering::Relaxed) == 0 {
         // What was counted until then would be a number of nothing.
         return Err(Error::new(
-            Stage::Heap,
+            stage::HEAP,
             "its objects refer to more than its memory can hold: they overlap, as no Python makes them",
             "something else wrote over its objects, or made them up; gdb shows what is there",
         ));
@@ -269,7 +270,7 @@ fn run<M: Memory>(
             .map(|worker| {
                 worker.join().map_err(|_| {
                     let cursor = "please report it, with a snapshot (--save-snapshot) if you may share one";
-                    Error::new(Stage::Heap, "a thread that followed objects came to grief", cursor)
+                    Error::new(stage::HEAP, "a thread that followed objects came to grief", cursor)
                 })
             })
             .collect()

@@ -13,8 +13,9 @@ mod tables;
 pub use fields::Layout;
 pub use refine::{COOKIE, Refined, refine};
 
+use crate::stage;
 use encoding::{Encodings, GcHeader};
-use memobj_process::error::{Error, Stage};
+use memobj_process::error::Error;
 
 impl Layout {
     /// Whether it is of a build without the global lock.
@@ -98,7 +99,7 @@ pub fn candidates(build: Build) -> Result<Vec<&'static Layout>, Error> {
     });
     let Some(table) = table else {
         let what = format!("the layout of CPython {} is not known", name(build));
-        return Err(Error::new(Stage::Layout, what, format!("known are {}", known())));
+        return Err(Error::new(stage::LAYOUT, what, format!("known are {}", known())));
     };
     let mut found: Vec<&Layout> = table.builds.iter().collect();
     // Within a version the order of the table stays: sorting is stable.
@@ -210,9 +211,9 @@ mod tests {
     fn an_unknown_version_is_refused_with_those_that_are_known() {
         let build = Build { hexversion: 0x0307_10f0, free_threaded: false, debug: true };
         let error = candidates(build).unwrap_err();
-        assert_eq!(error.what, "the layout of CPython 3.7.16 (debug) is not known");
+        assert_eq!(error.message, "the layout of CPython 3.7.16 (debug) is not known");
         assert!(error.hint.starts_with("known are 3.8, 3.9, "), "{}", error.hint);
         let newer = candidates(Build { hexversion: 0x0400_00f0, free_threaded: false, debug: false });
-        assert_eq!(newer.unwrap_err().what, "the layout of CPython 4.0.0 is not known");
+        assert_eq!(newer.unwrap_err().message, "the layout of CPython 4.0.0 is not known");
     }
 }

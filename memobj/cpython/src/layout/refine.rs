@@ -6,8 +6,9 @@
 
 use super::encoding::Encodings;
 use super::fields::{DebugOffsets, Layout};
+use crate::stage;
 use memobj_process::addr::Addr;
-use memobj_process::error::{Error, Stage};
+use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
 /// A layout after the target was asked.
@@ -222,7 +223,7 @@ pub fn refine(layout: &Layout, memory: &dyn Memory, at: Addr) -> Result<Refined,
 }
 
 fn refused(what: String) -> Error {
-    Error::new(Stage::Layout, what, "this build of CPython is not one that memobj knows")
+    Error::new(stage::LAYOUT, what, "this build of CPython is not one that memobj knows")
 }
 
 #[cfg(test)]
@@ -305,9 +306,11 @@ mod tests {
 
         image.put(offsets.type_object_tp_flags, 176);
         let error = image.refine(layout).unwrap_err();
-        assert_eq!(error.stage, Stage::Layout);
+        assert_eq!(error.stage, stage::LAYOUT);
         assert!(
-            error.what.starts_with("type_object.tp_flags is at 176 in the target, and at 168 in the table"),
+            error
+                .message
+                .starts_with("type_object.tp_flags is at 176 in the target, and at 168 in the table"),
             "{error}"
         );
     }
@@ -320,7 +323,7 @@ mod tests {
             let mut image = Image::of(layout);
             image.put(offsets.interpreter_state_id, hostile);
             let error = image.refine(layout).unwrap_err();
-            assert!(error.what.starts_with("interpreter_state.id is at"), "{error}");
+            assert!(error.message.starts_with("interpreter_state.id is at"), "{error}");
         }
         for (at, value) in [(offsets.cookie, 0), (offsets.version, 0x030e_00f0), (offsets.free_threaded, 1)] {
             let mut image = Image::of(layout);
@@ -329,6 +332,6 @@ mod tests {
         }
         let mut short = Image::of(layout);
         short.0.truncate(500);
-        assert!(short.refine(layout).unwrap_err().what.contains("cannot be read"));
+        assert!(short.refine(layout).unwrap_err().message.contains("cannot be read"));
     }
 }

@@ -230,7 +230,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
         for list in [of_pool.abandoned, of_pool.abandoned_visited] {
             let mut next = self.memory.read_pointer(pool, list);
             // The low bits of the list's head are a tag.
-            while let Ok(segment) = next.map(|next| next.without(SEGMENT - 1))
+            while let Ok(segment) = next.map(|next| next.clear_bits(SEGMENT - 1))
                 && !segment.is_null()
                 && seen.insert(segment)
             {
@@ -273,7 +273,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
             return false;
         };
         if pool.used > 0 {
-            self.segments.insert(page.without(SEGMENT - 1));
+            self.segments.insert(page.clear_bits(SEGMENT - 1));
             self.pools.push(pool);
         }
         true
@@ -282,7 +282,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
     fn read_page(&self, page: Addr, tag: u64) -> Result<Pool, Unreadable> {
         let memory = self.memory;
         let none = Unreadable { at: page };
-        let segment = page.without(SEGMENT - 1);
+        let segment = page.clear_bits(SEGMENT - 1);
         let offset = page.0.wrapping_sub(segment.0).checked_sub(self.segment.slices.into()).ok_or(none)?;
         let stride = u64::from(self.segment.slices_stride);
         let index = offset.checked_div(stride).ok_or(none)?;
@@ -313,7 +313,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
         for (head, list) in
             free.iter_mut().zip([self.page.free, self.page.local_free, self.page.xthread_free])
         {
-            *head = memory.read_pointer(page, list)?.without(FLAGS);
+            *head = memory.read_pointer(page, list)?.clear_bits(FLAGS);
         }
         let header = u32::try_from(header).map_err(|_| none)?;
         let heap = HeapTag::from_tag(tag).ok_or(none)?;
@@ -332,7 +332,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
 mod tests {
     use super::*;
     use crate::layout::{self, Build};
-    use memobj_process::memory::Image;
+    use memobj_process::memory::FakeMemory;
 
     const THREAD: Addr = Addr(0x10_0000);
     const PLACE: Addr = Addr(0x2_0000_0000);
@@ -349,7 +349,7 @@ mod tests {
 
     /// A segment of which four slices are there, the first its own, the second a page of ten blocks of 48 bytes in the heap of objects that
     /// are not the collector's: three were given back, each in another list. And where the page's own struct is.
-    fn made() -> (Image, Addr) {
+    fn made() -> (FakeMemory, Addr) {
         let layout = layout();
         let (heap, page, segment) = (
             layout.mi_heap.as_ref().unwrap(),
@@ -357,7 +357,7 @@ mod tests {
             layout.mi_segment.as_ref().unwrap(),
         );
         let heaps = layout.thread_state_impl.as_ref().unwrap().mimalloc_heaps.unwrap();
-        let mut image = Image::new();
+        let mut image = FakeMemory::new();
         image.put(THREAD, &vec![0; (heaps + 4 * heap.size) as usize]);
         image.put(PLACE, &vec![0; 4 * SLICE as usize]);
         let at = |offset: u32| PLACE.plus(offset.into());
@@ -377,7 +377,7 @@ mod tests {
         (image, own)
     }
 
-    fn found(image: &Image) -> Pools {
+    fn found(image: &FakeMemory) -> Pools {
         read(image, layout(), &[], &[THREAD], image.regions())
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::layout::{self, Build};
-use memobj_process::memory::Image;
+use memobj_process::memory::FakeMemory;
 
 /// The layout of 3.9, with pools of 4 KiB, or of 3.13.
 fn layout(minor: u32) -> &'static Layout {
@@ -11,7 +11,7 @@ fn layout(minor: u32) -> &'static Layout {
 }
 
 /// A pool at `at` of blocks of 32 bytes: `handed_out` were given out, of which those of `free` were given back, the last one first.
-fn put_pool(image: &mut Image, layout: &Layout, at: Addr, handed_out: u32, free: &[u32]) {
+fn put_pool(image: &mut FakeMemory, layout: &Layout, at: Addr, handed_out: u32, free: &[u32]) {
     let fields = layout.pool_header.as_ref().unwrap();
     let size = layout.encodings.pymalloc.pool_bytes;
     let place = |index: u32| at.plus(u64::from(fields.size + 32 * index));
@@ -36,7 +36,7 @@ fn put_pool(image: &mut Image, layout: &Layout, at: Addr, handed_out: u32, free:
 fn blocks_in_use_are_those_given_out_and_not_given_back() {
     for minor in [9, 13] {
         let layout = layout(minor);
-        let mut image = Image::new();
+        let mut image = FakeMemory::new();
         let at = Addr(0x10_0000);
         put_pool(&mut image, layout, at, 10, &[3, 0, 9]);
         let pool = Pool::read(&image, layout, at).unwrap().unwrap();
@@ -54,7 +54,7 @@ fn what_is_no_pool_is_told() {
     let layout = layout(13);
     let fields = layout.pool_header.as_ref().unwrap();
     let at = Addr(0x10_0000);
-    let mut good = Image::new();
+    let mut good = FakeMemory::new();
     put_pool(&mut good, layout, at, 10, &[]);
     assert!(Pool::read(&good, layout, at).unwrap().is_some());
     for (offset, value) in [
@@ -79,7 +79,7 @@ fn a_list_of_free_blocks_that_goes_in_circles_or_astray_ends() {
     let layout = layout(13);
     let at = Addr(0x10_0000);
     for wrong in [0x10_0030 + 64, 0x10_0031, 0xdead_0000, u64::MAX, 1] {
-        let mut image = Image::new();
+        let mut image = FakeMemory::new();
         put_pool(&mut image, layout, at, 10, &[2]);
         image.put_u64(Addr(0x10_0030 + 64), wrong);
         let pool = Pool::read(&image, layout, at).unwrap().unwrap();
@@ -97,7 +97,7 @@ fn a_table_and_a_scan_find_the_same_pools() {
     // An arena that does not begin at a multiple of a pool's size.
     let arena = Addr(0x20_1000);
     let first = Addr(0x20_4000);
-    let mut image = Image::new();
+    let mut image = FakeMemory::new();
     for index in 0..3 {
         put_pool(&mut image, layout, first.plus(index * pool), 5, &[1]);
     }

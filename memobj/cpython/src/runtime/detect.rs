@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::layout::{self, Build, Layout};
-use memobj_process::error::{Error, Stage};
-use memobj_process::facts::Source;
+use crate::stage;
+use memobj_process::error::Error;
+use memobj_process::info::ProcessSource;
 use memobj_process::memory::{Memory, Paged};
 
 use super::LocateMethod;
@@ -59,7 +60,7 @@ impl DetectedPython {
             Fault::NotStarted => not_started(),
             Fault::Ended => ended(),
             Fault::Wrong(what) => Error::new(
-                Stage::Layout,
+                stage::LAYOUT,
                 format!("the layout of CPython {} does not hold: {what}", self.layout.origin),
                 "nothing is counted rather than something wrong; try again, in case it was read at a bad moment",
             ),
@@ -71,15 +72,13 @@ impl DetectedPython {
 ///
 /// # Errors
 /// If there is none: then what the process is, as far as that can be told. If it is one that is not supported, has not begun
-/// ([`Error::later`]) or has ended, or if no layout holds for it: then what did not.
-pub fn detect(source: &dyn Source, method: Option<LocateMethod>) -> Result<DetectedPython, Error> {
+/// ([`Error::transient`]) or has ended, or if no layout holds for it: then what did not.
+pub fn detect(source: &dyn ProcessSource, method: Option<LocateMethod>) -> Result<DetectedPython, Error> {
     let mut pause = Duration::from_millis(FIRST_PAUSE);
     let mut attempts = 1;
     loop {
         match detect_once(source, method) {
-            Err(error)
-                if attempts < MOST_ATTEMPTS && error.stage == Stage::Layout && !source.holds_still() =>
-            {
+            Err(error) if attempts < MOST_ATTEMPTS && error.stage == stage::LAYOUT && !source.is_frozen() => {
                 std::thread::sleep(pause);
                 pause *= 2;
                 attempts += 1;
@@ -89,18 +88,18 @@ pub fn detect(source: &dyn Source, method: Option<LocateMethod>) -> Result<Detec
     }
 }
 
-fn detect_once(source: &dyn Source, method: Option<LocateMethod>) -> Result<DetectedPython, Error> {
+fn detect_once(source: &dyn ProcessSource, method: Option<LocateMethod>) -> Result<DetectedPython, Error> {
     let methods: Vec<LocateMethod> = method.map_or_else(|| LocateMethod::ALL.to_vec(), |method| vec![method]);
     let search = locate(source, &methods);
     // Layouts are tried by reading words here and there.
     let paged = Paged::new(source.memory());
     let try_location = |found: &RuntimeLocation| {
-        if source.holds_still() {
+        if source.is_frozen() {
             return try_layouts(source.memory(), found);
         }
         match try_layouts(&paged, found) {
             // Pages that were read one after the other do not hold together where the process writes much meanwhile.
-            Err(error) if error.stage == Stage::Layout => try_layouts(source.memory(), found),
+            Err(error) if error.stage == stage::LAYOUT => try_layouts(source.memory(), found),
             other => other,
         }
     };
@@ -113,7 +112,7 @@ fn detect_once(source: &dyn Source, method: Option<LocateMethod>) -> Result<Dete
         }
     }
     if good.is_empty()
-        && bad.iter().all(|error| error.stage == Stage::Locate && !error.later)
+        && bad.iter().all(|error| error.stage == stage::LOCATE && !error.is_transient)
         && methods.contains(&LocateMethod::Scan)
     {
         for found in scan_for_runtimes(source, &search) {
@@ -131,7 +130,7 @@ fn detect_once(source: &dyn Source, method: Option<LocateMethod>) -> Result<Dete
         return Ok(python);
     }
     // One that has not begun comes before one that is not understood: it may well be the one that is.
-    let first = bad.iter().position(|error| error.later).unwrap_or(0);
+    let first = bad.iter().position(|error| error.is_transient).unwrap_or(0);
     Err(if first < bad.len() { bad.swap_remove(first) } else { not_found(source, &search, method) })
 }
 
@@ -221,7 +220,7 @@ fn builds(memory: &dyn Memory, found: &RuntimeLocation) -> (Vec<Build>, Option<E
 }
 
 /// Runtimes that nothing names, of every version that the names of files leave open.
-fn scan_for_runtimes(source: &dyn Source, search: &SearchResult) -> Vec<RuntimeLocation> {
+fn scan_for_runtimes(source: &dyn ProcessSource, search: &SearchResult) -> Vec<RuntimeLocation> {
     let mut found: Vec<RuntimeLocation> = Vec::new();
     let files: Vec<Arc<PythonFile>> =
         if search.files.is_empty() { super::locate::candidate_files(source) } else { search.files.clone() };
@@ -245,8 +244,8 @@ fn scan_for_runtimes(source: &dyn Source, search: &SearchResult) -> Vec<RuntimeL
 }
 
 /// Why no runtime was found at all.
-fn not_found(source: &dyn Source, search: &SearchResult, method: Option<LocateMethod>) -> Error {
-    let facts = source.facts();
+fn not_found(source: &dyn ProcessSource, search: &SearchResult, method: Option<LocateMethod>) -> Error {
+    let facts = source.info();
     let who = if facts.name.is_empty() { "the process".to_owned() } else { format!("`{}`", facts.name) };
     let named = search.files.iter().find_map(|file| file.name_version.map(|named| (named, file)));
     if let Some((named, file)) = named {
@@ -259,19 +258,19 @@ fn not_found(source: &dyn Source, search: &SearchResult, method: Option<LocateMe
         let path = display_path(&file.path);
         return match supported {
             Err(error) => Error::new(
-                Stage::Locate,
+                stage::LOCATE,
                 format!("{who} runs Python {version} ({path}), which is not supported"),
                 error.hint,
             ),
             Ok(_) if method.is_some() => Error::new(
-                Stage::Locate,
+                stage::LOCATE,
                 format!(
                     "{who} runs Python {version} ({path}), but the way that was asked for does not find its state"
                 ),
                 "leave `--locate` out: there are other ways",
             ),
-            Ok(_) => Error::later(
-                Stage::Locate,
+            Ok(_) => Error::transient(
+                stage::LOCATE,
                 format!("{who} has mapped Python {version} ({path}), but no state of it was found"),
                 "it may just be starting; try again",
             ),
@@ -279,7 +278,7 @@ fn not_found(source: &dyn Source, search: &SearchResult, method: Option<LocateMe
     }
     if search.before_3_7 {
         return Error::new(
-            Stage::Locate,
+            stage::LOCATE,
             format!("{who} runs a Python older than 3.7, which is not supported"),
             known_versions(),
         );
@@ -303,7 +302,7 @@ fn not_found(source: &dyn Source, search: &SearchResult, method: Option<LocateMe
     } else {
         "give the pid of a Python process; one that it started is found by `--tree`".to_owned()
     };
-    Error::new(Stage::Locate, what, hint)
+    Error::new(stage::LOCATE, what, hint)
 }
 
 fn known_versions() -> String {
@@ -312,16 +311,16 @@ fn known_versions() -> String {
 }
 
 fn display_path(path: &Path) -> String {
-    if path.as_os_str().is_empty() { "its memory".to_owned() } else { memobj_process::facts::shown(path) }
+    if path.as_os_str().is_empty() { "its memory".to_owned() } else { memobj_process::info::shown(path) }
 }
 
 fn not_started() -> Error {
-    Error::later(Stage::Locate, "the Python in the process has not begun yet", "try again in a moment")
+    Error::transient(stage::LOCATE, "the Python in the process has not begun yet", "try again in a moment")
 }
 
 fn ended() -> Error {
     Error::new(
-        Stage::Locate,
+        stage::LOCATE,
         "the Python in the process is ending: it takes its objects apart",
         "nothing is to be done",
     )

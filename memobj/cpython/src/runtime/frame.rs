@@ -61,7 +61,7 @@ pub fn read_frame_instruction(objects: Objects<'_>, frame: Addr) -> Option<(Addr
         FrameChain::PyFrame => read_object_instruction(objects, frame),
         FrameChain::CFrame | FrameChain::Current => {
             let fields = objects.layout().interpreter_frame.as_ref()?;
-            let code = objects.pointer(frame, fields.executable)?.without(MARKS);
+            let code = objects.pointer(frame, fields.executable)?.clear_bits(MARKS);
             Some((code, read_instruction_offset(objects, frame, code)))
         }
     }
@@ -96,7 +96,7 @@ fn read_interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<CodeLocatio
     let mut at = top;
     while !at.is_null() && seen.len() < MOST_PASSED && seen.insert(at) {
         let owner = Some(i32::from(objects.memory().read_byte(at, fields.owner).ok()?));
-        let code = objects.pointer(at, fields.executable)?.without(MARKS);
+        let code = objects.pointer(at, fields.executable)?.clear_bits(MARKS);
         let is_code = objects.type_name_of(code).as_deref() == Some("code");
         if is_code && owner != c_stack && owner != between {
             return read_code_location(objects, code, read_instruction_offset(objects, at, code));

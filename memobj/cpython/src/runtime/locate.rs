@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use memobj_process::addr::Addr;
-use memobj_process::elf::{Elf, Table};
-use memobj_process::facts::{Mapping, Source};
+use memobj_process::elf::{Elf, SymbolTable};
+use memobj_process::info::{Mapping, ProcessSource};
 
 use super::LocateMethod;
 use super::scan;
@@ -47,7 +47,7 @@ const ARENAS: &str = "arenas";
 const MAX_ARENAS: &str = "maxarenas";
 
 impl RuntimeLocation {
-    /// What is to be known of it where its file is not: see [`Source::landmarks`].
+    /// What is to be known of it where its file is not: see [`ProcessSource::saved_addresses`].
     #[must_use]
     pub fn landmarks(&self) -> BTreeMap<String, Addr> {
         let runtime = (format!("{RUNTIME}/{}", self.method.as_str()), self.at);
@@ -58,13 +58,13 @@ impl RuntimeLocation {
     }
 
     /// What a snapshot says of itself.
-    fn from_landmarks(source: &dyn Source, methods: &[LocateMethod]) -> Option<Self> {
-        let landmarks = source.landmarks();
+    fn from_landmarks(source: &dyn ProcessSource, methods: &[LocateMethod]) -> Option<Self> {
+        let landmarks = source.saved_addresses();
         let found = methods
             .iter()
             .find_map(|method| Some((*method, *landmarks.get(&format!("{RUNTIME}/{}", method.as_str()))?)));
         let (method, at) = found?;
-        let facts = source.facts();
+        let facts = source.info();
         let here = facts.mapping_at(at)?;
         // Variables without an initial value lie behind those of their file, in memory without one.
         let before = facts.mappings.iter().take_while(|mapping| mapping.range.start <= here.range.start);
@@ -98,7 +98,7 @@ const RUNTIME: &str = "_PyRuntime";
 ///
 /// The names of files are no condition: a program may embed Python under any name. [`LocateMethod::Scan`] needs a layout and is not taken here: see
 /// `scan::find_runtimes`.
-pub fn locate(source: &dyn Source, methods: &[LocateMethod]) -> SearchResult {
+pub fn locate(source: &dyn ProcessSource, methods: &[LocateMethod]) -> SearchResult {
     let mut search = SearchResult::default();
     let mut seen = HashSet::new();
     if let Some(found) = RuntimeLocation::from_landmarks(source, methods) {
@@ -141,15 +141,15 @@ pub fn locate(source: &dyn Source, methods: &[LocateMethod]) -> SearchResult {
 
 /// Where symbols and sections of a file say that a runtime is.
 fn symbol_locations(elf: &Elf, bias: u64, methods: &[LocateMethod]) -> Vec<(Addr, LocateMethod)> {
-    let symbol = |table: Table| {
-        elf.symbols_of(table, &[RUNTIME])
+    let symbol = |table: SymbolTable| {
+        elf.symbols_in(table, &[RUNTIME])
             .ok()
             .and_then(|found| found.get(RUNTIME).map(|symbol| symbol.address))
     };
     let tried = |method: LocateMethod| {
         let at = match method {
-            LocateMethod::Dynsym => symbol(Table::Dynamic)?,
-            LocateMethod::Symtab => symbol(Table::Full)?,
+            LocateMethod::Dynsym => symbol(SymbolTable::Dynamic)?,
+            LocateMethod::Symtab => symbol(SymbolTable::Full)?,
             LocateMethod::Section => elf.section(".PyRuntime")?.address,
             LocateMethod::Cookie | LocateMethod::Scan => return None,
         };
@@ -159,8 +159,8 @@ fn symbol_locations(elf: &Elf, bias: u64, methods: &[LocateMethod]) -> Vec<(Addr
 }
 
 /// The first mapping of every file of which code is mapped, the program first.
-fn code_files(source: &dyn Source) -> Vec<&Mapping> {
-    let facts = source.facts();
+fn code_files(source: &dyn ProcessSource) -> Vec<&Mapping> {
+    let facts = source.info();
     let file_of = |mapping: &Mapping| (mapping.device, mapping.inode);
     let with_code: HashSet<_> =
         facts.mappings.iter().filter(|mapping| mapping.access.execute).map(file_of).collect();
@@ -175,9 +175,9 @@ fn code_files(source: &dyn Source) -> Vec<&Mapping> {
 
 impl PythonFile {
     /// What is known without looking into the file.
-    fn from_mapping(source: &dyn Source, first: &Mapping) -> Self {
+    fn from_mapping(source: &dyn ProcessSource, first: &Mapping) -> Self {
         let name = first.file_name().to_string_lossy();
-        let facts = source.facts();
+        let facts = source.info();
         let mut variables: Vec<std::ops::Range<Addr>> = Vec::new();
         for mapping in &facts.mappings {
             let same = (mapping.device, mapping.inode) == (first.device, first.inode);
@@ -209,7 +209,7 @@ impl PythonFile {
 }
 
 /// Every file of which code is mapped, as if each might hold a Python.
-pub fn candidate_files(source: &dyn Source) -> Vec<Arc<PythonFile>> {
+pub fn candidate_files(source: &dyn ProcessSource) -> Vec<Arc<PythonFile>> {
     code_files(source)
         .into_iter()
         .map(|mapping| Arc::new(PythonFile::from_mapping(source, mapping)))
@@ -217,7 +217,7 @@ pub fn candidate_files(source: &dyn Source) -> Vec<Arc<PythonFile>> {
 }
 
 /// Whether the file of the program has a section of this name.
-pub fn program_has(source: &dyn Source, section: &str) -> bool {
+pub fn program_has(source: &dyn ProcessSource, section: &str) -> bool {
     let program = code_files(source).into_iter().next();
     let elf = program.and_then(|mapping| source.open(mapping).ok()).and_then(|file| Elf::read(file).ok());
     elf.is_some_and(|elf| elf.section(section).is_some())

@@ -18,8 +18,9 @@ mod scan;
 use std::collections::HashSet;
 
 use crate::layout::Layout;
+use crate::stage;
 use memobj_process::addr::Addr;
-use memobj_process::error::{Error, Stage};
+use memobj_process::error::Error;
 use memobj_process::memory::{Memory, Unreadable};
 
 /// More interpreters than any program has: a longer chain is no chain.
@@ -210,7 +211,7 @@ fn chain(memory: &dyn Memory, head: Addr, next: u32, most: usize) -> Result<Vec<
 /// What seemed to be a Python does not hold together.
 fn broken(at: Addr, what: &str) -> Error {
     Error::new(
-        Stage::Locate,
+        stage::LOCATE,
         format!("the Python at {at} cannot be read: {what}"),
         "it may just be starting or ending; otherwise memobj takes it for another version than it is: try --locate",
     )

@@ -60,7 +60,7 @@ pub fn verify(memory: &dyn Memory, layout: &Layout, at: Addr) -> Result<Verified
         0 | 1 => {}
         other => return Err(wrong(format!("`initialized` is {other}"))),
     }
-    let runtime = Runtime::read(memory, layout, at).map_err(|error| Fault::Wrong(error.what))?;
+    let runtime = Runtime::read(memory, layout, at).map_err(|error| Fault::Wrong(error.message))?;
     let main = pointer(fields.interpreters_main)?;
     let Some(main) = runtime.interpreters.iter().find(|interpreter| interpreter.at == main) else {
         return Err(wrong("the main interpreter is not in the list of interpreters"));
@@ -401,7 +401,7 @@ fn verify_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(
         let head = interpreter.gc.plus(u64::from(head) + u64::from(layout.gc_generation.head));
         let link = |at: Addr, offset: u32| {
             let link = memory.read_pointer(at, offset).map_err(|u| Fault::Wrong(u.to_string()));
-            link.map(|link| link.without(MARKS))
+            link.map(|link| link.clear_bits(MARKS))
         };
         let (next, prev) = (link(head, layout.gc_head._gc_next)?, link(head, layout.gc_head._gc_prev)?);
         let closes =

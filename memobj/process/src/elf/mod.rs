@@ -8,7 +8,7 @@ use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, SectionHeader, Sym
 use object::{Endianness, FileKind, Object, ObjectSection, ReadCache, ReadRef, elf};
 
 use crate::addr::Addr;
-use crate::memory::{Memory, PAGE};
+use crate::memory::{Memory, PAGE_SIZE};
 
 /// The longest build id that is read, in bytes; linkers write 20.
 const MAX_BUILD_ID: usize = 64;
@@ -18,7 +18,7 @@ const MAX_SEGMENTS: u16 = 1024;
 
 /// Why a file is of no use.
 #[derive(Debug, thiserror::Error)]
-pub enum Unusable {
+pub enum ElfError {
     /// Not an ELF file at all: data, fonts, translations.
     #[error("is no executable or library")]
     NotElf,
@@ -55,7 +55,7 @@ pub struct Symbol {
 
 /// A table of symbols.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Table {
+pub enum SymbolTable {
     /// `.dynsym`: what other files can refer to; strip(1) leaves it.
     Dynamic,
     /// `.symtab`: all names.
@@ -81,12 +81,12 @@ impl Elf {
     ///
     /// # Errors
     /// If it is no such file, or cannot be read.
-    pub fn read(file: File) -> Result<Self, Unusable> {
+    pub fn read(file: File) -> Result<Self, ElfError> {
         let cache = ReadCache::new(file);
         match FileKind::parse(&cache) {
             Ok(FileKind::Elf64) => {}
-            Ok(FileKind::Elf32) => return Err(Unusable::Bits32),
-            Ok(_) | Err(_) => return Err(Unusable::NotElf),
+            Ok(FileKind::Elf32) => return Err(ElfError::Bits32),
+            Ok(_) | Err(_) => return Err(ElfError::NotElf),
         }
         let (is_fixed, build_id, sections, first_page);
         {
@@ -98,7 +98,7 @@ impl Elf {
             let loads =
                 parsed.elf_program_headers().iter().filter(|part| part.p_type(endian) == elf::PT_LOAD);
             let first = loads.map(|part| part.p_vaddr(endian)).min().unwrap_or(0);
-            first_page = first - first % PAGE as u64;
+            first_page = first - first % PAGE_SIZE as u64;
         }
         Ok(Self { cache, is_fixed, build_id, sections, first_page })
     }
@@ -108,10 +108,10 @@ impl Elf {
     ///
     /// # Errors
     /// If the file is damaged.
-    pub fn symbols(&self, names: &[&str]) -> Result<HashMap<String, Symbol>, Unusable> {
-        let mut found = self.symbols_of(Table::Dynamic, names)?;
+    pub fn symbols(&self, names: &[&str]) -> Result<HashMap<String, Symbol>, ElfError> {
+        let mut found = self.symbols_in(SymbolTable::Dynamic, names)?;
         if found.len() < names.len() {
-            for (name, symbol) in self.symbols_of(Table::Full, names)? {
+            for (name, symbol) in self.symbols_in(SymbolTable::Full, names)? {
                 found.entry(name).or_insert(symbol);
             }
         }
@@ -122,13 +122,17 @@ impl Elf {
     ///
     /// # Errors
     /// If the file is damaged.
-    pub fn symbols_of(&self, table: Table, names: &[&str]) -> Result<HashMap<String, Symbol>, Unusable> {
+    pub fn symbols_in(
+        &self,
+        table: SymbolTable,
+        names: &[&str],
+    ) -> Result<HashMap<String, Symbol>, ElfError> {
         let header = elf::FileHeader64::<Endianness>::parse(&self.cache)?;
         let endian = header.endian()?;
         let sections = header.sections(endian, &self.cache)?;
         let kind = match table {
-            Table::Dynamic => elf::SHT_DYNSYM,
-            Table::Full => elf::SHT_SYMTAB,
+            SymbolTable::Dynamic => elf::SHT_DYNSYM,
+            SymbolTable::Full => elf::SHT_SYMTAB,
         };
         let mut found = HashMap::new();
         let Some(section) = sections.iter().find(|section| section.sh_type(endian) == kind) else {
@@ -158,7 +162,7 @@ impl Elf {
     ///
     /// # Errors
     /// As [`symbols`](Self::symbols).
-    pub fn symbol(&self, name: &str) -> Result<Option<Symbol>, Unusable> {
+    pub fn symbol(&self, name: &str) -> Result<Option<Symbol>, ElfError> {
         Ok(self.symbols(&[name])?.remove(name))
     }
 
@@ -200,7 +204,7 @@ pub fn build_id_in_memory(memory: &dyn Memory, start: Addr) -> Option<Vec<u8>> {
     let is = |number: u16, kind: u32| memory.read_u32(header(number)).is_ok_and(|found| found == kind);
     let address = |number: u16| memory.read_u64(header(number).plus(16)).ok();
     let first = (0..count).filter(|&part| is(part, elf::PT_LOAD.0)).filter_map(address).min()?;
-    let bias = if is_fixed { 0 } else { start.0.wrapping_sub(first - first % PAGE as u64) };
+    let bias = if is_fixed { 0 } else { start.0.wrapping_sub(first - first % PAGE_SIZE as u64) };
     (0..count).filter(|&part| is(part, elf::PT_NOTE.0)).find_map(|part| {
         let notes = Addr(address(part)?.wrapping_add(bias));
         let length = memory.read_u64(header(part).plus(40)).ok()?.min(MAX_NOTES);
@@ -230,14 +234,14 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::memory::Image;
+    use crate::memory::FakeMemory;
 
     /// Our own program, as it lies on the disk.
     fn own() -> Vec<u8> {
         std::fs::read(std::env::current_exe().unwrap()).unwrap()
     }
 
-    fn read(bytes: &[u8]) -> Result<Elf, Unusable> {
+    fn read(bytes: &[u8]) -> Result<Elf, ElfError> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         Elf::read(file)
@@ -251,7 +255,7 @@ mod tests {
         assert!(elf.symbol("main").unwrap().is_some_and(|main| main.address > 0));
         let found = elf.symbols(&["main", "_no_such_name_"]).unwrap();
         assert_eq!(found.keys().collect::<Vec<_>>(), ["main"]);
-        let mut memory = Image::new();
+        let mut memory = FakeMemory::new();
         memory.put(Addr(0x7000_0000), &bytes[..1 << 16]);
         assert_eq!(elf.bias(Addr(0x7000_0000)), 0x7000_0000);
         assert_eq!(build_id_in_memory(&memory, Addr(0x7000_0000)), elf.build_id);
@@ -261,13 +265,13 @@ mod tests {
     #[test]
     fn files_of_other_kinds_are_told_apart() {
         assert!(
-            matches!(read(b""), Err(Unusable::NotElf))
-                && matches!(read(b"#!/bin/sh\n"), Err(Unusable::NotElf))
+            matches!(read(b""), Err(ElfError::NotElf))
+                && matches!(read(b"#!/bin/sh\n"), Err(ElfError::NotElf))
         );
         let mut small = own()[..64].to_vec();
         small[4] = 1;
-        assert!(matches!(read(&small), Err(Unusable::Bits32)));
-        assert!(matches!(read(&own()[..60]), Err(Unusable::Damaged(_) | Unusable::NotElf)));
+        assert!(matches!(read(&small), Err(ElfError::Bits32)));
+        assert!(matches!(read(&own()[..60]), Err(ElfError::Damaged(_) | ElfError::NotElf)));
     }
 
     #[test]
@@ -275,7 +279,7 @@ mod tests {
         // The tables at its end are what the header points to.
         let mut whole = own();
         let sections = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize;
-        let mut memory = Image::new();
+        let mut memory = FakeMemory::new();
         let mut random = 3_u64;
         for round in 0..400 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use memmap2::{Advice, MmapMut, MmapOptions};
 
-use super::PAGE;
+use super::PAGE_SIZE;
 
 /// What is mapped beyond what was asked for, as a share of it: the target may grow between the estimate and the stop. It is address space
 /// alone, until it is written to.
@@ -18,13 +18,13 @@ const SPARE: usize = 64 << 20;
 /// Copying into memory that was never written to takes three times as long as into memory that was: the kernel clears a page at each first
 /// write. [`prepare`](Self::prepare) takes that time while the target still runs.
 #[derive(Debug, Default)]
-pub struct Buffers {
+pub struct CopyBuffer {
     map: Option<MmapMut>,
     /// How many bytes from the beginning are faulted in.
     warm: usize,
 }
 
-impl Buffers {
+impl CopyBuffer {
     /// None yet.
     #[must_use]
     pub const fn new() -> Self {
@@ -37,7 +37,7 @@ impl Buffers {
     /// If the system gives no such address space. Memory that runs out while it is faulted in is no error here: it is no warmer then, and
     /// whether a copy fits is a question to be asked before.
     pub fn prepare(&mut self, bytes: usize) -> io::Result<()> {
-        let bytes = bytes.max(PAGE).next_multiple_of(PAGE);
+        let bytes = bytes.max(PAGE_SIZE).next_multiple_of(PAGE_SIZE);
         let held = self.len();
         if held < bytes || self.warm / 2 > bytes.saturating_add(SPARE) {
             // First, or both would be there at once.
@@ -58,8 +58,10 @@ impl Buffers {
     /// If the system gives no such address space.
     pub fn reserve(&mut self, bytes: usize) -> io::Result<()> {
         *self = Self::new();
-        let map =
-            MmapOptions::new().len(bytes.max(PAGE).next_multiple_of(PAGE)).no_reserve_swap().map_anon()?;
+        let map = MmapOptions::new()
+            .len(bytes.max(PAGE_SIZE).next_multiple_of(PAGE_SIZE))
+            .no_reserve_swap()
+            .map_anon()?;
         self.map = Some(map);
         Ok(())
     }
@@ -69,7 +71,7 @@ impl Buffers {
         let Some(map) = &mut self.map else { return };
         // Linux before 5.14 has no such advice: a byte of each page is written instead.
         if map.advise_range(Advice::PopulateWrite, self.warm, cold).is_err() {
-            let pages = map.get_mut(self.warm..bytes).unwrap_or_default().iter_mut().step_by(PAGE);
+            let pages = map.get_mut(self.warm..bytes).unwrap_or_default().iter_mut().step_by(PAGE_SIZE);
             pages.for_each(|byte| *byte = std::hint::black_box(0));
         }
         self.warm = bytes;
@@ -89,7 +91,7 @@ impl Buffers {
 
     /// How many bytes were written to at least once: what they add to our own resident size.
     #[must_use]
-    pub const fn warm_bytes(&self) -> usize {
+    pub const fn populated_bytes(&self) -> usize {
         self.warm
     }
 
@@ -102,7 +104,7 @@ impl Buffers {
     }
 }
 
-impl Deref for Buffers {
+impl Deref for CopyBuffer {
     type Target = [u8];
 
     #[inline]
@@ -117,19 +119,19 @@ mod tests {
 
     #[test]
     fn room_is_kept_while_it_serves_and_given_back_when_it_is_far_too_much() {
-        let mut buffers = Buffers::new();
+        let mut buffers = CopyBuffer::new();
         assert!(buffers.is_empty() && buffers.part_mut(0, 1).is_none());
         buffers.prepare(10_000).unwrap();
-        assert!(buffers.warm_bytes() == 12_288 && buffers.len() >= 12_288 + SPARE);
+        assert!(buffers.populated_bytes() == 12_288 && buffers.len() >= 12_288 + SPARE);
         buffers.part_mut(0, 4).unwrap().copy_from_slice(b"held");
 
-        buffers.prepare(PAGE).unwrap();
+        buffers.prepare(PAGE_SIZE).unwrap();
         assert_eq!(&buffers[..4], b"held");
         assert!(buffers.part_mut(usize::MAX, 2).is_none());
 
         buffers.prepare(4 * SPARE).unwrap();
         assert!(buffers[..4 * SPARE].iter().all(|&byte| byte == 0));
-        buffers.prepare(PAGE).unwrap();
-        assert!(buffers.warm_bytes() == PAGE && buffers.len() < 2 * SPARE);
+        buffers.prepare(PAGE_SIZE).unwrap();
+        assert!(buffers.populated_bytes() == PAGE_SIZE && buffers.len() < 2 * SPARE);
     }
 }

@@ -1,27 +1,27 @@
 //! Reading foreign memory, wherever it is: a live target, a frozen copy, a core file, a test image.
 
 mod buffers;
-mod constant;
-mod direct;
+mod fake;
+mod file_part;
 mod frozen;
-mod image;
 mod paged;
+mod proc_mem;
 mod ranges;
 
 use std::ops::Range;
 
 use crate::addr::Addr;
 
-pub use buffers::Buffers;
-pub use constant::Constant;
-pub use direct::Direct;
-pub use frozen::{Backing, Behind, Filling, Frozen, Full, Run};
-pub use image::Image;
+pub use buffers::CopyBuffer;
+pub use fake::FakeMemory;
+pub use file_part::FilePart;
+pub use frozen::{Backing, BufferFull, CopiedRun, CopyBuilder, FrozenMemory, Uncopied};
 pub use paged::Paged;
-pub use ranges::gathered;
+pub use proc_mem::ProcMem;
+pub use ranges::merge_nearby;
 
 /// The smallest page of x86-64, in bytes.
-pub const PAGE: usize = 4096;
+pub const PAGE_SIZE: usize = 4096;
 
 /// Some bytes could not be read. Cheap: hostile memory makes millions of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +59,7 @@ pub trait Memory: Sync {
 
     /// Those parts of [`regions`](Self::regions) that may hold something else than zeros, and some between them: far less, where a
     /// program has reserved much that it never wrote to, as the stacks of threads.
-    fn written(&self) -> Vec<Range<Addr>> {
+    fn written_regions(&self) -> Vec<Range<Addr>> {
         self.regions().to_vec()
     }
 
@@ -123,10 +123,10 @@ pub trait Memory: Sync {
     fn read_c_string(&self, at: Addr, limit: usize) -> Result<Vec<u8>, Unreadable> {
         let mut text = Vec::new();
         // In pieces that do not cross a page, since the page after the string's last one need not be there.
-        const PAGE: u64 = self::PAGE as u64;
+        const PAGE_SIZE: u64 = self::PAGE_SIZE as u64;
         while text.len() < limit {
             let from = at.plus(text.len() as u64);
-            let left = PAGE.saturating_sub(from.0 % PAGE).min(64).min((limit - text.len()) as u64);
+            let left = PAGE_SIZE.saturating_sub(from.0 % PAGE_SIZE).min(64).min((limit - text.len()) as u64);
             let mut piece = [0; 64];
             let Some(piece) = piece.get_mut(..left as usize) else { break };
             self.read(from, piece)?;
@@ -162,8 +162,8 @@ impl<M: Memory + ?Sized> Memory for &M {
         (**self).regions()
     }
 
-    fn written(&self) -> Vec<Range<Addr>> {
-        (**self).written()
+    fn written_regions(&self) -> Vec<Range<Addr>> {
+        (**self).written_regions()
     }
 
     #[inline]

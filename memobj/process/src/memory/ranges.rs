@@ -8,32 +8,32 @@ use crate::addr::Addr;
 const NEAR: u64 = 1 << 20;
 
 /// Ranges in ascending order; those that meet or overlap are one.
-pub(super) fn joined(mut ranges: Vec<Range<Addr>>) -> Vec<Range<Addr>> {
+pub(super) fn merge_overlapping(mut ranges: Vec<Range<Addr>>) -> Vec<Range<Addr>> {
     ranges.sort_by_key(|range| (range.start, range.end));
-    let mut joined: Vec<Range<Addr>> = Vec::new();
+    let mut merge_overlapping: Vec<Range<Addr>> = Vec::new();
     for range in ranges {
-        match joined.last_mut().filter(|last| range.start <= last.end) {
+        match merge_overlapping.last_mut().filter(|last| range.start <= last.end) {
             Some(last) => last.end = last.end.max(range.end),
-            None => joined.push(range),
+            None => merge_overlapping.push(range),
         }
     }
-    joined
+    merge_overlapping
 }
 
 /// Parts of `regions`, which are in order and apart, in ascending order; those that are near to each other in one region are one.
-pub fn gathered(parts: Vec<Range<Addr>>, regions: &[Range<Addr>]) -> Vec<Range<Addr>> {
+pub fn merge_nearby(parts: Vec<Range<Addr>>, regions: &[Range<Addr>]) -> Vec<Range<Addr>> {
     let of_region = |at: Addr| regions.partition_point(|region| region.start <= at);
-    let mut gathered: Vec<Range<Addr>> = Vec::new();
-    for part in joined(parts) {
+    let mut merge_nearby: Vec<Range<Addr>> = Vec::new();
+    for part in merge_overlapping(parts) {
         let is_near = |last: &Range<Addr>| {
             part.start.0 - last.end.0 <= NEAR && of_region(last.start) == of_region(part.start)
         };
-        match gathered.last_mut().filter(|last| is_near(last)) {
+        match merge_nearby.last_mut().filter(|last| is_near(last)) {
             Some(last) => last.end = part.end,
-            None => gathered.push(part),
+            None => merge_nearby.push(part),
         }
     }
-    gathered
+    merge_nearby
 }
 
 #[cfg(test)]
@@ -61,7 +61,7 @@ mod tests {
             range(90 * NEAR, 100 * NEAR),
             range(100 * NEAR + 1, 100 * NEAR + 2),
         ];
-        assert_eq!(gathered(parts, &regions), expected);
-        assert_eq!(gathered(Vec::new(), &regions), []);
+        assert_eq!(merge_nearby(parts, &regions), expected);
+        assert_eq!(merge_nearby(Vec::new(), &regions), []);
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! A snapshot holds what the process held, its secrets too: it is made readable for its owner alone.
 
-mod head;
+mod header;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -15,9 +15,9 @@ mod write;
 use std::path::Path;
 
 use crate::error::{Error, Stage};
-use crate::facts::shown;
+use crate::info::shown;
 
-pub use read::{Seal, open, read};
+pub use read::{Checksum, open, read};
 pub use write::{save, write};
 
 /// How a snapshot begins.
@@ -30,5 +30,5 @@ const BLOCK_PAGES: usize = 64;
 const MAX_HEAD: usize = 64 << 20;
 
 fn trouble(path: &Path, what: &str, hint: &str) -> Error {
-    Error::new(Stage::Attach, format!("{}: {what}", shown(path)), hint)
+    Error::new(Stage::ATTACH, format!("{}: {what}", shown(path)), hint)
 }

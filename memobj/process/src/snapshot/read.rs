@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use super::head::Head;
+use super::header::SnapshotHeader;
 use super::{BLOCK_PAGES, MAGIC, MAX_HEAD, VERSION, trouble};
 use crate::addr::Addr;
 use crate::error::Error;
-use crate::memory::{Backing, Behind, Buffers, Filling, PAGE};
-use crate::target::{Files, Still};
+use crate::memory::{Backing, CopyBuffer, CopyBuilder, PAGE_SIZE, Uncopied};
+use crate::target::{FileOrigin, FrozenProcess};
 
 /// How far LZ4 can unpack: a byte says 255 more at most (LZ4 block format, "Literals" and "Match copy operation").
 const MAX_UNPACKING: u64 = 255;
@@ -18,16 +18,16 @@ const MAX_COPY: u64 = 1 << 47;
 
 /// Whether the seal has to be unbroken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seal {
+pub enum Checksum {
     /// It has to be: what was changed on the way is refused.
-    Checked,
+    Verify,
     /// It need not be: for tests that break snapshots on purpose, to see what comes of that.
-    Ignored,
+    Ignore,
 }
 
 /// What is wrong with a snapshot.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum SnapshotError {
     /// Another kind of file.
     #[error("is no snapshot of memobj")]
     Foreign,
@@ -49,17 +49,21 @@ pub enum Broken {
 ///
 /// # Errors
 /// If it is none, or damaged, or cannot be read.
-pub fn open(path: &Path) -> Result<Still, Error> {
-    let opened = File::open(path).map_err(Broken::Io).and_then(|file| {
+pub fn open(path: &Path) -> Result<FrozenProcess, Error> {
+    let opened = File::open(path).map_err(SnapshotError::Io).and_then(|file| {
         let length = file.metadata()?.len();
-        read(BufReader::with_capacity(1 << 20, file), length, Seal::Checked)
+        read(BufReader::with_capacity(1 << 20, file), length, Checksum::Verify)
     });
     opened.map_err(|broken| {
         let hint = match broken {
-            Broken::Foreign => "give a file that `--save-snapshot` made; for a core file there is `--core`",
-            Broken::Version(_) => "open it with that version",
-            Broken::Short | Broken::Damaged(_) => "save it anew, or copy it anew from where it is whole",
-            Broken::Io(_) => "give the path of a file that you may read",
+            SnapshotError::Foreign => {
+                "give a file that `--save-snapshot` made; for a core file there is `--core`"
+            }
+            SnapshotError::Version(_) => "open it with that version",
+            SnapshotError::Short | SnapshotError::Damaged(_) => {
+                "save it anew, or copy it anew from where it is whole"
+            }
+            SnapshotError::Io(_) => "give the path of a file that you may read",
         };
         trouble(path, &broken.to_string(), hint)
     })
@@ -69,73 +73,77 @@ pub fn open(path: &Path) -> Result<Still, Error> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(from: impl Read, length: u64, seal: Seal) -> Result<Still, Broken> {
+pub fn read(from: impl Read, length: u64, seal: Checksum) -> Result<FrozenProcess, SnapshotError> {
     let mut from = Sealed { from, seal: crc32fast::Hasher::new() };
-    let magic: [u8; 8] = from.array().map_err(|_| Broken::Foreign)?;
+    let magic: [u8; 8] = from.array().map_err(|_| SnapshotError::Foreign)?;
     if magic != *MAGIC {
-        return Err(Broken::Foreign);
+        return Err(SnapshotError::Foreign);
     }
     let version = u32::from_le_bytes(from.array()?);
     if version != VERSION {
-        return Err(Broken::Version(version));
+        return Err(SnapshotError::Version(version));
     }
     let head_length = u32::from_le_bytes(from.array()?) as usize;
     if head_length > MAX_HEAD || head_length as u64 > length {
-        return Err(Broken::Damaged("its head is too long"));
+        return Err(SnapshotError::Damaged("its head is too long"));
     }
     let mut head = vec![0; head_length];
     from.fill(&mut head)?;
-    let mut head: Head =
-        serde_json::from_slice(&head).map_err(|_| Broken::Damaged("its head is unreadable"))?;
+    let mut head: SnapshotHeader =
+        serde_json::from_slice(&head).map_err(|_| SnapshotError::Damaged("its head is unreadable"))?;
 
-    let mut buffers = Buffers::new();
+    let mut buffers = CopyBuffer::new();
     let most = length.saturating_mul(MAX_UNPACKING).min(MAX_COPY);
     buffers.reserve(usize::try_from(most).unwrap_or(usize::MAX))?;
-    let mut filling = Filling::new(buffers);
+    let mut filling = CopyBuilder::new(buffers);
     let mut zeros = Vec::new();
     while let Some(block) = block(&mut from, &mut filling)? {
         zeros.extend(block);
     }
     let found = from.seal.clone().finalize();
     let sealed = u32::from_le_bytes(from.array()?);
-    if seal == Seal::Checked && sealed != found {
-        return Err(Broken::Damaged("its seal is broken"));
+    if seal == Checksum::Verify && sealed != found {
+        return Err(SnapshotError::Damaged("its seal is broken"));
     }
     let memory = filling.finish(zeros);
     let residence = head.take_residence();
-    let (facts, at, taking, landmarks) = head.parts();
-    Ok(Still { memory, facts, at, taking, residence, files: Files::Disk, landmarks })
+    let (info, at, copy, saved_addresses) = head.parts();
+    Ok(FrozenProcess { memory, info, at, copy, residence, files: FileOrigin::Disk, saved_addresses })
 }
 
 /// Reads a block; what is to be read as zeros by it. `None` at the end.
-fn block(from: &mut Sealed<impl Read>, filling: &mut Filling) -> Result<Option<Option<Behind>>, Broken> {
+fn block(
+    from: &mut Sealed<impl Read>,
+    filling: &mut CopyBuilder,
+) -> Result<Option<Option<Uncopied>>, SnapshotError> {
     let at = Addr(u64::from_le_bytes(from.array()?));
     let pages = u64::from_le_bytes(from.array()?);
     let stored = u32::from_le_bytes(from.array()?) as usize;
     if pages == 0 {
         return Ok(None);
     }
-    let end = pages.checked_mul(PAGE as u64).and_then(|length| at.0.checked_add(length));
-    let end = end.filter(|&end| at.0.is_multiple_of(PAGE as u64) && end <= MAX_COPY);
-    let end = Addr(end.ok_or(Broken::Damaged("a block is where nothing can be"))?);
+    let end = pages.checked_mul(PAGE_SIZE as u64).and_then(|length| at.0.checked_add(length));
+    let end = end.filter(|&end| at.0.is_multiple_of(PAGE_SIZE as u64) && end <= MAX_COPY);
+    let end = Addr(end.ok_or(SnapshotError::Damaged("a block is where nothing can be"))?);
     if stored == 0 {
-        return Ok(Some(Some(Behind { range: at..end, backing: Backing::Zeros })));
+        return Ok(Some(Some(Uncopied { range: at..end, backing: Backing::Zeros })));
     }
     let pages = usize::try_from(pages).ok().filter(|&pages| pages <= BLOCK_PAGES);
-    let pages =
-        pages.filter(|&pages| stored <= pages * PAGE).ok_or(Broken::Damaged("a block is too long"))?;
-    let full = |_| Broken::Damaged("it holds more than it can");
+    let pages = pages
+        .filter(|&pages| stored <= pages * PAGE_SIZE)
+        .ok_or(SnapshotError::Damaged("a block is too long"))?;
+    let full = |_| SnapshotError::Damaged("it holds more than it can");
     let into = filling.pages(at, pages).map_err(full)?;
     if stored == into.len() {
         from.fill(into)?;
         return Ok(Some(None));
     }
-    let mut packed = [0; BLOCK_PAGES * PAGE];
-    let packed = packed.get_mut(..stored).ok_or(Broken::Damaged("a block is too long"))?;
+    let mut packed = [0; BLOCK_PAGES * PAGE_SIZE];
+    let packed = packed.get_mut(..stored).ok_or(SnapshotError::Damaged("a block is too long"))?;
     from.fill(packed)?;
     match lz4_flex::block::decompress_into(packed, into) {
         Ok(length) if length == into.len() => Ok(Some(None)),
-        Ok(_) | Err(_) => Err(Broken::Damaged("a block does not unpack")),
+        Ok(_) | Err(_) => Err(SnapshotError::Damaged("a block does not unpack")),
     }
 }
 
@@ -145,16 +153,16 @@ struct Sealed<R> {
 }
 
 impl<R: Read> Sealed<R> {
-    fn fill(&mut self, into: &mut [u8]) -> Result<(), Broken> {
+    fn fill(&mut self, into: &mut [u8]) -> Result<(), SnapshotError> {
         self.from.read_exact(into).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Broken::Short,
-            _ => Broken::Io(error),
+            io::ErrorKind::UnexpectedEof => SnapshotError::Short,
+            _ => SnapshotError::Io(error),
         })?;
         self.seal.update(into);
         Ok(())
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Broken> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], SnapshotError> {
         let mut bytes = [0; N];
         self.fill(&mut bytes)?;
         Ok(bytes)

@@ -11,9 +11,9 @@ use common::process::{ProcessId, ProcessState};
 
 use super::*;
 use crate::addr::Addr;
-use crate::facts::{Access, Facts, Mapping, Source, Thread};
-use crate::memory::{Backing, Behind, Buffers, Constant, Filling, Memory, PAGE};
-use crate::target::{Files, Still, Taking};
+use crate::info::{Mapping, Permissions, ProcessInfo, ProcessSource, Thread};
+use crate::memory::{Backing, CopyBuffer, CopyBuilder, FilePart, Memory, PAGE_SIZE, Uncopied};
+use crate::target::{CopyInfo, FileOrigin, FrozenProcess};
 
 const HEAP: Addr = Addr(0x7f00_0000_0000);
 const LIBRARY: Addr = Addr(0x5000_0000);
@@ -21,8 +21,8 @@ const PAGES: u64 = 90;
 
 fn mapping(start: Addr, pages: u64, inode: u64) -> Mapping {
     Mapping {
-        range: start..start.plus(pages * PAGE as u64),
-        access: Access { read: true, write: inode == 0, execute: false, shared: false },
+        range: start..start.plus(pages * PAGE_SIZE as u64),
+        access: Permissions { read: true, write: inode == 0, execute: false, shared: false },
         offset: 0,
         device: (0, u32::from(inode > 0)),
         inode,
@@ -32,35 +32,35 @@ fn mapping(start: Addr, pages: u64, inode: u64) -> Mapping {
 }
 
 /// A heap of zeros, text and noise, of which a third was never touched, and a library of which a page was written to.
-fn still() -> Still {
+fn still() -> FrozenProcess {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&b"a constant ".repeat(1000)).unwrap();
-    let mut buffers = Buffers::new();
-    buffers.prepare(PAGES as usize * PAGE).unwrap();
-    let mut filling = Filling::new(buffers);
+    let mut buffers = CopyBuffer::new();
+    buffers.prepare(PAGES as usize * PAGE_SIZE).unwrap();
+    let mut filling = CopyBuilder::new(buffers);
     let mut noise = 1_u64;
     for page in (0..PAGES).filter(|page| !(30..60).contains(page)) {
-        let into = filling.pages(HEAP.plus(page * PAGE as u64), 1).unwrap();
+        let into = filling.pages(HEAP.plus(page * PAGE_SIZE as u64), 1).unwrap();
         into.fill(0);
         match page % 7 {
             0 => {}
-            1..4 => into.copy_from_slice(&b"0123456789abcdef".repeat(PAGE / 16)),
+            1..4 => into.copy_from_slice(&b"0123456789abcdef".repeat(PAGE_SIZE / 16)),
             _ => into.iter_mut().for_each(|byte| {
                 noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 *byte = (noise >> 56) as u8;
             }),
         }
     }
-    filling.pages(LIBRARY.plus(PAGE as u64), 1).unwrap().fill(5);
+    filling.pages(LIBRARY.plus(PAGE_SIZE as u64), 1).unwrap().fill(5);
     let (heap, library) = (mapping(HEAP, PAGES, 0), mapping(LIBRARY, 4, 9));
-    let constant = Arc::new(Constant::new(Arc::new(file), 0, 4 * PAGE as u64));
+    let constant = Arc::new(FilePart::new(Arc::new(file), 0, 4 * PAGE_SIZE as u64));
     let memory = filling.finish(vec![
-        Behind { range: heap.range.clone(), backing: Backing::Zeros },
-        Behind { range: library.range.clone(), backing: Backing::File(constant) },
+        Uncopied { range: heap.range.clone(), backing: Backing::Zeros },
+        Uncopied { range: library.range.clone(), backing: Backing::File(constant) },
     ]);
     let thread =
         Thread { tid: 8, inner_tid: Some(2), name: "worker".to_owned(), state: ProcessState::Sleeping };
-    let facts = Facts {
+    let info = ProcessInfo {
         id: ProcessId { pid: 7, start: 1234 },
         inner_pid: Some(1),
         name: "python".to_owned(),
@@ -71,11 +71,11 @@ fn still() -> Still {
         threads: vec![thread],
         mappings: vec![library, heap],
     };
-    Still {
+    FrozenProcess {
         memory,
-        facts,
+        info,
         at: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123)),
-        taking: Taking {
+        copy: CopyInfo {
             pause: Some(Duration::from_millis(3)),
             stops: 2,
             was_quiet: true,
@@ -84,29 +84,29 @@ fn still() -> Still {
             missing_bytes: 0,
         },
         residence: None,
-        files: Files::Process(7),
-        landmarks: BTreeMap::from([("_PyRuntime".to_owned(), Addr(0x5000_0040))]),
+        files: FileOrigin::Process(7),
+        saved_addresses: BTreeMap::from([("_PyRuntime".to_owned(), Addr(0x5000_0040))]),
     }
 }
 
-fn bytes_of(still: &Still) -> Vec<u8> {
+fn bytes_of(still: &FrozenProcess) -> Vec<u8> {
     let mut bytes = Vec::new();
     let length = write(still, &mut bytes).unwrap();
     assert_eq!(length, bytes.len() as u64);
     bytes
 }
 
-fn reopened(bytes: &[u8], seal: Seal) -> Result<Still, read::Broken> {
+fn reopened(bytes: &[u8], seal: Checksum) -> Result<FrozenProcess, read::SnapshotError> {
     read(bytes, bytes.len() as u64, seal)
 }
 
 /// Everything readable, page by page.
 fn content(memory: &dyn Memory) -> Vec<(Addr, Option<Vec<u8>>)> {
-    let pages = (0..PAGES).map(|page| HEAP.plus(page * PAGE as u64));
-    let pages = pages.chain((0..5).map(|page| LIBRARY.plus(page * PAGE as u64)));
+    let pages = (0..PAGES).map(|page| HEAP.plus(page * PAGE_SIZE as u64));
+    let pages = pages.chain((0..5).map(|page| LIBRARY.plus(page * PAGE_SIZE as u64)));
     pages
         .map(|at| {
-            let mut bytes = vec![0; PAGE];
+            let mut bytes = vec![0; PAGE_SIZE];
             (at, memory.read(at, &mut bytes).ok().map(|()| bytes))
         })
         .collect()
@@ -116,15 +116,18 @@ fn content(memory: &dyn Memory) -> Vec<(Addr, Option<Vec<u8>>)> {
 fn what_is_opened_is_what_was_saved() {
     let saved = still();
     let bytes = bytes_of(&saved);
-    let opened = reopened(&bytes, Seal::Checked).unwrap();
-    assert_eq!(opened.facts, saved.facts);
-    assert_eq!((opened.at, opened.taking, &opened.landmarks), (saved.at, saved.taking, &saved.landmarks));
-    assert_eq!(opened.files, Files::Disk);
+    let opened = reopened(&bytes, Checksum::Verify).unwrap();
+    assert_eq!(opened.info, saved.info);
+    assert_eq!(
+        (opened.at, opened.copy, &opened.saved_addresses),
+        (saved.at, saved.copy, &saved.saved_addresses)
+    );
+    assert_eq!(opened.files, FileOrigin::Disk);
     assert!(content(&opened.memory) == content(&saved.memory), "the memory differs");
-    assert!(opened.open(&opened.facts.mappings[0]).is_err(), "there is no such library");
+    assert!(opened.open(&opened.info.mappings[0]).is_err(), "there is no such library");
     // Zeros and repetitions are packed; noise, which three sevenths are, is not.
-    assert!(bytes.len() < 33 * PAGE, "{} bytes", bytes.len());
-    assert!(bytes_of(&opened) == bytes_of(&reopened(&bytes_of(&opened), Seal::Checked).unwrap()));
+    assert!(bytes.len() < 33 * PAGE_SIZE, "{} bytes", bytes.len());
+    assert!(bytes_of(&opened) == bytes_of(&reopened(&bytes_of(&opened), Checksum::Verify).unwrap()));
 }
 
 #[test]
@@ -177,8 +180,8 @@ fn bits_that_flip_are_found_or_read_without_harm() {
         let place = (random >> 33) as usize % if round % 3 == 0 { 2000 } else { whole.len() };
         let mut bytes = whole.clone();
         bytes[place] ^= 1 << (random >> 24 & 7);
-        assert!(reopened(&bytes, Seal::Checked).is_err(), "a flipped bit at {place} went unseen");
-        if let Ok(still) = reopened(&bytes, Seal::Ignored) {
+        assert!(reopened(&bytes, Checksum::Verify).is_err(), "a flipped bit at {place} went unseen");
+        if let Ok(still) = reopened(&bytes, Checksum::Ignore) {
             opened += 1;
             let copied = still.memory.copied_bytes();
             assert!(copied <= 255 * bytes.len() as u64, "{copied} bytes came of {}", bytes.len());
@@ -192,7 +195,7 @@ fn bits_that_flip_are_found_or_read_without_harm() {
 fn one_that_is_cut_anywhere_is_refused() {
     let whole = bytes_of(&still());
     for length in (0..2000).chain((2000..whole.len()).step_by(997)) {
-        assert!(reopened(&whole[..length], Seal::Ignored).is_err(), "{length}");
+        assert!(reopened(&whole[..length], Checksum::Ignore).is_err(), "{length}");
     }
 }
 
@@ -201,7 +204,7 @@ fn lengths_that_cannot_be_are_not_believed() {
     let whole = bytes_of(&still());
     let mut long_head = whole.clone();
     long_head[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert!(reopened(&long_head, Seal::Ignored).is_err());
+    assert!(reopened(&long_head, Checksum::Ignore).is_err());
 
     let head = u32::from_le_bytes(whole[12..16].try_into().unwrap()) as usize;
     let block = |at: u64, pages: u64, stored: &[u8]| {
@@ -211,7 +214,7 @@ fn lengths_that_cannot_be_are_not_believed() {
         bytes.extend((stored.len() as u32).to_le_bytes());
         bytes.extend(stored);
         bytes.extend([0; 24]);
-        reopened(&bytes, Seal::Ignored)
+        reopened(&bytes, Checksum::Ignore)
     };
     for (at, pages, stored) in [
         (1, 1, &[][..]),
@@ -220,12 +223,12 @@ fn lengths_that_cannot_be_are_not_believed() {
         (0, 1 << 52, &[][..]),
         (0, u64::MAX, &[][..]),
         (0, BLOCK_PAGES as u64 + 1, &[1; 64][..]),
-        (0, 1, &[7; PAGE + 1][..]),
+        (0, 1, &[7; PAGE_SIZE + 1][..]),
         (0, 1, &[255; 100][..]),
     ] {
         assert!(block(at, pages, stored).is_err(), "{at:#x} {pages} {}", stored.len());
     }
-    let zeros = block(PAGE as u64, (1 << 35) - 2, &[]).unwrap();
+    let zeros = block(PAGE_SIZE as u64, (1 << 35) - 2, &[]).unwrap();
     assert_eq!(zeros.memory.read_u64(Addr(1 << 46)), Ok(0));
     assert_eq!(zeros.memory.copied_bytes(), 0);
 }

@@ -6,23 +6,23 @@ use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::head::Head;
+use super::header::SnapshotHeader;
 use super::{BLOCK_PAGES, MAGIC, MAX_HEAD, VERSION, trouble};
 use crate::addr::Addr;
 use crate::error::Error;
-use crate::memory::{Backing, Behind, PAGE};
-use crate::target::Still;
+use crate::memory::{Backing, PAGE_SIZE, Uncopied};
+use crate::target::FrozenProcess;
 
 /// Parts of files above this are saved as far as they were looked at: data, not programs.
 const MAX_WHOLE: u64 = 64 << 20;
-const BLOCK: usize = BLOCK_PAGES * PAGE;
+const BLOCK: usize = BLOCK_PAGES * PAGE_SIZE;
 
 /// Saves to a file, which only its owner can read. It is there complete or not at all; one that was there before is replaced. Returns
 /// how long it is, in bytes.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn save(still: &Still, path: &Path) -> Result<u64, Error> {
+pub fn save(still: &FrozenProcess, path: &Path) -> Result<u64, Error> {
     let failed = |error: io::Error| {
         trouble(path, &error.to_string(), "choose a place with room that you may write to")
     };
@@ -73,12 +73,12 @@ impl Drop for Part {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write(still: &Still, to: impl Write) -> io::Result<u64> {
+pub fn write(still: &FrozenProcess, to: impl Write) -> io::Result<u64> {
     let mut out =
         Sealing { to: BufWriter::with_capacity(1 << 20, to), seal: crc32fast::Hasher::new(), length: 0 };
-    let mut head = serde_json::to_vec(&Head::of(still))?;
+    let mut head = serde_json::to_vec(&SnapshotHeader::of(still))?;
     if head.len() > MAX_HEAD {
-        head = serde_json::to_vec(&Head::of(still).without_pages())?;
+        head = serde_json::to_vec(&SnapshotHeader::of(still).without_pages())?;
     }
     let length = u32::try_from(head.len()).ok().filter(|&length| length as usize <= MAX_HEAD);
     let length =
@@ -97,7 +97,7 @@ pub fn write(still: &Still, to: impl Write) -> io::Result<u64> {
     let mut copied: Vec<Range<Addr>> =
         still.memory.runs().map(|(at, bytes)| at..at.plus(bytes.len() as u64)).collect();
     copied.sort_unstable_by_key(|copied| copied.start);
-    for behind in still.memory.behind() {
+    for behind in still.memory.uncopied() {
         behind_of(still, behind, &copied, &mut blocks)?;
         blocks.end_of_zeros()?;
     }
@@ -111,8 +111,8 @@ pub fn write(still: &Still, to: impl Write) -> io::Result<u64> {
 
 /// What was not copied, which is the rest of `copied`: untouched memory as zeros, and what files hold.
 fn behind_of(
-    still: &Still,
-    behind: &Behind,
+    still: &FrozenProcess,
+    behind: &Uncopied,
     copied: &[Range<Addr>],
     blocks: &mut Blocks<impl Write>,
 ) -> io::Result<()> {
@@ -126,14 +126,14 @@ fn behind_of(
             let end = behind.range.end..behind.range.end;
             for copied in within.take_while(|copied| copied.start < behind.range.end).chain([end]) {
                 if copied.start > from {
-                    blocks.zero_pages(from, (copied.start.0 - from.0) / PAGE as u64)?;
+                    blocks.zero_pages(from, (copied.start.0 - from.0) / PAGE_SIZE as u64)?;
                 }
                 from = from.max(copied.end);
             }
         }
         Backing::File(constant) => {
             let is_program =
-                still.facts.mapping_at(behind.range.start).is_some_and(|mapping| mapping.access.execute);
+                still.info.mapping_at(behind.range.start).is_some_and(|mapping| mapping.access.execute);
             if !is_program {
                 constant.hold_all(MAX_WHOLE);
             }
@@ -141,15 +141,15 @@ fn behind_of(
                 let at = behind.range.start.plus(skipped);
                 // The last page may be a part of one.
                 let mut padded;
-                let bytes = if bytes.len().is_multiple_of(PAGE) {
+                let bytes = if bytes.len().is_multiple_of(PAGE_SIZE) {
                     bytes
                 } else {
                     padded = bytes.to_vec();
-                    padded.resize(bytes.len().next_multiple_of(PAGE), 0);
+                    padded.resize(bytes.len().next_multiple_of(PAGE_SIZE), 0);
                     &padded
                 };
-                for (page, number) in bytes.chunks(PAGE).zip(0_u64..) {
-                    let at = at.plus(number * PAGE as u64);
+                for (page, number) in bytes.chunks(PAGE_SIZE).zip(0_u64..) {
+                    let at = at.plus(number * PAGE_SIZE as u64);
                     if !is_copied(at) && behind.range.contains(&at) {
                         blocks.pages(at, page)?;
                     }
@@ -173,18 +173,18 @@ impl<W: Write> Blocks<W> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let is_zero = |page: &[u8]| page.iter().all(|&byte| byte == 0);
-            let mut pages = rest.chunks(PAGE).take(BLOCK_PAGES);
+            let mut pages = rest.chunks(PAGE_SIZE).take(BLOCK_PAGES);
             let first_is_zero = pages.next().is_some_and(is_zero);
-            let length = (1 + pages.take_while(|page| is_zero(page) == first_is_zero).count()) * PAGE;
+            let length = (1 + pages.take_while(|page| is_zero(page) == first_is_zero).count()) * PAGE_SIZE;
             let Some((part, behind)) = rest.split_at_checked(length.min(rest.len())) else { break };
             if first_is_zero {
-                self.zero_pages(at, (length / PAGE) as u64)?;
+                self.zero_pages(at, (length / PAGE_SIZE) as u64)?;
             } else {
                 self.end_of_zeros()?;
                 let packed = lz4_flex::block::compress_into(part, &mut self.packed).unwrap_or(usize::MAX);
                 let stored =
                     self.packed.get(..packed).filter(|packed| packed.len() < part.len()).unwrap_or(part);
-                self.out.block(at, (part.len() / PAGE) as u64, stored)?;
+                self.out.block(at, (part.len() / PAGE_SIZE) as u64, stored)?;
             }
             at = at.plus(length as u64);
             rest = behind;
@@ -194,7 +194,7 @@ impl<W: Write> Blocks<W> {
 
     fn zero_pages(&mut self, at: Addr, count: u64) -> io::Result<()> {
         match &mut self.zeros {
-            Some((start, pages)) if start.plus(*pages * PAGE as u64) == at => *pages += count,
+            Some((start, pages)) if start.plus(*pages * PAGE_SIZE as u64) == at => *pages += count,
             _ => {
                 self.end_of_zeros()?;
                 self.zeros = Some((at, count));

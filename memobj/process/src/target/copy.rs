@@ -8,13 +8,13 @@ use nix::unistd::Pid;
 
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
-use crate::facts::Mapping;
-use crate::memory::{Buffers, Direct, Filling, Full, Memory, PAGE};
+use crate::info::Mapping;
+use crate::memory::{BufferFull, CopyBuffer, CopyBuilder, Memory, PAGE_SIZE, ProcMem};
 use crate::residence::Residence;
 
-use super::hold::Hold;
-use super::pages::{self, Pages};
-use super::{Target, refusal, residence};
+use super::page_map::{self, Pages};
+use super::ptrace::PtraceStop;
+use super::{Target, access_errors, smaps};
 
 /// How much is read at once: the fastest on the machines that were measured.
 const PIECE: usize = 1 << 20;
@@ -23,91 +23,91 @@ const STRETCHES: usize = 256;
 
 /// A target whose threads all stand still. Dropped, they run on.
 #[derive(Debug)]
-pub struct Stopped<'t> {
+pub struct StoppedProcess<'t> {
     pub(super) target: &'t Target,
-    pub(super) hold: Hold,
-    pub(super) memory: Direct,
+    pub(super) stop: PtraceStop,
+    pub(super) memory: ProcMem,
     pub(super) mappings: Vec<Mapping>,
-    pub(super) maps: pages::PageMap,
+    pub(super) maps: page_map::PageMap,
 }
 
 /// What was copied, before it is made readable; that takes time, which the target need not stand still for.
 #[derive(Debug)]
 pub(super) struct Copied {
-    pub filling: Filling,
+    pub filling: CopyBuilder,
     pub mappings: Vec<Mapping>,
     pub lost_pages: u64,
 }
 
 /// Why nothing was copied.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum CopyError {
     /// It is more than there is room for.
-    Full,
+    BufferFull,
     /// It has ended.
-    Gone,
+    Exited,
 }
 
-impl Stopped<'_> {
+impl StoppedProcess<'_> {
     /// Its memory, to look at single words before deciding to copy.
     #[must_use]
-    pub const fn memory(&self) -> &Direct {
+    pub const fn memory(&self) -> &ProcMem {
         &self.memory
     }
 
     /// How many threads stand still.
     #[must_use]
     pub const fn threads(&self) -> usize {
-        self.hold.threads
+        self.stop.threads
     }
 
     /// Where its pages are, if the kernel says so.
     #[must_use]
     pub fn read_residence(&self) -> Option<Residence> {
-        residence::read(self.target.facts.id.pid, &self.memory)
+        smaps::read_residence(self.target.info.id.pid, &self.memory)
     }
 
     /// Lets it run on.
     #[must_use]
     pub fn resume(self) -> Duration {
-        let begun = self.hold.begun;
-        self.hold.let_go().saturating_duration_since(begun)
+        let begun = self.stop.begun;
+        self.stop.release().saturating_duration_since(begun)
     }
 
     /// Copies into `buffers`, which are taken, or given back with an error.
-    pub(super) fn copy(&mut self, buffers: &mut Buffers) -> Result<Copied, Trouble> {
+    pub(super) fn copy(&mut self, buffers: &mut CopyBuffer) -> Result<Copied, CopyError> {
         let begun = Instant::now();
-        let mut copying = Copying {
-            pid: self.target.facts.id.pid,
+        let mut copying = Copier {
+            pid: self.target.info.id.pid,
             memory: &self.memory,
-            filling: Filling::new(std::mem::take(buffers)),
+            filling: CopyBuilder::new(std::mem::take(buffers)),
             batch: Vec::with_capacity(STRETCHES),
             batched: 0,
             one_call: true,
             lost_pages: 0,
         };
-        for mapping in self.mappings.iter().filter(|mapping| pages::is_wanted(mapping)) {
+        for mapping in self.mappings.iter().filter(|mapping| page_map::is_wanted(mapping)) {
             let files_too = !self.target.has_file(mapping);
             if self.maps.scan(mapping, files_too, |pages| copying.pages(pages)).is_err() {
                 *buffers = copying.filling.into_buffers();
-                return Err(Trouble::Full);
+                return Err(CopyError::BufferFull);
             }
         }
         copying.flush();
-        let (lost_pages, pages) = (copying.lost_pages, copying.filling.used_bytes() / PAGE);
+        let (lost_pages, pages) = (copying.lost_pages, copying.filling.used_bytes() / PAGE_SIZE);
         if lost_pages > 0 && lost_pages == pages as u64 {
             *buffers = copying.filling.into_buffers();
-            return Err(Trouble::Gone);
+            return Err(CopyError::Exited);
         }
         self.target.note_rate(copying.filling.used_bytes(), begun.elapsed());
         Ok(Copied { filling: copying.filling, mappings: std::mem::take(&mut self.mappings), lost_pages })
     }
 }
 
-struct Copying<'m> {
+struct Copier<'m> {
     pid: u32,
-    memory: &'m Direct,
-    filling: Filling,
+    memory: &'m ProcMem,
+    filling: CopyBuilder,
     /// Pages that have a place, and are read together.
     batch: Vec<RemoteIoVec>,
     batched: usize,
@@ -116,26 +116,26 @@ struct Copying<'m> {
     lost_pages: u64,
 }
 
-impl Copying<'_> {
-    fn pages(&mut self, pages: Pages) -> Result<(), Full> {
+impl Copier<'_> {
+    fn pages(&mut self, pages: Pages) -> Result<(), BufferFull> {
         let mut at = pages.at;
         let mut left = pages.count;
         while left > 0 {
-            let count = left.min(PIECE / PAGE);
+            let count = left.min(PIECE / PAGE_SIZE);
             // The call is faster, but parts pages that are shared with a fork: each would have its own from then on.
             if pages.exclusive && self.one_call {
-                if self.batch.len() >= STRETCHES || self.batched + count * PAGE > PIECE {
+                if self.batch.len() >= STRETCHES || self.batched + count * PAGE_SIZE > PIECE {
                     self.flush();
                 }
                 self.filling.pages(at, count)?;
-                self.batch.push(RemoteIoVec { base: at.0 as usize, len: count * PAGE });
-                self.batched += count * PAGE;
+                self.batch.push(RemoteIoVec { base: at.0 as usize, len: count * PAGE_SIZE });
+                self.batched += count * PAGE_SIZE;
             } else {
                 self.flush();
                 let into = self.filling.pages(at, count)?;
                 self.lost_pages += read_pages(self.memory, at, into);
             }
-            at = at.plus((count * PAGE) as u64);
+            at = at.plus((count * PAGE_SIZE) as u64);
             left -= count;
         }
         Ok(())
@@ -166,13 +166,13 @@ impl Copying<'_> {
 }
 
 /// Reads whole pages; those that cannot be read become zeros. How many these are.
-fn read_pages(memory: &Direct, at: Addr, into: &mut [u8]) -> u64 {
+fn read_pages(memory: &ProcMem, at: Addr, into: &mut [u8]) -> u64 {
     if memory.read(at, into).is_ok() {
         return 0;
     }
     let mut lost = 0;
-    for (page, number) in into.chunks_mut(PAGE).zip(0_u64..) {
-        if memory.read(at.plus(number * PAGE as u64), page).is_err() {
+    for (page, number) in into.chunks_mut(PAGE_SIZE).zip(0_u64..) {
+        if memory.read(at.plus(number * PAGE_SIZE as u64), page).is_err() {
             page.fill(0);
             lost += 1;
         }
@@ -180,15 +180,18 @@ fn read_pages(memory: &Direct, at: Addr, into: &mut [u8]) -> u64 {
     lost
 }
 
-impl Trouble {
+impl CopyError {
     /// As users are told.
-    pub fn told(&self, target: &Target) -> Error {
-        let (pid, name) = (target.facts.id.pid, &target.facts.name);
+    pub fn describe(&self, target: &Target) -> Error {
+        let (pid, name) = (target.info.id.pid, &target.info.name);
         match self {
-            Self::Gone => refusal::gone(Stage::Copy, pid, name),
-            Self::Full => Error::new(
-                Stage::Copy,
-                format!("{}: grew faster than room for its copy could be made", refusal::named(pid, name)),
+            Self::Exited => access_errors::gone(Stage::COPY, pid, name),
+            Self::BufferFull => Error::new(
+                Stage::COPY,
+                format!(
+                    "{}: grew faster than room for its copy could be made",
+                    access_errors::named(pid, name)
+                ),
                 "try again, or read without a stop (`--no-stop`)",
             ),
         }

@@ -1,17 +1,17 @@
 //! The one layer that touches another process: attaching, stopping, copying, letting go. Nothing is ever written to it.
 
+mod access_errors;
+mod available_memory;
 mod copy;
-pub mod dump;
-mod files;
-mod hold;
-mod live;
-mod look;
-mod pages;
-mod refusal;
-mod residence;
-mod room;
-mod still;
-mod text;
+pub mod core_file;
+mod frozen_process;
+mod live_memory;
+mod mapped_files;
+mod page_map;
+mod process_info;
+mod procfs;
+mod ptrace;
+mod smaps;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -26,19 +26,20 @@ use rustix::io::Errno;
 
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
-use crate::facts::{Facts, Kind, Mapping, Source};
-use crate::memory::{Backing, Behind, Buffers, Constant, Direct, Memory, PAGE, gathered};
+use crate::info::{Mapping, MappingKind, ProcessInfo, ProcessSource};
+use crate::memory::{Backing, CopyBuffer, FilePart, Memory, PAGE_SIZE, ProcMem, Uncopied, merge_nearby};
 
-use hold::Hold;
-use look::look;
-use pages::PageMap;
-use refusal::Attempt;
-use text::Stat;
+use access_errors::Attempt;
+use page_map::PageMap;
+use process_info::read_process;
+use procfs::Stat;
+use ptrace::PtraceStop;
 
-pub use copy::Stopped;
-pub use live::{Counts, Live};
-use room::Room;
-pub use still::{Files, Still, Taking};
+use available_memory::AvailableMemory;
+use copy::CopyError;
+pub use copy::StoppedProcess;
+pub use frozen_process::{CopyInfo, FileOrigin, FrozenProcess};
+pub use live_memory::{LiveMemory, ReadCounts};
 
 /// How long the threads of a target may take to stop. They stop within a millisecond or are stuck.
 pub const STOP_LIMIT: Duration = Duration::from_millis(250);
@@ -56,11 +57,11 @@ const MEBIBYTE: u64 = 1 << 20;
 /// A running process.
 #[derive(Debug)]
 pub struct Target {
-    facts: Facts,
+    info: ProcessInfo,
     /// Where its program and its first stack are: another program in the same process has others.
     image: (u64, u64),
-    memory: Direct,
-    constants: Vec<(Mapping, Arc<Constant>)>,
+    memory: ProcMem,
+    file_parts: Vec<(Mapping, Arc<FilePart>)>,
     /// Nanoseconds that copying a mebibyte took at last.
     rate: AtomicU64,
     /// Room for looking at its pages, kept from one stop to the next.
@@ -83,14 +84,14 @@ impl Target {
     /// # Errors
     /// If there is none, or it is nothing that memory can be read of, or we may not: each with what to do.
     pub fn attach(pid: u32) -> Result<Self, Error> {
-        let (facts, image) = look(pid)?;
-        let memory = memory_of(&facts).map_err(|error| unreadable(&facts, Attempt::Read, &error))?;
+        let (info, image) = read_process(pid)?;
+        let memory = memory_of(&info).map_err(|error| unreadable(&info, Attempt::Read, &error))?;
         let rate = AtomicU64::new(FIRST_RATE);
         let mut target = Self {
-            facts,
+            info,
             image,
             memory,
-            constants: Vec::new(),
+            file_parts: Vec::new(),
             rate,
             maps: Mutex::new(None),
             wants_residence: false,
@@ -100,7 +101,7 @@ impl Target {
     }
 
     /// Whether copies come with where its pages were, from now on. That makes a stop some 25 ms longer for each GiB that is resident.
-    pub const fn want_residence(&mut self, wanted: bool) {
+    pub const fn record_residence(&mut self, wanted: bool) {
         self.wants_residence = wanted;
     }
 
@@ -109,12 +110,12 @@ impl Target {
     /// # Errors
     /// If it has ended or become another program, or as [`attach`](Self::attach).
     pub fn refresh(&mut self) -> Result<(), Error> {
-        let (facts, image) = look(self.facts.id.pid)?;
-        if facts.id != self.facts.id || image != self.image {
-            return Err(self.gone(Stage::Attach));
+        let (info, image) = read_process(self.info.id.pid)?;
+        if info.id != self.info.id || image != self.image {
+            return Err(self.gone(Stage::ATTACH));
         }
-        self.memory = memory_of(&facts).map_err(|error| unreadable(&facts, Attempt::Read, &error))?;
-        self.facts = facts;
+        self.memory = memory_of(&info).map_err(|error| unreadable(&info, Attempt::Read, &error))?;
+        self.info = info;
         self.open_files();
         Ok(())
     }
@@ -123,9 +124,9 @@ impl Target {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         let stat =
-            fs::read(format!("/proc/{}/stat", self.facts.id.pid)).ok().and_then(|text| Stat::parse(&text));
+            fs::read(format!("/proc/{}/stat", self.info.id.pid)).ok().and_then(|text| Stat::parse(&text));
         stat.is_none_or(|stat| {
-            stat.state.has_ended() || stat.start_ticks != self.facts.id.start || stat.image != self.image
+            stat.state.has_ended() || stat.start_ticks != self.info.id.start || stat.image != self.image
         })
     }
 
@@ -133,7 +134,7 @@ impl Target {
     #[must_use]
     pub fn estimate(&self) -> Estimate {
         let mut bytes = 0_u64;
-        self.scan(|_| true, |pages| bytes += (pages.count * PAGE) as u64);
+        self.scan(|_| true, |pages| bytes += (pages.count * PAGE_SIZE) as u64);
         let nanoseconds =
             u128::from(bytes) * u128::from(self.rate.load(Ordering::Relaxed)) / u128::from(MEBIBYTE);
         Estimate { bytes, pause: Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX)) }
@@ -143,34 +144,34 @@ impl Target {
     ///
     /// # Errors
     /// If it has ended, or one of them does not stop, or we may not. Then all of them run on.
-    pub fn stop(&self, limit: Duration) -> Result<Stopped<'_>, Error> {
-        let pid = self.facts.id.pid;
+    pub fn stop(&self, limit: Duration) -> Result<StoppedProcess<'_>, Error> {
+        let pid = self.info.id.pid;
         let maps = self.page_map();
-        let hold = Hold::take(pid, limit).map_err(|trouble| self.not_held(trouble, limit))?;
+        let stop = PtraceStop::stop(pid, limit).map_err(|error| self.stop_error(error, limit))?;
         // Opened anew: what was opened before may be the memory of a program that it no longer is.
         if self.has_ended() {
-            return Err(self.gone(Stage::Copy));
+            return Err(self.gone(Stage::COPY));
         }
         let opened = File::open(format!("/proc/{pid}/mem"))
-            .map_err(|error| unreadable(&self.facts, Attempt::Stop, &error))?;
+            .map_err(|error| unreadable(&self.info, Attempt::Stop, &error))?;
         let text = fs::read(format!("/proc/{pid}/maps"))
-            .map_err(|error| unreadable(&self.facts, Attempt::Stop, &error))?;
-        let mappings = text::maps(&text);
-        let memory = Direct::new(opened, readable(&mappings));
-        Ok(Stopped { target: self, hold, memory, mappings, maps })
+            .map_err(|error| unreadable(&self.info, Attempt::Stop, &error))?;
+        let mappings = procfs::maps(&text);
+        let memory = ProcMem::new(opened, readable(&mappings));
+        Ok(StoppedProcess { target: self, stop, memory, mappings, maps })
     }
 
     /// Stops it, copies it and lets it go; `is_quiet` looks at it while it stands still, and if it says no, it is let go and stopped
     /// again a little later, up to [`MAX_STOPS`] times; then it is copied as it is.
     ///
     /// # Errors
-    /// As [`stop`](Self::stop), or if no room can be got ([`Error::no_room`]).
+    /// As [`stop`](Self::stop), or if no room can be got ([`Error::out_of_memory`]).
     pub fn freeze(
         &mut self,
-        buffers: &mut Buffers,
+        buffers: &mut CopyBuffer,
         limit: Duration,
-        mut is_quiet: impl FnMut(&Direct) -> bool,
-    ) -> Result<Still, Error> {
+        mut is_quiet: impl FnMut(&ProcMem) -> bool,
+    ) -> Result<FrozenProcess, Error> {
         self.refresh()?;
         self.make_room(buffers)?;
         let mut wait = FIRST_WAIT;
@@ -194,7 +195,7 @@ impl Target {
             let pause = stopped.resume();
             match copied {
                 Ok(copied) => {
-                    let taking = Taking {
+                    let copy = CopyInfo {
                         pause: Some(pause),
                         stops,
                         was_quiet,
@@ -202,13 +203,13 @@ impl Target {
                         lost_pages: copied.lost_pages,
                         missing_bytes: 0,
                     };
-                    return Ok(Still { residence, ..self.still(copied, at, taking) });
+                    return Ok(FrozenProcess { residence, ..self.still(copied, at, copy) });
                 }
-                Err(copy::Trouble::Full) if stops < MAX_STOPS => {
+                Err(CopyError::BufferFull) if stops < MAX_STOPS => {
                     self.refresh()?;
                     self.make_room(buffers)?;
                 }
-                Err(trouble) => return Err(trouble.told(self)),
+                Err(error) => return Err(error.describe(self)),
             }
         }
     }
@@ -217,31 +218,30 @@ impl Target {
     ///
     /// # Errors
     /// If it has ended, or as [`attach`](Self::attach).
-    pub fn live(&self, cache_bytes: u64) -> Result<Live, Error> {
-        let memory =
-            memory_of(&self.facts).map_err(|error| unreadable(&self.facts, Attempt::Read, &error))?;
-        let written = gathered(self.written(), memory.regions());
-        Ok(Live::new(self.facts.id.pid, memory, written, cache_bytes))
+    pub fn live(&self, cache_bytes: u64) -> Result<LiveMemory, Error> {
+        let memory = memory_of(&self.info).map_err(|error| unreadable(&self.info, Attempt::Read, &error))?;
+        let written = merge_nearby(self.written_regions(), memory.regions());
+        Ok(LiveMemory::new(self.info.id.pid, memory, written, cache_bytes))
     }
 
     /// Its own pages, and those of files that can be had.
-    fn written(&self) -> Vec<Range<Addr>> {
+    fn written_regions(&self) -> Vec<Range<Addr>> {
         let of_files = self.wanted().filter(|mapping| self.has_file(mapping));
         let mut written: Vec<Range<Addr>> = of_files.map(|mapping| mapping.range.clone()).collect();
         self.scan(
             |mapping| !self.has_file(mapping),
-            |pages| written.push(pages.at..pages.at.plus((pages.count * PAGE) as u64)),
+            |pages| written.push(pages.at..pages.at.plus((pages.count * PAGE_SIZE) as u64)),
         );
         written
     }
 
     /// The mappings of which anything is to be copied.
     fn wanted(&self) -> impl Iterator<Item = &Mapping> {
-        self.facts.mappings.iter().filter(|mapping| pages::is_wanted(mapping))
+        self.info.mappings.iter().filter(|mapping| page_map::is_wanted(mapping))
     }
 
     /// Tells `each` the pages with a content of their own in those of the wanted mappings for which `of` is true.
-    fn scan(&self, of: impl Fn(&Mapping) -> bool, mut each: impl FnMut(pages::Pages)) {
+    fn scan(&self, of: impl Fn(&Mapping) -> bool, mut each: impl FnMut(page_map::Pages)) {
         let mut maps = self.page_map();
         for mapping in self.wanted().filter(|mapping| of(mapping)) {
             let Ok(()) = maps.scan(mapping, !self.has_file(mapping), |pages| {
@@ -252,57 +252,59 @@ impl Target {
         self.keep(maps);
     }
 
-    fn still(&self, copied: copy::Copied, at: SystemTime, taking: Taking) -> Still {
-        let behind = copied.mappings.iter().filter(|mapping| pages::is_wanted(mapping));
+    fn still(&self, copied: copy::Copied, at: SystemTime, copy: CopyInfo) -> FrozenProcess {
+        let behind = copied.mappings.iter().filter(|mapping| page_map::is_wanted(mapping));
         let behind = behind.filter_map(|mapping| {
             let backing = match (mapping.kind(), self.file_of(mapping)) {
-                (Kind::Anonymous, _) => Backing::Zeros,
-                (Kind::File, Some(constant)) => Backing::File(Arc::clone(constant)),
-                (Kind::File, None) | (Kind::Kernel, _) => return None,
+                (MappingKind::Anonymous, _) => Backing::Zeros,
+                (MappingKind::File, Some(constant)) => Backing::File(Arc::clone(constant)),
+                (MappingKind::File, None) | (MappingKind::Kernel, _) => return None,
             };
-            Some(Behind { range: mapping.range.clone(), backing })
+            Some(Uncopied { range: mapping.range.clone(), backing })
         });
         let memory = copied.filling.finish(behind.collect());
-        let facts = Facts { mappings: copied.mappings, ..self.facts.clone() };
-        Still {
+        let info = ProcessInfo { mappings: copied.mappings, ..self.info.clone() };
+        FrozenProcess {
             memory,
-            facts,
+            info,
             at: Some(at),
-            taking,
+            copy,
             residence: None,
-            files: Files::Process(self.facts.id.pid),
-            landmarks: BTreeMap::new(),
+            files: FileOrigin::Process(self.info.id.pid),
+            saved_addresses: BTreeMap::new(),
         }
     }
 
-    fn make_room(&self, buffers: &mut Buffers) -> Result<(), Error> {
+    fn make_room(&self, buffers: &mut CopyBuffer) -> Result<(), Error> {
         let bytes = self.estimate().bytes;
-        let no_room = |why: &str| {
-            let named = refusal::named(self.facts.id.pid, &self.facts.name);
+        let out_of_memory = |why: &str| {
+            let named = access_errors::named(self.info.id.pid, &self.info.name);
             let what = format!("{named}: no room for a copy of {}: {why}", units::Bytes(bytes));
             let hint = "read without a stop (`--no-stop`), which takes little memory";
-            Error { no_room: true, ..Error::new(Stage::Copy, what, hint) }
+            Error { out_of_memory: true, ..Error::new(Stage::COPY, what, hint) }
         };
-        let room = Room::now();
-        if !room.fits(bytes.saturating_sub(buffers.warm_bytes() as u64)) {
-            return Err(no_room(&room.to_string()));
+        let room = AvailableMemory::now();
+        if !room.fits(bytes.saturating_sub(buffers.populated_bytes() as u64)) {
+            return Err(out_of_memory(&room.to_string()));
         }
-        let wanted = usize::try_from(bytes).map_err(|error| no_room(&error.to_string()))?;
+        let wanted = usize::try_from(bytes).map_err(|error| out_of_memory(&error.to_string()))?;
         // A little more is faulted in, for what it allocates meanwhile.
-        buffers.prepare(wanted.saturating_add(1 << 20)).map_err(|error| no_room(&error.to_string()))
+        buffers.prepare(wanted.saturating_add(1 << 20)).map_err(|error| out_of_memory(&error.to_string()))
     }
 
     /// Opens what is mapped from files, as far as it is not open yet.
     fn open_files(&mut self) {
         let mut opened: Vec<((u32, u32), u64, Arc<File>)> = Vec::new();
-        let mut kept = std::mem::take(&mut self.constants);
+        let mut kept = std::mem::take(&mut self.file_parts);
         kept.retain(|(mapping, _)| {
-            self.facts.mapping_at(mapping.range.start).is_some_and(|now| now.is_same_as(mapping))
+            self.info.mapping_at(mapping.range.start).is_some_and(|now| now.is_same_as(mapping))
         });
-        let mut constants = Vec::with_capacity(kept.len());
-        for mapping in self.facts.mappings.iter().filter(|m| m.kind() == Kind::File && pages::is_wanted(m)) {
+        let mut file_parts = Vec::with_capacity(kept.len());
+        for mapping in
+            self.info.mappings.iter().filter(|m| m.kind() == MappingKind::File && page_map::is_wanted(m))
+        {
             if let Some(constant) = found(&kept, mapping) {
-                constants.push((mapping.clone(), Arc::clone(constant)));
+                file_parts.push((mapping.clone(), Arc::clone(constant)));
                 continue;
             }
             let known =
@@ -310,7 +312,7 @@ impl Target {
             let file = match known {
                 Some((_, _, file)) => Arc::clone(file),
                 None if opened.len() >= MAX_FILES => continue,
-                None => match files::open(self.facts.id.pid, mapping) {
+                None => match mapped_files::open(self.info.id.pid, mapping) {
                     Ok(file) => {
                         let file = Arc::new(file);
                         opened.push((mapping.device, mapping.inode, Arc::clone(&file)));
@@ -319,15 +321,15 @@ impl Target {
                     Err(_) => continue,
                 },
             };
-            constants
-                .push((mapping.clone(), Arc::new(Constant::new(file, mapping.offset, mapping.length()))));
+            file_parts
+                .push((mapping.clone(), Arc::new(FilePart::new(file, mapping.offset, mapping.length()))));
         }
-        self.constants = constants;
+        self.file_parts = file_parts;
     }
 
     /// The file's part behind a mapping, if it is open.
-    fn file_of(&self, mapping: &Mapping) -> Option<&Arc<Constant>> {
-        found(&self.constants, mapping)
+    fn file_of(&self, mapping: &Mapping) -> Option<&Arc<FilePart>> {
+        found(&self.file_parts, mapping)
     }
 
     fn has_file(&self, mapping: &Mapping) -> bool {
@@ -336,14 +338,14 @@ impl Target {
 
     fn page_map(&self) -> PageMap {
         let kept = self.maps.lock().unwrap_or_else(PoisonError::into_inner).take();
-        kept.unwrap_or_else(|| PageMap::new(None)).of(self.facts.id.pid)
+        kept.unwrap_or_else(|| PageMap::new(None)).of(self.info.id.pid)
     }
 
     fn keep(&self, maps: PageMap) {
         *self.maps.lock().unwrap_or_else(PoisonError::into_inner) = Some(maps);
     }
 
-    fn keep_of(&self, stopped: &mut Stopped<'_>) {
+    fn keep_of(&self, stopped: &mut StoppedProcess<'_>) {
         self.keep(std::mem::replace(&mut stopped.maps, PageMap::new(None)));
     }
 
@@ -356,20 +358,20 @@ impl Target {
     }
 
     fn gone(&self, stage: Stage) -> Error {
-        refusal::gone(stage, self.facts.id.pid, &self.facts.name)
+        access_errors::gone(stage, self.info.id.pid, &self.info.name)
     }
 
-    fn not_held(&self, trouble: hold::Trouble, limit: Duration) -> Error {
-        let named = refusal::named(self.facts.id.pid, &self.facts.name);
-        match trouble {
-            hold::Trouble::Gone => self.gone(Stage::Copy),
-            hold::Trouble::Refused(error) => unreadable(&self.facts, Attempt::Stop, &error),
-            hold::Trouble::NoThread(error) => Error::new(
-                Stage::Copy,
+    fn stop_error(&self, error: ptrace::StopError, limit: Duration) -> Error {
+        let named = access_errors::named(self.info.id.pid, &self.info.name);
+        match error {
+            ptrace::StopError::Gone => self.gone(Stage::COPY),
+            ptrace::StopError::Refused(error) => unreadable(&self.info, Attempt::Stop, &error),
+            ptrace::StopError::NoThread(error) => Error::new(
+                Stage::COPY,
                 format!("{named}: no thread to stop it with: {error}"),
                 "close other programs",
             ),
-            hold::Trouble::Stuck(stuck) => {
+            ptrace::StopError::Timeout(stuck) => {
                 let who = stuck.map_or_else(
                     || "it is becoming another program".to_owned(),
                     |stuck| {
@@ -382,7 +384,7 @@ impl Target {
                     },
                 );
                 Error::new(
-                    Stage::Copy,
+                    Stage::COPY,
                     format!("{named}: did not stop within {} ms: {who}", limit.as_millis()),
                     "it runs on unharmed; try again, or read without a stop (`--no-stop`)",
                 )
@@ -391,9 +393,9 @@ impl Target {
     }
 }
 
-impl Source for Target {
-    fn facts(&self) -> &Facts {
-        &self.facts
+impl ProcessSource for Target {
+    fn info(&self) -> &ProcessInfo {
+        &self.info
     }
 
     fn memory(&self) -> &dyn Memory {
@@ -401,10 +403,10 @@ impl Source for Target {
     }
 
     fn open(&self, mapping: &Mapping) -> Result<File, Error> {
-        files::open(self.facts.id.pid, mapping).map_err(|error| {
+        mapped_files::open(self.info.id.pid, mapping).map_err(|error| {
             Error::new(
-                Stage::Locate,
-                format!("{}: {error}", crate::facts::shown(&mapping.path)),
+                Stage::ATTACH,
+                format!("{}: {error}", crate::info::shown(&mapping.path)),
                 "run memobj as root, or inside the same container",
             )
         })
@@ -412,26 +414,26 @@ impl Source for Target {
 }
 
 /// What of `constants`, which are ordered by address, is behind a mapping.
-fn found<'c>(constants: &'c [(Mapping, Arc<Constant>)], mapping: &Mapping) -> Option<&'c Arc<Constant>> {
-    let at = constants.binary_search_by_key(&mapping.range.start, |(known, _)| known.range.start).ok()?;
-    constants.get(at).filter(|(known, _)| known.is_same_as(mapping)).map(|(_, constant)| constant)
+fn found<'c>(file_parts: &'c [(Mapping, Arc<FilePart>)], mapping: &Mapping) -> Option<&'c Arc<FilePart>> {
+    let at = file_parts.binary_search_by_key(&mapping.range.start, |(known, _)| known.range.start).ok()?;
+    file_parts.get(at).filter(|(known, _)| known.is_same_as(mapping)).map(|(_, constant)| constant)
 }
 
 fn readable(mappings: &[Mapping]) -> Vec<Range<Addr>> {
-    let is_readable = |m: &&Mapping| m.access.read && m.kind() != Kind::Kernel;
+    let is_readable = |m: &&Mapping| m.access.read && m.kind() != MappingKind::Kernel;
     mappings.iter().filter(is_readable).map(|mapping| mapping.range.clone()).collect()
 }
 
-fn memory_of(facts: &Facts) -> io::Result<Direct> {
-    Ok(Direct::new(File::open(format!("/proc/{}/mem", facts.id.pid))?, readable(&facts.mappings)))
+fn memory_of(info: &ProcessInfo) -> io::Result<ProcMem> {
+    Ok(ProcMem::new(File::open(format!("/proc/{}/mem", info.id.pid))?, readable(&info.mappings)))
 }
 
-fn unreadable(facts: &Facts, attempt: Attempt, error: &io::Error) -> Error {
-    let stage = if attempt == Attempt::Read { Stage::Attach } else { Stage::Copy };
+fn unreadable(info: &ProcessInfo, attempt: Attempt, error: &io::Error) -> Error {
+    let stage = if attempt == Attempt::Read { Stage::ATTACH } else { Stage::COPY };
     match error.raw_os_error() {
         Some(code) if [Errno::SRCH, Errno::NOENT].iter().any(|gone| gone.raw_os_error() == code) => {
-            refusal::gone(stage, facts.id.pid, &facts.name)
+            access_errors::gone(stage, info.id.pid, &info.name)
         }
-        _ => refusal::refused(facts.id.pid, attempt, error),
+        _ => access_errors::refused(info.id.pid, attempt, error),
     }
 }

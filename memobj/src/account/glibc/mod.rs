@@ -316,12 +316,12 @@ fn heaps_of(
 ) -> Option<Vec<ArenaHeap>> {
     let owner = |base: Addr| memory.read_addr(base).ok() == Some(state.at);
     let (most, info_bytes) = HEAP_MAX.iter().find_map(|&most| {
-        let base = state.at.without(most - 1);
+        let base = state.at.clear_bits(most - 1);
         let info_bytes = state.at.0.saturating_sub(base.0);
         ((1..=64).contains(&info_bytes) && owner(base)).then_some((most, info_bytes))
     })?;
     let mut heaps: Vec<ArenaHeap> = Vec::new();
-    let mut base = state.top.without(most - 1);
+    let mut base = state.top.clear_bits(most - 1);
     let mut seen = HashSet::new();
     while !base.is_null() && owner(base) && seen.insert(base) && heaps.len() < MOST_HEAPS {
         let (Ok(before), Ok(size)) =
@@ -337,7 +337,7 @@ fn heaps_of(
         let range = base..base.plus(size.min(most)).min(places.end_of(base));
         let chunks = ChunkStarts::new(&range);
         heaps.push(ArenaHeap { range, first, top: state.top, arena: number, chunks });
-        base = before.without(most - 1);
+        base = before.clear_bits(most - 1);
     }
     Some(heaps)
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use memobj_process::memory::Image;
+use memobj_process::memory::FakeMemory;
 
 const DATA: u64 = 0x10_0000;
 const HEAP: u64 = 0x20_0000;
@@ -65,7 +65,7 @@ fn made(top: u64, protected: bool) -> [(u64, Vec<u8>); 2] {
 }
 
 fn read(parts: &[(u64, Vec<u8>); 2]) -> Glibc {
-    let mut image = Image::default();
+    let mut image = FakeMemory::default();
     for (at, bytes) in parts {
         image.put(Addr(*at), bytes);
     }
@@ -98,7 +98,7 @@ fn each_shape_of_an_arena_is_known_by_its_bins() {
             glibc.trimmable.iter().map(|range| (range.start.0 - HEAP, range.end.0 - HEAP)).collect();
         assert_eq!(trimmable, [(0x1000, 0x2000), (0x3000, 0x4000)]);
         let image = made(top, protected);
-        let mut memory = Image::default();
+        let mut memory = FakeMemory::default();
         memory.put(Addr(HEAP), &image[1].1);
         let chunk = glibc.chunk(&memory, Addr(HEAP + 0x290 + 16)).unwrap();
         assert_eq!((chunk.start.0, chunk.end.0), (HEAP + 0x290, HEAP + 0x2d0));

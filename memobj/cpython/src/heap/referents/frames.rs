@@ -135,7 +135,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             StackRefs::Plain => Addr(slot),
             // The low bits are tags; both set: a number, no object (`Include/internal/pycore_stackref.h`).
             StackRefs::Tagged if slot & 3 == 3 => Addr::NULL,
-            StackRefs::Tagged => Addr(slot).without(3),
+            StackRefs::Tagged => Addr(slot).clear_bits(3),
         }
     }
 
@@ -240,7 +240,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             let to = match python.layout.encodings.stack_refs {
                 StackRefs::Plain => Addr(slot),
                 StackRefs::Tagged if slot & 3 == 3 => Addr::NULL,
-                StackRefs::Tagged => Addr(slot).without(3),
+                StackRefs::Tagged => Addr(slot).clear_bits(3),
             };
             if index < locals {
                 sink.edge(to, EdgeKind::Hidden);

@@ -20,7 +20,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             return Ok(());
         };
         for member in [known.tag, known.text, known.tail] {
-            sink.edge(memory.read_pointer(at, member)?.without(1), EdgeKind::Visited);
+            sink.edge(memory.read_pointer(at, member)?.clear_bits(1), EdgeKind::Visited);
         }
         let extra = memory.read_pointer(at, known.extra)?;
         if extra.is_null() {

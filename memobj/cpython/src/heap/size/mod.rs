@@ -263,7 +263,7 @@ fn read_frame<M: Memory>(python: &PythonHeap<'_, M>, at: Addr) -> Result<u64, Un
     if let (Some(inner), Some(data), Some(frame)) =
         (known.f_frame, known._f_frame_data, &layout.interpreter_frame)
     {
-        let code = memory.read_pointer(memory.read_pointer(at, inner)?, frame.executable)?.without(3);
+        let code = memory.read_pointer(memory.read_pointer(at, inner)?, frame.executable)?.clear_bits(3);
         return Ok(u64::from(data)
             + u64::from(frame.localsplus)
             + read_slots(python, code)?.saturating_mul(8));
@@ -290,7 +290,7 @@ fn read_generator<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) ->
     };
     let code = match known.gi_code {
         Some(code) => memory.read_pointer(at, code)?,
-        None => memory.read_pointer(at.plus(u64::from(inner)), frame.executable)?.without(3),
+        None => memory.read_pointer(at.plus(u64::from(inner)), frame.executable)?.clear_bits(3),
     };
     Ok(u64::from(inner) + u64::from(frame.localsplus) + read_slots(python, code)?.saturating_mul(8))
 }

@@ -286,7 +286,7 @@ impl<'p, 'm, M: Memory> TypeRegistry<'p, 'm, M> {
             return Ok(memory.read_byte(at, lock)? <= 3 && memory.read_byte(at, marks)? < 0x80);
         }
         let link = at.minus(u64::from(head.size));
-        let next = memory.read_pointer(link, head._gc_next)?.without(3);
-        Ok(next.is_null() || memory.read_pointer(next, head._gc_prev)?.without(3) == link)
+        let next = memory.read_pointer(link, head._gc_next)?.clear_bits(3);
+        Ok(next.is_null() || memory.read_pointer(next, head._gc_prev)?.clear_bits(3) == link)
     }
 }

@@ -14,14 +14,14 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 use crate::addr::Addr;
-use crate::memory::{Direct, Memory, PAGE, Unreadable};
+use crate::memory::{Memory, PAGE_SIZE, ProcMem, Unreadable};
 
 /// How many pages one call reads at most. More brought nothing on the machines that were measured; the kernel's own limit is 1,024.
 const PAGES_A_CALL: usize = 256;
 
 /// What reading took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct ReadCounts {
     /// System calls that read memory.
     pub calls: u64,
     /// Pages they brought.
@@ -32,9 +32,9 @@ pub struct Counts {
 
 /// A process's memory as it runs.
 #[derive(Debug)]
-pub struct Live {
+pub struct LiveMemory {
     pid: u32,
-    direct: Direct,
+    direct: ProcMem,
     /// Where something else than zeros was when this began.
     written: Vec<Range<Addr>>,
     cache: Cache<u64, Arc<[u8]>>,
@@ -46,8 +46,8 @@ pub struct Live {
     rejected: AtomicU64,
 }
 
-impl Live {
-    pub(super) fn new(pid: u32, direct: Direct, written: Vec<Range<Addr>>, cache_bytes: u64) -> Self {
+impl LiveMemory {
+    pub(super) fn new(pid: u32, direct: ProcMem, written: Vec<Range<Addr>>, cache_bytes: u64) -> Self {
         let none = || AtomicU64::new(0);
         Self {
             pid,
@@ -62,15 +62,15 @@ impl Live {
     }
 
     /// Forgets what was read: the next census sees what is there then.
-    pub fn forget(&self) {
+    pub fn clear_cache(&self) {
         self.cache.clear();
     }
 
     /// What reading took till now.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> ReadCounts {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Counts { calls: of(&self.calls), pages: of(&self.pages), rejected: of(&self.rejected) }
+        ReadCounts { calls: of(&self.calls), pages: of(&self.pages), rejected: of(&self.rejected) }
     }
 
     /// How the cache fares.
@@ -83,7 +83,7 @@ impl Live {
         if let Some(page) = self.cache.get(&number) {
             return Some(page);
         }
-        let mut bytes = [0; PAGE];
+        let mut bytes = [0; PAGE_SIZE];
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.direct.read(from_number(number), &mut bytes).ok()?;
         Some(self.keep(number, &bytes))
@@ -98,31 +98,31 @@ impl Live {
 
     /// Reads pages that follow each other nowhere in particular; those that are not there are left out.
     fn fetch(&self, numbers: &[u64], room: &mut [u8]) {
-        let Some(into) = room.get_mut(..numbers.len() * PAGE) else { return };
+        let Some(into) = room.get_mut(..numbers.len() * PAGE_SIZE) else { return };
         let stretches: Vec<RemoteIoVec> = numbers
             .iter()
-            .map(|&number| RemoteIoVec { base: from_number(number).0 as usize, len: PAGE })
+            .map(|&number| RemoteIoVec { base: from_number(number).0 as usize, len: PAGE_SIZE })
             .collect();
         self.calls.fetch_add(1, Ordering::Relaxed);
         // It ends at the first page that is not there; the rest is had one by one, when it is asked for.
         let read =
             process_vm_readv(Pid::from_raw(self.pid.cast_signed()), &mut [IoSliceMut::new(into)], &stretches);
-        let whole = read.unwrap_or(0) / PAGE;
-        for (&number, bytes) in numbers.iter().zip(into.chunks_exact(PAGE)).take(whole) {
+        let whole = read.unwrap_or(0) / PAGE_SIZE;
+        for (&number, bytes) in numbers.iter().zip(into.chunks_exact(PAGE_SIZE)).take(whole) {
             self.keep(number, bytes);
         }
     }
 }
 
-impl Memory for Live {
+impl Memory for LiveMemory {
     fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
         let mut from = at;
         let mut rest = into;
         while !rest.is_empty() {
-            let within = from.0 as usize % PAGE;
-            let length = (PAGE - within).min(rest.len());
+            let within = from.0 as usize % PAGE_SIZE;
+            let length = (PAGE_SIZE - within).min(rest.len());
             let Some((part, after)) = rest.split_at_mut_checked(length) else { break };
-            let page = self.page(from.0 / PAGE as u64);
+            let page = self.page(from.0 / PAGE_SIZE as u64);
             let Some(bytes) = page.as_deref().and_then(|page| page.get(within..)?.get(..length)) else {
                 self.rejected.fetch_add(1, Ordering::Relaxed);
                 return Err(Unreadable { at });
@@ -138,7 +138,7 @@ impl Memory for Live {
         self.direct.regions()
     }
 
-    fn written(&self) -> Vec<Range<Addr>> {
+    fn written_regions(&self) -> Vec<Range<Addr>> {
         self.written.clone()
     }
 
@@ -150,13 +150,13 @@ impl Memory for Live {
         let mut missing = BTreeSet::new();
         let mut room = Vec::new();
         let mut fetch = |missing: &mut BTreeSet<u64>| {
-            room.resize(PAGES_A_CALL * PAGE, 0);
+            room.resize(PAGES_A_CALL * PAGE_SIZE, 0);
             let numbers: Vec<u64> = std::mem::take(missing).into_iter().collect();
             self.fetch(&numbers, &mut room);
         };
         for range in wanted {
-            let last = range.end.0.saturating_sub(1).max(range.start.0) / PAGE as u64;
-            let first = range.start.0 / PAGE as u64;
+            let last = range.end.0.saturating_sub(1).max(range.start.0) / PAGE_SIZE as u64;
+            let first = range.start.0 / PAGE_SIZE as u64;
             // A range that says it is huge is no reason to read all of it.
             for number in (first..=last).take(PAGES_A_CALL) {
                 if self.cache.get(&number).is_none() {
@@ -182,5 +182,5 @@ fn shares_nothing(pid: u32) -> bool {
 }
 
 fn from_number(page: u64) -> Addr {
-    Addr(page.wrapping_mul(PAGE as u64))
+    Addr(page.wrapping_mul(PAGE_SIZE as u64))
 }

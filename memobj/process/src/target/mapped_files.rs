@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, major, minor};
 
-use crate::facts::{Kind, Mapping};
+use crate::info::{Mapping, MappingKind};
 
 /// Opens the file behind a mapping of a process.
 ///
@@ -19,7 +19,7 @@ use crate::facts::{Kind, Mapping};
 /// # Errors
 /// If none leads to it, or it is no regular file: devices are never opened, since that alone may change something.
 pub(super) fn open(pid: u32, mapping: &Mapping) -> io::Result<File> {
-    if mapping.kind() != Kind::File {
+    if mapping.kind() != MappingKind::File {
         return Err(io::Error::new(io::ErrorKind::NotFound, "no file is mapped there"));
     }
     let (start, end) = (mapping.range.start.0, mapping.range.end.0);

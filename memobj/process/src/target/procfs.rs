@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use common::process::ProcessState;
 
 use crate::addr::Addr;
-use crate::facts::{Access, Mapping};
+use crate::info::{Mapping, Permissions};
 
 const PF_KTHREAD: u64 = 0x0020_0000;
 
@@ -128,7 +128,12 @@ fn mapping(line: &[u8]) -> Option<Mapping> {
     (range.start < range.end).then_some(())?;
     Some(Mapping {
         range,
-        access: Access { read: is(0, b'r'), write: is(1, b'w'), execute: is(2, b'x'), shared: is(3, b's') },
+        access: Permissions {
+            read: is(0, b'r'),
+            write: is(1, b'w'),
+            execute: is(2, b'x'),
+            shared: is(3, b's'),
+        },
         offset,
         device,
         inode,
@@ -159,7 +164,7 @@ fn unescaped(path: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Kind;
+    use crate::info::MappingKind;
 
     const MAPS: &[u8] = b"\
 55d0c0a00000-55d0c0a01000 r--p 00000000 08:01 131 /usr/bin/a b (deleted)
@@ -180,8 +185,17 @@ nonsense
         assert!(maps[1].access.write && !maps[1].access.shared && maps[1].path.as_os_str().is_empty());
         assert_eq!((maps[2].path.to_str(), maps[2].offset), (Some("/dev/shm/x\ny"), 0x2000));
         assert!(maps[2].access.shared);
-        let kinds: Vec<Kind> = maps.iter().map(Mapping::kind).collect();
-        assert_eq!(kinds, [Kind::File, Kind::Anonymous, Kind::File, Kind::Kernel, Kind::Kernel]);
+        let kinds: Vec<MappingKind> = maps.iter().map(Mapping::kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                MappingKind::File,
+                MappingKind::Anonymous,
+                MappingKind::File,
+                MappingKind::Kernel,
+                MappingKind::Kernel
+            ]
+        );
     }
 
     #[test]

@@ -8,10 +8,10 @@ use common::process::{ProcessId, ProcessState};
 use serde::{Deserialize, Serialize};
 
 use crate::addr::Addr;
-use crate::facts::{Access, Facts, Mapping, Thread, shown};
-use crate::memory::PAGE;
+use crate::info::{Mapping, Permissions, ProcessInfo, Thread, shown};
+use crate::memory::PAGE_SIZE;
 use crate::residence::{PageKind, PageRun, Pages, Residence};
-use crate::target::{Still, Taking};
+use crate::target::{CopyInfo, FrozenProcess};
 
 /// Where the addresses of a user's process end.
 const MOST_ADDRESSES: u64 = 1 << 47;
@@ -20,7 +20,7 @@ const MOST_PAGES: u64 = 1 << 28;
 
 /// The first part of a snapshot. Fields may be added, and are passed over by who does not know them.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Head {
+pub(super) struct SnapshotHeader {
     pid: u32,
     start_ticks: u64,
     inner_pid: Option<u32>,
@@ -37,17 +37,17 @@ pub(super) struct Head {
     stopped_threads: usize,
     lost_pages: u64,
     missing_bytes: u64,
-    threads: Vec<HeadThread>,
-    mappings: Vec<HeadMapping>,
-    landmarks: BTreeMap<String, u64>,
+    threads: Vec<HeaderThread>,
+    mappings: Vec<HeaderMapping>,
+    saved_addresses: BTreeMap<String, u64>,
     /// Where its pages were; snapshots were saved without this at first.
     #[serde(default)]
-    residence: Option<HeadResidence>,
+    residence: Option<HeaderResidence>,
 }
 
 /// Where its pages were.
 #[derive(Debug, Serialize, Deserialize)]
-struct HeadResidence {
+struct HeaderResidence {
     /// Consecutive pages of one kind: how many pages after the last ones they begin, how many they are, and their kind: 0 private,
     /// 1 shared, 2 swapped.
     runs: Vec<(u64, u64, u8)>,
@@ -60,7 +60,7 @@ struct HeadResidence {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct HeadThread {
+struct HeaderThread {
     tid: u32,
     inner_tid: Option<u32>,
     name: String,
@@ -68,7 +68,7 @@ struct HeadThread {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct HeadMapping {
+struct HeaderMapping {
     start: u64,
     end: u64,
     /// As maps has it: `rw-p`.
@@ -80,29 +80,29 @@ struct HeadMapping {
     deleted: bool,
 }
 
-impl Head {
-    pub fn of(still: &Still) -> Self {
-        let (facts, taking) = (&still.facts, &still.taking);
+impl SnapshotHeader {
+    pub fn of(still: &FrozenProcess) -> Self {
+        let (info, copy) = (&still.info, &still.copy);
         Self {
-            pid: facts.id.pid,
-            start_ticks: facts.id.start,
-            inner_pid: facts.inner_pid,
-            name: facts.name.clone(),
-            program: shown(&facts.program),
-            rss_bytes: facts.rss_bytes,
-            rss_anon_bytes: facts.rss_anon_bytes,
-            swap_bytes: facts.swap_bytes,
+            pid: info.id.pid,
+            start_ticks: info.id.start,
+            inner_pid: info.inner_pid,
+            name: info.name.clone(),
+            program: shown(&info.program),
+            rss_bytes: info.rss_bytes,
+            rss_anon_bytes: info.rss_anon_bytes,
+            swap_bytes: info.swap_bytes,
             at: still.at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()),
-            pause: taking.pause,
-            stops: taking.stops,
-            was_quiet: taking.was_quiet,
-            stopped_threads: taking.threads,
-            lost_pages: taking.lost_pages,
-            missing_bytes: taking.missing_bytes,
-            threads: facts.threads.iter().map(HeadThread::of).collect(),
-            mappings: facts.mappings.iter().map(HeadMapping::of).collect(),
-            landmarks: still.landmarks.iter().map(|(name, at)| (name.clone(), at.0)).collect(),
-            residence: still.residence.as_ref().map(HeadResidence::of),
+            pause: copy.pause,
+            stops: copy.stops,
+            was_quiet: copy.was_quiet,
+            stopped_threads: copy.threads,
+            lost_pages: copy.lost_pages,
+            missing_bytes: copy.missing_bytes,
+            threads: info.threads.iter().map(HeaderThread::of).collect(),
+            mappings: info.mappings.iter().map(HeaderMapping::of).collect(),
+            saved_addresses: still.saved_addresses.iter().map(|(name, at)| (name.clone(), at.0)).collect(),
+            residence: still.residence.as_ref().map(HeaderResidence::of),
         }
     }
 
@@ -116,12 +116,12 @@ impl Head {
         self.residence.take()?.residence()
     }
 
-    /// The parts of a [`Still`] that are not memory.
-    pub fn parts(self) -> (Facts, Option<SystemTime>, Taking, BTreeMap<String, Addr>) {
-        let mut mappings: Vec<Mapping> = self.mappings.into_iter().map(HeadMapping::mapping).collect();
+    /// The parts of a [`FrozenProcess`] that are not memory.
+    pub fn parts(self) -> (ProcessInfo, Option<SystemTime>, CopyInfo, BTreeMap<String, Addr>) {
+        let mut mappings: Vec<Mapping> = self.mappings.into_iter().map(HeaderMapping::mapping).collect();
         mappings.retain(|mapping| mapping.range.start < mapping.range.end);
         mappings.sort_by_key(|mapping| mapping.range.start);
-        let facts = Facts {
+        let info = ProcessInfo {
             id: ProcessId { pid: self.pid, start: self.start_ticks },
             inner_pid: self.inner_pid,
             name: self.name,
@@ -129,10 +129,10 @@ impl Head {
             rss_bytes: self.rss_bytes,
             rss_anon_bytes: self.rss_anon_bytes,
             swap_bytes: self.swap_bytes,
-            threads: self.threads.into_iter().map(HeadThread::thread).collect(),
+            threads: self.threads.into_iter().map(HeaderThread::thread).collect(),
             mappings,
         };
-        let taking = Taking {
+        let copy = CopyInfo {
             pause: self.pause,
             stops: self.stops,
             was_quiet: self.was_quiet,
@@ -140,16 +140,16 @@ impl Head {
             lost_pages: self.lost_pages,
             missing_bytes: self.missing_bytes,
         };
-        let landmarks = self.landmarks.into_iter().map(|(name, at)| (name, Addr(at))).collect();
-        (facts, self.at.and_then(|at| UNIX_EPOCH.checked_add(at)), taking, landmarks)
+        let saved_addresses = self.saved_addresses.into_iter().map(|(name, at)| (name, Addr(at))).collect();
+        (info, self.at.and_then(|at| UNIX_EPOCH.checked_add(at)), copy, saved_addresses)
     }
 }
 
-impl HeadResidence {
+impl HeaderResidence {
     fn of(residence: &Residence) -> Self {
         let mut before = 0;
         let runs = residence.pages.runs().iter().map(|run| {
-            let (first, end) = (run.range.start.0 / PAGE as u64, run.range.end.0 / PAGE as u64);
+            let (first, end) = (run.range.start.0 / PAGE_SIZE as u64, run.range.end.0 / PAGE_SIZE as u64);
             let kind = match run.kind {
                 PageKind::Private => 0,
                 PageKind::Shared => 1,
@@ -175,7 +175,7 @@ impl HeadResidence {
         let mut runs = Vec::with_capacity(self.runs.len());
         for (skipped, count, kind) in self.runs {
             let first = page.checked_add(skipped)?;
-            page = first.checked_add(count).filter(|&end| end <= MOST_ADDRESSES / PAGE as u64)?;
+            page = first.checked_add(count).filter(|&end| end <= MOST_ADDRESSES / PAGE_SIZE as u64)?;
             all = all.saturating_add(count);
             let kind = match kind {
                 0 => PageKind::Private,
@@ -183,7 +183,7 @@ impl HeadResidence {
                 2 => PageKind::Swapped,
                 _ => return None,
             };
-            let at = |page: u64| Addr(page * PAGE as u64);
+            let at = |page: u64| Addr(page * PAGE_SIZE as u64);
             runs.push(PageRun { range: at(first)..at(page), kind });
         }
         (all <= MOST_PAGES).then(|| Residence {
@@ -198,7 +198,7 @@ impl HeadResidence {
     }
 }
 
-impl HeadThread {
+impl HeaderThread {
     fn of(thread: &Thread) -> Self {
         let Thread { tid, inner_tid, name, state } = thread;
         Self { tid: *tid, inner_tid: *inner_tid, name: name.clone(), state: *state }
@@ -209,9 +209,9 @@ impl HeadThread {
     }
 }
 
-impl HeadMapping {
+impl HeaderMapping {
     fn of(mapping: &Mapping) -> Self {
-        let Access { read, write, execute, shared } = mapping.access;
+        let Permissions { read, write, execute, shared } = mapping.access;
         let letter = |is: bool, letter: char| if is { letter } else { '-' };
         let last = if shared { 's' } else { 'p' };
         Self {
@@ -230,7 +230,7 @@ impl HeadMapping {
         let has = |letter: char| self.access.contains(letter);
         Mapping {
             range: Addr(self.start)..Addr(self.end),
-            access: Access { read: has('r'), write: has('w'), execute: has('x'), shared: has('s') },
+            access: Permissions { read: has('r'), write: has('w'), execute: has('x'), shared: has('s') },
             offset: self.offset,
             device: self.device,
             inode: self.inode,

@@ -15,7 +15,7 @@ use crate::residence::Residence;
 
 /// What may be done with a mapping: the second column of proc_pid_maps(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Access {
+pub struct Permissions {
     /// `r`.
     pub read: bool,
     /// `w`.
@@ -32,7 +32,7 @@ pub struct Mapping {
     /// Where.
     pub range: Range<Addr>,
     /// What may be done with it.
-    pub access: Access,
+    pub access: Permissions,
     /// Where in its file it begins, in bytes.
     pub offset: u64,
     /// Major and minor number of the file's device; zeros without a file.
@@ -47,7 +47,7 @@ pub struct Mapping {
 
 /// What is behind a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MappingKind {
     /// Memory without a file: heap, stacks, anonymous mappings.
     Anonymous,
     /// A file on a disk, or one that lives in memory.
@@ -71,14 +71,14 @@ impl Mapping {
 
     /// What is behind it.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> MappingKind {
         match self.path.as_os_str().as_bytes() {
-            b"[vdso]" | b"[vsyscall]" => Kind::Kernel,
-            path if path.starts_with(b"[vvar") => Kind::Kernel,
+            b"[vdso]" | b"[vsyscall]" => MappingKind::Kernel,
+            path if path.starts_with(b"[vvar") => MappingKind::Kernel,
             // Private mappings of these begin as zeros, as those without a file do: mmap(2), hugetlbfs.
-            b"/dev/zero" | b"/anon_hugepage" if !self.access.shared => Kind::Anonymous,
-            _ if self.inode == 0 => Kind::Anonymous,
-            _ => Kind::File,
+            b"/dev/zero" | b"/anon_hugepage" if !self.access.shared => MappingKind::Anonymous,
+            _ if self.inode == 0 => MappingKind::Anonymous,
+            _ => MappingKind::File,
         }
     }
 
@@ -86,8 +86,8 @@ impl Mapping {
     #[must_use]
     pub fn file_name(&self) -> &OsStr {
         match self.kind() {
-            Kind::File => self.path.file_name().unwrap_or_default(),
-            Kind::Anonymous | Kind::Kernel => OsStr::new(""),
+            MappingKind::File => self.path.file_name().unwrap_or_default(),
+            MappingKind::Anonymous | MappingKind::Kernel => OsStr::new(""),
         }
     }
 
@@ -114,7 +114,7 @@ pub struct Thread {
 
 /// Who a process is, and how large.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct ProcessInfo {
     /// Its number and when it began.
     pub id: ProcessId,
     /// Its number in its own pid namespace: what `os.getpid()` says there. `None` if the kernel does not say.
@@ -135,7 +135,7 @@ pub struct Facts {
     pub mappings: Vec<Mapping>,
 }
 
-impl Facts {
+impl ProcessInfo {
     /// The mapping that `at` is in.
     #[must_use]
     pub fn mapping_at(&self, at: Addr) -> Option<&Mapping> {
@@ -145,25 +145,25 @@ impl Facts {
 
     /// The first mapping of each file that is mapped from its beginning: where its headers are.
     pub fn files(&self) -> impl Iterator<Item = &Mapping> {
-        self.mappings.iter().filter(|mapping| mapping.kind() == Kind::File && mapping.offset == 0)
+        self.mappings.iter().filter(|mapping| mapping.kind() == MappingKind::File && mapping.offset == 0)
     }
 }
 
 /// Something whose memory and files can be looked at: a process, a core file, a snapshot.
-pub trait Source: Sync {
+pub trait ProcessSource: Sync {
     /// Who and what it is.
-    fn facts(&self) -> &Facts;
+    fn info(&self) -> &ProcessInfo;
 
     /// Its memory.
     fn memory(&self) -> &dyn Memory;
 
     /// Whether it never changes: what did not hold together once will not at a second look.
-    fn holds_still(&self) -> bool {
+    fn is_frozen(&self) -> bool {
         false
     }
 
     /// Addresses that names in files led to when it was saved, for when those files are not there: none but of a snapshot.
-    fn landmarks(&self) -> &BTreeMap<String, Addr> {
+    fn saved_addresses(&self) -> &BTreeMap<String, Addr> {
         static NONE: BTreeMap<String, Addr> = BTreeMap::new();
         &NONE
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::error::{Error, Stage};
 
-use super::text::{Stat, Status};
+use super::procfs::{Stat, Status};
 
 /// Bit of `CapEff`: linux/capability.h.
 const CAP_SYS_PTRACE: u32 = 19;
@@ -28,13 +28,13 @@ pub(super) fn absent(pid: u32) -> Error {
     Error {
         hint: "`pgrep -a python` lists what runs; in a container, a process has another number outside"
             .to_owned(),
-        ..Error::gone(Stage::Attach, format!("pid {pid}: no such process"))
+        ..Error::exited(Stage::ATTACH, format!("pid {pid}: no such process"))
     }
 }
 
 /// It ended while it was looked at, or became another program.
 pub(super) fn gone(stage: Stage, pid: u32, name: &str) -> Error {
-    Error::gone(stage, format!("{}: ended meanwhile", named(pid, name)))
+    Error::exited(stage, format!("{}: ended meanwhile", named(pid, name)))
 }
 
 /// The kernel refused: why, as far as can be found out.
@@ -58,7 +58,7 @@ pub(super) fn refused(pid: u32, attempt: Attempt, error: &io::Error) -> Error {
             .and_then(|text| text.trim().parse().ok()),
         in_container: in_container(),
     };
-    let stage = if attempt == Attempt::Read { Stage::Attach } else { Stage::Copy };
+    let stage = if attempt == Attempt::Read { Stage::ATTACH } else { Stage::COPY };
     let (what, hint) = reason.told(&error.to_string(), name_of);
     Error::new(stage, format!("{}: {what}", named(pid, &name_of(pid))), hint)
 }

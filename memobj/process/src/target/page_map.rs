@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use crate::addr::Addr;
-use crate::facts::{Kind, Mapping};
-use crate::memory::PAGE;
+use crate::info::{Mapping, MappingKind};
+use crate::memory::PAGE_SIZE;
 
 const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
@@ -34,7 +34,7 @@ pub(super) struct Pages {
 pub(super) fn is_wanted(mapping: &Mapping) -> bool {
     mapping.access.read
         && !mapping.access.shared
-        && mapping.kind() != Kind::Kernel
+        && mapping.kind() != MappingKind::Kernel
         && mapping.length() <= MAX_MAPPING
 }
 
@@ -107,7 +107,7 @@ impl PageMap {
 /// All pages that may have one, where there is no way to know.
 fn blind<E>(mapping: &Mapping, mut each: impl FnMut(Pages) -> Result<(), E>) -> Result<(), E> {
     let (page, end) = numbers(&mapping.range);
-    let may = mapping.access.write || mapping.kind() == Kind::Anonymous || !mapping.access.execute;
+    let may = mapping.access.write || mapping.kind() == MappingKind::Anonymous || !mapping.access.execute;
     match usize::try_from(end.saturating_sub(page)) {
         Ok(count @ 1..) if may => each(Pages { at: mapping.range.start, count, exclusive: false }),
         _ => Ok(()),
@@ -116,11 +116,11 @@ fn blind<E>(mapping: &Mapping, mut each: impl FnMut(Pages) -> Result<(), E>) -> 
 
 /// The numbers of the pages of a range.
 fn numbers(range: &Range<Addr>) -> (u64, u64) {
-    (range.start.0 / PAGE as u64, range.end.0 / PAGE as u64)
+    (range.start.0 / PAGE_SIZE as u64, range.end.0 / PAGE_SIZE as u64)
 }
 
 fn from_number(page: u64) -> Addr {
-    Addr(page.wrapping_mul(PAGE as u64))
+    Addr(page.wrapping_mul(PAGE_SIZE as u64))
 }
 
 #[cfg(test)]
@@ -128,14 +128,14 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::facts::Access;
+    use crate::info::Permissions;
 
     const START: u64 = 16;
 
     fn mapping(pages: u64) -> Mapping {
         Mapping {
             range: from_number(START)..from_number(START + pages),
-            access: Access { read: true, write: true, execute: false, shared: false },
+            access: Permissions { read: true, write: true, execute: false, shared: false },
             offset: 0,
             device: (0, 0),
             inode: 0,
@@ -147,7 +147,7 @@ mod tests {
     fn found(file: Option<File>, mapping: &Mapping, files_too: bool) -> Vec<(u64, usize, bool)> {
         let mut found = Vec::new();
         let scanned = PageMap::new(file).scan(mapping, files_too, |pages| {
-            found.push((pages.at.0 / PAGE as u64 - START, pages.count, pages.exclusive));
+            found.push((pages.at.0 / PAGE_SIZE as u64 - START, pages.count, pages.exclusive));
             Ok::<(), ()>(())
         });
         assert_eq!(scanned, Ok(()));
@@ -195,7 +195,7 @@ mod tests {
     fn without_a_page_map_or_with_half_of_one_all_may_have_content() {
         assert_eq!(found(None, &mapping(9), false), [(0, 9, false)]);
         let code = Mapping {
-            access: Access { write: false, execute: true, ..mapping(9).access },
+            access: Permissions { write: false, execute: true, ..mapping(9).access },
             inode: 5,
             ..mapping(9)
         };
@@ -209,8 +209,8 @@ mod tests {
         assert!(is_wanted(&mapping(9)) && !is_wanted(&mapping(1 << 40)));
         let with = |access| is_wanted(&Mapping { access, ..mapping(9) });
         assert!(
-            !with(Access { shared: true, ..mapping(9).access })
-                && !with(Access { read: false, ..mapping(9).access })
+            !with(Permissions { shared: true, ..mapping(9).access })
+                && !with(Permissions { read: false, ..mapping(9).access })
         );
     }
 }

@@ -9,16 +9,16 @@ use crate::addr::Addr;
 
 /// `/proc/PID/mem`: proc_pid_mem(5). Never written to.
 #[derive(Debug)]
-pub struct Direct {
+pub struct ProcMem {
     mem: File,
     regions: Vec<Range<Addr>>,
 }
 
-impl Direct {
+impl ProcMem {
     /// Reads through `mem`, opened for reading; `regions` are what the process has mapped.
     #[must_use]
     pub fn new(mem: File, regions: Vec<Range<Addr>>) -> Self {
-        Self { mem, regions: super::ranges::joined(regions) }
+        Self { mem, regions: super::ranges::merge_overlapping(regions) }
     }
 
     /// Reads as much as there is from `at` on: how many bytes.
@@ -37,7 +37,7 @@ impl Direct {
     }
 }
 
-impl Memory for Direct {
+impl Memory for ProcMem {
     fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
         if self.read_some(at, into) == into.len() { Ok(()) } else { Err(Unreadable { at }) }
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, OnceLock};
 
-use super::PAGE;
+use super::PAGE_SIZE;
 
 /// How much is read at once and kept.
 const CHUNK: usize = 1 << 16;
@@ -15,14 +15,14 @@ type Chunk = OnceLock<Option<Box<[u8]>>>;
 
 /// A part of a file, read by chunks at first use, and kept.
 #[derive(Debug)]
-pub struct Constant {
+pub struct FilePart {
     file: Arc<File>,
     offset: u64,
     length: u64,
     chunks: OnceLock<Box<[Chunk]>>,
 }
 
-impl Constant {
+impl FilePart {
     /// The `length` bytes from `offset` on; the file may be shorter.
     #[must_use]
     pub const fn new(file: Arc<File>, offset: u64, length: u64) -> Self {
@@ -87,7 +87,7 @@ impl Constant {
         let mut bytes = vec![0; CHUNK.min(self.length.checked_sub(from)? as usize)];
         let read = self.read_file(from, &mut bytes)?;
         // The rest of the file's last page is zeros in memory too; pages behind that are not there.
-        bytes.truncate(read.next_multiple_of(PAGE).min(bytes.len()));
+        bytes.truncate(read.next_multiple_of(PAGE_SIZE).min(bytes.len()));
         Some(bytes.into_boxed_slice())
     }
 
@@ -109,7 +109,7 @@ impl Constant {
 
 /// Fills `rest`, which a file that ended `end` bytes into its part does not have, if it is of the file's last page.
 fn padded(end: u64, rest: &mut [u8]) -> Option<()> {
-    if end + rest.len() as u64 > end.next_multiple_of(PAGE as u64) {
+    if end + rest.len() as u64 > end.next_multiple_of(PAGE_SIZE as u64) {
         return None;
     }
     rest.fill(0);

@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime};
 use crate::addr::Addr;
 use crate::elf::{Elf, build_id_in_memory};
 use crate::error::{Error, Stage};
-use crate::facts::{Facts, Mapping, Source, shown};
-use crate::memory::{Frozen, Memory};
+use crate::info::{Mapping, ProcessInfo, ProcessSource, shown};
+use crate::memory::{FrozenMemory, Memory};
 use crate::residence::Residence;
 
-use super::files;
+use super::mapped_files;
 
 /// Where files of a process are looked for after the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Files {
+pub enum FileOrigin {
     /// With the process of this number, which may still run.
     Process(u32),
     /// On this machine, under the paths that the process knew; each is compared with what the memory says of it.
@@ -24,7 +24,7 @@ pub enum Files {
 
 /// How a copy came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Taking {
+pub struct CopyInfo {
     /// How long the process stood still, from the first thread that was asked to stop to the last that was let go. `None` if it was not
     /// stopped for it.
     pub pause: Option<Duration>,
@@ -42,37 +42,37 @@ pub struct Taking {
 
 /// A process at one moment.
 #[derive(Debug)]
-pub struct Still {
+pub struct FrozenProcess {
     /// Its memory.
-    pub memory: Frozen,
+    pub memory: FrozenMemory,
     /// Who and what it was.
-    pub facts: Facts,
+    pub info: ProcessInfo,
     /// When that was; `None` if a core file does not say.
     pub at: Option<SystemTime>,
     /// How it was taken.
-    pub taking: Taking,
+    pub copy: CopyInfo,
     /// Where its pages were; `None` if that was not asked for or cannot be known.
     pub residence: Option<Residence>,
     /// Where its files are.
-    pub files: Files,
+    pub files: FileOrigin,
     /// Addresses that were found by names which its files have, for who reads a snapshot without these files. Kept as they are.
-    pub landmarks: BTreeMap<String, Addr>,
+    pub saved_addresses: BTreeMap<String, Addr>,
 }
 
-impl Source for Still {
-    fn landmarks(&self) -> &BTreeMap<String, Addr> {
-        &self.landmarks
+impl ProcessSource for FrozenProcess {
+    fn saved_addresses(&self) -> &BTreeMap<String, Addr> {
+        &self.saved_addresses
     }
 
-    fn facts(&self) -> &Facts {
-        &self.facts
+    fn info(&self) -> &ProcessInfo {
+        &self.info
     }
 
     fn memory(&self) -> &dyn Memory {
         &self.memory
     }
 
-    fn holds_still(&self) -> bool {
+    fn is_frozen(&self) -> bool {
         true
     }
 
@@ -82,29 +82,29 @@ impl Source for Still {
 
     fn open(&self, mapping: &Mapping) -> Result<File, Error> {
         match self.files {
-            Files::Process(pid) => {
-                files::open(pid, mapping).map_err(|error| unavailable(mapping, &error.to_string()))
+            FileOrigin::Process(pid) => {
+                mapped_files::open(pid, mapping).map_err(|error| unavailable(mapping, &error.to_string()))
             }
-            Files::Disk => same_build(&self.memory, &self.facts, mapping),
+            FileOrigin::Disk => same_build(&self.memory, &self.info, mapping),
         }
     }
 }
 
 fn unavailable(mapping: &Mapping, why: &str) -> Error {
     Error::new(
-        Stage::Locate,
+        Stage::ATTACH,
         format!("{}: {why}", shown(&mapping.path)),
         "the file that the process has mapped is needed; run memobj where it is",
     )
 }
 
 /// The file that has the mapping's path on this machine, if it is of the same build as what the memory holds.
-pub(super) fn same_build(memory: &dyn Memory, facts: &Facts, mapping: &Mapping) -> Result<File, Error> {
-    let file =
-        files::open_regular(&mapping.path).map_err(|error| unavailable(mapping, &error.to_string()))?;
+pub(super) fn same_build(memory: &dyn Memory, info: &ProcessInfo, mapping: &Mapping) -> Result<File, Error> {
+    let file = mapped_files::open_regular(&mapping.path)
+        .map_err(|error| unavailable(mapping, &error.to_string()))?;
     let again = || file.try_clone().map_err(|error| unavailable(mapping, &error.to_string()));
     let elf = Elf::read(again()?).map_err(|error| unavailable(mapping, &error.to_string()))?;
-    let first = facts.files().find(|first| {
+    let first = info.files().find(|first| {
         (first.device, first.inode, &first.path) == (mapping.device, mapping.inode, &mapping.path)
     });
     let in_memory = first.and_then(|first| build_id_in_memory(memory, first.range.start));

@@ -22,34 +22,34 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use super::text::{Stat, Status};
+use super::procfs::{Stat, Status};
 use common::process::ProcessState;
 
 /// A stop for no signal, as seized threads have it: linux/ptrace.h.
 const PTRACE_EVENT_STOP: i32 = 128;
 /// For so long a thread that is to stop is asked without a break; it mostly takes less.
-const EAGER: Duration = Duration::from_micros(300);
+const SPIN_LIMIT: Duration = Duration::from_micros(300);
 /// How much longer than the limit our own thread may take to say what became of it: it may wait in the kernel for an execve(2).
 const GRACE: Duration = Duration::from_millis(500);
 /// How long the kernel may take to let go of what a thread traced that has ended.
-const LETTING_GO: Duration = Duration::from_millis(200);
+const RELEASE_LIMIT: Duration = Duration::from_millis(200);
 
 /// Why a process could not be held.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum StopError {
     /// It has ended.
     Gone,
     /// The kernel refused.
     Refused(io::Error),
     /// A thread did not stop in time.
-    Stuck(Option<Stuck>),
+    Timeout(Option<UnstoppedThread>),
     /// Our own thread could not be started.
     NoThread(io::Error),
 }
 
 /// A thread that did not stop.
 #[derive(Debug)]
-pub(super) struct Stuck {
+pub(super) struct UnstoppedThread {
     pub tid: u32,
     pub name: String,
     pub state: ProcessState,
@@ -57,7 +57,7 @@ pub(super) struct Stuck {
 
 /// How a seized thread is let go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Caught {
+enum ThreadStop {
     /// Asked to stop; has not yet.
     Running,
     /// It stopped, by our wish or by job control.
@@ -72,7 +72,7 @@ enum Caught {
 
 /// A process whose threads all stand still. Dropped, they run on.
 #[derive(Debug)]
-pub(super) struct Hold {
+pub(super) struct PtraceStop {
     pid: u32,
     /// Closed to say that it is to be let go.
     release: Option<Sender<()>>,
@@ -83,22 +83,22 @@ pub(super) struct Hold {
     pub threads: usize,
 }
 
-struct Held {
+struct Stopped {
     begun: Instant,
     threads: usize,
 }
 
-impl Hold {
+impl PtraceStop {
     /// Stops every thread of the process within `limit`.
-    pub fn take(pid: u32, limit: Duration) -> Result<Self, Trouble> {
+    pub fn stop(pid: u32, limit: Duration) -> Result<Self, StopError> {
         let (report, reported) = mpsc::channel();
         let (release, released) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("holder".to_owned())
-            .spawn(move || hold(pid, limit, &report, &released))
-            .map_err(Trouble::NoThread)?;
+            .spawn(move || run_tracer(pid, limit, &report, &released))
+            .map_err(StopError::NoThread)?;
         match reported.recv_timeout(limit.saturating_add(GRACE)) {
-            Ok(Ok(Held { begun, threads })) => {
+            Ok(Ok(Stopped { begun, threads })) => {
                 Ok(Self { pid, release: Some(release), thread: Some(thread), begun, threads })
             }
             Ok(Err(trouble)) => {
@@ -107,12 +107,12 @@ impl Hold {
                 Err(trouble)
             }
             // Ours waits in the kernel. When it comes back, it finds nobody to report to, and ends.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(Trouble::Stuck(None)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(StopError::Timeout(None)),
         }
     }
 
     /// Lets it run on; says when the last thread was let go.
-    pub fn let_go(mut self) -> Instant {
+    pub fn release(mut self) -> Instant {
         self.end()
     }
 
@@ -124,7 +124,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for PtraceStop {
     fn drop(&mut self) {
         if self.thread.is_some() {
             self.end();
@@ -132,9 +132,9 @@ impl Drop for Hold {
     }
 }
 
-/// Our thread is joined a moment before the kernel has taken it down, and with it what it still traced.
+/// Our thread is merge_overlapping a moment before the kernel has taken it down, and with it what it still traced.
 fn wait_until_let_go(pid: u32) {
-    let deadline = Instant::now() + LETTING_GO;
+    let deadline = Instant::now() + RELEASE_LIMIT;
     while is_traced_by_us(pid) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_micros(50));
     }
@@ -148,45 +148,45 @@ fn is_traced_by_us(pid: u32) -> bool {
 }
 
 /// The life of our thread: when it let go of the last one.
-fn hold(
+fn run_tracer(
     pid: u32,
     limit: Duration,
-    report: &Sender<Result<Held, Trouble>>,
+    report: &Sender<Result<Stopped, StopError>>,
     released: &Receiver<()>,
 ) -> Instant {
-    let mut catch = Catch { pid, deadline: Instant::now() + limit, begun: None, threads: BTreeMap::new() };
-    let outcome = catch.all();
-    let threads = catch.threads.values().filter(|caught| **caught != Caught::Ended).count();
-    let held = outcome.map(|()| Held { begun: catch.begun.unwrap_or_else(Instant::now), threads });
+    let mut tracer = Tracer { pid, deadline: Instant::now() + limit, begun: None, threads: BTreeMap::new() };
+    let outcome = tracer.all();
+    let threads = tracer.threads.values().filter(|stop| **stop != ThreadStop::Ended).count();
+    let held = outcome.map(|()| Stopped { begun: tracer.begun.unwrap_or_else(Instant::now), threads });
     let is_held = held.is_ok();
     if report.send(held).is_ok() && is_held {
         // Nothing is ever sent: it ends when the other side is dropped.
         let _ = released.recv();
     }
-    catch.let_go();
+    tracer.release();
     Instant::now()
 }
 
-struct Catch {
+struct Tracer {
     pid: u32,
     deadline: Instant,
     begun: Option<Instant>,
-    threads: BTreeMap<u32, Caught>,
+    threads: BTreeMap<u32, ThreadStop>,
 }
 
-impl Catch {
+impl Tracer {
     /// Seizes and stops all threads, also those that were born meanwhile: no new one comes when all of them stand still.
-    fn all(&mut self) -> Result<(), Trouble> {
+    fn all(&mut self) -> Result<(), StopError> {
         loop {
-            let listed = tids(self.pid).map_err(|_| Trouble::Gone)?;
+            let listed = tids(self.pid).map_err(|_| StopError::Gone)?;
             let fresh: Vec<u32> = listed.into_iter().filter(|tid| !self.threads.contains_key(tid)).collect();
             if fresh.is_empty() {
                 break;
             }
             // Seized first, which stops nobody, so that they then stop as close together as can be.
             for &tid in &fresh {
-                let caught = self.seize(tid)?;
-                self.threads.insert(tid, caught);
+                let stop = self.seize(tid)?;
+                self.threads.insert(tid, stop);
             }
             self.begun.get_or_insert_with(Instant::now);
             for &tid in &fresh {
@@ -196,18 +196,18 @@ impl Catch {
                 self.await_stop(tid)?;
             }
         }
-        let any = self.threads.values().any(|caught| *caught != Caught::Ended);
-        if any { Ok(()) } else { Err(Trouble::Gone) }
+        let any = self.threads.values().any(|stop| *stop != ThreadStop::Ended);
+        if any { Ok(()) } else { Err(StopError::Gone) }
     }
 
-    fn seize(&self, tid: u32) -> Result<Caught, Trouble> {
+    fn seize(&self, tid: u32) -> Result<ThreadStop, StopError> {
         // Without options: not PTRACE_O_EXITKILL above all, by which the target would die with us.
         match ptrace::seize(raw(tid), ptrace::Options::empty()) {
-            Ok(()) => Ok(Caught::Running),
-            Err(Errno::ESRCH) => Ok(Caught::Ended),
+            Ok(()) => Ok(ThreadStop::Running),
+            Err(Errno::ESRCH) => Ok(ThreadStop::Ended),
             // So the kernel calls threads that have ended, too.
-            Err(Errno::EPERM) if self.has_ended(tid) => Ok(Caught::Ended),
-            Err(error) => Err(Trouble::Refused(error.into())),
+            Err(Errno::EPERM) if self.has_ended(tid) => Ok(ThreadStop::Ended),
+            Err(error) => Err(StopError::Refused(error.into())),
         }
     }
 
@@ -216,27 +216,27 @@ impl Catch {
     }
 
     fn interrupt(&mut self, tid: u32) {
-        if self.threads.get(&tid) == Some(&Caught::Running) && ptrace::interrupt(raw(tid)).is_err() {
-            self.threads.insert(tid, Caught::Ended);
+        if self.threads.get(&tid) == Some(&ThreadStop::Running) && ptrace::interrupt(raw(tid)).is_err() {
+            self.threads.insert(tid, ThreadStop::Ended);
         }
     }
 
-    fn await_stop(&mut self, tid: u32) -> Result<(), Trouble> {
+    fn await_stop(&mut self, tid: u32) -> Result<(), StopError> {
         let asked = Instant::now();
         let mut nap = Duration::from_micros(20);
-        while self.threads.get(&tid) == Some(&Caught::Running) {
-            let caught = look(tid);
-            if caught != Caught::Running {
-                self.threads.insert(tid, caught);
+        while self.threads.get(&tid) == Some(&ThreadStop::Running) {
+            let stop = poll_stop(tid);
+            if stop != ThreadStop::Running {
+                self.threads.insert(tid, stop);
                 break;
             }
             let now = Instant::now();
             if now >= self.deadline {
                 let stat = stat_of(self.pid, tid);
-                let stuck = |stat: Stat| Stuck { tid, name: stat.name, state: stat.state };
-                return Err(Trouble::Stuck(stat.map(stuck)));
+                let stuck = |stat: Stat| UnstoppedThread { tid, name: stat.name, state: stat.state };
+                return Err(StopError::Timeout(stat.map(stuck)));
             }
-            if now.duration_since(asked) < EAGER {
+            if now.duration_since(asked) < SPIN_LIMIT {
                 std::thread::yield_now();
             } else {
                 std::thread::sleep(nap);
@@ -247,12 +247,12 @@ impl Catch {
     }
 
     /// Lets go of all that stopped. Of the others the kernel lets go when this thread ends.
-    fn let_go(&mut self) {
-        for (&tid, caught) in &self.threads {
-            let signal = match caught {
-                Caught::Stopped => None,
-                Caught::Signalled(signal) => Some(*signal),
-                Caught::Running | Caught::Nameless | Caught::Ended => continue,
+    fn release(&mut self) {
+        for (&tid, stop) in &self.threads {
+            let signal = match stop {
+                ThreadStop::Stopped => None,
+                ThreadStop::Signalled(signal) => Some(*signal),
+                ThreadStop::Running | ThreadStop::Nameless | ThreadStop::Ended => continue,
             };
             // It may have been killed meanwhile; then there is nothing to let go.
             let _ = ptrace::detach(raw(tid), signal);
@@ -261,7 +261,7 @@ impl Catch {
 }
 
 /// What a thread that was asked to stop is doing.
-fn look(tid: u32) -> Caught {
+fn poll_stop(tid: u32) -> ThreadStop {
     let options = WaitPidFlag::WNOHANG
         | WaitPidFlag::WNOWAIT
         | WaitPidFlag::WSTOPPED
@@ -269,15 +269,15 @@ fn look(tid: u32) -> Caught {
         | WaitPidFlag::__WALL
         | WaitPidFlag::__WNOTHREAD;
     match waitid(Id::Pid(raw(tid)), options) {
-        Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => Caught::Running,
-        Ok(WaitStatus::PtraceEvent(_, signal, 0)) => Caught::Signalled(signal),
-        Ok(WaitStatus::PtraceEvent(_, _, PTRACE_EVENT_STOP)) => Caught::Stopped,
+        Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => ThreadStop::Running,
+        Ok(WaitStatus::PtraceEvent(_, signal, 0)) => ThreadStop::Signalled(signal),
+        Ok(WaitStatus::PtraceEvent(_, _, PTRACE_EVENT_STOP)) => ThreadStop::Stopped,
         Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD | Errno::ESRCH) => {
-            Caught::Ended
+            ThreadStop::Ended
         }
-        Ok(_) => Caught::Stopped,
+        Ok(_) => ThreadStop::Stopped,
         // nix has no word for the signal.
-        Err(_) => Caught::Nameless,
+        Err(_) => ThreadStop::Nameless,
     }
 }
 

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{Memory, PAGE, Unreadable};
+use super::{Memory, PAGE_SIZE, Unreadable};
 use crate::addr::Addr;
 
 /// A process that never was: pages that hold what was put into them, and zeros.
 #[derive(Debug, Default, Clone)]
-pub struct Image {
-    pages: BTreeMap<u64, Box<[u8; PAGE]>>,
+pub struct FakeMemory {
+    pages: BTreeMap<u64, Box<[u8; PAGE_SIZE]>>,
     regions: Vec<Range<Addr>>,
 }
 
-impl Image {
+impl FakeMemory {
     /// Nothing is mapped.
     #[must_use]
     pub fn new() -> Self {
@@ -23,13 +23,13 @@ impl Image {
     /// Writes bytes; the pages that they are on are mapped by that.
     pub fn put(&mut self, at: Addr, bytes: &[u8]) -> &mut Self {
         for (place, &byte) in (at.0..).zip(bytes) {
-            let page = self.pages.entry(place / PAGE as u64).or_insert_with(|| Box::new([0; PAGE]));
-            if let Some(into) = page.get_mut(place as usize % PAGE) {
+            let page = self.pages.entry(place / PAGE_SIZE as u64).or_insert_with(|| Box::new([0; PAGE_SIZE]));
+            if let Some(into) = page.get_mut(place as usize % PAGE_SIZE) {
                 *into = byte;
             }
         }
-        let page = |number: &u64| Addr(number * PAGE as u64)..Addr((number + 1) * PAGE as u64);
-        self.regions = super::ranges::joined(self.pages.keys().map(page).collect());
+        let page = |number: &u64| Addr(number * PAGE_SIZE as u64)..Addr((number + 1) * PAGE_SIZE as u64);
+        self.regions = super::ranges::merge_overlapping(self.pages.keys().map(page).collect());
         self
     }
 
@@ -44,12 +44,12 @@ impl Image {
     }
 }
 
-impl Memory for Image {
+impl Memory for FakeMemory {
     fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
         for (skipped, byte) in (0..).zip(into) {
             let place = at.plus(skipped).0;
-            let page = self.pages.get(&(place / PAGE as u64)).ok_or(Unreadable { at })?;
-            *byte = *page.get(place as usize % PAGE).ok_or(Unreadable { at })?;
+            let page = self.pages.get(&(place / PAGE_SIZE as u64)).ok_or(Unreadable { at })?;
+            *byte = *page.get(place as usize % PAGE_SIZE).ok_or(Unreadable { at })?;
         }
         Ok(())
     }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_was_put_is_read_and_nothing_else_is_there() {
-        let mut image = Image::new();
+        let mut image = FakeMemory::new();
         image
             .put_u64(Addr(0x1ffc), 0x1122_3344_5566_7788)
             .put_u32(Addr(0x5000), 9)

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 use crate::addr::Addr;
-use crate::memory::{Memory, PAGE};
+use crate::memory::{Memory, PAGE_SIZE};
 use crate::residence::{Pages, Residence};
 
 /// Entries of pagemap read at once: those of 128 MiB of addresses.
@@ -28,7 +28,7 @@ struct Sums {
 /// `None` where smaps or pagemap cannot be read.
 ///
 /// Costs some 25 ms for each GiB that is resident: two walks over its page tables.
-pub(super) fn read(pid: u32, memory: &impl Memory) -> Option<Residence> {
+pub(super) fn read_residence(pid: u32, memory: &impl Memory) -> Option<Residence> {
     let smaps = fs::read(format!("/proc/{pid}/smaps")).ok()?;
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).ok()?;
     let mut residence = Residence { stack_pointers: stack_pointers(pid), ..Residence::default() };
@@ -45,7 +45,7 @@ pub(super) fn read(pid: u32, memory: &impl Memory) -> Option<Residence> {
         }
     }
     let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-    residence.page_table_bytes = super::text::Status::parse(&status).page_table_bytes;
+    residence.page_table_bytes = super::procfs::Status::parse(&status).page_table_bytes;
     Some(residence)
 }
 
@@ -58,12 +58,12 @@ fn add(
     rss: u64,
     memory: &impl Memory,
 ) -> Option<()> {
-    let (first, end) = (range.start.0 / PAGE as u64, range.end.0 / PAGE as u64);
+    let (first, end) = (range.start.0 / PAGE_SIZE as u64, range.end.0 / PAGE_SIZE as u64);
     let is_zero = |page: Addr| {
-        let mut bytes = [0; PAGE];
-        memory.read(page, &mut bytes).is_ok() && bytes == [0; PAGE]
+        let mut bytes = [0; PAGE_SIZE];
+        memory.read(page, &mut bytes).is_ok() && bytes == [0; PAGE_SIZE]
     };
-    let mut known = Vec::with_capacity(usize::try_from(rss / PAGE as u64).unwrap_or(0).min(1 << 20));
+    let mut known = Vec::with_capacity(usize::try_from(rss / PAGE_SIZE as u64).unwrap_or(0).min(1 << 20));
     let mut page = first;
     while page < end {
         let count = ENTRIES.min(end - page);
@@ -72,7 +72,7 @@ fn add(
         let entries = (page..).zip(piece.as_chunks::<{ ENTRY as usize }>().0);
         known.extend(entries.filter_map(|(number, entry)| {
             let entry = u64::from_le_bytes(*entry);
-            (entry != 0).then_some((Addr(number.wrapping_mul(PAGE as u64)), entry))
+            (entry != 0).then_some((Addr(number.wrapping_mul(PAGE_SIZE as u64)), entry))
         }));
         page += count;
     }
@@ -171,8 +171,8 @@ VmFlags: rd wr mr mw me ac sd
     #[test]
     fn our_own_memory_is_all_accounted_for() {
         // Other tests run beside this one: between two looks at the same process a few pages come.
-        let direct = crate::memory::Direct::new(File::open("/proc/self/mem").unwrap(), Vec::new());
-        let residence = read(std::process::id(), &direct).unwrap();
+        let direct = crate::memory::ProcMem::new(File::open("/proc/self/mem").unwrap(), Vec::new());
+        let residence = read_residence(std::process::id(), &direct).unwrap();
         let missing = residence.rss_bytes.abs_diff(residence.pages.resident_bytes());
         assert!(residence.rss_bytes > 1 << 20 && missing < 4 << 20, "{residence:?}");
         assert!(residence.page_table_bytes.is_some_and(|bytes| bytes > 0));

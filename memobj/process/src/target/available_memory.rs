@@ -12,7 +12,7 @@ const MARGIN: u64 = 64 << 20;
 
 /// How much memory there is for us, without taking it from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Room {
+pub struct AvailableMemory {
     /// Of the machine: `MemAvailable` of proc_meminfo(5). `None` if it does not say.
     pub machine_bytes: Option<u64>,
     /// Of our control group and those above it, the least: what is not used of its limit, or used for files that can be dropped.
@@ -20,7 +20,7 @@ pub struct Room {
     pub group_bytes: Option<u64>,
 }
 
-impl Room {
+impl AvailableMemory {
     /// As it is now.
     #[must_use]
     pub fn now() -> Self {
@@ -37,7 +37,7 @@ impl Room {
     }
 }
 
-impl fmt::Display for Room {
+impl fmt::Display for AvailableMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |bytes: Option<u64>| {
             bytes.map_or_else(|| "any amount".to_owned(), |bytes| units::Bytes(bytes).to_string())
@@ -110,12 +110,15 @@ mod tests {
 
     #[test]
     fn both_the_machine_and_the_group_must_have_room() {
-        let room = Room { machine_bytes: Some(1 << 30), group_bytes: Some(256 << 20) };
+        let room = AvailableMemory { machine_bytes: Some(1 << 30), group_bytes: Some(256 << 20) };
         assert!(room.fits(192 << 20) && !room.fits((192 << 20) + 1));
         assert!(room.to_string().contains("control group has 256"), "{room}");
-        assert!(!Room { group_bytes: None, ..room }.fits(1 << 30) && Room::default().fits(u64::MAX - MARGIN));
-        assert!(Room { group_bytes: None, ..room }.to_string().contains("machine has 1"));
-        assert!(Room::now().machine_bytes.is_some_and(|bytes| bytes > 1 << 20));
+        assert!(
+            !AvailableMemory { group_bytes: None, ..room }.fits(1 << 30)
+                && AvailableMemory::default().fits(u64::MAX - MARGIN)
+        );
+        assert!(AvailableMemory { group_bytes: None, ..room }.to_string().contains("machine has 1"));
+        assert!(AvailableMemory::now().machine_bytes.is_some_and(|bytes| bytes > 1 << 20));
         assert_eq!(available("MemTotal: 5 kB\nMemAvailable:   12 kB\n"), Some(12 << 10));
     }
 }

@@ -16,11 +16,11 @@ use common::process::{ProcessId, ProcessState};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache, elf};
 
-use super::still::{self, Files, Still, Taking};
+use super::frozen_process::{self, CopyInfo, FileOrigin, FrozenProcess};
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
-use crate::facts::{Access, Facts, Kind, Mapping, Thread, shown};
-use crate::memory::{Backing, Behind, Buffers, Constant, Filling, PAGE};
+use crate::info::{Mapping, MappingKind, Permissions, ProcessInfo, Thread, shown};
+use crate::memory::{Backing, CopyBuffer, CopyBuilder, FilePart, PAGE_SIZE, Uncopied};
 
 use notes::MappedFile;
 
@@ -54,7 +54,7 @@ struct Part {
     /// How much of it is in the core, and where.
     kept: u64,
     offset: u64,
-    access: Access,
+    access: Permissions,
 }
 
 /// What the headers and notes of a core say.
@@ -68,13 +68,13 @@ struct Outline {
 
 /// Opens a core file.
 ///
-/// A file that is cut short gives what is there, and [`Taking::missing_bytes`] says how much is not.
+/// A file that is cut short gives what is there, and [`CopyInfo::missing_bytes`] says how much is not.
 ///
 /// # Errors
 /// If it is none, or of another kind of machine, or its headers are damaged.
-pub fn open(path: &Path) -> Result<Still, Error> {
+pub fn open(path: &Path) -> Result<FrozenProcess, Error> {
     let trouble =
-        |what: &str, hint: &str| Error::new(Stage::Attach, format!("{}: {what}", shown(path)), hint);
+        |what: &str, hint: &str| Error::new(Stage::ATTACH, format!("{}: {what}", shown(path)), hint);
     let io =
         |error: std::io::Error| trouble(&error.to_string(), "give the path of a core file that you may read");
     let file = File::open(path).map_err(io)?;
@@ -102,13 +102,13 @@ pub fn open(path: &Path) -> Result<Still, Error> {
         return Err(trouble("holds no memory", "make it anew, with room on the disk"));
     }
 
-    let facts = facts(&outline);
+    let info = facts(&outline);
     // Holes in a file take no room on the disk and are zeros, which are not copied.
     let blocks = file.metadata().map_err(io)?.blocks().saturating_mul(512).max(PIECE as u64);
-    let mut buffers = Buffers::new();
+    let mut buffers = CopyBuffer::new();
     let most = usize::try_from(length.min(blocks).saturating_add(PIECE as u64)).unwrap_or(usize::MAX);
     buffers.reserve(most).map_err(io)?;
-    let mut reading = Reading { file: &file, length, filling: Filling::new(buffers), missing: 0 };
+    let mut reading = Reading { file: &file, length, filling: CopyBuilder::new(buffers), missing: 0 };
     let mut zeros = Vec::new();
     for part in &outline.parts {
         let zero =
@@ -118,11 +118,20 @@ pub fn open(path: &Path) -> Result<Still, Error> {
     let missing_bytes = reading.missing;
     let mut memory = reading.filling.finish(zeros.clone());
 
-    let behind = behind(&outline, &facts, zeros, |mapping| still::same_build(&memory, &facts, mapping).ok());
-    memory.set_behind(behind);
-    let taking = Taking { threads: outline.threads.len(), missing_bytes, ..Taking::default() };
+    let behind =
+        uncopied(&outline, &info, zeros, |mapping| frozen_process::same_build(&memory, &info, mapping).ok());
+    memory.set_uncopied(behind);
+    let copy = CopyInfo { threads: outline.threads.len(), missing_bytes, ..CopyInfo::default() };
     let at = file.metadata().and_then(|there| there.modified()).ok();
-    Ok(Still { memory, facts, at, taking, residence: None, files: Files::Disk, landmarks: BTreeMap::new() })
+    Ok(FrozenProcess {
+        memory,
+        info,
+        at,
+        copy,
+        residence: None,
+        files: FileOrigin::Disk,
+        saved_addresses: BTreeMap::new(),
+    })
 }
 
 fn other_kind(file: &File) -> Option<&'static (&'static [u8], &'static str, &'static str)> {
@@ -168,7 +177,7 @@ fn outline(cache: &ReadCache<File>) -> Result<Outline, Odd> {
                 length: part.p_memsz(endian).max(part.p_filesz(endian)),
                 kept: part.p_filesz(endian),
                 offset: part.p_offset(endian),
-                access: Access {
+                access: Permissions {
                     read: has(elf::PF_R),
                     write: has(elf::PF_W),
                     execute: has(elf::PF_X),
@@ -196,11 +205,11 @@ fn outline(cache: &ReadCache<File>) -> Result<Outline, Odd> {
 }
 
 fn is_whole_pages(range: Range<u64>) -> bool {
-    range.start < range.end && range.start.is_multiple_of(PAGE as u64) && range.end < 1 << 47
+    range.start < range.end && range.start.is_multiple_of(PAGE_SIZE as u64) && range.end < 1 << 47
 }
 
 /// What the process had mapped: the parts of the core, with what `NT_FILE` says of them, and what it says besides.
-fn facts(outline: &Outline) -> Facts {
+fn facts(outline: &Outline) -> ProcessInfo {
     let mut mappings: Vec<Mapping> = Vec::with_capacity(outline.parts.len() + outline.files.len());
     // A core does not say a file's number; one of our own tells files apart.
     let mut numbers: BTreeMap<&Path, u64> = BTreeMap::new();
@@ -215,7 +224,7 @@ fn facts(outline: &Outline) -> Facts {
         outline.files.iter().map(|file| (file.start, file)).collect();
     for part in &outline.parts {
         let range =
-            Addr(part.start)..Addr(part.start.saturating_add(part.length).next_multiple_of(PAGE as u64));
+            Addr(part.start)..Addr(part.start.saturating_add(part.length).next_multiple_of(PAGE_SIZE as u64));
         let file = outline.files.partition_point(|file| file.start <= range.start).checked_sub(1);
         let file = file.and_then(|at| outline.files.get(at)).filter(|file| range.start < file.end);
         by_start.remove(&range.start);
@@ -240,7 +249,7 @@ fn facts(outline: &Outline) -> Facts {
     for file in by_start.into_values() {
         let (inode, path) = of_file(file);
         // NT_FILE tells no rights. What gcore leaves out was never written to: code above all.
-        let access = Access { read: true, execute: true, ..Access::default() };
+        let access = Permissions { read: true, execute: true, ..Permissions::default() };
         let range = file.start..file.end;
         mappings.push(Mapping {
             range,
@@ -264,8 +273,8 @@ fn facts(outline: &Outline) -> Facts {
         name: if tid == pid { name.clone() } else { String::new() },
         state: ProcessState::Unknown,
     };
-    let program = mappings.iter().find(|mapping| mapping.kind() == Kind::File);
-    Facts {
+    let program = mappings.iter().find(|mapping| mapping.kind() == MappingKind::File);
+    ProcessInfo {
         id: ProcessId { pid, start: 0 },
         inner_pid: Some(pid),
         program: program.map(|mapping| mapping.path.clone()).unwrap_or_default(),
@@ -279,20 +288,21 @@ fn facts(outline: &Outline) -> Facts {
 }
 
 /// What is not in the core: what files hold where there is a file, and zeros.
-fn behind(
+fn uncopied(
     outline: &Outline,
-    facts: &Facts,
-    zeros: Vec<Behind>,
+    info: &ProcessInfo,
+    zeros: Vec<Uncopied>,
     open: impl Fn(&Mapping) -> Option<File>,
-) -> Vec<Behind> {
+) -> Vec<Uncopied> {
     let mut files: BTreeMap<&Path, Option<Arc<File>>> = BTreeMap::new();
     let mut behind = zeros;
-    for mapping in facts.mappings.iter().filter(|mapping| mapping.kind() == Kind::File && mapping.access.read)
+    for mapping in
+        info.mappings.iter().filter(|mapping| mapping.kind() == MappingKind::File && mapping.access.read)
     {
         let part = outline.parts.binary_search_by_key(&mapping.range.start.0, |part| part.start).ok();
         let kept = part
             .and_then(|at| outline.parts.get(at))
-            .map_or(0, |part| part.kept.next_multiple_of(PAGE as u64));
+            .map_or(0, |part| part.kept.next_multiple_of(PAGE_SIZE as u64));
         let range = mapping.range.start.plus(kept)..mapping.range.end;
         if range.start >= range.end {
             continue;
@@ -300,8 +310,8 @@ fn behind(
         let file = files.entry(&mapping.path).or_insert_with(|| open(mapping).map(Arc::new));
         if let Some(file) = file {
             let length = range.end.0 - range.start.0;
-            let constant = Constant::new(Arc::clone(file), mapping.offset.saturating_add(kept), length);
-            behind.push(Behind { range, backing: Backing::File(Arc::new(constant)) });
+            let constant = FilePart::new(Arc::clone(file), mapping.offset.saturating_add(kept), length);
+            behind.push(Uncopied { range, backing: Backing::File(Arc::new(constant)) });
         }
     }
     behind
@@ -311,17 +321,17 @@ struct Reading<'f> {
     file: &'f File,
     /// How long the file is.
     length: u64,
-    filling: Filling,
+    filling: CopyBuilder,
     missing: u64,
 }
 
 impl Reading<'_> {
     /// Takes in what the core has of a part; the ranges that are zeros, by the core or because nothing was written there.
-    fn part(&mut self, part: &Part) -> Result<Vec<Behind>, crate::memory::Full> {
+    fn part(&mut self, part: &Part) -> Result<Vec<Uncopied>, crate::memory::BufferFull> {
         let mut there = self.length.saturating_sub(part.offset).min(part.kept);
         if there < part.kept {
             // Half a page would be one that ends with zeros.
-            there -= there % PAGE as u64;
+            there -= there % PAGE_SIZE as u64;
         }
         self.missing = self.missing.saturating_add(part.kept - there);
         let mut zeros = Vec::new();
@@ -329,7 +339,7 @@ impl Reading<'_> {
         let mut done = 0;
         while done < there {
             let length = (there - done).min(PIECE as u64) as usize;
-            let padded = length.next_multiple_of(PAGE);
+            let padded = length.next_multiple_of(PAGE_SIZE);
             let Some(into) = piece.get_mut(..padded) else { break };
             let (bytes, rest) = into.split_at_mut(length);
             rest.fill(0);
@@ -343,17 +353,22 @@ impl Reading<'_> {
         Ok(zeros)
     }
 
-    fn pages(&mut self, at: Addr, bytes: &[u8], zeros: &mut Vec<Behind>) -> Result<(), crate::memory::Full> {
-        for (page, number) in bytes.chunks(PAGE).zip(0_u64..) {
-            let at = at.plus(number * PAGE as u64);
+    fn pages(
+        &mut self,
+        at: Addr,
+        bytes: &[u8],
+        zeros: &mut Vec<Uncopied>,
+    ) -> Result<(), crate::memory::BufferFull> {
+        for (page, number) in bytes.chunks(PAGE_SIZE).zip(0_u64..) {
+            let at = at.plus(number * PAGE_SIZE as u64);
             if page.iter().any(|&byte| byte != 0) {
                 self.filling.pages(at, 1)?.copy_from_slice(page);
                 continue;
             }
-            let end = at.plus(PAGE as u64);
+            let end = at.plus(PAGE_SIZE as u64);
             match zeros.last_mut().filter(|last| last.range.end == at) {
                 Some(last) => last.range.end = end,
-                None => zeros.push(Behind { range: at..end, backing: Backing::Zeros }),
+                None => zeros.push(Uncopied { range: at..end, backing: Backing::Zeros }),
             }
         }
         Ok(())
