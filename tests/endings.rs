@@ -27,7 +27,7 @@ fn count(text: &str, line: &str) -> usize {
 }
 
 #[test]
-fn a_signal_sent_to_memmon_reaches_the_command_once() {
+fn signal_is_forwarded_once() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let folder = tempfile::tempdir().unwrap();
     let mut process = below_memmon(python, &folder.path().join("log"), "signals.py", &["5"]);
@@ -54,7 +54,7 @@ fn a_signal_sent_to_memmon_reaches_the_command_once() {
 }
 
 #[test]
-fn a_command_that_a_signal_ends_gives_its_status() {
+fn signaled_command_status() {
     let mut process =
         Tool::ours("memmon").args(["-i", "10m", "--", "sh", "-c", "echo here; exec sleep 1000"]).start();
     crate::support::wait_until(PATIENCE, "the command", || process.err().contains("here"));
@@ -65,7 +65,7 @@ fn a_command_that_a_signal_ends_gives_its_status() {
 }
 
 #[test]
-fn ctrl_c_reaches_the_command_once_and_its_status_is_ours() {
+fn ctrl_c_reaches_command_once() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = workspace::root().join("tests/targets/signals.py");
     let mut session = Terminal::new(bin("memmon"))
@@ -88,7 +88,7 @@ fn ctrl_c_reaches_the_command_once_and_its_status_is_ours() {
 }
 
 #[test]
-fn ctrl_c_that_ends_the_command_ends_memmon_with_130() {
+fn ctrl_c_exit_is_130() {
     let mut session = Terminal::new(bin("memmon"))
         .args(["--no-save", "-i", "10m", "--", "sh", "-c", "echo he''re; exec sleep 1000"])
         .start();
@@ -98,7 +98,7 @@ fn ctrl_c_that_ends_the_command_ends_memmon_with_130() {
 }
 
 #[test]
-fn a_terminal_that_goes_away_is_told_to_the_command() {
+fn hangup_reaches_the_command() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
@@ -134,7 +134,7 @@ fn growing(limit: &str) -> (crate::support::Run, Vec<Value>) {
 }
 
 #[test]
-fn a_crossed_limit_ends_the_command_and_all_below_it_and_names_who_grew() {
+fn crossed_limit_ends_the_tree() {
     if python().is_none() {
         crate::skip!("no Python on this machine");
     }
@@ -162,7 +162,7 @@ fn a_crossed_limit_ends_the_command_and_all_below_it_and_names_who_grew() {
 }
 
 #[test]
-fn a_crossed_limit_leaves_a_target_alone_that_was_not_started_by_memmon() {
+fn crossed_limit_spares_other_targets() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "grow.py", &["400", "200"]);
     let run = Tool::ours("memmon")
@@ -176,7 +176,7 @@ fn a_crossed_limit_leaves_a_target_alone_that_was_not_started_by_memmon() {
 }
 
 #[test]
-fn a_limit_holds_between_samples_too() {
+fn limit_holds_between_samples() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "grow.py", &["400", "200"]);
     let run = Tool::ours("memmon")
@@ -193,7 +193,7 @@ fn a_limit_holds_between_samples_too() {
 }
 
 #[test]
-fn a_peak_that_nobody_saw_is_known_at_the_commands_end() {
+fn missed_peak_is_found_at_exit() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     // A grandchild, over at once: hardly ever does a look come across it.
     let script = "\"$1\" -c 'x = bytearray(150 << 20); import os; os._exit(0)'; exit 0";
@@ -217,7 +217,7 @@ fn a_peak_that_nobody_saw_is_known_at_the_commands_end() {
 }
 
 #[test]
-fn a_killed_memmon_harms_no_target() {
+fn killed_memmon_harms_no_target() {
     let target = Tool::new("cat").start();
     let memmon = Tool::ours("memmon").args(["-i", "20ms", "-p", &target.pid().to_string()]).start();
     crate::support::wait_until(PATIENCE, "a sample", || !memmon.records().is_empty());

@@ -38,7 +38,7 @@ pub fn all_events<'a>(records: &'a [Value], event: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn the_commands_status_is_ours() {
+fn command_status_is_returned() {
     for (script, code) in
         [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
     {
@@ -56,7 +56,7 @@ fn the_commands_status_is_ours() {
 }
 
 #[test]
-fn a_command_that_cannot_be_started_has_the_status_that_shells_give() {
+fn unstartable_command_status() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plain.txt");
     fs::write(&file, "no program").unwrap();
@@ -75,7 +75,7 @@ fn a_command_that_cannot_be_started_has_the_status_that_shells_give() {
 }
 
 #[test]
-fn an_end_before_the_first_sample_is_told_once_with_its_status() {
+fn early_exit_is_reported_once() {
     for extra in ["--no-cmdline", "--no-connector"] {
         for (command, code) in [("false", 1), ("true", 0)].repeat(6) {
             let run = memmon(&["-i", LONG, extra, "--", command]).run().expect_code(code);
@@ -88,7 +88,7 @@ fn an_end_before_the_first_sample_is_told_once_with_its_status() {
 }
 
 #[test]
-fn arguments_arrive_as_they_were_given() {
+fn arguments_arrive_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let words: [&[u8]; 8] = [b"a b", b"", b"--", b"-p", b"--help", b"\xff\xfe\n", b"$HOME *", b"--watch"];
     let run = memmon(&["-o", "log", "--", "sh", "-c", "printf '%s\\0' \"$@\"", "sh"])
@@ -100,7 +100,7 @@ fn arguments_arrive_as_they_were_given() {
 }
 
 #[test]
-fn stdin_passes_through_and_all_output_goes_to_stderr() {
+fn stdin_passes_output_to_stderr() {
     let input = "line\n".repeat(100_000);
     let run = memmon(&["-i", LONG, "--", "cat"]).stdin(input.clone()).run().expect_code(0);
     assert!(run.err() == input, "{} bytes of {}", run.stderr.len(), input.len());
@@ -114,7 +114,7 @@ fn stdin_passes_through_and_all_output_goes_to_stderr() {
 }
 
 #[test]
-fn with_an_output_file_the_command_stays_what_it_was_in_a_pipe() {
+fn output_file_keeps_command_streams() {
     let folder = tempfile::tempdir().unwrap();
     let line =
         r#"seq 500 | "$MEMMON" -i 10m -o deep/log.jsonl -- sh -c 'cat; echo oops >&2; exit 0' | wc -l"#;
@@ -137,7 +137,7 @@ fn with_an_output_file_the_command_stays_what_it_was_in_a_pipe() {
 }
 
 #[test]
-fn marked_lines_keep_their_bytes() {
+fn prefixed_lines_keep_bytes() {
     let script =
         r"printf 'caf\351 \377\n'; sleep 0.2; printf '\033[1mbold\n' >&2; sleep 0.2; printf 'no end'";
     let run = shell(&["-i", LONG, "--prefix"], script).run().expect_code(0);
@@ -146,7 +146,7 @@ fn marked_lines_keep_their_bytes() {
 }
 
 #[test]
-fn recorded_output_stands_in_the_log_line_by_line() {
+fn output_is_recorded_by_line() {
     let script = r"echo one; sleep 0.2; printf 'caf\351\tx\n' >&2; sleep 0.2; printf last";
     let run = shell(&["-i", LONG, "--record-output"], script).run().expect_code(0);
     assert_eq!(run.stderr, b"[sh] one\n[sh!] caf\xe9\tx\n[sh] last\n");
@@ -158,7 +158,7 @@ fn recorded_output_stands_in_the_log_line_by_line() {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_holds_up_no_command() {
+fn unread_stderr_blocks_nothing() {
     let folder = tempfile::tempdir().unwrap();
     // The shell holds both ends, so that writing is possible, and reads nothing.
     let line = r#"mkfifo unread; exec 3<>unread
@@ -175,7 +175,7 @@ fn fake_python(file: &Path) {
 }
 
 #[test]
-fn a_script_is_run_by_its_projects_interpreter_and_stderr_says_which() {
+fn script_uses_project_interpreter() {
     let folder = tempfile::tempdir().unwrap();
     let place = fs::canonicalize(folder.path()).unwrap();
     let project = place.join("project");
@@ -207,7 +207,7 @@ fn a_script_is_run_by_its_projects_interpreter_and_stderr_says_which() {
 }
 
 #[test]
-fn a_real_script_runs() {
+fn real_script_runs() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bot.py"), "import sys; print(sys.argv); sys.exit(4)").unwrap();
@@ -220,7 +220,7 @@ fn a_real_script_runs() {
 }
 
 #[test]
-fn when_enough_was_seen_the_command_goes_on_and_its_status_counts() {
+fn bounds_do_not_end_the_command() {
     for enough in [["--count", "2"], ["--duration", "150ms"]] {
         let options = [&["-i", "20ms"][..], &enough].concat();
         let mut process = shell(&options, "read line; exit 9").start();
@@ -238,7 +238,7 @@ fn when_enough_was_seen_the_command_goes_on_and_its_status_counts() {
 }
 
 #[test]
-fn a_daemon_is_left_alone_and_told_of() {
+fn daemon_is_left_and_reported() {
     let script = "setsid sleep 1000 >/dev/null 2>&1 </dev/null & echo $!";
     let run = shell(&["-i", LONG], script).run().expect_code(0);
     let said = run.err();
@@ -255,7 +255,7 @@ fn a_daemon_is_left_alone_and_told_of() {
 }
 
 #[test]
-fn an_orphan_leaves_no_zombie_behind() {
+fn orphan_leaves_no_zombie() {
     let mut process =
         shell(&["-i", "100ms"], "(sh -c 'read x; exit 4' <&3 & echo $! >&2) 3<&0; exec sleep 1000").start();
     let orphan: u32 = wait_for(PATIENCE, "the orphan's pid", || process.err().trim().parse().ok());
@@ -277,7 +277,7 @@ fn an_orphan_leaves_no_zombie_behind() {
 }
 
 #[test]
-fn a_target_that_tells_of_signals_is_as_promised() {
+fn signal_target_works() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let run = script(python, "signals.py", &["6"]).run().expect_code(6);
     assert!(run.out().starts_with("ready "));

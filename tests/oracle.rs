@@ -96,7 +96,7 @@ fn differences(sample: &Value, before: &Value, after: &Value) -> Vec<String> {
 }
 
 #[test]
-fn every_figure_of_a_family_is_what_psutil_and_the_kernel_say() {
+fn figures_match_psutil_and_kernel() {
     let interpreter = match psutil() {
         Ok(interpreter) => interpreter,
         Err(reason) => crate::skip!("no psutil: {reason}"),
@@ -152,7 +152,7 @@ fn unix_seconds(time: &Value) -> f64 {
 }
 
 #[test]
-fn a_busy_process_has_the_processor_time_that_it_used() {
+fn busy_process_cpu_time() {
     let interpreter = match psutil() {
         Ok(interpreter) => interpreter,
         Err(reason) => crate::skip!("no psutil: {reason}"),
@@ -226,7 +226,7 @@ fn smallest_limit(folder: &Path, mount: &Path, name: &str) -> Value {
 }
 
 #[test]
-fn the_control_group_is_what_its_files_say() {
+fn cgroup_matches_its_files() {
     let target = Tool::new("cat").start();
     let Some((version, path, folder, mount)) = memory_group(target.pid()) else {
         crate::skip!("the memory control group of this machine cannot be found in the plain way")
@@ -268,7 +268,7 @@ fn the_control_group_is_what_its_files_say() {
 }
 
 #[test]
-fn a_limit_on_the_group_is_the_one_that_processes_run_into() {
+fn cgroup_limit_is_effective() {
     let (mut process, version, mount) = match memory_group(std::process::id()) {
         Some((version, _, _, mount)) => (Tool::new("sh").start(), version, mount),
         None => crate::skip!("the memory control group of this machine cannot be found in the plain way"),
@@ -298,7 +298,7 @@ fn a_limit_on_the_group_is_the_one_that_processes_run_into() {
 }
 
 #[test]
-fn memory_pressure_is_what_the_kernel_accounts() {
+fn pressure_matches_the_kernel() {
     let read = || -> Option<Vec<f64>> {
         let text = fs::read_to_string("/proc/pressure/memory").ok()?;
         let words = text.split_ascii_whitespace().filter_map(|word| word.split_once('='));

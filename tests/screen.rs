@@ -27,7 +27,7 @@ fn assert_given_back(session: &Session, pid: u32) {
 }
 
 #[test]
-fn the_screen_shows_names_pids_and_sizes() {
+fn screen_shows_names_and_sizes() {
     let mut target = Tool::new("sh").args(["-c", "sleep 1000 & echo child $!; read x"]).start();
     let child = target.wait_line("child ");
     let session = watch(target.pid());
@@ -41,7 +41,7 @@ fn the_screen_shows_names_pids_and_sizes() {
 }
 
 #[test]
-fn without_a_terminal_there_is_no_screen() {
+fn watch_needs_a_terminal() {
     let run =
         Tool::ours("memmon").args(["--watch", "-p", &std::process::id().to_string()]).run().expect_code(2);
     assert_eq!(run.out(), "");
@@ -49,7 +49,7 @@ fn without_a_terminal_there_is_no_screen() {
 }
 
 #[test]
-fn the_picture_follows_the_size_of_the_terminal() {
+fn screen_follows_terminal_size() {
     let target = target();
     let session = watch(target.pid());
     for (columns, rows) in [(60, 12), (150, 45), (20, 4), (100, 30)] {
@@ -68,7 +68,7 @@ fn the_picture_follows_the_size_of_the_terminal() {
 }
 
 #[test]
-fn every_way_out_gives_the_terminal_back() {
+fn every_exit_restores_terminal() {
     type Leave = fn(&Session);
     let ways: [(&str, Leave); 5] = [
         ("q", |session| session.type_keys("q")),
@@ -90,7 +90,7 @@ fn every_way_out_gives_the_terminal_back() {
 }
 
 #[test]
-fn the_targets_end_gives_the_terminal_back() {
+fn target_exit_restores_terminal() {
     let mut target = target();
     let mut session = watch(target.pid());
     target.close_stdin();
@@ -100,7 +100,7 @@ fn the_targets_end_gives_the_terminal_back() {
 }
 
 #[test]
-fn ctrl_z_gives_the_terminal_back_and_going_on_takes_it_again() {
+fn ctrl_z_suspends_the_screen() {
     let target = target();
     let mut session = watch(target.pid());
     session.type_keys(CTRL_Z);
@@ -118,7 +118,7 @@ fn ctrl_z_gives_the_terminal_back_and_going_on_takes_it_again() {
 }
 
 #[test]
-fn a_launched_command_shows_beside_what_it_prints_and_keeps_the_keyboard() {
+fn launched_command_keeps_keyboard() {
     let mut session = Terminal::new(bin("memmon"))
         .args(["--watch", "--no-save", "-i", "100ms", "--", "sh", "-c"])
         .args(["echo wor''ds; read line; echo \"read $line\" >&2; exec sleep 1000"])

@@ -30,7 +30,7 @@ fn saved(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn people_get_text_in_colour_and_a_history_saved_by_itself() {
+fn terminal_gets_text_and_history() {
     let folder = tempfile::tempdir().unwrap();
     let target = target();
     let mut session = memmon(folder.path(), target.pid(), &["-i", "20ms", "--count", "2"]).start();
@@ -54,7 +54,7 @@ fn people_get_text_in_colour_and_a_history_saved_by_itself() {
 }
 
 #[test]
-fn who_wants_no_history_and_no_colour_gets_none() {
+fn history_and_colour_can_be_off() {
     let folder = tempfile::tempdir().unwrap();
     let target = target();
     let options = ["-i", "20ms", "--count", "2", "--no-save"];
@@ -69,7 +69,7 @@ fn who_wants_no_history_and_no_colour_gets_none() {
 }
 
 #[test]
-fn in_a_pipe_there_is_jsonl_without_any_escape() {
+fn pipe_gets_plain_jsonl() {
     let folder = tempfile::tempdir().unwrap();
     let target = target();
     let line = "\"$MEMMON\" -p $PID -i 20ms --count 2 | cat >log";
@@ -88,7 +88,7 @@ fn in_a_pipe_there_is_jsonl_without_any_escape() {
 }
 
 #[test]
-fn a_history_that_cannot_be_saved_by_itself_is_told_and_nothing_else() {
+fn unsaved_history_is_a_note() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("state"), "a file").unwrap();
     let target = target();
@@ -100,7 +100,7 @@ fn a_history_that_cannot_be_saved_by_itself_is_told_and_nothing_else() {
 }
 
 #[test]
-fn ctrl_c_beside_tee_ends_both_and_leaves_whole_lines() {
+fn ctrl_c_with_tee_leaves_whole_lines() {
     let folder = tempfile::tempdir().unwrap();
     let target = target();
     let line = "trap 'echo ended' INT; \"$MEMMON\" -p $PID -i 10ms | tee log.jsonl >/dev/null";
@@ -120,7 +120,7 @@ fn ctrl_c_beside_tee_ends_both_and_leaves_whole_lines() {
 }
 
 #[test]
-fn ctrl_c_ends_with_exit_0_and_what_was_seen() {
+fn ctrl_c_exits_0_with_summary() {
     let folder = tempfile::tempdir().unwrap();
     let target = target();
     let mut session = memmon(folder.path(), target.pid(), &["-i", "10m"]).start();
@@ -146,7 +146,7 @@ fn assert_harmless(session: &Session) {
 }
 
 #[test]
-fn hostile_names_and_arguments_are_shown_and_not_obeyed() {
+fn hostile_names_are_escaped() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let folder = tempfile::tempdir().unwrap();
     let hostile = Target::start(python, "hostile_name.py", &["200"]);

@@ -48,7 +48,7 @@ fn must_be_told() -> bool {
 }
 
 #[test]
-fn children_that_live_for_a_millisecond_are_told_each_with_its_exit_code() {
+fn millisecond_children_are_reported() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (root, log, mut exits) = storm(python, &["-i", "100ms"]);
     if !log.is_told_by_the_kernel() {
@@ -82,7 +82,7 @@ fn children_that_live_for_a_millisecond_are_told_each_with_its_exit_code() {
 }
 
 #[test]
-fn in_a_storm_that_nobody_tells_of_every_sample_is_right() {
+fn storm_without_events_is_right() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     // So many samples that some come upon children in the middle of their birth or end.
     let (root, log, exits) = storm(python, &["-i", "10ms", "--no-connector", "--pss", "never"]);
@@ -107,7 +107,7 @@ fn in_a_storm_that_nobody_tells_of_every_sample_is_right() {
 }
 
 #[test]
-fn five_hundred_generations_are_all_there() {
+fn five_hundred_generations() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "tree.py", &["1", "500", "0"]);
     let log = Log::of(memmon(target.pid(), &["-i", "100ms", "--count", "2"]).run());
@@ -126,7 +126,7 @@ fn five_hundred_generations_are_all_there() {
 }
 
 #[test]
-fn two_thousand_children_are_all_there_even_with_few_descriptors() {
+fn two_thousand_children() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "tree.py", &["2000", "1", "0"]);
     let expected = below(target.pid());
@@ -160,7 +160,7 @@ fn statm(pid: u32) -> u64 {
 }
 
 #[test]
-fn one_that_becomes_another_program_is_replaced_and_keeps_its_number() {
+fn exec_is_reported_as_replaced() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     for args in BOTH_WAYS {
         let mut target = Target::start(python, "execer.py", &[]);
@@ -183,7 +183,7 @@ fn one_that_becomes_another_program_is_replaced_and_keeps_its_number() {
 }
 
 #[test]
-fn the_end_of_the_root_is_told_at_once_with_its_status_however_long_the_interval() {
+fn root_exit_is_reported_at_once() {
     for more in [&[][..], &["--no-connector"]] {
         for (script, code, signal) in [
             ("read x; exit 7", Value::from(7), Value::Null),
@@ -205,7 +205,7 @@ fn the_end_of_the_root_is_told_at_once_with_its_status_however_long_the_interval
 }
 
 #[test]
-fn an_end_that_nobody_could_see_has_no_status() {
+fn unseen_exit_has_no_status() {
     let mut target = Tool::new("sh").start();
     target.write("sleep 1000 & child=$!; echo child $child\n");
     let child: u32 = target.wait_line("child ").parse().unwrap();
@@ -223,7 +223,7 @@ fn an_end_that_nobody_could_see_has_no_status() {
 }
 
 #[test]
-fn a_stopped_child_is_stopped_and_a_zombie_is_an_end() {
+fn stopped_child_and_zombie() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     for args in BOTH_WAYS {
         let target = Target::start(python, "stopper.py", &[]);
@@ -245,7 +245,7 @@ fn a_stopped_child_is_stopped_and_a_zombie_is_an_end() {
 }
 
 #[test]
-fn a_zombie_cannot_be_watched_and_one_that_was_there_before_is_no_child() {
+fn zombie_is_refused_and_no_child() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "zombie.py", &[]);
     for source in ["linux", "sysinfo"] {
@@ -262,7 +262,7 @@ fn a_zombie_cannot_be_watched_and_one_that_was_there_before_is_no_child() {
 }
 
 #[test]
-fn an_orphan_stays_in_the_tree_that_it_was_born_in() {
+fn orphan_stays_in_its_tree() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     for args in BOTH_WAYS {
         let mut target = Target::start(python, "orphan.py", &[]);
@@ -292,7 +292,7 @@ fn choose_next(pid: u32) -> bool {
 }
 
 #[test]
-fn a_number_given_out_again_is_another_process() {
+fn reused_pid_is_another_process() {
     for (args, inside) in BOTH_WAYS.iter().flat_map(|args| [(args, false), (args, true)]) {
         let mut target = Tool::new("sh").start();
         target.write("sleep 1000 & first=$!; echo first $first\n");

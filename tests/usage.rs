@@ -8,7 +8,7 @@ fn memmon(args: &[&str]) -> Tool {
 }
 
 #[test]
-fn wrong_usage_is_told_on_stderr_with_exit_2() {
+fn wrong_usage_exits_2() {
     let cases: [&[&str]; 12] = [
         &[],
         &["-i", "0", "-p", "1"],
@@ -51,7 +51,7 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
-fn intervals_are_seconds_or_have_units() {
+fn intervals_are_seconds_or_units() {
     let target = Tool::new("cat").start();
     for (text, seconds) in [("0.5", 0.5), ("500ms", 0.5), ("2s", 2.0), ("1m", 60.0), ("10ms", 0.01)] {
         let run = memmon(&["-i", text, "--count", "1", "-p", &target.pid().to_string()]).run().expect_code(0);
@@ -63,7 +63,7 @@ fn intervals_are_seconds_or_have_units() {
 }
 
 #[test]
-fn a_table_has_a_head_and_a_row_for_each_process_and_sample() {
+fn csv_has_titles_and_rows() {
     let mut target = Tool::new("sh").args(["-c", "sleep 1000 & echo ready; read x"]).start();
     target.wait_line("ready");
     let options = ["--format", "csv", "-i", "50ms", "--count", "3", "-p", &target.pid().to_string()];
@@ -83,7 +83,7 @@ fn a_table_has_a_head_and_a_row_for_each_process_and_sample() {
 }
 
 #[test]
-fn samples_keep_to_their_times_and_do_not_drift() {
+fn samples_do_not_drift() {
     let target = Tool::new("cat").start();
     let run = memmon(&["-i", "0.1", "--count", "20", "-p", &target.pid().to_string()]).run().expect_code(0);
     let records = run.records();
@@ -103,7 +103,7 @@ fn samples_keep_to_their_times_and_do_not_drift() {
 }
 
 #[test]
-fn the_users_end_and_the_targets_are_both_exit_0() {
+fn user_and_target_end_exit_0() {
     let mut target = Tool::new("cat").start();
     let process = memmon(&["-i", "10m", "-p", &target.pid().to_string()]).start();
     wait_until(PATIENCE, "a sample", || !of_type(&process.records(), "process").is_empty());

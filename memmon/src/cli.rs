@@ -135,7 +135,7 @@ pub enum Metric {
 impl Metric {
     /// The word before the colon, and in records.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Total => "total",
             Self::Rss => "rss",
@@ -217,13 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_holds_together() {
+    fn argument_definition_is_valid() {
         use clap::CommandFactory;
         Args::command().debug_assert();
     }
 
     #[test]
-    fn a_command_keeps_its_own_arguments() {
+    fn command_keeps_its_arguments() {
         let args = parse(&["-i", "1", "--", "prog", "-p", "--format", "x", "--"]).unwrap();
         assert_eq!(args.command, ["prog", "-p", "--format", "x", "--"]);
         assert!(parse(&["-p", "1", "--", "prog"]).is_err());
@@ -233,14 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn save_takes_a_folder_or_none() {
+    fn save_folder_is_optional() {
         assert_eq!(parse(&["-p", "1"]).unwrap().save, None);
         assert_eq!(parse(&["--save", "-p", "1"]).unwrap().save, Some("data/memory_diagnostics".into()));
         assert_eq!(parse(&["--save", "dir", "-p", "1"]).unwrap().save, Some("dir".into()));
     }
 
     #[test]
-    fn limits_name_their_metric() {
+    fn limit_names_its_metric() {
         let limit = |metric, bytes| Ok(Limit { metric, bytes });
         assert_eq!(Limit::parse("500M"), limit(Metric::Total, 500 << 20));
         assert_eq!(Limit::parse("total:1K"), limit(Metric::Total, 1024));

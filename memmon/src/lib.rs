@@ -2,23 +2,23 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`cli`], [`words`] | what the user types, and names that several views show |
+//! | arguments | [`cli`], [`shell_quote`] | what the user types; command lines and signal names as text |
 //! | source | [`source`] | what the kernel or sysinfo says |
-//! | tree | [`tree`] | descendants, identity |
-//! | sample | [`sample`], [`limit`], [`roots`] | one tick → records; which are worth a warning; what the user named |
+//! | forest | [`process_forest`] | descendants and identity |
+//! | sample | [`sample`], [`limits`], [`roots`] | one tick → records; warnings and limits; the processes that the user named |
 //! | edge | [`emit`], [`watch`] | records for people, tables, files, and one screen, redrawn |
 //! | flow | [`run`] | arguments → the flow above, in order → exit code |
 
 pub mod cli;
 pub mod emit;
-pub mod limit;
+pub mod limits;
+pub mod process_forest;
 pub mod roots;
 pub mod run;
 pub mod sample;
+pub mod shell_quote;
 pub mod source;
-pub mod tree;
 pub mod watch;
-pub mod words;
 
 use std::process::ExitCode;
 

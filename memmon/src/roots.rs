@@ -2,14 +2,14 @@
 
 use common::cli::Failure;
 
-use crate::source::{Details, Found, Source, Unreadable};
-use crate::tree;
+use crate::process_forest;
+use crate::source::{ProcessDetails, ProcessEntry, ProcessSource, ReadError};
 
 /// The roots to watch, and what to tell the user about them.
 #[derive(Debug)]
 pub struct Roots {
     /// None is below another.
-    pub found: Vec<Found>,
+    pub found: Vec<ProcessEntry>,
     /// Lines for stderr.
     pub notes: Vec<String>,
 }
@@ -18,13 +18,13 @@ pub struct Roots {
 ///
 /// # Errors
 /// A number or name that no process has: what it is instead, and what to do.
-pub fn find(source: &mut dyn Source, pids: &[u32], names: &[String]) -> Result<Roots, Failure> {
+pub fn find_roots(source: &mut dyn ProcessSource, pids: &[u32], names: &[String]) -> Result<Roots, Failure> {
     let listing_failed =
         |error| Failure::new(format!("processes cannot be listed: {error}"), "is /proc mounted?");
-    let all = source.appeared().map_err(listing_failed)?;
+    let all = source.new_processes().map_err(listing_failed)?;
     let mut wanted = Vec::new();
     for &pid in pids {
-        wanted.push(source.find(pid).map_err(|error| refuse(pid, &error))?);
+        wanted.push(source.find(pid).map_err(|error| explain(pid, &error))?);
     }
     if !names.is_empty() {
         let us = std::process::id();
@@ -32,7 +32,7 @@ pub fn find(source: &mut dyn Source, pids: &[u32], names: &[String]) -> Result<R
         for found in all.iter().filter(|found| found.id.pid != us) {
             let Ok(details) = source.details(found.id) else { continue };
             for (name, hit) in names.iter().zip(&mut named) {
-                if goes_by(&details, name) {
+                if matches_name(&details, name) {
                     *hit = true;
                     wanted.push(*found);
                 }
@@ -43,7 +43,7 @@ pub fn find(source: &mut dyn Source, pids: &[u32], names: &[String]) -> Result<R
             return Err(Failure::new(format!("no process is named '{name}'"), hint));
         }
     }
-    let (found, inner) = tree::outermost(&wanted, &all);
+    let (found, inner) = process_forest::outermost_roots(&wanted, &all);
     let notes = inner
         .iter()
         .map(|(inner, outer)| {
@@ -53,29 +53,29 @@ pub fn find(source: &mut dyn Source, pids: &[u32], names: &[String]) -> Result<R
     Ok(Roots { found, notes })
 }
 
-fn refuse(pid: u32, error: &Unreadable) -> Failure {
+fn explain(pid: u32, error: &ReadError) -> Failure {
     match error {
-        Unreadable::Gone { wait_status: None } | Unreadable::Ending => Failure::new(
+        ReadError::Exited { wait_status: None } | ReadError::Exiting => Failure::new(
             format!("no process has the number {pid}"),
             "see the numbers in 'ps -e', or give a name with -n",
         ),
-        Unreadable::Gone { wait_status: Some(_) } => Failure::new(
+        ReadError::Exited { wait_status: Some(_) } => Failure::new(
             format!("pid {pid} is a zombie: it has ended, and its parent has not taken notice"),
             "watch its parent ('ps -o ppid= -p PID')",
         ),
-        Unreadable::Failed(error) => {
+        ReadError::Failed(error) => {
             Failure::new(format!("pid {pid} cannot be read: {error}"), "watch it as its own user or as root")
         }
     }
 }
 
 /// Whether a process answers to a name: its own, its command's, or, for an interpreter, its script's or module's.
-fn goes_by(details: &Details, name: &str) -> bool {
+fn matches_name(details: &ProcessDetails, name: &str) -> bool {
     if *details.name == *name || *details.full_name() == *name {
         return true;
     }
     let mut args = details.cmdline.iter().flat_map(|cmdline| cmdline.iter());
-    let Some(command) = args.next().map(|arg| base(arg)) else { return false };
+    let Some(command) = args.next().map(|arg| file_name(arg)) else { return false };
     if command == name {
         return true;
     }
@@ -88,20 +88,20 @@ fn goes_by(details: &Details, name: &str) -> bool {
         return match arg.as_str() {
             // Program text is no name.
             "-c" | "-e" => false,
-            "-m" | "-jar" => args.next().is_some_and(|module| base(module) == name),
+            "-m" | "-jar" => args.next().is_some_and(|module| file_name(module) == name),
             // These options of python take a value of their own.
             "-X" | "-W" => {
                 args.next();
                 continue;
             }
             option if option.starts_with('-') => continue,
-            script => base(script) == name,
+            script => file_name(script) == name,
         };
     }
     false
 }
 
-fn base(path: &str) -> &str {
+fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
@@ -111,29 +111,29 @@ mod tests {
 
     use super::*;
 
-    fn details(name: &str, args: &[&str]) -> Details {
-        let found = Found { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 };
-        Details {
+    fn details(name: &str, args: &[&str]) -> ProcessDetails {
+        let found = ProcessEntry { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 };
+        ProcessDetails {
             cmdline: Some(args.iter().map(|&arg| arg.to_owned()).collect()),
-            ..Details::bare(found, name.into(), ProcessState::Running)
+            ..ProcessDetails::new(found, name.into(), ProcessState::Running)
         }
     }
 
     #[test]
-    fn a_process_goes_by_its_name_its_command_and_its_script() {
+    fn names_match_command_and_script() {
         let bot = details("python3.11", &["/venv/bin/python3.11", "-u", "-X", "dev", "src/bot.py", "serve"]);
         for (name, hit) in [("python3.11", true), ("bot.py", true), ("serve", false), ("python", false)] {
-            assert_eq!(goes_by(&bot, name), hit, "{name}");
+            assert_eq!(matches_name(&bot, name), hit, "{name}");
         }
         let bot = details("python3", &["python3", "-u", "src/bot.py", "worker.py"]);
-        assert!(goes_by(&bot, "bot.py") && !goes_by(&bot, "worker.py"));
-        assert!(goes_by(&details("python3", &["python3", "-m", "celery", "worker"]), "celery"));
-        assert!(!goes_by(&details("python3", &["python3", "-c", "celery"]), "celery"));
-        assert!(goes_by(&details("MainThread", &["/usr/bin/gunicorn"]), "gunicorn"));
+        assert!(matches_name(&bot, "bot.py") && !matches_name(&bot, "worker.py"));
+        assert!(matches_name(&details("python3", &["python3", "-m", "celery", "worker"]), "celery"));
+        assert!(!matches_name(&details("python3", &["python3", "-c", "celery"]), "celery"));
+        assert!(matches_name(&details("MainThread", &["/usr/bin/gunicorn"]), "gunicorn"));
         assert!(
-            !goes_by(&details("vim", &["vim", "bot.py"]), "bot.py"),
+            !matches_name(&details("vim", &["vim", "bot.py"]), "bot.py"),
             "an editor of a script is not the script"
         );
-        assert!(!goes_by(&details("kthreadd", &[]), "bot.py"));
+        assert!(!matches_name(&details("kthreadd", &[]), "bot.py"));
     }
 }

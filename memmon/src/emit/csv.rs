@@ -9,7 +9,7 @@ use common::time::Stamp;
 use serde::Serialize;
 
 use super::Sink;
-use crate::words::shell_line;
+use crate::shell_quote::quote_command;
 
 /// A row for each process of each `process` record, the root first; other records are left out.
 ///
@@ -18,12 +18,12 @@ use crate::words::shell_line;
 #[derive(Debug)]
 pub struct Csv<W: Write> {
     output: W,
-    titled: bool,
+    has_titles: bool,
 }
 
 /// The columns, in their order.
 #[derive(Serialize)]
-struct Row<'a> {
+struct CsvRow<'a> {
     timestamp: Stamp,
     run: &'a str,
     iteration: u64,
@@ -53,7 +53,7 @@ struct Row<'a> {
     cmdline: Option<String>,
 }
 
-impl<'a> Row<'a> {
+impl<'a> CsvRow<'a> {
     /// A row without totals.
     fn new(record: &'a ProcessRecord, role: &'static str, process: &'a ProcessSample) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl<'a> Row<'a> {
             fds: process.fds,
             total_rss_bytes: None,
             total_pss_bytes: None,
-            cmdline: process.cmdline.as_deref().map(shell_line),
+            cmdline: process.cmdline.as_deref().map(quote_command),
         }
     }
 }
@@ -91,26 +91,26 @@ impl<'a> Row<'a> {
 impl<W: Write> Csv<W> {
     /// A table to `output`, which should not buffer. The titles come with the first row.
     pub fn new(output: W) -> Self {
-        Self { output, titled: false }
+        Self { output, has_titles: false }
     }
 }
 
 impl<W: Write> Sink for Csv<W> {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         let Record::Process(record) = record else { return Ok(()) };
-        let mut rows = ::csv::WriterBuilder::new().has_headers(!self.titled).from_writer(Vec::new());
+        let mut rows = ::csv::WriterBuilder::new().has_headers(!self.has_titles).from_writer(Vec::new());
         let root = record.root();
-        rows.serialize(Row {
+        rows.serialize(CsvRow {
             total_rss_bytes: Some(record.total_rss_bytes),
             total_pss_bytes: record.total_pss_bytes,
-            ..Row::new(record, "root", &root)
+            ..CsvRow::new(record, "root", &root)
         })?;
         for child in &record.children {
-            rows.serialize(Row::new(record, "child", child))?;
+            rows.serialize(CsvRow::new(record, "child", child))?;
         }
         let rows = rows.into_inner().map_err(::csv::IntoInnerError::into_error)?;
         self.output.write_all(&rows)?;
-        self.titled = true;
+        self.has_titles = true;
         self.output.flush()
     }
 }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn titles_once_then_rows_and_unknown_is_an_empty_cell() {
+    fn titles_once_and_unknown_is_empty() {
         let writes = write(&[process(1, |_| {}), process(2, |r| r.total_pss_bytes = Some(7))]);
         let table = String::from_utf8(writes.concat()).unwrap();
         assert_eq!(
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_with_children_is_one_write_and_only_the_root_bears_totals() {
+    fn only_root_row_has_totals() {
         let mut root = sample(1234, "python3", Some(100 * MIB));
         (root.percent_ratio, root.threads, root.fds) = (Some(0.125), Some(4), Some(9));
         let children = vec![sample(7, "a", Some(MIB)), sample(8, "b", None)];
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_names_and_arguments_stay_in_their_cells() {
+    fn hostile_text_stays_in_its_cell() {
         let mut root = sample(1, "a,\"b\"\n\x1b[2J", Some(1));
         root.cmdline = arguments(&["sh", "-c", "echo \"1,2\"\necho 3", ""]);
         let mut hidden = sample(2, "名前", None);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn other_records_are_not_in_the_table() {
+    fn other_records_are_left_out() {
         assert!(write(&[event(1, EventKind::Started, 5, "sh", |_| {}), error(1, "sample", "no")]).is_empty());
     }
 }

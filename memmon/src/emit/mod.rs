@@ -5,15 +5,15 @@
 //! | [`Jsonl`] | programs | one line |
 //! | [`Text`] | people | a block, or lines between blocks |
 //! | [`Csv`] | tables | a row for each process |
-//! | [`Save`] | later | the first two, in two files |
+//! | [`HistoryFiles`] | later | the first two, in two files |
 //!
 //! Every sink writes what a record becomes with a single `write`: whoever reads along, or comes after the tool was
 //! killed, never finds half a sample.
 
+mod atomic_writer;
 mod csv;
-mod save;
+mod history_files;
 mod text;
-mod whole;
 
 #[cfg(test)]
 mod testing;
@@ -23,11 +23,11 @@ use std::io::{self, Write};
 use common::jsonl;
 use common::record::Record;
 
+pub use atomic_writer::AppendFile;
 pub use common::table::Style;
 pub use csv::Csv;
-pub use save::{Save, state_dir};
+pub use history_files::{HistoryFiles, state_dir};
 pub use text::Text;
-pub use whole::Storage;
 
 /// Something that takes the records of a run, in their order, and writes them for someone.
 ///
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jsonl_is_one_write_for_each_record_and_reads_back() {
+    fn jsonl_writes_once_and_reads_back() {
         let records = [process(1, |_| {}), Record::Unknown("census".to_owned()), error(1, "sample", "gone")];
         let mut writes = Writes::default();
         let mut sink = Jsonl::new(&mut writes);

@@ -1,7 +1,7 @@
 //! Blocks for people: one for each sample, with what happened between the samples and what follows from them.
 
-mod block;
-mod event;
+mod event_lines;
+mod sample_block;
 
 #[cfg(test)]
 mod event_tests;
@@ -18,18 +18,18 @@ use common::stdio::escape_controls;
 use common::table::{Line, Style};
 use common::units::Bytes;
 
-use self::block::{Block, Checkpoint};
-use self::event::{Crossing, Held};
+use self::event_lines::{LimitCrossing, PendingEvents};
+use self::sample_block::{Checkpoint, SampleBlock};
 use super::Sink;
 
 /// Columns for a name before it is cut, or pushes the columns behind it where nothing is cut.
 const NAME_COLUMNS: usize = 24;
 
 /// A root not seen for so many samples has ended; its last values are forgotten.
-const ROOTS_KEPT_FOR: u64 = 100;
+const MAX_ROOT_AGE: u64 = 100;
 
 /// A process within a run: its number and when it began.
-type Identity = (u32, Option<Arc<str>>);
+type ProcessIdentity = (u32, Option<Arc<str>>);
 
 /// Records for people: a block for each `process` record, with changes since the block before of the same root.
 ///
@@ -42,12 +42,12 @@ pub struct Text<W: Write> {
     /// What the record at hand becomes; written at once.
     text: String,
     /// Whether anything was written yet.
-    begun: bool,
+    has_written: bool,
     /// The iteration of what was written last.
     last: Option<u64>,
-    held: Held,
-    crossing: Option<Crossing>,
-    roots: HashMap<Identity, Checkpoint>,
+    pending: PendingEvents,
+    crossing: Option<LimitCrossing>,
+    roots: HashMap<ProcessIdentity, Checkpoint>,
     machine_bytes: Option<u64>,
     /// The day of the block before.
     date: String,
@@ -60,9 +60,9 @@ impl<W: Write> Text<W> {
             output,
             style: Style { width: style.width.filter(|&columns| columns > 0), ..style },
             text: String::new(),
-            begun: false,
+            has_written: false,
             last: None,
-            held: Held::default(),
+            pending: PendingEvents::default(),
             crossing: None,
             roots: HashMap::new(),
             machine_bytes: None,
@@ -71,16 +71,16 @@ impl<W: Write> Text<W> {
     }
 
     fn process(&mut self, record: &ProcessRecord) {
-        self.happened();
+        self.flush_pending();
         if let Some(system) = &record.system {
             self.machine_bytes = Some(system.total_bytes);
         }
-        self.roots.retain(|_, root| record.iteration.saturating_sub(root.iteration) <= ROOTS_KEPT_FOR);
+        self.roots.retain(|_, root| record.iteration.saturating_sub(root.iteration) <= MAX_ROOT_AGE);
         let identity = (record.pid, record.start_time.clone());
         let before = self.roots.remove(&identity);
         let now = Checkpoint::new(record, before.as_ref());
         let date = record.timestamp.format("%Y-%m-%d");
-        let block = Block {
+        let block = SampleBlock {
             record,
             now: &now,
             before: before.as_ref(),
@@ -88,7 +88,7 @@ impl<W: Write> Text<W> {
             date: (date != self.date).then_some(date.as_str()),
             style: self.style,
         };
-        self.group(record.iteration, &block.lines());
+        self.write_group(record.iteration, &block.lines());
         self.date = date;
         self.roots.insert(identity, now);
     }
@@ -96,23 +96,25 @@ impl<W: Write> Text<W> {
     fn event(&mut self, event: &ProcessEvent) {
         match event.event {
             EventKind::Started | EventKind::Exited | EventKind::Replaced => {
-                if self.held.iteration != event.iteration {
-                    self.happened();
+                if self.pending.iteration != event.iteration {
+                    self.flush_pending();
                 }
-                self.held.take(event, self.style);
+                self.pending.take(event, self.style);
             }
             EventKind::Grew => {
                 let root = self.roots.iter().filter(|((pid, _), _)| *pid == event.root_pid);
                 let since = root.max_by_key(|(_, root)| root.iteration).and_then(|(_, root)| root.since);
-                self.beneath(event.iteration, &[event::grew(event, since, self.style)]);
+                self.write_below(event.iteration, &[event_lines::grew(event, since, self.style)]);
             }
             EventKind::LimitCrossed => {
-                let crossing = Crossing::of(event, self.crossing.take());
+                let crossing = LimitCrossing::new(event, self.crossing.take());
                 let lines = crossing.lines(event, self.style);
-                self.beneath(event.iteration, &lines);
+                self.write_below(event.iteration, &lines);
                 self.crossing = Some(crossing);
             }
-            EventKind::OomKill => self.beneath(event.iteration, &[event::oom_kill(event, self.style)]),
+            EventKind::OomKill => {
+                self.write_below(event.iteration, &[event_lines::oom_kill(event, self.style)])
+            }
             EventKind::Unknown => {}
         }
     }
@@ -121,22 +123,22 @@ impl<W: Write> Text<W> {
         let pid = error.pid.map(|pid| format!(" pid {pid}")).unwrap_or_default();
         let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
         let text = format!("! could not {}{pid}: {}{hint}", error.stage, error.message);
-        self.beneath(error.iteration, &[Line::whole(2, Tone::Warning, escape_controls(&text))]);
+        self.write_below(error.iteration, &[Line::whole(2, Tone::Warning, escape_controls(&text))]);
     }
 
     /// What was held back.
-    fn happened(&mut self) {
-        let held = std::mem::take(&mut self.held);
-        let iteration = held.iteration;
-        let lines = held.into_lines();
+    fn flush_pending(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        let iteration = pending.iteration;
+        let lines = pending.into_lines();
         if !lines.is_empty() {
-            self.group(iteration, &lines);
+            self.write_group(iteration, &lines);
         }
     }
 
     /// Lines set apart from what stands before them.
-    fn group(&mut self, iteration: u64, lines: &[Line]) {
-        if self.begun || !self.text.is_empty() {
+    fn write_group(&mut self, iteration: u64, lines: &[Line]) {
+        if self.has_written || !self.text.is_empty() {
             self.text.push('\n');
         }
         self.last = Some(iteration);
@@ -144,11 +146,11 @@ impl<W: Write> Text<W> {
     }
 
     /// Lines that belong to what stands before them, if that is of the same iteration.
-    fn beneath(&mut self, iteration: u64, lines: &[Line]) {
+    fn write_below(&mut self, iteration: u64, lines: &[Line]) {
         if self.last == Some(iteration) {
             self.add(lines);
         } else {
-            self.group(iteration, lines);
+            self.write_group(iteration, lines);
         }
     }
 
@@ -165,7 +167,7 @@ impl<W: Write> Text<W> {
         }
         let result = self.output.write_all(self.text.as_bytes()).and_then(|()| self.output.flush());
         self.text.clear();
-        self.begun |= result.is_ok();
+        self.has_written |= result.is_ok();
         result
     }
 }
@@ -192,7 +194,7 @@ impl<W: Write> Sink for Text<W> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.happened();
+        self.flush_pending();
         self.write()
     }
 }
@@ -204,13 +206,13 @@ impl<W: Write> Drop for Text<W> {
 }
 
 /// A name for a line of text: escaped, and cut if lines are cut.
-fn shown_name(name: &str, style: Style) -> String {
+fn display_name(name: &str, style: Style) -> String {
     let name = escape_controls(name);
     if style.width.is_some() { cut(&name, NAME_COLUMNS).into_owned() } else { name.into_owned() }
 }
 
 /// A size, or what stands for one that is not known.
-fn size(bytes: Option<u64>) -> String {
+fn size_or_dash(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "–".to_owned(), |bytes| Bytes(bytes).to_string())
 }
 

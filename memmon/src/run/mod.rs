@@ -1,6 +1,6 @@
 //! The flow: arguments, a command or roots, samples until the end, and the exit code.
 
-mod guard;
+mod limit_guard;
 mod monitor;
 mod outputs;
 
@@ -14,11 +14,11 @@ use self::monitor::Monitor;
 use self::outputs::Outputs;
 use crate::cli::{Args, Metric, Pss, SourceKind};
 use crate::roots;
-use crate::sample::{Options, Sampler};
+use crate::sample::{Sampler, SamplerOptions};
 #[cfg(target_os = "linux")]
 use crate::source::linux::{Connector, LinuxSource};
 use crate::source::sysinfo::SysinfoSource;
-use crate::source::{Found, Source};
+use crate::source::{ProcessEntry, ProcessSource};
 
 const TOOL: &str = "memmon";
 
@@ -79,7 +79,7 @@ pub fn run(mut args: Args) -> Result<u8, Failure> {
         outputs.open_screen(launched.is_none())?;
     }
     let interval = args.repeat.interval;
-    let options = Options {
+    let options = SamplerOptions {
         interval,
         pss: args.pss,
         cmdline: !args.no_cmdline,
@@ -108,7 +108,7 @@ fn command_output(args: &Args, name: &str) -> Output {
 }
 
 #[cfg(target_os = "linux")]
-fn open_source(args: &Args, connector: Option<Connector>) -> Result<Box<dyn Source>, Failure> {
+fn open_source(args: &Args, connector: Option<Connector>) -> Result<Box<dyn ProcessSource>, Failure> {
     if args.source == Some(SourceKind::Sysinfo) {
         return open_sysinfo();
     }
@@ -119,31 +119,31 @@ fn open_source(args: &Args, connector: Option<Connector>) -> Result<Box<dyn Sour
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_source(args: &Args) -> Result<Box<dyn Source>, Failure> {
+fn open_source(args: &Args) -> Result<Box<dyn ProcessSource>, Failure> {
     if args.source == Some(SourceKind::Linux) {
         return Err(Failure::new("this is not Linux", "leave --source out"));
     }
     open_sysinfo()
 }
 
-fn open_sysinfo() -> Result<Box<dyn Source>, Failure> {
+fn open_sysinfo() -> Result<Box<dyn ProcessSource>, Failure> {
     match SysinfoSource::open() {
         Ok(source) => Ok(Box::new(source)),
         Err(error) => Err(Failure::new(format!("processes cannot be seen: {error}"), "")),
     }
 }
 
-fn find_roots(args: &Args, source: &mut dyn Source) -> Result<Vec<Found>, Failure> {
+fn find_roots(args: &Args, source: &mut dyn ProcessSource) -> Result<Vec<ProcessEntry>, Failure> {
     // From a source of its own: the first sample must find as new all that this search finds.
     #[cfg(target_os = "linux")]
     let mut search = open_source(args, None)?;
     #[cfg(not(target_os = "linux"))]
     let mut search = open_source(args)?;
-    let roots = roots::find(search.as_mut(), &args.pid, &args.name)?;
+    let roots = roots::find_roots(search.as_mut(), &args.pid, &args.name)?;
     for note in &roots.notes {
         say(TOOL, note);
     }
     // Events before the first sample do not belong to the run.
-    let _ = source.happened();
+    let _ = source.kernel_events();
     Ok(roots.found)
 }

@@ -15,12 +15,12 @@ use common::wait::{Ready, Sources};
 use rustix::process::Signal;
 
 use super::TOOL;
-use super::guard::{self, Guard};
+use super::limit_guard::{self, LimitGuard};
 use super::outputs::Outputs;
 use crate::cli::Args;
-use crate::limit::Limits;
+use crate::limits::Limits;
 use crate::sample::Sampler;
-use crate::watch::{Action, Screen};
+use crate::watch::{Action, TerminalScreen};
 
 /// Exit code for a crossed limit of `--fail-above`.
 const EXIT_LIMIT: u8 = 1;
@@ -44,7 +44,7 @@ pub(super) struct Monitor {
     sampler: Sampler,
     outputs: Outputs,
     limits: Limits,
-    guard: Guard,
+    guard: LimitGuard,
     samples: u64,
     peak: Option<(u64, Stamp)>,
     stop: Option<Stop>,
@@ -62,7 +62,7 @@ impl Monitor {
             sampler,
             outputs,
             limits: Limits::new(args.warn_growth, args.warn_rss, args.fail_above.clone()),
-            guard: Guard::new(!args.fail_above.is_empty(), args.repeat.interval),
+            guard: LimitGuard::new(!args.fail_above.is_empty(), args.repeat.interval),
             samples: 0,
             peak: None,
             stop: None,
@@ -108,7 +108,7 @@ impl Monitor {
     }
 
     fn sample(&mut self, tick: &Tick) -> Result<(), Failure> {
-        let records = self.sampler.sample(tick).map_err(unlisted)?;
+        let records = self.sampler.sample(tick).map_err(listing_failed)?;
         self.samples += 1;
         self.take_sampled(records);
         self.outputs.draw();
@@ -117,9 +117,9 @@ impl Monitor {
 
     /// Looks between two samples whether a limit is crossed; if so, the next sample is taken now.
     fn probe(&mut self, due: Instant) -> Result<(), Failure> {
-        let (records, heavy) = self.sampler.probe().map_err(unlisted)?;
+        let (records, usage) = self.sampler.probe_usage().map_err(listing_failed)?;
         self.take_sampled(records);
-        if self.stop.is_none() && guard::is_above(&self.limits, &heavy) {
+        if self.stop.is_none() && limit_guard::is_above(&self.limits, &usage) {
             let due = due.saturating_duration_since(self.session.began());
             self.sample(&Tick { due, late: Duration::ZERO, missed: 0 })?;
         }
@@ -131,7 +131,7 @@ impl Monitor {
         let reads_keys = self.outputs.screen().is_some() && self.session.command().is_none();
         let sources = Sources {
             // After the last sample only the command's exit matters.
-            kernel: self.sampler.wake().filter(|_| deadline.is_some()),
+            kernel: self.sampler.event_fd().filter(|_| deadline.is_some()),
             keys: reads_keys.then(|| stdin.as_fd()),
             ..Sources::default()
         };
@@ -143,14 +143,14 @@ impl Monitor {
             self.outputs.close_log();
         }
         if ready.kernel {
-            let records = self.sampler.listen();
+            let records = self.sampler.read_kernel_events();
             self.take_sampled(records);
         }
         if ready.output {
             self.take_output();
         }
         if ready.root_ended {
-            let records = self.sampler.look_for_ends();
+            let records = self.sampler.collect_exits();
             self.take_sampled(records);
         }
         while let Some(event) = self.session.next_event() {
@@ -165,7 +165,7 @@ impl Monitor {
             }
         }
         if ready.key {
-            match self.outputs.screen().map(Screen::keys) {
+            match self.outputs.screen().map(TerminalScreen::keys) {
                 Some(Ok(Some(Action::Quit)) | Err(_)) => self.stop = Some(Stop::Done),
                 _ => self.outputs.draw(),
             }
@@ -221,7 +221,7 @@ impl Monitor {
                 self.sampler.reaped(child.pid, status);
             }
         }
-        let mut records = self.sampler.look_for_ends();
+        let mut records = self.sampler.collect_exits();
         if !was_seen && reaped.iter().any(|child| child.pid == command) {
             // It exited before the first sample: only its status is known.
             let event = self.session.command_exit(self.sampler.header());
@@ -274,30 +274,30 @@ impl Monitor {
             if self.peak.is_none_or(|(peak, _)| total > peak) {
                 self.peak = Some((total, process.timestamp));
             }
-            let verdict = self.limits.check(process);
-            if verdict.failed {
+            let check = self.limits.check(process);
+            if check.failed {
                 self.stop = Some(Stop::Limit);
-                if let Some(crossed) = verdict.events.last() {
+                if let Some(crossed) = check.events.last() {
                     self.notes.push(crossed_limit(crossed));
                 }
             }
-            events.extend(verdict.events.into_iter().map(|event| Record::ProcessEvent(Box::new(event))));
+            events.extend(check.events.into_iter().map(|event| Record::ProcessEvent(Box::new(event))));
         }
         if let Some(command) = self.session.command().map(Launched::pid) {
-            self.end = guard::end_of(&records, command).cloned().or(self.end.take());
+            self.end = limit_guard::find_exit(&records, command).cloned().or(self.end.take());
         }
         records.append(&mut events);
         for line in self.outputs.record(&records) {
             self.notes.push(line);
         }
-        self.say_notes();
+        self.print_notes();
     }
 
     /// Whether the command, now that it has ended, had crossed a limit when nobody looked.
-    fn look_back(&mut self) {
+    fn check_missed_peak(&mut self) {
         let (Some(command), Some(end)) = (self.session.command(), self.end.take()) else { return };
         let (largest, own) = (command.max_rss_bytes(), launch::own_peak_bytes());
-        if let Some(event) = guard::crossed_unseen(&self.limits, largest, own, end) {
+        if let Some(event) = limit_guard::missed_crossing(&self.limits, largest, own, end) {
             self.notes.push(crossed_limit(&event));
             self.take(vec![Record::ProcessEvent(Box::new(event))]);
             self.stop = Some(Stop::Limit);
@@ -305,7 +305,7 @@ impl Monitor {
     }
 
     /// Says on stderr what there is to say, unless a screen is in the way.
-    fn say_notes(&mut self) {
+    fn print_notes(&mut self) {
         if self.outputs.screen().is_none() {
             for note in self.notes.drain(..) {
                 say(TOOL, &note);
@@ -319,7 +319,7 @@ impl Monitor {
             self.end_command();
         }
         if self.stop == Some(Stop::Done) {
-            self.look_back();
+            self.check_missed_peak();
         }
         self.outputs.close_screen();
         // Only after the terminal was given back: a second Ctrl-C now ends memmon at once.
@@ -328,7 +328,7 @@ impl Monitor {
             self.finish_relay(relay);
         }
         let saved = self.outputs.finish();
-        self.say_notes();
+        self.print_notes();
         self.session.report_leftovers();
         if self.outputs.to_terminal() && self.samples > 0 {
             let peak = self
@@ -375,7 +375,7 @@ impl Monitor {
     }
 }
 
-fn unlisted(error: io::Error) -> Failure {
+fn listing_failed(error: io::Error) -> Failure {
     Failure::new(format!("processes cannot be listed: {error}"), "is /proc mounted?")
 }
 

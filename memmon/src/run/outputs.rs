@@ -9,8 +9,8 @@ use common::session::{Destination, open_log, open_stdout, stdout_style, terminal
 use common::time::Stamp;
 
 use crate::cli::{Args, Format};
-use crate::emit::{Csv, Jsonl, Save, Sink, Style, Text, state_dir};
-use crate::watch::Screen;
+use crate::emit::{Csv, HistoryFiles, Jsonl, Sink, Style, Text, state_dir};
+use crate::watch::TerminalScreen;
 
 /// The folder of histories that are saved by default, below the user's state folder.
 const DEFAULT_HISTORY: &str = "memmon";
@@ -18,8 +18,8 @@ const DEFAULT_HISTORY: &str = "memmon";
 /// Writes each record to every destination.
 pub struct Outputs {
     log: Destination<Box<dyn Sink>>,
-    save: Option<Save>,
-    screen: Destination<Screen>,
+    save: Option<HistoryFiles>,
+    screen: Destination<TerminalScreen>,
     to_terminal: bool,
 }
 
@@ -42,7 +42,7 @@ impl Outputs {
     /// # Errors
     /// The terminal refuses.
     pub fn open_screen(&mut self, keys: bool) -> Result<(), Failure> {
-        let screen = Screen::open(keys).map_err(|error| Failure::at("the terminal", &error))?;
+        let screen = TerminalScreen::open(keys).map_err(|error| Failure::at("the terminal", &error))?;
         self.screen = Destination::new("the terminal", screen);
         Ok(())
     }
@@ -58,7 +58,7 @@ impl Outputs {
             None => state_dir().filter(|_| by_default).map(|state| state.join(DEFAULT_HISTORY)),
         };
         let Some(folder) = folder else { return Ok(None) };
-        match Save::create(&folder, pid, Stamp::now()) {
+        match HistoryFiles::create(&folder, pid, Stamp::now()) {
             Ok(save) => {
                 self.save = Some(save);
                 Ok(None)
@@ -76,7 +76,7 @@ impl Outputs {
     }
 
     /// The screen of `--watch`.
-    pub fn screen(&mut self) -> Option<&mut Screen> {
+    pub fn screen(&mut self) -> Option<&mut TerminalScreen> {
         self.screen.writer()
     }
 
@@ -115,7 +115,7 @@ impl Outputs {
                 if let Err(error) = save.record(record) {
                     problems.push(format!("the history is not saved any more: {error}"));
                 }
-                problems.extend(save.take_trouble());
+                problems.extend(save.take_problem());
             }
         }
         if let Some(screen) = self.screen.writer() {
@@ -126,7 +126,7 @@ impl Outputs {
 
     /// Draws the screen, if there is one.
     pub fn draw(&mut self) {
-        self.screen.write(Screen::draw);
+        self.screen.write(TerminalScreen::draw);
     }
 
     /// Ends everything. Returns the files of the history.

@@ -7,13 +7,13 @@ use std::time::Duration;
 /// Spending may go into debt, which later time pays back: a single dear reading is not put off for ever, and in the long run the
 /// share is kept all the same.
 #[derive(Debug, Clone)]
-pub struct Budget {
+pub struct TimeBudget {
     share: f64,
     most: f64,
     credit: f64,
 }
 
-impl Budget {
+impl TimeBudget {
     /// `share` of the time, with `most` saved at once, which is also what it starts with.
     #[must_use]
     pub fn new(share: f64, most: Duration) -> Self {
@@ -42,8 +42,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn in_the_long_run_the_share_is_kept_whatever_a_reading_costs() {
-        let mut budget = Budget::new(0.001, Duration::from_millis(20));
+    fn share_holds_in_the_long_run() {
+        let mut budget = TimeBudget::new(0.001, Duration::from_millis(20));
         let mut spent = Duration::ZERO;
         for _ in 0..100_000 {
             budget.earn(Duration::from_secs(1));
@@ -57,8 +57,8 @@ mod tests {
     }
 
     #[test]
-    fn idle_time_is_saved_up_to_a_bound_only() {
-        let mut budget = Budget::new(0.5, Duration::from_secs(1));
+    fn idle_credit_is_bounded() {
+        let mut budget = TimeBudget::new(0.5, Duration::from_secs(1));
         budget.earn(Duration::from_secs(1000));
         budget.spend(Duration::from_secs(1));
         assert!(!budget.has_credit());

@@ -17,7 +17,7 @@ use common::record::{Cgroup, Pressure, System};
 
 /// A process that was found, and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
+pub struct ProcessEntry {
     /// Who it is.
     pub id: ProcessId,
     /// Its parent's number.
@@ -30,24 +30,24 @@ pub struct Found {
 
 /// Why a process could not be read.
 #[derive(Debug)]
-pub enum Unreadable {
+pub enum ReadError {
     /// It has ended.
-    Gone {
+    Exited {
         /// Of a zombie, as wait(2) encodes it. 0 may also mean that it is hidden from the reader.
         wait_status: Option<i32>,
     },
     /// It gave back its memory and will have ended in a moment. How cannot be said yet.
-    Ending,
+    Exiting,
     /// It is there, but this could not be read: usually for want of permission.
     Failed(io::Error),
 }
 
-impl From<io::Error> for Unreadable {
+impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         // A read of a kept /proc file says ESRCH when its process has gone, an open says ENOENT.
         match error.kind() {
-            io::ErrorKind::NotFound => Self::Gone { wait_status: None },
-            _ if error.raw_os_error() == Some(3) => Self::Gone { wait_status: None },
+            io::ErrorKind::NotFound => Self::Exited { wait_status: None },
+            _ if error.raw_os_error() == Some(3) => Self::Exited { wait_status: None },
             _ => Self::Failed(error),
         }
     }
@@ -55,7 +55,7 @@ impl From<io::Error> for Unreadable {
 
 /// Cheap enough for every tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
+pub struct ProcessSizes {
     /// Resident set size.
     pub rss_bytes: u64,
     /// Virtual memory size.
@@ -64,9 +64,9 @@ pub struct Sizes {
 
 /// What is read in turn. What the system does not tell is `None`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Details {
+pub struct ProcessDetails {
     /// Where it stands now: parents and groups change.
-    pub found: Found,
+    pub found: ProcessEntry,
     /// Its name as the kernel keeps it, on Linux 15 bytes at most.
     pub name: Arc<str>,
     /// Its arguments, all of them.
@@ -101,10 +101,10 @@ const KERNEL_NAME_BYTES: usize = 15;
 /// The longest name of a file: `NAME_MAX`, limits.h(0p).
 const FILE_NAME_BYTES: usize = 255;
 
-impl Details {
+impl ProcessDetails {
     /// What every system tells.
     #[must_use]
-    pub fn bare(found: Found, name: Arc<str>, state: ProcessState) -> Self {
+    pub fn new(found: ProcessEntry, name: Arc<str>, state: ProcessState) -> Self {
         Self {
             found,
             name,
@@ -148,7 +148,7 @@ impl Details {
 
 /// Memory with shared pages told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Proportional {
+pub struct ProportionalSizes {
     /// Proportional set size.
     pub pss_bytes: u64,
     /// Unique set size.
@@ -193,43 +193,43 @@ pub enum KernelEvent {
 }
 
 /// A way to ask the operating system.
-pub trait Source {
+pub trait ProcessSource {
     /// The processes that were not there at the call before; at the first call, all.
     ///
     /// # Errors
     /// If processes cannot be listed at all.
-    fn appeared(&mut self) -> io::Result<Vec<Found>>;
+    fn new_processes(&mut self) -> io::Result<Vec<ProcessEntry>>;
 
     /// Looks for one process now.
     ///
     /// # Errors
     /// If it is not there or may not be seen.
-    fn find(&mut self, pid: u32) -> Result<Found, Unreadable>;
+    fn find(&mut self, pid: u32) -> Result<ProcessEntry, ReadError>;
 
     /// The sizes of a process.
     ///
     /// # Errors
     /// If it has ended (also if another has its number now), or may not be read.
-    fn sizes(&mut self, id: ProcessId) -> Result<Sizes, Unreadable>;
+    fn sizes(&mut self, id: ProcessId) -> Result<ProcessSizes, ReadError>;
 
     /// Everything but the sizes.
     ///
     /// # Errors
     /// As for [`sizes`](Self::sizes). Parts that may not be read are `None` instead.
-    fn details(&mut self, id: ProcessId) -> Result<Details, Unreadable>;
+    fn details(&mut self, id: ProcessId) -> Result<ProcessDetails, ReadError>;
 
     /// PSS and USS; `None` where the system has no such figure.
     ///
     /// # Errors
     /// As for [`sizes`](Self::sizes).
-    fn proportional(&mut self, id: ProcessId) -> Option<Result<Proportional, Unreadable>>;
+    fn proportional(&mut self, id: ProcessId) -> Option<Result<ProportionalSizes, ReadError>>;
 
     /// What the kernel told of by itself since the last call; `None` where it tells nothing.
-    fn happened(&mut self) -> Option<Vec<KernelEvent>>;
+    fn kernel_events(&mut self) -> Option<Vec<KernelEvent>>;
 
     /// Becomes readable when the kernel has something to tell.
     #[cfg(unix)]
-    fn wake(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
+    fn event_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
 
     /// Forgets what is kept for a process.
     fn forget(&mut self, id: ProcessId);
@@ -249,16 +249,16 @@ mod tests {
     use super::*;
 
     fn full_name(name: &str, command: &str) -> String {
-        let found = Found { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 };
-        let details = Details {
+        let found = ProcessEntry { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 };
+        let details = ProcessDetails {
             cmdline: Some(Arc::new([command.to_owned()])),
-            ..Details::bare(found, name.into(), ProcessState::Running)
+            ..ProcessDetails::new(found, name.into(), ProcessState::Running)
         };
         details.full_name().to_string()
     }
 
     #[test]
-    fn a_name_that_was_cut_is_completed_from_the_command_line() {
+    fn cut_name_is_completed() {
         assert_eq!(full_name("a-name-of-many-", "/opt/bin/a-name-of-many-bytes"), "a-name-of-many-bytes");
         assert_eq!(full_name("a-name-of-many-", "a-name-of-many-"), "a-name-of-many-");
         assert_eq!(full_name("a-name-of-many-", "/opt/another"), "a-name-of-many-");
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_title_over_the_command_line_adds_its_first_word_only() {
+    fn title_adds_its_first_word() {
         assert_eq!(full_name("gunicorn: maste", "gunicorn: master [app --key=x/y]"), "gunicorn: master");
         assert_eq!(full_name("a-name-of-many-", "/x/a-name-of-many-parts --key=x"), "a-name-of-many-parts");
         assert_eq!(full_name("a-name-of-many-", "a-name-of-many-\u{1b}[31m"), "a-name-of-many-");

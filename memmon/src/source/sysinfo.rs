@@ -9,7 +9,9 @@ use common::process::{ProcessId, ProcessState};
 use common::record::{Cgroup, Pressure, System as Machine};
 use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
 
-use super::{Details, Found, KernelEvent, Proportional, Sizes, Source, Unreadable};
+use super::{
+    KernelEvent, ProcessDetails, ProcessEntry, ProcessSizes, ProcessSource, ProportionalSizes, ReadError,
+};
 
 /// Processes as sysinfo shows them: all are read at each look, so a sample costs in proportion to the machine.
 #[derive(Debug)]
@@ -38,63 +40,68 @@ impl SysinfoSource {
         self.system.refresh_processes_specifics(which, true, kind);
     }
 
-    fn process(&self, id: ProcessId) -> Result<&Process, Unreadable> {
-        let gone = Unreadable::Gone { wait_status: None };
+    fn process(&self, id: ProcessId) -> Result<&Process, ReadError> {
+        let gone = ReadError::Exited { wait_status: None };
         let process = self.system.process(Pid::from_u32(id.pid)).ok_or(gone)?;
         if process.start_time() != id.start || has_ended(process) {
-            return Err(Unreadable::Gone { wait_status: None });
+            return Err(ReadError::Exited { wait_status: None });
         }
         Ok(process)
     }
 }
 
-impl Source for SysinfoSource {
-    fn appeared(&mut self) -> io::Result<Vec<Found>> {
+impl ProcessSource for SysinfoSource {
+    fn new_processes(&mut self) -> io::Result<Vec<ProcessEntry>> {
         self.refresh(ProcessesToUpdate::All);
-        let now: Vec<Found> = self.system.processes().values().filter(|p| !has_ended(p)).map(found).collect();
+        let now: Vec<ProcessEntry> =
+            self.system.processes().values().filter(|p| !has_ended(p)).map(found).collect();
         let new = now.iter().filter(|f| !self.known.contains(&f.id)).copied().collect();
         self.known = now.into_iter().map(|f| f.id).collect();
         Ok(new)
     }
 
-    fn find(&mut self, pid: u32) -> Result<Found, Unreadable> {
+    fn find(&mut self, pid: u32) -> Result<ProcessEntry, ReadError> {
         let pid = Pid::from_u32(pid);
         self.refresh(ProcessesToUpdate::Some(&[pid]));
         match self.system.process(pid) {
             Some(process) if !has_ended(process) => Ok(found(process)),
-            _ => Err(Unreadable::Gone { wait_status: None }),
+            _ => Err(ReadError::Exited { wait_status: None }),
         }
     }
 
-    fn sizes(&mut self, id: ProcessId) -> Result<Sizes, Unreadable> {
+    fn sizes(&mut self, id: ProcessId) -> Result<ProcessSizes, ReadError> {
         let process = self.process(id)?;
-        Ok(Sizes { rss_bytes: process.memory(), vms_bytes: process.virtual_memory() })
+        Ok(ProcessSizes { rss_bytes: process.memory(), vms_bytes: process.virtual_memory() })
     }
 
-    fn details(&mut self, id: ProcessId) -> Result<Details, Unreadable> {
+    fn details(&mut self, id: ProcessId) -> Result<ProcessDetails, ReadError> {
         let process = self.process(id)?;
         let cmdline: Arc<[String]> =
             process.cmd().iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are below 2^53")]
         let start = process.start_time() as f64;
-        Ok(Details {
+        Ok(ProcessDetails {
             cmdline: Some(cmdline),
             start_unix_seconds: Some(start),
             cpu_time: Some(Duration::from_millis(process.accumulated_cpu_time())),
-            ..Details::bare(found(process), process.name().to_string_lossy().into(), state(process.status()))
+            ..ProcessDetails::new(
+                found(process),
+                process.name().to_string_lossy().into(),
+                state(process.status()),
+            )
         })
     }
 
-    fn proportional(&mut self, _: ProcessId) -> Option<Result<Proportional, Unreadable>> {
+    fn proportional(&mut self, _: ProcessId) -> Option<Result<ProportionalSizes, ReadError>> {
         None
     }
 
-    fn happened(&mut self) -> Option<Vec<KernelEvent>> {
+    fn kernel_events(&mut self) -> Option<Vec<KernelEvent>> {
         None
     }
 
     #[cfg(unix)]
-    fn wake(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn event_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         None
     }
 
@@ -118,8 +125,8 @@ impl Source for SysinfoSource {
     }
 }
 
-fn found(process: &Process) -> Found {
-    Found {
+fn found(process: &Process) -> ProcessEntry {
+    ProcessEntry {
         id: ProcessId { pid: process.pid().as_u32(), start: process.start_time() },
         ppid: process.parent().map_or(0, Pid::as_u32),
         group: 0,

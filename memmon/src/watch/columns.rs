@@ -1,6 +1,6 @@
 //! Which columns there is room for, and how wide they are.
 
-use super::process::SAMPLES;
+use super::process_state::HISTORY_SAMPLES;
 
 /// A column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Column {
     ];
 
     /// The most needed first, each with the cells without which it is of no use.
-    const NEED: [(Self, u16); 11] = [
+    const PRIORITY: [(Self, u16); 11] = [
         (Self::Name, 12),
         (Self::Rss, 6),
         (Self::Change, 7),
@@ -49,7 +49,7 @@ impl Column {
         (Self::Command, 20),
     ];
 
-    pub(super) fn head(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Self::Name => "NAME",
             Self::Pid => "PID",
@@ -66,14 +66,14 @@ impl Column {
     }
 
     /// Whether its texts end at its right edge: numbers, and histories, of which the newest stands there.
-    pub(super) fn ends_at_edge(self) -> bool {
+    pub(super) fn is_right_aligned(self) -> bool {
         !matches!(self, Self::Name | Self::State | Self::Bar | Self::Command)
     }
 }
 
 /// A column with its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct PlacedColumn {
     pub(super) column: Column,
     /// Cells from the left edge of the table.
     pub(super) x: u16,
@@ -82,7 +82,7 @@ pub(super) struct Place {
 
 /// What the rows would like to have.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wants {
+pub(super) struct ColumnNeeds {
     /// Cells of the longest name with what leads to it in the tree.
     pub(super) name: u16,
     /// Digits of the largest number of a process.
@@ -92,14 +92,14 @@ pub(super) struct Wants {
 }
 
 /// The columns for a table of `width` cells, from left to right, with a cell between them.
-pub(super) fn place(width: u16, wants: Wants) -> Vec<Place> {
+pub(super) fn lay_out(width: u16, needs: ColumnNeeds) -> Vec<PlacedColumn> {
     let mut widths: Vec<(Column, u16)> = Vec::new();
     let mut left = width;
-    for (column, need) in Column::NEED {
+    for (column, need) in Column::PRIORITY {
         let need = match column {
             Column::Name => need.min(width),
-            Column::Pid => need.max(wants.pid),
-            Column::Command if !wants.command => continue,
+            Column::Pid => need.max(needs.pid),
+            Column::Command if !needs.command => continue,
             _ => need,
         };
         let gap = u16::from(!widths.is_empty());
@@ -109,9 +109,9 @@ pub(super) fn place(width: u16, wants: Wants) -> Vec<Place> {
         }
     }
     let has_command = widths.iter().any(|(column, _)| *column == Column::Command);
-    let samples = u16::try_from(SAMPLES).unwrap_or(u16::MAX);
+    let samples = u16::try_from(HISTORY_SAMPLES).unwrap_or(u16::MAX);
     // What is left goes to these in turn, each up to as much as it can use.
-    let name = wants.name.min(if has_command { width / 4 } else { width / 2 });
+    let name = needs.name.min(if has_command { width / 4 } else { width / 2 });
     let mut growing = vec![
         (Column::Name, name.min(24)),
         (Column::History, (width / 8).clamp(8, 32)),
@@ -127,14 +127,14 @@ pub(super) fn place(width: u16, wants: Wants) -> Vec<Place> {
         }
     }
     let mut x = 0;
-    let mut places = Vec::new();
+    let mut columns = Vec::new();
     for column in Column::ORDER {
         if let Some((_, width)) = widths.iter().find(|(known, _)| *known == column) {
-            places.push(Place { column, x, width: *width });
+            columns.push(PlacedColumn { column, x, width: *width });
             x = x.saturating_add(*width).saturating_add(1);
         }
     }
-    places
+    columns
 }
 
 #[cfg(test)]
@@ -143,14 +143,14 @@ mod tests {
 
     use super::*;
 
-    const WANTS: Wants = Wants { name: 30, pid: 7, command: true };
+    const NEEDS: ColumnNeeds = ColumnNeeds { name: 30, pid: 7, command: true };
 
     fn names(width: u16) -> Vec<Column> {
-        place(width, WANTS).iter().map(|place| place.column).collect()
+        lay_out(width, NEEDS).iter().map(|place| place.column).collect()
     }
 
     #[test]
-    fn a_narrow_table_keeps_what_matters() {
+    fn narrow_table_keeps_key_columns() {
         use Column::*;
         assert_eq!(names(10), [Name]);
         assert_eq!(names(40), [Name, State, Rss, Change, History]);
@@ -159,18 +159,18 @@ mod tests {
     }
 
     #[test]
-    fn without_command_lines_there_is_no_column_for_them() {
-        let places = place(200, Wants { command: false, ..WANTS });
-        assert!(places.iter().all(|place| place.column != Column::Command));
+    fn no_cmdline_no_command_column() {
+        let columns = lay_out(200, ColumnNeeds { command: false, ..NEEDS });
+        assert!(columns.iter().all(|place| place.column != Column::Command));
     }
 
     proptest! {
         #[test]
-        fn columns_never_overlap_or_leave_the_table(width in 1_u16..400, name: u16, pid in 1_u16..11, command: bool) {
-            let places = place(width, Wants { name, pid, command });
-            prop_assert_eq!(places[0].column, Column::Name);
+        fn columns_never_overlap(width in 1_u16..400, name: u16, pid in 1_u16..11, command: bool) {
+            let columns = lay_out(width, ColumnNeeds { name, pid, command });
+            prop_assert_eq!(columns[0].column, Column::Name);
             let mut end = 0;
-            for place in places {
+            for place in columns {
                 prop_assert!(place.x >= end && place.width > 0);
                 end = place.x + place.width + 1;
             }

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_exact_to_an_eighth_of_a_cell() {
+    fn bar_is_exact_to_an_eighth() {
         assert_eq!(bar(0, 100, 4), "");
         assert_eq!(bar(1, u64::MAX, 4), "▏", "little is not nothing");
         assert_eq!(bar(50, 100, 3), "█▌");
@@ -147,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sparkline_uses_the_whole_height_for_a_real_change() {
+    fn sparkline_uses_full_height() {
         assert_eq!(line(&[0, 10, 20, 30, 40, 50, 60, 70], 8), "▁▂▃▄▅▆▇█");
         assert_eq!(line(&[100, 200], 4), "  ▁█", "the newest stands at the right");
         assert_eq!(line(&[1, 2, 3, 1000, 1000], 2), "▁▁", "only what is shown sets the scale");
     }
 
     #[test]
-    fn noise_below_a_percent_stays_low() {
+    fn small_noise_stays_low() {
         assert_eq!(line(&[5_000_000; 4], 4), "▁▁▁▁");
         assert_eq!(line(&[0; 3], 3), "▁▁▁");
         let noisy = line(&[100_000_000, 100_900_000, 100_000_000, 100_400_000], 4);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tall_sparkline_is_finer() {
+    fn tall_sparkline_is_finer() {
         let values = (0..16).map(|n| Some(n * 1000));
         assert_eq!(spark(values, 16, 2), ["        ▁▂▃▄▅▆▇█", "▁▂▃▄▅▆▇█████████"]);
         assert!(spark([Some(1)].into_iter(), 5, 0).is_empty());
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_that_make_no_sense_are_unknown() {
+    fn invalid_ratios_are_unknown() {
         for (ratio, text) in [
             (0.0, "0.0"),
             (0.123, "12.3"),
@@ -218,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everything_keeps_to_its_cells(bytes: u64, signed: i64, ratio: f64, number: u64, text: String, cells in 0_u16..40) {
+        fn everything_fits_its_cells(bytes: u64, signed: i64, ratio: f64, number: u64, text: String, cells in 0_u16..40) {
             prop_assert!(width(&size(bytes)) <= 6);
             prop_assert!(width(&change(signed)) <= 7);
             prop_assert!(width(&percent(ratio)) <= 5);
@@ -228,7 +228,7 @@ mod tests {
         }
 
         #[test]
-        fn a_sparkline_fills_its_box(values: Vec<Option<u64>>, cells in 0_u16..40, rows in 0_u16..5) {
+        fn sparkline_fills_its_box(values: Vec<Option<u64>>, cells in 0_u16..40, rows in 0_u16..5) {
             let lines = spark(values.into_iter(), cells, rows);
             prop_assert_eq!(lines.len(), usize::from(rows));
             for line in lines {

@@ -20,7 +20,7 @@ pub(super) enum Key {
 
 /// Reads keys byte by byte, wherever the bytes were cut apart.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(super) struct KeyDecoder {
     state: State,
 }
 
@@ -36,7 +36,7 @@ enum State {
     Sequence { number: u8, is_first: bool },
 }
 
-impl Decoder {
+impl KeyDecoder {
     /// The key that `byte` completes.
     pub(super) fn feed(&mut self, byte: u8) -> Option<Key> {
         let state = std::mem::take(&mut self.state);
@@ -47,7 +47,7 @@ impl Decoder {
                 self.state = State::Escape;
                 None
             }
-            (State::Ground, _) => plain(byte),
+            (State::Ground, _) => from_char(byte),
             (State::Escape, b'[') => {
                 self.state = State::Sequence { number: 0, is_first: true };
                 None
@@ -58,7 +58,7 @@ impl Decoder {
             }
             // With Alt held down a key means something else, and that is nothing here.
             (State::Escape, _) => None,
-            (State::Single, _) => by_letter(byte),
+            (State::Single, _) => from_final_letter(byte),
             (State::Sequence { number, is_first: true }, b'0'..=b'9') => {
                 let number = number.saturating_mul(10).saturating_add(byte - b'0');
                 self.state = State::Sequence { number, is_first: true };
@@ -69,8 +69,8 @@ impl Decoder {
                 self.state = State::Sequence { number, is_first: false };
                 None
             }
-            (State::Sequence { number, .. }, b'~') => by_number(number),
-            (State::Sequence { .. }, _) => by_letter(byte),
+            (State::Sequence { number, .. }, b'~') => from_number(number),
+            (State::Sequence { .. }, _) => from_final_letter(byte),
         }
     }
 
@@ -80,12 +80,12 @@ impl Decoder {
     }
 
     /// The key, if nothing more came in time.
-    pub(super) fn give_up(&mut self) -> Option<Key> {
+    pub(super) fn finish(&mut self) -> Option<Key> {
         (std::mem::take(&mut self.state) == State::Escape).then_some(Key::Quit)
     }
 }
 
-fn plain(byte: u8) -> Option<Key> {
+fn from_char(byte: u8) -> Option<Key> {
     Some(match byte {
         b'q' | b'Q' => Key::Quit,
         b'k' => Key::Up,
@@ -100,7 +100,7 @@ fn plain(byte: u8) -> Option<Key> {
     })
 }
 
-fn by_letter(byte: u8) -> Option<Key> {
+fn from_final_letter(byte: u8) -> Option<Key> {
     Some(match byte {
         b'A' => Key::Up,
         b'B' => Key::Down,
@@ -110,7 +110,7 @@ fn by_letter(byte: u8) -> Option<Key> {
     })
 }
 
-fn by_number(number: u8) -> Option<Key> {
+fn from_number(number: u8) -> Option<Key> {
     Some(match number {
         1 | 7 => Key::Home,
         4 | 8 => Key::End,
@@ -127,9 +127,9 @@ mod tests {
     use super::*;
 
     fn keys(bytes: &[u8]) -> Vec<Key> {
-        let mut decoder = Decoder::default();
+        let mut decoder = KeyDecoder::default();
         let mut keys: Vec<Key> = bytes.iter().filter_map(|byte| decoder.feed(*byte)).collect();
-        keys.extend(decoder.give_up());
+        keys.extend(decoder.finish());
         keys
     }
 
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn escape_by_itself_quits_but_not_as_the_head_of_a_sequence() {
+    fn lone_escape_quits() {
         assert_eq!(keys(b"q"), [Key::Quit]);
         assert_eq!(keys(b"\x1b"), [Key::Quit]);
         assert_eq!(keys(b"\x1b\x1b"), [Key::Quit]);
@@ -158,8 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_may_come_in_pieces() {
-        let mut decoder = Decoder::default();
+    fn sequence_may_come_in_pieces() {
+        let mut decoder = KeyDecoder::default();
         assert_eq!(decoder.feed(0x1b), None);
         assert!(decoder.is_waiting());
         assert_eq!(decoder.feed(b'['), None);
@@ -170,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_keys_or_nothing(bytes: Vec<u8>) {
+        fn any_bytes_are_decoded(bytes: Vec<u8>) {
             let _ = keys(&bytes);
             prop_assert!(!keys(&[&bytes[..], b"\x18AA\x1b[B"].concat()).is_empty(), "it always comes back to the ground");
         }

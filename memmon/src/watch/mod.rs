@@ -2,31 +2,31 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | `glyphs`, `theme`, `keys`, `columns` | values as cells, colours, bytes as keys, room as columns |
-//! | state | `process`, `tree`, `news`, `model` | what the records said, bounded, and freed when a process is gone |
-//! | picture | `head`, `table`, `picture` | state and a size → cells; only rows in view are built |
-//! | edge | `terminal` | [`Screen`]: the terminal, taken and given back |
+//! | cells | `glyphs`, `theme`, `keys`, `columns` | values as cells, colours, bytes as keys, widths of columns |
+//! | state | `process_state`, `tree_state`, `event_log`, `model` | what the records said, bounded, and freed when a process is gone |
+//! | view | `header`, `process_table`, `screen` | state and a size → cells; only visible rows are built |
+//! | edge | `terminal` | [`TerminalScreen`]: the terminal, acquired and restored |
 //!
 //! Everything above the edge is plain data in and out, and is tested without a terminal.
 
 mod columns;
+mod event_log;
 mod glyphs;
-mod head;
+mod header;
 mod keys;
 mod model;
-mod news;
-mod picture;
-mod process;
-mod table;
+mod process_state;
+mod process_table;
+mod screen;
 mod terminal;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod theme;
-mod tree;
+mod tree_state;
 
-pub use terminal::Screen;
+pub use terminal::TerminalScreen;
 
 /// What a key asks of the run loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,21 +6,21 @@ use std::sync::Arc;
 use common::record::{Cgroup, EventKind, Pressure, ProcessEvent, ProcessRecord, Record, System};
 use common::time::Stamp;
 
-use super::news::{News, Output};
-use super::process::{SAMPLES, how_it_ended};
-use super::tree::{FAREWELL, Root, Row};
+use super::event_log::{EventLog, OutputTail};
+use super::process_state::{HISTORY_SAMPLES, describe_exit};
+use super::tree_state::{EXITED_ROW_TICKS, Row, TreeState};
 
 /// Samples kept of the sum of all trees: as many as the widest terminal shows.
-const TOTALS: usize = 512;
+const MAX_TOTALS: usize = 512;
 
 /// Of these the last ones tell how fast the sum grows.
-const TREND: usize = 120;
+const TREND_SAMPLES: usize = 120;
 
 /// A shorter time tells nothing about a minute.
-const LEAST_TREND_SECONDS: f64 = 10.0;
+const MIN_TREND_SECONDS: f64 = 10.0;
 
 /// Iterations after which a root that nothing is heard of is forgotten: its history would be empty anyway.
-const SILENCE: u64 = SAMPLES as u64;
+const SILENT_ROOT_TICKS: u64 = HISTORY_SAMPLES as u64;
 
 /// In which order processes are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,7 +43,7 @@ impl Sort {
         }
     }
 
-    pub(super) fn word(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Tree => "tree",
             Self::Memory => "memory",
@@ -54,14 +54,14 @@ impl Sort {
 
 /// The sum over all trees at one moment.
 #[derive(Debug, Clone, Copy)]
-struct Total {
+struct TotalSample {
     elapsed_seconds: f64,
     rss: u64,
 }
 
 /// The sum over all trees, for the head of the screen.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Sum {
+pub(super) struct TotalSummary {
     pub(super) rss: u64,
     pub(super) least: u64,
     pub(super) most: u64,
@@ -75,7 +75,7 @@ pub(super) struct Sum {
 /// All that is known.
 #[derive(Debug, Default)]
 pub(super) struct Model {
-    roots: Vec<Root>,
+    roots: Vec<TreeState>,
     pub(super) host: Option<Arc<str>>,
     pub(super) moment: Option<Stamp>,
     pub(super) iteration: u64,
@@ -83,15 +83,15 @@ pub(super) struct Model {
     elapsed_seconds: f64,
     pub(super) system: Option<System>,
     pub(super) pressure: Option<Pressure>,
-    totals: VecDeque<Total>,
+    totals: VecDeque<TotalSample>,
     /// The iteration of the last of `totals`.
     totals_iteration: Option<u64>,
     /// Whether a sample came in that is not in `totals` yet.
     is_total_due: bool,
     /// The least and the most that the sum ever was, without the last of `totals`, which may change yet.
     bounds: Option<(u64, u64)>,
-    pub(super) news: News,
-    pub(super) output: Output,
+    pub(super) events: EventLog,
+    pub(super) output: OutputTail,
 }
 
 impl Model {
@@ -100,7 +100,7 @@ impl Model {
         match record {
             Record::Process(record) => self.take_sample(record),
             Record::ProcessEvent(event) => self.take_event(event),
-            Record::Error(error) => self.news.take_error(error),
+            Record::Error(error) => self.events.take_error(error),
             Record::Output(_)
             | Record::Census(_)
             | Record::Leaks(_)
@@ -111,9 +111,9 @@ impl Model {
 
     fn take_sample(&mut self, record: &ProcessRecord) {
         if record.iteration != self.iteration {
-            self.settle();
+            self.commit_total();
             self.iteration = record.iteration;
-            self.forget_the_gone();
+            self.remove_exited_roots();
         }
         self.host = Some(Arc::clone(&record.host));
         self.moment = Some(record.timestamp);
@@ -127,33 +127,35 @@ impl Model {
         }
         match self.roots.iter_mut().find(|root| root.is_of(record)) {
             Some(root) => root.update(record),
-            None => self.roots.push(Root::new(record)),
+            None => self.roots.push(TreeState::new(record)),
         }
         self.is_total_due = true;
     }
 
     fn take_event(&mut self, event: &ProcessEvent) {
         if event.event == EventKind::Exited {
-            let of_it = |root: &&mut Root| root.top().is_some_and(|top| top.pid == event.root_pid);
+            let of_it = |root: &&mut TreeState| {
+                root.root_process().is_some_and(|root_process| root_process.pid == event.root_pid)
+            };
             self.roots.iter_mut().filter(of_it).for_each(|root| root.exited(event));
         }
-        self.news.take_event(event, (event.event == EventKind::Exited).then(|| how_it_ended(event)));
+        self.events.take_event(event, (event.event == EventKind::Exited).then(|| describe_exit(event)));
     }
 
-    fn forget_the_gone(&mut self) {
+    fn remove_exited_roots(&mut self) {
         let now = self.iteration;
         self.roots.retain(|root| match &root.ended {
-            Some((_, iteration)) => now.saturating_sub(*iteration) <= FAREWELL,
-            None => now.saturating_sub(root.iteration) <= SILENCE,
+            Some((_, iteration)) => now.saturating_sub(*iteration) <= EXITED_ROW_TICKS,
+            None => now.saturating_sub(root.iteration) <= SILENT_ROOT_TICKS,
         });
     }
 
     /// Puts the samples of this iteration into the sum.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn commit_total(&mut self) {
         if !std::mem::take(&mut self.is_total_due) {
             return;
         }
-        let rss = (self.shown().filter(|(_, root)| root.ended.is_none()))
+        let rss = (self.visible_roots().filter(|(_, root)| root.ended.is_none()))
             .fold(0_u64, |sum, (_, root)| sum.saturating_add(root.total_rss));
         if self.totals_iteration == Some(self.iteration) {
             self.totals.pop_back();
@@ -162,14 +164,14 @@ impl Model {
             self.bounds = Some((least.min(last.rss), most.max(last.rss)));
         }
         self.totals_iteration = Some(self.iteration);
-        if self.totals.len() == TOTALS {
+        if self.totals.len() == MAX_TOTALS {
             self.totals.pop_front();
         }
-        self.totals.push_back(Total { elapsed_seconds: self.elapsed_seconds, rss });
+        self.totals.push_back(TotalSample { elapsed_seconds: self.elapsed_seconds, rss });
     }
 
     /// The roots that are shown by themselves, with their index: not those that stand in the tree of another.
-    pub(super) fn shown(&self) -> impl Iterator<Item = (usize, &Root)> {
+    pub(super) fn visible_roots(&self) -> impl Iterator<Item = (usize, &TreeState)> {
         let below: HashSet<u32> = match self.roots.as_slice() {
             [] | [_] => HashSet::new(),
             roots => roots
@@ -179,24 +181,26 @@ impl Model {
                 .map(|process| process.pid)
                 .collect(),
         };
-        let stands_alone = move |root: &Root| root.top().is_none_or(|top| !below.contains(&top.pid));
+        let stands_alone = move |root: &TreeState| {
+            root.root_process().is_none_or(|root_process| !below.contains(&root_process.pid))
+        };
         // Two roots below each other are nonsense; then all are shown.
         let all = !self.roots.iter().any(&stands_alone);
         self.roots.iter().enumerate().filter(move |(_, root)| all || stands_alone(root))
     }
 
     /// The root that a row is about.
-    pub(super) fn root(&self, row: &Row) -> Option<&Root> {
+    pub(super) fn root(&self, row: &Row) -> Option<&TreeState> {
         self.roots.get(row.root)
     }
 
     /// The rows of the table, from top to bottom.
     pub(super) fn rows(&self, sort: Sort) -> Vec<Row> {
-        let shown: Vec<(usize, &Root)> = self.shown().collect();
+        let visible_roots: Vec<(usize, &TreeState)> = self.visible_roots().collect();
         let mut rows = Vec::new();
         if sort == Sort::Tree {
-            for (at, root) in &shown {
-                if shown.len() > 1 {
+            for (at, root) in &visible_roots {
+                if visible_roots.len() > 1 {
                     rows.push(Row { root: *at, process: None, depth: 0, parent: None, is_last: true });
                 }
                 rows.extend(root.rows(*at, rows.len()));
@@ -204,7 +208,7 @@ impl Model {
             return rows;
         }
         let mut keyed = Vec::new();
-        for (at, root) in &shown {
+        for (at, root) in &visible_roots {
             for (index, process) in root.processes().iter().enumerate() {
                 let key = match sort {
                     Sort::Growth => process.growth(),
@@ -232,10 +236,10 @@ impl Model {
     }
 
     /// The sum of all trees now; `None` before the first sample.
-    pub(super) fn sum(&self) -> Option<Sum> {
+    pub(super) fn sum(&self) -> Option<TotalSummary> {
         let rss = self.totals.back()?.rss;
         let (least, most) = self.bounds.unwrap_or((rss, rss));
-        let mut sum = Sum {
+        let mut sum = TotalSummary {
             rss,
             least: least.min(rss),
             most: most.max(rss),
@@ -244,7 +248,7 @@ impl Model {
             short_lived: 0,
             trend: self.trend(),
         };
-        for (_, root) in self.shown() {
+        for (_, root) in self.visible_roots() {
             sum.processes += root.live_count();
             sum.short_lived = sum.short_lived.saturating_add(root.short_lived);
             sum.pss = sum.pss.zip(root.total_pss).map(|(sum, pss)| sum.saturating_add(pss));
@@ -254,9 +258,9 @@ impl Model {
 
     /// The slope of the straight line that fits the last totals best, in bytes a minute, and the time they span.
     fn trend(&self) -> Option<(i64, f64)> {
-        let points: Vec<(f64, f64)> = (self.totals.iter().rev().take(TREND).rev())
+        let points: Vec<(f64, f64)> = (self.totals.iter().rev().take(TREND_SAMPLES).rev())
             .map(|total| {
-                #[expect(clippy::cast_precision_loss, reason = "the trend is shown in four digits")]
+                #[expect(clippy::cast_precision_loss, reason = "the trend is visible_roots in four digits")]
                 let rss = total.rss as f64;
                 (total.elapsed_seconds / 60.0, rss)
             })
@@ -274,13 +278,13 @@ impl Model {
         let span = (points.last()?.0 - points.first()?.0) * 60.0;
         #[expect(clippy::cast_possible_truncation, reason = "a float beyond i64 becomes its end")]
         let slope_bytes = slope.round() as i64;
-        (slope.is_finite() && span.is_finite() && span >= LEAST_TREND_SECONDS).then_some((slope_bytes, span))
+        (slope.is_finite() && span.is_finite() && span >= MIN_TREND_SECONDS).then_some((slope_bytes, span))
     }
 
     /// How all that was watched ended, if all has.
-    pub(super) fn epitaph(&self) -> Option<&str> {
+    pub(super) fn exit_summary(&self) -> Option<&str> {
         let mut last = None;
-        for (_, root) in self.shown() {
+        for (_, root) in self.visible_roots() {
             last = Some(root.ended.as_ref()?.0.as_str());
         }
         last
@@ -297,12 +301,12 @@ mod tests {
         for record in records {
             model.take(&Record::Process(Box::new(record)));
         }
-        model.settle();
+        model.commit_total();
         model
     }
 
     #[test]
-    fn the_sum_is_over_all_roots_of_an_iteration() {
+    fn total_covers_all_roots() {
         let model = fed([record(1, 1, 100), record(2, 1, 50), record(1, 2, 80), record(2, 2, 40)]);
         assert_eq!(model.totals().collect::<Vec<_>>(), [Some(150), Some(120)]);
         let sum = model.sum().unwrap();
@@ -311,18 +315,18 @@ mod tests {
     }
 
     #[test]
-    fn drawing_in_the_middle_of_an_iteration_does_not_count_it_twice() {
+    fn mid_iteration_draw_counts_once() {
         let mut model = fed([record(1, 1, 100)]);
         for part in [record(2, 1, 50), record(1, 2, 80), record(2, 2, 40)] {
             model.take(&Record::Process(Box::new(part)));
-            model.settle();
-            model.settle();
+            model.commit_total();
+            model.commit_total();
         }
         assert_eq!(model.totals().collect::<Vec<_>>(), [Some(150), Some(120)]);
     }
 
     #[test]
-    fn a_root_within_the_tree_of_another_is_counted_and_shown_once() {
+    fn nested_root_is_counted_once() {
         let model = fed([record(2, 1, 1 << 20), tree(1, 1, &[(2, 1), (3, 2)])]);
         assert_eq!(model.sum().unwrap().rss, 3 << 20);
         assert_eq!(model.rows(Sort::Tree).len(), 3);
@@ -332,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trend_is_bytes_a_minute() {
+    fn trend_is_bytes_per_minute() {
         // 10 seconds apart and 1000 bytes more each time.
         let model = fed((1..=10).map(|n| record(1, n, 5000 + n * 1000)));
         assert_eq!(model.sum().unwrap().trend, Some((6000, 90.0)));
@@ -350,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_sorted_with_the_unknown_last() {
+    fn unknown_sorts_last() {
         let mut first = tree(1, 1, &[(2, 1), (3, 1), (4, 1)]);
         first.children[2].rss_bytes = None;
         let mut second = first.clone();
@@ -371,32 +375,32 @@ mod tests {
     }
 
     #[test]
-    fn roots_that_ended_or_fell_silent_are_forgotten() {
+    fn ended_and_silent_roots_are_dropped() {
         let mut model = fed([record(1, 1, 100), record(2, 1, 50), record(3, 1, 10)]);
         model.take(&Record::ProcessEvent(Box::new(event(EventKind::Exited, 2, 2))));
-        assert_eq!(model.epitaph(), None);
-        for iteration in 2..=FAREWELL + 1 {
+        assert_eq!(model.exit_summary(), None);
+        for iteration in 2..=EXITED_ROW_TICKS + 1 {
             model.take(&Record::Process(Box::new(record(1, iteration, 100))));
         }
         assert_eq!(model.roots.len(), 3);
-        model.take(&Record::Process(Box::new(record(1, FAREWELL + 2, 100))));
+        model.take(&Record::Process(Box::new(record(1, EXITED_ROW_TICKS + 2, 100))));
         assert_eq!(model.roots.len(), 2, "the ended one");
-        model.take(&Record::Process(Box::new(record(1, SILENCE + 2, 100))));
+        model.take(&Record::Process(Box::new(record(1, SILENT_ROOT_TICKS + 2, 100))));
         assert_eq!(model.roots.len(), 1, "the silent one");
         model.take(&Record::ProcessEvent(Box::new(event(EventKind::Exited, 1, 1))));
-        assert_eq!(model.epitaph(), Some("ended"));
+        assert_eq!(model.exit_summary(), Some("ended"));
     }
 
     #[test]
-    fn totals_are_bounded_but_the_extremes_are_kept() {
+    fn totals_are_bounded_extremes_kept() {
         let model = fed((1..=3000).map(|n| record(1, n, if n == 5 { 7 } else { 1000 + n })));
-        assert_eq!(model.totals().count(), TOTALS);
+        assert_eq!(model.totals().count(), MAX_TOTALS);
         let sum = model.sum().unwrap();
         assert_eq!((sum.least, sum.most), (7, 4000));
     }
 
     #[test]
-    fn the_group_nearest_to_its_limit_is_told() {
+    fn tightest_cgroup_is_found() {
         let group = |current_bytes, limit_bytes| Cgroup {
             version: 2,
             path: "/".into(),

@@ -17,22 +17,22 @@ use rustix::termios::{
 };
 
 use super::Action;
-use super::keys::{Decoder, Key};
-use super::picture::Picture;
+use super::keys::{Key, KeyDecoder};
+use super::screen::Screen;
 
 /// How long the rest of a key's bytes may take to come; after that an escape was the escape key.
-const KEY_PATIENCE: Duration = Duration::from_millis(25);
+const KEY_TIMEOUT: Duration = Duration::from_millis(25);
 
 /// No larger screen is drawn on: a terminal may say anything about its size.
-const MOST_CELLS: (u16, u16) = (1000, 500);
+const MAX_SIZE: (u16, u16) = (1000, 500);
 
 /// Where there is no telling the size: what terminals began with.
-const USUAL_CELLS: (u16, u16) = (80, 24);
+const DEFAULT_SIZE: (u16, u16) = (80, 24);
 
 /// What to put back when the terminal is given back. Global, because a panic has to find it.
-static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
+static ACQUIRED: Mutex<Option<Acquired>> = Mutex::new(None);
 
-struct Taken {
+struct Acquired {
     /// The modes of stdin as they were, if they were changed.
     modes: Option<Termios>,
 }
@@ -44,18 +44,18 @@ struct Taken {
 /// changed, [`draw`](Self::draw). It cannot give the terminal back when a signal has its default effect, so it should be
 /// closed before signals get that back.
 #[derive(Debug)]
-pub struct Screen {
-    picture: Picture,
-    backend: CrosstermBackend<Frame>,
+pub struct TerminalScreen {
+    screen: Screen,
+    backend: CrosstermBackend<FrameBuffer>,
     /// What the terminal shows, and room for what it will show next.
     shown: Buffer,
     next: Buffer,
     /// Whether keys are read from stdin.
     has_keys: bool,
-    decoder: Decoder,
+    decoder: KeyDecoder,
 }
 
-impl Screen {
+impl TerminalScreen {
     /// Takes the terminal over: alternate screen, no cursor.
     ///
     /// With `keys`, and if stdin is a terminal, what is typed is not echoed and comes byte by byte; Ctrl-C and Ctrl-Z still
@@ -69,31 +69,31 @@ impl Screen {
             let previous = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
                 // The message is for the screen that the user will see.
-                let _ = give_back();
+                let _ = restore_terminal();
                 previous(panic);
             }));
         });
         let has_keys = keys && io::stdin().is_terminal();
-        take_over(has_keys)?;
+        acquire_terminal(has_keys)?;
         let screen = Self {
-            picture: Picture::new(has_keys, wants_colour(&io::stdout())),
-            backend: CrosstermBackend::new(Frame::default()),
+            screen: Screen::new(has_keys, wants_colour(&io::stdout())),
+            backend: CrosstermBackend::new(FrameBuffer::default()),
             shown: Buffer::default(),
             next: Buffer::default(),
             has_keys,
-            decoder: Decoder::default(),
+            decoder: KeyDecoder::default(),
         };
         Ok(screen)
     }
 
     /// Takes in a record: samples, events and errors. It shows with the next [`draw`](Self::draw).
     pub fn take(&mut self, record: &Record) {
-        self.picture.take(record);
+        self.screen.take(record);
     }
 
     /// Takes in a line that the launched command printed, as it is: it is made safe here.
     pub fn take_output(&mut self, line: &str) {
-        self.picture.take_output(line);
+        self.screen.take_output(line);
     }
 
     /// Draws what changed since it was last drawn; everything, if the size of the terminal changed, or if the keyboard is not
@@ -104,7 +104,7 @@ impl Screen {
     /// # Errors
     /// What the system says to writing to stdout.
     pub fn draw(&mut self) -> io::Result<()> {
-        if !is_taken() {
+        if !is_acquired() {
             return Ok(());
         }
         let area = area();
@@ -114,7 +114,7 @@ impl Screen {
             self.backend.clear()?;
         }
         self.next.reset();
-        self.picture.render(area, &mut self.next);
+        self.screen.render(area, &mut self.next);
         self.backend.draw(self.shown.diff(&self.next).into_iter())?;
         Backend::flush(&mut self.backend)?;
         std::mem::swap(&mut self.shown, &mut self.next);
@@ -131,9 +131,9 @@ impl Screen {
     pub fn keys(&mut self) -> io::Result<Option<Action>> {
         let mut bytes = [0; 64];
         let mut is_due = false;
-        while self.has_keys && is_taken() {
-            let patience = if self.decoder.is_waiting() { KEY_PATIENCE } else { Duration::ZERO };
-            let pressed = if is_readable(patience)? {
+        while self.has_keys && is_acquired() {
+            let timeout = if self.decoder.is_waiting() { KEY_TIMEOUT } else { Duration::ZERO };
+            let pressed = if is_readable(timeout)? {
                 let count = match retry_on_intr(|| rustix::io::read(stdin(), &mut bytes)) {
                     Err(Errno::AGAIN) => break,
                     Ok(0) | Err(Errno::IO) => return Ok(Some(Action::Quit)),
@@ -141,15 +141,15 @@ impl Screen {
                 };
                 bytes.iter().take(count).filter_map(|byte| self.decoder.feed(*byte)).collect()
             } else if self.decoder.is_waiting() {
-                Vec::from_iter(self.decoder.give_up())
+                Vec::from_iter(self.decoder.finish())
             } else {
                 break;
             };
             for key in pressed {
                 if key == Key::Repaint {
-                    self.forget_what_is_shown();
+                    self.invalidate();
                 }
-                if let Some(action) = self.picture.press(key) {
+                if let Some(action) = self.screen.press(key) {
                     return Ok(Some(action));
                 }
                 is_due = true;
@@ -166,7 +166,7 @@ impl Screen {
     /// # Errors
     /// What the system says to changing the modes of stdin or writing to stdout.
     pub fn suspend(&mut self) -> io::Result<()> {
-        give_back()
+        restore_terminal()
     }
 
     /// Takes the terminal over again and draws everything: when the program goes on.
@@ -174,8 +174,8 @@ impl Screen {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn resume(&mut self) -> io::Result<()> {
-        take_over(self.has_keys)?;
-        self.forget_what_is_shown();
+        acquire_terminal(self.has_keys)?;
+        self.invalidate();
         self.draw()
     }
 
@@ -184,28 +184,28 @@ impl Screen {
     /// # Errors
     /// What the system says to changing the modes of stdin or writing to stdout.
     pub fn close(self) -> io::Result<()> {
-        give_back()
+        restore_terminal()
     }
 
-    fn forget_what_is_shown(&mut self) {
+    fn invalidate(&mut self) {
         self.shown = Buffer::default();
     }
 }
 
-impl Drop for Screen {
+impl Drop for TerminalScreen {
     fn drop(&mut self) {
-        let _ = give_back();
+        let _ = restore_terminal();
     }
 }
 
-fn is_taken() -> bool {
-    TAKEN.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+fn is_acquired() -> bool {
+    ACQUIRED.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
 /// Takes the terminal over; does nothing if that was done.
-fn take_over(keys: bool) -> io::Result<()> {
-    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if taken.is_some() {
+fn acquire_terminal(keys: bool) -> io::Result<()> {
+    let mut acquired = ACQUIRED.lock().unwrap_or_else(PoisonError::into_inner);
+    if acquired.is_some() {
         return Ok(());
     }
     let modes = if keys { Some(tcgetattr(stdin())?) } else { None };
@@ -217,26 +217,28 @@ fn take_over(keys: bool) -> io::Result<()> {
         changed.special_codes[SpecialCodeIndex::VTIME] = 0;
         retry_on_intr(|| tcsetattr(stdin(), OptionalActions::Now, &changed))?;
     }
-    *taken = Some(Taken { modes });
-    drop(taken);
+    *acquired = Some(Acquired { modes });
+    drop(acquired);
     use crossterm::{cursor, terminal};
-    let mut frame = Frame::default();
+    let mut frame = FrameBuffer::default();
     let written = crossterm::execute!(frame, terminal::EnterAlternateScreen, cursor::Hide);
     if written.is_err() {
         // The error that is told is that of writing; giving back will most likely meet the same.
-        let _ = give_back();
+        let _ = restore_terminal();
     }
     written
 }
 
 /// Gives the terminal back; does nothing if that was done.
-fn give_back() -> io::Result<()> {
-    let Some(taken) = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
+fn restore_terminal() -> io::Result<()> {
+    let Some(acquired) = ACQUIRED.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        return Ok(());
+    };
     use crossterm::{cursor, style, terminal};
-    let mut frame = Frame::default();
+    let mut frame = FrameBuffer::default();
     let attributes = style::SetAttribute(style::Attribute::Reset);
     let written = crossterm::execute!(frame, attributes, cursor::Show, terminal::LeaveAlternateScreen);
-    if let Some(modes) = taken.modes {
+    if let Some(modes) = acquired.modes {
         retry_on_intr(|| tcsetattr(stdin(), OptionalActions::Now, &modes))?;
     }
     written
@@ -249,14 +251,14 @@ fn area() -> Rect {
     Rect {
         x: 0,
         y: 0,
-        width: or_usual(columns, USUAL_CELLS.0).min(MOST_CELLS.0),
-        height: or_usual(rows, USUAL_CELLS.1).min(MOST_CELLS.1),
+        width: or_usual(columns, DEFAULT_SIZE.0).min(MAX_SIZE.0),
+        height: or_usual(rows, DEFAULT_SIZE.1).min(MAX_SIZE.1),
     }
 }
 
-/// Whether a read from stdin would not block, now or within `patience`.
-fn is_readable(patience: Duration) -> io::Result<bool> {
-    let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
+/// Whether a read from stdin would not block, now or within `timeout`.
+fn is_readable(timeout: Duration) -> io::Result<bool> {
+    let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
     let stdin = stdin();
     let mut descriptors = [PollFd::new(&stdin, PollFlags::IN)];
     match poll(&mut descriptors, Some(&timeout)) {
@@ -269,11 +271,11 @@ fn is_readable(patience: Duration) -> io::Result<bool> {
 ///
 /// Other than a `BufWriter` it forgets what is not whole when it is dropped: half a frame behind the shell's prompt helps nobody.
 #[derive(Debug, Default)]
-struct Frame {
+struct FrameBuffer {
     bytes: Vec<u8>,
 }
 
-impl Write for Frame {
+impl Write for FrameBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())

@@ -9,22 +9,22 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
 use super::keys::Key;
-use super::picture::Picture;
+use super::screen::Screen;
 use super::testing::{event, header, record, sample, tree};
 use super::{Action, glyphs};
 
 const MIB: u64 = 1 << 20;
 
-fn render(picture: &mut Picture, width: u16, height: u16) -> Buffer {
+fn render(screen: &mut Screen, width: u16, height: u16) -> Buffer {
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
-    picture.render(area, &mut buffer);
+    screen.render(area, &mut buffer);
     buffer
 }
 
 /// The screen as lines, without the blanks at their ends.
-fn lines(picture: &mut Picture, width: u16, height: u16) -> Vec<String> {
-    let buffer = render(picture, width, height);
+fn lines(screen: &mut Screen, width: u16, height: u16) -> Vec<String> {
+    let buffer = render(screen, width, height);
     let line = |y| {
         let mut line = String::new();
         // The cell behind a wide character is covered by it.
@@ -39,10 +39,10 @@ fn lines(picture: &mut Picture, width: u16, height: u16) -> Vec<String> {
     (0..height).map(line).collect()
 }
 
-fn fed(records: impl IntoIterator<Item = ProcessRecord>) -> Picture {
-    let mut picture = Picture::new(true, true);
-    records.into_iter().for_each(|record| picture.take(&Record::Process(Box::new(record))));
-    picture
+fn fed(records: impl IntoIterator<Item = ProcessRecord>) -> Screen {
+    let mut screen = Screen::new(true, true);
+    records.into_iter().for_each(|record| screen.take(&Record::Process(Box::new(record))));
+    screen
 }
 
 /// A bot with two workers, one of which grows and has a child.
@@ -62,12 +62,12 @@ fn bot(iteration: u64) -> ProcessRecord {
 }
 
 /// Thirteen samples; before the last one a worker was killed. Events, output and pressure.
-fn eventful() -> Picture {
-    let mut picture = fed((1..=12).map(bot));
+fn eventful() -> Screen {
+    let mut screen = fed((1..=12).map(bot));
     let mut grew = event(EventKind::Grew, 1235, 1234);
     grew.name = Some("worker".into());
     (grew.growth_bytes, grew.value_bytes) = (Some(10 << 20), Some(180 << 20));
-    picture.take(&Record::ProcessEvent(Box::new(grew)));
+    screen.take(&Record::ProcessEvent(Box::new(grew)));
     let mut last = bot(13);
     last.children.remove(1);
     last.pressure = Some(Pressure {
@@ -80,17 +80,17 @@ fn eventful() -> Picture {
         full_avg300_ratio: 0.0,
         full_total_seconds: 0.0,
     });
-    picture.take(&Record::Process(Box::new(last)));
+    screen.take(&Record::Process(Box::new(last)));
     let mut killed = event(EventKind::Exited, 1236, 1234);
     (killed.signal, killed.name) = (Some(9), Some("worker".into()));
-    picture.take(&Record::ProcessEvent(Box::new(killed)));
-    picture.take_output("serving on port 8000");
-    picture.take_output("\x1b[31mred\x1b[0m");
-    picture
+    screen.take(&Record::ProcessEvent(Box::new(killed)));
+    screen.take_output("serving on port 8000");
+    screen.take_output("\x1b[31mred\x1b[0m");
+    screen
 }
 
 #[test]
-fn an_ordinary_screen() {
+fn ordinary_screen() {
     let expected = "\
 bot.py (1234)  every 10 s  sample 13  on host                           22:27:00
 Machine ██████·················· 4.00G/16.00G  PSI some 0.3% full 0.0%
@@ -120,7 +120,7 @@ q quit  s sort: tree  ↑↓ scroll  PgUp PgDn page";
 }
 
 #[test]
-fn a_small_screen_keeps_the_essentials() {
+fn small_screen_keeps_essentials() {
     let expected = "\
 bot.py (1234)  every 10 s       22:27:00
 Machine ████▊·············· 4.00G/16.00G
@@ -136,7 +136,7 @@ q quit  s sort: tree  ↑↓ scroll 1–3 of 4";
 }
 
 #[test]
-fn a_large_screen_shows_command_lines_and_a_tall_history() {
+fn large_screen_shows_commands() {
     let lines = lines(&mut eventful(), 200, 50);
     assert!(lines.iter().any(|line| line.ends_with(" python bot.py --serve")), "{lines:#?}");
     let history = lines.iter().take(7).filter(|line| line.ends_with('█')).count();
@@ -145,57 +145,57 @@ fn a_large_screen_shows_command_lines_and_a_tall_history() {
 }
 
 #[test]
-fn the_smallest_screens_are_drawn_too() {
-    let mut picture = eventful();
+fn smallest_screens_are_drawn() {
+    let mut screen = eventful();
     for (width, height) in [(10, 3), (1, 1), (2, 50), (300, 1), (1, 300), (0, 0), (0, 9), (9, 0)] {
-        render(&mut picture, width, height);
+        render(&mut screen, width, height);
     }
-    assert_eq!(lines(&mut picture, 10, 3), ["bot.py (1…", "Total 300…", "bot.py"]);
+    assert_eq!(lines(&mut screen, 10, 3), ["bot.py (1…", "Total 300…", "bot.py"]);
 }
 
 #[test]
-fn before_the_first_sample_it_says_so() {
-    let mut picture = Picture::new(true, true);
-    let screen = lines(&mut picture, 60, 8);
-    assert_eq!(screen[0], "memmon");
-    assert!(screen.iter().any(|line| line == "waiting for the first sample…"), "{screen:#?}");
+fn waiting_is_shown_before_samples() {
+    let mut screen = Screen::new(true, true);
+    let rows = lines(&mut screen, 60, 8);
+    assert_eq!(rows[0], "memmon");
+    assert!(rows.iter().any(|line| line == "waiting for the first sample…"), "{rows:#?}");
     // What cannot be sampled at all is seen as well.
-    picture.take(&Record::Error(ErrorRecord::new(header(1), "sample", "no such process".into())));
-    assert!(lines(&mut picture, 60, 8).iter().any(|line| line == "22:27:00 sample: no such process"));
+    screen.take(&Record::Error(ErrorRecord::new(header(1), "sample", "no such process".into())));
+    assert!(lines(&mut screen, 60, 8).iter().any(|line| line == "22:27:00 sample: no such process"));
 }
 
 #[test]
-fn several_roots_have_a_sum_each() {
-    let mut picture = fed([tree(1, 1, &[(2, 1)]), tree(7, 1, &[(8, 7), (9, 8)])]);
-    let screen = lines(&mut picture, 60, 14);
-    assert!(screen[0].starts_with("p1, p7  every 10 s"), "{screen:#?}");
+fn each_root_has_a_total() {
+    let mut screen = fed([tree(1, 1, &[(2, 1)]), tree(7, 1, &[(8, 7), (9, 8)])]);
+    let rows = lines(&mut screen, 60, 14);
+    assert!(rows[0].starts_with("p1, p7  every 10 s"), "{rows:#?}");
     for row in ["Σ p1 (2)", "└─p2", "Σ p7 (3)", "└─p8", "  └─p9"] {
-        assert!(screen.iter().any(|line| line.starts_with(row)), "{row}: {screen:#?}");
+        assert!(rows.iter().any(|line| line.starts_with(row)), "{row}: {rows:#?}");
     }
     // Sorted by size they stand together, without the sums.
-    picture.press(Key::Sort);
-    let screen = lines(&mut picture, 60, 14);
-    assert!(!screen.iter().any(|line| line.contains('Σ') || line.contains('└')), "{screen:#?}");
-    assert!(screen.iter().any(|line| line.contains("RSS▾")), "{screen:#?}");
+    screen.press(Key::Sort);
+    let rows = lines(&mut screen, 60, 14);
+    assert!(!rows.iter().any(|line| line.contains('Σ') || line.contains('└')), "{rows:#?}");
+    assert!(rows.iter().any(|line| line.contains("RSS▾")), "{rows:#?}");
 }
 
 #[test]
-fn the_end_of_everything_is_told_at_the_top() {
-    let mut picture = fed((1..=3).map(bot));
+fn exit_is_shown_in_title() {
+    let mut screen = fed((1..=3).map(bot));
     let mut exited = event(EventKind::Exited, 1234, 1234);
     exited.exit_code = Some(3);
-    picture.take(&Record::ProcessEvent(Box::new(exited)));
-    let screen = lines(&mut picture, 80, 24);
-    assert!(screen[0].starts_with("bot.py (1234)  exit 3  "), "{screen:#?}");
+    screen.take(&Record::ProcessEvent(Box::new(exited)));
+    let rows = lines(&mut screen, 80, 24);
+    assert!(rows[0].starts_with("bot.py (1234)  exit 3  "), "{rows:#?}");
 }
 
 #[test]
-fn keys_scroll_within_the_rows_and_sort() {
+fn keys_scroll_and_sort() {
     let children: Vec<_> = (2..=100).map(|pid| (pid, 1)).collect();
-    let mut picture = fed([tree(1, 1, &children)]);
+    let mut screen = fed([tree(1, 1, &children)]);
     let place =
-        |picture: &mut Picture| lines(picture, 80, 24)[23].rsplit("  ").next().unwrap().trim().to_owned();
-    assert_eq!(place(&mut picture), "1–19 of 100");
+        |screen: &mut Screen| lines(screen, 80, 24)[23].rsplit("  ").next().unwrap().trim().to_owned();
+    assert_eq!(place(&mut screen), "1–19 of 100");
     for (key, expected) in [
         (Key::Up, "1–19 of 100"),
         (Key::Down, "2–20 of 100"),
@@ -206,47 +206,47 @@ fn keys_scroll_within_the_rows_and_sort() {
         (Key::Home, "1–19 of 100"),
         (Key::Repaint, "1–19 of 100"),
     ] {
-        assert_eq!(picture.press(key), None);
-        assert_eq!(place(&mut picture), expected, "{key:?}");
+        assert_eq!(screen.press(key), None);
+        assert_eq!(place(&mut screen), expected, "{key:?}");
     }
-    picture.press(Key::End);
-    assert_eq!(picture.press(Key::Quit), Some(Action::Quit));
+    screen.press(Key::End);
+    assert_eq!(screen.press(Key::Quit), Some(Action::Quit));
     // Most processes ended: the view goes with them.
     for iteration in 2..9 {
-        picture.take(&Record::Process(Box::new(tree(1, iteration, &children[..3]))));
+        screen.take(&Record::Process(Box::new(tree(1, iteration, &children[..3]))));
     }
-    assert!(lines(&mut picture, 80, 24)[5].starts_with("├─p2"));
+    assert!(lines(&mut screen, 80, 24)[5].starts_with("├─p2"));
 }
 
 #[test]
-fn without_keys_it_tells_what_is_not_in_view() {
+fn hidden_rows_are_counted_without_keys() {
     let children: Vec<_> = (2..=100).map(|pid| (pid, 1)).collect();
-    let mut picture = Picture::new(false, true);
-    picture.take(&Record::Process(Box::new(tree(1, 1, &children))));
-    let screen = lines(&mut picture, 80, 24);
-    assert_eq!(screen[23], "… and 81 more");
-    assert!(!screen.concat().contains("quit"));
+    let mut screen = Screen::new(false, true);
+    screen.take(&Record::Process(Box::new(tree(1, 1, &children))));
+    let rows = lines(&mut screen, 80, 24);
+    assert_eq!(rows[23], "… and 81 more");
+    assert!(!rows.concat().contains("quit"));
 }
 
 #[test]
-fn colour_can_be_switched_off_and_the_gone_are_faint() {
+fn exited_rows_are_faint() {
     let coloured = render(&mut eventful(), 120, 30);
     assert!(coloured.content.iter().any(|cell| cell.fg == Color::Green));
     assert!(coloured.content.iter().all(|cell| cell.bg == Color::Reset), "the terminal's own background");
-    let mut picture = Picture::new(true, false);
-    (1..=3).for_each(|n| picture.take(&Record::Process(Box::new(bot(n)))));
+    let mut screen = Screen::new(true, false);
+    (1..=3).for_each(|n| screen.take(&Record::Process(Box::new(bot(n)))));
     let mut last = bot(4);
     last.children.remove(1);
-    picture.take(&Record::Process(Box::new(last)));
-    let plain = render(&mut picture, 120, 30);
+    screen.take(&Record::Process(Box::new(last)));
+    let plain = render(&mut screen, 120, 30);
     assert!(plain.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
-    let gone = lines(&mut picture, 120, 30).iter().position(|line| line.starts_with("└─worker")).unwrap();
+    let gone = lines(&mut screen, 120, 30).iter().position(|line| line.starts_with("└─worker")).unwrap();
     let row = (0..8).map(|x| &plain[(x, u16::try_from(gone).unwrap())]);
     assert!(row.into_iter().all(|cell| cell.modifier.contains(Modifier::DIM)));
 }
 
 #[test]
-fn nothing_of_the_target_reaches_the_screen_raw() {
+fn target_text_is_escaped() {
     let evil = "\x1b[2J\u{9b}31m\r\n\t\u{202e}gnp\u{200d}\u{7f}";
     let mut hostile = record(1, 1, MIB);
     hostile.name = evil.into();
@@ -254,33 +254,33 @@ fn nothing_of_the_target_reaches_the_screen_raw() {
     hostile.cmdline = Some(vec![evil.to_owned(); 50].into());
     hostile.children =
         vec![sample(2, 1, &"e\u{301}".repeat(5000), 1), sample(3, 1, "", 1), sample(4, 1, "家族👨‍👩‍👧", 1)];
-    let mut picture = fed([hostile]);
-    picture.take_output(evil);
-    picture.take(&Record::Error(ErrorRecord::new(header(1), evil, evil.into())));
+    let mut screen = fed([hostile]);
+    screen.take_output(evil);
+    screen.take(&Record::Error(ErrorRecord::new(header(1), evil, evil.into())));
     let mut grew = event(EventKind::Grew, 1, 1);
     grew.name = Some(evil.into());
-    picture.take(&Record::ProcessEvent(Box::new(grew)));
+    screen.take(&Record::ProcessEvent(Box::new(grew)));
     for (width, height) in [(80, 24), (200, 50), (40, 10)] {
-        let screen = lines(&mut picture, width, height).concat();
-        let safe = common::stdio::escape_controls(&screen);
-        assert_eq!(safe, screen);
+        let rows = lines(&mut screen, width, height).concat();
+        let safe = common::stdio::escape_controls(&rows);
+        assert_eq!(safe, rows);
     }
 }
 
 #[test]
-fn deep_and_wide_trees_are_drawn_in_time() {
+fn large_trees_are_drawn_in_time() {
     let deep: Vec<_> = (2..=500).map(|pid| (pid, pid - 1)).collect();
     let wide: Vec<_> = (2..=2001).map(|pid| (pid, 1)).collect();
     for children in [deep, wide] {
-        let mut picture = fed([tree(1, 1, &children)]);
-        picture.press(Key::End);
+        let mut screen = fed([tree(1, 1, &children)]);
+        screen.press(Key::End);
         let begin = Instant::now();
         for _ in 0..20 {
-            render(&mut picture, 200, 50);
+            render(&mut screen, 200, 50);
         }
         // A frame takes a few milliseconds even unoptimized; the limit is for busy machines.
         assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
-        let last = lines(&mut picture, 200, 50)[48].clone();
+        let last = lines(&mut screen, 200, 50)[48].clone();
         assert!(last.contains("└─p"), "{last}");
     }
 }
@@ -317,19 +317,19 @@ fn any_record() -> impl Strategy<Value = Record> {
 
 proptest! {
     #[test]
-    fn no_records_keys_or_sizes_make_it_panic(
+    fn any_input_is_drawn(
         steps in proptest::collection::vec((any_record(), ".{0,40}", any::<u8>(), 0_u16..140, 0_u16..50), 1..12)
     ) {
-        let mut picture = Picture::new(true, true);
-        let mut decoder = super::keys::Decoder::default();
+        let mut screen = Screen::new(true, true);
+        let mut decoder = super::keys::KeyDecoder::default();
         for (record, line, byte, width, height) in steps {
-            picture.take(&record);
-            picture.take_output(&line);
+            screen.take(&record);
+            screen.take_output(&line);
             if let Some(key) = decoder.feed(byte) {
-                picture.press(key);
+                screen.press(key);
             }
-            picture.press([Key::Sort, Key::Down, Key::End, Key::PageUp][usize::from(byte % 4)]);
-            render(&mut picture, width, height);
+            screen.press([Key::Sort, Key::Down, Key::End, Key::PageUp][usize::from(byte % 4)]);
+            render(&mut screen, width, height);
         }
     }
 }

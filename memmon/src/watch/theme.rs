@@ -3,7 +3,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-use super::news::Weight;
+use super::event_log::Severity;
 
 /// Styles by what they mean.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,7 @@ impl Theme {
     }
 
     /// The row of column heads.
-    pub(super) fn heads(self) -> Style {
+    pub(super) fn titles(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
@@ -51,15 +51,15 @@ impl Theme {
         match u128::from(value) * 100 / u128::from(full).max(1) {
             ..75 => self.bar(),
             75..90 => self.colour(Color::Yellow),
-            _ => self.weight(Weight::Grave),
+            _ => self.severity(Severity::Alert),
         }
     }
 
-    pub(super) fn weight(self, weight: Weight) -> Style {
-        match weight {
-            Weight::Plain => self.plain(),
-            Weight::Notable => self.colour(Color::Magenta),
-            Weight::Grave => self.colour(Color::Red).add_modifier(Modifier::BOLD),
+    pub(super) fn severity(self, severity: Severity) -> Style {
+        match severity {
+            Severity::Info => self.plain(),
+            Severity::Notice => self.colour(Color::Magenta),
+            Severity::Alert => self.colour(Color::Red).add_modifier(Modifier::BOLD),
         }
     }
 

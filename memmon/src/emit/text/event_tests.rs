@@ -22,7 +22,7 @@ fn started(n: u64, pid: u32) -> Record {
 }
 
 #[test]
-fn what_happened_stands_between_the_blocks_it_happened_between() {
+fn events_stand_between_blocks() {
     let text = after_a_block(&[
         started(2, 1250),
         event(2, EventKind::Replaced, 1250, "magick", |e| e.cmdline = arguments(&["magick", "-x"])),
@@ -54,7 +54,7 @@ fn what_happened_stands_between_the_blocks_it_happened_between() {
 }
 
 #[test]
-fn a_storm_is_summed_up_but_what_befell_a_root_still_stands() {
+fn storm_is_summarized_except_roots() {
     let mut records: Vec<Record> = (0..41).map(|n| started(2, 2000 + n)).collect();
     records.extend(
         (0..39)
@@ -77,7 +77,7 @@ fn a_storm_is_summed_up_but_what_befell_a_root_still_stands() {
 }
 
 #[test]
-fn what_was_there_at_the_start_and_what_a_command_prints_is_not_told() {
+fn initial_processes_are_not_shown() {
     let there = event(1, EventKind::Started, 5, "sh", |e| e.at_start = Some(true));
     let output = Record::Output(OutputRecord::new(header(1), OutputStream::Stdout, "hello".to_owned()));
     let unknown = [event(1, EventKind::Unknown, 5, "sh", |_| {}), Record::Unknown("census".to_owned())];
@@ -85,7 +85,7 @@ fn what_was_there_at_the_start_and_what_a_command_prints_is_not_told() {
 }
 
 #[test]
-fn events_of_an_iteration_without_a_sample_are_not_lost() {
+fn events_without_sample_are_kept() {
     let text = after_a_block(&[started(2, 5), started(3, 6)]);
     assert_eq!(
         text,
@@ -94,14 +94,14 @@ fn events_of_an_iteration_without_a_sample_are_not_lost() {
 }
 
 #[test]
-fn dropping_writes_what_is_held() {
+fn drop_writes_pending_events() {
     let mut out = Vec::new();
     Text::new(&mut out, PLAIN).record(&started(1, 5)).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), "  + 5 convert started: convert 'a b.png'\n");
 }
 
 #[test]
-fn warnings_stand_below_the_block_they_follow_from() {
+fn warnings_follow_their_block() {
     let grew = |n| {
         event(n, EventKind::Grew, 1240, "worker-1", |e| {
             (e.growth_bytes, e.limit_bytes) = (Some(12 << 20), Some(10 * MIB));
@@ -138,7 +138,7 @@ fn crossed(n: u64, pid: u32, metric: &str) -> Record {
 }
 
 #[test]
-fn a_limit_of_the_tree_is_told_once_with_those_who_took_part() {
+fn tree_limit_is_shown_once() {
     let unknown = event(1, EventKind::LimitCrossed, 7, "w", |e| e.name = None);
     let records = [
         crossed(1, 5, "total"),
@@ -166,7 +166,7 @@ fn a_limit_of_the_tree_is_told_once_with_those_who_took_part() {
 }
 
 #[test]
-fn of_a_crossing_by_many_ten_are_named_and_other_lines_part_it() {
+fn crossing_names_ten_processes() {
     let mut records: Vec<Record> = (1..=40).map(|pid| crossed(1, pid, "total")).collect();
     let text = after_a_block(&records);
     assert_eq!(text.lines().count(), 12);
@@ -180,7 +180,7 @@ fn of_a_crossing_by_many_ten_are_named_and_other_lines_part_it() {
 }
 
 #[test]
-fn an_error_says_what_failed_why_and_what_to_do() {
+fn error_shows_cause_and_hint() {
     let full = |header: Header| {
         let mut error = ErrorRecord::new(header, "sample", "Permission denied".to_owned());
         error.hint = Some("run as the same user".to_owned());
@@ -198,7 +198,7 @@ fn an_error_says_what_failed_why_and_what_to_do() {
 }
 
 #[test]
-fn a_warning_is_not_cut_since_its_end_matters() {
+fn warnings_are_never_cut() {
     let mut out = Vec::new();
     let mut text = Text::new(&mut out, Style { colour: false, width: Some(20) });
     text.record(&error(1, "sample", "a long story of what went wrong")).unwrap();

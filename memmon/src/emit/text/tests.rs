@@ -86,7 +86,7 @@ fn full() -> [Record; 2] {
 }
 
 #[test]
-fn a_block_shows_all_that_is_known_and_the_next_one_what_changed() {
+fn second_block_shows_changes() {
     assert_eq!(
         written(PLAIN, &full()),
         "\
@@ -131,7 +131,7 @@ fn each_record_is_one_write() {
 }
 
 #[test]
-fn what_is_not_known_is_left_out_or_a_dash_and_never_zero() {
+fn unknown_is_never_zero() {
     let mut root = sample(7, "init", None);
     (root.start_time, root.state, root.cmdline, root.percent_ratio) = (None, None, None, Some(0.5));
     let mut children = vec![sample(8, "a", None), sample(9, "b", None)];
@@ -167,7 +167,7 @@ fn what_is_not_known_is_left_out_or_a_dash_and_never_zero() {
 }
 
 #[test]
-fn wide_characters_align_and_lines_end_at_the_edge() {
+fn wide_characters_align() {
     let mut root = sample(1234, "数据库", Some(GIB));
     root.percent_ratio = Some(0.25);
     root.cgroup_ratio = Some(0.5);
@@ -209,7 +209,7 @@ fn wide_characters_align_and_lines_end_at_the_edge() {
 }
 
 #[test]
-fn hostile_names_cannot_move_the_cursor_or_begin_a_line() {
+fn hostile_names_are_escaped() {
     let evil = "x\n#9 fake\x1b[2J\u{202e}\u{9b}";
     let mut root = sample(1234, evil, Some(MIB));
     root.cmdline = arguments(&[evil]);
@@ -246,7 +246,7 @@ fn hostile_names_cannot_move_the_cursor_or_begin_a_line() {
 }
 
 #[test]
-fn of_many_children_the_largest_are_shown_and_the_rest_summed_up() {
+fn largest_children_are_listed() {
     let child = |n: u32| ProcessSample { cmdline: None, ..sample(n, "w", Some(u64::from(n) * MIB)) };
     let of = |n: u64, children: Vec<ProcessSample>| {
         written(PLAIN, &[record(tree(n, sample(1, "init", Some(MIB)), children))])
@@ -270,7 +270,7 @@ fn of_many_children_the_largest_are_shown_and_the_rest_summed_up() {
 }
 
 #[test]
-fn changes_are_of_the_same_process_not_of_the_same_number() {
+fn reused_pid_shows_no_change() {
     let later = |mut process: ProcessSample| {
         process.start_time = Some("2026-11-23T14:25:03.000+01:00".into());
         process
@@ -292,7 +292,7 @@ fn changes_are_of_the_same_process_not_of_the_same_number() {
 }
 
 #[test]
-fn several_roots_each_have_their_own_changes_and_a_new_day_is_dated() {
+fn roots_have_their_own_changes() {
     let of = |n: u64, pid: u32, bytes: u64| {
         let mut record =
             tree(n, ProcessSample { cmdline: None, ..sample(pid, "w", Some(bytes)) }, Vec::new());
@@ -318,7 +318,7 @@ fn several_roots_each_have_their_own_changes_and_a_new_day_is_dated() {
 }
 
 #[test]
-fn roots_long_gone_are_forgotten() {
+fn old_roots_are_forgotten() {
     let mut text = Text::new(Vec::new(), PLAIN);
     for n in 1..=500 {
         let root = sample(u32::try_from(n).unwrap(), "short", Some(MIB));
@@ -328,7 +328,7 @@ fn roots_long_gone_are_forgotten() {
 }
 
 #[test]
-fn without_colour_there_is_no_escape_and_with_it_only_colour_is_added() {
+fn colour_only_adds_escapes() {
     let mut records = Vec::from(full());
     records.push(event(2, EventKind::Grew, 1240, "worker-1", |_| {}));
     records.push(event(2, EventKind::OomKill, 1234, "python3", |_| {}));

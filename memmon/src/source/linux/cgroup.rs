@@ -14,12 +14,12 @@ use rustix::fs::{Mode, OFlags};
 use super::parse;
 
 /// A process can be moved to another group; that is looked at again after this time.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Groups, once found.
 #[derive(Debug)]
 pub struct Cgroups {
-    found: HashMap<ProcessId, (Instant, Option<Group>)>,
+    found: HashMap<ProcessId, (Instant, Option<OpenCgroup>)>,
 }
 
 impl Cgroups {
@@ -30,43 +30,44 @@ impl Cgroups {
     /// The group of a process as it is now.
     pub fn read(&mut self, id: ProcessId) -> Option<Cgroup> {
         let now = Instant::now();
-        let known = self.found.get(&id).is_some_and(|(at, _)| now.duration_since(*at) < LOOK_AGAIN);
+        let known = self.found.get(&id).is_some_and(|(at, _)| now.duration_since(*at) < REFRESH_INTERVAL);
         if !known {
             // Roots are few; those that are gone go with this.
-            self.found.retain(|_, (at, _)| now.duration_since(*at) < 2 * LOOK_AGAIN);
-            self.found.insert(id, (now, Place::of(id.pid).map(Group::open)));
+            self.found.retain(|_, (at, _)| now.duration_since(*at) < 2 * REFRESH_INTERVAL);
+            self.found.insert(id, (now, Place::of(id.pid).map(OpenCgroup::open)));
         }
         let (_, group) = self.found.get(&id)?;
-        group.as_ref().map(Group::read)
+        group.as_ref().map(OpenCgroup::read)
     }
 }
 
 /// The files of a group, kept open: reading one again costs a third of opening it.
 #[derive(Debug)]
-struct Group {
+struct OpenCgroup {
     version: u32,
     path: Arc<str>,
-    current: Kept,
-    peak: Kept,
-    events: Kept,
-    stat: Kept,
-    kernel: Kept,
+    current: OpenFile,
+    peak: OpenFile,
+    events: OpenFile,
+    stat: OpenFile,
+    kernel: OpenFile,
     /// Its own limit, and those of the groups above it.
-    limits: Vec<Kept>,
+    limits: Vec<OpenFile>,
 }
 
-impl Group {
+impl OpenCgroup {
     fn open(place: Place) -> Self {
-        let file =
-            |one: &str, two: &str| Kept::open(&place.folder.join(if place.version == 1 { one } else { two }));
+        let file = |one: &str, two: &str| {
+            OpenFile::open(&place.folder.join(if place.version == 1 { one } else { two }))
+        };
         Self {
             current: file("memory.usage_in_bytes", "memory.current"),
             peak: file("memory.max_usage_in_bytes", "memory.peak"),
             events: file("memory.oom_control", "memory.events"),
             stat: file("memory.stat", "memory.stat"),
             // In version 2 it is in memory.stat.
-            kernel: if place.version == 1 { file("memory.kmem.usage_in_bytes", "") } else { Kept(None) },
-            limits: place.folders().map(|folder| Kept::open(&folder.join(place.limit_file()))).collect(),
+            kernel: if place.version == 1 { file("memory.kmem.usage_in_bytes", "") } else { OpenFile(None) },
+            limits: place.folders().map(|folder| OpenFile::open(&folder.join(place.limit_file()))).collect(),
             version: place.version,
             path: place.path,
         }
@@ -86,7 +87,7 @@ impl Group {
             limit_bytes: self
                 .limits
                 .iter()
-                .filter_map(Kept::number)
+                .filter_map(OpenFile::number)
                 .filter(|limit| *limit < cgroup::NO_LIMIT)
                 .min(),
             peak_bytes: self.peak.number(),
@@ -101,9 +102,9 @@ impl Group {
 
 /// A file kept open, if it is there.
 #[derive(Debug)]
-struct Kept(Option<OwnedFd>);
+struct OpenFile(Option<OwnedFd>);
 
-impl Kept {
+impl OpenFile {
     fn open(path: &Path) -> Self {
         Self(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok())
     }
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_is_the_smallest_up_to_the_mount() {
+    fn smallest_limit_up_to_mount_counts() {
         let mount = tempfile::tempdir().unwrap();
         let folder = mount.path().join("a/b");
         std::fs::create_dir_all(&folder).unwrap();
@@ -137,19 +138,19 @@ mod tests {
         std::fs::write(folder.join("memory.events"), "low 0\noom_kill 2\n").unwrap();
         std::fs::write(folder.join("memory.stat"), "anon 200\nfile 100\n").unwrap();
         let place = Place { version: 2, path: "/a/b".into(), folder, mount: mount.path().to_owned() };
-        let read = Group::open(place).read();
+        let read = OpenCgroup::open(place).read();
         assert_eq!((read.limit_bytes, read.current_bytes, read.oom_kills), (Some(1000), Some(300), Some(2)));
         assert_eq!((read.anon_bytes, read.file_bytes, read.kernel_bytes), (Some(200), Some(100), None));
     }
 
     #[test]
-    fn version_1_without_a_limit_has_none() {
+    fn version_1_without_limit() {
         let mount = tempfile::tempdir().unwrap();
         std::fs::write(mount.path().join("memory.limit_in_bytes"), "9223372036854771712\n").unwrap();
         std::fs::write(mount.path().join("memory.usage_in_bytes"), "77\n").unwrap();
         let folder = mount.path().to_owned();
         let place = Place { version: 1, path: "/".into(), mount: folder.clone(), folder };
-        let group = Group::open(place);
+        let group = OpenCgroup::open(place);
         assert_eq!((group.read().limit_bytes, group.read().current_bytes), (None, Some(77)));
         std::fs::write(mount.path().join("memory.usage_in_bytes"), "78\n").unwrap();
         assert_eq!(group.read().current_bytes, Some(78));

@@ -29,7 +29,7 @@ const EVENT_COMM: u32 = 0x0000_0200;
 const EVENT_EXIT: u32 = 0x8000_0000;
 
 /// How long its answer may take.
-const PATIENCE: Duration = Duration::from_millis(200);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What the kernel keeps for us between two looks: some 10,000 events.
 const RECEIVE_BUFFER: usize = 8 << 20;
@@ -58,18 +58,18 @@ impl Connector {
         // Port 0: the kernel chooses, so that nobody else in this process is in the way.
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, CN_IDX_PROC))?;
         // The clock's fraction tells our question from those of others, whose answers every listener gets.
-        let question = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_nsec as u32;
-        rustix::net::send(&socket, &subscription(question), SendFlags::empty())?;
+        let sequence = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_nsec as u32;
+        rustix::net::send(&socket, &subscription(sequence), SendFlags::empty())?;
         let connector = Self { socket };
-        connector.await_answer(question)?;
+        connector.wait_for_answer(sequence)?;
         Ok(connector)
     }
 
     /// Waits for the answer to our question. Without it nothing that arrives counts: where somebody in the first namespaces listens,
     /// a listener in a namespace of its own gets the events too, with numbers that mean other processes there.
-    fn await_answer(&self, question: u32) -> io::Result<()> {
+    fn wait_for_answer(&self, sequence: u32) -> io::Result<()> {
         let mut fds = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + ANSWER_TIMEOUT;
         let mut message = [0_u8; 1024];
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -81,7 +81,7 @@ impl Connector {
                 Err(error) => return Err(error.into()),
             }
             match rustix::net::recv(&self.socket, &mut message[..], RecvFlags::empty()) {
-                Ok((n, _)) => match message.get(..n).and_then(|message| answer(message, question)) {
+                Ok((n, _)) => match message.get(..n).and_then(|message| answer(message, sequence)) {
                     Some(0) => return Ok(()),
                     Some(errno) => return Err(io::Error::from_raw_os_error(errno)),
                     None => {}
@@ -116,7 +116,7 @@ impl AsFd for Connector {
 }
 
 /// nlmsghdr, cn_msg, and the word that subscribes.
-fn subscription(question: u32) -> Vec<u8> {
+fn subscription(sequence: u32) -> Vec<u8> {
     let length = u32::try_from(NLMSG_HEADER + CN_MSG_HEADER + 4).unwrap_or(0);
     let mut message = Vec::with_capacity(64);
     message.extend(length.to_ne_bytes());
@@ -125,19 +125,19 @@ fn subscription(question: u32) -> Vec<u8> {
     message.extend(CN_IDX_PROC.to_ne_bytes());
     message.extend(CN_VAL_PROC.to_ne_bytes());
     message.extend([0; 4]);
-    message.extend(question.to_ne_bytes());
+    message.extend(sequence.to_ne_bytes());
     message.extend(4_u16.to_ne_bytes());
     message.extend([0; 2]);
     message.extend(PROC_CN_MCAST_LISTEN.to_ne_bytes());
     message
 }
 
-/// The error number, or 0, in the answer to `question`: `cn_proc_ack` adds one to its `ack`; its `seq` is lost on the way.
-fn answer(message: &[u8], question: u32) -> Option<i32> {
+/// The error number, or 0, in the answer to `sequence`: `cn_proc_ack` adds one to its `ack`; its `seq` is lost on the way.
+fn answer(message: &[u8], sequence: u32) -> Option<i32> {
     let word = |at: usize| message.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_ne_bytes);
     let ack = word(NLMSG_HEADER + 12)?;
     let event = NLMSG_HEADER + CN_MSG_HEADER;
-    (ack == question.wrapping_add(1) && word(event)? == EVENT_NONE)
+    (ack == sequence.wrapping_add(1) && word(event)? == EVENT_NONE)
         .then(|| word(event + 16).map(u32::cast_signed))
         .flatten()
 }
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_that_lived_for_a_moment_is_seen_with_its_status() {
+    fn short_child_has_its_status() {
         let Ok(mut connector) = Connector::open() else {
             // Needs the first namespaces, and before Linux 6.6 CAP_NET_ADMIN; the integration tests report it as skipped.
             return;
@@ -205,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_message_is_read_without_a_panic(message: Vec<u8>) {
+        fn any_message_is_parsed(message: Vec<u8>) {
             let _ = parse(&message);
         }
     }

@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 use super::parse;
 
 /// The listing is made anew after this time even if nothing seems to have happened.
-const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
+const MAX_LISTING_AGE: Duration = Duration::from_secs(30);
 
 /// Tells which processes are new since the last look.
 ///
@@ -20,23 +20,23 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 /// every process (fs/proc/base.c, `proc_fill_cache`): a process that got the number of a dead one shows by that, without
 /// opening one file of those known already.
 #[derive(Debug)]
-pub struct Listing {
+pub struct ProcessListing {
     proc: OwnedFd,
     loadavg: OwnedFd,
     last_pid: Option<u64>,
     listed: Option<Instant>,
     round: u64,
-    known: HashMap<u32, Known>,
+    known: HashMap<u32, ListedProcess>,
     buffer: Vec<MaybeUninit<u8>>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct ListedProcess {
     inode: u64,
     round: u64,
 }
 
-impl Listing {
+impl ProcessListing {
     /// Opens `/proc`.
     ///
     /// # Errors
@@ -65,10 +65,10 @@ impl Listing {
     ///
     /// # Errors
     /// If `/proc` cannot be listed.
-    pub fn appeared(&mut self, new: &mut Vec<u32>) -> io::Result<()> {
+    pub fn new_processes(&mut self, new: &mut Vec<u32>) -> io::Result<()> {
         let last_pid = self.read_last_pid();
         let now = Instant::now();
-        let stale = self.listed.is_none_or(|at| now.duration_since(at) >= AT_LEAST_EVERY);
+        let stale = self.listed.is_none_or(|at| now.duration_since(at) >= MAX_LISTING_AGE);
         if !stale && last_pid.is_some() && last_pid == self.last_pid {
             return Ok(());
         }
@@ -83,7 +83,7 @@ impl Listing {
             else {
                 continue;
             };
-            let seen = Known { inode: entry.ino(), round: self.round };
+            let seen = ListedProcess { inode: entry.ino(), round: self.round };
             let before = self.known.insert(pid, seen);
             if before.is_none_or(|before| before.inode != entry.ino()) {
                 new.push(pid);
@@ -106,15 +106,15 @@ mod tests {
 
     use super::*;
 
-    fn new(listing: &mut Listing) -> Vec<u32> {
+    fn new(listing: &mut ProcessListing) -> Vec<u32> {
         let mut new = Vec::new();
-        listing.appeared(&mut new).unwrap();
+        listing.new_processes(&mut new).unwrap();
         new
     }
 
     #[test]
-    fn all_at_first_and_then_only_what_is_new() {
-        let mut listing = Listing::open().unwrap();
+    fn later_listings_show_only_new() {
+        let mut listing = ProcessListing::open().unwrap();
         assert!(new(&mut listing).contains(&std::process::id()));
         let mut child = Command::new("sleep").arg("100").spawn().unwrap();
         assert!(new(&mut listing).contains(&child.id()));
@@ -124,8 +124,8 @@ mod tests {
     }
 
     #[test]
-    fn the_last_pid_moves_with_a_new_process() {
-        let listing = Listing::open().unwrap();
+    fn last_pid_moves_with_new_process() {
+        let listing = ProcessListing::open().unwrap();
         let before = listing.read_last_pid().unwrap();
         let mut child = Command::new("true").spawn().unwrap();
         assert_ne!(listing.read_last_pid().unwrap(), before);

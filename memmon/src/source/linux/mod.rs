@@ -17,9 +17,11 @@ use rustix::fs::{Mode, OFlags};
 
 use self::cgroup::Cgroups;
 pub use self::connector::Connector;
-use self::listing::Listing;
+use self::listing::ProcessListing;
 use self::parse::{Stat, Status};
-use super::{Details, Found, KernelEvent, Proportional, Sizes, Source, Unreadable};
+use super::{
+    KernelEvent, ProcessDetails, ProcessEntry, ProcessSizes, ProcessSource, ProportionalSizes, ReadError,
+};
 
 /// The longest command line that is read: what execve(2) allows by default, and more than anyone reads.
 const MAX_CMDLINE_BYTES: usize = 4 << 20;
@@ -30,12 +32,12 @@ const SPARE_DESCRIPTORS: u64 = 64;
 /// Processes as `/proc` shows them.
 #[derive(Debug)]
 pub struct LinuxSource {
-    listing: Listing,
+    listing: ProcessListing,
     connector: Option<Connector>,
     /// `statm` of the processes that are followed, kept open: reading it again costs a sixth of opening it, and such a
     /// descriptor belongs to the process and not to the number. After its end reads fail, whoever has the number then.
-    kept: HashMap<ProcessId, OwnedFd>,
-    most_kept: usize,
+    open_files: HashMap<ProcessId, OwnedFd>,
+    max_open_files: usize,
     new: Vec<u32>,
     buffer: Vec<u8>,
     cmdlines: HashMap<ProcessId, (u64, Arc<[String]>)>,
@@ -55,7 +57,7 @@ impl LinuxSource {
     /// # Errors
     /// If `/proc` is not there.
     pub fn open(connector: Option<Connector>) -> io::Result<Self> {
-        let listing = Listing::open()?;
+        let listing = ProcessListing::open()?;
         let meminfo = open_at(listing.proc(), "meminfo")?;
         let pressure = open_at(listing.proc(), "pressure/memory").ok();
         #[expect(clippy::cast_precision_loss, reason = "100 on Linux")]
@@ -63,8 +65,8 @@ impl LinuxSource {
         Ok(Self {
             listing,
             connector,
-            kept: HashMap::new(),
-            most_kept: raise_descriptor_limit(),
+            open_files: HashMap::new(),
+            max_open_files: raise_descriptor_limit(),
             new: Vec::new(),
             buffer: Vec::with_capacity(8 << 10),
             cmdlines: HashMap::new(),
@@ -85,10 +87,10 @@ impl LinuxSource {
     }
 
     /// Reads `/proc/PID/stat`.
-    fn stat(&mut self, pid: u32) -> Result<Stat<'_>, Unreadable> {
+    fn stat(&mut self, pid: u32) -> Result<Stat<'_>, ReadError> {
         let text = self.read(pid, "stat")?;
         Stat::parse(text)
-            .ok_or_else(|| Unreadable::Failed(io::Error::other(format!("/proc/{pid}/stat is incomplete"))))
+            .ok_or_else(|| ReadError::Failed(io::Error::other(format!("/proc/{pid}/stat is incomplete"))))
     }
 
     fn count_fds(&self, pid: u32) -> Option<u64> {
@@ -125,79 +127,79 @@ impl LinuxSource {
     }
 
     /// Makes sure that what was just read by number was of this very process.
-    fn same(stat: &Stat<'_>, id: ProcessId) -> Result<(), Unreadable> {
+    fn check_identity(stat: &Stat<'_>, id: ProcessId) -> Result<(), ReadError> {
         if stat.start_ticks != id.start {
-            return Err(Unreadable::Gone { wait_status: None });
+            return Err(ReadError::Exited { wait_status: None });
         }
         if stat.state.has_ended() {
-            return Err(Unreadable::Gone { wait_status: Some(stat.exit_code) });
+            return Err(ReadError::Exited { wait_status: Some(stat.exit_code) });
         }
         Ok(())
     }
 }
 
-impl Source for LinuxSource {
-    fn appeared(&mut self) -> io::Result<Vec<Found>> {
+impl ProcessSource for LinuxSource {
+    fn new_processes(&mut self) -> io::Result<Vec<ProcessEntry>> {
         let mut new = std::mem::take(&mut self.new);
         new.clear();
-        self.listing.appeared(&mut new)?;
+        self.listing.new_processes(&mut new)?;
         // One that is gone before it could be read is no loss; one that may not be read is not ours to follow.
         let found = new.iter().filter_map(|&pid| self.find(pid).ok()).collect();
         self.new = new;
         Ok(found)
     }
 
-    fn find(&mut self, pid: u32) -> Result<Found, Unreadable> {
+    fn find(&mut self, pid: u32) -> Result<ProcessEntry, ReadError> {
         let stat = self.stat(pid)?;
         if stat.state.has_ended() {
-            return Err(Unreadable::Gone { wait_status: Some(stat.exit_code) });
+            return Err(ReadError::Exited { wait_status: Some(stat.exit_code) });
         }
         Ok(found(pid, &stat))
     }
 
-    fn sizes(&mut self, id: ProcessId) -> Result<Sizes, Unreadable> {
+    fn sizes(&mut self, id: ProcessId) -> Result<ProcessSizes, ReadError> {
         let mut text = [0_u8; 128];
-        let n = if let Some(file) = self.kept.get(&id) {
+        let n = if let Some(file) = self.open_files.get(&id) {
             rustix::io::pread(file, &mut text, 0).map_err(io::Error::from)?
         } else {
             let file = open_at(self.listing.proc(), &format!("{}/statm", id.pid))?;
             let n = rustix::io::pread(&file, &mut text, 0).map_err(io::Error::from)?;
             // Opened by number: it may be another's by now.
-            Self::same(&self.stat(id.pid)?, id)?;
-            if self.kept.len() < self.most_kept {
-                self.kept.insert(id, file);
+            Self::check_identity(&self.stat(id.pid)?, id)?;
+            if self.open_files.len() < self.max_open_files {
+                self.open_files.insert(id, file);
             }
             n
         };
         let (mapped, resident) = text.get(..n).and_then(parse::statm).ok_or_else(|| {
-            Unreadable::Failed(io::Error::other(format!("/proc/{}/statm is incomplete", id.pid)))
+            ReadError::Failed(io::Error::other(format!("/proc/{}/statm is incomplete", id.pid)))
         })?;
         if mapped == 0 {
             // No memory at all: a zombie, a kernel thread, or one that is about to be a zombie: memory goes before the state
             // does (kernel/exit.c, do_exit).
             let stat = self.stat(id.pid)?;
-            Self::same(&stat, id)?;
+            Self::check_identity(&stat, id)?;
             if !stat.is_kernel_thread {
-                return Err(Unreadable::Ending);
+                return Err(ReadError::Exiting);
             }
         }
         let bytes = |pages: u64| pages.saturating_mul(self.page_bytes);
-        Ok(Sizes { rss_bytes: bytes(resident), vms_bytes: bytes(mapped) })
+        Ok(ProcessSizes { rss_bytes: bytes(resident), vms_bytes: bytes(mapped) })
     }
 
-    fn details(&mut self, id: ProcessId) -> Result<Details, Unreadable> {
+    fn details(&mut self, id: ProcessId) -> Result<ProcessDetails, ReadError> {
         let ticks_per_second = self.ticks_per_second;
         #[expect(clippy::cast_precision_loss, reason = "clock ticks of centuries are below 2^53")]
         let seconds = |ticks: u64| ticks as f64 / ticks_per_second;
         let stat = self.stat(id.pid)?;
-        Self::same(&stat, id)?;
+        Self::check_identity(&stat, id)?;
         let found = found(id.pid, &stat);
         let comm = String::from_utf8_lossy(stat.comm).into_owned();
         let cpu_time = Duration::try_from_secs_f64(seconds(stat.cpu_ticks)).ok();
         let (state, threads, image) = (stat.state, stat.threads, stat.image);
         let status = self.read(id.pid, "status").map(Status::parse).unwrap_or_default();
         let cmdline = self.cmdline(id);
-        Ok(Details {
+        Ok(ProcessDetails {
             found,
             name: comm.into(),
             cmdline,
@@ -215,7 +217,7 @@ impl Source for LinuxSource {
         })
     }
 
-    fn proportional(&mut self, id: ProcessId) -> Option<Result<Proportional, Unreadable>> {
+    fn proportional(&mut self, id: ProcessId) -> Option<Result<ProportionalSizes, ReadError>> {
         let read = self.read(id.pid, "smaps_rollup").map(|text| {
             let (mut pss, mut uss) = (None, 0_u64);
             for (key, bytes) in parse::kib_fields(text) {
@@ -227,28 +229,28 @@ impl Source for LinuxSource {
                     _ => {}
                 }
             }
-            pss.map(|pss_bytes| Proportional { pss_bytes, uss_bytes: uss })
+            pss.map(|pss_bytes| ProportionalSizes { pss_bytes, uss_bytes: uss })
         });
         Some(match read {
             Ok(Some(sizes)) => match self.stat(id.pid) {
-                Ok(stat) => Self::same(&stat, id).map(|()| sizes),
+                Ok(stat) => Self::check_identity(&stat, id).map(|()| sizes),
                 Err(error) => Err(error),
             },
-            Ok(None) => Err(Unreadable::Gone { wait_status: None }),
+            Ok(None) => Err(ReadError::Exited { wait_status: None }),
             Err(error) => Err(error.into()),
         })
     }
 
-    fn happened(&mut self) -> Option<Vec<KernelEvent>> {
+    fn kernel_events(&mut self) -> Option<Vec<KernelEvent>> {
         self.connector.as_mut().map(Connector::events)
     }
 
-    fn wake(&self) -> Option<BorrowedFd<'_>> {
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
         self.connector.as_ref().map(AsFd::as_fd)
     }
 
     fn forget(&mut self, id: ProcessId) {
-        self.kept.remove(&id);
+        self.open_files.remove(&id);
         self.cmdlines.remove(&id);
     }
 
@@ -289,8 +291,8 @@ impl Source for LinuxSource {
     }
 }
 
-fn found(pid: u32, stat: &Stat<'_>) -> Found {
-    Found {
+fn found(pid: u32, stat: &Stat<'_>) -> ProcessEntry {
+    ProcessEntry {
         id: ProcessId { pid, start: stat.start_ticks },
         ppid: stat.ppid,
         group: stat.group,

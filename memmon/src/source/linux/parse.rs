@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn pressure_in_shares_and_seconds() {
+    fn pressure_in_ratios_and_seconds() {
         let text = "some avg10=1.50 avg60=0.25 avg300=0.00 total=2500000\nfull avg10=0.50 avg60=0.00 avg300=0.00 total=1\n";
         assert_eq!(pressure_line(text, "some"), Some([0.015, 0.0025, 0.0, 2.5]));
         assert_eq!(pressure_line(text, "full"), Some([0.005, 0.0, 0.0, 1e-6]));
@@ -104,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+        fn any_bytes_are_parsed(bytes: Vec<u8>) {
             let _ = Status::parse(&bytes);
             let _ = statm(&bytes);
             let _ = plain_fields(&bytes).count();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use common::process::ProcessId;
 
-use crate::source::Found;
+use crate::source::ProcessEntry;
 
 /// The watched roots and every living process below them.
 ///
@@ -12,24 +12,24 @@ use crate::source::Found;
 /// ours. A new process is ours if its parent is; also if it is in a session or process group whose leader is ours, which tells of
 /// grandchildren whose parent was gone before it was seen: a session can only be inherited (setsid(2)).
 #[derive(Debug, Default)]
-pub struct Forest {
+pub struct ProcessForest {
     roots: Vec<ProcessId>,
-    members: HashMap<u32, Member>,
+    members: HashMap<u32, TreeMember>,
     adopter: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Member {
+struct TreeMember {
     id: ProcessId,
     root: usize,
 }
 
-impl Forest {
+impl ProcessForest {
     /// Adds a root; the index of its tree.
-    pub fn plant(&mut self, root: ProcessId) -> usize {
+    pub fn add_root(&mut self, root: ProcessId) -> usize {
         let index = self.roots.len();
         self.roots.push(root);
-        self.members.insert(root.pid, Member { id: root, root: index });
+        self.members.insert(root.pid, TreeMember { id: root, root: index });
         index
     }
 
@@ -58,7 +58,7 @@ impl Forest {
 
     /// Adds a process that is known to belong to tree `root`.
     pub fn add(&mut self, id: ProcessId, root: usize) {
-        self.members.insert(id.pid, Member { id, root });
+        self.members.insert(id.pid, TreeMember { id, root });
     }
 
     /// Takes out a process that ended. Another with its number stays.
@@ -69,14 +69,14 @@ impl Forest {
     }
 
     /// Sorts new processes into the trees they belong to; those that belong to none are left out. Parents come before their children.
-    pub fn take(&mut self, new: &[Found]) -> Vec<(Found, usize)> {
+    pub fn add_new(&mut self, new: &[ProcessEntry]) -> Vec<(ProcessEntry, usize)> {
         let mut taken = Vec::new();
-        let mut left: Vec<Found> =
+        let mut left: Vec<ProcessEntry> =
             new.iter().filter(|f| self.member(f.id.pid) != Some(f.id)).copied().collect();
         loop {
             let before = taken.len();
             // A number is no order: after the numbers wrapped round a child can have a smaller one than its parent.
-            left.retain(|found| match self.home(found) {
+            left.retain(|found| match self.find_tree(found) {
                 _ if self.member(found.id.pid) == Some(found.id) => false,
                 Some(root) => {
                     self.add(found.id, root);
@@ -91,7 +91,7 @@ impl Forest {
         }
     }
 
-    fn home(&self, found: &Found) -> Option<usize> {
+    fn find_tree(&self, found: &ProcessEntry) -> Option<usize> {
         let leader = |pid: u32| if pid == 0 || pid == found.id.pid { None } else { self.tree_of(pid) };
         let adopted = || (self.adopter == Some(found.ppid)).then_some(0);
         leader(found.ppid).or_else(adopted).or_else(|| leader(found.session)).or_else(|| leader(found.group))
@@ -101,7 +101,10 @@ impl Forest {
 /// Of several candidates for roots those that are not below another: each process is then in one tree only. The others come second, with the
 /// root they are below.
 #[must_use]
-pub fn outermost(candidates: &[Found], all: &[Found]) -> (Vec<Found>, Vec<(Found, Found)>) {
+pub fn outermost_roots(
+    candidates: &[ProcessEntry],
+    all: &[ProcessEntry],
+) -> (Vec<ProcessEntry>, Vec<(ProcessEntry, ProcessEntry)>) {
     let parents: HashMap<u32, u32> = all.iter().map(|found| (found.id.pid, found.ppid)).collect();
     let (mut roots, mut inner) = (Vec::new(), Vec::new());
     for candidate in candidates {
@@ -133,93 +136,94 @@ mod tests {
 
     use super::*;
 
-    fn found(pid: u32, ppid: u32) -> Found {
-        Found { id: ProcessId { pid, start: u64::from(pid) }, ppid, group: 0, session: 0 }
+    fn found(pid: u32, ppid: u32) -> ProcessEntry {
+        ProcessEntry { id: ProcessId { pid, start: u64::from(pid) }, ppid, group: 0, session: 0 }
     }
 
-    fn forest(root: u32) -> Forest {
-        let mut forest = Forest::default();
-        forest.plant(found(root, 1).id);
+    fn forest(root: u32) -> ProcessForest {
+        let mut forest = ProcessForest::default();
+        forest.add_root(found(root, 1).id);
         forest
     }
 
-    fn pids(taken: &[(Found, usize)]) -> Vec<u32> {
+    fn pids(taken: &[(ProcessEntry, usize)]) -> Vec<u32> {
         taken.iter().map(|(f, _)| f.id.pid).collect()
     }
 
     #[test]
-    fn what_was_adopted_before_it_was_seen_is_of_the_first_tree() {
+    fn adopted_orphan_joins_first_tree() {
         let mut forest = forest(100);
-        assert!(forest.take(&[found(5, 50)]).is_empty());
+        assert!(forest.add_new(&[found(5, 50)]).is_empty());
         forest.set_adopter(50);
         assert_eq!(
-            forest.take(&[found(6, 50), found(7, 51)]).first().map(|(f, root)| (f.id.pid, *root)),
+            forest.add_new(&[found(6, 50), found(7, 51)]).first().map(|(f, root)| (f.id.pid, *root)),
             Some((6, 0))
         );
         assert_eq!(forest.tree_of(7), None);
     }
 
     #[test]
-    fn descendants_are_taken_whatever_the_order_of_numbers() {
+    fn descendants_in_any_pid_order() {
         let mut forest = forest(100);
-        let taken = forest.take(&[found(5, 7), found(7, 200), found(200, 100), found(201, 1), found(100, 1)]);
+        let taken =
+            forest.add_new(&[found(5, 7), found(7, 200), found(200, 100), found(201, 1), found(100, 1)]);
         assert_eq!(pids(&taken), [200, 7, 5]);
-        assert!(forest.take(&[found(5, 7)]).is_empty(), "known ones are not taken again");
+        assert!(forest.add_new(&[found(5, 7)]).is_empty(), "known ones are not taken again");
     }
 
     #[test]
-    fn a_process_whose_parent_ended_stays_and_so_do_its_children() {
+    fn orphans_stay_members() {
         let mut forest = forest(100);
-        forest.take(&[found(200, 100), found(300, 200)]);
+        forest.add_new(&[found(200, 100), found(300, 200)]);
         forest.remove(found(200, 100).id);
-        assert_eq!(pids(&forest.take(&[found(400, 300)])), [400]);
+        assert_eq!(pids(&forest.add_new(&[found(400, 300)])), [400]);
     }
 
     #[test]
-    fn a_grandchild_whose_parent_was_never_seen_is_known_by_its_session_or_group() {
+    fn session_or_group_finds_grandchild() {
         let mut forest = forest(100);
-        let daemon = Found { session: 100, ..found(300, 1) };
-        let stranger = Found { session: 99, group: 98, ..found(301, 1) };
-        let grouped = Found { session: 99, group: 100, ..found(302, 1) };
-        assert_eq!(pids(&forest.take(&[daemon, stranger, grouped])), [300, 302]);
+        let daemon = ProcessEntry { session: 100, ..found(300, 1) };
+        let stranger = ProcessEntry { session: 99, group: 98, ..found(301, 1) };
+        let grouped = ProcessEntry { session: 99, group: 100, ..found(302, 1) };
+        assert_eq!(pids(&forest.add_new(&[daemon, stranger, grouped])), [300, 302]);
     }
 
     #[test]
-    fn a_number_given_out_again_is_another_process() {
+    fn reused_pid_is_another_process() {
         let mut forest = forest(100);
         let first = found(200, 100);
-        forest.take(&[first]);
-        let second = Found { id: ProcessId { pid: 200, start: 999 }, ..found(200, 100) };
-        assert_eq!(forest.take(&[second]).len(), 1);
+        forest.add_new(&[first]);
+        let second = ProcessEntry { id: ProcessId { pid: 200, start: 999 }, ..found(200, 100) };
+        assert_eq!(forest.add_new(&[second]).len(), 1);
         forest.remove(first.id);
         assert_eq!(
             forest.member(200),
             Some(second.id),
-            "the end of the first does not take the second along"
+            "the end of the first does not add_new the second along"
         );
     }
 
     #[test]
-    fn roots_below_roots_are_told() {
+    fn inner_roots_are_reported() {
         let all = [found(1, 0), found(10, 1), found(11, 10), found(12, 11), found(20, 1)];
-        let (roots, inner) = outermost(&[all[3], all[1], all[4], all[1]], &all);
+        let (roots, inner) = outermost_roots(&[all[3], all[1], all[4], all[1]], &all);
         assert_eq!(roots, [all[1], all[4]]);
         assert_eq!(inner, [(all[3], all[1])]);
     }
 
     proptest! {
         #[test]
-        fn any_table_of_parents_ends_and_each_process_is_taken_once(
+        fn any_parent_table_terminates(
             table in proptest::collection::vec((1_u32..50, 0_u32..50), 0..80)
         ) {
-            let all: Vec<Found> = table.iter().map(|&(pid, ppid)| found(pid, ppid)).collect();
+            let all: Vec<ProcessEntry> = table.iter().map(|&(pid, ppid)| found(pid, ppid)).collect();
             let mut forest = forest(7);
-            let mut taken = pids(&forest.take(&all));
+            let mut taken = pids(&forest.add_new(&all));
             let n = taken.len();
             taken.sort_unstable();
             taken.dedup();
             prop_assert_eq!(taken.len(), n);
-            let (roots, inner) = outermost(&all, &all);
+            let (roots, inner) = outermost_roots(&all, &all);
             prop_assert!(roots.len() + inner.len() <= all.len());
         }
     }

@@ -8,19 +8,19 @@ use common::stdio::escape_controls;
 use common::table::Line;
 use common::units::{Bytes, Change};
 
-use super::block::span;
-use super::{Style, count, shown_name, size};
-use crate::words::{shell_line, signal_name};
+use super::sample_block::span;
+use super::{Style, count, display_name, size_or_dash};
+use crate::shell_quote::{quote_command, signal_name};
 
 /// Events of an iteration shown one by one; more are summed up. Those of roots always stand by themselves.
-const LISTED: u64 = 6;
+const MAX_EVENTS: u64 = 6;
 
 /// Processes of one crossing that are named.
-const NAMED: u64 = 10;
+const MAX_NAMED: u64 = 10;
 
 /// What happened since the last sample, until the next is there.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct PendingEvents {
     pub(super) iteration: u64,
     /// Each line, and whether it is of a root.
     lines: Vec<(bool, Line)>,
@@ -31,7 +31,7 @@ pub(super) struct Held {
     replaced: u64,
 }
 
-impl Held {
+impl PendingEvents {
     /// Takes in a `started`, `exited` or `replaced`.
     pub(super) fn take(&mut self, event: &ProcessEvent, style: Style) {
         if event.at_start == Some(true) {
@@ -51,8 +51,8 @@ impl Held {
             }
         }
         // Of a storm only the numbers are kept.
-        if of_root || self.others() <= LISTED {
-            self.lines.push((of_root, happening(event, style)));
+        if of_root || self.others() <= MAX_EVENTS {
+            self.lines.push((of_root, event_line(event, style)));
         }
     }
 
@@ -61,7 +61,7 @@ impl Held {
     }
 
     pub(super) fn into_lines(self) -> Vec<Line> {
-        if self.others() <= LISTED {
+        if self.others() <= MAX_EVENTS {
             return self.lines.into_iter().map(|(_, line)| line).collect();
         }
         let of_roots = self.lines.iter().filter(|(of_root, _)| *of_root).count();
@@ -98,14 +98,14 @@ impl Held {
 }
 
 /// `+ 1250 convert started: convert a.png b.jpg`.
-fn happening(event: &ProcessEvent, style: Style) -> Line {
-    let name = event.name.as_deref().map(|name| shown_name(name, style));
+fn event_line(event: &ProcessEvent, style: Style) -> Line {
+    let name = event.name.as_deref().map(|name| display_name(name, style));
     let subject = |name: &Option<String>| {
         name.as_ref().map_or_else(|| event.pid.to_string(), |name| format!("{} {name}", event.pid))
     };
     let (text, detail) = match event.event {
         EventKind::Started => (format!("+ {} started", subject(&name)), command(event)),
-        EventKind::Exited => (format!("- {} ended{}", subject(&name), ending(event)), None),
+        EventKind::Exited => (format!("- {} ended{}", subject(&name), describe_exit(event)), None),
         _ => {
             let program = name.unwrap_or_else(|| "another program".to_owned());
             (format!("~ {} now runs {program}", event.pid), command(event))
@@ -123,11 +123,11 @@ fn happening(event: &ProcessEvent, style: Style) -> Line {
 }
 
 fn command(event: &ProcessEvent) -> Option<String> {
-    event.cmdline.as_deref().filter(|arguments| !arguments.is_empty()).map(shell_line)
+    event.cmdline.as_deref().filter(|arguments| !arguments.is_empty()).map(quote_command)
 }
 
 /// `: exit 0 after 3 s, peak 12.00 MiB`, as far as it is known.
-fn ending(event: &ProcessEvent) -> String {
+fn describe_exit(event: &ProcessEvent) -> String {
     let mut text = match (event.signal, event.exit_code) {
         (Some(signal), _) => format!(": {}", signal_name(signal)),
         (None, Some(code)) => format!(": exit {code}"),
@@ -145,7 +145,7 @@ fn ending(event: &ProcessEvent) -> String {
 /// `worker-1 (pid 1240)`.
 fn process(event: &ProcessEvent, style: Style) -> String {
     match &event.name {
-        Some(name) => format!("{} (pid {})", shown_name(name, style), event.pid),
+        Some(name) => format!("{} (pid {})", display_name(name, style), event.pid),
         None => format!("pid {}", event.pid),
     }
 }
@@ -171,7 +171,7 @@ pub(super) fn oom_kill(event: &ProcessEvent, style: Style) -> Line {
 
 /// A limit that was crossed, as each process that took part tells of it.
 #[derive(Debug)]
-pub(super) struct Crossing {
+pub(super) struct LimitCrossing {
     iteration: u64,
     root_pid: u32,
     metric: Option<Arc<str>>,
@@ -180,9 +180,9 @@ pub(super) struct Crossing {
     parts: u64,
 }
 
-impl Crossing {
+impl LimitCrossing {
     /// The crossing `event` tells of, which may be the one that the event before told of.
-    pub(super) fn of(event: &ProcessEvent, before: Option<Self>) -> Self {
+    pub(super) fn new(event: &ProcessEvent, before: Option<Self>) -> Self {
         let before = before.filter(|before| {
             (before.iteration, before.root_pid, before.limit)
                 == (event.iteration, event.root_pid, event.limit_bytes)
@@ -200,7 +200,7 @@ impl Crossing {
     /// What to say of `event`: the crossing first, then each process with its part in it.
     pub(super) fn lines(&self, event: &ProcessEvent, style: Style) -> Vec<Line> {
         let alarm = |text: String| Line::whole(2, Tone::Alarm, text);
-        let value = size(event.value_bytes);
+        let value = size_or_dash(event.value_bytes);
         let limit = event.limit_bytes.map(|bytes| format!(" of {}", Bytes(bytes))).unwrap_or_default();
         let growth = event.growth_bytes.map(|bytes| format!(", {} since first seen", Change(bytes)));
         let growth = growth.unwrap_or_default();
@@ -222,8 +222,8 @@ impl Crossing {
             )));
         }
         let part = match self.parts {
-            1..=NAMED => format!("{}: {}{growth}", process(event, style), size(event.own_bytes)),
-            _ if self.parts == NAMED + 1 => "and others".to_owned(),
+            1..=MAX_NAMED => format!("{}: {}{growth}", process(event, style), size_or_dash(event.own_bytes)),
+            _ if self.parts == MAX_NAMED + 1 => "and others".to_owned(),
             _ => return lines,
         };
         lines.push(Line::whole(6, Tone::Plain, part));

@@ -9,7 +9,7 @@ use common::units::Change;
 use crate::cli::{Limit, Metric};
 
 /// A process that passed `--warn-rss` must fall below this share of it before passing it again is news.
-const RELAPSE: f64 = 0.95;
+const WARN_RESET_RATIO: f64 = 0.95;
 
 /// Looks at every sample.
 #[derive(Debug)]
@@ -18,15 +18,15 @@ pub struct Limits {
     warn_rss: u64,
     fail: Vec<Limit>,
     /// By root.
-    seen: HashMap<u32, HashMap<Key, Seen>>,
+    seen: HashMap<u32, HashMap<ProcessKey, RssHistory>>,
 }
 
 /// Number, and start where the system counts it finely. (Where it does not, a number given out again between two samples is taken
 /// for the same process, and at worst warned of.)
-type Key = (u32, Option<u64>);
+type ProcessKey = (u32, Option<u64>);
 
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct RssHistory {
     first: u64,
     last: u64,
     above: bool,
@@ -34,7 +34,7 @@ struct Seen {
 
 /// What a sample gave cause to.
 #[derive(Debug, Default)]
-pub struct Verdict {
+pub struct LimitCheck {
     /// In the order of the processes; a crossed limit of `--fail-above` last.
     pub events: Vec<ProcessEvent>,
     /// A limit of `--fail-above` was crossed.
@@ -59,7 +59,7 @@ impl Limits {
 
     /// Whether a tree of this size would fail, were it sampled now. (PSS is read too rarely to tell.)
     #[must_use]
-    pub fn would_fail(&self, total_bytes: u64, largest_bytes: u64) -> bool {
+    pub fn is_above(&self, total_bytes: u64, largest_bytes: u64) -> bool {
         self.fail.iter().any(|limit| match limit.metric {
             Metric::Total => total_bytes > limit.bytes,
             Metric::Rss => largest_bytes > limit.bytes,
@@ -75,8 +75,8 @@ impl Limits {
     }
 
     /// Takes a sample in.
-    pub fn check(&mut self, record: &ProcessRecord) -> Verdict {
-        let mut verdict = Verdict::default();
+    pub fn check(&mut self, record: &ProcessRecord) -> LimitCheck {
+        let mut check = LimitCheck::default();
         let before = self.seen.remove(&record.pid).unwrap_or_default();
         let mut now = HashMap::with_capacity(record.children.len() + 1);
         let root = record.root();
@@ -95,22 +95,23 @@ impl Limits {
                 event.limit_bytes = Some(self.warn_growth);
                 event.value_bytes = Some(rss);
                 event.growth_bytes = Some(Change::between(known.last, rss).0);
-                verdict.events.push(event);
+                check.events.push(event);
             }
             if rss > self.warn_rss && !was_above {
                 let mut event = event(record, process, EventKind::LimitCrossed);
-                event.metric = Some(Metric::Rss.word().into());
+                event.metric = Some(Metric::Rss.as_str().into());
                 event.limit_bytes = Some(self.warn_rss);
                 event.value_bytes = Some(rss);
                 event.own_bytes = Some(rss);
                 event.growth_bytes = Some(Change::between(first, rss).0);
-                verdict.events.push(event);
+                check.events.push(event);
             }
             #[expect(clippy::cast_precision_loss, reason = "a threshold with a margin")]
-            let above = rss > self.warn_rss || (was_above && rss as f64 > self.warn_rss as f64 * RELAPSE);
-            now.insert(key, Seen { first, last: rss, above });
+            let above =
+                rss > self.warn_rss || (was_above && rss as f64 > self.warn_rss as f64 * WARN_RESET_RATIO);
+            now.insert(key, RssHistory { first, last: rss, above });
         }
-        let brought = |process: &ProcessSample| -> i64 {
+        let growth_of = |process: &ProcessSample| -> i64 {
             let seen = now.get(&(process.pid, process.start_ticks));
             seen.map_or(0, |seen| Change::between(seen.first, seen.last).0)
         };
@@ -118,11 +119,11 @@ impl Limits {
             let crossed = match limit.metric {
                 Metric::Total => Some(record.total_rss_bytes)
                     .filter(|v| *v > limit.bytes)
-                    .map(|value| (value, processes().max_by_key(|p| (brought(p), p.rss_bytes)))),
+                    .map(|value| (value, processes().max_by_key(|p| (growth_of(p), p.rss_bytes)))),
                 Metric::Pss => record
                     .total_pss_bytes
                     .filter(|v| *v > limit.bytes)
-                    .map(|value| (value, processes().max_by_key(|p| (brought(p), p.pss_bytes)))),
+                    .map(|value| (value, processes().max_by_key(|p| (growth_of(p), p.pss_bytes)))),
                 Metric::Rss => processes()
                     .filter(|p| p.rss_bytes.is_some_and(|rss| rss > limit.bytes))
                     .max_by_key(|p| p.rss_bytes)
@@ -130,18 +131,18 @@ impl Limits {
             };
             if let Some((value, Some(culprit))) = crossed {
                 let mut event = event(record, culprit, EventKind::LimitCrossed);
-                event.metric = Some(limit.metric.word().into());
+                event.metric = Some(limit.metric.as_str().into());
                 event.limit_bytes = Some(limit.bytes);
                 event.value_bytes = Some(value);
                 event.own_bytes =
                     if limit.metric == Metric::Pss { culprit.pss_bytes } else { culprit.rss_bytes };
-                event.growth_bytes = Some(brought(culprit));
-                verdict.events.push(event);
-                verdict.failed = true;
+                event.growth_bytes = Some(growth_of(culprit));
+                check.events.push(event);
+                check.failed = true;
             }
         }
         self.seen.insert(record.pid, now);
-        verdict
+        check
     }
 }
 
@@ -188,26 +189,26 @@ mod tests {
         Limits::new(10 * MIB, 100 * MIB, fail.iter().map(|text| Limit::parse(text).unwrap()).collect())
     }
 
-    fn told(verdict: &Verdict) -> Vec<(EventKind, u32)> {
-        verdict.events.iter().map(|e| (e.event, e.pid)).collect()
+    fn told(check: &LimitCheck) -> Vec<(EventKind, u32)> {
+        check.events.iter().map(|e| (e.event, e.pid)).collect()
     }
 
     #[test]
-    fn growth_beyond_the_threshold_is_told_of_the_process_that_grew() {
+    fn growth_names_the_process() {
         let mut limits = limits(&[]);
         assert!(limits.check(&record(1, &[50, 20, 30])).events.is_empty(), "a first sample is no growth");
         assert!(
             limits.check(&record(2, &[60, 20, 30])).events.is_empty(),
             "just the threshold is not beyond it"
         );
-        let verdict = limits.check(&record(3, &[60, 35, 30, 90]));
-        assert_eq!(told(&verdict), [(EventKind::Grew, 2)], "a new process is no growth either");
-        assert_eq!(verdict.events[0].growth_bytes, Some(15 << 20));
-        assert!(!verdict.failed);
+        let check = limits.check(&record(3, &[60, 35, 30, 90]));
+        assert_eq!(told(&check), [(EventKind::Grew, 2)], "a new process is no growth either");
+        assert_eq!(check.events[0].growth_bytes, Some(15 << 20));
+        assert!(!check.failed);
     }
 
     #[test]
-    fn another_program_in_the_same_process_has_not_grown() {
+    fn exec_is_no_growth() {
         let mut limits = limits(&[]);
         limits.check(&record(1, &[5, 5]));
         limits.replaced(1, 2);
@@ -216,27 +217,27 @@ mod tests {
     }
 
     #[test]
-    fn passing_warn_rss_is_told_once_until_it_fell_well_below() {
+    fn warn_rss_fires_once_per_crossing() {
         let mut limits = limits(&[]);
         let crossings: Vec<usize> = [99, 101, 99, 101, 94, 101]
             .iter()
             .zip(1..)
             .map(|(&mib, n)| {
-                let verdict = limits.check(&record(n, &[mib]));
-                verdict.events.iter().filter(|e| e.event == EventKind::LimitCrossed).count()
+                let check = limits.check(&record(n, &[mib]));
+                check.events.iter().filter(|e| e.event == EventKind::LimitCrossed).count()
             })
             .collect();
         assert_eq!(crossings, [0, 1, 0, 0, 0, 1]);
     }
 
     #[test]
-    fn a_crossed_limit_names_the_process_that_did_it_not_the_largest() {
+    fn crossing_names_the_grower() {
         let mut limits = limits(&["200M"]);
         assert!(!limits.check(&record(1, &[90, 5, 5])).failed);
         assert!(!limits.check(&record(2, &[90, 5, 60])).failed);
-        let verdict = limits.check(&record(3, &[92, 5, 70, 40]));
-        assert!(verdict.failed);
-        let event = verdict.events.last().unwrap();
+        let check = limits.check(&record(3, &[92, 5, 70, 40]));
+        assert!(check.failed);
+        let event = check.events.last().unwrap();
         assert_eq!(
             (event.pid, event.metric.as_deref(), event.value_bytes),
             (3, Some("total"), Some(207 * MIB))
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_came_later_brought_all_it_has() {
+    fn new_process_counts_as_growth() {
         let mut limits = limits(&["200M"]);
         limits.check(&record(1, &[90, 5]));
         limits.check(&record(2, &[90, 5, 80]));
@@ -253,11 +254,11 @@ mod tests {
     }
 
     #[test]
-    fn rss_is_of_one_process_and_pss_of_the_tree() {
+    fn rss_is_per_process_pss_per_tree() {
         assert!(!limits(&["rss:80M"]).check(&record(1, &[70, 75])).failed);
-        let verdict = limits(&["rss:80M"]).check(&record(1, &[70, 85]));
-        assert!(verdict.failed);
-        assert_eq!(verdict.events.last().unwrap().pid, 2);
+        let check = limits(&["rss:80M"]).check(&record(1, &[70, 85]));
+        assert!(check.failed);
+        assert_eq!(check.events.last().unwrap().pid, 2);
         assert!(!limits(&["pss:80M"]).check(&record(1, &[70, 75])).failed);
         assert!(limits(&["pss:70M"]).check(&record(1, &[70, 75])).failed);
         let mut unknown = record(1, &[70, 75]);
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_size_is_neither_growth_nor_a_fall() {
+    fn unreadable_size_is_no_change() {
         let mut limits = limits(&["total:1G"]);
         limits.check(&record(1, &[50]));
         let mut hidden = record(2, &[50]);

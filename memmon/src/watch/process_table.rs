@@ -5,29 +5,29 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::columns::{Column, Place, Wants, place};
+use super::columns::{Column, ColumnNeeds, PlacedColumn, lay_out};
+use super::event_log::Severity;
 use super::glyphs::{self, UNKNOWN, fit};
 use super::model::{Model, Sort};
-use super::news::Weight;
-use super::process::Process;
+use super::process_state::ProcessRow;
 use super::theme::Theme;
-use super::tree::{Root, Row};
+use super::tree_state::{Row, TreeState};
 
 /// Cells that a level of the tree is set in by.
-const STEP: u16 = 2;
+const INDENT_CELLS: u16 = 2;
 
 /// The rows, their columns, and what they are measured against.
-pub(super) struct Table<'a> {
+pub(super) struct ProcessTable<'a> {
     model: &'a Model,
     theme: Theme,
     sort: Sort,
     rows: &'a [Row],
-    places: Vec<Place>,
+    columns: Vec<PlacedColumn>,
     /// The largest resident size in view: a full bar.
     largest: u64,
 }
 
-impl<'a> Table<'a> {
+impl<'a> ProcessTable<'a> {
     /// A table of `rows`, of which those from `first` on are in view, in `area`.
     pub(super) fn new(
         model: &'a Model,
@@ -37,34 +37,34 @@ impl<'a> Table<'a> {
         first: usize,
         area: Rect,
     ) -> Self {
-        let mut wants = Wants { name: 0, pid: 0, command: false };
+        let mut needs = ColumnNeeds { name: 0, pid: 0, command: false };
         let mut largest = 0;
         let view = first..first.saturating_add(area.height.into());
         for (at, row) in rows.iter().enumerate() {
             let Some(root) = model.root(row) else { continue };
             let Some(process) = row.process.and_then(|at| root.process(at)) else { continue };
-            let name = process.name_width.saturating_add(row.depth.saturating_mul(STEP));
-            wants.name = wants.name.max(name);
-            wants.pid = wants.pid.max(u16::try_from(process.pid.max(1).ilog10()).unwrap_or(0) + 1);
-            wants.command |= process.cmdline.is_some();
+            let name = process.name_width.saturating_add(row.depth.saturating_mul(INDENT_CELLS));
+            needs.name = needs.name.max(name);
+            needs.pid = needs.pid.max(u16::try_from(process.pid.max(1).ilog10()).unwrap_or(0) + 1);
+            needs.command |= process.cmdline.is_some();
             if view.contains(&at) && process.ended.is_none() {
                 largest = largest.max(process.rss.unwrap_or(0));
             }
         }
-        Self { model, theme, sort, rows, places: place(area.width, wants), largest }
+        Self { model, theme, sort, rows, columns: lay_out(area.width, needs), largest }
     }
 
     /// The row of column heads; that by which rows are sorted is marked.
-    pub(super) fn heads(&self, area: Rect, buf: &mut Buffer) {
-        buf.set_style(area, self.theme.heads());
-        for place in &self.places {
+    pub(super) fn titles(&self, area: Rect, buf: &mut Buffer) {
+        buf.set_style(area, self.theme.titles());
+        for place in &self.columns {
             let is_key = matches!(
                 (self.sort, place.column),
                 (Sort::Memory, Column::Rss) | (Sort::Growth, Column::Change)
             );
-            let head =
-                if is_key { format!("{}▾", place.column.head()) } else { place.column.head().to_owned() };
-            self.cell(area, *place, &head, self.theme.heads(), buf);
+            let title =
+                if is_key { format!("{}▾", place.column.title()) } else { place.column.title().to_owned() };
+            self.cell(area, *place, &title, self.theme.titles(), buf);
         }
     }
 
@@ -80,15 +80,15 @@ impl<'a> Table<'a> {
     }
 
     /// The sum of a tree, above its processes.
-    fn sum_row(&self, root: &Root, area: Rect, buf: &mut Buffer) {
+    fn sum_row(&self, root: &TreeState, area: Rect, buf: &mut Buffer) {
         let strong = self.theme.strong();
-        let Some(top) = root.top() else { return };
-        for place in &self.places {
+        let Some(root_process) = root.root_process() else { return };
+        for place in &self.columns {
             let (text, style) = match place.column {
-                Column::Name => (format!("Σ {} ({})", top.name, root.live_count()), strong),
+                Column::Name => (format!("Σ {} ({})", root_process.name, root.live_count()), strong),
                 Column::Rss => (glyphs::size(root.total_rss), strong),
                 Column::Change => {
-                    (glyphs::change(root.growth()), strong.patch(self.theme.growth(root.grew_much())))
+                    (glyphs::change(root.growth()), strong.patch(self.theme.growth(root.grew_notably())))
                 }
                 Column::History => {
                     (glyphs::spark(root.totals(), place.width, 1).concat(), self.theme.history())
@@ -105,13 +105,13 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn process_row(&self, row: &Row, process: &Process, area: Rect, buf: &mut Buffer) {
-        let has_bars = self.places.iter().any(|place| place.column == Column::Bar);
+    fn process_row(&self, row: &Row, process: &ProcessRow, area: Rect, buf: &mut Buffer) {
+        let has_bars = self.columns.iter().any(|place| place.column == Column::Bar);
         // How it ended stands where the bar was, or the history in a narrow table.
-        let farewell = if has_bars { Column::Bar } else { Column::History };
-        for place in &self.places {
+        let exit_column = if has_bars { Column::Bar } else { Column::History };
+        for place in &self.columns {
             let (text, style) = match (place.column, &process.ended) {
-                (column, Some(end)) if column == farewell => (end.how.clone(), self.theme.plain()),
+                (column, Some(end)) if column == exit_column => (end.how.clone(), self.theme.plain()),
                 (Column::Name, _) => (self.name(row, process, place.width), self.theme.plain()),
                 (column, _) => self.value(process, column, place.width),
             };
@@ -121,7 +121,7 @@ impl<'a> Table<'a> {
     }
 
     /// The text of a column other than the name, and how it is shown while the process lives.
-    fn value(&self, process: &Process, column: Column, width: u16) -> (String, Style) {
+    fn value(&self, process: &ProcessRow, column: Column, width: u16) -> (String, Style) {
         let plain = self.theme.plain();
         match column {
             Column::Name => (process.name.clone(), plain),
@@ -131,7 +131,7 @@ impl<'a> Table<'a> {
             Column::Bar => (glyphs::bar(process.rss.unwrap_or(0), self.largest, width), self.theme.bar()),
             Column::Change => {
                 let change = process.growth().map_or_else(|| UNKNOWN.to_owned(), glyphs::change);
-                (change, self.theme.growth(process.grew_much()))
+                (change, self.theme.growth(process.grew_notably()))
             }
             Column::History => (glyphs::spark(process.history(), width, 1).concat(), self.theme.history()),
             Column::Pss => (glyphs::size_or_unknown(process.pss), plain),
@@ -143,11 +143,11 @@ impl<'a> Table<'a> {
 
     /// The name with the lines that lead to it from its parent. Where the tree is too deep for the column, only the
     /// lowest levels are drawn.
-    fn name(&self, row: &Row, process: &Process, width: u16) -> String {
+    fn name(&self, row: &Row, process: &ProcessRow, width: u16) -> String {
         if row.depth == 0 {
             return process.name.clone();
         }
-        let levels = row.depth.min((width / 2 / STEP).max(1));
+        let levels = row.depth.min((width / 2 / INDENT_CELLS).max(1));
         let mut lines = vec![if row.is_last { "└─" } else { "├─" }];
         let mut above = row.parent.and_then(|at| self.rows.get(at));
         for _ in 1..levels {
@@ -165,10 +165,13 @@ impl<'a> Table<'a> {
         lines.concat()
     }
 
-    fn cell(&self, area: Rect, place: Place, text: &str, style: Style, buf: &mut Buffer) {
+    fn cell(&self, area: Rect, place: PlacedColumn, text: &str, style: Style, buf: &mut Buffer) {
         let text = fit(text, place.width);
-        let indent =
-            if place.column.ends_at_edge() { place.width - glyphs::width(&text).min(place.width) } else { 0 };
+        let indent = if place.column.is_right_aligned() {
+            place.width - glyphs::width(&text).min(place.width)
+        } else {
+            0
+        };
         let x = area.x.saturating_add(place.x).saturating_add(indent);
         if x < area.right() && area.height > 0 {
             buf.set_stringn(x, area.y, text, (place.width - indent).into(), style);
@@ -182,10 +185,10 @@ fn state(state: Option<ProcessState>, theme: Theme) -> (String, Style) {
     let (letter, style) = match state {
         Some(S::Running) => ("R", theme.strong()),
         Some(S::Sleeping) => ("S", theme.plain()),
-        Some(S::DiskSleep) => ("D", theme.weight(Weight::Notable)),
+        Some(S::DiskSleep) => ("D", theme.severity(Severity::Notice)),
         Some(S::Stopped) => ("T", theme.plain()),
         Some(S::TracingStop) => ("t", theme.plain()),
-        Some(S::Zombie) => ("Z", theme.weight(Weight::Notable)),
+        Some(S::Zombie) => ("Z", theme.severity(Severity::Notice)),
         Some(S::Dead) => ("X", theme.plain()),
         Some(S::Idle) => ("I", theme.plain()),
         Some(S::Parked) => ("P", theme.plain()),
@@ -196,7 +199,7 @@ fn state(state: Option<ProcessState>, theme: Theme) -> (String, Style) {
 }
 
 /// The beginning of a command line, safe for a terminal.
-fn command(process: &Process, width: u16) -> String {
+fn command(process: &ProcessRow, width: u16) -> String {
     let Some(arguments) = &process.cmdline else { return UNKNOWN.to_owned() };
     // No character takes less than nothing: what is beyond twice the width, for those that combine, is not in view.
     let most = usize::from(width) * 2 + 1;

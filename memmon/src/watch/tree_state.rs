@@ -6,16 +6,16 @@ use std::collections::VecDeque;
 use common::record::{Cgroup, ProcessEvent, ProcessRecord, ProcessSample};
 use common::units::Change;
 
-use super::process::{End, Process, SAMPLES, Start, grew_much, how_it_ended};
+use super::process_state::{ExitInfo, HISTORY_SAMPLES, ProcessRow, StartTime, describe_exit, grew_notably};
 
 /// Samples for which a process that ended stays in sight.
-pub(super) const FAREWELL: u64 = 5;
+pub(super) const EXITED_ROW_TICKS: u64 = 5;
 
 /// A watched process and all that were ever below it, until some time after they ended.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(super) struct TreeState {
     /// The root itself first, the others in the order in which they were first seen.
-    processes: Vec<Process>,
+    processes: Vec<ProcessRow>,
     /// The latest bearer of each number, as an index into `processes`.
     by_pid: HashMap<u32, usize>,
     /// Counts the samples taken in.
@@ -33,7 +33,7 @@ pub(super) struct Root {
     pub(super) ended: Option<(String, u64)>,
 }
 
-impl Root {
+impl TreeState {
     /// A root that was not known before this record.
     pub(super) fn new(record: &ProcessRecord) -> Self {
         let mut root = Self {
@@ -63,7 +63,7 @@ impl Root {
         if record.cgroup.is_some() {
             self.cgroup.clone_from(&record.cgroup);
         }
-        if self.totals.len() == SAMPLES {
+        if self.totals.len() == HISTORY_SAMPLES {
             self.totals.pop_front();
         }
         self.totals.push_back(record.total_rss_bytes);
@@ -72,35 +72,36 @@ impl Root {
         for child in record.children.iter().filter(|child| child.pid != record.pid) {
             self.take(child);
         }
-        self.part_with_the_gone();
-        if self.top().is_some_and(|top| top.ended.is_none()) {
+        self.remove_exited();
+        if self.root_process().is_some_and(|root_process| root_process.ended.is_none()) {
             self.ended = None;
         }
     }
 
     fn take(&mut self, sample: &ProcessSample) {
-        let start = Start::of(sample.start_ticks, sample.start_time.as_ref());
+        let start = StartTime::new(sample.start_ticks, sample.start_time.as_ref());
         let known = self.by_pid.get(&sample.pid).and_then(|&at| self.processes.get_mut(at));
         match known {
             // One number twice in a record: the first stands.
             Some(process) if process.seen == self.generation => {}
-            Some(process) if process.start.fits(&start) => process.update(sample, self.generation),
+            Some(process) if process.start.may_equal(&start) => process.update(sample, self.generation),
             _ => {
                 self.by_pid.insert(sample.pid, self.processes.len());
-                self.processes.push(Process::new(sample, start, self.generation));
+                self.processes.push(ProcessRow::new(sample, start, self.generation));
             }
         }
     }
 
     /// Marks those that the sample no longer has, and forgets those that went long enough ago.
-    fn part_with_the_gone(&mut self) {
+    fn remove_exited(&mut self) {
         let now = self.generation;
         for process in self.processes.iter_mut().filter(|process| process.seen != now) {
-            process.ended.get_or_insert_with(|| End { how: "ended".to_owned(), generation: now });
+            process.ended.get_or_insert_with(|| ExitInfo { how: "ended".to_owned(), generation: now });
         }
         let before = self.processes.len();
-        self.processes
-            .retain(|process| process.ended.as_ref().is_none_or(|end| now - end.generation < FAREWELL));
+        self.processes.retain(|process| {
+            process.ended.as_ref().is_none_or(|end| now - end.generation < EXITED_ROW_TICKS)
+        });
         if self.processes.len() == before {
             return;
         }
@@ -113,13 +114,14 @@ impl Root {
 
     /// Takes in that one of its processes exited.
     pub(super) fn exited(&mut self, event: &ProcessEvent) {
-        let start = Start::of(event.start_ticks, event.start_time.as_ref());
-        let (generation, how) = (self.generation, how_it_ended(event));
+        let start = StartTime::new(event.start_ticks, event.start_time.as_ref());
+        let (generation, how) = (self.generation, describe_exit(event));
         let Some(&at) = self.by_pid.get(&event.pid) else { return };
-        let Some(process) = self.processes.get_mut(at).filter(|process| process.start.fits(&start)) else {
+        let Some(process) = self.processes.get_mut(at).filter(|process| process.start.may_equal(&start))
+        else {
             return;
         };
-        process.ended = Some(End { how: how.clone(), generation });
+        process.ended = Some(ExitInfo { how: how.clone(), generation });
         if at == 0 {
             self.ended = Some((how, event.iteration.max(self.iteration)));
         }
@@ -127,22 +129,24 @@ impl Root {
 
     /// Whether a record is of this root.
     pub(super) fn is_of(&self, record: &ProcessRecord) -> bool {
-        let start = Start::of(record.start_ticks, record.start_time.as_ref());
-        self.top().is_some_and(|top| top.pid == record.pid && top.start.fits(&start))
+        let start = StartTime::new(record.start_ticks, record.start_time.as_ref());
+        self.root_process().is_some_and(|root_process| {
+            root_process.pid == record.pid && root_process.start.may_equal(&start)
+        })
     }
 
     /// The root process itself.
-    pub(super) fn top(&self) -> Option<&Process> {
+    pub(super) fn root_process(&self) -> Option<&ProcessRow> {
         self.processes.first()
     }
 
     /// The process at an index that [`rows`](Self::rows) gave.
-    pub(super) fn process(&self, at: usize) -> Option<&Process> {
+    pub(super) fn process(&self, at: usize) -> Option<&ProcessRow> {
         self.processes.get(at)
     }
 
     /// All processes, those that ended among them.
-    pub(super) fn processes(&self) -> &[Process] {
+    pub(super) fn processes(&self) -> &[ProcessRow] {
         &self.processes
     }
 
@@ -157,8 +161,8 @@ impl Root {
     }
 
     /// Whether the sum grew by so much that a person should look.
-    pub(super) fn grew_much(&self) -> bool {
-        grew_much(Some(self.first_total), Some(self.total_rss))
+    pub(super) fn grew_notably(&self) -> bool {
+        grew_notably(Some(self.first_total), Some(self.total_rss))
     }
 
     /// The sums of resident sizes, oldest first.
@@ -245,7 +249,7 @@ mod tests {
     use super::*;
 
     /// Depth and number of each row, and whether it is the last of its parent.
-    fn shape(root: &Root) -> Vec<(u16, u32, bool)> {
+    fn shape(root: &TreeState) -> Vec<(u16, u32, bool)> {
         let rows = root.rows(0, 0);
         rows.iter()
             .map(|row| (row.depth, root.process(row.process.unwrap()).unwrap().pid, row.is_last))
@@ -253,8 +257,8 @@ mod tests {
     }
 
     #[test]
-    fn children_stand_below_their_parents_in_the_order_of_their_start() {
-        let root = Root::new(&tree(1, 1, &[(2, 1), (3, 1), (4, 2), (5, 4), (6, 2)]));
+    fn children_follow_parents_by_start() {
+        let root = TreeState::new(&tree(1, 1, &[(2, 1), (3, 1), (4, 2), (5, 4), (6, 2)]));
         assert_eq!(
             shape(&root),
             [(0, 1, true), (1, 2, false), (2, 4, false), (3, 5, true), (2, 6, true), (1, 3, true)]
@@ -268,8 +272,8 @@ mod tests {
     }
 
     #[test]
-    fn orphans_and_circles_hang_under_the_root() {
-        let root = Root::new(&tree(1, 1, &[(2, 99), (3, 4), (4, 5), (5, 3), (6, 6), (7, 4)]));
+    fn orphans_and_cycles_join_root() {
+        let root = TreeState::new(&tree(1, 1, &[(2, 99), (3, 4), (4, 5), (5, 3), (6, 6), (7, 4)]));
         let mut pids: Vec<_> = shape(&root).iter().map(|row| row.1).collect();
         assert_eq!(pids.len(), 7);
         pids.sort_unstable();
@@ -279,17 +283,17 @@ mod tests {
     }
 
     #[test]
-    fn the_gone_stay_a_few_samples_and_then_free_their_memory() {
-        let mut root = Root::new(&tree(1, 1, &[(2, 1), (3, 2)]));
+    fn exited_rows_are_freed() {
+        let mut root = TreeState::new(&tree(1, 1, &[(2, 1), (3, 2)]));
         root.update(&tree(1, 2, &[(3, 1)]));
-        let gone = |root: &Root| {
+        let gone = |root: &TreeState| {
             let ended: Vec<_> =
                 root.processes().iter().filter(|p| p.ended.is_some()).map(|p| p.pid).collect();
             ended
         };
         assert_eq!((gone(&root), root.live_count()), (vec![2], 2));
         assert_eq!(shape(&root).len(), 3);
-        for n in 0..FAREWELL {
+        for n in 0..EXITED_ROW_TICKS {
             assert_eq!(root.processes().len(), 3, "after {n} more samples");
             root.update(&tree(1, 3 + n, &[(3, 1)]));
         }
@@ -298,13 +302,13 @@ mod tests {
     }
 
     #[test]
-    fn many_short_lived_processes_leave_nothing_behind() {
-        let mut root = Root::new(&tree(1, 1, &[]));
+    fn short_lives_leave_no_memory() {
+        let mut root = TreeState::new(&tree(1, 1, &[]));
         for n in 0..2000_u32 {
             let children: Vec<_> = (0..50).map(|i| (2 + n * 50 + i, 1)).collect();
             root.update(&tree(1, u64::from(n) + 2, &children));
         }
-        for n in 0..=FAREWELL {
+        for n in 0..=EXITED_ROW_TICKS {
             root.update(&tree(1, 5000 + n, &[]));
         }
         assert_eq!((root.processes.len(), root.by_pid.len()), (1, 1));
@@ -312,8 +316,8 @@ mod tests {
     }
 
     #[test]
-    fn a_number_given_out_again_is_another_process() {
-        let mut root = Root::new(&tree(1, 1, &[(2, 1)]));
+    fn reused_pid_is_another_process() {
+        let mut root = TreeState::new(&tree(1, 1, &[(2, 1)]));
         let mut next = record(1, 2, 10);
         next.children = vec![sample(2, 1, "other", 5)];
         next.children[0].start_ticks = Some(777);
@@ -331,40 +335,40 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_is_told_whether_its_event_comes_before_or_after_the_sample() {
+    fn exit_event_order_does_not_matter() {
         let mut exited = event(EventKind::Exited, 2, 1);
         exited.exit_code = Some(0);
-        let how = |root: &Root| root.process(1).unwrap().ended.as_ref().map(|end| end.how.clone());
-        let mut before = Root::new(&tree(1, 1, &[(2, 1)]));
+        let how = |root: &TreeState| root.process(1).unwrap().ended.as_ref().map(|end| end.how.clone());
+        let mut before = TreeState::new(&tree(1, 1, &[(2, 1)]));
         before.exited(&exited);
         before.update(&tree(1, 2, &[]));
         assert_eq!(how(&before).as_deref(), Some("exit 0"));
-        let mut after = Root::new(&tree(1, 1, &[(2, 1)]));
+        let mut after = TreeState::new(&tree(1, 1, &[(2, 1)]));
         after.update(&tree(1, 2, &[]));
         assert_eq!(how(&after).as_deref(), Some("ended"));
         after.exited(&exited);
         assert_eq!(how(&after).as_deref(), Some("exit 0"));
         // What is still sampled has not ended after all, unless it is a zombie.
-        let mut still = Root::new(&tree(1, 1, &[(2, 1)]));
+        let mut still = TreeState::new(&tree(1, 1, &[(2, 1)]));
         still.exited(&exited);
         still.update(&tree(1, 2, &[(2, 1)]));
         assert_eq!(how(&still), None);
         still.exited(&exited);
         let mut zombie = tree(1, 3, &[(2, 1)]);
         zombie.children[0].state = Some(ProcessState::Zombie);
-        for _ in 0..FAREWELL * 3 {
+        for _ in 0..EXITED_ROW_TICKS * 3 {
             still.update(&zombie);
         }
         assert_eq!(how(&still).as_deref(), Some("exit 0"));
     }
 
     #[test]
-    fn a_child_with_the_number_of_the_root_does_not_take_its_place() {
+    fn child_cannot_replace_root() {
         let mut strange = tree(1, 1, &[(2, 1)]);
         strange.children.push(ProcessSample { start_ticks: Some(5000), ..sample(1, 1, "impostor", 1) });
-        let mut root = Root::new(&strange);
+        let mut root = TreeState::new(&strange);
         root.update(&strange);
-        assert_eq!(root.top().unwrap().name, "p1");
+        assert_eq!(root.root_process().unwrap().name, "p1");
         assert_eq!(root.processes().len(), 2);
     }
 }

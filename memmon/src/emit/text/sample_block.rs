@@ -12,14 +12,14 @@ use common::table::{Column, Line, Table};
 use common::time::{Span, Stamp};
 use common::units::{Bytes, Change};
 
-use super::{Identity, NAME_COLUMNS, Style, count, shown_name, size};
-use crate::words::shell_line;
+use super::{NAME_COLUMNS, ProcessIdentity, Style, count, display_name, size_or_dash};
+use crate::shell_quote::quote_command;
 
 /// Children shown one by one.
-const LISTED: usize = 30;
+const MAX_CHILDREN: usize = 30;
 
 /// Where the values of a block begin: behind the longest label, `children`.
-const VALUES_AT: usize = 12;
+const VALUE_COLUMN: usize = 12;
 
 /// What of a sample the next one of the same root is held against.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Checkpoint {
     total_rss: Option<u64>,
     unreadable: u64,
     new: u64,
-    children: HashMap<Identity, Option<u64>>,
+    children: HashMap<ProcessIdentity, Option<u64>>,
     command: Option<Arc<[String]>>,
 }
 
@@ -80,12 +80,12 @@ impl Checkpoint {
     }
 }
 
-fn identity(process: &ProcessSample) -> Identity {
+fn identity(process: &ProcessSample) -> ProcessIdentity {
     (process.pid, process.start_time.clone())
 }
 
 /// A sample and what it is held against.
-pub(super) struct Block<'a> {
+pub(super) struct SampleBlock<'a> {
     pub(super) record: &'a ProcessRecord,
     pub(super) now: &'a Checkpoint,
     pub(super) before: Option<&'a Checkpoint>,
@@ -95,7 +95,7 @@ pub(super) struct Block<'a> {
     pub(super) style: Style,
 }
 
-impl Block<'_> {
+impl SampleBlock<'_> {
     pub(super) fn lines(&self) -> Vec<Line> {
         let mut lines = vec![self.heading()];
         lines.extend(self.command());
@@ -120,7 +120,7 @@ impl Block<'_> {
         line.push(Tone::Strong, format!("#{}", record.iteration));
         let time = record.timestamp.format("%H:%M:%S");
         line.push_apart(Tone::Plain, self.date.map_or_else(|| time.clone(), |date| format!("{date} {time}")));
-        let name = shown_name(&record.name, self.style);
+        let name = display_name(&record.name, self.style);
         line.push_apart(Tone::Plain, format!("{name} (pid {})", record.pid));
         if let Some(state) = record.state {
             line.push_apart(Tone::Dim, state.word());
@@ -147,15 +147,15 @@ impl Block<'_> {
         }
         let mut line = Line::indented(2);
         line.push(Tone::Dim, "command");
-        line.skip_to(VALUES_AT);
-        line.push(Tone::Plain, shell_line(command));
+        line.skip_to(VALUE_COLUMN);
+        line.push(Tone::Plain, quote_command(command));
         Some(line)
     }
 
     /// The rows of the root and the sums, each of one line or more; the total last.
     fn summary(&self) -> Vec<Vec<Line>> {
         let (now, before) = (self.now, self.before);
-        let mut table = Table::new([Column::left("", VALUES_AT), Column::right(""), Column::right("")]);
+        let mut table = Table::new([Column::left("", VALUE_COLUMN), Column::right(""), Column::right("")]);
         let mut notes = Vec::new();
         let mut add = |label: &str, value: String, change: Cell, note: Vec<String>| {
             let (label_tone, tone) =
@@ -164,7 +164,7 @@ impl Block<'_> {
             notes.push(note);
         };
         let mut row = |label, value, old: fn(&Checkpoint) -> Option<u64>, note| {
-            add(label, size(value), change(before.and_then(old), value), note);
+            add(label, size_or_dash(value), change(before.and_then(old), value), note);
         };
         row("RSS", now.rss, |b| b.rss, self.rss_notes());
         if now.pss.is_some() {
@@ -185,23 +185,23 @@ impl Block<'_> {
             add("children", "none".to_owned(), change(had, Some(0)), self.children_notes());
         } else {
             let moved = change(before.and_then(|b| b.children_rss), now.children_rss);
-            add("children", size(now.children_rss), moved, self.children_notes());
+            add("children", size_or_dash(now.children_rss), moved, self.children_notes());
         }
         let moved = change(before.and_then(|b| b.total_rss), now.total_rss);
-        add("total", size(now.total_rss), moved, self.total_notes());
+        add("total", size_or_dash(now.total_rss), moved, self.total_notes());
         let (lines, notes_at) = table.into_lines(2);
-        lines.into_iter().zip(notes).map(|(line, note)| self.noted(line, note, notes_at)).collect()
+        lines.into_iter().zip(notes).map(|(line, note)| self.with_notes(line, note, notes_at)).collect()
     }
 
     /// `line` with notes behind it, and below where they do not fit.
-    fn noted(&self, mut line: Line, notes: Vec<String>, at: usize) -> Vec<Line> {
+    fn with_notes(&self, mut line: Line, notes: Vec<String>, at: usize) -> Vec<Line> {
         let limit = self.style.width.unwrap_or(usize::MAX);
         let mut lines = Vec::new();
         let mut start = at;
         line.skip_to(start);
         if notes.iter().any(|note| at.saturating_add(width(note)) >= limit) {
             // So narrow a terminal leaves the notes more room below the values.
-            start = VALUES_AT;
+            start = VALUE_COLUMN;
             lines.push(std::mem::replace(&mut line, Line::indented(start)));
         }
         let mut notes = notes.into_iter().peekable();
@@ -263,7 +263,7 @@ impl Block<'_> {
     fn children(&self) -> Vec<Line> {
         let mut children: Vec<&ProcessSample> = self.record.children.iter().collect();
         children.sort_by_key(|child| (Reverse(child.rss_bytes), child.pid));
-        let (listed, rest) = children.split_at_checked(LISTED).unwrap_or((&children, &[]));
+        let (listed, rest) = children.split_at_checked(MAX_CHILDREN).unwrap_or((&children, &[]));
         let with_pss = listed.iter().all(|child| child.pss_bytes.is_some() || child.rss_bytes.is_none());
         let mut table = Table::new([
             Column::right("PID"),
@@ -278,8 +278,8 @@ impl Block<'_> {
             let pss = child.pss_bytes.filter(|_| with_pss);
             table.push([
                 Cell::plain(child.pid.to_string()),
-                Cell::plain(shown_name(&child.name, self.style)),
-                Cell::plain(size(child.rss_bytes)),
+                Cell::plain(display_name(&child.name, self.style)),
+                Cell::plain(size_or_dash(child.rss_bytes)),
                 Cell::plain(pss.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default()),
                 self.child_change(child),
                 Cell::plain(child.cpu_ratio.map(percent).unwrap_or_default()),
@@ -293,7 +293,7 @@ impl Block<'_> {
                 .filter_map(|child| child.rss_bytes)
                 .fold(None, |sum, bytes| Some(sum.unwrap_or(0_u64).saturating_add(bytes)));
             let mut line = Line::indented(4);
-            line.push(Tone::Dim, format!("and {} smaller, {}", rest.len(), size(read)));
+            line.push(Tone::Dim, format!("and {} smaller, {}", rest.len(), size_or_dash(read)));
             lines.push(line);
         }
         lines
@@ -311,7 +311,7 @@ impl Block<'_> {
 fn child_command(child: &ProcessSample) -> Cell {
     match child.state {
         Some(state) if state.has_ended() => Cell::new(Tone::Dim, format!("({})", state.word())),
-        _ => Cell::plain(child.cmdline.as_deref().map(shell_line).unwrap_or_default()),
+        _ => Cell::plain(child.cmdline.as_deref().map(quote_command).unwrap_or_default()),
     }
 }
 

@@ -8,27 +8,27 @@ use std::path::{Path, PathBuf};
 use common::record::Record;
 use common::time::Stamp;
 
-use super::whole::{Storage, Whole};
+use super::atomic_writer::{AppendFile, AtomicWriter};
 use super::{Jsonl, Sink, Style, Text};
 
 /// Runs of one pid that may begin within one second and one folder.
-const NAMES: u32 = 10_000;
+const MAX_NAMES: u32 = 10_000;
 
 /// Saves every record in a `.jsonl` and a `.txt` file, at once: if memmon is killed, all complete samples are there.
 ///
 /// A full disk is no reason to stop watching: [`record`](Sink::record) never fails. What could not be written is told by
-/// [`take_trouble`](Self::take_trouble), leaves no torn line behind, and is tried anew with the next record.
+/// [`take_problem`](Self::take_trouble), leaves no torn line behind, and is tried anew with the next record.
 #[derive(Debug)]
-pub struct Save<F: Storage = File> {
-    jsonl: Jsonl<Whole<F>>,
-    text: Text<Whole<F>>,
+pub struct HistoryFiles<F: AppendFile = File> {
+    jsonl: Jsonl<AtomicWriter<F>>,
+    text: Text<AtomicWriter<F>>,
     paths: [PathBuf; 2],
     /// Records missing in a file since writing began to fail; `None` while it works.
     lost: Option<u64>,
-    trouble: Option<String>,
+    problem: Option<String>,
 }
 
-impl Save {
+impl HistoryFiles {
     /// Creates `process_monitor_<YYYYmmdd_HHMMSS>_pid<PID>.jsonl` and `.txt` in `folder`, and the folder and those above it
     /// if they are not there. Where such a file is there already, `_2`, `_3`, … is put behind the name.
     ///
@@ -37,9 +37,9 @@ impl Save {
     /// # Errors
     /// What the system says, behind the path it is about.
     pub fn create(folder: &Path, pid: u32, started: Stamp) -> io::Result<Self> {
-        create_folder(folder).map_err(|error| about(folder, &error))?;
+        create_folder(folder).map_err(|error| with_path(folder, &error))?;
         let stem = format!("process_monitor_{}_pid{pid}", started.format("%Y%m%d_%H%M%S"));
-        for number in 1..=NAMES {
+        for number in 1..=MAX_NAMES {
             let stem = if number == 1 { stem.clone() } else { format!("{stem}_{number}") };
             let paths = ["jsonl", "txt"].map(|ending| folder.join(format!("{stem}.{ending}")));
             let [jsonl, text] = &paths;
@@ -60,14 +60,14 @@ impl Save {
     }
 }
 
-impl<F: Storage> Save<F> {
+impl<F: AppendFile> HistoryFiles<F> {
     fn new([jsonl, text]: [F; 2], paths: [PathBuf; 2]) -> Self {
         Self {
-            jsonl: Jsonl::new(Whole::new(jsonl)),
-            text: Text::new(Whole::new(text), Style::default()),
+            jsonl: Jsonl::new(AtomicWriter::new(jsonl)),
+            text: Text::new(AtomicWriter::new(text), Style::default()),
             paths,
             lost: None,
-            trouble: None,
+            problem: None,
         }
     }
 
@@ -79,28 +79,29 @@ impl<F: Storage> Save<F> {
     }
 
     /// What the user should know since this was last asked: that writing began to fail, or works again and what was lost.
-    pub fn take_trouble(&mut self) -> Option<String> {
-        self.trouble.take()
+    pub fn take_problem(&mut self) -> Option<String> {
+        self.problem.take()
     }
 
     /// Takes note of how writing to both files went.
-    fn note(&mut self, results: [io::Result<()>; 2], sure: bool) {
+    fn note_results(&mut self, results: [io::Result<()>; 2], sure: bool) {
         let failed = self.paths.iter().zip(results).find_map(|(path, result)| Some(path).zip(result.err()));
         match (failed, self.lost) {
             (Some((path, error)), None) => {
                 self.lost = Some(1);
-                self.trouble = Some(format!("{}; going on without saving", about(path, &error)));
+                self.problem = Some(format!("{}; going on without saving", with_path(path, &error)));
             }
             (Some(_), Some(lost)) => self.lost = Some(lost.saturating_add(1)),
             (None, Some(_)) if sure => {
-                self.trouble = self.loss().map(|loss| format!("{loss}; saving works again"));
+                self.problem =
+                    self.loss_message().map(|loss_message| format!("{loss_message}; saving works again"));
                 self.lost = None;
             }
             (None, _) => {}
         }
     }
 
-    fn loss(&self) -> Option<String> {
+    fn loss_message(&self) -> Option<String> {
         let [jsonl, _] = &self.paths;
         let lost = self.lost?;
         let records = if lost == 1 { "record" } else { "records" };
@@ -108,23 +109,23 @@ impl<F: Storage> Save<F> {
     }
 }
 
-impl<F: Storage> Sink for Save<F> {
+impl<F: AppendFile> Sink for HistoryFiles<F> {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         let results = [self.jsonl.record(record), self.text.record(record)];
         // On a full disk small records may still find room. Only a sample, which goes to both files, shows that it is over.
-        self.note(results, matches!(record, Record::Process(_)));
+        self.note_results(results, matches!(record, Record::Process(_)));
         Ok(())
     }
 
     fn finish(&mut self) -> io::Result<()> {
         let results = [self.jsonl.finish(), self.text.finish()];
-        self.note(results, false);
-        self.trouble = self.trouble.take().or_else(|| self.loss());
+        self.note_results(results, false);
+        self.problem = self.problem.take().or_else(|| self.loss_message());
         Ok(())
     }
 }
 
-fn about(path: &Path, error: &io::Error) -> io::Error {
+fn with_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
@@ -145,7 +146,7 @@ fn create_file(path: &Path) -> io::Result<Option<File>> {
     match options.open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-        Err(error) => Err(about(path, &error)),
+        Err(error) => Err(with_path(path, &error)),
     }
 }
 
@@ -183,8 +184,8 @@ mod tests {
     use common::jsonl::{Item, Reader};
     use common::record::EventKind;
 
+    use super::super::atomic_writer::tests::SmallDisk;
     use super::super::testing::{error, event, header, process};
-    use super::super::whole::tests::Small;
     use super::*;
 
     fn records(path: &Path) -> Vec<Record> {
@@ -197,12 +198,12 @@ mod tests {
             .collect()
     }
 
-    fn create(folder: &Path) -> Save {
-        Save::create(folder, 1234, header(1).timestamp).unwrap()
+    fn create(folder: &Path) -> HistoryFiles {
+        HistoryFiles::create(folder, 1234, header(1).timestamp).unwrap()
     }
 
     #[test]
-    fn both_files_hold_each_sample_as_soon_as_it_is_taken() {
+    fn each_sample_is_in_both_files() {
         let folder = tempfile::tempdir().unwrap();
         let mut save = create(&folder.path().join("a/b"));
         let [jsonl, text] = save.paths().map(Path::to_owned);
@@ -215,11 +216,11 @@ mod tests {
         let block = std::fs::read_to_string(&text).unwrap();
         assert!(block.starts_with("#1  2026-11-23 14:25:02  python3 (pid 1234)"), "{block}");
         assert!(block.ends_with("  total     100.00 MiB\n"), "{block}");
-        assert_eq!(save.take_trouble(), None);
+        assert_eq!(save.take_problem(), None);
     }
 
     #[test]
-    fn what_was_held_back_is_saved_at_the_end() {
+    fn pending_events_are_saved_at_end() {
         let folder = tempfile::tempdir().unwrap();
         let mut save = create(folder.path());
         save.record(&process(1, |_| {})).unwrap();
@@ -228,13 +229,13 @@ mod tests {
         let text = std::fs::read_to_string(save.paths()[1]).unwrap();
         assert!(text.ends_with("\n\n  - 1234 python3 ended: exit 0\n"), "{text}");
         assert_eq!(records(save.paths()[0]).len(), 2);
-        assert_eq!(save.take_trouble(), None);
+        assert_eq!(save.take_problem(), None);
     }
 
     #[test]
-    fn nothing_is_overwritten_and_the_files_stay_a_pair() {
+    fn existing_files_are_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
-        let names = |save: &Save| save.paths().map(|path| path.file_name().unwrap().to_owned());
+        let names = |save: &HistoryFiles| save.paths().map(|path| path.file_name().unwrap().to_owned());
         let stem = "process_monitor_20261123_142502_pid1234";
         drop(create(folder.path()));
         // A text without its JSONL takes the name as well.
@@ -247,7 +248,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_the_user_may_read_what_is_new() {
+    fn new_files_are_private() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -259,23 +260,23 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn unusable_folder_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let error = Save::create(&file.join("sub"), 1, header(1).timestamp).unwrap_err();
+        let error = HistoryFiles::create(&file.join("sub"), 1, header(1).timestamp).unwrap_err();
         assert!(error.to_string().contains("file/sub: "), "{error}");
     }
 
     /// A save whose two files share a disk with so much room, and the room.
-    fn on_small_disk(room: usize) -> (Save<Small>, Rc<Cell<usize>>) {
+    fn on_small_disk(room: usize) -> (HistoryFiles<SmallDisk>, Rc<Cell<usize>>) {
         let room = Rc::new(Cell::new(room));
-        let files = [Small::new(&room), Small::new(&room)];
-        (Save::new(files, ["dir/log.jsonl".into(), "dir/log.txt".into()]), room)
+        let files = [SmallDisk::new(&room), SmallDisk::new(&room)];
+        (HistoryFiles::new(files, ["dir/log.jsonl".into(), "dir/log.txt".into()]), room)
     }
 
     /// The iterations in the JSONL, each of whose lines must be a record.
-    fn iterations(save: &mut Save<Small>) -> Vec<u64> {
+    fn iterations(save: &mut HistoryFiles<SmallDisk>) -> Vec<u64> {
         let log = save.jsonl.writer.get_mut().storage().bytes.clone();
         assert!(log.is_empty() || log.ends_with(b"\n"));
         Reader::new("log", log.as_slice())
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_once_tears_nothing_and_saving_goes_on_when_there_is_room() {
+    fn full_disk_is_reported_once() {
         let (mut save, room) = on_small_disk(2500);
         let mut told = Vec::new();
         for n in 1..=20 {
@@ -296,7 +297,7 @@ mod tests {
                 room.set(room.get() + 100_000);
             }
             save.record(&process(n, |_| {})).unwrap();
-            told.extend(save.take_trouble().map(|trouble| (n, trouble)));
+            told.extend(save.take_problem().map(|problem| (n, problem)));
         }
         let saved = iterations(&mut save);
         let first_lost = (1..).find(|n| !saved.contains(n)).unwrap();
@@ -314,36 +315,36 @@ mod tests {
     }
 
     #[test]
-    fn a_small_record_that_finds_room_does_not_end_the_trouble() {
+    fn small_record_does_not_end_problem() {
         let (mut save, room) = on_small_disk(600);
         save.record(&process(1, |_| {})).unwrap();
-        assert!(save.take_trouble().unwrap().contains("going on without saving"));
+        assert!(save.take_problem().unwrap().contains("going on without saving"));
         save.record(&error(1, "sample", "short")).unwrap();
         assert_eq!(iterations(&mut save), [1]);
         save.record(&process(2, |_| {})).unwrap();
-        assert_eq!(save.take_trouble(), None, "told already");
+        assert_eq!(save.take_problem(), None, "told already");
         save.finish().unwrap();
-        assert_eq!(save.take_trouble().unwrap(), "dir/log: 2 records could not be saved");
+        assert_eq!(save.take_problem().unwrap(), "dir/log: 2 records could not be saved");
         assert!(room.get() < 600);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_device_that_is_always_full_never_ends_the_watching() {
+    fn full_device_never_ends_the_run() {
         let full = || OpenOptions::new().append(true).open("/dev/full").unwrap();
-        let mut save = Save::new([full(), full()], ["a.jsonl".into(), "a.txt".into()]);
+        let mut save = HistoryFiles::new([full(), full()], ["a.jsonl".into(), "a.txt".into()]);
         for n in 1..=3 {
             save.record(&process(n, |_| {})).unwrap();
         }
-        let trouble = save.take_trouble().unwrap();
-        assert!(trouble.starts_with("a.jsonl: ") && trouble.contains("space"), "{trouble}");
+        let problem = save.take_problem().unwrap();
+        assert!(problem.starts_with("a.jsonl: ") && problem.contains("space"), "{problem}");
         save.finish().unwrap();
-        assert_eq!(save.take_trouble().unwrap(), "a: 3 records could not be saved");
+        assert_eq!(save.take_problem().unwrap(), "a: 3 records could not be saved");
     }
 
     #[cfg(all(unix, not(target_os = "macos")))]
     #[test]
-    fn the_state_folder_follows_xdg_and_ignores_relative_paths() {
+    fn state_folder_follows_xdg() {
         let of = |xdg: Option<&str>, home: Option<&str>| {
             state_dir_of(
                 |name| (name == "XDG_STATE_HOME").then_some(xdg)?.map(OsString::from),

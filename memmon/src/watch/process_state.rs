@@ -9,17 +9,17 @@ use common::stdio::escape_controls;
 use common::units::Change;
 
 use super::glyphs;
-use crate::words::signal_name;
+use crate::shell_quote::signal_name;
 
 /// Samples kept of one process: more than the widest column shows.
-pub(super) const SAMPLES: usize = 64;
+pub(super) const HISTORY_SAMPLES: usize = 64;
 
 /// Characters of a name that are looked at. Names are the target's to choose.
-const NAME_CHARS: usize = 128;
+const MAX_NAME_CHARS: usize = 128;
 
 /// When a process began, in the unit that its source has: what tells two bearers of one number apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Start {
+pub(super) enum StartTime {
     /// Clock ticks since boot.
     Ticks(u64),
     /// As it stands in the record.
@@ -28,9 +28,9 @@ pub(super) enum Start {
     Unknown,
 }
 
-impl Start {
+impl StartTime {
     /// From the two fields of a record. The wall clock may be set while a process lives; ticks do not change.
-    pub(super) fn of(ticks: Option<u64>, time: Option<&Arc<str>>) -> Self {
+    pub(super) fn new(ticks: Option<u64>, time: Option<&Arc<str>>) -> Self {
         match (ticks, time) {
             (Some(ticks), _) => Self::Ticks(ticks),
             (None, Some(time)) => Self::Time(Arc::clone(time)),
@@ -39,14 +39,14 @@ impl Start {
     }
 
     /// Whether both can be the start of one process. What is unknown fits anything.
-    pub(super) fn fits(&self, other: &Self) -> bool {
+    pub(super) fn may_equal(&self, other: &Self) -> bool {
         self == other || *self == Self::Unknown || *other == Self::Unknown
     }
 }
 
 /// How and when a process ended.
 #[derive(Debug, Clone)]
-pub(super) struct End {
+pub(super) struct ExitInfo {
     /// In a word: `exit 0`, `SIGKILL`, `ended`.
     pub(super) how: String,
     /// The generation of its root in which it was last seen to be gone.
@@ -54,7 +54,7 @@ pub(super) struct End {
 }
 
 /// How a process ended, as an `exited` event tells it.
-pub(super) fn how_it_ended(event: &ProcessEvent) -> String {
+pub(super) fn describe_exit(event: &ProcessEvent) -> String {
     match (event.signal, event.exit_code) {
         (Some(signal), _) => signal_name(signal).into_owned(),
         (None, Some(code)) => format!("exit {code}"),
@@ -64,9 +64,9 @@ pub(super) fn how_it_ended(event: &ProcessEvent) -> String {
 
 /// One process of a tree.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(super) struct ProcessRow {
     pub(super) pid: u32,
-    pub(super) start: Start,
+    pub(super) start: StartTime,
     pub(super) ppid: Option<u32>,
     /// As the target calls itself: compared, never shown.
     raw_name: Arc<str>,
@@ -82,14 +82,14 @@ pub(super) struct Process {
     pub(super) cpu: Option<f64>,
     pub(super) threads: Option<u64>,
     history: VecDeque<Option<u64>>,
-    pub(super) ended: Option<End>,
+    pub(super) ended: Option<ExitInfo>,
     /// The generation of its root in which it was last in a sample.
     pub(super) seen: u64,
 }
 
-impl Process {
+impl ProcessRow {
     /// A process that was not known before this sample.
-    pub(super) fn new(sample: &ProcessSample, start: Start, generation: u64) -> Self {
+    pub(super) fn new(sample: &ProcessSample, start: StartTime, generation: u64) -> Self {
         let mut process = Self {
             pid: sample.pid,
             start,
@@ -118,7 +118,7 @@ impl Process {
         self.ppid = sample.ppid;
         if self.raw_name != sample.name {
             self.raw_name = Arc::clone(&sample.name);
-            self.name = name_for_people(&sample.name);
+            self.name = display_name(&sample.name);
             self.name_width = glyphs::width(&self.name);
         }
         self.cmdline.clone_from(&sample.cmdline);
@@ -128,13 +128,13 @@ impl Process {
         self.pss = sample.pss_bytes.or(self.pss);
         self.cpu = sample.cpu_ratio.or(self.cpu);
         self.threads = sample.threads.or(self.threads);
-        if self.history.len() == SAMPLES {
+        if self.history.len() == HISTORY_SAMPLES {
             self.history.pop_front();
         }
         self.history.push_back(sample.rss_bytes);
         // A zombie was told to have ended and is still there; anything else that is there has not ended.
         let has_ended = sample.state.is_some_and(ProcessState::has_ended);
-        self.ended = self.ended.take().filter(|_| has_ended).map(|end| End { generation, ..end });
+        self.ended = self.ended.take().filter(|_| has_ended).map(|end| ExitInfo { generation, ..end });
     }
 
     /// How much it grew since it was first seen.
@@ -143,8 +143,8 @@ impl Process {
     }
 
     /// Whether it grew by so much that a person should look: a megabyte, and a twentieth of what it began with.
-    pub(super) fn grew_much(&self) -> bool {
-        grew_much(self.first_rss, self.rss)
+    pub(super) fn grew_notably(&self) -> bool {
+        grew_notably(self.first_rss, self.rss)
     }
 
     /// Its resident sizes, oldest first.
@@ -153,15 +153,15 @@ impl Process {
     }
 }
 
-/// See [`Process::grew_much`].
-pub(super) fn grew_much(first: Option<u64>, now: Option<u64>) -> bool {
+/// See [`ProcessRow::grew_notably`].
+pub(super) fn grew_notably(first: Option<u64>, now: Option<u64>) -> bool {
     let (Some(first), Some(now)) = (first, now) else { return false };
     now.saturating_sub(first) >= (first / 20).max(1 << 20)
 }
 
 /// A name as it may stand on a terminal.
-pub(super) fn name_for_people(raw: &str) -> String {
-    let end = raw.char_indices().nth(NAME_CHARS).map_or(raw.len(), |(at, _)| at);
+pub(super) fn display_name(raw: &str) -> String {
+    let end = raw.char_indices().nth(MAX_NAME_CHARS).map_or(raw.len(), |(at, _)| at);
     escape_controls(raw.get(..end).unwrap_or_default()).into_owned()
 }
 
@@ -172,59 +172,59 @@ mod tests {
     use common::record::EventKind;
 
     #[test]
-    fn the_history_is_bounded() {
-        let mut process = Process::new(&sample(1, 0, "a", 0), Start::Ticks(1), 0);
+    fn history_is_bounded() {
+        let mut process = ProcessRow::new(&sample(1, 0, "a", 0), StartTime::Ticks(1), 0);
         for n in 1..10_000 {
             process.update(&sample(1, 0, "a", n), n);
         }
-        assert_eq!(process.history().count(), SAMPLES);
+        assert_eq!(process.history().count(), HISTORY_SAMPLES);
         assert_eq!(process.history().next_back(), Some(Some(9999)));
-        assert!(process.history.capacity() <= SAMPLES);
+        assert!(process.history.capacity() <= HISTORY_SAMPLES);
     }
 
     #[test]
-    fn growth_counts_from_the_first_size_that_is_known() {
+    fn growth_counts_from_first_size() {
         let unknown = ProcessSample { rss_bytes: None, ..sample(1, 0, "a", 0) };
-        let mut process = Process::new(&unknown, Start::Ticks(1), 0);
+        let mut process = ProcessRow::new(&unknown, StartTime::Ticks(1), 0);
         assert_eq!((process.rss, process.growth()), (None, None));
         process.update(&sample(1, 0, "a", 5 << 20), 1);
         process.update(&sample(1, 0, "a", 7 << 20), 2);
         assert_eq!(process.growth(), Some(2 << 20));
-        assert!(process.grew_much());
+        assert!(process.grew_notably());
         process.update(&unknown, 3);
         assert_eq!((process.rss, process.growth()), (None, None), "unknown now is not what it was before");
     }
 
     #[test]
-    fn what_is_read_in_turn_stays_until_the_next_reading() {
+    fn old_readings_stay_until_next() {
         let mut first = sample(1, 0, "a", 1);
         (first.pss_bytes, first.cpu_ratio, first.threads) = (Some(10), Some(0.5), Some(3));
-        let mut process = Process::new(&first, Start::Ticks(1), 0);
+        let mut process = ProcessRow::new(&first, StartTime::Ticks(1), 0);
         process.update(&sample(1, 0, "a", 1), 1);
         assert_eq!((process.pss, process.cpu, process.threads), (Some(10), Some(0.5), Some(3)));
     }
 
     #[test]
-    fn names_are_made_safe_and_short() {
-        assert_eq!(name_for_people("a\x1b[2Jb"), "a\\u{1b}[2Jb");
-        assert_eq!(name_for_people(&"é".repeat(1000)).chars().count(), NAME_CHARS);
+    fn names_are_escaped_and_cut() {
+        assert_eq!(display_name("a\x1b[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(display_name(&"é".repeat(1000)).chars().count(), MAX_NAME_CHARS);
     }
 
     #[test]
-    fn an_end_is_told_in_a_word() {
+    fn exit_is_one_word() {
         let mut exited = event(EventKind::Exited, 1, 1);
-        assert_eq!(how_it_ended(&exited), "ended");
+        assert_eq!(describe_exit(&exited), "ended");
         exited.exit_code = Some(3);
-        assert_eq!(how_it_ended(&exited), "exit 3");
+        assert_eq!(describe_exit(&exited), "exit 3");
         exited.signal = Some(9);
-        assert_eq!(how_it_ended(&exited), "SIGKILL");
+        assert_eq!(describe_exit(&exited), "SIGKILL");
     }
 
     #[test]
-    fn a_start_that_is_not_known_fits_any() {
-        let time = |text: &str| Start::of(None, Some(&text.into()));
-        assert!(time("a").fits(&time("a")) && !time("a").fits(&time("b")));
-        assert!(Start::of(None, None).fits(&Start::Ticks(7)));
-        assert_eq!(Start::of(Some(7), Some(&"a".into())), Start::Ticks(7));
+    fn unknown_start_matches_any() {
+        let time = |text: &str| StartTime::new(None, Some(&text.into()));
+        assert!(time("a").may_equal(&time("a")) && !time("a").may_equal(&time("b")));
+        assert!(StartTime::new(None, None).may_equal(&StartTime::Ticks(7)));
+        assert_eq!(StartTime::new(Some(7), Some(&"a".into())), StartTime::Ticks(7));
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn title(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
     let mut spans = vec![Span::styled(fit(&watched(model), left).into_owned(), theme.strong())];
     let mut used = spans.iter().map(|span| glyphs::width(&span.content)).sum::<u16>();
     let mut notes = Vec::new();
-    if let Some(how) = model.epitaph() {
+    if let Some(how) = model.exit_summary() {
         notes.push(how.to_owned());
     }
     if model.interval_seconds > 0.0 {
@@ -40,7 +40,7 @@ pub(super) fn title(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
         notes.push(format!("sample {}", model.iteration));
     }
     if let Some(host) = &model.host {
-        notes.push(format!("on {}", super::process::name_for_people(host)));
+        notes.push(format!("on {}", super::process_state::display_name(host)));
     }
     for note in notes {
         let cells = glyphs::width(&note).saturating_add(GAP);
@@ -55,21 +55,21 @@ pub(super) fn title(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
 
 /// `bot.py (1234)`, or for several `celery ×3, redis`.
 fn watched(model: &Model) -> String {
-    let tops: Vec<_> = model.shown().filter_map(|(_, root)| root.top()).collect();
-    match tops.as_slice() {
+    let roots: Vec<_> = model.visible_roots().filter_map(|(_, root)| root.root_process()).collect();
+    match roots.as_slice() {
         [] => "memmon".to_owned(),
         [only] => format!("{} ({})", only.name, only.pid),
         several => {
             let mut names: Vec<(&str, usize)> = Vec::new();
-            for top in several {
+            for root_process in several {
                 let known = names.len();
-                match names.iter_mut().find(|(name, _)| *name == top.name) {
+                match names.iter_mut().find(|(name, _)| *name == root_process.name) {
                     Some((_, times)) => *times += 1,
                     None if known == TITLE_NAMES => {
                         names.push(("…", 1));
                         break;
                     }
-                    None => names.push((&top.name, 1)),
+                    None => names.push((&root_process.name, 1)),
                 }
             }
             let word = |(name, times): (&str, usize)| match times {

@@ -4,23 +4,23 @@ use std::fs::File;
 use std::io::{self, Write};
 
 /// Something written at its end that can be shortened: a file opened for appending.
-pub trait Storage: Write {
+pub trait AppendFile: Write {
     /// Gives up what is behind the first `length` bytes.
     ///
     /// # Errors
     /// What the system says.
-    fn cut(&mut self, length: u64) -> io::Result<()>;
+    fn truncate_to(&mut self, length: u64) -> io::Result<()>;
 }
 
-impl Storage for File {
-    fn cut(&mut self, length: u64) -> io::Result<()> {
+impl AppendFile for File {
+    fn truncate_to(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
     }
 }
 
 /// Writes each buffer to its end or not at all.
 #[derive(Debug)]
-pub(super) struct Whole<F> {
+pub(super) struct AtomicWriter<F> {
     file: F,
     /// The bytes that were written whole.
     length: u64,
@@ -28,7 +28,7 @@ pub(super) struct Whole<F> {
     torn: bool,
 }
 
-impl<F: Storage> Whole<F> {
+impl<F: AppendFile> AtomicWriter<F> {
     /// Writes to an empty `file`.
     pub(super) fn new(file: F) -> Self {
         Self { file, length: 0, torn: false }
@@ -39,22 +39,22 @@ impl<F: Storage> Whole<F> {
         &self.file
     }
 
-    fn mend(&mut self) -> io::Result<()> {
+    fn remove_torn_part(&mut self) -> io::Result<()> {
         if self.torn {
-            self.file.cut(self.length)?;
+            self.file.truncate_to(self.length)?;
             self.torn = false;
         }
         Ok(())
     }
 }
 
-impl<F: Storage> Write for Whole<F> {
+impl<F: AppendFile> Write for AtomicWriter<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.mend()?;
+        self.remove_torn_part()?;
         if let Err(error) = self.file.write_all(bytes) {
             self.torn = true;
             // If this fails too, it is tried again before the next write.
-            let _ = self.mend();
+            let _ = self.remove_torn_part();
             return Err(error);
         }
         self.length = self.length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
@@ -74,19 +74,19 @@ pub(super) mod tests {
     use super::*;
 
     /// A file on a disk with little room, which may be shared with others.
-    pub(in super::super) struct Small {
+    pub(in super::super) struct SmallDisk {
         room: Rc<Cell<usize>>,
         pub(in super::super) bytes: Vec<u8>,
-        pub(in super::super) can_cut: bool,
+        pub(in super::super) can_truncate: bool,
     }
 
-    impl Small {
+    impl SmallDisk {
         pub(in super::super) fn new(room: &Rc<Cell<usize>>) -> Self {
-            Self { room: Rc::clone(room), bytes: Vec::new(), can_cut: true }
+            Self { room: Rc::clone(room), bytes: Vec::new(), can_truncate: true }
         }
     }
 
-    impl Write for Small {
+    impl Write for SmallDisk {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let count = bytes.len().min(self.room.get());
             if count == 0 && !bytes.is_empty() {
@@ -102,9 +102,9 @@ pub(super) mod tests {
         }
     }
 
-    impl Storage for Small {
-        fn cut(&mut self, length: u64) -> io::Result<()> {
-            if !self.can_cut {
+    impl AppendFile for SmallDisk {
+        fn truncate_to(&mut self, length: u64) -> io::Result<()> {
+            if !self.can_truncate {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
             let length = usize::try_from(length).unwrap();
@@ -115,9 +115,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_leaves_no_part_of_itself() {
+    fn failed_write_leaves_no_part() {
         let room = Rc::new(Cell::new(9));
-        let mut whole = Whole::new(Small::new(&room));
+        let mut whole = AtomicWriter::new(SmallDisk::new(&room));
         whole.write_all(b"first\n").unwrap();
         assert_eq!(whole.write_all(b"second\n").unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(whole.file.bytes, b"first\n");
@@ -127,29 +127,29 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_could_not_be_cut_back_is_cut_back_before_the_next_write() {
+    fn torn_part_is_removed_later() {
         let room = Rc::new(Cell::new(9));
-        let mut whole = Whole::new(Small::new(&room));
+        let mut whole = AtomicWriter::new(SmallDisk::new(&room));
         whole.write_all(b"first\n").unwrap();
-        whole.file.can_cut = false;
+        whole.file.can_truncate = false;
         assert!(whole.write_all(b"second\n").is_err());
         assert_eq!(whole.file.bytes, b"first\nsec", "torn");
         room.set(100);
         let refused = whole.write_all(b"third\n").unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
         assert_eq!(whole.file.bytes, b"first\nsec", "nothing is put behind what is torn");
-        whole.file.can_cut = true;
+        whole.file.can_truncate = true;
         whole.write_all(b"fourth\n").unwrap();
         assert_eq!(whole.file.bytes, b"first\nfourth\n");
     }
 
     #[test]
-    fn a_file_is_cut_and_appended_to() {
+    fn file_is_truncated_and_appended() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let mut file = File::options().append(true).create_new(true).open(&path).unwrap();
         file.write_all(b"first\nsec").unwrap();
-        file.cut(6).unwrap();
+        file.truncate_to(6).unwrap();
         file.write_all(b"third\n").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"first\nthird\n");
     }

@@ -7,17 +7,17 @@ use common::process::ProcessId;
 use common::record::{EventKind, Header, ProcessEvent, ProcessSample};
 use common::time::Stamp;
 
-use crate::source::{Details, Found, Proportional, Sizes};
+use crate::source::{ProcessDetails, ProcessEntry, ProcessSizes, ProportionalSizes};
 
 /// The part of a command line that stands in every sample.
-const CMDLINE_BYTES: usize = 4096;
+const MAX_CMDLINE_BYTES: usize = 4096;
 
 /// The shortest time over which a share of processor time says something: the kernel counts it in steps of 10 ms.
-const SHORTEST_CPU_WINDOW: Duration = Duration::from_millis(50);
+const MIN_CPU_WINDOW: Duration = Duration::from_millis(50);
 
 /// One watched process.
 #[derive(Debug)]
-pub struct Member {
+pub struct WatchedProcess {
     pub id: ProcessId,
     pub root: usize,
     pub ppid: u32,
@@ -25,45 +25,45 @@ pub struct Member {
     /// As samples have it: cut.
     pub cmdline: Option<Arc<[String]>>,
     /// As events have it: whole.
-    whole_cmdline: Option<Arc<[String]>>,
+    full_cmdline: Option<Arc<[String]>>,
     start_time: Option<Arc<str>>,
     start_ticks: Option<u64>,
     /// When the kernel told of its birth, on the monotonic clock since boot.
-    pub born: Option<Duration>,
-    pub sizes: Option<Sizes>,
+    pub born_at: Option<Duration>,
+    pub sizes: Option<ProcessSizes>,
     pub first_rss: Option<u64>,
     pub peak_rss: Option<u64>,
-    pub details: Option<Box<Details>>,
+    pub details: Option<Box<ProcessDetails>>,
     /// Whether `details` were read in this tick.
     pub details_fresh: bool,
     cpu: Option<(Duration, Instant)>,
     cpu_ratio: Option<f64>,
-    pub pss: Option<(Proportional, Instant)>,
+    pub pss: Option<(ProportionalSizes, Instant)>,
     pub pss_fresh: bool,
     pub pss_cost: Option<Duration>,
     image: Option<u64>,
     /// The kernel told that it runs another program.
     pub exec_seen: bool,
     /// Its details showed another program before the kernel told of it.
-    exec_foreseen: bool,
+    exec_seen_early: bool,
     /// It has no memory any more, and will have ended at the next look.
-    pub is_ending: bool,
+    pub is_exiting: bool,
     /// That it cannot be read was said already.
-    pub said_unreadable: bool,
+    pub reported_unreadable: bool,
 }
 
-impl Member {
-    pub fn new(found: &Found, root: usize, start_ticks: bool) -> Self {
+impl WatchedProcess {
+    pub fn new(found: &ProcessEntry, root: usize, start_ticks: bool) -> Self {
         Self {
             id: found.id,
             root,
             ppid: found.ppid,
             name: Arc::from(""),
             cmdline: None,
-            whole_cmdline: None,
+            full_cmdline: None,
             start_time: None,
             start_ticks: start_ticks.then_some(found.id.start),
-            born: None,
+            born_at: None,
             sizes: None,
             first_rss: None,
             peak_rss: None,
@@ -76,25 +76,25 @@ impl Member {
             pss_cost: None,
             image: None,
             exec_seen: false,
-            exec_foreseen: false,
-            is_ending: false,
-            said_unreadable: false,
+            exec_seen_early: false,
+            is_exiting: false,
+            reported_unreadable: false,
         }
     }
 
     /// Whether the reader may look into it, so that a wait status of 0 is a true one.
-    pub fn is_open_to_us(&self) -> bool {
+    pub fn is_readable(&self) -> bool {
         self.image.is_some()
     }
 
     /// The kernel tells that it runs another program, perhaps one that was told of already.
-    pub fn hear_exec(&mut self) {
-        if !std::mem::take(&mut self.exec_foreseen) {
+    pub fn note_exec(&mut self) {
+        if !std::mem::take(&mut self.exec_seen_early) {
             self.exec_seen = true;
         }
     }
 
-    pub fn take_sizes(&mut self, sizes: Sizes) {
+    pub fn update_sizes(&mut self, sizes: ProcessSizes) {
         self.sizes = Some(sizes);
         self.first_rss.get_or_insert(sizes.rss_bytes);
         self.peak_rss = self.peak_rss.max(Some(sizes.rss_bytes));
@@ -102,7 +102,7 @@ impl Member {
 
     /// Takes new details in; whether they show that it runs another program now. Without the command line its name is not
     /// completed from there either.
-    pub fn take_details(&mut self, details: Details, now: Instant, with_cmdline: bool) -> bool {
+    pub fn update_details(&mut self, details: ProcessDetails, now: Instant, with_cmdline: bool) -> bool {
         let name = if with_cmdline { details.full_name() } else { Arc::clone(&details.name) };
         let replaced = self.exec_seen
             || match (self.image, details.image) {
@@ -111,7 +111,7 @@ impl Member {
                 _ => self.details.is_some() && details.image.is_none() && self.name != name,
             };
         let replaced = replaced && self.details.is_some();
-        self.exec_foreseen = replaced && !self.exec_seen || self.exec_foreseen && !replaced;
+        self.exec_seen_early = replaced && !self.exec_seen || self.exec_seen_early && !replaced;
         self.exec_seen = false;
         // In the middle of an exec the image is hidden: what comes to light behind it is no further change.
         self.image = if replaced { details.image } else { details.image.or(self.image) };
@@ -120,10 +120,10 @@ impl Member {
         }
         if with_cmdline {
             let same =
-                matches!((&self.whole_cmdline, &details.cmdline), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
+                matches!((&self.full_cmdline, &details.cmdline), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
             if !same {
                 self.cmdline = details.cmdline.as_ref().map(cut);
-                self.whole_cmdline.clone_from(&details.cmdline);
+                self.full_cmdline.clone_from(&details.cmdline);
             }
         }
         if self.start_time.is_none() {
@@ -134,7 +134,7 @@ impl Member {
         self.peak_rss = self.peak_rss.max(details.rss_peak_bytes);
         self.cpu_ratio = None;
         match (self.cpu, details.cpu_time) {
-            (Some((before, at)), Some(used)) if now.duration_since(at) >= SHORTEST_CPU_WINDOW => {
+            (Some((before, at)), Some(used)) if now.duration_since(at) >= MIN_CPU_WINDOW => {
                 let share = used.saturating_sub(before).as_secs_f64() / now.duration_since(at).as_secs_f64();
                 self.cpu_ratio = Some(round(share, 1e4));
                 self.cpu = Some((used, now));
@@ -185,7 +185,7 @@ impl Member {
             start_time: self.start_time.clone(),
             start_ticks: self.start_ticks,
             name: (!self.name.is_empty()).then(|| Arc::clone(&self.name)),
-            cmdline: self.whole_cmdline.clone().filter(|_| whole),
+            cmdline: self.full_cmdline.clone().filter(|_| whole),
             ..ProcessEvent::new(header, event, self.id.pid, root_pid)
         }
     }
@@ -208,9 +208,9 @@ pub fn round(value: f64, steps: f64) -> f64 {
     (value * steps).round() / steps
 }
 
-/// The arguments up to [`CMDLINE_BYTES`] bytes; the one that goes beyond is cut and marked, those behind it are left out.
+/// The arguments up to [`MAX_CMDLINE_BYTES`] bytes; the one that goes beyond is cut and marked, those behind it are left out.
 fn cut(cmdline: &Arc<[String]>) -> Arc<[String]> {
-    let mut room = CMDLINE_BYTES;
+    let mut room = MAX_CMDLINE_BYTES;
     if cmdline.iter().map(String::len).sum::<usize>() <= room {
         return Arc::clone(cmdline);
     }
@@ -232,83 +232,83 @@ mod tests {
 
     use super::*;
 
-    fn found() -> Found {
-        Found { id: ProcessId { pid: 5, start: 50 }, ppid: 1, group: 0, session: 0 }
+    fn found() -> ProcessEntry {
+        ProcessEntry { id: ProcessId { pid: 5, start: 50 }, ppid: 1, group: 0, session: 0 }
     }
 
-    fn details(name: &str, image: Option<u64>, cpu_ms: u64) -> Details {
-        Details {
+    fn details(name: &str, image: Option<u64>, cpu_ms: u64) -> ProcessDetails {
+        ProcessDetails {
             cmdline: Some(Arc::new([name.to_owned()])),
             start_unix_seconds: Some(1e9),
             cpu_time: Some(Duration::from_millis(cpu_ms)),
             threads: Some(1),
             image,
-            ..Details::bare(found(), name.into(), ProcessState::Sleeping)
+            ..ProcessDetails::new(found(), name.into(), ProcessState::Sleeping)
         }
     }
 
     #[test]
-    fn another_image_is_another_program_and_another_name_alone_is_not() {
+    fn new_image_is_exec_new_name_is_not() {
         let now = Instant::now();
-        let mut member = Member::new(&found(), 0, true);
-        assert!(!member.take_details(details("a", Some(1), 0), now, true));
-        assert!(!member.take_details(details("title", Some(1), 0), now, true), "a new title is no exec");
+        let mut member = WatchedProcess::new(&found(), 0, true);
+        assert!(!member.update_details(details("a", Some(1), 0), now, true));
+        assert!(!member.update_details(details("title", Some(1), 0), now, true), "a new title is no exec");
         assert!(
-            member.take_details(details("title", Some(2), 0), now, true),
+            member.update_details(details("title", Some(2), 0), now, true),
             "the same name may be another image"
         );
-        assert!(!member.take_details(details("title", Some(2), 0), now, true));
+        assert!(!member.update_details(details("title", Some(2), 0), now, true));
     }
 
     #[test]
-    fn another_program_that_shows_before_the_kernel_tells_of_it_is_told_of_once() {
+    fn exec_seen_early_is_reported_once() {
         let now = Instant::now();
-        let mut member = Member::new(&found(), 0, true);
-        assert!(!member.take_details(details("a", Some(1), 0), now, true));
-        assert!(member.take_details(details("b", Some(2), 0), now, true));
-        assert!(!member.take_details(details("b", Some(2), 0), now, true));
-        member.hear_exec();
-        assert!(!member.take_details(details("b", Some(2), 0), now, true));
+        let mut member = WatchedProcess::new(&found(), 0, true);
+        assert!(!member.update_details(details("a", Some(1), 0), now, true));
+        assert!(member.update_details(details("b", Some(2), 0), now, true));
+        assert!(!member.update_details(details("b", Some(2), 0), now, true));
+        member.note_exec();
+        assert!(!member.update_details(details("b", Some(2), 0), now, true));
         // The next is heard of first. It may have the same image where addresses are not random.
-        member.hear_exec();
-        assert!(member.take_details(details("b", Some(2), 0), now, true));
-        assert!(!member.take_details(details("b", Some(2), 0), now, true));
+        member.note_exec();
+        assert!(member.update_details(details("b", Some(2), 0), now, true));
+        assert!(!member.update_details(details("b", Some(2), 0), now, true));
     }
 
     #[test]
-    fn an_exec_that_is_caught_in_its_middle_is_told_of_once() {
+    fn half_done_exec_is_reported_once() {
         let now = Instant::now();
-        let mut member = Member::new(&found(), 0, true);
-        assert!(!member.take_details(details("a", Some(1), 0), now, true));
-        assert!(member.take_details(details("b", None, 0), now, true));
-        assert!(!member.take_details(details("b", Some(2), 0), now, true));
-        assert!(member.take_details(details("b", Some(3), 0), now, true));
+        let mut member = WatchedProcess::new(&found(), 0, true);
+        assert!(!member.update_details(details("a", Some(1), 0), now, true));
+        assert!(member.update_details(details("b", None, 0), now, true));
+        assert!(!member.update_details(details("b", Some(2), 0), now, true));
+        assert!(member.update_details(details("b", Some(3), 0), now, true));
     }
 
     #[test]
-    fn where_the_image_is_hidden_the_name_must_do() {
+    fn hidden_image_falls_back_to_name() {
         let now = Instant::now();
-        let mut member = Member::new(&found(), 0, true);
-        assert!(!member.take_details(details("a", None, 0), now, true));
-        assert!(member.take_details(details("b", None, 0), now, true));
+        let mut member = WatchedProcess::new(&found(), 0, true);
+        assert!(!member.update_details(details("a", None, 0), now, true));
+        assert!(member.update_details(details("b", None, 0), now, true));
     }
 
     #[test]
-    fn processor_time_is_a_share_of_the_time_between_two_readings() {
+    fn cpu_ratio_needs_two_readings() {
         let start = Instant::now();
-        let mut member = Member::new(&found(), 0, true);
-        member.take_details(details("a", Some(1), 100), start, true);
+        let mut member = WatchedProcess::new(&found(), 0, true);
+        member.update_details(details("a", Some(1), 100), start, true);
         assert_eq!(member.sample(None, None).cpu_ratio, None, "one reading is no share");
-        member.take_details(details("a", Some(1), 120), start + Duration::from_millis(10), true);
+        member.update_details(details("a", Some(1), 120), start + Duration::from_millis(10), true);
         assert_eq!(member.sample(None, None).cpu_ratio, None, "too short a time");
-        member.take_details(details("a", Some(1), 600), start + Duration::from_secs(1), true);
+        member.update_details(details("a", Some(1), 600), start + Duration::from_secs(1), true);
         assert_eq!(member.sample(None, None).cpu_ratio, Some(0.5));
     }
 
     #[test]
-    fn what_was_not_read_in_this_tick_is_not_in_the_sample() {
-        let mut member = Member::new(&found(), 0, true);
-        member.take_details(details("a", Some(1), 0), Instant::now(), true);
+    fn stale_details_are_left_out() {
+        let mut member = WatchedProcess::new(&found(), 0, true);
+        member.update_details(details("a", Some(1), 0), Instant::now(), true);
         assert_eq!(member.sample(None, None).threads, Some(1));
         member.details_fresh = false;
         let sample = member.sample(None, None);
@@ -317,13 +317,17 @@ mod tests {
     }
 
     #[test]
-    fn command_lines_are_cut_in_samples_and_whole_in_events() {
+    fn samples_cut_command_lines() {
         let long: Arc<[String]> = Arc::new(["cmd".into(), "é".repeat(60_000), "behind".into()]);
-        let mut member = Member::new(&found(), 0, true);
-        member.take_details(Details { cmdline: Some(long), ..details("a", None, 0) }, Instant::now(), true);
+        let mut member = WatchedProcess::new(&found(), 0, true);
+        member.update_details(
+            ProcessDetails { cmdline: Some(long), ..details("a", None, 0) },
+            Instant::now(),
+            true,
+        );
         let cut = member.sample(None, None).cmdline.unwrap();
         assert_eq!(cut.len(), 2);
-        assert!(cut[1].ends_with('…') && cut[1].len() <= CMDLINE_BYTES + '…'.len_utf8());
+        assert!(cut[1].ends_with('…') && cut[1].len() <= MAX_CMDLINE_BYTES + '…'.len_utf8());
         let header = Header::now(&common::record::Run::start(), 1);
         let event = member.event(header.clone(), EventKind::Started, 5);
         assert_eq!(event.cmdline.unwrap()[1].len(), 120_000);
@@ -331,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_nothing_are_unknown() {
+    fn ratio_of_zero_is_unknown() {
         assert_eq!(share(Some(5), Some(0)), None);
         assert_eq!(share(None, Some(5)), None);
         assert_eq!(share(Some(1), Some(3)), Some(0.333_333));

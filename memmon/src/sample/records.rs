@@ -7,24 +7,24 @@ use common::record::{
 };
 use common::time::Tick;
 
-use super::member::{Member, round};
+use super::watched_process::{WatchedProcess, round};
 use super::{Sampler, Tree};
 
 /// The machine and the cgroup are not read more often, however short the interval.
-const SURROUNDINGS_EVERY: Duration = Duration::from_millis(950);
+const SYSTEM_READ_INTERVAL: Duration = Duration::from_millis(950);
 
 impl Sampler {
     /// The `process` records of this tick, and behind them what the kernel killed.
     pub(super) fn build(&mut self, tick: &Tick, begin: Instant, records: &mut Vec<Record>) {
-        let near = self.surroundings.is_none_or(|at| begin.duration_since(at) >= SURROUNDINGS_EVERY);
+        let near = self.system_read_at.is_none_or(|at| begin.duration_since(at) >= SYSTEM_READ_INTERVAL);
         let (mut system, mut pressure) = (None, None);
         if near {
-            self.surroundings = Some(begin);
+            self.system_read_at = Some(begin);
             system = self.source.system();
             pressure = self.source.pressure();
             self.machine = system.as_ref().map(|s| s.total_bytes).or(self.machine);
         }
-        let mut below: Vec<Vec<&Member>> = self.trees.iter().map(|_| Vec::new()).collect();
+        let mut below: Vec<Vec<&WatchedProcess>> = self.trees.iter().map(|_| Vec::new()).collect();
         for member in self.members.values() {
             if let Some(members) = below.get_mut(member.root) {
                 members.push(member);
@@ -53,7 +53,7 @@ impl Sampler {
                 .filter(|m| m.id != root_id)
                 .map(|m| m.sample(self.machine, tree.limit))
                 .collect();
-            record.short_lived_count = self.tells.then_some(std::mem::take(&mut tree.short_lived));
+            record.short_lived_count = self.kernel_reports.then_some(std::mem::take(&mut tree.short_lived));
             total(&mut record, &members, begin);
             surround(&mut record, cgroup, pressure.clone(), system.clone());
             record.interval_seconds = self.options.interval.as_secs_f64();
@@ -67,7 +67,7 @@ impl Sampler {
     }
 }
 
-fn total(record: &mut ProcessRecord, members: &[&Member], now: Instant) {
+fn total(record: &mut ProcessRecord, members: &[&WatchedProcess], now: Instant) {
     let sum = |samples: &[ProcessSample]| -> u64 {
         samples.iter().filter_map(|s| s.rss_bytes).fold(0, u64::saturating_add)
     };
@@ -76,7 +76,7 @@ fn total(record: &mut ProcessRecord, members: &[&Member], now: Instant) {
     record.total_rss_bytes = record.children_rss_bytes.saturating_add(record.rss_bytes.unwrap_or(0));
     let mut pss = 0_u64;
     let mut oldest = now;
-    for member in members.iter().filter(|member| !member.is_ending) {
+    for member in members.iter().filter(|member| !member.is_exiting) {
         let Some((sizes, at)) = member.pss else { return };
         pss = pss.saturating_add(sizes.pss_bytes);
         oldest = oldest.min(at);

@@ -10,7 +10,7 @@ use common::stdio::escape_controls;
 /// Plain arguments stand as they are, others in single quotes. Those with control or invisible characters stand as `$'…'`
 /// with these escaped (POSIX.1-2024, Shell Command Language 2.2.4; the `\u` in it is bash's, ksh's and zsh's).
 #[must_use]
-pub fn shell_line(arguments: &[String]) -> String {
+pub fn quote_command(arguments: &[String]) -> String {
     let mut line = String::new();
     for argument in arguments {
         if !line.is_empty() {
@@ -80,11 +80,11 @@ mod tests {
     use super::*;
 
     fn line(arguments: &[&str]) -> String {
-        shell_line(&arguments.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>())
+        quote_command(&arguments.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
-    fn plain_arguments_stand_as_they_are_and_others_can_be_told_apart() {
+    fn only_special_arguments_are_quoted() {
         assert_eq!(line(&["python", "-m", "a.b", "--x=1", "名前"]), "python -m a.b --x=1 名前");
         assert_eq!(line(&["a b", "", "it's", "$HOME"]), r"'a b' '' 'it'\''s' '$HOME'");
         assert_eq!(
@@ -95,13 +95,13 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_escaped_as_shells_read_them() {
+    fn control_characters_are_escaped() {
         assert_eq!(line(&["a\nb\t'c'\\", "\x1b[31m1"]), r"$'a\nb\t\'c\'\\' $'\033[31m1'");
         assert_eq!(line(&["x\u{202e}y\u{9b}z"]), r"$'x\u202ey\u009bz'");
     }
 
     #[test]
-    fn signals_have_their_names_and_others_their_number() {
+    fn signals_have_names() {
         let names: Vec<_> = [1, 6, 9, 11, 15, 31].into_iter().map(signal_name).collect();
         assert_eq!(names, ["SIGHUP", "SIGABRT", "SIGKILL", "SIGSEGV", "SIGTERM", "SIGSYS"]);
         let others: Vec<_> = [0, 35, -1, i32::MIN].into_iter().map(signal_name).collect();
@@ -110,8 +110,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_harmful_is_left_in_a_command_line(arguments: Vec<String>) {
-            let line = shell_line(&arguments);
+        fn no_control_characters_remain(arguments: Vec<String>) {
+            let line = quote_command(&arguments);
             prop_assert!(matches!(escape_controls(&line), Cow::Borrowed(_)), "{:?}", line);
         }
     }
@@ -121,8 +121,8 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
-        fn a_shell_reads_visible_arguments_back(arguments in proptest::collection::vec("[ -~äß名\u{a0}]{0,12}", 1..20)) {
-            let script = format!("printf '%s\\0' {}", shell_line(&arguments));
+        fn shell_reads_arguments_back(arguments in proptest::collection::vec("[ -~äß名\u{a0}]{0,12}", 1..20)) {
+            let script = format!("printf '%s\\0' {}", quote_command(&arguments));
             let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
             let expected: String = arguments.iter().flat_map(|a| [a.as_str(), "\0"]).collect();
             prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "{}", script);

@@ -7,8 +7,8 @@ use common::process::ProcessId;
 use common::record::{EventKind, Record};
 
 use super::Sampler;
-use super::budget::Budget;
-use super::member::Member;
+use super::budget::TimeBudget;
+use super::watched_process::WatchedProcess;
 use crate::cli::Pss;
 
 /// The share of the time for state, processor time, names, peaks and the like. About 40 µs a process and reading.
@@ -18,7 +18,7 @@ const PSS_SHARE: f64 = 0.000_5;
 /// What may be spent at once, at the start above all, so that an ordinary tree is known from its first sample on.
 const BURST: Duration = Duration::from_millis(20);
 /// A single reading of PSS that would hold the process's memory map for longer is not made unless asked for.
-const DEAREST_PSS: Duration = Duration::from_millis(20);
+const MAX_PSS_READ: Duration = Duration::from_millis(20);
 /// What walking the page tables costs before it was measured: 14 ms for a GiB in pages of 4 KiB.
 const PSS_SECONDS_PER_BYTE: f64 = 0.014 / (1 << 30) as f64;
 
@@ -26,16 +26,16 @@ const PSS_SECONDS_PER_BYTE: f64 = 0.014 / (1 << 30) as f64;
 ///
 /// However little the budget allows, the roots do not starve the others, nor the others the roots.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct ReadQueue {
     ring: VecDeque<ProcessId>,
     roots: VecDeque<ProcessId>,
     left: usize,
-    a_root_next: bool,
+    root_is_next: bool,
 }
 
-impl Turns {
+impl ReadQueue {
     /// Takes in a new process.
-    pub(super) fn join(&mut self, id: ProcessId) {
+    pub(super) fn add(&mut self, id: ProcessId) {
         self.ring.push_back(id);
     }
 
@@ -47,8 +47,8 @@ impl Turns {
     }
 
     fn next(&mut self) -> Option<ProcessId> {
-        self.a_root_next = !self.a_root_next;
-        if (self.a_root_next || self.left == 0)
+        self.root_is_next = !self.root_is_next;
+        if (self.root_is_next || self.left == 0)
             && let Some(root) = self.roots.pop_front()
         {
             return Some(root);
@@ -64,8 +64,8 @@ impl Turns {
 }
 
 /// Budgets for details and for PSS.
-pub(super) fn budgets(interval: Duration) -> (Budget, Budget) {
-    let budget = |share: f64| Budget::new(share, BURST.max(interval.mul_f64(share)));
+pub(super) fn budgets(interval: Duration) -> (TimeBudget, TimeBudget) {
+    let budget = |share: f64| TimeBudget::new(share, BURST.max(interval.mul_f64(share)));
     (budget(DETAILS_SHARE), budget(PSS_SHARE))
 }
 
@@ -79,10 +79,10 @@ impl Sampler {
         let execs = self.members.iter().filter(|(_, member)| member.exec_seen).map(|(id, _)| *id);
         let mut execs = execs.collect::<Vec<ProcessId>>().into_iter();
         let roots: Vec<ProcessId> = self.living_roots().collect();
-        self.turns.begin(roots, |id| self.members.contains_key(id));
+        self.queue.begin(roots, |id| self.members.contains_key(id));
         let mut start = Instant::now();
         while self.details_budget.has_credit() {
-            let Some(id) = execs.next().or_else(|| self.turns.next()) else { return };
+            let Some(id) = execs.next().or_else(|| self.queue.next()) else { return };
             if self.members.get(&id).is_none_or(|member| member.details_fresh && !member.exec_seen) {
                 continue;
             }
@@ -97,7 +97,7 @@ impl Sampler {
         }
     }
 
-    pub(super) fn read_proportional(&mut self, elapsed: Duration) {
+    pub(super) fn read_pss(&mut self, elapsed: Duration) {
         self.pss_budget.earn(elapsed);
         if self.options.pss == Pss::Never {
             return;
@@ -108,7 +108,7 @@ impl Sampler {
         }
         // First the ones whose figure is most out of date, weighed by what they hold.
         let now = Instant::now();
-        let due = self.members.values().filter(|member| always || pss_cost(member) <= DEAREST_PSS);
+        let due = self.members.values().filter(|member| always || pss_cost(member) <= MAX_PSS_READ);
         let mut due: Vec<(f64, ProcessId)> =
             due.map(|member| (pss_urgency(member, now), member.id)).collect();
         due.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -132,14 +132,14 @@ impl Sampler {
 }
 
 /// What reading a process's PSS will cost: as the last time, or by its size.
-fn pss_cost(member: &Member) -> Duration {
+fn pss_cost(member: &WatchedProcess) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let by_size =
         || Duration::from_secs_f64(member.sizes.map_or(0.0, |s| s.rss_bytes as f64 * PSS_SECONDS_PER_BYTE));
     member.pss_cost.unwrap_or_else(by_size)
 }
 
-fn pss_urgency(member: &Member, now: Instant) -> f64 {
+fn pss_urgency(member: &WatchedProcess, now: Instant) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "an order")]
     let size = member.sizes.map_or(1.0, |s| s.rss_bytes as f64 + 1.0);
     // Never read counts as a day old.
@@ -155,30 +155,30 @@ mod tests {
         ProcessId { pid, start: 1 }
     }
 
-    fn turns(members: u32) -> Turns {
-        let mut turns = Turns::default();
-        (1..=members).for_each(|pid| turns.join(id(pid)));
-        turns
+    fn queue(members: u32) -> ReadQueue {
+        let mut queue = ReadQueue::default();
+        (1..=members).for_each(|pid| queue.add(id(pid)));
+        queue
     }
 
     #[test]
-    fn with_time_enough_everyone_is_read_once_a_tick() {
-        let mut turns = turns(5);
+    fn each_is_read_once_a_tick() {
+        let mut queue = queue(5);
         for _ in 0..3 {
-            turns.begin(vec![id(1), id(3)], |_| true);
-            let mut read: Vec<u32> = std::iter::from_fn(|| turns.next()).map(|id| id.pid).collect();
+            queue.begin(vec![id(1), id(3)], |_| true);
+            let mut read: Vec<u32> = std::iter::from_fn(|| queue.next()).map(|id| id.pid).collect();
             read.sort_unstable();
             assert_eq!(read, [1, 2, 3, 4, 5]);
         }
     }
 
     #[test]
-    fn with_time_for_one_reading_a_tick_neither_root_nor_child_starves() {
-        let mut turns = turns(6);
+    fn one_read_a_tick_starves_nobody() {
+        let mut queue = queue(6);
         let mut read = Vec::new();
         for _ in 0..20 {
-            turns.begin(vec![id(1)], |_| true);
-            read.extend(turns.next().map(|id| id.pid));
+            queue.begin(vec![id(1)], |_| true);
+            read.extend(queue.next().map(|id| id.pid));
         }
         assert_eq!(read.len(), 20);
         assert_eq!(read.iter().filter(|pid| **pid == 1).count(), 10);
@@ -188,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_are_forgotten_though_nobody_had_time_for_them() {
-        let mut turns = Turns::default();
+    fn exited_processes_leave_queue() {
+        let mut queue = ReadQueue::default();
         for pid in 1..10_000 {
-            turns.join(id(pid));
-            turns.begin(Vec::new(), |id| id.pid + 3 > pid);
+            queue.add(id(pid));
+            queue.begin(Vec::new(), |id| id.pid + 3 > pid);
         }
-        assert!(turns.ring.len() <= 3);
+        assert!(queue.ring.len() <= 3);
     }
 }

@@ -8,18 +8,18 @@ use ratatui::text::{Line, Span};
 use super::glyphs::{self, fit};
 use super::keys::Key;
 use super::model::{Model, Sort};
-use super::table::Table;
+use super::process_table::ProcessTable;
 use super::theme::Theme;
-use super::tree::Row;
-use super::{Action, head};
+use super::tree_state::Row;
+use super::{Action, header};
 
 /// Lines of events, and of what the command prints, that are shown at most.
-const NEWS_LINES: usize = 4;
-const OUTPUT_LINES: usize = 6;
+const MAX_EVENT_LINES: usize = 4;
+const MAX_OUTPUT_LINES: usize = 6;
 
 /// What is on the screen: the state of the watched processes, and which part of it is in view.
 #[derive(Debug)]
-pub(super) struct Picture {
+pub(super) struct Screen {
     model: Model,
     theme: Theme,
     has_keys: bool,
@@ -32,21 +32,28 @@ pub(super) struct Picture {
 
 /// How many lines each part gets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Plan {
+struct RowPlan {
     title: u16,
     machine: u16,
     sum: u16,
-    heads: u16,
+    titles: u16,
     table: u16,
-    news: u16,
+    events: u16,
     output: u16,
     footer: u16,
 }
 
-impl Plan {
+impl RowPlan {
     /// Parts out of `height` lines, the most needed first. Of what the fixed ones leave the table gets at least half, or
     /// what its rows need if that is less.
-    fn new(height: u16, has_machine: bool, has_keys: bool, rows: usize, news: usize, output: usize) -> Self {
+    fn new(
+        height: u16,
+        has_machine: bool,
+        has_keys: bool,
+        rows: usize,
+        events: usize,
+        output: usize,
+    ) -> Self {
         let fixed = |from: u16| u16::from(height >= from);
         let mut plan = Self {
             title: fixed(1),
@@ -57,27 +64,27 @@ impl Plan {
                 28..45 => 3,
                 _ => 5,
             },
-            heads: fixed(4),
+            titles: fixed(4),
             machine: if has_machine { fixed(6) } else { 0 },
             footer: if has_keys { fixed(7) } else { 0 },
             ..Self::default()
         };
-        let left = height.saturating_sub(plan.title + plan.sum + plan.heads + plan.machine + plan.footer);
+        let left = height.saturating_sub(plan.title + plan.sum + plan.titles + plan.machine + plan.footer);
         let room = left.saturating_sub(u16::try_from(rows).unwrap_or(u16::MAX)).max(left / 2);
         // A line for the name of the pane, and its lines.
         let pane = |lines: usize, most: usize| match lines.min(most) {
             0 => 0,
             lines => u16::try_from(lines + 1).unwrap_or(0),
         };
-        let (news, output) = (pane(news, NEWS_LINES), pane(output, OUTPUT_LINES));
-        plan.news = news.min(room.saturating_sub(output).max(room / 2));
-        plan.output = output.min(room - plan.news);
-        plan.table = left - plan.news - plan.output;
+        let (events, output) = (pane(events, MAX_EVENT_LINES), pane(output, MAX_OUTPUT_LINES));
+        plan.events = events.min(room.saturating_sub(output).max(room / 2));
+        plan.output = output.min(room - plan.events);
+        plan.table = left - plan.events - plan.output;
         plan
     }
 }
 
-impl Picture {
+impl Screen {
     /// An empty picture; with `has_keys` it tells which keys there are.
     pub(super) fn new(has_keys: bool, has_colour: bool) -> Self {
         Self {
@@ -126,13 +133,13 @@ impl Picture {
         if area.is_empty() {
             return;
         }
-        self.model.settle();
+        self.model.commit_total();
         let model = &self.model;
         let has_machine =
             model.system.is_some() || model.pressure.is_some() || model.tightest_cgroup().is_some();
         let rows = model.rows(self.sort);
-        let (news, output) = (model.news.len(), model.output.len());
-        let plan = Plan::new(area.height, has_machine, self.has_keys, rows.len(), news, output);
+        let (events, output) = (model.events.len(), model.output.len());
+        let plan = RowPlan::new(area.height, has_machine, self.has_keys, rows.len(), events, output);
         let mut y = area.y;
         let mut part = |height: u16| {
             let part = Rect { y, height, ..area };
@@ -143,19 +150,19 @@ impl Picture {
         self.first = self.first.min(rows.len().saturating_sub(self.page));
 
         for area in part(plan.title).rows() {
-            head::title(model, self.theme, area, buf);
+            header::title(model, self.theme, area, buf);
         }
         for area in part(plan.machine).rows() {
-            head::machine(model, self.theme, area, buf);
+            header::machine(model, self.theme, area, buf);
         }
         let sum = part(plan.sum);
         if !sum.is_empty() {
-            head::sum(model, self.theme, sum, buf);
+            header::sum(model, self.theme, sum, buf);
         }
-        let (heads, body) = (part(plan.heads), part(plan.table));
-        let table = Table::new(model, self.theme, self.sort, &rows, self.first, body);
-        if !heads.is_empty() {
-            table.heads(heads, buf);
+        let (titles, body) = (part(plan.titles), part(plan.table));
+        let table = ProcessTable::new(model, self.theme, self.sort, &rows, self.first, body);
+        if !titles.is_empty() {
+            table.titles(titles, buf);
         }
         // Who cannot scroll is told what is not in view.
         let hidden = rows.len().saturating_sub(self.page);
@@ -168,7 +175,7 @@ impl Picture {
                 table.row(self.first.saturating_add(n), line, buf);
             }
         }
-        self.render_news(part(plan.news), buf);
+        self.render_events(part(plan.events), buf);
         self.render_output(part(plan.output), buf);
         self.render_footer(part(plan.footer), &rows, buf);
     }
@@ -183,16 +190,16 @@ impl Picture {
         Rect { y: area.y + 1, height: area.height - 1, ..area }
     }
 
-    fn render_news(&self, area: Rect, buf: &mut Buffer) {
+    fn render_events(&self, area: Rect, buf: &mut Buffer) {
         let area = self.pane("events", area, buf);
-        for (line, item) in area.rows().zip(self.model.news.last(area.height.into())) {
+        for (line, item) in area.rows().zip(self.model.events.last(area.height.into())) {
             let clock = format!("{} ", item.moment.format("%H:%M:%S"));
             let times =
                 if item.times > 1 { format!(" (×{})", glyphs::count(item.times)) } else { String::new() };
             let room = line.width.saturating_sub(glyphs::width(&clock) + glyphs::width(&times));
             let spans = vec![
                 Span::styled(clock, self.theme.faint()),
-                Span::styled(fit(&item.text, room), self.theme.weight(item.weight)),
+                Span::styled(fit(&item.text, room), self.theme.severity(item.severity)),
                 Span::styled(times, self.theme.faint()),
             ];
             buf.set_line(line.x, line.y, &Line::from(spans), line.width);
@@ -220,7 +227,7 @@ impl Picture {
                 buf.set_string(area.x + left + 1, area.y, place, self.theme.plain());
             }
         }
-        let sort = format!("sort: {}", self.sort.word());
+        let sort = format!("sort: {}", self.sort.as_str());
         let keys = [("q", "quit"), ("s", sort.as_str()), ("↑↓", "scroll"), ("PgUp PgDn", "page")];
         let mut spans = Vec::new();
         let mut used = 0;

@@ -4,22 +4,22 @@ use std::time::{Duration, Instant};
 
 use common::record::{EventKind, ProcessEvent, Record};
 
-use crate::limit::Limits;
-use crate::sample::Heavy;
+use crate::limits::Limits;
+use crate::sample::TreeUsage;
 
 /// How often sizes are looked at while there is a limit, however long the interval.
-const EVERY: Duration = Duration::from_millis(100);
+const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// When to look at sizes between samples.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct LimitGuard {
     next: Option<Instant>,
 }
 
-impl Guard {
+impl LimitGuard {
     /// A guard that looks if there is a limit, and samples are further apart than its looks.
     pub fn new(limited: bool, interval: Duration) -> Self {
-        Self { next: (limited && interval > EVERY).then(Instant::now) }
+        Self { next: (limited && interval > PROBE_INTERVAL).then(Instant::now) }
     }
 
     /// When it wants to look next.
@@ -31,20 +31,20 @@ impl Guard {
     pub fn is_due(&mut self, now: Instant) -> bool {
         let due = self.next.is_some_and(|next| now >= next);
         if due {
-            self.next = now.checked_add(EVERY);
+            self.next = now.checked_add(PROBE_INTERVAL);
         }
         due
     }
 }
 
 /// Whether a sample taken now would fail.
-pub(super) fn is_above(limits: &Limits, heavy: &[Heavy]) -> bool {
-    heavy.iter().any(|tree| limits.would_fail(tree.total_bytes, tree.largest_bytes))
+pub(super) fn is_above(limits: &Limits, usage: &[TreeUsage]) -> bool {
+    usage.iter().any(|tree| limits.is_above(tree.total_bytes, tree.largest_bytes))
 }
 
 /// The event of a command that ended and had, or one of its processes had, more than a limit allows, at a moment when nobody looked:
 /// the kernel keeps the largest size of what was waited for. `own` is this program's size, which every command begins with.
-pub(super) fn crossed_unseen(
+pub(super) fn missed_crossing(
     limits: &Limits,
     largest: Option<u64>,
     own: Option<u64>,
@@ -54,7 +54,7 @@ pub(super) fn crossed_unseen(
     let limit = limits.crossed_by(largest)?;
     Some(ProcessEvent {
         event: EventKind::LimitCrossed,
-        metric: Some(limit.metric.word().into()),
+        metric: Some(limit.metric.as_str().into()),
         limit_bytes: Some(limit.bytes),
         value_bytes: Some(largest),
         own_bytes: Some(largest),
@@ -67,7 +67,7 @@ pub(super) fn crossed_unseen(
 }
 
 /// The end of the process `pid` among these records.
-pub(super) fn end_of(records: &[Record], pid: u32) -> Option<&ProcessEvent> {
+pub(super) fn find_exit(records: &[Record], pid: u32) -> Option<&ProcessEvent> {
     records.iter().find_map(|record| match record {
         Record::ProcessEvent(event) if event.event == EventKind::Exited && event.pid == pid => {
             Some(event.as_ref())
@@ -88,23 +88,23 @@ mod tests {
     }
 
     #[test]
-    fn a_guard_looks_only_where_there_is_something_to_keep_to() {
-        assert_eq!(Guard::new(false, Duration::from_secs(10)).deadline(), None);
-        assert_eq!(Guard::new(true, EVERY).deadline(), None);
-        let mut guard = Guard::new(true, Duration::from_secs(10));
+    fn guard_needs_limit_and_long_interval() {
+        assert_eq!(LimitGuard::new(false, Duration::from_secs(10)).deadline(), None);
+        assert_eq!(LimitGuard::new(true, PROBE_INTERVAL).deadline(), None);
+        let mut guard = LimitGuard::new(true, Duration::from_secs(10));
         let now = Instant::now();
         assert!(guard.is_due(now));
         assert!(!guard.is_due(now));
-        assert!(guard.is_due(now + EVERY));
+        assert!(guard.is_due(now + PROBE_INTERVAL));
     }
 
     #[test]
-    fn a_peak_that_nobody_saw_counts_unless_it_may_be_ours() {
+    fn missed_peak_counts_unless_ours() {
         let end = ProcessEvent {
             exit_code: Some(0),
             ..ProcessEvent::new(Header::now(&Run::start(), 2), EventKind::Exited, 7, 7)
         };
-        let crossed = |metric, largest, own| crossed_unseen(&limits(metric), largest, own, end.clone());
+        let crossed = |metric, largest, own| missed_crossing(&limits(metric), largest, own, end.clone());
         let event = crossed(Metric::Total, Some(101), Some(50)).unwrap();
         assert_eq!((event.event, event.value_bytes), (EventKind::LimitCrossed, Some(101)));
         assert_eq!((event.exit_code, event.pid, event.limit_bytes), (None, 7, Some(100)));
@@ -116,10 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn sums_and_single_sizes_are_held_against_their_own_limits() {
-        let heavy = [Heavy::default(), Heavy { total_bytes: 101, largest_bytes: 60 }];
-        assert!(is_above(&limits(Metric::Total), &heavy));
-        assert!(!is_above(&limits(Metric::Rss), &heavy));
-        assert!(!is_above(&limits(Metric::Pss), &heavy));
+    fn totals_and_single_sizes_differ() {
+        let usage = [TreeUsage::default(), TreeUsage { total_bytes: 101, largest_bytes: 60 }];
+        assert!(is_above(&limits(Metric::Total), &usage));
+        assert!(!is_above(&limits(Metric::Rss), &usage));
+        assert!(!is_above(&limits(Metric::Pss), &usage));
     }
 }
