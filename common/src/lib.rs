@@ -2,7 +2,7 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`units`], [`time`], [`process`], [`cgroup`], [`columns`] | bytes, durations, moments, who a process is and in which group, text as a terminal shows it |
+//! | words | [`units`], [`time`], [`process`], [`cgroup`], [`columns`], [`trend`] | bytes, durations, moments, who a process is and in which group, text as a terminal shows it, trends of series |
 //! | lines | [`table`] | lines of toned text, cut at a terminal's edge, and tables of them |
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
 //! | cache | [`cache`] | memory that is bounded in bytes, for what is read again and again |
@@ -30,6 +30,7 @@ pub mod signal;
 pub mod stdio;
 pub mod table;
 pub mod time;
+pub mod trend;
 pub mod units;
 #[cfg(unix)]
 pub mod wait;

@@ -19,7 +19,7 @@ pub fn judged(series: &[Moment]) -> TrendEstimate {
             None => samples.push_gap(),
         }
     }
-    samples.classify()
+    samples.estimate_trend()
 }
 
 /// Numbers by chance: Vigna's splitmix64.

@@ -1,54 +1,63 @@
-//! Points of a series, and what is asked of lists of numbers everywhere here.
+//! Points of a series, each of which stands for one or more neighbouring values.
 
-/// Neighbouring moments of a series as one; a single one is exact.
+use common::trend::median;
+
+/// Smaller changes are a few pages, and count as none.
+const MIN_CHANGE_BYTES: f64 = 16.0 * 1024.0;
+/// Smaller changes, as a share of the size, count as none.
+const MIN_CHANGE_RATIO: f64 = 0.01;
+
+/// Neighbouring values of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SeriesPoint {
-    /// When: the mean of their times, in seconds.
+    /// The mean of their times.
     pub seconds: f64,
     /// Their mean.
     pub mean: f64,
     /// The least of them.
     pub min: f64,
-    /// The greatest.
+    /// The greatest of them.
     pub max: f64,
 }
 
 impl SeriesPoint {
-    /// A single moment.
+    /// A point of a single value.
     #[must_use]
     pub fn exact(seconds: f64, value: f64) -> Self {
         Self { seconds, mean: value, min: value, max: value }
     }
 
-    /// The same moment higher by `height`.
+    /// The point raised by `height`.
     #[must_use]
     pub fn shifted(self, height: f64) -> Self {
         Self { mean: self.mean + height, min: self.min + height, max: self.max + height, ..self }
     }
 
-    /// The same turned upside down: what fell rises.
+    /// The point with the signs of its values changed: a fall becomes a rise.
     #[must_use]
     pub fn negated(self) -> Self {
         Self { seconds: self.seconds, mean: -self.mean, min: -self.max, max: -self.min }
     }
 }
 
-/// The median; of an even number the mean of the middle two. `None` of nothing.
-#[must_use]
-pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    let length = values.len();
-    let (low, &mut high, _) =
-        (length > 0).then(|| values.select_nth_unstable_by(length / 2, f64::total_cmp))?;
-    if length % 2 == 1 {
-        return Some(high);
-    }
-    low.iter().copied().max_by(f64::total_cmp).map(|low| low + (high - low) / 2.0)
+/// The times and means of points, as [`common::trend`] takes them.
+pub(super) fn means(points: &[SeriesPoint]) -> Vec<(f64, f64)> {
+    points.iter().map(|point| (point.seconds, point.mean)).collect()
 }
 
-/// The means with the line of this slope taken out.
-#[must_use]
-pub fn detrended(points: &[SeriesPoint], slope: f64) -> Vec<f64> {
-    let origin = points.first().map_or(0.0, |point| point.seconds);
-    points.iter().map(|point| point.mean - slope * (point.seconds - origin)).collect()
+/// The difference between the greatest and the least value.
+pub(super) fn range(points: &[SeriesPoint]) -> f64 {
+    let highest = points.iter().map(|point| point.max).fold(f64::NEG_INFINITY, f64::max);
+    let lowest = points.iter().map(|point| point.min).fold(f64::INFINITY, f64::min);
+    highest - lowest
+}
+
+/// The median of the absolute means; 0 without points.
+pub(super) fn typical_size(points: &[SeriesPoint]) -> f64 {
+    median(points.iter().map(|point| point.mean.abs())).unwrap_or(0.0)
+}
+
+/// The least change over a whole series that counts.
+pub(super) fn least_change(points: &[SeriesPoint]) -> f64 {
+    MIN_CHANGE_BYTES.max(typical_size(points) * MIN_CHANGE_RATIO)
 }

@@ -1,33 +1,33 @@
-//! One series as it comes in, in bounded memory.
+//! A series in bounded memory.
 
-use super::TrendEstimate;
 use super::classify::classify;
+use super::estimate::TrendEstimate;
 use super::point::SeriesPoint;
 
-/// The most buckets of a track. Up to so many moments it is exact.
+/// The most buckets of a series. Shorter series are exact.
 const MAX_BUCKETS: usize = 256;
 
-/// What is no size and no time: larger than any, and far from where sums overflow.
+/// Larger numbers are no sizes or times; squares and sums of smaller ones do not overflow.
 const MAX_MAGNITUDE: f64 = 1e30;
 
-/// A series fed over time.
+/// A series that compacts itself: at most 256 buckets, about 12 KiB.
 ///
-/// It keeps at most 256 buckets (about 12 KiB), each of one moment at first. When they are full, neighbours are joined and each bucket takes
-/// twice as many moments from then on: a bucket keeps the mean, the least and the greatest value, so no peak and no trough is lost.
+/// A bucket holds one value at first. When all are in use, neighbours are merged, and from then on each bucket takes twice as many values. It keeps
+/// their mean, minimum and maximum, so that no peak and no trough is lost.
 #[derive(Debug, Clone, Default)]
 pub struct SampledSeries {
     buckets: Vec<Bucket>,
-    /// How many moments a bucket takes, as a power of two.
+    /// The number of values that a bucket takes, as a power of two.
     doublings: u32,
     moments: u64,
-    /// The last time as it was pushed.
+    /// The time of the last value, as it was given.
     clock: Option<f64>,
-    /// What is added to times since the clock went back.
+    /// Added to all times since the clock was set back.
     clock_offset: f64,
-    /// The last step forward.
+    /// The last time step forward.
     step: f64,
-    /// The next moment begins a bucket.
-    separate_next: bool,
+    /// The next value begins a bucket.
+    begins_bucket: bool,
     last: Option<f64>,
 }
 
@@ -38,16 +38,16 @@ struct Bucket {
 }
 
 impl SampledSeries {
-    /// One without moments.
+    /// A series without values.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes in the value at a moment.
+    /// Adds the value at a time.
     ///
-    /// What is no finite number, or beyond 1e30, is not taken in, nor is a second value at the same time. A time before the last one is a
-    /// clock that was set back: the series goes on from where it was.
+    /// Ignores numbers that are not finite or above 1e30, and a second value at the same time. A time before the last one means that the clock was
+    /// set back: the series continues from its last time.
     pub fn push(&mut self, seconds: f64, value: f64) {
         let sane = |number: f64| number.is_finite() && number.abs() <= MAX_MAGNITUDE;
         if !sane(seconds) || !sane(value) || self.clock == Some(seconds) {
@@ -66,63 +66,56 @@ impl SampledSeries {
         self.append(seconds + self.clock_offset, value);
     }
 
-    /// A moment that was not measured: what comes before and after is not joined where it need not be.
+    /// Marks a value that is missing: the values before and after it share a bucket only if room is needed.
     pub fn push_gap(&mut self) {
-        self.separate_next = true;
+        self.begins_bucket = true;
     }
 
-    /// How many moments were taken in.
+    /// The number of values.
     #[must_use]
     pub fn moments(&self) -> u64 {
         self.moments
     }
 
-    /// The last value.
-    #[must_use]
-    pub fn last(&self) -> Option<f64> {
-        self.last
-    }
-
-    /// The series so far, in order of time.
+    /// The points of the series, in order of time.
     #[must_use]
     pub fn points(&self) -> Vec<SeriesPoint> {
         self.buckets.iter().map(|bucket| bucket.point).collect()
     }
 
-    /// What it does so far.
+    /// Judges the series.
     #[must_use]
-    pub fn classify(&self) -> TrendEstimate {
+    pub fn estimate_trend(&self) -> TrendEstimate {
         classify(&self.points(), self.moments, self.last)
     }
 
     fn append(&mut self, seconds: f64, value: f64) {
-        let moment = Bucket { count: 1, point: SeriesPoint::exact(seconds, value) };
-        let separate_next = std::mem::take(&mut self.separate_next);
-        if let Some(last) =
-            self.buckets.last_mut().filter(|last| !separate_next && last.count < 1 << self.doublings)
-        {
-            *last = last.with(&moment);
-            return;
+        let bucket = Bucket { count: 1, point: SeriesPoint::exact(seconds, value) };
+        let begins_bucket = std::mem::take(&mut self.begins_bucket);
+        match self.buckets.last_mut() {
+            Some(last) if !begins_bucket && last.count < 1 << self.doublings => *last = last.merged(&bucket),
+            _ => {
+                if self.buckets.len() >= MAX_BUCKETS {
+                    self.compact();
+                }
+                self.buckets.push(bucket);
+            }
         }
-        if self.buckets.len() >= MAX_BUCKETS {
-            self.join();
-        }
-        self.buckets.push(moment);
     }
 
-    /// Joins neighbours that fit into one bucket, and doubles what fits into one until a quarter of the buckets is free.
-    fn join(&mut self) {
+    /// Merges neighbours, and doubles the capacity of buckets until a quarter of them is free.
+    fn compact(&mut self) {
         loop {
-            let mut joined: Vec<Bucket> = Vec::with_capacity(MAX_BUCKETS);
+            let mut merged: Vec<Bucket> = Vec::with_capacity(MAX_BUCKETS);
             for bucket in &self.buckets {
-                match joined.last_mut() {
+                match merged.last_mut() {
                     Some(last) if last.count + bucket.count <= 1 << self.doublings => {
-                        *last = last.with(bucket);
+                        *last = last.merged(bucket);
                     }
-                    _ => joined.push(*bucket),
+                    _ => merged.push(*bucket),
                 }
             }
-            self.buckets = joined;
+            self.buckets = merged;
             if self.buckets.len() <= MAX_BUCKETS * 3 / 4 {
                 return;
             }
@@ -132,7 +125,7 @@ impl SampledSeries {
 }
 
 impl Bucket {
-    fn with(&self, later: &Self) -> Self {
+    fn merged(&self, later: &Self) -> Self {
         let count = self.count + later.count;
         let share = later.count as f64 / count as f64;
         let (a, b) = (&self.point, &later.point);

@@ -1,49 +1,45 @@
-//! Saw-teeth: a series that rises and falls back again and again.
+//! Finds saw-teeth: rises that fall back again and again.
 
 use super::point::SeriesPoint;
 
-/// The troughs of a series: the least value of each descent from one peak and ascent to the next.
+/// A series that rises and falls back at least three times.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sawtooth {
-    /// The troughs between two falls, as points of one moment, in order of time.
-    pub troughs: Vec<SeriesPoint>,
-    /// Steps in time that went up, less those that went down, as a share of all that moved: a collector is above 0.
-    pub lean: f64,
+pub(super) struct Sawtooth {
+    /// The least value between each fall and the rise that follows it, in order of time.
+    pub(super) troughs: Vec<SeriesPoint>,
+    /// The steps that rise minus the steps that fall, as a share of both: above 0 for a garbage collector.
+    pub(super) lean: f64,
 }
 
-/// The troughs behind falls of at least `depth`, each followed by a rise of as much; `None` if there are fewer than three.
-pub fn find_sawtooth(points: &[SeriesPoint], depth: f64) -> Option<Sawtooth> {
+/// Finds the troughs after falls of at least `depth`, each followed by a rise of as much. `None` if there are fewer than three.
+pub(super) fn find_sawtooth(points: &[SeriesPoint], depth: f64) -> Option<Sawtooth> {
     let mut troughs: Vec<SeriesPoint> = Vec::new();
-    let mut low: Option<SeriesPoint> = None;
-    let mut high = f64::NEG_INFINITY;
+    let mut bottom: Option<SeriesPoint> = None;
+    let mut peak = f64::NEG_INFINITY;
     for point in points {
-        match &mut low {
-            // Rising: wait for a fall.
+        match &mut bottom {
             None => {
-                high = high.max(point.max);
-                if high - point.min >= depth {
-                    low = Some(*point);
+                peak = peak.max(point.max);
+                if peak - point.min >= depth {
+                    bottom = Some(*point);
                 }
             }
-            // Fallen: wait for the bottom, and for a rise to make it one.
-            Some(bottom) => {
-                if point.min < bottom.min {
-                    *bottom = *point;
+            Some(lowest) => {
+                if point.min < lowest.min {
+                    *lowest = *point;
                 }
-                if point.max - bottom.min >= depth {
-                    troughs.push(SeriesPoint::exact(bottom.seconds, bottom.min));
-                    low = None;
-                    high = point.max;
+                if point.max - lowest.min >= depth {
+                    troughs.push(SeriesPoint::exact(lowest.seconds, lowest.min));
+                    bottom = None;
+                    peak = point.max;
                 }
             }
         }
     }
     let (mut up, mut down) = (0.0, 0.0);
-    for pair in points.windows(2) {
-        if let [a, b] = pair {
-            up += f64::from(u8::from(b.mean > a.mean));
-            down += f64::from(u8::from(b.mean < a.mean));
-        }
+    for (earlier, later) in points.iter().zip(points.iter().skip(1)) {
+        up += f64::from(u8::from(later.mean > earlier.mean));
+        down += f64::from(u8::from(later.mean < earlier.mean));
     }
     (troughs.len() >= 3).then(|| Sawtooth { troughs, lean: (up - down) / f64::max(up + down, 1.0) })
 }

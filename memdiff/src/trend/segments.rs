@@ -1,80 +1,66 @@
-//! The levels of a series in successive stretches of time, and what their steps tell.
+//! The steps between the levels of a series in successive segments of it.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use common::trend::{median, p_of_positive_mean};
 
-use super::point::{SeriesPoint, median};
+use super::point::SeriesPoint;
 
-/// How many stretches are compared: with fewer, the steps are too few to differ from chance; with more, each is too noisy.
+/// Fewer segments give too few steps to differ from chance; in more of them the noise is too strong.
 const MAX_SEGMENTS: usize = 8;
-
-/// A later half of the steps that is less than this share of the earlier half slows down.
+/// Growth slows down if the later half of the steps is less than this share of the earlier half.
 const SLOWDOWN_RATIO: f64 = 0.5;
-/// The last two steps are at least this share of the mean one, or the growth has ended.
+/// Growth has ended if the last two steps are less than this share of the mean step.
 const MIN_END_RATIO: f64 = 0.3;
 
-/// One level for each of at most eight stretches with equally many points.
+/// The steps between the levels of at most eight segments with equally many points.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SegmentLevels(Vec<f64>);
+pub(super) struct LevelSteps(Vec<f64>);
 
-impl SegmentLevels {
-    /// The medians of the stretches.
-    pub fn medians(points: &[SeriesPoint]) -> Self {
-        Self(segments(points).filter_map(|stretch| median(stretch.iter().map(|point| point.mean))).collect())
+impl LevelSteps {
+    /// The steps between the medians of the segments.
+    pub(super) fn of_medians(points: &[SeriesPoint]) -> Self {
+        Self::between(points, |segment| median(segment.iter().map(|point| point.mean)).unwrap_or(0.0))
     }
 
-    /// The least values of the stretches: what was not given back.
-    pub fn minima(points: &[SeriesPoint]) -> Self {
-        let least =
-            |stretch: &[SeriesPoint]| stretch.iter().map(|point| point.min).fold(f64::INFINITY, f64::min);
-        Self(segments(points).map(least).collect())
+    /// The steps between the least values of the segments: a leak is never given back.
+    pub(super) fn of_minima(points: &[SeriesPoint]) -> Self {
+        Self::between(points, |segment| segment.iter().map(|point| point.min).fold(f64::INFINITY, f64::min))
     }
 
-    fn steps(&self) -> Vec<f64> {
-        self.0.iter().zip(self.0.iter().skip(1)).map(|(earlier, later)| later - earlier).collect()
+    fn between(points: &[SeriesPoint], level: impl Fn(&[SeriesPoint]) -> f64) -> Self {
+        let levels: Vec<f64> = segments(points).map(level).collect();
+        Self(levels.iter().zip(levels.iter().skip(1)).map(|(earlier, later)| later - earlier).collect())
     }
 
-    /// The chance that a walk without direction rises so steadily: Student's test of the steps (one side).
+    /// The p-value of a rise: Student's t-test of the mean step.
     ///
-    /// A single jump, however high, gives a t of 1; growth that ended half-way 2.5; seven equal steps any. So the test needs growth that goes on, and
-    /// needs no word on how neighbours resemble each other, as the steps of a random walk are independent and those of noise even out.
-    pub fn rise_p_value(&self) -> f64 {
-        let steps = self.steps();
-        let n = steps.len() as f64;
-        let mean = mean(&steps);
-        if n < 2.0 || mean <= 0.0 {
-            return 1.0;
-        }
-        let variance = steps.iter().map(|step| (step - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        let t = mean / (variance / n).sqrt();
-        if !t.is_finite() {
-            return 0.0;
-        }
-        StudentsT::new(0.0, 1.0, n - 1.0).map_or(1.0, |student| student.sf(t))
+    /// A single jump gives a t of 1 whatever its height, growth that ended half-way one of 2.5. The steps of a random walk are independent and
+    /// noise evens out within a segment, so that autocorrelation needs no estimate.
+    pub(super) fn rise_p_value(&self) -> f64 {
+        p_of_positive_mean(&self.0)
     }
 
-    /// Whether the rise goes on to the end and does not slow down.
-    pub fn keeps_rising(&self) -> bool {
-        let steps = self.steps();
-        let (earlier, later) = steps.split_at(steps.len() / 2);
-        let end = steps.get(steps.len().saturating_sub(2)..).unwrap_or_default();
-        let slows = mean(later) < mean(earlier) * SLOWDOWN_RATIO;
-        !slows && mean(end) >= mean(&steps) * MIN_END_RATIO && !self.levels_off()
+    /// Whether the rise continues to the end and does not slow down.
+    pub(super) fn keep_rising(&self) -> bool {
+        let end = self.0.get(self.0.len().saturating_sub(2)..).unwrap_or_default();
+        let (earlier, later) = self.halves();
+        later >= earlier * SLOWDOWN_RATIO && mean(end) >= mean(&self.0) * MIN_END_RATIO && !self.level_off()
     }
 
-    /// Whether the steps become smaller and smaller, as they do on the way to a bound: so do 85 of 100 pairs of steps, and the later half is
-    /// a fifth less than the earlier.
-    fn levels_off(&self) -> bool {
-        let steps = self.steps();
+    /// Whether the steps shrink as they do towards a bound: in 85 % of their pairs, and by a fifth from the earlier half to the later one.
+    fn level_off(&self) -> bool {
         let mut falling = 0_usize;
-        let mut pairs = 0_usize;
-        for (index, earlier) in steps.iter().enumerate() {
-            for later in steps.iter().skip(index + 1) {
-                pairs += 1;
-                falling += usize::from(later < earlier);
-            }
+        for (index, earlier) in self.0.iter().enumerate() {
+            falling += self.0.iter().skip(index + 1).filter(|later| *later < earlier).count();
         }
-        let (earlier, later) = steps.split_at(steps.len() / 2);
-        falling * 20 >= pairs * 17 && mean(later) < mean(earlier) * 0.8
+        let pairs = self.0.len() * self.0.len().saturating_sub(1) / 2;
+        let (earlier, later) = self.halves();
+        falling * 20 >= pairs * 17 && later < earlier * 0.8
+    }
+
+    /// The mean steps of the earlier and the later half.
+    fn halves(&self) -> (f64, f64) {
+        let (earlier, later) = self.0.split_at(self.0.len() / 2);
+        (mean(earlier), mean(later))
     }
 }
 
@@ -82,7 +68,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// The points in at most eight runs, equally long or nearly; none is empty.
+/// The points in at most eight segments of about the same length; none is empty.
 fn segments(points: &[SeriesPoint]) -> impl Iterator<Item = &[SeriesPoint]> {
     let count = MAX_SEGMENTS.min(points.len());
     (0..count)
@@ -93,39 +79,39 @@ fn segments(points: &[SeriesPoint]) -> impl Iterator<Item = &[SeriesPoint]> {
 mod tests {
     use super::*;
 
-    fn levels(values: &[f64]) -> SegmentLevels {
+    fn steps(values: &[f64]) -> LevelSteps {
         let points: Vec<SeriesPoint> =
             values.iter().enumerate().map(|(i, value)| SeriesPoint::exact(i as f64, *value)).collect();
-        SegmentLevels::medians(&points)
+        LevelSteps::of_medians(&points)
     }
 
     #[test]
-    fn a_jump_is_chance_and_a_steady_rise_is_none() {
-        assert!(levels(&[0.0, 0.0, 0.0, 0.0, 9.0, 9.0, 9.0, 9.0]).rise_p_value() > 0.15);
-        assert!(levels(&[0.0, 1.0, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0]).rise_p_value() > 0.02);
-        assert!(levels(&[0.0, 1.0, 2.1, 3.0, 4.1, 5.0, 6.2, 7.0]).rise_p_value() < 1e-6);
-        assert_eq!(levels(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]).rise_p_value(), 0.0);
-        assert_eq!(levels(&[7.0, 6.0, 5.0]).rise_p_value(), 1.0);
-        assert_eq!(levels(&[7.0]).rise_p_value(), 1.0);
+    fn jump_is_chance_and_steady_rise_is_not() {
+        assert!(steps(&[0.0, 0.0, 0.0, 0.0, 9.0, 9.0, 9.0, 9.0]).rise_p_value() > 0.15);
+        assert!(steps(&[0.0, 1.0, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0]).rise_p_value() > 0.02);
+        assert!(steps(&[0.0, 1.0, 2.1, 3.0, 4.1, 5.0, 6.2, 7.0]).rise_p_value() < 1e-6);
+        assert_eq!(steps(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]).rise_p_value(), 0.0);
+        assert_eq!(steps(&[7.0, 6.0, 5.0]).rise_p_value(), 1.0);
+        assert_eq!(steps(&[7.0]).rise_p_value(), 1.0);
     }
 
     #[test]
-    fn what_slows_down_or_ended_does_not_go_on() {
-        assert!(levels(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]).keeps_rising());
-        assert!(levels(&[0.0, 1.0, 3.0, 4.0, 4.5, 5.0, 6.0, 8.0]).keeps_rising());
-        assert!(!levels(&[0.0, 3.0, 6.0, 9.0, 9.5, 10.0, 10.5, 11.0]).keeps_rising(), "slower");
-        assert!(!levels(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0]).keeps_rising(), "ended");
-        assert!(!levels(&[0.0, 1.0, 1.9, 2.7, 3.4, 4.0, 4.5, 4.9]).keeps_rising(), "settles");
+    fn slowing_growth_does_not_keep_rising() {
+        assert!(steps(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]).keep_rising());
+        assert!(steps(&[0.0, 1.0, 3.0, 4.0, 4.5, 5.0, 6.0, 8.0]).keep_rising());
+        assert!(!steps(&[0.0, 3.0, 6.0, 9.0, 9.5, 10.0, 10.5, 11.0]).keep_rising(), "slower");
+        assert!(!steps(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0]).keep_rising(), "ended");
+        assert!(!steps(&[0.0, 1.0, 1.9, 2.7, 3.4, 4.0, 4.5, 4.9]).keep_rising(), "levels off");
     }
 
     #[test]
-    fn stretches_hold_every_point_once() {
+    fn segments_hold_every_point_once() {
         for length in 0..40 {
             let points: Vec<SeriesPoint> =
                 (0..length).map(|i| SeriesPoint::exact(f64::from(i), 0.0)).collect();
             let joined: Vec<SeriesPoint> = segments(&points).flatten().copied().collect();
             assert_eq!(joined, points);
-            assert!(segments(&points).all(|stretch| !stretch.is_empty()));
+            assert!(segments(&points).all(|segment| !segment.is_empty()));
         }
     }
 }

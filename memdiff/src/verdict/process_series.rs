@@ -164,9 +164,9 @@ impl Series {
             Some(pending) if !has_ended => {
                 let mut whole = self.track.clone();
                 pending.push_to(&mut whole);
-                whole.classify()
+                whole.estimate_trend()
             }
-            _ => self.track.classify(),
+            _ => self.track.estimate_trend(),
         }
     }
 }
@@ -320,9 +320,11 @@ impl ProcessSeries {
     ) -> Verdict {
         const HOUR: f64 = 3600.0;
         let trend = series.classify(has_ended);
+        let slope = trend.line.map(|line| line.slope);
         let growing = trend.kind == TrendKind::Growing;
         let newcomers = series.newcomers.as_ref().and_then(|newcomers| newcomers.seen_and_kept());
-        let rate = trend.per_second.filter(|_| growing && series.kind.fills_memory()).map(|rate| rate * HOUR);
+        let rate =
+            slope.filter(|_| growing && series.kind.fills_memory()).map(|slope| slope.per_second * HOUR);
         let forecast = rate.and_then(|rate| limits.and_then(|around| forecast(series, rate, around)));
         let moment = |seconds: f64| {
             local_stamp(series.last_unix_ms.saturating_sub(milliseconds(series.last_seconds - seconds)))
@@ -334,12 +336,12 @@ impl ProcessSeries {
             pid: (key.pid != 0).then_some(key.pid),
             course: trend.kind,
             confidence_ratio: trend.confidence,
-            bytes_per_hour: trend.per_second.map(|rate| rate * HOUR),
-            bytes_per_hour_low: trend.low.map(|rate| rate * HOUR),
-            bytes_per_hour_high: trend.high.map(|rate| rate * HOUR),
-            from: trend.from_seconds.map(moment),
+            bytes_per_hour: slope.map(|slope| slope.per_second * HOUR),
+            bytes_per_hour_low: slope.map(|slope| slope.low * HOUR),
+            bytes_per_hour_high: slope.map(|slope| slope.high * HOUR),
+            from: trend.line.map(|line| moment(line.from_seconds)),
             to: Some(moment(series.last_seconds)),
-            first_bytes: trend.first.map(bytes),
+            first_bytes: trend.line.map(|line| bytes(line.first)),
             last_bytes: trend.last.map(bytes),
             moments: trend.moments,
             full_at: forecast.map(|forecast| forecast.at),

@@ -1,5 +1,7 @@
 //! Whether a series of numbers rises, and goes on rising.
 
+use common::trend::{ExactKendall, kendall_s, least_squares};
+
 /// How much slower than before the end of a series may be for it to go on: what settles is done by then.
 const SLOWEST_END: f64 = 0.35;
 
@@ -23,15 +25,14 @@ pub struct Trend {
 #[derive(Debug)]
 pub struct Trends {
     moments: Vec<f64>,
-    /// The chance of each count of inversions or fewer.
-    chances: Vec<f64>,
+    exact: ExactKendall,
 }
 
 impl Trends {
     /// For series with a value at each of these moments, in seconds.
     #[must_use]
     pub fn new(moments: &[f64]) -> Self {
-        Self { moments: moments.to_vec(), chances: chances(moments.len()) }
+        Self { moments: moments.to_vec(), exact: ExactKendall::new(moments.len()) }
     }
 
     /// Whether there are so few values that no order of them is rare.
@@ -50,25 +51,9 @@ impl Trends {
             return None;
         }
         let value = |value: u64| value as f64;
-        // Pairs that do not rise stand for inversions; ties by half.
-        let mut inversions = 0.0;
-        for (index, earlier) in values.iter().enumerate() {
-            for later in values.iter().skip(index + 1) {
-                inversions += match earlier.cmp(later) {
-                    std::cmp::Ordering::Less => 0.0,
-                    std::cmp::Ordering::Equal => 0.5,
-                    std::cmp::Ordering::Greater => 1.0,
-                };
-            }
-        }
-        let chance = self.chances.get(f64::ceil(inversions) as usize).copied().unwrap_or(1.0);
-        let mean_at = self.moments.iter().sum::<f64>() / n as f64;
-        let mean = values.iter().copied().map(value).sum::<f64>() / n as f64;
-        let points = || self.moments.iter().zip(values).map(|(at, &v)| (at - mean_at, value(v) - mean));
-        let spread: f64 = points().map(|(x, _)| x * x).sum();
-        let common: f64 = points().map(|(x, y)| x * y).sum();
-        let power: f64 = points().map(|(_, y)| y * y).sum();
-        let straight = if power > 0.0 { common * common / (spread * power) } else { 0.0 };
+        let series: Vec<(f64, f64)> =
+            self.moments.iter().zip(values).map(|(&at, &size)| (at, value(size))).collect();
+        let line = least_squares(&series)?;
         // The last third: the last of two to five steps, the last two of six to eight.
         let turn = n - 1 - ((n - 1) / 3).max(1);
         let (&turn_at, &turned) = (self.moments.get(turn)?, values.get(turn)?);
@@ -76,39 +61,12 @@ impl Trends {
         let after = (value(last) - value(turned)) / (end - turn_at);
         Some(Trend {
             net: value(last) - value(first),
-            per_second: common / spread,
-            chance,
+            per_second: line.per_second,
+            chance: self.exact.p_rising(kendall_s(&series)),
             goes_on: after > 0.0 && after >= before * SLOWEST_END,
-            straight,
+            straight: line.r_squared,
         })
     }
-}
-
-/// The chance that the values of a series in a random order have so many inversions or fewer, for each number of them.
-fn chances(length: usize) -> Vec<f64> {
-    // How likely each number of inversions is among the first values.
-    let mut likely = vec![1.0];
-    for next in 1..length {
-        let mut with = vec![0.0; likely.len() + next];
-        let mut sum = 0.0;
-        let share = (next + 1) as f64;
-        for (count, place) in with.iter_mut().enumerate() {
-            sum += likely.get(count).copied().unwrap_or(0.0);
-            if let Some(out) = count.checked_sub(next + 1) {
-                sum -= likely.get(out).copied().unwrap_or(0.0);
-            }
-            *place = f64::max(sum, 0.0) / share;
-        }
-        likely = with;
-    }
-    let mut sum = 0.0;
-    likely
-        .into_iter()
-        .map(|chance| {
-            sum += chance;
-            f64::min(sum, 1.0)
-        })
-        .collect()
 }
 
 /// The chance that of so many comings and goings no fewer are comings, where both are alike: Hoeffding's bound.
@@ -128,17 +86,6 @@ mod tests {
     fn trend(values: &[u64]) -> Trend {
         let moments: Vec<f64> = (0..values.len()).map(|at| at as f64 * 2.0).collect();
         Trends::new(&moments).of(values).unwrap()
-    }
-
-    #[test]
-    fn chances_match_permutations() {
-        // Of 120 orders of five one has no inversion, and four have one.
-        let five = chances(5);
-        assert!((five[0] - 1.0 / 120.0).abs() < 1e-12 && (five[1] - 5.0 / 120.0).abs() < 1e-12);
-        assert_eq!(five.len(), 11);
-        assert!((five[10] - 1.0).abs() < 1e-12);
-        assert!((chances(3)[0] - 1.0 / 6.0).abs() < 1e-12);
-        assert!(chances(250)[0] < 1e-300 && chances(250).last().is_some_and(|&all| all > 0.999_999));
     }
 
     #[test]
