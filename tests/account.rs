@@ -6,9 +6,8 @@ use std::process::Command;
 use memobj::account::ownership::ProcessMemory;
 use memobj::account::rows::RowKind;
 use memobj::account::{Account, NativeHeaps, PythonMemory, account};
-use memobj::census::Taker as _;
-use memobj::census::observer::Observer;
-use memobj::request::{Request, Source};
+use memobj::capture::capture_once;
+use memobj::config::CensusOptions;
 use memobj_process::memory::CopyBuffer;
 use memobj_process::target::{FrozenProcess, STOP_LIMIT, Target};
 
@@ -132,8 +131,8 @@ fn the_native_heap_is_what_malloc_says_and_rss_adds_up() {
 
 /// The account of a Python process.
 pub fn of_python(pid: u32) -> ProcessMemory {
-    let request = Request { memory: true, ..Request::of(Source::Process { pid }) };
-    let memory = Observer::new().take(&request).unwrap().memory.unwrap();
+    let options = CensusOptions { memory: true, ..CensusOptions::default() };
+    let memory = capture_once(pid, &options).unwrap().memory.unwrap();
     let account = &memory.account;
     assert_eq!(sum(account), account.rss_bytes, "{:#?}", account.rows);
     let types: u64 = account.types.iter().map(|tally| tally.resident_bytes()).sum();

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use memobj::census::observer::Observer;
-use memobj::census::{Census, Taker};
-use memobj::request::{Request, Source};
+use memobj::capture::{Capturer, CensusSource as _, ProcessState};
+use memobj::census::Census;
+use memobj::config::CensusOptions;
 use serde_json::Value;
 
 use crate::support::python::with;
@@ -39,12 +39,13 @@ fn arrays_scalars_and_types_of_items_weigh_what_numpy_says() {
         let file = workspace::root().join("tests/targets/arrays.py");
         let mut process = Tool::new(&interpreter).arg("-B").arg(file).start();
         process.wait_line("ready ");
-        let request = Request::of(Source::Process { pid: process.pid() });
-        let mut observer = Observer::new();
-        let before = types(&observer.take(&request).unwrap());
+        let (pid, mut capturer, mut state) = (process.pid(), Capturer::default(), ProcessState::default());
+        let mut count =
+            || types(&capturer.capture_process(pid, &CensusOptions::default(), &mut state).unwrap());
+        let before = count();
         process.write("\n");
         let told: Value = serde_json::from_str(&process.wait_line("made ")).unwrap();
-        let after = types(&observer.take(&request).unwrap());
+        let after = count();
         let told = told.as_object().unwrap();
         assert!(told.len() > 25 && told.contains_key("numpy.ndarray"), "{version}: {told:?}");
         let mut wrong = Vec::new();

@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use memobj::census::observer::take_held;
-use memobj::request::{self, Caching, Holding, Request, Scope, Stopping};
+use memobj::capture::capture_memory;
+use memobj::config::{CacheOptions, CensusOptions, HolderOptions, Scope, StopPolicy};
 use memobj_process::addr::Addr;
 use memobj_process::elf::Elf;
 use memobj_process::info::{Mapping, ProcessInfo, ProcessSource};
@@ -241,7 +241,7 @@ fn damaged_snapshots_are_refused_or_read() {
                 look_at(&still, chance);
                 if chance.count(0, 3) == 0 {
                     // What its head says of its pages is as good as all else: the account ends whatever that is.
-                    let _ = take_held(&still, &still.memory, &request(chance.count(0, 1) == 0));
+                    let _ = capture_memory(&still, &still.memory, &options(chance.count(0, 1) == 0));
                 }
             }
         });
@@ -278,16 +278,16 @@ impl<M: Memory> ProcessSource for With<'_, M> {
     }
 }
 
-/// A census; with `holding`, who holds the objects too, and by which ways.
-fn request(holding: bool) -> Request {
+/// A census; with `holders`, who holds the objects too, and by which ways.
+fn options(holders: bool) -> CensusOptions {
     let why = ["dict", "list", "function", "type", "thread"].map(str::to_owned).to_vec();
-    Request {
+    CensusOptions {
         scope: Scope::Heap,
-        stopping: Stopping::Never,
+        stop: StopPolicy::Never,
         memory: true,
-        holding: holding.then_some(Holding { retained: true, why }),
-        caches: holding.then_some(Caching { max_item_bytes: 1 << 20 }),
-        ..Request::of(request::Source::Snapshot(PathBuf::new()))
+        holders: holders.then_some(HolderOptions { retained: true, why }),
+        caches: holders.then_some(CacheOptions { max_item_bytes: 1 << 20 }),
+        ..CensusOptions::default()
     }
 }
 
@@ -318,7 +318,7 @@ fn seeds_of(folder: &Path) -> Vec<Seed> {
     let seed = |file: PathBuf| {
         let still = snapshot::open(&file).unwrap();
         let noting = With { still: &still, memory: Watched::new(&still.memory) };
-        let census = take_held(&noting, &noting.memory, &request(true)).unwrap();
+        let census = capture_memory(&noting, &noting.memory, &options(true)).unwrap();
         let places = noting.memory.into_places();
         Seed { places, objects: census.types.iter().map(|row| row.count).sum(), still }
     };
@@ -344,7 +344,7 @@ fn a_census_of_memory_that_lies_is_refused_or_ends() {
             }
             let liar = With { still: &seed.still, memory };
             let holding = chance.count(0, 1) == 0;
-            if let Ok(census) = take_held(&liar, &liar.memory, &request(holding)) {
+            if let Ok(census) = capture_memory(&liar, &liar.memory, &options(holding)) {
                 // Sums of what it lists, however much of that is wrong.
                 let listed: u64 = census.types.iter().map(|row| row.count).sum();
                 assert!(listed < 100 * seed.objects, "{listed} objects, of {}", seed.objects);

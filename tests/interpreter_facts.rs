@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use memobj::census::observer::Observer;
-use memobj::census::{Allocator, Census, LiveReason, Method, Taker as _};
-use memobj::request::{Request, Scope, Source, Stopping};
+use memobj::capture::{Capturer, CensusSource as _, ProcessState, capture_once};
+use memobj::census::{Allocator, Census, LiveReason, Method};
+use memobj::config::{CensusOptions, HeapFile, Scope, StopPolicy};
 use memobj_cpython::pools::Pools;
 use memobj_cpython::runtime::detect::detect;
 use memobj_process::addr::Addr;
@@ -41,8 +41,7 @@ impl Known {
     }
 
     fn census(&self, scope: Scope) -> Census {
-        let request = Request { scope, ..Request::of(Source::Process { pid: self.process.pid() }) };
-        Observer::new().take(&request).unwrap()
+        capture_once(self.process.pid(), &CensusOptions { scope, ..CensusOptions::default() }).unwrap()
     }
 }
 
@@ -93,7 +92,7 @@ fn main_thread_is_named() {
     for interpreter in interpreters() {
         let mut process = Tool::new(&interpreter.program).args(["-I", "-S", "-c", code]).start();
         process.wait_line("ready");
-        let threads = Observer::new().take(&request_of(&process)).unwrap().threads.unwrap();
+        let threads = capture_once(process.pid(), &CensusOptions::default()).unwrap().threads.unwrap();
         let named: Vec<_> = threads.iter().map(|thread| (thread.name.as_deref(), thread.main)).collect();
         assert_eq!(named, [(Some("MainThread"), Some(true))], "{interpreter}");
     }
@@ -273,25 +272,26 @@ fn all_methods_agree() {
     for (number, interpreter) in interpreters().iter().enumerate() {
         let known = Known::of(interpreter, None);
         let file = folder.path().join(format!("{number}.mem"));
-        let request = |source: Source, stopping: Stopping, save: Option<std::path::PathBuf>| Request {
+        let options = |stop: StopPolicy, save: Option<std::path::PathBuf>| CensusOptions {
             scope: Scope::Tracked,
-            stopping,
+            stop,
             save,
-            ..Request::of(source)
+            ..CensusOptions::default()
         };
-        let process = Source::Process { pid: known.process.pid() };
-        let mut observer = Observer::new();
-        let stopped = observer.take(&request(process.clone(), Stopping::Any, Some(file.clone()))).unwrap();
-        assert_eq!((stopped.taking.method, stopped.taking.in_collection), (Method::Stopped, Some(false)));
-        assert!(stopped.taking.pause.is_some_and(|pause| !pause.is_zero()), "{interpreter}");
-        let never = observer.take(&request(process.clone(), Stopping::Never, None)).unwrap();
-        assert_eq!(never.taking.method, Method::Live(LiveReason::Asked));
-        let at_most = Stopping::AtMost(Duration::from_nanos(1));
-        let short = observer.take(&request(process, at_most, None)).unwrap();
-        assert_eq!((short.taking.method, short.taking.pause), (Method::Live(LiveReason::MaxPause), None));
+        let pid = known.process.pid();
+        let (mut capturer, mut state) = (Capturer::default(), ProcessState::default());
+        let mut count = |stop, save| capturer.capture_process(pid, &options(stop, save), &mut state).unwrap();
+        let stopped = count(StopPolicy::Always, Some(file.clone()));
+        assert_eq!((stopped.capture.method, stopped.capture.in_collection), (Method::Stopped, Some(false)));
+        assert!(stopped.capture.pause.is_some_and(|pause| !pause.is_zero()), "{interpreter}");
+        let never = count(StopPolicy::Never, None);
+        assert_eq!(never.capture.method, Method::Live(LiveReason::Asked));
+        let short = count(StopPolicy::AtMost(Duration::from_nanos(1)), None);
+        assert_eq!((short.capture.method, short.capture.pause), (Method::Live(LiveReason::MaxPause), None));
         drop(known);
-        let saved = observer.take(&request(Source::Snapshot(file.clone()), Stopping::Any, None)).unwrap();
-        assert_eq!(saved.taking.method, Method::Snapshot);
+        let saved = HeapFile::Snapshot(file.clone());
+        let saved = capturer.capture_file(&saved, &options(StopPolicy::Always, None)).unwrap();
+        assert_eq!(saved.capture.method, Method::Snapshot);
         for (how, other) in [("live", &never), ("at most", &short), ("saved", &saved)] {
             assert_same(other, &stopped, &format!("{interpreter}: {how}"));
         }
@@ -314,22 +314,13 @@ fn snapshot_needs_no_files() {
     let mut process = Tool::new(&program).env("PYTHONHOME", home.trim()).args(["-S", "-c", code]).start();
     process.wait_line("ready");
     let file = folder.path().join("saved.mem");
-    let request = |source: Source, save: Option<std::path::PathBuf>| Request {
-        scope: Scope::Tracked,
-        save,
-        ..Request::of(source)
-    };
-    let mut observer = Observer::new();
-    let source = Source::Process { pid: process.pid() };
-    let then = observer.take(&request(source, Some(file.clone()))).unwrap();
+    let options = CensusOptions { scope: Scope::Tracked, ..CensusOptions::default() };
+    let saving = CensusOptions { save: Some(file.clone()), ..options.clone() };
+    let then = capture_once(process.pid(), &saving).unwrap();
     drop(process);
     std::fs::remove_file(&program).unwrap();
-    let later = observer.take(&request(Source::Snapshot(file), None)).unwrap();
+    let later = Capturer::default().capture_file(&HeapFile::Snapshot(file), &options).unwrap();
     assert_same(&later, &then, &interpreter.to_string());
-}
-
-fn request_of(process: &Background) -> Request {
-    Request::of(Source::Process { pid: process.pid() })
 }
 
 #[test]
@@ -339,7 +330,7 @@ fn subinterpreters_are_counted() {
         let file = workspace::root().join("tests/targets/interpreters.py");
         let mut process = script(interpreter, &file).start();
         let made: u64 = process.wait_line("ready ").trim().parse().unwrap();
-        let census = Observer::new().take(&request_of(&process)).unwrap();
+        let census = capture_once(process.pid(), &CensusOptions::default()).unwrap();
         assert_eq!(census.interpreters, made, "{interpreter}");
         let kept: u64 = census.types.iter().filter(|of| &*of.qualname == "Kept").map(|of| of.count).sum();
         assert_eq!(kept, (made - 1) * 1000, "{interpreter}");
@@ -365,8 +356,7 @@ fn namespaced_thread_ids() {
     assert_eq!(outside.wait_line("ready ").trim(), "1 1");
     let children = format!("/proc/{0}/task/{0}/children", outside.pid());
     let pid: u32 = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
-    let request = Request { source: Source::Process { pid }, ..request_of(&outside) };
-    let census = Observer::new().take(&request).unwrap();
+    let census = capture_once(pid, &CensusOptions::default()).unwrap();
     let threads = census.threads.unwrap();
     assert_eq!(
         (threads.len(), threads[0].native_id, threads[0].main),

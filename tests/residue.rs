@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use memobj::account::growth::{GrowthCause, compare};
 use memobj::account::rows::RowKind;
-use memobj::census::Taker as _;
-use memobj::census::observer::Observer;
-use memobj::request::{Holding, Request, Source};
+use memobj::capture::{Capturer, CensusSource as _, capture_once};
+use memobj::config::{CensusOptions, HeapFile, HolderOptions};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::pools::HeapTag;
 use memobj_cpython::runtime::detect::detect;
@@ -45,8 +44,8 @@ fn blocks_of_mimalloc_are_as_many_as_python_says_and_have_owners() {
             assert!(pages.pools.iter().any(|pool| pool.heap == kind), "{interpreter}: {kind:?}");
         }
 
-        let request = Request { memory: true, ..Request::of(Source::Process { pid }) };
-        let census = Observer::new().take(&request).unwrap();
+        let options = CensusOptions { memory: true, ..CensusOptions::default() };
+        let census = capture_once(pid, &options).unwrap();
         let (used, explained) =
             (census.coverage.used_bytes.unwrap(), census.coverage.explained_bytes.unwrap());
         assert!(used >= pages.used_bytes() / 2 && explained <= used, "{interpreter}: {explained} of {used}");
@@ -95,12 +94,9 @@ fn who_holds_what_keeps_arenas_is_named_whatever_their_size() {
     }
     for interpreter in interpreters() {
         let (_process, pid, said) = program(&interpreter.program, "fragmented");
-        let request = Request {
-            memory: true,
-            holding: Some(Holding::default()),
-            ..Request::of(Source::Process { pid })
-        };
-        let census = Observer::new().take(&request).unwrap();
+        let holders = Some(HolderOptions::default());
+        let options = CensusOptions { memory: true, holders, ..CensusOptions::default() };
+        let census = capture_once(pid, &options).unwrap();
         let memory = census.memory.unwrap();
         let pinned = &memory.account.pinned;
         assert!(pinned.arena_bytes > memory.account.rss_bytes / 2, "{interpreter}: {pinned:?}");
@@ -131,12 +127,14 @@ fn a_snapshot_gives_the_same_account() {
         let (_process, pid, _) = program(&python.path, word);
         let folder = tempfile::tempdir().unwrap();
         let path: PathBuf = folder.path().join("snapshot");
-        let live = Request { memory: true, save: Some(path.clone()), ..Request::of(Source::Process { pid }) };
-        let live = Observer::new().take(&live).unwrap().memory.unwrap();
-        let saved = Request { memory: true, ..Request::of(Source::Snapshot(path.clone())) };
-        assert_eq!(Observer::new().take(&saved).unwrap().memory.unwrap(), live, "{word}");
-        let unasked = Request::of(Source::Snapshot(path));
-        assert_eq!(Observer::new().take(&unasked).unwrap().memory, None, "{word}");
+        let with_memory = CensusOptions { memory: true, ..CensusOptions::default() };
+        let live = CensusOptions { save: Some(path.clone()), ..with_memory.clone() };
+        let live = capture_once(pid, &live).unwrap().memory.unwrap();
+        let saved = |options| {
+            Capturer::default().capture_file(&HeapFile::Snapshot(path.clone()), options).unwrap().memory
+        };
+        assert_eq!(saved(&with_memory).unwrap(), live, "{word}");
+        assert_eq!(saved(&CensusOptions::default()), None, "{word}");
     }
 }
 

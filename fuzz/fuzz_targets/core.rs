@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use libfuzzer_sys::fuzz_target;
-use memobj::census::observer::take_held;
-use memobj::request::{Request, Scope, Source, Stopping};
+use memobj::capture::capture_memory;
+use memobj::config::{CensusOptions, Scope, StopPolicy};
 use memobj_process::target::core_file;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -16,6 +16,6 @@ fuzz_target!(|bytes: &[u8]| {
     let still = core_file::open(&file);
     let _ = std::fs::remove_file(&file);
     let Ok(still) = still else { return };
-    let request = Request { scope: Scope::Heap, stopping: Stopping::Never, ..Request::of(Source::Core(file)) };
-    let _ = take_held(&still, &still.memory, &request);
+    let options = CensusOptions { scope: Scope::Heap, stop: StopPolicy::Never, ..CensusOptions::default() };
+    let _ = capture_memory(&still, &still.memory, &options);
 });

@@ -10,11 +10,11 @@ use std::sync::OnceLock;
 use damage::{Damaged, Watched};
 use libfuzzer_sys::fuzz_target;
 use memobj_process::addr::Addr;
-use memobj::census::observer::take_held;
+use memobj::capture::capture_memory;
 use memobj_process::error::Error;
-use memobj_process::info::{ProcessInfo, Mapping, ProcessSource};
+use memobj_process::info::{Mapping, ProcessInfo, ProcessSource};
 use memobj_process::memory::{FrozenMemory, Memory};
-use memobj::request::{self, Request, Scope, Stopping};
+use memobj::config::{CensusOptions, Scope, StopPolicy};
 use memobj_process::snapshot;
 use memobj_process::target::FrozenProcess;
 
@@ -42,8 +42,8 @@ impl<M: Memory> ProcessSource for With<'_, M> {
     }
 }
 
-fn request() -> Request {
-    Request { scope: Scope::Heap, stopping: Stopping::Never, ..Request::of(request::Source::Snapshot("damaged".into())) }
+fn options() -> CensusOptions {
+    CensusOptions { scope: Scope::Heap, stop: StopPolicy::Never, ..CensusOptions::default() }
 }
 
 /// The copy that is lied about, and where a census reads it.
@@ -53,7 +53,7 @@ fn seed() -> &'static (FrozenProcess, Vec<Addr>) {
         let path = std::env::var_os("MEMTOOLS_FUZZ_SNAPSHOT").expect("MEMTOOLS_FUZZ_SNAPSHOT names a snapshot");
         let still = snapshot::open(path.as_ref()).expect("a snapshot that can be opened");
         let noting: With<'_, Watched<'_, FrozenMemory>> = With { still: &still, memory: Watched::new(&still.memory) };
-        take_held(&noting, &noting.memory, &request()).expect("a census of the whole copy");
+        capture_memory(&noting, &noting.memory, &options()).expect("a census of the whole copy");
         let places = noting.memory.into_places();
         (still, places)
     })
@@ -67,5 +67,5 @@ fuzz_target!(|lies: Vec<(u32, u64)>| {
         memory.replace(*at, |_| value);
     }
     let liar = With { still, memory };
-    let _ = take_held(&liar, &liar.memory, &request());
+    let _ = capture_memory(&liar, &liar.memory, &options());
 });

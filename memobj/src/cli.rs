@@ -4,20 +4,25 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Parser, ValueEnum};
-use common::cli::{parse_interval, parse_time};
-use common::units::parse_bytes;
+use common::cli::{Failure, parse_interval, parse_time};
+use common::units::{parse_bytes, thousands};
 use memobj_cpython::runtime::LocateMethod;
 
-use crate::request::{Caching, Holding, Request, Scope, Source, Stopping};
+use crate::config::{
+    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, Scope, StopPolicy, Targets,
+    TextOptions,
+};
+use crate::leaks::MIN_CENSUSES;
+use crate::survivors::MAX_CENSUSES;
 
-/// How often a census is taken where it is to be repeated and no interval is given.
+/// The default interval of repeated censuses.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// For how long leaks are looked for, and in how many steps, if nothing else is said.
-const LOOKING: Duration = Duration::from_secs(60);
-const STEPS: u32 = 4;
+/// The default length of a search for leaks, and its number of intervals.
+const LEAK_SEARCH: Duration = Duration::from_secs(60);
+const LEAK_STEPS: u32 = 4;
 
 /// Count every object of a running Python program, from outside.
 ///
@@ -88,7 +93,7 @@ pub struct Args {
 
     /// With --leaks, look for so long
     #[arg(long = "for", value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, requires = "leaks")]
-    pub looking: Option<Duration>,
+    pub observe: Option<Duration>,
 
     /// Do not stop the process: read its memory as it runs, and count what was torn
     #[arg(long, conflicts_with_all = ["core", "snapshot", "max_pause"])]
@@ -137,64 +142,94 @@ fn locate_methods() -> impl TypedValueParser<Value = LocateMethod> {
         .try_map(|name| name.parse().map_err(|()| format!("unknown method: {name}")))
 }
 
-/// How censuses are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// One JSON object a line
-    Jsonl,
-    /// Tables for people
-    Text,
+impl Args {
+    /// Resolves the arguments into the configuration of a run.
+    ///
+    /// # Errors
+    /// A combination makes no sense, with a hint.
+    pub fn into_config(self) -> Result<Config, Failure> {
+        let targets = match (self.core, self.snapshot) {
+            (Some(core), _) => Targets::File(HeapFile::Core(core)),
+            (None, Some(snapshot)) => Targets::File(HeapFile::Snapshot(snapshot)),
+            (None, None) if !self.command.is_empty() => Targets::Command(self.command),
+            (None, None) => Targets::Processes(self.pid),
+        };
+        match &targets {
+            Targets::Processes(pids) if pids.is_empty() && self.tree => {
+                return Err(Failure::new("--tree needs a running process", "give -p PID or -- COMMAND"));
+            }
+            Targets::Processes(pids) if pids.is_empty() => {
+                return Err(Failure::new(
+                    "nothing to count",
+                    "give -p PID, --core FILE, --snapshot FILE, or -- COMMAND; see memobj --help",
+                ));
+            }
+            Targets::Processes(pids) if pids.len() > 1 && self.save_snapshot.is_some() => {
+                return Err(Failure::new("a snapshot is of one process", "give one -p PID"));
+            }
+            Targets::File(_) if self.tree => {
+                return Err(Failure::new("--tree needs a running process", "give -p PID or -- COMMAND"));
+            }
+            _ => {}
+        }
+        let observed = self.observe.unwrap_or(LEAK_SEARCH);
+        let repeats = self.count.is_some() || self.duration.is_some();
+        let interval = match &targets {
+            _ if self.leaks => Some(self.interval.unwrap_or(observed / LEAK_STEPS)),
+            Targets::Command(_) => Some(self.interval.unwrap_or(INTERVAL)),
+            _ => self.interval.or(repeats.then_some(INTERVAL)),
+        };
+        let max_censuses = match interval {
+            Some(interval) if self.leaks => {
+                let steps = observed.as_nanos() / interval.as_nanos().max(1);
+                check_leak_search(u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1))?
+            }
+            _ => self.count.unwrap_or(u64::MAX),
+        };
+        let holders = self.holders || self.retained || !self.why.is_empty();
+        Ok(Config {
+            targets,
+            tree: self.tree,
+            census: CensusOptions {
+                scope: self.scope,
+                stop: match (self.no_stop, self.max_pause) {
+                    (true, _) => StopPolicy::Never,
+                    (false, Some(most)) => StopPolicy::AtMost(most),
+                    (false, None) => StopPolicy::Always,
+                },
+                locate: self.locate,
+                // The search for leaks uses the account to explain a growing resident set. It needs a stop.
+                memory: self.memory || self.leaks && !self.no_stop,
+                save: self.save_snapshot,
+                holders: holders.then_some(HolderOptions { retained: self.retained, why: self.why }),
+                caches: self.caches.then_some(CacheOptions { max_item_bytes: self.max_item }),
+                cmdline: !self.no_cmdline,
+            },
+            interval,
+            max_censuses,
+            duration: self.duration,
+            leaks: self.leaks,
+            output: self.output,
+            format: self.format,
+            text: TextOptions { limit: self.limit, diff_every: self.diff_every, memory: self.memory },
+        })
+    }
 }
 
-impl Args {
-    /// The time from one census to the next; `None` if there is to be one alone.
-    #[must_use]
-    pub fn repeat(&self) -> Option<Duration> {
-        if self.leaks {
-            return Some(self.interval.unwrap_or(self.looking() / STEPS));
-        }
-        let repeats = self.count.is_some() || self.duration.is_some() || !self.command.is_empty();
-        self.interval.or(repeats.then_some(INTERVAL))
+/// The number of censuses, if a search for leaks can use it.
+fn check_leak_search(censuses: u64) -> Result<u64, Failure> {
+    if censuses < MIN_CENSUSES as u64 {
+        let what = format!(
+            "that makes {censuses} censuses in all; a search for leaks needs at least {MIN_CENSUSES}"
+        );
+        return Err(Failure::new(what, "give a longer --for, or a shorter -i"));
     }
-
-    /// How many censuses are to be taken at most.
-    #[must_use]
-    pub fn most(&self) -> u64 {
-        let Some(interval) = self.repeat().filter(|_| self.leaks) else {
-            return self.count.unwrap_or(u64::MAX);
-        };
-        let steps = self.looking().as_nanos() / interval.as_nanos().max(1);
-        u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1)
+    if censuses > MAX_CENSUSES as u64 {
+        let what =
+            format!("that makes {} censuses; at most {MAX_CENSUSES} can be compared", thousands(censuses));
+        return Err(Failure::new(what, "give a shorter --for, or a longer -i"));
     }
-
-    /// For how long leaks are looked for.
-    fn looking(&self) -> Duration {
-        self.looking.unwrap_or(LOOKING)
-    }
-
-    /// The census of `source` that is wanted.
-    #[must_use]
-    pub fn request(&self, source: Source) -> Request {
-        let stopping = match (self.no_stop, self.max_pause) {
-            (true, _) => Stopping::Never,
-            (false, Some(most)) => Stopping::AtMost(most),
-            (false, None) => Stopping::Any,
-        };
-        let holds = self.holders || self.retained || !self.why.is_empty();
-        let holding = holds.then(|| Holding { retained: self.retained, why: self.why.clone() });
-        Request {
-            source,
-            scope: self.scope,
-            stopping,
-            way: self.locate,
-            save: self.save_snapshot.clone(),
-            holding,
-            caches: self.caches.then_some(Caching { max_item_bytes: self.max_item }),
-            following: self.leaks,
-            // Where a growing resident set goes is told by the account, for which it must stand still.
-            memory: self.memory || self.leaks && !self.no_stop,
-        }
-    }
+    Ok(censuses)
 }
 
 const USAGE: &str = "\
@@ -265,6 +300,10 @@ mod tests {
         Args::try_parse_from(std::iter::once(&"memobj").chain(args))
     }
 
+    fn config(args: &[&str]) -> Config {
+        parse(args).unwrap().into_config().unwrap()
+    }
+
     #[test]
     fn clap_definition_is_valid() {
         use clap::CommandFactory;
@@ -273,7 +312,7 @@ mod tests {
 
     #[test]
     fn repeats_only_when_asked() {
-        let repeat = |args: &[&str]| parse(args).unwrap().repeat();
+        let repeat = |args: &[&str]| config(args).interval;
         assert_eq!(repeat(&["-p", "1"]), None);
         assert_eq!(repeat(&["--core", "core"]), None);
         assert_eq!(repeat(&["-p", "1", "-i", "2"]), Some(Duration::from_secs(2)));
@@ -286,17 +325,17 @@ mod tests {
     #[test]
     fn leak_search_defaults_to_one_minute() {
         let plan = |args: &[&str]| {
-            let args = parse(args).unwrap();
-            (args.repeat().unwrap().as_millis(), args.most())
+            let config = config(args);
+            (config.interval.unwrap().as_millis(), config.max_censuses)
         };
         assert_eq!(plan(&["--leaks", "-p", "1"]), (15_000, 5));
         assert_eq!(plan(&["--leaks", "-p", "1", "--for", "3s", "-i", "0.5"]), (500, 7));
         assert_eq!(plan(&["--leaks", "-p", "1", "--for", "10m"]), (150_000, 5));
         assert_eq!(plan(&["--leaks", "-p", "1", "-i", "20"]), (20_000, 4));
-        let request = |args: &[&str]| parse(args).unwrap().request(Source::Process { pid: 1 });
-        let (leaks, plain) = (request(&["-p", "1", "--leaks"]), request(&["-p", "1"]));
-        assert!(leaks.following && leaks.memory && !plain.following && !plain.memory);
-        assert!(!request(&["-p", "1", "--leaks", "--no-stop"]).memory, "an account needs a stop");
+        let census = |args: &[&str]| config(args).census;
+        let (leaks, plain) = (config(&["-p", "1", "--leaks"]), config(&["-p", "1"]));
+        assert!(leaks.leaks && leaks.census.memory && !plain.leaks && !plain.census.memory);
+        assert!(!census(&["-p", "1", "--leaks", "--no-stop"]).memory, "an account needs a stop");
         for args in [
             &["--for", "1m", "-p", "1"][..],
             &["--leaks", "--count", "3", "-p", "1"],
@@ -330,23 +369,22 @@ mod tests {
 
     #[test]
     fn options_reach_the_config() {
-        let request = |args: &[&str]| parse(args).unwrap().request(Source::Process { pid: 1 });
-        let plain = request(&["-p", "1"]);
-        assert_eq!((plain.scope, plain.stopping, plain.way), (Scope::Reachable, Stopping::Any, None));
-        assert_eq!(request(&["-p", "1", "--no-stop"]).stopping, Stopping::Never);
-        let limited =
-            request(&["-p", "1", "--max-pause", "50ms", "--scope", "tracked", "--locate", "cookie"]);
-        assert_eq!(limited.stopping, Stopping::AtMost(Duration::from_millis(50)));
-        assert_eq!((limited.scope, limited.way), (Scope::Tracked, Some(LocateMethod::Cookie)));
-        assert_eq!(request(&["-p", "1", "--save-snapshot", "x"]).save, Some("x".into()));
-        assert_eq!((&plain.holding, plain.caches), (&None, None));
-        let caching = |bytes| Some(Caching { max_item_bytes: bytes });
-        assert_eq!(request(&["-p", "1", "--caches"]).caches, caching(1 << 20));
-        assert_eq!(request(&["-p", "1", "--caches", "--max-item", "4K"]).caches, caching(4096));
+        let census = |args: &[&str]| config(args).census;
+        let plain = census(&["-p", "1"]);
+        assert_eq!((plain.scope, plain.stop, plain.locate), (Scope::Reachable, StopPolicy::Always, None));
+        assert_eq!(census(&["-p", "1", "--no-stop"]).stop, StopPolicy::Never);
+        let limited = census(&["-p", "1", "--max-pause", "50ms", "--scope", "tracked", "--locate", "cookie"]);
+        assert_eq!(limited.stop, StopPolicy::AtMost(Duration::from_millis(50)));
+        assert_eq!((limited.scope, limited.locate), (Scope::Tracked, Some(LocateMethod::Cookie)));
+        assert_eq!(census(&["-p", "1", "--save-snapshot", "x"]).save, Some("x".into()));
+        assert_eq!((&plain.holders, plain.caches), (&None, None));
+        let caching = |bytes| Some(CacheOptions { max_item_bytes: bytes });
+        assert_eq!(census(&["-p", "1", "--caches"]).caches, caching(1 << 20));
+        assert_eq!(census(&["-p", "1", "--caches", "--max-item", "4K"]).caches, caching(4096));
         assert!(parse(&["-p", "1", "--max-item", "4K"]).is_err());
-        assert_eq!(request(&["-p", "1", "--holders"]).holding, Some(Holding::default()));
-        let why = request(&["-p", "1", "--why", "Session", "--why", "dict", "--retained"]).holding;
-        let expected = Holding { retained: true, why: vec!["Session".into(), "dict".into()] };
+        assert_eq!(census(&["-p", "1", "--holders"]).holders, Some(HolderOptions::default()));
+        let why = census(&["-p", "1", "--why", "Session", "--why", "dict", "--retained"]).holders;
+        let expected = HolderOptions { retained: true, why: vec!["Session".into(), "dict".into()] };
         assert_eq!(why, Some(expected));
     }
 }

@@ -1,8 +1,8 @@
-//! `memobj`: a census of every Python object in a running CPython process, from outside.
+//! `memobj`: counts every Python object of a running CPython process, from outside.
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`request`] | what is wanted |
+//! | config | [`config`] | what a run does, resolved once from the arguments |
 //! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
 //! | links | [`object_graph`] | the objects of a heap as a graph, and what holds them without being an object |
 //! | survivors | [`survivors`] | which objects were there in the censuses before; knows nothing of names |
@@ -11,21 +11,23 @@
 //! | caches | [`caches`] | the caches of the program: what they hold and weigh, and what is wrong with them |
 //! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
 //! | leaks | [`leaks`] | what grows from census to census, who holds it, and whether anything leaves it |
-//! | census | [`census`] | what was counted, in numbers |
-//! | edge | [`cli`], [`emit`] | what the user types; censuses as records and as tables for people |
-//! | flow | [`run`] | arguments → censuses, in order → exit code |
+//! | census | [`census`] | from a heap to the census of its objects |
+//! | capture | [`capture`] | from a process or a file to its census: attach, stop and copy, resume, find the layout, count |
+//! | edge | [`cli`], [`emit`] | the arguments; censuses as records and as tables for people |
+//! | flow | [`run`] | the loop of a run, from its configuration to its exit code |
 
 pub mod account;
 pub mod caches;
+pub mod capture;
 pub mod census;
 pub mod cli;
+pub mod config;
 pub mod emit;
 pub mod graph;
 pub mod holders;
 pub mod leaks;
 pub mod names;
 pub mod object_graph;
-pub mod request;
 pub mod run;
 pub mod survivors;
 
@@ -35,7 +37,9 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     match common::cli::parse::<cli::Args>(std::env::args_os()) {
-        Ok(args) => common::cli::run("memobj", || run::run(&args, &mut census::observer::Observer::new())),
+        Ok(args) => {
+            common::cli::run("memobj", || run::run(&args.into_config()?, &mut capture::Capturer::default()))
+        }
         Err(code) => code,
     }
 }

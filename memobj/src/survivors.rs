@@ -47,7 +47,7 @@ pub struct Generations {
 impl Generations {
     /// The number of this census, the first being 0.
     #[must_use]
-    pub const fn census(&self) -> usize {
+    pub const fn current(&self) -> usize {
         self.census as usize
     }
 
@@ -71,7 +71,7 @@ impl Survivors {
     ///
     /// # Errors
     /// If there were too many objects before; never, since they were counted then.
-    pub fn look<M: Memory>(
+    pub fn identify<M: Memory>(
         &self,
         python: &PythonHeap<'_, M>,
         links: &ObjectGraph<'_>,

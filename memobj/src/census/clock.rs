@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::caches::ClockReadings;
 
 /// The clocks of this machine now, for a process that runs on it.
-pub(super) fn read_clocks(id: ProcessId) -> ClockReadings {
+pub(crate) fn read_clocks(id: ProcessId) -> ClockReadings {
     let seconds = |clock| {
         let time = clock_gettime(clock);
         time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
@@ -24,7 +24,7 @@ pub(super) fn read_clocks(id: ProcessId) -> ClockReadings {
 }
 
 /// The clocks when a process was saved. The monotonic one was that of the machine, which may be another.
-pub(super) fn clocks_at(at: SystemTime) -> Option<ClockReadings> {
+pub(crate) fn clocks_at(at: SystemTime) -> Option<ClockReadings> {
     let wall = since_1970(at);
     (wall > 0.0).then_some(ClockReadings { wall, monotonic: None, began: None })
 }

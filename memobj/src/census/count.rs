@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use crate::account::coverage::{PoolCoverage, measure_coverage};
 use crate::account::ownership::account_for_process;
 use crate::caches::{Cache, ClockReadings, find_caches};
+use crate::config::{CensusOptions, Scope};
 use crate::holders::Holders;
 use crate::holders::retained::RetainedSizes;
 use crate::holders::summary::{Held, summarize_holders};
-use crate::leaks::{LeakTracker, ProcessContext, Report};
-use crate::request::{Request, Scope};
+use crate::leaks::{LeakTracker, ProcessContext};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::heap::walk::HeapWalk;
@@ -37,42 +37,60 @@ use memobj_process::residence::Residence;
 use super::collector::read_collector;
 use super::threads::read_threads;
 use super::{
-    Allocator, Census, Coverage, Gc, Method, ProcessFacts, Python, Taking, Total, Totals, TypeCount,
+    Allocator, CaptureInfo, Census, Coverage, Gc, Method, ProcessFacts, Python, Total, Totals, TypeCount,
 };
 
 /// How much memory a thread is started for, in bytes.
 const BYTES_A_THREAD: u64 = 32 << 20;
 
-/// How the memory that is counted was got.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CaptureContext<'r> {
-    /// By what.
-    pub(super) method: Method,
-    /// How often it was stopped.
-    pub(super) attempts: u64,
-    /// How long it stood still; `None` if it did not.
-    pub(super) pause: Option<Duration>,
+/// How the counted memory was read.
+#[derive(Debug, Clone)]
+pub(crate) struct CaptureContext<'r> {
+    pub method: Method,
+    /// How often the process was stopped.
+    pub attempts: u64,
+    /// The sum of all stops; `None` without one.
+    pub pause: Option<Duration>,
     /// Pages that could not be copied.
-    pub(super) lost: u64,
+    pub lost_pages: u64,
     /// When the census began.
-    pub(super) begun: Instant,
-    /// When the memory was as it is counted.
-    pub(super) at: Instant,
-    /// Where its pages were, if that is wanted and known.
-    pub(super) residence: Option<&'r Residence>,
-    /// What the process's clocks said then; `None` if that is not known.
-    pub(super) clocks: Option<ClockReadings>,
+    pub begun: Instant,
+    /// The moment that the memory shows.
+    pub at: Instant,
+    /// The resident pages, if they are wanted and known.
+    pub residence: Option<&'r Residence>,
+    /// The clocks of the process at that moment, if known.
+    pub clocks: Option<ClockReadings>,
+    /// The arguments of the process, if they are wanted and known.
+    pub cmdline: Option<Vec<String>>,
 }
 
-/// Counts what is in a memory.
-pub(super) fn count<M: Memory>(
+impl CaptureContext<'_> {
+    /// A census of memory about which nothing else is known.
+    pub fn new(method: Method, begun: Instant) -> Self {
+        Self {
+            method,
+            attempts: 1,
+            pause: None,
+            lost_pages: 0,
+            begun,
+            at: begun,
+            residence: None,
+            clocks: None,
+            cmdline: None,
+        }
+    }
+}
+
+/// Counts the objects in a memory; with `leaks` they are compared with those of the censuses before.
+pub(crate) fn count_objects<M: Memory>(
     memory: &M,
     facts: &ProcessInfo,
     python: &DetectedPython,
     runtime: Runtime,
     context: CaptureContext<'_>,
-    request: &Request,
-    tracker: Option<&mut LeakTracker>,
+    options: &CensusOptions,
+    leaks: Option<&mut LeakTracker>,
 ) -> Result<Census, Error> {
     let layout = &python.layout;
     let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
@@ -88,7 +106,7 @@ pub(super) fn count<M: Memory>(
         .residence
         .map(|residence| account_for_process(&heap, facts, residence, &walked, pools.as_ref(), unseen));
     let kept = memory_of.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
-    let (held, caches) = analyze_references(&heap, &walked, context.clocks, request, kept, threads)?;
+    let (held, caches) = analyze_references(&heap, &walked, context.clocks, options, kept, threads)?;
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =
@@ -99,7 +117,7 @@ pub(super) fn count<M: Memory>(
         ..read_collector(objects, main)
     });
     let mut census = Census {
-        process: process_facts(facts),
+        process: process_facts(facts, context.cmdline, options.cmdline),
         python: Python {
             version: python.version().into(),
             implementation: python.implementation.as_str().into(),
@@ -111,9 +129,9 @@ pub(super) fn count<M: Memory>(
             others: python.others,
         },
         interpreters: runtime.interpreters.len() as u64,
-        scope: request.scope,
+        scope: options.scope,
         totals: totals(&walked, account.as_ref()),
-        types: types(&walked, account.as_ref(), request.scope),
+        types: types(&walked, account.as_ref(), options.scope),
         threads: Some(read_threads(objects, &runtime, runtime.main_thread(memory, layout), &tasks)),
         gc,
         coverage: Coverage {
@@ -123,47 +141,48 @@ pub(super) fn count<M: Memory>(
             rss_bytes: facts.rss_bytes,
         },
         memory: memory_of,
-        taking: Taking {
+        capture: CaptureInfo {
             method: context.method,
             attempts: context.attempts,
             in_collection,
             pause: context.pause,
             duration: context.begun.elapsed(),
-            torn_reads: walked.torn + context.lost,
+            torn_reads: walked.torn + context.lost_pages,
             rejected_reads: walked.rejected + walked.broken_links,
         },
-        held: held.map(Arc::new),
-        caches: caches.map(Arc::from),
-        leaks: None,
+        held,
+        caches,
     };
-    if let Some(tracker) = tracker {
-        census.leaks = follow(&heap, walked, tracker, &census, context.at, threads)?.map(Arc::new);
-        census.taking.duration = context.begun.elapsed();
+    if let Some(leaks) = leaks {
+        track_leaks(&heap, walked, leaks, &census, context.at, threads)?;
     }
+    census.capture.duration = context.begun.elapsed();
     Ok(census)
 }
 
-/// Follows the objects of a census from those before; what leaks, if there were enough.
-fn follow<M: Memory>(
+/// Compares the objects of a census with those before.
+fn track_leaks<M: Memory>(
     heap: &PythonHeap<'_, M>,
     walked: HeapWalk,
-    tracker: &mut LeakTracker,
+    leaks: &mut LeakTracker,
     census: &Census,
     at: Instant,
     threads: usize,
-) -> Result<Option<Report>, Error> {
+) -> Result<(), Error> {
     let holders = Holders::find(heap, &walked, threads)?;
     let memory = census.memory.as_ref();
-    let besides = ProcessContext {
+    let context = ProcessContext {
+        at,
+        pause: census.capture.pause,
         rss_bytes: census.coverage.rss_bytes,
         collector_on: census.gc.as_ref().and_then(|gc| gc.enabled),
         account: memory.map(|memory| &memory.account),
         types: memory.map(|memory| &*memory.types).unwrap_or_default(),
     };
-    let (sighting, report) = tracker.look(heap, &holders, at, besides)?;
+    let generations = leaks.observe(heap, &holders, context)?;
     drop(holders);
-    tracker.keep(walked.index, walked.heap, sighting);
-    Ok(report)
+    leaks.keep(walked.index, walked.heap, generations);
+    Ok(())
 }
 
 /// How many threads count a memory: no more than it is worth to start.
@@ -179,11 +198,11 @@ fn analyze_references<M: Memory>(
     heap: &PythonHeap<'_, M>,
     walked: &HeapWalk,
     now: Option<ClockReadings>,
-    request: &Request,
+    options: &CensusOptions,
     kept: &[(Range<Addr>, u64)],
     threads: usize,
 ) -> Result<(Option<Held>, Option<Vec<Cache>>), Error> {
-    let (holding, caching) = (request.holding.as_ref(), request.caches);
+    let (holding, caching) = (options.holders.as_ref(), options.caches);
     if holding.is_none() && caching.is_none() {
         return Ok((None, None));
     }
@@ -197,14 +216,14 @@ fn analyze_references<M: Memory>(
     Ok((held, caches))
 }
 
-fn process_facts(facts: &ProcessInfo) -> ProcessFacts {
+fn process_facts(facts: &ProcessInfo, cmdline: Option<Vec<String>>, with_paths: bool) -> ProcessFacts {
     let text = |path: &Path| (!path.as_os_str().is_empty()).then(|| memobj_process::info::shown(path).into());
     ProcessFacts {
         pid: facts.id.pid,
         start_ticks: (facts.id.start != 0).then_some(facts.id.start),
         name: (!facts.name.is_empty()).then(|| Arc::from(facts.name.as_str())),
-        cmdline: None,
-        executable: text(&facts.program),
+        cmdline,
+        executable: text(&facts.program).filter(|_| with_paths),
     }
 }
 

@@ -1,10 +1,8 @@
 //! What was counted, in numbers: no addresses, nothing of the target's contents but names.
 
-mod clock;
+pub(crate) mod clock;
 pub mod collector;
-mod count;
-pub mod observer;
-pub mod survivor_samples;
+pub(crate) mod count;
 pub mod threads;
 
 use std::sync::Arc;
@@ -12,9 +10,8 @@ use std::time::Duration;
 
 use crate::account::ownership::ProcessMemory;
 use crate::caches::Cache;
+use crate::config::Scope;
 use crate::holders::summary::Held;
-use crate::request::{Request, Scope};
-use memobj_process::error::Error;
 
 /// Every object of a Python process at one moment, counted.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,13 +37,11 @@ pub struct Census {
     /// The account of the resident set; `None` where it was not asked for, or cannot be made: of what was read live, of core files.
     pub memory: Option<ProcessMemory>,
     /// How it was taken.
-    pub taking: Taking,
-    /// Who holds the objects; `None` if that was not asked.
-    pub held: Option<Arc<Held>>,
-    /// The caches of the program, the largest first; `None` if that was not asked.
-    pub caches: Option<Arc<[Cache]>>,
-    /// What leaks, by this census and those before; `None` if that was not asked, or there were too few.
-    pub leaks: Option<Arc<crate::leaks::Report>>,
+    pub capture: CaptureInfo,
+    /// Who holds the objects; `None` unless asked for.
+    pub held: Option<Held>,
+    /// The caches of the program, largest first; `None` unless asked for.
+    pub caches: Option<Vec<Cache>>,
 }
 
 /// Who a process is.
@@ -217,7 +212,7 @@ impl Allocator {
 
 /// How a census was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taking {
+pub struct CaptureInfo {
     /// From what.
     pub method: Method,
     /// How often the process was stopped until it was outside a collection; 1 where it was not stopped.
@@ -281,16 +276,4 @@ impl LiveReason {
             Self::Memory => "memory",
         }
     }
-}
-
-/// Takes censuses. What it takes hold of (memory for copies, layouts that were verified) it keeps for the next one.
-pub trait Taker {
-    /// One census.
-    ///
-    /// # Errors
-    /// Why there is none, and what the user can do. [`Error::exited`] if the target has ended or become another program meanwhile.
-    fn take(&mut self, request: &Request) -> Result<Census, Error>;
-
-    /// What is kept of a process is of no use any more: it has ended, or runs another program.
-    fn forget(&mut self, pid: u32);
 }

@@ -9,7 +9,7 @@ use common::record::{
     PythonBuild, PythonThread, StrayTotal, TypeTotal, WayTotal,
 };
 
-use super::caches::caches;
+use super::cache_record::caches;
 use super::summary::{CensusSummary, ObjectSum, SummaryRow};
 use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
 use crate::holders::summary::{Held, HeldBy, Stray};
@@ -106,7 +106,7 @@ impl CensusRecorder {
     ) -> CensusRecord {
         let (types, types_omitted) = self.types.select(&summary.types, summary.total, TYPE_PARTS);
         let (modules, modules_omitted) = self.modules.select(&summary.modules, summary.total, TYPE_PARTS);
-        let held = census.held.as_deref();
+        let held = census.held.as_ref();
         let (holders, holders_omitted) =
             self.holders.select_holders(held.map(|held| &*held.holders), summary.total);
         let (owners, owners_omitted) =
@@ -115,7 +115,7 @@ impl CensusRecorder {
             self.owner_modules.select_holders(held.map(|held| &*held.modules), summary.total);
         let (caches, caches_omitted) = census.caches.as_deref().map_or((None, None), caches);
         let retained_of = RetainedSizes::of(held);
-        let (process, taking, totals) = (&census.process, &census.taking, &census.totals);
+        let (process, capture, totals) = (&census.process, &census.capture, &census.totals);
         let count = |total: Option<Total>| total.map(|total| total.count);
         let size = |total: Option<Total>| total.map(|total| total.size_bytes);
         CensusRecord {
@@ -143,7 +143,7 @@ impl CensusRecorder {
             caches_omitted,
             python: Some(python(&census.python, process.executable.clone().filter(|_| cmdline))),
             interpreters: Some(census.interpreters),
-            scope: Some(census.scope.word().into()),
+            scope: Some(census.scope.as_str().into()),
             tracked_objects: count(totals.tracked),
             tracked_size_bytes: size(totals.tracked),
             permanent_objects: count(totals.permanent),
@@ -155,17 +155,17 @@ impl CensusRecorder {
             total_overhead_bytes: Some(summary.total.overhead_bytes),
             gc: census.gc.as_ref().map(gc),
             coverage: Some(coverage(census, summary.total)),
-            method: Some(taking.method.word().into()),
-            live_reason: match taking.method {
+            method: Some(capture.method.word().into()),
+            live_reason: match capture.method {
                 Method::Live(reason) => Some(LiveReason::word(reason).into()),
                 Method::Stopped | Method::Core | Method::Snapshot => None,
             },
-            attempts: Some(taking.attempts),
-            in_collection: taking.in_collection,
-            pause_seconds: taking.pause.map(|pause| pause.as_secs_f64()),
-            duration_seconds: Some(taking.duration.as_secs_f64()),
-            torn_reads: Some(taking.torn_reads),
-            rejected_reads: Some(taking.rejected_reads),
+            attempts: Some(capture.attempts),
+            in_collection: capture.in_collection,
+            pause_seconds: capture.pause.map(|pause| pause.as_secs_f64()),
+            duration_seconds: Some(capture.duration.as_secs_f64()),
+            torn_reads: Some(capture.torn_reads),
+            rejected_reads: Some(capture.rejected_reads),
             memobj_peak_bytes: own_peak_bytes(),
             owners: owners.map(|rows| rows.into_iter().map(owner_total).collect()),
             owners_omitted,
@@ -177,26 +177,8 @@ impl CensusRecorder {
             memory: census
                 .memory
                 .as_ref()
-                .map(|memory| super::memory::memory(memory, held.map(|held| &*held.pinning))),
+                .map(|memory| super::memory_record::memory(memory, held.map(|held| &*held.pinning))),
         }
-    }
-}
-
-/// What was listed of each process. Those that have ended are forgotten.
-#[derive(Debug, Default)]
-pub struct CensusRecorders {
-    by_process: HashMap<(u32, Option<u64>), CensusRecorder>,
-}
-
-impl CensusRecorders {
-    /// That of the process of a census.
-    pub fn of(&mut self, census: &Census) -> &mut CensusRecorder {
-        self.by_process.entry((census.process.pid, census.process.start_ticks)).or_default()
-    }
-
-    /// The process of that number has ended.
-    pub fn forget(&mut self, pid: u32) {
-        self.by_process.retain(|(known, _), _| *known != pid);
     }
 }
 
@@ -330,7 +312,7 @@ mod tests {
 
     fn record(recorder: &mut CensusRecorder, types: Vec<TypeCount>) -> CensusRecord {
         let census = census(types);
-        recorder.record(Header::now(&Run::start(), 1), &census, &CensusSummary::of(&census), Some(1), true)
+        recorder.record(Header::now(&Run::start(), 1), &census, &CensusSummary::new(&census), Some(1), true)
     }
 
     fn names(record: &CensusRecord) -> Vec<&str> {
@@ -396,12 +378,12 @@ mod tests {
             ..Held::default()
         };
         let census = Census {
-            held: Some(Arc::new(held)),
+            held: Some(held),
             ..census(vec![type_count("builtins", "str", 900_001, (8 << 20) + 50)])
         };
         let header = Header::now(&Run::start(), 1);
         let found =
-            CensusRecorder::default().record(header, &census, &CensusSummary::of(&census), None, true);
+            CensusRecorder::default().record(header, &census, &CensusSummary::new(&census), None, true);
         let holders = found.holders.unwrap();
         assert_eq!(holders.len(), 1);
         assert_eq!((&*holders[0].holder, holders[0].retained_bytes), ("a.big", Some(4 << 20)));
@@ -433,14 +415,14 @@ mod tests {
     #[test]
     fn record_mirrors_census() {
         let census = Census {
-            taking: crate::census::Taking {
+            capture: crate::census::CaptureInfo {
                 method: Method::Live(LiveReason::MaxPause),
                 pause: None,
-                ..census(Vec::new()).taking
+                ..census(Vec::new()).capture
             },
             ..census(vec![TypeCount { overhead_bytes: 5, ..type_count("builtins", "str", 3, 195) }])
         };
-        let summary = CensusSummary::of(&census);
+        let summary = CensusSummary::new(&census);
         let run = Run::start();
         let record = |root, cmdline| {
             CensusRecorder::default().record(Header::now(&run, 7), &census, &summary, root, cmdline)

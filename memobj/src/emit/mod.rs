@@ -4,15 +4,15 @@
 //! |---|---|
 //! | [`summary`] | sums by type and module, in order |
 //! | [`recorder`] | a record that lists what is large, and goes on listing what it listed |
-//! | [`caches`] | the part of a record that says what caches there are |
-//! | [`leaks`] | the record of a verdict |
-//! | [`memory`] | the part of a record that says who has the resident set |
+//! | [`cache_record`] | the part of a record that says what caches there are |
+//! | [`leaks_record`] | the record of a verdict |
+//! | [`memory_record`] | the part of a record that says who has the resident set |
 //! | [`text`] | tables for people, and what changed |
 
-pub mod caches;
+pub mod cache_record;
 pub mod census_record;
-pub mod leaks;
-pub mod memory;
+pub mod leaks_record;
+pub mod memory_record;
 pub mod summary;
 pub mod text;
 

@@ -4,9 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::caches::Cache;
 use crate::census::{Census, TypeCount};
-use crate::holders::summary::Held;
 
 /// The module of types whose names stand bare.
 const BUILTINS: &str = "builtins";
@@ -69,16 +67,12 @@ pub struct CensusSummary {
     pub modules: Vec<SummaryRow>,
     /// Everything.
     pub total: ObjectSum,
-    /// Who holds the objects, if that was asked.
-    pub held: Option<Arc<Held>>,
-    /// The caches, if that was asked.
-    pub caches: Option<Arc<[Cache]>>,
 }
 
 impl CensusSummary {
     /// The sums of a census.
     #[must_use]
-    pub fn of(census: &Census) -> Self {
+    pub fn new(census: &Census) -> Self {
         let mut types: HashMap<Arc<str>, ObjectSum> = HashMap::with_capacity(census.types.len());
         let mut modules: HashMap<Arc<str>, ObjectSum> = HashMap::new();
         for kind in census.types.iter().filter(|kind| kind.count > 0) {
@@ -88,8 +82,7 @@ impl CensusSummary {
             }
         }
         let total = types.values().fold(ObjectSum::NONE, |total, &sum| total.and(sum));
-        let (held, caches) = (census.held.clone(), census.caches.clone());
-        Self { types: ordered(types), modules: ordered(modules), total, held, caches }
+        Self { types: ordered(types), modules: ordered(modules), total }
     }
 }
 
@@ -128,7 +121,7 @@ mod tests {
             type_count("botpkg", "A", 2, 120),
             type_count("botpkg", "Gone", 0, 0),
         ];
-        let summary = CensusSummary::of(&census(types));
+        let summary = CensusSummary::new(&census(types));
         let rows: Vec<_> =
             summary.types.iter().map(|row| (&*row.name, row.sum.count, row.sum.size_bytes)).collect();
         assert_eq!(rows, [("str", 10, 1000), ("botpkg.B", 3, 120), ("botpkg.A", 2, 120)]);
@@ -143,7 +136,7 @@ mod tests {
 
     #[test]
     fn sums_saturate() {
-        let summary = CensusSummary::of(&census(vec![
+        let summary = CensusSummary::new(&census(vec![
             type_count("a", "b", u64::MAX, u64::MAX),
             type_count("a", "b", 1, 1),
         ]));

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::census::{
-    Allocator, Census, Coverage, Gc, Generation, Method, ProcessFacts, Python, Taking, Thread, Total, Totals,
-    TypeCount,
+    Allocator, CaptureInfo, Census, Coverage, Gc, Generation, Method, ProcessFacts, Python, Thread, Total,
+    Totals, TypeCount,
 };
-use crate::request::Scope;
+use crate::config::Scope;
 
 /// Objects of a type.
 pub fn type_count(module: &str, qualname: &str, count: u64, size_bytes: u64) -> TypeCount {
@@ -75,7 +75,7 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             rss_bytes: Some(100 << 20),
         },
         memory: None,
-        taking: Taking {
+        capture: CaptureInfo {
             method: Method::Stopped,
             attempts: 1,
             in_collection: Some(false),
@@ -85,7 +85,6 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             rejected_reads: 0,
         },
         held: None,
-        leaks: None,
         caches: None,
     }
 }

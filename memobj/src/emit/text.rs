@@ -8,7 +8,6 @@ mod leaks;
 mod memory;
 mod type_changes;
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 
 use common::columns::Tone;
@@ -21,105 +20,98 @@ use self::census::CensusView;
 use self::type_changes::TypeChanges;
 use super::summary::CensusSummary;
 use crate::account::growth::AccountSummary;
+use crate::census::Census;
+use crate::config::TextOptions;
 
-/// How much is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TextOptions {
-    /// Rows of a table.
-    pub limit: usize,
-    /// At every how many censuses of a process the change is shown; 0: never.
-    pub diff_every: u64,
-    /// Whether an account of the resident set was asked for.
-    pub memory: bool,
-}
-
-/// What was shown of a process.
+/// What the text remembers of a process.
 #[derive(Debug)]
-struct TextState {
-    /// How many censuses.
+pub struct TextState {
+    /// Censuses that were shown.
     censuses: u64,
-    /// What had the resident set at the last one.
+    /// The account at the last one that had one.
     figures: Option<AccountSummary>,
-    /// What it had when changes were shown last, or first of all.
+    /// The census that changes are shown against, its moment and its number.
     base: CensusSummary,
-    /// When that was.
     base_at: Stamp,
-    /// The iteration of that.
     base_iteration: u64,
-    /// The caches at the census before this one.
+    /// The caches of the last census.
     caches: Option<caches::Before>,
 }
 
-/// Censuses for people.
+/// Writes censuses for people.
 #[derive(Debug)]
 pub struct TextWriter<W: Write> {
     output: W,
     style: Style,
     options: TextOptions,
-    processes: HashMap<(u32, Option<u64>), TextState>,
+    /// Whether anything was written.
     begun: bool,
-    /// The day of the block before.
+    /// The day of the last block.
     date: String,
 }
 
 impl<W: Write> TextWriter<W> {
-    /// Text in `style` to `output`, which should not buffer.
+    /// Writes to `output`, which should not buffer.
     pub fn new(output: W, style: Style, options: TextOptions) -> Self {
-        let mut text =
-            Self { output, style, options, processes: HashMap::new(), begun: false, date: String::new() };
+        let mut text = Self { output, style, options, begun: false, date: String::new() };
         text.set_width(style.width);
         text
     }
 
-    /// Cuts lines at another width from now on: the terminal was resized. 0 columns are what a terminal says that does not
-    /// know, and cut nothing.
+    /// Cuts lines at this width from now on. Terminals that do not know their width report 0.
     pub fn set_width(&mut self, width: Option<usize>) {
         self.style.width = width.filter(|&columns| columns > 0);
     }
 
-    /// Shows a census; `tally` has all its rows, of which the record may list a part.
+    /// Writes a census, and every few censuses what changed. `state` is what was remembered of the process.
     ///
     /// # Errors
-    /// What the output says.
-    pub fn census(&mut self, record: &CensusRecord, summary: &CensusSummary) -> io::Result<()> {
+    /// The output refuses.
+    pub fn census(
+        &mut self,
+        record: &CensusRecord,
+        census: &Census,
+        summary: CensusSummary,
+        state: &mut Option<TextState>,
+    ) -> io::Result<()> {
         let date = record.timestamp.format("%Y-%m-%d");
-        let day = (date != self.date).then_some(date.as_str());
-        let every = self.options.diff_every;
-        let process = (record.pid, record.start_ticks);
-        let shown = self.processes.entry(process).or_insert_with(|| TextState {
-            censuses: 0,
-            figures: None,
-            base: summary.clone(),
-            base_at: record.timestamp,
-            base_iteration: record.iteration,
-            caches: None,
-        });
-        let block =
-            CensusView { record, summary, limit: self.options.limit, day, caches: shown.caches.as_ref() };
-        let mut lines = block.lines();
-        shown.caches = summary.caches.as_deref().map(caches::cache_sizes);
-        shown.censuses += 1;
+        let before = state.as_ref();
+        let view = CensusView {
+            record,
+            census,
+            summary: &summary,
+            limit: self.options.limit,
+            day: (date != self.date).then_some(&date),
+            caches: before.and_then(|state| state.caches.as_ref()),
+        };
+        let mut lines = view.lines();
         let memory = record.memory.as_ref();
         if let (None, true) = (memory, self.options.memory) {
             lines.push(memory::missing(record));
         }
-        let figures = memory.map(super::memory::figures);
-        if let (Some(before), Some(now)) = (&shown.figures, &figures) {
+        let figures = memory.map(super::memory_record::figures);
+        if let (Some(before), Some(now)) = (before.and_then(|state| state.figures.as_ref()), &figures) {
             lines.extend(memory::since(before, now));
         }
-        shown.figures = figures.or(shown.figures.take());
-        // What is wanted of caches fits one screen, and has changes of its own.
-        let every = if summary.caches.is_some() { 0 } else { every };
-        if every > 0 && shown.censuses > 1 && shown.censuses.is_multiple_of(every) {
-            let since = (shown.base_at, shown.base_iteration);
-            lines.extend(TypeChanges::between(&shown.base, summary).lines(
-                since,
-                record.timestamp,
-                self.options.limit,
-            ));
-            shown.base.clone_from(summary);
-            shown.base_at = record.timestamp;
-            shown.base_iteration = record.iteration;
+        let caches = census.caches.as_deref().map(caches::cache_sizes);
+        // The caches alone fit one screen, and show their changes themselves.
+        let every = if caches.is_some() { 0 } else { self.options.diff_every };
+        let (base_at, base_iteration) = (record.timestamp, record.iteration);
+        match state {
+            Some(state) => {
+                state.censuses += 1;
+                if every > 0 && state.censuses.is_multiple_of(every) {
+                    let since = (state.base_at, state.base_iteration);
+                    let changes = TypeChanges::between(&state.base, &summary);
+                    lines.extend(changes.lines(since, record.timestamp, self.options.limit));
+                    (state.base, state.base_at, state.base_iteration) = (summary, base_at, base_iteration);
+                }
+                (state.figures, state.caches) = (figures.or(state.figures.take()), caches);
+            }
+            None => {
+                *state =
+                    Some(TextState { censuses: 1, figures, base: summary, base_at, base_iteration, caches });
+            }
         }
         self.date = date;
         self.write(&lines)
@@ -133,12 +125,7 @@ impl<W: Write> TextWriter<W> {
         match record {
             Record::Error(error) => self.write(&[error_line(error)]),
             Record::Leaks(leaks) => self.write(&leaks::lines(leaks)),
-            Record::ProcessEvent(event) => {
-                if event.event == EventKind::Exited {
-                    self.processes.retain(|(pid, _), _| *pid != event.pid);
-                }
-                self.write(&[event_line(event)])
-            }
+            Record::ProcessEvent(event) => self.write(&[event_line(event)]),
             _ => Ok(()),
         }
     }

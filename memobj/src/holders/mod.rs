@@ -4,6 +4,7 @@
 //! cache of a function. An *owner* is the nearest thing above an object that somebody of the program has named: the instance of a class
 //! that it is a part of, or else the holder. So a dict is not just a dict.
 
+pub mod object_samples;
 pub mod path_search;
 pub mod pinning;
 pub mod place_name;

@@ -7,18 +7,18 @@ use std::sync::Arc;
 
 use common::record::SurvivorSample;
 
+use crate::config::HolderOptions;
 use crate::graph::NodeId;
 use crate::holders::retained::RetainedSizes;
 use crate::holders::why::Why;
 use crate::holders::{Holders, ObjectTotals};
 use crate::names::NameReader;
-use crate::request::Holding;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
+use super::object_samples::sample_objects;
 use super::pinning::{HeldPinning, find_pinning};
-use crate::census::survivor_samples::sample_survivors;
 
 /// To so many objects of a type the ways are looked at.
 const SAMPLE: usize = 10_000;
@@ -77,7 +77,7 @@ pub fn summarize_holders<M: Memory>(
     python: &PythonHeap<'_, M>,
     holders: &Holders<'_>,
     retained: Option<&RetainedSizes>,
-    wanted: &Holding,
+    wanted: &HolderOptions,
     kept: &[(Range<Addr>, u64)],
 ) -> Held {
     let graph = holders.graph();
@@ -126,7 +126,7 @@ pub fn summarize_holders<M: Memory>(
         retained: retained.map(|retained| by_type(holders, retained)),
         pinning: find_pinning(holders, kept),
         whys,
-        samples: sample_survivors(holders),
+        samples: sample_objects(holders),
     }
 }
 

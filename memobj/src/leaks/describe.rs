@@ -132,7 +132,7 @@ impl LeakFinder<'_, '_> {
         added: Option<(TypeIndex, &RootGroup)>,
     ) -> Option<&'r GrowingRow<'a>> {
         let index = added.map(|(of, group)| self.wrapped(of, group).unwrap_or(of));
-        let word = index.and_then(|index| self.census.type_of(index));
+        let word = index.and_then(|index| self.ids.type_of(index));
         let of_heads = rows.iter().find(|growing| Some(growing.of) == word && growing.objects.net > 0.0);
         let says_much =
             |of: NameId| self.index_of(of).map(|index| self.specificity(index)) == Some(Specificity::User);
@@ -187,16 +187,16 @@ impl LeakFinder<'_, '_> {
     /// A type of that name.
     fn index_of(&self, of: NameId) -> Option<TypeIndex> {
         let types = self.holders.graph().types();
-        (0..).take(types.len()).map(TypeIndex).find(|&index| self.census.type_of(index) == Some(of))
+        (0..).take(types.len()).map(TypeIndex).find(|&index| self.ids.type_of(index) == Some(of))
     }
 
     /// The objects of a type in a place: those that came after the first census, if there are any.
     fn nodes(&self, place: NameId, index: TypeIndex) -> Vec<NodeId> {
         let links = self.holders.graph();
-        let word = self.census.type_of(index);
+        let word = self.ids.type_of(index);
         let all = || {
             (0..).take(links.objects()).map(NodeId).filter(|&node| {
-                self.census.key(self.holders, node).is_some_and(|(at, of)| at == place && Some(of) == word)
+                self.ids.key(self.holders, node).is_some_and(|(at, of)| at == place && Some(of) == word)
             })
         };
         let new: Vec<NodeId> = all().filter(|&node| self.generations.first_seen(node) > 0).collect();

@@ -48,7 +48,7 @@ pub(super) struct LeakFinder<'a, 'w> {
     pub moments: &'a [f64],
     pub holders: &'a Holders<'w>,
     pub generations: &'a Generations,
-    pub census: &'a PlaceIds,
+    pub ids: &'a PlaceIds,
     pub collector_on: Option<bool>,
     /// How many threads there were in each census.
     pub threads: &'a [u64],
@@ -105,9 +105,8 @@ impl LeakFinder<'_, '_> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let groups = growth_roots::find(self.holders, self.generations, self.census, |place| {
-            places.contains_key(&place)
-        });
+        let groups =
+            growth_roots::find(self.holders, self.generations, self.ids, |place| places.contains_key(&place));
         let rate = |rows: &[GrowingRow<'_>]| rows.iter().map(GrowingRow::bytes_per_second).sum::<f64>();
         let mut all: Vec<(NameId, Vec<GrowingRow<'_>>)> = places.into_iter().collect();
         all.sort_by(|a, b| rate(&b.1).total_cmp(&rate(&a.1)).then(a.0.cmp(&b.0)));
@@ -214,7 +213,7 @@ impl LeakFinder<'_, '_> {
             .flat_map(|(number, candidate)| candidate.keys.iter().map(move |&key| (key, number)))
             .collect();
         let sums =
-            retained.by_group(found.len(), |node| groups.get(&self.census.key(self.holders, node)?).copied());
+            retained.by_group(found.len(), |node| groups.get(&self.ids.key(self.holders, node)?).copied());
         for (candidate, bytes) in found.iter_mut().zip(sums) {
             if !candidate.keys.is_empty() && candidate.finding.cause != LeakCause::Garbage {
                 candidate.finding.retained_bytes = Some(bytes);

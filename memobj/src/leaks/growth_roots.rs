@@ -48,7 +48,7 @@ pub type RootGroups = HashMap<NameId, HashMap<TypeIndex, RootGroup>>;
 pub fn find(
     holders: &Holders<'_>,
     generations: &Generations,
-    census: &PlaceIds,
+    ids: &PlaceIds,
     wanted: impl Fn(NameId) -> bool,
 ) -> RootGroups {
     let links = holders.graph();
@@ -61,10 +61,10 @@ pub fn find(
     let mut groups = RootGroups::new();
     for node in (0..).take(links.objects()).map(NodeId) {
         let first_seen = generations.first_seen(node);
-        if first_seen == 0 || first_seen == generations.census() {
+        if first_seen == 0 || first_seen == generations.current() {
             continue;
         }
-        let Some((place, _)) = census.key(holders, node).filter(|&(place, _)| wanted(place)) else {
+        let Some((place, _)) = ids.key(holders, node).filter(|&(place, _)| wanted(place)) else {
             continue;
         };
         let root = roots.of(node);

@@ -15,7 +15,7 @@ mod native;
 mod threads;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::account::Account;
 use crate::graph::TooLarge;
@@ -37,20 +37,24 @@ use history::History;
 /// From so many censuses on something can be said.
 pub const MIN_CENSUSES: usize = 3;
 
-/// What else is known of the process at the moment of a census.
-#[derive(Debug, Clone, Copy, Default)]
+/// Facts about the process at the moment of a census.
+#[derive(Debug, Clone, Copy)]
 pub struct ProcessContext<'a> {
+    /// The moment.
+    pub at: Instant,
+    /// How long the process was paused; `None` if it was not.
+    pub pause: Option<Duration>,
     /// Its resident set.
     pub rss_bytes: Option<u64>,
-    /// Whether its collector is on; `None` if that is not known.
+    /// Whether its garbage collector is enabled; `None` if unknown.
     pub collector_on: Option<bool>,
     /// The account of its resident set.
     pub account: Option<&'a Account>,
-    /// The names of the types in it, by number.
+    /// The type names of the account, by row.
     pub types: &'a [Arc<str>],
 }
 
-/// All that is known of a process from one census to the next.
+/// Finds the leaks of one process: owns everything that is kept from one census to the next.
 #[derive(Debug, Default)]
 pub struct LeakTracker {
     survivors: Survivors,
@@ -59,73 +63,90 @@ pub struct LeakTracker {
     moments: Vec<f64>,
     totals: Vec<ObjectTotals>,
     rss: Vec<Option<u64>>,
-    /// How many threads run Python, in each.
+    /// Threads that run Python, in each census.
     threads: Vec<u64>,
-    account: Option<Account>,
+    first_account: Option<Account>,
+    report: LeakReport,
 }
 
-/// What was found in the censuses so far.
+/// The findings of all censuses so far.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Report {
-    /// How many there were.
+pub struct LeakReport {
+    /// Whether there were enough censuses; without that only their number and pause are known.
+    pub is_conclusive: bool,
+    /// The number of censuses.
     pub censuses: u64,
-    /// From the first to the last, in seconds.
+    /// The longest pause.
+    pub longest_pause: Option<Duration>,
+    /// Seconds from the first to the last census.
     pub seconds: f64,
-    /// All objects, in each.
-    pub totals: Vec<ObjectTotals>,
-    /// The resident set, in each; `None` where it is not known.
-    pub rss_bytes: Vec<Option<u64>>,
-    /// How many places hold objects.
+    /// All objects of the first and of the last census.
+    pub totals: (ObjectTotals, ObjectTotals),
+    /// The resident set at the first and at the last census.
+    pub rss_bytes: (Option<u64>, Option<u64>),
+    /// The number of places that hold objects.
     pub places: u64,
-    /// What grows and does not stop, those with the most bytes a second first.
+    /// Growth without an end, most bytes per second first.
     pub leaks: Vec<Finding>,
-    /// What grows towards a limit that it has.
+    /// Growth towards a known limit.
     pub filling: Vec<Finding>,
-    /// What is resident and free in arenas of pymalloc that few objects keep, and the type that keeps most; `None` if that is not known.
+    /// Free memory in nearly empty arenas, and the type that keeps most of it; `None` if unknown.
     pub pinned: Option<(u64, Arc<str>)>,
-    /// What of the resident set grows besides Python objects; `None` if that does not grow, or is not known.
+    /// Growth of the resident set beyond Python objects; `None` if there is none, or unknown.
     pub memory: Option<MemoryGrowth>,
 }
 
-impl Report {
+impl LeakReport {
     /// Whether something leaks.
     #[must_use]
-    pub fn leaks(&self) -> bool {
+    pub fn has_leak(&self) -> bool {
         !self.leaks.is_empty() || self.memory.as_ref().is_some_and(|memory| memory.leaks)
+    }
+
+    /// The growth of all leaks, in bytes per second.
+    #[must_use]
+    pub fn bytes_per_second(&self) -> f64 {
+        let objects: f64 = self.leaks.iter().map(|leak| leak.bytes_per_second).sum();
+        let memory = self.memory.as_ref().filter(|memory| memory.leaks);
+        objects.max(memory.map_or(0.0, |memory| memory.bytes_per_second))
     }
 }
 
 impl LeakTracker {
-    /// Takes in a census that was taken at `at`: what was seen, which [`keep`](Self::keep) wants; and what that says, from
-    /// [`MIN_CENSUSES`] on.
+    /// The findings so far.
+    #[must_use]
+    pub fn report(&self) -> &LeakReport {
+        &self.report
+    }
+
+    /// Compares a census with those before. [`keep`](Self::keep) takes the generations that are returned.
     ///
     /// # Errors
-    /// If there were too many.
-    pub fn look<M: Memory>(
+    /// There were too many censuses or objects.
+    pub fn observe<M: Memory>(
         &mut self,
         python: &PythonHeap<'_, M>,
         holders: &Holders<'_>,
-        at: Instant,
         context: ProcessContext<'_>,
-    ) -> Result<(Generations, Option<Report>), Error> {
-        let too_many = |what: String| Error::new(stage::HEAP, what, "begin anew");
+    ) -> Result<Generations, Error> {
+        let too_many = |what: String| Error::new(stage::HEAP, what, "start a new search");
         if self.moments.len() >= MAX_CENSUSES {
-            return Err(too_many(format!("no more than {MAX_CENSUSES} censuses can be candidate apart")));
+            return Err(too_many(format!("at most {MAX_CENSUSES} censuses can be compared")));
         }
         let generations = self
             .survivors
-            .look(python, holders.graph())
-            .map_err(|error: TooLarge| too_many(format!("objects cannot be followed: {error}")))?;
+            .identify(python, holders.graph())
+            .map_err(|error: TooLarge| too_many(format!("objects cannot be tracked: {error}")))?;
         let mut names = NameReader::new(python);
         let links = holders.graph();
         let counts: Vec<bool> = links.types().iter().map(|counted| find::has_items(&counted.of)).collect();
-        let census = self.history.add(holders, &generations, |node| {
+        let ids = self.history.add(holders, &generations, |node| {
             let counts = counts.get(links.type_index(node).0 as usize).is_some_and(|&counts| counts);
             let at = counts.then(|| links.address(node)).flatten();
             at.and_then(|at| names.entries(at)).unwrap_or(0)
         });
-        let first = *self.first.get_or_insert(at);
-        self.moments.push(at.saturating_duration_since(first).as_secs_f64());
+        let first = *self.first.get_or_insert(context.at);
+        self.moments.push(context.at.saturating_duration_since(first).as_secs_f64());
         let total = links.types().iter().fold(ObjectTotals::default(), |total, counted| ObjectTotals {
             objects: total.objects.saturating_add(counted.counts.heap.objects),
             bytes: total.bytes.saturating_add(counted.counts.heap.bytes),
@@ -133,13 +154,14 @@ impl LeakTracker {
         self.totals.push(total);
         self.rss.push(context.rss_bytes);
         self.threads.push(links.threads().len() as u64);
-        let mut report = None;
+        self.report.censuses = self.moments.len() as u64;
+        self.report.longest_pause = self.report.longest_pause.max(context.pause);
         if self.moments.len() >= MIN_CENSUSES {
-            report = Some(self.report(holders, &generations, &census, &mut names, context)?);
-        } else if self.account.is_none() {
-            self.account = context.account.cloned();
+            self.conclude(holders, &generations, &ids, &mut names, context)?;
+        } else if self.first_account.is_none() {
+            self.first_account = context.account.cloned();
         }
-        Ok((generations, report))
+        Ok(generations)
     }
 
     /// Keeps what the next census is compared with.
@@ -147,33 +169,36 @@ impl LeakTracker {
         self.survivors.keep(places, set, generations);
     }
 
-    fn report<M: Memory>(
-        &self,
+    fn conclude<M: Memory>(
+        &mut self,
         holders: &Holders<'_>,
         generations: &Generations,
-        census: &history::PlaceIds,
+        ids: &history::PlaceIds,
         names: &mut NameReader<'_, '_, M>,
         context: ProcessContext<'_>,
-    ) -> Result<Report, Error> {
+    ) -> Result<(), Error> {
         let finder = find::LeakFinder {
             history: &self.history,
             moments: &self.moments,
             holders,
             generations,
-            census,
+            ids,
             collector_on: context.collector_on,
             threads: &self.threads,
         };
         let found = finder.find(names)?;
-        let (filling, leaks): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|finding| finding.limit.is_some());
-        let memory =
-            native::growth(&self.moments, &self.rss, &self.totals, self.account.as_ref(), context.account);
-        Ok(Report {
-            censuses: self.moments.len() as u64,
+        let (filling, leaks) = found.into_iter().partition(|finding| finding.limit.is_some());
+        let first = self.first_account.as_ref();
+        let memory = native::growth(&self.moments, &self.rss, &self.totals, first, context.account);
+        let ends =
+            |totals: &[ObjectTotals]| totals.first().copied().zip(totals.last().copied()).unwrap_or_default();
+        self.report = LeakReport {
+            is_conclusive: true,
+            censuses: self.report.censuses,
+            longest_pause: self.report.longest_pause,
             seconds: self.moments.last().copied().unwrap_or(0.0),
-            totals: self.totals.clone(),
-            rss_bytes: self.rss.clone(),
+            totals: ends(&self.totals),
+            rss_bytes: (self.rss.first().copied().flatten(), self.rss.last().copied().flatten()),
             places: holders.places().len() as u64,
             leaks,
             filling,
@@ -183,6 +208,7 @@ impl LeakTracker {
                 Some((account.pinned.arena_bytes, Arc::clone(name)))
             }),
             memory,
-        })
+        };
+        Ok(())
     }
 }

@@ -1,133 +1,149 @@
-//! The processes of a run: those that the user named, and with `--tree` everything below them, as they come and go.
+//! The processes of a run: the ones that the user named, and with `--tree` everything below them, as they come and go.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Instant;
 
 use common::process::{ProcessId, Stat, decimal};
 
-/// A process that may run Python.
+use super::tracker::Tracker;
+
+/// A process as events name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TargetProcess {
-    /// Who it is; its start is 0 if it could not be read.
+pub struct ProcessInfo {
+    /// Its identity; the start is 0 if it could not be read.
     pub id: ProcessId,
-    /// The process that was named and is this one or above it.
+    /// The process that the user named: this one, or one above it.
     pub root: u32,
     /// Its name.
     pub name: Arc<str>,
-    /// What tells the program in it from another one; `None` where that is hidden from us.
-    image: Option<u64>,
-    /// Whether a census of it was taken.
+    /// Whether a census of its program was taken.
     pub counted: bool,
-    /// Since when it runs another program than the one that was counted, if no census of that was taken yet.
+}
+
+/// A process that may run Python.
+#[derive(Debug)]
+pub struct TargetProcess {
+    pub info: ProcessInfo,
+    /// Identifies the program in it; `None` where that is hidden.
+    image: Option<u64>,
+    /// When a program that was counted was replaced by one that was not, yet.
     pub replaced: Option<Instant>,
+    pub tracker: Tracker,
 }
 
-/// What happened to the members since they were looked at last.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What happened since the last refresh.
+#[derive(Debug, Default)]
 pub struct ProcessChanges {
-    /// They have ended.
+    /// Processes that exited.
     pub ended: Vec<TargetProcess>,
-    /// They run another program now, the same processes.
-    pub replaced: Vec<TargetProcess>,
+    /// Processes that run another program now; `counted` is of the program before.
+    pub replaced: Vec<ProcessInfo>,
 }
 
-/// All members.
+/// All processes of a run.
 #[derive(Debug)]
 pub struct ProcessSet {
+    roots: Vec<u32>,
     tree: bool,
     adopts: bool,
-    members: Vec<TargetProcess>,
+    processes: Vec<TargetProcess>,
 }
 
 impl ProcessSet {
-    /// The processes of these numbers; with `tree`, and what is below them. One that is not there is a member all the same:
-    /// taking its census says what is wrong. `adopts`: orphans of the first one become children of this process, its subreaper.
+    /// The processes `roots`, and with `tree` those below them. A missing one is included: its census reports the reason.
+    /// With `adopts`, orphans of the first root become children of this process, its subreaper.
     pub fn new(roots: &[u32], tree: bool, adopts: bool) -> Self {
-        let mut members: Vec<TargetProcess> = Vec::new();
+        let mut processes: Vec<TargetProcess> = Vec::new();
         for &pid in roots {
-            if members.iter().all(|known| known.id.pid != pid) {
-                let member = ProcStat::read(pid).map(|found| found.member(pid));
-                members.push(member.unwrap_or_else(|| TargetProcess {
-                    id: ProcessId { pid, start: 0 },
-                    root: pid,
-                    name: "?".into(),
-                    image: None,
-                    counted: false,
-                    replaced: None,
-                }));
+            if processes.iter().all(|known| known.info.id.pid != pid) {
+                let missing =
+                    || ProcStat { id: ProcessId { pid, start: 0 }, parent: 0, name: "?".into(), image: None };
+                processes.push(ProcStat::read(pid).unwrap_or_else(missing).target(pid));
             }
         }
-        let mut all = Self { tree, adopts, members };
-        all.take_in(&read_all(tree));
+        let mut all = Self { roots: roots.to_vec(), tree, adopts, processes };
+        all.add_descendants(&read_all(tree));
         all
     }
 
-    /// Those that live, as far as is known, in the order in which they were found.
+    /// The processes that are known to run, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &TargetProcess> {
-        self.members.iter()
+        self.processes.iter()
     }
 
-    /// That of the number `pid`.
+    /// The processes that the user named.
+    pub fn roots(&self) -> &[u32] {
+        &self.roots
+    }
+
+    /// The numbers of all processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.iter().map(|process| process.info.id.pid).collect()
+    }
+
+    /// The process `pid`.
     pub fn get_mut(&mut self, pid: u32) -> Option<&mut TargetProcess> {
-        self.members.iter_mut().find(|member| member.id.pid == pid)
+        self.processes.iter_mut().find(|process| process.info.id.pid == pid)
     }
 
-    /// Leaves a living member out from now on.
-    pub fn drop(&mut self, pid: u32) {
-        self.members.retain(|member| member.id.pid != pid);
+    /// Removes the process `pid`, which goes on running.
+    pub fn remove(&mut self, pid: u32) -> Option<TargetProcess> {
+        let index = self.processes.iter().position(|process| process.info.id.pid == pid)?;
+        Some(self.processes.remove(index))
     }
 
-    /// Whether none lives.
+    /// Whether none is left.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.processes.is_empty()
     }
 
-    /// Looks what became of them, and who has come.
+    /// Finds out which processes exited, run another program, or are new.
     pub fn refresh(&mut self) -> ProcessChanges {
         let mut changes = ProcessChanges::default();
-        let mut living = Vec::with_capacity(self.members.len());
-        for mut member in self.members.drain(..) {
-            match ProcStat::read(member.id.pid) {
-                Some(now) if member.id.start == 0 || now.id == member.id => {
-                    let is_other = matches!((member.image, now.image), (Some(old), Some(new)) if old != new);
-                    (member.id, member.image, member.name) = (now.id, now.image.or(member.image), now.name);
+        for mut process in std::mem::take(&mut self.processes) {
+            let info = &mut process.info;
+            match ProcStat::read(info.id.pid) {
+                Some(now) if info.id.start == 0 || now.id == info.id => {
+                    let is_other = matches!((process.image, now.image), (Some(old), Some(new)) if old != new);
+                    (info.id, process.image, info.name) = (now.id, now.image.or(process.image), now.name);
                     if is_other {
-                        changes.replaced.push(member.clone());
-                        member.replaced = member.counted.then(Instant::now).or(member.replaced);
-                        member.counted = false;
+                        changes.replaced.push(info.clone());
+                        process.replaced = info.counted.then(Instant::now).or(process.replaced);
+                        info.counted = false;
+                        process.tracker.restart();
                     }
-                    living.push(member);
+                    self.processes.push(process);
                 }
-                _ => changes.ended.push(member),
+                _ => changes.ended.push(process),
             }
         }
-        self.members = living;
-        self.take_in(&read_all(self.tree));
+        self.add_descendants(&read_all(self.tree));
         changes
     }
 
-    /// Members are remembered: one whose parent ended, and so has another one now, stays a member.
-    fn take_in(&mut self, read_all: &BTreeMap<u32, ProcStat>) {
-        let mut known: HashSet<u32> = self.members.iter().map(|member| member.id.pid).collect();
+    /// Adds children of known processes. One whose parent exited, and which has another parent now, stays.
+    fn add_descendants(&mut self, read_all: &BTreeMap<u32, ProcStat>) {
+        let mut known: HashSet<u32> = self.iter().map(|process| process.info.id.pid).collect();
         let mut children: BTreeMap<u32, Vec<&ProcStat>> = BTreeMap::new();
         for found in read_all.values() {
             children.entry(found.parent).or_default().push(found);
         }
-        if let Some(root) = self.members.first().map(|member| member.root).filter(|_| self.adopts) {
+        if let Some(root) = self.processes.first().map(|process| process.info.root).filter(|_| self.adopts) {
             for found in children.get(&std::process::id()).into_iter().flatten() {
                 if known.insert(found.id.pid) {
-                    self.members.push(found.member(root));
+                    self.processes.push(found.target(root));
                 }
             }
         }
         let mut next = 0;
-        while let Some((pid, root)) = self.members.get(next).map(|member| (member.id.pid, member.root)) {
+        while let Some((pid, root)) =
+            self.processes.get(next).map(|process| (process.info.id.pid, process.info.root))
+        {
             for found in children.get(&pid).into_iter().flatten() {
                 if known.insert(found.id.pid) {
-                    self.members.push(found.member(root));
+                    self.processes.push(found.target(root));
                 }
             }
             next += 1;
@@ -159,31 +175,10 @@ impl ProcStat {
         })
     }
 
-    fn member(&self, root: u32) -> TargetProcess {
-        TargetProcess {
-            id: self.id,
-            root,
-            name: Arc::clone(&self.name),
-            image: self.image,
-            counted: false,
-            replaced: None,
-        }
+    fn target(&self, root: u32) -> TargetProcess {
+        let info = ProcessInfo { id: self.id, root, name: Arc::clone(&self.name), counted: false };
+        TargetProcess { info, image: self.image, replaced: None, tracker: Tracker::default() }
     }
-}
-
-/// As much of a command line as is read: the kernel gives out as much as there is, megabytes if need be.
-const MAX_CMDLINE_BYTES: u64 = 64 << 10;
-
-/// The arguments of a process, as it may have changed them; `None` where they cannot be read: proc_pid_cmdline(5).
-pub fn read_cmdline(pid: u32) -> Option<Vec<String>> {
-    let mut text = Vec::new();
-    fs::File::open(format!("/proc/{pid}/cmdline"))
-        .ok()?
-        .take(MAX_CMDLINE_BYTES)
-        .read_to_end(&mut text)
-        .ok()?;
-    let text = text.strip_suffix(b"\0").unwrap_or(&text);
-    Some(text.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
 }
 
 /// All processes, if they are wanted, but this one.
@@ -200,6 +195,7 @@ fn read_all(wanted: bool) -> BTreeMap<u32, ProcStat> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::process::{Child, Command, Stdio};
     use std::time::Duration;
 
@@ -246,23 +242,23 @@ mod tests {
         let mut running =
             Running::shell("exec 3<&0; sh -c 'sh -c \"read x <&3; :\" 3<&3 & wait' & read x <&3; :");
         let root = running.0.id();
-        let mut members = ProcessSet::new(&[root], true, false);
+        let mut processes = ProcessSet::new(&[root], true, false);
         wait_until("three shells", || {
-            members.refresh();
-            members.iter().count() >= 3
+            processes.refresh();
+            processes.iter().count() >= 3
         });
-        assert!(members.iter().all(|member| member.root == root));
-        let pids: Vec<u32> = members.iter().map(|member| member.id.pid).collect();
-        let [_, middle, inner] = pids[..] else { panic!("{members:?}") };
+        assert!(processes.iter().all(|process| process.info.root == root));
+        let pids = processes.pids();
+        let [_, middle, inner] = pids[..] else { panic!("{processes:?}") };
         let middle = rustix::process::Pid::from_raw(middle.try_into().unwrap()).unwrap();
         rustix::process::kill_process(middle, rustix::process::Signal::KILL).unwrap();
-        wait_until("the end of the middle one", || !members.refresh().ended.is_empty());
-        assert_eq!(members.iter().map(|member| member.id.pid).collect::<Vec<_>>(), [root, inner]);
+        wait_until("the end of the middle one", || !processes.refresh().ended.is_empty());
+        assert_eq!(processes.pids(), [root, inner]);
         // Both shells that are left read the pipe, and find its end.
         running.end();
         wait_until("the end of all", || {
-            members.refresh();
-            members.is_empty()
+            processes.refresh();
+            processes.is_empty()
         });
     }
 
@@ -270,40 +266,31 @@ mod tests {
     fn exit_and_exec_are_reported() {
         let mut running = Running::shell("read x; exec cat");
         let pid = running.0.id();
-        let mut members = ProcessSet::new(&[pid, pid], false, false);
-        assert_eq!(members.iter().count(), 1);
-        members.get_mut(pid).unwrap().counted = true;
+        let mut processes = ProcessSet::new(&[pid, pid], false, false);
+        assert_eq!(processes.iter().count(), 1);
+        processes.get_mut(pid).unwrap().info.counted = true;
         std::io::Write::write_all(running.0.stdin.as_mut().unwrap(), b"\n").unwrap();
         let mut replaced = Vec::new();
         wait_until("exec", || {
-            replaced.append(&mut members.refresh().replaced);
+            replaced.append(&mut processes.refresh().replaced);
             !replaced.is_empty()
         });
-        let member = members.get_mut(pid).unwrap();
-        assert_eq!((&*replaced[0].name, &*member.name, member.counted), ("cat", "cat", false));
+        let info = &processes.get_mut(pid).unwrap().info;
+        assert_eq!((&*replaced[0].name, &*info.name, info.counted), ("cat", "cat", false));
         running.end();
-        let changes = members.refresh();
-        assert_eq!(changes.ended.iter().map(|member| member.id.pid).collect::<Vec<_>>(), [pid]);
-        assert!(members.is_empty());
-    }
-
-    #[test]
-    fn cmdline_splits_arguments() {
-        let running = Running::shell("read x; : 'two words'");
-        let words = read_cmdline(running.0.id()).unwrap();
-        assert_eq!((&*words[0], &*words[1], words.len()), ("sh", "-c", 3));
-        assert!(words[2].ends_with(": 'two words'"), "{words:?}");
-        assert_eq!(read_cmdline(1 << 30), None);
+        let changes = processes.refresh();
+        assert_eq!(changes.ended.iter().map(|process| process.info.id.pid).collect::<Vec<_>>(), [pid]);
+        assert!(processes.is_empty());
     }
 
     #[test]
     fn missing_pid_is_kept_until_refresh() {
         // Above the most that the kernel gives out (proc_sys_kernel(5), pid_max).
-        let mut members = ProcessSet::new(&[1 << 30], true, false);
+        let mut processes = ProcessSet::new(&[1 << 30], true, false);
         assert_eq!(
-            members.iter().map(|member| member.id).collect::<Vec<_>>(),
+            processes.iter().map(|process| process.info.id).collect::<Vec<_>>(),
             [ProcessId { pid: 1 << 30, start: 0 }]
         );
-        assert_eq!(members.refresh().ended.len(), 1);
+        assert_eq!(processes.refresh().ended.len(), 1);
     }
 }

@@ -10,29 +10,40 @@ use common::jsonl::{Item, Reader};
 use common::record::{EventKind, Record};
 
 use super::*;
+use crate::capture::ProcessState;
 use crate::census::Census;
+use crate::cli::Args;
+use crate::config::{CensusOptions, HeapFile};
 use crate::emit::testing::{census, type_count};
-use crate::request::{Request, Source};
 use memobj_cpython::stage;
 use memobj_process::error::{Error, Stage};
 
-/// Gives what a test wants of each census: the number of the call, from 1, and the process. What was to be forgotten it keeps.
-struct FakeSource<F>(u64, F, Vec<u32>);
+/// Answers each census by a function of the number of the call, from 1, and the process.
+struct FakeSource<F> {
+    calls: u64,
+    answer: F,
+    /// For each census of a process: whether nothing was kept of it.
+    fresh: Vec<bool>,
+}
 
-impl<F: FnMut(u64, u32) -> Result<Census, Error>> Taker for FakeSource<F> {
-    fn take(&mut self, request: &Request) -> Result<Census, Error> {
-        self.0 += 1;
-        let pid = match request.source {
-            Source::Process { pid } => pid,
-            Source::Core(_) | Source::Snapshot(_) => 0,
-        };
-        let mut census = self.1(self.0, pid)?;
+impl<F: FnMut(u64, u32) -> Result<Census, Error>> CensusSource for FakeSource<F> {
+    fn capture_process(
+        &mut self,
+        pid: u32,
+        _: &CensusOptions,
+        state: &mut ProcessState,
+    ) -> Result<Census, Error> {
+        self.calls += 1;
+        self.fresh.push(state.leaks.is_none());
+        state.leaks.get_or_insert_default();
+        let mut census = (self.answer)(self.calls, pid)?;
         census.process.pid = pid;
         Ok(census)
     }
 
-    fn forget(&mut self, pid: u32) {
-        self.2.push(pid);
+    fn capture_file(&mut self, _: &HeapFile, _: &CensusOptions) -> Result<Census, Error> {
+        self.calls += 1;
+        (self.answer)(self.calls, 0)
     }
 }
 
@@ -46,7 +57,7 @@ struct FinishedRun {
     text: String,
     result: Result<u8, Failure>,
     calls: u64,
-    forgotten: Vec<u32>,
+    fresh: Vec<bool>,
 }
 
 impl FinishedRun {
@@ -65,20 +76,26 @@ impl FinishedRun {
     }
 }
 
-fn run_with(args: &[&str], take: impl FnMut(u64, u32) -> Result<Census, Error>) -> FinishedRun {
+fn run_with(args: &[&str], answer: impl FnMut(u64, u32) -> Result<Census, Error>) -> FinishedRun {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("made/log");
     let shown = file.to_str().unwrap();
     let args = Args::try_parse_from(["memobj", "-o", shown].iter().chain(args)).unwrap();
-    let mut taker = FakeSource(0, take, Vec::new());
-    let result = run(&args, &mut taker);
+    let mut source = FakeSource { calls: 0, answer, fresh: Vec::new() };
+    let result = args.into_config().and_then(|config| run(&config, &mut source));
     let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     let records = read(&folder.path().join("made/log.jsonl"));
     let records = Reader::new("log", records.as_bytes()).map(|item| match item.unwrap() {
         Item::Record(record) => record,
         Item::Bad(bad) => panic!("{bad}"),
     });
-    FinishedRun { records: records.collect(), text: read(&file), result, calls: taker.0, forgotten: taker.2 }
+    FinishedRun {
+        records: records.collect(),
+        text: read(&file),
+        result,
+        calls: source.calls,
+        fresh: source.fresh,
+    }
 }
 
 /// A process that ends when it is told to, or with the test.
@@ -189,7 +206,7 @@ fn target_exit_ends_the_run() {
         Ok(small_census())
     });
     assert_eq!(found.lines(), [("census", 1), ("exited", 1)]);
-    assert_eq!((found.result, found.forgotten), (Ok(0), vec![running.0.id()]));
+    assert_eq!((found.result, found.fresh), (Ok(0), vec![true]));
     assert!(begin.elapsed() < Duration::from_secs(30), "it was waited for the next census");
     assert!(found.text.ends_with(&format!("sh (pid {pid}) ended\n")), "{}", found.text);
 }
@@ -245,7 +262,7 @@ fn exec_is_reported_and_counted() {
         Err(Error::exited(Stage::COPY, "it is another program"))
     });
     assert_eq!(found.lines(), [("replaced", 1), ("census", 1), ("census", 2)]);
-    assert_eq!((found.result, found.calls, found.forgotten), (Ok(0), 3, vec![pid]));
+    assert_eq!((found.result, found.calls, found.fresh), (Ok(0), 3, vec![true, true, false]));
 }
 
 #[test]

@@ -9,7 +9,8 @@ use common::table::{Column, Line, Table};
 use common::time::Span;
 use common::units::{Bytes, counted, thousands};
 
-use super::super::summary::{CensusSummary, ObjectSum, SummaryRow};
+use crate::census::Census;
+use crate::emit::summary::{CensusSummary, ObjectSum, SummaryRow};
 
 /// Names are in the last column, where a terminal cuts them; nothing else gives way to them.
 pub(super) const ANY_WIDTH: usize = usize::MAX;
@@ -22,6 +23,7 @@ const LOW_COVERAGE: f64 = 0.9;
 
 pub(super) struct CensusView<'a> {
     pub record: &'a CensusRecord,
+    pub census: &'a Census,
     pub summary: &'a CensusSummary,
     /// Rows of a table.
     pub limit: usize,
@@ -36,15 +38,15 @@ impl CensusView<'_> {
         let mut lines = vec![self.heading(), self.summary()];
         lines.extend(self.warnings());
         // What was asked for comes first. Who asks for caches gets no more, so that it fits one screen.
-        if let Some(caches) = &self.summary.caches {
+        if let Some(caches) = &self.census.caches {
             lines.extend(super::caches::lines(caches, self.caches, self.limit));
         }
-        if let Some(held) = &self.summary.held {
+        if let Some(held) = &self.census.held {
             lines.extend(super::holders::lines(held, self.summary.total, self.limit));
         }
         let memory = self.record.memory.as_ref();
         lines.extend(memory.map(|memory| super::memory::memory(memory, self.limit)).unwrap_or_default());
-        if self.summary.caches.is_none() {
+        if self.census.caches.is_none() {
             lines.extend(self.rows("types", "TYPE", &self.summary.types));
             lines.extend(self.rows("modules", "MODULE", &self.summary.modules));
             lines.extend(self.threads());

@@ -20,12 +20,12 @@ fn header(iteration: u64) -> Header {
 /// What censuses look like, one after the other, without the memory that this test itself takes.
 fn shown(style: Style, options: TextOptions, censuses: &[Census]) -> String {
     let mut out = Vec::new();
-    let mut text = TextWriter::new(&mut out, style, options);
+    let (mut text, mut state) = (TextWriter::new(&mut out, style, options), None);
     for (iteration, census) in (1..).zip(censuses) {
-        let summary = CensusSummary::of(census);
+        let summary = CensusSummary::new(census);
         let mut record = CensusRecorder::default().record(header(iteration), census, &summary, None, true);
         record.memobj_peak_bytes = Some(60 << 20);
-        text.census(&record, &summary).unwrap();
+        text.census(&record, census, summary, &mut state).unwrap();
     }
     String::from_utf8(out).unwrap()
 }
@@ -109,9 +109,9 @@ fn every_third_census_shows_changes() {
 #[test]
 fn doubtful_numbers_are_warned() {
     let mut unsure = census(types());
-    unsure.taking.method = Method::Live(LiveReason::MaxPause);
-    (unsure.taking.in_collection, unsure.taking.attempts) = (Some(true), 5);
-    (unsure.taking.torn_reads, unsure.taking.pause) = (1234, None);
+    unsure.capture.method = Method::Live(LiveReason::MaxPause);
+    (unsure.capture.in_collection, unsure.capture.attempts) = (Some(true), 5);
+    (unsure.capture.torn_reads, unsure.capture.pause) = (1234, None);
     unsure.coverage.explained_bytes = Some(1 << 20);
     unsure.python.others = 1;
     let text = shown(Style { colour: true, width: None }, OPTIONS, &[unsure]);
@@ -127,7 +127,7 @@ fn doubtful_numbers_are_warned() {
     }
     // There always are a few.
     let mut usual = census(types());
-    (usual.taking.torn_reads, usual.taking.rejected_reads) = (2, 60);
+    (usual.capture.torn_reads, usual.capture.rejected_reads) = (2, 60);
     assert_eq!(shown(PLAIN, OPTIONS, &[usual]), shown(PLAIN, OPTIONS, &[census(types())]));
 }
 
@@ -135,7 +135,7 @@ fn doubtful_numbers_are_warned() {
 fn unknown_values_are_left_out() {
     let mut bare = census(Vec::new());
     (bare.threads, bare.gc, bare.coverage) = (None, None, crate::census::Coverage::default());
-    (bare.process, bare.taking.method) = (crate::census::ProcessFacts::default(), Method::Core);
+    (bare.process, bare.capture.method) = (crate::census::ProcessFacts::default(), Method::Core);
     let text = shown(PLAIN, OPTIONS, &[bare]);
     assert!(text.contains("? (pid 0)") && text.contains("0 objects, 0 B"), "{text}");
     assert!(text.contains("from a core") && !text.contains("threads") && !text.contains("garbage"), "{text}");

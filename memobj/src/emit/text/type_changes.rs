@@ -134,7 +134,7 @@ mod tests {
 
     fn summary(types: &[(&str, u64, u64)]) -> CensusSummary {
         let types = types.iter().map(|(name, count, size)| type_count("m", name, *count, *size));
-        CensusSummary::of(&census(types.collect()))
+        CensusSummary::new(&census(types.collect()))
     }
 
     fn names(rows: &[TypeChange]) -> Vec<(&str, i64, i64)> {

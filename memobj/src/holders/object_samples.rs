@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use common::record::{Marks, SurvivorSample};
 
-use crate::holders::Holders;
+use super::Holders;
 
 /// Of so many types, and of so many holders, objects are remembered: of those with most bytes.
 const MAX_SAMPLES: usize = 48;
 
 /// The samples of the types and of the holders with most bytes; types of one name together.
 #[must_use]
-pub fn sample_survivors(holders: &Holders<'_>) -> Vec<SurvivorSample> {
+pub fn sample_objects(holders: &Holders<'_>) -> Vec<SurvivorSample> {
     let links = holders.graph();
     let mut of_types = Sampler::new(links.types().iter().map(|counted| {
         let heap = counted.counts.heap;

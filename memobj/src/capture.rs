@@ -1,0 +1,310 @@
+//! From a process or a file to its census: attach, stop and copy, resume, find the layout, count.
+//!
+//! ```no_run
+//! use memobj::capture::capture_once;
+//! use memobj::config::CensusOptions;
+//!
+//! # fn main() -> Result<(), memobj_process::error::Error> {
+//! let census = capture_once(1234, &CensusOptions::default())?;
+//! println!("{} types", census.types.len());
+//! # Ok(())
+//! # }
+//! ```
+
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use crate::census::clock::{clocks_at, read_clocks};
+use crate::census::count::{CaptureContext, count_objects};
+use crate::census::{Census, LiveReason, Method};
+use crate::config::{CensusOptions, HeapFile, StopPolicy};
+use crate::leaks::LeakTracker;
+use memobj_cpython::runtime::Runtime;
+use memobj_cpython::runtime::detect::{DetectedPython, detect};
+use memobj_cpython::stage;
+use memobj_process::error::{Error, Stage};
+use memobj_process::info::ProcessSource;
+use memobj_process::memory::{CopyBuffer, Memory};
+use memobj_process::snapshot;
+use memobj_process::target::{MAX_STOPS, STOP_LIMIT, Target, core_file};
+
+/// Copies that are made at most until one holds together, though no collection was under way.
+const MAX_COPIES: u32 = 3;
+
+/// The longest time limit of a stop, after shorter ones were exceeded.
+const MAX_STOP: Duration = Duration::from_secs(1);
+
+/// Bytes of a running process that are kept while it is read; the rest is read again.
+const LIVE_CACHE: u64 = 256 << 20;
+
+/// Attempts to find a running process in a consistent state, and the pause between them.
+const MAX_ATTEMPTS: u32 = 10;
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
+
+/// The kernel returns command lines of any length, megabytes if need be.
+const MAX_CMDLINE_BYTES: u64 = 64 << 10;
+
+/// Takes censuses. Tests have a source of their own.
+pub trait CensusSource {
+    /// Counts the objects of a running process.
+    ///
+    /// # Errors
+    /// Why that is impossible, with a hint. [`Error::gone`] is set if the process has exited or runs another program.
+    fn capture_process(
+        &mut self,
+        pid: u32,
+        options: &CensusOptions,
+        state: &mut ProcessState,
+    ) -> Result<Census, Error>;
+
+    /// Counts the objects in a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or contains no supported Python.
+    fn capture_file(&mut self, file: &HeapFile, options: &CensusOptions) -> Result<Census, Error>;
+}
+
+/// What is kept of a process from one census to the next.
+#[derive(Debug, Default)]
+pub struct ProcessState {
+    attached: Option<AttachedPython>,
+    /// The search for leaks, if there is one.
+    pub leaks: Option<LeakTracker>,
+}
+
+/// A process that memobj is attached to, and its verified Python.
+#[derive(Debug)]
+struct AttachedPython {
+    target: Target,
+    python: DetectedPython,
+}
+
+impl AttachedPython {
+    fn attach(pid: u32, options: &CensusOptions) -> Result<Self, Error> {
+        let target = Target::attach(pid)?;
+        let python = detect(&target, options.locate)?;
+        Ok(Self { target, python })
+    }
+}
+
+/// Takes censuses of processes and files; keeps the memory that copies are made into.
+#[derive(Debug, Default)]
+pub struct Capturer {
+    buffers: CopyBuffer,
+}
+
+impl CensusSource for Capturer {
+    fn capture_process(
+        &mut self,
+        pid: u32,
+        options: &CensusOptions,
+        state: &mut ProcessState,
+    ) -> Result<Census, Error> {
+        let begun = Instant::now();
+        // An error drops it: the next census attaches anew.
+        let mut attached = match state.attached.take() {
+            Some(mut attached) => {
+                attached.target.refresh()?;
+                attached
+            }
+            None => AttachedPython::attach(pid, options)?,
+        };
+        let mut leaks = state.leaks.as_mut();
+        let census = match live_reason(&attached.target, options.stop) {
+            Some(reason) => count_live(&attached, reason, options, leaks, begun)?,
+            None => match self.stop_and_count(&mut attached, options, leaks.as_deref_mut(), begun) {
+                Err(error) if error.out_of_memory && options.save.is_none() => {
+                    // Memory is short, and the buffers are too small: give them back.
+                    self.buffers = CopyBuffer::default();
+                    count_live(&attached, LiveReason::Memory, options, leaks, begun)?
+                }
+                census => census?,
+            },
+        };
+        state.attached = Some(attached);
+        Ok(census)
+    }
+
+    fn capture_file(&mut self, file: &HeapFile, options: &CensusOptions) -> Result<Census, Error> {
+        let begun = Instant::now();
+        let (still, method) = match file {
+            HeapFile::Core(path) => (core_file::open(path)?, Method::Core),
+            HeapFile::Snapshot(path) => (snapshot::open(path)?, Method::Snapshot),
+        };
+        let context = CaptureContext {
+            lost_pages: still.copy.lost_pages,
+            clocks: still.at.and_then(clocks_at),
+            ..CaptureContext::new(method, begun)
+        };
+        find_and_count(&still, &still.memory, context, options)
+    }
+}
+
+impl Capturer {
+    /// Stops the process outside of a garbage collection, copies its memory, lets it run, and counts the copy.
+    fn stop_and_count(
+        &mut self,
+        AttachedPython { target, python }: &mut AttachedPython,
+        options: &CensusOptions,
+        mut leaks: Option<&mut LeakTracker>,
+        begun: Instant,
+    ) -> Result<Census, Error> {
+        let (mut attempts, mut pause, mut limit) = (0, Duration::ZERO, STOP_LIMIT);
+        // A snapshot includes it, so that it yields the same account.
+        target.record_residence(options.memory || options.save.is_some());
+        loop {
+            let frozen = target.freeze(&mut self.buffers, limit, |memory| {
+                // What cannot be read here cannot be copied either, and is reported then.
+                !Runtime::is_collecting(memory, &python.layout, python.location.at).unwrap_or(false)
+            });
+            let mut still = match frozen {
+                // On a busy machine a thread may have to wait for a processor before it stops.
+                Err(error) if is_slow_stop(&error) && limit < MAX_STOP => {
+                    limit *= 2;
+                    attempts += 1;
+                    continue;
+                }
+                frozen => frozen?,
+            };
+            let resumed = Instant::now();
+            attempts += still.copy.stops;
+            pause += still.copy.pause.unwrap_or_default();
+            let runtime = python.read(&still.memory);
+            let is_torn = runtime.as_ref().is_err_and(|error| error.stage == stage::LAYOUT);
+            let census = match runtime {
+                Ok(runtime) => {
+                    if let Some(path) = &options.save {
+                        still.saved_addresses = python.location.landmarks();
+                        snapshot::save(&still, path)?;
+                    }
+                    let context = CaptureContext {
+                        attempts: attempts.into(),
+                        pause: Some(pause),
+                        lost_pages: still.copy.lost_pages,
+                        at: still.copy.pause.and_then(|pause| resumed.checked_sub(pause)).unwrap_or(resumed),
+                        residence: still.residence.as_ref().filter(|_| options.memory),
+                        clocks: Some(read_clocks(still.info.id)),
+                        cmdline: read_cmdline(still.info.id.pid, options),
+                        ..CaptureContext::new(Method::Stopped, begun)
+                    };
+                    let leaks = leaks.as_deref_mut();
+                    count_objects(&still.memory, &still.info, python, runtime, context, options, leaks)
+                }
+                Err(error) => Err(error),
+            };
+            self.buffers = still.memory.into_buffers();
+            if !(is_torn && attempts < MAX_COPIES * MAX_STOPS) {
+                return census;
+            }
+        }
+    }
+}
+
+/// Whether a stop failed for its time limit alone.
+fn is_slow_stop(error: &Error) -> bool {
+    error.stage == Stage::COPY && !error.exited && !error.out_of_memory
+}
+
+/// Counts the objects of a running process, and keeps nothing for another census.
+///
+/// # Errors
+/// As [`CensusSource::capture_process`].
+pub fn capture_once(pid: u32, options: &CensusOptions) -> Result<Census, Error> {
+    Capturer::default().capture_process(pid, options, &mut ProcessState::default())
+}
+
+/// Counts any memory at rest, as if it came from a snapshot: tests and fuzzers have memory of their own.
+///
+/// # Errors
+/// As [`CensusSource::capture_file`].
+pub fn capture_memory<M: Memory>(
+    source: &dyn ProcessSource,
+    memory: &M,
+    options: &CensusOptions,
+) -> Result<Census, Error> {
+    find_and_count(source, memory, CaptureContext::new(Method::Snapshot, Instant::now()), options)
+}
+
+fn find_and_count<'s, M: Memory>(
+    source: &'s dyn ProcessSource,
+    memory: &M,
+    context: CaptureContext<'s>,
+    options: &CensusOptions,
+) -> Result<Census, Error> {
+    let python = detect(source, options.locate)?;
+    let runtime = python.read(memory)?;
+    let context = CaptureContext { residence: source.residence().filter(|_| options.memory), ..context };
+    count_objects(memory, source.info(), &python, runtime, context, options, None)
+}
+
+/// Why a process is read while it runs, if it is. Whether memory suffices for a copy shows when the copy is made.
+fn live_reason(target: &Target, stop: StopPolicy) -> Option<LiveReason> {
+    match stop {
+        StopPolicy::Never => Some(LiveReason::Asked),
+        StopPolicy::AtMost(most) => (target.estimate().pause > most).then_some(LiveReason::MaxPause),
+        StopPolicy::Always => None,
+    }
+}
+
+/// Counts a process while it runs.
+fn count_live(
+    AttachedPython { target, python }: &AttachedPython,
+    reason: LiveReason,
+    options: &CensusOptions,
+    leaks: Option<&mut LeakTracker>,
+    begun: Instant,
+) -> Result<Census, Error> {
+    let memory = target.live(LIVE_CACHE)?;
+    let id = target.info().id;
+    let context = CaptureContext {
+        at: Instant::now(),
+        clocks: Some(read_clocks(id)),
+        cmdline: read_cmdline(id.pid, options),
+        ..CaptureContext::new(Method::Live(reason), begun)
+    };
+    let mut attempts = 1;
+    let runtime = loop {
+        match python.read(&memory) {
+            Err(error) if error.stage == stage::LAYOUT && attempts < MAX_ATTEMPTS => {
+                std::thread::sleep(RETRY_PAUSE);
+                memory.clear_cache();
+                attempts += 1;
+            }
+            read => break read?,
+        }
+    };
+    count_objects(&memory, target.info(), python, runtime, context, options, leaks)
+}
+
+/// The arguments of a process, as it may have changed them: proc_pid_cmdline(5). `None` if unreadable or not wanted.
+fn read_cmdline(pid: u32, options: &CensusOptions) -> Option<Vec<String>> {
+    let file = std::fs::File::open(format!("/proc/{pid}/cmdline")).ok().filter(|_| options.cmdline)?;
+    let mut text = Vec::new();
+    file.take(MAX_CMDLINE_BYTES).read_to_end(&mut text).ok()?;
+    let text = text.strip_suffix(b"\0").unwrap_or(&text);
+    Some(text.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn cmdline_splits_arguments() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo; read x; : 'two words'"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // `spawn` returns while the kernel is still setting up the shell.
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let options = CensusOptions { cmdline: true, ..CensusOptions::default() };
+        let words = read_cmdline(child.id(), &options).unwrap();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!((&*words[0], &*words[1], words.len()), ("sh", "-c", 3));
+        assert!(words[2].ends_with(": 'two words'"), "{words:?}");
+        assert_eq!(read_cmdline(1 << 30, &options), None);
+        assert_eq!(read_cmdline(std::process::id(), &CensusOptions::default()), None);
+    }
+}

@@ -1,0 +1,145 @@
+//! What a run does: resolved once from the arguments, and not changed after that.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use memobj_cpython::runtime::LocateMethod;
+
+/// A run of memobj.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the objects are.
+    pub targets: Targets,
+    /// Includes all Python processes below the roots.
+    pub tree: bool,
+    /// What each census contains.
+    pub census: CensusOptions,
+    /// The time from one census to the next; `None` takes a single one.
+    pub interval: Option<Duration>,
+    /// The number of censuses after which the run ends.
+    pub max_censuses: u64,
+    /// The time after which the run ends.
+    pub duration: Option<Duration>,
+    /// Compares the censuses and reports leaks in place of censuses.
+    pub leaks: bool,
+    /// The file for the text; records go to the same name with `.jsonl`. `None` is stdout.
+    pub output: Option<PathBuf>,
+    /// The format on stdout; `None` depends on whether it is a terminal.
+    pub format: Option<Format>,
+    /// How much the text shows.
+    pub text: TextOptions,
+}
+
+/// Where the objects of a run are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Targets {
+    /// In a file.
+    File(HeapFile),
+    /// In these running processes.
+    Processes(Vec<u32>),
+    /// In a command that memobj starts.
+    Command(Vec<OsString>),
+}
+
+/// A file with the memory of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeapFile {
+    /// A core file of gcore or the kernel.
+    Core(PathBuf),
+    /// A snapshot of `--save-snapshot`.
+    Snapshot(PathBuf),
+}
+
+/// Output formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One JSON object per line
+    Jsonl,
+    /// Tables for people
+    Text,
+}
+
+/// How much the text shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Rows of a table.
+    pub limit: usize,
+    /// Shows changes at every `diff_every`-th census of a process; 0 never does.
+    pub diff_every: u64,
+    /// Whether the user asked for the account of the resident set.
+    pub memory: bool,
+}
+
+/// What a census contains, and how its memory may be read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CensusOptions {
+    /// Which objects are counted.
+    pub scope: Scope,
+    /// Whether the process may be stopped.
+    pub stop: StopPolicy,
+    /// The only method to locate the interpreter; `None` tries all of them.
+    pub locate: Option<LocateMethod>,
+    /// Adds the account of the resident set.
+    pub memory: bool,
+    /// Saves the copied memory to this file.
+    pub save: Option<PathBuf>,
+    /// Adds who holds the objects.
+    pub holders: Option<HolderOptions>,
+    /// Adds the program's caches.
+    pub caches: Option<CacheOptions>,
+    /// Includes the command line and the path of the executable.
+    pub cmdline: bool,
+}
+
+/// Which objects are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, clap::ValueEnum)]
+pub enum Scope {
+    /// The objects that the garbage collector tracks, as gc.get_objects() lists them
+    Tracked,
+    /// Tracked objects, and all objects reachable from them
+    #[default]
+    Reachable,
+    /// Reachable objects, and what else the allocator holds
+    Heap,
+}
+
+impl Scope {
+    /// Its name in records and on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tracked => "tracked",
+            Self::Reachable => "reachable",
+            Self::Heap => "heap",
+        }
+    }
+}
+
+/// Whether a process may be stopped while its memory is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StopPolicy {
+    /// For as long as the copy takes.
+    #[default]
+    Always,
+    /// If the estimated pause is at most this; otherwise it is read while it runs.
+    AtMost(Duration),
+    /// It is read while it runs.
+    Never,
+}
+
+/// What `--caches` reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheOptions {
+    /// Larger entries are counted as large.
+    pub max_item_bytes: u64,
+}
+
+/// What `--holders` and its relatives report.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HolderOptions {
+    /// Adds the bytes that would be freed without each type and holder.
+    pub retained: bool,
+    /// Type names whose objects get their paths to roots.
+    pub why: Vec<String>,
+}
