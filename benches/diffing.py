@@ -49,7 +49,7 @@ def make_censuses():
                 types.append({"type": name, "count": 1, "size_bytes": size + growth + random.randrange(100)})
             total = sum(kind["size_bytes"] for kind in types)
             record = {
-                "type": "census", "schema": 1, "timestamp": stamp, "host": "h", "run": "00c0ffee00c0ffee",
+                "type": "census", "schema": 2, "timestamp": stamp, "host": "h", "run": "00c0ffee00c0ffee",
                 "iteration": moment + 1, "pid": 1, "start_ticks": 10, "name": "python3", "cmdline": ["python3", "bot.py"],
                 "total_objects": len(types), "total_size_bytes": total, "types": types, "modules": [], "rss_bytes": total * 2,
             }

@@ -382,13 +382,13 @@ def main():
         print("| program | leaks | whole tree | sure | per hour | growing |\n|---|---|---|--:|--:|---|")
     wrong = {False: 0, True: 0}
     for leaks, name, said in rows:
-        growing = [v for v in said if v["course"] == "growing"]
+        growing = [v for v in said if v["trend"] == "growing"]
         # A process without children has no verdict of a tree.
         by_kind = {v["kind"]: v for v in reversed(said) if v["role"] == "root"}
         whole = by_kind.get("total_rss") or by_kind["rss"]
         wrong[leaks] += bool(growing) != leaks
         rate = whole["bytes_per_hour"]
-        cells = [name, "yes" if leaks else "no", whole["course"].replace("_", "-"), f"{whole['confidence_ratio']:.3f}"]
+        cells = [name, "yes" if leaks else "no", whole["trend"].replace("_", "-"), f"{whole['confidence_ratio']:.3f}"]
         cells += ["–" if rate is None else f"{rate / 2**20:+.1f} MiB", ", ".join(said_of(v) for v in growing)]
         print("| " + " | ".join(cells) + " |" if args.markdown else "  ".join(f"{cell:<28}" for cell in cells))
     counts = {leaks: sum(1 for row in rows if row[0] == leaks) for leaks in (False, True)}

@@ -99,7 +99,7 @@ fn caches_are_what_the_program_itself_says_of_them() {
         let rows = caches(&record);
         let mut wrong = differences(&target.truth, &rows, interpreter.free_threaded);
         for (name, row) in &rows {
-            let is_own = row["standard"] == false;
+            let is_own = row["stdlib"] == false;
             if is_own != target.truth.contains_key(*name) {
                 wrong.push(format!("{name} is one of the program: {is_own}"));
             }

@@ -31,8 +31,8 @@ fn census(run: Run) -> Value {
         "owners_omitted",
         "owner_modules",
         "owner_modules_omitted",
-        "strays",
-        "ways",
+        "unreachable",
+        "paths",
     ];
     fields.retain(|name, _| about_objects.contains(&name.as_str()));
     census

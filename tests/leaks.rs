@@ -293,8 +293,8 @@ fn leaking_worker_stands_out() {
     let leaks: Vec<&Value> = records.iter().filter(|record| record["type"] == "leaks").collect();
     assert_eq!(leaks.len(), 5, "the parent and four workers: {run}");
     assert_eq!(leaks[0]["verdict"], "leak", "{run}");
-    assert_eq!(leaks[0]["among"]["stands_out"], true, "{run}");
+    assert_eq!(leaks[0]["peers"]["is_outlier"], true, "{run}");
     let others = leaks.iter().skip(1);
     assert!(others.clone().all(|record| record["verdict"] == "none"), "{run}");
-    assert_eq!(others.filter(|record| record["among"]["stands_out"] == true).count(), 0, "{run}");
+    assert_eq!(others.filter(|record| record["peers"]["is_outlier"] == true).count(), 0, "{run}");
 }

@@ -179,8 +179,8 @@ fn a_leak_is_found_among_what_is_steady() {
     assert!(!run.out().contains("--queue mail"), "{run}");
     let rows = diff(&["--trend", log.to_str().unwrap(), "--format", "csv"]).run().expect_code(1);
     let mut reader = csv::Reader::from_reader(rows.stdout.as_slice());
-    let course = |row: csv::StringRecord| (row[0].to_owned(), row[1].to_owned(), row[4].to_owned());
-    let found: Vec<_> = reader.records().map(|row| course(row.unwrap())).collect();
+    let trend = |row: csv::StringRecord| (row[0].to_owned(), row[1].to_owned(), row[4].to_owned());
+    let found: Vec<_> = reader.records().map(|row| trend(row.unwrap())).collect();
     let of = |name: &str| {
         found.iter().find(|(kind, row, _)| kind == "rss" && row.contains(name)).unwrap().2.clone()
     };

@@ -136,7 +136,7 @@ fn figures_match_psutil_and_kernel() {
             ["rss_anon_bytes", "rss_file_bytes", "rss_shmem_bytes"].map(|f| number(member, f)).iter().sum();
         assert!(parts.abs_diff(number(member, "rss_bytes")) <= 1 << 20, "{member}");
         let share = number(member, "rss_bytes") as f64 / number(&told["system"], "total_bytes") as f64;
-        assert!((member["percent_ratio"].as_f64().unwrap() - share).abs() < 1e-6, "{member}");
+        assert!((member["memory_ratio"].as_f64().unwrap() - share).abs() < 1e-6, "{member}");
         assert!(number(member, "rss_shmem_bytes") >= 8 << 20, "the shared memory: {member}");
         assert!(member["cpu_ratio"].as_f64().is_some_and(|share| share < 0.05), "it sleeps: {member}");
     }

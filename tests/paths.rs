@@ -110,9 +110,9 @@ fn wrong_places(target: &mut Holding, places: &[(&str, &str)]) -> Vec<String> {
     let holders = rows(&record, "holders", "holder");
     let mut wrong = Vec::new();
     for &(place, class) in places {
-        let ways = record["ways"].as_array().unwrap().iter();
+        let ways = record["paths"].as_array().unwrap().iter();
         let ways: Vec<&Value> = ways.filter(|way| way["type"] == format!("__main__.{class}")).collect();
-        let shown: Vec<&str> = ways.iter().map(|way| way["way"].as_str().unwrap()).collect();
+        let shown: Vec<&str> = ways.iter().map(|way| way["path"].as_str().unwrap()).collect();
         match holders.get(place) {
             Some(holder) if number(holder, "count") >= OBJECTS && ways.len() == 1 => {
                 let (way, retained) = (ways[0], number(holder, "retained_bytes"));
@@ -223,7 +223,7 @@ fn garbage_that_the_collector_left_is_told_from_what_is_held() {
     for interpreter in interpreters() {
         let target = Holding::start(interpreter, "holds.py");
         let record = target.census(&["--why", "Node"]);
-        let strays: Vec<&Value> = record["strays"]
+        let strays: Vec<&Value> = record["unreachable"]
             .as_array()
             .unwrap()
             .iter()
@@ -232,15 +232,15 @@ fn garbage_that_the_collector_left_is_told_from_what_is_held() {
         let place = interpreter.program.display();
         assert_eq!(strays.len(), 1, "{place}: {strays:?}");
         assert_eq!(
-            (&strays[0]["standing"], number(strays[0], "count")),
+            (&strays[0]["cause"], number(strays[0], "count")),
             (&"garbage".into(), OBJECTS),
             "{place}"
         );
-        let ways = record["ways"].as_array().unwrap();
+        let ways = record["paths"].as_array().unwrap();
         assert_eq!(ways.len(), 1, "{place}: {ways:?}");
-        assert!(ways[0]["way"].as_str().unwrap().starts_with("nobody: garbage"), "{place}: {ways:?}");
+        assert!(ways[0]["path"].as_str().unwrap().starts_with("nobody: garbage"), "{place}: {ways:?}");
         // Of what the program can reach, the collector has nothing to free.
-        let others: Vec<&Value> = record["strays"]
+        let others: Vec<&Value> = record["unreachable"]
             .as_array()
             .unwrap()
             .iter()
@@ -273,10 +273,10 @@ fn what_the_program_cannot_reach_is_told_apart() {
         seen += 1;
         let record = Holding::start(interpreter, "strays.py").census(&["--holders"]);
         for &(class, standing) in STRAYS {
-            let rows = record["strays"].as_array().unwrap().iter();
+            let rows = record["unreachable"].as_array().unwrap().iter();
             let found: Vec<(&str, u64)> = rows
                 .filter(|row| row["type"] == format!("__main__.{class}"))
-                .map(|row| (row["standing"].as_str().unwrap(), number(row, "count")))
+                .map(|row| (row["cause"].as_str().unwrap(), number(row, "count")))
                 .collect();
             let expected: Vec<(&str, u64)> =
                 standing.into_iter().map(|standing| (standing, OBJECTS)).collect();

@@ -88,7 +88,7 @@ fn sample() -> BoxedStrategy<ProcessSample> {
                     rss_anon_bytes: anon,
                     rss_file_bytes: file,
                     rss_shmem_bytes: shmem,
-                    percent_ratio: percent,
+                    memory_ratio: percent,
                     cgroup_ratio: cgroup,
                     cpu_ratio: cpu,
                     threads,
@@ -178,7 +178,7 @@ fn event() -> BoxedStrategy<Record> {
         .prop_map(|(header, who, end, counts)| {
             let (event, pid, ppid, root_pid, start_time, name, cmdline) = who;
             let (at_start, exit_code, signal, lifetime_seconds, metric, growth_bytes) = end;
-            let [start_ticks, rss_peak_bytes, limit_bytes, value_bytes, own_bytes, kills, _, _] = counts;
+            let [start_ticks, rss_peak_bytes, limit_bytes, value_bytes, own_bytes, oom_kills, _, _] = counts;
             Record::ProcessEvent(Box::new(ProcessEvent {
                 ppid,
                 start_time,
@@ -195,7 +195,7 @@ fn event() -> BoxedStrategy<Record> {
                 value_bytes,
                 own_bytes,
                 growth_bytes,
-                kills,
+                oom_kills,
                 ..ProcessEvent::new(header, event, pid, root_pid)
             }))
         })
@@ -218,10 +218,9 @@ pub fn record() -> BoxedStrategy<Record> {
 /// A difference with any names in it; its numbers are those of the sample.
 fn diff() -> BoxedStrategy<Record> {
     let side = select(vec![Presence::Both, Presence::New, Presence::Gone, Presence::Unknown]);
-    let course =
-        select(vec![TrendKind::Growing, TrendKind::Steady, TrendKind::SawTooth, TrendKind::TooShort]);
-    (header(), select(vec![Fill::Full, Fill::Bare]), text(), text(), side, course, stamp())
-        .prop_map(|(header, fill, name, role, presence, course, at)| {
+    let trend = select(vec![TrendKind::Growing, TrendKind::Steady, TrendKind::Sawtooth, TrendKind::TooShort]);
+    (header(), select(vec![Fill::Full, Fill::Bare]), text(), text(), side, trend, stamp())
+        .prop_map(|(header, fill, name, role, presence, trend, at)| {
             let mut record = samples::diff(fill);
             (record.timestamp, record.iteration) = (header.timestamp, header.iteration);
             (record.host, record.run) = (header.host, header.run);
@@ -234,7 +233,7 @@ fn diff() -> BoxedStrategy<Record> {
                 (row.name, row.role, row.presence) = (Arc::clone(&name), Arc::clone(&role), presence);
             }
             for row in &mut record.verdicts {
-                (row.name, row.course, row.full_at) = (Arc::clone(&name), course, Some(at));
+                (row.name, row.trend, row.limit_reached_at) = (Arc::clone(&name), trend, Some(at));
             }
             Record::Diff(Box::new(record))
         })
@@ -310,7 +309,7 @@ proptest! {
     #[test]
     fn types_that_a_later_version_adds_are_kept_by_name(kind in "[a-z_]{1,12}", value in future_value()) {
         prop_assume!(!["process", "process_event", "census", "diff", "output", "error"].contains(&kind.as_str()));
-        let line = json!({ "type": kind, "schema": 1, "value": value }).to_string();
+        let line = json!({ "type": kind, "schema": 2, "value": value }).to_string();
         prop_assert_eq!(read(line.as_bytes()), [Record::Unknown(kind)]);
     }
 }

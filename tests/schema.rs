@@ -169,9 +169,13 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
             ordered(&samples::holder_total(Fill::Bare)),
         ),
         both("census.owners", ordered(&samples::owner_total()), ordered(&samples::owner_total())),
-        both("census.strays", ordered(&samples::stray_total()), ordered(&samples::stray_total())),
-        both("census.survivors", ordered(&samples::survivor_sample()), ordered(&samples::survivor_sample())),
-        both("census.ways", ordered(&samples::way_total()), ordered(&samples::way_total())),
+        both(
+            "census.unreachable",
+            ordered(&samples::unreachable_total()),
+            ordered(&samples::unreachable_total()),
+        ),
+        both("census.object_samples", ordered(&samples::object_sample()), ordered(&samples::object_sample())),
+        both("census.paths", ordered(&samples::path_total()), ordered(&samples::path_total())),
         both(
             "census.caches",
             ordered(&samples::cache_total(Fill::Full)),
@@ -205,16 +209,20 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
             ordered(&samples::memory_row(Fill::Bare)),
         ),
         both("census.memory.types", ordered(&samples::type_memory()), ordered(&samples::type_memory())),
-        both("census.memory.pinned_by", ordered(&samples::pinned_by()), ordered(&samples::pinned_by())),
+        both(
+            "census.memory.pinned_types",
+            ordered(&samples::pinned_type()),
+            ordered(&samples::pinned_type()),
+        ),
         both(
             "census.memory.pinned_holders",
             ordered(&samples::pinned_holder()),
             ordered(&samples::pinned_holder()),
         ),
         both(
-            "census.memory.large",
-            ordered(&samples::large_memory(Fill::Full)),
-            ordered(&samples::large_memory(Fill::Bare)),
+            "census.memory.large_regions",
+            ordered(&samples::large_region(Fill::Full)),
+            ordered(&samples::large_region(Fill::Bare)),
         ),
         both("leaks.leaks", ordered(&samples::leak(Fill::Full)), ordered(&samples::leak(Fill::Bare))),
         both("leaks.leaks.types", ordered(&samples::type_growth()), ordered(&samples::type_growth())),
@@ -224,7 +232,7 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
             ordered(&samples::memory_row_growth(Fill::Full)),
             ordered(&samples::memory_row_growth(Fill::Bare)),
         ),
-        both("leaks.among", ordered(&samples::among()), ordered(&samples::among())),
+        both("leaks.peers", ordered(&samples::peers()), ordered(&samples::peers())),
         both("diff.before", ordered(&samples::mark()), ordered(&samples::mark())),
         both(
             "diff.processes",
@@ -287,17 +295,17 @@ fn the_words_of_the_contract_are_all_in_the_document() {
     let states = b"RSDTtZXIP?".map(|letter| Value::from(ProcessState::from_letter(letter).word()));
     let sides = [Presence::Both, Presence::New, Presence::Gone, Presence::Unknown]
         .map(|presence| serde_json::to_value(presence).unwrap());
-    let courses = [
+    let trends = [
         TrendKind::Growing,
         TrendKind::Steady,
         TrendKind::Shrinking,
-        TrendKind::SawTooth,
+        TrendKind::Sawtooth,
         TrendKind::TooShort,
     ]
-    .map(|course| serde_json::to_value(course).unwrap());
+    .map(|trend| serde_json::to_value(trend).unwrap());
     let verdicts = [LeakVerdict::Leak, LeakVerdict::None, LeakVerdict::TooShort]
         .map(|verdict| serde_json::to_value(verdict).unwrap());
-    for word in events.iter().chain(&streams).chain(&states).chain(&sides).chain(&courses).chain(&verdicts) {
+    for word in events.iter().chain(&streams).chain(&states).chain(&sides).chain(&trends).chain(&verdicts) {
         let word = word.as_str().unwrap();
         assert!(document.contains(&format!("`{word}`")), "{word} is not in docs/schema.md");
     }

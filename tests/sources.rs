@@ -24,7 +24,7 @@ fn both_sources_see_the_same_processes_and_sizes() {
     assert_eq!(linux.len(), 3);
     assert!(linux.keys().eq(sysinfo.keys()), "{:?} {:?}", linux.keys(), sysinfo.keys());
     for (one, other) in linux.values().zip(sysinfo.values()) {
-        for field in ["ppid", "name", "cmdline", "state", "rss_bytes", "vms_bytes", "percent_ratio"] {
+        for field in ["ppid", "name", "cmdline", "state", "rss_bytes", "vms_bytes", "memory_ratio"] {
             assert_eq!(one[field], other[field], "{field}: {one} {other}");
         }
         assert_eq!(one["threads"], 51, "{one}");

@@ -28,11 +28,11 @@ fn from_a_log_memdiff_tells_what_stays_from_what_comes_and_goes() {
     };
     for (kind, name) in [("type", "__main__.Stays"), ("holder", "__main__.kept")] {
         let verdict = of(kind, name);
-        let (seen, kept) = (verdict.newcomers.unwrap(), verdict.newcomers_kept.unwrap());
+        let (seen, kept) = (verdict.new_objects.unwrap(), verdict.new_objects_survived.unwrap());
         // One that was just being made, and had its mark from elsewhere, may not stay.
         assert!(seen >= 8 && kept + 1 >= seen, "{name}: {kept} of {seen} stayed");
     }
     let goes = of("type", "__main__.Goes");
-    let (seen, kept) = (goes.newcomers.unwrap(), goes.newcomers_kept.unwrap());
+    let (seen, kept) = (goes.new_objects.unwrap(), goes.new_objects_survived.unwrap());
     assert!(seen >= 16 && kept * 2 < seen, "{kept} of {seen} stayed that had to go within a second");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::log::Census;
 use common::record::{
-    CountChange, DiffRecord, Header, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange,
+    CountChange, DiffRecord, Header, MomentRef, Presence, ProcessChange, ThreadChange, TotalChange,
 };
 use common::units::Change;
 
@@ -147,9 +147,9 @@ fn latest(side: &Measurements) -> Option<&Origin> {
     side.iter().map(|measurement| &measurement.at).max_by_key(|at| at.unix_ms)
 }
 
-fn mark(side: &Measurements, files: &[String]) -> MomentMark {
+fn mark(side: &Measurements, files: &[String]) -> MomentRef {
     let unknown =
-        || MomentMark { file: String::new(), run: "".into(), iteration: 0, timestamp: local_stamp(0) };
+        || MomentRef { file: String::new(), run: "".into(), iteration: 0, timestamp: local_stamp(0) };
     latest(side).map_or_else(unknown, |at| at.mark(files))
 }
 

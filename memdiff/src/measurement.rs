@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use common::log::{Census, Moment, Process, Total, Tree, What};
-use common::record::MomentMark;
+use common::record::MomentRef;
 use common::time::Stamp;
 
 /// Where a measurement stands, and when it was taken.
@@ -27,8 +27,8 @@ pub struct Origin {
 impl Origin {
     /// For a record; `files` are the names of the inputs.
     #[must_use]
-    pub fn mark(&self, files: &[String]) -> MomentMark {
-        MomentMark {
+    pub fn mark(&self, files: &[String]) -> MomentRef {
+        MomentRef {
             file: files.get(self.input).cloned().unwrap_or_default(),
             run: Arc::clone(&self.run),
             iteration: self.iteration,
@@ -249,7 +249,7 @@ pub mod testing {
             holders_cut: is_cut,
             caches: None,
             caches_cut: is_cut,
-            survivors: Vec::new(),
+            object_samples: Vec::new(),
         }
     }
 

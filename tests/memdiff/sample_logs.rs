@@ -16,7 +16,7 @@ fn begin(kind: &str, run: &str, iteration: u64, seconds: i64) -> Value {
     let (hours, minutes, rest) = (moment / 3600 % 24, moment / 60 % 60, moment % 60);
     let day = 24 + (moment - BEGINNING + 43_200).div_euclid(86_400);
     json!({
-        "type": kind, "schema": 1,
+        "type": kind, "schema": 2,
         "timestamp": format!("2026-11-{day:02}T{hours:02}:{minutes:02}:{rest:02}.000+00:00"),
         "host": "server", "run": run, "iteration": iteration,
     })

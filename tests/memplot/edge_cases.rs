@@ -234,7 +234,7 @@ fn thousands_of_events_are_counted() {
         let pid = u32::try_from(n).unwrap() + 10;
         log += &event(n + 1, seconds(n), "exited", pid, json!({"name": "job", "exit_code": 0}));
     }
-    log += &event(3001, seconds(2999), "oom_kill", 5, json!({"kills": 2}));
+    log += &event(3001, seconds(2999), "oom_kill", 5, json!({"oom_kills": 2}));
     let figure = svg(&log, &[]);
     let document = rendering::parse(&figure);
     let told = rendering::tooltips(&document, "mark");

@@ -13,7 +13,7 @@ pub fn stamp(unix_ms: i64) -> String {
 }
 
 fn head(kind: &str, run: &str, iteration: u64, unix_ms: i64) -> Value {
-    json!({"type": kind, "schema": 1, "timestamp": stamp(unix_ms), "host": "server", "run": run, "iteration": iteration})
+    json!({"type": kind, "schema": 2, "timestamp": stamp(unix_ms), "host": "server", "run": run, "iteration": iteration})
 }
 
 /// A record with more fields; `type` stays the first.

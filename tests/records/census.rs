@@ -23,7 +23,7 @@ fn python() -> BoxedStrategy<PythonBuild> {
             |(
                 [version, implementation],
                 [debug, free_threaded, shared],
-                [executable, located, layout],
+                [executable, located_by, layout],
                 others,
             )| {
                 PythonBuild {
@@ -33,9 +33,9 @@ fn python() -> BoxedStrategy<PythonBuild> {
                     free_threaded,
                     shared,
                     executable,
-                    located,
+                    located_by,
                     layout,
-                    others,
+                    other_runtimes: others,
                 }
             },
         )

@@ -2,8 +2,10 @@
 
 use common::process::ProcessState;
 use common::record::{EventKind, Omitted, OutputStream, Presence, ProcessEvent, Record, TrendKind};
+use serde_json::Value;
 
 use super::read;
+use crate::support::samples::{self, Fill};
 use crate::support::workspace;
 
 #[test]
@@ -59,7 +61,7 @@ fn events_outputs_and_errors_of_the_first_version_are_readable() {
     assert_eq!((events[2].growth_bytes, events[2].value_bytes), (Some(20_971_520), Some(123_456_789)));
     assert_eq!((events[3].metric.as_deref(), events[3].own_bytes), (Some("total"), Some(40_000_000)));
     assert_eq!(events[3].growth_bytes, Some(-4096));
-    assert_eq!(events[4].kills, Some(1));
+    assert_eq!(events[4].oom_kills, Some(1));
     assert_eq!(
         (events[5].exit_code, events[5].signal, events[5].lifetime_seconds),
         (Some(3), None, Some(0.0012))
@@ -101,10 +103,10 @@ fn censuses_and_differences_of_the_first_version_are_readable() {
     assert_eq!((&*diff.threads[0].name, diff.threads[0].presence), ("会话线程", Presence::Gone));
     let verdict = &diff.verdicts[0];
     assert_eq!(
-        (verdict.course, verdict.bytes_per_hour, verdict.moments),
-        (TrendKind::SawTooth, Some(-12.5), 60)
+        (verdict.trend, verdict.bytes_per_hour, verdict.moments),
+        (TrendKind::Sawtooth, Some(-12.5), 60)
     );
-    assert_eq!((verdict.full_of.as_deref(), diff.grew), (Some("machine"), true));
+    assert_eq!((verdict.limit_kind.as_deref(), diff.grew), (Some("machine"), true));
 }
 
 #[test]
@@ -138,7 +140,7 @@ fn censuses_that_say_which_python_it_is_are_readable() {
     assert_eq!((&*python.version, &*python.implementation), ("3.13.0", "cpython"));
     assert_eq!((python.debug, python.free_threaded, python.shared), (Some(false), Some(false), Some(true)));
     assert_eq!(python.executable.as_deref(), Some("/opt/py/bin/python3.13"));
-    assert_eq!((python.located.as_deref(), python.layout.as_deref()), (Some("dynsym"), Some("3.13")));
+    assert_eq!((python.located_by.as_deref(), python.layout.as_deref()), (Some("dynsym"), Some("3.13")));
     assert_eq!((found.interpreters, found.scope.as_deref()), (Some(1), Some("reachable")));
     assert_eq!((found.tracked_objects, found.tracked_size_bytes), (Some(90_000), Some(12_582_912)));
     assert_eq!((found.permanent_objects, found.permanent_size_bytes), (Some(0), Some(0)));
@@ -165,4 +167,98 @@ fn censuses_that_say_which_python_it_is_are_readable() {
     assert_eq!((found.pause_seconds, found.duration_seconds), (Some(0.0125), Some(0.25)));
     assert_eq!((found.torn_reads, found.rejected_reads), (Some(0), Some(1)));
     assert_eq!(found.memobj_peak_bytes, Some(62_914_560));
+}
+
+/// The fields that schema 2 renamed, as `docs/schema.md` lists them: the object, the old name and the new one.
+fn renamed_fields() -> Vec<(String, String, String)> {
+    let document = workspace::read("docs/schema.md");
+    let (_, section) = document.split_once("## Names of schema 1").unwrap();
+    let mut renamed = Vec::new();
+    for row in section
+        .lines()
+        .skip_while(|line| !line.starts_with("|---"))
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+    {
+        let cells: Vec<Vec<&str>> = row
+            .trim_matches('|')
+            .split('|')
+            .map(|cell| cell.split('`').skip(1).step_by(2).collect())
+            .collect();
+        let [objects, old, new] = &cells[..] else { panic!("{row}") };
+        assert_eq!(old.len(), new.len(), "{row}");
+        for object in objects {
+            let pairs = old.iter().zip(new);
+            renamed.extend(pairs.map(|(old, new)| ((*object).into(), (*old).into(), (*new).into())));
+        }
+    }
+    renamed
+}
+
+/// Gives the fields of the object at `path`, in lists too, their names of schema 1.
+fn rename(value: &mut Value, path: &[&str], old: &str, new: &str) -> usize {
+    match (value, path) {
+        (Value::Array(items), _) => items.iter_mut().map(|item| rename(item, path, old, new)).sum(),
+        (Value::Object(fields), []) => {
+            let Some(value) = fields.remove(new) else { return 0 };
+            fields.insert(old.into(), value);
+            1
+        }
+        (Value::Object(fields), [inner, path @ ..]) => {
+            fields.get_mut(*inner).map_or(0, |value| rename(value, path, old, new))
+        }
+        _ => 0,
+    }
+}
+
+#[test]
+fn old_names_of_fields_are_read() {
+    let renamed = renamed_fields();
+    assert!(renamed.len() > 30, "{renamed:?}");
+    let mut counts = vec![0; renamed.len()];
+    for record in samples::records(Fill::Full) {
+        let mut value = serde_json::to_value(&record).unwrap();
+        let kind = value["type"].as_str().unwrap().to_owned();
+        // From the innermost objects outwards: an object's own name may have changed, too.
+        for (count, (object, old, new)) in counts.iter_mut().zip(&renamed).rev() {
+            let path: Vec<&str> = match object.split('.').collect::<Vec<_>>()[..] {
+                ["children"] if kind == "process" => vec!["children"],
+                [first, ref rest @ ..] if first == kind => rest.to_vec(),
+                _ => continue,
+            };
+            *count += rename(&mut value, &path, old, new);
+        }
+        assert_eq!(read(value.to_string().as_bytes()), [record]);
+    }
+    assert!(counts.iter().all(|&count| count > 0), "{counts:?} {renamed:?}");
+}
+
+#[test]
+fn old_trend_names_are_read() {
+    assert_eq!(serde_json::from_str::<TrendKind>("\"saw_tooth\"").unwrap(), TrendKind::Sawtooth);
+    assert_eq!(serde_json::to_string(&TrendKind::Sawtooth).unwrap(), "\"sawtooth\"");
+}
+
+/// Whether everything that `part` says is said by `whole`, too.
+fn is_part(part: &Value, whole: &Value) -> bool {
+    match (part, whole) {
+        (Value::Object(part), Value::Object(whole)) => {
+            part.iter().all(|(name, value)| whole.get(name).is_some_and(|other| is_part(value, other)))
+        }
+        (Value::Array(part), Value::Array(whole)) => {
+            part.len() == whole.len() && part.iter().zip(whole).all(|(part, whole)| is_part(part, whole))
+        }
+        (part, whole) => part == whole,
+    }
+}
+
+#[test]
+fn records_of_schema_2_are_readable() {
+    let log = workspace::read("tests/fixtures/records-v2.jsonl");
+    let records = read(log.as_bytes());
+    assert_eq!(records.len(), log.lines().count());
+    for (line, record) in log.lines().zip(&records) {
+        let (line, written) = (serde_json::from_str(line).unwrap(), serde_json::to_value(record).unwrap());
+        assert!(is_part(&line, &written), "{line} is read as {written}");
+    }
 }

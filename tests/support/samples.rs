@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use common::process::ProcessState;
 use common::record::{
-    CacheTotal, CensusRecord, Cgroup, Coverage, ErrorRecord, EventKind, GcGeneration, GcState, Header,
-    HolderTotal, LargeMemory, Marks, MemoryAccount, MemoryRow, ModuleTotal, Omitted, OutputRecord,
-    OutputStream, OwnerTotal, PinnedBy, PinnedHolder, Pressure, ProcessEvent, ProcessRecord, ProcessSample,
-    PythonBuild, PythonThread, Record, StrayTotal, SurvivorSample, System, TypeMemory, TypeTotal, WayTotal,
+    CacheTotal, CensusRecord, Cgroup, Coverage, ErrorRecord, EventKind, Fingerprints, GcGeneration, GcState,
+    Header, HolderTotal, LargeRegion, MemoryAccount, MemoryRow, ModuleTotal, ObjectSample, Omitted,
+    OutputRecord, OutputStream, OwnerTotal, PathTotal, PinnedHolder, PinnedType, Pressure, ProcessEvent,
+    ProcessRecord, ProcessSample, PythonBuild, PythonThread, Record, System, TypeMemory, TypeTotal,
+    UnreachableTotal,
 };
 
 pub use diff::{count_change, diff, mark, process_change, thread_change, total_change, verdict};
-pub use leaks::{among, leak, leaks, memory_growth, memory_row_growth, type_growth};
+pub use leaks::{leak, leaks, memory_growth, memory_row_growth, peers, type_growth};
 
 /// How much a sample holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub fn sample(fill: Fill, pid: u32) -> ProcessSample {
         rss_anon_bytes: fill.of(35 << 20),
         rss_file_bytes: fill.of(14 << 20),
         rss_shmem_bytes: fill.of(1 << 20),
-        percent_ratio: fill.of(0.125),
+        memory_ratio: fill.of(0.125),
         cgroup_ratio: fill.of(0.25),
         cpu_ratio: fill.of(1.5),
         threads: fill.of(8),
@@ -169,7 +170,7 @@ pub fn event(fill: Fill) -> ProcessEvent {
         value_bytes: fill.of(501 << 20),
         own_bytes: fill.of(100 << 20),
         growth_bytes: fill.of(-4096),
-        kills: fill.of(1),
+        oom_kills: fill.of(1),
     }
 }
 
@@ -235,9 +236,9 @@ pub fn census(fill: Fill) -> CensusRecord {
         owners_omitted: fill.of(omitted()),
         owner_modules: fill.of(vec![module_total()]),
         owner_modules_omitted: fill.of(omitted()),
-        strays: fill.of(vec![stray_total()]),
-        ways: fill.of(vec![way_total()]),
-        survivors: fill.of(vec![survivor_sample()]),
+        unreachable: fill.of(vec![unreachable_total()]),
+        paths: fill.of(vec![path_total()]),
+        object_samples: fill.of(vec![object_sample()]),
         memory: fill.of(memory_account(fill)),
     }
 }
@@ -251,14 +252,14 @@ pub fn memory_account(fill: Fill) -> MemoryAccount {
         rows: fill.of(memory_row(fill)).into_iter().collect(),
         types: fill.of(type_memory()).into_iter().collect(),
         types_omitted: fill.of(omitted()),
-        heaps: fill.of(4),
+        malloc_arenas: fill.of(4),
         trimmable_bytes: 2 << 20,
         pinned_arenas: 7,
         pinned_bytes: 6 << 20,
-        pinned_by: fill.of(pinned_by()).into_iter().collect(),
+        pinned_types: fill.of(pinned_type()).into_iter().collect(),
         pinned_holders: fill.of(vec![pinned_holder()]),
-        large: fill.of(large_memory(fill)).into_iter().collect(),
-        huge_bytes: 2 << 20,
+        large_regions: fill.of(large_region(fill)).into_iter().collect(),
+        huge_page_bytes: 2 << 20,
         swap_bytes: 4096,
         hugetlb_bytes: 0,
         page_table_bytes: fill.of(200 << 10),
@@ -278,8 +279,8 @@ pub fn type_memory() -> TypeMemory {
 }
 
 /// Who keeps arenas.
-pub fn pinned_by() -> PinnedBy {
-    PinnedBy { name: "botpkg.cache.Session".into(), blocks: 120, pinned_bytes: 5 << 20 }
+pub fn pinned_type() -> PinnedType {
+    PinnedType { name: "botpkg.cache.Session".into(), blocks: 120, pinned_bytes: 5 << 20 }
 }
 
 /// Who holds what is in them.
@@ -288,8 +289,8 @@ pub fn pinned_holder() -> PinnedHolder {
 }
 
 /// A large piece of memory.
-pub fn large_memory(fill: Fill) -> LargeMemory {
-    LargeMemory {
+pub fn large_region(fill: Fill) -> LargeRegion {
+    LargeRegion {
         kind: "native_mapped".into(),
         owner: fill.of("numpy.ndarray".into()),
         resident_bytes: 8 << 20,
@@ -305,9 +306,9 @@ pub fn python_build(fill: Fill) -> PythonBuild {
         free_threaded: fill.of(false),
         shared: fill.of(true),
         executable: fill.of("/opt/py/bin/python3.13".into()),
-        located: fill.of("dynsym".into()),
+        located_by: fill.of("dynsym".into()),
         layout: fill.of("3.13".into()),
-        others: fill.of(0),
+        other_runtimes: fill.of(0),
     }
 }
 
@@ -377,21 +378,21 @@ pub fn owner_total() -> OwnerTotal {
 }
 
 /// Objects that the program cannot reach.
-pub fn stray_total() -> StrayTotal {
-    StrayTotal { name: "botpkg.Node".into(), standing: "garbage".into(), count: 700, size_bytes: 56_000 }
+pub fn unreachable_total() -> UnreachableTotal {
+    UnreachableTotal { name: "botpkg.Node".into(), cause: "garbage".into(), count: 700, size_bytes: 56_000 }
 }
 
 /// Which objects of a type there are.
-pub fn survivor_sample() -> SurvivorSample {
-    let marks = Marks::parse("0000a1b200c0ffee").unwrap();
-    SurvivorSample { kind: "type".into(), name: "botpkg.cache.Session".into(), marks }
+pub fn object_sample() -> ObjectSample {
+    let fingerprints = Fingerprints::parse("0000a1b200c0ffee").unwrap();
+    ObjectSample { kind: "type".into(), name: "botpkg.cache.Session".into(), fingerprints }
 }
 
 /// A way to objects.
-pub fn way_total() -> WayTotal {
-    WayTotal {
+pub fn path_total() -> PathTotal {
+    PathTotal {
         name: "botpkg.cache.Session".into(),
-        way: "module botpkg.cache → _sessions (dict, 66,051 entries) → Session".into(),
+        path: "module botpkg.cache → _sessions (dict, 66,051 entries) → Session".into(),
         count: 10_000,
         sampled: 10_000,
         objects: 66_051,
@@ -408,9 +409,9 @@ pub fn cache_total(fill: Fill) -> CacheTotal {
         hits: fill.of(9000),
         misses: fill.of(900),
         kind: fill.of("functools.lru_cache".into()),
-        standard: fill.of(false),
+        stdlib: fill.of(false),
         instances: fill.of(1),
-        limit_ratio: fill.of(0.5),
+        fill_ratio: fill.of(0.5),
         hit_ratio: fill.of(0.909_090_909_090_909_1),
         shared_bytes: fill.of(4096),
         retained_bytes: fill.of(1_230_471),

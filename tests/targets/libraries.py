@@ -85,10 +85,10 @@ local = "django.core.cache.backends.locmem"
 truth = {
     "ttl": {"kind": "cachetools.TTLCache", "entries": 40, "max_entries": 100, "expired_entries": 40, "clock": "monotonic"},
     "lru": {"kind": "cachetools.LRUCache", "entries": len(lru), "max_entries": lru.maxsize,
-            "limit_ratio": lru.currsize / lru.maxsize, "warnings": ["above_90"]},
+            "fill_ratio": lru.currsize / lru.maxsize, "warnings": ["above_90"]},
     "lfu": {"kind": "cachetools.LFUCache", "entries": len(lfu), "max_entries": lfu.maxsize},
     "unlimited": {"kind": "cachetools.Cache", "entries": len(unlimited), "max_entries": None},
-    "sized": {"entries": len(sized), "max_entries": None, "limit_ratio": sized.currsize / sized.maxsize,
+    "sized": {"entries": len(sized), "max_entries": None, "fill_ratio": sized.currsize / sized.maxsize,
               "warnings": ["above_75"]},
     "own": {"kind": "__main__.Own", "entries": 20, "max_entries": 30, "expired_entries": 10},
     "double.cache": {"kind": "cachetools.LRUCache", "entries": 32, "max_entries": 32},

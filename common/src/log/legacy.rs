@@ -84,7 +84,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Moment, RecordError> {
             holders_cut: false,
             caches: None,
             caches_cut: false,
-            survivors: Vec::new(),
+            object_samples: Vec::new(),
         })
     };
     Ok(Moment {

@@ -152,7 +152,7 @@ fn census(record: CensusRecord) -> Census {
                 .collect()
         }),
         caches_cut: record.caches_omitted.is_some_and(|omitted| omitted.rows > 0),
-        survivors: record.survivors.unwrap_or_default(),
+        object_samples: record.object_samples.unwrap_or_default(),
     }
 }
 

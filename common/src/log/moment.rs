@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::record::{DiffRecord, ProcessEvent, SurvivorSample};
+use crate::record::{DiffRecord, ObjectSample, ProcessEvent};
 
 /// One record of a log.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,7 +125,7 @@ pub struct Census {
     /// The same for caches.
     pub caches_cut: bool,
     /// Which objects of types and holders there were, in a sample; empty if none was taken.
-    pub survivors: Vec<SurvivorSample>,
+    pub object_samples: Vec<ObjectSample>,
 }
 
 /// Objects of one type, module or holder.

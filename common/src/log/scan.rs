@@ -133,7 +133,7 @@ impl Scanner {
         let pss_bytes = c.nullable(Cursor::integer)?;
         c.literal(br#","uss_bytes":"#)?;
         let uss_bytes = c.nullable(Cursor::integer)?;
-        c.literal(br#","percent_ratio":"#)?;
+        c.literal(br#","memory_ratio":"#)?;
         c.nullable(Cursor::number)?;
         c.literal(br#","cgroup_ratio":"#)?;
         c.nullable(Cursor::number)?;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::fingerprints::ObjectSample;
 use super::memory::MemoryAccount;
 use super::python::{Coverage, GcState, PythonBuild};
 use super::record;
-use super::survivors::SurvivorSample;
 
 record! {
     /// The objects of one CPython process (`type`: `census`). Totals are of everything; a list that was cut says so.
@@ -15,16 +15,12 @@ record! {
         /// The process, in the pid namespace of memobj.
         pub pid: u32,
         /// When it began, in clock ticks since boot; `null` for a core file or a snapshot.
-        #[serde(default)]
         pub start_ticks: Option<u64>,
         /// The process that was asked for, where this one was found below it.
-        #[serde(default)]
         pub root_pid: Option<u32>,
         /// The name of the process; `null` where it could not be read.
-        #[serde(default)]
         pub name: Option<Arc<str>>,
         /// Its arguments; `null` where they could not be read or are not wanted.
-        #[serde(default)]
         pub cmdline: Option<Arc<[String]>>,
         /// All objects.
         pub total_objects: u64,
@@ -33,125 +29,93 @@ record! {
         /// Objects and bytes by type, largest first.
         pub types: Vec<TypeTotal>,
         /// What `types` does not list; `null` if it lists everything.
-        #[serde(default)]
         pub types_omitted: Option<Omitted>,
         /// Objects and bytes by the module of their type, largest first.
         #[serde(default)]
         pub modules: Vec<ModuleTotal>,
         /// What `modules` does not list; `null` if it lists everything.
-        #[serde(default)]
         pub modules_omitted: Option<Omitted>,
         /// The Python threads; `null` where they could not be read.
-        #[serde(default)]
         pub threads: Option<Vec<PythonThread>>,
         /// The resident set of the process at that moment; `null` where there is none.
-        #[serde(default)]
         pub rss_bytes: Option<u64>,
         /// What holds objects, by its path, those that hold most bytes first; `null` if that was not looked at.
-        #[serde(default)]
         pub holders: Option<Vec<HolderTotal>>,
         /// What `holders` does not list; `null` if it lists everything, or is `null` itself.
-        #[serde(default)]
         pub holders_omitted: Option<Omitted>,
         /// The caches that were found, largest first; `null` if none was looked for.
-        #[serde(default)]
         pub caches: Option<Vec<CacheTotal>>,
         /// What `caches` does not list; `null` if it lists everything, or is `null` itself.
-        #[serde(default)]
         pub caches_omitted: Option<Omitted>,
         /// Which Python it is; `null` in censuses of a version that did not say so, as all below.
-        #[serde(default)]
         pub python: Option<PythonBuild>,
         /// How many interpreters run in it.
-        #[serde(default)]
         pub interpreters: Option<u64>,
         /// Which objects `types` and the totals above are of: `tracked`, `reachable` or `heap`.
-        #[serde(default)]
         pub scope: Option<Arc<str>>,
         /// What the garbage collector lists, as `gc.get_objects()`; `null` if it was not counted, as all scopes.
-        #[serde(default)]
         pub tracked_objects: Option<u64>,
         /// The sizes of those.
-        #[serde(default)]
         pub tracked_size_bytes: Option<u64>,
         /// What `gc.freeze()` has put apart.
-        #[serde(default)]
         pub permanent_objects: Option<u64>,
         /// The sizes of those.
-        #[serde(default)]
         pub permanent_size_bytes: Option<u64>,
         /// What can be reached from what is tracked, and that itself.
-        #[serde(default)]
         pub reachable_objects: Option<u64>,
         /// The sizes of those.
-        #[serde(default)]
         pub reachable_size_bytes: Option<u64>,
         /// What the allocator holds besides, and all that is reachable.
-        #[serde(default)]
         pub heap_objects: Option<u64>,
         /// The sizes of those.
-        #[serde(default)]
         pub heap_size_bytes: Option<u64>,
         /// What the counted objects own and `sys.getsizeof` does not count.
-        #[serde(default)]
         pub total_overhead_bytes: Option<u64>,
         /// The garbage collector of the main interpreter; `null` where it could not be read.
-        #[serde(default)]
         pub gc: Option<GcState>,
         /// How much of the memory is explained.
-        #[serde(default)]
         pub coverage: Option<Coverage>,
         /// From what it was taken: `stopped`, `live`, `core` or `snapshot`.
-        #[serde(default)]
         pub method: Option<Arc<str>>,
         /// Why a process was read as it ran: `asked`, `max_pause` or `memory`; `null` if it was not.
-        #[serde(default)]
         pub live_reason: Option<Arc<str>>,
         /// How often it was stopped until it was outside a collection.
-        #[serde(default)]
         pub attempts: Option<u64>,
         /// Whether the collector was at work in what was counted: the numbers may be off by what it held in its hands.
-        #[serde(default)]
         pub in_collection: Option<bool>,
         /// How long the process stood still, all attempts together; `null` if it was not stopped.
-        #[serde(default)]
         pub pause_seconds: Option<f64>,
         /// How long the census took.
-        #[serde(default)]
         pub duration_seconds: Option<f64>,
         /// Reads that failed, or that met a change. A few are usual; one for a thousand objects is too many.
-        #[serde(default)]
         pub torn_reads: Option<u64>,
         /// What was read and could not be what it was read as. A few are usual, as words that frames and C code left behind.
-        #[serde(default)]
         pub rejected_reads: Option<u64>,
         /// The most memory that memobj itself has had so far.
-        #[serde(default)]
         pub memobj_peak_bytes: Option<u64>,
         /// The account of the resident set; `null` if that was not asked for, or cannot be made.
-        #[serde(default)]
         pub memory: Option<MemoryAccount>,
         /// Objects by the nearest thing above them that has a name, largest first; absent if that was not looked at, as all below.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub owners: Option<Vec<OwnerTotal>>,
         /// What `owners` does not list; absent if it lists everything, or is absent itself.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub owners_omitted: Option<Omitted>,
         /// Objects by the module of their owner, largest first.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub owner_modules: Option<Vec<ModuleTotal>>,
         /// What `owner_modules` does not list.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub owner_modules_omitted: Option<Omitted>,
         /// What the program cannot reach, by why it is there and by type, largest first.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub strays: Option<Vec<StrayTotal>>,
+        #[serde(skip_serializing_if = "Option::is_none", alias = "strays")]
+        pub unreachable: Option<Vec<UnreachableTotal>>,
         /// The ways to the objects of the types that were asked for, by type, those of most objects first.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub ways: Option<Vec<WayTotal>>,
+        #[serde(skip_serializing_if = "Option::is_none", alias = "ways")]
+        pub paths: Option<Vec<PathTotal>>,
         /// A sample of the objects of the largest types and holders, by their identity.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub survivors: Option<Vec<SurvivorSample>>,
+        #[serde(skip_serializing_if = "Option::is_none", alias = "survivors")]
+        pub object_samples: Option<Vec<ObjectSample>>,
     }
 }
 
@@ -172,7 +136,7 @@ pub struct TypeTotal {
     #[serde(default = "exact", skip_serializing_if = "is_exact")]
     pub size_exact: bool,
     /// What would be freed without them: their own sizes, and those of all that only they lead to; absent if that was not computed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub retained_bytes: Option<u64>,
 }
 
@@ -217,7 +181,7 @@ pub struct HolderTotal {
     /// What they take.
     pub size_bytes: u64,
     /// What would be freed without it; absent if that was not computed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub retained_bytes: Option<u64>,
 }
 
@@ -235,14 +199,15 @@ pub struct OwnerTotal {
 
 /// Objects of a type that the program cannot reach.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StrayTotal {
+pub struct UnreachableTotal {
     /// The type.
     #[serde(rename = "type")]
     pub name: Arc<str>,
     /// Why they are there: `garbage` (in circles, the collector has not come by, or is off), `uncollectable` (in `gc.garbage`), `native`
     /// (references were found from what is not reached either, and there are more), `unreferred` (no reference was found: native code
     /// holds them where memobj does not look, or forgot them).
-    pub standing: Arc<str>,
+    #[serde(alias = "standing")]
+    pub cause: Arc<str>,
     /// How many.
     pub count: u64,
     /// Their sizes.
@@ -251,12 +216,13 @@ pub struct StrayTotal {
 
 /// A way to some objects of a type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WayTotal {
+pub struct PathTotal {
     /// The type.
     #[serde(rename = "type")]
     pub name: Arc<str>,
     /// The way by names, from a module, a function or a thread on: `module botpkg.cache → _sessions (dict, 10,000 entries) → Session`.
-    pub way: Arc<str>,
+    #[serde(alias = "way")]
+    pub path: Arc<str>,
     /// How many of the objects that were looked at are reached so.
     pub count: u64,
     /// How many objects of the type were looked at.
@@ -273,58 +239,54 @@ pub struct CacheTotal {
     /// How many entries it has.
     pub entries: u64,
     /// All that it leads to but over modules, types and functions, each object once; `null` if that was not measured.
-    #[serde(default)]
     pub size_bytes: Option<u64>,
     /// The most entries it may have; `null` without a limit, or where that is not known.
-    #[serde(default)]
     pub max_entries: Option<u64>,
     /// How often something was found in it; `null` if it does not count that.
-    #[serde(default)]
     pub hits: Option<u64>,
     /// How often nothing was found; `null` if it does not count that.
-    #[serde(default)]
     pub misses: Option<u64>,
     /// What it is: `functools.lru_cache`, or its type; absent in censuses of a version that did not say so, as all below.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Arc<str>>,
     /// Whether it came with Python.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub standard: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", alias = "standard")]
+    pub stdlib: Option<bool>,
     /// How many caches this row is of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<u64>,
     /// How full it is by its own measure, 1 being full; absent without a limit. Of several caches, that of the fullest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", alias = "limit_ratio")]
+    pub fill_ratio: Option<f64>,
     /// Hits of all lookups; absent if there were none, or they are not counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hit_ratio: Option<f64>,
     /// What of its size is reached otherwise, too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub shared_bytes: Option<u64>,
     /// What would be freed without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub retained_bytes: Option<u64>,
     /// What an entry has on average that no other entry has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub average_entry_bytes: Option<u64>,
     /// What the largest entry has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub largest_entry_bytes: Option<u64>,
     /// The key of that entry, if it could be a name and is short.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub largest_entry_key: Option<Arc<str>>,
     /// Entries that are larger than `--max-item`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub large_entries: Option<u64>,
     /// The clock by which its entries have times: `wall` or `monotonic`; absent if they have none that could be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Arc<str>>,
     /// Entries past their deadline; absent if they have none that could be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expired_entries: Option<u64>,
     /// What is wrong with it, the worst first: `no_limit`, `expired`, `large_entry`, `large_average`, `low_hits`, `above_90`, `above_75`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub warnings: Option<Vec<Arc<str>>>,
 }
 
@@ -340,9 +302,9 @@ impl CacheTotal {
             hits: None,
             misses: None,
             kind: None,
-            standard: None,
+            stdlib: None,
             instances: None,
-            limit_ratio: None,
+            fill_ratio: None,
             hit_ratio: None,
             shared_bytes: None,
             retained_bytes: None,
@@ -384,12 +346,9 @@ pub struct PythonThread {
     /// Whether it is the main thread.
     pub main: Option<bool>,
     /// The qualified name of the function that it runs; `null` if it runs no Python code.
-    #[serde(default)]
     pub function: Option<Arc<str>>,
     /// The file of that function, as its code names it.
-    #[serde(default)]
     pub file: Option<Arc<str>>,
     /// The line that it is on.
-    #[serde(default)]
     pub line: Option<u32>,
 }

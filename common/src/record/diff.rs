@@ -11,9 +11,9 @@ record! {
     /// What memdiff found (`type`: `diff`): changes between two moments, verdicts over many, or both.
     pub struct DiffRecord {
         /// The earlier moment.
-        pub before: MomentMark,
+        pub before: MomentRef,
         /// The later moment.
-        pub after: MomentMark,
+        pub after: MomentRef,
         /// Processes on either side, by absolute change of their resident size.
         pub processes: Vec<ProcessChange>,
         /// Sums over a whole tree, and over all objects of a process.
@@ -42,7 +42,7 @@ record! {
 impl DiffRecord {
     /// The record of two moments between which nothing was found yet.
     #[must_use]
-    pub fn new(header: Header, before: MomentMark, after: MomentMark) -> Self {
+    pub fn new(header: Header, before: MomentRef, after: MomentRef) -> Self {
         Self {
             schema: header.schema,
             timestamp: header.timestamp,
@@ -67,7 +67,7 @@ impl DiffRecord {
 
 /// A moment of a log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MomentMark {
+pub struct MomentRef {
     /// The input it stands in.
     pub file: String,
     /// The run it is of.
@@ -189,7 +189,8 @@ pub enum TrendKind {
     /// It falls.
     Shrinking,
     /// It rises and falls back again and again: a collector, a cache that is emptied.
-    SawTooth,
+    #[serde(alias = "saw_tooth")]
+    Sawtooth,
     /// Too few moments, or too short a time, to say.
     TooShort,
 }
@@ -206,7 +207,8 @@ pub struct Verdict {
     /// Its number, the last if it had several.
     pub pid: Option<u32>,
     /// What it does.
-    pub course: TrendKind,
+    #[serde(alias = "course")]
+    pub trend: TrendKind,
     /// How sure that is, 0 to 1.
     pub confidence_ratio: f64,
     /// Bytes per hour (Theil–Sen slope); `null` if too short.
@@ -226,15 +228,18 @@ pub struct Verdict {
     /// How many moments.
     pub moments: u64,
     /// When the limit would be reached at this rate; `null` if it does not grow or no limit is known.
-    pub full_at: Option<Stamp>,
+    #[serde(alias = "full_at")]
+    pub limit_reached_at: Option<Stamp>,
     /// Which limit: `cgroup` or `machine`.
-    pub full_of: Option<Arc<str>>,
+    #[serde(alias = "full_of")]
+    pub limit_kind: Option<Arc<str>>,
     /// That limit.
-    pub full_limit_bytes: Option<u64>,
+    #[serde(alias = "full_limit_bytes")]
+    pub limit_bytes: Option<u64>,
     /// Of a type or a holder whose censuses have samples: how many objects were seen to come and looked for later; `null` if none was.
-    #[serde(default)]
-    pub newcomers: Option<u64>,
+    #[serde(alias = "newcomers")]
+    pub new_objects: Option<u64>,
     /// How many of them stayed as long as could be told.
-    #[serde(default)]
-    pub newcomers_kept: Option<u64>,
+    #[serde(alias = "newcomers_kept")]
+    pub new_objects_survived: Option<u64>,
 }

@@ -35,55 +35,55 @@ record! {
         /// The process.
         pub pid: u32,
         /// Its parent at that time.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub ppid: Option<u32>,
         /// The root of the tree it belongs to.
         pub root_pid: u32,
         /// As in the `process` record.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub start_time: Option<Arc<str>>,
         /// As in the `process` record.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub start_ticks: Option<u64>,
         /// Its name; absent if it was gone before it could be read.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub name: Option<Arc<str>>,
         /// The whole command line, with `started` and `replaced`.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub cmdline: Option<Arc<[String]>>,
         /// With `started`: it was already there when watching began.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub at_start: Option<bool>,
         /// With `exited`: the status it ended with; absent if a signal ended it or nobody could know.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub exit_code: Option<i32>,
         /// With `exited`: the number of the signal that ended it.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub signal: Option<i32>,
         /// With `exited`: how long it lived.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub lifetime_seconds: Option<f64>,
         /// With `exited`: the largest resident size it was seen to have.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub rss_peak_bytes: Option<u64>,
         /// With `limit_crossed`: which sum was over the limit: `total`, `rss` or `pss`.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub metric: Option<Arc<str>>,
         /// With `limit_crossed` and `grew`: the limit.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub limit_bytes: Option<u64>,
         /// With `limit_crossed`: the value of the metric. With `grew`: the resident size now.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub value_bytes: Option<u64>,
         /// With `limit_crossed`: this process's own part in the value.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub own_bytes: Option<u64>,
         /// With `limit_crossed`: how much this process grew since it was first seen. With `grew`: since the sample before.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub growth_bytes: Option<i64>,
         /// With `oom_kill`: how many.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
-        pub kills: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none", alias = "kills")]
+        pub oom_kills: Option<u64>,
     }
 }
 
@@ -115,7 +115,7 @@ impl ProcessEvent {
             value_bytes: None,
             own_bytes: None,
             growth_bytes: None,
-            kills: None,
+            oom_kills: None,
         }
     }
 }
@@ -164,10 +164,10 @@ record! {
         /// What went wrong.
         pub message: String,
         /// What to do about it.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub hint: Option<String>,
         /// The process it was about, if about one.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[serde(skip_serializing_if = "Option::is_none")]
         pub pid: Option<u32>,
     }
 }

@@ -12,16 +12,12 @@ record! {
         /// The process, in the pid namespace of memobj.
         pub pid: u32,
         /// When it began, in clock ticks since boot.
-        #[serde(default)]
         pub start_ticks: Option<u64>,
         /// The process that was asked for, where this one was found below it.
-        #[serde(default)]
         pub root_pid: Option<u32>,
         /// The name of the process; `null` where it could not be read.
-        #[serde(default)]
         pub name: Option<Arc<str>>,
         /// Its arguments; `null` where they could not be read or are not wanted.
-        #[serde(default)]
         pub cmdline: Option<Arc<[String]>>,
         /// The version of its Python.
         pub python: Arc<str>,
@@ -32,7 +28,6 @@ record! {
         /// From the first to the last of them.
         pub duration_seconds: f64,
         /// The longest that the process stood still for one; `null` if it never did.
-        #[serde(default)]
         pub longest_pause_seconds: Option<f64>,
         /// All objects in the first census.
         pub first_objects: u64,
@@ -43,30 +38,27 @@ record! {
         /// Their sizes in the last.
         pub last_size_bytes: u64,
         /// The resident set in the first; `null` where it is not known.
-        #[serde(default)]
         pub first_rss_bytes: Option<u64>,
         /// The resident set in the last.
-        #[serde(default)]
         pub last_rss_bytes: Option<u64>,
         /// How many places of the program hold objects: all were looked at.
-        pub places: u64,
+        #[serde(alias = "places")]
+        pub holders_checked: u64,
         /// What grows and does not stop, those with the most bytes a minute first.
         pub leaks: Vec<Leak>,
         /// What grows towards a limit that it has: caches and queues that fill up.
         #[serde(default)]
         pub filling: Vec<Leak>,
         /// Resident and free in arenas that few objects keep; `null` if it is not known.
-        #[serde(default)]
         pub pinned_bytes: Option<u64>,
         /// The type whose objects keep most of those; `null` if there are none.
-        #[serde(default)]
-        pub pinned_by: Option<Arc<str>>,
+        #[serde(alias = "pinned_by")]
+        pub pinned_type: Option<Arc<str>>,
         /// Growth of the resident set besides Python objects; `null` if there is none, or if it is not known.
-        #[serde(default)]
         pub memory: Option<MemoryGrowth>,
         /// How it compares with other processes of the same program; `null` where there are none.
-        #[serde(default)]
-        pub among: Option<Among>,
+        #[serde(alias = "among")]
+        pub peers: Option<PeerComparison>,
     }
 }
 
@@ -93,15 +85,12 @@ pub struct Leak {
     #[serde(rename = "type")]
     pub name: Arc<str>,
     /// The function that waits in it, or that it is; `null` if it is neither.
-    #[serde(default)]
     pub function: Option<Arc<str>>,
     /// What is suspended, with the line where most of it waits: `task bot.wait_reply, waiting at bot.py:42`; `null` if nothing is.
-    #[serde(default)]
     pub waiting: Option<Arc<str>>,
     /// Objects of that type a minute.
     pub objects_per_minute: f64,
     /// If it is one container that grows and not the number of objects: items a minute that come into it; else `null`.
-    #[serde(default)]
     pub entries_per_minute: Option<f64>,
     /// Bytes a minute, with all that comes with them.
     pub bytes_per_minute: f64,
@@ -110,38 +99,39 @@ pub struct Leak {
     /// Their sizes.
     pub held_size_bytes: u64,
     /// What would be freed without those of the type; `null` if that is not known.
-    #[serde(default)]
     pub retained_bytes: Option<u64>,
     /// How long ago the oldest was seen first; `null` if it was there in the first census.
-    #[serde(default)]
-    pub oldest_seconds: Option<f64>,
+    #[serde(alias = "oldest_seconds")]
+    pub oldest_age_seconds: Option<f64>,
     /// How long ago the newest was not there yet.
-    pub newest_seconds: f64,
+    #[serde(alias = "newest_seconds")]
+    pub newest_age_seconds: f64,
     /// How many came after the first census and were seen in another one.
-    pub stayed: u64,
+    #[serde(alias = "stayed")]
+    pub survived: u64,
     /// How many were gone that had been seen twice.
-    pub left: u64,
+    #[serde(alias = "left")]
+    pub freed: u64,
     /// How sure it is, 0 to 1: not by chance in so many of as many looks at a place that stays as it is.
     pub confidence_ratio: f64,
     /// The type of what it is added to; `null` for what nobody holds.
-    #[serde(default)]
     pub container: Option<Arc<str>>,
     /// How many items that has; `null` if it is not known, or not one alone.
-    #[serde(default)]
     pub entries: Option<u64>,
     /// How it is added: `appended`, `prepended`, `inserted`, `keys_set`, `added`, `cached`, `linked`; `enlarged` if an object itself grows.
-    pub how: Arc<str>,
+    #[serde(alias = "how")]
+    pub growth_mode: Arc<str>,
     /// The way to it, as most have; `null` for what nobody holds.
-    #[serde(default)]
-    pub way: Option<Arc<str>>,
+    #[serde(alias = "way")]
+    pub path: Option<Arc<str>>,
     /// What grows there, the most bytes first.
     pub types: Vec<TypeGrowth>,
     /// How many entries a cache or queue may have at most; `null` if there is no limit.
-    #[serde(default)]
-    pub limit: Option<u64>,
+    #[serde(alias = "limit")]
+    pub max_entries: Option<u64>,
     /// The holder of the leak that this one comes with, as weak references do; `null` for one of its own.
-    #[serde(default)]
-    pub along: Option<Arc<str>>,
+    #[serde(alias = "along")]
+    pub side_effect_of: Option<Arc<str>>,
 }
 
 /// Growth of a type in a place.
@@ -160,7 +150,8 @@ pub struct TypeGrowth {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemoryGrowth {
     /// Whether it is a leak of its own: more than Python objects explain.
-    pub leaks: bool,
+    #[serde(alias = "leaks")]
+    pub is_leak: bool,
     /// Bytes a minute.
     pub bytes_per_minute: f64,
     /// By how much Python objects grow, in bytes a minute.
@@ -179,17 +170,18 @@ pub struct MemoryRowGrowth {
     /// What for, as in the account of a census.
     pub kind: Arc<str>,
     /// More of that.
-    #[serde(default)]
     pub detail: Option<Arc<str>>,
     /// By how much it grew.
-    pub grown_bytes: u64,
+    #[serde(alias = "grown_bytes")]
+    pub growth_bytes: u64,
     /// How much it is now.
-    pub now_bytes: u64,
+    #[serde(alias = "now_bytes")]
+    pub current_bytes: u64,
 }
 
 /// How a process compares with others of the same program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Among {
+pub struct PeerComparison {
     /// How many there are, itself among them.
     pub processes: u64,
     /// The median of what their objects grow by, in bytes a minute.
@@ -197,5 +189,6 @@ pub struct Among {
     /// What its own grow by.
     pub bytes_per_minute: f64,
     /// Whether it stands out.
-    pub stands_out: bool,
+    #[serde(alias = "stands_out")]
+    pub is_outlier: bool,
 }

@@ -20,11 +20,10 @@ pub struct MemoryAccount {
     /// Where objects of each type lie, the largest first.
     pub types: Vec<TypeMemory>,
     /// What that leaves out: types, no objects, and what of them is resident.
-    #[serde(default)]
     pub types_omitted: Option<Omitted>,
     /// Heaps of the C library's malloc; `null` where there is none that is known.
-    #[serde(default)]
-    pub heaps: Option<u64>,
+    #[serde(alias = "heaps")]
+    pub malloc_arenas: Option<u64>,
     /// What `malloc_trim(0)` would give back.
     pub trimmable_bytes: u64,
     /// Arenas of pymalloc that few objects keep.
@@ -32,20 +31,22 @@ pub struct MemoryAccount {
     /// What of those is resident and not in use.
     pub pinned_bytes: u64,
     /// Who lives in them, those that keep most first.
-    pub pinned_by: Vec<PinnedBy>,
+    #[serde(alias = "pinned_by")]
+    pub pinned_types: Vec<PinnedType>,
     /// Who holds what lives in them, those that keep most first; absent where it was not asked who holds objects.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned_holders: Option<Vec<PinnedHolder>>,
     /// Large pieces of memory, the largest first.
-    pub large: Vec<LargeMemory>,
+    #[serde(alias = "large")]
+    pub large_regions: Vec<LargeRegion>,
     /// Of the resident set, in huge pages.
-    pub huge_bytes: u64,
+    #[serde(alias = "huge_bytes")]
+    pub huge_page_bytes: u64,
     /// Swapped out, and no part of it.
     pub swap_bytes: u64,
     /// In pages of hugetlbfs, which are no part of it.
     pub hugetlb_bytes: u64,
     /// The kernel's tables for it, which are no part of it; `null` where that is not known.
-    #[serde(default)]
     pub page_table_bytes: Option<u64>,
 }
 
@@ -55,7 +56,6 @@ pub struct MemoryRow {
     /// What it is, in a word.
     pub kind: Arc<str>,
     /// More of that: a file, a thread, an allocator; `null` where there is nothing to add, and for the sum of many small ones.
-    #[serde(default)]
     pub detail: Option<Arc<str>>,
     /// Resident in pages of this process alone.
     pub private_bytes: u64,
@@ -81,7 +81,7 @@ pub struct TypeMemory {
 
 /// Who keeps nearly empty arenas from being given back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PinnedBy {
+pub struct PinnedType {
     /// The type.
     #[serde(rename = "type")]
     pub name: Arc<str>,
@@ -106,11 +106,10 @@ pub struct PinnedHolder {
 
 /// A large piece of memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LargeMemory {
+pub struct LargeRegion {
     /// What it is, in a word, as in the rows.
     pub kind: Arc<str>,
     /// The type whose objects have half of it and more; `null` if there is none.
-    #[serde(default)]
     pub owner: Option<Arc<str>>,
     /// What of it is resident.
     pub resident_bytes: u64,

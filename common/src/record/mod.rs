@@ -11,11 +11,11 @@
 mod census;
 mod diff;
 mod event;
+mod fingerprints;
 mod leaks;
 mod memory;
 mod process;
 mod python;
-mod survivors;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,24 +23,24 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use census::{
-    CacheTotal, CensusRecord, HolderTotal, ModuleTotal, Omitted, OwnerTotal, PythonThread, StrayTotal,
-    TypeTotal, WayTotal,
+    CacheTotal, CensusRecord, HolderTotal, ModuleTotal, Omitted, OwnerTotal, PathTotal, PythonThread,
+    TypeTotal, UnreachableTotal,
 };
 pub use diff::{
-    CountChange, DiffRecord, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange, TrendKind,
+    CountChange, DiffRecord, MomentRef, Presence, ProcessChange, ThreadChange, TotalChange, TrendKind,
     Verdict,
 };
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
-pub use leaks::{Among, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, TypeGrowth};
-pub use memory::{LargeMemory, MemoryAccount, MemoryRow, PinnedBy, PinnedHolder, TypeMemory};
+pub use fingerprints::{Fingerprints, MAX_FINGERPRINTS, ObjectSample};
+pub use leaks::{Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth};
+pub use memory::{LargeRegion, MemoryAccount, MemoryRow, PinnedHolder, PinnedType, TypeMemory};
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
 pub use python::{Coverage, GcGeneration, GcState, PythonBuild};
-pub use survivors::{MOST_MARKS, Marks, SurvivorSample};
 
 use crate::time::Stamp;
 
 /// The version of the contract, raised only for a break.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// The fields that begin every record, behind `type`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

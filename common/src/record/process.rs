@@ -24,7 +24,7 @@ macro_rules! measured {
         pub struct ProcessSample {
             $($(#[$fixed_doc])* pub $fixed: $fixed_type,)*
             $($(#[$doc])* pub $field: $type,)*
-            $($(#[$turn_doc])* #[serde(skip_serializing_if = "Option::is_none", default)] pub $turn_field: $turn_type,)*
+            $($(#[$turn_doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $turn_field: $turn_type,)*
         }
 
         record! {
@@ -152,7 +152,8 @@ measured! {
         /// Unique set size: what would be free if it alone ended. From `smaps_rollup`.
         uss_bytes: Option<u64>,
         /// `rss_bytes` as a share of the machine's memory, 0 to 1.
-        percent_ratio: Option<f64>,
+        #[serde(alias = "percent_ratio")]
+        memory_ratio: Option<f64>,
         /// `rss_bytes` as a share of the root's cgroup limit; `null` without a limit.
         cgroup_ratio: Option<f64>,
     }

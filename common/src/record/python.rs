@@ -12,45 +12,36 @@ pub struct PythonBuild {
     /// `sys.implementation.name`: `cpython`.
     pub implementation: Arc<str>,
     /// Whether it is a debug build.
-    #[serde(default)]
     pub debug: Option<bool>,
     /// Whether it is a build without the global lock.
-    #[serde(default)]
     pub free_threaded: Option<bool>,
     /// Whether the interpreter is in a shared library of its own, rather than in the program.
-    #[serde(default)]
     pub shared: Option<bool>,
     /// The program that runs in the process; `null` where it is not known or not wanted.
-    #[serde(default)]
     pub executable: Option<Arc<str>>,
     /// How the interpreter's state was found: a word of `--locate`.
-    #[serde(default)]
-    pub located: Option<Arc<str>>,
+    #[serde(alias = "located")]
+    pub located_by: Option<Arc<str>>,
     /// The name of the table by which its objects were read.
-    #[serde(default)]
     pub layout: Option<Arc<str>>,
     /// How many other Pythons run in the process, of which nothing was counted; `null` in a census of a version that did not say so.
-    #[serde(default)]
-    pub others: Option<u64>,
+    #[serde(alias = "others")]
+    pub other_runtimes: Option<u64>,
 }
 
 /// The state of a garbage collector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GcState {
     /// `gc.isenabled()`.
-    #[serde(default)]
     pub enabled: Option<bool>,
     /// The youngest first.
     #[serde(default)]
     pub generations: Vec<GcGeneration>,
     /// Objects that it tracks, without the frozen ones.
-    #[serde(default)]
     pub tracked: Option<u64>,
     /// `gc.get_freeze_count()`.
-    #[serde(default)]
     pub frozen: Option<u64>,
     /// `len(gc.garbage)`.
-    #[serde(default)]
     pub garbage: Option<u64>,
 }
 
@@ -58,22 +49,16 @@ pub struct GcState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GcGeneration {
     /// What has happened since it was collected last, as `gc.get_count()`.
-    #[serde(default)]
     pub pending: Option<u64>,
     /// At how much of that it is collected, as `gc.get_threshold()`.
-    #[serde(default)]
     pub threshold: Option<u64>,
     /// How often it was collected.
-    #[serde(default)]
     pub collections: Option<u64>,
     /// How many objects that freed.
-    #[serde(default)]
     pub collected: Option<u64>,
     /// How many could not be freed.
-    #[serde(default)]
     pub uncollectable: Option<u64>,
     /// Objects in it; `null` where the collector has no list of each.
-    #[serde(default)]
     pub objects: Option<u64>,
 }
 
@@ -83,18 +68,13 @@ pub struct Coverage {
     /// The objects found and what they own beside their sizes.
     pub objects_bytes: u64,
     /// Python's allocator in that process: `pymalloc`, `mimalloc` or `malloc`.
-    #[serde(default)]
     pub allocator: Option<Arc<str>>,
     /// Bytes of blocks in use in its pools.
-    #[serde(default)]
     pub allocator_used_bytes: Option<u64>,
     /// Bytes of those blocks that belong to objects found.
-    #[serde(default)]
     pub allocator_explained_bytes: Option<u64>,
     /// The share of the blocks in use that belongs to objects found.
-    #[serde(default)]
     pub allocator_ratio: Option<f64>,
     /// Objects found, by the resident set of the process. It may be above 1: what is swapped out is counted, too.
-    #[serde(default)]
     pub rss_ratio: Option<f64>,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use common::record::{DiffRecord, MomentMark, Presence, TrendKind, Verdict};
+use common::record::{DiffRecord, MomentRef, Presence, TrendKind, Verdict};
 use common::stdio::escape_controls;
 
 use super::grid::Grid;
@@ -68,7 +68,7 @@ fn changes(
     out
 }
 
-fn moment(mark: &MomentMark) -> String {
+fn moment(mark: &MomentRef) -> String {
     let time = mark.timestamp.format("%Y-%m-%d %H:%M:%S");
     format!("{time}, {} #&#8203;{}", code(&mark.file), mark.iteration)
 }
@@ -109,7 +109,7 @@ fn verdicts(record: &DiffRecord, measured: u64, options: RenderOptions) -> Strin
     let mut out = String::new();
     let displayed_verdicts = displayed_verdicts(record, options.limit.is_none());
     let (growing, others): (Vec<_>, Vec<_>) =
-        displayed_verdicts.into_iter().partition(|v| v.course == TrendKind::Growing);
+        displayed_verdicts.into_iter().partition(|v| v.trend == TrendKind::Growing);
     let _ = writeln!(out, "{}\n", code(&verdicts_heading(record, measured)));
     let mut listed: Vec<&Verdict> = growing;
     let more = options.limit.and_then(|limit| listed.len().checked_sub(limit)).unwrap_or(0);
@@ -126,7 +126,7 @@ fn verdicts(record: &DiffRecord, measured: u64, options: RenderOptions) -> Strin
     for verdict in listed {
         let sentence = verdict::describe(verdict, record.after.timestamp);
         let rate = match verdict.bytes_per_hour {
-            Some(rate) if matches!(verdict.course, TrendKind::Growing | TrendKind::Shrinking) => {
+            Some(rate) if matches!(verdict.trend, TrendKind::Growing | TrendKind::Shrinking) => {
                 format!("{}{}", if rate < 0.0 { "-" } else { "+" }, verdict::format_rate(rate))
             }
             _ => String::new(),

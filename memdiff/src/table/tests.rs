@@ -30,7 +30,7 @@ fn verdict(name: &str, rate: Option<f64>) -> Verdict {
         name: name.into(),
         role: name.into(),
         pid: Some(7),
-        course: if rate.is_some() { TrendKind::Growing } else { TrendKind::Steady },
+        trend: if rate.is_some() { TrendKind::Growing } else { TrendKind::Steady },
         confidence_ratio: 0.995,
         bytes_per_hour: rate,
         bytes_per_hour_low: rate,
@@ -40,11 +40,11 @@ fn verdict(name: &str, rate: Option<f64>) -> Verdict {
         first_bytes: Some(0),
         last_bytes: Some(1000),
         moments: 60,
-        full_at: None,
-        full_of: None,
-        full_limit_bytes: None,
-        newcomers: None,
-        newcomers_kept: None,
+        limit_reached_at: None,
+        limit_kind: None,
+        limit_bytes: None,
+        new_objects: None,
+        new_objects_survived: None,
     }
 }
 

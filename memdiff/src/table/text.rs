@@ -4,7 +4,7 @@ use common::columns::Tone;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use common::record::{DiffRecord, MomentMark, Presence, TrendKind, Verdict};
+use common::record::{DiffRecord, MomentRef, Presence, TrendKind, Verdict};
 use common::stdio::escape_controls;
 use common::time::Span;
 use common::units::Change;
@@ -59,7 +59,7 @@ fn changes(
     out
 }
 
-fn moment(mark: &MomentMark) -> String {
+fn moment(mark: &MomentRef) -> String {
     let time = mark.timestamp.format("%Y-%m-%d %H:%M:%S");
     format!("{time}  {} #{}", escape_controls(&mark.file), mark.iteration)
 }
@@ -140,7 +140,7 @@ fn verdicts(record: &DiffRecord, measured: u64, options: RenderOptions) -> Strin
     let _ = writeln!(out, "{}", verdicts_heading(record, measured));
     let displayed_verdicts: Vec<&Verdict> = displayed_verdicts(record, options.limit.is_none());
     let (growing, others): (Vec<_>, Vec<_>) =
-        displayed_verdicts.into_iter().partition(|v| v.course == TrendKind::Growing);
+        displayed_verdicts.into_iter().partition(|v| v.trend == TrendKind::Growing);
     let now = record.after.timestamp;
     let shown = options.limit.unwrap_or(usize::MAX);
     out.push('\n');
@@ -211,12 +211,12 @@ pub(super) fn displayed_verdicts(record: &DiffRecord, all: bool) -> Vec<&Verdict
     let growing = |kind: &str, like: &Verdict| {
         record.verdicts.iter().any(|other| {
             &*other.kind == kind
-                && other.course == TrendKind::Growing
+                && other.trend == TrendKind::Growing
                 && (other.pid, &other.name, &other.role) == (like.pid, &like.name, &like.role)
         })
     };
     let says_it_again = |verdict: &Verdict| match &*verdict.kind {
-        _ if verdict.course != TrendKind::Growing => false,
+        _ if verdict.trend != TrendKind::Growing => false,
         "pss" => growing("rss", verdict),
         "total_pss" => growing("total_rss", verdict),
         _ => false,

@@ -51,7 +51,7 @@ fn classify_level(points: &[SeriesPoint], rise: &Rise) -> TrendKind {
         return TrendKind::Steady;
     }
     if find_sawtooth(points, range * TOOTH_DEPTH).is_some_and(|sawtooth| sawtooth.lean > MIN_LEAN) {
-        return TrendKind::SawTooth;
+        return TrendKind::Sawtooth;
     }
     if points.len() < MIN_POINTS_FOR_STEADY && rise.p_value < 0.05 {
         TrendKind::TooShort

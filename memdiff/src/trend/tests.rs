@@ -79,7 +79,7 @@ fn leak_rate_excludes_warm_up() {
 #[test]
 fn rising_troughs_are_growth() {
     let tooth = |i: i32| 50.0 * MIB + 5.0 * MIB * f64::from(i % 11);
-    assert_eq!(judged((0..200).map(tooth)).kind, TrendKind::SawTooth);
+    assert_eq!(judged((0..200).map(tooth)).kind, TrendKind::Sawtooth);
     let rising = judged((0..200).map(|i| tooth(i) + MIB * f64::from(i)));
     assert_eq!(rising.kind, TrendKind::Growing);
     assert!((rising.line.unwrap().slope.per_second - MIB / 10.0).abs() < MIB / 100.0, "{rising:?}");

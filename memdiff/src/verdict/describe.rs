@@ -63,9 +63,9 @@ pub fn describe(verdict: &Verdict, now: Stamp) -> Description {
     let over = verdict.to.filter(|to| has_ended_early(verdict, *to, now));
     let rate = verdict.bytes_per_hour.unwrap_or(0.0);
     let unit = Unit::of(rate.abs());
-    let mut predicate = match verdict.course {
+    let mut predicate = match verdict.trend {
         TrendKind::Growing | TrendKind::Shrinking => {
-            let word = match (verdict.course, over) {
+            let word = match (verdict.trend, over) {
                 (TrendKind::Growing, None) => "grows",
                 (TrendKind::Growing, Some(_)) => "grew",
                 (_, None) => "shrinks",
@@ -79,10 +79,10 @@ pub fn describe(verdict: &Verdict, now: Stamp) -> Description {
             text
         }
         TrendKind::Steady => "is steady".to_owned(),
-        TrendKind::SawTooth => "rises and falls back (saw-tooth)".to_owned(),
+        TrendKind::Sawtooth => "rises and falls back (saw-tooth)".to_owned(),
         TrendKind::TooShort => "is too short to say".to_owned(),
     };
-    if verdict.course != TrendKind::TooShort {
+    if verdict.trend != TrendKind::TooShort {
         let _ = write!(predicate, ", {} % sure", percent(verdict.confidence_ratio));
     }
     if let (Some(from), Some(to)) = (verdict.from, verdict.to) {
@@ -93,18 +93,18 @@ pub fn describe(verdict: &Verdict, now: Stamp) -> Description {
     if let Some(to) = over {
         let _ = write!(predicate, ", until {}", format_time(to, now));
     }
-    if let (TrendKind::Steady | TrendKind::SawTooth | TrendKind::TooShort, Some(last)) =
-        (verdict.course, verdict.last_bytes)
+    if let (TrendKind::Steady | TrendKind::Sawtooth | TrendKind::TooShort, Some(last)) =
+        (verdict.trend, verdict.last_bytes)
     {
         let _ = write!(predicate, ", {} at the end", Bytes(last));
     }
     if let (TrendKind::Growing, Some(seen), Some(kept)) =
-        (verdict.course, verdict.newcomers, verdict.newcomers_kept)
+        (verdict.trend, verdict.new_objects, verdict.new_objects_survived)
     {
         let _ = write!(predicate, "; of {seen} looked at that came, {kept} stayed");
     }
-    if let (Some(full), Some(of)) = (verdict.full_at, &verdict.full_of) {
-        predicate += &describe_forecast(full, of, verdict.full_limit_bytes, now);
+    if let (Some(full), Some(of)) = (verdict.limit_reached_at, &verdict.limit_kind) {
+        predicate += &describe_forecast(full, of, verdict.limit_bytes, now);
     }
     Description { subject, predicate }
 }
@@ -157,13 +157,13 @@ pub fn count_by_trend<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String
     let words = [
         (TrendKind::Growing, "growing"),
         (TrendKind::Steady, "steady"),
-        (TrendKind::SawTooth, "saw-tooth"),
+        (TrendKind::Sawtooth, "saw-tooth"),
         (TrendKind::Shrinking, "shrinking"),
         (TrendKind::TooShort, "too short to say"),
     ];
-    let mut numbers = words.map(|(course, word)| (course, word, 0_u64));
+    let mut numbers = words.map(|(trend, word)| (trend, word, 0_u64));
     for verdict in verdicts {
-        numbers.iter_mut().filter(|(course, ..)| *course == verdict.course).for_each(|entry| entry.2 += 1);
+        numbers.iter_mut().filter(|(trend, ..)| *trend == verdict.trend).for_each(|entry| entry.2 += 1);
     }
     let told = numbers.into_iter().filter(|(.., count)| *count > 0);
     told.map(|(_, word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")

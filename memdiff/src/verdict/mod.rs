@@ -161,10 +161,10 @@ impl SeriesSet {
             verdicts.extend(others.into_iter().filter_map(|other| other.join().ok()).flatten());
         });
         // What grows comes first, then by rate. With equal rates names decide, so that the order is always the same.
-        let rank = |verdict: &Verdict| match verdict.course {
+        let rank = |verdict: &Verdict| match verdict.trend {
             TrendKind::Growing => 0,
             TrendKind::TooShort => 2,
-            TrendKind::Steady | TrendKind::Shrinking | TrendKind::SawTooth => 1,
+            TrendKind::Steady | TrendKind::Shrinking | TrendKind::Sawtooth => 1,
         };
         verdicts.sort_by(|a, b| {
             let rate = |verdict: &Verdict| verdict.bytes_per_hour.unwrap_or(f64::NEG_INFINITY);
@@ -264,7 +264,7 @@ impl SeriesSet {
         self.list(context, key, SeriesKind::Module, &measurement::modules(census));
         self.list(context, key, SeriesKind::Holder, &measurement::holders(census));
         self.list(context, key, SeriesKind::Cache, &measurement::caches(census));
-        for sample in &census.survivors {
+        for sample in &census.object_samples {
             let kind = match &*sample.kind {
                 "type" => SeriesKind::Type,
                 "holder" => SeriesKind::Holder,
@@ -272,7 +272,7 @@ impl SeriesSet {
             };
             let processes = self.processes.get_mut(&key);
             if let Some(series) = processes.and_then(|processes| processes.series(kind, Some(&sample.name))) {
-                series.add_survivors(&sample.marks);
+                series.add_survivors(&sample.fingerprints);
             }
         }
     }
@@ -399,6 +399,6 @@ impl SeriesSet {
 /// Whether a verdict is growth beyond the bounds: from behind the warm-up to the end.
 #[must_use]
 pub fn is_growing_beyond(verdict: &Verdict, bounds: &GrowthThreshold) -> bool {
-    verdict.course == TrendKind::Growing
+    verdict.trend == TrendKind::Growing
         && bounds.is_exceeded(verdict.first_bytes.unwrap_or(0), verdict.last_bytes.unwrap_or(u64::MAX))
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use common::record::{Marks, TrendKind, Verdict};
+use common::record::{Fingerprints, TrendKind, Verdict};
 use common::time::Stamp;
 
 use super::run_clock::{MemoryLimits, MomentContext};
@@ -143,7 +143,7 @@ impl Series {
     }
 
     /// A sample of the objects of the moment that was pushed last.
-    pub(super) fn add_survivors(&mut self, marks: &Marks) {
+    pub(super) fn add_survivors(&mut self, marks: &Fingerprints) {
         self.newcomers.get_or_insert_default().add(marks);
     }
 
@@ -334,7 +334,7 @@ impl ProcessSeries {
             name: Arc::clone(name.unwrap_or(&self.name)),
             role: if self.root.is_none() && !self.is_below { "root".into() } else { Arc::clone(&self.name) },
             pid: (key.pid != 0).then_some(key.pid),
-            course: trend.kind,
+            trend: trend.kind,
             confidence_ratio: trend.confidence,
             bytes_per_hour: slope.map(|slope| slope.per_second * HOUR),
             bytes_per_hour_low: slope.map(|slope| slope.low * HOUR),
@@ -344,11 +344,11 @@ impl ProcessSeries {
             first_bytes: trend.line.map(|line| bytes(line.first)),
             last_bytes: trend.last.map(bytes),
             moments: trend.moments,
-            full_at: forecast.map(|forecast| forecast.at),
-            full_of: forecast.map(|forecast| forecast.of.into()),
-            full_limit_bytes: forecast.map(|forecast| forecast.limit),
-            newcomers: newcomers.map(|(seen, _)| seen),
-            newcomers_kept: newcomers.map(|(_, kept)| kept),
+            limit_reached_at: forecast.map(|forecast| forecast.at),
+            limit_kind: forecast.map(|forecast| forecast.of.into()),
+            limit_bytes: forecast.map(|forecast| forecast.limit),
+            new_objects: newcomers.map(|(seen, _)| seen),
+            new_objects_survived: newcomers.map(|(_, kept)| kept),
         }
     }
 }

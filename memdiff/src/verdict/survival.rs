@@ -1,6 +1,6 @@
 //! Whether the objects that come stay, by the samples of the censuses.
 
-use common::record::Marks;
+use common::record::Fingerprints;
 
 /// The most objects that are remembered at once. What comes beyond is left out.
 const MAX_TRACKED: usize = 64;
@@ -11,7 +11,7 @@ const MAX_TRACKED: usize = 64;
 /// below the highest of the sample now that is not in it has gone.
 #[derive(Debug, Default)]
 pub(super) struct SurvivalTracker {
-    last: Option<Marks>,
+    last: Option<Fingerprints>,
     /// Those that came and have not gone, as far as that can be told: their marks, and whether they were looked for again.
     present: Vec<(u32, bool)>,
     kept: u64,
@@ -20,7 +20,7 @@ pub(super) struct SurvivalTracker {
 
 impl SurvivalTracker {
     /// Takes in the sample of the next moment.
-    pub(super) fn add(&mut self, now: &Marks) {
+    pub(super) fn add(&mut self, now: &Fingerprints) {
         let (kept, gone) = (&mut self.kept, &mut self.gone);
         self.present.retain_mut(|(mark, was_seen_again)| match now.has(*mark) {
             Some(true) => {
@@ -57,9 +57,9 @@ impl SurvivalTracker {
 mod tests {
     use super::*;
 
-    fn marks(objects: impl Iterator<Item = u64>) -> Marks {
-        let mut marks = Marks::default();
-        objects.for_each(|object| marks.insert(Marks::of(0x1000 + 48 * object, 0x77)));
+    fn marks(objects: impl Iterator<Item = u64>) -> Fingerprints {
+        let mut marks = Fingerprints::default();
+        objects.for_each(|object| marks.insert(Fingerprints::fingerprint(0x1000 + 48 * object, 0x77)));
         marks
     }
 

@@ -1,5 +1,5 @@
 use common::log::{Moment, What};
-use common::record::{Header, Marks, ProcessEvent, Run, SurvivorSample};
+use common::record::{Fingerprints, Header, ObjectSample, ProcessEvent, Run};
 
 use super::*;
 use crate::measurement::testing::{census, census_with_holders, measurement, process, tree};
@@ -41,7 +41,7 @@ fn trees(series: &mut SeriesSet, run: &str, rss: impl Fn(u64) -> u64, pid: u32, 
 
 fn shown(series: &SeriesSet) -> Vec<(String, String, TrendKind)> {
     let verdicts = series.verdicts();
-    verdicts.iter().map(|v| (v.kind.to_string(), v.name.to_string(), v.course)).collect()
+    verdicts.iter().map(|v| (v.kind.to_string(), v.name.to_string(), v.trend)).collect()
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn what_grows_is_found_and_comes_first() {
     trees(&mut series, "r", |turn| 10 + turn, 2, 2);
     let verdicts = series.verdicts();
     let growing: Vec<_> =
-        verdicts.iter().take_while(|v| v.course == TrendKind::Growing).map(|v| &*v.name).collect();
+        verdicts.iter().take_while(|v| v.trend == TrendKind::Growing).map(|v| &*v.name).collect();
     assert_eq!(growing, ["w --queue mail", "bot"], "{verdicts:#?}");
     // Of equal rates that of the process comes before that of its tree.
     assert_eq!(
@@ -60,7 +60,7 @@ fn what_grows_is_found_and_comes_first() {
     // One MiB in ten seconds.
     let rate = verdicts[1].bytes_per_hour.unwrap() / f64::from(1 << 20);
     assert!((rate - 360.0).abs() < 0.5, "{rate}");
-    assert_eq!(verdicts[2].course, TrendKind::Steady);
+    assert_eq!(verdicts[2].trend, TrendKind::Steady);
     assert!(
         is_growing_beyond(&verdicts[0], &GrowthThreshold::new(&[], 0))
             && !is_growing_beyond(&verdicts[2], &GrowthThreshold::new(&[], 0))
@@ -116,13 +116,13 @@ fn holders_and_caches_have_series_and_what_has_no_size_this_time_is_no_zero() {
     let find =
         |kind: &str, name: &str| verdicts.iter().find(|v| &*v.kind == kind && &*v.name == name).unwrap();
     let leak = find("holder", "a._sessions");
-    assert_eq!((leak.course, leak.full_at, leak.pid), (TrendKind::Growing, None, Some(1)));
+    assert_eq!((leak.trend, leak.limit_reached_at, leak.pid), (TrendKind::Growing, None, Some(1)));
     let words = describe(leak, leak.to.unwrap());
     assert_eq!(words.subject, "what a._sessions holds in root (pid 1)");
     assert!(words.predicate.starts_with("grows by 360.0 MiB/h"), "{}", words.predicate);
-    assert_eq!(find("holder", "a._table").course, TrendKind::Steady);
+    assert_eq!(find("holder", "a._table").trend, TrendKind::Steady);
     let cache = find("cache", "lru of a.f");
-    assert_eq!((cache.course, cache.moments, cache.last_bytes), (TrendKind::Steady, 80, Some(9000)));
+    assert_eq!((cache.trend, cache.moments, cache.last_bytes), (TrendKind::Steady, 80, Some(9000)));
     let gone = find("cache", "lru of a.once");
     assert_eq!((gone.moments, gone.last_bytes), (120, Some(0)));
     // Nothing is said of what was not looked at.
@@ -141,16 +141,20 @@ fn of_what_grows_it_is_told_whether_what_came_stayed() {
             false,
         );
         for (kind, name) in [("type", "Session"), ("holder", "a._sessions"), ("kind of later", "?")] {
-            let mut marks = Marks::default();
-            (0..turn).for_each(|object| marks.insert(Marks::of(0x1000 + 64 * object, 0x77)));
-            census.survivors.push(SurvivorSample { kind: kind.into(), name: name.into(), marks });
+            let mut marks = Fingerprints::default();
+            (0..turn).for_each(|object| marks.insert(Fingerprints::fingerprint(0x1000 + 64 * object, 0x77)));
+            census.object_samples.push(ObjectSample {
+                kind: kind.into(),
+                name: name.into(),
+                fingerprints: marks,
+            });
         }
         series.add(&moment("m", turn * 10, What::Census(census)));
     }
     let verdicts = series.verdicts();
     for name in ["Session", "a._sessions"] {
         let verdict = verdicts.iter().find(|v| &*v.name == name && &*v.kind != "module").unwrap();
-        let (measurement, kept) = (verdict.newcomers.unwrap(), verdict.newcomers_kept.unwrap());
+        let (measurement, kept) = (verdict.new_objects.unwrap(), verdict.new_objects_survived.unwrap());
         assert!(measurement > 16 && measurement == kept, "{name}: {kept} of {measurement}");
         let words = describe(verdict, verdict.to.unwrap());
         assert!(
@@ -160,7 +164,7 @@ fn of_what_grows_it_is_told_whether_what_came_stayed() {
         );
     }
     let module = verdicts.iter().find(|verdict| &*verdict.kind == "module").unwrap();
-    assert_eq!((module.newcomers, module.newcomers_kept), (None, None));
+    assert_eq!((module.new_objects, module.new_objects_survived), (None, None));
 }
 
 #[test]
@@ -174,7 +178,7 @@ fn a_failed_moment_is_a_gap_and_no_zero() {
     }
     let verdicts = series.verdicts();
     assert!(
-        verdicts.iter().all(|v| v.course == TrendKind::Steady && v.last_bytes != Some(0)),
+        verdicts.iter().all(|v| v.trend == TrendKind::Steady && v.last_bytes != Some(0)),
         "{verdicts:#?}"
     );
     assert_eq!((series.measured(), verdicts[0].moments), (26, 26));
@@ -201,8 +205,8 @@ fn the_limit_that_is_nearer_is_foretold_and_none_to_a_process_that_ended() {
     };
     let verdict = feed(false);
     // 360 MiB are left at 360 MiB an hour: an hour from the last look.
-    assert_eq!(verdict.full_of.as_deref(), Some("cgroup"));
-    let ahead = verdict.full_at.unwrap().unix_seconds() - 1190.0;
+    assert_eq!(verdict.limit_kind.as_deref(), Some("cgroup"));
+    let ahead = verdict.limit_reached_at.unwrap().unix_seconds() - 1190.0;
     assert!((ahead - 3600.0).abs() < 30.0, "{ahead}");
     let words = describe(&verdict, verdict.to.unwrap());
     assert_eq!(words.subject, "bot (pid 1)");
@@ -216,7 +220,7 @@ fn the_limit_that_is_nearer_is_foretold_and_none_to_a_process_that_ended() {
         "{}",
         words.predicate
     );
-    assert_eq!((feed(true).course, feed(true).full_at), (TrendKind::Growing, None));
+    assert_eq!((feed(true).trend, feed(true).limit_reached_at), (TrendKind::Growing, None));
 }
 
 #[test]
@@ -230,7 +234,7 @@ fn the_last_look_at_a_process_may_find_it_half_gone_and_that_is_no_end_of_its_gr
             series.add(&moment("r", turn * 10, what(measurement("r", 1, tree(&processes)))));
         }
         let lives = |series: &SeriesSet| series.verdicts().into_iter().find(|v| v.pid == Some(2)).unwrap();
-        assert_ne!(lives(&series).course, TrendKind::Growing, "one that lives has shrunk");
+        assert_ne!(lives(&series).trend, TrendKind::Growing, "one that lives has shrunk");
         if is_told {
             let event = ProcessEvent::new(Header::now(&Run::start(), 1), EventKind::Exited, 2, 1);
             series.add(&moment("r", 1005, What::Event(Box::new(event))));
@@ -239,7 +243,7 @@ fn the_last_look_at_a_process_may_find_it_half_gone_and_that_is_no_end_of_its_gr
             series.add(&moment("r", 1010, what(measurement("r", 1, tree(&[process(1, 1, "bot", 20)])))));
         }
         let verdict = lives(&series);
-        assert_eq!((verdict.course, verdict.moments), (TrendKind::Growing, 100), "{is_told} {is_root}");
+        assert_eq!((verdict.trend, verdict.moments), (TrendKind::Growing, 100), "{is_told} {is_root}");
         assert_eq!(verdict.last_bytes, Some(109 << 20));
     }
 }
@@ -253,7 +257,7 @@ fn a_clock_that_is_set_back_does_not_turn_growth_round() {
         series.add(&moment("r", second, what(measurement("r", 1, tree(&[process(1, 1, "bot", 10 + turn)])))));
     }
     let verdict = series.verdicts().remove(0);
-    assert_eq!(verdict.course, TrendKind::Growing, "{verdict:#?}");
+    assert_eq!(verdict.trend, TrendKind::Growing, "{verdict:#?}");
     let rate = verdict.bytes_per_hour.unwrap() / f64::from(1 << 20);
     assert!((rate - 360.0).abs() < 20.0, "{rate}");
 }

@@ -43,7 +43,7 @@ struct CsvRow<'a> {
     rss_anon_bytes: Option<u64>,
     rss_file_bytes: Option<u64>,
     rss_shmem_bytes: Option<u64>,
-    percent_ratio: Option<f64>,
+    memory_ratio: Option<f64>,
     cgroup_ratio: Option<f64>,
     cpu_ratio: Option<f64>,
     threads: Option<u64>,
@@ -76,7 +76,7 @@ impl<'a> CsvRow<'a> {
             rss_anon_bytes: process.rss_anon_bytes,
             rss_file_bytes: process.rss_file_bytes,
             rss_shmem_bytes: process.rss_shmem_bytes,
-            percent_ratio: process.percent_ratio,
+            memory_ratio: process.memory_ratio,
             cgroup_ratio: process.cgroup_ratio,
             cpu_ratio: process.cpu_ratio,
             threads: process.threads,
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(
             table,
             "timestamp,run,iteration,root_pid,role,pid,ppid,start_time,name,state,rss_bytes,vms_bytes,pss_bytes,\
-             uss_bytes,swap_bytes,rss_peak_bytes,rss_anon_bytes,rss_file_bytes,rss_shmem_bytes,percent_ratio,\
+             uss_bytes,swap_bytes,rss_peak_bytes,rss_anon_bytes,rss_file_bytes,rss_shmem_bytes,memory_ratio,\
              cgroup_ratio,cpu_ratio,threads,fds,total_rss_bytes,total_pss_bytes,cmdline\n\
              2026-11-23T14:25:02.123+01:00,0123456789abcdef,1,1234,root,1234,1,2026-11-23T12:22:00.000+01:00,\
              python3,sleeping,104857600,209715200,,,,,,,,,,,,,104857600,,python3\n\
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn only_root_row_has_totals() {
         let mut root = sample(1234, "python3", Some(100 * MIB));
-        (root.percent_ratio, root.threads, root.fds) = (Some(0.125), Some(4), Some(9));
+        (root.memory_ratio, root.threads, root.fds) = (Some(0.125), Some(4), Some(9));
         let children = vec![sample(7, "a", Some(MIB)), sample(8, "b", None)];
         let writes = write(&[Record::Process(Box::new(tree(1, root, children)))]);
         assert_eq!(writes.len(), 1);
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(column("pid"), ["1234", "7", "8"]);
         assert_eq!(column("rss_bytes"), ["104857600", "1048576", ""]);
         assert_eq!(column("total_rss_bytes"), ["105906176", "", ""]);
-        assert_eq!(column("percent_ratio"), ["0.125", "", ""]);
+        assert_eq!(column("memory_ratio"), ["0.125", "", ""]);
         assert_eq!(column("threads"), ["4", "", ""]);
     }
 

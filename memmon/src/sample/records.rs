@@ -43,7 +43,10 @@ impl Sampler {
                 let kills = oom_kills(tree, cgroup);
                 if kills > 0 {
                     let event = root.event(header.clone(), EventKind::OomKill, root_id.pid);
-                    killed.push(Record::ProcessEvent(Box::new(ProcessEvent { kills: Some(kills), ..event })));
+                    killed.push(Record::ProcessEvent(Box::new(ProcessEvent {
+                        oom_kills: Some(kills),
+                        ..event
+                    })));
                 }
             }
             members.sort_unstable_by_key(|member| (member.id.start, member.id.pid));

@@ -169,7 +169,7 @@ impl WatchedProcess {
             rss_anon_bytes: details.and_then(|d| d.rss_anon_bytes),
             rss_file_bytes: details.and_then(|d| d.rss_file_bytes),
             rss_shmem_bytes: details.and_then(|d| d.rss_shmem_bytes),
-            percent_ratio: share(rss, machine),
+            memory_ratio: share(rss, machine),
             cgroup_ratio: share(rss, limit),
             cpu_ratio: self.cpu_ratio.filter(|_| self.details_fresh),
             threads: details.and_then(|d| d.threads),

@@ -62,7 +62,7 @@ impl EventLog {
                 (format!("{who}: {metric} {value} is over the limit of {limit}"), Severity::Alert)
             }
             EventKind::OomKill => {
-                let what = match event.kills {
+                let what = match event.oom_kills {
                     Some(1) | None => "a process".to_owned(),
                     Some(n) => format!("{n} processes"),
                 };
@@ -164,7 +164,7 @@ mod tests {
             (Some("total".into()), Some(500 << 20), Some(512 << 20));
         events.take_event(&limit, None);
         let mut oom = event(EventKind::OomKill, 1, 1);
-        oom.kills = Some(2);
+        oom.oom_kills = Some(2);
         events.take_event(&oom, None);
         let mut killed = event(EventKind::Exited, 7, 1);
         killed.signal = Some(9);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use common::launch::own_peak_bytes;
 use common::record::{
     CensusRecord, Coverage, GcGeneration, GcState, Header, HolderTotal, ModuleTotal, Omitted, OwnerTotal,
-    PythonBuild, PythonThread, StrayTotal, TypeTotal, WayTotal,
+    PathTotal, PythonBuild, PythonThread, TypeTotal, UnreachableTotal,
 };
 
 use super::cache_record::caches;
@@ -171,9 +171,9 @@ impl CensusRecorder {
             owners_omitted,
             owner_modules: owner_modules.map(|rows| rows.into_iter().map(module_total).collect()),
             owner_modules_omitted,
-            strays: held.map(|held| held.strays.iter().map(stray_total).collect()),
-            ways: held.map(|held| held.whys.iter().flat_map(way_totals).collect()),
-            survivors: held.map(|held| held.samples.clone()),
+            unreachable: held.map(|held| held.strays.iter().map(unreachable_total).collect()),
+            paths: held.map(|held| held.whys.iter().flat_map(path_totals).collect()),
+            object_samples: held.map(|held| held.samples.clone()),
             memory: census
                 .memory
                 .as_ref()
@@ -203,20 +203,20 @@ fn owner_total(SummaryRow { name, sum }: SummaryRow) -> OwnerTotal {
     OwnerTotal { owner: name, count: sum.count, size_bytes: sum.size_bytes }
 }
 
-fn stray_total(stray: &Stray) -> StrayTotal {
-    StrayTotal {
+fn unreachable_total(stray: &Stray) -> UnreachableTotal {
+    UnreachableTotal {
         name: Arc::clone(&stray.of),
-        standing: stray.standing.into(),
+        cause: stray.standing.into(),
         count: stray.count,
         size_bytes: stray.size_bytes,
     }
 }
 
 /// The first ways to the objects of a type.
-fn way_totals(why: &Why) -> impl Iterator<Item = WayTotal> {
-    why.paths.iter().take(MAX_WAYS).map(|way| WayTotal {
+fn path_totals(why: &Why) -> impl Iterator<Item = PathTotal> {
+    why.paths.iter().take(MAX_WAYS).map(|way| PathTotal {
         name: why.of.as_str().into(),
-        way: way.describe().into(),
+        path: way.describe().into(),
         count: way.count,
         sampled: why.sampled,
         objects: why.objects,
@@ -260,9 +260,9 @@ fn python(python: &Python, executable: Option<Arc<str>>) -> PythonBuild {
         free_threaded: Some(python.free_threaded),
         shared: python.shared,
         executable,
-        located: Some(Arc::clone(&python.located)),
+        located_by: Some(Arc::clone(&python.located)),
         layout: Some(Arc::clone(&python.layout)),
-        others: Some(python.others),
+        other_runtimes: Some(python.others),
     }
 }
 
@@ -391,14 +391,14 @@ mod tests {
         assert_eq!(found.types[0].retained_bytes, Some(77));
         assert_eq!((found.owners.map(|rows| rows.len()), found.owners_omitted), (Some(1), None));
         assert_eq!(found.owner_modules.map(|rows| rows.len()), Some(1));
-        assert_eq!(found.strays.map(|rows| rows.len()), Some(1));
-        assert_eq!(found.ways, Some(Vec::new()));
+        assert_eq!(found.unreachable.map(|rows| rows.len()), Some(1));
+        assert_eq!(found.paths, Some(Vec::new()));
     }
 
     #[test]
     fn holders_are_null_unless_asked() {
         let found = record(&mut CensusRecorder::default(), vec![type_count("builtins", "str", 3, 100)]);
-        assert_eq!((found.holders, found.owners, found.strays, found.ways), (None, None, None, None));
+        assert_eq!((found.holders, found.owners, found.unreachable, found.paths), (None, None, None, None));
         assert_eq!(found.types[0].retained_bytes, None);
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use common::record::{
-    Among, Header, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, TypeGrowth,
+    Header, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth,
 };
 
 use crate::census::{Census, ProcessFacts};
@@ -40,7 +40,7 @@ impl LeakOutcome {
 pub fn leaks_record(
     header: Header,
     outcome: &LeakOutcome,
-    among: Option<Among>,
+    peers: Option<PeerComparison>,
     cmdline: bool,
 ) -> LeaksRecord {
     let LeakOutcome { process, python, root, report } = outcome;
@@ -72,13 +72,13 @@ pub fn leaks_record(
         last_size_bytes: last.bytes,
         first_rss_bytes: report.rss_bytes.0,
         last_rss_bytes: report.rss_bytes.1,
-        places: report.places,
+        holders_checked: report.places,
         leaks: report.leaks.iter().map(leak).collect(),
         filling: report.filling.iter().map(leak).collect(),
         pinned_bytes: report.pinned.as_ref().map(|(bytes, _)| *bytes),
-        pinned_by: report.pinned.as_ref().map(|(_, by)| Arc::clone(by)),
+        pinned_type: report.pinned.as_ref().map(|(_, by)| Arc::clone(by)),
         memory: report.memory.as_ref().map(memory),
-        among,
+        peers,
     }
 }
 
@@ -96,15 +96,15 @@ fn leak(finding: &Finding) -> Leak {
         held_objects: finding.held.objects,
         held_size_bytes: finding.held.bytes,
         retained_bytes: finding.retained_bytes,
-        oldest_seconds: finding.oldest_seconds,
-        newest_seconds: finding.newest_seconds,
-        stayed: finding.stayed,
-        left: finding.left,
+        oldest_age_seconds: finding.oldest_age_seconds,
+        newest_age_seconds: finding.newest_age_seconds,
+        survived: finding.stayed,
+        freed: finding.left,
         confidence_ratio: finding.confidence,
         container: container.map(|container| Arc::clone(&container.of)),
         entries: container.and_then(|container| container.entries),
-        how: finding.how.word().into(),
-        way: finding.way.as_deref().map(Arc::from),
+        growth_mode: finding.how.word().into(),
+        path: finding.way.as_deref().map(Arc::from),
         types: finding
             .types
             .iter()
@@ -114,14 +114,14 @@ fn leak(finding: &Finding) -> Leak {
                 bytes_per_minute: grown.bytes_per_second * MINUTE,
             })
             .collect(),
-        limit: finding.limit,
-        along: finding.along.clone(),
+        max_entries: finding.limit,
+        side_effect_of: finding.along.clone(),
     }
 }
 
 fn memory(growth: &Growth) -> MemoryGrowth {
     MemoryGrowth {
-        leaks: growth.leaks,
+        is_leak: growth.leaks,
         bytes_per_minute: growth.bytes_per_second * MINUTE,
         objects_bytes_per_minute: growth.objects_bytes_per_second * MINUTE,
         confidence_ratio: growth.confidence,
@@ -132,8 +132,8 @@ fn memory(growth: &Growth) -> MemoryGrowth {
             .map(|row| MemoryRowGrowth {
                 kind: row.kind.as_str().into(),
                 detail: row.detail.clone(),
-                grown_bytes: row.bytes,
-                now_bytes: row.now_bytes,
+                growth_bytes: row.bytes,
+                current_bytes: row.current_bytes,
             })
             .collect(),
         trimmable_bytes: growth.trimmable_bytes,

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::record::{LargeMemory, MemoryAccount, MemoryRow, Omitted, PinnedBy, PinnedHolder, TypeMemory};
+use common::record::{LargeRegion, MemoryAccount, MemoryRow, Omitted, PinnedHolder, PinnedType, TypeMemory};
 
 use crate::account::growth::AccountSummary;
 use crate::account::ownership::ProcessMemory;
@@ -40,31 +40,31 @@ pub fn memory(of: &ProcessMemory, pinning: Option<&[HeldPinning]>) -> MemoryAcco
         rows: rows(&account.rows, account.rss_bytes),
         types,
         types_omitted,
-        heaps: account.arenas.as_ref().map(|arenas| arenas.len() as u64),
+        malloc_arenas: account.arenas.as_ref().map(|arenas| arenas.len() as u64),
         trimmable_bytes: account.trimmable_bytes,
         pinned_arenas: account.pinned.arenas,
         pinned_bytes: account.pinned.arena_bytes,
-        pinned_by: of
+        pinned_types: of
             .pinning()
             .take(MAX_PINNING)
-            .map(|(name, pinning)| PinnedBy {
+            .map(|(name, pinning)| PinnedType {
                 name: Arc::clone(name),
                 blocks: pinning.in_arenas,
                 pinned_bytes: pinning.arena_bytes,
             })
             .collect(),
         pinned_holders: pinning.map(|pinning| pinning.iter().take(MAX_PINNING).map(holder).collect()),
-        large: account
+        large_regions: account
             .large
             .iter()
             .take(MAX_LARGE)
-            .map(|large| LargeMemory {
+            .map(|large| LargeRegion {
                 kind: large.kind.as_str().into(),
                 owner: large.owner.and_then(name),
                 resident_bytes: large.tally.resident_bytes(),
             })
             .collect(),
-        huge_bytes: account.huge_bytes,
+        huge_page_bytes: account.huge_bytes,
         swap_bytes: account.swap_bytes,
         hugetlb_bytes: account.hugetlb_bytes,
         page_table_bytes: account.page_table_bytes,
@@ -81,7 +81,7 @@ pub fn figures(account: &MemoryAccount) -> AccountSummary {
     AccountSummary {
         rss_bytes: account.rss_bytes,
         rows: rows.collect(),
-        heaps: account.heaps,
+        heaps: account.malloc_arenas,
         trimmable_bytes: account.trimmable_bytes,
         pinned_arenas: account.pinned_arenas,
         pinned_bytes: account.pinned_bytes,

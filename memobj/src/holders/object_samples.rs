@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::record::{Marks, SurvivorSample};
+use common::record::{Fingerprints, ObjectSample};
 
 use super::Holders;
 
@@ -13,7 +13,7 @@ const MAX_SAMPLES: usize = 48;
 
 /// The samples of the types and of the holders with most bytes; types of one name together.
 #[must_use]
-pub fn sample_objects(holders: &Holders<'_>) -> Vec<SurvivorSample> {
+pub fn sample_objects(holders: &Holders<'_>) -> Vec<ObjectSample> {
     let links = holders.graph();
     let mut of_types = Sampler::new(links.types().iter().map(|counted| {
         let heap = counted.counts.heap;
@@ -25,7 +25,7 @@ pub fn sample_objects(holders: &Holders<'_>) -> Vec<SurvivorSample> {
     links.each_object(|node, at| {
         let kind = links.type_index(node).0 as usize;
         let Some(of) = links.types().get(kind) else { return };
-        let mark = Marks::of(at.0, of.of.at.0);
+        let mark = Fingerprints::fingerprint(at.0, of.of.at.0);
         of_types.insert(kind, mark);
         if let Some(place) = holders.holder(node) {
             of_holders.insert(place.0 as usize, mark);
@@ -39,7 +39,7 @@ pub fn sample_objects(holders: &Holders<'_>) -> Vec<SurvivorSample> {
 struct Sampler {
     /// By number in the list: which sample it belongs to; `None` if it is not remembered.
     slots: Vec<Option<usize>>,
-    samples: Vec<(Arc<str>, Marks)>,
+    samples: Vec<(Arc<str>, Fingerprints)>,
 }
 
 impl Sampler {
@@ -57,7 +57,7 @@ impl Sampler {
         let slots: HashMap<_, _> =
             largest.iter().enumerate().map(|(slot, &(name, _))| (Arc::clone(name), slot)).collect();
         Self {
-            samples: largest.iter().map(|&(name, _)| (Arc::clone(name), Marks::default())).collect(),
+            samples: largest.iter().map(|&(name, _)| (Arc::clone(name), Fingerprints::default())).collect(),
             slots: list.iter().map(|(name, ..)| slots.get(name).copied()).collect(),
         }
     }
@@ -69,8 +69,12 @@ impl Sampler {
         }
     }
 
-    fn into_samples(self, kind: &'static str) -> impl Iterator<Item = SurvivorSample> {
-        self.samples.into_iter().map(move |(name, marks)| SurvivorSample { kind: kind.into(), name, marks })
+    fn into_samples(self, kind: &'static str) -> impl Iterator<Item = ObjectSample> {
+        self.samples.into_iter().map(move |(name, fingerprints)| ObjectSample {
+            kind: kind.into(),
+            name,
+            fingerprints,
+        })
     }
 }
 
@@ -87,10 +91,13 @@ mod tests {
         for (number, mark) in [(0, 7), (1, 9), (2, 8), (2, 9), (3, 1), (4, 2), (6, 3), (1 << 20, 4)] {
             sampled.insert(number, mark);
         }
-        let found: Vec<SurvivorSample> = sampled.into_samples("type").collect();
+        let found: Vec<ObjectSample> = sampled.into_samples("type").collect();
         assert_eq!(found.len(), MAX_SAMPLES);
         let of = |name: &str| {
-            found.iter().find(|sample| &*sample.name == name).map(|s| s.marks.iter().collect::<Vec<_>>())
+            found
+                .iter()
+                .find(|sample| &*sample.name == name)
+                .map(|s| s.fingerprints.iter().collect::<Vec<_>>())
         };
         assert_eq!((of("dict"), of("Plugin")), (Some(vec![7]), Some(vec![8, 9])));
         assert_eq!((of("gone"), of("small00"), of("small02")), (None, None, Some(vec![3])));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use common::record::SurvivorSample;
+use common::record::ObjectSample;
 
 use crate::config::HolderOptions;
 use crate::graph::NodeId;
@@ -41,7 +41,7 @@ pub struct Held {
     /// The ways to the objects of the types that were asked for.
     pub whys: Vec<Why>,
     /// Which objects there were, in a sample.
-    pub samples: Vec<SurvivorSample>,
+    pub samples: Vec<ObjectSample>,
 }
 
 /// The objects that belong to something.

@@ -84,7 +84,7 @@ impl LeakFinder<'_, '_> {
             None => GrowthMode::Linked,
         };
         let way = self.holders.reference_paths(names, sample()).first().map(ReferencePath::describe);
-        let (oldest_seconds, newest_seconds) = self.ages(main.map(|growing| growing.row));
+        let (oldest_age_seconds, newest_age_seconds) = self.ages(main.map(|growing| growing.row));
         let of = index.and_then(|index| self.holders.graph().type_at(index));
         let holder = self.holder(place, sample());
         let finding = Finding {
@@ -101,8 +101,8 @@ impl LeakFinder<'_, '_> {
             bytes_per_second: rows.iter().map(GrowingRow::bytes_per_second).sum::<f64>().max(0.0),
             held: self.held(place),
             retained_bytes: None,
-            oldest_seconds,
-            newest_seconds,
+            oldest_age_seconds,
+            newest_age_seconds,
             stayed: main.map_or(0, |growing| growing.row.stayed()),
             left: main.map_or(0, |growing| growing.row.left),
             confidence: main.map_or(0.0, confidence),

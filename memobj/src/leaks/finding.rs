@@ -132,9 +132,9 @@ pub struct Finding {
     /// What would be freed without those of the type; `None` if that is not known.
     pub retained_bytes: Option<u64>,
     /// How long ago the oldest was seen first, in seconds; `None`: before the first census.
-    pub oldest_seconds: Option<f64>,
+    pub oldest_age_seconds: Option<f64>,
     /// How long ago the newest was not there yet, in seconds.
-    pub newest_seconds: f64,
+    pub newest_age_seconds: f64,
     /// How many came after the first census and were seen in another one.
     pub stayed: u64,
     /// How many were gone that had been seen twice.

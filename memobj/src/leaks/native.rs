@@ -44,7 +44,7 @@ pub struct RowGrowth {
     /// By how much.
     pub bytes: u64,
     /// To how much.
-    pub now_bytes: u64,
+    pub current_bytes: u64,
 }
 
 /// The growth over all censuses.
@@ -99,8 +99,8 @@ fn rows(first: &Account, last: &Account) -> Vec<RowGrowth> {
     let grown = compare(&first.summary(), &last).rows.into_iter().filter_map(|growth| {
         let bytes = u64::try_from(growth.bytes).ok().filter(|&bytes| bytes > 0)?;
         let mut now = last.rows.iter().filter(|(kind, of, _)| (*kind, of) == (growth.kind, &growth.detail));
-        let now_bytes = now.next().map_or(0, |(.., bytes)| *bytes);
-        Some(RowGrowth { kind: growth.kind, detail: growth.detail, bytes, now_bytes })
+        let current_bytes = now.next().map_or(0, |(.., bytes)| *bytes);
+        Some(RowGrowth { kind: growth.kind, detail: growth.detail, bytes, current_bytes })
     });
     grown.collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use common::cli::EXIT_TROUBLE;
-use common::record::{Among, Header, LeakVerdict, LeaksRecord};
+use common::record::{Header, LeakVerdict, LeaksRecord, PeerComparison};
 
 use super::TOOL;
 use super::tracker::Tracker;
@@ -119,13 +119,13 @@ fn program(outcome: &LeakOutcome, cmdline: bool) -> String {
 }
 
 /// Compares the growth of a process with that of all processes of its program, itself among them.
-fn compare(rates: Option<&Vec<f64>>, own: f64) -> Option<Among> {
+fn compare(rates: Option<&Vec<f64>>, own: f64) -> Option<PeerComparison> {
     let rates = rates.filter(|rates| rates.len() >= MIN_ALIKE)?;
     let median = rates.get(rates.len() / 2).copied().unwrap_or(0.0);
-    Some(Among {
+    Some(PeerComparison {
         processes: rates.len() as u64,
         median_bytes_per_minute: median,
         bytes_per_minute: own,
-        stands_out: own > 0.0 && own > median * OUTLIER_FACTOR,
+        is_outlier: own > 0.0 && own > median * OUTLIER_FACTOR,
     })
 }

@@ -39,7 +39,7 @@ fn text(event: &ProcessEvent) -> String {
             Some(limit) => format!("limit of {} crossed", bytes(limit)),
             None => "limit crossed".to_owned(),
         },
-        _ => match event.kills {
+        _ => match event.oom_kills {
             Some(kills) if kills > 1 => format!("{kills} processes killed: out of memory"),
             _ => "process killed: out of memory".to_owned(),
         },

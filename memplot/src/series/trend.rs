@@ -67,15 +67,15 @@ fn trend(verdict: &Verdict, base: f64) -> Option<TrendLine> {
     let (from, to) = (milliseconds(verdict.from?), milliseconds(verdict.to?));
     let (first, last) = (verdict.first_bytes? as f64, verdict.last_bytes? as f64);
     let rate = verdict.bytes_per_hour.unwrap_or(0.0);
-    let word = match verdict.course {
+    let word = match verdict.trend {
         TrendKind::Growing => format!("growing, {}/h", format::change(Unit::Bytes, rate)),
         TrendKind::Shrinking => format!("shrinking, {}/h", format::change(Unit::Bytes, rate)),
         TrendKind::Steady => "steady".to_owned(),
-        TrendKind::SawTooth => "saw-tooth".to_owned(),
+        TrendKind::Sawtooth => "saw-tooth".to_owned(),
         TrendKind::TooShort => return None,
     };
     // The slope is memdiff's; its height is such that it passes through the middle of both ends.
-    let slope = if matches!(verdict.course, TrendKind::Steady | TrendKind::SawTooth) { 0.0 } else { rate };
+    let slope = if matches!(verdict.trend, TrendKind::Steady | TrendKind::Sawtooth) { 0.0 } else { rate };
     let half = slope * (to - from) as f64 / HOUR_MS / 2.0;
     let middle = f64::midpoint(first, last) - base;
     let point = |unix_ms, value| Point { unix_ms, value };

@@ -1,7 +1,7 @@
 //! What memdiff writes.
 
 use common::record::{
-    CountChange, DiffRecord, Header, MomentMark, Presence, ProcessChange, ThreadChange, TotalChange,
+    CountChange, DiffRecord, Header, MomentRef, Presence, ProcessChange, ThreadChange, TotalChange,
     TrendKind, Verdict,
 };
 
@@ -32,9 +32,9 @@ pub fn diff(fill: Fill) -> DiffRecord {
 }
 
 /// A moment of a log.
-pub fn mark() -> MomentMark {
+pub fn mark() -> MomentRef {
     let Header { timestamp, run, iteration, .. } = header();
-    MomentMark { file: "log.jsonl".into(), run, iteration, timestamp }
+    MomentRef { file: "log.jsonl".into(), run, iteration, timestamp }
 }
 
 /// A process on both sides.
@@ -97,7 +97,7 @@ pub fn verdict(fill: Fill) -> Verdict {
         name: "dict".into(),
         role: "root".into(),
         pid: fill.of(200),
-        course: TrendKind::Growing,
+        trend: TrendKind::Growing,
         confidence_ratio: 0.99,
         bytes_per_hour: fill.of(32_000.5),
         bytes_per_hour_low: fill.of(30_000.5),
@@ -107,10 +107,10 @@ pub fn verdict(fill: Fill) -> Verdict {
         first_bytes: fill.of(64_000),
         last_bytes: fill.of(96_000),
         moments: 60,
-        full_at: fill.of(stamp),
-        full_of: fill.of("cgroup".into()),
-        full_limit_bytes: fill.of(512 << 20),
-        newcomers: fill.of(24),
-        newcomers_kept: fill.of(23),
+        limit_reached_at: fill.of(stamp),
+        limit_kind: fill.of("cgroup".into()),
+        limit_bytes: fill.of(512 << 20),
+        new_objects: fill.of(24),
+        new_objects_survived: fill.of(23),
     }
 }

@@ -1,6 +1,8 @@
 //! The verdict on leaks.
 
-use common::record::{Among, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, TypeGrowth};
+use common::record::{
+    Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth,
+};
 
 use super::{Fill, header};
 
@@ -30,13 +32,13 @@ pub fn leaks(fill: Fill) -> LeaksRecord {
         last_size_bytes: 16 << 20,
         first_rss_bytes: fill.of(50 << 20),
         last_rss_bytes: fill.of(58 << 20),
-        places: 3000,
+        holders_checked: 3000,
         leaks: vec![leak(fill)],
         filling: vec![leak(fill)],
         pinned_bytes: fill.of(1 << 20),
-        pinned_by: fill.of("bytes".into()),
+        pinned_type: fill.of("bytes".into()),
         memory: fill.of(memory_growth()),
-        among: fill.of(among()),
+        peers: fill.of(peers()),
     }
 }
 
@@ -54,18 +56,18 @@ pub fn leak(fill: Fill) -> Leak {
         held_objects: 60_000,
         held_size_bytes: 6 << 20,
         retained_bytes: fill.of(6 << 20),
-        oldest_seconds: fill.of(45.5),
-        newest_seconds: 15.5,
-        stayed: 9000,
-        left: 3,
+        oldest_age_seconds: fill.of(45.5),
+        newest_age_seconds: 15.5,
+        survived: 9000,
+        freed: 3,
         confidence_ratio: 0.992,
         container: fill.of("dict".into()),
         entries: fill.of(12_000),
-        how: "keys_set".into(),
-        way: fill.of("module __main__ → _sessions (dict, 12,000 entries) → SessionState".into()),
+        growth_mode: "keys_set".into(),
+        path: fill.of("module __main__ → _sessions (dict, 12,000 entries) → SessionState".into()),
         types: vec![type_growth()],
-        limit: fill.of(100_000),
-        along: fill.of("__main__.tasks".into()),
+        max_entries: fill.of(100_000),
+        side_effect_of: fill.of("__main__.tasks".into()),
     }
 }
 
@@ -77,7 +79,7 @@ pub fn type_growth() -> TypeGrowth {
 /// Growth of the resident set.
 pub fn memory_growth() -> MemoryGrowth {
     MemoryGrowth {
-        leaks: true,
+        is_leak: true,
         bytes_per_minute: 5.5e7,
         objects_bytes_per_minute: 0.5,
         confidence_ratio: 0.99,
@@ -91,12 +93,12 @@ pub fn memory_row_growth(fill: Fill) -> MemoryRowGrowth {
     MemoryRowGrowth {
         kind: "native_used".into(),
         detail: fill.of("heap".into()),
-        grown_bytes: 50 << 20,
-        now_bytes: 80 << 20,
+        growth_bytes: 50 << 20,
+        current_bytes: 80 << 20,
     }
 }
 
 /// A comparison.
-pub fn among() -> Among {
-    Among { processes: 8, median_bytes_per_minute: 0.5, bytes_per_minute: 3.5e6, stands_out: true }
+pub fn peers() -> PeerComparison {
+    PeerComparison { processes: 8, median_bytes_per_minute: 0.5, bytes_per_minute: 3.5e6, is_outlier: true }
 }

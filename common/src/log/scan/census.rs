@@ -4,7 +4,7 @@ use super::super::line::{self, moment};
 use super::super::moment::{Cache, Census, Moment, Total, What};
 use super::super::token::Cursor;
 use super::Scanner;
-use crate::record::{Marks, PythonThread, SurvivorSample};
+use crate::record::{Fingerprints, ObjectSample, PythonThread};
 
 impl Scanner {
     pub(super) fn census(&mut self, c: &mut Cursor<'_>) -> Option<Moment> {
@@ -57,10 +57,10 @@ impl Scanner {
         if c.has(br#","python":"#) {
             circumstances(c)?;
         }
-        let mut survivors = Vec::new();
+        let mut object_samples = Vec::new();
         if !c.has(b"}") {
             self.owners(c)?;
-            survivors = self.survivors(c)?;
+            object_samples = self.object_samples(c)?;
             c.literal(b"}")?;
         }
         let start = line::start(start_ticks, None);
@@ -82,7 +82,7 @@ impl Scanner {
             holders_cut,
             caches,
             caches_cut,
-            survivors,
+            object_samples,
         });
         Some(moment(header, None, 0, what))
     }
@@ -114,21 +114,21 @@ impl Scanner {
         if c.has(br#","owner_modules_omitted":"#) {
             omitted(c)?;
         }
-        if c.has(br#","strays":"#) {
+        if c.has(br#","unreachable":"#) {
             c.array(|c| {
                 c.literal(br#"{"type":"#)?;
                 c.text()?;
-                c.literal(br#","standing":"#)?;
+                c.literal(br#","cause":"#)?;
                 c.text()?;
                 integers(c, &[br#","count":"#, br#","size_bytes":"#])?;
                 c.literal(b"}")
             })?;
         }
-        if c.has(br#","ways":"#) {
+        if c.has(br#","paths":"#) {
             c.array(|c| {
                 c.literal(br#"{"type":"#)?;
                 c.text()?;
-                c.literal(br#","way":"#)?;
+                c.literal(br#","path":"#)?;
                 c.text()?;
                 integers(c, &[br#","count":"#, br#","sampled":"#, br#","objects":"#])?;
                 c.literal(b"}")
@@ -137,17 +137,17 @@ impl Scanner {
         Some(())
     }
 
-    fn survivors(&mut self, c: &mut Cursor<'_>) -> Option<Vec<SurvivorSample>> {
+    fn object_samples(&mut self, c: &mut Cursor<'_>) -> Option<Vec<ObjectSample>> {
         let mut samples = Vec::new();
-        if c.has(br#","survivors":"#) {
+        if c.has(br#","object_samples":"#) {
             c.array(|c| {
                 c.literal(br#"{"kind":"#)?;
                 let kind = self.name(&c.text()?);
                 c.literal(br#","name":"#)?;
                 let name = self.name(&c.text()?);
-                c.literal(br#","marks":"#)?;
-                let marks = Marks::parse(&c.text()?)?;
-                samples.push(SurvivorSample { kind, name, marks });
+                c.literal(br#","fingerprints":"#)?;
+                let fingerprints = Fingerprints::parse(&c.text()?)?;
+                samples.push(ObjectSample { kind, name, fingerprints });
                 c.literal(b"}")
             })?;
         }
@@ -237,13 +237,13 @@ fn about_cache(c: &mut Cursor<'_>) -> Option<()> {
     if c.has(br#","kind":"#) {
         c.text()?;
     }
-    if c.has(br#","standard":"#) {
+    if c.has(br#","stdlib":"#) {
         c.boolean()?;
     }
     if c.has(br#","instances":"#) {
         c.integer()?;
     }
-    if c.has(br#","limit_ratio":"#) {
+    if c.has(br#","fill_ratio":"#) {
         c.number()?;
     }
     if c.has(br#","hit_ratio":"#) {
@@ -367,9 +367,9 @@ fn memory(c: &mut Cursor<'_>) -> Option<()> {
     })?;
     c.literal(br#","types_omitted":"#)?;
     omitted(c)?;
-    integers(c, &[br#","heaps":"#])?;
+    integers(c, &[br#","malloc_arenas":"#])?;
     plain(c, &[br#","trimmable_bytes":"#, br#","pinned_arenas":"#, br#","pinned_bytes":"#])?;
-    c.literal(br#","pinned_by":"#)?;
+    c.literal(br#","pinned_types":"#)?;
     c.array(|c| {
         c.literal(br#"{"type":"#)?;
         c.text()?;
@@ -384,7 +384,7 @@ fn memory(c: &mut Cursor<'_>) -> Option<()> {
             c.literal(b"}")
         })?;
     }
-    c.literal(br#","large":"#)?;
+    c.literal(br#","large_regions":"#)?;
     c.array(|c| {
         c.literal(br#"{"kind":"#)?;
         c.text()?;
@@ -393,7 +393,7 @@ fn memory(c: &mut Cursor<'_>) -> Option<()> {
         plain(c, &[br#","resident_bytes":"#])?;
         c.literal(b"}")
     })?;
-    plain(c, &[br#","huge_bytes":"#, br#","swap_bytes":"#, br#","hugetlb_bytes":"#])?;
+    plain(c, &[br#","huge_page_bytes":"#, br#","swap_bytes":"#, br#","hugetlb_bytes":"#])?;
     integers(c, &[br#","page_table_bytes":"#])?;
     c.literal(b"}")
 }
@@ -424,12 +424,12 @@ fn python(c: &mut Cursor<'_>) -> Option<()> {
         c.passage(key)?;
         c.nullable(Cursor::boolean)?;
     }
-    for key in [&br#","executable":"#[..], br#","located":"#, br#","layout":"#] {
+    for key in [&br#","executable":"#[..], br#","located_by":"#, br#","layout":"#] {
         c.passage(key)?;
         c.nullable(Cursor::text)?;
     }
     // Censuses were written without this at first.
-    if c.has(br#","others":"#) {
+    if c.has(br#","other_runtimes":"#) {
         c.nullable(Cursor::integer)?;
     }
     c.literal(b"}")

@@ -163,7 +163,7 @@ pub(super) fn grew(event: &ProcessEvent, since: Option<u64>, style: Style) -> Li
 /// The kernel had no memory left for the group.
 pub(super) fn oom_kill(event: &ProcessEvent, style: Style) -> Line {
     let killed =
-        event.kills.map_or_else(|| "processes".to_owned(), |kills| count(kills, "process", "processes"));
+        event.oom_kills.map_or_else(|| "processes".to_owned(), |kills| count(kills, "process", "processes"));
     let text =
         format!("! out of memory: the kernel killed {killed} in the cgroup of {}", process(event, style));
     Line::whole(2, Tone::Alarm, text)

@@ -111,7 +111,7 @@ fn warnings_follow_their_block() {
         grew(1),
         process(2, |_| {}),
         grew(2),
-        event(2, EventKind::OomKill, 1234, "python3", |e| e.kills = Some(2)),
+        event(2, EventKind::OomKill, 1234, "python3", |e| e.oom_kills = Some(2)),
         event(2, EventKind::OomKill, 1234, "python3", |e| e.name = None),
     ]);
     let lines: Vec<&str> = text.lines().collect();

@@ -223,7 +223,7 @@ impl SampleBlock<'_> {
 
     fn rss_notes(&self) -> Vec<String> {
         let record = self.record;
-        let machine = record.percent_ratio.map(|share| match self.machine_bytes {
+        let machine = record.memory_ratio.map(|share| match self.machine_bytes {
             Some(bytes) => format!("{} of {}", percent(share), Bytes(bytes)),
             None => format!("{} of the machine", percent(share)),
         });

@@ -57,7 +57,7 @@ fn full() -> [Record; 2] {
         root.uss_bytes = Some(470 * MIB);
         root.swap_bytes = Some(3 * MIB);
         root.rss_peak_bytes = Some(700 * MIB);
-        root.percent_ratio = Some(0.0321);
+        root.memory_ratio = Some(0.0321);
         root.cgroup_ratio = Some(0.125);
         let mut one = worker(1240, "worker-1", 60 * MIB + more, &["python", "worker.py", "--queue", "a b"]);
         one.cpu_ratio = Some(1.5);
@@ -133,7 +133,7 @@ fn each_record_is_one_write() {
 #[test]
 fn unknown_is_never_zero() {
     let mut root = sample(7, "init", None);
-    (root.start_time, root.state, root.cmdline, root.percent_ratio) = (None, None, None, Some(0.5));
+    (root.start_time, root.state, root.cmdline, root.memory_ratio) = (None, None, None, Some(0.5));
     let mut children = vec![sample(8, "a", None), sample(9, "b", None)];
     for child in &mut children {
         child.cmdline = None;
@@ -169,7 +169,7 @@ fn unknown_is_never_zero() {
 #[test]
 fn wide_characters_align() {
     let mut root = sample(1234, "数据库", Some(GIB));
-    root.percent_ratio = Some(0.25);
+    root.memory_ratio = Some(0.25);
     root.cgroup_ratio = Some(0.5);
     root.cmdline = arguments(&["数据库", "--配置", "/etc/数据库/配置文件/主要的.conf"]);
     let children = vec![

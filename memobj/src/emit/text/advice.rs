@@ -8,7 +8,7 @@ use crate::account::rows::RowKind;
 /// What to do about a leak.
 pub(super) fn of(leak: &Leak) -> String {
     let holder = &leak.holder;
-    match (&*leak.cause, &*leak.how) {
+    match (&*leak.cause, &*leak.growth_mode) {
         ("garbage", _) => {
             "turn the collector on (gc.enable()) or call gc.collect() now and then; or break the circles, with weakref".into()
         }
@@ -49,7 +49,7 @@ pub(super) fn of_memory(record: &LeaksRecord, memory: &MemoryGrowth) -> String {
         }
         Some(RowKind::PythonFreeBlocks | RowKind::PythonFreePools | RowKind::PythonOverhead) => {
             let pinned = Bytes(record.pinned_bytes.unwrap_or(0));
-            let by = record.pinned_by.as_deref().unwrap_or("few objects");
+            let by = record.pinned_type.as_deref().unwrap_or("few objects");
             let holder = record.leaks.iter().find(|leak| leak.types.iter().any(|grown| &*grown.name == by));
             let held = holder.map(|leak| format!(" held by {}", leak.holder)).unwrap_or_default();
             format!("{pinned} of free memory are pinned by {by}{held}: make what stays before what goes, or copy it afterwards")

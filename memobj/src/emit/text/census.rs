@@ -117,7 +117,9 @@ impl CensusView<'_> {
                 counted(tries, "try", "tries")
             ));
         }
-        if let Some(others) = record.python.as_ref().and_then(|python| python.others).filter(|&n| n > 0) {
+        if let Some(others) =
+            record.python.as_ref().and_then(|python| python.other_runtimes).filter(|&n| n > 0)
+        {
             let what = counted(others, "other Python", "other Pythons");
             warnings.push(format!("! of {what} in the process nothing is counted"));
         }

@@ -27,7 +27,7 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
     match record.verdict {
         LeakVerdict::Leak => {
             let (own, along): (Vec<&Leak>, Vec<&Leak>) =
-                record.leaks.iter().partition(|leak| leak.along.is_none());
+                record.leaks.iter().partition(|leak| leak.side_effect_of.is_none());
             for leak in own.iter().take(MAX_FULL) {
                 lines.extend(full_lines(record, leak));
             }
@@ -40,12 +40,12 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
                 lines.push(Line::whole(LABEL, Tone::Dim, text));
             }
             for leak in along.iter().take(MAX_BRIEF) {
-                let with = leak.along.as_deref().unwrap_or_default();
+                let with = leak.side_effect_of.as_deref().unwrap_or_default();
                 let bytes = Bytes(leak.bytes_per_minute.max(0.0) as u64);
                 let text = format!("with {with} comes {} in {}, {bytes}/min", short(&leak.name), leak.holder);
                 lines.push(Line::whole(LABEL, Tone::Dim, escape_controls(&text)));
             }
-            if let Some(memory) = record.memory.as_ref().filter(|memory| memory.leaks) {
+            if let Some(memory) = record.memory.as_ref().filter(|memory| memory.is_leak) {
                 lines.extend(memory_lines(record, memory));
             }
         }
@@ -55,7 +55,7 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
         }
     }
     for full in record.filling.iter().take(MAX_BRIEF) {
-        let limit = full.limit.map(thousands).unwrap_or_default();
+        let limit = full.max_entries.map(thousands).unwrap_or_default();
         let text = format!("{}; it fills up to its limit of {limit}", summary_sentence(full));
         lines.push(headline("no leak", Tone::Plain, &text));
     }
@@ -84,7 +84,7 @@ fn summary_sentence(leak: &Leak) -> String {
     let objects = rate_of(leak.objects_per_minute);
     let name = kind_of(leak);
     let bytes = Bytes(leak.bytes_per_minute.max(0.0) as u64);
-    let leaves = match (leak.left, leak.stayed) {
+    let leaves = match (leak.freed, leak.survived) {
         (0, 1..) => ", and nothing ever leaves it",
         _ => "",
     };
@@ -99,7 +99,7 @@ fn summary_sentence(leak: &Leak) -> String {
             )
         }
         "native" => format!("native code holds {objects} more {name} a minute, {bytes}/min{leaves}"),
-        _ if &*leak.how == "enlarged" => match leak.entries_per_minute {
+        _ if &*leak.growth_mode == "enlarged" => match leak.entries_per_minute {
             Some(entries) => {
                 format!("{} ({name}) grows by {} items a minute, {bytes}/min", leak.holder, rate_of(entries))
             }
@@ -134,7 +134,7 @@ fn rate_of(per_minute: f64) -> String {
 fn full_lines(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
     let mut lines = vec![headline("LEAK", Tone::Alarm, &summary_sentence(leak))];
     lines.push(labeled("why", &why(record, leak)));
-    if let Some(way) = &leak.way {
+    if let Some(way) = &leak.path {
         lines.push(labeled("held", way));
     }
     if let Some(waiting) = &leak.waiting {
@@ -154,7 +154,7 @@ fn full_lines(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
 
 /// The free memory that the objects of a leak keep from being given back, if that is more than theirs.
 fn pinned(record: &LeaksRecord, leak: &Leak) -> Option<Bytes> {
-    let by = record.pinned_by.as_ref().filter(|by| leak.types.iter().any(|grown| grown.name == **by))?;
+    let by = record.pinned_type.as_ref().filter(|by| leak.types.iter().any(|grown| grown.name == **by))?;
     let pinned = record.pinned_bytes.filter(|&pinned| pinned >= MIN_PINNED.max(leak.held_size_bytes))?;
     (leak.name == *by).then_some(Bytes(pinned))
 }
@@ -162,7 +162,7 @@ fn pinned(record: &LeaksRecord, leak: &Leak) -> Option<Bytes> {
 fn why(record: &LeaksRecord, leak: &Leak) -> String {
     let span = span(record.duration_seconds);
     let more = format!("more in each of {} censuses in {span}", record.censuses);
-    let seen = match (leak.stayed, leak.left) {
+    let seen = match (leak.survived, leak.freed) {
         (0, _) => String::new(),
         (stayed, 0) => format!("; {} came and stayed, none that was seen twice is gone", thousands(stayed)),
         (stayed, left) => format!("; {} came and stayed, {} are gone", thousands(stayed), thousands(left)),
@@ -172,7 +172,7 @@ fn why(record: &LeaksRecord, leak: &Leak) -> String {
 }
 
 fn grows(leak: &Leak) -> String {
-    let how = match (&*leak.how, leak.container.as_deref(), leak.entries) {
+    let how = match (&*leak.growth_mode, leak.container.as_deref(), leak.entries) {
         ("appended", Some(of), entries) => format!("appended to a {of}{}", with(entries)),
         ("prepended", Some(of), entries) => format!("put in front of a {of}{}", with(entries)),
         ("inserted", Some(of), entries) => format!("put into a {of}{}", with(entries)),
@@ -195,8 +195,8 @@ fn with(entries: Option<u64>) -> String {
 }
 
 fn age(leak: &Leak) -> String {
-    let newest = span(leak.newest_seconds);
-    match leak.oldest_seconds {
+    let newest = span(leak.newest_age_seconds);
+    match leak.oldest_age_seconds {
         None => format!("the oldest is from before the first census, the newest younger than {newest}"),
         Some(oldest) => format!("the oldest came {} ago, the newest is younger than {newest}", span(oldest)),
     }
@@ -223,7 +223,7 @@ fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
         .map(|row| {
             let detail = row.detail.as_deref().map(|detail| format!(" {detail}")).unwrap_or_default();
             let words = advice::words(&row.kind);
-            format!("{words}{detail} +{} to {}", Bytes(row.grown_bytes), Bytes(row.now_bytes))
+            format!("{words}{detail} +{} to {}", Bytes(row.growth_bytes), Bytes(row.current_bytes))
         })
         .collect();
     if !rows.is_empty() {
@@ -235,10 +235,10 @@ fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
 
 /// How it compares with others of its kind.
 fn comparison(record: &LeaksRecord) -> Option<Line> {
-    let among = record.among.as_ref()?;
+    let among = record.peers.as_ref()?;
     let bytes = |value: f64| Bytes(value.max(0.0) as u64);
     let (tone, words) =
-        if among.stands_out { (Tone::Warning, "stands out among") } else { (Tone::Dim, "is one of") };
+        if among.is_outlier { (Tone::Warning, "stands out among") } else { (Tone::Dim, "is one of") };
     let text = format!(
         "this process {words} {} of its program: they grow by {}/min in the median, it by {}/min",
         thousands(among.processes),
@@ -265,7 +265,7 @@ fn numbers(record: &LeaksRecord) -> Line {
     if let (Some(first), Some(last)) = (record.first_rss_bytes, record.last_rss_bytes) {
         text.push_str(&format!("; RSS {} → {}", Bytes(first), Bytes(last)));
     }
-    text.push_str(&format!("; {}", counted(record.places, "place", "places")));
+    text.push_str(&format!("; {}", counted(record.holders_checked, "place", "places")));
     if let Some(pause) = record.longest_pause_seconds {
         text.push_str(&format!(
             "; stood still for {} at most",

@@ -149,7 +149,7 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
     }
     if is_notable(account.pinned_bytes) {
         let who: Vec<String> = account
-            .pinned_by
+            .pinned_types
             .iter()
             .take(3)
             .map(|by| format!("{} ({})", escape_controls(&by.name), Bytes(by.pinned_bytes)))
@@ -172,14 +172,16 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
             notes.push(format!("those are held by {}", holders.join(", ")));
         }
     }
-    let owned =
-        account.large.iter().filter_map(|large| Some((large.owner.as_deref()?, large.resident_bytes)));
+    let owned = account
+        .large_regions
+        .iter()
+        .filter_map(|large| Some((large.owner.as_deref()?, large.resident_bytes)));
     let owned: Vec<(&str, u64)> = owned.filter(|(_, bytes)| is_notable(*bytes)).take(3).collect();
     for (owner, bytes) in owned {
         notes.push(format!("one piece of {} is of a {}", Bytes(bytes), escape_controls(owner)));
     }
     let besides = [
-        (account.huge_bytes, "of it in huge pages"),
+        (account.huge_page_bytes, "of it in huge pages"),
         (account.swap_bytes, "swapped out besides"),
         (account.hugetlb_bytes, "in hugetlbfs besides"),
     ];
@@ -220,7 +222,7 @@ fn name(kind: Option<RowKind>, word: &str, detail: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use common::record::{PinnedBy, PinnedHolder};
+    use common::record::{PinnedHolder, PinnedType};
 
     use super::*;
 
@@ -248,19 +250,19 @@ mod tests {
             ],
             types: Vec::new(),
             types_omitted: None,
-            heaps: Some(1),
+            malloc_arenas: Some(1),
             trimmable_bytes: 6 << 20,
             pinned_arenas: 50,
             pinned_bytes: 49 << 20,
-            pinned_by: vec![PinnedBy { name: "bytes".into(), blocks: 400, pinned_bytes: 49 << 20 }],
+            pinned_types: vec![PinnedType { name: "bytes".into(), blocks: 400, pinned_bytes: 49 << 20 }],
             pinned_holders: Some(vec![PinnedHolder {
                 holder: "__main__.pins".into(),
                 objects: 390,
                 arenas: 50,
                 pinned_bytes: 48 << 20,
             }]),
-            large: Vec::new(),
-            huge_bytes: 0,
+            large_regions: Vec::new(),
+            huge_page_bytes: 0,
             swap_bytes: 4096,
             hugetlb_bytes: 0,
             page_table_bytes: None,
