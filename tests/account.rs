@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use memobj::account::ownership::ProcessMemory;
+use memobj::account::process_memory::ProcessMemory;
 use memobj::account::rows::RowKind;
 use memobj::account::{Account, NativeHeaps, PythonMemory, account};
 use memobj::capture::capture_once;
@@ -41,7 +41,7 @@ fn rollup(pid: u32, field: &str) -> u64 {
 }
 
 pub fn sum(account: &Account) -> u64 {
-    account.rows.iter().map(|row| row.tally.resident_bytes()).sum()
+    account.rows.iter().map(|row| row.bytes.resident_bytes()).sum()
 }
 
 /// The program of `tests/account/native.c`, compiled; the reason if there is no compiler here.
@@ -104,7 +104,7 @@ fn the_native_heap_is_what_malloc_says_and_rss_adds_up() {
             .rows
             .iter()
             .find(|row| row.kind == RowKind::Stack && row.detail.as_deref() == Some(worker));
-        let bytes = stack.unwrap_or_else(|| panic!("{worker}: {:#?}", account.rows)).tally.resident_bytes();
+        let bytes = stack.unwrap_or_else(|| panic!("{worker}: {:#?}", account.rows)).bytes.resident_bytes();
         assert!((700 << 10..800 << 10).contains(&bytes), "{worker}: {bytes}");
     }
     assert_eq!(account.resident_bytes(RowKind::SharedMemory), 1 << 20);
@@ -114,7 +114,7 @@ fn the_native_heap_is_what_malloc_says_and_rss_adds_up() {
         account
             .large
             .iter()
-            .any(|large| large.kind == RowKind::Unexplained && large.tally.private_bytes >= 3 << 20)
+            .any(|large| large.kind == RowKind::Unexplained && large.bytes.private_bytes >= 3 << 20)
     );
 
     // What was promised is what the system gets.
@@ -182,7 +182,7 @@ fn every_interpreter_s_memory_adds_up_and_pymalloc_says_the_same() {
 
         let told = process.err();
         let objects = account.rows.iter().find(|row| row.detail.as_deref() == Some("pools"));
-        let found = objects.unwrap().tally.resident_bytes() + account.resident_bytes(RowKind::PythonUsed);
+        let found = objects.unwrap().bytes.resident_bytes() + account.resident_bytes(RowKind::PythonUsed);
         let said = debug_stats(&told, "# bytes in allocated blocks");
         assert!(found.abs_diff(said) < said / 100, "{shown}: {found} in use, {said} by its own account");
         // Nearly all blocks in use have an owner.
@@ -240,7 +240,7 @@ fn large_buffers_have_owners() {
     for (owner, bytes) in [("bytearray", 9_u64 << 20), ("list", 16 << 20), ("mmap.mmap", 6 << 20)] {
         let found = memory.account.large.iter().find(|large| {
             let of = large.owner.map(|row| &*memory.types[row.0 as usize]);
-            of == Some(owner) && large.tally.resident_bytes().abs_diff(bytes) <= 4 * PAGE
+            of == Some(owner) && large.bytes.resident_bytes().abs_diff(bytes) <= 4 * PAGE
         });
         assert!(found.is_some(), "{owner}: {:?}", memory.account.large);
     }

@@ -55,7 +55,7 @@ fn blocks_of_mimalloc_are_as_many_as_python_says_and_have_owners() {
         assert!(account.explained_ratio() > 0.99, "{interpreter}: {:#?}", account.rows);
         let of = |kind: RowKind| account.resident_bytes(kind);
         let objects = account.rows.iter().find(|row| row.detail.as_deref() == Some("pools")).unwrap();
-        let in_use = objects.tally.resident_bytes() + of(RowKind::PythonUsed);
+        let in_use = objects.bytes.resident_bytes() + of(RowKind::PythonUsed);
         // Blocks in use have been written to, but for the ends of large ones: tables and lists with room for more.
         assert!(
             in_use <= used + used / 100 && in_use > used - used / 10,
@@ -176,7 +176,7 @@ fn what_is_private_and_shared_of_a_worker_is_what_the_kernel_says() {
             let memory = of_python(pid);
             let (private, shared) = rollup(pid);
             let sum = |of: fn(&memobj::account::span::PageBytes) -> u64| {
-                memory.account.rows.iter().map(|row| of(&row.tally)).sum::<u64>()
+                memory.account.rows.iter().map(|row| of(&row.bytes)).sum::<u64>()
             };
             let found = (sum(|tally| tally.private_bytes), sum(|tally| tally.shared_bytes));
             // Pages of libraries are shared with whoever else has them just now; others come and go.
@@ -204,13 +204,13 @@ fn what_libraries_have_mapped_for_themselves_is_theirs() {
     // Two of 18 MB, of which the kernel makes two mappings each by numpy's advice on huge pages.
     let arrays = account.large.iter().filter(|large| {
         let owner = large.owner.map(|row| &*memory.types[row.0 as usize]);
-        owner == Some("numpy.ndarray") && large.tally.resident_bytes() >= 18_000_000
+        owner == Some("numpy.ndarray") && large.bytes.resident_bytes() >= 18_000_000
     });
     assert_eq!(arrays.count(), 2, "{:?}", account.large);
     let library = account.rows.iter().find(|row| {
         row.kind == RowKind::Library && row.detail.as_deref().is_some_and(|path| path.contains("openblas"))
     });
-    assert!(library.is_some_and(|row| row.tally.resident_bytes() > 1 << 20), "{:#?}", account.rows);
+    assert!(library.is_some_and(|row| row.bytes.resident_bytes() > 1 << 20), "{:#?}", account.rows);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn what_is_retained_is_what_is_not_reached_without_it() {
         let (mut some, mut many) = (0, 0);
         for &node in nodes.iter().step_by((nodes.len() / 150).max(1)) {
             let expected = all - reached(links, &HashSet::from([node]));
-            let ours = retained.of(node);
+            let ours = retained.bytes_of(node);
             some += u32::from(ours > 0);
             many += u32::from(ours > links.size(node));
             if ours != expected {

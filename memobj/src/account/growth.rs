@@ -1,45 +1,45 @@
-//! What of the resident set grew from one moment to a later one, and what can be tried.
+//! Growth of the resident set from one moment to a later one, its causes, and advice.
 //!
-//! Where objects grow, who holds them is the question, and this is not the answer. But where they do not, the rows that grew say who has the
-//! memory: C code that gives nothing back, malloc that keeps what it was given back, or Python's allocator, of whose arenas few objects keep many.
+//! Where objects grow, the question is who holds them, and this module has no answer. Where they do not, the rows that grew name the
+//! cause: C code that does not free memory, malloc that keeps freed memory, or Python's allocator, of whose arenas a few objects keep many.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Account;
 use super::rows::RowKind;
+use super::rss::Account;
 
-/// A cause is told if it has one part in so many of what the resident set grew by.
-const PART: i64 = 10;
+/// A cause is listed if it has one part in so many of the growth.
+const LISTED_PART: i64 = 10;
 /// Heaps of malloc from which on fewer are worth a try; a program with one thread has one.
 const MANY_HEAPS: u64 = 4;
 
-/// An account, as far as it is compared: of a census, or out of a record.
+/// The figures of an account that are compared: from a census, or from a record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccountSummary {
     /// The resident set.
     pub rss_bytes: u64,
-    /// What it is made of: kind, detail, resident bytes.
+    /// Its rows: kind, detail, resident bytes.
     pub rows: Vec<(RowKind, Option<Arc<str>>, u64)>,
     /// Heaps of malloc.
     pub heaps: Option<u64>,
-    /// What `malloc_trim(0)` would give back.
+    /// Bytes that `malloc_trim(0)` would give back.
     pub trimmable_bytes: u64,
     /// Nearly empty arenas of Python's allocator.
     pub pinned_arenas: u64,
-    /// What those keep.
+    /// Bytes that those keep.
     pub pinned_bytes: u64,
 }
 
 impl Account {
-    /// What of it is compared.
+    /// The figures that are compared.
     #[must_use]
     pub fn summary(&self) -> AccountSummary {
         let rows = self.rows.iter();
         AccountSummary {
             rss_bytes: self.rss_bytes,
-            rows: rows.map(|row| (row.kind, row.detail.clone(), row.tally.resident_bytes())).collect(),
+            rows: rows.map(|row| (row.kind, row.detail.clone(), row.bytes.resident_bytes())).collect(),
             heaps: self.arenas.as_ref().map(|arenas| arenas.len() as u64),
             trimmable_bytes: self.trimmable_bytes,
             pinned_arenas: self.pinned.arenas,
@@ -48,34 +48,34 @@ impl Account {
     }
 }
 
-/// Who the memory went to.
+/// The cause of growth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GrowthCause {
-    /// Objects of Python: there are more of them, or larger ones.
+    /// More or larger Python objects.
     Objects,
-    /// Python's allocator, which keeps more that is free.
+    /// Free memory that Python's allocator keeps.
     PythonFree,
     /// C code, through malloc.
     Native,
-    /// malloc, which keeps more that was given back to it.
+    /// Freed memory that malloc keeps.
     NativeFree,
-    /// An allocator that is named and not looked into.
+    /// Memory of an allocator that is not read.
     Allocator,
     /// Threads.
     Threads,
-    /// Files that were mapped, or more of them that was touched.
+    /// Mapped files, or more pages of them.
     Files,
     /// Shared memory.
     Shared,
-    /// What libraries, or the program itself, have mapped for themselves.
+    /// Memory that libraries, or the program itself, have mapped.
     Mapped,
-    /// Nobody that is known.
+    /// Memory without a known owner.
     Unknown,
 }
 
 impl GrowthCause {
-    /// What a row counts towards.
-    const fn of(kind: RowKind) -> Self {
+    /// The cause that a row counts towards.
+    const fn from_row(kind: RowKind) -> Self {
         match kind {
             RowKind::PythonObjects | RowKind::PythonUsed => Self::Objects,
             RowKind::PythonFreeBlocks | RowKind::PythonFreePools | RowKind::PythonOverhead => {
@@ -92,7 +92,7 @@ impl GrowthCause {
         }
     }
 
-    /// Who it is, for a person.
+    /// A description for a person.
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
@@ -105,25 +105,23 @@ impl GrowthCause {
             Self::Files => "mapped files",
             Self::Shared => "shared memory",
             Self::Mapped => "memory that libraries mapped",
-            Self::Unknown => "memory that nobody is known for",
+            Self::Unknown => "memory without a known owner",
         }
     }
 
-    /// What to try, with what is so `now`.
+    /// Advice, for a process with these figures.
     #[must_use]
     pub fn advice(self, now: &AccountSummary) -> &'static str {
         let is_much = |bytes: u64| bytes.saturating_mul(10) >= now.rss_bytes && bytes > 0;
         match self {
             Self::Objects => "see who holds them: --holders, --why TYPE",
             Self::PythonFree if is_much(now.pinned_bytes) => {
-                "a few objects keep nearly empty arenas: see who they are (pinned_by), make them anew in one place, or make \
-                 them before the many that go"
+                "a few objects keep nearly empty arenas: see which (pinned_by); create them again together, or create them \
+                 before the many short-lived ones"
             }
-            Self::PythonFree => {
-                "it will be used again before more is taken: look at the peak, not at the leak"
-            }
+            Self::PythonFree => "Python will use it again before it takes more: this is the peak, not a leak",
             Self::Native => {
-                "a native leak, if it goes on: in an extension or a C library; trace malloc (heaptrack, memray --native)"
+                "if it goes on, a native leak in an extension or a C library: trace malloc (heaptrack, memray --native)"
             }
             Self::NativeFree if now.heaps.is_some_and(|heaps| heaps >= MANY_HEAPS) => {
                 "each thread may have a heap of its own: try MALLOC_ARENA_MAX=2 in its environment, or malloc_trim(0) in it"
@@ -132,48 +130,46 @@ impl GrowthCause {
                 "try malloc_trim(0) in the program (ctypes.CDLL(None).malloc_trim(0)), or MALLOC_TRIM_THRESHOLD_"
             }
             Self::NativeFree => {
-                "it is in pieces between what is in use, and will be used again: try another allocator"
+                "it is fragmented between chunks in use, and malloc will use it again: try another allocator"
             }
             Self::Allocator => {
-                "ask that allocator: jemalloc and mimalloc print statistics, and give memory back later"
+                "see the statistics of that allocator; jemalloc and mimalloc give memory back later"
             }
-            Self::Threads => "look whether threads are begun and never end",
+            Self::Threads => "check for threads that are started and never end",
             Self::Files => "the kernel takes such pages back when it needs them",
-            Self::Shared => "look whether segments are closed: multiprocessing.shared_memory, mmap, /dev/shm",
+            Self::Shared => "check that segments are closed: multiprocessing.shared_memory, mmap, /dev/shm",
             Self::Mapped => {
-                "it is that library's own pool: see its settings (OPENBLAS_NUM_THREADS for OpenBLAS)"
+                "it is the library's own pool: see its settings (OPENBLAS_NUM_THREADS for OpenBLAS)"
             }
-            Self::Unknown => {
-                "look at /proc/PID/smaps for what is mapped there, and trace mmap (strace -k -e mmap)"
-            }
+            Self::Unknown => "see its mappings in /proc/PID/smaps, and trace mmap (strace -k -e mmap)",
         }
     }
 }
 
-/// How much a row has more than before.
+/// The growth of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowGrowth {
-    /// What it is.
+    /// The use of the memory.
     pub kind: RowKind,
     /// More of that.
     pub detail: Option<Arc<str>>,
-    /// By how much; negative if it has less.
+    /// Negative if it shrank.
     pub bytes: i64,
 }
 
-/// What is different.
+/// The difference between two accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccountChange {
-    /// By how much the resident set grew.
+    /// Growth of the resident set.
     pub rss_bytes: i64,
-    /// The rows that are not as large as before: what grew most first, what shrank most last.
+    /// The rows that changed; the one that grew most comes first, the one that shrank most last.
     pub rows: Vec<RowGrowth>,
-    /// If the resident set grew: who has it, the most first, each with how much. Those that have little are left out.
+    /// If the resident set grew: its causes with their bytes, the largest first. Small ones are left out.
     pub causes: Vec<(GrowthCause, i64)>,
 }
 
 impl AccountChange {
-    /// The cause that has most of what the resident set grew by; `None` if it did not grow, or none has half of that.
+    /// The cause of at least half of the growth; `None` if there is none.
     #[must_use]
     pub fn cause(&self) -> Option<GrowthCause> {
         let (cause, bytes) = self.causes.first()?;
@@ -191,7 +187,7 @@ pub fn compare(first: &AccountSummary, last: &AccountSummary) -> AccountChange {
             let bytes = signed(*bytes).saturating_mul(sign);
             let row = rows.entry((*kind, detail.as_ref())).or_default();
             *row = row.saturating_add(bytes);
-            let cause = causes.entry(GrowthCause::of(*kind)).or_default();
+            let cause = causes.entry(GrowthCause::from_row(*kind)).or_default();
             *cause = cause.saturating_add(bytes);
         }
     }
@@ -200,7 +196,8 @@ pub fn compare(first: &AccountSummary, last: &AccountSummary) -> AccountChange {
     let mut rows: Vec<RowGrowth> =
         grown.map(|((kind, detail), bytes)| RowGrowth { kind, detail: detail.cloned(), bytes }).collect();
     rows.sort_by_key(|growth| Reverse(growth.bytes));
-    let counts = |(_, bytes): &(GrowthCause, i64)| *bytes > 0 && bytes.saturating_mul(PART) >= rss_bytes;
+    let counts =
+        |(_, bytes): &(GrowthCause, i64)| *bytes > 0 && bytes.saturating_mul(LISTED_PART) >= rss_bytes;
     let mut causes: Vec<(GrowthCause, i64)> = causes.into_iter().filter(counts).collect();
     if rss_bytes <= 0 {
         causes.clear();
@@ -224,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_that_grew_say_who_has_it() {
+    fn rows_that_grew_name_the_cause() {
         let first = summary(&[
             (RowKind::PythonObjects, Some("pools"), 1000),
             (RowKind::NativeUsed, None, 500),
@@ -254,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shrinks_has_no_cause_and_what_grows_by_many_has_no_single_one() {
+    fn shrinking_and_mixed_growth_have_no_single_cause() {
         let first = summary(&[(RowKind::NativeUsed, None, 500)]);
         assert_eq!(compare(&first, &summary(&[(RowKind::NativeUsed, None, 400)])).causes, []);
         assert_eq!(compare(&first, &first), AccountChange::default());
@@ -272,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_to_try_depends_on_what_is_there() {
+    fn advice_depends_on_the_figures() {
         let now = |heaps, trimmable_bytes, pinned_bytes| AccountSummary {
             rss_bytes: 1000,
             heaps: Some(heaps),

@@ -1,7 +1,7 @@
-//! Anonymous memory that a program or library has mapped for itself: its static data has a pointer to the beginning.
+//! Anonymous memory that a program or library has mapped for itself, known by a pointer to its start in their static data.
 //!
-//! OpenBLAS has buffers of 32 MiB for each thread, CPython chunks of its frames' stack; such memory is no malloc's, and nobody else says
-//! whose it is. A pointer to exactly the beginning of a page, in static data, that leads into memory of which nothing else is known, is hardly chance.
+//! OpenBLAS has buffers of 32 MiB for each thread, CPython chunks of its frames' stack; such memory is not malloc's. A pointer in static
+//! data to exactly the start of a page, in memory of which nothing else is known, is hardly chance.
 
 use std::ops::Range;
 
@@ -10,44 +10,42 @@ use memobj_process::memory::Memory;
 
 use super::span::{RowId, Span, Spans};
 
-/// Static data that is looked through, in bytes.
-const MOST_DATA: u64 = 1 << 28;
-/// Pointers that are taken note of: nobody maps so many pieces.
-const MOST_POINTERS: usize = 1 << 16;
-/// Read at once.
+/// Bytes of static data that are searched.
+const MAX_DATA: u64 = 1 << 28;
+/// Pointers that are collected; no program maps so many pieces.
+const MAX_POINTERS: usize = 1 << 16;
+/// Bytes that are read at once.
 const PIECE: u64 = 1 << 16;
 const PAGE: u64 = 4096;
 
-/// What of `unknown` somebody has a pointer to: each piece from there to the next such place, or its end. `data` is static data with whose it
-/// is; both are by address.
+/// The parts of `unknown` to which `data` has pointers: each from there to the next such address, or to its end. `data` is static data
+/// with its owners; both lists are by address.
 pub(super) fn find(memory: &(impl Memory + ?Sized), data: &[Span], unknown: &[Range<Addr>]) -> Vec<Span> {
     let mut found: Vec<(Addr, RowId)> = Vec::new();
-    let mut left = MOST_DATA;
+    let mut left = MAX_DATA;
     let mut buffer = vec![0; PIECE as usize];
     for span in data {
         let length = span.end.0.saturating_sub(span.start.0).min(left);
-        left -= length;
-        let mut from = 0;
-        while from < length && found.len() < MOST_POINTERS {
-            let size = PIECE.min(length - from);
+        left = left.saturating_sub(length);
+        for from in (0..length).step_by(PIECE as usize) {
+            let size = PIECE.min(length.saturating_sub(from));
             let Some(piece) = buffer.get_mut(..size as usize) else { break };
-            if memory.read(span.start.plus(from), piece).is_ok() {
-                let words = piece.as_chunks::<8>().0.iter().map(|word| Addr(u64::from_le_bytes(*word)));
-                let pointers = words.filter(|to| to.0 & (PAGE - 1) == 0 && within(unknown, *to).is_some());
-                found.extend(pointers.map(|to| (to, span.row)));
+            if found.len() >= MAX_POINTERS || memory.read(span.start.plus(from), piece).is_err() {
+                continue;
             }
-            from += size;
+            let words = piece.as_chunks::<8>().0.iter().map(|word| Addr(u64::from_le_bytes(*word)));
+            let pointers = words.filter(|to| to.0 & (PAGE - 1) == 0 && within(unknown, *to).is_some());
+            found.extend(pointers.map(|to| (to, span.row)));
         }
     }
     found.sort_unstable();
     found.dedup_by_key(|(at, _)| *at);
-    let mut spans = Spans::default();
-    for (number, (at, row)) in found.iter().enumerate() {
-        let end = within(unknown, *at).map_or(*at, |range| range.end);
-        let next = found.get(number + 1).map_or(end, |(next, _)| end.min(*next));
-        spans.push(Span { start: *at, end: next, row: *row });
-    }
-    spans.sorted()
+    let next = found.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
+    let span = |(&(start, row), next): (&(Addr, RowId), Option<Addr>)| {
+        let end = within(unknown, start).map_or(start, |range| range.end);
+        Span { start, end: next.map_or(end, |next| end.min(next)), row }
+    };
+    found.iter().zip(next).map(span).collect::<Spans>().sorted()
 }
 
 /// The range that an address lies in.
@@ -62,7 +60,7 @@ mod tests {
     use memobj_process::memory::FakeMemory;
 
     #[test]
-    fn what_static_data_points_to_is_its_library_s() {
+    fn pointers_in_static_data_name_an_owner() {
         let mut image = FakeMemory::new();
         image.put(Addr(0x1000), &[0; 64]);
         image.put(Addr(0x3000), &[0; 64]);
@@ -71,7 +69,7 @@ mod tests {
         {
             image.put_u64(Addr(at), to);
         }
-        let data = |at: u64, row: u32| Span::at(Addr(at), 64, RowId(row));
+        let data = |at: u64, row: u32| Span { start: Addr(at), end: Addr(at + 64), row: RowId(row) };
         let unknown = [Addr(0x7000_1000)..Addr(0x7000_8000), Addr(0x7100_0000)..Addr(0x7200_0000)];
         let found = find(&image, &[data(0x1000, 5), data(0x3000, 6)], &unknown);
         let piece =

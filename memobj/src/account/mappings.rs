@@ -1,4 +1,4 @@
-//! What mappings say of themselves.
+//! Mappings, by their names, their access, and the headers of the files in them.
 
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -6,14 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use memobj_process::addr::Addr;
 use memobj_process::info::{Mapping, MappingKind, ProcessInfo};
 use memobj_process::memory::Memory;
+use memobj_process::residence::PageRun;
 
 use super::glibc::{Glibc, SearchAreas};
 use super::rows::{RowKind, Rows};
 use super::span::Span;
 use super::stacks::is_plain;
-use memobj_process::residence::PageRun;
 
-/// Allocators that programs bring with them, by what the names of their libraries begin with.
+/// Allocators that programs bring with them, by the beginning of their library's name.
 const ALLOCATORS: [(&str, &str); 6] = [
     ("libjemalloc", "jemalloc"),
     ("libtcmalloc", "tcmalloc"),
@@ -22,52 +22,51 @@ const ALLOCATORS: [(&str, &str); 6] = [
     ("librpmalloc", "rpmalloc"),
     ("libhoard", "Hoard"),
 ];
-/// The C library musl, whose allocator is not looked into.
+/// The C library musl, whose allocator is not read.
 const MUSL: &str = "ld-musl-";
-/// A header of what is loaded: elf(5).
+/// A segment that is loaded (elf(5)).
 const PT_LOAD: u32 = 1;
-/// More of them than any program has.
-const MOST_HEADERS: u16 = 256;
+/// Program headers that are read; no program has more.
+const MAX_HEADERS: u16 = 256;
 const PAGE: u64 = 4096;
 
-/// Where glibc's malloc is to be looked for. `pages` are those that were ever touched; `claimed` is memory that is known to be of something
-/// else; both by address.
-pub(super) fn places(facts: &ProcessInfo, pages: &[PageRun], claimed: &[Range<Addr>]) -> SearchAreas {
-    let mut places = SearchAreas::default();
+/// Where to search for glibc's malloc. `pages` are the pages that were ever touched, `claimed` is memory with another owner; both by
+/// address.
+pub(super) fn search_areas(facts: &ProcessInfo, pages: &[PageRun], claimed: &[Range<Addr>]) -> SearchAreas {
+    let mut areas = SearchAreas::default();
     for mapping in &facts.mappings {
         let access = mapping.access;
         if mapping.path.as_os_str() == "[heap]" {
-            match &mut places.heap {
+            match &mut areas.heap {
                 Some(heap) if heap.end == mapping.range.start => heap.end = mapping.range.end,
                 Some(_) => {}
                 heap => *heap = Some(mapping.range.clone()),
             }
         } else if access.write && !access.shared && mapping.kind() == MappingKind::File {
-            places.data.push(mapping.range.clone());
+            areas.data.push(mapping.range.clone());
         } else if is_plain(mapping) {
             for left in without(&mapping.range, claimed) {
-                match places.anonymous.last_mut() {
+                match areas.anonymous.last_mut() {
                     // Advice on a part of a chunk, as numpy gives it, makes two mappings of one.
                     Some(last) if last.end == left.start => last.end = left.end,
-                    _ => places.anonymous.push(left),
+                    _ => areas.anonymous.push(left),
                 }
             }
         }
     }
-    for range in &places.anonymous {
+    for range in &areas.anonymous {
         let first = pages.partition_point(|run| run.range.end <= range.start);
         let runs = pages.iter().skip(first).take_while(|run| run.range.start < range.end);
         let touched = runs.map(|run| run.range.start.max(range.start)..run.range.end.min(range.end));
-        places.touched.extend(touched);
+        areas.touched.extend(touched);
     }
-    places
+    areas
 }
 
-/// What of a range is in none of `known`, which is by address.
+/// The parts of a range that are in none of `known`, which is by address.
 pub(super) fn without(range: &Range<Addr>, known: &[Range<Addr>]) -> Vec<Range<Addr>> {
     let mut left = Vec::new();
     let mut at = range.start;
-    // Those before it end before it, unless they overlap others: then one too many is left out at most.
     let first = known.partition_point(|known| known.start < range.start).saturating_sub(1);
     for known in known.iter().skip(first).take_while(|known| known.start < range.end) {
         if at < known.start {
@@ -81,7 +80,7 @@ pub(super) fn without(range: &Range<Addr>, known: &[Range<Addr>]) -> Vec<Range<A
     left
 }
 
-/// What a mapping is by its name and access alone.
+/// The kind of a mapping, by its name and access alone.
 pub(super) fn kind(mapping: &Mapping) -> RowKind {
     let path = mapping.path.as_os_str().as_bytes();
     let of_memory = ["/memfd:", "/dev/shm/", "/SYSV", "/dev/zero", "/anon_hugepage", "[anon_shmem"];
@@ -97,8 +96,7 @@ pub(super) fn kind(mapping: &Mapping) -> RowKind {
     }
 }
 
-/// What mappings are, as far as nothing more is known: spans by address that cover all of them. `own` is an allocator that the program
-/// itself is known to have.
+/// The mappings as the lowest layer: spans by address that cover all of them. `own` is an allocator that Python brings with it.
 pub(super) fn spans(
     memory: &(impl Memory + ?Sized),
     facts: &ProcessInfo,
@@ -110,8 +108,8 @@ pub(super) fn spans(
     let main = facts.threads.iter().find(|thread| thread.tid == facts.id.pid);
     let main = main.map_or("", |thread| thread.name.as_str());
     let mut spans = Vec::with_capacity(facts.mappings.len());
-    // The file whose headers were seen last, and where its memory ends. A program or library may have more static data than its file:
-    // what holds zeros at first follows the file's last mapping without a gap. Other memory may follow that.
+    // The file whose headers were seen last, and the end of its memory: static data that is zero at first follows the file's last
+    // mapping without a gap, and other memory may follow that.
     let mut loaded: Option<(&Mapping, Addr)> = None;
     for mapping in &facts.mappings {
         let path = mapping.path.to_string_lossy();
@@ -147,8 +145,8 @@ pub(super) fn spans(
     spans
 }
 
-/// Where the memory of a program or library ends whose beginning is mapped at `start`, by its headers in memory: the ELF header's
-/// `e_phoff`, `e_phentsize`, `e_phnum`, and of each header that is loaded `p_vaddr` and `p_memsz` (elf(5)). `None` if it is none.
+/// Reads the end of the memory of the program or library that is mapped from `start` on, from its ELF headers in memory (`e_phoff`,
+/// `e_phentsize`, `e_phnum`; `p_vaddr` and `p_memsz` of each segment: elf(5)). `None` if it is no ELF file.
 fn read_end(memory: &(impl Memory + ?Sized), start: Addr) -> Option<Addr> {
     let mut magic = [0; 5];
     memory.read(start, &mut magic).ok()?;
@@ -158,14 +156,14 @@ fn read_end(memory: &(impl Memory + ?Sized), start: Addr) -> Option<Addr> {
     let headers = start.plus(memory.read_u64(start.plus(32)).ok()?);
     let (size, count) = (memory.read_u16(start.plus(54)).ok()?, memory.read_u16(start.plus(56)).ok()?);
     let mut loaded: Option<Range<u64>> = None;
-    for number in 0..u64::from(count.min(MOST_HEADERS)) {
+    for number in 0..u64::from(count.min(MAX_HEADERS)) {
         let header = headers.plus(number.wrapping_mul(size.into()));
         if memory.read_u32(header).ok()? != PT_LOAD {
             continue;
         }
         let at = memory.read_u64(header.plus(16)).ok()?;
         let end = at.checked_add(memory.read_u64(header.plus(40)).ok()?)?;
-        // In ascending order, as the format demands: the first one is what is mapped at `start`.
+        // The format demands ascending order: the first one is mapped at `start`.
         loaded = Some(loaded.map_or(at..end, |loaded| loaded.start..loaded.end.max(end)));
     }
     let loaded = loaded?;
@@ -173,12 +171,12 @@ fn read_end(memory: &(impl Memory + ?Sized), start: Addr) -> Option<Addr> {
     Some(Addr(start.0.checked_add(length)?.checked_next_multiple_of(PAGE)?))
 }
 
-/// `[anon:NAME]` without what the kernel adds.
+/// The name in `[anon:NAME]`.
 fn name_of(path: &str) -> &str {
     path.strip_prefix("[anon:").and_then(|rest| rest.strip_suffix(']')).map_or(path, str::trim)
 }
 
-/// The allocator that the process uses instead of glibc's, where a library's name tells.
+/// The allocator that the process uses instead of glibc's, by the names of its libraries.
 fn allocator(facts: &ProcessInfo, glibc: &Glibc) -> Option<&'static str> {
     let named = facts.files().find_map(|mapping| {
         let name = mapping.file_name().to_string_lossy();
@@ -193,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_of_a_range_is_in_none_of_the_others() {
+    fn rest_of_a_range_is_in_no_other() {
         let range = |start: u64, end: u64| Addr(start)..Addr(end);
         let known = [range(0, 12), range(20, 30), range(28, 40), range(90, 200)];
         assert_eq!(without(&range(10, 100), &known), [range(12, 20), range(40, 90)]);
@@ -202,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_brackets_are_the_program_s() {
+    fn bracketed_names_are_stripped() {
         assert_eq!(name_of("[anon: glibc: malloc arena]"), "glibc: malloc arena");
         assert_eq!(name_of("[heap]"), "[heap]");
     }

@@ -1,362 +1,362 @@
-//! Where Python objects lie, and what of other memory is theirs: what the account of RSS needs to know of Python.
+//! Storage ownership: which blocks of Python's allocator and which chunks of malloc belong to which objects.
 //!
-//! An object has the block of pymalloc or the chunk of malloc that it lies in, whole, and those that hold no object and that it has a
-//! pointer to the beginning of: a dict its table of keys, a list its items, a buffer its bytes. What two objects point to is of the one
-//! with the lower address. So far this is what a program looks like from outside; of memory that C keeps by pointers of its own nothing
-//! can be told but that it is in use.
+//! An object owns the block or the chunk that it lies in, whole. It also owns each block and chunk without an object that it has a
+//! pointer to, and what those lead to: a dict owns its table of keys, a list its items, a buffer its bytes. A block that looks like an
+//! object is no storage. Storage that several objects point to belongs to the one with the lowest address. Pointers that only C code
+//! keeps are not known; what they lead to is in use without an owner.
+//!
+//! Both the coverage of the allocator and the account of RSS follow from this one pass.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::ops::Range;
+use std::rc::Rc;
 
-use crate::account::glibc::Glibc;
-use crate::account::pinned::TypePinning;
-use crate::account::span::{RowId, Span};
-use crate::account::{Account, NativeHeaps, PoolUse, PythonMemory, account};
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::size::read_size;
 use memobj_cpython::heap::types::Type;
-use memobj_cpython::heap::types::TypeRegistry;
 use memobj_cpython::heap::walk::HeapWalk;
 use memobj_cpython::object::memory_ext::MemoryExt;
-use memobj_cpython::pools::PoolIndex;
 use memobj_cpython::pools::Pools;
 use memobj_process::addr::Addr;
 use memobj_process::info::ProcessInfo;
 use memobj_process::memory::Memory;
-use memobj_process::residence::Residence;
 
-/// A block that nobody is known for.
-const NOBODY: u32 = 0;
-/// A block that was given back.
-const FREE: u32 = u32::MAX;
-/// What of storage is looked through for more of it: tables larger than this hold objects, or none.
-const MOST_STORAGE: u64 = 64 << 10;
-/// What of an object is looked through.
-const MOST_OBJECT: u64 = 4 << 10;
+use super::block_map::{BlockId, BlockMap, ObjectProbe};
+use super::glibc::Glibc;
+use super::parallel::in_parts;
+use super::span::{RowId, Span};
 
-/// The account of a Python process.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ProcessMemory {
-    /// The account.
-    pub account: Account,
-    /// The names of its types, by number.
-    pub types: Vec<Arc<str>>,
-}
+/// Bytes that are scanned at once; no block of pymalloc is longer.
+const PIECE: u64 = 16 << 10;
+/// Bytes of an object outside of pools that are scanned.
+const MAX_OBJECT_BYTES: u64 = 8 << 10;
+/// The longest chunk of malloc that is scanned: longer tables hold objects.
+const MAX_CHUNK_BYTES: u64 = 64 << 10;
+/// Bytes before an object that may hold its header and pointers to its attributes.
+const PREFIX: u64 = 32;
 
-impl ProcessMemory {
-    /// The types whose objects keep nearly empty arenas, by name, those that keep most first.
-    pub fn pinning(&self) -> impl Iterator<Item = (&Arc<str>, &TypePinning)> {
-        let types = self.account.pinned.types.iter().filter(|pinning| pinning.in_arenas > 0);
-        types.filter_map(|pinning| Some((self.types.get(pinning.row.0 as usize)?, pinning)))
-    }
-}
-
-/// Makes the account of a process with a Python in it. `pools` is what its allocator has given out; `None` where it has none, or where that
-/// is not looked into: then `unseen` is what it is called.
-pub fn account_for_process<M: Memory>(
+/// Finds the owners of blocks, with `threads` threads.
+pub(super) fn trace_blocks<M: Memory>(
     python: &PythonHeap<'_, M>,
-    facts: &ProcessInfo,
-    residence: &Residence,
     walked: &HeapWalk,
-    pools: Option<&Pools>,
-    unseen: Option<&'static str>,
-) -> ProcessMemory {
-    let none = Pools::default();
-    let pools = pools.unwrap_or(&none);
-    let heaps = NativeHeaps::read(python.memory, facts, residence, &pools.ranges);
-    let mut homes = StorageOwners::new(python, facts, walked, pools, &heaps.glibc);
-    homes.settle(walked);
-    homes.follow(walked);
-    let (spans, free_blocks) = homes.spans();
-    let uses = uses(pools);
-    let known = PythonMemory {
-        arenas: &pools.ranges,
-        pools: &uses,
-        free_blocks: &free_blocks,
-        objects: &spans,
-        types: walked.types.len(),
-        allocator: unseen.filter(|_| pools.pools.is_empty()),
-    };
-    let account = account(python.memory, facts, residence, heaps, &known);
-    let types = walked.types.iter().map(|counted| counted.of.name().into()).collect();
-    ProcessMemory { account, types }
+    pools: &Pools,
+    blocks: &BlockMap<'_>,
+    hook_bytes: u64,
+    threads: usize,
+) {
+    let mut outside = Vec::new();
+    walked.heap.for_each(&walked.index, |at| match blocks.index.block_at(at) {
+        Some(block) => {
+            blocks.objects.insert(block);
+        }
+        None => outside.push(at),
+    });
+    in_parts(threads, pools.pools.len(), |parts| {
+        let mut tracer = Tracer::new(python, blocks, hook_bytes, None);
+        for part in parts {
+            // The objects outside of pools are few, and go with the first part.
+            if part.start == 0 {
+                outside.iter().for_each(|&at| tracer.trace_outside(at));
+            }
+            for number in part {
+                tracer.trace_pool(number);
+            }
+        }
+    });
 }
 
-/// The pools, and the heads of segments as pools without a block, by address.
-fn uses(pools: &Pools) -> Vec<PoolUse> {
-    let heads = pools.heads.iter().map(|head| PoolUse {
-        range: head.clone(),
-        blocks: head.end..head.end,
-        block_bytes: 0,
-        used_bytes: 0,
-        heap: None,
-    });
-    let pools = pools.pools.iter().map(|pool| PoolUse {
-        range: pool.range(),
-        blocks: pool.block_range(),
-        block_bytes: pool.block_bytes,
-        used_bytes: pool.used_bytes(),
-        heap: pool.heap.as_str(),
-    });
-    let mut uses: Vec<PoolUse> = heads.chain(pools).collect();
-    uses.sort_by_key(|pool| pool.range.start);
-    uses
-}
-
-/// Where objects live.
-struct StorageOwners<'h, 'm, M> {
+/// Finds the owners of blocks and of malloc's chunks, by type. This takes one thread, so that the first owner is always the same.
+pub(super) fn trace_all<'h, 'm, M: Memory>(
     python: &'h PythonHeap<'m, M>,
-    facts: &'h ProcessInfo,
+    walked: &HeapWalk,
     pools: &'h Pools,
-    index: PoolIndex<'h>,
+    blocks: &'h BlockMap<'h>,
+    hook_bytes: u64,
+    facts: &ProcessInfo,
     glibc: &'h Glibc,
-    types: TypeRegistry<'h, 'm, M>,
+) -> TypeOwners<'h> {
+    let mut tracer = Tracer::new(python, blocks, hook_bytes, Some(TypeOwners::new(walked, pools, glibc)));
+    tracer.place_objects(walked, facts);
+    // Plain data comes last: it owns little, and behind it a block still has old bytes, which can look like pointers.
+    let mut plain = Vec::new();
+    walked.heap.for_each(&walked.index, |at| match tracer.type_of(at) {
+        Some(of) if is_plain_data(&of) => plain.push((at, of)),
+        Some(of) => tracer.trace_object(at, &of),
+        None => {}
+    });
+    plain.iter().for_each(|(at, of)| tracer.trace_object(*at, of));
+    tracer.owners.unwrap_or_else(|| TypeOwners::new(walked, pools, glibc))
+}
+
+/// The types that own blocks, chunks of malloc and other memory.
+pub(super) struct TypeOwners<'h> {
+    pools: &'h Pools,
+    glibc: &'h Glibc,
     /// The number of a type among those that were counted, by its address.
     numbers: HashMap<Addr, u32>,
-    /// Of each pool the place of its first block in `owners`.
+    /// By pool: the place of its first block in `blocks`.
     first: Vec<usize>,
-    /// Of each block that was ever given out whose it is: the number of a type, plus 1.
-    owners: Vec<u32>,
-    /// The same of chunks of malloc, and of what lies elsewhere.
+    /// By block that was ever given out: the number of its owner; `NOBODY` without one.
+    blocks: Vec<u32>,
+    /// Chunks of malloc and memory elsewhere, by start: the end, and the number of the owner.
     outside: HashMap<Addr, (Addr, u32)>,
-    buffer: Vec<u8>,
 }
 
-/// A place that something of Python may have.
-#[derive(Clone, Copy)]
-enum Storage {
-    /// A block of pymalloc, by its place in `owners`.
-    Block { place: usize, start: Addr, bytes: u64 },
-    /// A chunk of malloc.
-    Chunk { start: Addr, end: Addr },
-}
+/// No owner.
+const NOBODY: u32 = u32::MAX;
 
-impl<'h, 'm, M: Memory> StorageOwners<'h, 'm, M> {
-    fn new(
-        python: &'h PythonHeap<'m, M>,
-        facts: &'h ProcessInfo,
-        walked: &HeapWalk,
-        pools: &'h Pools,
-        glibc: &'h Glibc,
-    ) -> Self {
+impl<'h> TypeOwners<'h> {
+    fn new(walked: &HeapWalk, pools: &'h Pools, glibc: &'h Glibc) -> Self {
+        let mut count = 0_usize;
         let mut first = Vec::with_capacity(pools.pools.len());
-        let mut owners = Vec::new();
         for pool in &pools.pools {
-            let begin = owners.len();
-            first.push(begin);
-            owners.resize(begin + pool.handed_out(), FREE);
-            pool.for_each_used_block(python.memory, |block| {
-                let offset = block.0.saturating_sub(pool.block(0).0) / pool.block_bytes.max(1);
-                if let Some(owner) = owners.get_mut(begin + offset as usize) {
-                    *owner = NOBODY;
-                }
-            });
+            first.push(count);
+            count = count.saturating_add(pool.handed_out());
         }
         let numbers = (0..).zip(&walked.types).map(|(number, counted)| (counted.of.at, number)).collect();
-        Self {
-            python,
-            facts,
-            pools,
-            index: PoolIndex::new(pools),
-            glibc,
-            types: TypeRegistry::new(python),
-            numbers,
-            first,
-            owners,
-            outside: HashMap::new(),
-            buffer: vec![0; MOST_STORAGE as usize],
+        Self { pools, glibc, numbers, first, blocks: vec![NOBODY; count], outside: HashMap::new() }
+    }
+
+    /// Gives a block to a type, unless it has an owner.
+    fn claim_block(&mut self, (pool, block): BlockId, number: u32) {
+        let place = self.first.get(pool).and_then(|first| self.blocks.get_mut(first.checked_add(block)?));
+        if let Some(owner) = place.filter(|owner| **owner == NOBODY) {
+            *owner = number;
         }
     }
 
-    /// The type of an object, and its number among those that were counted.
-    fn type_of(&mut self, at: Addr) -> Option<(std::rc::Rc<Type>, u32)> {
-        let id = self.types.type_of(at)?;
-        let of = self.types.get(id)?.clone();
-        let number = *self.numbers.get(&of.at)?;
-        Some((of, number))
-    }
-
-    /// The block that `at` lies in.
-    fn block(&self, at: Addr) -> Option<Storage> {
-        let (pool, block) = self.index.block_at(at)?;
-        let place = self.first.get(pool)?.checked_add(block)?;
-        let pool = self.index.pool(pool)?;
-        Some(Storage::Block { place, start: pool.block(block), bytes: pool.block_bytes })
-    }
-
-    /// The chunk whose bytes begin at `at`.
-    fn chunk(&self, at: Addr) -> Option<Storage> {
-        let chunk = self.glibc.chunk(self.python.memory, at)?;
-        Some(Storage::Chunk { start: chunk.start, end: chunk.end })
-    }
-
-    /// Every object gets the block or chunk that it lies in.
-    fn settle(&mut self, walked: &HeapWalk) {
-        // What lies in neither ends before the next object begins, whatever it says of its size.
-        let mut last: Option<Addr> = None;
-        walked.heap.for_each(&walked.index, |at| {
-            if let Some((end, _)) = last.take().and_then(|last| self.outside.get_mut(&last)) {
-                *end = at.min(*end);
-            }
-            let Some((of, number)) = self.type_of(at) else { return };
-            // Before an object stand nothing, the collector's header, that and pointers to its attributes, or what debug hooks put.
-            let home = self.block(at).or_else(|| (0..=3).find_map(|steps| self.chunk(at.minus(16 * steps))));
-            match home {
-                Some(home) => {
-                    self.take(home, number);
-                }
-                None => {
-                    let bytes = self.laid(at, &of);
-                    self.outside.insert(at, (Addr(at.0.saturating_add(bytes)), number + 1));
-                    last = Some(at);
-                }
-            }
-            if of.module == "mmap" && of.qualname == "mmap" {
-                self.settle_mapping(at, number);
-            }
+    /// Gives a chunk to a type; returns whether it had no owner.
+    fn claim_chunk(&mut self, chunk: &Range<Addr>, number: u32) -> bool {
+        let mut is_new = false;
+        self.outside.entry(chunk.start).or_insert_with(|| {
+            is_new = true;
+            (chunk.end, number)
         });
+        is_new
     }
 
-    /// What of an object lies where it is, in bytes: without storage elsewhere.
-    fn laid(&self, at: Addr, of: &Type) -> u64 {
-        if of.is_metatype() {
-            return self.python.layout.type_object.size.into();
-        }
-        if of.itemsize == 0 && of.kind != Some(Builtin::Str) {
-            return of.basicsize;
-        }
-        read_size(self.python, at, of).map_or(of.basicsize, |size| size.bytes)
-    }
-
-    /// What a `mmap` has mapped.
-    fn settle_mapping(&mut self, at: Addr, number: u32) {
-        let Some(fields) = &self.python.layout.mmap_object else { return };
-        let memory = self.python.memory;
-        let (Ok(data), Ok(bytes)) =
-            (memory.read_pointer(at, fields.data), memory.read_count(at, fields.size_))
-        else {
-            return;
-        };
-        // One that was closed has nothing; no other says more than what is mapped there.
-        let mapped = self.facts.mapping_at(data).filter(|mapping| mapping.range.start == data);
-        if let Some(mapped) = mapped {
-            let end = Addr(data.0.saturating_add(bytes)).min(mapped.range.end);
-            self.outside.insert(data, (end, number + 1));
-        }
-    }
-
-    /// Gives a home to a type, if nobody has it; whether that was so.
-    fn take(&mut self, home: Storage, number: u32) -> bool {
-        match home {
-            Storage::Block { place, .. } => match self.owners.get_mut(place) {
-                Some(owner) if *owner == NOBODY => {
-                    *owner = number + 1;
-                    true
-                }
-                _ => false,
-            },
-            Storage::Chunk { start, end } => {
-                let mut new = false;
-                self.outside.entry(start).or_insert_with(|| {
-                    new = true;
-                    (end, number + 1)
-                });
-                new
-            }
-        }
-    }
-
-    /// Every object gets the storage that it points to, and what that points to.
-    fn follow(&mut self, walked: &HeapWalk) {
-        let mut open: Vec<(Storage, bool)> = Vec::new();
-        walked.heap.for_each(&walked.index, |at| {
-            let Some((of, number)) = self.type_of(at) else { return };
-            if matches!(
-                of.kind,
-                Some(Builtin::Str | Builtin::Int | Builtin::Number | Builtin::Bytes | Builtin::Tuple)
-            ) {
-                return;
-            }
-            // ObjectGraph of one piece of storage to the next: a deque's blocks are too large for pymalloc.
-            let chained = matches!(of.kind, Some(Builtin::Deque | Builtin::OrderedDict | Builtin::LruCache));
-            // What stands before an object may be a pointer to its values.
-            let (start, before) = (at.minus(32), 32);
-            self.look(start, before + of.basicsize.min(MOST_OBJECT), number, true, &mut open);
-            while let Some((home, chunks)) = open.pop() {
-                let (start, bytes) = match home {
-                    Storage::Block { start, bytes, .. } => (start, bytes),
-                    Storage::Chunk { start, end } => (start, end.0.saturating_sub(start.0)),
-                };
-                if bytes <= MOST_STORAGE {
-                    self.look(start, bytes, number, chained && chunks, &mut open);
-                }
-            }
-        });
-    }
-
-    /// Takes what the words at `start` point to; `chunks`: chunks of malloc too.
-    fn look(&mut self, start: Addr, bytes: u64, number: u32, chunks: bool, open: &mut Vec<(Storage, bool)>) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        if let Some(piece) = buffer.get_mut(..bytes as usize)
-            && self.python.memory.read(start, piece).is_ok()
-        {
-            for word in piece.as_chunks::<8>().0 {
-                let to = Addr(u64::from_le_bytes(*word));
-                let home = match self.block(to) {
-                    None if chunks => self.chunk(to),
-                    block => block,
-                };
-                if let Some(home) = home
-                    && self.take(home, number)
-                {
-                    open.push((home, chunks));
-                }
-            }
-        }
-        self.buffer = buffer;
-    }
-
-    /// Whose memory is whose, and the free blocks, both by address; neighbours are one.
-    fn spans(self) -> (Vec<Span>, Vec<std::ops::Range<Addr>>) {
-        let mut spans: Vec<Span> = self
-            .outside
-            .iter()
-            .map(|(start, (end, owner))| Span {
-                start: *start,
-                end: *end,
-                row: RowId(owner.saturating_sub(1)),
-            })
-            .collect();
-        let mut free: Vec<std::ops::Range<Addr>> = Vec::new();
-        for (pool, first) in self.pools.pools.iter().zip(&self.first) {
+    /// All memory with an owner, and the free blocks, both by address; neighbours are merged.
+    pub(super) fn into_spans(self, blocks: &BlockMap<'_>) -> (Vec<Span>, Vec<Range<Addr>>) {
+        let outside = self.outside.iter();
+        let mut spans: Vec<Span> =
+            outside.map(|(&start, &(end, owner))| Span { start, end, row: RowId(owner) }).collect();
+        let mut free: Vec<Range<Addr>> = Vec::new();
+        for (number, (pool, &first)) in self.pools.pools.iter().zip(&self.first).enumerate() {
             let mut last: Option<Span> = None;
-            let owners = self.owners.get(*first..first.saturating_add(pool.handed_out())).unwrap_or_default();
-            for (block, owner) in owners.iter().enumerate() {
+            let owners = self.blocks.get(first..first.saturating_add(pool.handed_out())).unwrap_or_default();
+            for (block, &owner) in owners.iter().enumerate() {
                 let start = pool.block(block);
                 let end = start.plus(pool.block_bytes);
-                match *owner {
-                    NOBODY => {}
-                    FREE => push_free(&mut free, start..end),
-                    owner => match &mut last {
-                        Some(last) if last.end == start && last.row == RowId(owner - 1) => last.end = end,
-                        _ => spans.extend(last.replace(Span { start, end, row: RowId(owner - 1) })),
-                    },
+                if !blocks.live.contains((number, block)) {
+                    push_free(&mut free, start..end);
+                } else if owner != NOBODY {
+                    match &mut last {
+                        Some(last) if last.end == start && last.row == RowId(owner) => last.end = end,
+                        _ => spans.extend(last.replace(Span { start, end, row: RowId(owner) })),
+                    }
                 }
             }
             spans.extend(last);
-            let blocks = pool.block_range();
-            push_free(&mut free, pool.block(pool.handed_out())..blocks.end);
+            push_free(&mut free, pool.block(pool.handed_out())..pool.block_range().end);
         }
         spans.sort_unstable_by_key(|span| (span.start, span.end, span.row));
         (spans, free)
     }
 }
 
-fn push_free(free: &mut Vec<std::ops::Range<Addr>>, range: std::ops::Range<Addr>) {
+fn push_free(free: &mut Vec<Range<Addr>>, range: Range<Addr>) {
     match free.last_mut() {
         _ if range.is_empty() => {}
         Some(last) if last.end == range.start => last.end = range.end,
         _ => free.push(range),
     }
+}
+
+/// Follows pointers out of objects and storage.
+struct Tracer<'b, 'p, 'm, M> {
+    blocks: &'b BlockMap<'b>,
+    probe: ObjectProbe<'b, 'p, 'm, M>,
+    /// Storage that was claimed and not scanned yet.
+    stack: Vec<Range<Addr>>,
+    buffer: Vec<u8>,
+    /// `None` if only blocks are looked for.
+    owners: Option<TypeOwners<'b>>,
+    /// The number of the type whose object is scanned.
+    number: u32,
+}
+
+impl<'b, 'p, 'm, M: Memory> Tracer<'b, 'p, 'm, M> {
+    fn new(
+        python: &'p PythonHeap<'m, M>,
+        blocks: &'b BlockMap<'b>,
+        hook_bytes: u64,
+        owners: Option<TypeOwners<'b>>,
+    ) -> Self {
+        Self {
+            blocks,
+            probe: ObjectProbe::new(python, blocks, hook_bytes),
+            stack: Vec::new(),
+            buffer: vec![0; PIECE as usize],
+            owners,
+            number: NOBODY,
+        }
+    }
+
+    fn type_of(&mut self, at: Addr) -> Option<Rc<Type>> {
+        let id = self.probe.types.type_of(at)?;
+        self.probe.types.get(id).map(Rc::clone)
+    }
+
+    /// Traces the objects in a pool.
+    fn trace_pool(&mut self, number: usize) {
+        let Some(&pool) = self.blocks.index.pool(number) else { return };
+        for block in 0..pool.handed_out() {
+            if self.blocks.objects.contains((number, block)) {
+                let start = pool.block(block);
+                self.trace(start..start.plus(pool.block_bytes), false);
+            }
+        }
+    }
+
+    /// Traces an object outside of pools.
+    fn trace_outside(&mut self, at: Addr) {
+        if let Some(of) = self.type_of(at) {
+            self.trace(outside_range(at, &of), false);
+        }
+    }
+
+    /// Traces an object wherever it lies, for its type.
+    fn trace_object(&mut self, at: Addr, of: &Type) {
+        let number = self.owners.as_ref().and_then(|owners| owners.numbers.get(&of.at));
+        let Some(&number) = number else { return };
+        self.number = number;
+        let range = self.blocks.index.block_at(at).and_then(|block| {
+            let (start, pool) = self.blocks.start(block)?;
+            Some(start..start.plus(pool.block_bytes))
+        });
+        // The pieces of such storage are linked one to the next; a deque's are too large for pymalloc.
+        let is_chained = matches!(of.kind, Some(Builtin::Deque | Builtin::OrderedDict | Builtin::LruCache));
+        self.trace(range.unwrap_or_else(|| outside_range(at, of)), is_chained);
+    }
+
+    /// Claims all storage that an object leads to. Storage leads to chunks of malloc only if it `is_chained`.
+    fn trace(&mut self, object: Range<Addr>, is_chained: bool) {
+        self.scan(&object, true);
+        while let Some(storage) = self.stack.pop() {
+            self.scan(&storage, is_chained);
+        }
+    }
+
+    /// Claims the storage that the words of a range point to.
+    fn scan(&mut self, range: &Range<Addr>, into_chunks: bool) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut at = range.start;
+        while at < range.end {
+            let length = range.end.0.saturating_sub(at.0).min(PIECE);
+            let Some(piece) = buffer.get_mut(..length as usize) else { break };
+            if self.probe.python.memory.read(at, piece).is_err() {
+                break;
+            }
+            for word in piece.as_chunks::<8>().0 {
+                let to = Addr(u64::from_le_bytes(*word));
+                // A tagged pointer is as good as its block.
+                match self.blocks.index.block_at(to) {
+                    Some(block) => self.claim_block(block),
+                    None if into_chunks => self.claim_chunk(to),
+                    None => {}
+                }
+            }
+            at = at.plus(length);
+        }
+        self.buffer = buffer;
+    }
+
+    fn claim_block(&mut self, block: BlockId) {
+        if !self.blocks.is_unowned(block) || self.probe.object_in(block).is_some() {
+            return;
+        }
+        if self.blocks.storage.insert(block) {
+            if let Some(owners) = &mut self.owners {
+                owners.claim_block(block, self.number);
+            }
+            self.stack
+                .extend(self.blocks.start(block).map(|(start, pool)| start..start.plus(pool.block_bytes)));
+        }
+    }
+
+    fn claim_chunk(&mut self, to: Addr) {
+        let Some(owners) = &mut self.owners else { return };
+        let Some(chunk) = owners.glibc.chunk(self.probe.python.memory, to) else { return };
+        if owners.claim_chunk(&chunk, self.number)
+            && chunk.end.0.saturating_sub(chunk.start.0) <= MAX_CHUNK_BYTES
+        {
+            self.stack.push(chunk);
+        }
+    }
+
+    /// Gives every object the block or chunk that it lies in.
+    fn place_objects(&mut self, walked: &HeapWalk, facts: &ProcessInfo) {
+        let (blocks, memory) = (self.blocks, self.probe.python.memory);
+        // An object that lies in neither ends before the next object begins, whatever it says of its size.
+        let mut last: Option<Addr> = None;
+        walked.heap.for_each(&walked.index, |at| {
+            let block = blocks.index.block_at(at);
+            block.map(|block| blocks.objects.insert(block));
+            let of = self.type_of(at);
+            let Some(owners) = &mut self.owners else { return };
+            if let Some((end, _)) = last.take().and_then(|last| owners.outside.get_mut(&last)) {
+                *end = at.min(*end);
+            }
+            let Some(of) = of else { return };
+            let Some(&number) = owners.numbers.get(&of.at) else { return };
+            // Before an object are: nothing, the collector's header, that and pointers to its attributes, or what debug hooks put.
+            let chunk = || (0..=3).find_map(|steps| owners.glibc.chunk(memory, at.minus(16 * steps)));
+            if let Some(block) = block {
+                owners.claim_block(block, number);
+            } else if let Some(chunk) = chunk() {
+                owners.claim_chunk(&chunk, number);
+            } else {
+                let end = at.0.saturating_add(in_place_bytes(self.probe.python, at, &of));
+                owners.outside.insert(at, (Addr(end), number));
+                last = Some(at);
+            }
+            if of.module == "mmap"
+                && of.qualname == "mmap"
+                && let Some(mapped) = mapped_by(self.probe.python, facts, at)
+            {
+                owners.outside.insert(mapped.start, (mapped.end, number));
+            }
+        });
+    }
+}
+
+/// Whether the objects of a type hold values or references alone; a `str` may also have its text as UTF-8.
+const fn is_plain_data(of: &Type) -> bool {
+    matches!(of.kind, Some(Builtin::Str | Builtin::Int | Builtin::Number | Builtin::Bytes | Builtin::Tuple))
+}
+
+/// The part of an object outside of pools that is scanned.
+fn outside_range(at: Addr, of: &Type) -> Range<Addr> {
+    at.minus(PREFIX)..at.plus(of.basicsize.min(MAX_OBJECT_BYTES))
+}
+
+/// Bytes of an object where it lies, without storage elsewhere.
+fn in_place_bytes<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> u64 {
+    if of.is_metatype() {
+        return python.layout.type_object.size.into();
+    }
+    if of.itemsize == 0 && of.kind != Some(Builtin::Str) {
+        return of.basicsize;
+    }
+    read_size(python, at, of).map_or(of.basicsize, |size| size.bytes)
+}
+
+/// The memory that a `mmap` object has mapped; `None` if it was closed.
+fn mapped_by<M: Memory>(python: &PythonHeap<'_, M>, facts: &ProcessInfo, at: Addr) -> Option<Range<Addr>> {
+    let fields = python.layout.mmap_object.as_ref()?;
+    let data = python.memory.read_pointer(at, fields.data).ok()?;
+    let bytes = python.memory.read_count(at, fields.size_).ok()?;
+    let mapping = facts.mapping_at(data).filter(|mapping| mapping.range.start == data)?;
+    Some(data..Addr(data.0.saturating_add(bytes)).min(mapping.range.end))
 }

@@ -1,77 +1,82 @@
-//! Who keeps memory from being given back: the last inhabitants of nearly empty arenas and pools.
+//! Objects that keep memory from being given back: the last ones in nearly empty arenas and pools.
 //!
 //! An arena goes back to the system when no block of it is in use, and a pool can serve blocks of another size when none of its own is
-//! (Objects/obmalloc.c). So a single small object keeps all of both. Of mimalloc a page goes back by itself, so that there pages are what is kept.
+//! (Objects/obmalloc.c). So a single small object keeps all of both. mimalloc gives back each page by itself, so its pages are looked at.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
 use memobj_process::addr::Addr;
 use memobj_process::residence::{PageKind, PageRun};
 
+use super::python_memory::{PoolUse, PythonMemory};
 use super::span::RowId;
-use super::{PoolUse, PythonMemory};
 
-/// Nearly empty is what has at most a quarter of its bytes in use.
+/// An arena or pool is nearly empty if at most one part in so many of its bytes is in use.
 const NEARLY_EMPTY: u64 = 4;
 
-/// What is kept by few.
+/// Memory that few objects keep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PinnedMemory {
-    /// Arenas that are nearly empty; of mimalloc pages.
+    /// Nearly empty arenas; of mimalloc pages.
     pub arenas: u64,
-    /// What of them is resident and not in use.
+    /// Their resident bytes that are not in use.
     pub arena_bytes: u64,
-    /// Pools that are nearly empty.
+    /// Nearly empty pools.
     pub pools: u64,
-    /// What of them is not in use.
+    /// Their bytes that are not in use.
     pub pool_bytes: u64,
-    /// Who lives there, those that keep most first.
+    /// The types of the objects in them, those that keep most first.
     pub types: Vec<TypePinning>,
-    /// The nearly empty arenas themselves, by address, each with what it keeps.
+    /// The nearly empty arenas by address, each with the bytes that are kept.
     pub kept: Vec<(Range<Addr>, u64)>,
 }
 
-/// What the objects of a type keep.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Memory that the objects of a type keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TypePinning {
     /// The number of the type.
     pub row: RowId,
-    /// How many nearly empty arenas there are in which it has blocks.
+    /// Nearly empty arenas in which it has blocks.
     pub arenas: u64,
-    /// Blocks with objects, or storage they own, in nearly empty arenas.
+    /// Blocks with its objects or their storage in nearly empty arenas.
     pub in_arenas: u64,
-    /// Their part of what these arenas keep: each block in use has the same part.
+    /// Their part of the bytes that these arenas keep; each block in use has the same part.
     pub arena_bytes: u64,
-    /// The same in nearly empty pools.
+    /// The same blocks in nearly empty pools.
     pub in_pools: u64,
-    /// Their part of what these pools keep, which is in `arena_bytes` too where the pool's arena is nearly empty.
+    /// Their part of the bytes that these pools keep; also in `arena_bytes` where the pool's arena is nearly empty.
     pub pool_bytes: u64,
 }
 
-/// Looks at all arenas and pools.
+/// Finds the nearly empty arenas and pools, and the objects in them.
 pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> PinnedMemory {
     let mut pinned = PinnedMemory::default();
-    let mut types: HashMap<RowId, [u64; 5]> = HashMap::new();
-    // mimalloc gives back each page by itself.
-    let pages_alone = python.pools.iter().any(|pool| pool.heap.is_some());
-    let each: Vec<Range<Addr>> = python.pools.iter().map(|pool| pool.range.clone()).collect();
-    for arena in if pages_alone { &each } else { python.arenas } {
+    let mut types: HashMap<RowId, TypePinning> = HashMap::new();
+    let mut of_type = |row: RowId, add: &dyn Fn(&mut TypePinning)| {
+        let none = TypePinning { row, arenas: 0, in_arenas: 0, arena_bytes: 0, in_pools: 0, pool_bytes: 0 };
+        add(types.entry(row).or_insert(none));
+    };
+    let is_mimalloc = python.pools.iter().any(|pool| pool.heap.is_some());
+    let mimalloc_pages: Vec<Range<Addr>> = python.pools.iter().map(|pool| pool.range.clone()).collect();
+    for arena in if is_mimalloc { &mimalloc_pages } else { python.arenas } {
         let pools = within(python.pools, arena, |pool| pool.range.start);
-        let used: u64 = pools.iter().map(|pool| pool.used_bytes).sum();
+        let used = pools.iter().fold(0_u64, |sum, pool| sum.saturating_add(pool.used_bytes));
         let kept = resident(pages, arena).saturating_sub(used);
         if used == 0 || used > length(arena) / NEARLY_EMPTY {
             continue;
         }
-        pinned.arenas += 1;
-        pinned.arena_bytes += kept;
+        pinned.arenas = pinned.arenas.saturating_add(1);
+        pinned.arena_bytes = pinned.arena_bytes.saturating_add(kept);
         pinned.kept.push((arena.clone(), kept));
-        share(python, pools, kept, |row, blocks, bytes| {
-            let [arenas, count, sum, ..] = types.entry(row).or_default();
-            *arenas += 1;
-            *count += blocks;
-            *sum += bytes;
-        });
+        for (row, blocks, bytes) in shares(python, pools, kept) {
+            of_type(row, &|of| {
+                of.arenas = of.arenas.saturating_add(1);
+                of.in_arenas = of.in_arenas.saturating_add(blocks);
+                of.arena_bytes = of.arena_bytes.saturating_add(bytes);
+            });
+        }
     }
     for pool in python.pools {
         let bytes = length(&pool.range);
@@ -79,51 +84,43 @@ pub(super) fn find(pages: &[PageRun], python: &PythonMemory<'_>) -> PinnedMemory
             continue;
         }
         let kept = bytes.saturating_sub(pool.used_bytes);
-        pinned.pools += 1;
-        pinned.pool_bytes += kept;
-        share(python, std::slice::from_ref(pool), kept, |row, blocks, bytes| {
-            let [.., count, sum] = types.entry(row).or_default();
-            *count += blocks;
-            *sum += bytes;
-        });
+        pinned.pools = pinned.pools.saturating_add(1);
+        pinned.pool_bytes = pinned.pool_bytes.saturating_add(kept);
+        for (row, blocks, bytes) in shares(python, std::slice::from_ref(pool), kept) {
+            of_type(row, &|of| {
+                of.in_pools = of.in_pools.saturating_add(blocks);
+                of.pool_bytes = of.pool_bytes.saturating_add(bytes);
+            });
+        }
     }
-    pinned.types = types
-        .into_iter()
-        .map(|(row, [arenas, in_arenas, arena_bytes, in_pools, pool_bytes])| TypePinning {
-            row,
-            arenas,
-            in_arenas,
-            arena_bytes,
-            in_pools,
-            pool_bytes,
-        })
-        .collect();
-    pinned.types.sort_by_key(|pinning| {
-        (std::cmp::Reverse((pinning.arena_bytes, pinning.pool_bytes, pinning.in_pools)), pinning.row)
-    });
+    pinned.types = types.into_values().collect();
+    pinned.types.sort_by_key(|of| (Reverse((of.arena_bytes, of.pool_bytes, of.in_pools)), of.row));
     pinned
 }
 
-/// Tells `each` the inhabitants of some pools by type: their blocks, and the part of `kept` that is theirs.
-fn share(python: &PythonMemory<'_>, pools: &[PoolUse], kept: u64, mut each: impl FnMut(RowId, u64, u64)) {
+/// The types in some pools, each with its blocks and its part of `kept`.
+fn shares(
+    python: &PythonMemory<'_>,
+    pools: &[PoolUse],
+    kept: u64,
+) -> impl Iterator<Item = (RowId, u64, u64)> {
     let mut blocks: HashMap<RowId, u64> = HashMap::new();
+    let mut all = 0_u64;
     for pool in pools {
         for span in within(python.objects, &pool.blocks, |span| span.start) {
-            let bytes = length(&(span.start..span.end));
-            *blocks.entry(span.row).or_default() += bytes.div_ceil(pool.block_bytes.max(1));
+            let count = length(&(span.start..span.end)).div_ceil(pool.block_bytes.max(1));
+            let sum = blocks.entry(span.row).or_default();
+            *sum = sum.saturating_add(count);
+            all = all.saturating_add(count);
         }
     }
-    let all = blocks.values().sum::<u64>().max(1);
-    for (row, blocks) in blocks {
-        each(
-            row,
-            blocks,
-            u64::try_from(u128::from(kept) * u128::from(blocks) / u128::from(all)).unwrap_or(kept),
-        );
-    }
+    blocks.into_iter().map(move |(row, blocks)| {
+        let part = u128::from(kept).saturating_mul(blocks.into()).checked_div(all.into()).unwrap_or(0);
+        (row, blocks, u64::try_from(part).unwrap_or(kept))
+    })
 }
 
-/// What of a list that is by address begins in a range.
+/// The part of a list by address that begins in a range.
 fn within<'a, T>(list: &'a [T], range: &Range<Addr>, start: impl Fn(&T) -> Addr) -> &'a [T] {
     let first = list.partition_point(|one| start(one) < range.start);
     let end = list.partition_point(|one| start(one) < range.end);
@@ -133,9 +130,10 @@ fn within<'a, T>(list: &'a [T], range: &Range<Addr>, start: impl Fn(&T) -> Addr)
 fn resident(pages: &[PageRun], range: &Range<Addr>) -> u64 {
     let first = pages.partition_point(|run| run.range.end <= range.start);
     let runs = pages.iter().skip(first).take_while(|run| run.range.start < range.end);
-    runs.filter(|run| run.kind != PageKind::Swapped)
-        .map(|run| length(&(run.range.start.max(range.start)..run.range.end.min(range.end))))
-        .sum()
+    let resident = runs.filter(|run| run.kind != PageKind::Swapped);
+    resident.fold(0, |sum: u64, run| {
+        sum.saturating_add(length(&(run.range.start.max(range.start)..run.range.end.min(range.end))))
+    })
 }
 
 const fn length(range: &Range<Addr>) -> u64 {
@@ -148,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_inhabitants_keep_what_nobody_uses() {
+    fn last_inhabitants_pin_arenas_and_pools() {
         let range = |start: u64, end: u64| Addr(start)..Addr(end);
         let pool = |start: u64, used: u64| PoolUse {
             range: range(start, start + 1000),
@@ -160,7 +158,11 @@ mod tests {
         let arenas = [range(0, 10_000), range(20_000, 30_000), range(40_000, 50_000)];
         let pools =
             [pool(1000, 100), pool(2000, 800), pool(20_000, 960), pool(21_000, 960), pool(22_000, 960)];
-        let span = |start: u64, bytes: u64, row: u32| Span::at(Addr(start), bytes, RowId(row));
+        let span = |start: u64, bytes: u64, row: u32| Span {
+            start: Addr(start),
+            end: Addr(start + bytes),
+            row: RowId(row),
+        };
         let objects = [span(1040, 100, 7), span(2040, 400, 7), span(2440, 400, 8), span(20_040, 900, 9)];
         let python = PythonMemory {
             arenas: &arenas,

@@ -1,4 +1,6 @@
-//! Who takes which bytes: layers of spans over the pages that are resident, each byte given to the topmost span over it.
+//! Layers of spans over the resident pages: each byte belongs to the topmost span over it.
+
+use std::ops::Range;
 
 use memobj_process::addr::Addr;
 use memobj_process::residence::{PageKind, PageRun};
@@ -14,15 +16,15 @@ pub struct Span {
     pub start: Addr,
     /// The byte behind the last one.
     pub end: Addr,
-    /// Whose they are.
+    /// Their row.
     pub row: RowId,
 }
 
 impl Span {
-    /// `length` bytes at `start`; cut at the end of addresses.
+    /// The bytes of a range.
     #[must_use]
-    pub const fn at(start: Addr, length: u64, row: RowId) -> Self {
-        Self { start, end: Addr(start.0.saturating_add(length)), row }
+    pub const fn new(range: &Range<Addr>, row: RowId) -> Self {
+        Self { start: range.start, end: range.end, row }
     }
 }
 
@@ -31,14 +33,14 @@ impl Span {
 pub struct PageBytes {
     /// Resident, in pages of this process alone.
     pub private_bytes: u64,
-    /// Resident, in pages that others have mapped too.
+    /// Resident, in pages that other processes have mapped too.
     pub shared_bytes: u64,
     /// In swap.
     pub swapped_bytes: u64,
 }
 
 impl PageBytes {
-    /// What counts as RSS.
+    /// Bytes that count as RSS.
     #[must_use]
     pub const fn resident_bytes(&self) -> u64 {
         self.private_bytes.saturating_add(self.shared_bytes)
@@ -53,71 +55,62 @@ impl PageBytes {
         };
         *sum = sum.saturating_add(bytes);
     }
-}
 
-impl std::ops::AddAssign for PageBytes {
-    fn add_assign(&mut self, other: Self) {
+    /// Adds other bytes.
+    pub const fn merge(&mut self, other: Self) {
         self.add(PageKind::Private, other.private_bytes);
         self.add(PageKind::Shared, other.shared_bytes);
         self.add(PageKind::Swapped, other.swapped_bytes);
     }
 }
 
-/// A layer of spans: in the order of their starts. Where one begins before the last one ends, the later one loses what they share.
+/// A layer of spans in the order of their starts. Where one begins before the last one ends, the earlier one has the bytes of both.
 pub type Layer<'a> = Box<dyn Iterator<Item = Span> + 'a>;
 
-/// A layer and how far it was followed.
+/// A layer, and its span at the current byte or behind it.
 struct Cursor<'a> {
     spans: Layer<'a>,
-    open: Option<Span>,
+    span: Option<Span>,
 }
 
 impl Cursor<'_> {
     /// Moves on to the first span that ends behind `at`.
     fn advance(&mut self, at: Addr) {
-        while let Some(span) = self.open {
+        while let Some(span) = self.span {
             if span.end > at {
                 return;
             }
-            // What was given to a span stays with it: the next one begins behind it at the earliest.
-            self.open = self.spans.next().map(|next| Span { start: next.start.max(span.end), ..next });
+            self.span = self.spans.next().map(|next| Span { start: next.start.max(span.end), ..next });
         }
     }
 }
 
-/// Whose some bytes are.
+/// The owner of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
+pub struct ByteOwner {
     /// The row of the topmost span over them; `None` without one.
     pub row: Option<RowId>,
-    /// Where that is of the topmost layer, the row of the topmost span in the layers below it: what it lies in.
+    /// The row of the topmost span below that, if that is of the topmost layer.
     pub within: Option<RowId>,
 }
 
-/// Tells `each` whose the bytes of `pages` are, each byte once and in the order of their addresses. `layers` come from the lowest to the
-/// topmost.
+/// Calls `each` with the owner of the bytes of `pages`, each byte once, by address. `layers` are ordered from the lowest to the topmost.
 pub fn attribute_bytes(
     pages: &[PageRun],
     layers: Vec<Layer<'_>>,
-    mut each: impl FnMut(Owner, PageKind, u64),
+    mut each: impl FnMut(ByteOwner, PageKind, u64),
 ) {
-    // The topmost first, as they are asked.
-    let mut cursors: Vec<Cursor<'_>> = layers
-        .into_iter()
-        .rev()
-        .map(|mut spans| {
-            let open = spans.next();
-            Cursor { spans, open }
-        })
-        .collect();
+    let topmost_first = layers.into_iter().rev();
+    let mut cursors: Vec<Cursor<'_>> =
+        topmost_first.map(|mut spans| Cursor { span: spans.next(), spans }).collect();
     for run in pages {
         let mut at = run.range.start;
         while at < run.range.end {
             let mut until = run.range.end;
-            let mut owner = Owner { row: None, within: None };
+            let mut owner = ByteOwner { row: None, within: None };
             for (layer, cursor) in cursors.iter_mut().enumerate() {
                 cursor.advance(at);
-                let Some(span) = cursor.open else { continue };
+                let Some(span) = cursor.span else { continue };
                 if span.start > at {
                     until = until.min(span.start);
                     continue;
@@ -136,12 +129,12 @@ pub fn attribute_bytes(
     }
 }
 
-/// Spans that come in the order of their addresses, neighbours of one row made one.
+/// Collects spans that come by address, and merges neighbours of one row.
 #[derive(Debug, Default)]
 pub struct Spans(Vec<Span>);
 
 impl Spans {
-    /// Adds one; without bytes it is none.
+    /// Adds a span, unless it is empty.
     pub fn push(&mut self, span: Span) {
         if span.start >= span.end {
             return;
@@ -152,12 +145,33 @@ impl Spans {
         }
     }
 
-    /// All of them, by address.
+    /// All spans, by address.
     #[must_use]
     pub fn sorted(mut self) -> Vec<Span> {
         self.0.sort_unstable_by_key(|span| (span.start, span.end));
         self.0
     }
+}
+
+impl Extend<Span> for Spans {
+    fn extend<I: IntoIterator<Item = Span>>(&mut self, spans: I) {
+        spans.into_iter().for_each(|span| self.push(span));
+    }
+}
+
+impl FromIterator<Span> for Spans {
+    fn from_iter<I: IntoIterator<Item = Span>>(spans: I) -> Self {
+        let mut all = Self::default();
+        all.extend(spans);
+        all
+    }
+}
+
+/// Ranges by their starts.
+pub(super) fn sorted(ranges: impl Iterator<Item = Range<Addr>>) -> Vec<Range<Addr>> {
+    let mut ranges: Vec<Range<Addr>> = ranges.collect();
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges
 }
 
 #[cfg(test)]
@@ -189,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_topmost_lies_within_what_is_below() {
+    fn topmost_span_knows_the_one_below() {
         let layers =
             vec![layer(vec![span(0, 100, 1)]), layer(vec![span(20, 40, 2)]), layer(vec![span(10, 30, 3)])];
         let mut found = Vec::new();
@@ -210,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_topmost_span_takes_the_byte() {
+    fn topmost_span_owns_the_byte() {
         let pages = [run(0, 100, PageKind::Private), run(200, 300, PageKind::Shared)];
         let layers = vec![
             layer(vec![span(0, 250, 1)]),
@@ -223,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_and_unknown_spans_lose_no_byte() {
+    fn overlapping_spans_lose_no_byte() {
         let layers =
             vec![layer(vec![span(0, 60, 1), span(40, 80, 2), span(50, 55, 3), span(90, u64::MAX, 7)])];
         let sums = sums(&[run(0, 100, PageKind::Swapped)], layers);
@@ -232,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_of_a_row_are_one_span() {
+    fn neighbours_of_a_row_merge() {
         let mut spans = Spans::default();
         for one in [span(0, 10, 1), span(10, 20, 1), span(20, 20, 2), span(20, 30, 2)] {
             spans.push(one);

@@ -1,4 +1,4 @@
-//! Stacks of threads, and what else a thread has that is no heap.
+//! Stacks and static data of threads.
 //!
 //! Facts: nptl/allocatestack.c and nptl/descr.h of glibc 2.31 to 2.42: a thread's stack is a mapping with a guard below that cannot be
 //! read, and its `struct pthread` stands at its upper end. On x86-64 that begins with a pointer to itself and has another one 16 bytes on
@@ -12,31 +12,31 @@ use memobj_process::memory::Memory;
 use memobj_process::residence::Residence;
 
 const PAGE: u64 = 4096;
-/// What `struct pthread` is a multiple of (`TCB_ALIGNMENT`).
+/// Alignment of `struct pthread` (`TCB_ALIGNMENT`).
 const ALIGNMENT: usize = 64;
 /// `self` of `tcbhead_t`.
 const SELF: u64 = 16;
 /// `tid` of `struct pthread`.
 const NUMBER: u64 = 720;
-/// `struct pthread` is 2,304 bytes in 2.36; what is more than a page is none.
+/// `sizeof(struct pthread)` in 2.36.
 const DESCRIPTOR: u64 = 2304;
-/// Pages that are looked at, in all: memory that is made to look like guarded stacks must not keep us.
-const MOST_PAGES: u64 = 1 << 20;
-/// How much of the end of memory without a guard is looked through.
-const LAST: u64 = 256 << 10;
+/// Pages that are searched in all, so that memory made to look like guarded stacks costs little.
+const MAX_PAGES: u64 = 1 << 20;
+/// Bytes at the end of memory without a guard that are searched.
+const TAIL: u64 = 256 << 10;
 
 /// A stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stack {
     pub range: Range<Addr>,
-    /// The name of its thread; `None` if it has ended and its stack is kept for another one.
+    /// The name of its thread; `None` if that has ended and the stack is kept for another one.
     pub thread: Option<String>,
-    /// Whether it is a thread's static data alone, and its stack elsewhere: the main thread's, whose stack the kernel makes.
+    /// Whether this is the static data of the main thread alone, whose stack the kernel makes elsewhere.
     pub data_only: bool,
 }
 
-/// The stacks of a process but that which the kernel made, by address.
-pub(super) fn find(
+/// Finds the stacks of a process by address, except the one that the kernel made.
+pub(super) fn find_stacks(
     memory: &(impl Memory + ?Sized),
     facts: &ProcessInfo,
     residence: &Residence,
@@ -47,7 +47,7 @@ pub(super) fn find(
         thread.map(|thread| thread.name.clone())
     };
     let mut stacks = Vec::new();
-    let mut left = MOST_PAGES;
+    let mut left = MAX_PAGES;
     let mut before: Option<&Mapping> = None;
     for mapping in &facts.mappings {
         let guard = before.replace(mapping).filter(|guard| guard.range.end == mapping.range.start);
@@ -57,8 +57,8 @@ pub(super) fn find(
         let guarded =
             guard.is_some_and(|guard| !guard.access.read && !guard.access.write && guard.inode == 0);
         let range = &mapping.range;
-        // The static data of the main thread was mapped when the program began, so what came later lies below it, if anything.
-        let searched = if guarded { range.start } else { range.start.max(range.end.minus(LAST)) };
+        // The static data of the main thread was mapped first, so later memory lies below it, if anything.
+        let searched = if guarded { range.start } else { range.start.max(range.end.minus(TAIL)) };
         if let Some(descriptor) = read_descriptor(memory, &(searched..range.end), residence, &mut left) {
             let end =
                 descriptor.0.saturating_add(DESCRIPTOR).checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
@@ -71,7 +71,7 @@ pub(super) fn find(
             });
             continue;
         }
-        // Another C library: a stack is what the pointer of a thread points into.
+        // With another C library, a stack is the memory that a thread's stack pointer points into.
         let thread = residence.stack_pointers.iter().find(|(_, at)| range.contains(at));
         if let (Some((number, _)), true) = (thread, guarded) {
             let thread = name(*number).or_else(|| Some(String::new()));
@@ -81,7 +81,7 @@ pub(super) fn find(
     stacks
 }
 
-/// Whether it is anonymous memory of this process alone, which may be anything.
+/// Whether a mapping is private anonymous memory without a name.
 pub(super) fn is_plain(mapping: &Mapping) -> bool {
     let access = mapping.access;
     access.read
@@ -91,7 +91,7 @@ pub(super) fn is_plain(mapping: &Mapping) -> bool {
         && mapping.path.as_os_str().is_empty()
 }
 
-/// The first thread descriptor in the resident pages of a range.
+/// Finds the first thread descriptor in the resident pages of a range.
 fn read_descriptor(
     memory: &(impl Memory + ?Sized),
     range: &Range<Addr>,

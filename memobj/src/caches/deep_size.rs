@@ -171,7 +171,7 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
                 *entry = entry.saturating_add(bytes);
             }
         }
-        weight.retained_bytes = self.retained.of(root);
+        weight.retained_bytes = self.retained.bytes_of(root);
         weight
     }
 }

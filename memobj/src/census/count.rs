@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use crate::account::coverage::{PoolCoverage, measure_coverage};
-use crate::account::ownership::account_for_process;
+use crate::account::coverage::PoolCoverage;
+use crate::account::process_memory::{PythonAllocator, account_for_process, measure_coverage};
 use crate::caches::{Cache, ClockReadings, find_caches};
 use crate::config::{CensusOptions, Scope};
 use crate::holders::Holders;
@@ -98,14 +98,20 @@ pub(crate) fn count_objects<M: Memory>(
     let threads = threads_for(memory);
     let walked = walk_heap(&heap, threads)?;
     let pools = pools_of(&heap, python, &interpreters, facts);
-    let account = pools
-        .as_ref()
-        .map(|pools| measure_coverage(&heap, &walked, pools, hook_bytes(memory, python), threads));
-    let unseen = (allocator(memory, python) == Some(Allocator::Mimalloc)).then_some("mimalloc");
-    let memory_of = context
-        .residence
-        .map(|residence| account_for_process(&heap, facts, residence, &walked, pools.as_ref(), unseen));
-    let kept = memory_of.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
+    let allocated = PythonAllocator {
+        pools: pools.as_ref(),
+        hook_bytes: hook_bytes(memory, python),
+        unread: (allocator(memory, python) == Some(Allocator::Mimalloc)).then_some("mimalloc"),
+    };
+    let (pool_coverage, process_memory) = match context.residence {
+        Some(residence) => {
+            let (coverage, memory) =
+                account_for_process(&heap, &walked, allocated, facts, residence, threads);
+            (coverage, Some(memory))
+        }
+        None => (measure_coverage(&heap, &walked, allocated, threads), None),
+    };
+    let kept = process_memory.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
     let (held, caches) = analyze_references(&heap, &walked, context.clocks, options, kept, threads)?;
     let objects = Objects::new(memory, layout);
     let in_collection = runtime.collecting(memory, layout).ok();
@@ -130,17 +136,17 @@ pub(crate) fn count_objects<M: Memory>(
         },
         interpreters: runtime.interpreters.len() as u64,
         scope: options.scope,
-        totals: totals(&walked, account.as_ref()),
-        types: types(&walked, account.as_ref(), options.scope),
+        totals: totals(&walked, pool_coverage.as_ref()),
+        types: types(&walked, pool_coverage.as_ref(), options.scope),
         threads: Some(read_threads(objects, &runtime, runtime.main_thread(memory, layout), &tasks)),
         gc,
         coverage: Coverage {
             allocator: allocator(memory, python),
-            used_bytes: account.as_ref().map(|account| account.used_bytes),
-            explained_bytes: account.as_ref().map(|account| account.explained_bytes),
+            used_bytes: pool_coverage.as_ref().map(|coverage| coverage.used_bytes),
+            explained_bytes: pool_coverage.as_ref().map(|coverage| coverage.explained_bytes),
             rss_bytes: facts.rss_bytes,
         },
-        memory: memory_of,
+        memory: process_memory,
         capture: CaptureInfo {
             method: context.method,
             attempts: context.attempts,

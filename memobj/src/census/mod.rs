@@ -8,7 +8,7 @@ pub mod threads;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::ownership::ProcessMemory;
+use crate::account::process_memory::ProcessMemory;
 use crate::caches::Cache;
 use crate::config::Scope;
 use crate::holders::summary::Held;

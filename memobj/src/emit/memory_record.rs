@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::record::{LargeRegion, MemoryAccount, MemoryRow, Omitted, PinnedHolder, PinnedType, TypeMemory};
 
 use crate::account::growth::AccountSummary;
-use crate::account::ownership::ProcessMemory;
+use crate::account::process_memory::ProcessMemory;
 use crate::account::rows::{Row, RowKind};
 use crate::account::span::{PageBytes, RowId};
 use crate::holders::pinning::HeldPinning;
@@ -61,7 +61,7 @@ pub fn memory(of: &ProcessMemory, pinning: Option<&[HeldPinning]>) -> MemoryAcco
             .map(|large| LargeRegion {
                 kind: large.kind.as_str().into(),
                 owner: large.owner.and_then(name),
-                resident_bytes: large.tally.resident_bytes(),
+                resident_bytes: large.bytes.resident_bytes(),
             })
             .collect(),
         huge_page_bytes: account.huge_bytes,
@@ -74,7 +74,7 @@ pub fn memory(of: &ProcessMemory, pinning: Option<&[HeldPinning]>) -> MemoryAcco
 /// What of an account in a record is compared with another one.
 #[must_use]
 pub fn figures(account: &MemoryAccount) -> AccountSummary {
-    let kind = |word: &str| RowKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+    let kind = |word: &str| RowKind::ALL.iter().copied().find(|kind| kind.as_str() == word);
     let resident = |row: &MemoryRow| row.private_bytes.saturating_add(row.shared_bytes);
     let rows =
         account.rows.iter().filter_map(|row| Some((kind(&row.kind)?, row.detail.clone(), resident(row))));
@@ -91,25 +91,25 @@ pub fn figures(account: &MemoryAccount) -> AccountSummary {
 /// The rows, small files together at their end.
 fn rows(rows: &[Row], rss_bytes: u64) -> Vec<MemoryRow> {
     let is_small = |row: &&Row| {
-        row.kind == RowKind::File && row.tally.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
+        row.kind == RowKind::File && row.bytes.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
     };
     let (small, mut listed): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(is_small);
-    let mut sum = Row { kind: RowKind::File, detail: None, tally: PageBytes::default() };
+    let mut sum = Row { kind: RowKind::File, detail: None, bytes: PageBytes::default() };
     for row in &small {
-        sum.tally += row.tally;
+        sum.bytes.merge(row.bytes);
     }
     if !small.is_empty() {
         listed.push(&sum);
-        listed.sort_by_key(|row| Reverse(row.tally.resident_bytes()));
+        listed.sort_by_key(|row| Reverse(row.bytes.resident_bytes()));
     }
     listed
         .into_iter()
         .map(|row| MemoryRow {
             kind: row.kind.as_str().into(),
             detail: row.detail.clone(),
-            private_bytes: row.tally.private_bytes,
-            shared_bytes: row.tally.shared_bytes,
-            swap_bytes: row.tally.swapped_bytes,
+            private_bytes: row.bytes.private_bytes,
+            shared_bytes: row.bytes.shared_bytes,
+            swap_bytes: row.bytes.swapped_bytes,
         })
         .collect()
 }
@@ -118,7 +118,7 @@ fn rows(rows: &[Row], rss_bytes: u64) -> Vec<MemoryRow> {
 fn types(of: &ProcessMemory) -> (Vec<TypeMemory>, Option<Omitted>) {
     let mut sums: HashMap<&Arc<str>, PageBytes> = HashMap::new();
     for (name, tally) in of.types.iter().zip(&of.account.types) {
-        *sums.entry(name).or_default() += *tally;
+        sums.entry(name).or_default().merge(*tally);
     }
     let mut sums: Vec<(&Arc<str>, PageBytes)> = sums.into_iter().collect();
     sums.retain(|(_, tally)| *tally != PageBytes::default());
@@ -155,7 +155,7 @@ mod tests {
         let row = |kind: RowKind, detail: &str, bytes: u64| Row {
             kind,
             detail: Some(detail.into()),
-            tally: private(bytes),
+            bytes: private(bytes),
         };
         let account = Account {
             rss_bytes: 1_000_000,

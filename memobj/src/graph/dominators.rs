@@ -1,25 +1,34 @@
-//! Which object alone keeps which others: immediate dominators, and what each node retains.
+//! Immediate dominators, and the weight that each node retains.
 //!
 //! The semi-NCA algorithm (Georgiadis, Tarjan and Werneck, "Finding Dominators in Practice", 2006): semidominators in descending
 //! order of preorder numbers, with path compression; then the nearest common ancestor of each with its parent, in ascending order.
 
-use super::{Graph, NodeId, Preorder};
+use super::adjacency::Adjacency;
+use super::preorder::Preorder;
+use super::{Graph, NodeId};
 
-/// The dominator tree of what the roots reach, by the numbers of an [`Preorder`].
+/// The dominator tree of the nodes that the roots reach, by the numbers of a [`Preorder`].
 #[derive(Debug)]
 pub struct Dominators {
     /// The immediate dominator of each number, which is a smaller number; of 0, 0.
     immediate: Vec<u32>,
 }
 
+/// A moment of a walk over the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visit {
+    /// Before the nodes that are dominated.
+    Enter,
+    /// After them.
+    Leave,
+}
+
 impl Dominators {
-    /// Of the nodes in `order`, which must have been made from `graph` and these `roots`.
+    /// Finds the dominators of the nodes in `order`, which must have been made from `graph` and these `roots`.
     #[must_use]
     pub fn new(graph: &Graph, order: &Preorder, roots: &[NodeId]) -> Self {
-        let predecessors = Predecessors::new(graph, order, roots);
-        let semidominators = semidominators(order, &predecessors);
-        drop(predecessors);
-        // Numbers ascend from the root, so a dominator's own dominator is known before it is asked for.
+        let semidominators = semidominators(graph, order, roots);
+        // Numbers ascend from the root, so a dominator's own dominator is known before it is needed.
         let mut immediate = order.parents().to_vec();
         for number in 1..immediate.len() {
             let semidominator = at(&semidominators, number as u32);
@@ -34,13 +43,13 @@ impl Dominators {
         Self { immediate }
     }
 
-    /// The immediate dominator of each number: the one node through which all ways from the roots lead to it; 0 if there is none.
+    /// The immediate dominator of each number: the last node that all paths from the roots to it share; 0 if there is none.
     #[must_use]
     pub fn immediate(&self) -> &[u32] {
         &self.immediate
     }
 
-    /// What each number retains: its own weight and that of all it dominates. Number 0 has the sum of all.
+    /// The weight that each number retains: its own and that of all it dominates. Number 0 has the sum of all.
     #[must_use]
     pub fn retained(&self, weight: impl Fn(u32) -> u64) -> Vec<u64> {
         let mut retained: Vec<u64> = (0..self.immediate.len() as u32).map(weight).collect();
@@ -53,77 +62,60 @@ impl Dominators {
         }
         retained
     }
+
+    /// Walks over the tree in depth; each number is entered and left once.
+    pub fn walk(&self, mut visit: impl FnMut(u32, Visit)) {
+        let end = self.immediate.len() as u32;
+        let below = (1..end).rev();
+        let tree = Adjacency::new(end as usize, || {
+            below.clone().map(|number| (at(&self.immediate, number), number))
+        });
+        visit(0, Visit::Enter);
+        // Each number on the path, with the count of its children that were visited.
+        let mut path: Vec<(u32, usize)> = vec![(0, 0)];
+        while let Some((number, visited)) = path.last_mut() {
+            match tree.row(*number).get(*visited) {
+                Some(&child) => {
+                    *visited += 1;
+                    visit(child, Visit::Enter);
+                    path.push((child, 0));
+                }
+                None => {
+                    visit(*number, Visit::Leave);
+                    path.pop();
+                }
+            }
+        }
+    }
 }
 
 fn at(numbers: &[u32], number: u32) -> u32 {
     numbers.get(number as usize).copied().unwrap_or(0)
 }
 
-/// The edges of the nodes reached, turned about: for each number, the numbers that refer to it.
-struct Predecessors {
-    starts: Vec<u32>,
-    predecessors: Vec<u32>,
+/// The edges among the numbers, with those from number 0 to the roots.
+fn edges(graph: &Graph, order: &Preorder, roots: &[NodeId]) -> impl Iterator<Item = (u32, u32)> {
+    let from_root = roots.iter().filter_map(|&root| Some((0, order.number(root)?)));
+    let others = (1..order.len() as u32).flat_map(move |number| {
+        let targets = order.node(number).map_or(&[][..], |node| graph.targets(node));
+        targets.iter().filter_map(move |&to| Some((number, order.number(to)?)))
+    });
+    from_root.chain(others)
 }
 
-impl Predecessors {
-    fn new(graph: &Graph, order: &Preorder, roots: &[NodeId]) -> Self {
-        // Counted at the place after their own, then summed up, then moved on while they are filled: each row ends where it began.
-        let mut starts = vec![0_u32; order.len() + 1];
-        each_edge(graph, order, roots, |_, to| {
-            if let Some(count) = starts.get_mut(to as usize) {
-                *count = count.saturating_add(1);
-            }
-        });
-        let mut sum = 0_u32;
-        for start in &mut starts {
-            sum = sum.saturating_add(*start);
-            *start = sum;
-        }
-        let mut predecessors = vec![0; sum as usize];
-        each_edge(graph, order, roots, |from, to| {
-            if let Some(end) = starts.get_mut(to as usize) {
-                *end = end.saturating_sub(1);
-                if let Some(place) = predecessors.get_mut(*end as usize) {
-                    *place = from;
-                }
-            }
-        });
-        Self { starts, predecessors }
-    }
-
-    fn of(&self, number: u32) -> &[u32] {
-        let range = at(&self.starts, number) as usize..at(&self.starts, number.saturating_add(1)) as usize;
-        self.predecessors.get(range).unwrap_or_default()
-    }
-}
-
-fn each_edge(graph: &Graph, order: &Preorder, roots: &[NodeId], mut each: impl FnMut(u32, u32)) {
-    for &root in roots {
-        if let Some(number) = order.number(root) {
-            each(0, number);
-        }
-    }
-    for number in 1..order.len() as u32 {
-        let Some(node) = order.node(number) else { continue };
-        for &to in graph.targets(node) {
-            if let Some(to) = order.number(to) {
-                each(number, to);
-            }
-        }
-    }
-}
-
-fn semidominators(order: &Preorder, predecessors: &Predecessors) -> Vec<u32> {
+fn semidominators(graph: &Graph, order: &Preorder, roots: &[NodeId]) -> Vec<u32> {
+    let predecessors =
+        Adjacency::new(order.len(), || edges(graph, order, roots).map(|(from, to)| (to, from)));
     let mut semidominators: Vec<u32> = order.parents().to_vec();
-    // The least semidominator on the way up from each number to its ancestor, both of what was looked at already.
+    // The least semidominator on the path from each number up to its ancestor, both among the numbers that were processed.
     let mut least: Vec<u32> = (0..order.len() as u32).collect();
     let mut ancestors: Vec<u32> = order.parents().to_vec();
-    let mut way = Vec::new();
+    let mut path = Vec::new();
     for number in (1..order.len() as u32).rev() {
         let mut semidominator = at(&semidominators, number);
-        for &predecessor in predecessors.of(number) {
+        for &predecessor in predecessors.row(number) {
             let through = if predecessor > number {
-                compress(predecessor, number, &mut ancestors, &mut least, &mut way)
+                compress(predecessor, number, &mut ancestors, &mut least, &mut path)
             } else {
                 predecessor
             };
@@ -138,17 +130,17 @@ fn semidominators(order: &Preorder, predecessors: &Predecessors) -> Vec<u32> {
     semidominators
 }
 
-/// The least semidominator between `from` and the first ancestor that is not beyond `last`; shortens the way for the next.
-fn compress(from: u32, last: u32, ancestors: &mut [u32], least: &mut [u32], way: &mut Vec<u32>) -> u32 {
-    way.clear();
+/// The least semidominator between `from` and the first ancestor that is not beyond `last`; shortens the path for the next call.
+fn compress(from: u32, last: u32, ancestors: &mut [u32], least: &mut [u32], path: &mut Vec<u32>) -> u32 {
+    path.clear();
     let mut top = from;
     while at(ancestors, top) > last {
-        way.push(top);
+        path.push(top);
         top = at(ancestors, top);
     }
     let mut smallest = at(least, top);
     let ancestor = at(ancestors, top);
-    for &number in way.iter().rev() {
+    for &number in path.iter().rev() {
         if let (Some(place), Some(above)) =
             (least.get_mut(number as usize), ancestors.get_mut(number as usize))
         {
@@ -177,7 +169,7 @@ mod tests {
         order.node(at(dominators.immediate(), number)).map(|node| node.0)
     }
 
-    /// What `node` retains by definition: all that the roots no longer reach without it.
+    /// The weight that `node` retains by definition: of all nodes that the roots do not reach without it.
     fn naive(graph: &Graph, roots: &[u32], node: u32) -> u64 {
         let mut seen = vec![false; graph.nodes()];
         let mut work: Vec<u32> = roots.iter().copied().filter(|&root| root != node).collect();
@@ -196,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_lengauer_and_tarjan() {
+    fn example_of_lengauer_and_tarjan() {
         // R A B C D E F G H I J K L of their figure of 1979, by their places here.
         let edges = [
             (0, 1),
@@ -228,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn retained_sizes_are_what_would_be_lost() {
+    fn retained_sizes_match_the_definition() {
         let mut random = 12_345_u64;
         let mut next = |below: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -3,6 +3,7 @@
 //! Flat arrays throughout: a node is a number below 2³², its edges are a row of a compressed table ([`Graph`]). A search in depth from
 //! the roots gives the [`preorder`], in whose numbers [`dominators`] work; a search in breadth gives the shortest [`shortest_paths`].
 
+mod adjacency;
 pub mod dominators;
 pub mod preorder;
 pub mod shortest_paths;

@@ -1,11 +1,11 @@
-//! What would be freed if something were given up: an object, all objects of a type or a module, all that a place holds.
+//! Retained sizes: the memory that would be freed without an object, a type, a module or a place.
 
+use crate::graph::dominators::Visit;
 use crate::graph::{Dominators, NodeId, Preorder};
-use crate::object_graph::ObjectGraph;
-use memobj_cpython::stage;
+use crate::object_graph::{ObjectGraph, too_large};
 use memobj_process::error::Error;
 
-/// The sizes that objects retain: their own, and those of all that only they lead to.
+/// The retained size of each object: its own size and those of all objects that only it leads to.
 #[derive(Debug)]
 pub struct RetainedSizes {
     order: Preorder,
@@ -15,117 +15,82 @@ pub struct RetainedSizes {
 }
 
 impl RetainedSizes {
-    /// Of all that is reached from the sources.
+    /// Computes the sizes for all objects that the roots reach.
     ///
     /// # Errors
     /// Never, for a graph that was built.
     pub fn new(graph: &ObjectGraph<'_>) -> Result<Self, Error> {
         let roots = graph.root_nodes();
-        let order = Preorder::new(graph.references(), &roots).map_err(|error| {
-            Error::new(
-                stage::HEAP,
-                format!("the references cannot be followed: {error}"),
-                "take a census without them",
-            )
-        })?;
+        let order = Preorder::new(graph.references(), &roots).map_err(too_large)?;
         let dominators = Dominators::new(graph.references(), &order, &roots);
         let bytes = dominators.retained(|number| order.node(number).map_or(0, |node| graph.size(node)));
         Ok(Self { order, dominators, bytes })
     }
 
-    /// What an object retains, or a source; 0 for what nothing reaches.
+    /// The retained size of an object or root; 0 for an unreachable one.
     #[must_use]
-    pub fn of(&self, node: NodeId) -> u64 {
-        let number = self.order.number(node);
-        number.and_then(|number| self.bytes.get(number as usize)).copied().unwrap_or(0)
+    pub fn bytes_of(&self, node: NodeId) -> u64 {
+        self.order.number(node).map_or(0, |number| self.bytes_at(number))
     }
 
-    /// Where the objects are that each alone leads to.
+    fn bytes_at(&self, number: u32) -> u64 {
+        self.bytes.get(number as usize).copied().unwrap_or(0)
+    }
+
+    /// The intervals of the dominator tree.
     #[must_use]
     pub fn dominator_intervals(&self) -> DominatorIntervals {
-        DominatorIntervals::of(&self.order, &self.dominators)
+        DominatorIntervals::new(&self.order, &self.dominators)
     }
 
-    /// What the objects of each group retain together: `group` tells the group of an object, and there are `groups` of them. An object
-    /// that another one of its group retains anyway is not added again.
+    /// The size that the objects of each of `groups` groups retain together. `group` returns the group of an object. An object that
+    /// another one of its group retains is not added again.
     #[must_use]
     pub fn by_group(&self, groups: usize, group: impl Fn(NodeId) -> Option<usize>) -> Vec<u64> {
-        let tree = DominatorTree::of(self.dominators.immediate());
-        let mut sums = vec![0_u64; groups];
-        // How many of each group are above.
-        let mut above = vec![0_u32; groups];
-        let group = |number: u32| self.order.node(number).and_then(&group).filter(|&group| group < groups);
-        // Each number with how many of its children were looked at.
-        let mut way: Vec<(u32, usize)> = vec![(0, 0)];
-        while let Some((number, next)) = way.last_mut() {
-            let number = *number;
-            if let Some(&child) = tree.children(number).get(*next) {
-                *next += 1;
-                if let Some(group) = group(child) {
-                    let bytes = self.bytes.get(child as usize).copied().unwrap_or(0);
-                    if let (Some(above), Some(sum)) = (above.get_mut(group), sums.get_mut(group)) {
-                        if *above == 0 {
-                            *sum = sum.saturating_add(bytes);
-                        }
-                        *above = above.saturating_add(1);
+        // Of each group the sum, and how many of its objects are above the present one.
+        let mut sums = vec![(0_u64, 0_u32); groups];
+        self.dominators.walk(|number, visit| {
+            let group = self.order.node(number).and_then(&group);
+            let Some((sum, above)) = group.and_then(|group| sums.get_mut(group)) else { return };
+            match visit {
+                Visit::Enter => {
+                    if *above == 0 {
+                        *sum = sum.saturating_add(self.bytes_at(number));
                     }
+                    *above = above.saturating_add(1);
                 }
-                way.push((child, 0));
-            } else {
-                if let Some(above) = group(number).and_then(|group| above.get_mut(group)) {
-                    *above = above.saturating_sub(1);
-                }
-                way.pop();
+                Visit::Leave => *above = above.saturating_sub(1),
             }
-        }
-        sums
+        });
+        sums.into_iter().map(|(sum, _)| sum).collect()
     }
 }
 
-/// The dominator tree in an order in which all that an object dominates follows it. 8 bytes an object.
+/// The dominator tree as intervals: an object dominates those whose place is in its interval. 8 bytes an object.
 #[derive(Debug)]
 pub struct DominatorIntervals {
-    /// By node: its place, and the place behind the last that it dominates; both 0 for what nothing reaches.
+    /// By node: its place, and the place of the last that it dominates; both 0 for an unreachable one.
     places: Vec<(u32, u32)>,
 }
 
 impl DominatorIntervals {
-    fn of(order: &Preorder, dominators: &Dominators) -> Self {
-        let tree = DominatorTree::of(dominators.immediate());
-        let mut by_number = vec![(0_u32, 0_u32); dominators.immediate().len()];
-        let mut next = 1_u32;
-        // Each number with how many of its children were looked at.
-        let mut way: Vec<(u32, usize)> = vec![(0, 0)];
-        while let Some((number, looked)) = way.last_mut() {
-            let number = *number;
-            if let Some(&child) = tree.children(number).get(*looked) {
-                *looked += 1;
-                if let Some(place) = by_number.get_mut(child as usize) {
-                    place.0 = next;
-                }
-                next = next.saturating_add(1);
-                way.push((child, 0));
-            } else {
-                if let Some(place) = by_number.get_mut(number as usize) {
-                    place.1 = next;
-                }
-                way.pop();
-            }
-        }
+    fn new(order: &Preorder, dominators: &Dominators) -> Self {
         let mut places = Vec::new();
-        for (number, place) in (0..).zip(by_number) {
-            let Some(node) = order.node(number) else { continue };
+        let mut next = 0_u32;
+        dominators.walk(|number, visit| {
+            let Some(node) = order.node(number) else { return };
             if places.len() <= node.index() {
                 places.resize(node.index() + 1, (0, 0));
             }
-            if let Some(of_node) = places.get_mut(node.index()) {
-                *of_node = place;
+            next = next.saturating_add(u32::from(visit == Visit::Enter));
+            if let Some((place, end)) = places.get_mut(node.index()) {
+                *(if visit == Visit::Enter { place } else { end }) = next;
             }
-        }
+        });
         Self { places }
     }
 
-    /// Whether all ways from the roots to `node` lead over `above`, or it is that itself.
+    /// Whether all paths from the roots to `node` lead through `above`, or it is that itself.
     #[must_use]
     #[inline]
     pub fn dominates(&self, above: NodeId, node: NodeId) -> bool {
@@ -133,61 +98,6 @@ impl DominatorIntervals {
         else {
             return false;
         };
-        above.0 > 0 && (above.0..above.1).contains(&node.0)
-    }
-}
-
-/// A tree by its nodes' children.
-struct DominatorTree {
-    starts: Vec<u32>,
-    children: Vec<u32>,
-}
-
-impl DominatorTree {
-    /// From the parent of each; that of 0 is none.
-    fn of(parents: &[u32]) -> Self {
-        let mut starts = vec![0_u32; parents.len() + 1];
-        for &parent in parents.iter().skip(1) {
-            if let Some(count) = starts.get_mut(parent as usize) {
-                *count = count.saturating_add(1);
-            }
-        }
-        let mut sum = 0_u32;
-        for start in &mut starts {
-            sum = sum.saturating_add(*start);
-            *start = sum;
-        }
-        let mut children = vec![0; sum as usize];
-        // From behind, so that each row is in order and ends up at its start.
-        for number in (1..parents.len() as u32).rev() {
-            let parent = parents.get(number as usize).copied().unwrap_or(0);
-            if let Some(end) = starts.get_mut(parent as usize) {
-                *end = end.saturating_sub(1);
-                if let Some(place) = children.get_mut(*end as usize) {
-                    *place = number;
-                }
-            }
-        }
-        Self { starts, children }
-    }
-
-    fn children(&self, number: u32) -> &[u32] {
-        let at = |number: usize| self.starts.get(number).copied().unwrap_or(0) as usize;
-        self.children.get(at(number as usize)..at(number as usize + 1)).unwrap_or_default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn children_are_in_order() {
-        // 0 → 1, 4; 1 → 2, 3; 4 → 5.
-        let tree = DominatorTree::of(&[0, 0, 1, 1, 0, 4]);
-        assert_eq!(tree.children(0), [1, 4]);
-        assert_eq!(tree.children(1), [2, 3]);
-        assert_eq!(tree.children(4), [5]);
-        assert!(tree.children(5).is_empty() && tree.children(6).is_empty());
+        above.0 > 0 && (above.0..=above.1).contains(&node.0)
     }
 }

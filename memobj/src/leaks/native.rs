@@ -90,7 +90,7 @@ fn foreign_bytes(account: &Account) -> f64 {
         .rows
         .iter()
         .filter(|row| !matches!(row.kind, RowKind::PythonObjects | RowKind::PythonOverhead));
-    foreign.map(|row| row.tally.resident_bytes() as f64).sum()
+    foreign.map(|row| row.bytes.resident_bytes() as f64).sum()
 }
 
 /// What grew from one account to another, the most first.

@@ -196,7 +196,7 @@ impl<'w> ObjectGraph<'w> {
     }
 }
 
-fn too_large(error: TooLarge) -> Error {
+pub(crate) fn too_large(error: TooLarge) -> Error {
     Error::new(
         stage::HEAP,
         format!("the references cannot be followed: {error}"),

@@ -1,54 +1,59 @@
-//! Where glibc's malloc keeps its arenas: found by what they must look like, since the symbol is private to libc and mostly stripped.
+//! The arenas of glibc's malloc, found by their shape, since the symbol is private to libc and mostly stripped.
 //!
 //! Facts: `struct malloc_state`, `malloc_init_state`, `bin_at` in malloc/malloc.c of glibc 2.27 to 2.42 and the development branch after
 //! it. In all of them `top`, `last_remainder`, `bins` and `binmap`, `next`, `next_free`, `attached_threads`, `system_mem`,
-//! `max_system_mem` follow each other in this order. What stands before `top` is not always the same: fast bins are gone after 2.42.
+//! `max_system_mem` follow each other in this order. The members before `top` differ: fast bins are gone after 2.42.
 
 use std::ops::Range;
 
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-/// `NBINS` - 1: doubly linked lists of free chunks, each with a head of two pointers.
+/// `NBINS` - 1: doubly linked lists of free chunks; the head of each is two pointers.
 const BINS: u64 = 127;
 /// `BINMAPSIZE` words of 4 bytes.
 const BINMAP_BYTES: u64 = 16;
-/// From `top` to `bins`.
+/// Bytes from `top` to `bins`.
 const TOP_TO_BINS: u64 = 16;
-/// From `top` to `next`.
+/// Bytes from `top` to `next`.
 const TOP_TO_NEXT: u64 = TOP_TO_BINS + BINS * 16 + BINMAP_BYTES;
-/// From `next` to `system_mem`.
+/// Bytes from `next` to `system_mem`.
 const NEXT_TO_SYSTEM: u64 = 24;
-/// From `next` to the end of the struct.
+/// Bytes from `next` to the end of the struct.
 const NEXT_TO_END: u64 = 40;
 /// `mutex` and `flags`.
 const LOCK_BYTES: u64 = 8;
 /// `have_fastchunks` with its padding.
 const HAVE_FAST_BYTES: u64 = 8;
-/// How far `top` is from the beginning: with fast bins, and without.
+/// Offset of `top`, with fast bins and without.
 const TOPS: [u64; 2] = [LOCK_BYTES + HAVE_FAST_BYTES + 80, LOCK_BYTES];
-/// Empty bins by which an arena is noticed. In use, most of the 127 are empty or hold chunks of it; small programs have nearly all empty.
+/// Empty bins that mark an arena; most of the 127 are empty in most programs.
 const EMPTY_BINS: usize = 8;
-/// More arenas than `MALLOC_ARENA_MAX` has by itself on a machine of 8,192 processors.
-const MOST_ARENAS: usize = 1 << 16;
+/// More arenas than the default of `MALLOC_ARENA_MAX` on a machine with 8,192 processors.
+const MAX_ARENAS: usize = 1 << 16;
 /// SearchAreas at which bins may begin that are looked at; of an arena there are a hundred at most.
-const MOST_PLACES: usize = 1 << 16;
-/// Read at once while looking.
+const MAX_STARTS: usize = 1 << 16;
+/// Bytes that are read at once.
 const PIECE: u64 = 1 << 16;
-/// Data of programs and libraries that is looked through.
-const MOST_DATA: u64 = 1 << 28;
+/// Bytes of static data that are searched.
+const MAX_DATA: u64 = 1 << 28;
 
-/// How a glibc lays out its arenas.
+/// The layout of a glibc's arenas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StateLayout {
-    /// From an arena's beginning to `top`.
+    /// Offset of `top`.
     top: u64,
 }
 
 impl StateLayout {
+    /// Offset of `bins`.
+    const fn bins(self) -> u64 {
+        self.top.saturating_add(TOP_TO_BINS)
+    }
+
     /// `sizeof(struct malloc_state)`.
     pub(super) const fn bytes(self) -> u64 {
-        self.top + TOP_TO_NEXT + NEXT_TO_END
+        self.top.saturating_add(TOP_TO_NEXT + NEXT_TO_END)
     }
 }
 
@@ -57,9 +62,9 @@ impl StateLayout {
 pub(super) struct MallocState {
     pub at: Addr,
     pub shape: StateLayout,
-    /// The chunk at the end that nobody has had yet.
+    /// The chunk at the end that was never given out.
     pub top: Addr,
-    /// What was taken from the system.
+    /// Bytes taken from the system.
     pub system_bytes: u64,
     next: Addr,
 }
@@ -79,29 +84,28 @@ impl MallocState {
         })
     }
 
-    /// The heads of its fast bins: where each of the pointers is.
+    /// The addresses of the heads of its fast bins.
     pub(super) fn fast_bins(&self) -> impl Iterator<Item = Addr> + use<> {
         let (at, first) = (self.at, LOCK_BYTES + HAVE_FAST_BYTES);
         (first..self.shape.top).step_by(8).map(move |offset| at.plus(offset))
     }
 }
 
-/// The arenas of every glibc whose data lies in `data`, the main one of each first.
-pub(super) fn find(memory: &(impl Memory + ?Sized), data: &[Range<Addr>]) -> Vec<Vec<MallocState>> {
+/// Finds the arenas of every glibc whose data lies in `data`; the main one of each comes first.
+pub(super) fn find_arenas(memory: &(impl Memory + ?Sized), data: &[Range<Addr>]) -> Vec<Vec<MallocState>> {
     let mut found: Vec<Vec<MallocState>> = Vec::new();
-    let mut left = MOST_DATA;
-    // Memory that is made to look like arenas must not keep us.
-    let (mut places, mut steps) = (MOST_PLACES, MOST_ARENAS);
+    let mut left = MAX_DATA;
+    // Bounds for memory that is made to look like arenas.
+    let (mut starts, mut steps) = (MAX_STARTS, MAX_ARENAS);
     for range in data {
         let length = range.end.0.saturating_sub(range.start.0).min(left);
-        left -= length;
-        for bins in read_bins(memory, range.start, length, &mut places) {
-            let known = |ring: &Vec<MallocState>| {
-                ring.iter().any(|state| state.at.plus(state.shape.top + TOP_TO_BINS) == bins)
-            };
+        left = left.saturating_sub(length);
+        for bins in find_bins(memory, range.start, length, &mut starts) {
+            let known =
+                |ring: &Vec<MallocState>| ring.iter().any(|state| state.at.plus(state.shape.bins()) == bins);
             if !found.iter().any(known) {
                 found.extend(TOPS.iter().find_map(|&top| {
-                    ring(memory, bins.minus(TOP_TO_BINS + top), StateLayout { top }, &mut steps)
+                    ring(memory, bins.minus(StateLayout { top }.bins()), StateLayout { top }, &mut steps)
                 }));
             }
         }
@@ -109,30 +113,30 @@ pub(super) fn find(memory: &(impl Memory + ?Sized), data: &[Range<Addr>]) -> Vec
     found
 }
 
-/// Where `bins` of an arena may begin. An empty bin's two pointers name the place 16 bytes before it.
-fn read_bins(memory: &(impl Memory + ?Sized), start: Addr, length: u64, places: &mut usize) -> Vec<Addr> {
+/// Finds the addresses at which `bins` of an arena may begin. Both pointers of an empty bin lead to 16 bytes before it.
+fn find_bins(memory: &(impl Memory + ?Sized), start: Addr, length: u64, most: &mut usize) -> Vec<Addr> {
     let mut empty = Vec::new();
     let mut buffer = vec![0; PIECE as usize];
     let mut from = 0;
     while from < length {
-        let size = PIECE.min(length - from);
+        let size = PIECE.min(length.saturating_sub(from));
         let at = start.plus(from);
         // The pieces share a word, so that no pair is cut.
-        from += if size == PIECE { PIECE - 8 } else { size };
+        from = from.saturating_add(if size == PIECE { PIECE - 8 } else { size });
         let Some(piece) = buffer.get_mut(..size as usize) else { break };
         if memory.read(at, piece).is_err() {
             continue;
         }
         let words = piece.as_chunks::<8>().0;
         for ((number, first), second) in (0_u64..).zip(words).zip(words.iter().skip(1)) {
-            let here = at.plus(number * 8);
+            let here = at.plus(number.saturating_mul(8));
             let first = u64::from_le_bytes(*first);
             if first == here.minus(16).0 && first == u64::from_le_bytes(*second) {
                 empty.push(here);
             }
         }
     }
-    // Groups of them that may be of one arena, and for each the places at which the array may begin.
+    // Groups that may belong to one arena, and for each the addresses at which the array may begin.
     let mut starts = Vec::new();
     let mut rest = empty.as_slice();
     while let Some(&first) = rest.first() {
@@ -142,15 +146,15 @@ fn read_bins(memory: &(impl Memory + ?Sized), start: Addr, length: u64, places: 
         if let (Some(last), true) = (group.last(), group.len() >= EMPTY_BINS) {
             let earliest = last.minus((BINS - 1) * 16);
             let before = starts.len();
-            let may = (0..BINS).map(|bin| earliest.plus(bin * 16)).filter(|start| *start <= first);
-            starts.extend(may.take(*places));
-            *places -= starts.len() - before;
+            let may = (0..BINS).map(|bin| earliest.plus(bin.saturating_mul(16)));
+            starts.extend(may.filter(|start| *start <= first).take(*most));
+            *most = most.saturating_sub(starts.len().saturating_sub(before));
         }
     }
     starts
 }
 
-/// The ring of arenas that begins at `first`; `None` if it is none.
+/// Reads the ring of arenas that begins at `first`; `None` if it is none.
 fn ring(
     memory: &(impl Memory + ?Sized),
     first: Addr,
@@ -163,7 +167,7 @@ fn ring(
         let state = MallocState::read(memory, at, shape).ok()?;
         let plausible =
             !state.top.is_null() && state.top.0.is_multiple_of(16) && state.system_bytes < 1 << 47;
-        if !plausible || !has_bins(memory, at.plus(shape.top + TOP_TO_BINS)) {
+        if !plausible || !has_bins(memory, at.plus(shape.bins())) {
             return None;
         }
         *steps = steps.checked_sub(1)?;
@@ -175,7 +179,7 @@ fn ring(
     }
 }
 
-/// Whether each head of a list names itself twice, or two chunks.
+/// Whether each head of a list has two pointers to itself, or two to chunks.
 fn has_bins(memory: &(impl Memory + ?Sized), bins: Addr) -> bool {
     let mut heads = vec![0; BINS as usize * 16];
     if memory.read(bins, &mut heads).is_err() {
@@ -183,14 +187,14 @@ fn has_bins(memory: &(impl Memory + ?Sized), bins: Addr) -> bool {
     }
     heads.as_chunks::<8>().0.as_chunks::<2>().0.iter().zip(0_u64..).all(|([forward, back], bin)| {
         let (forward, back) = (u64::from_le_bytes(*forward), u64::from_le_bytes(*back));
-        let empty = bins.plus(bin * 16).minus(16).0;
+        let empty = bins.plus(bin.saturating_mul(16)).minus(16).0;
         let is_chunk = |word: u64| word != 0 && word != empty && word.is_multiple_of(16);
         (forward == empty && back == empty) || (is_chunk(forward) && is_chunk(back))
     })
 }
 
-/// What `mp_` (`struct malloc_par`) says of chunks with a mapping of their own: their bytes (`mmapped_mem`). It is told by
-/// `sbrk_base`, the start of the heap, which stands behind that and the most it ever was.
+/// Reads the bytes of chunks with a mapping of their own (`mmapped_mem`) in `mp_` (`struct malloc_par`). `mp_` is found by `sbrk_base`,
+/// the start of the heap, which is behind that and its maximum.
 pub(super) fn read_mmapped_bytes(
     memory: &(impl Memory + ?Sized),
     data: &[Range<Addr>],

@@ -14,46 +14,48 @@ pub(super) const BEFORE_IN_USE: u64 = 1;
 pub(super) const OWN_MAPPING: u64 = 2;
 /// `SIZE_BITS`.
 pub(super) const FLAGS: u64 = 7;
-/// What the size of a chunk is a multiple of (`MALLOC_ALIGNMENT`), and the size of a fencepost.
+/// Alignment of chunks (`MALLOC_ALIGNMENT`), and the size of a fencepost.
 pub(super) const ALIGNMENT: u64 = 16;
-/// From a chunk to its size.
+/// Bytes from a chunk to its size.
 pub(super) const SIZE: u64 = 8;
+/// Bytes from a chunk to the address that malloc returns.
+pub(super) const HEADER: u64 = 2 * SIZE;
 
-/// What a part of a heap is.
+/// The use of a part of a heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkUse {
-    /// glibc's own: the head of a heap, its arena, fenceposts.
+    /// Of glibc itself: the header of a heap, its arena, fenceposts.
     Own,
-    /// Given out, with what malloc keeps of it.
+    /// In use, with malloc's header.
     Used,
-    /// Given back, and in one of the lists.
+    /// Freed, and in one of the lists.
     Free,
-    /// The end that was never given out.
+    /// The end of the heap that was never given out.
     Top,
 }
 
-/// Consecutive chunks of one kind.
+/// Consecutive chunks of one use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkRun {
     /// The first byte.
     pub start: Addr,
     /// The byte behind the last.
     pub end: Addr,
-    /// What it is.
+    /// Their use.
     pub part: ChunkUse,
 }
 
-/// What a walk found.
+/// The chunks of a heap.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     /// By address.
     pub pieces: Vec<ChunkRun>,
-    /// Where it ended: at the heap's end, or where no chunk can be.
+    /// Where the walk ended: at the heap's end, or where no chunk can be.
     pub reached: Addr,
 }
 
-/// Chunks from `first` on. `top` is the last one of its arena, if it lies in this heap; `end` is where the heap ends.
-/// Free chunks are pieces each for itself, all others together with their neighbours. `used` is told every chunk in use.
+/// Walks over the chunks from `first` on. `top` is the last one of its arena, if it lies in this heap; `end` is the end of the heap.
+/// Each free chunk is a run of its own; others are merged with their neighbours. Calls `used` with every chunk in use.
 pub(super) fn walk(
     memory: &(impl Memory + ?Sized),
     first: Addr,
@@ -69,11 +71,11 @@ pub(super) fn walk(
         let next = Addr(at.0.saturating_add(size));
         if at == top {
             pieces.push(ChunkRun { start: at, end: next.min(end), part: ChunkUse::Top });
-            // Behind it is what the heap has been given and malloc does not count: less than a page.
+            // Behind it is less than a page that the heap has and malloc does not count.
             return Walk { pieces, reached: if next <= end { end } else { at } };
         }
         if size == 0 {
-            // The last fencepost of a heap that another one follows: what is behind it is of no use.
+            // The last fencepost of a heap that another one follows; the rest is not used.
             pieces.push(ChunkRun { start: at, end, part: ChunkUse::Own });
             return Walk { pieces, reached: end };
         }
@@ -102,14 +104,14 @@ pub(super) fn walk(
     }
 }
 
-/// The chunk whose bytes begin at `bytes`, as `malloc` returned it, where it can be one of a heap from `start` to `end`.
+/// Reads the chunk for which `malloc` returned `bytes`, if it can be one of a heap from `start` to `end`.
 pub(super) fn read_chunk(
     memory: &(impl Memory + ?Sized),
     bytes: Addr,
     start: Addr,
     end: Addr,
 ) -> Option<ChunkRun> {
-    let at = bytes.minus(2 * SIZE);
+    let at = bytes.minus(HEADER);
     if !bytes.0.is_multiple_of(ALIGNMENT) || at < start || at >= end {
         return None;
     }

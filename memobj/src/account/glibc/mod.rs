@@ -1,7 +1,7 @@
-//! glibc's malloc: its arenas, what of them is in use, what is free and kept, and what `malloc_trim` would give back.
+//! glibc's malloc: its arenas, their chunks in use and free, and the memory that `malloc_trim` would give back.
 //!
-//! Facts: malloc/malloc.c and malloc/arena.c of glibc 2.27 to 2.42 and the development branch after it. The main arena's heap is what
-//! `brk` gives (`[heap]`); others are heaps of their own, mapped at multiples of their largest size, which begin with a `heap_info`.
+//! Facts: malloc/malloc.c and malloc/arena.c of glibc 2.27 to 2.42 and the development branch after it. The main arena's heap is
+//! `[heap]`, which `brk` extends; others have heaps that are mapped at multiples of their largest size and begin with a `heap_info`.
 //! Large chunks have a mapping of their own.
 
 mod arena_state;
@@ -22,56 +22,56 @@ pub use chunks::{ChunkRun, ChunkUse};
 use free_lists::FreeLists;
 
 const PAGE: u64 = 4096;
-/// `sizeof(struct malloc_chunk)`: what of a free chunk `malloc_trim` never touches.
+/// `sizeof(struct malloc_chunk)`: bytes of a free chunk that `malloc_trim` never gives back.
 const CHUNK_HEAD: u64 = 48;
-/// `MINSIZE`: what of the main arena's end is always kept.
+/// `MINSIZE`: bytes of the main arena's end that are always kept.
 const SMALLEST: u64 = 32;
-/// What heaps are mapped at multiples of (`HEAP_MAX_SIZE`): by itself, and with huge pages of 2 MiB and 1 GiB (`glibc.malloc.hugetlb`).
+/// Alignment of heaps (`HEAP_MAX_SIZE`): the default, and with huge pages of 2 MiB and 1 GiB (`glibc.malloc.hugetlb`).
 const HEAP_MAX: [u64; 3] = [64 << 20, 8 << 20, 4 << 30];
-/// Of `heap_info`: `prev`, `size`.
+/// Offsets of `prev` and `size` in `heap_info`.
 const INFO_PREV: u64 = 8;
 const INFO_SIZE: u64 = 16;
-/// Chunks that are looked at in lists of those that wait; there are a few hundred for each thread, and what fast bins keep.
-const MOST_WAITING: u64 = 1 << 26;
+/// Chunks that are followed in free lists; a thread's cache has a few hundred.
+const MAX_CACHED: u64 = 1 << 26;
 /// SearchAreas at which a main heap may begin that are tried.
-const MOST_BEGINNINGS: usize = 4;
+const MAX_FIRST_CHUNKS: usize = 4;
 /// More heaps than fit into the addresses of a process.
-const MOST_HEAPS: usize = 1 << 21;
+const MAX_HEAPS: usize = 1 << 21;
 
-/// What is known of an arena.
+/// An arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Arena {
     /// Whether it is the one whose heap is `[heap]`.
     pub main: bool,
-    /// What it took from the system.
+    /// Bytes that it took from the system.
     pub system_bytes: u64,
-    /// Chunks given out, without those that wait in caches.
+    /// Bytes of chunks in use, without those in caches.
     pub used_bytes: u64,
-    /// Chunks in its lists of free ones.
+    /// Bytes of chunks in its lists of free chunks.
     pub free_bytes: u64,
-    /// Chunks in its fast bins.
+    /// Bytes of chunks in its fast bins.
     pub fast_bytes: u64,
-    /// Chunks in the caches of threads.
+    /// Bytes of chunks in the caches of threads.
     pub cached_bytes: u64,
-    /// The end that was never given out.
+    /// Bytes at the end that were never given out.
     pub top_bytes: u64,
-    /// Of its heaps what could not be followed.
+    /// Bytes of its heaps that could not be walked.
     pub lost_bytes: u64,
 }
 
-/// A heap of an arena: where chunks are.
+/// A heap of an arena.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ArenaHeap {
-    /// With what stands before its first chunk.
+    /// All of it, with the header before the first chunk.
     range: Range<Addr>,
     first: Addr,
     top: Addr,
     arena: usize,
-    /// Where chunks in use begin.
+    /// The starts of chunks in use.
     chunks: ChunkStarts,
 }
 
-/// Addresses within a heap, a bit for each place at which a chunk can begin.
+/// A set of addresses in a heap, with a bit for each address at which a chunk can begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ChunkStarts {
     from: Addr,
@@ -80,9 +80,9 @@ struct ChunkStarts {
 
 impl ChunkStarts {
     fn new(range: &Range<Addr>) -> Self {
-        let places = range.end.0.saturating_sub(range.start.0) / chunks::ALIGNMENT;
-        // No heap is larger than what is mapped.
-        Self { from: range.start, bits: vec![0; usize::try_from(places.div_ceil(64)).unwrap_or(0)] }
+        // No heap is larger than its mapping.
+        let words = (range.end.0.saturating_sub(range.start.0) / chunks::ALIGNMENT).div_ceil(64);
+        Self { from: range.start, bits: vec![0; usize::try_from(words).unwrap_or(0)] }
     }
 
     fn place(&self, at: Addr) -> Option<(usize, u64)> {
@@ -106,29 +106,29 @@ impl ChunkStarts {
     }
 }
 
-/// What glibc's malloc has in a process.
+/// The memory of glibc's malloc in a process.
 #[derive(Debug, Default)]
 pub struct Glibc {
     /// Its arenas.
     pub arenas: Vec<Arena>,
-    /// What its heaps are made of, by address.
+    /// The chunks of its heaps, by address.
     pub pieces: Vec<ChunkRun>,
     /// Chunks in fast bins and threads' caches, by address.
     pub cached: Vec<Range<Addr>>,
     /// Chunks with a mapping of their own, by address.
     pub mapped: Vec<Range<Addr>>,
-    /// What malloc itself says those take; `None` where that was not found.
+    /// Their bytes as malloc counts them; `None` where that was not found.
     pub mmapped_bytes: Option<u64>,
-    /// What `malloc_trim(0)` would give back to the system, as far as it is resident, by address.
+    /// Memory that `malloc_trim(0)` would give back to the system where it is resident, by address.
     pub trimmable: Vec<Range<Addr>>,
     heaps: Vec<ArenaHeap>,
-    /// Of `waiting`, those in fast bins.
+    /// The part of `cached` in fast bins.
     fast: Vec<Range<Addr>>,
     /// Chunks that may be a thread's cache, with their bytes.
     caches: Vec<(Addr, u64)>,
 }
 
-/// Where to look.
+/// Memory in which malloc is searched.
 #[derive(Debug, Default)]
 pub struct SearchAreas {
     /// Writable data of programs and libraries, by address.
@@ -137,12 +137,12 @@ pub struct SearchAreas {
     pub heap: Option<Range<Addr>>,
     /// Anonymous memory that can be written to and may hold chunks with a mapping of their own, by address.
     pub anonymous: Vec<Range<Addr>>,
-    /// What of that was ever touched: of what was set aside there may be terabytes.
+    /// The parts of that which were ever touched; programs reserve terabytes.
     pub touched: Vec<Range<Addr>>,
 }
 
 impl SearchAreas {
-    /// Where the anonymous memory ends that `at` lies in; `at` itself if it lies in none.
+    /// The end of the anonymous memory that `at` lies in; `at` itself if it lies in none.
     fn end_of(&self, at: Addr) -> Addr {
         let first = self.anonymous.partition_point(|range| range.end <= at);
         self.anonymous
@@ -153,18 +153,18 @@ impl SearchAreas {
 }
 
 impl Glibc {
-    /// Looks for arenas, and follows what they have.
+    /// Finds the arenas, and reads their heaps.
     #[must_use]
-    pub fn read(memory: &(impl Memory + ?Sized), places: &SearchAreas) -> Self {
+    pub fn read(memory: &(impl Memory + ?Sized), areas: &SearchAreas) -> Self {
         let mut glibc = Self::default();
         let mut states = Vec::new();
-        for ring in arena_state::find(memory, &places.data) {
+        for ring in arena_state::find_arenas(memory, &areas.data) {
             for state in &ring {
-                glibc.add_arena(memory, state, places);
+                glibc.add_arena(memory, state, areas);
             }
-            if let (Some(main), Some(heap)) = (ring.first(), &places.heap) {
-                let told = arena_state::read_mmapped_bytes(memory, &places.data, main.at, heap.start);
-                glibc.mmapped_bytes = glibc.mmapped_bytes.or(told);
+            if let (Some(main), Some(heap)) = (ring.first(), &areas.heap) {
+                let bytes = arena_state::read_mmapped_bytes(memory, &areas.data, main.at, heap.start);
+                glibc.mmapped_bytes = glibc.mmapped_bytes.or(bytes);
             }
             states.extend(ring);
         }
@@ -175,14 +175,14 @@ impl Glibc {
         glibc.read_cached(memory, &states);
         glibc.pieces.sort_unstable_by_key(|piece| piece.start);
         glibc.find_trimmable();
-        glibc.mapped = read_mapped(memory, places);
+        glibc.mapped = read_mapped(memory, areas);
         glibc
     }
 
-    /// The chunk in use that malloc returned `at` for, with its head; `None` if it returned nothing there.
+    /// The chunk in use for which malloc returned `at`, with its header; `None` if there is none.
     #[must_use]
     pub fn chunk(&self, memory: &(impl Memory + ?Sized), at: Addr) -> Option<Range<Addr>> {
-        let head = at.minus(2 * chunks::SIZE);
+        let head = at.minus(chunks::HEADER);
         if let Some(heap) = self.heap_of(at) {
             if !heap.chunks.contains(head) {
                 return None;
@@ -204,12 +204,12 @@ impl Glibc {
         self.heaps.get(behind.checked_sub(1)?).filter(|heap| at < heap.range.end)
     }
 
-    fn add_arena(&mut self, memory: &(impl Memory + ?Sized), state: &MallocState, places: &SearchAreas) {
+    fn add_arena(&mut self, memory: &(impl Memory + ?Sized), state: &MallocState, areas: &SearchAreas) {
         let number = self.arenas.len();
         let mut arena = Arena { system_bytes: state.system_bytes, ..Arena::default() };
-        let heaps = heaps_of(memory, state, number, places);
+        let heaps = heaps_of(memory, state, number, areas);
         arena.main = heaps.is_none();
-        let heaps = heaps.unwrap_or_else(|| main_heap(memory, state, number, places).into_iter().collect());
+        let heaps = heaps.unwrap_or_else(|| main_heap(memory, state, number, areas).into_iter().collect());
         for mut heap in heaps {
             let (caches, starts) = (&mut self.caches, &mut heap.chunks);
             let walk = chunks::walk(memory, heap.first, heap.top, heap.range.end, |at, bytes| {
@@ -218,14 +218,13 @@ impl Glibc {
                     caches.push((at, bytes));
                 }
             });
-            arena.lost_bytes += heap.range.end.0.saturating_sub(walk.reached.0);
+            add(&mut arena.lost_bytes, walk.reached, heap.range.end);
             self.pieces.push(ChunkRun { start: heap.range.start, end: heap.first, part: ChunkUse::Own });
             for piece in walk.pieces {
-                let bytes = piece.end.0.saturating_sub(piece.start.0);
                 match piece.part {
-                    ChunkUse::Used => arena.used_bytes += bytes,
-                    ChunkUse::Free => arena.free_bytes += bytes,
-                    ChunkUse::Top => arena.top_bytes += bytes,
+                    ChunkUse::Used => add(&mut arena.used_bytes, piece.start, piece.end),
+                    ChunkUse::Free => add(&mut arena.free_bytes, piece.start, piece.end),
+                    ChunkUse::Top => add(&mut arena.top_bytes, piece.start, piece.end),
                     ChunkUse::Own => {}
                 }
                 self.pieces.push(piece);
@@ -235,18 +234,17 @@ impl Glibc {
         self.arenas.push(arena);
     }
 
-    /// Finds the chunks that wait in fast bins and caches, and takes them from what is used.
+    /// Finds the chunks in fast bins and caches, and subtracts them from those in use.
     fn read_cached(&mut self, memory: &(impl Memory + ?Sized), states: &[MallocState]) {
         let caches = std::mem::take(&mut self.caches);
         let chunk = |at: Addr| self.chunk(memory, at).map(|chunk| chunk.end.0.saturating_sub(chunk.start.0));
-        let mut lists = FreeLists { memory, chunk, found: HashSet::new(), steps: Cell::new(MOST_WAITING) };
+        let mut lists = FreeLists { memory, chunk, found: HashSet::new(), steps: Cell::new(MAX_CACHED) };
         for head in states.iter().flat_map(MallocState::fast_bins) {
-            // One that cannot be read holds nothing that could be told.
             let _ = lists.read_fast_bin(head);
         }
         let fast = std::mem::take(&mut lists.found);
         for (at, bytes) in caches {
-            lists.read_cache(at.plus(2 * chunks::SIZE), bytes);
+            lists.read_cache(at.plus(chunks::HEADER), bytes);
         }
         let cached = std::mem::take(&mut lists.found);
         for (chunks, is_fast) in [(fast, true), (cached, false)] {
@@ -258,7 +256,8 @@ impl Glibc {
                 let number = heap.arena;
                 if let Some(arena) = self.arenas.get_mut(number) {
                     arena.used_bytes = arena.used_bytes.saturating_sub(bytes);
-                    *if is_fast { &mut arena.fast_bytes } else { &mut arena.cached_bytes } += bytes;
+                    let sum = if is_fast { &mut arena.fast_bytes } else { &mut arena.cached_bytes };
+                    add(sum, chunk.start, chunk.end);
                 }
                 if is_fast {
                     self.fast.push(chunk.clone());
@@ -270,8 +269,8 @@ impl Glibc {
         self.cached.sort_unstable_by_key(|range| range.start);
     }
 
-    /// What `mtrim` and `systrim` would give back: first the fast bins are emptied, so that free neighbours become one; then the whole
-    /// pages within each free chunk go, and of the main arena those at its end.
+    /// Finds the memory that `mtrim` and `systrim` would give back. They empty the fast bins, which merges free neighbours; then the whole
+    /// pages in each free chunk go, and those at the end of the main arena.
     fn find_trimmable(&mut self) {
         let free = self.pieces.iter().filter(|piece| matches!(piece.part, ChunkUse::Free | ChunkUse::Top));
         let mut open: Vec<ChunkRun> = free.copied().collect();
@@ -294,12 +293,12 @@ impl Glibc {
             ChunkUse::Top => {
                 let arena = self.arenas.get(self.heap_of(piece.start)?.arena)?;
                 let size = piece.end.0.saturating_sub(piece.start.0);
-                let bytes = size.saturating_sub(SMALLEST + 1) / PAGE * PAGE;
+                let bytes = (size.saturating_sub(SMALLEST + 1)) & !(PAGE - 1);
                 arena.main.then(|| piece.end.minus(bytes)..piece.end)
             }
             _ => {
                 let start = piece.start.0.checked_add(CHUNK_HEAD)?.checked_next_multiple_of(PAGE)?;
-                let bytes = piece.end.0.saturating_sub(start) / PAGE * PAGE;
+                let bytes = piece.end.0.saturating_sub(start) & !(PAGE - 1);
                 Some(Addr(start)..Addr(start.saturating_add(bytes)))
             }
         });
@@ -307,50 +306,55 @@ impl Glibc {
     }
 }
 
-/// The heaps of an arena that is not the main one; `None` if it is.
+/// Adds the bytes of a range to a sum.
+fn add(sum: &mut u64, start: Addr, end: Addr) {
+    *sum = sum.saturating_add(end.0.saturating_sub(start.0));
+}
+
+/// Reads the heaps of an arena; `None` for the main one.
 fn heaps_of(
     memory: &(impl Memory + ?Sized),
     state: &MallocState,
     number: usize,
-    places: &SearchAreas,
+    areas: &SearchAreas,
 ) -> Option<Vec<ArenaHeap>> {
     let owner = |base: Addr| memory.read_addr(base).ok() == Some(state.at);
     let (most, info_bytes) = HEAP_MAX.iter().find_map(|&most| {
-        let base = state.at.clear_bits(most - 1);
+        let base = state.at.clear_bits(most.saturating_sub(1));
         let info_bytes = state.at.0.saturating_sub(base.0);
         ((1..=64).contains(&info_bytes) && owner(base)).then_some((most, info_bytes))
     })?;
     let mut heaps: Vec<ArenaHeap> = Vec::new();
-    let mut base = state.top.clear_bits(most - 1);
+    let mut base = state.top.clear_bits(most.saturating_sub(1));
     let mut seen = HashSet::new();
-    while !base.is_null() && owner(base) && seen.insert(base) && heaps.len() < MOST_HEAPS {
+    while !base.is_null() && owner(base) && seen.insert(base) && heaps.len() < MAX_HEAPS {
         let (Ok(before), Ok(size)) =
             (memory.read_addr(base.plus(INFO_PREV)), memory.read_u64(base.plus(INFO_SIZE)))
         else {
             break;
         };
-        // The arena itself stands in its first heap, behind the head that all have.
+        // The arena itself is in its first heap, behind the header that all have.
         let head = base.plus(info_bytes);
         let first = if head == state.at { state.at.plus(state.shape.bytes()) } else { head };
         let first = Addr(first.0.checked_next_multiple_of(chunks::ALIGNMENT)?);
-        // However long it says it is, it is no longer than what is mapped there.
-        let range = base..base.plus(size.min(most)).min(places.end_of(base));
+        // It is no longer than its mapping.
+        let range = base..base.plus(size.min(most)).min(areas.end_of(base));
         let chunks = ChunkStarts::new(&range);
         heaps.push(ArenaHeap { range, first, top: state.top, arena: number, chunks });
-        base = before.clear_bits(most - 1);
+        base = before.clear_bits(most.saturating_sub(1));
     }
     Some(heaps)
 }
 
-/// The heap of a main arena. Its first chunk is where `brk` began; where that is not known, the first place from which chunks lead to
-/// its end.
+/// Finds the heap of a main arena. Its first chunk is where `brk` began, which is not known: the first address from which chunks lead to
+/// the end is taken.
 fn main_heap(
     memory: &(impl Memory + ?Sized),
     state: &MallocState,
     number: usize,
-    places: &SearchAreas,
+    areas: &SearchAreas,
 ) -> Option<ArenaHeap> {
-    let range = places.heap.clone()?;
+    let range = areas.heap.clone()?;
     let start = range.start.0.checked_next_multiple_of(chunks::ALIGNMENT)?;
     let reaches =
         |first: Addr| chunks::walk(memory, first, state.top, range.end, |_, _| {}).reached == range.end;
@@ -361,21 +365,20 @@ fn main_heap(
             let head = memory.read_u64(first.plus(chunks::SIZE)).unwrap_or(0);
             head & chunks::BEFORE_IN_USE != 0 && head & !chunks::FLAGS >= SMALLEST
         })
-        .take(MOST_BEGINNINGS)
+        .take(MAX_FIRST_CHUNKS)
         .find(|first| reaches(*first))
-        // Chunks as far as they can be followed are better than none.
+        // Some chunks are better than none.
         .unwrap_or(Addr(start));
     let chunks = ChunkStarts::new(&range);
     Some(ArenaHeap { range, first, top: state.top, arena: number, chunks })
 }
 
-/// Chunks with a mapping of their own: at the start of a page, with no chunk before them, of whole pages. After 2.42 their size is without
-/// the head of the next chunk, which there is none of, and the lowest bit of the word before it says that they are of huge pages
-/// (`mmap_set_chunk`).
-fn read_mapped(memory: &(impl Memory + ?Sized), places: &SearchAreas) -> Vec<Range<Addr>> {
+/// Finds the chunks with a mapping of their own: at the start of a page, with no chunk before them, of whole pages. After 2.42 their size
+/// is without the header of the next chunk, and the lowest bit of the word before it means huge pages (`mmap_set_chunk`).
+fn read_mapped(memory: &(impl Memory + ?Sized), areas: &SearchAreas) -> Vec<Range<Addr>> {
     let mut found: Vec<Range<Addr>> = Vec::new();
     let mut behind = Addr::NULL;
-    for range in &places.touched {
+    for range in &areas.touched {
         let mut at = range.start.max(behind);
         while at < range.end {
             let head = memory.read_u64(at).ok().zip(memory.read_u64(at.plus(chunks::SIZE)).ok());
@@ -383,9 +386,9 @@ fn read_mapped(memory: &(impl Memory + ?Sized), places: &SearchAreas) -> Vec<Ran
                 Some((0 | 1, size)) if size & chunks::FLAGS == chunks::OWN_MAPPING => size & !chunks::FLAGS,
                 _ => 0,
             };
-            let bytes = if size.is_multiple_of(PAGE) { size } else { size.saturating_add(2 * chunks::SIZE) };
+            let bytes = if size.is_multiple_of(PAGE) { size } else { size.saturating_add(chunks::HEADER) };
             let end = Addr(at.0.saturating_add(bytes));
-            if bytes > 0 && bytes.is_multiple_of(PAGE) && end <= places.end_of(at) {
+            if bytes > 0 && bytes.is_multiple_of(PAGE) && end <= areas.end_of(at) {
                 found.push(at..end);
                 behind = end;
                 at = end;

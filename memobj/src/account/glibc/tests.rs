@@ -78,7 +78,7 @@ fn read(parts: &[(u64, Vec<u8>); 2]) -> Glibc {
 }
 
 #[test]
-fn each_shape_of_an_arena_is_known_by_its_bins() {
+fn arenas_are_found_by_their_bins() {
     for (top, protected, fast) in [(96, true, 0x20), (96, false, 0x20), (8, true, 0)] {
         let glibc = read(&made(top, protected));
         let used = 0x290 + 0x40 + 0x50 + 0x20 + 0x30;
@@ -108,7 +108,7 @@ fn each_shape_of_an_arena_is_known_by_its_bins() {
 
 proptest! {
     #[test]
-    fn damage_ends_a_walk_and_nothing_else(changes in proptest::collection::vec((0_usize..2, 0_usize..0x2000, any::<u8>()), 1..40)) {
+    fn damaged_chunks_end_the_walk(changes in proptest::collection::vec((0_usize..2, 0_usize..0x2000, any::<u8>()), 1..40)) {
         let mut parts = made(96, true);
         for (part, at, byte) in changes {
             parts[part].1[at] ^= byte;

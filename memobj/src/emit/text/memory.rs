@@ -200,7 +200,7 @@ fn has_heaps(account: &MemoryAccount) -> bool {
 }
 
 fn what(row: &MemoryRow) -> String {
-    let kind = RowKind::ALL.into_iter().find(|kind| kind.as_str() == &*row.kind);
+    let kind = RowKind::ALL.iter().copied().find(|kind| kind.as_str() == &*row.kind);
     name(kind, &row.kind, row.detail.as_deref())
 }
 
