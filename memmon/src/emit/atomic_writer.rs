@@ -1,14 +1,14 @@
-//! Writing to a file whole lines or nothing.
+//! Writes complete lines or nothing.
 
 use std::fs::File;
 use std::io::{self, Write};
 
-/// Something written at its end that can be shortened: a file opened for appending.
+/// A file opened for appending, which can be shortened.
 pub trait AppendFile: Write {
-    /// Gives up what is behind the first `length` bytes.
+    /// Removes everything after the first `length` bytes.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system refuses.
     fn truncate_to(&mut self, length: u64) -> io::Result<()>;
 }
 
@@ -18,13 +18,13 @@ impl AppendFile for File {
     }
 }
 
-/// Writes each buffer to its end or not at all.
+/// Writes each buffer completely or not at all.
 #[derive(Debug)]
 pub(super) struct AtomicWriter<F> {
     file: F,
-    /// The bytes that were written whole.
+    /// Bytes of complete writes.
     length: u64,
-    /// Whether something torn stands behind them.
+    /// Whether part of a failed write follows them.
     torn: bool,
 }
 
@@ -53,7 +53,7 @@ impl<F: AppendFile> Write for AtomicWriter<F> {
         self.remove_torn_part()?;
         if let Err(error) = self.file.write_all(bytes) {
             self.torn = true;
-            // If this fails too, it is tried again before the next write.
+            // If this fails too, the next write tries again.
             let _ = self.remove_torn_part();
             return Err(error);
         }

@@ -1,91 +1,27 @@
 //! Samples as a table.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 use common::record::{ProcessRecord, ProcessSample, Record};
 use common::stdio::escape_controls;
-use common::time::Stamp;
-use serde::Serialize;
+use serde_json::Value;
 
-use super::Sink;
+use super::sink::Sink;
 use crate::shell_quote::quote_command;
 
-/// A row for each process of each `process` record, the root first; other records are left out.
+/// The columns: fields of the record, `role`, and fields of one process.
+const COLUMNS: &str = "timestamp,run,iteration,root_pid,role,pid,ppid,start_time,name,state,rss_bytes,vms_bytes,\
+    pss_bytes,uss_bytes,swap_bytes,rss_peak_bytes,rss_anon_bytes,rss_file_bytes,rss_shmem_bytes,memory_ratio,\
+    cgroup_ratio,cpu_ratio,threads,fds,total_rss_bytes,total_pss_bytes,cmdline";
+
+/// Writes a row for each process of each `process` record, the root first. Other records are left out.
 ///
-/// What is not known is an empty cell. A row is one line: names have their control characters escaped, and `cmdline`
-/// holds the arguments as a shell takes them.
+/// An unknown value is an empty cell. A row is one line: control characters in names are escaped, and `cmdline` is quoted as for
+/// a shell.
 #[derive(Debug)]
 pub struct Csv<W: Write> {
     output: W,
     has_titles: bool,
-}
-
-/// The columns, in their order.
-#[derive(Serialize)]
-struct CsvRow<'a> {
-    timestamp: Stamp,
-    run: &'a str,
-    iteration: u64,
-    root_pid: u32,
-    role: &'static str,
-    pid: u32,
-    ppid: Option<u32>,
-    start_time: Option<&'a str>,
-    name: Cow<'a, str>,
-    state: Option<&'static str>,
-    rss_bytes: Option<u64>,
-    vms_bytes: Option<u64>,
-    pss_bytes: Option<u64>,
-    uss_bytes: Option<u64>,
-    swap_bytes: Option<u64>,
-    rss_peak_bytes: Option<u64>,
-    rss_anon_bytes: Option<u64>,
-    rss_file_bytes: Option<u64>,
-    rss_shmem_bytes: Option<u64>,
-    memory_ratio: Option<f64>,
-    cgroup_ratio: Option<f64>,
-    cpu_ratio: Option<f64>,
-    threads: Option<u64>,
-    fds: Option<u64>,
-    total_rss_bytes: Option<u64>,
-    total_pss_bytes: Option<u64>,
-    cmdline: Option<String>,
-}
-
-impl<'a> CsvRow<'a> {
-    /// A row without totals.
-    fn new(record: &'a ProcessRecord, role: &'static str, process: &'a ProcessSample) -> Self {
-        Self {
-            timestamp: record.timestamp,
-            run: &record.run,
-            iteration: record.iteration,
-            root_pid: record.pid,
-            role,
-            pid: process.pid,
-            ppid: process.ppid,
-            start_time: process.start_time.as_deref(),
-            name: escape_controls(&process.name),
-            state: process.state.map(common::process::ProcessState::word),
-            rss_bytes: process.rss_bytes,
-            vms_bytes: process.vms_bytes,
-            pss_bytes: process.pss_bytes,
-            uss_bytes: process.uss_bytes,
-            swap_bytes: process.swap_bytes,
-            rss_peak_bytes: process.rss_peak_bytes,
-            rss_anon_bytes: process.rss_anon_bytes,
-            rss_file_bytes: process.rss_file_bytes,
-            rss_shmem_bytes: process.rss_shmem_bytes,
-            memory_ratio: process.memory_ratio,
-            cgroup_ratio: process.cgroup_ratio,
-            cpu_ratio: process.cpu_ratio,
-            threads: process.threads,
-            fds: process.fds,
-            total_rss_bytes: None,
-            total_pss_bytes: None,
-            cmdline: process.cmdline.as_deref().map(quote_command),
-        }
-    }
 }
 
 impl<W: Write> Csv<W> {
@@ -95,18 +31,40 @@ impl<W: Write> Csv<W> {
     }
 }
 
+/// The cells of a process. Only the root's row contains the totals.
+fn row(record: &ProcessRecord, process: &ProcessSample, is_root: bool) -> io::Result<Vec<String>> {
+    let mut fields = serde_json::to_value(process)?;
+    if is_root {
+        fields["total_rss_bytes"] = record.total_rss_bytes.into();
+        fields["total_pss_bytes"] = record.total_pss_bytes.into();
+    }
+    let cell = |column| match column {
+        "timestamp" => record.timestamp.to_string(),
+        "run" => record.run.to_string(),
+        "iteration" => record.iteration.to_string(),
+        "root_pid" => record.pid.to_string(),
+        "role" => if is_root { "root" } else { "child" }.to_owned(),
+        "name" => escape_controls(&process.name).into_owned(),
+        "cmdline" => process.cmdline.as_deref().map(quote_command).unwrap_or_default(),
+        column => match fields.get(column) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+        },
+    };
+    Ok(COLUMNS.split(',').map(cell).collect())
+}
+
 impl<W: Write> Sink for Csv<W> {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         let Record::Process(record) = record else { return Ok(()) };
-        let mut rows = ::csv::WriterBuilder::new().has_headers(!self.has_titles).from_writer(Vec::new());
-        let root = record.root();
-        rows.serialize(CsvRow {
-            total_rss_bytes: Some(record.total_rss_bytes),
-            total_pss_bytes: record.total_pss_bytes,
-            ..CsvRow::new(record, "root", &root)
-        })?;
+        let mut rows = ::csv::Writer::from_writer(Vec::new());
+        if !self.has_titles {
+            rows.write_record(COLUMNS.split(','))?;
+        }
+        rows.write_record(row(record, &record.root(), true)?)?;
         for child in &record.children {
-            rows.serialize(CsvRow::new(record, "child", child))?;
+            rows.write_record(row(record, child, false)?)?;
         }
         let rows = rows.into_inner().map_err(::csv::IntoInnerError::into_error)?;
         self.output.write_all(&rows)?;

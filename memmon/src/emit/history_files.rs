@@ -1,41 +1,44 @@
-//! The history of a run in two files: as text to read and as JSONL for the other tools.
+//! The saved history of a run: a text file for people and a JSONL file for the other tools.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use common::jsonl::Writer;
 use common::record::Record;
+use common::table::Style;
 use common::time::Stamp;
 
 use super::atomic_writer::{AppendFile, AtomicWriter};
-use super::{Jsonl, Sink, Style, Text};
+use super::sink::Sink;
+use super::text::Text;
 
-/// Runs of one pid that may begin within one second and one folder.
+/// Names to try for runs that begin in the same second and folder.
 const MAX_NAMES: u32 = 10_000;
 
-/// Saves every record in a `.jsonl` and a `.txt` file, at once: if memmon is killed, all complete samples are there.
+/// Saves every record at once in a `.jsonl` and a `.txt` file: if memmon is killed, all complete samples are there.
 ///
-/// A full disk is no reason to stop watching: [`record`](Sink::record) never fails. What could not be written is told by
-/// [`take_problem`](Self::take_trouble), leaves no torn line behind, and is tried anew with the next record.
+/// A full disk does not end the run: [`record`](Sink::record) never fails. A failed write is reported by
+/// [`take_problem`](Self::take_problem) and leaves no torn line; the next record is written again.
 #[derive(Debug)]
 pub struct HistoryFiles<F: AppendFile = File> {
-    jsonl: Jsonl<AtomicWriter<F>>,
+    jsonl: Writer<AtomicWriter<F>>,
     text: Text<AtomicWriter<F>>,
     paths: [PathBuf; 2],
-    /// Records missing in a file since writing began to fail; `None` while it works.
+    /// The number of lost records since writing failed; `None` while it works.
     lost: Option<u64>,
     problem: Option<String>,
 }
 
 impl HistoryFiles {
     /// Creates `process_monitor_<YYYYmmdd_HHMMSS>_pid<PID>.jsonl` and `.txt` in `folder`, and the folder and those above it
-    /// if they are not there. Where such a file is there already, `_2`, `_3`, … is put behind the name.
+    /// if missing. If such a file exists, `_2`, `_3`, … is appended to the name.
     ///
-    /// Command lines may hold secrets: files and new folders are for the user alone.
+    /// Command lines may contain secrets: only the user can read the files and new folders.
     ///
     /// # Errors
-    /// What the system says, behind the path it is about.
+    /// A file or folder cannot be created; the message begins with its path.
     pub fn create(folder: &Path, pid: u32, started: Stamp) -> io::Result<Self> {
         create_folder(folder).map_err(|error| with_path(folder, &error))?;
         let stem = format!("process_monitor_{}_pid{pid}", started.format("%Y%m%d_%H%M%S"));
@@ -47,7 +50,7 @@ impl HistoryFiles {
             match create_file(text) {
                 Ok(Some(text_file)) => return Ok(Self::new([jsonl_file, text_file], paths)),
                 other => {
-                    // Half a pair is of no use; the next name, or the error, matters more than whether this succeeds.
+                    // One file alone is useless. Whether removing it succeeds does not matter.
                     let _ = std::fs::remove_file(jsonl);
                     other?;
                 }
@@ -63,7 +66,7 @@ impl HistoryFiles {
 impl<F: AppendFile> HistoryFiles<F> {
     fn new([jsonl, text]: [F; 2], paths: [PathBuf; 2]) -> Self {
         Self {
-            jsonl: Jsonl::new(AtomicWriter::new(jsonl)),
+            jsonl: Writer::new(AtomicWriter::new(jsonl)),
             text: Text::new(AtomicWriter::new(text), Style::default()),
             paths,
             lost: None,
@@ -78,12 +81,12 @@ impl<F: AppendFile> HistoryFiles<F> {
         [jsonl, text]
     }
 
-    /// What the user should know since this was last asked: that writing began to fail, or works again and what was lost.
+    /// A message for the user since the last call: writing failed, or works again and how much was lost.
     pub fn take_problem(&mut self) -> Option<String> {
         self.problem.take()
     }
 
-    /// Takes note of how writing to both files went.
+    /// Notes the results of writing to both files.
     fn note_results(&mut self, results: [io::Result<()>; 2], sure: bool) {
         let failed = self.paths.iter().zip(results).find_map(|(path, result)| Some(path).zip(result.err()));
         match (failed, self.lost) {
@@ -112,7 +115,7 @@ impl<F: AppendFile> HistoryFiles<F> {
 impl<F: AppendFile> Sink for HistoryFiles<F> {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         let results = [self.jsonl.record(record), self.text.record(record)];
-        // On a full disk small records may still find room. Only a sample, which goes to both files, shows that it is over.
+        // A small record may still fit on a full disk. Only a sample, which goes to both files, shows that writing works again.
         self.note_results(results, matches!(record, Record::Process(_)));
         Ok(())
     }
@@ -137,7 +140,7 @@ fn create_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// A new file at `path`; `None` if something is there.
+/// A new file at `path`; `None` if it exists.
 fn create_file(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.append(true).create_new(true);
@@ -150,7 +153,7 @@ fn create_file(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Where histories are kept by themselves: `$XDG_STATE_HOME/memtools`, else `~/.local/state/memtools` (XDG Base Directory
+/// The default folder of histories: `$XDG_STATE_HOME/memtools`, else `~/.local/state/memtools` (XDG Base Directory
 /// Specification 0.8); `~/Library/Application Support/memtools` on macOS, `%LOCALAPPDATA%\memtools` on Windows.
 ///
 /// `None` if there is no home folder.
@@ -160,7 +163,7 @@ pub fn state_dir() -> Option<PathBuf> {
 }
 
 fn state_dir_of(variable: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
-    // The specification has relative paths ignored; elsewhere too they would depend on where memmon was called.
+    // The specification ignores relative paths: they would depend on the current folder.
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let folder = |name: &str| variable(name).map(PathBuf::from).and_then(absolute);
     let at_home = |path: &str| home.clone().and_then(absolute).map(|home| home.join(path));
@@ -277,7 +280,7 @@ mod tests {
 
     /// The iterations in the JSONL, each of whose lines must be a record.
     fn iterations(save: &mut HistoryFiles<SmallDisk>) -> Vec<u64> {
-        let log = save.jsonl.writer.get_mut().storage().bytes.clone();
+        let log = save.jsonl.get_mut().storage().bytes.clone();
         assert!(log.is_empty() || log.ends_with(b"\n"));
         Reader::new("log", log.as_slice())
             .map(|item| match item.unwrap() {

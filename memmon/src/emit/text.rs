@@ -1,6 +1,7 @@
-//! Blocks for people: one for each sample, with what happened between the samples and what follows from them.
+//! Text for people: a block for each sample, with the events between samples and warnings.
 
 mod event_lines;
+mod format;
 mod sample_block;
 
 #[cfg(test)]
@@ -8,48 +9,41 @@ mod event_tests;
 #[cfg(test)]
 mod tests;
 
-use common::columns::{Tone, cut};
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::Arc;
 
+use common::columns::Tone;
 use common::record::{ErrorRecord, EventKind, ProcessEvent, ProcessRecord, Record};
 use common::stdio::escape_controls;
 use common::table::{Line, Style};
-use common::units::Bytes;
 
 use self::event_lines::{LimitCrossing, PendingEvents};
+use self::format::ProcessIdentity;
 use self::sample_block::{Checkpoint, SampleBlock};
-use super::Sink;
+use super::sink::Sink;
 
-/// Columns for a name before it is cut, or pushes the columns behind it where nothing is cut.
-const NAME_COLUMNS: usize = 24;
-
-/// A root not seen for so many samples has ended; its last values are forgotten.
+/// After this many samples without a root its last values are forgotten.
 const MAX_ROOT_AGE: u64 = 100;
 
-/// A process within a run: its number and when it began.
-type ProcessIdentity = (u32, Option<Arc<str>>);
-
-/// Records for people: a block for each `process` record, with changes since the block before of the same root.
+/// Writes a block for each `process` record, with changes since the last block of the same root.
 ///
-/// What happened before a sample is held back until the sample is there, and summed up if it was much;
-/// [`finish`](Sink::finish) writes what is still held, and so does dropping, which cannot tell of an error.
+/// Events before a sample are held back until the sample arrives, and summarized if there are many. [`finish`](Sink::finish)
+/// writes them in any case, and so does dropping, which cannot report an error.
 #[derive(Debug)]
 pub struct Text<W: Write> {
     output: W,
     style: Style,
-    /// What the record at hand becomes; written at once.
+    /// The text of the current record, written at once.
     text: String,
-    /// Whether anything was written yet.
+    /// Whether anything was written.
     has_written: bool,
-    /// The iteration of what was written last.
+    /// The iteration of the last text.
     last: Option<u64>,
     pending: PendingEvents,
     crossing: Option<LimitCrossing>,
     roots: HashMap<ProcessIdentity, Checkpoint>,
     machine_bytes: Option<u64>,
-    /// The day of the block before.
+    /// The date of the last block.
     date: String,
 }
 
@@ -126,7 +120,7 @@ impl<W: Write> Text<W> {
         self.write_below(error.iteration, &[Line::whole(2, Tone::Warning, escape_controls(&text))]);
     }
 
-    /// What was held back.
+    /// Writes the events that were held back.
     fn flush_pending(&mut self) {
         let pending = std::mem::take(&mut self.pending);
         let iteration = pending.iteration;
@@ -136,7 +130,7 @@ impl<W: Write> Text<W> {
         }
     }
 
-    /// Lines set apart from what stands before them.
+    /// Writes lines after an empty line.
     fn write_group(&mut self, iteration: u64, lines: &[Line]) {
         if self.has_written || !self.text.is_empty() {
             self.text.push('\n');
@@ -145,7 +139,7 @@ impl<W: Write> Text<W> {
         self.add(lines);
     }
 
-    /// Lines that belong to what stands before them, if that is of the same iteration.
+    /// Writes lines directly below the last ones, if these are of the same iteration.
     fn write_below(&mut self, iteration: u64, lines: &[Line]) {
         if self.last == Some(iteration) {
             self.add(lines);
@@ -178,17 +172,13 @@ impl<W: Write> Sink for Text<W> {
             Record::Process(record) => self.process(record),
             Record::ProcessEvent(event) => self.event(event),
             Record::Error(error) => self.error(error),
-            // What a command prints is relayed where it is launched.
-            Record::Output(_)
-            | Record::Census(_)
-            | Record::Leaks(_)
-            | Record::Diff(_)
-            | Record::Unknown(_) => {}
+            // Output of the command is relayed already; other records are not memmon's.
+            _ => {}
         }
         self.write()
     }
 
-    /// A width of 0 comes from a terminal that does not know its size, and cuts nothing.
+    /// A terminal of unknown size reports 0 columns; then nothing is cut.
     fn set_width(&mut self, width: Option<usize>) {
         self.style.width = width.filter(|&columns| columns > 0);
     }
@@ -203,20 +193,4 @@ impl<W: Write> Drop for Text<W> {
     fn drop(&mut self) {
         let _ = self.finish();
     }
-}
-
-/// A name for a line of text: escaped, and cut if lines are cut.
-fn display_name(name: &str, style: Style) -> String {
-    let name = escape_controls(name);
-    if style.width.is_some() { cut(&name, NAME_COLUMNS).into_owned() } else { name.into_owned() }
-}
-
-/// A size, or what stands for one that is not known.
-fn size_or_dash(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "–".to_owned(), |bytes| Bytes(bytes).to_string())
-}
-
-/// `1 process`, `2 processes`.
-fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -20,7 +20,7 @@ use super::outputs::Outputs;
 use crate::cli::Args;
 use crate::limits::Limits;
 use crate::sample::Sampler;
-use crate::watch::{Action, TerminalScreen};
+use crate::watch::TerminalScreen;
 
 /// Exit code for a crossed limit of `--fail-above`.
 const EXIT_LIMIT: u8 = 1;
@@ -166,7 +166,7 @@ impl Monitor {
         }
         if ready.key {
             match self.outputs.screen().map(TerminalScreen::keys) {
-                Some(Ok(Some(Action::Quit)) | Err(_)) => self.stop = Some(Stop::Done),
+                Some(Ok(true) | Err(_)) => self.stop = Some(Stop::Done),
                 _ => self.outputs.draw(),
             }
         }

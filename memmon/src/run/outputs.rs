@@ -4,12 +4,14 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use common::cli::Failure;
+use common::jsonl::Writer;
 use common::record::Record;
 use common::session::{Destination, open_log, open_stdout, stdout_style, terminal_columns};
+use common::table::Style;
 use common::time::Stamp;
 
 use crate::cli::{Args, Format};
-use crate::emit::{Csv, HistoryFiles, Jsonl, Sink, Style, Text, state_dir};
+use crate::emit::{Csv, HistoryFiles, Sink, Text, state_dir};
 use crate::watch::TerminalScreen;
 
 /// The folder of histories that are saved by default, below the user's state folder.
@@ -148,7 +150,7 @@ fn open_main(args: &Args, to_terminal: bool) -> Result<Destination<Box<dyn Sink>
         None => ("stdout".to_owned(), open_stdout()?, stdout_style()),
     };
     let sink: Box<dyn Sink> = match format {
-        Format::Jsonl => Box::new(Jsonl::new(file)),
+        Format::Jsonl => Box::new(Writer::new(file)),
         Format::Csv => Box::new(Csv::new(file)),
         Format::Text => Box::new(Text::new(file, style)),
     };

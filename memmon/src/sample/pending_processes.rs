@@ -1,4 +1,4 @@
-//! Processes that the kernel told of and that no listing has shown yet. Many never will: they live too short.
+//! Processes that the kernel reported and no listing has shown yet. Many exit before that.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,51 +6,51 @@ use std::time::Duration;
 
 use crate::source::KernelEvent;
 
-/// Beyond this many the oldest knowledge is given up: their exits were lost.
+/// With more than this the exits must have been lost, and all are forgotten.
 const MAX_PENDING: usize = 100_000;
 
-/// A process that began below a root.
+/// A new process below a root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingProcess {
     /// Its parent.
     pub ppid: u32,
     /// The tree it belongs to.
     pub root: usize,
-    /// When it began, on the monotonic clock since boot.
+    /// Its start, on the monotonic clock since boot.
     pub at: Duration,
-    /// It runs another program than its parent.
+    /// Whether it has called exec.
     pub execed: bool,
-    /// Its name, once it took one of its own and that could be read.
+    /// Its own name, if it has one and that was readable.
     pub name: Option<Arc<str>>,
-    /// Its command line, likewise.
+    /// Its command line, under the same condition.
     pub cmdline: Option<Arc<[String]>>,
 }
 
-/// What became of a process that was told of.
+/// A change of a pending or watched process.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ProcessUpdate {
-    /// A newborn ended before anyone saw it.
+    /// A pending process exited.
     ShortLived {
         /// Its number.
         pid: u32,
-        /// What was known of it.
+        /// Its last state.
         process: PendingProcess,
         /// As wait(2) encodes it.
         wait_status: i32,
-        /// When it ended.
+        /// The time of its exit.
         at: Duration,
     },
-    /// A newborn runs another program: its name can be read now, if it still lives.
+    /// A pending process called exec: its name can be read now, if it still lives.
     NewProgram {
         /// Its number.
         pid: u32,
     },
-    /// A process that is watched already runs another program.
+    /// A watched process called exec.
     Exec {
         /// Its number.
         pid: u32,
     },
-    /// A process that is watched already ended.
+    /// A watched process exited.
     Exit {
         /// Its number.
         pid: u32,
@@ -59,21 +59,20 @@ pub enum ProcessUpdate {
         /// When.
         at: Duration,
     },
-    /// The kernel could not keep all events for us.
+    /// The kernel dropped events.
     Lost,
 }
 
-/// The newborns, by number.
+/// All pending processes.
 #[derive(Debug, Default)]
 pub struct PendingProcesses {
     by_pid: HashMap<u32, PendingProcess>,
 }
 
 impl PendingProcesses {
-    /// Follows what the kernel told. `tree_of` says which tree a watched process is in.
+    /// Applies kernel events. `tree_of` is the tree of a watched process.
     ///
-    /// `lives` says whether a number is that of a process already watched: a listing may show a child before the kernel's word of its birth
-    /// is heard.
+    /// `lives` says whether a pid belongs to a watched process: a listing may show a child before its fork event is read.
     pub fn apply(
         &mut self,
         events: Vec<KernelEvent>,
@@ -128,7 +127,7 @@ impl PendingProcesses {
                     }
                 }
                 KernelEvent::Lost => {
-                    // Exits may be among what was lost; the listing finds who is still there.
+                    // Exits may be lost too; the next listing finds the processes that live.
                     self.by_pid.clear();
                     updates.push(ProcessUpdate::Lost);
                 }
@@ -137,26 +136,26 @@ impl PendingProcesses {
         updates
     }
 
-    /// A listing shows the process: it is watched from now on.
+    /// Removes a process that is watched from now on.
     pub fn take(&mut self, pid: u32) -> Option<PendingProcess> {
         self.by_pid.remove(&pid)
     }
 
-    /// What a newborn's program could be read to be.
+    /// Sets the name and command line of a pending process.
     pub fn set_name(&mut self, pid: u32, name: Arc<str>, cmdline: Option<Arc<[String]>>) {
         if let Some(process) = self.by_pid.get_mut(&pid) {
             (process.name, process.cmdline) = (Some(name), cmdline);
         }
     }
 
-    /// Their numbers, in order.
+    /// Their pids, in order.
     pub fn pids(&self) -> Vec<u32> {
         let mut pids: Vec<u32> = self.by_pid.keys().copied().collect();
         pids.sort_unstable();
         pids
     }
 
-    /// The tree a newborn belongs to.
+    /// The tree of a pending process.
     pub fn tree_of(&self, pid: u32) -> Option<usize> {
         self.by_pid.get(&pid).map(|process| process.root)
     }

@@ -1,43 +1,38 @@
-//! What was read, as records.
+//! Turns readings into `process` records.
 
 use std::time::{Duration, Instant};
 
-use common::record::{
-    Cgroup, EventKind, Header, Pressure, ProcessEvent, ProcessRecord, ProcessSample, Record, System,
-};
+use common::record::{Cgroup, EventKind, Header, ProcessEvent, ProcessRecord, ProcessSample, Record};
 use common::time::Tick;
 
+use super::sampler::{Sampler, TreeState};
 use super::watched_process::{WatchedProcess, round};
-use super::{Sampler, Tree};
 
-/// The machine and the cgroup are not read more often, however short the interval.
+/// The machine and the cgroup are read at most this often, however short the interval.
 const SYSTEM_READ_INTERVAL: Duration = Duration::from_millis(950);
 
 impl Sampler {
-    /// The `process` records of this tick, and behind them what the kernel killed.
-    pub(super) fn build(&mut self, tick: &Tick, begin: Instant, records: &mut Vec<Record>) {
-        let near = self.system_read_at.is_none_or(|at| begin.duration_since(at) >= SYSTEM_READ_INTERVAL);
+    /// Adds the `process` records of this tick, then OOM kills.
+    pub(super) fn add_process_records(&mut self, tick: &Tick, begin: Instant, records: &mut Vec<Record>) {
+        let is_due = self.system_read_at.is_none_or(|at| begin.duration_since(at) >= SYSTEM_READ_INTERVAL);
         let (mut system, mut pressure) = (None, None);
-        if near {
+        if is_due {
             self.system_read_at = Some(begin);
             system = self.source.system();
             pressure = self.source.pressure();
-            self.machine = system.as_ref().map(|s| s.total_bytes).or(self.machine);
+            self.machine_bytes = system.as_ref().map(|s| s.total_bytes).or(self.machine_bytes);
         }
-        let mut below: Vec<Vec<&WatchedProcess>> = self.trees.iter().map(|_| Vec::new()).collect();
+        let mut by_tree: Vec<Vec<&WatchedProcess>> = self.trees.iter().map(|_| Vec::new()).collect();
         for member in self.members.values() {
-            if let Some(members) = below.get_mut(member.root) {
+            if let Some(members) = by_tree.get_mut(member.root) {
                 members.push(member);
             }
         }
         let mut killed = Vec::new();
-        for (index, mut members) in below.into_iter().enumerate() {
-            let Some(root_id) = self.forest.roots().get(index).copied() else { continue };
-            let (Some(root), Some(tree)) = (self.members.get(&root_id), self.trees.get_mut(index)) else {
-                continue;
-            };
+        for ((&root_id, tree), mut members) in self.forest.roots().iter().zip(&mut self.trees).zip(by_tree) {
+            let Some(root) = self.members.get(&root_id) else { continue };
             let header = Header::now(&self.run, self.iteration);
-            let cgroup = if near { self.source.cgroup(root_id) } else { None };
+            let cgroup = if is_due { self.source.cgroup(root_id) } else { None };
             if let Some(cgroup) = &cgroup {
                 tree.limit = cgroup.limit_bytes;
                 let kills = oom_kills(tree, cgroup);
@@ -50,15 +45,15 @@ impl Sampler {
                 }
             }
             members.sort_unstable_by_key(|member| (member.id.start, member.id.pid));
-            let mut record = ProcessRecord::new(header, root.sample(self.machine, tree.limit));
-            record.children = members
-                .iter()
-                .filter(|m| m.id != root_id)
-                .map(|m| m.sample(self.machine, tree.limit))
-                .collect();
-            record.short_lived_count = self.kernel_reports.then_some(std::mem::take(&mut tree.short_lived));
-            total(&mut record, &members, begin);
-            surround(&mut record, cgroup, pressure.clone(), system.clone());
+            let sample = |member: &WatchedProcess| member.sample(self.machine_bytes, tree.limit);
+            let mut record = ProcessRecord::new(header, sample(root));
+            record.children = members.iter().filter(|m| m.id != root_id).map(|m| sample(m)).collect();
+            record.short_lived_count =
+                self.has_kernel_events.then_some(std::mem::take(&mut tree.short_lived));
+            add_totals(&mut record, &members, begin);
+            record.cgroup = cgroup;
+            record.pressure.clone_from(&pressure);
+            record.system.clone_from(&system);
             record.interval_seconds = self.options.interval.as_secs_f64();
             record.elapsed_seconds = round(begin.duration_since(self.started).as_secs_f64(), 1e6);
             record.late_seconds = round(tick.late.as_secs_f64(), 1e6);
@@ -70,16 +65,17 @@ impl Sampler {
     }
 }
 
-fn total(record: &mut ProcessRecord, members: &[&WatchedProcess], now: Instant) {
-    let sum = |samples: &[ProcessSample]| -> u64 {
-        samples.iter().filter_map(|s| s.rss_bytes).fold(0, u64::saturating_add)
+fn add_totals(record: &mut ProcessRecord, members: &[&WatchedProcess], now: Instant) {
+    let rss = |samples: &[ProcessSample]| -> u64 {
+        samples.iter().filter_map(|sample| sample.rss_bytes).fold(0, u64::saturating_add)
     };
     record.children_count = u64::try_from(record.children.len()).unwrap_or(u64::MAX);
-    record.children_rss_bytes = sum(&record.children);
+    record.children_rss_bytes = rss(&record.children);
     record.total_rss_bytes = record.children_rss_bytes.saturating_add(record.rss_bytes.unwrap_or(0));
     let mut pss = 0_u64;
     let mut oldest = now;
     for member in members.iter().filter(|member| !member.is_exiting) {
+        // The total is unknown if one part is.
         let Some((sizes, at)) = member.pss else { return };
         pss = pss.saturating_add(sizes.pss_bytes);
         oldest = oldest.min(at);
@@ -88,23 +84,9 @@ fn total(record: &mut ProcessRecord, members: &[&WatchedProcess], now: Instant) 
     record.total_pss_age_seconds = Some(round(now.duration_since(oldest).as_secs_f64(), 1e3));
 }
 
-fn surround(
-    record: &mut ProcessRecord,
-    cgroup: Option<Cgroup>,
-    pressure: Option<Pressure>,
-    system: Option<System>,
-) {
-    record.cgroup = cgroup;
-    record.pressure = pressure;
-    record.system = system;
-}
-
-/// How many were killed since the reading before; none at the first.
-fn oom_kills(tree: &mut Tree, cgroup: &Cgroup) -> u64 {
+/// The number of OOM kills since the last reading; 0 at the first.
+fn oom_kills(tree: &mut TreeState, cgroup: &Cgroup) -> u64 {
     let before = tree.oom_kills;
     tree.oom_kills = cgroup.oom_kills.or(before);
-    match (before, cgroup.oom_kills) {
-        (Some(before), Some(now)) => now.saturating_sub(before),
-        _ => 0,
-    }
+    before.zip(cgroup.oom_kills).map_or(0, |(before, now)| now.saturating_sub(before))
 }

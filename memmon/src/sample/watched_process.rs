@@ -1,4 +1,4 @@
-//! What is known of one watched process.
+//! The state of one watched process.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use common::time::Stamp;
 
 use crate::source::{ProcessDetails, ProcessEntry, ProcessSizes, ProportionalSizes};
 
-/// The part of a command line that stands in every sample.
+/// The length of command lines in samples.
 const MAX_CMDLINE_BYTES: usize = 4096;
 
-/// The shortest time over which a share of processor time says something: the kernel counts it in steps of 10 ms.
+/// The shortest time over which a CPU share is meaningful: the kernel counts in steps of 10 ms.
 const MIN_CPU_WINDOW: Duration = Duration::from_millis(50);
 
 /// One watched process.
@@ -22,13 +22,13 @@ pub struct WatchedProcess {
     pub root: usize,
     pub ppid: u32,
     pub name: Arc<str>,
-    /// As samples have it: cut.
+    /// Cut, for samples.
     pub cmdline: Option<Arc<[String]>>,
-    /// As events have it: whole.
+    /// Complete, for events.
     full_cmdline: Option<Arc<[String]>>,
     start_time: Option<Arc<str>>,
     start_ticks: Option<u64>,
-    /// When the kernel told of its birth, on the monotonic clock since boot.
+    /// Its start as the kernel reported it, on the monotonic clock since boot.
     pub born_at: Option<Duration>,
     pub sizes: Option<ProcessSizes>,
     pub first_rss: Option<u64>,
@@ -42,13 +42,13 @@ pub struct WatchedProcess {
     pub pss_fresh: bool,
     pub pss_cost: Option<Duration>,
     image: Option<u64>,
-    /// The kernel told that it runs another program.
+    /// The kernel reported an exec.
     pub exec_seen: bool,
-    /// Its details showed another program before the kernel told of it.
+    /// Its details showed the exec before the kernel reported it.
     exec_seen_early: bool,
-    /// It has no memory any more, and will have ended at the next look.
+    /// It released its memory; the next reading will find its exit.
     pub is_exiting: bool,
-    /// That it cannot be read was said already.
+    /// The error that it cannot be read was recorded.
     pub reported_unreadable: bool,
 }
 
@@ -82,12 +82,12 @@ impl WatchedProcess {
         }
     }
 
-    /// Whether the reader may look into it, so that a wait status of 0 is a true one.
+    /// Whether this user may read it. Only then a wait status of 0 is certain.
     pub fn is_readable(&self) -> bool {
         self.image.is_some()
     }
 
-    /// The kernel tells that it runs another program, perhaps one that was told of already.
+    /// Notes an exec that the kernel reported. It may have been seen already.
     pub fn note_exec(&mut self) {
         if !std::mem::take(&mut self.exec_seen_early) {
             self.exec_seen = true;
@@ -100,20 +100,19 @@ impl WatchedProcess {
         self.peak_rss = self.peak_rss.max(Some(sizes.rss_bytes));
     }
 
-    /// Takes new details in; whether they show that it runs another program now. Without the command line its name is not
-    /// completed from there either.
+    /// Takes new details. Returns whether they show an exec. Without `with_cmdline` the name is not completed either.
     pub fn update_details(&mut self, details: ProcessDetails, now: Instant, with_cmdline: bool) -> bool {
         let name = if with_cmdline { details.full_name() } else { Arc::clone(&details.name) };
         let replaced = self.exec_seen
             || match (self.image, details.image) {
                 (Some(before), Some(after)) => before != after,
-                // Nothing but the name to go by.
+                // Only the name is left to compare.
                 _ => self.details.is_some() && details.image.is_none() && self.name != name,
             };
         let replaced = replaced && self.details.is_some();
         self.exec_seen_early = replaced && !self.exec_seen || self.exec_seen_early && !replaced;
         self.exec_seen = false;
-        // In the middle of an exec the image is hidden: what comes to light behind it is no further change.
+        // During an exec the image is hidden; its next value is not another exec.
         self.image = if replaced { details.image } else { details.image.or(self.image) };
         if self.name != name {
             self.name = name;
@@ -130,8 +129,8 @@ impl WatchedProcess {
             let stamp = details.start_unix_seconds.and_then(Stamp::from_unix_seconds);
             self.start_time = stamp.map(|stamp| stamp.to_string().into());
         }
-        self.ppid = details.found.ppid;
-        self.peak_rss = self.peak_rss.max(details.rss_peak_bytes);
+        self.ppid = details.entry.ppid;
+        self.peak_rss = self.peak_rss.max(details.memory.rss_peak_bytes);
         self.cpu_ratio = None;
         match (self.cpu, details.cpu_time) {
             (Some((before, at)), Some(used)) if now.duration_since(at) >= MIN_CPU_WINDOW => {
@@ -147,10 +146,11 @@ impl WatchedProcess {
         replaced
     }
 
-    /// As it stands in a record. `machine` and `limit` are what shares are taken of.
+    /// Its part of a record. `machine` and `limit` are the denominators of ratios.
     pub fn sample(&self, machine: Option<u64>, limit: Option<u64>) -> ProcessSample {
         let rss = self.sizes.map(|sizes| sizes.rss_bytes);
         let details = self.details.as_ref().filter(|_| self.details_fresh);
+        let memory = details.map(|d| d.memory).unwrap_or_default();
         let pss = self.pss.filter(|_| self.pss_fresh).map(|(sizes, _)| sizes);
         ProcessSample {
             pid: self.id.pid,
@@ -164,11 +164,11 @@ impl WatchedProcess {
             vms_bytes: self.sizes.map(|sizes| sizes.vms_bytes),
             pss_bytes: pss.map(|p| p.pss_bytes),
             uss_bytes: pss.map(|p| p.uss_bytes),
-            swap_bytes: details.and_then(|d| d.swap_bytes),
-            rss_peak_bytes: details.and_then(|d| d.rss_peak_bytes),
-            rss_anon_bytes: details.and_then(|d| d.rss_anon_bytes),
-            rss_file_bytes: details.and_then(|d| d.rss_file_bytes),
-            rss_shmem_bytes: details.and_then(|d| d.rss_shmem_bytes),
+            swap_bytes: memory.swap_bytes,
+            rss_peak_bytes: memory.rss_peak_bytes,
+            rss_anon_bytes: memory.rss_anon_bytes,
+            rss_file_bytes: memory.rss_file_bytes,
+            rss_shmem_bytes: memory.rss_shmem_bytes,
             memory_ratio: share(rss, machine),
             cgroup_ratio: share(rss, limit),
             cpu_ratio: self.cpu_ratio.filter(|_| self.details_fresh),
@@ -177,7 +177,7 @@ impl WatchedProcess {
         }
     }
 
-    /// An event of it, with what identifies it.
+    /// An event of this process.
     pub fn event(&self, header: Header, event: EventKind, root_pid: u32) -> ProcessEvent {
         let whole = matches!(event, EventKind::Started | EventKind::Replaced);
         ProcessEvent {
@@ -190,7 +190,7 @@ impl WatchedProcess {
         }
     }
 
-    /// How long it has lived, if its start is known.
+    /// Its age, if its start is known.
     pub fn age_seconds(&self) -> Option<f64> {
         let start = self.details.as_ref()?.start_unix_seconds?;
         Some((Stamp::now().unix_seconds() - start).max(0.0))
@@ -203,12 +203,12 @@ fn share(bytes: Option<u64>, of: Option<u64>) -> Option<f64> {
     Some(round(bytes? as f64 / of as f64, 1e6))
 }
 
-/// Rounds, so that a log does not carry digits that mean nothing.
+/// Rounds to `1 / steps`: a log should not carry meaningless digits.
 pub fn round(value: f64, steps: f64) -> f64 {
     (value * steps).round() / steps
 }
 
-/// The arguments up to [`MAX_CMDLINE_BYTES`] bytes; the one that goes beyond is cut and marked, those behind it are left out.
+/// The first [`MAX_CMDLINE_BYTES`] bytes of the arguments. The argument at the limit is cut and marked; the rest is left out.
 fn cut(cmdline: &Arc<[String]>) -> Arc<[String]> {
     let mut room = MAX_CMDLINE_BYTES;
     if cmdline.iter().map(String::len).sum::<usize>() <= room {

@@ -1,8 +1,7 @@
-//! What the operating system says of processes.
+//! What the operating system reports about processes.
 //!
-//! One trait, [`Source`], and two ways to answer it side by side: [`linux`], the fast path, which keeps `/proc` files open and
-//! lists processes only when new ones were made; and [`sysinfo`], for every other system. On Linux both are there, and a test
-//! holds that they agree on what both measure.
+//! [`ProcessSource`] has two implementations: [`linux`] keeps `/proc` files open and lists processes only when new ones were
+//! created; [`sysinfo`] serves every other system. On Linux both exist, and a test compares them.
 
 #[cfg(target_os = "linux")]
 pub mod linux;
@@ -15,45 +14,44 @@ use std::time::Duration;
 use common::process::{ProcessId, ProcessState};
 use common::record::{Cgroup, Pressure, System};
 
-/// A process that was found, and where it stands.
+/// A process and its position in the process table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessEntry {
-    /// Who it is.
+    /// Its identity.
     pub id: ProcessId,
-    /// Its parent's number.
+    /// Its parent's pid.
     pub ppid: u32,
-    /// The number of its process group's leader; 0 if unknown.
+    /// The pid of its process group's leader; 0 if unknown.
     pub group: u32,
-    /// The number of its session's leader; 0 if unknown.
+    /// The pid of its session's leader; 0 if unknown.
     pub session: u32,
 }
 
 /// Why a process could not be read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// It has ended.
+    /// It has exited.
     Exited {
-        /// Of a zombie, as wait(2) encodes it. 0 may also mean that it is hidden from the reader.
+        /// Of a zombie, as wait(2) encodes it. 0 may also mean that the reader may not see it.
         wait_status: Option<i32>,
     },
-    /// It gave back its memory and will have ended in a moment. How cannot be said yet.
+    /// It released its memory and is about to exit. Its exit status is not known yet.
     Exiting,
-    /// It is there, but this could not be read: usually for want of permission.
+    /// It exists, but cannot be read: usually for lack of permission.
     Failed(io::Error),
 }
 
 impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
-        // A read of a kept /proc file says ESRCH when its process has gone, an open says ENOENT.
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::Exited { wait_status: None },
-            _ if error.raw_os_error() == Some(3) => Self::Exited { wait_status: None },
-            _ => Self::Failed(error),
+        // After an exit, reading an open /proc file fails with ESRCH, opening one with ENOENT.
+        if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(3) {
+            return Self::Exited { wait_status: None };
         }
+        Self::Failed(error)
     }
 }
 
-/// Cheap enough for every tick.
+/// Sizes that are cheap enough for every tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessSizes {
     /// Resident set size.
@@ -62,28 +60,12 @@ pub struct ProcessSizes {
     pub vms_bytes: u64,
 }
 
-/// What is read in turn. What the system does not tell is `None`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ProcessDetails {
-    /// Where it stands now: parents and groups change.
-    pub found: ProcessEntry,
-    /// Its name as the kernel keeps it, on Linux 15 bytes at most.
-    pub name: Arc<str>,
-    /// Its arguments, all of them.
-    pub cmdline: Option<Arc<[String]>>,
-    /// When it began, in seconds since 1970.
-    pub start_unix_seconds: Option<f64>,
-    /// What it is doing.
-    pub state: ProcessState,
-    /// Processor time it used so far.
-    pub cpu_time: Option<Duration>,
-    /// Its threads.
-    pub threads: Option<u64>,
-    /// Its open file descriptors.
-    pub fds: Option<u64>,
-    /// What of it is in swap.
+/// Parts of a process's memory, as far as the system reports them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MemoryDetails {
+    /// Swapped-out memory.
     pub swap_bytes: Option<u64>,
-    /// Its largest resident set size so far.
+    /// The largest resident set size so far.
     pub rss_peak_bytes: Option<u64>,
     /// Resident and backed by no file.
     pub rss_anon_bytes: Option<u64>,
@@ -91,7 +73,30 @@ pub struct ProcessDetails {
     pub rss_file_bytes: Option<u64>,
     /// Resident and shared memory.
     pub rss_shmem_bytes: Option<u64>,
-    /// Changes whenever the process starts another program (exec); `None` if the reader may not see it.
+}
+
+/// Everything that is read in turn, not at every tick.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessDetails {
+    /// Its current position: parents and groups change.
+    pub entry: ProcessEntry,
+    /// Its name as the kernel keeps it, on Linux at most 15 bytes.
+    pub name: Arc<str>,
+    /// All its arguments.
+    pub cmdline: Option<Arc<[String]>>,
+    /// Its start in seconds since 1970.
+    pub start_unix_seconds: Option<f64>,
+    /// Its state.
+    pub state: ProcessState,
+    /// Processor time used so far.
+    pub cpu_time: Option<Duration>,
+    /// Number of threads.
+    pub threads: Option<u64>,
+    /// Number of open file descriptors.
+    pub fds: Option<u64>,
+    /// Parts of its memory.
+    pub memory: MemoryDetails,
+    /// Changes at every exec; `None` if the reader may not see it.
     pub image: Option<u64>,
 }
 
@@ -102,11 +107,11 @@ const KERNEL_NAME_BYTES: usize = 15;
 const FILE_NAME_BYTES: usize = 255;
 
 impl ProcessDetails {
-    /// What every system tells.
+    /// Details that every system reports.
     #[must_use]
-    pub fn new(found: ProcessEntry, name: Arc<str>, state: ProcessState) -> Self {
+    pub fn new(entry: ProcessEntry, name: Arc<str>, state: ProcessState) -> Self {
         Self {
-            found,
+            entry,
             name,
             cmdline: None,
             start_unix_seconds: None,
@@ -114,39 +119,31 @@ impl ProcessDetails {
             cpu_time: None,
             threads: None,
             fds: None,
-            swap_bytes: None,
-            rss_peak_bytes: None,
-            rss_anon_bytes: None,
-            rss_file_bytes: None,
-            rss_shmem_bytes: None,
+            memory: MemoryDetails::default(),
             image: None,
         }
     }
 
-    /// The name in full: where the kernel may have cut it and the command line begins the same, the rest of that word.
+    /// The full name: if the kernel may have cut it, it is completed from the command line.
     ///
-    /// Of that word only: programs write titles of any length over their command lines, with arguments in them.
+    /// Only the same word is completed: programs write titles of any length over their command lines, with arguments in them.
     #[must_use]
     pub fn full_name(&self) -> Arc<str> {
-        let kept = || Arc::clone(&self.name);
-        if self.name.len() < KERNEL_NAME_BYTES {
-            return kept();
-        }
-        let Some(command) = self.cmdline.as_deref().and_then(<[String]>::first) else { return kept() };
-        // Of a path the last part; but a title is no path, and slashes may be in it.
-        let whole = if command.starts_with(&*self.name) {
-            command.as_str()
-        } else {
-            command.rsplit('/').next().unwrap_or(command)
-        };
-        let Some(rest) = whole.strip_prefix(&*self.name) else { return kept() };
+        self.completed_name().map_or_else(|| Arc::clone(&self.name), Arc::from)
+    }
+
+    fn completed_name(&self) -> Option<&str> {
+        let command = self.cmdline.as_deref()?.first().filter(|_| self.name.len() >= KERNEL_NAME_BYTES)?;
+        // The last part of a path; but a title is no path, and may contain slashes.
+        let is_title = command.starts_with(&*self.name);
+        let whole = if is_title { command.as_str() } else { command.rsplit('/').next()? };
+        let rest = whole.strip_prefix(&*self.name)?;
         let word = rest.find(|c: char| c.is_whitespace() || c.is_control() || c == '/').unwrap_or(rest.len());
-        let end = self.name.len() + word;
-        whole.get(..whole.floor_char_boundary(end.min(FILE_NAME_BYTES))).map_or_else(kept, Arc::from)
+        whole.get(..whole.floor_char_boundary((self.name.len() + word).min(FILE_NAME_BYTES)))
     }
 }
 
-/// Memory with shared pages told apart.
+/// Sizes that divide or exclude shared pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProportionalSizes {
     /// Proportional set size.
@@ -155,10 +152,10 @@ pub struct ProportionalSizes {
     pub uss_bytes: u64,
 }
 
-/// What the kernel tells of by itself, in the order it happened. Times are on the monotonic clock, since boot.
+/// An event that the kernel reports. Times are on the monotonic clock, since boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelEvent {
-    /// `parent` made `child`.
+    /// `parent` created `child`.
     Fork {
         /// The parent process.
         parent: u32,
@@ -172,14 +169,14 @@ pub enum KernelEvent {
         /// The process.
         pid: u32,
     },
-    /// A process gave itself another name (not by exec, which is told as such only).
+    /// A process changed its name other than by exec.
     Name {
         /// The process.
         pid: u32,
-        /// The name, 15 bytes at most.
+        /// The name, at most 15 bytes.
         name: Arc<str>,
     },
-    /// A process ended.
+    /// A process exited.
     Exit {
         /// The process.
         pid: u32,
@@ -188,48 +185,35 @@ pub enum KernelEvent {
         /// When.
         at: Duration,
     },
-    /// More happened than the kernel kept for us.
+    /// The kernel dropped events.
     Lost,
 }
 
-/// A way to ask the operating system.
+/// A way to ask the operating system about processes.
 pub trait ProcessSource {
-    /// The processes that were not there at the call before; at the first call, all.
+    /// The processes that are new since the last call; at the first call, all.
     ///
     /// # Errors
-    /// If processes cannot be listed at all.
+    /// Processes cannot be listed.
     fn new_processes(&mut self) -> io::Result<Vec<ProcessEntry>>;
 
-    /// Looks for one process now.
+    /// Looks up one process.
     ///
     /// # Errors
-    /// If it is not there or may not be seen.
+    /// It does not exist or is not visible.
     fn find(&mut self, pid: u32) -> Result<ProcessEntry, ReadError>;
 
     /// The sizes of a process.
     ///
     /// # Errors
-    /// If it has ended (also if another has its number now), or may not be read.
+    /// It has exited (its pid may be in use again), or is not readable.
     fn sizes(&mut self, id: ProcessId) -> Result<ProcessSizes, ReadError>;
 
     /// Everything but the sizes.
     ///
     /// # Errors
-    /// As for [`sizes`](Self::sizes). Parts that may not be read are `None` instead.
+    /// As for [`sizes`](Self::sizes). Parts that are not readable are `None`.
     fn details(&mut self, id: ProcessId) -> Result<ProcessDetails, ReadError>;
-
-    /// PSS and USS; `None` where the system has no such figure.
-    ///
-    /// # Errors
-    /// As for [`sizes`](Self::sizes).
-    fn proportional(&mut self, id: ProcessId) -> Option<Result<ProportionalSizes, ReadError>>;
-
-    /// What the kernel told of by itself since the last call; `None` where it tells nothing.
-    fn kernel_events(&mut self) -> Option<Vec<KernelEvent>>;
-
-    /// Becomes readable when the kernel has something to tell.
-    #[cfg(unix)]
-    fn event_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
 
     /// Forgets what is kept for a process.
     fn forget(&mut self, id: ProcessId);
@@ -237,11 +221,34 @@ pub trait ProcessSource {
     /// The machine's memory.
     fn system(&mut self) -> Option<System>;
 
+    /// PSS and USS; `None` if the system does not have them.
+    ///
+    /// # Errors
+    /// As for [`sizes`](Self::sizes).
+    fn proportional(&mut self, _: ProcessId) -> Option<Result<ProportionalSizes, ReadError>> {
+        None
+    }
+
+    /// Kernel events since the last call; `None` if the system does not report any.
+    fn kernel_events(&mut self) -> Option<Vec<KernelEvent>> {
+        None
+    }
+
+    /// A descriptor that is readable when there are kernel events.
+    #[cfg(unix)]
+    fn event_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+
     /// Memory pressure of the machine.
-    fn pressure(&mut self) -> Option<Pressure>;
+    fn pressure(&mut self) -> Option<Pressure> {
+        None
+    }
 
     /// The memory control group of a process.
-    fn cgroup(&mut self, id: ProcessId) -> Option<Cgroup>;
+    fn cgroup(&mut self, _: ProcessId) -> Option<Cgroup> {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -249,10 +256,10 @@ mod tests {
     use super::*;
 
     fn full_name(name: &str, command: &str) -> String {
-        let found = ProcessEntry { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 };
+        let entry = ProcessEntry { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 };
         let details = ProcessDetails {
             cmdline: Some(Arc::new([command.to_owned()])),
-            ..ProcessDetails::new(found, name.into(), ProcessState::Running)
+            ..ProcessDetails::new(entry, name.into(), ProcessState::Running)
         };
         details.full_name().to_string()
     }

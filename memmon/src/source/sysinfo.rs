@@ -1,4 +1,4 @@
-//! Every system that the sysinfo crate knows. What it does not tell is `None`.
+//! Processes of every system that the sysinfo crate supports. Values that it does not have are `None`.
 
 use std::collections::HashSet;
 use std::io;
@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::process::{ProcessId, ProcessState};
-use common::record::{Cgroup, Pressure, System as Machine};
+use common::record::System as Machine;
 use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
 
-use super::{
-    KernelEvent, ProcessDetails, ProcessEntry, ProcessSizes, ProcessSource, ProportionalSizes, ReadError,
-};
+use super::{ProcessDetails, ProcessEntry, ProcessSizes, ProcessSource, ReadError};
 
-/// Processes as sysinfo shows them: all are read at each look, so a sample costs in proportion to the machine.
+/// Processes as sysinfo shows them. Each sample reads all processes of the machine.
 #[derive(Debug)]
 pub struct SysinfoSource {
     system: System,
@@ -21,17 +19,17 @@ pub struct SysinfoSource {
 }
 
 impl SysinfoSource {
-    /// A source that has not looked yet.
+    /// Creates the source; nothing is read yet.
     ///
     /// # Errors
-    /// On a system that sysinfo does not know.
+    /// The system is not supported by sysinfo.
     pub fn open() -> io::Result<Self> {
         let system = System::new().map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self { system, known: HashSet::new() })
     }
 
     fn refresh(&mut self, which: ProcessesToUpdate<'_>) {
-        // Without this last word each thread would come as a process of the whole size.
+        // Otherwise each thread appears as a process with the size of all.
         let kind = ProcessRefreshKind::nothing()
             .with_memory()
             .with_cpu()
@@ -41,12 +39,10 @@ impl SysinfoSource {
     }
 
     fn process(&self, id: ProcessId) -> Result<&Process, ReadError> {
-        let gone = ReadError::Exited { wait_status: None };
-        let process = self.system.process(Pid::from_u32(id.pid)).ok_or(gone)?;
-        if process.start_time() != id.start || has_ended(process) {
-            return Err(ReadError::Exited { wait_status: None });
-        }
-        Ok(process)
+        let process = self.system.process(Pid::from_u32(id.pid));
+        process
+            .filter(|process| process.start_time() == id.start && !has_ended(process))
+            .ok_or(ReadError::Exited { wait_status: None })
     }
 }
 
@@ -54,7 +50,7 @@ impl ProcessSource for SysinfoSource {
     fn new_processes(&mut self) -> io::Result<Vec<ProcessEntry>> {
         self.refresh(ProcessesToUpdate::All);
         let now: Vec<ProcessEntry> =
-            self.system.processes().values().filter(|p| !has_ended(p)).map(found).collect();
+            self.system.processes().values().filter(|p| !has_ended(p)).map(entry).collect();
         let new = now.iter().filter(|f| !self.known.contains(&f.id)).copied().collect();
         self.known = now.into_iter().map(|f| f.id).collect();
         Ok(new)
@@ -64,7 +60,7 @@ impl ProcessSource for SysinfoSource {
         let pid = Pid::from_u32(pid);
         self.refresh(ProcessesToUpdate::Some(&[pid]));
         match self.system.process(pid) {
-            Some(process) if !has_ended(process) => Ok(found(process)),
+            Some(process) if !has_ended(process) => Ok(entry(process)),
             _ => Err(ReadError::Exited { wait_status: None }),
         }
     }
@@ -85,24 +81,11 @@ impl ProcessSource for SysinfoSource {
             start_unix_seconds: Some(start),
             cpu_time: Some(Duration::from_millis(process.accumulated_cpu_time())),
             ..ProcessDetails::new(
-                found(process),
+                entry(process),
                 process.name().to_string_lossy().into(),
                 state(process.status()),
             )
         })
-    }
-
-    fn proportional(&mut self, _: ProcessId) -> Option<Result<ProportionalSizes, ReadError>> {
-        None
-    }
-
-    fn kernel_events(&mut self) -> Option<Vec<KernelEvent>> {
-        None
-    }
-
-    #[cfg(unix)]
-    fn event_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        None
     }
 
     fn forget(&mut self, id: ProcessId) {
@@ -115,17 +98,9 @@ impl ProcessSource for SysinfoSource {
         (total_bytes > 0)
             .then(|| Machine { total_bytes, available_bytes: Some(self.system.available_memory()) })
     }
-
-    fn pressure(&mut self) -> Option<Pressure> {
-        None
-    }
-
-    fn cgroup(&mut self, _: ProcessId) -> Option<Cgroup> {
-        None
-    }
 }
 
-fn found(process: &Process) -> ProcessEntry {
+fn entry(process: &Process) -> ProcessEntry {
     ProcessEntry {
         id: ProcessId { pid: process.pid().as_u32(), start: process.start_time() },
         ppid: process.parent().map_or(0, Pid::as_u32),

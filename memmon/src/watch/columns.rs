@@ -1,9 +1,9 @@
-//! Which columns there is room for, and how wide they are.
+//! Chooses the columns of the table and their widths.
 
 use super::process_state::HISTORY_SAMPLES;
 
 /// A column of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Column {
     Name,
     Pid,
@@ -19,120 +19,88 @@ pub(super) enum Column {
 }
 
 impl Column {
-    /// From left to right.
-    const ORDER: [Self; 11] = [
-        Self::Name,
-        Self::Pid,
-        Self::State,
-        Self::Rss,
-        Self::Bar,
-        Self::Change,
-        Self::History,
-        Self::Pss,
-        Self::Cpu,
-        Self::Threads,
-        Self::Command,
+    /// By priority: each column with its title and its minimal width in cells.
+    const PRIORITY: [(Self, &'static str, u16); 11] = [
+        (Self::Name, "NAME", 12),
+        (Self::Rss, "RSS", 6),
+        (Self::Change, "CHANGE", 7),
+        (Self::History, "HISTORY", 8),
+        (Self::Pid, "PID", 5),
+        (Self::Bar, "", 7),
+        (Self::Pss, "PSS", 6),
+        (Self::State, "S", 1),
+        (Self::Cpu, "CPU%", 5),
+        (Self::Threads, "THR", 4),
+        (Self::Command, "COMMAND", 20),
     ];
 
-    /// The most needed first, each with the cells without which it is of no use.
-    const PRIORITY: [(Self, u16); 11] = [
-        (Self::Name, 12),
-        (Self::Rss, 6),
-        (Self::Change, 7),
-        (Self::History, 8),
-        (Self::Pid, 5),
-        (Self::Bar, 7),
-        (Self::Pss, 6),
-        (Self::State, 1),
-        (Self::Cpu, 5),
-        (Self::Threads, 4),
-        (Self::Command, 20),
-    ];
-
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Self::Name => "NAME",
-            Self::Pid => "PID",
-            Self::State => "S",
-            Self::Rss => "RSS",
-            Self::Bar => "",
-            Self::Change => "CHANGE",
-            Self::History => "HISTORY",
-            Self::Pss => "PSS",
-            Self::Cpu => "CPU%",
-            Self::Threads => "THR",
-            Self::Command => "COMMAND",
-        }
-    }
-
-    /// Whether its texts end at its right edge: numbers, and histories, of which the newest stands there.
+    /// Whether its texts are right-aligned: numbers, and histories, whose newest value is at the right.
     pub(super) fn is_right_aligned(self) -> bool {
         !matches!(self, Self::Name | Self::State | Self::Bar | Self::Command)
     }
 }
 
-/// A column with its place.
+/// A column and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PlacedColumn {
     pub(super) column: Column,
+    pub(super) title: &'static str,
     /// Cells from the left edge of the table.
     pub(super) x: u16,
     pub(super) width: u16,
 }
 
-/// What the rows would like to have.
+/// The widths that the rows need.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ColumnNeeds {
-    /// Cells of the longest name with what leads to it in the tree.
+    /// Cells of the longest name, with its indentation in the tree.
     pub(super) name: u16,
-    /// Digits of the largest number of a process.
+    /// Digits of the largest pid.
     pub(super) pid: u16,
-    /// Whether any command line is known.
+    /// Whether a command line is known.
     pub(super) command: bool,
 }
 
-/// The columns for a table of `width` cells, from left to right, with a cell between them.
+/// The columns of a table of `width` cells, from left to right, with a cell between them.
 pub(super) fn lay_out(width: u16, needs: ColumnNeeds) -> Vec<PlacedColumn> {
-    let mut widths: Vec<(Column, u16)> = Vec::new();
+    let mut columns: Vec<PlacedColumn> = Vec::new();
     let mut left = width;
-    for (column, need) in Column::PRIORITY {
-        let need = match column {
-            Column::Name => need.min(width),
-            Column::Pid => need.max(needs.pid),
+    for (column, title, least) in Column::PRIORITY {
+        let least = match column {
+            Column::Name => least.min(width),
+            Column::Pid => least.max(needs.pid),
             Column::Command if !needs.command => continue,
-            _ => need,
+            _ => least,
         };
-        let gap = u16::from(!widths.is_empty());
-        if let Some(rest) = left.checked_sub(need + gap) {
+        let gap = u16::from(!columns.is_empty());
+        if let Some(rest) = left.checked_sub(least + gap) {
             left = rest;
-            widths.push((column, need));
+            columns.push(PlacedColumn { column, title, x: 0, width: least });
         }
     }
-    let has_command = widths.iter().any(|(column, _)| *column == Column::Command);
+    let has_command = columns.iter().any(|placed| placed.column == Column::Command);
     let samples = u16::try_from(HISTORY_SAMPLES).unwrap_or(u16::MAX);
-    // What is left goes to these in turn, each up to as much as it can use.
+    // These columns grow into the remaining cells in turn, each up to the width it can use.
     let name = needs.name.min(if has_command { width / 4 } else { width / 2 });
-    let mut growing = vec![
+    let growing = [
         (Column::Name, name.min(24)),
         (Column::History, (width / 8).clamp(8, 32)),
         (Column::Bar, (width / 12).clamp(7, 20)),
         (Column::Name, name),
+        if has_command { (Column::Command, u16::MAX) } else { (Column::History, samples) },
     ];
-    growing.push(if has_command { (Column::Command, u16::MAX) } else { (Column::History, samples) });
     for (column, most) in growing {
-        if let Some((_, cells)) = widths.iter_mut().find(|(known, _)| *known == column) {
-            let more = most.saturating_sub(*cells).min(left);
-            *cells += more;
+        if let Some(placed) = columns.iter_mut().find(|placed| placed.column == column) {
+            let more = most.saturating_sub(placed.width).min(left);
+            placed.width += more;
             left -= more;
         }
     }
-    let mut x = 0;
-    let mut columns = Vec::new();
-    for column in Column::ORDER {
-        if let Some((_, width)) = widths.iter().find(|(known, _)| *known == column) {
-            columns.push(PlacedColumn { column, x, width: *width });
-            x = x.saturating_add(*width).saturating_add(1);
-        }
+    columns.sort_unstable_by_key(|placed| placed.column);
+    let mut x = 0_u16;
+    for placed in &mut columns {
+        placed.x = x;
+        x = x.saturating_add(placed.width).saturating_add(1);
     }
     columns
 }
@@ -155,7 +123,7 @@ mod tests {
         assert_eq!(names(10), [Name]);
         assert_eq!(names(40), [Name, State, Rss, Change, History]);
         assert_eq!(names(80), [Name, Pid, State, Rss, Bar, Change, History, Pss, Cpu, Threads]);
-        assert_eq!(names(120), Column::ORDER);
+        assert_eq!(names(120), [Name, Pid, State, Rss, Bar, Change, History, Pss, Cpu, Threads, Command]);
     }
 
     #[test]

@@ -1,10 +1,9 @@
-//! Bytes from the keyboard as keys.
+//! Decodes bytes from the keyboard.
 //!
-//! Not crossterm's events: these would open the terminal a second time and catch SIGWINCH by themselves, and the run loop has
-//! both in hand already. The sequences are those of the XTerm control sequences document and of the Linux console,
-//! console_codes(4).
+//! Not by crossterm's events: they would open the terminal a second time and catch SIGWINCH, both of which the run loop does.
+//! The sequences are those of the XTerm control sequences document and of the Linux console, console_codes(4).
 
-/// A key that means something here.
+/// A key with a meaning here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     Quit,
@@ -18,70 +17,57 @@ pub(super) enum Key {
     Repaint,
 }
 
-/// Reads keys byte by byte, wherever the bytes were cut apart.
+const ESCAPE: u8 = 0x1b;
+
+/// Decodes keys byte by byte.
 #[derive(Debug, Default)]
 pub(super) struct KeyDecoder {
-    state: State,
+    /// The bytes of an incomplete sequence, beginning with an escape.
+    pending: Vec<u8>,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
-    #[default]
-    Ground,
-    /// After an escape.
-    Escape,
-    /// After escape and `O`.
-    Single,
-    /// After escape and `[`, with the first number read so far.
-    Sequence { number: u8, is_first: bool },
-}
+/// The longest sequence that is kept: longer ones have no meaning here.
+const MAX_SEQUENCE: usize = 16;
 
 impl KeyDecoder {
     /// The key that `byte` completes.
     pub(super) fn feed(&mut self, byte: u8) -> Option<Key> {
-        let state = std::mem::take(&mut self.state);
-        match (state, byte) {
-            // Two escapes: the first was the key. It quits, so that nothing comes after it.
-            (State::Escape, 0x1b) => Some(Key::Quit),
-            (_, 0x1b) => {
-                self.state = State::Escape;
+        match (self.pending.as_slice(), byte) {
+            // Two escapes: the first was the escape key. It quits, so nothing comes after it.
+            ([ESCAPE], ESCAPE) => {
+                self.pending.clear();
+                Some(Key::Quit)
+            }
+            (_, ESCAPE) => {
+                self.pending = vec![ESCAPE];
                 None
             }
-            (State::Ground, _) => from_char(byte),
-            (State::Escape, b'[') => {
-                self.state = State::Sequence { number: 0, is_first: true };
+            ([], _) => from_char(byte),
+            // More of a sequence: its kind, or its parameters.
+            ([ESCAPE], b'[' | b'O') | ([ESCAPE, b'[', ..], 0x20..=0x3f) => {
+                if self.pending.len() < MAX_SEQUENCE {
+                    self.pending.push(byte);
+                }
                 None
             }
-            (State::Escape, b'O') => {
-                self.state = State::Single;
-                None
-            }
-            // With Alt held down a key means something else, and that is nothing here.
-            (State::Escape, _) => None,
-            (State::Single, _) => from_final_letter(byte),
-            (State::Sequence { number, is_first: true }, b'0'..=b'9') => {
-                let number = number.saturating_mul(10).saturating_add(byte - b'0');
-                self.state = State::Sequence { number, is_first: true };
-                None
-            }
-            // What follows the first number are held-down keys: Shift, Ctrl.
-            (State::Sequence { number, .. }, 0x20..=0x3f) => {
-                self.state = State::Sequence { number, is_first: false };
-                None
-            }
-            (State::Sequence { number, .. }, b'~') => from_number(number),
-            (State::Sequence { .. }, _) => from_final_letter(byte),
+            _ => match std::mem::take(&mut self.pending).as_slice() {
+                [ESCAPE, b'O'] => from_final_letter(byte),
+                [ESCAPE, b'[', parameters @ ..] if byte == b'~' => from_number(parameters),
+                [ESCAPE, b'[', ..] => from_final_letter(byte),
+                // With Alt a key has another meaning, and none here.
+                _ => None,
+            },
         }
     }
 
-    /// Whether bytes of a sequence are still to come, or the escape key was pressed: time tells.
+    /// Whether more bytes of a sequence may follow. If none do in time, it was the escape key.
     pub(super) fn is_waiting(&self) -> bool {
-        self.state != State::Ground
+        !self.pending.is_empty()
     }
 
-    /// The key, if nothing more came in time.
+    /// The key, if nothing more follows.
     pub(super) fn finish(&mut self) -> Option<Key> {
-        (std::mem::take(&mut self.state) == State::Escape).then_some(Key::Quit)
+        (std::mem::take(&mut self.pending) == [ESCAPE]).then_some(Key::Quit)
     }
 }
 
@@ -110,12 +96,13 @@ fn from_final_letter(byte: u8) -> Option<Key> {
     })
 }
 
-fn from_number(number: u8) -> Option<Key> {
-    Some(match number {
-        1 | 7 => Key::Home,
-        4 | 8 => Key::End,
-        5 => Key::PageUp,
-        6 => Key::PageDown,
+/// The key of `ESC [ number ~`. Parameters after the first are modifiers: Shift, Ctrl.
+fn from_number(parameters: &[u8]) -> Option<Key> {
+    Some(match parameters.split(|byte| !byte.is_ascii_digit()).next()? {
+        b"1" | b"7" => Key::Home,
+        b"4" | b"8" => Key::End,
+        b"5" => Key::PageUp,
+        b"6" => Key::PageDown,
         _ => return None,
     })
 }

@@ -1,4 +1,4 @@
-//! One screen, redrawn: the watched trees with bars and history.
+//! One screen that is redrawn: the watched trees with bars and history.
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | view | `header`, `process_table`, `screen` | state and a size → cells; only visible rows are built |
 //! | edge | `terminal` | [`TerminalScreen`]: the terminal, acquired and restored |
 //!
-//! Everything above the edge is plain data in and out, and is tested without a terminal.
+//! Everything above the edge is plain data, and is tested without a terminal.
 
 mod columns;
 mod event_log;
@@ -27,10 +27,3 @@ mod theme;
 mod tree_state;
 
 pub use terminal::TerminalScreen;
-
-/// What a key asks of the run loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// To end.
-    Quit,
-}

@@ -62,8 +62,7 @@ impl<'a> ProcessTable<'a> {
                 (self.sort, place.column),
                 (Sort::Memory, Column::Rss) | (Sort::Growth, Column::Change)
             );
-            let title =
-                if is_key { format!("{}▾", place.column.title()) } else { place.column.title().to_owned() };
+            let title = if is_key { format!("{}▾", place.title) } else { place.title.to_owned() };
             self.cell(area, *place, &title, self.theme.titles(), buf);
         }
     }

@@ -1,4 +1,4 @@
-//! The whole screen: what goes where, and what keys do to it.
+//! The whole screen: its layout and its keys.
 
 use common::record::Record;
 use ratatui::buffer::Buffer;
@@ -6,31 +6,31 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::glyphs::{self, fit};
+use super::header;
 use super::keys::Key;
 use super::model::{Model, Sort};
 use super::process_table::ProcessTable;
 use super::theme::Theme;
 use super::tree_state::Row;
-use super::{Action, header};
 
-/// Lines of events, and of what the command prints, that are shown at most.
+/// The most lines of events and of the command's output.
 const MAX_EVENT_LINES: usize = 4;
 const MAX_OUTPUT_LINES: usize = 6;
 
-/// What is on the screen: the state of the watched processes, and which part of it is in view.
+/// The state of the watched processes, and which part of it is visible.
 #[derive(Debug)]
 pub(super) struct Screen {
     model: Model,
     theme: Theme,
     has_keys: bool,
     sort: Sort,
-    /// The first row in view.
+    /// The first visible row.
     first: usize,
-    /// Rows that were in view when it was last drawn.
+    /// The number of visible rows at the last drawing.
     page: usize,
 }
 
-/// How many lines each part gets.
+/// The height of each part, in lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct RowPlan {
     title: u16,
@@ -44,8 +44,7 @@ struct RowPlan {
 }
 
 impl RowPlan {
-    /// Parts out of `height` lines, the most needed first. Of what the fixed ones leave the table gets at least half, or
-    /// what its rows need if that is less.
+    /// Divides `height` lines. The table gets at least half of what the fixed parts leave, or what its rows need if that is less.
     fn new(
         height: u16,
         has_machine: bool,
@@ -71,7 +70,7 @@ impl RowPlan {
         };
         let left = height.saturating_sub(plan.title + plan.sum + plan.titles + plan.machine + plan.footer);
         let room = left.saturating_sub(u16::try_from(rows).unwrap_or(u16::MAX)).max(left / 2);
-        // A line for the name of the pane, and its lines.
+        // A line for the title of the pane, and its lines.
         let pane = |lines: usize, most: usize| match lines.min(most) {
             0 => 0,
             lines => u16::try_from(lines + 1).unwrap_or(0),
@@ -85,7 +84,7 @@ impl RowPlan {
 }
 
 impl Screen {
-    /// An empty picture; with `has_keys` it tells which keys there are.
+    /// An empty screen; with `has_keys` it shows which keys there are.
     pub(super) fn new(has_keys: bool, has_colour: bool) -> Self {
         Self {
             model: Model::default(),
@@ -97,21 +96,21 @@ impl Screen {
         }
     }
 
-    /// Takes in a record.
+    /// Takes a record.
     pub(super) fn take(&mut self, record: &Record) {
         self.model.take(record);
     }
 
-    /// Takes in a line that the launched command printed.
+    /// Takes a line of the launched command's output.
     pub(super) fn take_output(&mut self, line: &str) {
         self.model.output.take(line);
     }
 
-    /// Does what a key stands for. How far one can scroll shows when it is drawn.
-    pub(super) fn press(&mut self, key: Key) -> Option<Action> {
+    /// Handles a key. Returns whether it quits. Drawing limits how far one can scroll.
+    pub(super) fn press(&mut self, key: Key) -> bool {
         let page = self.page.saturating_sub(1).max(1);
         match key {
-            Key::Quit => return Some(Action::Quit),
+            Key::Quit | Key::Repaint => {}
             Key::Up => self.first = self.first.saturating_sub(1),
             Key::Down => self.first = self.first.saturating_add(1),
             Key::PageUp => self.first = self.first.saturating_sub(page),
@@ -122,9 +121,8 @@ impl Screen {
                 self.sort = self.sort.next();
                 self.first = 0;
             }
-            Key::Repaint => {}
         }
-        None
+        key == Key::Quit
     }
 
     /// Draws everything into `area` of an empty buffer.
@@ -164,11 +162,11 @@ impl Screen {
         if !titles.is_empty() {
             table.titles(titles, buf);
         }
-        // Who cannot scroll is told what is not in view.
+        // Without keys nobody can scroll: show how many rows are hidden.
         let hidden = rows.len().saturating_sub(self.page);
-        let tells_hidden = !self.has_keys && hidden > 0 && self.page > 1;
+        let shows_hidden = !self.has_keys && hidden > 0 && self.page > 1;
         for (n, line) in body.rows().enumerate() {
-            if tells_hidden && n + 1 == self.page {
+            if shows_hidden && n + 1 == self.page {
                 let text = format!("… and {} more", hidden + 1);
                 buf.set_stringn(line.x, line.y, text, line.width.into(), self.theme.faint());
             } else {
@@ -180,7 +178,7 @@ impl Screen {
         self.render_footer(part(plan.footer), &rows, buf);
     }
 
-    /// A pane of more than one line begins with its name; what is left for its lines is returned.
+    /// Draws the title of a pane of more than one line. Returns the area for its lines.
     fn pane(&self, name: &str, area: Rect, buf: &mut Buffer) -> Rect {
         if area.height < 2 {
             return area;

@@ -1,4 +1,4 @@
-//! The terminal: taken over, drawn on, and given back on every way out.
+//! Acquires the terminal, draws on it, and restores it on every exit.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, Once, PoisonError};
@@ -16,38 +16,36 @@ use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
 };
 
-use super::Action;
 use super::keys::{Key, KeyDecoder};
 use super::screen::Screen;
 
-/// How long the rest of a key's bytes may take to come; after that an escape was the escape key.
+/// How long to wait for the rest of a key's bytes. After that an escape was the escape key.
 const KEY_TIMEOUT: Duration = Duration::from_millis(25);
 
-/// No larger screen is drawn on: a terminal may say anything about its size.
+/// The largest screen that is drawn, whatever the terminal reports.
 const MAX_SIZE: (u16, u16) = (1000, 500);
 
-/// Where there is no telling the size: what terminals began with.
+/// The size of a terminal that does not report any.
 const DEFAULT_SIZE: (u16, u16) = (80, 24);
 
-/// What to put back when the terminal is given back. Global, because a panic has to find it.
+/// The state to restore. Global, so that a panic hook can reach it.
 static ACQUIRED: Mutex<Option<Acquired>> = Mutex::new(None);
 
 struct Acquired {
-    /// The modes of stdin as they were, if they were changed.
+    /// The modes of stdin before they were changed.
     modes: Option<Termios>,
 }
 
-/// The live picture on the terminal that stdout is.
+/// The live screen on the terminal that is stdout.
 ///
-/// It takes the terminal over when it is opened and gives it back when it is closed or dropped, and also when the program
-/// panics. It catches no signal: the run loop calls [`suspend`](Self::suspend), [`resume`](Self::resume) and, when the size
-/// changed, [`draw`](Self::draw). It cannot give the terminal back when a signal has its default effect, so it should be
-/// closed before signals get that back.
+/// It acquires the terminal when it is opened and restores it when it is dropped, also after a panic. It catches no signal: the
+/// run loop calls [`suspend`](Self::suspend), [`resume`](Self::resume) and, after a resize, [`draw`](Self::draw). Drop it before
+/// signals get their default effect again: those would leave the terminal as it is.
 #[derive(Debug)]
 pub struct TerminalScreen {
     screen: Screen,
     backend: CrosstermBackend<FrameBuffer>,
-    /// What the terminal shows, and room for what it will show next.
+    /// The current and the next content of the terminal.
     shown: Buffer,
     next: Buffer,
     /// Whether keys are read from stdin.
@@ -56,19 +54,19 @@ pub struct TerminalScreen {
 }
 
 impl TerminalScreen {
-    /// Takes the terminal over: alternate screen, no cursor.
+    /// Acquires the terminal: alternate screen, no cursor.
     ///
     /// With `keys`, and if stdin is a terminal, what is typed is not echoed and comes byte by byte; Ctrl-C and Ctrl-Z still
-    /// send their signals. Otherwise stdin is left alone: it may be that of a launched command.
+    /// send their signals. Otherwise stdin is not touched: it may belong to a launched command.
     ///
     /// # Errors
-    /// What the system says to changing the modes of stdin or writing to stdout.
+    /// Changing the modes of stdin or writing to stdout fails.
     pub fn open(keys: bool) -> io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let previous = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
-                // The message is for the screen that the user will see.
+                // The message must appear on the restored screen.
                 let _ = restore_terminal();
                 previous(panic);
             }));
@@ -86,23 +84,23 @@ impl TerminalScreen {
         Ok(screen)
     }
 
-    /// Takes in a record: samples, events and errors. It shows with the next [`draw`](Self::draw).
+    /// Takes a record: a sample, event or error. The next [`draw`](Self::draw) shows it.
     pub fn take(&mut self, record: &Record) {
         self.screen.take(record);
     }
 
-    /// Takes in a line that the launched command printed, as it is: it is made safe here.
+    /// Takes a raw line of the launched command's output. It is escaped here.
     pub fn take_output(&mut self, line: &str) {
         self.screen.take_output(line);
     }
 
-    /// Draws what changed since it was last drawn; everything, if the size of the terminal changed, or if the keyboard is not
-    /// ours: what is typed for a command is echoed somewhere on the picture, and may scroll it away.
+    /// Draws the changes since the last drawing. Draws everything if the size changed, or if the keyboard belongs to a command: its
+    /// echo would overwrite or scroll the screen.
     ///
-    /// While the terminal is given back nothing is drawn.
+    /// While the terminal is restored nothing is drawn.
     ///
     /// # Errors
-    /// What the system says to writing to stdout.
+    /// Writing to stdout fails.
     pub fn draw(&mut self) -> io::Result<()> {
         if !is_acquired() {
             return Ok(());
@@ -121,14 +119,12 @@ impl TerminalScreen {
         Ok(())
     }
 
-    /// Reads the keys that were pressed and does what they stand for. Does not wait for any, but up to 25 ms for the rest
-    /// of one.
-    ///
-    /// Scrolling and sorting happen here; what is returned is for the run loop. A terminal that is gone wants to quit.
+    /// Reads and handles pressed keys. Returns whether the user wants to quit; a terminal that is gone quits too. Waits at most
+    /// 25 ms, for the rest of a sequence.
     ///
     /// # Errors
-    /// What the system says to reading from stdin or writing to stdout.
-    pub fn keys(&mut self) -> io::Result<Option<Action>> {
+    /// Reading from stdin or writing to stdout fails.
+    pub fn keys(&mut self) -> io::Result<bool> {
         let mut bytes = [0; 64];
         let mut is_due = false;
         while self.has_keys && is_acquired() {
@@ -136,7 +132,7 @@ impl TerminalScreen {
             let pressed = if is_readable(timeout)? {
                 let count = match retry_on_intr(|| rustix::io::read(stdin(), &mut bytes)) {
                     Err(Errno::AGAIN) => break,
-                    Ok(0) | Err(Errno::IO) => return Ok(Some(Action::Quit)),
+                    Ok(0) | Err(Errno::IO) => return Ok(true),
                     read => read?,
                 };
                 bytes.iter().take(count).filter_map(|byte| self.decoder.feed(*byte)).collect()
@@ -149,8 +145,8 @@ impl TerminalScreen {
                 if key == Key::Repaint {
                     self.invalidate();
                 }
-                if let Some(action) = self.screen.press(key) {
-                    return Ok(Some(action));
+                if self.screen.press(key) {
+                    return Ok(true);
                 }
                 is_due = true;
             }
@@ -158,18 +154,18 @@ impl TerminalScreen {
         if is_due {
             self.draw()?;
         }
-        Ok(None)
+        Ok(false)
     }
 
-    /// Gives the terminal back for a while: before the program stops.
+    /// Restores the terminal before the program is suspended.
     ///
     /// # Errors
-    /// What the system says to changing the modes of stdin or writing to stdout.
+    /// Changing the modes of stdin or writing to stdout fails.
     pub fn suspend(&mut self) -> io::Result<()> {
         restore_terminal()
     }
 
-    /// Takes the terminal over again and draws everything: when the program goes on.
+    /// Acquires the terminal again and draws everything, after the program continues.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
@@ -177,14 +173,6 @@ impl TerminalScreen {
         acquire_terminal(self.has_keys)?;
         self.invalidate();
         self.draw()
-    }
-
-    /// Gives the terminal back for good.
-    ///
-    /// # Errors
-    /// What the system says to changing the modes of stdin or writing to stdout.
-    pub fn close(self) -> io::Result<()> {
-        restore_terminal()
     }
 
     fn invalidate(&mut self) {
@@ -202,7 +190,7 @@ fn is_acquired() -> bool {
     ACQUIRED.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
-/// Takes the terminal over; does nothing if that was done.
+/// Acquires the terminal unless it is acquired already.
 fn acquire_terminal(keys: bool) -> io::Result<()> {
     let mut acquired = ACQUIRED.lock().unwrap_or_else(PoisonError::into_inner);
     if acquired.is_some() {
@@ -223,13 +211,13 @@ fn acquire_terminal(keys: bool) -> io::Result<()> {
     let mut frame = FrameBuffer::default();
     let written = crossterm::execute!(frame, terminal::EnterAlternateScreen, cursor::Hide);
     if written.is_err() {
-        // The error that is told is that of writing; giving back will most likely meet the same.
+        // The error of writing is returned; restoring would probably fail in the same way.
         let _ = restore_terminal();
     }
     written
 }
 
-/// Gives the terminal back; does nothing if that was done.
+/// Restores the terminal unless it is restored already.
 fn restore_terminal() -> io::Result<()> {
     let Some(acquired) = ACQUIRED.lock().unwrap_or_else(PoisonError::into_inner).take() else {
         return Ok(());
@@ -244,7 +232,7 @@ fn restore_terminal() -> io::Result<()> {
     written
 }
 
-/// The size of the terminal: ioctl_tty(2), TIOCGWINSZ. Some have no size, as those that `docker run -t` makes for scripts.
+/// The size of the terminal: ioctl_tty(2), TIOCGWINSZ. Some report none, as those of `docker run -t` for scripts.
 fn area() -> Rect {
     let (columns, rows) = tcgetwinsize(stdout()).map_or((0, 0), |size| (size.ws_col, size.ws_row));
     let or_usual = |cells: u16, usual: u16| if cells == 0 { usual } else { cells };
@@ -256,7 +244,7 @@ fn area() -> Rect {
     }
 }
 
-/// Whether a read from stdin would not block, now or within `timeout`.
+/// Whether stdin becomes readable within `timeout`.
 fn is_readable(timeout: Duration) -> io::Result<bool> {
     let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
     let stdin = stdin();
@@ -267,9 +255,9 @@ fn is_readable(timeout: Duration) -> io::Result<bool> {
     }
 }
 
-/// What is to be written, held back until it is whole.
+/// Output that is written as a whole.
 ///
-/// Other than a `BufWriter` it forgets what is not whole when it is dropped: half a frame behind the shell's prompt helps nobody.
+/// Unlike a `BufWriter` it drops an incomplete frame: half a frame after the shell's prompt helps nobody.
 #[derive(Debug, Default)]
 struct FrameBuffer {
     bytes: Vec<u8>,

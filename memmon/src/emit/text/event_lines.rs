@@ -1,28 +1,27 @@
-//! Lines for what happened to processes.
+//! Lines for events.
 
 use std::sync::Arc;
 
 use common::columns::Tone;
 use common::record::{EventKind, ProcessEvent};
 use common::stdio::escape_controls;
-use common::table::Line;
+use common::table::{Line, Style};
 use common::units::{Bytes, Change};
 
-use super::sample_block::span;
-use super::{Style, count, display_name, size_or_dash};
+use super::format::{count, display_name, size_or_dash, span};
 use crate::shell_quote::{quote_command, signal_name};
 
-/// Events of an iteration shown one by one; more are summed up. Those of roots always stand by themselves.
+/// Events of an iteration that are listed; more are summarized. Events of roots are always listed.
 const MAX_EVENTS: u64 = 6;
 
-/// Processes of one crossing that are named.
+/// Processes that are named for one crossed limit.
 const MAX_NAMED: u64 = 10;
 
-/// What happened since the last sample, until the next is there.
+/// Events since the last sample, held back until the next.
 #[derive(Debug, Default)]
 pub(super) struct PendingEvents {
     pub(super) iteration: u64,
-    /// Each line, and whether it is of a root.
+    /// Each line, and whether it is about a root.
     lines: Vec<(bool, Line)>,
     started: u64,
     ended: u64,
@@ -32,7 +31,7 @@ pub(super) struct PendingEvents {
 }
 
 impl PendingEvents {
-    /// Takes in a `started`, `exited` or `replaced`.
+    /// Takes a `started`, `exited` or `replaced` event.
     pub(super) fn take(&mut self, event: &ProcessEvent, style: Style) {
         if event.at_start == Some(true) {
             return;
@@ -50,7 +49,7 @@ impl PendingEvents {
                 _ => self.replaced += 1,
             }
         }
-        // Of a storm only the numbers are kept.
+        // Of many events only the counts are kept.
         if of_root || self.others() <= MAX_EVENTS {
             self.lines.push((of_root, event_line(event, style)));
         }
@@ -126,7 +125,7 @@ fn command(event: &ProcessEvent) -> Option<String> {
     event.cmdline.as_deref().filter(|arguments| !arguments.is_empty()).map(quote_command)
 }
 
-/// `: exit 0 after 3 s, peak 12.00 MiB`, as far as it is known.
+/// `: exit 0 after 3 s, peak 12.00 MiB`, as far as known.
 fn describe_exit(event: &ProcessEvent) -> String {
     let mut text = match (event.signal, event.exit_code) {
         (Some(signal), _) => format!(": {}", signal_name(signal)),
@@ -150,7 +149,7 @@ fn process(event: &ProcessEvent, style: Style) -> String {
     }
 }
 
-/// A process grew by more than the user wants to miss.
+/// The warning that a process grew by more than `--warn-growth`.
 pub(super) fn grew(event: &ProcessEvent, since: Option<u64>, style: Style) -> Line {
     let by =
         event.growth_bytes.map(|bytes| format!(" by {}", Bytes(bytes.unsigned_abs()))).unwrap_or_default();
@@ -160,7 +159,7 @@ pub(super) fn grew(event: &ProcessEvent, since: Option<u64>, style: Style) -> Li
     Line::whole(2, Tone::Warning, text)
 }
 
-/// The kernel had no memory left for the group.
+/// The warning about OOM kills.
 pub(super) fn oom_kill(event: &ProcessEvent, style: Style) -> Line {
     let killed =
         event.oom_kills.map_or_else(|| "processes".to_owned(), |kills| count(kills, "process", "processes"));
@@ -169,19 +168,19 @@ pub(super) fn oom_kill(event: &ProcessEvent, style: Style) -> Line {
     Line::whole(2, Tone::Alarm, text)
 }
 
-/// A limit that was crossed, as each process that took part tells of it.
+/// A crossed limit, which several events may report.
 #[derive(Debug)]
 pub(super) struct LimitCrossing {
     iteration: u64,
     root_pid: u32,
     metric: Option<Arc<str>>,
     limit: Option<u64>,
-    /// Events of it so far.
+    /// The number of its events so far.
     parts: u64,
 }
 
 impl LimitCrossing {
-    /// The crossing `event` tells of, which may be the one that the event before told of.
+    /// The crossing that `event` reports, which may be that of the event before.
     pub(super) fn new(event: &ProcessEvent, before: Option<Self>) -> Self {
         let before = before.filter(|before| {
             (before.iteration, before.root_pid, before.limit)
@@ -197,7 +196,7 @@ impl LimitCrossing {
         }
     }
 
-    /// What to say of `event`: the crossing first, then each process with its part in it.
+    /// The lines for `event`: the crossing first, then each process and its part.
     pub(super) fn lines(&self, event: &ProcessEvent, style: Style) -> Vec<Line> {
         let alarm = |text: String| Line::whole(2, Tone::Alarm, text);
         let value = size_or_dash(event.value_bytes);

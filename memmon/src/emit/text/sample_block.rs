@@ -3,36 +3,35 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use common::columns::{Cell, Tone, width};
 use common::process::ProcessState;
 use common::record::{ProcessRecord, ProcessSample};
-use common::table::{Column, Line, Table};
-use common::time::{Span, Stamp};
+use common::table::{Column, Line, Style, Table};
+use common::time::Stamp;
 use common::units::{Bytes, Change};
 
-use super::{NAME_COLUMNS, ProcessIdentity, Style, count, display_name, size_or_dash};
+use super::format::{NAME_COLUMNS, ProcessIdentity, count, display_name, size_or_dash, span};
 use crate::shell_quote::quote_command;
 
-/// Children shown one by one.
+/// Children that are listed.
 const MAX_CHILDREN: usize = 30;
 
-/// Where the values of a block begin: behind the longest label, `children`.
+/// The column of values: after the longest label, `children`.
 const VALUE_COLUMN: usize = 12;
 
-/// What of a sample the next one of the same root is held against.
+/// Values of a sample with which the next sample of the same root is compared.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     pub(super) iteration: u64,
-    /// The iteration of the one before.
+    /// The iteration of the sample before.
     pub(super) since: Option<u64>,
     rss: Option<u64>,
     vms: Option<u64>,
     pss: Option<u64>,
     swap: Option<u64>,
     cgroup: Option<u64>,
-    /// Kept from earlier samples, since it is not read each time.
+    /// From this or an earlier sample: it is not read each time.
     cgroup_limit: Option<u64>,
     children_rss: Option<u64>,
     total_rss: Option<u64>,
@@ -84,13 +83,13 @@ fn identity(process: &ProcessSample) -> ProcessIdentity {
     (process.pid, process.start_time.clone())
 }
 
-/// A sample and what it is held against.
+/// A sample and the one before.
 pub(super) struct SampleBlock<'a> {
     pub(super) record: &'a ProcessRecord,
     pub(super) now: &'a Checkpoint,
     pub(super) before: Option<&'a Checkpoint>,
     pub(super) machine_bytes: Option<u64>,
-    /// The day, if the block before was of another.
+    /// The date, if it differs from that of the last block.
     pub(super) date: Option<&'a str>,
     pub(super) style: Style,
 }
@@ -113,7 +112,7 @@ impl SampleBlock<'_> {
         lines
     }
 
-    /// Who it is and what it is doing.
+    /// The identity and state of the root.
     fn heading(&self) -> Line {
         let record = self.record;
         let mut line = Line::default();
@@ -139,7 +138,7 @@ impl SampleBlock<'_> {
         line
     }
 
-    /// The command line, when it is first known and when it changed.
+    /// The command line, if it is new or changed.
     fn command(&self) -> Option<Line> {
         let command = self.now.command.as_deref().filter(|command| !command.is_empty())?;
         if self.before.is_some_and(|before| before.command.as_deref() == Some(command)) {
@@ -152,7 +151,7 @@ impl SampleBlock<'_> {
         Some(line)
     }
 
-    /// The rows of the root and the sums, each of one line or more; the total last.
+    /// The rows of the root and the totals, each of one line or more; the total is last.
     fn summary(&self) -> Vec<Vec<Line>> {
         let (now, before) = (self.now, self.before);
         let mut table = Table::new([Column::left("", VALUE_COLUMN), Column::right(""), Column::right("")]);
@@ -193,14 +192,14 @@ impl SampleBlock<'_> {
         lines.into_iter().zip(notes).map(|(line, note)| self.with_notes(line, note, notes_at)).collect()
     }
 
-    /// `line` with notes behind it, and below where they do not fit.
+    /// `line` with notes after it, or below if they do not fit.
     fn with_notes(&self, mut line: Line, notes: Vec<String>, at: usize) -> Vec<Line> {
         let limit = self.style.width.unwrap_or(usize::MAX);
         let mut lines = Vec::new();
         let mut start = at;
         line.skip_to(start);
         if notes.iter().any(|note| at.saturating_add(width(note)) >= limit) {
-            // So narrow a terminal leaves the notes more room below the values.
+            // On a narrow terminal there is more room below the values.
             start = VALUE_COLUMN;
             lines.push(std::mem::replace(&mut line, Line::indented(start)));
         }
@@ -315,7 +314,7 @@ fn child_command(child: &ProcessSample) -> Cell {
     }
 }
 
-/// A change in a cell of its own; empty if either side is not known.
+/// A change as a cell; empty if either side is unknown.
 fn change(before: Option<u64>, now: Option<u64>) -> Cell {
     let (Some(before), Some(now)) = (before, now) else { return Cell::default() };
     let change = Change::between(before, now);
@@ -327,7 +326,7 @@ fn change(before: Option<u64>, now: Option<u64>) -> Cell {
     Cell::new(tone, change.to_string())
 }
 
-/// A share as `12.5 %`.
+/// A ratio as `12.5 %`.
 fn percent(ratio: f64) -> String {
     format!("{:.1} %", ratio * 100.0)
 }
@@ -335,9 +334,4 @@ fn percent(ratio: f64) -> String {
 #[expect(clippy::cast_precision_loss, reason = "for one decimal of a percentage")]
 fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-/// A duration for a person; `None` if it is negative or no number.
-pub(super) fn span(seconds: f64) -> Option<Span> {
-    Duration::try_from_secs_f64(seconds).ok().map(Span)
 }

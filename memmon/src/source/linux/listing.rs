@@ -1,4 +1,4 @@
-//! New processes, found at the least cost.
+//! Detects new processes at the lowest cost.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,50 +10,36 @@ use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 
 use super::parse;
 
-/// The listing is made anew after this time even if nothing seems to have happened.
+/// `/proc` is listed again after this time even if no pid was given out.
 const MAX_LISTING_AGE: Duration = Duration::from_secs(30);
 
-/// Tells which processes are new since the last look.
+/// Finds the processes that are new since the last listing.
 ///
-/// Two tricks make this cheap. `/proc/loadavg` ends in the pid that the kernel gave out last (proc_loadavg(5)): if it has not moved,
-/// nothing was created. And the listing of `/proc` bears an inode number with every process, which the kernel makes anew for
-/// every process (fs/proc/base.c, `proc_fill_cache`): a process that got the number of a dead one shows by that, without
-/// opening one file of those known already.
+/// Two facts make this cheap. `/proc/loadavg` ends with the last pid that the kernel gave out (proc_loadavg(5)): if it has not
+/// changed, no process was created. And a directory entry of `/proc` has an inode number that is new for every process
+/// (fs/proc/base.c, `proc_fill_cache`), which reveals a reused pid without opening a file.
 #[derive(Debug)]
 pub struct ProcessListing {
     proc: OwnedFd,
     loadavg: OwnedFd,
     last_pid: Option<u64>,
     listed: Option<Instant>,
-    round: u64,
-    known: HashMap<u32, ListedProcess>,
+    /// Inode by pid.
+    known: HashMap<u32, u64>,
     buffer: Vec<MaybeUninit<u8>>,
-}
-
-#[derive(Debug)]
-struct ListedProcess {
-    inode: u64,
-    round: u64,
 }
 
 impl ProcessListing {
     /// Opens `/proc`.
     ///
     /// # Errors
-    /// If there is none.
+    /// `/proc` is not mounted.
     pub fn open() -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let proc = rustix::fs::open("/proc", flags | OFlags::DIRECTORY, Mode::empty())?;
         let loadavg = rustix::fs::openat(&proc, "loadavg", flags, Mode::empty())?;
-        Ok(Self {
-            proc,
-            loadavg,
-            last_pid: None,
-            listed: None,
-            round: 0,
-            known: HashMap::new(),
-            buffer: vec![MaybeUninit::uninit(); 32 << 10],
-        })
+        let buffer = vec![MaybeUninit::uninit(); 32 << 10];
+        Ok(Self { proc, loadavg, last_pid: None, listed: None, known: HashMap::new(), buffer })
     }
 
     /// `/proc` itself.
@@ -61,10 +47,10 @@ impl ProcessListing {
         &self.proc
     }
 
-    /// Puts the pids of processes that were not there the time before into `new`.
+    /// Adds the pids of processes that were not in the last listing to `new`.
     ///
     /// # Errors
-    /// If `/proc` cannot be listed.
+    /// `/proc` cannot be listed.
     pub fn new_processes(&mut self, new: &mut Vec<u32>) -> io::Result<()> {
         let last_pid = self.read_last_pid();
         let now = Instant::now();
@@ -72,10 +58,9 @@ impl ProcessListing {
         if !stale && last_pid.is_some() && last_pid == self.last_pid {
             return Ok(());
         }
-        self.last_pid = last_pid;
-        self.listed = Some(now);
-        self.round += 1;
+        (self.last_pid, self.listed) = (last_pid, Some(now));
         rustix::fs::seek(&self.proc, SeekFrom::Start(0))?;
+        let mut listed = HashMap::with_capacity(self.known.len());
         let mut entries = RawDir::new(&self.proc, &mut self.buffer);
         while let Some(entry) = entries.next() {
             let entry = entry?;
@@ -83,13 +68,12 @@ impl ProcessListing {
             else {
                 continue;
             };
-            let seen = ListedProcess { inode: entry.ino(), round: self.round };
-            let before = self.known.insert(pid, seen);
-            if before.is_none_or(|before| before.inode != entry.ino()) {
+            listed.insert(pid, entry.ino());
+            if self.known.get(&pid) != Some(&entry.ino()) {
                 new.push(pid);
             }
         }
-        self.known.retain(|_, known| known.round == self.round);
+        self.known = listed;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Linux: `/proc` with kept descriptors.
+//! Linux: `/proc` with descriptors that stay open.
 
 mod cgroup;
 mod connector;
@@ -18,15 +18,15 @@ use rustix::fs::{Mode, OFlags};
 use self::cgroup::Cgroups;
 pub use self::connector::Connector;
 use self::listing::ProcessListing;
-use self::parse::{Stat, Status};
+use self::parse::Stat;
 use super::{
     KernelEvent, ProcessDetails, ProcessEntry, ProcessSizes, ProcessSource, ProportionalSizes, ReadError,
 };
 
-/// The longest command line that is read: what execve(2) allows by default, and more than anyone reads.
+/// The longest command line that is read: the default limit of execve(2).
 const MAX_CMDLINE_BYTES: usize = 4 << 20;
 
-/// Descriptors left for everything that is not a kept file.
+/// Descriptors reserved for other files.
 const SPARE_DESCRIPTORS: u64 = 64;
 
 /// Processes as `/proc` shows them.
@@ -34,8 +34,8 @@ const SPARE_DESCRIPTORS: u64 = 64;
 pub struct LinuxSource {
     listing: ProcessListing,
     connector: Option<Connector>,
-    /// `statm` of the processes that are followed, kept open: reading it again costs a sixth of opening it, and such a
-    /// descriptor belongs to the process and not to the number. After its end reads fail, whoever has the number then.
+    /// `statm` of each watched process. Reading an open file costs a sixth of opening it, and its descriptor belongs to the
+    /// process, not to the pid: after an exit reads fail, even if the pid is in use again.
     open_files: HashMap<ProcessId, OwnedFd>,
     max_open_files: usize,
     new: Vec<u32>,
@@ -50,12 +50,12 @@ pub struct LinuxSource {
 }
 
 impl LinuxSource {
-    /// Opens `/proc`, listens to `connector` if there is one, and takes as many descriptors as this process may have.
+    /// Opens `/proc` and raises this process's limit of open files.
     ///
-    /// Call it after starting a command, which would inherit the raised limit.
+    /// Call it after launching a command, which would inherit the raised limit.
     ///
     /// # Errors
-    /// If `/proc` is not there.
+    /// `/proc` is not mounted.
     pub fn open(connector: Option<Connector>) -> io::Result<Self> {
         let listing = ProcessListing::open()?;
         let meminfo = open_at(listing.proc(), "meminfo")?;
@@ -94,7 +94,7 @@ impl LinuxSource {
     }
 
     fn count_fds(&self, pid: u32) -> Option<u64> {
-        // Since Linux 6.2 the size of the folder is the number of descriptors (fs/proc/fd.c, `proc_fd_getattr`).
+        // Since Linux 6.2 the size of the directory is the number of descriptors (fs/proc/fd.c, `proc_fd_getattr`).
         let stat = rustix::fs::statat(self.listing.proc(), format!("{pid}/fd"), rustix::fs::AtFlags::empty())
             .ok()?;
         if stat.st_size > 0 {
@@ -104,7 +104,7 @@ impl LinuxSource {
         u64::try_from(listed.count()).ok()
     }
 
-    /// The command line; the one known already if it has not changed, so that it is kept once.
+    /// The command line; an unchanged one is shared with the reading before.
     fn cmdline(&mut self, id: ProcessId) -> Option<Arc<[String]>> {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let text = self.read(id.pid, "cmdline").ok()?;
@@ -117,22 +117,33 @@ impl LinuxSource {
             return Some(Arc::clone(cmdline));
         }
         let text = self.buffer.strip_suffix(b"\0").unwrap_or(&self.buffer);
-        let cmdline: Arc<[String]> = if text.is_empty() {
-            Arc::new([])
-        } else {
-            text.split(|&b| b == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect()
-        };
+        let arguments = text.split(|&b| b == 0).filter(|_| !text.is_empty());
+        let cmdline: Arc<[String]> = arguments.map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
         self.cmdlines.insert(id, (hash, Arc::clone(&cmdline)));
         Some(cmdline)
     }
 
-    /// Makes sure that what was just read by number was of this very process.
-    fn check_identity(stat: &Stat<'_>, id: ProcessId) -> Result<(), ReadError> {
-        if stat.start_ticks != id.start {
-            return Err(ReadError::Exited { wait_status: None });
+    fn read_smaps_rollup(&mut self, id: ProcessId) -> Result<ProportionalSizes, ReadError> {
+        let (mut pss, mut uss_bytes) = (None, 0_u64);
+        for (key, bytes) in parse::kib_fields(self.read(id.pid, "smaps_rollup")?) {
+            match key {
+                b"Pss" => pss = Some(bytes),
+                b"Private_Clean" | b"Private_Dirty" | b"Private_Hugetlb" => {
+                    uss_bytes = uss_bytes.saturating_add(bytes);
+                }
+                _ => {}
+            }
         }
-        if stat.state.has_ended() {
-            return Err(ReadError::Exited { wait_status: Some(stat.exit_code) });
+        let pss_bytes = pss.ok_or(ReadError::Exited { wait_status: None })?;
+        Self::check_identity(&self.stat(id.pid)?, id)?;
+        Ok(ProportionalSizes { pss_bytes, uss_bytes })
+    }
+
+    /// Checks that a text that was read by pid belongs to this process.
+    fn check_identity(stat: &Stat<'_>, id: ProcessId) -> Result<(), ReadError> {
+        let reused = stat.start_ticks != id.start;
+        if reused || stat.state.has_ended() {
+            return Err(ReadError::Exited { wait_status: (!reused).then_some(stat.exit_code) });
         }
         Ok(())
     }
@@ -143,7 +154,7 @@ impl ProcessSource for LinuxSource {
         let mut new = std::mem::take(&mut self.new);
         new.clear();
         self.listing.new_processes(&mut new)?;
-        // One that is gone before it could be read is no loss; one that may not be read is not ours to follow.
+        // Processes that exited meanwhile or are not readable are skipped.
         let found = new.iter().filter_map(|&pid| self.find(pid).ok()).collect();
         self.new = new;
         Ok(found)
@@ -154,7 +165,7 @@ impl ProcessSource for LinuxSource {
         if stat.state.has_ended() {
             return Err(ReadError::Exited { wait_status: Some(stat.exit_code) });
         }
-        Ok(found(pid, &stat))
+        Ok(entry(pid, &stat))
     }
 
     fn sizes(&mut self, id: ProcessId) -> Result<ProcessSizes, ReadError> {
@@ -164,7 +175,7 @@ impl ProcessSource for LinuxSource {
         } else {
             let file = open_at(self.listing.proc(), &format!("{}/statm", id.pid))?;
             let n = rustix::io::pread(&file, &mut text, 0).map_err(io::Error::from)?;
-            // Opened by number: it may be another's by now.
+            // Opened by pid, which may be in use again.
             Self::check_identity(&self.stat(id.pid)?, id)?;
             if self.open_files.len() < self.max_open_files {
                 self.open_files.insert(id, file);
@@ -175,8 +186,8 @@ impl ProcessSource for LinuxSource {
             ReadError::Failed(io::Error::other(format!("/proc/{}/statm is incomplete", id.pid)))
         })?;
         if mapped == 0 {
-            // No memory at all: a zombie, a kernel thread, or one that is about to be a zombie: memory goes before the state
-            // does (kernel/exit.c, do_exit).
+            // No memory: a zombie, a kernel thread, or a process about to become a zombie, since memory is released before the
+            // state changes (kernel/exit.c, do_exit).
             let stat = self.stat(id.pid)?;
             Self::check_identity(&stat, id)?;
             if !stat.is_kernel_thread {
@@ -188,57 +199,25 @@ impl ProcessSource for LinuxSource {
     }
 
     fn details(&mut self, id: ProcessId) -> Result<ProcessDetails, ReadError> {
-        let ticks_per_second = self.ticks_per_second;
+        let (boot_unix_seconds, ticks_per_second) = (self.boot_unix_seconds, self.ticks_per_second);
         #[expect(clippy::cast_precision_loss, reason = "clock ticks of centuries are below 2^53")]
         let seconds = |ticks: u64| ticks as f64 / ticks_per_second;
         let stat = self.stat(id.pid)?;
         Self::check_identity(&stat, id)?;
-        let found = found(id.pid, &stat);
-        let comm = String::from_utf8_lossy(stat.comm).into_owned();
-        let cpu_time = Duration::try_from_secs_f64(seconds(stat.cpu_ticks)).ok();
-        let (state, threads, image) = (stat.state, stat.threads, stat.image);
-        let status = self.read(id.pid, "status").map(Status::parse).unwrap_or_default();
-        let cmdline = self.cmdline(id);
-        Ok(ProcessDetails {
-            found,
-            name: comm.into(),
-            cmdline,
-            start_unix_seconds: Some(self.boot_unix_seconds + seconds(id.start)),
-            state,
-            cpu_time,
-            threads: Some(threads),
-            fds: self.count_fds(id.pid),
-            swap_bytes: status.swap_bytes,
-            rss_peak_bytes: status.rss_peak_bytes,
-            rss_anon_bytes: status.rss_anon_bytes,
-            rss_file_bytes: status.rss_file_bytes,
-            rss_shmem_bytes: status.rss_shmem_bytes,
-            image,
-        })
+        let name = String::from_utf8_lossy(stat.comm).into();
+        let details = ProcessDetails {
+            start_unix_seconds: Some(boot_unix_seconds + seconds(id.start)),
+            cpu_time: Duration::try_from_secs_f64(seconds(stat.cpu_ticks)).ok(),
+            threads: Some(stat.threads),
+            image: stat.image,
+            ..ProcessDetails::new(entry(id.pid, &stat), name, stat.state)
+        };
+        let memory = self.read(id.pid, "status").map(parse::status).unwrap_or_default();
+        Ok(ProcessDetails { cmdline: self.cmdline(id), fds: self.count_fds(id.pid), memory, ..details })
     }
 
     fn proportional(&mut self, id: ProcessId) -> Option<Result<ProportionalSizes, ReadError>> {
-        let read = self.read(id.pid, "smaps_rollup").map(|text| {
-            let (mut pss, mut uss) = (None, 0_u64);
-            for (key, bytes) in parse::kib_fields(text) {
-                match key {
-                    b"Pss" => pss = Some(bytes),
-                    b"Private_Clean" | b"Private_Dirty" | b"Private_Hugetlb" => {
-                        uss = uss.saturating_add(bytes)
-                    }
-                    _ => {}
-                }
-            }
-            pss.map(|pss_bytes| ProportionalSizes { pss_bytes, uss_bytes: uss })
-        });
-        Some(match read {
-            Ok(Some(sizes)) => match self.stat(id.pid) {
-                Ok(stat) => Self::check_identity(&stat, id).map(|()| sizes),
-                Err(error) => Err(error),
-            },
-            Ok(None) => Err(ReadError::Exited { wait_status: None }),
-            Err(error) => Err(error.into()),
-        })
+        Some(self.read_smaps_rollup(id))
     }
 
     fn kernel_events(&mut self) -> Option<Vec<KernelEvent>> {
@@ -257,15 +236,10 @@ impl ProcessSource for LinuxSource {
     fn system(&mut self) -> Option<System> {
         let mut text = [0_u8; 4096];
         let n = rustix::io::pread(&self.meminfo, &mut text, 0).ok()?;
-        let (mut total, mut available) = (None, None);
-        for (key, bytes) in parse::kib_fields(text.get(..n)?) {
-            match key {
-                b"MemTotal" => total = Some(bytes),
-                b"MemAvailable" => available = Some(bytes),
-                _ => {}
-            }
-        }
-        Some(System { total_bytes: total?, available_bytes: available })
+        let text = text.get(..n)?;
+        let field =
+            |name: &[u8]| parse::kib_fields(text).find(|(key, _)| *key == name).map(|(_, bytes)| bytes);
+        Some(System { total_bytes: field(b"MemTotal")?, available_bytes: field(b"MemAvailable") })
     }
 
     fn pressure(&mut self) -> Option<Pressure> {
@@ -291,7 +265,7 @@ impl ProcessSource for LinuxSource {
     }
 }
 
-fn found(pid: u32, stat: &Stat<'_>) -> ProcessEntry {
+fn entry(pid: u32, stat: &Stat<'_>) -> ProcessEntry {
     ProcessEntry {
         id: ProcessId { pid, start: stat.start_ticks },
         ppid: stat.ppid,
@@ -304,7 +278,7 @@ fn open_at(folder: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Reads from the start to the end, at most `most` bytes, into the emptied buffer.
+/// Reads a whole file, at most `most` bytes, into the buffer.
 fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>, most: usize) -> io::Result<()> {
     buffer.clear();
     while buffer.len() < most {
@@ -316,7 +290,7 @@ fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>, most: usize) -> io::Result<()>
     Ok(())
 }
 
-/// When the machine booted, on the clock that `starttime` counts on.
+/// The boot time, on the clock of `starttime`.
 fn boot_unix_seconds() -> f64 {
     use rustix::time::{ClockId, clock_gettime};
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds are below 2^53, and so are seconds")]
@@ -327,7 +301,7 @@ fn boot_unix_seconds() -> f64 {
     seconds(ClockId::Realtime) - seconds(ClockId::Boottime)
 }
 
-/// Raises our own limit of open files to what is permitted, within reason; how many files may be kept.
+/// Raises this process's limit of open files as far as permitted, at most to 16,384. Returns how many files may stay open.
 fn raise_descriptor_limit() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

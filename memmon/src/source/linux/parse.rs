@@ -1,47 +1,35 @@
-//! The texts of `/proc`, as bytes that anyone may have written: a name can hold parentheses, spaces and line ends.
+//! Parsers for the texts of `/proc` and cgroup files. They accept any bytes: a name can contain parentheses, spaces and line ends.
 
 pub use common::process::{Stat, decimal};
 
-/// The first two fields of `/proc/PID/statm`: pages mapped and pages resident.
+use crate::source::MemoryDetails;
+
+/// The first two fields of `/proc/PID/statm`: mapped and resident pages.
 pub fn statm(text: &[u8]) -> Option<(u64, u64)> {
     let mut fields = text.split(|&b| b == b' ');
     Some((decimal(fields.next()?)?, decimal(fields.next()?)?))
 }
 
-/// What is wanted of `/proc/PID/status`, in bytes: proc_pid_status(5).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Status {
-    /// `VmHWM`.
-    pub rss_peak_bytes: Option<u64>,
-    /// `RssAnon`.
-    pub rss_anon_bytes: Option<u64>,
-    /// `RssFile`.
-    pub rss_file_bytes: Option<u64>,
-    /// `RssShmem`.
-    pub rss_shmem_bytes: Option<u64>,
-    /// `VmSwap`.
-    pub swap_bytes: Option<u64>,
-}
-
-impl Status {
-    /// Reads the text. The kernel escapes line ends in the name (`Name:`), so no name can pass for a field.
-    pub fn parse(text: &[u8]) -> Self {
-        let mut status = Self::default();
-        for (key, bytes) in kib_fields(text) {
-            match key {
-                b"VmHWM" => status.rss_peak_bytes = Some(bytes),
-                b"RssAnon" => status.rss_anon_bytes = Some(bytes),
-                b"RssFile" => status.rss_file_bytes = Some(bytes),
-                b"RssShmem" => status.rss_shmem_bytes = Some(bytes),
-                b"VmSwap" => status.swap_bytes = Some(bytes),
-                _ => {}
-            }
-        }
-        status
+/// The memory fields of `/proc/PID/status`: proc_pid_status(5).
+///
+/// The kernel escapes line ends in `Name:`, so a name cannot imitate a field.
+pub fn status(text: &[u8]) -> MemoryDetails {
+    let mut details = MemoryDetails::default();
+    for (key, bytes) in kib_fields(text) {
+        let field = match key {
+            b"VmHWM" => &mut details.rss_peak_bytes,
+            b"RssAnon" => &mut details.rss_anon_bytes,
+            b"RssFile" => &mut details.rss_file_bytes,
+            b"RssShmem" => &mut details.rss_shmem_bytes,
+            b"VmSwap" => &mut details.swap_bytes,
+            _ => continue,
+        };
+        *field = Some(bytes);
     }
+    details
 }
 
-/// Every `Key:   123 kB` line of a text, the value in bytes; other lines are passed over.
+/// Every `Key:   123 kB` line of a text, in bytes; other lines are skipped.
 pub fn kib_fields(text: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
     text.split(|&b| b == b'\n').filter_map(|line| {
         let colon = line.iter().position(|&b| b == b':')?;
@@ -51,7 +39,7 @@ pub fn kib_fields(text: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
     })
 }
 
-/// Every `key 123` line of a text (cgroup files); other lines are passed over.
+/// Every `key 123` line of a cgroup file; other lines are skipped.
 pub fn plain_fields(text: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
     text.split(|&b| b == b'\n').filter_map(|line| {
         let space = line.iter().position(|&b| b == b' ')?;
@@ -60,14 +48,14 @@ pub fn plain_fields(text: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
     })
 }
 
-/// `some avg10=0.00 avg60=0.00 avg300=0.00 total=0` of `/proc/pressure/memory`: shares of 1 and seconds.
+/// A line of `/proc/pressure/memory`, `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, as three ratios and seconds.
 pub fn pressure_line(text: &str, kind: &str) -> Option<[f64; 4]> {
     let line = text.lines().find(|line| line.split_ascii_whitespace().next() == Some(kind))?;
     let value = |key: &str| -> Option<f64> {
         let field = line.split_ascii_whitespace().find_map(|f| f.strip_prefix(key)?.strip_prefix('='))?;
         field.parse().ok()
     };
-    // The kernel gives percent and microseconds (Documentation/accounting/psi.rst).
+    // The kernel writes percent and microseconds (Documentation/accounting/psi.rst).
     Some([value("avg10")? / 100.0, value("avg60")? / 100.0, value("avg300")? / 100.0, value("total")? / 1e6])
 }
 
@@ -81,7 +69,7 @@ mod tests {
     fn status_and_fields() {
         let text =
             b"Name:\ta\\nVmSwap: 9 kB\nVmHWM:\t  2048 kB\nRssAnon:\t 4 kB\nVmSwap:\t 0 kB\nThreads:\t1\n";
-        let status = Status::parse(text);
+        let status = status(text);
         assert_eq!(status.rss_peak_bytes, Some(2 << 20));
         assert_eq!(status.rss_anon_bytes, Some(4096));
         assert_eq!(status.swap_bytes, Some(0));
@@ -105,7 +93,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_parsed(bytes: Vec<u8>) {
-            let _ = Status::parse(&bytes);
+            let _ = status(&bytes);
             let _ = statm(&bytes);
             let _ = plain_fields(&bytes).count();
             let _ = pressure_line(&String::from_utf8_lossy(&bytes), "some");
