@@ -1,4 +1,4 @@
-//! What the user types.
+//! Command line arguments.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,16 +9,16 @@ use common::units;
 
 /// Watch the memory of a process and all its children, from outside.
 ///
-/// Piped, every sample is one JSON line; on a terminal, a block for people. The watched processes are only looked at:
-/// nothing is installed in them and nothing stops them.
+/// Samples are text on a terminal, and JSON lines in a pipe or file. memmon reads only what the system reports about processes:
+/// it installs nothing in them and never pauses them.
 #[derive(Debug, Parser)]
-#[command(name = "memmon", version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
+#[command(name = TOOL, version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
 pub struct Args {
-    /// Watch the process PID and everything below it (may be given several times)
+    /// Watch process PID and all processes below it (repeatable)
     #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "command")]
     pub pid: Vec<u32>,
 
-    /// Watch all processes named NAME; for an interpreter the script's name counts too
+    /// Watch all processes named NAME; interpreters also match by the name of their script
     #[arg(short, long, value_name = "NAME", conflicts_with = "command")]
     pub name: Vec<String>,
 
@@ -33,19 +33,19 @@ pub struct Args {
     )]
     pub repeat: Repeat,
 
-    /// How to print samples [default: text on a terminal, jsonl otherwise]
+    /// Output format [default: text on a terminal, jsonl otherwise]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 
-    /// Write to FILE instead of stdout (jsonl unless --format says otherwise); a launched command keeps its stdout
+    /// Write to FILE instead of stdout (default format: jsonl); a launched command keeps its stdout
     #[arg(short, long, value_name = "FILE", conflicts_with = "watch")]
     pub output: Option<PathBuf>,
 
-    /// Redraw one screen: the tree with bars and history (needs a terminal)
+    /// Show the tree on a live screen with bars and history (needs a terminal)
     #[arg(long, conflicts_with = "format")]
     pub watch: bool,
 
-    /// When to read PSS and USS: within a small share of the time, at every sample, or not at all
+    /// When to read PSS and USS
     #[arg(long, value_enum, default_value_t = Pss::Auto)]
     pub pss: Pss,
 
@@ -53,49 +53,49 @@ pub struct Args {
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "data/memory_diagnostics", conflicts_with = "no_save")]
     pub save: Option<PathBuf>,
 
-    /// Do not save the history by itself on a terminal
+    /// Do not save the history that is saved by default on a terminal
     #[arg(long)]
     pub no_save: bool,
 
-    /// Warn when a process grew by more than SIZE from one sample to the next
+    /// Warn when a process grows by more than SIZE between two samples
     #[arg(long, value_name = "SIZE", default_value = "10M", value_parser = parse_size)]
     pub warn_growth: u64,
 
-    /// Warn when a process passes SIZE of RSS
+    /// Warn when the RSS of a process rises above SIZE
     #[arg(long, value_name = "SIZE", default_value = "1000M", value_parser = parse_size)]
     pub warn_rss: u64,
 
-    /// End with exit 1 above a limit: SIZE or total:SIZE (the tree by RSS), rss:SIZE (any one process), pss:SIZE (the tree by PSS)
+    /// Exit with status 1 above a limit: SIZE or total:SIZE (RSS of the tree), rss:SIZE (RSS of one process), pss:SIZE (PSS of the tree)
     #[arg(long, value_name = "LIMIT", value_parser = Limit::parse)]
     pub fail_above: Vec<Limit>,
 
-    /// Relay what the command prints line by line, marked with its source
+    /// Prefix each line of the command's output with the command's name
     #[arg(long, requires = "command", conflicts_with_all = ["pid", "name"])]
     pub prefix: bool,
 
-    /// Record what the command prints as `output` records too (implies --prefix)
+    /// Also write the command's output as `output` records (implies --prefix)
     #[arg(long, requires = "command", conflicts_with_all = ["pid", "name"])]
     pub record_output: bool,
 
-    /// Leave command lines out (they may hold secrets)
+    /// Leave out command lines (they may contain secrets)
     #[arg(long)]
     pub no_cmdline: bool,
 
-    /// How to look: the Linux fast path, or sysinfo as on other systems [default: the fast one where it works]
+    /// Where to read processes: /proc of Linux, or sysinfo as on other systems [default: linux on Linux]
     #[arg(long, value_enum, hide = true)]
     pub source: Option<SourceKind>,
 
-    /// Do not ask the kernel for process events even where that is permitted
+    /// Do not subscribe to the kernel's process events even if permitted
     #[arg(long, hide = true)]
     pub no_connector: bool,
 }
 
-/// How samples are printed.
+/// The format of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// One JSON object a line
     Jsonl,
-    /// Blocks for people
+    /// Text for people
     Text,
     /// One row for each process and sample
     Csv,
@@ -104,24 +104,24 @@ pub enum Format {
 /// When PSS and USS are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Pss {
-    /// In turn, within a small share of the time
+    /// In turn, for at most 0.05 % of the time
     Auto,
-    /// At every sample, whatever it costs
+    /// All processes at every sample, whatever it costs
     Always,
-    /// Not at all
+    /// Never
     Never,
 }
 
-/// Which of the two ways to look at processes.
+/// Where processes are read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SourceKind {
-    /// `/proc` with kept descriptors
+    /// `/proc` with open descriptors
     Linux,
     /// The sysinfo crate
     Sysinfo,
 }
 
-/// What a limit is held against.
+/// The value that a limit applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
     /// The sum of resident sizes of the tree.
@@ -133,7 +133,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// The word before the colon, and in records.
+    /// The name before the colon, and in records.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -147,9 +147,9 @@ impl Metric {
 /// A limit for `--fail-above`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// What is held against it.
+    /// The value that it applies to.
     pub metric: Metric,
-    /// Above this it is crossed.
+    /// The limit is crossed above this.
     pub bytes: u64,
 }
 
@@ -157,18 +157,21 @@ impl Limit {
     /// Reads `500M`, `total:500M`, `rss:500M` or `pss:500M`.
     ///
     /// # Errors
-    /// An unknown metric, or no size behind it.
+    /// The metric is unknown, or no size follows.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (metric, size) = match text.split_once(':') {
             None | Some(("total", _)) => (Metric::Total, text.strip_prefix("total:").unwrap_or(text)),
             Some(("rss", size)) => (Metric::Rss, size),
             Some(("pss", size)) => (Metric::Pss, size),
-            Some((other, _)) => return Err(format!("'{other}' is no metric: use total, rss or pss")),
+            Some((other, _)) => return Err(format!("unknown metric '{other}': use total, rss or pss")),
         };
         let bytes = units::parse_bytes(size).map_err(|error| error.to_string())?;
         Ok(Self { metric, bytes })
     }
 }
+
+/// The name of the tool.
+pub const TOOL: &str = "memmon";
 
 const USAGE: &str = "\
 memmon [OPTIONS] -p <PID>
@@ -185,27 +188,26 @@ Examples:
 ";
 
 const NOTES: &str = "\
-Totals: RSS is what a process has in RAM; pages that several processes share (forked workers!) are counted in each, so \
-the total by RSS can be many times too large. PSS divides shared pages among those who share them and adds up to the \
-truth.
+Totals: RSS is the memory of a process that is in RAM. Pages that several processes share (forked workers!) count in \
+each of them, so a total by RSS can be many times too large. PSS divides shared pages among the processes that share \
+them, so a total by PSS is right.
 
-What PSS costs: the kernel walks the page tables of the process, about 14 ms for each GB, and holds up the process's \
-own memory mapping calls meanwhile. With --pss auto such reads take at most 0.05 % of the time, one process after the \
-other, and processes where one read would take more than 20 ms are left out; --pss always reads every process at every \
-sample.
+Cost of PSS: the kernel walks the page tables of the process, about 14 ms per GB, and delays the process's own memory \
+mapping calls meanwhile. With --pss auto these readings take at most 0.05 % of the time, one process after the other, \
+and skip processes where one reading would take more than 20 ms. --pss always reads every process at every sample.
 
-Launching: what the command prints goes to memmon's stderr (with -o FILE the command keeps stdin, stdout and stderr). \
-memmon ends when the command ends, with its status, or 128 + N if signal N ended it. When --count or --duration is \
-reached, memmon stops recording and waits for the command. --fail-above ends the command: SIGTERM, after 5 s SIGKILL.
+Launching: the command's output goes to memmon's stderr (with -o FILE the command keeps stdin, stdout and stderr). \
+memmon ends when the command ends, with the command's status, or 128 + N after signal N. When --count or --duration \
+is reached, memmon stops recording and waits for the command. --fail-above ends the command: SIGTERM, after 5 s SIGKILL.
 
-Limits: with --fail-above sizes are looked at every 100 ms, whatever the interval; a launched command that ended is \
-judged by the largest size the kernel saw, too.
+Limits: with --fail-above memmon reads sizes every 100 ms, whatever the interval. When a launched command ends, memmon \
+also checks the largest size that the kernel recorded.
 
-Exit status: 0 the target ended, or the user did; 1 a limit of --fail-above was crossed; 2 trouble; in a launch the \
-command's, 126 if it cannot be executed, 127 if it is not found.
+Exit status: 0 the target ended or the user stopped memmon; 1 a limit of --fail-above was crossed; 2 an error; for a \
+launched command its own status, 126 if it cannot be executed, 127 if it is not found.
 
-Files: on a terminal the history is saved under $XDG_STATE_HOME/memtools (~/.local/state/memtools); the last line says \
-where.
+Files: on a terminal the history is saved under $XDG_STATE_HOME/memtools (~/.local/state/memtools); the last line shows \
+the path.
 ";
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     match common::cli::parse::<cli::Args>(std::env::args_os()) {
-        Ok(args) => common::cli::run("memmon", || run::run(args)),
+        Ok(args) => common::cli::run(cli::TOOL, || run::run(args)),
         Err(code) => code,
     }
 }

@@ -1,4 +1,4 @@
-//! Warnings and limits: which samples are worth an event, and which end the watching.
+//! Warnings and limits: which samples cause an event, and which end the run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use common::units::Change;
 
 use crate::cli::{Limit, Metric};
 
-/// A process that passed `--warn-rss` must fall below this share of it before passing it again is news.
+/// After a warning of `--warn-rss` the process must fall below this share of it before the next warning.
 const WARN_RESET_RATIO: f64 = 0.95;
 
-/// Looks at every sample.
+/// Checks every sample against the limits.
 #[derive(Debug)]
 pub struct Limits {
     warn_growth: u64,
@@ -21,8 +21,8 @@ pub struct Limits {
     seen: HashMap<u32, HashMap<ProcessKey, RssHistory>>,
 }
 
-/// Number, and start where the system counts it finely. (Where it does not, a number given out again between two samples is taken
-/// for the same process, and at worst warned of.)
+/// Pid, and start in clock ticks where the system has them. (Elsewhere a pid that is reused between two samples counts as the same
+/// process, and causes a wrong warning at worst.)
 type ProcessKey = (u32, Option<u64>);
 
 #[derive(Debug, Clone, Copy)]
@@ -32,32 +32,31 @@ struct RssHistory {
     above: bool,
 }
 
-/// What a sample gave cause to.
+/// The consequences of a sample.
 #[derive(Debug, Default)]
 pub struct LimitCheck {
-    /// In the order of the processes; a crossed limit of `--fail-above` last.
+    /// In the order of the processes; crossed limits of `--fail-above` last.
     pub events: Vec<ProcessEvent>,
-    /// A limit of `--fail-above` was crossed.
+    /// Whether a limit of `--fail-above` was crossed.
     pub failed: bool,
 }
 
 impl Limits {
-    /// Warns of processes that grow by more than `warn_growth` between two samples or pass `warn_rss`, fails above any of `fail`.
+    /// Warns of growth above `warn_growth` between two samples and of RSS above `warn_rss`; fails above any of `fail`.
     #[must_use]
     pub fn new(warn_growth: u64, warn_rss: u64, fail: Vec<Limit>) -> Self {
         Self { warn_growth, warn_rss, fail, seen: HashMap::new() }
     }
 
-    /// A process runs another program now: what that one needs is no growth of the one before.
+    /// Notes an exec: the memory of the new program is no growth of the old one.
     pub fn replaced(&mut self, root_pid: u32, pid: u32) {
-        if let Some(seen) = self.seen.get_mut(&root_pid) {
-            for (_, seen) in seen.iter_mut().filter(|((number, _), _)| *number == pid) {
-                seen.last = u64::MAX;
-            }
+        let histories = self.seen.get_mut(&root_pid).into_iter().flatten();
+        for (_, history) in histories.filter(|((known, _), _)| *known == pid) {
+            history.last = u64::MAX;
         }
     }
 
-    /// Whether a tree of this size would fail, were it sampled now. (PSS is read too rarely to tell.)
+    /// Whether a tree of this size crosses a limit. (PSS is read too rarely for this.)
     #[must_use]
     pub fn is_above(&self, total_bytes: u64, largest_bytes: u64) -> bool {
         self.fail.iter().any(|limit| match limit.metric {
@@ -67,14 +66,14 @@ impl Limits {
         })
     }
 
-    /// The limit that a process of this size crossed, whatever else ran beside it.
+    /// The limit that a single process of this size crosses.
     #[must_use]
     pub fn crossed_by(&self, rss_bytes: u64) -> Option<Limit> {
-        let by_one = |limit: &&Limit| limit.metric != Metric::Pss && rss_bytes > limit.bytes;
-        self.fail.iter().find(by_one).copied()
+        let is_crossed = |limit: &&Limit| limit.metric != Metric::Pss && rss_bytes > limit.bytes;
+        self.fail.iter().find(is_crossed).copied()
     }
 
-    /// Takes a sample in.
+    /// Checks a sample.
     pub fn check(&mut self, record: &ProcessRecord) -> LimitCheck {
         let mut check = LimitCheck::default();
         let before = self.seen.remove(&record.pid).unwrap_or_default();
@@ -85,59 +84,44 @@ impl Limits {
             let Some(rss) = process.rss_bytes else { continue };
             let key = (process.pid, process.start_ticks);
             let known = before.get(&key).copied();
-            // One that came later brought all it has.
-            let first = known.map_or(if record.iteration > 1 { 0 } else { rss }, |k| k.first);
-            let was_above = known.is_some_and(|k| k.above);
+            // All memory of a process that started later is growth.
+            let first = known.map_or(if record.iteration > 1 { 0 } else { rss }, |known| known.first);
+            let was_above = known.is_some_and(|known| known.above);
             if let Some(known) = known
                 && rss.saturating_sub(known.last) > self.warn_growth
             {
-                let mut event = event(record, process, EventKind::Grew);
-                event.limit_bytes = Some(self.warn_growth);
-                event.value_bytes = Some(rss);
-                event.growth_bytes = Some(Change::between(known.last, rss).0);
-                check.events.push(event);
+                check.events.push(event(record, process, None, self.warn_growth, rss, known.last));
             }
             if rss > self.warn_rss && !was_above {
-                let mut event = event(record, process, EventKind::LimitCrossed);
-                event.metric = Some(Metric::Rss.as_str().into());
-                event.limit_bytes = Some(self.warn_rss);
-                event.value_bytes = Some(rss);
-                event.own_bytes = Some(rss);
-                event.growth_bytes = Some(Change::between(first, rss).0);
-                check.events.push(event);
+                check.events.push(event(record, process, Some(Metric::Rss), self.warn_rss, rss, first));
             }
             #[expect(clippy::cast_precision_loss, reason = "a threshold with a margin")]
             let above =
                 rss > self.warn_rss || (was_above && rss as f64 > self.warn_rss as f64 * WARN_RESET_RATIO);
             now.insert(key, RssHistory { first, last: rss, above });
         }
-        let growth_of = |process: &ProcessSample| -> i64 {
-            let seen = now.get(&(process.pid, process.start_ticks));
-            seen.map_or(0, |seen| Change::between(seen.first, seen.last).0)
+        let growth = |process: &ProcessSample| {
+            let history = now.get(&(process.pid, process.start_ticks));
+            history.map_or(0, |history| Change::between(history.first, history.last).0)
         };
         for limit in &self.fail {
-            let crossed = match limit.metric {
-                Metric::Total => Some(record.total_rss_bytes)
-                    .filter(|v| *v > limit.bytes)
-                    .map(|value| (value, processes().max_by_key(|p| (growth_of(p), p.rss_bytes)))),
-                Metric::Pss => record
-                    .total_pss_bytes
-                    .filter(|v| *v > limit.bytes)
-                    .map(|value| (value, processes().max_by_key(|p| (growth_of(p), p.pss_bytes)))),
-                Metric::Rss => processes()
-                    .filter(|p| p.rss_bytes.is_some_and(|rss| rss > limit.bytes))
-                    .max_by_key(|p| p.rss_bytes)
-                    .map(|p| (p.rss_bytes.unwrap_or(0), Some(p))),
+            let (value, culprit) = match limit.metric {
+                Metric::Rss => {
+                    let largest = processes().max_by_key(|process| process.rss_bytes);
+                    (largest.and_then(|process| process.rss_bytes), largest)
+                }
+                Metric::Total => (
+                    Some(record.total_rss_bytes),
+                    processes().max_by_key(|process| (growth(process), process.rss_bytes)),
+                ),
+                Metric::Pss => (
+                    record.total_pss_bytes,
+                    processes().max_by_key(|process| (growth(process), process.pss_bytes)),
+                ),
             };
-            if let Some((value, Some(culprit))) = crossed {
-                let mut event = event(record, culprit, EventKind::LimitCrossed);
-                event.metric = Some(limit.metric.as_str().into());
-                event.limit_bytes = Some(limit.bytes);
-                event.value_bytes = Some(value);
-                event.own_bytes =
-                    if limit.metric == Metric::Pss { culprit.pss_bytes } else { culprit.rss_bytes };
-                event.growth_bytes = Some(growth_of(culprit));
-                check.events.push(event);
+            if let (Some(value), Some(culprit)) = (value.filter(|value| *value > limit.bytes), culprit) {
+                let event = event(record, culprit, Some(limit.metric), limit.bytes, value, 0);
+                check.events.push(ProcessEvent { growth_bytes: Some(growth(culprit)), ..event });
                 check.failed = true;
             }
         }
@@ -146,12 +130,29 @@ impl Limits {
     }
 }
 
-fn event(record: &ProcessRecord, process: &ProcessSample, kind: EventKind) -> ProcessEvent {
+/// A crossed limit of `metric`, or growth if there is none. `before` is the RSS from which the growth counts.
+fn event(
+    record: &ProcessRecord,
+    process: &ProcessSample,
+    metric: Option<Metric>,
+    limit: u64,
+    value: u64,
+    before: u64,
+) -> ProcessEvent {
+    let kind = if metric.is_some() { EventKind::LimitCrossed } else { EventKind::Grew };
     ProcessEvent {
         ppid: process.ppid,
         start_time: process.start_time.clone(),
         start_ticks: process.start_ticks,
         name: Some(Arc::clone(&process.name)),
+        metric: metric.map(|metric| metric.as_str().into()),
+        limit_bytes: Some(limit),
+        value_bytes: Some(value),
+        own_bytes: metric.and_then(|metric| match metric {
+            Metric::Pss => process.pss_bytes,
+            Metric::Rss | Metric::Total => process.rss_bytes,
+        }),
+        growth_bytes: Some(Change::between(before, value).0),
         ..ProcessEvent::new(record.header(), kind, process.pid, record.pid)
     }
 }

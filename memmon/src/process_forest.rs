@@ -1,4 +1,4 @@
-//! Which processes belong to which root.
+//! Assigns processes to the roots they descend from.
 
 use std::collections::HashMap;
 
@@ -8,9 +8,9 @@ use crate::source::ProcessEntry;
 
 /// The watched roots and every living process below them.
 ///
-/// Membership is remembered, not worked out anew: a process whose parent ended gets another parent (init, or a subreaper) and is still
-/// ours. A new process is ours if its parent is; also if it is in a session or process group whose leader is ours, which tells of
-/// grandchildren whose parent was gone before it was seen: a session can only be inherited (setsid(2)).
+/// Membership is kept: a process whose parent exits gets another parent (init, or a subreaper) and remains a member. A new process is
+/// a member if its parent is. It also is if a member leads its session or process group: this finds grandchildren whose parent
+/// exited before it was seen, since a session can only be inherited (setsid(2)).
 #[derive(Debug, Default)]
 pub struct ProcessForest {
     roots: Vec<ProcessId>,
@@ -25,7 +25,7 @@ struct TreeMember {
 }
 
 impl ProcessForest {
-    /// Adds a root; the index of its tree.
+    /// Adds a root. Returns the index of its tree.
     pub fn add_root(&mut self, root: ProcessId) -> usize {
         let index = self.roots.len();
         self.roots.push(root);
@@ -44,13 +44,13 @@ impl ProcessForest {
         &self.roots
     }
 
-    /// The tree that the process with this number belongs to now.
+    /// The tree of the process that has this pid now.
     #[must_use]
     pub fn tree_of(&self, pid: u32) -> Option<usize> {
         self.members.get(&pid).map(|member| member.root)
     }
 
-    /// The member with this number.
+    /// The member with this pid.
     #[must_use]
     pub fn member(&self, pid: u32) -> Option<ProcessId> {
         self.members.get(&pid).map(|member| member.id)
@@ -61,21 +61,21 @@ impl ProcessForest {
         self.members.insert(id.pid, TreeMember { id, root });
     }
 
-    /// Takes out a process that ended. Another with its number stays.
+    /// Removes a process that exited. Another one with its pid stays.
     pub fn remove(&mut self, id: ProcessId) {
         if self.member(id.pid) == Some(id) {
             self.members.remove(&id.pid);
         }
     }
 
-    /// Sorts new processes into the trees they belong to; those that belong to none are left out. Parents come before their children.
+    /// Assigns new processes to trees; those of no tree are left out. Parents come before their children.
     pub fn add_new(&mut self, new: &[ProcessEntry]) -> Vec<(ProcessEntry, usize)> {
         let mut taken = Vec::new();
         let mut left: Vec<ProcessEntry> =
             new.iter().filter(|f| self.member(f.id.pid) != Some(f.id)).copied().collect();
         loop {
             let before = taken.len();
-            // A number is no order: after the numbers wrapped round a child can have a smaller one than its parent.
+            // After a wrap-around a child can have a smaller pid than its parent.
             left.retain(|found| match self.find_tree(found) {
                 _ if self.member(found.id.pid) == Some(found.id) => false,
                 Some(root) => {
@@ -98,8 +98,7 @@ impl ProcessForest {
     }
 }
 
-/// Of several candidates for roots those that are not below another: each process is then in one tree only. The others come second, with the
-/// root they are below.
+/// Separates candidates for roots from those that are below another one. The latter are returned with that root.
 #[must_use]
 pub fn outermost_roots(
     candidates: &[ProcessEntry],
@@ -110,7 +109,7 @@ pub fn outermost_roots(
     for candidate in candidates {
         let mut ancestor = candidate.ppid;
         let mut above = None;
-        // A chain of parents is no longer than there are processes; were it a ring, this ends it.
+        // A chain of parents is at most as long as there are processes; this also ends a cycle.
         for _ in 0..=parents.len() {
             above = candidates
                 .iter()

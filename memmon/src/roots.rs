@@ -1,11 +1,11 @@
-//! What the user named, as processes.
+//! Finds the processes that the user named.
 
 use common::cli::Failure;
 
 use crate::process_forest;
 use crate::source::{ProcessDetails, ProcessEntry, ProcessSource, ReadError};
 
-/// The roots to watch, and what to tell the user about them.
+/// The roots to watch, and notes for the user.
 #[derive(Debug)]
 pub struct Roots {
     /// None is below another.
@@ -14,13 +14,12 @@ pub struct Roots {
     pub notes: Vec<String>,
 }
 
-/// Finds the processes with these numbers, and all with these names.
+/// Finds the processes with these pids, and all with these names.
 ///
 /// # Errors
-/// A number or name that no process has: what it is instead, and what to do.
+/// No process has a pid or name, or it cannot be read.
 pub fn find_roots(source: &mut dyn ProcessSource, pids: &[u32], names: &[String]) -> Result<Roots, Failure> {
-    let listing_failed =
-        |error| Failure::new(format!("processes cannot be listed: {error}"), "is /proc mounted?");
+    let listing_failed = |error| Failure::new(format!("cannot list processes: {error}"), "is /proc mounted?");
     let all = source.new_processes().map_err(listing_failed)?;
     let mut wanted = Vec::new();
     for &pid in pids {
@@ -39,7 +38,7 @@ pub fn find_roots(source: &mut dyn ProcessSource, pids: &[u32], names: &[String]
             }
         }
         if let Some((name, _)) = names.iter().zip(named).find(|(_, hit)| !hit) {
-            let hint = "see the names in 'ps -eo pid,comm,args', or give a number with -p";
+            let hint = "list names with 'ps -eo pid,comm,args', or give a pid with -p";
             return Err(Failure::new(format!("no process is named '{name}'"), hint));
         }
     }
@@ -56,20 +55,21 @@ pub fn find_roots(source: &mut dyn ProcessSource, pids: &[u32], names: &[String]
 fn explain(pid: u32, error: &ReadError) -> Failure {
     match error {
         ReadError::Exited { wait_status: None } | ReadError::Exiting => Failure::new(
-            format!("no process has the number {pid}"),
-            "see the numbers in 'ps -e', or give a name with -n",
+            format!("no process has pid {pid}"),
+            "list pids with 'ps -e', or give a name with -n",
         ),
         ReadError::Exited { wait_status: Some(_) } => Failure::new(
-            format!("pid {pid} is a zombie: it has ended, and its parent has not taken notice"),
+            format!("pid {pid} is a zombie: it has exited, and its parent has not reaped it"),
             "watch its parent ('ps -o ppid= -p PID')",
         ),
-        ReadError::Failed(error) => {
-            Failure::new(format!("pid {pid} cannot be read: {error}"), "watch it as its own user or as root")
-        }
+        ReadError::Failed(error) => Failure::new(
+            format!("pid {pid} cannot be read: {error}"),
+            "run memmon as the same user or as root",
+        ),
     }
 }
 
-/// Whether a process answers to a name: its own, its command's, or, for an interpreter, its script's or module's.
+/// Whether a process has this name: its own, its command's, or, for an interpreter, its script's or module's.
 fn matches_name(details: &ProcessDetails, name: &str) -> bool {
     if *details.name == *name || *details.full_name() == *name {
         return true;
@@ -89,7 +89,7 @@ fn matches_name(details: &ProcessDetails, name: &str) -> bool {
             // Program text is no name.
             "-c" | "-e" => false,
             "-m" | "-jar" => args.next().is_some_and(|module| file_name(module) == name),
-            // These options of python take a value of their own.
+            // These options of python take a value.
             "-X" | "-W" => {
                 args.next();
                 continue;

@@ -1,14 +1,14 @@
-//! Words that several ways of showing records have in common: command lines and signals.
+//! Command lines and signals as text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use common::stdio::escape_controls;
 
-/// Arguments as a shell takes them, on one line and safe for a terminal.
+/// Arguments quoted for a shell, on one line and safe for a terminal.
 ///
-/// Plain arguments stand as they are, others in single quotes. Those with control or invisible characters stand as `$'…'`
-/// with these escaped (POSIX.1-2024, Shell Command Language 2.2.4; the `\u` in it is bash's, ksh's and zsh's).
+/// Plain arguments are unchanged, others are in single quotes. With control or invisible characters they become `$'…'` with escapes
+/// (POSIX.1-2024, Shell Command Language 2.2.4; `\u` is understood by bash, ksh and zsh).
 #[must_use]
 pub fn quote_command(arguments: &[String]) -> String {
     let mut line = String::new();
@@ -41,7 +41,7 @@ fn quote(argument: &str, line: &mut String) {
                 _ if matches!(escape_controls(c.encode_utf8(&mut [0; 4])), Cow::Borrowed(_)) => {
                     line.write_char(c)
                 }
-                // Three octal digits end by themselves, whatever follows.
+                // Three octal digits are complete, whatever follows.
                 _ if c.is_ascii() => write!(line, "\\{:03o}", u32::from(c)),
                 _ => write!(line, "\\u{:04x}", u32::from(c)),
             };
@@ -50,7 +50,7 @@ fn quote(argument: &str, line: &mut String) {
     }
 }
 
-/// Whether a character means itself to every shell, anywhere but at the start of a word, and can be seen.
+/// Whether a character is visible and has no special meaning in any shell, except at the start of a word.
 fn is_plain(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_alphanumeric() || "_-./:=@%+,~#".contains(c);

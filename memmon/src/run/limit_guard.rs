@@ -1,4 +1,4 @@
-//! Keeping to a limit of `--fail-above` between two samples: what is over within an interval was over all the same.
+//! Holds `--fail-above` between two samples: short peaks count too.
 
 use std::time::{Duration, Instant};
 
@@ -7,27 +7,27 @@ use common::record::{EventKind, ProcessEvent, Record};
 use crate::limits::Limits;
 use crate::sample::TreeUsage;
 
-/// How often sizes are looked at while there is a limit, however long the interval.
+/// How often sizes are read if there is a limit, however long the interval.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// When to look at sizes between samples.
+/// The times at which to read sizes between samples.
 #[derive(Debug)]
 pub(super) struct LimitGuard {
     next: Option<Instant>,
 }
 
 impl LimitGuard {
-    /// A guard that looks if there is a limit, and samples are further apart than its looks.
+    /// Active if there is a limit and samples are further apart than [`PROBE_INTERVAL`].
     pub fn new(limited: bool, interval: Duration) -> Self {
         Self { next: (limited && interval > PROBE_INTERVAL).then(Instant::now) }
     }
 
-    /// When it wants to look next.
+    /// The next time.
     pub fn deadline(&self) -> Option<Instant> {
         self.next
     }
 
-    /// Whether it is time to look; the next time is set.
+    /// Whether the time has come; sets the next one.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let due = self.next.is_some_and(|next| now >= next);
         if due {
@@ -37,13 +37,13 @@ impl LimitGuard {
     }
 }
 
-/// Whether a sample taken now would fail.
+/// Whether a sample would fail now.
 pub(super) fn is_above(limits: &Limits, usage: &[TreeUsage]) -> bool {
     usage.iter().any(|tree| limits.is_above(tree.total_bytes, tree.largest_bytes))
 }
 
-/// The event of a command that ended and had, or one of its processes had, more than a limit allows, at a moment when nobody looked:
-/// the kernel keeps the largest size of what was waited for. `own` is this program's size, which every command begins with.
+/// The event of an exited command of which one process exceeded a limit between two readings: the kernel keeps the largest size of
+/// all reaped processes. `own` is memmon's own peak: every new process counts as having had it.
 pub(super) fn missed_crossing(
     limits: &Limits,
     largest: Option<u64>,
@@ -66,7 +66,7 @@ pub(super) fn missed_crossing(
     })
 }
 
-/// The end of the process `pid` among these records.
+/// The exit of process `pid` among these records.
 pub(super) fn find_exit(records: &[Record], pid: u32) -> Option<&ProcessEvent> {
     records.iter().find_map(|record| match record {
         Record::ProcessEvent(event) if event.event == EventKind::Exited && event.pid == pid => {

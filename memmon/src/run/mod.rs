@@ -1,4 +1,4 @@
-//! The flow: arguments, a command or roots, samples until the end, and the exit code.
+//! The flow: arguments → a command or roots → samples until the end → exit code.
 
 mod limit_guard;
 mod monitor;
@@ -12,7 +12,7 @@ use common::stdio::say;
 
 use self::monitor::Monitor;
 use self::outputs::Outputs;
-use crate::cli::{Args, Metric, Pss, SourceKind};
+use crate::cli::{Args, Metric, Pss, SourceKind, TOOL};
 use crate::roots;
 use crate::sample::{Sampler, SamplerOptions};
 #[cfg(target_os = "linux")]
@@ -20,12 +20,10 @@ use crate::source::linux::{Connector, LinuxSource};
 use crate::source::sysinfo::SysinfoSource;
 use crate::source::{ProcessEntry, ProcessSource};
 
-const TOOL: &str = "memmon";
-
-/// Runs memmon with these arguments; the exit code.
+/// Runs memmon with these arguments. Returns the exit code.
 ///
 /// # Errors
-/// What cannot work here, in one line with a hint.
+/// The run cannot start, or a limit of the system ends it.
 pub fn run(mut args: Args) -> Result<u8, Failure> {
     if args.pid.is_empty() && args.name.is_empty() && args.command.is_empty() {
         return Err(Failure::new(
@@ -37,11 +35,11 @@ pub fn run(mut args: Args) -> Result<u8, Failure> {
         match args.pss {
             Pss::Never => {
                 return Err(Failure::new(
-                    "--fail-above pss: cannot be held with --pss never",
+                    "--fail-above pss needs PSS, which --pss never does not read",
                     "leave --pss out",
                 ));
             }
-            // A limit is no use if it looks at every tenth sample only.
+            // The limit must be checked at every sample.
             Pss::Auto | Pss::Always => args.pss = Pss::Always,
         }
     }
@@ -129,7 +127,7 @@ fn open_source(args: &Args) -> Result<Box<dyn ProcessSource>, Failure> {
 fn open_sysinfo() -> Result<Box<dyn ProcessSource>, Failure> {
     match SysinfoSource::open() {
         Ok(source) => Ok(Box::new(source)),
-        Err(error) => Err(Failure::new(format!("processes cannot be seen: {error}"), "")),
+        Err(error) => Err(Failure::new(format!("cannot read processes: {error}"), "")),
     }
 }
 

@@ -14,10 +14,9 @@ use common::units::{Bytes, Change};
 use common::wait::{Ready, Sources};
 use rustix::process::Signal;
 
-use super::TOOL;
 use super::limit_guard::{self, LimitGuard};
 use super::outputs::Outputs;
-use crate::cli::Args;
+use crate::cli::{Args, TOOL};
 use crate::limits::Limits;
 use crate::sample::Sampler;
 use crate::watch::TerminalScreen;
@@ -115,7 +114,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Looks between two samples whether a limit is crossed; if so, the next sample is taken now.
+    /// Checks between two samples whether a limit is crossed. If so, the next sample is taken now.
     fn probe(&mut self, due: Instant) -> Result<(), Failure> {
         let (records, usage) = self.sampler.probe_usage().map_err(listing_failed)?;
         self.take_sampled(records);
@@ -172,7 +171,7 @@ impl Monitor {
         }
     }
 
-    /// Gives the terminal back while we are suspended.
+    /// Restores the terminal while memmon is suspended.
     fn suspend(&mut self) {
         if let Some(screen) = self.outputs.screen() {
             let _ = screen.suspend();
@@ -194,8 +193,7 @@ impl Monitor {
         reaped
     }
 
-    /// Writes what the sampler found. It may have seen the exit of a child of ours before SIGCHLD arrived: the exit status is then
-    /// known only from reaping.
+    /// Writes records of the sampler. It may see the exit of a child before SIGCHLD arrives: then only reaping gives the status.
     fn take_sampled(&mut self, mut records: Vec<Record>) {
         let mut unknown: Vec<&mut ProcessEvent> =
             records.iter_mut().filter_map(exit_without_status).collect();
@@ -230,7 +228,7 @@ impl Monitor {
         self.take(records);
     }
 
-    /// What the command printed, as records and on the screen.
+    /// Takes the command's output, as records and for the screen.
     fn take_output(&mut self) {
         if let Some(relay) = self.session.command().and_then(Launched::relay) {
             let lines = relay.lines();
@@ -252,12 +250,12 @@ impl Monitor {
         }
         if lines.lost.bytes > 0 {
             self.notes
-                .push(format!("{} lines of the command's output are missing in the log", lines.lost.lines));
+                .push(format!("{} lines of the command's output are missing from the log", lines.lost.lines));
         }
         self.take(records);
     }
 
-    /// Gives records out, and looks whether they cross a limit.
+    /// Writes records, and checks whether they cross a limit.
     fn take(&mut self, mut records: Vec<Record>) {
         if records.is_empty() {
             return;
@@ -293,7 +291,7 @@ impl Monitor {
         self.print_notes();
     }
 
-    /// Whether the command, now that it has ended, had crossed a limit when nobody looked.
+    /// Checks whether the exited command crossed a limit between two readings.
     fn check_missed_peak(&mut self) {
         let (Some(command), Some(end)) = (self.session.command(), self.end.take()) else { return };
         let (largest, own) = (command.max_rss_bytes(), launch::own_peak_bytes());
@@ -304,7 +302,7 @@ impl Monitor {
         }
     }
 
-    /// Says on stderr what there is to say, unless a screen is in the way.
+    /// Prints messages to stderr, unless a screen is shown.
     fn print_notes(&mut self) {
         if self.outputs.screen().is_none() {
             for note in self.notes.drain(..) {
@@ -356,10 +354,11 @@ impl Monitor {
         self.take_reaped(&done.reaped);
         if !done.killed.is_empty() {
             let n = done.killed.len();
-            self.notes.push(format!("{n} of the command's processes did not end at SIGTERM and were killed"));
+            self.notes
+                .push(format!("{n} of the command's processes did not exit after SIGTERM and were killed"));
         }
         if !done.survivors.is_empty() {
-            self.notes.push(format!("these processes could not be ended: {:?}", done.survivors));
+            self.notes.push(format!("these processes could not be killed: {:?}", done.survivors));
         }
     }
 
@@ -368,7 +367,7 @@ impl Monitor {
         if finished.lost.bytes > 0 {
             let lines = finished.lost.lines;
             self.notes
-                .push(format!("{lines} lines of the command's output were not shown: stderr was not read"));
+                .push(format!("{lines} lines of the command's output were not shown: nobody read stderr"));
         }
         let lines = relay.lines();
         self.take_lines(lines);
@@ -376,7 +375,7 @@ impl Monitor {
 }
 
 fn listing_failed(error: io::Error) -> Failure {
-    Failure::new(format!("processes cannot be listed: {error}"), "is /proc mounted?")
+    Failure::new(format!("cannot list processes: {error}"), "is /proc mounted?")
 }
 
 fn crossed_limit(event: &ProcessEvent) -> String {

@@ -1,11 +1,11 @@
-//! What dear readings may cost.
+//! Time budgets for expensive readings.
 
 use std::time::Duration;
 
-/// A share of the passing time that may be spent on something, saved up to a bound.
+/// A share of the elapsed time, saved up to a bound.
 ///
-/// Spending may go into debt, which later time pays back: a single dear reading is not put off for ever, and in the long run the
-/// share is kept all the same.
+/// The credit may become negative and recovers later: a single expensive reading is never postponed for ever, and in the long run
+/// the share holds.
 #[derive(Debug, Clone)]
 pub struct TimeBudget {
     share: f64,
@@ -14,24 +14,24 @@ pub struct TimeBudget {
 }
 
 impl TimeBudget {
-    /// `share` of the time, with `most` saved at once, which is also what it starts with.
+    /// `share` of the time. It saves at most `most`, and starts with that.
     #[must_use]
     pub fn new(share: f64, most: Duration) -> Self {
         Self { share, most: most.as_secs_f64(), credit: most.as_secs_f64() }
     }
 
-    /// Time went by.
+    /// Adds the share of `elapsed`.
     pub fn earn(&mut self, elapsed: Duration) {
         self.credit = (self.credit + elapsed.as_secs_f64() * self.share).min(self.most);
     }
 
-    /// Whether something is left.
+    /// Whether credit is left.
     #[must_use]
     pub fn has_credit(&self) -> bool {
         self.credit > 0.0
     }
 
-    /// That was spent.
+    /// Subtracts a cost.
     pub fn spend(&mut self, cost: Duration) {
         self.credit -= cost.as_secs_f64();
     }

@@ -1,6 +1,4 @@
-//! What happened, and what the launched command printed: the last lines of both.
-
-use std::collections::VecDeque;
+//! The latest events and the latest output of the launched command.
 
 use common::record::{ErrorRecord, EventKind, ProcessEvent};
 use common::stdio::escape_controls;
@@ -8,42 +6,43 @@ use common::time::Stamp;
 use common::units::{Bytes, Change};
 
 use super::process_state::display_name;
+use super::recent::Recent;
 
-/// Lines kept of each; more than any pane shows.
+/// Lines kept of each: more than any pane shows.
 const MAX_LINES: usize = 32;
 
-/// Characters kept of one line; more than any terminal shows.
+/// Characters kept of a line: more than any terminal shows.
 const MAX_CHARS: usize = 1024;
 
-/// How much a person should mind.
+/// The severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
-    /// Good to know.
+    /// For information.
     Info,
-    /// Worth a look.
+    /// Worth attention.
     Notice,
     /// Something is wrong.
     Alert,
 }
 
-/// Something that happened, in one line.
+/// An event in one line.
 #[derive(Debug)]
 pub(super) struct LogEntry {
     pub(super) moment: Stamp,
     pub(super) text: String,
     pub(super) severity: Severity,
-    /// How often it happened in a row.
+    /// How often it was repeated.
     pub(super) times: u64,
 }
 
-/// What happened last.
+/// The latest events.
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
-    items: VecDeque<LogEntry>,
+    entries: Recent<LogEntry, MAX_LINES>,
 }
 
 impl EventLog {
-    /// Takes in an event; `end` is how the process ended, if that is what happened.
+    /// Takes an event; `end` describes the exit if it is one.
     pub(super) fn take_event(&mut self, event: &ProcessEvent, end: Option<String>) {
         let who = match &event.name {
             Some(name) => format!("{} ({})", display_name(name), event.pid),
@@ -59,16 +58,16 @@ impl EventLog {
             EventKind::LimitCrossed => {
                 let metric = event.metric.as_deref().map_or("memory".into(), display_name);
                 let (value, limit) = (size(event.value_bytes), size(event.limit_bytes));
-                (format!("{who}: {metric} {value} is over the limit of {limit}"), Severity::Alert)
+                (format!("{who}: {metric} {value} is above the limit of {limit}"), Severity::Alert)
             }
             EventKind::OomKill => {
-                let what = match event.oom_kills {
+                let killed = match event.oom_kills {
                     Some(1) | None => "a process".to_owned(),
                     Some(n) => format!("{n} processes"),
                 };
-                (format!("{who}: the kernel killed {what} of its cgroup for want of memory"), Severity::Alert)
+                (format!("{who}: out of memory, the kernel killed {killed} of its cgroup"), Severity::Alert)
             }
-            // Ends stand in the table; here only those of a root or by a signal.
+            // The table shows exits; the log only those of a root or by a signal.
             EventKind::Exited if event.signal.is_some() || event.pid == event.root_pid => {
                 (format!("{who}: {}", end.unwrap_or_default()), Severity::Info)
             }
@@ -77,7 +76,7 @@ impl EventLog {
         self.push(event.timestamp, text, severity);
     }
 
-    /// Takes in something that could not be done.
+    /// Takes an error.
     pub(super) fn take_error(&mut self, error: &ErrorRecord) {
         let mut text = format!("{}: {}", sanitize(&error.stage), sanitize(&error.message));
         if let Some(hint) = &error.hint {
@@ -88,56 +87,40 @@ impl EventLog {
     }
 
     fn push(&mut self, moment: Stamp, text: String, severity: Severity) {
-        if let Some(last) = self.items.back_mut().filter(|last| last.text == text) {
-            last.moment = moment;
-            last.times += 1;
-            return;
+        match self.entries.last_mut().filter(|last| last.text == text) {
+            Some(last) => (last.moment, last.times) = (moment, last.times + 1),
+            None => self.entries.push(LogEntry { moment, text, severity, times: 1 }),
         }
-        if self.items.len() == MAX_LINES {
-            self.items.pop_front();
-        }
-        self.items.push_back(LogEntry { moment, text, severity, times: 1 });
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// The last `count`, the oldest of them first.
-    pub(super) fn last(&self, count: usize) -> impl Iterator<Item = &LogEntry> {
-        self.items.iter().skip(self.items.len().saturating_sub(count))
+    /// The entries, oldest first.
+    pub(super) fn entries(&self) -> &Recent<LogEntry, MAX_LINES> {
+        &self.entries
     }
 }
 
-/// What the launched command printed last.
+/// The latest output of the launched command.
 #[derive(Debug, Default)]
 pub(super) struct OutputTail {
-    lines: VecDeque<String>,
+    lines: Recent<String, MAX_LINES>,
 }
 
 impl OutputTail {
-    /// Takes in a line as it was printed, with or without its end.
+    /// Takes a raw line, with or without its line end.
     pub(super) fn take(&mut self, line: &str) {
-        // A progress bar writes over itself: what was written last is what a terminal would show.
+        // A progress bar overwrites itself: a terminal would show the last version.
         let line = line.trim_end_matches(['\r', '\n']);
         let line = line.rsplit('\r').next().unwrap_or_default();
-        if self.lines.len() == MAX_LINES {
-            self.lines.pop_front();
-        }
-        self.lines.push_back(sanitize(line));
+        self.lines.push(sanitize(line));
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// The last `count`, the oldest of them first.
-    pub(super) fn last(&self, count: usize) -> impl Iterator<Item = &str> {
-        self.lines.iter().skip(self.lines.len().saturating_sub(count)).map(String::as_str)
+    /// The lines, oldest first.
+    pub(super) fn lines(&self) -> &Recent<String, MAX_LINES> {
+        &self.lines
     }
 }
 
-/// One line, safe for a terminal and not too long.
+/// One line, safe for a terminal and cut.
 fn sanitize(text: &str) -> String {
     let cut: String = text.chars().take(MAX_CHARS).map(|c| if c == '\t' { ' ' } else { c }).collect();
     escape_controls(&cut).into_owned()
@@ -149,7 +132,7 @@ mod tests {
     use super::*;
 
     fn texts(events: &EventLog) -> Vec<&str> {
-        events.last(99).map(|item| item.text.as_str()).collect()
+        events.entries().last(99).map(|item| item.text.as_str()).collect()
     }
 
     #[test]
@@ -173,8 +156,8 @@ mod tests {
             texts(&events),
             [
                 "wor\\u{1b}ker (7) grew by +12.00 MiB to 112.00 MiB",
-                "process 7: total 512.00 MiB is over the limit of 500.00 MiB",
-                "process 1: the kernel killed 2 processes of its cgroup for want of memory",
+                "process 7: total 512.00 MiB is above the limit of 500.00 MiB",
+                "process 1: out of memory, the kernel killed 2 processes of its cgroup",
                 "process 7: SIGKILL",
             ]
         );
@@ -186,7 +169,7 @@ mod tests {
         for kind in [EventKind::Started, EventKind::Replaced, EventKind::Unknown, EventKind::Exited] {
             events.take_event(&event(kind, 7, 1), None);
         }
-        assert_eq!(events.len(), 0);
+        assert_eq!(events.entries().len(), 0);
         events.take_event(&event(EventKind::Exited, 1, 1), Some("exit 0".into()));
         assert_eq!(texts(&events), ["process 1: exit 0"], "the end of a root is");
     }
@@ -199,13 +182,13 @@ mod tests {
             events.take_error(&error("permission\ndenied"));
         }
         assert_eq!(texts(&events), ["sample: permission\\ndenied"]);
-        assert_eq!(events.last(1).next().unwrap().times, 1000);
+        assert_eq!(events.entries().last(1).next().unwrap().times, 1000);
         for n in 0..1000 {
             events.take_error(&error(&n.to_string()));
         }
-        assert_eq!(events.len(), MAX_LINES);
+        assert_eq!(events.entries().len(), MAX_LINES);
         assert_eq!(
-            events.last(2).map(|item| item.text.as_str()).collect::<Vec<_>>(),
+            events.entries().last(2).map(|item| item.text.as_str()).collect::<Vec<_>>(),
             ["sample: 998", "sample: 999"]
         );
     }
@@ -216,10 +199,13 @@ mod tests {
         for line in ["10 %\r20 %\r30 %\r\n", "a\tb\x1b]0;title\x07", &"x".repeat(1 << 20), ""] {
             output.take(line);
         }
-        let lines: Vec<&str> = output.last(9).collect();
+        let lines: Vec<&str> = output.lines().last(9).map(String::as_str).collect();
         assert_eq!(lines[..2], ["30 %", "a b\\u{1b}]0;title\\u{7}"]);
         assert_eq!((lines[2].len(), lines[3]), (MAX_CHARS, ""));
         (0..1000).for_each(|n| output.take(&n.to_string()));
-        assert_eq!((output.len(), output.last(1).next()), (MAX_LINES, Some("999")));
+        assert_eq!(
+            (output.lines().len(), output.lines().last(1).next().unwrap().as_str()),
+            (MAX_LINES, "999")
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use common::columns;
 
-/// Stands for what is not known.
+/// The text of an unknown value.
 pub(super) const UNKNOWN: &str = "–";
 
 /// From empty to full, upwards, in eighths of a cell.
@@ -12,7 +12,7 @@ const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇',
 /// From empty to almost full, rightwards, in eighths of a cell.
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
-/// A bar of up to `width` cells, full at `full`. What is more than nothing shows at least an eighth of a cell.
+/// A bar of up to `width` cells, full at `full`. A value above 0 shows at least an eighth of a cell.
 pub(super) fn bar(value: u64, full: u64, width: u16) -> String {
     let cells = u128::from(width) * 8;
     let eighths = match u128::from(full) {
@@ -25,10 +25,10 @@ pub(super) fn bar(value: u64, full: u64, width: u16) -> String {
     bar
 }
 
-/// The newest of `values` as a line, `width` cells wide and `rows` high, the newest at the right; uppermost row first.
+/// The newest `values` as a sparkline of `width` cells and `rows` lines, top line first. The newest value is at the right.
 ///
-/// The line is scaled between the least and the largest value shown, but never so far that a change of 1 % of the
-/// value is more than an eighth of the height: what is flat looks flat, and lies low. A gap is an unknown value.
+/// The scale is the range of the visible values, but a change of 1 % never takes more than an eighth of the height: flat data looks
+/// flat. An unknown value is a gap.
 pub(super) fn spark<I>(values: I, width: u16, rows: u16) -> Vec<String>
 where
     I: DoubleEndedIterator<Item = Option<u64>>,
@@ -40,7 +40,7 @@ where
     let high = shown.iter().flatten().max().copied().unwrap_or(0);
     let span = u128::from((high - low).max(high / 25 * 2).max(1));
     let top = u128::from(rows.max(1)) * 8;
-    // The lowest level is an eighth, not nothing, so that a known value is always seen.
+    // The lowest level is an eighth, so that a known value is always visible.
     let level = |value: u64| 1 + (u128::from(value - low) * (top - 1) + span / 2) / span;
     (0..rows)
         .rev()
@@ -67,7 +67,7 @@ pub(super) fn size(bytes: u64) -> String {
     for next in UNITS {
         value /= 1024.0;
         unit = next;
-        // Not 1024: what would be rounded up to it belongs to the next unit.
+        // Not 1024: values that would round up to it belong to the next unit.
         if value < 1023.5 {
             break;
         }
@@ -95,7 +95,7 @@ pub(super) fn change(bytes: i64) -> String {
     format!("{sign}{}", size(bytes.unsigned_abs()))
 }
 
-/// A share in percent without the sign for it, in at most five cells: `0.3`, `99.9`, `230`.
+/// A ratio in percent without the sign, in at most five cells: `0.3`, `99.9`, `230`.
 pub(super) fn percent(ratio: f64) -> String {
     match ratio * 100.0 {
         value @ 0.0..99.95 => format!("{value:.1}"),
@@ -105,7 +105,7 @@ pub(super) fn percent(ratio: f64) -> String {
     }
 }
 
-/// A number of things in at most four cells: `9999`, `12k`.
+/// A count in at most four cells: `9999`, `12k`.
 pub(super) fn count(number: u64) -> String {
     match number {
         ..10_000 => number.to_string(),
@@ -115,12 +115,12 @@ pub(super) fn count(number: u64) -> String {
     }
 }
 
-/// The cells a text takes.
+/// The width of a text in cells.
 pub(super) fn width(text: &str) -> u16 {
     u16::try_from(columns::width(text)).unwrap_or(u16::MAX)
 }
 
-/// `text` in at most `cells` cells; what is cut ends with `…`.
+/// `text` in at most `cells` cells; a cut text ends with `…`.
 pub(super) fn fit(text: &str, cells: u16) -> Cow<'_, str> {
     columns::cut(text, cells.into())
 }

@@ -1,4 +1,4 @@
-//! The head of the screen: what is watched, the machine's memory, and the sum of all trees.
+//! The header: the watched roots, the machine's memory, and the total of all trees.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use super::glyphs::{self, UNKNOWN, fit, size, size_or_unknown};
 use super::model::Model;
 use super::theme::Theme;
 
-/// Names of roots that are looked at for the title.
+/// The most names of roots in the title.
 const TITLE_NAMES: usize = 8;
 
-/// Cells between two things in a line.
+/// Cells between two items in a line.
 const GAP: u16 = 2;
 
-/// The first line: what is watched, where, how often; at the right the clock.
+/// The first line: the roots, the interval, the host; the clock at the right.
 pub(super) fn title(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
     let clock = model.moment.map(|moment| moment.format("%H:%M:%S")).unwrap_or_default();
     let mut left = area.width;
@@ -53,7 +53,7 @@ pub(super) fn title(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
     buf.set_line(area.x, area.y, &Line::from(spans), left);
 }
 
-/// `bot.py (1234)`, or for several `celery ×3, redis`.
+/// `bot.py (1234)`, or `celery ×3, redis` for several roots.
 fn watched(model: &Model) -> String {
     let roots: Vec<_> = model.visible_roots().filter_map(|(_, root)| root.root_process()).collect();
     match roots.as_slice() {
@@ -72,11 +72,11 @@ fn watched(model: &Model) -> String {
                     None => names.push((&root_process.name, 1)),
                 }
             }
-            let word = |(name, times): (&str, usize)| match times {
+            let label = |(name, times): (&str, usize)| match times {
                 1 => name.to_owned(),
                 _ => format!("{name} ×{times}"),
             };
-            names.into_iter().map(word).collect::<Vec<_>>().join(", ")
+            names.into_iter().map(label).collect::<Vec<_>>().join(", ")
         }
     }
 }
@@ -89,14 +89,14 @@ fn interval(seconds: f64) -> String {
     }
 }
 
-/// Something of the machine: a label, a bar perhaps, and figures.
+/// A value of the machine: a label, possibly a bar, and figures.
 struct Gauge {
     label: &'static str,
     bar: Option<(u64, u64)>,
     figures: String,
 }
 
-/// The second line: the machine's memory, the cgroup's if it is limited, and pressure where the kernel tells it.
+/// The second line: memory of the machine and of a limited cgroup, and pressure.
 pub(super) fn machine(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
     const LEAST_BAR: u16 = 4;
     const MOST_BAR: u16 = 24;
@@ -151,7 +151,7 @@ fn put(buf: &mut Buffer, x: u16, area: Rect, text: &str, style: Style) -> u16 {
     buf.set_stringn(x, area.y, text, room.into(), style).0
 }
 
-/// The sum of all trees: figures at the left, its history at the right, as high as `area`.
+/// The total of all trees: figures at the left, its history at the right.
 pub(super) fn sum(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
     const LEAST_HISTORY: u16 = 8;
     let Some(sum) = model.sum() else {
@@ -173,7 +173,7 @@ pub(super) fn sum(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
         (format!("PSS {}", size_or_unknown(sum.pss)), theme.plain()),
         (processes(sum.processes, sum.short_lived), theme.plain()),
     ]);
-    // History needs room too, and is worth more than the last figures.
+    // The history is worth more than the last figures.
     let room =
         if area.height > 1 { area.width * 3 / 5 } else { area.width.saturating_sub(LEAST_HISTORY + GAP) };
     let mut figures_width = 0;
@@ -182,7 +182,7 @@ pub(super) fn sum(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
         let mut used = 0;
         for _ in 0..items.len().div_ceil((area.height - n).into()) {
             let gap = if used == 0 { 0 } else { GAP };
-            // The sum itself stands in any case.
+            // The total itself is always shown.
             let is_sum = n == 0 && used == 0;
             let fits = |(text, _): &mut (String, Style)| is_sum || used + gap + glyphs::width(text) <= room;
             let Some((text, style)) = items.pop_front_if(fits) else { break };
@@ -204,7 +204,7 @@ pub(super) fn sum(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
 fn processes(number: usize, short_lived: u64) -> String {
     let mut text = if number == 1 { "1 process".to_owned() } else { format!("{number} processes") };
     if short_lived > 0 {
-        text.push_str(&format!(", {} came and went", glyphs::count(short_lived)));
+        text.push_str(&format!(", {} short-lived", glyphs::count(short_lived)));
     }
     text
 }

@@ -3,7 +3,7 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | cells | `glyphs`, `theme`, `keys`, `columns` | values as cells, colours, bytes as keys, widths of columns |
-//! | state | `process_state`, `tree_state`, `event_log`, `model` | what the records said, bounded, and freed when a process is gone |
+//! | state | `recent`, `process_state`, `tree_state`, `event_log`, `model` | what the records said, bounded, and freed when a process is gone |
 //! | view | `header`, `process_table`, `screen` | state and a size → cells; only visible rows are built |
 //! | edge | `terminal` | [`TerminalScreen`]: the terminal, acquired and restored |
 //!
@@ -17,6 +17,7 @@ mod keys;
 mod model;
 mod process_state;
 mod process_table;
+mod recent;
 mod screen;
 mod terminal;
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What the picture is drawn from: all that the records said, bounded.
+//! The data of the screen, collected from records and bounded.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use common::record::{Cgroup, EventKind, Pressure, ProcessEvent, ProcessRecord, Record, System};
@@ -8,21 +8,22 @@ use common::time::Stamp;
 
 use super::event_log::{EventLog, OutputTail};
 use super::process_state::{HISTORY_SAMPLES, describe_exit};
+use super::recent::Recent;
 use super::tree_state::{EXITED_ROW_TICKS, Row, TreeState};
 
-/// Samples kept of the sum of all trees: as many as the widest terminal shows.
+/// Totals kept: as many as the widest terminal shows.
 const MAX_TOTALS: usize = 512;
 
-/// Of these the last ones tell how fast the sum grows.
+/// The last totals, from which the trend is computed.
 const TREND_SAMPLES: usize = 120;
 
-/// A shorter time tells nothing about a minute.
+/// The shortest time for a trend per minute.
 const MIN_TREND_SECONDS: f64 = 10.0;
 
-/// Iterations after which a root that nothing is heard of is forgotten: its history would be empty anyway.
+/// Iterations after which a root without samples is forgotten: its history would be empty.
 const SILENT_ROOT_TICKS: u64 = HISTORY_SAMPLES as u64;
 
-/// In which order processes are shown.
+/// The order of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Sort {
     /// Children below their parents.
@@ -30,7 +31,7 @@ pub(super) enum Sort {
     Tree,
     /// The largest first.
     Memory,
-    /// What grew most since it was first seen first.
+    /// The largest growth since the first sample first.
     Growth,
 }
 
@@ -52,14 +53,14 @@ impl Sort {
     }
 }
 
-/// The sum over all trees at one moment.
+/// The total of all trees at one moment.
 #[derive(Debug, Clone, Copy)]
 struct TotalSample {
     elapsed_seconds: f64,
     rss: u64,
 }
 
-/// The sum over all trees, for the head of the screen.
+/// The total of all trees, for the header.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct TotalSummary {
     pub(super) rss: u64,
@@ -68,11 +69,11 @@ pub(super) struct TotalSummary {
     pub(super) pss: Option<u64>,
     pub(super) processes: usize,
     pub(super) short_lived: u64,
-    /// Bytes a minute, and the seconds over which that was seen.
+    /// Bytes per minute, and the observed seconds.
     pub(super) trend: Option<(i64, f64)>,
 }
 
-/// All that is known.
+/// Everything the screen can show.
 #[derive(Debug, Default)]
 pub(super) struct Model {
     roots: Vec<TreeState>,
@@ -83,29 +84,25 @@ pub(super) struct Model {
     elapsed_seconds: f64,
     pub(super) system: Option<System>,
     pub(super) pressure: Option<Pressure>,
-    totals: VecDeque<TotalSample>,
-    /// The iteration of the last of `totals`.
+    totals: Recent<TotalSample, MAX_TOTALS>,
+    /// The iteration of the last total.
     totals_iteration: Option<u64>,
-    /// Whether a sample came in that is not in `totals` yet.
+    /// Whether a sample is not in `totals` yet.
     is_total_due: bool,
-    /// The least and the most that the sum ever was, without the last of `totals`, which may change yet.
+    /// The minimum and maximum of all totals but the last, which may still change.
     bounds: Option<(u64, u64)>,
     pub(super) events: EventLog,
     pub(super) output: OutputTail,
 }
 
 impl Model {
-    /// Takes in a record; what the picture does not show is ignored.
+    /// Takes a record. Records that the screen does not show are ignored.
     pub(super) fn take(&mut self, record: &Record) {
         match record {
             Record::Process(record) => self.take_sample(record),
             Record::ProcessEvent(event) => self.take_event(event),
             Record::Error(error) => self.events.take_error(error),
-            Record::Output(_)
-            | Record::Census(_)
-            | Record::Leaks(_)
-            | Record::Diff(_)
-            | Record::Unknown(_) => {}
+            _ => {}
         }
     }
 
@@ -150,27 +147,28 @@ impl Model {
         });
     }
 
-    /// Puts the samples of this iteration into the sum.
+    /// Adds the samples of this iteration to the totals.
     pub(super) fn commit_total(&mut self) {
         if !std::mem::take(&mut self.is_total_due) {
             return;
         }
         let rss = (self.visible_roots().filter(|(_, root)| root.ended.is_none()))
             .fold(0_u64, |sum, (_, root)| sum.saturating_add(root.total_rss));
-        if self.totals_iteration == Some(self.iteration) {
-            self.totals.pop_back();
-        } else if let Some(last) = self.totals.back() {
-            let (least, most) = self.bounds.unwrap_or((last.rss, last.rss));
-            self.bounds = Some((least.min(last.rss), most.max(last.rss)));
+        let total = TotalSample { elapsed_seconds: self.elapsed_seconds, rss };
+        match self.totals.last_mut() {
+            Some(last) if self.totals_iteration == Some(self.iteration) => *last = total,
+            last => {
+                if let Some(last) = last {
+                    let (least, most) = self.bounds.unwrap_or((last.rss, last.rss));
+                    self.bounds = Some((least.min(last.rss), most.max(last.rss)));
+                }
+                self.totals.push(total);
+            }
         }
         self.totals_iteration = Some(self.iteration);
-        if self.totals.len() == MAX_TOTALS {
-            self.totals.pop_front();
-        }
-        self.totals.push_back(TotalSample { elapsed_seconds: self.elapsed_seconds, rss });
     }
 
-    /// The roots that are shown by themselves, with their index: not those that stand in the tree of another.
+    /// The roots with their index, without those inside the tree of another root.
     pub(super) fn visible_roots(&self) -> impl Iterator<Item = (usize, &TreeState)> {
         let below: HashSet<u32> = match self.roots.as_slice() {
             [] | [_] => HashSet::new(),
@@ -184,12 +182,12 @@ impl Model {
         let stands_alone = move |root: &TreeState| {
             root.root_process().is_none_or(|root_process| !below.contains(&root_process.pid))
         };
-        // Two roots below each other are nonsense; then all are shown.
+        // If two roots are below each other, all are shown.
         let all = !self.roots.iter().any(&stands_alone);
         self.roots.iter().enumerate().filter(move |(_, root)| all || stands_alone(root))
     }
 
-    /// The root that a row is about.
+    /// The root of a row.
     pub(super) fn root(&self, row: &Row) -> Option<&TreeState> {
         self.roots.get(row.root)
     }
@@ -218,24 +216,24 @@ impl Model {
                 keyed.push((key, row));
             }
         }
-        // Stable: what is equal stays in the order of its start. Unknown comes last.
+        // A stable sort: equal rows keep the order of their start. Unknown values come last.
         keyed.sort_by_key(|(key, _)| std::cmp::Reverse(*key));
         keyed.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// The group that is nearest to its limit.
+    /// Usage and limit of the cgroup that is closest to its limit.
     pub(super) fn tightest_cgroup(&self) -> Option<(u64, u64)> {
         let limited = |cgroup: &Cgroup| Some((cgroup.current_bytes?, cgroup.limit_bytes?));
         (self.roots.iter().filter_map(|root| root.cgroup.as_ref().and_then(limited)))
             .max_by_key(|(current, limit)| u128::from(*current) * 1_000_000 / u128::from(*limit).max(1))
     }
 
-    /// The sums of all trees, oldest first.
+    /// The totals, oldest first.
     pub(super) fn totals(&self) -> impl DoubleEndedIterator<Item = Option<u64>> {
         self.totals.iter().map(|total| Some(total.rss))
     }
 
-    /// The sum of all trees now; `None` before the first sample.
+    /// The current total; `None` before the first sample.
     pub(super) fn sum(&self) -> Option<TotalSummary> {
         let rss = self.totals.back()?.rss;
         let (least, most) = self.bounds.unwrap_or((rss, rss));
@@ -256,9 +254,11 @@ impl Model {
         Some(sum)
     }
 
-    /// The slope of the straight line that fits the last totals best, in bytes a minute, and the time they span.
+    /// The least-squares slope of the last totals in bytes per minute, and their time span in seconds.
     fn trend(&self) -> Option<(i64, f64)> {
-        let points: Vec<(f64, f64)> = (self.totals.iter().rev().take(TREND_SAMPLES).rev())
+        let points: Vec<(f64, f64)> = self
+            .totals
+            .last(TREND_SAMPLES)
             .map(|total| {
                 #[expect(clippy::cast_precision_loss, reason = "the trend is visible_roots in four digits")]
                 let rss = total.rss as f64;
@@ -281,7 +281,7 @@ impl Model {
         (slope.is_finite() && span.is_finite() && span >= MIN_TREND_SECONDS).then_some((slope_bytes, span))
     }
 
-    /// How all that was watched ended, if all has.
+    /// How the last root exited, if all have.
     pub(super) fn exit_summary(&self) -> Option<&str> {
         let mut last = None;
         for (_, root) in self.visible_roots() {

@@ -1,6 +1,5 @@
-//! What is kept of one process between two redraws.
+//! The state of one process between two redraws.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use common::process::ProcessState;
@@ -9,27 +8,28 @@ use common::stdio::escape_controls;
 use common::units::Change;
 
 use super::glyphs;
+use super::recent::Recent;
 use crate::shell_quote::signal_name;
 
-/// Samples kept of one process: more than the widest column shows.
+/// Samples kept of a process: more than the widest column shows.
 pub(super) const HISTORY_SAMPLES: usize = 64;
 
-/// Characters of a name that are looked at. Names are the target's to choose.
+/// The longest name that is shown. A process can choose any name.
 const MAX_NAME_CHARS: usize = 128;
 
-/// When a process began, in the unit that its source has: what tells two bearers of one number apart.
+/// The start of a process, in the unit of its source. It distinguishes processes that reuse a pid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum StartTime {
     /// Clock ticks since boot.
     Ticks(u64),
-    /// As it stands in the record.
+    /// The text in the record.
     Time(Arc<str>),
-    /// Not told.
+    /// Unknown.
     Unknown,
 }
 
 impl StartTime {
-    /// From the two fields of a record. The wall clock may be set while a process lives; ticks do not change.
+    /// From the two fields of a record. The wall clock may be changed while a process lives; ticks are stable.
     pub(super) fn new(ticks: Option<u64>, time: Option<&Arc<str>>) -> Self {
         match (ticks, time) {
             (Some(ticks), _) => Self::Ticks(ticks),
@@ -38,22 +38,22 @@ impl StartTime {
         }
     }
 
-    /// Whether both can be the start of one process. What is unknown fits anything.
+    /// Whether both can be the start of the same process. An unknown start matches any.
     pub(super) fn may_equal(&self, other: &Self) -> bool {
         self == other || *self == Self::Unknown || *other == Self::Unknown
     }
 }
 
-/// How and when a process ended.
+/// How and when a process exited.
 #[derive(Debug, Clone)]
 pub(super) struct ExitInfo {
-    /// In a word: `exit 0`, `SIGKILL`, `ended`.
+    /// `exit 0`, `SIGKILL`, or `ended` if unknown.
     pub(super) how: String,
-    /// The generation of its root in which it was last seen to be gone.
+    /// The generation of its root in which its exit was last confirmed.
     pub(super) generation: u64,
 }
 
-/// How a process ended, as an `exited` event tells it.
+/// Describes the exit of an `exited` event.
 pub(super) fn describe_exit(event: &ProcessEvent) -> String {
     match (event.signal, event.exit_code) {
         (Some(signal), _) => signal_name(signal).into_owned(),
@@ -68,27 +68,27 @@ pub(super) struct ProcessRow {
     pub(super) pid: u32,
     pub(super) start: StartTime,
     pub(super) ppid: Option<u32>,
-    /// As the target calls itself: compared, never shown.
+    /// Unescaped: compared, never shown.
     raw_name: Arc<str>,
-    /// Safe for a terminal, and not long.
+    /// Escaped and cut.
     pub(super) name: String,
     pub(super) name_width: u16,
     pub(super) cmdline: Option<Arc<[String]>>,
     pub(super) state: Option<ProcessState>,
     pub(super) rss: Option<u64>,
     first_rss: Option<u64>,
-    /// The last one known: it is not read at every sample. So are the next two.
+    /// The last known value: it is not read at every sample. The next two likewise.
     pub(super) pss: Option<u64>,
     pub(super) cpu: Option<f64>,
     pub(super) threads: Option<u64>,
-    history: VecDeque<Option<u64>>,
+    history: Recent<Option<u64>, HISTORY_SAMPLES>,
     pub(super) ended: Option<ExitInfo>,
-    /// The generation of its root in which it was last in a sample.
+    /// The generation of its root in which it was last sampled.
     pub(super) seen: u64,
 }
 
 impl ProcessRow {
-    /// A process that was not known before this sample.
+    /// A process that is new in this sample.
     pub(super) fn new(sample: &ProcessSample, start: StartTime, generation: u64) -> Self {
         let mut process = Self {
             pid: sample.pid,
@@ -104,7 +104,7 @@ impl ProcessRow {
             pss: None,
             cpu: None,
             threads: None,
-            history: VecDeque::new(),
+            history: Recent::default(),
             ended: None,
             seen: generation,
         };
@@ -112,7 +112,7 @@ impl ProcessRow {
         process
     }
 
-    /// Takes in what a sample says of it.
+    /// Takes its part of a sample.
     pub(super) fn update(&mut self, sample: &ProcessSample, generation: u64) {
         self.seen = generation;
         self.ppid = sample.ppid;
@@ -128,21 +128,18 @@ impl ProcessRow {
         self.pss = sample.pss_bytes.or(self.pss);
         self.cpu = sample.cpu_ratio.or(self.cpu);
         self.threads = sample.threads.or(self.threads);
-        if self.history.len() == HISTORY_SAMPLES {
-            self.history.pop_front();
-        }
-        self.history.push_back(sample.rss_bytes);
-        // A zombie was told to have ended and is still there; anything else that is there has not ended.
+        self.history.push(sample.rss_bytes);
+        // A zombie is still sampled after its exit; any other sampled process has not exited.
         let has_ended = sample.state.is_some_and(ProcessState::has_ended);
         self.ended = self.ended.take().filter(|_| has_ended).map(|end| ExitInfo { generation, ..end });
     }
 
-    /// How much it grew since it was first seen.
+    /// Its growth since the first sample.
     pub(super) fn growth(&self) -> Option<i64> {
         Some(Change::between(self.first_rss?, self.rss?).0)
     }
 
-    /// Whether it grew by so much that a person should look: a megabyte, and a twentieth of what it began with.
+    /// Whether it grew notably: by a mebibyte and by 5 %.
     pub(super) fn grew_notably(&self) -> bool {
         grew_notably(self.first_rss, self.rss)
     }
@@ -159,7 +156,7 @@ pub(super) fn grew_notably(first: Option<u64>, now: Option<u64>) -> bool {
     now.saturating_sub(first) >= (first / 20).max(1 << 20)
 }
 
-/// A name as it may stand on a terminal.
+/// A name that is safe for a terminal.
 pub(super) fn display_name(raw: &str) -> String {
     let end = raw.char_indices().nth(MAX_NAME_CHARS).map_or(raw.len(), |(at, _)| at);
     escape_controls(raw.get(..end).unwrap_or_default()).into_owned()

@@ -1,4 +1,4 @@
-//! The table of processes. Only what is in view is built.
+//! The table of processes. Only visible rows are built.
 
 use common::process::ProcessState;
 use ratatui::buffer::Buffer;
@@ -13,22 +13,22 @@ use super::process_state::ProcessRow;
 use super::theme::Theme;
 use super::tree_state::{Row, TreeState};
 
-/// Cells that a level of the tree is set in by.
+/// The indentation of a tree level, in cells.
 const INDENT_CELLS: u16 = 2;
 
-/// The rows, their columns, and what they are measured against.
+/// The rows and their columns.
 pub(super) struct ProcessTable<'a> {
     model: &'a Model,
     theme: Theme,
     sort: Sort,
     rows: &'a [Row],
     columns: Vec<PlacedColumn>,
-    /// The largest resident size in view: a full bar.
+    /// The largest visible RSS: a full bar.
     largest: u64,
 }
 
 impl<'a> ProcessTable<'a> {
-    /// A table of `rows`, of which those from `first` on are in view, in `area`.
+    /// A table of `rows` in `area`, visible from `first` on.
     pub(super) fn new(
         model: &'a Model,
         theme: Theme,
@@ -54,7 +54,7 @@ impl<'a> ProcessTable<'a> {
         Self { model, theme, sort, rows, columns: lay_out(area.width, needs), largest }
     }
 
-    /// The row of column heads; that by which rows are sorted is marked.
+    /// The column titles; the one by which rows are sorted is marked.
     pub(super) fn titles(&self, area: Rect, buf: &mut Buffer) {
         buf.set_style(area, self.theme.titles());
         for place in &self.columns {
@@ -67,7 +67,7 @@ impl<'a> ProcessTable<'a> {
         }
     }
 
-    /// The row at `at`, if there is one, in the first line of `area`.
+    /// Draws the row at `at`, if it exists, in the first line of `area`.
     pub(super) fn row(&self, at: usize, area: Rect, buf: &mut Buffer) {
         let Some(row) = self.rows.get(at) else { return };
         let Some(root) = self.model.root(row) else { return };
@@ -78,7 +78,7 @@ impl<'a> ProcessTable<'a> {
         }
     }
 
-    /// The sum of a tree, above its processes.
+    /// The total of a tree, above its processes.
     fn sum_row(&self, root: &TreeState, area: Rect, buf: &mut Buffer) {
         let strong = self.theme.strong();
         let Some(root_process) = root.root_process() else { return };
@@ -106,7 +106,7 @@ impl<'a> ProcessTable<'a> {
 
     fn process_row(&self, row: &Row, process: &ProcessRow, area: Rect, buf: &mut Buffer) {
         let has_bars = self.columns.iter().any(|place| place.column == Column::Bar);
-        // How it ended stands where the bar was, or the history in a narrow table.
+        // The exit is shown in place of the bar, or of the history in a narrow table.
         let exit_column = if has_bars { Column::Bar } else { Column::History };
         for place in &self.columns {
             let (text, style) = match (place.column, &process.ended) {
@@ -119,7 +119,7 @@ impl<'a> ProcessTable<'a> {
         }
     }
 
-    /// The text of a column other than the name, and how it is shown while the process lives.
+    /// The text and style of a column other than the name.
     fn value(&self, process: &ProcessRow, column: Column, width: u16) -> (String, Style) {
         let plain = self.theme.plain();
         match column {
@@ -140,8 +140,7 @@ impl<'a> ProcessTable<'a> {
         }
     }
 
-    /// The name with the lines that lead to it from its parent. Where the tree is too deep for the column, only the
-    /// lowest levels are drawn.
+    /// The name with the tree lines before it. Of a very deep tree only the lowest levels are drawn.
     fn name(&self, row: &Row, process: &ProcessRow, width: u16) -> String {
         if row.depth == 0 {
             return process.name.clone();
@@ -178,7 +177,7 @@ impl<'a> ProcessTable<'a> {
     }
 }
 
-/// The letter of ps(1).
+/// The state's letter, as in ps(1).
 fn state(state: Option<ProcessState>, theme: Theme) -> (String, Style) {
     use ProcessState as S;
     let (letter, style) = match state {
@@ -197,10 +196,10 @@ fn state(state: Option<ProcessState>, theme: Theme) -> (String, Style) {
     (letter.to_owned(), style)
 }
 
-/// The beginning of a command line, safe for a terminal.
+/// The beginning of a command line, escaped.
 fn command(process: &ProcessRow, width: u16) -> String {
     let Some(arguments) = &process.cmdline else { return UNKNOWN.to_owned() };
-    // No character takes less than nothing: what is beyond twice the width, for those that combine, is not in view.
+    // Combining characters have no width, so up to twice the width may be visible.
     let most = usize::from(width) * 2 + 1;
     let mut line = String::new();
     let mut taken = 0;

@@ -136,7 +136,7 @@ impl Screen {
         let has_machine =
             model.system.is_some() || model.pressure.is_some() || model.tightest_cgroup().is_some();
         let rows = model.rows(self.sort);
-        let (events, output) = (model.events.len(), model.output.len());
+        let (events, output) = (model.events.entries().len(), model.output.lines().len());
         let plan = RowPlan::new(area.height, has_machine, self.has_keys, rows.len(), events, output);
         let mut y = area.y;
         let mut part = |height: u16| {
@@ -190,7 +190,7 @@ impl Screen {
 
     fn render_events(&self, area: Rect, buf: &mut Buffer) {
         let area = self.pane("events", area, buf);
-        for (line, item) in area.rows().zip(self.model.events.last(area.height.into())) {
+        for (line, item) in area.rows().zip(self.model.events.entries().last(area.height.into())) {
             let clock = format!("{} ", item.moment.format("%H:%M:%S"));
             let times =
                 if item.times > 1 { format!(" (×{})", glyphs::count(item.times)) } else { String::new() };
@@ -206,7 +206,7 @@ impl Screen {
 
     fn render_output(&self, area: Rect, buf: &mut Buffer) {
         let area = self.pane("output", area, buf);
-        for (line, text) in area.rows().zip(self.model.output.last(area.height.into())) {
+        for (line, text) in area.rows().zip(self.model.output.lines().last(area.height.into())) {
             buf.set_stringn(line.x, line.y, fit(text, line.width), line.width.into(), self.theme.plain());
         }
     }

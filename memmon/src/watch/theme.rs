@@ -1,11 +1,10 @@
-//! Colours: few, of the sixteen that every terminal has, and readable on light and dark. Without colour weight and
-//! inversion say the same.
+//! Styles: few of the sixteen standard colours, readable on light and dark backgrounds. Without colour, bold and reverse remain.
 
 use ratatui::style::{Color, Modifier, Style};
 
 use super::event_log::Severity;
 
-/// Styles by what they mean.
+/// Styles by meaning.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Theme {
     has_colour: bool,
@@ -28,12 +27,12 @@ impl Theme {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
-    /// What is over, or only helps to find one's way.
+    /// Exited processes, labels and rules.
     pub(super) fn faint(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
-    /// The row of column heads.
+    /// The row of column titles.
     pub(super) fn titles(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
@@ -46,7 +45,7 @@ impl Theme {
         self.colour(Color::Cyan)
     }
 
-    /// A bar that is nearer to its end the worse it is.
+    /// A bar that is worse the fuller it is.
     pub(super) fn gauge(self, value: u64, full: u64) -> Style {
         match u128::from(value) * 100 / u128::from(full).max(1) {
             ..75 => self.bar(),
@@ -63,7 +62,7 @@ impl Theme {
         }
     }
 
-    /// A growth that a person should look at.
+    /// Growth, emphasized if it is notable.
     pub(super) fn growth(self, is_much: bool) -> Style {
         if is_much { self.colour(Color::Magenta).add_modifier(Modifier::BOLD) } else { self.plain() }
     }

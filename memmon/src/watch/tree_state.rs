@@ -1,24 +1,24 @@
-//! A root and everything below it, from sample to sample, and the order in which it is shown.
+//! The state of one tree between two redraws, and the order of its rows.
 
 use std::collections::HashMap;
-use std::collections::VecDeque;
 
 use common::record::{Cgroup, ProcessEvent, ProcessRecord, ProcessSample};
 use common::units::Change;
 
 use super::process_state::{ExitInfo, HISTORY_SAMPLES, ProcessRow, StartTime, describe_exit, grew_notably};
+use super::recent::Recent;
 
-/// Samples for which a process that ended stays in sight.
+/// How many samples an exited process remains visible.
 pub(super) const EXITED_ROW_TICKS: u64 = 5;
 
-/// A watched process and all that were ever below it, until some time after they ended.
+/// A root and all processes below it, including those that exited recently.
 #[derive(Debug)]
 pub(super) struct TreeState {
-    /// The root itself first, the others in the order in which they were first seen.
+    /// The root first, the others in the order of their first sample.
     processes: Vec<ProcessRow>,
-    /// The latest bearer of each number, as an index into `processes`.
+    /// The latest process of each pid, as an index into `processes`.
     by_pid: HashMap<u32, usize>,
-    /// Counts the samples taken in.
+    /// The number of samples so far.
     generation: u64,
     /// The iteration of the last sample.
     pub(super) iteration: u64,
@@ -26,15 +26,15 @@ pub(super) struct TreeState {
     first_total: u64,
     pub(super) total_pss: Option<u64>,
     pub(super) short_lived: u64,
-    /// The last one known: it is read at most once a second.
+    /// The last known value: it is read at most once a second.
     pub(super) cgroup: Option<Cgroup>,
-    totals: VecDeque<u64>,
-    /// How the root ended and in which iteration, if it has.
+    totals: Recent<Option<u64>, HISTORY_SAMPLES>,
+    /// How the root exited and in which iteration, if it has.
     pub(super) ended: Option<(String, u64)>,
 }
 
 impl TreeState {
-    /// A root that was not known before this record.
+    /// A root that is new in this record.
     pub(super) fn new(record: &ProcessRecord) -> Self {
         let mut root = Self {
             processes: Vec::new(),
@@ -46,14 +46,14 @@ impl TreeState {
             total_pss: None,
             short_lived: 0,
             cgroup: None,
-            totals: VecDeque::new(),
+            totals: Recent::default(),
             ended: None,
         };
         root.update(record);
         root
     }
 
-    /// Takes in a sample of it.
+    /// Takes a sample.
     pub(super) fn update(&mut self, record: &ProcessRecord) {
         self.generation += 1;
         self.iteration = record.iteration;
@@ -63,12 +63,9 @@ impl TreeState {
         if record.cgroup.is_some() {
             self.cgroup.clone_from(&record.cgroup);
         }
-        if self.totals.len() == HISTORY_SAMPLES {
-            self.totals.pop_front();
-        }
-        self.totals.push_back(record.total_rss_bytes);
+        self.totals.push(Some(record.total_rss_bytes));
         self.take(&record.root());
-        // A child with the root's number would take its place.
+        // A child with the root's pid would replace it.
         for child in record.children.iter().filter(|child| child.pid != record.pid) {
             self.take(child);
         }
@@ -82,7 +79,7 @@ impl TreeState {
         let start = StartTime::new(sample.start_ticks, sample.start_time.as_ref());
         let known = self.by_pid.get(&sample.pid).and_then(|&at| self.processes.get_mut(at));
         match known {
-            // One number twice in a record: the first stands.
+            // A pid twice in a record: the first counts.
             Some(process) if process.seen == self.generation => {}
             Some(process) if process.start.may_equal(&start) => process.update(sample, self.generation),
             _ => {
@@ -92,7 +89,7 @@ impl TreeState {
         }
     }
 
-    /// Marks those that the sample no longer has, and forgets those that went long enough ago.
+    /// Marks processes that are missing in the sample as exited, and forgets those that exited long ago.
     fn remove_exited(&mut self) {
         let now = self.generation;
         for process in self.processes.iter_mut().filter(|process| process.seen != now) {
@@ -112,7 +109,7 @@ impl TreeState {
         self.by_pid.shrink_to(room);
     }
 
-    /// Takes in that one of its processes exited.
+    /// Takes the exit of one of its processes.
     pub(super) fn exited(&mut self, event: &ProcessEvent) {
         let start = StartTime::new(event.start_ticks, event.start_time.as_ref());
         let (generation, how) = (self.generation, describe_exit(event));
@@ -127,7 +124,7 @@ impl TreeState {
         }
     }
 
-    /// Whether a record is of this root.
+    /// Whether a record is about this root.
     pub(super) fn is_of(&self, record: &ProcessRecord) -> bool {
         let start = StartTime::new(record.start_ticks, record.start_time.as_ref());
         self.root_process().is_some_and(|root_process| {
@@ -145,66 +142,58 @@ impl TreeState {
         self.processes.get(at)
     }
 
-    /// All processes, those that ended among them.
+    /// All processes, including exited ones.
     pub(super) fn processes(&self) -> &[ProcessRow] {
         &self.processes
     }
 
-    /// How many processes were in the last sample.
+    /// The number of processes in the last sample.
     pub(super) fn live_count(&self) -> usize {
         self.processes.iter().filter(|process| process.ended.is_none()).count()
     }
 
-    /// How much the sum of resident sizes grew since the first sample.
+    /// The growth of the total since the first sample.
     pub(super) fn growth(&self) -> i64 {
         Change::between(self.first_total, self.total_rss).0
     }
 
-    /// Whether the sum grew by so much that a person should look.
+    /// Whether the total grew notably.
     pub(super) fn grew_notably(&self) -> bool {
         grew_notably(Some(self.first_total), Some(self.total_rss))
     }
 
-    /// The sums of resident sizes, oldest first.
+    /// The totals, oldest first.
     pub(super) fn totals(&self) -> impl DoubleEndedIterator<Item = Option<u64>> {
-        self.totals.iter().map(|total| Some(*total))
+        self.totals.iter().copied()
     }
 
-    /// The tree as rows from top to bottom. `offset` is the number of rows already in the list that they will be put behind.
+    /// The rows of the tree from top to bottom. `offset` is the number of rows above them in the table.
     pub(super) fn rows(&self, root: usize, offset: usize) -> Vec<Row> {
         let parents = self.parents();
-        // Children as linked lists, made backwards so that they come out in order.
-        let mut first_child: Vec<Option<usize>> = vec![None; parents.len()];
-        let mut next_sibling = first_child.clone();
-        for (at, parent) in parents.iter().enumerate().skip(1).rev() {
-            if let (Some(first), Some(next)) = (first_child.get_mut(*parent), next_sibling.get_mut(at)) {
-                *next = first.replace(at);
+        let mut children: Vec<Vec<usize>> = vec![Vec::new(); parents.len()];
+        for (at, parent) in parents.iter().enumerate().skip(1) {
+            if let Some(siblings) = children.get_mut(*parent) {
+                siblings.push(at);
             }
         }
-        let follow = |list: &[Option<usize>], at: usize| list.get(at).copied().flatten();
         let mut rows = Vec::with_capacity(parents.len());
-        // What is to be shown next, with its depth and the row of its parent.
-        let mut waiting = if parents.is_empty() { Vec::new() } else { vec![(0, 0, None)] };
-        while let Some((at, depth, parent)) = waiting.pop() {
-            let sibling = follow(&next_sibling, at);
-            if let Some(sibling) = sibling {
-                waiting.push((sibling, depth, parent));
-            }
+        // The rows to add next: index, depth, row of the parent, and whether it is the last child.
+        let mut stack = if parents.is_empty() { Vec::new() } else { vec![(0, 0_u16, None, true)] };
+        while let Some((at, depth, parent, is_last)) = stack.pop() {
             let here = offset + rows.len();
-            rows.push(Row { root, process: Some(at), depth, parent, is_last: sibling.is_none() });
-            if let Some(child) = follow(&first_child, at) {
-                waiting.push((child, depth.saturating_add(1), Some(here)));
-            }
+            rows.push(Row { root, process: Some(at), depth, parent, is_last });
+            let below = children.get(at).into_iter().flatten().rev().enumerate();
+            stack.extend(below.map(|(n, &child)| (child, depth.saturating_add(1), Some(here), n == 0)));
         }
         rows
     }
 
-    /// The index of each process's parent. Without one in the tree, or with one that is below itself, it is the root.
+    /// The index of each process's parent. It is the root if the parent is not in the tree, or is below the process itself.
     fn parents(&self) -> Vec<usize> {
         let mut parents: Vec<usize> = (self.processes.iter())
             .map(|process| process.ppid.and_then(|ppid| self.by_pid.get(&ppid)).copied().unwrap_or(0))
             .collect();
-        // Who was met on the way up from whom; the way up ends at the root.
+        // From which process each one was first reached on the way up to the root.
         let mut met_from: Vec<Option<usize>> = vec![None; parents.len()];
         if let Some(root) = met_from.first_mut() {
             *root = Some(0);
@@ -214,7 +203,7 @@ impl TreeState {
             while let Some(met @ None) = met_from.get_mut(at) {
                 *met = Some(begin);
                 let Some(parent) = parents.get_mut(at) else { break };
-                // Met on this same way: a circle, which is cut here.
+                // Reached on this same way: a cycle, which is cut here.
                 if met_from.get(*parent) == Some(&Some(begin)) {
                     *parent = 0;
                 }
@@ -228,15 +217,15 @@ impl TreeState {
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Row {
-    /// Which root.
+    /// The index of the root.
     pub(super) root: usize,
-    /// Which of its processes; none: the sum of its tree.
+    /// The index of the process; `None` for the total of the tree.
     pub(super) process: Option<usize>,
-    /// How many are above it in its tree.
+    /// The number of ancestors in its tree.
     pub(super) depth: u16,
     /// The row of its parent.
     pub(super) parent: Option<usize>,
-    /// Whether no child of its parent comes after it.
+    /// Whether it is the last child of its parent.
     pub(super) is_last: bool,
 }
 

@@ -13,10 +13,10 @@ use rustix::fs::{Mode, OFlags};
 
 use super::parse;
 
-/// A process can be moved to another group; that is looked at again after this time.
+/// A process can move to another group; its group is looked up again after this time.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Groups, once found.
+/// The groups of the roots.
 #[derive(Debug)]
 pub struct Cgroups {
     found: HashMap<ProcessId, (Instant, Option<OpenCgroup>)>,
@@ -27,12 +27,12 @@ impl Cgroups {
         Self { found: HashMap::new() }
     }
 
-    /// The group of a process as it is now.
+    /// The current values of a process's group.
     pub fn read(&mut self, id: ProcessId) -> Option<Cgroup> {
         let now = Instant::now();
         let known = self.found.get(&id).is_some_and(|(at, _)| now.duration_since(*at) < REFRESH_INTERVAL);
         if !known {
-            // Roots are few; those that are gone go with this.
+            // Also drops the groups of roots that exited.
             self.found.retain(|_, (at, _)| now.duration_since(*at) < 2 * REFRESH_INTERVAL);
             self.found.insert(id, (now, Place::of(id.pid).map(OpenCgroup::open)));
         }
@@ -41,7 +41,7 @@ impl Cgroups {
     }
 }
 
-/// The files of a group, kept open: reading one again costs a third of opening it.
+/// The open files of a group: reading an open file costs a third of opening it.
 #[derive(Debug)]
 struct OpenCgroup {
     version: u32,
@@ -100,7 +100,7 @@ impl OpenCgroup {
     }
 }
 
-/// A file kept open, if it is there.
+/// An open file, if it exists.
 #[derive(Debug)]
 struct OpenFile(Option<OwnedFd>);
 
@@ -109,7 +109,7 @@ impl OpenFile {
         Self(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok())
     }
 
-    /// What it says now; empty if it is not there, or not any more.
+    /// Its current text; empty if it does not exist.
     fn read(&self) -> Vec<u8> {
         let mut text = vec![0; 4 << 10];
         let read = self.0.as_ref().and_then(|file| rustix::io::pread(file, &mut text, 0).ok());
@@ -117,7 +117,7 @@ impl OpenFile {
         text
     }
 
-    /// The number in it; `None` for `max` too.
+    /// Its number; `None` for `max` too.
     fn number(&self) -> Option<u64> {
         parse::decimal(self.read().trim_ascii())
     }

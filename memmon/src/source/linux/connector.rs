@@ -1,7 +1,7 @@
 //! The kernel's process events connector: every fork, exec and exit of the machine, as it happens.
 //!
-//! A netlink socket that only a reader in the first pid and user namespace may listen to, and before Linux 6.6 only a privileged one
-//! (drivers/connector/cn_proc.c). It shows even a child that lived for a millisecond, with its exit status, which no reading of `/proc` can.
+//! The netlink socket needs the first pid and user namespaces, and before Linux 6.6 a privilege (drivers/connector/cn_proc.c). It
+//! reports even a child that lived for a millisecond, with its exit status; reading `/proc` cannot.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,10 +28,10 @@ const EVENT_EXEC: u32 = 0x0000_0002;
 const EVENT_COMM: u32 = 0x0000_0200;
 const EVENT_EXIT: u32 = 0x8000_0000;
 
-/// How long its answer may take.
+/// How long to wait for the kernel's answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// What the kernel keeps for us between two looks: some 10,000 events.
+/// The socket's buffer: about 10,000 events.
 const RECEIVE_BUFFER: usize = 8 << 20;
 
 /// A subscription.
@@ -41,10 +41,10 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Subscribes, and waits for the kernel's word that it took us.
+    /// Subscribes, and waits for the kernel's confirmation.
     ///
     /// # Errors
-    /// Where it is not permitted or not there: the kernel then refuses, or says nothing.
+    /// The connector is not permitted or not available: the kernel refuses, or does not answer.
     pub fn open() -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(
@@ -53,11 +53,11 @@ impl Connector {
             flags,
             Some(netlink::CONNECTOR),
         )?;
-        // A larger buffer needs a privilege that whoever may listen usually has; the default one still works.
+        // A larger buffer needs a privilege, which a listener usually has; the default size works too.
         let _ = sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER);
-        // Port 0: the kernel chooses, so that nobody else in this process is in the way.
+        // Port 0: the kernel chooses a free one.
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, CN_IDX_PROC))?;
-        // The clock's fraction tells our question from those of others, whose answers every listener gets.
+        // Every listener receives all answers: the clock's fraction identifies ours.
         let sequence = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_nsec as u32;
         rustix::net::send(&socket, &subscription(sequence), SendFlags::empty())?;
         let connector = Self { socket };
@@ -65,8 +65,8 @@ impl Connector {
         Ok(connector)
     }
 
-    /// Waits for the answer to our question. Without it nothing that arrives counts: where somebody in the first namespaces listens,
-    /// a listener in a namespace of its own gets the events too, with numbers that mean other processes there.
+    /// Waits for the answer. Without it events are useless: a listener in another namespace receives them too if somebody in the first
+    /// namespaces listens, but their pids mean other processes there.
     fn wait_for_answer(&self, sequence: u32) -> io::Result<()> {
         let mut fds = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
         let until = Instant::now() + ANSWER_TIMEOUT;
@@ -74,7 +74,7 @@ impl Connector {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let left = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
-            // In a namespace of its own a listener is neither refused nor answered.
+            // A listener in another namespace is neither refused nor answered.
             match rustix::event::poll(&mut fds, Some(&left)) {
                 Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
                 Ok(_) | Err(Errno::INTR) => {}
@@ -92,7 +92,7 @@ impl Connector {
         }
     }
 
-    /// Everything that happened since the last call.
+    /// All events since the last call.
     pub fn events(&mut self) -> Vec<KernelEvent> {
         let mut events = Vec::new();
         let mut message = [0_u8; 1024];
@@ -102,7 +102,7 @@ impl Connector {
                 Ok((n, _)) => events.extend(message.get(..n).and_then(parse)),
                 Err(Errno::INTR) => {}
                 Err(Errno::NOBUFS) => events.push(KernelEvent::Lost),
-                // Empty for now.
+                // No more for now.
                 Err(_) => return events,
             }
         }
@@ -115,7 +115,7 @@ impl AsFd for Connector {
     }
 }
 
-/// nlmsghdr, cn_msg, and the word that subscribes.
+/// nlmsghdr, cn_msg, and the subscription.
 fn subscription(sequence: u32) -> Vec<u8> {
     let length = u32::try_from(NLMSG_HEADER + CN_MSG_HEADER + 4).unwrap_or(0);
     let mut message = Vec::with_capacity(64);
@@ -142,13 +142,13 @@ fn answer(message: &[u8], sequence: u32) -> Option<i32> {
         .flatten()
 }
 
-/// One message: nlmsghdr, cn_msg, proc_event. Events of threads other than a process's first are passed over.
+/// One message: nlmsghdr, cn_msg, proc_event. Events of threads other than the main thread are skipped.
 fn parse(message: &[u8]) -> Option<KernelEvent> {
     let event = message.get(NLMSG_HEADER + CN_MSG_HEADER..)?;
     let word = |at: usize| -> Option<u32> {
         Some(u32::from_ne_bytes(event.get(at..at.checked_add(4)?)?.try_into().ok()?))
     };
-    // what u32, cpu u32, timestamp_ns u64 (8-byte aligned), then the event's own words.
+    // what u32, cpu u32, timestamp_ns u64 (8-byte aligned), then the event's own fields.
     let at = Duration::from_nanos(u64::from_ne_bytes(event.get(8..16)?.try_into().ok()?));
     match word(0)? {
         EVENT_FORK => {
