@@ -6,7 +6,7 @@ use std::fmt;
 ///
 /// The kernel gives numbers out again; the pair of number and start does not come back. Two processes of one number
 /// would have to begin within the same clock tick (10 ms on Linux), after all other numbers were used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProcessId {
     /// The number, in the pid namespace of the observer.
     pub pid: u32,
@@ -22,7 +22,7 @@ impl fmt::Display for ProcessId {
 }
 
 /// What a process is doing. The words are psutil's, so that its users need not learn new ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProcessState {
     /// On a processor or waiting for one.
@@ -44,6 +44,7 @@ pub enum ProcessState {
     /// A parked kernel thread.
     Parked,
     /// A word or letter that this version does not know.
+    #[default]
     #[serde(other)]
     Unknown,
 }

@@ -107,16 +107,11 @@ fn file_name(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use common::process::{ProcessId, ProcessState};
-
     use super::*;
 
     fn details(name: &str, args: &[&str]) -> ProcessDetails {
-        let found = ProcessEntry { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 };
-        ProcessDetails {
-            cmdline: Some(args.iter().map(|&arg| arg.to_owned()).collect()),
-            ..ProcessDetails::new(found, name.into(), ProcessState::Running)
-        }
+        let cmdline = Some(args.iter().map(|&arg| arg.to_owned()).collect());
+        ProcessDetails { name: name.into(), cmdline, ..<_>::default() }
     }
 
     #[test]

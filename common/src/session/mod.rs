@@ -265,13 +265,19 @@ impl Session {
     }
 }
 
+/// The exit code and the signal of a reaped process, as events have them.
+#[must_use]
+pub fn exit_codes(ended: Ended) -> (Option<i32>, Option<i32>) {
+    match ended {
+        Ended::Exited(code) => (Some(code), None),
+        Ended::Signaled { signal, .. } => (None, Some(signal)),
+        Ended::Unknown => (None, None),
+    }
+}
+
 /// Puts the exit code or signal of a reaped process into its event.
 pub fn set_exit(event: &mut ProcessEvent, ended: Ended) {
-    match ended {
-        Ended::Exited(code) => event.exit_code = Some(code),
-        Ended::Signaled { signal, .. } => event.signal = Some(signal),
-        Ended::Unknown => {}
-    }
+    (event.exit_code, event.signal) = exit_codes(ended);
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use common::cli::Failure;
-use common::launch::{self, Ended, Launched, Reaped};
+use common::launch::{self, Launched, Reaped};
 use common::record::{EventKind, Header, OutputRecord, ProcessEvent, Record};
 use common::session::{Session, SessionEvent, set_exit};
 use common::stdio::{escape_controls, say};
@@ -214,11 +214,7 @@ impl Monitor {
             return;
         };
         let was_seen = self.sampler.has_root(command);
-        for child in reaped {
-            if let Some(status) = wait_status(child.status) {
-                self.sampler.reaped(child.pid, status);
-            }
-        }
+        reaped.iter().for_each(|child| self.sampler.reaped(child));
         let mut records = self.sampler.collect_exits();
         if !was_seen && reaped.iter().any(|child| child.pid == command) {
             // It exited before the first sample: only its status is known.
@@ -397,13 +393,4 @@ fn exit_without_status(record: &mut Record) -> Option<&mut ProcessEvent> {
     let Record::ProcessEvent(event) = record else { return None };
     let is_known = event.exit_code.is_some() || event.signal.is_some();
     (event.event == EventKind::Exited && !is_known).then_some(event)
-}
-
-/// As wait(2) encodes it.
-fn wait_status(ended: Ended) -> Option<i32> {
-    match ended {
-        Ended::Exited(code) => Some((code & 0xff) << 8),
-        Ended::Signaled { signal, .. } => Some(signal & 0x7f),
-        Ended::Unknown => None,
-    }
 }

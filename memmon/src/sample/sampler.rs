@@ -5,8 +5,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::launch::Reaped;
 use common::process::ProcessId;
 use common::record::{ErrorRecord, EventKind, Header, ProcessEvent, Record, Run};
+use common::session::exit_codes;
 
 use super::budget::TimeBudget;
 use super::pending_processes::{PendingProcess, PendingProcesses, ProcessUpdate};
@@ -37,8 +39,19 @@ pub struct SamplerOptions {
 /// The known exit status of a process.
 #[derive(Debug, Clone, Copy)]
 struct ExitStatus {
-    wait_status: i32,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
     at: Option<Duration>,
+}
+
+impl ExitStatus {
+    /// From a wait status, as wait(2) encodes it.
+    fn decode(wait_status: i32, at: Option<Duration>) -> Self {
+        match wait_status & 0x7f {
+            0 => Self { exit_code: Some((wait_status >> 8) & 0xff), signal: None, at },
+            signal => Self { exit_code: None, signal: Some(signal), at },
+        }
+    }
 }
 
 /// The resident sizes of a tree between two samples.
@@ -154,10 +167,11 @@ impl Sampler {
         self.source.event_fd()
     }
 
-    /// Notes the exit status of a reaped process, as wait(2) encodes it.
-    pub fn reaped(&mut self, pid: u32, wait_status: i32) {
-        if self.is_watched(pid) {
-            self.exits.insert(pid, ExitStatus { wait_status, at: None });
+    /// Notes the exit status of a reaped process.
+    pub fn reaped(&mut self, reaped: &Reaped) {
+        let (exit_code, signal) = exit_codes(reaped.status);
+        if self.is_watched(reaped.pid) && exit_code.or(signal).is_some() {
+            self.exits.insert(reaped.pid, ExitStatus { exit_code, signal, at: None });
         }
     }
 
@@ -179,12 +193,12 @@ impl Sampler {
                 if let Some(tree) = self.trees.get_mut(process.root) {
                     tree.short_lived += 1;
                 }
-                let (exit_code, signal) = decode_wait_status(wait_status);
+                let exit = ExitStatus::decode(wait_status, Some(at));
                 return Some(Record::ProcessEvent(Box::new(ProcessEvent {
                     ppid: Some(process.ppid),
                     name: self.name_of(&process),
-                    exit_code,
-                    signal,
+                    exit_code: exit.exit_code,
+                    signal: exit.signal,
                     lifetime_seconds: Some(round(at.saturating_sub(process.at).as_secs_f64(), 1e6)),
                     cmdline: process.cmdline,
                     ..ProcessEvent::new(self.header(), EventKind::Exited, pid, self.root_pid(process.root))
@@ -196,7 +210,7 @@ impl Sampler {
                 }
             }
             ProcessUpdate::Exit { pid, wait_status, at } => {
-                self.exits.insert(pid, ExitStatus { wait_status, at: Some(at) });
+                self.exits.insert(pid, ExitStatus::decode(wait_status, Some(at)));
             }
             ProcessUpdate::Lost => {
                 self.listed = None;
@@ -431,14 +445,13 @@ impl Sampler {
         let Some(member) = self.members.remove(&id) else { return };
         let exit = self.exits.remove(&id.pid).or_else(|| {
             let known = zombie.filter(|status| *status != 0 || member.is_readable());
-            known.map(|wait_status| ExitStatus { wait_status, at: None })
+            known.map(|wait_status| ExitStatus::decode(wait_status, None))
         });
-        let (exit_code, signal) = exit.map_or((None, None), |exit| decode_wait_status(exit.wait_status));
         let exited_at = exit.and_then(|exit| exit.at);
         let lifetime = exited_at.zip(member.born_at).map(|(at, born)| at.saturating_sub(born).as_secs_f64());
         records.push(Record::ProcessEvent(Box::new(ProcessEvent {
-            exit_code,
-            signal,
+            exit_code: exit.and_then(|exit| exit.exit_code),
+            signal: exit.and_then(|exit| exit.signal),
             lifetime_seconds: lifetime.or_else(|| member.age_seconds()).map(|seconds| round(seconds, 1e6)),
             rss_peak_bytes: member.peak_rss,
             ..member.event(self.header(), EventKind::Exited, self.root_pid(member.root))
@@ -448,13 +461,5 @@ impl Sampler {
         {
             tree.ended = true;
         }
-    }
-}
-
-/// The exit code and the signal of a wait status, as wait(2) encodes it.
-fn decode_wait_status(wait_status: i32) -> (Option<i32>, Option<i32>) {
-    match wait_status & 0x7f {
-        0 => (Some((wait_status >> 8) & 0xff), None),
-        signal => (None, Some(signal)),
     }
 }

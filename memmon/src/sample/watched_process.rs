@@ -16,7 +16,7 @@ const MAX_CMDLINE_BYTES: usize = 4096;
 const MIN_CPU_WINDOW: Duration = Duration::from_millis(50);
 
 /// One watched process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct WatchedProcess {
     pub id: ProcessId,
     pub root: usize,
@@ -53,33 +53,9 @@ pub struct WatchedProcess {
 }
 
 impl WatchedProcess {
-    pub fn new(found: &ProcessEntry, root: usize, start_ticks: bool) -> Self {
-        Self {
-            id: found.id,
-            root,
-            ppid: found.ppid,
-            name: Arc::from(""),
-            cmdline: None,
-            full_cmdline: None,
-            start_time: None,
-            start_ticks: start_ticks.then_some(found.id.start),
-            born_at: None,
-            sizes: None,
-            first_rss: None,
-            peak_rss: None,
-            details: None,
-            details_fresh: false,
-            cpu: None,
-            cpu_ratio: None,
-            pss: None,
-            pss_fresh: false,
-            pss_cost: None,
-            image: None,
-            exec_seen: false,
-            exec_seen_early: false,
-            is_exiting: false,
-            reported_unreadable: false,
-        }
+    pub fn new(entry: &ProcessEntry, root: usize, start_ticks: bool) -> Self {
+        let start_ticks = start_ticks.then_some(entry.id.start);
+        Self { id: entry.id, root, ppid: entry.ppid, start_ticks, ..Self::default() }
     }
 
     /// Whether this user may read it. Only then a wait status of 0 is certain.
@@ -243,7 +219,10 @@ mod tests {
             cpu_time: Some(Duration::from_millis(cpu_ms)),
             threads: Some(1),
             image,
-            ..ProcessDetails::new(found(), name.into(), ProcessState::Sleeping)
+            entry: found(),
+            name: name.into(),
+            state: ProcessState::Sleeping,
+            ..ProcessDetails::default()
         }
     }
 

@@ -15,7 +15,7 @@ use common::process::{ProcessId, ProcessState};
 use common::record::{Cgroup, Pressure, System};
 
 /// A process and its position in the process table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessEntry {
     /// Its identity.
     pub id: ProcessId,
@@ -75,8 +75,8 @@ pub struct MemoryDetails {
     pub rss_shmem_bytes: Option<u64>,
 }
 
-/// Everything that is read in turn, not at every tick.
-#[derive(Debug, Clone, PartialEq)]
+/// Everything that is read in turn, not at every tick. Values that the system does not report are `None`.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProcessDetails {
     /// Its current position: parents and groups change.
     pub entry: ProcessEntry,
@@ -107,23 +107,6 @@ const KERNEL_NAME_BYTES: usize = 15;
 const FILE_NAME_BYTES: usize = 255;
 
 impl ProcessDetails {
-    /// Details that every system reports.
-    #[must_use]
-    pub fn new(entry: ProcessEntry, name: Arc<str>, state: ProcessState) -> Self {
-        Self {
-            entry,
-            name,
-            cmdline: None,
-            start_unix_seconds: None,
-            state,
-            cpu_time: None,
-            threads: None,
-            fds: None,
-            memory: MemoryDetails::default(),
-            image: None,
-        }
-    }
-
     /// The full name: if the kernel may have cut it, it is completed from the command line.
     ///
     /// Only the same word is completed: programs write titles of any length over their command lines, with arguments in them.
@@ -256,12 +239,8 @@ mod tests {
     use super::*;
 
     fn full_name(name: &str, command: &str) -> String {
-        let entry = ProcessEntry { id: ProcessId { pid: 1, start: 1 }, ppid: 0, group: 0, session: 0 };
-        let details = ProcessDetails {
-            cmdline: Some(Arc::new([command.to_owned()])),
-            ..ProcessDetails::new(entry, name.into(), ProcessState::Running)
-        };
-        details.full_name().to_string()
+        let cmdline = Some(Arc::new([command.to_owned()]) as _);
+        ProcessDetails { name: name.into(), cmdline, ..<_>::default() }.full_name().to_string()
     }
 
     #[test]

@@ -80,11 +80,10 @@ impl ProcessSource for SysinfoSource {
             cmdline: Some(cmdline),
             start_unix_seconds: Some(start),
             cpu_time: Some(Duration::from_millis(process.accumulated_cpu_time())),
-            ..ProcessDetails::new(
-                entry(process),
-                process.name().to_string_lossy().into(),
-                state(process.status()),
-            )
+            entry: entry(process),
+            name: process.name().to_string_lossy().into(),
+            state: state(process.status()),
+            ..ProcessDetails::default()
         })
     }
 

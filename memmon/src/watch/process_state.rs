@@ -18,13 +18,14 @@ pub(super) const HISTORY_SAMPLES: usize = 64;
 const MAX_NAME_CHARS: usize = 128;
 
 /// The start of a process, in the unit of its source. It distinguishes processes that reuse a pid.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum StartTime {
     /// Clock ticks since boot.
     Ticks(u64),
     /// The text in the record.
     Time(Arc<str>),
     /// Unknown.
+    #[default]
     Unknown,
 }
 
@@ -63,7 +64,7 @@ pub(super) fn describe_exit(event: &ProcessEvent) -> String {
 }
 
 /// One process of a tree.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ProcessRow {
     pub(super) pid: u32,
     pub(super) start: StartTime,
@@ -90,24 +91,7 @@ pub(super) struct ProcessRow {
 impl ProcessRow {
     /// A process that is new in this sample.
     pub(super) fn new(sample: &ProcessSample, start: StartTime, generation: u64) -> Self {
-        let mut process = Self {
-            pid: sample.pid,
-            start,
-            ppid: None,
-            raw_name: "".into(),
-            name: String::new(),
-            name_width: 0,
-            cmdline: None,
-            state: None,
-            rss: None,
-            first_rss: None,
-            pss: None,
-            cpu: None,
-            threads: None,
-            history: Recent::default(),
-            ended: None,
-            seen: generation,
-        };
+        let mut process = Self { pid: sample.pid, start, ..Self::default() };
         process.update(sample, generation);
         process
     }

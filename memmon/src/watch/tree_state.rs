@@ -12,7 +12,7 @@ use super::recent::Recent;
 pub(super) const EXITED_ROW_TICKS: u64 = 5;
 
 /// A root and all processes below it, including those that exited recently.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct TreeState {
     /// The root first, the others in the order of their first sample.
     processes: Vec<ProcessRow>,
@@ -36,19 +36,7 @@ pub(super) struct TreeState {
 impl TreeState {
     /// A root that is new in this record.
     pub(super) fn new(record: &ProcessRecord) -> Self {
-        let mut root = Self {
-            processes: Vec::new(),
-            by_pid: HashMap::new(),
-            generation: 0,
-            iteration: 0,
-            total_rss: 0,
-            first_total: record.total_rss_bytes,
-            total_pss: None,
-            short_lived: 0,
-            cgroup: None,
-            totals: Recent::default(),
-            ended: None,
-        };
+        let mut root = Self { first_total: record.total_rss_bytes, ..Self::default() };
         root.update(record);
         root
     }

@@ -204,13 +204,15 @@ impl ProcessSource for LinuxSource {
         let seconds = |ticks: u64| ticks as f64 / ticks_per_second;
         let stat = self.stat(id.pid)?;
         Self::check_identity(&stat, id)?;
-        let name = String::from_utf8_lossy(stat.comm).into();
         let details = ProcessDetails {
+            entry: entry(id.pid, &stat),
+            name: String::from_utf8_lossy(stat.comm).into(),
+            state: stat.state,
             start_unix_seconds: Some(boot_unix_seconds + seconds(id.start)),
             cpu_time: Duration::try_from_secs_f64(seconds(stat.cpu_ticks)).ok(),
             threads: Some(stat.threads),
             image: stat.image,
-            ..ProcessDetails::new(entry(id.pid, &stat), name, stat.state)
+            ..ProcessDetails::default()
         };
         let memory = self.read(id.pid, "status").map(parse::status).unwrap_or_default();
         Ok(ProcessDetails { cmdline: self.cmdline(id), fds: self.count_fds(id.pid), memory, ..details })
