@@ -116,7 +116,7 @@ pub const ALL: &[Shape] = &[
     leak("deque_without_limit", PAYLOAD, &["__main__.waiting"]),
     leak("default_argument", PAYLOAD, &["__main__.default_argument default kept"]),
     leak("closure_variable", PAYLOAD, &["__main__.closure_variable closure kept"]),
-    lost("lost_by_c", PAYLOAD, &["(nobody known)"], "unreferred"),
+    lost("lost_by_c", PAYLOAD, &["(no known referrer)"], "unreferred"),
     lost("uncollectable", NODE, &["gc.garbage"], "uncollectable"),
     lost("circles_without_collector", NODE, &["(garbage)"], "garbage"),
     items("nothings_kept", &["list"], &["__main__.nothings"], 64.0),

@@ -311,7 +311,9 @@ impl<'b, 'p, 'm, M: Memory> Tracer<'b, 'p, 'm, M> {
             let Some(of) = of else { return };
             let Some(&number) = owners.numbers.get(&of.at) else { return };
             // Before an object are: nothing, the collector's header, that and pointers to its attributes, or what debug hooks put.
-            let chunk = || (0..=3).find_map(|steps| owners.glibc.chunk(memory, at.minus(16 * steps)));
+            let chunk = || {
+                [0, 16, 32, 48].into_iter().find_map(|prefix| owners.glibc.chunk(memory, at.minus(prefix)))
+            };
             if let Some(block) = block {
                 owners.claim_block(block, number);
             } else if let Some(chunk) = chunk() {

@@ -30,7 +30,7 @@ pub(super) fn in_parts<T: Send>(threads: usize, end: usize, work: impl Fn(Parts<
         return vec![work()];
     }
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         workers.into_iter().filter_map(|worker| worker.join().ok()).collect()
     })
 }

@@ -311,15 +311,14 @@ fn large_regions(
             *owned = owned.saturating_add(bytes);
         }
     });
-    let region =
-        |((_, kind), (bytes, owners)): ((Range<Addr>, RowKind), (PageBytes, HashMap<RowId, u64>))| {
-            // Of two with the same the lower number, so that the answer is always the same.
-            let most = owners.into_iter().max_by_key(|&(of, owned)| (owned, Reverse(of)));
-            let owner = most.filter(|(_, owned)| owned.saturating_mul(2) >= bytes.resident_bytes());
-            LargeRegion { bytes, owner: owner.map(|(of, _)| of), kind }
-        };
-    let mut large: Vec<LargeRegion> = found.into_iter().zip(sums).map(region).collect();
-    large.retain(|large| large.bytes != PageBytes::default());
+    let mut large = Vec::with_capacity(found.len());
+    for ((_, kind), (bytes, owners)) in found.into_iter().zip(sums) {
+        // Of two with the same the lower number, so that the answer is always the same.
+        let most = owners.into_iter().max_by_key(|&(of, owned)| (owned, Reverse(of)));
+        let owner = most.filter(|(_, owned)| owned.saturating_mul(2) >= bytes.resident_bytes());
+        large.push(LargeRegion { bytes, owner: owner.map(|(of, _)| of), kind });
+    }
+    large.retain(|large: &LargeRegion| large.bytes != PageBytes::default());
     large.sort_by_key(|large| Reverse((large.bytes.resident_bytes(), large.bytes.swapped_bytes)));
     large
 }

@@ -1,4 +1,4 @@
-//! What caches weigh: all that is reached from one, each object once, and what of it each entry has.
+//! Deep sizes of caches and of their entries, each object once.
 
 use crate::graph::NodeId;
 use crate::holders::retained::{DominatorIntervals, RetainedSizes};
@@ -7,49 +7,48 @@ use memobj_cpython::heap::builtins::Builtin;
 
 /// Not reached.
 const FREE: u32 = 0;
-/// Of the cache, but of no entry: its tables, its lists.
+/// Of the cache alone: its tables, its lists.
 const OWN: u32 = 1;
 /// Of several entries.
 const SHARED: u32 = 2;
-/// Of the first entry alone; those of others follow.
+/// Of the first entry alone; the labels of other entries follow.
 const FIRST: u32 = 3;
 
-/// How many edges may be followed for all caches together, for each edge of the graph: caches that all lead to the whole heap are not
-/// worth more of anybody's time. A bound, no fact.
-const MOST_ROUNDS: u64 = 4;
-/// And so many besides.
-const MOST_EDGES: u64 = 10_000_000;
+/// Edges that may be followed for all caches together, for each edge of the graph: a bound for many caches that lead to the whole heap.
+const MAX_ROUNDS: u64 = 4;
+/// Edges that may be followed in any case.
+const MAX_EDGES: u64 = 10_000_000;
 
 /// The objects of an entry.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct EntryNodes {
     pub key: Option<NodeId>,
     pub value: Option<NodeId>,
-    /// What ties them together and leads to other entries too: only itself is of the entry.
+    /// The node of a linked list that ties them together; its references are not of the entry.
     pub link: Option<NodeId>,
 }
 
-/// What a cache weighs.
+/// The deep size of a cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct DeepSize {
-    /// All that is reached from it, with itself.
+    /// All objects that it leads to, with itself.
     pub deep_bytes: u64,
-    /// What of that is reached otherwise, too.
+    /// The part of that with other paths from the roots.
     pub shared_bytes: u64,
-    /// What would be freed without it.
+    /// The size that would be freed without it.
     pub retained_bytes: u64,
-    /// What each entry has that no other entry has, in their order.
+    /// The size of each entry without objects of other entries, in order.
     pub entries: Vec<u64>,
 }
 
-/// Weighs caches.
+/// Measures caches.
 pub(super) struct DeepSizer<'a, 'w> {
     graph: &'a ObjectGraph<'w>,
     retained: &'a RetainedSizes,
     dominator_intervals: DominatorIntervals,
-    /// By type: whether its objects are where a cache ends: modules, types, functions.
+    /// By type: whether its objects end a cache: modules, types, functions.
     ends: Vec<bool>,
-    /// By node: whose it is.
+    /// By node: its label.
     labels: Vec<u32>,
     touched: Vec<NodeId>,
     left: u64,
@@ -69,39 +68,38 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
             ends: graph.types().iter().map(|counted| is_end(&counted.of)).collect(),
             labels: vec![FREE; graph.objects()],
             touched: Vec::new(),
-            left: (graph.references().edges() as u64).saturating_mul(MOST_ROUNDS).saturating_add(MOST_EDGES),
+            left: (graph.references().edges() as u64).saturating_mul(MAX_ROUNDS).saturating_add(MAX_EDGES),
         }
     }
 
-    /// Weighs the cache that `root` is, whose entries are in `table`. `besides` is what it refers to and is not of it: the function whose
-    /// results it keeps. `None` if it leads to more than can be followed.
+    /// Measures the cache `root`, whose entries are in `table`. `function` is the function whose results it keeps, which is no part of it.
+    /// `None` if it leads to more objects than can be followed.
     pub fn measure(
         &mut self,
         root: NodeId,
         table: Option<NodeId>,
-        besides: Option<NodeId>,
+        function: Option<NodeId>,
         entries: &[EntryNodes],
     ) -> Option<DeepSize> {
-        let weight =
-            self.label(root, table, besides, entries).map(|()| self.sum(root, besides, entries.len()));
+        let size =
+            self.label(root, table, function, entries).map(|()| self.sum(root, function, entries.len()));
         for node in self.touched.drain(..) {
             if let Some(label) = self.labels.get_mut(node.index()) {
                 *label = FREE;
             }
         }
-        weight
+        size
     }
 
-    /// Finds out whose each object is. Each is looked at three times at most: when an entry reaches it, when it turns out that another
-    /// one does too, and at the end.
+    /// Labels all objects. Each is visited three times at most: from an entry, from another entry, and at the end.
     fn label(
         &mut self,
         root: NodeId,
         table: Option<NodeId>,
-        besides: Option<NodeId>,
+        function: Option<NodeId>,
         entries: &[EntryNodes],
     ) -> Option<()> {
-        let own = [Some(root), table, besides];
+        let own = [Some(root), table, function];
         let mut stack = Vec::new();
         for node in own.into_iter().flatten() {
             self.claim(node, OWN, &mut stack);
@@ -116,7 +114,7 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
             }
             self.follow(&mut stack)?;
         }
-        // What is left belongs to no entry.
+        // The rest belongs to no entry.
         for node in [Some(root), table].into_iter().flatten() {
             stack.push((node, OWN));
         }
@@ -135,14 +133,14 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
         Some(())
     }
 
-    /// Gives an object to an entry; what another has already is of both.
+    /// Labels an object; one that has another label is shared.
     #[inline]
     fn claim(&mut self, node: NodeId, label: u32, stack: &mut Vec<(NodeId, u32)>) {
         let Some(place) = self.labels.get_mut(node.index()) else { return };
         let label = match *place {
             FREE => label,
             OWN | SHARED => return,
-            // The cache's own tables lead to all entries; that takes nothing from them.
+            // The tables of the cache lead to all entries and share nothing.
             other if other == label || label == OWN => return,
             _ => SHARED,
         };
@@ -157,21 +155,21 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
         stack.push((node, label));
     }
 
-    fn sum(&self, root: NodeId, besides: Option<NodeId>, entries: usize) -> DeepSize {
-        let mut weight = DeepSize { entries: vec![0; entries], ..DeepSize::default() };
-        for &node in self.touched.iter().filter(|&&node| Some(node) != besides) {
+    fn sum(&self, root: NodeId, function: Option<NodeId>, entries: usize) -> DeepSize {
+        let mut size = DeepSize { entries: vec![0; entries], ..DeepSize::default() };
+        for &node in self.touched.iter().filter(|&&node| Some(node) != function) {
             let bytes = self.graph.size(node);
-            weight.deep_bytes = weight.deep_bytes.saturating_add(bytes);
+            size.deep_bytes = size.deep_bytes.saturating_add(bytes);
             if !self.dominator_intervals.dominates(root, node) {
-                weight.shared_bytes = weight.shared_bytes.saturating_add(bytes);
+                size.shared_bytes = size.shared_bytes.saturating_add(bytes);
             }
             let label = self.labels.get(node.index()).copied().unwrap_or(FREE);
-            let entry = label.checked_sub(FIRST).and_then(|entry| weight.entries.get_mut(entry as usize));
+            let entry = label.checked_sub(FIRST).and_then(|entry| size.entries.get_mut(entry as usize));
             if let Some(entry) = entry {
                 *entry = entry.saturating_add(bytes);
             }
         }
-        weight.retained_bytes = self.retained.bytes_of(root);
-        weight
+        size.retained_bytes = self.retained.bytes_of(root);
+        size
     }
 }

@@ -1,4 +1,4 @@
-//! The caches that were found, read and weighed.
+//! Finds, reads and measures caches.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -18,14 +18,14 @@ use super::expiry::{EntryTimes, times};
 use super::health::warnings;
 use super::kind::CacheKind;
 use super::metadata;
+use super::name_heuristics::{Meaning, means};
 use super::search::{CacheCandidate, search};
-use super::{Cache, CacheSize, name_heuristics};
+use super::{Cache, CacheSize};
 
-/// How many entries are read for all caches together, for each object there is, and so many besides: dicts do not have more, unless they are
-/// made to keep us busy. A bound, no fact.
-const MOST_ENTRIES: u64 = 4;
+/// Entries that are read for all caches together, for each object, and in any case: a bound for hostile dicts.
+const MAX_ENTRIES: u64 = 4;
 const SOME_ENTRIES: u64 = 1 << 20;
-/// A key that is longer is not told, though it could be a name: it may be a secret as well.
+/// A longer key may be a secret, and is not shown.
 const LONGEST_KEY: usize = 20;
 
 /// An entry of a cache.
@@ -35,8 +35,8 @@ struct Entry {
     value: Addr,
 }
 
-/// Finds and weighs all caches of a Python, the largest first; several of one name are one. Entries with more than `max_item_bytes` are
-/// counted. EntryTimes are read if `now` is known.
+/// Finds and measures all caches of a Python, the largest first; several with one name are merged. Entries larger than `max_item_bytes` are
+/// counted. Times are read if `now` is known.
 #[must_use]
 pub fn find_caches<M: Memory>(
     python: &PythonHeap<'_, M>,
@@ -47,7 +47,7 @@ pub fn find_caches<M: Memory>(
 ) -> Vec<Cache> {
     let mut names = NameReader::new(python);
     let mut found = search(holders, &mut names, now);
-    // Should it be too much to weigh them all, then those that matter most are.
+    // If not all can be measured, the most important ones are.
     let mut counted: Vec<(u64, CacheCandidate)> =
         found.drain(..).map(|found| (names.entries(found.table).unwrap_or(0), found)).collect();
     counted.sort_by_key(|(entries, found)| (found.standard, Reverse(*entries), found.root));
@@ -55,7 +55,7 @@ pub fn find_caches<M: Memory>(
     let mut caches: Vec<Cache> = Vec::new();
     let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
     let mut left =
-        (holders.graph().objects() as u64).saturating_mul(MOST_ENTRIES).saturating_add(SOME_ENTRIES);
+        (holders.graph().objects() as u64).saturating_mul(MAX_ENTRIES).saturating_add(SOME_ENTRIES);
     for (count, found) in counted {
         let rest = left.checked_sub(count);
         left = rest.unwrap_or(left);
@@ -101,42 +101,42 @@ fn read<M: Memory>(
         .map(|entry| {
             let key = graph.node(entry.key);
             let value = graph.node(entry.value);
-            match if found.sort == CacheKind::Lru { result(names, entry.value) } else { None } {
+            match if found.cache_kind == CacheKind::Lru { result(names, entry.value) } else { None } {
                 Some(result) => EntryNodes { key, value: graph.node(result), link: value },
                 None => EntryNodes { key, value, link: None },
             }
         })
         .collect();
     let table = graph.node(found.table);
-    // What Django's objects share is held by a module, too.
-    let root = if found.sort == CacheKind::Locmem { table.unwrap_or(found.root) } else { found.root };
-    let weight = sizer.measure(root, table, found.besides, &members);
-    let weight = weight.map(|weight| {
-        let sum = weight.entries.iter().fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
-        // Of as large ones the first.
-        let largest = (0..).zip(&weight.entries).max_by_key(|&(index, &bytes)| (bytes, Reverse(index)));
+    // The dict that Django's objects share is held by a module, too.
+    let root = if found.cache_kind == CacheKind::Locmem { table.unwrap_or(found.root) } else { found.root };
+    let size = sizer.measure(root, table, found.function, &members);
+    let size = size.map(|size| {
+        let sum = size.entries.iter().fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
+        // Of equal ones the first.
+        let largest = (0..).zip(&size.entries).max_by_key(|&(index, &bytes)| (bytes, Reverse(index)));
         let key = largest.and_then(|(index, _): (usize, _)| names.key(entries.get(index)?.key));
         let key = key.filter(|key| key.chars().count() <= LONGEST_KEY);
         CacheSize {
-            deep_bytes: weight.deep_bytes,
-            shared_bytes: weight.shared_bytes,
-            retained_bytes: weight.retained_bytes,
-            average_bytes: sum.checked_div(weight.entries.len() as u64).unwrap_or(0),
+            deep_bytes: size.deep_bytes,
+            shared_bytes: size.shared_bytes,
+            retained_bytes: size.retained_bytes,
+            average_bytes: sum.checked_div(size.entries.len() as u64).unwrap_or(0),
             largest_bytes: largest.map_or(0, |(_, &bytes)| bytes),
             largest_key: key,
-            large_entries: weight.entries.iter().filter(|&&bytes| bytes > max_item_bytes).count() as u64,
+            large_entries: size.entries.iter().filter(|&&bytes| bytes > max_item_bytes).count() as u64,
         }
     });
     let times = now.and_then(|now| times_of(names, found, entries, &now));
     Cache {
-        weight,
+        size,
         clock: times.map(|times| times.clock),
         expired: times.and_then(|times| times.expired),
         ..unread(names, found, entries.len() as u64)
     }
 }
 
-/// What can be said of a cache of so many entries without looking at them.
+/// A cache with `count` entries that are not read.
 fn unread<M: Memory>(names: &mut NameReader<'_, '_, M>, found: &CacheCandidate, count: u64) -> Cache {
     let (limit, fullness, unbounded) = limit(names, found, count);
     Cache {
@@ -150,7 +150,7 @@ fn unread<M: Memory>(names: &mut NameReader<'_, '_, M>, found: &CacheCandidate, 
         unbounded,
         hits: found.counters.hits,
         misses: found.counters.misses,
-        weight: None,
+        size: None,
         clock: None,
         expired: None,
         warnings: Vec::new(),
@@ -166,7 +166,7 @@ fn entries<M: Memory>(names: &NameReader<'_, '_, M>, found: &CacheCandidate) -> 
     entries
 }
 
-/// The result in a node of the list of an `lru_cache`, which has one if it has a limit (`lru_list_elem`, Modules/_functoolsmodule.c).
+/// Reads the result in a node of an `lru_cache`'s list, which it has with a limit (`lru_list_elem`, Modules/_functoolsmodule.c).
 fn result<M: Memory>(names: &mut NameReader<'_, '_, M>, value: Addr) -> Option<Addr> {
     let of = names.type_of(value)?;
     (of.module == "functools" && of.qualname == "_lru_list_elem").then_some(())?;
@@ -174,16 +174,16 @@ fn result<M: Memory>(names: &mut NameReader<'_, '_, M>, value: Addr) -> Option<A
     python.memory.read_pointer(value, python.layout.lru_list_elem.result).ok()
 }
 
-/// How many entries it may have, how full it is, and whether nothing limits it.
+/// The limit, the used share of it, and whether there is none.
 fn limit<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
     found: &CacheCandidate,
     entries: u64,
 ) -> (Option<u64>, Option<f64>, bool) {
     let share = |used: f64, most: f64| (most > 0.0 && most.is_finite()).then(|| used / most);
-    if found.sort == CacheKind::Cachetools {
+    if found.cache_kind == CacheKind::Cachetools {
         let mut read = |name: &str| {
-            let at = metadata::named(&found.beside, name)?;
+            let at = metadata::value_of(&found.attributes, name)?;
             metadata::number(names, at)
         };
         let (used, most) = (read("_Cache__currsize"), read("_Cache__maxsize"));
@@ -191,25 +191,25 @@ fn limit<M: Memory>(
         if !most.is_finite() {
             return (None, None, true);
         }
-        // Entries may have sizes of their own, in whatever unit: then the limit is no number of entries.
-        let has_sizes = metadata::named(&found.beside, "_Cache__size")
+        // Entries may have sizes of their own in any unit; then the limit is not a number of entries.
+        let has_sizes = metadata::value_of(&found.attributes, "_Cache__size")
             .is_some_and(|sizes| names.entries(sizes).is_some());
         let limit = (!has_sizes && most >= 0.0).then_some(most as u64);
         return (limit, share(used, most), false);
     }
     let limit = found.counters.limit;
     let fullness = limit.and_then(|limit| share(entries as f64, limit as f64));
-    (limit, fullness, limit.is_none() && found.sort != CacheKind::Weak)
+    (limit, fullness, limit.is_none() && found.cache_kind != CacheKind::Weak)
 }
 
-/// The times of a cache's entries: their own, or those in a dict beside it.
+/// Finds the times of a cache's entries: their own, or those in a dict beside it.
 fn times_of<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
     found: &CacheCandidate,
     entries: &[Entry],
     now: &ClockReadings,
 ) -> Option<EntryTimes> {
-    match found.sort {
+    match found.cache_kind {
         CacheKind::Lru | CacheKind::Weak => return None,
         CacheKind::Cachetools | CacheKind::Locmem => {}
         CacheKind::Table | CacheKind::Instance | CacheKind::Other => {
@@ -219,8 +219,8 @@ fn times_of<M: Memory>(
             }
         }
     }
-    for (name, at) in &found.beside {
-        if *at == found.table || !name_heuristics::is_deadlines(name) {
+    for (name, at) in &found.attributes {
+        if *at == found.table || !means(name, Meaning::Deadlines) {
             continue;
         }
         let mut values = Vec::new();
@@ -236,7 +236,7 @@ fn times_of<M: Memory>(
 }
 
 impl Cache {
-    /// Counts one of the same name in.
+    /// Merges a cache with the same name.
     fn join(&mut self, other: Self) {
         let sum = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_add(b?));
         self.instances = self.instances.saturating_add(other.instances);
@@ -255,7 +255,7 @@ impl Cache {
             (a, b) => sum(a, b),
         };
         self.clock = self.clock.or(other.clock);
-        self.weight = match (self.weight.take(), other.weight) {
+        self.size = match (self.size.take(), other.size) {
             (Some(a), Some(b)) => Some(a.and(b, self.entries, other.entries)),
             _ => None,
         };
@@ -263,7 +263,7 @@ impl Cache {
 }
 
 impl CacheSize {
-    /// Both together; what both lead to counts twice. `entries` are of both, `others` of the other one.
+    /// The sum; objects of both count twice. `entries` are of both, `others` of the other one.
     fn and(self, other: Self, entries: u64, others: u64) -> Self {
         let sum = |a: u64, b: u64| a.saturating_add(b);
         let own = entries.saturating_sub(others);

@@ -1,42 +1,42 @@
-//! What is wrong with a cache. Small ones are no news, whatever they do: each warning has a floor below which it is not said.
+//! Warnings about caches. Each has a floor, since small caches do no harm.
 
 use super::Cache;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// A cache without a limit is news from so many entries on (of several of one name, each), or so many bytes; of those that came with Python, from so many bytes.
+/// Least entries (of several with one name, each) or bytes for a warning of no limit; in the standard library, bytes.
 const UNBOUNDED_ENTRIES: u64 = 1000;
 const UNBOUNDED_BYTES: u64 = MIB;
 const UNBOUNDED_STANDARD_BYTES: u64 = 10 * MIB;
-/// An entry is large from more than this on, and so is the average of all.
+/// Larger entries, and larger averages, are warned of.
 const LARGE_ENTRY: u64 = 500 * KIB;
 const LARGE_AVERAGE: u64 = 100 * KIB;
-/// Hits are seldom below this, if something was looked for so often.
+/// The least share of hits, and the least lookups for a warning.
 const FEW_HITS: f64 = 0.5;
 const MANY_LOOKUPS: u64 = 100;
-/// A cache is nearly full above these shares of its limit, if the limit is at least so many entries or it has so many bytes.
+/// Shares of the limit for a warning, and the least limit.
 const NEARLY: f64 = 0.75;
 const ALL_BUT: f64 = 0.9;
 const LEAST_LIMIT: u64 = 32;
-/// What finds this share of what is looked for does what it is for, and may well be full.
+/// A cache with this share of hits may well be full.
 const GOOD_HITS: f64 = 0.9;
-/// Entries past their time are news from so many on, if they are so large a part of all.
+/// Least expired entries for a warning, and their least share.
 const MANY_EXPIRED: u64 = 100;
 const MUCH_EXPIRED: f64 = 0.25;
 
-/// What is wrong with a cache.
+/// A warning about a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Warning {
-    /// It has no limit, or none that could be found.
+    /// No limit was found.
     NoLimit,
-    /// Many of its entries are past their deadline.
+    /// Many entries are past their deadline.
     Expired,
-    /// An entry has more than 500 KiB.
+    /// An entry is larger than 500 KiB.
     LargeEntry,
-    /// Its entries have more than 100 KiB on average.
+    /// The entries are larger than 100 KiB on average.
     LargeAverage,
-    /// Less than half of what is looked for is found.
+    /// Less than half of the lookups find an entry.
     LowHits,
     /// It is above 90 % of its limit.
     Above90,
@@ -45,7 +45,7 @@ pub enum Warning {
 }
 
 impl Warning {
-    /// Its word in records.
+    /// The name in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -60,12 +60,12 @@ impl Warning {
     }
 }
 
-/// What is wrong with a cache, the worst first. Of those that came with Python only what they weigh is anybody's concern.
+/// The warnings about a cache, the worst first; about the standard library only those about size.
 pub(super) fn warnings(cache: &Cache) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let (deep, weight) = (cache.deep_bytes(), cache.weight.as_ref());
-    // What all is reached otherwise too would not be freed by a limit.
-    let own = weight.map_or(0, |weight| weight.deep_bytes.saturating_sub(weight.shared_bytes));
+    let (deep, size) = (cache.deep_bytes(), cache.size.as_ref());
+    // Shared objects would not be freed by a limit.
+    let own = size.map_or(0, |size| size.deep_bytes.saturating_sub(size.shared_bytes));
     let is_large = match cache.standard {
         true => own >= UNBOUNDED_STANDARD_BYTES,
         false => {
@@ -83,10 +83,10 @@ pub(super) fn warnings(cache: &Cache) -> Vec<Warning> {
     if expired >= MANY_EXPIRED && expired as f64 >= cache.entries as f64 * MUCH_EXPIRED {
         warnings.push(Warning::Expired);
     }
-    if weight.is_some_and(|weight| weight.largest_bytes > LARGE_ENTRY) {
+    if size.is_some_and(|size| size.largest_bytes > LARGE_ENTRY) {
         warnings.push(Warning::LargeEntry);
     }
-    if cache.entries > 1 && weight.is_some_and(|weight| weight.average_bytes > LARGE_AVERAGE) {
+    if cache.entries > 1 && size.is_some_and(|size| size.average_bytes > LARGE_AVERAGE) {
         warnings.push(Warning::LargeAverage);
     }
     let lookups = cache.hits.unwrap_or(0).saturating_add(cache.misses.unwrap_or(0));
@@ -111,7 +111,7 @@ mod tests {
     use crate::caches::CacheSize;
 
     fn cache(entries: u64, limit: Option<u64>, bytes: u64) -> Cache {
-        let weight = CacheSize { deep_bytes: bytes, retained_bytes: bytes, ..CacheSize::default() };
+        let size = CacheSize { deep_bytes: bytes, retained_bytes: bytes, ..CacheSize::default() };
         Cache {
             name: "a.cache".into(),
             kind: "dict".into(),
@@ -123,7 +123,7 @@ mod tests {
             unbounded: limit.is_none(),
             hits: None,
             misses: None,
-            weight: Some(weight),
+            size: Some(size),
             clock: None,
             expired: None,
             warnings: Vec::new(),
@@ -131,8 +131,8 @@ mod tests {
     }
 
     fn entry(entries: u64, average_bytes: u64, largest_bytes: u64) -> Cache {
-        let weight = CacheSize { average_bytes, largest_bytes, ..CacheSize::default() };
-        Cache { weight: Some(weight), ..cache(entries, Some(1 << 20), 0) }
+        let size = CacheSize { average_bytes, largest_bytes, ..CacheSize::default() };
+        Cache { size: Some(size), ..cache(entries, Some(1 << 20), 0) }
     }
 
     fn lookups(hits: u64, misses: u64) -> Cache {
@@ -146,8 +146,8 @@ mod tests {
         let several = |cache: Cache, instances: u64| Cache { instances, ..cache };
         let expired = |many: u64, of: u64| Cache { expired: Some(many), ..cache(of, Some(1 << 20), 0) };
         let shared = |cache: Cache, bytes: u64| {
-            let weight = cache.weight.clone().unwrap();
-            Cache { weight: Some(CacheSize { shared_bytes: bytes, ..weight }), ..cache }
+            let size = cache.size.clone().unwrap();
+            Cache { size: Some(CacheSize { shared_bytes: bytes, ..size }), ..cache }
         };
         let cases: Vec<(Cache, &[Warning])> = vec![
             (cache(3, None, 500), &[]),

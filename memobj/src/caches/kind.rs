@@ -1,4 +1,4 @@
-//! Types that are caches by what they are.
+//! Kinds of caches by type.
 //!
 //! Facts: `Modules/_functoolsmodule.c`; `Lib/weakref.py`; cachetools 4 to 8 (`cachetools/__init__.py`); Django 2 to 5
 //! (`django/core/cache/backends/locmem.py`).
@@ -12,31 +12,31 @@ use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-/// The longest order of classes that is looked through. A bound, no fact.
-const MOST_CLASSES: u64 = 200;
+/// More classes than any `__mro__` has.
+const MAX_CLASSES: u64 = 200;
 
-/// What objects of a type are to a search for caches.
+/// The kind of cache that a type's objects are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CacheKind {
-    /// What `functools.lru_cache` makes.
+    /// A wrapper of `functools.lru_cache`.
     Lru,
-    /// A mapping of cachetools, or of a class derived from one.
+    /// A mapping of cachetools, or of a derived class.
     Cachetools,
-    /// Django's cache in local memory.
+    /// Django's local-memory cache.
     Locmem,
-    /// A dictionary that gives up its entries by itself.
+    /// A weak dictionary.
     Weak,
-    /// A `dict`, or of a class derived from it.
+    /// A `dict`, or an object of a derived class.
     Table,
-    /// An object of some other class.
+    /// An object of another class.
     Instance,
-    /// Nothing of interest.
+    /// Neither.
     Other,
 }
 
 impl CacheKind {
-    /// What objects of a type are.
-    pub fn of<M: Memory>(names: &mut NameReader<'_, '_, M>, of: &Type) -> Self {
+    /// The kind of a type's objects.
+    pub fn from_type<M: Memory>(names: &mut NameReader<'_, '_, M>, of: &Type) -> Self {
         if of.is_metatype() {
             return Self::Other;
         }
@@ -65,7 +65,7 @@ impl CacheKind {
         Self::Instance
     }
 
-    /// The attribute in which a cache of this sort has its entries.
+    /// The attribute with the entries of a cache of this kind.
     pub const fn table(self) -> Option<&'static str> {
         match self {
             Self::Cachetools => Some("_Cache__data"),
@@ -76,14 +76,14 @@ impl CacheKind {
     }
 }
 
-/// The classes in which attributes of a type's objects are looked up (`tp_mro`).
+/// The classes in `tp_mro` of a type.
 fn classes<M: Memory>(names: &mut NameReader<'_, '_, M>, of: &Type) -> Vec<Rc<Type>> {
     let (memory, layout) = (names.python().memory, names.python().layout);
     let mut order = Vec::new();
     if let Some(tuple) = names.objects().pointer(of.at, layout.type_object.tp_mro) {
-        let count = names.objects().length(tuple).unwrap_or(0).min(MOST_CLASSES);
+        let count = names.objects().length(tuple).unwrap_or(0).min(MAX_CLASSES);
         let items = tuple.plus(u64::from(layout.tuple_object.ob_item));
-        // What was read before a fault is as good.
+        // Classes before an unreadable one are good.
         let _ = memory.read_words(items, count, |class| order.push(Addr(class)));
     }
     order.into_iter().filter_map(|class| names.class(class)).collect()

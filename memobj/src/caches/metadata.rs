@@ -1,4 +1,4 @@
-//! What stands beside a cache and says something of it: its limit, its hits, the deadlines of its entries.
+//! Values beside a cache: its limit, its hits, the deadlines of its entries.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::name_heuristics;
+use super::name_heuristics::{Meaning, means};
 
-/// So many names are looked at of each. A bound, no fact.
-const MOST_NAMES: usize = 1000;
+/// Names that are read of each object.
+const MAX_NAMES: usize = 1000;
 
-/// NameReader and what they mean: the attributes of an object, the closure variables of a function.
+/// Names with their values: the attributes of an object, the closure variables of a function.
 pub(super) type Attributes = Vec<(Arc<str>, Addr)>;
 
-/// What a cache counts, and how much it may hold.
+/// The counters and the limit of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counters {
     pub limit: Option<u64>,
@@ -25,12 +25,12 @@ pub(super) struct Counters {
     pub misses: Option<u64>,
 }
 
-/// The attributes that an object itself has: in its dict, its values, its slots.
+/// Reads the attributes of an object itself: in its dict, its values, its slots.
 pub(super) fn attributes<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr) -> Attributes {
     let mut found: Attributes = Vec::new();
     let mut dicts = Vec::new();
     names.visit_references(at, |to, reference| match reference {
-        Reference::Attribute(name) if found.len() < MOST_NAMES => found.push((name, to)),
+        Reference::Attribute(name) if found.len() < MAX_NAMES => found.push((name, to)),
         Reference::Internal => dicts.push(to),
         _ => {}
     });
@@ -40,23 +40,23 @@ pub(super) fn attributes<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr)
     found
 }
 
-/// The entries of a dict whose keys are names.
+/// Reads the entries of a dict whose keys could be names.
 pub(super) fn entries<M: Memory>(names: &mut NameReader<'_, '_, M>, dict: Addr) -> Attributes {
     let mut pairs = Vec::new();
     names.objects().entries(dict, |key, value| {
         pairs.push((key, value));
-        if pairs.len() < MOST_NAMES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if pairs.len() < MAX_NAMES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     pairs.into_iter().filter_map(|(key, value)| Some((names.key(key)?, value))).collect()
 }
 
-/// The closure variables of a function, and what is in them.
+/// Reads the closure variables of a function.
 pub(super) fn closure<M: Memory>(names: &mut NameReader<'_, '_, M>, function: Addr) -> Attributes {
     let layout = names.python().layout;
     let objects = names.objects();
     let cells = objects.pointer(function, layout.function_object.func_closure);
     let Some(cells) = cells.filter(|&cells| objects.length(cells).is_some()) else { return Vec::new() };
-    let count = objects.length(cells).unwrap_or(0).min(MOST_NAMES as u64);
+    let count = objects.length(cells).unwrap_or(0).min(MAX_NAMES as u64);
     let mut found = Vec::new();
     for index in 0..count {
         let item = u64::from(layout.tuple_object.ob_item).saturating_add(index.saturating_mul(8));
@@ -68,12 +68,12 @@ pub(super) fn closure<M: Memory>(names: &mut NameReader<'_, '_, M>, function: Ad
     found
 }
 
-/// What is meant by a name, as it is written in its class.
-pub(super) fn named(all: &Attributes, name: &str) -> Option<Addr> {
+/// The value with a name.
+pub(super) fn value_of(all: &Attributes, name: &str) -> Option<Addr> {
     all.iter().find(|(known, _)| &**known == name).map(|&(_, at)| at)
 }
 
-/// A `float`, or an `int` that fits; no `bool`.
+/// Reads a `float`, or an `int` that fits; no `bool`.
 pub(super) fn number<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr) -> Option<f64> {
     let of = names.type_of(at)?;
     let python = names.python();
@@ -86,7 +86,7 @@ pub(super) fn number<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr) -> 
     }
 }
 
-/// The counters among these names, for a cache of so many entries.
+/// Finds the counters among these names, for a cache with `entries`.
 pub(super) fn counters<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
     all: &Attributes,
@@ -95,9 +95,9 @@ pub(super) fn counters<M: Memory>(
     let mut counters = Counters::default();
     for (name, at) in all {
         let place = match name {
-            name if name_heuristics::is_limit(name) => &mut counters.limit,
-            name if name_heuristics::is_hits(name) => &mut counters.hits,
-            name if name_heuristics::is_misses(name) => &mut counters.misses,
+            name if means(name, Meaning::Limit) => &mut counters.limit,
+            name if means(name, Meaning::Hits) => &mut counters.hits,
+            name if means(name, Meaning::Misses) => &mut counters.misses,
             _ => continue,
         };
         let of = names.type_of(*at);
@@ -105,7 +105,7 @@ pub(super) fn counters<M: Memory>(
             *place = place.or(names.objects().integer(*at).and_then(|number| u64::try_from(number).ok()));
         }
     }
-    // One that is long passed is a limit of something else.
+    // A limit that was passed long ago limits something else.
     counters.limit = counters.limit.filter(|&limit| limit > 0 && entries <= limit.saturating_add(limit / 4));
     if counters.hits.is_none() || counters.misses.is_none() {
         (counters.hits, counters.misses) = (None, None);

@@ -1,10 +1,10 @@
-//! The caches of a program: what keeps results, sessions or rows so that they need not be made again, and may keep too many.
+//! Caches of a program: containers of results, sessions or rows that may keep too many.
 //!
-//! Some are told by what they are (`functools.lru_cache`, cachetools, Django's local memory, weak dictionaries), the others by what they
-//! are called, or by entries that have times in them (`search`). Each is weighed with everything that it leads to (`deep_size`), its
-//! limits and counters are looked for beside it (`metadata`), and what is wrong with it is said (`health`).
+//! A cache is found by its type (`functools.lru_cache`, cachetools, Django's local memory, weak dictionaries), by its name, or by entries
+//! with times in them (`search`). It gets its deep size (`deep_size`), its limit and counters (`metadata`), its expired entries (`expiry`),
+//! and warnings (`health`).
 //!
-//! Nothing here runs code of the target, and nothing trusts it: a cache may hold itself, its owner, or the whole program.
+//! Hostile memory is expected: a cache may contain itself, its owner, or the whole program.
 
 mod clock;
 mod deep_size;
@@ -25,66 +25,66 @@ pub use health::Warning;
 /// A cache, or several of one name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cache {
-    /// Where it is in the program: `botpkg.cache._sessions`; of a function its name.
+    /// Its place: `botpkg.cache._sessions`; of a decorated function its name.
     pub name: Arc<str>,
-    /// What it is: `functools.lru_cache`, `cachetools.TTLCache`, `dict`.
+    /// Its type: `functools.lru_cache`, `cachetools.TTLCache`, `dict`.
     pub kind: Arc<str>,
-    /// Whether it came with Python.
+    /// Whether it belongs to the standard library.
     pub standard: bool,
-    /// How many caches have this name.
+    /// The number of caches with this name.
     pub instances: u64,
-    /// How many entries it has.
+    /// The number of entries.
     pub entries: u64,
-    /// How many it may have.
+    /// The most entries that it may have.
     pub limit: Option<u64>,
-    /// How full it is, by its own measure, 1 being full; `None` without a limit.
+    /// The used share of its limit, by its own measure; `None` without a limit.
     pub fullness: Option<f64>,
-    /// Whether it has no limit, or none that could be found; not so of what empties itself.
+    /// Whether no limit was found; false for weak dictionaries.
     pub unbounded: bool,
-    /// How often something was found.
+    /// Lookups that found an entry.
     pub hits: Option<u64>,
-    /// How often nothing was found.
+    /// Lookups that found none.
     pub misses: Option<u64>,
-    /// What it weighs; `None` if it leads to more than can be followed.
-    pub weight: Option<CacheSize>,
-    /// The clock by which its entries have times.
+    /// Its size; `None` if it leads to more objects than can be followed.
+    pub size: Option<CacheSize>,
+    /// The clock of the times in its entries.
     pub clock: Option<Clock>,
-    /// Entries that are past their deadline; `None` if they have none that could be read.
+    /// Entries past their deadline; `None` without readable deadlines.
     pub expired: Option<u64>,
-    /// What is wrong with it, the worst first.
+    /// Warnings, the worst first.
     pub warnings: Vec<Warning>,
 }
 
-/// What a cache weighs.
+/// The size of a cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CacheSize {
-    /// All that is reached from it but over modules, types and functions, each object once.
+    /// All objects that it leads to, except over modules, types and functions; each once.
     pub deep_bytes: u64,
-    /// What of that is reached otherwise, too.
+    /// The part of that with other paths from the roots.
     pub shared_bytes: u64,
-    /// What would be freed without it.
+    /// The size that would be freed without it.
     pub retained_bytes: u64,
-    /// What an entry has on average that no other entry has.
+    /// The average size of an entry without objects of other entries.
     pub average_bytes: u64,
-    /// What the largest one has.
+    /// The size of the largest entry.
     pub largest_bytes: u64,
-    /// Its key, if that could be a name.
+    /// The key of the largest entry, if it could be a name.
     pub largest_key: Option<Arc<str>>,
-    /// How many have more than was asked.
+    /// Entries larger than the requested size.
     pub large_entries: u64,
 }
 
 impl Cache {
-    /// The share of lookups that found something; `None` if it does not count them, or there were none.
+    /// The share of lookups that found an entry; `None` without counters or lookups.
     #[must_use]
     pub fn hit_ratio(&self) -> Option<f64> {
         let (hits, misses) = (self.hits? as f64, self.misses? as f64);
         (hits + misses > 0.0).then(|| hits / (hits + misses))
     }
 
-    /// What it weighs, as far as that is known.
+    /// The deep size, or 0 if it is not known.
     #[must_use]
     pub fn deep_bytes(&self) -> u64 {
-        self.weight.as_ref().map_or(0, |weight| weight.deep_bytes)
+        self.size.as_ref().map_or(0, |size| size.deep_bytes)
     }
 }

@@ -1,118 +1,128 @@
-//! What names say: whether something is called a cache, a limit, a count of hits, a deadline.
+//! Meanings of names: caches, limits, counts of hits, deadlines.
 //!
-//! NameReader are compared by their words: `_user_cache`, `userCache` and `_Users__cache` all end in the word `cache`. A program is free to call
-//! things as it likes, so these lists are experience, no fact; what they miss is found only by what is in it.
+//! Names are compared by their parts: `_user_cache`, `userCache` and `_Users__cache` all end in the part `cache`. Programs are free to name
+//! things as they like, so the table is experience; a cache with another name is found only by its contents.
 
-/// The words by which a cache is called. `lookup`, `registry`, `pool` and `index` are none: what is called so is mostly filled once, when
-/// the program starts, and then of no interest here.
-const CACHE: &[&str] = &["cache", "caches", "cached", "memo", "memos", "memoized", "memoised", "lru", "ttl"];
+/// The meaning of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// A cache, by a part of the name.
+    Cache,
+    /// Something beside a cache, by the last part: `cache_config`, `CACHE_TTL`, `cached_property`.
+    Accessory,
+    /// The most entries that a cache may have.
+    Limit,
+    /// How often an entry was found.
+    Hits,
+    /// How often an entry was not found.
+    Misses,
+    /// The time until which an entry is valid.
+    Deadline,
+    /// The time at which an entry was made, or used last.
+    Timestamp,
+    /// The deadlines of a cache's entries: a dict beside it with the same keys.
+    Deadlines,
+}
 
-/// A name that ends in one of these is of something beside a cache: `cache_config`, `CACHE_TTL`, `cached_property`.
-const BESIDE: &[&str] = &[
-    "aliases", "args", "backend", "backends", "class", "classes", "client", "clients", "config", "configs",
-    "control", "controls", "counter", "counters", "count", "counts", "default", "defaults", "dir", "dirs",
-    "enabled", "factory", "file", "files", "func", "funcs", "handlers", "header", "headers", "hits", "hooks",
-    "info", "kwargs", "lock", "locks", "metrics", "misses", "name", "names", "options", "param", "params",
-    "path", "paths", "policy", "property", "section", "setting", "settings", "size", "sizes", "stat",
-    "stats", "timeout", "timeouts", "timers", "type", "types", "ttls", "url", "urls",
+/// Lists of names with one meaning, each with its source: of `Cache` and `Accessory` parts of names, of others whole names without `_`.
+/// `lookup`, `registry`, `pool` and `index` are no caches: these are mostly filled once, at the start.
+const NAMES: &[(Meaning, &str)] = &[
+    // Usual words.
+    (Meaning::Cache, "cache caches cached memo memos memoized memoised"),
+    // functools.lru_cache, cachetools.LRUCache, cachetools.TTLCache.
+    (Meaning::Cache, "lru ttl"),
+    // Settings of caches, as in Django's CACHES (BACKEND, TIMEOUT, OPTIONS), and usual names.
+    (
+        Meaning::Accessory,
+        "aliases args backend backends class classes config configs control controls default defaults dir dirs enabled \
+         factory file files header headers kwargs name names options param params path paths policy property section \
+         setting settings timeout timeouts ttls type types url urls",
+    ),
+    // Statistics and helpers (cache_info of functools), and usual names.
+    (
+        Meaning::Accessory,
+        "client clients counter counters count counts func funcs handlers hits hooks info lock locks metrics misses \
+         size sizes stat stats timers",
+    ),
+    // functools.lru_cache, cachetools: maxsize; collections.deque: maxlen.
+    (Meaning::Limit, "maxsize maxlen"),
+    // Django's MAX_ENTRIES.
+    (Meaning::Limit, "maxentries"),
+    // Usual names.
+    (
+        Meaning::Limit,
+        "maxitems maxlength maxcount maxkeys maxobjects maxcachesize cachesize capacity cap limit sizelimit entrylimit \
+         maximumsize max",
+    ),
+    // functools.lru_cache: hits; usual names.
+    (Meaning::Hits, "hits hit hitcount hitscount cachehits numhits nhits counthits"),
+    // functools.lru_cache: misses; usual names.
+    (Meaning::Misses, "misses miss misscount missescount cachemisses nummisses nmisses countmisses"),
+    // cachetools.TTLCache's links: expires; asyncio.TimerHandle: when; JWT (RFC 7519): exp; usual names.
+    (
+        Meaning::Deadline,
+        "expires expire expiry expiration expiresat expireat expiretime expirytime expirationtime expirests expiryts \
+         deadline validuntil gooduntil until staleat evictat ttluntil when exp",
+    ),
+    // Usual names.
+    (
+        Meaning::Timestamp,
+        "ts timestamp time created createdat updated updatedat lastused lastaccess lastaccessed lastseen accessed \
+         accessedat cachedat storedat insertedat fetchedat addedat savedat",
+    ),
+    // Django's LocMemCache: _expire_info; cachetools: _TTLCache__links, _TLRUCache__items; aiocache: _handlers.
+    (Meaning::Deadlines, "expireinfo links items handlers"),
+    // Usual names.
+    (
+        Meaning::Deadlines,
+        "expires expire expiry expirations expiration expiries deadlines deadline timers ttls ttl expirytimes",
+    ),
 ];
 
-/// How many entries something may have at most.
-const LIMIT: &[&str] = &[
-    "maxsize",
-    "maxentries",
-    "maxitems",
-    "maxlen",
-    "maxlength",
-    "maxcount",
-    "maxkeys",
-    "maxobjects",
-    "maxcachesize",
-    "cachesize",
-    "capacity",
-    "cap",
-    "limit",
-    "sizelimit",
-    "entrylimit",
-    "maximumsize",
-    "max",
-];
+/// Whether a list of this meaning has a name.
+fn is_listed(meaning: Meaning, name: &str) -> bool {
+    let mut lists = NAMES.iter().filter(|(listed, _)| *listed == meaning);
+    lists.any(|(_, names)| names.split_ascii_whitespace().any(|listed| listed == name))
+}
 
-/// How often something was found, or not.
-const HITS: &[&str] = &["hits", "hit", "hitcount", "hitscount", "cachehits", "numhits", "nhits", "counthits"];
-const MISSES: &[&str] =
-    &["misses", "miss", "misscount", "missescount", "cachemisses", "nummisses", "nmisses", "countmisses"];
+/// Whether a whole name has this meaning: `_max_size` is a limit.
+pub(super) fn means(name: &str, meaning: Meaning) -> bool {
+    is_listed(meaning, &parts(name).concat())
+}
 
-/// Until when an entry is good.
-const DEADLINE: &[&str] = &[
-    "expires",
-    "expire",
-    "expiry",
-    "expiration",
-    "expiresat",
-    "expireat",
-    "expiretime",
-    "expirytime",
-    "expirationtime",
-    "expirests",
-    "expiryts",
-    "deadline",
-    "validuntil",
-    "gooduntil",
-    "until",
-    "staleat",
-    "evictat",
-    "ttluntil",
-    "when",
-    "exp",
-];
+/// Whether a name is one of Python's own.
+fn is_special(name: &str) -> bool {
+    name.starts_with("__") && name.ends_with("__")
+}
 
-/// Since when it is there, or when it was used last.
-const STAMP: &[&str] = &[
-    "ts",
-    "timestamp",
-    "time",
-    "created",
-    "createdat",
-    "updated",
-    "updatedat",
-    "lastused",
-    "lastaccess",
-    "lastaccessed",
-    "lastseen",
-    "accessed",
-    "accessedat",
-    "cachedat",
-    "storedat",
-    "insertedat",
-    "fetchedat",
-    "addedat",
-    "savedat",
-];
+/// Whether a name is that of a cache: a part of it is listed, and the last part is not that of an accessory.
+pub(super) fn is_cache(name: &str) -> bool {
+    let names_cache = |part: &String| {
+        let bare = part.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        // Two words written as one: `lrucache`, `querycache`.
+        bare.ends_with("cache") || bare.ends_with("caches") || is_listed(Meaning::Cache, bare)
+    };
+    !is_accessory(name) && parts(name).iter().any(names_cache)
+}
 
-/// Where the deadlines of a cache's entries are that are not in the entries themselves: a dict beside it with the same keys.
-const DEADLINES: &[&str] = &[
-    "expireinfo",
-    "expires",
-    "expire",
-    "expiry",
-    "expirations",
-    "expiration",
-    "expiries",
-    "deadlines",
-    "deadline",
-    "handlers",
-    "timers",
-    "links",
-    "items",
-    "ttls",
-    "ttl",
-    "expirytimes",
-];
+/// Whether a name is that of an accessory of a cache, by its last part; or of a constant, which is set once.
+pub(super) fn is_accessory(name: &str) -> bool {
+    let is_constant = name.chars().any(char::is_uppercase) && !name.chars().any(char::is_lowercase);
+    // `_CACHE = {}` is filled at run time as often as not; `CACHES = {…}` are the settings of a framework.
+    let is_setting = is_constant && !name.ends_with("CACHE");
+    is_special(name)
+        || is_setting
+        || parts(name).last().is_some_and(|last| is_listed(Meaning::Accessory, last))
+}
 
-/// The words of a name, in lower case: `_lruCache2` is `lru`, `cache2`.
-fn words(name: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
+/// Whether a name is that of several caches: `_caches`.
+pub(super) fn is_caches(name: &str) -> bool {
+    parts(name).last().is_some_and(|last| last == "caches" || last == "memos")
+}
+
+/// The parts of a name, in lower case: those of `_lruCache2` are `lru` and `cache2`.
+fn parts(name: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
     let mut before = '_';
     for letter in unmangled(name).chars() {
         if letter == '_' || letter == '.' {
@@ -121,13 +131,13 @@ fn words(name: &str) -> Vec<String> {
         }
         let begins = before == '_' || (letter.is_uppercase() && before.is_lowercase());
         let lower = letter.to_lowercase();
-        match words.last_mut().filter(|_| !begins) {
-            Some(word) => word.extend(lower),
-            None => words.push(lower.collect()),
+        match parts.last_mut().filter(|_| !begins) {
+            Some(part) => part.extend(lower),
+            None => parts.push(lower.collect()),
         }
         before = letter;
     }
-    words
+    parts
 }
 
 /// A private name as it is written in its class: `_Cache__data` is `__data`.
@@ -139,76 +149,12 @@ fn unmangled(name: &str) -> &str {
     }
 }
 
-/// Whether a name is of something that Python itself puts there.
-pub(super) fn is_special(name: &str) -> bool {
-    name.starts_with("__") && name.ends_with("__")
-}
-
-/// Whether something of this name is a cache by its name: a word of it says so, and the last one is not of something else.
-pub(super) fn is_cache(name: &str) -> bool {
-    if is_special(name) {
-        return false;
-    }
-    let words = words(name);
-    let says_so = |word: &String| {
-        let bare = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
-        // Two words written as one: `lrucache`, `querycache`.
-        CACHE.contains(&bare) || bare.ends_with("cache") || bare.ends_with("caches")
-    };
-    words.iter().any(says_so) && !is_beside(name)
-}
-
-/// Whether a name is of something that stands beside caches, by its last word; or of a constant, which is set once.
-pub(super) fn is_beside(name: &str) -> bool {
-    if is_special(name) {
-        return true;
-    }
-    let is_constant = name.chars().any(char::is_uppercase) && !name.chars().any(char::is_lowercase);
-    // `_CACHE = {}` is filled at run time as often as not; `CACHES = {…}` is how a framework is told what to make.
-    let is_setting = is_constant && !name.ends_with("CACHE");
-    is_setting || words(name).last().is_some_and(|last| BESIDE.contains(&last.as_str()))
-}
-
-/// Whether a name is of several caches: `_caches`.
-pub(super) fn is_caches(name: &str) -> bool {
-    words(name).last().is_some_and(|last| last == "caches" || last == "memos")
-}
-
-/// A name as one word: `_max_size` is `maxsize`.
-fn joined(name: &str) -> String {
-    words(name).concat()
-}
-
-pub(super) fn is_limit(name: &str) -> bool {
-    LIMIT.contains(&joined(name).as_str())
-}
-
-pub(super) fn is_hits(name: &str) -> bool {
-    HITS.contains(&joined(name).as_str())
-}
-
-pub(super) fn is_misses(name: &str) -> bool {
-    MISSES.contains(&joined(name).as_str())
-}
-
-pub(super) fn is_deadline(name: &str) -> bool {
-    DEADLINE.contains(&joined(name).as_str())
-}
-
-pub(super) fn is_stamp(name: &str) -> bool {
-    STAMP.contains(&joined(name).as_str())
-}
-
-pub(super) fn is_deadlines(name: &str) -> bool {
-    DEADLINES.contains(&joined(name).as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn caches_are_told_by_their_names() {
+    fn caches_by_name() {
         for name in [
             "cache",
             "_cache",
@@ -250,10 +196,22 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_a_cache_is_told_by_its_name() {
-        assert!(is_limit("_Cache__maxsize") && is_limit("max_size") && is_limit("_max_entries"));
-        assert!(is_hits("_hits") && is_misses("cacheMisses") && !is_hits("whits"));
-        assert!(is_deadline("expires_at") && is_stamp("created_at") && is_deadlines("_expire_info"));
-        assert!(is_deadlines("_TTLCache__links"));
+    fn limits_counts_and_times_by_name() {
+        assert!(
+            means("_Cache__maxsize", Meaning::Limit)
+                && means("max_size", Meaning::Limit)
+                && means("_max_entries", Meaning::Limit)
+        );
+        assert!(
+            means("_hits", Meaning::Hits)
+                && means("cacheMisses", Meaning::Misses)
+                && !means("whits", Meaning::Hits)
+        );
+        assert!(
+            means("expires_at", Meaning::Deadline)
+                && means("created_at", Meaning::Timestamp)
+                && means("_expire_info", Meaning::Deadlines)
+        );
+        assert!(means("_TTLCache__links", Meaning::Deadlines));
     }
 }

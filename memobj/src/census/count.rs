@@ -14,7 +14,7 @@ use crate::caches::{Cache, ClockReadings, find_caches};
 use crate::config::{CensusOptions, Scope};
 use crate::holders::Holders;
 use crate::holders::retained::RetainedSizes;
-use crate::holders::summary::{Held, summarize_holders};
+use crate::holders::summary::{HolderSummary, summarize_holders};
 use crate::leaks::{LeakTracker, ProcessContext};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::types::Type;
@@ -207,7 +207,7 @@ fn analyze_references<M: Memory>(
     options: &CensusOptions,
     kept: &[(Range<Addr>, u64)],
     threads: usize,
-) -> Result<(Option<Held>, Option<Vec<Cache>>), Error> {
+) -> Result<(Option<HolderSummary>, Option<Vec<Cache>>), Error> {
     let (holding, caching) = (options.holders.as_ref(), options.caches);
     if holding.is_none() && caching.is_none() {
         return Ok((None, None));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::account::process_memory::ProcessMemory;
 use crate::caches::Cache;
 use crate::config::Scope;
-use crate::holders::summary::Held;
+use crate::holders::summary::HolderSummary;
 
 /// Every object of a Python process at one moment, counted.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +39,7 @@ pub struct Census {
     /// How it was taken.
     pub capture: CaptureInfo,
     /// Who holds the objects; `None` unless asked for.
-    pub held: Option<Held>,
+    pub held: Option<HolderSummary>,
     /// The caches of the program, largest first; `None` unless asked for.
     pub caches: Option<Vec<Cache>>,
 }

@@ -20,11 +20,11 @@ pub(super) fn caches(all: &[Cache]) -> (Option<Vec<CacheTotal>>, Option<Omitted>
 }
 
 fn row(cache: &Cache) -> CacheTotal {
-    let weight = cache.weight.as_ref();
+    let size = cache.size.as_ref();
     CacheTotal {
         name: cache.name.clone(),
         entries: cache.entries,
-        size_bytes: weight.map(|weight| weight.deep_bytes),
+        size_bytes: size.map(|size| size.deep_bytes),
         max_entries: cache.limit,
         hits: cache.hits,
         misses: cache.misses,
@@ -33,12 +33,12 @@ fn row(cache: &Cache) -> CacheTotal {
         instances: Some(cache.instances),
         fill_ratio: cache.fullness,
         hit_ratio: cache.hit_ratio(),
-        shared_bytes: weight.map(|weight| weight.shared_bytes),
-        retained_bytes: weight.map(|weight| weight.retained_bytes),
-        average_entry_bytes: weight.map(|weight| weight.average_bytes),
-        largest_entry_bytes: weight.map(|weight| weight.largest_bytes),
-        largest_entry_key: weight.and_then(|weight| weight.largest_key.clone()),
-        large_entries: weight.map(|weight| weight.large_entries),
+        shared_bytes: size.map(|size| size.shared_bytes),
+        retained_bytes: size.map(|size| size.retained_bytes),
+        average_entry_bytes: size.map(|size| size.average_bytes),
+        largest_entry_bytes: size.map(|size| size.largest_bytes),
+        largest_entry_key: size.and_then(|size| size.largest_key.clone()),
+        large_entries: size.map(|size| size.large_entries),
         clock: cache.clock.map(Clock::as_str).map(Into::into),
         expired_entries: cache.expired,
         warnings: Some(cache.warnings.iter().map(|warning| warning.as_str().into()).collect()),

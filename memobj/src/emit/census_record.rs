@@ -12,7 +12,7 @@ use common::record::{
 use super::cache_record::caches;
 use super::summary::{CensusSummary, ObjectSum, SummaryRow};
 use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
-use crate::holders::summary::{Held, HeldBy, Stray};
+use crate::holders::summary::{HolderRow, HolderSummary, UnreachableObjects};
 use crate::holders::why::Why;
 
 /// A type or a module is listed if it has one part in so many of all objects or bytes.
@@ -80,11 +80,11 @@ impl ListedRows {
     /// The same of rows that say who holds objects; nothing if that was not asked.
     fn select_holders(
         &mut self,
-        rows: Option<&[HeldBy]>,
+        rows: Option<&[HolderRow]>,
         total: ObjectSum,
     ) -> (Option<Vec<SummaryRow>>, Option<Omitted>) {
         let Some(rows) = rows else { return (None, None) };
-        let row = |row: &HeldBy| SummaryRow {
+        let row = |row: &HolderRow| SummaryRow {
             name: Arc::clone(&row.name),
             sum: ObjectSum { count: row.count, size_bytes: row.size_bytes, ..ObjectSum::NONE },
         };
@@ -171,7 +171,7 @@ impl CensusRecorder {
             owners_omitted,
             owner_modules: owner_modules.map(|rows| rows.into_iter().map(module_total).collect()),
             owner_modules_omitted,
-            unreachable: held.map(|held| held.strays.iter().map(unreachable_total).collect()),
+            unreachable: held.map(|held| held.unreachable.iter().map(unreachable_total).collect()),
             paths: held.map(|held| held.whys.iter().flat_map(path_totals).collect()),
             object_samples: held.map(|held| held.samples.clone()),
             memory: census
@@ -188,7 +188,7 @@ struct RetainedSizes<'a> {
 }
 
 impl<'a> RetainedSizes<'a> {
-    fn of(held: Option<&'a Held>) -> Self {
+    fn of(held: Option<&'a HolderSummary>) -> Self {
         let rows = held.into_iter().flat_map(|held| &held.holders);
         Self { holders: rows.filter_map(|row| Some((&*row.name, row.retained_bytes?))).collect() }
     }
@@ -203,12 +203,12 @@ fn owner_total(SummaryRow { name, sum }: SummaryRow) -> OwnerTotal {
     OwnerTotal { owner: name, count: sum.count, size_bytes: sum.size_bytes }
 }
 
-fn unreachable_total(stray: &Stray) -> UnreachableTotal {
+fn unreachable_total(row: &UnreachableObjects) -> UnreachableTotal {
     UnreachableTotal {
-        name: Arc::clone(&stray.of),
-        cause: stray.standing.into(),
-        count: stray.count,
-        size_bytes: stray.size_bytes,
+        name: Arc::clone(&row.type_name),
+        cause: row.liveness.into(),
+        count: row.count,
+        size_bytes: row.size_bytes,
     }
 }
 
@@ -223,7 +223,7 @@ fn path_totals(why: &Why) -> impl Iterator<Item = PathTotal> {
     })
 }
 
-fn type_total(SummaryRow { name, sum }: SummaryRow, held: Option<&Held>) -> TypeTotal {
+fn type_total(SummaryRow { name, sum }: SummaryRow, held: Option<&HolderSummary>) -> TypeTotal {
     TypeTotal {
         retained_bytes: held.and_then(|held| held.retained.as_ref()?.get(&name).copied()),
         name,
@@ -363,19 +363,24 @@ mod tests {
 
     #[test]
     fn holders_list_retained_bytes() {
-        let row = |name: &str, count, size_bytes| HeldBy {
+        let row = |name: &str, count, size_bytes| HolderRow {
             name: name.into(),
             count,
             size_bytes,
             retained_bytes: Some(size_bytes / 2),
         };
-        let held = Held {
+        let held = HolderSummary {
             holders: vec![row("a.big", 900_000, 8 << 20), row("a.small", 1, 50)],
             owners: vec![row("a.C", 900_001, (8 << 20) + 50)],
             modules: vec![row("a", 900_001, (8 << 20) + 50)],
-            strays: vec![Stray { of: "a.C".into(), standing: "garbage", count: 2, size_bytes: 96 }],
+            unreachable: vec![UnreachableObjects {
+                type_name: "a.C".into(),
+                liveness: "garbage",
+                count: 2,
+                size_bytes: 96,
+            }],
             retained: Some([("str".into(), 77)].into()),
-            ..Held::default()
+            ..HolderSummary::default()
         };
         let census = Census {
             held: Some(held),

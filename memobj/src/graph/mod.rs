@@ -1,7 +1,7 @@
-//! Objects as numbers and references as edges: what holds what, by structure alone. Knows nothing of Python.
+//! Graphs of numbered nodes: dominators, shortest paths. Knows nothing of Python.
 //!
-//! Flat arrays throughout: a node is a number below 2³², its edges are a row of a compressed table ([`Graph`]). A search in depth from
-//! the roots gives the [`preorder`], in whose numbers [`dominators`] work; a search in breadth gives the shortest [`shortest_paths`].
+//! Flat arrays throughout: a node is a number below 2³², its edges are a row of a compressed table ([`Graph`]). A depth-first search from
+//! the roots gives the [`preorder`], in whose numbers [`dominators`] work; a breadth-first search gives the [`shortest_paths`].
 
 mod adjacency;
 pub mod dominators;
@@ -17,7 +17,7 @@ pub use shortest_paths::ShortestPaths;
 pub struct NodeId(pub u32);
 
 impl NodeId {
-    /// Its place in an array of all nodes.
+    /// Its index in an array of all nodes.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -38,19 +38,19 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// How many nodes.
+    /// The number of nodes.
     #[must_use]
     pub fn nodes(&self) -> usize {
         self.starts.len().saturating_sub(1)
     }
 
-    /// How many edges, each as often as it is there.
+    /// The number of edges, parallel ones included.
     #[must_use]
     pub fn edges(&self) -> usize {
         self.targets.len()
     }
 
-    /// What `node` refers to, in the order in which it was added; nothing for a node that is not there.
+    /// The targets of the edges of `node`, in the order in which they were added; none for a node that is not there.
     #[inline]
     #[must_use]
     pub fn targets(&self, node: NodeId) -> &[NodeId] {
@@ -61,7 +61,7 @@ impl Graph {
         self.targets.get(start as usize..end as usize).unwrap_or_default()
     }
 
-    /// Adds a node behind all others, with its edges; those to nodes that are not there are left out.
+    /// Adds a node behind all others with its edges, except those to nodes that are not there.
     ///
     /// # Errors
     /// If there are too many nodes or edges then; the graph stays as it was.
@@ -104,7 +104,7 @@ impl GraphBuilder {
         }
     }
 
-    /// Adds an edge to the row of the present node. One to a node that is not there is left out.
+    /// Adds an edge to the present row, unless its target is not there.
     #[inline]
     pub fn edge(&mut self, to: NodeId) {
         if to.index() < self.nodes {
@@ -124,7 +124,7 @@ impl GraphBuilder {
         Ok(())
     }
 
-    /// Adds the rows that another made, which come after the ones here. What it began and did not end is left out.
+    /// Appends the finished rows of another builder.
     ///
     /// # Errors
     /// If there are too many edges then.
@@ -140,7 +140,7 @@ impl GraphBuilder {
         Ok(())
     }
 
-    /// The graph. Nodes whose row was not ended have no edges.
+    /// Builds the graph. A node without a finished row has no edges.
     #[must_use]
     pub fn build(mut self) -> Graph {
         let end = self.starts.last().copied().unwrap_or(0);

@@ -1,24 +1,24 @@
-//! What the roots reach, numbered in the order of a search in depth.
+//! Depth-first search: the nodes that the roots reach, in preorder.
 
 use super::{Graph, NodeId, TooLarge};
 
 /// No number, no node.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// The nodes that the roots reach, in preorder of a search in depth. Number 0 is a root of all roots, which is no node; each number's
-/// parent in the search has a smaller number.
+/// The nodes that the roots reach, in preorder. Number 0 is a root of all roots, which is no node; the parent of each number in the search
+/// has a smaller number.
 #[derive(Debug)]
 pub struct Preorder {
     /// The node of each number; `NONE` for number 0.
     nodes: Vec<u32>,
     /// The number of each node; `NONE` if it was not reached.
     numbers: Vec<u32>,
-    /// The number from which each was reached.
+    /// The parent of each number.
     parents: Vec<u32>,
 }
 
 impl Preorder {
-    /// Searches `graph` from `roots`, in their order. Roots that are not there are passed over.
+    /// Searches `graph` from `roots`, in their order; roots that are not there are skipped.
     ///
     /// # Errors
     /// Never, for a graph that was built: it has one number to spare.
@@ -26,7 +26,7 @@ impl Preorder {
         let mut numbers = vec![NONE; graph.nodes()];
         let mut nodes = vec![NONE];
         let mut parents = vec![0];
-        // What is still to be looked at of each node on the way down: its number, and how many of its edges were followed.
+        // The path to the present node: numbers, each with how many of its edges were followed.
         let mut path: Vec<(u32, u32)> = Vec::new();
         for &root in roots {
             visit(root, 0, &mut numbers, &mut nodes, &mut parents, &mut path)?;
@@ -50,7 +50,7 @@ impl Preorder {
         Ok(Self { nodes, numbers, parents })
     }
 
-    /// How many numbers there are: the nodes reached and the root of all roots.
+    /// The number of nodes reached, and one for the root of all roots.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()
@@ -74,7 +74,7 @@ impl Preorder {
         self.numbers.get(node.index()).copied().filter(|&number| number != NONE)
     }
 
-    /// The number from which each number was reached first; of 0, 0.
+    /// The number from which each was reached first; of 0, 0.
     #[must_use]
     pub fn parents(&self) -> &[u32] {
         &self.parents

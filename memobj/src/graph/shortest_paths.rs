@@ -1,19 +1,18 @@
-//! The shortest ways from the roots.
+//! Breadth-first search: the shortest path from a root to each node.
 
 use super::preorder::NONE;
 use super::{Graph, NodeId};
 
-/// For each node, from which one it was first reached in a search in breadth: the way back leads to the nearest root by the fewest
-/// edges. 4 bytes a node.
+/// The parent of each node in a breadth-first search; following parents leads to the nearest root by the fewest edges. 4 bytes a node.
 #[derive(Debug)]
 pub struct ShortestPaths {
-    /// The node before each: itself for a root, `NONE` for what was not reached.
+    /// The parent of each node: itself for a root, `NONE` if it was not reached.
     parents: Vec<u32>,
 }
 
 impl ShortestPaths {
-    /// Searches `graph` from `roots`; of ways of one length, that from the earlier root and over the earlier edge. Edges for which
-    /// `follow(from, to)` is false are passed over.
+    /// Searches `graph` from `roots`. Of paths of one length, the one from the earlier root and over the earlier edge wins. Edges for which
+    /// `follow(from, to)` is false are skipped.
     #[must_use]
     pub fn new(graph: &Graph, roots: &[NodeId], follow: impl FnMut(NodeId, NodeId) -> bool) -> Self {
         let mut paths = Self { parents: vec![NONE; graph.nodes()] };
@@ -21,8 +20,8 @@ impl ShortestPaths {
         paths
     }
 
-    /// Searches on, from other roots or over other edges, for what was not reached: what was, keeps its way. A root that was reached is
-    /// searched from again, since `follow` may let more through now.
+    /// Extends the search to other roots or edges; nodes that were reached keep their path. A root that was reached is searched again,
+    /// since `follow` may accept more now.
     pub fn extend(
         &mut self,
         graph: &Graph,
@@ -61,7 +60,7 @@ impl ShortestPaths {
         self.parents.get(node.index()).is_some_and(|&before| before != NONE)
     }
 
-    /// The node before `node` on the shortest way; `None` for a root and for what is not reached.
+    /// The parent of `node`; `None` for a root and for a node that is not reached.
     #[must_use]
     pub fn parent(&self, node: NodeId) -> Option<NodeId> {
         self.parents
@@ -71,7 +70,7 @@ impl ShortestPaths {
             .map(NodeId)
     }
 
-    /// The way from a root to `node`, both ends in it; empty if no root reaches it.
+    /// The path from a root to `node`, with both ends; empty if no root reaches it.
     #[must_use]
     pub fn path_to(&self, node: NodeId) -> Vec<NodeId> {
         if !self.reaches(node) {

@@ -1,4 +1,4 @@
-//! Every object to its holder and to its owner.
+//! Assigns a holder and an owner to every object.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,44 +14,44 @@ use memobj_process::memory::Memory;
 use super::place_name::{NamePart, PlaceNamer, Role, step_of_thread};
 use super::{Holders, NamedPlace, PlaceId};
 
-/// How many attributes a holder's name may have behind its module. What is deeper belongs to the last one.
+/// Attributes that a name may have behind its module; deeper ones belong to the last one.
 const MAX_DEPTH: u8 = 6;
 
-/// How many places are told apart. A bound, no fact: what comes after them belongs to what is above it.
+/// Places that are kept apart; later ones belong to the place above.
 const MAX_PLACES: usize = 1 << 20;
 
-/// A string, a number or some bytes of less belong to what has them; larger ones are named: they may be what the memory goes into.
+/// A smaller string, number or bytes object belongs to its referrer; larger ones have names, since memory may go into them.
 const SMALL_VALUE_BYTES: u64 = 1024;
 
-/// What a place in a module that came with Python holds, if less than one part in so many of all bytes, is not told by itself.
+/// A place of the standard library has a row of its own if it holds one part in so many of all bytes.
 const LISTED_PART: u64 = 2000;
 
-/// All that the modules which came with Python define.
+/// The row of the standard library.
 pub const STANDARD: &str = "(standard library)";
 
-/// Not attributed yet.
+/// Not assigned yet.
 const NONE: PlaceId = PlaceId(u32::MAX);
 
-/// An object that has a name, and whose parts may have names of their own.
+/// An object with a name whose parts may have names.
 struct PendingNode {
     node: NodeId,
     place: PlaceId,
-    /// What the way to it begins with: a module, a frame.
+    /// The root of its path: a module, a frame.
     root: PlaceId,
     role: Role,
     depth: u8,
-    /// The types of those above that are instances, the nearest last: a chain of objects of one type is one place.
+    /// The types of the instances above, the nearest last: a chain of objects of one type is one place.
     types: Vec<TypeIndex>,
 }
 
-/// Who owns objects of a type and what they refer to.
+/// The owner of a type's objects and of their references.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OwnerRule {
-    /// Whoever owns what refers to them.
+    /// The owner of the referrer.
     Inherited,
     /// Their class.
     Class(PlaceId),
-    /// The line of code where they wait, or what they run does: generators, coroutines, tasks.
+    /// The line where they wait, or where their coroutine does: generators, coroutines, tasks.
     Suspended,
 }
 
@@ -59,7 +59,7 @@ struct Attribution<'a, 'p, 'm, 'w, M> {
     namer: PlaceNamer<'a, 'p, 'm, 'w, M>,
     paths: &'a crate::graph::ShortestPaths,
     places: Vec<NamedPlace>,
-    /// By place: where it is counted instead, since it is only what a module defines: a function, a class.
+    /// The place in which a place is counted, if it is a definition of a module: a function, a class.
     merged_into: HashMap<PlaceId, PlaceId>,
     by_text: HashMap<Arc<str>, PlaceId>,
     holders: Vec<PlaceId>,
@@ -69,7 +69,7 @@ struct Attribution<'a, 'p, 'm, 'w, M> {
 }
 
 impl Holders<'_> {
-    /// Attributes every object.
+    /// Assigns every object.
     pub(super) fn attribute<M: Memory>(&mut self, names: &mut NameReader<'_, '_, M>) {
         let nodes = self.graph.references().nodes();
         let mut attribution = Attribution {
@@ -105,7 +105,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         self.namer.graph
     }
 
-    /// The number of a place, which is told by its name.
+    /// The place with a name.
     fn place(&mut self, text: Arc<str>, module: Option<Arc<str>>, above: Option<PlaceId>) -> PlaceId {
         if let Some(&known) = self.by_text.get(&text) {
             return known;
@@ -139,7 +139,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         OwnerRule::Inherited
     }
 
-    /// The roots of all ways are named first.
+    /// Names the roots.
     fn push_roots(&mut self) {
         let mut roots: Vec<NodeId> =
             self.namer.modules.list().iter().filter_map(|m| self.graph().node(m.at)).collect();
@@ -167,7 +167,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 types: Vec::new(),
             });
         }
-        // The first is looked into first.
+        // The first root is processed first.
         open.reverse();
         self.stack = open;
     }
@@ -190,7 +190,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         self.owners.get(node.index()).copied().unwrap_or(NONE)
     }
 
-    /// The owner that an object is by itself.
+    /// The owner that an object is itself.
     fn own_place(&mut self, node: NodeId) -> Option<PlaceId> {
         let owner_rules = *self.owner_rules.get(self.graph().type_index(node).0 as usize)?;
         match owner_rules {
@@ -204,11 +204,11 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         }
     }
 
-    /// NameReader what an object leads to; what has no name of its own belongs to the object.
+    /// Names the references of an object; those without a name belong to the object.
     fn name_children(&mut self, open: PendingNode) {
         let (graph, paths) = (self.namer.graph, self.paths);
         let is_ours = |to: NodeId| paths.parent(to) == Some(open.node);
-        // Each once, by the first and most telling name: a hostile list may have the same object as often as it likes.
+        // Each object once, by the most specific name: a hostile list may have the same object many times.
         let mut met = HashSet::new();
         let mut steps = Vec::new();
         let mut seen = |to: memobj_process::addr::Addr, reference: Reference| {
@@ -258,10 +258,10 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                     None => continue,
                 };
                 let place = self.place(text, module, Some(open.place));
-                // A function or a class is what its module is made of; what it keeps may be more than that.
+                // A function or a class is a definition of its module; the objects that it keeps may be more.
                 let is_code = match kind {
                     Some(Builtin::Function) => true,
-                    // A class that owns its objects is told by itself.
+                    // A class that owns its objects has a row of its own.
                     Some(Builtin::Type) => !self.owner_rules.contains(&OwnerRule::Class(place)),
                     _ => false,
                 };
@@ -270,7 +270,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 }
                 place
             };
-            // What is suspended owns its variables, however they are named; until 3.10 a frame object has them.
+            // Suspended code owns its variables, whatever their names; until 3.10 a frame object has them.
             let is_suspended = of.is_some_and(|of| of.kind == Some(Builtin::Frame))
                 || self.owner_rules.get(graph.type_index(open.node).0 as usize)
                     == Some(&OwnerRule::Suspended);
@@ -286,7 +286,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         }
     }
 
-    /// Looks into what was just named, later, if it may have parts with names.
+    /// Adds a named object to the stack, if its parts may have names.
     fn push_child(&mut self, node: NodeId, place: PlaceId, role: Role, word: &NamePart, above: &PendingNode) {
         let mut types = above.types.clone();
         if role == Role::Named {
@@ -326,8 +326,8 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         }
     }
 
-    /// Whether an object of the type of the one that it is an attribute of is no link of a chain: it has no attribute of that name
-    /// itself. The parts of such (`types.SimpleNamespace`, `argparse.Namespace`) have names that tell.
+    /// Whether an object of the same type as the one above is no link of a chain: it has no attribute of that name itself, as in
+    /// `types.SimpleNamespace` and `argparse.Namespace`.
     fn is_namespace_within(&mut self, node: NodeId, word: &NamePart, types: &[TypeIndex]) -> bool {
         let NamePart::Attribute(name) = word else { return false };
         let Some(at) =
@@ -338,7 +338,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         self.namer.names.attribute(at, name).is_none()
     }
 
-    /// Counts what modules define with them, and what is of no weight in those that came with Python as one.
+    /// Merges definitions into their modules, and small places of the standard library into one.
     fn merge_definitions(&mut self) {
         let standard = self.place(STANDARD.into(), Some(STANDARD.into()), None);
         let graph = self.namer.graph;
@@ -349,7 +349,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
             let mut bytes = vec![0_u64; self.places.len()];
             for (node, place) in (0..).take(graph.objects()).map(NodeId).zip(&mut *all) {
                 let once = self.merged_into.get(place).copied().unwrap_or(*place);
-                // A function is folded into its module, and that may be into another.
+                // A function is merged into its module, and that may be merged into the standard library.
                 *place = self.merged_into.get(&once).copied().unwrap_or(once);
                 if let Some(bytes) = bytes.get_mut(place.0 as usize) {
                     *bytes = bytes.saturating_add(graph.size(node));
@@ -366,12 +366,12 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         }
     }
 
-    /// Of what the program cannot reach, that which has an owner of its own, and what this leads to.
+    /// Assigns unreachable objects that have an owner of their own, and those that they lead to.
     fn assign_unreachable(&mut self) {
         let graph = self.namer.graph;
-        let is_stray = |node: NodeId| graph.liveness(node) != Liveness::Reachable;
+        let is_unreachable = |node: NodeId| graph.liveness(node) != Liveness::Reachable;
         let mut stack = Vec::new();
-        for node in (0..).take(graph.objects()).map(NodeId).filter(|&node| is_stray(node)) {
+        for node in (0..).take(graph.objects()).map(NodeId).filter(|&node| is_unreachable(node)) {
             if self.holder(node) != NONE || self.paths.reaches(node) {
                 continue;
             }
@@ -383,7 +383,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         while let Some(node) = stack.pop() {
             let owner = self.owner(node);
             for &to in graph.references().targets(node) {
-                if self.holder(to) == NONE && is_stray(to) && !self.paths.reaches(to) {
+                if self.holder(to) == NONE && is_unreachable(to) && !self.paths.reaches(to) {
                     let holder = self.place(liveness_place(graph.liveness(to)), None, None);
                     self.assign(to, holder, owner);
                     stack.push(to);
@@ -392,7 +392,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         }
     }
 
-    /// What was not named belongs to what the way to it comes from.
+    /// Assigns the other objects to the place that their path comes from.
     fn assign_unnamed(&mut self) {
         let mut way = Vec::new();
         for node in (0..).take(self.graph().objects()).map(NodeId) {
@@ -407,8 +407,8 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
             let (mut holder, mut owner) = (self.holder(at), self.owner(at));
             while let Some(node) = way.pop() {
                 if holder == NONE {
-                    let standing = self.graph().liveness(node);
-                    holder = self.place(liveness_place(standing), None, None);
+                    let liveness = self.graph().liveness(node);
+                    holder = self.place(liveness_place(liveness), None, None);
                     owner = holder;
                 }
                 self.assign(node, holder, owner);
@@ -418,7 +418,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
     }
 }
 
-/// The place of what the program cannot reach.
-fn liveness_place(standing: Liveness) -> Arc<str> {
-    format!("({})", standing.as_str()).into()
+/// The place of unreachable objects.
+fn liveness_place(liveness: Liveness) -> Arc<str> {
+    format!("({})", liveness.as_str()).into()
 }

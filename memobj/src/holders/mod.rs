@@ -1,8 +1,8 @@
-//! Who holds what: each object by the one place of the program that leads to it, and by its nearest owner there.
+//! Holders and owners of objects.
 //!
 //! A *holder* is the place nearest to a root that has a name and holds more than itself: `botpkg.cache._sessions`, a local variable, the
-//! cache of a function. An *owner* is the nearest thing above an object that somebody of the program has named: the instance of a class
-//! that it is a part of, or else the holder. So a dict is not just a dict.
+//! cache of a function. An *owner* is the nearest named thing above an object: the instance of a class of the program that it is a part of,
+//! or else the holder. So a dict is not just a dict.
 
 pub mod object_samples;
 pub mod path_search;
@@ -28,25 +28,25 @@ use memobj_cpython::heap::walk::HeapWalk;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
-/// A place of the program, by its number among all that were met.
+/// A place, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlaceId(pub u32);
 
-/// A place that holds objects, or something that owns them.
+/// A place in the program that holds or owns objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedPlace {
     /// Its name: `botpkg.cache._sessions`.
     pub text: Arc<str>,
-    /// The module that it is of; `None` if it is of none.
+    /// Its module, if it has one.
     pub module: Option<Arc<str>>,
-    /// The place that this one is a part of, by its name; `None` for what ways begin with, and for an owner that is a class or a function.
+    /// The place that this one is a part of by name; `None` for a root, and for an owner that is a class or a function.
     pub above: Option<PlaceId>,
 }
 
-/// Objects and their bytes.
+/// A number of objects, and their sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ObjectTotals {
-    /// How many.
+    /// The number of objects.
     pub objects: u64,
     /// Their sizes, as `sys.getsizeof` gives them.
     pub bytes: u64,
@@ -59,7 +59,7 @@ impl ObjectTotals {
     }
 }
 
-/// Every object of a heap with who holds it.
+/// The holder and the owner of every object.
 #[derive(Debug)]
 pub struct Holders<'w> {
     graph: ObjectGraph<'w>,
@@ -72,7 +72,7 @@ pub struct Holders<'w> {
 }
 
 impl<'w> Holders<'w> {
-    /// Finds them, with `threads` threads for what they can share; the result is the same with any number.
+    /// Finds the holders, with `threads` threads where work can be shared; the result is the same with any number.
     ///
     /// # Errors
     /// As [`ObjectGraph::read`].
@@ -99,25 +99,25 @@ impl<'w> Holders<'w> {
         Ok(found)
     }
 
-    /// The graph.
+    /// The object graph.
     #[must_use]
     pub const fn graph(&self) -> &ObjectGraph<'w> {
         &self.graph
     }
 
-    /// The modules.
+    /// The loaded modules.
     #[must_use]
     pub const fn modules(&self) -> &Modules {
         &self.modules
     }
 
-    /// Whether a place's module came with Python: by itself, or as what all of that is told as.
+    /// Whether a place belongs to the standard library, or is its summary row.
     #[must_use]
     pub fn is_standard(&self, module: &str) -> bool {
         module == STANDARD || self.modules.is_standard(module)
     }
 
-    /// The way to each object.
+    /// The path to each object.
     #[must_use]
     pub const fn paths(&self) -> &ShortestPaths {
         &self.paths
@@ -135,25 +135,25 @@ impl<'w> Holders<'w> {
         self.places.get(id.0 as usize)
     }
 
-    /// What holds an object.
+    /// The holder of an object.
     #[must_use]
     pub fn holder(&self, node: NodeId) -> Option<PlaceId> {
         self.holders.get(node.index()).copied()
     }
 
-    /// What owns an object.
+    /// The owner of an object.
     #[must_use]
     pub fn owner(&self, node: NodeId) -> Option<PlaceId> {
         self.owners.get(node.index()).copied()
     }
 
-    /// What each place holds, by its number: every object once.
+    /// Totals by holder: every object once.
     #[must_use]
     pub fn holder_totals(&self) -> Vec<ObjectTotals> {
         self.totals(&self.holders)
     }
 
-    /// What each place owns, by its number: every object once.
+    /// Totals by owner: every object once.
     #[must_use]
     pub fn owner_totals(&self) -> Vec<ObjectTotals> {
         self.totals(&self.owners)
@@ -169,18 +169,18 @@ impl<'w> Holders<'w> {
         totals
     }
 
-    /// The objects that the program cannot reach, by what keeps them alive and by type; the most bytes first.
+    /// The unreachable objects by liveness and type, the most bytes first.
     #[must_use]
     pub fn unreachable(&self) -> Vec<(Liveness, crate::object_graph::TypeIndex, ObjectTotals)> {
         let mut totals = std::collections::BTreeMap::<_, ObjectTotals>::new();
         for node in (0..).take(self.graph.objects()).map(NodeId) {
-            let standing = self.graph.liveness(node);
-            if standing != Liveness::Reachable {
-                totals.entry((standing, self.graph.type_index(node))).or_default().add(self.graph.size(node));
+            let liveness = self.graph.liveness(node);
+            if liveness != Liveness::Reachable {
+                totals.entry((liveness, self.graph.type_index(node))).or_default().add(self.graph.size(node));
             }
         }
         let mut all: Vec<_> =
-            totals.into_iter().map(|((standing, of), total)| (standing, of, total)).collect();
+            totals.into_iter().map(|((liveness, of), total)| (liveness, of, total)).collect();
         all.sort_by_key(|&(_, _, total)| std::cmp::Reverse((total.bytes, total.objects)));
         all
     }

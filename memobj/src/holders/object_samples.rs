@@ -1,4 +1,4 @@
-//! Which objects there were, in a sample of fixed size: two censuses of a log then tell which of them stayed.
+//! A sample of objects of fixed size, by which two censuses of a log find the surviving ones.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -8,10 +8,10 @@ use common::record::{Fingerprints, ObjectSample};
 
 use super::Holders;
 
-/// Of so many types, and of so many holders, objects are remembered: of those with most bytes.
+/// Types, and holders, with a sample: those with most bytes.
 const MAX_SAMPLES: usize = 48;
 
-/// The samples of the types and of the holders with most bytes; types of one name together.
+/// Samples the objects of the types and holders with most bytes; types of one name share a sample.
 #[must_use]
 pub fn sample_objects(holders: &Holders<'_>) -> Vec<ObjectSample> {
     let links = holders.graph();
@@ -37,13 +37,13 @@ pub fn sample_objects(holders: &Holders<'_>) -> Vec<ObjectSample> {
 /// The samples of one list of names.
 #[derive(Debug)]
 struct Sampler {
-    /// By number in the list: which sample it belongs to; `None` if it is not remembered.
+    /// By number in the list: the sample; `None` without one.
     slots: Vec<Option<usize>>,
     samples: Vec<(Arc<str>, Fingerprints)>,
 }
 
 impl Sampler {
-    /// For a list of names, each with its number of objects and their bytes.
+    /// Prepares samples for a list of names, each with its number of objects and their bytes.
     fn new(list: impl Iterator<Item = (Arc<str>, u64, u64)>) -> Self {
         let list: Vec<_> = list.collect();
         let mut bytes: HashMap<&Arc<str>, u64> = HashMap::new();

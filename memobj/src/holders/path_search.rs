@@ -1,8 +1,8 @@
-//! The way that is told of an object: the shortest one that means something to who wrote the program.
+//! The reported path to each object: the shortest one that says something to the program's author.
 //!
-//! An object has many ways to it. Those from the program's own modules come first, then those from its running functions and threads,
-//! then those from what came with Python, and only then those over what binds all objects to each other and says nothing of any: an
-//! instance to its class, a function to its module, a class to its bases, a module to those that it imports.
+//! An object has many paths. Those from the program's own modules come first, then those from its running functions and threads, then those
+//! from the standard library. Last come paths over references that bind all objects to each other and explain nothing: an instance to its
+//! class, a function to its module, a class to its bases, a module to its imports.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +14,7 @@ use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::memory::Memory;
 
-/// What a type is to the search.
+/// The role of a type in the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NodeClass {
     Other,
@@ -25,16 +25,16 @@ enum NodeClass {
     Function,
 }
 
-/// What the search asks of each edge.
+/// The rules by which edges are followed.
 struct EdgeRules<'l, 'w> {
     graph: &'l ObjectGraph<'w>,
     classes: Vec<NodeClass>,
-    /// By type: its own node.
+    /// The node of each type.
     types: Vec<Option<NodeId>>,
-    /// A bit for each object that is a module's dict.
+    /// A bit for each dict of a module.
     dicts: Vec<u64>,
     modules: HashMap<NodeId, NodeId>,
-    /// By function that a module has from another one: so its dict does not tell of it.
+    /// Functions in the dict of a module that did not define them.
     imported: HashSet<(NodeId, NodeId)>,
 }
 
@@ -94,7 +94,7 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
         self.dicts.get(node.index() / 64).is_some_and(|word| word >> (node.index() % 64) & 1 != 0)
     }
 
-    /// Whether an edge says something of what it leads to.
+    /// Whether an edge explains its target.
     #[inline]
     fn is_informative(&self, from: NodeId, to: NodeId) -> bool {
         if self.is_module_dict(to) {
@@ -114,7 +114,7 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
     }
 }
 
-/// Finds the way to each object.
+/// Finds the path to each object.
 #[must_use]
 pub fn find_paths<M: Memory>(
     graph: &ObjectGraph<'_>,
@@ -142,7 +142,7 @@ pub fn find_paths<M: Memory>(
         }
     }
     own_frames.extend(threads);
-    // Where the search did not go on though it could.
+    // Nodes with edges that were not followed.
     let mut passed_over: Vec<NodeId> = Vec::new();
     let mut follow = |from: NodeId, to: NodeId| {
         let is_informative = rules.is_informative(from, to);

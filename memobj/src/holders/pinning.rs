@@ -1,4 +1,4 @@
-//! Who holds the objects that keep nearly empty arenas of Python's allocator.
+//! Holders of the objects in nearly empty arenas of Python's allocator.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -9,20 +9,20 @@ use crate::graph::NodeId;
 use crate::holders::Holders;
 use memobj_process::addr::Addr;
 
-/// What a holder's objects keep.
+/// Memory that the objects of a holder keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldPinning {
-    /// The place of the program that leads to them.
+    /// The holder.
     pub name: Arc<str>,
-    /// How many of its objects lie in nearly empty arenas.
+    /// Its objects in nearly empty arenas.
     pub objects: u64,
-    /// In how many of these.
+    /// The number of these arenas.
     pub arenas: u64,
-    /// Their part of what those keep: each object in them has the same.
+    /// Their part of the bytes that these keep; each object in an arena has the same part.
     pub pinned_bytes: u64,
 }
 
-/// The holders of what lies in `kept`: arenas, by address, each with what it keeps in bytes. Those that keep most come first.
+/// Finds the holders of the objects in `kept`: arenas by address, each with the bytes it keeps. Those that keep most come first.
 #[must_use]
 pub fn find_pinning(holders: &Holders<'_>, kept: &[(Range<Addr>, u64)]) -> Vec<HeldPinning> {
     let graph = holders.graph();

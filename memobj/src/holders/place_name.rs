@@ -1,4 +1,4 @@
-//! NameReader put together: from a module or a function, over attributes and variables, to the place that holds something.
+//! Names of places: a module or function, then attributes and variables.
 
 use std::sync::Arc;
 
@@ -11,31 +11,31 @@ use memobj_cpython::heap::types::Type;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-/// What a node is in the name of a place, besides the object it is.
+/// The role of a node in the name of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// What has the name.
+    /// The object with the name.
     Named,
     /// The dict of a module, a class or an instance: its entries are their attributes.
     Namespace,
     /// The default arguments of the function at this address, by number.
     Defaults(Addr),
-    /// Those that are given by name.
+    /// The keyword-only default arguments.
     KeywordDefaults,
     /// The closure variables of the function at this address.
     Closure(Addr),
-    /// A cell: what is in it has the name.
+    /// A cell: its content has the name.
     Cell,
-    /// The dicts that threads have of a `threading.local`.
+    /// The dicts of a `threading.local`, by thread.
     ThreadLocals,
-    /// What belongs to what has the name, and has none of its own.
+    /// A part of the object with the name, without a name of its own.
     Part,
 }
 
-/// What a reference adds to a name.
+/// The part that a reference adds to a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NamePart {
-    /// Nothing: it leads on to what the name means.
+    /// No part: the target has the same name.
     Nothing,
     /// `.name`.
     Attribute(Arc<str>),
@@ -51,12 +51,12 @@ pub enum NamePart {
     Frame(Arc<str>),
     /// `cache of` it.
     Cache,
-    /// It is that thread's: `thread name:` comes before all else.
+    /// `thread name:` before everything else.
     OfThread(Arc<str>),
 }
 
 impl NamePart {
-    /// A name with this added.
+    /// Appends this to a name.
     #[must_use]
     pub fn append_to(&self, text: &Arc<str>) -> Arc<str> {
         match self {
@@ -73,7 +73,7 @@ impl NamePart {
     }
 }
 
-/// What is needed to put names together.
+/// Builds the names of places.
 pub struct PlaceNamer<'a, 'p, 'm, 'w, M> {
     /// The graph.
     pub graph: &'a ObjectGraph<'w>,
@@ -81,12 +81,12 @@ pub struct PlaceNamer<'a, 'p, 'm, 'w, M> {
     pub modules: &'a Modules,
     /// The names of the threads of `graph`.
     pub threads: &'a [Arc<str>],
-    /// The names of everything else.
+    /// The reader of all other names.
     pub names: &'a mut NameReader<'p, 'm, M>,
 }
 
 impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
-    /// The name of a root of all ways, and the module it is of.
+    /// The name of a root, and its module.
     pub fn root(&mut self, node: NodeId) -> (Arc<str>, Option<Arc<str>>) {
         if let Some(source) = self.graph.root(node) {
             return match source.kind {
@@ -104,7 +104,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
                 RootKind::Interpreter(_) => ("(interpreter)".into(), None),
                 RootKind::StaticTypes => ("(builtin types)".into(), None),
                 RootKind::Native => ("(native code)".into(), None),
-                RootKind::Unknown => ("(nobody known)".into(), None),
+                RootKind::Unknown => ("(no known referrer)".into(), None),
             };
         }
         let module = self.graph.address(node).and_then(|at| self.modules.get(at));
@@ -114,8 +114,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
         }
     }
 
-    /// What a reference from an object of a role adds to the name, and the role of what it leads to; `None` if that only belongs to what has
-    /// the name.
+    /// The part that a reference adds to the name, and the role of its target; `None` if the target is a part of the object with the name.
     pub fn follow(
         &mut self,
         from: Addr,
@@ -165,7 +164,7 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
                 (NamePart::Variable(Arc::clone(name)), Role::Named)
             }
             (Role::Named, Reference::Attribute(name)) => match kind {
-                // What a wrapper wraps has its name; what else belongs to a function or a class is a part of it.
+                // A wrapped function has the name of its wrapper; the attributes of a function or a class are parts of it.
                 Some(Builtin::LruCache) => (NamePart::Nothing, Role::Named),
                 Some(Builtin::Function | Builtin::Type | Builtin::Frame | Builtin::Module) => return None,
                 _ if self.names.type_of(to).is_some_and(|of| of.kind == Some(Builtin::Frame)) => {
@@ -178,8 +177,8 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
         })
     }
 
-    /// The thread whose key in the dicts of a `threading.local` this is: a weak reference to what its dict has, or, from 3.13 on, what
-    /// its state refers to.
+    /// Finds the thread of a key in the dicts of a `threading.local`: the key is a weak reference to an object in the thread's dict, or,
+    /// from 3.13 on, an object in its state.
     fn thread_of(&mut self, key: Addr) -> Option<Arc<str>> {
         let layout = self.names.python().layout;
         let referred = match self.names.type_of(key)?.kind {
@@ -203,14 +202,14 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
     }
 }
 
-/// How the state of a thread refers to `to`: its context is what it has; of the rest, the names are C's.
+/// The reference from the state of a thread to `to`: only its context has a name.
 pub(super) fn step_of_thread(graph: &ObjectGraph<'_>, to: NodeId) -> Option<Reference> {
     let of = graph.type_of(to)?;
     (of.qualname == "Context" && matches!(of.module.as_str(), "builtins" | "_contextvars"))
         .then_some(Reference::Internal)
 }
 
-/// Whether objects of a type are only a wrapper around a function.
+/// Whether a type's objects only wrap a function.
 fn is_wrapper(of: Option<&Type>) -> bool {
     let Some(of) = of else { return false };
     matches!(of.name().as_str(), "property" | "classmethod" | "staticmethod" | "method")

@@ -1,4 +1,4 @@
-//! Who holds the objects that were counted.
+//! Totals by holder, owner and module.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -9,9 +9,6 @@ use common::record::ObjectSample;
 
 use crate::config::HolderOptions;
 use crate::graph::NodeId;
-use crate::holders::retained::RetainedSizes;
-use crate::holders::why::Why;
-use crate::holders::{Holders, ObjectTotals};
 use crate::names::NameReader;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_process::addr::Addr;
@@ -19,59 +16,62 @@ use memobj_process::memory::Memory;
 
 use super::object_samples::sample_objects;
 use super::pinning::{HeldPinning, find_pinning};
+use super::retained::RetainedSizes;
+use super::why::Why;
+use super::{Holders, ObjectTotals};
 
-/// To so many objects of a type the ways are looked at.
-const SAMPLE: usize = 10_000;
+/// Objects of a type whose paths are searched for `--why`.
+const MAX_PATHS: usize = 10_000;
 
-/// Who holds the objects of a Python; each object is in each list once.
+/// The holders of a Python's objects; each object is in each list once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Held {
-    /// By the place of the program that leads to them, those with most bytes first.
-    pub holders: Vec<HeldBy>,
-    /// By the nearest thing above them that has a name.
-    pub owners: Vec<HeldBy>,
-    /// By the module of their owner; `None`: of none.
-    pub modules: Vec<HeldBy>,
-    /// What the program cannot reach.
-    pub strays: Vec<Stray>,
-    /// What the objects of each type retain, by the type's name; `None` if that was not asked.
+pub struct HolderSummary {
+    /// By holder, those with most bytes first.
+    pub holders: Vec<HolderRow>,
+    /// By owner.
+    pub owners: Vec<HolderRow>,
+    /// By the module of the owner.
+    pub modules: Vec<HolderRow>,
+    /// The unreachable objects.
+    pub unreachable: Vec<UnreachableObjects>,
+    /// The size that the objects of each type retain, by the type's name; `None` if not requested.
     pub retained: Option<BTreeMap<Arc<str>, u64>>,
-    /// By the place that leads to them: what keeps nearly empty arenas of Python's allocator; nothing if that is not known.
+    /// The holders of the objects that keep nearly empty arenas of Python's allocator; empty if these are not known.
     pub pinning: Vec<HeldPinning>,
-    /// The ways to the objects of the types that were asked for.
+    /// The paths to the objects of the requested types.
     pub whys: Vec<Why>,
-    /// Which objects there were, in a sample.
+    /// A sample of the objects.
     pub samples: Vec<ObjectSample>,
 }
 
-/// The objects that belong to something.
+/// The objects of a holder, an owner or a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldBy {
+pub struct HolderRow {
     /// Its name.
     pub name: Arc<str>,
-    /// How many objects.
+    /// The number of objects.
     pub count: u64,
     /// Their sizes.
     pub size_bytes: u64,
-    /// What would be freed without it; `None` if that was not asked, or says nothing.
+    /// The size that would be freed without it; `None` if not requested, or without meaning.
     pub retained_bytes: Option<u64>,
 }
 
-/// Objects of a type that the program cannot reach.
+/// Unreachable objects of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stray {
+pub struct UnreachableObjects {
     /// The name of the type.
-    pub of: Arc<str>,
-    /// Why they are there, in a word.
-    pub standing: &'static str,
-    /// How many.
+    pub type_name: Arc<str>,
+    /// Their liveness, by its name in records.
+    pub liveness: &'static str,
+    /// The number of objects.
     pub count: u64,
     /// Their sizes.
     pub size_bytes: u64,
 }
 
-/// Sums up who holds the objects of `holders`, and what they retain, if that is known and wanted. `kept` are nearly empty arenas of
-/// Python's allocator, as far as they are known: by address, each with what it keeps.
+/// Sums up the objects of `holders`, with retained sizes if those are known and requested. `kept` are nearly empty arenas of Python's
+/// allocator by address, each with the bytes it keeps.
 #[must_use]
 pub fn summarize_holders<M: Memory>(
     python: &PythonHeap<'_, M>,
@@ -79,7 +79,7 @@ pub fn summarize_holders<M: Memory>(
     retained: Option<&RetainedSizes>,
     wanted: &HolderOptions,
     kept: &[(Range<Addr>, u64)],
-) -> Held {
+) -> HolderSummary {
     let graph = holders.graph();
     let retained = retained.filter(|_| wanted.retained);
     let places = holders.places();
@@ -88,12 +88,13 @@ pub fn summarize_holders<M: Memory>(
     });
     let named = |totals: Vec<ObjectTotals>, retained: Option<&Vec<u64>>| {
         let rows = totals.into_iter().zip(places).enumerate();
-        let rows = rows.filter(|(_, (total, _))| total.objects > 0).map(|(number, (total, place))| HeldBy {
-            name: (&*place.text).into(),
-            count: total.objects,
-            size_bytes: total.bytes,
-            retained_bytes: retained.and_then(|retained| retained.get(number)).copied(),
-        });
+        let rows =
+            rows.filter(|(_, (total, _))| total.objects > 0).map(|(number, (total, place))| HolderRow {
+                name: (&*place.text).into(),
+                count: total.objects,
+                size_bytes: total.bytes,
+                retained_bytes: retained.and_then(|retained| retained.get(number)).copied(),
+            });
         ordered(rows.collect())
     };
     let owned = holders.owner_totals();
@@ -104,25 +105,25 @@ pub fn summarize_holders<M: Memory>(
         module.bytes = module.bytes.saturating_add(total.bytes);
     }
     let modules = modules.into_iter().filter(|(_, total)| total.objects > 0);
-    let modules = modules.map(|(name, total)| HeldBy {
+    let modules = modules.map(|(name, total)| HolderRow {
         name: name.into(),
         count: total.objects,
         size_bytes: total.bytes,
         retained_bytes: None,
     });
-    let strays = holders.unreachable().into_iter().map(|(standing, of, total)| Stray {
-        of: graph.type_at(of).map_or_else(|| "?".into(), |of| of.name().into()),
-        standing: standing.as_str(),
+    let unreachable = holders.unreachable().into_iter().map(|(liveness, of, total)| UnreachableObjects {
+        type_name: graph.type_at(of).map_or_else(|| "?".into(), |of| of.name().into()),
+        liveness: liveness.as_str(),
         count: total.objects,
         size_bytes: total.bytes,
     });
     let mut names = NameReader::new(python);
-    let whys = wanted.why.iter().flat_map(|of| holders.why(&mut names, of, SAMPLE)).collect();
-    Held {
+    let whys = wanted.why.iter().flat_map(|of| holders.why(&mut names, of, MAX_PATHS)).collect();
+    HolderSummary {
         holders: named(holders.holder_totals(), by_holder.as_ref()),
         owners: named(owned, None),
         modules: ordered(modules.collect()),
-        strays: strays.collect(),
+        unreachable: unreachable.collect(),
         retained: retained.map(|retained| by_type(holders, retained)),
         pinning: find_pinning(holders, kept),
         whys,
@@ -130,7 +131,7 @@ pub fn summarize_holders<M: Memory>(
     }
 }
 
-/// What types retain, those of one name together.
+/// The retained size of each type; types of one name together.
 fn by_type(holders: &Holders<'_>, retained: &RetainedSizes) -> BTreeMap<Arc<str>, u64> {
     let graph = holders.graph();
     let mut numbers: BTreeMap<Arc<str>, usize> = BTreeMap::new();
@@ -145,7 +146,7 @@ fn by_type(holders: &Holders<'_>, retained: &RetainedSizes) -> BTreeMap<Arc<str>
 }
 
 /// The most bytes first, then the most objects, then by name.
-fn ordered(mut rows: Vec<HeldBy>) -> Vec<HeldBy> {
+fn ordered(mut rows: Vec<HolderRow>) -> Vec<HolderRow> {
     rows.sort_unstable_by(|a, b| {
         (Reverse(a.size_bytes), Reverse(a.count), &a.name).cmp(&(
             Reverse(b.size_bytes),

@@ -1,4 +1,4 @@
-//! Why objects of a type are there: the paths to them, like ones told as one.
+//! The paths to the objects of a type (`--why`); like paths are one.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -15,58 +15,58 @@ use memobj_process::memory::Memory;
 use super::Holders;
 use super::place_name::{NamePart, PlaceNamer, Role, step_of_thread};
 
-/// Items of a container with more are not told apart, unless they are attributes.
+/// Items of a container with more are not named, unless they are attributes.
 const FEW: u64 = 64;
-/// The longest path that is told in full; of longer ones, such as those into linked lists, both ends.
+/// The longest path that is reported in full; of longer ones, such as those into linked lists, both ends are.
 const LONGEST: usize = 64;
-/// How many steps are remembered: paths have their beginnings in common. A bound, no fact.
+/// References that are kept: paths share their beginnings.
 const MAX_KNOWN: usize = 1 << 20;
 
-/// Why the objects of a type are there.
+/// The paths to the objects of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Why {
     /// The type.
     pub of: String,
-    /// How many objects it has.
+    /// The number of its objects.
     pub objects: u64,
-    /// To how many of them the path was looked at.
+    /// The number of objects whose path was searched.
     pub sampled: u64,
-    /// The paths, those of the most objects first.
+    /// The paths, the most frequent first.
     pub paths: Vec<ReferencePath>,
 }
 
-/// The path to some objects of a type.
+/// A path to some objects of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferencePath {
-    /// How many of those that were looked at are reached so.
+    /// The number of searched objects with this path.
     pub count: u64,
-    /// Where it begins: `module botpkg.cache`.
+    /// Its root: `module botpkg.cache`.
     pub root: Arc<str>,
-    /// Where it leads to; the last one is the object itself.
+    /// Its steps; the last one is the object itself.
     pub steps: Vec<PathStep>,
 }
 
-/// A part of a path.
+/// A step of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathStep {
-    /// How it is referred to: `_sessions`, `local rows`, `[3]`; empty for one of many.
+    /// The reference to it: `_sessions`, `local rows`, `[3]`; empty for one of many.
     pub name: Arc<str>,
     /// The name of its type in its module.
     pub of: Arc<str>,
-    /// How many items it has, if it is a container and the same one for all.
+    /// The number of its items, if it is a container and the same one in all paths.
     pub entries: Option<u64>,
-    /// How many such follow one another.
+    /// The number of such steps in a row.
     pub repeats: u64,
-    /// The object, if it is the same one for all.
+    /// The object, if it is the same one in all paths.
     node: Option<NodeId>,
     kind: TypeIndex,
     /// Whether it is an item of a container: paths to other items are like this one.
     is_item: bool,
 }
 
-/// How a reference of a path is told.
+/// The label of a reference in a path.
 struct StepLabel {
-    /// Its name; `None` if it leads on to what the name before means.
+    /// Its name; `None` if the target has the same name as its source.
     name: Option<Arc<str>>,
     is_item: bool,
     role: Role,
@@ -83,7 +83,7 @@ impl StepLabel {
 }
 
 impl ReferencePath {
-    /// The path in one line: `module botpkg.cache → _sessions (dict, 10,000 entries) → SessionState`.
+    /// Describes the path in one line: `module botpkg.cache → _sessions (dict, 10,000 entries) → SessionState`.
     #[must_use]
     pub fn describe(&self) -> String {
         let mut text = self.root.to_string();
@@ -107,10 +107,10 @@ impl ReferencePath {
     }
 }
 
-/// By what paths are like ones: the root, and the name and the type of each step.
+/// The key of like paths: the root, and the name and the type of each step.
 type Shape = (Arc<str>, Vec<(Arc<str>, TypeIndex)>);
 
-/// What is remembered from one path to the next.
+/// Caches that all paths share.
 struct Known<'a, 'p, 'm, 'w, M> {
     namer: PlaceNamer<'a, 'p, 'm, 'w, M>,
     steps: HashMap<(NodeId, NodeId), Option<Reference>>,
@@ -118,8 +118,8 @@ struct Known<'a, 'p, 'm, 'w, M> {
 }
 
 impl Holders<'_> {
-    /// Why the objects of the types with this name are there; `name` with or without their module. Of each type, the paths to `sample`
-    /// of its objects at most are looked at, evenly spread over their addresses.
+    /// Finds the paths to the objects of the types with this name, with or without their module. Of each type at most `sample` objects are
+    /// searched, evenly spread over their addresses.
     pub fn why<M: Memory>(&self, names: &mut NameReader<'_, '_, M>, name: &str, sample: usize) -> Vec<Why> {
         let namer = PlaceNamer { graph: &self.graph, modules: &self.modules, threads: &self.threads, names };
         let mut known = Known { namer, steps: HashMap::new(), types: HashMap::new() };
@@ -153,7 +153,7 @@ impl Holders<'_> {
         Why { of, objects: objects as u64, sampled, paths }
     }
 
-    /// The paths to these objects, those of the most first.
+    /// Finds the paths to these objects, the most frequent first.
     pub fn reference_paths<M: Memory>(
         &self,
         names: &mut NameReader<'_, '_, M>,
@@ -186,7 +186,7 @@ impl Holders<'_> {
             let at = step.node.and_then(|node| self.graph.address(node));
             step.entries = at.and_then(|at| known.namer.names.entries(at));
         }
-        // Of as many, the one that was met first.
+        // Of equally frequent ones the first.
         paths.sort_by_key(|path| std::cmp::Reverse(path.count));
         paths
     }
@@ -195,8 +195,8 @@ impl Holders<'_> {
     fn path_to<M: Memory>(&self, known: &mut Known<'_, '_, '_, '_, M>, node: NodeId) -> ReferencePath {
         if !self.paths.reaches(node) {
             let root = match self.graph.liveness(node) {
-                Liveness::Garbage => "nobody: garbage in circles, which the collector has not freed yet",
-                _ => "nobody known",
+                Liveness::Garbage => "unreachable: cyclic garbage that the collector has not freed yet",
+                _ => "no known referrer",
             };
             let step = self.step(known, node, "".into(), true);
             return ReferencePath { count: 1, root: root.into(), steps: vec![step] };
@@ -215,14 +215,14 @@ impl Holders<'_> {
         let mut role = Role::Named;
         for (number, pair) in nodes.windows(2).enumerate() {
             let &[from, to] = pair else { continue };
-            let told = if left_out > 0 && number + 1 == LONGEST / 2 {
+            let label = if left_out > 0 && number + 1 == LONGEST / 2 {
                 StepLabel::named("…".into(), Role::Named)
             } else {
                 self.label(known, from, to, role)
             };
-            role = told.role;
-            let Some(name) = told.name.or_else(|| (to == node).then(|| "".into())) else { continue };
-            let step = self.step(known, to, name, told.is_item);
+            role = label.role;
+            let Some(name) = label.name.or_else(|| (to == node).then(|| "".into())) else { continue };
+            let step = self.step(known, to, name, label.is_item);
             let like =
                 |last: &&mut PathStep| !step.is_item && (&last.name, last.kind) == (&step.name, step.kind);
             match steps.last_mut().filter(like) {
@@ -250,7 +250,7 @@ impl Holders<'_> {
         PathStep { name, of: Arc::clone(of), entries: None, repeats: 1, node: Some(node), kind, is_item }
     }
 
-    /// How a reference of a path is told.
+    /// The label of a reference.
     fn label<M: Memory>(
         &self,
         known: &mut Known<'_, '_, '_, '_, M>,
@@ -326,7 +326,7 @@ impl Holders<'_> {
 }
 
 impl ReferencePath {
-    /// Counts a like one too.
+    /// Merges a like path.
     fn join(&mut self, other: &Self) {
         self.count += other.count;
         for (step, other) in self.steps.iter_mut().zip(&other.steps) {

@@ -135,7 +135,7 @@ impl LeakFinder<'_, '_> {
     /// Why what a place holds is not freed; `None` if nobody needs to know, as of garbage that the collector will free.
     pub(super) fn cause(&self, place: NameId) -> Option<LeakCause> {
         let name = self.history.place(place);
-        let is = |standing: Liveness| *name == *format!("({})", standing.as_str());
+        let is = |liveness: Liveness| *name == *format!("({})", liveness.as_str());
         if is(Liveness::Garbage) {
             return (self.collector_on == Some(false)).then_some(LeakCause::Garbage);
         }
@@ -143,7 +143,7 @@ impl LeakFinder<'_, '_> {
             LeakCause::Uncollectable
         } else if is(Liveness::Native) || &*name == "(native code)" {
             LeakCause::Native
-        } else if is(Liveness::NoReferrer) || &*name == "(nobody known)" {
+        } else if is(Liveness::NoReferrer) || &*name == "(no known referrer)" {
             LeakCause::Unreferred
         } else {
             LeakCause::Held

@@ -12,7 +12,7 @@ use memobj_process::memory::Memory;
 
 use super::{NameReader, Reference};
 
-/// The most variables of a function. A bound, no fact.
+/// More variables than any function has.
 const MAX_VARIABLES: u64 = 1 << 16;
 
 impl<M: Memory> NameReader<'_, '_, M> {
@@ -89,7 +89,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         }
     }
 
-    /// What is on top of the stack of a suspended frame, and what is below it; null for a number.
+    /// The two topmost slots of the stack of a suspended frame; null for a number.
     pub(super) fn tops_of_stack(&self, frame: Addr) -> [Option<Addr>; 2] {
         let Some((first, top)) = self.stack(frame) else { return [None, None] };
         [8, 16]
@@ -100,7 +100,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
             .map(|slot| slot.map(|slot| self.untagged(slot)))
     }
 
-    /// Where the slots of a suspended frame begin that may be its stack, and where that ends.
+    /// The start of the slots of a suspended frame that may be its stack, and the end of the stack.
     fn stack(&self, frame: Addr) -> Option<(Addr, Addr)> {
         let (memory, layout) = (self.python.memory, self.python.layout);
         let count = |offset: u32| u64::try_from(memory.read_int(frame, offset).ok()?).ok()?.checked_mul(8);
@@ -232,7 +232,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         (index < names.len()).then(|| names.swap_remove(index))?
     }
 
-    /// The name of the argument whose default has a number in the tuple of a function.
+    /// The name of the argument whose default has this number in a function's tuple.
     pub fn default_argument(&mut self, function: Addr, index: u64) -> Option<Arc<str>> {
         let layout = self.python.layout;
         let code = self.objects.pointer(function, layout.function_object.func_code)?;

@@ -1,4 +1,4 @@
-//! The names of what objects of a class refer to, of types, and of what C types have members for.
+//! Names of the references of instances, of types, and of C types with members.
 //!
 //! Facts: `PyMemberDef` in `Include/structmember.h` and `Include/descrobject.h`; `Modules/_threadmodule.c` for `threading.local`;
 //! where attributes are, as in [`heap`](memobj_cpython::heap).
@@ -18,17 +18,17 @@ use memobj_process::memory::{Memory, Unreadable};
 
 use super::{MemberNames, NameReader, Reference};
 
-/// The longest chain of bases that is followed. A bound, no fact.
+/// More bases than any class has.
 const MAX_BASES: usize = 200;
-/// The most members of a type. A bound, no fact.
+/// More members than any type has.
 const MAX_MEMBERS: u64 = 10_000;
 /// The longest name of a member.
 const MAX_NAME: usize = 256;
-/// The largest object whose members are looked for. A bound, no fact.
+/// The largest offset of a member.
 const MAX_MEMBER_OFFSET: u32 = 1 << 20;
 
 impl<M: Memory> NameReader<'_, '_, M> {
-    /// An attribute that an object itself has, in a slot, in its dict or its values; nothing of its class, nothing computed.
+    /// Finds an attribute of an object itself, in a slot, in its dict or its values; nothing of its class, nothing computed.
     pub fn attribute(&mut self, at: Addr, name: &str) -> Option<Addr> {
         let of = self.type_of(at)?;
         if of.class.as_ref().is_some_and(|class| !class.slots.is_empty()) {
@@ -41,8 +41,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         self.objects.attribute(at, name)
     }
 
-    /// The names of the attributes that objects of a class have themselves, as far as the class knows them: slots, and those of the keys
-    /// that its objects share.
+    /// The names of attributes of a class's objects, as far as the class knows them: slots, and the keys that its objects share.
     pub fn attributes_of(&mut self, of: &Type) -> Vec<Arc<str>> {
         let mut found = Vec::new();
         if of.class.as_ref().is_some_and(|class| !class.slots.is_empty()) {
@@ -53,7 +52,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         if let Some(keys) = keys.ok().filter(|keys| of.is_heap() && !keys.is_null())
             && let Ok(keys) = KeysTable::read(memory, layout, keys)
         {
-            // What was read before a fault is as good.
+            // Keys before an unreadable one are good.
             let _ = keys.read_entries(memory, |key, _| {
                 found.extend(self.text(key).filter(|_| !key.is_null()));
             });
@@ -61,7 +60,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         found
     }
 
-    /// What a `class` statement adds: slots, attributes.
+    /// Visits the references that a `class` statement adds: slots, attributes.
     pub(super) fn visit_instance(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Reference)) {
         if of.class.as_ref().is_some_and(|class| !class.slots.is_empty()) {
             self.visit_members(at, of.at, each);
@@ -72,7 +71,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         let _ = self.visit_attributes(at, of, each);
     }
 
-    /// The attributes of an object that it keeps in values of its own, and its dict.
+    /// Visits the attributes in an object's own values, and its dict.
     fn visit_attributes(
         &mut self,
         at: Addr,
@@ -126,7 +125,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         }
     }
 
-    /// The values of an instance, by the names that its class has for them.
+    /// Visits the values of an instance, by the names in its class.
     fn visit_values(
         &mut self,
         of: &Type,
@@ -150,7 +149,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         })
     }
 
-    /// The members of a type and its bases that are references, by offset.
+    /// The members of a type and its bases that are references, with their offsets.
     fn members_of(&mut self, class: Addr) -> MemberNames {
         if let Some(known) = self.members.get(&class) {
             return Arc::clone(known);
@@ -197,7 +196,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         }
     }
 
-    /// What a C type refers to from places for which it has names, or which are known here.
+    /// Visits the references of a C type from members with names, or with a known layout.
     pub(super) fn visit_other(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Reference)) {
         self.visit_members(at, of.at, each);
         if of.name() == "_thread._local" {
@@ -208,8 +207,8 @@ impl<M: Memory> NameReader<'_, '_, M> {
         }
     }
 
-    /// The one dict of a `threading.local` that has a dict for each thread: `dummies` until 3.12, then `localdicts`. Its struct is in no
-    /// layout; it is the dict whose values are dicts, or that is empty.
+    /// Visits the one dict of a `threading.local` that has a dict for each thread: `dummies` until 3.12, then `localdicts`. Its struct is
+    /// in no layout; the dict is found by its values, which are all dicts.
     fn visit_thread_local(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Reference)) {
         let mut dicts = Vec::new();
         crate::object_graph::read_references(&mut self.types, at, of, |to, _| dicts.push(to));
@@ -228,7 +227,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         }
     }
 
-    /// What a type refers to.
+    /// Visits the references of a type.
     pub(super) fn visit_type(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {
         if let Ok(dict) = self.python.read_type_dict(at)
             && !dict.is_null()

@@ -1,7 +1,7 @@
-//! How one object refers to another, in the words of the program: an attribute, an index, a local variable.
+//! References by name: how one object refers to another, as an attribute, an index, a local variable.
 //!
-//! Found out on demand, by looking at the one that refers: only what is shown to somebody needs a name. NameReader are read from the target;
-//! contents are not: of the keys of a dict only what could be a name is ever told (docs/schema.md, law 7).
+//! Names are read on demand, for objects that are shown. Contents are not shown: of the keys of a dict only those that could be names
+//! (docs/schema.md, law 7).
 
 mod code;
 mod instances;
@@ -28,45 +28,45 @@ use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-/// The longest key that is taken for a name, in characters. A bound, no fact.
+/// The longest key that is taken for a name, in characters.
 const LONGEST_KEY: usize = 64;
 
 /// How an object refers to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
-    /// As a part of it that has no name of its own: an instance's dict, a module's, what is in a cell.
+    /// A part without a name of its own: the dict of an instance or module, the content of a cell.
     Internal,
-    /// As what it is a view of, or a cover for, and stands for: the dict of a `mappingproxy`.
+    /// The object that it is a view of or a proxy for: the dict of a `mappingproxy`.
     Wrapped,
-    /// By a name: an attribute, a slot, a member of a C type.
+    /// An attribute, a slot, a member of a C type.
     Attribute(Arc<str>),
-    /// As the value of a key, which is at this address.
+    /// The value of the key at this address.
     Entry(Addr),
-    /// As a key.
+    /// A key.
     Key,
-    /// As the item of this number.
+    /// The item with this number.
     Index(u64),
-    /// As one of many: an element of a set, an item of a queue.
+    /// One of many: an element of a set, an item of a queue.
     Element,
-    /// As a local variable, a cell among them.
+    /// A local variable, also in a cell.
     Local(Arc<str>),
-    /// As the tuple of default arguments.
+    /// The tuple of default arguments.
     Defaults,
-    /// As the dict of default arguments that are given by name.
+    /// The dict of keyword-only default arguments.
     KeywordDefaults,
-    /// As the tuple of closure variables.
+    /// The tuple of closure variables.
     Closure,
-    /// As a key or a result in the cache of a function.
+    /// A key or a result in the cache of a function.
     Cached,
-    /// As what it waits for: `cr_await` of a coroutine, or of the frame of one.
+    /// The awaitable that it waits for: `cr_await` of a coroutine, or of its frame.
     Awaited(&'static str),
-    /// As the value of a context variable.
+    /// The value of a context variable.
     ContextVariable(Arc<str>),
-    /// As what threads have of a `threading.local`: a dict of dicts.
+    /// The dict of dicts of a `threading.local`, one for each thread.
     ThreadLocals,
-    /// From a place without a name.
+    /// A reference without a name.
     Unnamed,
-    /// From a place that may be none for references: a word of an unknown struct.
+    /// A word of an unknown struct that may be a reference.
     Guessed,
 }
 
@@ -86,11 +86,11 @@ pub struct NameReader<'p, 'm, M> {
     source_lines: HashMap<(Addr, u64), suspended::SourceLine>,
 }
 
-/// How many texts are kept. A bound, no fact.
+/// Texts that are kept.
 const MAX_TEXTS: usize = 1 << 18;
 
 impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
-    /// Those of a Python.
+    /// Reads the names in a Python.
     #[must_use]
     pub fn new(python: &'p PythonHeap<'m, M>) -> Self {
         Self {
@@ -109,7 +109,7 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
         self.python
     }
 
-    /// Single objects of it.
+    /// Access to single objects of the Python.
     #[must_use]
     pub const fn objects(&self) -> Objects<'m> {
         self.objects
@@ -144,7 +144,7 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
         self.text(at).filter(|text| is_name(text))
     }
 
-    /// How many items a container has; `None` if the object is none.
+    /// The number of items in a container; `None` for other objects.
     pub fn entries(&mut self, at: Addr) -> Option<u64> {
         let of = self.type_of(at)?;
         let (memory, layout) = (self.python.memory, self.python.layout);
@@ -165,7 +165,8 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
         memory.read_count(at, offset).ok()
     }
 
-    /// Calls `each` with all that the object at `at` refers to and how, the most telling name of each first; some come again without.
+    /// Calls `each` with every reference of the object at `at`. The most specific name of each comes first; some references come again
+    /// without a name.
     pub fn visit_references(&mut self, at: Addr, mut each: impl FnMut(Addr, Reference)) {
         let Some(of) = self.type_of(at) else { return };
         self.visit_instance(at, &of, &mut each);
@@ -175,7 +176,7 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
         });
     }
 
-    /// How the object at `from` refers to that at `to`, by the most telling name; `None` if it does not.
+    /// The reference from one object to another, with the most specific name; `None` if there is none.
     pub fn reference(&mut self, from: Addr, to: Addr) -> Option<Reference> {
         let mut found = None;
         self.visit_references(from, |other, reference| {
@@ -301,7 +302,7 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
     }
 }
 
-/// Whether a text could be the name of something in a program. It is not said otherwise, since it may be anything.
+/// Whether a text could be a name in a program. Other texts are not shown, since they may be data.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     let mut letters = text.chars();

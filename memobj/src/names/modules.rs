@@ -1,4 +1,4 @@
-//! The modules that a program has loaded, and whose they are.
+//! Loaded modules, and whether they belong to the standard library.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -18,11 +18,11 @@ pub struct Module {
     pub name: Arc<str>,
     /// Its `__dict__`; null if it has none.
     pub dict: Addr,
-    /// Whether it came with Python.
+    /// Whether it belongs to the standard library.
     pub standard: bool,
 }
 
-/// Those of all interpreters.
+/// The modules of all interpreters.
 #[derive(Debug, Clone, Default)]
 pub struct Modules {
     list: Vec<Module>,
@@ -31,7 +31,7 @@ pub struct Modules {
 }
 
 impl Modules {
-    /// Reads `sys.modules` of every interpreter. What is there twice has its first name.
+    /// Reads `sys.modules` of every interpreter. A module with two names has the first one.
     #[must_use]
     pub fn read<M: Memory>(names: &mut NameReader<'_, '_, M>) -> Self {
         let mut modules = Self::default();
@@ -81,15 +81,15 @@ impl Modules {
         self.list.get(*self.by_address.get(&at)?)
     }
 
-    /// Whether the module of a name came with Python; one that is not loaded any more did not.
+    /// Whether a loaded module belongs to the standard library.
     #[must_use]
     pub fn is_standard(&self, name: &str) -> bool {
         self.by_name.get(name).and_then(|&index| self.list.get(index)).is_some_and(|module| module.standard)
     }
 }
 
-/// Whether a module came with Python: its file is in the folder where `os` is, and was not installed there later; or it has neither file
-/// nor folder, but was loaded by the import system all the same: it is built in.
+/// Whether a module belongs to the standard library: its file is in the folder of `os` and not in `site-packages`; or it has neither file
+/// nor folder and a `__spec__`, so it is built in.
 fn is_standard<M: Memory>(names: &NameReader<'_, '_, M>, dict: Addr, library: Option<&str>) -> bool {
     let objects = names.objects();
     let file = objects.item(dict, "__file__").and_then(|file| objects.name(file));

@@ -1,4 +1,4 @@
-//! The names of what C's types refer to from fixed places: as Python calls it where Python shows it, else as the struct does.
+//! Names of the members of C structs: Python's name where Python shows the member, else the one in C.
 
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::types::Traverse;
@@ -10,14 +10,14 @@ use memobj_process::memory::Memory;
 
 use super::{NameReader, Reference};
 
-/// What only leads on to what the object stands for: the content of a cell, the tree of a context.
+/// Members that lead to the content of the object: of a cell, of a context.
 const INSIDE: &[&str] =
     &["dict", "ns_dict", "sm_dict", "cm_dict", "ob_ref", "ctx_vars", "h_root", "cw_coroutine"];
 
-/// What the object is a view of, or a cover for.
+/// Members for the object that this one is a view of or a proxy for.
 const WRAPPED: &[&str] = &["mapping", "mbuf", "dv_dict", "ww_task", "sw_task", "ags_gen", "agt_gen"];
 
-/// Members of structs by the names that Python has for them; of a type, where others call something else so.
+/// Python's names of members; of one type, where others use the name for something else.
 const NAMES: &[(Option<&str>, &str, &str)] = &[
     (Some("types.GenericAlias"), "args", "__args__"),
     (Some("types.UnionType"), "args", "__args__"),
@@ -59,7 +59,7 @@ const NAMES: &[(Option<&str>, &str, &str)] = &[
     (None, "di_dict", "dict"),
 ];
 
-/// What structs put before the names of their members; those of futures and tasks are `_loop`, `_coro` in Python.
+/// Prefixes of members in C, and what Python has instead: `_loop` and `_coro` in futures and tasks.
 const PREFIXES: &[(&str, &str)] = &[
     ("fut_", "_"),
     ("task_", "_"),
@@ -75,7 +75,7 @@ const PREFIXES: &[(&str, &str)] = &[
     ("sw_", ""),
 ];
 
-/// How an object of a shape refers to what its member `member` does.
+/// The reference that a member of a struct is.
 fn reference(tp_name: &str, member: &str) -> Reference {
     if INSIDE.contains(&member) {
         return Reference::Internal;
@@ -96,7 +96,7 @@ fn reference(tp_name: &str, member: &str) -> Reference {
 }
 
 impl<M: Memory> NameReader<'_, '_, M> {
-    /// What an object refers to from the fixed places of its shape.
+    /// Visits the references of an object with a fixed layout.
     pub(super) fn visit_shape(&self, at: Addr, shape: &FixedShape, each: &mut impl FnMut(Addr, Reference)) {
         for (&offset, member) in shape.visited.iter().zip(shape.names) {
             if let Ok(to) = self.python.memory.read_pointer(at, offset)
@@ -107,7 +107,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         }
     }
 
-    /// The shape of what C knows of a type.
+    /// The fixed layout of a type's objects, if it has one.
     pub(super) fn shape(of: &Type) -> Option<&'static FixedShape> {
         match of.traverse {
             Traverse::Members(shape) => Some(shape),
@@ -115,7 +115,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         }
     }
 
-    /// A node of the tree in a context (`Python/hamt.c`): keys, which are context variables, and values; or null and a node below.
+    /// Visits a node of the tree in a context (`Python/hamt.c`): keys, which are context variables, and values; or null and a node below.
     pub(super) fn visit_hamt_items(&mut self, at: Addr, of: &Type, each: &mut impl FnMut(Addr, Reference)) {
         let (memory, layout) = (self.python.memory, self.python.layout);
         let array = if of.qualname == "hamt_bitmap_node" {
@@ -152,8 +152,8 @@ impl<M: Memory> NameReader<'_, '_, M> {
         self.key(name)
     }
 
-    /// What the coroutine at `at` awaits, if it waits in `frame` (`_PyGen_yf` in `Objects/genobject.c`): what is on top of its stack,
-    /// or, from 3.15 on, below a number there.
+    /// Visits the awaitable of the coroutine at `at`, if it waits in `frame` (`_PyGen_yf` in `Objects/genobject.c`): the top of its stack,
+    /// or, from 3.15 on, the slot below a number there.
     pub(super) fn visit_awaited(&mut self, at: Addr, frame: Addr, each: &mut impl FnMut(Addr, Reference)) {
         let name = match self.type_of(at).and_then(|of| of.kind) {
             Some(Builtin::Coroutine) => "cr_await",
@@ -169,10 +169,10 @@ impl<M: Memory> NameReader<'_, '_, M> {
     }
 }
 
-/// The most items of a node of a context's tree: 32 pairs, and as many more as hashes can collide. A bound, no fact.
+/// More items than a node of a context's tree has: 32 pairs, and those whose hashes collide.
 const MAX_ITEMS: u64 = 1 << 16;
 
-/// Whether objects of a type are such that only `await` and `async for` leave on a stack.
+/// Whether a type's objects are left on a stack only by `await` and `async for`.
 fn is_awaited(of: &Type) -> bool {
     matches!(of.kind, Some(Builtin::Coroutine | Builtin::Generator))
         || matches!(

@@ -1,4 +1,4 @@
-//! What is suspended: generators, coroutines, async generators, and the tasks that run them, by the line of code where they wait.
+//! Suspended code: generators, coroutines, async generators and tasks, with the line where they wait.
 //!
 //! Facts: `PyGenObject` in `Include/genobject.h` and `Include/cpython/genobject.h`; `PyFrameState` in `Include/cpython/frameobject.h`
 //! (3.10) and `Include/internal/pycore_frame.h` (3.11 and newer); `TaskObj` in `Modules/_asynciomodule.c`.
@@ -16,15 +16,15 @@ use memobj_process::memory::Memory;
 use super::code::qualified_name;
 use super::{NameReader, Reference};
 
-/// How many places in code are kept: what is suspended by the thousand is so at a few lines. A bound, no fact.
+/// Source lines that are kept.
 const MAX_SOURCE_LINES: usize = 1 << 16;
 
-/// How far something suspended is.
+/// The progress of a generator or coroutine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Progress {
-    /// Not one line of it has run: a coroutine that nobody awaited, a generator that nobody asked for an item.
+    /// It has not started: a coroutine that was never awaited, a generator without a first `next`.
     NotStarted,
-    /// It waits to be gone on with.
+    /// It is suspended.
     Waiting,
     /// It is running.
     Running,
@@ -35,7 +35,7 @@ pub enum Progress {
 /// A generator, a coroutine or an async generator.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Suspended {
-    /// What it is: `coroutine`; or `task`, for the one that runs it.
+    /// Its kind: `coroutine`; or `task`, for the coroutine of a task.
     pub word: &'static str,
     /// The module that its code is of; `None` once it has ended.
     pub module: Option<Arc<str>>,
@@ -67,10 +67,10 @@ impl fmt::Display for Suspended {
 pub(super) type SourceLine = Option<(Arc<str>, u32)>;
 
 impl<M: Memory> NameReader<'_, '_, M> {
-    /// What the object at `at` is that can be suspended: a generator, a coroutine, an async generator, or a task, which is told by the
-    /// coroutine that it runs. `None` for all others, and what cannot be read.
+    /// Describes a generator, a coroutine, an async generator, or a task by its coroutine. `None` for other objects, and for unreadable
+    /// ones.
     ///
-    /// Those that wait at the same line of the same code are equal, so that they can be counted by it.
+    /// Objects that wait at the same line of the same code are equal, so that they can be counted.
     pub fn suspended(&mut self, at: Addr) -> Option<Suspended> {
         let of = self.type_of(at)?;
         let word = match of.kind {
@@ -92,7 +92,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         Some(Suspended { word, module, name, progress, line })
     }
 
-    /// The coroutine that a task runs, or generator, as long as it has not ended.
+    /// Finds the coroutine or generator that a task runs, until it has ended.
     pub fn coroutine_of_task(&mut self, task: Addr) -> Option<Addr> {
         let mut found = None;
         let mut others = None;
@@ -150,7 +150,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         Some(if last < 0 { Progress::NotStarted } else { Progress::Waiting })
     }
 
-    /// Which line a frame is at.
+    /// The line that a frame is at.
     fn source_line(&mut self, frame: Addr) -> SourceLine {
         let (code, offset) = read_frame_instruction(self.objects, frame)?;
         let offset = offset?;
@@ -168,7 +168,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
     }
 }
 
-/// Whether a type is that of tasks: of C, or of Python.
+/// Whether a type is a task type of C or of Python.
 #[must_use]
 pub fn is_task(name: &str) -> bool {
     matches!(name, "_asyncio.Task" | "asyncio.tasks._PyTask" | "asyncio.tasks.Task")

@@ -1,4 +1,4 @@
-//! The names of threads, as the module `threading` knows them.
+//! Names of threads, from the module `threading`.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -9,7 +9,7 @@ use memobj_process::memory::Memory;
 
 use super::NameReader;
 
-/// The names of these threads, in their order. One that `threading` does not know is `thread` with its ident.
+/// Reads the names of these threads, in their order; the ident of a thread that `threading` does not know.
 #[must_use]
 pub fn read_thread_names<M: Memory>(
     names: &mut NameReader<'_, '_, M>,

@@ -1,7 +1,7 @@
-//! The objects of a heap as a graph: each a number, by the order of their addresses, with its type and size, and what it refers to.
+//! The objects of a heap as a graph: each is a node with a type, a size and references, numbered by address.
 //!
-//! Behind the objects come the nodes of what holds objects and is none itself ([`sources`]): running frames, threads, interpreters, the
-//! static types, and native code that is known only by references that nobody else accounts for (`unreached`).
+//! The nodes behind the objects are the GC [`roots`]: running frames, threads, interpreters, static types, and native code, which is known
+//! only by references that nothing else accounts for ([`Liveness`]).
 
 mod ranks;
 mod refcounts;
@@ -30,16 +30,16 @@ pub use ranks::Ranks;
 pub use roots::{GraphThread, Root, RootKind};
 pub use unreachable::Liveness;
 
-/// A type, by its place among all that have objects.
+/// A type, by its number among all that have objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TypeIndex(pub u32);
 
 impl TypeIndex {
-    /// That of what has no type: a source, or an object that could not be read.
+    /// Of a root, or of an object that could not be read.
     pub const NONE: Self = Self(u32::MAX);
 }
 
-/// A size too large for 32 bits is kept beside the others.
+/// Marks a size that does not fit into 32 bits.
 const LARGE: u32 = u32::MAX;
 
 /// The objects of a heap and their references.
@@ -60,7 +60,7 @@ impl<'w> ObjectGraph<'w> {
     /// Reads all references between the objects that were found, with `threads` threads; the result is the same with any number.
     ///
     /// # Errors
-    /// If there are more of them than can be numbered, or a thread came to grief.
+    /// If there are more references than can be numbered, or a thread panicked.
     pub fn read<M: Memory>(
         python: &PythonHeap<'_, M>,
         walked: &'w HeapWalk,
@@ -89,7 +89,7 @@ impl<'w> ObjectGraph<'w> {
         Ok(links)
     }
 
-    /// The references. Objects come first, then sources.
+    /// The references. Objects come first, then roots.
     #[must_use]
     pub const fn references(&self) -> &Graph {
         &self.references
@@ -101,37 +101,37 @@ impl<'w> ObjectGraph<'w> {
         &self.ranks
     }
 
-    /// How many objects there are. Nodes from this number on are sources.
+    /// The number of objects. Nodes from this number on are roots.
     #[must_use]
     pub const fn objects(&self) -> usize {
         self.ranks.len()
     }
 
-    /// What holds objects without being one; the number of the first one's node is [`objects`](Self::objects), the others follow.
+    /// The GC roots; the node of the first one is [`objects`](Self::objects), the others follow.
     #[must_use]
     pub fn roots(&self) -> &[Root] {
         &self.roots
     }
 
-    /// The source that a node is; `None` for an object.
+    /// The root that a node is; `None` for an object.
     #[must_use]
     pub fn root(&self, node: NodeId) -> Option<&Root> {
         self.roots.get(node.index().checked_sub(self.objects())?)
     }
 
-    /// The nodes of all sources: the roots of the graph.
+    /// The nodes of all roots.
     #[must_use]
     pub fn root_nodes(&self) -> Vec<NodeId> {
         self.roots.iter().map(|source| source.node).collect()
     }
 
-    /// The threads whose states and frames are among the sources.
+    /// The threads whose states and frames are among the roots.
     #[must_use]
     pub fn threads(&self) -> &[GraphThread] {
         &self.threads
     }
 
-    /// Where an object is; `None` for a source.
+    /// The address of an object; `None` for a root.
     #[must_use]
     pub fn address(&self, node: NodeId) -> Option<Addr> {
         self.ranks.address(node)
@@ -178,7 +178,7 @@ impl<'w> ObjectGraph<'w> {
         self.types
     }
 
-    /// What an object weighs, as `sys.getsizeof` says; a source weighs nothing.
+    /// The size of an object, as `sys.getsizeof` gives it; 0 for a root.
     #[must_use]
     #[inline]
     pub fn size(&self, node: NodeId) -> u64 {
@@ -189,7 +189,7 @@ impl<'w> ObjectGraph<'w> {
         }
     }
 
-    /// What keeps an object alive, in kind.
+    /// How an object is kept alive.
     #[must_use]
     pub fn liveness(&self, node: NodeId) -> Liveness {
         self.liveness.get(node.index()).copied().unwrap_or_default()
@@ -197,14 +197,10 @@ impl<'w> ObjectGraph<'w> {
 }
 
 pub(crate) fn too_large(error: TooLarge) -> Error {
-    Error::new(
-        stage::HEAP,
-        format!("the references cannot be followed: {error}"),
-        "take a census without them",
-    )
+    Error::new(stage::HEAP, format!("cannot read the references: {error}"), "take a census without them")
 }
 
-/// Consecutive rows of the graph, and what is known of their objects.
+/// Consecutive rows of the graph, with the types and sizes of their objects.
 struct Rows {
     edges: GraphBuilder,
     type_indices: Vec<TypeIndex>,
@@ -231,7 +227,7 @@ impl Rows {
     }
 }
 
-/// The rows of all objects, in parts that follow one another.
+/// Reads the rows of all objects, in consecutive parts.
 fn read_rows<M: Memory>(
     python: &PythonHeap<'_, M>,
     walked: &HeapWalk,
@@ -261,7 +257,7 @@ fn read_rows<M: Memory>(
                 Ok(rows) => rows.map_err(too_large),
                 Err(_) => Err(Error::new(
                     stage::HEAP,
-                    "a thread that followed references came to grief",
+                    "internal error: a worker thread panicked",
                     "please report it, with a snapshot (--save-snapshot) if you may share one",
                 )),
             })
@@ -269,7 +265,7 @@ fn read_rows<M: Memory>(
     })
 }
 
-/// The rows of the objects of some words of bits; of the last part, those of the unaligned objects too.
+/// Reads the rows of the objects in a range of bit words; `is_last` adds the unaligned objects.
 fn read_part<M: Memory>(
     python: &PythonHeap<'_, M>,
     ranks: &Ranks<'_>,
@@ -323,7 +319,7 @@ fn read_part<M: Memory>(
     failed.map(|()| rows)
 }
 
-/// All that an object refers to, as far as it can be read; each as often as it does.
+/// Calls `each` with every reference of an object that can be read, as often as it is there.
 pub(crate) fn read_references<M: Memory>(
     types: &mut TypeRegistry<'_, '_, M>,
     at: Addr,
@@ -331,7 +327,7 @@ pub(crate) fn read_references<M: Memory>(
     mut each: impl FnMut(Addr, EdgeKind),
 ) {
     let mut reader = ReferenceReader { python: types.python(), types };
-    // What cannot be read is not there, and was counted when the heap was walked.
+    // Unreadable objects were counted when the heap was walked.
     let _ = reader.read_visited(at, of, &mut each);
     let _ = reader.read_hidden(at, of, &mut each);
     let shows_type = of.visits_type || of.class.as_ref().is_some_and(|class| class.visits_type);

@@ -1,4 +1,4 @@
-//! Objects numbered by their addresses: a set of them with, for each word of its bits, how many come before it.
+//! Numbers for a set of addresses: rank and select on a bitmap.
 
 use std::ops::Range;
 
@@ -8,12 +8,12 @@ use memobj_cpython::heap::address_set::AddressSet;
 use memobj_cpython::heap::address_set::Cursor;
 use memobj_process::addr::Addr;
 
-/// Numbers for the objects of a set: the aligned ones by address, then the others. Four bytes for every 512 of the target's memory.
+/// Numbers of the objects in a set: aligned ones by address, then the others. Four bytes for every 512 of the target's memory.
 #[derive(Debug)]
 pub struct Ranks<'w> {
     places: &'w AddressIndex,
     set: &'w AddressSet,
-    /// By word of bits: how many objects are in those before it.
+    /// By word of bits: the number of objects before it.
     before: Vec<u32>,
     aligned: u32,
     unaligned: Vec<Addr>,
@@ -21,7 +21,7 @@ pub struct Ranks<'w> {
 }
 
 impl<'w> Ranks<'w> {
-    /// Numbers the objects of `set`, which must not change any more.
+    /// Numbers the objects of `set`, which must not change afterwards.
     ///
     /// # Errors
     /// If there are too many.
@@ -37,7 +37,7 @@ impl<'w> Ranks<'w> {
         Ok(Self { places, set, before, aligned, unaligned, len })
     }
 
-    /// How many objects there are.
+    /// The number of objects.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
@@ -68,7 +68,7 @@ impl<'w> Ranks<'w> {
         Some(NodeId(self.before.get(index)?.checked_add(below)?))
     }
 
-    /// Where the object of a number is.
+    /// The address of an object.
     #[must_use]
     pub fn address(&self, node: NodeId) -> Option<Addr> {
         if node.0 >= self.aligned {
@@ -76,7 +76,7 @@ impl<'w> Ranks<'w> {
         }
         let index = self.before.partition_point(|&before| before <= node.0).checked_sub(1)?;
         let mut word = self.set.word(index);
-        // The lowest bits are taken off until the one is left that is meant.
+        // Clears the bits below the wanted one.
         for _ in 0..node.0.checked_sub(*self.before.get(index)?)? {
             word &= word.wrapping_sub(1);
         }
@@ -90,7 +90,7 @@ impl<'w> Ranks<'w> {
         self.before.get(index).copied().unwrap_or(self.aligned)
     }
 
-    /// The words of bits in as many parts, with about as many objects each.
+    /// Divides the words of bits into `count` ranges with about as many objects each.
     #[must_use]
     pub fn parts(&self, count: usize) -> Vec<Range<usize>> {
         let mut parts = Vec::with_capacity(count);
@@ -108,18 +108,18 @@ impl<'w> Ranks<'w> {
         parts
     }
 
-    /// Calls `each` with the aligned objects of some words, in the order of their numbers.
+    /// Calls `each` with the aligned objects in a range of words, in order.
     pub fn each_in(&self, words: Range<usize>, each: impl FnMut(Addr)) {
         self.set.for_each_in(self.places, words, None, each);
     }
 
-    /// Calls `each` with all objects, in the order of their numbers.
+    /// Calls `each` with all objects, in order.
     pub fn each(&self, mut each: impl FnMut(Addr)) {
         self.each_in(0..self.before.len(), &mut each);
         self.unaligned.iter().copied().for_each(each);
     }
 
-    /// The objects that are not aligned, in the order of their numbers, which come after all others.
+    /// The unaligned objects, whose numbers come after all others.
     #[must_use]
     pub fn unaligned(&self) -> &[Addr] {
         &self.unaligned

@@ -1,4 +1,4 @@
-//! How often an object says that it is referred to.
+//! Reference counts of objects.
 //!
 //! Facts: `Include/object.h` and `Include/refcount.h` of 3.8 to 3.14.
 
@@ -8,11 +8,10 @@ use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-/// Counts beyond this are marks, no counts: immortal objects, and those whose references by frames are not counted (free-threaded
-/// builds).
+/// Greater values are flags: immortal objects, and objects whose references from frames are not counted (free-threaded builds).
 const MARK: u64 = 1 << 40;
 
-/// How many references an object counts; `None` for one that does not, as it lives for ever.
+/// Reads the reference count of an object; `None` for an immortal one.
 pub(super) fn read_count<M: Memory>(
     memory: &M,
     layout: &Layout,

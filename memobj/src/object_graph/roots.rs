@@ -1,4 +1,4 @@
-//! What holds objects without being one: nodes behind those of the objects, from which everything is reached that the program can use.
+//! GC roots: the nodes behind those of the objects, from which the program reaches everything it can use.
 
 use memobj_cpython::layout::flags;
 use std::collections::HashMap;
@@ -19,36 +19,36 @@ use memobj_process::memory::Memory;
 use super::ObjectGraph;
 use super::refcounts::read_count;
 
-/// What holds objects without being one.
+/// A GC root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Root {
-    /// What it is.
+    /// Its kind.
     pub kind: RootKind,
     /// Its node.
     pub node: NodeId,
 }
 
-/// What a source is.
+/// The kind of a root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RootKind {
-    /// `sys.modules` of an interpreter, the number of which this is: what it refers to are the modules.
+    /// `sys.modules` of the interpreter with this number; its references are the modules.
     Modules(usize),
     /// A running frame.
     Frame {
-        /// Where it is: a frame object until 3.10, then an interpreter's frame.
+        /// Its address: a frame object until 3.10, then an interpreter's frame.
         at: Addr,
-        /// The thread it is of, by its number among [`ObjectGraph::threads`].
+        /// Its thread, by the number among [`ObjectGraph::threads`].
         thread: usize,
     },
     /// The state of a thread, by its number among [`ObjectGraph::threads`]: its dict, its exceptions, its context.
     Thread(usize),
     /// The state of an interpreter.
     Interpreter(usize),
-    /// The types that C code defines, and what comes with them.
+    /// The static types of C code, and objects that they own.
     StaticTypes,
-    /// Native code: of each object that this refers to, references were found, and it counts more.
+    /// Native code: its objects have a higher reference count than references were found.
     Native,
-    /// Nobody known: of what this refers to, no reference was found, and yet it counts some. Native code holds it, or forgot it.
+    /// No known referrer: its objects have a reference count, and no reference was found. Native code holds them, or leaked them.
     Unknown,
 }
 
@@ -59,12 +59,12 @@ pub struct GraphThread {
     pub at: Addr,
     /// Its interpreter, the main one being 0.
     pub interpreter: usize,
-    /// What `threading.get_ident` gives in it.
+    /// The value of `threading.get_ident` in it.
     pub ident: u64,
 }
 
 impl ObjectGraph<'_> {
-    /// Adds the sources that can be found without a look at the graph.
+    /// Adds the roots that are found in the interpreters' structs.
     pub(super) fn add_known_roots<M: Memory>(&mut self, python: &PythonHeap<'_, M>) -> Result<(), TooLarge> {
         let layout = python.layout;
         let mut types = TypeRegistry::new(python);
@@ -108,7 +108,7 @@ impl ObjectGraph<'_> {
         self.add_root(RootKind::StaticTypes, fixed)
     }
 
-    /// The types that were not made at run time, those without objects too.
+    /// The static types, with or without objects.
     fn static_types<M: Memory>(&self, python: &PythonHeap<'_, M>) -> Vec<NodeId> {
         let is_metatype: Vec<bool> = self.types.iter().map(|counted| counted.of.is_metatype()).collect();
         let is_static = |node: &NodeId| {
@@ -124,8 +124,8 @@ impl ObjectGraph<'_> {
         held.iter().filter_map(|&at| self.node(at)).collect()
     }
 
-    /// Leaves out of what states of threads and interpreters point to that of which objects have all references that it counts. A state
-    /// has lists of freed objects (`Include/internal/pycore_interp.h`), and what was taken off them again is still written there.
+    /// Drops guessed references, from the states of threads and interpreters, to objects whose whole reference count is accounted for. A
+    /// state has lists of freed objects (`Include/internal/pycore_interp.h`), and old pointers stay written in them.
     fn drop_stale_guesses<M: Memory>(
         &self,
         python: &PythonHeap<'_, M>,
@@ -134,7 +134,7 @@ impl ObjectGraph<'_> {
         let is_guessed = |kind: RootKind| matches!(kind, RootKind::Thread(_) | RootKind::Interpreter(_));
         let guessed = || found.iter().filter(|(kind, _)| is_guessed(*kind)).flat_map(|(_, held)| held);
         let mut counts: HashMap<NodeId, u64> = guessed().map(|&node| (node, 0)).collect();
-        // A bit for each of them: most edges lead elsewhere.
+        // A bit for each guess: most edges lead elsewhere.
         let mut bits = vec![0_u64; self.objects().div_ceil(64)];
         for node in counts.keys() {
             if let Some(word) = bits.get_mut(node.index() / 64) {
@@ -154,7 +154,7 @@ impl ObjectGraph<'_> {
             let counted = self.address(*node).map(|at| read_count(python.memory, python.layout, at));
             match counted {
                 Some(Ok(Some(counted))) => counts.get(node).is_none_or(|&found| counted > found),
-                // It does not count: it lives for ever.
+                // It is immortal.
                 Some(Ok(None)) => true,
                 Some(Err(_)) | None => false,
             }
@@ -166,7 +166,7 @@ impl ObjectGraph<'_> {
         }
     }
 
-    /// Adds a source that holds these objects.
+    /// Adds a root with references to these objects.
     pub(super) fn add_root(&mut self, kind: RootKind, held: Vec<NodeId>) -> Result<(), TooLarge> {
         let node = self.references.add(held)?;
         self.roots.push(Root { kind, node });

@@ -1,5 +1,4 @@
-//! What nothing reaches that the program can use, told apart by its counts of references: garbage in circles, what native code holds,
-//! what nobody found holds.
+//! Classifies unreachable objects by their reference counts: cyclic garbage, held by native code, no known referrer.
 
 use std::rc::Rc;
 
@@ -15,25 +14,24 @@ use super::refcounts::read_count;
 use super::roots::RootKind;
 use super::{ObjectGraph, read_references};
 
-/// What keeps an object alive, in kind.
+/// How an object is kept alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord, Hash)]
 pub enum Liveness {
     /// The program can reach it.
     #[default]
     Reachable,
-    /// Only `gc.garbage` leads to it: the collector could not free it, or was told not to.
+    /// Only `gc.garbage` refers to it: the collector could not free it, or `gc.DEBUG_SAVEALL` is set.
     Uncollectable,
-    /// References to it were found, from what nothing reaches, and it counts more: native code holds it, or what leads to it.
+    /// It has more references than were found from other unreachable objects: native code holds it, or an object that leads to it.
     Native,
-    /// It counts references, and none was found; or only that leads to it. Native code holds it where memobj does not look, or gave up
-    /// a reference without saying so: it is leaked.
+    /// No reference to it was found, or only such an object leads to it. Native code holds it where memobj does not search, or leaked it.
     NoReferrer,
-    /// All references that it counts come from what is garbage too: the collector will free it, if it is on.
+    /// All its references come from other garbage: the collector will free it, if it is enabled.
     Garbage,
 }
 
 impl Liveness {
-    /// Its word in records and tables.
+    /// Its name in records and tables.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -47,12 +45,12 @@ impl Liveness {
 }
 
 impl ObjectGraph<'_> {
-    /// Looks at what the sources do not reach, and adds those sources that this leads to.
+    /// Classifies the objects that the roots do not reach, and adds roots for native code and for unknown referrers.
     pub(super) fn classify_unreachable<M: Memory>(
         &mut self,
         python: &PythonHeap<'_, M>,
     ) -> Result<(), TooLarge> {
-        // What is not marked is garbage in the end.
+        // Objects without another mark are garbage in the end.
         let mut liveness = vec![Liveness::Garbage; self.objects()];
         let lists = self.garbage_lists(python);
         let through = |from: NodeId| !lists.contains(&from);
@@ -75,7 +73,7 @@ impl ObjectGraph<'_> {
                 continue;
             }
             let found = found.get(node.index()).copied().unwrap_or(0);
-            // Counts of what the collector does not look after are of no use: strings are interned, numbers cached.
+            // Reference counts of untracked objects say little: strings are interned, numbers cached.
             let tells = found == 0 || self.type_of(node).is_some_and(|of| of.is_gc());
             let Some(at) = self.address(node).filter(|_| tells) else { continue };
             let counted = read_count(python.memory, python.layout, at).unwrap_or(Some(0));
@@ -109,7 +107,7 @@ impl ObjectGraph<'_> {
         lists
     }
 
-    /// How many references from unreached, and from those lists, there are to each object.
+    /// Counts the references from unreachable objects and from those lists to each object.
     fn count_references<M: Memory>(
         &self,
         python: &PythonHeap<'_, M>,
@@ -122,7 +120,7 @@ impl ObjectGraph<'_> {
             let Some(at) = self.address(node) else { continue };
             let Some(of) = types.type_of(at).and_then(|id| types.get(id)).map(Rc::clone) else { continue };
             read_references(&mut types, at, &of, |to: Addr, kind| {
-                // What was guessed may be a pointer that is counted by nobody.
+                // A guess may be a pointer that no reference count includes.
                 if kind != EdgeKind::Guessed
                     && let Some(count) = self.node(to).and_then(|to| found.get_mut(to.index()))
                 {
@@ -134,7 +132,7 @@ impl ObjectGraph<'_> {
     }
 }
 
-/// Gives `mark` to all that is still garbage and reached from these nodes, over those for which `through` is true.
+/// Marks all objects that are still garbage and reached from these nodes, through nodes for which `through` is true.
 fn mark(
     graph: &Graph,
     liveness: &mut [Liveness],

@@ -181,7 +181,7 @@ fn ring(
 
 /// Whether each head of a list has two pointers to itself, or two to chunks.
 fn has_bins(memory: &(impl Memory + ?Sized), bins: Addr) -> bool {
-    let mut heads = vec![0; BINS as usize * 16];
+    let mut heads = [0; (BINS * 16) as usize];
     if memory.read(bins, &mut heads).is_err() {
         return false;
     }

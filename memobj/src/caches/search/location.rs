@@ -1,4 +1,4 @@
-//! Where something is in the program: its name, and what it is a part of.
+//! The location of an object: its name, and its owner.
 
 use std::sync::Arc;
 
@@ -8,30 +8,30 @@ use crate::names::Reference;
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_process::memory::Memory;
 
-use super::{FEW, MOST_HOPS, Search};
+use super::{FEW, MAX_HOPS, Search};
 
-/// Attributes of an object with more are not told apart. A bound, no fact.
-const MOST_ATTRIBUTES: u64 = 10_000;
+/// Objects with more attributes are searched no further.
+const MAX_ATTRIBUTES: u64 = 10_000;
 
-/// What a cache is a part of.
+/// The owner of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CacheOwner {
-    /// An attribute of this object.
+    /// This object, which has it as an attribute.
     Instance(NodeId),
-    /// A closure variable of this function.
+    /// This function, which has it as a closure variable.
     Function(NodeId),
-    /// An attribute of a class.
+    /// A class, which has it as an attribute.
     Class,
 }
 
 impl<M: Memory> Search<'_, '_, '_, '_, M> {
-    /// Whether a name of the program leads to an object, rather than to something that it is in.
+    /// Whether a name of the program leads to an object itself.
     pub(super) fn is_top(&self, node: NodeId) -> bool {
         let place = self.place(node);
         place.is_some() && self.holders.paths().parent(node).is_some_and(|before| self.place(before) != place)
     }
 
-    /// The same, or to a cell that it is in.
+    /// The same, or to its cell.
     pub(super) fn is_named(&self, node: NodeId) -> bool {
         if self.is_top(node) {
             return true;
@@ -61,7 +61,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         if is_instance(before) {
             return Some(CacheOwner::Instance(before));
         }
-        // In its dict.
+        // In the dict of a class or an instance.
         let above = paths.parent(before)?;
         let of = graph.type_of(above)?;
         let is_dict = graph.type_of(before)?.kind == Some(Builtin::Dict) && !self.is_top(before);
@@ -72,12 +72,12 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         }
     }
 
-    /// The name of an object, and the module that it is of: that of the place that leads to it, and how it goes on from there.
+    /// The name of an object, from its place on, and its module.
     pub(super) fn name(&mut self, node: NodeId) -> (Arc<str>, Option<Arc<str>>) {
         let paths = self.holders.paths();
         let mut hops = Vec::new();
         let mut at = node;
-        while !self.is_top(at) && hops.len() < MOST_HOPS {
+        while !self.is_top(at) && hops.len() < MAX_HOPS {
             let Some(before) = paths.parent(at) else { break };
             hops.push((before, at));
             at = before;
@@ -93,11 +93,11 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         (text.into(), place.module.clone())
     }
 
-    /// Adds how one object refers to another; whether that has attributes as entries.
+    /// Adds a reference to a name; returns whether its target has attributes as entries.
     fn add_hop(&mut self, text: &mut String, from: NodeId, to: NodeId, is_namespace: bool) -> bool {
         let graph = self.holders.graph();
         let (Some(from_at), Some(to_at)) = (graph.address(from), graph.address(to)) else { return false };
-        let most = if is_namespace { MOST_ATTRIBUTES } else { FEW as u64 };
+        let most = if is_namespace { MAX_ATTRIBUTES } else { FEW as u64 };
         let many = self.names.entries(from_at).is_some_and(|entries| entries > most);
         let reference = if many { Some(Reference::Element) } else { self.names.reference(from_at, to_at) };
         match reference {
@@ -130,7 +130,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         module.is_some_and(|module| self.holders.is_standard(module))
     }
 
-    /// Whether something is a part of what came with Python: every logger of a program has a cache.
+    /// Whether the owner belongs to the standard library: every logger has a cache.
     pub(super) fn is_of_standard(&self, owner: Option<CacheOwner>) -> bool {
         match owner {
             Some(CacheOwner::Instance(owner)) => {
@@ -141,7 +141,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     }
 }
 
-/// The last name of a place, and what is before it: of `a.f closure memo` that is `memo`.
+/// The part of a place before its last name, and the last name: `memo` of `a.f closure memo`.
 pub(super) fn leaf(place: &str) -> (&str, &str) {
     place.rsplit_once(['.', ' ']).unwrap_or(("", place))
 }

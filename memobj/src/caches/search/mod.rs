@@ -1,7 +1,7 @@
-//! Where the caches are.
+//! The search for caches.
 //!
-//! Types that are caches first; then dicts that a name of the program leads to and that are called so, or that belong to something that
-//! is called so; then dicts whose entries have times in them. Of what came with Python only what it calls a cache itself counts.
+//! By type first; then dicts with the name of a cache, or in an object with such a name; then dicts whose entries have times in them. In
+//! the standard library only names of caches count.
 
 mod location;
 
@@ -21,75 +21,76 @@ use super::clock::ClockReadings;
 use super::expiry::times;
 use super::kind::CacheKind;
 use super::metadata::{self, Attributes, Counters};
-use super::name_heuristics;
+use super::name_heuristics::{Meaning, is_accessory, is_cache, is_caches, means};
 
-/// Items of a container with more are not told apart by their keys.
+/// Items of a larger container are not named by their keys.
 const FEW: usize = 64;
-/// The longest way from a name to a cache. A bound, no fact.
-const MOST_HOPS: usize = 16;
-/// A dict with fewer entries is not looked into for times.
+/// The longest path from a name to a cache.
+const MAX_HOPS: usize = 16;
+/// Least entries of a dict that is searched for times.
 const MANY: u64 = 8;
-/// So many objects of a class are looked at whose attributes are called caches. A bound, no fact.
-const MOST_OBJECTS: usize = 10_000;
-/// The most caches that are told apart. A bound, no fact.
-const MOST_CACHES: usize = 100_000;
+/// Objects of a class that are searched for attributes with the name of a cache.
+const MAX_OBJECTS: usize = 10_000;
+/// More caches are not kept.
+const MAX_CACHES: usize = 100_000;
 
 /// A cache that was found.
 #[derive(Debug)]
 pub(super) struct CacheCandidate {
     /// The cache itself.
     pub root: NodeId,
-    /// What it is to this search.
-    pub sort: CacheKind,
+    /// Its kind.
+    pub cache_kind: CacheKind,
     /// The dict with its entries.
     pub table: Addr,
-    /// What it refers to that is not of it.
-    pub besides: Option<NodeId>,
+    /// The function whose results it keeps.
+    pub function: Option<NodeId>,
     /// Its type.
     pub kind: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
-    /// Whether it came with Python.
+    /// Whether it belongs to the standard library.
     pub standard: bool,
-    /// What it says of itself.
+    /// Its counters and limit.
     pub counters: Counters,
-    /// What stands beside it.
-    pub beside: Attributes,
+    /// The names beside it, with their values.
+    pub attributes: Attributes,
 }
 
-/// What a search knows.
+/// The state of a search.
 struct Search<'a, 'p, 'm, 'w, M> {
     holders: &'a Holders<'w>,
     names: &'a mut NameReader<'p, 'm, M>,
     now: Option<ClockReadings>,
-    /// By type.
-    sorts: Vec<CacheKind>,
+    /// The kind of each type's objects.
+    cache_kinds: Vec<CacheKind>,
     found: Vec<CacheCandidate>,
     /// Caches, their tables, and objects whose parts are no caches of their own.
     claimed: HashSet<NodeId>,
-    /// By owner: the largest dict so far of something that is called a cache.
+    /// By owner: the largest dict so far in an object with the name of a cache.
     owned: HashMap<NodeId, (u64, CacheCandidate)>,
 }
 
-/// All caches; in the order of their addresses, those that are told by type first.
+/// Finds all caches: those found by type first, then by address.
 pub(super) fn search<M: Memory>(
     holders: &Holders<'_>,
     names: &mut NameReader<'_, '_, M>,
     now: Option<ClockReadings>,
 ) -> Vec<CacheCandidate> {
-    let sorts = holders.graph().types().iter().map(|counted| CacheKind::of(names, &counted.of)).collect();
+    let cache_kinds =
+        holders.graph().types().iter().map(|counted| CacheKind::from_type(names, &counted.of)).collect();
     let mut search = Search {
         holders,
         names,
         now,
-        sorts,
+        cache_kinds,
         found: Vec::new(),
         claimed: HashSet::new(),
         owned: HashMap::new(),
     };
-    search.look_at_types();
-    search.look_at_attributes();
-    search.look_at_tables();
+    search.find_by_type();
+    search.find_by_attribute();
+    search.find_by_name();
     let mut owned: Vec<CacheCandidate> = search.owned.into_values().map(|(_, found)| found).collect();
     owned.sort_by_key(|found| found.root);
     search.found.extend(owned);
@@ -97,8 +98,11 @@ pub(super) fn search<M: Memory>(
 }
 
 impl<M: Memory> Search<'_, '_, '_, '_, M> {
-    fn sort(&self, node: NodeId) -> CacheKind {
-        self.sorts.get(self.holders.graph().type_index(node).0 as usize).copied().unwrap_or(CacheKind::Other)
+    fn cache_kind(&self, node: NodeId) -> CacheKind {
+        self.cache_kinds
+            .get(self.holders.graph().type_index(node).0 as usize)
+            .copied()
+            .unwrap_or(CacheKind::Other)
     }
 
     fn objects(&self) -> impl Iterator<Item = NodeId> + use<M> {
@@ -106,20 +110,22 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     }
 
     fn push(&mut self, found: CacheCandidate) {
-        if self.found.len() < MOST_CACHES {
+        if self.found.len() < MAX_CACHES {
             self.claimed.extend(self.holders.graph().node(found.table));
             self.claimed.insert(found.root);
             self.found.push(found);
         }
     }
 
-    /// What is a cache by its type.
-    fn look_at_types(&mut self) {
+    /// Finds caches by type.
+    fn find_by_type(&mut self) {
         for node in self.objects() {
-            let sort = self.sort(node);
-            let found = match sort {
+            let cache_kind = self.cache_kind(node);
+            let found = match cache_kind {
                 CacheKind::Lru => self.lru(node),
-                CacheKind::Cachetools | CacheKind::Locmem | CacheKind::Weak => self.of_library(node, sort),
+                CacheKind::Cachetools | CacheKind::Locmem | CacheKind::Weak => {
+                    self.of_library(node, cache_kind)
+                }
                 CacheKind::Table | CacheKind::Instance | CacheKind::Other => None,
             };
             if let Some(found) = found
@@ -147,18 +153,18 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         let (name, standard) = self.name_of_function(node, function);
         Some(CacheCandidate {
             root: node,
-            sort: CacheKind::Lru,
+            cache_kind: CacheKind::Lru,
             table,
-            besides: self.holders.graph().node(function),
+            function: self.holders.graph().node(function),
             kind: "functools.lru_cache".into(),
             name,
             standard,
             counters,
-            beside: Vec::new(),
+            attributes: Vec::new(),
         })
     }
 
-    /// The name of a function whose results are kept; where it has none of its own, of the place that leads to it.
+    /// The name of a cached function; if it has none, its place.
     fn name_of_function(&mut self, node: NodeId, function: Addr) -> (Arc<str>, bool) {
         let is_function = self.names.type_of(function).is_some_and(|of| of.kind == Some(Builtin::Function));
         let own = is_function.then(|| self.names.function(function)).flatten();
@@ -167,18 +173,18 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         let known = self.names.python().layout.function_object.func_module;
         let module = self.names.objects().pointer(function, known).and_then(|module| self.names.text(module));
         let standard = self.is_standard(module.as_deref());
-        // `<lambda>`, and what was made in a function, are better told by where they are, if that is a name.
+        // A lambda or an inner function is better known by its place, if that is a name.
         let is_named = self.is_top(node) && !place.contains(['(', '[', '?']);
         if own.contains('<') && is_named { (place, standard) } else { (own.into(), standard) }
     }
 
-    /// An object of a class that some library has for caches.
-    fn of_library(&mut self, node: NodeId, sort: CacheKind) -> Option<CacheCandidate> {
+    /// Reads a cache of a library's class.
+    fn of_library(&mut self, node: NodeId, cache_kind: CacheKind) -> Option<CacheCandidate> {
         let at = self.holders.graph().address(node)?;
-        let beside = metadata::attributes(self.names, at);
-        let table = metadata::named(&beside, sort.table()?)?;
-        let (name, module) = match (sort, self.holders.graph().node(table)) {
-            // Django's are many objects, one for each thread, and one dict.
+        let attributes = metadata::attributes(self.names, at);
+        let table = metadata::value_of(&attributes, cache_kind.table()?)?;
+        let (name, module) = match (cache_kind, self.holders.graph().node(table)) {
+            // Django has many objects, one for each thread, and one dict.
             (CacheKind::Locmem, Some(table)) => self.name(table),
             _ => self.name(node),
         };
@@ -186,22 +192,22 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         let standard = self.is_standard(module.as_deref()) || self.is_of_standard(self.owner(node));
         let mut found = CacheCandidate {
             root: node,
-            sort,
+            cache_kind,
             table,
-            besides: None,
+            function: None,
             kind: self.type_name(node),
             name,
             standard,
-            counters: metadata::counters(self.names, &beside, entries),
-            beside,
+            counters: metadata::counters(self.names, &attributes, entries),
+            attributes,
         };
-        if sort == CacheKind::Cachetools {
+        if cache_kind == CacheKind::Cachetools {
             self.add_decorator(node, &mut found, entries);
         }
         Some(found)
     }
 
-    /// The hits of a cache of cachetools are counted by the function that it is of, if at all.
+    /// Reads the hits of a cachetools cache, which the decorated function counts.
     fn add_decorator(&mut self, node: NodeId, found: &mut CacheCandidate, entries: u64) {
         let owner = self.owner(node);
         let around = match owner {
@@ -217,15 +223,15 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         self.holders.graph().type_of(node).map_or_else(|| "?".into(), |of| of.name().into())
     }
 
-    /// Objects whose class has attributes that are called caches, wherever they are: in containers they have no names of their own.
-    fn look_at_attributes(&mut self) {
+    /// Finds caches in attributes with such a name, of objects without names of their own.
+    fn find_by_attribute(&mut self) {
         let graph = self.holders.graph();
         let mut by_type: HashMap<u32, (Vec<Arc<str>>, usize)> = HashMap::new();
-        for (index, (sort, counted)) in (0..).zip(self.sorts.iter().zip(graph.types())) {
+        for (index, (cache_kind, counted)) in (0..).zip(self.cache_kinds.iter().zip(graph.types())) {
             let of = &counted.of;
-            if *sort == CacheKind::Instance && !self.holders.modules().is_standard(&of.module) {
+            if *cache_kind == CacheKind::Instance && !self.holders.modules().is_standard(&of.module) {
                 let mut called = self.names.attributes_of(of);
-                called.retain(|name| name_heuristics::is_cache(name));
+                called.retain(|name| is_cache(name));
                 if !called.is_empty() {
                     by_type.insert(index, (called, 0));
                 }
@@ -237,7 +243,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         for node in self.objects() {
             let Some((called, seen)) = by_type.get_mut(&graph.type_index(node).0) else { continue };
             *seen += 1;
-            if *seen > MOST_OBJECTS || self.claimed.contains(&node) {
+            if *seen > MAX_OBJECTS || self.claimed.contains(&node) {
                 continue;
             }
             let Some(at) = graph.address(node) else { continue };
@@ -245,13 +251,13 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
                 let Some(table) = self.names.attribute(at, &name).and_then(|at| graph.node(at)) else {
                     continue;
                 };
-                // What a name leads to comes later, with its neighbours.
-                if self.sort(table) == CacheKind::Table
+                // A named dict comes later, with its neighbours.
+                if self.cache_kind(table) == CacheKind::Table
                     && !self.is_named(table)
                     && !self.claimed.contains(&table)
                 {
-                    let beside = metadata::attributes(self.names, at);
-                    if let Some(found) = self.table(table, beside) {
+                    let attributes = metadata::attributes(self.names, at);
+                    if let Some(found) = self.table(table, attributes) {
                         self.push(found);
                     }
                 }
@@ -259,16 +265,19 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         }
     }
 
-    /// Dicts that a name leads to.
-    fn look_at_tables(&mut self) {
+    /// Finds caches among named dicts.
+    fn find_by_name(&mut self) {
         for node in self.objects() {
-            if self.sort(node) == CacheKind::Table && self.is_named(node) && !self.claimed.contains(&node) {
-                self.look_at_table(node);
+            if self.cache_kind(node) == CacheKind::Table
+                && self.is_named(node)
+                && !self.claimed.contains(&node)
+            {
+                self.check_named_dict(node);
             }
         }
     }
 
-    fn look_at_table(&mut self, node: NodeId) {
+    fn check_named_dict(&mut self, node: NodeId) {
         let graph = self.holders.graph();
         let Some(place) = self.holders.holder(node).and_then(|place| self.holders.place(place)) else {
             return;
@@ -281,7 +290,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         {
             return;
         }
-        let called = name_heuristics::is_cache(leaf);
+        let called = is_cache(leaf);
         if !called && (standard || self.is_within_a_cache(node)) {
             return;
         }
@@ -290,20 +299,20 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             _ => None,
         };
         let own_class = graph.type_of(node).filter(|of| of.class.is_some()).map(|of| of.qualname.as_str());
-        let last = |name: &str| name.rsplit('.').next().is_some_and(name_heuristics::is_cache);
-        let is_of_cache = !name_heuristics::is_beside(leaf)
-            && (class.is_some_and(last) || name_heuristics::is_cache(location::leaf(above).1));
+        let last = |name: &str| name.rsplit('.').next().is_some_and(is_cache);
+        let is_of_cache =
+            !is_accessory(leaf) && (class.is_some_and(last) || is_cache(location::leaf(above).1));
         let is_cache = called || own_class.is_some_and(last);
-        let beside = self.beside(node, owner);
-        let Some(found) = self.table(node, beside) else { return };
+        let attributes = self.attributes_beside(node, owner);
+        let Some(found) = self.table(node, attributes) else { return };
         if is_cache && !self.holds_caches(leaf, &found) {
             self.push(found);
         } else if is_cache || standard {
-            self.look_at_parts(&found);
+            self.push_parts(&found);
         } else if is_of_cache {
             let entries = self.names.entries(found.table).unwrap_or(0);
             match owner {
-                // Of such an object the largest is the cache; the others say more of the same keys.
+                // The largest dict of such an object is the cache; the others describe the same keys.
                 Some(CacheOwner::Instance(owner)) => {
                     let is_larger = self.owned.get(&owner).is_none_or(|(largest, _)| entries > *largest);
                     if is_larger {
@@ -313,40 +322,37 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
                 _ if entries > 0 => self.push(found),
                 _ => {}
             }
-        } else if !name_heuristics::is_beside(leaf)
-            && !name_heuristics::is_deadlines(leaf)
-            && self.has_times(&found)
-        {
+        } else if !is_accessory(leaf) && !means(leaf, Meaning::Deadlines) && self.has_times(&found) {
             self.push(found);
         }
     }
 
-    /// Whether a dict is a part of what was found to be a cache: an entry is none, whatever the names above it say.
+    /// Whether a dict is a part of a known cache.
     fn is_within_a_cache(&self, node: NodeId) -> bool {
         let paths = self.holders.paths();
         let above = std::iter::successors(paths.parent(node), |&above| paths.parent(above));
-        above.take(MOST_HOPS).any(|above| self.claimed.contains(&above))
+        above.take(MAX_HOPS).any(|above| self.claimed.contains(&above))
     }
 
-    /// Whether a dict is no cache but a list of some, as its name says: all that it has are caches, or dicts.
+    /// Whether a dict with a plural name contains caches alone.
     fn holds_caches(&mut self, leaf: &str, found: &CacheCandidate) -> bool {
-        if !name_heuristics::is_caches(leaf) {
+        if !is_caches(leaf) {
             return false;
         }
         let values = self.values(found.table, FEW);
         let graph = self.holders.graph();
         let is_cache = |value: &Addr| {
             let node = graph.node(*value);
-            node.is_some_and(|node| self.claimed.contains(&node) || self.sort(node) == CacheKind::Table)
+            node.is_some_and(|node| self.claimed.contains(&node) || self.cache_kind(node) == CacheKind::Table)
         };
         !values.is_empty() && values.iter().all(is_cache)
     }
 
-    /// The caches in a list of caches.
-    fn look_at_parts(&mut self, whole: &CacheCandidate) {
+    /// Adds the caches in a container of caches.
+    fn push_parts(&mut self, whole: &CacheCandidate) {
         for value in self.values(whole.table, FEW) {
             let Some(node) = self.holders.graph().node(value) else { continue };
-            if self.sort(node) == CacheKind::Table
+            if self.cache_kind(node) == CacheKind::Table
                 && !self.claimed.contains(&node)
                 && let Some(found) = self.table(node, Vec::new())
             {
@@ -364,23 +370,23 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         values
     }
 
-    /// Whether the entries of a dict have times in them that can be told from other numbers.
+    /// Whether the entries of a dict have recognizable times.
     fn has_times(&mut self, found: &CacheCandidate) -> bool {
         let Some(now) = self.now else { return false };
         if self.names.entries(found.table).is_none_or(|entries| entries < MANY) {
             return false;
         }
-        // Some from its beginning say whether it is worth reading all of it.
+        // The first entries show whether reading all is worthwhile.
         let some = self.values(found.table, FEW);
-        times(self.names, &some, &now, false).is_some_and(|times| times.is_telling)
+        times(self.names, &some, &now, false).is_some_and(|times| times.is_recognizable)
     }
 
-    /// A dict as a cache.
-    fn table(&mut self, node: NodeId, beside: Attributes) -> Option<CacheCandidate> {
+    /// Describes a dict as a cache.
+    fn table(&mut self, node: NodeId, attributes: Attributes) -> Option<CacheCandidate> {
         let table = self.holders.graph().address(node)?;
         let entries = self.names.entries(table)?;
         let (name, module) = self.name(node);
-        let mut counters = metadata::counters(self.names, &beside, entries);
+        let mut counters = metadata::counters(self.names, &attributes, entries);
         let standard = self.is_standard(module.as_deref()) || self.is_of_standard(self.owner(node));
         let is_class = self.holders.graph().type_of(node).is_some_and(|of| of.class.is_some());
         if is_class {
@@ -393,19 +399,19 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         }
         Some(CacheCandidate {
             root: node,
-            sort: CacheKind::Table,
+            cache_kind: CacheKind::Table,
             table,
-            besides: None,
+            function: None,
             kind: self.type_name(node),
             name,
             standard,
             counters,
-            beside,
+            attributes,
         })
     }
 
-    /// What stands beside a dict: the attributes of the object or class that it is of, the closure variables of the function.
-    fn beside(&mut self, node: NodeId, owner: Option<CacheOwner>) -> Attributes {
+    /// Reads the names beside a dict: attributes of its object or class, closure variables of its function.
+    fn attributes_beside(&mut self, node: NodeId, owner: Option<CacheOwner>) -> Attributes {
         let graph = self.holders.graph();
         let at = |node: NodeId| graph.address(node);
         match owner {

@@ -87,7 +87,7 @@ fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
 /// What is wrong, in numbers, and what can be done about it.
 fn sentence(cache: &Cache, warning: Warning) -> String {
     let name = &cache.name;
-    let weight = cache.weight.clone().unwrap_or_default();
+    let size = cache.size.clone().unwrap_or_default();
     let entries = counted(cache.entries, "entry", "entries");
     let full = || {
         let share = percent(cache.fullness.unwrap_or_default());
@@ -98,7 +98,7 @@ fn sentence(cache: &Cache, warning: Warning) -> String {
         Warning::NoLimit => {
             format!(
                 "{name} has no limit, {entries} and {}: give it one, or let old entries go",
-                Bytes(weight.deep_bytes)
+                Bytes(size.deep_bytes)
             )
         }
         Warning::Expired => format!(
@@ -106,15 +106,15 @@ fn sentence(cache: &Cache, warning: Warning) -> String {
             thousands(cache.expired.unwrap_or_default())
         ),
         Warning::LargeEntry => {
-            let key = weight.largest_key.map(|key| format!(" [\"{key}\"]")).unwrap_or_default();
+            let key = size.largest_key.map(|key| format!(" [\"{key}\"]")).unwrap_or_default();
             format!(
                 "{name} has an entry{key} of {}: keep what is so large elsewhere",
-                Bytes(weight.largest_bytes)
+                Bytes(size.largest_bytes)
             )
         }
         Warning::LargeAverage => format!(
             "{name} has entries of {} on average: limit it by their size, not by their number",
-            Bytes(weight.average_bytes)
+            Bytes(size.average_bytes)
         ),
         Warning::LowHits => {
             let ratio = percent(cache.hit_ratio().unwrap_or_default());
@@ -166,7 +166,7 @@ fn table(caches: &[&Cache], before: Option<&Before>, limit: usize) -> Vec<Line> 
 }
 
 fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
-    let weight = cache.weight.as_ref();
+    let size = cache.size.as_ref();
     let share = |share: Option<f64>| share.map(percent).unwrap_or_default();
     let bytes = |of: Option<u64>| of.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default();
     let many = |of: Option<u64>| of.map(thousands).unwrap_or_default();
@@ -206,18 +206,18 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
         if cache.instances > 1 { format!(" ×{}", thousands(cache.instances)) } else { String::new() };
     let ill = if cache.warnings.is_empty() { Tone::Plain } else { Tone::Warning };
     let kind = cache.kind.rsplit('.').next().unwrap_or_default();
-    let shared = weight.and_then(|weight| ratio(weight.shared_bytes, weight.deep_bytes));
+    let shared = size.and_then(|size| ratio(size.shared_bytes, size.deep_bytes));
     vec![
         Cell::plain(thousands(cache.entries)),
         Cell::new(tone, change),
         Cell::plain(limit),
         Cell::plain(share(cache.fullness)),
         Cell::plain(share(cache.hit_ratio())),
-        Cell::plain(bytes(weight.map(|weight| weight.deep_bytes))),
+        Cell::plain(bytes(size.map(|size| size.deep_bytes))),
         Cell::new(Tone::Dim, share(shared)),
-        Cell::plain(bytes(weight.map(|weight| weight.average_bytes).filter(|_| cache.entries > 0))),
-        Cell::plain(bytes(weight.map(|weight| weight.largest_bytes).filter(|_| cache.entries > 0))),
-        Cell::plain(some(weight.map(|weight| weight.large_entries))),
+        Cell::plain(bytes(size.map(|size| size.average_bytes).filter(|_| cache.entries > 0))),
+        Cell::plain(bytes(size.map(|size| size.largest_bytes).filter(|_| cache.entries > 0))),
+        Cell::plain(some(size.map(|size| size.large_entries))),
         Cell::plain(some(cache.expired)),
         Cell::new(Tone::Dim, escape_controls(kind).into_owned()),
         Cell::new(ill, format!("{}{several}", escape_controls(&cache.name))),
@@ -230,7 +230,7 @@ mod tests {
     use crate::caches::CacheSize;
 
     fn cache(name: &str, entries: u64, deep_bytes: u64, warnings: &[Warning]) -> Cache {
-        let weight = CacheSize { deep_bytes, shared_bytes: deep_bytes / 4, ..CacheSize::default() };
+        let size = CacheSize { deep_bytes, shared_bytes: deep_bytes / 4, ..CacheSize::default() };
         Cache {
             name: name.into(),
             kind: "cachetools.TTLCache".into(),
@@ -242,7 +242,7 @@ mod tests {
             unbounded: true,
             hits: None,
             misses: None,
-            weight: Some(weight),
+            size: Some(size),
             clock: None,
             expired: None,
             warnings: warnings.to_vec(),

@@ -7,21 +7,21 @@ use common::units::{Bytes, counted, thousands};
 
 use super::super::summary::ObjectSum;
 use super::census::{ANY_WIDTH, percent, ratio, titled_table};
-use crate::holders::summary::{Held, HeldBy};
+use crate::holders::summary::{HolderRow, HolderSummary};
 use crate::holders::why::Why;
 
 /// So many ways to the objects of a type are shown.
 const WAYS: usize = 10;
 
 /// What was asked for comes first. Together the tables have about two times as many rows as one of the others: what they say is one answer.
-pub(super) fn lines(held: &Held, total: ObjectSum, limit: usize) -> Vec<Line> {
+pub(super) fn lines(held: &HolderSummary, total: ObjectSum, limit: usize) -> Vec<Line> {
     let (half, quarter) = (limit.div_ceil(2), limit.div_ceil(4));
     let mut lines: Vec<Line> = held.whys.iter().flat_map(why).collect();
     lines.extend(rows("holders", "HOLDER", &held.holders, total, half));
     lines.extend(rows("owners", "OWNER", &held.owners, total, half));
     lines.extend(rows("modules of owners", "MODULE", &held.modules, total, quarter));
     lines.extend(retained(held, total, half));
-    lines.extend(strays(held, quarter));
+    lines.extend(unreachable_rows(held, quarter));
     lines
 }
 
@@ -49,7 +49,7 @@ fn why(why: &Why) -> Vec<Line> {
 }
 
 /// The largest rows, and the sum of the others.
-fn rows(what: &str, title: &'static str, rows: &[HeldBy], total: ObjectSum, limit: usize) -> Vec<Line> {
+fn rows(what: &str, title: &'static str, rows: &[HolderRow], total: ObjectSum, limit: usize) -> Vec<Line> {
     let retains = rows.iter().any(|row| row.retained_bytes.is_some());
     let mut table = Table::new([
         Column::right("COUNT"),
@@ -83,7 +83,7 @@ fn rows(what: &str, title: &'static str, rows: &[HeldBy], total: ObjectSum, limi
 }
 
 /// What types retain.
-fn retained(held: &Held, total: ObjectSum, limit: usize) -> Vec<Line> {
+fn retained(held: &HolderSummary, total: ObjectSum, limit: usize) -> Vec<Line> {
     let Some(retained) = &held.retained else { return Vec::new() };
     let mut rows: Vec<(&str, u64)> = retained.iter().map(|(name, &bytes)| (&**name, bytes)).collect();
     rows.sort_by_key(|&(name, bytes)| (std::cmp::Reverse(bytes), name));
@@ -100,8 +100,8 @@ fn retained(held: &Held, total: ObjectSum, limit: usize) -> Vec<Line> {
 }
 
 /// What the program cannot reach.
-fn strays(held: &Held, limit: usize) -> Vec<Line> {
-    if held.strays.is_empty() {
+fn unreachable_rows(held: &HolderSummary, limit: usize) -> Vec<Line> {
+    if held.unreachable.is_empty() {
         return Vec::new();
     }
     let mut table = Table::new([
@@ -110,15 +110,15 @@ fn strays(held: &Held, limit: usize) -> Vec<Line> {
         Column::left("IS", 16),
         Column::left("TYPE", ANY_WIDTH),
     ]);
-    for stray in held.strays.iter().take(limit) {
+    for row in held.unreachable.iter().take(limit) {
         table.push([
-            Cell::plain(thousands(stray.count)),
-            Cell::plain(Bytes(stray.size_bytes).to_string()),
-            Cell::plain(stray.standing),
-            Cell::plain(escape_controls(&stray.of).into_owned()),
+            Cell::plain(thousands(row.count)),
+            Cell::plain(Bytes(row.size_bytes).to_string()),
+            Cell::plain(row.liveness),
+            Cell::plain(escape_controls(&row.type_name).into_owned()),
         ]);
     }
-    let count: u64 = held.strays.iter().fold(0, |sum, stray| sum.saturating_add(stray.count));
+    let count: u64 = held.unreachable.iter().fold(0, |sum, row| sum.saturating_add(row.count));
     titled_table(&format!("not reached ({})", counted(count, "object", "objects")), table)
 }
 
@@ -127,13 +127,13 @@ mod tests {
     use common::table::Style;
 
     use super::*;
-    use crate::holders::summary::Stray;
+    use crate::holders::summary::UnreachableObjects;
 
-    fn held_by(name: &str, count: u64, size_bytes: u64, retained_bytes: Option<u64>) -> HeldBy {
-        HeldBy { name: name.into(), count, size_bytes, retained_bytes }
+    fn held_by(name: &str, count: u64, size_bytes: u64, retained_bytes: Option<u64>) -> HolderRow {
+        HolderRow { name: name.into(), count, size_bytes, retained_bytes }
     }
 
-    fn text(held: &Held, limit: usize) -> String {
+    fn text(held: &HolderSummary, limit: usize) -> String {
         let total = ObjectSum { count: 100, size_bytes: 4096, ..ObjectSum::NONE };
         let mut text = String::new();
         for line in lines(held, total, limit) {
@@ -144,15 +144,20 @@ mod tests {
 
     #[test]
     fn holder_table_sums_the_rest() {
-        let held = Held {
+        let held = HolderSummary {
             holders: vec![
                 held_by("app._sessions", 60, 2048, Some(1024)),
                 held_by("a\u{1b}[2J", 30, 1024, Some(0)),
                 held_by("b", 10, 1024, Some(0)),
             ],
             owners: vec![held_by("app.Session", 100, 4096, None)],
-            strays: vec![Stray { of: "app.Node".into(), standing: "garbage", count: 7, size_bytes: 70 }],
-            ..Held::default()
+            unreachable: vec![UnreachableObjects {
+                type_name: "app.Node".into(),
+                liveness: "garbage",
+                count: 7,
+                size_bytes: 70,
+            }],
+            ..HolderSummary::default()
         };
         let shown = text(&held, 1);
         assert!(shown.contains("holders (3)"), "{shown}");
@@ -171,7 +176,7 @@ mod tests {
             root: "module app".into(),
             steps: Vec::new(),
         };
-        let held = Held {
+        let held = HolderSummary {
             whys: vec![Why {
                 of: "app.Session".into(),
                 objects: 5000,
@@ -179,7 +184,7 @@ mod tests {
                 paths: (0..12).map(|number| way(100 - number)).collect(),
             }],
             retained: Some([("dict".into(), 2048)].into()),
-            ..Held::default()
+            ..HolderSummary::default()
         };
         let shown = text(&held, 5);
         assert!(shown.contains("why app.Session (5,000 objects; the ways to 500 of them)"), "{shown}");
