@@ -10,7 +10,7 @@ use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::{NameReader, Reference};
+use super::{NameReader, Reference, known_fields};
 
 /// More variables than any function has.
 const MAX_VARIABLES: u64 = 1 << 16;
@@ -30,14 +30,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
             (Some(known.func_annotations), attribute("__annotations__")),
             (Some(known.func_doc), attribute("__doc__")),
         ];
-        for (offset, reference) in members {
-            if let Some(offset) = offset
-                && let Ok(to) = self.python.memory.read_pointer(at, offset)
-                && !to.is_null()
-            {
-                each(to, reference);
-            }
-        }
+        self.visit_fields(at, known_fields(members), each);
     }
 
     /// The local variables of an object that is a frame, and what else it has.
@@ -67,13 +60,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
             (Some(known.f_back), Reference::Attribute("f_back".into())),
             (known.f_locals, Reference::Internal),
         ];
-        for (offset, reference) in members {
-            if let Some(to) = offset.and_then(|offset| memory.read_pointer(at, offset).ok())
-                && !to.is_null()
-            {
-                each(to, reference);
-            }
-        }
+        self.visit_fields(at, known_fields(members), each);
     }
 
     pub(super) fn visit_generator(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {

@@ -187,13 +187,9 @@ impl<M: Memory> NameReader<'_, '_, M> {
     }
 
     fn visit_members(&mut self, at: Addr, class: Addr, each: &mut impl FnMut(Addr, Reference)) {
-        for (offset, name) in self.members_of(class).iter() {
-            if let Ok(to) = self.python.memory.read_pointer(at, *offset)
-                && !to.is_null()
-            {
-                each(to, Reference::Attribute(Arc::clone(name)));
-            }
-        }
+        let members = self.members_of(class);
+        let fields = members.iter().map(|(offset, name)| (*offset, Reference::Attribute(Arc::clone(name))));
+        self.visit_fields(at, fields, each);
     }
 
     /// Visits the references of a C type from members with names, or with a known layout.
@@ -235,17 +231,13 @@ impl<M: Memory> NameReader<'_, '_, M> {
             each(dict, Reference::Internal);
         }
         let known = &self.python.layout.type_object;
-        for (offset, name) in [
+        let members = [
             (known.tp_mro, "__mro__"),
             (known.tp_bases, "__bases__"),
             (known.tp_base, "__base__"),
             (known.tp_subclasses, "__subclasses__"),
-        ] {
-            if let Ok(to) = self.python.memory.read_pointer(at, offset)
-                && !to.is_null()
-            {
-                each(to, Reference::Attribute(name.into()));
-            }
-        }
+        ];
+        let fields = members.map(|(offset, name)| (offset, Reference::Attribute(name.into())));
+        self.visit_fields(at, fields, each);
     }
 }

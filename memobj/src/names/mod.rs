@@ -193,21 +193,17 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
             return;
         };
         let (memory, layout) = (self.python.memory, self.python.layout);
-        let mut member = |offset: u32, reference: Reference| {
-            if let Ok(to) = memory.read_pointer(at, offset)
-                && !to.is_null()
-            {
-                each(to, reference);
-            }
-        };
         match kind {
-            Builtin::Module => member(layout.module_object.md_dict, Reference::Internal),
+            Builtin::Module => {
+                self.visit_fields(at, [(layout.module_object.md_dict, Reference::Internal)], each)
+            }
             Builtin::DefaultDict => {
-                member(layout.defdict_object.default_factory, Reference::Attribute("default_factory".into()));
+                let factory = Reference::Attribute("default_factory".into());
+                self.visit_fields(at, [(layout.defdict_object.default_factory, factory)], each);
                 self.visit_entries(at, each);
             }
             Builtin::OrderedDict => {
-                member(layout.odict_object.od_inst_dict, Reference::Internal);
+                self.visit_fields(at, [(layout.odict_object.od_inst_dict, Reference::Internal)], each);
                 self.visit_entries(at, each);
             }
             Builtin::Dict | Builtin::FrozenDict => self.visit_entries(at, each),
@@ -223,30 +219,10 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
                 let count = memory.read_count(at, layout.var_object.ob_size).unwrap_or(0);
                 self.visit_items(at.plus(u64::from(layout.tuple_object.ob_item)), count, each);
             }
-            Builtin::Set => {
-                read_references(&mut self.types, at, of, |to, kind| {
-                    if kind == EdgeKind::Visited && to != of.at {
-                        each(to, Reference::Element);
-                    }
-                });
-            }
-            Builtin::Deque => {
-                let mut index = 0;
-                read_references(&mut self.types, at, of, |to, kind| {
-                    if kind == EdgeKind::Visited && to != of.at {
-                        each(to, Reference::Index(index));
-                        index += 1;
-                    }
-                });
-            }
+            Builtin::Set => self.visit_items_of(at, of, |_| Reference::Element, each),
+            Builtin::Deque => self.visit_items_of(at, of, Reference::Index, each),
             Builtin::HamtItems => self.visit_hamt_items(at, of, each),
-            Builtin::HamtArray => {
-                read_references(&mut self.types, at, of, |to, kind| {
-                    if kind == EdgeKind::Visited {
-                        each(to, Reference::Internal);
-                    }
-                });
-            }
+            Builtin::HamtArray => self.visit_items_of(at, of, |_| Reference::Internal, each),
             Builtin::Type => self.visit_type(at, each),
             Builtin::Function => self.visit_function(at, each),
             Builtin::Frame => self.visit_frame_object(at, each),
@@ -259,28 +235,57 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
                 }
             }
             Builtin::LruCache => {
-                member(layout.lru_cache_object.func, Reference::Attribute("__wrapped__".into()));
-                member(layout.lru_cache_object.cache, Reference::Cached);
-                member(layout.lru_cache_object.dict, Reference::Internal);
-                let others = [
-                    Some(layout.lru_cache_object.cache_info_type),
-                    layout.lru_cache_object.kwd_mark,
-                    layout.lru_cache_object.lru_list_elem_type,
+                let known = &layout.lru_cache_object;
+                let fields = [
+                    (Some(known.func), Reference::Attribute("__wrapped__".into())),
+                    (Some(known.cache), Reference::Cached),
+                    (Some(known.dict), Reference::Internal),
+                    (Some(known.cache_info_type), Reference::Unnamed),
+                    (known.kwd_mark, Reference::Unnamed),
+                    (known.lru_list_elem_type, Reference::Unnamed),
                 ];
-                for other in others.into_iter().flatten() {
-                    member(other, Reference::Unnamed);
-                }
-                read_references(&mut self.types, at, of, |to, kind| {
-                    if kind == EdgeKind::Visited {
-                        each(to, Reference::Cached);
-                    }
-                });
+                self.visit_fields(at, known_fields(fields), each);
+                self.visit_items_of(at, of, |_| Reference::Cached, each);
             }
             Builtin::WeakReference => {
-                member(layout.weakref_object.wr_callback, Reference::Attribute("__callback__".into()));
+                let callback = Reference::Attribute("__callback__".into());
+                self.visit_fields(at, [(layout.weakref_object.wr_callback, callback)], each);
             }
             _ => self.visit_other(at, of, each),
         }
+    }
+
+    /// Visits the references in fields of an object.
+    fn visit_fields(
+        &self,
+        at: Addr,
+        fields: impl IntoIterator<Item = (u32, Reference)>,
+        each: &mut impl FnMut(Addr, Reference),
+    ) {
+        for (offset, reference) in fields {
+            if let Ok(to) = self.python.memory.read_pointer(at, offset)
+                && !to.is_null()
+            {
+                each(to, reference);
+            }
+        }
+    }
+
+    /// Visits the items of an object that its traversal visits, by their number.
+    fn visit_items_of(
+        &mut self,
+        at: Addr,
+        of: &Type,
+        reference: impl Fn(u64) -> Reference,
+        each: &mut impl FnMut(Addr, Reference),
+    ) {
+        let mut index = 0;
+        read_references(&mut self.types, at, of, |to, kind| {
+            if kind == EdgeKind::Visited && to != of.at {
+                each(to, reference(index));
+                index += 1;
+            }
+        });
     }
 
     fn visit_entries(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {
@@ -302,6 +307,13 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
     }
 }
 
+/// The fields that this Python has.
+fn known_fields<const N: usize>(
+    fields: [(Option<u32>, Reference); N],
+) -> impl Iterator<Item = (u32, Reference)> {
+    fields.into_iter().filter_map(|(offset, reference)| Some((offset?, reference)))
+}
+
 /// Whether a text could be a name in a program. Other texts are not shown, since they may be data.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
@@ -316,7 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_be_a_name_is_one() {
+    fn names_are_recognized() {
         for name in ["a", "_sessions", "Größe", "x1", "__dict__"] {
             assert!(is_name(name), "{name}");
         }

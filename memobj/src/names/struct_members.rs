@@ -98,13 +98,9 @@ fn reference(tp_name: &str, member: &str) -> Reference {
 impl<M: Memory> NameReader<'_, '_, M> {
     /// Visits the references of an object with a fixed layout.
     pub(super) fn visit_shape(&self, at: Addr, shape: &FixedShape, each: &mut impl FnMut(Addr, Reference)) {
-        for (&offset, member) in shape.visited.iter().zip(shape.names) {
-            if let Ok(to) = self.python.memory.read_pointer(at, offset)
-                && !to.is_null()
-            {
-                each(to, reference(shape.tp_name, member));
-            }
-        }
+        let members = shape.visited.iter().zip(shape.names);
+        let fields = members.map(|(&offset, member)| (offset, reference(shape.tp_name, member)));
+        self.visit_fields(at, fields, each);
     }
 
     /// The fixed layout of a type's objects, if it has one.
