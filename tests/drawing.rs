@@ -1,5 +1,4 @@
-//! memplot in a terminal, and what it gives to files and pipes: the size kept, colours only for a terminal, nothing of a name
-//! obeyed.
+//! memplot on a terminal, and its output to files and pipes: size, colours and escaped names.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! memplot: pictures tell the truth, whatever the log holds.
+//! memplot draws the values of the log, whatever it contains.
 
 mod cli_io;
 mod edge_cases;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::Tool;
 
-/// memplot in one time zone, so that its words are the same on every machine.
+/// memplot in UTC, for the same text on every machine.
 fn memplot(args: &[&str]) -> Tool {
     Tool::ours("memplot").args(args).env("TZ", "UTC")
 }

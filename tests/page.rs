@@ -1,6 +1,6 @@
-//! memplot's page in a real browser: what a reader points at, drags, presses and types, and what hostile names do to it.
+//! memplot's HTML page in a browser: tooltips, zoom, switches, search, and hostile names.
 //!
-//! Chromium and chromedriver run it; `.ci/run` installs them. Where there are none, these tests say that they were left out.
+//! Chromium and chromedriver run it; `.ci/run` installs them. Without them these tests are skipped, and say so.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::units::Bytes;
 use memplot::cli::Theme;
 use memplot::figure::{Figure, Mark, MarkKind, Point, Series, Unit};
-use memplot::html::page;
+use memplot::html::render;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ const MIB: u64 = 1 << 20;
 const ESCAPE: &str = "\u{e00c}";
 const RIGHT: &str = "\u{e014}";
 
-/// A second's work: a browser of this size with the page of `picture` in it.
+/// A browser of this size that shows the page of a figure.
 fn show(figure: &Figure, size: (u32, u32)) -> Option<(Browser, TempDir)> {
     let browser = Browser::start(size)?;
     let folder = tempfile::tempdir().unwrap();
@@ -31,7 +31,7 @@ fn show(figure: &Figure, size: (u32, u32)) -> Option<(Browser, TempDir)> {
 
 fn open(browser: &Browser, folder: &TempDir, figure: &Figure) -> PathBuf {
     let file = folder.path().join("page.html");
-    std::fs::write(&file, page(figure, Theme::Auto)).unwrap();
+    std::fs::write(&file, render(figure, Theme::Auto)).unwrap();
     browser.open(&file);
     assert_eq!(browser.complaints(), Vec::<String>::new());
     file
@@ -56,14 +56,14 @@ fn point(second: u64, bytes: u64) -> Point {
     Point { unix_ms: START + i64::try_from(second).unwrap() * 1000, value: bytes as f64 }
 }
 
-/// The size of a series at a second: every one has its own.
+/// The value of a series at a second, different for each.
 fn size(series: u64, second: u64) -> u64 {
     (100 * (series + 1) + second) * MIB + series * 4096
 }
 
 const NAMES: [&str; 3] = ["python3 bot.py", "worker 图像 🐍", "worker mail"];
 
-/// Ten minutes of three processes; nobody looked from 200 to 299 s.
+/// Ten minutes of three processes, without samples from 200 to 299 s.
 fn tree() -> Figure {
     let runs = |of: &dyn Fn(u64) -> u64| {
         [0..200, 300..600].map(|seconds| seconds.map(|second| point(second, of(second))).collect()).into()
@@ -74,7 +74,7 @@ fn tree() -> Figure {
     let mark = |second, kind, text: &str| Mark { unix_ms: point(second, 0).unix_ms, kind, text: text.into() };
     Figure {
         title: "Memory of python3 bot.py".into(),
-        subtitle: "500 samples".into(),
+        subtitle: vec!["500 samples".into()],
         unit: Unit::Bytes,
         stacked: true,
         log_scale: false,
@@ -98,7 +98,7 @@ fn lines(names: &[&str]) -> Figure {
     Figure { series: all.collect(), total: None, marks: Vec::new(), stacked: false, ..tree() }
 }
 
-/// The place of the drawing in the window: left, top, width, height.
+/// The position of the drawing in the window: left, top, width, height.
 fn place(browser: &Browser) -> [i64; 4] {
     let place = browser.run(
         "const r = document.getElementById('overlay').getBoundingClientRect(); return [r.left, r.top, r.width, r.height]",
@@ -108,21 +108,21 @@ fn place(browser: &Browser) -> [i64; 4] {
     std::array::from_fn(|n| place[n].as_f64().unwrap() as i64)
 }
 
-/// A place in the drawing, in hundredths of its width and height.
+/// A position in the drawing, in percent of its width and height.
 fn at(browser: &Browser, across: i64, down: i64) -> (i64, i64) {
     let [left, top, width, height] = place(browser);
     (left + width * across / 100, top + height * down / 100)
 }
 
-/// The moments that are in view.
+/// The visible range of time.
 fn range(browser: &Browser) -> (f64, f64) {
     let read =
         |end| browser.run("return Number(document.getElementById('range').dataset[arguments[0]])", end);
     (read("from").as_f64().unwrap(), read("to").as_f64().unwrap())
 }
 
-/// In how many stretches of columns a series' colour stands on the canvas, with 20 columns or more without it in between, and
-/// how many pixels it has. The edges of a line are mixed with the ground and do not count.
+/// The number of column ranges with a series' colour on the canvas, at least 20 columns apart, and of its pixels. Pixels
+/// at the edges of a line have mixed colours and do not count.
 fn painted(browser: &Browser, colour: &str) -> (u64, u64) {
     let found = browser.run(
         "const canvas = document.getElementById('chart');
@@ -147,7 +147,7 @@ fn painted(browser: &Browser, colour: &str) -> (u64, u64) {
     (found[0].as_u64().unwrap(), found[1].as_u64().unwrap())
 }
 
-/// What the table's row of a series says.
+/// The table row of a series.
 fn cells(browser: &Browser, name: &str) -> Vec<String> {
     let find = "return [...document.querySelectorAll('tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))
         .find((cells) => cells[0] === arguments[0])";
@@ -270,7 +270,7 @@ fn hostile_names_stay_text() {
     ];
     let mut figure = lines(&hostile);
     figure.title = format!("{} {}", hostile[0], hostile[1]);
-    figure.subtitle = hostile[2].to_owned();
+    figure.subtitle = vec![hostile[2].to_owned()];
     figure.marks = vec![Mark { unix_ms: START, kind: MarkKind::Limit, text: hostile[0].to_owned() }];
     let Some((browser, _folder)) = show(&figure, (1300, 900)) else { crate::skip!("no Chromium") };
     let (x, y) = at(&browser, 30, 30);

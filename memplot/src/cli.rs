@@ -1,4 +1,4 @@
-//! What the user types.
+//! Command-line arguments.
 
 use std::path::PathBuf;
 
@@ -6,140 +6,140 @@ use clap::{Parser, ValueEnum};
 
 use crate::clock::TimeBound;
 
-/// Draw a log of memmon, memobj or the older tool as a picture.
+/// Plot a log of memmon, memobj or the older tool.
 ///
-/// Reads JSONL from files or stdin (gzip and zstd too). Draws in the terminal, or writes SVG to a pipe, and SVG, PNG, a page to zoom
-/// into, or text to a file. Every peak is kept, however long the log is.
+/// Reads JSONL from files or stdin (gzip and zstd too). Draws on a terminal, writes SVG to a pipe, and SVG, PNG, text or an HTML
+/// page with zoom to a file. Keeps every peak, however long the log is.
 #[derive(Debug, Parser)]
 #[command(name = "memplot", version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
 pub struct Args {
-    /// Logs, on one time axis; `-` or none: stdin
+    /// Logs, all on one time axis; `-` or none for stdin
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// What to draw [default: object types if the log has any, else the process tree]
+    /// Values to draw [default: types if the log has any, else processes]
     #[arg(short, long, value_enum)]
     pub what: Option<Quantity>,
 
-    /// Draw the N with the highest peaks one by one, the rest as one
+    /// Number of series to draw, highest peaks first; the rest is combined
     #[arg(short, long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=500))]
     pub top: u32,
 
-    /// Only names that match REGEX
+    /// Draw only names that match REGEX
     #[arg(short, long, value_name = "REGEX")]
     pub grep: Option<String>,
 
-    /// Which size of a process to draw
+    /// Memory size of a process
     #[arg(long, value_enum, default_value_t = Metric::Rss)]
     pub metric: Metric,
 
-    /// Stack values on each other [default: for the process tree of one log]
+    /// Stack the series [default: for the processes of one log]
     #[arg(long, overrides_with = "no_stack", conflicts_with_all = ["delta", "log_scale"])]
     pub stack: bool,
 
-    /// Draw lines that all begin at the axis
+    /// Draw lines instead of a stack
     #[arg(long)]
     pub no_stack: bool,
 
-    /// Draw what changed since the beginning
+    /// Draw the change since the beginning
     #[arg(long, conflicts_with = "log_scale")]
     pub delta: bool,
 
-    /// Draw values on a logarithmic axis
+    /// Use a logarithmic value axis
     #[arg(long)]
     pub log_scale: bool,
 
-    /// Begin here: a clock time (14:25), a time before the log's end (-2h), or a date (2026-11-24 14:25, RFC 3339)
+    /// Start: a clock time (14:25), a duration before the end of the log (-2h), or a date (2026-11-24 14:25, RFC 3339)
     #[arg(long, value_name = "WHEN", value_parser = TimeBound::parse, allow_hyphen_values = true)]
     pub since: Option<TimeBound>,
 
-    /// End here
+    /// End, in the same formats
     #[arg(long, value_name = "WHEN", value_parser = TimeBound::parse, allow_hyphen_values = true)]
     pub until: Option<TimeBound>,
 
-    /// Draw the verdicts of a log of `memdiff --trend --format jsonl` into the picture
+    /// Add trend lines from the output of `memdiff --trend --format jsonl`
     #[arg(long, value_name = "FILE")]
     pub trend: Option<PathBuf>,
 
-    /// Write to FILE, in the format that its ending names [without a name: memory_analysis_plot.png]
+    /// Write to FILE in the format of its extension [without a name: memory_analysis_plot.png]
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, default_missing_value = DEFAULT_OUTPUT)]
     pub output: Option<PathBuf>,
 
-    /// The format, whatever the ending of the file [default: text on a terminal, else svg]
+    /// Output format, whatever the file extension is [default: text on a terminal, else svg]
     #[arg(short, long, value_enum)]
     pub format: Option<Format>,
 
-    /// The same as --format html
+    /// Same as --format html
     #[arg(long, conflicts_with = "format")]
     pub html: bool,
 
-    /// Width and height in pixels at 96 dpi; PNG has 150 dpi and more pixels
+    /// Width and height in pixels at 96 dpi; a PNG has 150 dpi, so more pixels
     #[arg(long, value_name = "WxH", default_value = "1344x768", value_parser = Size::parse)]
     pub size: Size,
 
-    /// The ground to draw on; auto: what the viewer of the SVG or page prefers, or the terminal tells
+    /// Background; auto follows the viewer of the SVG or page, or the terminal
     #[arg(long, value_enum, default_value_t = Theme::Auto)]
     pub theme: Theme,
 
-    /// The title, instead of what is drawn and of whom
+    /// Title [default: the values drawn and their process]
     #[arg(long, value_name = "TEXT")]
     pub title: Option<String>,
 }
 
-/// Where pictures go that were given no name: as the older tool did.
+/// The file of `-o` without a name, as in the older tool.
 pub const DEFAULT_OUTPUT: &str = "memory_analysis_plot.png";
 
-/// What is drawn.
+/// The values to draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Quantity {
     /// Bytes of Python objects by type
     Types,
     /// Bytes of Python objects by module
     Modules,
-    /// Bytes of Python objects by what holds them, of a log of `memobj --holders`
+    /// Bytes of Python objects by holder, from a log of `memobj --holders`
     Holders,
-    /// Bytes of the program's caches, of a log of `memobj --caches`
+    /// Bytes of the program's caches, from a log of `memobj --caches`
     Caches,
-    /// Memory of each process of the tree
+    /// Memory of each process
     Processes,
-    /// The sums: of the tree, of all Python objects
+    /// Totals of the process tree and of all Python objects
     Total,
-    /// Numbers of Python objects by type
+    /// Number of Python objects by type
     Counts,
-    /// Numbers of threads
+    /// Number of threads
     Threads,
 }
 
-/// Which size of a process.
+/// The memory size of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Metric {
-    /// Resident: shared pages count in each process that shares them
+    /// Resident: shared pages count in each process
     Rss,
-    /// Proportional: adds up to what the tree uses
+    /// Proportional: shared pages are divided; adds up to the memory of the tree
     Pss,
-    /// Unique: what would be free without the process
+    /// Unique: memory that only this process uses
     Uss,
     /// Swapped out
     Swap,
 }
 
-/// How the picture is written.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A vector picture with text as text
+    /// A vector graphic
     Svg,
-    /// Pixels, at 150 dpi
+    /// A bitmap of 150 dpi
     Png,
-    /// One page without a network: zoom, values under the mouse, series on and off, a table
+    /// One page that needs no network: zoom, values under the mouse, switchable series, a table
     Html,
-    /// Characters: what a terminal is shown
+    /// Characters, as on a terminal
     Text,
 }
 
-/// The ground that is drawn on.
+/// The background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Theme {
-    /// Light, and dark where the viewer prefers that
+    /// Dark if the viewer prefers it, else light
     Auto,
     /// Light
     Light,
@@ -157,15 +157,15 @@ pub struct Size {
 }
 
 impl Size {
-    /// Reads `1400x800`.
+    /// Parses `1400x800`.
     ///
     /// # Errors
-    /// No two numbers, or a picture that is too small to hold anything or too large to be one.
+    /// If the text is not two numbers, or if they are too small or too large.
     pub fn parse(text: &str) -> Result<Self, String> {
         let number = |text: &str| text.trim().parse::<u32>().ok();
         let pair = text.split_once(['x', 'X', '×']).and_then(|(w, h)| Some((number(w)?, number(h)?)));
         let (width, height) =
-            pair.ok_or_else(|| format!("'{text}' is no size: write WIDTHxHEIGHT, as 1400x800"))?;
+            pair.ok_or_else(|| format!("'{text}' is not a size: write WIDTHxHEIGHT, such as 1400x800"))?;
         if !(320..=10_000).contains(&width) || !(200..=10_000).contains(&height) {
             return Err(format!("'{text}' is not between 320x200 and 10000x10000"));
         }
@@ -179,28 +179,28 @@ memplot [OPTIONS] [FILE]...
 
 const EXAMPLES: &str = "\
 Examples:
-  memplot log.jsonl                         the best figure for the log, in the terminal
+  memplot log.jsonl                         a plot on the terminal
   memplot log.jsonl > plot.svg              the same as SVG
   memplot log.jsonl -o plot.png             the same as PNG
-  memplot log.jsonl --html -o plot.html     the same as a page to zoom into
-  memplot -t 20 < log.jsonl > plot.svg      the twenty largest one by one
+  memplot log.jsonl --html -o plot.html     the same as a page with zoom
+  memplot -t 20 < log.jsonl > plot.svg      the twenty largest series
   memplot --what total a.jsonl b.jsonl -o   two logs on one time axis, as memory_analysis_plot.png
   memplot --since -2h --grep worker log.jsonl > plot.svg
 ";
 
 const NOTES: &str = "\
-Process trees: areas stacked on each other, the line on top is their sum. By RSS pages that several processes share \
-count in each of them; --metric pss divides them up, where memmon has read it.
+Process trees: areas are stacked, and the line on top is their sum. With RSS, pages that several processes share count \
+in each of them; --metric pss divides them, where memmon has read it.
 
-Types and modules: of a list that was cut, what is not listed is unknown and drawn as a gap, never as zero.
+Types and modules: if a list is truncated, the values of missing names are unknown and drawn as a gap, not as zero.
 
-Gaps: nothing is drawn where nothing was measured: a process is gone, a sample failed, or more than 2.5 intervals \
-passed. Runs of the tool are not joined to each other.
+Gaps: nothing is drawn where nothing was measured: the process exited, a sample failed, or more than 2.5 intervals \
+passed. Runs of the tool are not connected.
 
-Time: in the local time zone (TZ). A clock time for --since is the last one before the end of the log; for --until it \
-is the first one after --since.
+Time: the local time zone (TZ) is used. A clock time for --since is the last one before the end of the log; for \
+--until it is the first one after --since.
 
-Exit status: 0 a figure was written; 2 trouble: nothing to draw, nothing could be read or written.
+Exit status: 0 if a plot was written; 2 if there was nothing to draw, or reading or writing failed.
 ";
 
 #[cfg(test)]

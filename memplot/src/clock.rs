@@ -1,4 +1,4 @@
-//! Moments as people name them: clock times, dates, and so long before the end.
+//! Local time: formatting moments, and the clock times and dates that users type.
 
 use std::sync::OnceLock;
 
@@ -7,30 +7,33 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
-/// A day.
+/// A day in milliseconds.
 pub const DAY_MS: i64 = 86_400_000;
 
-/// The system's time zone: all times in pictures are in it.
+/// Shorter time ranges show seconds, in milliseconds.
+const SECONDS_BELOW_MS: i64 = 20 * 60_000;
+
+/// The system's time zone, which all plots use.
 #[must_use]
 pub fn zone() -> &'static TimeZone {
     static ZONE: OnceLock<TimeZone> = OnceLock::new();
     ZONE.get_or_init(TimeZone::system)
 }
 
-/// The local date and time of a moment. Moments outside the years that calendars have are put at their ends.
+/// The local date and time of a moment, clamped to the years that the calendar supports.
 #[must_use]
 pub fn local(unix_ms: i64, zone: &TimeZone) -> ZonedDateTime {
     let end = if unix_ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_millisecond(unix_ms).unwrap_or(end).to_zoned_datetime(zone.clone())
 }
 
-/// The moment of a local date and time; where a clock was put forward, the one after the gap.
+/// A local date and time in milliseconds since 1970. A time that the clock skipped counts as the moment after the gap.
 #[must_use]
 pub fn to_unix_ms(local: DateTime, zone: &TimeZone) -> Option<i64> {
     Some(zone.to_timestamp(local).ok()?.as_millisecond())
 }
 
-/// A clock time and, where seconds say more, these: `14:25`, `14:25:07`.
+/// A clock time: `14:25` or `14:25:07`.
 #[must_use]
 pub fn time_of_day(unix_ms: i64, zone: &TimeZone, with_seconds: bool) -> String {
     local(unix_ms, zone).strftime(if with_seconds { "%H:%M:%S" } else { "%H:%M" }).to_string()
@@ -42,77 +45,83 @@ pub fn date(unix_ms: i64, zone: &TimeZone) -> String {
     local(unix_ms, zone).strftime("%-d %b %Y").to_string()
 }
 
-/// A moment as the user names it.
+/// A clock time with seconds only in a short range of time.
+#[must_use]
+pub fn time_within(unix_ms: i64, (from, to): (i64, i64), zone: &TimeZone) -> String {
+    time_of_day(unix_ms, zone, to.saturating_sub(from) < SECONDS_BELOW_MS)
+}
+
+/// A clock time, with the date if the range covers several: `24 Nov 14:25`.
+#[must_use]
+pub fn moment_within(unix_ms: i64, range: (i64, i64), zone: &TimeZone) -> String {
+    let time = time_within(unix_ms, range, zone);
+    if date(range.0, zone) == date(range.1, zone) {
+        return time;
+    }
+    format!("{} {time}", local(unix_ms, zone).strftime("%-d %b"))
+}
+
+/// The start or end of a range of time, as the user gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeBound {
-    /// This one, in milliseconds since 1970.
+    /// A moment in milliseconds since 1970.
     At(i64),
-    /// Whenever the clock showed this.
+    /// A clock time on any day.
     ClockTime(Time),
-    /// So many milliseconds before the end of the log.
+    /// Milliseconds before the end of the log.
     BeforeEnd(i64),
 }
 
 impl TimeBound {
-    /// Reads `14:25`, `14:25:30`, `-2h`, `2026-11-24`, `2026-11-24 14:25` (local) or RFC 3339.
+    /// Parses `14:25`, `14:25:30`, `-2h`, `2026-11-24`, `2026-11-24 14:25` (local) or RFC 3339.
     ///
     /// # Errors
-    /// Anything else.
+    /// For any other text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if let Some(back) = text.strip_prefix('-') {
-            let back = parse_duration(back).map_err(|error| error.to_string())?;
-            return Ok(Self::BeforeEnd(i64::try_from(back.as_millis()).unwrap_or(i64::MAX)));
+        if let Some(duration) = text.strip_prefix('-') {
+            let duration = parse_duration(duration).map_err(|error| error.to_string())?;
+            return Ok(Self::BeforeEnd(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)));
         }
         if let Ok(moment) = text.parse::<Timestamp>() {
             return Ok(Self::At(moment.as_millisecond()));
         }
-        let day = text
-            .parse::<Date>()
-            .ok()
-            .filter(|_| text.len() == 10)
-            .map(|date| date.to_datetime(Time::midnight()));
-        let local = day.or_else(|| text.parse::<DateTime>().ok().filter(|_| text.len() > 10));
+        // jiff also accepts shorter forms, such as 20261124.
+        let local = match text.len() {
+            10 => text.parse::<Date>().ok().map(|date| date.to_datetime(Time::midnight())),
+            11.. => text.parse::<DateTime>().ok(),
+            _ => None,
+        };
         if let Some(moment) = local.and_then(|local| to_unix_ms(local, zone())) {
             return Ok(Self::At(moment));
         }
-        let looks_like_time = text.len() >= 4 && text.contains(':');
         let padded = if text.find(':') == Some(1) { format!("0{text}") } else { text.to_owned() };
-        if let Some(time) = padded.parse::<Time>().ok().filter(|_| looks_like_time) {
+        if let Some(time) = padded.parse::<Time>().ok().filter(|_| text.len() >= 4 && text.contains(':')) {
             return Ok(Self::ClockTime(time));
         }
         Err(format!(
-            "'{text}' is no moment: write a clock time (14:25), a time before the end (-2h), or a date (2026-11-24 14:25)"
+            "'{text}' is not a time: write a clock time (14:25), a duration before the end (-2h), or a date (2026-11-24 14:25)"
         ))
     }
 }
 
-/// The last moment at or before `unix_ms` at which the clock showed `time`.
+/// The last moment at or before `unix_ms` when the clock showed `time`.
 #[must_use]
 pub fn last_time_before(time: Time, unix_ms: i64, zone: &TimeZone) -> i64 {
-    let mut date = local(unix_ms, zone).date();
-    for _ in 0..3 {
-        if let Some(found) = to_unix_ms(date.to_datetime(time), zone).filter(|found| *found <= unix_ms) {
-            return found;
-        }
-        let Ok(yesterday) = date.yesterday() else { break };
-        date = yesterday;
-    }
-    unix_ms
+    days_from(unix_ms, -1, time, zone).find(|found| *found <= unix_ms).unwrap_or(unix_ms)
 }
 
-/// The first moment after `unix_ms` at which the clock showed `time`.
+/// The first moment after `unix_ms` when the clock showed `time`.
 #[must_use]
 pub fn next_time_after(time: Time, unix_ms: i64, zone: &TimeZone) -> i64 {
-    let mut date = local(unix_ms, zone).date();
-    for _ in 0..3 {
-        if let Some(found) = to_unix_ms(date.to_datetime(time), zone).filter(|found| *found > unix_ms) {
-            return found;
-        }
-        let Ok(tomorrow) = date.tomorrow() else { break };
-        date = tomorrow;
-    }
-    unix_ms.saturating_add(DAY_MS)
+    let mut found = days_from(unix_ms, 1, time, zone);
+    found.find(|found| *found > unix_ms).unwrap_or(unix_ms.saturating_add(DAY_MS))
+}
+
+/// The moments when the clock shows `time`, on the day of `unix_ms` and on two more days.
+fn days_from(unix_ms: i64, step: i64, time: Time, zone: &TimeZone) -> impl Iterator<Item = i64> + '_ {
+    let days = local(unix_ms, zone).date().series(jiff::Span::new().days(step));
+    days.take(3).filter_map(move |day| to_unix_ms(day.to_datetime(time), zone))
 }
 
 #[cfg(test)]
@@ -137,7 +146,7 @@ mod tests {
         for text in ["", "yesterday", "25:00", "-", "12", "2h", "14.25"] {
             assert!(
                 TimeBound::parse(text)
-                    .is_err_and(|error| error.contains("no moment") || error.contains("duration")),
+                    .is_err_and(|error| error.contains("is not a time") || error.contains("duration")),
                 "{text}"
             );
         }

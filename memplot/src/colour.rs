@@ -1,55 +1,78 @@
-//! Colours that people tell apart whatever their eyes are, the same for the same name in every picture.
+//! Colours that stay distinct for colour-blind readers, and the same for the same name in every plot.
 
 use std::collections::BTreeSet;
 
-/// A colour on a light and on a dark ground.
+/// A colour as red, green and blue.
+pub type Rgb = (u8, u8, u8);
+
+/// A colour for a light and for a dark background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThemeColour {
-    /// On a light ground.
-    pub light: (u8, u8, u8),
-    /// On a dark ground.
-    pub dark: (u8, u8, u8),
+    /// On a light background.
+    pub light: Rgb,
+    /// On a dark background.
+    pub dark: Rgb,
 }
 
-/// Paul Tol's *muted* scheme, its two palest darkened so that they serve as lines on white, and one orange more. Neighbours here
-/// differ in lightness too.
+impl ThemeColour {
+    const fn new(light: Rgb, dark: Rgb) -> Self {
+        Self { light, dark }
+    }
+}
+
+/// The background of a plot.
+pub const BACKGROUND: ThemeColour = ThemeColour::new((0xff, 0xff, 0xff), (0x16, 0x18, 0x1d));
+/// Main text, and the line of the total.
+pub const TEXT: ThemeColour = ThemeColour::new((0x1d, 0x21, 0x26), (0xe8, 0xea, 0xed));
+/// Secondary text.
+pub const MUTED: ThemeColour = ThemeColour::new((0x5f, 0x66, 0x6e), (0xa3, 0xaa, 0xb3));
+/// Grid lines.
+pub const GRID: ThemeColour = ThemeColour::new((0xdf, 0xe2, 0xe6), (0x34, 0x38, 0x40));
+/// Crossed limits and out-of-memory kills.
+pub const ALERT: ThemeColour = ThemeColour::new((0xb3, 0x1d, 0x28), (0xff, 0x7b, 0x72));
+
+/// Paul Tol's *muted* scheme with its two palest colours darkened for lines on white, and one more orange. Neighbours differ in
+/// lightness too.
 pub const PALETTE: [ThemeColour; 10] = [
-    ThemeColour { light: (0x33, 0x22, 0x88), dark: (0x8c, 0x7c, 0xe8) },
-    ThemeColour { light: (0x44, 0xaa, 0x99), dark: (0x5c, 0xc9, 0xb7) },
-    ThemeColour { light: (0xcc, 0x66, 0x77), dark: (0xe8, 0x82, 0x94) },
-    ThemeColour { light: (0x3a, 0x98, 0xc9), dark: (0x88, 0xcc, 0xee) },
-    ThemeColour { light: (0x88, 0x22, 0x55), dark: (0xc9, 0x5c, 0x92) },
-    ThemeColour { light: (0xc3, 0xa5, 0x2c), dark: (0xdd, 0xcc, 0x77) },
-    ThemeColour { light: (0x11, 0x77, 0x33), dark: (0x4c, 0xb3, 0x70) },
-    ThemeColour { light: (0xaa, 0x44, 0x99), dark: (0xd6, 0x7f, 0xc8) },
-    ThemeColour { light: (0x8a, 0x8a, 0x2a), dark: (0xb9, 0xb9, 0x55) },
-    ThemeColour { light: (0xd5, 0x6f, 0x1c), dark: (0xf0, 0x9a, 0x52) },
+    ThemeColour::new((0x33, 0x22, 0x88), (0x8c, 0x7c, 0xe8)),
+    ThemeColour::new((0x44, 0xaa, 0x99), (0x5c, 0xc9, 0xb7)),
+    ThemeColour::new((0xcc, 0x66, 0x77), (0xe8, 0x82, 0x94)),
+    ThemeColour::new((0x3a, 0x98, 0xc9), (0x88, 0xcc, 0xee)),
+    ThemeColour::new((0x88, 0x22, 0x55), (0xc9, 0x5c, 0x92)),
+    ThemeColour::new((0xc3, 0xa5, 0x2c), (0xdd, 0xcc, 0x77)),
+    ThemeColour::new((0x11, 0x77, 0x33), (0x4c, 0xb3, 0x70)),
+    ThemeColour::new((0xaa, 0x44, 0x99), (0xd6, 0x7f, 0xc8)),
+    ThemeColour::new((0x8a, 0x8a, 0x2a), (0xb9, 0xb9, 0x55)),
+    ThemeColour::new((0xd5, 0x6f, 0x1c), (0xf0, 0x9a, 0x52)),
 ];
 
-/// What all others together have.
-pub const OTHERS: ThemeColour = ThemeColour { light: (0x9a, 0x9d, 0xa3), dark: (0x7d, 0x81, 0x88) };
+/// The combined series of all others.
+pub const OTHERS: ThemeColour = ThemeColour::new((0x9a, 0x9d, 0xa3), (0x7d, 0x81, 0x88));
 
-/// The colour of a place in the palette; beyond its end it begins anew.
+/// The palette's colour at `index`, which wraps around; [`OTHERS`] for `None`.
 #[must_use]
 pub fn for_series(index: Option<usize>) -> ThemeColour {
     index.and_then(|index| PALETTE.get(index % PALETTE.len()).copied()).unwrap_or(OTHERS)
 }
 
-/// FNV-1a: a hash that is the same on every machine and in every version.
-fn hash(name: &str) -> u64 {
-    name.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+/// A colour as CSS and SVG write it: `#332288`.
+#[must_use]
+pub fn hex((r, g, b): Rgb) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// The colour that a name has wherever it is free.
+/// The colour index that a name gets if no other name has taken it. FNV-1a gives the same on every machine and in every version.
 #[must_use]
 pub fn preferred(name: &str) -> usize {
-    let hash = hash(name);
-    // The low bits of FNV alone are those of the last letters.
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    // FNV's low bits depend on the last letters only.
     usize::try_from((hash ^ (hash >> 32)) % PALETTE.len() as u64).unwrap_or(0)
 }
 
-/// Colours for names, those that count most first: each its own, or the next that is free; when all are taken, they begin anew.
+/// Assigns a colour index to each name, most important name first: its preferred one or the next free one. Starts again when all
+/// are taken.
 #[must_use]
 pub fn assign<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
     let mut taken = BTreeSet::new();
@@ -59,9 +82,8 @@ pub fn assign<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
             taken.clear();
         }
         let own = preferred(name);
-        let mut free =
-            (0..PALETTE.len()).map(|step| (own + step) % PALETTE.len()).filter(|c| !taken.contains(c));
-        let colour = free.next().unwrap_or(own);
+        let mut candidates = (0..PALETTE.len()).map(|step| (own + step) % PALETTE.len());
+        let colour = candidates.find(|colour| !taken.contains(colour)).unwrap_or(own);
         taken.insert(colour);
         colours.push(colour);
     }

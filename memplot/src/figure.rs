@@ -1,66 +1,67 @@
-//! What is to be seen, whatever it is drawn with: series of points, marks, and the words around them.
+//! A plot independent of its output format: series of points, event marks, title and subtitle.
 
-/// A whole picture.
+/// A whole plot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
-    /// What is shown, and of whom.
+    /// The quantity, and the process or logs it is from.
     pub title: String,
-    /// When, how many moments, the peak.
-    pub subtitle: String,
-    /// What the values are.
+    /// The parts of the subtitle: time range, number of samples, peak.
+    pub subtitle: Vec<String>,
+    /// The unit of all values.
     pub unit: Unit,
-    /// Whether the values are stacked on each other, the first at the bottom.
+    /// Whether the series are stacked, the first one at the bottom.
     pub stacked: bool,
     /// Whether the value axis is logarithmic.
     pub log_scale: bool,
     /// The first and last moment of the time axis, in milliseconds since 1970.
     pub time: (i64, i64),
-    /// The series, in the order of their labels: the one that counts most first.
+    /// The series, largest area first.
     pub series: Vec<Series>,
-    /// The sum, if it is drawn as a line of its own.
+    /// The total, if it has a line of its own.
     pub total: Option<Series>,
-    /// What happened.
+    /// Events.
     pub marks: Vec<Mark>,
 }
 
-/// What values are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The unit of values. Serialised for the HTML page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Unit {
-    /// Bytes, in powers of 1024.
+    /// Bytes, shown in powers of 1024.
     Bytes,
-    /// A number of things.
+    /// A number of objects or threads.
     Count,
 }
 
 /// One series.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Series {
-    /// Its whole name.
+    /// The full name.
     pub name: String,
-    /// Which of the colours it has; the same for the same name in every picture where that is free. `None`: grey, for all others together.
+    /// Its index in the palette; `None` for the combined series of all others.
     pub colour: Option<usize>,
-    /// Its points in order of time, in runs without a gap: nothing is drawn between two runs.
+    /// Points in order of time. No line connects two runs.
     pub runs: Vec<Vec<Point>>,
-    /// Its first value; not in `runs` if it was thinned out of them.
+    /// The first value, even if `runs` lost it in downsampling.
     pub first: Option<Point>,
-    /// Its largest value.
+    /// The largest value.
     pub peak: Option<Point>,
-    /// Its last value.
+    /// The last value.
     pub last: Option<Point>,
-    /// Whether it ended before the picture does: a process that exited.
+    /// Whether its process exited before the plot ends.
     pub ended: bool,
-    /// The rate that a verdict gives it, in units per hour, and in words what it does.
+    /// The trend that memdiff found.
     pub trend: Option<TrendLine>,
 }
 
 /// A fitted line over a series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrendLine {
-    /// Where the fitted line begins.
+    /// The start of the line.
     pub from: Point,
-    /// Where it ends.
+    /// The end of the line.
     pub to: Point,
-    /// `growing, +3.1 MiB/h`.
+    /// A description such as `growing, +3.1 MiB/h`.
     pub label: String,
 }
 
@@ -73,28 +74,63 @@ pub struct Point {
     pub value: f64,
 }
 
-/// Something that happened.
+/// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// When, in milliseconds since 1970.
+    /// Milliseconds since 1970.
     pub unix_ms: i64,
-    /// What kind of thing.
+    /// The kind of event.
     pub kind: MarkKind,
-    /// In words.
+    /// A description.
     pub text: String,
 }
 
-/// What kind of thing happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The kind of an event, the most severe last. Serialised for the HTML page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MarkKind {
-    /// A process began.
+    /// A process started.
     Started,
     /// A process ended.
     Exited,
+    /// Another run of the tool began.
+    Run,
     /// A limit was crossed.
     Limit,
-    /// The kernel killed a process for want of memory.
+    /// The kernel killed a process because memory ran out.
     Oom,
-    /// Another run of the tool begins.
-    Run,
+}
+
+impl Series {
+    /// All points in order of time.
+    pub fn points(&self) -> impl Iterator<Item = Point> + '_ {
+        self.runs.iter().flatten().copied()
+    }
+}
+
+impl Figure {
+    /// The points of all series.
+    pub fn points(&self) -> impl Iterator<Item = Point> + '_ {
+        self.series.iter().flat_map(Series::points)
+    }
+
+    /// The highest point and its series: of the total if it is drawn, else of all series.
+    #[must_use]
+    pub fn peak<'a>(&'a self) -> Option<(Point, &'a Series)> {
+        fn with_peak(series: &Series) -> Option<(Point, &Series)> {
+            Some((series.peak?, series))
+        }
+        let higher =
+            |a: (Point, &'a Series), b: (Point, &'a Series)| if b.0.value > a.0.value { b } else { a };
+        self.total
+            .as_ref()
+            .and_then(with_peak)
+            .or_else(|| self.series.iter().filter_map(with_peak).reduce(higher))
+    }
+
+    /// The subtitle in one line.
+    #[must_use]
+    pub fn subtitle_line(&self) -> String {
+        self.subtitle.join(crate::format::PART_SEPARATOR)
+    }
 }

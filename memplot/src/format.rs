@@ -1,36 +1,46 @@
-//! Values and rates as pictures show them: short, at most three digits, powers of 1024 for bytes.
+//! Values as plots show them: at most three digits, powers of 1024 for bytes.
 
 use crate::figure::Unit;
 
-const BYTES: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-const COUNTS: [&str; 5] = ["", "k", "M", "G", "T"];
+/// Separates the parts of a subtitle.
+pub const PART_SEPARATOR: &str = "  ·  ";
+
+/// The names of a unit's multiples, and the factor between two of them.
+#[must_use]
+pub fn multiples(unit: Unit) -> (&'static [&'static str], f64) {
+    match unit {
+        Unit::Bytes => (&["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"], 1024.0),
+        Unit::Count => (&["", "k", "M", "G", "T"], 1000.0),
+    }
+}
+
+/// A number with its unit: `512 B`, `12.3 MiB`, `7`.
+#[must_use]
+pub fn with_unit(number: &str, unit: &str) -> String {
+    if unit.is_empty() { number.to_owned() } else { format!("{number} {unit}") }
+}
 
 /// A value: `512 B`, `12.3 MiB`, `1.05 M`.
 #[must_use]
 pub fn value(unit: Unit, value: f64) -> String {
-    let (units, factor): (&[&str], f64) = match unit {
-        Unit::Bytes => (&BYTES, 1024.0),
-        Unit::Count => (&COUNTS, 1000.0),
-    };
-    let mut rest = value.abs();
-    let mut place = 0;
-    while rest >= 999.5 && place + 1 < units.len() {
-        rest /= factor;
-        place += 1;
+    let (names, factor) = multiples(unit);
+    let mut scaled = value.abs();
+    let mut index = 0;
+    while scaled >= 999.5 && index + 1 < names.len() {
+        scaled /= factor;
+        index += 1;
     }
-    let decimals = match rest {
-        _ if place == 0 => 0,
+    let decimals = match scaled {
+        _ if index == 0 => 0,
         r if r < 9.995 => 2,
         r if r < 99.95 => 1,
         _ => 0,
     };
     let sign = if value < 0.0 { "−" } else { "" };
-    let name = units.get(place).copied().unwrap_or_default();
-    let space = if name.is_empty() { "" } else { " " };
-    format!("{sign}{rest:.decimals$}{space}{name}")
+    with_unit(&format!("{sign}{scaled:.decimals$}"), names.get(index).copied().unwrap_or_default())
 }
 
-/// A change: always with its sign.
+/// A change, always with a sign.
 #[must_use]
 pub fn change(unit: Unit, change: f64) -> String {
     match change {
@@ -38,6 +48,20 @@ pub fn change(unit: Unit, change: f64) -> String {
         c if c < 0.0 => value(unit, c),
         _ => format!("±{}", value(unit, 0.0)),
     }
+}
+
+/// Joins parts into lines: a part starts a new line where the current one would no longer fit.
+#[must_use]
+pub fn wrap_parts(parts: &[String], separator: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        let joined = lines.last().map(|line| format!("{line}{separator}{part}"));
+        match (joined.filter(|joined| fits(joined)), lines.last_mut()) {
+            (Some(joined), Some(line)) => *line = joined,
+            _ => lines.push(part.clone()),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -1,18 +1,40 @@
-//! `memplot`: a log as a picture.
+//! `memplot` draws logs of memmon and memobj as SVG, PNG, HTML or text.
 //!
-//! | layer | modules | contract |
+//! | layer | modules | purpose |
 //! |---|---|---|
-//! | model | [`figure`] | what is to be seen, whatever it is drawn with |
-//! | words | [`format`], [`clock`], [`text_metrics`], [`colour`] | values, moments, widths of text and colours as pictures show them |
-//! | usage | [`cli`] | what the user types |
-//! | thinning | [`downsample`] | what is kept of a log: bounded, and every peak |
-//! | series | [`series`] | moments → one picture |
-//! | places | [`scale`], [`stack`] | axes, and the edges of areas that lie on each other |
-//! | paper | [`svg`] | a document, and plotters' drawing backend that writes into it |
-//! | chart | [`chart`] | a picture → SVG |
-//! | pixels | [`png`] | SVG → PNG |
-//! | page, characters | [`html`], [`terminal`] | a picture → HTML; a picture → text for a terminal |
-//! | flow | [`run`] | arguments → the flow above, in order → exit code |
+//! | model | [`figure`] | a plot independent of its output format |
+//! | text | [`format`], [`clock`], [`text_metrics`], [`colour`] | values, times, text widths and colours |
+//! | arguments | [`cli`], [`output`] | what the user asks for, and where it is written |
+//! | downsampling | [`downsample`] | bounded memory without losing peaks |
+//! | series | [`series`] | moments of a log → a figure |
+//! | geometry | [`scale`], [`stack`], [`label_layout`] | axes, stacked areas, label positions |
+//! | SVG | [`svg`], [`chart`] | a document that plotters can draw into; a figure → SVG |
+//! | PNG | [`png`] | SVG → PNG |
+//! | HTML, terminal | [`html`], [`terminal`] | a figure → a page; a figure → text |
+//! | flow | [`run`] | arguments → all of the above → exit code |
+//!
+//! # Example
+//!
+//! ```
+//! use memplot::figure::{Figure, Point, Series, Unit};
+//! use memplot::terminal::{self, TerminalOptions};
+//!
+//! let points = (0..60).map(|second| Point { unix_ms: second * 1000, value: 1e6 + second as f64 * 1e4 });
+//! let run: Vec<Point> = points.collect();
+//! let figure = Figure {
+//!     title: "Memory".to_owned(),
+//!     subtitle: vec!["60 samples".to_owned()],
+//!     unit: Unit::Bytes,
+//!     stacked: false,
+//!     log_scale: false,
+//!     time: (0, 59_000),
+//!     series: vec![Series { name: "bot.py".to_owned(), last: run.last().copied(), runs: vec![run], ..Series::default() }],
+//!     total: None,
+//!     marks: Vec::new(),
+//! };
+//! let text = terminal::render(&figure, TerminalOptions::plain());
+//! assert!(text.starts_with("Memory\n") && text.contains("bot.py"));
+//! ```
 
 pub mod chart;
 pub mod cli;
@@ -22,6 +44,8 @@ pub mod downsample;
 pub mod figure;
 pub mod format;
 pub mod html;
+pub mod label_layout;
+pub mod output;
 pub mod png;
 pub mod run;
 pub mod scale;

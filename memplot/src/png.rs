@@ -1,4 +1,4 @@
-//! An SVG document of ours as pixels: one drawing, the same picture.
+//! Renders one of our SVG documents as a PNG.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::text_metrics::is_covered;
 /// Pixels of the PNG for one of the SVG: 150 dpi instead of 96.
 pub const SCALE: f32 = 150.0 / 96.0;
 
-/// The PNG of an SVG document. Where the embedded font lacks letters of it, the system's fonts are looked through.
+/// Renders an SVG document. Searches the system's fonts only if the embedded font lacks characters.
 ///
 /// # Errors
-/// In words, if it cannot be drawn: a picture beyond what memory holds.
+/// If the image is too large for memory.
 pub fn render(svg: &str, size: Size) -> Result<Vec<u8>, String> {
     let mut fonts = fontdb::Database::new();
     fonts.load_font_data(dejavu::sans::regular().to_vec());
@@ -25,17 +25,11 @@ pub fn render(svg: &str, size: Size) -> Result<Vec<u8>, String> {
     let options =
         Options { fontdb: Arc::new(fonts), font_family: "DejaVu Sans".to_owned(), ..Options::default() };
     let tree = Tree::from_str(svg, &options).map_err(|error| error.to_string())?;
-    let (width, height) = pixel_size(size);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are at most 10,000")]
+    let [width, height] =
+        [size.width, size.height].map(|length| (f64::from(length) * f64::from(SCALE)).round() as u32);
     let mut pixmap =
-        Pixmap::new(width, height).ok_or_else(|| format!("no room for {width}x{height} pixels"))?;
+        Pixmap::new(width, height).ok_or_else(|| format!("no memory for {width}x{height} pixels"))?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixmap.as_mut());
     pixmap.encode_png().map_err(|error| error.to_string())
-}
-
-/// Width and height of the PNG of a picture of that size.
-#[must_use]
-pub fn pixel_size(size: Size) -> (u32, u32) {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are at most 10,000")]
-    let scaled = |length: u32| (f64::from(length) * f64::from(SCALE)).round() as u32;
-    (scaled(size.width), scaled(size.height))
 }

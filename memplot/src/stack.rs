@@ -1,18 +1,19 @@
-//! What is stacked: the edges between areas that lie on each other.
+//! Stacks series: the upper edge of each area.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use crate::downsample::extremes;
 use crate::figure::Series;
 
-/// A segment of time without a gap.
+/// A part of a stack without a gap.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StackSegment {
-    /// The edge above each series, in the order of the series, from left to right: moments and sums. Where a series begins or
-    /// ends, a moment stands twice: with and without it.
+    /// The upper edge of each series from left to right: moments and heights. A moment where a series begins or ends occurs
+    /// twice: without and with it.
     pub edges: Vec<Vec<(i64, f64)>>,
 }
 
-/// The values of all series at one moment, and which of them go on to the next.
+/// The values of all series at one moment, and which of them continue to the next.
 #[derive(Debug, Clone)]
 struct StackRow {
     unix_ms: i64,
@@ -20,95 +21,74 @@ struct StackRow {
     continues: Vec<bool>,
 }
 
-/// The segments of `series`, the first at the bottom. `column` tells which moments are drawn at the same place: of each place
-/// the first, the last, and those with the least and the greatest sum are kept.
+/// Stacks series, the first one at the bottom. Of the moments with the same `column` keeps the first, the last, and those with
+/// the lowest and the highest sum.
 #[must_use]
 pub fn segments(series: &[Series], column: impl Fn(i64) -> i64) -> Vec<StackSegment> {
-    let moments = decimated(moments(series), column);
-    let mut segments = Vec::new();
-    let mut begin = 0;
-    for end in 1..=moments.len() {
-        let goes_on = end < moments.len()
-            && moments.get(end - 1).is_some_and(|moment| moment.continues.contains(&true));
-        if !goes_on {
-            segments.extend(moments.get(begin..end).map(|part| segment(part, series.len())));
-            begin = end;
-        }
-    }
-    segments
+    let rows = decimated(&rows(series), column);
+    let parts = rows.chunk_by(|row, _| row.continues.contains(&true));
+    parts.map(|part| segment(part, series.len())).collect()
 }
 
-fn moments(series: &[Series]) -> Vec<StackRow> {
+fn rows(series: &[Series]) -> Vec<StackRow> {
     let count = series.len();
-    let mut moments: BTreeMap<i64, StackRow> = BTreeMap::new();
-    for (place, one) in series.iter().enumerate() {
+    let mut rows: BTreeMap<i64, StackRow> = BTreeMap::new();
+    for (index, one) in series.iter().enumerate() {
         for run in &one.runs {
-            let last = run.len().saturating_sub(1);
             for (number, point) in run.iter().enumerate() {
-                let empty = || StackRow {
-                    unix_ms: point.unix_ms,
-                    values: vec![None; count],
-                    continues: vec![false; count],
-                };
-                let moment = moments.entry(point.unix_ms).or_insert_with(empty);
-                if let (Some(value), Some(on)) =
-                    (moment.values.get_mut(place), moment.continues.get_mut(place))
+                let unix_ms = point.unix_ms;
+                let empty = || StackRow { unix_ms, values: vec![None; count], continues: vec![false; count] };
+                let row = rows.entry(unix_ms).or_insert_with(empty);
+                if let (Some(value), Some(continues)) =
+                    (row.values.get_mut(index), row.continues.get_mut(index))
                 {
                     *value = Some(point.value);
-                    *on = number < last;
+                    *continues = number + 1 < run.len();
                 }
             }
         }
     }
-    moments.into_values().collect()
+    rows.into_values().collect()
 }
 
-fn decimated(moments: Vec<StackRow>, column: impl Fn(i64) -> i64) -> Vec<StackRow> {
-    let sum = |moment: &StackRow| -> f64 { moment.values.iter().flatten().sum() };
-    let mut kept: Vec<StackRow> = Vec::with_capacity(moments.len());
-    for group in moments.chunk_by(|a, b| column(a.unix_ms) == column(b.unix_ms)) {
-        let by_sum = |(_, a): &(usize, &StackRow), (_, b): &(usize, &StackRow)| sum(a).total_cmp(&sum(b));
-        let least = group.iter().enumerate().min_by(by_sum).map(|(place, _)| place);
-        let greatest = group.iter().enumerate().max_by(by_sum).map(|(place, _)| place);
-        let places: BTreeSet<usize> =
-            [Some(0), least, greatest, group.len().checked_sub(1)].into_iter().flatten().collect();
-        let places: Vec<usize> = places.into_iter().collect();
-        for (number, &place) in places.iter().enumerate() {
-            let Some(moment) = group.get(place) else { continue };
-            let mut moment = moment.clone();
-            // Within one place what is there at both ends goes on.
-            if let Some(next) =
-                places.get(number + 1).filter(|next| **next > place + 1).and_then(|next| group.get(*next))
-            {
-                let both = moment.values.iter().zip(&next.values).map(|(a, b)| a.is_some() && b.is_some());
-                moment.continues = both.collect();
+fn decimated(rows: &[StackRow], column: impl Fn(i64) -> i64) -> Vec<StackRow> {
+    let sum = |row: &StackRow| -> f64 { row.values.iter().flatten().sum() };
+    let mut kept: Vec<StackRow> = Vec::with_capacity(rows.len());
+    for group in rows.chunk_by(|a, b| column(a.unix_ms) == column(b.unix_ms)) {
+        let indices = extremes(group, sum);
+        for (number, &index) in indices.iter().enumerate() {
+            let Some(row) = group.get(index) else { continue };
+            let mut row = row.clone();
+            // Rows between two that are kept are left out: a series that both have continues.
+            let next = indices.get(number + 1).filter(|next| **next > index + 1);
+            if let Some(next) = next.and_then(|next| group.get(*next)) {
+                let both = row.values.iter().zip(&next.values).map(|(a, b)| a.is_some() && b.is_some());
+                row.continues = both.collect();
             }
-            kept.push(moment);
+            kept.push(row);
         }
     }
     kept
 }
 
-fn segment(moments: &[StackRow], count: usize) -> StackSegment {
+fn segment(rows: &[StackRow], count: usize) -> StackSegment {
     let mut edges: Vec<Vec<(i64, f64)>> = vec![Vec::new(); count];
-    let mut add = |moment: &StackRow, continues: Option<&[bool]>| {
+    let mut add = |row: &StackRow, is_shown: &dyn Fn(usize) -> bool| {
         let mut sum = 0.0;
-        for (place, edge) in edges.iter_mut().enumerate() {
-            let is_there = continues.is_none_or(|continues| continues.get(place) == Some(&true));
-            sum += moment.values.get(place).copied().flatten().filter(|_| is_there).unwrap_or(0.0);
-            if edge.last() != Some(&(moment.unix_ms, sum)) {
-                edge.push((moment.unix_ms, sum));
+        for (index, edge) in edges.iter_mut().enumerate() {
+            sum += row.values.get(index).copied().flatten().filter(|_| is_shown(index)).unwrap_or(0.0);
+            if edge.last() != Some(&(row.unix_ms, sum)) {
+                edge.push((row.unix_ms, sum));
             }
         }
     };
-    if let [only] = moments {
-        add(only, None);
+    if let [only] = rows {
+        add(only, &|_| true);
     }
-    for pair in moments.windows(2) {
-        if let [before, after] = pair {
-            add(before, Some(&before.continues));
-            add(after, Some(&before.continues));
-        }
+    for (before, after) in rows.iter().zip(rows.iter().skip(1)) {
+        let continues = |index| before.continues.get(index) == Some(&true);
+        add(before, &continues);
+        add(after, &continues);
     }
     StackSegment { edges }
 }
@@ -121,16 +101,7 @@ mod tests {
     fn series(runs: &[&[(i64, f64)]]) -> Series {
         let runs =
             runs.iter().map(|run| run.iter().map(|&(unix_ms, value)| Point { unix_ms, value }).collect());
-        Series {
-            name: String::new(),
-            colour: None,
-            runs: runs.collect(),
-            first: None,
-            peak: None,
-            last: None,
-            ended: false,
-            trend: None,
-        }
+        Series { runs: runs.collect(), ..Series::default() }
     }
 
     #[test]

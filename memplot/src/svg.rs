@@ -1,7 +1,6 @@
-//! An SVG document, and the drawing backend of plotters that writes into it.
+//! Writes an SVG document, by itself and as a backend of plotters.
 //!
-//! The canvas has ten units a pixel, so that lines have no stairs; paths are relative, as that takes half the bytes. What is
-//! drawn bears the class that is set on the [`SvgWriter`] at that time.
+//! The canvas has ten units a pixel, so that lines are smooth. Paths are relative, which halves their size.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -9,33 +8,30 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use common::stdio::escape_controls;
-use plotters_backend::{
-    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
-};
+use plotters_backend::{BackendColor, BackendCoord, BackendStyle, DrawingBackend, DrawingErrorKind};
+
+use crate::colour::{Rgb, hex};
 
 /// Units of the canvas in a pixel.
 pub const UNITS: i32 = 10;
 
-/// A colour as plotters and SVG have it.
-pub type Rgb = (u8, u8, u8);
-
-/// Where a text is held.
+/// The alignment of text to its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anchor {
-    /// At its beginning.
+    /// The text starts there.
     Start,
-    /// In its middle.
+    /// The text is centred there.
     Middle,
-    /// At its end.
+    /// The text ends there.
     End,
 }
 
-/// A piece of text in one ink.
+/// A piece of text in one style.
 #[derive(Debug, Clone, Copy)]
 pub struct TextRun<'a> {
-    /// Its class.
+    /// The CSS class.
     pub class: &'a str,
-    /// Its colour.
+    /// The colour.
     pub rgb: Rgb,
     /// The text.
     pub text: &'a str,
@@ -45,14 +41,14 @@ pub struct TextRun<'a> {
 struct Document {
     out: String,
     class: String,
-    open: usize,
+    depth: usize,
 }
 
-/// A document in the making. Clones are the same document.
+/// A document that is being written. Clones write to the same document.
 #[derive(Debug, Clone, Default)]
 pub struct SvgWriter(Rc<RefCell<Document>>);
 
-/// Text as XML takes it: nothing in it is markup, and nothing of it is a character that XML does not have.
+/// Escapes text for XML and HTML, and replaces characters that XML does not allow.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let safe = escape_controls(text);
@@ -71,69 +67,79 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// `#332288`.
-#[must_use]
-pub fn hex((r, g, b): Rgb) -> String {
-    format!("#{r:02x}{g:02x}{b:02x}")
-}
-
-/// Units of the canvas as pixels, without a point where there is none.
+/// Units of the canvas as text in pixels, with at most one decimal.
 fn pixels(units: i32) -> String {
     let whole = units / UNITS;
     match units % UNITS {
         0 => whole.to_string(),
-        part => format!("{}{}.{}", if units < 0 { "-" } else { "" }, whole.abs(), part.abs()),
+        rest => format!("{}{}.{}", if units < 0 { "-" } else { "" }, whole.abs(), rest.abs()),
     }
 }
 
 /// Pixels as units of the canvas.
 #[must_use]
 pub fn units(pixels: f64) -> i32 {
-    #[expect(clippy::cast_possible_truncation, reason = "clamped to a canvas of 100,000 units")]
+    #[expect(clippy::cast_possible_truncation, reason = "clamped")]
     let units = (pixels * f64::from(UNITS)).round().clamp(-1e6, 1e6) as i32;
     units
 }
 
+/// A position in pixels as units of the canvas.
+#[must_use]
+pub fn coord((x, y): (f64, f64)) -> BackendCoord {
+    (units(x), units(y))
+}
+
 impl SvgWriter {
-    /// Begins an element with the attributes given; their values are escaped here.
+    /// Opens an element. Escapes the attributes' values.
     pub fn open(&self, element: &str, attributes: &[(&str, &str)]) {
-        let mut page = self.0.borrow_mut();
-        let _ = write!(page.out, "<{element}");
+        let mut document = self.0.borrow_mut();
+        let _ = write!(document.out, "<{element}");
         for (name, value) in attributes {
-            let _ = write!(page.out, " {name}=\"{}\"", escape(value));
+            let _ = write!(document.out, " {name}=\"{}\"", escape(value));
         }
-        page.out.push('>');
-        page.open += 1;
+        document.out.push('>');
+        document.depth += 1;
     }
 
-    /// Ends an element.
+    /// Closes an element.
     pub fn close(&self, element: &str) {
-        let mut page = self.0.borrow_mut();
-        let _ = write!(page.out, "</{element}>");
-        page.open = page.open.saturating_sub(1);
-        if page.open <= 1 {
-            page.out.push('\n');
+        let mut document = self.0.borrow_mut();
+        let _ = write!(document.out, "</{element}>");
+        document.depth = document.depth.saturating_sub(1);
+        if document.depth <= 1 {
+            document.out.push('\n');
         }
     }
 
-    /// A whole element that holds text.
+    /// Writes an element that contains only text.
     pub fn element(&self, element: &str, text: &str) {
         self.open(element, &[]);
         self.0.borrow_mut().out.push_str(&escape(text));
         self.close(element);
     }
 
-    /// A style svg of our own making.
+    /// Writes a group with these attributes, a tooltip if there is one, and what `content` draws.
+    pub fn group(&self, attributes: &[(&str, &str)], tooltip: Option<&str>, content: impl FnOnce()) {
+        self.open("g", attributes);
+        if let Some(tooltip) = tooltip {
+            self.element("title", tooltip);
+        }
+        content();
+        self.close("g");
+    }
+
+    /// Writes a style sheet, which must not contain markup.
     pub fn style(&self, css: &str) {
         let _ = writeln!(self.0.borrow_mut().out, "<style>{css}</style>");
     }
 
-    /// The class of what is drawn from now on.
+    /// Sets the class of the shapes drawn from now on.
     pub fn set_class(&self, class: &str) {
         class.clone_into(&mut self.0.borrow_mut().class);
     }
 
-    /// Text at a place in pixels: the base line. A `halo` in the ground's colour keeps it apart from lines below it.
+    /// Writes text with its base line at a position in pixels. A `halo` separates it from lines behind it.
     pub fn text(
         &self,
         (x, y): (f64, f64),
@@ -147,50 +153,63 @@ impl SvgWriter {
             Anchor::Middle => " text-anchor=\"middle\"",
             Anchor::End => " text-anchor=\"end\"",
         };
-        let (x, y, size) = (pixels(units(x)), pixels(units(y)), pixels(units(size)));
-        let mut page = self.0.borrow_mut();
-        let out = &mut page.out;
+        let [x, y, size] = [x, y, size].map(|length| pixels(units(length)));
+        let mut document = self.0.borrow_mut();
+        let out = &mut document.out;
         let _ = write!(out, "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\"{anchor}");
         if let Some(halo) = halo {
             let _ = write!(out, " stroke=\"{}\" stroke-width=\"4\" paint-order=\"stroke\"", hex(halo.rgb));
         }
-        let halo = halo.map(|halo| format!(" {}", halo.class)).unwrap_or_default();
-        match runs {
-            [ink] => {
-                let _ = write!(
-                    out,
-                    " class=\"{}{halo}\" fill=\"{}\">{}",
-                    ink.class,
-                    hex(ink.rgb),
-                    escape(ink.text)
-                );
-            }
-            runs => {
-                out.push_str(" xml:space=\"preserve\">");
-                for ink in runs {
-                    let (class, rgb, text) = (ink.class, hex(ink.rgb), escape(ink.text));
-                    let _ = write!(out, "<tspan class=\"{class}\" fill=\"{rgb}\">{text}</tspan>");
-                }
+        let halo_class = halo.map(|halo| format!(" {}", halo.class)).unwrap_or_default();
+        if let [TextRun { class, rgb, text }] = runs {
+            let (rgb, text) = (hex(*rgb), escape(text));
+            let _ = write!(out, " class=\"{class}{halo_class}\" fill=\"{rgb}\">{text}");
+        } else {
+            out.push_str(" xml:space=\"preserve\">");
+            for TextRun { class, rgb, text } in runs {
+                let (rgb, text) = (hex(*rgb), escape(text));
+                let _ = write!(out, "<tspan class=\"{class}\" fill=\"{rgb}\">{text}</tspan>");
             }
         }
         out.push_str("</text>\n");
     }
 
-    /// The document.
+    /// Draws a line through points. `width` is in units of the canvas.
+    pub fn stroke(&self, points: &[BackendCoord], rgb: Rgb, width: i32) {
+        let paint = format!("fill=\"none\" stroke=\"{}\" stroke-width=\"{}\"", hex(rgb), pixels(width));
+        self.path(points, false, &paint);
+    }
+
+    /// Fills the area within points.
+    pub fn fill(&self, points: &[BackendCoord], rgb: Rgb) {
+        self.path(points, true, &format!("fill=\"{}\"", hex(rgb)));
+    }
+
+    /// Draws a filled circle. The radius is in units of the canvas.
+    pub fn circle(&self, (x, y): BackendCoord, radius: i32, rgb: Rgb) {
+        let [x, y, radius] = [x, y, radius].map(pixels);
+        let mut document = self.0.borrow_mut();
+        let Document { out, class, .. } = &mut *document;
+        let fill = hex(rgb);
+        let _ =
+            writeln!(out, "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" fill=\"{fill}\"/>");
+    }
+
+    fn path(&self, points: &[BackendCoord], closed: bool, paint: &str) {
+        let Some(data) = path_data(points, closed) else { return };
+        let mut document = self.0.borrow_mut();
+        let Document { out, class, .. } = &mut *document;
+        let _ = writeln!(out, "<path class=\"{class}\" d=\"{data}\" {paint}/>");
+    }
+
+    /// Returns the document.
     #[must_use]
     pub fn finish(&self) -> String {
         std::mem::take(&mut self.0.borrow_mut().out)
     }
-
-    fn path(&self, points: &[BackendCoord], closed: bool, attributes: std::fmt::Arguments<'_>) {
-        let mut page = self.0.borrow_mut();
-        let class = page.class.clone();
-        let Some(data) = path_data(points, closed) else { return };
-        let _ = writeln!(page.out, "<path class=\"{class}\" d=\"{data}\"{attributes}/>");
-    }
 }
 
-/// A path as SVG writes it: relative, without points that change nothing. `None` without a line in it.
+/// SVG path data with relative commands and without redundant points. `None` if it has no line.
 fn path_data(points: &[BackendCoord], closed: bool) -> Option<String> {
     let (&first, rest) = points.split_first()?;
     let mut data = format!("M{} {}", pixels(first.0), pixels(first.1));
@@ -198,7 +217,7 @@ fn path_data(points: &[BackendCoord], closed: bool) -> Option<String> {
     let mut pen = 'M';
     let mut drawn = false;
     let mut rest = rest.iter().copied().peekable();
-    // Points of a straight vertical line say nothing but its ends.
+    // A vertical line needs its ends only.
     while let Some(point) = rest.next() {
         let next = rest.peek().copied();
         let between = |a: i32, b: i32, c: i32| (a <= b && b <= c) || (a >= b && b >= c);
@@ -213,18 +232,18 @@ fn path_data(points: &[BackendCoord], closed: bool) -> Option<String> {
             (0, _) => ('v', vec![dy]),
             _ => ('l', vec![dx, dy]),
         };
-        let mut must_part = command == pen;
+        let mut needs_space = command == pen;
         if command != pen {
             data.push(command);
             pen = command;
         }
         for number in numbers {
             let text = pixels(number);
-            if must_part && !text.starts_with('-') {
+            if needs_space && !text.starts_with('-') {
                 data.push(' ');
             }
             data.push_str(&text);
-            must_part = true;
+            needs_space = true;
         }
         at = point;
         drawn = true;
@@ -235,7 +254,7 @@ fn path_data(points: &[BackendCoord], closed: bool) -> Option<String> {
     drawn.then_some(data)
 }
 
-/// What plotters draws with.
+/// The drawing backend for plotters. Supports opaque lines, areas and filled circles.
 #[derive(Debug, Clone)]
 pub struct SvgBackend {
     svg: SvgWriter,
@@ -243,7 +262,7 @@ pub struct SvgBackend {
 }
 
 impl SvgBackend {
-    /// A canvas of so many pixels on a svg.
+    /// A canvas of `width` by `height` pixels in a document.
     #[must_use]
     pub fn new(svg: &SvgWriter, width: u32, height: u32) -> Self {
         let units = UNITS.unsigned_abs();
@@ -251,11 +270,7 @@ impl SvgBackend {
     }
 }
 
-type Drawn = Result<(), DrawingErrorKind<Infallible>>;
-
-fn opacity(kind: &str, colour: BackendColor) -> String {
-    if colour.alpha < 1.0 { format!(" {kind}-opacity=\"{:.2}\"", colour.alpha) } else { String::new() }
-}
+type DrawResult = Result<(), DrawingErrorKind<Infallible>>;
 
 impl DrawingBackend for SvgBackend {
     type ErrorType = Infallible;
@@ -264,52 +279,32 @@ impl DrawingBackend for SvgBackend {
         self.size
     }
 
-    fn ensure_prepared(&mut self) -> Drawn {
+    fn ensure_prepared(&mut self) -> DrawResult {
         Ok(())
     }
 
-    fn present(&mut self) -> Drawn {
+    fn present(&mut self) -> DrawResult {
         Ok(())
     }
 
-    fn draw_pixel(&mut self, (x, y): BackendCoord, color: BackendColor) -> Drawn {
-        self.draw_rect((x, y), (x + UNITS, y + UNITS), &color, true)
+    fn draw_pixel(&mut self, (x, y): BackendCoord, color: BackendColor) -> DrawResult {
+        let (right, bottom) = (x + UNITS, y + UNITS);
+        self.fill_polygon([(x, y), (right, y), (right, bottom), (x, bottom)], &color)
     }
 
-    fn draw_line<S: BackendStyle>(&mut self, from: BackendCoord, to: BackendCoord, style: &S) -> Drawn {
+    fn draw_line<S: BackendStyle>(&mut self, from: BackendCoord, to: BackendCoord, style: &S) -> DrawResult {
         self.draw_path([from, to], style)
     }
 
-    fn draw_rect<S: BackendStyle>(
-        &mut self,
-        (left, top): BackendCoord,
-        (right, bottom): BackendCoord,
-        style: &S,
-        fill: bool,
-    ) -> Drawn {
-        let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
-        if fill {
-            self.fill_polygon(corners, style)
-        } else {
-            self.draw_path(corners.into_iter().chain([(left, top)]), style)
-        }
-    }
-
-    /// A line as wide as the style says, in units of the canvas.
     fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
         &mut self,
         path: I,
         style: &S,
-    ) -> Drawn {
-        let colour = style.color();
-        if colour.alpha > 0.0 {
+    ) -> DrawResult {
+        // The border of an area is transparent.
+        if style.color().alpha > 0.0 {
             let points: Vec<BackendCoord> = path.into_iter().collect();
-            let width = pixels(i32::try_from(style.stroke_width()).unwrap_or(UNITS));
-            let opacity = opacity("stroke", colour);
-            let rgb = hex(colour.rgb);
-            let attributes =
-                format_args!(" fill=\"none\" stroke=\"{rgb}\" stroke-width=\"{width}\"{opacity}");
-            self.svg.path(&points, false, attributes);
+            self.svg.stroke(&points, style.color().rgb, i32::try_from(style.stroke_width()).unwrap_or(UNITS));
         }
         Ok(())
     }
@@ -319,19 +314,9 @@ impl DrawingBackend for SvgBackend {
         center: BackendCoord,
         radius: u32,
         style: &S,
-        fill: bool,
-    ) -> Drawn {
-        let (x, y) = (pixels(center.0), pixels(center.1));
-        let radius = pixels(i32::try_from(radius).unwrap_or(UNITS));
-        let paint = if fill { "fill" } else { "stroke" };
-        let rest = if fill { "" } else { " fill=\"none\"" };
-        let colour = hex(style.color().rgb);
-        let mut page = self.svg.0.borrow_mut();
-        let class = page.class.clone();
-        let _ = writeln!(
-            page.out,
-            "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" {paint}=\"{colour}\"{rest}/>"
-        );
+        _fill: bool,
+    ) -> DrawResult {
+        self.svg.circle(center, i32::try_from(radius).unwrap_or(UNITS), style.color().rgb);
         Ok(())
     }
 
@@ -339,21 +324,9 @@ impl DrawingBackend for SvgBackend {
         &mut self,
         vert: I,
         style: &S,
-    ) -> Drawn {
-        let colour = style.color();
-        if colour.alpha > 0.0 {
-            let points: Vec<BackendCoord> = vert.into_iter().collect();
-            let (rgb, opacity) = (hex(colour.rgb), opacity("fill", colour));
-            self.svg.path(&points, true, format_args!(" fill=\"{rgb}\"{opacity}"));
-        }
-        Ok(())
-    }
-
-    /// Text as text: held at its beginning, on its base line.
-    fn draw_text<T: BackendTextStyle>(&mut self, text: &str, style: &T, (x, y): BackendCoord) -> Drawn {
-        let place = (f64::from(x) / f64::from(UNITS), f64::from(y) / f64::from(UNITS));
-        let ink = TextRun { class: "t", rgb: style.color().rgb, text };
-        self.svg.text(place, style.size() / f64::from(UNITS), Anchor::Start, &[ink], None);
+    ) -> DrawResult {
+        let points: Vec<BackendCoord> = vert.into_iter().collect();
+        self.svg.fill(&points, style.color().rgb);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! How wide text is: measured by the letters of the font that pictures are drawn with.
+//! Measures text in the font of the plots.
 
 use std::sync::OnceLock;
 
@@ -6,12 +6,11 @@ use skrifa::instance::{LocationRef, Size};
 use skrifa::{FontRef, MetadataProvider};
 use unicode_width::UnicodeWidthChar;
 
-/// The fonts a picture asks for, the best first. The first is the one that text is measured by; those behind it are as wide or
-/// narrower, but for letters that no Latin font has.
+/// The fonts of a plot, the preferred one first. Text is measured in the first. The Latin fonts after it are not wider.
 pub const FONTS: &str = "'DejaVu Sans',Verdana,'Noto Sans','Noto Sans CJK SC','Hiragino Sans','Microsoft YaHei',\
                          'Noto Color Emoji','Apple Color Emoji','Segoe UI Emoji',sans-serif";
 
-/// Widths in thousandths of the font's size, of the letters that names are mostly made of.
+/// Characters below this code have their widths in a table: most names need no other.
 const TABLED: usize = 0x250;
 
 struct Widths {
@@ -31,13 +30,13 @@ fn widths() -> &'static Widths {
     })
 }
 
-/// The width of a letter in parts of the font's size; `None` if the font has no such letter.
+/// The width of a character for a font size of 1; `None` if the font does not have it.
 fn advance(font: &FontRef<'_>, letter: char) -> Option<f64> {
     let glyph = font.charmap().map(letter)?;
     font.glyph_metrics(Size::new(1.0), LocationRef::default()).advance_width(glyph).map(f64::from)
 }
 
-/// Where the font has no such letter: a square for each column that a terminal would need, as Chinese fonts and emoji have it.
+/// The likely width of a character that the font lacks: Chinese characters and emoji are square.
 fn guess(letter: char) -> f64 {
     match letter.width() {
         Some(0) | None => 0.0,
@@ -55,7 +54,7 @@ fn letter_width(letter: char) -> f64 {
     widths.font.as_ref().and_then(|font| advance(font, letter)).unwrap_or_else(|| guess(letter))
 }
 
-/// Whether the embedded font has every letter of a text.
+/// Whether the embedded font has all characters of a text.
 #[must_use]
 pub fn is_covered(text: &str) -> bool {
     let font = widths().font.as_ref();
@@ -63,13 +62,13 @@ pub fn is_covered(text: &str) -> bool {
         .all(|letter| letter.is_ascii() || font.is_some_and(|font| font.charmap().map(letter).is_some()))
 }
 
-/// The width of a text at a size, both in pixels.
+/// The width of a text at a font size, both in pixels.
 #[must_use]
 pub fn width(text: &str, size: f64) -> f64 {
     text.chars().map(letter_width).sum::<f64>() * size
 }
 
-/// A text that fits: where it is too wide, its middle gives way to `…`, as the ends of names tell most.
+/// Replaces the middle of a text with `…` if it is wider than `widest`.
 #[must_use]
 pub fn shortened(text: &str, size: f64, widest: f64) -> String {
     if width(text, size) <= widest {
@@ -77,7 +76,7 @@ pub fn shortened(text: &str, size: f64, widest: f64) -> String {
     }
     let letters: Vec<char> = text.chars().collect();
     let room = (widest / size - letter_width('…')).max(0.0);
-    // The end of a dotted name is its own; what is before is where it lives.
+    // The end of a dotted name is more specific, and gets more room.
     let (mut head, mut tail) = (0.0, 0.0);
     let (mut from_left, mut from_right) = (0, 0);
     while from_left + from_right < letters.len() {

@@ -1,4 +1,4 @@
-//! Where pictures go, and what is refused.
+//! Output files and formats, and errors.
 
 use std::process::Command;
 
@@ -35,10 +35,10 @@ fn input_log_is_never_overwritten() {
     let log = logs::objects();
     let folder = folder(&log);
     let run = memplot(&["-o", "log.jsonl"]).stdin(log.clone()).dir(folder.path()).run().expect_code(2);
-    assert!(run.err().contains("its ending names no picture"), "{run}");
+    assert!(run.err().contains("unknown file extension"), "{run}");
     let args = ["log.jsonl", "-o", "./log.jsonl", "--format", "svg"];
     let run = memplot(&args).dir(folder.path()).run().expect_code(2);
-    assert!(run.err().contains("the log that is to be read"), "{run}");
+    assert!(run.err().contains("one of the logs to read"), "{run}");
     assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl")).unwrap(), log);
 }
 

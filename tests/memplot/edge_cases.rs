@@ -1,4 +1,4 @@
-//! Logs that are not what one hopes for: a right picture or a clear word, never a false zero.
+//! Damaged and unusual logs: a correct plot or a clear error, never a false zero.
 
 use serde_json::json;
 

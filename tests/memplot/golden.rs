@@ -1,4 +1,4 @@
-//! Pictures to the byte: `cargo xtask goldens` writes them anew. Look at them before they are committed.
+//! Compares SVGs byte by byte. `cargo xtask goldens` writes them again: look at them before you commit.
 
 use super::{logs, svg};
 use crate::support::workspace;

@@ -1,4 +1,4 @@
-//! No name can break a picture, or make it do anything.
+//! Names cannot break a plot or add markup to it.
 
 use super::logs::{START, census, event, tree};
 use super::{rendering, svg};

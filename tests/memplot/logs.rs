@@ -1,4 +1,4 @@
-//! Logs to be drawn, made up so that every number in them is known.
+//! Generated logs with known values.
 
 use serde_json::{Value, json};
 

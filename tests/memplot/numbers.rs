@@ -1,4 +1,4 @@
-//! The numbers that are drawn are those of the log, by an independent reading of both in Python.
+//! Compares the values in the SVG with those of the log, both read independently in Python.
 
 use super::{folder, logs, memplot};
 use crate::support::python::python;

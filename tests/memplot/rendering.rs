@@ -1,8 +1,8 @@
-//! Reading a picture back: what stands in an SVG, as a viewer finds it.
+//! Reads an SVG back.
 
 use roxmltree::{Document, Node};
 
-/// Elements that a picture is made of; whatever else there was, was smuggled in.
+/// The elements of our SVGs. Others come from a name that was not escaped.
 const ELEMENTS: [&str; 10] =
     ["svg", "title", "desc", "style", "rect", "g", "path", "circle", "text", "tspan"];
 
@@ -42,14 +42,14 @@ pub fn series(document: &Document<'_>, class: &str) -> Vec<String> {
     groups(document, class).iter().map(|node| node.attribute("data-series").unwrap().to_owned()).collect()
 }
 
-/// How many pieces without a gap a series has.
+/// The number of pieces of a series, separated by gaps.
 pub fn pieces(document: &Document<'_>, class: &str, name: &str) -> usize {
     let group = groups(document, class).into_iter().find(|node| node.attribute("data-series") == Some(name));
     let group = group.unwrap_or_else(|| panic!("no series {name}"));
     group.children().filter(|node| ["path", "circle"].contains(&node.tag_name().name())).count()
 }
 
-/// All words that are rendering, one text an entry.
+/// All visible texts.
 pub fn texts(document: &Document<'_>) -> Vec<String> {
     let texts = document.descendants().filter(|node| node.tag_name().name() == "text");
     texts
@@ -57,7 +57,7 @@ pub fn texts(document: &Document<'_>) -> Vec<String> {
         .collect()
 }
 
-/// All that can be pointed at: the titles of groups.
+/// The tooltips of the groups of one class.
 pub fn tooltips(document: &Document<'_>, class: &str) -> Vec<String> {
     let title = |node: &Node<'_, '_>| {
         let title = node.children().find(|child| child.tag_name().name() == "title");
@@ -66,7 +66,7 @@ pub fn tooltips(document: &Document<'_>, class: &str) -> Vec<String> {
     groups(document, class).iter().map(title).collect()
 }
 
-/// Where the label of each series is: its place and its words.
+/// The position and text of each label.
 pub fn labels(document: &Document<'_>) -> Vec<(f64, f64, String)> {
     let number = |node: &Node<'_, '_>, name: &str| node.attribute(name).unwrap().parse().unwrap();
     groups(document, "label")

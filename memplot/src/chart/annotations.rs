@@ -1,67 +1,59 @@
-//! What happened, and the peak.
+//! Draws events and the peak.
 
-use jiff::tz::TimeZone;
-use plotters::style::RGBColor;
-use plotters_backend::DrawingBackend;
-
-use super::Drawing;
-use super::layout::BODY;
-use super::style::Role;
-use crate::clock::{date, local, time_of_day};
-use crate::figure::{Mark, MarkKind, Point};
+use super::drawing::Drawing;
+use super::layout::MARGIN;
+use super::style::{BODY, Role};
+use crate::clock::{moment_within, time_of_day};
+use crate::figure::{Mark, MarkKind};
 use crate::format;
-use crate::svg::{Anchor, SvgBackend, TextRun, units};
+use crate::svg::{Anchor, TextRun, units};
 use crate::text_metrics::width;
 
-/// Marks of one kind that are nearer to each other than this, in pixels, are one.
-const NEAR: f64 = 7.0;
+/// Marks of one kind closer than this are drawn as one, in pixels.
+const MIN_DISTANCE: f64 = 7.0;
+/// Marks that a tooltip lists.
+const MAX_LISTED: usize = 12;
 
-/// Marks that are drawn as one: the first of them, and how many.
-struct Group<'a> {
+/// Marks that are drawn as one, at the position of the first.
+struct MarkGroup<'a> {
     x: f64,
     marks: Vec<&'a Mark>,
 }
 
 /// Draws marks and the peak.
-pub fn draw(drawing: &Drawing<'_>, zone: &TimeZone) {
-    drawing.svg.open("g", &[("class", "marks")]);
-    let mut free = f64::MIN;
-    for kind in [MarkKind::Oom, MarkKind::Limit, MarkKind::Run] {
-        for group in groups(drawing, kind) {
-            line(drawing, kind, &group, &mut free, zone);
+pub fn draw(drawing: &Drawing<'_>) {
+    drawing.svg.group(&[("class", "marks")], None, || {
+        let mut free = f64::MIN;
+        for kind in [MarkKind::Oom, MarkKind::Limit, MarkKind::Run] {
+            for group in groups(drawing, kind) {
+                draw_line(drawing, kind, &group, &mut free);
+            }
         }
-    }
-    for kind in [MarkKind::Started, MarkKind::Exited] {
-        for group in groups(drawing, kind) {
-            arrow(drawing, kind, &group, zone);
+        for kind in [MarkKind::Started, MarkKind::Exited] {
+            for group in groups(drawing, kind) {
+                draw_arrow(drawing, kind, &group);
+            }
         }
-    }
-    if drawing.has_points() {
-        peak(drawing, zone);
-    }
-    drawing.svg.close("g");
+        draw_peak(drawing);
+    });
 }
 
-fn groups<'a>(drawing: &Drawing<'a>, kind: MarkKind) -> Vec<Group<'a>> {
-    let mut groups: Vec<Group<'a>> = Vec::new();
+fn groups<'a>(drawing: &Drawing<'a>, kind: MarkKind) -> Vec<MarkGroup<'a>> {
+    let mut groups: Vec<MarkGroup<'a>> = Vec::new();
     for mark in drawing.figure.marks.iter().filter(|mark| mark.kind == kind) {
         let x = drawing.layout.x(mark.unix_ms);
         match groups.last_mut() {
-            Some(last) if x - last.x < NEAR => last.marks.push(mark),
-            _ => groups.push(Group { x, marks: vec![mark] }),
+            Some(last) if x - last.x < MIN_DISTANCE => last.marks.push(mark),
+            _ => groups.push(MarkGroup { x, marks: vec![mark] }),
         }
     }
     groups
 }
 
-/// All that happened at about one place, in words: as much as a tooltip holds, and how much more there is.
-fn tooltip(group: &Group<'_>, zone: &TimeZone) -> String {
-    const MAX_LISTED: usize = 12;
-    let mut lines: Vec<String> = group
-        .marks
-        .iter()
-        .take(MAX_LISTED)
-        .map(|mark| format!("{} {}", time_of_day(mark.unix_ms, zone, true), mark.text))
+fn tooltip(drawing: &Drawing<'_>, group: &MarkGroup<'_>) -> String {
+    let listed = group.marks.iter().take(MAX_LISTED);
+    let mut lines: Vec<String> = listed
+        .map(|mark| format!("{} {}", time_of_day(mark.unix_ms, drawing.zone, true), mark.text))
         .collect();
     if group.marks.len() > MAX_LISTED {
         lines.push(format!("and {} more", group.marks.len() - MAX_LISTED));
@@ -69,71 +61,51 @@ fn tooltip(group: &Group<'_>, zone: &TimeZone) -> String {
     lines.join("; ")
 }
 
-/// A line through the whole picture, with its words above where they have room.
-fn line(drawing: &Drawing<'_>, kind: MarkKind, group: &Group<'_>, free: &mut f64, zone: &TimeZone) {
+/// A vertical line through the plot. Its text is above it, unless that would overlap the text before (up to `free`).
+fn draw_line(drawing: &Drawing<'_>, kind: MarkKind, group: &MarkGroup<'_>, free: &mut f64) {
     let layout = drawing.layout;
-    let role = if kind == MarkKind::Run { Role::Muted } else { Role::Alarm };
-    drawing.svg.open("g", &[("class", "mark"), ("stroke-dasharray", "3 3")]);
-    drawing.svg.element("title", &tooltip(group, zone));
-    drawing.hairline((group.x, layout.top - 4.0), (group.x, layout.bottom), role);
-    drawing.svg.close("g");
+    let role = if kind == MarkKind::Run { Role::Muted } else { Role::Alert };
+    let attributes = [("class", "mark"), ("stroke-dasharray", "3 3")];
+    drawing.svg.group(&attributes, Some(&tooltip(drawing, group)), || {
+        drawing.line((group.x, layout.top - 4.0), (group.x, layout.bottom), role);
+    });
     let text = match group.marks.as_slice() {
         [one] => one.text.clone(),
         several => format!("{} × {}", several.len(), several.first().map_or("", |mark| mark.text.as_str())),
     };
-    let wide = width(&text, BODY);
-    let from = group.x.min(layout.size.0 - 18.0 - wide);
-    if from >= *free && from >= 18.0 {
-        drawing.text((from, layout.top - 10.0), BODY, Anchor::Start, role, &text);
-        *free = from + wide + 12.0;
+    let text_width = width(&text, BODY);
+    let x = group.x.min(layout.size.0 - MARGIN - text_width);
+    if x >= *free && x >= MARGIN {
+        drawing.text((x, layout.top - 10.0), BODY, Anchor::Start, role, &text);
+        *free = x + text_width + 12.0;
     }
 }
 
-/// A small arrow at the axis: up where something started, down where it ended.
-fn arrow(drawing: &Drawing<'_>, kind: MarkKind, group: &Group<'_>, zone: &TimeZone) {
+/// A small arrow at the time axis: up for a start, down for an end.
+fn draw_arrow(drawing: &Drawing<'_>, kind: MarkKind, group: &MarkGroup<'_>) {
     let (x, y) = (units(group.x), units(drawing.layout.bottom));
-    let points = if kind == MarkKind::Started {
-        [(x - 35, y + 70), (x + 35, y + 70), (x, y + 15)]
-    } else {
-        [(x - 35, y + 15), (x + 35, y + 15), (x, y + 70)]
-    };
-    let role = Role::Muted;
-    let (r, g, b) = role.rgb(drawing.theme);
-    drawing.svg.open("g", &[("class", "mark")]);
-    drawing.svg.element("title", &tooltip(group, zone));
-    drawing.svg.set_class(&role.fill());
-    // Writing to memory cannot fail.
-    let _ = SvgBackend::new(drawing.svg, 0, 0).fill_polygon(points, &RGBColor(r, g, b));
-    drawing.svg.close("g");
+    let (base, tip) = if kind == MarkKind::Started { (y + 70, y + 15) } else { (y + 15, y + 70) };
+    drawing.svg.group(&[("class", "mark")], Some(&tooltip(drawing, group)), || {
+        drawing.svg.set_class(&Role::Muted.fill());
+        drawing.svg.fill(&[(x - 35, base), (x + 35, base), (x, tip)], Role::Muted.rgb(drawing.theme));
+    });
 }
 
-/// The highest point of the picture, with value and time.
-fn peak(drawing: &Drawing<'_>, zone: &TimeZone) {
-    let figure = drawing.figure;
-    let greater = |a: Point, b: Point| if b.value > a.value { b } else { a };
-    let of_series = figure.series.iter().filter_map(|one| one.peak).reduce(greater);
-    let Some(peak) = figure.total.as_ref().and_then(|total| total.peak).or(of_series) else { return };
-    if peak.value <= 0.0 {
-        return;
-    }
-    let layout = drawing.layout;
-    let (x, y) = drawing.place(peak);
-    let days = date(figure.time.0, zone) != date(figure.time.1, zone);
-    let seconds = figure.time.1.saturating_sub(figure.time.0) < 20 * 60_000;
-    let day = if days { local(peak.unix_ms, zone).strftime("%-d %b ").to_string() } else { String::new() };
-    let text = format!(
-        "peak {}, {day}{}",
-        format::value(figure.unit, peak.value),
-        time_of_day(peak.unix_ms, zone, seconds)
-    );
+/// A dot at the highest point of the figure, with its value and time.
+fn draw_peak(drawing: &Drawing<'_>) {
+    let (figure, layout) = (drawing.figure, drawing.layout);
+    let peak = figure.peak().map(|(peak, _)| peak);
+    let Some(peak) = peak.filter(|peak| peak.value > 0.0 && figure.points().next().is_some()) else { return };
+    let (x, y) = (layout.x(peak.unix_ms), layout.y(peak.value));
+    let moment = moment_within(peak.unix_ms, figure.time, drawing.zone);
+    let text = format!("peak {}, {moment}", format::value(figure.unit, peak.value));
     let half = width(&text, BODY) / 2.0;
     let middle = x.max(layout.left + half).min((layout.right - half).max(layout.left + half));
-    drawing.svg.open("g", &[("class", "peak")]);
-    drawing.svg.element("title", &text);
-    drawing.dot((x, y), 3.2, Role::Text);
-    let (ink, ground) = (Role::Text.fill(), Role::Ground.stroke());
-    let ink = TextRun { class: &ink, rgb: Role::Text.rgb(drawing.theme), text: &text };
-    let halo = TextRun { class: &ground, rgb: Role::Ground.rgb(drawing.theme), text: "" };
-    drawing.svg.text((middle, y - 9.0), BODY, Anchor::Middle, &[ink], Some(halo));
-    drawing.svg.close("g");
+    drawing.svg.group(&[("class", "peak")], Some(&text), || {
+        drawing.dot((x, y), 3.2, Role::Text);
+        let (class, background) = (Role::Text.fill(), Role::Background.stroke());
+        let run = TextRun { class: &class, rgb: Role::Text.rgb(drawing.theme), text: &text };
+        let halo = TextRun { class: &background, rgb: Role::Background.rgb(drawing.theme), text: "" };
+        drawing.svg.text((middle, y - 9.0), BODY, Anchor::Middle, &[run], Some(halo));
+    });
 }

@@ -1,106 +1,73 @@
-//! The data itself: areas, lines, sums and trends, drawn by plotters.
+//! Draws the data with plotters: areas, lines, the total and trends.
 
-use plotters::coord::Shift;
 use plotters::coord::cartesian::Cartesian2d;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::element::{Circle, DashedPathElement, Drawable, PointCollection};
 use plotters::series::{AreaSeries, LineSeries};
 use plotters::style::{Color, RGBColor, ShapeStyle};
 
-use super::Drawing;
+use super::drawing::Drawing;
 use super::layout::Layout;
 use super::style::Role;
 use crate::cli::Size;
-use crate::figure::{Figure, Point, Series};
+use crate::downsample::extremes;
+use crate::figure::{Point, Series};
 use crate::format;
 use crate::scale::{TimeScale, ValueScale};
-use crate::stack::{self, StackSegment};
+use crate::stack;
 use crate::svg::{SvgBackend, units};
 
-/// How wide lines are, in units of the canvas.
+/// The width of lines, in units of the canvas.
 const LINE: u32 = 18;
-/// How wide the line of the sum is.
-const TOTAL: u32 = 12;
-/// How wide a single moment of an area is, in pixels.
+/// The width of the total's line and of trends.
+const THIN_LINE: u32 = 12;
+/// The radius of a single point.
+const DOT_RADIUS: i32 = 22;
+/// The width of an area with a single moment, in pixels.
 const MIN_WIDTH: f64 = 2.0;
 
 type Axes = Cartesian2d<TimeScale, ValueScale>;
-type Area = DrawingArea<SvgBackend, Axes>;
 
-/// All points of a picture.
-pub fn all_points(figure: &Figure) -> impl Iterator<Item = &Point> {
-    figure.series.iter().flat_map(|one| &one.runs).flatten()
+/// Draws all series.
+pub fn draw(drawing: &Drawing<'_>, size: Size) {
+    let layout = drawing.layout;
+    let canvas = SvgBackend::new(drawing.svg, size.width, size.height).into_drawing_area();
+    let across = units(layout.left)..units(layout.right);
+    let up = units(layout.bottom)..units(layout.top);
+    let axes = Axes::new(layout.time.clone(), layout.values.clone(), (across, up));
+    let layer = DataLayer { drawing, area: canvas.apply_coord_spec(axes) };
+    let attributes = [("class", "data"), ("stroke-linejoin", "round"), ("stroke-linecap", "round")];
+    drawing.svg.group(&attributes, None, || {
+        if drawing.figure.stacked {
+            return layer.draw_areas();
+        }
+        // The most important series comes first: it is drawn last, on top.
+        drawing.figure.series.iter().rev().for_each(|series| layer.draw_line(series));
+        drawing.figure.series.iter().for_each(|series| layer.draw_trend(series));
+    });
 }
 
-/// What is stacked in a picture, all of it or what its columns of pixels can show.
-pub fn stacked(figure: &Figure, layout: Option<&Layout>) -> Vec<StackSegment> {
-    if !figure.stacked {
-        return Vec::new();
-    }
-    match layout {
-        Some(layout) => stack::segments(&figure.series, |unix_ms| layout.column(unix_ms)),
-        None => stack::segments(&figure.series, |unix_ms| unix_ms),
-    }
-}
-
-/// Of each column of pixels the first, least, greatest and last point.
-fn decimated(run: &[Point], layout: &Layout) -> Vec<Point> {
+/// Keeps the extremes of each column of pixels.
+fn decimated(run: &[Point], layout: &Layout) -> Vec<(i64, f64)> {
     let mut kept = Vec::new();
     for group in run.chunk_by(|a, b| layout.column(a.unix_ms) == layout.column(b.unix_ms)) {
         if group.len() <= 4 {
             kept.extend_from_slice(group);
-            continue;
-        }
-        let by_value = |a: &&Point, b: &&Point| a.value.total_cmp(&b.value);
-        let extremes =
-            [group.first(), group.iter().min_by(by_value), group.iter().max_by(by_value), group.last()];
-        let mut extremes: Vec<Point> = extremes.into_iter().flatten().copied().collect();
-        extremes.sort_by_key(|point| point.unix_ms);
-        extremes.dedup();
-        kept.append(&mut extremes);
-    }
-    kept
-}
-
-/// The rectangle of the data.
-pub struct DataLayer<'a> {
-    drawing: &'a Drawing<'a>,
-    area: Area,
-}
-
-impl<'a> DataLayer<'a> {
-    /// The data of a drawing.
-    pub fn new(drawing: &'a Drawing<'a>, size: Size) -> Self {
-        let layout = drawing.layout;
-        let root: DrawingArea<SvgBackend, Shift> =
-            SvgBackend::new(drawing.svg, size.width, size.height).into_drawing_area();
-        let across = units(layout.left)..units(layout.right);
-        let up = units(layout.bottom)..units(layout.top);
-        let area = root.apply_coord_spec(Axes::new(layout.time.clone(), layout.values.clone(), (across, up)));
-        Self { drawing, area }
-    }
-
-    /// Draws all series.
-    pub fn draw(&self) {
-        let drawing = self.drawing;
-        drawing
-            .svg
-            .open("g", &[("class", "data"), ("stroke-linejoin", "round"), ("stroke-linecap", "round")]);
-        if drawing.figure.stacked {
-            self.areas();
         } else {
-            // The first counts most: it is drawn last, on top.
-            for series in drawing.figure.series.iter().rev() {
-                self.line(series);
-            }
+            let indices = extremes(group, |point| point.value);
+            kept.extend(indices.into_iter().filter_map(|index| group.get(index)));
         }
-        for series in &drawing.figure.series {
-            self.trend(series);
-        }
-        drawing.svg.close("g");
     }
+    kept.iter().map(|point| (point.unix_ms, point.value)).collect()
+}
 
-    fn element<E>(&self, element: &E)
+struct DataLayer<'a> {
+    drawing: &'a Drawing<'a>,
+    area: DrawingArea<SvgBackend, Axes>,
+}
+
+impl DataLayer<'_> {
+    fn draw<E>(&self, element: &E)
     where
         for<'b> &'b E: PointCollection<'b, (i64, f64)>,
         E: Drawable<SvgBackend>,
@@ -109,128 +76,109 @@ impl<'a> DataLayer<'a> {
         let _ = self.area.draw(element);
     }
 
+    /// Sets the class of lines, and returns their style.
+    fn stroke(&self, role: Role, width: u32) -> ShapeStyle {
+        self.drawing.svg.set_class(&role.stroke());
+        self.colour(role).stroke_width(width)
+    }
+
+    /// Sets the class of areas and dots, and returns their style.
+    fn fill(&self, role: Role) -> ShapeStyle {
+        self.drawing.svg.set_class(&role.fill());
+        self.colour(role).filled()
+    }
+
     fn colour(&self, role: Role) -> RGBColor {
         let (r, g, b) = role.rgb(self.drawing.theme);
         RGBColor(r, g, b)
     }
 
-    fn open(&self, series: &Series, kind: &str) {
-        let svg = self.drawing.svg;
-        svg.open("g", &[("class", kind), ("data-series", &series.name)]);
-        svg.element("title", &self.tooltip(series));
+    fn group(&self, series: &Series, class: &str, tooltip: &str, content: impl FnOnce()) {
+        let attributes = [("class", class), ("data-series", &series.name)];
+        self.drawing.svg.group(&attributes, Some(tooltip), content);
     }
 
     fn tooltip(&self, series: &Series) -> String {
-        let unit = self.drawing.figure.unit;
+        let value = |point: Point| format::value(self.drawing.figure.unit, point.value);
         let mut parts = vec![series.name.clone()];
-        if let Some(peak) = series.peak {
-            parts.push(format!("peak {}", format::value(unit, peak.value)));
-        }
-        if let Some(last) = series.last {
-            let word = if series.ended { "ended at" } else { "last" };
-            parts.push(format!("{word} {}", format::value(unit, last.value)));
-        }
-        if let Some(trend) = &series.trend {
-            parts.push(trend.label.clone());
-        }
+        parts.extend(series.peak.map(|peak| format!("peak {}", value(peak))));
+        let last = if series.ended { "ended at" } else { "last" };
+        parts.extend(series.last.map(|point| format!("{last} {}", value(point))));
+        parts.extend(series.trend.as_ref().map(|trend| trend.label.clone()));
         parts.join(", ")
     }
 
-    /// Areas from the top one down, each from its upper edge to the axis, so that no seam shows between two; then the sum.
-    fn areas(&self) {
-        let drawing = self.drawing;
-        let segments = stacked(drawing.figure, Some(drawing.layout));
-        for (place, series) in drawing.figure.series.iter().enumerate().rev() {
-            let role = Role::Series(series.colour);
-            self.open(series, "area");
-            drawing.svg.set_class(&role.fill());
-            for segment in &segments {
-                let below = place.checked_sub(1).and_then(|below| segment.edges.get(below));
-                let Some(edge) = segment.edges.get(place) else { continue };
-                // What is nowhere above what lies below it cannot be seen.
-                if below.is_some_and(|below| below == edge) || edge.iter().all(|(_, sum)| *sum <= 0.0) {
+    /// Areas from the top one down, each from its upper edge to the axis, so that no seam shows between two; then the total.
+    fn draw_areas(&self) {
+        let (figure, layout) = (self.drawing.figure, self.drawing.layout);
+        let segments = stack::segments(&figure.series, |unix_ms| layout.column(unix_ms));
+        for (index, series) in figure.series.iter().enumerate().rev() {
+            self.group(series, "area", &self.tooltip(series), || {
+                let style = self.fill(Role::Series(series.colour));
+                for segment in &segments {
+                    let below = index.checked_sub(1).and_then(|below| segment.edges.get(below));
+                    let Some(edge) = segment.edges.get(index) else { continue };
+                    // An area of no height cannot be seen.
+                    if below.is_some_and(|below| below == edge) || edge.iter().all(|(_, sum)| *sum <= 0.0) {
+                        continue;
+                    }
+                    for element in AreaSeries::new(self.widened(edge), 0.0, style) {
+                        self.draw(&element);
+                    }
+                }
+            });
+        }
+        let Some(total) = &figure.total else { return };
+        self.group(total, "total", &self.tooltip(total), || {
+            let style = self.stroke(Role::Text, THIN_LINE);
+            for edge in segments.iter().filter_map(|segment| segment.edges.last()) {
+                for element in LineSeries::new(self.widened(edge), style) {
+                    self.draw(&element);
+                }
+            }
+        });
+    }
+
+    /// Gives a single moment a width that can be seen.
+    fn widened(&self, edge: &[(i64, f64)]) -> Vec<(i64, f64)> {
+        let [(at, value)] = edge else { return edge.to_vec() };
+        let layout = self.drawing.layout;
+        let (from, to) = (layout.time.from, layout.time.to);
+        let ms_per_pixel = to.saturating_sub(from) as f64 / (layout.right - layout.left).max(1.0);
+        #[expect(clippy::cast_possible_truncation, reason = "a few pixels of a range of time")]
+        let half = (ms_per_pixel * MIN_WIDTH / 2.0).ceil() as i64;
+        vec![(at.saturating_sub(half).max(from), *value), (at.saturating_add(half).min(to), *value)]
+    }
+
+    fn draw_line(&self, series: &Series) {
+        let role = Role::Series(series.colour);
+        self.group(series, "line", &self.tooltip(series), || {
+            for run in &series.runs {
+                if let [only] = run.as_slice() {
+                    self.draw(&Circle::new((only.unix_ms, only.value), DOT_RADIUS, self.fill(role)));
                     continue;
                 }
-                for element in AreaSeries::new(self.widened(edge), 0.0, self.colour(role).filled()) {
-                    self.element(&element);
+                let style = self.stroke(role, LINE);
+                for element in LineSeries::new(decimated(run, self.drawing.layout), style) {
+                    self.draw(&element);
                 }
             }
-            drawing.svg.close("g");
-        }
-        if let Some(total) = &drawing.figure.total {
-            self.open(total, "total");
-            drawing.svg.set_class(&Role::Text.stroke());
-            let style = self.colour(Role::Text).stroke_width(TOTAL);
-            for segment in &segments {
-                if let Some(edge) = segment.edges.last() {
-                    for element in LineSeries::new(self.widened(edge), style) {
-                        self.element(&element);
-                    }
-                }
-            }
-            drawing.svg.close("g");
-        }
+        });
     }
 
-    /// A single moment gets a width that can be seen.
-    fn widened(&self, edge: &[(i64, f64)]) -> Vec<(i64, f64)> {
-        let layout = self.drawing.layout;
-        match edge {
-            [(at, value)] => {
-                let span = layout.time.to.saturating_sub(layout.time.from) as f64;
-                #[expect(clippy::cast_possible_truncation, reason = "a few pixels of a span of time")]
-                let half = (span / (layout.right - layout.left).max(1.0) * MIN_WIDTH / 2.0).ceil() as i64;
-                let (from, to) = (at.saturating_sub(half), at.saturating_add(half));
-                vec![(from.max(layout.time.from), *value), (to.min(layout.time.to), *value)]
-            }
-            _ => edge.to_vec(),
-        }
-    }
-
-    fn line(&self, series: &Series) {
-        let drawing = self.drawing;
-        let role = Role::Series(series.colour);
-        let style: ShapeStyle = self.colour(role).stroke_width(LINE);
-        self.open(series, "line");
-        for run in &series.runs {
-            match run.as_slice() {
-                [only] => {
-                    drawing.svg.set_class(&role.fill());
-                    self.element(&Circle::new((only.unix_ms, only.value), 22, self.colour(role).filled()));
-                }
-                run => {
-                    drawing.svg.set_class(&role.stroke());
-                    let points = decimated(run, drawing.layout);
-                    for element in LineSeries::new(points.iter().map(|p| (p.unix_ms, p.value)), style) {
-                        self.element(&element);
-                    }
-                }
-            }
-        }
-        drawing.svg.close("g");
-    }
-
-    fn trend(&self, series: &Series) {
+    fn draw_trend(&self, series: &Series) {
         let Some(trend) = &series.trend else { return };
-        if self.drawing.figure.stacked {
-            return;
-        }
-        let layout = self.drawing.layout;
         let (from, to) = (trend.from, trend.to);
-        // What is steady, or rises and falls, has no line that says more than its own.
-        if (from.value - to.value).abs() < f64::EPSILON {
+        // A level line would add nothing: steady series and saw-tooths have one.
+        let is_level = (from.value - to.value).abs() < f64::EPSILON;
+        let time = &self.drawing.layout.time;
+        if is_level || to.unix_ms <= from.unix_ms || from.unix_ms < time.from || to.unix_ms > time.to {
             return;
         }
-        if to.unix_ms <= from.unix_ms || from.unix_ms < layout.time.from || to.unix_ms > layout.time.to {
-            return;
-        }
-        let role = Role::Series(series.colour);
-        self.drawing.svg.open("g", &[("class", "trend"), ("data-series", &series.name)]);
-        self.drawing.svg.element("title", &format!("{}: {}", series.name, trend.label));
-        self.drawing.svg.set_class(&role.stroke());
-        let style: ShapeStyle = self.colour(role).stroke_width(12);
-        let ends = [(from.unix_ms, from.value), (to.unix_ms, to.value)];
-        self.element(&DashedPathElement::new(ends, 60, 40, style));
-        self.drawing.svg.close("g");
+        self.group(series, "trend", &format!("{}: {}", series.name, trend.label), || {
+            let style = self.stroke(Role::Series(series.colour), THIN_LINE);
+            let ends = [(from.unix_ms, from.value), (to.unix_ms, to.value)];
+            self.draw(&DashedPathElement::new(ends, 60, 40, style));
+        });
     }
 }

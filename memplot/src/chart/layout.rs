@@ -1,39 +1,37 @@
-//! Where the parts of a picture are.
+//! The positions of all parts of a chart.
 
-use super::labels::Label;
+use super::label_text::LabelText;
+use super::style::{BODY, SUBTITLE, TITLE};
 use crate::cli::Size;
-use crate::figure::{Figure, Unit};
+use crate::figure::Figure;
+use crate::format::{PART_SEPARATOR, wrap_parts};
 use crate::scale::{TimeScale, ValueScale};
 use crate::text_metrics::{shortened, width};
 
-/// Sizes of letters, in pixels.
-pub const TITLE: f64 = 20.0;
-/// Of the second line.
-pub const SUBTITLE: f64 = 13.0;
-/// Of all else.
-pub const BODY: f64 = 12.0;
 /// From one label to the next.
 pub const LINE: f64 = 16.5;
 /// From the end of the lines to their labels.
 pub const LEADER: f64 = 16.0;
-/// More labels than these stand below the plot.
-const MAX_LABELS_BESIDE: usize = 20;
-const EDGE: f64 = 18.0;
-/// Between two columns of labels below.
-const COLUMN_GAP: f64 = 18.0;
-/// The dot before a label below.
+/// Room for the dot before a label below the plot.
 pub const DOT: f64 = 14.0;
+/// The margin on each side.
+pub const MARGIN: f64 = 18.0;
+/// More labels than these are below the plot.
+const MAX_LABELS_BESIDE: usize = 20;
+/// Between two columns of labels below the plot.
+const COLUMN_GAP: f64 = 18.0;
+const MAX_SUBTITLE_LINES: usize = 3;
 
-/// Where everything is, in pixels.
+/// The positions of all parts, in pixels.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// The whole.
+    /// Width and height of the chart.
     pub size: (f64, f64),
-    /// The title, made to fit.
+    /// The title, shortened to fit.
     pub title: String,
-    /// The lines below it.
+    /// The lines of the subtitle.
     pub subtitle: Vec<String>,
-    /// The rectangle of the data.
+    /// The left end of the data area.
     pub left: f64,
     /// Its right end.
     pub right: f64,
@@ -41,132 +39,100 @@ pub struct Layout {
     pub top: f64,
     /// Its lower end.
     pub bottom: f64,
-    /// Labels, in the order of the picture's series.
-    pub labels: Vec<Label>,
-    /// Labels in columns below: the width of one and how many there are; `None`: beside the ends of the lines.
+    /// The labels of the figure's series.
+    pub labels: Vec<LabelText>,
+    /// The width of a column of labels below the plot and its number of rows; `None` if labels are beside the lines.
     pub below: Option<(f64, usize)>,
-    /// How many labels have no room.
+    /// The number of labels without room.
     pub unlabelled: usize,
-    /// The axis of values.
+    /// The value axis.
     pub values: ValueScale,
-    /// The axis of time.
+    /// The time axis.
     pub time: TimeScale,
 }
 
 impl Layout {
-    /// Arranges a picture.
+    /// Arranges a figure.
     #[must_use]
     pub fn new(figure: &Figure, size: Size, values: ValueScale, zone: &jiff::tz::TimeZone) -> Self {
         let (w, h) = (f64::from(size.width), f64::from(size.height));
-        let title = shortened(&figure.title, TITLE, w - 2.0 * EDGE);
-        let subtitle = wrap(&figure.subtitle, SUBTITLE, w - 2.0 * EDGE);
+        let text_width = w - 2.0 * MARGIN;
+        let title = shortened(&figure.title, TITLE, text_width);
+        let mut subtitle =
+            wrap_parts(&figure.subtitle, PART_SEPARATOR, |line| width(line, SUBTITLE) <= text_width);
+        subtitle.truncate(MAX_SUBTITLE_LINES);
+        for line in &mut subtitle {
+            *line = shortened(line, SUBTITLE, text_width);
+        }
         let widest_tick = values.ticks.iter().map(|tick| width(&tick.label, BODY)).fold(0.0, f64::max);
-        let left = EDGE + widest_tick + 8.0;
+        let left = MARGIN + widest_tick + 8.0;
         let top = 34.0 + subtitle.len() as f64 * 19.0 + 26.0;
         let mut bottom = h - 56.0;
 
-        let beside = (w * 0.36).min(420.0);
-        let mut labels = Label::all(figure, beside - LEADER - EDGE);
-        let fits =
-            figure.series.len() <= MAX_LABELS_BESIDE && figure.series.len() as f64 * LINE <= bottom - top;
-        let widest = labels.iter().map(Label::width).fold(0.0, f64::max);
-        let mut right = w - EDGE - LEADER - widest;
+        let mut labels = LabelText::for_figure(figure, (w * 0.36).min(420.0) - LEADER - MARGIN);
+        let widest = labels.iter().map(LabelText::width).fold(0.0, f64::max);
+        let mut right = w - MARGIN - LEADER - widest;
         let mut below = None;
         let mut unlabelled = 0;
-        if !fits {
-            right = w - EDGE - 6.0;
+        if labels.len() > MAX_LABELS_BESIDE || labels.len() as f64 * LINE > bottom - top {
+            right = w - MARGIN - 6.0;
             let column = widest + DOT + COLUMN_GAP;
-            let columns = floor_count((w - 2.0 * EDGE + COLUMN_GAP) / column).max(1);
-            let most_rows = floor_count((h * 0.4) / LINE).max(1);
-            let rows = labels.len().div_ceil(columns).min(most_rows);
-            unlabelled = labels.len().saturating_sub(rows * columns);
-            labels.truncate(rows * columns - usize::from(unlabelled > 0));
-            unlabelled += usize::from(unlabelled > 0);
+            let columns = floor_count((text_width + COLUMN_GAP) / column).max(1);
+            let rows = labels.len().div_ceil(columns).min(floor_count((h * 0.4) / LINE).max(1));
+            let room = rows * columns;
+            if labels.len() > room {
+                // The last place says how many labels are missing.
+                unlabelled = labels.len() - room + 1;
+                labels.truncate(room - 1);
+            }
             bottom -= rows as f64 * LINE + 6.0;
             below = Some((column, rows));
         }
-        // However many labels there are, some room is left for what they are of.
+        // However many labels there are, the data keep some room.
         right = right.max(left + 60.0);
         bottom = bottom.max(top + 40.0);
-        let most =
-            floor_count((right - left) / if figure.time.1 - figure.time.0 < 60_000 { 100.0 } else { 80.0 });
-        let time = TimeScale::new(figure.time, most.clamp(2, 16), zone);
-        Self {
-            size: (w, h),
-            title,
-            subtitle,
-            left,
-            right,
-            top,
-            bottom,
-            labels,
-            below,
-            unlabelled,
-            values,
-            time,
-        }
+        let tick_width = if figure.time.1 - figure.time.0 < 60_000 { 100.0 } else { 80.0 };
+        let time = TimeScale::new(figure.time, floor_count((right - left) / tick_width).clamp(2, 16), zone);
+        let size = (w, h);
+        Self { size, title, subtitle, left, right, top, bottom, labels, below, unlabelled, values, time }
     }
 
-    /// The place of a moment.
+    /// The horizontal position of a moment.
     #[must_use]
     pub fn x(&self, unix_ms: i64) -> f64 {
         self.left + (self.right - self.left) * self.time.fraction(unix_ms)
     }
 
-    /// The place of a value.
+    /// The vertical position of a value.
     #[must_use]
     pub fn y(&self, value: f64) -> f64 {
         self.bottom - (self.bottom - self.top) * self.values.fraction(value)
     }
 
-    /// The column of pixels that a moment is drawn in.
+    /// The column of pixels that shows a moment.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "within the picture")]
+    #[expect(clippy::cast_possible_truncation, reason = "within the chart")]
     pub fn column(&self, unix_ms: i64) -> i64 {
         self.x(unix_ms).floor() as i64
     }
+
+    /// The dates below the time axis that have room, each with the position of its middle.
+    pub fn date_labels(&self) -> impl Iterator<Item = (f64, &str)> {
+        let mut free = f64::MIN;
+        self.time.dates.iter().filter_map(move |date| {
+            let half = width(&date.label, BODY) / 2.0;
+            let x = self.x(date.at).max(MARGIN + half).min(self.size.0 - MARGIN - half);
+            let has_room = x - half >= free;
+            if has_room {
+                free = x + half + 10.0;
+            }
+            has_room.then_some((x, date.label.as_str()))
+        })
+    }
 }
 
-/// A number of whole things that have room.
+/// The number of whole items that have room.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
 fn floor_count(room: f64) -> usize {
     room.floor().clamp(0.0, 1e6) as usize
-}
-
-/// The axis of values for what a picture shows.
-#[must_use]
-pub fn value_scale(figure: &Figure, edges: impl Iterator<Item = f64>) -> ValueScale {
-    let mut values: Vec<f64> = edges.collect();
-    if !figure.stacked {
-        values.extend(figure.series.iter().flat_map(|one| &one.runs).flatten().map(|point| point.value));
-        let trends = figure.series.iter().filter_map(|one| one.trend.as_ref());
-        values.extend(trends.flat_map(|trend| [trend.from.value, trend.to.value]));
-    }
-    values.retain(|value| value.is_finite());
-    let high = values.iter().copied().fold(0.0, f64::max);
-    let low = values.iter().copied().fold(f64::MAX, f64::min).min(high);
-    if figure.log_scale {
-        let least = values.iter().copied().filter(|value| *value > 0.0).fold(f64::MAX, f64::min);
-        let floor = if figure.unit == Unit::Bytes { 64.0 } else { 1.0 };
-        return ValueScale::log(figure.unit, if least < f64::MAX { least } else { floor }, high);
-    }
-    ValueScale::linear(figure.unit, low, high, low < 0.0)
-}
-
-/// The parts of a line, on as many lines as they take, at most three.
-fn wrap(text: &str, size: f64, widest: f64) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for part in text.split("  ·  ").filter(|part| !part.is_empty()) {
-        let joined = lines.last().map(|line| format!("{line}  ·  {part}"));
-        match joined.filter(|joined| width(joined, size) <= widest) {
-            Some(joined) => {
-                if let Some(last) = lines.last_mut() {
-                    *last = joined;
-                }
-            }
-            None if lines.len() < 3 => lines.push(shortened(part, size, widest)),
-            None => {}
-        }
-    }
-    lines
 }

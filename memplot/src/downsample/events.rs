@@ -1,24 +1,23 @@
-//! What happened: all of it counted, as much of it told as can be seen.
+//! Groups events: counts all of them and describes the first few.
 
 use std::collections::BTreeMap;
 
-use super::index;
 use crate::figure::MarkKind;
 
-/// Things of one kind that happened at about the same time.
+/// Events of one kind at about the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventGroup {
-    /// When the first of them happened.
+    /// The time of the first one.
     pub unix_ms: i64,
-    /// What kind of thing.
+    /// Their kind.
     pub kind: MarkKind,
-    /// How many.
+    /// Their number.
     pub count: u64,
-    /// The first few in words.
+    /// Descriptions of the first few.
     pub texts: Vec<String>,
 }
 
-/// How many of a bucket are told in words.
+/// Descriptions kept for a group.
 const MAX_TEXTS: usize = 5;
 
 /// Events in buckets of time, by kind.
@@ -30,15 +29,15 @@ pub struct EventBuckets {
 }
 
 impl EventBuckets {
-    /// With room for `limit` buckets.
+    /// No events yet. Keeps at most `limit` groups.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self { width_ms: 1, limit: limit.max(8), buckets: BTreeMap::new() }
     }
 
-    /// Takes in an event; its words are made only if they are told.
+    /// Adds an event. `text` describes it, and is called only for the first few of a group.
     pub fn add(&mut self, unix_ms: i64, kind: MarkKind, text: impl FnOnce() -> String) {
-        let key = (index(unix_ms, self.width_ms), kind);
+        let key = (unix_ms.div_euclid(self.width_ms), kind);
         let empty = EventGroup { unix_ms, kind, count: 0, texts: Vec::new() };
         let group = self.buckets.entry(key).or_insert(empty);
         group.count += 1;
@@ -54,7 +53,7 @@ impl EventBuckets {
     fn coarsen(&mut self) {
         self.width_ms = self.width_ms.saturating_mul(2);
         for ((_, kind), group) in std::mem::take(&mut self.buckets) {
-            let key = (index(group.unix_ms, self.width_ms), kind);
+            let key = (group.unix_ms.div_euclid(self.width_ms), kind);
             match self.buckets.get_mut(&key) {
                 Some(earlier) => {
                     earlier.count += group.count;
@@ -68,7 +67,7 @@ impl EventBuckets {
         }
     }
 
-    /// What happened, between two moments, in order of time.
+    /// The groups between two moments, in order of time.
     pub fn between(&self, from: i64, to: i64) -> impl Iterator<Item = &EventGroup> {
         self.buckets.values().filter(move |group| group.unix_ms >= from && group.unix_ms <= to)
     }

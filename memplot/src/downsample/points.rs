@@ -1,11 +1,10 @@
-//! One series of points: of each bucket the first, the least, the greatest and the last.
+//! Downsamples one series: each bucket keeps its first, lowest, highest and last point.
 
-use super::index;
+use super::buckets::{Bucket, Buckets};
 use crate::figure::Point;
 
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
-    index: i64,
+struct PointBucket {
     /// Nothing was measured between the bucket before and `first`.
     gap: bool,
     first: Point,
@@ -14,22 +13,16 @@ struct Bucket {
     last: Point,
 }
 
-impl Bucket {
-    fn new(index: i64, point: Point, gap: bool) -> Self {
-        Self { index, gap, first: point, least: point, greatest: point, last: point }
+impl Bucket for PointBucket {
+    fn first_ms(&self) -> i64 {
+        self.first.unix_ms
     }
 
-    fn add(&mut self, point: Point) {
-        if point.value < self.least.value {
-            self.least = point;
-        }
-        if point.value > self.greatest.value {
-            self.greatest = point;
-        }
-        self.last = point;
+    fn last_ms(&self) -> i64 {
+        self.last.unix_ms
     }
 
-    /// Takes in the bucket that follows.
+    /// A gap between the two is too narrow to be seen, and is lost.
     fn join(&mut self, next: Self) {
         if next.least.value < self.least.value {
             self.least = next.least;
@@ -41,85 +34,59 @@ impl Bucket {
     }
 }
 
-/// Points in order of time, at most `limit` buckets of them.
+/// Points in order of time, in a limited number of buckets.
 #[derive(Debug, Clone)]
 pub struct PointBuckets {
-    width_ms: i64,
     limit: usize,
-    buckets: Vec<Bucket>,
-    /// Where the last bucket ends: most points are told by it, without a division.
-    end_ms: i64,
+    buckets: Buckets<PointBucket>,
 }
 
 impl PointBuckets {
-    /// Without a point. `limit` is at least 1.
+    /// No points yet. Keeps at least one bucket.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { width_ms: 1, limit: limit.max(1), buckets: Vec::new(), end_ms: i64::MIN }
+        Self { limit: limit.max(1), buckets: Buckets::new() }
     }
 
-    /// Adds a point that is not earlier than the last one; `gap`: no line leads to it.
+    /// Adds a point that is not earlier than the last one. With `gap` no line leads to it.
     pub fn push(&mut self, point: Point, gap: bool) {
-        if point.unix_ms < self.end_ms
-            && let Some(last) = self.buckets.last_mut()
-        {
-            last.add(point);
-            return;
+        let bucket = PointBucket { gap, first: point, least: point, greatest: point, last: point };
+        if let Some(last) = self.buckets.covering(point.unix_ms) {
+            return last.join(bucket);
         }
-        self.buckets.push(Bucket::new(index(point.unix_ms, self.width_ms), point, gap));
-        self.find_end();
+        self.buckets.push(bucket);
         while self.buckets.len() > self.limit {
-            self.coarsen();
+            self.buckets.coarsen();
         }
     }
 
-    fn find_end(&mut self) {
-        let after = |last: &Bucket| last.index.saturating_add(1).saturating_mul(self.width_ms);
-        self.end_ms = self.buckets.last().map_or(i64::MIN, after);
-    }
-
-    /// Doubles the width of the buckets. A gap within a bucket is narrower than can be seen, and goes.
+    /// Doubles the width of the buckets.
     pub fn coarsen(&mut self) {
-        self.width_ms = self.width_ms.saturating_mul(2);
-        let mut joined: Vec<Bucket> = Vec::with_capacity(self.buckets.len() / 2 + 1);
-        for bucket in &self.buckets {
-            let index = index(bucket.first.unix_ms, self.width_ms);
-            match joined.last_mut() {
-                Some(last) if last.index == index => last.join(*bucket),
-                _ => joined.push(Bucket { index, ..*bucket }),
-            }
-        }
-        self.buckets = joined;
-        self.find_end();
+        self.buckets.coarsen();
     }
 
-    /// Forgets whole buckets before a moment; the next one is no longer connected to anything.
+    /// Removes buckets that end before a moment.
     pub fn drop_before(&mut self, unix_ms: i64) {
-        let gone = self.buckets.partition_point(|bucket| bucket.last.unix_ms < unix_ms);
-        self.buckets.drain(..gone);
-        if self.buckets.is_empty() {
-            self.width_ms = 1;
-            self.find_end();
-        }
+        self.buckets.drop_before(unix_ms);
     }
 
-    /// How many buckets there are.
+    /// The number of buckets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.buckets.len()
     }
 
-    /// Whether there is no point.
+    /// Whether there are no points.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.buckets.is_empty()
+        self.buckets.len() == 0
     }
 
-    /// The points that are kept, between two moments, in runs without a gap.
+    /// The kept points between two moments, split into runs at gaps.
     #[must_use]
     pub fn runs(&self, from: i64, to: i64) -> Vec<Vec<Point>> {
         let mut runs: Vec<Vec<Point>> = Vec::new();
-        for bucket in &self.buckets {
+        for bucket in self.buckets.iter() {
             let mut points = [bucket.first, bucket.least, bucket.greatest, bucket.last];
             points.sort_by_key(|point| point.unix_ms);
             let mut gap = bucket.gap;

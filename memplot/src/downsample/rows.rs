@@ -1,164 +1,153 @@
-//! Whole moments, for what is stacked: of each bucket the one with the least and the one with the greatest sum.
+//! Downsamples whole rows for stacks: each bucket keeps the rows with the lowest and the highest sum.
 
-use super::index;
+use super::buckets::{Bucket, Buckets};
 
-/// The value of one member at a moment.
+/// The value of one series at a moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Entry {
-    /// Which member.
+    /// The series.
     pub id: u32,
     /// Its value.
     pub value: f64,
 }
 
-/// All values of one moment.
+/// The values of all series at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// Milliseconds since 1970.
     pub unix_ms: i64,
     /// Nothing was measured between the row before and this one.
     pub gap: bool,
-    /// The sum, of members that are not listed too; `None` if it is not known.
+    /// The sum including series that are not listed; `None` if it is not known.
     pub total: Option<f64>,
-    /// The members that were there.
+    /// The listed series.
     pub entries: Vec<Entry>,
 }
 
+fn sum(total: Option<f64>, entries: &[Entry]) -> f64 {
+    total.unwrap_or_else(|| entries.iter().map(|entry| entry.value).sum())
+}
+
 impl Row {
-    fn height(&self) -> f64 {
-        self.total.unwrap_or_else(|| self.entries.iter().map(|entry| entry.value).sum())
+    fn sum(&self) -> f64 {
+        sum(self.total, &self.entries)
     }
 }
 
 #[derive(Debug, Clone)]
-struct Bucket {
-    index: i64,
+struct RowBucket {
+    /// Nothing was measured between the bucket before and this one.
     gap: bool,
     least: Row,
-    /// `None`: there is one row only.
+    /// `None` if there is only one row.
     greatest: Option<Row>,
 }
 
-impl Bucket {
-    fn add(&mut self, row: Row) -> usize {
-        let height = row.height();
-        if height < self.least.height() {
-            let old = std::mem::replace(&mut self.least, row);
-            if self.greatest.is_none() {
-                self.greatest = Some(old);
-                return 0;
-            }
-            return old.entries.len();
+impl RowBucket {
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        std::iter::once(&self.least).chain(&self.greatest)
+    }
+
+    fn add(&mut self, row: Row) {
+        let sum = row.sum();
+        if sum < self.least.sum() {
+            let least = std::mem::replace(&mut self.least, row);
+            self.greatest.get_or_insert(least);
+        } else if self.greatest.as_ref().is_none_or(|greatest| sum > greatest.sum()) {
+            self.greatest = Some(row);
         }
-        match &mut self.greatest {
-            Some(greatest) if height <= greatest.height() => row.entries.len(),
-            Some(greatest) => std::mem::replace(greatest, row).entries.len(),
-            None => {
-                self.greatest = Some(row);
-                0
-            }
-        }
+    }
+
+    fn has_room_for(&self, sum: f64) -> bool {
+        sum < self.least.sum() || self.greatest.as_ref().is_none_or(|greatest| sum > greatest.sum())
+    }
+
+    fn entry_count(&self) -> usize {
+        self.rows().map(|row| row.entries.len()).sum()
     }
 }
 
-/// RowBuckets in order of time, at most two for each of `limit` buckets, and at most `entries_limit` values in all.
+impl Bucket for RowBucket {
+    fn first_ms(&self) -> i64 {
+        self.rows().map(|row| row.unix_ms).min().unwrap_or(i64::MIN)
+    }
+
+    fn last_ms(&self) -> i64 {
+        self.rows().map(|row| row.unix_ms).max().unwrap_or(i64::MAX)
+    }
+
+    fn join(&mut self, next: Self) {
+        self.add(next.least);
+        next.greatest.into_iter().for_each(|row| self.add(row));
+    }
+}
+
+/// Rows in order of time, in a limited number of buckets and with a limited number of values.
 #[derive(Debug, Clone)]
 pub struct RowBuckets {
-    width_ms: i64,
     limit: usize,
     entries_limit: usize,
     entries: usize,
-    buckets: Vec<Bucket>,
+    buckets: Buckets<RowBucket>,
 }
 
 impl RowBuckets {
-    /// Without a row. The limits are at least 1 bucket.
+    /// No rows yet. Keeps at least one bucket.
     #[must_use]
     pub fn new(limit: usize, entries_limit: usize) -> Self {
-        Self { width_ms: 1, limit: limit.max(1), entries_limit, entries: 0, buckets: Vec::new() }
+        Self { limit: limit.max(1), entries_limit, entries: 0, buckets: Buckets::new() }
     }
 
     /// Adds a row that is not earlier than the last one.
     pub fn push(&mut self, unix_ms: i64, gap: bool, total: Option<f64>, entries: &[Entry]) {
-        let index = index(unix_ms, self.width_ms);
-        let height = total.unwrap_or_else(|| entries.iter().map(|entry| entry.value).sum());
-        match self.buckets.last_mut() {
-            Some(last) if last.index == index => {
-                let within = height >= last.least.height()
-                    && last.greatest.as_ref().is_some_and(|greatest| height <= greatest.height());
-                if !within {
-                    let row = Row { unix_ms, gap: false, total, entries: entries.to_vec() };
-                    self.entries = (self.entries + entries.len()).saturating_sub(last.add(row));
-                }
+        let row = || Row { unix_ms, gap, total, entries: entries.to_vec() };
+        if let Some(last) = self.buckets.covering(unix_ms) {
+            // Most rows are between the two, and need no copy.
+            if !last.has_room_for(sum(total, entries)) {
+                return;
             }
-            _ => {
-                let least = Row { unix_ms, gap, total, entries: entries.to_vec() };
-                self.buckets.push(Bucket { index, gap, least, greatest: None });
-                self.entries += entries.len();
-            }
+            let before = last.entry_count();
+            last.add(row());
+            self.entries = (self.entries + last.entry_count()).saturating_sub(before);
+        } else {
+            self.buckets.push(RowBucket { gap, least: row(), greatest: None });
+            self.entries += entries.len();
         }
         while self.buckets.len() > 1 && (self.buckets.len() > self.limit || self.entries > self.entries_limit)
         {
-            self.coarsen();
+            self.buckets.coarsen();
+            self.count_entries();
         }
     }
 
-    fn coarsen(&mut self) {
-        self.width_ms = self.width_ms.saturating_mul(2);
-        let mut joined: Vec<Bucket> = Vec::with_capacity(self.buckets.len() / 2 + 1);
-        for bucket in std::mem::take(&mut self.buckets) {
-            let index = index(bucket.least.unix_ms, self.width_ms);
-            match joined.last_mut() {
-                Some(last) if last.index == index => {
-                    for row in [Some(bucket.least), bucket.greatest].into_iter().flatten() {
-                        self.entries = self.entries.saturating_sub(last.add(row));
-                    }
-                }
-                _ => joined.push(Bucket { index, ..bucket }),
-            }
-        }
-        self.buckets = joined;
+    fn count_entries(&mut self) {
+        self.entries = self.buckets.iter().map(RowBucket::entry_count).sum();
     }
 
-    /// Forgets whole buckets before a moment.
+    /// Removes buckets that end before a moment.
     pub fn drop_before(&mut self, unix_ms: i64) {
-        let gone = self.buckets.partition_point(|bucket| {
-            let latest = bucket.greatest.as_ref().map_or(bucket.least.unix_ms, |row| row.unix_ms);
-            latest.max(bucket.least.unix_ms) < unix_ms
-        });
-        for bucket in self.buckets.drain(..gone) {
-            let greatest = bucket.greatest.map_or(0, |row| row.entries.len());
-            self.entries = self.entries.saturating_sub(bucket.least.entries.len() + greatest);
-        }
-        if self.buckets.is_empty() {
-            self.width_ms = 1;
-        }
+        self.buckets.drop_before(unix_ms);
+        self.count_entries();
     }
 
-    /// Forgets members; what they had stays in the totals.
+    /// Removes series. Their values stay in the totals.
     pub fn forget(&mut self, is_forgotten: impl Fn(u32) -> bool) {
-        self.entries = 0;
-        for bucket in &mut self.buckets {
-            for row in [Some(&mut bucket.least), bucket.greatest.as_mut()].into_iter().flatten() {
-                if row.total.is_none() {
-                    row.total = Some(row.height());
-                }
+        for bucket in self.buckets.iter_mut() {
+            for row in std::iter::once(&mut bucket.least).chain(&mut bucket.greatest) {
+                row.total = Some(row.sum());
                 row.entries.retain(|entry| !is_forgotten(entry.id));
-                self.entries += row.entries.len();
             }
         }
+        self.count_entries();
     }
 
-    /// The rows that are kept, between two moments, in order of time.
+    /// The kept rows between two moments, in order of time.
     pub fn rows(&self, from: i64, to: i64) -> impl Iterator<Item = Row> + '_ {
         let ordered = self.buckets.iter().flat_map(|bucket| {
-            let mut pair = [Some(&bucket.least), bucket.greatest.as_ref()];
-            pair.sort_by_key(|row| row.map_or(i64::MAX, |row| row.unix_ms));
-            let gap = bucket.gap;
-            pair.into_iter()
-                .flatten()
-                .enumerate()
-                .map(move |(place, row)| Row { gap: gap && place == 0, ..row.clone() })
+            let mut rows: Vec<&Row> = bucket.rows().collect();
+            rows.sort_by_key(|row| row.unix_ms);
+            let rows = rows.into_iter().enumerate();
+            rows.map(|(index, row)| Row { gap: bucket.gap && index == 0, ..row.clone() })
         });
         ordered.filter(move |row| row.unix_ms >= from && row.unix_ms <= to)
     }
@@ -221,7 +210,7 @@ mod tests {
                 rows.push(index * 7, index % 50 == 0, None, &entries(&[value, 1.0]));
             }
             let kept = kept(&rows);
-            let heights: Vec<f64> = kept.iter().map(Row::height).collect();
+            let heights: Vec<f64> = kept.iter().map(Row::sum).collect();
             let greatest = values.iter().fold(f64::MIN, |a, &b| a.max(b)) + 1.0;
             prop_assert_eq!(heights.iter().fold(f64::MIN, |a, &b| a.max(b)), greatest);
             prop_assert!(kept.windows(2).all(|pair| pair[0].unix_ms < pair[1].unix_ms));

@@ -1,4 +1,4 @@
-//! A picture's data for the script of the page.
+//! The data of the page as JSON.
 
 use common::stdio::escape_controls;
 use jiff::Timestamp;
@@ -8,31 +8,33 @@ use crate::clock;
 use crate::colour::PALETTE;
 use crate::figure::{Figure, MarkKind, Point, Series, Unit};
 
-/// Changes of the zone's clock that are taken along: two a year for five hundred years.
+/// Changes of the time zone's offset, at most: two a year for five hundred years.
 const MAX_CHANGES: usize = 1000;
 
 #[derive(Serialize)]
 struct PageData {
-    unit: &'static str,
+    unit: Unit,
     stacked: bool,
     log: bool,
     time: (i64, i64),
-    /// From which moment on the zone's clock is how many seconds ahead.
+    /// Moments, and the offset of the time zone in seconds from then on.
     zone: Vec<(i64, i32)>,
     series: Vec<SeriesData>,
     total: Option<SeriesData>,
-    marks: Vec<(i64, &'static str, String)>,
+    marks: Vec<(i64, MarkKind, String)>,
 }
 
-/// A series. Moments are milliseconds after the first of the picture: short numbers.
+/// A point. Moments count from the start of the figure, which makes short numbers.
+type PointData = (i64, Number);
+
 #[derive(Serialize)]
 struct SeriesData {
     name: String,
     colour: Option<usize>,
     ended: bool,
-    first: Option<(i64, Number)>,
-    last: Option<(i64, Number)>,
-    peak: Option<(i64, Number)>,
+    first: Option<PointData>,
+    last: Option<PointData>,
+    peak: Option<PointData>,
     /// Moment, value, moment, value, …
     runs: Vec<Vec<Number>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,18 +43,18 @@ struct SeriesData {
 
 #[derive(Serialize)]
 struct TrendData {
-    from: (i64, Number),
-    to: (i64, Number),
+    from: PointData,
+    to: PointData,
     label: String,
 }
 
-/// A number, written as an integer where it is one.
+/// A number that is written as an integer if it is one.
 #[derive(Clone, Copy)]
 struct Number(f64);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Beyond this not every integer is a float, and the script's numbers are floats.
+        // JavaScript's numbers are floats, which are exact up to here.
         const EXACT: f64 = 9_007_199_254_740_992.0;
         if self.0.fract() == 0.0 && self.0.abs() <= EXACT {
             #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^53")]
@@ -62,31 +64,27 @@ impl Serialize for Number {
     }
 }
 
-/// The data as JSON that can stand in a script element: nothing in it ends the element or begins a comment.
+/// JSON for a script element. Escapes everything that could end the element or start a comment.
 pub(super) fn json(figure: &Figure) -> String {
     let origin = figure.time.0;
+    let marks = figure.marks.iter();
     let data = PageData {
-        unit: match figure.unit {
-            Unit::Bytes => "bytes",
-            Unit::Count => "count",
-        },
+        unit: figure.unit,
         stacked: figure.stacked,
         log: figure.log_scale,
         time: figure.time,
-        zone: zone(figure.time),
-        series: figure.series.iter().map(|series| line(series, origin)).collect(),
-        total: figure.total.as_ref().map(|series| line(series, origin)),
-        marks: figure
-            .marks
-            .iter()
-            .map(|mark| (after(origin, mark.unix_ms), kind(mark.kind), escaped(&mark.text)))
+        zone: offsets(figure.time),
+        series: figure.series.iter().map(|series| series_data(series, origin)).collect(),
+        total: figure.total.as_ref().map(|series| series_data(series, origin)),
+        marks: marks
+            .map(|mark| (mark.unix_ms.saturating_sub(origin), mark.kind, escaped(&mark.text)))
             .collect(),
     };
-    // Strings and finite numbers always have a form in JSON.
+    // Strings and finite numbers can always be written.
     let text = serde_json::to_string(&data).unwrap_or_default();
     let mut safe = String::with_capacity(text.len() + 64);
     for c in text.chars() {
-        // Outside of strings none of them is in JSON, so inside the escape means the same.
+        // JSON has these characters in strings only, where the escape means the same.
         match c {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
                 safe.push_str(&format!("\\u{:04x}", u32::from(c)));
@@ -97,47 +95,36 @@ pub(super) fn json(figure: &Figure) -> String {
     safe
 }
 
-/// The name of the zone whose clock the page shows.
-pub(super) fn zone_name() -> String {
-    clock::zone()
-        .iana_name()
-        .map_or_else(|| "the time zone where this page was made".to_owned(), str::to_owned)
+/// The time zone of the page: its name, or whose it is.
+pub(super) fn zone_name() -> &'static str {
+    clock::zone().iana_name().unwrap_or("of the computer that made this page")
 }
 
-fn zone((from, to): (i64, i64)) -> Vec<(i64, i32)> {
+fn offsets((from, to): (i64, i64)) -> Vec<(i64, i32)> {
     let zone = clock::zone();
     let Ok(start) = Timestamp::from_millisecond(from) else { return vec![(from, 0)] };
-    let mut changes = vec![(from, zone.to_offset(start).seconds())];
-    for change in zone.following(start).take(MAX_CHANGES) {
-        let at = change.timestamp().as_millisecond();
-        if at > to {
-            break;
-        }
-        changes.push((at, change.offset().seconds()));
-    }
-    changes
+    let changes = zone.following(start).take(MAX_CHANGES);
+    let changes = changes.map(|change| (change.timestamp().as_millisecond(), change.offset().seconds()));
+    let first = (from, zone.to_offset(start).seconds());
+    std::iter::once(first).chain(changes.take_while(|(at, _)| *at <= to)).collect()
 }
 
-fn line(series: &Series, origin: i64) -> SeriesData {
-    let point = |point: &Point| (after(origin, point.unix_ms), Number(point.value));
+fn series_data(series: &Series, origin: i64) -> SeriesData {
+    let point = |point: Point| (point.unix_ms.saturating_sub(origin), Number(point.value));
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of any year are below 2^53")]
-    let run = |points: &Vec<Point>| {
-        points
-            .iter()
-            .flat_map(|point| [Number(after(origin, point.unix_ms) as f64), Number(point.value)])
-            .collect()
-    };
+    let numbers = |&one: &Point| [Number(point(one).0 as f64), Number(one.value)];
+    let runs = series.runs.iter().filter(|run| !run.is_empty());
     SeriesData {
         name: escaped(&series.name),
         colour: series.colour.map(|colour| colour % PALETTE.len()),
         ended: series.ended,
-        first: series.first.as_ref().map(point),
-        last: series.last.as_ref().map(point),
-        peak: series.peak.as_ref().map(point),
-        runs: series.runs.iter().filter(|run| !run.is_empty()).map(run).collect(),
+        first: series.first.map(point),
+        last: series.last.map(point),
+        peak: series.peak.map(point),
+        runs: runs.map(|run| run.iter().flat_map(numbers).collect()).collect(),
         trend: series.trend.as_ref().map(|trend| TrendData {
-            from: point(&trend.from),
-            to: point(&trend.to),
+            from: point(trend.from),
+            to: point(trend.to),
             label: escaped(&trend.label),
         }),
     }
@@ -145,18 +132,4 @@ fn line(series: &Series, origin: i64) -> SeriesData {
 
 fn escaped(text: &str) -> String {
     escape_controls(text).into_owned()
-}
-
-fn after(origin: i64, unix_ms: i64) -> i64 {
-    unix_ms.saturating_sub(origin)
-}
-
-fn kind(kind: MarkKind) -> &'static str {
-    match kind {
-        MarkKind::Started => "started",
-        MarkKind::Exited => "exited",
-        MarkKind::Limit => "limit",
-        MarkKind::Oom => "oom",
-        MarkKind::Run => "run",
-    }
 }

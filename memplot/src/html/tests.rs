@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
+use common::stdio::escape_controls;
+
 use super::*;
 use crate::figure::{Mark, MarkKind, Point, Series, Unit};
 
@@ -22,7 +24,7 @@ fn figure(names: &[&str]) -> Figure {
     });
     Figure {
         title: names.concat(),
-        subtitle: names.concat(),
+        subtitle: vec![names.concat()],
         unit: Unit::Bytes,
         stacked: false,
         log_scale: false,
@@ -44,7 +46,7 @@ fn data(page: &str) -> Value {
 
 #[test]
 fn page_data_matches_figure() {
-    let data = data(&page(&figure(&["other", "dict"]), Theme::Auto));
+    let data = data(&render(&figure(&["other", "dict"]), Theme::Auto));
     let [other, dict] = [&data["series"][0], &data["series"][1]];
     assert_eq!((&other["name"], &other["colour"]), (&"other".into(), &Value::Null));
     assert_eq!((&dict["colour"], &dict["ended"]), (&1.into(), &true.into()));
@@ -57,7 +59,7 @@ fn page_data_matches_figure() {
 
 #[test]
 fn policy_allows_only_own_script() {
-    let page = page(&figure(&["a"]), Theme::Dark);
+    let page = render(&figure(&["a"]), Theme::Dark);
     let policy = between(&page, "Content-Security-Policy\" content=\"", "\"");
     for (start, end, rule) in [("<script>", "</script>", "script-src"), ("<style>", "</style>", "style-src")]
     {
@@ -76,15 +78,15 @@ fn policy_allows_only_own_script() {
 #[test]
 fn page_is_deterministic() {
     let names = ["dict", "list", "names 名前"];
-    assert_eq!(page(&figure(&names), Theme::Auto), page(&figure(&names), Theme::Auto));
+    assert_eq!(render(&figure(&names), Theme::Auto), render(&figure(&names), Theme::Auto));
 }
 
 proptest! {
     #[test]
     fn names_cannot_add_markup(name in r#"(\PC|[<>&"'!/\\\x00-\x20\u{2028}\u{2029}]|</script>|<!--|\]\]>|<script>){0,12}"#) {
-        let page = page(&figure(&[&name]), Theme::Auto);
+        let page = render(&figure(&[&name]), Theme::Auto);
         // Whatever the name, the page has its own elements and no other.
-        let empty = super::page(&figure(&[""]), Theme::Auto);
+        let empty = render(&figure(&[""]), Theme::Auto);
         for sign in ["<", ">"] {
             prop_assert_eq!(page.matches(sign).count(), empty.matches(sign).count());
         }

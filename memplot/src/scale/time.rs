@@ -1,205 +1,127 @@
-//! The axis of time: round moments of the local clock, and the date wherever it changes.
+//! The time axis: ticks at round local times, and the date wherever it changes.
 
 use std::ops::Range;
 
-use jiff::civil::{Date, DateTime};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged};
 
-use super::{Tick, interpolate};
+use super::tick::{Tick, interpolate};
 use crate::clock::{DAY_MS, local, to_unix_ms};
 
-const SECOND_MS: i64 = 1000;
-const MINUTE_MS: i64 = 60 * SECOND_MS;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
-
-/// Steps that the clock has, below a day.
-const STEPS: [i64; 25] = [
-    1,
-    2,
-    5,
-    10,
-    20,
-    50,
-    100,
-    200,
-    500,
-    SECOND_MS,
-    2 * SECOND_MS,
-    5 * SECOND_MS,
-    10 * SECOND_MS,
-    15 * SECOND_MS,
-    30 * SECOND_MS,
-    MINUTE_MS,
-    2 * MINUTE_MS,
-    5 * MINUTE_MS,
-    10 * MINUTE_MS,
-    15 * MINUTE_MS,
-    30 * MINUTE_MS,
-    HOUR_MS,
-    3 * HOUR_MS,
-    6 * HOUR_MS,
-    12 * HOUR_MS,
+/// Steps below a day, in milliseconds. Each divides a day.
+const CLOCK_STEPS: [i64; 25] = [
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000,
+    600_000, 900_000, 1_800_000, 3_600_000, 10_800_000, 21_600_000, 43_200_000,
 ];
 
 /// Steps of whole days.
-const DAYS: [i64; 3] = [1, 2, 7];
+const DAY_STEPS: [i64; 3] = [1, 2, 7];
 
 /// Steps of whole months.
-const MONTHS: [i64; 9] = [1, 3, 6, 12, 24, 60, 120, 1200, 12_000];
+const MONTH_STEPS: [i64; 9] = [1, 3, 6, 12, 24, 60, 120, 1200, 12_000];
 
-/// An axis of time.
+/// A time axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimeScale {
     /// The first moment.
     pub from: i64,
-    /// The last one; later than the first.
+    /// The last moment, always after the first.
     pub to: i64,
-    /// Round moments.
+    /// Round local times.
     pub ticks: Vec<Tick<i64>>,
-    /// Dates (years on an axis of days), at the first tick and at those where they change.
+    /// Dates (years on an axis of days) at the first tick and wherever they change.
     pub dates: Vec<Tick<i64>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Step {
-    Clock(i64),
-    Days(i64),
-    Months(i64),
+/// The local times of the ticks, and the formats of ticks and dates.
+struct TickSeries {
+    start: Option<DateTime>,
+    step: Span,
+    tick_format: &'static str,
+    date_format: &'static str,
 }
 
 impl TimeScale {
-    /// An axis from `from` to `to` with at most about `most` ticks. One moment gets some time around it.
+    /// An axis with at most about `most` ticks. A single moment gets some time around it.
     #[must_use]
     pub fn new((from, to): (i64, i64), most: usize, zone: &TimeZone) -> Self {
-        let around = 5 * SECOND_MS;
-        let (from, to) =
-            if to > from { (from, to) } else { (from.saturating_sub(around), from.saturating_add(around)) };
-        let span = to.saturating_sub(from);
-        let least = span / i64::try_from(most.max(1)).unwrap_or(1) + 1;
-        let step = step(least);
-        let moments = match step {
-            Step::Clock(step) => clock_moments(from, to, step, zone),
-            Step::Days(days) => day_moments(from, to, days, zone),
-            Step::Months(months) => month_moments(from, to, months, zone),
-        };
-        let pattern = match step {
-            Step::Clock(step) if step < SECOND_MS => "%H:%M:%S%.3f",
-            Step::Clock(step) if step < MINUTE_MS => "%H:%M:%S",
-            Step::Clock(_) => "%H:%M",
-            Step::Days(_) => "%-d %b",
-            Step::Months(months) if months < 12 => "%b",
-            Step::Months(_) => "%Y",
-        };
-        let words = |at: i64, pattern: &str| local(at, zone).strftime(pattern).to_string();
-        let ticks: Vec<Tick<i64>> =
-            moments.iter().map(|&at| Tick { at, label: words(at, pattern) }).collect();
-        let date_pattern = match step {
-            Step::Clock(_) => "%-d %b %Y",
-            Step::Days(_) => "%Y",
-            Step::Months(months) if months < 12 => "%Y",
-            Step::Months(_) => "",
-        };
-        let mut dates: Vec<Tick<i64>> = Vec::new();
-        for &at in &moments {
-            let label = words(at, date_pattern);
-            if !label.is_empty() && dates.last().is_none_or(|last| last.label != label) {
-                dates.push(Tick { at, label });
+        let margin = if to > from { 0 } else { 5000 };
+        let (from, to) = (from.saturating_sub(margin), to.max(from).saturating_add(margin));
+        let least = to.saturating_sub(from) / i64::try_from(most.max(1)).unwrap_or(1) + 1;
+        let series = tick_series(least, local(from, zone).datetime());
+        let format = |at: i64, format: &str| local(at, zone).strftime(format).to_string();
+        let mut scale = Self { from, to, ticks: Vec::new(), dates: Vec::new() };
+        for at in series.moments(from, to, zone) {
+            scale.ticks.push(Tick { at, label: format(at, series.tick_format) });
+            let date = format(at, series.date_format);
+            if !date.is_empty() && scale.dates.last().is_none_or(|last| last.label != date) {
+                scale.dates.push(Tick { at, label: date });
             }
         }
-        if moments.is_empty() {
-            dates.push(Tick { at: from, label: words(from, "%-d %b %Y %H:%M:%S") });
+        if scale.ticks.is_empty() {
+            scale.dates.push(Tick { at: from, label: format(from, "%-d %b %Y %H:%M:%S") });
         }
-        Self { from, to, ticks, dates }
+        scale
     }
 
-    /// How far right a moment is, 0 to 1.
+    /// The position of a moment on the axis, 0 to 1.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a picture has no more than 53 bits of resolution")]
+    #[expect(clippy::cast_precision_loss, reason = "a plot has less than 53 bits of resolution")]
     pub fn fraction(&self, unix_ms: i64) -> f64 {
         unix_ms.saturating_sub(self.from) as f64 / self.to.saturating_sub(self.from) as f64
     }
 }
 
-fn step(least: i64) -> Step {
-    if let Some(&step) = STEPS.iter().find(|step| **step >= least) {
-        return Step::Clock(step);
+/// The smallest step of at least `least` milliseconds, counted from at or before `from`.
+fn tick_series(least: i64, from: DateTime) -> TickSeries {
+    let midnight = from.date().to_datetime(Time::midnight());
+    if let Some(&step) = CLOCK_STEPS.iter().find(|step| **step >= least) {
+        let since_midnight = from.duration_since(midnight).as_millis();
+        let past = SignedDuration::from_millis(i64::try_from(since_midnight).unwrap_or(0) % step);
+        let tick_format = match step {
+            ..1000 => "%H:%M:%S%.3f",
+            ..60_000 => "%H:%M:%S",
+            _ => "%H:%M",
+        };
+        let start = Some(from.saturating_sub(past));
+        return TickSeries {
+            start,
+            step: Span::new().milliseconds(step),
+            tick_format,
+            date_format: "%-d %b %Y",
+        };
     }
-    if let Some(&days) = DAYS.iter().find(|days| **days * DAY_MS >= least) {
-        return Step::Days(days);
+    if let Some(&days) = DAY_STEPS.iter().find(|days| **days * DAY_MS >= least) {
+        // Weeks begin on Monday.
+        let past = if days == 7 { from.date().weekday().to_monday_zero_offset() } else { 0 };
+        let start = Some(midnight.saturating_sub(Span::new().days(past)));
+        return TickSeries { start, step: Span::new().days(days), tick_format: "%-d %b", date_format: "%Y" };
     }
-    let months = MONTHS.iter().find(|months| **months * 30 * DAY_MS >= least);
-    Step::Months(months.copied().unwrap_or(12_000))
+    let months = MONTH_STEPS.into_iter().find(|months| months * 30 * DAY_MS >= least).unwrap_or(12_000);
+    let index = (i64::from(from.year()) * 12 + i64::from(from.month()) - 1).div_euclid(months) * months;
+    let year = i16::try_from(index.div_euclid(12)).ok();
+    let month = i8::try_from(index.rem_euclid(12) + 1).ok();
+    let first = year.zip(month).and_then(|(year, month)| Date::new(year, month, 1).ok());
+    let start = first.map(|date| date.to_datetime(Time::midnight()));
+    let (tick_format, date_format) = if months < 12 { ("%b", "%Y") } else { ("%Y", "") };
+    TickSeries { start, step: Span::new().months(months), tick_format, date_format }
 }
 
-/// Moments at which the local clock shows a multiple of `step` since midnight.
-fn clock_moments(from: i64, to: i64, step: i64, zone: &TimeZone) -> Vec<i64> {
-    // As if the local clock were UTC: multiples of a step that divides the day are the same on every day.
-    let offset = |unix_ms: i64| i64::from(local(unix_ms, zone).offset().seconds()) * SECOND_MS;
-    let mut clock = from.saturating_add(offset(from)).div_euclid(step).saturating_mul(step);
-    let mut moments = Vec::new();
-    // A clock that is put back shows the same twice; one more day's worth of steps is enough for that.
-    for _ in 0..(to.saturating_sub(from) / step + DAY_MS / step.max(MINUTE_MS) + 2).min(5000) {
-        let Some(date_time) = as_date_time(clock) else { break };
-        if let Some(found) = to_unix_ms(date_time, zone) {
-            if found > to {
-                break;
+impl TickSeries {
+    /// The moments from `from` to `to` when the local clock shows these times.
+    fn moments(&self, from: i64, to: i64, zone: &TimeZone) -> Vec<i64> {
+        let mut moments: Vec<i64> = Vec::new();
+        let times = self.start.into_iter().flat_map(|start| start.series(self.step));
+        for at in times.filter_map(|time| to_unix_ms(time, zone)).take_while(|at| *at <= to) {
+            // Times that the clock skips all count as the moment after the gap.
+            if at >= from && moments.last().is_none_or(|last| *last < at) {
+                moments.push(at);
             }
-            if found >= from && moments.last().is_none_or(|last| *last < found) {
-                moments.push(found);
-            }
         }
-        clock = clock.saturating_add(step);
+        moments
     }
-    moments
-}
-
-fn as_date_time(clock_ms: i64) -> Option<DateTime> {
-    let timestamp = jiff::Timestamp::from_millisecond(clock_ms).ok()?;
-    Some(TimeZone::UTC.to_datetime(timestamp))
-}
-
-/// Midnights, every `days` of them; weeks begin on Monday.
-fn day_moments(from: i64, to: i64, days: i64, zone: &TimeZone) -> Vec<i64> {
-    let mut date = local(from, zone).date();
-    if days == 7 {
-        let past = i64::from(date.weekday().to_monday_zero_offset());
-        date = date.saturating_sub(jiff::Span::new().days(past));
-    }
-    let mut moments = Vec::new();
-    while let Some(at) = midnight(date, zone).filter(|at| *at <= to) {
-        if at >= from {
-            moments.push(at);
-        }
-        let Ok(next) = date.checked_add(jiff::Span::new().days(days)) else { break };
-        date = next;
-    }
-    moments
-}
-
-/// First days of months, of every so many, counted from January of the year 0.
-fn month_moments(from: i64, to: i64, months: i64, zone: &TimeZone) -> Vec<i64> {
-    let date = local(from, zone).date();
-    let mut month = (i64::from(date.year()) * 12 + i64::from(date.month()) - 1).div_euclid(months) * months;
-    let mut moments = Vec::new();
-    loop {
-        let year = i16::try_from(month.div_euclid(12)).ok();
-        let of_year = i8::try_from(month.rem_euclid(12) + 1).ok();
-        let date = year.zip(of_year).and_then(|(year, month)| Date::new(year, month, 1).ok());
-        match date.and_then(|date| midnight(date, zone)) {
-            Some(at) if at > to => break,
-            Some(at) if at >= from => moments.push(at),
-            Some(_) => {}
-            None if month > i64::from(date.map_or(0, |date| i32::from(date.year()))) * 12 => break,
-            None => {}
-        }
-        month += months;
-    }
-    moments
-}
-
-fn midnight(date: Date, zone: &TimeZone) -> Option<i64> {
-    to_unix_ms(date.at(0, 0, 0, 0), zone)
 }
 
 impl Ranged for TimeScale {

@@ -1,36 +1,56 @@
-//! The axis of values: from 0, in steps that people count in.
+//! The value axis: ticks at round values.
 
 use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged};
 
-use super::{Tick, interpolate};
-use crate::figure::Unit;
+use super::tick::{Tick, interpolate};
+use crate::figure::{Figure, Unit};
+use crate::format::{multiples, with_unit};
 
-/// Hairlines beyond these are too many.
+/// About as many ticks as an axis has at most.
 const MAX_TICKS: f64 = 7.0;
 
-/// Room above the highest value, as a share of it.
+/// Room above the highest value, as a share of the range.
 const HEADROOM: f64 = 0.04;
 
-const BYTES: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-const COUNTS: [&str; 5] = ["", "k", "M", "G", "T"];
-
-/// An axis of values.
+/// A value axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValueScale {
     /// The lower end.
     pub min: f64,
     /// The upper end.
     pub max: f64,
-    /// Whether equal distances are equal factors.
+    /// Whether the axis is logarithmic.
     pub is_log: bool,
-    /// Where hairlines are.
+    /// Round values.
     pub ticks: Vec<Tick<f64>>,
 }
 
 impl ValueScale {
-    /// An axis with room for `low` to `high`, from 0 or to it.
+    /// The axis of a figure. `sums` are the heights of its stack, if it is stacked.
+    #[must_use]
+    pub fn for_figure(figure: &Figure, sums: impl IntoIterator<Item = f64>) -> Self {
+        let single = figure.series.iter().filter(|_| !figure.stacked);
+        let values = single.flat_map(|series| {
+            let trend = series.trend.iter().flat_map(|trend| [trend.from, trend.to]);
+            series.points().chain(trend).map(|point| point.value)
+        });
+        let (mut low, mut high, mut least_positive) = (f64::MAX, 0.0_f64, f64::MAX);
+        for value in sums.into_iter().chain(values).filter(|value| value.is_finite()) {
+            (low, high) = (low.min(value), high.max(value));
+            if value > 0.0 {
+                least_positive = least_positive.min(value);
+            }
+        }
+        if !figure.log_scale {
+            return Self::linear(figure.unit, low.min(high), high, low < 0.0);
+        }
+        let fallback = if figure.unit == Unit::Bytes { 64.0 } else { 1.0 };
+        Self::log(figure.unit, if least_positive < f64::MAX { least_positive } else { fallback }, high)
+    }
+
+    /// A linear axis with room for 0 and `low` to `high`.
     #[must_use]
     pub fn linear(unit: Unit, low: f64, high: f64, signed: bool) -> Self {
         let (low, mut high) = (low.min(0.0), high.max(0.0));
@@ -41,109 +61,87 @@ impl ValueScale {
         let step = step(unit, span / MAX_TICKS);
         let max = if high > 0.0 { high + span * HEADROOM } else { 0.0 };
         let min = if low < 0.0 { low - span * HEADROOM } else { 0.0 };
-        let mut ticks = Vec::new();
-        let mut number = (min / step).ceil();
-        // Bounded: a step is at least a seventh of the span.
-        while number * step <= max && ticks.len() < 32 {
-            ticks.push(number * step);
-            number += 1.0;
-        }
-        Self { min, max, is_log: false, ticks: tick_labels(unit, &ticks, signed) }
+        let ticks = multiples_between(step, min, max);
+        Self { min, max, is_log: false, ticks: labelled(unit, &ticks, signed) }
     }
 
-    /// An axis with room for `low` to `high`, both above 0, in equal factors.
+    /// A logarithmic axis with room for `low` to `high`, both above 0.
     #[must_use]
     pub fn log(unit: Unit, low: f64, high: f64) -> Self {
         let base: f64 = if unit == Unit::Bytes { 2.0 } else { 10.0 };
         let low = if low > 0.0 { low } else { 1.0 };
-        let high = high.max(low);
-        let first = (low.log2() / base.log2() + 1e-9).floor();
-        let mut last = (high.log2() / base.log2() - 1e-9).ceil();
-        if last <= first {
-            last = first + 1.0;
+        let exponent = |value: f64| value.log2() / base.log2();
+        let first = (exponent(low) + 1e-9).floor();
+        let last = (exponent(high.max(low)) - 1e-9).ceil().max(first + 1.0);
+        let mut step = ((last - first) / MAX_TICKS).ceil().max(1.0);
+        if unit == Unit::Bytes && step > 5.0 {
+            step = (step / 10.0).ceil() * 10.0;
         }
-        let mut factor = ((last - first) / MAX_TICKS).ceil().max(1.0);
-        if unit == Unit::Bytes && factor > 5.0 {
-            factor = (factor / 10.0).ceil() * 10.0;
-        }
-        let mut ticks = Vec::new();
-        let mut power = (first / factor).ceil() * factor;
-        while power <= last && ticks.len() < 32 {
-            ticks.push(base.powf(power));
-            power += factor;
-        }
-        Self {
-            min: base.powf(first),
-            max: base.powf(last),
-            is_log: true,
-            ticks: tick_labels(unit, &ticks, false),
-        }
+        let exponents = multiples_between(step, first, last).into_iter();
+        let ticks: Vec<f64> = exponents.map(|exponent| base.powf(exponent)).collect();
+        let (min, max) = (base.powf(first), base.powf(last));
+        Self { min, max, is_log: true, ticks: labelled(unit, &ticks, false) }
     }
 
-    /// How far up a value is, 0 to 1. What a logarithm has no place for is at the bottom.
+    /// The position of a value on the axis, 0 to 1. Values that a logarithm does not have are at 0.
     #[must_use]
     pub fn fraction(&self, value: f64) -> f64 {
-        let part = if self.is_log {
+        let fraction = if self.is_log {
             (value.max(self.min) / self.min).log2() / (self.max / self.min).log2()
         } else {
             (value - self.min) / (self.max - self.min)
         };
-        if part.is_finite() { part } else { 0.0 }
+        if fraction.is_finite() { fraction } else { 0.0 }
     }
 }
 
-/// The smallest step that is no smaller than `least`: 1, 2, 4, … for bytes, 1, 2, 5, 10, … for counts.
+/// The multiples of `step` from `min` to `max`, at most 32.
+fn multiples_between(step: f64, min: f64, max: f64) -> Vec<f64> {
+    let numbers = std::iter::successors(Some((min / step).ceil()), |number| Some(number + 1.0));
+    numbers.map(|number| number * step).take_while(|value| *value <= max).take(32).collect()
+}
+
+/// The smallest round step of at least `least`: 1, 2, 4, … for bytes; 1, 2, 5, 10, … for counts.
 fn step(unit: Unit, least: f64) -> f64 {
     match unit {
         Unit::Bytes => 2_f64.powf(least.max(1.0).log2().ceil()),
         Unit::Count => {
             let power = 10_f64.powf(least.max(1.0).log10().floor());
-            let steps = [1.0, 2.0, 5.0, 10.0];
-            // A little less, so that what is a step but for its last bit is one.
-            steps
-                .into_iter()
-                .map(|step| step * power)
-                .find(|step| *step >= least * (1.0 - 1e-9))
-                .unwrap_or(power * 10.0)
+            // Tolerates rounding errors in the last bits.
+            let is_enough = |step: &f64| *step >= least * (1.0 - 1e-9);
+            [1.0, 2.0, 5.0].into_iter().map(|step| step * power).find(is_enough).unwrap_or(power * 10.0)
         }
     }
 }
 
-/// Ticks in one unit, if that takes no more than three digits; powers on a logarithmic axis each in its own.
-fn tick_labels(unit: Unit, ticks: &[f64], signed: bool) -> Vec<Tick<f64>> {
-    let (names, factor): (&[&str], f64) = match unit {
-        Unit::Bytes => (&BYTES, 1024.0),
-        Unit::Count => (&COUNTS, 1000.0),
-    };
-    let name_of = |value: f64| {
-        let (mut rest, mut place) = (value, 0);
-        while rest >= 1000.0 && place + 1 < names.len() {
+/// Ticks in one common unit, or each in its own if the common one needs more than three digits.
+fn labelled(unit: Unit, ticks: &[f64], signed: bool) -> Vec<Tick<f64>> {
+    let (names, factor) = multiples(unit);
+    let unit_of = |value: f64| {
+        let (mut rest, mut index) = (value, 0);
+        while rest >= 1000.0 && index + 1 < names.len() {
             rest /= factor;
-            place += 1;
+            index += 1;
         }
-        (names.get(place).copied().unwrap_or_default(), value / rest)
+        (names.get(index).copied().unwrap_or_default(), value / rest)
     };
-    let greatest = ticks.iter().fold(0.0_f64, |greatest, tick| greatest.max(tick.abs()));
-    let least =
-        ticks.iter().copied().filter(|tick| *tick != 0.0).fold(f64::MAX, |least, tick| least.min(tick.abs()));
-    let (common_name, common) = name_of(greatest);
-    // Steps below an eighth of the unit take more digits than people like to read.
-    let has_one = least >= common / 8.0;
-    ticks
-        .iter()
-        .map(|&at| {
-            let (name, size) = if has_one { (common_name, common) } else { name_of(at.abs()) };
-            let number = if at == 0.0 { 0.0 } else { (at.abs() / size * 1000.0).round() / 1000.0 };
-            let sign = match at {
-                a if a < 0.0 => "−",
-                a if signed && a > 0.0 => "+",
-                _ => "",
-            };
-            let space = if name.is_empty() { "" } else { " " };
-            let label = if at == 0.0 { "0".to_owned() } else { format!("{sign}{number}{space}{name}") };
-            Tick { at, label }
-        })
-        .collect()
+    let sizes = || ticks.iter().map(|tick| tick.abs()).filter(|size| *size > 0.0);
+    let common = unit_of(sizes().fold(0.0, f64::max));
+    let is_common = sizes().fold(f64::MAX, f64::min) >= common.1 / 8.0;
+    let label = |at: f64| {
+        if at == 0.0 {
+            return "0".to_owned();
+        }
+        let (name, size) = if is_common { common } else { unit_of(at.abs()) };
+        let number = (at.abs() / size * 1000.0).round() / 1000.0;
+        let sign = match at {
+            a if a < 0.0 => "−",
+            _ if signed => "+",
+            _ => "",
+        };
+        with_unit(&format!("{sign}{number}"), name)
+    };
+    ticks.iter().map(|&at| Tick { at, label: label(at) }).collect()
 }
 
 impl Ranged for ValueScale {

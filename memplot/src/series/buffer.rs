@@ -1,35 +1,26 @@
-//! Who has a series: a process, a type, a module, a sum.
+//! Keeps the points of one series while the log is read.
 
 use std::sync::Arc;
 
 use crate::downsample::PointBuckets;
 use crate::figure::Point;
 
-/// What tells one member from all others of a view.
+/// Identifies a series within a view.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SeriesKey {
     /// A process.
-    Process {
-        /// The input it stands in.
-        input: usize,
-        /// Its number.
-        pid: u32,
-        /// When it began.
-        start: u64,
-    },
-    /// Something with a name.
+    Process { input: usize, pid: u32, start: u64 },
+    /// A type, module, holder, cache or total.
     Named {
-        /// The input it stands in.
         input: usize,
-        /// The process it is of; empty for the root.
+        /// The process it belongs to; empty for the root of a run.
         role: Arc<str>,
-        /// Its name.
         name: Arc<str>,
     },
 }
 
 impl SeriesKey {
-    /// The input it stands in.
+    /// The log it is from.
     #[must_use]
     pub fn input(&self) -> usize {
         match self {
@@ -37,7 +28,7 @@ impl SeriesKey {
         }
     }
 
-    /// The process that something with a name is of.
+    /// The process that a named series belongs to.
     #[must_use]
     pub fn role(&self) -> &str {
         match self {
@@ -47,73 +38,76 @@ impl SeriesKey {
     }
 }
 
-/// One member of a view, and what is kept of its values.
+/// The points of one series.
 #[derive(Debug, Clone)]
 pub struct SeriesBuffer {
-    /// Who it is.
+    /// Identifies it.
     pub key: SeriesKey,
-    /// Its name, the last if it changed.
+    /// Its name, the last one if it changed.
     pub name: Arc<str>,
     /// The command line of a process.
     pub cmdline: Option<Arc<str>>,
-    /// Whether the user wants it.
+    /// Whether it matches `--grep`.
     pub wanted: bool,
-    /// Its values in each track that it is in.
+    /// Its values in each track; empty if the series was dropped.
     pub parts: Vec<TrackPart>,
-    /// The greatest value so far.
+    /// The largest value so far.
     pub greatest: f64,
 }
 
-/// A member's values in one track.
+/// A series' values in one track.
 #[derive(Debug, Clone)]
 pub struct TrackPart {
     /// The track.
     pub track: usize,
-    /// The number of the last sample there that has the member.
-    pub seen: u64,
+    /// The number of the last sample that has the series.
+    pub last_sample: u64,
     /// The last value.
     pub latest: f64,
     /// The values.
-    pub line: PointBuckets,
+    pub points: PointBuckets,
 }
 
 impl SeriesBuffer {
-    /// Its part in a track. Most often it is the last one.
+    /// Its part in a track.
     #[must_use]
     pub fn part(&self, track: usize) -> Option<&TrackPart> {
         self.parts.iter().rev().find(|part| part.track == track)
     }
 
-    /// Adds a value. `sample` is the number of the sample in its track; a member that was not in the one before begins anew.
-    /// Returns how many buckets more there are.
+    /// Most often it is the last one.
+    fn part_mut(&mut self, track: usize) -> Option<&mut TrackPart> {
+        self.parts.iter_mut().rev().find(|part| part.track == track)
+    }
+
+    /// Adds a value. `sample` is the number of the sample in its track: a series that was not in the one before has a gap.
+    /// Returns the number of new buckets.
     pub fn add(&mut self, track: usize, sample: u64, point: Point, gap: bool, buckets: usize) -> usize {
         self.greatest = self.greatest.max(point.value);
-        if let Some(part) = self.parts.iter_mut().rev().find(|part| part.track == track) {
-            let gap = gap || part.seen.saturating_add(1) != sample;
-            part.seen = sample;
+        if let Some(part) = self.part_mut(track) {
+            let gap = gap || part.last_sample.saturating_add(1) != sample;
+            part.last_sample = sample;
             part.latest = point.value;
-            let before = part.line.len();
-            part.line.push(point, gap);
-            return part.line.len().saturating_sub(before);
+            let before = part.points.len();
+            part.points.push(point, gap);
+            return part.points.len().saturating_sub(before);
         }
-        let mut line = PointBuckets::new(buckets);
-        line.push(point, true);
-        self.parts.push(TrackPart { track, seen: sample, latest: point.value, line });
+        let mut points = PointBuckets::new(buckets);
+        points.push(point, true);
+        self.parts.push(TrackPart { track, last_sample: sample, latest: point.value, points });
         1
     }
 
-    /// It was in a sample, but not measured: its line goes on to the next value.
-    pub fn stay(&mut self, track: usize, sample: u64) {
-        if let Some(part) = self.parts.iter_mut().rev().find(|part| part.track == track)
-            && part.seen.saturating_add(1) == sample
-        {
-            part.seen = sample;
+    /// Notes a sample that has the series without a value: its line continues to the next value.
+    pub fn add_unmeasured(&mut self, track: usize, sample: u64) {
+        if let Some(part) = self.part_mut(track).filter(|part| part.last_sample.saturating_add(1) == sample) {
+            part.last_sample = sample;
         }
     }
 
-    /// How many buckets it has.
+    /// The number of its buckets.
     #[must_use]
     pub fn buckets(&self) -> usize {
-        self.parts.iter().map(|part| part.line.len()).sum()
+        self.parts.iter().map(|part| part.points.len()).sum()
     }
 }

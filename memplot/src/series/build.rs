@@ -1,4 +1,4 @@
-//! What is drawn of all that was kept: the members that count most, the others together, the sum, and the words around them.
+//! Builds the figure: the largest series, the combined others, and the total.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
@@ -7,22 +7,27 @@ use common::cli::Failure;
 use common::units::counted;
 
 use super::buffer::{SeriesBuffer, SeriesKey};
+use super::log_summary::LogSummary;
 use super::view::View;
-use super::{Collector, headline, marks, names, trend};
+use super::{headline, marks, names, trend};
 use crate::cli::Quantity;
 use crate::colour;
 use crate::downsample::Row;
-use crate::figure::{Figure, Point, Series, Unit};
+use crate::figure::{Figure, Point, Series};
 
-/// Others that reach more than so many times the highest of those that are drawn would press them flat: then they are only told.
+/// The combined others are not drawn as a line if their peak is higher than this many times all other peaks: they would flatten
+/// the other lines.
 const MAX_OTHERS_RATIO: f64 = 2.0;
 
-/// A member with its points.
+type Runs = Vec<Vec<Point>>;
+
+/// A series with its points in the time window.
 #[derive(Debug)]
-pub(super) struct Selected<'a> {
-    pub(super) id: u32,
-    pub(super) member: &'a SeriesBuffer,
-    runs: Vec<Vec<Point>>,
+struct Selected<'a> {
+    id: u32,
+    buffer: &'a SeriesBuffer,
+    runs: Runs,
+    /// The value that changes are relative to: 0 without `--delta`.
     base: f64,
     peak: Point,
     area: f64,
@@ -31,107 +36,100 @@ pub(super) struct Selected<'a> {
     ended: bool,
 }
 
-/// The unit of a view.
-pub(super) fn unit(view: &View) -> Unit {
-    match view.choice.what {
-        Quantity::Types | Quantity::Modules | Quantity::Holders | Quantity::Caches | Quantity::Processes => {
-            Unit::Bytes
-        }
-        Quantity::Counts | Quantity::Threads => Unit::Count,
-        Quantity::Total => {
-            let counts =
-                view.members.iter().filter(|member| view.is_kept(member)).all(|m| &*m.name == "objects");
-            if counts { Unit::Count } else { Unit::Bytes }
-        }
+impl Selected<'_> {
+    fn height(&self) -> f64 {
+        (self.peak.value - self.base).abs()
+    }
+
+    fn by_name(&self, other: &Self) -> Ordering {
+        self.buffer.name.cmp(&other.buffer.name).then(self.id.cmp(&other.id))
     }
 }
 
-pub(super) fn figure(collector: &Collector, view: &View) -> Result<Figure, Failure> {
-    let request = &collector.request;
-    let what = view.choice.what;
-    let stacked = is_stacked(collector, view)?;
+/// Builds the figure of a view.
+pub fn figure(log: &LogSummary, view: &View) -> Result<Figure, Failure> {
+    let request = &log.request;
+    let quantity = view.quantity;
+    let stacked = is_stacked(log, view)?;
     let (from, to) = (request.window.from(), request.window.to());
-    let mut shown = with_points(view, from, to, request.delta);
-    if shown.is_empty() {
-        return Err(collector.nothing_to_draw());
+    let mut selected = with_points(view, from, to, request.delta);
+    if selected.is_empty() {
+        return Err(log.nothing_to_draw());
     }
-    let all = shown.len();
-    shown.sort_by(|a, b| height(b).total_cmp(&height(a)).then_with(|| by_name(a, b)));
-    shown.truncate(request.top);
-    if request.delta && shown.first().is_some_and(|first| height(first) > 0.0) {
-        // What never changed has nothing to show.
-        shown.retain(|one| height(one) > 0.0);
+    let all = selected.len();
+    selected.sort_by(|a, b| b.height().total_cmp(&a.height()).then_with(|| a.by_name(b)));
+    selected.truncate(request.top);
+    if request.delta && selected.first().is_some_and(|first| first.height() > 0.0) {
+        selected.retain(|one| one.height() > 0.0);
     }
-    shown.sort_by(|a, b| b.area.total_cmp(&a.area).then_with(|| by_name(a, b)));
-    let others = u64::try_from(all - shown.len()).unwrap_or(0) + view.dropped;
+    selected.sort_by(|a, b| b.area.total_cmp(&a.area).then_with(|| a.by_name(b)));
+    let others = u64::try_from(all - selected.len()).unwrap_or(0) + view.dropped;
 
     let rows = rows_in_order(view, from, to);
-    let members: Vec<&SeriesBuffer> = shown.iter().map(|one| one.member).collect();
-    let names = names::unique_names(&members, &request.inputs);
-    let short: Vec<String> = members.iter().map(|member| names::short_name(member)).collect();
-    let colours = colour::assign(short.iter().map(String::as_str));
-    let stacked_runs = if stacked { runs_of_rows(&shown, &rows) } else { Vec::new() };
-    let mut series: Vec<Series> = Vec::with_capacity(shown.len() + 1);
-    for (place, one) in shown.iter().enumerate() {
-        let name = names.get(place).cloned().unwrap_or_default();
-        let runs =
-            if stacked { stacked_runs.get(place).cloned().unwrap_or_default() } else { one.runs.clone() };
+    let buffers: Vec<&SeriesBuffer> = selected.iter().map(|one| one.buffer).collect();
+    let short_names: Vec<String> = buffers.iter().map(|buffer| names::short_name(buffer)).collect();
+    let colours = colour::assign(short_names.iter().map(String::as_str));
+    let stacked_runs = if stacked { runs_of_rows(&selected, &rows) } else { vec![None; selected.len()] };
+    let names = names::unique_names(&buffers, &request.inputs);
+    let mut series: Vec<Series> = Vec::with_capacity(selected.len() + 1);
+    for (((one, name), colour), stacked_runs) in selected.iter().zip(names).zip(colours).zip(stacked_runs) {
+        let change = |point: Point| Point { value: point.value - one.base, ..point };
+        let runs = stacked_runs.unwrap_or_else(|| one.runs.clone());
         series.push(Series {
-            trend: trend::line_for(one.member, &name, what, view.choice.metric, request, one.base),
+            trend: trend::line_for(one.buffer, &name, quantity, request, one.base),
             name,
-            colour: colours.get(place).copied(),
-            runs: subtract_base_all(runs, one.base),
-            first: Some(subtract_base(one.first, one.base)),
-            peak: Some(subtract_base(one.peak, one.base)),
-            last: Some(subtract_base(one.last, one.base)),
+            colour: Some(colour),
+            runs: runs.into_iter().map(|run| run.into_iter().map(change).collect()).collect(),
+            first: Some(change(one.first)),
+            peak: Some(change(one.peak)),
+            last: Some(change(one.last)),
             ended: one.ended,
         });
     }
-    let mut omitted_others = None;
-    if others > 0
-        && !request.delta
-        && let Some(other) = others_combined(&shown, &rows, what, others)
-    {
-        let highest = series.iter().filter_map(|one| one.peak).map(|peak| peak.value).fold(0.0, f64::max);
+    let mut omitted = None;
+    let combined =
+        (others > 0 && !request.delta).then(|| others_combined(&selected, &rows, quantity, others));
+    if let Some(other) = combined.flatten() {
         let peak = other.peak.map_or(0.0, |peak| peak.value);
+        let highest = series.iter().filter_map(|one| one.peak).map(|peak| peak.value).fold(0.0, f64::max);
         if stacked || peak <= highest * MAX_OTHERS_RATIO {
             series.push(other);
         } else {
-            omitted_others = other.peak.map(|peak| (other.name, peak.value));
+            omitted = Some((other.name, peak));
         }
     }
-    let total = stacked.then(|| total(view, &rows, from, to)).filter(|total| total.peak.is_some());
+    let total = if stacked { total(view, &rows, from, to) } else { None };
     let time = extent(series.iter().chain(&total));
-    let happened = marks::between(&collector.events, time, what);
-    let head = headline::headline(collector, view, &series, total.as_ref(), time, omitted_others);
-    Ok(Figure {
-        title: request.title.clone().unwrap_or(head.title),
-        subtitle: head.subtitle,
-        unit: unit(view),
+    let mut figure = Figure {
+        title: request.title.clone().unwrap_or_else(|| headline::title(log, view)),
+        subtitle: Vec::new(),
+        unit: view.unit(),
         stacked,
         log_scale: request.log_scale,
         time,
         series,
         total,
-        marks: happened,
-    })
+        marks: marks::between(&log.events, time, quantity),
+    };
+    figure.subtitle = headline::subtitle(log, view, &figure, omitted);
+    Ok(figure)
 }
 
-/// Whether values are stacked: by wish, or where they add up and stand in one line of time.
-fn is_stacked(collector: &Collector, view: &View) -> Result<bool, Failure> {
-    let request = &collector.request;
+/// Whether to stack: if the user asks for it, or if the values are parts of one total.
+fn is_stacked(log: &LogSummary, view: &View) -> Result<bool, Failure> {
+    let request = &log.request;
     let overlap = view
         .tracks
         .iter()
         .enumerate()
-        .any(|(place, track)| view.tracks.iter().skip(place + 1).any(|other| track.overlaps(other)));
+        .any(|(index, track)| view.tracks.iter().skip(index + 1).any(|other| track.overlaps(other)));
     match request.stack {
         Some(true) if overlap => Err(Failure::new(
-            "runs of this log overlap in time: they cannot be stacked on each other",
+            "runs of this log overlap in time and cannot be stacked",
             "leave --stack out, or draw them one by one",
         )),
         Some(stack) => Ok(stack),
-        None => Ok(view.choice.what == Quantity::Processes
+        None => Ok(view.quantity == Quantity::Processes
             && !overlap
             && request.inputs.len() < 2
             && !request.delta
@@ -139,187 +137,149 @@ fn is_stacked(collector: &Collector, view: &View) -> Result<bool, Failure> {
     }
 }
 
-fn by_name(a: &Selected<'_>, b: &Selected<'_>) -> Ordering {
-    a.member.name.cmp(&b.member.name).then(a.id.cmp(&b.id))
-}
-
-fn height(one: &Selected<'_>) -> f64 {
-    (one.peak.value - one.base).abs()
-}
-
-fn subtract_base(point: Point, base: f64) -> Point {
-    Point { value: point.value - base, ..point }
-}
-
-fn subtract_base_all(mut runs: Vec<Vec<Point>>, base: f64) -> Vec<Vec<Point>> {
-    for point in runs.iter_mut().flatten() {
-        point.value -= base;
-    }
-    runs
-}
-
-/// All members that have a point between two moments.
+/// All series that have points between two moments.
 fn with_points(view: &View, from: i64, to: i64, delta: bool) -> Vec<Selected<'_>> {
-    let begin =
-        view.tracks.iter().filter(|track| track.samples > 0).map(|track| track.first_ms.max(from)).min();
+    let begin = view.tracks_in_order().first().map(|track| track.first_ms.max(from));
     let mut all = Vec::new();
-    for (id, member) in (0..).zip(&view.members).filter(|(_, member)| view.is_kept(member)) {
-        let runs: Vec<Vec<Point>> = member.parts.iter().flat_map(|part| part.line.runs(from, to)).collect();
-        let points = || runs.iter().flatten();
-        let (Some(&first), Some(&last)) =
+    for (id, buffer) in view.kept() {
+        let runs: Runs = buffer.parts.iter().flat_map(|part| part.points.runs(from, to)).collect();
+        let points = || runs.iter().flatten().copied();
+        let (Some(first), Some(last)) =
             (points().min_by_key(|p| p.unix_ms), points().max_by_key(|p| p.unix_ms))
         else {
             continue;
         };
-        // What came later grew from nothing; of a list that is cut nobody knows.
-        let from_nothing = Some(first.unix_ms) != begin && matches!(member.key, SeriesKey::Process { .. });
+        // A process that started later grew from nothing. A name missing from a truncated list is unknown.
+        let from_nothing = Some(first.unix_ms) != begin && matches!(buffer.key, SeriesKey::Process { .. });
         let base = if delta && !from_nothing { first.value } else { 0.0 };
-        let greater =
-            |a: Point, b: &Point| if (b.value - base).abs() > (a.value - base).abs() { *b } else { a };
-        let peak = points().fold(first, greater);
+        let height = |point: Point| (point.value - base).abs();
+        let peak = points().fold(first, |a, b| if height(b) > height(a) { b } else { a });
         let area = runs.iter().map(|run| area(run, base)).sum();
-        all.push(Selected { id, member, base, peak, area, first, last, ended: false, runs });
+        all.push(Selected { id, buffer, runs, base, peak, area, first, last, ended: false });
     }
-    if all.iter().all(|one: &Selected<'_>| matches!(one.member.key, SeriesKey::Process { .. })) {
+    if all.iter().all(|one| matches!(one.buffer.key, SeriesKey::Process { .. })) {
         mark_ended(view, &mut all, to);
     }
     all
 }
 
-/// Marks processes that are not in the last sample of their input that is shown.
+/// Marks processes that are not in the last shown sample of their input.
 fn mark_ended(view: &View, all: &mut [Selected<'_>], to: i64) {
-    for input in all.iter().map(|one| one.member.key.input()).collect::<BTreeSet<usize>>() {
+    for input in all.iter().map(|one| one.buffer.key.input()).collect::<BTreeSet<usize>>() {
         let tracks =
             view.tracks.iter().enumerate().filter(|(_, track)| track.input == input && track.samples > 0);
         let Some((id, track)) = tracks.max_by_key(|(_, track)| track.last_ms) else { continue };
-        let of_input = |one: &&mut Selected<'_>| one.member.key.input() == input;
-        if track.last_ms <= to {
-            for one in all.iter_mut().filter(of_input) {
-                one.ended = one.member.part(id).is_none_or(|part| part.seen < track.samples);
-            }
-        } else {
-            // The window ends before the log does: whoever has a value as late as anyone was there.
-            let latest = all.iter_mut().filter(of_input).map(|one| one.last.unix_ms).max();
-            for one in all.iter_mut().filter(of_input) {
-                one.ended = Some(one.last.unix_ms) < latest;
-            }
+        let latest =
+            all.iter().filter(|one| one.buffer.key.input() == input).map(|one| one.last.unix_ms).max();
+        for one in all.iter_mut().filter(|one| one.buffer.key.input() == input) {
+            one.ended = if track.last_ms <= to {
+                one.buffer.part(id).is_none_or(|part| part.last_sample < track.samples)
+            } else {
+                // The window ends before the log does.
+                Some(one.last.unix_ms) < latest
+            };
         }
     }
 }
 
+/// The area below a line, only for comparison.
 #[expect(clippy::cast_precision_loss, reason = "areas are only compared")]
 fn area(run: &[Point], base: f64) -> f64 {
+    let height = |point: &Point| (point.value - base).abs();
     let steps = run.iter().zip(run.iter().skip(1));
-    let sum: f64 = steps
-        .map(|(a, b)| {
-            let middle = f64::midpoint((a.value - base).abs(), (b.value - base).abs());
-            (b.unix_ms - a.unix_ms) as f64 * middle
-        })
-        .sum();
-    // One point counts too: a millisecond of it.
-    sum + run.first().map_or(0.0, |point| (point.value - base).abs())
+    let sum: f64 =
+        steps.map(|(a, b)| (b.unix_ms - a.unix_ms) as f64 * f64::midpoint(height(a), height(b))).sum();
+    // A single point counts as a millisecond.
+    sum + run.first().map_or(0.0, height)
 }
 
-/// The rows of all tracks, by time; the first of each track stands behind a gap.
+/// The rows of all tracks in order of time. Each track starts with a gap.
 fn rows_in_order(view: &View, from: i64, to: i64) -> Vec<Row> {
-    let mut tracks: Vec<&super::track::Track> =
-        view.tracks.iter().filter(|track| track.samples > 0).collect();
-    tracks.sort_by_key(|track| track.first_ms);
     let mut rows = Vec::new();
-    for track in tracks {
-        for (place, row) in track.rows.rows(from, to).enumerate() {
-            rows.push(Row { gap: row.gap || place == 0, ..row });
-        }
+    for track in view.tracks_in_order() {
+        let of_track = track.rows.rows(from, to).enumerate();
+        rows.extend(of_track.map(|(index, row)| Row { gap: row.gap || index == 0, ..row }));
     }
     rows
 }
 
-/// Adds a point to runs: to the last, or behind a gap to a new one.
-fn add(runs: &mut Vec<Vec<Point>>, point: Point, joined: bool) {
+/// Adds a point to the last run, or starts a new run with it.
+fn add(runs: &mut Runs, point: Point, joined: bool) {
     match runs.last_mut() {
         Some(run) if joined => run.push(point),
         _ => runs.push(vec![point]),
     }
 }
 
-fn runs_of_rows(shown: &[Selected<'_>], rows: &[Row]) -> Vec<Vec<Vec<Point>>> {
-    let places: HashMap<u32, usize> = shown.iter().enumerate().map(|(place, one)| (one.id, place)).collect();
-    let mut all: Vec<Vec<Vec<Point>>> = vec![Vec::new(); shown.len()];
-    let mut seen = vec![usize::MAX; shown.len()];
+/// The points of each selected series at the moments of the rows.
+fn runs_of_rows(selected: &[Selected<'_>], rows: &[Row]) -> Vec<Option<Runs>> {
+    let indices: HashMap<u32, usize> =
+        selected.iter().enumerate().map(|(index, one)| (one.id, index)).collect();
+    // With the number of the row after the last point.
+    let mut all: Vec<(Runs, usize)> = vec![(Vec::new(), 0); selected.len()];
     for (number, row) in rows.iter().enumerate() {
         for entry in &row.entries {
-            let Some(&place) = places.get(&entry.id) else { continue };
-            let (Some(runs), Some(seen)) = (all.get_mut(place), seen.get_mut(place)) else { continue };
-            let joined = !row.gap && *seen == number.wrapping_sub(1) && number > 0;
-            *seen = number;
-            add(runs, Point { unix_ms: row.unix_ms, value: entry.value }, joined);
+            let index = indices.get(&entry.id).copied();
+            let Some((runs, next)) = index.and_then(|index| all.get_mut(index)) else { continue };
+            add(runs, Point { unix_ms: row.unix_ms, value: entry.value }, !row.gap && *next == number);
+            *next = number + 1;
         }
     }
-    all
+    all.into_iter().map(|(runs, _)| Some(runs)).collect()
 }
 
-/// What all that are not shown have together, where that is known.
-fn others_combined(shown: &[Selected<'_>], rows: &[Row], what: Quantity, others: u64) -> Option<Series> {
-    if matches!(what, Quantity::Total) {
+/// The sum of all series that are not selected, where it is known.
+fn others_combined(
+    selected: &[Selected<'_>],
+    rows: &[Row],
+    quantity: Quantity,
+    others: u64,
+) -> Option<Series> {
+    if quantity == Quantity::Total {
         return None;
     }
-    let ids: BTreeSet<u32> = shown.iter().map(|one| one.id).collect();
-    let adds_up = matches!(what, Quantity::Processes | Quantity::Threads);
+    let ids: BTreeSet<u32> = selected.iter().map(|one| one.id).collect();
+    let adds_up = matches!(quantity, Quantity::Processes | Quantity::Threads);
     let mut runs = Vec::new();
     let mut joined = false;
     for row in rows {
-        let of = |is_shown: bool| -> f64 {
-            row.entries.iter().filter(|e| ids.contains(&e.id) == is_shown).map(|e| e.value).sum()
+        let sum = |is_selected: bool| -> f64 {
+            let entries = row.entries.iter().filter(|entry| ids.contains(&entry.id) == is_selected);
+            entries.map(|entry| entry.value).sum()
         };
         let value = match row.total {
-            Some(total) => Some((total - of(true)).max(0.0)),
-            None => adds_up.then(|| of(false)),
+            Some(total) => Some((total - sum(true)).max(0.0)),
+            None => adds_up.then(|| sum(false)),
         };
         if let Some(value) = value {
             add(&mut runs, Point { unix_ms: row.unix_ms, value }, joined && !row.gap);
         }
         joined = value.is_some();
     }
-    let name = counted(others, "other", "others");
-    series_of(name, runs)
+    combined_series(counted(others, "other", "others"), runs)
 }
 
-fn series_of(name: String, runs: Vec<Vec<Point>>) -> Option<Series> {
+fn combined_series(name: String, runs: Runs) -> Option<Series> {
     let points = || runs.iter().flatten().copied();
-    let peak = points().reduce(|a, b| if b.value > a.value { b } else { a })?;
+    let peak = Some(points().reduce(|a, b| if b.value > a.value { b } else { a })?);
     let (first, last) = (points().min_by_key(|p| p.unix_ms), points().max_by_key(|p| p.unix_ms));
-    Some(Series { name, colour: None, first, peak: Some(peak), last, ended: false, trend: None, runs })
+    Some(Series { name, first, peak, last, runs, ..Series::default() })
 }
 
-/// The sum.
-fn total(view: &View, rows: &[Row], from: i64, to: i64) -> Series {
-    let mut tracks: Vec<&super::track::Track> =
-        view.tracks.iter().filter(|track| track.samples > 0).collect();
-    tracks.sort_by_key(|track| track.first_ms);
-    let mut runs: Vec<Vec<Point>> = tracks.iter().flat_map(|track| track.total.runs(from, to)).collect();
+/// The total of all series.
+fn total(view: &View, rows: &[Row], from: i64, to: i64) -> Option<Series> {
+    let mut runs: Runs = view.tracks_in_order().iter().flat_map(|track| track.total.runs(from, to)).collect();
     if runs.is_empty() {
         for row in rows {
             let value = row.entries.iter().map(|entry| entry.value).sum();
             add(&mut runs, Point { unix_ms: row.unix_ms, value }, !row.gap);
         }
     }
-    let nothing = Series {
-        name: String::new(),
-        colour: None,
-        runs: Vec::new(),
-        first: None,
-        peak: None,
-        last: None,
-        ended: false,
-        trend: None,
-    };
-    series_of("total".to_owned(), runs).unwrap_or(nothing)
+    combined_series("total".to_owned(), runs)
 }
 
 fn extent<'a>(series: impl Iterator<Item = &'a Series>) -> (i64, i64) {
-    let mut extent = (i64::MAX, i64::MIN);
-    for point in series.flat_map(|one| &one.runs).flatten() {
-        extent = (extent.0.min(point.unix_ms), extent.1.max(point.unix_ms));
-    }
-    extent
+    series
+        .flat_map(Series::points)
+        .fold((i64::MAX, i64::MIN), |(from, to), point| (from.min(point.unix_ms), to.max(point.unix_ms)))
 }

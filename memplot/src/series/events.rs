@@ -1,4 +1,4 @@
-//! What happened, in words.
+//! Describes process events.
 
 use common::record::{EventKind, ProcessEvent};
 
@@ -7,7 +7,7 @@ use crate::downsample::EventBuckets;
 use crate::figure::{MarkKind, Unit};
 use crate::format;
 
-/// Takes in an event, if it is one to be shown.
+/// Adds an event if plots show its kind.
 pub fn add(events: &mut EventBuckets, unix_ms: i64, event: &ProcessEvent) {
     let kind = match event.event {
         EventKind::Started if event.at_start == Some(true) => return,
@@ -20,11 +20,11 @@ pub fn add(events: &mut EventBuckets, unix_ms: i64, event: &ProcessEvent) {
     events.add(unix_ms, kind, || text(event));
 }
 
-#[expect(clippy::cast_precision_loss, reason = "words have three digits")]
+#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
 fn text(event: &ProcessEvent) -> String {
     let bytes = |value: u64| format::value(Unit::Bytes, value as f64);
     let name = event.name.as_ref().map_or_else(String::new, |name| {
-        let cmdline = event.cmdline.as_ref().map(|words| words.join(" ").into());
+        let cmdline = event.cmdline.as_ref().map(|arguments| arguments.join(" ").into());
         names::process_name(event.pid, name, cmdline.as_ref())
     });
     let who = if name.is_empty() { format!("pid {}", event.pid) } else { format!("{name} ({})", event.pid) };

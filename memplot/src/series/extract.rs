@@ -1,6 +1,6 @@
-//! From a moment of a log to the values of a view.
+//! Extracts the values of one quantity from a moment of a log.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use common::log::{Census, Process, Total, Tree, What as Measured};
 
@@ -10,34 +10,25 @@ use crate::cli::{Metric, Quantity};
 /// One value of a moment.
 #[derive(Debug)]
 pub struct Measurement<'a> {
-    /// Whose it is.
-    pub of: SeriesId<'a>,
+    /// The series it belongs to.
+    pub id: SeriesId<'a>,
     /// The value; `None` if it was not measured.
     pub value: Option<u64>,
 }
 
-/// Whose a value is.
+/// Identifies a series within one moment.
 #[derive(Debug, Clone, Copy)]
 pub enum SeriesId<'a> {
-    /// A process of a tree, or of a census.
-    Process {
-        /// Its number.
-        pid: u32,
-        /// When it began.
-        start: u64,
-        /// Its name.
-        name: &'a Arc<str>,
-        /// Its arguments.
-        cmdline: Option<&'a Arc<str>>,
-    },
-    /// Something with a name.
+    /// A process.
+    Process { pid: u32, start: u64, name: &'a Arc<str>, cmdline: Option<&'a Arc<str>> },
+    /// A type, module, holder, cache or total.
     Named(&'a Arc<str>),
 }
 
 impl SeriesId<'_> {
-    /// Whether this is the member of that key, in the same input and role.
+    /// Whether this is the series of a key, if input and role are the same.
     #[must_use]
-    pub fn is(&self, key: &SeriesKey) -> bool {
+    pub fn matches(&self, key: &SeriesKey) -> bool {
         match (self, key) {
             (Self::Process { pid, start, .. }, SeriesKey::Process { pid: p, start: s, .. }) => {
                 pid == p && start == s
@@ -49,7 +40,7 @@ impl SeriesId<'_> {
         }
     }
 
-    /// The key of a new member.
+    /// The key of the series.
     #[must_use]
     pub fn key(&self, input: usize, role: &Arc<str>) -> SeriesKey {
         match self {
@@ -59,52 +50,48 @@ impl SeriesId<'_> {
     }
 }
 
-/// What a view sees of a moment.
+/// A moment apart from its values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MomentSummary {
-    /// The process that was asked for, which tells records of one iteration apart.
+    /// The process that was asked for. Records of one iteration differ in it.
     pub root: (u32, u64),
     /// The sum of everything, listed or not.
     pub total: Option<f64>,
-    /// What is not listed was not there.
+    /// Whether all series are listed: one that is not listed is zero.
     pub complete: bool,
 }
 
-/// Names of sums.
-#[derive(Debug, Clone)]
+/// The names of totals.
+#[derive(Debug)]
 pub struct TotalNames {
-    rss: Arc<str>,
-    pss: Arc<str>,
-    python: Arc<str>,
-    objects: Arc<str>,
+    pub rss: Arc<str>,
+    pub pss: Arc<str>,
+    pub python: Arc<str>,
+    pub objects: Arc<str>,
     process: Arc<str>,
     threads: Arc<str>,
 }
 
-impl Default for TotalNames {
-    fn default() -> Self {
-        Self {
-            rss: "sum of RSS".into(),
-            pss: "sum of PSS".into(),
-            python: "Python objects".into(),
-            objects: "objects".into(),
-            process: "RSS of the process".into(),
-            threads: "Python threads".into(),
-        }
-    }
-}
+/// The names of totals, allocated once.
+pub static TOTAL_NAMES: LazyLock<TotalNames> = LazyLock::new(|| TotalNames {
+    rss: "sum of RSS".into(),
+    pss: "sum of PSS".into(),
+    python: "Python objects".into(),
+    objects: "objects".into(),
+    process: "RSS of the process".into(),
+    threads: "Python threads".into(),
+});
 
-/// Gives each value of a moment that a view shows to `each`; `None` if the view shows nothing of such moments.
+/// Calls `each` for every value of a quantity in a moment. Returns `None` if the moment has no such values.
 pub fn extract(
     measured: &Measured,
-    what: Quantity,
+    quantity: Quantity,
     metric: Metric,
-    sums: &TotalNames,
     each: &mut dyn FnMut(Measurement<'_>),
 ) -> Option<MomentSummary> {
     match measured {
-        Measured::Tree(tree) => of_tree(tree, what, metric, sums, each),
-        Measured::Census(census) => of_census(census, what, sums, each),
+        Measured::Tree(tree) => extract_tree(tree, quantity, metric, each),
+        Measured::Census(census) => extract_census(census, quantity, each),
         _ => None,
     }
 }
@@ -118,109 +105,91 @@ fn size(process: &Process, metric: Metric) -> Option<u64> {
     }
 }
 
-fn of_tree(
+fn extract_tree(
     tree: &Tree,
-    what: Quantity,
+    quantity: Quantity,
     metric: Metric,
-    sums: &TotalNames,
     each: &mut dyn FnMut(Measurement<'_>),
 ) -> Option<MomentSummary> {
-    let root = tree.processes.first().map_or((0, 0), |process| (process.pid, process.start));
-    let seen = MomentSummary { root, total: None, complete: false };
-    match what {
+    match quantity {
         Quantity::Processes | Quantity::Threads => {
             for process in &tree.processes {
-                let value = if what == Quantity::Threads { process.threads } else { size(process, metric) };
-                let of = SeriesId::Process {
-                    pid: process.pid,
-                    start: process.start,
-                    name: &process.name,
-                    cmdline: process.cmdline.as_ref(),
-                };
-                each(Measurement { of, value });
+                let Process { pid, start, name, cmdline, .. } = process;
+                let id = SeriesId::Process { pid: *pid, start: *start, name, cmdline: cmdline.as_ref() };
+                let is_threads = quantity == Quantity::Threads;
+                each(Measurement {
+                    id,
+                    value: if is_threads { process.threads } else { size(process, metric) },
+                });
             }
-            Some(seen)
         }
         Quantity::Total => {
-            each(Measurement { of: SeriesId::Named(&sums.rss), value: Some(tree.total_rss_bytes) });
+            each(Measurement { id: SeriesId::Named(&TOTAL_NAMES.rss), value: Some(tree.total_rss_bytes) });
             if tree.total_pss_bytes.is_some() {
-                each(Measurement { of: SeriesId::Named(&sums.pss), value: tree.total_pss_bytes });
+                each(Measurement { id: SeriesId::Named(&TOTAL_NAMES.pss), value: tree.total_pss_bytes });
             }
-            Some(seen)
         }
-        Quantity::Types | Quantity::Modules | Quantity::Holders | Quantity::Caches | Quantity::Counts => None,
+        _ => return None,
     }
+    let root = tree.processes.first().map_or((0, 0), |process| (process.pid, process.start));
+    Some(MomentSummary { root, total: None, complete: false })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a picture has no more than 53 bits of resolution")]
-fn of_census(
+fn extract_census(
     census: &Census,
-    what: Quantity,
-    sums: &TotalNames,
+    quantity: Quantity,
     each: &mut dyn FnMut(Measurement<'_>),
 ) -> Option<MomentSummary> {
-    let root = (census.pid, census.start);
-    let seen = |total: Option<u64>, complete| {
-        Some(MomentSummary { root, total: total.map(|total| total as f64), complete })
-    };
+    let mut named = |name: &Arc<str>, value| each(Measurement { id: SeriesId::Named(name), value });
     let mut list = |totals: &[Total], value: fn(&Total) -> u64| {
-        for total in totals {
-            each(Measurement { of: SeriesId::Named(&total.name), value: Some(value(total)) });
-        }
+        totals.iter().for_each(|total| named(&total.name, Some(value(total))));
     };
-    match what {
+    let (total, complete) = match quantity {
         Quantity::Types => {
             list(&census.types, |total| total.size_bytes);
-            seen(census.total_size_bytes, !census.types_cut)
+            (census.total_size_bytes, !census.types_cut)
         }
         Quantity::Counts => {
             list(&census.types, |total| total.count);
-            seen(Some(census.total_objects), !census.types_cut)
+            (Some(census.total_objects), !census.types_cut)
         }
         Quantity::Modules => {
             list(&census.modules, |total| total.size_bytes);
-            let total = census.total_size_bytes.filter(|_| !census.modules.is_empty());
-            seen(total, !census.modules_cut && !census.modules.is_empty())
+            let has_any = !census.modules.is_empty();
+            (census.total_size_bytes.filter(|_| has_any), has_any && !census.modules_cut)
         }
         Quantity::Holders => {
-            let holders = census.holders.as_ref()?;
-            list(holders, |total| total.size_bytes);
-            seen(census.total_size_bytes, !census.holders_cut)
+            list(census.holders.as_ref()?, |total| total.size_bytes);
+            (census.total_size_bytes, !census.holders_cut)
         }
         Quantity::Caches => {
-            for cache in census.caches.as_ref()? {
-                each(Measurement { of: SeriesId::Named(&cache.name), value: cache.size_bytes });
-            }
-            seen(None, !census.caches_cut)
+            census.caches.as_ref()?.iter().for_each(|cache| named(&cache.name, cache.size_bytes));
+            (None, !census.caches_cut)
         }
         Quantity::Total => {
             match census.total_size_bytes {
-                Some(size) => each(Measurement { of: SeriesId::Named(&sums.python), value: Some(size) }),
-                None => each(Measurement {
-                    of: SeriesId::Named(&sums.objects),
-                    value: Some(census.total_objects),
-                }),
+                Some(size) => {
+                    named(&TOTAL_NAMES.python, Some(size));
+                    if census.rss_bytes.is_some() {
+                        named(&TOTAL_NAMES.process, census.rss_bytes);
+                    }
+                }
+                None => named(&TOTAL_NAMES.objects, Some(census.total_objects)),
             }
-            if census.rss_bytes.is_some() && census.total_size_bytes.is_some() {
-                each(Measurement { of: SeriesId::Named(&sums.process), value: census.rss_bytes });
-            }
-            seen(None, false)
+            (None, false)
         }
         Quantity::Processes => {
-            let of = SeriesId::Process {
-                pid: census.pid,
-                start: census.start,
-                name: &census.name,
-                cmdline: census.cmdline.as_ref(),
-            };
-            let value = census.rss_bytes?;
-            each(Measurement { of, value: Some(value) });
-            seen(None, false)
+            let Census { pid, start, name, cmdline, .. } = census;
+            let id = SeriesId::Process { pid: *pid, start: *start, name, cmdline: cmdline.as_ref() };
+            each(Measurement { id, value: Some(census.rss_bytes?) });
+            (None, false)
         }
         Quantity::Threads => {
-            let threads = u64::try_from(census.threads.as_ref()?.len()).ok();
-            each(Measurement { of: SeriesId::Named(&sums.threads), value: threads });
-            seen(None, false)
+            named(&TOTAL_NAMES.threads, u64::try_from(census.threads.as_ref()?.len()).ok());
+            (None, false)
         }
-    }
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a plot has less than 53 bits of resolution")]
+    let total = total.map(|total| total as f64);
+    Some(MomentSummary { root: (census.pid, census.start), total, complete })
 }

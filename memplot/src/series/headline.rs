@@ -1,99 +1,96 @@
-//! The words above a picture: what, of whom, when, how many samples, the peak.
+//! Writes title and subtitle.
 
 use common::units::counted;
 
+use super::log_summary::{LogSummary, Process};
+use super::names;
 use super::view::View;
-use super::{Collector, Process, names};
 use crate::cli::{Metric, Quantity};
-use crate::clock::{date, local, time_of_day};
-use crate::figure::{Series, Unit};
+use crate::clock::{date, local, moment_within, time_within};
+use crate::figure::Figure;
 use crate::format::value;
 use crate::text_metrics::shortened;
 
-/// Title and subtitle.
-#[derive(Debug)]
-pub struct Headline {
-    /// What is shown, of whom.
-    pub title: String,
-    /// When, how many samples, the peak.
-    pub subtitle: String,
-}
-
-/// Below so many milliseconds, seconds matter.
-const SECONDS_MATTER_MS: i64 = 20 * 60_000;
-
-/// The headline of a picture.
-pub fn headline(
-    collector: &Collector,
-    view: &View,
-    series: &[Series],
-    total: Option<&Series>,
-    time: (i64, i64),
-    omitted_others: Option<(String, f64)>,
-) -> Headline {
-    let unit = super::build::unit(view);
-    let mut parts = vec![when(collector, time)];
-    if !collector.request.window.is_relative() {
-        let samples: u64 = view.tracks.iter().map(|track| track.samples).sum();
-        let every =
-            collector.interval_seconds.filter(|seconds| *seconds > 0.0).map(every).unwrap_or_default();
-        parts.push(format!("{}{every}", counted(samples, "sample", "samples")));
-    }
-    if collector.failed > 0 {
-        parts.push(format!("{} failed", counted(collector.failed, "sample", "samples")));
-    }
-    if let Some(peak) = peak_text(collector, series, total, unit, time) {
-        parts.push(peak);
-    }
-    if let Some((name, peak)) = omitted_others {
-        parts.push(format!("{name} not drawn: up to {} together", value(unit, peak)));
-    }
-    let several = view.members.iter().filter(|member| view.is_kept(member)).count() > 1;
-    if view.choice.what == Quantity::Processes && view.choice.metric == Metric::Rss && several {
-        parts.push("RSS: shared pages count in each process".to_owned());
-    }
-    Headline { title: title(collector, view, several), subtitle: parts.join("  ·  ") }
-}
-
-fn title(collector: &Collector, view: &View, several: bool) -> String {
-    let metric = match view.choice.metric {
+/// The title: the quantity, and the process or logs it is from.
+pub fn title(log: &LogSummary, view: &View) -> String {
+    let metric = match view.metric {
         Metric::Rss => "",
         Metric::Pss => " (PSS)",
         Metric::Uss => " (USS)",
         Metric::Swap => " (swap)",
     };
-    let what = match view.choice.what {
+    let what = match view.quantity {
         Quantity::Types => "Python objects by type".to_owned(),
         Quantity::Modules => "Python objects by module".to_owned(),
-        Quantity::Holders => "Python objects by what holds them".to_owned(),
+        Quantity::Holders => "Python objects by holder".to_owned(),
         Quantity::Caches => "Caches".to_owned(),
         Quantity::Counts => "Number of Python objects by type".to_owned(),
-        Quantity::Processes if several => format!("Memory by process{metric}"),
+        Quantity::Processes if has_several(view) => format!("Memory by process{metric}"),
         Quantity::Processes => format!("Memory{metric}"),
         Quantity::Total => "Memory in total".to_owned(),
         Quantity::Threads => "Threads".to_owned(),
     };
-    let whose = if collector.request.inputs.len() > 1 {
-        let stems: Vec<String> =
-            collector.request.inputs.iter().map(|input| names::log_name(input)).collect();
-        format!(": {}", stems.join(", "))
-    } else {
-        let names: Vec<String> = collector.subjects.iter().map(Process::short).collect();
-        match (names.as_slice(), collector.subjects.as_slice()) {
-            ([name], [one]) if one.pid > 0 => format!(": {name} (pid {})", one.pid),
-            ([name], _) if !name.is_empty() => format!(": {name}"),
-            ([], _) | ([_], _) => String::new(),
-            ([first, rest @ ..], _) if rest.iter().all(|name| name == first) => {
-                format!(": {} × {first}", names.len())
-            }
-            ([first, rest @ ..], _) => format!(": {first} and {} more", rest.len()),
-        }
-    };
-    let change = if collector.request.delta { ", change since the start" } else { "" };
-    format!("{what}{whose}{change}")
+    let change = if log.request.delta { ", change since the start" } else { "" };
+    format!("{what}{}{change}", source(log))
 }
 
-fn every(seconds: f64) -> String {
+/// The process or logs: `: bot.py (pid 7)`.
+fn source(log: &LogSummary) -> String {
+    let inputs = &log.request.inputs;
+    if inputs.len() > 1 {
+        let logs: Vec<String> = inputs.iter().map(|input| names::log_name(input)).collect();
+        return format!(": {}", logs.join(", "));
+    }
+    let names: Vec<String> = log.processes.iter().map(Process::short_name).collect();
+    match (names.as_slice(), log.processes.as_slice()) {
+        ([name], [one]) if one.pid > 0 => format!(": {name} (pid {})", one.pid),
+        ([name], _) if !name.is_empty() => format!(": {name}"),
+        ([] | [_], _) => String::new(),
+        ([first, rest @ ..], _) if rest.iter().all(|name| name == first) => {
+            format!(": {} × {first}", names.len())
+        }
+        ([first, rest @ ..], _) => format!(": {first} and {} more", rest.len()),
+    }
+}
+
+/// The parts of the subtitle. `omitted` is the name and the peak of the combined others if they are not drawn.
+pub fn subtitle(
+    log: &LogSummary,
+    view: &View,
+    figure: &Figure,
+    omitted: Option<(String, f64)>,
+) -> Vec<String> {
+    let mut parts = vec![time_range(figure.time, &log.request.zone)];
+    if !log.request.window.is_relative() {
+        let samples: u64 = view.tracks.iter().map(|track| track.samples).sum();
+        let interval = log.interval_seconds.filter(|seconds| *seconds > 0.0).map(interval);
+        parts.push(format!("{}{}", counted(samples, "sample", "samples"), interval.unwrap_or_default()));
+    }
+    if log.failed > 0 {
+        parts.push(format!("{} failed", counted(log.failed, "sample", "samples")));
+    }
+    if let Some((peak, series)) = figure.peak() {
+        // The label has the full name.
+        let is_ambiguous = figure.series.len() > 1 && figure.total.is_none();
+        let name =
+            if is_ambiguous { format!(" ({})", shortened(&series.name, 1.0, 24.0)) } else { String::new() };
+        let moment = moment_within(peak.unix_ms, figure.time, &log.request.zone);
+        parts.push(format!("peak {} at {moment}{name}", value(figure.unit, peak.value)));
+    }
+    if let Some((name, peak)) = omitted {
+        parts.push(format!("{name} not drawn: up to {} together", value(figure.unit, peak)));
+    }
+    if view.quantity == Quantity::Processes && view.metric == Metric::Rss && has_several(view) {
+        parts.push("RSS: shared pages count in each process".to_owned());
+    }
+    parts
+}
+
+fn has_several(view: &View) -> bool {
+    view.kept().count() > 1
+}
+
+fn interval(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => format!(" every {} ms", (s * 1000.0).round()),
         s if s < 120.0 => format!(" every {} s", (s * 10.0).round() / 10.0),
@@ -101,43 +98,15 @@ fn every(seconds: f64) -> String {
     }
 }
 
-fn when(collector: &Collector, (from, to): (i64, i64)) -> String {
-    let zone = &collector.request.zone;
-    let seconds = to.saturating_sub(from) < SECONDS_MATTER_MS;
-    let clock = |unix_ms| time_of_day(unix_ms, zone, seconds);
-    let (first, last) = (date(from, zone), date(to, zone));
-    let name = local(to, zone).strftime("%Z").to_string();
-    if first != last {
-        return format!("{first} {} – {last} {} {name}", clock(from), clock(to));
+fn time_range(range: (i64, i64), zone: &jiff::tz::TimeZone) -> String {
+    let [first, last] =
+        [range.0, range.1].map(|unix_ms| (date(unix_ms, zone), time_within(unix_ms, range, zone)));
+    let zone_name = local(range.1, zone).strftime("%Z");
+    if first.0 != last.0 {
+        format!("{} {} – {} {} {zone_name}", first.0, first.1, last.0, last.1)
+    } else if first.1 != last.1 {
+        format!("{} {}–{} {zone_name}", first.0, first.1, last.1)
+    } else {
+        format!("{} {} {zone_name}", first.0, first.1)
     }
-    if clock(from) == clock(to) {
-        return format!("{first} {} {name}", clock(from));
-    }
-    format!("{first} {}–{} {name}", clock(from), clock(to))
-}
-
-fn peak_text(
-    collector: &Collector,
-    series: &[Series],
-    total: Option<&Series>,
-    unit: Unit,
-    time: (i64, i64),
-) -> Option<String> {
-    let of_series = || series.iter().filter_map(|one| Some((one.peak?, &one.name)));
-    let (peak, whose) = match total.and_then(|total| total.peak) {
-        Some(peak) => (peak, None),
-        None => {
-            let (peak, name) = of_series().reduce(|a, b| if b.0.value > a.0.value { b } else { a })?;
-            (peak, (series.len() > 1).then_some(name))
-        }
-    };
-    let zone = &collector.request.zone;
-    let seconds = time.1.saturating_sub(time.0) < SECONDS_MATTER_MS;
-    let mut at = time_of_day(peak.unix_ms, zone, seconds);
-    if date(time.0, zone) != date(time.1, zone) {
-        at = format!("{} {at}", local(peak.unix_ms, zone).strftime("%-d %b"));
-    }
-    // As long a name as a line of words bears; the label has it too.
-    let whose = whose.map(|name| format!(" ({})", shortened(name, 1.0, 24.0))).unwrap_or_default();
-    Some(format!("peak {} at {at}{whose}", value(unit, peak.value)))
 }

@@ -1,4 +1,4 @@
-//! Events as marks: all of them counted, those that can be told apart told.
+//! Turns groups of events into marks.
 
 use common::units::counted;
 
@@ -6,32 +6,30 @@ use crate::cli::Quantity;
 use crate::downsample::{EventBuckets, EventGroup};
 use crate::figure::{Mark, MarkKind};
 
-/// The marks between two moments that belong to what is drawn.
-pub fn between(events: &EventBuckets, time: (i64, i64), what: Quantity) -> Vec<Mark> {
+/// The marks between two moments that suit a quantity.
+pub fn between(events: &EventBuckets, time: (i64, i64), quantity: Quantity) -> Vec<Mark> {
     let is_shown = |kind| match kind {
-        MarkKind::Started | MarkKind::Exited => what == Quantity::Processes,
+        MarkKind::Started | MarkKind::Exited => quantity == Quantity::Processes,
         MarkKind::Limit | MarkKind::Oom | MarkKind::Run => true,
     };
-    let happened = events.between(time.0, time.1).filter(|group| is_shown(group.kind));
-    let mut marks: Vec<Mark> = happened.map(mark).collect();
-    marks.sort_by(|a, b| a.unix_ms.cmp(&b.unix_ms).then(a.kind.cmp(&b.kind)));
+    let groups = events.between(time.0, time.1).filter(|group| is_shown(group.kind));
+    let mut marks: Vec<Mark> =
+        groups.map(|group| Mark { unix_ms: group.unix_ms, kind: group.kind, text: text(group) }).collect();
+    marks.sort_by_key(|mark| (mark.unix_ms, mark.kind));
     marks
 }
 
-fn mark(group: &EventGroup) -> Mark {
-    let text = match group.texts.as_slice() {
-        [text] if group.count == 1 => text.clone(),
-        texts => {
-            let (one, many) = match group.kind {
-                MarkKind::Started => ("start", "starts"),
-                MarkKind::Exited => ("end", "ends"),
-                MarkKind::Limit => ("limit crossed", "limits crossed"),
-                MarkKind::Oom => ("time out of memory", "times out of memory"),
-                MarkKind::Run => ("run", "runs"),
-            };
-            let more = if texts.len() as u64 == group.count { "" } else { ", …" };
-            format!("{}: {}{more}", counted(group.count, one, many), texts.join(", "))
-        }
+fn text(group: &EventGroup) -> String {
+    if let ([text], 1) = (group.texts.as_slice(), group.count) {
+        return text.clone();
+    }
+    let (one, many) = match group.kind {
+        MarkKind::Started => ("start", "starts"),
+        MarkKind::Exited => ("end", "ends"),
+        MarkKind::Limit => ("limit crossed", "limits crossed"),
+        MarkKind::Oom => ("time out of memory", "times out of memory"),
+        MarkKind::Run => ("run", "runs"),
     };
-    Mark { unix_ms: group.unix_ms, kind: group.kind, text }
+    let more = if group.texts.len() as u64 == group.count { "" } else { ", …" };
+    format!("{}: {}{more}", counted(group.count, one, many), group.texts.join(", "))
 }

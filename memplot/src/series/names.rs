@@ -1,12 +1,11 @@
-//! Names that tell members apart, as short as they can be.
+//! Short names that distinguish the series of a plot.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::buffer::{SeriesBuffer, SeriesKey};
 
-/// Programs that run a program: its name says more than theirs.
+/// Programs that run a script. Its name is more useful than theirs.
 const INTERPRETERS: [&str; 10] =
     ["python", "pypy", "node", "ruby", "perl", "java", "bash", "sh", "dash", "zsh"];
 
@@ -15,7 +14,7 @@ fn is_interpreter(name: &str) -> bool {
     INTERPRETERS.contains(&stem)
 }
 
-/// The script of an interpreter's command line, and what follows it.
+/// The name of the script in an interpreter's command line, and its arguments.
 fn script(cmdline: &str) -> Option<(&str, &str)> {
     let (_, mut rest) = cmdline.split_once(' ')?;
     loop {
@@ -32,7 +31,7 @@ fn script(cmdline: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// The short name of a process: that of its script, if it runs one.
+/// The short name of a process: that of its script if it runs one.
 #[must_use]
 pub fn process_name(pid: u32, name: &Arc<str>, cmdline: Option<&Arc<str>>) -> String {
     match cmdline.filter(|_| is_interpreter(name)).and_then(|line| script(line)) {
@@ -43,68 +42,65 @@ pub fn process_name(pid: u32, name: &Arc<str>, cmdline: Option<&Arc<str>>) -> St
     }
 }
 
-/// The short name of a member.
+/// The short name of a series.
 #[must_use]
-pub fn short_name(member: &SeriesBuffer) -> String {
-    match &member.key {
-        SeriesKey::Process { pid, .. } => process_name(*pid, &member.name, member.cmdline.as_ref()),
-        SeriesKey::Named { .. } => member.name.to_string(),
+pub fn short_name(series: &SeriesBuffer) -> String {
+    match &series.key {
+        SeriesKey::Process { pid, .. } => process_name(*pid, &series.name, series.cmdline.as_ref()),
+        SeriesKey::Named { .. } => series.name.to_string(),
     }
 }
 
 /// The short name and the arguments.
-fn name_with_arguments(member: &SeriesBuffer) -> String {
-    let short = short_name(member);
-    let line = member.cmdline.as_deref().unwrap_or_default();
-    let arguments = match script(line).filter(|_| is_interpreter(&member.name)) {
+fn name_with_arguments(series: &SeriesBuffer) -> String {
+    let short = short_name(series);
+    let line = series.cmdline.as_deref().unwrap_or_default();
+    let arguments = match script(line).filter(|_| is_interpreter(&series.name)) {
         Some((_, arguments)) => arguments,
         None => line.split_once(' ').map_or("", |(_, arguments)| arguments),
     };
     if arguments.is_empty() { short } else { format!("{short} {arguments}") }
 }
 
-/// A name for each member that no other has: of types with their process, of processes with their arguments, of both with their input
-/// and number, each only where it is needed.
+/// A different name for each series. Equal names get their process, log, arguments or pid.
 #[must_use]
-pub fn unique_names(members: &[&SeriesBuffer], inputs: &[String]) -> Vec<String> {
-    let mut names: Vec<String> = members.iter().map(|member| short_name(member)).collect();
-    let with = |names: &mut Vec<String>, better: &dyn Fn(usize, &SeriesBuffer) -> Option<String>| {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for name in names.iter() {
-            *counts.entry(name).or_default() += 1;
-        }
-        let shared: Vec<bool> =
-            names.iter().map(|name| counts.get(name.as_str()).is_some_and(|n| *n > 1)).collect();
-        for (place, (member, name)) in members.iter().zip(names).enumerate() {
-            if shared.get(place) == Some(&true)
-                && let Some(better) = better(place, member)
-            {
-                *name = better;
-            }
-        }
-    };
-    with(&mut names, &|_, member| {
-        (!member.key.role().is_empty()).then(|| format!("{} in {}", member.name, member.key.role()))
+pub fn unique_names(series: &[&SeriesBuffer], inputs: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = series.iter().map(|one| short_name(one)).collect();
+    refine(&mut names, series, |_, one| {
+        (!one.key.role().is_empty()).then(|| format!("{} in {}", one.name, one.key.role()))
     });
     if inputs.len() > 1 {
-        let before = names.clone();
-        with(&mut names, &|place, member| {
-            let input = inputs.get(member.key.input())?;
-            Some(format!("{}: {}", log_name(input), before.get(place)?))
+        refine(&mut names, series, |name, one| {
+            Some(format!("{}: {name}", log_name(inputs.get(one.key.input())?)))
         });
     }
-    with(&mut names, &|_, member| {
-        matches!(member.key, SeriesKey::Process { .. }).then(|| name_with_arguments(member))
+    refine(&mut names, series, |_, one| {
+        matches!(one.key, SeriesKey::Process { .. }).then(|| name_with_arguments(one))
     });
-    let before = names.clone();
-    with(&mut names, &|place, member| match member.key {
-        SeriesKey::Process { pid, .. } => Some(format!("{} ({pid})", before.get(place)?)),
+    refine(&mut names, series, |name, one| match one.key {
+        SeriesKey::Process { pid, .. } => Some(format!("{name} ({pid})")),
         SeriesKey::Named { .. } => None,
     });
     names
 }
 
-/// The name of a file without folders and ending.
+/// Replaces names that several series have.
+fn refine(
+    names: &mut [String],
+    series: &[&SeriesBuffer],
+    better: impl Fn(&str, &SeriesBuffer) -> Option<String>,
+) {
+    let before = names.to_vec();
+    for (name, one) in names.iter_mut().zip(series) {
+        if before.iter().filter(|other| *other == name).count() > 1
+            && let Some(better) = better(name, one)
+        {
+            *name = better;
+        }
+    }
+}
+
+/// The name of a log without folders and extensions.
 #[must_use]
 pub fn log_name(input: &str) -> String {
     let name = Path::new(input).file_name().and_then(|name| name.to_str()).unwrap_or(input);

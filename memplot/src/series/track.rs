@@ -1,22 +1,22 @@
-//! One run of a tool: its samples in order of time, and where there are gaps between them.
+//! The samples of one run of a tool in order of time, with gaps between them.
 
 use std::sync::Arc;
 
 use crate::downsample::{Entry, PointBuckets, RowBuckets};
 
-/// A gap is where more than so many intervals passed.
+/// A longer step between two samples is a gap, in intervals.
 const GAP_INTERVALS: f64 = 2.5;
 
-/// Clocks are set back by a little now and then; a step back within this is none, in milliseconds.
+/// A smaller step back is a correction of the clock and counts as none, in milliseconds.
 const TOLERANCE_MS: i64 = 1000;
 
-/// From how many steps on an interval that the log does not name is known.
+/// With fewer steps the interval is unknown.
 const MIN_STEPS: usize = 4;
 
-/// How many of the last steps an interval is told from.
+/// The interval is estimated from so many last steps.
 const STEPS: usize = 31;
 
-/// The usual step between the last samples.
+/// The last steps between samples, to estimate the interval of a log that does not give it.
 #[derive(Debug, Clone, Default)]
 struct RecentSteps {
     recent: Vec<i64>,
@@ -43,46 +43,34 @@ impl RecentSteps {
     }
 }
 
-/// Where a sample belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placement {
-    /// In this track at this moment, behind a gap or not.
-    InTrack {
-        /// Milliseconds since 1970, later than all before.
-        unix_ms: i64,
-        /// Whether nothing was measured just before.
-        gap: bool,
-    },
-    /// In a track of its own: the clock was set back.
-    NewTrack,
-}
-
-/// Samples of one run, or of the part of it up to where the clock was set back.
+/// The samples of one run, up to the moment when the clock was set back.
 #[derive(Debug, Clone)]
 pub struct Track {
-    /// The input it stands in.
+    /// The log it is from.
     pub input: usize,
     /// The run.
     pub run: Arc<str>,
     /// Its first sample.
     pub first_ms: i64,
-    /// Its last one.
+    /// Its last sample.
     pub last_ms: i64,
-    /// How many samples it has.
+    /// The number of its samples.
     pub samples: u64,
-    /// The last sample's lists were complete: what they do not list was not there.
+    /// Whether the last sample listed all series.
     pub complete: bool,
-    /// Whole samples.
+    /// Rows of values, for stacks.
     pub rows: RowBuckets,
     /// TotalNames.
     pub total: PointBuckets,
+    /// The last sample failed.
     failed: bool,
+    /// Some values of the last sample are unknown.
     incomplete: bool,
     steps: RecentSteps,
 }
 
 impl Track {
-    /// Without a sample.
+    /// A track without samples.
     #[must_use]
     pub fn new(input: usize, run: &Arc<str>, buckets: usize, entries: usize) -> Self {
         Self {
@@ -100,37 +88,37 @@ impl Track {
         }
     }
 
-    /// A sample failed: what follows is behind a gap.
+    /// Notes a failed sample: the next one has a gap before it.
     pub fn mark_failed(&mut self) {
         self.failed = true;
     }
 
-    /// Where a sample belongs; takes note of its moment if it is here.
+    /// Adds the time of a sample. Returns a time later than all before, and whether nothing was measured just before it; `None`
+    /// if the clock was set back, so that the sample needs a new track.
     #[expect(clippy::cast_precision_loss, reason = "steps between samples are far below 2^53 ms")]
-    pub fn place_sample(&mut self, unix_ms: i64, interval_seconds: Option<f64>) -> Placement {
+    pub fn place_sample(&mut self, unix_ms: i64, interval_seconds: Option<f64>) -> Option<(i64, bool)> {
         if self.samples == 0 {
             (self.first_ms, self.last_ms, self.samples) = (unix_ms, unix_ms, 1);
-            return Placement::InTrack { unix_ms, gap: true };
+            return Some((unix_ms, true));
         }
-        let named = interval_seconds.filter(|seconds| *seconds > 0.0).map(|seconds| seconds * 1000.0);
         let step = unix_ms.saturating_sub(self.last_ms);
         if step < -TOLERANCE_MS {
-            return Placement::NewTrack;
+            return None;
         }
         let step = step.max(1);
-        let unix_ms = self.last_ms.saturating_add(step);
-        let interval = named.or_else(|| self.steps.median());
+        let known = interval_seconds.filter(|seconds| *seconds > 0.0).map(|seconds| seconds * 1000.0);
+        let interval = known.or_else(|| self.steps.median());
         let late = interval.is_some_and(|interval| step as f64 > interval.max(1.0) * GAP_INTERVALS);
-        if named.is_none() {
+        if known.is_none() {
             self.steps.add(step);
         }
         let gap = std::mem::take(&mut self.failed) || late;
-        self.last_ms = unix_ms;
+        self.last_ms = self.last_ms.saturating_add(step);
         self.samples += 1;
-        Placement::InTrack { unix_ms, gap }
+        Some((self.last_ms, gap))
     }
 
-    /// Keeps a sample that has its place. Without `entries` it is not whole, and what is stacked has a gap there.
+    /// Adds the values of a sample. Without `entries` some are unknown: stacks have a gap there.
     pub fn record(&mut self, unix_ms: i64, gap: bool, total: Option<f64>, entries: Option<&Vec<Entry>>) {
         let behind = gap || self.incomplete;
         if let Some(entries) = entries {
@@ -142,7 +130,7 @@ impl Track {
         self.incomplete = entries.is_none();
     }
 
-    /// Whether two tracks have a time in common.
+    /// Whether two tracks share a range of time.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         self.samples > 0
@@ -161,13 +149,7 @@ mod tests {
     }
 
     fn gaps(track: &mut Track, interval: Option<f64>, moments: &[i64]) -> Vec<bool> {
-        moments
-            .iter()
-            .map(|&moment| match track.place_sample(moment, interval) {
-                Placement::InTrack { gap, .. } => gap,
-                Placement::NewTrack => panic!("{moment} is elsewhere"),
-            })
-            .collect()
+        moments.iter().map(|&moment| track.place_sample(moment, interval).unwrap().1).collect()
     }
 
     #[test]
@@ -183,7 +165,7 @@ mod tests {
             gaps(&mut track(), None, &moments),
             [true, false, false, false, false, false, true, false]
         );
-        // With too few steps nothing is said.
+        // Too few steps.
         assert_eq!(gaps(&mut track(), None, &[0, 1000, 60_000]), [true, false, false]);
     }
 
@@ -198,11 +180,11 @@ mod tests {
     #[test]
     fn clock_set_back_starts_new_track() {
         let mut track = track();
-        let here = |unix_ms, gap| Placement::InTrack { unix_ms, gap };
+        let here = |unix_ms, gap| Some((unix_ms, gap));
         assert_eq!(track.place_sample(5000, Some(1.0)), here(5000, true));
         assert_eq!(track.place_sample(5000, Some(1.0)), here(5001, false));
         assert_eq!(track.place_sample(4500, Some(1.0)), here(5002, false));
-        assert_eq!(track.place_sample(-3_600_000, Some(1.0)), Placement::NewTrack);
+        assert_eq!(track.place_sample(-3_600_000, Some(1.0)), None);
         assert_eq!(track.place_sample(6000, Some(1.0)), here(6000, false));
     }
 }

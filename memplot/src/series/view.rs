@@ -1,4 +1,4 @@
-//! One kind of values of a log, taken in moment by moment.
+//! Collects the series of one quantity, in bounded memory.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,213 +7,218 @@ use common::log::{Moment, What as Measured};
 use regex::Regex;
 
 use super::buffer::{SeriesBuffer, SeriesKey};
-use super::extract::{self, SeriesId, TotalNames};
-use super::track::{Placement, Track};
+use super::extract::{SeriesId, TOTAL_NAMES, extract};
+use super::request::PlotRequest;
+use super::track::Track;
 use crate::cli::{Metric, Quantity};
 use crate::downsample::Entry;
-use crate::figure::Point;
+use crate::figure::{Point, Unit};
 
-/// How much is kept of all members together, in buckets of about 100 bytes.
-const LINES_LIMIT: usize = 256 << 10;
+/// The buckets of all series together, of about 100 bytes each.
+const BUCKETS_LIMIT: usize = 256 << 10;
 
-/// What a member takes beside its buckets, in buckets.
-const MEMBER_COST: usize = 8;
+/// When there are more, so many are left.
+const BUCKETS_TARGET: usize = BUCKETS_LIMIT / 4 * 3;
 
-/// A line with so many buckets is not made coarser.
+/// The size of a series without its buckets, in buckets.
+const SERIES_COST: usize = 8;
+
+/// A series with no more buckets is not made coarser.
 const MIN_BUCKETS: usize = 16;
 
-/// How many values of whole rows are kept for each track, 16 bytes each.
-const ROWS_LIMIT: usize = 1 << 20;
+/// The values in the rows of a track, of 16 bytes each.
+const ROW_VALUES_LIMIT: usize = 1 << 20;
 
-/// What a view is of.
-#[derive(Debug, Clone)]
-pub struct Choice {
-    /// Which values.
-    pub what: Quantity,
-    /// Which size of a process.
-    pub metric: Metric,
-    /// Which names.
-    pub grep: Option<Regex>,
-    /// How many buckets a line has at most.
-    pub buckets: usize,
-    /// How many members are certain to keep their whole resolution.
-    pub spared: usize,
-}
+/// Identifies a run of a tool: its input and its name there.
+type RunKey = (usize, Arc<str>);
 
-/// Values of one moment of a run: of all roots that are watched in it.
+/// The values of one moment of a run. Records of several root processes can share it.
 #[derive(Debug)]
-struct Pending {
+struct Sample {
     track: usize,
     iteration: u64,
     unix_ms: i64,
     interval_seconds: Option<f64>,
     roots: Vec<(u32, u64)>,
     entries: Vec<Entry>,
-    /// Members that were there and not measured: memmon reads some values in turn.
+    /// Series without a value: memmon does not read every value in every sample.
     unmeasured: Vec<u32>,
     total: Option<f64>,
     complete: bool,
 }
 
-/// All values of one kind, as far as a picture can show them.
+/// The series of one quantity.
 #[derive(Debug)]
 pub struct View {
-    /// What it is of.
-    pub choice: Choice,
-    /// All members; those whose place in `free` are no more.
-    pub members: Vec<SeriesBuffer>,
+    /// The quantity.
+    pub quantity: Quantity,
+    /// The memory size of a process.
+    pub metric: Metric,
     /// All runs.
     pub tracks: Vec<Track>,
-    /// Members that were given up: too many, and too small.
+    /// The number of series that were dropped to save memory.
     pub dropped: u64,
+    grep: Option<Regex>,
+    buckets_limit: usize,
+    /// The number of series that keep their resolution.
+    spared: usize,
+    series: Vec<SeriesBuffer>,
     index: HashMap<SeriesKey, u32>,
+    /// Places in `series` whose series was dropped.
     free: Vec<u32>,
+    /// The buckets of all series.
     buckets: usize,
-    current: HashMap<(usize, Arc<str>), usize>,
-    pending: Vec<Pending>,
-    /// Members of the last moment in their order: the next one most often has the same.
+    /// The track that each run adds to.
+    current: HashMap<RunKey, usize>,
+    /// The last sample, as long as more records may belong to it.
+    pending: Option<Sample>,
+    /// The series of the last moment: the next one most often has the same in the same order.
     last: Vec<u32>,
-    sums: TotalNames,
-    /// The root of each run: others are told apart by their role.
-    roots: HashMap<(usize, Arc<str>), u32>,
+    /// The first process of each run; the others have a role.
+    roots: HashMap<RunKey, u32>,
     no_role: Arc<str>,
-    pruned: i64,
+    dropped_before: i64,
 }
 
 impl View {
-    /// Without a moment.
+    /// An empty view.
     #[must_use]
-    pub fn new(choice: Choice) -> Self {
+    pub fn new(quantity: Quantity, request: &PlotRequest) -> Self {
         Self {
-            choice,
-            members: Vec::new(),
+            quantity,
+            metric: request.metric,
             tracks: Vec::new(),
             dropped: 0,
+            grep: request.grep.clone(),
+            buckets_limit: request.buckets,
+            spared: request.top.saturating_mul(4).max(64),
+            series: Vec::new(),
             index: HashMap::new(),
             free: Vec::new(),
             buckets: 0,
             current: HashMap::new(),
-            pending: Vec::new(),
+            pending: None,
             last: Vec::new(),
-            sums: TotalNames::default(),
             roots: HashMap::new(),
             no_role: "".into(),
-            pruned: i64::MIN,
+            dropped_before: i64::MIN,
         }
     }
 
-    /// Takes in a moment; those that the view does not show are passed over.
+    /// The series that match `--grep` and were not dropped, with their numbers.
+    pub fn kept(&self) -> impl Iterator<Item = (u32, &SeriesBuffer)> {
+        (0..).zip(&self.series).filter(|(_, series)| series.wanted && !series.parts.is_empty())
+    }
+
+    /// The tracks with samples, by their first sample.
+    #[must_use]
+    pub fn tracks_in_order(&self) -> Vec<&Track> {
+        let mut tracks: Vec<&Track> = self.tracks.iter().filter(|track| track.samples > 0).collect();
+        tracks.sort_by_key(|track| track.first_ms);
+        tracks
+    }
+
+    /// The unit of the values.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        match self.quantity {
+            Quantity::Counts | Quantity::Threads => Unit::Count,
+            Quantity::Total if self.kept().all(|(_, series)| series.name == TOTAL_NAMES.objects) => {
+                Unit::Count
+            }
+            _ => Unit::Bytes,
+        }
+    }
+
+    /// Adds a moment. Ignores it if it has no values of this quantity.
     pub fn add(&mut self, moment: &Moment) {
         if matches!(moment.what, Measured::Failed(_)) {
             if let Some(&track) = self.current.get(&(moment.input, Arc::clone(&moment.run))) {
-                self.flush(track);
+                if self.pending.as_ref().is_some_and(|pending| pending.track == track) {
+                    self.flush();
+                }
                 if let Some(track) = self.tracks.get_mut(track) {
                     track.mark_failed();
                 }
             }
             return;
         }
-        // Now, as no values of this moment are at hand that could be of a member that goes.
-        if self.cost() > LINES_LIMIT {
-            self.thin();
+        // Before values are extracted: they may belong to a series that is dropped here.
+        if self.cost() > BUCKETS_LIMIT {
+            self.reduce();
         }
         let role = self.role(moment);
         let mut entries = Vec::with_capacity(self.last.len() + 1);
         let mut unmeasured = Vec::new();
-        let choice = (self.choice.what, self.choice.metric);
-        // Lent out for the closure, which needs all of the view.
-        let sums = std::mem::take(&mut self.sums);
-        let seen = extract::extract(&moment.what, choice.0, choice.1, &sums, &mut |value| {
-            let id = self.member(entries.len(), &value.of, moment.input, &role);
-            let wanted = self.members.get(id as usize).is_some_and(|member| member.wanted);
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a picture has no more than 53 bits of resolution"
-            )]
-            match value.value.filter(|_| wanted) {
+        let summary = extract(&moment.what, self.quantity, self.metric, &mut |measurement| {
+            let id = self.series_of(entries.len(), &measurement.id, moment.input, &role);
+            let wanted = self.series.get(id as usize).is_some_and(|series| series.wanted);
+            #[expect(clippy::cast_precision_loss, reason = "a plot has less than 53 bits of resolution")]
+            match measurement.value.filter(|_| wanted) {
                 Some(value) => entries.push(Entry { id, value: value as f64 }),
                 None => unmeasured.push(id),
             }
         });
-        self.sums = sums;
-        let Some(seen) = seen else { return };
+        let Some(summary) = summary else { return };
         self.last.clear();
         self.last.extend(entries.iter().map(|entry| entry.id));
-        let total = seen.total;
         let track = self.track(moment);
-        // What another run has is whole.
-        while let Some(other) = self.pending.iter().map(|pending| pending.track).find(|other| *other != track)
-        {
-            self.flush(other);
-        }
-        if let Some(pending) = self.pending.iter_mut().find(|pending| pending.track == track)
+        if let Some(pending) = &mut self.pending
+            && pending.track == track
             && pending.iteration == moment.iteration
-            && !pending.roots.contains(&seen.root)
+            && !pending.roots.contains(&summary.root)
         {
-            pending.roots.push(seen.root);
+            pending.roots.push(summary.root);
             pending.entries.append(&mut entries);
             pending.unmeasured.append(&mut unmeasured);
-            pending.total = pending.total.zip(total).map(|(a, b)| a + b);
-            pending.complete &= seen.complete;
+            pending.total = pending.total.zip(summary.total).map(|(a, b)| a + b);
+            pending.complete &= summary.complete;
             return;
         }
-        self.flush(track);
-        // Another one, if the clock was set back.
-        let track = self.track(moment);
-        self.pending.push(Pending {
-            track,
+        self.flush();
+        self.pending = Some(Sample {
+            // A new one if the clock was set back.
+            track: self.track(moment),
             iteration: moment.iteration,
             unix_ms: moment.unix_ms,
             interval_seconds: moment.interval_seconds,
-            roots: vec![seen.root],
+            roots: vec![summary.root],
             entries,
             unmeasured,
-            total,
-            complete: seen.complete,
+            total: summary.total,
+            complete: summary.complete,
         });
     }
 
-    /// Takes in what still waits for more of the same moment.
+    /// Adds the last sample.
     pub fn finish(&mut self) {
-        while let Some(pending) = self.pending.first() {
-            let track = pending.track;
-            self.flush(track);
-        }
+        self.flush();
     }
 
-    /// Forgets what was before a moment.
+    /// Drops values before a moment, now and then. `newest` is the latest moment of the log.
     pub fn drop_before(&mut self, unix_ms: i64, newest: i64) {
-        if unix_ms.saturating_sub(self.pruned) <= newest.saturating_sub(unix_ms) / 16 {
+        if unix_ms.saturating_sub(self.dropped_before) <= newest.saturating_sub(unix_ms) / 16 {
             return;
         }
-        self.pruned = unix_ms;
-        let mut gone = HashSet::new();
-        for (id, member) in (0..).zip(&mut self.members).filter(|(_, member)| !member.parts.is_empty()) {
-            for part in &mut member.parts {
-                part.line.drop_before(unix_ms);
+        self.dropped_before = unix_ms;
+        let mut emptied = Vec::new();
+        for (id, series) in (0..).zip(&mut self.series).filter(|(_, series)| !series.parts.is_empty()) {
+            for part in &mut series.parts {
+                part.points.drop_before(unix_ms);
             }
-            if member.buckets() == 0 {
-                member.parts.clear();
-                self.index.remove(&member.key);
-                self.free.push(id);
-                gone.insert(id);
+            if series.buckets() == 0 {
+                emptied.push(id);
             }
         }
         for track in &mut self.tracks {
             track.rows.drop_before(unix_ms);
             track.total.drop_before(unix_ms);
         }
-        self.forget(&gone);
-        self.buckets = self.members.iter().map(SeriesBuffer::buckets).sum();
+        self.buckets = self.series.iter().map(SeriesBuffer::buckets).sum();
+        self.remove(&emptied);
     }
 
-    /// Whether a member is one: not given up.
-    #[must_use]
-    pub fn is_kept(&self, member: &SeriesBuffer) -> bool {
-        member.wanted && !member.parts.is_empty()
-    }
-
-    /// What tells the process of a census from others of the same run: nothing for the root.
+    /// Distinguishes the processes of a run: empty for the root.
     fn role(&mut self, moment: &Moment) -> Arc<str> {
         let Measured::Census(census) = &moment.what else { return Arc::clone(&self.no_role) };
         let is_below = census.root_pid.is_some_and(|root| root != census.pid);
@@ -236,123 +241,106 @@ impl View {
     }
 
     fn new_track(&self, input: usize, run: &Arc<str>) -> Track {
-        Track::new(input, run, self.choice.buckets, ROWS_LIMIT)
+        Track::new(input, run, self.buckets_limit, ROW_VALUES_LIMIT)
     }
 
-    /// The member that a value is of; a new one if it is.
-    fn member(&mut self, place: usize, of: &SeriesId<'_>, input: usize, role: &Arc<str>) -> u32 {
-        let guess = self.last.get(place).copied();
-        let known = guess.filter(|&id| {
-            let member = self.members.get(id as usize);
-            member.is_some_and(|m| of.is(&m.key) && m.key.input() == input && m.key.role() == &**role)
+    /// The number of a series, which may be new. `place` is its place in the moment.
+    fn series_of(&mut self, place: usize, id: &SeriesId<'_>, input: usize, role: &Arc<str>) -> u32 {
+        let guess = self.last.get(place).copied().filter(|&guess| {
+            let series = self.series.get(guess as usize).map(|series| &series.key);
+            series.is_some_and(|key| id.matches(key) && key.input() == input && key.role() == &**role)
         });
-        let id = match known {
-            Some(id) => id,
-            None => {
-                let key = of.key(input, role);
-                match self.index.get(&key) {
-                    Some(&id) => id,
-                    None => self.new_member(key, of),
-                }
-            }
-        };
-        if let (SeriesId::Process { name, cmdline, .. }, Some(member)) =
-            (of, self.members.get_mut(id as usize))
+        let number = guess.unwrap_or_else(|| {
+            let key = id.key(input, role);
+            self.index.get(&key).copied().unwrap_or_else(|| self.new_series(key, id))
+        });
+        if let (SeriesId::Process { name, cmdline, .. }, Some(series)) =
+            (id, self.series.get_mut(number as usize))
         {
-            if !Arc::ptr_eq(name, &member.name) {
-                member.name = Arc::clone(name);
+            if !Arc::ptr_eq(name, &series.name) {
+                series.name = Arc::clone(name);
             }
-            if let Some(cmdline) =
-                cmdline.filter(|line| !member.cmdline.as_ref().is_some_and(|m| Arc::ptr_eq(m, line)))
-            {
-                member.cmdline = Some(Arc::clone(cmdline));
+            let is_known =
+                |line: &Arc<str>| series.cmdline.as_ref().is_some_and(|own| Arc::ptr_eq(own, line));
+            if let Some(cmdline) = cmdline.filter(|line| !is_known(line)) {
+                series.cmdline = Some(Arc::clone(cmdline));
             }
         }
-        id
+        number
     }
 
-    fn new_member(&mut self, key: SeriesKey, of: &SeriesId<'_>) -> u32 {
-        let (name, cmdline) = match of {
+    fn new_series(&mut self, key: SeriesKey, id: &SeriesId<'_>) -> u32 {
+        let (name, cmdline) = match id {
             SeriesId::Process { name, cmdline, .. } => (Arc::clone(name), cmdline.cloned()),
             SeriesId::Named(name) => (Arc::clone(name), None),
         };
-        let wanted = self.choice.grep.as_ref().is_none_or(|grep| {
+        let wanted = self.grep.as_ref().is_none_or(|grep| {
             grep.is_match(&name) || cmdline.as_ref().is_some_and(|line| grep.is_match(line))
         });
-        let member =
-            SeriesBuffer { key: key.clone(), name, cmdline, wanted, parts: Vec::new(), greatest: f64::MIN };
-        let id = match self.free.pop() {
-            Some(id) => {
-                if let Some(place) = self.members.get_mut(id as usize) {
-                    *place = member;
-                }
-                id
-            }
-            None => {
-                self.members.push(member);
-                u32::try_from(self.members.len() - 1).unwrap_or(u32::MAX)
-            }
-        };
-        self.index.insert(key, id);
-        id
+        let number = self.free.pop().unwrap_or_else(|| u32::try_from(self.series.len()).unwrap_or(u32::MAX));
+        self.index.insert(key.clone(), number);
+        let series = SeriesBuffer { key, name, cmdline, wanted, parts: Vec::new(), greatest: f64::MIN };
+        match self.series.get_mut(number as usize) {
+            Some(place) => *place = series,
+            None => self.series.push(series),
+        }
+        number
     }
 
-    fn flush(&mut self, track_id: usize) {
-        let Some(place) = self.pending.iter().position(|pending| pending.track == track_id) else { return };
-        let mut pending = self.pending.swap_remove(place);
+    /// Adds the pending sample to its track and series.
+    fn flush(&mut self) {
+        let Some(mut pending) = self.pending.take() else { return };
+        let mut track_id = pending.track;
         let Some(track) = self.tracks.get_mut(track_id) else { return };
         let before = (track.samples > 0 && track.complete).then_some(track.last_ms);
-        let mut placed = (track_id, track.place_sample(pending.unix_ms, pending.interval_seconds));
-        if placed.1 == Placement::NewTrack {
-            let (input, run) = (track.input, Arc::clone(&track.run));
-            let mut track = self.new_track(input, &run);
+        let mut placed = track.place_sample(pending.unix_ms, pending.interval_seconds);
+        if placed.is_none() {
             let key = (track.input, Arc::clone(&track.run));
-            placed = (self.tracks.len(), track.place_sample(pending.unix_ms, pending.interval_seconds));
-            self.current.insert(key, placed.0);
+            let mut track = self.new_track(key.0, &key.1);
+            placed = track.place_sample(pending.unix_ms, pending.interval_seconds);
+            track_id = self.tracks.len();
+            self.current.insert(key, track_id);
             self.tracks.push(track);
         }
-        let (track_id, Placement::InTrack { unix_ms, gap }) = placed else { return };
-        let Some(track) = self.tracks.get_mut(track_id) else { return };
+        let (Some((unix_ms, gap)), Some(track)) = (placed, self.tracks.get_mut(track_id)) else { return };
         let sample = track.samples;
-        // What a complete list did not name was not there: what is new begins at nothing.
-        let before = before.filter(|_| !gap && sample > 1);
         track.complete = pending.complete;
-        for entry in &pending.entries {
-            let Some(member) = self.members.get_mut(entry.id as usize) else { continue };
-            let is_new = member.part(track_id).is_none();
-            if let Some(unix_ms) = before.filter(|_| is_new) {
-                let nothing = Point { unix_ms, value: 0.0 };
+        // A name missing from a complete list counts as zero: what is new grew from there.
+        let before = before.filter(|_| !gap && sample > 1);
+        for &Entry { id, value } in &pending.entries {
+            let Some(series) = self.series.get_mut(id as usize) else { continue };
+            if let Some(unix_ms) = before.filter(|_| series.part(track_id).is_none()) {
+                let zero = Point { unix_ms, value: 0.0 };
                 self.buckets +=
-                    member.add(track_id, sample.saturating_sub(1), nothing, true, self.choice.buckets);
+                    series.add(track_id, sample.saturating_sub(1), zero, true, self.buckets_limit);
             }
-            let point = Point { unix_ms, value: entry.value };
-            self.buckets += member.add(track_id, sample, point, gap, self.choice.buckets);
+            let point = Point { unix_ms, value };
+            self.buckets += series.add(track_id, sample, point, gap, self.buckets_limit);
         }
         for &id in pending.unmeasured.iter().filter(|_| !gap) {
-            if let Some(member) = self.members.get_mut(id as usize) {
-                member.stay(track_id, sample);
+            if let Some(series) = self.series.get_mut(id as usize) {
+                series.add_unmeasured(track_id, sample);
             }
         }
         if pending.complete {
-            self.add_zeros(track_id, sample, unix_ms, gap, &mut pending);
+            self.add_zeros(track_id, sample, unix_ms, gap, &mut pending.entries);
         }
-        let known = self.add_unmeasured(track_id, &mut pending);
-        // All processes of a tree are listed: what is drawn is what adds up.
-        let adds_up =
-            matches!(self.choice.what, Quantity::Processes | Quantity::Threads) || self.choice.grep.is_some();
+        let all_known = self.add_unmeasured(track_id, &mut pending);
+        // All processes of a tree are listed. With --grep the total is that of the matches.
+        let adds_up = matches!(self.quantity, Quantity::Processes | Quantity::Threads) || self.grep.is_some();
         if let Some(track) = self.tracks.get_mut(track_id) {
             let sum = || pending.entries.iter().map(|entry| entry.value).sum();
-            let total = if adds_up { known.then(sum) } else { pending.total };
-            track.record(unix_ms, gap, total, known.then_some(&pending.entries));
+            let total = if adds_up { all_known.then(sum) } else { pending.total };
+            track.record(unix_ms, gap, total, all_known.then_some(&pending.entries));
         }
     }
 
-    /// Adds the last value of those that were there and not measured. Returns whether each has one: what is stacked needs all.
-    fn add_unmeasured(&self, track: usize, pending: &mut Pending) -> bool {
+    /// Adds the last known value of unmeasured series. Returns whether each has one: a stack needs all.
+    fn add_unmeasured(&self, track: usize, pending: &mut Sample) -> bool {
         let mut all_known = true;
         for &id in &pending.unmeasured {
-            let Some(member) = self.members.get(id as usize).filter(|member| member.wanted) else { continue };
-            match member.part(track) {
+            let Some(series) = self.series.get(id as usize).filter(|series| series.wanted) else { continue };
+            match series.part(track) {
                 Some(part) => pending.entries.push(Entry { id, value: part.latest }),
                 None => all_known = false,
             }
@@ -360,80 +348,84 @@ impl View {
         all_known
     }
 
-    /// Members of this track that a complete list no longer names are there no more: zero, not unknown.
-    fn add_zeros(&mut self, track: usize, sample: u64, unix_ms: i64, gap: bool, pending: &mut Pending) {
-        let nothing = Point { unix_ms, value: 0.0 };
-        for (id, member) in (0..).zip(&mut self.members) {
-            if member.wanted && member.part(track).is_some_and(|part| part.seen != sample) {
-                self.buckets += member.add(track, sample, nothing, gap, self.choice.buckets);
-                pending.entries.push(Entry { id, value: 0.0 });
+    /// Adds zeros for series of a track that a complete list no longer names.
+    fn add_zeros(&mut self, track: usize, sample: u64, unix_ms: i64, gap: bool, entries: &mut Vec<Entry>) {
+        let zero = Point { unix_ms, value: 0.0 };
+        for (id, series) in (0..).zip(&mut self.series) {
+            if series.wanted && series.part(track).is_some_and(|part| part.last_sample != sample) {
+                self.buckets += series.add(track, sample, zero, gap, self.buckets_limit);
+                entries.push(Entry { id, value: 0.0 });
             }
         }
     }
 
-    /// What is kept of all members, in buckets.
+    /// The memory of all series, in buckets.
     fn cost(&self) -> usize {
-        self.buckets + self.index.len() * MEMBER_COST
+        self.buckets + self.index.len() * SERIES_COST
     }
 
-    /// Makes room: all but the largest members lose resolution, and if that is not enough, the smallest go. What they had stays in
-    /// the totals.
-    fn thin(&mut self) {
-        let mut order: Vec<u32> =
-            (0..).zip(&self.members).filter(|(_, m)| !m.parts.is_empty()).map(|(id, _)| id).collect();
-        let greatest = |id: &u32| self.members.get(*id as usize).map_or(f64::MIN, |member| member.greatest);
-        order.sort_by(|a, b| greatest(b).total_cmp(&greatest(a)).then(a.cmp(b)));
-        let spared = order.len().min(self.choice.spared);
-        let (spared, others) = order.split_at(spared);
+    /// Reduces memory: all but the largest series lose resolution; if that is not enough, the smallest are dropped. Their values
+    /// stay in the totals.
+    fn reduce(&mut self) {
+        let alive = (0..).zip(&self.series).filter(|(_, series)| !series.parts.is_empty());
+        let mut order: Vec<(u32, f64)> = alive.map(|(id, series)| (id, series.greatest)).collect();
+        order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let order: Vec<u32> = order.into_iter().map(|(id, _)| id).collect();
+        let (spared, others) = order.split_at(order.len().min(self.spared));
         let mut before = usize::MAX;
-        while self.cost() > LINES_LIMIT / 4 * 3 && self.cost() < before {
+        while self.cost() > BUCKETS_TARGET && self.cost() < before {
             before = self.cost();
             self.coarsen(others);
         }
-        let mut gone = HashSet::new();
+        let mut cost = self.cost();
+        let mut removed = Vec::new();
         for &id in others.iter().rev() {
-            if self.cost() <= LINES_LIMIT / 4 * 3 {
+            if cost <= BUCKETS_TARGET {
                 break;
             }
-            let Some(member) = self.members.get_mut(id as usize) else { continue };
-            self.buckets -= member.buckets();
-            member.parts.clear();
-            self.index.remove(&member.key);
-            self.free.push(id);
-            self.dropped += 1;
-            gone.insert(id);
+            let buckets = self.series.get(id as usize).map_or(0, SeriesBuffer::buckets);
+            cost = cost.saturating_sub(buckets + SERIES_COST);
+            removed.push(id);
         }
-        self.forget(&gone);
-        if self.cost() > LINES_LIMIT / 4 * 3 {
-            let spared = spared.to_vec();
-            self.coarsen(&spared);
+        self.dropped += removed.len() as u64;
+        self.remove(&removed);
+        if self.cost() > BUCKETS_TARGET {
+            self.coarsen(spared);
         }
     }
 
-    /// Takes members that are no more out of whatever still names them.
-    fn forget(&mut self, gone: &HashSet<u32>) {
-        if gone.is_empty() {
+    /// Removes series, and whatever still refers to them.
+    fn remove(&mut self, ids: &[u32]) {
+        if ids.is_empty() {
             return;
         }
-        self.last.clear();
-        for track in &mut self.tracks {
-            track.rows.forget(|id| gone.contains(&id));
+        for &id in ids {
+            let Some(series) = self.series.get_mut(id as usize) else { continue };
+            self.buckets -= series.buckets();
+            series.parts.clear();
+            self.index.remove(&series.key);
+            self.free.push(id);
         }
-        for pending in &mut self.pending {
-            pending.entries.retain(|entry| !gone.contains(&entry.id));
-            pending.unmeasured.retain(|id| !gone.contains(id));
+        self.last.clear();
+        let removed: HashSet<u32> = ids.iter().copied().collect();
+        for track in &mut self.tracks {
+            track.rows.forget(|id| removed.contains(&id));
+        }
+        if let Some(pending) = &mut self.pending {
+            pending.entries.retain(|entry| !removed.contains(&entry.id));
+            pending.unmeasured.retain(|id| !removed.contains(id));
         }
     }
 
-    fn coarsen(&mut self, members: &[u32]) {
-        for &id in members {
-            let Some(member) = self.members.get_mut(id as usize) else { continue };
-            for line in
-                member.parts.iter_mut().map(|part| &mut part.line).filter(|line| line.len() > MIN_BUCKETS)
-            {
-                let before = line.len();
-                line.coarsen();
-                self.buckets -= before - line.len();
+    fn coarsen(&mut self, ids: &[u32]) {
+        for &id in ids {
+            let Some(series) = self.series.get_mut(id as usize) else { continue };
+            for points in series.parts.iter_mut().map(|part| &mut part.points) {
+                let before = points.len();
+                if before > MIN_BUCKETS {
+                    points.coarsen();
+                    self.buckets -= before - points.len();
+                }
             }
         }
     }

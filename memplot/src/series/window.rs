@@ -1,39 +1,39 @@
-//! Which part of a log is wanted.
+//! The range of time to draw.
 
 use jiff::tz::TimeZone;
 
 use crate::clock::{TimeBound, last_time_before, next_time_after};
 
-/// A part of the time, whose ends may depend on where the log ends.
+/// A range of time. Its ends may depend on the end of the log.
 #[derive(Debug, Clone)]
 pub struct TimeWindow {
     since: Option<TimeBound>,
     until: Option<TimeBound>,
     zone: TimeZone,
-    /// The latest moment so far.
+    /// The latest moment seen.
     newest: i64,
-    /// What `since` is as long as nothing newer comes.
+    /// The start, if the log ended at `newest`.
     from: i64,
-    /// No need to compute `from` anew before this moment.
+    /// A clock time for `since` gives the same `from` up to this moment.
     recompute_at: i64,
 }
 
 impl TimeWindow {
-    /// From `since` to `until`, both with their ends.
+    /// The range from `since` to `until`, both included.
     #[must_use]
     pub fn new(since: Option<TimeBound>, until: Option<TimeBound>, zone: &TimeZone) -> Self {
         let from = if let Some(TimeBound::At(at)) = since { at } else { i64::MIN };
         Self { since, until, zone: zone.clone(), newest: i64::MIN, from, recompute_at: i64::MIN }
     }
 
-    /// Whether what was taken in may have to go again.
+    /// Whether the range depends on the end of the log, so that values may have to be dropped again.
     #[must_use]
     pub fn is_relative(&self) -> bool {
-        matches!(self.since, Some(TimeBound::BeforeEnd(_) | TimeBound::ClockTime(_)))
-            || matches!(self.until, Some(TimeBound::BeforeEnd(_) | TimeBound::ClockTime(_)))
+        let is_relative = |bound| matches!(bound, Some(TimeBound::BeforeEnd(_) | TimeBound::ClockTime(_)));
+        is_relative(self.since) || is_relative(self.until)
     }
 
-    /// Whether a moment is wanted, as far as can be told yet; moves the window on.
+    /// Whether a moment is in the range, as far as is known yet. A later moment moves the range.
     pub fn admits(&mut self, unix_ms: i64) -> bool {
         if unix_ms > self.newest {
             self.newest = unix_ms;
@@ -46,20 +46,16 @@ impl TimeWindow {
                 _ => {}
             }
         }
-        let before_until = match self.until {
-            Some(TimeBound::At(at)) => unix_ms <= at,
-            _ => true,
-        };
-        unix_ms >= self.from && before_until
+        unix_ms >= self.from && !matches!(self.until, Some(TimeBound::At(at)) if unix_ms > at)
     }
 
-    /// The earliest moment that is still wanted.
+    /// The start, if the log ended now.
     #[must_use]
     pub fn from(&self) -> i64 {
         self.from
     }
 
-    /// The latest moment that is wanted, now that the log is at its end.
+    /// The end. Valid at the end of the log.
     #[must_use]
     pub fn to(&self) -> i64 {
         match self.until {

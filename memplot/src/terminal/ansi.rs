@@ -1,4 +1,4 @@
-//! Cells as text with escape sequences for colours, and colours as terminals have them.
+//! Writes cells as text with escape sequences, and finds the nearest of 256 colours.
 
 use std::fmt::Write as _;
 
@@ -7,22 +7,13 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
 
-use super::ColourDepth;
+use crate::colour::Rgb;
 
-/// A colour as `depth` has it.
-pub(super) fn colour((red, green, blue): (u8, u8, u8), depth: ColourDepth) -> Color {
-    match depth {
-        ColourDepth::None => Color::Reset,
-        ColourDepth::True => Color::Rgb(red, green, blue),
-        ColourDepth::Indexed => Color::Indexed(nearest([red, green, blue])),
-    }
-}
-
-/// The nearest of the 240 colours that are the same on every terminal: a cube of six steps a side, and 24 greys.
-fn nearest(wanted: [u8; 3]) -> u8 {
+/// The nearest of the 240 colours that all terminals share: a cube of six steps a side, and 24 greys.
+pub(super) fn nearest((red, green, blue): Rgb) -> u8 {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let distance = |colour: [u8; 3]| -> u32 {
-        colour.iter().zip(wanted).map(|(have, want)| u32::from(have.abs_diff(want)).pow(2)).sum()
+        colour.iter().zip([red, green, blue]).map(|(have, want)| u32::from(have.abs_diff(want)).pow(2)).sum()
     };
     let cube = (0..216_u8).map(|n| {
         let step = |n: u8| STEPS.get(usize::from(n % 6)).copied().unwrap_or(255);
@@ -32,8 +23,8 @@ fn nearest(wanted: [u8; 3]) -> u8 {
     cube.chain(greys).min_by_key(|(_, colour)| distance(*colour)).map_or(7, |(index, _)| index)
 }
 
-/// The first `rows` rows, without the blanks at their ends.
-pub(super) fn lines(buffer: &Buffer, rows: u16, depth: ColourDepth) -> String {
+/// The first `rows` rows without trailing blanks.
+pub(super) fn lines(buffer: &Buffer, rows: u16, with_style: bool) -> String {
     let width = usize::from(buffer.area.width).max(1);
     let mut text = String::new();
     for row in buffer.content.chunks(width).take(rows.into()) {
@@ -41,13 +32,13 @@ pub(super) fn lines(buffer: &Buffer, rows: u16, depth: ColourDepth) -> String {
         let mut current = Style::new();
         let mut hidden = 0;
         for cell in row.iter().take(end) {
-            // Behind a wide character stands a cell that it covers.
+            // A wide character covers the next cell.
             if hidden > 0 {
                 hidden -= 1;
                 continue;
             }
             hidden = cell.symbol().width().saturating_sub(1);
-            let style = if depth == ColourDepth::None { Style::new() } else { style(cell) };
+            let style = if with_style { style(cell) } else { Style::new() };
             if style != current {
                 let _ = write!(text, "{}{style}", current.render_reset());
                 current = style;
@@ -82,11 +73,9 @@ mod tests {
     #[test]
     fn nearest_of_256_colours() {
         for (rgb, index) in
-            [([0, 0, 0], 16), ([255, 255, 255], 231), ([0x44, 0xaa, 0x99], 72), ([8, 8, 8], 232)]
+            [((0, 0, 0), 16), ((255, 255, 255), 231), ((0x44, 0xaa, 0x99), 72), ((8, 8, 8), 232)]
         {
             assert_eq!(nearest(rgb), index, "{rgb:?}");
         }
-        assert_eq!(colour((1, 2, 3), ColourDepth::True), Color::Rgb(1, 2, 3));
-        assert_eq!(colour((1, 2, 3), ColourDepth::None), Color::Reset);
     }
 }

@@ -1,76 +1,28 @@
-//! Areas on each other, in blocks: of every column of cells the moment at which they are highest together.
+//! Draws stacked areas in blocks.
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 
-use super::TerminalOptions;
+use super::interpolate::{moments, values_at};
 use super::layout::Layout;
-use crate::figure::{Figure, Point, Series};
+use super::options::TerminalOptions;
+use crate::figure::Figure;
 
-/// From empty to full, upwards, in eighths of a cell.
+/// The blocks from empty to full, in eighths of a cell.
 const LEVELS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
-/// A series' value at a moment: measured, or on the line between two that were; `None` in a gap.
-pub(super) fn value_at(series: &Series, unix_ms: i64) -> Option<f64> {
-    run_and_value_at(series, unix_ms).map(|(_, value)| value)
-}
-
-/// The same, with the number of the run that it is in.
-pub(super) fn run_and_value_at(series: &Series, unix_ms: i64) -> Option<(usize, f64)> {
-    series.runs.iter().enumerate().find_map(|(number, run)| {
-        let next = run.partition_point(|point| point.unix_ms < unix_ms);
-        let after = run.get(next)?;
-        if after.unix_ms == unix_ms {
-            return Some((number, after.value));
-        }
-        Some((number, between(run.get(next.checked_sub(1)?)?, after, unix_ms)))
-    })
-}
-
-fn between(before: &Point, after: &Point, unix_ms: i64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of any year are below 2^53")]
-    let share = (unix_ms - before.unix_ms) as f64 / (after.unix_ms - before.unix_ms).max(1) as f64;
-    before.value + (after.value - before.value) * share
-}
-
-/// Each series' value at one moment, and their sum; `None` if nothing was measured around it.
-fn values(figure: &Figure, unix_ms: i64) -> Option<(f64, Vec<f64>)> {
-    let mut known = false;
-    let values: Vec<f64> = figure
-        .series
-        .iter()
-        .map(|series| {
-            let value = value_at(series, unix_ms);
-            known |= value.is_some();
-            value.unwrap_or(0.0).max(0.0)
-        })
-        .collect();
-    known.then(|| (values.iter().sum(), values))
-}
-
-/// The sum of all at one moment.
-pub(super) fn sum_at(figure: &Figure, unix_ms: i64) -> Option<f64> {
-    values(figure, unix_ms).map(|(sum, _)| sum)
-}
-
-/// All moments with a value, in order, each once.
-pub(super) fn moments(figure: &Figure) -> Vec<i64> {
-    let points = figure.series.iter().flat_map(|series| series.runs.iter().flatten());
-    let mut moments: Vec<i64> = points.map(|point| point.unix_ms).collect();
-    moments.sort_unstable();
-    moments.dedup();
-    moments
-}
-
+/// Draws stacked areas. Each column shows the moment with the highest sum.
 pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, buffer: &mut Buffer) {
     let moments = moments(figure);
     for column in 0..layout.plot.width {
-        let (from, to) = layout.moments_of(column);
+        let (from, to) = layout.time_of_column(column);
         let first = moments.partition_point(|moment| *moment < from);
         let here = moments.iter().skip(first).take_while(|moment| **moment < to);
-        let highest = here.filter_map(|moment| values(figure, *moment)).max_by(|a, b| a.0.total_cmp(&b.0));
-        // Between two moments that lie farther apart than a column is wide the areas go on.
-        let Some((_, parts)) = highest.or_else(|| values(figure, from + (to - from) / 2)) else { continue };
+        let highest = here.filter_map(|moment| values_at(figure, *moment)).max_by(|a, b| a.0.total_cmp(&b.0));
+        // A column without a moment shows the areas between two.
+        let Some((_, parts)) = highest.or_else(|| values_at(figure, from + (to - from) / 2)) else {
+            continue;
+        };
         let mut below = 0.0;
         let edges: Vec<f64> = parts
             .iter()
@@ -91,11 +43,11 @@ pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, b
     }
 }
 
-/// What of the areas with these upper edges stands in a cell whose lower edge is at `floor`, in eighths of a cell: a
-/// block, the series it is of, and the series above it. `None`: nothing.
+/// The block in the cell with its lower edge at `floor`, its series, and the series above it, for areas with these upper edges.
+/// All lengths are in eighths of a cell. `None` if the cell is empty.
 fn fill(edges: &[f64], floor: f64) -> Option<(&'static str, usize, Option<usize>)> {
     let mut lower_edge: f64 = 0.0;
-    // Series and how much of the cell each covers, from below.
+    // Each series in the cell and its height there, from below.
     let mut parts: Vec<(usize, f64)> = Vec::new();
     for (index, edge) in edges.iter().enumerate() {
         let covered = edge.min(floor + 8.0) - lower_edge.max(floor);
@@ -106,10 +58,10 @@ fn fill(edges: &[f64], floor: f64) -> Option<(&'static str, usize, Option<usize>
     }
     let covered: f64 = parts.iter().map(|part| part.1).sum();
     let largest = |parts: &[(usize, f64)]| parts.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|part| part.0);
-    // A cell has two colours. At the upper end one of them is the ground's.
+    // A cell has two colours. At the top of the stack one of them is the background.
     if covered < 7.5 {
         let lower = largest(&parts)?;
-        // What is more than nothing is seen at the bottom, and half an eighth elsewhere is not.
+        // At the bottom every area is visible, however small.
         let least = if floor == 0.0 { 1.0 } else { 0.0 };
         let level = level(covered.round().max(least));
         return (level != " ").then_some((level, lower, None));

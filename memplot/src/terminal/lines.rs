@@ -1,4 +1,4 @@
-//! Lines in braille. Every point is drawn, so every peak is.
+//! Draws lines in braille. All points are drawn, so no peak is lost.
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
@@ -6,39 +6,32 @@ use ratatui::symbols::Marker;
 use ratatui::widgets::Widget as _;
 use ratatui::widgets::canvas::{Canvas, Context, Line, Points};
 
-use super::TerminalOptions;
-use super::areas::{moments, run_and_value_at};
+use super::interpolate::{moments, value_at};
 use super::layout::Layout;
-use crate::colour::ThemeColour;
+use super::options::TerminalOptions;
+use crate::colour::TEXT;
 use crate::figure::{Figure, Point, Series, TrendLine};
 
-/// The line of the total.
-const TOTAL: ThemeColour = ThemeColour { light: (0x20, 0x24, 0x2a), dark: (0xf0, 0xf2, 0xf4) };
-
-/// The colour of the total's line.
-pub(super) fn total_colour(options: TerminalOptions) -> Color {
-    options.colour(TOTAL)
-}
-
+/// Draws all series, the total and trends.
 pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, buffer: &mut Buffer) {
     let stacked = figure.stacked.then(|| stack(figure));
     let series = stacked.as_ref().unwrap_or(&figure.series);
     let (right, top) = layout.dots();
     let canvas = Canvas::default().marker(Marker::Braille).x_bounds([0.0, right]).y_bounds([0.0, top]).paint(
         |context| {
-            // What counts most is drawn last, over the others.
+            // The most important series comes first: it is drawn last, on top.
             for series in series.iter().rev() {
                 line(context, series, options.series(series.colour), layout);
             }
             if let Some(total) = &figure.total {
-                line(context, total, total_colour(options), layout);
+                line(context, total, options.colour(TEXT), layout);
             }
             for (series, trend) in series.iter().filter_map(|series| Some((series, series.trend.as_ref()?))) {
                 fitted(context, trend, options.series(series.colour), layout);
             }
         },
     );
-    // On a buffer of its own: where no dot is, what stands there stays.
+    // On a buffer of its own: cells without dots keep their content.
     let mut drawn = Buffer::empty(layout.plot);
     canvas.render(layout.plot, &mut drawn);
     for (x, y) in layout.plot.positions().map(|position| (position.x, position.y)) {
@@ -64,7 +57,7 @@ fn line(context: &mut Context, series: &Series, colour: Color, layout: &Layout) 
     }
 }
 
-/// A fitted line, dotted.
+/// Draws a trend as a dotted line.
 fn fitted(context: &mut Context, trend: &TrendLine, colour: Color, layout: &Layout) {
     const DOTS: i32 = 48;
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "moments of a log")]
@@ -80,28 +73,27 @@ fn fitted(context: &mut Context, trend: &TrendLine, colour: Color, layout: &Layo
     context.draw(&Points::new(&dots, colour));
 }
 
-/// The upper edges of stacked areas, for where there are no colours to fill them.
+/// The upper edges of stacked areas, for terminals without colours to fill them.
 fn stack(figure: &Figure) -> Vec<Series> {
     let moments = moments(figure);
     let mut below = vec![0.0; moments.len()];
     let mut edges = Vec::new();
     for series in &figure.series {
         let mut runs: Vec<Vec<Point>> = Vec::new();
-        let mut before = None;
-        for (below, unix_ms) in below.iter_mut().zip(&moments) {
-            let place = run_and_value_at(series, *unix_ms);
-            if let Some((run, value)) = place {
+        let mut last_run = None;
+        for (below, &unix_ms) in below.iter_mut().zip(&moments) {
+            let found = value_at(series, unix_ms);
+            if let Some((run, value)) = found {
                 *below += value.max(0.0);
-                if before != Some(run) {
-                    runs.push(Vec::new());
+                let point = Point { unix_ms, value: *below };
+                match runs.last_mut() {
+                    Some(points) if last_run == Some(run) => points.push(point),
+                    _ => runs.push(vec![point]),
                 }
-                runs.last_mut()
-                    .into_iter()
-                    .for_each(|run| run.push(Point { unix_ms: *unix_ms, value: *below }));
             }
-            before = place.map(|(run, _)| run);
+            last_run = found.map(|(run, _)| run);
         }
-        edges.push(Series { runs, peak: None, last: None, trend: None, ..series.clone() });
+        edges.push(Series { runs, colour: series.colour, ..Series::default() });
     }
     edges
 }

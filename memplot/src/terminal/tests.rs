@@ -28,7 +28,7 @@ fn series(name: &str, colour: usize, runs: &[&[(i64, f64)]]) -> Series {
 fn figure(series: Vec<Series>, stacked: bool) -> Figure {
     Figure {
         title: "Memory of bot.py".into(),
-        subtitle: "100 samples".into(),
+        subtitle: vec!["100 samples".into()],
         unit: Unit::Bytes,
         stacked,
         log_scale: false,
@@ -40,7 +40,7 @@ fn figure(series: Vec<Series>, stacked: bool) -> Figure {
 }
 
 fn drawn(figure: &Figure, size: (u16, u16), depth: ColourDepth) -> String {
-    text(figure, TerminalOptions { size, depth, is_light: false })
+    render(figure, TerminalOptions { size, depth, is_light: false })
 }
 
 /// The cells of a stretch of columns that are no hairline and no blank, from above.

@@ -1,4 +1,4 @@
-//! Words in cells: cut by width, not by letters, and with nothing in them that a terminal would obey.
+//! Text in cells: shortened by width, and without control characters.
 
 use common::columns;
 use common::stdio::escape_controls;
@@ -6,51 +6,31 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use super::layout::Layout;
 use crate::figure::Figure;
+use crate::format::wrap_parts;
 
-/// How many cells a text takes.
+/// The number of cells that a text takes.
 pub(super) fn width(text: &str) -> u16 {
     u16::try_from(columns::width(text)).unwrap_or(u16::MAX)
 }
 
-/// A name without control characters, in at most `cells` cells; one that is longer is cut in its middle.
+/// Escapes control characters, and shortens the middle of a text to fit into `cells`.
 pub(super) fn shorten(text: &str, cells: u16) -> String {
     columns::shortened(&escape_controls(text), cells.into()).into_owned()
 }
 
-/// What helps to find one's way.
+/// The style of secondary text.
 pub(super) fn dim() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }
 
-/// The subtitle in rows of at most so many cells: its parts stay whole where they can.
-pub(super) fn subtitle(figure: &Figure, cells: u16) -> Vec<String> {
-    let mut rows: Vec<String> = Vec::new();
-    for part in figure.subtitle.split("  ·  ").filter(|part| !part.is_empty()) {
-        let part = escape_controls(part);
-        match rows.last_mut() {
-            Some(row) if width(row).saturating_add(width(&part) + 3) <= cells => {
-                row.push_str(" · ");
-                row.push_str(&part);
-            }
-            _ => rows.push(part.into_owned()),
-        }
-    }
-    rows
+/// The subtitle in rows of at most `cells`.
+pub(super) fn subtitle_rows(figure: &Figure, cells: u16) -> Vec<String> {
+    let parts: Vec<String> = figure.subtitle.iter().map(|part| escape_controls(part).into_owned()).collect();
+    wrap_parts(&parts, " · ", |row| width(row) <= cells)
 }
 
-/// Title and subtitle.
-pub(super) fn head(figure: &Figure, layout: &Layout, buffer: &mut Buffer) {
-    let area = buffer.area;
-    let title = (figure.title.clone(), Style::new().add_modifier(Modifier::BOLD));
-    let rows = subtitle(figure, area.width).into_iter().map(|row| (row, dim()));
-    for (y, (text, style)) in (area.y..).zip(std::iter::once(title).chain(rows)).take(layout.head.into()) {
-        write_text(buffer, (area.x, y), &shorten(&text, area.width), style);
-    }
-}
-
-/// Writes a text where it stands inside of the buffer.
+/// Writes the part of a text that is inside the buffer.
 pub(super) fn write_text(buffer: &mut Buffer, (x, y): (u16, u16), text: &str, style: Style) {
     let area = buffer.area;
     if x < area.right() && y < area.bottom() {
@@ -58,15 +38,11 @@ pub(super) fn write_text(buffer: &mut Buffer, (x, y): (u16, u16), text: &str, st
     }
 }
 
-/// Writes a text in the middle of a part of the buffer.
-pub(super) fn centred(text: &str, area: Rect, buffer: &mut Buffer) {
+/// Writes a text in the centre of an area.
+pub(super) fn centre(text: &str, area: Rect, buffer: &mut Buffer) {
     let text = shorten(text, area.width);
-    write_text(
-        buffer,
-        (area.x + (area.width - width(&text)) / 2, area.y + area.height / 2),
-        &text,
-        Style::new(),
-    );
+    let (x, y) = (area.x + (area.width - width(&text)) / 2, area.y + area.height / 2);
+    write_text(buffer, (x, y), &text, Style::new());
 }
 
 #[cfg(test)]

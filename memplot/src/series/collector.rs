@@ -1,0 +1,105 @@
+//! Reads the moments of a log and makes a figure of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use common::cli::Failure;
+use common::log::{Moment, What as Measured};
+
+use super::log_summary::LogSummary;
+use super::request::PlotRequest;
+use super::view::View;
+use super::{build, events};
+use crate::cli::Quantity;
+use crate::figure::{Figure, MarkKind};
+
+/// Collects a log. Its memory is bounded by the plot, not by the log.
+#[derive(Debug)]
+pub struct Collector {
+    log: LogSummary,
+    /// The quantities that may be drawn, the preferred one first.
+    views: Vec<View>,
+    /// The number of each run within its input.
+    runs: BTreeMap<(usize, Arc<str>), usize>,
+    last_run: Option<(usize, Arc<str>)>,
+}
+
+impl Collector {
+    /// An empty collector.
+    #[must_use]
+    pub fn new(request: PlotRequest) -> Self {
+        let quantities = request.quantity.map_or(vec![Quantity::Types, Quantity::Processes], |one| vec![one]);
+        Self {
+            views: quantities.into_iter().map(|quantity| View::new(quantity, &request)).collect(),
+            log: LogSummary::new(request),
+            runs: BTreeMap::new(),
+            last_run: None,
+        }
+    }
+
+    /// Adds a moment.
+    pub fn add(&mut self, moment: &Moment) {
+        let log = &mut self.log;
+        if !log.request.window.admits(moment.unix_ms) {
+            log.outside += 1;
+            return;
+        }
+        match &moment.what {
+            Measured::Tree(tree) => {
+                if let Some(root) = tree.processes.first() {
+                    log.add_process(root.pid, &root.name, root.cmdline.as_ref());
+                }
+            }
+            Measured::Census(census) => {
+                if census.root_pid.is_none_or(|root| root == census.pid) {
+                    log.add_process(census.pid, &census.name, census.cmdline.as_ref());
+                }
+            }
+            Measured::Event(event) => return events::add(&mut log.events, moment.unix_ms, event),
+            Measured::Failed(message) => {
+                log.failed += 1;
+                log.first_failure.get_or_insert_with(|| message.clone());
+            }
+            Measured::Diff(_) => return,
+        }
+        log.moments += 1;
+        log.interval_seconds = log.interval_seconds.or(moment.interval_seconds);
+        let expired = log.request.window.is_relative().then(|| log.request.window.from());
+        self.note_run(moment);
+        for view in &mut self.views {
+            view.add(moment);
+            if let Some(from) = expired {
+                view.drop_before(from, moment.unix_ms);
+            }
+        }
+    }
+
+    /// Marks the start of each run but the first.
+    fn note_run(&mut self, moment: &Moment) {
+        if self.last_run.as_ref().is_some_and(|(input, run)| *input == moment.input && *run == moment.run) {
+            return;
+        }
+        let key = (moment.input, Arc::clone(&moment.run));
+        self.last_run = Some(key.clone());
+        if self.runs.contains_key(&key) {
+            return;
+        }
+        let number = self.runs.keys().filter(|(input, _)| *input == moment.input).count() + 1;
+        self.runs.insert(key, number);
+        if number > 1 {
+            self.log.events.add(moment.unix_ms, MarkKind::Run, || format!("run {number} begins"));
+        }
+    }
+
+    /// Makes the figure of the first view that has values.
+    ///
+    /// # Errors
+    /// If there is nothing to draw. The hint says where the values are.
+    pub fn finish(mut self) -> Result<Figure, Failure> {
+        for view in &mut self.views {
+            view.finish();
+        }
+        let view = self.views.iter().find(|view| view.kept().next().is_some());
+        build::figure(&self.log, view.ok_or_else(|| self.log.nothing_to_draw())?)
+    }
+}
