@@ -80,7 +80,7 @@ fn compare(target: &Target, layout: &Layout, interpreters: &[Addr]) -> Differenc
 
 /// All that is counted, by type.
 fn counts(walked: &HeapWalk) -> (Vec<(String, ScopedCounts)>, [u64; 3]) {
-    let types = walked.types.iter().map(|counted| (counted.of.name(), counted.counts)).collect();
+    let types = walked.types.iter().map(|counted| (counted.ty.name(), counted.counts)).collect();
     (types, [walked.torn, walked.rejected, walked.broken_links])
 }
 

@@ -8,6 +8,7 @@ mod layers;
 mod manifests;
 mod text;
 mod tokens;
+mod versions;
 
 use crate::support::workspace::{self, File};
 
@@ -76,6 +77,21 @@ fn files_form_no_circles() {
         }
     }
     assert_none("files that use each other", &breaches);
+}
+
+#[test]
+fn versions_are_compared_in_layout_alone() {
+    let of_memobj = |file: &&File| file.path.starts_with("memobj/");
+    let in_layout = |file: &&File| file.path.starts_with("memobj/cpython/src/layout/");
+    let files = sources();
+    let layout = files.iter().filter(in_layout).flat_map(versions::comparisons);
+    assert!(layout.count() > 10, "encodings compare versions");
+    let breaches: Vec<String> = files
+        .iter()
+        .filter(|file| of_memobj(file) && !in_layout(file))
+        .flat_map(versions::comparisons)
+        .collect();
+    assert_none("versions are compared outside of memobj/cpython/src/layout/", &breaches);
 }
 
 #[test]

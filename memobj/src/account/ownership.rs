@@ -114,7 +114,7 @@ impl<'h> TypeOwners<'h> {
             first.push(count);
             count = count.saturating_add(pool.handed_out());
         }
-        let numbers = (0..).zip(&walked.types).map(|(number, counted)| (counted.of.at, number)).collect();
+        let numbers = (0..).zip(&walked.types).map(|(number, counted)| (counted.ty.at, number)).collect();
         Self { pools, glibc, numbers, first, blocks: vec![NOBODY; count], outside: HashMap::new() }
     }
 

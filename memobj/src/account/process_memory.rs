@@ -82,7 +82,7 @@ pub fn account_for_process<M: Memory>(
         allocator: allocator.unread.filter(|_| pools.pools.is_empty()),
     };
     let account = account(python.memory, facts, residence, heaps, &known);
-    let types = walked.types.iter().map(|counted| counted.of.name().into()).collect();
+    let types = walked.types.iter().map(|counted| counted.ty.name().into()).collect();
     (coverage, ProcessMemory { account, types })
 }
 

@@ -65,7 +65,7 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
             graph,
             retained,
             dominator_intervals: retained.dominator_intervals(),
-            ends: graph.types().iter().map(|counted| is_end(&counted.of)).collect(),
+            ends: graph.types().iter().map(|counted| is_end(&counted.ty)).collect(),
             labels: vec![FREE; graph.objects()],
             touched: Vec::new(),
             left: (graph.references().edges() as u64).saturating_mul(MAX_ROUNDS).saturating_add(MAX_EDGES),

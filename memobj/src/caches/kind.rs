@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use crate::names::NameReader;
-use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::builtins::Growth;
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
@@ -41,8 +41,8 @@ impl CacheKind {
             return Self::Other;
         }
         match of.kind {
-            Some(Builtin::LruCache) => return Self::Lru,
-            Some(Builtin::Dict | Builtin::OrderedDict | Builtin::DefaultDict) => return Self::Table,
+            Some(kind) if kind.growth() == Growth::Results => return Self::Lru,
+            Some(kind) if kind.growth() == Growth::Keys => return Self::Table,
             _ if of.class.is_none() => return Self::Other,
             _ => {}
         }

@@ -266,7 +266,7 @@ fn types(walked: &HeapWalk, account: Option<&PoolCoverage>, scope: Scope) -> Vec
         Scope::Reachable | Scope::Heap => counted.counts.heap,
     };
     let mut counts: BTreeMap<Addr, (&Type, ObjectCount)> = BTreeMap::new();
-    let found = walked.types.iter().map(|counted| (&counted.of, of(counted)));
+    let found = walked.types.iter().map(|counted| (&counted.ty, of(counted)));
     let besides = account.filter(|_| scope == Scope::Heap).into_iter().flat_map(|account| &account.unreached);
     for (of, count) in found.chain(besides.map(|unreached| (&unreached.of, unreached.count))) {
         let (_, sum) = counts.entry(of.at).or_insert((of, ObjectCount::default()));

@@ -7,7 +7,7 @@ use crate::graph::NodeId;
 use crate::names::suspended::is_task;
 use crate::names::{NameReader, Reference};
 use crate::object_graph::{Liveness, ObjectGraph, TypeIndex};
-use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::builtins::{Builtin, Content};
 use memobj_cpython::heap::types::Type;
 use memobj_process::memory::Memory;
 
@@ -120,7 +120,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         let types = self.graph().types();
         let mut all = Vec::with_capacity(types.len());
         for counted in types {
-            all.push(self.owner_rule(&counted.of));
+            all.push(self.owner_rule(&counted.ty));
         }
         all
     }
@@ -239,9 +239,8 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 continue;
             }
             let kind = graph.type_of(node).and_then(|of| of.kind);
-            let is_small =
-                matches!(kind, Some(Builtin::Str | Builtin::Int | Builtin::Number | Builtin::Bytes))
-                    && graph.size(node) < SMALL_VALUE_BYTES;
+            let is_small = kind.is_some_and(|kind| kind.content() == Content::Value)
+                && graph.size(node) < SMALL_VALUE_BYTES;
             let from = at.unwrap_or_default();
             let Some((word, role)) = self.namer.follow(from, of, open.role, &reference, to) else {
                 continue;

@@ -17,7 +17,7 @@ pub fn sample_objects(holders: &Holders<'_>) -> Vec<ObjectSample> {
     let links = holders.graph();
     let mut of_types = Sampler::new(links.types().iter().map(|counted| {
         let heap = counted.counts.heap;
-        (counted.of.name().into(), heap.objects, heap.bytes)
+        (counted.ty.name().into(), heap.objects, heap.bytes)
     }));
     let places = holders.holder_totals().into_iter().zip(holders.places());
     let mut of_holders =
@@ -25,7 +25,7 @@ pub fn sample_objects(holders: &Holders<'_>) -> Vec<ObjectSample> {
     links.each_object(|node, at| {
         let kind = links.type_index(node).0 as usize;
         let Some(of) = links.types().get(kind) else { return };
-        let mark = Fingerprints::fingerprint(at.0, of.of.at.0);
+        let mark = Fingerprints::fingerprint(at.0, of.ty.at.0);
         of_types.insert(kind, mark);
         if let Some(place) = holders.holder(node) {
             of_holders.insert(place.0 as usize, mark);

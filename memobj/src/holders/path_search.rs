@@ -51,8 +51,8 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
         let types = graph.types();
         let mut rules = Self {
             graph,
-            classes: types.iter().map(|counted| class(counted.of.kind, counted.of.is_metatype())).collect(),
-            types: types.iter().map(|counted| graph.node(counted.of.at)).collect(),
+            classes: types.iter().map(|counted| class(counted.ty.kind, counted.ty.is_metatype())).collect(),
+            types: types.iter().map(|counted| graph.node(counted.ty.at)).collect(),
             dicts: vec![0; graph.objects().div_ceil(64)],
             modules: HashMap::new(),
             imported: HashSet::new(),

@@ -138,7 +138,7 @@ fn by_type(holders: &Holders<'_>, retained: &RetainedSizes) -> BTreeMap<Arc<str>
     let mut groups = Vec::with_capacity(graph.types().len());
     for counted in graph.types() {
         let next = numbers.len();
-        groups.push(*numbers.entry(counted.of.name().into()).or_insert(next));
+        groups.push(*numbers.entry(counted.ty.name().into()).or_insert(next));
     }
     let group = |node: NodeId| groups.get(graph.type_index(node).0 as usize).copied();
     let sums = retained.by_group(numbers.len(), group);

@@ -125,7 +125,7 @@ impl Holders<'_> {
         let mut known = Known { namer, steps: HashMap::new(), types: HashMap::new() };
         let mut found = Vec::new();
         for (counted, index) in self.graph.types().iter().zip(0..) {
-            let full = counted.of.name();
+            let full = counted.ty.name();
             let is_meant = full == name || full.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
             if is_meant {
                 found.push(self.why_of(&mut known, full, TypeIndex(index), sample));

@@ -8,7 +8,7 @@ use crate::holders::ObjectTotals;
 use crate::holders::why::ReferencePath;
 use crate::names::{NameReader, Reference, qualified_name};
 use crate::object_graph::TypeIndex;
-use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::builtins::{Builtin, Growth};
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::memory::Memory;
@@ -273,15 +273,13 @@ impl LeakFinder<'_, '_> {
     /// How heads of a type were added to what most of them were.
     fn how(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
         let links = self.holders.graph();
-        match links.type_of(node).and_then(|of| of.kind) {
-            Some(Builtin::Dict | Builtin::OrderedDict | Builtin::DefaultDict) if self.is_of_cache(node) => {
-                GrowthMode::Cached
-            }
-            Some(Builtin::Dict | Builtin::OrderedDict | Builtin::DefaultDict) => GrowthMode::KeysSet,
-            Some(Builtin::Set) => GrowthMode::Added,
-            Some(Builtin::LruCache) => GrowthMode::Cached,
-            Some(Builtin::List | Builtin::Deque | Builtin::Tuple) => self.sequence_mode(of, node),
-            _ => GrowthMode::Linked,
+        match links.type_of(node).and_then(|of| of.kind).map_or(Growth::Fixed, Builtin::growth) {
+            Growth::Keys if self.is_of_cache(node) => GrowthMode::Cached,
+            Growth::Keys => GrowthMode::KeysSet,
+            Growth::Elements => GrowthMode::Added,
+            Growth::Results => GrowthMode::Cached,
+            Growth::Items | Growth::Copies => self.sequence_mode(of, node),
+            Growth::Fixed => GrowthMode::Linked,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
 use crate::object_graph::Liveness;
 use crate::survivors::Generations;
-use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::builtins::Growth;
 use memobj_cpython::heap::types::Type;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
@@ -327,13 +327,5 @@ fn mark_companions(found: &mut [Candidate]) {
 
 /// Whether objects of a type are containers that grow.
 pub(super) fn has_items(of: &Type) -> bool {
-    let grows = [
-        Builtin::List,
-        Builtin::Dict,
-        Builtin::OrderedDict,
-        Builtin::DefaultDict,
-        Builtin::Set,
-        Builtin::Deque,
-    ];
-    of.kind.is_some_and(|kind| grows.contains(&kind))
+    of.kind.is_some_and(|kind| matches!(kind.growth(), Growth::Keys | Growth::Items | Growth::Elements))
 }

@@ -243,7 +243,7 @@ impl History {
             places.push(word);
         }
         let types = holders.graph().types();
-        let types = types.iter().map(|counted| self.types.number(&counted.of.name().into())).collect();
+        let types = types.iter().map(|counted| self.types.number(&counted.ty.name().into())).collect();
         PlaceIds { places, types }
     }
 }

@@ -139,7 +139,7 @@ impl LeakTracker {
             .map_err(|error: TooLarge| too_many(format!("objects cannot be tracked: {error}")))?;
         let mut names = NameReader::new(python);
         let links = holders.graph();
-        let counts: Vec<bool> = links.types().iter().map(|counted| find::has_items(&counted.of)).collect();
+        let counts: Vec<bool> = links.types().iter().map(|counted| find::has_items(&counted.ty)).collect();
         let ids = self.history.add(holders, &generations, |node| {
             let counts = counts.get(links.type_index(node).0 as usize).is_some_and(|&counts| counts);
             let at = counts.then(|| links.address(node)).flatten();

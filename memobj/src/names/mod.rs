@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::object_graph::read_references;
-use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::builtins::{Builtin, Content};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::referents::EdgeKind;
 use memobj_cpython::heap::types::Type;
@@ -148,19 +148,15 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
     pub fn entries(&mut self, at: Addr) -> Option<u64> {
         let of = self.type_of(at)?;
         let (memory, layout) = (self.python.memory, self.python.layout);
-        let offset = match of.kind? {
-            Builtin::Dict | Builtin::FrozenDict | Builtin::OrderedDict | Builtin::DefaultDict => {
-                layout.dict_object.ma_used
-            }
-            Builtin::List | Builtin::Tuple | Builtin::StructSequence | Builtin::Deque => {
-                layout.var_object.ob_size
-            }
-            Builtin::Set => layout.set_object.used,
-            Builtin::LruCache => {
+        let offset = match of.kind?.content() {
+            Content::Entries => layout.dict_object.ma_used,
+            Content::Items => layout.var_object.ob_size,
+            Content::Elements => layout.set_object.used,
+            Content::Results => {
                 let cache = memory.read_pointer(at, layout.lru_cache_object.cache).ok()?;
                 return self.entries(cache).filter(|_| cache != at);
             }
-            _ => return None,
+            Content::Value | Content::Other => return None,
         };
         memory.read_count(at, offset).ok()
     }

@@ -163,7 +163,7 @@ impl<'w> ObjectGraph<'w> {
     /// A type.
     #[must_use]
     pub fn type_at(&self, index: TypeIndex) -> Option<&'w Type> {
-        self.types.get(index.0 as usize).map(|counted| &counted.of)
+        self.types.get(index.0 as usize).map(|counted| &counted.ty)
     }
 
     /// The type of an object.
@@ -235,7 +235,7 @@ fn read_rows<M: Memory>(
     threads: usize,
 ) -> Result<Vec<Rows>, Error> {
     let indices: HashMap<Addr, TypeIndex> =
-        walked.types.iter().zip(0..).map(|(counted, index)| (counted.of.at, TypeIndex(index))).collect();
+        walked.types.iter().zip(0..).map(|(counted, index)| (counted.ty.at, TypeIndex(index))).collect();
     let parts = ranks.parts(threads);
     if parts.len() <= 1 {
         let part = parts.first().cloned().unwrap_or_default();

@@ -110,7 +110,7 @@ impl ObjectGraph<'_> {
 
     /// The static types, with or without objects.
     fn static_types<M: Memory>(&self, python: &PythonHeap<'_, M>) -> Vec<NodeId> {
-        let is_metatype: Vec<bool> = self.types.iter().map(|counted| counted.of.is_metatype()).collect();
+        let is_metatype: Vec<bool> = self.types.iter().map(|counted| counted.ty.is_metatype()).collect();
         let is_static = |node: &NodeId| {
             let of_type = is_metatype.get(self.type_index(*node).0 as usize).is_some_and(|&is| is);
             let flags =

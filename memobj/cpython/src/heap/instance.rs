@@ -28,10 +28,10 @@ impl InlineValues {
     /// # Errors
     /// If it cannot be read.
     #[inline]
-    pub fn read<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Result<Self, Unreadable> {
+    pub fn read<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, ty: &Type) -> Result<Self, Unreadable> {
         let none = Unreadable { at };
         let known = python.layout.dict_values.as_ref().ok_or(none)?;
-        let values = at.plus(of.basicsize);
+        let values = at.plus(ty.basicsize);
         Ok(Self {
             first: values.plus(u64::from(known.values)),
             capacity: u64::from(python.memory.read_byte(values, known.capacity.ok_or(none)?)?),
@@ -47,19 +47,19 @@ impl InlineValues {
 pub fn read_dict_slot<M: Memory>(
     python: &PythonHeap<'_, M>,
     at: Addr,
-    of: &Type,
+    ty: &Type,
 ) -> Result<Option<Addr>, Unreadable> {
-    if of.dictoffset == 0 {
+    if ty.dictoffset == 0 {
         return Ok(None);
     }
-    if of.dictoffset > 0 {
-        return Ok(Some(at.plus(of.dictoffset.unsigned_abs())));
+    if ty.dictoffset > 0 {
+        return Ok(Some(at.plus(ty.dictoffset.unsigned_abs())));
     }
     // From the end of an object of variable size, which is rounded up to words.
-    let items = read_item_count(python, at, of)?;
-    let size = of.basicsize.wrapping_add(items.wrapping_mul(of.itemsize.unsigned_abs()));
+    let items = read_item_count(python, at, ty)?;
+    let size = ty.basicsize.wrapping_add(items.wrapping_mul(ty.itemsize.unsigned_abs()));
     let size = size.wrapping_add(7) & !7;
-    Ok(Some(at.plus(size).minus(of.dictoffset.unsigned_abs())))
+    Ok(Some(at.plus(size).minus(ty.dictoffset.unsigned_abs())))
 }
 
 /// How many items an object of variable size has. An `int`'s sign is in that number, and newer ones keep it elsewhere.
@@ -70,11 +70,11 @@ pub fn read_dict_slot<M: Memory>(
 pub fn read_item_count<M: Memory>(
     python: &PythonHeap<'_, M>,
     at: Addr,
-    of: &Type,
+    ty: &Type,
 ) -> Result<u64, Unreadable> {
     let (memory, layout) = (python.memory, python.layout);
     match layout.encodings.long {
-        LongEncoding::LvTag if of.kind == Some(Builtin::Int) => {
+        LongEncoding::LvTag if ty.kind == Some(Builtin::Int) => {
             let tag = memory.read_word(at, layout.long_object.lv_tag.ok_or(Unreadable { at })?)?;
             // The sign and a mark are in the low bits.
             Ok(tag >> 3)

@@ -15,6 +15,25 @@ const OWNS_DATA: u32 = 4;
 /// `NPY_OBJECT`.
 const OBJECT: i32 = 17;
 
+/// The scalars by the bytes of their value, under their names before numpy 2.0 and since (`numpy/core/src/multiarray/scalartypes.c.src`).
+const SCALARS: &[(u8, &[&str])] = &[
+    (1, &["bool_", "bool", "int8", "uint8"]),
+    (2, &["int16", "uint16", "float16"]),
+    (4, &["int32", "uint32", "float32"]),
+    (8, &["int64", "uint64", "longlong", "ulonglong", "float64", "complex64", "datetime64", "timedelta64"]),
+    (16, &["float128", "longdouble", "complex128"]),
+    (32, &["complex256", "clongdouble"]),
+];
+
+/// The bytes of the value of a scalar whose type has this name in C; `None` if it is none of numpy's.
+pub fn scalar_bytes(tp_name: &[u8]) -> Option<u8> {
+    let name = tp_name.strip_prefix(b"numpy.")?;
+    SCALARS
+        .iter()
+        .find(|(_, names)| names.iter().any(|known| known.as_bytes() == name))
+        .map(|(bytes, _)| *bytes)
+}
+
 /// The head of an array.
 #[derive(Debug, Clone, Copy)]
 pub struct NumpyArray {

@@ -8,8 +8,8 @@ use memobj_process::addr::Addr;
 use memobj_process::error::Error;
 use memobj_process::memory::{Memory, Unreadable};
 
-use crate::object::dict;
 use crate::object::memory_ext::MemoryExt;
+use crate::object::{dict, str_header};
 
 /// The most types of C whose state an interpreter keeps (3.13: 200 of its own, 10 of extensions). A bound, no fact.
 const MANAGED_STATIC_TYPES: u64 = 4096;
@@ -152,6 +152,49 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
             }
         }
         Ok(None)
+    }
+
+    /// A string; `None` if the object at `at` is none.
+    pub fn read_str(&self, at: Addr) -> Result<Option<String>, Unreadable> {
+        let tp_flags = self.memory.read_word(self.read_type_of(at)?, self.layout.type_object.tp_flags)?;
+        if tp_flags & flags::UNICODE_SUBCLASS == 0 {
+            return Ok(None);
+        }
+        str_header::read_text(self.memory, self.layout, at).map(Some)
+    }
+
+    /// An item of a dict; `None` if the object at `at` is no dict, or has none.
+    pub fn read_dict_item(&self, at: Addr, name: &str) -> Result<Option<Addr>, Unreadable> {
+        let tp_flags = self.memory.read_word(self.read_type_of(at)?, self.layout.type_object.tp_flags)?;
+        if tp_flags & flags::DICT_SUBCLASS == 0 {
+            return Ok(None);
+        }
+        dict::read_item(self.memory, self.layout, at, name)
+    }
+
+    /// How many items an object of a named tuple of C has, hidden ones too (`REAL_SIZE_TP` in `Objects/structseq.c`): the
+    /// `n_fields` of its type.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_struct_sequence_fields(&self, ty: Addr) -> Result<u64, Unreadable> {
+        let dict = self.read_type_dict(ty)?;
+        let Some(fields) = self.read_dict_item(dict, "n_fields")? else { return Ok(0) };
+        // A small `int`: its first digit.
+        let digit = self.memory.read_int(fields, self.layout.long_object.ob_digit)?;
+        Ok(u64::try_from(digit).unwrap_or(0))
+    }
+
+    /// What `ctypes` keeps of the type at `at` behind the struct of all types (3.13 and newer); `None` of one that is abstract.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_ctypes_info(&self, at: Addr) -> Result<Option<Addr>, Unreadable> {
+        let Some(known) = &self.layout.ctypes_info else { return Ok(None) };
+        // `PyObject_GetTypeData`: aligned for anything.
+        let struct_size = u64::from(self.layout.heap_type_object.size);
+        let info = at.plus(struct_size.checked_next_multiple_of(16).unwrap_or(struct_size));
+        Ok((self.memory.read_int(info, known.initialized)? != 0).then_some(info))
     }
 }
 

@@ -84,7 +84,7 @@ impl ScopedCounts {
 #[derive(Debug, Clone)]
 pub struct TypeStats {
     /// The type.
-    pub of: Type,
+    pub ty: Type,
     /// Its objects.
     pub counts: ScopedCounts,
 }
@@ -229,14 +229,14 @@ pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Resul
 /// The types that all threads found, each once.
 fn merge_types(all: Vec<WorkerResult>) -> Vec<TypeStats> {
     let mut types: BTreeMap<Addr, TypeStats> = BTreeMap::new();
-    for (of, counts) in all.into_iter().flat_map(|found| found.types) {
+    for (ty, counts) in all.into_iter().flat_map(|found| found.types) {
         if counts == ScopedCounts::default() {
             continue;
         }
-        match types.entry(of.at) {
+        match types.entry(ty.at) {
             Entry::Occupied(mut entry) => entry.get_mut().counts.merge(&counts),
             Entry::Vacant(entry) => {
-                entry.insert(TypeStats { of, counts });
+                entry.insert(TypeStats { ty, counts });
             }
         }
     }
@@ -379,7 +379,7 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
                 }
             }
         }
-        let types = self.types.list().iter().map(|of| Type::clone(of)).zip(self.counts).collect();
+        let types = self.types.list().iter().map(|ty| Type::clone(ty)).zip(self.counts).collect();
         WorkerResult { types, rejected: self.rejected, torn: self.torn }
     }
 
@@ -396,16 +396,16 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
             self.rejected.push(at);
             return;
         };
-        let Some(of) = self.types.get(id).map(Rc::clone) else { return };
+        let Some(ty) = self.types.get(id).map(Rc::clone) else { return };
         self.counts.resize(self.types.list().len(), ScopedCounts::default());
         if self.counts.get(id.0 as usize) == Some(&ScopedCounts::default()) {
-            self.note_type(of.at);
+            self.note_type(ty.at);
         }
 
         let mut torn = false;
-        let size = read_size(self.shared.python, at, &of).unwrap_or_else(|_| {
+        let size = read_size(self.shared.python, at, &ty).unwrap_or_else(|_| {
             torn = true;
-            Size { bytes: of.basicsize, overhead_bytes: 0 }
+            Size { bytes: ty.basicsize, overhead_bytes: 0 }
         });
         if let Some(counts) = self.counts.get_mut(id.0 as usize) {
             let scope = match (self.sweep, swept) {
@@ -422,14 +422,14 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
         let reached = if self.sweep == Sweep::Hidden { self.set } else { &self.shared.reachable };
         let mut follow =
             FollowEdges { reached, index, stack: &mut self.stack, cursor: Cursor::default(), words: 0 };
-        torn |= reader.read_visited(at, &of, &mut follow).is_err();
+        torn |= reader.read_visited(at, &ty, &mut follow).is_err();
         let followed = if self.sweep == Sweep::Hidden {
-            torn |= reader.read_hidden(at, &of, &mut follow).is_err();
+            torn |= reader.read_hidden(at, &ty, &mut follow).is_err();
             follow.words
         } else {
             let hidden = &self.shared.hidden;
             let mut note = NoteHidden { reached, hidden, index, cursor: follow.cursor, words: follow.words };
-            torn |= reader.read_hidden(at, &of, &mut note).is_err();
+            torn |= reader.read_hidden(at, &ty, &mut note).is_err();
             note.words
         };
         self.torn += u64::from(torn);

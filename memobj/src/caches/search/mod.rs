@@ -78,7 +78,7 @@ pub(super) fn search<M: Memory>(
     now: Option<ClockReadings>,
 ) -> Vec<CacheCandidate> {
     let cache_kinds =
-        holders.graph().types().iter().map(|counted| CacheKind::from_type(names, &counted.of)).collect();
+        holders.graph().types().iter().map(|counted| CacheKind::from_type(names, &counted.ty)).collect();
     let mut search = Search {
         holders,
         names,
@@ -228,7 +228,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         let graph = self.holders.graph();
         let mut by_type: HashMap<u32, (Vec<Arc<str>>, usize)> = HashMap::new();
         for (index, (cache_kind, counted)) in (0..).zip(self.cache_kinds.iter().zip(graph.types())) {
-            let of = &counted.of;
+            let of = &counted.ty;
             if *cache_kind == CacheKind::Instance && !self.holders.modules().is_standard(&of.module) {
                 let mut called = self.names.attributes_of(of);
                 called.retain(|name| is_cache(name));

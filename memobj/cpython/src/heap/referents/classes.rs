@@ -8,9 +8,9 @@ use crate::layout::flags;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::instance;
-use super::super::types::{Class, Type};
-use super::{EdgeKind, EdgeSink, ReferenceReader};
+use super::reader::{EdgeKind, EdgeSink, ReferenceReader};
+use crate::heap::instance;
+use crate::heap::types::{Class, Type};
 use crate::object::dict::KeysTable;
 use crate::object::memory_ext::MemoryExt;
 
@@ -19,22 +19,22 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     pub(super) fn read_class_part(
         &mut self,
         at: Addr,
-        of: &Type,
+        ty: &Type,
         class: &Class,
         sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         for &slot in &class.slots {
-            sink.edge(self.memory().read_pointer(at, slot)?, EdgeKind::Visited);
+            self.member(at, slot, EdgeKind::Visited, sink)?;
         }
         if class.dict {
-            if of.flags & flags::MANAGED_DICT != 0 {
-                self.read_managed_dict(at, of, sink)?;
-            } else if let Some(dict) = instance::read_dict_slot(self.python, at, of)? {
-                sink.edge(self.memory().read_pointer(dict, 0)?, EdgeKind::Visited);
+            if ty.flags & flags::MANAGED_DICT != 0 {
+                self.read_managed_dict(at, ty, sink)?;
+            } else if let Some(dict) = instance::read_dict_slot(self.python, at, ty)? {
+                self.member(dict, 0, EdgeKind::Visited, sink)?;
             }
         }
         if class.visits_type {
-            sink.edge(of.at, EdgeKind::Visited);
+            sink.edge(ty.at, EdgeKind::Visited);
         }
         Ok(())
     }
@@ -44,7 +44,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     pub(super) fn read_managed_dict(
         &mut self,
         at: Addr,
-        of: &Type,
+        ty: &Type,
         sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let memory = self.memory();
@@ -54,15 +54,14 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             InstanceAttributes::ValuesAndDict { values_before, dict_before } => {
                 let array = memory.read_pointer(at.minus(u64::from(values_before)), 0)?;
                 if !array.is_null() {
-                    self.read_values(of, array, sink)?;
+                    self.read_values(ty, array, sink)?;
                 }
-                sink.edge(memory.read_pointer(at.minus(u64::from(dict_before)), 0)?, EdgeKind::Visited);
-                Ok(())
+                self.member(at.minus(u64::from(dict_before)), 0, EdgeKind::Visited, sink)
             }
             InstanceAttributes::TaggedWord { word_before, .. } => {
                 let word = memory.read_word(at.minus(u64::from(word_before)), 0)?;
                 if word & 1 != 0 {
-                    self.read_values(of, Addr(word.wrapping_add(1)), sink)
+                    self.read_values(ty, Addr(word.wrapping_add(1)), sink)
                 } else {
                     sink.edge(Addr(word), EdgeKind::Visited);
                     Ok(())
@@ -70,12 +69,10 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             }
             InstanceAttributes::InlineValues { dict_before, first, .. } => {
                 let dict = memory.read_pointer(at.minus(u64::from(dict_before)), 0)?;
-                if of.flags & flags::INLINE_VALUES != 0 && (first == VisitedFirst::Values || dict.is_null()) {
-                    let values = instance::InlineValues::read(self.python, at, of)?;
+                if ty.flags & flags::INLINE_VALUES != 0 && (first == VisitedFirst::Values || dict.is_null()) {
+                    let values = instance::InlineValues::read(self.python, at, ty)?;
                     if values.valid {
-                        return memory.read_words(values.first, values.capacity, |value| {
-                            sink.edge(Addr(value), EdgeKind::Visited)
-                        });
+                        return self.array(values.first, values.capacity, sink);
                     }
                 }
                 sink.edge(dict, EdgeKind::Visited);
@@ -85,14 +82,14 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// The values at `array`, as many as the class has names for.
-    fn read_values(&mut self, of: &Type, array: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    fn read_values(&mut self, ty: &Type, array: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
         let layout = self.python.layout;
-        let keys = self.memory().read_pointer(of.at, layout.heap_type_object.ht_cached_keys)?;
+        let keys = self.memory().read_pointer(ty.at, layout.heap_type_object.ht_cached_keys)?;
         if keys.is_null() {
             return Ok(());
         }
         let names = KeysTable::read(self.memory(), layout, keys)?.used;
         let first = crate::object::dict::first_value(layout, array);
-        self.memory().read_words(first, names, |value| sink.edge(Addr(value), EdgeKind::Visited))
+        self.array(first, names, sink)
     }
 }

@@ -4,54 +4,64 @@ use crate::layout::encoding::{InstanceAttributes, VisitedFirst};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::cycle_guard::CycleGuard;
-use super::super::types::Type;
-use super::{EdgeKind, EdgeSink, ReferenceReader};
+use super::reader::{EdgeKind, EdgeSink, ReferenceReader};
+use crate::heap::cycle_guard::CycleGuard;
+use crate::heap::types::Type;
 use crate::object::dict::{self, KeyKind, KeysTable};
 use crate::object::memory_ext::MemoryExt;
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `list_traverse`.
     #[inline]
-    pub(super) fn read_list(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_list(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let layout = self.python.layout;
         let count = self.memory().read_count(at, layout.var_object.ob_size)?;
         if count == 0 {
             return Ok(());
         }
         let items = self.memory().read_pointer(at, layout.list_object.ob_item)?;
-        self.memory().read_words(items, count, |item| sink.edge(Addr(item), EdgeKind::Visited))
+        self.array(items, count, sink)
     }
 
-    /// `tuple_traverse`, and `hidden` items more.
+    /// `tuple_traverse`.
     #[inline]
     pub(super) fn read_tuple(
         &mut self,
         at: Addr,
-        hidden: u64,
+        _: &Type,
         sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let layout = self.python.layout;
-        let count = self.memory().read_count(at, layout.var_object.ob_size)?.saturating_add(hidden);
-        let items = at.plus(u64::from(layout.tuple_object.ob_item));
-        self.memory().read_words(items, count, |item| sink.edge(Addr(item), EdgeKind::Visited))
+        let count = self.memory().read_count(at, layout.var_object.ob_size)?;
+        self.array(at.plus(u64::from(layout.tuple_object.ob_item)), count, sink)
     }
 
     /// `structseq_traverse`: what is past the visible items too (`REAL_SIZE`).
     pub(super) fn read_struct_sequence(
         &mut self,
         at: Addr,
-        of: &Type,
+        ty: &Type,
         sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
-        let visible = self.memory().read_count(at, self.python.layout.var_object.ob_size)?;
-        let hidden = self.types.read_struct_sequence_fields(of)?.saturating_sub(visible);
-        self.read_tuple(at, hidden, sink)
+        let layout = self.python.layout;
+        let visible = self.memory().read_count(at, layout.var_object.ob_size)?;
+        let count = self.python.read_struct_sequence_fields(ty.at)?.max(visible);
+        self.array(at.plus(u64::from(layout.tuple_object.ob_item)), count, sink)
     }
 
     /// `dict_traverse`.
     #[inline]
-    pub(super) fn read_dict(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_dict(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let table = memory.read_pointer(at, layout.dict_object.ma_keys)?;
@@ -72,7 +82,18 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             return Ok(());
         }
         let first = dict::first_value(layout, values);
-        memory.read_words(first, keys.used, |value| sink.edge(Addr(value), EdgeKind::Visited))
+        self.array(first, keys.used, sink)
+    }
+
+    /// `defdict_traverse` (`Modules/_collectionsmodule.c`).
+    pub(super) fn read_default_dict(
+        &mut self,
+        at: Addr,
+        ty: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        self.member(at, self.python.layout.defdict_object.default_factory, EdgeKind::Visited, sink)?;
+        self.read_dict(at, ty, sink)
     }
 
     /// Whether a dict's `tp_traverse` visits its keys.
@@ -101,7 +122,12 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
 
     /// The keys that `dict_traverse` leaves out, as they are plain strings.
     #[inline]
-    pub(super) fn read_string_keys(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_string_keys(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let table = memory.read_pointer(at, layout.dict_object.ma_keys)?;
@@ -113,22 +139,32 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `odict_traverse` (`Objects/odictobject.c`): the keys of its nodes, then as a dict.
-    pub(super) fn read_ordered_dict(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_ordered_dict(
+        &mut self,
+        at: Addr,
+        ty: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let (known, node) = (&layout.odict_object, &layout.odict_node);
-        sink.edge(memory.read_pointer(at, known.od_inst_dict)?, EdgeKind::Visited);
+        self.member(at, known.od_inst_dict, EdgeKind::Visited, sink)?;
         let mut link = memory.read_pointer(at, known.od_first)?;
         let mut chain = CycleGuard::default();
         while chain.advance(link) {
-            sink.edge(memory.read_pointer(link, node.key)?, EdgeKind::Visited);
+            self.member(link, node.key, EdgeKind::Visited, sink)?;
             link = memory.read_pointer(link, node.next)?;
         }
-        self.read_dict(at, sink)
+        self.read_dict(at, ty, sink)
     }
 
     /// `set_traverse` (`Objects/setobject.c`).
-    pub(super) fn read_set(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_set(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let known = &self.python.layout.set_object;
         let slots = memory.read_count(at, known.mask)?.saturating_add(1);
@@ -143,7 +179,12 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `deque_traverse` (`Modules/_collectionsmodule.c`).
-    pub(super) fn read_deque(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_deque(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let (known, of_block) = (&layout.deque_object, &layout.deque_block);
@@ -157,9 +198,9 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             else {
                 break;
             };
-            let data = block.plus(u64::from(of_block.data)).plus(index * 8);
-            memory.read_words(data, count, |item| sink.edge(Addr(item), EdgeKind::Visited))?;
-            left -= count;
+            let data = block.plus(u64::from(of_block.data)).plus(index.saturating_mul(8));
+            self.array(data, count, sink)?;
+            left = left.saturating_sub(count);
             index = 0;
             block = memory.read_pointer(block, of_block.rightlink)?;
         }
@@ -167,7 +208,12 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `lru_cache_tp_traverse` (`Modules/_functoolsmodule.c`): the nodes of its ring with what they hold, then its members.
-    pub(super) fn read_lru_cache(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_lru_cache(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let (known, node) = (&layout.lru_cache_object, &layout.lru_list_elem);
@@ -175,8 +221,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         let mut link = memory.read_pointer(root, node.next)?;
         let mut chain = CycleGuard::default();
         while link != root && chain.advance(link) {
-            sink.edge(memory.read_pointer(link, node.key)?, EdgeKind::Visited);
-            sink.edge(memory.read_pointer(link, node.result)?, EdgeKind::Visited);
+            self.members(link, [Some(node.key), Some(node.result)], EdgeKind::Visited, sink)?;
             // Since the nodes have a type of their own, made at run time (3.10).
             if known.lru_list_elem_type.is_some() {
                 sink.edge(self.python.read_type_of(link)?, EdgeKind::Visited);
@@ -191,9 +236,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             Some(known.cache_info_type),
             Some(known.dict),
         ];
-        for member in members.into_iter().flatten() {
-            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
-        }
+        self.members(at, members, EdgeKind::Visited, sink)?;
         Ok(())
     }
 }

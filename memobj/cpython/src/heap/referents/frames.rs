@@ -8,17 +8,22 @@ use crate::layout::fields::InterpreterFrame;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::builtins::Builtin;
-use super::super::types::TypeRegistry;
-use super::{EdgeKind, EdgeSink, ReferenceReader};
+use super::reader::{EdgeKind, EdgeSink, ReferenceReader};
+use crate::heap::builtins::Builtin;
+use crate::heap::types::Type;
 use crate::object::memory_ext::MemoryExt;
 
-/// The most slots of one frame. A bound, no fact.
+/// The most slots of one frame: far beyond any function's.
 const MAX_SLOTS: u64 = 1 << 20;
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `func_traverse`.
-    pub(super) fn read_function(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_function(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let known = &self.python.layout.function_object;
         let members = [
             Some(known.func_code),
@@ -36,14 +41,17 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             known.func_typeparams,
             Some(known.func_qualname),
         ];
-        for member in members.into_iter().flatten() {
-            sink.edge(self.memory().read_pointer(at, member)?, EdgeKind::Visited);
-        }
+        self.members(at, members, EdgeKind::Visited, sink)?;
         Ok(())
     }
 
     /// `frame_traverse`.
-    pub(super) fn read_frame(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_frame(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.frame_object;
@@ -58,9 +66,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             known.f_locals_cache,
             known.f_overwritten_fast_locals,
         ];
-        for member in members.into_iter().flatten() {
-            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
-        }
+        self.members(at, members, EdgeKind::Visited, sink)?;
         if let (Some(inner), Some(frame)) = (known.f_frame, &layout.interpreter_frame) {
             let inner = memory.read_pointer(at, inner)?;
             if self.is_owned_by_frame_object(inner, frame)? {
@@ -105,9 +111,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let memory = self.memory();
-        for member in [known.frame_obj, known.f_locals] {
-            sink.edge(memory.read_pointer(at, member)?, kind);
-        }
+        self.members(at, [Some(known.frame_obj), Some(known.f_locals)], kind, sink)?;
         for member in [known.f_funcobj, known.executable] {
             sink.edge(self.stack_ref(memory.read_word(at, member)?), kind);
         }
@@ -131,28 +135,19 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// The object that a slot of a frame refers to.
     #[inline]
     fn stack_ref(&self, slot: u64) -> Addr {
-        match self.python.layout.encodings.stack_refs {
-            StackRefs::Plain => Addr(slot),
-            // The low bits are tags; both set: a number, no object (`Include/internal/pycore_stackref.h`).
-            StackRefs::Tagged if slot & 3 == 3 => Addr::NULL,
-            StackRefs::Tagged => Addr(slot).clear_bits(3),
-        }
+        stack_ref(self.python.layout.encodings.stack_refs, slot)
     }
 
     /// `gen_traverse`.
     pub(super) fn read_generator(
         &mut self,
         at: Addr,
-        kind: Builtin,
+        _: &Type,
         sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.gen_object;
-        if kind == Builtin::AsyncGenerator {
-            // `async_gen_traverse`.
-            sink.edge(memory.read_pointer(at, layout.async_gen_object.ag_finalizer)?, EdgeKind::Visited);
-        }
         let members = [
             known.gi_frame,
             known.gi_code,
@@ -162,9 +157,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             Some(known.exc_value),
             known.exc_traceback,
         ];
-        for member in members.into_iter().flatten() {
-            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
-        }
+        self.members(at, members, EdgeKind::Visited, sink)?;
         if let (Some(inner), Some(state), Some(frame)) =
             (known.gi_iframe, known.gi_frame_state, &layout.interpreter_frame)
         {
@@ -180,10 +173,33 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         Ok(())
     }
 
+    /// `async_gen_traverse`.
+    pub(super) fn read_async_generator(
+        &mut self,
+        at: Addr,
+        ty: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        self.member(at, self.python.layout.async_gen_object.ag_finalizer, EdgeKind::Visited, sink)?;
+        self.read_generator(at, ty, sink)
+    }
+
+    /// Reads `cr_origin` of a coroutine. Of its other words, and those of generators, one is never set until 3.10
+    /// (`gi_exc_state.previous_item`): it is what was there before.
+    pub(super) fn read_origin(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        self.member(at, self.python.layout.coro_object.cr_origin, EdgeKind::Hidden, sink)
+    }
+
     /// What a frame object shows of a frame that is not its own.
     pub(super) fn read_hidden_of_frame(
         &mut self,
         at: Addr,
+        _: &Type,
         sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let layout = self.python.layout;
@@ -194,11 +210,11 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         if inner.is_null() || self.is_owned_by_frame_object(inner, frame)? {
             return Ok(());
         }
-        self.read_running_frame(inner, frame, sink)
+        self.read_running(inner, frame, sink)
     }
 
     /// What a frame holds whose code may be running just now.
-    fn read_running_frame(
+    fn read_running(
         &mut self,
         at: Addr,
         known: &InterpreterFrame,
@@ -206,15 +222,11 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
-        for member in [known.f_globals, known.f_builtins] {
-            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Hidden);
-        }
+        self.members(at, [Some(known.f_globals), Some(known.f_builtins)], EdgeKind::Hidden, sink)?;
         if self.read_depth(at, known)?.is_some() {
             return self.read_inner_frame(at, known, EdgeKind::Hidden, sink);
         }
-        for member in [known.frame_obj, known.f_locals] {
-            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Hidden);
-        }
+        self.members(at, [Some(known.frame_obj), Some(known.f_locals)], EdgeKind::Hidden, sink)?;
         sink.edge(self.stack_ref(memory.read_word(at, known.f_funcobj)?), EdgeKind::Hidden);
         let code = self.stack_ref(memory.read_word(at, known.executable)?);
         sink.edge(code, EdgeKind::Hidden);
@@ -225,30 +237,32 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             .types
             .type_of(code)
             .and_then(|id| self.types.get(id))
-            .is_some_and(|of| of.kind == Some(Builtin::Code));
+            .is_some_and(|ty| ty.kind == Some(Builtin::Code));
         if !is_code {
             return Ok(());
         }
-        let locals = u64::try_from(memory.read_int(code, locals)?).unwrap_or(0);
+        let locals = u64::try_from(memory.read_int(code, locals)?).unwrap_or(0).min(MAX_SLOTS);
         let stack = u64::try_from(memory.read_int(code, layout.code_object.co_stacksize)?).unwrap_or(0);
-        let slots = locals.saturating_add(stack).min(MAX_SLOTS);
+        let stack = stack.min(MAX_SLOTS.saturating_sub(locals));
         let first = at.plus(u64::from(known.localsplus));
-        let mut index = 0;
-        let python = self.python;
-        let types: &mut TypeRegistry<'_, '_, M> = self.types;
-        memory.read_words(first, slots, |slot| {
-            let to = match python.layout.encodings.stack_refs {
-                StackRefs::Plain => Addr(slot),
-                StackRefs::Tagged if slot & 3 == 3 => Addr::NULL,
-                StackRefs::Tagged => Addr(slot).clear_bits(3),
-            };
-            if index < locals {
-                sink.edge(to, EdgeKind::Hidden);
-            } else {
-                sink.edge(if types.is_object(to) { to } else { Addr::NULL }, EdgeKind::Guessed);
-            }
-            index += 1;
+        memory.read_words(first, locals, |slot| sink.edge(self.stack_ref(slot), EdgeKind::Hidden))?;
+        let encoding = layout.encodings.stack_refs;
+        let types = &mut *self.types;
+        memory.read_words(first.plus(locals.saturating_mul(8)), stack, |slot| {
+            let to = stack_ref(encoding, slot);
+            sink.edge(if types.is_object(to) { to } else { Addr::NULL }, EdgeKind::Guessed);
         })
+    }
+}
+
+/// The object that a slot of a frame refers to.
+#[inline]
+const fn stack_ref(encoding: StackRefs, slot: u64) -> Addr {
+    match encoding {
+        StackRefs::Plain => Addr(slot),
+        // The low bits are tags; both set: a number, no object (`Include/internal/pycore_stackref.h`).
+        StackRefs::Tagged if slot & 3 == 3 => Addr::NULL,
+        StackRefs::Tagged => Addr(slot).clear_bits(3),
     }
 }
 
@@ -263,7 +277,7 @@ pub fn read_running_frame<M: Memory>(
 ) -> Result<(), Unreadable> {
     let layout = reader.python.layout;
     match &layout.interpreter_frame {
-        Some(frame) => reader.read_running_frame(at, frame, sink),
+        Some(frame) => reader.read_running(at, frame, sink),
         None => reader.read_running_old(at, sink),
     }
 }
@@ -279,10 +293,6 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         let code = memory.read_pointer(at, code)?;
         let stack = memory.read_pointer(at, stack)?;
         let depth = u64::try_from(memory.read_int(code, layout.code_object.co_stacksize)?).unwrap_or(0);
-        let types: &mut TypeRegistry<'_, '_, M> = self.types;
-        memory.read_words(stack, depth.min(MAX_SLOTS), |slot| {
-            let to = if types.is_object(Addr(slot)) { Addr(slot) } else { Addr::NULL };
-            sink.edge(to, EdgeKind::Guessed);
-        })
+        self.guess_words(stack, depth.min(MAX_SLOTS), sink)
     }
 }

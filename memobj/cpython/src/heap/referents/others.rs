@@ -4,16 +4,23 @@ use crate::layout::encoding::PickleMemo;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::builtins::Builtin;
-use super::{EdgeKind, EdgeSink, ReferenceReader};
+use super::reader::{EdgeKind, EdgeSink, ReferenceReader};
+use crate::heap::builtins::Builtin;
+use crate::heap::numpy;
+use crate::heap::types::Type;
 use crate::object::memory_ext::MemoryExt;
 
-/// The most items of an array of numpy. A bound, no fact: its memory ends before.
+/// The most items of an array of numpy: its memory ends before.
 const MAX_ITEMS: u64 = 1 << 40;
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `element_gc_traverse` (`Modules/_elementtree.c`). The low bit of its texts is a mark.
-    pub(super) fn read_element(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_element(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let (Some(known), Some(of_extra)) = (&layout.element_object, &layout.element_extra) else {
@@ -26,31 +33,40 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         if extra.is_null() {
             return Ok(());
         }
-        sink.edge(memory.read_pointer(extra, of_extra.attrib)?, EdgeKind::Visited);
+        self.member(extra, of_extra.attrib, EdgeKind::Visited, sink)?;
         let count = memory.read_count(extra, of_extra.length)?;
         let children = memory.read_pointer(extra, of_extra.children)?;
-        memory.read_words(children, count, |child| sink.edge(Addr(child), EdgeKind::Visited))
+        self.array(children, count, sink)
     }
 
     /// `teedataobject_traverse` (`Modules/itertoolsmodule.c`).
-    pub(super) fn read_tee_data(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_tee_data(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let known = &self.python.layout.tee_data_object;
-        sink.edge(memory.read_pointer(at, known.it)?, EdgeKind::Visited);
+        self.member(at, known.it, EdgeKind::Visited, sink)?;
         let count = u64::try_from(memory.read_int(at, known.numread)?).unwrap_or(0);
         let room = u64::from(known.values_count);
-        self.read_array(at.plus(u64::from(known.values)), count.min(room), sink)?;
-        sink.edge(memory.read_pointer(at, known.nextlink)?, EdgeKind::Visited);
-        Ok(())
+        self.array(at.plus(u64::from(known.values)), count.min(room), sink)?;
+        self.member(at, known.nextlink, EdgeKind::Visited, sink)
     }
 
     /// `CType_Type_traverse` (`Modules/_ctypes/_ctypes.c`, 3.13 and newer), `CDataType_traverse` before: as a type, and what
     /// `ctypes` keeps of it, behind the type itself or in its dict.
-    pub(super) fn read_ctypes_type(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_ctypes_type(
+        &mut self,
+        at: Addr,
+        ty: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         if let Some(known) = &layout.ctypes_info {
-            if let Some(info) = super::super::size::read_ctypes_info(self.python, at)? {
+            if let Some(info) = self.python.read_ctypes_info(at)? {
                 let members = [
                     Some(known.proto),
                     Some(known.argtypes),
@@ -67,15 +83,20 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         } else if let Some(known) = &layout.ctypes_dict {
             let dict = self.python.read_type_dict(at)?;
             let is_ours = self.types.type_of(dict).and_then(|id| self.types.get(id));
-            if is_ours.is_some_and(|of| of.kind == Some(Builtin::CtypesDict)) {
+            if is_ours.is_some_and(|ty| ty.kind == Some(Builtin::CtypesDict)) {
                 sink.edge(memory.read_pointer(dict, known.proto)?, EdgeKind::Visited);
             }
         }
-        self.read_type(at, sink)
+        self.read_type(at, ty, sink)
     }
 
     /// `Pickler_traverse` (`Modules/_pickle.c`).
-    pub(super) fn read_pickler(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_pickler(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let Some(known) = &layout.pickler else { return Ok(()) };
@@ -89,9 +110,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             Some(known.fast_memo),
             known.buffer_callback,
         ];
-        for member in members.into_iter().flatten() {
-            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
-        }
+        self.members(at, members, EdgeKind::Visited, sink)?;
         let (Some(of_memo), Some(of_entry)) = (&layout.pickler_memo, &layout.pickler_memo_entry) else {
             return Ok(());
         };
@@ -108,12 +127,17 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             if index == key {
                 sink.edge(Addr(word), EdgeKind::Visited);
             }
-            index = (index + 1) % words;
+            index = if index.saturating_add(1) < words { index.saturating_add(1) } else { 0 };
         })
     }
 
     /// `Unpickler_traverse` (`Modules/_pickle.c`).
-    pub(super) fn read_unpickler(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_unpickler(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let Some(known) = &layout.unpickler else { return Ok(()) };
@@ -127,18 +151,64 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             known.persistent_load,
             known.buffers,
         ];
-        for member in members.into_iter().flatten() {
-            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Visited);
-        }
+        self.members(at, members, EdgeKind::Visited, sink)?;
         let memo = memory.read_pointer(at, known.memo)?;
         if layout.encodings.pickle_memo == PickleMemo::Silent || memo.is_null() {
             return Ok(());
         }
-        self.read_array(memo, memory.read_count(at, known.memo_size)?, sink)
+        self.array(memo, memory.read_count(at, known.memo_size)?, sink)
+    }
+
+    /// `code_traverse`: the constants, in free-threaded builds alone.
+    pub(super) fn read_code(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        self.member(at, self.python.layout.code_object.co_consts, EdgeKind::Visited, sink)
+    }
+
+    /// Reads the callback of a weak reference (`gc_traverse` in `Objects/weakrefobject.c`).
+    pub(super) fn read_weak_reference(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        self.member(at, self.python.layout.weakref_object.wr_callback, EdgeKind::Visited, sink)
+    }
+
+    /// `hamt_node_bitmap_traverse`, `hamt_node_collision_traverse` (`Python/hamt.c`).
+    pub(super) fn read_hamt_items(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        let layout = self.python.layout;
+        let count = self.memory().read_count(at, layout.var_object.ob_size)?;
+        self.array(at.plus(u64::from(layout.hamt_node_bitmap.b_array)), count, sink)
+    }
+
+    /// `hamt_node_array_traverse` (`Python/hamt.c`).
+    pub(super) fn read_hamt_array(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        let known = &self.python.layout.hamt_node_array;
+        self.array(at.plus(u64::from(known.a_array)), u64::from(known.a_array_count), sink)
     }
 
     /// What code holds. The collector is not shown any of it, but for the constants in free-threaded builds.
-    pub(super) fn read_code(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_hidden_of_code(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let known = &self.python.layout.code_object;
         let members = [
@@ -157,20 +227,13 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             known.co_localspluskinds,
             known._co_code,
         ];
-        for member in members.into_iter().flatten() {
-            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Hidden);
-        }
+        self.members(at, members, EdgeKind::Hidden, sink)?;
         if let (Some(cached), Some(of_cached)) = (known._co_cached, &self.python.layout.code_cached) {
             let cached = memory.read_pointer(at, cached)?;
             if !cached.is_null() {
-                for member in [
-                    of_cached._co_code,
-                    of_cached._co_varnames,
-                    of_cached._co_cellvars,
-                    of_cached._co_freevars,
-                ] {
-                    sink.edge(memory.read_pointer(cached, member)?, EdgeKind::Hidden);
-                }
+                let of = of_cached;
+                let members = [of._co_code, of._co_varnames, of._co_cellvars, of._co_freevars].map(Some);
+                self.members(cached, members, EdgeKind::Hidden, sink)?;
             }
         }
         Ok(())
@@ -180,10 +243,15 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     ///
     /// Its struct is part of numpy's ABI (`PyArrayObject_fields` in `numpy/ndarraytypes.h`, 1.x and 2.x alike), and so is the
     /// number of a type of items (`type_num` in `PyArray_Descr`, `NPY_OBJECT` is 17).
-    pub(super) fn read_numpy_array(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_numpy_array(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let head = self.python.layout.object.size;
-        let Some(array) = super::super::numpy::NumpyArray::read(memory, head, at)? else { return Ok(()) };
+        let Some(array) = numpy::NumpyArray::read(memory, head, at)? else { return Ok(()) };
         sink.edge(array.base, EdgeKind::Hidden);
         sink.edge(array.descr, EdgeKind::Hidden);
         if array.owns_objects(memory, head)? {

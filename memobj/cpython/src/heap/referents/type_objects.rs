@@ -5,16 +5,22 @@
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::{EdgeKind, EdgeSink, ReferenceReader};
+use super::reader::{EdgeKind, EdgeSink, ReferenceReader};
+use crate::heap::types::Type;
 use crate::object::dict::KeysTable;
 use crate::object::memory_ext::MemoryExt;
 
-/// The most bytes of a module's state that are taken for references. A bound, no fact.
+/// The most bytes of a module's state that are searched for references: more than any module has.
 const MAX_STATE: u64 = 1 << 20;
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `type_traverse`, of a type that was made at run time.
-    pub(super) fn read_type(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_type(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let layout = self.python.layout;
         let known = &layout.type_object;
         let module = layout.heap_type_object.ht_module;
@@ -26,9 +32,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             Some(known.tp_base),
             module,
         ];
-        for member in members.into_iter().flatten() {
-            sink.edge(self.memory().read_pointer(at, member)?, EdgeKind::Visited);
-        }
+        self.members(at, members, EdgeKind::Visited, sink)?;
         Ok(())
     }
 
@@ -37,6 +41,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     pub(super) fn read_hidden_of_type(
         &mut self,
         at: Addr,
+        _: &Type,
         sink: &mut impl EdgeSink,
     ) -> Result<(), Unreadable> {
         let memory = self.memory();
@@ -44,9 +49,8 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         let known = &layout.type_object;
         if self.is_heap_type(at)? {
             let heap = &layout.heap_type_object;
-            for member in [heap.ht_name, heap.ht_qualname, heap.ht_slots, known.tp_subclasses] {
-                sink.edge(memory.read_pointer(at, member)?, EdgeKind::Hidden);
-            }
+            let members = [heap.ht_name, heap.ht_qualname, heap.ht_slots, known.tp_subclasses].map(Some);
+            self.members(at, members, EdgeKind::Hidden, sink)?;
             let keys = memory.read_pointer(at, heap.ht_cached_keys)?;
             if !keys.is_null() {
                 KeysTable::read(memory, layout, keys)?
@@ -54,9 +58,8 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             }
             return Ok(());
         }
-        for member in [known.tp_base, known.tp_bases, known.tp_mro, known.tp_cache] {
-            sink.edge(memory.read_pointer(at, member)?, EdgeKind::Hidden);
-        }
+        let members = [known.tp_base, known.tp_bases, known.tp_mro, known.tp_cache].map(Some);
+        self.members(at, members, EdgeKind::Hidden, sink)?;
         sink.edge(self.python.read_type_dict(at)?, EdgeKind::Hidden);
         match self.python.read_static_state(at)? {
             Some(state) => sink.edge(state.subclasses, EdgeKind::Hidden),
@@ -72,7 +75,12 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `module_traverse`: what its state refers to, as far as it has one and shows it; then its dict.
-    pub(super) fn read_module(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn read_module(
+        &mut self,
+        at: Addr,
+        _: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.module_object;
@@ -90,13 +98,8 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         }
         if !state.is_null() {
             // A state is a struct of the module's own.
-            let types = &mut *self.types;
-            memory.read_words(state, size.min(MAX_STATE) / 8, |word| {
-                let to = if types.is_object(Addr(word)) { Addr(word) } else { Addr::NULL };
-                sink.edge(to, EdgeKind::Guessed);
-            })?;
+            self.guess_words(state, size.min(MAX_STATE) / 8, sink)?;
         }
-        sink.edge(memory.read_pointer(at, known.md_dict)?, EdgeKind::Visited);
-        Ok(())
+        self.member(at, known.md_dict, EdgeKind::Visited, sink)
     }
 }

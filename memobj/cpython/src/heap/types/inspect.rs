@@ -1,15 +1,20 @@
 //! Looking into a type: what it is in C, what its objects show to the collector, what they weigh, what it is called.
 
+use std::collections::HashMap;
+
+use crate::heap::python_heap::PythonHeap;
 use crate::layout::encoding::TypeVisits;
 use crate::layout::flags;
 use crate::layout::{FixedShape, Layout};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::super::builtins::{self, Builtin};
-use super::{Class, MAX_STRANGERS, Traverse, Type, TypeRegistry};
+use super::type_info::{Class, Traverse, Type};
+use crate::heap::builtins::{self, Builtin};
 use crate::object::memory_ext::{MemoryExt, word};
 
+/// How many classes are remembered by whether they define `__sizeof__`: more than any program has.
+const MAX_CLASSES: usize = 1 << 20;
 /// The longest chain of bases that is followed. A bound, no fact.
 const MAX_BASES: usize = 200;
 /// The most members that one class statement's `__slots__` may have. A bound, no fact.
@@ -36,9 +41,22 @@ struct RawType {
     slots: u64,
 }
 
-impl<M: Memory> TypeRegistry<'_, '_, M> {
+/// Inspects types.
+#[derive(Debug)]
+pub struct TypeInspector<'p, 'm, M> {
+    python: &'p PythonHeap<'m, M>,
+    /// Whether a class defines `__sizeof__`.
+    sizeofs: HashMap<Addr, bool>,
+}
+
+impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
+    /// An inspector that has seen nothing yet.
+    pub fn new(python: &'p PythonHeap<'m, M>) -> Self {
+        Self { python, sizeofs: HashMap::new() }
+    }
+
     /// Looks into the type at `at`. What is none, is `None`.
-    pub(super) fn read_type(&mut self, at: Addr) -> Result<Option<Type>, Unreadable> {
+    pub fn read_type(&mut self, at: Addr) -> Result<Option<Type>, Unreadable> {
         let Some(raw) = self.read_raw(at)? else { return Ok(None) };
         let python = self.python;
         let layout = python.layout;
@@ -213,7 +231,7 @@ impl<M: Memory> TypeRegistry<'_, '_, M> {
         };
         let first = level.at.plus(size);
         for index in 0..level.slots.min(MAX_SLOTS) {
-            let member = first.plus(index * u64::from(known.size));
+            let member = first.plus(index.saturating_mul(known.size.into()));
             let Ok(kind) = memory.read_int(member, known.r#type) else { break };
             let Ok(offset) = memory.read_word(member, known.offset) else { break };
             // `T_OBJECT_EX` (`Include/structmember.h`).
@@ -232,10 +250,10 @@ impl<M: Memory> TypeRegistry<'_, '_, M> {
         let (memory, layout) = (python.memory, python.layout);
         if raw.flags & flags::HEAPTYPE != 0 {
             let qualname = memory.read_pointer(raw.at, layout.heap_type_object.ht_qualname)?;
-            let qualname = self.read_str(qualname)?.unwrap_or_else(|| "?".into());
+            let qualname = python.read_str(qualname)?.unwrap_or_else(|| "?".into());
             let dict = python.read_type_dict(raw.at)?;
-            let module = match self.read_dict_item(dict, "__module__")? {
-                Some(module) => self.read_str(module)?,
+            let module = match python.read_dict_item(dict, "__module__")? {
+                Some(module) => python.read_str(module)?,
                 None => None,
             };
             return Ok((module.unwrap_or_else(|| "?".into()), qualname));
@@ -307,9 +325,9 @@ impl<M: Memory> TypeRegistry<'_, '_, M> {
         let python = self.python;
         let found = python
             .read_type_dict(class)
-            .and_then(|dict| self.read_dict_item(dict, "__sizeof__"))
+            .and_then(|dict| python.read_dict_item(dict, "__sizeof__"))
             .is_ok_and(|item| item.is_some());
-        if self.sizeofs.len() < MAX_STRANGERS + self.list.len() {
+        if self.sizeofs.len() < MAX_CLASSES {
             self.sizeofs.insert(class, found);
         }
         found

@@ -1,0 +1,151 @@
+//! Readers of references, and receivers of what they read.
+
+use memobj_process::addr::Addr;
+use memobj_process::memory::{Memory, Unreadable};
+
+use crate::heap::python_heap::PythonHeap;
+use crate::heap::types::{Traverse, Type, TypeRegistry};
+use crate::layout::flags;
+use crate::object::memory_ext::MemoryExt;
+
+/// The most bytes of an object of unknown shape that are searched for references: enough for any struct of C.
+const MAX_GUESSED: u64 = 1 << 16;
+
+/// How a reference was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EdgeKind {
+    /// The object's `tp_traverse` visits it: `gc.get_referents` gives it.
+    Visited,
+    /// The object holds it, but does not show it to the collector.
+    Hidden,
+    /// A word in an object of unknown shape that points to an object.
+    Guessed,
+}
+
+/// Takes the references of an object.
+pub trait EdgeSink {
+    /// Takes a reference. Null ones come too, and one for each word that turned out to be none: they count the work.
+    fn edge(&mut self, to: Addr, kind: EdgeKind);
+}
+
+impl<F: FnMut(Addr, EdgeKind)> EdgeSink for F {
+    #[inline]
+    fn edge(&mut self, to: Addr, kind: EdgeKind) {
+        if !to.is_null() {
+            self(to, kind);
+        }
+    }
+}
+
+/// Reads the references of objects.
+pub struct ReferenceReader<'r, 'p, 'm, M> {
+    /// The heap.
+    pub python: &'p PythonHeap<'m, M>,
+    /// Its types.
+    pub types: &'r mut TypeRegistry<'p, 'm, M>,
+}
+
+impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
+    /// The memory.
+    #[inline]
+    pub(super) fn memory(&self) -> &'m M {
+        self.python.memory
+    }
+
+    /// Reads the member at `offset` as a reference.
+    #[inline]
+    pub(super) fn member(
+        &self,
+        at: Addr,
+        offset: u32,
+        kind: EdgeKind,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        sink.edge(self.memory().read_pointer(at, offset)?, kind);
+        Ok(())
+    }
+
+    /// Reads the members at `offsets`, as far as this version has them.
+    #[inline]
+    pub(super) fn members<const N: usize>(
+        &self,
+        at: Addr,
+        offsets: [Option<u32>; N],
+        kind: EdgeKind,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        offsets.into_iter().flatten().try_for_each(|offset| self.member(at, offset, kind, sink))
+    }
+
+    /// Reads an array of references that `tp_traverse` visits.
+    #[inline]
+    pub(super) fn array(&self, first: Addr, count: u64, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+        self.memory().read_words(first, count, |item| sink.edge(Addr(item), EdgeKind::Visited))
+    }
+
+    /// Reads every word of an object's C struct that points to an object. Its dict and its list of weak references are known by the
+    /// type, and left out.
+    pub(super) fn guess(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+        let head = u64::from(self.python.layout.object.size);
+        let words = ty.c_size.min(MAX_GUESSED).saturating_sub(head) / 8;
+        let mut offset = head.cast_signed();
+        let types = &mut *self.types;
+        self.python.memory.read_words(at.plus(head), words, |word| {
+            let is_reference = offset != ty.weaklistoffset && types.is_object(Addr(word));
+            sink.edge(if is_reference { Addr(word) } else { Addr::NULL }, EdgeKind::Guessed);
+            offset = offset.wrapping_add(8);
+        })
+    }
+
+    /// Reads `count` words that may be references: of a struct that is no object.
+    pub(super) fn guess_words(
+        &mut self,
+        first: Addr,
+        count: u64,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        let types = &mut *self.types;
+        self.python.memory.read_words(first, count, |word| {
+            let to = if types.is_object(Addr(word)) { Addr(word) } else { Addr::NULL };
+            sink.edge(to, EdgeKind::Guessed);
+        })
+    }
+
+    /// Reads nothing: another function reads all, or the type is known by its size alone.
+    #[inline]
+    pub(super) fn read_nothing(
+        &mut self,
+        _: Addr,
+        _: &Type,
+        _: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        Ok(())
+    }
+
+    /// The entry of a builtin whose `tp_traverse` is not known: it is never called for its references.
+    #[inline]
+    pub(super) fn unknown(
+        &mut self,
+        at: Addr,
+        ty: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        self.read_nothing(at, ty, sink)
+    }
+
+    /// Reads the words that point to objects, unless they were read for `tp_traverse` already.
+    pub(super) fn read_unvisited_words(
+        &mut self,
+        at: Addr,
+        ty: &Type,
+        sink: &mut impl EdgeSink,
+    ) -> Result<(), Unreadable> {
+        if ty.traverse == Traverse::Guess { Ok(()) } else { self.guess(at, ty, sink) }
+    }
+
+    #[inline]
+    pub(super) fn is_heap_type(&self, at: Addr) -> Result<bool, Unreadable> {
+        let tp_flags = self.memory().read_word(at, self.python.layout.type_object.tp_flags)?;
+        Ok(tp_flags & flags::HEAPTYPE != 0)
+    }
+}
