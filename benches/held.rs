@@ -33,8 +33,7 @@ fn main() {
     let found = detect(&still, None).unwrap();
     let memory = &still.memory;
     let runtime = found.read(still.memory()).unwrap();
-    let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
-    let python = PythonHeap::read(memory, &found.layout, runtime.at, &interpreters).unwrap();
+    let python = PythonHeap::from_runtime(memory, &found.layout, &runtime).unwrap();
     let walked = timed(&mut times, "objects found", || walk_heap(&python, threads).unwrap());
     let before = peak_kib();
     let (objects, edges) = {

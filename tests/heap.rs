@@ -229,7 +229,7 @@ fn is_known(about: &str, count: usize) -> bool {
 }
 
 #[test]
-fn every_object_is_what_its_own_process_says() {
+fn census_equals_process_own_view() {
     // For one interpreter alone: ONLY="pyenv 3.13".
     let only = std::env::var("ONLY").ok();
     let mut wrong = String::new();
@@ -266,7 +266,7 @@ fn newest() -> Option<&'static Interpreter> {
 }
 
 #[test]
-fn a_wrong_offset_is_noticed() {
+fn wrong_offset_is_noticed() {
     let Some(interpreter) = newest() else { crate::skip!("no interpreter that can load ctypes") };
     let target = Target::run(&interpreter.program, "fixture.py");
     let (layout, found) = layout_of(&target, build(interpreter));
@@ -289,7 +289,7 @@ fn a_wrong_offset_is_noticed() {
 }
 
 #[test]
-fn what_was_frozen_is_counted_apart() {
+fn frozen_objects_are_counted_apart() {
     for interpreter in interpreters() {
         if !loads(interpreter, "ctypes") {
             continue;
@@ -305,7 +305,7 @@ fn what_was_frozen_is_counted_apart() {
 }
 
 #[test]
-fn a_damaged_heap_is_walked_to_an_end() {
+fn damaged_heap_walk_ends() {
     let Some(interpreter) = newest() else { crate::skip!("no interpreter that can load ctypes") };
     let mut target = Target::run(&interpreter.program, "frozen.py");
     let (layout, found) = layout_of(&target, build(interpreter));

@@ -30,11 +30,11 @@ impl Memory for Live {
     }
 }
 
-/// A running interpreter that told what it is made of.
+/// A running interpreter that reported sizes and addresses of its objects.
 struct Insides {
     _process: Background,
     memory: Live,
-    told: Value,
+    reported: Value,
 }
 
 impl Insides {
@@ -42,15 +42,15 @@ impl Insides {
         let file = workspace::root().join("tests/targets/insides.py");
         let mut process = script(interpreter, &file).start();
         let pid: u32 = process.wait_line("ready ").trim().parse().unwrap();
-        let told = serde_json::from_str(&format!("{{{}", process.wait_line("{"))).unwrap();
+        let reported = serde_json::from_str(&format!("{{{}", process.wait_line("{"))).unwrap();
         let memory = Live(File::open(format!("/proc/{pid}/mem")).unwrap());
-        Self { _process: process, memory, told }
+        Self { _process: process, memory, reported }
     }
 
     /// What of it is not as the layout says.
     fn contradictions(&self, layout: &Layout) -> Vec<String> {
         let mut found = Vec::new();
-        for (group, size) in self.told["sizes"].as_object().unwrap() {
+        for (group, size) in self.reported["sizes"].as_object().unwrap() {
             match sizes(layout).into_iter().find(|(name, _)| name == group) {
                 None => panic!("the test knows no size of {group}"),
                 // tp_basicsize of this build, or a type that a build without its library has not.
@@ -58,7 +58,7 @@ impl Insides {
                 Some((_, ours)) => found.push(format!("sizeof {group}: {ours:?}, not {size}")),
             }
         }
-        for word in self.told["words"].as_array().unwrap() {
+        for word in self.reported["words"].as_array().unwrap() {
             let (name, object) = (word[0].as_str().unwrap(), Addr(word[1].as_u64().unwrap()));
             let wanted = word[2].as_u64().unwrap();
             let (_, place) =
@@ -75,7 +75,7 @@ impl Insides {
     }
 }
 
-/// The sizes that interpreters tell.
+/// The sizes that interpreters report.
 macro_rules! sizes {
     ($layout:ident: $($group:ident)*; $($optional:ident)*) => {
         vec![$((stringify!($group), Some($layout.$group.size)),)*
@@ -95,7 +95,7 @@ fn sizes(layout: &Layout) -> Vec<(&'static str, Option<u32>)> {
         base_exception_group template_object ctypes_data frozen_dict_object]
 }
 
-/// The places that interpreters tell the contents of.
+/// The places whose contents interpreters report.
 macro_rules! places {
     ($layout:ident: $($group:ident.$field:ident)*) => {
         vec![$((concat!(stringify!($group), ".", stringify!($field)), Option::<u32>::from($layout.$group.$field)),)*]
@@ -134,7 +134,7 @@ fn first(interpreter: &Interpreter) -> Result<&'static Layout, String> {
 }
 
 #[test]
-fn running_interpreters_are_inside_as_the_tables_say() {
+fn running_interpreters_match_tables() {
     if let Err(why) = fetched() {
         crate::support::skip::note(module_path!(), line!(), &why);
     }
@@ -158,7 +158,7 @@ fn running_interpreters_are_inside_as_the_tables_say() {
 }
 
 #[test]
-fn interpreters_tell_of_themselves_what_the_tables_say() {
+fn debug_offsets_match_tables() {
     let mut tried = 0;
     for interpreter in interpreters() {
         let layout = first(interpreter).unwrap();
@@ -166,7 +166,7 @@ fn interpreters_tell_of_themselves_what_the_tables_say() {
             continue;
         }
         let insides = Insides::of(interpreter);
-        let runtime = Addr(insides.told["runtime"].as_u64().unwrap());
+        let runtime = Addr(insides.reported["runtime"].as_u64().unwrap());
         match refine(layout, &insides.memory, runtime) {
             Ok(own) => {
                 // States end later from one build of a micro version to the other.
@@ -190,7 +190,7 @@ fn interpreters_tell_of_themselves_what_the_tables_say() {
 }
 
 #[test]
-fn a_layout_of_another_version_is_contradicted() {
+fn other_version_layout_is_contradicted() {
     let all = interpreters();
     let (Some(&old), Some(&new)) = (all.first(), all.last()) else {
         crate::skip!("no interpreters");
@@ -203,7 +203,7 @@ fn a_layout_of_another_version_is_contradicted() {
 }
 
 #[test]
-fn tables_are_what_the_debug_information_of_interpreters_says() {
+fn tables_match_debug_information() {
     if interpreters().is_empty() {
         crate::skip!("no interpreter from 3.8 on");
     }

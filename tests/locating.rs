@@ -1,4 +1,4 @@
-//! memobj finds the Python in a process, by each of its ways, and tells what a process is that has none.
+//! memobj finds the Python in a process by each of its methods, and identifies processes without one.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -77,7 +77,7 @@ fn library_of(interpreter: &Interpreter) -> Option<PathBuf> {
 }
 
 #[test]
-fn every_interpreter_is_found_and_known_for_what_it_is() {
+fn every_interpreter_is_identified() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -104,7 +104,7 @@ fn every_interpreter_is_found_and_known_for_what_it_is() {
 }
 
 #[test]
-fn each_way_finds_the_same_place_where_it_can() {
+fn locate_methods_agree() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -147,8 +147,8 @@ fn each_way_finds_the_same_place_where_it_can() {
 }
 
 #[test]
-fn a_program_of_another_name_without_any_symbol_is_found() {
-    // In one file, so that there is no library whose name would tell.
+fn renamed_stripped_program_is_found() {
+    // In one file, so that no name of a library gives it away.
     for minor in [9, 11, 13, 15] {
         let wanted = |interpreter: &Interpreter| {
             interpreter.minor() == minor && !interpreter.debug && library_of(interpreter).is_none()
@@ -183,7 +183,7 @@ fn home(interpreter: &Interpreter) -> String {
 }
 
 #[test]
-fn a_deleted_library_and_program_are_read_all_the_same() {
+fn deleted_files_are_read() {
     let Some((interpreter, library)) = with_library() else {
         crate::skip!("no Python in a library of its own")
     };
@@ -207,7 +207,7 @@ fn a_deleted_library_and_program_are_read_all_the_same() {
 }
 
 #[test]
-fn a_program_that_the_loader_was_told_to_run_is_found() {
+fn program_started_by_loader_is_found() {
     let Some(interpreter) = interpreters().first() else { crate::skip!("no Python from 3.8 on") };
     let headers = Tool::new("readelf").args(["-lW"]).arg(&interpreter.program).run().out();
     let Some((_, rest)) = headers.split_once("program interpreter: ") else {
@@ -220,7 +220,7 @@ fn a_program_that_the_loader_was_told_to_run_is_found() {
     assert_eq!(target.found(None).unwrap().build.hexversion, interpreter.hexversion);
 }
 
-/// As a container does it: a root of its own that nobody outside sees, with a program and a library that are nowhere else, and numbers of its
+/// As a container does it: a root of its own that is not visible outside, with a program and a library that are nowhere else, and numbers of its
 /// own. `$1` is an empty folder, `$2` what the interpreter is installed below, `$3` its program; what is left is run by it.
 const CONTAINER: &str = r#"
 set -e
@@ -248,7 +248,7 @@ exec /app/bin/snake "$@"
 "#;
 
 #[test]
-fn a_python_in_a_root_and_a_pid_namespace_of_its_own_is_found_and_counted() {
+fn python_in_own_namespaces_is_counted() {
     let apart = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"];
     if !Command::new("unshare").args(apart).arg("true").status().is_ok_and(|status| status.success()) {
         crate::skip!("no namespaces of our own here");
@@ -286,7 +286,7 @@ sys.stdin.read()";
 }
 
 #[test]
-fn of_two_pythons_in_a_process_the_one_that_runs_is_read() {
+fn running_one_of_two_pythons_is_read() {
     let Some((_, library)) = with_library() else { crate::skip!("no Python in a library of its own") };
     let other = interpreters().iter().find(|other| library_of(other).is_none_or(|own| own != library));
     let Some(other) = other else { crate::skip!("no second Python") };
@@ -298,7 +298,7 @@ fn of_two_pythons_in_a_process_the_one_that_runs_is_read() {
 }
 
 #[test]
-fn a_library_whose_python_was_not_begun_is_told_so() {
+fn unstarted_library_is_reported() {
     let Some((_, library)) = with_library() else { crate::skip!("no Python in a library of its own") };
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("host.c");
@@ -321,7 +321,7 @@ fn a_library_whose_python_was_not_begun_is_told_so() {
 }
 
 #[test]
-fn a_debugger_that_embeds_python_is_read() {
+fn embedding_debugger_is_read() {
     let Some(gdb) = on_path("gdb") else { crate::skip!("no gdb") };
     let mut process = Tool::new(gdb)
         .args([
@@ -337,7 +337,7 @@ fn a_debugger_that_embeds_python_is_read() {
 }
 
 #[test]
-fn versions_that_are_not_supported_are_told_with_those_that_are() {
+fn unsupported_version_lists_known_ones() {
     let mut old = Vec::new();
     for folder in pythons().iter().filter_map(|python| python.path.parent()?.parent()?.parent()) {
         old.extend(
@@ -377,7 +377,7 @@ fn versions_that_are_not_supported_are_told_with_those_that_are() {
 }
 
 #[test]
-fn what_is_no_python_is_told_for_what_it_is() {
+fn other_runtimes_are_identified() {
     let sleeping = Tool::new("sleep").arg("1000").start();
     let name = format!("/proc/{}/comm", sleeping.pid());
     wait_for(PATIENCE, "sleep", || fs::read_to_string(&name).ok().filter(|name| name == "sleep\n"));

@@ -1,7 +1,7 @@
 //! Every integration test, in one program: it links once, and its modules share one support.
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
-//! itself; the others run the tools: `oracle`, `sources`, `tree`, `strangers`, `choice` and `hostile` hold that memmon tells the truth,
+//! itself; the others run the tools: `oracle`, `sources`, `tree`, `other_users`, `choice` and `hostile` hold that memmon tells the truth,
 //! `arrays` and `heap` that memobj finds in a process what that finds in itself, `caches` and `paths` that it names what the program itself
 //! finds, `counting` what memobj writes and how it ends, `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was,
 //! `fuzzing` that what it reads may be anything, `support_table` that the documents claim only what was found.
@@ -37,6 +37,7 @@ mod logs;
 mod memdiff;
 mod memplot;
 mod oracle;
+mod other_users;
 mod page;
 mod paths;
 mod pipes;
@@ -48,7 +49,6 @@ mod schema;
 mod screen;
 mod sources;
 mod stopping;
-mod strangers;
 mod support;
 mod support_table;
 mod survival;

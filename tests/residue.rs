@@ -10,7 +10,6 @@ use memobj::config::{CensusOptions, HeapFile, HolderOptions};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::pools::HeapTag;
 use memobj_cpython::runtime::detect::detect;
-use memobj_process::addr::Addr;
 use memobj_process::target::Target;
 
 use crate::account::{of_python, of_type, program, still, sum};
@@ -33,8 +32,7 @@ fn blocks_of_mimalloc_are_as_many_as_python_says_and_have_owners() {
         let python = detect(&target, None).unwrap();
         let still = still(pid);
         let runtime = python.read(&still.memory).unwrap();
-        let all: Vec<Addr> = runtime.interpreters.iter().map(|interpreter| interpreter.at).collect();
-        let heap = PythonHeap::read(&still.memory, &python.layout, runtime.at, &all).unwrap();
+        let heap = PythonHeap::from_runtime(&still.memory, &python.layout, &runtime).unwrap();
         let pages = heap.read_pages(&[]);
         assert_eq!(pages.rejected, 0, "{interpreter}");
         // What it makes of its answer comes on top; what it freed meanwhile does not.

@@ -105,7 +105,7 @@ const PLACES: &[(&str, Change)] = places! {
 const FRAMES: &[&str] = &["thread_state.frame", "thread_state.cframe", "thread_state.current_frame"];
 
 #[test]
-fn a_layout_that_is_wrong_in_one_place_is_refused_or_reads_the_same() {
+fn layout_with_one_error_is_refused() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -150,7 +150,7 @@ fn first_difference<T: std::fmt::Debug>(one: &T, other: &T) -> String {
 }
 
 #[test]
-fn the_layout_of_another_version_is_refused() {
+fn other_version_layout_is_refused() {
     if interpreters().len() < 2 {
         crate::skip!("no two Pythons from 3.8 on");
     }

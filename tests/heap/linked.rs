@@ -60,7 +60,7 @@ fn each_graph(
 }
 
 #[test]
-fn every_reference_of_a_process_is_an_edge() {
+fn every_reference_is_an_edge() {
     let mut wrong = String::new();
     each_graph("fixture.py", |name, python, target, links| {
         let mut differences = Differences::default();
@@ -117,7 +117,7 @@ fn reached(links: &ObjectGraph<'_>, without: &HashSet<NodeId>) -> u64 {
 }
 
 #[test]
-fn what_is_retained_is_what_is_not_reached_without_it() {
+fn retained_is_unreached_without_owner() {
     let mut wrong = String::new();
     each_graph("frozen.py", |name, _, _, links| {
         let retained = RetainedSizes::new(links).unwrap();

@@ -60,11 +60,11 @@ impl Target {
     /// Runs `tests/heap/SCRIPT` with an interpreter, and waits until it holds still.
     pub fn run(interpreter: &Path, script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let told = folder.path().join("objects");
+        let reported = folder.path().join("objects");
         let mut child = Command::new(interpreter)
             .args(["-I", "-S"])
             .arg(workspace::root().join("tests/heap").join(script))
-            .arg(&told)
+            .arg(&reported)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -85,7 +85,7 @@ impl Target {
         Self {
             _stdin: stdin,
             runtime: Addr(said["runtime"]),
-            oracle: Oracle::read(&told),
+            oracle: Oracle::read(&reported),
             said,
             memory,
             child,

@@ -135,7 +135,7 @@ fn assert_right(found: &Extract) {
 }
 
 #[test]
-fn places_are_found_in_every_form_of_debug_information() {
+fn every_dwarf_form_is_read() {
     let folder = tempfile::tempdir().unwrap();
     for options in [
         &["-g", "-gdwarf-4"][..],
@@ -154,7 +154,7 @@ fn places_are_found_in_every_form_of_debug_information() {
 }
 
 #[test]
-fn what_is_visited_depends_on_the_version() {
+fn visited_members_depend_on_version() {
     let folder = tempfile::tempdir().unwrap();
     let Ok(file) = compiled(folder.path(), &["-g"]) else { crate::skip!("no compiler") };
     let visited = |minor| {
@@ -172,7 +172,7 @@ fn what_is_visited_depends_on_the_version() {
 }
 
 #[test]
-fn detached_debug_information_is_found_by_build_id() {
+fn detached_debug_found_by_build_id() {
     let folder = tempfile::tempdir().unwrap();
     let Ok(file) = compiled(folder.path(), &["-g"]) else { crate::skip!("no compiler") };
     if let Err(error) = run(folder.path(), "objcopy", &["--only-keep-debug", "lib.so", "detached"]) {
@@ -196,7 +196,7 @@ fn build_id(file: &Path) -> String {
 }
 
 #[test]
-fn everything_that_is_missing_is_told_at_once() {
+fn all_missing_members_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let Ok(file) = compiled(folder.path(), &["-g"]) else { crate::skip!("no compiler") };
     let spec = "\
@@ -227,7 +227,7 @@ fixed \"m.thing\" = struct thing: missing
 }
 
 #[test]
-fn a_wrong_list_is_refused_by_its_line() {
+fn wrong_spec_is_refused_by_line() {
     for (text, wanted) in [
         ("group a = struct A\n    x\n\ngroup a = struct B\n", "spec.txt:4: a is there twice"),
         ("group a = struct A\n    x\n    x bits\n", "spec.txt:3: x is there twice"),

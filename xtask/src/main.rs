@@ -26,6 +26,9 @@ enum Chore {
     Leaks,
     /// Write memobj's tables of CPython's structs from the debug information of every interpreter found
     Layouts {
+        /// Read one table's interpreters alone, or one interpreter, and keep all other tables: `cp313`, `cp313t`, `cp39d`, or a path
+        #[arg(long, value_name = "TABLE|PYTHON", conflicts_with_all = ["check", "compare"])]
+        only: Option<String>,
         /// Write nothing: say what in the tables is not what the interpreters give, and fail if there is anything
         #[arg(long)]
         check: bool,
@@ -77,7 +80,7 @@ fn run(chore: Chore) -> io::Result<bool> {
             let found = xtask::layouts::interpreters::found();
             say(&xtask::layouts::compare(old, new, &found).map_err(io::Error::other)?)?;
         }
-        Chore::Layouts { check: false, .. } => match xtask::layouts::write() {
+        Chore::Layouts { check: false, only, .. } => match xtask::layouts::write(only.as_deref()) {
             Ok(notes) => say(&notes)?,
             Err(faults) => {
                 say(&faults)?;

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lies_behind_the_collector_moves_with_its_size() {
+    fn members_behind_gc_state_move() {
         let rows = [
             ("origin", "\"Debian 3.14.8\""),
             (

@@ -76,20 +76,20 @@ impl Debug {
     /// # Errors
     /// One line that names the file.
     pub fn open(file: &Path, roots: &[PathBuf], names: &HashSet<String>) -> Result<Option<Self>, String> {
-        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let data = std::fs::read(file).map_err(|e| told(&e))?;
-        let object = object::File::parse(&*data).map_err(|e| told(&e))?;
+        let fault = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let data = std::fs::read(file).map_err(|e| fault(&e))?;
+        let object = object::File::parse(&*data).map_err(|e| fault(&e))?;
         if object.section_by_name(".debug_info").is_some() {
-            return Self::read(file, &object, roots, names).map(Some).map_err(|e| told(&e));
+            return Self::read(file, &object, roots, names).map(Some).map_err(|e| fault(&e));
         }
-        let Some(id) = object.build_id().map_err(|e| told(&e))? else { return Ok(None) };
+        let Some(id) = object.build_id().map_err(|e| fault(&e))? else { return Ok(None) };
         let Some(detached) = roots.iter().map(|root| by_build_id(root, id)).find(|path| path.is_file())
         else {
             return Ok(None);
         };
-        let data = std::fs::read(&detached).map_err(|e| told(&e))?;
-        let object = object::File::parse(&*data).map_err(|e| told(&e))?;
-        Self::read(&detached, &object, roots, names).map(Some).map_err(|e| told(&e))
+        let data = std::fs::read(&detached).map_err(|e| fault(&e))?;
+        let object = object::File::parse(&*data).map_err(|e| fault(&e))?;
+        Self::read(&detached, &object, roots, names).map(Some).map_err(|e| fault(&e))
     }
 
     fn read(

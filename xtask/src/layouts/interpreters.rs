@@ -71,7 +71,7 @@ impl Interpreter {
 }
 
 /// Version, ABI flags, the file that the runtime is mapped from (the shared library, or else the program), the folder of extension
-/// modules, and what no debug information tells, though distributions change it: what an instance shows the collector.
+/// modules, and a difference that no debug information shows and distributions change: what an instance shows the collector.
 const WHO: &str = r"
 import gc, os, sys
 class Plain: pass
@@ -90,9 +90,21 @@ print('-' if sys.version_info < (3, 13) else int(shows))
 /// All interpreters with what they say of themselves: pyenv's, the system's, and those that `tests/interpreters` fetched.
 #[must_use]
 pub fn found() -> Vec<Interpreter> {
+    found_with(|_| true)
+}
+
+/// The interpreter that `program` starts; `None` if it starts none.
+#[must_use]
+pub fn at(program: &Path) -> Option<Interpreter> {
+    let known = programs().into_iter().find(|(_, path)| path == program);
+    ask(known.as_ref().map_or("local", |(who, _)| who), program)
+}
+
+/// Those of [`found`] that `wanted` accepts.
+pub fn found_with(wanted: impl Fn(&Interpreter) -> bool) -> Vec<Interpreter> {
     let mut found: Vec<Interpreter> = Vec::new();
     for (who, path) in programs() {
-        let Some(interpreter) = ask(&who, &path) else { continue };
+        let Some(interpreter) = ask(&who, &path).filter(&wanted) else { continue };
         if !found.iter().any(|other| other.files.first() == interpreter.files.first()) {
             found.push(interpreter);
         }
@@ -152,7 +164,7 @@ fn ask(who: &str, program: &Path) -> Option<Interpreter> {
     let mut modules: Vec<PathBuf> =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     modules.sort();
-    // The debug build of Debian lies beside the plain one: modules of both are in one folder, told by their names.
+    // The debug build of Debian lies beside the plain one: modules of both are in one folder, distinguished by their names.
     let debug = flags.contains('d');
     files.extend(modules.into_iter().filter(|path| is_module(path, debug)));
     let roots = runtime.ancestors().filter(|folder| folder.join("usr/lib/debug").is_dir());

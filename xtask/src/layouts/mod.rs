@@ -1,12 +1,14 @@
 //! The layout tables of `memobj`: where everything is in CPython's structs, read from the debug information of interpreters.
 //!
 //! [`mod@spec`] is what is needed, [`interpreters`] whom it is read from, [`dwarf`] what their debug information says, [`extract`] the
-//! answer to the one by the other, [`render`] and [`tables`] put that into Rust, and [`derived`] adds what could only be worked out.
+//! answer to the one by the other, [`render`] and [`tables`] put that into Rust, [`mod@keep`] adapts builds that are not read again, and
+//! [`derived`] adds what could only be worked out.
 
 pub mod derived;
 pub mod dwarf;
 pub mod extract;
 pub mod interpreters;
+pub mod keep;
 pub mod render;
 pub mod spec;
 pub mod tables;
@@ -54,10 +56,11 @@ pub fn rows(spec: &Spec, interpreter: &Interpreter) -> Result<render::Rows, Vec<
     Ok(render::rows(spec, interpreter, &found))
 }
 
-/// Makes all tables from the interpreters found. Builds that are in the tables but not on this machine are kept as they are.
+/// Makes the tables of `interpreters`. Builds that are in the tables but not among these are kept, and get the fields that `spec.txt` lists
+/// now: new optional ones are absent.
 ///
 /// # Errors
-/// What is wrong with the list or lacks in an interpreter; or a build to be kept was read by another list: then it has to be fetched.
+/// If the list is wrong, an interpreter lacks a member, or a kept build lacks a field that is not optional: it has to be read again.
 pub fn make(interpreters: &[Interpreter]) -> Result<Made, Vec<String>> {
     let spec = spec().map_err(|error| vec![error])?;
     let mut notes = Vec::new();
@@ -79,20 +82,26 @@ pub fn make(interpreters: &[Interpreter]) -> Result<Made, Vec<String>> {
             }
         }
     }
-    let pattern = made.values().flat_map(BTreeMap::values).next().cloned();
     for (key, table) in read().map_err(|error| vec![error.to_string()])? {
         for (origin, rows) in table {
             let fresh = made.entry(key).or_default();
             if fresh.contains_key(&origin) || origin.starts_with(derived::MARK) {
                 continue;
             }
-            if pattern.as_ref().is_some_and(|pattern| !tables::same_fields(pattern, &rows)) {
-                faults.push(format!(
-                    "{origin}: not on this machine, and spec.txt has changed: run tests/interpreters"
-                ));
+            match keep::keep(&spec, &rows) {
+                Ok((rows, absent)) if absent.is_empty() => {
+                    notes.push(format!("{origin}: kept"));
+                    fresh.insert(origin, rows);
+                }
+                Ok((rows, absent)) => {
+                    notes.push(format!("{origin}: kept, without {} until it is read again", absent.join(" ")));
+                    fresh.insert(origin, rows);
+                }
+                Err(lacking) => faults.push(format!(
+                    "{origin}: not read, and its table lacks {}: mark them with `?` in spec.txt, or run tests/interpreters",
+                    lacking.join(" ")
+                )),
             }
-            notes.push(format!("{origin}: kept"));
-            fresh.insert(origin, rows);
         }
     }
     if !faults.is_empty() {
@@ -146,12 +155,25 @@ fn index(keys: &BTreeSet<Key>) -> String {
     text + "];\n"
 }
 
-/// Writes the tables. Returns the lines for people.
+/// Writes the tables: of all interpreters found, or with `only` those of one table (`cp313t`) or of the interpreter at a path. Returns the
+/// lines for people.
 ///
 /// # Errors
-/// As [`make`], or if a file cannot be written.
-pub fn write() -> Result<Vec<String>, Vec<String>> {
-    let made = make(&interpreters::found())?;
+/// As [`make`]; if `only` names no interpreter, or a file cannot be written.
+pub fn write(only: Option<&str>) -> Result<Vec<String>, Vec<String>> {
+    let chosen = match only {
+        None => interpreters::found(),
+        Some(only) => match key(only) {
+            Some(table) => interpreters::found_with(|found| Key::of(found) == table),
+            None => interpreters::at(only.as_ref()).into_iter().collect(),
+        },
+    };
+    if let (Some(only), []) = (only, chosen.as_slice()) {
+        return Err(vec![format!(
+            "no interpreter for {only}: give a table such as cp313t, or the path of a Python"
+        )]);
+    }
+    let made = make(&chosen)?;
     for (path, text) in &made.files {
         std::fs::write(folder().join(path), text).map_err(|e| vec![format!("{}: {e}", path.display())])?;
     }

@@ -83,7 +83,7 @@ fn broken(parts: &[String]) -> String {
 }
 
 /// The name of a group's struct: `ListObject` of `list_object`.
-fn type_name(group: &Group) -> String {
+pub(super) fn type_name(group: &Group) -> String {
     let words = group.name.split('_').filter(|word| !word.is_empty());
     words
         .map(|word| {
@@ -93,14 +93,15 @@ fn type_name(group: &Group) -> String {
         .collect()
 }
 
-fn name(name: &str) -> String {
+/// A name as Rust writes it.
+pub(super) fn name(name: &str) -> String {
     if KEYWORDS.contains(&name) { format!("r#{name}") } else { name.to_owned() }
 }
 
 /// The rows of a layout: a field of it, and its value.
 pub type Rows = Vec<(String, String)>;
 
-/// What a build of CPython looks like, in the words of Rust.
+/// The layout of a build of CPython in Rust.
 #[must_use]
 pub fn rows(spec: &Spec, of: &Interpreter, extract: &Extract) -> Rows {
     let visiting = match of.shows_dict {

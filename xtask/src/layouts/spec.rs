@@ -24,7 +24,7 @@ pub struct Group {
     pub fields: Vec<Field>,
 }
 
-/// How a C type is told from others.
+/// The identity of a C type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeName {
     /// Its tag or typedef.
@@ -96,30 +96,30 @@ impl Spec {
         let mut spec = Self::default();
         let mut names = HashSet::new();
         for (index, line) in text.lines().enumerate() {
-            let told = |what: &str| format!("spec.txt:{}: {what}", index + 1);
+            let fault = |what: &str| format!("spec.txt:{}: {what}", index + 1);
             let line = line.split('#').next().unwrap_or_default();
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 [] => {}
                 ["group" | "enum", ..] if line.starts_with(char::is_alphabetic) => {
-                    let group = group(&words).map_err(|e| told(&e))?;
+                    let group = group(&words).map_err(|e| fault(&e))?;
                     if !names.insert(group.name.clone()) {
-                        return Err(told(&format!("{} is there twice", group.name)));
+                        return Err(fault(&format!("{} is there twice", group.name)));
                     }
                     spec.groups.push(group);
                 }
                 ["fixed", ..] if line.starts_with(char::is_alphabetic) => {
-                    spec.fixed.push(fixed(line).map_err(|e| told(&e))?);
+                    spec.fixed.push(fixed(line).map_err(|e| fault(&e))?);
                 }
                 _ if line.starts_with(char::is_whitespace) => {
-                    let group = spec.groups.last_mut().ok_or_else(|| told("a field before any group"))?;
-                    let field = field(&words, group.types.is_empty()).map_err(|e| told(&e))?;
+                    let group = spec.groups.last_mut().ok_or_else(|| fault("a field before any group"))?;
+                    let field = field(&words, group.types.is_empty()).map_err(|e| fault(&e))?;
                     if field.name == "size" || group.fields.iter().any(|other| other.name == field.name) {
-                        return Err(told(&format!("{} is there twice", field.name)));
+                        return Err(fault(&format!("{} is there twice", field.name)));
                     }
                     group.fields.push(field);
                 }
-                _ => return Err(told("neither a group, an enum, a fixed shape nor an indented field")),
+                _ => return Err(fault("neither a group, an enum, a fixed shape nor an indented field")),
             }
         }
         Ok(spec)

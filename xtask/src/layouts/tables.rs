@@ -45,7 +45,7 @@ fn value<'a>(rows: &'a Rows, row: &str) -> &'a str {
     rows.iter().find(|(name, _)| name == row).map_or("", |(_, value)| value)
 }
 
-/// The text of a file. The newest build comes first: that is what others are told by their differences from.
+/// The text of a file. The newest build comes first; the others list their differences from it.
 #[must_use]
 pub fn render(key: Key, table: &Table) -> String {
     let mut builds: Vec<&Rows> = table.values().collect();
@@ -149,42 +149,4 @@ pub fn differences(fresh: &Rows, known: &Rows) -> Vec<String> {
         }
     }
     wrong
-}
-
-/// Whether the rows have the fields that others have, whatever their values: then both are of one list of what is needed.
-#[must_use]
-pub fn same_fields(a: &Rows, b: &Rows) -> bool {
-    let names = |rows: &Rows| -> BTreeMap<String, Option<Vec<String>>> {
-        rows.iter().map(|(name, value)| (name.clone(), fields(value))).collect()
-    };
-    let (a, b) = (names(a), names(b));
-    a.len() == b.len()
-        && a.iter().all(|(name, fields)| match (fields, b.get(name)) {
-            // A group that is absent in one of them tells nothing.
-            (None, Some(_)) | (Some(_), Some(None)) => true,
-            (Some(own), Some(Some(other))) => own == other,
-            (_, None) => false,
-        })
-}
-
-/// The names of the fields in a value: `size`, `ob_item` of `ListObject { size: 40, ob_item: 24 }`. `None` if it has none.
-fn fields(value: &str) -> Option<Vec<String>> {
-    let (_, inside) = value.split_once('{')?;
-    if value.starts_with('&') {
-        return None;
-    }
-    let mut names = Vec::new();
-    let mut depth = 0;
-    let mut word = String::new();
-    for letter in inside.chars() {
-        match letter {
-            '{' | '(' => depth += 1,
-            '}' | ')' => depth -= 1,
-            ':' if depth == 0 => names.push(std::mem::take(&mut word)),
-            ',' if depth == 0 => word.clear(),
-            letter if depth == 0 && !letter.is_whitespace() => word.push(letter),
-            _ => {}
-        }
-    }
-    Some(names)
 }

@@ -37,12 +37,13 @@ impl AddressIndex {
         let mut bits = 0;
         let mut last = 0;
         for region in regions {
-            let start = region.start.0.max(last) / GRAIN * GRAIN;
+            let start = region.start.0.max(last) & !(GRAIN.saturating_sub(1));
             let end = region.end.0;
             if start < end {
                 spans.push(Span { start, end, first: bits });
                 // Each begins a word of its own, so that words can be handed out to threads.
-                bits = (bits + (end - start).div_ceil(GRAIN)).next_multiple_of(64);
+                let end_bit = bits.saturating_add(end.saturating_sub(start).div_ceil(GRAIN));
+                bits = end_bit.checked_next_multiple_of(64).unwrap_or(u64::MAX);
                 last = end;
             }
         }
@@ -62,14 +63,14 @@ impl AddressIndex {
                 span
             }
         };
-        Some(span.first + (at - span.start) / GRAIN)
+        Some(span.first.wrapping_add(at.wrapping_sub(span.start) / GRAIN))
     }
 
     /// The address of a bit.
     pub fn address(&self, bit: u64) -> Option<Addr> {
         let index = self.spans.partition_point(|span| span.first <= bit).checked_sub(1)?;
         let span = self.spans.get(index)?;
-        let at = span.start + (bit - span.first) * GRAIN;
+        let at = span.start.wrapping_add(bit.wrapping_sub(span.first).wrapping_mul(GRAIN));
         (at < span.end).then_some(Addr(at))
     }
 }
@@ -143,7 +144,7 @@ impl AddressSet {
     pub fn len(&self) -> u64 {
         let even: u64 =
             self.words.iter().map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum();
-        even + self.unaligned_objects().len() as u64
+        even.saturating_add(self.unaligned_objects().len() as u64)
     }
 
     /// Whether none is.
@@ -180,10 +181,10 @@ impl AddressSet {
                 continue;
             }
             // A word belongs to one range.
-            let Some(first) = index.address(number as u64 * 64) else { continue };
+            let Some(first) = index.address((number as u64).wrapping_mul(64)) else { continue };
             while left != 0 {
                 each(first.plus(u64::from(left.trailing_zeros()) * GRAIN));
-                left &= left - 1;
+                left &= left.wrapping_sub(1);
             }
         }
     }
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_holds_what_was_put_in_once() {
+    fn set_holds_each_address_once() {
         let index = index();
         let bitmap = AddressSet::new(&index);
         let mut cursor = Cursor::default();
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_memory_is_in_no_set() {
+    fn addresses_outside_memory_are_not_held() {
         let index = index();
         let bitmap = AddressSet::new(&index);
         for at in [0, 0xfff, 0x1108, 0x7ffe_ffff, 0x7fff_1004, u64::MAX] {
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_given_without_what_another_set_holds() {
+    fn part_is_given_except_other_set() {
         let index = index();
         let (bitmap, except) = (AddressSet::new(&index), AddressSet::new(&index));
         for at in [0x1000, 0x1008, 0x1100, 0x7fff_0000] {

@@ -1,9 +1,9 @@
-//! Following pointers from one struct to the next, and leaving circles.
+//! Chains of structs that point to the next one, and guards against cycles in them.
 
 use memobj_process::addr::Addr;
 
-/// A guard of one chain. It tells a circle after as many steps as the way into it and once around are long, and a few more (Brent's
-/// way): so a chain costs no more than the memory that it runs through.
+/// A guard of one chain. It detects a cycle after at most a few times as many steps as the chain has structs (Brent's algorithm), and
+/// needs no memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CycleGuard {
     passed: Addr,
@@ -12,19 +12,25 @@ pub struct CycleGuard {
 }
 
 impl CycleGuard {
-    /// Whether the chain may be followed to `next`: that is no end, and not where it was before.
+    /// Whether the chain goes on at `next`: neither its end nor a struct that was passed before.
     #[inline]
     pub fn advance(&mut self, next: Addr) -> bool {
         if next.is_null() || (self.steps > 0 && next == self.passed) {
             return false;
         }
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         if self.steps > self.mark {
             self.passed = next;
             self.mark = self.mark.saturating_mul(2).max(1);
         }
         true
     }
+}
+
+/// The structs of a chain that begins at `first`, at most `limit`: it ends at a null pointer, at a cycle, or where `next` cannot be read.
+pub fn follow_chain(first: Option<Addr>, limit: usize, next: impl Fn(Addr) -> Option<Addr>) -> Vec<Addr> {
+    let mut guard = CycleGuard::default();
+    std::iter::successors(first, |&at| next(at)).take_while(|&at| guard.advance(at)).take(limit).collect()
 }
 
 #[cfg(test)]
@@ -42,13 +48,13 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_is_followed_to_its_end() {
+    fn chain_is_followed_to_its_end() {
         assert_eq!(steps(|at| if at < 1000 { at + 1 } else { 0 }), 1000);
         assert_eq!(steps(|_| 0), 1);
     }
 
     #[test]
-    fn a_circle_is_left_after_a_few_times_its_length_wherever_it_begins() {
+    fn cycle_is_left_soon() {
         assert!(steps(|at| at) <= 2);
         for way in [0, 1, 10, 1000] {
             for around in [1, 2, 7, 500] {

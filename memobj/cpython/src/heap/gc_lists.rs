@@ -1,4 +1,4 @@
-//! What the garbage collector tracks, and what it was told to leave alone.
+//! The garbage collector's lists: tracked objects, and objects frozen by `gc.freeze`.
 //!
 //! Facts: `Include/internal/pycore_gc.h`, and `gc_list_*` in `Modules/gcmodule.c` and `PythonHeap/gc.c`.
 
@@ -51,7 +51,7 @@ impl<M: Memory> PythonHeap<'_, M> {
         let mut lists = Vec::new();
         for state in self.gc_states() {
             let mut add = |at: u32, index: u64, permanent| {
-                let head = state.plus(u64::from(at)).plus(index * u64::from(generation.size));
+                let head = state.plus(u64::from(at)).plus(index.wrapping_mul(generation.size.into()));
                 lists.push(GcList { head: head.plus(u64::from(generation.head)), permanent });
             };
             match self.layout.encodings.gc_lists {
@@ -83,22 +83,22 @@ impl<M: Memory> PythonHeap<'_, M> {
         let mut last = list.head;
         loop {
             let Ok(next) = self.memory.read_pointer(last, known._gc_next) else {
-                followed.broken += 1;
+                followed.broken = followed.broken.saturating_add(1);
                 break;
             };
             let next = next.clear_bits(MARKS);
             match self.memory.read_pointer(next, known._gc_prev) {
                 Ok(back) if back.clear_bits(MARKS) == last => {}
-                _ => followed.broken += 1,
+                _ => followed.broken = followed.broken.saturating_add(1),
             }
             if next == list.head {
                 break;
             }
             if !each(next.plus(u64::from(known.size))) {
-                followed.broken += 1;
+                followed.broken = followed.broken.saturating_add(1);
                 break;
             }
-            followed.objects += 1;
+            followed.objects = followed.objects.saturating_add(1);
             last = next;
         }
         followed

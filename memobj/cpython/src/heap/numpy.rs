@@ -57,21 +57,21 @@ impl NumpyArray {
     /// # Errors
     /// If it cannot be read.
     pub fn read<M: Memory>(memory: &M, head: u32, at: Addr) -> Result<Option<Self>, Unreadable> {
-        let dimensions = memory.read_int(at, head + 8)?;
+        let dimensions = memory.read_int(at, head.saturating_add(8))?;
         if !(0..=MAX_DIMENSIONS).contains(&dimensions) {
             return Ok(None);
         }
         let dimensions = u64::from(dimensions.unsigned_abs());
         let mut items = 1_u64;
-        let lengths = memory.read_pointer(at, head + 16)?;
+        let lengths = memory.read_pointer(at, head.saturating_add(16))?;
         memory.read_words(lengths, dimensions, |length| items = items.saturating_mul(length))?;
-        let flags = memory.read_int(at, head + 48)?.cast_unsigned();
+        let flags = memory.read_int(at, head.saturating_add(48))?.cast_unsigned();
         Ok(Some(Self {
             data: memory.read_pointer(at, head)?,
             dimensions,
             items,
-            base: memory.read_pointer(at, head + 32)?,
-            descr: memory.read_pointer(at, head + 40)?,
+            base: memory.read_pointer(at, head.saturating_add(32))?,
+            descr: memory.read_pointer(at, head.saturating_add(40))?,
             owns_data: flags & OWNS_DATA != 0,
         }))
     }
@@ -81,7 +81,7 @@ impl NumpyArray {
     /// # Errors
     /// If the type of its items cannot be read.
     pub fn owns_objects<M: Memory>(&self, memory: &M, head: u32) -> Result<bool, Unreadable> {
-        Ok(self.owns_data && memory.read_int(self.descr, head + 12)? == OBJECT)
+        Ok(self.owns_data && memory.read_int(self.descr, head.saturating_add(12))? == OBJECT)
     }
 
     /// Bytes of an item.
@@ -91,9 +91,9 @@ impl NumpyArray {
     pub fn read_item_size<M: Memory>(&self, memory: &M, head: u32) -> Result<u64, Unreadable> {
         // Before numpy 2 an `int` size and an `int` alignment, which is never 0; from then on 8 bytes of flags, of which the
         // upper half is not used, and then an 8-byte size.
-        if memory.read_int(self.descr, head + 20)? != 0 {
-            return Ok(u64::try_from(memory.read_int(self.descr, head + 16)?).unwrap_or(0));
+        if memory.read_int(self.descr, head.saturating_add(20))? != 0 {
+            return Ok(u64::try_from(memory.read_int(self.descr, head.saturating_add(16))?).unwrap_or(0));
         }
-        memory.read_count(self.descr, head + 24)
+        memory.read_count(self.descr, head.saturating_add(24))
     }
 }

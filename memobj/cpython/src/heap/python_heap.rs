@@ -1,8 +1,9 @@
-//! A Python whose objects are looked at: its memory, its layout, and the landmarks by which its types are told.
+//! The heap of a Python: its memory, its layout, and the landmarks by which its types are recognized.
 
 use crate::layout::Layout;
 use crate::layout::encoding::StaticTypeState;
 use crate::layout::flags;
+use crate::runtime::Runtime;
 use crate::stage;
 use memobj_process::addr::Addr;
 use memobj_process::error::Error;
@@ -11,10 +12,10 @@ use memobj_process::memory::{Memory, Unreadable};
 use crate::object::memory_ext::MemoryExt;
 use crate::object::{dict, str_header};
 
-/// The most types of C whose state an interpreter keeps (3.13: 200 of its own, 10 of extensions). A bound, no fact.
+/// The most types of C whose state an interpreter keeps (3.13: 200 of its own, 10 of extensions).
 const MANAGED_STATIC_TYPES: u64 = 4096;
 
-/// A Python whose objects are looked at.
+/// The heap of a Python.
 #[derive(Debug)]
 pub struct PythonHeap<'m, M> {
     /// Its memory.
@@ -25,11 +26,11 @@ pub struct PythonHeap<'m, M> {
     pub runtime: Addr,
     /// Its interpreters (`PyInterpreterState`), the main one first.
     pub interpreters: Vec<Addr>,
-    /// What its types are told by.
+    /// Landmarks by which its types are recognized.
     pub landmarks: Landmarks,
 }
 
-/// What types are told by.
+/// Addresses by which types are recognized.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Landmarks {
     /// The type of all types.
@@ -40,7 +41,7 @@ pub struct Landmarks {
     pub class_traverse: u64,
     /// `subtype_dealloc`, which every type has that a `class` statement made.
     pub class_dealloc: u64,
-    /// `lookdict` (3.10 and older), by which a keys table is told whose keys may be anything.
+    /// `lookdict` (3.10 and older), which a table of keys of any type uses.
     pub general_lookup: Option<u64>,
 }
 
@@ -73,6 +74,16 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
         python.landmarks = python.read_landmarks(main).map_err(|_| wrong("the builtin types"))?;
         python.find_general_lookup();
         Ok(python)
+    }
+
+    /// The heap of all interpreters of `runtime`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn from_runtime(memory: &'m M, layout: &'m Layout, runtime: &Runtime) -> Result<Self, Error> {
+        let main_first: Vec<Addr> =
+            runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
+        Self::read(memory, layout, runtime.at, &main_first)
     }
 
     fn read_landmarks(&self, interpreter: Addr) -> Result<Landmarks, Unreadable> {
@@ -141,7 +152,7 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
         for interpreter in &self.interpreters {
             for array in [Some(of_types.builtins), of_types.for_extensions].into_iter().flatten() {
                 let array = interpreter.plus(u64::from(types)).plus(u64::from(array));
-                let record = array.plus((index - 1) * u64::from(known.size));
+                let record = array.plus(index.wrapping_sub(1).wrapping_mul(known.size.into()));
                 let Some(named) = known.r#type else { continue };
                 if self.memory.read_pointer(record, named)? == at {
                     return Ok(Some(StaticState {

@@ -1,74 +1,42 @@
-//! What keeps objects alive without being one: the frames that threads run, and what interpreters and threads hold.
+//! GC roots that are no objects: the frames that threads run, and the states of interpreters and threads.
 //!
 //! Facts: `Include/internal/pycore_interp.h`, `Include/cpython/pystate.h`, `Include/internal/pycore_frame.h`.
 
-use crate::layout::encoding::{DictKeysEncoding, FrameChain};
+use crate::layout::encoding::DictKeysEncoding;
 use crate::layout::flags;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::cycle_guard::CycleGuard;
+use super::cycle_guard::follow_chain;
 use super::python_heap::PythonHeap;
-use super::referents::{EdgeKind, EdgeSink, ReferenceReader};
+use super::referents::{EdgeSink, ReferenceReader, read_running_frame};
 use crate::object::dict::{KeyKind, KeysTable};
 use crate::object::memory_ext::MemoryExt;
+use crate::runtime::frame::read_top_frame;
 
-/// The most threads of an interpreter that are followed. A bound, no fact.
+/// The most threads of an interpreter: far beyond any program's.
 const MAX_THREADS: usize = 1 << 20;
-/// The most frames of a thread that are followed. A bound, no fact.
+/// The most frames of a thread: more than fit into the stack of any program.
 const MAX_FRAMES: usize = 1 << 22;
-/// The most bytes of an interpreter's or a thread's state that are taken for references. A bound, no fact.
+/// The most bytes of a state that are searched: interpreters have 200 KB.
 const MAX_STATE: u64 = 1 << 22;
-/// How many objects are looked at for a dict whose keys are no strings.
+/// How many objects are searched for a dict whose keys are no strings.
 const MAX_SEARCH: u64 = 1 << 20;
 
 impl<M: Memory> PythonHeap<'_, M> {
     /// The thread states of an interpreter.
     pub fn read_threads(&self, interpreter: Addr) -> Vec<Addr> {
-        let layout = self.layout;
-        let mut threads = Vec::new();
-        let mut chain = CycleGuard::default();
-        let mut next = self.memory.read_pointer(interpreter, layout.interpreter_state.threads_head);
-        while let Ok(thread) = next
-            && threads.len() < MAX_THREADS
-            && chain.advance(thread)
-        {
-            threads.push(thread);
-            next = self.memory.read_pointer(thread, layout.thread_state.next);
-        }
-        threads
+        let pointer = |at: Addr, offset: u32| self.memory.read_pointer(at, offset).ok();
+        let first = pointer(interpreter, self.layout.interpreter_state.threads_head);
+        follow_chain(first, MAX_THREADS, |thread| pointer(thread, self.layout.thread_state.next))
     }
 
     /// The frames that a thread runs, the innermost first.
     pub fn read_frames(&self, thread: Addr) -> Vec<Addr> {
-        let mut frames = Vec::new();
-        let mut next = self.read_innermost_frame(thread);
-        let mut chain = CycleGuard::default();
-        while let Ok(frame) = next
-            && frames.len() < MAX_FRAMES
-            && chain.advance(frame)
-        {
-            frames.push(frame);
-            next = match &self.layout.interpreter_frame {
-                Some(known) => self.memory.read_pointer(frame, known.previous),
-                None => self.memory.read_pointer(frame, self.layout.frame_object.f_back),
-            };
-        }
-        frames
-    }
-
-    fn read_innermost_frame(&self, thread: Addr) -> Result<Addr, Unreadable> {
-        let known = &self.layout.thread_state;
-        let none = Unreadable { at: thread };
-        match self.layout.encodings.frame_chain {
-            FrameChain::PyFrame => self.memory.read_pointer(thread, known.frame.ok_or(none)?),
-            FrameChain::CFrame => {
-                let cframe = self.memory.read_pointer(thread, known.cframe.ok_or(none)?)?;
-                let current = self.layout.cframe.as_ref().and_then(|cframe| cframe.current_frame);
-                self.memory.read_pointer(cframe, current.ok_or(none)?)
-            }
-            FrameChain::Current => self.memory.read_pointer(thread, known.current_frame.ok_or(none)?),
-        }
+        let known = self.layout.interpreter_frame.map(|frame| frame.previous);
+        let previous = known.unwrap_or(self.layout.frame_object.f_back);
+        let top = read_top_frame(self.memory, self.layout, thread);
+        follow_chain(top, MAX_FRAMES, |frame| self.memory.read_pointer(frame, previous).ok())
     }
 
     /// Finds the function that looks up keys of any type (3.10 and older), by the first dict that has a key that is no string.
@@ -111,35 +79,32 @@ impl<M: Memory> PythonHeap<'_, M> {
     }
 }
 
-/// Gives `sink` what holds objects alive and is none: the contents of running frames, static types, and what is in the states
-/// of interpreters and threads. Returns how many of the reads failed.
+/// Gives `sink` the references of the roots: of running frames, and of the states of interpreters and threads. Returns how many of the
+/// reads failed.
 pub fn read_roots<M: Memory>(reader: &mut ReferenceReader<'_, '_, '_, M>, sink: &mut impl EdgeSink) -> u64 {
     let python = reader.python;
     let layout = python.layout;
-    let mut torn = 0;
+    let mut torn = 0_u64;
     for &interpreter in &python.interpreters {
-        torn += read_guesses(reader, interpreter, u64::from(layout.interpreter_state.size), sink);
+        let size = u64::from(layout.interpreter_state.size);
+        torn = torn.saturating_add(read_guesses(reader, interpreter, size, sink));
         for thread in python.read_threads(interpreter) {
-            torn += read_guesses(reader, thread, u64::from(layout.thread_state.size), sink);
+            let size = u64::from(layout.thread_state.size);
+            torn = torn.saturating_add(read_guesses(reader, thread, size, sink));
             for frame in python.read_frames(thread) {
-                torn += u64::from(super::referents::read_running_frame(reader, frame, sink).is_err());
+                torn = torn.saturating_add(read_running_frame(reader, frame, sink).is_err().into());
             }
         }
     }
     torn
 }
 
-/// The words of a state that point to objects.
+/// Gives `sink` the words of a state that point to objects. Returns how many of the reads failed: one or none.
 pub fn read_guesses<M: Memory>(
     reader: &mut ReferenceReader<'_, '_, '_, M>,
     at: Addr,
     size: u64,
     sink: &mut impl EdgeSink,
 ) -> u64 {
-    let types = &mut *reader.types;
-    let read = reader.python.memory.read_words(at, size.min(MAX_STATE) / 8, |word| {
-        let to = if types.is_object(Addr(word)) { Addr(word) } else { Addr::NULL };
-        sink.edge(to, EdgeKind::Guessed);
-    });
-    u64::from(read.is_err())
+    u64::from(reader.guess_words(at, size.min(MAX_STATE) / 8, sink).is_err())
 }

@@ -24,18 +24,18 @@ const FROZEN: u8 = 8;
 pub struct HeapBlock {
     /// Where the object would begin.
     pub at: Addr,
-    /// What the collector makes of it.
+    /// The collector's state of it.
     pub state: TrackState,
 }
 
-/// What the collector makes of a block.
+/// The collector's state of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrackState {
-    /// It is none of its business.
+    /// The collector does not track it.
     Untracked,
     /// `gc.get_objects` gives it.
     Tracked,
-    /// It was told to leave it alone.
+    /// `gc.freeze` froze it.
     Frozen,
 }
 
@@ -68,7 +68,7 @@ impl<M: Memory> PythonHeap<'_, M> {
                     state: if collected { self.read_state(at) } else { TrackState::Untracked },
                 });
             });
-            broken += u64::from(!whole);
+            broken = broken.saturating_add(u64::from(!whole));
         }
         broken
     }

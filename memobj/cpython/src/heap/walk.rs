@@ -1,8 +1,8 @@
-//! Every object, once: in three scopes, counted by type.
+//! Walks the heap: every object once, counted by type in four scopes.
 //!
-//! The objects that the collector tracks are put into a set; then the memory is swept in the order of its addresses, and each
-//! of them is looked at with what it alone leads to. What the collector cannot see is noted on the way, and swept in the same
-//! manner at the end. Threads take parts of the memory in turn; sets and sums do not depend on who took what.
+//! The objects that the collector tracks are put into a set. Then the memory is swept in the order of addresses: each of them is visited,
+//! together with the objects that only it leads to. Objects that the collector does not see are noted on the way, and swept in the same way at
+//! the end. Threads take parts of the memory in turn; the result does not depend on which thread took which part.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,11 +26,11 @@ use super::types::{Type, TypeRegistry};
 /// Words of bits that a thread takes at once: 64 KiB of the target's memory.
 const PART: usize = 128;
 
-/// How much of an object is asked for before it is looked at, in bytes: its head, and what most have behind it.
+/// Bytes of an object that are prefetched: its head, and the members that most have.
 const HEAD: u64 = 64;
 
-/// How many references may be followed for each word of memory. Objects do not overlap, so that each word holds one at most, but
-/// for a few that several share; what has more is made to keep us busy.
+/// How many references may be followed for each word of memory. Objects do not overlap, so each word holds one at most, but
+/// for a few that several share. A heap with more was made to keep a reader busy.
 const MOST_REFERENCES: u64 = 4;
 
 /// How many objects, and what they weigh.
@@ -46,13 +46,13 @@ pub struct ObjectCount {
 
 impl ObjectCount {
     fn add(&mut self, size: Size) {
-        self.objects += 1;
+        self.objects = self.objects.saturating_add(1);
         self.bytes = self.bytes.saturating_add(size.bytes);
         self.overhead_bytes = self.overhead_bytes.saturating_add(size.overhead_bytes);
     }
 
     fn merge(&mut self, other: &Self) {
-        self.objects += other.objects;
+        self.objects = self.objects.saturating_add(other.objects);
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.overhead_bytes = self.overhead_bytes.saturating_add(other.overhead_bytes);
     }
@@ -98,7 +98,7 @@ pub struct HeapWalk {
     pub index: AddressIndex,
     /// Those that the collector tracks.
     pub tracked: AddressSet,
-    /// Those that it was told to leave alone.
+    /// Those frozen by `gc.freeze`.
     pub frozen: AddressSet,
     /// Those that are reached by `gc.get_referents`.
     pub reachable: AddressSet,
@@ -150,17 +150,18 @@ pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Resul
     let written = python.memory.written_regions();
     let index = AddressIndex::new(&written);
     let (tracked, frozen) = (AddressSet::new(&index), AddressSet::new(&index));
-    let mut broken_links = 0;
+    let mut broken_links = 0_u64;
     for list in python.gc_lists() {
         let into = if list.permanent { &frozen } else { &tracked };
         let mut cursor = Cursor::default();
-        broken_links += python.read_gc_list(list, |at| into.insert(&index, at, &mut cursor)).broken;
+        let broken = python.read_gc_list(list, |at| into.insert(&index, at, &mut cursor)).broken;
+        broken_links = broken_links.saturating_add(broken);
     }
     let hidden = AddressSet::new(&index);
     if python.layout.encodings.gc_lists == GcLists::MimallocPages {
         let mut types = TypeRegistry::new(python);
         let mut cursor = Cursor::default();
-        broken_links += python.read_blocks(|block| {
+        let broken = python.read_blocks(|block| {
             let into = match block.state {
                 TrackState::Tracked => &tracked,
                 TrackState::Frozen => &frozen,
@@ -170,18 +171,19 @@ pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Resul
             };
             into.insert(&index, block.at, &mut cursor);
         });
+        broken_links = broken_links.saturating_add(broken);
     }
     let reachable = tracked.duplicate();
     frozen.for_each(&index, |at| {
         reachable.insert(&index, at, &mut Cursor::default());
     });
-    let words: u64 = written.iter().map(|region| (region.end.0 - region.start.0) / 8).sum();
+    let words: u64 = written.iter().map(|region| region.end.0.saturating_sub(region.start.0) / 8).sum();
     let budget = AtomicU64::new(words.saturating_mul(MOST_REFERENCES).saturating_add(1 << 20));
     let shared = Shared { python, index, tracked, frozen, reachable, hidden, budget };
 
     let mut all = run(&shared, &shared.tracked, Sweep::Tracked, threads)?;
     all.extend(run(&shared, &shared.frozen, Sweep::Frozen, threads)?);
-    // What is no object was not told from one before it was looked at; after an earlier sweep it may be met again.
+    // Addresses that proved to be no objects leave the sets: a later sweep may meet them again.
     let mut rejected = BTreeSet::new();
     for at in all.iter_mut().flat_map(|found| found.rejected.drain(..)) {
         rejected.insert(at);
@@ -208,11 +210,11 @@ pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Resul
         // What was counted until then would be a number of nothing.
         return Err(Error::new(
             stage::HEAP,
-            "its objects refer to more than its memory can hold: they overlap, as no Python makes them",
-            "something else wrote over its objects, or made them up; gdb shows what is there",
+            "corrupt heap: more references than its memory can hold (objects overlap)",
+            "other code wrote over its objects; gdb shows the memory",
         ));
     }
-    let torn = all.iter().map(|found| found.torn).sum::<u64>() + torn_roots;
+    let torn = all.iter().map(|found| found.torn).fold(torn_roots, u64::saturating_add);
     Ok(HeapWalk {
         types: merge_types(all),
         index: shared.index,
@@ -270,7 +272,7 @@ fn run<M: Memory>(
             .map(|worker| {
                 worker.join().map_err(|_| {
                     let cursor = "please report it, with a snapshot (--save-snapshot) if you may share one";
-                    Error::new(stage::HEAP, "a thread that followed objects came to grief", cursor)
+                    Error::new(stage::HEAP, "internal error: a worker thread panicked", cursor)
                 })
             })
             .collect()
@@ -290,7 +292,7 @@ struct FollowEdges<'a> {
 impl EdgeSink for FollowEdges<'_> {
     #[inline]
     fn edge(&mut self, to: Addr, _: EdgeKind) {
-        self.words += 1;
+        self.words = self.words.wrapping_add(1);
         if !to.is_null() && self.reached.insert(self.index, to, &mut self.cursor) {
             self.stack.push(to);
         }
@@ -310,7 +312,7 @@ struct NoteHidden<'a> {
 impl EdgeSink for NoteHidden<'_> {
     #[inline]
     fn edge(&mut self, to: Addr, _: EdgeKind) {
-        self.words += 1;
+        self.words = self.words.wrapping_add(1);
         if !to.is_null() && !self.reached.contains(self.index, to, &mut self.cursor) {
             self.hidden.insert(self.index, to, &mut self.cursor);
         }
@@ -328,7 +330,7 @@ struct Worker<'s, 'p, 'm, M> {
     stack: Vec<Addr>,
     rejected: Vec<Addr>,
     torn: u64,
-    /// References that were followed since that was last told to the others.
+    /// References that were followed since the shared budget was last reduced.
     followed: u64,
 }
 
@@ -432,14 +434,14 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
             torn |= reader.read_hidden(at, &ty, &mut note).is_err();
             note.words
         };
-        self.torn += u64::from(torn);
-        self.followed += followed;
+        self.torn = self.torn.saturating_add(u64::from(torn));
+        self.followed = self.followed.saturating_add(followed);
         if self.followed > 1 << 16 {
             self.spend_budget();
         }
     }
 
-    /// Takes what was followed from what all may follow; ends the work when nothing is left of it.
+    /// Reduces the shared budget by the references followed; ends the work when it is used up.
     fn spend_budget(&mut self) {
         let spend = |budget: u64| Some(budget.saturating_sub(self.followed));
         let _ = self.shared.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
@@ -449,8 +451,8 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
         }
     }
 
-    /// A type is an object too, though few objects show theirs. Noted at its first object, and at no other occasion: types are
-    /// met by looking at words that turn out to be no references, too, and who looks at which is a matter of chance.
+    /// Notes a type as an object at its first instance. Types are also met through words that prove to be no references; those are not noted,
+    /// since which thread meets them is a matter of chance.
     fn note_type(&mut self, at: Addr) {
         if self.sweep == Sweep::Hidden {
             self.push_hidden(at);

@@ -1,7 +1,7 @@
-//! What differs between versions of CPython besides places: how the same thing is put into memory. The only file where versions are
-//! compared; everything else asks the [`Encodings`] that a layout carries.
+//! Differences between versions of CPython other than offsets. Only this folder compares versions; all other code matches on the
+//! [`Encodings`] of a layout.
 
-/// How an `int` tells its digits and sign.
+/// Encoding of the digits and the sign of an `int`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LongEncoding {
     /// `ob_size` is the number of digits, negative for a negative number (Include/cpython/longintrepr.h until 3.11).
@@ -10,24 +10,24 @@ pub enum LongEncoding {
     LvTag,
 }
 
-/// How a table of dict keys tells its size and the kind of its entries.
+/// Encoding of the size and the entries of a table of dict keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DictKeysEncoding {
-    /// `dk_size` slots; the function at `dk_lookup` tells the kind, and all entries are [`dict_key_entry`](super::Layout)
+    /// `dk_size` slots; the function at `dk_lookup` depends on the kind of keys, and all entries are [`dict_key_entry`](super::Layout)
     /// (Objects/dict-common.h until 3.10).
     Lookup,
     /// Logarithms of sizes; `dk_kind` 0 has entries with a hash, others without (Include/internal/pycore_dict.h from 3.11 on).
     Kinds,
 }
 
-/// Where the values of a dict with shared keys are.
+/// Place of the values of a dict with shared keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitValues {
     /// `ma_values` is an array of pointers, one for each usable slot of the keys (until 3.10).
     Bare,
     /// The same, with a few bytes before it: its whole size, and the order of insertion (3.11 and 3.12).
     Prefixed,
-    /// `ma_values` is a [`dict_values`](super::Layout) that tells its capacity, then its values, then the order (from 3.13 on).
+    /// `ma_values` is a [`dict_values`](super::Layout) with its capacity, then its values, then the order (from 3.13 on).
     Headed,
 }
 
@@ -91,12 +91,12 @@ pub enum GcStats {
     Rings,
 }
 
-/// What stands before an object that the collector can track, and how one knows that it does.
+/// Header before an object that the collector can track, and the mark of tracked ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GcHeader {
     /// Two words of links; tracked if `_gc_next` is not null.
     Links,
-    /// Nothing; a bit of `ob_gc_bits` tells (free-threaded builds).
+    /// Nothing; a bit of `ob_gc_bits` marks tracked objects (free-threaded builds).
     Bits,
 }
 
@@ -120,19 +120,6 @@ pub enum FrameChain {
     CFrame,
     /// Interpreter frames, from `current_frame` of the thread state (from 3.13 on).
     Current,
-}
-
-/// How a frame knows where its value stack ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StackTop {
-    /// `f_stacktop` of the frame object points there; null while it runs (3.8 and 3.9).
-    FramePointer,
-    /// `f_stackdepth` of the frame object counts from `f_valuestack`; negative while it runs (3.10).
-    FrameDepth,
-    /// `stacktop` counts from `localsplus`; negative while it runs (3.11 to 3.13).
-    Index,
-    /// `stackpointer` points there; null while it runs (from 3.14 on).
-    Pointer,
 }
 
 /// What the slots of a frame hold.
@@ -240,7 +227,7 @@ pub enum EndedGenerator {
     VisitsCode,
 }
 
-/// Everything that differs besides places.
+/// All encodings of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encodings {
     /// Integers.
@@ -261,8 +248,6 @@ pub struct Encodings {
     pub static_types: StaticTypeState,
     /// Frames of threads.
     pub frame_chain: FrameChain,
-    /// Ends of value stacks.
-    pub stack_top: StackTop,
     /// Slots of frames.
     pub stack_refs: StackRefs,
     /// Reference counts.
@@ -284,7 +269,7 @@ pub struct Encodings {
 }
 
 impl Encodings {
-    /// The encodings of a build of CPython. `hexversion` is its `sys.hexversion`.
+    /// The encodings of the build with this `sys.hexversion`.
     #[must_use]
     pub const fn for_version(hexversion: u32, free_threaded: bool) -> Self {
         let minor = hexversion >> 16 & 0xff;
@@ -314,12 +299,6 @@ impl Encodings {
                 0..=10 => FrameChain::PyFrame,
                 11 | 12 => FrameChain::CFrame,
                 _ => FrameChain::Current,
-            },
-            stack_top: match minor {
-                0..=9 => StackTop::FramePointer,
-                10 => StackTop::FrameDepth,
-                11..=13 => StackTop::Index,
-                _ => StackTop::Pointer,
             },
             stack_refs: if minor > 13 || free_threaded { StackRefs::Tagged } else { StackRefs::Plain },
             refcounts: match minor {

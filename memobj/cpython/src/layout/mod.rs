@@ -1,7 +1,7 @@
-//! Where everything is in a CPython of a known version, and how it is put there.
+//! Layouts: the offsets of all members of CPython's structs in a known version, and how their values are encoded.
 //!
 //! [`fields`] and `tables/` are written by `cargo xtask layouts` from `spec.txt` and the debug information of interpreters;
-//! [`encoding`] is what no debug information tells. `docs/layouts.md` says how a new version gets in.
+//! [`encoding`] has the differences that no debug information shows. `docs/layouts.md` says how to add a new version.
 
 pub mod encoding;
 #[rustfmt::skip]
@@ -58,7 +58,7 @@ impl BitField {
         if shift.saturating_add(self.width) > 64 {
             return 0;
         }
-        let mask = if self.width < 64 { (1 << self.width) - 1 } else { u64::MAX };
+        let mask = if self.width < 64 { (1_u64 << self.width).wrapping_sub(1) } else { u64::MAX };
         word >> shift & mask
     }
 }
@@ -151,7 +151,7 @@ mod tests {
     use encoding::GcLists;
 
     #[test]
-    fn a_bit_field_is_taken_from_a_word_and_never_from_outside() {
+    fn bit_field_stays_inside_word() {
         // `kind` of 3.13: bits 2 to 4 of the byte at 32.
         let kind = BitField { byte: 32, bit: 2, width: 3 };
         assert_eq!(kind.extract(0b1110_0100, 32), 1);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_are_of_the_version_and_kind_and_the_nearest_comes_first() {
+    fn nearest_candidate_comes_first() {
         for table in tables::ALL {
             for micro in [0, 1, 3, 7, 200] {
                 let hexversion = 0x300_0000 | table.minor << 16 | micro << 8 | 0xf0;
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_collector_of_3_14_is_told_by_the_micro_version() {
+    fn gc_of_3_14_depends_on_micro() {
         for (micro, lists) in [(0, GcLists::YoungOld), (4, GcLists::YoungOld), (5, GcLists::Generations)] {
             let hexversion = 0x030e_00f0 | micro << 8;
             let found = candidates(Build { hexversion, free_threaded: false, debug: false }).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_version_is_refused_with_those_that_are_known() {
+    fn unknown_version_lists_known_ones() {
         let build = Build { hexversion: 0x0307_10f0, free_threaded: false, debug: true };
         let error = candidates(build).unwrap_err();
         assert_eq!(error.message, "the layout of CPython 3.7.16 (debug) is not known");

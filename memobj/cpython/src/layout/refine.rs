@@ -1,8 +1,8 @@
-//! What a CPython from 3.13 on tells of its own layout (`_Py_DebugOffsets` at the start of `_PyRuntime`, Include/internal/pycore_debug_offsets.h;
-//! in 3.13 pycore_runtime.h) goes before the table.
+//! Refines a layout by the offsets that CPython reports of itself since 3.13 (`_Py_DebugOffsets` at the start of `_PyRuntime`,
+//! Include/internal/pycore_debug_offsets.h; in 3.13 pycore_runtime.h).
 //!
 //! The states of runtime, interpreter and thread move between micro versions: their places are taken over. The structs of objects do
-//! not: if one of them is told to be elsewhere, its other members are too, and the table is not of this CPython.
+//! not: if the target reports another offset of a member, the others moved too, and the table is not of this CPython.
 
 use super::encoding::Encodings;
 use super::fields::{DebugOffsets, Layout};
@@ -16,8 +16,7 @@ use memobj_process::memory::Memory;
 pub struct Refined {
     /// The layout.
     pub layout: Layout,
-    /// The places that the target told to be elsewhere than the table had them, in CPython's spelling. The more there are, the further
-    /// the table is from the target.
+    /// The members whose offsets the target reported otherwise than the table, in CPython's spelling.
     pub moved: Vec<&'static str>,
 }
 
@@ -44,12 +43,12 @@ impl OffsetSlot for Option<u32> {
     }
 }
 
-/// One thing that is told.
+/// An offset that the target reports.
 struct ReportedOffset {
     name: &'static str,
-    /// Where it is told: an offset in the debug offsets.
+    /// Its place in the debug offsets.
     at: fn(&DebugOffsets) -> Option<u32>,
-    /// What it tells.
+    /// The offset in the layout.
     place: fn(&mut Layout) -> Option<&mut u32>,
 }
 
@@ -203,7 +202,7 @@ pub fn refine(layout: &Layout, memory: &dyn Memory, at: Addr) -> Result<Refined,
         if value == u64::from(*place) {
             continue;
         }
-        // What moves are words; everything else of them stands in the table.
+        // Members that move are aligned to words.
         let bounded = u32::try_from(value).ok().filter(|value| u64::from(*value) < LARGEST && value % 8 == 0);
         match bounded {
             Some(value) if may_move => {
@@ -251,7 +250,7 @@ mod tests {
     }
 
     impl Image {
-        /// What a target of this layout tells.
+        /// The memory of a target of this layout.
         fn of(layout: &Layout) -> Self {
             let offsets = layout.debug_offsets.unwrap();
             let mut image = Self(vec![0; offsets.size as usize]);
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_agrees_is_left_as_it_is() {
+    fn agreeing_offsets_change_nothing() {
         for layout in [layout(13, false), layout(14, false), layout(15, false), layout(13, true)] {
             let refined = Image::of(layout).refine(layout).unwrap();
             assert_eq!((refined.layout, refined.moved), (*layout, vec![]));
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn states_move_and_objects_do_not() {
+    fn states_move_objects_do_not() {
         let layout = layout(13, false);
         let offsets = layout.debug_offsets.unwrap();
         let mut image = Image::of(layout);

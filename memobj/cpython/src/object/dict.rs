@@ -14,7 +14,7 @@ use super::memory_ext::MemoryExt;
 pub struct KeysTable {
     /// How many use it; 1 if it belongs to one dict alone.
     pub refcount: i64,
-    /// What tells whether its keys may be other than plain strings, as far as the table itself can say.
+    /// Whether its keys may be other than plain strings.
     pub generality: KeyKind,
     /// Its first entry.
     pub entries: Addr,
@@ -41,7 +41,7 @@ pub enum KeyKind {
     Strings,
     /// Keys of any type.
     Any,
-    /// The function that looks keys up tells, and it is told by its address.
+    /// It depends on the function that looks keys up, at this address.
     Lookup(u64),
 }
 
@@ -80,14 +80,16 @@ impl KeysTable {
                 Ok(Self {
                     refcount,
                     generality: KeyKind::Lookup(lookup),
-                    entries: indices.plus(size * width),
+                    entries: indices.plus(size.saturating_mul(width)),
                     stride: entry.size,
                     key: entry.me_key,
                     value: entry.me_value,
                     used: used.min(usable(size)),
                     room: usable(size),
                     shared_room: usable(size),
-                    bytes: u64::from(known.dk_indices) + size * width + usable(size) * u64::from(entry.size),
+                    bytes: u64::from(known.dk_indices)
+                        .saturating_add(size.saturating_mul(width))
+                        .saturating_add(usable(size).saturating_mul(entry.size.into())),
                 })
             }
             DictKeysEncoding::Kinds => {
@@ -116,7 +118,9 @@ impl KeysTable {
                     used: used.min(room),
                     room,
                     shared_room: used.saturating_add(free).min(room),
-                    bytes: u64::from(known.dk_indices) + (1 << log2_bytes) + room * u64::from(stride),
+                    bytes: u64::from(known.dk_indices)
+                        .saturating_add(1 << log2_bytes)
+                        .saturating_add(room.saturating_mul(stride.into())),
                 })
             }
         }
@@ -136,17 +140,17 @@ impl KeysTable {
         // Words of an entry: (hash, key, value) or (key, value), in the order of the offsets.
         let words = u64::from(self.stride / 8).max(1);
         let (key_word, value_word) = (u64::from(self.key / 8), u64::from(self.value / 8));
-        let mut index = 0;
+        let mut index = 0_u64;
         let mut key = Addr::NULL;
         let mut value = Addr::NULL;
-        memory.read_words(self.entries, self.used * words, |word| {
+        memory.read_words(self.entries, self.used.saturating_mul(words), |word| {
             if index == key_word {
                 key = Addr(word);
             }
             if index == value_word {
                 value = Addr(word);
             }
-            index += 1;
+            index = index.wrapping_add(1);
             if index == words {
                 index = 0;
                 each(key, value);
@@ -171,16 +175,16 @@ pub fn read_item<M: Memory + ?Sized>(
     let values = memory.read_pointer(dict, layout.dict_object.ma_values)?;
     let keys = KeysTable::read(memory, layout, table)?;
     let mut found = None;
-    let mut index = 0;
+    let mut offset = 0_u64;
     keys.read_entries(memory, |key, value| {
         if found.is_none() && !key.is_null() && super::str_header::is_text(memory, layout, key, name) {
-            found = Some((index, value));
+            found = Some((offset, value));
         }
-        index += 1;
+        offset = offset.saturating_add(8);
     })?;
-    let Some((index, value)) = found else { return Ok(None) };
+    let Some((offset, value)) = found else { return Ok(None) };
     let value =
-        if values.is_null() { value } else { memory.read_pointer(first_value(layout, values), 8 * index)? };
+        if values.is_null() { value } else { memory.read_addr(first_value(layout, values).plus(offset))? };
     Ok((!value.is_null()).then_some(value))
 }
 

@@ -62,8 +62,7 @@ pub trait MemoryExt: Memory {
         self.read_u8(at.plus(u64::from(member)))
     }
 
-    /// Calls `each` with every word of an array, in pieces. However many words a hostile count promises: reading ends where
-    /// the memory ends.
+    /// Calls `each` with every word of an array, in pieces. A hostile count does no harm: reading ends where the memory ends.
     ///
     /// # Errors
     /// If a word cannot be read; those before it have been given.
@@ -74,7 +73,7 @@ pub trait MemoryExt: Memory {
         let mut left = count;
         while left > 0 {
             let words = left.min((PIECE / 8) as u64);
-            let Some(bytes) = piece.get_mut(..words as usize * 8) else { break };
+            let Some(bytes) = piece.get_mut(..(words as usize).wrapping_mul(8)) else { break };
             if self.read(from, bytes).is_err() {
                 return self.read_words_singly(from, words, &mut each);
             }
@@ -82,8 +81,8 @@ pub trait MemoryExt: Memory {
             for chunk in chunks {
                 each(u64::from_le_bytes(*chunk));
             }
-            from = from.plus(words * 8);
-            left -= words;
+            from = from.plus(words.wrapping_mul(8));
+            left = left.saturating_sub(words);
         }
         Ok(())
     }
@@ -95,7 +94,7 @@ pub trait MemoryExt: Memory {
     #[cold]
     fn read_words_singly(&self, at: Addr, count: u64, each: &mut impl FnMut(u64)) -> Result<(), Unreadable> {
         for index in 0..count {
-            each(self.read_u64(at.plus(index * 8))?);
+            each(self.read_u64(at.plus(index.wrapping_mul(8)))?);
         }
         Ok(())
     }

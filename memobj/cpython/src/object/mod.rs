@@ -1,7 +1,7 @@
-//! Reading single Python objects by what they are: the text of a name, a dict's entry, an attribute.
+//! Reads single Python objects: the text of a name, an entry of a dict, an attribute.
 //!
-//! For names and small values alone, by whoever needs some; the census of all objects has readers of its own, made for speed. Nothing here
-//! trusts the target: what is not as it should be, or cannot be read, is `None`.
+//! It is made for names and small values; the heap has readers of its own, made for speed. Values that are invalid or cannot be read are
+//! `None`.
 
 pub mod dict;
 pub mod memory_ext;
@@ -21,7 +21,7 @@ use str_header::StrHeader;
 /// The longest name that is read; what is longer is cut. Python sets no limit, people do.
 const NAME_LIMIT: u64 = 1 << 10;
 
-/// What an object is by the flags of its type: it, or a subclass of it.
+/// A builtin type that the flags of each of its subclasses name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BaseType {
     /// `int`, or `bool`.
@@ -182,10 +182,11 @@ impl<'a> Objects<'a> {
         for index in 0..digits.min(4) {
             let digit =
                 fields.ob_digit.checked_add(u32::try_from(index).ok()?.checked_mul(fields.digit_size)?)?;
-            value |= i128::from(self.memory.read_u32(object.plus(digit.into())).ok()?) << (30 * index);
+            value |= i128::from(self.memory.read_u32(object.plus(digit.into())).ok()?)
+                << 30_u64.saturating_mul(index);
         }
         (digits < 4).then_some(())?;
-        i64::try_from(if negative { -value } else { value }).ok()
+        i64::try_from(if negative { 0_i128.saturating_sub(value) } else { value }).ok()
     }
 
     /// `True` or `False`.

@@ -72,7 +72,7 @@ pub fn read_text<M: Memory + ?Sized>(memory: &M, layout: &Layout, at: Addr) -> R
     let head = StrHeader::read(memory, layout, at)?;
     let data = head.read_data(memory, layout, at)?;
     let length = head.length.min(LIMIT) as usize;
-    let mut bytes = vec![0; length * head.kind.min(4) as usize];
+    let mut bytes = vec![0; length.saturating_mul(head.kind.min(4) as usize)];
     memory.read(data, &mut bytes)?;
     Ok(match head.kind {
         // One byte a character: Latin-1, of which ASCII is a part.

@@ -86,11 +86,11 @@ pub fn read_listed_pools(
     for (address, pools_end) in starts {
         if address < behind {
             // Arenas do not overlap: one of the two is none.
-            found.rejected += 1;
+            found.rejected = found.rejected.saturating_add(1);
             continue;
         }
         behind = Addr(address.0.saturating_add(arena_bytes));
-        found.arenas += 1;
+        found.arenas = found.arenas.saturating_add(1);
         found.ranges.push(address..behind);
         // From its first aligned address to the first that no pool was ever made of.
         let first = address.0.checked_next_multiple_of(pool_bytes).unwrap_or(u64::MAX);
@@ -100,7 +100,7 @@ pub fn read_listed_pools(
             match Pool::read(memory, layout, at) {
                 Ok(Some(pool)) => found.pools.push(pool),
                 Ok(None) => {}
-                Err(Unreadable { .. }) => found.rejected += 1,
+                Err(Unreadable { .. }) => found.rejected = found.rejected.saturating_add(1),
             }
         }
     }

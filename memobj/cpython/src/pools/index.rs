@@ -34,7 +34,7 @@ impl<'p> PoolIndex<'p> {
         let slots = vec![NONE; all.saturating_mul(2).next_power_of_two()];
         let mut index = Self { pools: &pools.pools, pool_bytes: pools.pool_bytes.max(1), bounds, slots };
         for (number, pool) in (0..NONE).zip(&pools.pools) {
-            let first = pool.at.0 / index.pool_bytes;
+            let first = pool.at.0.checked_div(index.pool_bytes).unwrap_or(0);
             (first..first.saturating_add(parts(pool))).for_each(|part| index.insert(part, number));
         }
         index
@@ -43,18 +43,24 @@ impl<'p> PoolIndex<'p> {
     fn insert(&mut self, part: u64, number: u32) {
         let mut place = self.place(part);
         while self.slots.get(place).is_some_and(|&slot| slot != NONE) {
-            place = (place + 1) & (self.slots.len() - 1);
+            place = self.wrap(place.wrapping_add(1));
         }
         if let Some(slot) = self.slots.get_mut(place) {
             *slot = number;
         }
     }
 
+    /// A place in the table, which is as long as a power of two.
+    #[inline]
+    const fn wrap(&self, place: usize) -> usize {
+        place & self.slots.len().wrapping_sub(1)
+    }
+
     /// Fibonacci hashing: neighbours come to lie far apart.
     #[inline]
     fn place(&self, number: u64) -> usize {
         let hash = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (hash >> 32) as usize & (self.slots.len() - 1)
+        self.wrap((hash >> 32) as usize)
     }
 
     /// The number of the pool that `at` lies in, and of the block in it. Blocks that were never given out have none.
@@ -64,7 +70,7 @@ impl<'p> PoolIndex<'p> {
         if at.0 < self.bounds.0 || at.0 >= self.bounds.1 {
             return None;
         }
-        let mut place = self.place(at.0 / self.pool_bytes);
+        let mut place = self.place(at.0.checked_div(self.pool_bytes)?);
         loop {
             let number = *self.slots.get(place)?;
             if number == NONE {
@@ -72,11 +78,11 @@ impl<'p> PoolIndex<'p> {
             }
             let pool = self.pools.get(number as usize)?;
             if at.0.wrapping_sub(pool.at.0) < pool.bytes {
-                let offset = at.0 - pool.at.0;
-                let block = offset.checked_sub(pool.header.into())? / pool.block_bytes.max(1);
+                let offset = at.0.wrapping_sub(pool.at.0);
+                let block = offset.checked_sub(pool.header.into())?.checked_div(pool.block_bytes)?;
                 return (block < pool.handed_out.into()).then_some((number as usize, block as usize));
             }
-            place = (place + 1) & (self.slots.len() - 1);
+            place = self.wrap(place.wrapping_add(1));
         }
     }
 
@@ -94,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_block_is_found_by_any_address_in_it_and_nothing_else_is() {
+    fn index_finds_blocks_by_any_address() {
         let pool = |at: u64| Pool {
             at: Addr(at),
             bytes: 0x4000,

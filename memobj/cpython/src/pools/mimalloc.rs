@@ -64,7 +64,7 @@ pub fn read(
         let stride = layout.mi_page_queue.as_ref().map_or(24, |queue| queue.size);
         for thread in threads {
             for tag in 0..HEAPS {
-                let at = thread.plus(u64::from(heaps)).plus(tag * u64::from(of_heap.size));
+                let at = thread.plus(u64::from(heaps)).plus(tag.wrapping_mul(of_heap.size.into()));
                 reader.read_heap(at, of_heap, stride, tag);
             }
         }
@@ -81,7 +81,7 @@ pub fn read(
         if apart {
             behind = pool.range().end;
         }
-        rejected += u64::from(!apart);
+        rejected = rejected.saturating_add(u64::from(!apart));
         apart
     });
     found.pools = pools;
@@ -109,11 +109,11 @@ impl Pools {
             let mapped = end_of(memory.regions(), segment);
             let end = Addr(segment.0.saturating_add(slices.saturating_mul(SLICE))).min(mapped);
             if segment < behind || end <= segment {
-                self.rejected += 1;
+                self.rejected = self.rejected.saturating_add(1);
                 continue;
             }
             behind = end;
-            self.arenas += 1;
+            self.arenas = self.arenas.saturating_add(1);
             self.ranges.push(segment..end);
             let own = memory.read_count(segment, known.segment_info_slices).unwrap_or(0);
             let own = Addr(segment.0.saturating_add(own.saturating_mul(SLICE))).min(end);
@@ -192,7 +192,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
     /// The pages of a heap, in all of its queues.
     fn read_heap(&mut self, at: Addr, known: &MiHeap, stride: u32, tag: u64) {
         for queue in 0..known.pages_count {
-            let first = at.plus(u64::from(known.pages) + u64::from(queue) * u64::from(stride));
+            let first = at.plus(known.pages.into()).plus(u64::from(queue).saturating_mul(stride.into()));
             let mut next = self.memory.read_pointer(first, 0);
             let mut before = Addr::NULL;
             while let Ok(page) = next
@@ -202,7 +202,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
                 if self.memory.read_pointer(page, self.page.prev).ok() != Some(before)
                     || !self.seen.insert(page)
                 {
-                    self.rejected += 1;
+                    self.rejected = self.rejected.saturating_add(1);
                     break;
                 }
                 if !self.take(page, tag) {
@@ -234,7 +234,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
                 && !segment.is_null()
                 && seen.insert(segment)
             {
-                self.rejected += u64::from(self.read_segment(segment).is_err());
+                self.rejected = self.rejected.saturating_add(u64::from(self.read_segment(segment).is_err()));
                 next = self.memory.read_pointer(segment, following);
             }
         }
@@ -248,7 +248,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
         let entries = self.memory.read_count(segment, self.segment.slice_entries)?.min(MAX_SLICES);
         let mut index = 0;
         while index < entries {
-            let page = segment.plus(u64::from(self.segment.slices)).plus(index * stride);
+            let page = segment.plus(u64::from(self.segment.slices)).plus(index.saturating_mul(stride));
             let slices = self.memory.read_int(page, slice_count)?;
             let slices = u64::try_from(slices).ok().filter(|&slices| slices > 0).ok_or(none)?;
             // The first holds the segment's own head.
@@ -261,7 +261,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
                 };
                 self.take(page, tag);
             }
-            index += slices;
+            index = index.saturating_add(slices);
         }
         Ok(())
     }
@@ -269,7 +269,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
     /// Takes note of a page and its segment; whether it is one.
     fn take(&mut self, page: Addr, tag: u64) -> bool {
         let Ok(pool) = self.read_page(page, tag) else {
-            self.rejected += 1;
+            self.rejected = self.rejected.saturating_add(1);
             return false;
         };
         if pool.used > 0 {
@@ -290,7 +290,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
         let slices = u64::from(memory.read_u32(page.plus(slice_count.into()))?);
         let size = u64::from(memory.read_u32(page.plus(self.page.xblock_size.into()))?);
         let handed_out = u32::from(memory.read_u16(page.plus(self.page.capacity.into()))?);
-        let at = segment.plus(index * SLICE);
+        let at = segment.plus(index.saturating_mul(SLICE));
         let bytes = slices.checked_mul(SLICE).ok_or(none)?;
         // `_mi_segment_page_start_from_slice`: small blocks begin a little later, against cache conflicts.
         let header = match size {
@@ -320,7 +320,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
         let mut pool = Pool { at, bytes, block_bytes, used: 0, handed_out, header, heap, free };
         // By its own count those are in use that other threads have given back, too.
         let mut used = 0;
-        if !pool.for_each_used_block(memory, |_| used += 1) {
+        if !pool.for_each_used_block(memory, |_| used = u32::saturating_add(used, 1)) {
             return Err(none);
         }
         pool.used = used;
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_none_of_the_three_lists_is_in_use() {
+    fn blocks_in_no_free_list_are_in_use() {
         let (image, _) = made();
         let pools = found(&image);
         assert_eq!((pools.rejected, pools.arenas, pools.pools.len()), (0, 1, 1));
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_cannot_be_are_rejected_and_circles_left() {
+    fn implausible_pages_are_rejected() {
         let page = layout().mi_page.as_ref().unwrap();
         let changes = [
             (page.xblock_size, 0),

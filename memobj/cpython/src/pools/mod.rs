@@ -1,9 +1,8 @@
-//! What Python's own allocator has given out: pymalloc's arenas and pools, or the segments and pages of mimalloc, in which free-threaded
-//! builds keep everything.
+//! Blocks of Python's own allocator: pymalloc's arenas and pools, or the segments and pages of mimalloc, which free-threaded builds use.
 //!
 //! Facts: Objects/obmalloc.c of 3.8 to 3.15, `_Py_GetAllocatedBlocks` and `_PyObject_DebugMallocStats` there for what counts as in use.
 //! An arena is cut into pools, a pool into blocks of one size; only blocks of 512 bytes at most come from here, all larger ones from
-//! malloc. What [`mimalloc`] has is told in the same words: a segment is an arena, a page a pool.
+//! malloc. [`mimalloc`] uses the same types: a segment is an arena, a page a pool.
 
 mod arenas;
 mod index;
@@ -140,11 +139,11 @@ impl Pool {
         if index >= SIZES {
             return Err(none);
         }
-        let block_bytes = (index + 1) * ALIGNMENT;
+        let block_bytes = index.saturating_add(1).saturating_mul(ALIGNMENT);
         let room = sizes.pool_bytes.saturating_sub(fields.size);
         let (untouched, last) = (int(fields.nextoffset)?, int(fields.maxnextoffset)?);
         let handed_out_bytes = untouched.checked_sub(fields.size).ok_or(none)?;
-        let plausible = used <= room / block_bytes
+        let plausible = used.saturating_mul(block_bytes) <= room
             && last == sizes.pool_bytes.saturating_sub(block_bytes)
             && untouched <= last.saturating_add(block_bytes)
             && handed_out_bytes.is_multiple_of(block_bytes);
@@ -160,7 +159,7 @@ impl Pool {
             bytes: sizes.pool_bytes.into(),
             block_bytes: block_bytes.into(),
             used,
-            handed_out: handed_out_bytes / block_bytes,
+            handed_out: handed_out_bytes.checked_div(block_bytes).ok_or(none)?,
             header: fields.size,
             heap: HeapTag::Any,
             free,
@@ -180,7 +179,7 @@ impl Pool {
             let mut at = list;
             while !at.is_null() {
                 let offset = at.0.wrapping_sub(first.0);
-                let index = offset / size;
+                let Some(index) = offset.checked_div(size) else { break };
                 let exact = left > 0 && offset.is_multiple_of(size) && index < count;
                 let word =
                     free.get_mut(index as usize / 64).filter(|word| exact && **word >> (index % 64) & 1 == 0);
@@ -189,7 +188,7 @@ impl Pool {
                     break 'lists;
                 };
                 *word |= 1 << (index % 64);
-                left -= 1;
+                left = left.saturating_sub(1);
                 at = next;
             }
         }
@@ -207,7 +206,7 @@ impl Pool {
         let block = self.block_bytes.max(1);
         let room = self.bytes.saturating_sub(self.header.into());
         let first = self.block(0);
-        first..first.plus(room / block * block)
+        first..first.plus(room.saturating_sub(room.checked_rem(block).unwrap_or(0)))
     }
 
     /// All of it.
@@ -276,6 +275,6 @@ impl Pools {
     pub fn pool_of(&self, at: Addr) -> Option<&Pool> {
         let behind = self.pools.partition_point(|pool| pool.at <= at);
         let pool = self.pools.get(behind.checked_sub(1)?)?;
-        (at.0 - pool.at.0 < pool.bytes).then_some(pool)
+        (at.0.saturating_sub(pool.at.0) < pool.bytes).then_some(pool)
     }
 }

@@ -1,4 +1,4 @@
-//! Pools where the table of arenas cannot be found: a stripped Python up to 3.11 keeps it in a static variable without a name.
+//! Scans memory for pools. A stripped Python up to 3.11 keeps the table of arenas in a static variable without a name.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use memobj_process::memory::Memory;
 
 use super::{Pool, Pools};
 
-/// The pools in `ranges`, told by their headers: a count, a size and two offsets that must agree, at an address that is a multiple of
+/// The pools in `ranges`, recognized by their headers: a count, a size and two offsets that must agree, at an address that is a multiple of
 /// a pool's size. `Pools::arenas` counts the different arenas that they say they are of.
 #[must_use]
 pub fn scan_pools(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range<Addr>]) -> Pools {
@@ -24,7 +24,7 @@ pub fn scan_pools(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Ra
         let mut at = first;
         while at.saturating_add(pool_bytes) <= region.end.0 {
             if let Ok(Some(pool)) = Pool::read(memory, layout, Addr(at)) {
-                // Enough to be told from data that happens to look so: free blocks lie among those that were given out.
+                // Data that looks like a header by chance fails here: free blocks lie among those that were handed out.
                 let untouched = pool.block(pool.handed_out());
                 let is_free = |list: &Addr| list.is_null() || (Addr(at)..untouched).contains(list);
                 let arena = memory.read_int(Addr(at), fields.arenaindex);
@@ -40,7 +40,7 @@ pub fn scan_pools(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Ra
                     found.pools.push(pool);
                 }
             }
-            at += pool_bytes;
+            at = at.saturating_add(pool_bytes);
         }
     }
     found.arenas = arenas.len() as u64;

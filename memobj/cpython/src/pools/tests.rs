@@ -33,7 +33,7 @@ fn put_pool(image: &mut FakeMemory, layout: &Layout, at: Addr, handed_out: u32, 
 }
 
 #[test]
-fn blocks_in_use_are_those_given_out_and_not_given_back() {
+fn free_blocks_are_not_in_use() {
     for minor in [9, 13] {
         let layout = layout(minor);
         let mut image = FakeMemory::new();
@@ -50,7 +50,7 @@ fn blocks_in_use_are_those_given_out_and_not_given_back() {
 }
 
 #[test]
-fn what_is_no_pool_is_told() {
+fn implausible_pool_is_refused() {
     let layout = layout(13);
     let fields = layout.pool_header.as_ref().unwrap();
     let at = Addr(0x10_0000);
@@ -75,7 +75,7 @@ fn what_is_no_pool_is_told() {
 }
 
 #[test]
-fn a_list_of_free_blocks_that_goes_in_circles_or_astray_ends() {
+fn damaged_free_list_ends() {
     let layout = layout(13);
     let at = Addr(0x10_0000);
     for wrong in [0x10_0030 + 64, 0x10_0031, 0xdead_0000, u64::MAX, 1] {
@@ -90,7 +90,7 @@ fn a_list_of_free_blocks_that_goes_in_circles_or_astray_ends() {
 }
 
 #[test]
-fn a_table_and_a_scan_find_the_same_pools() {
+fn arena_table_and_scan_agree() {
     let layout = layout(13);
     let (fields, sizes) = (layout.arena_object.as_ref().unwrap(), layout.encodings.pymalloc);
     let (pool, table) = (u64::from(sizes.pool_bytes), Addr(0x1000));

@@ -1,4 +1,4 @@
-//! Which Python a process runs, and the layout that holds for it.
+//! Detects the Python of a process, and the layout that holds for it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use super::verify::{Fault, Verified, verify};
 use super::version::{Version, format_hexversion};
 use super::{Runtime, other_runtimes, scan};
 
-/// How often a running process is looked at until it holds together: what is read while it changes may not.
+/// The most attempts on a running process: its memory changes while it is read.
 const MOST_ATTEMPTS: u32 = 8;
 
-/// The pause between two looks, in milliseconds; it doubles each time.
+/// The pause between two attempts, in milliseconds; it doubles each time.
 const FIRST_PAUSE: u64 = 1;
 
 /// The Python of a process.
 #[derive(Debug, Clone)]
 pub struct DetectedPython {
-    /// Where its runtime is, and how it was found.
+    /// The address of its runtime, and the method that found it.
     pub location: RuntimeLocation,
-    /// Which one it is.
+    /// Version and kind of build.
     pub build: Build,
     /// `sys.implementation.name`.
     pub implementation: String,
-    /// How it lays out what it has.
+    /// The offsets of its structs.
     pub layout: Layout,
-    /// How many other Pythons run in the same process.
+    /// The number of other Pythons in the same process.
     pub others: u64,
 }
 
@@ -44,10 +44,10 @@ impl DetectedPython {
         format_hexversion(self.build.hexversion)
     }
 
-    /// Its interpreters and threads in this memory, after the layout was found to hold there too.
+    /// Verifies the layout in `memory`, and reads the interpreters and threads there.
     ///
     /// # Errors
-    /// If it does not.
+    /// If the layout does not hold there.
     pub fn read(&self, memory: &dyn Memory) -> Result<Runtime, Error> {
         match verify(memory, &self.layout, self.location.at) {
             Ok(verified) => Ok(verified.runtime),
@@ -62,7 +62,7 @@ impl DetectedPython {
             Fault::Wrong(what) => Error::new(
                 stage::LAYOUT,
                 format!("the layout of CPython {} does not hold: {what}", self.layout.origin),
-                "nothing is counted rather than something wrong; try again, in case it was read at a bad moment",
+                "memobj refuses to print wrong numbers; try again: it may have been read in mid-change",
             ),
         }
     }
@@ -80,8 +80,8 @@ pub fn detect(source: &dyn ProcessSource, method: Option<LocateMethod>) -> Resul
         match detect_once(source, method) {
             Err(error) if attempts < MOST_ATTEMPTS && error.stage == stage::LAYOUT && !source.is_frozen() => {
                 std::thread::sleep(pause);
-                pause *= 2;
-                attempts += 1;
+                pause = pause.saturating_mul(2);
+                attempts = attempts.saturating_add(1);
             }
             other => return other,
         }
@@ -91,7 +91,7 @@ pub fn detect(source: &dyn ProcessSource, method: Option<LocateMethod>) -> Resul
 fn detect_once(source: &dyn ProcessSource, method: Option<LocateMethod>) -> Result<DetectedPython, Error> {
     let methods: Vec<LocateMethod> = method.map_or_else(|| LocateMethod::ALL.to_vec(), |method| vec![method]);
     let search = locate(source, &methods);
-    // Layouts are tried by reading words here and there.
+    // Layouts are tried by many small reads.
     let paged = Paged::new(source.memory());
     let try_location = |found: &RuntimeLocation| {
         if source.is_frozen() {
@@ -285,10 +285,10 @@ fn not_found(source: &dyn ProcessSource, search: &SearchResult, method: Option<L
     }
     let files = facts.files().map(|mapping| mapping.file_name().to_string_lossy().into_owned());
     let files: Vec<String> = files.collect();
-    let told = other_runtimes::identify(files.iter().map(String::as_str), |section| {
+    let runtime = other_runtimes::identify(files.iter().map(String::as_str), |section| {
         super::locate::program_has(source, section)
     });
-    let what = match told {
+    let what = match runtime {
         Some(what) => format!("{who} runs no CPython: it is {what}"),
         None => {
             format!("{who} runs no CPython: nothing of one was found in {}", display_path(&facts.program))
@@ -315,13 +315,13 @@ fn display_path(path: &Path) -> String {
 }
 
 fn not_started() -> Error {
-    Error::transient(stage::LOCATE, "the Python in the process has not begun yet", "try again in a moment")
+    Error::transient(stage::LOCATE, "the Python in the process has not started yet", "try again in a moment")
 }
 
 fn ended() -> Error {
     Error::new(
         stage::LOCATE,
-        "the Python in the process is ending: it takes its objects apart",
-        "nothing is to be done",
+        "the Python in the process is shutting down",
+        "look at a process that goes on running",
     )
 }

@@ -1,15 +1,17 @@
-//! Where code is: the topmost frame of Python code of a thread, the frame of what is suspended.
+//! Source locations: of a thread's topmost Python frame, and of suspended frames.
 
 use std::collections::HashSet;
 
+use crate::layout::Layout;
 use crate::layout::encoding::{FrameChain, LastInstruction};
 use crate::object::Objects;
 use crate::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
 
 use super::line_table::line_at;
 
-/// Frames without code of their own, as C code puts them between others, are passed over up to this number.
+/// The most frames without code of their own that are skipped: C code puts them between others.
 const MOST_PASSED: usize = 64;
 
 /// The longest table of lines that is read: code of millions of instructions.
@@ -18,43 +20,41 @@ const LONGEST_TABLE: u64 = 16 << 20;
 /// Marks in the lowest bits of a frame's pointers (Include/internal/pycore_stackref.h, 3.14).
 const MARKS: u64 = 3;
 
-/// Where code is.
+/// A location in a program's source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeLocation {
-    /// The function with what it is in: `Session.renew`; its bare name where code objects know no more (before 3.11).
+    /// The qualified name of the function, such as `Session.renew`; before 3.11 its bare name.
     pub function: String,
     /// `co_filename`.
     pub file: String,
-    /// The line in that file, if the code has one there.
+    /// The line in that file, if the instruction has one.
     pub line: Option<u32>,
 }
 
 /// The topmost frame of the thread with the state `thread`, a frame object or an interpreter's; null if it has none.
 #[must_use]
-pub fn read_top_frame(objects: Objects<'_>, thread: Addr) -> Option<Addr> {
-    let fields = &objects.layout().thread_state;
-    match objects.layout().encodings.frame_chain {
-        FrameChain::PyFrame => objects.pointer(thread, fields.frame?),
-        FrameChain::CFrame => {
-            let between = objects.pointer(thread, fields.cframe?)?;
-            objects.pointer(between, objects.layout().cframe.as_ref()?.current_frame?)
-        }
-        FrameChain::Current => objects.pointer(thread, fields.current_frame?),
+pub fn read_top_frame(memory: &(impl Memory + ?Sized), layout: &Layout, thread: Addr) -> Option<Addr> {
+    let fields = &layout.thread_state;
+    let pointer = |at: Addr, offset: u32| memory.read_pointer(at, offset).ok();
+    match layout.encodings.frame_chain {
+        FrameChain::PyFrame => pointer(thread, fields.frame?),
+        FrameChain::CFrame => pointer(pointer(thread, fields.cframe?)?, layout.cframe?.current_frame?),
+        FrameChain::Current => pointer(thread, fields.current_frame?),
     }
 }
 
-/// Where the thread with the state `thread` is; `None` if it runs no Python code, or that cannot be read.
+/// Source location of the thread with the state `thread`; `None` if it runs no Python code, or cannot be read.
 #[must_use]
 pub fn read_thread_location(objects: Objects<'_>, thread: Addr) -> Option<CodeLocation> {
-    let top = read_top_frame(objects, thread).filter(|top| !top.is_null())?;
+    let top = read_top_frame(objects.memory(), objects.layout(), thread).filter(|top| !top.is_null())?;
     match objects.layout().encodings.frame_chain {
         FrameChain::PyFrame => read_object_frame(objects, top),
         FrameChain::CFrame | FrameChain::Current => read_interpreter_frame(objects, top),
     }
 }
 
-/// The code that a frame runs and how far it is in it, in bytes: of a frame object until 3.10, of an interpreter's frame from then on.
-/// The frame may be that of a generator, which no thread runs.
+/// The code object of a frame, and the byte offset of its current instruction. The frame is a frame object until 3.10, and an interpreter
+/// frame since; it may be that of a suspended generator.
 #[must_use]
 pub fn read_frame_instruction(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Option<u64>)> {
     match objects.layout().encodings.frame_chain {
@@ -75,19 +75,19 @@ fn read_object_instruction(objects: Objects<'_>, frame: Addr) -> Option<(Addr, O
     let last = u64::try_from(last).unwrap_or(0);
     let offset = match objects.layout().encodings.last_instruction {
         LastInstruction::Bytes => last,
-        LastInstruction::Units => last * 2,
+        LastInstruction::Units => last.saturating_mul(2),
         LastInstruction::Pointer => return None,
     };
     Some((code, Some(offset)))
 }
 
-/// That of a frame object.
+/// Source location of a frame object.
 fn read_object_frame(objects: Objects<'_>, frame: Addr) -> Option<CodeLocation> {
     let (code, offset) = read_object_instruction(objects, frame)?;
     read_code_location(objects, code, offset)
 }
 
-/// That of an interpreter's frame, or of the first one below it that is of Python code.
+/// Source location of an interpreter frame, or of the first one below it that runs Python code.
 fn read_interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<CodeLocation> {
     let fields = objects.layout().interpreter_frame.as_ref()?;
     let c_stack = objects.layout().frame_owner.and_then(|owner| owner.frame_owned_by_cstack);
@@ -106,7 +106,7 @@ fn read_interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<CodeLocatio
     None
 }
 
-/// The place in bytes, among the instructions of `code`, at which a frame is.
+/// The byte offset, among the instructions of `code`, of a frame's current instruction.
 fn read_instruction_offset(objects: Objects<'_>, frame: Addr, code: Addr) -> Option<u64> {
     let fields = objects.layout().interpreter_frame.as_ref()?;
     let at = objects.pointer(frame, fields.prev_instr)?;
@@ -123,7 +123,7 @@ fn read_instruction_offset(objects: Objects<'_>, frame: Addr, code: Addr) -> Opt
     Some(at.0.saturating_sub(first.0))
 }
 
-/// Which place in a program it is that code has at `offset`, in bytes, among its instructions; `None` if `code` is none.
+/// Source location of the instruction at byte `offset`; `None` if `code` is not a code object.
 #[must_use]
 pub fn read_code_location(objects: Objects<'_>, code: Addr, offset: Option<u64>) -> Option<CodeLocation> {
     (objects.type_name_of(code)? == "code").then_some(())?;

@@ -19,7 +19,7 @@ pub fn line_at(kind: LineTable, table: &[u8], first: i32, offset: u64) -> Option
 fn steps(table: &[u8], first: i32, offset: u64) -> Option<i32> {
     let (mut at, mut line) = (0_u64, first);
     for &[bytes, lines] in table.as_chunks().0 {
-        at += u64::from(bytes);
+        at = at.saturating_add(u64::from(bytes));
         if at > offset {
             break;
         }
@@ -32,7 +32,7 @@ fn ranges(table: &[u8], first: i32, offset: u64) -> Option<i32> {
     const NO_LINE: i8 = -128;
     let (mut end, mut line) = (0_u64, first);
     for &[length, lines] in table.as_chunks().0 {
-        end += u64::from(length);
+        end = end.saturating_add(u64::from(length));
         let lines = lines.cast_signed();
         if lines != NO_LINE {
             line = line.checked_add(i32::from(lines))?;
@@ -62,10 +62,10 @@ fn locations(table: &[u8], first: i32, offset: u64) -> Option<i32> {
         rest = next;
         line = line.checked_add(match kind {
             NO_COLUMNS | LONG => signed(body)?,
-            kind if ONE_LINE.contains(&kind) => i32::from(kind - ONE_LINE.start()),
+            kind if ONE_LINE.contains(&kind) => i32::from(kind.saturating_sub(*ONE_LINE.start())),
             _ => 0,
         })?;
-        end += (u64::from(head & 7) + 1) * UNIT;
+        end = end.saturating_add(u64::from(head & 7).saturating_add(1).saturating_mul(UNIT));
         if end > offset {
             return (kind != NONE).then_some(line);
         }
@@ -77,10 +77,10 @@ fn locations(table: &[u8], first: i32, offset: u64) -> Option<i32> {
 fn signed(bytes: &[u8]) -> Option<i32> {
     let mut value = 0_u64;
     for (index, &byte) in bytes.iter().take(6).enumerate() {
-        value |= u64::from(byte & 63) << (6 * index);
+        value |= u64::from(byte & 63) << index.saturating_mul(6);
         if byte & 64 == 0 {
             let size = i32::try_from(value >> 1).ok()?;
-            return Some(if value & 1 == 1 { -size } else { size });
+            return Some(if value & 1 == 1 { 0_i32.saturating_sub(size) } else { size });
         }
     }
     None
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_in_bytes_come_before_steps_in_lines() {
+    fn lnotab_steps_give_lines() {
         // Bytes 0 to 5 on line 10, 6 to 15 on 12, 16 and on on 11.
         let table = [6, 2, 10, 0xff];
         let line = |offset| line_at(LineTable::Steps, &table, 10, offset);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_may_have_no_line() {
+    fn ranges_without_line() {
         // Bytes 0 to 3 on line 10, 4 to 7 on none, 8 to 9 on 13.
         let table = [4, 0, 4, 0x80, 2, 3];
         let line = |offset| line_at(LineTable::Ranges, &table, 10, offset);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn locations_of_every_kind() {
+    fn every_location_kind_gives_line() {
         let table = [
             0x80,
             0x11, // kind 0: the same line; 1 unit
@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_panic(table in proptest::collection::vec(any::<u8>(), 0..200), first: i32, offset: u64) {
+        fn any_line_table_is_read(table in proptest::collection::vec(any::<u8>(), 0..200), first: i32, offset: u64) {
             for kind in [LineTable::Steps, LineTable::Ranges, LineTable::Locations] {
                 let _ = line_at(kind, &table, first, offset);
             }

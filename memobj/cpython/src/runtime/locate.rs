@@ -1,4 +1,4 @@
-//! Where `_PyRuntime` is: the one symbol from which everything of a CPython can be reached (3.8 and later).
+//! Locates `_PyRuntime`: the symbol from which everything of a CPython can be reached (3.8 and later).
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use super::LocateMethod;
 use super::scan;
 use super::version::{FileVersion, Version};
 
-/// Where a `_PyRuntime` may be.
+/// A location of `_PyRuntime`, still to be verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeLocation {
-    /// Where.
+    /// Its address.
     pub at: Addr,
-    /// How it was found.
+    /// The method that found it.
     pub method: LocateMethod,
     /// What is known of the file it is in.
     pub file: Arc<PythonFile>,
@@ -78,7 +78,7 @@ impl RuntimeLocation {
     }
 }
 
-/// All that was found in a process.
+/// The locations and files found in a process.
 #[derive(Debug, Clone, Default)]
 pub struct SearchResult {
     /// Where runtimes may be, the surest first, each address once.
@@ -108,7 +108,7 @@ pub fn locate(source: &dyn ProcessSource, methods: &[LocateMethod]) -> SearchRes
     }
     for mapping in code_files(source) {
         let elf = source.open(mapping).ok().and_then(|file| Elf::read(file).ok());
-        search.unopened += usize::from(elf.is_none());
+        search.unopened = search.unopened.saturating_add(usize::from(elf.is_none()));
         let mut file = PythonFile::from_mapping(source, mapping);
         let mut here = Vec::new();
         if let Some(elf) = &elf {

@@ -1,4 +1,4 @@
-//! The Python in a process: where it is, which one, and that it is what it seems to be.
+//! The Python in a process: its location, its version, and the verification of both.
 //!
 //! `locate` finds `_PyRuntime` by one way or another, `choose` the layout that holds for it, and [`Runtime::read`] its interpreters and
 //! threads, from live or frozen memory alike: cheap enough to be done again for every copy.

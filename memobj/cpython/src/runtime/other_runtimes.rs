@@ -1,6 +1,6 @@
-//! What a process is in which no Python was found, as far as its files say.
+//! Identifies the language or runtime of a process without CPython, by its files.
 
-/// A program's language or runtime by the name of a file that it has mapped: the name begins so, and what it is.
+/// Beginnings of the names of mapped files, and the runtime that each belongs to.
 const BY_FILE: &[(&str, &str)] = &[
     ("libpypy", PYPY),
     ("pypy", PYPY),
@@ -27,10 +27,10 @@ const BY_FILE: &[(&str, &str)] = &[
 
 const PYPY: &str = "PyPy, a Python whose objects are laid out in another way";
 
-/// Sections that only the linker of a language makes.
+/// Sections that only the linker of a language writes, and the language.
 const BY_SECTION: &[(&str, &str)] = &[(".go.buildinfo", "a Go program"), (".gopclntab", "a Go program")];
 
-/// What the process is whose files have the names `files` and whose executable has the sections `sections`.
+/// The runtime of a process with the files `files`, and an executable that has the sections for which `sections` is true.
 #[must_use]
 pub fn identify<'a>(
     files: impl IntoIterator<Item = &'a str>,
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_are_told_by_their_files_and_sections() {
+    fn files_and_sections_identify_runtime() {
         let identify_files = |files: &[&str]| identify(files.iter().copied(), |_| false);
         assert_eq!(identify_files(&["libc.so.6", "libjvm.so"]), Some("a Java program"));
         assert_eq!(identify_files(&["libpypy3.10-c.so"]), Some(PYPY));

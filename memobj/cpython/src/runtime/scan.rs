@@ -1,20 +1,17 @@
-//! Looking through a file's variables for a runtime that nothing names.
+//! Scans a file's variables for a runtime that no symbol names.
 
 use std::ops::Range;
 
-use crate::layout::Layout;
+use crate::layout::{COOKIE, Layout};
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::version::Version;
 
-/// What `_Py_DebugOffsets` begin with (Include/internal/pycore_debug_offsets.h).
-const COOKIE: [u8; 8] = *b"xdebugpy";
-
-/// No Python has variables of more than this: what is beyond is not looked at.
+/// The most bytes of a range that are scanned: no Python has as many variables.
 const LONGEST: u64 = 1 << 30;
 
-/// Bytes that are read at once.
+/// Bytes of one read.
 const PIECE: usize = 1 << 16;
 
 /// Where debug offsets may begin in `ranges`.
@@ -28,8 +25,7 @@ pub fn find_cookies(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Vec<Addr> {
     found
 }
 
-/// What the debug offsets at `at` say of the Python that has them: `PY_VERSION_HEX`, and whether it is free-threaded. `None` if there are
-/// none.
+/// `PY_VERSION_HEX` of the debug offsets at `at`, and whether they are of a free-threaded build; `None` if there are no such offsets.
 #[must_use]
 pub fn read_debug_version(memory: &dyn Memory, at: Addr) -> Option<(u32, bool)> {
     let mut head = [0; 24];
@@ -41,7 +37,7 @@ pub fn read_debug_version(memory: &dyn Memory, at: Addr) -> Option<(u32, bool)> 
     Version::from_hex(version).map(|_| (version, free_threaded == 1))
 }
 
-/// The version in the banner of `sys.version` that CPython makes among its variables when it is first asked (Python/getversion.c).
+/// The version in the banner of `sys.version`, which CPython writes into a variable (Python/getversion.c).
 pub fn find_banner(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Option<Version> {
     let mut found = None;
     for_each_word(memory, ranges, |at, word| {
@@ -55,8 +51,7 @@ pub fn find_banner(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Option<Versio
     found
 }
 
-/// Where in `ranges` a runtime of this layout may be: its list of interpreters begins with one whose first thread says that it is of that
-/// interpreter.
+/// The addresses in `ranges` where a runtime of this layout may be: its first interpreter has a thread that points back to it.
 pub fn find_runtimes(memory: &dyn Memory, layout: &Layout, ranges: &[Range<Addr>]) -> Vec<Addr> {
     let mut found = Vec::new();
     let regions = memory.regions();
@@ -74,7 +69,7 @@ pub fn find_runtimes(memory: &dyn Memory, layout: &Layout, ranges: &[Range<Addr>
             let thread = pointer(interpreter, layout.interpreter_state.threads_head)?;
             (pointer(thread, layout.thread_state.interp)? == interpreter).then_some(())?;
             let runtime = at.minus(layout.runtime_state.interpreters_head.into());
-            // The main interpreter is one too: that tells the head of the list from other pointers to an interpreter.
+            // The main interpreter follows the head of the list: other pointers to an interpreter have none there.
             let main = pointer(runtime, layout.runtime_state.interpreters_main)?;
             let thread = pointer(main, layout.interpreter_state.threads_head)?;
             (pointer(thread, layout.thread_state.interp)? == main).then_some(runtime)
@@ -84,19 +79,19 @@ pub fn find_runtimes(memory: &dyn Memory, layout: &Layout, ranges: &[Range<Addr>
     found
 }
 
-/// Calls `each` with all aligned words of `ranges` that can be read, and where they are.
+/// Calls `each` with the address and the value of every aligned word of `ranges` that can be read.
 fn for_each_word(memory: &dyn Memory, ranges: &[Range<Addr>], mut each: impl FnMut(Addr, u64)) {
     let mut buffer = vec![0; PIECE];
     for range in ranges {
         let mut at = Addr(range.start.0.next_multiple_of(8));
         let end = range.end.0.min(range.start.0.saturating_add(LONGEST));
         while at.0 < end {
-            let length = usize::try_from(end - at.0).unwrap_or(PIECE).min(PIECE);
+            let length = usize::try_from(end.saturating_sub(at.0)).unwrap_or(PIECE).min(PIECE);
             let Some(piece) = buffer.get_mut(..length) else { break };
             if memory.read(at, piece).is_ok() {
                 let (chunks, _) = piece.as_chunks::<8>();
                 for (index, chunk) in (0_u64..).zip(chunks) {
-                    each(at.plus(index * 8), u64::from_le_bytes(*chunk));
+                    each(at.plus(index.wrapping_mul(8)), u64::from_le_bytes(*chunk));
                 }
             }
             at = at.plus(length as u64);

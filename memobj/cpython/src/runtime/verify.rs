@@ -1,7 +1,7 @@
-//! Whether a layout holds: things that every CPython keeps, looked at where the layout says that they are.
+//! Verifies a layout on the target: facts that hold in every CPython must hold at the offsets of the layout.
 //!
-//! No number is printed before all of this was true. What is checked is what the rest builds on first: the chain from the runtime to modules,
-//! types and the collector's lists. A layout of another version, or of a patched build, fails here, by name.
+//! No number is given before all checks passed. They cover the chain from the runtime to modules, types and the collector's lists, on which
+//! the rest builds. A layout of another version, or of a patched build, fails here, and the error names the fact.
 
 use std::ops::ControlFlow;
 
@@ -17,20 +17,20 @@ use super::frame::{read_thread_location, read_top_frame};
 use super::line_table::line_at;
 use super::{Interpreter, Runtime, ThreadState};
 
-/// What was found out by the way.
+/// The facts that the verification read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The interpreters and threads.
     pub runtime: Runtime,
     /// `sys.hexversion`.
     pub hexversion: u32,
-    /// `sys.abiflags`, which tells a debug build (`d`) and a free-threaded one (`t`); empty where there is none.
+    /// `sys.abiflags`: `d` for a debug build, `t` for a free-threaded one; empty if there is none.
     pub abiflags: String,
     /// `sys.implementation.name`.
     pub implementation: String,
 }
 
-/// Why it does not hold.
+/// Why a layout does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// The layout may be right: there is a Python, but it has not begun yet.
@@ -41,20 +41,26 @@ pub enum Fault {
     Wrong(String),
 }
 
+impl From<Unreadable> for Fault {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::Wrong(unreadable.to_string())
+    }
+}
+
 /// Marks in the lowest bits of the collector's links.
 const MARKS: u64 = 3;
 
 /// Types of `builtins` that must be there under their own names, out of the twenty and more that are looked at: programs replace some.
 const FEWEST_TYPES: usize = 15;
 
-/// Looks at all of it.
+/// Verifies `layout` on the runtime at `at`.
 ///
 /// # Errors
-/// The first thing that does not hold.
+/// The first fact that does not hold.
 pub fn verify(memory: &dyn Memory, layout: &Layout, at: Addr) -> Result<Verified, Fault> {
     let fields = &layout.runtime_state;
-    let int = |offset: u32| memory.read_int(at, offset).map_err(|u| Fault::Wrong(u.to_string()));
-    let pointer = |offset: u32| memory.read_pointer(at, offset).map_err(|u| Fault::Wrong(u.to_string()));
+    let int = |offset: u32| memory.read_int(at, offset);
+    let pointer = |offset: u32| memory.read_pointer(at, offset);
     match int(fields.initialized)? {
         0 if pointer(fields.interpreters_head)?.is_null() => return Err(Fault::NotStarted),
         0 | 1 => {}
@@ -67,7 +73,7 @@ pub fn verify(memory: &dyn Memory, layout: &Layout, at: Addr) -> Result<Verified
     };
     if main.id != 0 || runtime.interpreters.iter().any(|interpreter| !(0..1 << 40).contains(&interpreter.id))
     {
-        return Err(wrong("the interpreters' numbers are none"));
+        return Err(wrong("the interpreters have no valid ids"));
     }
     for interpreter in &runtime.interpreters {
         verify_threads(memory, layout, interpreter)?;
@@ -99,17 +105,17 @@ fn verify_threads_run(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fa
     ensure(main.threads.iter().any(is_main), "the main thread is not in the list of threads")?;
     if layout.thread_state.native_thread_id.is_some() {
         let has_number = |thread: &ThreadState| thread.native_id.is_some_and(|id| id <= MOST_THREAD_NUMBERS);
-        ensure(main.threads.iter().any(has_number), "no thread has a number of the kernel's")?;
+        ensure(main.threads.iter().any(has_number), "no thread has a thread id of the kernel")?;
     }
     let mut running = main
         .threads
         .iter()
-        .filter(|thread| read_top_frame(objects, thread.at) != Some(Addr::NULL))
+        .filter(|thread| read_top_frame(objects.memory(), layout, thread.at) != Some(Addr::NULL))
         .peekable();
-    // Of several that change while they are read, one at least is caught.
+    // Threads change while they are read: one that can be read is enough.
     let one =
         running.peek().is_none() || running.any(|thread| read_thread_location(objects, thread.at).is_some());
-    ensure(one, "no thread runs what it says")
+    ensure(one, "no running thread has a code object")
 }
 
 fn wrong(what: impl Into<String>) -> Fault {
@@ -126,8 +132,7 @@ fn verify_threads(memory: &dyn Memory, layout: &Layout, interpreter: &Interprete
     let fields = &layout.thread_state;
     let mut before = Addr::NULL;
     for thread in &interpreter.threads {
-        let pointer =
-            |offset: u32| memory.read_pointer(thread.at, offset).map_err(|u| Fault::Wrong(u.to_string()));
+        let pointer = |offset: u32| memory.read_pointer(thread.at, offset);
         ensure(
             pointer(fields.interp)? == interpreter.at,
             "a thread is not of the interpreter that lists it",
@@ -189,7 +194,7 @@ fn verify_types(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
             .ok_or_else(|| wrong(format!("there is no type named `{name}` where it has to be")))
     };
     let dict = named(objects.type_of(main.modules), "dict")?;
-    ensure(objects.is_instance(main.modules, BaseType::Dict), "`dict` is not flagged as what it is")?;
+    ensure(objects.is_instance(main.modules, BaseType::Dict), "`dict` has not its flag")?;
     let ty = named(objects.type_of(dict), "type")?;
     ensure(objects.type_of(ty) == Some(ty), "the type of `type` is not `type`")?;
     let base = |ty: Addr| objects.pointer(ty, objects.layout().type_object.tp_base);
@@ -209,31 +214,29 @@ fn verify_types(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
     named(objects.type_of(none), "NoneType").map(|_| ())
 }
 
-/// A dict's table tells how many entries were written to it: no more than it has room for besides those that it still has room for, and among
-/// them as many with a value as the dict says. What stands in the place of that number by chance, a part of the table's indices or a key, would
-/// else do for one dict and not for another.
+/// The entries written to a dict's table and the free ones fit into its room, and as many have a value as the dict says. Another member at
+/// the same offset, such as indices or a key, might satisfy one dict by chance, but not several.
 fn verify_dict(objects: Objects<'_>, dict: Addr) -> Result<(), Fault> {
     let (memory, layout) = (objects.memory(), objects.layout());
-    let unreadable = |unreadable: Unreadable| Fault::Wrong(unreadable.to_string());
-    let at = memory.read_pointer(dict, layout.dict_object.ma_keys).map_err(unreadable)?;
-    let keys = KeysTable::read(memory, layout, at).map_err(unreadable)?;
-    let written = memory.read_word(at, layout.dict_keys.dk_nentries).map_err(unreadable)?;
-    let free = memory.read_word(at, layout.dict_keys.dk_usable).map_err(unreadable)?;
+    let at = memory.read_pointer(dict, layout.dict_object.ma_keys)?;
+    let keys = KeysTable::read(memory, layout, at)?;
+    let written = memory.read_word(at, layout.dict_keys.dk_nentries)?;
+    let free = memory.read_word(at, layout.dict_keys.dk_usable)?;
     ensure(
         written.checked_add(free).is_some_and(|all| all <= keys.room),
         "a dict has more entries than room",
     )?;
     let mut values = 0_u64;
     let read = objects.entries(dict, |_, _| {
-        values += 1;
+        values = values.saturating_add(1);
         ControlFlow::Continue(())
     });
-    let used = memory.read_word(dict, layout.dict_object.ma_used).map_err(unreadable)?;
+    let used = memory.read_word(dict, layout.dict_object.ma_used)?;
     ensure(read.is_some() && used == values, "a dict does not have as many entries as it says")
 }
 
-/// How modules are described: by instances of a class that is written in Python, in every Python. They have attributes, it has a dict, and a
-/// function in that, and the function's code tells its name, its file and its lines.
+/// `builtins.__spec__` is an instance of a class written in Python: it has attributes, its class has a dict with a function, and the
+/// function's code has a name, a file and lines.
 fn verify_instance(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
     /// A function is not longer: its own table says which lines it has.
     const LINES: i32 = 100;
@@ -241,7 +244,7 @@ fn verify_instance(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault
     let spec =
         objects.item(main.builtins, "__spec__").ok_or_else(|| wrong("`builtins` has no `__spec__`"))?;
     let name = objects.attribute(spec, "name").and_then(|name| objects.name(name));
-    ensure(name.as_deref() == Some("builtins"), "`builtins.__spec__` does not tell its name")?;
+    ensure(name.as_deref() == Some("builtins"), "`builtins.__spec__` has not its name")?;
     let class =
         objects.type_of(spec).filter(|&class| objects.type_name(class).as_deref() == Some("ModuleSpec"));
     let dict = class.and_then(|class| objects.pointer(class, layout.type_object.tp_dict));
@@ -251,18 +254,18 @@ fn verify_instance(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault
     let code = code.ok_or_else(|| wrong("a class has no function with code where it has to be"))?;
     let fields = &layout.code_object;
     let text = |offset: u32| objects.name(objects.pointer(code, offset)?);
-    ensure(text(fields.co_name).as_deref() == Some("__init__"), "a code object does not tell its name")?;
+    ensure(text(fields.co_name).as_deref() == Some("__init__"), "a code object has not its name")?;
     let qualified = fields.co_qualname.is_none_or(|at| text(at).as_deref() == Some("ModuleSpec.__init__"));
-    ensure(qualified, "a code object does not tell its qualified name")?;
+    ensure(qualified, "a code object has not its qualified name")?;
     let file = text(fields.co_filename).is_some_and(|file| file.contains("importlib"));
-    ensure(file, "a code object does not tell its file")?;
+    ensure(file, "a code object has not its file")?;
     let table = objects.pointer(code, fields.co_lnotab).and_then(|table| objects.bytes(table, 1 << 16));
     let first = objects.memory().read_int(code, fields.co_firstlineno).ok();
     let line = table.zip(first).and_then(|(table, first)| {
         let line = line_at(layout.encodings.line_table, &table, first, 0)?;
         Some(first > 0 && (0..LINES).contains(&line.checked_sub(first)?))
     });
-    ensure(line == Some(true), "a code object does not tell its lines")
+    ensure(line == Some(true), "a code object has not its lines")
 }
 
 /// A dict with keys that are no strings: the subclasses of a class, by their addresses, each a weak reference
@@ -276,7 +279,7 @@ fn verify_subclasses(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fau
         return Ok(());
     };
     let known = objects.pointer(class, layout.type_object.tp_subclasses);
-    let mut good = 0;
+    let mut good = 0_usize;
     let read = known.and_then(|known| {
         objects.entries(known, |key, reference| {
             let class = objects.integer(key).map(|key| Addr(key.cast_unsigned()));
@@ -285,11 +288,11 @@ fn verify_subclasses(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fau
                 good = 0;
                 return ControlFlow::Break(());
             }
-            good += 1;
+            good = good.saturating_add(1);
             ControlFlow::Continue(())
         })
     });
-    ensure(read.is_some() && good > 0, "a class does not tell its subclasses")
+    ensure(read.is_some() && good > 0, "a class has not its subclasses")
 }
 
 /// The sizes of builtin types are those of the layout's structs.
@@ -302,7 +305,7 @@ fn verify_basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault>
         ("float", layout.float_object.size),
         ("complex", layout.complex_object.size),
         ("str", layout.unicode_object.size),
-        ("bytes", layout.bytes_object.ob_sval + 1),
+        ("bytes", layout.bytes_object.ob_sval.saturating_add(1)),
         ("bytearray", layout.bytearray_object.size),
         ("memoryview", layout.memoryview_object.ob_array),
         ("tuple", layout.tuple_object.ob_item),
@@ -322,7 +325,7 @@ fn verify_basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault>
         ("SyntaxError", layout.syntax_error.size),
         ("StopIteration", layout.stop_iteration.size),
     ];
-    let mut agreeing = 0;
+    let mut agreeing = 0_usize;
     let mut fault = None;
     objects.entries(builtins, |name, ty| {
         let Some((name, size)) = expected.iter().find(|(known, _)| objects.is_named(name, known)) else {
@@ -334,7 +337,7 @@ fn verify_basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault>
         }
         let basic = objects.memory().read_word(ty, layout.type_object.tp_basicsize);
         if basic == Ok(u64::from(*size)) {
-            agreeing += 1;
+            agreeing = agreeing.saturating_add(1);
             return ControlFlow::Continue(());
         }
         fault = Some(match basic {
@@ -367,8 +370,7 @@ fn verify_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(
     let layout = objects.layout();
     let (state, size) = (&layout.gc_state, layout.gc_generation.size);
     let memory = objects.memory();
-    let number =
-        |offset: u32| memory.read_int(interpreter.gc, offset).map_err(|u| Fault::Wrong(u.to_string()));
+    let number = |offset: u32| memory.read_int(interpreter.gc, offset);
     ensure(matches!(number(state.enabled)?, 0 | 1), "the collector is neither on nor off")?;
     let collecting = number(state.collecting)?;
     ensure(matches!(collecting, 0 | 1), "the collector neither works nor rests")?;
@@ -377,10 +379,10 @@ fn verify_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(
         GcLists::MimallocPages => return Ok(()),
         GcLists::Generations => {
             let first = state.generations.ok_or_else(|| wrong("the layout has no generations"))?;
-            heads.extend((0..3).map(|index| first + index * size));
+            heads.extend((0..3).map(|index| first.saturating_add(size.saturating_mul(index))));
             if let Some(offset) = state.generation0 {
                 let known = memory.read_pointer(interpreter.gc, offset);
-                let first = interpreter.gc.plus(u64::from(first) + u64::from(layout.gc_generation.head));
+                let first = interpreter.gc.plus(first.into()).plus(layout.gc_generation.head.into());
                 ensure(
                     known == Ok(first),
                     "the collector's youngest generation is not where the layout says",
@@ -390,7 +392,7 @@ fn verify_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(
         GcLists::YoungOld => {
             let old = state.old.ok_or_else(|| wrong("the layout has no old generations"))?;
             heads.extend(state.young);
-            heads.extend([old, old + size]);
+            heads.extend([old, old.saturating_add(size)]);
         }
     }
     if collecting != 0 {
@@ -398,9 +400,9 @@ fn verify_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(
         return Ok(());
     }
     for head in heads {
-        let head = interpreter.gc.plus(u64::from(head) + u64::from(layout.gc_generation.head));
+        let head = interpreter.gc.plus(head.into()).plus(layout.gc_generation.head.into());
         let link = |at: Addr, offset: u32| {
-            let link = memory.read_pointer(at, offset).map_err(|u| Fault::Wrong(u.to_string()));
+            let link = memory.read_pointer(at, offset);
             link.map(|link| link.clear_bits(MARKS))
         };
         let (next, prev) = (link(head, layout.gc_head._gc_next)?, link(head, layout.gc_head._gc_prev)?);

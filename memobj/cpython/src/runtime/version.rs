@@ -1,4 +1,4 @@
-//! Which Python it is, by what says so: a file's name, a number in memory, the banner of `sys.version`.
+//! Versions of Python: read from a file's name, from a number in memory, or from the banner of `sys.version`.
 
 use std::fmt;
 
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_versions_if_a_python_can_have_them() {
+    fn plausible_hexversions_are_versions() {
         assert_eq!(Version::from_hex(0x030d_00f0).unwrap().to_string(), "3.13.0");
         assert_eq!(Version::from_hex(0x030d_00f0).unwrap().hexversion(), 0x030d_00f0);
         for none in [0, 0x0000_00f0, 0x030d_0000, 0x0b0d_00f0, u32::MAX] {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_files() {
+    fn versions_in_file_names() {
         let of =
             |name| Version::from_file_name(name).map(|f| (f.version.to_string(), f.debug, f.free_threaded));
         let found = |version: &str, debug, free_threaded| Some((version.to_owned(), debug, free_threaded));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn banners() {
+    fn versions_in_banners() {
         let of = |text: &str| Version::from_banner(text.as_bytes()).map(|version| version.to_string());
         assert_eq!(of("3.8.18 (default, Oct  3 2025, 10:11:12) \n[GCC 12.2.0]").as_deref(), Some("3.8.18"));
         assert_eq!(of("3.13.0 experimental free-threading build (main, …").as_deref(), Some("3.13.0"));

@@ -6,9 +6,9 @@
 use crate::layout::encoding::{InstanceAttributes, VisitedFirst};
 use crate::layout::flags;
 use memobj_process::addr::Addr;
-use memobj_process::memory::{Memory, Unreadable};
+use memobj_process::memory::Memory;
 
-use super::reader::{EdgeKind, EdgeSink, ReferenceReader};
+use super::reader::{EdgeKind, EdgeSink, ReadResult, ReferenceReader};
 use crate::heap::instance;
 use crate::heap::types::{Class, Type};
 use crate::object::dict::KeysTable;
@@ -22,7 +22,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         ty: &Type,
         class: &Class,
         sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    ) -> ReadResult {
         for &slot in &class.slots {
             self.member(at, slot, EdgeKind::Visited, sink)?;
         }
@@ -41,12 +41,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
 
     /// The attributes of an object whose dict the interpreter manages.
     #[inline]
-    pub(super) fn read_managed_dict(
-        &mut self,
-        at: Addr,
-        ty: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_managed_dict(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         match layout.encodings.instance_attributes {
@@ -82,7 +77,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// The values at `array`, as many as the class has names for.
-    fn read_values(&mut self, ty: &Type, array: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    fn read_values(&mut self, ty: &Type, array: Addr, sink: &mut impl EdgeSink) -> ReadResult {
         let layout = self.python.layout;
         let keys = self.memory().read_pointer(ty.at, layout.heap_type_object.ht_cached_keys)?;
         if keys.is_null() {

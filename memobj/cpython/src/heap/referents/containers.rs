@@ -4,7 +4,7 @@ use crate::layout::encoding::{InstanceAttributes, VisitedFirst};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::reader::{EdgeKind, EdgeSink, ReferenceReader};
+use super::reader::{EdgeKind, EdgeSink, ReadResult, ReferenceReader};
 use crate::heap::cycle_guard::CycleGuard;
 use crate::heap::types::Type;
 use crate::object::dict::{self, KeyKind, KeysTable};
@@ -13,12 +13,7 @@ use crate::object::memory_ext::MemoryExt;
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `list_traverse`.
     #[inline]
-    pub(super) fn read_list(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_list(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let layout = self.python.layout;
         let count = self.memory().read_count(at, layout.var_object.ob_size)?;
         if count == 0 {
@@ -30,12 +25,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
 
     /// `tuple_traverse`.
     #[inline]
-    pub(super) fn read_tuple(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_tuple(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let layout = self.python.layout;
         let count = self.memory().read_count(at, layout.var_object.ob_size)?;
         self.array(at.plus(u64::from(layout.tuple_object.ob_item)), count, sink)
@@ -47,7 +37,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         at: Addr,
         ty: &Type,
         sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    ) -> ReadResult {
         let layout = self.python.layout;
         let visible = self.memory().read_count(at, layout.var_object.ob_size)?;
         let count = self.python.read_struct_sequence_fields(ty.at)?.max(visible);
@@ -56,12 +46,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
 
     /// `dict_traverse`.
     #[inline]
-    pub(super) fn read_dict(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_dict(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let table = memory.read_pointer(at, layout.dict_object.ma_keys)?;
@@ -86,12 +71,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `defdict_traverse` (`Modules/_collectionsmodule.c`).
-    pub(super) fn read_default_dict(
-        &mut self,
-        at: Addr,
-        ty: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_default_dict(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         self.member(at, self.python.layout.defdict_object.default_factory, EdgeKind::Visited, sink)?;
         self.read_dict(at, ty, sink)
     }
@@ -122,12 +102,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
 
     /// The keys that `dict_traverse` leaves out, as they are plain strings.
     #[inline]
-    pub(super) fn read_string_keys(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_string_keys(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let table = memory.read_pointer(at, layout.dict_object.ma_keys)?;
@@ -139,12 +114,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `odict_traverse` (`Objects/odictobject.c`): the keys of its nodes, then as a dict.
-    pub(super) fn read_ordered_dict(
-        &mut self,
-        at: Addr,
-        ty: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_ordered_dict(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let (known, node) = (&layout.odict_object, &layout.odict_node);
@@ -159,12 +129,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `set_traverse` (`Objects/setobject.c`).
-    pub(super) fn read_set(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_set(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let known = &self.python.layout.set_object;
         let slots = memory.read_count(at, known.mask)?.saturating_add(1);
@@ -179,12 +144,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `deque_traverse` (`Modules/_collectionsmodule.c`).
-    pub(super) fn read_deque(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_deque(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let (known, of_block) = (&layout.deque_object, &layout.deque_block);
@@ -208,12 +168,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `lru_cache_tp_traverse` (`Modules/_functoolsmodule.c`): the nodes of its ring with what they hold, then its members.
-    pub(super) fn read_lru_cache(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_lru_cache(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let (known, node) = (&layout.lru_cache_object, &layout.lru_list_elem);

@@ -8,7 +8,7 @@ use crate::layout::fields::InterpreterFrame;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use super::reader::{EdgeKind, EdgeSink, ReferenceReader};
+use super::reader::{EdgeKind, EdgeSink, ReadResult, ReferenceReader};
 use crate::heap::builtins::Builtin;
 use crate::heap::types::Type;
 use crate::object::memory_ext::MemoryExt;
@@ -18,12 +18,7 @@ const MAX_SLOTS: u64 = 1 << 20;
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `func_traverse`.
-    pub(super) fn read_function(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_function(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let known = &self.python.layout.function_object;
         let members = [
             Some(known.func_code),
@@ -46,12 +41,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `frame_traverse`.
-    pub(super) fn read_frame(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_frame(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.frame_object;
@@ -78,7 +68,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// The locals and the value stack of a frame of 3.8 to 3.10.
-    fn read_old_slots(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    fn read_old_slots(&mut self, at: Addr, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let known = &self.python.layout.frame_object;
         let (Some(locals), Some(stack)) = (known.f_localsplus, known.f_valuestack) else { return Ok(()) };
@@ -109,7 +99,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         known: &InterpreterFrame,
         kind: EdgeKind,
         sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    ) -> ReadResult {
         let memory = self.memory();
         self.members(at, [Some(known.frame_obj), Some(known.f_locals)], kind, sink)?;
         for member in [known.f_funcobj, known.executable] {
@@ -139,12 +129,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `gen_traverse`.
-    pub(super) fn read_generator(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_generator(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.gen_object;
@@ -179,19 +164,14 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         at: Addr,
         ty: &Type,
         sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    ) -> ReadResult {
         self.member(at, self.python.layout.async_gen_object.ag_finalizer, EdgeKind::Visited, sink)?;
         self.read_generator(at, ty, sink)
     }
 
     /// Reads `cr_origin` of a coroutine. Of its other words, and those of generators, one is never set until 3.10
     /// (`gi_exc_state.previous_item`): it is what was there before.
-    pub(super) fn read_origin(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_origin(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         self.member(at, self.python.layout.coro_object.cr_origin, EdgeKind::Hidden, sink)
     }
 
@@ -201,7 +181,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         at: Addr,
         _: &Type,
         sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    ) -> ReadResult {
         let layout = self.python.layout;
         let (Some(inner), Some(frame)) = (layout.frame_object.f_frame, &layout.interpreter_frame) else {
             return Ok(());
@@ -214,12 +194,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// What a frame holds whose code may be running just now.
-    fn read_running(
-        &mut self,
-        at: Addr,
-        known: &InterpreterFrame,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    fn read_running(&mut self, at: Addr, known: &InterpreterFrame, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         self.members(at, [Some(known.f_globals), Some(known.f_builtins)], EdgeKind::Hidden, sink)?;
@@ -274,7 +249,7 @@ pub fn read_running_frame<M: Memory>(
     reader: &mut ReferenceReader<'_, '_, '_, M>,
     at: Addr,
     sink: &mut impl EdgeSink,
-) -> Result<(), Unreadable> {
+) -> ReadResult {
     let layout = reader.python.layout;
     match &layout.interpreter_frame {
         Some(frame) => reader.read_running(at, frame, sink),
@@ -284,7 +259,7 @@ pub fn read_running_frame<M: Memory>(
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// What a frame of 3.8 to 3.10 holds that its `tp_traverse` does not show while its code runs: the value stack.
-    fn read_running_old(&mut self, at: Addr, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    fn read_running_old(&mut self, at: Addr, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.frame_object;

@@ -10,13 +10,13 @@ mod reader;
 mod type_objects;
 
 use memobj_process::addr::Addr;
-use memobj_process::memory::{Memory, Unreadable};
+use memobj_process::memory::Memory;
 
 use super::builtins::{Builtin, builtin_rows};
 use super::types::{Traverse, Type, TypeRegistry};
 
 pub use frames::read_running_frame;
-pub use reader::{EdgeKind, EdgeSink, ReferenceReader};
+pub use reader::{EdgeKind, EdgeSink, ReadResult, ReferenceReader};
 
 /// Calls `each` with what `gc.get_referents` gives of the object at `at`, as often as that does: its [`EdgeKind`] is
 /// [`Visited`](EdgeKind::Visited), or [`Guessed`](EdgeKind::Guessed) where the shape of the object is not known.
@@ -28,7 +28,7 @@ pub fn read_referents<M: Memory>(
     at: Addr,
     ty: &Type,
     mut each: impl FnMut(Addr, EdgeKind),
-) -> Result<(), Unreadable> {
+) -> ReadResult {
     ReferenceReader { python: types.python(), types }.read_visited(at, ty, &mut each)
 }
 
@@ -41,7 +41,7 @@ pub fn read_hidden<M: Memory>(
     at: Addr,
     ty: &Type,
     mut each: impl FnMut(Addr, EdgeKind),
-) -> Result<(), Unreadable> {
+) -> ReadResult {
     ReferenceReader { python: types.python(), types }.read_hidden(at, ty, &mut each)
 }
 
@@ -50,7 +50,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     ///
     /// # Errors
     /// If a part could not be read; references before it have been given.
-    pub fn read_visited(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub fn read_visited(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         if !ty.is_gc() {
             return Ok(());
         }
@@ -84,7 +84,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     ///
     /// # Errors
     /// As [`read_visited`](Self::read_visited).
-    pub fn read_hidden(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub fn read_hidden(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         match ty.kind {
             Some(builtin) => self.read_builtin_hidden(builtin, at, ty, sink),
             None => self.read_unvisited_words(at, ty, sink),
@@ -107,7 +107,7 @@ macro_rules! dispatch_references {
                 at: Addr,
                 ty: &Type,
                 sink: &mut impl EdgeSink,
-            ) -> Result<(), Unreadable> {
+            ) -> ReadResult {
                 match builtin {
                     $(Builtin::$builtin { .. } => self.$visits(at, ty, sink),)+
                 }
@@ -119,7 +119,7 @@ macro_rules! dispatch_references {
                 at: Addr,
                 ty: &Type,
                 sink: &mut impl EdgeSink,
-            ) -> Result<(), Unreadable> {
+            ) -> ReadResult {
                 match builtin {
                     $(Builtin::$builtin { .. } => self.$hides(at, ty, sink),)+
                 }

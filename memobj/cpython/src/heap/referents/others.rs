@@ -2,9 +2,9 @@
 
 use crate::layout::encoding::PickleMemo;
 use memobj_process::addr::Addr;
-use memobj_process::memory::{Memory, Unreadable};
+use memobj_process::memory::Memory;
 
-use super::reader::{EdgeKind, EdgeSink, ReferenceReader};
+use super::reader::{EdgeKind, EdgeSink, ReadResult, ReferenceReader};
 use crate::heap::builtins::Builtin;
 use crate::heap::numpy;
 use crate::heap::types::Type;
@@ -15,12 +15,7 @@ const MAX_ITEMS: u64 = 1 << 40;
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `element_gc_traverse` (`Modules/_elementtree.c`). The low bit of its texts is a mark.
-    pub(super) fn read_element(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_element(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let (Some(known), Some(of_extra)) = (&layout.element_object, &layout.element_extra) else {
@@ -40,12 +35,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `teedataobject_traverse` (`Modules/itertoolsmodule.c`).
-    pub(super) fn read_tee_data(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_tee_data(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let known = &self.python.layout.tee_data_object;
         self.member(at, known.it, EdgeKind::Visited, sink)?;
@@ -57,12 +47,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
 
     /// `CType_Type_traverse` (`Modules/_ctypes/_ctypes.c`, 3.13 and newer), `CDataType_traverse` before: as a type, and what
     /// `ctypes` keeps of it, behind the type itself or in its dict.
-    pub(super) fn read_ctypes_type(
-        &mut self,
-        at: Addr,
-        ty: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_ctypes_type(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         if let Some(known) = &layout.ctypes_info {
@@ -91,12 +76,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `Pickler_traverse` (`Modules/_pickle.c`).
-    pub(super) fn read_pickler(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_pickler(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let Some(known) = &layout.pickler else { return Ok(()) };
@@ -132,12 +112,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `Unpickler_traverse` (`Modules/_pickle.c`).
-    pub(super) fn read_unpickler(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_unpickler(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let Some(known) = &layout.unpickler else { return Ok(()) };
@@ -160,55 +135,30 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `code_traverse`: the constants, in free-threaded builds alone.
-    pub(super) fn read_code(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_code(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         self.member(at, self.python.layout.code_object.co_consts, EdgeKind::Visited, sink)
     }
 
     /// Reads the callback of a weak reference (`gc_traverse` in `Objects/weakrefobject.c`).
-    pub(super) fn read_weak_reference(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_weak_reference(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         self.member(at, self.python.layout.weakref_object.wr_callback, EdgeKind::Visited, sink)
     }
 
     /// `hamt_node_bitmap_traverse`, `hamt_node_collision_traverse` (`Python/hamt.c`).
-    pub(super) fn read_hamt_items(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_hamt_items(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let layout = self.python.layout;
         let count = self.memory().read_count(at, layout.var_object.ob_size)?;
         self.array(at.plus(u64::from(layout.hamt_node_bitmap.b_array)), count, sink)
     }
 
     /// `hamt_node_array_traverse` (`Python/hamt.c`).
-    pub(super) fn read_hamt_array(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_hamt_array(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let known = &self.python.layout.hamt_node_array;
         self.array(at.plus(u64::from(known.a_array)), u64::from(known.a_array_count), sink)
     }
 
     /// What code holds. The collector is not shown any of it, but for the constants in free-threaded builds.
-    pub(super) fn read_hidden_of_code(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_hidden_of_code(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let known = &self.python.layout.code_object;
         let members = [
@@ -243,12 +193,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     ///
     /// Its struct is part of numpy's ABI (`PyArrayObject_fields` in `numpy/ndarraytypes.h`, 1.x and 2.x alike), and so is the
     /// number of a type of items (`type_num` in `PyArray_Descr`, `NPY_OBJECT` is 17).
-    pub(super) fn read_numpy_array(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_numpy_array(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let head = self.python.layout.object.size;
         let Some(array) = numpy::NumpyArray::read(memory, head, at)? else { return Ok(()) };

@@ -11,6 +11,9 @@ use crate::object::memory_ext::MemoryExt;
 /// The most bytes of an object of unknown shape that are searched for references: enough for any struct of C.
 const MAX_GUESSED: u64 = 1 << 16;
 
+/// Success, or the address that could not be read; references before it have been given.
+pub type ReadResult = Result<(), Unreadable>;
+
 /// How a reference was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EdgeKind {
@@ -60,7 +63,7 @@ impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
         offset: u32,
         kind: EdgeKind,
         sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    ) -> ReadResult {
         sink.edge(self.memory().read_pointer(at, offset)?, kind);
         Ok(())
     }
@@ -73,19 +76,19 @@ impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
         offsets: [Option<u32>; N],
         kind: EdgeKind,
         sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    ) -> ReadResult {
         offsets.into_iter().flatten().try_for_each(|offset| self.member(at, offset, kind, sink))
     }
 
     /// Reads an array of references that `tp_traverse` visits.
     #[inline]
-    pub(super) fn array(&self, first: Addr, count: u64, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn array(&self, first: Addr, count: u64, sink: &mut impl EdgeSink) -> ReadResult {
         self.memory().read_words(first, count, |item| sink.edge(Addr(item), EdgeKind::Visited))
     }
 
     /// Reads every word of an object's C struct that points to an object. Its dict and its list of weak references are known by the
     /// type, and left out.
-    pub(super) fn guess(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> Result<(), Unreadable> {
+    pub(super) fn guess(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let head = u64::from(self.python.layout.object.size);
         let words = ty.c_size.min(MAX_GUESSED).saturating_sub(head) / 8;
         let mut offset = head.cast_signed();
@@ -98,12 +101,10 @@ impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
     }
 
     /// Reads `count` words that may be references: of a struct that is no object.
-    pub(super) fn guess_words(
-        &mut self,
-        first: Addr,
-        count: u64,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    ///
+    /// # Errors
+    /// If a word cannot be read; references before it have been given.
+    pub fn guess_words(&mut self, first: Addr, count: u64, sink: &mut impl EdgeSink) -> ReadResult {
         let types = &mut *self.types;
         self.python.memory.read_words(first, count, |word| {
             let to = if types.is_object(Addr(word)) { Addr(word) } else { Addr::NULL };
@@ -113,23 +114,13 @@ impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
 
     /// Reads nothing: another function reads all, or the type is known by its size alone.
     #[inline]
-    pub(super) fn read_nothing(
-        &mut self,
-        _: Addr,
-        _: &Type,
-        _: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_nothing(&mut self, _: Addr, _: &Type, _: &mut impl EdgeSink) -> ReadResult {
         Ok(())
     }
 
     /// The entry of a builtin whose `tp_traverse` is not known: it is never called for its references.
     #[inline]
-    pub(super) fn unknown(
-        &mut self,
-        at: Addr,
-        ty: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn unknown(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         self.read_nothing(at, ty, sink)
     }
 
@@ -139,7 +130,7 @@ impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
         at: Addr,
         ty: &Type,
         sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    ) -> ReadResult {
         if ty.traverse == Traverse::Guess { Ok(()) } else { self.guess(at, ty, sink) }
     }
 

@@ -3,9 +3,9 @@
 //! Facts: `type_traverse` in `Objects/typeobject.c`, `module_traverse` in `Objects/moduleobject.c`.
 
 use memobj_process::addr::Addr;
-use memobj_process::memory::{Memory, Unreadable};
+use memobj_process::memory::Memory;
 
-use super::reader::{EdgeKind, EdgeSink, ReferenceReader};
+use super::reader::{EdgeKind, EdgeSink, ReadResult, ReferenceReader};
 use crate::heap::types::Type;
 use crate::object::dict::KeysTable;
 use crate::object::memory_ext::MemoryExt;
@@ -15,12 +15,7 @@ const MAX_STATE: u64 = 1 << 20;
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// `type_traverse`, of a type that was made at run time.
-    pub(super) fn read_type(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_type(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let layout = self.python.layout;
         let known = &layout.type_object;
         let module = layout.heap_type_object.ht_module;
@@ -38,12 +33,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
 
     /// What a type holds and does not show: its names and slots, the names of its instances' attributes; a static type shows
     /// nothing at all.
-    pub(super) fn read_hidden_of_type(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_hidden_of_type(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.type_object;
@@ -75,12 +65,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     }
 
     /// `module_traverse`: what its state refers to, as far as it has one and shows it; then its dict.
-    pub(super) fn read_module(
-        &mut self,
-        at: Addr,
-        _: &Type,
-        sink: &mut impl EdgeSink,
-    ) -> Result<(), Unreadable> {
+    pub(super) fn read_module(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.module_object;

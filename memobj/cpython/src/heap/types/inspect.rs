@@ -1,4 +1,4 @@
-//! Looking into a type: what it is in C, what its objects show to the collector, what they weigh, what it is called.
+//! Inspects types: the C type, the name, the traversal and the size rule of their objects.
 
 use std::collections::HashMap;
 
@@ -15,13 +15,13 @@ use crate::object::memory_ext::{MemoryExt, word};
 
 /// How many classes are remembered by whether they define `__sizeof__`: more than any program has.
 const MAX_CLASSES: usize = 1 << 20;
-/// The longest chain of bases that is followed. A bound, no fact.
+/// The longest chain of bases that is followed: far beyond any program's.
 const MAX_BASES: usize = 200;
-/// The most members that one class statement's `__slots__` may have. A bound, no fact.
+/// The most members that one class statement's `__slots__` may have: far beyond any program's.
 const MAX_SLOTS: u64 = 10_000;
 /// The longest name of a C type.
 const MAX_NAME: usize = 256;
-/// The largest object of a fixed size: 1 GiB. A bound, no fact: what claims more is no type.
+/// The largest `tp_basicsize`, 1 GiB: no type of C has as large a struct.
 const MAX_BASICSIZE: u64 = 1 << 30;
 
 /// What is read of a type at once.
@@ -285,7 +285,7 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
                 continue;
             }
             return match self.read_kind(&level) {
-                // That of numpy's scalars adds the bytes of the value, which only the kind tells.
+                // The size of numpy's scalars adds the bytes of the value, which are known by the builtin only.
                 Some(Builtin::NumpyGeneric)
                     if !matches!(
                         kind,

@@ -30,7 +30,7 @@ fn wait_name(process: &Background, name: &str) {
 }
 
 #[test]
-fn root_reads_everything_of_another_users_process() {
+fn root_reads_other_users_process() {
     if let Some(reason) = cannot_be_nobody() {
         crate::skip!("{reason}")
     }
@@ -51,7 +51,7 @@ fn root_reads_everything_of_another_users_process() {
 }
 
 #[test]
-fn another_user_sees_sizes_and_what_is_hidden_is_unknown() {
+fn other_user_sees_sizes_only() {
     if let Some(reason) = cannot_be_nobody() {
         crate::skip!("{reason}")
     }
@@ -118,7 +118,7 @@ fn cannot_be_apart() -> Option<String> {
 }
 
 #[test]
-fn processes_in_a_namespace_of_their_own_are_seen_from_outside_by_their_outer_numbers() {
+fn namespace_seen_by_outer_pids() {
     if let Some(reason) = cannot_be_apart() {
         crate::skip!("{reason}")
     }
@@ -139,7 +139,7 @@ fn processes_in_a_namespace_of_their_own_are_seen_from_outside_by_their_outer_nu
 }
 
 #[test]
-fn inside_a_namespace_the_inner_numbers_hold_and_the_kernels_events_do_not_confuse() {
+fn inner_pids_hold_inside_namespace() {
     if let Some(reason) = cannot_be_apart() {
         crate::skip!("{reason}")
     }
@@ -158,7 +158,7 @@ fn inside_a_namespace_the_inner_numbers_hold_and_the_kernels_events_do_not_confu
 }
 
 #[test]
-fn a_hang_up_is_passed_on_where_the_sessions_leader_is_outside_the_namespace() {
+fn hangup_passes_into_namespace() {
     if let Some(reason) = cannot_be_apart() {
         crate::skip!("{reason}")
     }
