@@ -17,6 +17,13 @@ pub struct Stamp {
     offset: Offset,
 }
 
+impl Default for Stamp {
+    /// The beginning of 1970, in UTC.
+    fn default() -> Self {
+        Self { moment: jiff::Timestamp::UNIX_EPOCH, offset: Offset::UTC }
+    }
+}
+
 impl Stamp {
     /// Now, in the system's time zone.
     #[must_use]

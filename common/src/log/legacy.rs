@@ -67,24 +67,13 @@ pub(super) fn parse(line: &[u8]) -> Result<Moment, RecordError> {
         let alive = |threads: Vec<Thread>| threads.into_iter().filter(|t| t.alive).map(|t| t.name).collect();
         let total = |(name, count, size_bytes)| Total { name, count, size_bytes };
         What::Census(Census {
-            pid: 0,
-            start: 0,
-            root_pid: None,
-            name: "".into(),
-            cmdline: None,
             total_objects,
-            total_size_bytes: None,
             types: summary.into_iter().map(|row| total((row.name, row.count, row.size))).collect(),
             types_cut: true,
             modules: snapshot.module_stats.top_modules.into_iter().map(total).collect(),
             modules_cut: true,
             threads: snapshot.threads.map(alive),
-            rss_bytes: None,
-            holders: None,
-            holders_cut: false,
-            caches: None,
-            caches_cut: false,
-            object_samples: Vec::new(),
+            ..Census::default()
         })
     };
     Ok(Moment {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::legacy;
 use super::moment::{Cache, Census, Moment, Process, Total, Tree, What};
-use crate::record::{CensusRecord, Header, ProcessRecord, ProcessSample, PythonThread, Record, RecordError};
+use crate::record::{CensusRecord, Header, ProcessRecord, ProcessSample, Record, RecordError};
 
 /// Stages of `error` records that tell of something beside the measuring: the moment itself was not lost.
 const BESIDE: [&str; 2] = ["events", "save"];
@@ -52,6 +52,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Line, RecordError> {
 }
 
 /// What a record begins with, as far as a moment has it.
+#[derive(Default)]
 pub(super) struct Head {
     pub(super) unix_ms: i64,
     pub(super) host: Arc<str>,
@@ -104,7 +105,7 @@ fn tree(record: &ProcessRecord) -> Tree {
 fn process(sample: &ProcessSample) -> Process {
     Process {
         pid: sample.pid,
-        start: start(sample.start_ticks, sample.start_time.as_deref().map(str::as_bytes)),
+        start: start(sample.start_ticks, sample.start_time.as_deref()),
         name: Arc::clone(&sample.name),
         cmdline: sample.cmdline.as_deref().map(one_line),
         rss_bytes: sample.rss_bytes,
@@ -136,7 +137,9 @@ fn census(record: CensusRecord) -> Census {
             .map(|m| Total { name: m.module, count: m.count, size_bytes: m.size_bytes })
             .collect(),
         modules_cut: record.modules_omitted.is_some_and(|omitted| omitted.rows > 0),
-        threads: record.threads.map(|threads| threads.iter().filter_map(thread).collect()),
+        threads: record.threads.map(|threads| {
+            threads.into_iter().filter_map(|t| thread_name(t.name, t.native_id, t.alive)).collect()
+        }),
         rss_bytes: record.rss_bytes,
         holders: record.holders.map(|holders| {
             holders
@@ -157,25 +160,31 @@ fn census(record: CensusRecord) -> Census {
 }
 
 /// The name of a thread that has not ended; its number where it has no name.
-pub(super) fn thread(thread: &PythonThread) -> Option<Arc<str>> {
-    if thread.alive == Some(false) {
+pub(super) fn thread_name(
+    name: Option<Arc<str>>,
+    native_id: Option<u64>,
+    alive: Option<bool>,
+) -> Option<Arc<str>> {
+    if alive == Some(false) {
         return None;
     }
-    Some(match (&thread.name, thread.native_id) {
-        (Some(name), _) => Arc::clone(name),
+    Some(match (name, native_id) {
+        (Some(name), _) => name,
         (None, Some(id)) => format!("thread {id}").into(),
         (None, None) => "unnamed thread".into(),
     })
 }
 
-/// What tells a process from others of its number: its ticks, or else a hash (FNV-1a) of its time of start, or else 0.
-pub(super) fn start(ticks: Option<u64>, time: Option<&[u8]>) -> u64 {
-    let hash = |text: &[u8]| {
-        text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
-    };
+/// What tells a process from others of its number: its ticks, or else a hash of its time of start, or else 0.
+fn start(ticks: Option<u64>, time: Option<&str>) -> u64 {
     ticks.or_else(|| time.map(hash)).unwrap_or(0)
+}
+
+/// The FNV-1a hash of a text.
+pub(super) fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 fn one_line(words: &[String]) -> Arc<str> {

@@ -15,7 +15,6 @@ mod progress;
 mod scan;
 #[cfg(test)]
 mod tests;
-mod token;
 mod zstd;
 
 use std::io;

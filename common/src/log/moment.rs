@@ -46,7 +46,7 @@ pub enum What {
 }
 
 /// A process tree at one moment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tree {
     /// The root first, then every process below it.
     pub processes: Vec<Process>,
@@ -88,7 +88,7 @@ pub struct Process {
 }
 
 /// A Python process's objects at one moment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Census {
     /// The process; 0 in logs of the older tool.
     pub pid: u32,

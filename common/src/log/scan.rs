@@ -1,39 +1,61 @@
-//! The fast path: samples and censuses in exactly the form in which our tools write them, read without building their records.
+//! The fast path: reads samples and censuses in the form in which our tools write them, without building their records.
 //!
-//! It takes in a line only if every byte of it is what that form has at that place; then serde takes it in too, and both find the
-//! same. Everything else (white space, other orders, fields of a later version, damage) is `None` and is read by serde.
-
-mod census;
+//! The scanners come from the field lists of the records ([`crate::record`]); this file names the fields that a moment needs.
+//! A line is accepted only if serde accepts it, too, and both find the same. Everything else (white space, another order, fields
+//! of a later version, damage) is `None`, and serde reads it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::line::{self, Head, Line, moment};
-use super::moment::{Moment, Process, Tree, What};
-use super::token::Cursor;
+use super::moment::{Cache, Census, Moment, Process, Total, Tree, What};
+use crate::record::cursor::Cursor;
+use crate::record::{
+    CacheTotalFields, CensusFields, CgroupFields, Fingerprints, HeaderFields, HolderTotalFields,
+    IdentityFields, ModuleTotalFields, ObjectSample, ObjectSampleFields, OmittedFields, PythonThreadFields,
+    RunFields, SizeFields, SystemFields, TreeFields, TypeTotalFields,
+};
 
-/// What a scanner may keep of lines it has read; beyond that it forgets everything.
+/// The most bytes of names and identities that are kept. Beyond that, the scanner forgets all of them.
 const MAX_KEPT_BYTES: usize = 4 << 20;
+
+/// Overrides methods of a trait that scans fields: `field(self, cursor) => what to do with its value`.
+macro_rules! read {
+    ($($field:ident($this:ident, $cursor:ident) => $read:expr;)*) => {
+        $(
+            #[inline]
+            fn $field(&mut $this, $cursor: &mut Cursor<'_>) -> Option<()> {
+                $read;
+                Some(())
+            }
+        )*
+    };
+}
 
 /// Reads lines one after the other, and keeps the names they have in common.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    /// Names, each once.
-    names: HashSet<Arc<str>>,
-    /// Who stood in each place of the sample before.
-    places: Vec<Place>,
+    names: Names,
+    /// The processes of the sample before, by their position in it.
+    known: Vec<KnownProcess>,
+}
+
+/// Names, each once.
+#[derive(Debug, Default)]
+struct Names {
+    known: HashSet<Arc<str>>,
     kept_bytes: usize,
 }
 
-/// A process of the sample before, and the text that says who it is. The next sample has mostly the same there.
+/// A process, and the text that identifies it. The next sample has mostly the same text at that position.
 #[derive(Debug, Default)]
-struct Place {
+struct KnownProcess {
     text: Vec<u8>,
-    who: Option<Who>,
+    identity: Option<Identity>,
 }
 
 #[derive(Debug, Clone)]
-struct Who {
+struct Identity {
     pid: u32,
     start: u64,
     name: Arc<str>,
@@ -44,245 +66,379 @@ impl Scanner {
     /// The moment of a line, if it has the common form. The line has no line end.
     pub(super) fn scan(&mut self, line: &[u8]) -> Option<Line> {
         let mut cursor = Cursor::new(std::str::from_utf8(line).ok()?);
-        if self.kept_bytes > MAX_KEPT_BYTES {
+        if self.names.kept_bytes > MAX_KEPT_BYTES {
             *self = Self::default();
         }
-        let moment = if cursor.has(br#"{"type":"process","#) {
+        let moment = if cursor.has(br#"{"type":"process""#) {
             self.sample(&mut cursor)?
-        } else if cursor.has(br#"{"type":"census","#) {
+        } else if cursor.has(br#"{"type":"census""#) {
             self.census(&mut cursor)?
         } else {
             return None;
         };
+        cursor.literal(b"}")?;
         cursor.at_end().then(|| Line::Moment(Box::new(moment)))
     }
 
-    fn header(&mut self, c: &mut Cursor<'_>) -> Option<Head> {
-        c.literal(br#""schema":"#)?;
-        c.integer32()?;
-        c.literal(br#","timestamp":"#)?;
-        let unix_ms = c.stamp()?;
-        c.literal(br#","host":"#)?;
-        let host = self.name(&c.text()?);
-        c.literal(br#","run":"#)?;
-        let run = self.name(&c.text()?);
-        c.literal(br#","iteration":"#)?;
-        Some(Head { unix_ms, host, run, iteration: c.integer()? })
-    }
-
-    fn sample(&mut self, c: &mut Cursor<'_>) -> Option<Moment> {
-        let header = self.header(c)?;
-        c.literal(br#","interval_seconds":"#)?;
-        let interval = c.float()?;
-        c.literal(br#","elapsed_seconds":"#)?;
-        let elapsed = c.float()?;
-        c.literal(br#","late_seconds":"#)?;
-        c.number()?;
-        c.literal(br#","missed_ticks":"#)?;
-        let missed_ticks = c.integer()?;
-        c.literal(br#","sample_seconds":"#)?;
-        c.number()?;
-        c.literal(b",")?;
+    fn sample(&mut self, cursor: &mut Cursor<'_>) -> Option<Moment> {
+        let head = self.names.head(cursor)?;
+        let mut times = RunTimes::default();
+        times.scan(cursor, b',')?;
         // As many as in the sample before, and one more that would show that there are more.
-        let mut processes = Vec::with_capacity(self.places.len() + 1);
-        processes.push(self.process(c, 0, Turn::Null)?);
-        c.literal(br#","children":"#)?;
-        c.array(|c| {
-            c.literal(b"{")?;
-            processes.push(self.process(c, processes.len(), Turn::Absent)?);
-            c.literal(b"}")
-        })?;
-        c.literal(br#","children_count":"#)?;
-        c.integer()?;
-        c.literal(br#","short_lived_count":"#)?;
-        c.nullable(Cursor::integer)?;
-        c.literal(br#","children_rss_bytes":"#)?;
-        c.integer()?;
-        c.literal(br#","total_rss_bytes":"#)?;
-        let total_rss_bytes = c.integer()?;
-        c.literal(br#","total_pss_bytes":"#)?;
-        let total_pss_bytes = c.nullable(Cursor::integer)?;
-        c.literal(br#","total_pss_age_seconds":"#)?;
-        c.nullable(Cursor::number)?;
-        c.literal(br#","cgroup":"#)?;
-        let (current, limit) = c.nullable(cgroup)?.unwrap_or_default();
-        c.literal(br#","pressure":"#)?;
-        c.nullable(pressure)?;
-        c.literal(br#","system":"#)?;
-        let system = c.nullable(system)?;
-        c.literal(b"}")?;
-        let what = What::Tree(Tree {
-            processes,
-            total_rss_bytes,
-            total_pss_bytes,
-            cgroup_limit_bytes: limit,
-            cgroup_current_bytes: current,
-            system_total_bytes: system.map(|(total, _)| total),
-            system_available_bytes: system.and_then(|(_, available)| available),
-        });
-        Some(moment(header, Some((elapsed, interval)), missed_ticks, what))
+        let mut processes = Vec::with_capacity(self.known.len() + 1);
+        processes.push(self.process(cursor, 0, b',')?);
+        let mut reader = TreeReader { scanner: self, tree: Tree { processes, ..Tree::default() } };
+        reader.scan(cursor, b',')?;
+        let what = What::Tree(reader.tree);
+        Some(moment(head, Some((times.elapsed_seconds, times.interval_seconds)), times.missed_ticks, what))
     }
 
-    /// The fields of one process, from `"pid"` to `"fds"`, in the given place of the sample.
-    fn process(&mut self, c: &mut Cursor<'_>, place: usize, turn: Turn) -> Option<Process> {
-        let who = self.who(c, place)?;
-        let rss_bytes = c.nullable(Cursor::integer)?;
-        c.literal(br#","vms_bytes":"#)?;
-        c.nullable(Cursor::integer)?;
-        c.literal(br#","pss_bytes":"#)?;
-        let pss_bytes = c.nullable(Cursor::integer)?;
-        c.literal(br#","uss_bytes":"#)?;
-        let uss_bytes = c.nullable(Cursor::integer)?;
-        c.literal(br#","memory_ratio":"#)?;
-        c.nullable(Cursor::number)?;
-        c.literal(br#","cgroup_ratio":"#)?;
-        c.nullable(Cursor::number)?;
-        turn.field(c, br#","state":"#, Cursor::string)?;
-        let swap_bytes = turn.field(c, br#","swap_bytes":"#, Cursor::integer)?;
-        turn.field(c, br#","rss_peak_bytes":"#, Cursor::integer)?;
-        turn.field(c, br#","rss_anon_bytes":"#, Cursor::integer)?;
-        turn.field(c, br#","rss_file_bytes":"#, Cursor::integer)?;
-        turn.field(c, br#","rss_shmem_bytes":"#, Cursor::integer)?;
-        turn.field(c, br#","cpu_ratio":"#, Cursor::number)?;
-        let threads = turn.field(c, br#","threads":"#, Cursor::integer)?;
-        turn.field(c, br#","fds":"#, Cursor::integer)?;
-        let Who { pid, start, name, cmdline } = who;
+    /// The fields of the process at `position` of the sample.
+    fn process(&mut self, cursor: &mut Cursor<'_>, position: usize, separator: u8) -> Option<Process> {
+        let Identity { pid, start, name, cmdline } = self.identity(cursor, position, separator)?;
+        let mut sizes = Sizes::default();
+        sizes.scan(cursor, b',')?;
+        let Sizes { rss_bytes, pss_bytes, uss_bytes, swap_bytes, threads } = sizes;
         Some(Process { pid, start, name, cmdline, rss_bytes, pss_bytes, uss_bytes, swap_bytes, threads })
     }
 
-    /// Who a process is: the text from `"pid":` to `"rss_bytes":`, which seldom differs from that of the sample before.
-    fn who(&mut self, c: &mut Cursor<'_>, place: usize) -> Option<Who> {
-        if let Some(Place { text, who: Some(who) }) = self.places.get(place)
-            && c.passage(text).is_some()
+    fn identity(&mut self, cursor: &mut Cursor<'_>, position: usize, separator: u8) -> Option<Identity> {
+        let begin = cursor.rest();
+        if let Some(KnownProcess { text, identity: Some(identity) }) = self.known.get(position)
+            && begin.get(text.len()) == Some(&b',')
+            && cursor.passage(text).is_some()
         {
-            return Some(who.clone());
+            return Some(identity.clone());
         }
-        let begin = c.rest();
-        c.literal(br#""pid":"#)?;
-        let pid = c.integer32()?;
-        c.literal(br#","name":"#)?;
-        let name = self.name(&c.text()?);
-        c.literal(br#","ppid":"#)?;
-        c.nullable(Cursor::integer32)?;
-        c.literal(br#","start_time":"#)?;
-        let start_time = c.nullable(Cursor::string)?;
-        c.literal(br#","start_ticks":"#)?;
-        let start_ticks = c.nullable(Cursor::integer)?;
-        c.literal(br#","cmdline":"#)?;
-        let cmdline = self.cmdline(c)?;
-        c.literal(br#","rss_bytes":"#)?;
-        let who = Who { pid, start: line::start(start_ticks, start_time), name, cmdline };
-        let text = begin.get(..begin.len() - c.rest().len())?;
-        if self.places.len() <= place {
-            self.places.resize_with(place + 1, Place::default);
+        let mut reader = IdentityReader::new(&mut self.names);
+        reader.scan(cursor, separator)?;
+        let identity = reader.identity()?;
+        let text = begin.get(..begin.len() - cursor.rest().len())?;
+        if self.known.len() <= position {
+            self.known.resize_with(position + 1, KnownProcess::default);
         }
-        let kept = self.places.get_mut(place)?;
-        self.kept_bytes = (self.kept_bytes + size_of::<Place>() + text.len()).saturating_sub(kept.text.len());
-        *kept = Place { text: text.to_vec(), who: Some(who.clone()) };
-        Some(who)
+        let kept = self.known.get_mut(position)?;
+        let bytes = self.names.kept_bytes + size_of::<KnownProcess>() + text.len();
+        self.names.kept_bytes = bytes.saturating_sub(kept.text.len());
+        *kept = KnownProcess { text: text.to_vec(), identity: Some(identity.clone()) };
+        Some(identity)
     }
 
-    fn cmdline(&mut self, c: &mut Cursor<'_>) -> Option<Option<Arc<str>>> {
-        let words = c.nullable(|c| {
-            let mut words = Vec::new();
-            c.array(|c| {
-                words.push(c.text()?);
-                Some(())
-            })?;
-            Some(words)
-        })?;
-        Some(words.map(|words| self.name(&words.join(" "))))
+    fn census(&mut self, cursor: &mut Cursor<'_>) -> Option<Moment> {
+        let head = self.names.head(cursor)?;
+        let mut reader = CensusReader { names: &mut self.names, census: Census::default() };
+        reader.scan(cursor, b',')?;
+        Some(moment(head, None, 0, What::Census(reader.census)))
     }
+}
 
-    /// A name as one that others share.
-    fn name(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.names.get(name) {
+impl Names {
+    /// The name as one that others share.
+    fn share(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.known.get(name) {
             return Arc::clone(known);
         }
         let new: Arc<str> = name.into();
         self.kept_bytes += name.len() + 4 * size_of::<Arc<str>>();
-        self.names.insert(Arc::clone(&new));
+        self.known.insert(Arc::clone(&new));
         new
     }
-}
 
-/// How a field looks that was not read this time.
-#[derive(Debug, Clone, Copy)]
-enum Turn {
-    /// `null`, as in a root.
-    Null,
-    /// It is not there, as in a child.
-    Absent,
-}
+    fn text(&mut self, cursor: &mut Cursor<'_>) -> Option<Arc<str>> {
+        Some(self.share(&cursor.text()?))
+    }
 
-impl Turn {
-    fn field<'a, const N: usize, T>(
-        self,
-        c: &mut Cursor<'a>,
-        key: &[u8; N],
-        read: impl FnOnce(&mut Cursor<'a>) -> Option<T>,
-    ) -> Option<Option<T>> {
-        match self {
-            Self::Null => {
-                c.literal(key)?;
-                c.nullable(read)
-            }
-            Self::Absent if c.has(key) => read(c).map(Some),
-            Self::Absent => Some(None),
-        }
+    /// The arguments of a process as one line.
+    fn cmdline(&mut self, cursor: &mut Cursor<'_>) -> Option<Option<Arc<str>>> {
+        let arguments = cursor.nullable(|cursor| {
+            let mut arguments = Vec::new();
+            cursor.array(|cursor| cursor.text().map(|argument| arguments.push(argument)))?;
+            Some(arguments)
+        })?;
+        Some(arguments.map(|arguments| self.share(&arguments.join(" "))))
+    }
+
+    fn head(&mut self, cursor: &mut Cursor<'_>) -> Option<Head> {
+        let mut reader = HeadReader { names: self, head: Head::default() };
+        reader.scan(cursor, b',')?;
+        Some(reader.head)
+    }
+
+    /// An array of rows, each with a name, a number and a size.
+    fn rows(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        scan: impl Fn(&mut RowReader<'_>, &mut Cursor<'_>) -> Option<()>,
+    ) -> Option<Vec<Total>> {
+        let mut rows = Vec::new();
+        cursor.array(|cursor| {
+            let mut reader = RowReader { names: self, name: None, count: 0, size_bytes: 0 };
+            cursor.object(|cursor| scan(&mut reader, cursor))?;
+            rows.push(Total { name: reader.name?, count: reader.count, size_bytes: reader.size_bytes });
+            Some(())
+        })?;
+        Some(rows)
     }
 }
 
-/// What a control group uses, and its limit.
-fn cgroup(c: &mut Cursor<'_>) -> Option<(Option<u64>, Option<u64>)> {
-    c.literal(br#"{"version":"#)?;
-    c.integer32()?;
-    c.literal(br#","path":"#)?;
-    c.string()?;
-    c.literal(br#","current_bytes":"#)?;
-    let current = c.nullable(Cursor::integer)?;
-    c.literal(br#","limit_bytes":"#)?;
-    let limit = c.nullable(Cursor::integer)?;
-    let keys: [&[u8]; 6] = [
-        br#","peak_bytes":"#,
-        br#","oom_kills":"#,
-        br#","anon_bytes":"#,
-        br#","file_bytes":"#,
-        br#","kernel_bytes":"#,
-        br#","shmem_bytes":"#,
-    ];
-    for key in keys {
-        c.passage(key)?;
-        c.nullable(Cursor::integer)?;
-    }
-    c.literal(b"}")?;
-    Some((current, limit))
+struct HeadReader<'n> {
+    names: &'n mut Names,
+    head: Head,
 }
 
-fn pressure(c: &mut Cursor<'_>) -> Option<()> {
-    let keys: [&[u8]; 8] = [
-        br#"{"some_avg10_ratio":"#,
-        br#","some_avg60_ratio":"#,
-        br#","some_avg300_ratio":"#,
-        br#","some_total_seconds":"#,
-        br#","full_avg10_ratio":"#,
-        br#","full_avg60_ratio":"#,
-        br#","full_avg300_ratio":"#,
-        br#","full_total_seconds":"#,
-    ];
-    for key in keys {
-        c.passage(key)?;
-        c.number()?;
+impl HeaderFields for HeadReader<'_> {
+    read! {
+        timestamp(self, cursor) => self.head.unix_ms = cursor.stamp()?;
+        host(self, cursor) => self.head.host = self.names.text(cursor)?;
+        run(self, cursor) => self.head.run = self.names.text(cursor)?;
+        iteration(self, cursor) => self.head.iteration = cursor.integer()?;
     }
-    c.literal(b"}")
 }
 
-/// The machine's memory, and what of it is available.
-fn system(c: &mut Cursor<'_>) -> Option<(u64, Option<u64>)> {
-    c.literal(br#"{"total_bytes":"#)?;
-    let total = c.integer()?;
-    c.literal(br#","available_bytes":"#)?;
-    let available = c.nullable(Cursor::integer)?;
-    c.literal(b"}")?;
-    Some((total, available))
+#[derive(Default)]
+struct RunTimes {
+    interval_seconds: f64,
+    elapsed_seconds: f64,
+    missed_ticks: u64,
+}
+
+impl RunFields for RunTimes {
+    read! {
+        interval_seconds(self, cursor) => self.interval_seconds = cursor.float()?;
+        elapsed_seconds(self, cursor) => self.elapsed_seconds = cursor.float()?;
+        missed_ticks(self, cursor) => self.missed_ticks = cursor.integer()?;
+    }
+}
+
+struct IdentityReader<'n> {
+    names: &'n mut Names,
+    pid: u32,
+    name: Option<Arc<str>>,
+    start_hash: Option<u64>,
+    start_ticks: Option<u64>,
+    cmdline: Option<Arc<str>>,
+}
+
+impl<'n> IdentityReader<'n> {
+    fn new(names: &'n mut Names) -> Self {
+        Self { names, pid: 0, name: None, start_hash: None, start_ticks: None, cmdline: None }
+    }
+
+    fn identity(self) -> Option<Identity> {
+        let start = self.start_ticks.or(self.start_hash).unwrap_or(0);
+        Some(Identity { pid: self.pid, start, name: self.name?, cmdline: self.cmdline })
+    }
+}
+
+impl IdentityFields for IdentityReader<'_> {
+    read! {
+        pid(self, cursor) => self.pid = cursor.integer32()?;
+        name(self, cursor) => self.name = Some(self.names.text(cursor)?);
+        start_time(self, cursor) => self.start_hash = cursor.nullable(Cursor::text)?.map(|time| line::hash(&time));
+        start_ticks(self, cursor) => self.start_ticks = cursor.nullable(Cursor::integer)?;
+        cmdline(self, cursor) => self.cmdline = self.names.cmdline(cursor)?;
+    }
+}
+
+#[derive(Default)]
+struct Sizes {
+    rss_bytes: Option<u64>,
+    pss_bytes: Option<u64>,
+    uss_bytes: Option<u64>,
+    swap_bytes: Option<u64>,
+    threads: Option<u64>,
+}
+
+impl SizeFields for Sizes {
+    read! {
+        rss_bytes(self, cursor) => self.rss_bytes = cursor.nullable(Cursor::integer)?;
+        pss_bytes(self, cursor) => self.pss_bytes = cursor.nullable(Cursor::integer)?;
+        uss_bytes(self, cursor) => self.uss_bytes = cursor.nullable(Cursor::integer)?;
+        swap_bytes(self, cursor) => self.swap_bytes = cursor.nullable(Cursor::integer)?;
+        threads(self, cursor) => self.threads = cursor.nullable(Cursor::integer)?;
+    }
+}
+
+struct TreeReader<'s> {
+    scanner: &'s mut Scanner,
+    tree: Tree,
+}
+
+impl TreeFields for TreeReader<'_> {
+    read! {
+        children(self, cursor) => cursor.array(|cursor| {
+            let processes = &mut self.tree.processes;
+            cursor.object(|cursor| {
+                processes.push(self.scanner.process(cursor, processes.len(), b'{')?);
+                Some(())
+            })
+        })?;
+        total_rss_bytes(self, cursor) => self.tree.total_rss_bytes = cursor.integer()?;
+        total_pss_bytes(self, cursor) => self.tree.total_pss_bytes = cursor.nullable(Cursor::integer)?;
+        cgroup(self, cursor) => cursor.nullable(|cursor| {
+            cursor.object(|cursor| CgroupFields::scan(&mut self.tree, cursor, b'{'))
+        })?;
+        system(self, cursor) => cursor.nullable(|cursor| {
+            cursor.object(|cursor| SystemFields::scan(&mut self.tree, cursor, b'{'))
+        })?;
+    }
+}
+
+impl CgroupFields for Tree {
+    read! {
+        current_bytes(self, cursor) => self.cgroup_current_bytes = cursor.nullable(Cursor::integer)?;
+        limit_bytes(self, cursor) => self.cgroup_limit_bytes = cursor.nullable(Cursor::integer)?;
+    }
+}
+
+impl SystemFields for Tree {
+    read! {
+        total_bytes(self, cursor) => self.system_total_bytes = Some(cursor.integer()?);
+        available_bytes(self, cursor) => self.system_available_bytes = cursor.nullable(Cursor::integer)?;
+    }
+}
+
+struct CensusReader<'n> {
+    names: &'n mut Names,
+    census: Census,
+}
+
+impl CensusFields for CensusReader<'_> {
+    read! {
+        pid(self, cursor) => self.census.pid = cursor.integer32()?;
+        start_ticks(self, cursor) => self.census.start = cursor.nullable(Cursor::integer)?.unwrap_or(0);
+        root_pid(self, cursor) => self.census.root_pid = cursor.nullable(Cursor::integer32)?;
+        name(self, cursor) => self.census.name = self.names.share(&cursor.nullable(Cursor::text)?.unwrap_or_default());
+        cmdline(self, cursor) => self.census.cmdline = self.names.cmdline(cursor)?;
+        total_objects(self, cursor) => self.census.total_objects = cursor.integer()?;
+        total_size_bytes(self, cursor) => self.census.total_size_bytes = Some(cursor.integer()?);
+        types(self, cursor) => self.census.types =
+            self.names.rows(cursor, |row, cursor| TypeTotalFields::scan(row, cursor, b'{'))?;
+        types_omitted(self, cursor) => self.census.types_cut = is_cut(cursor)?;
+        modules(self, cursor) => self.census.modules =
+            self.names.rows(cursor, |row, cursor| ModuleTotalFields::scan(row, cursor, b'{'))?;
+        modules_omitted(self, cursor) => self.census.modules_cut = is_cut(cursor)?;
+        threads(self, cursor) => self.census.threads = cursor.nullable(|cursor| {
+            let mut threads = Vec::new();
+            cursor.array(|cursor| {
+                let mut reader = ThreadReader { names: self.names, name: None, native_id: None, alive: None };
+                cursor.object(|cursor| reader.scan(cursor, b'{'))?;
+                threads.extend(line::thread_name(reader.name, reader.native_id, reader.alive));
+                Some(())
+            })?;
+            Some(threads)
+        })?;
+        rss_bytes(self, cursor) => self.census.rss_bytes = cursor.nullable(Cursor::integer)?;
+        holders(self, cursor) => self.census.holders = cursor.nullable(|cursor| {
+            self.names.rows(cursor, |row, cursor| HolderTotalFields::scan(row, cursor, b'{'))
+        })?;
+        holders_omitted(self, cursor) => self.census.holders_cut = is_cut(cursor)?;
+        caches(self, cursor) => self.census.caches = cursor.nullable(|cursor| {
+            let mut caches = Vec::new();
+            cursor.array(|cursor| {
+                let mut reader = CacheReader { names: self.names, name: None, entries: 0, size_bytes: None };
+                cursor.object(|cursor| reader.scan(cursor, b'{'))?;
+                let CacheReader { name, entries, size_bytes, .. } = reader;
+                caches.push(Cache { name: name?, entries, size_bytes });
+                Some(())
+            })?;
+            Some(caches)
+        })?;
+        caches_omitted(self, cursor) => self.census.caches_cut = is_cut(cursor)?;
+        object_samples(self, cursor) => cursor.nullable(|cursor| cursor.array(|cursor| {
+            let mut reader = SampleReader { names: self.names, kind: None, name: None, fingerprints: None };
+            cursor.object(|cursor| reader.scan(cursor, b'{'))?;
+            let SampleReader { kind, name, fingerprints, .. } = reader;
+            let sample = ObjectSample { kind: kind?, name: name?, fingerprints: fingerprints? };
+            self.census.object_samples.push(sample);
+            Some(())
+        }))?;
+    }
+}
+
+/// Whether a list left rows out.
+fn is_cut(cursor: &mut Cursor<'_>) -> Option<bool> {
+    struct Rows(u64);
+    impl OmittedFields for Rows {
+        read! { rows(self, cursor) => self.0 = cursor.integer()?; }
+    }
+    let mut rows = Rows(0);
+    cursor.nullable(|cursor| cursor.object(|cursor| rows.scan(cursor, b'{')))?;
+    Some(rows.0 > 0)
+}
+
+struct RowReader<'n> {
+    names: &'n mut Names,
+    name: Option<Arc<str>>,
+    count: u64,
+    size_bytes: u64,
+}
+
+impl TypeTotalFields for RowReader<'_> {
+    read! {
+        name(self, cursor) => self.name = Some(self.names.text(cursor)?);
+        count(self, cursor) => self.count = cursor.integer()?;
+        size_bytes(self, cursor) => self.size_bytes = cursor.integer()?;
+    }
+}
+
+impl ModuleTotalFields for RowReader<'_> {
+    read! {
+        module(self, cursor) => self.name = Some(self.names.text(cursor)?);
+        count(self, cursor) => self.count = cursor.integer()?;
+        size_bytes(self, cursor) => self.size_bytes = cursor.integer()?;
+    }
+}
+
+impl HolderTotalFields for RowReader<'_> {
+    read! {
+        holder(self, cursor) => self.name = Some(self.names.text(cursor)?);
+        count(self, cursor) => self.count = cursor.integer()?;
+        size_bytes(self, cursor) => self.size_bytes = cursor.integer()?;
+    }
+}
+
+struct CacheReader<'n> {
+    names: &'n mut Names,
+    name: Option<Arc<str>>,
+    entries: u64,
+    size_bytes: Option<u64>,
+}
+
+impl CacheTotalFields for CacheReader<'_> {
+    read! {
+        name(self, cursor) => self.name = Some(self.names.text(cursor)?);
+        entries(self, cursor) => self.entries = cursor.integer()?;
+        size_bytes(self, cursor) => self.size_bytes = cursor.nullable(Cursor::integer)?;
+    }
+}
+
+struct ThreadReader<'n> {
+    names: &'n mut Names,
+    name: Option<Arc<str>>,
+    native_id: Option<u64>,
+    alive: Option<bool>,
+}
+
+impl PythonThreadFields for ThreadReader<'_> {
+    read! {
+        name(self, cursor) => self.name = cursor.nullable(Cursor::text)?.map(|name| self.names.share(&name));
+        native_id(self, cursor) => self.native_id = cursor.nullable(Cursor::integer)?;
+        alive(self, cursor) => self.alive = cursor.nullable(Cursor::boolean)?;
+    }
+}
+
+struct SampleReader<'n> {
+    names: &'n mut Names,
+    kind: Option<Arc<str>>,
+    name: Option<Arc<str>>,
+    fingerprints: Option<Fingerprints>,
+}
+
+impl ObjectSampleFields for SampleReader<'_> {
+    read! {
+        kind(self, cursor) => self.kind = Some(self.names.text(cursor)?);
+        name(self, cursor) => self.name = Some(self.names.text(cursor)?);
+        fingerprints(self, cursor) => self.fingerprints = Some(Fingerprints::parse(&cursor.text()?)?);
+    }
 }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprints::ObjectSample;
+use super::header::record;
 use super::memory::MemoryAccount;
+use super::omitted::Omitted;
 use super::python::{Coverage, GcState, PythonBuild};
-use super::record;
+use super::scan::scanned;
 
 record! {
+    CensusFields:
     /// The objects of one CPython process (`type`: `census`). Totals are of everything; a list that was cut says so.
     pub struct CensusRecord {
         /// The process, in the pid namespace of memobj.
@@ -119,25 +122,28 @@ record! {
     }
 }
 
-/// The objects of one type.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TypeTotal {
-    /// Its name as Python writes it: builtins bare (`dict`), all others with their module (`botpkg.cache.Session`).
-    #[serde(rename = "type")]
-    pub name: Arc<str>,
-    /// How many there are.
-    pub count: u64,
-    /// Their sizes, as `sys.getsizeof` gives them.
-    pub size_bytes: u64,
-    /// What they own and `sys.getsizeof` does not count; absent if that is nothing.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub overhead_bytes: u64,
-    /// Absent, that is `true`, if `sys.getsizeof` would say the same; `false` if a part of their size could not be known.
-    #[serde(default = "exact", skip_serializing_if = "is_exact")]
-    pub size_exact: bool,
-    /// What would be freed without them: their own sizes, and those of all that only they lead to; absent if that was not computed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retained_bytes: Option<u64>,
+scanned! {
+    TypeTotalFields:
+    /// The objects of one type.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    pub struct TypeTotal {
+        /// Its name as Python writes it: builtins bare (`dict`), all others with their module (`botpkg.cache.Session`).
+        #[serde(rename = "type")]
+        pub name: Arc<str>,
+        /// How many there are.
+        pub count: u64,
+        /// Their sizes, as `sys.getsizeof` gives them.
+        pub size_bytes: u64,
+        /// What they own and `sys.getsizeof` does not count; absent if that is nothing.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub overhead_bytes: u64,
+        /// Absent, that is `true`, if `sys.getsizeof` would say the same; `false` if a part of their size could not be known.
+        #[serde(default = "exact", skip_serializing_if = "is_exact")]
+        pub size_exact: bool,
+        /// What would be freed without them: their own sizes, and those of all that only they lead to; absent if that was not computed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub retained_bytes: Option<u64>,
+    }
 }
 
 impl TypeTotal {
@@ -160,195 +166,184 @@ fn is_exact(exact: &bool) -> bool {
     *exact
 }
 
-/// The objects whose type is of one module.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModuleTotal {
-    /// The module; `builtins` for builtin types.
-    pub module: Arc<str>,
-    /// How many objects.
-    pub count: u64,
-    /// Their sizes.
-    pub size_bytes: u64,
+scanned! {
+    ModuleTotalFields:
+    /// The objects whose type is of one module.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    pub struct ModuleTotal {
+        /// The module; `builtins` for builtin types.
+        pub module: Arc<str>,
+        /// How many objects.
+        pub count: u64,
+        /// Their sizes.
+        pub size_bytes: u64,
+    }
 }
 
-/// The objects that one name of the program keeps alive.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HolderTotal {
-    /// Its path by names, each once in a list: `botpkg.cache._sessions`.
-    pub holder: Arc<str>,
-    /// How many objects it holds.
-    pub count: u64,
-    /// What they take.
-    pub size_bytes: u64,
-    /// What would be freed without it; absent if that was not computed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retained_bytes: Option<u64>,
+scanned! {
+    HolderTotalFields:
+    /// The objects that one name of the program keeps alive.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    pub struct HolderTotal {
+        /// Its path by names, each once in a list: `botpkg.cache._sessions`.
+        pub holder: Arc<str>,
+        /// How many objects it holds.
+        pub count: u64,
+        /// What they take.
+        pub size_bytes: u64,
+        /// What would be freed without it; absent if that was not computed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub retained_bytes: Option<u64>,
+    }
 }
 
-/// Objects by the nearest thing above them that has a name in the program: the class of an instance that they are a part of, a function
-/// that is suspended, a task; or else what holds them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OwnerTotal {
-    /// Its name, each once in a list: `botpkg.cache.Session`.
-    pub owner: Arc<str>,
-    /// How many objects.
-    pub count: u64,
-    /// Their sizes.
-    pub size_bytes: u64,
+scanned! {
+    OwnerTotalFields:
+    /// Objects by the nearest thing above them that has a name in the program: the class of an instance that they are a part of, a function
+    /// that is suspended, a task; or else what holds them.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    pub struct OwnerTotal {
+        /// Its name, each once in a list: `botpkg.cache.Session`.
+        pub owner: Arc<str>,
+        /// How many objects.
+        pub count: u64,
+        /// Their sizes.
+        pub size_bytes: u64,
+    }
 }
 
-/// Objects of a type that the program cannot reach.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UnreachableTotal {
-    /// The type.
-    #[serde(rename = "type")]
-    pub name: Arc<str>,
-    /// Why they are there: `garbage` (in circles, the collector has not come by, or is off), `uncollectable` (in `gc.garbage`), `native`
-    /// (references were found from what is not reached either, and there are more), `unreferred` (no reference was found: native code
-    /// holds them where memobj does not look, or forgot them).
-    #[serde(alias = "standing")]
-    pub cause: Arc<str>,
-    /// How many.
-    pub count: u64,
-    /// Their sizes.
-    pub size_bytes: u64,
+scanned! {
+    UnreachableTotalFields:
+    /// Objects of a type that the program cannot reach.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    pub struct UnreachableTotal {
+        /// The type.
+        #[serde(rename = "type")]
+        pub name: Arc<str>,
+        /// Why they are there: `garbage` (in circles, the collector has not come by, or is off), `uncollectable` (in `gc.garbage`), `native`
+        /// (references were found from what is not reached either, and there are more), `unreferred` (no reference was found: native code
+        /// holds them where memobj does not look, or forgot them).
+        #[serde(alias = "standing")]
+        pub cause: Arc<str>,
+        /// How many.
+        pub count: u64,
+        /// Their sizes.
+        pub size_bytes: u64,
+    }
 }
 
-/// A way to some objects of a type.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PathTotal {
-    /// The type.
-    #[serde(rename = "type")]
-    pub name: Arc<str>,
-    /// The way by names, from a module, a function or a thread on: `module botpkg.cache → _sessions (dict, 10,000 entries) → Session`.
-    #[serde(alias = "way")]
-    pub path: Arc<str>,
-    /// How many of the objects that were looked at are reached so.
-    pub count: u64,
-    /// How many objects of the type were looked at.
-    pub sampled: u64,
-    /// How many there are.
-    pub objects: u64,
+scanned! {
+    PathTotalFields:
+    /// A way to some objects of a type.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    pub struct PathTotal {
+        /// The type.
+        #[serde(rename = "type")]
+        pub name: Arc<str>,
+        /// The way by names, from a module, a function or a thread on: `module botpkg.cache → _sessions (dict, 10,000 entries) → Session`.
+        #[serde(alias = "way")]
+        pub path: Arc<str>,
+        /// How many of the objects that were looked at are reached so.
+        pub count: u64,
+        /// How many objects of the type were looked at.
+        pub sampled: u64,
+        /// How many there are.
+        pub objects: u64,
+    }
 }
 
-/// A cache of the program.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CacheTotal {
-    /// Where it is, or of what function, each once in a list: `botpkg.cache._sessions`. Several of one name are one row.
-    pub name: Arc<str>,
-    /// How many entries it has.
-    pub entries: u64,
-    /// All that it leads to but over modules, types and functions, each object once; `null` if that was not measured.
-    pub size_bytes: Option<u64>,
-    /// The most entries it may have; `null` without a limit, or where that is not known.
-    pub max_entries: Option<u64>,
-    /// How often something was found in it; `null` if it does not count that.
-    pub hits: Option<u64>,
-    /// How often nothing was found; `null` if it does not count that.
-    pub misses: Option<u64>,
-    /// What it is: `functools.lru_cache`, or its type; absent in censuses of a version that did not say so, as all below.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<Arc<str>>,
-    /// Whether it came with Python.
-    #[serde(skip_serializing_if = "Option::is_none", alias = "standard")]
-    pub stdlib: Option<bool>,
-    /// How many caches this row is of.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub instances: Option<u64>,
-    /// How full it is by its own measure, 1 being full; absent without a limit. Of several caches, that of the fullest.
-    #[serde(skip_serializing_if = "Option::is_none", alias = "limit_ratio")]
-    pub fill_ratio: Option<f64>,
-    /// Hits of all lookups; absent if there were none, or they are not counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hit_ratio: Option<f64>,
-    /// What of its size is reached otherwise, too.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub shared_bytes: Option<u64>,
-    /// What would be freed without it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retained_bytes: Option<u64>,
-    /// What an entry has on average that no other entry has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub average_entry_bytes: Option<u64>,
-    /// What the largest entry has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub largest_entry_bytes: Option<u64>,
-    /// The key of that entry, if it could be a name and is short.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub largest_entry_key: Option<Arc<str>>,
-    /// Entries that are larger than `--max-item`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub large_entries: Option<u64>,
-    /// The clock by which its entries have times: `wall` or `monotonic`; absent if they have none that could be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clock: Option<Arc<str>>,
-    /// Entries past their deadline; absent if they have none that could be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expired_entries: Option<u64>,
-    /// What is wrong with it, the worst first: `no_limit`, `expired`, `large_entry`, `large_average`, `low_hits`, `above_90`, `above_75`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warnings: Option<Vec<Arc<str>>>,
+scanned! {
+    CacheTotalFields:
+    /// A cache of the program.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+    pub struct CacheTotal {
+        /// Where it is, or of what function, each once in a list: `botpkg.cache._sessions`. Several of one name are one row.
+        pub name: Arc<str>,
+        /// How many entries it has.
+        pub entries: u64,
+        /// All that it leads to but over modules, types and functions, each object once; `null` if that was not measured.
+        pub size_bytes: Option<u64>,
+        /// The most entries it may have; `null` without a limit, or where that is not known.
+        pub max_entries: Option<u64>,
+        /// How often something was found in it; `null` if it does not count that.
+        pub hits: Option<u64>,
+        /// How often nothing was found; `null` if it does not count that.
+        pub misses: Option<u64>,
+        /// What it is: `functools.lru_cache`, or its type; absent in censuses of a version that did not say so, as all below.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub kind: Option<Arc<str>>,
+        /// Whether it came with Python.
+        #[serde(skip_serializing_if = "Option::is_none", alias = "standard")]
+        pub stdlib: Option<bool>,
+        /// How many caches this row is of.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub instances: Option<u64>,
+        /// How full it is by its own measure, 1 being full; absent without a limit. Of several caches, that of the fullest.
+        #[serde(skip_serializing_if = "Option::is_none", alias = "limit_ratio")]
+        pub fill_ratio: Option<f64>,
+        /// Hits of all lookups; absent if there were none, or they are not counted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub hit_ratio: Option<f64>,
+        /// What of its size is reached otherwise, too.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub shared_bytes: Option<u64>,
+        /// What would be freed without it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub retained_bytes: Option<u64>,
+        /// What an entry has on average that no other entry has.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub average_entry_bytes: Option<u64>,
+        /// What the largest entry has.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub largest_entry_bytes: Option<u64>,
+        /// The key of that entry, if it could be a name and is short.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub largest_entry_key: Option<Arc<str>>,
+        /// Entries that are larger than `--max-item`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub large_entries: Option<u64>,
+        /// The clock by which its entries have times: `wall` or `monotonic`; absent if they have none that could be read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub clock: Option<Arc<str>>,
+        /// Entries past their deadline; absent if they have none that could be read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub expired_entries: Option<u64>,
+        /// What is wrong with it, the worst first: `no_limit`, `expired`, `large_entry`, `large_average`, `low_hits`, `above_90`, `above_75`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub warnings: Option<Vec<Arc<str>>>,
+    }
 }
 
 impl CacheTotal {
     /// A row that says no more than how many entries there are.
     #[must_use]
     pub fn new(name: Arc<str>, entries: u64) -> Self {
-        Self {
-            name,
-            entries,
-            size_bytes: None,
-            max_entries: None,
-            hits: None,
-            misses: None,
-            kind: None,
-            stdlib: None,
-            instances: None,
-            fill_ratio: None,
-            hit_ratio: None,
-            shared_bytes: None,
-            retained_bytes: None,
-            average_entry_bytes: None,
-            largest_entry_bytes: None,
-            largest_entry_key: None,
-            large_entries: None,
-            clock: None,
-            expired_entries: None,
-            warnings: None,
-        }
+        Self { name, entries, ..Self::default() }
     }
 }
 
-/// What a list left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Omitted {
-    /// How many rows.
-    pub rows: u64,
-    /// How many objects they stand for; of caches, entries.
-    pub count: u64,
-    /// The size of those, as far as it was measured.
-    pub size_bytes: u64,
-}
-
-/// A thread that Python knows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PythonThread {
-    /// Its name; `null` for one that `threading` does not know, as those of C code. The main thread always has one.
-    pub name: Option<Arc<str>>,
-    /// What `threading.get_ident` gives in it.
-    pub ident: Option<u64>,
-    /// What `threading.get_native_id` gives in it: the kernel's number.
-    pub native_id: Option<u64>,
-    /// Whether the interpreter ends without waiting for it.
-    pub daemon: Option<bool>,
-    /// Whether it has begun and not ended.
-    pub alive: Option<bool>,
-    /// Whether it is the main thread.
-    pub main: Option<bool>,
-    /// The qualified name of the function that it runs; `null` if it runs no Python code.
-    pub function: Option<Arc<str>>,
-    /// The file of that function, as its code names it.
-    pub file: Option<Arc<str>>,
-    /// The line that it is on.
-    pub line: Option<u32>,
+scanned! {
+    PythonThreadFields:
+    /// A thread that Python knows.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    pub struct PythonThread {
+        /// Its name; `null` for one that `threading` does not know, as those of C code. The main thread always has one.
+        pub name: Option<Arc<str>>,
+        /// What `threading.get_ident` gives in it.
+        pub ident: Option<u64>,
+        /// What `threading.get_native_id` gives in it: the kernel's number.
+        pub native_id: Option<u64>,
+        /// Whether the interpreter ends without waiting for it.
+        pub daemon: Option<bool>,
+        /// Whether it has begun and not ended.
+        pub alive: Option<bool>,
+        /// Whether it is the main thread.
+        pub main: Option<bool>,
+        /// The qualified name of the function that it runs; `null` if it runs no Python code.
+        pub function: Option<Arc<str>>,
+        /// The file of that function, as its code names it.
+        pub file: Option<Arc<str>>,
+        /// The line that it is on.
+        pub line: Option<u32>,
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Header, record};
+use super::header::{Header, record};
 use crate::time::Stamp;
 
 record! {
@@ -43,30 +43,12 @@ impl DiffRecord {
     /// The record of two moments between which nothing was found yet.
     #[must_use]
     pub fn new(header: Header, before: MomentRef, after: MomentRef) -> Self {
-        Self {
-            schema: header.schema,
-            timestamp: header.timestamp,
-            host: header.host,
-            run: header.run,
-            iteration: header.iteration,
-            before,
-            after,
-            processes: Vec::new(),
-            totals: Vec::new(),
-            types: Vec::new(),
-            modules: Vec::new(),
-            holders: Vec::new(),
-            caches: Vec::new(),
-            threads: Vec::new(),
-            verdicts: Vec::new(),
-            series_omitted: 0,
-            grew: false,
-        }
+        Self { before, after, ..Self::default() }.with_header(header)
     }
 }
 
 /// A moment of a log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MomentRef {
     /// The input it stands in.
     pub file: String,

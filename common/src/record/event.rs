@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Header, record};
+use super::header::{Header, record};
 
 /// What happened to a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// Seen for the first time: it began, or was there when watching began (`at_start`).
@@ -23,6 +23,7 @@ pub enum EventKind {
     /// The kernel killed a process of the root's cgroup for want of memory since the sample before.
     OomKill,
     /// A kind that this version does not know.
+    #[default]
     #[serde(other)]
     Unknown,
 }
@@ -91,40 +92,16 @@ impl ProcessEvent {
     /// An event of `pid` in the tree of `root_pid`, with nothing more known yet.
     #[must_use]
     pub fn new(header: Header, event: EventKind, pid: u32, root_pid: u32) -> Self {
-        Self {
-            schema: header.schema,
-            timestamp: header.timestamp,
-            host: header.host,
-            run: header.run,
-            iteration: header.iteration,
-            event,
-            pid,
-            ppid: None,
-            root_pid,
-            start_time: None,
-            start_ticks: None,
-            name: None,
-            cmdline: None,
-            at_start: None,
-            exit_code: None,
-            signal: None,
-            lifetime_seconds: None,
-            rss_peak_bytes: None,
-            metric: None,
-            limit_bytes: None,
-            value_bytes: None,
-            own_bytes: None,
-            growth_bytes: None,
-            oom_kills: None,
-        }
+        Self { event, pid, root_pid, ..Self::default() }.with_header(header)
     }
 }
 
 /// Which of a command's two outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputStream {
     /// Standard output.
+    #[default]
     Stdout,
     /// Standard error.
     Stderr,
@@ -144,15 +121,7 @@ impl OutputRecord {
     /// A line of `stream`.
     #[must_use]
     pub fn new(header: Header, stream: OutputStream, line: String) -> Self {
-        Self {
-            schema: header.schema,
-            timestamp: header.timestamp,
-            host: header.host,
-            run: header.run,
-            iteration: header.iteration,
-            stream,
-            line,
-        }
+        Self { stream, line, ..Self::default() }.with_header(header)
     }
 }
 
@@ -176,16 +145,6 @@ impl ErrorRecord {
     /// `message` in `stage`, with no hint.
     #[must_use]
     pub fn new(header: Header, stage: &str, message: String) -> Self {
-        Self {
-            schema: header.schema,
-            timestamp: header.timestamp,
-            host: header.host,
-            run: header.run,
-            iteration: header.iteration,
-            stage: stage.into(),
-            message,
-            hint: None,
-            pid: None,
-        }
+        Self { stage: stage.into(), message, ..Self::default() }.with_header(header)
     }
 }

@@ -6,22 +6,27 @@ use std::sync::Arc;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::scan::scanned;
+
 /// The most marks of a sample. One that has fewer knows all objects that it is of.
 pub const MAX_FINGERPRINTS: usize = 16;
 
 /// Hexadecimal digits of a mark.
 const DIGITS: usize = 8;
 
-/// What is known of some of the objects of one type, or of one holder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ObjectSample {
-    /// Of what they are: `type` or `holder`.
-    pub kind: Arc<str>,
-    /// Its name, as in `types` or `holders`.
-    pub name: Arc<str>,
-    /// Their marks.
-    #[serde(alias = "marks")]
-    pub fingerprints: Fingerprints,
+scanned! {
+    ObjectSampleFields:
+    /// What is known of some of the objects of one type, or of one holder.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct ObjectSample {
+        /// Of what they are: `type` or `holder`.
+        pub kind: Arc<str>,
+        /// Its name, as in `types` or `holders`.
+        pub name: Arc<str>,
+        /// Their marks.
+        #[serde(alias = "marks")]
+        pub fingerprints: Fingerprints,
+    }
 }
 
 /// The marks of objects: the lowest of all, each once, in order.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::record;
+use super::header::record;
 
 record! {
     /// The verdict on a CPython process after several censuses (`type`: `leaks`).
@@ -63,7 +63,7 @@ record! {
 }
 
 /// What is concluded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeakVerdict {
     /// Something grows, and nothing brings it down.
@@ -71,6 +71,7 @@ pub enum LeakVerdict {
     /// Nothing does.
     None,
     /// There were too few censuses to say.
+    #[default]
     TooShort,
 }
 

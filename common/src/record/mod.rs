@@ -9,130 +9,45 @@
 //! types that they do not know.
 
 mod census;
+pub(crate) mod cursor;
 mod diff;
 mod event;
 mod fingerprints;
+mod header;
 mod leaks;
 mod memory;
+mod omitted;
 mod process;
 mod python;
+pub(crate) mod scan;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use census::{
-    CacheTotal, CensusRecord, HolderTotal, ModuleTotal, Omitted, OwnerTotal, PathTotal, PythonThread,
-    TypeTotal, UnreachableTotal,
+    CacheTotal, CensusRecord, HolderTotal, ModuleTotal, OwnerTotal, PathTotal, PythonThread, TypeTotal,
+    UnreachableTotal,
+};
+pub(crate) use census::{
+    CacheTotalFields, CensusFields, HolderTotalFields, ModuleTotalFields, PythonThreadFields, TypeTotalFields,
 };
 pub use diff::{
     CountChange, DiffRecord, MomentRef, Presence, ProcessChange, ThreadChange, TotalChange, TrendKind,
     Verdict,
 };
 pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
+pub(crate) use fingerprints::ObjectSampleFields;
 pub use fingerprints::{Fingerprints, MAX_FINGERPRINTS, ObjectSample};
+pub(crate) use header::HeaderFields;
+pub use header::{Header, Run, SCHEMA};
 pub use leaks::{Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth};
 pub use memory::{LargeRegion, MemoryAccount, MemoryRow, PinnedHolder, PinnedType, TypeMemory};
+pub use omitted::Omitted;
+pub(crate) use omitted::OmittedFields;
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
+pub(crate) use process::{CgroupFields, IdentityFields, RunFields, SizeFields, SystemFields, TreeFields};
 pub use python::{Coverage, GcGeneration, GcState, PythonBuild};
-
-use crate::time::Stamp;
-
-/// The version of the contract, raised only for a break.
-pub const SCHEMA: u32 = 2;
-
-/// The fields that begin every record, behind `type`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Header {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// When it was measured.
-    pub timestamp: Stamp,
-    /// The machine's name.
-    pub host: Arc<str>,
-    /// A random name of this run of the tool, so that logs put together can be told apart.
-    pub run: Arc<str>,
-    /// From 1, never skipped: a failed iteration is an `error` record of the same number. Records of one moment share it.
-    pub iteration: u64,
-}
-
-impl Header {
-    /// The header of iteration `iteration` of `run`, now.
-    #[must_use]
-    pub fn now(run: &Run, iteration: u64) -> Self {
-        Self {
-            schema: SCHEMA,
-            timestamp: Stamp::now(),
-            host: Arc::clone(&run.host),
-            run: Arc::clone(&run.id),
-            iteration,
-        }
-    }
-}
-
-/// One run of a tool.
-#[derive(Debug, Clone)]
-pub struct Run {
-    host: Arc<str>,
-    id: Arc<str>,
-}
-
-impl Run {
-    /// A new run with a random name of 16 hexadecimal digits.
-    #[must_use]
-    pub fn start() -> Self {
-        // Without the system's random source the clock still tells runs apart.
-        let id = getrandom::u64().unwrap_or_else(|_| {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            u64::try_from(now.as_nanos()).unwrap_or(0) ^ u64::from(std::process::id())
-        });
-        Self { host: gethostname::gethostname().to_string_lossy().into(), id: format!("{id:016x}").into() }
-    }
-
-    /// The random name.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-/// Declares a record: its own fields behind those of the header, flat, so that `jq .rss_bytes` works and reading needs
-/// no buffering (serde's `flatten` reads every field twice).
-macro_rules! record {
-    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-        pub struct $name {
-            /// See [`Header::schema`](crate::record::Header::schema).
-            pub schema: u32,
-            /// See [`Header::timestamp`](crate::record::Header::timestamp).
-            pub timestamp: $crate::time::Stamp,
-            /// See [`Header::host`](crate::record::Header::host).
-            pub host: std::sync::Arc<str>,
-            /// See [`Header::run`](crate::record::Header::run).
-            pub run: std::sync::Arc<str>,
-            /// See [`Header::iteration`](crate::record::Header::iteration).
-            pub iteration: u64,
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-
-        impl $name {
-            /// What it begins with; for another record of the same moment.
-            #[must_use]
-            pub fn header(&self) -> $crate::record::Header {
-                $crate::record::Header {
-                    schema: self.schema,
-                    timestamp: self.timestamp,
-                    host: std::sync::Arc::clone(&self.host),
-                    run: std::sync::Arc::clone(&self.run),
-                    iteration: self.iteration,
-                }
-            }
-        }
-    };
-}
-use record;
 
 /// Any line of a log.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -4,15 +4,21 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Header, record};
+use super::cursor::Cursor;
+use super::header::{Header, record};
+use super::scan::{Scan, fields, scanned};
 use crate::process::ProcessState;
 
-/// Declares what is measured of each process once, for the root (flat in its record) and for its descendants.
+/// Declares the fields of a `process` record in their order: those of the run, of a process, and of its tree. The fields of a
+/// process stand flat in the record for the root, and in [`ProcessSample`] for its descendants.
 macro_rules! measured {
     (
-        always { $($(#[$fixed_doc:meta])* $fixed:ident: $fixed_type:ty,)* }
-        every_tick { $($(#[$doc:meta])* $field:ident: $type:ty,)* }
-        in_turn { $($(#[$turn_doc:meta])* $turn_field:ident: $turn_type:ty,)* }
+        run { $($(#[$($run_attr:tt)*])* $run:ident: $run_type:ty,)* }
+        fixed { $($(#[$($fixed_attr:tt)*])* $fixed:ident: $fixed_type:ty,)* }
+        identity { $($(#[$($identity_attr:tt)*])* $identity:ident: $identity_type:ty,)* }
+        every_tick { $($(#[$($attr:tt)*])* $field:ident: $type:ty,)* }
+        in_turn { $($(#[$($turn_attr:tt)*])* $turn_field:ident: $turn_type:ty,)* }
+        tree { $($(#[$($tree_attr:tt)*])* $tree:ident: $tree_type:ty,)* }
     ) => {
         /// One process at one moment; an element of [`ProcessRecord::children`].
         ///
@@ -22,49 +28,60 @@ macro_rules! measured {
         /// since a log of many children would be twice as large; PSS and USS are always there, as `null`.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         pub struct ProcessSample {
-            $($(#[$fixed_doc])* pub $fixed: $fixed_type,)*
-            $($(#[$doc])* pub $field: $type,)*
-            $($(#[$turn_doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $turn_field: $turn_type,)*
+            $($(#[$($fixed_attr)*])* pub $fixed: $fixed_type,)*
+            $($(#[$($identity_attr)*])* pub $identity: $identity_type,)*
+            $($(#[$($attr)*])* pub $field: $type,)*
+            $($(#[$($turn_attr)*])* #[serde(skip_serializing_if = "Option::is_none")] pub $turn_field: $turn_type,)*
         }
 
         record! {
             /// A root process and all its descendants at one moment (`type`: `process`). The root's own values stand flat in
             /// the record.
             pub struct ProcessRecord {
-                /// The interval asked for, in seconds.
-                pub interval_seconds: f64,
-                /// Since the run began, by the monotonic clock: in order even where the wall clock was set back.
-                pub elapsed_seconds: f64,
-                /// How late this sample began.
-                pub late_seconds: f64,
-                /// Ticks that passed without a sample since the one before (suspended, or the machine was overloaded).
-                pub missed_ticks: u64,
-                /// What taking this sample took, in wall time: the cost of being watched.
-                pub sample_seconds: f64,
-                $($(#[$fixed_doc])* pub $fixed: $fixed_type,)*
-                $($(#[$doc])* pub $field: $type,)*
-                $($(#[$turn_doc])* pub $turn_field: $turn_type,)*
-                /// Every process below the root, ordered by start.
-                pub children: Vec<ProcessSample>,
-                /// The length of `children`.
-                pub children_count: u64,
-                /// Processes below the root that began and ended since the last sample, where the system tells of them.
-                pub short_lived_count: Option<u64>,
-                /// Sum of the children's resident sizes. Pages that several share are counted several times.
-                pub children_rss_bytes: u64,
-                /// `children_rss_bytes` and the root's resident size.
-                pub total_rss_bytes: u64,
-                /// Sum of the last known proportional sizes: each shared page counted once. `null` until every process
-                /// of the tree was read.
-                pub total_pss_bytes: Option<u64>,
-                /// The age of the oldest value in `total_pss_bytes`.
-                pub total_pss_age_seconds: Option<f64>,
-                /// The control group of the root; `null` where there is none, or not read in this tick (at most once a second).
-                pub cgroup: Option<Cgroup>,
-                /// Memory pressure of the machine (PSI); `null` where the kernel does not account it, or not read in this tick.
-                pub pressure: Option<Pressure>,
-                /// The machine's memory; `null` if not read in this tick.
-                pub system: Option<System>,
+                $($(#[$($run_attr)*])* pub $run: $run_type,)*
+                $($(#[$($fixed_attr)*])* pub $fixed: $fixed_type,)*
+                $($(#[$($identity_attr)*])* pub $identity: $identity_type,)*
+                $($(#[$($attr)*])* pub $field: $type,)*
+                $($(#[$($turn_attr)*])* pub $turn_field: $turn_type,)*
+                $($(#[$($tree_attr)*])* pub $tree: $tree_type,)*
+            }
+        }
+
+        fields! {
+            /// Scans the fields of the run, behind the header.
+            trait RunFields { $($(#[$($run_attr)*])* $run: $run_type,)* }
+        }
+
+        fields! {
+            /// Scans the fields that identify a process.
+            trait IdentityFields {
+                $($(#[$($fixed_attr)*])* $fixed: $fixed_type,)*
+                $($(#[$($identity_attr)*])* $identity: $identity_type,)*
+            }
+        }
+
+        fields! {
+            /// Scans the sizes of a process.
+            trait SizeFields {
+                $($(#[$($attr)*])* $field: $type,)*
+                $($(#[$($turn_attr)*])* $turn_field: $turn_type,)*
+            }
+        }
+
+        fields! {
+            /// Scans the fields of the tree, behind those of its root.
+            trait TreeFields { $($(#[$($tree_attr)*])* $tree: $tree_type,)* }
+        }
+
+        impl Scan for ProcessSample {
+            fn skip(cursor: &mut Cursor<'_>) -> Option<()> {
+                struct Skip;
+                impl IdentityFields for Skip {}
+                impl SizeFields for Skip {}
+                cursor.object(|cursor| {
+                    IdentityFields::scan(&mut Skip, cursor, b'{')?;
+                    SizeFields::scan(&mut Skip, cursor, b',')
+                })
             }
         }
 
@@ -75,6 +92,7 @@ macro_rules! measured {
                 Self {
                     pid,
                     name: name.into(),
+                    $($identity: None,)*
                     $($field: None,)*
                     $($turn_field: None,)*
                 }
@@ -86,30 +104,14 @@ macro_rules! measured {
             #[must_use]
             pub fn new(header: Header, root: ProcessSample) -> Self {
                 Self {
-                    schema: header.schema,
-                    timestamp: header.timestamp,
-                    host: header.host,
-                    run: header.run,
-                    iteration: header.iteration,
-                    interval_seconds: 0.0,
-                    elapsed_seconds: 0.0,
-                    late_seconds: 0.0,
-                    missed_ticks: 0,
-                    sample_seconds: 0.0,
                     total_rss_bytes: root.rss_bytes.unwrap_or(0),
                     $($fixed: root.$fixed,)*
+                    $($identity: root.$identity,)*
                     $($field: root.$field,)*
                     $($turn_field: root.$turn_field,)*
-                    children: Vec::new(),
-                    children_count: 0,
-                    short_lived_count: None,
-                    children_rss_bytes: 0,
-                    total_pss_bytes: None,
-                    total_pss_age_seconds: None,
-                    cgroup: None,
-                    pressure: None,
-                    system: None,
+                    ..Self::default()
                 }
+                .with_header(header)
             }
 
             /// The root's own values in the shape of a child's.
@@ -117,6 +119,7 @@ macro_rules! measured {
             pub fn root(&self) -> ProcessSample {
                 ProcessSample {
                     $($fixed: self.$fixed.clone(),)*
+                    $($identity: self.$identity.clone(),)*
                     $($field: self.$field.clone(),)*
                     $($turn_field: self.$turn_field.clone(),)*
                 }
@@ -126,13 +129,25 @@ macro_rules! measured {
 }
 
 measured! {
-    always {
+    run {
+        /// The interval asked for, in seconds.
+        interval_seconds: f64,
+        /// Since the run began, by the monotonic clock: in order even where the wall clock was set back.
+        elapsed_seconds: f64,
+        /// How late this sample began.
+        late_seconds: f64,
+        /// Ticks that passed without a sample since the one before (suspended, or the machine was overloaded).
+        missed_ticks: u64,
+        /// What taking this sample took, in wall time: the cost of being watched.
+        sample_seconds: f64,
+    }
+    fixed {
         /// Its number in the pid namespace of memmon.
         pid: u32,
         /// Its name; where the kernel keeps only 15 characters, the longer one of the command line if it begins the same.
         name: Arc<str>,
     }
-    every_tick {
+    identity {
         /// The number of its parent now. A process whose parent ended gets another parent and stays in the tree.
         ppid: Option<u32>,
         /// When it began, RFC 3339. With `pid` its identity within a run.
@@ -142,6 +157,8 @@ measured! {
         /// Its arguments, the command first, cut after 4096 bytes in all (the `started` event has them whole). Bytes that are
         /// no UTF-8 are replaced. `null` with `--no-cmdline` and where it may not be read.
         cmdline: Option<Arc<[String]>>,
+    }
+    every_tick {
         /// Resident set size: memory it has in RAM, shared or not. From `statm`, which on machines with many processors may be
         /// off by some MiB (since Linux 6.2 by about the square of the number of processors in pages).
         rss_bytes: Option<u64>,
@@ -177,59 +194,91 @@ measured! {
         /// Its open file descriptors.
         fds: Option<u64>,
     }
+    tree {
+        /// Every process below the root, ordered by start.
+        children: Vec<ProcessSample>,
+        /// The length of `children`.
+        children_count: u64,
+        /// Processes below the root that began and ended since the last sample, where the system tells of them.
+        short_lived_count: Option<u64>,
+        /// Sum of the children's resident sizes. Pages that several share are counted several times.
+        children_rss_bytes: u64,
+        /// `children_rss_bytes` and the root's resident size.
+        total_rss_bytes: u64,
+        /// Sum of the last known proportional sizes: each shared page counted once. `null` until every process
+        /// of the tree was read.
+        total_pss_bytes: Option<u64>,
+        /// The age of the oldest value in `total_pss_bytes`.
+        total_pss_age_seconds: Option<f64>,
+        /// The control group of the root; `null` where there is none, or not read in this tick (at most once a second).
+        cgroup: Option<Cgroup>,
+        /// Memory pressure of the machine (PSI); `null` where the kernel does not account it, or not read in this tick.
+        pressure: Option<Pressure>,
+        /// The machine's memory; `null` if not read in this tick.
+        system: Option<System>,
+    }
 }
 
-/// The memory control group a process is in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Cgroup {
-    /// 1 or 2: the version of the hierarchy.
-    pub version: u32,
-    /// Its path as `/proc/PID/cgroup` tells it.
-    pub path: Arc<str>,
-    /// What the whole group uses, page cache and kernel memory included.
-    pub current_bytes: Option<u64>,
-    /// The smallest limit of the group and of those above it that can be seen; `null`: none.
-    pub limit_bytes: Option<u64>,
-    /// The most it ever used.
-    pub peak_bytes: Option<u64>,
-    /// Processes of the group that the kernel killed for want of memory.
-    pub oom_kills: Option<u64>,
-    /// The part in anonymous memory: heap and stacks.
-    pub anon_bytes: Option<u64>,
-    /// The part in page cache.
-    pub file_bytes: Option<u64>,
-    /// The part in the kernel; `null` in version 1 where it is not accounted.
-    pub kernel_bytes: Option<u64>,
-    /// The part in shared memory; contained in `file_bytes`.
-    pub shmem_bytes: Option<u64>,
+scanned! {
+    CgroupFields:
+    /// The memory control group a process is in.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    pub struct Cgroup {
+        /// 1 or 2: the version of the hierarchy.
+        pub version: u32,
+        /// Its path as `/proc/PID/cgroup` tells it.
+        pub path: Arc<str>,
+        /// What the whole group uses, page cache and kernel memory included.
+        pub current_bytes: Option<u64>,
+        /// The smallest limit of the group and of those above it that can be seen; `null`: none.
+        pub limit_bytes: Option<u64>,
+        /// The most it ever used.
+        pub peak_bytes: Option<u64>,
+        /// Processes of the group that the kernel killed for want of memory.
+        pub oom_kills: Option<u64>,
+        /// The part in anonymous memory: heap and stacks.
+        pub anon_bytes: Option<u64>,
+        /// The part in page cache.
+        pub file_bytes: Option<u64>,
+        /// The part in the kernel; `null` in version 1 where it is not accounted.
+        pub kernel_bytes: Option<u64>,
+        /// The part in shared memory; contained in `file_bytes`.
+        pub shmem_bytes: Option<u64>,
+    }
 }
 
-/// Memory pressure: the share of time in which tasks waited for memory (`/proc/pressure/memory`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Pressure {
-    /// Some task waited, over the last 10 seconds.
-    pub some_avg10_ratio: f64,
-    /// Some task waited, over the last 60 seconds.
-    pub some_avg60_ratio: f64,
-    /// Some task waited, over the last 300 seconds.
-    pub some_avg300_ratio: f64,
-    /// Some task waited, in all since boot.
-    pub some_total_seconds: f64,
-    /// All tasks waited, over the last 10 seconds.
-    pub full_avg10_ratio: f64,
-    /// All tasks waited, over the last 60 seconds.
-    pub full_avg60_ratio: f64,
-    /// All tasks waited, over the last 300 seconds.
-    pub full_avg300_ratio: f64,
-    /// All tasks waited, in all since boot.
-    pub full_total_seconds: f64,
+scanned! {
+    PressureFields:
+    /// Memory pressure: the share of time in which tasks waited for memory (`/proc/pressure/memory`).
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    pub struct Pressure {
+        /// Some task waited, over the last 10 seconds.
+        pub some_avg10_ratio: f64,
+        /// Some task waited, over the last 60 seconds.
+        pub some_avg60_ratio: f64,
+        /// Some task waited, over the last 300 seconds.
+        pub some_avg300_ratio: f64,
+        /// Some task waited, in all since boot.
+        pub some_total_seconds: f64,
+        /// All tasks waited, over the last 10 seconds.
+        pub full_avg10_ratio: f64,
+        /// All tasks waited, over the last 60 seconds.
+        pub full_avg60_ratio: f64,
+        /// All tasks waited, over the last 300 seconds.
+        pub full_avg300_ratio: f64,
+        /// All tasks waited, in all since boot.
+        pub full_total_seconds: f64,
+    }
 }
 
-/// The machine's memory.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct System {
-    /// All of it (`MemTotal`).
-    pub total_bytes: u64,
-    /// What a new program could have without swapping (`MemAvailable`).
-    pub available_bytes: Option<u64>,
+scanned! {
+    SystemFields:
+    /// The machine's memory.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    pub struct System {
+        /// All of it (`MemTotal`).
+        pub total_bytes: u64,
+        /// What a new program could have without swapping (`MemAvailable`).
+        pub available_bytes: Option<u64>,
+    }
 }

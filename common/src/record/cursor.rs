@@ -1,5 +1,4 @@
-//! The tokens of a line of JSON in the one form in which our tools write them: no white space, fields in a known order, small
-//! numbers. Anything else is `None`, even where it is good JSON: then the line is read the slow way.
+//! Reads the tokens of a JSON line without white space. Anything unusual is `None`, even where it is good JSON: serde reads it then.
 
 use std::borrow::Cow;
 
@@ -8,27 +7,27 @@ const MAX_NUMBER_BYTES: usize = 40;
 
 /// What is left of a line. The line is UTF-8, which the caller made sure of.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(line: &'a str) -> Self {
+    pub(crate) fn new(line: &'a str) -> Self {
         Self { rest: line.as_bytes() }
     }
 
     /// What is not read yet.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    pub(super) fn at_end(&self) -> bool {
+    pub(crate) fn at_end(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// Passes over exactly this text. Of known length, so that it is compared in registers: a call for each costs a fifth of all reading.
     #[inline]
-    pub(super) fn literal<const N: usize>(&mut self, text: &[u8; N]) -> Option<()> {
+    pub(crate) fn literal<const N: usize>(&mut self, text: &[u8; N]) -> Option<()> {
         let (begin, rest) = self.rest.split_first_chunk::<N>()?;
         if begin != text {
             return None;
@@ -39,23 +38,42 @@ impl<'a> Cursor<'a> {
 
     /// Passes over this text if it comes next.
     #[inline]
-    pub(super) fn has<const N: usize>(&mut self, text: &[u8; N]) -> bool {
+    pub(crate) fn has<const N: usize>(&mut self, text: &[u8; N]) -> bool {
         self.literal(text).is_some()
     }
 
+    /// Passes over the key of a field and what separates it from the text before, if both come next.
+    #[inline(always)]
+    pub(crate) fn key(&mut self, separator: u8, key: &'static str) -> bool {
+        let Some((&first, rest)) = self.rest.split_first() else { return false };
+        match rest.strip_prefix(key.as_bytes()) {
+            Some(rest) if first == separator => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// An object whose fields `scan` reads, beginning with `{`.
+    pub(crate) fn object(&mut self, scan: impl FnOnce(&mut Self) -> Option<()>) -> Option<()> {
+        scan(self)?;
+        self.literal(b"}")
+    }
+
     /// Passes over exactly this text, of any length.
-    pub(super) fn passage(&mut self, text: &[u8]) -> Option<()> {
+    pub(crate) fn passage(&mut self, text: &[u8]) -> Option<()> {
         self.rest = self.rest.strip_prefix(text)?;
         Some(())
     }
 
     /// `null`, or what `read` reads.
-    pub(super) fn nullable<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+    pub(crate) fn nullable<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         if self.has(b"null") { Some(None) } else { read(self).map(Some) }
     }
 
     /// An integer from 0 with at most 19 digits, which 64 bits always hold.
-    pub(super) fn integer(&mut self) -> Option<u64> {
+    pub(crate) fn integer(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         let mut digits = 0;
         for byte in self.rest {
@@ -75,12 +93,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// An integer of 32 bits.
-    pub(super) fn integer32(&mut self) -> Option<u32> {
+    pub(crate) fn integer32(&mut self) -> Option<u32> {
         self.integer()?.try_into().ok()
     }
 
     /// Any number, as it is written.
-    pub(super) fn number(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn number(&mut self) -> Option<&'a [u8]> {
         let begin = self.rest;
         let _ = self.has(b"-");
         if !self.has(b"0") {
@@ -100,7 +118,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The value of any number.
-    pub(super) fn float(&mut self) -> Option<f64> {
+    pub(crate) fn float(&mut self) -> Option<f64> {
         std::str::from_utf8(self.number()?).ok()?.parse().ok()
     }
 
@@ -112,7 +130,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The inside of a string without escapes.
-    pub(super) fn string(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
         self.literal(b"\"")?;
         let length = self.rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
         let (inside, rest) = self.rest.split_at_checked(length)?;
@@ -121,7 +139,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string's text. One with escapes is left to serde.
-    pub(super) fn text(&mut self) -> Option<Cow<'a, str>> {
+    pub(crate) fn text(&mut self) -> Option<Cow<'a, str>> {
         let begin = *self;
         if let Some(inside) = self.string() {
             return std::str::from_utf8(inside).ok().map(Cow::Borrowed);
@@ -141,12 +159,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&mut self) -> Option<bool> {
+    pub(crate) fn boolean(&mut self) -> Option<bool> {
         if self.has(b"true") { Some(true) } else { self.literal(b"false").map(|()| false) }
     }
 
     /// An array, each element of which `read` reads.
-    pub(super) fn array(&mut self, mut read: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+    pub(crate) fn array(&mut self, mut read: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.literal(b"[")?;
         if self.has(b"]") {
             return Some(());
@@ -160,7 +178,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string with a moment as our tools write it, `"2026-11-23T22:27:00.123+01:00"`, in milliseconds since 1970.
-    pub(super) fn stamp(&mut self) -> Option<i64> {
+    pub(crate) fn stamp(&mut self) -> Option<i64> {
         let &[
             y1,
             y2,
