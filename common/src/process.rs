@@ -21,7 +21,7 @@ impl fmt::Display for ProcessId {
     }
 }
 
-/// What a process is doing. The words are psutil's, so that its users need not learn new ones.
+/// The state of a process, by the names that psutil uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProcessState {
@@ -43,7 +43,7 @@ pub enum ProcessState {
     Idle,
     /// A parked kernel thread.
     Parked,
-    /// A word or letter that this version does not know.
+    /// A state that this version does not know.
     #[default]
     #[serde(other)]
     Unknown,
@@ -73,9 +73,9 @@ impl ProcessState {
         matches!(self, Self::Zombie | Self::Dead)
     }
 
-    /// The word of the contract: `sleeping`, `disk-sleep`, …
+    /// The name that records have: `sleeping`, `disk-sleep`, …
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Sleeping => "sleeping",
@@ -177,9 +177,9 @@ mod tests {
     fn words_are_what_json_says_and_new_words_are_unknown() {
         for letter in *b"RSDTtZXIPq" {
             let state = ProcessState::from_letter(letter);
-            assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{}\"", state.word()));
+            assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{}\"", state.as_str()));
             assert_eq!(
-                serde_json::from_str::<ProcessState>(&format!("\"{}\"", state.word())).unwrap(),
+                serde_json::from_str::<ProcessState>(&format!("\"{}\"", state.as_str())).unwrap(),
                 state
             );
         }

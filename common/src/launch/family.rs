@@ -1,6 +1,6 @@
 //! The processes below this one, and signals that cannot hit a stranger.
 
-use crate::process::ProcessId;
+use crate::process::{ProcessId, Stat};
 
 /// A process as `/proc/PID/stat` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,19 +14,12 @@ pub(super) struct Relative {
 
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "there is no /proc to read"))]
 impl Relative {
-    /// From the text of `/proc/PID/stat`: proc_pid_stat(5). The name, in brackets, may hold anything.
+    /// Reads the text of `/proc/PID/stat`; `None` if it is not whole.
     fn parse(pid: u32, stat: &[u8]) -> Option<Self> {
-        let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-        let rest = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
-        // The first of them is field 3, the state.
-        let mut fields = rest.split_ascii_whitespace();
-        let state = fields.next()?.bytes().next()?;
-        let parent = fields.next()?.parse().ok()?;
-        let threads: u64 = fields.nth(15)?.parse().ok()?;
-        let start = fields.nth(1)?.parse().ok()?;
+        let stat = Stat::parse(stat)?;
         // A first thread that ended before the others shows as a zombie, too: the process lives.
-        let has_ended = matches!(state, b'Z' | b'X' | b'x') && threads <= 1;
-        Some(Self { id: ProcessId { pid, start }, parent, has_ended })
+        let has_ended = stat.state.has_ended() && stat.threads <= 1;
+        Some(Self { id: ProcessId { pid, start: stat.start_ticks }, parent: stat.ppid, has_ended })
     }
 }
 
@@ -136,6 +129,9 @@ mod tests {
     use super::linux::below;
     use super::*;
 
+    /// Fields 25 to 52, none of which is of interest here.
+    const OTHER_FIELDS: &str = " 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0";
+
     fn process(pid: u32, parent: u32, has_ended: bool) -> Relative {
         Relative { id: ProcessId { pid, start: 1 }, parent, has_ended }
     }
@@ -144,7 +140,7 @@ mod tests {
     fn a_stat_line_is_read_behind_a_hostile_name() {
         let line = b"7 (a) Z 1 (b\xff) S 5 7 7 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 3 0 4711 9 9";
         assert_eq!(
-            Relative::parse(7, line),
+            Relative::parse(7, &[&line[..], OTHER_FIELDS.as_bytes()].concat()),
             Some(Relative { id: ProcessId { pid: 7, start: 4711 }, parent: 5, has_ended: false })
         );
         for torn in [&b""[..], b"7 (", b"7 (x)", b"7 (x) S", b"7 (x) S 5 7 7", b"7 (x) S five"] {
@@ -154,7 +150,9 @@ mod tests {
 
     #[test]
     fn a_zombie_with_threads_left_lives() {
-        let stat = |threads| format!("7 (x) Z 5 7 7 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 {threads} 0 4711 9 9");
+        let stat = |threads| {
+            format!("7 (x) Z 5 7 7 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 {threads} 0 4711 9 9{OTHER_FIELDS}")
+        };
         assert!(Relative::parse(7, stat(1).as_bytes()).unwrap().has_ended);
         assert!(!Relative::parse(7, stat(2).as_bytes()).unwrap().has_ended);
     }

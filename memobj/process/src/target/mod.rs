@@ -379,7 +379,7 @@ impl Target {
                             "its thread {} ({}) is in state {}",
                             stuck.tid,
                             stuck.name,
-                            stuck.state.word()
+                            stuck.state.as_str()
                         )
                     },
                 );
