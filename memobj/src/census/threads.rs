@@ -1,9 +1,7 @@
 //! The threads: what the interpreters, the module `threading` and the kernel know of each, joined.
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
-use std::sync::Arc;
 
+use crate::names::threads::{ThreadObject, read_thread_objects};
 use memobj_cpython::object::Objects;
 use memobj_cpython::runtime::Interpreter;
 use memobj_cpython::runtime::Runtime;
@@ -12,21 +10,9 @@ use memobj_process::addr::Addr;
 
 use super::Thread;
 
-/// More entries of `threading._active` than any process can have threads.
-const MAX_THREADS: usize = 1 << 22;
-
 /// What `threading` names the main thread (`_MainThread`, Lib/threading.py), which it knows as soon as it is imported. Another that it did not
 /// start it names when that one asks, by how many have asked before.
 const MAIN: &str = "MainThread";
-
-/// What `threading` knows of a thread, by its `Thread` object.
-#[derive(Debug, Clone, Default)]
-struct ThreadObject {
-    name: Option<Arc<str>>,
-    native_id: Option<u64>,
-    daemon: Option<bool>,
-    main: bool,
-}
 
 /// All threads of a Python: those that run Python code or did, in the order in which they were begun, then those that only the kernel
 /// knows, whose numbers in the target's own pid namespace are `tasks`.
@@ -76,7 +62,7 @@ fn read_interpreter_threads(
     interpreter: &Interpreter,
     main_ident: Option<u64>,
 ) -> Vec<Thread> {
-    let mut named = threading_active(objects, interpreter).unwrap_or_default();
+    let mut named = read_thread_objects(objects, interpreter.modules).unwrap_or_default();
     let mut threads: Vec<Thread> = Vec::new();
     for state in interpreter.threads.iter().rev() {
         let thread = named.remove(&state.ident);
@@ -110,31 +96,4 @@ fn read_interpreter_threads(
         ..Thread::default()
     }));
     threads
-}
-
-/// `threading._active` by ident; `None` if the interpreter has not imported `threading`.
-fn threading_active(objects: Objects<'_>, interpreter: &Interpreter) -> Option<HashMap<u64, ThreadObject>> {
-    let module = objects.item(interpreter.modules, "threading")?;
-    let dict = objects.module_dict(module)?;
-    let main = objects.item(dict, "_main_thread");
-    let mut found = HashMap::new();
-    objects.entries(objects.item(dict, "_active")?, |ident, thread| {
-        if let Some(ident) = objects.integer(ident) {
-            found.insert(ident.cast_unsigned(), read_thread_object(objects, thread, main == Some(thread)));
-        }
-        if found.len() < MAX_THREADS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
-    Some(found)
-}
-
-fn read_thread_object(objects: Objects<'_>, thread: Addr, main: bool) -> ThreadObject {
-    let attribute = |name: &str| objects.attribute(thread, name);
-    ThreadObject {
-        name: attribute("_name").and_then(|name| objects.name(name)).map(Into::into),
-        native_id: attribute("_native_id")
-            .and_then(|id| objects.integer(id))
-            .and_then(|id| u64::try_from(id).ok()),
-        daemon: attribute("_daemonic").and_then(|daemon| objects.boolean(daemon)),
-        main,
-    }
 }

@@ -5,10 +5,12 @@
 
 mod adjacency;
 pub mod dominators;
+pub mod node_set;
 pub mod preorder;
 pub mod shortest_paths;
 
 pub use dominators::Dominators;
+pub use node_set::NodeSet;
 pub use preorder::Preorder;
 pub use shortest_paths::ShortestPaths;
 

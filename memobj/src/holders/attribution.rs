@@ -242,18 +242,18 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
             let is_small = kind.is_some_and(|kind| kind.content() == Content::Value)
                 && graph.size(node) < SMALL_VALUE_BYTES;
             let from = at.unwrap_or_default();
-            let Some((word, role)) = self.namer.follow(from, of, open.role, &reference, to) else {
+            let Some((part, role)) = self.namer.follow(from, of, open.role, &reference, to) else {
                 continue;
             };
-            if is_small && word != NamePart::Cache {
+            if is_small && part != NamePart::Cache {
                 continue;
             }
             let is_full = self.places.len() >= MAX_PLACES;
-            let place = if word == NamePart::Nothing || is_full {
+            let place = if part == NamePart::Nothing || is_full {
                 open.place
             } else {
                 let (text, module) = match self.places.get(open.place.0 as usize) {
-                    Some(place) => (word.append_to(&place.text), place.module.clone()),
+                    Some(place) => (part.append_to(&place.text), place.module.clone()),
                     None => continue,
                 };
                 let place = self.place(text, module, Some(open.place));
@@ -273,9 +273,9 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
             let is_suspended = of.is_some_and(|of| of.kind == Some(Builtin::Frame))
                 || self.owner_rules.get(graph.type_index(open.node).0 as usize)
                     == Some(&OwnerRule::Suspended);
-            let owner = if word == NamePart::Nothing || is_suspended { self.owner(open.node) } else { place };
+            let owner = if part == NamePart::Nothing || is_suspended { self.owner(open.node) } else { place };
             self.assign(node, place, owner);
-            self.push_child(node, place, role, &word, &open);
+            self.push_child(node, place, role, &part, &open);
         }
         let owner = self.owner(open.node);
         for &to in graph.references().targets(open.node) {
@@ -286,7 +286,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
     }
 
     /// Adds a named object to the stack, if its parts may have names.
-    fn push_child(&mut self, node: NodeId, place: PlaceId, role: Role, word: &NamePart, above: &PendingNode) {
+    fn push_child(&mut self, node: NodeId, place: PlaceId, role: Role, part: &NamePart, above: &PendingNode) {
         let mut types = above.types.clone();
         if role == Role::Named {
             let kind = self.graph().type_index(node);
@@ -310,7 +310,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 ) => true,
                 Some(_) => false,
             };
-            if !has_parts || (types.contains(&kind) && !self.is_namespace_within(node, word, &types)) {
+            if !has_parts || (types.contains(&kind) && !self.is_namespace_within(node, part, &types)) {
                 return;
             }
             if is_instance {
@@ -319,7 +319,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         } else if role == Role::Part {
             return;
         }
-        let depth = above.depth.saturating_add(u8::from(*word != NamePart::Nothing));
+        let depth = above.depth.saturating_add(u8::from(*part != NamePart::Nothing));
         if depth <= MAX_DEPTH {
             self.stack.push(PendingNode { node, place, root: above.root, role, depth, types });
         }
@@ -327,8 +327,8 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
 
     /// Whether an object of the same type as the one above is no link of a chain: it has no attribute of that name itself, as in
     /// `types.SimpleNamespace` and `argparse.Namespace`.
-    fn is_namespace_within(&mut self, node: NodeId, word: &NamePart, types: &[TypeIndex]) -> bool {
-        let NamePart::Attribute(name) = word else { return false };
+    fn is_namespace_within(&mut self, node: NodeId, part: &NamePart, types: &[TypeIndex]) -> bool {
+        let NamePart::Attribute(name) = part else { return false };
         let Some(at) =
             self.graph().address(node).filter(|_| types.last() == Some(&self.graph().type_index(node)))
         else {

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::graph::{NodeId, ShortestPaths};
+use crate::graph::{NodeId, NodeSet, ShortestPaths};
 use crate::names::NameReader;
 use crate::names::modules::Modules;
 use crate::object_graph::{ObjectGraph, RootKind, TypeIndex};
@@ -31,8 +31,8 @@ struct EdgeRules<'l, 'w> {
     classes: Vec<NodeClass>,
     /// The node of each type.
     types: Vec<Option<NodeId>>,
-    /// A bit for each dict of a module.
-    dicts: Vec<u64>,
+    /// The dicts of modules.
+    dicts: NodeSet,
     modules: HashMap<NodeId, NodeId>,
     /// Functions in the dict of a module that did not define them.
     imported: HashSet<(NodeId, NodeId)>,
@@ -53,7 +53,7 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
             graph,
             classes: types.iter().map(|counted| class(counted.ty.kind, counted.ty.is_metatype())).collect(),
             types: types.iter().map(|counted| graph.node(counted.ty.at)).collect(),
-            dicts: vec![0; graph.objects().div_ceil(64)],
+            dicts: NodeSet::new(graph.objects()),
             modules: HashMap::new(),
             imported: HashSet::new(),
         };
@@ -64,9 +64,7 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
             }
             let dict = graph.address(node).and_then(|at| memory.read_pointer(at, known.md_dict).ok());
             if let Some(dict) = dict.and_then(|dict| graph.node(dict)) {
-                if let Some(word) = rules.dicts.get_mut(dict.index() / 64) {
-                    *word |= 1 << (dict.index() % 64);
-                }
+                rules.dicts.insert(dict);
                 rules.modules.insert(dict, node);
             }
         }
@@ -91,7 +89,7 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
 
     #[inline]
     fn is_module_dict(&self, node: NodeId) -> bool {
-        self.dicts.get(node.index() / 64).is_some_and(|word| word >> (node.index() % 64) & 1 != 0)
+        self.dicts.contains(node)
     }
 
     /// Whether an edge explains its target.

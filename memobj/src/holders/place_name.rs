@@ -39,16 +39,8 @@ pub enum NamePart {
     Nothing,
     /// `.name`.
     Attribute(Arc<str>),
-    /// `local name`.
-    Local(Arc<str>),
-    /// `default name`, an argument's.
-    Default(Arc<str>),
-    /// `closure name`.
-    Closure(Arc<str>),
-    /// `context variable name`.
-    Variable(Arc<str>),
-    /// `frame of function()`.
-    Frame(Arc<str>),
+    /// A variable or a frame: `local name`, `default name`, `closure name`, `context variable name`, `frame of function()`.
+    Labeled(Arc<str>),
     /// `cache of` it.
     Cache,
     /// `thread name:` before everything else.
@@ -56,17 +48,17 @@ pub enum NamePart {
 }
 
 impl NamePart {
+    fn labeled(label: &str, name: &str) -> Self {
+        Self::Labeled(format!("{label} {name}").into())
+    }
+
     /// Appends this to a name.
     #[must_use]
     pub fn append_to(&self, text: &Arc<str>) -> Arc<str> {
         match self {
             Self::Nothing => Arc::clone(text),
             Self::Attribute(name) => format!("{text}.{name}").into(),
-            Self::Local(name) => format!("{text} local {name}").into(),
-            Self::Default(name) => format!("{text} default {name}").into(),
-            Self::Closure(name) => format!("{text} closure {name}").into(),
-            Self::Variable(name) => format!("{text} context variable {name}").into(),
-            Self::Frame(name) => format!("{text} frame of {name}()").into(),
+            Self::Labeled(label) => format!("{text} {label}").into(),
             Self::Cache => format!("cache of {text}").into(),
             Self::OfThread(name) => format!("thread {name}: {text}").into(),
         }
@@ -131,14 +123,17 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
                 (NamePart::Attribute(self.names.key(*key)?), Role::Named)
             }
             (Role::Defaults(function), Reference::Index(index)) => {
-                (NamePart::Default(self.names.default_argument(function, *index)?), Role::Named)
+                (NamePart::labeled("default", &self.names.default_argument(function, *index)?), Role::Named)
             }
             (Role::KeywordDefaults, Reference::Entry(key)) => {
-                (NamePart::Default(self.names.key(*key)?), Role::Named)
+                (NamePart::labeled("default", &self.names.key(*key)?), Role::Named)
             }
             (Role::Closure(function), Reference::Index(index)) => {
                 let name = self.names.closure_variable(function, *index)?;
-                (NamePart::Closure(name), if is_cell(self.names) { Role::Cell } else { Role::Named })
+                (
+                    NamePart::labeled("closure", &name),
+                    if is_cell(self.names) { Role::Cell } else { Role::Named },
+                )
             }
             (Role::Cell, Reference::Internal) | (Role::Named, Reference::Wrapped) => {
                 (NamePart::Nothing, Role::Named)
@@ -155,20 +150,21 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
             (Role::Named, Reference::Closure) => (NamePart::Nothing, Role::Closure(from)),
             (Role::Named, Reference::Local(name)) => {
                 let role = if is_cell(self.names) { Role::Cell } else { Role::Named };
-                (NamePart::Local(Arc::clone(name)), role)
+                (NamePart::labeled("local", name), role)
             }
             (Role::Named, Reference::Cached) => (NamePart::Cache, Role::Part),
             (Role::Named, Reference::ThreadLocals) => (NamePart::Nothing, Role::ThreadLocals),
             (Role::Named, Reference::Awaited(name)) => (NamePart::Attribute((*name).into()), Role::Named),
             (Role::Named, Reference::ContextVariable(name)) => {
-                (NamePart::Variable(Arc::clone(name)), Role::Named)
+                (NamePart::labeled("context variable", name), Role::Named)
             }
             (Role::Named, Reference::Attribute(name)) => match kind {
                 // A wrapped function has the name of its wrapper; the attributes of a function or a class are parts of it.
                 Some(Builtin::LruCache) => (NamePart::Nothing, Role::Named),
                 Some(Builtin::Function | Builtin::Type | Builtin::Frame | Builtin::Module) => return None,
                 _ if self.names.type_of(to).is_some_and(|of| of.kind == Some(Builtin::Frame)) => {
-                    (NamePart::Frame(self.names.function_of_frame_object(to)?.into()), Role::Named)
+                    let function = self.names.function_of_frame_object(to)?;
+                    (NamePart::labeled("frame of", &format!("{function}()")), Role::Named)
                 }
                 _ if is_wrapper(from_type) => (NamePart::Nothing, Role::Named),
                 _ => (NamePart::Attribute(Arc::clone(name)), Role::Named),

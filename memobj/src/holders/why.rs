@@ -268,23 +268,14 @@ impl Holders<'_> {
         let of = self.graph.type_of(from);
         match known.namer.follow(from_at, of, role, &reference, to_at) {
             Some((NamePart::Nothing, role)) => StepLabel { name: None, is_item: false, role },
-            Some((word, role)) => match word {
-                NamePart::Attribute(name) => StepLabel::named(name, role),
-                NamePart::Local(name) => StepLabel::named(format!("local {name}").into(), role),
-                NamePart::Default(name) => StepLabel::named(format!("default {name}").into(), role),
-                NamePart::Closure(name) => StepLabel::named(format!("closure {name}").into(), role),
-                NamePart::Variable(name) => StepLabel::named(format!("context variable {name}").into(), role),
-                NamePart::Frame(name) => StepLabel::named(format!("frame of {name}()").into(), role),
-                NamePart::OfThread(name) => StepLabel::named(format!("thread {name}").into(), role),
-                NamePart::Cache | NamePart::Nothing => {
-                    StepLabel { name: Some("".into()), is_item: true, role }
-                }
-            },
+            Some((NamePart::Attribute(name) | NamePart::Labeled(name), role)) => StepLabel::named(name, role),
+            Some((NamePart::OfThread(name), role)) => StepLabel::named(format!("thread {name}").into(), role),
+            Some((NamePart::Cache, role)) => StepLabel { role, ..StepLabel::item("".into()) },
             None => match reference {
-                Reference::Entry(key) => match known.namer.names.key(key) {
-                    Some(key) => StepLabel::item(format!("[\"{key}\"]").into()),
-                    None => StepLabel::item("".into()),
-                },
+                Reference::Entry(key) => {
+                    let key = known.namer.names.key(key);
+                    StepLabel::item(key.map_or_else(|| "".into(), |key| format!("[\"{key}\"]").into()))
+                }
                 Reference::Index(index) => StepLabel::item(format!("[{index}]").into()),
                 Reference::Attribute(name) => StepLabel::named(name, Role::Named),
                 Reference::Guessed => StepLabel::named("?".into(), Role::Named),

@@ -4,7 +4,7 @@ use memobj_cpython::layout::flags;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use crate::graph::{NodeId, TooLarge};
+use crate::graph::{NodeId, NodeSet, TooLarge};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::referents::EdgeKind;
 use memobj_cpython::heap::referents::ReferenceReader;
@@ -71,6 +71,11 @@ impl ObjectGraph<'_> {
         let mut reader = ReferenceReader { python, types: &mut types };
         let objects = Objects::new(python.memory, layout);
         let mut found: Vec<(RootKind, Vec<NodeId>)> = Vec::new();
+        let guesses = |reader: &mut ReferenceReader<'_, '_, '_, M>, at: Addr, bytes: u32| {
+            let mut held = Vec::new();
+            read_guesses(reader, at, bytes.into(), &mut |to: Addr, _: EdgeKind| held.push(to));
+            held
+        };
         for (number, &interpreter) in python.interpreters.iter().enumerate() {
             let mut modules = Vec::new();
             if let Some(dict) = objects.pointer(interpreter, layout.interpreter_state.modules) {
@@ -90,14 +95,10 @@ impl ObjectGraph<'_> {
                         read_running_frame(&mut reader, frame, &mut |to: Addr, _: EdgeKind| held.push(to));
                     found.push((RootKind::Frame { at: frame, thread }, self.nodes(&held)));
                 }
-                let mut held = Vec::new();
-                let size = u64::from(layout.thread_state.size);
-                read_guesses(&mut reader, at, size, &mut |to: Addr, _: EdgeKind| held.push(to));
+                let held = guesses(&mut reader, at, layout.thread_state.size);
                 found.push((RootKind::Thread(thread), self.nodes(&held)));
             }
-            let mut held = Vec::new();
-            let size = u64::from(layout.interpreter_state.size);
-            read_guesses(&mut reader, interpreter, size, &mut |to: Addr, _: EdgeKind| held.push(to));
+            let held = guesses(&mut reader, interpreter, layout.interpreter_state.size);
             found.push((RootKind::Interpreter(number), self.nodes(&held)));
         }
         self.drop_stale_guesses(python, &mut found);
@@ -135,17 +136,13 @@ impl ObjectGraph<'_> {
         let guessed = || found.iter().filter(|(kind, _)| is_guessed(*kind)).flat_map(|(_, held)| held);
         let mut counts: HashMap<NodeId, u64> = guessed().map(|&node| (node, 0)).collect();
         // A bit for each guess: most edges lead elsewhere.
-        let mut bits = vec![0_u64; self.objects().div_ceil(64)];
-        for node in counts.keys() {
-            if let Some(word) = bits.get_mut(node.index() / 64) {
-                *word |= 1 << (node.index() % 64);
-            }
-        }
+        let mut guesses = NodeSet::new(self.objects());
+        counts.keys().for_each(|&node| guesses.insert(node));
         for from in (0..).take(self.objects()).map(NodeId) {
             for &to in self.references.targets(from) {
-                let is_wanted =
-                    bits.get(to.index() / 64).is_some_and(|word| word >> (to.index() % 64) & 1 != 0);
-                if is_wanted && let Some(count) = counts.get_mut(&to) {
+                if guesses.contains(to)
+                    && let Some(count) = counts.get_mut(&to)
+                {
                     *count = count.saturating_add(1);
                 }
             }
