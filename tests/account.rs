@@ -69,7 +69,7 @@ fn mallinfo(process: &Background) -> [u64; 6] {
 }
 
 #[test]
-fn the_native_heap_is_what_malloc_says_and_rss_adds_up() {
+fn native_heap_matches_mallinfo() {
     let program = match compiled() {
         Ok(program) => program,
         Err(reason) => crate::skip!("{reason}"),
@@ -165,7 +165,7 @@ fn debug_stats(text: &str, what: &str) -> u64 {
 }
 
 #[test]
-fn every_interpreter_s_memory_adds_up_and_pymalloc_says_the_same() {
+fn accounts_match_pymalloc() {
     let all = interpreters().iter().filter(|interpreter| !interpreter.free_threaded);
     let mut any = false;
     for interpreter in all {
@@ -206,7 +206,7 @@ fn every_interpreter_s_memory_adds_up_and_pymalloc_says_the_same() {
 }
 
 #[test]
-fn what_c_has_taken_is_told_from_objects() {
+fn c_memory_is_no_object() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
     let (_process, pid, _) = program(&python.path, "native");
     let memory = of_python(pid);
@@ -216,7 +216,7 @@ fn what_c_has_taken_is_told_from_objects() {
 }
 
 #[test]
-fn who_pins_arenas_is_named() {
+fn pinning_types_are_named() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
     let (_process, pid, said) = program(&python.path, "fragmented");
     let memory = of_python(pid);
@@ -258,7 +258,7 @@ fn threads_have_arenas_and_stacks() {
 }
 
 #[test]
-fn what_a_worker_shares_with_its_parent_is_told_by_type() {
+fn shared_pages_have_types() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
     let (mut process, _, said) = program(&python.path, "forked");
     let worker = said[0];
@@ -272,7 +272,7 @@ fn what_a_worker_shares_with_its_parent_is_told_by_type() {
 }
 
 #[test]
-fn a_web_service_is_explained() {
+fn web_service_is_explained() {
     let served = match python::with(&["flask==3.0.3", "gunicorn==22.0.0"], "import flask, gunicorn") {
         Ok(interpreter) => interpreter,
         Err(reason) => crate::skip!("{reason}"),

@@ -88,7 +88,7 @@ fn differences(truth: &Map<String, Value>, rows: &BTreeMap<&str, &Value>, unseen
 }
 
 #[test]
-fn caches_are_what_the_program_itself_says_of_them() {
+fn caches_match_program() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -119,7 +119,7 @@ fn newest() -> Option<&'static Interpreter> {
 }
 
 #[test]
-fn a_snapshot_has_the_caches_of_the_process() {
+fn snapshot_has_same_caches() {
     let Some(interpreter) = newest() else { crate::skip!("no Python from 3.8 on") };
     let target = Target::of(interpreter);
     let folder = tempfile::tempdir().unwrap();
@@ -142,7 +142,7 @@ fn a_snapshot_has_the_caches_of_the_process() {
 }
 
 #[test]
-fn a_core_file_has_the_caches_of_the_process() {
+fn core_file_has_same_caches() {
     let Some(interpreter) = newest() else { crate::skip!("no Python from 3.8 on") };
     let target = Target::of(interpreter);
     let folder = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ fn a_core_file_has_the_caches_of_the_process() {
 }
 
 #[test]
-fn growth_between_censuses_is_told_and_the_ill_come_first() {
+fn cache_growth_comes_first() {
     let Some(interpreter) = newest() else { crate::skip!("no Python from 3.8 on") };
     let mut target = Target::of(interpreter);
     let pid = target.process.pid().to_string();
@@ -190,7 +190,7 @@ fn growth_between_censuses_is_told_and_the_ill_come_first() {
 }
 
 #[test]
-fn entries_above_a_size_are_counted() {
+fn large_entries_are_counted() {
     let Some(interpreter) = newest() else { crate::skip!("no Python from 3.8 on") };
     let target = Target::of(interpreter);
     for (size, count) in [("1M", 0), ("500K", 1), ("0", 51)] {
@@ -200,7 +200,7 @@ fn entries_above_a_size_are_counted() {
 }
 
 #[test]
-fn without_the_question_nothing_is_said_of_caches() {
+fn no_caches_without_option() {
     let Some(interpreter) = newest() else { crate::skip!("no Python from 3.8 on") };
     let target = Target::of(interpreter);
     let pid = target.process.pid().to_string();

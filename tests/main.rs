@@ -43,7 +43,7 @@ mod paths;
 mod pipes;
 mod records;
 mod refusals;
-mod residue;
+mod rss_rest;
 mod safety;
 mod schema;
 mod screen;

@@ -131,7 +131,7 @@ fn wrong_places(target: &mut Holding, places: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn what_is_held_is_where_the_program_itself_finds_it() {
+fn holders_match_program() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -151,7 +151,7 @@ fn with_asyncio() -> Vec<&'static Interpreter> {
 }
 
 #[test]
-fn what_the_library_holds_is_where_the_program_itself_finds_it() {
+fn stdlib_holders_match_program() {
     let all = with_asyncio();
     if all.is_empty() {
         crate::skip!("no Python from 3.8 on that can load asyncio");
@@ -167,7 +167,7 @@ fn what_the_library_holds_is_where_the_program_itself_finds_it() {
 }
 
 #[test]
-fn what_is_suspended_is_told_by_the_line_where_it_waits() {
+fn suspended_code_has_its_line() {
     let all = with_asyncio();
     if all.is_empty() {
         crate::skip!("no Python from 3.8 on that can load asyncio");
@@ -188,7 +188,7 @@ fn what_is_suspended_is_told_by_the_line_where_it_waits() {
 }
 
 #[test]
-fn every_object_has_one_holder_and_one_owner() {
+fn each_object_has_one_holder() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -216,7 +216,7 @@ fn every_object_has_one_holder_and_one_owner() {
 }
 
 #[test]
-fn garbage_that_the_collector_left_is_told_from_what_is_held() {
+fn garbage_is_no_held_object() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");
     }
@@ -267,7 +267,7 @@ const STRAYS: &[(&str, Option<&str>)] = &[
 ];
 
 #[test]
-fn what_the_program_cannot_reach_is_told_apart() {
+fn unreachable_objects_are_classified() {
     let mut seen = 0;
     for interpreter in interpreters() {
         if !loads(interpreter, "ctypes") {

@@ -10,7 +10,7 @@ use crate::support::{Tool, workspace};
 const PACKAGES: &[&str] = &["cachetools==5.5.2", "aiocache==0.12.3", "async_lru==2.0.4", "Django==4.2.20"];
 
 #[test]
-fn caches_of_libraries_are_what_the_program_itself_says_of_them() {
+fn library_caches_match_program() {
     let python = match with(PACKAGES, "import cachetools, aiocache, async_lru, django") {
         Ok(python) => python,
         Err(reason) => crate::skip!("no environment with {}: {reason}", PACKAGES.join(", ")),

@@ -2,6 +2,19 @@
 //!
 //! Where objects grow, the question is who holds them, and this module has no answer. Where they do not, the rows that grew name the
 //! cause: C code that does not free memory, malloc that keeps freed memory, or Python's allocator, of whose arenas a few objects keep many.
+//!
+//! ```
+//! use memobj::account::growth::{AccountSummary, GrowthCause, compare};
+//! use memobj::account::rows::RowKind;
+//!
+//! let summary = |bytes| AccountSummary {
+//!     rss_bytes: bytes,
+//!     rows: vec![(RowKind::NativeUsed, None, bytes)],
+//!     ..AccountSummary::default()
+//! };
+//! let change = compare(&summary(1000), &summary(5000));
+//! assert_eq!(change.cause(), Some(GrowthCause::Native));
+//! ```
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -251,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn shrinking_and_mixed_growth_have_no_single_cause() {
+    fn mixed_growth_has_no_cause() {
         let first = summary(&[(RowKind::NativeUsed, None, 500)]);
         assert_eq!(compare(&first, &summary(&[(RowKind::NativeUsed, None, 400)])).causes, []);
         assert_eq!(compare(&first, &first), AccountChange::default());

@@ -60,7 +60,7 @@ mod tests {
     use memobj_process::memory::FakeMemory;
 
     #[test]
-    fn pointers_in_static_data_name_an_owner() {
+    fn static_pointers_name_owners() {
         let mut image = FakeMemory::new();
         image.put(Addr(0x1000), &[0; 64]);
         image.put(Addr(0x3000), &[0; 64]);

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn last_inhabitants_pin_arenas_and_pools() {
+    fn last_blocks_pin_arenas() {
         let range = |start: u64, end: u64| Addr(start)..Addr(end);
         let pool = |start: u64, used: u64| PoolUse {
             range: range(start, start + 1000),

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn retained_sizes_match_the_definition() {
+    fn retained_sizes_match_definition() {
         let mut random = 12_345_u64;
         let mut next = |below: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -2,6 +2,26 @@
 //!
 //! Flat arrays throughout: a node is a number below 2³², its edges are a row of a compressed table ([`Graph`]). A depth-first search from
 //! the roots gives the [`preorder`], in whose numbers [`dominators`] work; a breadth-first search gives the [`shortest_paths`].
+//!
+//! ```
+//! use memobj::graph::{Dominators, GraphBuilder, NodeId, Preorder, ShortestPaths};
+//!
+//! // 0 → 1 → 2, and 0 → 2.
+//! let mut builder = GraphBuilder::new(3, 3)?;
+//! for targets in [&[1, 2][..], &[2], &[]] {
+//!     targets.iter().for_each(|&to| builder.edge(NodeId(to)));
+//!     builder.end_row()?;
+//! }
+//! let graph = builder.build();
+//! let roots = [NodeId(0)];
+//! let order = Preorder::new(&graph, &roots)?;
+//! // With a weight of 1 each, node 0 retains all three, node 1 itself alone.
+//! let retained = Dominators::new(&graph, &order, &roots).retained(|number| u64::from(number > 0));
+//! assert_eq!(retained, [3, 3, 1, 1]);
+//! let paths = ShortestPaths::new(&graph, &roots, |_, _| true);
+//! assert_eq!(paths.path_to(NodeId(2)), [NodeId(0), NodeId(2)]);
+//! # Ok::<(), memobj::graph::TooLarge>(())
+//! ```
 
 mod adjacency;
 pub mod dominators;
@@ -169,7 +189,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn rows_come_back_as_they_were_added() {
+    fn rows_keep_their_order() {
         let graph = graph(3, &[(0, 1), (0, 2), (0, 1), (2, 0)]);
         assert_eq!((graph.nodes(), graph.edges()), (3, 4));
         assert_eq!(graph.targets(NodeId(0)), [NodeId(1), NodeId(2), NodeId(1)]);
@@ -194,7 +214,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_node_is_added_behind_the_others() {
+    fn added_node_comes_last() {
         let mut graph = graph(2, &[(0, 1)]);
         assert_eq!(graph.add([NodeId(1), NodeId(2), NodeId(3), NodeId(0)]), Ok(NodeId(2)));
         assert_eq!(graph.nodes(), 3);
@@ -203,7 +223,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn edges_to_nowhere_and_rows_that_were_not_ended_are_left_out() {
+    fn invalid_edges_and_rows_are_dropped() {
         let mut builder = GraphBuilder::new(2, 0).unwrap();
         builder.edge(NodeId(2));
         builder.edge(NodeId(1));

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_given_in_depth_first() {
+    fn numbers_are_depth_first() {
         let graph = graph(6, &[(0, 2), (0, 1), (2, 3), (3, 0), (1, 3), (4, 5)]);
         let order = Preorder::new(&graph, &[NodeId(0), NodeId(9)]).unwrap();
         let nodes: Vec<_> = (0..order.len() as u32).map(|number| order.node(number)).collect();
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_chain_takes_no_stack_of_ours() {
+    fn long_chain_needs_no_stack() {
         let mut builder = super::super::GraphBuilder::new(1_000_000, 1_000_000).unwrap();
         for node in 1..=1_000_000 {
             builder.edge(NodeId(node));

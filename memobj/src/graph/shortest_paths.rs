@@ -76,9 +76,9 @@ impl ShortestPaths {
         if !self.reaches(node) {
             return Vec::new();
         }
-        let mut way: Vec<_> = std::iter::successors(Some(node), |&node| self.parent(node)).collect();
-        way.reverse();
-        way
+        let mut path: Vec<_> = std::iter::successors(Some(node), |&node| self.parent(node)).collect();
+        path.reverse();
+        path
     }
 }
 
@@ -88,29 +88,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ways_are_the_shortest() {
+    fn paths_are_the_shortest() {
         let graph = graph(7, &[(0, 1), (1, 2), (2, 3), (0, 4), (4, 3), (3, 0), (5, 6), (3, 3)]);
         let paths = ShortestPaths::new(&graph, &[NodeId(0), NodeId(9)], |_, _| true);
-        let way = |node| paths.path_to(NodeId(node)).into_iter().map(|node| node.0).collect::<Vec<_>>();
-        assert_eq!(way(3), [0, 4, 3]);
-        assert_eq!(way(0), [0]);
-        assert!(way(6).is_empty() && way(9).is_empty());
+        let path = |node| paths.path_to(NodeId(node)).into_iter().map(|node| node.0).collect::<Vec<_>>();
+        assert_eq!(path(3), [0, 4, 3]);
+        assert_eq!(path(0), [0]);
+        assert!(path(6).is_empty() && path(9).is_empty());
         assert_eq!(paths.parent(NodeId(0)), None);
     }
 
     #[test]
-    fn a_second_search_leaves_the_first_ones_ways() {
+    fn extended_search_keeps_paths() {
         let graph = graph(6, &[(0, 1), (1, 2), (3, 2), (3, 4), (2, 5)]);
         let mut paths = ShortestPaths::new(&graph, &[NodeId(0)], |_, to| to != NodeId(5));
-        let way = |paths: &ShortestPaths, node| {
+        let path = |paths: &ShortestPaths, node| {
             paths.path_to(NodeId(node)).into_iter().map(|node| node.0).collect::<Vec<_>>()
         };
         paths.extend(&graph, &[NodeId(3)], |_, _| true);
-        assert_eq!(way(&paths, 2), [0, 1, 2]);
-        assert_eq!(way(&paths, 4), [3, 4]);
+        assert_eq!(path(&paths, 2), [0, 1, 2]);
+        assert_eq!(path(&paths, 4), [3, 4]);
         assert!(!paths.reaches(NodeId(5)), "what was reached is not looked at again");
         paths.extend(&graph, &[NodeId(2)], |_, _| true);
-        assert_eq!(way(&paths, 5), [0, 1, 2, 5]);
+        assert_eq!(path(&paths, 5), [0, 1, 2, 5]);
     }
 
     #[test]

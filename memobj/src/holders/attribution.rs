@@ -393,18 +393,18 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
 
     /// Assigns the other objects to the place that their path comes from.
     fn assign_unnamed(&mut self) {
-        let mut way = Vec::new();
+        let mut path = Vec::new();
         for node in (0..).take(self.graph().objects()).map(NodeId) {
             let mut at = node;
             while self.holder(at) == NONE {
-                way.push(at);
+                path.push(at);
                 match self.paths.parent(at) {
                     Some(before) => at = before,
                     None => break,
                 }
             }
             let (mut holder, mut owner) = (self.holder(at), self.owner(at));
-            while let Some(node) = way.pop() {
+            while let Some(node) = path.pop() {
                 if holder == NONE {
                     let liveness = self.graph().liveness(node);
                     holder = self.place(liveness_place(liveness), None, None);

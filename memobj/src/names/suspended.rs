@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_suspended_is_told_by_its_line() {
+    fn suspended_code_names_its_line() {
         let line = || Some(("bot.py".into(), 42));
         assert_eq!(told("task", Progress::Waiting, line()), "task bot.wait_reply, waiting at bot.py:42");
         assert_eq!(

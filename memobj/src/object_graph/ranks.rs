@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_addresses_lead_to_each_other() {
+    fn numbers_and_addresses_match() {
         let regions = [Addr(0x1000)..Addr(0x9000), Addr(0x7fff_0000)..Addr(0x7fff_1000)];
         let places = AddressIndex::new(&regions);
         let set = AddressSet::new(&places);

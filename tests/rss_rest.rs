@@ -22,7 +22,7 @@ fn free_threaded() -> Vec<&'static Interpreter> {
 }
 
 #[test]
-fn blocks_of_mimalloc_are_as_many_as_python_says_and_have_owners() {
+fn mimalloc_blocks_match_python() {
     if free_threaded().is_empty() {
         crate::skip!("no free-threaded Python");
     }
@@ -64,7 +64,7 @@ fn blocks_of_mimalloc_are_as_many_as_python_says_and_have_owners() {
 }
 
 #[test]
-fn free_threaded_programs_of_all_kinds_are_explained() {
+fn free_threaded_rss_is_explained() {
     if free_threaded().is_empty() {
         crate::skip!("no free-threaded Python");
     }
@@ -86,7 +86,7 @@ fn free_threaded_programs_of_all_kinds_are_explained() {
 }
 
 #[test]
-fn who_holds_what_keeps_arenas_is_named_whatever_their_size() {
+fn pinning_holders_are_named() {
     if interpreters().is_empty() {
         crate::skip!("no Python on this machine");
     }
@@ -119,7 +119,7 @@ fn who_holds_what_keeps_arenas_is_named_whatever_their_size() {
 }
 
 #[test]
-fn a_snapshot_gives_the_same_account() {
+fn snapshot_has_same_account() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
     for word in ["objects", "large"] {
         let (_process, pid, _) = program(&python.path, word);
@@ -137,7 +137,7 @@ fn a_snapshot_gives_the_same_account() {
 }
 
 #[test]
-fn what_grew_is_told_from_objects() {
+fn native_growth_is_no_object() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
     let (mut process, pid, _) = program(&python.path, "native");
     let first = of_python(pid).account.summary();
@@ -162,7 +162,7 @@ fn rollup(pid: u32) -> (u64, u64) {
 }
 
 #[test]
-fn what_is_private_and_shared_of_a_worker_is_what_the_kernel_says() {
+fn worker_pages_match_smaps() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
     let (mut process, parent, said) = program(&python.path, "forked");
     for touched in [false, true] {
@@ -187,7 +187,7 @@ fn what_is_private_and_shared_of_a_worker_is_what_the_kernel_says() {
 }
 
 #[test]
-fn what_libraries_have_mapped_for_themselves_is_theirs() {
+fn library_mappings_have_owners() {
     let numpy = match python::with(&["numpy"], "import numpy") {
         Ok(interpreter) => interpreter,
         Err(reason) => crate::skip!("{reason}"),
@@ -212,7 +212,7 @@ fn what_libraries_have_mapped_for_themselves_is_theirs() {
 }
 
 #[test]
-fn why_there_is_no_account_is_said() {
+fn missing_account_has_reason() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
     let (_process, pid, _) = program(&python.path, "objects");
     let done = Tool::ours("memobj")
