@@ -1,6 +1,5 @@
 //! The threads: what the interpreters, the module `threading` and the kernel know of each, joined.
 
-
 use crate::names::threads::{ThreadObject, read_thread_objects};
 use memobj_cpython::object::Objects;
 use memobj_cpython::runtime::Interpreter;
