@@ -1,4 +1,4 @@
-//! memdiff as a program: what changed between moments, what grows, and how it ends.
+//! The memdiff command: comparisons, verdicts and exit codes.
 
 mod cli_io;
 mod edge_cases;
@@ -17,12 +17,12 @@ use crate::support::log::memmon;
 use crate::support::python::{Target, python};
 use crate::support::{PATIENCE, Run, Tool, wait_until, workspace};
 
-/// memdiff with these arguments, where it is always noon at the same time.
+/// memdiff with these arguments, in UTC.
 pub fn diff(args: &[&str]) -> Tool {
     Tool::ours("memdiff").args(args).env("TZ", "UTC")
 }
 
-/// A file in a folder, with this text.
+/// Writes a file with this text.
 pub fn written(folder: &TempDir, name: &str, text: &str) -> PathBuf {
     let path = folder.path().join(name);
     std::fs::write(&path, text).unwrap();
@@ -39,7 +39,7 @@ fn record(paths: &[&Path], code: i32) -> Value {
     records.remove(0)
 }
 
-/// What was said to change: names with sizes before and after.
+/// The names of a list with their sizes before and after.
 fn sizes(rows: &Value, name: &str, size: &str) -> BTreeMap<String, [Option<u64>; 2]> {
     let row = |row: &Value| {
         let sides = ["before", "after"].map(|side| row[format!("{size}_{side}_bytes")].as_u64());
@@ -48,7 +48,7 @@ fn sizes(rows: &Value, name: &str, size: &str) -> BTreeMap<String, [Option<u64>;
     rows.as_array().unwrap().iter().map(row).filter(|(_, sides)| *sides != [None; 2]).collect()
 }
 
-/// What an independent reading finds in the same logs.
+/// The numbers that an independent reader finds in the same logs.
 fn oracle(paths: &[&Path]) -> Option<Value> {
     let script = workspace::root().join("tests/memdiff/oracle.py");
     let run = Tool::new(&python()?.path).arg("-B").arg(script).args(paths).run().expect_code(0);
@@ -85,7 +85,7 @@ fn samples(log: &str) -> usize {
 }
 
 #[test]
-fn a_program_that_grew_is_told_with_the_numbers_of_its_log_and_exit_1() {
+fn growth_of_a_program_exits_1() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let folder = tempfile::tempdir().unwrap();
     let mut target = Target::start(python, "grow.py", &["40", "40"]);
@@ -97,12 +97,11 @@ fn a_program_that_grew_is_told_with_the_numbers_of_its_log_and_exit_1() {
     assert_eq!((&process["role"], &process["pid_before"]), (&Value::from("root"), &process["pid_after"]));
     let grew = process["rss_after_bytes"].as_u64().unwrap() - process["rss_before_bytes"].as_u64().unwrap();
     assert!(grew > 10 << 20 && got["grew"] == true, "{got}");
-    // More than that it did not grow.
     diff(&[log.to_str().unwrap(), "--threshold", "1G"]).run().expect_code(0);
 }
 
 #[test]
-fn two_runs_of_a_tree_are_matched_by_role() {
+fn two_runs_are_matched_by_role() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let folder = tempfile::tempdir().unwrap();
     let run = |name: &str, mib: &str| {
@@ -123,7 +122,7 @@ fn two_runs_of_a_tree_are_matched_by_role() {
 }
 
 #[test]
-fn an_independent_reading_gives_the_same_numbers() {
+fn independent_reading_agrees() {
     let folder = tempfile::tempdir().unwrap();
     let (before, after) = sample_logs::week();
     let (before, after) = (written(&folder, "before", &before), written(&folder, "after", &after));
@@ -151,7 +150,7 @@ fn an_independent_reading_gives_the_same_numbers() {
 }
 
 #[test]
-fn sides_exchanged_give_the_mirrored_result() {
+fn exchanged_logs_mirror_result() {
     let folder = tempfile::tempdir().unwrap();
     let (before, after) = sample_logs::week();
     let (before, after) = (written(&folder, "before", &before), written(&folder, "after", &after));
@@ -166,14 +165,14 @@ fn sides_exchanged_give_the_mirrored_result() {
 }
 
 #[test]
-fn a_leak_is_found_among_what_is_steady() {
+fn leak_is_found_among_steady() {
     let folder = tempfile::tempdir().unwrap();
     let log = written(&folder, "log", &sample_logs::leaking("00c0ffee00c0ffee", 400));
     let run = diff(&["--trend", log.to_str().unwrap()]).run().expect_code(1);
     let line =
         run.out().lines().find(|line| line.contains("--queue images (pid 102) grows by")).unwrap().to_owned();
     assert!(
-        line.contains("360.0 MiB/h") && line.contains("; the machine's 16.00 GiB are full in about 23 h ("),
+        line.contains("360.0 MiB/h") && line.contains("; fills the machine's 16.00 GiB in about 23 h ("),
         "{line}"
     );
     assert!(!run.out().contains("--queue mail"), "{run}");
@@ -185,14 +184,14 @@ fn a_leak_is_found_among_what_is_steady() {
         found.iter().find(|(kind, row, _)| kind == "rss" && row.contains(name)).unwrap().2.clone()
     };
     assert_eq!([of("images"), of("mail"), of("bot")], ["growing", "steady", "steady"]);
-    // A gate that asks for more, and one that lets all pass.
+    // Neither a higher threshold nor `never` fails.
     for args in [["--threshold", "1G"], ["--fail-on", "never"]] {
         diff(&["--trend", log.to_str().unwrap()]).args(args).run().expect_code(0);
     }
 }
 
 #[test]
-fn ten_thousand_series_and_more_are_judged() {
+fn ten_thousand_series_are_judged() {
     let folder = tempfile::tempdir().unwrap();
     let names: Vec<String> = (0..11_500).map(|n| format!("pkg.mod{n:05}.Type")).collect();
     let census = |turn: u32| {
@@ -207,7 +206,7 @@ fn ten_thousand_series_and_more_are_judged() {
     assert!(run.out().contains(" small series were dropped, as there were too many"), "{run}");
 }
 
-/// What the tool says on stderr, in one line.
+/// The only line on stderr.
 #[track_caller]
 pub fn error_line(run: &Run) -> String {
     assert!(run.err().starts_with("memdiff: ") && run.err().lines().count() == 1, "{run}");

@@ -1,4 +1,4 @@
-//! A log of censuses tells which objects stayed, and who holds what grows, long after the process is gone.
+//! A log of censuses shows which new objects stayed, after the process is gone.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::interpreters::{interpreters, script};
 use crate::support::{Tool, workspace};
 
 #[test]
-fn from_a_log_memdiff_tells_what_stays_from_what_comes_and_goes() {
+fn log_shows_which_new_objects_stay() {
     let Some(interpreter) = interpreters().last() else { crate::skip!("no Python from 3.8 on") };
     let mut process = script(interpreter, &workspace::root().join("tests/targets/stay_or_go.py")).start();
     process.wait_line("ready");
@@ -29,7 +29,7 @@ fn from_a_log_memdiff_tells_what_stays_from_what_comes_and_goes() {
     for (kind, name) in [("type", "__main__.Stays"), ("holder", "__main__.kept")] {
         let verdict = of(kind, name);
         let (seen, kept) = (verdict.new_objects.unwrap(), verdict.new_objects_survived.unwrap());
-        // One that was just being made, and had its mark from elsewhere, may not stay.
+        // An object that was just being created may have a wrong mark, and seem to go.
         assert!(seen >= 8 && kept + 1 >= seen, "{name}: {kept} of {seen} stayed");
     }
     let goes = of("type", "__main__.Goes");

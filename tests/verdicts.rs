@@ -1,4 +1,4 @@
-//! Whether memdiff's verdicts are right: against SciPy's figures, and on series made by chance.
+//! Accuracy of memdiff's verdicts: statistics against SciPy, verdicts on simulated series.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::support::series::{KINDS, Kind, judged};
 
-/// What SciPy and pymannkendall say of a series; `oracles/trend.py` writes it.
+/// The results of SciPy and pymannkendall for a series; `oracles/trend.py` writes them.
 #[derive(Debug, Deserialize)]
 struct Expected {
     name: String,
@@ -32,7 +32,7 @@ fn assert_close(name: &str, ours: f64, theirs: f64) {
 }
 
 #[test]
-fn slopes_and_tests_are_those_of_scipy() {
+fn trend_statistics_match_scipy() {
     let cases: Vec<Expected> = serde_json::from_str(include_str!("oracles/trend.json")).unwrap();
     assert!(cases.len() >= 40, "{}", cases.len());
     let mut corrected = 0;
@@ -82,12 +82,12 @@ fn growing(kind: &Kind, moments: usize, series: u64) -> u64 {
     (0..series).map(|seed| u64::from(judged(&kind.series(seed, moments)).kind == TrendKind::Growing)).sum()
 }
 
-/// Series of each kind by their length; together more than a thousand that do not leak.
+/// Lengths and numbers of the series of each kind; together more than a thousand that do not leak.
 const SERIES: [(usize, u64); 3] = [(20, 40), (60, 16), (200, 2)];
 
-/// `benches/verdicts.rs` does the same with many more and longer ones.
+/// `benches/verdicts.rs` does the same with more and longer series.
 #[test]
-fn false_alarms_are_rarer_than_one_in_a_hundred_and_leaks_are_found_in_ninety_five() {
+fn false_alarms_are_rare_leaks_found() {
     let mut table = String::new();
     let mut rate = |leaks: bool| {
         let (mut of, mut all) = (0, 0);
@@ -111,9 +111,8 @@ fn false_alarms_are_rarer_than_one_in_a_hundred_and_leaks_are_found_in_ninety_fi
     assert!(found * 100 > leaking * 95, "{found} found of {leaking}\n{table}");
 }
 
-/// The same seed makes the same series, and another one another.
 #[test]
-fn series_made_by_chance_are_the_same_each_time() {
+fn simulated_series_are_reproducible() {
     for kind in KINDS {
         assert_eq!(kind.series(3, 50), kind.series(3, 50), "{}", kind.name);
         assert_ne!(kind.series(3, 50), kind.series(4, 50), "{}", kind.name);

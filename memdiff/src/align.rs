@@ -1,4 +1,4 @@
-//! Who is who on the two sides: processes matched by what they are, not by their numbers.
+//! Matches the processes of two moments by their role, not by their pid.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -6,73 +6,72 @@ use std::sync::Arc;
 
 use common::log::{Census, Process, Tree};
 
-use crate::measurement::{MeasuredData, Measurements, Origin};
+use crate::measurement::Measurement;
 
-/// The most columns of a role: command lines can have thousands, and a role is repeated for each type.
+/// The most characters of a role. Command lines can be very long, and the role is repeated for each type.
 const MAX_ROLE_CHARS: usize = 120;
 
-/// A process on one side, with all that is known of it there.
-#[derive(Debug, Clone)]
+/// All that is known of a process at one moment.
+#[derive(Debug, Clone, Copy)]
 pub struct ProcessView<'a> {
-    /// Its number; 0 where a log does not tell.
+    /// Its pid; 0 if unknown.
     pub pid: u32,
-    /// When it began; 0 where that is not known.
+    /// Its start; 0 if unknown.
     pub start: u64,
-    /// The machine it ran on.
+    /// The machine.
     pub host: &'a str,
     /// Its name.
     pub name: &'a Arc<str>,
-    /// Its arguments.
+    /// Its command line.
     pub cmdline: Option<&'a Arc<str>>,
-    /// The root above it, as an index into the same side's actors; its own if it is one.
+    /// The index of the root above it in the same list; its own for a root.
     pub root: usize,
-    /// What memmon measured of it.
+    /// The measurement of the process.
     pub process: Option<&'a Process>,
-    /// The tree it is the root of.
+    /// The tree whose root it is.
     pub tree: Option<&'a Tree>,
-    /// The objects in it.
+    /// Its objects.
     pub census: Option<&'a Census>,
 }
 
-/// The processes of a side: of each tree the root first, then those below it, then those known by their objects alone.
+impl ProcessView<'_> {
+    fn is_root(&self) -> bool {
+        self.tree.is_some() || self.process.is_none() && self.census.is_some_and(is_root)
+    }
+}
+
+fn is_root(census: &Census) -> bool {
+    census.root_pid.is_none_or(|root| root == census.pid)
+}
+
+/// The processes of the measurements of one moment. Those of trees come first, root before children; then those with a census alone.
 #[must_use]
-pub fn process_views(side: &Measurements) -> Vec<ProcessView<'_>> {
+pub fn process_views(measurements: &[Measurement]) -> Vec<ProcessView<'_>> {
     let mut views: Vec<ProcessView<'_>> = Vec::new();
     let mut by_pid: HashMap<(&str, u32), usize> = HashMap::new();
-    let trees = side.iter().filter_map(|measurement| match &measurement.what {
-        MeasuredData::Tree(tree) => Some((&measurement.at, tree)),
-        MeasuredData::Census(_) => None,
-    });
-    for (at, tree) in trees {
+    for (host, tree) in measurements.iter().filter_map(|m| Some((&*m.origin.host, m.tree()?))) {
         let root = views.len();
         for (index, process) in tree.processes.iter().enumerate() {
-            by_pid.insert((&at.host, process.pid), views.len());
+            by_pid.insert((host, process.pid), views.len());
             views.push(ProcessView {
                 pid: process.pid,
                 start: process.start,
-                host: &at.host,
+                host,
                 name: &process.name,
                 cmdline: process.cmdline.as_ref(),
                 root,
                 process: Some(process),
-                tree: (index == 0).then_some(tree.as_ref()),
+                tree: (index == 0).then_some(tree),
                 census: None,
             });
         }
     }
-    let censuses: Vec<(&Origin, &Census)> = side
-        .iter()
-        .filter_map(|measurement| match &measurement.what {
-            MeasuredData::Census(census) => Some((&measurement.at, census.as_ref())),
-            MeasuredData::Tree(_) => None,
-        })
-        .collect();
-    let is_root = |census: &Census| census.root_pid.is_none_or(|root| root == census.pid);
-    // The roots first, as those below need to know where they are.
-    let (roots, below): (Vec<_>, Vec<_>) = censuses.into_iter().partition(|(_, census)| is_root(census));
-    for (at, census) in roots.into_iter().chain(below) {
-        let known = by_pid.get(&(at.host.as_ref(), census.pid)).copied();
-        let same = known.and_then(|index| views.get_mut(index)).filter(|view| {
+    let censuses = measurements.iter().filter_map(|m| Some((&*m.origin.host, m.census()?)));
+    // Roots first: children refer to them.
+    let (roots, children): (Vec<_>, Vec<_>) = censuses.partition(|(_, census)| is_root(census));
+    for (host, census) in roots.into_iter().chain(children) {
+        let known = by_pid.get(&(host, census.pid)).and_then(|index| views.get_mut(*index));
+        let same = known.filter(|view| {
             view.census.is_none() && (view.start == census.start || view.start == 0 || census.start == 0)
         });
         if let Some(view) = same {
@@ -80,15 +79,16 @@ pub fn process_views(side: &Measurements) -> Vec<ProcessView<'_>> {
             continue;
         }
         let index = views.len();
-        let root = census.root_pid.and_then(|root| by_pid.get(&(at.host.as_ref(), root)).copied());
-        by_pid.insert((&at.host, census.pid), index);
+        let root = census.root_pid.filter(|_| !is_root(census));
+        let root = root.and_then(|root| by_pid.get(&(host, root)).copied());
+        by_pid.insert((host, census.pid), index);
         views.push(ProcessView {
             pid: census.pid,
             start: census.start,
-            host: &at.host,
+            host,
             name: &census.name,
             cmdline: census.cmdline.as_ref(),
-            root: root.filter(|_| !is_root(census)).unwrap_or(index),
+            root: root.unwrap_or(index),
             process: None,
             tree: None,
             census: Some(census),
@@ -97,150 +97,126 @@ pub fn process_views(side: &Measurements) -> Vec<ProcessView<'_>> {
     views
 }
 
-/// The same process on both sides, or one that is on one side only.
+/// A process at both moments, or at one of them.
 #[derive(Debug, Clone)]
 pub struct ProcessPair<'a> {
-    /// What the two have in common, each once; see [`common::record::ProcessChange::role`].
+    /// The unique name of the pair; see [`common::record::ProcessChange::role`].
     pub role: Arc<str>,
-    /// Before.
+    /// The process at the earlier moment.
     pub before: Option<ProcessView<'a>>,
-    /// After.
+    /// The process at the later moment.
     pub after: Option<ProcessView<'a>>,
 }
 
-/// Matches the processes of two sides.
-///
-/// First those of the same number and start on the same machine: they are the same process. Then root with root, by command
-/// line, by command line with its numbers passed over, by name, and at last by order. Then those below the same pair of roots, by
-/// command line, by command line with its numbers passed over, and, where a command line is not known, by name; several of the same
-/// in their order. What is left has no match.
-#[must_use]
-pub fn match_processes<'a>(
-    before: Vec<ProcessView<'a>>,
-    after: Vec<ProcessView<'a>>,
-) -> Vec<ProcessPair<'a>> {
-    let mut matcher = Matcher::new(&before, &after);
-    matcher.match_by(|view, _| (view.start != 0).then_some((view.host, view.pid, view.start)));
-    let is_root = |view: &ProcessView<'_>, index: usize| view.root == index;
-    matcher.match_by(|view, index| is_root(view, index).then(|| view.cmdline.map(Arc::clone)).flatten());
-    matcher.match_by(|view, index| {
-        is_root(view, index).then(|| view.cmdline.map(|line| mask_digits(line))).flatten()
-    });
-    matcher.match_by(|view, index| is_root(view, index).then(|| Arc::clone(view.name)));
-    matcher.match_by(|view, index| is_root(view, index).then_some(()));
-    matcher.assign_families();
-    matcher.match_in_family(|view| view.cmdline.map(Arc::clone));
-    matcher.match_in_family(|view| view.cmdline.map(|line| mask_digits(line)));
-    matcher.match_in_family_by_name();
-    let Matcher { partner_of_after, partner_of_before, .. } = matcher;
+impl<'a> ProcessPair<'a> {
+    /// A part of both views, if both have it.
+    pub fn both<T>(&self, part: impl Fn(&ProcessView<'a>) -> Option<T>) -> Option<(T, T)> {
+        Some((part(self.before.as_ref()?)?, part(self.after.as_ref()?)?))
+    }
 
-    let mut earlier: Vec<Option<ProcessView<'a>>> = before.into_iter().map(Some).collect();
-    let mut pairs: Vec<ProcessPair<'a>> = Vec::with_capacity(after.len());
-    for (view, partner) in after.into_iter().zip(partner_of_after) {
-        let before = partner.and_then(|index| earlier.get_mut(index)).and_then(Option::take);
-        pairs.push(ProcessPair { role: Arc::from(""), before, after: Some(view) });
+    /// The later view, or the earlier one of a process that is gone.
+    fn latest(&self) -> Option<&ProcessView<'a>> {
+        self.after.as_ref().or(self.before.as_ref())
     }
-    for (view, partner) in earlier.into_iter().zip(partner_of_before) {
-        if let (Some(view), None) = (view, partner) {
-            pairs.push(ProcessPair { role: Arc::from(""), before: Some(view), after: None });
-        }
+}
+
+/// A text of a process by which it is matched; `None` if it has none.
+type MatchText = fn(&ProcessView<'_>) -> Option<Arc<str>>;
+
+/// Matches the processes of two moments.
+///
+/// 1. The same pid and start on the same machine.
+/// 2. Roots, by command line, by command line without its numbers, by name, by order.
+/// 3. Children of matched roots, by command line, by command line without its numbers, and by name if one of the command lines is unknown.
+///
+/// Several with the same text are matched in their order.
+#[must_use]
+pub fn match_processes<'a>(before: &[ProcessView<'a>], after: &[ProcessView<'a>]) -> Vec<ProcessPair<'a>> {
+    let cmdline: MatchText = |view| view.cmdline.cloned();
+    let masked: MatchText = |view| view.cmdline.map(|line| mask_digits(line).into());
+    let name: MatchText = |view| Some(Arc::clone(view.name));
+    let name_alone: MatchText = |view| view.cmdline.is_none().then(|| Arc::clone(view.name));
+    let order: MatchText = |_| Some("".into());
+
+    let (mut earlier, mut later) = (MatchSide::new(before), MatchSide::new(after));
+    let identity = |view: &ProcessView<'a>, _| (view.start != 0).then_some((view.host, view.pid, view.start));
+    match_equal_keys(&mut earlier, &mut later, identity, identity);
+    for text in [cmdline, masked, name, order] {
+        let key = |view: &ProcessView<'a>, index| (view.root == index).then(|| text(view)).flatten();
+        match_equal_keys(&mut earlier, &mut later, key, key);
     }
+    // Children of matched roots are one family. Its number is the index of the root before, or an index behind all of those.
+    let family = |root: usize| {
+        later.partners.get(root).copied().flatten().unwrap_or_else(|| before.len().saturating_add(root))
+    };
+    let families: Vec<usize> = after.iter().map(|view| family(view.root)).collect();
+    for (text, later_text) in [(cmdline, cmdline), (masked, masked), (name_alone, name), (name, name_alone)] {
+        let key = |view: &ProcessView<'a>, index| {
+            (view.root != index).then(|| Some((view.root, text(view)?))).flatten()
+        };
+        let later_key = |view: &ProcessView<'a>, index| {
+            (view.root != index).then(|| Some((*families.get(index)?, later_text(view)?))).flatten()
+        };
+        match_equal_keys(&mut earlier, &mut later, key, later_key);
+    }
+
+    let matched = after.iter().zip(&later.partners).map(|(view, partner)| ProcessPair {
+        role: "".into(),
+        before: partner.and_then(|index| before.get(index)).copied(),
+        after: Some(*view),
+    });
+    let gone = before.iter().zip(&earlier.partners).filter(|(_, partner)| partner.is_none());
+    let gone = gone.map(|(view, _)| ProcessPair { role: "".into(), before: Some(*view), after: None });
+    let mut pairs: Vec<ProcessPair<'a>> = matched.chain(gone).collect();
     assign_roles(&mut pairs);
     pairs
 }
 
-struct Matcher<'a, 'b> {
-    before: &'b [ProcessView<'a>],
-    after: &'b [ProcessView<'a>],
-    partner_of_before: Vec<Option<usize>>,
-    partner_of_after: Vec<Option<usize>>,
-    /// For each actor the number of the pair its root is in: those below the same pair are one family.
-    family_of_before: Vec<usize>,
-    family_of_after: Vec<usize>,
+/// The processes of one moment, and the index of the partner of each.
+struct MatchSide<'a, 'b> {
+    views: &'b [ProcessView<'a>],
+    partners: Vec<Option<usize>>,
 }
 
-impl<'a, 'b> Matcher<'a, 'b> {
-    fn new(before: &'b [ProcessView<'a>], after: &'b [ProcessView<'a>]) -> Self {
-        Self {
-            before,
-            after,
-            partner_of_before: vec![None; before.len()],
-            partner_of_after: vec![None; after.len()],
-            family_of_before: Vec::new(),
-            family_of_after: Vec::new(),
+impl<'a, 'b> MatchSide<'a, 'b> {
+    fn new(views: &'b [ProcessView<'a>]) -> Self {
+        Self { views, partners: vec![None; views.len()] }
+    }
+
+    /// The processes without a partner that have a key.
+    fn unmatched<K>(&self, key: impl Fn(&ProcessView<'a>, usize) -> Option<K>) -> Vec<(usize, K)> {
+        let all = self.views.iter().zip(&self.partners).enumerate();
+        let unmatched = all.filter(|(_, (_, partner))| partner.is_none());
+        unmatched.filter_map(|(index, (view, _))| Some((index, key(view, index)?))).collect()
+    }
+
+    fn set_partner(&mut self, index: usize, partner: usize) {
+        if let Some(slot) = self.partners.get_mut(index) {
+            *slot = Some(partner);
         }
-    }
-
-    /// Matches those without a partner that have the same key, in their order. `None` takes no part.
-    fn match_by<K: Eq + Hash>(&mut self, key: impl Fn(&ProcessView<'a>, usize) -> Option<K>) {
-        self.match_by_sides(&key, &key);
-    }
-
-    fn match_by_sides<K: Eq + Hash>(
-        &mut self,
-        key_before: &dyn Fn(&ProcessView<'a>, usize) -> Option<K>,
-        key_after: &dyn Fn(&ProcessView<'a>, usize) -> Option<K>,
-    ) {
-        let mut waiting: HashMap<K, VecDeque<usize>> = HashMap::new();
-        for (index, view) in self.before.iter().enumerate() {
-            if self.partner_of_before.get(index).is_some_and(Option::is_none)
-                && let Some(key) = key_before(view, index)
-            {
-                waiting.entry(key).or_default().push_back(index);
-            }
-        }
-        for (index, (view, partner)) in self.after.iter().zip(&mut self.partner_of_after).enumerate() {
-            if partner.is_none()
-                && let Some(key) = key_after(view, index)
-                && let Some(earlier) = waiting.get_mut(&key).and_then(VecDeque::pop_front)
-            {
-                *partner = Some(earlier);
-                if let Some(other) = self.partner_of_before.get_mut(earlier) {
-                    *other = Some(index);
-                }
-            }
-        }
-    }
-
-    /// Numbers the families, once the roots are matched: by the root's index before, or behind all of those by its index after.
-    fn assign_families(&mut self) {
-        let count = self.before.len();
-        let after = |root: usize| {
-            self.partner_of_after.get(root).copied().flatten().unwrap_or(count.saturating_add(root))
-        };
-        self.family_of_after = self.after.iter().map(|view| after(view.root)).collect();
-        self.family_of_before = self.before.iter().map(|view| view.root).collect();
-    }
-
-    fn match_in_family<K: Eq + Hash>(&mut self, key: impl Fn(&ProcessView<'a>) -> Option<K>) {
-        let before = self.family_of_before.clone();
-        let after = self.family_of_after.clone();
-        let with = |families: &[usize], view: &ProcessView<'a>, index: usize| {
-            (view.root != index).then(|| Some((families.get(index).copied()?, key(view)?))).flatten()
-        };
-        self.match_by_sides(&|view, index| with(&before, view, index), &|view, index| {
-            with(&after, view, index)
-        });
-    }
-
-    /// By name, where the command line of either is not known.
-    fn match_in_family_by_name(&mut self) {
-        let unknown = |view: &ProcessView<'a>| view.cmdline.is_none().then(|| Arc::clone(view.name));
-        let any = |view: &ProcessView<'a>| Some(Arc::clone(view.name));
-        let (before, after) = (self.family_of_before.clone(), self.family_of_after.clone());
-        let with = |families: &[usize], view: &ProcessView<'a>, index: usize, name: Option<Arc<str>>| {
-            (view.root != index).then(|| Some((families.get(index).copied()?, name?))).flatten()
-        };
-        self.match_by_sides(&|view, index| with(&before, view, index, unknown(view)), &|view, index| {
-            with(&after, view, index, any(view))
-        });
-        self.match_by_sides(&|view, index| with(&before, view, index, any(view)), &|view, index| {
-            with(&after, view, index, unknown(view))
-        });
     }
 }
 
-/// A command line with `#` for each number in it: ports, descriptors and the like differ between runs of the same.
+/// Makes partners of the processes without one that have equal keys, in their order.
+fn match_equal_keys<'a, K: Eq + Hash>(
+    before: &mut MatchSide<'a, '_>,
+    after: &mut MatchSide<'a, '_>,
+    key_before: impl Fn(&ProcessView<'a>, usize) -> Option<K>,
+    key_after: impl Fn(&ProcessView<'a>, usize) -> Option<K>,
+) {
+    let mut waiting: HashMap<K, VecDeque<usize>> = HashMap::new();
+    for (index, key) in before.unmatched(key_before) {
+        waiting.entry(key).or_default().push_back(index);
+    }
+    for (index, key) in after.unmatched(key_after) {
+        if let Some(partner) = waiting.get_mut(&key).and_then(VecDeque::pop_front) {
+            after.set_partner(index, partner);
+            before.set_partner(partner, index);
+        }
+    }
+}
+
+/// A command line with `#` for each number: ports and file descriptors differ between runs.
 fn mask_digits(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     for c in line.chars() {
@@ -253,28 +229,17 @@ fn mask_digits(line: &str) -> String {
     text
 }
 
-/// Gives every pair its role: what it is called on the later side, or on the earlier one if it is gone.
+/// Names each pair by its command line, the root `root` if there is one only, and numbers equal names.
 fn assign_roles(pairs: &mut [ProcessPair<'_>]) {
-    let mut families: Vec<bool> = Vec::with_capacity(pairs.len());
-    let is_root = |pair: &ProcessPair<'_>| {
-        let view = pair.after.as_ref().or(pair.before.as_ref());
-        view.is_some_and(|view| {
-            view.process.map_or_else(
-                || view.census.is_some_and(|census| census.root_pid.is_none_or(|root| root == census.pid)),
-                |_| view.tree.is_some(),
-            )
-        })
-    };
-    families.extend(pairs.iter().map(is_root));
-    let roots = families.iter().filter(|is_root| **is_root).count();
+    let roots = pairs.iter().filter(|pair| pair.latest().is_some_and(ProcessView::is_root)).count();
     let mut used: HashMap<Arc<str>, usize> = HashMap::new();
-    for (pair, is_root) in pairs.iter_mut().zip(families) {
-        let Some(view) = pair.after.as_ref().or(pair.before.as_ref()) else { continue };
-        let line = view.cmdline.filter(|line| !line.is_empty()).unwrap_or(view.name);
-        let plain: Arc<str> = match (is_root, roots) {
-            (true, 1) => Arc::from("root"),
-            (true, _) => format!("root {}", shorten_command(line)).into(),
-            (false, _) => shorten_command(line).into(),
+    for pair in pairs {
+        let Some(view) = pair.latest() else { continue };
+        let line = shorten_command(view.cmdline.filter(|line| !line.is_empty()).unwrap_or(view.name));
+        let plain: Arc<str> = match (view.is_root(), roots) {
+            (true, 1) => "root".into(),
+            (true, _) => format!("root {line}").into(),
+            (false, _) => line.into(),
         };
         let count = used.entry(Arc::clone(&plain)).or_insert(0);
         *count += 1;
@@ -282,43 +247,44 @@ fn assign_roles(pairs: &mut [ProcessPair<'_>]) {
     }
 }
 
-/// A command line as a role, or part of one: not longer than a role may be.
+/// A command line, cut in the middle to the length of a role.
 #[must_use]
 pub fn shorten_command(line: &str) -> String {
-    shortened(line, MAX_ROLE_CHARS)
+    shorten(line, MAX_ROLE_CHARS)
 }
 
-/// At most `most` characters of a text, with `…` in its middle for what is left out.
-fn shortened(text: &str, most: usize) -> String {
+/// At most `most` characters of a text, with `…` in its middle for those left out. Counts characters, as characters without width have no bound.
+fn shorten(text: &str, most: usize) -> String {
     let count = text.chars().count();
     if count <= most {
         return text.to_owned();
     }
     let kept = most.saturating_sub(1);
-    let (head, tail) = (kept.div_ceil(2), kept / 2);
-    let end: String = text.chars().skip(count.saturating_sub(tail)).collect();
-    format!("{}…{end}", text.chars().take(head).collect::<String>())
+    let start: String = text.chars().take(kept.div_ceil(2)).collect();
+    let end: String = text.chars().skip(count.saturating_sub(kept / 2)).collect();
+    format!("{start}…{end}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measurement::MeasuredData;
     use crate::measurement::testing::{census, measurement, process, tree};
 
-    fn matched(before: &Measurements, after: &Measurements) -> Vec<(String, Option<u32>, Option<u32>)> {
-        let pairs = match_processes(process_views(before), process_views(after));
+    fn matched(before: &[Measurement], after: &[Measurement]) -> Vec<(String, Option<u32>, Option<u32>)> {
+        let pairs = match_processes(&process_views(before), &process_views(after));
         let pid = |view: &Option<ProcessView<'_>>| view.as_ref().map(|view| view.pid);
         pairs.iter().map(|pair| (pair.role.to_string(), pid(&pair.before), pid(&pair.after))).collect()
     }
 
-    fn one(processes: &[(u32, u64, &str)]) -> Measurements {
+    fn one(processes: &[(u32, u64, &str)]) -> Vec<Measurement> {
         let processes: Vec<Process> =
             processes.iter().map(|&(pid, start, line)| process(pid, start, line, 1)).collect();
         vec![measurement("r", 1, tree(&processes))]
     }
 
     #[test]
-    fn roots_are_matched_whatever_they_are_called_and_children_by_command_line_in_their_order() {
+    fn children_match_by_command_line() {
         let before =
             one(&[(1, 1, "bot"), (2, 2, "w --q a"), (3, 3, "w --q b"), (4, 4, "w --q b"), (5, 5, "x")]);
         let after = one(&[(11, 91, "bot2"), (12, 92, "w --q b"), (13, 93, "w --q a"), (14, 94, "y")]);
@@ -336,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_process_is_matched_with_itself_though_others_left() {
+    fn same_process_matches_itself() {
         let before = one(&[(1, 1, "bot"), (2, 2, "w"), (3, 3, "w"), (4, 4, "w")]);
         let after = one(&[(1, 1, "bot"), (3, 3, "w"), (4, 4, "w"), (9, 9, "w")]);
         assert_eq!(
@@ -357,19 +323,19 @@ mod tests {
     }
 
     #[test]
-    fn numbers_in_command_lines_may_differ_and_names_serve_where_lines_are_unknown() {
+    fn numbers_in_command_may_differ() {
         let before = one(&[(1, 1, "bot"), (2, 2, "python -c spawn(fd=5, pipe=7)"), (3, 3, "")]);
         let mut after =
             one(&[(11, 91, "bot"), (12, 92, "python -c spawn(fd=11, pipe=9)"), (13, 93, "sh -c x")]);
-        let MeasuredData::Tree(tree) = &mut after[0].what else { panic!() };
+        let MeasuredData::Tree(tree) = &mut after[0].data else { panic!() };
         Arc::get_mut(tree).unwrap().processes[2].name = "".into();
         let pids: Vec<_> = matched(&before, &after).into_iter().map(|(_, a, b)| (a, b)).collect();
         assert_eq!(pids, [(Some(1), Some(11)), (Some(2), Some(12)), (Some(3), Some(13))]);
     }
 
     #[test]
-    fn children_stay_in_their_family() {
-        let two = |pids: [u32; 4], start: u64| -> Measurements {
+    fn children_match_within_their_tree() {
+        let two = |pids: [u32; 4], start: u64| -> Vec<Measurement> {
             let root = |pid, line: &str| process(pid, start + u64::from(pid), line, 1);
             let below = |pid| process(pid, start + u64::from(pid), "w", 1);
             vec![
@@ -391,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_belong_to_their_process() {
+    fn census_joins_its_process() {
         let mut side = one(&[(1, 10, "python3 bot.py"), (2, 2, "w")]);
         side.push(measurement("m", 1, MeasuredData::Census(Arc::new(census(&[("dict", 1, 1)], false)))));
         let views = process_views(&side);
@@ -408,10 +374,10 @@ mod tests {
     }
 
     #[test]
-    fn long_command_lines_are_cut_in_their_middle() {
-        assert_eq!(shortened("abcdefghij", 5), "ab…ij");
-        assert_eq!(shortened("名前名前名前", 3), "名…前");
-        assert_eq!(shortened("abc", 3), "abc");
+    fn long_command_is_cut_in_middle() {
+        assert_eq!(shorten("abcdefghij", 5), "ab…ij");
+        assert_eq!(shorten("名前名前名前", 3), "名…前");
+        assert_eq!(shorten("abc", 3), "abc");
         assert_eq!(mask_digits("a12b3c"), "a#b#c");
     }
 }

@@ -1,16 +1,25 @@
-//! `memdiff`: what grows between two moments or logs, how fast, how sure.
+//! `memdiff`: compares two moments or logs, and finds what grows, how fast, and how sure that is.
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`cli`] | what the user types |
-//! | sides | [`measurement`] | what is measured at one moment |
-//! | choice | [`choose`] | moments of logs → the two sides, or each with the one before |
-//! | align | [`align`] | who is who on the two sides: by what they are, not by number |
-//! | delta | [`delta`] | two sides → what changed, and what of it is growth |
-//! | trend | [`trend`] | one series over time → what it does, how fast, how sure |
-//! | verdict | [`verdict`] | all moments → every series, what it does, in words |
-//! | table | [`table`] | differences and verdicts for people and other programs |
-//! | flow | [`run`] | arguments → the flow above, in order → exit code |
+//! | command line | [`cli`] | the arguments |
+//! | measurements | [`measurement`] | the values of one moment |
+//! | selection | [`selection`] | moments of logs → the two that are compared, or each with an earlier one |
+//! | align | [`align`] | processes of two moments → pairs of the same role |
+//! | delta | [`delta`] | two moments → differences, and growth beyond a threshold |
+//! | trend | [`trend`] | one series over time → its kind of trend, slope and confidence |
+//! | verdict | [`verdict`] | all moments → a verdict on every series |
+//! | table | [`table`] | differences and verdicts → text, markdown, CSV |
+//! | flow | [`run`] | arguments → the flow above → exit code |
+//!
+//! ```
+//! use memdiff::cli::Threshold;
+//! use memdiff::delta::GrowthThreshold;
+//!
+//! let threshold = GrowthThreshold::new(&[Threshold::parse("10%").unwrap()], 4 << 20);
+//! assert!(threshold.is_exceeded(100 << 20, 111 << 20));
+//! assert!(!threshold.is_exceeded(1 << 20, 2 << 20), "below 4 MiB");
+//! ```
 
 pub mod align;
 pub mod cli;
@@ -24,7 +33,7 @@ pub mod verdict;
 
 use std::process::ExitCode;
 
-/// The `memdiff` command.
+/// Runs the `memdiff` command.
 #[must_use]
 pub fn main() -> ExitCode {
     match common::cli::parse::<cli::Args>(std::env::args_os()) {

@@ -1,4 +1,4 @@
-//! What is measured at one moment, and when: a side of a comparison is made of these.
+//! What is measured at one moment: a process tree or the objects of a process.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,27 +7,40 @@ use common::log::{Census, Moment, Process, Total, Tree, What};
 use common::record::MomentRef;
 use common::time::Stamp;
 
-/// Where a measurement stands, and when it was taken.
+/// The origin of a measurement: the line of a log, and its time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Origin {
-    /// Which input, from 0.
+    /// The index of the input.
     pub input: usize,
-    /// Its line there.
+    /// The line in it.
     pub line: u64,
-    /// The run it is of.
+    /// The run.
     pub run: Arc<str>,
     /// The machine.
     pub host: Arc<str>,
-    /// Its number in the run.
+    /// The number of the moment in its run.
     pub iteration: u64,
     /// Milliseconds since 1970.
     pub unix_ms: i64,
 }
 
 impl Origin {
-    /// For a record; `files` are the names of the inputs.
+    /// The origin of a moment of a log.
     #[must_use]
-    pub fn mark(&self, files: &[String]) -> MomentRef {
+    pub fn of_moment(moment: &Moment) -> Self {
+        Self {
+            input: moment.input,
+            line: moment.line,
+            run: Arc::clone(&moment.run),
+            host: Arc::clone(&moment.host),
+            iteration: moment.iteration,
+            unix_ms: moment.unix_ms,
+        }
+    }
+
+    /// The origin as records have it; `files` are the names of the inputs.
+    #[must_use]
+    pub fn to_mark(&self, files: &[String]) -> MomentRef {
         MomentRef {
             file: files.get(self.input).cloned().unwrap_or_default(),
             run: Arc::clone(&self.run),
@@ -37,7 +50,7 @@ impl Origin {
     }
 }
 
-/// The moment as this machine's zone shows it; 1970 for one that no calendar has.
+/// The time in this machine's zone; 1970 for a time outside the calendar.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of any year are below 2^53")]
 pub fn local_stamp(unix_ms: i64) -> Stamp {
@@ -45,25 +58,25 @@ pub fn local_stamp(unix_ms: i64) -> Stamp {
     stamp.or_else(|| Stamp::from_unix_seconds(0.0)).unwrap_or_else(Stamp::now)
 }
 
-/// What was measured.
+/// The measured values.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MeasuredData {
-    /// A process and everything below it.
+    /// A process tree.
     Tree(Arc<Tree>),
     /// The objects of a Python process.
     Census(Arc<Census>),
 }
 
-/// A measurement and its place.
+/// A measurement and its origin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
-    /// Where and when.
-    pub at: Origin,
-    /// What.
-    pub what: MeasuredData,
+    /// The origin.
+    pub origin: Origin,
+    /// The values.
+    pub data: MeasuredData,
 }
 
-/// Who a measurement is of: two of one key follow each other in time.
+/// Identifies measurements of the same process in the same run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MeasurementKey {
     /// A tree or a census.
@@ -72,62 +85,65 @@ pub struct MeasurementKey {
     pub run: Arc<str>,
     /// The root of the tree, or the process.
     pub pid: u32,
-    /// When that began.
+    /// The start of that process.
     pub start: u64,
 }
 
 impl Measurement {
-    /// The measurement in a moment of a log, if it is one.
+    /// The measurement of a moment; `None` for events, failures and differences.
     #[must_use]
     pub fn from_moment(moment: Moment) -> Option<Self> {
-        let what = match moment.what {
+        let origin = Origin::of_moment(&moment);
+        let data = match moment.what {
             What::Tree(tree) => MeasuredData::Tree(Arc::new(tree)),
             What::Census(census) => MeasuredData::Census(Arc::new(census)),
             What::Event(_) | What::Diff(_) | What::Failed(_) => return None,
         };
-        let at = Origin {
-            input: moment.input,
-            line: moment.line,
-            run: moment.run,
-            host: moment.host,
-            iteration: moment.iteration,
-            unix_ms: moment.unix_ms,
-        };
-        Some(Self { at, what })
+        Some(Self { origin, data })
     }
 
-    /// Who it is of.
+    /// The tree, if it is one.
+    #[must_use]
+    pub fn tree(&self) -> Option<&Tree> {
+        if let MeasuredData::Tree(tree) = &self.data { Some(tree) } else { None }
+    }
+
+    /// The census, if it is one.
+    #[must_use]
+    pub fn census(&self) -> Option<&Census> {
+        if let MeasuredData::Census(census) = &self.data { Some(census) } else { None }
+    }
+
+    /// The key of the process that was measured.
     #[must_use]
     pub fn key(&self) -> MeasurementKey {
-        let (is_tree, pid, start) = match &self.what {
+        let (is_tree, pid, start) = match &self.data {
             MeasuredData::Tree(tree) => {
                 let root = tree.processes.first();
                 (true, root.map_or(0, |root| root.pid), root.map_or(0, |root| root.start))
             }
             MeasuredData::Census(census) => (false, census.pid, census.start),
         };
-        MeasurementKey { is_tree, run: Arc::clone(&self.at.run), pid, start }
+        MeasurementKey { is_tree, run: Arc::clone(&self.origin.run), pid, start }
     }
 
-    /// Takes over what was not measured this time from the measurement before of the same key: of each process that is in both
-    /// its last known proportional, unique and swapped size and its threads, which memmon reads in turn.
-    pub fn fill_from_previous(&mut self, before: &Self) {
-        let (MeasuredData::Tree(now), MeasuredData::Tree(before)) = (&mut self.what, &before.what) else {
-            return;
-        };
+    /// Fills in PSS, USS, swap and threads from the measurement before: memmon does not read them for every process each time.
+    pub fn fill_from_previous(&mut self, previous: &Self) {
+        let (MeasuredData::Tree(now), Some(previous)) = (&mut self.data, previous.tree()) else { return };
         let Some(now) = Arc::get_mut(now) else { return };
-        // Nearly always the same processes in the same order; only where that is not so a table pays.
+        // Mostly the same processes in the same order: the table is only made where they are not.
         let mut table: Option<HashMap<(u32, u64), &Process>> = None;
         for (index, process) in now.processes.iter_mut().enumerate() {
-            let same = |other: &&Process| (other.pid, other.start) == (process.pid, process.start);
-            let known = before.processes.get(index).filter(same).or_else(|| {
+            let identity = (process.pid, process.start);
+            let same = previous.processes.get(index).filter(|other| (other.pid, other.start) == identity);
+            let known = same.or_else(|| {
                 let table = table.get_or_insert_with(|| {
-                    before.processes.iter().map(|process| ((process.pid, process.start), process)).collect()
+                    previous.processes.iter().map(|process| ((process.pid, process.start), process)).collect()
                 });
-                table.get(&(process.pid, process.start)).copied()
+                table.get(&identity).copied()
             });
             if let Some(known) = known {
-                // What shrank below the size that was read then has other sizes now.
+                // A process whose RSS fell below the earlier PSS has another PSS now.
                 let fits = |size: &u64| process.rss_bytes.is_none_or(|rss| *size <= rss);
                 process.pss_bytes = process.pss_bytes.or(known.pss_bytes.filter(fits));
                 process.uss_bytes = process.uss_bytes.or(known.uss_bytes.filter(fits));
@@ -138,62 +154,95 @@ impl Measurement {
     }
 }
 
+/// The lists of a census.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ListKind {
+    /// Objects by type.
+    Type,
+    /// Objects by module.
+    Module,
+    /// Objects by holder.
+    Holder,
+    /// Caches.
+    Cache,
+}
+
+impl ListKind {
+    /// The name of the kind in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::Module => "module",
+            Self::Holder => "holder",
+            Self::Cache => "cache",
+        }
+    }
+}
+
 /// A row of a list of a census.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListRow<'a> {
-    /// What is counted.
+    /// The name.
     pub name: &'a Arc<str>,
-    /// How many there are of it; of a cache, how many entries.
+    /// The number of objects, or of entries of a cache.
     pub count: u64,
     /// Their size; `None` if it was not measured.
     pub size_bytes: Option<u64>,
 }
 
-/// A list of a census, and whether there may be more than it has.
-pub type CensusList<'a> = (Vec<ListRow<'a>>, bool);
-
-/// The objects by type.
-#[must_use]
-pub fn types(census: &Census) -> CensusList<'_> {
-    (rows(&census.types), census.types_cut)
+/// A list of a census.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CensusList<'a> {
+    /// The kind of its rows.
+    pub kind: ListKind,
+    /// The rows.
+    pub rows: Vec<ListRow<'a>>,
+    /// Whether rows are missing, or the whole list.
+    pub is_truncated: bool,
 }
 
-/// The objects by module. An empty list beside objects is one that was not made.
+/// The lists of a census.
 #[must_use]
-pub fn modules(census: &Census) -> CensusList<'_> {
-    let is_missing = census.modules.is_empty() && census.total_objects > 0;
-    (rows(&census.modules), census.modules_cut || is_missing)
-}
-
-/// The objects by what holds them. Of what was not looked at nothing is known.
-#[must_use]
-pub fn holders(census: &Census) -> CensusList<'_> {
-    let holders = census.holders.as_deref();
-    (rows(holders.unwrap_or_default()), census.holders_cut || holders.is_none())
-}
-
-/// The caches. Where none was looked for nothing is known.
-#[must_use]
-pub fn caches(census: &Census) -> CensusList<'_> {
+pub fn census_lists(census: &Census) -> [CensusList<'_>; 4] {
+    // An empty list of modules beside objects was not made.
+    let modules = Some(&*census.modules).filter(|modules| !modules.is_empty() || census.total_objects == 0);
     let caches = census.caches.as_deref();
-    let rows = caches.unwrap_or_default().iter().map(|c| ListRow {
-        name: &c.name,
-        count: c.entries,
-        size_bytes: c.size_bytes,
+    let cache_rows = caches.unwrap_or_default().iter().map(|cache| ListRow {
+        name: &cache.name,
+        count: cache.entries,
+        size_bytes: cache.size_bytes,
     });
-    (rows.collect(), census.caches_cut || caches.is_none())
+    [
+        total_list(ListKind::Type, Some(&census.types), census.types_cut),
+        total_list(ListKind::Module, modules, census.modules_cut),
+        total_list(ListKind::Holder, census.holders.as_deref(), census.holders_cut),
+        CensusList {
+            kind: ListKind::Cache,
+            rows: cache_rows.collect(),
+            is_truncated: census.caches_cut || caches.is_none(),
+        },
+    ]
 }
 
-fn rows(totals: &[Total]) -> Vec<ListRow<'_>> {
-    totals.iter().map(|t| ListRow { name: &t.name, count: t.count, size_bytes: Some(t.size_bytes) }).collect()
+fn total_list(kind: ListKind, totals: Option<&[Total]>, is_truncated: bool) -> CensusList<'_> {
+    let rows = totals.unwrap_or_default().iter().map(|total| ListRow {
+        name: &total.name,
+        count: total.count,
+        size_bytes: Some(total.size_bytes),
+    });
+    CensusList { kind, rows: rows.collect(), is_truncated: is_truncated || totals.is_none() }
 }
 
-/// Measurements of one moment, in their order: trees first.
-pub type Measurements = Vec<Measurement>;
+/// The resident size that Python objects do not explain; `None` if either is unknown.
+#[must_use]
+pub fn native_bytes(census: &Census) -> Option<u64> {
+    Some(census.rss_bytes?.saturating_sub(census.total_size_bytes?))
+}
 
 #[cfg(test)]
 pub mod testing {
-    //! Moments for tests.
+    //! Measurements for tests.
 
     use super::*;
     use common::log::Cache;
@@ -213,7 +262,7 @@ pub mod testing {
         }
     }
 
-    /// A tree of these, with their sum.
+    /// A tree of these processes, with their sum.
     pub fn tree(processes: &[Process]) -> MeasuredData {
         MeasuredData::Tree(Arc::new(Tree {
             processes: processes.to_vec(),
@@ -226,7 +275,7 @@ pub mod testing {
         }))
     }
 
-    /// A census of process 1 with these types, each of a count and a size in bytes.
+    /// A census of process 1 with these types: name, count, bytes.
     pub fn census(types: &[(&str, u64, u64)], is_cut: bool) -> Census {
         let total =
             |&(name, count, size_bytes): &(&str, u64, u64)| Total { name: name.into(), count, size_bytes };
@@ -253,7 +302,7 @@ pub mod testing {
         }
     }
 
-    /// The same with these holders, and caches of a number of entries and a size if it is known.
+    /// A census with holders, and caches of so many entries and a size if it is known.
     pub fn census_with_holders(
         types: &[(&str, u64, u64)],
         holders: &[(&str, u64, u64)],
@@ -272,11 +321,12 @@ pub mod testing {
         }
     }
 
-    /// It, measured at the second `iteration` of `run`.
-    pub fn measurement(run: &str, iteration: u64, what: MeasuredData) -> Measurement {
+    /// A measurement at the second `iteration` of `run`.
+    pub fn measurement(run: &str, iteration: u64, data: MeasuredData) -> Measurement {
         let unix_ms = i64::try_from(iteration).unwrap() * 1000;
-        let at = Origin { input: 0, line: iteration, run: run.into(), host: "h".into(), iteration, unix_ms };
-        Measurement { at, what }
+        let origin =
+            Origin { input: 0, line: iteration, run: run.into(), host: "h".into(), iteration, unix_ms };
+        Measurement { origin, data }
     }
 }
 
@@ -286,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_in_turn_is_kept_until_it_is_read_again_and_only_for_the_same_process() {
+    fn unread_values_come_from_same_process() {
         let mut first = process(1, 10, "a", 5);
         (first.pss_bytes, first.threads) = (Some(7), Some(2));
         let mut other = process(2, 10, "b", 5);
@@ -294,16 +344,16 @@ mod tests {
         let before = measurement("r", 1, tree(&[first, other]));
         let mut fresh = process(1, 10, "a", 6);
         fresh.threads = Some(3);
-        // The second has a number that was used again, and the order changed.
+        // The pid of the second was reused, and the order changed.
         let mut now = measurement("r", 2, tree(&[process(2, 11, "b", 6), fresh]));
         now.fill_from_previous(&before);
-        let MeasuredData::Tree(tree) = &now.what else { panic!() };
+        let MeasuredData::Tree(tree) = &now.data else { panic!() };
         assert_eq!((tree.processes[1].pss_bytes, tree.processes[1].threads), (Some(7), Some(3)));
         assert_eq!((tree.processes[0].pss_bytes, tree.processes[0].threads), (None, None));
     }
 
     #[test]
-    fn moments_beyond_every_calendar_have_a_stamp_too() {
+    fn any_time_has_a_stamp() {
         for unix_ms in [i64::MIN, -1, 0, 1_795_526_700_000, i64::MAX] {
             assert!(!local_stamp(unix_ms).to_string().is_empty());
         }

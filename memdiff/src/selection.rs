@@ -1,7 +1,6 @@
-//! Which moments of the logs are compared: the first, the last, those the user named; or each with the one before.
+//! Selects the moments of a log that are compared: the first, the last, those the user named; or each with an earlier one.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use common::cli::Failure;
@@ -9,37 +8,41 @@ use common::record::EventKind;
 use jiff::tz::TimeZone;
 
 use crate::cli::MomentArg;
-use crate::measurement::{Measurement, MeasurementKey, Measurements, local_stamp};
+use crate::measurement::{Measurement, MeasurementKey, local_stamp};
 
-/// Roots and Python processes that are kept of one input; of more, those seen least lately are forgotten.
+/// The most roots and Python processes that are kept of one input; above it the half that was not measured for longest goes.
 const MAX_MEASUREMENTS: usize = 4096;
 
-/// Runs of an input that are remembered: one that comes again is then known to run beside the others.
+/// The number of runs of an input that are remembered, to recognize runs that alternate.
 const MAX_RUNS: usize = 16;
 
-/// How near to a time of day the first or last moment of a log must be to stand for it, in milliseconds.
-const TOLERANCE_MS: i64 = 60_000;
+/// The farthest that the first or last moment of a log may be from a time that the user named.
+const TOLERANCE_MS: u64 = 60_000;
 
-/// Measurements by who they are of.
+/// The latest measurement of each process.
 #[derive(Debug, Default)]
 struct MeasurementStore {
-    entries: HashMap<MeasurementKey, StoredMeasurement>,
+    entries: HashMap<MeasurementKey, Stored>,
     sequence: u64,
 }
 
 #[derive(Debug)]
-struct StoredMeasurement {
+struct Stored {
     measurement: Measurement,
-    /// When it came, relative to others.
+    /// The order in which measurements came.
     sequence: u64,
-    /// Whether the process was said to have ended.
-    ended: bool,
+    /// Whether the end of the process was recorded.
+    has_ended: bool,
 }
 
 impl MeasurementStore {
+    fn get(&self, key: &MeasurementKey) -> Option<&Measurement> {
+        self.entries.get(key).map(|stored| &stored.measurement)
+    }
+
     fn insert(&mut self, key: MeasurementKey, measurement: Measurement) {
         self.sequence += 1;
-        self.entries.insert(key, StoredMeasurement { measurement, sequence: self.sequence, ended: false });
+        self.entries.insert(key, Stored { measurement, sequence: self.sequence, has_ended: false });
         if self.entries.len() > MAX_MEASUREMENTS {
             let mut sequences: Vec<u64> = self.entries.values().map(|stored| stored.sequence).collect();
             sequences.sort_unstable();
@@ -48,47 +51,42 @@ impl MeasurementStore {
         }
     }
 
-    fn insert_first(&mut self, key: MeasurementKey, measurement: &Measurement) {
-        if self.entries.len() < MAX_MEASUREMENTS && !self.entries.contains_key(&key) {
-            self.insert(key, measurement.clone());
-        }
+    /// Removes measurements of one kind from other runs.
+    fn retain_runs(&mut self, is_tree: bool, is_kept: impl Fn(&Arc<str>) -> bool) {
+        self.entries.retain(|key, _| key.is_tree != is_tree || is_kept(&key.run));
     }
 
-    fn keep_runs(&mut self, is_tree: bool, runs: &[Arc<str>]) {
-        self.entries.retain(|key, _| key.is_tree != is_tree || runs.contains(&key.run));
-    }
-
-    /// What is of these runs, trees first, in the order in which it came. Roots that ended are left out if others of
-    /// their kind did not.
-    fn side(&self, runs: impl Fn(bool) -> Vec<Arc<str>>) -> Measurements {
-        let mut found: Vec<(&MeasurementKey, &StoredMeasurement)> = Vec::new();
+    /// The measurements of these runs, trees first, in the order in which they came. Processes that ended are left out if others of their kind
+    /// did not.
+    fn of_runs(&self, runs: impl Fn(bool) -> Vec<Arc<str>>) -> Vec<Measurement> {
+        let mut found: Vec<(bool, &Stored)> = Vec::new();
         for is_tree in [true, false] {
             let runs = runs(is_tree);
-            let of_kind =
-                self.entries.iter().filter(|(key, _)| key.is_tree == is_tree && runs.contains(&key.run));
-            let of_kind: Vec<(&MeasurementKey, &StoredMeasurement)> = of_kind.collect();
-            let any_lives = of_kind.iter().any(|(_, stored)| !stored.ended);
-            found.extend(of_kind.into_iter().filter(|(_, stored)| !stored.ended || !any_lives));
+            let of_kind = self.entries.iter().filter(|(key, _)| key.is_tree == is_tree);
+            let of_kind: Vec<_> = of_kind.filter(|(key, _)| runs.contains(&key.run)).collect();
+            let any_lives = of_kind.iter().any(|(_, stored)| !stored.has_ended);
+            let shown = of_kind.into_iter().filter(|(_, stored)| !stored.has_ended || !any_lives);
+            found.extend(shown.map(|(_, stored)| (!is_tree, stored)));
         }
-        found.sort_by_key(|(key, stored)| (!key.is_tree, stored.sequence));
+        found.sort_by_key(|(is_census, stored)| (*is_census, stored.sequence));
         found.into_iter().map(|(_, stored)| stored.measurement.clone()).collect()
     }
 }
 
-/// The runs of one kind of record in an input, as they come. Mostly one follows the other; two that take turns run beside each
-/// other, as when two monitors append to one file, and count together.
+/// The runs of one kind of record in an input. Mostly they follow each other. Runs that alternate, as of two monitors that append to one file,
+/// count as one.
 #[derive(Debug, Default)]
 struct RunSequence {
     known: Vec<Arc<str>>,
-    /// Those that run now.
+    /// The latest run, and those that alternate with it.
     active: Vec<Arc<str>>,
-    /// The first, and those that ran beside it.
+    /// The first run, and those that alternated with it.
     first: Vec<Arc<str>>,
     last: Option<Arc<str>>,
 }
 
 impl RunSequence {
-    /// Takes note of a record of `run`; whether that is a run never seen.
+    /// Adds the run of a record; returns whether it is a new run.
     fn observe(&mut self, run: &Arc<str>) -> bool {
         if self.last.as_ref() == Some(run) {
             return false;
@@ -99,9 +97,9 @@ impl RunSequence {
                 self.active.push(Arc::clone(run));
             }
             if self.active.iter().any(|run| self.first.contains(run)) {
-                let beside = self.active.iter().filter(|run| !self.first.contains(run)).cloned();
-                let beside: Vec<Arc<str>> = beside.collect();
-                self.first.extend(beside);
+                let others = self.active.iter().filter(|run| !self.first.contains(run));
+                let others: Vec<Arc<str>> = others.cloned().collect();
+                self.first.extend(others);
             }
             return false;
         }
@@ -127,91 +125,82 @@ pub struct InputSelection {
     searches: Vec<MomentSearch>,
 }
 
-#[derive(Debug)]
-struct MomentSearch {
-    pick: MomentArg,
-    store: MeasurementStore,
-    /// For times: what each was chosen for, and how far it is from it.
-    distances: HashMap<MeasurementKey, (i64, u64)>,
-}
-
 impl InputSelection {
-    /// Follows an input in which these moments are wanted beside the first and the last.
+    /// Selects the first and the last moment of an input, and these.
     #[must_use]
-    pub fn new(searches: &[MomentArg]) -> Self {
-        let search_result = |pick: &MomentArg| MomentSearch {
-            pick: pick.clone(),
-            store: MeasurementStore::default(),
+    pub fn new(wanted: &[MomentArg]) -> Self {
+        let search = |moment: &MomentArg| MomentSearch {
+            wanted: moment.clone(),
+            found: MeasurementStore::default(),
             distances: HashMap::new(),
         };
-        Self { searches: searches.iter().map(search_result).collect(), ..Self::default() }
+        Self { searches: wanted.iter().map(search).collect(), ..Self::default() }
     }
 
-    /// Takes in a measurement; the next of the same input.
+    /// Adds the next measurement of the input.
     pub fn add(&mut self, mut measurement: Measurement) {
         let key = measurement.key();
         let runs = if key.is_tree { &mut self.trees } else { &mut self.censuses };
         if runs.observe(&key.run) {
-            let (known, first) = (&runs.known, &runs.first);
             for store in [&mut self.first, &mut self.last] {
-                store.entries.retain(|other, _| {
-                    other.is_tree != key.is_tree || known.contains(&other.run) || first.contains(&other.run)
-                });
+                store.retain_runs(key.is_tree, |run| runs.known.contains(run) || runs.first.contains(run));
             }
         }
-        let before = self.last.entries.get(&key).map(|stored| &stored.measurement);
-        if let Some(before) = before {
-            measurement.fill_from_previous(before);
+        let previous = self.last.get(&key);
+        if let Some(previous) = previous {
+            measurement.fill_from_previous(previous);
         }
         for search in &mut self.searches {
-            search.offer(&key, before, &measurement, &runs.active);
+            search.offer(&key, previous, &measurement, &runs.active);
         }
-        self.first.insert_first(key.clone(), &measurement);
+        if self.first.entries.len() < MAX_MEASUREMENTS && !self.first.entries.contains_key(&key) {
+            self.first.insert(key.clone(), measurement.clone());
+        }
         self.last.insert(key, measurement);
     }
 
-    /// Takes note of what happened to a process.
+    /// Adds an event of a process.
     pub fn add_event(&mut self, run: &Arc<str>, event: EventKind, pid: u32) {
         if event == EventKind::Exited {
-            let of_it = self.last.entries.iter_mut().filter(|(key, _)| key.is_tree && key.pid == pid);
-            of_it.filter(|(key, _)| key.run == *run).for_each(|(_, stored)| stored.ended = true);
+            let trees = self.last.entries.iter_mut().filter(|(key, _)| key.is_tree && key.pid == pid);
+            trees.filter(|(key, _)| key.run == *run).for_each(|(_, stored)| stored.has_ended = true);
         }
     }
 
     /// The first moment of every process of the first run.
     #[must_use]
-    pub fn first(&self) -> Measurements {
-        self.first.side(|is_tree| self.runs(is_tree).first.clone())
+    pub fn first(&self) -> Vec<Measurement> {
+        self.first.of_runs(|is_tree| self.runs(is_tree).first.clone())
     }
 
     /// The last moment of every process of the last run.
     #[must_use]
-    pub fn last(&self) -> Measurements {
-        self.last.side(|is_tree| self.runs(is_tree).active.clone())
+    pub fn last(&self) -> Vec<Measurement> {
+        self.last.of_runs(|is_tree| self.runs(is_tree).active.clone())
     }
 
-    /// The moment that was asked for as the `index`th; `None` if not so many were. `file` is the input's name, for the error.
+    /// The wanted moment of this index; `None` if fewer were wanted. `file` is the name of the input, for the error.
     ///
     /// # Errors
-    /// If the log has no such moment, with those it has; if it has none at all.
-    pub fn search_result(&self, index: usize, file: &str) -> Result<Option<Measurements>, Failure> {
-        let Some(search_result) = self.searches.get(index) else { return Ok(None) };
-        let side = search_result.store.side(|is_tree| {
-            let runs = search_result.store.entries.keys().filter(|key| key.is_tree == is_tree);
-            runs.map(|key| Arc::clone(&key.run)).collect()
+    /// If the log has no such moment. The hint says which moments it has.
+    pub fn wanted(&self, index: usize, file: &str) -> Result<Option<Vec<Measurement>>, Failure> {
+        let Some(search) = self.searches.get(index) else { return Ok(None) };
+        let found = search.found.of_runs(|is_tree| {
+            let keys = search.found.entries.keys().filter(|key| key.is_tree == is_tree);
+            keys.map(|key| Arc::clone(&key.run)).collect()
         });
-        if !side.is_empty() {
-            return Ok(Some(side));
+        if !found.is_empty() {
+            return Ok(Some(found));
         }
-        let moments = |side: &Measurements| {
-            let at = side.iter().map(|measurement| &measurement.at).max_by_key(|at| at.unix_ms);
-            at.map_or_else(String::new, |at| {
-                format!("{} (#{})", local_stamp(at.unix_ms).format("%F %T"), at.iteration)
+        let describe = |measurements: &[Measurement]| {
+            let origin = measurements.iter().map(|m| &m.origin).max_by_key(|origin| origin.unix_ms);
+            origin.map_or_else(String::new, |origin| {
+                format!("{} (#{})", local_stamp(origin.unix_ms).format("%F %T"), origin.iteration)
             })
         };
         Err(Failure::new(
-            format!("{file}: it has no moment {}", search_result.pick.text()),
-            format!("it goes from {} to {}", moments(&self.first()), moments(&self.last())),
+            format!("{file}: no moment {}", search.wanted.text()),
+            format!("the log goes from {} to {}", describe(&self.first()), describe(&self.last())),
         ))
     }
 
@@ -220,44 +209,43 @@ impl InputSelection {
     }
 }
 
+/// The search for a moment that the user named.
+#[derive(Debug)]
+struct MomentSearch {
+    wanted: MomentArg,
+    found: MeasurementStore,
+    /// The time that each found measurement was chosen for, and its distance in milliseconds.
+    distances: HashMap<MeasurementKey, (i64, u64)>,
+}
+
 impl MomentSearch {
     fn offer(
         &mut self,
         key: &MeasurementKey,
-        before: Option<&Measurement>,
+        previous: Option<&Measurement>,
         measurement: &Measurement,
         active: &[Arc<str>],
     ) {
-        let targets = match &self.pick {
+        let now = measurement.origin.unix_ms;
+        let before = previous.map(|previous| previous.origin.unix_ms);
+        let targets = match &self.wanted {
             MomentArg::Iteration(number) => {
-                if measurement.at.iteration == *number {
+                if measurement.origin.iteration == *number {
                     self.keep(key, measurement, active);
                 }
                 return;
             }
             MomentArg::Moment { unix_ms, .. } => vec![*unix_ms],
-            // The time of the day of either: the two may stand on both sides of midnight.
+            // On the day of either: midnight may be between the two.
             MomentArg::Clock { seconds, .. } => {
-                let moments = std::iter::once(measurement).chain(before);
-                moments.filter_map(|measurement| time_of_day(measurement.at.unix_ms, *seconds)).collect()
+                std::iter::once(now).chain(before).filter_map(|at| time_of_day(at, *seconds)).collect()
             }
         };
         for target in targets {
-            let is_near = |measurement: &&Measurement| {
-                measurement.at.unix_ms.abs_diff(target) <= TOLERANCE_MS.unsigned_abs()
-            };
-            let passed = before
-                .filter(|before| before.at.unix_ms < target && target <= measurement.at.unix_ms)
-                .map(|before| [before, measurement]);
-            match passed {
-                Some(both) => both
-                    .into_iter()
-                    .for_each(|measurement| self.keep_if_nearer(key, measurement, target, active)),
-                None => {
-                    let near = Some(measurement).filter(is_near);
-                    near.into_iter()
-                        .for_each(|measurement| self.keep_if_nearer(key, measurement, target, active));
-                }
+            let passed = previous.filter(|_| before.is_some_and(|before| before < target) && target <= now);
+            let is_candidate = passed.is_some() || now.abs_diff(target) <= TOLERANCE_MS;
+            for candidate in passed.into_iter().chain(is_candidate.then_some(measurement)) {
+                self.keep_if_nearer(key, candidate, target, active);
             }
         }
     }
@@ -269,29 +257,24 @@ impl MomentSearch {
         target: i64,
         active: &[Arc<str>],
     ) {
-        let distance = measurement.at.unix_ms.abs_diff(target);
-        match self.distances.entry(key.clone()) {
-            Entry::Occupied(entry) if entry.get().0 == target && entry.get().1 <= distance => return,
-            Entry::Occupied(mut entry) => {
-                entry.insert((target, distance));
-            }
-            Entry::Vacant(entry) => {
-                entry.insert((target, distance));
-            }
+        let distance = measurement.origin.unix_ms.abs_diff(target);
+        let known = self.distances.get(key);
+        if known.is_some_and(|(other, least)| *other == target && *least <= distance) {
+            return;
         }
+        self.distances.insert(key.clone(), (target, distance));
         self.keep(key, measurement, active);
-        let stored = &self.store.entries;
-        self.distances.retain(|key, _| stored.contains_key(key));
+        let found = &self.found.entries;
+        self.distances.retain(|key, _| found.contains_key(key));
     }
 
     fn keep(&mut self, key: &MeasurementKey, measurement: &Measurement, active: &[Arc<str>]) {
-        self.store.insert(key.clone(), measurement.clone());
-        self.store.keep_runs(key.is_tree, active);
+        self.found.insert(key.clone(), measurement.clone());
+        self.found.retain_runs(key.is_tree, |run| active.contains(run));
     }
 }
 
-/// When the clock shows that many seconds since midnight on the day of `unix_ms`, in this machine's zone. `None` for moments
-/// outside the calendar.
+/// The time, so many seconds after midnight, on the day of `unix_ms` in this machine's zone. `None` for moments outside the calendar.
 fn time_of_day(unix_ms: i64, seconds: u32) -> Option<i64> {
     let zone = TimeZone::system();
     let date = zone.to_datetime(jiff::Timestamp::from_millisecond(unix_ms).ok()?).date();
@@ -300,47 +283,48 @@ fn time_of_day(unix_ms: i64, seconds: u32) -> Option<i64> {
     Some(zone.to_timestamp(date.at(hour, minute, second, 0)).ok()?.as_millisecond())
 }
 
-/// Each record with the one before of the same process, or with the `every`th before.
+/// Pairs each measurement with the one of the same process so many records before.
 #[derive(Debug)]
 pub struct SuccessivePairs {
-    every: usize,
-    store: MeasurementStore,
+    distance: usize,
+    /// The earlier measurement of the next pair.
+    earlier: MeasurementStore,
     counts: HashMap<MeasurementKey, usize>,
-    /// What was read last, which a later one may need, if that is not what it is compared with.
+    /// The last measurement, from which later ones are filled in.
     latest: MeasurementStore,
 }
 
 impl SuccessivePairs {
-    /// Pairs that are `every` records apart; at least 1.
+    /// Pairs that are `distance` records apart; at least 1.
     #[must_use]
-    pub fn new(every: usize) -> Self {
+    pub fn new(distance: usize) -> Self {
         Self {
-            every: every.max(1),
-            store: MeasurementStore::default(),
+            distance: distance.max(1),
+            earlier: MeasurementStore::default(),
             counts: HashMap::new(),
             latest: MeasurementStore::default(),
         }
     }
 
-    /// The earlier one, and this, if it is its turn.
-    pub fn next(&mut self, mut measurement: Measurement) -> Option<(Measurement, Measurement)> {
+    /// Adds a measurement; returns the pair that it completes.
+    pub fn add(&mut self, mut measurement: Measurement) -> Option<(Measurement, Measurement)> {
         let key = measurement.key();
-        if let Some(before) = self.latest.entries.get(&key) {
-            measurement.fill_from_previous(&before.measurement);
+        if let Some(previous) = self.latest.get(&key) {
+            measurement.fill_from_previous(previous);
         }
         self.latest.insert(key.clone(), measurement.clone());
         let count = self.counts.entry(key.clone()).or_insert(0);
         *count += 1;
-        if *count != 1 && !(*count - 1).is_multiple_of(self.every) {
+        if !(*count - 1).is_multiple_of(self.distance) {
             return None;
         }
-        let before = self.store.entries.remove(&key).map(|stored| stored.measurement);
-        self.store.insert(key, measurement.clone());
+        let earlier = self.earlier.entries.remove(&key).map(|stored| stored.measurement);
+        self.earlier.insert(key, measurement.clone());
         if self.counts.len() > MAX_MEASUREMENTS {
-            let stored = &self.store.entries;
-            self.counts.retain(|key, _| stored.contains_key(key));
+            let kept = &self.earlier.entries;
+            self.counts.retain(|key, _| kept.contains_key(key));
         }
-        before.map(|before| (before, measurement))
+        earlier.map(|earlier| (earlier, measurement))
     }
 }
 
@@ -363,16 +347,16 @@ mod tests {
         selection
     }
 
-    fn shown(side: &Measurements) -> Vec<(String, u64, u32)> {
+    fn shown(side: &[Measurement]) -> Vec<(String, u64, u32)> {
         side.iter()
             .map(|measurement| {
-                (measurement.at.run.to_string(), measurement.at.iteration, measurement.key().pid)
+                (measurement.origin.run.to_string(), measurement.origin.iteration, measurement.key().pid)
             })
             .collect()
     }
 
     #[test]
-    fn a_log_has_a_first_and_a_last_moment_of_each_root() {
+    fn each_root_has_first_and_last() {
         let log = [at("r", 1), other("r", 1, 2), at("r", 2), at("r", 3), other("r", 3, 2), at("r", 4)];
         let selection = select(&[], &log);
         assert_eq!(shown(&selection.first()), [("r".into(), 1, 1), ("r".into(), 1, 2)]);
@@ -380,14 +364,14 @@ mod tests {
     }
 
     #[test]
-    fn of_two_runs_the_first_begins_and_the_last_ends() {
+    fn first_run_begins_last_run_ends() {
         let selection = select(&[], &[at("a", 1), at("a", 2), other("b", 1, 7), other("b", 2, 7)]);
         assert_eq!(shown(&selection.first()), [("a".into(), 1, 1)]);
         assert_eq!(shown(&selection.last()), [("b".into(), 2, 7)]);
     }
 
     #[test]
-    fn two_runs_that_take_turns_count_together() {
+    fn alternating_runs_count_together() {
         let log = [at("a", 1), other("b", 1, 7), at("a", 2), other("b", 2, 7), at("a", 3)];
         let selection = select(&[], &log);
         assert_eq!(shown(&selection.first()), [("a".into(), 1, 1), ("b".into(), 1, 7)]);
@@ -395,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_ended_is_gone_unless_all_did() {
+    fn ended_root_is_left_out() {
         let mut selection = select(&[], &[at("r", 1), other("r", 1, 2), at("r", 2), other("r", 2, 2)]);
         selection.add_event(&"r".into(), EventKind::Exited, 2);
         assert_eq!(shown(&selection.last()), [("r".into(), 2, 1)]);
@@ -404,11 +388,11 @@ mod tests {
     }
 
     #[test]
-    fn iterations_and_times_are_found_and_what_is_not_there_is_told() {
+    fn named_moments_are_found() {
         let log: Vec<Measurement> = (1..=5).map(|iteration| at("r", iteration * 100)).collect();
         let moment = |unix_ms| MomentArg::Moment { unix_ms, text: "then".into() };
         let found = |pick: MomentArg| {
-            let side = select(&[pick], &log).search_result(0, "log").map(Option::unwrap);
+            let side = select(&[pick], &log).wanted(0, "log").map(Option::unwrap);
             side.map(|side| shown(&side)).map_err(|failure| failure.what)
         };
         assert_eq!(found(MomentArg::Iteration(300)), Ok(vec![("r".into(), 300, 1)]));
@@ -417,12 +401,12 @@ mod tests {
         // A little before the first and after the last is near enough; a lot is not.
         assert_eq!(found(moment(45_000)), Ok(vec![("r".into(), 100, 1)]));
         assert_eq!(found(moment(555_000)), Ok(vec![("r".into(), 500, 1)]));
-        assert_eq!(found(moment(700_000)), Err("log: it has no moment then".into()));
-        assert_eq!(found(MomentArg::Iteration(7)), Err("log: it has no moment 7".into()));
+        assert_eq!(found(moment(700_000)), Err("log: no moment then".into()));
+        assert_eq!(found(MomentArg::Iteration(7)), Err("log: no moment 7".into()));
     }
 
     #[test]
-    fn a_time_of_day_is_that_of_the_last_day_that_comes_by_it() {
+    fn time_of_day_is_on_last_day() {
         const DAY: u64 = 86_400;
         let noon = time_of_day(i64::try_from(10 * DAY).unwrap() * 1000 + 43_200_000, 43_200).unwrap();
         let noon = u64::try_from(noon).unwrap() / 1000;
@@ -430,26 +414,23 @@ mod tests {
         let seconds = [noon - 500, noon + 400, noon + DAY - 300, noon + DAY + 400, noon + 2 * DAY - 9000];
         let log: Vec<Measurement> = seconds.iter().map(|&second| at("r", second)).collect();
         let selection = select(&[MomentArg::Clock { seconds: 43_200, text: "12:00".into() }], &log);
-        assert_eq!(
-            shown(&selection.search_result(0, "log").unwrap().unwrap()),
-            [("r".into(), noon + DAY - 300, 1)]
-        );
+        assert_eq!(shown(&selection.wanted(0, "log").unwrap().unwrap()), [("r".into(), noon + DAY - 300, 1)]);
     }
 
     #[test]
-    fn of_several_runs_that_have_an_iteration_the_last_counts() {
+    fn iteration_is_of_last_run() {
         let selection =
             select(&[MomentArg::Iteration(2)], &[at("a", 1), at("a", 2), at("b", 1), at("b", 2), at("b", 3)]);
-        assert_eq!(shown(&selection.search_result(0, "log").unwrap().unwrap()), [("b".into(), 2, 1)]);
-        assert!(selection.search_result(1, "log").unwrap().is_none());
+        assert_eq!(shown(&selection.wanted(0, "log").unwrap().unwrap()), [("b".into(), 2, 1)]);
+        assert!(selection.wanted(1, "log").unwrap().is_none());
     }
 
     #[test]
-    fn pairs_are_of_one_process_and_so_many_records_apart() {
+    fn pairs_are_of_one_process() {
         let pairs = |every, log: &[Measurement]| -> Vec<(u64, u64)> {
             let mut pairs = SuccessivePairs::new(every);
-            let found = log.iter().cloned().filter_map(|measurement| pairs.next(measurement));
-            found.map(|(before, after)| (before.at.iteration, after.at.iteration)).collect()
+            let found = log.iter().cloned().filter_map(|measurement| pairs.add(measurement));
+            found.map(|(before, after)| (before.origin.iteration, after.origin.iteration)).collect()
         };
         let log: Vec<Measurement> = (1..=7).flat_map(|n| [at("r", n), other("r", n + 10, 2)]).collect();
         assert_eq!(pairs(1, &log[..6]), [(1, 2), (11, 12), (2, 3), (12, 13)]);
@@ -459,17 +440,19 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_by_what_is_kept() {
+    fn memory_of_selection_is_bounded() {
         let mut selection = InputSelection::new(&[]);
         let mut pairs = SuccessivePairs::new(1);
         for pid in 1..20_000 {
             selection.add(other("r", 1, pid));
-            pairs.next(other("r", 1, pid));
+            pairs.add(other("r", 1, pid));
         }
         assert!(
             selection.last.entries.len() <= MAX_MEASUREMENTS
                 && selection.first.entries.len() <= MAX_MEASUREMENTS
         );
-        assert!(pairs.store.entries.len() <= MAX_MEASUREMENTS && pairs.counts.len() <= MAX_MEASUREMENTS + 1);
+        assert!(
+            pairs.earlier.entries.len() <= MAX_MEASUREMENTS && pairs.counts.len() <= MAX_MEASUREMENTS + 1
+        );
     }
 }

@@ -16,7 +16,7 @@ fn bot(iteration: u64, mib: f64) -> String {
 }
 
 #[test]
-fn each_record_of_a_pipe_is_compared_at_once_with_the_one_before() {
+fn pipe_compares_each_record_at_once() {
     let mut running = diff(&["--format", "jsonl"]).start();
     running.write(&bot(1, 5.0));
     for n in 2..5_u32 {
@@ -33,7 +33,7 @@ fn each_record_of_a_pipe_is_compared_at_once_with_the_one_before() {
 }
 
 #[test]
-fn the_standard_input_is_a_log_among_others() {
+fn stdin_is_one_of_the_logs() {
     let folder = tempfile::tempdir().unwrap();
     let before = written(&folder, "before", &bot(1, 5.0));
     let after = bot(9, 50.0);
@@ -48,11 +48,11 @@ fn the_standard_input_is_a_log_among_others() {
 }
 
 #[test]
-fn ctrl_c_ends_a_stream_with_what_was_seen() {
+fn ctrl_c_reports_what_was_read() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut running = diff(&["--trend"]).start();
         running.write(&(1..=150_u32).map(|n| bot(u64::from(n), 10.0 + f64::from(n))).collect::<String>());
-        // A line that is told shows that those before it were read.
+        // The error of this line shows that the lines before it were read.
         running.write("no record\n");
         wait_until(PATIENCE, "all to be read", || running.err().contains("stdin:151: "));
         running.signal(signal);
@@ -67,7 +67,7 @@ fn ctrl_c_ends_a_stream_with_what_was_seen() {
 }
 
 #[test]
-fn verdicts_are_told_in_between_and_what_is_said_last_counts() {
+fn every_shows_verdicts_last_counts() {
     let log: String = (1..=200_u32).map(|n| bot(u64::from(n), 10.0 + f64::from(n.min(90)))).collect();
     let run = diff(&["--trend", "--every", "80"]).stdin(log).run().expect_code(0);
     assert_eq!(run.out().matches(" measurements in ").count(), 3, "{run}");
@@ -77,7 +77,7 @@ fn verdicts_are_told_in_between_and_what_is_said_last_counts() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_a_clean_end() {
+fn closed_stdout_ends_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     let log = written(&folder, "log", &(1..3000).map(|n| bot(n, 5.0)).collect::<String>());
     let mut child = Command::new(bin("memdiff"))
@@ -104,7 +104,7 @@ fn a_reader_that_has_enough_is_a_clean_end() {
 }
 
 #[test]
-fn a_full_disk_is_told() {
+fn full_disk_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let log = written(&folder, "log", &(bot(1, 5.0) + &bot(2, 5.0)));
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -114,7 +114,7 @@ fn a_full_disk_is_told() {
 }
 
 #[test]
-fn on_a_terminal_growth_is_coloured_and_names_are_shortened_to_its_width() {
+fn terminal_gets_colour_and_width() {
     let folder = tempfile::tempdir().unwrap();
     let line = format!("python3 {}/worker.py --last", "very/long/path/".repeat(20));
     let log = sample_logs::tree(RUN, 1, 0, &[(1, 10, "bot", 5.0), (2, 20, &line, 5.0)])

@@ -1,4 +1,4 @@
-//! Logs as they should not be: short, torn, of several runs, by clocks that jump, of failed moments, with hostile names.
+//! Unusual logs: short, torn, of several runs, with clock jumps, failed moments and hostile names.
 
 use super::{diff, error_line, sample_logs, written};
 
@@ -11,7 +11,7 @@ fn bot(run: &str, iteration: u64, seconds: i64, mib: f64) -> String {
 }
 
 #[test]
-fn what_cannot_be_compared_is_said_with_exit_2() {
+fn nothing_to_compare_exits_2() {
     let folder = tempfile::tempdir().unwrap();
     let one = bot(RUN, 1, 0, 5.0);
     for (name, text) in [("one", one.clone()), ("empty", String::new()), ("garbage", "no\nlog\n".to_owned())]
@@ -25,9 +25,9 @@ fn what_cannot_be_compared_is_said_with_exit_2() {
         (&["one", "--trend", "--fail-on", "grown"], "--fail-on grown "),
         (&["empty"], "empty: "),
         (&["missing"], "missing: "),
-        (&["failed"], "failed: no process and no objects were measured in it: "),
-        (&["failed", "--trend"], "failed: no process and no objects were measured: "),
-        (&["two", "--at", "7"], "two: it has no moment 7: it goes from 2026-11-24 12:00:00 (#1) to "),
+        (&["failed"], "failed: no measurements of processes or objects: "),
+        (&["failed", "--trend"], "failed: no measurements of processes or objects: "),
+        (&["two", "--at", "7"], "two: no moment 7: the log goes from 2026-11-24 12:00:00 (#1) to "),
         (&["two", "--fail-on", "growing"], "--fail-on growing needs --trend: "),
         (&["two", "two", "two"], "more than two logs: "),
         (&["-", "-"], "- is given twice: "),
@@ -58,7 +58,7 @@ fn what_cannot_be_compared_is_said_with_exit_2() {
 }
 
 #[test]
-fn moments_are_named_by_number_and_by_time() {
+fn moments_are_named_by_number_and_time() {
     let folder = tempfile::tempdir().unwrap();
     let log: String =
         (0..60_u32).map(|n| bot(RUN, u64::from(n) + 1, i64::from(n) * 60, 10.0 + f64::from(n))).collect();
@@ -85,7 +85,7 @@ fn moments_are_named_by_number_and_by_time() {
 }
 
 #[test]
-fn two_runs_in_one_file_begin_and_end_apart() {
+fn two_runs_in_one_file_stay_apart() {
     let folder = tempfile::tempdir().unwrap();
     let first: String = (1..40).map(|n| bot(RUN, n, 10 * n.cast_signed(), 10.0 + n as f64)).collect();
     let second: String = (1..40)
@@ -102,7 +102,7 @@ fn two_runs_in_one_file_begin_and_end_apart() {
 }
 
 #[test]
-fn clocks_that_jump_and_other_zones_make_no_growth_and_hide_none() {
+fn clock_jumps_make_no_growth() {
     let folder = tempfile::tempdir().unwrap();
     let shift = |log: String, zone: &str| log.replace("+00:00", zone);
     // The same moment in another zone, then back by an hour.
@@ -122,7 +122,7 @@ fn clocks_that_jump_and_other_zones_make_no_growth_and_hide_none() {
 }
 
 #[test]
-fn failed_moments_of_the_older_tool_are_no_zeros() {
+fn failed_legacy_moments_are_gaps() {
     let folder = tempfile::tempdir().unwrap();
     let moment = |n: u64| {
         let types: &[_] = if n % 5 == 4 { &[] } else { &[("dict", 9, 90 << 20), ("list", 7, 700)] };
@@ -139,7 +139,7 @@ fn failed_moments_of_the_older_tool_are_no_zeros() {
 }
 
 #[test]
-fn lists_that_were_cut_make_nothing_new_or_gone() {
+fn diff_of_cut_lists_reports_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let census = |n, name, omitted| {
         sample_logs::census(RUN, n, 10 * i64::from(n as u32), &[("dict", 1, 10), (name, 1, 5 << 20)], omitted)
@@ -154,18 +154,18 @@ fn lists_that_were_cut_make_nothing_new_or_gone() {
             omitted,
         )
     };
-    for (omitted, words, code) in [(true, "listed on one side only", 0), (false, "(gone)", 1)] {
+    for (omitted, mark, code) in [(true, "listed on one side only", 0), (false, "(gone)", 1)] {
         written(&folder, "log", &(census(1, "a.B", omitted) + &census(2, "c.D", omitted)));
         written(&folder, "held", &(held(1, "a._b", omitted) + &held(2, "c._d", omitted)));
         for log in ["log", "held"] {
             let run = diff(&[log]).dir(folder.path()).run().expect_code(code);
-            assert!(run.out().matches(words).count() >= 2, "{run}");
+            assert!(run.out().matches(mark).count() >= 2, "{run}");
         }
     }
 }
 
 #[test]
-fn hostile_names_break_no_format() {
+fn hostile_names_keep_formats_valid() {
     let folder = tempfile::tempdir().unwrap();
     let names = [
         "<script>alert(1)</script>",
@@ -211,8 +211,8 @@ fn hostile_names_break_no_format() {
                     if trend.is_empty() { &["types", "holders", "caches"][..] } else { &["verdicts"] };
                 for list in lists {
                     let rows = record[list].as_array().unwrap();
-                    let told: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
-                    assert!(names.iter().all(|name| told.contains(name)), "{list}: {told:?}");
+                    let found: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+                    assert!(names.iter().all(|name| found.contains(name)), "{list}: {found:?}");
                 }
             } else {
                 assert!(!text.contains(is_harmful), "{format}: {text:?}");

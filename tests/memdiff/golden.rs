@@ -1,4 +1,4 @@
-//! What people see, to the letter: `MEMTOOLS_GOLDENS=write cargo test golden` (or `cargo xtask goldens`) writes it anew.
+//! Output compared letter by letter with goldens, which `cargo xtask goldens` writes.
 
 use super::{diff, sample_logs, written};
 use crate::support::workspace;
@@ -20,7 +20,7 @@ pub fn hold(name: &str, got: &str) {
 }
 
 #[test]
-fn golden_a_week_in_every_format() {
+fn golden_week_in_every_format() {
     let folder = tempfile::tempdir().unwrap();
     let (before, after) = sample_logs::week();
     written(&folder, "before.jsonl", &before);
@@ -35,7 +35,7 @@ fn golden_a_week_in_every_format() {
 }
 
 #[test]
-fn golden_holders_and_caches_in_every_format() {
+fn golden_holders_in_every_format() {
     let folder = tempfile::tempdir().unwrap();
     written(&folder, "log.jsonl", &sample_logs::sessions("00c0ffee00c0ffee", 120));
     for (format, ending) in [("text", "txt"), ("markdown", "md"), ("csv", "csv")] {
@@ -47,7 +47,7 @@ fn golden_holders_and_caches_in_every_format() {
 }
 
 #[test]
-fn golden_a_leak_in_every_format() {
+fn golden_leak_in_every_format() {
     let folder = tempfile::tempdir().unwrap();
     written(&folder, "log.jsonl", &sample_logs::leaking("00c0ffee00c0ffee", 300));
     for (format, ending) in [("text", "txt"), ("markdown", "md")] {

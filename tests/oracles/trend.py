@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes trend.json: series, and what SciPy and pymannkendall say of them.
+"""Writes trend.json: series, and the results of SciPy and pymannkendall for them.
 
     python3 -m venv target/oracle-venv && target/oracle-venv/bin/pip install scipy==1.17.1 pymannkendall==1.4.3
     target/oracle-venv/bin/python tests/oracles/trend.py > tests/oracles/trend.json
 
-`verdicts::slopes_and_tests_are_those_of_scipy` compares. Both give the same for the same seeds; no need to write it anew but for new cases.
+`verdicts::trend_statistics_match_scipy` compares them with ours. The seeds are fixed: write the file anew only for new cases.
 """
 
 import json
@@ -16,7 +16,7 @@ import numpy
 import pymannkendall
 import scipy.stats
 
-# Of what lies exactly on its slope nothing is left to correlate: not a number, written as null.
+# An exact line has no residuals to correlate: not a number, written as null.
 warnings.simplefilter("ignore")
 chance = numpy.random.default_rng(20261124)
 
@@ -39,7 +39,7 @@ def cases():
 def main():
     written = []
     for name, values in cases():
-        # The slopes at times of any distance; the tests, which know only the order, with the slope at equal ones.
+        # Slopes are at irregular times; the tests use the order alone, with the slope at equal distances.
         seconds = numpy.cumsum(chance.uniform(0.5, 3.0, len(values)))
         slope = scipy.stats.theilslopes(values, seconds, 0.95)
         plain = pymannkendall.original_test(values)

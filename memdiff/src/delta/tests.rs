@@ -4,14 +4,14 @@ use common::record::Run;
 use proptest::prelude::*;
 
 use super::*;
+use crate::measurement::MeasuredData;
 use crate::measurement::testing::{census, census_with_holders, measurement, process, tree};
-use crate::measurement::{MeasuredData, Measurements};
 
-fn compared(before: &Measurements, after: &Measurements, bounds: &GrowthThreshold) -> Comparison {
-    compare(Header::now(&Run::start(), 1), before, after, &["log".to_owned()], bounds)
+fn compared(before: &[Measurement], after: &[Measurement], threshold: &GrowthThreshold) -> Comparison {
+    compare(Header::now(&Run::start(), 1), before, after, &["log".to_owned()], threshold)
 }
 
-fn counted(types: &[(&str, u64, u64)], is_cut: bool) -> Measurements {
+fn counted(types: &[(&str, u64, u64)], is_cut: bool) -> Vec<Measurement> {
     vec![measurement("r", 1, MeasuredData::Census(Arc::new(census(types, is_cut))))]
 }
 
@@ -20,7 +20,7 @@ fn rows(changes: &[CountChange]) -> Vec<(&str, Presence, Option<u64>, Option<u64
 }
 
 #[test]
-fn what_one_side_lists_is_new_or_gone_only_if_the_other_list_is_whole() {
+fn truncated_list_gives_unknown_presence() {
     let (some, more) = ([("dict", 3, 300), ("old", 1, 10)], [("dict", 4, 500), ("young", 2, 40)]);
     let whole = compared(&counted(&some, false), &counted(&more, false), &GrowthThreshold::default());
     assert_eq!(
@@ -50,7 +50,7 @@ fn what_one_side_lists_is_new_or_gone_only_if_the_other_list_is_whole() {
 }
 
 #[test]
-fn a_list_of_modules_that_was_not_made_says_nothing() {
+fn missing_modules_list_is_unknown() {
     let mut after = census(&[("dict", 1, 1)], false);
     after.modules.clear();
     let after = vec![measurement("r", 2, MeasuredData::Census(Arc::new(after)))];
@@ -58,7 +58,11 @@ fn a_list_of_modules_that_was_not_made_says_nothing() {
     assert_eq!(rows(&delta.record.modules), [("dict", Presence::Unknown, Some(1), None)]);
 }
 
-fn holding(holders: &[(&str, u64, u64)], caches: &[(&str, u64, Option<u64>)], is_cut: bool) -> Measurements {
+fn holding(
+    holders: &[(&str, u64, u64)],
+    caches: &[(&str, u64, Option<u64>)],
+    is_cut: bool,
+) -> Vec<Measurement> {
     vec![measurement(
         "r",
         1,
@@ -67,7 +71,7 @@ fn holding(holders: &[(&str, u64, u64)], caches: &[(&str, u64, Option<u64>)], is
 }
 
 #[test]
-fn holders_and_caches_are_compared_as_types_are() {
+fn holders_and_caches_are_compared() {
     let before =
         |is_cut| holding(&[("a._old", 1, 10), ("a._all", 5, 500)], &[("lru of a.f", 9, Some(90))], is_cut);
     let after =
@@ -96,7 +100,7 @@ fn holders_and_caches_are_compared_as_types_are() {
 }
 
 #[test]
-fn holders_and_caches_that_were_not_looked_at_are_unknown_and_what_was_not_measured_is_there() {
+fn uncounted_holders_are_unknown() {
     let looked =
         holding(&[("a._all", 5, 500)], &[("lru of a.f", 9, Some(90)), ("lru of a.g", 4, None)], false);
     let other = counted(&[("dict", 1, 1)], false);
@@ -118,7 +122,7 @@ fn holders_and_caches_that_were_not_looked_at_are_unknown_and_what_was_not_measu
 }
 
 #[test]
-fn what_is_unknown_is_no_growth() {
+fn unknown_change_is_no_growth() {
     let none = GrowthThreshold::new(&[Threshold::Bytes(0)], 0);
     let delta = compared(&counted(&[], true), &counted(&[("dict", 1, 1 << 30)], true), &none);
     let kinds: Vec<&str> = delta.grown.iter().map(|growth| &*growth.name).collect();
@@ -127,7 +131,7 @@ fn what_is_unknown_is_no_growth() {
 }
 
 #[test]
-fn growth_must_pass_all_bounds_and_shrinkage_passes_none() {
+fn growth_must_exceed_both_bounds() {
     let bounds = |texts: &[&str]| {
         let thresholds: Vec<Threshold> = texts.iter().map(|text| Threshold::parse(text).unwrap()).collect();
         GrowthThreshold::new(&thresholds, DEFAULT_THRESHOLD_BYTES)
@@ -146,7 +150,7 @@ fn growth_must_pass_all_bounds_and_shrinkage_passes_none() {
 }
 
 #[test]
-fn processes_are_new_or_gone_where_the_other_side_lists_processes() {
+fn missing_process_is_new_or_gone() {
     let before = vec![measurement("r", 1, tree(&[process(1, 1, "bot", 10), process(2, 2, "w", 5)]))];
     let after = vec![measurement("r", 2, tree(&[process(1, 1, "bot", 30), process(3, 3, "x", 7)]))];
     let record = compared(&before, &after, &GrowthThreshold::default()).record;
@@ -173,7 +177,7 @@ fn processes_are_new_or_gone_where_the_other_side_lists_processes() {
 }
 
 #[test]
-fn a_new_fork_counts_by_what_it_does_not_share() {
+fn new_fork_counts_by_its_pss() {
     let mut fork = process(2, 2, "w", 500);
     let root = process(1, 1, "bot", 500);
     let before = vec![measurement("r", 1, tree(std::slice::from_ref(&root)))];
@@ -183,7 +187,7 @@ fn a_new_fork_counts_by_what_it_does_not_share() {
         let total = 500 << 20;
         Arc::get_mut(all).unwrap().total_pss_bytes = Some(total);
         let mut before = before.clone();
-        let MeasuredData::Tree(all) = &mut before[0].what else { panic!() };
+        let MeasuredData::Tree(all) = &mut before[0].data else { panic!() };
         Arc::make_mut(all).total_pss_bytes = Some(total);
         compared(&before, &vec![measurement("r", 2, side)], &GrowthThreshold::default()).grown
     };
@@ -193,7 +197,7 @@ fn a_new_fork_counts_by_what_it_does_not_share() {
 }
 
 #[test]
-fn threads_that_came_and_went_are_told_as_often_as_they_did() {
+fn threads_are_counted_by_name() {
     let with = |names: &[&str]| {
         let mut census = census(&[("dict", 1, 1)], false);
         census.threads = Some(names.iter().map(|&name| name.into()).collect());
@@ -211,9 +215,9 @@ fn threads_that_came_and_went_are_told_as_often_as_they_did() {
 }
 
 #[test]
-fn notes_tell_what_a_reader_would_not_expect() {
+fn notes_warn_of_unusual_sides() {
     let other = |run: &str, iteration| vec![measurement(run, iteration, tree(&[process(1, 1, "bot", 1)]))];
-    let notes = |before: &Measurements, after: &Measurements| {
+    let notes = |before: &[Measurement], after: &[Measurement]| {
         compared(before, after, &GrowthThreshold::default()).notes
     };
     assert_eq!(notes(&other("a", 1), &other("a", 2)), [""; 0]);
@@ -255,7 +259,7 @@ fn mirrored(mut record: DiffRecord) -> DiffRecord {
     record
 }
 
-fn any_side() -> impl Strategy<Value = Measurements> {
+fn any_side() -> impl Strategy<Value = Vec<Measurement>> {
     // Few names and pids, so that both sides share some; each command line once, as the numbers of several depend on their order.
     let types = proptest::collection::btree_map(0_u8..6, (0_u64..5, 0_u64..3000), 0..6);
     let children = proptest::collection::btree_map(2_u32..7, 0_u64..900, 0..5);
@@ -282,7 +286,7 @@ fn any_side() -> impl Strategy<Value = Measurements> {
 
 proptest! {
     #[test]
-    fn sides_exchanged_give_the_mirrored_result(before in any_side(), after in any_side()) {
+    fn exchanged_sides_mirror_result(before in any_side(), after in any_side()) {
         let there = compared(&before, &after, &GrowthThreshold::default()).record;
         let back = mirrored(compared(&after, &before, &GrowthThreshold::default()).record);
         prop_assert_eq!(&there.processes, &back.processes);
@@ -295,10 +299,10 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_made_up_or_lost(before in any_side(), after in any_side()) {
+    fn no_type_is_lost_or_invented(before in any_side(), after in any_side()) {
         let record = compared(&before, &after, &GrowthThreshold::default()).record;
-        let listed = |side: &Measurements| {
-            let MeasuredData::Census(census) = &side[1].what else { panic!() };
+        let listed = |side: &[Measurement]| {
+            let MeasuredData::Census(census) = &side[1].data else { panic!() };
             census.types.iter().map(|total| (total.name.to_string(), total.size_bytes)).collect::<HashMap<_, _>>()
         };
         let (was, is) = (listed(&before), listed(&after));

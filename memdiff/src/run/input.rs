@@ -1,4 +1,4 @@
-//! Reading logs to their end, or until the user or the reader of our output has had enough.
+//! Reads logs until they end, the user interrupts, or stdout is closed.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -10,33 +10,33 @@ use common::signal::{ENDING, Signals};
 use common::stdio::say;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Moments that wait to be taken in while the one before is.
+const TOOL: &str = "memdiff";
+
+/// The number of moments that are read ahead.
 const QUEUE_LENGTH: usize = 256;
 
-/// How often it is looked whether somebody has had enough.
+/// How often signals and stdout are checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What the reading thread sends.
+/// A message of the reading thread.
 enum ReaderMessage {
     Moment(Box<Moment>),
-    /// Answered, by being dropped, once everything before it was taken in.
+    /// Dropped, as an answer, when all messages before it were handled.
     Mark(SyncSender<()>),
 }
 
-/// Reads files: on this thread, as nothing there keeps us waiting.
+/// Reads files, on this thread.
 pub(super) fn read_files(
-    tool: &str,
     inputs: &[Input],
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
 ) -> Result<(), Failure> {
-    read(inputs, &Options::new(tool), each).map(|_| ())
+    read(inputs, &Options::new(TOOL), each).map(|_| ())
 }
 
-/// Reads where the standard input is among the inputs, which may come to no end. The first Ctrl-C, and the closing of our stdout,
-/// end it as the end of the input does: what was seen is told. What is wrong with the input is told once all that stands before it
-/// was taken in: who reads of it and presses Ctrl-C gets that, too.
+/// Reads inputs of which one is stdin, which may stay open without data. The first Ctrl-C, and the closing of stdout, count as the end of input.
+///
+/// Errors in the input are reported after the moments before them were handled: a user who reads an error and presses Ctrl-C gets those too.
 pub(super) fn read_interruptible(
-    tool: &'static str,
     inputs: &[Input],
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
 ) -> Result<(), Failure> {
@@ -44,23 +44,23 @@ pub(super) fn read_interruptible(
         .map_err(|error| Failure::new(format!("signals cannot be caught: {error}"), ""))?;
     let (sender, receiver) = sync_channel::<ReaderMessage>(QUEUE_LENGTH);
     let inputs = inputs.to_vec();
-    let reader =
-        std::thread::Builder::new().name("reader".into()).spawn(move || -> Result<Summary, Failure> {
-            let mut each = |moment| match sender.send(ReaderMessage::Moment(Box::new(moment))) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
-            };
-            let report = |message: &str| {
-                let (mark, answer) = sync_channel(1);
-                if sender.send(ReaderMessage::Mark(mark)).is_ok() {
-                    let _ = answer.recv();
-                }
-                say(tool, message);
-            };
-            read_and_tell(&inputs, &Options::new(tool), &mut each, &report)
-        });
-    let reader = reader.map_err(|error| Failure::new(format!("no thread to read in: {error}"), ""))?;
-    let mut take = |item| match item {
+    let read = move || -> Result<Summary, Failure> {
+        let mut each = |moment| match sender.send(ReaderMessage::Moment(Box::new(moment))) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        let report = |message: &str| {
+            let (mark, answer) = sync_channel(1);
+            if sender.send(ReaderMessage::Mark(mark)).is_ok() {
+                let _ = answer.recv();
+            }
+            say(TOOL, message);
+        };
+        read_and_tell(&inputs, &Options::new(TOOL), &mut each, &report)
+    };
+    let reader = std::thread::Builder::new().name("reader".into()).spawn(read);
+    let reader = reader.map_err(|error| Failure::new(format!("cannot start a thread: {error}"), ""))?;
+    let mut handle = |message| match message {
         ReaderMessage::Moment(moment) => each(*moment),
         ReaderMessage::Mark(mark) => {
             drop(mark);
@@ -69,35 +69,37 @@ pub(super) fn read_interruptible(
     };
     loop {
         match receiver.recv_timeout(POLL_INTERVAL) {
-            Ok(item) => {
-                if take(item).is_break() {
+            Ok(message) => {
+                if handle(message).is_break() {
                     return Ok(());
                 }
             }
             Err(RecvTimeoutError::Timeout) if stdout_is_closed() => return Ok(()),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                let nobody =
-                    || Err(Failure::new("reading ended in a panic", "please report it with the log"));
-                return reader.join().unwrap_or_else(|_| nobody()).map(|_| ());
+                let panic = || {
+                    Err(Failure::new(
+                        "internal error: the reading thread panicked",
+                        "please report it with the log",
+                    ))
+                };
+                return reader.join().unwrap_or_else(|_| panic()).map(|_| ());
             }
         }
-        // Left waiting in its read, the reading thread ends with the program.
+        // The reading thread may wait for input; it ends with the program.
         if signals.next().is_some() {
-            // What was read by now counts; a source that does not stop does not keep us.
-            let _ = receiver.try_iter().take(QUEUE_LENGTH).try_for_each(&mut take);
+            // Bounded, as the source may not stop.
+            let _ = receiver.try_iter().take(QUEUE_LENGTH).try_for_each(&mut handle);
             return Ok(());
         }
     }
 }
 
-/// Whether nobody will read what we write any more.
+/// Whether the reader of stdout is gone.
 fn stdout_is_closed() -> bool {
     let stdout = std::io::stdout();
     let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let ended = |polled: &[PollFd<'_>]| {
-        polled.iter().any(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP))
-    };
-    matches!(poll(&mut polled, Some(&now)), Ok(1..)) && ended(&polled)
+    let is_ready = matches!(poll(&mut polled, Some(&now)), Ok(1..));
+    is_ready && polled.iter().any(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP))
 }

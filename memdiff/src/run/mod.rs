@@ -1,11 +1,11 @@
-//! The flow: logs, the moments that are wanted of them, what they say, and the exit code.
+//! The flow: arguments, logs, moments or series, reports, exit code.
 
 mod input;
 mod output;
 
 use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use common::cli::Failure;
 use common::log::{Input, Moment, What};
@@ -15,218 +15,199 @@ use common::units::Bytes;
 use self::output::Output;
 use crate::cli::{Args, DEFAULT_THRESHOLD_BYTES, FailOn};
 use crate::delta::{self, GrowthThreshold};
-use crate::measurement::{Measurement, Measurements};
+use crate::measurement::Measurement;
 use crate::selection::{InputSelection, SuccessivePairs};
 use crate::table::Report;
 use crate::verdict::{self, SeriesSet};
 
-const TOOL: &str = "memdiff";
-
-/// The exit code that says that something grew, as diff(1) says that something differs.
+/// The exit code for growth; diff(1) has the same for differences.
 const EXIT_GREW: u8 = 1;
 
-/// Runs memdiff with these arguments; the exit code.
+/// Runs memdiff; returns the exit code.
 ///
 /// # Errors
-/// Arguments that do not go together, logs that cannot be read or have nothing to compare.
+/// Arguments that contradict each other, and logs that cannot be read or have nothing to compare.
 pub fn run(args: Args) -> Result<u8, Failure> {
     check(&args)?;
-    let logs = Logs {
-        inputs: Input::from_args(&args.logs),
-        has_stdin: args.logs.is_empty() || args.logs.iter().any(|log| is_stdin(log)),
-    };
-    let mut flow = Runner {
-        bounds: bounds(&args),
+    let inputs = Input::from_args(&args.logs);
+    let mut runner = Runner {
+        // The statistics of --trend have a threshold of their own.
+        threshold: GrowthThreshold::new(
+            &args.threshold,
+            if args.trend { 0 } else { DEFAULT_THRESHOLD_BYTES },
+        ),
         output: Output::new(&args),
         run: Run::start(),
         shown: 0,
         grew: false,
-        files: logs.inputs.iter().map(Input::name).collect(),
-        logs,
+        files: inputs.iter().map(Input::name).collect(),
+        has_stdin: args.logs.is_empty() || count_stdin(&args) > 0,
+        inputs,
         args,
     };
-    let is_one = flow.files.len() == 1 && flow.args.at.is_empty();
-    let streams = is_one && (flow.logs.has_stdin || flow.args.every.is_some());
-    if flow.args.trend {
-        flow.trend()?;
-    } else if streams {
-        flow.stream()?;
+    let is_single = runner.inputs.len() == 1 && runner.args.at.is_empty();
+    if runner.args.trend {
+        runner.judge_series()?;
+    } else if is_single && (runner.has_stdin || runner.args.every.is_some()) {
+        runner.compare_successive()?;
     } else {
-        flow.compare()?;
+        runner.compare_sides()?;
     }
-    let fails = flow.grew && flow.args.fail_on != Some(FailOn::Never);
+    let fails = runner.grew && runner.args.fail_on != Some(FailOn::Never);
     Ok(if fails { EXIT_GREW } else { 0 })
 }
 
-fn is_stdin(path: &Path) -> bool {
-    path.as_os_str() == "-"
+fn count_stdin(args: &Args) -> usize {
+    args.logs.iter().filter(|log| log.as_os_str() == "-").count()
 }
 
 fn check(args: &Args) -> Result<(), Failure> {
-    let wrong = |what: &str, hint: &str| Err(Failure::new(what, hint));
-    let stdins = args.logs.iter().filter(|log| is_stdin(log)).count();
-    if args.logs.is_empty() && io::stdin().is_terminal() {
-        return wrong("nothing to compare", "give one log or two, or pipe one in; see memdiff --help");
-    }
-    if stdins > 1 {
-        return wrong("- is given twice", "there is only one standard input");
-    }
-    if args.trend {
-        if args.fail_on == Some(FailOn::Grown) {
-            return wrong(
-                "--fail-on grown compares two moments",
-                "leave --trend out, or say --fail-on growing",
-            );
-        }
-        return Ok(());
-    }
-    match (args.logs.len(), args.at.len()) {
-        (3.., _) => return wrong("more than two logs", "give one or two, or --trend to judge all of them"),
-        (_, 3..) => return wrong("--at is given more than twice", "a comparison has two sides"),
-        _ => {}
-    }
-    if args.logs.len() == 2 && args.every.is_some() {
-        return wrong("--every goes through one log", "leave it out, or name one log");
-    }
-    if args.fail_on == Some(FailOn::Growing) {
-        return wrong("--fail-on growing needs --trend", "two moments do not show a trend");
-    }
-    Ok(())
+    let nothing = args.logs.is_empty() && io::stdin().is_terminal();
+    let (logs, moments, compares) = (args.logs.len(), args.at.len(), !args.trend);
+    let mistakes = [
+        (nothing, "nothing to compare", "give one log or two, or pipe one in; see memdiff --help"),
+        (count_stdin(args) > 1, "- is given twice", "there is only one standard input"),
+        (
+            args.trend && args.fail_on == Some(FailOn::Grown),
+            "--fail-on grown compares two moments",
+            "omit --trend, or use --fail-on growing",
+        ),
+        (compares && logs > 2, "more than two logs", "give one or two, or --trend to judge all of them"),
+        (compares && moments > 2, "--at is given more than twice", "a comparison has two sides"),
+        (
+            compares && logs == 2 && args.every.is_some(),
+            "--every needs a single log",
+            "omit it, or give one log",
+        ),
+        (
+            compares && args.fail_on == Some(FailOn::Growing),
+            "--fail-on growing needs --trend",
+            "two moments do not show a trend",
+        ),
+    ];
+    let mistake = mistakes.into_iter().find(|(is_made, ..)| *is_made);
+    mistake.map_or(Ok(()), |(_, what, hint)| Err(Failure::new(what, hint)))
 }
 
-/// With `--trend` the statistics know noise from growth themselves.
-fn bounds(args: &Args) -> GrowthThreshold {
-    GrowthThreshold::new(&args.threshold, if args.trend { 0 } else { DEFAULT_THRESHOLD_BYTES })
-}
-
-/// `4.00 MiB`, `4.00 MiB and 10 %`.
-fn threshold(bounds: &GrowthThreshold) -> String {
-    let bytes = Bytes(bounds.bytes);
-    if bounds.ratio > 0.0 {
-        let percent = format!("{:.2}", bounds.ratio * 100.0);
+/// A threshold for people: `4.00 MiB`, `4.00 MiB and 10 %`.
+fn describe_threshold(threshold: &GrowthThreshold) -> String {
+    let bytes = Bytes(threshold.bytes);
+    if threshold.ratio > 0.0 {
+        let percent = format!("{:.2}", threshold.ratio * 100.0);
         format!("{bytes} and {} %", percent.trim_end_matches('0').trim_end_matches('.'))
     } else {
         bytes.to_string()
     }
 }
 
-/// Everything that lasts while memdiff runs.
+/// The state of a run.
 struct Runner {
     args: Args,
-    bounds: GrowthThreshold,
+    threshold: GrowthThreshold,
     output: Output,
     run: Run,
-    /// How many differences were shown.
+    /// The number of reports shown.
     shown: u64,
     grew: bool,
-    logs: Logs,
-    /// Their names.
+    inputs: Vec<Input>,
+    has_stdin: bool,
+    /// The names of the inputs.
     files: Vec<String>,
 }
 
-/// What is read.
-#[derive(Clone)]
-struct Logs {
-    inputs: Vec<Input>,
-    has_stdin: bool,
-}
-
-impl Logs {
-    /// Reads everything; `each` may end it.
-    fn read(&self, each: &mut dyn FnMut(Moment) -> ControlFlow<()>) -> Result<(), Failure> {
-        if self.has_stdin {
-            input::read_interruptible(TOOL, &self.inputs, each)
-        } else {
-            input::read_files(TOOL, &self.inputs, each)
-        }
-    }
-}
-
 impl Runner {
+    /// Reads all inputs; `each` may end it.
+    fn read(
+        &mut self,
+        mut each: impl FnMut(&mut Self, Moment) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<(), Failure> {
+        let (inputs, has_stdin) = (self.inputs.clone(), self.has_stdin);
+        let mut result = Ok(());
+        let mut each = |moment: Moment| {
+            each(self, moment).unwrap_or_else(|failure| {
+                result = Err(failure);
+                ControlFlow::Break(())
+            })
+        };
+        if has_stdin {
+            input::read_interruptible(&inputs, &mut each)?;
+        } else {
+            input::read_files(&inputs, &mut each)?;
+        }
+        result
+    }
+
     fn header(&mut self) -> Header {
         self.shown += 1;
         Header::now(&self.run, self.shown)
     }
 
-    /// Two sides, once everything was read.
-    fn compare(&mut self) -> Result<(), Failure> {
-        let last = self.files.len().saturating_sub(1);
-        let at = &self.args.at;
-        // Of two logs a single moment is meant for both.
-        let wanted = |index: usize| {
-            if last == 0 { at.clone() } else { at.get(index).or(at.last()).cloned().into_iter().collect() }
+    /// Compares two moments after all was read.
+    fn compare_sides(&mut self) -> Result<(), Failure> {
+        let last = self.inputs.len().saturating_sub(1);
+        // With two logs, a single --at is for both.
+        let wanted = |at: &[_], index: usize| match last {
+            0 => at.to_vec(),
+            _ => at.get(index).or(at.last()).cloned().into_iter().collect(),
         };
-        let mut selection: Vec<InputSelection> =
-            (0..=last).map(|index| InputSelection::new(&wanted(index))).collect();
-        self.logs.read(&mut |moment| {
-            if let Some(selection) = selection.get_mut(moment.input) {
+        let mut selections: Vec<InputSelection> =
+            (0..=last).map(|index| InputSelection::new(&wanted(&self.args.at, index))).collect();
+        self.read(|_, moment| {
+            if let Some(selection) = selections.get_mut(moment.input) {
                 if let What::Event(event) = &moment.what {
                     selection.add_event(&moment.run, event.event, event.pid);
                 } else if let Some(measurement) = Measurement::from_moment(moment) {
                     selection.add(measurement);
                 }
             }
-            ControlFlow::Continue(())
+            Ok(ControlFlow::Continue(()))
         })?;
-        let (before, after) = self.sides(&selection)?;
+        let (before, after) = self.sides(&selections)?;
         self.show_changes(&before, &after).map(|_| ())
     }
 
-    fn sides(&self, selection: &[InputSelection]) -> Result<(Measurements, Measurements), Failure> {
-        let (Some(one), Some(other)) = (selection.first(), selection.last()) else {
-            return Err(Failure::new("no log", ""));
-        };
-        let name = |index: usize| self.files.get(index).map_or("", String::as_str);
-        for (selection, file) in selection.iter().zip(&self.files) {
+    fn sides(&self, selections: &[InputSelection]) -> Result<(Vec<Measurement>, Vec<Measurement>), Failure> {
+        for (selection, file) in selections.iter().zip(&self.files) {
             if selection.last().is_empty() {
-                return Err(Failure::new(
-                    format!("{file}: no process and no objects were measured in it"),
-                    "is it a log of memmon or memobj?",
-                ));
+                return Err(nothing_measured(file));
             }
         }
-        if selection.len() > 1 {
-            let before = one.search_result(0, name(0))?.unwrap_or_else(|| one.last());
-            let after = other.search_result(0, name(1))?.unwrap_or_else(|| other.last());
-            return Ok((before, after));
+        let name = |index: usize| self.files.get(index).map_or("", String::as_str);
+        match selections {
+            [one] => {
+                let before = one.wanted(0, name(0))?.unwrap_or_else(|| one.first());
+                let after = one.wanted(1, name(0))?.unwrap_or_else(|| one.last());
+                let place = |measurement: &Measurement| (measurement.origin.input, measurement.origin.line);
+                if after.iter().all(|later| before.iter().any(|earlier| place(earlier) == place(later))) {
+                    return Err(Failure::new(
+                        format!("{}: both sides are the same moment", name(0)),
+                        "a comparison needs two: record longer, or choose another moment with --at",
+                    ));
+                }
+                Ok((before, after))
+            }
+            [one, .., other] => {
+                let before = one.wanted(0, name(0))?.unwrap_or_else(|| one.last());
+                let after = other.wanted(0, name(1))?.unwrap_or_else(|| other.last());
+                Ok((before, after))
+            }
+            [] => Err(Failure::new("no log", "")),
         }
-        let before = one.search_result(0, name(0))?.unwrap_or_else(|| one.first());
-        let after = one.search_result(1, name(0))?.unwrap_or_else(|| one.last());
-        let place = |measurement: &Measurement| (measurement.at.input, measurement.at.line);
-        if after.iter().all(|measurement| before.iter().any(|other| place(other) == place(measurement))) {
-            return Err(Failure::new(
-                format!("{}: both sides are the same moment", name(0)),
-                "a comparison needs two; record more, or name another by --at",
-            ));
-        }
-        Ok((before, after))
     }
 
-    /// Each record with the one before, as they come.
-    fn stream(&mut self) -> Result<(), Failure> {
-        let mut pairs = SuccessivePairs::new(self.args.every.map_or(1, std::num::NonZeroUsize::get));
-        let mut result: Result<(), Failure> = Ok(());
-        let logs = self.logs.clone();
-        let mut each = |moment: Moment| {
-            let Some((before, after)) =
-                Measurement::from_moment(moment).and_then(|measurement| pairs.next(measurement))
-            else {
-                return ControlFlow::Continue(());
-            };
-            match self.show_changes(&vec![before], &vec![after]) {
-                Ok(flow) => flow,
-                Err(failure) => {
-                    result = Err(failure);
-                    ControlFlow::Break(())
-                }
-            }
-        };
-        logs.read(&mut each).and(result)?;
+    /// Compares each record with an earlier one, as they come.
+    fn compare_successive(&mut self) -> Result<(), Failure> {
+        let distance = self.args.every.map_or(1, NonZeroUsize::get);
+        let mut pairs = SuccessivePairs::new(distance);
+        self.read(|runner, moment| {
+            let pair = Measurement::from_moment(moment).and_then(|measurement| pairs.add(measurement));
+            let Some((before, after)) = pair else { return Ok(ControlFlow::Continue(())) };
+            runner.show_changes(&[before], &[after])
+        })?;
         if self.shown == 0 {
-            let far = self.args.every.map_or(1, std::num::NonZeroUsize::get);
             return Err(Failure::new(
-                format!("{}: no two records of one process, {far} apart", self.files.join(", ")),
-                "a comparison needs two; record more",
+                format!("{}: no two records of one process, {distance} apart", self.files.join(", ")),
+                "a comparison needs two: record longer",
             ));
         }
         Ok(())
@@ -234,54 +215,33 @@ impl Runner {
 
     fn show_changes(
         &mut self,
-        before: &Measurements,
-        after: &Measurements,
+        before: &[Measurement],
+        after: &[Measurement],
     ) -> Result<ControlFlow<()>, Failure> {
         let header = self.header();
-        let delta = delta::compare(header, before, after, &self.files, &self.bounds);
-        self.grew |= delta.record.grew;
-        let threshold = threshold(&self.bounds);
-        self.output.show(&Report::Changes {
-            record: &delta.record,
-            grown: &delta.grown,
-            notes: &delta.notes,
-            threshold: &threshold,
-        })
+        let comparison = delta::compare(header, before, after, &self.files, &self.threshold);
+        self.grew |= comparison.record.grew;
+        let threshold = describe_threshold(&self.threshold);
+        self.output.show(&Report::Changes { comparison: &comparison, threshold: &threshold })
     }
 
-    /// Every series over all moments, at the end; with `--every` in between too.
-    fn trend(&mut self) -> Result<(), Failure> {
+    /// Judges all series at the end; with `--every` in between too.
+    fn judge_series(&mut self) -> Result<(), Failure> {
         let mut series = SeriesSet::default();
         let every = self.args.every.map_or(u64::MAX, |every| u64::try_from(every.get()).unwrap_or(u64::MAX));
-        let logs = self.logs.clone();
-        let mut result: Result<(), Failure> = Ok(());
         let mut is_shown = false;
         let mut is_closed = false;
-        let mut each = |moment: Moment| {
+        self.read(|runner, moment| {
             if !series.add(&moment) {
-                return ControlFlow::Continue(());
+                return Ok(ControlFlow::Continue(()));
             }
             is_shown = series.measured().is_multiple_of(every);
-            if !is_shown {
-                return ControlFlow::Continue(());
-            }
-            match self.show_verdicts(&series) {
-                Ok(flow) => {
-                    is_closed = flow.is_break();
-                    flow
-                }
-                Err(failure) => {
-                    result = Err(failure);
-                    ControlFlow::Break(())
-                }
-            }
-        };
-        logs.read(&mut each).and(result)?;
+            let flow = if is_shown { runner.show_verdicts(&series)? } else { ControlFlow::Continue(()) };
+            is_closed = flow.is_break();
+            Ok(flow)
+        })?;
         if series.measured() == 0 {
-            return Err(Failure::new(
-                format!("{}: no process and no objects were measured", self.files.join(", ")),
-                "is it a log of memmon or memobj?",
-            ));
+            return Err(nothing_measured(&self.files.join(", ")));
         }
         if !is_shown && !is_closed {
             return self.show_verdicts(&series).map(|_| ());
@@ -293,14 +253,21 @@ impl Runner {
         let Some((first, last)) = series.ends() else { return Ok(ControlFlow::Continue(())) };
         let header = self.header();
         let verdicts = series.verdicts();
-        // What is said last counts: a verdict on more moments replaces the one before.
-        self.grew = verdicts.iter().any(|verdict| verdict::is_growing_beyond(verdict, &self.bounds));
+        // The last verdicts count: they are on more moments.
+        self.grew = verdicts.iter().any(|verdict| verdict::is_growing_beyond(verdict, &self.threshold));
         let record = DiffRecord {
             verdicts,
-            series_omitted: series.omitted(),
+            series_omitted: series.dropped(),
             grew: self.grew,
-            ..DiffRecord::new(header, first.mark(&self.files), last.mark(&self.files))
+            ..DiffRecord::new(header, first.to_mark(&self.files), last.to_mark(&self.files))
         };
         self.output.show(&Report::Verdicts { record: &record, measured: series.measured() })
     }
+}
+
+fn nothing_measured(files: &str) -> Failure {
+    Failure::new(
+        format!("{files}: no measurements of processes or objects"),
+        "is it a log of memmon or memobj?",
+    )
 }

@@ -1,156 +1,101 @@
-//! Tables for an issue or a pull request, as GitHub renders them.
+//! Renders reports in markdown, for issues and pull requests on GitHub.
 
 use std::fmt::Write as _;
 
-use common::record::{DiffRecord, MomentRef, Presence, TrendKind, Verdict};
+use common::record::{DiffRecord, MomentRef, TrendKind};
 use common::stdio::escape_controls;
 
 use super::grid::Grid;
-use super::sections::{self, Section};
-use super::text::{displayed_verdicts, list_growth, verdicts_heading};
-use super::{RenderOptions, Report};
-use crate::delta::Growth;
+use super::report::{RenderOptions, Report, TIME_FORMAT, VerdictList, list_growth};
+use super::sections::{Section, sections};
+use crate::delta::Comparison;
 use crate::verdict;
 
-/// What was found, in markdown.
+/// Renders a report in markdown.
 #[must_use]
-pub fn markdown(found: &Report<'_>, options: RenderOptions) -> String {
-    match found {
-        Report::Changes { record, grown, notes, threshold } => {
-            changes(record, grown, notes, threshold, options)
-        }
-        Report::Verdicts { record, measured } => verdicts(record, *measured, options),
-    }
+pub fn render_markdown(report: &Report<'_>, options: RenderOptions) -> String {
+    let mut paragraphs = match report {
+        Report::Changes { comparison, threshold } => changes(comparison, threshold, options.limit),
+        Report::Verdicts { record, measured } => verdicts(record, *measured, options.limit),
+    };
+    paragraphs.retain(|paragraph| !paragraph.is_empty());
+    paragraphs.join("\n\n") + "\n"
 }
 
-fn changes(
-    record: &DiffRecord,
-    grown: &[Growth],
-    notes: &[String],
-    threshold: &str,
-    options: RenderOptions,
-) -> String {
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "**{}**\n",
-        if grown.is_empty() {
-            format!("Nothing grew by more than {threshold}.")
-        } else {
-            format!("Grew by more than {threshold}:")
-        }
-    );
-    if !grown.is_empty() {
-        let _ = writeln!(out, "{}\n", code(&list_growth(grown)));
-    }
-    let _ = writeln!(out, "Before: {}  \nAfter: {}", moment(&record.before), moment(&record.after));
-    for note in notes {
-        let _ = writeln!(out, "\nNote: {}", code(note));
-    }
-    part(&sections::processes(record, options.limit), &mut out);
-    let (parts, more) = sections::object_lists(record, options.limit);
-    parts.iter().for_each(|table| part(table, &mut out));
-    if more > 0 {
-        let _ = writeln!(out, "\nObjects of {more} more processes are left out.");
-    }
-    if !record.threads.is_empty() {
-        let _ = writeln!(out, "\n### Threads\n\n|  | thread | process |\n| --- | --- | --- |");
-        for thread in record.threads.iter().take(options.limit.unwrap_or(usize::MAX)) {
-            let word = if thread.presence == Presence::New { "new" } else { "gone" };
-            let _ = writeln!(out, "| {word} | {} | {} |", code(&thread.name), code(&thread.role));
-        }
-        let more =
-            options.limit.and_then(|limit| record.threads.len().checked_sub(limit)).filter(|more| *more > 0);
-        more.into_iter().for_each(|more| {
-            let _ = writeln!(out, "\n… and {more} more");
-        });
-    }
-    out
+fn changes(comparison: &Comparison, threshold: &str, limit: Option<usize>) -> Vec<String> {
+    let record = &comparison.record;
+    let mut paragraphs = if comparison.grown.is_empty() {
+        vec![format!("**Nothing grew by more than {threshold}.**")]
+    } else {
+        vec![format!("**Grew by more than {threshold}:**"), code(&list_growth(&comparison.grown))]
+    };
+    let (before, after) = (describe_moment(&record.before), describe_moment(&record.after));
+    paragraphs.push(format!("Before: {before}  \nAfter: {after}"));
+    paragraphs.extend(comparison.notes.iter().map(|note| format!("Note: {}", code(note))));
+    paragraphs.extend(sections(record, limit).iter().flat_map(section_paragraphs));
+    paragraphs
 }
 
-fn moment(mark: &MomentRef) -> String {
-    let time = mark.timestamp.format("%Y-%m-%d %H:%M:%S");
-    format!("{time}, {} #&#8203;{}", code(&mark.file), mark.iteration)
+fn describe_moment(mark: &MomentRef) -> String {
+    // The reference keeps GitHub from linking the number to an issue.
+    format!("{}, {} #&#8203;{}", mark.timestamp.format(TIME_FORMAT), code(&mark.file), mark.iteration)
 }
 
-fn part(part: &Section, out: &mut String) {
-    if part.grid.rows.is_empty() && part.rest.is_empty() {
-        return;
-    }
-    // A title may hold a command line.
-    let (title, whose) = part.title.split_once(" of ").unwrap_or((&part.title, ""));
-    let whose = if whose.is_empty() { String::new() } else { format!(" of {}", code(whose)) };
-    let _ = writeln!(out, "\n### {title}{whose}\n");
-    grid(&part.grid, out);
-    if !part.rest.is_empty() {
-        let lead = if part.grid.rows.is_empty() { "" } else { "\n… and " };
-        let _ = writeln!(out, "{lead}{}", part.rest);
-    }
+fn section_paragraphs(section: &Section) -> [String; 3] {
+    let owner = section.owner.as_ref().map_or_else(String::new, |owner| format!(" of {}", code(owner)));
+    let lead = if section.grid.rows.is_empty() || section.omitted.is_empty() { "" } else { "… and " };
+    [format!("### {}{owner}", section.title), table(&section.grid), format!("{lead}{}", section.omitted)]
 }
 
-fn grid(grid: &Grid, out: &mut String) {
-    let used = grid.used();
-    let Some((name, numbers)) = used.split_last() else { return };
+fn table(grid: &Grid) -> String {
+    let used = grid.used_columns();
+    let Some((name, numbers)) = used.split_last() else { return String::new() };
     let title = |index: &usize| grid.titles.get(*index).copied().unwrap_or_default().to_lowercase();
-    for index in numbers {
-        let _ = write!(out, "| {} ", title(index));
-    }
-    let _ = writeln!(out, "| {} |", title(name));
-    let _ = writeln!(out, "{}| --- |", "| ---: ".repeat(numbers.len()));
+    let mut text = String::new();
+    numbers.iter().for_each(|index| text += &format!("| {} ", title(index)));
+    text += &format!("| {} |\n{}| --- |", title(name), "| ---: ".repeat(numbers.len()));
     for row in &grid.rows {
-        for index in numbers {
-            let _ = write!(out, "| {} ", row.get(*index).map_or("", |cell| &cell.text));
-        }
-        let _ = writeln!(out, "| {} |", row.get(*name).map_or_else(String::new, |cell| code(&cell.text)));
+        let cell = |index: &usize| row.get(*index).map_or("", |cell| &cell.text);
+        text.push('\n');
+        numbers.iter().for_each(|index| text += &format!("| {} ", cell(index)));
+        text += &format!("| {} |", code(cell(name)));
     }
+    text
 }
 
-fn verdicts(record: &DiffRecord, measured: u64, options: RenderOptions) -> String {
-    let mut out = String::new();
-    let displayed_verdicts = displayed_verdicts(record, options.limit.is_none());
-    let (growing, others): (Vec<_>, Vec<_>) =
-        displayed_verdicts.into_iter().partition(|v| v.trend == TrendKind::Growing);
-    let _ = writeln!(out, "{}\n", code(&verdicts_heading(record, measured)));
-    let mut listed: Vec<&Verdict> = growing;
-    let more = options.limit.and_then(|limit| listed.len().checked_sub(limit)).unwrap_or(0);
-    if listed.is_empty() {
-        let _ = writeln!(out, "Nothing is growing.");
+fn verdicts(record: &DiffRecord, measured: u64, limit: Option<usize>) -> Vec<String> {
+    let list = VerdictList::new(record, measured, limit);
+    let mut paragraphs = vec![code(&list.heading)];
+    if list.growing.is_empty() {
+        paragraphs.push("Nothing is growing.".to_owned());
     }
-    listed.truncate(options.limit.unwrap_or(usize::MAX));
-    if options.limit.is_none() {
-        listed.extend(&others);
-    }
-    if !listed.is_empty() {
-        let _ = writeln!(out, "| rate | what | in words |\n| ---: | --- | --- |");
-    }
-    for verdict in listed {
-        let sentence = verdict::describe(verdict, record.after.timestamp);
+    let mut table = vec!["| rate | series | verdict |\n| ---: | --- | --- |".to_owned()];
+    for verdict in list.growing.iter().chain(&list.others) {
+        let description = verdict::describe(verdict, record.after.timestamp);
         let rate = match verdict.bytes_per_hour {
             Some(rate) if matches!(verdict.trend, TrendKind::Growing | TrendKind::Shrinking) => {
                 format!("{}{}", if rate < 0.0 { "-" } else { "+" }, verdict::format_rate(rate))
             }
             _ => String::new(),
         };
-        let _ = writeln!(out, "| {rate} | {} | {} |", code(&sentence.subject), sentence.predicate);
+        table.push(format!("| {rate} | {} | {} |", code(&description.subject), description.predicate));
     }
-    if more > 0 {
-        let _ = writeln!(out, "\n… and {more} more are growing");
+    if table.len() > 1 {
+        paragraphs.push(table.join("\n"));
     }
-    let counts = verdict::count_by_trend(others.into_iter());
-    if options.limit.is_some() && !counts.is_empty() {
-        let _ = writeln!(out, "\nOthers: {counts}");
+    if list.more_growing > 0 {
+        paragraphs.push(format!("… and {} more are growing", list.more_growing));
     }
-    if record.series_omitted > 0 {
-        let _ =
-            writeln!(out, "\n{} small series were dropped, as there were too many.", record.series_omitted);
+    if !list.other_counts.is_empty() {
+        paragraphs.push(format!("Others: {}", list.other_counts));
     }
-    out
+    paragraphs.push(list.dropped);
+    paragraphs
 }
 
-/// A name that stands for itself: no markup, no HTML, no mention, no link, and no end of a cell.
+/// A name as a code span, in which GitHub sees no markup, HTML, mention, link or end of a cell.
 ///
-/// In a code span nothing has a meaning but the backtick, and in a table the pipe, with the backslash before it; names with those
-/// are written as HTML in character references.
+/// The backtick has a meaning in a code span, and the pipe and the backslash in a table: names with these are HTML with character references.
 fn code(name: &str) -> String {
     let name = escape_controls(name);
     let name = name.trim();
@@ -176,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stand_for_themselves() {
+    fn code_spans_escape_names() {
         assert_eq!(code("botpkg.cache.Session"), "`botpkg.cache.Session`");
         assert_eq!(code("<script>alert(1)</script> @all #1"), "`<script>alert(1)</script> @all #1`");
         assert_eq!(code("a|b"), "<code>a&#124;b</code>");

@@ -7,20 +7,20 @@ use super::*;
 use crate::cli::Threshold;
 use crate::delta::{self, Comparison, GrowthThreshold};
 use crate::measurement::testing::{census, census_with_holders, measurement, process, tree};
-use crate::measurement::{MeasuredData, Measurements, local_stamp};
+use crate::measurement::{MeasuredData, Measurement, local_stamp};
 
 const PLAIN: RenderOptions = RenderOptions { colour: false, width: None, limit: Some(20) };
 
-fn compared(before: &Measurements, after: &Measurements) -> Comparison {
+fn compared(before: &[Measurement], after: &[Measurement]) -> Comparison {
     let bounds = GrowthThreshold::new(&[Threshold::Bytes(100)], 0);
     delta::compare(Header::now(&Run::start(), 1), before, after, &["log".to_owned()], &bounds)
 }
 
-fn found(delta: &Comparison) -> Report<'_> {
-    Report::Changes { record: &delta.record, grown: &delta.grown, notes: &delta.notes, threshold: "100 B" }
+fn report(comparison: &Comparison) -> Report<'_> {
+    Report::Changes { comparison, threshold: "100 B" }
 }
 
-fn counted(types: &[(&str, u64, u64)], is_cut: bool) -> Measurements {
+fn counted(types: &[(&str, u64, u64)], is_cut: bool) -> Vec<Measurement> {
     vec![measurement("r", 1, MeasuredData::Census(Arc::new(census(types, is_cut))))]
 }
 
@@ -53,11 +53,11 @@ fn judged(verdicts: Vec<Verdict>) -> DiffRecord {
 }
 
 #[test]
-fn unchanged_rows_are_counted_and_cut_ones_summed_up() {
+fn omitted_rows_are_summed() {
     let before = counted(&[("a", 1, 10), ("b", 1, 10), ("c", 1, 10), ("same", 1, 10)], false);
     let after = counted(&[("a", 2, 3000), ("b", 2, 40), ("c", 1, 5), ("same", 1, 10)], false);
-    let delta = compared(&before, &after);
-    let shown = text(&found(&delta), RenderOptions { limit: Some(1), ..PLAIN });
+    let comparison = compared(&before, &after);
+    let shown = render_text(&report(&comparison), RenderOptions { limit: Some(1), ..PLAIN });
     let types = &shown[shown.find("Types").unwrap()..shown.find("Modules").unwrap()];
     let lines: Vec<&str> = types.trim_end().lines().collect();
     assert_eq!(
@@ -75,23 +75,23 @@ fn unchanged_rows_are_counted_and_cut_ones_summed_up() {
         ),
         "{shown}"
     );
-    let all = text(&found(&delta), RenderOptions { limit: None, ..PLAIN });
+    let all = render_text(&report(&comparison), RenderOptions { limit: None, ..PLAIN });
     assert!(all.contains("same") && !all.contains("more ("), "{all}");
 }
 
 #[test]
-fn what_is_unknown_is_a_question_mark_and_no_number() {
-    let delta = compared(&counted(&[("a", 1, 10)], true), &counted(&[("b", 2, 40)], true));
-    let shown = text(&found(&delta), PLAIN);
+fn unknown_change_is_question_mark() {
+    let comparison = compared(&counted(&[("a", 1, 10)], true), &counted(&[("b", 2, 40)], true));
+    let shown = render_text(&report(&comparison), PLAIN);
     let row = shown.lines().find(|line| line.contains("b (listed on one side only)")).unwrap();
     assert_eq!(row.split_whitespace().take(6).collect::<Vec<_>>(), ["?", "40", "B", "?", "2", "b"]);
     let mut csv = CsvWriter::default();
-    let rows = String::from_utf8(csv.rows(&delta.record, false).unwrap()).unwrap();
+    let rows = String::from_utf8(csv.rows(&report(&comparison)).unwrap()).unwrap();
     assert!(rows.lines().any(|row| row.contains("type,b,root,unknown,,,,40,,,2,")), "{rows}");
 }
 
 #[test]
-fn holders_and_caches_have_tables_where_they_were_looked_at() {
+fn holders_and_caches_have_tables() {
     let side = |sessions, caches: &[(&str, u64, Option<u64>)]| {
         let census = census_with_holders(
             &[("dict", 1, 1)],
@@ -101,13 +101,13 @@ fn holders_and_caches_have_tables_where_they_were_looked_at() {
         );
         vec![measurement("r", 1, MeasuredData::Census(Arc::new(census)))]
     };
-    let delta = compared(&side(3, &[("lru of a.f", 4, None)]), &side(5, &[("lru of a.f", 9, None)]));
-    let shown = text(&found(&delta), PLAIN);
-    let tables = &shown[shown.find("Held by").unwrap()..shown.find("grew by").unwrap()];
+    let comparison = compared(&side(3, &[("lru of a.f", 4, None)]), &side(5, &[("lru of a.f", 9, None)]));
+    let shown = render_text(&report(&comparison), PLAIN);
+    let tables = &shown[shown.find("Holders").unwrap()..shown.find("grew by").unwrap()];
     assert_eq!(
         tables.trim_end().lines().collect::<Vec<_>>(),
         [
-            "Held by",
+            "Holders",
             "  CHANGE  BEFORE  AFTER  COUNT CHANGE  COUNT AFTER  HOLDER",
             "  +200 B   300 B  500 B            +2            5  a._sessions",
             "",
@@ -116,18 +116,18 @@ fn holders_and_caches_have_tables_where_they_were_looked_at() {
             "       ?            +5            9  lru of a.f",
         ]
     );
-    let table = markdown(&found(&delta), PLAIN);
-    assert!(table.contains("### Held by\n") && table.contains("| ? | +5 | 9 | `lru of a.f` |"), "{table}");
-    let rows = String::from_utf8(CsvWriter::default().rows(&delta.record, false).unwrap()).unwrap();
+    let table = render_markdown(&report(&comparison), PLAIN);
+    assert!(table.contains("### Holders\n") && table.contains("| ? | +5 | 9 | `lru of a.f` |"), "{table}");
+    let rows = String::from_utf8(CsvWriter::default().rows(&report(&comparison)).unwrap()).unwrap();
     assert!(rows.contains(",holder,a._sessions,root,both,,,300,500,200,3,5,2\n"), "{rows}");
     assert!(rows.contains(",cache,lru of a.f,root,both,,,,,,4,9,5\n"), "{rows}");
     let without = compared(&counted(&[("a", 1, 10)], false), &counted(&[("a", 2, 30)], false));
-    let shown = text(&found(&without), PLAIN);
-    assert!(!shown.contains("Held by") && !shown.contains("Caches"), "{shown}");
+    let shown = render_text(&report(&without), PLAIN);
+    assert!(!shown.contains("Holders") && !shown.contains("Caches"), "{shown}");
 }
 
 #[test]
-fn of_several_processes_each_has_its_own_tables() {
+fn each_process_has_its_tables() {
     let side = |size| {
         let census = |pid, cmdline: &str| {
             let census_with_holders = census_with_holders(
@@ -142,57 +142,61 @@ fn of_several_processes_each_has_its_own_tables() {
         };
         vec![census(1, "python3 bot.py"), census(2, "python3 <b>.py")]
     };
-    let delta = compared(&side(300), &side(500));
-    let (shown, table) = (text(&found(&delta), PLAIN), markdown(&found(&delta), PLAIN));
-    for title in ["Held by, objects of", "Caches of"] {
+    let comparison = compared(&side(300), &side(500));
+    let (shown, table) =
+        (render_text(&report(&comparison), PLAIN), render_markdown(&report(&comparison), PLAIN));
+    for title in ["Holders of", "Caches of"] {
         assert_eq!(shown.matches(&format!("\n{title} root")).count(), 2, "{shown}");
         assert_eq!(table.matches(&format!("\n### {title} `root")).count(), 2, "{table}");
     }
 }
 
 #[test]
-fn growth_is_red_only_where_colours_are_wanted() {
-    let delta = compared(&counted(&[("a", 1, 10)], false), &counted(&[("a", 2, 3000)], false));
-    assert!(!text(&found(&delta), PLAIN).contains('\u{1b}'));
+fn growth_is_red_only_in_colour() {
+    let comparison = compared(&counted(&[("a", 1, 10)], false), &counted(&[("a", 2, 3000)], false));
+    assert!(!render_text(&report(&comparison), PLAIN).contains('\u{1b}'));
     assert!(
-        text(&found(&delta), RenderOptions { colour: true, ..PLAIN })
+        render_text(&report(&comparison), RenderOptions { colour: true, ..PLAIN })
             .contains("\u{1b}[31m+2.92 KiB\u{1b}[0m")
     );
 }
 
 #[test]
-fn verdicts_name_what_grows_and_count_the_rest() {
+fn verdicts_list_growth_count_rest() {
     let rate = Some(3.1 * f64::from(1 << 20));
     let record = judged(vec![verdict("leak.py", rate), verdict("x", None), verdict("y", None)]);
-    let shown = text(&Report::Verdicts { record: &record, measured: 60 }, PLAIN);
+    let shown = render_text(&Report::Verdicts { record: &record, measured: 60 }, PLAIN);
     assert!(
         shown.contains("leak.py (pid 7) grows by 3.1 MiB/h (3.1 to 3.1), 99 % sure, 1 min 0 s, 60 moments\n"),
         "{shown}"
     );
     assert!(shown.ends_with("others: 2 steady (all with --all)\n"), "{shown}");
-    let all =
-        text(&Report::Verdicts { record: &record, measured: 60 }, RenderOptions { limit: None, ..PLAIN });
+    let all = render_text(
+        &Report::Verdicts { record: &record, measured: 60 },
+        RenderOptions { limit: None, ..PLAIN },
+    );
     assert!(all.contains("y (pid 7) is steady, 99 % sure"), "{all}");
-    let none = text(&Report::Verdicts { record: &judged(vec![verdict("x", None)]), measured: 1 }, PLAIN);
+    let none =
+        render_text(&Report::Verdicts { record: &judged(vec![verdict("x", None)]), measured: 1 }, PLAIN);
     assert!(none.contains("nothing is growing\n"), "{none}");
-    let table = markdown(&Report::Verdicts { record: &record, measured: 60 }, PLAIN);
+    let table = render_markdown(&Report::Verdicts { record: &record, measured: 60 }, PLAIN);
     assert!(table.contains("| +3.1 MiB/h | `leak.py (pid 7)` | grows by "), "{table}");
 }
 
 #[test]
-fn the_same_growth_is_told_once() {
+fn pss_growth_is_not_repeated() {
     let mut again = verdict("leak.py", Some(2e6));
     again.kind = "pss".into();
     let record = judged(vec![verdict("leak.py", Some(3e6)), again]);
     let count = |options| {
-        text(&Report::Verdicts { record: &record, measured: 60 }, options).matches("grows by").count()
+        render_text(&Report::Verdicts { record: &record, measured: 60 }, options).matches("grows by").count()
     };
     assert_eq!((count(PLAIN), count(RenderOptions { limit: None, ..PLAIN })), (1, 2));
 }
 
 proptest! {
     #[test]
-    fn no_name_breaks_a_table(name: String, other in "[|`\\\\<>\\n\\x1b*_~名👍]{0,12}") {
+    fn any_name_keeps_tables_intact(name: String, other in "[|`\\\\<>\\n\\x1b*_~名👍]{0,12}") {
         let side = |size, rss| vec![
             measurement("r", 1, tree(&[process(1, 10, "bot", 1), process(2, 2, &name, rss), process(3, 3, &other, rss)])),
             measurement("m", 1, MeasuredData::Census(Arc::new(census_with_holders(
@@ -202,13 +206,13 @@ proptest! {
                 false,
             )))),
         ];
-        let delta = compared(&side(10, 1), &side(5000, 9));
+        let comparison = compared(&side(10, 1), &side(5000, 9));
         let record = judged(vec![verdict(&name, Some(3e6)), verdict(&other, None)]);
-        for found in [found(&delta), Report::Verdicts { record: &record, measured: 2 }] {
+        for report in [report(&comparison), Report::Verdicts { record: &record, measured: 2 }] {
             let options = RenderOptions { limit: None, width: Some(100), ..PLAIN };
-            let shown = text(&found, options);
+            let shown = render_text(&report, options);
             prop_assert!(shown.lines().all(|line| !line.contains(char::is_control)), "{}", shown);
-            let table = markdown(&found, options);
+            let table = render_markdown(&report, options);
             prop_assert!(table.lines().all(|line| !line.contains(char::is_control)), "{}", table);
             // Every row of a table has as many cells as its title: pipes of names are none.
             let mut cells = 0;
@@ -218,7 +222,7 @@ proptest! {
                 prop_assert!(same, "{}", table);
                 cells = if line.starts_with('|') { count } else { 0 };
             }
-            let rows = CsvWriter::default().rows(found.record(), matches!(found, Report::Verdicts { .. })).unwrap();
+            let rows = CsvWriter::default().rows(&report).unwrap();
             let mut reader = ::csv::Reader::from_reader(rows.as_slice());
             let width = reader.headers().unwrap().len();
             let all: Vec<::csv::StringRecord> = reader.records().map(Result::unwrap).collect();

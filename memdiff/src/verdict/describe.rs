@@ -1,41 +1,40 @@
-//! A verdict in words that a person can act on.
+//! Describes verdicts in sentences.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use common::record::{TrendKind, Verdict};
 use common::time::{Span, Stamp};
 use common::units::Bytes;
 
-/// What was not measured for so long before the end of the log is over.
+/// A series has ended if it has no value for so long before the end of the log.
 const ENDED_AFTER_SECONDS: f64 = 60.0;
 
-/// A verdict as a sentence, in two parts.
+/// A sentence about a series, in two parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
-    /// Who or what: the name that one looks for.
+    /// The series: `python3 worker.py (pid 32221)`.
     pub subject: String,
-    /// What it does.
+    /// Its trend: `grows by 3.1 MiB/h (2.9 to 3.3), 99 % sure, 2 h 10 min, 780 moments`.
     pub predicate: String,
 }
 
-/// A rate for a person: `3.1 MiB/h`; the sign is the caller's to say.
+/// A rate for people, without its sign: `3.1 MiB/h`.
 #[must_use]
 pub fn format_rate(bytes_per_hour: f64) -> String {
-    let unit = Unit::of(bytes_per_hour.abs());
+    let unit = Unit::for_size(bytes_per_hour.abs());
     format!("{} {}/h", unit.number(bytes_per_hour.abs()), unit.name)
 }
 
-/// The unit of 1024 bytes in which a number of bytes is best told.
+/// A unit of bytes, for several numbers that are shown together.
 struct Unit {
     bytes: f64,
     name: &'static str,
 }
 
 impl Unit {
-    fn of(bytes: f64) -> Self {
-        let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-        let units = units.map(|(name, shift)| Self { bytes: f64::from(1_u32 << (shift / 2)).powi(2), name });
+    fn for_size(bytes: f64) -> Self {
+        let units = [("TiB", 4), ("GiB", 3), ("MiB", 2), ("KiB", 1)];
+        let units = units.map(|(name, power)| Self { bytes: 1024.0_f64.powi(power), name });
         units.into_iter().find(|unit| bytes >= unit.bytes).unwrap_or(Self { bytes: 1.0, name: "B" })
     }
 
@@ -44,103 +43,103 @@ impl Unit {
     }
 }
 
-/// The subject and what it does: `python3 worker.py (pid 32221)`, `grows by 3.1 MiB/h (2.9 to 3.3), 99 % sure, 2 h 10 min, 780 moments`.
-/// `now`: the last moment of the log, of which times of day are told without a date.
+/// Describes a verdict. `now` is the last moment of the log, whose times of day are shown without a date.
 #[must_use]
 pub fn describe(verdict: &Verdict, now: Stamp) -> Description {
+    Description { subject: describe_series(verdict), predicate: describe_trend(verdict, now) }
+}
+
+fn describe_series(verdict: &Verdict) -> String {
     let pid = verdict.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-    let name = if verdict.name.is_empty() { "a process" } else { &verdict.name };
-    let subject = match &*verdict.kind {
-        "rss" => format!("{name}{pid}"),
-        "pss" => format!("{name}{pid} by PSS"),
-        "total_rss" => format!("the tree of {name}{pid}"),
-        "total_pss" => format!("the tree of {name}{pid} by PSS"),
-        "python" => format!("all Python objects of {name}{pid}"),
-        "native" => format!("what is no Python object in {name}{pid}"),
-        "holder" => format!("what {name} holds in {}{pid}", owner(verdict)),
-        kind => format!("{kind} {name} in {}{pid}", owner(verdict)),
-    };
-    let over = verdict.to.filter(|to| has_ended_early(verdict, *to, now));
-    let rate = verdict.bytes_per_hour.unwrap_or(0.0);
-    let unit = Unit::of(rate.abs());
-    let mut predicate = match verdict.trend {
-        TrendKind::Growing | TrendKind::Shrinking => {
-            let word = match (verdict.trend, over) {
-                (TrendKind::Growing, None) => "grows",
-                (TrendKind::Growing, Some(_)) => "grew",
-                (_, None) => "shrinks",
-                (_, Some(_)) => "shrank",
-            };
-            let mut text = format!("{word} by {} {}/h", unit.number(rate.abs()), unit.name);
-            if let (Some(low), Some(high)) = (verdict.bytes_per_hour_low, verdict.bytes_per_hour_high) {
-                let (least, most) = if rate < 0.0 { (-high, -low) } else { (low, high) };
-                let _ = write!(text, " ({} to {})", unit.number(least), unit.number(most));
-            }
-            text
-        }
+    let named = |name: &str| if name.is_empty() { "a process".to_owned() } else { name.to_owned() };
+    let process = named(&verdict.name) + &pid;
+    match &*verdict.kind {
+        "rss" => process,
+        "pss" => format!("PSS of {process}"),
+        "total_rss" => format!("the tree of {process}"),
+        "total_pss" => format!("PSS of the tree of {process}"),
+        "python" => format!("the size of all Python objects of {process}"),
+        "native" => format!("memory outside Python objects of {process}"),
+        kind => format!("{kind} {} in {}{pid}", named(&verdict.name), named(&verdict.role)),
+    }
+}
+
+fn describe_trend(verdict: &Verdict, now: Stamp) -> String {
+    let ended = verdict.to.filter(|to| has_ended(verdict, *to, now));
+    let tense =
+        |present: &str, past: &str| if ended.is_none() { present.to_owned() } else { past.to_owned() };
+    let mut parts = vec![match verdict.trend {
+        TrendKind::Growing => format!("{} by {}", tense("grows", "grew"), describe_slope(verdict)),
+        TrendKind::Shrinking => format!("{} by {}", tense("shrinks", "shrank"), describe_slope(verdict)),
         TrendKind::Steady => "is steady".to_owned(),
         TrendKind::Sawtooth => "rises and falls back (saw-tooth)".to_owned(),
-        TrendKind::TooShort => "is too short to say".to_owned(),
-    };
+        TrendKind::TooShort => "is too short to judge".to_owned(),
+    }];
     if verdict.trend != TrendKind::TooShort {
-        let _ = write!(predicate, ", {} % sure", percent(verdict.confidence_ratio));
+        parts.push(format!("{} % sure", percent(verdict.confidence_ratio)));
     }
     if let (Some(from), Some(to)) = (verdict.from, verdict.to) {
         let seconds = (to.unix_seconds() - from.unix_seconds()).max(0.0);
-        let _ = write!(predicate, ", {}", Span(Duration::try_from_secs_f64(seconds).unwrap_or_default()));
+        parts.push(Span(Duration::try_from_secs_f64(seconds).unwrap_or_default()).to_string());
     }
-    let _ = write!(predicate, ", {} moment{}", verdict.moments, if verdict.moments == 1 { "" } else { "s" });
-    if let Some(to) = over {
-        let _ = write!(predicate, ", until {}", format_time(to, now));
+    parts.push(format!("{} moment{}", verdict.moments, if verdict.moments == 1 { "" } else { "s" }));
+    if let Some(to) = ended {
+        parts.push(format!("until {}", format_time(to, now)));
     }
-    if let (TrendKind::Steady | TrendKind::Sawtooth | TrendKind::TooShort, Some(last)) =
-        (verdict.trend, verdict.last_bytes)
-    {
-        let _ = write!(predicate, ", {} at the end", Bytes(last));
+    let has_rate = matches!(verdict.trend, TrendKind::Growing | TrendKind::Shrinking);
+    if let Some(last) = verdict.last_bytes.filter(|_| !has_rate) {
+        parts.push(format!("{} at the end", Bytes(last)));
     }
-    if let (TrendKind::Growing, Some(seen), Some(kept)) =
-        (verdict.trend, verdict.new_objects, verdict.new_objects_survived)
-    {
-        let _ = write!(predicate, "; of {seen} looked at that came, {kept} stayed");
+    let mut predicate = parts.join(", ");
+    let survival = verdict.new_objects.zip(verdict.new_objects_survived);
+    if let Some((seen, kept)) = survival.filter(|_| verdict.trend == TrendKind::Growing) {
+        predicate += &format!("; {kept} of {seen} new objects in the samples stayed");
     }
-    if let (Some(full), Some(of)) = (verdict.limit_reached_at, &verdict.limit_kind) {
+    if let Some((full, of)) = verdict.limit_reached_at.zip(verdict.limit_kind.as_deref()) {
         predicate += &describe_forecast(full, of, verdict.limit_bytes, now);
     }
-    Description { subject, predicate }
+    predicate
 }
 
-fn owner(verdict: &Verdict) -> &str {
-    if verdict.role.is_empty() { "a process" } else { &verdict.role }
+/// The absolute rate and its interval, in one unit: `3.1 MiB/h (2.9 to 3.3)`.
+fn describe_slope(verdict: &Verdict) -> String {
+    let rate = verdict.bytes_per_hour.unwrap_or(0.0);
+    let unit = Unit::for_size(rate.abs());
+    let interval = verdict.bytes_per_hour_low.zip(verdict.bytes_per_hour_high).map(|(low, high)| {
+        let (least, most) = if rate < 0.0 { (-high, -low) } else { (low, high) };
+        format!(" ({} to {})", unit.number(least), unit.number(most))
+    });
+    format_rate(rate) + &interval.unwrap_or_default()
 }
 
-/// Sure is never told as 100 %.
+/// Never 100 %.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held between 0 and 99")]
 fn percent(ratio: f64) -> u8 {
     (ratio * 100.0).floor().clamp(0.0, 99.0) as u8
 }
 
 fn describe_forecast(full: Stamp, of: &str, limit: Option<u64>, now: Stamp) -> String {
-    let memory = limit.map_or_else(|| "limits".to_owned(), |limit| Bytes(limit).to_string());
+    let memory = limit.map_or_else(|| "memory".to_owned(), |limit| Bytes(limit).to_string());
     let seconds = full.unix_seconds() - now.unix_seconds();
     if seconds <= 0.0 {
-        return format!("; the {of}'s {memory} are as good as full");
+        return format!("; has nearly filled the {of}'s {memory}");
     }
     let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    format!("; the {of}'s {memory} are full in about {} ({})", format_rough(span), format_time(full, now))
+    format!("; fills the {of}'s {memory} in about {} ({})", format_rough(span), format_time(full, now))
 }
 
-/// Whether the log goes on without it: it is told of as something of the past. Proportional sizes are read rarely, which says nothing.
-fn has_ended_early(verdict: &Verdict, to: Stamp, now: Stamp) -> bool {
+/// Whether the log continues without the series. PSS is read rarely: a series of it says nothing about that.
+fn has_ended(verdict: &Verdict, to: Stamp, now: Stamp) -> bool {
     !verdict.kind.contains("pss") && now.unix_seconds() - to.unix_seconds() > ENDED_AFTER_SECONDS
 }
 
-/// A time of day, with its date if that is not today's.
-fn format_time(moment: Stamp, now: Stamp) -> String {
-    let is_today = moment.format("%Y-%m-%d") == now.format("%Y-%m-%d");
-    moment.format(if is_today { "%H:%M" } else { "%Y-%m-%d %H:%M" })
+/// A time of day, with its date if that is not the date of `now`.
+fn format_time(time: Stamp, now: Stamp) -> String {
+    let is_today = time.format("%Y-%m-%d") == now.format("%Y-%m-%d");
+    time.format(if is_today { "%H:%M" } else { "%Y-%m-%d %H:%M" })
 }
 
-/// A time to come, no finer than it can be foretold.
+/// A duration in one unit, as precise as a forecast can be.
 fn format_rough(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
@@ -151,20 +150,18 @@ fn format_rough(span: Duration) -> String {
     }
 }
 
-/// How many series do what else: `14 steady, 2 saw-tooth`; empty if there are none.
+/// The number of verdicts of each trend: `14 steady, 2 saw-tooth`; empty without verdicts.
 #[must_use]
 pub fn count_by_trend<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
-    let words = [
+    let names = [
         (TrendKind::Growing, "growing"),
         (TrendKind::Steady, "steady"),
         (TrendKind::Sawtooth, "saw-tooth"),
         (TrendKind::Shrinking, "shrinking"),
-        (TrendKind::TooShort, "too short to say"),
+        (TrendKind::TooShort, "too short to judge"),
     ];
-    let mut numbers = words.map(|(trend, word)| (trend, word, 0_u64));
-    for verdict in verdicts {
-        numbers.iter_mut().filter(|(trend, ..)| *trend == verdict.trend).for_each(|entry| entry.2 += 1);
-    }
-    let told = numbers.into_iter().filter(|(.., count)| *count > 0);
-    told.map(|(_, word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+    let trends: Vec<TrendKind> = verdicts.map(|verdict| verdict.trend).collect();
+    let counts = names.map(|(kind, name)| (trends.iter().filter(|trend| **trend == kind).count(), name));
+    let known = counts.into_iter().filter(|(count, _)| *count > 0);
+    known.map(|(count, name)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
 }

@@ -1,54 +1,50 @@
-//! Whether the objects that come stay, by the samples of the censuses.
+//! Whether new objects stay, by the samples of the censuses.
 
-use common::record::Fingerprints;
+use common::record::Marks;
 
-/// The most objects that are remembered at once. What comes beyond is left out.
+/// The most objects that are tracked at once; further ones are ignored.
 const MAX_TRACKED: usize = 64;
 
-/// The objects of a series that were seen to come.
+/// The new objects of a series.
 ///
-/// A sample has the lowest marks of all objects. So one below the highest of the sample before that was not in it has come since; and one
-/// below the highest of the sample now that is not in it has gone.
+/// A sample has the lowest marks of all objects. So an object whose mark is below the highest mark of a sample was there if and only if the sample
+/// has the mark.
 #[derive(Debug, Default)]
 pub(super) struct SurvivalTracker {
-    last: Option<Fingerprints>,
-    /// Those that came and have not gone, as far as that can be told: their marks, and whether they were looked for again.
-    present: Vec<(u32, bool)>,
+    last: Option<Marks>,
+    /// The marks of tracked objects, and whether each was found again.
+    tracked: Vec<(u32, bool)>,
     kept: u64,
     gone: u64,
 }
 
 impl SurvivalTracker {
-    /// Takes in the sample of the next moment.
-    pub(super) fn add(&mut self, now: &Fingerprints) {
+    /// Adds the sample of the next moment.
+    pub(super) fn add(&mut self, now: &Marks) {
         let (kept, gone) = (&mut self.kept, &mut self.gone);
-        self.present.retain_mut(|(mark, was_seen_again)| match now.has(*mark) {
-            Some(true) => {
-                *was_seen_again = true;
-                true
+        self.tracked.retain_mut(|(mark, was_found)| {
+            let presence = now.has(*mark);
+            *was_found |= presence == Some(true);
+            match presence {
+                Some(true) => {}
+                Some(false) => *gone += 1,
+                // The sample has no marks so high any more: the object stayed as long as it could be tracked.
+                None => *kept += u64::from(*was_found),
             }
-            Some(false) => {
-                *gone += 1;
-                false
-            }
-            // So many came that it is above the sample: it stayed as long as could be told.
-            None => {
-                *kept += u64::from(*was_seen_again);
-                false
-            }
+            presence == Some(true)
         });
         if let Some(last) = &self.last {
-            let came = now.iter().filter(|&mark| last.has(mark) == Some(false)).map(|mark| (mark, false));
-            self.present.extend(came);
-            self.present.truncate(MAX_TRACKED);
+            let new = now.iter().filter(|&mark| last.has(mark) == Some(false)).map(|mark| (mark, false));
+            self.tracked.extend(new);
+            self.tracked.truncate(MAX_TRACKED);
         }
         self.last = Some(now.clone());
     }
 
-    /// How many were seen to come and looked for later, and how many of them stayed; `None` if there are none.
+    /// The number of new objects that were looked for again, and how many of them stayed; `None` if there are none.
     pub(super) fn seen_and_kept(&self) -> Option<(u64, u64)> {
-        let present = self.present.iter().filter(|(_, was_seen_again)| *was_seen_again).count();
-        let kept = self.kept + u64::try_from(present).unwrap_or(u64::MAX);
+        let found = self.tracked.iter().filter(|(_, was_found)| *was_found).count();
+        let kept = self.kept + u64::try_from(found).unwrap_or(u64::MAX);
         (kept + self.gone > 0).then(|| (kept + self.gone, kept))
     }
 }
@@ -57,9 +53,9 @@ impl SurvivalTracker {
 mod tests {
     use super::*;
 
-    fn marks(objects: impl Iterator<Item = u64>) -> Fingerprints {
-        let mut marks = Fingerprints::default();
-        objects.for_each(|object| marks.insert(Fingerprints::fingerprint(0x1000 + 48 * object, 0x77)));
+    fn marks(objects: impl Iterator<Item = u64>) -> Marks {
+        let mut marks = Marks::default();
+        objects.for_each(|object| marks.insert(Marks::of(0x1000 + 48 * object, 0x77)));
         marks
     }
 
@@ -70,14 +66,14 @@ mod tests {
     }
 
     #[test]
-    fn what_only_grows_keeps_all_that_came() {
+    fn pure_growth_keeps_all_objects() {
         let (seen, kept) = seen_and_kept((1..40).map(|moment| 0..1000 * moment)).unwrap();
         assert_eq!(seen, kept);
         assert!(seen > 20, "{seen}");
     }
 
     #[test]
-    fn what_comes_and_goes_keeps_nothing() {
+    fn churn_keeps_no_objects() {
         let (seen, kept) = seen_and_kept((0..40).map(|moment| 500 * moment..500 * moment + 1000)).unwrap();
         assert!(seen > 100 && kept < seen / 10, "{kept} of {seen}");
         let queue = seen_and_kept((0..40).map(|moment| 10 * moment..10 * moment + 12)).unwrap();
@@ -85,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_of_what_was_there_and_of_what_came_last() {
+    fn first_and_last_objects_do_not_count() {
         assert_eq!(seen_and_kept([0..10, 0..10, 0..10].into_iter()), None);
         assert_eq!(seen_and_kept([0..10, 0..14].into_iter()), None);
         assert_eq!(seen_and_kept([0..10, 0..14, 0..14].into_iter()), Some((4, 4)));

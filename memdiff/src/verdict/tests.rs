@@ -1,5 +1,7 @@
 use common::log::{Moment, What};
-use common::record::{Fingerprints, Header, ObjectSample, ProcessEvent, Run};
+use common::record::{EventKind, Header, Marks, ProcessEvent, Run, ObjectSample};
+
+use std::sync::Arc;
 
 use super::*;
 use crate::measurement::testing::{census, census_with_holders, measurement, process, tree};
@@ -22,7 +24,7 @@ fn moment(run: &str, second: u64, what: What) -> Moment {
 }
 
 fn what(measurement: Measurement) -> What {
-    match measurement.what {
+    match measurement.data {
         MeasuredData::Tree(tree) => What::Tree(Arc::unwrap_or_clone(tree)),
         MeasuredData::Census(census) => What::Census(Arc::unwrap_or_clone(census)),
     }
@@ -45,7 +47,7 @@ fn shown(series: &SeriesSet) -> Vec<(String, String, TrendKind)> {
 }
 
 #[test]
-fn what_grows_is_found_and_comes_first() {
+fn growing_series_come_first() {
     let mut series = SeriesSet::default();
     trees(&mut series, "r", |turn| 10 + turn, 2, 2);
     let verdicts = series.verdicts();
@@ -69,7 +71,7 @@ fn what_grows_is_found_and_comes_first() {
 }
 
 #[test]
-fn runs_and_numbers_used_again_are_other_series() {
+fn reused_pid_begins_another_series() {
     let mut series = SeriesSet::default();
     trees(&mut series, "a", |turn| 10 + turn, 2, 2);
     trees(&mut series, "b", |turn| 130 + turn, 2, 2);
@@ -83,7 +85,7 @@ fn runs_and_numbers_used_again_are_other_series() {
 }
 
 #[test]
-fn a_type_is_absent_where_the_list_is_whole_and_unknown_where_it_was_cut() {
+fn missing_type_is_zero_or_gap() {
     for (is_cut, moments, last) in [(false, 40, Some(0)), (true, 20, Some(900))] {
         let mut series = SeriesSet::default();
         for turn in 0..40_u64 {
@@ -98,7 +100,7 @@ fn a_type_is_absent_where_the_list_is_whole_and_unknown_where_it_was_cut() {
 }
 
 #[test]
-fn holders_and_caches_have_series_and_what_has_no_size_this_time_is_no_zero() {
+fn unmeasured_cache_is_not_zero() {
     let mut series = SeriesSet::default();
     for turn in 0..120_u64 {
         let size = |bytes| (turn % 3 != 1).then_some(bytes);
@@ -117,9 +119,9 @@ fn holders_and_caches_have_series_and_what_has_no_size_this_time_is_no_zero() {
         |kind: &str, name: &str| verdicts.iter().find(|v| &*v.kind == kind && &*v.name == name).unwrap();
     let leak = find("holder", "a._sessions");
     assert_eq!((leak.trend, leak.limit_reached_at, leak.pid), (TrendKind::Growing, None, Some(1)));
-    let words = describe(leak, leak.to.unwrap());
-    assert_eq!(words.subject, "what a._sessions holds in root (pid 1)");
-    assert!(words.predicate.starts_with("grows by 360.0 MiB/h"), "{}", words.predicate);
+    let description = describe(leak, leak.to.unwrap());
+    assert_eq!(description.subject, "holder a._sessions in root (pid 1)");
+    assert!(description.predicate.starts_with("grows by 360.0 MiB/h"), "{}", description.predicate);
     assert_eq!(find("holder", "a._table").trend, TrendKind::Steady);
     let cache = find("cache", "lru of a.f");
     assert_eq!((cache.trend, cache.moments, cache.last_bytes), (TrendKind::Steady, 80, Some(9000)));
@@ -131,7 +133,7 @@ fn holders_and_caches_have_series_and_what_has_no_size_this_time_is_no_zero() {
 }
 
 #[test]
-fn of_what_grows_it_is_told_whether_what_came_stayed() {
+fn growth_reports_kept_objects() {
     let mut series = SeriesSet::default();
     for turn in 1..=120_u64 {
         let mut census = census_with_holders(
@@ -141,26 +143,22 @@ fn of_what_grows_it_is_told_whether_what_came_stayed() {
             false,
         );
         for (kind, name) in [("type", "Session"), ("holder", "a._sessions"), ("kind of later", "?")] {
-            let mut marks = Fingerprints::default();
-            (0..turn).for_each(|object| marks.insert(Fingerprints::fingerprint(0x1000 + 64 * object, 0x77)));
-            census.object_samples.push(ObjectSample {
-                kind: kind.into(),
-                name: name.into(),
-                fingerprints: marks,
-            });
+            let mut marks = Marks::default();
+            (0..turn).for_each(|object| marks.insert(Marks::of(0x1000 + 64 * object, 0x77)));
+            census.object_samples.push(ObjectSample { kind: kind.into(), name: name.into(), marks });
         }
         series.add(&moment("m", turn * 10, What::Census(census)));
     }
     let verdicts = series.verdicts();
     for name in ["Session", "a._sessions"] {
         let verdict = verdicts.iter().find(|v| &*v.name == name && &*v.kind != "module").unwrap();
-        let (measurement, kept) = (verdict.new_objects.unwrap(), verdict.new_objects_survived.unwrap());
-        assert!(measurement > 16 && measurement == kept, "{name}: {kept} of {measurement}");
-        let words = describe(verdict, verdict.to.unwrap());
+        let (seen, kept) = (verdict.new_objects.unwrap(), verdict.new_objects_survived.unwrap());
+        assert!(seen > 16 && seen == kept, "{name}: {kept} of {seen}");
+        let description = describe(verdict, verdict.to.unwrap());
         assert!(
-            words.predicate.ends_with(&format!("; of {measurement} looked at that came, {kept} stayed")),
+            description.predicate.ends_with(&format!("; {kept} of {seen} new objects in the samples stayed")),
             "{}",
-            words.predicate
+            description.predicate
         );
     }
     let module = verdicts.iter().find(|verdict| &*verdict.kind == "module").unwrap();
@@ -168,7 +166,7 @@ fn of_what_grows_it_is_told_whether_what_came_stayed() {
 }
 
 #[test]
-fn a_failed_moment_is_a_gap_and_no_zero() {
+fn failed_moment_is_gap() {
     let mut series = SeriesSet::default();
     for turn in 0..30_u64 {
         let failed = turn % 7 == 3;
@@ -185,7 +183,7 @@ fn a_failed_moment_is_a_gap_and_no_zero() {
 }
 
 #[test]
-fn the_limit_that_is_nearer_is_foretold_and_none_to_a_process_that_ended() {
+fn forecast_names_nearer_limit() {
     let feed = |ends: bool| {
         let mut series = SeriesSet::default();
         for turn in 0..120_u64 {
@@ -208,23 +206,23 @@ fn the_limit_that_is_nearer_is_foretold_and_none_to_a_process_that_ended() {
     assert_eq!(verdict.limit_kind.as_deref(), Some("cgroup"));
     let ahead = verdict.limit_reached_at.unwrap().unix_seconds() - 1190.0;
     assert!((ahead - 3600.0).abs() < 30.0, "{ahead}");
-    let words = describe(&verdict, verdict.to.unwrap());
-    assert_eq!(words.subject, "bot (pid 1)");
+    let description = describe(&verdict, verdict.to.unwrap());
+    assert_eq!(description.subject, "bot (pid 1)");
     assert!(
-        words.predicate.starts_with("grows by 360.0 MiB/h (360.0 to 360.0), 99 % sure, "),
+        description.predicate.starts_with("grows by 360.0 MiB/h (360.0 to 360.0), 99 % sure, "),
         "{}",
-        words.predicate
+        description.predicate
     );
     assert!(
-        words.predicate.contains("120 moments; the cgroup's 512.00 MiB are full in about 60 min ("),
+        description.predicate.contains("120 moments; fills the cgroup's 512.00 MiB in about 60 min ("),
         "{}",
-        words.predicate
+        description.predicate
     );
     assert_eq!((feed(true).trend, feed(true).limit_reached_at), (TrendKind::Growing, None));
 }
 
 #[test]
-fn the_last_look_at_a_process_may_find_it_half_gone_and_that_is_no_end_of_its_growth() {
+fn last_value_of_ended_is_ignored() {
     for (is_told, is_root) in [(true, true), (true, false), (false, false)] {
         let mut series = SeriesSet::default();
         let growing = |turn: u64| if turn < 100 { 10 + turn } else { 3 };
@@ -249,7 +247,7 @@ fn the_last_look_at_a_process_may_find_it_half_gone_and_that_is_no_end_of_its_gr
 }
 
 #[test]
-fn a_clock_that_is_set_back_does_not_turn_growth_round() {
+fn clock_set_back_keeps_growth() {
     let mut series = SeriesSet::default();
     for turn in 0..120_u64 {
         // Back by an hour in the middle.
@@ -263,7 +261,7 @@ fn a_clock_that_is_set_back_does_not_turn_growth_round() {
 }
 
 #[test]
-fn of_too_many_series_the_smallest_are_dropped_and_counted() {
+fn smallest_series_are_dropped() {
     let mut series = SeriesSet::with_limit(100);
     let names: Vec<String> = (0..500).map(|n| format!("type{n:03}")).collect();
     for turn in 0..20_u64 {
@@ -280,11 +278,11 @@ fn of_too_many_series_the_smallest_are_dropped_and_counted() {
         shown.iter().any(|(_, name, _)| name == "type499") && shown.iter().any(|(kind, ..)| kind == "python")
     );
     assert!(!shown.iter().any(|(_, name, _)| name == "type000"));
-    assert!(series.omitted() >= 380 && series.omitted() <= 500, "{}", series.omitted());
+    assert!(series.dropped() >= 380 && series.dropped() <= 500, "{}", series.dropped());
 }
 
 #[test]
-fn brief_processes_do_not_crowd_out_those_that_last() {
+fn brief_processes_are_dropped_first() {
     let mut series = SeriesSet::with_limit(50);
     for turn in 0..400_u64 {
         let brief = process(100 + u32::try_from(turn).unwrap(), turn, "cc1", 900);
@@ -296,7 +294,7 @@ fn brief_processes_do_not_crowd_out_those_that_last() {
 }
 
 #[test]
-fn memory_is_bounded_by_the_series_that_are_followed() {
+fn memory_of_series_is_bounded() {
     let mut series = SeriesSet::with_limit(50);
     for turn in 0..3000_u32 {
         let lasting = (1..80).map(|pid| process(pid, 1, "server", 100 + u64::from(pid)));
@@ -310,18 +308,18 @@ fn memory_is_bounded_by_the_series_that_are_followed() {
         series.processes.len(),
         series.count
     );
-    assert!(series.omitted() > 10_000);
+    assert!(series.dropped() > 10_000);
 }
 
 #[test]
-fn all_is_said_in_words() {
+fn verdicts_are_sentences() {
     let mut series = SeriesSet::default();
     trees(&mut series, "r", |turn| 200 - turn, 2, 2);
     let verdicts = series.verdicts();
     let find = |name: &str| verdicts.iter().find(|v| &*v.name == name && &*v.kind == "rss").unwrap();
     let said = |verdict: &Verdict| {
-        let words = describe(verdict, verdict.to.unwrap());
-        format!("{} {}", words.subject, words.predicate)
+        let description = describe(verdict, verdict.to.unwrap());
+        format!("{} {}", description.subject, description.predicate)
     };
     let shrinks = said(find("w --queue mail"));
     assert!(
