@@ -1,9 +1,11 @@
 //! The command line.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use common::time::Stamp;
 use common::units;
 
 /// The default threshold of growth for the exit code.
@@ -113,19 +115,9 @@ pub enum MomentArg {
     /// The iteration of this number.
     Iteration(u64),
     /// A time of day in this machine's zone, on the last day of the log that has it.
-    Clock {
-        /// Seconds since midnight.
-        seconds: u32,
-        /// The user's text.
-        text: String,
-    },
+    Clock(jiff::civil::Time),
     /// A date and time.
-    Moment {
-        /// Milliseconds since 1970.
-        unix_ms: i64,
-        /// The user's text.
-        text: String,
-    },
+    Moment(jiff::Timestamp),
 }
 
 impl MomentArg {
@@ -134,35 +126,27 @@ impl MomentArg {
     /// # Errors
     /// Other text, or a local time that does not exist.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || {
+        let local = || {
+            let local: jiff::civil::DateTime = text.parse().ok().filter(|_| text.contains('-'))?;
+            jiff::tz::TimeZone::system().to_timestamp(local).ok()
+        };
+        let iteration = text.parse().ok().map(Self::Iteration);
+        let moment = || text.parse().ok().or_else(local).map(Self::Moment);
+        let time = || text.parse().ok().filter(|_| !text.contains('-')).map(Self::Clock);
+        iteration.or_else(moment).or_else(time).ok_or_else(|| {
             format!(
                 "'{text}' is not a moment: write an iteration (12), a time (14:25) or a date and time (2026-11-24T14:25)"
             )
-        };
-        if let Ok(iteration) = text.parse::<u64>() {
-            return Ok(Self::Iteration(iteration));
-        }
-        let text = text.to_owned();
-        if let Ok(moment) = text.parse::<jiff::Timestamp>() {
-            return Ok(Self::Moment { unix_ms: moment.as_millisecond(), text });
-        }
-        if text.contains('-') {
-            let local = text.parse::<jiff::civil::DateTime>().map_err(|_| wrong())?;
-            let moment = jiff::tz::TimeZone::system().to_timestamp(local).map_err(|_| wrong())?;
-            return Ok(Self::Moment { unix_ms: moment.as_millisecond(), text });
-        }
-        let time = text.parse::<jiff::civil::Time>().map_err(|_| wrong())?;
-        let [hours, minutes, seconds] =
-            [time.hour(), time.minute(), time.second()].map(|part| u32::try_from(part).unwrap_or(0));
-        Ok(Self::Clock { seconds: hours * 3600 + minutes * 60 + seconds, text })
+        })
     }
+}
 
-    /// The user's text.
-    #[must_use]
-    pub fn text(&self) -> String {
+impl fmt::Display for MomentArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Iteration(number) => number.to_string(),
-            Self::Clock { text, .. } | Self::Moment { text, .. } => text.clone(),
+            Self::Iteration(number) => number.fmt(f),
+            Self::Clock(time) => time.fmt(f),
+            Self::Moment(moment) => f.write_str(&Stamp::local(*moment).format("%F %T")),
         }
     }
 }
@@ -240,17 +224,16 @@ mod tests {
 
     #[test]
     fn moment_is_number_time_or_date() {
+        let time = |hour, minute, second| MomentArg::Clock(jiff::civil::time(hour, minute, second, 0));
         assert_eq!(MomentArg::parse("12"), Ok(MomentArg::Iteration(12)));
-        assert!(
-            matches!(MomentArg::parse("14:25"), Ok(MomentArg::Clock { seconds, .. }) if seconds == 14 * 3600 + 25 * 60)
-        );
-        assert!(matches!(MomentArg::parse("00:00:07"), Ok(MomentArg::Clock { seconds: 7, .. })));
-        let there = MomentArg::parse("2026-11-24T14:25+01:00").unwrap();
-        assert!(matches!(&there, MomentArg::Moment { unix_ms: 1_795_526_700_000, .. }), "{there:?}");
-        assert!(matches!(MomentArg::parse("2026-11-24T14:25"), Ok(MomentArg::Moment { .. })));
+        assert_eq!(MomentArg::parse("14:25"), Ok(time(14, 25, 0)));
+        assert_eq!(MomentArg::parse("00:00:07"), Ok(time(0, 0, 7)));
+        let there = jiff::Timestamp::from_millisecond(1_795_526_700_000).unwrap();
+        assert_eq!(MomentArg::parse("2026-11-24T14:25+01:00"), Ok(MomentArg::Moment(there)));
+        assert!(matches!(MomentArg::parse("2026-11-24T14:25"), Ok(MomentArg::Moment(_))));
         for wrong in ["", "25:00", "14:65", "noon", "-3", "2026-13-01T00:00", "1.5"] {
             assert!(MomentArg::parse(wrong).unwrap_err().contains(wrong), "{wrong}");
         }
-        assert_eq!(MomentArg::parse("14:25").unwrap().text(), "14:25");
+        assert_eq!(MomentArg::parse("14:25").unwrap().to_string(), "14:25:00");
     }
 }

@@ -31,6 +31,8 @@ struct Stored {
     measurement: Measurement,
     /// The order in which measurements came.
     sequence: u64,
+    /// The number of measurements of the process before this one.
+    earlier_count: usize,
     /// Whether the end of the process was recorded.
     has_ended: bool,
 }
@@ -40,15 +42,19 @@ impl MeasurementStore {
         self.entries.get(key).map(|stored| &stored.measurement)
     }
 
-    fn insert(&mut self, key: MeasurementKey, measurement: Measurement) {
+    /// Stores a measurement; returns the number of those of the same process before it.
+    fn insert(&mut self, key: MeasurementKey, measurement: Measurement) -> usize {
         self.sequence += 1;
-        self.entries.insert(key, Stored { measurement, sequence: self.sequence, has_ended: false });
+        let earlier_count = self.entries.get(&key).map_or(0, |stored| stored.earlier_count + 1);
+        let stored = Stored { measurement, sequence: self.sequence, earlier_count, has_ended: false };
+        self.entries.insert(key, stored);
         if self.entries.len() > MAX_MEASUREMENTS {
             let mut sequences: Vec<u64> = self.entries.values().map(|stored| stored.sequence).collect();
             sequences.sort_unstable();
             let oldest = sequences.get(MAX_MEASUREMENTS / 2).copied().unwrap_or(0);
             self.entries.retain(|_, stored| stored.sequence >= oldest);
         }
+        earlier_count
     }
 
     /// Removes measurements of one kind from other runs.
@@ -129,11 +135,8 @@ impl InputSelection {
     /// Selects the first and the last moment of an input, and these.
     #[must_use]
     pub fn new(wanted: &[MomentArg]) -> Self {
-        let search = |moment: &MomentArg| MomentSearch {
-            wanted: moment.clone(),
-            found: MeasurementStore::default(),
-            distances: HashMap::new(),
-        };
+        let search =
+            |moment: &MomentArg| MomentSearch { wanted: moment.clone(), found: MeasurementStore::default() };
         Self { searches: wanted.iter().map(search).collect(), ..Self::default() }
     }
 
@@ -199,7 +202,7 @@ impl InputSelection {
             })
         };
         Err(Failure::new(
-            format!("{file}: no moment {}", search.wanted.text()),
+            format!("{file}: no moment {}", search.wanted),
             format!("the log goes from {} to {}", describe(&self.first()), describe(&self.last())),
         ))
     }
@@ -213,9 +216,8 @@ impl InputSelection {
 #[derive(Debug)]
 struct MomentSearch {
     wanted: MomentArg,
+    /// The nearest measurement of each process so far.
     found: MeasurementStore,
-    /// The time that each found measurement was chosen for, and its distance in milliseconds.
-    distances: HashMap<MeasurementKey, (i64, u64)>,
 }
 
 impl MomentSearch {
@@ -235,37 +237,23 @@ impl MomentSearch {
                 }
                 return;
             }
-            MomentArg::Moment { unix_ms, .. } => vec![*unix_ms],
+            MomentArg::Moment(moment) => vec![moment.as_millisecond()],
             // On the day of either: midnight may be between the two.
-            MomentArg::Clock { seconds, .. } => {
-                std::iter::once(now).chain(before).filter_map(|at| time_of_day(at, *seconds)).collect()
+            MomentArg::Clock(time) => {
+                std::iter::once(now).chain(before).filter_map(|at| at_time_of_day(at, *time)).collect()
             }
         };
         for target in targets {
             let passed = previous.filter(|_| before.is_some_and(|before| before < target) && target <= now);
             let is_candidate = passed.is_some() || now.abs_diff(target) <= TOLERANCE_MS;
             for candidate in passed.into_iter().chain(is_candidate.then_some(measurement)) {
-                self.keep_if_nearer(key, candidate, target, active);
+                let distance = |m: &Measurement| m.origin.unix_ms.abs_diff(target);
+                // One that was found on an earlier day is farther from the same time of this day.
+                if self.found.get(key).is_none_or(|found| distance(candidate) < distance(found)) {
+                    self.keep(key, candidate, active);
+                }
             }
         }
-    }
-
-    fn keep_if_nearer(
-        &mut self,
-        key: &MeasurementKey,
-        measurement: &Measurement,
-        target: i64,
-        active: &[Arc<str>],
-    ) {
-        let distance = measurement.origin.unix_ms.abs_diff(target);
-        let known = self.distances.get(key);
-        if known.is_some_and(|(other, least)| *other == target && *least <= distance) {
-            return;
-        }
-        self.distances.insert(key.clone(), (target, distance));
-        self.keep(key, measurement, active);
-        let found = &self.found.entries;
-        self.distances.retain(|key, _| found.contains_key(key));
     }
 
     fn keep(&mut self, key: &MeasurementKey, measurement: &Measurement, active: &[Arc<str>]) {
@@ -274,13 +262,11 @@ impl MomentSearch {
     }
 }
 
-/// The time, so many seconds after midnight, on the day of `unix_ms` in this machine's zone. `None` for moments outside the calendar.
-fn time_of_day(unix_ms: i64, seconds: u32) -> Option<i64> {
+/// A time of day on the day of `unix_ms`, in this machine's zone. `None` outside the calendar.
+fn at_time_of_day(unix_ms: i64, time: jiff::civil::Time) -> Option<i64> {
     let zone = TimeZone::system();
     let date = zone.to_datetime(jiff::Timestamp::from_millisecond(unix_ms).ok()?).date();
-    let [hour, minute, second] =
-        [seconds / 3600, seconds / 60 % 60, seconds % 60].map(|part| i8::try_from(part).unwrap_or(0));
-    Some(zone.to_timestamp(date.at(hour, minute, second, 0)).ok()?.as_millisecond())
+    Some(zone.to_timestamp(date.to_datetime(time)).ok()?.as_millisecond())
 }
 
 /// Pairs each measurement with the one of the same process so many records before.
@@ -289,7 +275,6 @@ pub struct SuccessivePairs {
     distance: usize,
     /// The earlier measurement of the next pair.
     earlier: MeasurementStore,
-    counts: HashMap<MeasurementKey, usize>,
     /// The last measurement, from which later ones are filled in.
     latest: MeasurementStore,
 }
@@ -298,12 +283,8 @@ impl SuccessivePairs {
     /// Pairs that are `distance` records apart; at least 1.
     #[must_use]
     pub fn new(distance: usize) -> Self {
-        Self {
-            distance: distance.max(1),
-            earlier: MeasurementStore::default(),
-            counts: HashMap::new(),
-            latest: MeasurementStore::default(),
-        }
+        let (earlier, latest) = (MeasurementStore::default(), MeasurementStore::default());
+        Self { distance: distance.max(1), earlier, latest }
     }
 
     /// Adds a measurement; returns the pair that it completes.
@@ -312,18 +293,12 @@ impl SuccessivePairs {
         if let Some(previous) = self.latest.get(&key) {
             measurement.fill_from_previous(previous);
         }
-        self.latest.insert(key.clone(), measurement.clone());
-        let count = self.counts.entry(key.clone()).or_insert(0);
-        *count += 1;
-        if !(*count - 1).is_multiple_of(self.distance) {
+        let count = self.latest.insert(key.clone(), measurement.clone());
+        if !count.is_multiple_of(self.distance) {
             return None;
         }
         let earlier = self.earlier.entries.remove(&key).map(|stored| stored.measurement);
         self.earlier.insert(key, measurement.clone());
-        if self.counts.len() > MAX_MEASUREMENTS {
-            let kept = &self.earlier.entries;
-            self.counts.retain(|key, _| kept.contains_key(key));
-        }
         earlier.map(|earlier| (earlier, measurement))
     }
 }
@@ -390,7 +365,7 @@ mod tests {
     #[test]
     fn named_moments_are_found() {
         let log: Vec<Measurement> = (1..=5).map(|iteration| at("r", iteration * 100)).collect();
-        let moment = |unix_ms| MomentArg::Moment { unix_ms, text: "then".into() };
+        let moment = |ms| MomentArg::Moment(jiff::Timestamp::from_millisecond(ms).unwrap());
         let found = |pick: MomentArg| {
             let side = select(&[pick], &log).wanted(0, "log").map(Option::unwrap);
             side.map(|side| shown(&side)).map_err(|failure| failure.what)
@@ -401,19 +376,20 @@ mod tests {
         // A little before the first and after the last is near enough; a lot is not.
         assert_eq!(found(moment(45_000)), Ok(vec![("r".into(), 100, 1)]));
         assert_eq!(found(moment(555_000)), Ok(vec![("r".into(), 500, 1)]));
-        assert_eq!(found(moment(700_000)), Err("log: no moment then".into()));
+        assert_eq!(found(moment(700_000)), Err(format!("log: no moment {}", moment(700_000))));
         assert_eq!(found(MomentArg::Iteration(7)), Err("log: no moment 7".into()));
     }
 
     #[test]
     fn time_of_day_is_on_last_day() {
         const DAY: u64 = 86_400;
-        let noon = time_of_day(i64::try_from(10 * DAY).unwrap() * 1000 + 43_200_000, 43_200).unwrap();
+        let midday = jiff::civil::time(12, 0, 0, 0);
+        let noon = at_time_of_day(i64::try_from(10 * DAY).unwrap() * 1000 + 43_200_000, midday).unwrap();
         let noon = u64::try_from(noon).unwrap() / 1000;
         // Before and after noon on two days, and the morning of a third.
         let seconds = [noon - 500, noon + 400, noon + DAY - 300, noon + DAY + 400, noon + 2 * DAY - 9000];
         let log: Vec<Measurement> = seconds.iter().map(|&second| at("r", second)).collect();
-        let selection = select(&[MomentArg::Clock { seconds: 43_200, text: "12:00".into() }], &log);
+        let selection = select(&[MomentArg::Clock(midday)], &log);
         assert_eq!(shown(&selection.wanted(0, "log").unwrap().unwrap()), [("r".into(), noon + DAY - 300, 1)]);
     }
 
@@ -452,7 +428,7 @@ mod tests {
                 && selection.first.entries.len() <= MAX_MEASUREMENTS
         );
         assert!(
-            pairs.earlier.entries.len() <= MAX_MEASUREMENTS && pairs.counts.len() <= MAX_MEASUREMENTS + 1
+            pairs.earlier.entries.len() <= MAX_MEASUREMENTS && pairs.latest.entries.len() <= MAX_MEASUREMENTS
         );
     }
 }

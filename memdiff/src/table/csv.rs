@@ -1,12 +1,8 @@
 //! Renders reports as CSV: a row for each value of a comparison, or for each verdict.
 
-use std::borrow::Cow;
-
 use common::cli::Failure;
 use common::record::{DiffRecord, Presence, Verdict};
 use common::stdio::escape_controls;
-use common::time::Stamp;
-use serde::Serialize;
 
 use super::report::Report;
 use crate::delta::{self, known_change};
@@ -19,26 +15,28 @@ pub struct CsvWriter {
     has_titles: bool,
 }
 
-/// A value at two moments; the fields are the columns.
-#[derive(Serialize)]
-struct ChangeRow<'a> {
-    before: Stamp,
-    after: Stamp,
-    iteration_before: u64,
-    iteration_after: u64,
-    kind: &'a str,
-    name: Cow<'a, str>,
-    role: Cow<'a, str>,
-    presence: Presence,
-    pid_before: Option<u32>,
-    pid_after: Option<u32>,
-    before_bytes: Option<u64>,
-    after_bytes: Option<u64>,
-    change_bytes: Option<i64>,
-    count_before: Option<u64>,
-    count_after: Option<u64>,
-    change_count: Option<i64>,
-}
+/// The columns of a comparison.
+const CHANGE_TITLES: [&str; 16] = [
+    "before",
+    "after",
+    "iteration_before",
+    "iteration_after",
+    "kind",
+    "name",
+    "role",
+    "presence",
+    "pid_before",
+    "pid_after",
+    "before_bytes",
+    "after_bytes",
+    "change_bytes",
+    "count_before",
+    "count_after",
+    "change_count",
+];
+
+/// A value at both moments.
+type Sides<T> = [Option<T>; 2];
 
 impl CsvWriter {
     /// The rows of the next report.
@@ -46,14 +44,16 @@ impl CsvWriter {
     /// # Errors
     /// None in practice: it writes to memory.
     pub fn rows(&mut self, report: &Report<'_>) -> Result<Vec<u8>, Failure> {
-        let titles = !std::mem::replace(&mut self.has_titles, true);
-        let mut writer = csv::WriterBuilder::new().has_headers(titles).from_writer(Vec::new());
+        let is_first = !std::mem::replace(&mut self.has_titles, true);
+        // The fields of a verdict are titles by themselves, the tuples of a comparison are not.
+        let mut writer = csv::WriterBuilder::new().has_headers(is_first).from_writer(Vec::new());
         let written = match report {
             Report::Verdicts { record, .. } => {
                 record.verdicts.iter().map(escape_verdict).try_for_each(|row| writer.serialize(row))
             }
             Report::Changes { comparison, .. } => {
-                change_rows(&comparison.record).into_iter().try_for_each(|row| writer.serialize(row))
+                let titles = if is_first { writer.write_record(CHANGE_TITLES) } else { Ok(()) };
+                titles.and_then(|()| write_changes(&comparison.record, &mut writer))
             }
         };
         written.map_err(|error| Failure::new(format!("CSV: {error}"), ""))?;
@@ -61,77 +61,53 @@ impl CsvWriter {
     }
 }
 
-fn change_rows(record: &DiffRecord) -> Vec<ChangeRow<'_>> {
-    let mut rows = Vec::new();
-    for p in &record.processes {
-        let row = |kind| ChangeRow {
-            pid_before: p.pid_before,
-            pid_after: p.pid_after,
-            ..ChangeRow::new(record, kind, &p.name, &p.role, p.presence)
+fn write_changes(record: &DiffRecord, writer: &mut csv::Writer<Vec<u8>>) -> csv::Result<()> {
+    const NONE: Sides<u64> = [None; 2];
+    let moments = (
+        [record.before.timestamp, record.after.timestamp],
+        [record.before.iteration, record.after.iteration],
+    );
+    type Names<'a> = (&'a str, &'a str, Presence);
+    let mut write =
+        |kind: &str, names: Names<'_>, pids: Sides<u32>, bytes: Sides<u64>, counts: Sides<u64>| {
+            let (name, role, presence) = names;
+            let change =
+                |[before, after]: Sides<u64>| known_change(presence, before, after).map(|change| change.0);
+            let count_change = if counts == NONE { None } else { change(counts) };
+            let names = (kind, escape_controls(name), escape_controls(role), presence);
+            writer.serialize((moments, names, pids, bytes, change(bytes), counts, count_change))
         };
-        let sizes = [
-            ("rss", p.rss_before_bytes, p.rss_after_bytes),
-            ("pss", p.pss_before_bytes, p.pss_after_bytes),
-            ("uss", p.uss_before_bytes, p.uss_after_bytes),
-            ("swap", p.swap_before_bytes, p.swap_after_bytes),
+    for p in &record.processes {
+        let (names, pids) = ((&*p.name, &*p.role, p.presence), [p.pid_before, p.pid_after]);
+        write("rss", names, pids, [p.rss_before_bytes, p.rss_after_bytes], NONE)?;
+        let others = [
+            ("pss", [p.pss_before_bytes, p.pss_after_bytes]),
+            ("uss", [p.uss_before_bytes, p.uss_after_bytes]),
+            ("swap", [p.swap_before_bytes, p.swap_after_bytes]),
         ];
-        let known = sizes
-            .into_iter()
-            .filter(|(kind, before, after)| *kind == "rss" || before.is_some() || after.is_some());
-        rows.extend(known.map(|(kind, before, after)| row(kind).with_bytes(before, after)));
-        if p.threads_before.is_some() || p.threads_after.is_some() {
-            rows.push(row("threads").with_counts(p.threads_before, p.threads_after));
+        for (kind, bytes) in others.into_iter().filter(|(_, bytes)| *bytes != NONE) {
+            write(kind, names, pids, bytes, NONE)?;
+        }
+        let threads = [p.threads_before, p.threads_after];
+        if threads != NONE {
+            write("threads", names, pids, NONE, threads)?;
         }
     }
-    rows.extend(record.totals.iter().map(|total| {
-        ChangeRow::new(record, &total.kind, "", &total.role, Presence::Both)
-            .with_bytes(total.before_bytes, total.after_bytes)
-            .with_counts(total.count_before, total.count_after)
-    }));
+    for t in &record.totals {
+        let (bytes, counts) = ([t.before_bytes, t.after_bytes], [t.count_before, t.count_after]);
+        write(&t.kind, ("", &t.role, Presence::Both), [None; 2], bytes, counts)?;
+    }
     for (kind, changes) in delta::lists(record) {
-        rows.extend(changes.iter().map(|change| {
-            ChangeRow::new(record, kind.as_str(), &change.name, &change.role, change.presence)
-                .with_bytes(change.size_before_bytes, change.size_after_bytes)
-                .with_counts(change.count_before, change.count_after)
-        }));
-    }
-    let threads = record.threads.iter();
-    rows.extend(threads.map(|t| ChangeRow::new(record, "thread", &t.name, &t.role, t.presence)));
-    rows
-}
-
-impl<'a> ChangeRow<'a> {
-    fn new(record: &DiffRecord, kind: &'a str, name: &'a str, role: &'a str, presence: Presence) -> Self {
-        Self {
-            before: record.before.timestamp,
-            after: record.after.timestamp,
-            iteration_before: record.before.iteration,
-            iteration_after: record.after.iteration,
-            kind,
-            name: escape_controls(name),
-            role: escape_controls(role),
-            presence,
-            pid_before: None,
-            pid_after: None,
-            before_bytes: None,
-            after_bytes: None,
-            change_bytes: None,
-            count_before: None,
-            count_after: None,
-            change_count: None,
+        for c in changes {
+            let bytes = [c.size_before_bytes, c.size_after_bytes];
+            let counts = [c.count_before, c.count_after];
+            write(kind.as_str(), (&c.name, &c.role, c.presence), [None; 2], bytes, counts)?;
         }
     }
-
-    fn with_bytes(self, before_bytes: Option<u64>, after_bytes: Option<u64>) -> Self {
-        let change_bytes = known_change(self.presence, before_bytes, after_bytes).map(|change| change.0);
-        Self { before_bytes, after_bytes, change_bytes, ..self }
+    for t in &record.threads {
+        write("thread", (&t.name, &t.role, t.presence), [None; 2], NONE, NONE)?;
     }
-
-    fn with_counts(self, count_before: Option<u64>, count_after: Option<u64>) -> Self {
-        let is_known = count_before.is_some() || count_after.is_some();
-        let change = known_change(self.presence, count_before, count_after).filter(|_| is_known);
-        Self { count_before, count_after, change_count: change.map(|change| change.0), ..self }
-    }
+    Ok(())
 }
 
 fn escape_verdict(verdict: &Verdict) -> Verdict {

@@ -13,9 +13,9 @@ const HORIZON_HOURS: f64 = 87_660.0;
 const PATIENCE_MS: i64 = 60_000;
 
 /// The memory that a machine had left when it was last measured.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct MemoryLimits {
-    unix_ms: i64,
+    unix_ms: Option<i64>,
     interval_seconds: f64,
     cgroup: Option<Headroom>,
     machine: Option<Headroom>,
@@ -38,25 +38,16 @@ pub(super) struct Forecast {
 }
 
 impl MemoryLimits {
-    pub(super) fn new(context: &MomentContext) -> Self {
-        Self {
-            unix_ms: context.unix_ms,
-            interval_seconds: context.interval_seconds,
-            cgroup: None,
-            machine: None,
-        }
-    }
-
     /// Updates the limits that a tree was measured with.
     pub(super) fn update(&mut self, context: &MomentContext, tree: &Tree) {
-        if context.unix_ms < self.unix_ms {
+        if self.unix_ms.is_some_and(|last| context.unix_ms < last) {
             return;
         }
         let headroom =
             |limit: Option<u64>, left: Option<u64>| Some(Headroom { limit_bytes: limit?, left_bytes: left? });
         let used = tree.cgroup_limit_bytes.zip(tree.cgroup_current_bytes);
         let left = used.map(|(limit, used)| limit.saturating_sub(used));
-        self.unix_ms = context.unix_ms;
+        self.unix_ms = Some(context.unix_ms);
         self.interval_seconds = context.interval_seconds;
         self.cgroup = headroom(tree.cgroup_limit_bytes, left).or(self.cgroup);
         self.machine = headroom(tree.system_total_bytes, tree.system_available_bytes).or(self.machine);
@@ -66,15 +57,16 @@ impl MemoryLimits {
     /// limit is known.
     #[expect(clippy::cast_precision_loss, reason = "a forecast needs no more than 53 bits of a size")]
     pub(super) fn forecast(&self, last_unix_ms: i64, bytes_per_hour: f64) -> Option<Forecast> {
+        let unix_ms = self.unix_ms?;
         let patience = PATIENCE_MS.saturating_add(milliseconds(self.interval_seconds * 3.0));
-        if self.unix_ms.saturating_sub(last_unix_ms) > patience || bytes_per_hour <= 0.0 {
+        if unix_ms.saturating_sub(last_unix_ms) > patience || bytes_per_hour <= 0.0 {
             return None;
         }
         let known = [(self.cgroup, "cgroup"), (self.machine, "machine")];
         let known = known.into_iter().filter_map(|(headroom, of)| Some((headroom?, of)));
         let (headroom, of) = known.min_by_key(|(headroom, _)| headroom.left_bytes)?;
         let hours = headroom.left_bytes as f64 / bytes_per_hour;
-        let at = local_stamp(self.unix_ms.saturating_add(milliseconds(hours * 3600.0)));
+        let at = local_stamp(unix_ms.saturating_add(milliseconds(hours * 3600.0)));
         (hours < HORIZON_HOURS).then_some(Forecast { at, of, limit_bytes: headroom.limit_bytes })
     }
 }

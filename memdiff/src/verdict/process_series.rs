@@ -15,7 +15,7 @@ use crate::measurement::{ListKind, local_stamp};
 const HOUR: f64 = 3600.0;
 
 /// A process and its series.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ProcessSeries {
     pub(super) host: Arc<str>,
     name: Arc<str>,
@@ -35,17 +35,7 @@ pub(super) struct ProcessSeries {
 
 impl ProcessSeries {
     pub(super) fn new(host: &Arc<str>, name: &Arc<str>) -> Self {
-        Self {
-            host: Arc::clone(host),
-            name: Arc::clone(name),
-            cmdline: None,
-            root: None,
-            is_child: false,
-            has_ended: false,
-            has_had_children: false,
-            last_measurement: 0,
-            series: HashMap::new(),
-        }
+        Self { host: Arc::clone(host), name: Arc::clone(name), ..Self::default() }
     }
 
     /// Names the process by its command line, or by `name` if there is none.

@@ -1,6 +1,6 @@
 //! One series of sizes.
 
-use common::record::Marks;
+use common::record::Fingerprints;
 
 use super::key::SeriesKind;
 use super::run_clock::MomentContext;
@@ -8,7 +8,7 @@ use super::survival::SurvivalTracker;
 use crate::trend::{SampledSeries, TrendEstimate};
 
 /// One series of sizes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Series {
     values: SampledSeries,
     /// The last value, if it may be dropped: a process that exits frees memory before it is gone, which would look like the end of its growth.
@@ -45,17 +45,7 @@ impl Pending {
 
 impl Series {
     pub(super) fn new(kind: SeriesKind, serial: u64) -> Self {
-        Self {
-            values: SampledSeries::new(),
-            pending: None,
-            holds_last: kind.is_kernel_counter(),
-            peak_bytes: 0,
-            serial,
-            last_seconds: 0.0,
-            last_unix_ms: 0,
-            listed_seconds: 0.0,
-            survival: None,
-        }
+        Self { holds_last: kind.is_kernel_counter(), serial, ..Self::default() }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "statistics need no more than 53 bits of a size")]
@@ -81,7 +71,7 @@ impl Series {
         }
     }
 
-    /// Marks its row as listed without a size.
+    /// Fingerprints its row as listed without a size.
     pub(super) fn mark_listed(&mut self, context: &MomentContext) {
         self.listed_seconds = context.seconds;
     }
@@ -90,15 +80,15 @@ impl Series {
         self.listed_seconds == context.seconds
     }
 
-    /// Marks a moment that could not be measured.
+    /// Fingerprints a moment that could not be measured.
     pub(super) fn push_gap(&mut self) {
         self.flush_pending();
         self.values.push_gap();
     }
 
     /// Adds a sample of the objects of the last moment.
-    pub(super) fn add_survivors(&mut self, marks: &Marks) {
-        self.survival.get_or_insert_default().add(marks);
+    pub(super) fn add_survivors(&mut self, fingerprints: &Fingerprints) {
+        self.survival.get_or_insert_default().add(fingerprints);
     }
 
     /// The number of new objects seen, and how many of them stayed.

@@ -33,9 +33,9 @@ type SeriesRef<'a> = (ProcessKey, &'a ProcessSeries, &'a SeriesName, &'a Series)
 ///
 /// A series belongs to one process in one run: a reused pid and another run begin another series. Memory is bounded by the number of series,
 /// whatever the length of the logs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SeriesSet {
-    limit: usize,
+    limit: SeriesLimit,
     pub(super) processes: HashMap<ProcessKey, ProcessSeries>,
     runs: RunClocks,
     /// The latest process of each run and pid.
@@ -54,30 +54,20 @@ pub struct SeriesSet {
     measured: u64,
 }
 
-impl Default for SeriesSet {
+#[derive(Debug, Clone, Copy)]
+struct SeriesLimit(usize);
+
+impl Default for SeriesLimit {
     fn default() -> Self {
-        Self::with_limit(MAX_SERIES)
+        Self(MAX_SERIES)
     }
 }
 
 impl SeriesSet {
-    /// At most `limit` series; above it the smallest are dropped.
+    /// At most `limit` series instead of [`MAX_SERIES`]; above it the smallest are dropped.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
-        Self {
-            limit,
-            processes: HashMap::new(),
-            runs: RunClocks::default(),
-            latest: HashMap::new(),
-            limits: HashMap::new(),
-            count: 0,
-            begun: 0,
-            min_bytes: 0,
-            dropped: HashSet::new(),
-            kept_processes: 0,
-            ends: None,
-            measured: 0,
-        }
+        Self { limit: SeriesLimit(limit), ..Self::default() }
     }
 
     /// Adds the next moment; returns whether it was a measurement.
@@ -166,7 +156,7 @@ impl SeriesSet {
 
     fn begin_moment(&mut self, moment: &Moment) -> MomentContext {
         // Brief processes whose series are all too small are never dropped as series.
-        if self.processes.len() > 2 * self.kept_processes.max(self.limit) {
+        if self.processes.len() > 2 * self.kept_processes.max(self.limit.0) {
             self.remove_ended();
         }
         let origin = Origin::of_moment(moment);
@@ -189,7 +179,7 @@ impl SeriesSet {
     fn record_tree(&mut self, context: &MomentContext, tree: &Tree) {
         let Some(root) = tree.processes.first() else { return };
         let limits = self.limits.entry(Arc::clone(&context.host));
-        limits.or_insert_with(|| MemoryLimits::new(context)).update(context, tree);
+        limits.or_default().update(context, tree);
         let root_key = context.process(root.pid, root.start);
         let last_measurement =
             self.processes.get(&root_key).map_or(1, |root| root.last_measurement.saturating_add(1));
@@ -237,7 +227,7 @@ impl SeriesSet {
             };
             let name = (SeriesKind::Listed(list), Some(Arc::clone(&sample.name)));
             if let Some(series) = process.series.get_mut(&name) {
-                series.add_survivors(&sample.marks);
+                series.add_survivors(&sample.fingerprints);
             }
         }
     }
@@ -281,7 +271,7 @@ impl SeriesSet {
         series.push(context, bytes);
         process.series.insert(name, series);
         self.count += 1;
-        if self.count > self.limit + self.limit / 8 {
+        if self.count > self.limit.0 + self.limit.0 / 8 {
             self.drop_smallest();
         }
     }
@@ -308,7 +298,7 @@ impl SeriesSet {
             ranks.extend(process.series.values().map(|series| rank(key, series)));
         }
         ranks.sort_unstable();
-        let Some(&least) = ranks.get(ranks.len().saturating_sub(self.limit)) else { return };
+        let Some(&least) = ranks.get(ranks.len().saturating_sub(self.limit.0)) else { return };
         let mut dropped: Vec<(ProcessKey, SeriesName)> = Vec::new();
         for (key, process) in &mut self.processes {
             let small = process.series.extract_if(|_, series| rank(key, series) < least);

@@ -1,18 +1,18 @@
 //! Whether new objects stay, by the samples of the censuses.
 
-use common::record::Marks;
+use common::record::Fingerprints;
 
 /// The most objects that are tracked at once; further ones are ignored.
 const MAX_TRACKED: usize = 64;
 
 /// The new objects of a series.
 ///
-/// A sample has the lowest marks of all objects. So an object whose mark is below the highest mark of a sample was there if and only if the sample
-/// has the mark.
+/// A sample has the lowest fingerprints of all objects. So an object whose fingerprint is below the highest fingerprint of a sample was there if and only if the sample
+/// has the fingerprint.
 #[derive(Debug, Default)]
 pub(super) struct SurvivalTracker {
-    last: Option<Marks>,
-    /// The marks of tracked objects, and whether each was found again.
+    last: Option<Fingerprints>,
+    /// The fingerprints of tracked objects, and whether each was found again.
     tracked: Vec<(u32, bool)>,
     kept: u64,
     gone: u64,
@@ -20,21 +20,24 @@ pub(super) struct SurvivalTracker {
 
 impl SurvivalTracker {
     /// Adds the sample of the next moment.
-    pub(super) fn add(&mut self, now: &Marks) {
+    pub(super) fn add(&mut self, now: &Fingerprints) {
         let (kept, gone) = (&mut self.kept, &mut self.gone);
-        self.tracked.retain_mut(|(mark, was_found)| {
-            let presence = now.has(*mark);
+        self.tracked.retain_mut(|(fingerprint, was_found)| {
+            let presence = now.has(*fingerprint);
             *was_found |= presence == Some(true);
             match presence {
                 Some(true) => {}
                 Some(false) => *gone += 1,
-                // The sample has no marks so high any more: the object stayed as long as it could be tracked.
+                // The sample has no fingerprints so high any more: the object stayed as long as it could be tracked.
                 None => *kept += u64::from(*was_found),
             }
             presence == Some(true)
         });
         if let Some(last) = &self.last {
-            let new = now.iter().filter(|&mark| last.has(mark) == Some(false)).map(|mark| (mark, false));
+            let new = now
+                .iter()
+                .filter(|&fingerprint| last.has(fingerprint) == Some(false))
+                .map(|fingerprint| (fingerprint, false));
             self.tracked.extend(new);
             self.tracked.truncate(MAX_TRACKED);
         }
@@ -53,15 +56,15 @@ impl SurvivalTracker {
 mod tests {
     use super::*;
 
-    fn marks(objects: impl Iterator<Item = u64>) -> Marks {
-        let mut marks = Marks::default();
-        objects.for_each(|object| marks.insert(Marks::of(0x1000 + 48 * object, 0x77)));
-        marks
+    fn fingerprints(objects: impl Iterator<Item = u64>) -> Fingerprints {
+        let mut fingerprints = Fingerprints::default();
+        objects.for_each(|object| fingerprints.insert(Fingerprints::fingerprint(0x1000 + 48 * object, 0x77)));
+        fingerprints
     }
 
     fn seen_and_kept(moments: impl Iterator<Item = std::ops::Range<u64>>) -> Option<(u64, u64)> {
         let mut tracker = SurvivalTracker::default();
-        moments.for_each(|objects| tracker.add(&marks(objects)));
+        moments.for_each(|objects| tracker.add(&fingerprints(objects)));
         tracker.seen_and_kept()
     }
 

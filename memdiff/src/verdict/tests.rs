@@ -1,5 +1,5 @@
 use common::log::{Moment, What};
-use common::record::{EventKind, Header, Marks, ProcessEvent, Run, ObjectSample};
+use common::record::{EventKind, Fingerprints, Header, ObjectSample, ProcessEvent, Run};
 
 use std::sync::Arc;
 
@@ -143,9 +143,11 @@ fn growth_reports_kept_objects() {
             false,
         );
         for (kind, name) in [("type", "Session"), ("holder", "a._sessions"), ("kind of later", "?")] {
-            let mut marks = Marks::default();
-            (0..turn).for_each(|object| marks.insert(Marks::of(0x1000 + 64 * object, 0x77)));
-            census.object_samples.push(ObjectSample { kind: kind.into(), name: name.into(), marks });
+            let mut fingerprints = Fingerprints::default();
+            (0..turn).for_each(|object| {
+                fingerprints.insert(Fingerprints::fingerprint(0x1000 + 64 * object, 0x77))
+            });
+            census.object_samples.push(ObjectSample { kind: kind.into(), name: name.into(), fingerprints });
         }
         series.add(&moment("m", turn * 10, What::Census(census)));
     }
