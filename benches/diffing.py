@@ -62,7 +62,7 @@ def measure(command, stdin=None):
         start = time.monotonic()
         child = subprocess.Popen(command, stdin=source, stdout=subprocess.DEVNULL)
         peak = 0
-        # Asked for while it runs: what wait4 tells includes the memory of this program, from which it was forked.
+        # Read while it runs: the peak of wait4 includes the memory of this program, from which it was forked.
         while not (ended := os.wait4(child.pid, os.WNOHANG))[0]:
             try:
                 status = pathlib.Path("/proc/%d/status" % child.pid).read_text()

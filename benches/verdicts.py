@@ -3,11 +3,11 @@
 
     cargo build --release && python3 benches/verdicts.py [--seconds 75] [--at-once 16] [--only NAME] [--keep DIR] [--markdown]
 
-Starts each program below with the interpreter that runs this script, records it with memmon every 200 ms, and asks memdiff --trend about
-the log. A program is alarmed if the verdict of any process of its tree, or of the whole tree, is that it grows. Ends with 0 if no program
-without a leak is alarmed and at most one with a leak is missed.
+Starts each program below with the interpreter that runs this script, records it with memmon every 200 ms, and runs memdiff --trend on
+the log. A program has an alarm if any process of its tree, or the whole tree, is growing. Ends with 0 if no program without a leak has an
+alarm and at most one with a leak has none.
 
-Every program does its work in ticks of 50 ms and rests for the rest of them, so that several can run beside each other.
+Each program works in ticks of 50 ms and sleeps for the rest of each, so that several can run at once.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / "target" / "release"
 
-# What all programs begin with: chance that repeats, and `ticks(work)`, which calls work(n) 20 times a second.
+# The start of each program: a fixed random seed, and `ticks(work)`, which calls work(n) 20 times a second.
 PRELUDE = """
 import random, sys, time
 random.seed(7)
@@ -316,13 +316,13 @@ ticks(work)
 
 
 def record(programs, seconds, folder):
-    """Records each program of {name: source} for so long, all at once; {name: log}."""
+    """Records all programs of {name: source} at once for this time; returns {name: log}."""
     running, logs = [], {}
     try:
         for number, (name, source) in enumerate(programs.items()):
             logs[name] = folder / (f"{number:02}-" + "".join(c if c.isalnum() else "-" for c in name) + ".jsonl")
             program = subprocess.Popen([sys.executable, "-c", PRELUDE + source], stdin=subprocess.DEVNULL, start_new_session=True)
-            # From its first moment on: the warm-up is part of the log.
+            # From its start: the warm-up is part of the log.
             command = [BIN / "memmon", "-p", str(program.pid), "-i", "200ms", "--duration", f"{seconds}s", "--format", "jsonl"]
             with open(logs[name], "wb") as log:
                 running.append((name, program, subprocess.Popen(command, stdout=log)))
@@ -343,7 +343,7 @@ def record(programs, seconds, folder):
 
 
 def verdicts(log):
-    """What memdiff says of each size in the log."""
+    """The verdicts of memdiff on all series of the log."""
     run = subprocess.run([BIN / "memdiff", "--trend", "--format", "jsonl", log], stdout=subprocess.PIPE, check=False)
     if run.returncode not in (0, 1):
         sys.exit(f"memdiff ended with {run.returncode} on {log}")
@@ -351,8 +351,8 @@ def verdicts(log):
     return [v for record in records if record["type"] == "diff" for v in record["verdicts"]]
 
 
-def said_of(verdict):
-    """What a verdict is of, without the command line of a child."""
+def series_kind(verdict):
+    """The kind of series of a verdict, without the command line of a child."""
     return verdict["kind"] if verdict["role"] == "root" else f"{verdict['kind']} of a child"
 
 
@@ -381,15 +381,15 @@ def main():
     if args.markdown:
         print("| program | leaks | whole tree | sure | per hour | growing |\n|---|---|---|--:|--:|---|")
     wrong = {False: 0, True: 0}
-    for leaks, name, said in rows:
-        growing = [v for v in said if v["trend"] == "growing"]
+    for leaks, name, found in rows:
+        growing = [v for v in found if v["trend"] == "growing"]
         # A process without children has no verdict of a tree.
-        by_kind = {v["kind"]: v for v in reversed(said) if v["role"] == "root"}
+        by_kind = {v["kind"]: v for v in reversed(found) if v["role"] == "root"}
         whole = by_kind.get("total_rss") or by_kind["rss"]
         wrong[leaks] += bool(growing) != leaks
         rate = whole["bytes_per_hour"]
         cells = [name, "yes" if leaks else "no", whole["trend"].replace("_", "-"), f"{whole['confidence_ratio']:.3f}"]
-        cells += ["–" if rate is None else f"{rate / 2**20:+.1f} MiB", ", ".join(said_of(v) for v in growing)]
+        cells += ["–" if rate is None else f"{rate / 2**20:+.1f} MiB", ", ".join(series_kind(v) for v in growing)]
         print("| " + " | ".join(cells) + " |" if args.markdown else "  ".join(f"{cell:<28}" for cell in cells))
     counts = {leaks: sum(1 for row in rows if row[0] == leaks) for leaks in (False, True)}
     print(f"\nfalse alarms: {wrong[False]} of {counts[False]}; detected: {counts[True] - wrong[True]} of {counts[True]}")

@@ -1,6 +1,6 @@
-//! How often memdiff's verdicts are right, on series made by chance: false alarms and detections by kind and length.
+//! Accuracy of memdiff's verdicts on simulated series: false alarms and detections by kind and length.
 //!
-//! `cargo bench -p memdiff --bench verdicts [-- [SERIES] [SEED]]`: so many series of each kind and length (200) from this seed on (1,000,000).
+//! `cargo bench -p memdiff --bench verdicts [-- [SERIES] [SEED]]`: the number of series of each kind and length (200), and the first seed (1,000,000).
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn main() {
     let mut numbers = std::env::args().filter_map(|argument| argument.parse::<u64>().ok());
     let each = numbers.next().unwrap_or(200);
     let seed = numbers.next().unwrap_or(1_000_000);
-    // Of those that are said to grow with so much confidence or more: how many leak, how many do not.
+    // Growing verdicts of at least this confidence: without a leak, with a leak.
     let mut sure = [(0.9, [0, 0]), (0.95, [0, 0]), (0.99, [0, 0]), (0.999, [0, 0])];
     let begun = Instant::now();
     println!("growing, per cent of {each} series of each kind and length, seeds from {seed}\n");

@@ -77,7 +77,7 @@ fn equal_pairs(values: &[f64]) -> f64 {
     values.iter().enumerate().map(equal_behind).sum::<usize>() as f64
 }
 
-/// How many of so many series of a kind are expected to grow.
+/// The number of series of a kind that are judged to grow.
 fn growing(kind: &Kind, moments: usize, series: u64) -> u64 {
     (0..series).map(|seed| u64::from(judged(&kind.series(seed, moments)).kind == TrendKind::Growing)).sum()
 }

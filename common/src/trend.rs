@@ -17,7 +17,7 @@ use std::f64::consts::SQRT_2;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use statrs::function::erf::erfc;
 
-/// 95 % of a normal distribution lie within so many standard deviations of its mean.
+/// Half the width of the interval around the mean that holds 95 % of a normal distribution, in standard deviations.
 const Z_95: f64 = 1.959_963_984_540_054;
 
 /// The result of a Mann–Kendall test.
@@ -145,7 +145,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 #[derive(Debug, Clone)]
 pub struct ExactKendall {
     pairs: f64,
-    /// The probability of at most so many inversions, by their number.
+    /// The probability of at most this number of inversions, by index.
     cumulative: Vec<f64>,
 }
 

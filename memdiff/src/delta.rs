@@ -156,18 +156,15 @@ fn notes_on(before: &[Measurement], after: &[Measurement]) -> Vec<String> {
 }
 
 /// The change of a process. A process that is missing where processes were listed was not there.
-fn compare_process(pair: &ProcessPair<'_>, [listed_before, listed_after]: [bool; 2]) -> ProcessChange {
+fn compare_process(pair: &ProcessPair<'_>, has_processes: [bool; 2]) -> ProcessChange {
     let (before, after) = (pair.before, pair.after);
     let rss = |view: ProcessView<'_>| {
         view.process.map_or_else(|| view.census.and_then(|census| census.rss_bytes), |p| p.rss_bytes)
     };
     let [was, is] = [before, after].map(|view| view.and_then(|view| view.process));
-    let presence = match (before, after) {
-        (Some(_), Some(_)) => Presence::Both,
-        (None, _) if is.is_some() && listed_before => Presence::New,
-        (_, None) if was.is_some() && listed_after => Presence::Gone,
-        _ => Presence::Unknown,
-    };
+    // Processes with a census alone say nothing about a side that lists processes.
+    let is_listed = was.is_some() || is.is_some();
+    let is_complete = has_processes.map(|has_processes| has_processes && is_listed);
     let cmdline = after.and_then(|view| view.cmdline).or(before.and_then(|view| view.cmdline));
     ProcessChange {
         role: Arc::clone(&pair.role),
@@ -177,7 +174,7 @@ fn compare_process(pair: &ProcessPair<'_>, [listed_before, listed_after]: [bool;
             let short = align::shorten_command(line);
             if short == **line { Arc::clone(line) } else { short.into() }
         }),
-        presence,
+        presence: presence([before.is_some(), after.is_some()], is_complete),
         pid_before: before.map(|view| view.pid),
         pid_after: after.map(|view| view.pid),
         rss_before_bytes: before.and_then(rss),
@@ -229,20 +226,14 @@ fn compare_lists(role: &Arc<str>, before: CensusList<'_>, after: CensusList<'_>)
         None if is_truncated => (None, None),
         None => (Some(0), Some(0)),
     };
+    let is_complete = [!before.is_truncated, !after.is_truncated];
     let change = |name: &Arc<str>, was: Option<ListRow<'_>>, is: Option<ListRow<'_>>| {
-        let presence = match (was, is) {
-            (Some(_), Some(_)) => Presence::Both,
-            (None, _) if before.is_truncated => Presence::Unknown,
-            (_, None) if after.is_truncated => Presence::Unknown,
-            (None, _) => Presence::New,
-            (_, None) => Presence::Gone,
-        };
         let (count_before, size_before_bytes) = count(was, before.is_truncated);
         let (count_after, size_after_bytes) = count(is, after.is_truncated);
         CountChange {
             name: Arc::clone(name),
             role: Arc::clone(role),
-            presence,
+            presence: presence([was.is_some(), is.is_some()], is_complete),
             count_before,
             count_after,
             size_before_bytes,
@@ -270,15 +261,28 @@ fn compare_threads(role: &Arc<str>, before: &Census, after: &Census) -> Vec<Thre
     balance.into_iter().flat_map(change).collect()
 }
 
+/// A value at both moments; `None` if unknown.
+pub type Sides<T = u64> = [Option<T>; 2];
+
+/// RSS, PSS, USS and swap of a process, with their names in records.
+#[must_use]
+pub fn process_sizes(p: &ProcessChange) -> [(&'static str, Sides); 4] {
+    [
+        ("rss", [p.rss_before_bytes, p.rss_after_bytes]),
+        ("pss", [p.pss_before_bytes, p.pss_after_bytes]),
+        ("uss", [p.uss_before_bytes, p.uss_after_bytes]),
+        ("swap", [p.swap_before_bytes, p.swap_after_bytes]),
+    ]
+}
+
 /// The change of a size, if it is known.
 #[must_use]
-pub fn known_change(presence: Presence, before: Option<u64>, after: Option<u64>) -> Option<Change> {
-    let (before, after) = known_sizes(presence, before, after)?;
-    Some(Change::between(before, after))
+pub fn known_change(presence: Presence, sizes: Sides) -> Option<Change> {
+    known_sizes(presence, sizes).map(|(before, after)| Change::between(before, after))
 }
 
 /// Both sizes, if they are known: something new had 0 before, something gone has 0 now.
-fn known_sizes(presence: Presence, before: Option<u64>, after: Option<u64>) -> Option<(u64, u64)> {
+fn known_sizes(presence: Presence, [before, after]: Sides) -> Option<(u64, u64)> {
     match presence {
         Presence::New => Some((before.unwrap_or(0), after?)),
         Presence::Gone => Some((before?, after.unwrap_or(0))),
@@ -286,22 +290,32 @@ fn known_sizes(presence: Presence, before: Option<u64>, after: Option<u64>) -> O
     }
 }
 
+/// Where something is. What is missing on a side is known not to be there if the side `is_complete`.
+fn presence(is_there: [bool; 2], is_complete: [bool; 2]) -> Presence {
+    match (is_there, is_complete) {
+        ([true, true], _) => Presence::Both,
+        ([false, _], [true, _]) => Presence::New,
+        ([true, false], [_, true]) => Presence::Gone,
+        _ => Presence::Unknown,
+    }
+}
+
 /// Sorts by absolute change of size, then by change of count, then by size; unknown changes come last. The order does not depend on which side
 /// is the earlier one.
 fn sort(record: &mut DiffRecord) {
-    let rank = |presence, before: Option<u64>, after: Option<u64>| {
-        let change = known_change(presence, before, after);
-        let size = before.max(after).unwrap_or(0);
+    let rank = |presence, sizes: Sides| {
+        let change = known_change(presence, sizes);
+        let size = sizes.into_iter().max().flatten().unwrap_or(0);
         (change.is_none(), Reverse(change.map_or(0, |change| change.0.unsigned_abs())), Reverse(size))
     };
     record.processes.sort_by(|a, b| {
-        let key = |p: &ProcessChange| rank(p.presence, p.rss_before_bytes, p.rss_after_bytes);
+        let key = |p: &ProcessChange| rank(p.presence, [p.rss_before_bytes, p.rss_after_bytes]);
         (key(a), &a.role).cmp(&(key(b), &b.role))
     });
     for changes in [&mut record.types, &mut record.modules, &mut record.holders, &mut record.caches] {
         changes.sort_by(|a, b| {
             let key = |c: &CountChange| {
-                let (is_unknown, change, size) = rank(c.presence, c.size_before_bytes, c.size_after_bytes);
+                let (is_unknown, change, size) = rank(c.presence, [c.size_before_bytes, c.size_after_bytes]);
                 let count = c.count_after.unwrap_or(0).abs_diff(c.count_before.unwrap_or(0));
                 (is_unknown, change, Reverse(count), size)
             };
@@ -317,8 +331,8 @@ fn sort(record: &mut DiffRecord) {
 /// of PSS if known on both sides, otherwise of RSS.
 fn find_growth(record: &DiffRecord, threshold: &GrowthThreshold) -> Vec<Growth> {
     let mut grown: Vec<Growth> = Vec::new();
-    let mut add = |name: &Arc<str>, presence, before: Option<u64>, after: Option<u64>| {
-        if let Some((before, after)) = known_sizes(presence, before, after)
+    let mut add = |name: &Arc<str>, presence, sizes: Sides| {
+        if let Some((before, after)) = known_sizes(presence, sizes)
             && threshold.is_exceeded(before, after)
         {
             grown.push(Growth { name: Arc::clone(name), bytes: after.saturating_sub(before) });
@@ -332,7 +346,7 @@ fn find_growth(record: &DiffRecord, threshold: &GrowthThreshold) -> Vec<Growth> 
         let command = process.command.as_ref().unwrap_or(&process.name);
         let is_root = &*process.role == "root" && !process.name.is_empty();
         let name = if is_root { command } else { &process.role };
-        add(name, process.presence, process.rss_before_bytes, after);
+        add(name, process.presence, [process.rss_before_bytes, after]);
     }
     for total in &record.totals {
         let name: Arc<str> = match &*total.kind {
@@ -342,10 +356,10 @@ fn find_growth(record: &DiffRecord, threshold: &GrowthThreshold) -> Vec<Growth> 
             "python" => "Python objects".into(),
             _ => Arc::clone(&total.kind),
         };
-        add(&name, Presence::Both, total.before_bytes, total.after_bytes);
+        add(&name, Presence::Both, [total.before_bytes, total.after_bytes]);
     }
     for change in lists(record).into_iter().flat_map(|(_, changes)| changes) {
-        add(&change.name, change.presence, change.size_before_bytes, change.size_after_bytes);
+        add(&change.name, change.presence, [change.size_before_bytes, change.size_after_bytes]);
     }
     grown.sort_by(|a, b| (Reverse(a.bytes), &a.name).cmp(&(Reverse(b.bytes), &b.name)));
     grown

@@ -302,7 +302,7 @@ pub mod testing {
         }
     }
 
-    /// A census with holders, and caches of so many entries and a size if it is known.
+    /// A census with holders, and caches: name, entries, bytes if known.
     pub fn census_with_holders(
         types: &[(&str, u64, u64)],
         holders: &[(&str, u64, u64)],

@@ -269,7 +269,7 @@ fn at_time_of_day(unix_ms: i64, time: jiff::civil::Time) -> Option<i64> {
     Some(zone.to_timestamp(date.to_datetime(time)).ok()?.as_millisecond())
 }
 
-/// Pairs each measurement with the one of the same process so many records before.
+/// Pairs each measurement with an earlier one of the same process, at a fixed distance.
 #[derive(Debug)]
 pub struct SuccessivePairs {
     distance: usize,

@@ -1,4 +1,4 @@
-"""Reads logs by itself and says what changed: oracle.py LOG [LOG]
+"""Compares logs independently of memdiff: oracle.py LOG [LOG]
 
 One log: its first records with its last; two: the last of each. Prints one JSON object: `rss`, `types`, `holders` and
 `caches` map names to [before, after], null where one side has none. Processes are named by command line, the root apart;

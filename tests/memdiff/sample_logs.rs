@@ -34,9 +34,9 @@ fn bytes(mib: f64) -> u64 {
 /// A sample of a tree, the root first, at a second of its run.
 pub fn tree(run: &str, iteration: u64, seconds: i64, processes: &[Process<'_>]) -> String {
     let process = |&(pid, ticks, cmdline, rss): &Process<'_>| {
-        let words: Vec<&str> = cmdline.split(' ').collect();
+        let arguments: Vec<&str> = cmdline.split(' ').collect();
         json!({
-            "pid": pid, "start_ticks": ticks, "name": words[0], "cmdline": words, "rss_bytes": bytes(rss),
+            "pid": pid, "start_ticks": ticks, "name": arguments[0], "cmdline": arguments, "rss_bytes": bytes(rss),
             "pss_bytes": bytes(rss / 2.0), "uss_bytes": bytes(rss / 4.0), "threads": 1 + pid % 3,
         })
     };
@@ -118,7 +118,7 @@ pub fn holding(
     )
 }
 
-/// Sessions that a module holds more and more of, for so many censuses.
+/// A number of censuses of a module that holds more and more sessions.
 pub fn sessions(run: &str, censuses: u32) -> String {
     let census = |n: u32| {
         let (number, turn) = (u64::from(n), u64::from(n) + 1);
@@ -156,7 +156,7 @@ pub fn legacy(iteration: u64, seconds: i64, types: &[Type<'_>]) -> String {
     format!("{line}\n")
 }
 
-/// The tree of a bot whose second worker leaks 1 MiB in each 10 seconds, for so many samples.
+/// A number of samples of a bot whose second worker leaks 1 MiB every 10 seconds.
 pub fn leaking(run: &str, samples: u32) -> String {
     let sample = |n: u32| {
         // The first worker goes up and down a little, never far.

@@ -1,16 +1,15 @@
-//! Series of memory over time made by chance: programs that leak and programs that do not, as they look from outside.
+//! Simulated series of memory sizes: programs that leak, and programs that do not.
 //!
-//! `tests/verdicts.rs` and `benches/verdicts.rs` ask memdiff about them. The same seed gives the same series on every machine that
-//! rounds as IEEE 754 has it.
+//! For `tests/verdicts.rs` and `benches/verdicts.rs`. The same seed gives the same series on every machine with IEEE 754 rounding.
 
 use std::f64::consts::TAU;
 
 use memdiff::trend::{SampledSeries, TrendEstimate};
 
-/// A moment: seconds, and bytes or `None` where nothing was measured.
+/// A time in seconds, and a size in bytes, or `None` for a gap.
 pub type Moment = (f64, Option<f64>);
 
-/// What memdiff says of a series.
+/// The trend of a series according to memdiff.
 pub fn judged(series: &[Moment]) -> TrendEstimate {
     let mut samples = SampledSeries::new();
     for (seconds, value) in series {
@@ -22,11 +21,11 @@ pub fn judged(series: &[Moment]) -> TrendEstimate {
     samples.estimate_trend()
 }
 
-/// Numbers by chance: Vigna's splitmix64.
+/// Random numbers: Vigna's splitmix64.
 pub struct Chance(pub u64);
 
 impl Chance {
-    /// Sixty-four of them.
+    /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -44,12 +43,12 @@ impl Chance {
         low + (high - low) * self.unit()
     }
 
-    /// Between two sizes, each power of two as likely as the others.
+    /// Between two sizes, uniform on a logarithmic scale.
     fn size(&mut self, low: f64, high: f64) -> f64 {
         self.within(low.ln(), high.ln()).exp()
     }
 
-    /// Between two numbers, both of them possible.
+    /// Between two numbers, both included.
     pub fn count(&mut self, low: usize, high: usize) -> usize {
         self.within(low as f64, high as f64 + 1.0) as usize
     }
@@ -63,17 +62,17 @@ impl Chance {
     }
 }
 
-/// A kind of program.
+/// A kind of simulated program.
 pub struct Kind {
     pub name: &'static str,
     pub leaks: bool,
     make: fn(&mut Chance, usize) -> Vec<f64>,
-    /// Moments come when they come, and every fifth is missing.
+    /// Whether intervals are irregular and every fifth value is missing.
     ragged: bool,
 }
 
 impl Kind {
-    /// A series of this kind and of `moments` moments, over some minutes to some weeks.
+    /// A series of `moments` moments, over minutes to weeks.
     pub fn series(&self, seed: u64, moments: usize) -> Vec<Moment> {
         let mut chance = Chance(seed ^ (moments as u64) << 40 ^ hash(self.name));
         let values = (self.make)(&mut chance, moments);
@@ -94,7 +93,7 @@ fn hash(name: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Every kind: first those that do not leak.
+/// All kinds, those without a leak first.
 pub const KINDS: &[Kind] = &[
     tight("constant", false, constant),
     tight("white noise", false, white),
@@ -139,7 +138,7 @@ const fn tight(name: &'static str, leaks: bool, make: fn(&mut Chance, usize) -> 
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// What the program takes anyhow.
+/// The size without a leak.
 fn base(chance: &mut Chance) -> f64 {
     chance.size(4.0 * MIB, 4096.0 * MIB)
 }
@@ -161,12 +160,12 @@ fn autoregressive(chance: &mut Chance, moments: usize, phi: f64) -> Vec<f64> {
         .collect()
 }
 
-/// The strongest resemblance of neighbours at which a log still holds ten independent stretches or so.
+/// An autocorrelation at which a log still has about ten independent parts.
 fn memory(chance: &mut Chance, moments: usize) -> f64 {
     chance.within(0.0, 1.0 - 10.0 / moments as f64)
 }
 
-/// Ramps that fall back to nothing, each with its own height around 1: `(level, of its height)`.
+/// Ramps that fall back to 0, each with its own height around 1.
 fn ramps(chance: &mut Chance, moments: usize, period: f64) -> Vec<f64> {
     let mut height = chance.within(0.7, 1.3);
     let mut phase = chance.unit();
@@ -213,7 +212,7 @@ fn warm_up_in_arenas(chance: &mut Chance, moments: usize) -> Vec<f64> {
         .collect()
 }
 
-/// A program that loads much at first: within some moments it is there.
+/// A program that loads much data within its first moments.
 fn loading(chance: &mut Chance, moments: usize) -> Vec<f64> {
     let (size, until) = (chance.size(64.0 * MIB, 4096.0 * MIB), chance.within(0.0, 0.06));
     over(moments, |t| size * (0.02 + 0.98 * (t / until).min(1.0)))
@@ -233,7 +232,7 @@ fn slow_from_the_start(chance: &mut Chance, moments: usize) -> Vec<f64> {
     add(base, growth, leak)
 }
 
-/// Fragments that are used again the better the more of them there are: it grows as the logarithm of time.
+/// Free fragments are reused better the more there are: growth is logarithmic.
 fn settling(chance: &mut Chance, moments: usize) -> Vec<f64> {
     let (base, time) = (base(chance), chance.within(0.002, 0.03));
     let height = base * chance.size(0.01, 0.1);
@@ -248,7 +247,7 @@ fn cache(chance: &mut Chance, moments: usize) -> Vec<f64> {
     over(moments, |t| base + height * (t / full).min(1.0) + noise * chance.normal())
 }
 
-/// Of `keys` keys one is asked for at a time: what is new becomes rarer.
+/// Random keys of a fixed set are requested: new ones become rare.
 fn keys(chance: &mut Chance, moments: usize) -> Vec<f64> {
     let base = base(chance);
     let keys = chance.count(50, 500);
@@ -355,7 +354,7 @@ fn bursts(chance: &mut Chance, moments: usize) -> Vec<f64> {
     })
 }
 
-/// Memory that an allocator does not give back: it is what the largest request so far took.
+/// An allocator keeps the memory of the largest request so far.
 fn high_water(chance: &mut Chance, moments: usize) -> Vec<f64> {
     let base = base(chance);
     let height = base * chance.size(0.05, 3.0);
@@ -367,7 +366,7 @@ fn high_water(chance: &mut Chance, moments: usize) -> Vec<f64> {
     })
 }
 
-/// What leaks over the whole log.
+/// The bytes that leak over the whole log.
 fn leak(chance: &mut Chance, base: f64) -> f64 {
     base * chance.size(0.04, 3.0)
 }
@@ -406,7 +405,7 @@ fn events(chance: &mut Chance, moments: usize) -> Vec<f64> {
     over(moments, |_| {
         let mut left = 40.0 / moments as f64;
         while left > 0.0 {
-            // A chance below one, several times: about Poisson's distribution.
+            // Several times with a low probability: about a Poisson distribution.
             if chance.yes(left.min(0.1)) {
                 held += each * chance.within(0.2, 1.8);
             }

@@ -5,7 +5,7 @@ use common::record::{DiffRecord, Presence, Verdict};
 use common::stdio::escape_controls;
 
 use super::report::Report;
-use crate::delta::{self, known_change};
+use crate::delta::{self, Sides, known_change, process_sizes};
 
 /// Writes reports as rows under one line of titles.
 ///
@@ -16,27 +16,8 @@ pub struct CsvWriter {
 }
 
 /// The columns of a comparison.
-const CHANGE_TITLES: [&str; 16] = [
-    "before",
-    "after",
-    "iteration_before",
-    "iteration_after",
-    "kind",
-    "name",
-    "role",
-    "presence",
-    "pid_before",
-    "pid_after",
-    "before_bytes",
-    "after_bytes",
-    "change_bytes",
-    "count_before",
-    "count_after",
-    "change_count",
-];
-
-/// A value at both moments.
-type Sides<T> = [Option<T>; 2];
+const CHANGE_TITLES: &str = "before,after,iteration_before,iteration_after,kind,name,role,presence,pid_before,pid_after,\
+before_bytes,after_bytes,change_bytes,count_before,count_after,change_count\n";
 
 impl CsvWriter {
     /// The rows of the next report.
@@ -46,15 +27,16 @@ impl CsvWriter {
     pub fn rows(&mut self, report: &Report<'_>) -> Result<Vec<u8>, Failure> {
         let is_first = !std::mem::replace(&mut self.has_titles, true);
         // The fields of a verdict are titles by themselves, the tuples of a comparison are not.
-        let mut writer = csv::WriterBuilder::new().has_headers(is_first).from_writer(Vec::new());
+        let mut writer = csv::WriterBuilder::new();
+        let mut writer = match report {
+            Report::Changes { .. } if is_first => writer.from_writer(CHANGE_TITLES.into()),
+            _ => writer.has_headers(is_first).from_writer(Vec::new()),
+        };
         let written = match report {
             Report::Verdicts { record, .. } => {
                 record.verdicts.iter().map(escape_verdict).try_for_each(|row| writer.serialize(row))
             }
-            Report::Changes { comparison, .. } => {
-                let titles = if is_first { writer.write_record(CHANGE_TITLES) } else { Ok(()) };
-                titles.and_then(|()| write_changes(&comparison.record, &mut writer))
-            }
+            Report::Changes { comparison, .. } => write_changes(&comparison.record, &mut writer),
         };
         written.map_err(|error| Failure::new(format!("CSV: {error}"), ""))?;
         writer.into_inner().map_err(|error| Failure::new(format!("CSV: {error}"), ""))
@@ -62,31 +44,25 @@ impl CsvWriter {
 }
 
 fn write_changes(record: &DiffRecord, writer: &mut csv::Writer<Vec<u8>>) -> csv::Result<()> {
-    const NONE: Sides<u64> = [None; 2];
+    const NONE: Sides = [None; 2];
+    type Names<'a> = (&'a str, &'a str, Presence);
     let moments = (
         [record.before.timestamp, record.after.timestamp],
         [record.before.iteration, record.after.iteration],
     );
-    type Names<'a> = (&'a str, &'a str, Presence);
-    let mut write =
-        |kind: &str, names: Names<'_>, pids: Sides<u32>, bytes: Sides<u64>, counts: Sides<u64>| {
-            let (name, role, presence) = names;
-            let change =
-                |[before, after]: Sides<u64>| known_change(presence, before, after).map(|change| change.0);
-            let count_change = if counts == NONE { None } else { change(counts) };
-            let names = (kind, escape_controls(name), escape_controls(role), presence);
-            writer.serialize((moments, names, pids, bytes, change(bytes), counts, count_change))
-        };
+    let mut write = |kind: &str, names: Names<'_>, pids: Sides<u32>, bytes: Sides, counts: Sides| {
+        let (name, role, presence) = names;
+        let change = |sizes| known_change(presence, sizes).map(|change| change.0);
+        let count_change = if counts == NONE { None } else { change(counts) };
+        let names = (kind, escape_controls(name), escape_controls(role), presence);
+        writer.serialize((moments, names, pids, bytes, change(bytes), counts, count_change))
+    };
     for p in &record.processes {
         let (names, pids) = ((&*p.name, &*p.role, p.presence), [p.pid_before, p.pid_after]);
-        write("rss", names, pids, [p.rss_before_bytes, p.rss_after_bytes], NONE)?;
-        let others = [
-            ("pss", [p.pss_before_bytes, p.pss_after_bytes]),
-            ("uss", [p.uss_before_bytes, p.uss_after_bytes]),
-            ("swap", [p.swap_before_bytes, p.swap_after_bytes]),
-        ];
-        for (kind, bytes) in others.into_iter().filter(|(_, bytes)| *bytes != NONE) {
-            write(kind, names, pids, bytes, NONE)?;
+        for (kind, bytes) in process_sizes(p) {
+            if kind == "rss" || bytes != NONE {
+                write(kind, names, pids, bytes, NONE)?;
+            }
         }
         let threads = [p.threads_before, p.threads_after];
         if threads != NONE {

@@ -10,7 +10,7 @@ const GAP: usize = 2;
 /// Columns are left out before names get less space than this.
 const WANTED_NAME_COLUMNS: usize = 32;
 
-/// Names are not shortened further on a narrow terminal: a line that wraps is better than a name that nobody recognizes.
+/// Names are not shortened further on a narrow terminal: a line that wraps is better than a name that cannot be recognized.
 const MIN_NAME_COLUMNS: usize = 16;
 
 /// A table of right-aligned numbers and, in the last column, left-aligned names. Columns without text in any row are left out.
@@ -58,11 +58,11 @@ impl Grid {
             for &(index, widest) in &columns {
                 let cell = row.get(index).cloned().unwrap_or_default();
                 line += &" ".repeat(widest.saturating_sub(width(&cell.text)));
-                line += &cell.tone.paint(&cell.text, options.colour);
+                line += &options.paint(cell.tone, &cell.text);
                 line += &" ".repeat(GAP);
             }
             if let Some(cell) = row.get(name) {
-                line += &cell.tone.paint(&shortened(&cell.text, room), options.colour);
+                line += &options.paint(cell.tone, &shortened(&cell.text, room));
             }
             line.trim_end().to_owned()
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use common::columns::Tone;
 use common::record::{DiffRecord, TrendKind, Verdict};
 use common::stdio::escape_controls;
 use common::time::Span;
@@ -25,6 +26,12 @@ pub struct RenderOptions {
     pub width: Option<usize>,
     /// The most rows of a table; `None` for all rows, unchanged ones too.
     pub limit: Option<usize>,
+}
+
+impl RenderOptions {
+    pub(super) fn paint(self, tone: Tone, text: &str) -> String {
+        tone.paint(text, self.colour).into_owned()
+    }
 }
 
 /// The content of a report.

@@ -8,7 +8,7 @@ use common::stdio::escape_controls;
 use common::units::{Bytes, Change};
 
 use super::grid::Grid;
-use crate::delta::{self, known_change};
+use crate::delta::{self, Sides, known_change, process_sizes};
 use crate::measurement::ListKind;
 
 /// A table with its title.
@@ -82,7 +82,7 @@ fn process_section(record: &DiffRecord, limit: Option<usize>) -> Section {
             && p.threads_before == p.threads_after
             && !p.role.starts_with("root")
     };
-    let change = |p: &ProcessChange| known_change(p.presence, p.rss_before_bytes, p.rss_after_bytes);
+    let change = |p: &ProcessChange| known_change(p.presence, [p.rss_before_bytes, p.rss_after_bytes]);
     let (shown, omitted) = select_rows(record.processes.iter(), limit, is_unchanged, change);
     let mut rows: Vec<Vec<Cell>> = shown.into_iter().map(process_row).collect();
     let listed = rows.len();
@@ -96,35 +96,35 @@ fn process_section(record: &DiffRecord, limit: Option<usize>) -> Section {
 }
 
 fn process_row(p: &ProcessChange) -> Vec<Cell> {
-    let changed = |before: Option<u64>, after: Option<u64>| {
-        let is_known = before.is_some() || after.is_some();
-        if is_known { change_cell(p.presence, before, after) } else { Cell::default() }
+    let [rss, pss, uss, swap] = process_sizes(p).map(|(_, sizes)| sizes);
+    let changed = |sizes: Sides, is_shown: bool| {
+        if is_shown { change_cell(p.presence, sizes) } else { Cell::default() }
     };
+    let is_known = |sizes: Sides| sizes != [None; 2];
     let transition = |before: Option<u64>, after: Option<u64>| match (before, after) {
         (Some(before), Some(after)) if before != after => Cell::plain(format!("{before} → {after}")),
         (before, after) => Cell::plain(after.or(before).map_or_else(String::new, |count| count.to_string())),
     };
-    // 0 stands for an unknown pid.
+    // An unknown pid is 0.
     let pid = |pid: Option<u32>| pid.filter(|pid| *pid != 0).map(u64::from);
-    let is_swapped = p.swap_before_bytes.unwrap_or(0) > 0 || p.swap_after_bytes.unwrap_or(0) > 0;
     let line = if &*p.role == "root" && !p.name.is_empty() {
         format!("root: {}", p.command.as_ref().unwrap_or(&p.name))
     } else {
         p.role.to_string()
     };
-    vec![
-        change_cell(p.presence, p.rss_before_bytes, p.rss_after_bytes),
-        bytes_cell(p.rss_before_bytes),
-        bytes_cell(p.rss_after_bytes),
-        changed(p.pss_before_bytes, p.pss_after_bytes),
+    let mut row = size_cells(p.presence, rss).to_vec();
+    row.extend([
+        changed(pss, is_known(pss)),
         bytes_cell(p.pss_after_bytes),
-        changed(p.uss_before_bytes, p.uss_after_bytes),
+        changed(uss, is_known(uss)),
         bytes_cell(p.uss_after_bytes),
-        if is_swapped { changed(p.swap_before_bytes, p.swap_after_bytes) } else { Cell::default() },
+        // Mostly nothing is swapped out.
+        changed(swap, swap.into_iter().flatten().any(|bytes| bytes > 0)),
         transition(p.threads_before, p.threads_after),
         transition(pid(p.pid_before), pid(p.pid_after)),
         name_cell(p.presence, &line),
-    ]
+    ]);
+    row
 }
 
 /// The sum over a tree, unless it has a root alone.
@@ -139,11 +139,7 @@ fn tree_total_row(record: &DiffRecord, total: &TotalChange) -> Option<Vec<Cell>>
     }
     let trees = record.totals.iter().filter(|other| &*other.kind == "total_rss").count();
     let name = if trees > 1 { format!("{name}: {}", escape_controls(&total.role)) } else { name.to_owned() };
-    let mut row = vec![
-        change_cell(Presence::Both, total.before_bytes, total.after_bytes),
-        bytes_cell(total.before_bytes),
-        bytes_cell(total.after_bytes),
-    ];
+    let mut row = size_cells(Presence::Both, [total.before_bytes, total.after_bytes]).to_vec();
     row.resize(PROCESS_TITLES.len() - 1, Cell::default());
     row.push(Cell::new(Tone::Strong, name));
     Some(row)
@@ -158,8 +154,8 @@ fn object_section(record: &DiffRecord, role: &Arc<str>, owner: Option<Arc<str>>)
             "native" => "resident memory outside Python objects",
             _ => return None,
         };
-        let sizes = (total.before_bytes, total.after_bytes);
-        Some(count_row(Presence::Both, sizes, (total.count_before, total.count_after), name))
+        let sizes = [total.before_bytes, total.after_bytes];
+        Some(count_row(Presence::Both, sizes, [total.count_before, total.count_after], name))
     });
     let grid = Grid { titles: count_titles("OBJECTS"), rows: rows.collect(), dispensable: &[] };
     Section::new("Objects", owner, grid)
@@ -185,11 +181,11 @@ fn list_section(
         c.presence == Presence::Both
             && (c.size_before_bytes, c.count_before) == (c.size_after_bytes, c.count_after)
     };
-    let change = |c: &CountChange| known_change(c.presence, c.size_before_bytes, c.size_after_bytes);
+    let change = |c: &CountChange| known_change(c.presence, [c.size_before_bytes, c.size_after_bytes]);
     let (shown, omitted) = select_rows(changes.iter().copied(), limit, is_unchanged, change);
     let rows = shown.into_iter().map(|c| {
-        let sizes = (c.size_before_bytes, c.size_after_bytes);
-        count_row(c.presence, sizes, (c.count_before, c.count_after), &c.name)
+        let sizes = [c.size_before_bytes, c.size_after_bytes];
+        count_row(c.presence, sizes, [c.count_before, c.count_after], &c.name)
     });
     let grid = Grid { titles: count_titles(name), rows: rows.collect(), dispensable: &[4, 3] };
     Section { omitted, ..Section::new(title, owner, grid) }
@@ -215,26 +211,18 @@ fn thread_section(record: &DiffRecord, limit: Option<usize>) -> Section {
     Section { omitted, ..Section::new("Threads", None, grid) }
 }
 
-fn count_row(
-    presence: Presence,
-    (before, after): (Option<u64>, Option<u64>),
-    (count_before, count_after): (Option<u64>, Option<u64>),
-    name: &str,
-) -> Vec<Cell> {
-    let count = match known_change(presence, count_before, count_after) {
-        _ if count_before.is_none() && count_after.is_none() => String::new(),
+fn count_row(presence: Presence, sizes: Sides, counts: Sides, name: &str) -> Vec<Cell> {
+    let change = match known_change(presence, counts) {
+        _ if counts == [None; 2] => String::new(),
         Some(Change(0)) => "±0".to_owned(),
         Some(Change(count)) => format!("{count:+}"),
         None => "?".to_owned(),
     };
-    vec![
-        change_cell(presence, before, after),
-        bytes_cell(before),
-        bytes_cell(after),
-        Cell::plain(count),
-        Cell::plain(count_after.map_or_else(String::new, |count| count.to_string())),
-        name_cell(presence, name),
-    ]
+    let [_, after] = counts;
+    let count = after.map_or_else(String::new, |count| count.to_string());
+    let mut row = size_cells(presence, sizes).to_vec();
+    row.extend([Cell::plain(change), Cell::plain(count), name_cell(presence, name)]);
+    row
 }
 
 /// A name, marked if it is on one side only.
@@ -248,13 +236,19 @@ fn name_cell(presence: Presence, name: &str) -> Cell {
     }
 }
 
+/// A change, the size before, and the size after.
+fn size_cells(presence: Presence, sizes: Sides) -> [Cell; 3] {
+    let [before, after] = sizes.map(bytes_cell);
+    [change_cell(presence, sizes), before, after]
+}
+
 fn bytes_cell(bytes: Option<u64>) -> Cell {
     Cell::plain(bytes.map_or_else(String::new, |bytes| Bytes(bytes).to_string()))
 }
 
 /// A change, or `?` if it is unknown.
-fn change_cell(presence: Presence, before: Option<u64>, after: Option<u64>) -> Cell {
-    let Some(change) = known_change(presence, before, after) else { return Cell::new(Tone::Dim, "?") };
+fn change_cell(presence: Presence, sizes: Sides) -> Cell {
+    let Some(change) = known_change(presence, sizes) else { return Cell::new(Tone::Dim, "?") };
     let tone = match change.0 {
         0 => Tone::Dim,
         1.. => Tone::Growth,

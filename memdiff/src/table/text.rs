@@ -23,17 +23,21 @@ pub fn render_text(report: &Report<'_>, options: RenderOptions) -> String {
 }
 
 fn changes(comparison: &Comparison, threshold: &str, options: RenderOptions) -> Vec<String> {
-    let paint = |tone: Tone, text: &str| tone.paint(text, options.colour).into_owned();
     let record = &comparison.record;
     let mut lines = vec![
-        format!("{} {}", paint(Tone::Dim, "before"), describe_moment(&record.before)),
-        format!("{}  {}{}", paint(Tone::Dim, "after"), describe_moment(&record.after), time_between(record)),
+        format!("{} {}", options.paint(Tone::Dim, "before"), describe_moment(&record.before)),
+        format!(
+            "{}  {}{}",
+            options.paint(Tone::Dim, "after"),
+            describe_moment(&record.after),
+            time_between(record)
+        ),
     ];
     lines.extend(
         comparison
             .notes
             .iter()
-            .map(|note| format!("{}   {}", paint(Tone::Dim, "note"), escape_controls(note))),
+            .map(|note| format!("{}   {}", options.paint(Tone::Dim, "note"), escape_controls(note))),
     );
     for section in sections(record, options.limit) {
         lines.extend(section_lines(&section, options));
@@ -42,7 +46,7 @@ fn changes(comparison: &Comparison, threshold: &str, options: RenderOptions) -> 
         format!("nothing grew by more than {threshold}")
     } else {
         let names = list_growth(&comparison.grown);
-        paint(Tone::Growth, &format!("grew by more than {threshold}: {names}"))
+        options.paint(Tone::Growth, &format!("grew by more than {threshold}: {names}"))
     };
     lines.extend([String::new(), summary]);
     lines
@@ -62,25 +66,23 @@ fn time_between(record: &DiffRecord) -> String {
 
 /// An empty line, the title, the table, and before its sums the rows left out.
 fn section_lines(section: &Section, options: RenderOptions) -> Vec<String> {
-    let paint = |tone: Tone, text: &str| tone.paint(text, options.colour).into_owned();
     let title = match &section.owner {
         Some(owner) => format!("{} of {}", section.title, escape_controls(owner)),
         None => section.title.clone(),
     };
-    let mut lines = vec![String::new(), paint(Tone::Strong, &title)];
+    let mut lines = vec![String::new(), options.paint(Tone::Strong, &title)];
     let mut rows = section.grid.lines(options);
     let sums = rows.split_off(rows.len().saturating_sub(section.sums));
     let lead = if rows.len() > 1 { "… and " } else { "" };
     lines.extend(rows);
     if !section.omitted.is_empty() {
-        lines.push(format!("  {}", paint(Tone::Dim, &format!("{lead}{}", section.omitted))));
+        lines.push(format!("  {}", options.paint(Tone::Dim, &format!("{lead}{}", section.omitted))));
     }
     lines.extend(sums);
     lines
 }
 
 fn verdicts(record: &DiffRecord, measured: u64, options: RenderOptions) -> Vec<String> {
-    let paint = |tone: Tone, text: &str| tone.paint(text, options.colour).into_owned();
     let list = VerdictList::new(record, measured, options.limit);
     let describe = |verdict: &Verdict| {
         let description = verdict::describe(verdict, record.after.timestamp);
@@ -88,20 +90,24 @@ fn verdicts(record: &DiffRecord, measured: u64, options: RenderOptions) -> Vec<S
     };
     let mut lines = vec![list.heading, String::new()];
     for [subject, predicate] in list.growing.iter().map(|verdict| describe(verdict)) {
-        lines.push(format!("{} {}", paint(Tone::Strong, &subject), paint(Tone::Growth, &predicate)));
+        lines.push(format!(
+            "{} {}",
+            options.paint(Tone::Strong, &subject),
+            options.paint(Tone::Growth, &predicate)
+        ));
     }
     if list.growing.is_empty() {
         lines.push("nothing is growing".to_owned());
     }
     if list.more_growing > 0 {
-        lines.push(paint(Tone::Dim, &format!("… and {} more are growing", list.more_growing)));
+        lines.push(options.paint(Tone::Dim, &format!("… and {} more are growing", list.more_growing)));
     }
     lines.extend(list.others.iter().map(|verdict| describe(verdict).join(" ")));
     if !list.other_counts.is_empty() {
-        lines.push(paint(Tone::Dim, &format!("others: {} (all with --all)", list.other_counts)));
+        lines.push(options.paint(Tone::Dim, &format!("others: {} (all with --all)", list.other_counts)));
     }
     if !list.dropped.is_empty() {
-        lines.push(paint(Tone::Dim, &list.dropped));
+        lines.push(options.paint(Tone::Dim, &list.dropped));
     }
     lines
 }

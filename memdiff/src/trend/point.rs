@@ -1,4 +1,4 @@
-//! Points of a series, each of which stands for one or more neighbouring values.
+//! Points of a series, each of one or more neighbouring values.
 
 use common::trend::median;
 

@@ -14,7 +14,7 @@ pub(super) const TOOTH_DEPTH: f64 = 0.4;
 
 /// The warm-ups that are tried, in eighths of the time.
 const WARM_UP_EIGHTHS: [u8; 5] = [0, 1, 2, 3, 4];
-/// A rise is the end of a warm-up if the quarter of the points before it rose so many times as fast.
+/// A rise is the end of a warm-up if the quarter of the points before it rose this many times as fast.
 const WARM_UP_RATE_RATIO: f64 = 1.5;
 /// With fewer points three eighths are compared instead of a quarter: the noise of a few points would hide a warm-up.
 const SHORT_SERIES_POINTS: usize = 50;
@@ -23,7 +23,7 @@ const MIN_STEPS: f64 = 4.0;
 /// The fewest troughs of a saw-tooth that are compared.
 const MIN_TROUGHS: usize = 4;
 
-/// The p-values below which the tests find a rise, each row by itself: the lower that of Mann and Kendall, the less steadily need the levels rise.
+/// The p-values below which the tests find a rise. One row is enough: with a lower p-value of Mann and Kendall, less steady levels suffice.
 ///
 /// Found on simulated series; `docs/benchmarks.md` has the rates of false alarms and detections.
 const P_LIMITS: [PLimits; 3] = [
@@ -102,7 +102,7 @@ pub(super) fn find_rise(points: &[SeriesPoint]) -> Option<Rise> {
     level.or(latest)?.rise(None)
 }
 
-/// The index of the first point after so many eighths of the time. By time, as points may be denser at the beginning (PSS).
+/// The index of the first point after this many eighths of the time. By time, as points may be denser at the beginning (PSS).
 fn index_after(points: &[SeriesPoint], eighths: u8) -> usize {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return 0 };
     let until = first.seconds + (last.seconds - first.seconds) * f64::from(eighths) / 8.0;

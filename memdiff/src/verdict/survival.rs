@@ -7,8 +7,8 @@ const MAX_TRACKED: usize = 64;
 
 /// The new objects of a series.
 ///
-/// A sample has the lowest fingerprints of all objects. So an object whose fingerprint is below the highest fingerprint of a sample was there if and only if the sample
-/// has the fingerprint.
+/// A sample has the lowest fingerprints of all objects. So an object whose fingerprint is below the highest of a sample was there if and only if
+/// the sample has its fingerprint.
 #[derive(Debug, Default)]
 pub(super) struct SurvivalTracker {
     last: Option<Fingerprints>,
