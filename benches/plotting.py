@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How fast pictures are made: memplot and Python's json with matplotlib, in the same run, of the same logs.
+"""Compares the speed of memplot with that of json and matplotlib in Python, in one run and on the same logs.
 
     cargo build --release && python3 benches/plotting.py [--megabytes 500] [--runs 3]
 

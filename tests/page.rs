@@ -166,8 +166,7 @@ fn tooltip_shows_all_values() {
         let moment = common::time::Stamp::from_unix_seconds((START / 1000) as f64 + *second as f64).unwrap();
         moment.format("%H:%M:%S") == clock
     };
-    let second =
-        (0..600_u64).find(shows_clock).unwrap_or_else(|| panic!("no moment of the picture: {shown}"));
+    let second = (0..600_u64).find(shows_clock).unwrap_or_else(|| panic!("no moment of the figure: {shown}"));
     for (n, name) in (0..).zip(NAMES) {
         let value = Bytes(size(n, second)).to_string();
         assert!(shown.contains(name) && shown.contains(&value), "{name} {value}: {shown}");
@@ -370,5 +369,5 @@ fn page_fits_phone_and_dark_mode() {
     assert_eq!(browser.run(wider, Value::Null), 0, "nothing sticks out");
     let below = "return document.querySelector('.label').getBoundingClientRect().top
         - document.getElementById('chart').getBoundingClientRect().bottom";
-    assert!(browser.run(below, Value::Null).as_f64().unwrap() >= 0.0, "names stand below");
+    assert!(browser.run(below, Value::Null).as_f64().unwrap() >= 0.0, "labels are below");
 }

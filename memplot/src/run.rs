@@ -1,6 +1,6 @@
 //! The flow: arguments, logs, figure, file.
 
-use std::cell::Cell;
+#[cfg(unix)]
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -28,10 +28,11 @@ const SIGINT: i32 = 2;
 
 /// Buckets of time for each pixel of width, at least: there are half as many after their width doubled.
 const BUCKETS_PER_PIXEL: usize = 2;
-/// An HTML page has so many times more, to zoom in.
+/// An HTML page has this many times more, to zoom in.
 const PAGE_ZOOM: usize = 4;
 
 /// Moments between two checks for signals.
+#[cfg(unix)]
 const CHECK_EVERY: u64 = 64;
 
 /// Runs memplot. Returns its exit code.
@@ -60,47 +61,35 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         zone: clock::zone().clone(),
         verdicts,
     });
-    let interrupt = Interrupt::for_pipe(args);
+    let mut check_interrupt = interrupts(args);
     log::read(&inputs, &log::Options::new(TOOL), &mut |moment| {
         collector.add(&moment);
-        interrupt.check()
+        check_interrupt()
     })?;
     output.write(&render(&collector.finish()?, args, &output)?)?;
     Ok(0)
 }
 
-/// Ctrl-C in a pipeline goes to all its processes: after `memmon | memplot` there is still a plot. A second Ctrl-C ends memplot.
-struct Interrupt {
-    #[cfg(unix)]
-    signals: Option<common::signal::Signals>,
-    moments: Cell<u64>,
+/// Stops reading after Ctrl-C if the log comes from a pipe: Ctrl-C goes to all processes of `memmon | memplot`, and there is still
+/// a plot. A second Ctrl-C, or one while reading files, ends memplot at once.
+#[cfg(unix)]
+fn interrupts(args: &Args) -> impl FnMut() -> ControlFlow<()> {
+    let is_pipe = args.files.iter().all(|file| file.as_os_str() == "-") && !io::stdin().is_terminal();
+    let signals = is_pipe.then(|| common::signal::Signals::catch(&[SIGINT], &[SIGINT]).ok()).flatten();
+    let mut moments = 0_u64;
+    move || {
+        moments += 1;
+        let is_due = moments.is_multiple_of(CHECK_EVERY);
+        match &signals {
+            Some(signals) if is_due && signals.next().is_some() => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
 }
 
-impl Interrupt {
-    /// Catches Ctrl-C if the log comes from a pipe. Otherwise it ends memplot at once.
-    fn for_pipe(args: &Args) -> Self {
-        let is_pipe = args.files.iter().all(|file| file.as_os_str() == "-") && !io::stdin().is_terminal();
-        #[cfg(not(unix))]
-        let _ = is_pipe;
-        Self {
-            #[cfg(unix)]
-            signals: is_pipe.then(|| common::signal::Signals::catch(&[SIGINT], &[SIGINT]).ok()).flatten(),
-            moments: Cell::new(0),
-        }
-    }
-
-    /// Stops reading after Ctrl-C.
-    fn check(&self) -> ControlFlow<()> {
-        self.moments.set(self.moments.get() + 1);
-        #[cfg(unix)]
-        if let Some(signals) = &self.signals
-            && self.moments.get().is_multiple_of(CHECK_EVERY)
-            && signals.next().is_some()
-        {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    }
+#[cfg(not(unix))]
+fn interrupts(_: &Args) -> impl FnMut() -> ControlFlow<()> {
+    || ControlFlow::Continue(())
 }
 
 fn pattern(text: &str) -> Result<Regex, Failure> {

@@ -1,4 +1,4 @@
-//! Writes an SVG document, by itself and as a backend of plotters.
+//! Writes an SVG document, directly or as a backend of plotters.
 //!
 //! The canvas has ten units a pixel, so that lines are smooth. Paths are relative, which halves their size.
 
@@ -254,7 +254,7 @@ fn path_data(points: &[BackendCoord], closed: bool) -> Option<String> {
     drawn.then_some(data)
 }
 
-/// The drawing backend for plotters. Supports opaque lines, areas and filled circles.
+/// The drawing backend for plotters. Supports opaque lines and areas.
 #[derive(Debug, Clone)]
 pub struct SvgBackend {
     svg: SvgWriter,
@@ -306,17 +306,6 @@ impl DrawingBackend for SvgBackend {
             let points: Vec<BackendCoord> = path.into_iter().collect();
             self.svg.stroke(&points, style.color().rgb, i32::try_from(style.stroke_width()).unwrap_or(UNITS));
         }
-        Ok(())
-    }
-
-    fn draw_circle<S: BackendStyle>(
-        &mut self,
-        center: BackendCoord,
-        radius: u32,
-        style: &S,
-        _fill: bool,
-    ) -> DrawResult {
-        self.svg.circle(center, i32::try_from(radius).unwrap_or(UNITS), style.color().rgb);
         Ok(())
     }
 

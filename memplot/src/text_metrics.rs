@@ -10,62 +10,37 @@ use unicode_width::UnicodeWidthChar;
 pub const FONTS: &str = "'DejaVu Sans',Verdana,'Noto Sans','Noto Sans CJK SC','Hiragino Sans','Microsoft YaHei',\
                          'Noto Color Emoji','Apple Color Emoji','Segoe UI Emoji',sans-serif";
 
-/// Characters below this code have their widths in a table: most names need no other.
-const TABLED: usize = 0x250;
-
-struct Widths {
-    tabled: Vec<f64>,
-    font: Option<FontRef<'static>>,
-}
-
-fn widths() -> &'static Widths {
-    static WIDTHS: OnceLock<Widths> = OnceLock::new();
-    WIDTHS.get_or_init(|| {
-        let font = FontRef::new(dejavu::sans::regular()).ok();
-        let letters = (0..u32::try_from(TABLED).unwrap_or(0)).map(|code| {
-            let letter = char::from_u32(code).unwrap_or(' ');
-            font.as_ref().and_then(|font| advance(font, letter)).unwrap_or_else(|| guess(letter))
-        });
-        Widths { tabled: letters.collect(), font: font.clone() }
-    })
+fn font() -> Option<&'static FontRef<'static>> {
+    static FONT: OnceLock<Option<FontRef<'static>>> = OnceLock::new();
+    FONT.get_or_init(|| FontRef::new(dejavu::sans::regular()).ok()).as_ref()
 }
 
 /// The width of a character for a font size of 1; `None` if the font does not have it.
-fn advance(font: &FontRef<'_>, letter: char) -> Option<f64> {
-    let glyph = font.charmap().map(letter)?;
-    font.glyph_metrics(Size::new(1.0), LocationRef::default()).advance_width(glyph).map(f64::from)
+fn advance(character: char) -> Option<f64> {
+    let glyph = font()?.charmap().map(character)?;
+    font()?.glyph_metrics(Size::new(1.0), LocationRef::default()).advance_width(glyph).map(f64::from)
 }
 
-/// The likely width of a character that the font lacks: Chinese characters and emoji are square.
-fn guess(letter: char) -> f64 {
-    match letter.width() {
+fn character_width(character: char) -> f64 {
+    // Chinese characters and emoji, which the font lacks, are square in other fonts.
+    advance(character).unwrap_or_else(|| match character.width() {
         Some(0) | None => 0.0,
         Some(1) => 0.65,
         Some(_) => 1.05,
-    }
-}
-
-fn letter_width(letter: char) -> f64 {
-    let widths = widths();
-    let code = usize::try_from(u32::from(letter)).unwrap_or(usize::MAX);
-    if let Some(&width) = widths.tabled.get(code) {
-        return width;
-    }
-    widths.font.as_ref().and_then(|font| advance(font, letter)).unwrap_or_else(|| guess(letter))
+    })
 }
 
 /// Whether the embedded font has all characters of a text.
 #[must_use]
 pub fn is_covered(text: &str) -> bool {
-    let font = widths().font.as_ref();
-    text.chars()
-        .all(|letter| letter.is_ascii() || font.is_some_and(|font| font.charmap().map(letter).is_some()))
+    let has = |character| font().is_some_and(|font| font.charmap().map(character).is_some());
+    text.chars().all(|character| character.is_ascii() || has(character))
 }
 
 /// The width of a text at a font size, both in pixels.
 #[must_use]
 pub fn width(text: &str, size: f64) -> f64 {
-    text.chars().map(letter_width).sum::<f64>() * size
+    text.chars().map(character_width).sum::<f64>() * size
 }
 
 /// Replaces the middle of a text with `…` if it is wider than `widest`.
@@ -75,14 +50,14 @@ pub fn shortened(text: &str, size: f64, widest: f64) -> String {
         return text.to_owned();
     }
     let letters: Vec<char> = text.chars().collect();
-    let room = (widest / size - letter_width('…')).max(0.0);
+    let room = (widest / size - character_width('…')).max(0.0);
     // The end of a dotted name is more specific, and gets more room.
     let (mut head, mut tail) = (0.0, 0.0);
     let (mut from_left, mut from_right) = (0, 0);
     while from_left + from_right < letters.len() {
         let take_left = head <= tail * 0.75;
         let next = if take_left { letters.get(from_left) } else { letters.iter().rev().nth(from_right) };
-        let next_width = next.copied().map_or(0.0, letter_width);
+        let next_width = next.copied().map_or(0.0, character_width);
         if head + tail + next_width > room {
             break;
         }

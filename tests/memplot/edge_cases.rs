@@ -172,7 +172,7 @@ fn many_series_combine_into_others() {
     let drawn = rendering::series(&document, "area");
     assert_eq!(drawn.len(), 11);
     assert!(drawn.contains(&"9,990 others".to_owned()), "{drawn:?}");
-    // As lines, the others would press them flat: they are told, not drawn.
+    // As lines, the combined others would flatten them: they are only mentioned.
     let lines = svg(&log, &[]);
     assert!(lines.contains("9,990 others not drawn"), "{lines}");
 }
@@ -237,15 +237,15 @@ fn thousands_of_events_are_counted() {
     log += &event(3001, seconds(2999), "oom_kill", 5, json!({"oom_kills": 2}));
     let figure = svg(&log, &[]);
     let document = rendering::parse(&figure);
-    let told = rendering::tooltips(&document, "mark");
-    assert!(told.len() < 400, "{}", told.len());
-    assert!(told.iter().any(|text| text.contains("2 processes killed: out of memory")), "{told:?}");
-    let ends = told.iter().flat_map(|text| text.split("; ")).filter(|part| part.contains("ended"));
+    let tooltips = rendering::tooltips(&document, "mark");
+    assert!(tooltips.len() < 400, "{}", tooltips.len());
+    assert!(tooltips.iter().any(|text| text.contains("2 processes killed: out of memory")), "{tooltips:?}");
+    let ends = tooltips.iter().flat_map(|text| text.split("; ")).filter(|part| part.contains("ended"));
     let count = |part: &str| match part.split(" ends:").next().and_then(|head| head.rsplit(' ').next()) {
         Some(number) if part.contains(" ends:") => number.parse::<u64>().unwrap(),
         _ => 1,
     };
-    assert_eq!(ends.map(count).sum::<u64>(), 3000, "{told:?}");
+    assert_eq!(ends.map(count).sum::<u64>(), 3000, "{tooltips:?}");
 }
 
 #[test]

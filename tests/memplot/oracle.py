@@ -1,4 +1,4 @@
-"""Reads a log and the picture that memplot made of it, independently of memplot, and compares them to half a pixel.
+"""Reads a log and the plot that memplot made of it, independently of memplot, and compares them to half a pixel.
 
     oracle.py WHAT LOG SVG
 
@@ -80,7 +80,7 @@ def corners(data):
     return points
 
 
-class Picture:
+class Plot:
     def __init__(self, path):
         root = ET.parse(path).getroot()
         axes = next(group for group in root.iter(SVG + "g") if group.get("class") == "axes")
@@ -124,8 +124,8 @@ def on_line(paths, x, y):
     return best
 
 
-def compare_line(picture, name, paths, points):
-    places = [picture.place(at, value) for at, value in points]
+def compare_line(plot, name, paths, points):
+    places = [plot.place(at, value) for at, value in points]
     by_column = {}
     for x, y in places:
         by_column.setdefault(math.floor(x), []).append((x, y))
@@ -152,20 +152,20 @@ def top_edge(path, bottom):
     return edge
 
 
-def compare_stack(picture, rows):
-    areas = [(name, paths) for (kind, name), paths in picture.shapes.items() if kind == "area"]
+def compare_stack(plot, rows):
+    areas = [(name, paths) for (kind, name), paths in plot.shapes.items() if kind == "area"]
     areas.reverse()  # Drawn from the top down.
     names = [name for name, _ in areas if not name.endswith(("other", "others"))]
     total = max(sum(values.values()) for _, values in rows)
     for number, (name, paths) in enumerate(areas):
-        edges = [top_edge(path, picture.bottom) for path in paths]
+        edges = [top_edge(path, plot.bottom) for path in paths]
         by_column = {}
         for at, values in rows:
             known = names[: number + 1] if name in names else list(values)
             if name in names and name not in values:
                 continue
             height = sum(values.get(other, 0) for other in known)
-            x, y = picture.place(at, height)
+            x, y = plot.place(at, height)
             whole = sum(values.values())
             by_column.setdefault(math.floor(x), []).append((whole, x, y))
         for column in by_column.values():
@@ -174,8 +174,8 @@ def compare_stack(picture, rows):
                 away = on_line(edges, x, y)
                 if away > HALF:
                     yield f"{name}: the edge at ({x:.1f}, {y:.1f}) is {away:.1f} px away"
-    peak = picture.place(rows[0][0], total)[1]
-    drawn = min(y for paths in [p for (kind, _), p in picture.shapes.items() if kind == "total"] for path in paths for _, y in path)
+    peak = plot.place(rows[0][0], total)[1]
+    drawn = min(y for paths in [p for (kind, _), p in plot.shapes.items() if kind == "total"] for path in paths for _, y in path)
     if abs(peak - drawn) > HALF:
         yield f"the greatest sum is drawn at {drawn:.1f}, not at {peak:.1f}"
 
@@ -183,14 +183,14 @@ def compare_stack(picture, rows):
 def main():
     what, log, svg = sys.argv[1:]
     series, rows = read_log(what, log)
-    picture = Picture(svg)
+    plot = Plot(svg)
     if what == "stack":
-        faults = list(compare_stack(picture, rows))
-        count = len([1 for kind, _ in picture.shapes if kind == "area"])
+        faults = list(compare_stack(plot, rows))
+        count = len([1 for kind, _ in plot.shapes if kind == "area"])
     else:
-        lines = {name: paths for (kind, name), paths in picture.shapes.items() if kind == "line"}
+        lines = {name: paths for (kind, name), paths in plot.shapes.items() if kind == "line"}
         lines = {name: paths for name, paths in lines.items() if not name.endswith(("other", "others"))}
-        faults = [f for name, paths in lines.items() for f in compare_line(picture, name, paths, series[name])]
+        faults = [f for name, paths in lines.items() for f in compare_line(plot, name, paths, series[name])]
         # What is not drawn has no higher peak than what is.
         if not what.endswith("delta"):
             hidden = [max(v for _, v in points) for name, points in series.items() if name not in lines]

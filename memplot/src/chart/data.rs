@@ -2,7 +2,7 @@
 
 use plotters::coord::cartesian::Cartesian2d;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
-use plotters::element::{Circle, DashedPathElement, Drawable, PointCollection};
+use plotters::element::{DashedPathElement, Drawable, PointCollection};
 use plotters::series::{AreaSeries, LineSeries};
 use plotters::style::{Color, RGBColor, ShapeStyle};
 
@@ -21,8 +21,8 @@ use crate::svg::{SvgBackend, units};
 const LINE: u32 = 18;
 /// The width of the total's line and of trends.
 const THIN_LINE: u32 = 12;
-/// The radius of a single point.
-const DOT_RADIUS: i32 = 22;
+/// The radius of a single point, in pixels.
+const DOT_RADIUS: f64 = 2.2;
 /// The width of an area with a single moment, in pixels.
 const MIN_WIDTH: f64 = 2.0;
 
@@ -155,7 +155,8 @@ impl DataLayer<'_> {
         self.group(series, "line", &self.tooltip(series), || {
             for run in &series.runs {
                 if let [only] = run.as_slice() {
-                    self.draw(&Circle::new((only.unix_ms, only.value), DOT_RADIUS, self.fill(role)));
+                    let layout = self.drawing.layout;
+                    self.drawing.dot((layout.x(only.unix_ms), layout.y(only.value)), DOT_RADIUS, role);
                     continue;
                 }
                 let style = self.stroke(role, LINE);

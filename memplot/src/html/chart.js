@@ -1,4 +1,4 @@
-// The drawing: what the view shows of the series, on a canvas; the cursor on a second one above it.
+// Draws the visible part of the series on a canvas. A second canvas above it shows the cursor.
 
 const figure = document.getElementById("figure");
 const canvas = document.getElementById("chart");
@@ -8,7 +8,7 @@ const labels = document.getElementById("labels");
 const view = { from: 0, to: 1, low: null, high: null, isStacked: data.stacked && canStack };
 const fullRange = (() => {
   const [from, to] = data.time;
-  // One moment still is a place on an axis.
+  // A single moment needs an axis too.
   return to > from ? [from, to] : [from - 30 * SECOND, from + 30 * SECOND];
 })();
 const isNarrow = () => figure.clientWidth < 620;
@@ -31,7 +31,7 @@ const vOf = (y) => {
   return data.log ? frame.low * (frame.high / frame.low) ** share : frame.low + share * (frame.high - frame.low);
 };
 
-// The range of values in view: from 0 where that is no log scale, and round at its ends.
+// The range of visible values: from 0 unless the scale is logarithmic, with round ends.
 function valueRange() {
   let low = data.log ? Infinity : 0, high = -Infinity;
   const take = (v) => {
@@ -40,7 +40,7 @@ function valueRange() {
     if (v > high) high = v;
   };
   const inView = (list, start, end, at) => {
-    // With one point to each side: lines lead out of the view.
+    // With one point on each side: lines continue outside the view.
     const from = Math.max(start, lowerBound(list, view.from, start, end) - 1);
     const to = Math.min(end, lowerBound(list, view.to, start, end) + 1);
     for (let i = from; i < to; i++) take(at(i));
@@ -98,37 +98,41 @@ function draw() {
   placeLabels();
 }
 
+function strokeLine(pen, variable, from, to) {
+  pen.strokeStyle = colour(variable);
+  pen.beginPath();
+  pen.moveTo(...from);
+  pen.lineTo(...to);
+  pen.stroke();
+}
+
+function drawDot(pen, x, y, radius, fill, border) {
+  pen.fillStyle = colour(fill);
+  pen.strokeStyle = colour(border);
+  pen.lineWidth = 1.5;
+  pen.beginPath();
+  pen.arc(x, y, radius, 0, 7);
+  pen.fill();
+  pen.stroke();
+}
+
 function drawAxes(pen, ticks, names) {
   pen.lineWidth = 1;
   pen.textBaseline = "middle";
   ticks.values.forEach((value, i) => {
     const y = Math.round(yOf(value)) + 0.5;
-    pen.strokeStyle = colour(value === 0 ? "--axis" : "--grid");
-    pen.beginPath();
-    pen.moveTo(frame.left, y);
-    pen.lineTo(frame.right, y);
-    pen.stroke();
+    strokeLine(pen, value === 0 ? "--axis" : "--grid", [frame.left, y], [frame.right, y]);
     pen.fillStyle = colour("--faint");
     pen.textAlign = "right";
     pen.fillText(names[i], frame.left - 8, y);
   });
-  if (data.log) {
-    pen.strokeStyle = colour("--axis");
-    pen.beginPath();
-    pen.moveTo(frame.left, frame.bottom + 0.5);
-    pen.lineTo(frame.right, frame.bottom + 0.5);
-    pen.stroke();
-  }
+  if (data.log) strokeLine(pen, "--axis", [frame.left, frame.bottom + 0.5], [frame.right, frame.bottom + 0.5]);
   const most = Math.floor((frame.right - frame.left) / 76);
   pen.textBaseline = "alphabetic";
   pen.textAlign = "center";
   for (const tick of timeTicks(view.from, view.to, Math.max(1, Math.min(most, 10)))) {
     const x = Math.round(xOf(tick.at)) + 0.5;
-    pen.strokeStyle = colour("--axis");
-    pen.beginPath();
-    pen.moveTo(x, frame.bottom);
-    pen.lineTo(x, frame.bottom + 5);
-    pen.stroke();
+    strokeLine(pen, "--axis", [x, frame.bottom], [x, frame.bottom + 5]);
     pen.fillStyle = colour("--faint");
     pen.fillText(tick.text, x, frame.bottom + 19);
     pen.fillStyle = colour("--ink");
@@ -136,7 +140,7 @@ function drawAxes(pen, ticks, names) {
   }
 }
 
-// Areas from the highest to the lowest, each down to the axis: no seams between them.
+// Areas from the highest to the lowest, each down to the axis, so that no seam shows between two.
 function drawStack(pen) {
   const from = Math.max(0, lowerBound(moments, view.from) - 1);
   const to = Math.min(moments.length, lowerBound(moments, view.to) + 1);
@@ -163,7 +167,7 @@ function drawStack(pen) {
   }
 }
 
-// A colour two thirds of the way to the background; not a transparent one, as areas lie on each other.
+// Mixes a colour with the background. Transparent colours would show the areas below.
 function faded(hex) {
   const parse = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
   const paper = parse(colour("--paper"));
@@ -193,7 +197,7 @@ function drawLine(pen, series) {
     pen.lineWidth = 1.25;
     pen.setLineDash([6, 4]);
     pen.beginPath();
-    // In pieces: on a log scale a straight growth is no straight line.
+    // In pieces: on a logarithmic scale constant growth is a curve.
     for (let i = 0; i <= 32; i++) {
       pen.lineTo(xOf(from.t + ((to.t - from.t) * i) / 32), yOf(from.v + ((to.v - from.v) * i) / 32));
     }
@@ -203,20 +207,14 @@ function drawLine(pen, series) {
   pen.globalAlpha = 1;
 }
 
-// The highest point in view is named, where it is the peak of all.
+// Labels the peak if it is visible.
 function drawPeak(pen) {
   const tops = all.filter((series) => series.isOn && series.peak && (!stacked || series.isTotal));
   const top = tops.reduce((best, series) => (best && best.peak.v >= series.peak.v ? best : series), null);
   if (!top || moments.length < 2 || top.peak.t < view.from || top.peak.t > view.to) return;
   const [x, y] = [xOf(top.peak.t), yOf(top.peak.v)];
   if (y < frame.top - 1 || y > frame.bottom) return;
-  pen.fillStyle = colour("--paper");
-  pen.strokeStyle = colour("--ink");
-  pen.lineWidth = 1.5;
-  pen.beginPath();
-  pen.arc(x, y, 3, 0, 7);
-  pen.fill();
-  pen.stroke();
+  drawDot(pen, x, y, 3, "--paper", "--ink");
   pen.fillStyle = colour("--ink");
   const text = `${formatValue(top.peak.v)} at ${formatMoment(top.peak.t, fullRange[1] - fullRange[0], view.to - view.from < HOUR ? SECOND : MINUTE)}`;
   const half = pen.measureText(text).width / 2 + 2;
@@ -231,7 +229,7 @@ function drawPeak(pen) {
 
 const MARKS = { oom: 4, limit: 3, run: 2, exited: 1, started: 0 };
 
-// Marks stand on the time axis, one for each few pixels: the gravest of what happened there.
+// Groups marks that are a few pixels apart. The most severe one represents its group.
 function groupMarks() {
   const places = new Map();
   for (const mark of marks) {
@@ -249,18 +247,16 @@ function drawMarks(pen) {
   const y = frame.bottom;
   for (const { x, mark } of groupMarks()) {
     const severe = MARKS[mark.kind] >= 3;
-    pen.strokeStyle = pen.fillStyle = colour(severe ? "--alert" : "--faint");
+    const variable = severe ? "--alert" : "--faint";
+    pen.fillStyle = colour(variable);
     pen.lineWidth = 1;
     if (MARKS[mark.kind] >= 2) {
       pen.setLineDash([2, 3]);
-      pen.beginPath();
-      pen.moveTo(Math.round(x) + 0.5, frame.top);
-      pen.lineTo(Math.round(x) + 0.5, y);
-      pen.stroke();
+      strokeLine(pen, variable, [Math.round(x) + 0.5, frame.top], [Math.round(x) + 0.5, y]);
       pen.setLineDash([]);
     }
     pen.beginPath();
-    // Up for what began, down for what ended.
+    // Up for a start, down for an end.
     const up = mark.kind === "started" || mark.kind === "run" ? 1 : -1;
     pen.moveTo(x, y - up * 3.5);
     pen.lineTo(x - 4, y + up * 3.5);

@@ -1,10 +1,10 @@
-// The moment the reader points at: a line, a dot on each series, and their values.
+// The cursor: a vertical line, a dot on each series, and a tooltip with their values.
 
 const tip = document.getElementById("tip");
 const TIP_ROWS = 14;
 
 let cursor = null;
-// While the mouse is dragged: the corners of the part to zoom into.
+// The corners of the area to zoom into, while the mouse is dragged.
 let box = null;
 
 function show(moment, y = null) {
@@ -13,7 +13,7 @@ function show(moment, y = null) {
   valuesAt(cursor);
 }
 
-// The moment of a measurement that is nearest to a place.
+// The sampled moment nearest to a position.
 function nearest(x) {
   const t = tOf(x);
   const i = lowerBound(moments, t);
@@ -25,7 +25,7 @@ function nearest(x) {
 function step(by) {
   if (!moments.length) return;
   const first = lowerBound(moments, view.from), last = Math.max(first, lowerBound(moments, view.to + 1) - 1);
-  // Without a cursor a step enters from the side that it comes from; to the end (Infinity) is to the end.
+  // Without a cursor a step starts outside the view. A step of Infinity goes to the end.
   const from = cursor !== null ? lowerBound(moments, cursor) : by > 0 ? first - 1 : last + 1;
   const at = from + by;
   const next = moments[Math.min(Math.max(at, first), last)];
@@ -58,29 +58,18 @@ function drawCursor(y) {
   tip.hidden = cursor === null || box !== null;
   if (cursor === null || box) return;
   const x = xOf(cursor);
-  pen.strokeStyle = colour("--faint");
-  pen.beginPath();
-  pen.moveTo(Math.round(x) + 0.5, frame.top);
-  pen.lineTo(Math.round(x) + 0.5, frame.bottom);
-  pen.stroke();
+  strokeLine(pen, "--faint", [Math.round(x) + 0.5, frame.top], [Math.round(x) + 0.5, frame.bottom]);
   const places = heights(cursor);
   for (const { series, y } of places.slice(0, 200)) {
-    if (y < frame.top - 1 || y > frame.bottom + 1) continue;
-    pen.fillStyle = colour(series.variable);
-    pen.strokeStyle = colour("--paper");
-    pen.lineWidth = 1.5;
-    pen.beginPath();
-    pen.arc(x, y, 3.5, 0, 7);
-    pen.fill();
-    pen.stroke();
+    if (y >= frame.top - 1 && y <= frame.bottom + 1) drawDot(pen, x, y, 3.5, series.variable, "--paper");
   }
   fillTip(places, x, y);
 }
 
 function fillTip(places, x, y) {
-  // As they stand in the drawing, from above.
+  // From top to bottom, as in the drawing.
   const rows = [...places].sort((a, b) => a.y - b.y || b.series.index - a.series.index);
-  // In a stack the one whose area is pointed at, between lines the nearest.
+  // In a stack the area under the mouse, otherwise the nearest line.
   let pointed = null;
   if (y !== null && rows.length) {
     if (stacked) pointed = rows.filter((row) => !row.series.isTotal && row.y <= y).pop()?.series ?? null;
@@ -89,23 +78,22 @@ function fillTip(places, x, y) {
   const at = Math.max(0, rows.findIndex((row) => row.series === pointed));
   const from = Math.max(0, Math.min(at - TIP_ROWS / 2, rows.length - TIP_ROWS));
   const shown = rows.slice(from, from + TIP_ROWS);
-  const line = ({ series, value }) => {
-    const made = element("div", { className: series === pointed ? "row pointed" : "row" });
-    made.append(swatch(series), nameElement(series), element("span", { className: "value", textContent: formatValue(value, 2) }));
-    return made;
-  };
+  const line = ({ series, value }) => element("div", { className: series === pointed ? "row pointed" : "row" }, [
+    swatch(series), nameElement(series), element("span", { className: "value", textContent: formatValue(value, 2) }),
+  ]);
+  const eventLine = (textContent) => element("div", { className: "event", textContent });
   const here = groupMarks().filter((place) => Math.abs(place.x - x) < 6).flatMap((place) => place.list);
-  const events = here.slice(0, 4).map((mark) => element("div", { className: "event", textContent: mark.text }));
-  if (here.length > 4) events.push(element("div", { className: "event", textContent: `and ${here.length - 4} more events` }));
+  const events = here.slice(0, 4).map((mark) => eventLine(mark.text));
+  if (here.length > 4) events.push(eventLine(`and ${here.length - 4} more events`));
   const rest = rows.length - shown.length;
   tip.replaceChildren(
     element("div", { className: "when", textContent: `${date(cursor, true)} ${clock(cursor, TIME_STEP)}` }),
     ...shown.map(line),
-    ...(rest > 0 ? [element("div", { className: "event", textContent: `and ${rest} more in the table` })] : []),
+    ...(rest > 0 ? [eventLine(`and ${rest} more in the table`)] : []),
     ...events,
   );
   const { offsetWidth: width, offsetHeight: height } = tip;
-  // Beside the cursor, where it covers no names if it can.
+  // Beside the cursor, on the side where it covers no labels if possible.
   const left = x + 14 + width > frame.right && x - 14 - width >= 0 ? x - 14 - width : x + 14;
   tip.style.left = `${Math.max(0, Math.min(left, figure.clientWidth - width))}px`;
   tip.style.top = `${Math.max(0, Math.min((y ?? frame.top + 20) - height / 2, frame.bottom - height))}px`;

@@ -1,6 +1,6 @@
-// Names at the right of the drawing, each at the height where its line or area ends; a press switches it off and on.
+// Labels beside the drawing, at the heights where lines and areas end. A click switches a series off and on.
 
-// Lines of text in the drawing's height, at most; the table has the others.
+// The table has the others.
 const MAX_LABELS = 40;
 const LABEL_HEIGHT = 19;
 
@@ -10,14 +10,14 @@ function element(tag, properties = {}, children = []) {
   return made;
 }
 
-// A name that is shortened in its middle where it does not fit, as its end often tells more than its beginning; or whole.
+// A name that loses its middle if it does not fit, or the full name.
 function nameElement(series, isWhole = false) {
   if (isWhole) return element("bdi", { className: "whole name", textContent: series.name, dir: "ltr" });
   const letters = [...series.name];
   const tail = letters.length > 18 ? 9 : 0;
   const head = element("span", { className: "head", textContent: letters.slice(0, letters.length - tail).join("") });
   const end = element("span", { className: "tail", textContent: letters.slice(letters.length - tail).join("") });
-  // The name of a file or process is read from left to right wherever it stands.
+  // Names of files and processes are always written from left to right.
   return element("bdi", { className: "name", title: series.name, dir: "ltr" }, tail ? [head, end] : [head]);
 }
 
@@ -47,13 +47,13 @@ function labelWidth(pen, width) {
   return Math.min(Math.max(widest + 34, 90), 320, width * 0.34);
 }
 
-// Where a series ends in the view: the height of its line's end, or the middle of its area there.
+// The height of a series at the right end of the view: of its line, or of the middle of its area.
 function endOf(series) {
   if (!series.isOn) return frame.bottom;
   if (stacked && !series.isTotal) {
     const at = stacked.tops.findIndex((top) => top.series === series);
     const k = Math.max(0, lowerBound(moments, view.to + 1) - 1);
-    // At the height at which it arrives there.
+    // Before any change at that moment.
     const i = k > 0 && stacked.linked[k - 1] ? 2 * k - 1 : 2 * k;
     const below = at > 0 ? stacked.tops[at - 1].edge[i] : 0;
     return yOf((below + stacked.tops[at].edge[i]) / 2);
@@ -72,7 +72,7 @@ function placeLabels() {
   const fitting = narrow ? MAX_LABELS : Math.max(1, Math.floor((frame.bottom - 4) / LABEL_HEIGHT) - 1);
   const shown = labelled.slice(0, all.length > fitting ? fitting - 1 : fitting);
   const places = shown.map((series, i) => {
-    // Where areas end in nothing they still keep the order of the stack.
+    // Areas of no height keep the order of the stack.
     const tie = stacked && !series.isTotal ? -i : i;
     return { series, wanted: Math.min(Math.max(endOf(series), 10), frame.bottom), tie };
   });

@@ -1,12 +1,12 @@
-// The series: their points, what they are worth at a moment, and how they stand on each other.
+// The series: their points, their values at a moment, and their stack.
 
 const base = data.time[0];
 
-// Series that are drawn at the start: more are no picture, only a wait.
+// Series that are drawn at the start. More would be slow and unreadable.
 const DRAWN_AT_START = 60;
-// Series times moments of a stack, at most.
+// The maximal size of a stack: series times moments.
 const MAX_STACK_CELLS = 5e6;
-// Points of which moments to step through are made.
+// With more points, the cursor ignores the moments of the last series.
 const MAX_MOMENT_POINTS = 2e6;
 
 function decode(raw, index, isTotal) {
@@ -39,7 +39,7 @@ const total = data.total && decode(data.total, parts.length, true);
 const all = total ? [...parts, total] : parts;
 const marks = data.marks.map(([at, kind, text]) => ({ at: base + at, kind, text }));
 
-// The first index in [low, high) of the sorted `list` whose value is not below `x`.
+// The first index in [low, high) of the sorted `list` with a value of at least `x`.
 function lowerBound(list, x, low = 0, high = list.length) {
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -49,7 +49,7 @@ function lowerBound(list, x, low = 0, high = list.length) {
   return low;
 }
 
-// The measured value of a series nearest to a moment, null where it has a gap.
+// The measured value of a series nearest to a moment; null in a gap.
 function valueAt(series, x) {
   for (const [start, end] of series.runs) {
     if (x < series.t[start] || x > series.t[end - 1]) continue;
@@ -59,7 +59,7 @@ function valueAt(series, x) {
   return null;
 }
 
-// Every moment at which something was measured, in order; of too many series only of the first ones.
+// All sampled moments in order.
 let pointBudget = MAX_MOMENT_POINTS;
 const moments = (() => {
   const lists = all.filter((series) => (pointBudget -= series.t.length) >= 0).map((series) => series.t);
@@ -75,13 +75,13 @@ const moments = (() => {
   return joined.slice(0, kept);
 })();
 
-// How finely moments are told apart, in milliseconds.
+// The precision of times in milliseconds.
 const TIME_STEP = moments.length > 1 && (moments[moments.length - 1] - moments[0]) / (moments.length - 1) < 900 ? 1 : SECOND;
 
 const canStack = !data.log && parts.length > 1 && pointBudget >= 0 && parts.length * moments.length <= MAX_STACK_CELLS
   && parts.every((series) => series.v.every((value) => value >= 0));
 
-// A series' value at every moment, and from which moments on it goes on to the next.
+// The value of a series at every moment, and whether it continues to the next one.
 function stackLayerOf(series) {
   if (series.stackLayer) return series.stackLayer;
   const values = new Float64Array(moments.length), goesOn = new Uint8Array(moments.length);
@@ -100,8 +100,8 @@ function stackLayerOf(series) {
   return (series.stackLayer = { values, goesOn });
 }
 
-// The upper edges of the series that are on, the lowest first: two heights for each moment k, at 2k where what goes on from
-// it begins and at 2k + 1 where that arrives at the next. What begins or ends does so at once.
+// The upper edges of the visible series, the lowest first. Between the moments k and k + 1 an edge goes from the height at 2k to
+// the height at 2k + 1, so that series start and end without a slope.
 function stackTops() {
   const linked = new Uint8Array(moments.length);
   let below = new Float64Array(2 * moments.length);
@@ -120,7 +120,7 @@ function stackTops() {
     tops.push({ series, edge });
     below = edge;
   }
-  // Moments that nothing leads to or from have a height too.
+  // Moments between two gaps.
   const alone = [];
   for (let k = 0; k < moments.length; k++) if (!linked[k] && !(k > 0 && linked[k - 1])) alone.push(k);
   for (const k of alone) {

@@ -1,4 +1,4 @@
-// What the reader does: pointing, zooming, switching, keys.
+// Interaction: zoom, switches, mouse and keyboard.
 
 const range = document.getElementById("range");
 const formButtons = document.getElementById("form");
@@ -27,7 +27,7 @@ function toggle(series) {
   refresh();
 }
 
-// This one alone, or all again if it already is.
+// Shows only this series, or all again if it is already alone.
 function showOnly(series) {
   const isAlone = all.every((other) => other.isOn === (other === series));
   for (const other of all) other.isOn = isAlone ? other.isTotal || other.index < DRAWN_AT_START : other === series;
@@ -41,7 +41,7 @@ function highlight(series) {
   draw();
 }
 
-// Shows the moments from `from` to `to`, within what there is, and not finer than measurements are.
+// Shows the range from `from` to `to`, within the data and not too short.
 function zoom(from, to, low = null, high = null) {
   const least = Math.min(100, fullRange[1] - fullRange[0]);
   const length = Math.min(Math.max(to - from, least), fullRange[1] - fullRange[0]);
@@ -82,7 +82,7 @@ overlay.addEventListener("pointerdown", (event) => {
 overlay.addEventListener("pointermove", (event) => {
   if (box) {
     [box.toX, box.toY] = clamp(place(event));
-    // Along the time axis, unless the hand clearly goes up or down too.
+    // Zooms in time only, unless the drag is clearly vertical too.
     box.isTall = !stacked && Math.abs(box.toY - box.y) > Math.max(40, Math.abs(box.toX - box.x) / 3);
     drawCursor(null);
   } else if (inFrame(place(event))) {
@@ -141,7 +141,7 @@ document.addEventListener("keydown", (event) => {
     },
   };
   if (!Object.hasOwn(keys, event.key)) return;
-  // To the ends of the page, unless the reader is in the drawing.
+  // Elsewhere on the page these keys scroll.
   if (["Home", "End"].includes(event.key) && cursor === null && !figure.contains(event.target)) return;
   keys[event.key]();
   event.preventDefault();

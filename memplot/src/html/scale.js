@@ -1,5 +1,5 @@
-// Numbers and moments as words, and the round ones among them for the axes. Bytes go in powers of 1024; moments are shown
-// in the time zone in which the page was made, so that page, picture and log say the same.
+// Formats values and moments, and chooses ticks. Bytes use powers of 1024. Times are in the time zone where the page was made, as
+// in the other outputs.
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -23,7 +23,7 @@ function power(most) {
 
 const group = (text) => text.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 
-// A value with its unit. `decimals`: how many, or as many as make three digits.
+// A value with its unit, with `decimals` or with three digits.
 function formatValue(value, decimals) {
   if (value === null || value === undefined) return "–";
   const sign = value < 0 ? "−" : "";
@@ -44,7 +44,7 @@ function formatChange(value) {
   return value === 0 ? "±0" + (isBytes ? " B" : "") : (value > 0 ? "+" : "") + formatValue(value, 2);
 }
 
-// Round values from `low` to `high`, at most `most` steps: {step, values, text(value)}.
+// Ticks from `low` to `high` with at most `most` steps: {step, values, text(value)}.
 function valueTicks(low, high, most, log) {
   if (log) return logTicks(low, high, most);
   const raw = Math.max((high - low) / most, Number.MIN_VALUE);
@@ -57,7 +57,7 @@ function valueTicks(low, high, most, log) {
   }
   const values = [];
   for (let n = Math.ceil(low / step - 1e-9); n * step <= high * (1 + 1e-12) && values.length < 50; n++) values.push(n * step);
-  // One unit for the whole axis; a smaller one where steps would need more than two decimals of it.
+  // One unit for the whole axis, small enough for two decimals.
   let k = isBytes ? power(Math.max(Math.abs(low), Math.abs(high))) : 0;
   while (k > 0 && step / 1024 ** k < 0.25) k--;
   const part = step / 1024 ** k;
@@ -79,7 +79,7 @@ function logTicks(low, high, most) {
   return { step: 0, values, text: (value) => formatValue(value, value >= 1 ? 0 : 2) };
 }
 
-// Milliseconds to add to a moment for the zone's clock.
+// The offset of the time zone at a moment, in milliseconds.
 function offset(moment) {
   let found = data.zone[0];
   for (const change of data.zone) if (change[0] <= moment) found = change;
@@ -87,7 +87,7 @@ function offset(moment) {
 }
 
 const local = (moment) => new Date(moment + offset(moment));
-// The moment at which the zone's clock shows `clock`.
+// The moment of a local time.
 const moment = (clock) => clock - offset(clock - offset(clock));
 
 const pad2 = (n) => String(n).padStart(2, "0");
@@ -97,7 +97,7 @@ function date(moment, withYear) {
   return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}${withYear ? " " + at.getUTCFullYear() : ""}`;
 }
 
-// The time of day, as fine as `step` needs.
+// The time of day, with the precision that `step` needs.
 function clock(moment, step) {
   const at = local(moment);
   let text = `${pad2(at.getUTCHours())}:${pad2(at.getUTCMinutes())}`;
@@ -106,13 +106,13 @@ function clock(moment, step) {
   return text;
 }
 
-// A moment as it is told from others within `span`: by its year and day, its day and time, or its time.
+// A moment with the parts that differ within `span`: year and day, day and time, or time.
 function formatMoment(moment, span, step = MINUTE) {
   if (span > 180 * DAY) return date(moment, true);
   return span > 18 * HOUR ? `${date(moment)} ${clock(moment, MINUTE)}` : clock(moment, step);
 }
 
-// How long, in its two largest units: `2 h 5 min`.
+// A duration in its two largest units: `2 h 5 min`.
 function duration(ms) {
   if (ms < SECOND) return `${Math.round(ms)} ms`;
   const units = [[365 * DAY, "y"], [DAY, "d"], [HOUR, "h"], [MINUTE, "min"], [SECOND, "s"]];
@@ -122,7 +122,7 @@ function duration(ms) {
   return `${Math.floor(ms / size)} ${name}` + (rest ? ` ${rest} ${units[at + 1][1]}` : "");
 }
 
-// Round moments from `from` to `to`, at most `most`: [{at, text, below}]; `below` where the date or year is a new one.
+// Ticks from `from` to `to`, at most `most`: [{at, text, below}]. `below` is the date or year where it changes.
 function timeTicks(from, to, most) {
   const raw = Math.max(to - from, 1) / Math.max(most, 1);
   const step = STEPS.find((step) => step >= raw);

@@ -1,11 +1,11 @@
-// Every series with its numbers, beside the drawing; sorted by a press on a column's head.
+// A table of all series, sorted by a click on a column.
 
 const MAX_ROWS = 200;
 const table = document.getElementById("table");
 const note = document.getElementById("note");
 const search = document.getElementById("search");
 
-// Days alone do not tell which year.
+// Long ranges need the year.
 const IS_LONG = fullRange[1] - fullRange[0] > 180 * DAY;
 
 const COLUMNS = [
@@ -19,14 +19,14 @@ const COLUMNS = [
   { name: "At the cursor", key: (s) => (cursor === null ? null : valueAt(s, cursor)), text: () => "", isCursor: true },
 ];
 
-// null: as the log has them, the one that counts most first.
+// null for the order of the data, largest area first.
 let order = null;
 let rows = [];
 
 const heads = COLUMNS.map((column) => {
   const button = element("button", { type: "button", textContent: column.name });
   button.addEventListener("click", () => {
-    // Numbers from the largest, names from the first; a second press turns it round.
+    // Numbers start with the largest, names with the first. A second click reverses the order.
     order = { column, down: order?.column === column ? !order.down : !column.isText };
     fillTable();
   });
@@ -37,7 +37,7 @@ const body = table.createTBody();
 
 function compare(a, b) {
   const [x, y] = [order.column.key(a), order.column.key(b)];
-  // What is unknown stands at the end, whichever way it goes.
+  // Unknown values are last in both directions.
   if (x === null || y === null) return (x === null) - (y === null) || a.index - b.index;
   const less = x < y ? -1 : x > y ? 1 : 0;
   return (order.down ? -less : less) || a.index - b.index;
@@ -55,7 +55,7 @@ function fillTable() {
   });
   const count = group(String(found.length));
   note.textContent = found.length > MAX_ROWS ? `${MAX_ROWS} of ${count} series are listed: sort or search for the others. ` : "";
-  if (parts.length > DRAWN_AT_START) note.textContent += `The first ${DRAWN_AT_START} are drawn; a press on a name draws another.`;
+  if (parts.length > DRAWN_AT_START) note.textContent += `The first ${DRAWN_AT_START} are drawn; click a name to draw another.`;
   valuesAt(cursor);
 }
 
@@ -82,7 +82,7 @@ function valuesAt(moment) {
 function fillEvents() {
   const list = document.getElementById("events");
   const most = 500;
-  // All of them, but of very many the gravest.
+  // If there are too many, the most severe.
   const severe = [...marks].sort((a, b) => MARKS[b.kind] - MARKS[a.kind] || a.at - b.at).slice(0, most);
   severe.sort((a, b) => a.at - b.at);
   list.append(...severe.map((mark) => {

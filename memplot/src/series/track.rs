@@ -13,7 +13,7 @@ const TOLERANCE_MS: i64 = 1000;
 /// With fewer steps the interval is unknown.
 const MIN_STEPS: usize = 4;
 
-/// The interval is estimated from so many last steps.
+/// The number of last steps to estimate the interval from.
 const STEPS: usize = 31;
 
 /// The last steps between samples, to estimate the interval of a log that does not give it.

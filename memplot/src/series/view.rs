@@ -17,7 +17,7 @@ use crate::figure::{Point, Unit};
 /// The buckets of all series together, of about 100 bytes each.
 const BUCKETS_LIMIT: usize = 256 << 10;
 
-/// When there are more, so many are left.
+/// The buckets left when there are more.
 const BUCKETS_TARGET: usize = BUCKETS_LIMIT / 4 * 3;
 
 /// The size of a series without its buckets, in buckets.

@@ -59,7 +59,7 @@ fn one_sample_spike_has_full_height() {
     {
         let figure = figure(vec![series("a", 0, &[&spike])], stacked);
         let text = plain(&drawn(&figure, (60, 20), depth));
-        // Two rows below the upper end, right of the words at the axis.
+        // Two rows below the upper end, right of the axis labels.
         let high = text.lines().nth(4).unwrap();
         let top = high.chars().skip(6).filter(|c| !matches!(c, ' ' | '┈')).count();
         assert!((1..=2).contains(&top), "{stacked} {depth:?}:\n{text}");
