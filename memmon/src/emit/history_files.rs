@@ -135,7 +135,6 @@ fn with_path(path: &Path, error: &io::Error) -> io::Error {
 fn create_folder(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
-    #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
 }
@@ -144,7 +143,6 @@ fn create_folder(folder: &Path) -> io::Result<()> {
 fn create_file(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.append(true).create_new(true);
-    #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
         Ok(file) => Ok(Some(file)),
@@ -154,7 +152,7 @@ fn create_file(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// The default folder of histories: `$XDG_STATE_HOME/memtools`, else `~/.local/state/memtools` (XDG Base Directory
-/// Specification 0.8); `~/Library/Application Support/memtools` on macOS, `%LOCALAPPDATA%\memtools` on Windows.
+/// Specification 0.8); `~/Library/Application Support/memtools` on macOS.
 ///
 /// `None` if there is no home folder.
 #[must_use]
@@ -168,9 +166,7 @@ fn state_dir_of(variable: impl Fn(&str) -> Option<OsString>, home: Option<PathBu
     let folder = |name: &str| variable(name).map(PathBuf::from).and_then(absolute);
     let at_home = |path: &str| home.clone().and_then(absolute).map(|home| home.join(path));
     let base = folder("XDG_STATE_HOME").or_else(|| {
-        if cfg!(windows) {
-            folder("LOCALAPPDATA").or_else(|| at_home("AppData/Local"))
-        } else if cfg!(target_os = "macos") {
+        if cfg!(target_os = "macos") {
             at_home("Library/Application Support")
         } else {
             at_home(".local/state")

@@ -61,22 +61,18 @@ fn watched(model: &Model) -> String {
         [only] => format!("{} ({})", only.name, only.pid),
         several => {
             let mut names: Vec<(&str, usize)> = Vec::new();
-            for root_process in several {
-                let known = names.len();
-                match names.iter_mut().find(|(name, _)| *name == root_process.name) {
+            for root in several {
+                match names.iter_mut().find(|(name, _)| *name == root.name) {
                     Some((_, times)) => *times += 1,
-                    None if known == TITLE_NAMES => {
-                        names.push(("…", 1));
-                        break;
-                    }
-                    None => names.push((&root_process.name, 1)),
+                    None => names.push((&root.name, 1)),
                 }
             }
-            let label = |(name, times): (&str, usize)| match times {
+            let labels = names.iter().map(|&(name, times)| match times {
                 1 => name.to_owned(),
                 _ => format!("{name} ×{times}"),
-            };
-            names.into_iter().map(label).collect::<Vec<_>>().join(", ")
+            });
+            let rest = (names.len() > TITLE_NAMES).then(|| "…".to_owned());
+            labels.take(TITLE_NAMES).chain(rest).collect::<Vec<_>>().join(", ")
         }
     }
 }

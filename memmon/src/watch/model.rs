@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use common::record::{Cgroup, EventKind, Pressure, ProcessEvent, ProcessRecord, Record, System};
 use common::time::Stamp;
+use common::trend::least_squares;
 
 use super::event_log::{EventLog, OutputTail};
 use super::process_state::{HISTORY_SAMPLES, describe_exit};
@@ -260,22 +261,16 @@ impl Model {
             .totals
             .last(TREND_SAMPLES)
             .map(|total| {
-                #[expect(clippy::cast_precision_loss, reason = "the trend is visible_roots in four digits")]
+                #[expect(clippy::cast_precision_loss, reason = "the trend is shown in four digits")]
                 let rss = total.rss as f64;
-                (total.elapsed_seconds / 60.0, rss)
+                (total.elapsed_seconds, rss)
             })
             .collect();
         if points.len() < 3 {
             return None;
         }
-        #[expect(clippy::cast_precision_loss, reason = "at most 120 points")]
-        let n = points.len() as f64;
-        let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / n;
-        let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / n;
-        let over = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum::<f64>();
-        let under = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum::<f64>();
-        let slope = over / under;
-        let span = (points.last()?.0 - points.first()?.0) * 60.0;
+        let slope = least_squares(&points)?.per_second * 60.0;
+        let span = points.last()?.0 - points.first()?.0;
         #[expect(clippy::cast_possible_truncation, reason = "a float beyond i64 becomes its end")]
         let slope_bytes = slope.round() as i64;
         (slope.is_finite() && span.is_finite() && span >= MIN_TREND_SECONDS).then_some((slope_bytes, span))

@@ -65,31 +65,28 @@ impl PendingEvents {
         }
         let of_roots = self.lines.iter().filter(|(of_root, _)| *of_root).count();
         let mut lines = Vec::with_capacity(of_roots + 1);
-        lines.push(self.sum());
+        lines.push(self.summary());
         lines.extend(self.lines.into_iter().filter(|(of_root, _)| *of_root).map(|(_, line)| line));
         lines
     }
 
     /// `41 processes started, 39 ended (2 by signal), 3 replaced`.
-    fn sum(&self) -> Line {
-        let how: Vec<String> = [(self.by_signal, "by signal"), (self.failed, "failed")]
-            .into_iter()
-            .filter(|(number, _)| *number > 0)
-            .map(|(number, how)| format!("{number} {how}"))
-            .collect();
+    fn summary(&self) -> Line {
+        let list = |counts: &[(u64, String)]| -> Vec<String> {
+            let some = counts.iter().filter(|(number, _)| *number > 0);
+            some.map(|(number, label)| format!("{number} {label}")).collect()
+        };
+        let how = list(&[(self.by_signal, "by signal".to_owned()), (self.failed, "failed".to_owned())]);
         let how = if how.is_empty() { String::new() } else { format!(" ({})", how.join(", ")) };
-        let mut parts: Vec<String> = Vec::new();
-        for (number, what) in [
+        let mut counts = [
             (self.started, "started".to_owned()),
             (self.ended, format!("ended{how}")),
             (self.replaced, "now run another program".to_owned()),
-        ] {
-            match (number, parts.is_empty()) {
-                (0, _) => {}
-                (_, true) => parts.push(format!("{} {what}", count(number, "process", "processes"))),
-                (_, false) => parts.push(format!("{number} {what}")),
-            }
+        ];
+        if let Some((number, label)) = counts.iter_mut().find(|(number, _)| *number > 0) {
+            label.insert_str(0, if *number == 1 { "process " } else { "processes " });
         }
+        let parts = list(&counts);
         let mut line = Line::indented(2);
         line.push(Tone::Plain, parts.join(", "));
         line
@@ -99,12 +96,11 @@ impl PendingEvents {
 /// `+ 1250 convert started: convert a.png b.jpg`.
 fn event_line(event: &ProcessEvent, style: Style) -> Line {
     let name = event.name.as_deref().map(|name| display_name(name, style));
-    let subject = |name: &Option<String>| {
-        name.as_ref().map_or_else(|| event.pid.to_string(), |name| format!("{} {name}", event.pid))
-    };
+    let subject = format!("{} {}", event.pid, name.as_deref().unwrap_or_default());
+    let subject = subject.trim_end();
     let (text, detail) = match event.event {
-        EventKind::Started => (format!("+ {} started", subject(&name)), command(event)),
-        EventKind::Exited => (format!("- {} ended{}", subject(&name), describe_exit(event)), None),
+        EventKind::Started => (format!("+ {subject} started"), command(event)),
+        EventKind::Exited => (format!("- {subject} ended{}", describe_exit(event)), None),
         _ => {
             let program = name.unwrap_or_else(|| "another program".to_owned());
             (format!("~ {} now runs {program}", event.pid), command(event))
@@ -171,10 +167,8 @@ pub(super) fn oom_kill(event: &ProcessEvent, style: Style) -> Line {
 /// A crossed limit, which several events may report.
 #[derive(Debug)]
 pub(super) struct LimitCrossing {
-    iteration: u64,
-    root_pid: u32,
-    metric: Option<Arc<str>>,
-    limit: Option<u64>,
+    /// Iteration, root, metric and limit.
+    key: (u64, u32, Option<Arc<str>>, Option<u64>),
     /// The number of its events so far.
     parts: u64,
 }
@@ -182,18 +176,9 @@ pub(super) struct LimitCrossing {
 impl LimitCrossing {
     /// The crossing that `event` reports, which may be that of the event before.
     pub(super) fn new(event: &ProcessEvent, before: Option<Self>) -> Self {
-        let before = before.filter(|before| {
-            (before.iteration, before.root_pid, before.limit)
-                == (event.iteration, event.root_pid, event.limit_bytes)
-                && before.metric == event.metric
-        });
-        Self {
-            iteration: event.iteration,
-            root_pid: event.root_pid,
-            metric: event.metric.clone(),
-            limit: event.limit_bytes,
-            parts: before.map_or(1, |before| before.parts.saturating_add(1)),
-        }
+        let key = (event.iteration, event.root_pid, event.metric.clone(), event.limit_bytes);
+        let parts = before.filter(|before| before.key == key).map_or(0, |before| before.parts);
+        Self { key, parts: parts.saturating_add(1) }
     }
 
     /// The lines for `event`: the crossing first, then each process and its part.
@@ -203,7 +188,7 @@ impl LimitCrossing {
         let limit = event.limit_bytes.map(|bytes| format!(" of {}", Bytes(bytes))).unwrap_or_default();
         let growth = event.growth_bytes.map(|bytes| format!(", {} since first seen", Change(bytes)));
         let growth = growth.unwrap_or_default();
-        let metric = match self.metric.as_deref() {
+        let metric = match event.metric.as_deref() {
             Some("rss") => {
                 let who = process(event, style);
                 return vec![alarm(format!("! {who}: RSS {value} is above the limit{limit}{growth}"))];

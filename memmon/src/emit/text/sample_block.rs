@@ -26,15 +26,10 @@ pub(super) struct Checkpoint {
     pub(super) iteration: u64,
     /// The iteration of the sample before.
     pub(super) since: Option<u64>,
-    rss: Option<u64>,
-    vms: Option<u64>,
-    pss: Option<u64>,
-    swap: Option<u64>,
-    cgroup: Option<u64>,
+    /// The sizes, by label.
+    sizes: [(&'static str, Option<u64>); 7],
     /// From this or an earlier sample: it is not read each time.
     cgroup_limit: Option<u64>,
-    children_rss: Option<u64>,
-    total_rss: Option<u64>,
     unreadable: u64,
     new: u64,
     children: HashMap<ProcessIdentity, Option<u64>>,
@@ -45,37 +40,42 @@ impl Checkpoint {
     pub(super) fn new(record: &ProcessRecord, before: Option<&Self>) -> Self {
         let children: HashMap<_, _> =
             record.children.iter().map(|child| (identity(child), child.rss_bytes)).collect();
-        let unread = record.children.iter().filter(|child| child.rss_bytes.is_none()).count();
-        let children_unread = unread == record.children.len() && unread > 0;
-        let hidden = |rss: Option<u64>, state: Option<ProcessState>| {
-            u64::from(rss.is_none() && !state.is_some_and(ProcessState::has_ended))
+        let is_hidden = |rss: Option<u64>, state: Option<ProcessState>| {
+            rss.is_none() && !state.is_some_and(ProcessState::has_ended)
         };
-        let in_children =
-            record.children.iter().map(|child| hidden(child.rss_bytes, child.state)).sum::<u64>();
-        let new = before.map_or(0, |before| {
-            children.keys().map(|child| u64::from(!before.children.contains_key(child))).sum()
-        });
-        let nothing_read = record.rss_bytes.is_none() && unread == record.children.len();
-        let cgroup_limit = match &record.cgroup {
-            Some(cgroup) => cgroup.limit_bytes,
-            None => before.and_then(|before| before.cgroup_limit),
-        };
+        let hidden_children = record.children.iter().filter(|child| is_hidden(child.rss_bytes, child.state));
+        let unreadable = hidden_children.count() + usize::from(is_hidden(record.rss_bytes, record.state));
+        let is_new =
+            |child: &&ProcessIdentity| before.is_some_and(|before| !before.children.contains_key(*child));
+        let no_child_read = record.children.iter().all(|child| child.rss_bytes.is_none());
+        let children_rss = (children.is_empty() || !no_child_read).then_some(record.children_rss_bytes);
+        let total_rss = (record.rss_bytes.is_some() || !no_child_read).then_some(record.total_rss_bytes);
+        let cgroup = record.cgroup.as_ref();
         Self {
             iteration: record.iteration,
             since: before.map(|before| before.iteration),
-            rss: record.rss_bytes,
-            vms: record.vms_bytes,
-            pss: record.pss_bytes,
-            swap: record.swap_bytes,
-            cgroup: record.cgroup.as_ref().and_then(|cgroup| cgroup.current_bytes),
-            cgroup_limit,
-            children_rss: (!children_unread).then_some(record.children_rss_bytes),
-            total_rss: (!nothing_read).then_some(record.total_rss_bytes),
-            unreadable: hidden(record.rss_bytes, record.state) + in_children,
-            new,
+            sizes: [
+                ("RSS", record.rss_bytes),
+                ("PSS", record.pss_bytes),
+                ("VMS", record.vms_bytes),
+                ("swap", record.swap_bytes),
+                ("cgroup", cgroup.and_then(|cgroup| cgroup.current_bytes)),
+                ("children", children_rss),
+                ("total", total_rss),
+            ],
+            cgroup_limit: match cgroup {
+                Some(cgroup) => cgroup.limit_bytes,
+                None => before.and_then(|before| before.cgroup_limit),
+            },
+            unreadable: unreadable as u64,
+            new: children.keys().filter(is_new).count() as u64,
             children,
             command: record.cmdline.clone().or_else(|| before.and_then(|before| before.command.clone())),
         }
+    }
+
+    fn size(&self, label: &str) -> Option<u64> {
+        self.sizes.iter().find(|(known, _)| *known == label).and_then(|(_, size)| *size)
     }
 }
 
@@ -153,43 +153,46 @@ impl SampleBlock<'_> {
 
     /// The rows of the root and the totals, each of one line or more; the total is last.
     fn summary(&self) -> Vec<Vec<Line>> {
-        let (now, before) = (self.now, self.before);
+        let now = self.now;
         let mut table = Table::new([Column::left("", VALUE_COLUMN), Column::right(""), Column::right("")]);
         let mut notes = Vec::new();
-        let mut add = |label: &str, value: String, change: Cell, note: Vec<String>| {
+        for (label, size) in now.sizes {
+            let is_shown = match label {
+                "PSS" => size.is_some(),
+                "swap" => size.is_some_and(|swap| swap > 0),
+                "cgroup" => size.is_some() && now.cgroup_limit.is_some(),
+                _ => true,
+            };
+            if !is_shown {
+                continue;
+            }
+            let has_none = label == "children" && now.children.is_empty();
+            // From no children to none is no change.
+            let before = self.before.filter(|before| !(has_none && before.children.is_empty()));
+            let value = if has_none { "none".to_owned() } else { size_or_dash(size) };
             let (label_tone, tone) =
                 if label == "total" { (Tone::Strong, Tone::Strong) } else { (Tone::Dim, Tone::Plain) };
-            table.push([Cell::new(label_tone, label), Cell::new(tone, value), change]);
-            notes.push(note);
-        };
-        let mut row = |label, value, old: fn(&Checkpoint) -> Option<u64>, note| {
-            add(label, size_or_dash(value), change(before.and_then(old), value), note);
-        };
-        row("RSS", now.rss, |b| b.rss, self.rss_notes());
-        if now.pss.is_some() {
-            let unique = self.record.uss_bytes.map(|uss| format!("{} of it unshared (USS)", Bytes(uss)));
-            row("PSS", now.pss, |b| b.pss, unique.into_iter().collect());
+            let moved = change(before.and_then(|before| before.size(label)), size);
+            table.push([Cell::new(label_tone, label), Cell::new(tone, value), moved]);
+            notes.push(self.notes(label, size));
         }
-        row("VMS", now.vms, |b| b.vms, Vec::new());
-        if now.swap.is_some_and(|swap| swap > 0) {
-            row("swap", now.swap, |b| b.swap, Vec::new());
-        }
-        if let (Some(current), Some(limit)) = (now.cgroup, now.cgroup_limit) {
-            let share = ratio(current, limit).map(|share| format!("{} of ", percent(share)));
-            let note = format!("{}its limit of {}", share.unwrap_or_default(), Bytes(limit));
-            row("cgroup", now.cgroup, |b| b.cgroup, vec![note]);
-        }
-        if now.children.is_empty() {
-            let had = before.filter(|before| !before.children.is_empty()).and_then(|b| b.children_rss);
-            add("children", "none".to_owned(), change(had, Some(0)), self.children_notes());
-        } else {
-            let moved = change(before.and_then(|b| b.children_rss), now.children_rss);
-            add("children", size_or_dash(now.children_rss), moved, self.children_notes());
-        }
-        let moved = change(before.and_then(|b| b.total_rss), now.total_rss);
-        add("total", size_or_dash(now.total_rss), moved, self.total_notes());
         let (lines, notes_at) = table.into_lines(2);
         lines.into_iter().zip(notes).map(|(line, note)| self.with_notes(line, note, notes_at)).collect()
+    }
+
+    fn notes(&self, label: &str, size: Option<u64>) -> Vec<String> {
+        let note = match label {
+            "RSS" => return self.rss_notes(),
+            "children" => return self.children_notes(),
+            "total" => return self.total_notes(),
+            "PSS" => self.record.uss_bytes.map(|uss| format!("{} of it unshared (USS)", Bytes(uss))),
+            "cgroup" => size.zip(self.now.cgroup_limit).map(|(current, limit)| {
+                let share = ratio(current, limit).map(|share| format!("{} of ", percent(share)));
+                format!("{}its limit of {}", share.unwrap_or_default(), Bytes(limit))
+            }),
+            _ => None,
+        };
+        note.into_iter().collect()
     }
 
     /// `line` with notes after it, or below if they do not fit.
