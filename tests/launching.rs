@@ -1,4 +1,4 @@
-//! `memmon -- COMMAND`: the command must not notice, and whoever called memmon gets what the command would have given.
+//! `memmon -- COMMAND`: the command runs as it would alone, and memmon returns its status.
 
 use std::ffi::OsString;
 use std::fs;

@@ -20,7 +20,7 @@ mod choice;
 mod counting;
 mod docs;
 mod drawing;
-mod endings;
+mod exit_status;
 mod fuzzing;
 mod harness;
 mod heap;

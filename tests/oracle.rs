@@ -1,4 +1,4 @@
-//! What memmon says of living processes is what psutil and the kernel's own files say of them.
+//! memmon's figures equal those of psutil and of the kernel's files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -126,8 +126,8 @@ fn figures_match_psutil_and_kernel() {
 
     let log = watch.stop();
     let sample = log.last();
-    let told = oracle.ask(&pids);
-    for (member, other) in members(sample).zip(told["processes"].as_array().unwrap()) {
+    let reported = oracle.ask(&pids);
+    for (member, other) in members(sample).zip(reported["processes"].as_array().unwrap()) {
         let start = unix_seconds(&member["start_time"]);
         assert!((begin - 0.02..=ready).contains(&start), "{start} is not from {begin} to {ready}");
         assert!((start - other["started"].as_f64().unwrap()).abs() <= 1.01, "{member} {other}");
@@ -135,7 +135,7 @@ fn figures_match_psutil_and_kernel() {
         let parts: u64 =
             ["rss_anon_bytes", "rss_file_bytes", "rss_shmem_bytes"].map(|f| number(member, f)).iter().sum();
         assert!(parts.abs_diff(number(member, "rss_bytes")) <= 1 << 20, "{member}");
-        let share = number(member, "rss_bytes") as f64 / number(&told["system"], "total_bytes") as f64;
+        let share = number(member, "rss_bytes") as f64 / number(&reported["system"], "total_bytes") as f64;
         assert!((member["memory_ratio"].as_f64().unwrap() - share).abs() < 1e-6, "{member}");
         assert!(number(member, "rss_shmem_bytes") >= 8 << 20, "the shared memory: {member}");
         assert!(member["cpu_ratio"].as_f64().is_some_and(|share| share < 0.05), "it sleeps: {member}");
@@ -181,11 +181,15 @@ fn busy_process_cpu_time() {
     watch.finish();
     let elapsed = |sample: &Value| sample["elapsed_seconds"].as_f64().unwrap();
     let ratio = log[1]["cpu_ratio"].as_f64().unwrap();
-    let told = ratio * (elapsed(&log[1]) - elapsed(&log[0]));
+    let reported = ratio * (elapsed(&log[1]) - elapsed(&log[0]));
     assert!(log[0]["cpu_ratio"].is_null(), "one reading is no share: {}", log[0]);
     // The kernel counts in hundredths, and each reading takes its time.
-    assert!(told <= after - before + 0.05, "{told} s of {} s", after - before);
-    assert!(told >= before_second - after_first - 0.1, "{told} s of {} s", before_second - after_first);
+    assert!(reported <= after - before + 0.05, "{reported} s of {} s", after - before);
+    assert!(
+        reported >= before_second - after_first - 0.1,
+        "{reported} s of {} s",
+        before_second - after_first
+    );
     assert!(ratio <= 1.05, "one thread can keep one processor busy: {ratio}");
 }
 
@@ -257,10 +261,10 @@ fn cgroup_matches_its_files() {
         let limit = smallest_limit(&folder, &mount, limit);
         assert_eq!(group["limit_bytes"], limit, "{group}");
         let share = limit.as_u64().map(|limit| number(log.last(), "rss_bytes") as f64 / limit as f64);
-        let told = log.last()["cgroup_ratio"].as_f64();
+        let reported = log.last()["cgroup_ratio"].as_f64();
         assert!(
-            share.zip(told).map_or(share == told, |(a, b)| (a - b).abs() < 1e-6),
-            "{told:?} is not {share:?}"
+            share.zip(reported).map_or(share == reported, |(a, b)| (a - b).abs() < 1e-6),
+            "{reported:?} is not {share:?}"
         );
         last.is_empty()
     });
@@ -312,19 +316,19 @@ fn pressure_matches_the_kernel() {
     let before = read();
     let log = Log::of(memmon(target.pid(), &["--count", "1"]).run());
     let after = read();
-    let told = &log.last()["pressure"];
+    let reported = &log.last()["pressure"];
     let (Some(before), Some(after)) = (before, after) else {
-        assert!(told.is_null(), "what the kernel does not account is unknown: {told}");
+        assert!(reported.is_null(), "what the kernel does not account is unknown: {reported}");
         return;
     };
     let fields = ["avg10_ratio", "avg60_ratio", "avg300_ratio", "total_seconds"];
     let names = ["some", "full"].into_iter().flat_map(|kind| fields.map(|field| format!("{kind}_{field}")));
     for (name, (before, after)) in names.zip(before.iter().zip(&after)) {
-        let told = told[&name].as_f64().unwrap_or_else(|| panic!("no {name} in {told}"));
+        let reported = reported[&name].as_f64().unwrap_or_else(|| panic!("no {name} in {reported}"));
         // The averages are made anew every two seconds.
         assert!(
-            told >= before.min(*after) - 1e-9 && told <= before.max(*after) + 1e-9,
-            "{name}: {before} {told} {after}"
+            reported >= before.min(*after) - 1e-9 && reported <= before.max(*after) + 1e-9,
+            "{name}: {before} {reported} {after}"
         );
     }
 }

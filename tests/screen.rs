@@ -1,4 +1,4 @@
-//! `memmon --watch`: one screen, drawn anew, and the terminal as it was on every way out.
+//! `memmon --watch`: a live screen, and a restored terminal after every exit.
 
 use rustix::process::Signal;
 

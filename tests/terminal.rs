@@ -1,4 +1,4 @@
-//! memmon on a terminal: text in colour, a history saved by itself, and nothing of a target's that a terminal would obey.
+//! memmon on a terminal: coloured text, a saved history, and no escape sequences from a target.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn memmon(folder: &Path, pid: u32, options: &[&str]) -> Terminal {
         .dir(folder)
 }
 
-/// What stands in the history that was saved by itself.
+/// The lines of the saved history.
 fn saved(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder.join("state/memtools/memmon")).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();

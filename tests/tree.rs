@@ -1,4 +1,4 @@
-//! Whatever a tree of processes does, memmon follows it: births, deaths and changes, each told once and as it was.
+//! memmon follows a tree of processes: starts, exits and changes, each reported once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,35 +11,35 @@ use crate::support::process::{descendants, is_alive, state_and_parent};
 use crate::support::python::{Python, Target, python};
 use crate::support::{PATIENCE, Tool, bin, json_lines, wait_gone, wait_until};
 
-/// With the kernel telling of processes, where it does so here, and without.
-const BOTH_WAYS: [&[&str]; 2] = [&["-i", "100ms"], &["-i", "100ms", "--no-connector"]];
+/// With the kernel's process events, where they are permitted, and without.
+const WITH_AND_WITHOUT_EVENTS: [&[&str]; 2] = [&["-i", "100ms"], &["-i", "100ms", "--no-connector"]];
 
 fn kill(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
 }
 
-/// The tree below `root`, by the plainest look.
+/// The pids below `root`.
 fn below(root: u32) -> BTreeSet<u32> {
     descendants(root).into_iter().collect()
 }
 
-/// Watches a storm to its end: memmon's log, and the pid and exit code of every child that was.
+/// Watches a storm of short-lived children. Returns memmon's log, and the pid and exit code of every child.
 fn storm(python: &Python, args: &[&str]) -> (u32, Log, Vec<(u64, u64)>) {
     let mut target = Target::start(python, "storm.py", &["1"]);
     let root = target.pid();
     let watch = Watch::start(root, args);
     watch.wait_first();
     target.process.write("\n");
-    let told = target.process.wait_line("{\"made\"");
+    let reported = target.process.wait_line("{\"made\"");
     target.process.finish(PATIENCE);
-    let told = &json_lines(format!("{{\"made\"{told}").as_bytes())[0];
-    let exits: Vec<(u64, u64)> = serde_json::from_value(told["exits"].clone()).unwrap();
+    let reported = &json_lines(format!("{{\"made\"{reported}").as_bytes())[0];
+    let exits: Vec<(u64, u64)> = serde_json::from_value(reported["exits"].clone()).unwrap();
     assert!(exits.len() > 50, "no storm: {} children", exits.len());
     (root, watch.finish(), exits)
 }
 
-/// Whether nothing can keep the kernel from telling us. The inodes of the first namespaces are fixed (include/linux/proc_ns.h).
-fn must_be_told() -> bool {
+/// Whether the kernel must permit process events. The inodes of the first namespaces are fixed (include/linux/proc_ns.h).
+fn events_must_be_permitted() -> bool {
     let first = |kind: &str, inode: &str| {
         fs::read_link(format!("/proc/self/ns/{kind}"))
             .is_ok_and(|link| link.ends_with(format!("{kind}:[{inode}]")))
@@ -52,27 +52,26 @@ fn millisecond_children_are_reported() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (root, log, mut exits) = storm(python, &["-i", "100ms"]);
     if !log.is_told_by_the_kernel() {
-        assert!(!must_be_told(), "root in the first namespaces is told of processes");
+        assert!(!events_must_be_permitted(), "root in the first namespaces receives process events");
         crate::skip!(
-            "the kernel does not tell us of processes: that takes the first namespaces, and before Linux 6.6 CAP_NET_ADMIN"
+            "no process events from the kernel: they need the first namespaces, and before Linux 6.6 CAP_NET_ADMIN"
         )
     }
     assert_eq!(log.errors(), Vec::<&Value>::new());
     let ended = log.events("exited");
     let of_children = ended.iter().filter(|event| pid(event) != root);
-    let mut told: Vec<(u64, u64)> =
+    let mut reported: Vec<(u64, u64)> =
         of_children.clone().map(|event| (number(event, "pid"), number(event, "exit_code"))).collect();
-    told.sort_unstable();
+    reported.sort_unstable();
     exits.sort_unstable();
-    assert!(told == exits, "{} ends were told, {} children were made", told.len(), exits.len());
+    assert!(reported == exits, "{} exits were reported, {} children were made", reported.len(), exits.len());
     for event in of_children {
         let lifetime = event["lifetime_seconds"].as_f64().unwrap();
         assert!((0.001..60.0).contains(&lifetime), "it slept for a millisecond: {event}");
         assert_eq!((&event["ppid"], &event["root_pid"]), (&root.into(), &root.into()), "{event}");
         assert_eq!(event["name"], log.last()["name"], "a fork has its parent's name: {event}");
     }
-    // Those that a sample came across are in it; all the others are counted beside it. What came behind the last
-    // sample is in neither.
+    // Each child is in a sample or counted as short-lived, except those after the last sample.
     let counted: u64 = log.samples().iter().map(|sample| number(sample, "short_lived_count")).sum();
     let last = number(log.last(), "iteration");
     let seen = log.events("started").len() - 1;
@@ -84,13 +83,13 @@ fn millisecond_children_are_reported() {
 #[test]
 fn storm_without_events_is_right() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
-    // So many samples that some come upon children in the middle of their birth or end.
+    // So many samples that some see children during their start or exit.
     let (root, log, exits) = storm(python, &["-i", "10ms", "--no-connector", "--pss", "never"]);
     assert_eq!(log.errors(), Vec::<&Value>::new());
     let known: BTreeSet<u64> = exits.iter().map(|(pid, _)| *pid).collect();
     let mut seen = 0;
     for sample in log.samples() {
-        assert!(sample["short_lived_count"].is_null(), "nobody told: {sample}");
+        assert!(sample["short_lived_count"].is_null(), "no events: {sample}");
         for child in members(sample).skip(1) {
             assert!(known.contains(&number(child, "pid")), "{child}");
             assert_eq!(child["ppid"], root, "{child}");
@@ -145,7 +144,7 @@ fn two_thousand_children() {
                 assert_eq!(number(child, "rss_bytes"), pages * rustix::param::page_size() as u64, "{child}");
             }
         }
-        // So many cannot all be looked into at once within the share of time for that.
+        // The time budget does not allow reading all of them at once.
         let last = log.last();
         assert!(
             members(last).any(|member| member["pss_bytes"].is_null()),
@@ -162,7 +161,7 @@ fn statm(pid: u32) -> u64 {
 #[test]
 fn exec_is_reported_as_replaced() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
-    for args in BOTH_WAYS {
+    for args in WITH_AND_WITHOUT_EVENTS {
         let mut target = Target::start(python, "execer.py", &[]);
         let root = target.pid();
         let watch = Watch::start(root, args);
@@ -211,7 +210,7 @@ fn unseen_exit_has_no_status() {
     let child: u32 = target.wait_line("child ").parse().unwrap();
     let watch = Watch::start(target.pid(), &["-i", "100ms", "--no-connector"]);
     watch.wait_first();
-    // Its parent takes notice while memmon is held: no zombie is left to be read.
+    // Its parent reaps it while memmon is stopped: no zombie is left to read.
     kill(watch.pid(), Signal::STOP);
     target.write("kill $child; wait $child; echo reaped\n");
     target.wait_line("reaped");
@@ -225,13 +224,13 @@ fn unseen_exit_has_no_status() {
 #[test]
 fn stopped_child_and_zombie() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
-    for args in BOTH_WAYS {
+    for args in WITH_AND_WITHOUT_EVENTS {
         let target = Target::start(python, "stopper.py", &[]);
         let child = target.ready[1];
         let watch = Watch::start(target.pid(), args);
         let log = watch.wait_next();
         assert_eq!(log.last()["children"][0]["state"], "stopped");
-        // Its parent sleeps and takes no notice.
+        // Its parent sleeps and does not reap it.
         kill(child, Signal::KILL);
         wait_until(PATIENCE, "a zombie", || state_and_parent(child).is_some_and(|(state, _)| state == 'Z'));
         watch.wait_for("its end", |log| log.events("exited").pop().map(|_| ()));
@@ -264,7 +263,7 @@ fn zombie_is_refused_and_no_child() {
 #[test]
 fn orphan_stays_in_its_tree() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
-    for args in BOTH_WAYS {
+    for args in WITH_AND_WITHOUT_EVENTS {
         let mut target = Target::start(python, "orphan.py", &[]);
         let [root, child, grandchild] = target.ready[..] else { panic!("{:?}", target.ready) };
         let watch = Watch::start(root, args);
@@ -277,7 +276,7 @@ fn orphan_stays_in_its_tree() {
         assert_eq!(log.event("exited", child)["ppid"], root);
         let parent = state_and_parent(grandchild).map(|(_, parent)| parent).unwrap();
         assert!(log.last()["children"][0]["ppid"] == parent && parent != child, "{}", log.last());
-        // One who comes later knows it by its session or group.
+        // A memmon that starts later finds it by its session or group.
         let late = Log::of(memmon(root, &["--count", "1"]).run());
         assert_eq!(children(late.last()), BTreeSet::from([grandchild]));
         assert_eq!(target.process.finish(PATIENCE).code(), Some(0));
@@ -286,27 +285,27 @@ fn orphan_stays_in_its_tree() {
     }
 }
 
-/// Lets the kernel give out `pid` next; false where that is not permitted.
+/// Makes the kernel use `pid` next; false if that is not permitted.
 fn choose_next(pid: u32) -> bool {
     fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).is_ok()
 }
 
 #[test]
 fn reused_pid_is_another_process() {
-    for (args, inside) in BOTH_WAYS.iter().flat_map(|args| [(args, false), (args, true)]) {
+    for (args, inside) in WITH_AND_WITHOUT_EVENTS.iter().flat_map(|args| [(args, false), (args, true)]) {
         let mut target = Tool::new("sh").start();
         target.write("sleep 1000 & first=$!; echo first $first\n");
         let first: u32 = target.wait_line("first ").parse().unwrap();
         let root = target.pid();
         let watch = Watch::start(root, args);
         watch.wait_first();
-        // Held while the number changes hands, so that no sample shows it unused.
+        // Stopped while the pid is reused, so that no sample shows it unused.
         kill(watch.pid(), Signal::STOP);
         target.write("kill $first; wait $first; echo reaped\n");
         target.wait_line("reaped");
-        let mut stranger = None;
+        let mut other = None;
         let mut attempts = 0;
-        // Others start processes too, and the number may go to them.
+        // Other programs start processes too, and may get the pid.
         while !is_alive(first)
             || state_and_parent(first)
                 .is_none_or(|(_, parent)| parent != if inside { root } else { std::process::id() })
@@ -314,9 +313,9 @@ fn reused_pid_is_another_process() {
             attempts += 1;
             if !choose_next(first) {
                 kill(watch.pid(), Signal::CONT);
-                crate::skip!("numbers cannot be chosen here: that takes a write to ns_last_pid")
+                crate::skip!("pids cannot be chosen here: that needs write access to ns_last_pid")
             }
-            assert!(attempts < 1000, "somebody else has the number {first}");
+            assert!(attempts < 1000, "another program has pid {first}");
             if inside {
                 target.write(&format!("sleep 1001 & echo attempt {attempts}. $!\n"));
                 let got: u32 = target.wait_line(&format!("attempt {attempts}. ")).parse().unwrap();
@@ -324,8 +323,8 @@ fn reused_pid_is_another_process() {
                     target.write(&format!("kill {got}; wait {got}\n"));
                 }
             } else {
-                drop(stranger.take());
-                stranger = Some(Tool::new("sleep").arg("1002").start());
+                drop(other.take());
+                other = Some(Tool::new("sleep").arg("1002").start());
             }
         }
         kill(watch.pid(), Signal::CONT);
@@ -343,9 +342,9 @@ fn reused_pid_is_another_process() {
             assert_eq!(child["cmdline"], serde_json::json!(["sleep", "1001"]));
         } else {
             assert_eq!(births.len(), 1, "{args:?} {births:?}");
-            assert!(children(log.last()).is_empty(), "a stranger in the tree: {}", log.last());
+            assert!(children(log.last()).is_empty(), "a process of another tree: {}", log.last());
         }
         assert_eq!(log.event("exited", first)["start_ticks"], births[0]["start_ticks"]);
-        drop(stranger);
+        drop(other);
     }
 }

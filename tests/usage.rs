@@ -1,4 +1,4 @@
-//! What memmon makes of its arguments, and of time.
+//! Arguments, exit codes and the timing of samples.
 
 use crate::launching::of_type;
 use crate::support::{PATIENCE, Tool, wait_until};

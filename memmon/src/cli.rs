@@ -154,7 +154,13 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Reads `500M`, `total:500M`, `rss:500M` or `pss:500M`.
+    /// Parses `500M`, `total:500M`, `rss:500M` or `pss:500M`.
+    ///
+    /// ```
+    /// use memmon::cli::{Limit, Metric};
+    ///
+    /// assert_eq!(Limit::parse("rss:2K"), Ok(Limit { metric: Metric::Rss, bytes: 2048 }));
+    /// ```
     ///
     /// # Errors
     /// The metric is unknown, or no size follows.

@@ -1,4 +1,12 @@
-//! `memmon`: watches the memory of a process and all its children from outside, or starts a command and watches it.
+//! `memmon` watches the memory of processes and all processes below them, or launches a command and watches it.
+//!
+//! ```
+//! use clap::Parser as _;
+//!
+//! let args = memmon::cli::Args::try_parse_from(["memmon", "-p", "1234", "-i", "1s"])?;
+//! assert_eq!((args.pid.as_slice(), args.repeat.interval.as_secs()), (&[1234][..], 1));
+//! # Ok::<(), clap::Error>(())
+//! ```
 //!
 //! | layer | modules | contract |
 //! |---|---|---|

@@ -175,7 +175,7 @@ mod tests {
         }
     }
 
-    /// Root 1 and children 2, 3, … of so many MiB.
+    /// Root 1 and children 2, 3, … with these sizes in MiB.
     fn record(iteration: u64, mib: &[u64]) -> ProcessRecord {
         let mut processes =
             mib.iter().zip(1..).map(|(&mib, pid)| process(pid, Some(mib * MIB), Some(mib * MIB / 2)));
@@ -190,7 +190,7 @@ mod tests {
         Limits::new(10 * MIB, 100 * MIB, fail.iter().map(|text| Limit::parse(text).unwrap()).collect())
     }
 
-    fn told(check: &LimitCheck) -> Vec<(EventKind, u32)> {
+    fn events(check: &LimitCheck) -> Vec<(EventKind, u32)> {
         check.events.iter().map(|e| (e.event, e.pid)).collect()
     }
 
@@ -203,7 +203,7 @@ mod tests {
             "just the threshold is not beyond it"
         );
         let check = limits.check(&record(3, &[60, 35, 30, 90]));
-        assert_eq!(told(&check), [(EventKind::Grew, 2)], "a new process is no growth either");
+        assert_eq!(events(&check), [(EventKind::Grew, 2)], "a new process is no growth either");
         assert_eq!(check.events[0].growth_bytes, Some(15 << 20));
         assert!(!check.failed);
     }
@@ -213,8 +213,8 @@ mod tests {
         let mut limits = limits(&[]);
         limits.check(&record(1, &[5, 5]));
         limits.replaced(1, 2);
-        assert_eq!(told(&limits.check(&record(2, &[30, 30]))), [(EventKind::Grew, 1)]);
-        assert_eq!(told(&limits.check(&record(3, &[30, 60]))), [(EventKind::Grew, 2)]);
+        assert_eq!(events(&limits.check(&record(2, &[30, 30]))), [(EventKind::Grew, 1)]);
+        assert_eq!(events(&limits.check(&record(3, &[30, 60]))), [(EventKind::Grew, 2)]);
     }
 
     #[test]

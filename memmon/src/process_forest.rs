@@ -11,6 +11,18 @@ use crate::source::ProcessEntry;
 /// Membership is kept: a process whose parent exits gets another parent (init, or a subreaper) and remains a member. A new process is
 /// a member if its parent is. It also is if a member leads its session or process group: this finds grandchildren whose parent
 /// exited before it was seen, since a session can only be inherited (setsid(2)).
+///
+/// ```
+/// use common::process::ProcessId;
+/// use memmon::process_forest::ProcessForest;
+/// use memmon::source::ProcessEntry;
+///
+/// let id = |pid| ProcessId { pid, start: 1 };
+/// let mut forest = ProcessForest::default();
+/// forest.add_root(id(10));
+/// let child = ProcessEntry { id: id(11), ppid: 10, ..ProcessEntry::default() };
+/// assert_eq!(forest.add_new(&[child]), [(child, 0)]);
+/// ```
 #[derive(Debug, Default)]
 pub struct ProcessForest {
     roots: Vec<ProcessId>,
@@ -76,11 +88,11 @@ impl ProcessForest {
         loop {
             let before = taken.len();
             // After a wrap-around a child can have a smaller pid than its parent.
-            left.retain(|found| match self.find_tree(found) {
-                _ if self.member(found.id.pid) == Some(found.id) => false,
+            left.retain(|entry| match self.find_tree(entry) {
+                _ if self.member(entry.id.pid) == Some(entry.id) => false,
                 Some(root) => {
-                    self.add(found.id, root);
-                    taken.push((*found, root));
+                    self.add(entry.id, root);
+                    taken.push((*entry, root));
                     false
                 }
                 None => true,
@@ -91,10 +103,10 @@ impl ProcessForest {
         }
     }
 
-    fn find_tree(&self, found: &ProcessEntry) -> Option<usize> {
-        let leader = |pid: u32| if pid == 0 || pid == found.id.pid { None } else { self.tree_of(pid) };
-        let adopted = || (self.adopter == Some(found.ppid)).then_some(0);
-        leader(found.ppid).or_else(adopted).or_else(|| leader(found.session)).or_else(|| leader(found.group))
+    fn find_tree(&self, entry: &ProcessEntry) -> Option<usize> {
+        let leader = |pid: u32| if pid == 0 || pid == entry.id.pid { None } else { self.tree_of(pid) };
+        let adopted = || (self.adopter == Some(entry.ppid)).then_some(0);
+        leader(entry.ppid).or_else(adopted).or_else(|| leader(entry.session)).or_else(|| leader(entry.group))
     }
 }
 
@@ -104,21 +116,17 @@ pub fn outermost_roots(
     candidates: &[ProcessEntry],
     all: &[ProcessEntry],
 ) -> (Vec<ProcessEntry>, Vec<(ProcessEntry, ProcessEntry)>) {
-    let parents: HashMap<u32, u32> = all.iter().map(|found| (found.id.pid, found.ppid)).collect();
+    let parents: HashMap<u32, u32> = all.iter().map(|entry| (entry.id.pid, entry.ppid)).collect();
     let (mut roots, mut inner) = (Vec::new(), Vec::new());
     for candidate in candidates {
-        let mut ancestor = candidate.ppid;
+        let mut pid = candidate.ppid;
         let mut above = None;
         // A chain of parents is at most as long as there are processes; this also ends a cycle.
         for _ in 0..=parents.len() {
-            above = candidates
-                .iter()
-                .find(|other| other.id.pid == ancestor && other.id != candidate.id)
-                .or(above);
-            match parents.get(&ancestor) {
-                Some(&next) if next != 0 => ancestor = next,
-                _ => break,
-            }
+            let named = candidates.iter().find(|other| other.id.pid == pid && other.id != candidate.id);
+            above = named.or(above);
+            let Some(&parent) = parents.get(&pid).filter(|parent| **parent != 0) else { break };
+            pid = parent;
         }
         match above {
             Some(root) => inner.push((*candidate, *root)),

@@ -9,6 +9,11 @@ use common::stdio::escape_controls;
 ///
 /// Plain arguments are unchanged, others are in single quotes. With control or invisible characters they become `$'…'` with escapes
 /// (POSIX.1-2024, Shell Command Language 2.2.4; `\u` is understood by bash, ksh and zsh).
+///
+/// ```
+/// let arguments = ["printf", "a b", "it's"].map(str::to_owned);
+/// assert_eq!(memmon::shell_quote::quote_command(&arguments), r"printf 'a b' 'it'\''s'");
+/// ```
 #[must_use]
 pub fn quote_command(arguments: &[String]) -> String {
     let mut line = String::new();

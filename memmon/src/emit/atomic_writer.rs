@@ -137,7 +137,7 @@ pub(super) mod tests {
         room.set(100);
         let refused = whole.write_all(b"third\n").unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
-        assert_eq!(whole.file.bytes, b"first\nsec", "nothing is put behind what is torn");
+        assert_eq!(whole.file.bytes, b"first\nsec", "nothing follows the torn part");
         whole.file.can_truncate = true;
         whole.write_all(b"fourth\n").unwrap();
         assert_eq!(whole.file.bytes, b"first\nfourth\n");

@@ -290,27 +290,27 @@ mod tests {
     #[test]
     fn full_disk_is_reported_once() {
         let (mut save, room) = on_small_disk(2500);
-        let mut told = Vec::new();
+        let mut problems = Vec::new();
         for n in 1..=20 {
             if n == 15 {
                 room.set(room.get() + 100_000);
             }
             save.record(&process(n, |_| {})).unwrap();
-            told.extend(save.take_problem().map(|problem| (n, problem)));
+            problems.extend(save.take_problem().map(|problem| (n, problem)));
         }
         let saved = iterations(&mut save);
         let first_lost = (1..).find(|n| !saved.contains(n)).unwrap();
         assert!((2..5).contains(&first_lost), "{saved:?}");
         assert_eq!(saved.last(), Some(&20));
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert_eq!(told[0].0, first_lost);
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert_eq!(problems[0].0, first_lost);
         assert!(
-            told[0].1.starts_with("dir/log.") && told[0].1.ends_with("; going on without saving"),
-            "{told:?}"
+            problems[0].1.starts_with("dir/log.") && problems[0].1.ends_with("; going on without saving"),
+            "{problems:?}"
         );
         let lost = 15 - first_lost;
         let again = format!("dir/log: {lost} records could not be saved; saving works again");
-        assert_eq!(told[1], (15, again));
+        assert_eq!(problems[1], (15, again));
     }
 
     #[test]
@@ -321,7 +321,7 @@ mod tests {
         save.record(&error(1, "sample", "short")).unwrap();
         assert_eq!(iterations(&mut save), [1]);
         save.record(&process(2, |_| {})).unwrap();
-        assert_eq!(save.take_problem(), None, "told already");
+        assert_eq!(save.take_problem(), None, "reported already");
         save.finish().unwrap();
         assert_eq!(save.take_problem().unwrap(), "dir/log: 2 records could not be saved");
         assert!(room.get() < 600);

@@ -12,7 +12,7 @@ pub(super) const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;
 pub(super) const GIB: u64 = 1 << 30;
 
-/// Keeps each write that reaches the output by itself.
+/// Keeps each write separately.
 #[derive(Debug, Default)]
 pub(super) struct Writes(pub(super) Vec<Vec<u8>>);
 

@@ -345,7 +345,7 @@ mod tests {
         assert_eq!(fed(stuck).sum().unwrap().trend, None);
         let mut soon: Vec<_> = (1..=5).map(|n| record(1, n, n << 20)).collect();
         soon.iter_mut().for_each(|record| record.elapsed_seconds /= 10.0);
-        assert_eq!(fed(soon).sum().unwrap().trend, None, "four seconds tell nothing about a minute");
+        assert_eq!(fed(soon).sum().unwrap().trend, None, "four seconds are too short for a trend");
     }
 
     #[test]

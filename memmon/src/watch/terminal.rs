@@ -257,7 +257,7 @@ fn is_readable(timeout: Duration) -> io::Result<bool> {
 
 /// Output that is written as a whole.
 ///
-/// Unlike a `BufWriter` it drops an incomplete frame: half a frame after the shell's prompt helps nobody.
+/// Unlike a `BufWriter` it drops an incomplete frame: half a frame after the shell's prompt is useless.
 #[derive(Debug, Default)]
 struct FrameBuffer {
     bytes: Vec<u8>,

@@ -6,7 +6,7 @@ use super::super::testing::{GIB, MIB, arguments, error, event, header, process};
 use super::tests::{PLAIN, written};
 use super::*;
 
-/// What stands behind the block of iteration 1.
+/// The text after the block of iteration 1.
 fn after_a_block(records: &[Record]) -> String {
     let block = [process(1, |_| {})];
     let text = written(PLAIN, &[&block, records].concat());

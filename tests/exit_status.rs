@@ -103,7 +103,7 @@ fn hangup_reaches_the_command() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let said = folder.path().join("said");
-    // With memmon as the leader of the session, as under `ssh -t`, only memmon is told by the kernel.
+    // With memmon as the leader of the session, as under `ssh -t`, only memmon receives the kernel's signal.
     let script = "trap 'echo HUP >>said; exit 8' HUP; echo ready; while :; do sleep 0.05; done";
     let mut session = Terminal::new(bin("memmon"))
         .args(["-i", "10m", "-o"])
@@ -212,7 +212,7 @@ fn missed_peak_is_found_at_exit() {
         assert!(run.err().contains("limit crossed"), "{run}");
     }
     run("1G").expect_code(0);
-    // Of shared pages nobody can know afterwards what their share was.
+    // The PSS at the peak is unknown.
     run("pss:120M").expect_code(0);
 }
 
