@@ -196,7 +196,7 @@ fn root(event: &Value) -> u32 {
 
 fn assert_begins_by_law(line: &str, record: &Value) {
     let head = format!(
-        "{{\"type\":{},\"schema\":1,\"timestamp\":{},\"host\":{},\"run\":{},\"iteration\":{},",
+        "{{\"type\":{},\"schema\":2,\"timestamp\":{},\"host\":{},\"run\":{},\"iteration\":{},",
         record["type"], record["timestamp"], record["host"], record["run"], record["iteration"]
     );
     assert!(line.starts_with(&head), "begins otherwise than {head}: {line}");

@@ -114,9 +114,9 @@ impl<W: Write> Text<W> {
     }
 
     fn error(&mut self, error: &ErrorRecord) {
-        let pid = error.pid.map(|pid| format!(" pid {pid}")).unwrap_or_default();
+        let pid = error.pid.map(|pid| format!(" for pid {pid}")).unwrap_or_default();
         let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        let text = format!("! could not {}{pid}: {}{hint}", error.stage, error.message);
+        let text = format!("! {} failed{pid}: {}{hint}", error.stage, error.message);
         self.write_below(error.iteration, &[Line::whole(2, Tone::Warning, escape_controls(&text))]);
     }
 

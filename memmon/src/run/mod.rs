@@ -20,6 +20,9 @@ use crate::source::linux::{Connector, LinuxSource};
 use crate::source::sysinfo::SysinfoSource;
 use crate::source::{ProcessEntry, ProcessSource};
 
+#[cfg(not(target_os = "linux"))]
+type Connector = std::convert::Infallible;
+
 /// Runs memmon with these arguments. Returns the exit code.
 ///
 /// # Errors
@@ -54,15 +57,12 @@ pub fn run(mut args: Args) -> Result<u8, Failure> {
         duration: args.repeat.duration,
     })?;
     let uses_proc = cfg!(target_os = "linux") && args.source != Some(SourceKind::Sysinfo);
-    #[cfg(target_os = "linux")]
-    let connector = if args.no_connector || !uses_proc { None } else { Connector::open().ok() };
+    // Before the launch, to see the command's first children.
+    let connector = if args.no_connector || !uses_proc { None } else { connect() };
     if !args.command.is_empty() {
         session.launch(&args.command, |plan| command_output(&args, &plan.name))?;
     }
-    #[cfg(target_os = "linux")]
     let mut source = open_source(&args, connector)?;
-    #[cfg(not(target_os = "linux"))]
-    let mut source = open_source(&args)?;
     let launched = session.command().map(Launched::pid);
     let roots = match launched {
         // A command that exited already is no root; its exit is reported when it is reaped.
@@ -105,38 +105,32 @@ fn command_output(args: &Args, name: &str) -> Output {
     }
 }
 
-#[cfg(target_os = "linux")]
-fn open_source(args: &Args, connector: Option<Connector>) -> Result<Box<dyn ProcessSource>, Failure> {
-    if args.source == Some(SourceKind::Sysinfo) {
-        return open_sysinfo();
-    }
-    match LinuxSource::open(connector) {
-        Ok(source) => Ok(Box::new(source)),
-        Err(error) => Err(Failure::new(format!("/proc: {error}"), "mount it: mount -t proc proc /proc")),
-    }
+/// Subscribes to the kernel's process events, if that is permitted here.
+fn connect() -> Option<Connector> {
+    #[cfg(target_os = "linux")]
+    return Connector::open().ok();
+    #[cfg(not(target_os = "linux"))]
+    None
 }
 
-#[cfg(not(target_os = "linux"))]
-fn open_source(args: &Args) -> Result<Box<dyn ProcessSource>, Failure> {
+fn open_source(args: &Args, connector: Option<Connector>) -> Result<Box<dyn ProcessSource>, Failure> {
+    #[cfg(target_os = "linux")]
+    if args.source != Some(SourceKind::Sysinfo) {
+        let hint = "mount it: mount -t proc proc /proc";
+        let source = LinuxSource::open(connector);
+        return Ok(Box::new(source.map_err(|error| Failure::new(format!("/proc: {error}"), hint))?));
+    }
+    #[cfg(not(target_os = "linux"))]
     if args.source == Some(SourceKind::Linux) {
         return Err(Failure::new("this is not Linux", "leave --source out"));
     }
-    open_sysinfo()
-}
-
-fn open_sysinfo() -> Result<Box<dyn ProcessSource>, Failure> {
-    match SysinfoSource::open() {
-        Ok(source) => Ok(Box::new(source)),
-        Err(error) => Err(Failure::new(format!("cannot read processes: {error}"), "")),
-    }
+    let source = SysinfoSource::open();
+    Ok(Box::new(source.map_err(|error| Failure::new(format!("cannot read processes: {error}"), ""))?))
 }
 
 fn find_roots(args: &Args, source: &mut dyn ProcessSource) -> Result<Vec<ProcessEntry>, Failure> {
     // From a source of its own: the first sample must find as new all that this search finds.
-    #[cfg(target_os = "linux")]
     let mut search = open_source(args, None)?;
-    #[cfg(not(target_os = "linux"))]
-    let mut search = open_source(args)?;
     let roots = roots::find_roots(search.as_mut(), &args.pid, &args.name)?;
     for note in &roots.notes {
         say(TOOL, note);

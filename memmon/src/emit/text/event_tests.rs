@@ -189,10 +189,10 @@ fn error_shows_cause_and_hint() {
     };
     assert_eq!(
         after_a_block(&[error(1, "save", "No space left"), full(header(2)), error(2, "sample", "gone")]),
-        "  ! could not save: No space left
+        "  ! save failed: No space left
 
-  ! could not sample pid 77: Permission denied (run as the same user)
-  ! could not sample: gone
+  ! sample failed for pid 77: Permission denied (run as the same user)
+  ! sample failed: gone
 "
     );
 }
@@ -206,6 +206,6 @@ fn warnings_are_never_cut() {
     drop(text);
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        "  ! could not sample: a long story of what went wrong\n\n  + 5 convert start…\n"
+        "  ! sample failed: a long story of what went wrong\n\n  + 5 convert start…\n"
     );
 }
