@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use common::record::Leak;
+
 use crate::graph::NodeId;
 use crate::holders::ObjectTotals;
 use crate::holders::why::ReferencePath;
@@ -13,8 +15,8 @@ use memobj_cpython::heap::types::Type;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::memory::Memory;
 
-use super::find::{Candidate, GrowingRow, LeakFinder};
-use super::finding::{Container, Finding, GrowthMode, LeakCause, TypeGrowth};
+use super::find::{Candidate, GrowingRow, LeakFinder, MINUTE};
+use super::finding::{GrowthMode, LeakCause};
 use super::growth_roots::{RootGroup, Specificity, specificity};
 use super::history::{HistoryRow, NEW_MODULES, NameId};
 use super::trend::chance_of_balance;
@@ -78,51 +80,54 @@ impl LeakFinder<'_, '_> {
         };
         let enlarged = main.filter(|growing| growing.objects.net <= 0.0);
         let into = added.and_then(|(of, group)| self.most_added_to(names, of, group));
-        let how = match added.zip(into) {
+        let mode = match added.zip(into) {
             _ if enlarged.is_some() => GrowthMode::Enlarged,
-            Some(((of, _), (node, _))) => self.how(of, node),
+            Some(((of, _), (node, _))) => self.growth_mode(of, node),
             None => GrowthMode::Linked,
         };
-        let way = self.holders.reference_paths(names, sample()).first().map(ReferencePath::describe);
+        let path = self.holders.reference_paths(names, sample()).first().map(ReferencePath::describe);
         let (oldest_age_seconds, newest_age_seconds) = self.ages(main.map(|growing| growing.row));
         let of = index.and_then(|index| self.holders.graph().type_at(index));
         let holder = self.holder(place, sample());
-        let finding = Finding {
-            cause: self.cause(place).unwrap_or(LeakCause::Held),
-            way: if &*holder == NEW_MODULES { Some(format!("{NEW_MODULES} → module")) } else { way },
+        let cause = self.cause(place).unwrap_or(LeakCause::Held);
+        let held = self.held(place);
+        let (container, entries) =
+            added.zip(into).map(|((_, group), into)| self.container(names, group, into)).unzip();
+        let leak = Leak {
+            cause: cause.as_str().into(),
+            path: if &*holder == NEW_MODULES { Some(format!("{NEW_MODULES} → module")) } else { path }
+                .map(Arc::from),
             holder,
-            of: word.map_or_else(|| "?".into(), |of| self.history.type_name(of)),
+            name: word.map_or_else(|| "?".into(), |of| self.history.type_name(of)),
             function,
             waiting,
-            objects_per_second: main.map_or(0.0, GrowingRow::objects_per_second),
-            entries_per_second: enlarged
+            objects_per_minute: main.map_or(0.0, GrowingRow::objects_per_minute),
+            entries_per_minute: enlarged
                 .and_then(|growing| growing.entries)
-                .map(|entries| entries.per_second),
-            bytes_per_second: rows.iter().map(GrowingRow::bytes_per_second).sum::<f64>().max(0.0),
-            held: self.held(place),
+                .map(|entries| entries.per_second * MINUTE),
+            bytes_per_minute: rows.iter().map(GrowingRow::bytes_per_minute).sum::<f64>().max(0.0),
+            held_objects: held.objects,
+            held_size_bytes: held.bytes,
             retained_bytes: None,
             oldest_age_seconds,
             newest_age_seconds,
-            stayed: main.map_or(0, |growing| growing.row.stayed()),
-            left: main.map_or(0, |growing| growing.row.left),
-            confidence: main.map_or(0.0, confidence),
-            container: added.zip(into).map(|((_, group), into)| self.container(names, group, into)),
-            how,
+            survived: main.map_or(0, |growing| growing.row.survived()),
+            freed: main.map_or(0, |growing| growing.row.freed),
+            confidence_ratio: main.map_or(0.0, confidence),
+            container,
+            entries: entries.flatten(),
+            growth_mode: mode.as_str().into(),
             types: rows
                 .iter()
                 .take(MAX_TYPES)
-                .map(|growing| TypeGrowth {
-                    of: self.history.type_name(growing.of),
-                    objects_per_second: growing.objects_per_second(),
-                    bytes_per_second: growing.bytes_per_second().max(0.0),
-                })
+                .map(|growing| growing.type_growth(self.history.type_name(growing.of)))
                 .collect(),
-            limit: added.and_then(|(_, group)| self.limit(names, group)),
-            along: None,
+            max_entries: added.and_then(|(_, group)| self.limit(names, group)),
+            side_effect_of: None,
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
         let keys = word.map(|word| (place, word)).into_iter().collect();
-        Candidate { is_standard: self.is_standard(place, sample().next()), is_weak, finding, place, keys }
+        Candidate { is_standard: self.is_standard(place, sample().next()), is_weak, leak, cause, mode, place, keys }
     }
 
     /// The row of what is added; without heads, that of the type which says most or has most bytes.
@@ -140,7 +145,7 @@ impl LeakFinder<'_, '_> {
             rows.iter().max_by(|a, b| {
                 says_much(a.of)
                     .cmp(&says_much(b.of))
-                    .then(a.bytes_per_second().total_cmp(&b.bytes_per_second()))
+                    .then(a.bytes_per_minute().total_cmp(&b.bytes_per_minute()))
             })
         })
     }
@@ -244,12 +249,11 @@ impl LeakFinder<'_, '_> {
         names: &mut NameReader<'_, '_, M>,
         group: &RootGroup,
         (node, count): (NodeId, u64),
-    ) -> Container {
-        let links = self.holders.graph();
+    ) -> (Arc<str>, Option<u64>) {
+        let graph = self.holders.graph();
         let is_one = count.saturating_mul(10) >= group.roots.saturating_mul(8);
-        let of = links.type_of(node).map_or_else(|| "frame".into(), |of| of.name().into());
-        let entries = links.address(node).filter(|_| is_one).and_then(|at| names.entries(at));
-        Container { of, entries, is_one }
+        let of = graph.type_of(node).map_or_else(|| "frame".into(), |of| of.name().into());
+        (of, graph.address(node).filter(|_| is_one).and_then(|at| names.entries(at)))
     }
 
     /// What most heads of a type were added to, and how many. What is in the dict of an object of their own type, where objects have
@@ -271,7 +275,7 @@ impl LeakFinder<'_, '_> {
     }
 
     /// How heads of a type were added to what most of them were.
-    fn how(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
+    fn growth_mode(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
         let links = self.holders.graph();
         match links.type_of(node).and_then(|of| of.kind).map_or(Growth::Fixed, Builtin::growth) {
             Growth::Keys if self.is_of_cache(node) => GrowthMode::Cached,
@@ -351,7 +355,7 @@ fn most_common<T: Ord>(all: impl Iterator<Item = T>) -> Option<T> {
 fn confidence(growing: &GrowingRow<'_>) -> f64 {
     let (trend, doubt) = match growing.entries {
         _ if growing.objects.net > 0.0 => {
-            (growing.objects, chance_of_balance(growing.row.stayed(), growing.row.left))
+            (growing.objects, chance_of_balance(growing.row.survived(), growing.row.freed))
         }
         Some(entries) => (entries, 1.0 - entries.straight),
         None => (growing.bytes, 1.0 - growing.bytes.straight),

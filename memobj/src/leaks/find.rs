@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use common::record::{Leak, TypeGrowth};
+
 use crate::holders::Holders;
 use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
@@ -13,7 +15,7 @@ use memobj_cpython::heap::types::Type;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
-use super::finding::{Finding, GrowthMode, LeakCause};
+use super::finding::{GrowthMode, LeakCause};
 use super::growth_roots;
 use super::history::{History, HistoryRow, NameId, PlaceIds, RowKey};
 use super::threads::{THREADING, most_run_function};
@@ -39,6 +41,8 @@ const MAX_FINDINGS: usize = 20;
 const RATE_TOLERANCE: f64 = 0.15;
 /// So many objects of the library may come with one.
 const MAX_MULTIPLE: u32 = 4;
+/// Seconds per minute: records have growth per minute.
+pub(super) const MINUTE: f64 = 60.0;
 /// Bytes of an item in a container.
 const ITEM_BYTES: f64 = 8.0;
 
@@ -65,22 +69,33 @@ pub(super) struct GrowingRow<'a> {
 }
 
 impl GrowingRow<'_> {
-    /// Objects a second.
-    pub fn objects_per_second(&self) -> f64 {
-        self.objects.per_second.max(0.0)
+    /// Objects per minute.
+    pub fn objects_per_minute(&self) -> f64 {
+        self.objects.per_second.max(0.0) * MINUTE
     }
 
-    /// Bytes a second.
-    pub fn bytes_per_second(&self) -> f64 {
+    /// Bytes per minute.
+    pub fn bytes_per_minute(&self) -> f64 {
         // Tables grow in steps, and need more for each item than a pointer in the end.
         let items = self.entries.map_or(0.0, |entries| entries.per_second * ITEM_BYTES);
-        self.bytes.per_second.max(items)
+        self.bytes.per_second.max(items) * MINUTE
+    }
+
+    /// The growth of its type, for the list of types of a leak.
+    pub fn type_growth(&self, name: Arc<str>) -> TypeGrowth {
+        TypeGrowth {
+            name,
+            objects_per_minute: self.objects_per_minute(),
+            bytes_per_minute: self.bytes_per_minute().max(0.0),
+        }
     }
 }
 
-/// A finding, and what is known of it besides.
+/// A leak that may be merged with others.
 pub(super) struct Candidate {
-    pub finding: Finding,
+    pub leak: Leak,
+    pub cause: LeakCause,
+    pub mode: GrowthMode,
     /// The place that it is of.
     pub place: NameId,
     /// The rows of what was added.
@@ -91,9 +106,18 @@ pub(super) struct Candidate {
     pub is_weak: bool,
 }
 
+impl Candidate {
+    /// Whether objects are added to others of their own type.
+    fn is_chain(&self) -> bool {
+        // Where the newest comes first, nothing old refers to it.
+        self.mode == GrowthMode::Linked
+            && self.leak.container.as_ref().is_none_or(|container| *container == self.leak.name)
+    }
+}
+
 impl LeakFinder<'_, '_> {
     /// Finds what grows, the most bytes first; what comes with other leaks last.
-    pub fn find<M: Memory>(&self, names: &mut NameReader<'_, '_, M>) -> Result<Vec<Finding>, Error> {
+    pub fn find<M: Memory>(&self, names: &mut NameReader<'_, '_, M>) -> Result<Vec<Leak>, Error> {
         let trends = Trends::new(self.moments);
         let mut places: BTreeMap<NameId, Vec<GrowingRow<'_>>> = BTreeMap::new();
         for ((place, of), row) in self.history.rows() {
@@ -107,12 +131,12 @@ impl LeakFinder<'_, '_> {
         }
         let groups =
             growth_roots::find(self.holders, self.generations, self.ids, |place| places.contains_key(&place));
-        let rate = |rows: &[GrowingRow<'_>]| rows.iter().map(GrowingRow::bytes_per_second).sum::<f64>();
+        let rate = |rows: &[GrowingRow<'_>]| rows.iter().map(GrowingRow::bytes_per_minute).sum::<f64>();
         let mut all: Vec<(NameId, Vec<GrowingRow<'_>>)> = places.into_iter().collect();
         all.sort_by(|a, b| rate(&b.1).total_cmp(&rate(&a.1)).then(a.0.cmp(&b.0)));
         let mut found: Vec<Candidate> = Vec::new();
         for (place, mut rows) in all.into_iter().take(MAX_FINDINGS) {
-            rows.sort_by(|a, b| b.bytes_per_second().total_cmp(&a.bytes_per_second()).then(a.of.cmp(&b.of)));
+            rows.sort_by(|a, b| b.bytes_per_minute().total_cmp(&a.bytes_per_minute()).then(a.of.cmp(&b.of)));
             let candidate = self.describe(names, place, &rows, groups.get(&place));
             match found.iter_mut().find(|other| self.are_one_chain(other, &candidate)) {
                 Some(other) => merge(other, candidate),
@@ -126,10 +150,10 @@ impl LeakFinder<'_, '_> {
         mark_companions(&mut found);
         self.add_retained(&mut found)?;
         found.sort_by(|a, b| {
-            let key = |candidate: &Candidate| candidate.finding.along.is_some();
-            key(a).cmp(&key(b)).then(b.finding.bytes_per_second.total_cmp(&a.finding.bytes_per_second))
+            let key = |candidate: &Candidate| candidate.leak.side_effect_of.is_some();
+            key(a).cmp(&key(b)).then(b.leak.bytes_per_minute.total_cmp(&a.leak.bytes_per_minute))
         });
-        Ok(found.into_iter().map(|candidate| candidate.finding).collect())
+        Ok(found.into_iter().map(|candidate| candidate.leak).collect())
     }
 
     /// Why what a place holds is not freed; `None` if nobody needs to know, as of garbage that the collector will free.
@@ -153,17 +177,17 @@ impl LeakFinder<'_, '_> {
     /// Whether two places are branches of one tree, or parts of one chain: objects that are linked to others of their type.
     fn are_one_chain(&self, a: &Candidate, b: &Candidate) -> bool {
         let above = |candidate: &Candidate| {
-            self.history.above(candidate.place).filter(|_| is_chain(&candidate.finding))
+            self.history.above(candidate.place).filter(|_| candidate.is_chain())
         };
-        a.finding.of == b.finding.of && above(a).is_some() && above(a) == above(b)
+        a.leak.name == b.leak.name && above(a).is_some() && above(a) == above(b)
     }
 
     /// A chain is named by where it begins.
     fn name_chain(&self, candidate: &mut Candidate) {
-        let above = self.history.above(candidate.place).filter(|_| is_chain(&candidate.finding));
+        let above = self.history.above(candidate.place).filter(|_| candidate.is_chain());
         // What is above a module's attribute is the module, which is no part of the chain.
         if let Some(above) = above.filter(|&above| self.history.above(above).is_some()) {
-            candidate.finding.holder = self.history.place(above);
+            candidate.leak.holder = self.history.place(above);
         }
     }
 
@@ -178,28 +202,30 @@ impl LeakFinder<'_, '_> {
         if !(rises(trends, &trend) && trend.net >= MIN_OBJECTS) {
             return;
         }
+        let per_minute = trend.per_second * MINUTE;
         let is_of_threads = |candidate: &Candidate| {
-            let finding = &candidate.finding;
-            // What starts a thread is held by C until it ends.
+            // C code holds the start of a thread until the thread ends.
             let is_beside =
-                candidate.is_standard || matches!(finding.cause, LeakCause::Native | LeakCause::Unreferred);
-            is_beside && is_multiple(finding.objects_per_second, trend.per_second)
+                candidate.is_standard || matches!(candidate.cause, LeakCause::Native | LeakCause::Unreferred);
+            is_beside && is_multiple(candidate.leak.objects_per_minute, per_minute)
         };
-        let threads = found.iter().position(|candidate| &*candidate.finding.of == "threading.Thread");
+        let threads = found.iter().position(|candidate| &*candidate.leak.name == "threading.Thread");
         let Some(most) = threads.or_else(|| found.iter().position(is_of_threads)) else { return };
         let mut candidate = found.swap_remove(most);
         let (of_threads, others) = std::mem::take(found).into_iter().partition(is_of_threads);
         *found = others;
         for part in of_threads {
-            merge_rates(&mut candidate.finding, &part.finding);
+            merge_rates(&mut candidate.leak, &part.leak);
         }
-        let finding = &mut candidate.finding;
-        finding.holder = format!("{THREADING}._active").into();
-        finding.of = format!("{THREADING}.Thread").into();
-        finding.function = most_run_function(self.holders, names);
-        finding.objects_per_second = trend.per_second;
-        finding.confidence = finding.confidence.max(1.0 - trend.chance);
-        (finding.container, finding.how, finding.way) = (None, GrowthMode::Linked, None);
+        let leak = &mut candidate.leak;
+        leak.holder = format!("{THREADING}._active").into();
+        leak.name = format!("{THREADING}.Thread").into();
+        leak.function = most_run_function(self.holders, names);
+        leak.objects_per_minute = per_minute;
+        leak.confidence_ratio = leak.confidence_ratio.max(1.0 - trend.chance);
+        (leak.container, leak.entries, leak.path) = (None, None, None);
+        leak.growth_mode = GrowthMode::Linked.as_str().into();
+        candidate.mode = GrowthMode::Linked;
         candidate.is_standard = false;
         candidate.keys.clear();
         found.push(candidate);
@@ -215,8 +241,8 @@ impl LeakFinder<'_, '_> {
         let sums =
             retained.by_group(found.len(), |node| groups.get(&self.ids.key(self.holders, node)?).copied());
         for (candidate, bytes) in found.iter_mut().zip(sums) {
-            if !candidate.keys.is_empty() && candidate.finding.cause != LeakCause::Garbage {
-                candidate.finding.retained_bytes = Some(bytes);
+            if !candidate.keys.is_empty() && candidate.cause != LeakCause::Garbage {
+                candidate.leak.retained_bytes = Some(bytes);
             }
         }
         Ok(())
@@ -262,17 +288,10 @@ fn stays(row: &HistoryRow) -> bool {
     let before = row.objects.len().saturating_sub(2);
     let first = row.objects.first().copied().unwrap_or(0);
     let net = row.objects.get(before).copied().unwrap_or(0).saturating_sub(first);
-    let (stayed, left) = (row.stayed(), row.left);
-    stayed as f64 >= net as f64 * MIN_STAYING
-        && stayed.saturating_sub(left) as f64 >= stayed as f64 * MIN_STAYING
-        && chance_of_balance(stayed, left) <= MAX_BALANCE
-}
-
-/// Whether what is added is linked to objects of its own type.
-fn is_chain(finding: &Finding) -> bool {
-    // What is put in front has nothing old before it.
-    finding.how == GrowthMode::Linked
-        && finding.container.as_ref().is_none_or(|container| container.of == finding.of)
+    let (survived, freed) = (row.survived(), row.freed);
+    survived as f64 >= net as f64 * MIN_STAYING
+        && survived.saturating_sub(freed) as f64 >= survived as f64 * MIN_STAYING
+        && chance_of_balance(survived, freed) <= MAX_BALANCE
 }
 
 /// Whether a rate is another, or a small multiple of it.
@@ -283,45 +302,42 @@ fn is_multiple(rate: f64, of: f64) -> bool {
 
 /// Makes one finding of two branches.
 fn merge(into: &mut Candidate, other: Candidate) {
-    let (a, b) = (&mut into.finding, other.finding);
-    a.objects_per_second += b.objects_per_second;
-    a.held.objects = a.held.objects.saturating_add(b.held.objects);
-    a.held.bytes = a.held.bytes.saturating_add(b.held.bytes);
-    a.stayed = a.stayed.saturating_add(b.stayed);
-    a.left = a.left.saturating_add(b.left);
-    a.confidence = a.confidence.max(b.confidence);
+    let (a, b) = (&mut into.leak, other.leak);
+    a.objects_per_minute += b.objects_per_minute;
+    a.held_objects = a.held_objects.saturating_add(b.held_objects);
+    a.held_size_bytes = a.held_size_bytes.saturating_add(b.held_size_bytes);
+    a.survived = a.survived.saturating_add(b.survived);
+    a.freed = a.freed.saturating_add(b.freed);
+    a.confidence_ratio = a.confidence_ratio.max(b.confidence_ratio);
     merge_rates(a, &b);
     into.keys.extend(other.keys);
 }
 
-fn merge_rates(into: &mut Finding, other: &Finding) {
-    into.bytes_per_second += other.bytes_per_second;
+fn merge_rates(into: &mut Leak, other: &Leak) {
+    into.bytes_per_minute += other.bytes_per_minute;
     for grown in &other.types {
-        match into.types.iter_mut().find(|known| known.of == grown.of) {
+        match into.types.iter_mut().find(|known| known.name == grown.name) {
             Some(known) => {
-                known.objects_per_second += grown.objects_per_second;
-                known.bytes_per_second += grown.bytes_per_second;
+                known.objects_per_minute += grown.objects_per_minute;
+                known.bytes_per_minute += grown.bytes_per_minute;
             }
             None => into.types.push(grown.clone()),
         }
     }
 }
 
-/// Says of what is of the library, and of weak references, with which of the program's own leaks it comes.
+/// Marks growth of the standard library and of weak references that comes with a leak of the program.
 fn mark_companions(found: &mut [Candidate]) {
-    let own: Vec<(f64, f64, Arc<str>)> = found
+    let own: Vec<(f64, Arc<str>)> = found
         .iter()
         .filter(|candidate| !candidate.is_standard && !candidate.is_weak)
-        .map(|candidate| {
-            let finding = &candidate.finding;
-            (finding.objects_per_second, finding.bytes_per_second, Arc::clone(&finding.holder))
-        })
+        .map(|Candidate { leak, .. }| (leak.objects_per_minute, Arc::clone(&leak.holder)))
         .collect();
     for candidate in found.iter_mut().filter(|candidate| candidate.is_standard || candidate.is_weak) {
-        let finding = &mut candidate.finding;
-        let rate = finding.entries_per_second.unwrap_or(finding.objects_per_second);
-        let mut with = own.iter().filter(|(objects, ..)| is_multiple(rate, *objects));
-        finding.along = with.next().map(|(.., holder)| Arc::clone(holder));
+        let leak = &mut candidate.leak;
+        let rate = leak.entries_per_minute.unwrap_or(leak.objects_per_minute);
+        let main = own.iter().find(|(objects, _)| is_multiple(rate, *objects));
+        leak.side_effect_of = main.map(|(_, holder)| Arc::clone(holder));
     }
 }
 

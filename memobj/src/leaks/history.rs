@@ -56,7 +56,7 @@ pub struct HistoryRow {
     /// In the last census, how many were first seen in each.
     pub by_generation: Vec<u64>,
     /// Of those that were seen at least twice, how many were gone in a later census.
-    pub left: u64,
+    pub freed: u64,
 }
 
 impl HistoryRow {
@@ -69,7 +69,7 @@ impl HistoryRow {
 
     /// How many came after the first census and were seen in at least one more; those of the last are too young to tell.
     #[must_use]
-    pub fn stayed(&self) -> u64 {
+    pub fn survived(&self) -> u64 {
         let last = self.objects.len().saturating_sub(1);
         self.by_generation.iter().take(last).skip(1).sum()
     }
@@ -206,7 +206,7 @@ impl History {
             let gone = row.by_generation.iter().take(twice).enumerate().map(|(first_seen, &was)| {
                 was.saturating_sub(new.by_generation.get(first_seen).copied().unwrap_or(0))
             });
-            row.left = row.left.saturating_add(gone.sum());
+            row.freed = row.freed.saturating_add(gone.sum());
             row.add(new);
         }
         for (key, sum) in now {

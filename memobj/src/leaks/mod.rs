@@ -17,6 +17,8 @@ mod threads;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::record::{Leak, MemoryGrowth};
+
 use crate::account::Account;
 use crate::graph::TooLarge;
 use crate::holders::{Holders, ObjectTotals};
@@ -29,8 +31,6 @@ use memobj_cpython::stage;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
-pub use finding::{Container, Finding, GrowthMode, LeakCause, TypeGrowth};
-pub use native::{MemoryGrowth, RowGrowth};
 
 use history::History;
 
@@ -86,10 +86,10 @@ pub struct LeakReport {
     pub rss_bytes: (Option<u64>, Option<u64>),
     /// The number of places that hold objects.
     pub places: u64,
-    /// Growth without an end, most bytes per second first.
-    pub leaks: Vec<Finding>,
+    /// Growth without an end, most bytes per minute first.
+    pub leaks: Vec<Leak>,
     /// Growth towards a known limit.
-    pub filling: Vec<Finding>,
+    pub filling: Vec<Leak>,
     /// Free memory in nearly empty arenas, and the type that keeps most of it; `None` if unknown.
     pub pinned: Option<(u64, Arc<str>)>,
     /// Growth of the resident set beyond Python objects; `None` if there is none, or unknown.
@@ -100,15 +100,15 @@ impl LeakReport {
     /// Whether something leaks.
     #[must_use]
     pub fn has_leak(&self) -> bool {
-        !self.leaks.is_empty() || self.memory.as_ref().is_some_and(|memory| memory.leaks)
+        !self.leaks.is_empty() || self.memory.as_ref().is_some_and(|memory| memory.is_leak)
     }
 
-    /// The growth of all leaks, in bytes per second.
+    /// The growth of all leaks, in bytes per minute.
     #[must_use]
-    pub fn bytes_per_second(&self) -> f64 {
-        let objects: f64 = self.leaks.iter().map(|leak| leak.bytes_per_second).sum();
-        let memory = self.memory.as_ref().filter(|memory| memory.leaks);
-        objects.max(memory.map_or(0.0, |memory| memory.bytes_per_second))
+    pub fn bytes_per_minute(&self) -> f64 {
+        let objects: f64 = self.leaks.iter().map(|leak| leak.bytes_per_minute).sum();
+        let memory = self.memory.as_ref().filter(|memory| memory.is_leak);
+        objects.max(memory.map_or(0.0, |memory| memory.bytes_per_minute))
     }
 }
 
@@ -187,7 +187,7 @@ impl LeakTracker {
             threads: &self.threads,
         };
         let found = finder.find(names)?;
-        let (filling, leaks) = found.into_iter().partition(|finding| finding.limit.is_some());
+        let (filling, leaks) = found.into_iter().partition(|leak| leak.max_entries.is_some());
         let first = self.first_account.as_ref();
         let memory = native::growth(&self.moments, &self.rss, &self.totals, first, context.account);
         let ends =

@@ -1,12 +1,13 @@
 //! What of the resident set grows that is no Python object.
 
-use std::sync::Arc;
+use common::record::{MemoryGrowth, MemoryRowGrowth};
 
 use crate::account::Account;
 use crate::account::growth::compare;
 use crate::account::rows::RowKind;
 use crate::holders::ObjectTotals;
 
+use super::find::MINUTE;
 use super::trend::{Trend, Trends};
 
 /// The least growth that counts, in bytes: allocators take memory in pieces.
@@ -14,38 +15,10 @@ const MIN_BYTES: f64 = (512 << 10) as f64;
 /// How likely a rise may be by chance, at most, where there are censuses enough to tell.
 const MAX_CHANCE: f64 = 0.05;
 
-/// What part of all growth must be no objects, for a leak of its own.
+/// Rows that are listed.
+const MAX_ROWS: usize = 10;
+/// The share of the growth that must not be objects, for a leak of its own.
 const MIN_FOREIGN: f64 = 0.5;
-
-/// Growth of the resident set besides that of Python objects.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MemoryGrowth {
-    /// Bytes a second.
-    pub bytes_per_second: f64,
-    /// By how much Python objects grow, in bytes a second.
-    pub objects_bytes_per_second: f64,
-    /// How sure the growth is, 0 to 1.
-    pub confidence: f64,
-    /// Whether that is a leak of its own: more than objects explain.
-    pub leaks: bool,
-    /// What grew, from the account of the first census to that of the last, the most first.
-    pub rows: Vec<RowGrowth>,
-    /// What `malloc_trim(0)` would give back now.
-    pub trimmable_bytes: u64,
-}
-
-/// Growth of what memory is used for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowGrowth {
-    /// What for.
-    pub kind: RowKind,
-    /// More of that.
-    pub detail: Option<Arc<str>>,
-    /// By how much.
-    pub bytes: u64,
-    /// To how much.
-    pub current_bytes: u64,
-}
 
 /// The growth over all censuses.
 pub(super) fn growth(
@@ -68,10 +41,10 @@ pub(super) fn growth(
         _ => Vec::new(),
     };
     Some(MemoryGrowth {
-        bytes_per_second: trend.per_second,
-        objects_bytes_per_second: objects,
-        confidence: (1.0 - trend.chance) * trend.straight,
-        leaks: match (first, last) {
+        bytes_per_minute: trend.per_second * MINUTE,
+        objects_bytes_per_minute: objects * MINUTE,
+        confidence_ratio: (1.0 - trend.chance) * trend.straight,
+        is_leak: match (first, last) {
             (Some(first), Some(last)) => {
                 let foreign = foreign_bytes(last) - foreign_bytes(first);
                 foreign >= MIN_BYTES && foreign >= trend.net * MIN_FOREIGN
@@ -94,13 +67,14 @@ fn foreign_bytes(account: &Account) -> f64 {
 }
 
 /// What grew from one account to another, the most first.
-fn rows(first: &Account, last: &Account) -> Vec<RowGrowth> {
+fn rows(first: &Account, last: &Account) -> Vec<MemoryRowGrowth> {
     let last = last.summary();
     let grown = compare(&first.summary(), &last).rows.into_iter().filter_map(|growth| {
         let bytes = u64::try_from(growth.bytes).ok().filter(|&bytes| bytes > 0)?;
         let mut now = last.rows.iter().filter(|(kind, of, _)| (*kind, of) == (growth.kind, &growth.detail));
         let current_bytes = now.next().map_or(0, |(.., bytes)| *bytes);
-        Some(RowGrowth { kind: growth.kind, detail: growth.detail, bytes, current_bytes })
+        let (kind, detail) = (growth.kind.as_str().into(), growth.detail);
+        Some(MemoryRowGrowth { kind, detail, growth_bytes: bytes, current_bytes })
     });
-    grown.collect()
+    grown.take(MAX_ROWS).collect()
 }

@@ -9,7 +9,7 @@ use common::record::{Header, LeakVerdict, LeaksRecord, PeerComparison};
 use super::TOOL;
 use super::tracker::Tracker;
 use crate::census::Census;
-use crate::emit::leaks_record::{LeakOutcome, MINUTE, leaks_record};
+use crate::emit::leaks_record::{LeakOutcome, leaks_record};
 use crate::leaks::LeakTracker;
 
 /// Something leaks.
@@ -70,14 +70,14 @@ impl LeakSearch {
         }
         let running = running.filter_map(|tracker| tracker.outcome.as_ref());
         let mut outcomes: Vec<&LeakOutcome> = self.finished.iter().chain(running).collect();
-        let growth = |outcome: &LeakOutcome| outcome.report.bytes_per_second();
+        let growth = |outcome: &LeakOutcome| outcome.report.bytes_per_minute();
         outcomes.sort_by(|a, b| growth(b).total_cmp(&growth(a)).then(a.process.pid.cmp(&b.process.pid)));
         let rates = rates_by_program(&outcomes, cmdline);
         let records: Vec<LeaksRecord> = outcomes
             .into_iter()
             .map(|outcome| {
-                let among = compare(rates.get(&program(outcome, cmdline)), growth(outcome) * MINUTE);
-                leaks_record(header(), outcome, among, cmdline)
+                let peers = compare(rates.get(&program(outcome, cmdline)), growth(outcome));
+                leaks_record(header(), outcome, peers, cmdline)
             })
             .collect();
         let any = |verdict| records.iter().any(|record| record.verdict == verdict);
@@ -101,7 +101,7 @@ impl LeakSearch {
 fn rates_by_program(outcomes: &[&LeakOutcome], cmdline: bool) -> BTreeMap<String, Vec<f64>> {
     let mut rates: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for outcome in outcomes {
-        let rate = outcome.report.bytes_per_second() * MINUTE;
+        let rate = outcome.report.bytes_per_minute();
         rates.entry(program(outcome, cmdline)).or_default().push(rate);
     }
     for rates in rates.values_mut() {
