@@ -103,7 +103,7 @@ fn terminal_gets_tables() {
     session.wait_screen("all objects");
     let text = session.text();
     for part in
-        ["#1", "types (", "modules (", "threads (1)", "garbage collector: enabled", "coverage", "stood still"]
+        ["#1", "types (", "modules (", "threads (1)", "garbage collector: enabled", "coverage", "paused for"]
     {
         assert!(text.contains(part), "{part}: {session}");
     }
@@ -391,7 +391,7 @@ fn help_and_usage_errors() {
     }
     assert!(!help.out().contains("--locate"), "{help}");
     let run = Tool::ours("memobj").run().expect_code(2);
-    assert!(run.err().starts_with("memobj: nothing to look at: "), "{run}");
+    assert!(run.err().starts_with("memobj: nothing to count: "), "{run}");
     let run = Tool::ours("memobj").args(["-p", "1", "--", "python"]).run().expect_code(2);
     assert!(run.out().is_empty() && run.err().contains("cannot be used with"), "{run}");
 }

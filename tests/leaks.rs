@@ -10,7 +10,8 @@ use xtask::shapes::{self as shapes_file, ShapeResult};
 use xtask::support::Tested;
 
 use crate::support::interpreters::{Interpreter, interpreters, loads, script};
-use crate::support::{Background, Run, Tool, is_long, tested, workspace};
+use crate::support::pty::Terminal;
+use crate::support::{Background, Run, Tool, bin, is_long, tested, workspace};
 
 /// For how long each target is looked at, and how often.
 const LOOK: [&str; 4] = ["--for", "3s", "-i", "0.5"];
@@ -235,7 +236,8 @@ fn text_starts_with_the_verdict() {
     assert!(run.out().is_empty() && run.err().is_empty(), "{run}");
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.starts_with("LEAK  __main__.Subject.made grows by "), "{text}");
-    for part in [" Payload a minute, ", "\n  why ", "\n  held    module __main__ → ", "\n  do ", "7 censuses"]
+    for part in
+        [" Payload per minute (", "\n  why ", "\n  held    module __main__ → ", "\n  do ", "7 censuses"]
     {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
@@ -248,18 +250,21 @@ fn text_starts_with_the_verdict() {
 fn ctrl_c_prints_the_verdict() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let target = start(interpreter, "class_attribute");
-    let memobj = Tool::ours("memobj")
-        .args(["--leaks", "-p"])
-        .arg(target.pid().to_string())
-        .args(["-i", "0.3", "--for", "1m"])
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("leaks");
+    let mut memobj = Terminal::new(bin("memobj"))
+        .args(["--leaks", "-i", "0.3", "--for", "1m", "-p"])
+        .args([target.pid().to_string()])
+        .args(["-o".as_ref(), file.as_os_str()])
         .start();
-    // So long that there are three censuses however busy the machine is.
-    std::thread::sleep(Duration::from_secs(8));
+    // Progress is shown on a terminal: after three censuses there is a verdict.
+    memobj.wait("three censuses", |memobj| memobj.text().contains("census 3 of 201"));
     memobj.signal(rustix::process::Signal::INT);
-    let run = memobj.finish(LIMIT);
-    let told = verdict(&run);
-    assert!(told["censuses"].as_u64().is_some_and(|censuses| (3..200).contains(&censuses)), "{run}");
-    assert_eq!((run.code(), &told["verdict"]), (Some(1), &Value::from("leak")), "{run}");
+    assert_eq!(memobj.finish().code(), Some(1), "{memobj}");
+    let records = std::fs::read_to_string(folder.path().join("leaks.jsonl")).unwrap();
+    let told: Value = serde_json::from_str(&records).unwrap();
+    assert!(told["censuses"].as_u64().is_some_and(|censuses| (3..200).contains(&censuses)), "{told}");
+    assert_eq!(told["verdict"], "leak", "{told}");
 }
 
 #[test]

@@ -218,7 +218,11 @@ fn missing_account_has_reason() {
     let done = Tool::ours("memobj")
         .args(["--memory", "--no-stop", "--format", "text", "-p", &pid.to_string()])
         .run();
-    assert!(done.out().contains("! no account of the resident set: it was read as it ran"), "{}", done.out());
+    assert!(
+        done.out().contains("! no account of the resident set: it was read while it ran"),
+        "{}",
+        done.out()
+    );
     let record = Tool::ours("memobj")
         .args(["--memory", "--no-stop", "--format", "jsonl", "-p", &pid.to_string()])
         .run();

@@ -1,4 +1,4 @@
-//! What the user types.
+//! The command line, and how it becomes a configuration.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,41 +26,40 @@ const LEAK_STEPS: u32 = 4;
 
 /// Count every object of a running Python program, from outside.
 ///
-/// What each object is and weighs, by type and module, with threads and the garbage collector: one JSON line for each census,
-/// on a terminal tables for people. No code runs in the program; it stands still only while its memory is copied, and how long
-/// that took is said.
+/// Counts and sizes by type and module, with threads and the garbage collector: one JSON line per census, or tables on a
+/// terminal. No code runs in the program. It is paused only while its memory is copied, and the pause is reported.
 #[derive(Debug, Parser)]
 #[command(name = "memobj", version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
 pub struct Args {
-    /// Count the objects of the process PID (may be given several times)
+    /// Count the objects of process PID (can be repeated)
     #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub pid: Vec<u32>,
 
-    /// And of every Python process below it
+    /// Include all Python processes in the tree below PID
     #[arg(long)]
     pub tree: bool,
 
-    /// Count the objects in a core file: gcore's, or the kernel's
+    /// Count the objects in a core file of gcore or the kernel
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pid", "snapshot"])]
     pub core: Option<PathBuf>,
 
-    /// Count the objects in a snapshot that --save-snapshot made
+    /// Count the objects in a snapshot from --save-snapshot
     #[arg(long, value_name = "FILE", conflicts_with = "pid")]
     pub snapshot: Option<PathBuf>,
 
-    /// Start this command and count its objects; a .py file is run by the project's interpreter
+    /// Start this command and count its objects; a .py file runs with the project's interpreter
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pid", "core", "snapshot"])]
     pub command: Vec<OsString>,
 
-    /// Repeat, with this time from one census to the next: 10, 0.5, 500ms, 2s, 1m [default: once; a command every 10s]
+    /// Repeat at this interval: 10, 0.5, 500ms, 2s, 1m [default: once; every 10s with a command]
     #[arg(short, long, value_name = "TIME", value_parser = parse_interval, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"])]
     pub interval: Option<Duration>,
 
-    /// Stop after N censuses (every 10s unless -i says otherwise)
+    /// Stop after N censuses (every 10s without -i)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["core", "snapshot"])]
     pub count: Option<u64>,
 
-    /// Stop after this time (every 10s unless -i says otherwise)
+    /// Stop after this time (every 10s without -i)
     #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"])]
     pub duration: Option<Duration>,
 
@@ -68,70 +67,71 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Scope::Reachable)]
     pub scope: Scope,
 
-    /// Say who holds the objects: by place in the program, by owner, and what nothing reaches
+    /// Show who holds the objects: by place in the program and by owner, and unreachable objects
     #[arg(long)]
     pub holders: bool,
 
-    /// Say what would be freed without each type and each holder
+    /// Show retained sizes: the bytes that would be freed without each type and each holder
     #[arg(long)]
     pub retained: bool,
 
-    /// Say by which ways the objects of TYPE are reached (may be given several times)
+    /// Show the paths to root that keep objects of TYPE alive (can be repeated)
     #[arg(long, value_name = "TYPE")]
     pub why: Vec<String>,
 
-    /// Find the program's caches: what they hold and weigh, their limits and hits, and what is wrong with them
+    /// Find the program's caches: entries, sizes, limits, hit ratios and problems
     #[arg(long)]
     pub caches: bool,
 
-    /// With --caches: count the entries of each that are larger than SIZE
+    /// With --caches, count entries larger than SIZE
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "1M", requires = "caches")]
     pub max_item: u64,
-    /// Take several censuses, and say what leaks, how fast, and who holds it [5 within a minute, see --for and -i]
+
+    /// Compare several censuses and report leaks: what grows, how fast, and who holds it
     #[arg(long, conflicts_with_all = ["core", "snapshot", "count", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "diff_every"])]
     pub leaks: bool,
 
-    /// With --leaks, look for so long
+    /// How long to observe with --leaks [default: 60s]
     #[arg(long = "for", value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, requires = "leaks")]
     pub observe: Option<Duration>,
 
-    /// Do not stop the process: read its memory as it runs, and count what was torn
+    /// Do not pause the process: read its memory while it runs, and count torn reads
     #[arg(long, conflicts_with_all = ["core", "snapshot", "max_pause"])]
     pub no_stop: bool,
 
-    /// Read the process as it runs if it would stand still for longer than TIME
+    /// Read the process while it runs if the pause would exceed TIME
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["core", "snapshot"])]
     pub max_pause: Option<Duration>,
 
-    /// Account for the whole resident set, too: objects, allocators, stacks, files; needs a stop, and makes it a little longer
+    /// Account for the whole resident set: objects, allocators, stacks, files (makes the pause a little longer)
     #[arg(long)]
     pub memory: bool,
 
-    /// Save the memory that was counted to FILE; it holds the program's data, so only its owner may read it
+    /// Save the counted memory to FILE; it contains the program's data, so only its owner can read it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop", "max_pause"])]
     pub save_snapshot: Option<PathBuf>,
 
-    /// Rows of each table
+    /// Rows per table
     #[arg(short, long, value_name = "ROWS", default_value = "20")]
     pub limit: usize,
 
-    /// In text, show what changed at every Nth census since the last time; 0: never
+    /// In text, show changes at every Nth census; 0 never does
     #[arg(long, value_name = "N", default_value = "3")]
     pub diff_every: u64,
 
-    /// How to print [default: text on a terminal, jsonl otherwise]
+    /// Output format [default: text on a terminal, jsonl otherwise]
     #[arg(long, value_enum, conflicts_with = "output")]
     pub format: Option<Format>,
 
-    /// Add the text to FILE and the records to FILE.jsonl, instead of stdout; a launched command keeps its stdout
+    /// Append text to FILE and records to FILE.jsonl instead of stdout; a command keeps its stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Leave command lines and paths of programs out (they may hold secrets)
+    /// Leave out command lines and paths of programs (they may contain secrets)
     #[arg(long)]
     pub no_cmdline: bool,
 
-    /// Look for the interpreter in this way alone
+    /// Locate the interpreter by this method only
     #[arg(long, value_parser = locate_methods(), hide = true)]
     pub locate: Option<LocateMethod>,
 }
@@ -239,57 +239,55 @@ memobj [OPTIONS] -p <PID>
 
 const EXAMPLES: &str = "\
 Examples:
-  memobj -p 1234                          what every object is and weighs, once
-  memobj -i 10 -p 1234 | memdiff          what changes from census to census
+  memobj -p 1234                          count every object once
+  memobj -i 10 -p 1234 | memdiff          show changes from census to census
   memobj -i 1m -p 1234 -o objects         tables in objects, records in objects.jsonl
   memobj --tree -p 1234                   every Python process at or below 1234
   memobj --leaks -p 1234                  what leaks, how fast, and who holds it
   memobj --why Session -p 1234            who holds the objects of a type
-  memobj --caches -p 1234                 the caches in it, those that are ill first
+  memobj --caches -p 1234                 all caches, those with problems first
   memobj -- python bot.py                 start a program and count every 10 s
-  memobj --max-pause 50ms -p 1234         stop it for 50 ms at most
-  memobj --save-snapshot bug.mem -p 1234  keep what was counted; later: memobj --snapshot bug.mem
+  memobj --max-pause 50ms -p 1234         pause it for at most 50 ms
+  memobj --save-snapshot bug.mem -p 1234  keep the memory; later: memobj --snapshot bug.mem
 ";
 
 const NOTES: &str = "\
-What is counted: --scope tracked counts what the garbage collector lists, as gc.get_objects() does. reachable adds all that \
-can be reached from there: strings, numbers, dicts and tuples without a tracked object in them, what running functions hold, \
-and what the collector itself cannot see. heap adds what the allocator holds besides; where that has no list of objects \
-(all builds but free-threaded ones) it is an estimate.
+Scopes: --scope tracked counts the objects that the garbage collector lists, as gc.get_objects() does. reachable adds all \
+objects that these lead to: strings, numbers, dicts and tuples without a tracked object in them, locals of running functions. \
+heap adds other objects in the allocator; this is an estimate, except on free-threaded builds.
 
-Sizes are those of sys.getsizeof. What an object owns beside that is overhead, in a column of its own. A size with ≥ is of a \
-type of which only a part of its memory is known from outside.
+Sizes are those of sys.getsizeof. Storage that an object owns beyond that is overhead, in its own column. A size with ≥ is a \
+lower bound: a part of the type's memory is unknown from outside.
 
-Caches: functools.lru_cache, cachetools, Django's and aiocache's local memory, weak dictionaries; any dict that is called a \
-cache (or memo, LRU) or belongs to something that is; and dicts whose entries have times in them. SIZE is all that a cache \
-leads to but over modules, types and functions, each object once; SHARED is what of that others hold, too. Small caches are \
-no news: no limit is said from 1,000 entries or 1 MiB on, few hits from 100 lookups on.
+Caches: functools.lru_cache, cachetools, Django's and aiocache's local memory, weak dictionaries; any dict that is named a \
+cache (or memo, LRU) or belongs to such an object; and dicts whose entries contain times. SIZE is everything that a cache \
+leads to except modules, types and functions, each object once; SHARED is the part that others hold, too. Small caches get no \
+warnings: a missing limit counts from 1,000 entries or 1 MiB on, a low hit ratio from 100 lookups on.
 
-What it costs: the program stands still for the copy, about 0.2 ms for each MB. A system call in which it waits may end \
-with EINTR, as it may by any stop; Python itself tries such calls again, code in C may not. (signal.sigtimedwait alone, if its \
-time runs out meanwhile, returns a signal that never came.) With --no-stop it does not stand \
-still, and what changes while it is read is torn and counted as such. Its memory is never written to, and no code of ours \
-runs in it.
+Costs: the pause for the copy is about 0.2 ms per MB. A system call in which the program waits may end with EINTR, as with \
+any stop; Python repeats such calls, C code may not. (signal.sigtimedwait alone returns a signal that never came, if its \
+timeout ends during the pause.) With --no-stop there is no pause; memory that changes during the read is counted as torn. \
+memobj never writes to the program's memory and runs no code in it.
 
-Coverage: of the bytes in use in Python's own allocator, how many belong to objects that were counted; and what all counted \
-objects are of the resident memory. What is missing is in C libraries, in free memory that Python keeps, and in code.
+Coverage: the share of used bytes in Python's own allocator that belongs to counted objects; and the share of counted objects \
+in the resident memory. The rest is in C libraries, in free memory that Python keeps, and in code.
 
-Permission: the program must be of the same user, and the kernel must let us trace it: as root, or with \
+Permission: the program must belong to the same user, and the kernel must allow tracing: as root, or with \
 kernel.yama.ptrace_scope=0; in a container with --cap-add SYS_PTRACE.
 
-Launching: what the command prints goes to memobj's stderr (with -o FILE the command keeps stdin, stdout and stderr). \
-The first census is taken when the interpreter is up. memobj ends when the command ends, with its status, or 128 + N if \
-signal N ended it. When --count or --duration is reached, memobj stops counting and waits for the command.
+Launching: the output of the command goes to memobj's stderr (with -o FILE the command keeps stdin, stdout and stderr). \
+The first census is taken when the interpreter is running. memobj ends when the command ends, with its status, or 128 + N if \
+signal N killed it. After --count or --duration, memobj stops counting and waits for the command.
 
-Records list every type with at least 0.01 % of all objects or bytes and every type listed before; types_omitted has the \
-rest. Text lists the largest; every third census shows what grew and what shrank since the last time.
+Records list every type with at least 0.01 % of all objects or bytes, and every type that was listed before; types_omitted has \
+the rest. Text lists the largest; every third census shows growth and shrinkage since the last time.
 
-Leaks: --leaks takes 5 censuses within a minute and compares who holds what. What there is more of each time, at the end as \
-before, and does not leave again, leaks. --for 10m finds slower leaks; at least 3 censuses are needed. Ctrl-C ends the search \
-with the verdict on what was seen till then.
+Leaks: --leaks takes 5 censuses within a minute and compares who holds the objects. Something leaks if there is more of it \
+each time, if it grows until the end, and if it is not freed again. --for 10m finds slower leaks; at least 3 censuses are \
+needed. Ctrl-C ends the search with a verdict on the censuses so far.
 
-Exit status: 0 the target ended, the user did, or all was counted; 2 trouble; in a launch the command's, 126 if it cannot \
-be executed, 127 if it is not found. With --leaks 1 if something leaks, 0 if nothing does, 2 if there is no verdict.
+Exit status: 0 if the target exited, the user stopped memobj, or the count is complete; 2 on failure; with a command its status, \
+126 if it cannot be executed, 127 if it is not found. With --leaks 1 if something leaks, 0 if nothing does, 2 without a verdict.
 ";
 
 #[cfg(test)]

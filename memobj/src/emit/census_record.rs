@@ -10,7 +10,7 @@ use common::record::{
 };
 
 use super::cache_record::caches;
-use super::summary::{CensusSummary, ObjectSum, SummaryRow};
+use super::summary::{CensusSummary, ObjectSum, SummaryRow, ratio};
 use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
 use crate::holders::summary::{HolderRow, HolderSummary, UnreachableObjects};
 use crate::holders::why::Why;
@@ -295,11 +295,6 @@ fn coverage(census: &Census, total: ObjectSum) -> Coverage {
         allocator_ratio: known.explained_bytes.and_then(|explained| ratio(explained, known.used_bytes?)),
         rss_ratio: known.rss_bytes.and_then(|rss| ratio(objects_bytes, rss)),
     }
-}
-
-/// The share that `part` is of `whole`; `None` of nothing.
-pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 #[cfg(test)]

@@ -86,6 +86,11 @@ impl CensusSummary {
     }
 }
 
+/// The share of `part` in `whole`; `None` of nothing.
+pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
 /// The name of a type as records have it.
 fn type_name(kind: &TypeCount) -> Arc<str> {
     if &*kind.module == BUILTINS {

@@ -1,4 +1,4 @@
-//! A block of tables for each census, with what changed at every few.
+//! Tables for people: one block per census, and the changes every few censuses.
 
 mod advice;
 mod caches;
@@ -6,6 +6,7 @@ mod census;
 mod holders;
 mod leaks;
 mod memory;
+mod tables;
 mod type_changes;
 
 use std::io::{self, Write};
@@ -157,11 +158,11 @@ fn error_line(error: &ErrorRecord) -> Line {
 fn event_line(event: &ProcessEvent) -> Line {
     let name = event.name.as_deref().unwrap_or("?");
     let what = match (event.event, event.exit_code, event.signal) {
-        (EventKind::Exited, Some(code), _) => format!("ended with status {code}"),
-        (EventKind::Exited, None, Some(signal)) => format!("was ended by signal {signal}"),
-        (EventKind::Exited, None, None) => "ended".into(),
-        (EventKind::Replaced, ..) => "became another program".into(),
-        _ => "began".into(),
+        (EventKind::Exited, Some(code), _) => format!("exited with status {code}"),
+        (EventKind::Exited, None, Some(signal)) => format!("was killed by signal {signal}"),
+        (EventKind::Exited, None, None) => "exited".into(),
+        (EventKind::Replaced, ..) => "runs another program now".into(),
+        _ => "started".into(),
     };
     let time = event.timestamp.format("%H:%M:%S");
     let text = format!("#{}  {time}  {name} (pid {}) {what}", event.iteration, event.pid);

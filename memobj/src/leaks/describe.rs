@@ -127,7 +127,15 @@ impl LeakFinder<'_, '_> {
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
         let keys = word.map(|word| (place, word)).into_iter().collect();
-        Candidate { is_standard: self.is_standard(place, sample().next()), is_weak, leak, cause, mode, place, keys }
+        Candidate {
+            is_standard: self.is_standard(place, sample().next()),
+            is_weak,
+            leak,
+            cause,
+            mode,
+            place,
+            keys,
+        }
     }
 
     /// The row of what is added; without heads, that of the type which says most or has most bytes.

@@ -176,9 +176,8 @@ impl LeakFinder<'_, '_> {
 
     /// Whether two places are branches of one tree, or parts of one chain: objects that are linked to others of their type.
     fn are_one_chain(&self, a: &Candidate, b: &Candidate) -> bool {
-        let above = |candidate: &Candidate| {
-            self.history.above(candidate.place).filter(|_| candidate.is_chain())
-        };
+        let above =
+            |candidate: &Candidate| self.history.above(candidate.place).filter(|_| candidate.is_chain());
         a.leak.name == b.leak.name && above(a).is_some() && above(a) == above(b)
     }
 

@@ -31,7 +31,6 @@ use memobj_cpython::stage;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
-
 use history::History;
 
 /// From so many censuses on something can be said.

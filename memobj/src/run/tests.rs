@@ -208,7 +208,7 @@ fn target_exit_ends_the_run() {
     assert_eq!(found.lines(), [("census", 1), ("exited", 1)]);
     assert_eq!((found.result, found.fresh), (Ok(0), vec![true]));
     assert!(begin.elapsed() < Duration::from_secs(30), "it was waited for the next census");
-    assert!(found.text.ends_with(&format!("sh (pid {pid}) ended\n")), "{}", found.text);
+    assert!(found.text.ends_with(&format!("sh (pid {pid}) exited\n")), "{}", found.text);
 }
 
 #[test]

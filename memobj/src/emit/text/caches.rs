@@ -9,8 +9,9 @@ use common::stdio::escape_controls;
 use common::table::{Column, Line, Table};
 use common::units::{Bytes, Change, counted, thousands};
 
-use super::census::{ANY_WIDTH, percent, ratio, titled_table};
+use super::tables::{ANY_WIDTH, percent, titled_table};
 use crate::caches::{Cache, Warning};
+use crate::emit::summary::ratio;
 
 /// What a cache had at the census before: entries and bytes, by its name.
 pub(super) type Before = HashMap<Arc<str>, (u64, u64)>;
@@ -63,8 +64,7 @@ fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
         .map(|(cache, warning)| sentence(cache, warning))
         .collect();
     if all.is_empty() {
-        let text =
-            if caches.is_empty() { "no caches were found" } else { "nothing is wrong with the caches" };
+        let text = if caches.is_empty() { "no caches were found" } else { "no problems found in the caches" };
         return vec![Line::default(), Line::whole(2, Tone::Dim, text)];
     }
     let mut lines = vec![Line::default()];
@@ -97,20 +97,17 @@ fn sentence(cache: &Cache, warning: Warning) -> String {
     match warning {
         Warning::NoLimit => {
             format!(
-                "{name} has no limit, {entries} and {}: give it one, or let old entries go",
+                "{name} has no limit, {entries} and {}: give it one, or remove old entries",
                 Bytes(size.deep_bytes)
             )
         }
         Warning::Expired => format!(
-            "{name} keeps {} of {entries} past their deadline: take them out from time to time",
+            "{name} keeps {} of {entries} past their deadline: remove them from time to time",
             thousands(cache.expired.unwrap_or_default())
         ),
         Warning::LargeEntry => {
             let key = size.largest_key.map(|key| format!(" [\"{key}\"]")).unwrap_or_default();
-            format!(
-                "{name} has an entry{key} of {}: keep what is so large elsewhere",
-                Bytes(size.largest_bytes)
-            )
+            format!("{name} has an entry{key} of {}: store large values elsewhere", Bytes(size.largest_bytes))
         }
         Warning::LargeAverage => format!(
             "{name} has entries of {} on average: limit it by their size, not by their number",
@@ -119,21 +116,14 @@ fn sentence(cache: &Cache, warning: Warning) -> String {
         Warning::LowHits => {
             let ratio = percent(cache.hit_ratio().unwrap_or_default());
             let is_full = cache.fullness.is_some_and(|fullness| fullness > 0.9);
-            let what = if is_full {
-                "make it larger, or do without it"
-            } else {
-                "look at its keys, or do without it"
-            };
+            let what = if is_full { "make it larger, or remove it" } else { "check its keys, or remove it" };
             let lookups = cache.hits.unwrap_or(0).saturating_add(cache.misses.unwrap_or(0));
-            format!(
-                "{name} finds {ratio} of what is looked for in it ({} lookups): {what}",
-                thousands(lookups)
-            )
+            format!("{name} has a hit ratio of {ratio} ({} lookups): {what}", thousands(lookups))
         }
         Warning::Above90 => {
-            format!("{name} is {}: new entries put out others that may be wanted; make it larger", full())
+            format!("{name} is {}: new entries evict others that may be needed; make it larger", full())
         }
-        Warning::Above75 => format!("{name} is {}: see whether that is large enough", full()),
+        Warning::Above75 => format!("{name} is {}: check whether that is large enough", full()),
     }
 }
 
@@ -274,8 +264,8 @@ mod tests {
         ];
         let before = Before::from([("a.large".into(), (60, 8192)), ("a.none".into(), (5000, 2048))]);
         let expected = "
-  ! a.none has no limit, 5,000 entries and 2.00 KiB: give it one, or let old entries go
-  ! a.full\\u{1b}[2J finds 1.0 % of what is looked for in it (1,000 lookups): make it larger, or do without it
+  ! a.none has no limit, 5,000 entries and 2.00 KiB: give it one, or remove old entries
+  ! a.full\\u{1b}[2J has a hit ratio of 1.0 % (1,000 lookups): make it larger, or remove it
 
   caches (3)
   ENTRIES          CHANGE  LIMIT    FULL   HITS      SIZE  SHARED  AVERAGE  LARGEST  KIND      CACHE
@@ -297,7 +287,7 @@ mod tests {
     #[test]
     fn healthy_caches_say_so() {
         let text = shown(&[cache("a.large", 50, 8192, &[])], None, 20);
-        assert!(text.starts_with("\n  nothing is wrong with the caches\n"), "{text}");
+        assert!(text.starts_with("\n  no problems found in the caches\n"), "{text}");
         assert!(shown(&[], None, 20).contains("no caches were found"), "{}", shown(&[], None, 20));
     }
 }

@@ -1,4 +1,4 @@
-//! The block of a census.
+//! The text of a census.
 
 use std::time::Duration;
 
@@ -9,16 +9,14 @@ use common::table::{Column, Line, Table};
 use common::time::Span;
 use common::units::{Bytes, counted, thousands};
 
+use super::tables::{ANY_WIDTH, ObjectRow, more, object_table, percent, size, titled_table};
 use crate::census::Census;
 use crate::emit::summary::{CensusSummary, ObjectSum, SummaryRow};
 
-/// Names are in the last column, where a terminal cuts them; nothing else gives way to them.
-pub(super) const ANY_WIDTH: usize = usize::MAX;
-
-/// Torn and rejected reads are worth a word if there is one for so many objects: a few there always are, as stale words in frames.
+/// Bad reads are a warning from one per this many objects on. A few are normal: frames contain stale pointers.
 const OBJECTS_PER_BAD_READ: u64 = 1000;
 
-/// Coverage below this is worth a glance.
+/// Coverage below this is highlighted.
 const LOW_COVERAGE: f64 = 0.9;
 
 pub(super) struct CensusView<'a> {
@@ -27,9 +25,9 @@ pub(super) struct CensusView<'a> {
     pub summary: &'a CensusSummary,
     /// Rows of a table.
     pub limit: usize,
-    /// The day, if the block before was of another.
+    /// The day, if it differs from that of the census before.
     pub day: Option<&'a str>,
-    /// The caches at the census before.
+    /// The caches of the census before.
     pub caches: Option<&'a super::caches::Before>,
 }
 
@@ -37,7 +35,7 @@ impl CensusView<'_> {
     pub fn lines(&self) -> Vec<Line> {
         let mut lines = vec![self.heading(), self.summary()];
         lines.extend(self.warnings());
-        // What was asked for comes first. Who asks for caches gets no more, so that it fits one screen.
+        // Options that were asked for come first. With caches there is nothing else, so that they fit one screen.
         if let Some(caches) = &self.census.caches {
             lines.extend(super::caches::lines(caches, self.caches, self.limit));
         }
@@ -54,11 +52,11 @@ impl CensusView<'_> {
         }
         lines.push(Line::default());
         lines.extend(self.record.coverage.as_ref().map(|coverage| self.coverage(coverage)));
-        lines.push(self.taking());
+        lines.push(self.method());
         lines
     }
 
-    /// Whose objects they are, and when.
+    /// The process and the time.
     fn heading(&self) -> Line {
         let record = self.record;
         let mut line = Line::default();
@@ -83,7 +81,7 @@ impl CensusView<'_> {
         line
     }
 
-    /// The total, and what it is of.
+    /// The totals.
     fn summary(&self) -> Line {
         let (record, total) = (self.record, self.summary.total);
         let mut line = Line::indented(2);
@@ -106,32 +104,28 @@ impl CensusView<'_> {
         line
     }
 
-    /// What makes these numbers less sure than they look.
+    /// Reasons to doubt the numbers.
     fn warnings(&self) -> Vec<Line> {
         let record = self.record;
         let mut warnings = Vec::new();
         if record.in_collection == Some(true) {
             let tries = record.attempts.unwrap_or(1);
             warnings.push(format!(
-                "! the garbage collector was at work in each of {}: some objects may be missing",
-                counted(tries, "try", "tries")
+                "! the garbage collector was running in each of {}: some objects may be missing",
+                counted(tries, "attempt", "attempts")
             ));
         }
         if let Some(others) =
             record.python.as_ref().and_then(|python| python.other_runtimes).filter(|&n| n > 0)
         {
             let what = counted(others, "other Python", "other Pythons");
-            warnings.push(format!("! of {what} in the process nothing is counted"));
+            warnings.push(format!("! the process has {what}, which memobj did not count"));
         }
         match record.live_reason.as_deref() {
             Some("max_pause") => {
-                warnings.push(
-                    "! read as it ran, as it would have stood still for longer than --max-pause".into(),
-                );
+                warnings.push("! read while it ran: the pause would have exceeded --max-pause".into());
             }
-            Some("memory") => {
-                warnings.push("! read as it ran, as there is no room for a copy of its memory".into())
-            }
+            Some("memory") => warnings.push("! read while it ran: no room for a copy of its memory".into()),
             _ => {}
         }
         let reads = [(record.torn_reads, "torn"), (record.rejected_reads, "rejected")];
@@ -144,42 +138,16 @@ impl CensusView<'_> {
         let all = record.torn_reads.unwrap_or(0).saturating_add(record.rejected_reads.unwrap_or(0));
         if !bad.is_empty() && all.saturating_mul(OBJECTS_PER_BAD_READ) >= self.summary.total.count {
             let what = "some objects may be missing or counted wrongly";
-            warnings.push(format!("! of what was read, {}: {what}", bad.join(", ")));
+            warnings.push(format!("! {} reads: {what}", bad.join(", ")));
         }
         warnings.into_iter().map(|text| Line::whole(2, Tone::Warning, text)).collect()
     }
 
-    /// The largest rows, and the sum of the others.
-    fn rows(&self, what: &str, title: &'static str, rows: &[SummaryRow]) -> Vec<Line> {
-        let mut table = Table::new([
-            Column::right("COUNT"),
-            Column::right("SIZE"),
-            Column::right("SHARE"),
-            Column::right("OVERHEAD"),
-            Column::left(title, ANY_WIDTH),
-        ]);
-        let mut add = |sum: ObjectSum, tone: Tone, name: String| {
-            let share = ratio(sum.size_bytes, self.summary.total.size_bytes);
-            let overhead =
-                if sum.overhead_bytes > 0 { Bytes(sum.overhead_bytes).to_string() } else { String::new() };
-            table.push([
-                Cell::plain(thousands(sum.count)),
-                Cell::plain(size(sum)),
-                Cell::new(Tone::Dim, share.map(percent).unwrap_or_default()),
-                Cell::new(Tone::Dim, overhead),
-                Cell::new(tone, name),
-            ]);
-        };
-        let (shown, others) = rows.split_at_checked(self.limit).unwrap_or((rows, &[]));
-        for row in shown {
-            add(row.sum, Tone::Plain, escape_controls(&row.name).into_owned());
-        }
-        if !others.is_empty() {
-            let sum = others.iter().fold(ObjectSum::NONE, |sum, row| sum.and(row.sum));
-            let many = thousands(u64::try_from(others.len()).unwrap_or(u64::MAX));
-            add(sum, Tone::Dim, format!("… {many} more"));
-        }
-        titled_table(&format!("{what} ({})", thousands(u64::try_from(rows.len()).unwrap_or(u64::MAX))), table)
+    fn rows<'a>(&self, title: &str, name: &'static str, rows: &'a [SummaryRow]) -> Vec<Line> {
+        let overhead = |sum: ObjectSum| Some(sum.overhead_bytes).filter(|&bytes| bytes > 0);
+        let row = |row: &'a SummaryRow| ObjectRow { name: &row.name, sum: row.sum, extra: overhead(row.sum) };
+        let rows: Vec<ObjectRow<'a>> = rows.iter().map(row).collect();
+        object_table(title, ["OVERHEAD", name], &rows, self.summary.total.size_bytes, self.limit, overhead)
     }
 
     fn threads(&self) -> Vec<Line> {
@@ -201,10 +169,10 @@ impl CensusView<'_> {
                 Cell::plain(running_function(thread)),
             ]);
         }
-        let more = threads.len().saturating_sub(self.limit);
+        let hidden = threads.len().saturating_sub(self.limit);
         let mut lines = titled_table(&format!("threads ({})", threads.len()), table);
-        if more > 0 {
-            lines.push(Line::whole(2, Tone::Dim, format!("… {more} more")));
+        if hidden > 0 {
+            lines.push(Line::whole(2, Tone::Dim, more(hidden)));
         }
         lines
     }
@@ -233,17 +201,17 @@ impl CensusView<'_> {
         line
     }
 
-    /// How it was taken.
-    fn taking(&self) -> Line {
+    /// How the memory was read, and the costs.
+    fn method(&self) -> Line {
         let record = self.record;
         let mut line = Line::indented(2);
         let method = match (record.method.as_deref(), record.pause_seconds.and_then(seconds)) {
             (Some("stopped"), Some(pause)) => {
                 let tries = record.attempts.filter(|&tries| tries > 1);
-                let tries = tries.map(|tries| format!(" in {tries} tries")).unwrap_or_default();
-                format!("stood still for {pause}{tries}")
+                let tries = tries.map(|tries| format!(" in {tries} attempts")).unwrap_or_default();
+                format!("paused for {pause}{tries}")
             }
-            (Some("live"), _) => "read as it ran".into(),
+            (Some("live"), _) => "read while it ran".into(),
             (Some(other), _) => format!("from a {}", escape_controls(other)),
             (None, _) => return line,
         };
@@ -252,7 +220,7 @@ impl CensusView<'_> {
             line.push_apart(Tone::Dim, format!("counted in {duration}"));
         }
         if let Some(peak) = record.memobj_peak_bytes {
-            line.push_apart(Tone::Dim, format!("memobj itself at most {}", Bytes(peak)));
+            line.push_apart(Tone::Dim, format!("memobj used at most {}", Bytes(peak)));
         }
         line
     }
@@ -313,30 +281,6 @@ fn gc(gc: &GcState) -> Vec<Line> {
         }
     }
     titled_table(&title, table)
-}
-
-/// A table below its title, with an empty line before it.
-pub(super) fn titled_table(title: &str, table: Table) -> Vec<Line> {
-    let mut line = Line::indented(2);
-    line.push(Tone::Strong, title);
-    let mut lines = vec![Line::default(), line];
-    lines.extend(table.into_lines(2).0);
-    lines
-}
-
-/// A size, with a sign if it is only the least that it may be.
-pub(super) fn size(sum: ObjectSum) -> String {
-    let sign = if sum.size_exact { "" } else { "≥" };
-    format!("{sign}{}", Bytes(sum.size_bytes))
-}
-
-/// A share for people.
-pub(super) fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
-}
-
-pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
-    super::super::census_record::ratio(part, whole)
 }
 
 /// A short time: with a decimal where it is milliseconds.

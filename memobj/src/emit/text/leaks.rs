@@ -1,4 +1,4 @@
-//! A verdict for people: the answer first, then why it is believed, where it is held and what to do.
+//! The text of a verdict on leaks: the answer, the evidence, the holder, and advice.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use common::units::{Bytes, counted, thousands};
 
 use super::advice;
 
-/// Where what follows a label begins.
+/// The columns of labels and of the text behind them.
 const LABEL: usize = 2;
 const TEXT: usize = 10;
-/// So many findings are told in full; the largest ones matter.
+/// Leaks that are described in full: the largest ones matter.
 const MAX_FULL: usize = 2;
-/// So many more are told by a line each.
+/// Further leaks that get one line each.
 const MAX_BRIEF: usize = 4;
-/// What must be pinned, in bytes, to be worth a line.
+/// Pinned bytes that are worth a line.
 const MIN_PINNED: u64 = 4 << 20;
 
 /// The lines of a verdict.
@@ -40,9 +40,10 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
                 lines.push(Line::whole(LABEL, Tone::Dim, text));
             }
             for leak in along.iter().take(MAX_BRIEF) {
-                let with = leak.side_effect_of.as_deref().unwrap_or_default();
+                let main = leak.side_effect_of.as_deref().unwrap_or_default();
                 let bytes = Bytes(leak.bytes_per_minute.max(0.0) as u64);
-                let text = format!("with {with} comes {} in {}, {bytes}/min", short(&leak.name), leak.holder);
+                let text =
+                    format!("side effect of {main}: {} in {}, {bytes}/min", short(&leak.name), leak.holder);
                 lines.push(Line::whole(LABEL, Tone::Dim, escape_controls(&text)));
             }
             if let Some(memory) = record.memory.as_ref().filter(|memory| memory.is_leak) {
@@ -79,37 +80,41 @@ fn labeled(label: &str, text: &str) -> Line {
     line
 }
 
-/// What grows and how fast, in a sentence.
+/// What grows, and how fast.
 fn summary_sentence(leak: &Leak) -> String {
     let objects = rate_of(leak.objects_per_minute);
     let name = kind_of(leak);
     let bytes = Bytes(leak.bytes_per_minute.max(0.0) as u64);
-    let leaves = match (leak.freed, leak.survived) {
-        (0, 1..) => ", and nothing ever leaves it",
+    let removed = match (leak.freed, leak.survived) {
+        (0, 1..) => "; nothing is ever removed",
         _ => "",
     };
     match &*leak.cause {
         "garbage" => {
-            format!("{name} piles up in circles, {objects} a minute, {bytes}/min, and the collector is off")
-        }
-        "uncollectable" => format!("gc.garbage grows by {objects} {name} a minute, {bytes}/min"),
-        "unreferred" => {
             format!(
-                "{objects} {name} a minute are lost, {bytes}/min: alive, and nobody is known to refer to them"
+                "{objects} {name} per minute become cyclic garbage ({bytes}/min), and the collector is off"
             )
         }
-        "native" => format!("native code holds {objects} more {name} a minute, {bytes}/min{leaves}"),
+        "uncollectable" => format!("gc.garbage grows by {objects} {name} per minute ({bytes}/min)"),
+        "unreferred" => {
+            format!("{objects} {name} per minute leak with no known referrer ({bytes}/min)")
+        }
+        "native" => format!("native code holds {objects} more {name} per minute ({bytes}/min){removed}"),
         _ if &*leak.growth_mode == "enlarged" => match leak.entries_per_minute {
             Some(entries) => {
-                format!("{} ({name}) grows by {} items a minute, {bytes}/min", leak.holder, rate_of(entries))
+                format!(
+                    "{} ({name}) grows by {} items per minute ({bytes}/min)",
+                    leak.holder,
+                    rate_of(entries)
+                )
             }
             None => format!("{} ({name}) grows by {bytes}/min", leak.holder),
         },
-        _ => format!("{} grows by {objects} {name} a minute, {bytes}/min{leaves}", leak.holder),
+        _ => format!("{} grows by {objects} {name} per minute ({bytes}/min){removed}", leak.holder),
     }
 }
 
-/// The type, and what waits in it.
+/// The type, with the function that is suspended in it.
 fn kind_of(leak: &Leak) -> String {
     match &leak.function {
         Some(function) => format!("{} {function}", short(&leak.name)),
@@ -143,12 +148,12 @@ fn full_lines(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
     lines.push(labeled("grows", &grows(leak)));
     lines.push(labeled("age", &age(leak)));
     if let Some(retained) = leak.retained_bytes.filter(|&retained| retained > 0) {
-        lines.push(labeled("frees", &format!("{} if they went", Bytes(retained))));
+        lines.push(labeled("frees", &format!("{} if these objects were freed", Bytes(retained))));
     }
     if let Some(pinned) = pinned(record, leak) {
-        lines.push(labeled("pins", &format!("{pinned} of free memory, in arenas where little else is left")));
+        lines.push(labeled("pins", &format!("{pinned} of free memory in nearly empty arenas")));
     }
-    lines.push(labeled("do", &advice::of(leak)));
+    lines.push(labeled("do", &advice::for_leak(leak)));
     lines
 }
 
@@ -164,8 +169,10 @@ fn why(record: &LeaksRecord, leak: &Leak) -> String {
     let more = format!("more in each of {} censuses in {span}", record.censuses);
     let seen = match (leak.survived, leak.freed) {
         (0, _) => String::new(),
-        (stayed, 0) => format!("; {} came and stayed, none that was seen twice is gone", thousands(stayed)),
-        (stayed, left) => format!("; {} came and stayed, {} are gone", thousands(stayed), thousands(left)),
+        (stayed, 0) => format!("; {} were added and stayed, none was removed", thousands(stayed)),
+        (stayed, left) => {
+            format!("; {} were added and stayed, {} were removed", thousands(stayed), thousands(left))
+        }
     };
     // Certainty is not to be had by counting.
     format!("{more}{seen}; confidence {:.1} %", (leak.confidence_ratio * 100.0).min(99.9))
@@ -173,12 +180,12 @@ fn why(record: &LeaksRecord, leak: &Leak) -> String {
 
 fn grows(leak: &Leak) -> String {
     let how = match (&*leak.growth_mode, leak.container.as_deref(), leak.entries) {
-        ("appended", Some(of), entries) => format!("appended to a {of}{}", with(entries)),
-        ("prepended", Some(of), entries) => format!("put in front of a {of}{}", with(entries)),
-        ("inserted", Some(of), entries) => format!("put into a {of}{}", with(entries)),
-        ("keys_set", Some(of), entries) => format!("keys are set in a {of}{}", with(entries)),
-        ("added", Some(of), entries) => format!("added to a {of}{}", with(entries)),
-        ("cached", _, entries) => format!("results are cached{}", with(entries)),
+        ("appended", Some(of), entries) => format!("appended to a {of}{}", of_entries(entries)),
+        ("prepended", Some(of), entries) => format!("prepended to a {of}{}", of_entries(entries)),
+        ("inserted", Some(of), entries) => format!("inserted into a {of}{}", of_entries(entries)),
+        ("keys_set", Some(of), entries) => format!("keys are set in a {of}{}", of_entries(entries)),
+        ("added", Some(of), entries) => format!("added to a {of}{}", of_entries(entries)),
+        ("cached", _, entries) => format!("results are cached{}", of_entries(entries)),
         ("enlarged", ..) => "the object itself gets larger".to_owned(),
         (_, Some(of), _) => format!("linked to a {of}"),
         _ => "linked to each other".to_owned(),
@@ -187,25 +194,27 @@ fn grows(leak: &Leak) -> String {
         grown.name != leak.name && grown.objects_per_minute * 2.0 >= leak.objects_per_minute
     };
     let others: Vec<&str> = leak.types.iter().filter(comes).map(|grown| short(&grown.name)).take(4).collect();
-    if others.is_empty() { how } else { format!("{how}; with them {}", others.join(", ")) }
+    if others.is_empty() { how } else { format!("{how}; together with {}", others.join(", ")) }
 }
 
-fn with(entries: Option<u64>) -> String {
+fn of_entries(entries: Option<u64>) -> String {
     entries.map(|entries| format!(" of {}", counted(entries, "entry", "entries"))).unwrap_or_default()
 }
 
 fn age(leak: &Leak) -> String {
     let newest = span(leak.newest_age_seconds);
     match leak.oldest_age_seconds {
-        None => format!("the oldest is from before the first census, the newest younger than {newest}"),
-        Some(oldest) => format!("the oldest came {} ago, the newest is younger than {newest}", span(oldest)),
+        None => format!("the oldest existed before the first census; the newest is younger than {newest}"),
+        Some(oldest) => {
+            format!("the oldest was added {} ago; the newest is younger than {newest}", span(oldest))
+        }
     }
 }
 
 fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
     let bytes = |value: f64| Bytes(value.max(0.0) as u64);
     let text = format!(
-        "memory that is no Python object grows: RSS by {}/min, objects by {}/min",
+        "memory outside Python objects grows: RSS by {}/min, objects by {}/min",
         bytes(memory.bytes_per_minute),
         bytes(memory.objects_bytes_per_minute)
     );
@@ -222,25 +231,25 @@ fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
         .take(3)
         .map(|row| {
             let detail = row.detail.as_deref().map(|detail| format!(" {detail}")).unwrap_or_default();
-            let words = advice::words(&row.kind);
-            format!("{words}{detail} +{} to {}", Bytes(row.growth_bytes), Bytes(row.current_bytes))
+            let what = advice::memory_name(&row.kind);
+            format!("{what}{detail} +{} to {}", Bytes(row.growth_bytes), Bytes(row.current_bytes))
         })
         .collect();
     if !rows.is_empty() {
         lines.push(labeled("where", &rows.join("; ")));
     }
-    lines.push(labeled("do", &advice::of_memory(record, memory)));
+    lines.push(labeled("do", &advice::for_memory(record, memory)));
     lines
 }
 
-/// How it compares with others of its kind.
+/// How the process compares with others of its program.
 fn comparison(record: &LeaksRecord) -> Option<Line> {
     let among = record.peers.as_ref()?;
     let bytes = |value: f64| Bytes(value.max(0.0) as u64);
-    let (tone, words) =
+    let (tone, relation) =
         if among.is_outlier { (Tone::Warning, "stands out among") } else { (Tone::Dim, "is one of") };
     let text = format!(
-        "this process {words} {} of its program: they grow by {}/min in the median, it by {}/min",
+        "this process {relation} {} of its program: the median grows by {}/min, this one by {}/min",
         thousands(among.processes),
         bytes(among.median_bytes_per_minute),
         bytes(among.bytes_per_minute)
@@ -248,7 +257,7 @@ fn comparison(record: &LeaksRecord) -> Option<Line> {
     Some(Line::whole(0, tone, text))
 }
 
-/// What was looked at, in numbers.
+/// The figures that the verdict is based on.
 fn numbers(record: &LeaksRecord) -> Line {
     let name = record.name.as_deref().unwrap_or("?");
     let span = span(record.duration_seconds);
@@ -265,12 +274,9 @@ fn numbers(record: &LeaksRecord) -> Line {
     if let (Some(first), Some(last)) = (record.first_rss_bytes, record.last_rss_bytes) {
         text.push_str(&format!("; RSS {} → {}", Bytes(first), Bytes(last)));
     }
-    text.push_str(&format!("; {}", counted(record.holders_checked, "place", "places")));
+    text.push_str(&format!("; {}", counted(record.holders_checked, "holder", "holders")));
     if let Some(pause) = record.longest_pause_seconds {
-        text.push_str(&format!(
-            "; stood still for {} at most",
-            Span(Duration::from_secs_f64(pause.max(0.0)))
-        ));
+        text.push_str(&format!("; longest pause {}", Span(Duration::from_secs_f64(pause.max(0.0)))));
     }
     Line::whole(0, Tone::Dim, escape_controls(&text))
 }

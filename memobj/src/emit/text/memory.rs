@@ -1,4 +1,4 @@
-//! Who has the resident set, for people.
+//! The text of the account of the resident set.
 
 use common::columns::{Cell, Tone};
 use common::record::{CensusRecord, MemoryAccount, MemoryRow};
@@ -6,25 +6,26 @@ use common::stdio::escape_controls;
 use common::table::{Column, Line, Table};
 use common::units::{Bytes, counted};
 
-use super::census::{ANY_WIDTH, percent, ratio, titled_table};
+use super::tables::{ANY_WIDTH, percent, titled_table};
 use crate::account::growth::{AccountSummary, GrowthCause, compare};
 use crate::account::rows::RowKind;
+use crate::emit::summary::ratio;
 
-/// What is explained below this is worth a glance.
+/// An explained share below this is highlighted.
 const LOW: f64 = 0.95;
-/// What could be given back, or is kept by few, is worth a line from this part of all on.
+/// Memory gets a line from one part in this many of the resident set on.
 const NOTABLE: u64 = 20;
 
-/// What malloc has and nobody uses.
+/// Free memory of malloc.
 const FREE_OF_MALLOC: [RowKind; 3] = [RowKind::NativeCached, RowKind::NativeFree, RowKind::NativeTop];
-/// Changes of rows that are less are not told.
+/// Smaller changes of rows are not shown.
 const MIN_CHANGE: u64 = 64 << 10;
-/// Growth of all that is less needs no advice.
+/// Smaller growth gets no advice.
 const MIN_GROWTH: u64 = 1 << 20;
-/// Rows that are told of a change.
+/// Rows of a change that are shown.
 const MAX_CHANGES: usize = 4;
 
-/// The table of an account and what follows from it; `limit` rows.
+/// The table of an account with at most `limit` rows, and notes on it.
 pub(super) fn memory(account: &MemoryAccount, limit: usize) -> Vec<Line> {
     let mut table = Table::new([
         Column::right("RESIDENT"),
@@ -69,7 +70,7 @@ pub(super) fn memory(account: &MemoryAccount, limit: usize) -> Vec<Line> {
     lines
 }
 
-/// Where the objects of each type lie, if some of them lie in pages that others have, too: of forked workers.
+/// Private and shared memory by type, if a notable part is shared, as in forked workers.
 fn types(account: &MemoryAccount, limit: usize) -> Vec<Line> {
     let shared = account.types.iter().map(|of| of.shared_bytes).fold(0, u64::saturating_add);
     if shared.saturating_mul(NOTABLE) < account.rss_bytes || shared == 0 {
@@ -87,22 +88,18 @@ fn types(account: &MemoryAccount, limit: usize) -> Vec<Line> {
     titled_table("resident memory by type", table)
 }
 
-/// Why there is no account though it was asked for.
+/// The reason why there is no account.
 pub(super) fn missing(record: &CensusRecord) -> Line {
     let why = match record.method.as_deref() {
         Some("core") => "a core file does not say which pages were resident",
-        Some("snapshot") => "this snapshot was saved without what is known of its pages: save it anew",
-        Some("live") => {
-            "it was read as it ran, and what moves meanwhile cannot be added up: it has to be stopped for that"
-        }
-        _ => {
-            "the kernel does not say which pages are resident (/proc/PID/smaps, pagemap): run memobj as root"
-        }
+        Some("snapshot") => "this snapshot has no page information: save it again",
+        Some("live") => "it was read while it ran, and the account needs a stop",
+        _ => "the kernel does not report resident pages (/proc/PID/smaps, pagemap): run memobj as root",
     };
     Line::whole(2, Tone::Warning, format!("! no account of the resident set: {why}"))
 }
 
-/// What grew since the last account, and what to try where it is not objects.
+/// Growth since the last account, with advice if it is not objects.
 pub(super) fn since(before: &AccountSummary, now: &AccountSummary) -> Vec<Line> {
     let change = compare(before, now);
     let sign = |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "+" }, Bytes(bytes.unsigned_abs()));
@@ -126,13 +123,13 @@ pub(super) fn since(before: &AccountSummary, now: &AccountSummary) -> Vec<Line> 
     lines
 }
 
-/// What can be done about it.
+/// Notes with advice.
 fn notes(account: &MemoryAccount) -> Vec<String> {
     let is_notable = |bytes: u64| bytes.saturating_mul(NOTABLE) >= account.rss_bytes && bytes > 0;
     let mut notes = Vec::new();
     if is_notable(account.trimmable_bytes) {
         notes.push(format!(
-            "malloc_trim(0) in the program would give back {}",
+            "malloc_trim(0) in the program would return {} to the system",
             Bytes(account.trimmable_bytes)
         ));
     }
@@ -143,7 +140,7 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
     let stuck = stuck.saturating_sub(account.trimmable_bytes);
     if is_notable(stuck) {
         notes.push(format!(
-            "{} that malloc keeps is in caches, or in pieces of pages that are in use: malloc_trim does not give it back",
+            "malloc keeps {} that malloc_trim cannot return: it is cached, or shares pages with used memory",
             Bytes(stuck)
         ));
     }
@@ -155,7 +152,7 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
             .map(|by| format!("{} ({})", escape_controls(&by.name), Bytes(by.pinned_bytes)))
             .collect();
         notes.push(format!(
-            "{} of Python's allocator, nearly empty, keep {} that nobody uses, for {}",
+            "{} of Python's allocator are nearly empty and keep {} of free memory, because of {}",
             if has_heaps(account) {
                 counted(account.pinned_arenas, "page", "pages")
             } else {
@@ -169,7 +166,7 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
             .map(|by| format!("{} ({})", escape_controls(&by.holder), Bytes(by.pinned_bytes)))
             .collect();
         if !holders.is_empty() {
-            notes.push(format!("those are held by {}", holders.join(", ")));
+            notes.push(format!("the objects in them are held by {}", holders.join(", ")));
         }
     }
     let owned = account
@@ -178,12 +175,12 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
         .filter_map(|large| Some((large.owner.as_deref()?, large.resident_bytes)));
     let owned: Vec<(&str, u64)> = owned.filter(|(_, bytes)| is_notable(*bytes)).take(3).collect();
     for (owner, bytes) in owned {
-        notes.push(format!("one piece of {} is of a {}", Bytes(bytes), escape_controls(owner)));
+        notes.push(format!("one region of {} belongs to a {}", Bytes(bytes), escape_controls(owner)));
     }
     let besides = [
         (account.huge_page_bytes, "of it in huge pages"),
-        (account.swap_bytes, "swapped out besides"),
-        (account.hugetlb_bytes, "in hugetlbfs besides"),
+        (account.swap_bytes, "swapped out in addition"),
+        (account.hugetlb_bytes, "in hugetlbfs in addition"),
     ];
     let besides = besides.iter().filter(|(bytes, _)| *bytes > 0);
     let besides: Vec<String> = besides.map(|(bytes, what)| format!("{} {what}", Bytes(*bytes))).collect();
@@ -204,7 +201,7 @@ fn what(row: &MemoryRow) -> String {
     name(kind, &row.kind, row.detail.as_deref())
 }
 
-/// A row's name for a person; `word` is what stands for a kind that is not known.
+/// The name of a row for people; `word` names an unknown kind.
 fn name(kind: Option<RowKind>, word: &str, detail: Option<&str>) -> String {
     let words = kind.map_or_else(|| escape_controls(word).into_owned(), |kind| kind.describe().to_owned());
     let detail = detail.filter(|detail| !detail.is_empty()).map(escape_controls);
@@ -280,10 +277,10 @@ mod tests {
   10.00 MiB  10.0 %             not explained (anonymous)
    1.00 MiB   1.0 %   1.00 MiB  … 1 more
   90.0 % of it explained
-  malloc_trim(0) in the program would give back 6.00 MiB
-  50 arenas of Python's allocator, nearly empty, keep 49.00 MiB that nobody uses, for bytes (49.00 MiB)
-  those are held by __main__.pins (48.00 MiB)
-  4.00 KiB swapped out besides
+  malloc_trim(0) in the program would return 6.00 MiB to the system
+  50 arenas of Python's allocator are nearly empty and keep 49.00 MiB of free memory, because of bytes (49.00 MiB)
+  the objects in them are held by __main__.pins (48.00 MiB)
+  4.00 KiB swapped out in addition
 ";
         assert_eq!(text, expected);
     }

@@ -69,7 +69,7 @@ fn census_prints_tables() {
            1        7         10          120      9,000              0
 
   coverage  96.4 % of 28.00 MiB in use in pymalloc  objects 10.22 MiB, 10.2 % of 100.00 MiB resident
-  stood still for 12.5 ms  counted in 250.0 ms  memobj itself at most 60.00 MiB
+  paused for 12.5 ms  counted in 250.0 ms  memobj used at most 60.00 MiB
 "
     );
 }
@@ -116,12 +116,12 @@ fn doubtful_numbers_are_warned() {
     unsure.python.others = 1;
     let text = shown(Style { colour: true, width: None }, OPTIONS, &[unsure]);
     for part in [
-        "! the garbage collector was at work in each of 5 tries",
-        "longer than --max-pause",
-        "! of 1 other Python in the process nothing is counted",
-        "! of what was read, 1,234 torn: some objects may be missing",
+        "! the garbage collector was running in each of 5 attempts",
+        "exceeded --max-pause",
+        "! the process has 1 other Python, which memobj did not count",
+        "! 1,234 torn reads: some objects may be missing",
         "\u{1b}[33m3.6 %\u{1b}[0m of 28.00 MiB in use",
-        "read as it ran",
+        "read while it ran",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -161,8 +161,8 @@ fn errors_and_exits_are_lines() {
     assert_eq!(
         text,
         "#4  12:00:04  ! no census pid 7: it change (try\\u{1b}[31m again)\n\n\
-         #5  12:00:05  py\\nthon (pid 7) was ended by signal 9\n\n\
-         #5  12:00:05  py\\nthon (pid 7) became another program\n"
+         #5  12:00:05  py\\nthon (pid 7) was killed by signal 9\n\n\
+         #5  12:00:05  py\\nthon (pid 7) runs another program now\n"
     );
     assert!(Run::start().id().len() == 16);
 }

@@ -12,7 +12,7 @@ use common::time::{Span, Stamp};
 use common::units::{Bytes, Change, thousands};
 
 use super::super::summary::{CensusSummary, ObjectSum, SummaryRow};
-use super::census::titled_table;
+use super::tables::titled_table;
 
 /// What a type has more or less of.
 #[derive(Debug, Clone, PartialEq, Eq)]
