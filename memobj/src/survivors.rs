@@ -1,7 +1,7 @@
-//! Which objects of a census were there in those before, told by identity: an object of CPython never moves.
+//! Finds the objects that survive from census to census, by identity: an object of CPython never moves.
 //!
-//! Only two censuses are held at a time: of the one before, where its objects were, and for each of them its signature and since
-//! which census it has been there without a break: five bytes an object, and a bit for every eight bytes of the target's memory.
+//! Only two censuses are kept. For each object of the census before there are its address (one bit per eight bytes of the
+//! target's memory), its signature, and the census in which it was first seen: five bytes per object.
 
 use crate::graph::{NodeId, TooLarge};
 use crate::object_graph::{ObjectGraph, Ranks};
@@ -15,20 +15,20 @@ use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-/// So many censuses can be told apart.
+/// Censuses that can be distinguished.
 pub const MAX_CENSUSES: usize = 250;
 
-/// What an object is told by, besides its address.
+/// Identifies an object together with its address.
 type Signature = u32;
 
-/// The censuses so far.
+/// Knows the objects of the censuses so far.
 #[derive(Debug, Default)]
 pub struct Survivors {
     before: Option<Before>,
     censuses: u8,
 }
 
-/// What is kept of the census before.
+/// The census before.
 #[derive(Debug)]
 struct Before {
     places: AddressIndex,
@@ -36,7 +36,7 @@ struct Before {
     generations: Generations,
 }
 
-/// The objects of a census, and since when they have been there.
+/// The objects of a census, with the census in which each was first seen.
 #[derive(Debug)]
 pub struct Generations {
     census: u8,
@@ -51,7 +51,7 @@ impl Generations {
         self.census as usize
     }
 
-    /// The first census in which an object was seen; this one for what is no object.
+    /// The census in which an object was first seen; this one for a node that is no object.
     #[must_use]
     #[inline]
     pub fn first_seen(&self, node: NodeId) -> usize {
@@ -60,17 +60,17 @@ impl Generations {
 }
 
 impl Survivors {
-    /// How many censuses were kept.
+    /// The number of censuses so far.
     #[must_use]
     pub fn censuses(&self) -> usize {
         self.censuses.into()
     }
 
-    /// Looks which objects of a heap were there before. What was freed, and had its place taken by an object of the same type, and where
-    /// that can be told of the same length and beginning, is taken for the same: the numbers of those that stayed are upper bounds.
+    /// Finds the objects of a heap that survived. An object that was freed and replaced by one of the same type, length and beginning
+    /// at the same address counts as a survivor, so the numbers of survivors are upper bounds.
     ///
     /// # Errors
-    /// If there were too many objects before; never, since they were counted then.
+    /// There are too many objects.
     pub fn identify<M: Memory>(
         &self,
         python: &PythonHeap<'_, M>,
@@ -106,14 +106,14 @@ impl Survivors {
         Ok(generations)
     }
 
-    /// Keeps a census for the next one: which objects there were, and what was seen of them.
+    /// Keeps a census for the next one.
     pub fn keep(&mut self, places: AddressIndex, set: AddressSet, generations: Generations) {
         self.censuses = generations.census.saturating_add(1);
         self.before = Some(Before { places, set, generations });
     }
 }
 
-/// What does not change of an object as long as it lives: its type, and of those whose contents are fixed their length and some of that.
+/// The constant part of an object: its type, and for immutable contents their length and beginning.
 fn read_signature<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) -> Signature {
     let (memory, layout) = (python.memory, python.layout);
     let word = |offset: u32| memory.read_word(at, offset).unwrap_or(0);
@@ -129,7 +129,7 @@ fn read_signature<M: Memory>(python: &PythonHeap<'_, M>, at: Addr, of: &Type) ->
     (mixed(of.at.0, fixed) >> 32) as Signature
 }
 
-/// Two words in one, such that like pairs are far apart: the multiplier of Knuth's hash, 2⁶⁴ divided by the golden ratio.
+/// Combines two words; the multiplier is that of Knuth's hash, 2⁶⁴ divided by the golden ratio.
 const fn mixed(a: u64, b: u64) -> u64 {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     (a.wrapping_mul(GOLDEN).rotate_left(29) ^ b).wrapping_mul(GOLDEN)

@@ -1,4 +1,4 @@
-//! What the target's clocks say at the moment of a census.
+//! The target's clocks at the moment of a census.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,14 +7,14 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::caches::ClockReadings;
 
-/// The clocks of this machine now, for a process that runs on it.
+/// The clocks of this machine, for a process that runs on it.
 pub(crate) fn read_clocks(id: ProcessId) -> ClockReadings {
     let seconds = |clock| {
         let time = clock_gettime(clock);
         time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
     };
     let (monotonic, boot) = (seconds(ClockId::Monotonic), seconds(ClockId::Boottime));
-    // A process's beginning counts the time that the machine was suspended, the monotonic clock does not.
+    // The start of a process includes time in which the machine was suspended; the monotonic clock does not.
     let began = id.start as f64 / rustix::param::clock_ticks_per_second() as f64 - (boot - monotonic);
     ClockReadings {
         wall: since_1970(SystemTime::now()),
@@ -23,7 +23,7 @@ pub(crate) fn read_clocks(id: ProcessId) -> ClockReadings {
     }
 }
 
-/// The clocks when a process was saved. The monotonic one was that of the machine, which may be another.
+/// The clocks when a process was saved. Its monotonic clock is unknown: it may have run on another machine.
 pub(crate) fn clocks_at(at: SystemTime) -> Option<ClockReadings> {
     let wall = since_1970(at);
     (wall > 0.0).then_some(ClockReadings { wall, monotonic: None, began: None })

@@ -1,4 +1,4 @@
-//! What the garbage collector says of itself.
+//! The garbage collector's own counters.
 
 use memobj_cpython::layout::encoding::GcStats;
 use memobj_cpython::object::BaseType;
@@ -10,12 +10,12 @@ use memobj_process::memory::Unreadable;
 
 use super::{Gc, Generation};
 
-/// The collector of an interpreter. What it tracks is not counted here: `frozen`, `tracked` and `objects` stay unknown.
+/// Reads the collector of an interpreter. Object counts (`frozen`, `tracked`, `objects`) stay unknown.
 #[must_use]
 pub fn read_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Gc {
     let fields = &objects.layout().gc_state;
     let enabled = objects.memory().read_int(interpreter.gc, fields.enabled).ok().map(|enabled| enabled != 0);
-    // Made by the first collection that needs it in some versions; none is none.
+    // Some versions create the list when the first collection needs it.
     let garbage = objects.pointer(interpreter.gc, fields.garbage).and_then(|list| {
         if list.is_null() {
             Some(0)
@@ -46,7 +46,7 @@ fn read_generation(objects: Objects<'_>, gc: Addr, index: u32) -> Generation {
     generation
 }
 
-/// Where a generation's threshold and count are.
+/// The address of a generation's threshold and count.
 fn generation_at(objects: Objects<'_>, gc: Addr, index: u32) -> Option<Addr> {
     let (state, size) = (&objects.layout().gc_state, objects.layout().gc_generation.size);
     let offset = match (state.generations, index) {
@@ -57,7 +57,7 @@ fn generation_at(objects: Objects<'_>, gc: Addr, index: u32) -> Option<Addr> {
     Some(gc.plus(offset.into()))
 }
 
-/// Where a generation's statistics are: since 3.15 in the last record of a ring.
+/// The address of a generation's statistics: since 3.15 in the last record of a ring.
 fn statistics_at(objects: Objects<'_>, gc: Addr, index: u32) -> Result<Option<Addr>, Unreadable> {
     let layout = objects.layout();
     let place = gc.plus(layout.gc_state.generation_stats.into());

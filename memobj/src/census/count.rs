@@ -1,4 +1,4 @@
-//! From a memory to the numbers of a census.
+//! From a memory to its census: heap, analyses, totals.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -40,7 +40,7 @@ use super::{
     Allocator, CaptureInfo, Census, Coverage, Gc, Method, ProcessFacts, Python, Total, Totals, TypeCount,
 };
 
-/// How much memory a thread is started for, in bytes.
+/// Bytes of memory per thread.
 const BYTES_A_THREAD: u64 = 32 << 20;
 
 /// How the counted memory was read.
@@ -191,7 +191,7 @@ fn track_leaks<M: Memory>(
     Ok(())
 }
 
-/// How many threads count a memory: no more than it is worth to start.
+/// The number of threads for a memory.
 fn threads_for(memory: &dyn Memory) -> usize {
     let bytes: u64 =
         memory.written_regions().iter().map(|part| part.end.0.saturating_sub(part.start.0)).sum();
@@ -199,7 +199,7 @@ fn threads_for(memory: &dyn Memory) -> usize {
     available_parallelism().map_or(1, NonZero::get).min(worth)
 }
 
-/// What takes the references between the objects to be known: who holds them, and the caches; as far as that is wanted.
+/// Runs the analyses that need the reference graph, if requested.
 fn analyze_references<M: Memory>(
     heap: &PythonHeap<'_, M>,
     walked: &HeapWalk,
@@ -287,22 +287,22 @@ fn types(walked: &HeapWalk, account: Option<&PoolCoverage>, scope: Scope) -> Vec
         .collect()
 }
 
-/// What PYTHONMALLOC and the like chose (`PyMemAllocatorName`, Include/cpython/pymem.h): the C library's, with debug hooks or without.
+/// Values of `PyMemAllocatorName` (Include/cpython/pymem.h) for the C library's malloc, with and without debug hooks.
 const MALLOC: std::ops::RangeInclusive<i32> = 3..=4;
-/// mimalloc, with debug hooks or without: since 3.13.
+/// The same for mimalloc, since 3.13.
 const MIMALLOC: std::ops::RangeInclusive<i32> = 7..=8;
-/// The choices with debug hooks: the build's default allocator, malloc, pymalloc, mimalloc.
+/// Values with debug hooks: the build's default allocator, malloc, pymalloc, mimalloc.
 const WITH_HOOKS: [i32; 4] = [2, 4, 6, 8];
-/// No choice, or the default: that of debug builds has hooks.
+/// No choice, or the default, which has hooks in debug builds.
 const DEFAULT: std::ops::RangeInclusive<i32> = 0..=1;
-/// What the hooks put before each object (`_PyMem_DebugRawAlloc`, Objects/obmalloc.c): its size, then a letter and guards.
+/// Bytes that debug hooks put before each object (`_PyMem_DebugRawAlloc`, Objects/obmalloc.c): its size, a letter and guards.
 const HOOK_BYTES: u64 = 16;
 
 fn allocator_choice(memory: &dyn Memory, python: &DetectedPython) -> Option<i32> {
     memory.read_int(python.location.at, python.layout.runtime_state.allocator).ok()
 }
 
-/// Which allocator has the objects.
+/// The allocator of objects.
 fn allocator(memory: &dyn Memory, python: &DetectedPython) -> Option<Allocator> {
     let chosen = allocator_choice(memory, python)?;
     Some(match python.layout.encodings.gc_lists {
@@ -313,7 +313,7 @@ fn allocator(memory: &dyn Memory, python: &DetectedPython) -> Option<Allocator> 
     })
 }
 
-/// What Python's own allocator has given out; `None` where it has nothing to do, or is not known.
+/// The pools of Python's own allocator; `None` if it is not used, or unknown.
 fn pools_of<M: Memory>(
     heap: &PythonHeap<'_, M>,
     python: &DetectedPython,
@@ -330,12 +330,12 @@ fn pools_of<M: Memory>(
         (Allocator::Pymalloc, _) => {
             Some(Pools::read(heap.memory, heap.layout, interpreters, python.location.file.arenas, &ranges))
         }
-        // Where others have it, no thread says which pages are its.
+        // Without the free-threaded heaps nothing says which pages belong to a thread.
         (Allocator::Mimalloc | Allocator::Malloc, _) => None,
     }
 }
 
-/// What stands before each object in its block, in bytes.
+/// Bytes before each object in its block.
 fn hook_bytes(memory: &dyn Memory, python: &DetectedPython) -> u64 {
     let chosen = allocator_choice(memory, python).unwrap_or_default();
     let hooks = WITH_HOOKS.contains(&chosen) || python.build.debug && DEFAULT.contains(&chosen);

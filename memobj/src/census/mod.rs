@@ -1,4 +1,4 @@
-//! What was counted, in numbers: no addresses, nothing of the target's contents but names.
+//! The census: counts and sizes. It contains no addresses, and nothing of the target's data but names.
 
 pub(crate) mod clock;
 pub mod collector;
@@ -13,30 +13,30 @@ use crate::caches::Cache;
 use crate::config::Scope;
 use crate::holders::summary::HolderSummary;
 
-/// Every object of a Python process at one moment, counted.
+/// The objects of a Python process at one moment, counted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Census {
-    /// Whose objects they are.
+    /// The process.
     pub process: ProcessFacts,
-    /// The Python in it.
+    /// Its Python.
     pub python: Python,
-    /// How many interpreters it runs.
+    /// The number of its interpreters.
     pub interpreters: u64,
     /// The scope of `types`.
     pub scope: Scope,
-    /// The totals of every scope that was counted.
+    /// The totals of all scopes.
     pub totals: Totals,
-    /// Every type that has objects in this scope, in any order. Two types may have the same name.
+    /// All types with objects in this scope, in any order. Two types may have one name.
     pub types: Vec<TypeCount>,
-    /// Its threads, in the order in which they were begun as far as that is known; `None` where they could not be read.
+    /// Its threads, oldest first as far as that is known; `None` if unreadable.
     pub threads: Option<Vec<Thread>>,
-    /// The garbage collector, that of the main interpreter; counts of objects are of all; `None` where it could not be read.
+    /// The collector of the main interpreter; object counts are of all interpreters. `None` if unreadable.
     pub gc: Option<Gc>,
-    /// How much of the memory is explained.
+    /// How much memory the objects explain.
     pub coverage: Coverage,
-    /// The account of the resident set; `None` where it was not asked for, or cannot be made: of what was read live, of core files.
+    /// The account of the resident set; `None` unless asked for, and for running processes and core files.
     pub memory: Option<ProcessMemory>,
-    /// How it was taken.
+    /// How the memory was read.
     pub capture: CaptureInfo,
     /// Who holds the objects; `None` unless asked for.
     pub held: Option<HolderSummary>,
@@ -44,22 +44,22 @@ pub struct Census {
     pub caches: Option<Vec<Cache>>,
 }
 
-/// Who a process is.
+/// Identifies a process.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProcessFacts {
     /// Its number, in our pid namespace.
     pub pid: u32,
-    /// When it began, in clock ticks since boot; `None` where that is not known, as of a core file.
+    /// Its start, in clock ticks since boot; `None` if unknown, as for a core file.
     pub start_ticks: Option<u64>,
     /// Its name.
     pub name: Option<Arc<str>>,
-    /// Its arguments.
+    /// Its arguments, if they are wanted and known.
     pub cmdline: Option<Vec<String>>,
-    /// The program that runs in it, as the target itself would find it.
+    /// The path of its executable in its own root.
     pub executable: Option<Arc<str>>,
 }
 
-/// Which Python it is.
+/// A build of Python.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Python {
     /// As `platform.python_version()`: `3.13.0`, `3.15.0rc1`.
@@ -70,13 +70,13 @@ pub struct Python {
     pub debug: bool,
     /// Whether it was configured with `--disable-gil`.
     pub free_threaded: bool,
-    /// Whether the interpreter is in a shared library of its own, rather than in the program; `None` where that cannot be told.
+    /// Whether the interpreter is in a shared library rather than in the executable; `None` if unknown.
     pub shared: Option<bool>,
-    /// The word for how its state was found, as in `--locate`.
+    /// The method that located it, as in `--locate`.
     pub located: Arc<str>,
-    /// The name of the table by which its objects were read.
+    /// The name of its layout table.
     pub layout: Arc<str>,
-    /// How many other Pythons run in the process, of which nothing was counted.
+    /// Other Pythons in the process, which were not counted.
     pub others: u64,
 }
 
@@ -160,9 +160,9 @@ pub struct Gc {
 /// A generation of the garbage collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Generation {
-    /// What has happened since its last collection, as `gc.get_count()`.
+    /// Allocations or collections since its last collection, as `gc.get_count()`.
     pub pending: Option<u64>,
-    /// At how much of that it is collected, as `gc.get_threshold()`.
+    /// The value of `pending` that triggers a collection, as `gc.get_threshold()`.
     pub threshold: Option<u64>,
     /// How often it was collected.
     pub collections: Option<u64>,
@@ -174,7 +174,7 @@ pub struct Generation {
     pub objects: Option<u64>,
 }
 
-/// How much of the memory the objects explain.
+/// How much memory the objects explain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Coverage {
     /// Python's own allocator in that process; `None` if that is not known.
@@ -187,7 +187,7 @@ pub struct Coverage {
     pub rss_bytes: Option<u64>,
 }
 
-/// What hands out small blocks of memory.
+/// Python's allocator of small blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allocator {
     /// CPython's own, with arenas and pools.
@@ -199,7 +199,7 @@ pub enum Allocator {
 }
 
 impl Allocator {
-    /// Its word in records.
+    /// Its name in records.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -210,31 +210,31 @@ impl Allocator {
     }
 }
 
-/// How a census was taken.
+/// How the memory of a census was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaptureInfo {
-    /// From what.
+    /// The method.
     pub method: Method,
-    /// How often the process was stopped until it was outside a collection; 1 where it was not stopped.
+    /// Stops until the process was outside a collection; 1 without stops.
     pub attempts: u64,
-    /// Whether the collector was at work in the memory that was counted: then links and counts were in flux.
+    /// Whether a collection was under way: links and counts are then inconsistent.
     pub in_collection: Option<bool>,
-    /// How long the process stood still, all attempts together; `None` where it was not stopped.
+    /// The sum of all pauses; `None` without stops.
     pub pause: Option<Duration>,
-    /// From the request to the numbers.
+    /// The duration of the whole census.
     pub duration: Duration,
-    /// What could not be read, or had changed while it was read.
+    /// Reads that failed or met a change.
     pub torn_reads: u64,
-    /// What was read and could not be what it was read as.
+    /// Values that could not be what they were read as.
     pub rejected_reads: u64,
 }
 
-/// From what a census was taken.
+/// The source of a census.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// A copy that was made while the process stood still.
+    /// A copy made while the process was paused.
     Stopped,
-    /// The process as it ran on.
+    /// The running process.
     Live(LiveReason),
     /// A core file.
     Core,
@@ -242,19 +242,19 @@ pub enum Method {
     Snapshot,
 }
 
-/// Why a process was read as it ran on.
+/// Why a process was read while it ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LiveReason {
-    /// The user wanted it so.
+    /// The user asked for it.
     Asked,
-    /// It would have stood still for longer than the user wants.
+    /// The pause would have exceeded the limit.
     MaxPause,
-    /// There is no room for the copy.
+    /// Memory did not suffice for a copy.
     Memory,
 }
 
 impl Method {
-    /// Its word in records.
+    /// Its name in records.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -267,7 +267,7 @@ impl Method {
 }
 
 impl LiveReason {
-    /// Its word in records.
+    /// Its name in records.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The threads: what the interpreters, the module `threading` and the kernel know of each, joined.
+//! The threads of a process, joined from the interpreters, the module `threading` and the kernel.
 
 use crate::names::threads::{ThreadObject, read_thread_objects};
 use memobj_cpython::object::Objects;
@@ -9,12 +9,12 @@ use memobj_process::addr::Addr;
 
 use super::Thread;
 
-/// What `threading` names the main thread (`_MainThread`, Lib/threading.py), which it knows as soon as it is imported. Another that it did not
-/// start it names when that one asks, by how many have asked before.
+/// The name of the main thread in `threading` (`_MainThread`, Lib/threading.py), which is known as soon as the module is imported.
+/// Other threads that it did not start get a name when they ask for it.
 const MAIN: &str = "MainThread";
 
-/// All threads of a Python: those that run Python code or did, in the order in which they were begun, then those that only the kernel
-/// knows, whose numbers in the target's own pid namespace are `tasks`.
+/// Reads all threads: first those that run Python code or did, oldest first, then those that only the kernel knows. `tasks` are
+/// the thread ids in the target's own pid namespace.
 #[must_use]
 pub fn read_threads(
     objects: Objects<'_>,
@@ -42,8 +42,8 @@ pub fn read_threads(
     threads
 }
 
-/// The kernel's number of the thread whose `pthread_t` is `ident`, where CPython itself does not keep it: the C library does, in the struct
-/// that this is the address of. Where in that is the library's own affair; so the one word counts that is the number of a thread.
+/// The kernel's id of the thread whose `pthread_t` is `ident`, for versions of CPython that do not store it. The C library does, in the
+/// struct at this address. Its offset is private, so the one word counts that is a thread id.
 fn native_id_of(objects: Objects<'_>, ident: u64, tasks: &[u64]) -> Option<u64> {
     let mut bytes = [0; 1024];
     objects.memory().read(Addr(ident), &mut bytes).ok()?;
@@ -73,7 +73,7 @@ fn read_interpreter_threads(
             name: thread.name.or_else(|| is_main.then(|| MAIN.into())),
             ident: (state.ident != 0).then_some(state.ident),
             native_id: state.native_id.or(thread.native_id),
-            // Python waits for none that it did not start itself.
+            // Python does not wait for threads that it did not start.
             daemon: thread.daemon.or((!known && !is_main).then_some(true)),
             alive: Some(true),
             main: Some(is_main),
@@ -82,7 +82,7 @@ fn read_interpreter_threads(
             line: place.and_then(|place| place.line),
         });
     }
-    // What `threading` lists and no interpreter runs: ended, but not yet taken off the list.
+    // Threads that `threading` lists and no interpreter runs have ended.
     let mut ended: Vec<(u64, ThreadObject)> = named.into_iter().collect();
     ended.sort_unstable_by_key(|(ident, _)| *ident);
     threads.extend(ended.into_iter().map(|(ident, thread)| Thread {

@@ -1,13 +1,13 @@
-//! Caches as rows of a record.
+//! Caches in a record.
 
 use common::record::{CacheTotal, Omitted};
 
 use crate::caches::{Cache, Clock};
 
-/// So many are listed.
+/// Caches that are listed.
 const MOST: usize = 1000;
 
-/// The rows of these caches, and what was left out of them.
+/// The rows of these caches, and the sum of the omitted ones.
 pub(super) fn caches(all: &[Cache]) -> (Option<Vec<CacheTotal>>, Option<Omitted>) {
     let (listed, others) = all.split_at_checked(MOST).unwrap_or((all, &[]));
     let none = Omitted { rows: 0, count: 0, size_bytes: 0 };

@@ -1,4 +1,4 @@
-//! A census as a record: which rows it lists, and the sums of the rest.
+//! The record of a census: the rows that it lists, and the sum of the others.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
 use crate::holders::summary::{HolderRow, HolderSummary, UnreachableObjects};
 use crate::holders::why::Why;
 
-/// A type or a module is listed if it has one part in so many of all objects or bytes.
+/// A type or module is listed from one part in this many of all objects or bytes on.
 const TYPE_PARTS: u64 = 10_000;
-/// The same of who holds objects, of whom even a small program has thousands.
+/// The same for holders: even a small program has thousands.
 const HOLDER_PARTS: u64 = 2_000;
 
-/// So many ways to the objects of a type are told: the rarer ones are each their own.
+/// Paths to the objects of a type that are listed: rarer ones are unique.
 const MAX_WAYS: usize = 100;
 
-/// So many names are remembered; beyond that, those that have no objects any more are forgotten.
+/// Names that are remembered; beyond that, names without objects are forgotten.
 const MAX_NAMES: usize = 10_000;
 
-/// What a process's records have listed so far, and so go on listing.
+/// Makes the records of a process: a row that was listed once stays listed.
 #[derive(Debug, Default)]
 pub struct CensusRecorder {
     types: ListedRows,
@@ -42,7 +42,7 @@ struct ListedRows {
 }
 
 impl ListedRows {
-    /// Chooses the rows to list: what is large enough, and what was listed before, though it may be nothing now. The rest is
+    /// Selects the rows that are large enough or were listed before, even if they have no objects now. The others are
     /// summed up.
     fn select(
         &mut self,
@@ -77,7 +77,7 @@ impl ListedRows {
         (listed, (omitted.rows > 0).then_some(omitted))
     }
 
-    /// The same of rows that say who holds objects; nothing if that was not asked.
+    /// The same for holders; nothing unless asked for.
     fn select_holders(
         &mut self,
         rows: Option<&[HolderRow]>,
@@ -95,7 +95,7 @@ impl ListedRows {
 }
 
 impl CensusRecorder {
-    /// The record of a census. Of the process's path and arguments nothing is in it without `cmdline`.
+    /// Makes the record of a census. Without `cmdline` it has no arguments and no path of the executable.
     pub fn record(
         &mut self,
         header: Header,
@@ -182,7 +182,7 @@ impl CensusRecorder {
     }
 }
 
-/// What each holder retains, by its name.
+/// Retained sizes of holders by name.
 struct RetainedSizes<'a> {
     holders: HashMap<&'a str, u64>,
 }
@@ -212,7 +212,7 @@ fn unreachable_total(row: &UnreachableObjects) -> UnreachableTotal {
     }
 }
 
-/// The first ways to the objects of a type.
+/// The most frequent paths to the objects of a type.
 fn path_totals(why: &Why) -> impl Iterator<Item = PathTotal> {
     why.paths.iter().take(MAX_WAYS).map(|way| PathTotal {
         name: why.of.as_str().into(),

@@ -1,4 +1,4 @@
-//! The account of the resident set as a part of a record.
+//! The account of the resident set in a record.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -12,16 +12,16 @@ use crate::account::rows::{Row, RowKind};
 use crate::account::span::{PageBytes, RowId};
 use crate::holders::pinning::HeldPinning;
 
-/// A file has a row of its own if it has one part in so many of the resident set.
+/// A file gets a row from one part in this many of the resident set on.
 const FILE_PARTS: u64 = 1000;
-/// The same of types.
+/// The same for types.
 const TYPE_PARTS: u64 = 10_000;
-/// Types that are named of those that keep arenas.
+/// Types and holders that are listed as keeping arenas.
 const MAX_PINNING: usize = 10;
-/// Large pieces that are listed.
+/// Large regions that are listed.
 const MAX_LARGE: usize = 20;
 
-/// The account as a record has it; `pinning` are those who hold what keeps arenas, if that is known.
+/// Makes the record of an account. `pinning` are the holders of objects in nearly empty arenas, if known.
 #[must_use]
 pub fn memory(of: &ProcessMemory, pinning: Option<&[HeldPinning]>) -> MemoryAccount {
     let account = &of.account;
@@ -71,7 +71,7 @@ pub fn memory(of: &ProcessMemory, pinning: Option<&[HeldPinning]>) -> MemoryAcco
     }
 }
 
-/// What of an account in a record is compared with another one.
+/// The figures of an account that are compared with another.
 #[must_use]
 pub fn figures(account: &MemoryAccount) -> AccountSummary {
     let kind = |word: &str| RowKind::ALL.iter().copied().find(|kind| kind.as_str() == word);
@@ -88,7 +88,7 @@ pub fn figures(account: &MemoryAccount) -> AccountSummary {
     }
 }
 
-/// The rows, small files together at their end.
+/// The rows; small files are one row.
 fn rows(rows: &[Row], rss_bytes: u64) -> Vec<MemoryRow> {
     let is_small = |row: &&Row| {
         row.kind == RowKind::File && row.bytes.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
@@ -114,7 +114,7 @@ fn rows(rows: &[Row], rss_bytes: u64) -> Vec<MemoryRow> {
         .collect()
 }
 
-/// The types by name, those that are large enough, and the sum of the others.
+/// Types that are large enough, and the sum of the others.
 fn types(of: &ProcessMemory) -> (Vec<TypeMemory>, Option<Omitted>) {
     let mut sums: HashMap<&Arc<str>, PageBytes> = HashMap::new();
     for (name, tally) in of.types.iter().zip(&of.account.types) {

@@ -1,4 +1,4 @@
-//! A census added up by names: types of one name are one row, and rows are in order.
+//! A census summed up by type and module name.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -12,22 +12,22 @@ const BUILTINS: &str = "builtins";
 /// Objects that have a name in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SummaryRow {
-    /// Of a type, as Python writes it: builtins bare, all others with their module; or of a module.
+    /// The name of a module, or of a type: builtins bare, others with their module.
     pub name: Arc<str>,
-    /// What was counted.
+    /// The sum.
     pub sum: ObjectSum,
 }
 
-/// What was counted of some objects.
+/// The sum of some objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectSum {
-    /// How many.
+    /// Their number.
     pub count: u64,
     /// Their sizes, as `sys.getsizeof` gives them.
     pub size_bytes: u64,
-    /// What they own beside that.
+    /// Storage that they own beyond that.
     pub overhead_bytes: u64,
-    /// Whether all of `size_bytes` is known.
+    /// Whether `size_bytes` is exact; otherwise a lower bound.
     pub size_exact: bool,
 }
 
@@ -35,7 +35,7 @@ impl ObjectSum {
     /// Nothing.
     pub const NONE: Self = Self { count: 0, size_bytes: 0, overhead_bytes: 0, size_exact: true };
 
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -58,19 +58,19 @@ impl From<&TypeCount> for ObjectSum {
     }
 }
 
-/// What a census counted, by name.
+/// A census summed up by name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CensusSummary {
     /// By type, the largest first, then by name.
     pub types: Vec<SummaryRow>,
-    /// By the module of the type, in the same order.
+    /// By module of the type, in the same order.
     pub modules: Vec<SummaryRow>,
     /// Everything.
     pub total: ObjectSum,
 }
 
 impl CensusSummary {
-    /// The sums of a census.
+    /// Sums up a census.
     #[must_use]
     pub fn new(census: &Census) -> Self {
         let mut types: HashMap<Arc<str>, ObjectSum> = HashMap::with_capacity(census.types.len());
@@ -91,7 +91,7 @@ pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// The name of a type as records have it.
+/// The name of a type in records.
 fn type_name(kind: &TypeCount) -> Arc<str> {
     if &*kind.module == BUILTINS {
         Arc::clone(&kind.qualname)

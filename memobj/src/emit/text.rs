@@ -118,10 +118,10 @@ impl<W: Write> TextWriter<W> {
         self.write(&lines)
     }
 
-    /// Shows any other record that has something for people.
+    /// Writes any other record that is of interest to people.
     ///
     /// # Errors
-    /// What the output says.
+    /// The output refuses.
     pub fn record(&mut self, record: &Record) -> io::Result<()> {
         match record {
             Record::Error(error) => self.write(&[error_line(error)]),
@@ -131,7 +131,7 @@ impl<W: Write> TextWriter<W> {
         }
     }
 
-    /// Lines set apart from those before them, in one write.
+    /// Writes lines as a block of their own, in one call.
     fn write(&mut self, lines: &[Line]) -> io::Result<()> {
         let mut text = String::new();
         if self.begun {

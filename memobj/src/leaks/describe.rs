@@ -1,4 +1,4 @@
-//! All that can be told of what grows in a place.
+//! Describes the growth of a place as a leak record.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use super::growth_roots::{RootGroup, Specificity, specificity};
 use super::history::{HistoryRow, NEW_MODULES, NameId};
 use super::trend::chance_of_balance;
 
-/// So many of the objects of a finding are looked at for their ways.
+/// Objects of a leak whose paths to root are sampled.
 const SAMPLE: usize = 100;
-/// So many types are listed of a finding.
+/// Types that a leak lists.
 const MAX_TYPES: usize = 8;
-/// How far above what is added a cache or queue with a limit is looked for.
+/// Steps up the path in which a cache or queue with a limit is searched.
 const NEAR: usize = 3;
 
 impl LeakFinder<'_, '_> {
-    /// The type of what is added to a place: its heads' that says most of those that are many.
+    /// The most specific type among the frequent growth roots of a place.
     fn added<'g>(
         &self,
         groups: Option<&'g HashMap<TypeIndex, RootGroup>>,
@@ -47,7 +47,7 @@ impl LeakFinder<'_, '_> {
         self.holders.graph().type_at(of).map_or(Specificity::Builtin, |of| specificity(self.holders, of))
     }
 
-    /// What a wrapper of Python's wraps: the one class that comes as often as it, and says more.
+    /// The class that objects of a wrapper type wrap: the only user class that is added equally often.
     fn wrapped(&self, of: TypeIndex, group: &RootGroup) -> Option<TypeIndex> {
         let links = self.holders.graph();
         let wraps = links.type_at(of).is_some_and(is_wrapping);
@@ -59,7 +59,7 @@ impl LeakFinder<'_, '_> {
         if inside.next().is_some() { None } else { only }
     }
 
-    /// All that can be told of what grows in a place.
+    /// Describes the growth of a place.
     pub fn describe<M: Memory>(
         &self,
         names: &mut NameReader<'_, '_, M>,
@@ -138,7 +138,7 @@ impl LeakFinder<'_, '_> {
         }
     }
 
-    /// The row of what is added; without heads, that of the type which says most or has most bytes.
+    /// The row of the added type; without growth roots, of the most specific or largest type.
     fn main<'r, 'a>(
         &self,
         rows: &'r [GrowingRow<'a>],
@@ -158,7 +158,7 @@ impl LeakFinder<'_, '_> {
         })
     }
 
-    /// The name of the place that most of these are held by, which may be a part of what is counted as one.
+    /// The name of the place that holds most of these objects: `place`, or a part of it.
     fn holder(&self, place: NameId, nodes: impl Iterator<Item = NodeId>) -> Arc<str> {
         let name = self.history.place(place);
         if &*name == NEW_MODULES {
@@ -176,7 +176,7 @@ impl LeakFinder<'_, '_> {
         most.filter(|&(_, count)| count * 5 >= all * 4).map_or(name, |(text, _)| text.into())
     }
 
-    /// Whether a place is of a module that came with Python, or of the interpreter.
+    /// Whether a place belongs to the standard library or the interpreter.
     fn is_standard(&self, place: NameId, node: Option<NodeId>) -> bool {
         let of_node = node.and_then(|node| self.holders.place(self.holders.holder(node)?));
         let module = of_node.and_then(|place| place.module.as_deref());
@@ -186,7 +186,7 @@ impl LeakFinder<'_, '_> {
             || &*name != "gc.garbage" && module.is_some_and(|module| self.holders.is_standard(module))
     }
 
-    /// How long ago the oldest was seen first, if that was not in the first census, and the newest was not there yet.
+    /// The age of the oldest object, unless it is from the first census, and an upper bound for the newest.
     fn ages(&self, row: Option<&HistoryRow>) -> (Option<f64>, f64) {
         let last = self.moments.last().copied().unwrap_or(0.0);
         let ago = |census: usize| self.moments.get(census).map_or(0.0, |at| last - at);
@@ -197,13 +197,13 @@ impl LeakFinder<'_, '_> {
         (with().next().filter(|&first_seen| first_seen > 0).map(ago), ago(newest.saturating_sub(1)))
     }
 
-    /// A type of that name.
+    /// The type of this name.
     fn index_of(&self, of: NameId) -> Option<TypeIndex> {
         let types = self.holders.graph().types();
         (0..).take(types.len()).map(TypeIndex).find(|&index| self.ids.type_of(index) == Some(of))
     }
 
-    /// The objects of a type in a place: those that came after the first census, if there are any.
+    /// The objects of a type in a place: those added after the first census, if there are any.
     fn nodes(&self, place: NameId, index: TypeIndex) -> Vec<NodeId> {
         let links = self.holders.graph();
         let word = self.ids.type_of(index);
@@ -216,7 +216,7 @@ impl LeakFinder<'_, '_> {
         if new.is_empty() { all().collect() } else { new }
     }
 
-    /// All that a place holds.
+    /// All objects of a place.
     fn held(&self, place: NameId) -> ObjectTotals {
         let rows = self.history.rows().filter(|((at, _), _)| *at == place);
         rows.fold(ObjectTotals::default(), |total, (_, row)| ObjectTotals {
@@ -225,7 +225,7 @@ impl LeakFinder<'_, '_> {
         })
     }
 
-    /// The function that most of these are.
+    /// The function that most of these objects are.
     fn function<M: Memory>(
         &self,
         names: &mut NameReader<'_, '_, M>,
@@ -237,7 +237,7 @@ impl LeakFinder<'_, '_> {
         most_common(nodes.filter_map(|node| Some(names.function(links.address(node)?)?.into())))
     }
 
-    /// The function that waits in most of these, and where.
+    /// The function that is suspended in most of these objects, and its line.
     fn suspended<M: Memory>(
         &self,
         names: &mut NameReader<'_, '_, M>,
@@ -251,7 +251,7 @@ impl LeakFinder<'_, '_> {
         }))
     }
 
-    /// What the heads of a group were added to, if `count` of them, the most, were to `node`.
+    /// The type of the container that growth roots were added to, and its entries if it is a single one.
     fn container<M: Memory>(
         &self,
         names: &mut NameReader<'_, '_, M>,
@@ -264,8 +264,8 @@ impl LeakFinder<'_, '_> {
         (of, graph.address(node).filter(|_| is_one).and_then(|at| names.entries(at)))
     }
 
-    /// What most heads of a type were added to, and how many. What is in the dict of an object of their own type, where objects have
-    /// such, was linked to that.
+    /// The object that most growth roots of a type were added to, and how many. Where instances have dicts, a root in the dict of an
+    /// instance of its own type was linked to that instance.
     fn most_added_to<M: Memory>(
         &self,
         names: &mut NameReader<'_, '_, M>,
@@ -282,7 +282,7 @@ impl LeakFinder<'_, '_> {
         Some((linked.unwrap_or(node), count))
     }
 
-    /// How heads of a type were added to what most of them were.
+    /// How growth roots were added to the object that has most of them.
     fn growth_mode(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
         let links = self.holders.graph();
         match links.type_of(node).and_then(|of| of.kind).map_or(Growth::Fixed, Builtin::growth) {
@@ -295,13 +295,13 @@ impl LeakFinder<'_, '_> {
         }
     }
 
-    /// Whether a dict is what `functools.lru_cache` keeps results in.
+    /// Whether a dict contains the results of `functools.lru_cache`.
     fn is_of_cache(&self, node: NodeId) -> bool {
         let before = self.holders.paths().parent(node);
         before.and_then(|before| self.holders.graph().type_of(before)?.kind) == Some(Builtin::LruCache)
     }
 
-    /// Where in a sequence the new objects of a type are.
+    /// The position of new objects in a sequence.
     fn sequence_mode(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
         let links = self.holders.graph();
         let items = links.references().targets(node).iter().filter(|&&item| links.type_index(item) == of);
@@ -314,7 +314,7 @@ impl LeakFinder<'_, '_> {
         }
     }
 
-    /// The most entries that the cache or queue may have that heads were added to.
+    /// The size limit of the cache or queue that growth roots were added to.
     fn limit<M: Memory>(&self, names: &mut NameReader<'_, '_, M>, group: &RootGroup) -> Option<u64> {
         let (node, _) = group.most()?;
         let links = self.holders.graph();
@@ -334,7 +334,7 @@ impl LeakFinder<'_, '_> {
     }
 }
 
-/// Whether objects of a type are there for what they hold.
+/// Whether objects of a type only wrap others.
 fn is_wrapping(of: &Type) -> bool {
     match of.kind {
         Some(Builtin::Tuple | Builtin::List | Builtin::Dict | Builtin::WeakReference) => true,
@@ -350,7 +350,7 @@ fn is_wrapping(of: &Type) -> bool {
     }
 }
 
-/// What comes most often.
+/// The most frequent value.
 fn most_common<T: Ord>(all: impl Iterator<Item = T>) -> Option<T> {
     let mut counts: BTreeMap<T, usize> = BTreeMap::new();
     for one in all {
@@ -359,7 +359,7 @@ fn most_common<T: Ord>(all: impl Iterator<Item = T>) -> Option<T> {
     counts.into_iter().max_by_key(|&(_, count)| count).map(|(one, _)| one)
 }
 
-/// How sure the growth of a row is: not by chance, and not by as much coming as going.
+/// The confidence that a row grows: neither by chance, nor with as many objects freed as added.
 fn confidence(growing: &GrowingRow<'_>) -> f64 {
     let (trend, doubt) = match growing.entries {
         _ if growing.objects.net > 0.0 => {

@@ -1,4 +1,4 @@
-//! Which rows of the history are leaks, and which of these are one.
+//! Finds the rows of the history that leak, and merges those with one cause.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,32 +21,32 @@ use super::history::{History, HistoryRow, NameId, PlaceIds, RowKey};
 use super::threads::{THREADING, most_run_function};
 use super::trend::{Trend, Trends, chance_of_balance};
 
-/// How likely a rise may be by chance, where there are censuses enough to tell: of four in a row all rise by chance once in 24 times.
+/// The largest p-value of a rise. With fewer than five censuses no order is rare enough: four rise by chance once in 24 times.
 const MAX_CHANCE: f64 = 0.05;
-/// The chance that as many come as go, at most.
+/// The largest probability that as many objects are freed as added.
 const MAX_BALANCE: f64 = 0.3;
-/// How many objects there must be more at the end.
+/// The smallest growth in objects.
 const MIN_OBJECTS: f64 = 3.0;
-/// How many bytes there must be more, if there are not more objects.
+/// The smallest growth in bytes, if the number of objects is constant.
 const MIN_BYTES: f64 = 4096.0;
-/// How many items there must be more in a container, if there are not more objects.
+/// The smallest growth in container items, if the number of objects is constant.
 const MIN_ENTRIES: f64 = 32.0;
-/// How much of such a growth must be a straight line.
+/// The smallest share of that growth that a straight line explains.
 const MIN_STRAIGHT: f64 = 0.8;
-/// What part of what came must stay.
+/// The smallest share of added objects that survive.
 const MIN_STAYING: f64 = 0.3;
-/// For so many findings all is told.
+/// Places that are described.
 const MAX_FINDINGS: usize = 20;
-/// How far the rates of what comes together may be apart, as a share.
+/// The tolerance between rates of objects that are added together.
 const RATE_TOLERANCE: f64 = 0.15;
-/// So many objects of the library may come with one.
+/// Objects of the library that may be added with one of the program.
 const MAX_MULTIPLE: u32 = 4;
 /// Seconds per minute: records have growth per minute.
 pub(super) const MINUTE: f64 = 60.0;
 /// Bytes of an item in a container.
 const ITEM_BYTES: f64 = 8.0;
 
-/// All that is looked at.
+/// Everything that the search reads.
 pub(super) struct LeakFinder<'a, 'w> {
     pub history: &'a History,
     pub moments: &'a [f64],
@@ -54,17 +54,17 @@ pub(super) struct LeakFinder<'a, 'w> {
     pub generations: &'a Generations,
     pub ids: &'a PlaceIds,
     pub collector_on: Option<bool>,
-    /// How many threads there were in each census.
+    /// Threads in each census.
     pub threads: &'a [u64],
 }
 
-/// A row of the history that grows.
+/// A growing row of the history.
 pub(super) struct GrowingRow<'a> {
     pub of: NameId,
     pub row: &'a HistoryRow,
     pub objects: Trend,
     pub bytes: Trend,
-    /// If it grows by items, and not by objects: these.
+    /// The trend of container items, if they grow and the number of objects is constant.
     pub entries: Option<Trend>,
 }
 
@@ -96,13 +96,13 @@ pub(super) struct Candidate {
     pub leak: Leak,
     pub cause: LeakCause,
     pub mode: GrowthMode,
-    /// The place that it is of.
+    /// The place that holds it.
     pub place: NameId,
-    /// The rows of what was added.
+    /// The rows of added objects.
     pub keys: Vec<RowKey>,
-    /// Whether the place is of Python's library, or of a function that runs.
+    /// Whether the place belongs to the standard library or the interpreter.
     pub is_standard: bool,
-    /// Whether it is weak references that grow, or what they are kept in.
+    /// Whether weak references grow.
     pub is_weak: bool,
 }
 
@@ -116,7 +116,7 @@ impl Candidate {
 }
 
 impl LeakFinder<'_, '_> {
-    /// Finds what grows, the most bytes first; what comes with other leaks last.
+    /// Finds leaks, most bytes first; side effects of other leaks come last.
     pub fn find<M: Memory>(&self, names: &mut NameReader<'_, '_, M>) -> Result<Vec<Leak>, Error> {
         let trends = Trends::new(self.moments);
         let mut places: BTreeMap<NameId, Vec<GrowingRow<'_>>> = BTreeMap::new();
@@ -156,7 +156,7 @@ impl LeakFinder<'_, '_> {
         Ok(found.into_iter().map(|candidate| candidate.leak).collect())
     }
 
-    /// Why what a place holds is not freed; `None` if nobody needs to know, as of garbage that the collector will free.
+    /// Why objects of a place are not freed; `None` for garbage that the collector will free.
     pub(super) fn cause(&self, place: NameId) -> Option<LeakCause> {
         let name = self.history.place(place);
         let is = |liveness: Liveness| *name == *format!("({})", liveness.as_str());
@@ -174,14 +174,14 @@ impl LeakFinder<'_, '_> {
         })
     }
 
-    /// Whether two places are branches of one tree, or parts of one chain: objects that are linked to others of their type.
+    /// Whether two places are branches of one tree or parts of one chain of objects of one type.
     fn are_one_chain(&self, a: &Candidate, b: &Candidate) -> bool {
         let above =
             |candidate: &Candidate| self.history.above(candidate.place).filter(|_| candidate.is_chain());
         a.leak.name == b.leak.name && above(a).is_some() && above(a) == above(b)
     }
 
-    /// A chain is named by where it begins.
+    /// Names a chain by its beginning.
     fn name_chain(&self, candidate: &mut Candidate) {
         let above = self.history.above(candidate.place).filter(|_| candidate.is_chain());
         // What is above a module's attribute is the module, which is no part of the chain.
@@ -190,7 +190,7 @@ impl LeakFinder<'_, '_> {
         }
     }
 
-    /// If threads pile up, all that each of them brings along is one leak.
+    /// Merges everything that threads bring along into one leak, if threads pile up.
     fn merge_threads<M: Memory>(
         &self,
         trends: &Trends,
@@ -230,7 +230,7 @@ impl LeakFinder<'_, '_> {
         found.push(candidate);
     }
 
-    /// What would be freed without what was added, for each finding.
+    /// Adds the retained sizes of the added objects.
     fn add_retained(&self, found: &mut [Candidate]) -> Result<(), Error> {
         let retained = RetainedSizes::new(self.holders.graph())?;
         let groups: HashMap<RowKey, usize> = (0..)
@@ -248,12 +248,12 @@ impl LeakFinder<'_, '_> {
     }
 }
 
-/// Whether a trend is a rise that goes on.
+/// Whether a trend is a significant rise that continues until the end.
 fn rises(trends: &Trends, trend: &Trend) -> bool {
     trend.goes_on && (trends.are_few() || trend.chance <= MAX_CHANCE)
 }
 
-/// Whether a row grows and what comes stays.
+/// The growth of a row whose added objects survive.
 fn grows<'a>(trends: &Trends, of: NameId, row: &'a HistoryRow) -> Option<GrowingRow<'a>> {
     let (objects, bytes) = (trends.of(&row.objects)?, trends.of(&row.bytes)?);
     if objects.net >= MIN_OBJECTS {
@@ -281,9 +281,9 @@ fn grows<'a>(trends: &Trends, of: NameId, row: &'a HistoryRow) -> Option<Growing
     })
 }
 
-/// Whether what came to a row stays, in the main.
+/// Whether most objects that were added to a row survive.
 fn stays(row: &HistoryRow) -> bool {
-    // What came in the last census cannot have stayed yet.
+    // Objects of the last census are too new to count as survivors.
     let before = row.objects.len().saturating_sub(2);
     let first = row.objects.first().copied().unwrap_or(0);
     let net = row.objects.get(before).copied().unwrap_or(0).saturating_sub(first);
@@ -293,13 +293,13 @@ fn stays(row: &HistoryRow) -> bool {
         && chance_of_balance(survived, freed) <= MAX_BALANCE
 }
 
-/// Whether a rate is another, or a small multiple of it.
+/// Whether a rate is about a small multiple of another.
 fn is_multiple(rate: f64, of: f64) -> bool {
     (1..=MAX_MULTIPLE)
         .any(|times| (rate - of * f64::from(times)).abs() <= of * f64::from(times) * RATE_TOLERANCE)
 }
 
-/// Makes one finding of two branches.
+/// Merges two branches of one leak.
 fn merge(into: &mut Candidate, other: Candidate) {
     let (a, b) = (&mut into.leak, other.leak);
     a.objects_per_minute += b.objects_per_minute;

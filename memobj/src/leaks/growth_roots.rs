@@ -1,7 +1,7 @@
-//! What was added, and to what: the first new object on the shortest way to each object that is new.
+//! Growth roots: the first new object on the shortest path to each new object.
 //!
-//! Each new object has one *head*, so that bytes add up: a session is the head of its attributes, which came with it. What leads to a head
-//! was there before: the container that grows.
+//! Each new object has one growth root, so bytes add up: a session is the growth root of its attributes, which were created with it.
+//! The object before a growth root is old: it is the container that grows.
 
 use std::collections::HashMap;
 
@@ -13,37 +13,37 @@ use memobj_cpython::heap::types::Type;
 
 use super::history::{NameId, PlaceIds};
 
-/// Not known yet.
+/// The growth root is not known yet.
 const NONE: u32 = u32::MAX;
-/// So many containers of one group are told apart.
+/// Containers that a group distinguishes.
 const MAX_CONTAINERS: usize = 1024;
 
-/// The heads of one type in a place.
+/// The growth roots of one type in a place.
 #[derive(Debug, Default)]
 pub struct RootGroup {
-    /// How many there are.
+    /// Their number.
     pub roots: u64,
-    /// The bytes of all that came with them, and theirs.
+    /// Their bytes, with all objects below them.
     pub bytes: u64,
-    /// What they were added to, and how many to each. If they are too many not all are here.
+    /// The containers that they were added to, with counts; not all if there are too many.
     pub containers: HashMap<NodeId, u64>,
-    /// How many objects of each type came with them, themselves among them.
+    /// New objects by type, the growth roots among them.
     pub types: HashMap<TypeIndex, u64>,
 }
 
 impl RootGroup {
-    /// The container that most heads were added to, and how many.
+    /// The container with most growth roots, and their number.
     pub fn most(&self) -> Option<(NodeId, u64)> {
         let counts = self.containers.iter().map(|(&node, &count)| (node, count));
         counts.max_by_key(|&(node, count)| (count, node))
     }
 }
 
-/// The groups of each place, by the type of their heads.
+/// The groups of each place, by type.
 pub type RootGroups = HashMap<NameId, HashMap<TypeIndex, RootGroup>>;
 
-/// Puts what came after the first census into groups, in the places for which `wanted` is true. What was seen in the last census alone
-/// does not count, since it may go again.
+/// Groups the objects that were added after the first census, in the `wanted` places. Objects that only the last census has do not
+/// count: they may be freed again.
 #[must_use]
 pub fn find(
     holders: &Holders<'_>,
@@ -91,7 +91,7 @@ struct RootFinder<'a> {
 }
 
 impl RootFinder<'_> {
-    /// The head of an object that is new.
+    /// The growth root of a new object.
     fn of(&mut self, node: NodeId) -> NodeId {
         let mut at = node;
         let root = loop {
@@ -120,18 +120,18 @@ impl RootFinder<'_> {
     }
 }
 
-/// What a type says to who reads it.
+/// How specific a type name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Specificity {
-    /// It is of Python itself, as a dict: it may be anything.
+    /// A builtin type, such as dict.
     Builtin,
-    /// It came with Python.
+    /// A type of the standard library or of C code.
     Stdlib,
-    /// Somebody of the program named it.
+    /// A class of the program.
     User,
 }
 
-/// How much a type says.
+/// How specific a type name is.
 #[must_use]
 pub fn specificity(holders: &Holders<'_>, of: &Type) -> Specificity {
     if of.module == "builtins" || of.is_metatype() || of.name() == "functools._lru_list_elem" {

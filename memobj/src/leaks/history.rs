@@ -1,7 +1,7 @@
-//! What each place of the program held of each type, in every census of a run.
+//! The objects of each place and type, in every census of a run.
 //!
-//! A place is told by its name, so that it stays the same when the container there is made anew. A place that came after the first
-//! census belongs to what it is a part of: a name that is new each time would be a place that never grows.
+//! A place is identified by its name, so it stays the same if its container is replaced. A place that is new after the first census is
+//! counted with the place above it: otherwise ever new names would be places that never grow.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use crate::holders::Holders;
 use crate::object_graph::TypeIndex;
 use crate::survivors::Generations;
 
-/// Where modules are that came after the first census.
+/// The place of modules that were imported after the first census.
 pub const NEW_MODULES: &str = "sys.modules";
 
 /// The number of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameId(pub u32);
 
-/// NameTable and their numbers.
+/// Names and their numbers.
 #[derive(Debug, Default)]
 struct NameTable {
     list: Vec<Arc<str>>,
@@ -44,18 +44,18 @@ impl NameTable {
 /// A place and a type.
 pub type RowKey = (NameId, NameId);
 
-/// What a place held of a type.
+/// The objects of a type in a place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HistoryRow {
     /// Objects in each census.
     pub objects: Vec<u64>,
     /// Their bytes.
     pub bytes: Vec<u64>,
-    /// The items in them, if they are containers.
+    /// Their items, if they are containers.
     pub entries: Vec<u64>,
-    /// In the last census, how many were first seen in each.
+    /// The objects of the last census, by the census in which they were first seen.
     pub by_generation: Vec<u64>,
-    /// Of those that were seen at least twice, how many were gone in a later census.
+    /// Objects that were seen at least twice, and were freed later.
     pub freed: u64,
 }
 
@@ -67,7 +67,7 @@ impl HistoryRow {
         self.by_generation = sum.by_generation;
     }
 
-    /// How many came after the first census and were seen in at least one more; those of the last are too young to tell.
+    /// Objects that were added after the first census and were seen again; those of the last census are too new.
     #[must_use]
     pub fn survived(&self) -> u64 {
         let last = self.objects.len().saturating_sub(1);
@@ -75,18 +75,18 @@ impl HistoryRow {
     }
 }
 
-/// What each place held of each type, in every census.
+/// The objects of each place and type, in every census.
 #[derive(Debug, Default)]
 pub struct History {
     places: NameTable,
     types: NameTable,
-    /// What places are a part of.
+    /// The place above each place.
     above: HashMap<NameId, NameId>,
     rows: HashMap<RowKey, HistoryRow>,
     censuses: usize,
 }
 
-/// What a place holds of a type in one census.
+/// The objects of a type in a place in one census.
 #[derive(Debug, Clone, Default)]
 struct RowSum {
     objects: u64,
@@ -107,7 +107,7 @@ impl RowSum {
     }
 }
 
-/// The names of a census, as numbers of the history.
+/// The numbers of the places and types of a census in the history.
 #[derive(Debug)]
 pub struct PlaceIds {
     places: Vec<NameId>,
@@ -115,7 +115,7 @@ pub struct PlaceIds {
 }
 
 impl PlaceIds {
-    /// Where an object is counted: its place and its type; `None` if it has none.
+    /// The row of an object; `None` if nothing holds it.
     #[must_use]
     #[inline]
     pub fn key(&self, holders: &Holders<'_>, node: NodeId) -> Option<RowKey> {
@@ -124,7 +124,7 @@ impl PlaceIds {
         Some((place, of))
     }
 
-    /// The number of a type's name.
+    /// The number of a type name.
     #[must_use]
     pub fn type_of(&self, index: TypeIndex) -> Option<NameId> {
         self.types.get(index.0 as usize).copied()
@@ -155,13 +155,13 @@ impl History {
         self.rows.get(&key)
     }
 
-    /// What a place is a part of; `None` for what ways begin with.
+    /// The place above a place; `None` for a root.
     #[must_use]
     pub fn above(&self, place: NameId) -> Option<NameId> {
         self.above.get(&place).copied()
     }
 
-    /// Adds a census; `entries` gives the number of items in a container.
+    /// Adds a census; `entries` counts the items of a container.
     pub fn add(
         &mut self,
         holders: &Holders<'_>,

@@ -1,8 +1,8 @@
-//! What grows in a program, who holds it, and whether anything ever leaves it.
+//! Finds leaks: what grows from census to census, who holds it, and whether it is ever freed.
 //!
-//! Of each census is kept what every place holds of every type ([`history`]) and which objects were there before
-//! ([`survivors`](crate::survivors)). What a place holds of a type leaks if there is more of it each time, at the end as before ([`trend`]),
-//! and if what came stays. What came is told by the first new object on the way to it ([`roots`]): what was added, and to what.
+//! The history has the objects of each place and type in every census ([`history`]), and which objects survived
+//! ([`survivors`](crate::survivors)). A type in a place leaks if it rises until the end ([`trend`]) and if the added objects survive.
+//! Growth roots ([`growth_roots`]) say which objects were added, and to which container.
 
 pub mod growth_roots;
 pub mod history;
@@ -33,7 +33,7 @@ use memobj_process::memory::Memory;
 
 use history::History;
 
-/// From so many censuses on something can be said.
+/// Censuses that a verdict needs.
 pub const MIN_CENSUSES: usize = 3;
 
 /// Facts about the process at the moment of a census.

@@ -1,4 +1,4 @@
-//! What of the resident set grows that is no Python object.
+//! Growth of the resident set outside Python objects.
 
 use common::record::{MemoryGrowth, MemoryRowGrowth};
 
@@ -10,9 +10,9 @@ use crate::holders::ObjectTotals;
 use super::find::MINUTE;
 use super::trend::{Trend, Trends};
 
-/// The least growth that counts, in bytes: allocators take memory in pieces.
+/// The smallest growth that counts, in bytes: allocators take memory in large pieces.
 const MIN_BYTES: f64 = (512 << 10) as f64;
-/// How likely a rise may be by chance, at most, where there are censuses enough to tell.
+/// The largest p-value of a rise, if there are enough censuses.
 const MAX_CHANCE: f64 = 0.05;
 
 /// Rows that are listed.
@@ -57,7 +57,7 @@ pub(super) fn growth(
     })
 }
 
-/// What is resident besides Python objects and the blocks that they need.
+/// Resident bytes outside Python objects and their blocks.
 fn foreign_bytes(account: &Account) -> f64 {
     let foreign = account
         .rows
@@ -66,7 +66,7 @@ fn foreign_bytes(account: &Account) -> f64 {
     foreign.map(|row| row.bytes.resident_bytes() as f64).sum()
 }
 
-/// What grew from one account to another, the most first.
+/// The rows that grew from one account to another, largest first.
 fn rows(first: &Account, last: &Account) -> Vec<MemoryRowGrowth> {
     let last = last.summary();
     let grown = compare(&first.summary(), &last).rows.into_iter().filter_map(|growth| {

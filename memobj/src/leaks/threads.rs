@@ -1,4 +1,4 @@
-//! Threads that are started and do not end.
+//! The functions of threads that pile up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use crate::names::{NameReader, qualified_name};
 use crate::object_graph::RootKind;
 use memobj_process::memory::Memory;
 
-/// The module of threads.
+/// The module of the thread class.
 pub(super) const THREADING: &str = "threading";
 
-/// The function that most threads run: of each the outermost one that came not with Python, or else the innermost.
+/// The function that most threads run: the outermost one outside the standard library, or else the innermost.
 pub(super) fn most_run_function<M: Memory>(
     holders: &Holders<'_>,
     names: &mut NameReader<'_, '_, M>,

@@ -1,27 +1,27 @@
-//! Whether a series of numbers rises, and goes on rising.
+//! Tests whether a short series rises, and keeps rising.
 
 use common::trend::{ExactKendall, kendall_s, least_squares};
 
-/// How much slower than before the end of a series may be for it to go on: what settles is done by then.
+/// The smallest ratio of the slope at the end to that before; below it the series settles.
 const SLOWEST_END: f64 = 0.35;
 
-/// What a series does.
+/// The trend of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trend {
-    /// The last value less the first.
+    /// The last value minus the first.
     pub net: f64,
-    /// By how much it rises in a second, by least squares.
+    /// The slope per second, by least squares.
     pub per_second: f64,
-    /// The chance that a series which stays where it is would rise so often: the exact one-sided test of Mann and Kendall, as if there were
-    /// no ties, which makes it more careful.
+    /// The p-value of the exact one-sided Mann–Kendall test. Ties count as half an inversion, which makes it more
+    /// conservative.
     pub chance: f64,
-    /// Whether it rises at its end about as it did before.
+    /// Whether it rises at the end about as fast as before.
     pub goes_on: bool,
-    /// The share of its variance that the line explains.
+    /// The share of the variance that the line explains.
     pub straight: f64,
 }
 
-/// Tells what series of one length do.
+/// Finds the trends of series of one length.
 #[derive(Debug)]
 pub struct Trends {
     moments: Vec<f64>,
@@ -29,19 +29,19 @@ pub struct Trends {
 }
 
 impl Trends {
-    /// For series with a value at each of these moments, in seconds.
+    /// Prepares the tests for series with a value at each of these moments, in seconds.
     #[must_use]
     pub fn new(moments: &[f64]) -> Self {
         Self { moments: moments.to_vec(), exact: ExactKendall::new(moments.len()) }
     }
 
-    /// Whether there are so few values that no order of them is rare.
+    /// Whether there are too few values for a significant test.
     #[must_use]
     pub fn are_few(&self) -> bool {
         self.moments.len() < 4
     }
 
-    /// What a series does; `None` if it is too short, or takes no time.
+    /// The trend of a series; `None` if it is too short, or takes no time.
     #[must_use]
     pub fn of(&self, values: &[u64]) -> Option<Trend> {
         let n = self.moments.len();
@@ -69,7 +69,7 @@ impl Trends {
     }
 }
 
-/// The chance that of so many comings and goings no fewer are comings, where both are alike: Hoeffding's bound.
+/// The probability that at least `came` of all objects were added if adding and freeing are equally likely: Hoeffding's bound.
 #[must_use]
 pub fn chance_of_balance(came: u64, left: u64) -> f64 {
     let (came, left) = (came as f64, left as f64);

@@ -151,7 +151,7 @@ impl ProcessSet {
     }
 }
 
-/// A process as it was found.
+/// A process as /proc shows it.
 #[derive(Debug, Clone)]
 struct ProcStat {
     id: ProcessId,
@@ -161,11 +161,11 @@ struct ProcStat {
 }
 
 impl ProcStat {
-    /// The living process of that number.
+    /// Reads the running process `pid`.
     fn read(pid: u32) -> Option<Self> {
         let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
         let stat = Stat::parse(&text)?;
-        // The first thread of a program may have ended before the others.
+        // The main thread may have ended before the others.
         let has_ended = stat.state.has_ended() && stat.threads <= 1;
         (!has_ended && !stat.is_kernel_thread).then(|| Self {
             id: ProcessId { pid, start: stat.start_ticks },
@@ -181,7 +181,7 @@ impl ProcStat {
     }
 }
 
-/// All processes, if they are wanted, but this one.
+/// All processes but this one, if `wanted`.
 fn read_all(wanted: bool) -> BTreeMap<u32, ProcStat> {
     if !wanted {
         return BTreeMap::new();
@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// A process that is gone with the test.
+    /// A process that exits with the test.
     struct Running(Child);
 
     impl Running {

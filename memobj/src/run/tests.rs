@@ -1,4 +1,4 @@
-//! Runs with censuses made by hand, of real processes.
+//! Runs with fake censuses of real processes.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn small_census() -> Census {
     census(vec![type_count("builtins", "str", 10, 1000)])
 }
 
-/// What a run wrote to its files, its result, and how often a census was asked for.
+/// The output and result of a run, and the number of censuses that were requested.
 struct FinishedRun {
     records: Vec<Record>,
     text: String,
@@ -98,7 +98,7 @@ fn run_with(args: &[&str], answer: impl FnMut(u64, u32) -> Result<Census, Error>
     }
 }
 
-/// A process that ends when it is told to, or with the test.
+/// A process that exits on request, or with the test.
 struct Running(Child);
 
 impl Running {

@@ -1,4 +1,4 @@
-//! The part of a census's block that says what caches there are: what is wrong with them first, then all of them, the ill ones first.
+//! The caches in a census's text: warnings, then a table with the worst first.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,15 +13,15 @@ use super::tables::{ANY_WIDTH, percent, titled_table};
 use crate::caches::{Cache, Warning};
 use crate::emit::summary::ratio;
 
-/// What a cache had at the census before: entries and bytes, by its name.
+/// Entries and bytes of each cache at the census before, by name.
 pub(super) type Before = HashMap<Arc<str>, (u64, u64)>;
 
-/// What is to be remembered of caches for the next census.
+/// Entries and bytes of each cache, for the next census.
 pub(super) fn cache_sizes(caches: &[Cache]) -> Before {
     caches.iter().map(|cache| (Arc::clone(&cache.name), (cache.entries, cache.deep_bytes()))).collect()
 }
 
-/// The warnings and the table; `limit` rows of each.
+/// The warnings and the table, at most `limit` rows of each.
 pub(super) fn lines(caches: &[Cache], before: Option<&Before>, limit: usize) -> Vec<Line> {
     let mut order: Vec<&Cache> = caches.iter().collect();
     order.sort_by_key(|cache| {
@@ -48,7 +48,7 @@ pub(super) fn lines(caches: &[Cache], before: Option<&Before>, limit: usize) -> 
     lines
 }
 
-/// What caches are together.
+/// The sum of caches.
 fn sum(caches: &[&Cache]) -> String {
     let entries = caches.iter().fold(0, |sum: u64, cache| sum.saturating_add(cache.entries));
     let bytes = caches.iter().fold(0, |sum: u64, cache| sum.saturating_add(cache.deep_bytes()));
@@ -59,7 +59,7 @@ fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
     let all: Vec<String> = caches
         .iter()
         .flat_map(|cache| cache.warnings.iter().map(move |&warning| (cache, warning)))
-        // That it is full is the reason why it finds so little, and told with that.
+        // A full cache is the reason for its low hit ratio, which mentions it.
         .filter(|(cache, warning)| *warning < Warning::Above90 || !cache.warnings.contains(&Warning::LowHits))
         .map(|(cache, warning)| sentence(cache, warning))
         .collect();
@@ -84,7 +84,7 @@ fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
     lines
 }
 
-/// What is wrong, in numbers, and what can be done about it.
+/// The problem in numbers, with advice.
 fn sentence(cache: &Cache, warning: Warning) -> String {
     let name = &cache.name;
     let size = cache.size.clone().unwrap_or_default();
@@ -164,7 +164,7 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
     let limit = match (cache.limit, cache.unbounded) {
         (Some(most), _) => thousands(most),
         (None, true) => "none".into(),
-        // Of a unit that only the program knows.
+        // The limit has a unit that only the program knows.
         (None, false) => {
             if cache.fullness.is_some() {
                 "own".into()
@@ -173,7 +173,7 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
             }
         }
     };
-    // One that was not there before has come with all that it has.
+    // A new cache has grown by all its entries.
     let change = before.map(|before| {
         let (entries, size) = before.get(&cache.name).copied().unwrap_or((0, 0));
         (Change::between(entries, cache.entries).0, Change::between(size, cache.deep_bytes()))

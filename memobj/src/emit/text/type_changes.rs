@@ -1,4 +1,4 @@
-//! What changed from one census to a later one of the same process.
+//! Changes between two censuses of a process.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use common::units::{Bytes, Change, thousands};
 use super::super::summary::{CensusSummary, ObjectSum, SummaryRow};
 use super::tables::titled_table;
 
-/// What a type has more or less of.
+/// The change of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct TypeChange {
     name: Arc<str>,
@@ -31,18 +31,18 @@ impl TypeChange {
         Change::between(self.before.count, self.after.count).0
     }
 
-    /// What it is put in order by; neither is 0 in all of it.
+    /// The sort key; (0, 0) is no change.
     fn weight(&self) -> (i64, i64) {
         (self.bytes(), self.count())
     }
 }
 
-/// All that changed.
+/// The changes of all types.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TypeChanges {
-    /// The one that grew most first.
+    /// Largest growth first.
     grown: Vec<TypeChange>,
-    /// The one that shrank most first.
+    /// Largest shrinkage first.
     shrunk: Vec<TypeChange>,
     total: TypeChange,
 }
@@ -67,7 +67,7 @@ impl TypeChanges {
         Self { grown, shrunk, total }
     }
 
-    /// The rows as a table: of `limit` rows half are for either side, and what one does not need is the other's.
+    /// The table. Each side gets half of the `limit` rows, and the rows that the other does not need.
     pub fn lines(&self, (since, iteration): (Stamp, u64), now: Stamp, limit: usize) -> Vec<Line> {
         let mut table = Table::new([
             Column::right("CHANGE"),
@@ -119,7 +119,7 @@ impl TypeChanges {
     }
 }
 
-/// A change of a count with its sign, as sizes have it.
+/// A change of a count with its sign.
 fn signed(count: i64) -> String {
     match count {
         0 => "±0".into(),
