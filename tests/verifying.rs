@@ -1,6 +1,6 @@
 //! A layout that is not a Python's own is refused, whichever place in it is wrong.
 
-use memobj::census::Thread;
+use common::record::PythonThread;
 use memobj::census::collector::read_collector;
 use memobj::census::threads::read_threads;
 use memobj_cpython::layout::Layout;
@@ -35,7 +35,7 @@ impl Held {
     }
 
     /// Everything that is read with a layout, if that is not refused.
-    fn read(&self, layout: &Layout) -> Result<(Runtime, Vec<Thread>, Vec<String>), Fault> {
+    fn read(&self, layout: &Layout) -> Result<(Runtime, Vec<PythonThread>, Vec<String>), Fault> {
         let runtime = verify(&self.memory, layout, self.at)?.runtime;
         let objects = Objects::new(&self.memory, layout);
         let threads = read_threads(objects, &runtime, runtime.main_thread(&self.memory, layout), &[]);

@@ -325,7 +325,7 @@ impl CacheTotal {
 scanned! {
     PythonThreadFields:
     /// A thread that Python knows.
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     pub struct PythonThread {
         /// Its name; `null` for one that `threading` does not know, as those of C code. The main thread always has one.
         pub name: Option<Arc<str>>,

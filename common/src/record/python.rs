@@ -56,7 +56,7 @@ scanned! {
 scanned! {
     GcGenerationFields:
     /// A generation of a garbage collector.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
     pub struct GcGeneration {
         /// What has happened since it was collected last, as `gc.get_count()`.
         pub pending: Option<u64>,

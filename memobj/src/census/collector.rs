@@ -1,5 +1,7 @@
 //! The garbage collector's own counters.
 
+use common::record::{GcGeneration, GcState};
+
 use memobj_cpython::layout::encoding::GcStats;
 use memobj_cpython::object::BaseType;
 use memobj_cpython::object::Objects;
@@ -8,11 +10,9 @@ use memobj_cpython::runtime::Interpreter;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Unreadable;
 
-use super::{Gc, Generation};
-
 /// Reads the collector of an interpreter. Object counts (`frozen`, `tracked`, `objects`) stay unknown.
 #[must_use]
-pub fn read_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Gc {
+pub fn read_collector(objects: Objects<'_>, interpreter: &Interpreter) -> GcState {
     let fields = &objects.layout().gc_state;
     let enabled = objects.memory().read_int(interpreter.gc, fields.enabled).ok().map(|enabled| enabled != 0);
     // Some versions create the list when the first collection needs it.
@@ -24,12 +24,12 @@ pub fn read_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Gc {
         }
     });
     let generations = (0..3).map(|index| read_generation(objects, interpreter.gc, index)).collect();
-    Gc { enabled, generations, frozen: None, garbage, tracked: None }
+    GcState { enabled, generations, frozen: None, garbage, tracked: None }
 }
 
-fn read_generation(objects: Objects<'_>, gc: Addr, index: u32) -> Generation {
+fn read_generation(objects: Objects<'_>, gc: Addr, index: u32) -> GcGeneration {
     let memory = objects.memory();
-    let mut generation = Generation::default();
+    let mut generation = GcGeneration::default();
     if let Some(at) = generation_at(objects, gc, index) {
         let count =
             |field: u32| memory.read_int(at, field).ok().map(|count| u64::try_from(count).unwrap_or(0));

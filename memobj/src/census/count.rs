@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
+
+use common::record::{GcState, PythonBuild};
 
 use crate::account::coverage::PoolCoverage;
 use crate::account::process_memory::{PythonAllocator, account_for_process, measure_coverage};
@@ -36,9 +37,7 @@ use memobj_process::residence::Residence;
 
 use super::collector::read_collector;
 use super::threads::read_threads;
-use super::{
-    Allocator, CaptureInfo, Census, Coverage, Gc, Method, ProcessFacts, Python, Total, Totals, TypeCount,
-};
+use super::{Allocator, CaptureInfo, Census, Coverage, Method, ProcessFacts, Total, Totals, TypeCount};
 
 /// Bytes of memory per thread.
 const BYTES_A_THREAD: u64 = 32 << 20;
@@ -117,22 +116,23 @@ pub(crate) fn count_objects<M: Memory>(
     let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =
         facts.threads.iter().map(|thread| thread.inner_tid.unwrap_or(thread.tid).into()).collect();
-    let gc = runtime.main().map(|main| Gc {
+    let gc = runtime.main().map(|main| GcState {
         tracked: Some(total(&walked, |counted| counted.counts.tracked).count),
         frozen: Some(total(&walked, |counted| counted.counts.frozen).count),
         ..read_collector(objects, main)
     });
     let mut census = Census {
-        process: process_facts(facts, context.cmdline, options.cmdline),
-        python: Python {
+        process: process_facts(facts, context.cmdline),
+        python: PythonBuild {
             version: python.version().into(),
             implementation: python.implementation.as_str().into(),
-            debug: python.build.debug,
-            free_threaded: python.build.free_threaded,
+            debug: Some(python.build.debug),
+            free_threaded: Some(python.build.free_threaded),
             shared: Some(python.location.file.library),
-            located: python.location.method.as_str().into(),
-            layout: layout.origin.into(),
-            others: python.others,
+            executable: executable(facts).filter(|_| options.cmdline),
+            located_by: Some(python.location.method.as_str().into()),
+            layout: Some(layout.origin.into()),
+            other_runtimes: Some(python.others),
         },
         interpreters: runtime.interpreters.len() as u64,
         scope: options.scope,
@@ -222,15 +222,19 @@ fn analyze_references<M: Memory>(
     Ok((held, caches))
 }
 
-fn process_facts(facts: &ProcessInfo, cmdline: Option<Vec<String>>, with_paths: bool) -> ProcessFacts {
-    let text = |path: &Path| (!path.as_os_str().is_empty()).then(|| memobj_process::info::shown(path).into());
+fn process_facts(facts: &ProcessInfo, cmdline: Option<Vec<String>>) -> ProcessFacts {
     ProcessFacts {
         pid: facts.id.pid,
         start_ticks: (facts.id.start != 0).then_some(facts.id.start),
         name: (!facts.name.is_empty()).then(|| Arc::from(facts.name.as_str())),
-        cmdline,
-        executable: text(&facts.program).filter(|_| with_paths),
+        cmdline: cmdline.map(Arc::from),
     }
+}
+
+/// The path of the executable in the root of the process.
+fn executable(facts: &ProcessInfo) -> Option<Arc<str>> {
+    let path = Some(&facts.program).filter(|path| !path.as_os_str().is_empty())?;
+    Some(memobj_process::info::shown(path).into())
 }
 
 fn total(walked: &HeapWalk, of: impl Fn(&TypeStats) -> ObjectCount) -> Total {

@@ -8,6 +8,8 @@ pub mod threads;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::record::{GcState, PythonBuild, PythonThread};
+
 use crate::account::process_memory::ProcessMemory;
 use crate::caches::Cache;
 use crate::config::Scope;
@@ -19,7 +21,7 @@ pub struct Census {
     /// The process.
     pub process: ProcessFacts,
     /// Its Python.
-    pub python: Python,
+    pub python: PythonBuild,
     /// The number of its interpreters.
     pub interpreters: u64,
     /// The scope of `types`.
@@ -29,9 +31,9 @@ pub struct Census {
     /// All types with objects in this scope, in any order. Two types may have one name.
     pub types: Vec<TypeCount>,
     /// Its threads, oldest first as far as that is known; `None` if unreadable.
-    pub threads: Option<Vec<Thread>>,
+    pub threads: Option<Vec<PythonThread>>,
     /// The collector of the main interpreter; object counts are of all interpreters. `None` if unreadable.
-    pub gc: Option<Gc>,
+    pub gc: Option<GcState>,
     /// How much memory the objects explain.
     pub coverage: Coverage,
     /// The account of the resident set; `None` unless asked for, and for running processes and core files.
@@ -54,30 +56,7 @@ pub struct ProcessFacts {
     /// Its name.
     pub name: Option<Arc<str>>,
     /// Its arguments, if they are wanted and known.
-    pub cmdline: Option<Vec<String>>,
-    /// The path of its executable in its own root.
-    pub executable: Option<Arc<str>>,
-}
-
-/// A build of Python.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Python {
-    /// As `platform.python_version()`: `3.13.0`, `3.15.0rc1`.
-    pub version: Arc<str>,
-    /// As `sys.implementation.name`: `cpython`.
-    pub implementation: Arc<str>,
-    /// Whether it was configured with `--with-pydebug`.
-    pub debug: bool,
-    /// Whether it was configured with `--disable-gil`.
-    pub free_threaded: bool,
-    /// Whether the interpreter is in a shared library rather than in the executable; `None` if unknown.
-    pub shared: Option<bool>,
-    /// The method that located it, as in `--locate`.
-    pub located: Arc<str>,
-    /// The name of its layout table.
-    pub layout: Arc<str>,
-    /// Other Pythons in the process, which were not counted.
-    pub others: u64,
+    pub cmdline: Option<Arc<[String]>>,
 }
 
 /// Objects and their bytes.
@@ -117,61 +96,6 @@ pub struct TypeCount {
     pub overhead_bytes: u64,
     /// Whether `size_bytes` is what `sys.getsizeof` says; if not it is at least what is known.
     pub size_exact: bool,
-}
-
-/// A thread.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Thread {
-    /// Its name; `None` for one that `threading` does not know.
-    pub name: Option<Arc<str>>,
-    /// What `threading.get_ident` gives in it.
-    pub ident: Option<u64>,
-    /// What `threading.get_native_id` gives in it.
-    pub native_id: Option<u64>,
-    /// Whether the interpreter ends without waiting for it.
-    pub daemon: Option<bool>,
-    /// Whether it has begun and not ended.
-    pub alive: Option<bool>,
-    /// Whether it is the main thread.
-    pub main: Option<bool>,
-    /// The qualified name of the function that it runs now; `None` if it runs no Python code.
-    pub function: Option<Arc<str>>,
-    /// The file of that function, as its code object names it.
-    pub file: Option<Arc<str>>,
-    /// The line that it is on.
-    pub line: Option<u32>,
-}
-
-/// A garbage collector.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Gc {
-    /// `gc.isenabled()`.
-    pub enabled: Option<bool>,
-    /// The youngest first.
-    pub generations: Vec<Generation>,
-    /// `gc.get_freeze_count()`.
-    pub frozen: Option<u64>,
-    /// `len(gc.garbage)`.
-    pub garbage: Option<u64>,
-    /// Objects that it tracks, the frozen ones not among them.
-    pub tracked: Option<u64>,
-}
-
-/// A generation of the garbage collector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Generation {
-    /// Allocations or collections since its last collection, as `gc.get_count()`.
-    pub pending: Option<u64>,
-    /// The value of `pending` that triggers a collection, as `gc.get_threshold()`.
-    pub threshold: Option<u64>,
-    /// How often it was collected.
-    pub collections: Option<u64>,
-    /// How many objects that freed.
-    pub collected: Option<u64>,
-    /// How many could not be freed.
-    pub uncollectable: Option<u64>,
-    /// Objects in it; `None` where the collector has no list of each.
-    pub objects: Option<u64>,
 }
 
 /// How much memory the objects explain.

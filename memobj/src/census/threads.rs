@@ -1,13 +1,13 @@
 //! The threads of a process, joined from the interpreters, the module `threading` and the kernel.
 
+use common::record::PythonThread;
+
 use crate::names::threads::{ThreadObject, read_thread_objects};
 use memobj_cpython::object::Objects;
 use memobj_cpython::runtime::Interpreter;
 use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::frame::read_thread_location;
 use memobj_process::addr::Addr;
-
-use super::Thread;
 
 /// The name of the main thread in `threading` (`_MainThread`, Lib/threading.py), which is known as soon as the module is imported.
 /// Other threads that it did not start get a name when they ask for it.
@@ -21,7 +21,7 @@ pub fn read_threads(
     runtime: &Runtime,
     main_ident: Option<u64>,
     tasks: &[u64],
-) -> Vec<Thread> {
+) -> Vec<PythonThread> {
     let mut threads = Vec::new();
     // The newest come first in both lists.
     for interpreter in runtime.interpreters.iter().rev() {
@@ -34,10 +34,10 @@ pub fn read_threads(
         thread.native_id = thread.ident.and_then(|ident| native_id_of(objects, ident, &left));
         left.retain(|task| thread.native_id != Some(*task));
     }
-    threads.extend(left.into_iter().map(|task| Thread {
+    threads.extend(left.into_iter().map(|task| PythonThread {
         native_id: Some(task),
         alive: Some(true),
-        ..Thread::default()
+        ..PythonThread::default()
     }));
     threads
 }
@@ -60,16 +60,16 @@ fn read_interpreter_threads(
     objects: Objects<'_>,
     interpreter: &Interpreter,
     main_ident: Option<u64>,
-) -> Vec<Thread> {
+) -> Vec<PythonThread> {
     let mut named = read_thread_objects(objects, interpreter.modules).unwrap_or_default();
-    let mut threads: Vec<Thread> = Vec::new();
+    let mut threads: Vec<PythonThread> = Vec::new();
     for state in interpreter.threads.iter().rev() {
         let thread = named.remove(&state.ident);
         let known = thread.is_some();
         let thread = thread.unwrap_or_default();
         let place = read_thread_location(objects, state.at);
         let is_main = thread.main || interpreter.id == 0 && main_ident == Some(state.ident);
-        threads.push(Thread {
+        threads.push(PythonThread {
             name: thread.name.or_else(|| is_main.then(|| MAIN.into())),
             ident: (state.ident != 0).then_some(state.ident),
             native_id: state.native_id.or(thread.native_id),
@@ -85,14 +85,14 @@ fn read_interpreter_threads(
     // Threads that `threading` lists and no interpreter runs have ended.
     let mut ended: Vec<(u64, ThreadObject)> = named.into_iter().collect();
     ended.sort_unstable_by_key(|(ident, _)| *ident);
-    threads.extend(ended.into_iter().map(|(ident, thread)| Thread {
+    threads.extend(ended.into_iter().map(|(ident, thread)| PythonThread {
         name: thread.name,
         ident: Some(ident),
         native_id: thread.native_id,
         daemon: thread.daemon,
         alive: Some(false),
         main: Some(thread.main),
-        ..Thread::default()
+        ..PythonThread::default()
     }));
     threads
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use common::launch::own_peak_bytes;
 use common::record::{
-    CensusRecord, Coverage, GcGeneration, GcState, Header, HolderTotal, ModuleTotal, Omitted, OwnerTotal,
-    PathTotal, PythonBuild, PythonThread, TypeTotal, UnreachableTotal,
+    CensusRecord, Coverage, Header, HolderTotal, ModuleTotal, Omitted, OwnerTotal, PathTotal, PythonBuild,
+    TypeTotal, UnreachableTotal,
 };
 
 use super::cache_record::caches;
 use super::summary::{CensusSummary, ObjectSum, SummaryRow, ratio};
-use crate::census::{Census, Gc, LiveReason, Method, Python, Thread, Total};
+use crate::census::{Census, LiveReason, Method, Total};
 use crate::holders::summary::{HolderRow, HolderSummary, UnreachableObjects};
 use crate::holders::why::Why;
 
@@ -128,20 +128,23 @@ impl CensusRecorder {
             start_ticks: process.start_ticks,
             root_pid: root_pid.filter(|&root| root != process.pid),
             name: process.name.clone(),
-            cmdline: process.cmdline.clone().filter(|_| cmdline).map(Arc::from),
+            cmdline: process.cmdline.clone().filter(|_| cmdline),
             total_objects: summary.total.count,
             total_size_bytes: summary.total.size_bytes,
             types: types.into_iter().map(|row| type_total(row, held)).collect(),
             types_omitted,
             modules: modules.into_iter().map(module_total).collect(),
             modules_omitted,
-            threads: census.threads.as_ref().map(|threads| threads.iter().map(thread).collect()),
+            threads: census.threads.clone(),
             rss_bytes: census.coverage.rss_bytes,
             holders: holders.map(|rows| rows.into_iter().map(|row| retained_of.holder(row)).collect()),
             holders_omitted,
             caches,
             caches_omitted,
-            python: Some(python(&census.python, process.executable.clone().filter(|_| cmdline))),
+            python: Some(PythonBuild {
+                executable: census.python.executable.clone().filter(|_| cmdline),
+                ..census.python.clone()
+            }),
             interpreters: Some(census.interpreters),
             scope: Some(census.scope.as_str().into()),
             tracked_objects: count(totals.tracked),
@@ -153,7 +156,7 @@ impl CensusRecorder {
             heap_objects: count(totals.heap),
             heap_size_bytes: size(totals.heap),
             total_overhead_bytes: Some(summary.total.overhead_bytes),
-            gc: census.gc.as_ref().map(gc),
+            gc: census.gc.clone(),
             coverage: Some(coverage(census, summary.total)),
             method: Some(capture.method.word().into()),
             live_reason: match capture.method {
@@ -236,52 +239,6 @@ fn type_total(SummaryRow { name, sum }: SummaryRow, held: Option<&HolderSummary>
 
 fn module_total(SummaryRow { name, sum }: SummaryRow) -> ModuleTotal {
     ModuleTotal { module: name, count: sum.count, size_bytes: sum.size_bytes }
-}
-
-fn thread(thread: &Thread) -> PythonThread {
-    PythonThread {
-        name: thread.name.clone(),
-        ident: thread.ident,
-        native_id: thread.native_id,
-        daemon: thread.daemon,
-        alive: thread.alive,
-        main: thread.main,
-        function: thread.function.clone(),
-        file: thread.file.clone(),
-        line: thread.line,
-    }
-}
-
-fn python(python: &Python, executable: Option<Arc<str>>) -> PythonBuild {
-    PythonBuild {
-        version: Arc::clone(&python.version),
-        implementation: Arc::clone(&python.implementation),
-        debug: Some(python.debug),
-        free_threaded: Some(python.free_threaded),
-        shared: python.shared,
-        executable,
-        located_by: Some(Arc::clone(&python.located)),
-        layout: Some(Arc::clone(&python.layout)),
-        other_runtimes: Some(python.others),
-    }
-}
-
-fn gc(gc: &Gc) -> GcState {
-    let generations = gc.generations.iter().map(|generation| GcGeneration {
-        pending: generation.pending,
-        threshold: generation.threshold,
-        collections: generation.collections,
-        collected: generation.collected,
-        uncollectable: generation.uncollectable,
-        objects: generation.objects,
-    });
-    GcState {
-        enabled: gc.enabled,
-        generations: generations.collect(),
-        tracked: gc.tracked,
-        frozen: gc.frozen,
-        garbage: gc.garbage,
-    }
 }
 
 fn coverage(census: &Census, total: ObjectSum) -> Coverage {

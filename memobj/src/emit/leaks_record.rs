@@ -53,7 +53,7 @@ pub fn leaks_record(
         start_ticks: process.start_ticks,
         root_pid: root.filter(|&root| root != process.pid),
         name: process.name.clone(),
-        cmdline: process.cmdline.clone().filter(|_| cmdline).map(Arc::from),
+        cmdline: process.cmdline.clone().filter(|_| cmdline),
         python: Arc::clone(python),
         verdict,
         censuses: report.censuses,

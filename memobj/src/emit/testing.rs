@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use common::record::{GcGeneration, GcState, PythonBuild, PythonThread};
+
 use crate::census::{
-    Allocator, CaptureInfo, Census, Coverage, Gc, Generation, Method, ProcessFacts, Python, Thread, Total,
-    Totals, TypeCount,
+    Allocator, CaptureInfo, Census, Coverage, Method, ProcessFacts, Total, Totals, TypeCount,
 };
 use crate::config::Scope;
 
@@ -17,7 +18,7 @@ pub fn type_count(module: &str, qualname: &str, count: u64, size_bytes: u64) -> 
 /// A census of these types, of process 4711.
 pub fn census(types: Vec<TypeCount>) -> Census {
     let tracked = Total { count: 90_000, size_bytes: 12 << 20 };
-    let generation = |pending, threshold| Generation {
+    let generation = |pending, threshold| GcGeneration {
         pending: Some(pending),
         threshold: Some(threshold),
         collections: Some(120),
@@ -30,25 +31,25 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             pid: 4711,
             start_ticks: Some(99),
             name: Some("python3".into()),
-            cmdline: Some(vec!["python3".into(), "bot.py".into()]),
-            executable: Some("/opt/py/bin/python3.13".into()),
+            cmdline: Some(["python3".into(), "bot.py".into()].into()),
         },
-        python: Python {
+        python: PythonBuild {
             version: "3.13.0".into(),
             implementation: "cpython".into(),
-            debug: false,
-            free_threaded: false,
+            debug: Some(false),
+            free_threaded: Some(false),
             shared: Some(true),
-            located: "dynsym".into(),
-            layout: "3.13".into(),
-            others: 0,
+            executable: Some("/opt/py/bin/python3.13".into()),
+            located_by: Some("dynsym".into()),
+            layout: Some("3.13".into()),
+            other_runtimes: Some(0),
         },
         interpreters: 1,
         scope: Scope::Reachable,
         totals: Totals { tracked: Some(tracked), permanent: Some(Total::default()), ..Totals::default() },
         types,
         threads: Some(vec![
-            Thread {
+            PythonThread {
                 name: Some("MainThread".into()),
                 ident: Some(140_000_000_000_000),
                 native_id: Some(4711),
@@ -59,9 +60,9 @@ pub fn census(types: Vec<TypeCount>) -> Census {
                 file: Some("/srv/bot/botpkg/poll.py".into()),
                 line: Some(118),
             },
-            Thread { native_id: Some(4715), ..Thread::default() },
+            PythonThread { native_id: Some(4715), ..PythonThread::default() },
         ]),
-        gc: Some(Gc {
+        gc: Some(GcState {
             enabled: Some(true),
             generations: vec![generation(411, 2000), generation(7, 10)],
             frozen: Some(0),

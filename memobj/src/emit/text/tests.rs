@@ -113,7 +113,7 @@ fn doubtful_numbers_are_warned() {
     (unsure.capture.in_collection, unsure.capture.attempts) = (Some(true), 5);
     (unsure.capture.torn_reads, unsure.capture.pause) = (1234, None);
     unsure.coverage.explained_bytes = Some(1 << 20);
-    unsure.python.others = 1;
+    unsure.python.other_runtimes = Some(1);
     let text = shown(Style { colour: true, width: None }, OPTIONS, &[unsure]);
     for part in [
         "! the garbage collector was running in each of 5 attempts",
