@@ -1,5 +1,8 @@
 //! A plot independent of its output format: series of points, event marks, title and subtitle.
 
+/// Separates the parts of a subtitle.
+pub const PART_SEPARATOR: &str = "  ·  ";
+
 /// A whole plot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
@@ -131,6 +134,6 @@ impl Figure {
     /// The subtitle in one line.
     #[must_use]
     pub fn subtitle_line(&self) -> String {
-        self.subtitle.join(crate::format::PART_SEPARATOR)
+        self.subtitle.join(PART_SEPARATOR)
     }
 }

@@ -2,9 +2,6 @@
 
 use crate::figure::Unit;
 
-/// Separates the parts of a subtitle.
-pub const PART_SEPARATOR: &str = "  ·  ";
-
 /// The names of a unit's multiples, and the factor between two of them.
 #[must_use]
 pub fn multiples(unit: Unit) -> (&'static [&'static str], f64) {

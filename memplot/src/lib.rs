@@ -4,11 +4,13 @@
 //! |---|---|---|
 //! | model | [`figure`] | a plot independent of its output format |
 //! | text | [`format`], [`clock`], [`text_metrics`], [`colour`] | values, times, text widths and colours |
-//! | arguments | [`cli`], [`output`] | what the user asks for, and where it is written |
+//! | arguments | [`cli`] | the plot that the user asks for |
+//! | output | [`output`] | its file and format |
 //! | downsampling | [`downsample`] | bounded memory without losing peaks |
 //! | series | [`series`] | moments of a log → a figure |
 //! | geometry | [`scale`], [`stack`], [`label_layout`] | axes, stacked areas, label positions |
-//! | SVG | [`svg`], [`chart`] | a document that plotters can draw into; a figure → SVG |
+//! | SVG document | [`svg`] | a document that plotters can draw into |
+//! | chart | [`chart`] | a figure → SVG |
 //! | PNG | [`png`] | SVG → PNG |
 //! | HTML, terminal | [`html`], [`terminal`] | a figure → a page; a figure → text |
 //! | flow | [`run`] | arguments → all of the above → exit code |

@@ -3,8 +3,8 @@
 use super::label_text::LabelText;
 use super::style::{BODY, SUBTITLE, TITLE};
 use crate::cli::Size;
-use crate::figure::Figure;
-use crate::format::{PART_SEPARATOR, wrap_parts};
+use crate::figure::{Figure, PART_SEPARATOR};
+use crate::format::wrap_parts;
 use crate::scale::{TimeScale, ValueScale};
 use crate::text_metrics::{shortened, width};
 
