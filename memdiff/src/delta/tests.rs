@@ -189,7 +189,7 @@ fn new_fork_counts_by_its_pss() {
         let mut before = before.clone();
         let MeasuredData::Tree(all) = &mut before[0].data else { panic!() };
         Arc::make_mut(all).total_pss_bytes = Some(total);
-        compared(&before, &vec![measurement("r", 2, side)], &GrowthThreshold::default()).grown
+        compared(&before, &[measurement("r", 2, side)], &GrowthThreshold::default()).grown
     };
     assert_eq!(grown(&fork).len(), 1);
     fork.pss_bytes = Some(3 << 20);
