@@ -42,12 +42,13 @@ impl<'a> Cursor<'a> {
         self.literal(text).is_some()
     }
 
-    /// Passes over the key of a field and what separates it from the text before, if both come next.
+    /// Passes over the key of a field and what separates it from the text before, if both come next. Its length is known to the
+    /// compiler, which then compares in registers.
     #[inline(always)]
-    pub(crate) fn key(&mut self, separator: u8, key: &'static str) -> bool {
+    pub(crate) fn key<const N: usize>(&mut self, separator: u8, key: &[u8; N]) -> bool {
         let Some((&first, rest)) = self.rest.split_first() else { return false };
-        match rest.strip_prefix(key.as_bytes()) {
-            Some(rest) if first == separator => {
+        match rest.split_first_chunk::<N>() {
+            Some((begin, rest)) if first == separator && begin == key => {
                 self.rest = rest;
                 true
             }

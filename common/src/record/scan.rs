@@ -58,20 +58,33 @@ impl<T: Scan> Scan for Vec<T> {
     }
 }
 
+/// The bytes of a key as an array, whose length is part of its type.
+macro_rules! key_bytes {
+    ($name:expr) => {{
+        const KEY: &[u8] = concat!("\"", $name, "\":").as_bytes();
+        const LENGTH: usize = KEY.len();
+        const BYTES: [u8; LENGTH] = match KEY.first_chunk() {
+            Some(bytes) => *bytes,
+            None => [0; LENGTH],
+        };
+        &BYTES
+    }};
+}
+
 /// The JSON key of a field: its name, unless serde renames it.
 macro_rules! json_key {
-    ($field:ident [serde(rename = $name:literal $($args:tt)*)] $($attr:tt)*) => { concat!("\"", $name, "\":") };
+    ($field:ident [serde(rename = $name:literal $($args:tt)*)] $($attr:tt)*) => { $crate::record::scan::key_bytes!($name) };
     ($field:ident [$($other:tt)*] $($attr:tt)*) => { $crate::record::scan::json_key!($field $($attr)*) };
-    ($field:ident) => { concat!("\"", stringify!($field), "\":") };
+    ($field:ident) => { $crate::record::scan::key_bytes!(stringify!($field)) };
 }
 
 /// Passes over the key that a field had in an earlier schema, if it comes next.
 macro_rules! old_key {
     ($cursor:ident, $separator:ident, [serde(alias = $name:literal)] $($attr:tt)*) => {
-        $cursor.key($separator, concat!("\"", $name, "\":"))
+        $cursor.key($separator, $crate::record::scan::key_bytes!($name))
     };
     ($cursor:ident, $separator:ident, [serde(skip_serializing_if = $skip:literal, alias = $name:literal)] $($attr:tt)*) => {
-        $cursor.key($separator, concat!("\"", $name, "\":"))
+        $cursor.key($separator, $crate::record::scan::key_bytes!($name))
     };
     ($cursor:ident, $separator:ident, [$($other:tt)*] $($attr:tt)*) => {
         $crate::record::scan::old_key!($cursor, $separator, $($attr)*)
@@ -147,4 +160,4 @@ macro_rules! scanned {
     };
 }
 
-pub(crate) use {fields, has_default, json_key, old_key, scanned};
+pub(crate) use {fields, has_default, json_key, key_bytes, old_key, scanned};
