@@ -254,7 +254,7 @@ fn count_live(
     leaks: Option<&mut LeakTracker>,
     begun: Instant,
 ) -> Result<Census, Error> {
-    let memory = target.live(LIVE_CACHE)?;
+    let memory = target.live(LIVE_CACHE);
     let id = target.info().id;
     let context = CaptureContext {
         at: Instant::now(),

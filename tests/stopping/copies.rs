@@ -274,7 +274,7 @@ fn what_is_read_without_a_stop_is_the_same_and_bounded() {
         still_by_job_control(&process);
         let still = frozen(process.pid());
         let target = Target::attach(process.pid()).unwrap();
-        let live = target.live(KEPT).unwrap();
+        let live = target.live(KEPT);
         let mut facts = still.info.clone();
         facts.mappings.retain(|mapping| mapping.access.write && mapping.length() < 32 << 20);
         let sizes = || field(process.pid(), "smaps_rollup", "Pss_Anon");

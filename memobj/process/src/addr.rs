@@ -1,10 +1,15 @@
-//! Addresses in the target.
+//! Addresses in another process.
 
 use std::fmt;
 
-/// An address in the target's memory. Never one of ours: nothing can be done with it but read through a
-/// [`Memory`](crate::memory::Memory).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+use serde::{Deserialize, Serialize};
+
+/// The smallest page of x86-64, in bytes.
+pub const PAGE_SIZE: usize = 4096;
+
+/// An address in the memory of another process, read only through a [`Memory`](crate::memory::Memory).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Addr(pub u64);
 
 impl Addr {
@@ -17,29 +22,37 @@ impl Addr {
         self.0 == 0
     }
 
-    /// The address `bytes` further. Wraps, as the target's own arithmetic does: what comes of a hostile address is an address that
-    /// cannot be read.
+    /// The address `bytes` higher. Wraps around: a hostile address becomes one that cannot be read.
     #[must_use]
     pub const fn plus(self, bytes: u64) -> Self {
         Self(self.0.wrapping_add(bytes))
     }
 
-    /// The address `bytes` before. Wraps, as [`plus`](Self::plus).
+    /// The address `bytes` lower. Wraps around, as [`plus`](Self::plus).
     #[must_use]
     pub const fn minus(self, bytes: u64) -> Self {
         Self(self.0.wrapping_sub(bytes))
     }
 
-    /// The address without the low bits in which CPython keeps marks.
+    /// The address with `bits` cleared, for pointers that carry tags in their low bits.
     #[must_use]
     pub const fn clear_bits(self, bits: u64) -> Self {
         Self(self.0 & !bits)
     }
-}
 
-impl fmt::Debug for Addr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
+    /// Its offset in its page.
+    #[inline]
+    pub(crate) const fn page_offset(self) -> usize {
+        self.0 as usize & (PAGE_SIZE - 1)
+    }
+
+    /// Splits the bytes from this address on into parts that are within one page each.
+    pub(crate) fn page_parts(self, bytes: &mut [u8]) -> impl Iterator<Item = (Self, &mut [u8])> {
+        let (first, rest) = bytes.split_at_mut((PAGE_SIZE - self.page_offset()).min(bytes.len()));
+        let next = self.plus(first.len() as u64);
+        let first = (!first.is_empty()).then_some((self, first));
+        let pages = (0..).map(move |page: u64| next.plus(page.wrapping_mul(PAGE_SIZE as u64)));
+        first.into_iter().chain(pages.zip(rest.chunks_mut(PAGE_SIZE)))
     }
 }
 
@@ -49,15 +62,31 @@ impl fmt::Display for Addr {
     }
 }
 
+impl fmt::Debug for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn hostile_addresses_wrap_and_do_not_panic() {
+    fn arithmetic_wraps_around() {
         assert_eq!(Addr(u64::MAX).plus(1), Addr::NULL);
         assert_eq!(Addr(0).minus(16), Addr(u64::MAX - 15));
         assert_eq!(Addr(0x1003).clear_bits(3), Addr(0x1000));
         assert_eq!(format!("{} {:?}", Addr(0x7f00), Addr(16)), "0x7f00 0x10");
+    }
+
+    #[test]
+    fn page_parts_end_at_pages() {
+        let parts = |at: u64, length: usize| -> Vec<(u64, usize)> {
+            Addr(at).page_parts(&mut vec![0; length]).map(|(at, part)| (at.0, part.len())).collect()
+        };
+        assert_eq!(parts(0x1ffc, 5000), [(0x1ffc, 4), (0x2000, 4096), (0x3000, 900)]);
+        assert_eq!(parts(0x1000, 8), [(0x1000, 8)]);
+        assert_eq!(parts(7, 0), []);
     }
 }

@@ -1,20 +1,23 @@
-//! What is known of a process besides the content of its memory: who it is, what it has mapped, its threads.
+//! What is known of a process besides its memory: identity, sizes, mappings and threads.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use common::process::{ProcessId, ProcessState};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::addr::Addr;
 use crate::error::Error;
 use crate::memory::Memory;
 use crate::residence::Residence;
 
-/// What may be done with a mapping: the second column of proc_pid_maps(5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Permissions of a mapping: the second column of proc_pid_maps(5), such as `rw-p`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub struct Permissions {
     /// `r`.
     pub read: bool,
@@ -22,42 +25,64 @@ pub struct Permissions {
     pub write: bool,
     /// `x`.
     pub execute: bool,
-    /// `s`: what is written to it, others see.
+    /// `s`: other processes see what is written.
     pub shared: bool,
 }
 
-/// A stretch of a process's memory: a line of proc_pid_maps(5).
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl Permissions {
+    pub(crate) fn parse(text: &str) -> Self {
+        let has = |letter: char| text.contains(letter);
+        Self { read: has('r'), write: has('w'), execute: has('x'), shared: has('s') }
+    }
+}
+
+impl From<String> for Permissions {
+    fn from(text: String) -> Self {
+        Self::parse(&text)
+    }
+}
+
+impl From<Permissions> for String {
+    fn from(Permissions { read, write, execute, shared }: Permissions) -> Self {
+        let letters = [(read, 'r', '-'), (write, 'w', '-'), (execute, 'x', '-'), (shared, 's', 'p')];
+        letters.iter().map(|&(is, yes, no)| if is { yes } else { no }).collect()
+    }
+}
+
+/// A range of a process's memory: a line of proc_pid_maps(5).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Mapping {
-    /// Where.
+    /// Its addresses.
+    #[serde(flatten)]
     pub range: Range<Addr>,
-    /// What may be done with it.
+    /// Its permissions.
     pub access: Permissions,
-    /// Where in its file it begins, in bytes.
+    /// The offset of its first byte in its file.
     pub offset: u64,
     /// Major and minor number of the file's device; zeros without a file.
     pub device: (u32, u32),
-    /// The file's number on its device; 0 without a file.
+    /// The file's inode number; 0 without a file.
     pub inode: u64,
-    /// The last column: a path as the process sees it, or a name in brackets that the kernel gives, or nothing.
+    /// The last column: a path as the process sees it, a name in brackets from the kernel, or nothing.
+    #[serde(serialize_with = "serialize_lossy")]
     pub path: PathBuf,
-    /// Whether the file has no name any more: the kernel adds ` (deleted)` to the path, which is taken off here.
+    /// Whether the file was deleted: the kernel's ` (deleted)` is not part of `path`.
     pub deleted: bool,
 }
 
-/// What is behind a mapping.
+/// The kind of memory behind a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MappingKind {
     /// Memory without a file: heap, stacks, anonymous mappings.
     Anonymous,
-    /// A file on a disk, or one that lives in memory.
+    /// A file, on a disk or in memory.
     File,
-    /// What the kernel maps into every process: `[vdso]`, `[vvar]`, `[vsyscall]`.
+    /// Memory that the kernel maps into every process: `[vdso]`, `[vvar]`, `[vsyscall]`.
     Kernel,
 }
 
 impl Mapping {
-    /// How long it is, in bytes.
+    /// Its length in bytes.
     #[must_use]
     pub const fn length(&self) -> u64 {
         self.range.end.0.saturating_sub(self.range.start.0)
@@ -69,20 +94,20 @@ impl Mapping {
         self.range.contains(&at)
     }
 
-    /// What is behind it.
+    /// The kind of memory behind it.
     #[must_use]
     pub fn kind(&self) -> MappingKind {
         match self.path.as_os_str().as_bytes() {
             b"[vdso]" | b"[vsyscall]" => MappingKind::Kernel,
             path if path.starts_with(b"[vvar") => MappingKind::Kernel,
-            // Private mappings of these begin as zeros, as those without a file do: mmap(2), hugetlbfs.
+            // Private mappings of these files begin as zeros, as anonymous ones do: mmap(2), hugetlbfs.
             b"/dev/zero" | b"/anon_hugepage" if !self.access.shared => MappingKind::Anonymous,
             _ if self.inode == 0 => MappingKind::Anonymous,
             _ => MappingKind::File,
         }
     }
 
-    /// The last part of its path, if that is a file's; empty otherwise.
+    /// The file name of its path; empty without a file.
     #[must_use]
     pub fn file_name(&self) -> &OsStr {
         match self.kind() {
@@ -91,97 +116,117 @@ impl Mapping {
         }
     }
 
-    /// Whether the same part of the same file is mapped at the same place.
+    /// Whether both map the same part of the same file at the same addresses.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.range == other.range
             && (self.offset, self.device, self.inode) == (other.offset, other.device, other.inode)
     }
+
+    /// Whether both map the same file.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode, &self.path) == (other.device, other.inode, &other.path)
+    }
 }
 
 /// A thread.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
-    /// Its number, as the observer sees it.
+    /// Its number in our pid namespace.
     pub tid: u32,
-    /// Its number in its own pid namespace: what Python calls its native id. `None` if the kernel does not say.
+    /// Its number in its own pid namespace; Python calls it the native id. `None` if the kernel does not say.
     pub inner_tid: Option<u32>,
-    /// Its name, cut by the kernel to 15 bytes.
+    /// Its name, at most 15 bytes.
     pub name: String,
-    /// What it was doing.
+    /// Its state.
     pub state: ProcessState,
 }
 
-/// Who a process is, and how large.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Identity, size, threads and mappings of a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessInfo {
-    /// Its number and when it began.
+    /// Its number and start time.
+    #[serde(flatten, with = "ProcessIdFields")]
     pub id: ProcessId,
-    /// Its number in its own pid namespace: what `os.getpid()` says there. `None` if the kernel does not say.
+    /// Its number in its own pid namespace, where `os.getpid()` returns it. `None` if the kernel does not say.
     pub inner_pid: Option<u32>,
-    /// Its name, cut by the kernel to 15 bytes; what is no UTF-8 is replaced.
+    /// Its name, at most 15 bytes. Invalid UTF-8 is replaced.
     pub name: String,
-    /// Its program, as the kernel or the core file names it; empty if they do not.
+    /// The path of its program, from the kernel or the core file; empty if unknown.
+    #[serde(serialize_with = "serialize_lossy")]
     pub program: PathBuf,
-    /// Resident size, in bytes.
+    /// Resident set size in bytes.
     pub rss_bytes: Option<u64>,
-    /// What of it has no file: RssAnon of proc_pid_status(5), in bytes.
+    /// Resident memory without a file in bytes: RssAnon of proc_pid_status(5).
     pub rss_anon_bytes: Option<u64>,
-    /// What of its memory is swapped out, in bytes.
+    /// Swapped out memory in bytes.
     pub swap_bytes: Option<u64>,
     /// Its threads, by number.
     pub threads: Vec<Thread>,
-    /// What it has mapped, by address.
+    /// Its mappings, by address.
     pub mappings: Vec<Mapping>,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ProcessId")]
+struct ProcessIdFields {
+    pid: u32,
+    #[serde(rename = "start_ticks")]
+    start: u64,
+}
+
 impl ProcessInfo {
-    /// The mapping that `at` is in.
+    /// The mapping that contains `at`.
     #[must_use]
     pub fn mapping_at(&self, at: Addr) -> Option<&Mapping> {
         let next = self.mappings.partition_point(|mapping| mapping.range.start <= at);
         self.mappings.get(next.checked_sub(1)?).filter(|mapping| mapping.contains(at))
     }
 
-    /// The first mapping of each file that is mapped from its beginning: where its headers are.
+    /// The mappings of the first bytes of files, which hold the headers.
     pub fn files(&self) -> impl Iterator<Item = &Mapping> {
         self.mappings.iter().filter(|mapping| mapping.kind() == MappingKind::File && mapping.offset == 0)
     }
 }
 
-/// Something whose memory and files can be looked at: a process, a core file, a snapshot.
+/// A process to read from: live, frozen, in a core file or in a snapshot.
 pub trait ProcessSource: Sync {
-    /// Who and what it is.
+    /// Its identity, mappings and threads.
     fn info(&self) -> &ProcessInfo;
 
     /// Its memory.
     fn memory(&self) -> &dyn Memory;
 
-    /// Whether it never changes: what did not hold together once will not at a second look.
+    /// Whether its memory never changes: a failed check will fail again.
     fn is_frozen(&self) -> bool {
         false
     }
 
-    /// Addresses that names in files led to when it was saved, for when those files are not there: none but of a snapshot.
+    /// Addresses by name that were saved with a snapshot, for machines without the files of the process; empty for other sources.
     fn saved_addresses(&self) -> &BTreeMap<String, Addr> {
         static NONE: BTreeMap<String, Addr> = BTreeMap::new();
         &NONE
     }
 
-    /// Where its pages were; `None` where that is not known.
+    /// Where its pages were, if known.
     fn residence(&self) -> Option<&Residence> {
         None
     }
 
-    /// The file behind a mapping: the very one, even if it was deleted or another has its name now.
+    /// Opens the file behind a mapping: the same file, even if it was deleted or its path names another file now.
     ///
     /// # Errors
-    /// If it cannot be had any more.
-    fn open(&self, mapping: &Mapping) -> Result<std::fs::File, Error>;
+    /// If it is not accessible.
+    fn open(&self, mapping: &Mapping) -> Result<File, Error>;
 }
 
 /// The path as text, for messages.
 #[must_use]
 pub fn shown(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+fn serialize_lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }

@@ -1,13 +1,37 @@
-//! Reads processes and their memory from outside: running, stopped, in core files and in snapshots. It knows nothing of Python.
+//! Reads the memory of other processes: running, paused, in core files and in snapshots. It needs no cooperation of the process, and never
+//! writes to it. It knows nothing of the language that the process is written in.
+//!
+//! [`Target::attach`](target::Target::attach) opens a running process. Its memory can be read while it runs
+//! ([`live`](target::Target::live)), while all its threads are paused ([`stop`](target::Target::stop)), or from a copy made during a pause
+//! of milliseconds ([`freeze`](target::Target::freeze)). Core files ([`target::core_file::open`]) and snapshots ([`snapshot::open`]) are
+//! opened as such copies. Each is a [`ProcessSource`](info::ProcessSource), and each memory a [`Memory`](memory::Memory): code that reads
+//! one reads all.
+//!
+//! ```
+//! use memobj_process::info::ProcessSource;
+//! use memobj_process::memory::{CopyBuffer, Memory};
+//! use memobj_process::target::{STOP_LIMIT, Target};
+//!
+//! let mut child = std::process::Command::new("sleep").arg("60").spawn()?;
+//! let mut target = Target::attach(child.id())?;
+//! // Pauses the child, copies its memory, and resumes it.
+//! let frozen = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true)?;
+//! let stack = frozen.info().mappings.iter().find(|mapping| mapping.path.as_os_str() == "[stack]");
+//! let last = stack.expect("each process has a stack").range.end.minus(8);
+//! println!("the last eight bytes of its stack: {:#x}", frozen.memory().read_u64(last)?);
+//! child.kill()?;
+//! child.wait()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`addr`], [`error`] | addresses are a type of their own; errors are typed by stage, each with what to do |
+//! | basics | [`addr`], [`error`] | addresses and errors, each error with a hint for the user |
 //! | memory | [`memory`] | reading foreign memory, wherever it is |
-//! | pages | [`residence`] | which pages of a process are resident, and whether others have them too |
-//! | subject | [`facts`] | what is known of a process besides its memory: who it is, mappings, threads |
-//! | binary | [`elf`] | file → symbols, sections, build id, load bias |
-//! | target | [`target`] | attach, stop, copy, resume; core files; the only layer that touches another process |
+//! | pages | [`residence`] | which pages of a process are resident, and which it shares |
+//! | process | [`info`] | identity, sizes, mappings and threads |
+//! | binary | [`elf`] | symbols, sections and build id of a program or library |
+//! | target | [`target`] | attach, pause, copy, resume; core files; the only layer that touches another process |
 //! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |
 
 pub mod addr;

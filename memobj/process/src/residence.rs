@@ -1,69 +1,121 @@
-//! Which pages of a process are resident, and whether others have them too: proc_pid_pagemap(5), proc_pid_smaps(5).
+//! Which pages of a process are resident, and which of them it shares: proc_pid_pagemap(5), proc_pid_smaps(5).
 
 use std::ops::Range;
 
-use crate::addr::Addr;
+use serde::{Deserialize, Serialize};
 
-const PAGE: u64 = 4096;
-const PRESENT: u64 = 1 << 63;
-const SWAPPED: u64 = 1 << 62;
-/// The page is a file's or shared memory's, not anonymous.
-const OF_FILE: u64 = 1 << 61;
-/// Mapped by nobody else: since Linux 4.2.
-const EXCLUSIVE: u64 = 1 << 56;
+use crate::addr::{Addr, PAGE_SIZE};
 
-/// What a page is to the process.
+const PAGE: u64 = PAGE_SIZE as u64;
+/// More pages than a process is believed to have: 1 TiB.
+const MAX_PAGES: u64 = 1 << 28;
+/// Where the addresses of a user's process end.
+const MAX_ADDRESS: u64 = 1 << 47;
+
+/// Bit of a pagemap entry: the page is resident.
+pub(crate) const PRESENT: u64 = 1 << 63;
+/// Bit of a pagemap entry: the page is in swap.
+pub(crate) const SWAPPED: u64 = 1 << 62;
+/// Bit of a pagemap entry: the page belongs to a file or shared memory, and is not anonymous.
+pub(crate) const OF_FILE: u64 = 1 << 61;
+/// Bit of a pagemap entry: no other process maps the page (Linux 4.2 and later).
+pub(crate) const EXCLUSIVE: u64 = 1 << 56;
+
+/// The state of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageKind {
     /// Resident, and mapped by this process alone.
     Private,
     /// Resident, and mapped by others too.
     Shared,
-    /// Not resident, but in swap.
+    /// In swap.
     Swapped,
 }
 
 /// Consecutive pages of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRun {
-    /// Where.
+    /// Their addresses.
     pub range: Range<Addr>,
-    /// What they are.
+    /// Their kind.
     pub kind: PageKind,
 }
 
 /// Where the memory of a process was at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Residence {
     /// Its pages.
+    #[serde(rename = "runs")]
     pub pages: Pages,
-    /// The resident set, as the kernel adds it up from its pages (`Rss` of smaps). `VmRSS` of proc_pid_status(5) is a counter that may
-    /// be off by some pages for each processor.
+    /// The resident set size as the sum over its pages (`Rss` of smaps). `VmRSS` of proc_pid_status(5) is a counter that may be off by some
+    /// pages for each processor.
     pub rss_bytes: u64,
-    /// Of that, in huge pages: `AnonHugePages`, `ShmemPmdMapped`, `FilePmdMapped`.
+    /// The part of it in huge pages: `AnonHugePages`, `ShmemPmdMapped`, `FilePmdMapped`.
     pub huge_bytes: u64,
-    /// What is swapped out: `Swap`.
+    /// Swapped out memory: `Swap`.
     pub swap_bytes: u64,
-    /// Of hugetlbfs, which is no part of the resident set: `Shared_Hugetlb`, `Private_Hugetlb`.
+    /// Memory of hugetlbfs, which is not part of the resident set: `Shared_Hugetlb`, `Private_Hugetlb`.
     pub hugetlb_bytes: u64,
-    /// The kernel's own tables for it, which are no part of the resident set: `VmPTE`. `None` if that is not known.
+    /// The kernel's page tables for it, which are not part of the resident set: `VmPTE`. `None` if unknown.
     pub page_table_bytes: Option<u64>,
-    /// The stack pointer of each thread, by its number, as far as it is known.
+    /// The known stack pointers, each with the number of its thread.
     pub stack_pointers: Vec<(u32, Addr)>,
 }
 
 /// The resident and the swapped pages of a process, by address.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<PackedRun>", try_from = "Vec<PackedRun>")]
 pub struct Pages {
     runs: Vec<PageRun>,
     /// Resident pages, in bytes.
     resident_bytes: u64,
 }
 
+/// A run in a snapshot: pages since the last run, its pages, and 0 for private, 1 for shared, 2 for swapped.
+type PackedRun = (u64, u64, u8);
+
+impl From<Pages> for Vec<PackedRun> {
+    fn from(pages: Pages) -> Self {
+        let mut last_end = 0;
+        let pack = |run: PageRun| {
+            let (first, end) = (run.range.start.0 / PAGE, run.range.end.0 / PAGE);
+            let gap = first.saturating_sub(last_end);
+            last_end = end;
+            (gap, end.saturating_sub(first), run.kind as u8)
+        };
+        pages.runs.into_iter().map(pack).collect()
+    }
+}
+
+impl TryFrom<Vec<PackedRun>> for Pages {
+    type Error = &'static str;
+
+    fn try_from(packed: Vec<PackedRun>) -> Result<Self, Self::Error> {
+        let (mut page, mut total) = (0_u64, 0_u64);
+        let mut pages = Self::default();
+        for (gap, count, kind) in packed {
+            let kind = match kind {
+                0 => PageKind::Private,
+                1 => PageKind::Shared,
+                2 => PageKind::Swapped,
+                _ => return Err("an unknown kind of page"),
+            };
+            let first = page.saturating_add(gap);
+            page = first.saturating_add(count);
+            total = total.saturating_add(count);
+            if page > MAX_ADDRESS / PAGE || total > MAX_PAGES {
+                return Err("more pages than a process can have");
+            }
+            pages.push(PageRun { range: Addr(first * PAGE)..Addr(page * PAGE), kind });
+        }
+        Ok(pages)
+    }
+}
+
 impl Pages {
-    /// Of runs that are in order and do not overlap; one that breaks this is left out.
+    /// Creates it from runs in ascending order. Runs that overlap the one before are left out.
     #[must_use]
-    pub fn of(runs: impl IntoIterator<Item = PageRun>) -> Self {
+    pub fn from_runs(runs: impl IntoIterator<Item = PageRun>) -> Self {
         let mut pages = Self::default();
         for run in runs {
             pages.push(run);
@@ -88,13 +140,11 @@ impl Pages {
         }
     }
 
-    /// Adds the pages of a mapping, each with its entry as the kernel gives it, by address. Mappings are to be added in the order of
-    /// theirs.
+    /// Adds the pages of a mapping, each with its pagemap entry. Add mappings and pages in ascending order of their addresses.
     ///
-    /// `rss_bytes` is what proc_pid_smaps(5) says is resident in that mapping, where that is known. The kernel gives a page of zeros to
-    /// who reads anonymous memory that nobody has written to; pagemap says it is present, while RSS does not count it. So where more
-    /// is present than resident, as many of the pages that look like that one are left out: those of which `is_zero` says that
-    /// they hold nothing but zeros, as long as there are enough of them, else those that come last.
+    /// `rss_bytes` is the resident size of that mapping in proc_pid_smaps(5), if known. A process that reads anonymous memory before any
+    /// write gets the kernel's page of zeros, which pagemap reports as present and RSS does not count. So if more pages are present than
+    /// resident, the surplus is left out: first pages that `is_zero` confirms, then the last ones that may be such a page.
     pub fn add_mapping(
         &mut self,
         entries: &[(Addr, u64)],
@@ -116,26 +166,26 @@ impl Pages {
         }
     }
 
-    /// The runs, by address.
+    /// The runs of pages, by address.
     #[must_use]
     pub fn runs(&self) -> &[PageRun] {
         &self.runs
     }
 
-    /// What is resident, in bytes.
+    /// The resident pages, in bytes.
     #[must_use]
     pub const fn resident_bytes(&self) -> u64 {
         self.resident_bytes
     }
 }
 
-/// Which of the pages of a mapping are the kernel's page of zeros, if that many are.
+/// Selects `surplus` pages that are, or may be, the kernel's page of zeros.
 fn zeros(entries: &[(Addr, u64)], mut surplus: u64, is_zero: impl Fn(Addr) -> bool) -> Vec<bool> {
-    let looks_so = |entry: u64| entry & PRESENT != 0 && entry & (OF_FILE | EXCLUSIVE) == 0;
+    let may_be_zero = |entry: u64| entry & PRESENT != 0 && entry & (OF_FILE | EXCLUSIVE) == 0;
     let rounds: [&dyn Fn(Addr, u64) -> bool; 3] = [
-        &|page, entry| looks_so(entry) && is_zero(page),
-        &|_, entry| looks_so(entry),
-        // The kernel is not known to do so; but what it does not count is not resident.
+        &|page, entry| may_be_zero(entry) && is_zero(page),
+        &|_, entry| may_be_zero(entry),
+        // Not known to happen; but a page that the kernel does not count is not resident.
         &|_, entry| entry & PRESENT != 0,
     ];
     let mut zeros = vec![false; entries.len()];
@@ -167,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_become_runs_of_one_kind() {
+    fn entries_become_runs() {
         let entries = entries(
             16,
             &[
@@ -208,9 +258,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_order_is_left_out() {
+    fn overlapping_runs_are_left_out() {
         let run = |start: u64, end: u64| PageRun { range: Addr(start)..Addr(end), kind: PageKind::Private };
-        let pages = Pages::of([run(8, 16), run(4, 12), run(16, 16), run(16, 20)]);
+        let pages = Pages::from_runs([run(8, 16), run(4, 12), run(16, 16), run(16, 20)]);
         assert_eq!(pages.runs(), [run(8, 20)]);
         assert_eq!(pages.resident_bytes(), 12);
     }

@@ -8,7 +8,7 @@ use crate::layout::{self, Build, Layout};
 use crate::stage;
 use memobj_process::error::Error;
 use memobj_process::info::ProcessSource;
-use memobj_process::memory::{Memory, Paged};
+use memobj_process::memory::{Memory, PageCache};
 
 use super::LocateMethod;
 use super::locate::{PythonFile, RuntimeLocation, SearchResult, locate};
@@ -18,6 +18,9 @@ use super::{Runtime, other_runtimes, scan};
 
 /// The most attempts on a running process: its memory changes while it is read.
 const MOST_ATTEMPTS: u32 = 8;
+
+/// Memory for the pages that the search reads, in bytes.
+const SEARCH_CACHE_BYTES: u64 = 4 << 20;
 
 /// The pause between two attempts, in milliseconds; it doubles each time.
 const FIRST_PAUSE: u64 = 1;
@@ -92,7 +95,7 @@ fn detect_once(source: &dyn ProcessSource, method: Option<LocateMethod>) -> Resu
     let methods: Vec<LocateMethod> = method.map_or_else(|| LocateMethod::ALL.to_vec(), |method| vec![method]);
     let search = locate(source, &methods);
     // Layouts are tried by many small reads.
-    let paged = Paged::new(source.memory());
+    let paged = PageCache::new(source.memory(), SEARCH_CACHE_BYTES);
     let try_location = |found: &RuntimeLocation| {
         if source.is_frozen() {
             return try_layouts(source.memory(), found);

@@ -1,4 +1,4 @@
-//! Our own memory that a copy goes into: got and faulted in before the target is stopped, and kept from one census to the next.
+//! The buffer of a copy: allocated and faulted in before the process is paused, and reused by the next copy.
 
 use std::io;
 use std::ops::Deref;
@@ -7,55 +7,54 @@ use memmap2::{Advice, MmapMut, MmapOptions};
 
 use super::PAGE_SIZE;
 
-/// What is mapped beyond what was asked for, as a share of it: the target may grow between the estimate and the stop. It is address space
-/// alone, until it is written to.
+/// A buffer has this share of spare room: the process may grow between the estimate and the pause. Spare room is only address space until it
+/// is written to.
 const SPARE_SHARE: usize = 4;
-/// And at least so much, in bytes.
+/// The least spare room, in bytes.
 const SPARE: usize = 64 << 20;
 
-/// A stretch of our own memory, in huge pages where the kernel gives some.
+/// Memory of our own for a copy, in huge pages where the kernel has some.
 ///
-/// Copying into memory that was never written to takes three times as long as into memory that was: the kernel clears a page at each first
-/// write. [`prepare`](Self::prepare) takes that time while the target still runs.
+/// Copying into fresh memory takes three times as long, since the kernel clears each page on the first write. [`prepare`](Self::prepare)
+/// spends that time while the process still runs.
 #[derive(Debug, Default)]
 pub struct CopyBuffer {
     map: Option<MmapMut>,
-    /// How many bytes from the beginning are faulted in.
-    warm: usize,
+    /// Bytes from the beginning that are faulted in.
+    populated: usize,
 }
 
 impl CopyBuffer {
-    /// None yet.
+    /// Creates an empty buffer.
     #[must_use]
     pub const fn new() -> Self {
-        Self { map: None, warm: 0 }
+        Self { map: None, populated: 0 }
     }
 
-    /// Makes room for `bytes` and faults it in. What was in it before is lost in part; what is far too large is given back.
+    /// Makes room for `bytes` and faults it in. Its content is undefined afterwards. Returns memory to the system if far too much is held.
     ///
     /// # Errors
-    /// If the system gives no such address space. Memory that runs out while it is faulted in is no error here: it is no warmer then, and
-    /// whether a copy fits is a question to be asked before.
+    /// If there is no address space. Check beforehand whether the copy fits into memory: running out of it here is no error.
     pub fn prepare(&mut self, bytes: usize) -> io::Result<()> {
         let bytes = bytes.max(PAGE_SIZE).next_multiple_of(PAGE_SIZE);
         let held = self.len();
-        if held < bytes || self.warm / 2 > bytes.saturating_add(SPARE) {
-            // First, or both would be there at once.
+        if held < bytes || self.populated / 2 > bytes.saturating_add(SPARE) {
+            // Frees the old buffer first, or both would exist at once.
             *self = Self::new();
             let wanted = bytes.saturating_add((bytes / SPARE_SHARE).max(SPARE));
             let map = MmapOptions::new().len(wanted).no_reserve_swap().map_anon()?;
-            // Kernels without transparent huge pages refuse; small ones serve too.
+            // Fails on kernels without transparent huge pages; small pages work too.
             let _ = map.advise(Advice::HugePage);
             self.map = Some(map);
         }
-        self.warm_up_to(bytes);
+        self.fault_in(bytes);
         Ok(())
     }
 
-    /// Address space for `bytes` and nothing more: memory is got as it is written to, for copies whose size is a guess.
+    /// Reserves address space for `bytes`, for copies of unknown size: memory is allocated as it is written to.
     ///
     /// # Errors
-    /// If the system gives no such address space.
+    /// If there is no address space.
     pub fn reserve(&mut self, bytes: usize) -> io::Result<()> {
         *self = Self::new();
         let map = MmapOptions::new()
@@ -66,40 +65,40 @@ impl CopyBuffer {
         Ok(())
     }
 
-    fn warm_up_to(&mut self, bytes: usize) {
-        let Some(cold) = bytes.checked_sub(self.warm).filter(|&cold| cold > 0) else { return };
+    fn fault_in(&mut self, bytes: usize) {
+        let Some(cold) = bytes.checked_sub(self.populated).filter(|&cold| cold > 0) else { return };
         let Some(map) = &mut self.map else { return };
-        // Linux before 5.14 has no such advice: a byte of each page is written instead.
-        if map.advise_range(Advice::PopulateWrite, self.warm, cold).is_err() {
-            let pages = map.get_mut(self.warm..bytes).unwrap_or_default().iter_mut().step_by(PAGE_SIZE);
+        // Linux before 5.14 lacks this advice: a byte of each page is written instead.
+        if map.advise_range(Advice::PopulateWrite, self.populated, cold).is_err() {
+            let pages = map.get_mut(self.populated..bytes).unwrap_or_default().iter_mut().step_by(PAGE_SIZE);
             pages.for_each(|byte| *byte = std::hint::black_box(0));
         }
-        self.warm = bytes;
+        self.populated = bytes;
     }
 
-    /// How many bytes fit, whether they are faulted in or not.
+    /// Its size in bytes, faulted in or not.
     #[must_use]
     pub fn len(&self) -> usize {
         self.map.as_ref().map_or(0, |map| map.len())
     }
 
-    /// Whether there are none.
+    /// Whether its size is zero.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many bytes were written to at least once: what they add to our own resident size.
+    /// Bytes that were written to at least once: their part of our own resident size.
     #[must_use]
     pub const fn populated_bytes(&self) -> usize {
-        self.warm
+        self.populated
     }
 
-    /// The bytes of a range, to be written; `None` if it is not within.
+    /// Borrows a range to write to; `None` outside of the buffer.
     pub(super) fn part_mut(&mut self, from: usize, length: usize) -> Option<&mut [u8]> {
         let end = from.checked_add(length)?;
         let part = self.map.as_mut()?.get_mut(from..end)?;
-        self.warm = self.warm.max(end);
+        self.populated = self.populated.max(end);
         Some(part)
     }
 }
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_is_kept_while_it_serves_and_given_back_when_it_is_far_too_much() {
+    fn far_too_large_buffers_are_freed() {
         let mut buffers = CopyBuffer::new();
         assert!(buffers.is_empty() && buffers.part_mut(0, 1).is_none());
         buffers.prepare(10_000).unwrap();

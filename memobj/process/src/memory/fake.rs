@@ -1,4 +1,4 @@
-//! Memory written by hand, for tests of what reads it.
+//! Memory written by hand, for tests.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{Memory, PAGE_SIZE, Unreadable};
 use crate::addr::Addr;
 
-/// A process that never was: pages that hold what was put into them, and zeros.
+/// Memory that tests fill by hand. Other bytes of its pages are zeros.
 #[derive(Debug, Default, Clone)]
 pub struct FakeMemory {
     pages: BTreeMap<u64, Box<[u8; PAGE_SIZE]>>,
@@ -14,17 +14,17 @@ pub struct FakeMemory {
 }
 
 impl FakeMemory {
-    /// Nothing is mapped.
+    /// Creates memory without pages.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Writes bytes; the pages that they are on are mapped by that.
+    /// Writes bytes, and maps their pages.
     pub fn put(&mut self, at: Addr, bytes: &[u8]) -> &mut Self {
-        for (place, &byte) in (at.0..).zip(bytes) {
-            let page = self.pages.entry(place / PAGE_SIZE as u64).or_insert_with(|| Box::new([0; PAGE_SIZE]));
-            if let Some(into) = page.get_mut(place as usize % PAGE_SIZE) {
+        for (at, &byte) in (at.0..).zip(bytes) {
+            let page = self.pages.entry(at / PAGE_SIZE as u64).or_insert_with(|| Box::new([0; PAGE_SIZE]));
+            if let Some(into) = page.get_mut(Addr(at).page_offset()) {
                 *into = byte;
             }
         }
@@ -33,12 +33,12 @@ impl FakeMemory {
         self
     }
 
-    /// Writes a word of eight bytes.
+    /// Writes eight bytes.
     pub fn put_u64(&mut self, at: Addr, value: u64) -> &mut Self {
         self.put(at, &value.to_le_bytes())
     }
 
-    /// Writes a word of four bytes.
+    /// Writes four bytes.
     pub fn put_u32(&mut self, at: Addr, value: u32) -> &mut Self {
         self.put(at, &value.to_le_bytes())
     }
@@ -46,12 +46,13 @@ impl FakeMemory {
 
 impl Memory for FakeMemory {
     fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
-        for (skipped, byte) in (0..).zip(into) {
-            let place = at.plus(skipped).0;
-            let page = self.pages.get(&(place / PAGE_SIZE as u64)).ok_or(Unreadable { at })?;
-            *byte = *page.get(place as usize % PAGE_SIZE).ok_or(Unreadable { at })?;
-        }
-        Ok(())
+        at.page_parts(into)
+            .try_for_each(|(at, part)| {
+                let page = self.pages.get(&(at.0 / PAGE_SIZE as u64))?;
+                part.copy_from_slice(page.get(at.page_offset()..)?.get(..part.len())?);
+                Some(())
+            })
+            .ok_or(Unreadable { at })
     }
 
     fn regions(&self) -> &[Range<Addr>] {
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_put_is_read_and_nothing_else_is_there() {
+    fn only_pages_that_were_put_are_readable() {
         let mut image = FakeMemory::new();
         image
             .put_u64(Addr(0x1ffc), 0x1122_3344_5566_7788)

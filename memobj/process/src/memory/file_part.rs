@@ -1,19 +1,19 @@
-//! What files hold: pages that a process maps and never wrote to are the file's own, and are read from there when they are needed.
+//! The content of mapped files: pages that a process never wrote to are read from the file when they are needed.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, OnceLock};
 
 use super::PAGE_SIZE;
+use super::proc_mem::read_file;
 
-/// How much is read at once and kept.
+/// Bytes that are read and kept at once.
 const CHUNK: usize = 1 << 16;
-/// Parts of files above this are read without being kept: data files, not programs.
+/// Parts of files above this size are data, not programs: they are read but not kept.
 const MAX_KEPT: u64 = 1 << 30;
 
 type Chunk = OnceLock<Option<Box<[u8]>>>;
 
-/// A part of a file, read by chunks at first use, and kept.
+/// A part of a file, read in chunks on first use.
 #[derive(Debug)]
 pub struct FilePart {
     file: Arc<File>,
@@ -29,20 +29,14 @@ impl FilePart {
         Self { file, offset, length, chunks: OnceLock::new() }
     }
 
-    /// How long the part is, in bytes.
-    #[must_use]
-    pub const fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// What was read of it till now: where in the part each chunk begins, and its bytes.
-    pub fn held(&self) -> impl Iterator<Item = (u64, &[u8])> {
+    /// The chunks that were read so far, each with its offset in the part.
+    pub fn kept_chunks(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let chunks = self.chunks.get().into_iter().flatten().zip(0_u64..);
         chunks.filter_map(|(chunk, number)| Some((number * CHUNK as u64, chunk.get()?.as_deref()?)))
     }
 
-    /// Reads all of it, if it is not longer than `limit`, so that [`held`](Self::held) has it.
-    pub fn hold_all(&self, limit: u64) {
+    /// Reads the whole part into [`kept_chunks`](Self::kept_chunks), unless it is longer than `limit`.
+    pub fn keep_all(&self, limit: u64) {
         if self.length <= limit.min(MAX_KEPT) {
             for number in 0..self.length.div_ceil(CHUNK as u64) {
                 let _ = self.slice(number * CHUNK as u64, 1);
@@ -50,11 +44,16 @@ impl FilePart {
         }
     }
 
-    /// Fills `into` with what is `skipped` bytes behind the beginning; `None` if it is not all there.
+    /// Fills `into` from `skipped` bytes into the part; `None` if not all of it is there.
     pub(super) fn read(&self, skipped: u64, into: &mut [u8]) -> Option<()> {
         if self.length > MAX_KEPT {
-            let read = self.read_file(skipped, into)?;
-            return padded(skipped + read as u64, into.get_mut(read..)?);
+            let read = read_file(&self.file, self.offset.checked_add(skipped)?, into)?;
+            let end = skipped.checked_add(read as u64)?;
+            let missing = into.get_mut(read..)?;
+            // The file's last page ends with zeros in memory; pages behind it are not there.
+            missing.fill(0);
+            let last_page_end = end.checked_next_multiple_of(PAGE_SIZE as u64)?;
+            return (end.checked_add(missing.len() as u64)? <= last_page_end).then_some(());
         }
         let mut from = skipped;
         let mut rest = into;
@@ -68,7 +67,7 @@ impl FilePart {
         Some(())
     }
 
-    /// The same without copying, if it is of one chunk.
+    /// Borrows `length` bytes, if they are in one chunk.
     pub(super) fn slice(&self, skipped: u64, length: usize) -> Option<&[u8]> {
         if self.length > MAX_KEPT {
             return None;
@@ -78,40 +77,15 @@ impl FilePart {
         let chunks = self
             .chunks
             .get_or_init(|| (0..(self.length as usize).div_ceil(CHUNK)).map(|_| OnceLock::new()).collect());
-        let chunk = chunks.get(number)?.get_or_init(|| self.chunk(number)).as_deref()?;
+        let chunk = chunks.get(number)?.get_or_init(|| self.read_chunk(number)).as_deref()?;
         chunk.get(within..)?.get(..length)
     }
 
-    fn chunk(&self, number: usize) -> Option<Box<[u8]>> {
+    fn read_chunk(&self, number: usize) -> Option<Box<[u8]>> {
         let from = (number * CHUNK) as u64;
         let mut bytes = vec![0; CHUNK.min(self.length.checked_sub(from)? as usize)];
-        let read = self.read_file(from, &mut bytes)?;
-        // The rest of the file's last page is zeros in memory too; pages behind that are not there.
+        let read = read_file(&self.file, self.offset.checked_add(from)?, &mut bytes)?;
         bytes.truncate(read.next_multiple_of(PAGE_SIZE).min(bytes.len()));
         Some(bytes.into_boxed_slice())
     }
-
-    /// Reads until the end of the file at most.
-    fn read_file(&self, skipped: u64, into: &mut [u8]) -> Option<usize> {
-        let mut done = 0;
-        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = self.offset.checked_add(skipped)?.checked_add(done as u64)?;
-            match self.file.read_at(rest, at) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => return None,
-            }
-        }
-        Some(done)
-    }
-}
-
-/// Fills `rest`, which a file that ended `end` bytes into its part does not have, if it is of the file's last page.
-fn padded(end: u64, rest: &mut [u8]) -> Option<()> {
-    if end + rest.len() as u64 > end.next_multiple_of(PAGE_SIZE as u64) {
-        return None;
-    }
-    rest.fill(0);
-    Some(())
 }

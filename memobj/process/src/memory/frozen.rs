@@ -1,66 +1,64 @@
-//! Memory that holds still: bytes of ours, found by their address in the target.
+//! A copy of a process's memory, indexed by address.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::ranges::{self, merge_overlapping};
+use super::ranges::{merge_nearby, merge_overlapping};
 use super::{CopyBuffer, FilePart, Memory, PAGE_SIZE, Unreadable};
 use crate::addr::Addr;
 
-/// What a leaf of the index spans: 16 MiB of addresses.
+const PAGE_BITS: u32 = PAGE_SIZE.ilog2();
+/// A leaf of the index spans 16 MiB of addresses.
 const LEAF_BITS: u32 = 24;
 /// Pages of a leaf.
 const LEAF: usize = 1 << (LEAF_BITS - PAGE_BITS);
-const PAGE_BITS: u32 = PAGE_SIZE.ilog2();
-/// Addresses of a user's process on x86-64 have 47 bits; those of more are given to who asks for them by mmap(2)'s hint alone.
+/// Addresses of a user's process on x86-64 have 47 bits; mmap(2) returns higher ones only to programs that ask for them.
 const ADDRESS_BITS: u32 = 47;
 const ZEROS: &[u8; PAGE_SIZE] = &[0; PAGE_SIZE];
 
-/// Consecutive pages of the target that were copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CopiedRun {
-    /// The first page.
-    pub at: Addr,
-    /// How many.
-    pub pages: usize,
+/// Consecutive pages that were copied.
+#[derive(Debug, Clone, Copy)]
+struct CopiedRun {
+    at: Addr,
+    pages: usize,
 }
 
 impl CopiedRun {
-    fn range(&self) -> Range<Addr> {
-        self.at..self.at.plus((self.pages * PAGE_SIZE) as u64)
+    fn end(&self) -> Addr {
+        self.at.plus((self.pages * PAGE_SIZE) as u64)
     }
 }
 
-/// What is read where no copied page is.
+/// A range of memory whose pages are read from somewhere else where they were not copied.
 #[derive(Debug, Clone)]
 pub struct Uncopied {
-    /// Where.
+    /// The range.
     pub range: Range<Addr>,
-    /// What.
+    /// Its content.
     pub backing: Backing,
 }
 
-/// The content of pages that nobody has written to.
+/// The content of pages that were never written to.
 #[derive(Debug, Clone)]
 pub enum Backing {
-    /// Memory without a file: zeros.
+    /// Zeros: memory without a file.
     Zeros,
-    /// What a file has there.
-    File(std::sync::Arc<FilePart>),
+    /// A part of a file.
+    File(Arc<FilePart>),
 }
 
-/// A copy of a process's memory. It never changes, so that everything computed from it agrees.
+/// A copy of a process's memory, which never changes.
 ///
-/// Reading a word takes two looks into an index of pages and no more: there is no state in it, and any number of threads read at once.
+/// A read takes two lookups in a page index. There is no lock: any number of threads read at once.
 #[derive(Debug)]
 pub struct FrozenMemory {
     bytes: CopyBuffer,
     runs: Vec<CopiedRun>,
-    /// By address, in units of a leaf: the number of the leaf, 0 for the one that is empty. A table of [`ADDRESS_BITS`] that the system
-    /// clears when it is touched, which is only where the target has something.
+    /// The number of the leaf of each 16 MiB of addresses; 0 is the empty leaf. The kernel allocates only the pages of it that are used.
     top: Vec<u32>,
-    /// By leaf and page: the number of the page in `bytes`, counted from 1; 0 for none.
+    /// The number of each page in `bytes`, counted from 1, by leaf and page; 0 for none.
     leaves: Vec<u32>,
-    behind: Vec<Uncopied>,
+    uncopied: Vec<Uncopied>,
     regions: Vec<Range<Addr>>,
 }
 
@@ -68,60 +66,49 @@ impl FrozenMemory {
     /// Whether the page of `at` was copied.
     #[must_use]
     pub fn is_copied(&self, at: Addr) -> bool {
-        self.place(at).is_some()
+        self.offset_of(at).is_some()
     }
 
-    /// Where `at` is in `bytes`, if its page was copied.
+    /// The offset of `at` in `bytes`, if its page was copied.
     #[inline]
-    fn place(&self, at: Addr) -> Option<usize> {
+    fn offset_of(&self, at: Addr) -> Option<usize> {
         let leaf = *self.top.get(usize::try_from(at.0 >> LEAF_BITS).ok()?)? as usize;
         let page = (at.0 >> PAGE_BITS) as usize & (LEAF - 1);
         let number = *self.leaves.get(leaf * LEAF + page)? as usize;
-        Some((number.checked_sub(1)? << PAGE_BITS) | (at.0 as usize & (PAGE_SIZE - 1)))
+        Some((number.checked_sub(1)? << PAGE_BITS) | at.page_offset())
     }
 
-    /// `N` bytes of one copied page.
+    fn uncopied_at(&self, at: Addr) -> Option<&Uncopied> {
+        let next = self.uncopied.partition_point(|uncopied| uncopied.range.start <= at);
+        self.uncopied.get(next.checked_sub(1)?).filter(|uncopied| at < uncopied.range.end)
+    }
+
+    /// Reads bytes of one page.
     #[inline]
-    fn word<const N: usize>(&self, at: Addr) -> Option<[u8; N]> {
-        if at.0 as usize & (PAGE_SIZE - 1) > PAGE_SIZE - N {
+    fn read_copied(&self, at: Addr, into: &mut [u8]) -> Option<()> {
+        if at.page_offset() + into.len() > PAGE_SIZE {
             return None;
         }
-        self.bytes.get(self.place(at)?..)?.first_chunk().copied()
-    }
-
-    /// `N` bytes, wherever they are.
-    #[cold]
-    fn scattered<const N: usize>(&self, at: Addr) -> Result<[u8; N], Unreadable> {
-        let mut bytes = [0; N];
-        self.read(at, &mut bytes)?;
-        Ok(bytes)
-    }
-
-    #[inline]
-    fn bytes_at<const N: usize>(&self, at: Addr) -> Result<[u8; N], Unreadable> {
-        self.word(at).map_or_else(|| self.scattered(at), Ok)
-    }
-
-    fn behind_at(&self, at: Addr) -> Option<&Uncopied> {
-        let next = self.behind.partition_point(|behind| behind.range.start <= at);
-        self.behind.get(next.checked_sub(1)?).filter(|behind| at < behind.range.end)
-    }
-
-    /// The bytes of `into`, which are of one page.
-    fn read_within_page(&self, at: Addr, into: &mut [u8]) -> Option<()> {
-        if let Some(place) = self.place(at) {
-            into.copy_from_slice(self.bytes.get(place..)?.get(..into.len())?);
-            return Some(());
-        }
-        let behind = self.behind_at(at)?;
-        match &behind.backing {
-            Backing::Zeros => into.fill(0),
-            Backing::File(constant) => constant.read(at.0 - behind.range.start.0, into)?,
-        }
+        into.copy_from_slice(self.bytes.get(self.offset_of(at)?..)?.get(..into.len())?);
         Some(())
     }
 
-    /// The pages that were copied, in the order of the copy, each run with its bytes.
+    /// Reads bytes wherever they are.
+    #[cold]
+    fn read_scattered(&self, at: Addr, into: &mut [u8]) -> Option<()> {
+        at.page_parts(into).try_for_each(|(at, part)| {
+            self.read_copied(at, part).or_else(|| {
+                let uncopied = self.uncopied_at(at)?;
+                match &uncopied.backing {
+                    Backing::Zeros => part.fill(0),
+                    Backing::File(file) => file.read(at.0.checked_sub(uncopied.range.start.0)?, part)?,
+                }
+                Some(())
+            })
+        })
+    }
+
+    /// The copied pages in the order of the copy: each run's address and bytes.
     pub fn runs(&self) -> impl Iterator<Item = (Addr, &[u8])> {
         let mut from = 0;
         self.runs.iter().filter_map(move |run| {
@@ -132,35 +119,36 @@ impl FrozenMemory {
         })
     }
 
-    /// What is read where nothing was copied, by address.
+    /// The ranges that are read from somewhere else where they were not copied, by address.
     #[must_use]
     pub fn uncopied(&self) -> &[Uncopied] {
-        &self.behind
+        &self.uncopied
     }
 
-    /// Says anew what is read where nothing was copied. Of ranges that overlap, only the first is taken.
-    pub fn set_uncopied(&mut self, mut behind: Vec<Uncopied>) {
-        behind.retain(|behind| behind.range.start < behind.range.end);
-        behind.sort_by_key(|behind| behind.range.start);
+    /// Replaces the uncopied ranges. Of ranges that overlap, the first wins.
+    pub fn set_uncopied(&mut self, mut uncopied: Vec<Uncopied>) {
+        uncopied.retain(|uncopied| uncopied.range.start < uncopied.range.end);
+        uncopied.sort_by_key(|uncopied| uncopied.range.start);
         let mut end = Addr::NULL;
-        behind.retain(|behind| {
-            // A file's part begins where its range does, so that a range which is cut at its front would be another part.
-            let fits = behind.range.start >= end;
-            end = end.max(behind.range.end);
+        uncopied.retain(|uncopied| {
+            // A file's part begins where its range does, so the front of a range cannot be cut off.
+            let fits = uncopied.range.start >= end;
+            end = end.max(uncopied.range.end);
             fits
         });
-        let all = behind.iter().map(|behind| behind.range.clone());
-        self.regions = merge_overlapping(self.runs.iter().map(CopiedRun::range).chain(all).collect());
-        self.behind = behind;
+        let copied = self.runs.iter().map(|run| run.at..run.end());
+        self.regions =
+            merge_overlapping(copied.chain(uncopied.iter().map(|part| part.range.clone())).collect());
+        self.uncopied = uncopied;
     }
 
-    /// How many bytes were copied.
+    /// The number of copied bytes.
     #[must_use]
     pub fn copied_bytes(&self) -> u64 {
         self.runs.iter().map(|run| (run.pages * PAGE_SIZE) as u64).sum()
     }
 
-    /// The buffers, for the next copy.
+    /// Returns the buffer, for the next copy.
     #[must_use]
     pub fn into_buffers(self) -> CopyBuffer {
         self.bytes
@@ -168,37 +156,27 @@ impl FrozenMemory {
 }
 
 impl Memory for FrozenMemory {
+    #[inline]
     fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
-        let mut from = at;
-        let mut rest = into;
-        while !rest.is_empty() {
-            let length = (PAGE_SIZE - (from.0 as usize & (PAGE_SIZE - 1))).min(rest.len());
-            let Some((part, after)) = rest.split_at_mut_checked(length) else { break };
-            self.read_within_page(from, part).ok_or(Unreadable { at })?;
-            // Addresses do not go round: nothing is at the end of the address space.
-            from = from.plus(length as u64);
-            rest = after;
-        }
-        Ok(())
+        self.read_copied(at, into).or_else(|| self.read_scattered(at, into)).ok_or(Unreadable { at })
     }
 
     fn slice(&self, at: Addr, length: usize) -> Option<&[u8]> {
-        if let Some(place) = self.place(at) {
-            let within = at.0 as usize & (PAGE_SIZE - 1);
-            // Pages that follow each other in the target mostly do so in the copy too.
-            let further = (within.checked_add(length)?).saturating_sub(1) / PAGE_SIZE;
-            let adjoins = |page: usize| {
-                self.place(at.plus((page * PAGE_SIZE) as u64)) == Some(place + page * PAGE_SIZE)
+        if let Some(offset) = self.offset_of(at) {
+            // Adjacent pages of the target are mostly adjacent in the copy too.
+            let further = at.page_offset().checked_add(length)?.saturating_sub(1) / PAGE_SIZE;
+            let is_adjacent = |page: usize| {
+                self.offset_of(at.plus((page * PAGE_SIZE) as u64)) == Some(offset + page * PAGE_SIZE)
             };
-            return if (1..=further).all(adjoins) { self.bytes.get(place..)?.get(..length) } else { None };
+            let bytes = self.bytes.get(offset..).filter(|_| (1..=further).all(is_adjacent))?;
+            return bytes.get(..length);
         }
-        let behind = self.behind_at(at)?;
-        let skipped = at.0 - behind.range.start.0;
-        match &behind.backing {
-            // Of one page alone, so that none is passed over that was copied.
-            _ if length > PAGE_SIZE - (at.0 as usize & (PAGE_SIZE - 1)) => None,
+        let uncopied = self.uncopied_at(at)?;
+        match &uncopied.backing {
+            // Within one page, since the next one may have been copied.
+            _ if length > PAGE_SIZE - at.page_offset() => None,
             Backing::Zeros => ZEROS.get(..length),
-            Backing::File(constant) => constant.slice(skipped, length),
+            Backing::File(file) => file.slice(at.0.checked_sub(uncopied.range.start.0)?, length),
         }
     }
 
@@ -207,38 +185,18 @@ impl Memory for FrozenMemory {
     }
 
     fn written_regions(&self) -> Vec<Range<Addr>> {
-        let files = self.behind.iter().filter(|behind| matches!(behind.backing, Backing::File(_)));
-        let parts = self.runs.iter().map(CopiedRun::range).chain(files.map(|of| of.range.clone()));
-        ranges::merge_nearby(parts.collect(), &self.regions)
-    }
-
-    #[inline]
-    fn read_u8(&self, at: Addr) -> Result<u8, Unreadable> {
-        self.bytes_at(at).map(u8::from_le_bytes)
-    }
-
-    #[inline]
-    fn read_u16(&self, at: Addr) -> Result<u16, Unreadable> {
-        self.bytes_at(at).map(u16::from_le_bytes)
-    }
-
-    #[inline]
-    fn read_u32(&self, at: Addr) -> Result<u32, Unreadable> {
-        self.bytes_at(at).map(u32::from_le_bytes)
-    }
-
-    #[inline]
-    fn read_u64(&self, at: Addr) -> Result<u64, Unreadable> {
-        self.bytes_at(at).map(u64::from_le_bytes)
+        let files = self.uncopied.iter().filter(|part| matches!(part.backing, Backing::File(_)));
+        let copied = self.runs.iter().map(|run| run.at..run.end());
+        merge_nearby(copied.chain(files.map(|part| part.range.clone())).collect(), &self.regions)
     }
 }
 
-/// More bytes than there is room for.
+/// The copy needs more bytes than its buffer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the copy is larger than the room that was made for it")]
+#[error("the copy is larger than its buffer")]
 pub struct BufferFull;
 
-/// A copy in the making.
+/// Builds a [`FrozenMemory`].
 #[derive(Debug, Default)]
 pub struct CopyBuilder {
     bytes: CopyBuffer,
@@ -247,61 +205,47 @@ pub struct CopyBuilder {
 }
 
 impl CopyBuilder {
-    /// Begins a copy in prepared buffers.
+    /// Begins a copy in a prepared buffer.
     #[must_use]
     pub const fn new(bytes: CopyBuffer) -> Self {
         Self { bytes, used: 0, runs: Vec::new() }
     }
 
-    /// The place for the pages from `at` (the beginning of a page) on, to be written by the caller. What was in it before is still in it.
+    /// Reserves the bytes of the pages from `at` (a page's first address) on, for the caller to write. They hold bytes of earlier copies.
     ///
     /// # Errors
-    /// If there is no room for them.
+    /// If the buffer is full.
     pub fn pages(&mut self, at: Addr, pages: usize) -> Result<&mut [u8], BufferFull> {
         let length = pages.checked_mul(PAGE_SIZE).ok_or(BufferFull)?;
-        let place = self.bytes.part_mut(self.used, length).ok_or(BufferFull)?;
+        let bytes = self.bytes.part_mut(self.used, length).ok_or(BufferFull)?;
         self.used += length;
-        match self.runs.last_mut().filter(|last| last.at.plus((last.pages * PAGE_SIZE) as u64) == at) {
+        match self.runs.last_mut().filter(|last| last.end() == at) {
             Some(last) => last.pages += pages,
             None => self.runs.push(CopiedRun { at, pages }),
         }
-        Ok(place)
+        Ok(bytes)
     }
 
-    /// The last `bytes` that were given a place, whatever runs they are of; `None` if there are not so many.
+    /// The last `bytes` bytes that were reserved; `None` if there are fewer.
     pub fn last_mut(&mut self, bytes: usize) -> Option<&mut [u8]> {
         self.bytes.part_mut(self.used.checked_sub(bytes)?, bytes)
     }
 
-    /// Gives the copy up: the buffers, for another one.
+    /// Abandons the copy and returns the buffer.
     #[must_use]
     pub fn into_buffers(self) -> CopyBuffer {
         self.bytes
     }
 
-    /// Takes back the last `pages` pages: they could not be read.
-    pub fn take_back(&mut self, pages: usize) {
-        let mut left = pages;
-        while let Some(last) = self.runs.last_mut().filter(|_| left > 0) {
-            let taken = left.min(last.pages);
-            last.pages -= taken;
-            left -= taken;
-            self.used = self.used.saturating_sub(taken * PAGE_SIZE);
-            if last.pages == 0 {
-                self.runs.pop();
-            }
-        }
-    }
-
-    /// How many bytes were given a place.
+    /// The number of reserved bytes.
     #[must_use]
     pub const fn used_bytes(&self) -> usize {
         self.used
     }
 
-    /// The copy, with what is behind it; see [`FrozenMemory::set_behind`].
+    /// Finishes the copy; for `uncopied` see [`FrozenMemory::set_uncopied`].
     #[must_use]
-    pub fn finish(self, behind: Vec<Uncopied>) -> FrozenMemory {
+    pub fn finish(self, uncopied: Vec<Uncopied>) -> FrozenMemory {
         let mut top = vec![0_u32; 1 << (ADDRESS_BITS - LEAF_BITS)];
         let mut leaves = vec![0_u32; LEAF];
         let mut number = 0_u32;
@@ -320,10 +264,9 @@ impl CopyBuilder {
                 }
             }
         }
-
         let (bytes, runs) = (self.bytes, self.runs);
-        let mut frozen = FrozenMemory { bytes, runs, top, leaves, behind: Vec::new(), regions: Vec::new() };
-        frozen.set_uncopied(behind);
+        let mut frozen = FrozenMemory { bytes, runs, top, leaves, uncopied: Vec::new(), regions: Vec::new() };
+        frozen.set_uncopied(uncopied);
         frozen
     }
 }
@@ -331,7 +274,6 @@ impl CopyBuilder {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::Arc;
 
     use super::*;
 
@@ -344,19 +286,19 @@ mod tests {
         file.write_all(&[7; 5000]).unwrap();
         let mut buffers = CopyBuffer::new();
         buffers.prepare(3 * PAGE_SIZE).unwrap();
-        let mut filling = CopyBuilder::new(buffers);
-        filling.pages(ANONYMOUS, 1).unwrap().fill(1);
-        filling.pages(ANONYMOUS.plus(2 * PAGE_SIZE as u64), 1).unwrap().fill(2);
-        filling.pages(ANONYMOUS.plus(3 * PAGE_SIZE as u64), 1).unwrap().fill(3);
+        let mut builder = CopyBuilder::new(buffers);
+        builder.pages(ANONYMOUS, 1).unwrap().fill(1);
+        builder.pages(ANONYMOUS.plus(2 * PAGE_SIZE as u64), 1).unwrap().fill(2);
+        builder.pages(ANONYMOUS.plus(3 * PAGE_SIZE as u64), 1).unwrap().fill(3);
         let file = Backing::File(Arc::new(FilePart::new(Arc::new(file), 0, 3 * PAGE_SIZE as u64)));
-        filling.finish(vec![
+        builder.finish(vec![
             Uncopied { range: ANONYMOUS..ANONYMOUS.plus(8 * PAGE_SIZE as u64), backing: Backing::Zeros },
             Uncopied { range: MAPPED..MAPPED.plus(3 * PAGE_SIZE as u64), backing: file },
         ])
     }
 
     #[test]
-    fn copied_untouched_and_file_pages_are_read_alike_and_across_their_ends() {
+    fn reads_cross_copied_zero_and_file_pages() {
         let frozen = frozen();
         let page = PAGE_SIZE as u64;
         assert_eq!(frozen.read_u64(ANONYMOUS), Ok(u64::from_le_bytes([1; 8])));
@@ -380,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_readable_however_hostile_its_address() {
+    fn hostile_addresses_are_unreadable() {
         let frozen = frozen();
         let end = ANONYMOUS.plus(8 * PAGE_SIZE as u64);
         for at in
@@ -393,14 +335,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_are_copied_pages_and_files() {
+    fn written_regions_are_copies_and_files() {
         let frozen = frozen();
         let copied = ANONYMOUS..ANONYMOUS.plus(4 * PAGE_SIZE as u64);
         assert_eq!(frozen.written_regions(), [MAPPED..MAPPED.plus(3 * PAGE_SIZE as u64), copied]);
     }
 
     #[test]
-    fn a_slice_is_what_lies_in_one_piece() {
+    fn slice_needs_adjacent_pages() {
         let frozen = frozen();
         let page = PAGE_SIZE as u64;
         assert_eq!(frozen.slice(ANONYMOUS, PAGE_SIZE).unwrap(), [1; PAGE_SIZE]);
@@ -416,18 +358,17 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_taken_back_from_the_end_and_room_is_not_exceeded() {
+    fn builder_never_exceeds_its_buffer() {
         let mut buffers = CopyBuffer::new();
         buffers.prepare(PAGE_SIZE).unwrap();
         let room = buffers.len() / PAGE_SIZE;
-        let mut filling = CopyBuilder::new(buffers);
-        assert_eq!(filling.pages(ANONYMOUS, room + 1), Err(BufferFull));
-        assert_eq!(filling.pages(ANONYMOUS, usize::MAX), Err(BufferFull));
-        filling.pages(ANONYMOUS, 1).unwrap().fill(1);
-        filling.pages(MAPPED, 3).unwrap().fill(2);
-        filling.take_back(2);
-        filling.pages(ANONYMOUS.plus(PAGE_SIZE as u64), 1).unwrap().fill(3);
-        let frozen = filling.finish(Vec::new());
+        let mut builder = CopyBuilder::new(buffers);
+        assert_eq!(builder.pages(ANONYMOUS, room + 1), Err(BufferFull));
+        assert_eq!(builder.pages(ANONYMOUS, usize::MAX), Err(BufferFull));
+        builder.pages(ANONYMOUS, 1).unwrap().fill(1);
+        builder.pages(MAPPED, 1).unwrap().fill(2);
+        builder.pages(ANONYMOUS.plus(PAGE_SIZE as u64), 1).unwrap().fill(3);
+        let frozen = builder.finish(Vec::new());
         let runs: Vec<_> = frozen.runs().map(|(at, bytes)| (at, bytes.len(), bytes[0])).collect();
         assert_eq!(
             runs,

@@ -1,39 +1,35 @@
-//! Ranges of memory, put together.
+//! Merging of address ranges.
 
 use std::ops::Range;
 
 use crate::addr::Addr;
 
-/// What lies between two parts of a region, in bytes, for them to be told as one: few parts are found faster than many.
+/// The largest gap that [`merge_nearby`] closes, in bytes: lookups in few ranges are faster than in many.
 const NEAR: u64 = 1 << 20;
 
-/// Ranges in ascending order; those that meet or overlap are one.
+/// Sorts ranges and merges those that touch or overlap.
 pub(super) fn merge_overlapping(mut ranges: Vec<Range<Addr>>) -> Vec<Range<Addr>> {
     ranges.sort_by_key(|range| (range.start, range.end));
-    let mut merge_overlapping: Vec<Range<Addr>> = Vec::new();
-    for range in ranges {
-        match merge_overlapping.last_mut().filter(|last| range.start <= last.end) {
-            Some(last) => last.end = last.end.max(range.end),
-            None => merge_overlapping.push(range),
-        }
-    }
-    merge_overlapping
+    merge(ranges, |last, next| next.start <= last.end)
 }
 
-/// Parts of `regions`, which are in order and apart, in ascending order; those that are near to each other in one region are one.
+/// Sorts and merges `parts` of `regions` that are close together in one region. `regions` are in ascending order and do not overlap.
 pub fn merge_nearby(parts: Vec<Range<Addr>>, regions: &[Range<Addr>]) -> Vec<Range<Addr>> {
-    let of_region = |at: Addr| regions.partition_point(|region| region.start <= at);
-    let mut merge_nearby: Vec<Range<Addr>> = Vec::new();
-    for part in merge_overlapping(parts) {
-        let is_near = |last: &Range<Addr>| {
-            part.start.0 - last.end.0 <= NEAR && of_region(last.start) == of_region(part.start)
-        };
-        match merge_nearby.last_mut().filter(|last| is_near(last)) {
-            Some(last) => last.end = part.end,
-            None => merge_nearby.push(part),
+    let region_of = |at: Addr| regions.partition_point(|region| region.start <= at);
+    merge(merge_overlapping(parts), |last, next| {
+        next.start.0.saturating_sub(last.end.0) <= NEAR && region_of(last.start) == region_of(next.start)
+    })
+}
+
+fn merge(ranges: Vec<Range<Addr>>, is_one: impl Fn(&Range<Addr>, &Range<Addr>) -> bool) -> Vec<Range<Addr>> {
+    let mut merged: Vec<Range<Addr>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut().filter(|last| is_one(last, &range)) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => merged.push(range),
         }
     }
-    merge_nearby
+    merged
 }
 
 #[cfg(test)]
@@ -45,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_gathered_over_small_gaps_and_never_beyond_a_region() {
+    fn merging_stops_at_gaps_and_regions() {
         let regions = [range(0, 100 * NEAR), range(100 * NEAR + 1, 200 * NEAR)];
         let parts = vec![
             range(90 * NEAR, 100 * NEAR),

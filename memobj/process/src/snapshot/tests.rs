@@ -1,14 +1,15 @@
-//! What is saved is what is opened, and nothing that can be done to a file does any harm.
+//! Saved snapshots open again, and damaged ones are refused or read safely.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use common::process::{ProcessId, ProcessState};
 
+use super::format::BLOCK_PAGES;
 use super::*;
 use crate::addr::Addr;
 use crate::info::{Mapping, Permissions, ProcessInfo, ProcessSource, Thread};
@@ -32,7 +33,7 @@ fn mapping(start: Addr, pages: u64, inode: u64) -> Mapping {
 }
 
 /// A heap of zeros, text and noise, of which a third was never touched, and a library of which a page was written to.
-fn still() -> FrozenProcess {
+fn sample() -> FrozenProcess {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&b"a constant ".repeat(1000)).unwrap();
     let mut buffers = CopyBuffer::new();
@@ -113,8 +114,8 @@ fn content(memory: &dyn Memory) -> Vec<(Addr, Option<Vec<u8>>)> {
 }
 
 #[test]
-fn what_is_opened_is_what_was_saved() {
-    let saved = still();
+fn open_returns_what_was_saved() {
+    let saved = sample();
     let bytes = bytes_of(&saved);
     let opened = reopened(&bytes, Checksum::Verify).unwrap();
     assert_eq!(opened.info, saved.info);
@@ -131,33 +132,33 @@ fn what_is_opened_is_what_was_saved() {
 }
 
 #[test]
-fn only_its_owner_can_read_a_saved_one_and_half_of_one_is_never_there() {
+fn saved_file_is_private_and_complete() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshot");
     std::fs::write(&path, "an older one").unwrap();
-    let length = save(&still(), &path).unwrap();
+    let length = save(&sample(), &path).unwrap();
     let there = std::fs::metadata(&path).unwrap();
     assert_eq!((there.len(), there.permissions().mode() & 0o777), (length, 0o600));
     assert!(open(&path).is_ok());
 
-    let error = save(&still(), &folder.path().join("none/snapshot")).unwrap_err();
+    let error = save(&sample(), &folder.path().join("none/snapshot")).unwrap_err();
     assert!(error.to_string().contains("none/snapshot"), "{error}");
-    assert!(save(&still(), Path::new("/dev/full")).is_err());
+    assert!(save(&sample(), Path::new("/dev/full")).is_err());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
-fn what_is_no_snapshot_is_refused_in_a_sentence() {
+fn other_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
-    let mut newer = bytes_of(&still());
+    let mut newer = bytes_of(&sample());
     newer[8] = 9;
-    let mut broken = bytes_of(&still());
+    let mut broken = bytes_of(&sample());
     let middle = broken.len() / 2;
     broken[middle] ^= 1;
-    let cut = &bytes_of(&still())[..5000];
+    let cut = &bytes_of(&sample())[..5000];
     for (bytes, word) in [
-        (&b""[..], "no snapshot"),
+        (&b""[..], "not a snapshot"),
         (&b"\x7fELF\x02\x01\x01"[..], "--core"),
         (&newer, "format 9"),
         (&broken, "damaged"),
@@ -171,8 +172,8 @@ fn what_is_no_snapshot_is_refused_in_a_sentence() {
 }
 
 #[test]
-fn bits_that_flip_are_found_or_read_without_harm() {
-    let whole = bytes_of(&still());
+fn flipped_bits_are_detected() {
+    let whole = bytes_of(&sample());
     let mut random = 7_u64;
     let mut opened = 0;
     for round in 0..500 {
@@ -192,16 +193,16 @@ fn bits_that_flip_are_found_or_read_without_harm() {
 }
 
 #[test]
-fn one_that_is_cut_anywhere_is_refused() {
-    let whole = bytes_of(&still());
+fn truncated_snapshots_are_refused() {
+    let whole = bytes_of(&sample());
     for length in (0..2000).chain((2000..whole.len()).step_by(997)) {
         assert!(reopened(&whole[..length], Checksum::Ignore).is_err(), "{length}");
     }
 }
 
 #[test]
-fn lengths_that_cannot_be_are_not_believed() {
-    let whole = bytes_of(&still());
+fn impossible_lengths_are_refused() {
+    let whole = bytes_of(&sample());
     let mut long_head = whole.clone();
     long_head[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(reopened(&long_head, Checksum::Ignore).is_err());

@@ -1,4 +1,4 @@
-//! Whether a copy fits: into the machine, and into what our own control group may use.
+//! The memory that is available for a copy, on the machine and in our control group.
 
 use std::fmt;
 use std::fs;
@@ -7,21 +7,21 @@ use std::path::Path;
 use common::cgroup::{self, Place};
 use common::units;
 
-/// What is left alone, in bytes: a copy must not be what the machine fails by.
+/// Bytes that a copy leaves free.
 const MARGIN: u64 = 64 << 20;
 
-/// How much memory there is for us, without taking it from others.
+/// Memory that we can use without taking it from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AvailableMemory {
-    /// Of the machine: `MemAvailable` of proc_meminfo(5). `None` if it does not say.
+    /// `MemAvailable` of proc_meminfo(5), if known.
     pub machine_bytes: Option<u64>,
-    /// Of our control group and those above it, the least: what is not used of its limit, or used for files that can be dropped.
-    /// `None` without a limit.
+    /// The least that is left of the limits of our control group and its ancestors; droppable file pages count as free. `None` without a
+    /// limit.
     pub group_bytes: Option<u64>,
 }
 
 impl AvailableMemory {
-    /// As it is now.
+    /// Reads it.
     #[must_use]
     pub fn now() -> Self {
         let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -29,7 +29,7 @@ impl AvailableMemory {
         Self { machine_bytes: available(&text), group_bytes: group.as_ref().and_then(of_group) }
     }
 
-    /// Whether `bytes` more can be taken.
+    /// Whether `bytes` more fit.
     #[must_use]
     pub fn fits(&self, bytes: u64) -> bool {
         let needed = bytes.saturating_add(MARGIN);
@@ -61,7 +61,7 @@ fn of_group(place: &Place) -> Option<u64> {
     place.folders().filter_map(|folder| left(place, folder)).min()
 }
 
-/// What is left of one group's limit.
+/// The rest of one group's limit.
 fn left(place: &Place, folder: &Path) -> Option<u64> {
     let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tightest_group_up_to_the_mount_counts_and_files_can_be_dropped() {
+    fn tightest_group_counts() {
         let two = [
             ("a/memory.max", "1000\n"),
             ("a/memory.current", "900\n"),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn both_the_machine_and_the_group_must_have_room() {
+    fn machine_and_group_limit_a_copy() {
         let room = AvailableMemory { machine_bytes: Some(1 << 30), group_bytes: Some(256 << 20) };
         assert!(room.fits(192 << 20) && !room.fits((192 << 20) + 1));
         assert!(room.to_string().contains("control group has 256"), "{room}");

@@ -1,9 +1,12 @@
-//! A process that holds still: its memory at one moment, what was known of it then, and where its files are.
+//! A copied process: its memory at one moment, its facts, and the way to its files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
+use super::mapped_files;
 use crate::addr::Addr;
 use crate::elf::{Elf, build_id_in_memory};
 use crate::error::{Error, Stage};
@@ -11,32 +14,30 @@ use crate::info::{Mapping, ProcessInfo, ProcessSource, shown};
 use crate::memory::{FrozenMemory, Memory};
 use crate::residence::Residence;
 
-use super::mapped_files;
-
-/// Where files of a process are looked for after the moment.
+/// Where to look for the files of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileOrigin {
-    /// With the process of this number, which may still run.
+    /// In the process of this number, if it still runs.
     Process(u32),
-    /// On this machine, under the paths that the process knew; each is compared with what the memory says of it.
+    /// On this machine, under the paths that the process used. The build id must match.
     Disk,
 }
 
-/// How a copy came to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How a copy was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CopyInfo {
-    /// How long the process stood still, from the first thread that was asked to stop to the last that was let go. `None` if it was not
-    /// stopped for it.
+    /// How long the process was paused, from the first request to the last release. `None` if it was not paused.
     pub pause: Option<Duration>,
-    /// How many times it was stopped until it could be copied.
+    /// How often it was paused.
     pub stops: u32,
-    /// Whether it was found quiet the last time, or else copied as it was. False if nobody looked.
+    /// Whether it was quiet at the last pause. False if that was not checked.
     pub was_quiet: bool,
-    /// How many of its threads stood still.
+    /// The number of paused threads.
+    #[serde(rename = "stopped_threads")]
     pub threads: usize,
-    /// How many pages could not be read, and read as zeros.
+    /// Unreadable pages, replaced by zeros.
     pub lost_pages: u64,
-    /// How many bytes are missing that a core file or snapshot should have had: it was cut.
+    /// Bytes missing at the end of a truncated core file.
     pub missing_bytes: u64,
 }
 
@@ -45,25 +46,21 @@ pub struct CopyInfo {
 pub struct FrozenProcess {
     /// Its memory.
     pub memory: FrozenMemory,
-    /// Who and what it was.
+    /// Its identity, mappings and threads.
     pub info: ProcessInfo,
-    /// When that was; `None` if a core file does not say.
+    /// The moment of the copy; `None` if a core file does not tell.
     pub at: Option<SystemTime>,
-    /// How it was taken.
+    /// How the copy was made.
     pub copy: CopyInfo,
-    /// Where its pages were; `None` if that was not asked for or cannot be known.
+    /// Where its pages were; `None` if not recorded.
     pub residence: Option<Residence>,
     /// Where its files are.
     pub files: FileOrigin,
-    /// Addresses that were found by names which its files have, for who reads a snapshot without these files. Kept as they are.
+    /// Addresses found by name in its files, for readers of a snapshot without these files.
     pub saved_addresses: BTreeMap<String, Addr>,
 }
 
 impl ProcessSource for FrozenProcess {
-    fn saved_addresses(&self) -> &BTreeMap<String, Addr> {
-        &self.saved_addresses
-    }
-
     fn info(&self) -> &ProcessInfo {
         &self.info
     }
@@ -76,42 +73,47 @@ impl ProcessSource for FrozenProcess {
         true
     }
 
+    fn saved_addresses(&self) -> &BTreeMap<String, Addr> {
+        &self.saved_addresses
+    }
+
     fn residence(&self) -> Option<&Residence> {
         self.residence.as_ref()
     }
 
     fn open(&self, mapping: &Mapping) -> Result<File, Error> {
         match self.files {
-            FileOrigin::Process(pid) => {
-                mapped_files::open(pid, mapping).map_err(|error| unavailable(mapping, &error.to_string()))
-            }
-            FileOrigin::Disk => same_build(&self.memory, &self.info, mapping),
+            FileOrigin::Process(pid) => open_file(pid, mapping),
+            FileOrigin::Disk => open_same_build(&self.memory, &self.info, mapping),
         }
     }
 }
 
-fn unavailable(mapping: &Mapping, why: &str) -> Error {
-    Error::new(
-        Stage::ATTACH,
-        format!("{}: {why}", shown(&mapping.path)),
-        "the file that the process has mapped is needed; run memobj where it is",
-    )
+/// Opens the file behind a mapping of a running process.
+pub(super) fn open_file(pid: u32, mapping: &Mapping) -> Result<File, Error> {
+    mapped_files::open(pid, mapping).map_err(|error| unavailable(mapping, &error))
 }
 
-/// The file that has the mapping's path on this machine, if it is of the same build as what the memory holds.
-pub(super) fn same_build(memory: &dyn Memory, info: &ProcessInfo, mapping: &Mapping) -> Result<File, Error> {
-    let file = mapped_files::open_regular(&mapping.path)
-        .map_err(|error| unavailable(mapping, &error.to_string()))?;
-    let again = || file.try_clone().map_err(|error| unavailable(mapping, &error.to_string()));
-    let elf = Elf::read(again()?).map_err(|error| unavailable(mapping, &error.to_string()))?;
-    let first = info.files().find(|first| {
-        (first.device, first.inode, &first.path) == (mapping.device, mapping.inode, &mapping.path)
-    });
-    let in_memory = first.and_then(|first| build_id_in_memory(memory, first.range.start));
-    match (in_memory, elf.build_id) {
-        (Some(then), Some(now)) if then == now => Ok(file),
-        (Some(_), _) => Err(unavailable(mapping, "another build of it is on this machine")),
-        // A core file without the pages that hold it: whether it fits is found out by what reads it.
-        (None, _) => Ok(file),
+/// Opens the file with the mapping's path on this machine, if its build id is the one in memory.
+pub(super) fn open_same_build(
+    memory: &dyn Memory,
+    info: &ProcessInfo,
+    mapping: &Mapping,
+) -> Result<File, Error> {
+    let file = mapped_files::open_regular(&mapping.path).map_err(|error| unavailable(mapping, &error))?;
+    let again = file.try_clone().map_err(|error| unavailable(mapping, &error))?;
+    let elf = Elf::read(again).map_err(|error| unavailable(mapping, &error))?;
+    let first = info.files().find(|first| first.is_same_file(mapping));
+    // Without the pages that hold it, the build is checked by later readers.
+    match first.and_then(|first| build_id_in_memory(memory, first.range.start)) {
+        Some(in_memory) if elf.build_id.as_ref() != Some(&in_memory) => {
+            Err(unavailable(mapping, &"this machine has another build of it"))
+        }
+        _ => Ok(file),
     }
+}
+
+fn unavailable(mapping: &Mapping, why: &dyn std::fmt::Display) -> Error {
+    let hint = "the file that the process has mapped is needed; run memobj where it is, as root or in the same container";
+    Error::new(Stage::ATTACH, format!("{}: {why}", shown(&mapping.path)), hint)
 }

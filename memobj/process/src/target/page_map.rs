@@ -1,4 +1,4 @@
-//! Which pages of a process have a content of their own: proc_pid_pagemap(5).
+//! Which pages of a process must be copied: proc_pid_pagemap(5).
 
 use std::fs::File;
 use std::ops::Range;
@@ -7,119 +7,116 @@ use std::os::unix::fs::FileExt;
 use crate::addr::Addr;
 use crate::info::{Mapping, MappingKind};
 use crate::memory::PAGE_SIZE;
+use crate::residence::{EXCLUSIVE, OF_FILE, PRESENT, SWAPPED};
 
-const PRESENT: u64 = 1 << 63;
-const SWAPPED: u64 = 1 << 62;
-/// The page is a file's (or shared memory): what a private mapping has not written to.
-const OF_FILE: u64 = 1 << 61;
-/// Nobody else has it mapped.
-const EXCLUSIVE: u64 = 1 << 56;
-/// Entries read at once: those of 128 MiB of addresses.
+/// Entries of one read: those of 128 MiB of addresses.
 const ENTRIES: usize = 1 << 15;
 const ENTRY: usize = size_of::<u64>();
-/// Mappings beyond this are address space that was set aside (sanitizers, garbage collectors of other languages), never a Python heap;
-/// looking at the pages of 16 TiB would take seconds.
-const MAX_MAPPING: u64 = 1 << 38;
+/// Larger mappings are reserved address space (sanitizers, collectors of other languages), never a Python heap. Reading the entries of
+/// 16 TiB would take seconds.
+pub(super) const MAX_MAPPING: u64 = 1 << 38;
 
-/// Consecutive pages with a content of their own.
+/// Consecutive pages with content of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pages {
+pub(super) struct OwnPages {
     pub at: Addr,
     pub count: usize,
     /// Whether none is shared with another process.
     pub exclusive: bool,
 }
 
-/// Whether anything in a mapping is to be copied: private memory that can be read. What is shared does not hold still.
-pub(super) fn is_wanted(mapping: &Mapping) -> bool {
+impl OwnPages {
+    /// Their addresses, and their number of bytes.
+    pub fn range(&self) -> (Range<Addr>, u64) {
+        let bytes = (self.count * PAGE_SIZE) as u64;
+        (self.at..self.at.plus(bytes), bytes)
+    }
+}
+
+/// Whether a mapping's own pages are copied: private, readable memory. Other processes may change shared memory during the copy.
+pub(super) fn is_copied(mapping: &Mapping) -> bool {
     mapping.access.read
         && !mapping.access.shared
         && mapping.kind() != MappingKind::Kernel
         && mapping.length() <= MAX_MAPPING
 }
 
-/// A look at the pages of a process; the room it needs is kept.
-#[derive(Debug)]
+/// The pagemap of a process, with a buffer to read it.
+#[derive(Debug, Default)]
 pub(super) struct PageMap {
     /// `None` where the kernel has none (CONFIG_PROC_PAGE_MONITOR) or forbids it.
     file: Option<File>,
-    entries: Vec<u8>,
+    buffer: Vec<u8>,
 }
 
 impl PageMap {
-    pub fn new(file: Option<File>) -> Self {
-        Self { file, entries: vec![0; ENTRIES * ENTRY] }
-    }
-
-    /// The same room, for looking at a process.
-    pub fn of(self, pid: u32) -> Self {
+    /// The same buffer for the pagemap of a process.
+    pub fn reopened(self, pid: u32) -> Self {
         Self { file: File::open(format!("/proc/{pid}/pagemap")).ok(), ..self }
     }
 
-    /// Tells `each` the pages of a mapping that have a content of their own, in ascending order; ends when it returns an error. With
-    /// `files_too` those that are a file's as well: where the file itself cannot be had.
-    pub fn scan<E>(
+    /// Passes each page's address and entry to `each`, in ascending order. Returns the first page whose entry cannot be read.
+    pub fn entries<E>(
         &mut self,
-        mapping: &Mapping,
-        files_too: bool,
-        mut each: impl FnMut(Pages) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let Some(file) = &self.file else { return blind(mapping, each) };
-        let unwanted = if files_too { 0 } else { OF_FILE };
-        let (mut page, end) = numbers(&mapping.range);
-        let mut open: Option<Pages> = None;
+        range: &Range<Addr>,
+        mut each: impl FnMut(Addr, u64) -> Result<(), E>,
+    ) -> Result<Result<(), Addr>, E> {
+        let Some(file) = &self.file else { return Ok(Err(range.start)) };
+        self.buffer.resize(ENTRIES * ENTRY, 0);
+        let (mut page, end) = (range.start.0 / PAGE_SIZE as u64, range.end.0 / PAGE_SIZE as u64);
         while page < end {
             let count = ENTRIES.min(usize::try_from(end - page).unwrap_or(ENTRIES));
-            let Some(entries) = self.entries.get_mut(..count * ENTRY) else { break };
+            let Some(entries) = self.buffer.get_mut(..count * ENTRY) else { break };
             if file.read_exact_at(entries, page.saturating_mul(ENTRY as u64)).is_err() {
-                // Nothing is known of these.
-                if let Some(pages) = open.take() {
-                    each(pages)?;
-                }
-                return blind(
-                    &Mapping { range: from_number(page)..mapping.range.end, ..mapping.clone() },
-                    each,
-                );
+                return Ok(Err(page_addr(page)));
             }
             for (number, &entry) in (page..).zip(entries.as_chunks::<ENTRY>().0) {
-                let entry = u64::from_le_bytes(entry);
-                if entry & (PRESENT | SWAPPED) == 0 || entry & unwanted != 0 {
-                    if let Some(pages) = open.take() {
-                        each(pages)?;
-                    }
-                    continue;
-                }
-                let exclusive = entry & (EXCLUSIVE | OF_FILE) == EXCLUSIVE;
-                match &mut open {
-                    Some(pages) => {
-                        pages.count += 1;
-                        pages.exclusive &= exclusive;
-                    }
-                    None => open = Some(Pages { at: from_number(number), count: 1, exclusive }),
-                }
+                each(page_addr(number), u64::from_le_bytes(entry))?;
             }
             page += count as u64;
         }
-        open.map_or(Ok(()), each)
+        Ok(Ok(()))
+    }
+
+    /// Passes the pages of a mapping that have content of their own to `each`, in ascending order, until it returns an error. With
+    /// `with_file_pages`, pages of a file too, for files that cannot be opened.
+    pub fn scan<E>(
+        &mut self,
+        mapping: &Mapping,
+        with_file_pages: bool,
+        mut each: impl FnMut(OwnPages) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let unwanted = if with_file_pages { 0 } else { OF_FILE };
+        let mut run: Option<OwnPages> = None;
+        let end = self.entries(&mapping.range, |at, entry| {
+            if entry & (PRESENT | SWAPPED) == 0 || entry & unwanted != 0 {
+                return run.take().map_or(Ok(()), &mut each);
+            }
+            let exclusive = entry & (EXCLUSIVE | OF_FILE) == EXCLUSIVE;
+            match &mut run {
+                Some(pages) => {
+                    pages.count += 1;
+                    pages.exclusive &= exclusive;
+                }
+                None => run = Some(OwnPages { at, count: 1, exclusive }),
+            }
+            Ok(())
+        })?;
+        run.map_or(Ok(()), &mut each)?;
+        // Without entries, all pages that may have content are copied.
+        let may_have_content =
+            mapping.access.write || mapping.kind() == MappingKind::Anonymous || !mapping.access.execute;
+        match end {
+            Err(at) if may_have_content && at < mapping.range.end => {
+                let pages = mapping.range.end.0.saturating_sub(at.0) / PAGE_SIZE as u64;
+                each(OwnPages { at, count: usize::try_from(pages).unwrap_or(usize::MAX), exclusive: false })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-/// All pages that may have one, where there is no way to know.
-fn blind<E>(mapping: &Mapping, mut each: impl FnMut(Pages) -> Result<(), E>) -> Result<(), E> {
-    let (page, end) = numbers(&mapping.range);
-    let may = mapping.access.write || mapping.kind() == MappingKind::Anonymous || !mapping.access.execute;
-    match usize::try_from(end.saturating_sub(page)) {
-        Ok(count @ 1..) if may => each(Pages { at: mapping.range.start, count, exclusive: false }),
-        _ => Ok(()),
-    }
-}
-
-/// The numbers of the pages of a range.
-fn numbers(range: &Range<Addr>) -> (u64, u64) {
-    (range.start.0 / PAGE_SIZE as u64, range.end.0 / PAGE_SIZE as u64)
-}
-
-fn from_number(page: u64) -> Addr {
+fn page_addr(page: u64) -> Addr {
     Addr(page.wrapping_mul(PAGE_SIZE as u64))
 }
 
@@ -134,19 +131,15 @@ mod tests {
 
     fn mapping(pages: u64) -> Mapping {
         Mapping {
-            range: from_number(START)..from_number(START + pages),
+            range: page_addr(START)..page_addr(START + pages),
             access: Permissions { read: true, write: true, execute: false, shared: false },
-            offset: 0,
-            device: (0, 0),
-            inode: 0,
-            path: std::path::PathBuf::new(),
-            deleted: false,
+            ..Mapping::default()
         }
     }
 
-    fn found(file: Option<File>, mapping: &Mapping, files_too: bool) -> Vec<(u64, usize, bool)> {
+    fn found(file: Option<File>, mapping: &Mapping, with_file_pages: bool) -> Vec<(u64, usize, bool)> {
         let mut found = Vec::new();
-        let scanned = PageMap::new(file).scan(mapping, files_too, |pages| {
+        let scanned = PageMap { file, buffer: Vec::new() }.scan(mapping, with_file_pages, |pages| {
             found.push((pages.at.0 / PAGE_SIZE as u64 - START, pages.count, pages.exclusive));
             Ok::<(), ()>(())
         });
@@ -165,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_pages_with_a_content_of_their_own() {
+    fn scan_yields_runs_of_own_pages() {
         let entries = [
             PRESENT | EXCLUSIVE,
             PRESENT | EXCLUSIVE,
@@ -183,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_go_on_across_what_is_read_at_once() {
+    fn runs_cross_reads() {
         let pages = ENTRIES * 2 + 5;
         let mut entries = vec![PRESENT | EXCLUSIVE; pages];
         entries[ENTRIES + 1] = 0;
@@ -192,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_page_map_or_with_half_of_one_all_may_have_content() {
+    fn unknown_pages_are_copied() {
         assert_eq!(found(None, &mapping(9), false), [(0, 9, false)]);
         let code = Mapping {
             access: Permissions { write: false, execute: true, ..mapping(9).access },
@@ -205,9 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_unreadable_or_endless_is_not_copied() {
-        assert!(is_wanted(&mapping(9)) && !is_wanted(&mapping(1 << 40)));
-        let with = |access| is_wanted(&Mapping { access, ..mapping(9) });
+    fn shared_unreadable_and_huge_mappings_are_skipped() {
+        assert!(is_copied(&mapping(9)) && !is_copied(&mapping(1 << 40)));
+        let with = |access| is_copied(&Mapping { access, ..mapping(9) });
         assert!(
             !with(Permissions { shared: true, ..mapping(9).access })
                 && !with(Permissions { read: false, ..mapping(9).access })

@@ -1,62 +1,27 @@
-//! The texts of `/proc`, as bytes that anyone may have written: a name can hold parentheses, spaces and line ends.
+//! Files of `/proc` that describe a process. Names in them can hold any bytes: parentheses, spaces, line ends.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use common::process::ProcessState;
+use common::process::{ProcessState, Stat};
 
 use crate::addr::Addr;
 use crate::info::{Mapping, Permissions};
 
-const PF_KTHREAD: u64 = 0x0020_0000;
-
-/// What is wanted of `/proc/PID/stat`: proc_pid_stat(5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stat {
-    /// Field 2.
-    pub name: String,
-    /// Field 3.
-    pub state: ProcessState,
-    /// Field 9, the bit `PF_KTHREAD` (include/linux/sched.h).
-    pub is_kernel_thread: bool,
-    /// Field 22: clock ticks since boot.
-    pub start_ticks: u64,
-    /// Fields 26 and 28, the addresses of code and stack: another program has others. Zeros if they are hidden from us.
-    pub image: (u64, u64),
-}
-
-impl Stat {
-    /// Reads the line; `None` if it is not whole.
-    pub fn parse(text: &[u8]) -> Option<Self> {
-        let open = text.iter().position(|&byte| byte == b'(')?;
-        let close = text.iter().rposition(|&byte| byte == b')')?;
-        let name = String::from_utf8_lossy(text.get(open + 1..close)?).into_owned();
-        let rest = std::str::from_utf8(text.get(close + 1..)?).ok()?;
-        // Field 3 is the first of these.
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        let field = |number: usize| fields.get(number - 3).copied();
-        let number = |at: usize| field(at)?.parse::<u64>().ok();
-        Some(Self {
-            name,
-            state: ProcessState::from_letter(*field(3)?.as_bytes().first()?),
-            is_kernel_thread: number(9)? & PF_KTHREAD != 0,
-            start_ticks: number(22)?,
-            image: (number(26)?, number(28)?),
-        })
-    }
-}
-
-/// What is wanted of `/proc/PID/status`, sizes in bytes: proc_pid_status(5).
+/// Fields of `/proc/PID/status`, sizes in bytes: proc_pid_status(5).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Status {
-    /// `Tgid`: the process that a thread belongs to.
+    /// `Tgid`: the process of a thread.
     pub process: Option<u32>,
     /// `TracerPid`, if there is one.
     pub tracer: Option<u32>,
     /// `Uid`: real, effective, saved, of files.
     pub uids: Vec<u32>,
-    /// The last number of `NSpid`: that in its own namespace.
+    /// The last number of `NSpid`: its number in its own namespace.
     pub inner: Option<u32>,
     /// `VmRSS`.
     pub rss_bytes: Option<u64>,
@@ -71,7 +36,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    /// Reads the text. The kernel escapes line ends in the name (`Name:`), so no name can pass for a field.
+    /// Parses the text. The kernel escapes line ends in `Name:`, so a name cannot pass for a field.
     pub fn parse(text: &[u8]) -> Self {
         let mut status = Self::default();
         for line in text.split(|&byte| byte == b'\n') {
@@ -79,20 +44,20 @@ impl Status {
             else {
                 continue;
             };
-            let mut words = value.split_ascii_whitespace();
+            let mut values = value.split_ascii_whitespace();
             let number = |word: Option<&str>| word.and_then(|word| word.parse::<u32>().ok());
             let kib = |word: Option<&str>| word?.parse::<u64>().ok()?.checked_mul(1024);
             match key {
-                "Tgid" => status.process = number(words.next()),
-                "TracerPid" => status.tracer = number(words.next()).filter(|&pid| pid != 0),
-                "Uid" => status.uids = words.filter_map(|word| word.parse().ok()).collect(),
-                "NSpid" => status.inner = number(words.next_back()),
-                "VmRSS" => status.rss_bytes = kib(words.next()),
-                "RssAnon" => status.rss_anon_bytes = kib(words.next()),
-                "VmPTE" => status.page_table_bytes = kib(words.next()),
-                "VmSwap" => status.swap_bytes = kib(words.next()),
+                "Tgid" => status.process = number(values.next()),
+                "TracerPid" => status.tracer = number(values.next()).filter(|&pid| pid != 0),
+                "Uid" => status.uids = values.filter_map(|word| word.parse().ok()).collect(),
+                "NSpid" => status.inner = number(values.next_back()),
+                "VmRSS" => status.rss_bytes = kib(values.next()),
+                "RssAnon" => status.rss_anon_bytes = kib(values.next()),
+                "VmPTE" => status.page_table_bytes = kib(values.next()),
+                "VmSwap" => status.swap_bytes = kib(values.next()),
                 "CapEff" => {
-                    status.capabilities = words.next().and_then(|word| u64::from_str_radix(word, 16).ok());
+                    status.capabilities = values.next().and_then(|word| u64::from_str_radix(word, 16).ok());
                 }
                 _ => {}
             }
@@ -101,64 +66,78 @@ impl Status {
     }
 }
 
-/// The lines of `/proc/PID/maps`, by address: proc_pid_maps(5). Lines that are not understood are left out.
-pub(super) fn maps(text: &[u8]) -> Vec<Mapping> {
-    text.split(|&byte| byte == b'\n').filter_map(mapping).collect()
+/// Parses `/proc/PID/maps`: proc_pid_maps(5). Lines that are not understood are left out.
+pub(super) fn parse_maps(text: &[u8]) -> Vec<Mapping> {
+    text.split(|&byte| byte == b'\n').filter_map(parse_mapping).collect()
 }
 
-fn mapping(line: &[u8]) -> Option<Mapping> {
+fn parse_mapping(line: &[u8]) -> Option<Mapping> {
     let mut rest = line;
-    let mut word = || {
+    let mut field = || {
         let end = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
-        let (word, behind) = rest.split_at_checked(end)?;
-        rest = behind.trim_ascii_start();
-        std::str::from_utf8(word).ok()
+        let (field, after) = rest.split_at_checked(end)?;
+        rest = after.trim_ascii_start();
+        std::str::from_utf8(field).ok()
     };
-    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
-    let (start, end) = word()?.split_once('-')?;
-    let access = word()?.as_bytes();
-    let offset = hex(word()?)?;
-    let (major, minor) = word()?.split_once(':')?;
+    let range = parse_range(field()?)?;
+    let access = Permissions::parse(field()?);
+    let offset = u64::from_str_radix(field()?, 16).ok()?;
+    let (major, minor) = field()?.split_once(':')?;
     let device = (u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
-    let inode = word()?.parse().ok()?;
-    let range = Addr(hex(start)?)..Addr(hex(end)?);
-    // A file whose own name ends so is told apart by no one.
+    let inode = field()?.parse().ok()?;
+    // A file whose own name ends with this text looks the same.
     let without = rest.strip_suffix(b" (deleted)").filter(|_| inode != 0);
-    let is = |at: usize, letter: u8| access.get(at) == Some(&letter);
-    (range.start < range.end).then_some(())?;
-    Some(Mapping {
-        range,
-        access: Permissions {
-            read: is(0, b'r'),
-            write: is(1, b'w'),
-            execute: is(2, b'x'),
-            shared: is(3, b's'),
-        },
-        offset,
-        device,
-        inode,
-        path: PathBuf::from(OsString::from_vec(unescaped(without.unwrap_or(rest)))),
-        deleted: without.is_some(),
-    })
+    let path = PathBuf::from(OsString::from_vec(unescape(without.unwrap_or(rest))));
+    Some(Mapping { range, access, offset, device, inode, path, deleted: without.is_some() })
 }
 
-/// The kernel writes line ends in paths as `\012` (fs/proc/task_mmu.c, `show_map_vma`).
-fn unescaped(path: &[u8]) -> Vec<u8> {
+/// Parses the addresses of a mapping, such as `7f00-8f00`.
+pub(super) fn parse_range(text: &str) -> Option<Range<Addr>> {
+    let (start, end) = text.split_once('-')?;
+    let hex = |text| u64::from_str_radix(text, 16).ok().map(Addr);
+    Some(hex(start)?..hex(end)?).filter(|range| range.start < range.end)
+}
+
+/// Decodes `\012`, which the kernel writes for line ends in paths (fs/proc/task_mmu.c, `show_map_vma`).
+fn unescape(path: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(path.len());
     let mut rest = path;
-    while let Some((&byte, behind)) = rest.split_first() {
-        match rest.strip_prefix(b"\\012") {
-            Some(behind) => {
-                plain.push(b'\n');
-                rest = behind;
-            }
-            None => {
-                plain.push(byte);
-                rest = behind;
-            }
-        }
+    while let Some((&byte, after)) = rest.split_first() {
+        let line_end = rest.strip_prefix(b"\\012");
+        plain.push(if line_end.is_some() { b'\n' } else { byte });
+        rest = line_end.unwrap_or(after);
     }
     plain
+}
+
+/// The numbers of a process's threads, in ascending order.
+pub(super) fn tids(pid: u32) -> io::Result<Vec<u32>> {
+    let mut tids = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        tids.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    tids.sort_unstable();
+    Ok(tids)
+}
+
+/// Name and state of a thread; `None` if it has exited.
+pub(super) fn thread_state(pid: u32, tid: u32) -> Option<(String, ProcessState)> {
+    let text = fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
+    let stat = Stat::parse(&text)?;
+    Some((String::from_utf8_lossy(stat.comm).into_owned(), stat.state))
+}
+
+/// The status of a thread; `None` if it has exited.
+pub(super) fn thread_status(pid: u32, tid: u32) -> Option<Status> {
+    fs::read(format!("/proc/{pid}/task/{tid}/status")).ok().map(|text| Status::parse(&text))
+}
+
+/// Whether a process may share private memory with a fork. Such pages were written to, so they are dirty: `Shared_Dirty` of
+/// proc_pid_smaps(5).
+pub(super) fn shares_memory(pid: u32) -> bool {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix("Shared_Dirty:"));
+    value.is_none_or(|value| value.trim() != "0 kB")
 }
 
 #[cfg(test)]
@@ -177,8 +156,8 @@ nonsense
 ";
 
     #[test]
-    fn a_line_of_maps_has_a_path_with_anything_in_it_or_none() {
-        let maps = maps(MAPS);
+    fn maps_are_parsed() {
+        let maps = parse_maps(MAPS);
         assert_eq!(maps.len(), 5);
         assert_eq!(maps[0].path.to_str(), Some("/usr/bin/a b"));
         assert!(maps[0].deleted && maps[0].device == (8, 1) && maps[0].inode == 131);
@@ -199,18 +178,7 @@ nonsense
     }
 
     #[test]
-    fn a_name_may_hold_parentheses_and_spaces() {
-        let zeros = "0 ".repeat(30);
-        let text = format!("7 (a) R (b) S 1 7 7 0 -1 2097152 {zeros}");
-        let stat = Stat::parse(text.as_bytes()).unwrap();
-        assert_eq!((stat.name.as_str(), stat.state), ("a) R (b", ProcessState::Sleeping));
-        assert!(stat.is_kernel_thread && stat.start_ticks == 0);
-        assert_eq!(Stat::parse(b"7 (a) S 1"), None);
-        assert_eq!(Stat::parse(b""), None);
-    }
-
-    #[test]
-    fn a_status_tells_who_traces_and_the_number_inside() {
+    fn status_is_parsed() {
         let status = Status::parse(
             b"Name:\tx\nTgid:\t9\nNSpid:\t9\t1\nTracerPid:\t0\nUid:\t0\t1\t2\t3\nVmRSS:\t 12 kB\nCapEff:\t000001ffffffffff\n",
         );

@@ -1,19 +1,13 @@
-//! Where the memory of a process is, asked of the kernel while it stands still.
+//! Where the memory of a paused process is, from the kernel.
 
-use std::collections::HashMap;
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs;
+use std::ops::Range;
 
+use super::page_map::{MAX_MAPPING, PageMap};
+use super::procfs::{self, Status};
 use crate::addr::Addr;
 use crate::memory::{Memory, PAGE_SIZE};
-use crate::residence::{Pages, Residence};
-
-/// Entries of pagemap read at once: those of 128 MiB of addresses.
-const ENTRIES: u64 = 1 << 15;
-const ENTRY: u64 = 8;
-/// In mappings beyond this pages are not looked for: address space that was set aside, which would take seconds. What is resident in
-/// them counts, but has no place.
-const MAX_MAPPING: u64 = 1 << 38;
+use crate::residence::Residence;
 
 /// Sums of proc_pid_smaps(5), in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,80 +18,58 @@ struct Sums {
     hugetlb: u64,
 }
 
-/// Reads where the pages of a process are. `memory` is asked for the content of a page where the kernel's word is not enough.
+/// Reads where the pages of a process are. `memory` tells whether a page holds zeros, where the kernel's entry leaves that open.
 /// `None` where smaps or pagemap cannot be read.
 ///
-/// Costs some 25 ms for each GiB that is resident: two walks over its page tables.
+/// Takes some 25 ms per resident GiB: two walks over its page tables.
 pub(super) fn read_residence(pid: u32, memory: &impl Memory) -> Option<Residence> {
     let smaps = fs::read(format!("/proc/{pid}/smaps")).ok()?;
-    let pagemap = File::open(format!("/proc/{pid}/pagemap")).ok()?;
-    let mut residence = Residence { stack_pointers: stack_pointers(pid), ..Residence::default() };
-    let mut buffer = vec![0; (ENTRIES * ENTRY) as usize];
-    for (start, end, sums) in mappings(&smaps) {
-        residence.rss_bytes = residence.rss_bytes.saturating_add(sums.rss);
-        residence.swap_bytes = residence.swap_bytes.saturating_add(sums.swap);
-        residence.huge_bytes = residence.huge_bytes.saturating_add(sums.huge);
-        residence.hugetlb_bytes = residence.hugetlb_bytes.saturating_add(sums.hugetlb);
-        // Pages of hugetlbfs are present and not resident.
-        let is_empty = sums.rss == 0 && sums.swap == 0;
-        if !is_empty && sums.hugetlb == 0 && end.0.saturating_sub(start.0) <= MAX_MAPPING {
-            add(&mut residence.pages, &pagemap, &mut buffer, start..end, sums.rss, memory)?;
-        }
-    }
-    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-    residence.page_table_bytes = super::procfs::Status::parse(&status).page_table_bytes;
-    Some(residence)
-}
-
-/// Adds the pages of one mapping.
-fn add(
-    pages: &mut Pages,
-    pagemap: &File,
-    buffer: &mut [u8],
-    range: std::ops::Range<Addr>,
-    rss: u64,
-    memory: &impl Memory,
-) -> Option<()> {
-    let (first, end) = (range.start.0 / PAGE_SIZE as u64, range.end.0 / PAGE_SIZE as u64);
+    let mut page_map = PageMap::default().reopened(pid);
+    let mut residence = Residence { stack_pointers: read_stack_pointers(pid), ..Residence::default() };
     let is_zero = |page: Addr| {
         let mut bytes = [0; PAGE_SIZE];
         memory.read(page, &mut bytes).is_ok() && bytes == [0; PAGE_SIZE]
     };
-    let mut known = Vec::with_capacity(usize::try_from(rss / PAGE_SIZE as u64).unwrap_or(0).min(1 << 20));
-    let mut page = first;
-    while page < end {
-        let count = ENTRIES.min(end - page);
-        let piece = buffer.get_mut(..(count * ENTRY) as usize)?;
-        pagemap.read_exact_at(piece, page.checked_mul(ENTRY)?).ok()?;
-        let entries = (page..).zip(piece.as_chunks::<{ ENTRY as usize }>().0);
-        known.extend(entries.filter_map(|(number, entry)| {
-            let entry = u64::from_le_bytes(*entry);
-            (entry != 0).then_some((Addr(number.wrapping_mul(PAGE_SIZE as u64)), entry))
-        }));
-        page += count;
+    for (range, sums) in parse_smaps(&smaps) {
+        residence.rss_bytes = residence.rss_bytes.saturating_add(sums.rss);
+        residence.swap_bytes = residence.swap_bytes.saturating_add(sums.swap);
+        residence.huge_bytes = residence.huge_bytes.saturating_add(sums.huge);
+        residence.hugetlb_bytes = residence.hugetlb_bytes.saturating_add(sums.hugetlb);
+        let is_empty = sums.rss == 0 && sums.swap == 0;
+        // Pages of hugetlbfs are present, but not resident. Resident bytes of huge mappings count, but their pages are not looked up.
+        if is_empty || sums.hugetlb > 0 || range.end.0.saturating_sub(range.start.0) > MAX_MAPPING {
+            continue;
+        }
+        let mut entries = Vec::new();
+        page_map
+            .entries(&range, |at, entry| {
+                if entry != 0 {
+                    entries.push((at, entry));
+                }
+                Ok::<(), std::convert::Infallible>(())
+            })
+            .ok()?
+            .ok()?;
+        residence.pages.add_mapping(&entries, Some(sums.rss), is_zero);
     }
-    pages.add_mapping(&known, Some(rss), is_zero);
-    Some(())
+    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    residence.page_table_bytes = Status::parse(&status).page_table_bytes;
+    Some(residence)
 }
 
-/// The mappings of smaps, by address. Their first lines are those of maps, and begin with a digit or a letter in lower case.
-fn mappings(text: &[u8]) -> Vec<(Addr, Addr, Sums)> {
-    let mut found: Vec<(Addr, Addr, Sums)> = Vec::new();
+/// The mappings of smaps, by address. The first line of each is that of maps, and begins with a digit or a lower case letter.
+fn parse_smaps(text: &[u8]) -> Vec<(Range<Addr>, Sums)> {
+    let mut found: Vec<(Range<Addr>, Sums)> = Vec::new();
     for line in text.split(|&byte| byte == b'\n') {
-        let Ok(line) = std::str::from_utf8(line) else {
-            // A path in another encoding.
-            let end = line.iter().position(|&byte| byte == b' ').unwrap_or(0);
-            let range = line.get(..end).and_then(|range| std::str::from_utf8(range).ok()).and_then(range_of);
-            found.extend(range.map(|(start, end)| (start, end, Sums::default())));
-            continue;
-        };
-        let mut words = line.split_ascii_whitespace();
-        let Some(first) = words.next() else { continue };
+        // Only paths can be invalid UTF-8.
+        let line = String::from_utf8_lossy(line);
+        let mut fields = line.split_ascii_whitespace();
+        let Some(first) = fields.next() else { continue };
         let Some(key) = first.strip_suffix(':') else {
-            found.extend(range_of(first).map(|(start, end)| (start, end, Sums::default())));
+            found.extend(procfs::parse_range(first).map(|range| (range, Sums::default())));
             continue;
         };
-        let Some((_, _, sums)) = found.last_mut() else { continue };
+        let Some((_, sums)) = found.last_mut() else { continue };
         let sum = match key {
             "Rss" => &mut sums.rss,
             "Swap" => &mut sums.swap,
@@ -105,32 +77,20 @@ fn mappings(text: &[u8]) -> Vec<(Addr, Addr, Sums)> {
             "Shared_Hugetlb" | "Private_Hugetlb" => &mut sums.hugetlb,
             _ => continue,
         };
-        let bytes = words.next().and_then(|kib| kib.parse::<u64>().ok()?.checked_mul(1024));
+        let bytes = fields.next().and_then(|kib| kib.parse::<u64>().ok()?.checked_mul(1024));
         *sum = sum.saturating_add(bytes.unwrap_or(0));
     }
     found
 }
 
-fn range_of(word: &str) -> Option<(Addr, Addr)> {
-    let (start, end) = word.split_once('-')?;
-    let hex = |text| u64::from_str_radix(text, 16).ok().map(Addr);
-    hex(start).zip(hex(end)).filter(|(start, end)| start < end)
-}
-
-/// Where the stacks of its threads are now: the last two fields of proc_pid_syscall(5), of a thread that is not running.
-fn stack_pointers(pid: u32) -> Vec<(u32, Addr)> {
-    let mut found: HashMap<u32, Addr> = HashMap::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-        let Some(tid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Ok(text) = fs::read_to_string(entry.path().join("syscall")) else { continue };
-        let pointer = text.split_ascii_whitespace().rev().nth(1).and_then(|word| word.strip_prefix("0x"));
-        if let Some(at) = pointer.and_then(|hex| u64::from_str_radix(hex, 16).ok()) {
-            found.insert(tid, Addr(at));
-        }
-    }
-    let mut found: Vec<(u32, Addr)> = found.into_iter().collect();
-    found.sort_unstable();
-    found
+/// The stack pointers of threads that do not run: the last but one field of proc_pid_syscall(5).
+fn read_stack_pointers(pid: u32) -> Vec<(u32, Addr)> {
+    let pointer = |tid: u32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).ok()?;
+        let hex = text.split_ascii_whitespace().rev().nth(1)?.strip_prefix("0x")?;
+        Some((tid, Addr(u64::from_str_radix(hex, 16).ok()?)))
+    };
+    procfs::tids(pid).unwrap_or_default().into_iter().filter_map(pointer).collect()
 }
 
 #[cfg(test)]
@@ -138,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mappings_of_smaps_have_their_sums() {
+    fn smaps_are_parsed() {
         let text =
             b"55d0c0a00000-55d0c0a02000 r--p 00000000 08:01 131                        /usr/bin/a: b\xff
 Size:                  8 kB
@@ -152,16 +112,14 @@ VmFlags: rd wr mr mw me ac sd
 ";
         let kib = |kib: u64| kib * 1024;
         assert_eq!(
-            mappings(text),
+            parse_smaps(text),
             [
                 (
-                    Addr(0x55d0_c0a0_0000),
-                    Addr(0x55d0_c0a0_2000),
+                    Addr(0x55d0_c0a0_0000)..Addr(0x55d0_c0a0_2000),
                     Sums { rss: kib(8), swap: kib(4), ..Sums::default() }
                 ),
                 (
-                    Addr(0x7f00_0000_0000),
-                    Addr(0x7f00_0020_0000),
+                    Addr(0x7f00_0000_0000)..Addr(0x7f00_0020_0000),
                     Sums { rss: kib(2048), huge: kib(2048), ..Sums::default() }
                 ),
             ]
@@ -169,9 +127,9 @@ VmFlags: rd wr mr mw me ac sd
     }
 
     #[test]
-    fn our_own_memory_is_all_accounted_for() {
+    fn own_resident_pages_are_found() {
         // Other tests run beside this one: between two looks at the same process a few pages come.
-        let direct = crate::memory::ProcMem::new(File::open("/proc/self/mem").unwrap(), Vec::new());
+        let direct = crate::memory::ProcMem::new(fs::File::open("/proc/self/mem").unwrap(), Vec::new());
         let residence = read_residence(std::process::id(), &direct).unwrap();
         let missing = residence.rss_bytes.abs_diff(residence.pages.resident_bytes());
         assert!(residence.rss_bytes > 1 << 20 && missing < 4 << 20, "{residence:?}");

@@ -1,23 +1,25 @@
 //! The notes of a core file: core(5), fs/binfmt_elf.c of Linux 6.12.
 
+use std::ffi::OsStr;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::addr::Addr;
 
-/// The longest `NT_FILE` that is read, in entries: a process has 65,530 mappings, unless its system was told otherwise.
+/// The most entries of `NT_FILE` that are read: a process has 65,530 mappings at most, unless the system's limit was raised.
 const MAX_FILES: usize = 1 << 20;
 
-/// A stretch of a file that the process had mapped: an entry of `NT_FILE`.
+/// A mapped part of a file: an entry of `NT_FILE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MappedFile {
-    pub start: Addr,
-    pub end: Addr,
-    /// Where in the file, in bytes.
+    pub range: Range<Addr>,
+    /// The offset in the file, in bytes.
     pub offset: u64,
     pub path: PathBuf,
 }
 
-/// Who it was: `NT_PRPSINFO`.
+/// The process: `NT_PRPSINFO`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub pid: u32,
@@ -37,7 +39,7 @@ pub(super) fn thread(note: &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(*note.get(32..)?.first_chunk()?))
 }
 
-/// `NT_FILE`: how many, the size of a page, then three numbers each, then their names, each with a zero at its end.
+/// `NT_FILE`: the number of entries, the page size, three numbers for each entry, then the zero-terminated names.
 pub(super) fn files(note: &[u8]) -> Vec<MappedFile> {
     let words = note.as_chunks::<8>().0;
     let word = |at: usize| words.get(at).copied().map(u64::from_le_bytes);
@@ -49,9 +51,8 @@ pub(super) fn files(note: &[u8]) -> Vec<MappedFile> {
         .map_while(|entry| {
             let at = 2 + entry * 3;
             let (start, end, offset) = (word(at)?, word(at + 1)?, word(at + 2)?);
-            let path =
-                PathBuf::from(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(names.next()?));
-            Some(MappedFile { start: Addr(start), end: Addr(end), offset: offset.checked_mul(page)?, path })
+            let path = PathBuf::from(OsStr::from_bytes(names.next()?));
+            Some(MappedFile { range: Addr(start)..Addr(end), offset: offset.checked_mul(page)?, path })
         })
         .collect()
 }
@@ -66,22 +67,24 @@ mod tests {
     }
 
     #[test]
-    fn files_are_named_in_order_with_their_offsets_in_bytes() {
+    fn mapped_files_are_parsed() {
         let files = files(&note(2, 4096, &[[0x1000, 0x3000, 0], [0x3000, 0x4000, 2]], b"/bin/a\0/lib/b c\0"));
-        let told: Vec<_> =
-            files.iter().map(|f| (f.start.0, f.end.0, f.offset, f.path.to_str().unwrap())).collect();
-        assert_eq!(told, [(0x1000, 0x3000, 0, "/bin/a"), (0x3000, 0x4000, 0x2000, "/lib/b c")]);
+        let found: Vec<_> = files
+            .iter()
+            .map(|f| (f.range.start.0, f.range.end.0, f.offset, f.path.to_str().unwrap()))
+            .collect();
+        assert_eq!(found, [(0x1000, 0x3000, 0, "/bin/a"), (0x3000, 0x4000, 0x2000, "/lib/b c")]);
     }
 
     #[test]
-    fn a_note_that_promises_more_than_it_has_gives_what_it_has() {
+    fn truncated_notes_are_safe() {
         assert!(files(b"").is_empty() && files(&[255; 16]).is_empty());
         assert!(files(&note(u64::MAX, u64::MAX, &[[1, 2, 3]], b"")).is_empty());
         assert!(files(&note(5, 4096, &[[0x1000, 0x2000, 0]], b"/a\0")).len() <= 1);
     }
 
     #[test]
-    fn who_it_was_is_read_where_the_kernel_puts_it() {
+    fn process_and_thread_are_parsed() {
         let mut info = vec![0; 136];
         info[24..28].copy_from_slice(&77_u32.to_le_bytes());
         info[40..46].copy_from_slice(b"python");

@@ -1,0 +1,156 @@
+//! The trait that all memories share.
+
+use std::ops::Range;
+
+use crate::addr::{Addr, PAGE_SIZE};
+
+/// Bytes that cannot be read. Small, since hostile memory causes millions of these errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{at} is not readable")]
+pub struct Unreadable {
+    /// Where the read began.
+    pub at: Addr,
+}
+
+/// Memory of a 64-bit little-endian process.
+///
+/// All methods are safe on hostile addresses: they read all bytes of the range, or return [`Unreadable`].
+///
+/// ```
+/// use memobj_process::{addr::Addr, memory::{FakeMemory, Memory}};
+///
+/// let mut memory = FakeMemory::new();
+/// memory.put(Addr(0x1000), b"hello\0");
+/// assert_eq!(memory.read_c_string(Addr(0x1000), 100)?, b"hello");
+/// assert!(memory.read_u64(Addr(0x9000)).is_err());
+/// # Ok::<(), memobj_process::memory::Unreadable>(())
+/// ```
+pub trait Memory: Sync {
+    /// Fills `into` with the bytes at `at`.
+    ///
+    /// # Errors
+    /// If any of them cannot be read; the content of `into` is undefined then.
+    fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable>;
+
+    /// Borrows the bytes at `at` where they are contiguous in our own memory. After `None`, [`read`](Self::read) may still succeed.
+    fn slice(&self, at: Addr, length: usize) -> Option<&[u8]> {
+        let _ = (at, length);
+        None
+    }
+
+    /// Announces ranges that will be read soon, for memories that read several at once at less cost. Ranges that cannot be read are
+    /// ignored.
+    fn prefetch(&self, wanted: &mut dyn Iterator<Item = Range<Addr>>) {
+        let _ = wanted;
+    }
+
+    /// The readable ranges, in ascending order and without overlap.
+    fn regions(&self) -> &[Range<Addr>];
+
+    /// The parts of [`regions`](Self::regions) that may hold other bytes than zeros. Much less than all regions where a program reserved
+    /// memory that it never wrote to, such as thread stacks.
+    fn written_regions(&self) -> Vec<Range<Addr>> {
+        self.regions().to_vec()
+    }
+
+    /// Reads one byte.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); so of all methods below.
+    #[inline]
+    fn read_u8(&self, at: Addr) -> Result<u8, Unreadable> {
+        let mut bytes = [0; 1];
+        self.read(at, &mut bytes)?;
+        Ok(u8::from_le_bytes(bytes))
+    }
+
+    /// Reads two bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    fn read_u16(&self, at: Addr) -> Result<u16, Unreadable> {
+        let mut bytes = [0; 2];
+        self.read(at, &mut bytes)?;
+        Ok(u16::from_le_bytes(bytes))
+    }
+
+    /// Reads four bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    fn read_u32(&self, at: Addr) -> Result<u32, Unreadable> {
+        let mut bytes = [0; 4];
+        self.read(at, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// Reads eight bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    fn read_u64(&self, at: Addr) -> Result<u64, Unreadable> {
+        let mut bytes = [0; 8];
+        self.read(at, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Reads a pointer.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    fn read_addr(&self, at: Addr) -> Result<Addr, Unreadable> {
+        self.read_u64(at).map(Addr)
+    }
+
+    /// Reads a C string without its terminator, `limit` bytes at most.
+    ///
+    /// # Errors
+    /// If a byte before its end cannot be read.
+    fn read_c_string(&self, at: Addr, limit: usize) -> Result<Vec<u8>, Unreadable> {
+        const PAGE: u64 = PAGE_SIZE as u64;
+        let mut text = Vec::new();
+        // Pieces end at page boundaries: the page after the terminator may be unmapped.
+        while text.len() < limit {
+            let from = at.plus(text.len() as u64);
+            let left = PAGE.saturating_sub(from.0 % PAGE).min(64).min((limit - text.len()) as u64);
+            let mut piece = [0; 64];
+            let Some(piece) = piece.get_mut(..left as usize) else { break };
+            self.read(from, piece)?;
+            let end = piece.iter().position(|&byte| byte == 0);
+            text.extend(piece.iter().take(end.unwrap_or(piece.len())));
+            if end.is_some() {
+                break;
+            }
+        }
+        Ok(text)
+    }
+}
+
+/// Forwards what types override, so that a reference is as fast as the memory itself.
+impl<M: Memory + ?Sized> Memory for &M {
+    #[inline]
+    fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable> {
+        (**self).read(at, into)
+    }
+
+    #[inline]
+    fn slice(&self, at: Addr, length: usize) -> Option<&[u8]> {
+        (**self).slice(at, length)
+    }
+
+    fn prefetch(&self, wanted: &mut dyn Iterator<Item = Range<Addr>>) {
+        (**self).prefetch(wanted);
+    }
+
+    fn regions(&self) -> &[Range<Addr>] {
+        (**self).regions()
+    }
+
+    fn written_regions(&self) -> Vec<Range<Addr>> {
+        (**self).written_regions()
+    }
+}

@@ -1,0 +1,337 @@
+//! A running process.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use common::process::Stat;
+use common::units;
+
+use super::access_errors::{self, Attempt, named};
+use super::available_memory::AvailableMemory;
+use super::frozen_process::{CopyInfo, FileOrigin, FrozenProcess, open_file};
+use super::mapped_files::MappedFiles;
+use super::page_map::{OwnPages, PageMap, is_copied};
+use super::process_info::read_process;
+use super::procfs;
+use super::ptrace::{PtraceStop, StopError};
+use super::stopped::{Copied, CopyError, StoppedProcess};
+use crate::addr::Addr;
+use crate::error::{Error, Stage};
+use crate::info::{Mapping, MappingKind, ProcessInfo, ProcessSource};
+use crate::memory::{Backing, CopyBuffer, Memory, PageCache, ProcMem, Uncopied, merge_nearby};
+
+/// How long the threads of a process may take to stop. They stop within a millisecond, or are stuck.
+pub const STOP_LIMIT: Duration = Duration::from_millis(250);
+/// How often [`Target::freeze`] pauses a process until it is quiet.
+pub const MAX_STOPS: u32 = 12;
+/// The wait before the second pause. It doubles each time, to wait for short and for long garbage collections.
+const FIRST_WAIT: Duration = Duration::from_millis(2);
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// Nanoseconds to copy a mebibyte, until one was measured: the slower of two measured machines.
+const FIRST_RATE: u64 = 300_000;
+const MEBIBYTE: u64 = 1 << 20;
+/// Spare room in a buffer for memory that the process allocates before it is paused.
+const HEADROOM: usize = 1 << 20;
+
+/// A running process to read from.
+#[derive(Debug)]
+pub struct Target {
+    info: ProcessInfo,
+    /// Identifies the program: it changes with execve(2).
+    image: Option<u64>,
+    memory: ProcMem,
+    files: MappedFiles,
+    /// Nanoseconds that the last copy took for a mebibyte.
+    rate: AtomicU64,
+    /// Kept for its buffer.
+    page_map: Mutex<Option<PageMap>>,
+    records_residence: bool,
+}
+
+/// Size and duration of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// Bytes to copy.
+    pub bytes: u64,
+    /// How long the process would be paused, at the speed of the last copy.
+    pub pause: Duration,
+}
+
+impl Target {
+    /// Opens a process for reading, without any effect on it.
+    ///
+    /// # Errors
+    /// If there is no such process, it has no readable memory, or permission is missing; each with a hint.
+    pub fn attach(pid: u32) -> Result<Self, Error> {
+        let (info, image) = read_process(pid)?;
+        let memory = open_memory(&info)?;
+        let files = MappedFiles::default().reopened(&info);
+        let (rate, page_map) = (AtomicU64::new(FIRST_RATE), Mutex::new(None));
+        Ok(Self { info, image, memory, files, rate, page_map, records_residence: false })
+    }
+
+    /// Chooses whether copies record where the pages were. That adds some 25 ms per resident GiB to the pause.
+    pub const fn record_residence(&mut self, wanted: bool) {
+        self.records_residence = wanted;
+    }
+
+    /// Reads its mappings and sizes again.
+    ///
+    /// # Errors
+    /// If it has exited or runs another program; and as [`attach`](Self::attach).
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        let (info, image) = read_process(self.info.id.pid)?;
+        if info.id != self.info.id || image != self.image {
+            return Err(self.exited(Stage::ATTACH));
+        }
+        self.memory = open_memory(&info)?;
+        self.files = std::mem::take(&mut self.files).reopened(&info);
+        self.info = info;
+        Ok(())
+    }
+
+    /// Whether it has exited or runs another program.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let text = fs::read(format!("/proc/{}/stat", self.info.id.pid)).unwrap_or_default();
+        Stat::parse(&text).is_none_or(|stat| {
+            stat.state.has_ended() || stat.start_ticks != self.info.id.start || stat.image != self.image
+        })
+    }
+
+    /// Estimates a copy made now.
+    #[must_use]
+    pub fn estimate(&self) -> Estimate {
+        let mut bytes = 0_u64;
+        self.scan(|_| true, |pages| bytes += pages.range().1);
+        let nanoseconds =
+            u128::from(bytes) * u128::from(self.rate.load(Ordering::Relaxed)) / u128::from(MEBIBYTE);
+        Estimate { bytes, pause: Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX)) }
+    }
+
+    /// Pauses all its threads within `limit`.
+    ///
+    /// # Errors
+    /// If it has exited, a thread does not stop, or permission is missing. Then all its threads run.
+    pub fn stop(&self, limit: Duration) -> Result<StoppedProcess, Error> {
+        let pid = self.info.id.pid;
+        let page_map = self.take_page_map();
+        let stop = PtraceStop::stop(pid, limit).map_err(|error| self.stop_error(error, limit))?;
+        if self.has_ended() {
+            return Err(self.exited(Stage::COPY));
+        }
+        // Opened again: a file opened earlier may be the memory of a former program.
+        let failed = |error: io::Error| unreadable(&self.info, Attempt::Stop, &error);
+        let memory = File::open(format!("/proc/{pid}/mem")).map_err(failed)?;
+        let maps = fs::read(format!("/proc/{pid}/maps")).map_err(failed)?;
+        let mappings = procfs::parse_maps(&maps);
+        let memory = ProcMem::new(memory, readable(&mappings));
+        Ok(StoppedProcess { pid, stop, memory, mappings, page_map })
+    }
+
+    /// Pauses, copies and resumes it. `is_quiet` inspects the paused process; while it returns false, the process is resumed and paused
+    /// again later, at most [`MAX_STOPS`] times, and then copied as it is.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop), or if memory is short ([`Error::out_of_memory`]).
+    pub fn freeze(
+        &mut self,
+        buffer: &mut CopyBuffer,
+        limit: Duration,
+        mut is_quiet: impl FnMut(&ProcMem) -> bool,
+    ) -> Result<FrozenProcess, Error> {
+        self.refresh()?;
+        self.make_room(buffer)?;
+        let mut wait = FIRST_WAIT;
+        let mut stops = 0;
+        loop {
+            let mut stopped = self.stop(limit)?;
+            stops += 1;
+            let was_quiet = is_quiet(stopped.memory());
+            if stops < MAX_STOPS && !was_quiet {
+                let _ = stopped.resume();
+                std::thread::sleep(wait);
+                wait = (wait * 2).min(LONGEST_WAIT);
+                continue;
+            }
+            let begun = Instant::now();
+            let copied = stopped.copy(buffer, |mapping| self.files.part(mapping).is_some());
+            if let Ok(copied) = &copied {
+                self.note_rate(copied.builder.used_bytes(), begun.elapsed());
+            }
+            let with_residence = self.records_residence && copied.is_ok();
+            let residence = with_residence.then(|| stopped.read_residence()).flatten();
+            let (threads, at) = (stopped.threads(), SystemTime::now());
+            self.keep_page_map(std::mem::take(&mut stopped.page_map));
+            let pause = Some(stopped.resume());
+            match copied {
+                Ok(copied) => {
+                    let lost_pages = copied.lost_pages;
+                    let copy = CopyInfo { pause, stops, was_quiet, threads, lost_pages, missing_bytes: 0 };
+                    return Ok(FrozenProcess { residence, ..self.frozen(copied, at, copy) });
+                }
+                Err(CopyError::BufferFull) if stops < MAX_STOPS => {
+                    self.refresh()?;
+                    self.make_room(buffer)?;
+                }
+                Err(CopyError::BufferFull) => {
+                    return Err(self.error(
+                        "allocated memory faster than its copy could grow",
+                        "try again, or read without a pause (`--no-stop`)",
+                    ));
+                }
+                Err(CopyError::Exited) => return Err(self.exited(Stage::COPY)),
+            }
+        }
+    }
+
+    /// Its memory while it runs, through a cache of at most `cache_bytes`.
+    #[must_use]
+    pub fn live(&self, cache_bytes: u64) -> PageCache<'_> {
+        let files = self.copied_mappings().filter(|mapping| self.files.part(mapping).is_some());
+        let mut written: Vec<Range<Addr>> = files.map(|mapping| mapping.range.clone()).collect();
+        self.scan(|mapping| self.files.part(mapping).is_none(), |pages| written.push(pages.range().0));
+        let cache = PageCache::new(&self.memory, cache_bytes)
+            .with_written_regions(merge_nearby(written, self.memory.regions()));
+        let pid = self.info.id.pid;
+        if procfs::shares_memory(pid) { cache } else { cache.with_batches(pid) }
+    }
+
+    fn copied_mappings(&self) -> impl Iterator<Item = &Mapping> {
+        self.info.mappings.iter().filter(|mapping| is_copied(mapping))
+    }
+
+    /// Passes to `each` the pages to copy in the mappings for which `is_wanted` is true.
+    fn scan(&self, is_wanted: impl Fn(&Mapping) -> bool, mut each: impl FnMut(OwnPages)) {
+        let mut page_map = self.take_page_map();
+        for mapping in self.copied_mappings().filter(|mapping| is_wanted(mapping)) {
+            let Ok(()) = page_map.scan(mapping, self.files.part(mapping).is_none(), |pages| {
+                each(pages);
+                Ok::<(), Infallible>(())
+            });
+        }
+        self.keep_page_map(page_map);
+    }
+
+    fn frozen(&self, copied: Copied, at: SystemTime, copy: CopyInfo) -> FrozenProcess {
+        let uncopied = copied.mappings.iter().filter(|mapping| is_copied(mapping)).filter_map(|mapping| {
+            let backing = match (mapping.kind(), self.files.part(mapping)) {
+                (MappingKind::Anonymous, _) => Backing::Zeros,
+                (MappingKind::File, Some(part)) => Backing::File(Arc::clone(part)),
+                (MappingKind::File, None) | (MappingKind::Kernel, _) => return None,
+            };
+            Some(Uncopied { range: mapping.range.clone(), backing })
+        });
+        FrozenProcess {
+            memory: copied.builder.finish(uncopied.collect()),
+            info: ProcessInfo { mappings: copied.mappings, ..self.info.clone() },
+            at: Some(at),
+            copy,
+            residence: None,
+            files: FileOrigin::Process(self.info.id.pid),
+            saved_addresses: BTreeMap::new(),
+        }
+    }
+
+    fn make_room(&self, buffer: &mut CopyBuffer) -> Result<(), Error> {
+        let bytes = self.estimate().bytes;
+        let no_room = |why: &dyn std::fmt::Display| {
+            let message = format!("no room for a copy of {}: {why}", units::Bytes(bytes));
+            let hint = "read without a pause (`--no-stop`), which needs little memory";
+            Error { out_of_memory: true, ..self.error(&message, hint) }
+        };
+        let available = AvailableMemory::now();
+        if !available.fits(bytes.saturating_sub(buffer.populated_bytes() as u64)) {
+            return Err(no_room(&available));
+        }
+        let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(HEADROOM);
+        buffer.prepare(wanted).map_err(|error| no_room(&error))
+    }
+
+    fn take_page_map(&self) -> PageMap {
+        let kept = self.page_map.lock().unwrap_or_else(PoisonError::into_inner).take();
+        kept.unwrap_or_default().reopened(self.info.id.pid)
+    }
+
+    fn keep_page_map(&self, page_map: PageMap) {
+        *self.page_map.lock().unwrap_or_else(PoisonError::into_inner) = Some(page_map);
+    }
+
+    fn note_rate(&self, bytes: usize, took: Duration) {
+        // Small copies measure the system calls rather than the memory.
+        if bytes as u64 >= 8 * MEBIBYTE {
+            let rate = took.as_nanos() * u128::from(MEBIBYTE) / bytes as u128;
+            self.rate.store(u64::try_from(rate).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    fn error(&self, message: &str, hint: &str) -> Error {
+        Error::new(Stage::COPY, format!("{}: {message}", named(self.info.id.pid, &self.info.name)), hint)
+    }
+
+    fn exited(&self, stage: Stage) -> Error {
+        access_errors::exited(stage, self.info.id.pid, &self.info.name)
+    }
+
+    fn stop_error(&self, error: StopError, limit: Duration) -> Error {
+        match error {
+            StopError::Exited => self.exited(Stage::COPY),
+            StopError::Refused(error) => unreadable(&self.info, Attempt::Stop, &error),
+            StopError::NoThread(error) => {
+                self.error(&format!("cannot start a thread to pause it: {error}"), "close other programs")
+            }
+            StopError::Timeout(thread) => {
+                let why = thread.map_or_else(
+                    || "it is starting another program".to_owned(),
+                    |thread| {
+                        format!(
+                            "its thread {} ({}) is in state {}",
+                            thread.tid,
+                            thread.name,
+                            thread.state.as_str()
+                        )
+                    },
+                );
+                self.error(
+                    &format!("did not stop within {} ms: {why}", limit.as_millis()),
+                    "it runs on unharmed; try again, or read without a pause (`--no-stop`)",
+                )
+            }
+        }
+    }
+}
+
+impl ProcessSource for Target {
+    fn info(&self) -> &ProcessInfo {
+        &self.info
+    }
+
+    fn memory(&self) -> &dyn Memory {
+        &self.memory
+    }
+
+    fn open(&self, mapping: &Mapping) -> Result<File, Error> {
+        open_file(self.info.id.pid, mapping)
+    }
+}
+
+fn readable(mappings: &[Mapping]) -> Vec<Range<Addr>> {
+    let is_readable = |mapping: &&Mapping| mapping.access.read && mapping.kind() != MappingKind::Kernel;
+    mappings.iter().filter(is_readable).map(|mapping| mapping.range.clone()).collect()
+}
+
+fn open_memory(info: &ProcessInfo) -> Result<ProcMem, Error> {
+    let file = File::open(format!("/proc/{}/mem", info.id.pid));
+    let file = file.map_err(|error| unreadable(info, Attempt::Read, &error))?;
+    Ok(ProcMem::new(file, readable(&info.mappings)))
+}
+
+fn unreadable(info: &ProcessInfo, attempt: Attempt, error: &io::Error) -> Error {
+    access_errors::unreadable(info.id.pid, &info.name, attempt, error)
+}
