@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::scan::scanned;
+use super::cursor::Cursor;
+use super::scan::{Scan, scanned};
 
 /// The most marks of a sample. One that has fewer knows all objects that it is of.
 pub const MAX_FINGERPRINTS: usize = 16;
@@ -90,6 +91,12 @@ impl Fingerprints {
             rest = others;
         }
         Some(Self(marks))
+    }
+}
+
+impl Scan for Fingerprints {
+    fn skip(cursor: &mut Cursor<'_>) -> Option<()> {
+        Self::parse(&cursor.text()?).map(drop)
     }
 }
 

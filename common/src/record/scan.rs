@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use super::cursor::Cursor;
-use super::fingerprints::Fingerprints;
 use crate::process::ProcessState;
 use crate::time::Stamp;
 
@@ -39,7 +38,6 @@ scan_with! {
     Arc<str>: Cursor::text;
     ProcessState: Cursor::text;
     Stamp: Cursor::stamp;
-    Fingerprints: |cursor: &mut Cursor<'_>| Fingerprints::parse(&cursor.text()?);
     Arc<[String]>: Vec::<String>::skip;
 }
 
