@@ -310,7 +310,7 @@ mod tests {
             ),
             "{text}"
         );
-        assert!(text.contains("not objects: a native leak"), "{text}");
+        assert!(text.contains("not objects: if it goes on, a native leak"), "{text}");
         let objects = told(&figures(10 * mib, 5 * mib), &figures(10 * mib, 9 * mib));
         assert_eq!(objects, "  since the last: +4.00 MiB: Python objects in pools +4.00 MiB\n");
         assert_eq!(told(&figures(mib, mib), &figures(mib, mib)), "  since the last: +0 B\n");
