@@ -56,7 +56,7 @@ fn census_line_adds_up() {
     let [census] = &records[..] else { panic!("{run}") };
     assert_eq!(
         (&census["type"], &census["iteration"], &census["schema"]),
-        (&"census".into(), &1.into(), &1.into())
+        (&"census".into(), &1.into(), &2.into())
     );
     assert_eq!((&census["pid"], &census["root_pid"]), (&target.pid().into(), &Value::Null));
     let (major, minor) = python.version;

@@ -255,7 +255,7 @@ fn overlapping_objects_are_refused() {
     drop(target);
     let target = Target::start(python, "overlapping.py", &["40000"]);
     let run = memobj(target.pid());
-    assert_refused(&run, &["refer to more than its memory can hold"]);
+    assert_refused(&run, &["more references than its memory can hold"]);
 }
 
 #[test]
