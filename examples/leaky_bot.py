@@ -6,6 +6,10 @@ Run it, then look at it from another terminal:
     python3 examples/leaky_bot.py &
     memobj --leaks --for 20s -p $!
 
+or start both at once:
+
+    memobj --leaks --for 20s -- python3 examples/leaky_bot.py
+
 It serves imaginary users. Each message opens a session, and nothing ever
 removes one. Beside the leak stand three things that look like leaks and are
 none: a cache with a limit, a queue that is drained, a history that is cut.
@@ -15,6 +19,7 @@ import asyncio
 import collections
 import functools
 import itertools
+import os
 import time
 
 
@@ -55,6 +60,7 @@ def greeting(length):
 
 async def main():
     bot = Bot()
+    print(f"bot: serving, pid {os.getpid()}", flush=True)
     sender = asyncio.create_task(bot.send_replies(), name="send_replies")
     for number in itertools.count():
         await bot.on_message(f"user-{number}", f"message {number}")

@@ -20,6 +20,7 @@ mod choice;
 mod counting;
 mod docs;
 mod drawing;
+mod examples;
 mod exit_status;
 mod fuzzing;
 mod harness;

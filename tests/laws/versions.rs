@@ -51,11 +51,20 @@ fn is_compared(tokens: &[TokenTree]) -> bool {
     }
 }
 
-/// Whether `tokens` end with a number and a comparison.
+/// Whether `tokens`, up to a version or what it is a field of, end with a number and a comparison.
 fn ends_with_comparison(tokens: &[TokenTree]) -> bool {
+    if let [before @ .., TokenTree::Ident(_), TokenTree::Punct(dot)] = tokens
+        && dot.as_char() == '.'
+    {
+        return ends_with_comparison(before);
+    }
     (1..=2).any(|length| {
         let Some(start) = tokens.len().checked_sub(length + 1) else { return false };
-        matches!(tokens[start], TokenTree::Literal(_)) && comparison(&tokens[start + 1..]) == Some(length)
+        // `x >> 16 == minor`: the number belongs to the shift.
+        let is_shift = matches!(tokens[..start].last(), Some(TokenTree::Punct(mark)) if mark.as_char() == '>');
+        matches!(tokens[start], TokenTree::Literal(_))
+            && !is_shift
+            && comparison(&tokens[start + 1..]) == Some(length)
     })
 }
 

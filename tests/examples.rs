@@ -1,0 +1,60 @@
+//! The examples do what they say.
+
+use crate::support::python::{python, with};
+use crate::support::workspace;
+use crate::support::{Tool, json_lines};
+
+fn example(name: &str) -> std::path::PathBuf {
+    workspace::root().join("examples").join(name)
+}
+
+#[test]
+fn leak_of_the_bot_is_named() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let mut bot = Tool::new(&python.path).args(["-B", "-u"]).arg(example("leaky_bot.py")).start();
+    bot.wait_line("bot: serving");
+    let pid = bot.pid().to_string();
+    let run =
+        Tool::ours("memobj").args(["--leaks", "--for", "6s", "-i", "1s", "-p", &pid]).run().expect_code(1);
+    let records = json_lines(run.out().as_bytes());
+    let last = records.last().unwrap();
+    let named: Vec<(String, String)> = last["leaks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|leak| (leak["type"].as_str().unwrap().to_owned(), leak["holder"].as_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(named.len(), 1, "{last}");
+    assert!(named[0].0.ends_with("Session") && named[0].1.ends_with("sessions"), "{named:?}");
+}
+
+/// A log with three samples of this process in `folder`.
+fn log(folder: &std::path::Path) {
+    let pid = std::process::id().to_string();
+    let args = ["-i", "50ms", "--count", "3", "-o", "log.jsonl", "-p", &pid];
+    Tool::ours("memmon").args(args).dir(folder).run().expect_code(0);
+}
+
+#[test]
+fn python_example_reads_a_log() {
+    let Some(python) = python() else { crate::skip!("no Python on this machine") };
+    let folder = tempfile::tempdir().unwrap();
+    log(folder.path());
+    let run = Tool::new(&python.path).arg(example("read_log.py")).arg("log.jsonl").dir(folder.path()).run();
+    let out = run.expect_code(0).out();
+    assert!(out.starts_with(&format!("process {}: ", std::process::id())), "{out}");
+}
+
+#[test]
+fn sql_example_reads_a_log() {
+    let python = match with(&["duckdb==2.0.1"], "import duckdb") {
+        Ok(python) => python,
+        Err(reason) => crate::skip!("no DuckDB: {reason}"),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    log(folder.path());
+    let code = "import duckdb, sys; print(duckdb.sql(open(sys.argv[1]).read()).fetchall())";
+    let run = Tool::new(python).args(["-c", code]).arg(example("read_log.sql")).dir(folder.path()).run();
+    let out = run.expect_code(0).out();
+    assert!(out.contains(&std::process::id().to_string()), "{out}");
+}
