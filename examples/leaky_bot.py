@@ -38,8 +38,8 @@ class Bot:
         self.sessions = {}
         # No leak: the deque drops its oldest entry.
         self.history = collections.deque(maxlen=200)
-        # No leak: a worker empties the queue.
-        self.outbox = asyncio.Queue()
+        # No leak: send_replies() empties the queue. Made in main(): before Python 3.10 a queue belongs to the loop that runs.
+        self.outbox = None
 
     async def on_message(self, user, text):
         session = self.sessions.setdefault(user, Session(user))
@@ -58,8 +58,11 @@ def greeting(length):
     return "hello " + "!" * length
 
 
+bot = Bot()
+
+
 async def main():
-    bot = Bot()
+    bot.outbox = asyncio.Queue()
     print(f"bot: serving, pid {os.getpid()}", flush=True)
     sender = asyncio.create_task(bot.send_replies(), name="send_replies")
     for number in itertools.count():
