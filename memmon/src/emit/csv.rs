@@ -34,9 +34,9 @@ impl<W: Write> Csv<W> {
 /// The cells of a process. Only the root's row contains the totals.
 fn row(record: &ProcessRecord, process: &ProcessSample, is_root: bool) -> io::Result<Vec<String>> {
     let mut fields = serde_json::to_value(process)?;
-    if is_root {
-        fields["total_rss_bytes"] = record.total_rss_bytes.into();
-        fields["total_pss_bytes"] = record.total_pss_bytes.into();
+    if let Some(fields) = fields.as_object_mut().filter(|_| is_root) {
+        fields.insert("total_rss_bytes".into(), record.total_rss_bytes.into());
+        fields.insert("total_pss_bytes".into(), record.total_pss_bytes.into());
     }
     let cell = |column| match column {
         "timestamp" => record.timestamp.to_string(),

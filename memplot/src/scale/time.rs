@@ -82,7 +82,7 @@ fn tick_series(least: i64, from: DateTime) -> TickSeries {
         let past = SignedDuration::from_millis(i64::try_from(since_midnight).unwrap_or(0) % step);
         let tick_format = match step {
             ..1000 => "%H:%M:%S%.3f",
-            ..60_000 => "%H:%M:%S",
+            1000..60_000 => "%H:%M:%S",
             _ => "%H:%M",
         };
         let start = Some(from.saturating_sub(past));

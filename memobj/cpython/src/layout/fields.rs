@@ -357,8 +357,8 @@ pub struct ComplexObject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AsciiObject {
     pub size: u32, pub length: u32, pub hash: u32, pub state: u32, pub interned: BitField, pub kind: BitField,
-    pub compact: BitField, pub ascii: BitField, pub ready: Option<BitField>, pub statically_allocated: Option<BitField>,
-    pub wstr: Option<u32>,
+    pub compact: BitField, pub ascii: BitField, pub ready: Option<BitField>,
+    pub statically_allocated: Option<BitField>, pub wstr: Option<u32>,
 }
 
 /// `PyCompactUnicodeObject`.
@@ -1093,9 +1093,10 @@ pub struct MiPageQueue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MiPage {
     pub size: u32, pub slice_count: Option<u32>, pub slice_offset: Option<u32>, pub is_committed: BitField,
-    pub tag: Option<BitField>, pub use_qsbr: Option<BitField>, pub capacity: u32, pub reserved: u32, pub free: u32,
-    pub used: u32, pub block_size_shift: Option<u32>, pub heap_tag: Option<u32>, pub xblock_size: u32,
-    pub local_free: u32, pub xthread_free: u32, pub xheap: u32, pub next: u32, pub prev: u32,
+    pub tag: Option<BitField>, pub use_qsbr: Option<BitField>, pub capacity: u32, pub reserved: u32,
+    pub free: u32, pub used: u32, pub block_size_shift: Option<u32>, pub heap_tag: Option<u32>,
+    pub xblock_size: u32, pub local_free: u32, pub xthread_free: u32, pub xheap: u32, pub next: u32,
+    pub prev: u32,
 }
 
 /// `mi_segment_s`.
