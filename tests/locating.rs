@@ -315,7 +315,7 @@ fn unstarted_library_is_reported() {
     process.wait_line("ready");
     let error = found(process.pid(), None).unwrap_err();
     assert!(
-        error.is_transient && error.stage == stage::LOCATE && error.message.contains("not begun"),
+        error.is_transient && error.stage == stage::LOCATE && error.message.contains("not started"),
         "{error:?}"
     );
 }
