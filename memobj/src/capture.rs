@@ -49,7 +49,7 @@ pub trait CensusSource {
     /// Counts the objects of a running process.
     ///
     /// # Errors
-    /// Why that is impossible, with a hint. [`Error::gone`] is set if the process has exited or runs another program.
+    /// Why that is impossible, with a hint. `exited` is set if the process has exited or runs another program.
     fn capture_process(
         &mut self,
         pid: u32,

@@ -3,7 +3,7 @@
 //! | module | makes of a census |
 //! |---|---|
 //! | [`summary`] | sums by type and module, in order |
-//! | [`recorder`] | a record that lists what is large, and goes on listing what it listed |
+//! | [`census_record`] | a record that lists what is large, and goes on listing what it listed |
 //! | [`cache_record`] | the part of a record that says what caches there are |
 //! | [`leaks_record`] | the record of a verdict |
 //! | [`memory_record`] | the part of a record that says who has the resident set |
