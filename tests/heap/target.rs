@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
-use crate::support::workspace;
+use crate::support::{PATIENCE, wait_until, workspace};
 
 /// An object, as its own process saw it.
 #[derive(Debug)]
@@ -81,6 +81,11 @@ impl Target {
             let (name, value) = line.split_once(' ').unwrap();
             said.insert(name.to_owned(), value.parse::<u64>().unwrap());
         }
+        // It reports before it waits: until it sleeps in read(0, …), its allocator may be in the middle of a change.
+        let call = format!("/proc/{}/syscall", child.id());
+        wait_until(PATIENCE, "the target waits for its stdin", || {
+            std::fs::read_to_string(&call).is_ok_and(|call| call.starts_with("0 0x0 "))
+        });
         let memory = Copied::of(child.id());
         Self {
             _stdin: stdin,

@@ -61,7 +61,8 @@ fn ends_with_comparison(tokens: &[TokenTree]) -> bool {
     (1..=2).any(|length| {
         let Some(start) = tokens.len().checked_sub(length + 1) else { return false };
         // `x >> 16 == minor`: the number belongs to the shift.
-        let is_shift = matches!(tokens[..start].last(), Some(TokenTree::Punct(mark)) if mark.as_char() == '>');
+        let is_shift =
+            matches!(tokens[..start].last(), Some(TokenTree::Punct(mark)) if mark.as_char() == '>');
         matches!(tokens[start], TokenTree::Literal(_))
             && !is_shift
             && comparison(&tokens[start + 1..]) == Some(length)
