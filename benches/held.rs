@@ -19,6 +19,8 @@ use memobj::object_graph::ObjectGraph;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::walk::walk_heap;
 use memobj_cpython::runtime::detect::detect;
+use memobj_cpython::runtime::locate::SYMBOLS;
+use memobj_process::elf::ElfCache;
 use memobj_process::info::ProcessSource as _;
 use memobj_process::snapshot;
 
@@ -30,7 +32,7 @@ fn main() {
     let threads = available_parallelism().map_or(1, usize::from);
     let mut times = Vec::new();
     let still = timed(&mut times, "snapshot opened", || snapshot::open(Path::new(&file)).unwrap());
-    let found = detect(&still, None).unwrap();
+    let found = detect(&still, None, &ElfCache::new(SYMBOLS)).unwrap();
     let memory = &still.memory;
     let runtime = found.read(still.memory()).unwrap();
     let python = PythonHeap::from_runtime(memory, &found.layout, &runtime).unwrap();

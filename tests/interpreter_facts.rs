@@ -7,7 +7,9 @@ use memobj::census::{Allocator, Census, LiveReason, Method};
 use memobj::config::{CensusOptions, HeapFile, Scope, StopPolicy};
 use memobj_cpython::pools::Pools;
 use memobj_cpython::runtime::detect::detect;
+use memobj_cpython::runtime::locate::SYMBOLS;
 use memobj_process::addr::Addr;
+use memobj_process::elf::ElfCache;
 use memobj_process::memory::{CopyBuffer, Memory as _};
 use memobj_process::target::{STOP_LIMIT, Target};
 use serde_json::Value;
@@ -168,7 +170,7 @@ fn pools_match_pymalloc_stats() {
         let printed = printed(&known.process.err());
         assert!(printed.len() > 20, "{interpreter}: {}", known.process.err());
         let mut target = Target::attach(known.process.pid()).unwrap();
-        let python = detect(&target, None).unwrap();
+        let python = detect(&target, None, &ElfCache::new(SYMBOLS)).unwrap();
         let still = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
         let interpreters: Vec<Addr> = python
             .read(&still.memory)

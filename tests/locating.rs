@@ -8,7 +8,9 @@ use std::process::Command;
 use memobj_cpython::runtime::LocateMethod;
 use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_cpython::runtime::detect::detect;
+use memobj_cpython::runtime::locate::SYMBOLS;
 use memobj_cpython::stage;
+use memobj_process::elf::ElfCache;
 use memobj_process::error::Error;
 use memobj_process::target::Target;
 
@@ -48,7 +50,7 @@ impl Waiting {
 }
 
 fn found(pid: u32, way: Option<LocateMethod>) -> Result<DetectedPython, Error> {
-    detect(&Target::attach(pid).unwrap(), way)
+    detect(&Target::attach(pid).unwrap(), way, &ElfCache::new(SYMBOLS))
 }
 
 /// The path of a program, if this machine has it.

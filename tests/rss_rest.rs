@@ -10,6 +10,8 @@ use memobj::config::{CensusOptions, HeapFile, HolderOptions};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::pools::HeapTag;
 use memobj_cpython::runtime::detect::detect;
+use memobj_cpython::runtime::locate::SYMBOLS;
+use memobj_process::elf::ElfCache;
 use memobj_process::target::Target;
 
 use crate::account::{of_python, of_type, program, still, sum};
@@ -29,7 +31,7 @@ fn mimalloc_blocks_match_python() {
     for interpreter in free_threaded() {
         let (_process, pid, said) = program(&interpreter.program, "objects");
         let target = Target::attach(pid).unwrap();
-        let python = detect(&target, None).unwrap();
+        let python = detect(&target, None, &ElfCache::new(SYMBOLS)).unwrap();
         let still = still(pid);
         let runtime = python.read(&still.memory).unwrap();
         let heap = PythonHeap::from_runtime(&still.memory, &python.layout, &runtime).unwrap();

@@ -7,9 +7,11 @@ use memobj_cpython::layout::Layout;
 use memobj_cpython::object::Objects;
 use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::detect::detect;
+use memobj_cpython::runtime::locate::SYMBOLS;
 use memobj_cpython::runtime::verify::Fault;
 use memobj_cpython::runtime::verify::verify;
 use memobj_process::addr::Addr;
+use memobj_process::elf::ElfCache;
 use memobj_process::memory::{CopyBuffer, FrozenMemory};
 use memobj_process::target::{STOP_LIMIT, Target};
 
@@ -29,7 +31,7 @@ impl Held {
         let mut process = script(interpreter, &workspace::root().join("tests/targets/known.py")).start();
         process.wait_line("still");
         let mut target = Target::attach(process.pid()).unwrap();
-        let python = detect(&target, None).unwrap();
+        let python = detect(&target, None, &ElfCache::new(SYMBOLS)).unwrap();
         let still = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
         Self { _process: process, memory: still.memory, layout: python.layout, at: python.location.at }
     }

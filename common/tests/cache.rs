@@ -1,4 +1,4 @@
-//! What a cache says it takes, held against what its process takes. A process of its own: nothing else allocates meanwhile.
+//! The bytes that a cache reports against the growth of its process. A separate process, so that nothing else allocates.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "tests, and what they share")]
@@ -14,9 +14,12 @@ fn resident_bytes() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// What the process grows by while the cache is filled, over what the cache says. The cache, too: memory that it gives back would be used
-/// again by the next one, unseen.
-fn taken_ratio<V: Weigh + Clone>(limits: Limits, make: impl Fn(u64) -> V) -> (f64, Cache<u64, V>) {
+/// Growth of the process while a cache is filled, divided by the bytes that the cache reports. Also returns the cache: the next one would
+/// reuse its memory unnoticed.
+fn taken_ratio<V: Weigh + Clone + Send + 'static>(
+    limits: Limits,
+    make: impl Fn(u64) -> V,
+) -> (f64, Cache<u64, V>) {
     let before = resident_bytes();
     let cache: Cache<u64, V> = Cache::new(limits);
     let mut key = 0;
@@ -27,14 +30,14 @@ fn taken_ratio<V: Weigh + Clone>(limits: Limits, make: impl Fn(u64) -> V) -> (f6
             key += 1;
         }
     }
-    let (taken, told) = (resident_bytes().saturating_sub(before), cache.health().bytes);
-    assert!(told > limits.bytes / 10 * 9);
-    (taken as f64 / told as f64, cache)
+    let (taken, reported) = (resident_bytes().saturating_sub(before), cache.health().bytes);
+    assert!(reported > limits.bytes / 10 * 9);
+    (taken as f64 / reported as f64, cache)
 }
 
 #[test]
-fn what_it_says_it_takes_is_what_it_takes() {
-    let limits = Limits { item_bytes: 1 << 20, ..Limits::of(64 << 20) };
+fn reported_bytes_match_resident() {
+    let limits = Limits { item_bytes: 1 << 20, ..Limits::new(64 << 20) };
     let (pages, _kept) = taken_ratio(limits, |key| -> Arc<[u8]> { vec![key as u8; 4096].into() });
     let (small, _kept) = taken_ratio(limits, |key| vec![key as u8; 40]);
     assert!((0.9..1.1).contains(&pages), "of pages {pages}");

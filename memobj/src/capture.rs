@@ -21,7 +21,9 @@ use crate::config::{CensusOptions, HeapFile, StopPolicy};
 use crate::leaks::LeakTracker;
 use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::detect::{DetectedPython, detect};
+use memobj_cpython::runtime::locate::SYMBOLS;
 use memobj_cpython::stage;
+use memobj_process::elf::ElfCache;
 use memobj_process::error::{Error, Stage};
 use memobj_process::info::ProcessSource;
 use memobj_process::memory::{CopyBuffer, Memory};
@@ -62,6 +64,11 @@ pub trait CensusSource {
     /// # Errors
     /// The file cannot be read, or contains no supported Python.
     fn capture_file(&mut self, file: &HeapFile, options: &CensusOptions) -> Result<Census, Error>;
+
+    /// A warning about the tool's own memory, if there is one.
+    fn warning(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What is kept of a process from one census to the next.
@@ -80,17 +87,24 @@ struct AttachedPython {
 }
 
 impl AttachedPython {
-    fn attach(pid: u32, options: &CensusOptions) -> Result<Self, Error> {
+    fn attach(pid: u32, options: &CensusOptions, files: &ElfCache) -> Result<Self, Error> {
         let target = Target::attach(pid)?;
-        let python = detect(&target, options.locate)?;
+        let python = detect(&target, options.locate, files)?;
         Ok(Self { target, python })
     }
 }
 
-/// Takes censuses of processes and files; keeps the memory that copies are made into.
-#[derive(Debug, Default)]
+/// Takes censuses of processes and files. Keeps the buffers of copies, and the ELF files of the processes.
+#[derive(Debug)]
 pub struct Capturer {
     buffers: CopyBuffer,
+    files: ElfCache,
+}
+
+impl Default for Capturer {
+    fn default() -> Self {
+        Self { buffers: CopyBuffer::default(), files: ElfCache::new(SYMBOLS) }
+    }
 }
 
 impl CensusSource for Capturer {
@@ -107,7 +121,7 @@ impl CensusSource for Capturer {
                 attached.target.refresh()?;
                 attached
             }
-            None => AttachedPython::attach(pid, options)?,
+            None => AttachedPython::attach(pid, options, &self.files)?,
         };
         let mut leaks = state.leaks.as_mut();
         let census = match live_reason(&attached.target, options.stop) {
@@ -137,6 +151,10 @@ impl CensusSource for Capturer {
             ..CaptureContext::new(method, begun)
         };
         find_and_count(&still, &still.memory, context, options)
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.files.health().warning().map(|warning| format!("the cache of program files is {warning}"))
     }
 }
 
@@ -231,7 +249,8 @@ fn find_and_count<'s, M: Memory>(
     context: CaptureContext<'s>,
     options: &CensusOptions,
 ) -> Result<Census, Error> {
-    let python = detect(source, options.locate)?;
+    // The inode numbers in a file are its own, so its programs are not kept for others.
+    let python = detect(source, options.locate, &ElfCache::new(SYMBOLS))?;
     let runtime = python.read(memory)?;
     let context = CaptureContext { residence: source.residence().filter(|_| options.memory), ..context };
     count_objects(memory, source.info(), &python, runtime, context, options, None)

@@ -1,88 +1,60 @@
-//! How a cache fares.
+//! The health report of a cache.
 
-/// What a cache holds and did, at one moment.
+use crate::units::Bytes;
+
+/// Contents and counters of a cache at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Health {
     /// Entries in both levels.
     pub entries: u64,
-    /// What they take, with their tables; bytes that several share are counted once.
+    /// Their bytes, tables included; shared bytes are counted once.
     pub bytes: u64,
-    /// What they may take.
+    /// The limit of `bytes`.
     pub limit_bytes: u64,
     /// Entries in the hot level.
     pub hot_entries: u64,
-    /// How much of `bytes` may be shared with others: each once.
+    /// The part of `bytes` that entries share.
     pub shared_bytes: u64,
-    /// The largest entry that it holds.
+    /// The bytes of the largest entry.
     pub largest_bytes: u64,
-    /// What was asked for and found, in either level.
+    /// Reads that found an entry, in either level.
     pub hits: u64,
-    /// What of that was found in the hot level.
+    /// Hits in the hot level.
     pub hot_hits: u64,
-    /// What was asked for and not found.
+    /// Reads that found no entry.
     pub misses: u64,
-    /// Values that took the place of one before them.
+    /// Values that replaced an earlier one.
     pub replaced: u64,
-    /// Entries that had to go since there was no room.
+    /// Entries evicted to keep the limit.
     pub evicted_for_room: u64,
-    /// Entries that had lived their time.
+    /// Entries removed after their time to live.
     pub expired: u64,
-    /// Entries that were taken out by request.
+    /// Entries that were cleared, or whose new value was too large.
     pub removed: u64,
-    /// Values that were passed through since they were above the limit for one item.
+    /// Values above the limit for one item, which were not kept.
     pub too_large: u64,
 }
 
-/// How near its limit a cache is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fullness {
-    /// Below 75 %.
-    Roomy,
-    /// From 75 %.
-    Filling,
-    /// From 90 %.
-    Full,
-}
-
 impl Health {
-    /// The share of what was asked for that was found; `None` if nothing was asked for.
+    /// Hits per read; `None` before the first read.
     #[must_use]
     pub fn hit_ratio(&self) -> Option<f64> {
         let asked = self.hits.saturating_add(self.misses);
         (asked > 0).then(|| self.hits as f64 / asked as f64)
     }
 
-    /// The bytes of an entry on average; `None` without any.
+    /// The mean bytes of an entry; `None` without entries.
     #[must_use]
     pub fn average_bytes(&self) -> Option<u64> {
         self.bytes.checked_div(self.entries)
     }
 
-    /// How near its limit it is.
-    #[must_use]
-    pub fn fullness(&self) -> Fullness {
-        let reached = |percent: u128| u128::from(self.bytes) * 100 >= u128::from(self.limit_bytes) * percent;
-        if reached(90) {
-            Fullness::Full
-        } else if reached(75) {
-            Fullness::Filling
-        } else {
-            Fullness::Roomy
-        }
-    }
-
-    /// A line for people about a cache that is nearly full; `None` if it is not.
+    /// A warning from 75 % and from 90 % of the limit on.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let level = match self.fullness() {
-            Fullness::Roomy => return None,
-            Fullness::Filling => "75 %",
-            Fullness::Full => "90 %",
-        };
-        let (used, limit) = (crate::units::Bytes(self.bytes), crate::units::Bytes(self.limit_bytes));
-        Some(format!(
-            "the cache is above {level} of its limit: {used} of {limit} in {} entries",
-            self.entries
-        ))
+        let reached = |percent: &u128| u128::from(self.bytes) * 100 >= u128::from(self.limit_bytes) * percent;
+        let percent = [90, 75].into_iter().find(reached)?;
+        let (used, limit) = (Bytes(self.bytes), Bytes(self.limit_bytes));
+        Some(format!("above {percent} % of its limit: {used} of {limit} in {} entries", self.entries))
     }
 }

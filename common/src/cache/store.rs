@@ -1,4 +1,4 @@
-//! The two levels and the account of their bytes, for one thread at a time and with the time given from outside.
+//! The two levels of a cache and their byte accounting; single-threaded, with the time as an argument.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -8,46 +8,45 @@ use lru::LruCache;
 
 use super::{Health, Limits, Shared, Weigh};
 
-/// What an entry takes beside its key, its value and what these own: two links of a list and the mark of its allocation, and a slot of
-/// a table of pointers that is half empty on average (`LruEntry` and `map` in the crate lru; hashbrown's tables are between 7/16
-/// and 7/8 full).
+/// Overhead of an entry: two list links, the allocation header, and a slot of a table of pointers that is 2/3 full on average (`LruEntry`
+/// and `map` in the crate lru; hashbrown's tables are between 7/16 and 7/8 full).
 const LINKS_BYTES: u64 = 2 * 8 + 16 + 17 * 3 / 2;
-/// What the account of shared bytes takes for an entry: an entry of a table of that width.
+/// Overhead of an entry with shared bytes: a slot of `Sharing::holders`.
 const SHARED_BYTES: u64 = 25 * 3 / 2;
-/// What the order of expiry takes for an entry beside its key: an instant and a number, in a tree whose nodes are 2/3 full on average.
+/// Overhead of an entry that expires, without its key: an instant and a number, in a tree whose nodes are 2/3 full on average.
 const EXPIRY_BYTES: u64 = 24 * 3 / 2;
 
 pub(super) struct Store<K, V> {
     limits: Limits,
     hot: Level<K, V>,
     main: Level<K, V>,
-    /// What all entries take, with what they share counted once.
+    /// The bytes of all entries, shared bytes counted once.
     bytes: u64,
     shared: Sharing,
-    /// When entries expire, in that order.
+    /// Keys by time of expiry.
     expiries: BTreeMap<(Instant, u64), K>,
-    /// A number for the next entry: several may expire at one moment.
+    /// The number of the next entry: several may expire at one moment.
     number: u64,
-    /// What was counted; the rest of it is filled in when it is asked for.
+    /// The counters; `health` fills in the rest.
     counted: Health,
 }
 
 pub(super) struct Entry<V> {
     value: V,
-    /// What it takes by itself.
+    /// Its bytes without shared ones.
     own_bytes: u64,
     shared: Option<Shared>,
     expiry: Option<(Instant, u64)>,
 }
 
 impl<V> Entry<V> {
-    /// What it takes, with all that it shares.
+    /// Its bytes, shared ones included.
     fn bytes(&self) -> u64 {
         self.own_bytes.saturating_add(self.shared.map_or(0, |shared| shared.bytes))
     }
 }
 
-/// Entries in the order of their use, and what they take together, each with all that it shares.
+/// Entries in the order of their use, and the sum of their bytes.
 struct Level<K, V> {
     entries: LruCache<K, Entry<V>>,
     bytes: u64,
@@ -58,7 +57,7 @@ impl<K: Hash + Eq, V> Level<K, V> {
         Self { entries: LruCache::unbounded(), bytes: 0 }
     }
 
-    /// Puts an entry that is not here in the first place.
+    /// Adds a new entry as the most recently used.
     fn put(&mut self, key: K, entry: Entry<V>) {
         self.bytes = self.bytes.saturating_add(entry.bytes());
         self.entries.push(key, entry);
@@ -77,7 +76,7 @@ impl<K: Hash + Eq, V> Level<K, V> {
     }
 }
 
-/// How many entries hold what is shared, and how many bytes that is, each counted once.
+/// The number of holders and the bytes of each shared allocation, and the sum of these bytes.
 #[derive(Debug, Default)]
 struct Sharing {
     holders: HashMap<usize, (u64, u64)>,
@@ -85,7 +84,7 @@ struct Sharing {
 }
 
 impl Sharing {
-    /// One more holder: the bytes that came with it.
+    /// Adds a holder; returns the bytes that are new.
     fn add(&mut self, shared: Shared) -> u64 {
         let (holders, _) = self.holders.entry(shared.id).or_insert((0, shared.bytes));
         *holders += 1;
@@ -94,7 +93,7 @@ impl Sharing {
         new
     }
 
-    /// One holder less: the bytes that went with it.
+    /// Removes a holder; returns the bytes that are gone.
     fn remove(&mut self, shared: Shared) -> u64 {
         let Some((holders, bytes)) = self.holders.get_mut(&shared.id) else { return 0 };
         *holders -= 1;
@@ -122,7 +121,7 @@ impl<K: Hash + Eq, V> Store<K, V> {
         }
     }
 
-    /// When the next entry expires.
+    /// The time of the next expiry.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         self.expiries.first_key_value().map(|((due, _), _)| *due)
     }
@@ -133,7 +132,7 @@ impl<K: Hash + Eq, V> Store<K, V> {
         Some((key, entry))
     }
 
-    /// Takes an entry that has left its level out of the account.
+    /// Subtracts an entry that has left its level.
     fn forget(&mut self, entry: &Entry<V>) {
         let shared = entry.shared.map_or(0, |shared| self.shared.remove(shared));
         self.bytes = self.bytes.saturating_sub(entry.own_bytes.saturating_add(shared));
@@ -142,7 +141,7 @@ impl<K: Hash + Eq, V> Store<K, V> {
         }
     }
 
-    /// Lets entries go until the limit is kept.
+    /// Evicts until the limit is kept.
     fn make_room(&mut self) {
         while self.bytes > self.limits.bytes {
             let Some((_, entry)) = self.main.pop_last().or_else(|| self.hot.pop_last()) else { return };
@@ -168,7 +167,7 @@ impl<K: Hash + Eq, V> Store<K, V> {
         }
     }
 
-    /// Sends the last entries of the hot level down until it keeps its own limit.
+    /// Moves entries of the hot level to the main level until the hot limit is kept.
     fn cool(&mut self) {
         while self.hot.bytes > self.limits.hot_bytes {
             let Some((key, entry)) = self.hot.pop_last() else { return };
@@ -177,7 +176,7 @@ impl<K: Hash + Eq, V> Store<K, V> {
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Weigh + Clone> Store<K, V> {
+impl<K: Hash + Eq + Copy, V: Weigh + Clone> Store<K, V> {
     pub(super) fn get(&mut self, key: &K, now: Instant) -> Option<V> {
         self.expire(now);
         if let Some(entry) = self.hot.entries.get(key) {
@@ -221,7 +220,7 @@ impl<K: Hash + Eq + Clone, V: Weigh + Clone> Store<K, V> {
         self.bytes = self.bytes.saturating_add(own_bytes);
         self.bytes = self.bytes.saturating_add(shared.map_or(0, |shared| self.shared.add(shared)));
         if let Some(expiry) = expiry {
-            self.expiries.insert(expiry, key.clone());
+            self.expiries.insert(expiry, key);
         }
         if was_hot && entry.bytes() <= self.limits.hot_bytes {
             self.hot.put(key, entry);
@@ -233,18 +232,12 @@ impl<K: Hash + Eq + Clone, V: Weigh + Clone> Store<K, V> {
         true
     }
 
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
-        let (_, entry) = self.pop(key)?;
-        self.counted.removed += 1;
-        Some(entry.value)
-    }
-
     pub(super) fn clear(&mut self) {
         let counted = Health { removed: self.counted.removed + self.entries(), ..self.counted };
         *self = Self { counted, number: self.number, ..Self::new(self.limits) };
     }
 
-    /// Takes out what expires by `now`.
+    /// Removes the entries that expire by `now`.
     pub(super) fn expire(&mut self, now: Instant) {
         while let Some(first) = self.expiries.first_entry()
             && first.key().0 <= now
@@ -257,7 +250,7 @@ impl<K: Hash + Eq + Clone, V: Weigh + Clone> Store<K, V> {
     }
 }
 
-/// What an entry takes beside what its value owns.
+/// The bytes of an entry without those that its value owns.
 pub(super) fn entry_bytes<K, E>(timed: bool, shares: bool) -> u64 {
     let key = count(size_of::<K>());
     let expiry = if timed { EXPIRY_BYTES + key * 3 / 2 } else { 0 };

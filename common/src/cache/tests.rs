@@ -1,4 +1,4 @@
-//! The cache against a model that is too simple to be wrong, and by hand.
+//! The cache against a simple model, and examples.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ impl Weigh for Value {
     }
 }
 
-/// What the model keeps of an entry; the first of a list is the one used last.
+/// An entry of the model; lists begin with the most recently used.
 #[derive(Debug, Clone)]
 struct Kept {
     key: u8,
@@ -149,7 +149,6 @@ fn size_of_entry(timed: bool, shares: bool) -> u64 {
 enum Step {
     Get(u8),
     Insert(u8, Value),
-    Remove(u8),
     Clear,
     Wait(u64),
 }
@@ -162,7 +161,6 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0_u8..12).prop_map(Step::Get),
         8 => (0_u8..12, value).prop_map(|(key, value)| Step::Insert(key, value)),
-        2 => (0_u8..12).prop_map(Step::Remove),
         1 => Just(Step::Clear),
         2 => (0_u64..30).prop_map(Step::Wait),
     ]
@@ -183,7 +181,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_does_what_the_model_does(limits in limits(), steps in proptest::collection::vec(step(), 0..80)) {
+    fn cache_matches_model(limits in limits(), steps in proptest::collection::vec(step(), 0..80)) {
         let mut store = Store::new(limits);
         let mut model =
             Model { limits, hot: Vec::new(), main: Vec::new(), counted: Health::default() };
@@ -193,11 +191,6 @@ proptest! {
                 Step::Get(key) => prop_assert_eq!(store.get(&key, now), model.get(key, now)),
                 Step::Insert(key, value) => {
                     prop_assert_eq!(store.insert(key, value.clone(), now), model.insert(key, value, now));
-                }
-                Step::Remove(key) => {
-                    let removed = model.take(key).map(|(_, entry)| entry.value);
-                    model.counted.removed += u64::from(removed.is_some());
-                    prop_assert_eq!(store.remove(&key), removed);
                 }
                 Step::Clear => {
                     model.counted.removed += model.all().count() as u64;
@@ -222,8 +215,8 @@ fn bytes(length: usize) -> Arc<[u8]> {
 }
 
 #[test]
-fn a_scan_does_not_drive_out_what_is_needed_all_the_time() {
-    let cache: Cache<u64, Arc<[u8]>> = Cache::new(Limits::of(1 << 20));
+fn scan_keeps_entries_used_twice() {
+    let cache: Cache<u64, Arc<[u8]>> = Cache::new(Limits::new(1 << 20));
     assert!(cache.insert(0, bytes(4096)));
     assert_eq!(cache.get(&0).map(|page| page.len()), Some(4096));
     for page in 1..10_000 {
@@ -233,15 +226,15 @@ fn a_scan_does_not_drive_out_what_is_needed_all_the_time() {
     assert!(cache.get(&1).is_none() && cache.get(&9_999).is_some());
     let health = cache.health();
     assert!(health.bytes <= 1 << 20 && health.bytes > 1_000_000, "{health:?}");
-    assert_eq!((health.fullness(), health.evicted_for_room), (Fullness::Full, 10_000 - health.entries));
+    assert_eq!(health.evicted_for_room, 10_000 - health.entries);
     assert_eq!((health.hits, health.hot_hits, health.misses), (3, 1, 1));
     assert!(health.average_bytes().is_some_and(|average| (4096..4400).contains(&average)), "{health:?}");
     assert!(health.warning().unwrap().contains("90 %"), "{health:?}");
 }
 
 #[test]
-fn what_several_share_is_counted_once_and_leaves_with_the_last() {
-    let cache: Cache<u64, Arc<[u8]>> = Cache::new(Limits::of(1 << 20));
+fn shared_bytes_count_once() {
+    let cache: Cache<u64, Arc<[u8]>> = Cache::new(Limits::new(1 << 20));
     let page = bytes(10_000);
     for key in 0..10 {
         cache.insert(key, Arc::clone(&page));
@@ -250,9 +243,11 @@ fn what_several_share_is_counted_once_and_leaves_with_the_last() {
     assert_eq!(health.shared_bytes, 10_016);
     assert!((10_016..13_000).contains(&health.bytes), "{health:?}");
     for key in 0..9 {
-        assert!(cache.remove(&key).is_some());
+        assert!(cache.insert(key, bytes(0)));
     }
-    assert_eq!(cache.health().shared_bytes, 10_016);
+    assert_eq!(cache.health().shared_bytes, 10_016 + 9 * 16);
+    assert!(cache.insert(9, bytes(0)));
+    assert_eq!(cache.health().shared_bytes, 10 * 16);
     cache.clear();
     let health = cache.health();
     assert_eq!((health.entries, health.bytes, health.shared_bytes, health.removed), (0, 0, 0, 10));
@@ -260,37 +255,37 @@ fn what_several_share_is_counted_once_and_leaves_with_the_last() {
 }
 
 #[test]
-fn what_is_too_large_is_passed_through_and_ends_what_was_there() {
-    let cache: Cache<u64, Vec<u8>> = Cache::new(Limits { item_bytes: 1000, ..Limits::of(1 << 20) });
+fn too_large_value_removes_earlier_one() {
+    let cache: Cache<u64, Vec<u8>> = Cache::new(Limits { item_bytes: 1000, ..Limits::new(1 << 20) });
     assert!(cache.insert(1, vec![0; 100]));
     assert!(!cache.insert(1, vec![0; 1000]));
     assert_eq!(cache.get(&1), None, "the old one is not given for the new one");
-    let made = cache.get_or_try_insert(2, || Ok::<_, ()>(vec![0; 5000])).unwrap();
-    assert_eq!((made.len(), cache.health().too_large, cache.health().entries), (5000, 2, 0));
-    assert_eq!(cache.get_or_try_insert(3, || Err("no")), Err("no"));
-    assert_eq!(cache.get_or_try_insert(3, || Ok::<_, ()>(vec![3])), Ok(vec![3]));
-    assert_eq!(cache.get_or_try_insert(3, || Err("not asked")), Ok(vec![3]));
+    assert!(!cache.insert(2, vec![0; 5000]));
+    assert_eq!((cache.get(&2), cache.health().too_large, cache.health().entries), (None, 2, 0));
+    assert!(cache.insert(3, vec![3]));
+    assert_eq!(cache.get(&3), Some(vec![3]));
 }
 
 #[test]
-fn fullness_has_its_two_marks() {
+fn warning_at_75_and_90_percent() {
     let at = |bytes| Health { bytes, limit_bytes: 1000, ..Health::default() };
-    assert_eq!([749, 750, 899, 900].map(|bytes| at(bytes).fullness()), {
-        use Fullness::{Filling, Full, Roomy};
-        [Roomy, Filling, Filling, Full]
-    });
+    let percent = |bytes| at(bytes).warning().map(|warning| warning.split(' ').nth(1).unwrap().to_owned());
+    assert_eq!(
+        [749, 750, 899, 900].map(percent),
+        [None, Some("75".into()), Some("75".into()), Some("90".into())]
+    );
     let halves = Health { hits: 1, misses: 1, ..at(0) };
     assert_eq!((halves.hit_ratio(), at(750).warning().is_some()), (Some(0.5), true));
 }
 
 #[test]
-fn entries_expire_without_being_asked_for_and_only_where_that_was_wanted() {
-    let limits = Limits { time_to_live: Some(30 * MS), ..Limits::of(1 << 20) };
-    let cache: Cache<u64, Arc<[u8]>> = Cache::start(limits).unwrap();
+fn entries_expire_without_reads() {
+    let limits = Limits { time_to_live: Some(30 * MS), ..Limits::new(1 << 20) };
+    let cache: Cache<u64, Arc<[u8]>> = Cache::new(limits);
     let freed = bytes(1000);
     cache.insert(1, Arc::clone(&freed));
     let limit = Instant::now() + Duration::from_secs(20);
-    // Nobody reads the cache: only the value itself is looked at.
+    // The test reads only the value, never the cache.
     while Arc::strong_count(&freed) > 1 {
         assert!(Instant::now() < limit, "it never expired");
         thread::sleep(MS);
@@ -298,16 +293,16 @@ fn entries_expire_without_being_asked_for_and_only_where_that_was_wanted() {
     let health = cache.health();
     assert_eq!((health.expired, health.entries, health.bytes), (1, 0, 0));
 
-    let forever: Cache<u64, Arc<[u8]>> = Cache::start(Limits::of(1 << 20)).unwrap();
+    let forever: Cache<u64, Arc<[u8]>> = Cache::new(Limits::new(1 << 20));
     forever.insert(1, bytes(10));
     thread::sleep(60 * MS);
     assert!(forever.get(&1).is_some());
 }
 
 #[test]
-fn the_thread_ends_with_the_cache() {
-    let limits = Limits { time_to_live: Some(Duration::from_secs(1000)), ..Limits::of(1 << 20) };
-    let cache: Cache<u64, Arc<[u8]>> = Cache::start(limits).unwrap();
+fn expiry_thread_ends_with_cache() {
+    let limits = Limits { time_to_live: Some(Duration::from_secs(1000)), ..Limits::new(1 << 20) };
+    let cache: Cache<u64, Arc<[u8]>> = Cache::new(limits);
     let freed = bytes(10);
     cache.insert(1, Arc::clone(&freed));
     drop(cache);
@@ -319,16 +314,20 @@ fn the_thread_ends_with_the_cache() {
 }
 
 #[test]
-fn many_threads_keep_to_the_bound() {
-    let cache: Arc<Cache<u64, Arc<[u8]>>> = Arc::new(Cache::new(Limits::of(100_000)));
+fn threads_keep_byte_limit() {
+    let cache: Arc<Cache<u64, Arc<[u8]>>> = Arc::new(Cache::new(Limits::new(100_000)));
     thread::scope(|scope| {
         for seed in 0..4_u64 {
             let cache = Arc::clone(&cache);
             scope.spawn(move || {
                 for step in 0..5_000_u64 {
                     let key = (step * 7 + seed * 13) % 97;
-                    let found = cache.get_or_try_insert(key, || Ok::<_, ()>(bytes(key as usize * 50)));
-                    assert_eq!(found.unwrap().len(), key as usize * 50);
+                    let found = cache.get(&key).unwrap_or_else(|| {
+                        let made = bytes(key as usize * 50);
+                        cache.insert(key, Arc::clone(&made));
+                        made
+                    });
+                    assert_eq!(found.len(), key as usize * 50);
                     assert!(cache.health().bytes <= 100_000);
                 }
             });

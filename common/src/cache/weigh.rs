@@ -1,47 +1,44 @@
-//! What an entry takes.
+//! The bytes of a value.
 
 use std::sync::Arc;
 
-/// A value whose size can be told.
+/// A value that knows its size.
 pub trait Weigh {
-    /// The bytes that it owns elsewhere, beside its own `size_of`, and that no other value has: the capacity of its buffers.
+    /// The bytes it owns alone beyond its `size_of_val`: the capacity of its buffers.
     fn owned_bytes(&self) -> u64;
 
-    /// What it shares with copies of itself, if it does: counted once, however many entries hold it.
+    /// The allocation it shares with its clones, if any; counted once for all entries.
     fn shared(&self) -> Option<Shared> {
         None
     }
 }
 
-/// Bytes that several values may have in common.
+/// An allocation that several values may share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shared {
-    /// Tells them apart from others as long as they live: where they are.
+    /// Its address.
     pub id: usize,
-    /// How many they are.
+    /// Its bytes.
     pub bytes: u64,
 }
 
-/// What an `Arc` has beside its value: two counters (`ArcInner` of the standard library).
+/// The two counters of an `Arc` (`ArcInner` of the standard library).
 const COUNTERS_BYTES: u64 = 2 * size_of::<usize>() as u64;
 
-impl Weigh for Arc<[u8]> {
+impl<T: Weigh + ?Sized> Weigh for Arc<T> {
     fn owned_bytes(&self) -> u64 {
         0
     }
 
     fn shared(&self) -> Option<Shared> {
-        Some(Shared { id: self.as_ptr().addr(), bytes: count(self.len()).saturating_add(COUNTERS_BYTES) })
+        let bytes = count(size_of_val(&**self)).saturating_add((**self).owned_bytes());
+        Some(Shared { id: Self::as_ptr(self).addr(), bytes: bytes.saturating_add(COUNTERS_BYTES) })
     }
 }
 
-impl Weigh for Arc<str> {
+impl Weigh for [u8] {
     fn owned_bytes(&self) -> u64 {
         0
-    }
-
-    fn shared(&self) -> Option<Shared> {
-        Some(Shared { id: self.as_ptr().addr(), bytes: count(self.len()).saturating_add(COUNTERS_BYTES) })
     }
 }
 

@@ -14,6 +14,8 @@
 //! use memobj_cpython::heap::python_heap::PythonHeap;
 //! use memobj_cpython::heap::walk::walk_heap;
 //! use memobj_cpython::runtime::detect::detect;
+//! use memobj_cpython::runtime::locate::SYMBOLS;
+//! use memobj_process::elf::ElfCache;
 //! use memobj_process::memory::CopyBuffer;
 //! use memobj_process::target::Target;
 //!
@@ -29,7 +31,7 @@
 //! let frozen = target.freeze(&mut CopyBuffer::new(), Duration::from_secs(1), |_| true)?; // paused for the copy only
 //! child.kill()?;
 //!
-//! let python = detect(&frozen, None)?; // finds `_PyRuntime`, and the layout that holds for it
+//! let python = detect(&frozen, None, &ElfCache::new(SYMBOLS))?; // finds `_PyRuntime`, and the layout that holds for it
 //! let runtime = python.read(&frozen.memory)?;
 //! let heap = PythonHeap::from_runtime(&frozen.memory, &python.layout, &runtime)?;
 //! let mut types = walk_heap(&heap, 2)?.types;

@@ -406,6 +406,9 @@ impl<'a> CensusLoop<'a> {
         self.session.restore_default_signals();
         let verdict = if counted.is_ok() { self.conclude_leaks() } else { 0 };
         self.session.report_leftovers();
+        if let Some(warning) = self.source.warning() {
+            say(TOOL, &warning);
+        }
         counted?;
         let is_repeated = self.config.interval.is_some() && !self.config.leaks;
         let mut failure = self.outputs.take_failure();

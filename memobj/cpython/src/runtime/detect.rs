@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use crate::layout::{self, Build, Layout};
 use crate::stage;
+use memobj_process::elf::ElfCache;
 use memobj_process::error::Error;
 use memobj_process::info::ProcessSource;
 use memobj_process::memory::{Memory, PageCache};
 
 use super::LocateMethod;
-use super::locate::{PythonFile, RuntimeLocation, SearchResult, locate};
+use super::locate::{PythonFile, RuntimeLocation, SearchResult, locate, program_has};
 use super::verify::{Fault, Verified, verify};
 use super::version::{Version, format_hexversion};
 use super::{Runtime, other_runtimes, scan};
@@ -71,16 +72,21 @@ impl DetectedPython {
     }
 }
 
-/// Finds the Python of a process, by the way `method` or by whichever serves.
+/// Finds the Python of a process, by `method` or by the first method that succeeds. `files` keeps the ELF files for the next process; it
+/// needs the symbols [`SYMBOLS`](super::locate::SYMBOLS).
 ///
 /// # Errors
 /// If there is none: then what the process is, as far as that can be told. If it is one that is not supported, has not begun
 /// ([`Error::transient`]) or has ended, or if no layout holds for it: then what did not.
-pub fn detect(source: &dyn ProcessSource, method: Option<LocateMethod>) -> Result<DetectedPython, Error> {
+pub fn detect(
+    source: &dyn ProcessSource,
+    method: Option<LocateMethod>,
+    files: &ElfCache,
+) -> Result<DetectedPython, Error> {
     let mut pause = Duration::from_millis(FIRST_PAUSE);
     let mut attempts = 1;
     loop {
-        match detect_once(source, method) {
+        match detect_once(source, method, files) {
             Err(error) if attempts < MOST_ATTEMPTS && error.stage == stage::LAYOUT && !source.is_frozen() => {
                 std::thread::sleep(pause);
                 pause = pause.saturating_mul(2);
@@ -91,11 +97,15 @@ pub fn detect(source: &dyn ProcessSource, method: Option<LocateMethod>) -> Resul
     }
 }
 
-fn detect_once(source: &dyn ProcessSource, method: Option<LocateMethod>) -> Result<DetectedPython, Error> {
+fn detect_once(
+    source: &dyn ProcessSource,
+    method: Option<LocateMethod>,
+    files: &ElfCache,
+) -> Result<DetectedPython, Error> {
     let methods: Vec<LocateMethod> = method.map_or_else(|| LocateMethod::ALL.to_vec(), |method| vec![method]);
-    let search = locate(source, &methods);
-    // Layouts are tried by many small reads.
+    // Headers and layouts are read by many small reads.
     let paged = PageCache::new(source.memory(), SEARCH_CACHE_BYTES);
+    let search = locate(source, &methods, &paged, files);
     let try_location = |found: &RuntimeLocation| {
         if source.is_frozen() {
             return try_layouts(source.memory(), found);
@@ -134,7 +144,11 @@ fn detect_once(source: &dyn ProcessSource, method: Option<LocateMethod>) -> Resu
     }
     // One that has not begun comes before one that is not understood: it may well be the one that is.
     let first = bad.iter().position(|error| error.is_transient).unwrap_or(0);
-    Err(if first < bad.len() { bad.swap_remove(first) } else { not_found(source, &search, method) })
+    Err(if first < bad.len() {
+        bad.swap_remove(first)
+    } else {
+        not_found(source, &search, method, |section| program_has(source, &paged, files, section))
+    })
 }
 
 /// The first layout that holds for what was found.
@@ -247,7 +261,12 @@ fn scan_for_runtimes(source: &dyn ProcessSource, search: &SearchResult) -> Vec<R
 }
 
 /// Why no runtime was found at all.
-fn not_found(source: &dyn ProcessSource, search: &SearchResult, method: Option<LocateMethod>) -> Error {
+fn not_found(
+    source: &dyn ProcessSource,
+    search: &SearchResult,
+    method: Option<LocateMethod>,
+    program_has: impl FnMut(&str) -> bool,
+) -> Error {
     let facts = source.info();
     let who = if facts.name.is_empty() { "the process".to_owned() } else { format!("`{}`", facts.name) };
     let named = search.files.iter().find_map(|file| file.name_version.map(|named| (named, file)));
@@ -288,9 +307,7 @@ fn not_found(source: &dyn ProcessSource, search: &SearchResult, method: Option<L
     }
     let files = facts.files().map(|mapping| mapping.file_name().to_string_lossy().into_owned());
     let files: Vec<String> = files.collect();
-    let runtime = other_runtimes::identify(files.iter().map(String::as_str), |section| {
-        super::locate::program_has(source, section)
-    });
+    let runtime = other_runtimes::identify(files.iter().map(String::as_str), program_has);
     let what = match runtime {
         Some(what) => format!("{who} runs no CPython: it is {what}"),
         None => {

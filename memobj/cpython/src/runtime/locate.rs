@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use memobj_process::addr::Addr;
-use memobj_process::elf::{Elf, SymbolTable};
+use memobj_process::elf::{Elf, ElfCache, SymbolTable};
 use memobj_process::info::{Mapping, ProcessSource};
+use memobj_process::memory::Memory;
 
 use super::LocateMethod;
 use super::scan;
@@ -91,14 +92,28 @@ pub struct SearchResult {
     pub unopened: usize,
 }
 
-/// The symbol all is reached from.
+/// The symbol from which all objects are reached.
 const RUNTIME: &str = "_PyRuntime";
+/// A variable of a Python before 3.7.
+const GC_GENERATION0: &str = "_PyGC_generation0";
+const PY_VERSION: &str = "Py_Version";
+/// Only builds with `Py_REF_DEBUG` have one of them.
+const REF_DEBUG: [&str; 2] = ["_Py_NegativeRefcount", "_Py_RefTotal"];
 
-/// Looks into every file that the process runs code of, in the ways `methods`.
+/// The symbols that the search reads of each file.
+pub const SYMBOLS: &[&str] =
+    &[RUNTIME, GC_GENERATION0, PY_VERSION, REF_DEBUG[0], REF_DEBUG[1], ARENAS, MAX_ARENAS];
+
+/// Searches every file of which the process has code mapped, by `methods`. `files` keeps them; `memory` is that of the process.
 ///
-/// The names of files are no condition: a program may embed Python under any name. [`LocateMethod::Scan`] needs a layout and is not taken here: see
+/// File names are no condition: a program may embed Python under any name. [`LocateMethod::Scan`] needs a layout: see
 /// `scan::find_runtimes`.
-pub fn locate(source: &dyn ProcessSource, methods: &[LocateMethod]) -> SearchResult {
+pub fn locate(
+    source: &dyn ProcessSource,
+    methods: &[LocateMethod],
+    memory: &dyn Memory,
+    files: &ElfCache,
+) -> SearchResult {
     let mut search = SearchResult::default();
     let mut seen = HashSet::new();
     if let Some(found) = RuntimeLocation::from_landmarks(source, methods) {
@@ -107,15 +122,14 @@ pub fn locate(source: &dyn ProcessSource, methods: &[LocateMethod]) -> SearchRes
         return search;
     }
     for mapping in code_files(source) {
-        let elf = source.open(mapping).ok().and_then(|file| Elf::read(file).ok());
+        let elf = files.read(source, memory, mapping);
         search.unopened = search.unopened.saturating_add(usize::from(elf.is_none()));
         let mut file = PythonFile::from_mapping(source, mapping);
         let mut here = Vec::new();
         if let Some(elf) = &elf {
             let bias = elf.bias(mapping.range.start);
             here = symbol_locations(elf, bias, methods);
-            search.before_3_7 |=
-                here.is_empty() && elf.symbol("_PyGC_generation0").is_ok_and(|at| at.is_some());
+            search.before_3_7 |= here.is_empty() && elf.symbol(GC_GENERATION0).is_some();
             if !here.is_empty() || file.name_version.is_some() {
                 file.read_symbols(elf, bias);
             }
@@ -141,11 +155,7 @@ pub fn locate(source: &dyn ProcessSource, methods: &[LocateMethod]) -> SearchRes
 
 /// Where symbols and sections of a file say that a runtime is.
 fn symbol_locations(elf: &Elf, bias: u64, methods: &[LocateMethod]) -> Vec<(Addr, LocateMethod)> {
-    let symbol = |table: SymbolTable| {
-        elf.symbols_in(table, &[RUNTIME])
-            .ok()
-            .and_then(|found| found.get(RUNTIME).map(|symbol| symbol.address))
-    };
+    let symbol = |table| elf.symbol_in(table, RUNTIME).map(|symbol| symbol.address);
     let tried = |method: LocateMethod| {
         let at = match method {
             LocateMethod::Dynsym => symbol(SymbolTable::Dynamic)?,
@@ -199,12 +209,10 @@ impl PythonFile {
 
     /// Takes in what the file itself says.
     fn read_symbols(&mut self, elf: &Elf, bias: u64) {
-        let names = ["Py_Version", "_Py_NegativeRefcount", "_Py_RefTotal", "arenas", "maxarenas"];
-        let symbols = elf.symbols(&names).unwrap_or_default();
-        let at = |symbol: &str| symbols.get(symbol).map(|symbol| Addr(symbol.address.wrapping_add(bias)));
-        self.py_version = at("Py_Version");
-        self.ref_debug = at("_Py_NegativeRefcount").or(at("_Py_RefTotal")).is_some();
-        self.arenas = at("arenas").zip(at("maxarenas"));
+        let at = |symbol: &str| elf.symbol(symbol).map(|symbol| Addr(symbol.address.wrapping_add(bias)));
+        self.py_version = at(PY_VERSION);
+        self.ref_debug = REF_DEBUG.iter().any(|name| at(name).is_some());
+        self.arenas = at(ARENAS).zip(at(MAX_ARENAS));
     }
 }
 
@@ -217,8 +225,9 @@ pub fn candidate_files(source: &dyn ProcessSource) -> Vec<Arc<PythonFile>> {
 }
 
 /// Whether the file of the program has a section of this name.
-pub fn program_has(source: &dyn ProcessSource, section: &str) -> bool {
+pub fn program_has(source: &dyn ProcessSource, memory: &dyn Memory, files: &ElfCache, section: &str) -> bool {
     let program = code_files(source).into_iter().next();
-    let elf = program.and_then(|mapping| source.open(mapping).ok()).and_then(|file| Elf::read(file).ok());
-    elf.is_some_and(|elf| elf.section(section).is_some())
+    program
+        .and_then(|mapping| files.read(source, memory, mapping))
+        .is_some_and(|elf| elf.section(section).is_some())
 }

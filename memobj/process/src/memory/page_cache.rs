@@ -47,7 +47,7 @@ impl<'m> PageCache<'m> {
         Self {
             source,
             written: source.written_regions(),
-            pages: Cache::new(Limits::of(limit_bytes)),
+            pages: Cache::new(Limits::new(limit_bytes)),
             batch_pid: None,
             calls: AtomicU64::new(0),
             read_pages: AtomicU64::new(0),

@@ -102,11 +102,11 @@ pub(super) fn open_same_build(
 ) -> Result<File, Error> {
     let file = mapped_files::open_regular(&mapping.path).map_err(|error| unavailable(mapping, &error))?;
     let again = file.try_clone().map_err(|error| unavailable(mapping, &error))?;
-    let elf = Elf::read(again).map_err(|error| unavailable(mapping, &error))?;
+    let elf = Elf::read(again, &[]).map_err(|error| unavailable(mapping, &error))?;
     let first = info.files().find(|first| first.is_same_file(mapping));
     // Without the pages that hold it, the build is checked by later readers.
     match first.and_then(|first| build_id_in_memory(memory, first.range.start)) {
-        Some(in_memory) if elf.build_id.as_ref() != Some(&in_memory) => {
+        Some(in_memory) if elf.build_id != Some(in_memory) => {
             Err(unavailable(mapping, &"this machine has another build of it"))
         }
         _ => Ok(file),
