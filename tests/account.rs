@@ -19,7 +19,7 @@ use crate::support::{Background, PATIENCE, Tool, process, wait_for, workspace};
 const PAGE: u64 = 4096;
 
 /// The process as it is now, with its pages.
-pub fn still(pid: u32) -> FrozenProcess {
+pub fn frozen(pid: u32) -> FrozenProcess {
     let mut target = Target::attach(pid).unwrap();
     target.record_residence(true);
     target.freeze(&mut CopyBuffer::default(), STOP_LIMIT, |_| true).unwrap()
@@ -27,10 +27,10 @@ pub fn still(pid: u32) -> FrozenProcess {
 
 /// The account of a process without Python.
 fn native(pid: u32) -> Account {
-    let still = still(pid);
-    let residence = still.residence.as_ref().unwrap();
-    let ground = NativeHeaps::read(&still.memory, &still.info, residence, &[]);
-    account(&still.memory, &still.info, residence, ground, &PythonMemory::default())
+    let frozen = frozen(pid);
+    let residence = frozen.residence.as_ref().unwrap();
+    let ground = NativeHeaps::read(&frozen.memory, &frozen.info, residence, &[]);
+    account(&frozen.memory, &frozen.info, residence, ground, &PythonMemory::default())
 }
 
 /// What `field` of `/proc/PID/smaps_rollup` says, in bytes.

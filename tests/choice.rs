@@ -11,7 +11,7 @@ use crate::support::process::descendants;
 use crate::support::python::{Target, python};
 use crate::support::{Background, PATIENCE, Tool, bin, wait_for, which};
 
-/// A shell under a name that nobody else has, which reads commands from its stdin.
+/// A shell under a unique name that reads commands from its stdin.
 fn named(folder: &Path, name: &str) -> Background {
     let program = folder.join(name);
     if !program.exists() {
@@ -33,7 +33,7 @@ fn roots(log: &Log) -> BTreeSet<u32> {
 }
 
 #[test]
-fn a_name_stands_for_all_that_bear_it_and_those_below_another_are_watched_there() {
+fn name_selects_all_outermost_matches() {
     let folder = tempfile::tempdir().unwrap();
     let name = unique("nest");
     let mut outer = named(folder.path(), &name);
@@ -58,7 +58,7 @@ fn a_name_stands_for_all_that_bear_it_and_those_below_another_are_watched_there(
 }
 
 #[test]
-fn a_script_is_found_by_its_own_name() {
+fn script_is_found_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join(unique("script.sh"));
     std::fs::write(&script, "echo ready\nread x\n").unwrap();
@@ -69,7 +69,7 @@ fn a_script_is_found_by_its_own_name() {
 }
 
 #[test]
-fn several_numbers_are_several_trees_and_the_others_go_on_when_one_ends() {
+fn several_pids_are_separate_trees() {
     let targets = [Tool::new("cat").start(), Tool::new("cat").start()];
     let pids = targets.each_ref().map(Background::pid);
     // One named twice is watched once.
@@ -93,12 +93,12 @@ fn several_numbers_are_several_trees_and_the_others_go_on_when_one_ends() {
 }
 
 #[test]
-fn what_is_not_there_is_refused_in_a_sentence_with_a_hint() {
+fn missing_targets_get_an_error_and_hint() {
     let mut ended = Tool::new("true").start();
     ended.close_stdin();
     let gone = ended.pid();
     ended.finish(PATIENCE);
-    let name = unique("nobody-is-named");
+    let name = unique("no-process-is-named");
     let here = std::process::id().to_string();
     for source in ["linux", "sysinfo"] {
         let cases: [(&[&str], &str); 3] = [
@@ -118,7 +118,7 @@ fn what_is_not_there_is_refused_in_a_sentence_with_a_hint() {
 }
 
 #[test]
-fn memmon_does_not_count_itself() {
+fn memmon_leaves_itself_out() {
     let folder = tempfile::tempdir().unwrap();
     let name = unique("self");
     symlink(bin("memmon"), folder.path().join(&name)).unwrap();
@@ -144,7 +144,7 @@ fn memmon_does_not_count_itself() {
 }
 
 #[test]
-fn count_and_duration_end_the_watching() {
+fn count_and_duration_end_the_watch() {
     let target = Tool::new("cat").start();
     let log = Log::of(memmon(target.pid(), &["--count", "3", "-i", "50ms"]).run());
     assert_eq!(log.samples().len(), 3);
@@ -160,7 +160,7 @@ fn count_and_duration_end_the_watching() {
 }
 
 #[test]
-fn without_command_lines_no_secret_is_anywhere() {
+fn no_cmdline_hides_every_secret() {
     const SECRET: &str = "hunter2-is-no-password";
     let folder = tempfile::tempdir().unwrap();
     let saved = folder.path().to_str().unwrap();
@@ -204,7 +204,7 @@ fn without_command_lines_no_secret_is_anywhere() {
 }
 
 #[test]
-fn pss_is_read_always_never_or_in_turn() {
+fn pss_modes_read_as_documented() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "tree.py", &["300", "1", "0"]);
     let watch = |args: &[&str]| Log::of(memmon(target.pid(), args).run());

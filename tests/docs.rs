@@ -1,4 +1,4 @@
-//! The documents hold: manual pages are the program's own, commands in the README run, links and names lead somewhere.
+//! The documents are true: manual pages are current, the README's commands run, links and names resolve.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ fn commands(block: &[&str]) -> Vec<(String, Vec<String>)> {
     found
 }
 
-/// Whether `lines` are what is expected, where `…` (or `...`) stands for any text, and on a line by itself for any lines.
+/// Whether `lines` are what is expected, where `…` (or `...`) stands for any text, and alone on a line for any lines.
 fn lines_match(expected: &[String], lines: &[&str]) -> bool {
     match expected.split_first() {
         None => lines.is_empty(),
@@ -77,7 +77,7 @@ fn text_matches(expected: &str, text: &str) -> bool {
 }
 
 #[test]
-fn commands_in_the_readme_run_and_print_what_it_shows() {
+fn readme_commands_print_what_it_shows() {
     let tools = bin("memmon").parent().unwrap().to_owned();
     let old = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&old))).unwrap();
@@ -109,17 +109,17 @@ fn arguments_of(tool: &str, line: &str) -> Option<Vec<String>> {
     let rest = line.strip_prefix(tool).or_else(piped).filter(|rest| rest.is_empty() || rest.starts_with(' '));
     let run = format!("--bin {tool} -- ");
     let rest = rest.or_else(|| Some(line.strip_prefix("cargo run")?.split_once(&run)?.1))?;
-    let words =
+    let arguments =
         rest.split_ascii_whitespace().take_while(|word| !matches!(*word, "|" | "#" | "&" | ">" | "2>"));
-    Some(words.map(|word| word.replace("$$", "1")).collect())
+    Some(arguments.map(|word| word.replace("$$", "1")).collect())
 }
 
 #[test]
-fn every_command_in_the_documents_has_arguments_that_exist() {
-    assert!(assert_arguments("memmon", |words| memmon::cli::Args::try_parse_from(words).map(|_| ())) >= 2);
-    assert!(assert_arguments("memobj", |words| memobj::cli::Args::try_parse_from(words).map(|_| ())) >= 2);
-    assert!(assert_arguments("memdiff", |words| memdiff::cli::Args::try_parse_from(words).map(|_| ())) >= 2);
-    assert!(assert_arguments("memplot", |words| memplot::cli::Args::try_parse_from(words).map(|_| ())) >= 2);
+fn documented_arguments_exist() {
+    assert!(assert_arguments("memmon", |args| memmon::cli::Args::try_parse_from(args).map(|_| ())) >= 2);
+    assert!(assert_arguments("memobj", |args| memobj::cli::Args::try_parse_from(args).map(|_| ())) >= 2);
+    assert!(assert_arguments("memdiff", |args| memdiff::cli::Args::try_parse_from(args).map(|_| ())) >= 2);
+    assert!(assert_arguments("memplot", |args| memplot::cli::Args::try_parse_from(args).map(|_| ())) >= 2);
 }
 
 /// How many commands of `tool` the documents have, all of which it understands.
@@ -145,7 +145,7 @@ fn assert_arguments(tool: &str, parse: impl Fn(Vec<String>) -> Result<(), clap::
 }
 
 #[test]
-fn the_readme_names_the_command_that_runs_all_tests() {
+fn readme_names_the_test_command() {
     let command = format!("cargo {}", xtask::ci::TESTS.join(" "));
     let readme = workspace::read("README.md");
     assert!(
@@ -178,7 +178,7 @@ fn manual_pages_are_up_to_date() {
 }
 
 #[test]
-fn completions_are_made_for_every_shell() {
+fn completions_exist_for_every_shell() {
     let folder = tempfile::tempdir().unwrap();
     let files = xtask::completions::write(&folder.path().join("new")).unwrap();
     assert_eq!(files.len(), 5 * xtask::tools::commands().len());
@@ -194,7 +194,7 @@ fn links(document: &str) -> Vec<&str> {
 }
 
 #[test]
-fn links_between_documents_lead_somewhere() {
+fn links_between_documents_resolve() {
     for file in documents() {
         let path = workspace::root().join(&file.path);
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -206,8 +206,8 @@ fn links_between_documents_lead_somewhere() {
 
 /// Names of tests in backticks: `laws::there_is_no_unsafe_code`, as module, which may be within another, and function.
 fn named_tests(document: &str) -> Vec<(&str, &str)> {
-    let words = document.split('`').skip(1).step_by(2);
-    let names = words.filter_map(|word| word.rsplit_once("::"));
+    let quoted = document.split('`').skip(1).step_by(2);
+    let names = quoted.filter_map(|word| word.rsplit_once("::"));
     let modules = ["laws", "schema", "records", "docs", "harness"];
     names
         .filter(|(path, _)| path.split("::").next().is_some_and(|module| modules.contains(&module)))
@@ -215,7 +215,7 @@ fn named_tests(document: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn tests_that_the_architecture_names_exist() {
+fn tests_named_by_architecture_exist() {
     let document = workspace::read("docs/architecture.md");
     let named = named_tests(&document);
     assert!(named.len() >= 5, "{named:?}");
@@ -233,21 +233,21 @@ mod the_checks_themselves {
     }
 
     #[test]
-    fn blocks_are_told_apart_by_their_whole_fence() {
+    fn blocks_are_selected_by_whole_fence() {
         let text = "a\n```console\n$ x\n```\n```console unchecked\n$ y\n```\n```sh\nz\n```\n```console\n$ v\nw\n```\n";
         assert_eq!(blocks(text, "console"), [vec!["$ x"], vec!["$ v", "w"]]);
         assert_eq!(blocks(text, "sh"), [["z"]]);
     }
 
     #[test]
-    fn a_block_is_commands_and_their_output() {
+    fn block_splits_into_commands_and_output() {
         let found = commands(&["$ a \\", "  b", "out", "$ c", "$ d", "x", "y\\", "z"]);
         let expected = [("a \\\n  b", vec!["out"]), ("c", vec![]), ("d", vec!["x", "y\\", "z"])];
         assert_eq!(found, expected.map(|(command, output)| (command.to_owned(), owned(&output))));
     }
 
     #[test]
-    fn output_must_match_but_for_the_ellipses() {
+    fn ellipses_match_any_output() {
         for (expected, lines, matches) in [
             (&["a b"][..], &["a b"][..], true),
             (&["a b"], &["a c"], false),
@@ -271,7 +271,7 @@ mod the_checks_themselves {
     }
 
     #[test]
-    fn arguments_are_found_in_lines_of_shell() {
+    fn arguments_are_found_in_shell_lines() {
         let arguments = |line: &str| arguments_of("memmon", line).map(|words| words.join(" "));
         assert_eq!(arguments("$ memmon -p $$ | head"), Some("-p 1".into()));
         assert_eq!(arguments("cargo run --release --bin memmon -- -i 1s -- x"), Some("-i 1s -- x".into()));

@@ -208,14 +208,14 @@ fn snapshots(folder: &Path) -> Result<(), String> {
 }
 
 /// Looks at what a damaged file led to, as far as the library below the census does.
-fn look_at(still: &FrozenProcess, chance: &mut Chance) {
-    let regions = still.memory.regions();
+fn look_at(frozen: &FrozenProcess, chance: &mut Chance) {
+    let regions = frozen.memory.regions();
     assert!(
         regions.iter().all(|region| region.start < region.end)
             && regions.is_sorted_by_key(|region| region.start)
     );
-    let copied: u64 = still.memory.runs().map(|(_, bytes)| bytes.len() as u64).sum();
-    assert_eq!(copied, still.memory.copied_bytes());
+    let copied: u64 = frozen.memory.runs().map(|(_, bytes)| bytes.len() as u64).sum();
+    assert_eq!(copied, frozen.memory.copied_bytes());
     for _ in 0..64 {
         let at = match regions.get(chance.count(0, regions.len().saturating_sub(1))) {
             Some(region) if chance.count(0, 7) > 0 => {
@@ -223,25 +223,25 @@ fn look_at(still: &FrozenProcess, chance: &mut Chance) {
             }
             _ => Addr(chance.bits()),
         };
-        let word = still.memory.read_u64(at);
+        let word = frozen.memory.read_u64(at);
         let mut bytes = [0; 8];
-        assert_eq!(still.memory.read(at, &mut bytes).map(|()| u64::from_le_bytes(bytes)), word);
-        let _ = still.memory.read_c_string(at, 256);
+        assert_eq!(frozen.memory.read(at, &mut bytes).map(|()| u64::from_le_bytes(bytes)), word);
+        let _ = frozen.memory.read_c_string(at, 256);
     }
 }
 
 #[test]
-fn damaged_snapshots_are_refused_or_read() {
+fn damaged_snapshots_refused_or_read() {
     let outcome =
-        in_a_child("fuzzing::damaged_snapshots_are_refused_or_read", 300, snapshots, |folder, chance| {
+        in_a_child("fuzzing::damaged_snapshots_refused_or_read", 300, snapshots, |folder, chance| {
             let mut bytes = fs::read(one_of(folder, chance)).unwrap();
             damage(&mut bytes, chance);
             let seal = if chance.count(0, 7) == 0 { Checksum::Verify } else { Checksum::Ignore };
-            if let Ok(still) = snapshot::read(bytes.as_slice(), bytes.len() as u64, seal) {
-                look_at(&still, chance);
+            if let Ok(frozen) = snapshot::read(bytes.as_slice(), bytes.len() as u64, seal) {
+                look_at(&frozen, chance);
                 if chance.count(0, 3) == 0 {
                     // What its head says of its pages is as good as all else: the account ends whatever that is.
-                    let _ = capture_memory(&still, &still.memory, &options(chance.count(0, 1) == 0));
+                    let _ = capture_memory(&frozen, &frozen.memory, &options(chance.count(0, 1) == 0));
                 }
             }
         });
@@ -252,13 +252,13 @@ fn damaged_snapshots_are_refused_or_read() {
 
 /// A copy whose memory is another: one that lies, or that notes what is read of it.
 struct With<'s, M> {
-    still: &'s FrozenProcess,
+    frozen: &'s FrozenProcess,
     memory: M,
 }
 
 impl<M: Memory> ProcessSource for With<'_, M> {
     fn info(&self) -> &ProcessInfo {
-        self.still.info()
+        self.frozen.info()
     }
 
     fn memory(&self) -> &dyn Memory {
@@ -270,11 +270,11 @@ impl<M: Memory> ProcessSource for With<'_, M> {
     }
 
     fn residence(&self) -> Option<&Residence> {
-        self.still.residence()
+        self.frozen.residence()
     }
 
     fn open(&self, mapping: &Mapping) -> Result<File, memobj_process::error::Error> {
-        self.still.open(mapping)
+        self.frozen.open(mapping)
     }
 }
 
@@ -307,7 +307,7 @@ fn lie(old: u64, places: &[Addr], chance: &mut Chance) -> u64 {
 
 /// A copy and where a census reads it.
 struct Seed {
-    still: FrozenProcess,
+    frozen: FrozenProcess,
     places: Vec<Addr>,
     objects: u64,
 }
@@ -316,44 +316,38 @@ fn seeds_of(folder: &Path) -> Vec<Seed> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let seed = |file: PathBuf| {
-        let still = snapshot::open(&file).unwrap();
-        let noting = With { still: &still, memory: Watched::new(&still.memory) };
+        let frozen = snapshot::open(&file).unwrap();
+        let noting = With { frozen: &frozen, memory: Watched::new(&frozen.memory) };
         let census = capture_memory(&noting, &noting.memory, &options(true)).unwrap();
         let places = noting.memory.into_places();
-        Seed { places, objects: census.types.iter().map(|row| row.count).sum(), still }
+        Seed { places, objects: census.types.iter().map(|row| row.count).sum(), frozen }
     };
     files.into_iter().map(seed).collect()
 }
 
 #[test]
-fn a_census_of_memory_that_lies_is_refused_or_ends() {
+fn census_of_false_memory_ends() {
     let seeds = OnceLock::new();
-    let outcome = in_a_child(
-        "fuzzing::a_census_of_memory_that_lies_is_refused_or_ends",
-        100,
-        snapshots,
-        |folder, chance| {
-            let seeds: &Vec<Seed> = seeds.get_or_init(|| seeds_of(folder));
-            let seed = &seeds[chance.count(0, seeds.len() - 1)];
-            assert!(seed.places.len() > 1000 && seed.objects > 1000, "nothing was read of the whole copy");
-            let mut memory = Damaged::new(&seed.still.memory);
-            for _ in 0..[1, 3, 10, 100, 1000][chance.count(0, 4)] {
-                let at =
-                    seed.places[chance.count(0, seed.places.len() - 1)].plus(8 * chance.count(0, 3) as u64);
-                memory.replace(at, |old| lie(old, &seed.places, chance));
-            }
-            let liar = With { still: &seed.still, memory };
-            let holding = chance.count(0, 1) == 0;
-            if let Ok(census) = capture_memory(&liar, &liar.memory, &options(holding)) {
-                // Sums of what it lists, however much of that is wrong.
-                let listed: u64 = census.types.iter().map(|row| row.count).sum();
-                assert!(listed < 100 * seed.objects, "{listed} objects, of {}", seed.objects);
-                let held = census.held.iter().flat_map(|held| &held.holders).map(|row| row.count);
-                assert_eq!(census.held.is_some(), holding);
-                assert!(held.sum::<u64>() < 100 * seed.objects, "more is held than is there");
-            }
-        },
-    );
+    let outcome = in_a_child("fuzzing::census_of_false_memory_ends", 100, snapshots, |folder, chance| {
+        let seeds: &Vec<Seed> = seeds.get_or_init(|| seeds_of(folder));
+        let seed = &seeds[chance.count(0, seeds.len() - 1)];
+        assert!(seed.places.len() > 1000 && seed.objects > 1000, "nothing was read of the whole copy");
+        let mut memory = Damaged::new(&seed.frozen.memory);
+        for _ in 0..[1, 3, 10, 100, 1000][chance.count(0, 4)] {
+            let at = seed.places[chance.count(0, seed.places.len() - 1)].plus(8 * chance.count(0, 3) as u64);
+            memory.replace(at, |old| lie(old, &seed.places, chance));
+        }
+        let liar = With { frozen: &seed.frozen, memory };
+        let holding = chance.count(0, 1) == 0;
+        if let Ok(census) = capture_memory(&liar, &liar.memory, &options(holding)) {
+            // Sums of what it lists, however much of that is wrong.
+            let listed: u64 = census.types.iter().map(|row| row.count).sum();
+            assert!(listed < 100 * seed.objects, "{listed} objects, of {}", seed.objects);
+            let held = census.held.iter().flat_map(|held| &held.holders).map(|row| row.count);
+            assert_eq!(census.held.is_some(), holding);
+            assert!(held.sum::<u64>() < 100 * seed.objects, "more is held than is there");
+        }
+    });
     if let Err(reason) = outcome {
         crate::skip!("{reason}");
     }
@@ -372,9 +366,9 @@ fn programs(folder: &Path) -> Result<(), String> {
 }
 
 #[test]
-fn damaged_programs_are_refused_or_read() {
+fn damaged_programs_refused_or_read() {
     let outcome =
-        in_a_child("fuzzing::damaged_programs_are_refused_or_read", 1000, programs, |folder, chance| {
+        in_a_child("fuzzing::damaged_programs_refused_or_read", 1000, programs, |folder, chance| {
             let mut bytes = fs::read(one_of(folder, chance)).unwrap();
             damage(&mut bytes, chance);
             // Beside the folder: what is in it is to be damaged anew.
@@ -412,16 +406,16 @@ fn cores(folder: &Path) -> Result<(), String> {
 }
 
 #[test]
-fn damaged_cores_are_refused_or_read() {
-    let outcome = in_a_child("fuzzing::damaged_cores_are_refused_or_read", 300, cores, |folder, chance| {
+fn damaged_cores_refused_or_read() {
+    let outcome = in_a_child("fuzzing::damaged_cores_refused_or_read", 300, cores, |folder, chance| {
         let mut bytes = fs::read(one_of(folder, chance)).unwrap();
         damage(&mut bytes, chance);
         let damaged = folder.with_extension("damaged");
         fs::write(&damaged, &bytes).unwrap();
-        let still = memobj_process::target::core_file::open(&damaged);
+        let frozen = memobj_process::target::core_file::open(&damaged);
         fs::remove_file(&damaged).unwrap();
-        if let Ok(still) = still {
-            look_at(&still, chance);
+        if let Ok(frozen) = frozen {
+            look_at(&frozen, chance);
         }
     });
     if let Err(reason) = outcome {

@@ -1,10 +1,10 @@
-//! Names and command lines are other people's: whatever is in them, records stay records and text stays text.
+//! Names and command lines are hostile input: records stay valid JSON and text stays plain text.
 
 use crate::support::log::{Log, memmon, number};
 use crate::support::python::{Target, python};
 use crate::support::{Run, Tool};
 
-/// What a terminal, or whoever reads lines, would take for something else than text.
+/// Characters that a terminal or a reader of lines does not treat as text.
 fn harmful(text: &str) -> Vec<char> {
     let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().filter(|&c| c != '\n' && (c.is_control() || turns(c))).collect()
@@ -16,7 +16,7 @@ fn controls(log: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn hostile_command_lines_are_one_record_a_line_cut_in_samples_and_whole_in_events() {
+fn hostile_cmdline_stays_on_one_line() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "hostile_name.py", &["100000"]);
     let bytes = std::fs::read(format!("/proc/{}/cmdline", target.pid())).unwrap();
@@ -48,7 +48,7 @@ fn hostile_command_lines_are_one_record_a_line_cut_in_samples_and_whole_in_event
 }
 
 #[test]
-fn nothing_of_a_hostile_process_reaches_text_raw() {
+fn text_escapes_hostile_names() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "hostile_name.py", &["100000"]);
     let folder = tempfile::tempdir().unwrap();
@@ -82,7 +82,7 @@ fn nothing_of_a_hostile_process_reaches_text_raw() {
 }
 
 #[test]
-fn a_table_stays_a_table_of_one_row_for_each_process() {
+fn csv_rows_keep_their_columns() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "hostile_name.py", &["10"]);
     let run = memmon(target.pid(), &["--count", "2", "-i", "50ms", "--format", "csv"]).run().expect_code(0);
@@ -93,7 +93,7 @@ fn a_table_stays_a_table_of_one_row_for_each_process() {
 }
 
 #[test]
-fn a_title_written_over_the_command_line_is_no_name() {
+fn rewritten_title_is_not_the_name() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("a-name-of-more-than-15-bytes");
     std::os::unix::fs::symlink(crate::support::which("cat"), &program).unwrap();

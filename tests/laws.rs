@@ -1,6 +1,6 @@
-//! The laws of the house, held by looking at the sources. `docs/architecture.md` lists them.
+//! Laws of the architecture, checked on the sources. `docs/architecture.md` lists them.
 //!
-//! Each law is a function from text to the list of its breaches, and each has its own tests on text that breaks it.
+//! Each law is a function from text to the list of its breaches, and each is tested on text that breaks it.
 
 mod circles;
 mod imports;
@@ -54,7 +54,7 @@ fn tools_meet_only_on_stdin_and_stdout() {
 }
 
 #[test]
-fn modules_import_only_from_layers_above_them() {
+fn modules_import_only_from_above() {
     let files = sources();
     let mut breaches = Vec::new();
     for (path, _) in manifests() {
@@ -80,7 +80,7 @@ fn files_form_no_circles() {
 }
 
 #[test]
-fn versions_are_compared_in_layout_alone() {
+fn only_layout_compares_versions() {
     let of_memobj = |file: &&File| file.path.starts_with("memobj/");
     let in_layout = |file: &&File| file.path.starts_with("memobj/cpython/src/layout/");
     let files = sources();
@@ -114,7 +114,7 @@ fn nothing_is_left_unfinished() {
 }
 
 #[test]
-fn every_exception_to_a_lint_gives_its_reason() {
+fn silenced_lints_have_reasons() {
     let breaches: Vec<String> = sources().iter().flat_map(tokens::exceptions_without_reason).collect();
     assert_none("a lint is silenced without a reason", &breaches);
 }
@@ -125,12 +125,12 @@ fn no_source_file_is_too_long() {
 }
 
 #[test]
-fn no_module_is_a_drawer_for_everything() {
+fn module_names_are_specific() {
     assert_none("a module's name says nothing", &text::drawers(&sources()));
 }
 
 #[test]
-fn no_file_knows_the_machine_it_was_written_on() {
+fn files_have_no_machine_traces() {
     let host = gethostname::gethostname().to_string_lossy().into_owned();
     let breaches: Vec<String> =
         workspace::files().iter().flat_map(|file| text::machine_traces(file, &host)).collect();
@@ -138,7 +138,7 @@ fn no_file_knows_the_machine_it_was_written_on() {
 }
 
 #[test]
-fn the_walk_finds_what_git_lists() {
+fn walk_finds_what_git_lists() {
     let Some(listed) = workspace::listed_by_git(workspace::root()) else {
         crate::skip!("no git here to compare with");
     };

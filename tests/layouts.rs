@@ -1,4 +1,4 @@
-//! Layout tables: that they are what interpreters' debug information says, and that running interpreters are so inside.
+//! Layout tables agree with interpreters' debug information and with running interpreters.
 
 mod generator;
 
@@ -47,7 +47,7 @@ impl Insides {
         Self { _process: process, memory, reported }
     }
 
-    /// What of it is not as the layout says.
+    /// Sizes and places that contradict the layout.
     fn contradictions(&self, layout: &Layout) -> Vec<String> {
         let mut found = Vec::new();
         for (group, size) in self.reported["sizes"].as_object().unwrap() {
@@ -143,7 +143,7 @@ fn running_interpreters_match_tables() {
         let layout = first(interpreter).unwrap_or_else(|error| panic!("{interpreter}: {error}"));
         let found = Insides::of(interpreter).contradictions(layout);
         if layout.hexversion != interpreter.hexversion {
-            // The nearest that there is: what differs is what memobj's own verification is for.
+            // The nearest layout serves it; memobj's own verification decides.
             eprintln!("{interpreter} is not in the tables; by the layout of {}: {found:?}", layout.origin);
             continue;
         }

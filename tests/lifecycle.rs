@@ -31,7 +31,7 @@ fn assert_ended_with_target(run: &Run) {
 }
 
 #[test]
-fn a_run_ends_with_its_target() {
+fn run_ends_with_its_target() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let mut target = Target::start(python, "signals.py", &[]);
     let observer = memobj(target.pid(), &["-i", "50ms"]).start();
@@ -45,7 +45,7 @@ fn a_run_ends_with_its_target() {
 }
 
 #[test]
-fn a_long_interval_does_not_keep_memobj_from_noticing_the_end() {
+fn exit_is_noticed_during_long_interval() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let mut target = Target::start(python, "signals.py", &[]);
     let mut observer = memobj(target.pid(), &["-i", "10m"]).start();
@@ -55,7 +55,7 @@ fn a_long_interval_does_not_keep_memobj_from_noticing_the_end() {
 }
 
 #[test]
-fn a_target_killed_at_any_moment_ends_the_run_and_nothing_worse() {
+fn target_killed_any_time_ends_run() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     for round in 0..30_u64 {
         let target = Target::start(python, "forked.py", &["20", "0"]);
@@ -83,7 +83,7 @@ fn a_target_killed_at_any_moment_ends_the_run_and_nothing_worse() {
 }
 
 #[test]
-fn a_target_that_becomes_another_program_is_told() {
+fn exec_of_target_is_reported() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let mut target = Target::start(python, "execer.py", &[]);
     let mut observer = memobj(target.pid(), &["-i", "50ms"]).start();
@@ -101,7 +101,7 @@ fn a_target_that_becomes_another_program_is_told() {
 }
 
 #[test]
-fn a_stopped_target_is_read_and_stays_stopped() {
+fn stopped_target_stays_stopped() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let mut target = Target::start(python, "signals.py", &[]);
     let pid = target.pid();
@@ -123,7 +123,7 @@ fn a_stopped_target_is_read_and_stays_stopped() {
 }
 
 #[test]
-fn every_signal_sent_during_censuses_arrives_once() {
+fn signals_during_censuses_arrive_once() {
     let Some(python) = known() else { crate::skip!("no Python that memobj knows") };
     let mut target = Target::start(python, "signals.py", &[]);
     let observer = memobj(target.pid(), &["-i", "10ms"]).start();

@@ -52,7 +52,6 @@ fn series(name: &str, colour: usize, runs: Vec<Vec<Point>>) -> Series {
 }
 
 fn point(second: u64, bytes: u64) -> Point {
-    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     Point { unix_ms: START + i64::try_from(second).unwrap() * 1000, value: bytes as f64 }
 }
 
@@ -104,7 +103,6 @@ fn place(browser: &Browser) -> [i64; 4] {
         "const r = document.getElementById('overlay').getBoundingClientRect(); return [r.left, r.top, r.width, r.height]",
         Value::Null,
     );
-    #[expect(clippy::cast_possible_truncation, reason = "pixels of a window")]
     std::array::from_fn(|n| place[n].as_f64().unwrap() as i64)
 }
 

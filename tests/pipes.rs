@@ -47,7 +47,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_reader_that_had_enough_ends_the_watching_at_once() {
+fn closed_reader_ends_watch_at_once() {
     let target = target();
     let line = r#"{ "$MEMMON" -i 10m -p $PID; echo $? >&2; } | head -1"#;
     let run = shell(&target, line).run().expect_code(0);
@@ -56,7 +56,7 @@ fn a_reader_that_had_enough_ends_the_watching_at_once() {
 }
 
 #[test]
-fn a_reader_that_had_enough_does_not_end_a_launched_command() {
+fn closed_reader_keeps_launched_command() {
     let target = target();
     // The number is printed by the command, long after the reader went.
     let line = r#"{ "$MEMMON" -i 10m -- sh -c 'read x; echo late; exit 5'; echo $? >&2; } | head -1"#;
@@ -78,7 +78,7 @@ fn a_reader_that_had_enough_does_not_end_a_launched_command() {
 }
 
 #[test]
-fn a_full_disk_is_told_in_one_line_with_exit_2() {
+fn full_disk_is_one_line_and_exit_2() {
     if !Path::new("/dev/full").exists() {
         crate::skip!("no /dev/full");
     }
@@ -113,7 +113,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_log_on_a_full_disk_ends_with_a_whole_line_before_the_last() {
+fn full_disk_leaves_whole_lines() {
     let disk = match SmallDisk::mount() {
         Ok(disk) => disk,
         Err(reason) => crate::skip!("no small disk can be mounted: {reason}"),
@@ -129,7 +129,7 @@ fn a_log_on_a_full_disk_ends_with_a_whole_line_before_the_last() {
 }
 
 #[test]
-fn a_history_on_a_full_disk_is_given_up_with_one_line_and_the_watching_goes_on() {
+fn full_history_disk_keeps_watching() {
     let disk = match SmallDisk::mount() {
         Ok(disk) => disk,
         Err(reason) => crate::skip!("no small disk can be mounted: {reason}"),
@@ -139,15 +139,15 @@ fn a_history_on_a_full_disk_is_given_up_with_one_line_and_the_watching_goes_on()
         .run()
         .expect_code(0);
     assert_eq!(of_type(&run.records(), "process").len(), 100);
-    let told = run.err().lines().filter(|line| line.contains("going on without saving")).count();
-    assert_eq!(told, 1, "{run}");
+    let warnings = run.err().lines().filter(|line| line.contains("going on without saving")).count();
+    assert_eq!(warnings, 1, "{run}");
     // What is there is whole.
     let [log] = &files(disk.0.path(), "jsonl")[..] else { panic!("{run}") };
     assert!(!json_lines(&fs::read(log).unwrap()).is_empty());
 }
 
 #[test]
-fn a_folder_for_the_history_that_cannot_be_written_to_is_told_at_once() {
+fn unwritable_history_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
@@ -163,7 +163,7 @@ fn a_folder_for_the_history_that_cannot_be_written_to_is_told_at_once() {
 }
 
 #[test]
-fn closed_outputs_are_no_reason_to_fail() {
+fn closed_outputs_are_no_error() {
     let folder = tempfile::tempdir().unwrap();
     let target = target();
     let both = r#""$MEMMON" -i 20ms --count 3 --save saved -p $PID"#;
@@ -183,7 +183,7 @@ fn closed_outputs_are_no_reason_to_fail() {
 }
 
 #[test]
-fn a_history_is_named_after_the_time_and_the_pid() {
+fn history_is_named_by_time_and_pid() {
     let folder = tempfile::tempdir().unwrap();
     let target = target();
     let options = ["-i", "20ms", "--count", "2"];
@@ -202,7 +202,7 @@ fn a_history_is_named_after_the_time_and_the_pid() {
     }
     let log = fs::read(&files(&saved, "jsonl")[0]).unwrap();
     assert!(log == run.stdout, "the history is not what was printed");
-    // Without a name, in a folder of its own; and none in a pipe if nobody asks.
+    // Without a name it goes to a default folder; without --save a pipe gets none.
     watch(&target, &options).arg("--save").dir(folder.path()).run().expect_code(0);
     assert_eq!(files(&folder.path().join("data/memory_diagnostics"), "txt").len(), 1);
     let state = folder.path().join("state");
@@ -211,7 +211,7 @@ fn a_history_is_named_after_the_time_and_the_pid() {
 }
 
 #[test]
-fn a_killed_memmon_leaves_every_complete_sample() {
+fn killed_memmon_leaves_whole_samples() {
     let folder = tempfile::tempdir().unwrap();
     let target = target();
     let process = watch(&target, &["-i", "10ms", "--save", "."]).dir(folder.path()).start();
@@ -232,7 +232,7 @@ fn a_killed_memmon_leaves_every_complete_sample() {
 }
 
 #[test]
-fn the_users_signals_end_the_watching_with_whole_lines_and_exit_0() {
+fn signals_end_watch_with_exit_0() {
     let target = target();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let process = watch(&target, &["-i", "10ms"]).start();
@@ -245,7 +245,7 @@ fn the_users_signals_end_the_watching_with_whole_lines_and_exit_0() {
 }
 
 #[test]
-fn a_second_ctrl_c_ends_a_memmon_that_waits_for_a_reader() {
+fn second_ctrl_c_ends_blocked_write() {
     let folder = tempfile::tempdir().unwrap();
     let target = target();
     let waits_for_a_pipe = |pid| {
@@ -259,7 +259,7 @@ fn a_second_ctrl_c_ends_a_memmon_that_waits_for_a_reader() {
     if !waits_for_a_pipe(target.pid()) {
         crate::skip!("what a process waits for is not to be seen here");
     }
-    // Nobody reads, and the shell keeps the pipe open.
+    // The shell keeps the pipe open and does not read it.
     let line = r#"mkfifo unread; exec 3<>unread; "$MEMMON" -i 10ms -p $PID >unread; echo $?"#;
     let mut process = shell(&target, line).dir(folder.path()).start();
     let memmon = memmon_below(&process);
@@ -273,7 +273,7 @@ fn a_second_ctrl_c_ends_a_memmon_that_waits_for_a_reader() {
 }
 
 #[test]
-fn a_suspended_memmon_counts_what_it_missed_and_makes_up_for_nothing() {
+fn suspended_memmon_counts_missed_ticks() {
     let target = target();
     let process = watch(&target, &["-i", "100ms"]).start();
     wait_until(PATIENCE, "samples", || has_samples(&process, 3));
@@ -299,7 +299,7 @@ fn a_suspended_memmon_counts_what_it_missed_and_makes_up_for_nothing() {
     }
 }
 
-/// The library of libfaketime, which tells programs another time.
+/// libfaketime's library, which sets the time that programs see.
 fn faketime() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
     folders
@@ -309,7 +309,7 @@ fn faketime() -> Option<PathBuf> {
 }
 
 #[test]
-fn a_clock_set_back_changes_the_time_of_day_and_nothing_else() {
+fn clock_set_back_changes_only_time() {
     let Some(library) = faketime() else { crate::skip!("no libfaketime to set a clock with") };
     let folder = tempfile::tempdir().unwrap();
     let clock = folder.path().join("clock");

@@ -14,7 +14,7 @@ use memobj_cpython::runtime::locate::SYMBOLS;
 use memobj_process::elf::ElfCache;
 use memobj_process::target::Target;
 
-use crate::account::{of_python, of_type, program, still, sum};
+use crate::account::{frozen, of_python, of_type, program, sum};
 use crate::support::interpreters::{Interpreter, interpreters};
 use crate::support::{Tool, python};
 
@@ -32,9 +32,9 @@ fn mimalloc_blocks_match_python() {
         let (_process, pid, said) = program(&interpreter.program, "objects");
         let target = Target::attach(pid).unwrap();
         let python = detect(&target, None, &ElfCache::new(SYMBOLS)).unwrap();
-        let still = still(pid);
-        let runtime = python.read(&still.memory).unwrap();
-        let heap = PythonHeap::from_runtime(&still.memory, &python.layout, &runtime).unwrap();
+        let frozen = frozen(pid);
+        let runtime = python.read(&frozen.memory).unwrap();
+        let heap = PythonHeap::from_runtime(&frozen.memory, &python.layout, &runtime).unwrap();
         let pages = heap.read_pages(&[]);
         assert_eq!(pages.rejected, 0, "{interpreter}");
         // What it makes of its answer comes on top; what it freed meanwhile does not.

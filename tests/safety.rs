@@ -1,4 +1,4 @@
-//! The target is sacred: whatever memobj does, what it looks at goes on computing the right thing, and nobody can tell that it was there.
+//! The target is sacred: whatever memobj does, the target goes on to compute correctly and shows no trace of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn censuses() -> usize {
     if is_long() { 1000 } else { 100 }
 }
 
-/// The interpreters that memobj knows: one of them, or in long tests all.
+/// Interpreters that memobj knows: all in long tests, otherwise one.
 fn interpreters() -> Vec<&'static Python> {
     let mut known: Vec<&Python> = pythons().iter().filter(|python| python.version >= (3, 8)).collect();
     if !is_long() {
@@ -31,7 +31,7 @@ fn memobj(pid: u32, args: &[&str]) -> Tool {
     Tool::ours("memobj").arg("-p").arg(pid.to_string()).args(args).limit(Duration::from_secs(600))
 }
 
-/// Ends a target by closing its stdin; what it says of itself.
+/// Ends a target by closing its stdin, and returns its report.
 #[track_caller]
 fn verdict(mut target: Background) -> Value {
     target.close_stdin();
@@ -61,7 +61,7 @@ fn assert_censuses(records: &[Value], at_least: usize) {
 }
 
 #[test]
-fn a_busy_program_computes_the_right_thing_through_many_censuses() {
+fn busy_program_survives_censuses() {
     let interpreters = interpreters();
     if interpreters.is_empty() {
         crate::skip!("no Python that memobj knows on this machine");
@@ -72,7 +72,7 @@ fn a_busy_program_computes_the_right_thing_through_many_censuses() {
         let before = rss_and_pss(pid);
         let count = censuses().to_string();
         let mut observer = memobj(pid, &["-i", "10ms", "--count", &count]).start();
-        // What memobj takes for itself after some censuses, and near their end.
+        // memobj's own descriptors and memory after some censuses, and near their end.
         let own =
             |observer: &Background| (process::descriptors(observer.pid()), rss_and_pss(observer.pid()).0);
         observer.wait_line("{\"type\":\"census\"");
@@ -112,7 +112,7 @@ fn a_busy_program_computes_the_right_thing_through_many_censuses() {
         for part in parts {
             assert!(verdict["checks"][part].as_u64() > Some(0), "{python}: {part} did nothing: {verdict}");
         }
-        // It breathes by itself; a page copied for each one looked at would be more than this.
+        // Its size varies without us; a copy of each page that is read would be more than this.
         let slack = 24 << 20;
         assert!(
             after.0.abs_diff(before.0) < slack && after.1.abs_diff(before.1) < slack,
@@ -130,7 +130,7 @@ const INTERRUPTED: [&str; 5] =
     ["epoll_wait", "epoll_pwait2", "semtimedop", "rt_sigtimedwait", "recv SO_RCVTIMEO"];
 
 #[test]
-fn of_all_blocked_system_calls_only_those_that_any_stop_interrupts_are_interrupted() {
+fn only_interruptible_calls_get_eintr() {
     let Some(&python) = interpreters().first() else {
         crate::skip!("no Python that memobj knows on this machine");
     };
@@ -159,7 +159,7 @@ fn of_all_blocked_system_calls_only_those_that_any_stop_interrupts_are_interrupt
             interrupted.extend(by_stop.then_some(call.as_str()));
         }
     }
-    assert!(!interrupted.is_empty(), "nothing was ever stopped: this test looked at nothing: {verdict}");
+    assert!(!interrupted.is_empty(), "nothing was ever stopped: this test checked nothing: {verdict}");
 }
 
 /// A name and an error of each system call that failed, of a line of `perf trace --failure`.
@@ -174,7 +174,7 @@ fn failed_call(line: &str) -> Option<(String, String)> {
 }
 
 #[test]
-fn lines_of_perf_are_understood() {
+fn perf_lines_are_parsed() {
     let found = |line| failed_call(line).map(|(call, error)| format!("{call} {error}"));
     let line =
         "     1.102 ( 0.017 ms): python/13122 futex(uaddr: 0x7e, op: WAIT)    = -1 EAGAIN (Resource x)";
@@ -185,7 +185,7 @@ fn lines_of_perf_are_understood() {
 }
 
 #[test]
-fn the_kernel_sees_no_call_fail_that_does_not_fail_otherwise() {
+fn no_other_system_calls_fail() {
     let Some(&python) = interpreters().first() else {
         crate::skip!("no Python that memobj knows on this machine");
     };
@@ -198,7 +198,7 @@ fn the_kernel_sees_no_call_fail_that_does_not_fail_otherwise() {
         let attempts = (0..40).map(|_| {
             let _ = std::fs::remove_file(&file);
             let perf = Tool::new("sh").args(["-c", "exec perf \"$@\"", "sh"]).args(args).start();
-            // A word about itself is shorter.
+            // perf's own first lines are shorter.
             let traces = || std::fs::metadata(&file).is_ok_and(|file| file.len() > 500);
             wait_until(PATIENCE, "perf's start or end", || perf.has_ended() || traces());
             perf
@@ -225,7 +225,7 @@ fn the_kernel_sees_no_call_fail_that_does_not_fail_otherwise() {
         Ok(calls) => calls,
         Err(reason) => crate::skip!("perf trace does not work here: {}", reason.trim()),
     };
-    let looked_at = match traced("looked at", &|| {
+    let observed = match traced("observed", &|| {
         memobj(target.pid(), &["-i", "10ms", "--count", &censuses().to_string()]).run().expect_code(0);
     }) {
         Ok(calls) => calls,
@@ -234,23 +234,23 @@ fn the_kernel_sees_no_call_fail_that_does_not_fail_otherwise() {
     let verdict = verdict(target.process);
     assert_eq!(verdict["failures"], Value::Array(Vec::new()));
     assert!(alone.iter().any(|(call, _)| call == "futex"), "perf saw nothing: {alone:?}");
-    // Of what a call may say of itself: nothing there yet, its time is up. `(unknown)` is the kernel's own mark of a call that it
-    // begins again by itself (ERESTARTSYS and its like), which a program never sees.
+    // Usual results: nothing there yet, or time is up. `(unknown)` marks a call that the kernel restarts without the program's
+    // knowledge (ERESTARTSYS and the like).
     let usual = ["EAGAIN", "ETIMEDOUT", "EINTR", "(unknown)"];
-    let new: Vec<&(String, String)> = looked_at.difference(&alone).collect();
+    let new: Vec<&(String, String)> = observed.difference(&alone).collect();
     let new: Vec<_> = new.into_iter().filter(|(_, error)| !usual.contains(&error.as_str())).collect();
-    assert!(new.is_empty(), "{new:?} failed only while memobj looked");
+    assert!(new.is_empty(), "{new:?} failed only while memobj ran");
 }
 
 #[test]
-fn forked_workers_share_as_much_after_censuses_of_each_as_before() {
+fn forked_workers_keep_shared_pages() {
     let Some(&python) = interpreters().first() else {
         crate::skip!("no Python that memobj knows on this machine");
     };
     let target = Target::start(python, "forked.py", &["100", "3"]);
     let family = target.ready.clone();
     let memory = || family.iter().map(|&pid| rss_and_pss(pid)).collect::<Vec<_>>();
-    // Until each has touched all that it touches of what it shares.
+    // Until each process has touched the shared pages that it uses.
     std::thread::sleep(Duration::from_secs(1));
     let before = memory();
     assert!(before[0].0 > 90 << 20 && before[1].1 * 2 < before[1].0, "nothing is shared: {before:?}");
@@ -271,7 +271,7 @@ fn forked_workers_share_as_much_after_censuses_of_each_as_before() {
 }
 
 #[test]
-fn memobj_ended_at_any_moment_leaves_the_target_running() {
+fn killed_memobj_leaves_target_running() {
     let Some(&python) = interpreters().first() else {
         crate::skip!("no Python that memobj knows on this machine");
     };
@@ -290,7 +290,7 @@ fn memobj_ended_at_any_moment_leaves_the_target_running() {
                 let traced = tasks(pid).iter().any(|task| task.tracer != 0);
                 (traced || observer.has_ended()).then_some(traced)
             });
-            assert!(seen, "memobj ended by itself: {}", observer.finish(PATIENCE));
+            assert!(seen, "memobj ended early: {}", observer.finish(PATIENCE));
         } else {
             std::thread::sleep(Duration::from_micros(chance.count(0, 150_000) as u64));
         }
@@ -299,11 +299,11 @@ fn memobj_ended_at_any_moment_leaves_the_target_running() {
         hit += u32::from(traced);
         let run = observer.finish(PATIENCE);
         // INT ends a run in good order, by the record that was begun.
-        let by_itself = matches!(run.code(), Some(0)) && signal != Signal::KILL;
-        assert!(run.signal() == Some(signal.as_raw()) || by_itself, "round {round}, {signal:?}: {run}");
+        let in_order = matches!(run.code(), Some(0)) && signal != Signal::KILL;
+        assert!(run.signal() == Some(signal.as_raw()) || in_order, "round {round}, {signal:?}: {run}");
         assert_let_go(pid);
     }
-    assert!(hit >= 10, "the target was stopped in {hit} of 100 cases alone: this test looked at little");
+    assert!(hit >= 10, "the target was stopped in {hit} of 100 cases alone: this test checked little");
     assert_eq!(verdict(busy.process)["failures"], Value::Array(Vec::new()));
     assert_eq!(verdict(large.process)["noticed"], Value::Array(Vec::new()));
 }

@@ -1,4 +1,4 @@
-//! The two ways to look at processes agree on what both measure.
+//! memmon's two sources agree on every value that both measure.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ fn seen(root: u32, args: &[&str]) -> (Log, BTreeMap<u32, Value>) {
 }
 
 #[test]
-fn both_sources_see_the_same_processes_and_sizes() {
+fn sources_agree_on_processes_and_sizes() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     // Fifty threads beside the first: a system that lists them as processes would make rows of each.
     let target = Target::start(python, "family.py", &["2", "8", "50"]);
@@ -60,7 +60,7 @@ fn start(member: &Value) -> f64 {
 }
 
 #[test]
-fn both_sources_complete_a_name_that_the_kernel_cut() {
+fn sources_complete_truncated_names() {
     let folder = tempfile::tempdir().unwrap();
     // Its end is this test's alone: others may run beside it.
     let name = format!("a-name-of-more-than-15-bytes-{}", std::process::id());
@@ -79,7 +79,7 @@ fn both_sources_complete_a_name_that_the_kernel_cut() {
 }
 
 #[test]
-fn without_the_fast_path_ends_are_told_and_a_stopped_process_is_stopped() {
+fn sysinfo_reports_exits_and_stops() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let target = Target::start(python, "stopper.py", &[]);
     let child = target.ready[1];

@@ -1,4 +1,4 @@
-//! Stopping a process and copying it: the copy is exact, and the process takes no notice, whatever it is doing.
+//! Stopping a process and copying it: the copy is exact, and the process is not disturbed, whatever it does.
 
 mod copies;
 mod files;
@@ -20,7 +20,7 @@ use memobj_process::target::{FrozenProcess, STOP_LIMIT, Target};
 use crate::support::python::{Python, python};
 use crate::support::{Background, Tool, wait_for};
 
-/// In the environment of a second process of these tests: the pid of the process that it is to hold.
+/// Environment variable for a second process of these tests: the pid that it stops.
 const HOLD: &str = "MEMTOOLS_TEST_HOLD";
 
 /// A Python program, running, that has said `ready`.
@@ -41,19 +41,19 @@ fn compiled(folder: &Path, source: &str, options: &[&str]) -> Option<PathBuf> {
 
 /// A copy of a process, taken as it was.
 #[track_caller]
-fn frozen(pid: u32) -> FrozenProcess {
+fn freeze(pid: u32) -> FrozenProcess {
     let mut target = Target::attach(pid).unwrap();
     target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap()
 }
 
-/// What differs between two memories in all private mappings that can be read, page by page.
-fn differences(facts: &ProcessInfo, one: &dyn Memory, other: &dyn Memory) -> (usize, Vec<String>) {
+/// Compares two memories page by page in all readable private mappings: the pages compared, and those that differ.
+fn differences(info: &ProcessInfo, one: &dyn Memory, other: &dyn Memory) -> (usize, Vec<String>) {
     let mut pages = 0;
     let mut found = Vec::new();
     let private = |m: &&memobj_process::info::Mapping| {
         m.access.read && !m.access.shared && m.kind() != MappingKind::Kernel
     };
-    for mapping in facts.mappings.iter().filter(private) {
+    for mapping in info.mappings.iter().filter(private) {
         for number in 0..mapping.length() / PAGE_SIZE as u64 {
             let at = mapping.range.start.plus(number * PAGE_SIZE as u64);
             let page = |memory: &dyn Memory| {
@@ -64,7 +64,7 @@ fn differences(facts: &ProcessInfo, one: &dyn Memory, other: &dyn Memory) -> (us
             let (one, other) = (page(one), page(other));
             if one != other {
                 let there = |page: &Option<Vec<u8>>| if page.is_some() { "there" } else { "not there" };
-                // What a test says when it fails is to be read by people.
+                // A failing test's message stays short.
                 if found.len() < 20 {
                     found.push(format!("{at} of {mapping:?}: {}, {}", there(&one), there(&other)));
                 }
@@ -101,20 +101,20 @@ fn assert_untouched(pid: u32) {
     assert!(!states.is_empty() && !states.iter().any(|state| "tTZ".contains(*state)), "{states:?}");
 }
 
-/// A process of ours that holds `pid` still until it is killed.
+/// A process of ours that keeps `pid` stopped until it is killed.
 fn holder(pid: u32, starter: &[&str]) -> Background {
     let own = env::current_exe().unwrap();
-    let mut words = starter.iter().map(std::ffi::OsString::from).chain([own.into_os_string()]);
-    Tool::new(words.next().unwrap())
-        .args(words)
-        .args(["--exact", "stopping::holds_a_process_until_it_is_killed", "--ignored", "--nocapture"])
+    let mut command = starter.iter().map(std::ffi::OsString::from).chain([own.into_os_string()]);
+    Tool::new(command.next().unwrap())
+        .args(command)
+        .args(["--exact", "stopping::hold_process_until_killed", "--ignored", "--nocapture"])
         .env(HOLD, pid.to_string())
         .start()
 }
 
 #[test]
-#[ignore = "the other half of other tests, which run it as a process of its own"]
-fn holds_a_process_until_it_is_killed() {
+#[ignore = "other tests run it as a second process"]
+fn hold_process_until_killed() {
     let Some(pid) = env::var(HOLD).ok().and_then(|pid| pid.parse().ok()) else {
         crate::skip!("only of use to other tests");
     };
@@ -166,7 +166,7 @@ fn assert_counts_on(process: &mut Background) {
 }
 
 #[test]
-fn a_target_runs_on_if_we_are_killed_while_it_stands_still() {
+fn killed_holder_resumes_target() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (mut process, _) = started(python, COUNTING, &["5"]);
     assert_counts_on(&mut process);
@@ -185,7 +185,7 @@ fn a_target_runs_on_if_we_are_killed_while_it_stands_still() {
 }
 
 #[test]
-fn a_stop_that_is_dropped_or_panics_lets_go() {
+fn dropped_or_panicked_stop_resumes() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (mut process, _) = started(python, COUNTING, &["2"]);
     let target = Target::attach(process.pid()).unwrap();

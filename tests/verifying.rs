@@ -18,7 +18,7 @@ use memobj_process::target::{STOP_LIMIT, Target};
 use crate::support::interpreters::{Interpreter, interpreters, script};
 use crate::support::{Background, workspace};
 
-/// A Python that holds still, with its own layout.
+/// A copied Python process with its own layout.
 struct Held {
     _process: Background,
     memory: FrozenMemory,
@@ -32,8 +32,8 @@ impl Held {
         process.wait_line("still");
         let mut target = Target::attach(process.pid()).unwrap();
         let python = detect(&target, None, &ElfCache::new(SYMBOLS)).unwrap();
-        let still = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
-        Self { _process: process, memory: still.memory, layout: python.layout, at: python.location.at }
+        let frozen = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
+        Self { _process: process, memory: frozen.memory, layout: python.layout, at: python.location.at }
     }
 
     /// Everything that is read with a layout, if that is not refused.
@@ -131,7 +131,7 @@ fn layout_with_one_error_is_refused() {
                 match held.read(&layout) {
                     Err(_) => refused += 1,
                     Ok(read) if read == right => {}
-                    // Nothing tells a thread that runs no Python code, or is at its first line, from one that seems so.
+                    // A thread that runs no Python code, or is at its first line, looks the same.
                     Ok((_, threads, _))
                         if FRAMES.contains(name) && threads.iter().all(|t| t.function.is_none()) => {}
                     Ok(_) if *name == "frame_object.f_lasti" => {}

@@ -13,9 +13,9 @@ fuzz_target!(|bytes: &[u8]| {
     if std::fs::write(&file, bytes).is_err() {
         return;
     }
-    let still = core_file::open(&file);
+    let frozen = core_file::open(&file);
     let _ = std::fs::remove_file(&file);
-    let Ok(still) = still else { return };
+    let Ok(frozen) = frozen else { return };
     let options = CensusOptions { scope: Scope::Heap, stop: StopPolicy::Never, ..CensusOptions::default() };
-    let _ = capture_memory(&still, &still.memory, &options);
+    let _ = capture_memory(&frozen, &frozen.memory, &options);
 });

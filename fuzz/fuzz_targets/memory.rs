@@ -18,15 +18,15 @@ use memobj::config::{CensusOptions, Scope, StopPolicy};
 use memobj_process::snapshot;
 use memobj_process::target::FrozenProcess;
 
-/// A process that holds still, with another memory.
+/// A copied process with another memory.
 struct With<'s, M> {
-    still: &'s FrozenProcess,
+    frozen: &'s FrozenProcess,
     memory: M,
 }
 
 impl<M: Memory> ProcessSource for With<'_, M> {
     fn info(&self) -> &ProcessInfo {
-        self.still.info()
+        self.frozen.info()
     }
 
     fn memory(&self) -> &dyn Memory {
@@ -38,7 +38,7 @@ impl<M: Memory> ProcessSource for With<'_, M> {
     }
 
     fn open(&self, mapping: &Mapping) -> Result<File, Error> {
-        self.still.open(mapping)
+        self.frozen.open(mapping)
     }
 }
 
@@ -51,21 +51,21 @@ fn seed() -> &'static (FrozenProcess, Vec<Addr>) {
     static SEED: OnceLock<(FrozenProcess, Vec<Addr>)> = OnceLock::new();
     SEED.get_or_init(|| {
         let path = std::env::var_os("MEMTOOLS_FUZZ_SNAPSHOT").expect("MEMTOOLS_FUZZ_SNAPSHOT names a snapshot");
-        let still = snapshot::open(path.as_ref()).expect("a snapshot that can be opened");
-        let noting: With<'_, Watched<'_, FrozenMemory>> = With { still: &still, memory: Watched::new(&still.memory) };
+        let frozen = snapshot::open(path.as_ref()).expect("a snapshot that can be opened");
+        let noting: With<'_, Watched<'_, FrozenMemory>> = With { frozen: &frozen, memory: Watched::new(&frozen.memory) };
         capture_memory(&noting, &noting.memory, &options()).expect("a census of the whole copy");
         let places = noting.memory.into_places();
-        (still, places)
+        (frozen, places)
     })
 }
 
 fuzz_target!(|lies: Vec<(u32, u64)>| {
-    let (still, places) = seed();
-    let mut memory = Damaged::new(&still.memory);
+    let (frozen, places) = seed();
+    let mut memory = Damaged::new(&frozen.memory);
     for (which, value) in lies {
         let Some(at) = places.get(which as usize % places.len()) else { continue };
         memory.replace(*at, |_| value);
     }
-    let liar = With { still, memory };
+    let liar = With { frozen, memory };
     let _ = capture_memory(&liar, &liar.memory, &options());
 });

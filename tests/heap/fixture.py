@@ -1,4 +1,4 @@
-"""Builds one of everything, says from inside what is there, then holds still to be looked at.
+"""Builds one of everything, says from inside what is there, then waits to be read.
 
 Run as `python -I -S fixture.py FILE`: writes what this process's twin saw to FILE, prints "ready", waits for its standard input.
 The twin is a fork without any of Python's own hooks: it has the same objects at the same addresses, and whatever it does to look

@@ -1,4 +1,4 @@
-"""Freezes what it has, makes a few objects more, says how many there are of both, then holds still.
+"""Freezes what it has, makes a few objects more, says how many there are of both, then waits.
 
 Run as `python -I -S frozen.py FILE`; FILE gets no objects.
 """

@@ -35,7 +35,7 @@ pub struct Oracle {
     pub types: HashMap<u64, (String, String)>,
 }
 
-/// A process that holds still.
+/// A process that waits for input and changes nothing meanwhile.
 pub struct Target {
     child: Child,
     _stdin: ChildStdin,
@@ -45,7 +45,7 @@ pub struct Target {
     pub said: HashMap<String, u64>,
     /// What it saw.
     pub oracle: Oracle,
-    /// Its memory, while it held still.
+    /// Its memory, copied while it waits.
     pub memory: Copied,
 }
 
@@ -57,7 +57,7 @@ impl Drop for Target {
 }
 
 impl Target {
-    /// Runs `tests/heap/SCRIPT` with an interpreter, and waits until it holds still.
+    /// Runs `tests/heap/SCRIPT` with an interpreter, and waits until it sleeps.
     pub fn run(interpreter: &Path, script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let reported = folder.path().join("objects");

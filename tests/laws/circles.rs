@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_is_found_however_it_is_written() {
+    fn ring_is_found_in_every_spelling() {
         for back in
             ["use crate::c::X;", "use super::c;", "fn f() { crate::c::g() }", "fn f() { super::c::g() }"]
         {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn reexports_count_as_the_file_that_defines() {
+    fn reexport_counts_as_defining_file() {
         let files = [
             ("lib.rs", "mod d;"),
             ("d/mod.rs", "mod a; mod b; pub use a::X; use b::Y; fn f(y: Y) {}"),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_entry_of_a_folder_may_use_its_files() {
+    fn folder_entry_may_use_its_files() {
         let files = [
             ("lib.rs", "mod d;"),
             ("d/mod.rs", "mod a; struct S; fn f() { a::g() }"),

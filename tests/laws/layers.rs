@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_from_above_and_from_oneself_are_fine() {
+    fn imports_from_above_and_self_pass() {
         assert!(with("high.rs", "use crate::{low, left::x, right};\nfn f() { crate::low::g() }").is_empty());
         assert!(
             with("left/deep.rs", "use super::x;\nuse crate::left::y;\nuse super::super::low::z;").is_empty()
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_from_below_and_beside_are_found_however_they_are_written() {
+    fn imports_from_below_are_found() {
         for (path, text) in [
             ("low.rs", "use crate::high;"),
             ("low.rs", "use crate::high::{self, x};"),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_does_not_know_cannot_be_imported() {
+    fn unlisted_modules_cannot_be_imported() {
         assert!(with("high.rs", "use crate::*;")[0].contains("in no row"));
         assert!(with("high.rs", "use super::main;")[0].contains("in no row"));
     }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn every_module_stands_in_the_table_once_and_nothing_else_does() {
+    fn table_lists_each_module_once() {
         let none: [(&str, &str); 0] = [];
         let found = crate_of(&format!("{TABLE}{MODULES}mod new {{}}"), &none);
         assert_eq!(found, ["c/src/lib.rs: new is in no row of the table"]);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_no_module_names_is_found() {
+    fn file_outside_modules_is_found() {
         assert_eq!(with("left/old.rs", ""), ["c/src/left/old.rs: no module names this file"]);
         assert!(with("bin/tool.rs", "").is_empty() && with("main.rs", "").is_empty());
     }

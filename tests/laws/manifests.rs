@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_in_a_tool_is_found_wherever_it_hides() {
+    fn dependency_on_a_tool_is_found() {
         for section in [
             "[dependencies]\nmemobj.workspace = true",
             "[dependencies.memobj]\npath = '../memobj'",
@@ -72,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn only_tools_and_common_must_keep_apart() {
+    fn only_tools_and_common_are_checked() {
         assert!(found(other_tools, "[package]\nname = 'memmon'\n[dependencies]\ncommon = '1'").is_empty());
         assert!(found(other_tools, "[package]\nname = 'xtask'\n[dependencies]\nmemmon = '1'").is_empty());
         assert_eq!(found(other_tools, "[package]\nname = 'common'\n[dependencies]\nmemmon = '1'").len(), 1);
     }
 
     #[test]
-    fn lints_must_be_inherited_and_forbid() {
+    fn lints_are_inherited_and_forbid() {
         assert!(found(lints_not_kept, "[package]\nname = 'a'\n[lints]\nworkspace = true").is_empty());
         assert_eq!(found(lints_not_kept, "[package]\nname = 'a'").len(), 1);
         assert_eq!(found(lints_not_kept, "[package]\nname = 'a'\n[lints]\nworkspace = false").len(), 1);

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_over_the_limit_needs_an_exception_with_a_reason_and_no_other_has_one() {
+    fn long_files_need_a_reasoned_exception() {
         let files = [file("a.rs", "1\n2\n3\n"), file("b.rs", "1\n2")];
         assert!(too_long(&files, 3, &[]).is_empty());
         assert_eq!(too_long(&files, 2, &[]), ["a.rs: 3 lines, more than 2"]);
@@ -87,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn names_that_say_nothing_are_found() {
+    fn vague_names_are_found() {
         let files = ["a/src/utils.rs", "a/src/util/x.rs", "common/src/units.rs", "b/src/misc/mod.rs"];
         let found = drawers(&files.map(|path| file(path, "")));
         assert_eq!(found, ["a/src/utils.rs", "a/src/util/x.rs", "b/src/misc/mod.rs"]);
     }
 
     #[test]
-    fn marks_of_work_put_off_are_found_as_words() {
+    fn unfinished_marks_are_found() {
         let mark = ["TO", "DO"].concat();
         assert_eq!(
             unfinished(&file("a", &format!("fine\n// {mark}: later\n"))),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_names_of_machines_are_found_and_paths_of_proc_are_not() {
+    fn machine_paths_and_names_are_found() {
         let slash = "/";
         for text in [
             format!("\"{slash}root/x\""),

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_found_in_code_and_macros_but_not_in_comments_and_texts() {
+    fn words_are_found_in_code_only() {
         let hidden = "// unsafe\n/* unsafe */ /// unsafe\nfn f() { g(\"unsafe\", r#\"unsafe\"#, 'u') }";
         assert!(words(&file(hidden), &["unsafe"]).is_empty());
         assert_eq!(words(&file("fn f() {\n    unsafe { g() }\n}"), &["unsafe"]), ["a.rs:2: unsafe"]);
@@ -118,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn macros_are_found_where_they_are_called() {
+    fn macro_calls_are_found() {
         assert_eq!(macros(&file("fn f() {\n\n if x { todo!() } }"), &["todo"]), ["a.rs:3: todo"]);
         assert_eq!(macros(&file("vec![dbg!(1)]"), &["todo", "dbg"]), ["a.rs:1: dbg"]);
         assert!(macros(&file("fn todo() -> bool { !todo() } // todo!()"), &["todo"]).is_empty());
     }
 
     #[test]
-    fn an_exception_needs_a_reason() {
+    fn exception_needs_a_reason() {
         let count = |text: &str| exceptions_without_reason(&file(text)).len();
         assert_eq!(count("#[allow(dead_code)] fn f() {}"), 1);
         assert_eq!(count("#![expect(clippy::panic, clippy::exit)]"), 1);

@@ -7,7 +7,6 @@ pub const START: i64 = 1_795_514_400_000;
 
 /// As records have it.
 pub fn stamp(unix_ms: i64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of any year are below 2^53")]
     let seconds = unix_ms as f64 / 1000.0;
     common::time::Stamp::from_unix_seconds(seconds).unwrap().to_string()
 }

@@ -9,7 +9,7 @@ use memobj_process::snapshot;
 use memobj_process::target::{MAX_STOPS, STOP_LIMIT, Target, core_file};
 use rustix::process::Signal;
 
-use super::{differences, field, frozen, started, states};
+use super::{differences, field, freeze, started, states};
 use crate::support::python::{python, pythons};
 use crate::support::{PATIENCE, Tool, wait_until};
 
@@ -29,33 +29,33 @@ print("ready", ctypes.addressof(held), flush=True)
 sys.stdin.read()
 "#;
 
-/// Stops it for good, so that it can be looked at twice.
-fn still_by_job_control(process: &crate::support::Background) {
+/// Stops it by SIGSTOP, so that it can be read twice.
+fn stop_by_job_control(process: &crate::support::Background) {
     process.signal(Signal::STOP);
     wait_until(PATIENCE, "a stop by job control", || states(process.pid()).iter().all(|&state| state == 'T'));
 }
 
 #[test]
-fn a_copy_holds_every_byte_that_the_process_could_read() {
+fn copy_has_every_readable_byte() {
     if pythons().is_empty() {
         crate::skip!("no Python on this machine");
     }
     for python in pythons() {
         let (process, at) = started(python, VARIED, &[]);
-        still_by_job_control(&process);
-        let still = frozen(process.pid());
+        stop_by_job_control(&process);
+        let frozen = freeze(process.pid());
         // A thread that is let go takes a moment to stop again.
         wait_until(PATIENCE, "job control's stop", || {
             states(process.pid()).iter().all(|&state| state == 'T')
         });
 
         let mut text = vec![0; 32_000];
-        still.memory.read(Addr(at.parse().unwrap()), &mut text).unwrap();
+        frozen.memory.read(Addr(at.parse().unwrap()), &mut text).unwrap();
         assert_eq!(text, b"what is copied is what was there".repeat(1000));
 
         let live = Target::attach(process.pid()).unwrap();
         let direct = live.memory();
-        let (pages, found) = differences(&still.info, &still.memory, direct);
+        let (pages, found) = differences(&frozen.info, &frozen.memory, direct);
         assert!(pages > 10_000, "{pages} pages were looked at");
         assert!(
             found.is_empty(),
@@ -64,25 +64,25 @@ fn a_copy_holds_every_byte_that_the_process_could_read() {
             found.join("\n")
         );
         // Of untouched memory and of what files hold nothing was copied.
-        let copied = still.memory.copied_bytes();
-        let anonymous = still.info.rss_anon_bytes.unwrap();
+        let copied = frozen.memory.copied_bytes();
+        let anonymous = frozen.info.rss_anon_bytes.unwrap();
         assert!(copied < anonymous + (4 << 20), "copied {copied} bytes of {anonymous}");
-        assert_eq!(still.copy.lost_pages, 0);
+        assert_eq!(frozen.copy.lost_pages, 0);
 
         let mut saved = Vec::new();
-        let length = snapshot::write(&still, &mut saved).unwrap();
+        let length = snapshot::write(&frozen, &mut saved).unwrap();
         let opened = snapshot::read(&*saved, length, snapshot::Checksum::Verify).unwrap();
-        let mut facts = still.info.clone();
-        // What nobody looked at of code is not saved.
-        facts.mappings.retain(|mapping| !mapping.access.execute && mapping.length() < 64 << 20);
-        let (_, found) = differences(&facts, &still.memory, &opened.memory);
+        let mut info = frozen.info.clone();
+        // Code that was not read is not saved.
+        info.mappings.retain(|mapping| !mapping.access.execute && mapping.length() < 64 << 20);
+        let (_, found) = differences(&info, &frozen.memory, &opened.memory);
         assert!(found.is_empty(), "{python:?}: a snapshot differs:\n{}", found.join("\n"));
-        assert_eq!(opened.info, still.info);
+        assert_eq!(opened.info, frozen.info);
     }
 }
 
 #[test]
-fn a_core_file_holds_the_same() {
+fn gcore_file_equals_live_memory() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let gcore = std::env::split_paths(&std::env::var_os("PATH").unwrap())
         .any(|folder| folder.join("gcore").is_file());
@@ -108,7 +108,7 @@ fn a_core_file_holds_the_same() {
 }
 
 #[test]
-fn a_core_with_flipped_bits_is_refused_or_read_without_harm() {
+fn flipped_core_is_refused_or_read() {
     let on_path = |name: &str| {
         std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|f| f.join(name).is_file())
     };
@@ -133,11 +133,11 @@ fn a_core_with_flipped_bits_is_refused_or_read_without_harm() {
         // The headers and notes are at its beginning.
         bytes[(random >> 33) as usize % 8000] ^= 1 << (random >> 20 & 7);
         std::fs::write(&file, &bytes).unwrap();
-        if let Ok(still) = core_file::open(&file) {
+        if let Ok(frozen) = core_file::open(&file) {
             opened += 1;
-            assert!(still.memory.copied_bytes() <= bytes.len() as u64 + (1 << 20));
-            for mapping in &still.info.mappings {
-                let _ = still.memory.read_u64(mapping.range.start);
+            assert!(frozen.memory.copied_bytes() <= bytes.len() as u64 + (1 << 20));
+            for mapping in &frozen.info.mappings {
+                let _ = frozen.memory.read_u64(mapping.range.start);
             }
         }
     }
@@ -145,7 +145,7 @@ fn a_core_with_flipped_bits_is_refused_or_read_without_harm() {
 }
 
 #[test]
-fn a_core_of_the_kernel_holds_the_same() {
+fn kernel_core_equals_live_memory() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
     if pattern.trim() != "core" {
@@ -156,7 +156,7 @@ fn a_core_of_the_kernel_holds_the_same() {
     let mut process =
         Tool::new("sh").args(["-c", command]).arg(&python.path).arg(VARIED).dir(folder.path()).start();
     let at = process.wait_line("ready ");
-    let before = frozen(process.pid());
+    let before = freeze(process.pid());
     let pid = process.pid();
     process.signal(Signal::ABORT);
     process.finish(PATIENCE);
@@ -172,18 +172,18 @@ fn a_core_of_the_kernel_holds_the_same() {
     assert_eq!(text, b"what is copied is what was there".repeat(1000));
     // Constants of programs, which no core has, are the files' own.
     let is_constant = |m: &Mapping| m.kind() == MappingKind::File && !m.access.write && !m.access.shared;
-    let mut facts = before.info.clone();
-    facts.mappings.retain(|mapping| is_constant(mapping) && is_program(mapping, &before.info));
-    let (pages, found) = differences(&facts, &before.memory, &core.memory);
+    let mut info = before.info.clone();
+    info.mappings.retain(|mapping| is_constant(mapping) && is_program(mapping, &before.info));
+    let (pages, found) = differences(&info, &before.memory, &core.memory);
     assert!(pages > 300 && found.is_empty(), "{} of {pages} differ:\n{}", found.len(), found.join("\n"));
 }
 
-fn is_program(mapping: &Mapping, facts: &ProcessInfo) -> bool {
-    mapping.file_name().to_string_lossy().contains(".so") || mapping.path == facts.program
+fn is_program(mapping: &Mapping, info: &ProcessInfo) -> bool {
+    mapping.file_name().to_string_lossy().contains(".so") || mapping.path == info.program
 }
 
 fn compare_core(file: &std::path::Path, pid: u32, at: &str) {
-    let live = frozen(pid);
+    let live = freeze(pid);
     let core = core_file::open(file).unwrap();
     assert_eq!((core.info.id.pid, core.copy.missing_bytes), (pid, 0));
     assert_eq!(core.info.threads.len(), live.info.threads.len());
@@ -191,13 +191,13 @@ fn compare_core(file: &std::path::Path, pid: u32, at: &str) {
     let mut text = vec![0; 32_000];
     core.memory.read(Addr(at.parse().unwrap()), &mut text).unwrap();
     assert_eq!(text, b"what is copied is what was there".repeat(1000));
-    // It was let go between the two; it waited in a read, so that only its stack may have moved. Nothing tells whether files of data,
-    // which the core does not have, are the same still.
-    let mut facts = live.info.clone();
+    // It was let go between the two; it waited in a read, so that only its stack may have moved. A core has no
+    // files of data, so they cannot be compared.
+    let mut info = live.info.clone();
     let is_data =
         |m: &Mapping| m.kind() == MappingKind::File && !m.access.write && !is_program(m, &live.info);
-    facts.mappings.retain(|mapping| mapping.path.as_os_str() != "[stack]" && !is_data(mapping));
-    let (pages, found) = differences(&facts, &live.memory, &core.memory);
+    info.mappings.retain(|mapping| mapping.path.as_os_str() != "[stack]" && !is_data(mapping));
+    let (pages, found) = differences(&info, &live.memory, &core.memory);
     assert!(
         pages > 10_000 && found.len() < 5,
         "{} of {pages} pages differ:\n{}",
@@ -220,7 +220,7 @@ sys.stdin.read()
 "#;
 
 #[test]
-fn copying_leaves_sizes_and_what_is_shared_with_a_fork_as_they_were() {
+fn copy_keeps_sizes_and_shared_pages() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (process, child) = started(python, FORKING, &[]);
     let child: u32 = child.parse().unwrap();
@@ -229,9 +229,9 @@ fn copying_leaves_sizes_and_what_is_shared_with_a_fork_as_they_were() {
     std::thread::sleep(Duration::from_millis(100));
     for pid in [child, process.pid()] {
         let before = [sizes(child), sizes(process.pid())];
-        assert!(before[0][2] > 30_000, "the two share too little to tell anything: {before:?}");
-        let still = frozen(pid);
-        assert!(still.memory.copied_bytes() > 40_000_000);
+        assert!(before[0][2] > 30_000, "the two share too little for a comparison: {before:?}");
+        let frozen = freeze(pid);
+        assert!(frozen.memory.copied_bytes() > 40_000_000);
         let after = [sizes(child), sizes(process.pid())];
         for (before, after) in before.iter().flatten().zip(after.iter().flatten()) {
             // Kilobytes; what wakes up may touch its stack.
@@ -241,21 +241,21 @@ fn copying_leaves_sizes_and_what_is_shared_with_a_fork_as_they_were() {
 }
 
 #[test]
-fn a_target_that_is_busy_is_stopped_again_until_it_is_quiet() {
+fn busy_target_is_stopped_again() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (process, _) = started(python, super::COUNTING, &["1"]);
     let mut target = Target::attach(process.pid()).unwrap();
     let mut buffers = CopyBuffer::new();
     let mut looks = 0;
-    let still = target
+    let frozen = target
         .freeze(&mut buffers, STOP_LIMIT, |memory| {
             looks += 1;
             assert!(!memory.regions().is_empty());
             looks == 4
         })
         .unwrap();
-    assert_eq!((looks, still.copy.stops, still.copy.was_quiet), (4, 4, true));
-    buffers = still.memory.into_buffers();
+    assert_eq!((looks, frozen.copy.stops, frozen.copy.was_quiet), (4, 4, true));
+    buffers = frozen.memory.into_buffers();
     let held = buffers.populated_bytes();
     assert!(held > 1 << 20);
     let again = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
@@ -266,33 +266,33 @@ fn a_target_that_is_busy_is_stopped_again_until_it_is_quiet() {
 }
 
 #[test]
-fn what_is_read_without_a_stop_is_the_same_and_bounded() {
+fn live_reads_are_equal_and_bounded() {
     const KEPT: u64 = 2 << 20;
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     for (program, shares) in [(VARIED, false), (FORKING, true)] {
         let (process, _) = started(python, program, &[]);
-        still_by_job_control(&process);
-        let still = frozen(process.pid());
+        stop_by_job_control(&process);
+        let frozen = freeze(process.pid());
         let target = Target::attach(process.pid()).unwrap();
         let live = target.live(KEPT);
-        let mut facts = still.info.clone();
-        facts.mappings.retain(|mapping| mapping.access.write && mapping.length() < 32 << 20);
+        let mut info = frozen.info.clone();
+        info.mappings.retain(|mapping| mapping.access.write && mapping.length() < 32 << 20);
         let sizes = || field(process.pid(), "smaps_rollup", "Pss_Anon");
         let before = sizes();
 
         // Twice: as it is asked for, and with a word before.
-        let (pages, found) = differences(&facts, &still.memory, &live);
+        let (pages, found) = differences(&info, &frozen.memory, &live);
         assert!(pages > 1000 && found.is_empty(), "{} of {pages} differ:\n{}", found.len(), found.join("\n"));
         let one_by_one = live.counts();
         assert!(one_by_one.calls as usize >= pages && one_by_one.rejected == 0, "{one_by_one:?}");
         live.clear_cache();
-        let first = facts.mappings.iter().find(|mapping| mapping.length() > 1 << 20).unwrap().range.start;
+        let first = info.mappings.iter().find(|mapping| mapping.length() > 1 << 20).unwrap().range.start;
         let wanted = |number: u64| first.plus(number * 4096 + 100)..first.plus(number * 4096 + 164);
         live.prefetch(&mut (0..256).map(wanted));
         for number in 0..256 {
             let mut bytes = [0; 64];
             live.read(wanted(number).start, &mut bytes).unwrap();
-            assert_eq!(Some(&bytes[..]), still.memory.slice(wanted(number).start, 64));
+            assert_eq!(Some(&bytes[..]), frozen.memory.slice(wanted(number).start, 64));
         }
         let calls = live.counts().calls - one_by_one.calls;
         // Pages that are shared with a fork are had one by one, since reading several at once would part them.
@@ -307,26 +307,26 @@ fn what_is_read_without_a_stop_is_the_same_and_bounded() {
 }
 
 #[test]
-fn an_estimate_is_what_a_copy_takes() {
+fn estimate_matches_copy() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (process, _) = started(python, FORKING, &[]);
     let mut target = Target::attach(process.pid()).unwrap();
     let guess = target.estimate();
-    let still = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
-    assert!(guess.bytes.abs_diff(still.memory.copied_bytes()) < 1 << 20, "{guess:?}");
+    let frozen = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
+    assert!(guess.bytes.abs_diff(frozen.memory.copied_bytes()) < 1 << 20, "{guess:?}");
     assert!(guess.pause > Duration::from_millis(5), "{guess:?}");
     // The second guess knows how fast the first copy was.
     let second = target.estimate().pause.as_secs_f64();
-    let measured = still.copy.pause.unwrap().as_secs_f64();
+    let measured = frozen.copy.pause.unwrap().as_secs_f64();
     assert!(second < measured * 1.5 && second > measured / 50.0, "{second} s for {measured} s");
 }
 
 #[test]
-fn somebody_without_privileges_copies_own_processes_as_exactly() {
+fn unprivileged_user_copies_own_process() {
     const TESTS: [&str; 3] = [
-        "stopping::copies::a_copy_holds_every_byte_that_the_process_could_read",
-        "stopping::copies::what_is_read_without_a_stop_is_the_same_and_bounded",
-        "stopping::files::a_program_that_was_deleted_or_replaced_is_opened_all_the_same",
+        "stopping::copies::copy_has_every_readable_byte",
+        "stopping::copies::live_reads_are_equal_and_bounded",
+        "stopping::files::deleted_or_replaced_program_opens",
     ];
     if !rustix::process::geteuid().is_root() {
         crate::skip!(
@@ -337,10 +337,10 @@ fn somebody_without_privileges_copies_own_processes_as_exactly() {
     if !matches!(scope.trim(), "" | "0") {
         crate::skip!("kernel.yama.ptrace_scope is {}", scope.trim());
     }
-    let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps", "-all"];
+    let unprivileged = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps", "-all"];
     let command = |program: &std::ffi::OsStr| {
         Tool::new("setpriv")
-            .args(nobody)
+            .args(unprivileged)
             .arg(program)
             .env("HOME", "/nonexistent")
             .env("PYENV_ROOT", "/nonexistent")

@@ -7,7 +7,7 @@ use memobj_process::elf::{Elf, build_id_in_memory};
 use memobj_process::info::{Mapping, ProcessSource};
 use memobj_process::target::Target;
 
-use super::{frozen, started};
+use super::{freeze, started};
 use crate::support::python::python;
 use crate::support::{Tool, which};
 
@@ -17,7 +17,7 @@ fn program_of<'t>(target: &'t Target, name: &str) -> &'t Mapping {
 }
 
 #[test]
-fn a_program_that_was_deleted_or_replaced_is_opened_all_the_same() {
+fn deleted_or_replaced_program_opens() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("sleeper");
     fs::copy(fs::canonicalize(which("sleep")).unwrap(), &copy).unwrap();
@@ -43,7 +43,7 @@ fn a_program_that_was_deleted_or_replaced_is_opened_all_the_same() {
 }
 
 #[test]
-fn symbols_and_sections_are_where_the_program_has_them() {
+fn symbols_and_sections_are_located() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let program = "import ctypes\nprint('ready', ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, '_PyRuntime')), flush=True)\ninput()";
     let (process, at) = started(python, program, &[]);
@@ -62,7 +62,7 @@ fn symbols_and_sections_are_where_the_program_has_them() {
 }
 
 #[test]
-fn a_process_in_namespaces_of_its_own_has_its_numbers_and_files_there() {
+fn namespaced_process_is_translated() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let works = std::process::Command::new("unshare").args(["--pid", "--mount", "--fork", "true"]).output();
     if !works.is_ok_and(|works| works.status.success()) {
@@ -77,9 +77,9 @@ fn a_process_in_namespaces_of_its_own_has_its_numbers_and_files_there() {
         .start();
     assert_eq!(process.wait_line("ready ").trim(), "1 1");
     let child = crate::support::process::descendants(process.pid())[0];
-    let still = frozen(child);
-    assert_eq!((still.info.id.pid, still.info.inner_pid), (child, Some(1)));
-    assert_eq!((still.info.threads[0].tid, still.info.threads[0].inner_tid), (child, Some(1)));
-    let first = still.info.files().next().unwrap();
-    assert!(Elf::read(still.open(first).unwrap(), &[]).is_ok());
+    let frozen = freeze(child);
+    assert_eq!((frozen.info.id.pid, frozen.info.inner_pid), (child, Some(1)));
+    assert_eq!((frozen.info.threads[0].tid, frozen.info.threads[0].inner_tid), (child, Some(1)));
+    let first = frozen.info.files().next().unwrap();
+    assert!(Elf::read(frozen.open(first).unwrap(), &[]).is_ok());
 }

@@ -15,7 +15,7 @@ fn refusal(pid: u32) -> String {
 }
 
 #[test]
-fn a_number_that_no_process_has() {
+fn unused_pid_is_refused() {
     let error = Target::attach(0).unwrap_err();
     assert!(error.exited && error.to_string().contains("no such process"), "{error}");
     for pid in [4_194_304 * 2, u32::MAX] {
@@ -32,7 +32,7 @@ fn a_zombie() {
 }
 
 #[test]
-fn a_thread_instead_of_its_process() {
+fn thread_id_is_refused() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (process, _) = started(python, COUNTING, &["1"]);
     let threads = Target::attach(process.pid()).unwrap();
@@ -42,7 +42,7 @@ fn a_thread_instead_of_its_process() {
 }
 
 #[test]
-fn a_thread_of_the_kernel() {
+fn kernel_thread_is_refused() {
     let is_kernels = std::fs::read_to_string("/proc/2/comm").is_ok_and(|name| name.trim() == "kthreadd");
     if !is_kernels {
         crate::skip!("no threads of the kernel are seen here");
@@ -56,7 +56,7 @@ fn ourselves() {
 }
 
 #[test]
-fn one_that_is_traced_already() {
+fn traced_process_is_refused() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (mut process, _) = started(python, COUNTING, &["3"]);
     let mut other = holder(process.pid(), &[]);
@@ -72,7 +72,7 @@ fn one_that_is_traced_already() {
 }
 
 #[test]
-fn one_that_strace_watches() {
+fn process_under_strace_is_refused() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (process, _) = started(python, COUNTING, &["1"]);
     let pid = process.pid().to_string();
@@ -89,7 +89,7 @@ fn one_that_strace_watches() {
 }
 
 #[test]
-fn another_users_process() {
+fn other_users_process_is_refused() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     if !rustix::process::geteuid().is_root() {
         crate::skip!("only root can become somebody else");
@@ -107,7 +107,7 @@ fn another_users_process() {
 }
 
 #[test]
-fn a_32_bit_program() {
+fn program_of_32_bits_is_refused() {
     const PROGRAM: &str = "void _start(void) { for (;;) __asm__ volatile (\"int $0x80\" :: \"a\"(29)); }";
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = super::compiled(folder.path(), PROGRAM, &["-m32", "-nostdlib", "-static"]) else {
@@ -124,7 +124,7 @@ fn a_32_bit_program() {
 }
 
 #[test]
-fn one_that_has_ended_or_become_another_program() {
+fn ended_or_replaced_process_is_refused() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let program = "import os, sys\nprint('ready', flush=True)\nsys.stdin.readline()\nos.execvp('sleep', ['sleep', '600'])";
     let (mut process, _) = started(python, program, &[]);
@@ -147,7 +147,7 @@ fn one_that_has_ended_or_become_another_program() {
 }
 
 #[test]
-fn files_that_are_no_core() {
+fn files_other_than_cores_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("core");
     for (bytes, word) in [

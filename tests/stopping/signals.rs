@@ -33,7 +33,7 @@ while True:
 "#;
 
 #[test]
-fn no_signal_is_lost_not_even_a_real_time_one() {
+fn no_signal_is_lost() {
     const EACH: usize = 150;
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (process, real_time) = started(python, RECEIVING, &[]);
@@ -101,7 +101,7 @@ int main(void) {
 "#;
 
 #[test]
-fn signals_that_are_just_being_delivered_when_it_is_stopped_come_with_all_they_bring() {
+fn signals_in_delivery_keep_their_data() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = super::compiled(folder.path(), SENDING, &[]) else {
         crate::skip!("no C compiler on this machine");
@@ -118,7 +118,7 @@ fn signals_that_are_just_being_delivered_when_it_is_stopped_come_with_all_they_b
 }
 
 #[test]
-fn a_process_that_job_control_stopped_stays_stopped_and_can_be_continued() {
+fn job_control_stop_outlasts_ours() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (mut process, _) = started(python, super::COUNTING, &["3"]);
     process.signal(Signal::STOP);
@@ -127,9 +127,9 @@ fn a_process_that_job_control_stopped_stays_stopped_and_can_be_continued() {
     let mut target = Target::attach(process.pid()).unwrap();
     let mut buffers = CopyBuffer::new();
     for _ in 0..5 {
-        let still = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
-        assert!(still.memory.copied_bytes() > 1 << 20 && still.copy.threads == 4);
-        buffers = still.memory.into_buffers();
+        let frozen = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
+        assert!(frozen.memory.copied_bytes() > 1 << 20 && frozen.copy.threads == 4);
+        buffers = frozen.memory.into_buffers();
         wait_until(PATIENCE, "job control's stop", || stopped(process.pid()));
     }
     process.signal(Signal::CONT);
@@ -138,7 +138,7 @@ fn a_process_that_job_control_stopped_stays_stopped_and_can_be_continued() {
 }
 
 #[test]
-fn a_process_that_is_continued_or_stopped_while_we_hold_it_does_so_afterwards() {
+fn stop_and_cont_during_hold_apply_after() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (mut process, _) = started(python, super::COUNTING, &["3"]);
     let target = Target::attach(process.pid()).unwrap();
@@ -158,7 +158,7 @@ fn a_process_that_is_continued_or_stopped_while_we_hold_it_does_so_afterwards() 
 }
 
 #[test]
-fn a_process_that_is_killed_while_we_hold_it_is_gone_and_its_parent_hears_how() {
+fn parent_learns_of_kill_during_hold() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (process, _) = started(python, super::COUNTING, &["3"]);
     let mut target = Target::attach(process.pid()).unwrap();

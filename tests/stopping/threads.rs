@@ -10,15 +10,15 @@ use crate::support::python::python;
 use crate::support::{PATIENCE, Tool, wait_until};
 
 #[test]
-fn fifty_threads_are_stopped_and_run_on() {
+fn fifty_threads_stop_and_resume() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (mut process, _) = started(python, COUNTING, &["50"]);
     let mut target = Target::attach(process.pid()).unwrap();
     let mut buffers = CopyBuffer::new();
     for _ in 0..20 {
-        let still = target.freeze(&mut buffers, Duration::from_secs(5), |_| true).unwrap();
-        assert_eq!((still.copy.threads, still.info.threads.len()), (51, 51));
-        buffers = still.memory.into_buffers();
+        let frozen = target.freeze(&mut buffers, Duration::from_secs(5), |_| true).unwrap();
+        assert_eq!((frozen.copy.threads, frozen.info.threads.len()), (51, 51));
+        buffers = frozen.memory.into_buffers();
     }
     assert_counts_on(&mut process);
     assert_untouched(process.pid());
@@ -42,13 +42,13 @@ for line in sys.stdin:
 "#;
 
 #[test]
-fn threads_that_come_and_go_are_all_caught() {
+fn short_lived_threads_are_all_stopped() {
     let Some(python) = python() else { crate::skip!("no Python on this machine") };
     let (mut process, _) = started(python, STORM, &[]);
     let target = Target::attach(process.pid()).unwrap();
     for _ in 0..200 {
         let stopped = target.stop(Duration::from_secs(5)).unwrap();
-        // While it stands still, nothing of it runs or comes to be.
+        // While it is stopped, no thread runs or starts.
         let states = super::states(process.pid());
         assert!(states.iter().all(|state| "tZX".contains(*state)), "{states:?}");
         assert_eq!(super::states(process.pid()).len(), states.len());
@@ -77,7 +77,7 @@ int main(void) {
 "#;
 
 #[test]
-fn a_thread_that_cannot_stop_is_let_be_after_the_limit_and_all_others_run_on() {
+fn stop_gives_up_at_time_limit() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = super::compiled(folder.path(), WAITING, &["-pthread"]) else {
         crate::skip!("no C compiler on this machine");
@@ -102,8 +102,8 @@ fn a_thread_that_cannot_stop_is_let_be_after_the_limit_and_all_others_run_on() {
     // When the child has ended, the thread is not stopped after all, and the next stop succeeds.
     wait_until(PATIENCE, "the end of vfork", || !super::states(process.pid()).contains(&'D'));
     assert_counts_on(&mut process);
-    let still = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
-    assert_eq!(still.copy.threads, 2);
+    let frozen = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
+    assert_eq!(frozen.copy.threads, 2);
     assert_counts_on(&mut process);
     assert_untouched(process.pid());
 }
