@@ -1,4 +1,4 @@
-//! What is watched, how often, how long, and what is left out: as the user said.
+//! memmon's options: targets, interval, duration and hidden data.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
@@ -23,7 +23,7 @@ fn named(folder: &Path, name: &str) -> Background {
     shell
 }
 
-/// A name of this test only.
+/// A name that only this test uses.
 fn unique(word: &str) -> String {
     format!("{word}-{}", std::process::id())
 }
@@ -72,7 +72,7 @@ fn script_is_found_by_its_name() {
 fn several_pids_are_separate_trees() {
     let targets = [Tool::new("cat").start(), Tool::new("cat").start()];
     let pids = targets.each_ref().map(Background::pid);
-    // One named twice is watched once.
+    // A target named twice is watched once.
     let more = [pids[1], pids[0]].map(|pid| pid.to_string());
     let watch = Watch::start(pids[0], &["-p", &more[0], "-p", &more[1], "-i", "100ms"]);
     let log = watch.wait_next();
@@ -104,7 +104,7 @@ fn missing_targets_get_an_error_and_hint() {
         let cases: [(&[&str], &str); 3] = [
             (&["-p", &gone.to_string()], &format!("{gone}")),
             (&["-n", &name], &name),
-            // One that is there does not make up for one that is not.
+            // One missing target is an error, even beside one that exists.
             (&["-p", &here, "-n", &name], &name),
         ];
         for (args, word) in cases {
@@ -124,7 +124,7 @@ fn memmon_leaves_itself_out() {
     symlink(bin("memmon"), folder.path().join(&name)).unwrap();
     let program = folder.path().join(&name);
     for more in [&["--source", "linux"][..], &["--source", "sysinfo"], &["--no-connector"]] {
-        // Its parent is the shell that it watches.
+        // memmon's parent is the shell that it watches.
         let script = format!(
             "sleep 1000 & echo $! >&2; '{}' -p $$ --count 3 -i 100ms \"$@\"; kill $!",
             program.display()
@@ -152,7 +152,7 @@ fn count_and_duration_end_the_watch() {
     let samples = log.samples();
     let elapsed = samples.last().unwrap()["elapsed_seconds"].as_f64().unwrap();
     assert!(elapsed <= 1.001, "a sample after the end: {elapsed}");
-    // Every tick of the time was taken, or is said to have been missed.
+    // Every tick was sampled or counted as missed.
     let missed: u64 = samples.iter().map(|sample| number(sample, "missed_ticks")).sum();
     let ticks = samples.len() as u64 + missed;
     assert!(ticks == (elapsed / 0.1) as u64 + 1 && ticks <= 11, "{ticks} ticks in {elapsed} s");
@@ -175,7 +175,7 @@ fn no_cmdline_hides_every_secret() {
                 .args(more)
                 .start();
             wait_for(PATIENCE, "a sample", || watch.out().contains("sleep").then_some(()));
-            // Short lives, and another program.
+            // Short-lived processes, and an exec.
             target.write(&format!("sh -c : {SECRET}-short; {python_too}\n"));
             target.write("\n");
             wait_for(PATIENCE, "another program", || {
@@ -220,7 +220,7 @@ fn pss_modes_read_as_documented() {
         assert_eq!(known(sample), 0);
         assert!(sample["total_pss_bytes"].is_null() && sample["total_pss_age_seconds"].is_null());
     }
-    // In turn: what was saved up is spent in the first sample, and then there is little for each.
+    // In turn: the first sample spends the saved budget; later ones have little.
     let log = watch(&["--pss", "auto", "--count", "20", "-i", "20ms"]);
     assert!(known(log.last()) < 301, "all of 301 in 20 ms");
     assert!(known(log.samples()[0]) > 0, "a burst at first");

@@ -1,4 +1,4 @@
-//! What memobj reads may be anything: files that are damaged, memory that lies. It never panics, hangs, or takes memory without a bound.
+//! Hostile input: with damaged files and false memory, memobj never panics, hangs, or allocates without bound.
 //!
 //! A smoke run of what `fuzz/` does for as long as one likes: real snapshots, cores and programs, damaged by chance. `MEMTOOLS_FUZZ_CASES` says how
 //! often, `MEMTOOLS_FUZZ_SEED` with what, `MEMTOOLS_FUZZ_FROM` from which case on, to see one again that failed.
@@ -28,13 +28,13 @@ use crate::support::python::{Python, Target, pythons};
 use crate::support::series::Chance;
 use crate::support::{Tool, which};
 
-/// Tells a test that it is the child that goes through the cases: the folder of what is to be damaged.
+/// Environment variable of the child that runs the cases: the folder of its seeds.
 const CHILD: &str = "MEMTOOLS_FUZZ_CHILD";
 
-/// How much processor time a case may take in a build without optimisation. One that goes round in circles takes more.
+/// Processor time that a case may take in a build without optimisation. An endless loop takes more.
 const CASE_LIMIT: Duration = Duration::from_secs(20);
 
-/// How much memory the child may map, in KiB: its threads' stacks and all. What it reads is a fiftieth of that.
+/// Memory that the child may map, in KiB, with its threads' stacks. Its input is a fiftieth of that.
 const MEMORY_LIMIT_KIB: u32 = 2 << 20;
 
 fn number(variable: &str, otherwise: u64) -> u64 {
@@ -74,13 +74,13 @@ fn in_a_child(
     Ok(())
 }
 
-/// Processor time of all our threads: the machine may have other work.
+/// Processor time of all our threads, independent of the machine's load.
 fn processor_time() -> Duration {
     let spent = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(spent.tv_sec.unsigned_abs(), u32::try_from(spent.tv_nsec).unwrap())
 }
 
-/// Panics of any thread: some would end in an error that the thread's owner tells.
+/// Panics of any thread: the owner of a thread may turn its panic into an error.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 fn run_cases(cases: u64, case: impl Fn(&mut Chance)) {
@@ -102,7 +102,7 @@ fn run_cases(cases: u64, case: impl Fn(&mut Chance)) {
     }
 }
 
-/// A place to damage: beginnings, where lengths are, more often than the rest.
+/// A position to damage: the beginning, which has the lengths, more often than the rest.
 fn place(length: usize, chance: &mut Chance) -> usize {
     let end = match chance.count(0, 2) {
         0 => length.min(128),
@@ -112,7 +112,7 @@ fn place(length: usize, chance: &mut Chance) -> usize {
     chance.count(0, end.saturating_sub(1))
 }
 
-/// A number that someone would not expect.
+/// An unusual number.
 fn unexpected(chance: &mut Chance, length: usize) -> u64 {
     let length = length as u64;
     let numbers = [
@@ -136,7 +136,7 @@ fn unexpected(chance: &mut Chance, length: usize) -> u64 {
     numbers[chance.count(0, numbers.len() - 1)]
 }
 
-/// Damages bytes by some flips, swaps, cuts and numbers that cannot be.
+/// Damages bytes by flips, swaps, cuts and impossible numbers.
 fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
     for _ in 0..chance.count(1, 8) {
         let length = bytes.len();
@@ -171,7 +171,7 @@ fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
     }
 }
 
-/// The files in a folder, in the order of their names; one of them by chance.
+/// Picks a file of a folder at random, from the sorted names.
 fn one_of(folder: &Path, chance: &mut Chance) -> PathBuf {
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -207,8 +207,8 @@ fn snapshots(folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Looks at what a damaged file led to, as far as the library below the census does.
-fn look_at(frozen: &FrozenProcess, chance: &mut Chance) {
+/// Reads a copy from a damaged file as the layers below the census do.
+fn read_regions(frozen: &FrozenProcess, chance: &mut Chance) {
     let regions = frozen.memory.regions();
     assert!(
         regions.iter().all(|region| region.start < region.end)
@@ -238,9 +238,9 @@ fn damaged_snapshots_refused_or_read() {
             damage(&mut bytes, chance);
             let seal = if chance.count(0, 7) == 0 { Checksum::Verify } else { Checksum::Ignore };
             if let Ok(frozen) = snapshot::read(bytes.as_slice(), bytes.len() as u64, seal) {
-                look_at(&frozen, chance);
+                read_regions(&frozen, chance);
                 if chance.count(0, 3) == 0 {
-                    // What its head says of its pages is as good as all else: the account ends whatever that is.
+                    // The page list of its header may be false too: the account must end.
                     let _ = capture_memory(&frozen, &frozen.memory, &options(chance.count(0, 1) == 0));
                 }
             }
@@ -250,7 +250,7 @@ fn damaged_snapshots_refused_or_read() {
     }
 }
 
-/// A copy whose memory is another: one that lies, or that notes what is read of it.
+/// A copy with another memory: a false one, or one that notes each read.
 struct With<'s, M> {
     frozen: &'s FrozenProcess,
     memory: M,
@@ -278,7 +278,7 @@ impl<M: Memory> ProcessSource for With<'_, M> {
     }
 }
 
-/// A census; with `holders`, who holds the objects too, and by which ways.
+/// Options of a census, with holders and paths if `holders`.
 fn options(holders: bool) -> CensusOptions {
     let why = ["dict", "list", "function", "type", "thread"].map(str::to_owned).to_vec();
     CensusOptions {
@@ -291,8 +291,8 @@ fn options(holders: bool) -> CensusOptions {
     }
 }
 
-/// What a word becomes that lies: a pointer to somewhere else that exists, or nearly the old one, or anything.
-fn lie(old: u64, places: &[Addr], chance: &mut Chance) -> u64 {
+/// Returns a false word: another valid pointer, a value near the old one, or any number.
+fn false_word(old: u64, places: &[Addr], chance: &mut Chance) -> u64 {
     let other = places[chance.count(0, places.len() - 1)].0;
     match chance.count(0, 9) {
         0 | 1 => other,
@@ -305,7 +305,7 @@ fn lie(old: u64, places: &[Addr], chance: &mut Chance) -> u64 {
     }
 }
 
-/// A copy and where a census reads it.
+/// A copy and the addresses that a census reads.
 struct Seed {
     frozen: FrozenProcess,
     places: Vec<Addr>,
@@ -331,16 +331,19 @@ fn census_of_false_memory_ends() {
     let outcome = in_a_child("fuzzing::census_of_false_memory_ends", 100, snapshots, |folder, chance| {
         let seeds: &Vec<Seed> = seeds.get_or_init(|| seeds_of(folder));
         let seed = &seeds[chance.count(0, seeds.len() - 1)];
-        assert!(seed.places.len() > 1000 && seed.objects > 1000, "nothing was read of the whole copy");
+        assert!(
+            seed.places.len() > 1000 && seed.objects > 1000,
+            "the census of the undamaged copy read too little"
+        );
         let mut memory = Damaged::new(&seed.frozen.memory);
         for _ in 0..[1, 3, 10, 100, 1000][chance.count(0, 4)] {
             let at = seed.places[chance.count(0, seed.places.len() - 1)].plus(8 * chance.count(0, 3) as u64);
-            memory.replace(at, |old| lie(old, &seed.places, chance));
+            memory.replace(at, |old| false_word(old, &seed.places, chance));
         }
-        let liar = With { frozen: &seed.frozen, memory };
+        let process = With { frozen: &seed.frozen, memory };
         let holding = chance.count(0, 1) == 0;
-        if let Ok(census) = capture_memory(&liar, &liar.memory, &options(holding)) {
-            // Sums of what it lists, however much of that is wrong.
+        if let Ok(census) = capture_memory(&process, &process.memory, &options(holding)) {
+            // The totals stay bounded, however false the rows are.
             let listed: u64 = census.types.iter().map(|row| row.count).sum();
             assert!(listed < 100 * seed.objects, "{listed} objects, of {}", seed.objects);
             let held = census.held.iter().flat_map(|held| &held.holders).map(|row| row.count);
@@ -353,9 +356,9 @@ fn census_of_false_memory_ends() {
     }
 }
 
-/// A program that is small, and has all that one has.
+/// Puts small programs into a folder.
 fn programs(folder: &Path) -> Result<(), String> {
-    // Ours is large; the shell is not, and it is everywhere.
+    // The shell is small and on every machine.
     let mut files: Vec<OsString> = vec![which("sh").into_os_string()];
     files.extend(interpreters().first().map(|python| python.path.clone().into_os_string()));
     for (number, file) in files.iter().enumerate() {
@@ -371,7 +374,7 @@ fn damaged_programs_refused_or_read() {
         in_a_child("fuzzing::damaged_programs_refused_or_read", 1000, programs, |folder, chance| {
             let mut bytes = fs::read(one_of(folder, chance)).unwrap();
             damage(&mut bytes, chance);
-            // Beside the folder: what is in it is to be damaged anew.
+            // Beside the folder, which keeps the undamaged seeds.
             let damaged = folder.with_extension("damaged");
             fs::write(&damaged, &bytes).unwrap();
             let elf = Elf::read(File::open(&damaged).unwrap(), &["_PyRuntime", "Py_Version", "", "main"]);
@@ -387,7 +390,7 @@ fn damaged_programs_refused_or_read() {
     }
 }
 
-/// A core file of a small process, by gcore, which the kernel's own are like.
+/// Puts a small process's core file by gcore, which equals the kernel's, into a folder.
 fn cores(folder: &Path) -> Result<(), String> {
     let process = Tool::new("cat").start();
     let run = Tool::new("sh")
@@ -415,7 +418,7 @@ fn damaged_cores_refused_or_read() {
         let frozen = memobj_process::target::core_file::open(&damaged);
         fs::remove_file(&damaged).unwrap();
         if let Ok(frozen) = frozen {
-            look_at(&frozen, chance);
+            read_regions(&frozen, chance);
         }
     });
     if let Err(reason) = outcome {

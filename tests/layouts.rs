@@ -123,7 +123,7 @@ fn places(layout: &Layout) -> Vec<(&'static str, Option<u32>)> {
     places
 }
 
-/// Those that can import all that `insides.py` does.
+/// Interpreters that can import all modules of `insides.py`.
 fn interpreters() -> Vec<&'static Interpreter> {
     interpreters::interpreters().iter().filter(|interpreter| !interpreter.linked_statically()).collect()
 }

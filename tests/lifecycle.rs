@@ -1,4 +1,4 @@
-//! Targets that end, become another program, or are stopped while memobj looks at them.
+//! Targets that exit, exec or are stopped while memobj reads them.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ fn censuses(records: &[Value]) -> usize {
     records.iter().filter(|record| record["type"] == "census").count()
 }
 
-/// Asserts that a run ended because its target did: with what it had, in good order.
+/// Asserts that a run ended in good order because its target did.
 #[track_caller]
 fn assert_ended_with_target(run: &Run) {
     let records = run.records();
@@ -60,7 +60,7 @@ fn target_killed_any_time_ends_run() {
     for round in 0..30_u64 {
         let target = Target::start(python, "forked.py", &["20", "0"]);
         let observer = memobj(target.pid(), &["-i", "10ms"]).start();
-        // Of its first census too, and in the middle of stops.
+        // During the first census too, and in the middle of stops.
         if round % 3 == 0 {
             wait_until(PATIENCE, "a stop", || {
                 observer.has_ended() || tasks(target.pid()).iter().any(|task| task.tracer != 0)
@@ -73,7 +73,7 @@ fn target_killed_any_time_ends_run() {
         if censuses(&run.records()) > 0 {
             assert_ended_with_target(&run);
         } else {
-            // It was gone before there was anything to tell: an error.
+            // It was gone before the first census: an error.
             assert!(matches!(run.code(), Some(0 | 2)), "{run}");
         }
         for line in run.err().lines() {
@@ -94,7 +94,7 @@ fn exec_of_target_is_reported() {
     });
     let run = observer.finish(PATIENCE);
     assert!(matches!(run.code(), Some(0 | 2)), "{run}");
-    // No census of what is no Python any more.
+    // No census after the exec.
     let last = run.records().pop().unwrap();
     assert!(run.err().contains("memobj: ") || last["type"] == "error", "not a word: {run}");
     assert!(process::is_alive(target.pid()) && is_let_go(target.pid()), "{:?}", tasks(target.pid()));
@@ -111,7 +111,7 @@ fn stopped_target_stays_stopped() {
     assert_eq!(censuses(&run.records()), 10, "{run}");
     wait_until(PATIENCE, "no tracer", || tasks(pid).iter().all(|task| task.tracer == 0));
     assert!(tasks(pid).iter().all(|task| task.state == 'T'), "it runs: {:?}", tasks(pid));
-    // What came meanwhile is there when it goes on, once.
+    // Signals that arrive meanwhile are delivered once when it resumes.
     target.process.signal(Signal::USR1);
     memobj(pid, &["--count", "1"]).run().expect_code(0);
     assert!(tasks(pid).iter().all(|task| task.state == 'T'), "it runs: {:?}", tasks(pid));

@@ -1,4 +1,4 @@
-//! memmon's outputs: readers that go away, disks that are full, signals in the middle of it, and the saved history.
+//! memmon's outputs: closed readers, full disks, signals during writes, and the saved history.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn watch(target: &Background, options: &[&str]) -> Tool {
     Tool::ours("memmon").args(["-p", &target.pid().to_string()]).args(options)
 }
 
-/// A line for the shell, which knows `$MEMMON` and `$PID`.
+/// A shell command with `$MEMMON` and `$PID` set.
 fn shell(target: &Background, line: &str) -> Tool {
     Tool::new("sh").args(["-c", line]).env("MEMMON", bin("memmon")).env("PID", target.pid().to_string())
 }
@@ -58,7 +58,7 @@ fn closed_reader_ends_watch_at_once() {
 #[test]
 fn closed_reader_keeps_launched_command() {
     let target = target();
-    // The number is printed by the command, long after the reader went.
+    // The command prints long after the reader went.
     let line = r#"{ "$MEMMON" -i 10m -- sh -c 'read x; echo late; exit 5'; echo $? >&2; } | head -1"#;
     let mut process = shell(&target, line).start();
     let memmon = memmon_below(&process);
@@ -68,7 +68,7 @@ fn closed_reader_keeps_launched_command() {
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     };
-    // Asleep, and not asking the pipe over and over: in 1/100 s of the processor's time.
+    // It sleeps instead of polling the pipe. Processor time in 1/100 s.
     std::thread::sleep(Duration::from_millis(300));
     let before = spent();
     std::thread::sleep(Duration::from_secs(1));
@@ -87,12 +87,12 @@ fn full_disk_is_one_line_and_exit_2() {
     assert!(run.err().starts_with("memmon: stdout: ") && run.err().lines().count() == 1, "{run}");
     let run = watch(&target, &["-i", "10m", "-o", "/dev/full"]).run().expect_code(2);
     assert!(run.err().starts_with("memmon: /dev/full: ") && run.err().lines().count() == 1, "{run}");
-    // A command's status is what the caller wants to know.
+    // The caller needs the command's status.
     let run = shell(&target, r#""$MEMMON" -i 10m -- sh -c 'exit 5' >/dev/full"#).run().expect_code(5);
     assert!(run.err().starts_with("memmon: stdout: ") && run.err().lines().count() == 1, "{run}");
 }
 
-/// A disk with little room, as long as it is kept.
+/// A small disk, unmounted on drop.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -141,7 +141,7 @@ fn full_history_disk_keeps_watching() {
     assert_eq!(of_type(&run.records(), "process").len(), 100);
     let warnings = run.err().lines().filter(|line| line.contains("going on without saving")).count();
     assert_eq!(warnings, 1, "{run}");
-    // What is there is whole.
+    // The saved lines are whole.
     let [log] = &files(disk.0.path(), "jsonl")[..] else { panic!("{run}") };
     assert!(!json_lines(&fs::read(log).unwrap()).is_empty());
 }
@@ -222,7 +222,7 @@ fn killed_memmon_leaves_whole_samples() {
     let whole = |text: &[u8]| text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let log = fs::read(&files(folder.path(), "jsonl")[0]).unwrap();
     let (printed, saved) = (whole(&run.stdout), whole(&log));
-    // The log may be one ahead or behind, by the moment of the end.
+    // The log may be one line ahead or behind when it is killed.
     let [printed, saved] = [json_lines(&run.stdout[..printed]), json_lines(&log[..saved])];
     assert!(printed.len().abs_diff(saved.len()) <= 1 && printed.iter().zip(&saved).all(|(a, b)| a == b));
     let blocks = fs::read_to_string(&files(folder.path(), "txt")[0]).unwrap();
@@ -251,7 +251,7 @@ fn second_ctrl_c_ends_blocked_write() {
     let waits_for_a_pipe = |pid| {
         fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|place: String| place.contains("pipe"))
     };
-    // The target reads from one, once it is there.
+    // The target reads from a pipe once it runs.
     let begin = std::time::Instant::now();
     while !waits_for_a_pipe(target.pid()) && begin.elapsed() < Duration::from_secs(5) {
         std::thread::sleep(Duration::from_millis(5));

@@ -1,4 +1,4 @@
-//! A layout that is not a Python's own is refused, whichever place in it is wrong.
+//! A wrong layout is refused, whichever offset is wrong.
 
 use common::record::PythonThread;
 use memobj::census::collector::read_collector;
@@ -36,7 +36,7 @@ impl Held {
         Self { _process: process, memory: frozen.memory, layout: python.layout, at: python.location.at }
     }
 
-    /// Everything that is read with a layout, if that is not refused.
+    /// Reads everything with a layout, if it is not refused.
     fn read(&self, layout: &Layout) -> Result<(Runtime, Vec<PythonThread>, Vec<String>), Fault> {
         let runtime = verify(&self.memory, layout, self.at)?.runtime;
         let objects = Objects::new(&self.memory, layout);

@@ -1,4 +1,4 @@
-//! What is in a copy, and what copying leaves as it was.
+//! Copies are exact, and copying leaves the target unchanged.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn copy_has_every_readable_byte() {
         let (process, at) = started(python, VARIED, &[]);
         stop_by_job_control(&process);
         let frozen = freeze(process.pid());
-        // A thread that is let go takes a moment to stop again.
+        // A resumed thread takes a moment to stop again.
         wait_until(PATIENCE, "job control's stop", || {
             states(process.pid()).iter().all(|&state| state == 'T')
         });
@@ -56,14 +56,14 @@ fn copy_has_every_readable_byte() {
         let live = Target::attach(process.pid()).unwrap();
         let direct = live.memory();
         let (pages, found) = differences(&frozen.info, &frozen.memory, direct);
-        assert!(pages > 10_000, "{pages} pages were looked at");
+        assert!(pages > 10_000, "{pages} pages were compared");
         assert!(
             found.is_empty(),
             "{python:?}: {} of {pages} pages differ:\n{}",
             found.len(),
             found.join("\n")
         );
-        // Of untouched memory and of what files hold nothing was copied.
+        // Untouched memory and unchanged file contents are not copied.
         let copied = frozen.memory.copied_bytes();
         let anonymous = frozen.info.rss_anon_bytes.unwrap();
         assert!(copied < anonymous + (4 << 20), "copied {copied} bytes of {anonymous}");
@@ -96,7 +96,7 @@ fn gcore_file_equals_live_memory() {
     let file = folder.path().join(format!("core.{}", process.pid()));
     compare_core(&file, process.pid(), &at);
 
-    // Cut in the middle, it still gives what is there.
+    // Cut in the middle, it still gives the first half.
     let whole = std::fs::metadata(&file).unwrap().len();
     let cut = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
     cut.set_len(whole / 2).unwrap();
@@ -130,7 +130,7 @@ fn flipped_core_is_refused_or_read() {
     for _ in 0..200 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let mut bytes = whole.clone();
-        // The headers and notes are at its beginning.
+        // Headers and notes are in the first bytes.
         bytes[(random >> 33) as usize % 8000] ^= 1 << (random >> 20 & 7);
         std::fs::write(&file, &bytes).unwrap();
         if let Ok(frozen) = core_file::open(&file) {
@@ -170,7 +170,7 @@ fn kernel_core_equals_live_memory() {
     let mut text = vec![0; 32_000];
     core.memory.read(Addr(at.trim().parse().unwrap()), &mut text).unwrap();
     assert_eq!(text, b"what is copied is what was there".repeat(1000));
-    // Constants of programs, which no core has, are the files' own.
+    // A core has no constants of programs; they are read from the files.
     let is_constant = |m: &Mapping| m.kind() == MappingKind::File && !m.access.write && !m.access.shared;
     let mut info = before.info.clone();
     info.mappings.retain(|mapping| is_constant(mapping) && is_program(mapping, &before.info));
@@ -191,7 +191,7 @@ fn compare_core(file: &std::path::Path, pid: u32, at: &str) {
     let mut text = vec![0; 32_000];
     core.memory.read(Addr(at.parse().unwrap()), &mut text).unwrap();
     assert_eq!(text, b"what is copied is what was there".repeat(1000));
-    // It was let go between the two; it waited in a read, so that only its stack may have moved. A core has no
+    // It ran between the two, waiting in a read, so only its stack may differ. A core has no
     // files of data, so they cannot be compared.
     let mut info = live.info.clone();
     let is_data =
@@ -234,7 +234,7 @@ fn copy_keeps_sizes_and_shared_pages() {
         assert!(frozen.memory.copied_bytes() > 40_000_000);
         let after = [sizes(child), sizes(process.pid())];
         for (before, after) in before.iter().flatten().zip(after.iter().flatten()) {
-            // Kilobytes; what wakes up may touch its stack.
+            // In KiB; a process that wakes up may touch its stack.
             assert!(before.abs_diff(*after) <= 200, "{before:?} became {after:?}");
         }
     }
@@ -260,7 +260,7 @@ fn busy_target_is_stopped_again() {
     assert!(held > 1 << 20);
     let again = target.freeze(&mut buffers, STOP_LIMIT, |_| true).unwrap();
     assert!(again.copy.pause.unwrap() > Duration::ZERO && again.copy.stops == 1);
-    // One that never is, is copied as it is, and that is said.
+    // A target that is never quiet is copied anyway, and the copy says so.
     let never = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| false).unwrap();
     assert_eq!((never.copy.stops, never.copy.was_quiet), (MAX_STOPS, false));
 }
@@ -280,7 +280,7 @@ fn live_reads_are_equal_and_bounded() {
         let sizes = || field(process.pid(), "smaps_rollup", "Pss_Anon");
         let before = sizes();
 
-        // Twice: as it is asked for, and with a word before.
+        // Twice: on demand, and prefetched.
         let (pages, found) = differences(&info, &frozen.memory, &live);
         assert!(pages > 1000 && found.is_empty(), "{} of {pages} differ:\n{}", found.len(), found.join("\n"));
         let one_by_one = live.counts();
@@ -295,7 +295,7 @@ fn live_reads_are_equal_and_bounded() {
             assert_eq!(Some(&bytes[..]), frozen.memory.slice(wanted(number).start, 64));
         }
         let calls = live.counts().calls - one_by_one.calls;
-        // Pages that are shared with a fork are had one by one, since reading several at once would part them.
+        // Pages shared with a fork are read one by one: reading several at once would copy them.
         assert!(if shares { calls == 256 } else { calls == 1 }, "{calls} calls");
         assert!(sizes().abs_diff(before) <= 200, "{before} became {}", sizes());
 
@@ -315,7 +315,7 @@ fn estimate_matches_copy() {
     let frozen = target.freeze(&mut CopyBuffer::new(), STOP_LIMIT, |_| true).unwrap();
     assert!(guess.bytes.abs_diff(frozen.memory.copied_bytes()) < 1 << 20, "{guess:?}");
     assert!(guess.pause > Duration::from_millis(5), "{guess:?}");
-    // The second guess knows how fast the first copy was.
+    // The second estimate uses the speed of the first copy.
     let second = target.estimate().pause.as_secs_f64();
     let measured = frozen.copy.pause.unwrap().as_secs_f64();
     assert!(second < measured * 1.5 && second > measured / 50.0, "{second} s for {measured} s");

@@ -1,4 +1,4 @@
-//! What cannot be looked at is said, with what to do about it.
+//! Processes that cannot be read are refused with a hint.
 
 use memobj_process::memory::CopyBuffer;
 use memobj_process::target::{STOP_LIMIT, Target, core_file};
@@ -61,7 +61,7 @@ fn traced_process_is_refused() {
     let (mut process, _) = started(python, COUNTING, &["3"]);
     let mut other = holder(process.pid(), &[]);
     other.wait_line("held ");
-    // It can be looked at all the same, and only not be stopped.
+    // It can still be read, but not stopped.
     let target = Target::attach(process.pid()).unwrap();
     let error = target.stop(STOP_LIMIT).unwrap_err();
     let text = error.to_string();
