@@ -14,6 +14,11 @@
 //!
 //! A module uses only modules of the rows above its own; `tests/laws.rs` holds it to that.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
+
 pub mod cache;
 pub mod cgroup;
 pub mod cli;

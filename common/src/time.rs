@@ -51,7 +51,6 @@ impl Stamp {
 
     /// Seconds since 1970.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of any year are below 2^53")]
     pub fn unix_seconds(self) -> f64 {
         self.moment.as_millisecond() as f64 / 1000.0
     }

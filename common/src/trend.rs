@@ -178,7 +178,7 @@ impl ExactKendall {
     #[must_use]
     pub fn p_rising(&self, s: f64) -> f64 {
         let inversions = f64::ceil((self.pairs - s) / 2.0);
-        self.cumulative.get(inversions as usize).copied().unwrap_or(1.0)
+        self.cumulative.get(rank(inversions)).copied().unwrap_or(1.0)
     }
 }
 
@@ -211,12 +211,17 @@ pub fn theil_sen(series: &[(f64, f64)], variance_factor: f64) -> Option<Slope> {
     let pairs = slopes.len() as f64;
     let per_second = median(slopes.iter().copied())?;
     let reach = Z_95 * (variance_of_s(series) * variance_factor).sqrt();
-    // Casts of negative ranks saturate at 0.
     let low = ((pairs - reach) / 2.0).round_ties_even() - 1.0;
     let high = ((pairs + reach) / 2.0).round_ties_even();
-    let low = nth_value(&mut slopes, low as usize)?;
-    let high = nth_value(&mut slopes, high as usize)?;
+    let low = nth_value(&mut slopes, rank(low))?;
+    let high = nth_value(&mut slopes, rank(high))?;
     Some(Slope { per_second, low, high })
+}
+
+/// A rank as an index; 0 for a negative one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
+fn rank(rank: f64) -> usize {
+    rank as usize
 }
 
 /// The value at this rank, from 0; the greatest for a rank beyond the last.

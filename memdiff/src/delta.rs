@@ -41,7 +41,6 @@ impl GrowthThreshold {
 
     /// Whether growth from `before` to `after` counts.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a share need not be exact beyond 2^53 bytes")]
     pub fn is_exceeded(&self, before: u64, after: u64) -> bool {
         let growth = after.saturating_sub(before);
         growth > self.bytes && growth as f64 > before as f64 * self.ratio

@@ -21,6 +21,11 @@
 //! assert!(!threshold.is_exceeded(1 << 20, 2 << 20), "below 4 MiB");
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
+
 pub mod align;
 pub mod cli;
 pub mod delta;

@@ -52,7 +52,6 @@ impl Origin {
 
 /// The time in this machine's zone; 1970 for a time outside the calendar.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of any year are below 2^53")]
 pub fn local_stamp(unix_ms: i64) -> Stamp {
     let stamp = Stamp::from_unix_seconds(unix_ms as f64 / 1000.0);
     stamp.or_else(|| Stamp::from_unix_seconds(0.0)).unwrap_or_else(Stamp::now)

@@ -17,6 +17,11 @@
 //! | edge | [`emit`], [`watch`] | records for people, tables, files, and one screen, redrawn |
 //! | flow | [`run`] | arguments → the flow above, in order → exit code |
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
+
 pub mod cli;
 pub mod emit;
 pub mod limits;

@@ -95,7 +95,6 @@ impl Limits {
             if rss > self.warn_rss && !was_above {
                 check.events.push(event(record, process, Some(Metric::Rss), self.warn_rss, rss, first));
             }
-            #[expect(clippy::cast_precision_loss, reason = "a threshold with a margin")]
             let above =
                 rss > self.warn_rss || (was_above && rss as f64 > self.warn_rss as f64 * WARN_RESET_RATIO);
             now.insert(key, RssHistory { first, last: rss, above });

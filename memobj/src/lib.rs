@@ -16,6 +16,11 @@
 //! | edge | [`cli`], [`emit`] | the arguments; censuses as records and as tables for people |
 //! | flow | [`run`] | the loop of a run, from its configuration to its exit code |
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
+
 pub mod account;
 pub mod caches;
 pub mod capture;

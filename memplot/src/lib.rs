@@ -38,6 +38,11 @@
 //! assert!(text.starts_with("Memory\n") && text.contains("bot.py"));
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
+
 pub mod chart;
 pub mod cli;
 pub mod clock;

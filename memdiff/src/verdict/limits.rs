@@ -55,7 +55,6 @@ impl MemoryLimits {
 
     /// When the first limit is reached by growth of a process that was last seen at `last_unix_ms`. `None` if it does not grow, has ended, or no
     /// limit is known.
-    #[expect(clippy::cast_precision_loss, reason = "a forecast needs no more than 53 bits of a size")]
     pub(super) fn forecast(&self, last_unix_ms: i64, bytes_per_hour: f64) -> Option<Forecast> {
         let unix_ms = self.unix_ms?;
         let patience = PATIENCE_MS.saturating_add(milliseconds(self.interval_seconds * 3.0));

@@ -59,7 +59,6 @@ impl RunClocks {
     }
 
     /// Sets the clock of its run to a moment.
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds between two moments are below 2^53")]
     pub(super) fn advance(&mut self, moment: &Moment) -> MomentContext {
         let clock = self.clock(&moment.run);
         let is_first = clock.seconds == f64::NEG_INFINITY;

@@ -48,7 +48,6 @@ impl Series {
         Self { holds_last: kind.is_kernel_counter(), serial, ..Self::default() }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "statistics need no more than 53 bits of a size")]
     pub(super) fn push(&mut self, context: &MomentContext, bytes: u64) {
         self.flush_pending();
         self.pending = Some(Pending {

@@ -75,14 +75,12 @@ impl Sampler {
 
 /// The expected cost of reading a process's PSS: that of the last reading, or an estimate by size.
 fn pss_cost(member: &WatchedProcess) -> Duration {
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let by_size =
         || Duration::from_secs_f64(member.sizes.map_or(0.0, |s| s.rss_bytes as f64 * PSS_SECONDS_PER_BYTE));
     member.pss_cost.unwrap_or_else(by_size)
 }
 
 fn pss_urgency(member: &WatchedProcess, now: Instant) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "an order")]
     let size = member.sizes.map_or(1.0, |s| s.rss_bytes as f64 + 1.0);
     // A process that was never read counts as a day old.
     let age = member.pss.map_or(86_400.0, |(_, at)| now.duration_since(at).as_secs_f64());

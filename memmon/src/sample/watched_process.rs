@@ -175,7 +175,6 @@ impl WatchedProcess {
 
 fn share(bytes: Option<u64>, of: Option<u64>) -> Option<f64> {
     let of = of.filter(|of| *of > 0)?;
-    #[expect(clippy::cast_precision_loss, reason = "a share of six digits needs no more")]
     Some(round(bytes? as f64 / of as f64, 1e6))
 }
 

@@ -74,7 +74,6 @@ impl ProcessSource for SysinfoSource {
         let process = self.process(id)?;
         let cmdline: Arc<[String]> =
             process.cmd().iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are below 2^53")]
         let start = process.start_time() as f64;
         Ok(ProcessDetails {
             cmdline: Some(cmdline),

@@ -261,7 +261,6 @@ impl Model {
             .totals
             .last(TREND_SAMPLES)
             .map(|total| {
-                #[expect(clippy::cast_precision_loss, reason = "the trend is shown in four digits")]
                 let rss = total.rss as f64;
                 (total.elapsed_seconds, rss)
             })

@@ -30,7 +30,6 @@ pub(super) fn sample(pid: u32, ppid: u32, name: &str, rss: u64) -> ProcessSample
 pub(super) fn record(pid: u32, iteration: u64, rss: u64) -> ProcessRecord {
     let mut record = ProcessRecord::new(header(iteration), sample(pid, 0, &format!("p{pid}"), rss));
     record.interval_seconds = 10.0;
-    #[expect(clippy::cast_precision_loss, reason = "small in tests")]
     let elapsed = iteration as f64 * 10.0;
     record.elapsed_seconds = elapsed;
     record

@@ -63,6 +63,10 @@
 //! references of an object ([`heap::referents`]). No trait is made for them until there is a second runtime.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
 
 pub mod heap;
 pub mod layout;

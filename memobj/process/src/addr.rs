@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The smallest page of x86-64, in bytes.
 pub const PAGE_SIZE: usize = 4096;
+/// The same for addresses.
+pub(crate) const PAGE_BYTES: u64 = PAGE_SIZE as u64;
 
 /// An address in the memory of another process, read only through a [`Memory`](crate::memory::Memory).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -43,7 +45,12 @@ impl Addr {
     /// Its offset in its page.
     #[inline]
     pub(crate) const fn page_offset(self) -> usize {
-        self.0 as usize & (PAGE_SIZE - 1)
+        (self.0 % PAGE_BYTES) as usize
+    }
+
+    /// The first address of its page.
+    pub(crate) const fn page_start(self) -> Self {
+        self.clear_bits(PAGE_BYTES.wrapping_sub(1))
     }
 
     /// Splits the bytes from this address on into parts that are within one page each.

@@ -34,6 +34,11 @@
 //! | target | [`target`] | attach, pause, copy, resume; core files; the only layer that touches another process |
 //! | snapshot | [`snapshot`] | a process at one moment, saved and opened again |
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
+
 pub mod addr;
 pub mod elf;
 pub mod error;

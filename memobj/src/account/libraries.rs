@@ -15,7 +15,8 @@ const MAX_DATA: u64 = 1 << 28;
 /// Pointers that are collected; no program maps so many pieces.
 const MAX_POINTERS: usize = 1 << 16;
 /// Bytes that are read at once.
-const PIECE: u64 = 1 << 16;
+const PIECE: usize = 1 << 16;
+const PIECE_BYTES: u64 = PIECE as u64;
 const PAGE: u64 = 4096;
 
 /// The parts of `unknown` to which `data` has pointers: each from there to the next such address, or to its end. `data` is static data
@@ -23,12 +24,12 @@ const PAGE: u64 = 4096;
 pub(super) fn find(memory: &(impl Memory + ?Sized), data: &[Span], unknown: &[Range<Addr>]) -> Vec<Span> {
     let mut found: Vec<(Addr, RowId)> = Vec::new();
     let mut left = MAX_DATA;
-    let mut buffer = vec![0; PIECE as usize];
+    let mut buffer = vec![0; PIECE];
     for span in data {
         let length = span.end.0.saturating_sub(span.start.0).min(left);
         left = left.saturating_sub(length);
-        for from in (0..length).step_by(PIECE as usize) {
-            let size = PIECE.min(length.saturating_sub(from));
+        for from in (0..length).step_by(PIECE) {
+            let size = length.saturating_sub(from).min(PIECE_BYTES);
             let Some(piece) = buffer.get_mut(..size as usize) else { break };
             if found.len() >= MAX_POINTERS || memory.read(span.start.plus(from), piece).is_err() {
                 continue;

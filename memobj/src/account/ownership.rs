@@ -28,7 +28,8 @@ use super::parallel::in_parts;
 use super::span::{RowId, Span};
 
 /// Bytes that are scanned at once; no block of pymalloc is longer.
-const PIECE: u64 = 16 << 10;
+const PIECE: usize = 16 << 10;
+const PIECE_BYTES: u64 = PIECE as u64;
 /// Bytes of an object outside of pools that are scanned.
 const MAX_OBJECT_BYTES: u64 = 8 << 10;
 /// The longest chunk of malloc that is scanned: longer tables hold objects.
@@ -197,7 +198,7 @@ impl<'b, 'p, 'm, M: Memory> Tracer<'b, 'p, 'm, M> {
             blocks,
             probe: ObjectProbe::new(python, blocks, hook_bytes),
             stack: Vec::new(),
-            buffer: vec![0; PIECE as usize],
+            buffer: vec![0; PIECE],
             owners,
             number: NOBODY,
         }
@@ -253,7 +254,7 @@ impl<'b, 'p, 'm, M: Memory> Tracer<'b, 'p, 'm, M> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut at = range.start;
         while at < range.end {
-            let length = range.end.0.saturating_sub(at.0).min(PIECE);
+            let length = range.end.0.saturating_sub(at.0).min(PIECE_BYTES);
             let Some(piece) = buffer.get_mut(..length as usize) else { break };
             if self.probe.python.memory.read(at, piece).is_err() {
                 break;

@@ -6,16 +6,16 @@
 
 use std::ops::Range;
 
-use memobj_process::addr::Addr;
+use memobj_process::addr::{Addr, PAGE_SIZE};
 use memobj_process::info::{Mapping, MappingKind, ProcessInfo};
 use memobj_process::memory::Memory;
 use memobj_process::residence::Residence;
 
-const PAGE: u64 = 4096;
+const PAGE: u64 = PAGE_SIZE as u64;
 /// Alignment of `struct pthread` (`TCB_ALIGNMENT`).
 const ALIGNMENT: usize = 64;
 /// `self` of `tcbhead_t`.
-const SELF: u64 = 16;
+const SELF: usize = 16;
 /// `tid` of `struct pthread`.
 const NUMBER: u64 = 720;
 /// `sizeof(struct pthread)` in 2.36.
@@ -100,18 +100,18 @@ fn read_descriptor(
 ) -> Option<Addr> {
     let runs = residence.pages.runs();
     let first = runs.partition_point(|run| run.range.end <= range.start);
-    let mut page = [0; PAGE as usize];
+    let mut page = [0; PAGE_SIZE];
     for run in runs.iter().skip(first).take_while(|run| run.range.start < range.end) {
         let (start, end) = (run.range.start.max(range.start), run.range.end.min(range.end));
-        for at in (start.0..end.0).step_by(PAGE as usize).map(Addr) {
+        for at in (start.0..end.0).step_by(PAGE_SIZE).map(Addr) {
             *left = left.checked_sub(1)?;
             if memory.read(at, &mut page).is_err() {
                 continue;
             }
             for (offset, place) in (0..).step_by(ALIGNMENT).zip(page.as_chunks::<ALIGNMENT>().0) {
                 let here = at.plus(offset);
-                let word = |from: u64| {
-                    let bytes = place.get(from as usize..)?.first_chunk()?;
+                let word = |from: usize| {
+                    let bytes = place.get(from..)?.first_chunk()?;
                     Some(u64::from_le_bytes(*bytes))
                 };
                 if word(0) == Some(here.0) && word(SELF) == Some(here.0) {

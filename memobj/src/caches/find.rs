@@ -194,6 +194,11 @@ fn limit<M: Memory>(
         // Entries may have sizes of their own in any unit; then the limit is not a number of entries.
         let has_sizes = metadata::value_of(&found.attributes, "_Cache__size")
             .is_some_and(|sizes| names.entries(sizes).is_some());
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast from a float saturates"
+        )]
         let limit = (!has_sizes && most >= 0.0).then_some(most as u64);
         return (limit, share(used, most), false);
     }

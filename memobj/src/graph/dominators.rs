@@ -23,6 +23,7 @@ pub enum Visit {
     Leave,
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a graph has fewer than 2^32 nodes")]
 impl Dominators {
     /// Finds the dominators of the nodes in `order`, which must have been made from `graph` and these `roots`.
     #[must_use]
@@ -94,6 +95,7 @@ fn at(numbers: &[u32], number: u32) -> u32 {
 }
 
 /// The edges among the numbers, with those from number 0 to the roots.
+#[expect(clippy::cast_possible_truncation, reason = "a graph has fewer than 2^32 nodes")]
 fn edges(graph: &Graph, order: &Preorder, roots: &[NodeId]) -> impl Iterator<Item = (u32, u32)> {
     let from_root = roots.iter().filter_map(|&root| Some((0, order.number(root)?)));
     let others = (1..order.len() as u32).flat_map(move |number| {
@@ -103,6 +105,7 @@ fn edges(graph: &Graph, order: &Preorder, roots: &[NodeId]) -> impl Iterator<Ite
     from_root.chain(others)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a graph has fewer than 2^32 nodes")]
 fn semidominators(graph: &Graph, order: &Preorder, roots: &[NodeId]) -> Vec<u32> {
     let predecessors =
         Adjacency::new(order.len(), || edges(graph, order, roots).map(|(from, to)| (to, from)));

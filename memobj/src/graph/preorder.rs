@@ -38,7 +38,9 @@ impl Preorder {
                 match rest.iter().find(unseen).copied() {
                     Some(to) => {
                         let passed = rest.iter().position(|&other| other == to).unwrap_or(0);
-                        *followed = followed.saturating_add(passed as u32).saturating_add(1);
+                        *followed = followed
+                            .saturating_add(u32::try_from(passed).unwrap_or(u32::MAX))
+                            .saturating_add(1);
                         visit(to, parent, &mut numbers, &mut nodes, &mut parents, &mut path)?;
                     }
                     None => {

@@ -23,7 +23,8 @@ pub(super) fn read_count<M: Memory>(
         RefCounts::Word => memory.read_word(at, known.ob_refcnt.ok_or(none)?)?,
         RefCounts::WordOrImmortal => {
             let word = memory.read_word(at, known.ob_refcnt.ok_or(none)?)?;
-            if (word as u32).cast_signed() < 0 {
+            // Bit 31: the sign of the lower half.
+            if word >> 31 & 1 == 1 {
                 return Ok(None);
             }
             word

@@ -111,7 +111,6 @@ fn offsets((from, to): (i64, i64)) -> Vec<(i64, i32)> {
 
 fn series_data(series: &Series, origin: i64) -> SeriesData {
     let point = |point: Point| (point.unix_ms.saturating_sub(origin), Number(point.value));
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of any year are below 2^53")]
     let numbers = |&one: &Point| [Number(point(one).0 as f64), Number(one.value)];
     let runs = series.runs.iter().filter(|run| !run.is_empty());
     SeriesData {

@@ -68,7 +68,6 @@ impl TimeScale {
 
     /// The position of a moment on the axis, 0 to 1.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a plot has less than 53 bits of resolution")]
     pub fn fraction(&self, unix_ms: i64) -> f64 {
         unix_ms.saturating_sub(self.from) as f64 / self.to.saturating_sub(self.from) as f64
     }

@@ -183,7 +183,6 @@ fn mark_ended(view: &View, all: &mut [Selected<'_>], to: i64) {
 }
 
 /// The area below a line, only for comparison.
-#[expect(clippy::cast_precision_loss, reason = "areas are only compared")]
 fn area(run: &[Point], base: f64) -> f64 {
     let height = |point: &Point| (point.value - base).abs();
     let steps = run.iter().zip(run.iter().skip(1));

@@ -20,7 +20,6 @@ pub fn add(events: &mut EventBuckets, unix_ms: i64, event: &ProcessEvent) {
     events.add(unix_ms, kind, || text(event));
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
 fn text(event: &ProcessEvent) -> String {
     let bytes = |value: u64| format::value(Unit::Bytes, value as f64);
     let name = event.name.as_ref().map_or_else(String::new, |name| {

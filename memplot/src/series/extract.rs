@@ -189,7 +189,6 @@ fn extract_census(
             (None, false)
         }
     };
-    #[expect(clippy::cast_precision_loss, reason = "a plot has less than 53 bits of resolution")]
     let total = total.map(|total| total as f64);
     Some(MomentSummary { root: (census.pid, census.start), total, complete })
 }

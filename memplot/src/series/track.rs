@@ -32,7 +32,6 @@ impl RecentSteps {
         self.next = (self.next + 1) % STEPS;
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "steps between samples are far below 2^53 ms")]
     fn median(&self) -> Option<f64> {
         if self.recent.len() < MIN_STEPS {
             return None;
@@ -95,7 +94,6 @@ impl Track {
 
     /// Adds the time of a sample. Returns a time later than all before, and whether nothing was measured just before it; `None`
     /// if the clock was set back, so that the sample needs a new track.
-    #[expect(clippy::cast_precision_loss, reason = "steps between samples are far below 2^53 ms")]
     pub fn place_sample(&mut self, unix_ms: i64, interval_seconds: Option<f64>) -> Option<(i64, bool)> {
         if self.samples == 0 {
             (self.first_ms, self.last_ms, self.samples) = (unix_ms, unix_ms, 1);

@@ -49,7 +49,6 @@ fn is_about(verdict: &Verdict, series: &SeriesBuffer, name: &str) -> bool {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a plot has less than 53 bits of resolution")]
 fn trend_line(verdict: &Verdict, base: f64) -> Option<TrendLine> {
     #[expect(clippy::cast_possible_truncation, reason = "stamps are within the years of the calendar")]
     let unix_ms = |stamp: common::time::Stamp| (stamp.unix_seconds() * 1000.0).round() as i64;

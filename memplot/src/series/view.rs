@@ -153,7 +153,6 @@ impl View {
         let summary = extract(&moment.what, self.quantity, self.metric, &mut |measurement| {
             let id = self.series_of(entries.len(), &measurement.id, moment.input, &role);
             let wanted = self.series.get(id as usize).is_some_and(|series| series.wanted);
-            #[expect(clippy::cast_precision_loss, reason = "a plot has less than 53 bits of resolution")]
             match measurement.value.filter(|_| wanted) {
                 Some(value) => entries.push(Entry { id, value: value as f64 }),
                 None => unmeasured.push(id),

@@ -15,7 +15,6 @@ pub(super) fn value_at(series: &Series, unix_ms: i64) -> Option<(usize, f64)> {
 }
 
 fn between(before: &Point, after: &Point, unix_ms: i64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of any year are below 2^53")]
     let share = (unix_ms - before.unix_ms) as f64 / (after.unix_ms - before.unix_ms).max(1) as f64;
     before.value + (after.value - before.value) * share
 }

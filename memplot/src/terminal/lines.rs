@@ -60,7 +60,7 @@ fn line(context: &mut Context, series: &Series, colour: Color, layout: &Layout) 
 /// Draws a trend as a dotted line.
 fn fitted(context: &mut Context, trend: &TrendLine, colour: Color, layout: &Layout) {
     const DOTS: i32 = 48;
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "moments of a log")]
+    #[expect(clippy::cast_possible_truncation, reason = "moments of a log")]
     let dot = |n: i32| {
         let share = f64::from(n) / f64::from(DOTS);
         let (from, to) = (trend.from, trend.to);

@@ -58,6 +58,7 @@ impl Connector {
         // Port 0: the kernel chooses a free one.
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, CN_IDX_PROC))?;
         // Every listener receives all answers: the clock's fraction identifies ours.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 10^9")]
         let sequence = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_nsec as u32;
         rustix::net::send(&socket, &subscription(sequence), SendFlags::empty())?;
         let connector = Self { socket };

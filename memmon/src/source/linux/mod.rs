@@ -60,7 +60,6 @@ impl LinuxSource {
         let listing = ProcessListing::open()?;
         let meminfo = open_at(listing.proc(), "meminfo")?;
         let pressure = open_at(listing.proc(), "pressure/memory").ok();
-        #[expect(clippy::cast_precision_loss, reason = "100 on Linux")]
         let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
         Ok(Self {
             listing,
@@ -200,7 +199,6 @@ impl ProcessSource for LinuxSource {
 
     fn details(&mut self, id: ProcessId) -> Result<ProcessDetails, ReadError> {
         let (boot_unix_seconds, ticks_per_second) = (self.boot_unix_seconds, self.ticks_per_second);
-        #[expect(clippy::cast_precision_loss, reason = "clock ticks of centuries are below 2^53")]
         let seconds = |ticks: u64| ticks as f64 / ticks_per_second;
         let stat = self.stat(id.pid)?;
         Self::check_identity(&stat, id)?;
@@ -295,7 +293,6 @@ fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>, most: usize) -> io::Result<()>
 /// The boot time, on the clock of `starttime`.
 fn boot_unix_seconds() -> f64 {
     use rustix::time::{ClockId, clock_gettime};
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds are below 2^53, and so are seconds")]
     let seconds = |id| {
         let time = clock_gettime(id);
         time.tv_sec as f64 + time.tv_nsec as f64 / 1e9

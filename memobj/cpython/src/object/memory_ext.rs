@@ -5,6 +5,7 @@ use memobj_process::memory::{Memory, Unreadable};
 
 /// Bytes of an array that are read at once: enough to spread a call's cost, small enough for the stack.
 const PIECE: usize = 1024;
+const PIECE_WORDS: u64 = (PIECE / 8) as u64;
 
 /// What a struct's members are read with: an address, and the member's offset as a [`Layout`](crate::layout::Layout) has it.
 pub trait MemoryExt: Memory {
@@ -72,7 +73,7 @@ pub trait MemoryExt: Memory {
         let mut from = at;
         let mut left = count;
         while left > 0 {
-            let words = left.min((PIECE / 8) as u64);
+            let words = left.min(PIECE_WORDS);
             let Some(bytes) = piece.get_mut(..(words as usize).wrapping_mul(8)) else { break };
             if self.read(from, bytes).is_err() {
                 return self.read_words_singly(from, words, &mut each);

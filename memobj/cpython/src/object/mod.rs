@@ -19,7 +19,7 @@ use memory_ext::MemoryExt;
 use str_header::StrHeader;
 
 /// The longest name that is read; what is longer is cut. Python sets no limit, people do.
-const NAME_LIMIT: u64 = 1 << 10;
+const NAME_LIMIT: usize = 1 << 10;
 
 /// A builtin type that the flags of each of its subclasses name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl<'a> Objects<'a> {
     #[must_use]
     pub fn type_name(&self, ty: Addr) -> Option<String> {
         let name = self.pointer(ty, self.layout.type_object.tp_name)?;
-        let name = self.memory.read_c_string(name, NAME_LIMIT as usize).ok()?;
+        let name = self.memory.read_c_string(name, NAME_LIMIT).ok()?;
         String::from_utf8(name).ok()
     }
 

@@ -17,7 +17,7 @@ pub struct StrHeader {
     /// Characters.
     pub length: u64,
     /// Bytes of a character: 1, 2 or 4; 0 in a string that is not ready (3.11 and older).
-    pub kind: u32,
+    pub kind: u64,
     /// Whether the characters follow the head.
     pub compact: bool,
     /// Whether all are ASCII.
@@ -39,7 +39,7 @@ impl StrHeader {
         let bits = |field: BitField| field.extract(state, known.state);
         Ok(Self {
             length: memory.read_count(at, known.length)?,
-            kind: bits(known.kind) as u32,
+            kind: bits(known.kind),
             compact: bits(known.compact) != 0,
             ascii: bits(known.ascii) != 0,
             ready: known.ready.is_none_or(|ready| bits(ready) != 0),

@@ -80,7 +80,8 @@ impl<'p> PoolIndex<'p> {
             if at.0.wrapping_sub(pool.at.0) < pool.bytes {
                 let offset = at.0.wrapping_sub(pool.at.0);
                 let block = offset.checked_sub(pool.header.into())?.checked_div(pool.block_bytes)?;
-                return (block < pool.handed_out.into()).then_some((number as usize, block as usize));
+                let block = usize::try_from(block).ok().filter(|&block| block < pool.handed_out())?;
+                return Some((number as usize, block));
             }
             place = self.wrap(place.wrapping_add(1));
         }

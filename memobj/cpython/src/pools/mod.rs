@@ -181,8 +181,10 @@ impl Pool {
                 let offset = at.0.wrapping_sub(first.0);
                 let Some(index) = offset.checked_div(size) else { break };
                 let exact = left > 0 && offset.is_multiple_of(size) && index < count;
-                let word =
-                    free.get_mut(index as usize / 64).filter(|word| exact && **word >> (index % 64) & 1 == 0);
+                let word = usize::try_from(index / 64)
+                    .ok()
+                    .and_then(|number| free.get_mut(number))
+                    .filter(|word| exact && **word >> (index % 64) & 1 == 0);
                 let (Some(word), Ok(next)) = (word, memory.read_addr(at)) else {
                     whole = false;
                     break 'lists;
@@ -192,9 +194,9 @@ impl Pool {
                 at = next;
             }
         }
-        for index in 0..count {
+        for index in 0..self.handed_out.min(MOST_BLOCKS) {
             if free.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 0) {
-                each(first.plus(index.wrapping_mul(size)));
+                each(first.plus(u64::from(index).wrapping_mul(size)));
             }
         }
         whole

@@ -3,7 +3,7 @@
 use object::elf;
 
 use crate::addr::Addr;
-use crate::memory::{Memory, PAGE_SIZE};
+use crate::memory::Memory;
 
 /// The longest build id that is read, in bytes; linkers write 20.
 const MAX_BUILD_ID: usize = 64;
@@ -44,7 +44,7 @@ pub fn build_id_in_memory(memory: &dyn Memory, start: Addr) -> Option<BuildId> {
     let is = |number: u16, kind: u32| memory.read_u32(header(number)).is_ok_and(|found| found == kind);
     let address = |number: u16| memory.read_u64(header(number).plus(16)).ok();
     let first = (0..count).filter(|&part| is(part, elf::PT_LOAD.0)).filter_map(address).min()?;
-    let bias = if is_fixed { 0 } else { start.0.wrapping_sub(first - first % PAGE_SIZE as u64) };
+    let bias = if is_fixed { 0 } else { start.minus(Addr(first).page_start().0).0 };
     (0..count).filter(|&part| is(part, elf::PT_NOTE.0)).find_map(|part| {
         let notes = Addr(address(part)?.wrapping_add(bias));
         let length = memory.read_u64(header(part).plus(40)).ok()?.min(MAX_NOTES);

@@ -1,5 +1,7 @@
 //! Executables and shared libraries: symbols, sections and build id.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod build_id;
 mod cache;
 
@@ -11,7 +13,6 @@ use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, SectionHeader, Sym
 use object::{Endianness, FileKind, Object, ObjectSection, ReadCache, ReadRef, elf};
 
 use crate::addr::Addr;
-use crate::memory::PAGE_SIZE;
 
 pub use build_id::{BuildId, build_id_in_memory};
 pub use cache::ElfCache;
@@ -103,7 +104,7 @@ impl Elf {
             sections: loaded_sections(&parsed),
             dynamic_symbols: symbols(elf::SHT_DYNSYM),
             all_symbols: symbols(elf::SHT_SYMTAB),
-            first_page: first - first % PAGE_SIZE as u64,
+            first_page: Addr(first).page_start().0,
         })
     }
 

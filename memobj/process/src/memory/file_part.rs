@@ -8,6 +8,8 @@ use super::proc_mem::read_file;
 
 /// Bytes that are read and kept at once.
 const CHUNK: usize = 1 << 16;
+/// The same for offsets in a file.
+const CHUNK_BYTES: u64 = CHUNK as u64;
 /// Parts of files above this size are data, not programs: they are read but not kept.
 const MAX_KEPT: u64 = 1 << 30;
 
@@ -32,14 +34,14 @@ impl FilePart {
     /// The chunks that were read so far, each with its offset in the part.
     pub fn kept_chunks(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let chunks = self.chunks.get().into_iter().flatten().zip(0_u64..);
-        chunks.filter_map(|(chunk, number)| Some((number * CHUNK as u64, chunk.get()?.as_deref()?)))
+        chunks.filter_map(|(chunk, number)| Some((number * CHUNK_BYTES, chunk.get()?.as_deref()?)))
     }
 
     /// Reads the whole part into [`kept_chunks`](Self::kept_chunks), unless it is longer than `limit`.
     pub fn keep_all(&self, limit: u64) {
         if self.length <= limit.min(MAX_KEPT) {
-            for number in 0..self.length.div_ceil(CHUNK as u64) {
-                let _ = self.slice(number * CHUNK as u64, 1);
+            for number in 0..self.length.div_ceil(CHUNK_BYTES) {
+                let _ = self.slice(number * CHUNK_BYTES, 1);
             }
         }
     }
@@ -58,7 +60,7 @@ impl FilePart {
         let mut from = skipped;
         let mut rest = into;
         while !rest.is_empty() {
-            let length = (CHUNK - from as usize % CHUNK).min(rest.len());
+            let length = (CHUNK - (from % CHUNK_BYTES) as usize).min(rest.len());
             let (part, after) = rest.split_at_mut_checked(length)?;
             part.copy_from_slice(self.slice(from, length)?);
             from = from.checked_add(length as u64)?;
@@ -72,18 +74,18 @@ impl FilePart {
         if self.length > MAX_KEPT {
             return None;
         }
-        let number = usize::try_from(skipped).ok()? / CHUNK;
-        let within = skipped as usize % CHUNK;
+        let number = usize::try_from(skipped / CHUNK_BYTES).ok()?;
+        let within = (skipped % CHUNK_BYTES) as usize;
         let chunks = self
             .chunks
-            .get_or_init(|| (0..(self.length as usize).div_ceil(CHUNK)).map(|_| OnceLock::new()).collect());
+            .get_or_init(|| (0..self.length.div_ceil(CHUNK_BYTES)).map(|_| OnceLock::new()).collect());
         let chunk = chunks.get(number)?.get_or_init(|| self.read_chunk(number)).as_deref()?;
         chunk.get(within..)?.get(..length)
     }
 
     fn read_chunk(&self, number: usize) -> Option<Box<[u8]>> {
         let from = (number * CHUNK) as u64;
-        let mut bytes = vec![0; CHUNK.min(self.length.checked_sub(from)? as usize)];
+        let mut bytes = vec![0; self.length.checked_sub(from)?.min(CHUNK_BYTES) as usize];
         let read = read_file(&self.file, self.offset.checked_add(from)?, &mut bytes)?;
         bytes.truncate(read.next_multiple_of(PAGE_SIZE).min(bytes.len()));
         Some(bytes.into_boxed_slice())

@@ -61,7 +61,9 @@ pub(super) fn read_file(file: &File, offset: u64, into: &mut [u8]) -> Option<usi
 /// # Errors
 /// If nothing can be read, or the call is forbidden, as by a container's seccomp profile.
 pub fn read_scattered(pid: u32, parts: &[(Addr, usize)], into: &mut [u8]) -> std::io::Result<usize> {
-    let parts: Vec<RemoteIoVec> =
-        parts.iter().map(|&(at, len)| RemoteIoVec { base: at.0 as usize, len }).collect();
+    let parts: Vec<RemoteIoVec> = parts
+        .iter()
+        .map(|&(at, len)| RemoteIoVec { base: usize::try_from(at.0).unwrap_or(usize::MAX), len })
+        .collect();
     Ok(process_vm_readv(Pid::from_raw(pid.cast_signed()), &mut [IoSliceMut::new(into)], &parts)?)
 }

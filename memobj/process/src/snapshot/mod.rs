@@ -7,6 +7,8 @@
 //!
 //! A snapshot holds all memory of the process, with its secrets: only its owner can read the file.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod format;
 mod header;
 mod read;

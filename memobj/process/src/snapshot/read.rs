@@ -123,7 +123,7 @@ fn read_block(
     }
     let too_long = || SnapshotError::Damaged("a block is too long");
     let pages = usize::try_from(pages).ok().filter(|&pages| pages <= BLOCK_PAGES);
-    let pages = pages.filter(|&pages| stored <= pages * PAGE_SIZE).ok_or_else(too_long)?;
+    let pages = pages.filter(|&pages| stored <= pages.saturating_mul(PAGE_SIZE)).ok_or_else(too_long)?;
     let into =
         builder.pages(at, pages).map_err(|_| SnapshotError::Damaged("it is larger than its file allows"))?;
     if stored == into.len() {

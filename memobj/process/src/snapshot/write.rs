@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::format::{BLOCK_PAGES, MAGIC, MAX_HEADER, VERSION, snapshot_error};
 use super::header::SnapshotHeader;
-use crate::addr::Addr;
+use crate::addr::{Addr, PAGE_BYTES};
 use crate::error::Error;
 use crate::memory::{Backing, PAGE_SIZE, Uncopied};
 use crate::target::FrozenProcess;
@@ -129,7 +129,7 @@ fn write_uncopied(
             let end = range.end..range.end;
             for copied in inside.take_while(|copied| copied.start < range.end).chain([end]) {
                 if copied.start > from {
-                    blocks.zero_pages(from, (copied.start.0 - from.0) / PAGE_SIZE as u64)?;
+                    blocks.zero_pages(from, copied.start.0.saturating_sub(from.0) / PAGE_BYTES)?;
                 }
                 from = from.max(copied.end);
             }
@@ -168,7 +168,8 @@ impl<W: Write> BlockWriter<W> {
             let is_zero = |page: &[u8]| page.iter().all(|&byte| byte == 0);
             let mut pages = rest.chunks(PAGE_SIZE).take(BLOCK_PAGES);
             let first_is_zero = pages.next().is_some_and(is_zero);
-            let length = (1 + pages.take_while(|page| is_zero(page) == first_is_zero).count()) * PAGE_SIZE;
+            let others = pages.take_while(|page| is_zero(page) == first_is_zero).count();
+            let length = others.saturating_add(1).saturating_mul(PAGE_SIZE);
             let Some((part, after)) = rest.split_at_checked(length.min(rest.len())) else { break };
             if first_is_zero {
                 self.zero_pages(at, (length / PAGE_SIZE) as u64)?;
@@ -187,7 +188,9 @@ impl<W: Write> BlockWriter<W> {
 
     fn zero_pages(&mut self, at: Addr, count: u64) -> io::Result<()> {
         match &mut self.zeros {
-            Some((start, pages)) if start.plus(*pages * PAGE_SIZE as u64) == at => *pages += count,
+            Some((start, pages)) if start.plus(pages.wrapping_mul(PAGE_BYTES)) == at => {
+                *pages = pages.saturating_add(count);
+            }
             _ => {
                 self.flush_zeros()?;
                 self.zeros = Some((at, count));
@@ -210,7 +213,7 @@ struct ChecksumWriter<W: Write> {
 impl<W: Write> ChecksumWriter<W> {
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.checksum.update(bytes);
-        self.length += bytes.len() as u64;
+        self.length = self.length.saturating_add(bytes.len() as u64);
         self.to.write_all(bytes)
     }
 

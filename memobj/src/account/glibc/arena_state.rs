@@ -11,6 +11,8 @@ use memobj_process::memory::{Memory, Unreadable};
 
 /// `NBINS` - 1: doubly linked lists of free chunks; the head of each is two pointers.
 const BINS: u64 = 127;
+/// Bytes of an array of bins.
+const BINS_BYTES: usize = 127 * 16;
 /// `BINMAPSIZE` words of 4 bytes.
 const BINMAP_BYTES: u64 = 16;
 /// Bytes from `top` to `bins`.
@@ -34,7 +36,8 @@ const MAX_ARENAS: usize = 1 << 16;
 /// SearchAreas at which bins may begin that are looked at; of an arena there are a hundred at most.
 const MAX_STARTS: usize = 1 << 16;
 /// Bytes that are read at once.
-const PIECE: u64 = 1 << 16;
+const PIECE: usize = 1 << 16;
+const PIECE_BYTES: u64 = PIECE as u64;
 /// Bytes of static data that are searched.
 const MAX_DATA: u64 = 1 << 28;
 
@@ -116,13 +119,13 @@ pub(super) fn find_arenas(memory: &(impl Memory + ?Sized), data: &[Range<Addr>])
 /// Finds the addresses at which `bins` of an arena may begin. Both pointers of an empty bin lead to 16 bytes before it.
 fn find_bins(memory: &(impl Memory + ?Sized), start: Addr, length: u64, most: &mut usize) -> Vec<Addr> {
     let mut empty = Vec::new();
-    let mut buffer = vec![0; PIECE as usize];
+    let mut buffer = vec![0; PIECE];
     let mut from = 0;
     while from < length {
-        let size = PIECE.min(length.saturating_sub(from));
+        let size = length.saturating_sub(from).min(PIECE_BYTES);
         let at = start.plus(from);
         // The pieces share a word, so that no pair is cut.
-        from = from.saturating_add(if size == PIECE { PIECE - 8 } else { size });
+        from = from.saturating_add(if size == PIECE_BYTES { PIECE_BYTES - 8 } else { size });
         let Some(piece) = buffer.get_mut(..size as usize) else { break };
         if memory.read(at, piece).is_err() {
             continue;
@@ -181,7 +184,7 @@ fn ring(
 
 /// Whether each head of a list has two pointers to itself, or two to chunks.
 fn has_bins(memory: &(impl Memory + ?Sized), bins: Addr) -> bool {
-    let mut heads = [0; (BINS * 16) as usize];
+    let mut heads = [0; BINS_BYTES];
     if memory.read(bins, &mut heads).is_err() {
         return false;
     }

@@ -359,7 +359,7 @@ fn main_heap(
     let reaches =
         |first: Addr| chunks::walk(memory, first, state.top, range.end, |_, _| {}).reached == range.end;
     let first = (0..PAGE)
-        .step_by(chunks::ALIGNMENT as usize)
+        .filter(|offset| offset.is_multiple_of(chunks::ALIGNMENT))
         .map(|offset| Addr(start).plus(offset))
         .filter(|first| {
             let head = memory.read_u64(first.plus(chunks::SIZE)).unwrap_or(0);

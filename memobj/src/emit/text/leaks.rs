@@ -41,7 +41,7 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
             }
             for leak in along.iter().take(MAX_BRIEF) {
                 let main = leak.side_effect_of.as_deref().unwrap_or_default();
-                let bytes = Bytes(leak.bytes_per_minute.max(0.0) as u64);
+                let bytes = Bytes(whole(leak.bytes_per_minute));
                 let text =
                     format!("side effect of {main}: {} in {}, {bytes}/min", short(&leak.name), leak.holder);
                 lines.push(Line::whole(LABEL, Tone::Dim, escape_controls(&text)));
@@ -84,7 +84,7 @@ fn labeled(label: &str, text: &str) -> Line {
 fn summary_sentence(leak: &Leak) -> String {
     let objects = rate_of(leak.objects_per_minute);
     let name = kind_of(leak);
-    let bytes = Bytes(leak.bytes_per_minute.max(0.0) as u64);
+    let bytes = Bytes(whole(leak.bytes_per_minute));
     let removed = match (leak.freed, leak.survived) {
         (0, 1..) => "; nothing is ever removed",
         _ => "",
@@ -127,13 +127,19 @@ fn short(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
+/// The whole part of a number; 0 for a negative one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
+fn whole(value: f64) -> u64 {
+    value as u64
+}
+
 /// A time to a tenth of a second.
 fn span(seconds: f64) -> Span {
-    Span(Duration::from_millis((seconds.max(0.0) * 10.0).round() as u64 * 100))
+    Span(Duration::from_millis(whole((seconds * 10.0).round()) * 100))
 }
 
 fn rate_of(per_minute: f64) -> String {
-    if per_minute >= 10.0 { thousands(per_minute.round() as u64) } else { format!("{per_minute:.1}") }
+    if per_minute >= 10.0 { thousands(whole(per_minute.round())) } else { format!("{per_minute:.1}") }
 }
 
 fn full_lines(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
@@ -212,7 +218,7 @@ fn age(leak: &Leak) -> String {
 }
 
 fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
-    let bytes = |value: f64| Bytes(value.max(0.0) as u64);
+    let bytes = |value: f64| Bytes(whole(value));
     let text = format!(
         "memory outside Python objects grows: RSS by {}/min, objects by {}/min",
         bytes(memory.bytes_per_minute),
@@ -245,7 +251,7 @@ fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
 /// How the process compares with others of its program.
 fn comparison(record: &LeaksRecord) -> Option<Line> {
     let among = record.peers.as_ref()?;
-    let bytes = |value: f64| Bytes(value.max(0.0) as u64);
+    let bytes = |value: f64| Bytes(whole(value));
     let (tone, relation) =
         if among.is_outlier { (Tone::Warning, "stands out among") } else { (Tone::Dim, "is one of") };
     let text = format!(

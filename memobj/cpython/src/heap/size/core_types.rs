@@ -38,7 +38,7 @@ impl<M: Memory> ObjectSizer<'_, '_, M> {
     pub fn str(&self) -> Result<u64, Unreadable> {
         let (memory, layout) = (self.memory, self.layout);
         let head = StrHeader::read(memory, layout, self.at)?;
-        let room = |kind: u32| head.length.saturating_add(1).saturating_mul(kind.into());
+        let room = |kind: u64| head.length.saturating_add(1).saturating_mul(kind);
         if head.compact && head.ascii {
             let size = u64::from(layout.ascii_object.size).saturating_add(room(1));
             return Ok(size.saturating_add(self.wide_copy(&head)?));

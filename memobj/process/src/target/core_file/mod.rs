@@ -3,6 +3,8 @@
 //! A core file holds the memory that no file has. Code and constants of programs, which it omits by default
 //! (`/proc/PID/coredump_filter`), are read from the files, which must be of the same build as those of the process.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod notes;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ use notes::MappedFile;
 
 /// Bytes of one read.
 const CHUNK: usize = 1 << 20;
+const CHUNK_BYTES: u64 = CHUNK as u64;
 /// Other formats by their first bytes, each with a message and a hint.
 const OTHER_FORMATS: &[(&[u8], &str, &str)] = &[
     (
@@ -102,9 +105,9 @@ pub fn open(path: &Path) -> Result<FrozenProcess, Error> {
 
     let info = process_info(&headers);
     // Holes of a sparse file read as zeros, which are not copied.
-    let on_disk = file.metadata().map_err(io)?.blocks().saturating_mul(512).max(CHUNK as u64);
+    let on_disk = file.metadata().map_err(io)?.blocks().saturating_mul(512).max(CHUNK_BYTES);
     let mut buffer = CopyBuffer::new();
-    let most = length.min(on_disk).saturating_add(CHUNK as u64);
+    let most = length.min(on_disk).saturating_add(CHUNK_BYTES);
     buffer.reserve(usize::try_from(most).unwrap_or(usize::MAX)).map_err(io)?;
     let mut reader = SegmentReader {
         file: &file,
@@ -212,7 +215,7 @@ fn process_info(headers: &CoreHeaders) -> ProcessInfo {
     // A core file has no inode numbers: each path gets a number of ours.
     let mut inodes: BTreeMap<&Path, u64> = BTreeMap::new();
     for file in &headers.files {
-        let next = inodes.len() as u64 + 1;
+        let next = (inodes.len() as u64).saturating_add(1);
         inodes.entry(&file.path).or_insert(next);
     }
     let of_file = |file: &MappedFile, range: Range<Addr>, access: Permissions| Mapping {
@@ -225,7 +228,8 @@ fn process_info(headers: &CoreHeaders) -> ProcessInfo {
     };
     let mut without_segment: BTreeMap<Addr, &MappedFile> =
         headers.files.iter().map(|file| (file.range.start, file)).collect();
-    let mut mappings: Vec<Mapping> = Vec::with_capacity(headers.segments.len() + headers.files.len());
+    let mut mappings: Vec<Mapping> =
+        Vec::with_capacity(headers.segments.len().saturating_add(headers.files.len()));
     for Segment { range, access, .. } in &headers.segments {
         let range = range.start..Addr(range.end.0.next_multiple_of(PAGE_SIZE as u64));
         let before = headers.files.partition_point(|file| file.range.start <= range.start).checked_sub(1);
@@ -310,13 +314,13 @@ impl SegmentReader<'_> {
         let mut there = self.length.saturating_sub(segment.offset).min(segment.saved);
         if there < segment.saved {
             // A partial page would read as one that ends with zeros.
-            there -= there % PAGE_SIZE as u64;
+            there = Addr(there).page_start().0;
         }
         self.missing = self.missing.saturating_add(segment.saved.saturating_sub(there));
         let mut chunk = vec![0; CHUNK];
         let mut done = 0_u64;
         while let Some(left) = there.checked_sub(done).filter(|&left| left > 0) {
-            let length = left.min(CHUNK as u64) as usize;
+            let length = left.min(CHUNK_BYTES) as usize;
             let Some(pages) = chunk.get_mut(..length.next_multiple_of(PAGE_SIZE)) else { break };
             let (bytes, rest) = pages.split_at_mut(length);
             rest.fill(0);

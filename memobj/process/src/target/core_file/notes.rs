@@ -45,12 +45,13 @@ pub(super) fn files(note: &[u8]) -> Vec<MappedFile> {
     let word = |at: usize| words.get(at).copied().map(u64::from_le_bytes);
     let (Some(count), Some(page)) = (word(0), word(1)) else { return Vec::new() };
     let count = usize::try_from(count).unwrap_or(usize::MAX).min(MAX_FILES).min(words.len() / 3);
-    let names = note.get(16 + count * 24..).unwrap_or_default();
+    let names = note.get(count.saturating_mul(24).saturating_add(16)..).unwrap_or_default();
     let mut names = names.split(|&byte| byte == 0);
     (0..count)
         .map_while(|entry| {
-            let at = 2 + entry * 3;
-            let (start, end, offset) = (word(at)?, word(at + 1)?, word(at + 2)?);
+            let at = entry.saturating_mul(3);
+            let field = |number: usize| word(at.saturating_add(number));
+            let (start, end, offset) = (field(2)?, field(3)?, field(4)?);
             let path = PathBuf::from(OsStr::from_bytes(names.next()?));
             Some(MappedFile { range: Addr(start)..Addr(end), offset: offset.checked_mul(page)?, path })
         })
