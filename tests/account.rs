@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::record::MemoryKind;
 use memobj::account::process_memory::ProcessMemory;
-use memobj::account::rows::RowKind;
 use memobj::account::{Account, NativeHeaps, PythonMemory, account};
 use memobj::capture::capture_once;
 use memobj::config::CensusOptions;
@@ -97,24 +97,24 @@ fn native_heap_matches_mallinfo() {
     let own = uordblks - used - cached;
     assert!(own < 4 * PAGE, "{own} of {uordblks}");
     assert_eq!(account.native_mapped_malloc_bytes, Some(hblkhd));
-    assert_eq!(account.resident_bytes(RowKind::NativeMapped), hblkhd);
+    assert_eq!(account.resident_bytes(MemoryKind::NativeMapped), hblkhd);
 
     for worker in ["worker-0", "worker-1", "worker-2"] {
         let stack = account
             .rows
             .iter()
-            .find(|row| row.kind == RowKind::Stack && row.detail.as_deref() == Some(worker));
+            .find(|row| row.kind == MemoryKind::Stack && row.detail.as_deref() == Some(worker));
         let bytes = stack.unwrap_or_else(|| panic!("{worker}: {:#?}", account.rows)).bytes.resident_bytes();
         assert!((700 << 10..800 << 10).contains(&bytes), "{worker}: {bytes}");
     }
-    assert_eq!(account.resident_bytes(RowKind::SharedMemory), 1 << 20);
-    let unexplained = account.resident_bytes(RowKind::Unexplained);
+    assert_eq!(account.resident_bytes(MemoryKind::SharedMemory), 1 << 20);
+    let unexplained = account.resident_bytes(MemoryKind::Unexplained);
     assert!((3 << 20..(3 << 20) + 16 * PAGE).contains(&unexplained), "{unexplained}: {:#?}", account.rows);
     assert!(
         account
             .large
             .iter()
-            .any(|large| large.kind == RowKind::Unexplained && large.bytes.private_bytes >= 3 << 20)
+            .any(|large| large.kind == MemoryKind::Unexplained && large.bytes.private_bytes >= 3 << 20)
     );
 
     // What was promised is what the system gets.
@@ -136,7 +136,7 @@ pub fn of_python(pid: u32) -> ProcessMemory {
     let account = &memory.account;
     assert_eq!(sum(account), account.rss_bytes, "{:#?}", account.rows);
     let types: u64 = account.types.iter().map(|tally| tally.resident_bytes()).sum();
-    assert_eq!(types, account.resident_bytes(RowKind::PythonObjects));
+    assert_eq!(types, account.resident_bytes(MemoryKind::PythonObjects));
     memory
 }
 
@@ -182,14 +182,14 @@ fn accounts_match_pymalloc() {
 
         let told = process.err();
         let objects = account.rows.iter().find(|row| row.detail.as_deref() == Some("pools"));
-        let found = objects.unwrap().bytes.resident_bytes() + account.resident_bytes(RowKind::PythonUsed);
+        let found = objects.unwrap().bytes.resident_bytes() + account.resident_bytes(MemoryKind::PythonUsed);
         let said = debug_stats(&told, "# bytes in allocated blocks");
         assert!(found.abs_diff(said) < said / 100, "{shown}: {found} in use, {said} by its own account");
         // Nearly all blocks in use have an owner.
-        assert!(account.resident_bytes(RowKind::PythonUsed) < said / 20, "{shown}: {:#?}", account.rows);
+        assert!(account.resident_bytes(MemoryKind::PythonUsed) < said / 20, "{shown}: {:#?}", account.rows);
         // Free blocks that were never given out need not be resident.
         let (free, said) = (
-            account.resident_bytes(RowKind::PythonFreeBlocks),
+            account.resident_bytes(MemoryKind::PythonFreeBlocks),
             debug_stats(&told, "# bytes in available blocks"),
         );
         assert!(
@@ -210,7 +210,7 @@ fn c_memory_is_no_object() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
     let (_process, pid, _) = program(&python.path, "native");
     let memory = of_python(pid);
-    let used = memory.account.resident_bytes(RowKind::NativeUsed);
+    let used = memory.account.resident_bytes(MemoryKind::NativeUsed);
     assert!((4000 * 5000..4000 * 5000 + (2 << 20)).contains(&used), "{:#?}", memory.account.rows);
     assert!(memory.account.explained_ratio() > 0.99, "{:#?}", memory.account.rows);
 }
@@ -253,7 +253,7 @@ fn threads_have_arenas_and_stacks() {
     let (_process, pid, _) = program(&python.path, "threads");
     let account = of_python(pid).account;
     assert!(account.arenas.as_ref().unwrap().len() > 1, "{:?}", account.arenas);
-    assert!(account.resident_bytes(RowKind::Stack) > 0);
+    assert!(account.resident_bytes(MemoryKind::Stack) > 0);
     assert!(account.explained_ratio() > 0.99, "{:#?}", account.rows);
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use common::record::{Allocator, CaptureMethod, LiveReason, Scope};
 use memobj::capture::{Capturer, CensusSource as _, ProcessState, capture_once};
-use memobj::census::{Allocator, Census, LiveReason, Method};
-use memobj::config::{CensusOptions, HeapFile, Scope, StopPolicy};
+use memobj::census::Census;
+use memobj::config::{CensusOptions, HeapFile, StopPolicy};
 use memobj_cpython::pools::Pools;
 use memobj_cpython::runtime::detect::detect;
 use memobj_cpython::runtime::locate::SYMBOLS;
@@ -284,16 +285,25 @@ fn all_methods_agree() {
         let (mut capturer, mut state) = (Capturer::default(), ProcessState::default());
         let mut count = |stop, save| capturer.capture_process(pid, &options(stop, save), &mut state).unwrap();
         let stopped = count(StopPolicy::Always, Some(file.clone()));
-        assert_eq!((stopped.capture.method, stopped.capture.in_collection), (Method::Stopped, Some(false)));
+        assert_eq!(
+            (stopped.capture.method, stopped.capture.in_collection),
+            (CaptureMethod::Stopped, Some(false))
+        );
         assert!(stopped.capture.pause.is_some_and(|pause| !pause.is_zero()), "{interpreter}");
         let never = count(StopPolicy::Never, None);
-        assert_eq!(never.capture.method, Method::Live(LiveReason::Asked));
+        assert_eq!(
+            (never.capture.method, never.capture.live_reason),
+            (CaptureMethod::Live, Some(LiveReason::Asked))
+        );
         let short = count(StopPolicy::AtMost(Duration::from_nanos(1)), None);
-        assert_eq!((short.capture.method, short.capture.pause), (Method::Live(LiveReason::MaxPause), None));
+        assert_eq!(
+            (short.capture.method, short.capture.live_reason, short.capture.pause),
+            (CaptureMethod::Live, Some(LiveReason::MaxPause), None)
+        );
         drop(known);
         let saved = HeapFile::Snapshot(file.clone());
         let saved = capturer.capture_file(&saved, &options(StopPolicy::Always, None)).unwrap();
-        assert_eq!(saved.capture.method, Method::Snapshot);
+        assert_eq!(saved.capture.method, CaptureMethod::Snapshot);
         for (how, other) in [("live", &never), ("at most", &short), ("saved", &saved)] {
             assert_same(other, &stopped, &format!("{interpreter}: {how}"));
         }

@@ -153,6 +153,13 @@ fn process() -> BoxedStrategy<Record> {
         .boxed()
 }
 
+/// A value that has a name in records; a name of a later version among others.
+fn named<T: for<'n> From<&'n str> + std::fmt::Debug + 'static>() -> BoxedStrategy<T> {
+    let names =
+        ["total", "rss", "reachable", "heap", "stopped", "live", "asked", "max_pause", "pymalloc", "later"];
+    select(names.to_vec()).prop_map(T::from).boxed()
+}
+
 fn event() -> BoxedStrategy<Record> {
     let kinds = [
         EventKind::Started,
@@ -173,7 +180,7 @@ fn event() -> BoxedStrategy<Record> {
         words(),
     );
     let end =
-        (of(any::<bool>()), of(any::<i32>()), of(any::<i32>()), of(number()), of(text()), of(any::<i64>()));
+        (of(any::<bool>()), of(any::<i32>()), of(any::<i32>()), of(number()), of(named()), of(any::<i64>()));
     (header(), who, end, uniform8(of(any::<u64>())))
         .prop_map(|(header, who, end, counts)| {
             let (event, pid, ppid, root_pid, start_time, name, cmdline) = who;

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
+use common::record::MemoryKind;
 use memobj::account::growth::{GrowthCause, compare};
-use memobj::account::rows::RowKind;
 use memobj::capture::{Capturer, CensusSource as _, capture_once};
 use memobj::config::{CensusOptions, HeapFile, HolderOptions};
 use memobj_cpython::heap::python_heap::PythonHeap;
@@ -53,15 +53,15 @@ fn mimalloc_blocks_match_python() {
         let account = census.memory.unwrap().account;
         assert_eq!(sum(&account), account.rss_bytes, "{interpreter}: {:#?}", account.rows);
         assert!(account.explained_ratio() > 0.99, "{interpreter}: {:#?}", account.rows);
-        let of = |kind: RowKind| account.resident_bytes(kind);
+        let of = |kind: MemoryKind| account.resident_bytes(kind);
         let objects = account.rows.iter().find(|row| row.detail.as_deref() == Some("pools")).unwrap();
-        let in_use = objects.bytes.resident_bytes() + of(RowKind::PythonUsed);
+        let in_use = objects.bytes.resident_bytes() + of(MemoryKind::PythonUsed);
         // Blocks in use have been written to, but for the ends of large ones: tables and lists with room for more.
         assert!(
             in_use <= used + used / 100 && in_use > used - used / 10,
             "{interpreter}: {in_use} resident of {used}"
         );
-        assert!(of(RowKind::PythonFreeBlocks) > 0 && of(RowKind::PythonOverhead) > 0, "{interpreter}");
+        assert!(of(MemoryKind::PythonFreeBlocks) > 0 && of(MemoryKind::PythonOverhead) > 0, "{interpreter}");
     }
 }
 
@@ -208,7 +208,7 @@ fn library_mappings_have_owners() {
     });
     assert_eq!(arrays.count(), 2, "{:?}", account.large);
     let library = account.rows.iter().find(|row| {
-        row.kind == RowKind::Library && row.detail.as_deref().is_some_and(|path| path.contains("openblas"))
+        row.kind == MemoryKind::Library && row.detail.as_deref().is_some_and(|path| path.contains("openblas"))
     });
     assert!(library.is_some_and(|row| row.bytes.resident_bytes() > 1 << 20), "{:#?}", account.rows);
 }

@@ -292,7 +292,7 @@ fn the_words_of_the_contract_are_all_in_the_document() {
     ];
     let events = events.map(|event| serde_json::to_value(event).unwrap());
     let streams = [OutputStream::Stdout, OutputStream::Stderr].map(|s| serde_json::to_value(s).unwrap());
-    let states = b"RSDTtZXIP?".map(|letter| Value::from(ProcessState::from_letter(letter).as_str()));
+    let states = b"RSDTtZXIP?".map(|letter| Value::from(ProcessState::from_letter(letter).to_string()));
     let sides = [Presence::Both, Presence::New, Presence::Gone, Presence::Unknown]
         .map(|presence| serde_json::to_value(presence).unwrap());
     let trends = [

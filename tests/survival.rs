@@ -24,7 +24,7 @@ fn log_shows_which_new_objects_stay() {
     let Record::Diff(found) = found else { panic!("{found:?}") };
     let DiffRecord { verdicts, .. } = *found;
     let of = |kind: &str, name: &str| -> &Verdict {
-        verdicts.iter().find(|verdict| (&*verdict.kind, &*verdict.name) == (kind, name)).unwrap()
+        verdicts.iter().find(|verdict| (verdict.kind, &*verdict.name) == (kind.into(), name)).unwrap()
     };
     for (kind, name) in [("type", "__main__.Stays"), ("holder", "__main__.kept")] {
         let verdict = of(kind, name);

@@ -72,23 +72,6 @@ impl ProcessState {
     pub fn has_ended(self) -> bool {
         matches!(self, Self::Zombie | Self::Dead)
     }
-
-    /// The name that records have: `sleeping`, `disk-sleep`, …
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Sleeping => "sleeping",
-            Self::DiskSleep => "disk-sleep",
-            Self::Stopped => "stopped",
-            Self::TracingStop => "tracing-stop",
-            Self::Zombie => "zombie",
-            Self::Dead => "dead",
-            Self::Idle => "idle",
-            Self::Parked => "parked",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -174,14 +157,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_what_json_says_and_new_words_are_unknown() {
+    fn state_names_are_those_of_json() {
         for letter in *b"RSDTtZXIPq" {
             let state = ProcessState::from_letter(letter);
-            assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{}\"", state.as_str()));
-            assert_eq!(
-                serde_json::from_str::<ProcessState>(&format!("\"{}\"", state.as_str())).unwrap(),
-                state
-            );
+            assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{state}\""));
+            assert_eq!(serde_json::from_str::<ProcessState>(&format!("\"{state}\"")).unwrap(), state);
         }
         assert_eq!(serde_json::from_str::<ProcessState>("\"waking\"").unwrap(), ProcessState::Unknown);
     }

@@ -6,15 +6,14 @@ use std::sync::Arc;
 
 use common::log::Census;
 use common::record::{
-    CountChange, DiffRecord, Header, MomentRef, Presence, ProcessChange, ThreadChange, TotalChange,
+    CountChange, DiffRecord, Header, MomentRef, Presence, ProcessChange, SeriesKind, ThreadChange,
+    TotalChange,
 };
 use common::units::Change;
 
 use crate::align::{self, ProcessPair, ProcessView};
 use crate::cli::{DEFAULT_THRESHOLD_BYTES, Threshold};
-use crate::measurement::{
-    CensusList, ListKind, ListRow, Measurement, Origin, census_lists, local_stamp, native_bytes,
-};
+use crate::measurement::{CensusList, ListRow, Measurement, Origin, census_lists, local_stamp, native_bytes};
 
 /// The growth that does not count yet: only growth beyond both bounds does.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,8 +91,9 @@ pub fn compare(
         record.processes.push(compare_process(pair, has_processes));
         record.totals.extend(compare_totals(pair));
         if let Some((was, is)) = pair.both(|view| view.census) {
-            for (was, is) in census_lists(was).into_iter().zip(census_lists(is)) {
-                list_mut(&mut record, was.kind).extend(compare_lists(&pair.role, was, is));
+            let lists = [&mut record.types, &mut record.modules, &mut record.holders, &mut record.caches];
+            for ((was, is), list) in census_lists(was).into_iter().zip(census_lists(is)).zip(lists) {
+                list.extend(compare_lists(&pair.role, was, is));
             }
             record.threads.extend(compare_threads(&pair.role, was, is));
         } else if [pair.before, pair.after].iter().flatten().any(|view| view.census.is_some()) {
@@ -112,22 +112,13 @@ pub fn compare(
 
 /// The lists of a record, by kind.
 #[must_use]
-pub fn lists(record: &DiffRecord) -> [(ListKind, &Vec<CountChange>); 4] {
+pub fn lists(record: &DiffRecord) -> [(SeriesKind, &Vec<CountChange>); 4] {
     [
-        (ListKind::Type, &record.types),
-        (ListKind::Module, &record.modules),
-        (ListKind::Holder, &record.holders),
-        (ListKind::Cache, &record.caches),
+        (SeriesKind::Type, &record.types),
+        (SeriesKind::Module, &record.modules),
+        (SeriesKind::Holder, &record.holders),
+        (SeriesKind::Cache, &record.caches),
     ]
-}
-
-fn list_mut(record: &mut DiffRecord, kind: ListKind) -> &mut Vec<CountChange> {
-    match kind {
-        ListKind::Type => &mut record.types,
-        ListKind::Module => &mut record.modules,
-        ListKind::Holder => &mut record.holders,
-        ListKind::Cache => &mut record.caches,
-    }
 }
 
 /// The origin of the latest measurement.
@@ -191,8 +182,8 @@ fn compare_process(pair: &ProcessPair<'_>, has_processes: [bool; 2]) -> ProcessC
 
 /// The sums over a tree and over the objects of a process.
 fn compare_totals(pair: &ProcessPair<'_>) -> Vec<TotalChange> {
-    let total = |kind: &str, [before_bytes, after_bytes]: [Option<u64>; 2]| TotalChange {
-        kind: kind.into(),
+    let total = |kind: SeriesKind, [before_bytes, after_bytes]: [Option<u64>; 2]| TotalChange {
+        kind,
         role: Arc::clone(&pair.role),
         before_bytes,
         after_bytes,
@@ -202,16 +193,16 @@ fn compare_totals(pair: &ProcessPair<'_>) -> Vec<TotalChange> {
     let known = |kind, bytes: [Option<u64>; 2]| (bytes != [None, None]).then(|| total(kind, bytes));
     let mut totals = Vec::new();
     if let Some((was, is)) = pair.both(|view| view.tree) {
-        totals.push(total("total_rss", [Some(was.total_rss_bytes), Some(is.total_rss_bytes)]));
-        totals.extend(known("total_pss", [was.total_pss_bytes, is.total_pss_bytes]));
+        totals.push(total(SeriesKind::TotalRss, [Some(was.total_rss_bytes), Some(is.total_rss_bytes)]));
+        totals.extend(known(SeriesKind::TotalPss, [was.total_pss_bytes, is.total_pss_bytes]));
     }
     if let Some((was, is)) = pair.both(|view| view.census) {
         totals.push(TotalChange {
             count_before: Some(was.total_objects),
             count_after: Some(is.total_objects),
-            ..total("python", [was.total_size_bytes, is.total_size_bytes])
+            ..total(SeriesKind::Python, [was.total_size_bytes, is.total_size_bytes])
         });
-        totals.extend(known("native", [native_bytes(was), native_bytes(is)]));
+        totals.extend(known(SeriesKind::Native, [native_bytes(was), native_bytes(is)]));
     }
     totals
 }
@@ -348,12 +339,12 @@ fn find_growth(record: &DiffRecord, threshold: &GrowthThreshold) -> Vec<Growth> 
         add(name, process.presence, [process.rss_before_bytes, after]);
     }
     for total in &record.totals {
-        let name: Arc<str> = match &*total.kind {
-            "total_rss" | "total_pss" if is_single_process(record, &total.role) => continue,
-            "total_rss" if has_total_pss(record, &total.role) => continue,
-            "total_rss" | "total_pss" => "the tree".into(),
-            "python" => "Python objects".into(),
-            _ => Arc::clone(&total.kind),
+        let name: Arc<str> = match total.kind {
+            SeriesKind::TotalRss | SeriesKind::TotalPss if is_single_process(record, &total.role) => continue,
+            SeriesKind::TotalRss if has_total_pss(record, &total.role) => continue,
+            SeriesKind::TotalRss | SeriesKind::TotalPss => "the tree".into(),
+            SeriesKind::Python => "Python objects".into(),
+            kind => kind.to_string().into(),
         };
         add(&name, Presence::Both, [total.before_bytes, total.after_bytes]);
     }
@@ -364,19 +355,19 @@ fn find_growth(record: &DiffRecord, threshold: &GrowthThreshold) -> Vec<Growth> 
     grown
 }
 
-fn tree_total<'r>(record: &'r DiffRecord, role: &str, kind: &str) -> Option<&'r TotalChange> {
-    record.totals.iter().find(|total| &*total.kind == kind && &*total.role == role)
+fn tree_total<'r>(record: &'r DiffRecord, role: &str, kind: SeriesKind) -> Option<&'r TotalChange> {
+    record.totals.iter().find(|total| total.kind == kind && &*total.role == role)
 }
 
 fn has_total_pss(record: &DiffRecord, role: &str) -> bool {
-    tree_total(record, role, "total_pss")
+    tree_total(record, role, SeriesKind::TotalPss)
         .is_some_and(|total| total.before_bytes.is_some() && total.after_bytes.is_some())
 }
 
 /// Whether a tree has no process but its root, so that its sums repeat the root's sizes.
 #[must_use]
 pub fn is_single_process(record: &DiffRecord, role: &str) -> bool {
-    let total = tree_total(record, role, "total_rss");
+    let total = tree_total(record, role, SeriesKind::TotalRss);
     let root = record.processes.iter().find(|process| &*process.role == role);
     total.zip(root).is_some_and(|(total, root)| {
         (total.before_bytes, total.after_bytes) == (root.rss_before_bytes, root.rss_after_bytes)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use common::log::{Census, Moment, Process, Total, Tree, What};
-use common::record::MomentRef;
+use common::record::{MomentRef, SeriesKind};
 use common::time::Stamp;
 
 /// The origin of a measurement: the line of a log, and its time.
@@ -153,32 +153,6 @@ impl Measurement {
     }
 }
 
-/// The lists of a census.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ListKind {
-    /// Objects by type.
-    Type,
-    /// Objects by module.
-    Module,
-    /// Objects by holder.
-    Holder,
-    /// Caches.
-    Cache,
-}
-
-impl ListKind {
-    /// The name of the kind in records.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Type => "type",
-            Self::Module => "module",
-            Self::Holder => "holder",
-            Self::Cache => "cache",
-        }
-    }
-}
-
 /// A row of a list of a census.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListRow<'a> {
@@ -194,7 +168,7 @@ pub struct ListRow<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CensusList<'a> {
     /// The kind of its rows.
-    pub kind: ListKind,
+    pub kind: SeriesKind,
     /// The rows.
     pub rows: Vec<ListRow<'a>>,
     /// Whether rows are missing, or the whole list.
@@ -213,18 +187,18 @@ pub fn census_lists(census: &Census) -> [CensusList<'_>; 4] {
         size_bytes: cache.size_bytes,
     });
     [
-        total_list(ListKind::Type, Some(&census.types), census.types_cut),
-        total_list(ListKind::Module, modules, census.modules_cut),
-        total_list(ListKind::Holder, census.holders.as_deref(), census.holders_cut),
+        total_list(SeriesKind::Type, Some(&census.types), census.types_cut),
+        total_list(SeriesKind::Module, modules, census.modules_cut),
+        total_list(SeriesKind::Holder, census.holders.as_deref(), census.holders_cut),
         CensusList {
-            kind: ListKind::Cache,
+            kind: SeriesKind::Cache,
             rows: cache_rows.collect(),
             is_truncated: census.caches_cut || caches.is_none(),
         },
     ]
 }
 
-fn total_list(kind: ListKind, totals: Option<&[Total]>, is_truncated: bool) -> CensusList<'_> {
+fn total_list(kind: SeriesKind, totals: Option<&[Total]>, is_truncated: bool) -> CensusList<'_> {
     let rows = totals.unwrap_or_default().iter().map(|total| ListRow {
         name: &total.name,
         count: total.count,

@@ -1,10 +1,10 @@
 //! Command line arguments.
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use common::cli::{Repeat, parse_size};
+use common::record::Metric;
 use common::units;
 
 /// Watch the memory of a process and all its children, from outside.
@@ -121,29 +121,6 @@ pub enum SourceKind {
     Sysinfo,
 }
 
-/// The value that a limit applies to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Metric {
-    /// The sum of resident sizes of the tree.
-    Total,
-    /// The resident size of any one process of the tree.
-    Rss,
-    /// The sum of proportional sizes of the tree.
-    Pss,
-}
-
-impl Metric {
-    /// The name before the colon, and in records.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Total => "total",
-            Self::Rss => "rss",
-            Self::Pss => "pss",
-        }
-    }
-}
-
 /// A limit for `--fail-above`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
@@ -157,7 +134,8 @@ impl Limit {
     /// Parses `500M`, `total:500M`, `rss:500M` or `pss:500M`.
     ///
     /// ```
-    /// use memmon::cli::{Limit, Metric};
+    /// use common::record::Metric;
+    /// use memmon::cli::Limit;
     ///
     /// assert_eq!(Limit::parse("rss:2K"), Ok(Limit { metric: Metric::Rss, bytes: 2048 }));
     /// ```

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::record::{EventKind, ProcessEvent, ProcessRecord, ProcessSample};
+use common::record::{EventKind, Metric, ProcessEvent, ProcessRecord, ProcessSample};
 use common::units::Change;
 
-use crate::cli::{Limit, Metric};
+use crate::cli::Limit;
 
 /// After a warning of `--warn-rss` the process must fall below this share of it before the next warning.
 const WARN_RESET_RATIO: f64 = 0.95;
@@ -62,7 +62,7 @@ impl Limits {
         self.fail.iter().any(|limit| match limit.metric {
             Metric::Total => total_bytes > limit.bytes,
             Metric::Rss => largest_bytes > limit.bytes,
-            Metric::Pss => false,
+            Metric::Pss | Metric::Unknown => false,
         })
     }
 
@@ -117,6 +117,7 @@ impl Limits {
                     record.total_pss_bytes,
                     processes().max_by_key(|process| (growth(process), process.pss_bytes)),
                 ),
+                Metric::Unknown => (None, None),
             };
             if let (Some(value), Some(culprit)) = (value.filter(|value| *value > limit.bytes), culprit) {
                 let event = event(record, culprit, Some(limit.metric), limit.bytes, value, 0);
@@ -144,12 +145,12 @@ fn event(
         start_time: process.start_time.clone(),
         start_ticks: process.start_ticks,
         name: Some(Arc::clone(&process.name)),
-        metric: metric.map(|metric| metric.as_str().into()),
+        metric,
         limit_bytes: Some(limit),
         value_bytes: Some(value),
         own_bytes: metric.and_then(|metric| match metric {
             Metric::Pss => process.pss_bytes,
-            Metric::Rss | Metric::Total => process.rss_bytes,
+            Metric::Rss | Metric::Total | Metric::Unknown => process.rss_bytes,
         }),
         growth_bytes: Some(Change::between(before, value).0),
         ..ProcessEvent::new(record.header(), kind, process.pid, record.pid)
@@ -238,10 +239,7 @@ mod tests {
         let check = limits.check(&record(3, &[92, 5, 70, 40]));
         assert!(check.failed);
         let event = check.events.last().unwrap();
-        assert_eq!(
-            (event.pid, event.metric.as_deref(), event.value_bytes),
-            (3, Some("total"), Some(207 * MIB))
-        );
+        assert_eq!((event.pid, event.metric, event.value_bytes), (3, Some(Metric::Total), Some(207 * MIB)));
         assert_eq!((event.own_bytes, event.growth_bytes), (Some(70 * MIB), Some(65 << 20)));
     }
 

@@ -10,15 +10,10 @@
 //! # Ok(())
 //! # }
 //! ```
-
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
-use crate::census::clock::{clocks_at, read_clocks};
-use crate::census::count::{CaptureContext, count_objects};
-use crate::census::{Census, LiveReason, Method};
-use crate::config::{CensusOptions, HeapFile, StopPolicy};
-use crate::leaks::LeakTracker;
+use common::record::{CaptureMethod, LiveReason};
 use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::detect::{DetectedPython, detect};
 use memobj_cpython::runtime::locate::SYMBOLS;
@@ -29,6 +24,12 @@ use memobj_process::info::ProcessSource;
 use memobj_process::memory::{CopyBuffer, Memory};
 use memobj_process::snapshot;
 use memobj_process::target::{MAX_STOPS, STOP_LIMIT, Target, core_file};
+
+use crate::census::Census;
+use crate::census::clock::{clocks_at, read_clocks};
+use crate::census::count::{CaptureContext, count_objects};
+use crate::config::{CensusOptions, HeapFile, StopPolicy};
+use crate::leaks::LeakTracker;
 
 /// Copies that are made at most until one holds together, though no collection was under way.
 const MAX_COPIES: u32 = 3;
@@ -142,8 +143,8 @@ impl CensusSource for Capturer {
     fn capture_file(&mut self, file: &HeapFile, options: &CensusOptions) -> Result<Census, Error> {
         let begun = Instant::now();
         let (still, method) = match file {
-            HeapFile::Core(path) => (core_file::open(path)?, Method::Core),
-            HeapFile::Snapshot(path) => (snapshot::open(path)?, Method::Snapshot),
+            HeapFile::Core(path) => (core_file::open(path)?, CaptureMethod::Core),
+            HeapFile::Snapshot(path) => (snapshot::open(path)?, CaptureMethod::Snapshot),
         };
         let context = CaptureContext {
             lost_pages: still.copy.lost_pages,
@@ -203,7 +204,7 @@ impl Capturer {
                         residence: still.residence.as_ref().filter(|_| options.memory),
                         clocks: Some(read_clocks(still.info.id)),
                         cmdline: read_cmdline(still.info.id.pid, options),
-                        ..CaptureContext::new(Method::Stopped, begun)
+                        ..CaptureContext::new(CaptureMethod::Stopped, begun)
                     };
                     let leaks = leaks.as_deref_mut();
                     count_objects(&still.memory, &still.info, python, runtime, context, options, leaks)
@@ -240,7 +241,7 @@ pub fn capture_memory<M: Memory>(
     memory: &M,
     options: &CensusOptions,
 ) -> Result<Census, Error> {
-    find_and_count(source, memory, CaptureContext::new(Method::Snapshot, Instant::now()), options)
+    find_and_count(source, memory, CaptureContext::new(CaptureMethod::Snapshot, Instant::now()), options)
 }
 
 fn find_and_count<'s, M: Memory>(
@@ -279,7 +280,8 @@ fn count_live(
         at: Instant::now(),
         clocks: Some(read_clocks(id)),
         cmdline: read_cmdline(id.pid, options),
-        ..CaptureContext::new(Method::Live(reason), begun)
+        live_reason: Some(reason),
+        ..CaptureContext::new(CaptureMethod::Live, begun)
     };
     let mut attempts = 1;
     let runtime = loop {

@@ -1,5 +1,4 @@
 //! The command line, and how it becomes a configuration.
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,12 +6,12 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use common::cli::{Failure, parse_interval, parse_time};
+use common::record::Scope;
 use common::units::{parse_bytes, thousands};
 use memobj_cpython::runtime::LocateMethod;
 
 use crate::config::{
-    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, Scope, StopPolicy, Targets,
-    TextOptions,
+    CacheOptions, CensusOptions, Config, Format, HeapFile, HolderOptions, StopPolicy, Targets, TextOptions,
 };
 use crate::leaks::MIN_CENSUSES;
 use crate::survivors::MAX_CENSUSES;

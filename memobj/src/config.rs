@@ -1,9 +1,9 @@
 //! What a run does: resolved once from the arguments, and not changed after that.
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use common::record::Scope;
 use memobj_cpython::runtime::LocateMethod;
 
 /// A run of memobj.
@@ -90,30 +90,6 @@ pub struct CensusOptions {
     pub caches: Option<CacheOptions>,
     /// Includes the command line and the path of the executable.
     pub cmdline: bool,
-}
-
-/// Which objects are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, clap::ValueEnum)]
-pub enum Scope {
-    /// The objects that the garbage collector tracks, as gc.get_objects() lists them
-    Tracked,
-    /// Tracked objects, and all objects reachable from them
-    #[default]
-    Reachable,
-    /// Reachable objects, and what else the allocator holds
-    Heap,
-}
-
-impl Scope {
-    /// Its name in records and on the command line.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tracked => "tracked",
-            Self::Reachable => "reachable",
-            Self::Heap => "heap",
-        }
-    }
 }
 
 /// Whether a process may be stopped while its memory is copied.

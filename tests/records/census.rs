@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
-use super::{header, number, text, words};
+use super::{header, named, number, text, words};
 use crate::support::samples::{self, Fill};
 
 /// Any census, of today's version or of one that wrote less.
@@ -65,7 +65,7 @@ fn gc() -> BoxedStrategy<GcState> {
 }
 
 fn coverage() -> BoxedStrategy<Coverage> {
-    (any::<u64>(), of(text()), uniform2(of(any::<u64>())), uniform2(of(number())))
+    (any::<u64>(), of(named()), uniform2(of(any::<u64>())), uniform2(of(number())))
         .prop_map(|(objects_bytes, allocator, bytes, [allocator_ratio, rss_ratio])| {
             let [allocator_used_bytes, allocator_explained_bytes] = bytes;
             Coverage {
@@ -82,7 +82,7 @@ fn coverage() -> BoxedStrategy<Coverage> {
 
 fn whole() -> BoxedStrategy<CensusRecord> {
     let counts = (uniform9(of(any::<u64>())), uniform5(of(any::<u64>())));
-    let taken = (of(any::<bool>()), uniform2(of(number())), uniform3(of(text())));
+    let taken = (of(any::<bool>()), uniform2(of(number())), (of(named()), of(named()), of(named())));
     (lists(), of(python()), of(gc()), of(coverage()), counts, taken)
         .prop_map(|(lists, python, gc, coverage, (totals, others), (in_collection, times, words))| {
             let [
@@ -97,7 +97,7 @@ fn whole() -> BoxedStrategy<CensusRecord> {
                 total_overhead_bytes,
             ] = totals;
             let [interpreters, attempts, torn_reads, rejected_reads, memobj_peak_bytes] = others;
-            let [scope, method, live_reason] = words;
+            let (scope, method, live_reason) = words;
             let [pause_seconds, duration_seconds] = times;
             CensusRecord {
                 python,

@@ -1,7 +1,10 @@
 //! Lines as they were written once. They are never changed: what they say must be read for ever.
 
 use common::process::ProcessState;
-use common::record::{EventKind, Omitted, OutputStream, Presence, ProcessEvent, Record, TrendKind};
+use common::record::{
+    Allocator, CaptureMethod, EventKind, LimitKind, Metric, Omitted, OutputStream, Presence, ProcessEvent,
+    Record, Scope, TrendKind,
+};
 use serde_json::Value;
 
 use super::read;
@@ -59,7 +62,7 @@ fn events_outputs_and_errors_of_the_first_version_are_readable() {
     assert_eq!((events[0].at_start, events[0].ppid, events[0].root_pid), (Some(true), Some(1), 4711));
     assert_eq!(events[1].cmdline.as_deref(), Some(&["cat".into(), "-".into()][..]));
     assert_eq!((events[2].growth_bytes, events[2].value_bytes), (Some(20_971_520), Some(123_456_789)));
-    assert_eq!((events[3].metric.as_deref(), events[3].own_bytes), (Some("total"), Some(40_000_000)));
+    assert_eq!((events[3].metric, events[3].own_bytes), (Some(Metric::Total), Some(40_000_000)));
     assert_eq!(events[3].growth_bytes, Some(-4096));
     assert_eq!(events[4].oom_kills, Some(1));
     assert_eq!(
@@ -106,7 +109,7 @@ fn censuses_and_differences_of_the_first_version_are_readable() {
         (verdict.trend, verdict.bytes_per_hour, verdict.moments),
         (TrendKind::Sawtooth, Some(-12.5), 60)
     );
-    assert_eq!((verdict.limit_kind.as_deref(), diff.grew), (Some("machine"), true));
+    assert_eq!((verdict.limit_kind, diff.grew), (Some(LimitKind::Machine), true));
 }
 
 #[test]
@@ -141,7 +144,7 @@ fn censuses_that_say_which_python_it_is_are_readable() {
     assert_eq!((python.debug, python.free_threaded, python.shared), (Some(false), Some(false), Some(true)));
     assert_eq!(python.executable.as_deref(), Some("/opt/py/bin/python3.13"));
     assert_eq!((python.located_by.as_deref(), python.layout.as_deref()), (Some("dynsym"), Some("3.13")));
-    assert_eq!((found.interpreters, found.scope.as_deref()), (Some(1), Some("reachable")));
+    assert_eq!((found.interpreters, found.scope), (Some(1), Some(Scope::Reachable)));
     assert_eq!((found.tracked_objects, found.tracked_size_bytes), (Some(90_000), Some(12_582_912)));
     assert_eq!((found.permanent_objects, found.permanent_size_bytes), (Some(0), Some(0)));
     assert_eq!((found.reachable_objects, found.reachable_size_bytes), (Some(207_575), Some(31_457_280)));
@@ -153,7 +156,7 @@ fn censuses_that_say_which_python_it_is_are_readable() {
     assert_eq!((young.pending, young.threshold, young.objects), (Some(411), Some(2000), Some(411)));
     assert_eq!((old.collections, old.collected, old.uncollectable), (Some(10), Some(80), Some(0)));
     let coverage = found.coverage.as_ref().unwrap();
-    assert_eq!((coverage.objects_bytes, coverage.allocator.as_deref()), (33_554_432, Some("pymalloc")));
+    assert_eq!((coverage.objects_bytes, coverage.allocator), (33_554_432, Some(Allocator::Pymalloc)));
     assert_eq!(
         (coverage.allocator_used_bytes, coverage.allocator_explained_bytes),
         (Some(29_360_128), Some(28_311_552))
@@ -162,7 +165,7 @@ fn censuses_that_say_which_python_it_is_are_readable() {
         (coverage.allocator_ratio, coverage.rss_ratio),
         (Some(0.964_285_714_285_714_3), Some(0.27179))
     );
-    assert_eq!((found.method.as_deref(), found.live_reason.as_deref()), (Some("stopped"), None));
+    assert_eq!((found.method, found.live_reason), (Some(CaptureMethod::Stopped), None));
     assert_eq!((found.attempts, found.in_collection), (Some(3), Some(false)));
     assert_eq!((found.pause_seconds, found.duration_seconds), (Some(0.0125), Some(0.25)));
     assert_eq!((found.torn_reads, found.rejected_reads), (Some(0), Some(1)));

@@ -13,7 +13,7 @@ use crate::record::cursor::Cursor;
 use crate::record::{
     CacheTotalFields, CensusFields, CgroupFields, Fingerprints, HeaderFields, HolderTotalFields,
     IdentityFields, ModuleTotalFields, ObjectSample, ObjectSampleFields, OmittedFields, PythonThreadFields,
-    RunFields, SizeFields, SystemFields, TreeFields, TypeTotalFields,
+    RunFields, SeriesKind, SizeFields, SystemFields, TreeFields, TypeTotalFields,
 };
 
 /// The most bytes of names and identities that are kept. Beyond that, the scanner forgets all of them.
@@ -430,14 +430,14 @@ impl PythonThreadFields for ThreadReader<'_> {
 
 struct SampleReader<'n> {
     names: &'n mut Names,
-    kind: Option<Arc<str>>,
+    kind: Option<SeriesKind>,
     name: Option<Arc<str>>,
     fingerprints: Option<Fingerprints>,
 }
 
 impl ObjectSampleFields for SampleReader<'_> {
     read! {
-        kind(self, cursor) => self.kind = Some(self.names.text(cursor)?);
+        kind(self, cursor) => self.kind = Some(SeriesKind::from(&*cursor.text()?));
         name(self, cursor) => self.name = Some(self.names.text(cursor)?);
         fingerprints(self, cursor) => self.fingerprints = Some(Fingerprints::parse(&cursor.text()?)?);
     }

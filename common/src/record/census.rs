@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::fingerprints::ObjectSample;
 use super::header::record;
 use super::memory::MemoryAccount;
+use super::names::{named, names};
 use super::omitted::Omitted;
 use super::python::{Coverage, GcState, PythonBuild};
 use super::scan::scanned;
@@ -54,8 +55,8 @@ record! {
         pub python: Option<PythonBuild>,
         /// How many interpreters run in it.
         pub interpreters: Option<u64>,
-        /// Which objects `types` and the totals above are of: `tracked`, `reachable` or `heap`.
-        pub scope: Option<Arc<str>>,
+        /// The objects that `types` and the totals above count.
+        pub scope: Option<Scope>,
         /// What the garbage collector lists, as `gc.get_objects()`; `null` if it was not counted, as all scopes.
         pub tracked_objects: Option<u64>,
         /// The sizes of those.
@@ -78,10 +79,10 @@ record! {
         pub gc: Option<GcState>,
         /// How much of the memory is explained.
         pub coverage: Option<Coverage>,
-        /// From what it was taken: `stopped`, `live`, `core` or `snapshot`.
-        pub method: Option<Arc<str>>,
-        /// Why a process was read as it ran: `asked`, `max_pause` or `memory`; `null` if it was not.
-        pub live_reason: Option<Arc<str>>,
+        /// The source of the census.
+        pub method: Option<CaptureMethod>,
+        /// Why a process was read while it ran; `null` if it was not.
+        pub live_reason: Option<LiveReason>,
         /// How often it was stopped until it was outside a collection.
         pub attempts: Option<u64>,
         /// Whether the collector was at work in what was counted: the numbers may be off by what it held in its hands.
@@ -119,6 +120,94 @@ record! {
         /// A sample of the objects of the largest types and holders, by their identity.
         #[serde(skip_serializing_if = "Option::is_none", alias = "survivors")]
         pub object_samples: Option<Vec<ObjectSample>>,
+    }
+}
+
+/// The objects that a census counts.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// The objects that the garbage collector tracks, as gc.get_objects() lists them
+    Tracked,
+    /// Tracked objects, and all objects reachable from them
+    #[default]
+    Reachable,
+    /// Reachable objects, and what else the allocator holds
+    Heap,
+    /// A scope that this version does not know.
+    #[serde(other)]
+    #[value(skip)]
+    Unknown,
+}
+named!(Scope);
+
+names! {
+    /// The source of a census.
+    pub enum CaptureMethod {
+        /// A copy made while the process was paused.
+        Stopped,
+        /// The running process.
+        Live,
+        /// A core file.
+        Core,
+        /// A saved snapshot.
+        Snapshot,
+    }
+
+    /// Why a process was read while it ran.
+    pub enum LiveReason {
+        /// The user asked for it.
+        Asked,
+        /// The pause would have exceeded the limit.
+        MaxPause,
+        /// Memory did not suffice for a copy.
+        Memory,
+    }
+
+    /// Why an object is not freed.
+    #[derive(Default)]
+    pub enum Liveness {
+        /// The program can reach it.
+        #[default]
+        Held,
+        /// Only `gc.garbage` refers to it: the collector could not free it, or `gc.DEBUG_SAVEALL` is set.
+        Uncollectable,
+        /// It has more references than were found from other unreachable objects: native code holds it, or an object that leads to it.
+        Native,
+        /// No reference to it was found, or only such an object leads to it. Native code holds it where memobj does not search, or leaked it.
+        Unreferred,
+        /// All its references come from other garbage: the collector will free it, if it is enabled.
+        Garbage,
+    }
+
+    /// A clock of a program.
+    pub enum CacheClock {
+        /// `time.time()`: seconds since 1970.
+        Wall,
+        /// `time.monotonic()`, and the time of event loops: seconds since boot without suspended time.
+        Monotonic,
+    }
+
+    /// A warning about a cache.
+    pub enum CacheWarning {
+        /// No limit was found.
+        NoLimit,
+        /// Many entries are past their deadline.
+        Expired,
+        /// An entry is larger than 500 KiB.
+        LargeEntry,
+        /// The entries are larger than 100 KiB on average.
+        LargeAverage,
+        /// Less than half of the lookups find an entry.
+        LowHits,
+        /// It is above 90 % of its limit.
+        #[serde(rename = "above_90")]
+        Above90,
+        /// It is above 75 % of its limit.
+        #[serde(rename = "above_75")]
+        Above75,
     }
 }
 
@@ -220,11 +309,9 @@ scanned! {
         /// The type.
         #[serde(rename = "type")]
         pub name: Arc<str>,
-        /// Why they are there: `garbage` (in circles, the collector has not come by, or is off), `uncollectable` (in `gc.garbage`), `native`
-        /// (references were found from what is not reached either, and there are more), `unreferred` (no reference was found: native code
-        /// holds them where memobj does not look, or forgot them).
+        /// Why they are not freed.
         #[serde(alias = "standing")]
-        pub cause: Arc<str>,
+        pub cause: Liveness,
         /// How many.
         pub count: u64,
         /// Their sizes.
@@ -302,15 +389,15 @@ scanned! {
         /// Entries that are larger than `--max-item`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub large_entries: Option<u64>,
-        /// The clock by which its entries have times: `wall` or `monotonic`; absent if they have none that could be read.
+        /// The clock by which its entries have times; absent if they have none that could be read.
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub clock: Option<Arc<str>>,
+        pub clock: Option<CacheClock>,
         /// Entries past their deadline; absent if they have none that could be read.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub expired_entries: Option<u64>,
-        /// What is wrong with it, the worst first: `no_limit`, `expired`, `large_entry`, `large_average`, `low_hits`, `above_90`, `above_75`.
+        /// What is wrong with it, the worst first.
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub warnings: Option<Vec<Arc<str>>>,
+        pub warnings: Option<Vec<CacheWarning>>,
     }
 }
 

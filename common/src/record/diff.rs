@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::header::{Header, record};
+use super::names::names;
 use crate::time::Stamp;
 
 record! {
@@ -74,6 +75,40 @@ pub enum Presence {
     Unknown,
 }
 
+names! {
+    /// The kind of value that a series has, in the order of their names.
+    pub enum SeriesKind {
+        /// A cache.
+        Cache,
+        /// The objects that a holder keeps alive.
+        Holder,
+        /// The objects of a module's types.
+        Module,
+        /// The resident size of a process without its Python objects.
+        Native,
+        /// The proportional size of a process.
+        Pss,
+        /// All Python objects of a process.
+        Python,
+        /// The resident size of a process.
+        Rss,
+        /// The proportional size of a tree of processes.
+        TotalPss,
+        /// The resident size of a tree of processes.
+        TotalRss,
+        /// The objects of a type.
+        Type,
+    }
+
+    /// A limit of memory.
+    pub enum LimitKind {
+        /// That of a control group.
+        Cgroup,
+        /// The memory of the machine.
+        Machine,
+    }
+}
+
 /// A process on either side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessChange {
@@ -115,9 +150,8 @@ pub struct ProcessChange {
 /// A sum that is on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TotalChange {
-    /// What is summed up: `total_rss` and `total_pss` of a tree, `python` (all objects of a process) and `native` (its resident
-    /// size without them).
-    pub kind: Arc<str>,
+    /// The sum: RSS or PSS of a tree, Python objects or native memory of a process.
+    pub kind: SeriesKind,
     /// The root of the tree, or the process, as in [`ProcessChange::role`].
     pub role: Arc<str>,
     /// The sum in the earlier moment; `null` if not known.
@@ -180,8 +214,8 @@ pub enum TrendKind {
 /// What one series does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// What is measured: `type`, `module`, `holder`, `cache`, `rss`, `pss`, `total_rss`, `total_pss`, `python`, `native`.
-    pub kind: Arc<str>,
+    /// The kind of value.
+    pub kind: SeriesKind,
     /// The type, module, holder, cache or process.
     pub name: Arc<str>,
     /// The process: `root`, or the command line of a child as in [`ProcessChange::role`], but that several may have the same.
@@ -212,9 +246,9 @@ pub struct Verdict {
     /// When the limit would be reached at this rate; `null` if it does not grow or no limit is known.
     #[serde(alias = "full_at")]
     pub limit_reached_at: Option<Stamp>,
-    /// Which limit: `cgroup` or `machine`.
+    /// The limit that is reached first.
     #[serde(alias = "full_of")]
-    pub limit_kind: Option<Arc<str>>,
+    pub limit_kind: Option<LimitKind>,
     /// That limit.
     #[serde(alias = "full_limit_bytes")]
     pub limit_bytes: Option<u64>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::header::{Header, record};
+use super::names::names;
 
 /// What happened to a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,18 @@ pub enum EventKind {
     #[default]
     #[serde(other)]
     Unknown,
+}
+
+names! {
+    /// A size that can have a limit.
+    pub enum Metric {
+        /// The sum of resident sizes of the tree.
+        Total,
+        /// The resident size of any one process of the tree.
+        Rss,
+        /// The sum of proportional sizes of the tree.
+        Pss,
+    }
 }
 
 record! {
@@ -67,9 +80,9 @@ record! {
         /// With `exited`: the largest resident size it was seen to have.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub rss_peak_bytes: Option<u64>,
-        /// With `limit_crossed`: which sum was over the limit: `total`, `rss` or `pss`.
+        /// With `limit_crossed`: the size that was over the limit.
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub metric: Option<Arc<str>>,
+        pub metric: Option<Metric>,
         /// With `limit_crossed` and `grew`: the limit.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub limit_bytes: Option<u64>,

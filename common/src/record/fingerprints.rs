@@ -7,6 +7,7 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::cursor::Cursor;
+use super::diff::SeriesKind;
 use super::scan::{Scan, scanned};
 
 /// The most marks of a sample. One that has fewer knows all objects that it is of.
@@ -20,8 +21,8 @@ scanned! {
     /// What is known of some of the objects of one type, or of one holder.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct ObjectSample {
-        /// Of what they are: `type` or `holder`.
-        pub kind: Arc<str>,
+        /// What they belong to: a type or a holder.
+        pub kind: SeriesKind,
         /// Its name, as in `types` or `holders`.
         pub name: Arc<str>,
         /// Their marks.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::census::Liveness;
 use super::header::record;
+use super::memory::MemoryKind;
+use super::names::names;
 
 record! {
     /// The verdict on a CPython process after several censuses (`type`: `leaks`).
@@ -75,11 +78,33 @@ pub enum LeakVerdict {
     TooShort,
 }
 
+names! {
+    /// How a container grows.
+    pub enum GrowthMode {
+        /// Items are appended at its end.
+        Appended,
+        /// Items are put in front of the others.
+        Prepended,
+        /// Items are inserted anywhere.
+        Inserted,
+        /// Keys are set.
+        KeysSet,
+        /// Elements are added to a set.
+        Added,
+        /// Results are cached.
+        Cached,
+        /// Attributes are set, or a chain of objects grows.
+        Linked,
+        /// The object itself grows.
+        Enlarged,
+    }
+}
+
 /// Something that grows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Leak {
-    /// Why it is not freed: `held`, `garbage` (circles, and the collector is off), `uncollectable`, `native` or `unreferred`.
-    pub cause: Arc<str>,
+    /// Why it is not freed. Garbage is listed only while the collector is off.
+    pub cause: Liveness,
     /// The place that holds it, by name.
     pub holder: Arc<str>,
     /// The type of what is added.
@@ -119,9 +144,9 @@ pub struct Leak {
     pub container: Option<Arc<str>>,
     /// How many items that has; `null` if it is not known, or not one alone.
     pub entries: Option<u64>,
-    /// How it is added: `appended`, `prepended`, `inserted`, `keys_set`, `added`, `cached`, `linked`; `enlarged` if an object itself grows.
+    /// How it grows.
     #[serde(alias = "how")]
-    pub growth_mode: Arc<str>,
+    pub growth_mode: GrowthMode,
     /// The way to it, as most have; `null` for what nobody holds.
     #[serde(alias = "way")]
     pub path: Option<Arc<str>>,
@@ -168,8 +193,8 @@ pub struct MemoryGrowth {
 /// Growth of what memory is used for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryRowGrowth {
-    /// What for, as in the account of a census.
-    pub kind: Arc<str>,
+    /// The use, as in the account of a census.
+    pub kind: MemoryKind,
     /// More of that.
     pub detail: Option<Arc<str>>,
     /// By how much it grew.

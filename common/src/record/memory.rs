@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::names::names;
 use super::omitted::Omitted;
 use super::scan::scanned;
 
@@ -54,13 +55,59 @@ scanned! {
     }
 }
 
+names! {
+    /// A use of memory.
+    pub enum MemoryKind {
+        /// Python objects and the storage that they own. Detail: where they lie.
+        PythonObjects,
+        /// Blocks that Python's allocator has given out and that no object owns.
+        PythonUsed,
+        /// Free blocks in pools with other blocks in use.
+        PythonFreeBlocks,
+        /// Pools without a block in use, and parts of arenas that were never divided into pools.
+        PythonFreePools,
+        /// Headers of pools, and their ends that are too small for a block.
+        PythonOverhead,
+        /// Chunks of malloc in use without a Python object, with their headers.
+        NativeUsed,
+        /// The same, chunks so large that each has a mapping of its own.
+        NativeMapped,
+        /// Freed chunks in malloc's fast bins and threads' caches.
+        NativeCached,
+        /// Freed chunks in malloc's lists of free chunks.
+        NativeFree,
+        /// The ends of malloc's heaps, never given out or freed again.
+        NativeTop,
+        /// Memory of malloc itself: arenas, headers of heaps.
+        NativeOverhead,
+        /// Memory of another allocator that is not read. Detail: its name.
+        Allocator,
+        /// Stacks of threads. Detail: the thread's name.
+        Stack,
+        /// Static data of threads.
+        ThreadData,
+        /// Mapped files, and the other static data of programs and libraries (`.bss`). Detail: the path.
+        File,
+        /// Memory that processes may share: of memfd_create, `/dev/shm`, System V, anonymous. Detail: its name.
+        SharedMemory,
+        /// Memory that the kernel maps into each process, such as `[vdso]`. Detail: its name.
+        Kernel,
+        /// Anonymous memory to which the static data of a library or program points. Detail: its path.
+        Library,
+        /// Anonymous memory that the program gave a name (PR_SET_VMA_ANON_NAME). Detail: the name.
+        Named,
+        /// Resident memory without a known owner. Detail: the kind of its mapping.
+        Unexplained,
+    }
+}
+
 scanned! {
     MemoryRowFields:
     /// What some memory is used for.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct MemoryRow {
-        /// What it is, in a word.
-        pub kind: Arc<str>,
+        /// The use.
+        pub kind: MemoryKind,
         /// More of that: a file, a thread, an allocator; `null` where there is nothing to add, and for the sum of many small ones.
         pub detail: Option<Arc<str>>,
         /// Resident in pages of this process alone.
@@ -125,8 +172,8 @@ scanned! {
     /// A large piece of memory.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct LargeRegion {
-        /// What it is, in a word, as in the rows.
-        pub kind: Arc<str>,
+        /// The use, as in the rows.
+        pub kind: MemoryKind,
         /// The type whose objects have half of it and more; `null` if there is none.
         pub owner: Option<Arc<str>>,
         /// What of it is resident.

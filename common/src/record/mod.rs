@@ -16,6 +16,7 @@ mod fingerprints;
 mod header;
 mod leaks;
 mod memory;
+mod names;
 mod omitted;
 mod process;
 mod python;
@@ -26,28 +27,30 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 pub use census::{
-    CacheTotal, CensusRecord, HolderTotal, ModuleTotal, OwnerTotal, PathTotal, PythonThread, TypeTotal,
-    UnreachableTotal,
+    CacheClock, CacheTotal, CacheWarning, CaptureMethod, CensusRecord, HolderTotal, LiveReason, Liveness,
+    ModuleTotal, OwnerTotal, PathTotal, PythonThread, Scope, TypeTotal, UnreachableTotal,
 };
 pub(crate) use census::{
     CacheTotalFields, CensusFields, HolderTotalFields, ModuleTotalFields, PythonThreadFields, TypeTotalFields,
 };
 pub use diff::{
-    CountChange, DiffRecord, MomentRef, Presence, ProcessChange, ThreadChange, TotalChange, TrendKind,
-    Verdict,
+    CountChange, DiffRecord, LimitKind, MomentRef, Presence, ProcessChange, SeriesKind, ThreadChange,
+    TotalChange, TrendKind, Verdict,
 };
-pub use event::{ErrorRecord, EventKind, OutputRecord, OutputStream, ProcessEvent};
+pub use event::{ErrorRecord, EventKind, Metric, OutputRecord, OutputStream, ProcessEvent};
 pub(crate) use fingerprints::ObjectSampleFields;
 pub use fingerprints::{Fingerprints, MAX_FINGERPRINTS, ObjectSample};
 pub(crate) use header::HeaderFields;
 pub use header::{Header, Run, SCHEMA};
-pub use leaks::{Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth};
-pub use memory::{LargeRegion, MemoryAccount, MemoryRow, PinnedHolder, PinnedType, TypeMemory};
+pub use leaks::{
+    GrowthMode, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth,
+};
+pub use memory::{LargeRegion, MemoryAccount, MemoryKind, MemoryRow, PinnedHolder, PinnedType, TypeMemory};
 pub use omitted::Omitted;
 pub(crate) use omitted::OmittedFields;
 pub use process::{Cgroup, Pressure, ProcessRecord, ProcessSample, System};
 pub(crate) use process::{CgroupFields, IdentityFields, RunFields, SizeFields, SystemFields, TreeFields};
-pub use python::{Coverage, GcGeneration, GcState, PythonBuild};
+pub use python::{Allocator, Coverage, GcGeneration, GcState, PythonBuild};
 
 /// Any line of a log.
 #[derive(Debug, Clone, PartialEq, Serialize)]

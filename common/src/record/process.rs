@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::cursor::Cursor;
 use super::header::{Header, record};
+use super::names::named;
 use super::scan::{Scan, fields, scanned};
 use crate::process::ProcessState;
+
+named!(ProcessState);
 
 /// Declares the fields of a `process` record in their order: those of the run, of a process, and of its tree. The fields of a
 /// process stand flat in the record for the root, and in [`ProcessSample`] for its descendants.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::names::names;
 use super::scan::scanned;
 
 scanned! {
@@ -73,6 +74,18 @@ scanned! {
     }
 }
 
+names! {
+    /// Python's allocator of small blocks.
+    pub enum Allocator {
+        /// CPython's own, with arenas and pools.
+        Pymalloc,
+        /// That of free-threaded builds.
+        Mimalloc,
+        /// The C library's: `PYTHONMALLOC=malloc`.
+        Malloc,
+    }
+}
+
 scanned! {
     CoverageFields:
     /// How much of a process's memory the counted objects explain.
@@ -80,8 +93,8 @@ scanned! {
     pub struct Coverage {
         /// The objects found and what they own beside their sizes.
         pub objects_bytes: u64,
-        /// Python's allocator in that process: `pymalloc`, `mimalloc` or `malloc`.
-        pub allocator: Option<Arc<str>>,
+        /// Python's allocator of small blocks in that process.
+        pub allocator: Option<Allocator>,
         /// Bytes of blocks in use in its pools.
         pub allocator_used_bytes: Option<u64>,
         /// Bytes of those blocks that belong to objects found.

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use super::cursor::Cursor;
-use crate::process::ProcessState;
 use crate::time::Stamp;
 
 /// A type whose JSON text can be passed over.
@@ -36,7 +35,6 @@ scan_with! {
     bool: Cursor::boolean;
     String: Cursor::text;
     Arc<str>: Cursor::text;
-    ProcessState: Cursor::text;
     Stamp: Cursor::stamp;
     Arc<[String]>: Vec::<String>::skip;
 }

@@ -71,13 +71,13 @@ fn write_changes(record: &DiffRecord, writer: &mut csv::Writer<Vec<u8>>) -> csv:
     }
     for t in &record.totals {
         let (bytes, counts) = ([t.before_bytes, t.after_bytes], [t.count_before, t.count_after]);
-        write(&t.kind, ("", &t.role, Presence::Both), [None; 2], bytes, counts)?;
+        write(&t.kind.to_string(), ("", &t.role, Presence::Both), [None; 2], bytes, counts)?;
     }
     for (kind, changes) in delta::lists(record) {
         for c in changes {
             let bytes = [c.size_before_bytes, c.size_after_bytes];
             let counts = [c.count_before, c.count_after];
-            write(kind.as_str(), (&c.name, &c.role, c.presence), [None; 2], bytes, counts)?;
+            write(&kind.to_string(), (&c.name, &c.role, c.presence), [None; 2], bytes, counts)?;
         }
     }
     for t in &record.threads {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use common::columns::Tone;
-use common::record::{DiffRecord, TrendKind, Verdict};
+use common::record::{DiffRecord, SeriesKind, TrendKind, Verdict};
 use common::stdio::escape_controls;
 use common::time::Span;
 use common::units::Change;
@@ -116,14 +116,14 @@ impl<'a> VerdictList<'a> {
 
 /// Whether a verdict of growth by PSS repeats one by RSS.
 fn is_repetition(record: &DiffRecord, verdict: &Verdict) -> bool {
-    let rss = match &*verdict.kind {
-        "pss" => "rss",
-        "total_pss" => "total_rss",
+    let rss = match verdict.kind {
+        SeriesKind::Pss => SeriesKind::Rss,
+        SeriesKind::TotalPss => SeriesKind::TotalRss,
         _ => return false,
     };
     verdict.trend == TrendKind::Growing
         && record.verdicts.iter().any(|other| {
-            &*other.kind == rss
+            other.kind == rss
                 && other.trend == TrendKind::Growing
                 && (other.pid, &other.name, &other.role) == (verdict.pid, &verdict.name, &verdict.role)
         })

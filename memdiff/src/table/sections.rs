@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use common::columns::{Cell, Tone};
-use common::record::{CountChange, DiffRecord, Presence, ProcessChange, TotalChange};
+use common::record::{CountChange, DiffRecord, Presence, ProcessChange, SeriesKind, TotalChange};
 use common::stdio::escape_controls;
 use common::units::{Bytes, Change};
 
 use super::grid::Grid;
 use crate::delta::{self, Sides, known_change, process_sizes};
-use crate::measurement::ListKind;
 
 /// A table with its title.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,19 +40,27 @@ const PROCESS_TITLES: &[&str] = &[
 /// The columns that a narrow terminal leaves out, in this order: sizes before changes; RSS always stays.
 const DISPENSABLE_PROCESS_COLUMNS: &[usize] = &[6, 4, 5, 7, 8, 3];
 
+/// The title and the name column of each list.
+const LIST_TITLES: [(&str, &str); 4] =
+    [("Types", "TYPE"), ("Modules", "MODULE"), ("Holders", "HOLDER"), ("Caches", "CACHE")];
+
 /// The tables of a comparison, without empty ones. `limit` is the most rows of each; `None` for all, unchanged ones too.
 pub(super) fn sections(record: &DiffRecord, limit: Option<usize>) -> Vec<Section> {
-    let mut roles: Vec<&Arc<str>> =
-        record.totals.iter().filter(|total| &*total.kind == "python").map(|total| &total.role).collect();
+    let mut roles: Vec<&Arc<str>> = record
+        .totals
+        .iter()
+        .filter(|total| total.kind == SeriesKind::Python)
+        .map(|total| &total.role)
+        .collect();
     roles.dedup();
     let shown = limit.unwrap_or(usize::MAX).min(roles.len());
     let mut sections = vec![process_section(record, limit)];
     for &role in roles.iter().take(shown) {
         let owner = (roles.len() > 1).then(|| Arc::clone(role));
         sections.push(object_section(record, role, owner.clone()));
-        for (kind, changes) in delta::lists(record) {
+        for ((_, changes), titles) in delta::lists(record).into_iter().zip(LIST_TITLES) {
             let changes: Vec<&CountChange> = changes.iter().filter(|change| change.role == *role).collect();
-            sections.push(list_section(kind, &changes, owner.clone(), limit));
+            sections.push(list_section(titles, &changes, owner.clone(), limit));
         }
     }
     if roles.len() > shown {
@@ -129,15 +136,15 @@ fn process_row(p: &ProcessChange) -> Vec<Cell> {
 
 /// The sum over a tree, unless it has a root alone.
 fn tree_total_row(record: &DiffRecord, total: &TotalChange) -> Option<Vec<Cell>> {
-    let name = match &*total.kind {
-        "total_rss" => "total of the tree by RSS (shared memory counts for each process)",
-        "total_pss" => "total of the tree by PSS",
+    let name = match total.kind {
+        SeriesKind::TotalRss => "total of the tree by RSS (shared memory counts for each process)",
+        SeriesKind::TotalPss => "total of the tree by PSS",
         _ => return None,
     };
     if delta::is_single_process(record, &total.role) {
         return None;
     }
-    let trees = record.totals.iter().filter(|other| &*other.kind == "total_rss").count();
+    let trees = record.totals.iter().filter(|other| other.kind == SeriesKind::TotalRss).count();
     let name = if trees > 1 { format!("{name}: {}", escape_controls(&total.role)) } else { name.to_owned() };
     let mut row = size_cells(Presence::Both, [total.before_bytes, total.after_bytes]).to_vec();
     row.resize(PROCESS_TITLES.len() - 1, Cell::default());
@@ -149,9 +156,9 @@ fn tree_total_row(record: &DiffRecord, total: &TotalChange) -> Option<Vec<Cell>>
 fn object_section(record: &DiffRecord, role: &Arc<str>, owner: Option<Arc<str>>) -> Section {
     let totals = record.totals.iter().filter(|total| total.role == *role);
     let rows = totals.filter_map(|total| {
-        let name = match &*total.kind {
-            "python" => "all Python objects",
-            "native" => "resident memory outside Python objects",
+        let name = match total.kind {
+            SeriesKind::Python => "all Python objects",
+            SeriesKind::Native => "resident memory outside Python objects",
             _ => return None,
         };
         let sizes = [total.before_bytes, total.after_bytes];
@@ -166,17 +173,11 @@ fn count_titles(name: &'static str) -> Vec<&'static str> {
 }
 
 fn list_section(
-    kind: ListKind,
+    (title, name): (&'static str, &'static str),
     changes: &[&CountChange],
     owner: Option<Arc<str>>,
     limit: Option<usize>,
 ) -> Section {
-    let (title, name) = match kind {
-        ListKind::Type => ("Types", "TYPE"),
-        ListKind::Module => ("Modules", "MODULE"),
-        ListKind::Holder => ("Holders", "HOLDER"),
-        ListKind::Cache => ("Caches", "CACHE"),
-    };
     let is_unchanged = |c: &CountChange| {
         c.presence == Presence::Both
             && (c.size_before_bytes, c.count_before) == (c.size_after_bytes, c.count_after)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::record::{TrendKind, Verdict};
+use common::record::{LimitKind, SeriesKind, TrendKind, Verdict};
 use common::time::{Span, Stamp};
 use common::units::Bytes;
 
@@ -53,13 +53,13 @@ fn describe_series(verdict: &Verdict) -> String {
     let pid = verdict.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     let named = |name: &str| if name.is_empty() { "a process".to_owned() } else { name.to_owned() };
     let process = named(&verdict.name) + &pid;
-    match &*verdict.kind {
-        "rss" => process,
-        "pss" => format!("PSS of {process}"),
-        "total_rss" => format!("the tree of {process}"),
-        "total_pss" => format!("PSS of the tree of {process}"),
-        "python" => format!("the size of all Python objects of {process}"),
-        "native" => format!("memory outside Python objects of {process}"),
+    match verdict.kind {
+        SeriesKind::Rss => process,
+        SeriesKind::Pss => format!("PSS of {process}"),
+        SeriesKind::TotalRss => format!("the tree of {process}"),
+        SeriesKind::TotalPss => format!("PSS of the tree of {process}"),
+        SeriesKind::Python => format!("the size of all Python objects of {process}"),
+        SeriesKind::Native => format!("memory outside Python objects of {process}"),
         kind => format!("{kind} {} in {}{pid}", named(&verdict.name), named(&verdict.role)),
     }
 }
@@ -95,7 +95,7 @@ fn describe_trend(verdict: &Verdict, now: Stamp) -> String {
     if let Some((seen, kept)) = survival.filter(|_| verdict.trend == TrendKind::Growing) {
         predicate += &format!("; {kept} of {seen} new objects in the samples stayed");
     }
-    if let Some((full, of)) = verdict.limit_reached_at.zip(verdict.limit_kind.as_deref()) {
+    if let Some((full, of)) = verdict.limit_reached_at.zip(verdict.limit_kind) {
         predicate += &describe_forecast(full, of, verdict.limit_bytes, now);
     }
     predicate
@@ -118,7 +118,7 @@ fn percent(ratio: f64) -> u8 {
     (ratio * 100.0).floor().clamp(0.0, 99.0) as u8
 }
 
-fn describe_forecast(full: Stamp, of: &str, limit: Option<u64>, now: Stamp) -> String {
+fn describe_forecast(full: Stamp, of: LimitKind, limit: Option<u64>, now: Stamp) -> String {
     let memory = limit.map_or_else(|| "memory".to_owned(), |limit| Bytes(limit).to_string());
     let seconds = full.unix_seconds() - now.unix_seconds();
     if seconds <= 0.0 {
@@ -130,7 +130,8 @@ fn describe_forecast(full: Stamp, of: &str, limit: Option<u64>, now: Stamp) -> S
 
 /// Whether the log continues without the series. PSS is read rarely: a series of it says nothing about that.
 fn has_ended(verdict: &Verdict, to: Stamp, now: Stamp) -> bool {
-    !verdict.kind.contains("pss") && now.unix_seconds() - to.unix_seconds() > ENDED_AFTER_SECONDS
+    !matches!(verdict.kind, SeriesKind::Pss | SeriesKind::TotalPss)
+        && now.unix_seconds() - to.unix_seconds() > ENDED_AFTER_SECONDS
 }
 
 /// A time of day, with its date if that is not the date of `now`.

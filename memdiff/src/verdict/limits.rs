@@ -1,6 +1,7 @@
 //! Forecasts when growth reaches a limit of memory.
 
 use common::log::Tree;
+use common::record::LimitKind;
 use common::time::Stamp;
 
 use super::run_clock::MomentContext;
@@ -32,8 +33,7 @@ struct Headroom {
 #[derive(Debug, Clone)]
 pub(super) struct Forecast {
     pub(super) at: Stamp,
-    /// `cgroup` or `machine`.
-    pub(super) of: &'static str,
+    pub(super) of: LimitKind,
     pub(super) limit_bytes: u64,
 }
 
@@ -61,7 +61,7 @@ impl MemoryLimits {
         if unix_ms.saturating_sub(last_unix_ms) > patience || bytes_per_hour <= 0.0 {
             return None;
         }
-        let known = [(self.cgroup, "cgroup"), (self.machine, "machine")];
+        let known = [(self.cgroup, LimitKind::Cgroup), (self.machine, LimitKind::Machine)];
         let known = known.into_iter().filter_map(|(headroom, of)| Some((headroom?, of)));
         let (headroom, of) = known.min_by_key(|(headroom, _)| headroom.left_bytes)?;
         let hours = headroom.left_bytes as f64 / bytes_per_hour;

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::record::{TrendKind, Verdict};
+use common::record::{SeriesKind, TrendKind, Verdict};
 
-use super::key::{ProcessKey, SeriesKind, SeriesName};
+use super::key::{ProcessKey, SeriesName, is_listed};
 use super::limits::{MemoryLimits, milliseconds};
 use super::run_clock::MomentContext;
 use super::series::Series;
 use crate::align;
-use crate::measurement::{ListKind, local_stamp};
+use crate::measurement::local_stamp;
 
 const HOUR: f64 = 3600.0;
 
@@ -51,10 +51,9 @@ impl ProcessSeries {
     }
 
     /// Adds 0 to the series that complete lists do not have.
-    pub(super) fn record_absent(&mut self, context: &MomentContext, complete: &[ListKind]) {
+    pub(super) fn record_absent(&mut self, context: &MomentContext, complete: &[SeriesKind]) {
         for ((kind, _), series) in &mut self.series {
-            let is_complete = matches!(kind, SeriesKind::Listed(list) if complete.contains(list));
-            if is_complete && !series.is_listed(context) {
+            if complete.contains(kind) && !series.is_listed(context) {
                 series.push(context, 0);
             }
         }
@@ -73,8 +72,7 @@ impl ProcessSeries {
         let slope = trend.line.map(|line| line.slope);
         let survival = series.seen_and_kept();
         // The growth of a list's row may be part of growth that fills memory, or not.
-        let fills_memory =
-            trend.kind == TrendKind::Growing && !has_ended && !matches!(kind, SeriesKind::Listed(_));
+        let fills_memory = trend.kind == TrendKind::Growing && !has_ended && !is_listed(*kind);
         let rate = slope.filter(|_| fills_memory).map(|slope| slope.per_second * HOUR);
         let forecast = rate.zip(limits).and_then(|(rate, limits)| limits.forecast(series.last_unix_ms, rate));
         let time = |seconds: f64| {
@@ -82,7 +80,7 @@ impl ProcessSeries {
         };
         let is_root = self.root.is_none() && !self.is_child;
         Verdict {
-            kind: kind.as_str().into(),
+            kind: *kind,
             name: Arc::clone(name.as_ref().unwrap_or(&self.name)),
             role: if is_root { "root".into() } else { Arc::clone(&self.name) },
             pid: (key.pid != 0).then_some(key.pid),
@@ -97,7 +95,7 @@ impl ProcessSeries {
             last_bytes: trend.last.map(bytes),
             moments: trend.moments,
             limit_reached_at: forecast.as_ref().map(|forecast| forecast.at),
-            limit_kind: forecast.as_ref().map(|forecast| forecast.of.into()),
+            limit_kind: forecast.as_ref().map(|forecast| forecast.of),
             limit_bytes: forecast.as_ref().map(|forecast| forecast.limit_bytes),
             new_objects: survival.map(|(seen, _)| seen),
             new_objects_survived: survival.map(|(_, kept)| kept),

@@ -2,7 +2,9 @@
 
 use common::record::Fingerprints;
 
-use super::key::SeriesKind;
+use common::record::SeriesKind;
+
+use super::key;
 use super::run_clock::MomentContext;
 use super::survival::SurvivalTracker;
 use crate::trend::{SampledSeries, TrendEstimate};
@@ -45,7 +47,7 @@ impl Pending {
 
 impl Series {
     pub(super) fn new(kind: SeriesKind, serial: u64) -> Self {
-        Self { holds_last: kind.is_kernel_counter(), serial, ..Self::default() }
+        Self { holds_last: key::is_kernel_counter(kind), serial, ..Self::default() }
     }
 
     pub(super) fn push(&mut self, context: &MomentContext, bytes: u64) {

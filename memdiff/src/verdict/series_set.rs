@@ -5,14 +5,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use common::log::{Census, Moment, Tree, What};
-use common::record::{EventKind, ProcessEvent, TrendKind, Verdict};
+use common::record::{EventKind, ProcessEvent, SeriesKind, TrendKind, Verdict};
 
-use super::key::{ProcessKey, SeriesKind, SeriesName};
+use super::key::{ProcessKey, SeriesName};
 use super::limits::MemoryLimits;
 use super::process_series::ProcessSeries;
 use super::run_clock::{MomentContext, RunClocks};
 use super::series::Series;
-use crate::measurement::{CensusList, ListKind, Origin, census_lists, native_bytes};
+use crate::measurement::{CensusList, Origin, census_lists, native_bytes};
 
 /// The most series that are followed; long ones take about 12 KiB each.
 pub const MAX_SERIES: usize = 10_000;
@@ -220,12 +220,7 @@ impl SeriesSet {
         let complete = lists.iter().filter(|list| !list.is_truncated).map(|list| list.kind);
         process.record_absent(context, &complete.collect::<Vec<_>>());
         for sample in &census.object_samples {
-            let list = match &*sample.kind {
-                "type" => ListKind::Type,
-                "holder" => ListKind::Holder,
-                _ => continue,
-            };
-            let name = (SeriesKind::Listed(list), Some(Arc::clone(&sample.name)));
+            let name = (sample.kind, Some(Arc::clone(&sample.name)));
             if let Some(series) = process.series.get_mut(&name) {
                 series.add_survivors(&sample.fingerprints);
             }
@@ -234,7 +229,7 @@ impl SeriesSet {
 
     fn record_list(&mut self, context: &MomentContext, key: ProcessKey, list: &CensusList<'_>) {
         for row in &list.rows {
-            let name = (SeriesKind::Listed(list.kind), Some(Arc::clone(row.name)));
+            let name = (list.kind, Some(Arc::clone(row.name)));
             if row.size_bytes.is_some() {
                 self.record(context, key, name, row.size_bytes);
             } else if let Some(process) = self.processes.get_mut(&key)

@@ -1,7 +1,9 @@
-use common::log::{Moment, What};
-use common::record::{EventKind, Fingerprints, Header, ObjectSample, ProcessEvent, Run};
-
 use std::sync::Arc;
+
+use common::log::{Moment, What};
+use common::record::{
+    EventKind, Fingerprints, Header, LimitKind, ObjectSample, ProcessEvent, Run, SeriesKind,
+};
 
 use super::*;
 use crate::measurement::testing::{census, census_with_holders, measurement, process, tree};
@@ -56,8 +58,8 @@ fn growing_series_come_first() {
     assert_eq!(growing, ["w --queue mail", "bot"], "{verdicts:#?}");
     // Of equal rates that of the process comes before that of its tree.
     assert_eq!(
-        (&*verdicts[0].kind, &*verdicts[1].kind, &*verdicts[0].role),
-        ("rss", "total_rss", "w --queue mail")
+        (verdicts[0].kind, verdicts[1].kind, &*verdicts[0].role),
+        (SeriesKind::Rss, SeriesKind::TotalRss, "w --queue mail")
     );
     // One MiB in ten seconds.
     let rate = verdicts[1].bytes_per_hour.unwrap() / f64::from(1 << 20);
@@ -78,7 +80,7 @@ fn reused_pid_begins_another_series() {
     let mut count = |run: &str, start| {
         trees(&mut series, run, |turn| 10 + turn, 2, start);
         let verdicts = series.verdicts();
-        verdicts.iter().filter(|v| &*v.kind == "rss" && v.pid == Some(2)).count()
+        verdicts.iter().filter(|v| v.kind == SeriesKind::Rss && v.pid == Some(2)).count()
     };
     assert_eq!(count("b", 3), 3);
     assert_eq!(count("c", 2), 4);
@@ -94,7 +96,7 @@ fn missing_type_is_zero_or_gap() {
             series.add(&moment("m", turn * 10, What::Census(census(types, is_cut))));
         }
         let verdicts = series.verdicts();
-        let gone = verdicts.iter().find(|v| &*v.name == "gone" && &*v.kind == "type").unwrap();
+        let gone = verdicts.iter().find(|v| &*v.name == "gone" && v.kind == SeriesKind::Type).unwrap();
         assert_eq!((gone.moments, gone.last_bytes), (moments, last), "{is_cut}");
     }
 }
@@ -116,7 +118,7 @@ fn unmeasured_cache_is_not_zero() {
     }
     let verdicts = series.verdicts();
     let find =
-        |kind: &str, name: &str| verdicts.iter().find(|v| &*v.kind == kind && &*v.name == name).unwrap();
+        |kind: &str, name: &str| verdicts.iter().find(|v| v.kind == kind.into() && &*v.name == name).unwrap();
     let leak = find("holder", "a._sessions");
     assert_eq!((leak.trend, leak.limit_reached_at, leak.pid), (TrendKind::Growing, None, Some(1)));
     let description = describe(leak, leak.to.unwrap());
@@ -153,7 +155,7 @@ fn growth_reports_kept_objects() {
     }
     let verdicts = series.verdicts();
     for name in ["Session", "a._sessions"] {
-        let verdict = verdicts.iter().find(|v| &*v.name == name && &*v.kind != "module").unwrap();
+        let verdict = verdicts.iter().find(|v| &*v.name == name && v.kind != SeriesKind::Module).unwrap();
         let (seen, kept) = (verdict.new_objects.unwrap(), verdict.new_objects_survived.unwrap());
         assert!(seen > 16 && seen == kept, "{name}: {kept} of {seen}");
         let description = describe(verdict, verdict.to.unwrap());
@@ -163,7 +165,7 @@ fn growth_reports_kept_objects() {
             description.predicate
         );
     }
-    let module = verdicts.iter().find(|verdict| &*verdict.kind == "module").unwrap();
+    let module = verdicts.iter().find(|verdict| verdict.kind == SeriesKind::Module).unwrap();
     assert_eq!((module.new_objects, module.new_objects_survived), (None, None));
 }
 
@@ -205,7 +207,7 @@ fn forecast_names_nearer_limit() {
     };
     let verdict = feed(false);
     // 360 MiB are left at 360 MiB an hour: an hour from the last look.
-    assert_eq!(verdict.limit_kind.as_deref(), Some("cgroup"));
+    assert_eq!(verdict.limit_kind, Some(LimitKind::Cgroup));
     let ahead = verdict.limit_reached_at.unwrap().unix_seconds() - 1190.0;
     assert!((ahead - 3600.0).abs() < 30.0, "{ahead}");
     let description = describe(&verdict, verdict.to.unwrap());
@@ -318,7 +320,7 @@ fn verdicts_are_sentences() {
     let mut series = SeriesSet::default();
     trees(&mut series, "r", |turn| 200 - turn, 2, 2);
     let verdicts = series.verdicts();
-    let find = |name: &str| verdicts.iter().find(|v| &*v.name == name && &*v.kind == "rss").unwrap();
+    let find = |name: &str| verdicts.iter().find(|v| &*v.name == name && v.kind == SeriesKind::Rss).unwrap();
     let said = |verdict: &Verdict| {
         let description = describe(verdict, verdict.to.unwrap());
         format!("{} {}", description.subject, description.predicate)

@@ -54,7 +54,7 @@ pub(super) fn missed_crossing(
     let limit = limits.crossed_by(largest)?;
     Some(ProcessEvent {
         event: EventKind::LimitCrossed,
-        metric: Some(limit.metric.as_str().into()),
+        metric: Some(limit.metric),
         limit_bytes: Some(limit.bytes),
         value_bytes: Some(largest),
         own_bytes: Some(largest),
@@ -81,7 +81,9 @@ mod tests {
     use common::record::{Header, Run};
 
     use super::*;
-    use crate::cli::{Limit, Metric};
+    use common::record::Metric;
+
+    use crate::cli::Limit;
 
     fn limits(metric: Metric) -> Limits {
         Limits::new(u64::MAX, u64::MAX, vec![Limit { metric, bytes: 100 }])

@@ -6,13 +6,13 @@ mod outputs;
 
 use common::cli::Failure;
 use common::launch::{Launched, Output, RelayOptions};
-use common::record::Run;
+use common::record::{Metric, Run};
 use common::session::{Session, SessionOptions};
 use common::stdio::say;
 
 use self::monitor::Monitor;
 use self::outputs::Outputs;
-use crate::cli::{Args, Metric, Pss, SourceKind, TOOL};
+use crate::cli::{Args, Pss, SourceKind, TOOL};
 use crate::roots;
 use crate::sample::{Sampler, SamplerOptions};
 #[cfg(target_os = "linux")]

@@ -375,7 +375,7 @@ fn listing_failed(error: io::Error) -> Failure {
 }
 
 fn crossed_limit(event: &ProcessEvent) -> String {
-    let metric = event.metric.as_deref().unwrap_or_default();
+    let metric = event.metric.map(|metric| metric.to_string()).unwrap_or_default();
     let name = event.name.as_deref().unwrap_or_default();
     let bytes = |value: Option<u64>| Bytes(value.unwrap_or(0));
     let growth = event.growth_bytes.map_or(String::new(), |growth| format!(", {} of growth", Change(growth)));

@@ -56,7 +56,7 @@ impl EventLog {
                 (format!("{who} grew by {growth} to {}", size(event.value_bytes)), Severity::Notice)
             }
             EventKind::LimitCrossed => {
-                let metric = event.metric.as_deref().map_or("memory".into(), display_name);
+                let metric = event.metric.map_or_else(|| "memory".into(), |metric| metric.to_string());
                 let (value, limit) = (size(event.value_bytes), size(event.limit_bytes));
                 (format!("{who}: {metric} {value} is above the limit of {limit}"), Severity::Alert)
             }

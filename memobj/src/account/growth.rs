@@ -5,22 +5,22 @@
 //!
 //! ```
 //! use memobj::account::growth::{AccountSummary, GrowthCause, compare};
-//! use memobj::account::rows::RowKind;
+//! use common::record::MemoryKind;
 //!
 //! let summary = |bytes| AccountSummary {
 //!     rss_bytes: bytes,
-//!     rows: vec![(RowKind::NativeUsed, None, bytes)],
+//!     rows: vec![(MemoryKind::NativeUsed, None, bytes)],
 //!     ..AccountSummary::default()
 //! };
 //! let change = compare(&summary(1000), &summary(5000));
 //! assert_eq!(change.cause(), Some(GrowthCause::Native));
 //! ```
-
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::rows::RowKind;
+use common::record::MemoryKind;
+
 use super::rss::Account;
 
 /// A cause is listed if it has one part in so many of the growth.
@@ -34,7 +34,7 @@ pub struct AccountSummary {
     /// The resident set.
     pub rss_bytes: u64,
     /// Its rows: kind, detail, resident bytes.
-    pub rows: Vec<(RowKind, Option<Arc<str>>, u64)>,
+    pub rows: Vec<(MemoryKind, Option<Arc<str>>, u64)>,
     /// Heaps of malloc.
     pub heaps: Option<u64>,
     /// Bytes that `malloc_trim(0)` would give back.
@@ -88,20 +88,20 @@ pub enum GrowthCause {
 
 impl GrowthCause {
     /// The cause that a row counts towards.
-    const fn from_row(kind: RowKind) -> Self {
+    const fn from_row(kind: MemoryKind) -> Self {
         match kind {
-            RowKind::PythonObjects | RowKind::PythonUsed => Self::Objects,
-            RowKind::PythonFreeBlocks | RowKind::PythonFreePools | RowKind::PythonOverhead => {
+            MemoryKind::PythonObjects | MemoryKind::PythonUsed => Self::Objects,
+            MemoryKind::PythonFreeBlocks | MemoryKind::PythonFreePools | MemoryKind::PythonOverhead => {
                 Self::PythonFree
             }
-            RowKind::NativeUsed | RowKind::NativeMapped | RowKind::NativeOverhead => Self::Native,
-            RowKind::NativeCached | RowKind::NativeFree | RowKind::NativeTop => Self::NativeFree,
-            RowKind::Allocator => Self::Allocator,
-            RowKind::Stack | RowKind::ThreadData => Self::Threads,
-            RowKind::File | RowKind::Kernel => Self::Files,
-            RowKind::SharedMemory => Self::Shared,
-            RowKind::Library | RowKind::Named => Self::Mapped,
-            RowKind::Unexplained => Self::Unknown,
+            MemoryKind::NativeUsed | MemoryKind::NativeMapped | MemoryKind::NativeOverhead => Self::Native,
+            MemoryKind::NativeCached | MemoryKind::NativeFree | MemoryKind::NativeTop => Self::NativeFree,
+            MemoryKind::Allocator => Self::Allocator,
+            MemoryKind::Stack | MemoryKind::ThreadData => Self::Threads,
+            MemoryKind::File | MemoryKind::Kernel => Self::Files,
+            MemoryKind::SharedMemory => Self::Shared,
+            MemoryKind::Library | MemoryKind::Named => Self::Mapped,
+            MemoryKind::Unexplained | MemoryKind::Unknown => Self::Unknown,
         }
     }
 
@@ -163,7 +163,7 @@ impl GrowthCause {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowGrowth {
     /// The use of the memory.
-    pub kind: RowKind,
+    pub kind: MemoryKind,
     /// More of that.
     pub detail: Option<Arc<str>>,
     /// Negative if it shrank.
@@ -193,7 +193,7 @@ impl AccountChange {
 /// Compares two accounts of a process.
 #[must_use]
 pub fn compare(first: &AccountSummary, last: &AccountSummary) -> AccountChange {
-    let mut rows: BTreeMap<(RowKind, Option<&Arc<str>>), i64> = BTreeMap::new();
+    let mut rows: BTreeMap<(MemoryKind, Option<&Arc<str>>), i64> = BTreeMap::new();
     let mut causes: BTreeMap<GrowthCause, i64> = BTreeMap::new();
     for (figures, sign) in [(first, -1), (last, 1)] {
         for (kind, detail, bytes) in &figures.rows {
@@ -227,7 +227,7 @@ fn signed(bytes: u64) -> i64 {
 mod tests {
     use super::*;
 
-    fn summary(rows: &[(RowKind, Option<&str>, u64)]) -> AccountSummary {
+    fn summary(rows: &[(MemoryKind, Option<&str>, u64)]) -> AccountSummary {
         let rows: Vec<_> = rows.iter().map(|(kind, of, bytes)| (*kind, of.map(Arc::from), *bytes)).collect();
         let rss_bytes = rows.iter().map(|(_, _, bytes)| bytes).sum();
         AccountSummary { rss_bytes, rows, heaps: Some(1), ..AccountSummary::default() }
@@ -236,26 +236,26 @@ mod tests {
     #[test]
     fn rows_that_grew_name_the_cause() {
         let first = summary(&[
-            (RowKind::PythonObjects, Some("pools"), 1000),
-            (RowKind::NativeUsed, None, 500),
-            (RowKind::File, Some("/a"), 300),
+            (MemoryKind::PythonObjects, Some("pools"), 1000),
+            (MemoryKind::NativeUsed, None, 500),
+            (MemoryKind::File, Some("/a"), 300),
         ]);
         let last = summary(&[
-            (RowKind::PythonObjects, Some("pools"), 990),
-            (RowKind::NativeUsed, None, 1500),
-            (RowKind::NativeMapped, None, 200),
-            (RowKind::File, Some("/b"), 310),
+            (MemoryKind::PythonObjects, Some("pools"), 990),
+            (MemoryKind::NativeUsed, None, 1500),
+            (MemoryKind::NativeMapped, None, 200),
+            (MemoryKind::File, Some("/b"), 310),
         ]);
         let change = compare(&first, &last);
         assert_eq!(change.rss_bytes, 1200);
         let rows: Vec<_> =
             change.rows.iter().map(|row| (row.kind, row.detail.as_deref(), row.bytes)).collect();
         let expected = [
-            (RowKind::NativeUsed, None, 1000),
-            (RowKind::File, Some("/b"), 310),
-            (RowKind::NativeMapped, None, 200),
-            (RowKind::PythonObjects, Some("pools"), -10),
-            (RowKind::File, Some("/a"), -300),
+            (MemoryKind::NativeUsed, None, 1000),
+            (MemoryKind::File, Some("/b"), 310),
+            (MemoryKind::NativeMapped, None, 200),
+            (MemoryKind::PythonObjects, Some("pools"), -10),
+            (MemoryKind::File, Some("/a"), -300),
         ];
         assert_eq!(rows, expected);
         // Files have 10 more of 1,200: that is no cause.
@@ -265,13 +265,13 @@ mod tests {
 
     #[test]
     fn mixed_growth_has_no_cause() {
-        let first = summary(&[(RowKind::NativeUsed, None, 500)]);
-        assert_eq!(compare(&first, &summary(&[(RowKind::NativeUsed, None, 400)])).causes, []);
+        let first = summary(&[(MemoryKind::NativeUsed, None, 500)]);
+        assert_eq!(compare(&first, &summary(&[(MemoryKind::NativeUsed, None, 400)])).causes, []);
         assert_eq!(compare(&first, &first), AccountChange::default());
         let last = summary(&[
-            (RowKind::NativeUsed, None, 600),
-            (RowKind::Stack, Some("a"), 90),
-            (RowKind::SharedMemory, Some("/x"), 80),
+            (MemoryKind::NativeUsed, None, 600),
+            (MemoryKind::Stack, Some("a"), 90),
+            (MemoryKind::SharedMemory, Some("/x"), 80),
         ]);
         let change = compare(&first, &last);
         assert_eq!(

@@ -1,15 +1,15 @@
 //! Mappings, by their names, their access, and the headers of the files in them.
-
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
+use common::record::MemoryKind;
 use memobj_process::addr::Addr;
 use memobj_process::info::{Mapping, MappingKind, ProcessInfo};
 use memobj_process::memory::Memory;
 use memobj_process::residence::PageRun;
 
 use super::glibc::{Glibc, SearchAreas};
-use super::rows::{RowKind, Rows};
+use super::rows::Rows;
 use super::span::Span;
 use super::stacks::is_plain;
 
@@ -81,18 +81,18 @@ pub(super) fn without(range: &Range<Addr>, known: &[Range<Addr>]) -> Vec<Range<A
 }
 
 /// The kind of a mapping, by its name and access alone.
-pub(super) fn kind(mapping: &Mapping) -> RowKind {
+pub(super) fn kind(mapping: &Mapping) -> MemoryKind {
     let path = mapping.path.as_os_str().as_bytes();
     let of_memory = ["/memfd:", "/dev/shm/", "/SYSV", "/dev/zero", "/anon_hugepage", "[anon_shmem"];
     match mapping.kind() {
-        MappingKind::Kernel => RowKind::Kernel,
+        MappingKind::Kernel => MemoryKind::Kernel,
         _ if mapping.access.shared && of_memory.iter().any(|name| path.starts_with(name.as_bytes())) => {
-            RowKind::SharedMemory
+            MemoryKind::SharedMemory
         }
-        MappingKind::File => RowKind::File,
-        MappingKind::Anonymous if path == b"[stack]" => RowKind::Stack,
-        MappingKind::Anonymous if path.starts_with(b"[anon:") => RowKind::Named,
-        MappingKind::Anonymous => RowKind::Unexplained,
+        MappingKind::File => MemoryKind::File,
+        MappingKind::Anonymous if path == b"[stack]" => MemoryKind::Stack,
+        MappingKind::Anonymous if path.starts_with(b"[anon:") => MemoryKind::Named,
+        MappingKind::Anonymous => MemoryKind::Unexplained,
     }
 }
 
@@ -116,27 +116,27 @@ pub(super) fn spans(
         let Range { mut start, end } = mapping.range;
         let kind = kind(mapping);
         let row = match kind {
-            RowKind::File => {
+            MemoryKind::File => {
                 if mapping.offset == 0 {
                     loaded = read_end(memory, mapping.range.start).map(|end| (mapping, end));
                 }
                 rows.id(kind, Some(&path))
             }
-            RowKind::Stack => rows.id(kind, Some(main)),
-            RowKind::Named => rows.id(kind, Some(name_of(&path))),
-            RowKind::SharedMemory | RowKind::Kernel => rows.id(kind, Some(path.as_ref())),
+            MemoryKind::Stack => rows.id(kind, Some(main)),
+            MemoryKind::Named => rows.id(kind, Some(name_of(&path))),
+            MemoryKind::SharedMemory | MemoryKind::Kernel => rows.id(kind, Some(path.as_ref())),
             _ => {
                 if let Some((file, data_end)) =
                     loaded.filter(|(_, data_end)| path.is_empty() && start < *data_end)
                 {
-                    let row = rows.id(RowKind::File, Some(&file.path.to_string_lossy()));
+                    let row = rows.id(MemoryKind::File, Some(&file.path.to_string_lossy()));
                     spans.push(Span { start, end: data_end.min(end), row });
                     start = data_end.min(end);
                 }
                 match allocator {
-                    Some(name) => rows.id(RowKind::Allocator, Some(name)),
-                    None if path.is_empty() => rows.id(RowKind::Unexplained, Some("anonymous")),
-                    None => rows.id(RowKind::Unexplained, Some(&path)),
+                    Some(name) => rows.id(MemoryKind::Allocator, Some(name)),
+                    None if path.is_empty() => rows.id(MemoryKind::Unexplained, Some("anonymous")),
+                    None => rows.id(MemoryKind::Unexplained, Some(&path)),
                 }
             }
         };

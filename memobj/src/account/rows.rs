@@ -3,99 +3,61 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use common::record::MemoryKind;
+
 use super::span::{PageBytes, RowId};
 
-/// Declares [`RowKind`] by rows: what it is in records, what it is for a person, and where an object in such memory lies.
-macro_rules! row_kinds {
-    ($($(#[$doc:meta])* $kind:ident: $name:literal, $description:literal, $place:literal;)*) => {
-        /// What memory is used for.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum RowKind {
-            $($(#[$doc])* $kind,)*
-        }
-
-        impl RowKind {
-            /// All kinds.
-            pub const ALL: &[Self] = &[$(Self::$kind),*];
-
-            /// The name in records.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$kind => $name),* }
-            }
-
-            /// A description for a person.
-            #[must_use]
-            pub const fn describe(self) -> &'static str {
-                match self { $(Self::$kind => $description),* }
-            }
-
-            /// Where an object lies that lies in such memory.
-            #[must_use]
-            pub const fn place(self) -> &'static str {
-                match self { $(Self::$kind => $place),* }
-            }
-        }
-    };
-}
-
-row_kinds! {
-    /// Python objects and the storage that they own. Detail: where they lie.
-    PythonObjects: "python_objects", "Python objects", "pools";
-    /// Blocks that Python's allocator has given out and that no object owns.
-    PythonUsed: "python_used", "other blocks of Python in use", "pools";
-    /// Free blocks in pools with other blocks in use.
-    PythonFreeBlocks: "python_free_blocks", "free blocks in used pools", "pools";
-    /// Pools without a block in use, and parts of arenas that were never divided into pools.
-    PythonFreePools: "python_free_pools", "free pools of Python", "pools";
-    /// Headers of pools, and their ends that are too small for a block.
-    PythonOverhead: "python_overhead", "overhead of pools", "pools";
-    /// Chunks of malloc in use without a Python object, with their headers.
-    NativeUsed: "native_used", "malloc, in use", "malloc";
-    /// The same, chunks so large that each has a mapping of its own.
-    NativeMapped: "native_mapped", "malloc, large, in use", "mappings of their own";
-    /// Freed chunks in malloc's fast bins and threads' caches.
-    NativeCached: "native_cached", "malloc, free in caches", "malloc";
-    /// Freed chunks in malloc's lists of free chunks.
-    NativeFree: "native_free", "malloc, free but kept", "malloc";
-    /// The ends of malloc's heaps, never given out or freed again.
-    NativeTop: "native_top", "malloc, never used or given back", "malloc";
-    /// Memory of malloc itself: arenas, headers of heaps.
-    NativeOverhead: "native_overhead", "malloc, its own", "malloc";
-    /// Memory of another allocator that is not read. Detail: its name.
-    Allocator: "allocator", "memory of", "elsewhere";
-    /// Stacks of threads. Detail: the thread's name.
-    Stack: "stack", "stacks of threads", "elsewhere";
-    /// Static data of threads.
-    ThreadData: "thread_data", "static data of threads", "elsewhere";
-    /// Mapped files, and the other static data of programs and libraries (`.bss`). Detail: the path.
-    File: "file", "file", "static data";
-    /// Memory that processes may share: of memfd_create, `/dev/shm`, System V, anonymous. Detail: its name.
-    SharedMemory: "shared_memory", "shared memory", "shared memory";
-    /// Memory that the kernel maps into each process, such as `[vdso]`. Detail: its name.
-    Kernel: "kernel", "from the kernel", "elsewhere";
-    /// Anonymous memory to which the static data of a library or program points. Detail: its path.
-    Library: "library", "mapped by", "elsewhere";
-    /// Anonymous memory that the program gave a name (PR_SET_VMA_ANON_NAME). Detail: the name.
-    Named: "named", "named by the program", "elsewhere";
-    /// Resident memory without a known owner. Detail: the kind of its mapping.
-    Unexplained: "unexplained", "not explained", "elsewhere";
-}
-
-impl RowKind {
-    /// Whether it says what the memory is used for.
-    #[must_use]
-    pub const fn explains(self) -> bool {
-        !matches!(self, Self::Unexplained | Self::Allocator)
+/// A description for a person, and where an object in such memory lies.
+const fn texts(kind: MemoryKind) -> (&'static str, &'static str) {
+    match kind {
+        MemoryKind::PythonObjects => ("Python objects", "pools"),
+        MemoryKind::PythonUsed => ("other blocks of Python in use", "pools"),
+        MemoryKind::PythonFreeBlocks => ("free blocks in used pools", "pools"),
+        MemoryKind::PythonFreePools => ("free pools of Python", "pools"),
+        MemoryKind::PythonOverhead => ("overhead of pools", "pools"),
+        MemoryKind::NativeUsed => ("malloc, in use", "malloc"),
+        MemoryKind::NativeMapped => ("malloc, large, in use", "mappings of their own"),
+        MemoryKind::NativeCached => ("malloc, free in caches", "malloc"),
+        MemoryKind::NativeFree => ("malloc, free but kept", "malloc"),
+        MemoryKind::NativeTop => ("malloc, never used or given back", "malloc"),
+        MemoryKind::NativeOverhead => ("malloc, its own", "malloc"),
+        MemoryKind::Allocator => ("memory of", "elsewhere"),
+        MemoryKind::Stack => ("stacks of threads", "elsewhere"),
+        MemoryKind::ThreadData => ("static data of threads", "elsewhere"),
+        MemoryKind::File => ("file", "static data"),
+        MemoryKind::SharedMemory => ("shared memory", "shared memory"),
+        MemoryKind::Kernel => ("from the kernel", "elsewhere"),
+        MemoryKind::Library => ("mapped by", "elsewhere"),
+        MemoryKind::Named => ("named by the program", "elsewhere"),
+        MemoryKind::Unexplained => ("not explained", "elsewhere"),
+        MemoryKind::Unknown => ("other memory", "elsewhere"),
     }
+}
+
+/// A description for a person.
+#[must_use]
+pub const fn describe(kind: MemoryKind) -> &'static str {
+    texts(kind).0
+}
+
+/// Where an object in such memory lies.
+#[must_use]
+pub const fn place(kind: MemoryKind) -> &'static str {
+    texts(kind).1
+}
+
+/// Whether the kind names a use of the memory.
+#[must_use]
+pub const fn explains(kind: MemoryKind) -> bool {
+    !matches!(kind, MemoryKind::Unexplained | MemoryKind::Allocator | MemoryKind::Unknown)
 }
 
 /// A row of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The use of the memory.
-    pub kind: RowKind,
-    /// More of that; see [`RowKind`].
+    pub kind: MemoryKind,
+    /// More of that; see [`MemoryKind`].
     pub detail: Option<Arc<str>>,
     /// Bytes.
     pub bytes: PageBytes,
@@ -105,12 +67,12 @@ pub struct Row {
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     rows: Vec<Row>,
-    known: HashMap<(RowKind, Option<Arc<str>>), RowId>,
+    known: HashMap<(MemoryKind, Option<Arc<str>>), RowId>,
 }
 
 impl Rows {
     /// The number of a row, which is new if there was none.
-    pub(super) fn id(&mut self, kind: RowKind, detail: Option<&str>) -> RowId {
+    pub(super) fn id(&mut self, kind: MemoryKind, detail: Option<&str>) -> RowId {
         let next = RowId(u32::try_from(self.rows.len()).unwrap_or(u32::MAX));
         let detail: Option<Arc<str>> = detail.map(Arc::from);
         *self.known.entry((kind, detail.clone())).or_insert_with(|| {

@@ -1,9 +1,9 @@
 //! The account itself: the layers over the address space, and the sums of each row.
-
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use common::record::MemoryKind;
 use memobj_process::addr::Addr;
 use memobj_process::info::ProcessInfo;
 use memobj_process::memory::Memory;
@@ -13,7 +13,7 @@ use super::glibc::{Arena, ChunkUse, Glibc};
 use super::native_heaps::NativeHeaps;
 use super::pinned::{self, PinnedMemory};
 use super::python_memory::PythonMemory;
-use super::rows::{Row, RowKind, Rows};
+use super::rows::{Row, Rows};
 use super::span::{Layer, PageBytes, RowId, Span, Spans, attribute_bytes};
 use super::stacks::Stack;
 use super::{libraries, mappings};
@@ -61,20 +61,20 @@ pub struct LargeRegion {
     /// The number of the type that owns at least half of it; `None` if there is none.
     pub owner: Option<RowId>,
     /// A chunk of malloc, or the kind of mapping.
-    pub kind: RowKind,
+    pub kind: MemoryKind,
 }
 
 impl Account {
     /// Resident bytes of the rows of a kind.
     #[must_use]
-    pub fn resident_bytes(&self, kind: RowKind) -> u64 {
+    pub fn resident_bytes(&self, kind: MemoryKind) -> u64 {
         self.sum(|row| row.kind == kind)
     }
 
     /// Resident bytes that are explained.
     #[must_use]
     pub fn explained_bytes(&self) -> u64 {
-        self.sum(|row| row.kind.explains())
+        self.sum(|row| super::rows::explains(row.kind))
     }
 
     /// The part of the resident set that is explained; 1 of nothing.
@@ -107,11 +107,11 @@ pub fn account(
         kept,
         stacks_and_mapped_chunks(&heaps.stacks, &heaps.glibc, &mut rows),
         chunks(&heaps.glibc, &mut rows),
-        merged(&heaps.glibc.cached, rows.id(RowKind::NativeCached, None)),
+        merged(&heaps.glibc.cached, rows.id(MemoryKind::NativeCached, None)),
         pools(python, &mut rows),
     ];
     let layers = layers.into_iter().map(|spans| -> Layer<'_> { Box::new(spans.into_iter()) });
-    let unplaced = rows.id(RowKind::Unexplained, Some("without a known place"));
+    let unplaced = rows.id(MemoryKind::Unexplained, Some("without a known place"));
     let mut account = Account {
         rss_bytes: residence.rss_bytes,
         types: vec![PageBytes::default(); python.types],
@@ -134,14 +134,17 @@ pub fn account(
             }
             return;
         };
-        let place = owner.within.and_then(|row| rows.get(row)).map_or("elsewhere", |row| row.kind.place());
+        let place = owner
+            .within
+            .and_then(|row| rows.get(row))
+            .map_or("elsewhere", |row| super::rows::place(row.kind));
         objects.entry(place).or_default().add(page, bytes);
         if let Some(sum) = account.types.get_mut(of.0 as usize) {
             sum.add(page, bytes);
         }
     });
     for (place, bytes) in objects {
-        let row = rows.id(RowKind::PythonObjects, Some(place));
+        let row = rows.id(MemoryKind::PythonObjects, Some(place));
         if let Some(sum) = rows.bytes_mut(row) {
             sum.merge(bytes);
         }
@@ -165,21 +168,21 @@ fn kept_by_libraries(
     rows: &mut Rows,
 ) -> Vec<Span> {
     let known = heaps.known();
-    let of_kind = |kind: RowKind| {
+    let of_kind = |kind: MemoryKind| {
         let is = |span: &&Span| rows.get(span.row).is_some_and(|row| row.kind == kind);
         mappings.iter().filter(is).copied().collect::<Vec<_>>()
     };
-    let unknown: Vec<Range<Addr>> = of_kind(RowKind::Unexplained)
+    let unknown: Vec<Range<Addr>> = of_kind(MemoryKind::Unexplained)
         .iter()
         .flat_map(|span| mappings::without(&(span.start..span.end), &known))
         .collect();
-    let mut data = of_kind(RowKind::File);
+    let mut data = of_kind(MemoryKind::File);
     data.retain(|span| {
         facts.mapping_at(span.start).is_some_and(|mapping| mapping.access.write && !mapping.access.shared)
     });
     for span in &mut data {
         let path = rows.get(span.row).and_then(|row| row.detail.clone());
-        span.row = rows.id(RowKind::Library, path.as_deref());
+        span.row = rows.id(MemoryKind::Library, path.as_deref());
     }
     libraries::find(memory, &data, &unknown)
 }
@@ -193,13 +196,13 @@ fn stacks_and_mapped_chunks(stacks: &[Stack], glibc: &Glibc, rows: &mut Rows) ->
     let mut spans = Spans::default();
     for stack in stacks {
         let row = match (&stack.thread, stack.data_only) {
-            (_, true) => rows.id(RowKind::ThreadData, None),
-            (Some(name), _) => rows.id(RowKind::Stack, Some(name)),
-            (None, _) => rows.id(RowKind::Stack, Some("(ended threads)")),
+            (_, true) => rows.id(MemoryKind::ThreadData, None),
+            (Some(name), _) => rows.id(MemoryKind::Stack, Some(name)),
+            (None, _) => rows.id(MemoryKind::Stack, Some("(ended threads)")),
         };
         spans.push(Span::new(&stack.range, row));
     }
-    let row = rows.id(RowKind::NativeMapped, None);
+    let row = rows.id(MemoryKind::NativeMapped, None);
     spans.extend(glibc.mapped.iter().map(|range| Span::new(range, row)));
     spans.sorted()
 }
@@ -207,10 +210,10 @@ fn stacks_and_mapped_chunks(stacks: &[Stack], glibc: &Glibc, rows: &mut Rows) ->
 fn chunks(glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
     let span = |piece: &super::glibc::ChunkRun| {
         let kind = match piece.part {
-            ChunkUse::Own => RowKind::NativeOverhead,
-            ChunkUse::Used => RowKind::NativeUsed,
-            ChunkUse::Free => RowKind::NativeFree,
-            ChunkUse::Top => RowKind::NativeTop,
+            ChunkUse::Own => MemoryKind::NativeOverhead,
+            ChunkUse::Used => MemoryKind::NativeUsed,
+            ChunkUse::Free => MemoryKind::NativeFree,
+            ChunkUse::Top => MemoryKind::NativeTop,
         };
         Span { start: piece.start, end: piece.end, row: rows.id(kind, None) }
     };
@@ -219,8 +222,8 @@ fn chunks(glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
 
 /// Arenas, pools and blocks of Python's allocator, in one layer.
 fn pools(python: &PythonMemory<'_>, rows: &mut Rows) -> Vec<Span> {
-    let free_pools = rows.id(RowKind::PythonFreePools, None);
-    let overhead = rows.id(RowKind::PythonOverhead, None);
+    let free_pools = rows.id(MemoryKind::PythonFreePools, None);
+    let overhead = rows.id(MemoryKind::PythonOverhead, None);
     let mut heaps: HashMap<Option<&'static str>, (RowId, RowId)> = HashMap::new();
     let mut spans = Spans::default();
     let mut push = |start: Addr, end: Addr, row: RowId| spans.push(Span { start, end, row });
@@ -233,7 +236,7 @@ fn pools(python: &PythonMemory<'_>, rows: &mut Rows) -> Vec<Span> {
                 continue;
             }
             let (used, free_blocks) = *heaps.entry(pool.heap).or_insert_with(|| {
-                (rows.id(RowKind::PythonUsed, pool.heap), rows.id(RowKind::PythonFreeBlocks, pool.heap))
+                (rows.id(MemoryKind::PythonUsed, pool.heap), rows.id(MemoryKind::PythonFreeBlocks, pool.heap))
             });
             push(at, pool.range.start, free_pools);
             push(pool.range.start, pool.blocks.start, overhead);
@@ -284,19 +287,20 @@ fn large_regions(
     python: &PythonMemory<'_>,
 ) -> Vec<LargeRegion> {
     let known = heaps.known();
-    let chunks = heaps.glibc.mapped.iter().map(|range| (range.clone(), RowKind::NativeMapped));
+    let chunks = heaps.glibc.mapped.iter().map(|range| (range.clone(), MemoryKind::NativeMapped));
     let mapped = facts.mappings.iter().flat_map(|mapping| {
         let kind = mappings::kind(mapping);
         let may_be_owned = match kind {
-            RowKind::Unexplained | RowKind::Named => mapping.access.write,
+            MemoryKind::Unexplained | MemoryKind::Named => mapping.access.write,
             // The parts of programs and libraries that are not shared are theirs alone.
-            RowKind::SharedMemory | RowKind::File => mapping.access.shared,
+            MemoryKind::SharedMemory | MemoryKind::File => mapping.access.shared,
             _ => false,
         };
         let parts = if may_be_owned { mappings::without(&mapping.range, &known) } else { Vec::new() };
         parts.into_iter().map(move |range| (range, kind))
     });
-    let is_large = |(range, _): &(Range<Addr>, RowKind)| range.end.0.saturating_sub(range.start.0) >= LARGE;
+    let is_large =
+        |(range, _): &(Range<Addr>, MemoryKind)| range.end.0.saturating_sub(range.start.0) >= LARGE;
     let mut found: Vec<_> = chunks.chain(mapped).filter(is_large).collect();
     found.sort_by_key(|(range, _)| range.start);
     let mut sums = vec![(PageBytes::default(), HashMap::<RowId, u64>::new()); found.len()];

@@ -1,29 +1,11 @@
 //! The target's clocks at the moment of a census.
 
+use common::record::CacheClock;
+
 /// Seconds from now within which a number may be a wall-clock time: 400 days.
 const WALL_RANGE: f64 = 400.0 * 86_400.0;
 /// Seconds from now within which a number may be a monotonic deadline: 30 days.
 const MONOTONIC_AHEAD: f64 = 30.0 * 86_400.0;
-
-/// A clock of a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clock {
-    /// `time.time()`: seconds since 1970.
-    Wall,
-    /// `time.monotonic()`, and the time of event loops: seconds since boot without suspended time.
-    Monotonic,
-}
-
-impl Clock {
-    /// The name in records.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Wall => "wall",
-            Self::Monotonic => "monotonic",
-        }
-    }
-}
 
 /// The clocks at the moment of a census.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,21 +21,22 @@ pub struct ClockReadings {
 impl ClockReadings {
     /// The clock that a number may be a time of.
     #[must_use]
-    pub fn clock_for(&self, time: f64) -> Option<Clock> {
+    pub fn clock_for(&self, time: f64) -> Option<CacheClock> {
         if (time - self.wall).abs() < WALL_RANGE {
-            return Some(Clock::Wall);
+            return Some(CacheClock::Wall);
         }
         let now = self.monotonic?;
         let began = self.began.unwrap_or(0.0) - 1.0;
-        (time > began.max(0.0) && time < now + MONOTONIC_AHEAD).then_some(Clock::Monotonic)
+        (time > began.max(0.0) && time < now + MONOTONIC_AHEAD).then_some(CacheClock::Monotonic)
     }
 
     /// The reading of a clock.
     #[must_use]
-    pub fn reading(&self, clock: Clock) -> Option<f64> {
+    pub fn reading(&self, clock: CacheClock) -> Option<f64> {
         match clock {
-            Clock::Wall => Some(self.wall),
-            Clock::Monotonic => self.monotonic,
+            CacheClock::Wall => Some(self.wall),
+            CacheClock::Monotonic => self.monotonic,
+            CacheClock::Unknown => None,
         }
     }
 }
@@ -65,8 +48,8 @@ mod tests {
     #[test]
     fn times_are_near_to_a_clock() {
         let now = ClockReadings { wall: 1.79e9, monotonic: Some(20_000.0), began: Some(18_000.0) };
-        assert_eq!(now.clock_for(1.79e9 + 60.0), Some(Clock::Wall));
-        assert_eq!(now.clock_for(20_030.5), Some(Clock::Monotonic));
+        assert_eq!(now.clock_for(1.79e9 + 60.0), Some(CacheClock::Wall));
+        assert_eq!(now.clock_for(20_030.5), Some(CacheClock::Monotonic));
         assert_eq!(now.clock_for(500.0), None, "before the process began");
         assert_eq!(now.clock_for(f64::NAN), None);
         assert_eq!(now.clock_for(-1.0), None);

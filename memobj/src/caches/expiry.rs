@@ -1,17 +1,17 @@
 //! Expired entries: by a deadline in each entry, or in a dict beside the cache.
-
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::names::NameReader;
+use common::record::CacheClock;
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::clock::{Clock, ClockReadings};
+use super::clock::ClockReadings;
 use super::metadata;
 use super::name_heuristics::{Meaning, means};
+use crate::names::NameReader;
 
 /// Entries that are sampled to find their times.
 const SAMPLE: usize = 64;
@@ -38,7 +38,7 @@ enum TimeField {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EntryTimes {
     /// Their clock.
-    pub clock: Clock,
+    pub clock: CacheClock,
     /// Times that are past; `None` if they may not be deadlines.
     pub expired: Option<u64>,
     /// Whether the values alone show that these are times, by their name or by the wall clock.
@@ -82,21 +82,21 @@ pub(super) fn times<M: Memory>(
     let is_stamp = name.is_some_and(|name| means(name, Meaning::Timestamp));
     // A timestamp lies in the past.
     let expired = (is_deadline || (ahead > 0 && !is_stamp)).then_some(past);
-    let is_recognizable = name.is_some() || (clock == Clock::Wall && field != TimeField::Itself);
+    let is_recognizable = name.is_some() || (clock == CacheClock::Wall && field != TimeField::Itself);
     Some(EntryTimes { clock, expired, is_recognizable })
 }
 
 impl<M: Memory> Reader<'_, '_, '_, M> {
     /// Finds the field where most of these values have a time, and its clock. Names of deadlines come first.
-    fn field(&mut self, sample: &[Addr]) -> Option<(TimeField, Clock)> {
-        let mut fields: Vec<((TimeField, Clock), usize)> = Vec::new();
+    fn field(&mut self, sample: &[Addr]) -> Option<(TimeField, CacheClock)> {
+        let mut fields: Vec<((TimeField, CacheClock), usize)> = Vec::new();
         for &value in sample {
             for field in self.fields(value) {
                 let Some(time) = self.at(value, &field) else { continue };
                 let Some(clock) = self.now.clock_for(time) else { continue };
                 let is_named = matches!(field, TimeField::Entry(_) | TimeField::Attribute(_));
                 // Prices and temperatures are as large; they seldom have as many digits.
-                if clock == Clock::Monotonic && !is_named && (time * 1000.0).fract() == 0.0 {
+                if clock == CacheClock::Monotonic && !is_named && (time * 1000.0).fract() == 0.0 {
                     continue;
                 }
                 match fields.iter_mut().find(|((known, of), _)| *known == field && *of == clock) {
@@ -172,6 +172,6 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
     fn number(&mut self, at: Addr) -> Option<f64> {
         let number = metadata::number(self.names, at)?;
         let is_int = self.names.type_of(at)?.kind == Some(Builtin::Int);
-        (!is_int || self.now.clock_for(number) == Some(Clock::Wall)).then_some(number)
+        (!is_int || self.now.clock_for(number) == Some(CacheClock::Wall)).then_some(number)
     }
 }

@@ -1,4 +1,5 @@
 //! Warnings about caches. Each has a floor, since small caches do no harm.
+use common::record::CacheWarning;
 
 use super::Cache;
 
@@ -25,43 +26,8 @@ const GOOD_HITS: f64 = 0.9;
 const MANY_EXPIRED: u64 = 100;
 const MUCH_EXPIRED: f64 = 0.25;
 
-/// A warning about a cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Warning {
-    /// No limit was found.
-    NoLimit,
-    /// Many entries are past their deadline.
-    Expired,
-    /// An entry is larger than 500 KiB.
-    LargeEntry,
-    /// The entries are larger than 100 KiB on average.
-    LargeAverage,
-    /// Less than half of the lookups find an entry.
-    LowHits,
-    /// It is above 90 % of its limit.
-    Above90,
-    /// It is above 75 % of its limit.
-    Above75,
-}
-
-impl Warning {
-    /// The name in records.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoLimit => "no_limit",
-            Self::Expired => "expired",
-            Self::LargeEntry => "large_entry",
-            Self::LargeAverage => "large_average",
-            Self::LowHits => "low_hits",
-            Self::Above90 => "above_90",
-            Self::Above75 => "above_75",
-        }
-    }
-}
-
 /// The warnings about a cache, the worst first; about the standard library only those about size.
-pub(super) fn warnings(cache: &Cache) -> Vec<Warning> {
+pub(super) fn warnings(cache: &Cache) -> Vec<CacheWarning> {
     let mut warnings = Vec::new();
     let (deep, size) = (cache.deep_bytes(), cache.size.as_ref());
     // Shared objects would not be freed by a limit.
@@ -74,32 +40,32 @@ pub(super) fn warnings(cache: &Cache) -> Vec<Warning> {
         }
     };
     if cache.unbounded && is_large {
-        warnings.push(Warning::NoLimit);
+        warnings.push(CacheWarning::NoLimit);
     }
     if cache.standard {
         return warnings;
     }
     let expired = cache.expired.unwrap_or(0);
     if expired >= MANY_EXPIRED && expired as f64 >= cache.entries as f64 * MUCH_EXPIRED {
-        warnings.push(Warning::Expired);
+        warnings.push(CacheWarning::Expired);
     }
     if size.is_some_and(|size| size.largest_bytes > LARGE_ENTRY) {
-        warnings.push(Warning::LargeEntry);
+        warnings.push(CacheWarning::LargeEntry);
     }
     if cache.entries > 1 && size.is_some_and(|size| size.average_bytes > LARGE_AVERAGE) {
-        warnings.push(Warning::LargeAverage);
+        warnings.push(CacheWarning::LargeAverage);
     }
     let lookups = cache.hits.unwrap_or(0).saturating_add(cache.misses.unwrap_or(0));
     let hits = cache.hit_ratio().filter(|_| lookups >= MANY_LOOKUPS);
     if hits.is_some_and(|hits| hits < FEW_HITS) {
-        warnings.push(Warning::LowHits);
+        warnings.push(CacheWarning::LowHits);
     }
     let counts = cache.limit.is_none_or(|limit| limit >= LEAST_LIMIT) || deep >= MIB;
     if let Some(fullness) = cache.fullness.filter(|_| counts && hits.is_none_or(|hits| hits < GOOD_HITS)) {
         if fullness > ALL_BUT {
-            warnings.push(Warning::Above90);
+            warnings.push(CacheWarning::Above90);
         } else if fullness > NEARLY {
-            warnings.push(Warning::Above75);
+            warnings.push(CacheWarning::Above75);
         }
     }
     warnings
@@ -141,7 +107,7 @@ mod tests {
 
     #[test]
     fn each_warning_has_a_floor() {
-        use Warning::{Above75, Above90, Expired, LargeAverage, LargeEntry, LowHits, NoLimit};
+        use CacheWarning::{Above75, Above90, Expired, LargeAverage, LargeEntry, LowHits, NoLimit};
         let standard = |cache: Cache| Cache { standard: true, ..cache };
         let several = |cache: Cache, instances: u64| Cache { instances, ..cache };
         let expired = |many: u64, of: u64| Cache { expired: Some(many), ..cache(of, Some(1 << 20), 0) };
@@ -149,7 +115,7 @@ mod tests {
             let size = cache.size.clone().unwrap();
             Cache { size: Some(CacheSize { shared_bytes: bytes, ..size }), ..cache }
         };
-        let cases: Vec<(Cache, &[Warning])> = vec![
+        let cases: Vec<(Cache, &[CacheWarning])> = vec![
             (cache(3, None, 500), &[]),
             (cache(999, None, MIB - 1), &[]),
             (cache(1000, None, 500), &[NoLimit]),

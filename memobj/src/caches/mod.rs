@@ -16,11 +16,11 @@ mod metadata;
 mod name_heuristics;
 mod search;
 
+use common::record::{CacheClock, CacheWarning};
 use std::sync::Arc;
 
-pub use clock::{Clock, ClockReadings};
+pub use clock::ClockReadings;
 pub use find::find_caches;
-pub use health::Warning;
 
 /// A cache, or several of one name.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,11 +48,11 @@ pub struct Cache {
     /// Its size; `None` if it leads to more objects than can be followed.
     pub size: Option<CacheSize>,
     /// The clock of the times in its entries.
-    pub clock: Option<Clock>,
+    pub clock: Option<CacheClock>,
     /// Entries past their deadline; `None` without readable deadlines.
     pub expired: Option<u64>,
     /// Warnings, the worst first.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<CacheWarning>,
 }
 
 /// The size of a cache.

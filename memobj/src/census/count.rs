@@ -1,5 +1,4 @@
 //! From a memory to its census: heap, analyses, totals.
-
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::ops::Range;
@@ -7,16 +6,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use common::record::{GcState, PythonBuild};
-
-use crate::account::coverage::PoolCoverage;
-use crate::account::process_memory::{PythonAllocator, account_for_process, measure_coverage};
-use crate::caches::{Cache, ClockReadings, find_caches};
-use crate::config::{CensusOptions, Scope};
-use crate::holders::Holders;
-use crate::holders::retained::RetainedSizes;
-use crate::holders::summary::{HolderSummary, summarize_holders};
-use crate::leaks::{LeakTracker, ProcessContext};
+use common::record::{Allocator, CaptureMethod, GcState, LiveReason, PythonBuild, Scope};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::heap::walk::HeapWalk;
@@ -37,7 +27,15 @@ use memobj_process::residence::Residence;
 
 use super::collector::read_collector;
 use super::threads::read_threads;
-use super::{Allocator, CaptureInfo, Census, Coverage, Method, ProcessFacts, Total, Totals, TypeCount};
+use super::{CaptureInfo, Census, Coverage, ProcessFacts, Total, Totals, TypeCount};
+use crate::account::coverage::PoolCoverage;
+use crate::account::process_memory::{PythonAllocator, account_for_process, measure_coverage};
+use crate::caches::{Cache, ClockReadings, find_caches};
+use crate::config::CensusOptions;
+use crate::holders::Holders;
+use crate::holders::retained::RetainedSizes;
+use crate::holders::summary::{HolderSummary, summarize_holders};
+use crate::leaks::{LeakTracker, ProcessContext};
 
 /// Bytes of memory per thread.
 const BYTES_A_THREAD: u64 = 32 << 20;
@@ -45,7 +43,9 @@ const BYTES_A_THREAD: u64 = 32 << 20;
 /// How the counted memory was read.
 #[derive(Debug, Clone)]
 pub(crate) struct CaptureContext<'r> {
-    pub method: Method,
+    pub method: CaptureMethod,
+    /// Why the process is read while it runs, if it is.
+    pub live_reason: Option<LiveReason>,
     /// How often the process was stopped.
     pub attempts: u64,
     /// The sum of all stops; `None` without one.
@@ -66,9 +66,10 @@ pub(crate) struct CaptureContext<'r> {
 
 impl CaptureContext<'_> {
     /// A census of memory about which nothing else is known.
-    pub fn new(method: Method, begun: Instant) -> Self {
+    pub fn new(method: CaptureMethod, begun: Instant) -> Self {
         Self {
             method,
+            live_reason: None,
             attempts: 1,
             pause: None,
             lost_pages: 0,
@@ -149,6 +150,7 @@ pub(crate) fn count_objects<M: Memory>(
         memory: process_memory,
         capture: CaptureInfo {
             method: context.method,
+            live_reason: context.live_reason,
             attempts: context.attempts,
             in_collection,
             pause: context.pause,
@@ -267,7 +269,7 @@ fn totals(walked: &HeapWalk, account: Option<&PoolCoverage>) -> Totals {
 fn types(walked: &HeapWalk, account: Option<&PoolCoverage>, scope: Scope) -> Vec<TypeCount> {
     let of = |counted: &TypeStats| match scope {
         Scope::Tracked => counted.counts.tracked,
-        Scope::Reachable | Scope::Heap => counted.counts.heap,
+        Scope::Reachable | Scope::Heap | Scope::Unknown => counted.counts.heap,
     };
     let mut counts: BTreeMap<Addr, (&Type, ObjectCount)> = BTreeMap::new();
     let found = walked.types.iter().map(|counted| (&counted.ty, of(counted)));
@@ -335,7 +337,7 @@ fn pools_of<M: Memory>(
             Some(Pools::read(heap.memory, heap.layout, interpreters, python.location.file.arenas, &ranges))
         }
         // Without the free-threaded heaps nothing says which pages belong to a thread.
-        (Allocator::Mimalloc | Allocator::Malloc, _) => None,
+        (Allocator::Mimalloc | Allocator::Malloc | Allocator::Unknown, _) => None,
     }
 }
 

@@ -8,11 +8,10 @@ pub mod threads;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::record::{GcState, PythonBuild, PythonThread};
+use common::record::{Allocator, CaptureMethod, GcState, LiveReason, PythonBuild, PythonThread, Scope};
 
 use crate::account::process_memory::ProcessMemory;
 use crate::caches::Cache;
-use crate::config::Scope;
 use crate::holders::summary::HolderSummary;
 
 /// The objects of a Python process at one moment, counted.
@@ -111,34 +110,13 @@ pub struct Coverage {
     pub rss_bytes: Option<u64>,
 }
 
-/// Python's allocator of small blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Allocator {
-    /// CPython's own, with arenas and pools.
-    Pymalloc,
-    /// That of free-threaded builds.
-    Mimalloc,
-    /// The C library's: `PYTHONMALLOC=malloc`.
-    Malloc,
-}
-
-impl Allocator {
-    /// Its name in records.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pymalloc => "pymalloc",
-            Self::Mimalloc => "mimalloc",
-            Self::Malloc => "malloc",
-        }
-    }
-}
-
 /// How the memory of a census was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaptureInfo {
     /// The method.
-    pub method: Method,
+    pub method: CaptureMethod,
+    /// Why the process was read while it ran, if it was.
+    pub live_reason: Option<LiveReason>,
     /// Stops until the process was outside a collection; 1 without stops.
     pub attempts: u64,
     /// Whether a collection was under way: links and counts are then inconsistent.
@@ -151,53 +129,4 @@ pub struct CaptureInfo {
     pub torn_reads: u64,
     /// Values that could not be what they were read as.
     pub rejected_reads: u64,
-}
-
-/// The source of a census.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// A copy made while the process was paused.
-    Stopped,
-    /// The running process.
-    Live(LiveReason),
-    /// A core file.
-    Core,
-    /// A saved snapshot.
-    Snapshot,
-}
-
-/// Why a process was read while it ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LiveReason {
-    /// The user asked for it.
-    Asked,
-    /// The pause would have exceeded the limit.
-    MaxPause,
-    /// Memory did not suffice for a copy.
-    Memory,
-}
-
-impl Method {
-    /// Its name in records.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Stopped => "stopped",
-            Self::Live(_) => "live",
-            Self::Core => "core",
-            Self::Snapshot => "snapshot",
-        }
-    }
-}
-
-impl LiveReason {
-    /// Its name in records.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Asked => "asked",
-            Self::MaxPause => "max_pause",
-            Self::Memory => "memory",
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use common::record::{CacheTotal, Omitted};
 
-use crate::caches::{Cache, Clock};
+use crate::caches::Cache;
 
 /// Caches that are listed.
 const MOST: usize = 1000;
@@ -39,8 +39,8 @@ fn row(cache: &Cache) -> CacheTotal {
         largest_entry_bytes: size.map(|size| size.largest_bytes),
         largest_entry_key: size.and_then(|size| size.largest_key.clone()),
         large_entries: size.map(|size| size.large_entries),
-        clock: cache.clock.map(Clock::as_str).map(Into::into),
+        clock: cache.clock,
         expired_entries: cache.expired,
-        warnings: Some(cache.warnings.iter().map(|warning| warning.as_str().into()).collect()),
+        warnings: Some(cache.warnings.clone()),
     }
 }

@@ -11,7 +11,7 @@ use common::record::{
 
 use super::cache_record::caches;
 use super::summary::{CensusSummary, ObjectSum, SummaryRow, ratio};
-use crate::census::{Census, LiveReason, Method, Total};
+use crate::census::{Census, Total};
 use crate::holders::summary::{HolderRow, HolderSummary, UnreachableObjects};
 use crate::holders::why::Why;
 
@@ -146,7 +146,7 @@ impl CensusRecorder {
                 ..census.python.clone()
             }),
             interpreters: Some(census.interpreters),
-            scope: Some(census.scope.as_str().into()),
+            scope: Some(census.scope),
             tracked_objects: count(totals.tracked),
             tracked_size_bytes: size(totals.tracked),
             permanent_objects: count(totals.permanent),
@@ -158,11 +158,8 @@ impl CensusRecorder {
             total_overhead_bytes: Some(summary.total.overhead_bytes),
             gc: census.gc.clone(),
             coverage: Some(coverage(census, summary.total)),
-            method: Some(capture.method.word().into()),
-            live_reason: match capture.method {
-                Method::Live(reason) => Some(LiveReason::word(reason).into()),
-                Method::Stopped | Method::Core | Method::Snapshot => None,
-            },
+            method: Some(capture.method),
+            live_reason: capture.live_reason,
             attempts: Some(capture.attempts),
             in_collection: capture.in_collection,
             pause_seconds: capture.pause.map(|pause| pause.as_secs_f64()),
@@ -209,7 +206,7 @@ fn owner_total(SummaryRow { name, sum }: SummaryRow) -> OwnerTotal {
 fn unreachable_total(row: &UnreachableObjects) -> UnreachableTotal {
     UnreachableTotal {
         name: Arc::clone(&row.type_name),
-        cause: row.liveness.into(),
+        cause: row.liveness,
         count: row.count,
         size_bytes: row.size_bytes,
     }
@@ -246,7 +243,7 @@ fn coverage(census: &Census, total: ObjectSum) -> Coverage {
     let objects_bytes = total.size_bytes.saturating_add(total.overhead_bytes);
     Coverage {
         objects_bytes,
-        allocator: known.allocator.map(|allocator| allocator.word().into()),
+        allocator: known.allocator,
         allocator_used_bytes: known.used_bytes,
         allocator_explained_bytes: known.explained_bytes,
         allocator_ratio: known.explained_bytes.and_then(|explained| ratio(explained, known.used_bytes?)),
@@ -256,7 +253,7 @@ fn coverage(census: &Census, total: ObjectSum) -> Coverage {
 
 #[cfg(test)]
 mod tests {
-    use common::record::Run;
+    use common::record::{CaptureMethod, LiveReason, Liveness, Run};
 
     use super::*;
     use crate::census::TypeCount;
@@ -327,7 +324,7 @@ mod tests {
             modules: vec![row("a", 900_001, (8 << 20) + 50)],
             unreachable: vec![UnreachableObjects {
                 type_name: "a.C".into(),
-                liveness: "garbage",
+                liveness: Liveness::Garbage,
                 count: 2,
                 size_bytes: 96,
             }],
@@ -373,7 +370,8 @@ mod tests {
     fn record_mirrors_census() {
         let census = Census {
             capture: crate::census::CaptureInfo {
-                method: Method::Live(LiveReason::MaxPause),
+                method: CaptureMethod::Live,
+                live_reason: Some(LiveReason::MaxPause),
                 pause: None,
                 ..census(Vec::new()).capture
             },
@@ -391,8 +389,8 @@ mod tests {
         );
         assert_eq!(found.cmdline.as_deref(), Some(&["python3".to_owned(), "bot.py".to_owned()][..]));
         assert_eq!(
-            (found.method.as_deref(), found.live_reason.as_deref()),
-            (Some("live"), Some("max_pause"))
+            (found.method, found.live_reason),
+            (Some(CaptureMethod::Live), Some(LiveReason::MaxPause))
         );
         assert_eq!((found.pause_seconds, found.duration_seconds), (None, Some(0.25)));
         assert_eq!((found.tracked_objects, found.reachable_objects), (Some(90_000), None));

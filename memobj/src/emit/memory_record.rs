@@ -1,14 +1,14 @@
 //! The account of the resident set in a record.
-
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use common::record::MemoryKind;
 use common::record::{LargeRegion, MemoryAccount, MemoryRow, Omitted, PinnedHolder, PinnedType, TypeMemory};
 
 use crate::account::growth::AccountSummary;
 use crate::account::process_memory::ProcessMemory;
-use crate::account::rows::{Row, RowKind};
+use crate::account::rows::Row;
 use crate::account::span::{PageBytes, RowId};
 use crate::holders::pinning::HeldPinning;
 
@@ -59,7 +59,7 @@ pub fn memory(of: &ProcessMemory, pinning: Option<&[HeldPinning]>) -> MemoryAcco
             .iter()
             .take(MAX_LARGE)
             .map(|large| LargeRegion {
-                kind: large.kind.as_str().into(),
+                kind: large.kind,
                 owner: large.owner.and_then(name),
                 resident_bytes: large.bytes.resident_bytes(),
             })
@@ -74,10 +74,8 @@ pub fn memory(of: &ProcessMemory, pinning: Option<&[HeldPinning]>) -> MemoryAcco
 /// The figures of an account that are compared with another.
 #[must_use]
 pub fn figures(account: &MemoryAccount) -> AccountSummary {
-    let kind = |word: &str| RowKind::ALL.iter().copied().find(|kind| kind.as_str() == word);
     let resident = |row: &MemoryRow| row.private_bytes.saturating_add(row.shared_bytes);
-    let rows =
-        account.rows.iter().filter_map(|row| Some((kind(&row.kind)?, row.detail.clone(), resident(row))));
+    let rows = account.rows.iter().map(|row| (row.kind, row.detail.clone(), resident(row)));
     AccountSummary {
         rss_bytes: account.rss_bytes,
         rows: rows.collect(),
@@ -91,10 +89,10 @@ pub fn figures(account: &MemoryAccount) -> AccountSummary {
 /// The rows; small files are one row.
 fn rows(rows: &[Row], rss_bytes: u64) -> Vec<MemoryRow> {
     let is_small = |row: &&Row| {
-        row.kind == RowKind::File && row.bytes.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
+        row.kind == MemoryKind::File && row.bytes.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
     };
     let (small, mut listed): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(is_small);
-    let mut sum = Row { kind: RowKind::File, detail: None, bytes: PageBytes::default() };
+    let mut sum = Row { kind: MemoryKind::File, detail: None, bytes: PageBytes::default() };
     for row in &small {
         sum.bytes.merge(row.bytes);
     }
@@ -105,7 +103,7 @@ fn rows(rows: &[Row], rss_bytes: u64) -> Vec<MemoryRow> {
     listed
         .into_iter()
         .map(|row| MemoryRow {
-            kind: row.kind.as_str().into(),
+            kind: row.kind,
             detail: row.detail.clone(),
             private_bytes: row.bytes.private_bytes,
             shared_bytes: row.bytes.shared_bytes,
@@ -152,7 +150,7 @@ mod tests {
 
     #[test]
     fn small_files_share_one_row() {
-        let row = |kind: RowKind, detail: &str, bytes: u64| Row {
+        let row = |kind: MemoryKind, detail: &str, bytes: u64| Row {
             kind,
             detail: Some(detail.into()),
             bytes: private(bytes),
@@ -160,11 +158,11 @@ mod tests {
         let account = Account {
             rss_bytes: 1_000_000,
             rows: vec![
-                row(RowKind::PythonObjects, "pools", 900_000),
-                row(RowKind::File, "/large", 99_000),
-                row(RowKind::File, "/a", 600),
-                row(RowKind::File, "/b", 300),
-                row(RowKind::Kernel, "[vdso]", 100),
+                row(MemoryKind::PythonObjects, "pools", 900_000),
+                row(MemoryKind::File, "/large", 99_000),
+                row(MemoryKind::File, "/a", 600),
+                row(MemoryKind::File, "/b", 300),
+                row(MemoryKind::Kernel, "[vdso]", 100),
             ],
             types: vec![private(500_000), private(99), private(300_000), private(50)],
             ..Account::default()

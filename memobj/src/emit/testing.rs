@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use common::record::{GcGeneration, GcState, PythonBuild, PythonThread};
+use common::record::{Allocator, CaptureMethod, GcGeneration, GcState, PythonBuild, PythonThread, Scope};
 
-use crate::census::{
-    Allocator, CaptureInfo, Census, Coverage, Method, ProcessFacts, Total, Totals, TypeCount,
-};
-use crate::config::Scope;
+use crate::census::{CaptureInfo, Census, Coverage, ProcessFacts, Total, Totals, TypeCount};
 
 /// Objects of a type.
 pub fn type_count(module: &str, qualname: &str, count: u64, size_bytes: u64) -> TypeCount {
@@ -77,7 +74,8 @@ pub fn census(types: Vec<TypeCount>) -> Census {
         },
         memory: None,
         capture: CaptureInfo {
-            method: Method::Stopped,
+            method: CaptureMethod::Stopped,
+            live_reason: None,
             attempts: 1,
             in_collection: Some(false),
             pause: Some(Duration::from_micros(12_500)),

@@ -1,18 +1,18 @@
 //! Assigns a holder and an owner to every object.
-
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::graph::NodeId;
-use crate::names::suspended::is_task;
-use crate::names::{NameReader, Reference};
-use crate::object_graph::{Liveness, ObjectGraph, TypeIndex};
+use common::record::Liveness;
 use memobj_cpython::heap::builtins::{Builtin, Content};
 use memobj_cpython::heap::types::Type;
 use memobj_process::memory::Memory;
 
 use super::place_name::{NamePart, PlaceNamer, Role, step_of_thread};
 use super::{Holders, NamedPlace, PlaceId};
+use crate::graph::NodeId;
+use crate::names::suspended::is_task;
+use crate::names::{NameReader, Reference};
+use crate::object_graph::{ObjectGraph, TypeIndex};
 
 /// Attributes that a name may have behind its module; deeper ones belong to the last one.
 const MAX_DEPTH: u8 = 6;
@@ -368,7 +368,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
     /// Assigns unreachable objects that have an owner of their own, and those that they lead to.
     fn assign_unreachable(&mut self) {
         let graph = self.namer.graph;
-        let is_unreachable = |node: NodeId| graph.liveness(node) != Liveness::Reachable;
+        let is_unreachable = |node: NodeId| graph.liveness(node) != Liveness::Held;
         let mut stack = Vec::new();
         for node in (0..).take(graph.objects()).map(NodeId).filter(|&node| is_unreachable(node)) {
             if self.holder(node) != NONE || self.paths.reaches(node) {
@@ -419,5 +419,5 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
 
 /// The place of unreachable objects.
 fn liveness_place(liveness: Liveness) -> Arc<str> {
-    format!("({})", liveness.as_str()).into()
+    format!("({liveness})").into()
 }

@@ -13,20 +13,20 @@ pub mod summary;
 pub mod why;
 
 mod attribution;
-
 use std::sync::Arc;
 
 use attribution::STANDARD;
+use common::record::Liveness;
+use memobj_cpython::heap::python_heap::PythonHeap;
+use memobj_cpython::heap::walk::HeapWalk;
+use memobj_process::error::Error;
+use memobj_process::memory::Memory;
 
 use crate::graph::{NodeId, ShortestPaths};
 use crate::names::NameReader;
 use crate::names::modules::Modules;
 use crate::names::threads::read_thread_names;
-use crate::object_graph::{Liveness, ObjectGraph};
-use memobj_cpython::heap::python_heap::PythonHeap;
-use memobj_cpython::heap::walk::HeapWalk;
-use memobj_process::error::Error;
-use memobj_process::memory::Memory;
+use crate::object_graph::ObjectGraph;
 
 /// A place, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,7 +175,7 @@ impl<'w> Holders<'w> {
         let mut totals = std::collections::BTreeMap::<_, ObjectTotals>::new();
         for node in (0..).take(self.graph.objects()).map(NodeId) {
             let liveness = self.graph.liveness(node);
-            if liveness != Liveness::Reachable {
+            if liveness != Liveness::Held {
                 totals.entry((liveness, self.graph.type_index(node))).or_default().add(self.graph.size(node));
             }
         }

@@ -1,15 +1,10 @@
 //! Totals by holder, owner and module.
-
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use common::record::ObjectSample;
-
-use crate::config::HolderOptions;
-use crate::graph::NodeId;
-use crate::names::NameReader;
+use common::record::{Liveness, ObjectSample};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
@@ -19,6 +14,9 @@ use super::pinning::{HeldPinning, find_pinning};
 use super::retained::RetainedSizes;
 use super::why::Why;
 use super::{Holders, ObjectTotals};
+use crate::config::HolderOptions;
+use crate::graph::NodeId;
+use crate::names::NameReader;
 
 /// Objects of a type whose paths are searched for `--why`.
 const MAX_PATHS: usize = 10_000;
@@ -62,8 +60,8 @@ pub struct HolderRow {
 pub struct UnreachableObjects {
     /// The name of the type.
     pub type_name: Arc<str>,
-    /// Their liveness, by its name in records.
-    pub liveness: &'static str,
+    /// Why they are not freed.
+    pub liveness: Liveness,
     /// The number of objects.
     pub count: u64,
     /// Their sizes.
@@ -113,7 +111,7 @@ pub fn summarize_holders<M: Memory>(
     });
     let unreachable = holders.unreachable().into_iter().map(|(liveness, of, total)| UnreachableObjects {
         type_name: graph.type_at(of).map_or_else(|| "?".into(), |of| of.name().into()),
-        liveness: liveness.as_str(),
+        liveness,
         count: total.objects,
         size_bytes: total.bytes,
     });

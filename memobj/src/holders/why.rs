@@ -1,19 +1,18 @@
 //! The paths to the objects of a type (`--why`); like paths are one.
-
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use common::record::Liveness;
 use common::units::{counted, thousands};
-
-use crate::graph::NodeId;
-use crate::names::{NameReader, Reference};
-use crate::object_graph::{Liveness, RootKind, TypeIndex};
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::Holders;
 use super::place_name::{NamePart, PlaceNamer, Role, step_of_thread};
+use crate::graph::NodeId;
+use crate::names::{NameReader, Reference};
+use crate::object_graph::{RootKind, TypeIndex};
 
 /// Items of a container with more are not named, unless they are attributes.
 const FEW: u64 = 64;

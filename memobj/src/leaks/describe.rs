@@ -1,25 +1,22 @@
 //! Describes the growth of a place as a leak record.
-
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use common::record::Leak;
-
-use crate::graph::NodeId;
-use crate::holders::ObjectTotals;
-use crate::holders::why::ReferencePath;
-use crate::names::{NameReader, Reference, qualified_name};
-use crate::object_graph::TypeIndex;
+use common::record::{GrowthMode, Leak, Liveness};
 use memobj_cpython::heap::builtins::{Builtin, Growth};
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::memory::Memory;
 
 use super::find::{Candidate, GrowingRow, LeakFinder, MINUTE};
-use super::finding::{GrowthMode, LeakCause};
 use super::growth_roots::{RootGroup, Specificity, specificity};
 use super::history::{HistoryRow, NEW_MODULES, NameId};
 use super::trend::chance_of_balance;
+use crate::graph::NodeId;
+use crate::holders::ObjectTotals;
+use crate::holders::why::ReferencePath;
+use crate::names::{NameReader, Reference, qualified_name};
+use crate::object_graph::TypeIndex;
 
 /// Objects of a leak whose paths to root are sampled.
 const SAMPLE: usize = 100;
@@ -89,12 +86,12 @@ impl LeakFinder<'_, '_> {
         let (oldest_age_seconds, newest_age_seconds) = self.ages(main.map(|growing| growing.row));
         let of = index.and_then(|index| self.holders.graph().type_at(index));
         let holder = self.holder(place, sample());
-        let cause = self.cause(place).unwrap_or(LeakCause::Held);
+        let cause = self.cause(place).unwrap_or(Liveness::Held);
         let held = self.held(place);
         let (container, entries) =
             added.zip(into).map(|((_, group), into)| self.container(names, group, into)).unzip();
         let leak = Leak {
-            cause: cause.as_str().into(),
+            cause,
             path: if &*holder == NEW_MODULES { Some(format!("{NEW_MODULES} → module")) } else { path }
                 .map(Arc::from),
             holder,
@@ -116,7 +113,7 @@ impl LeakFinder<'_, '_> {
             confidence_ratio: main.map_or(0.0, confidence),
             container,
             entries: entries.flatten(),
-            growth_mode: mode.as_str().into(),
+            growth_mode: mode,
             types: rows
                 .iter()
                 .take(MAX_TYPES)

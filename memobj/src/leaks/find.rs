@@ -1,25 +1,21 @@
 //! Finds the rows of the history that leak, and merges those with one cause.
-
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use common::record::{Leak, TypeGrowth};
-
-use crate::holders::Holders;
-use crate::holders::retained::RetainedSizes;
-use crate::names::NameReader;
-use crate::object_graph::Liveness;
-use crate::survivors::Generations;
+use common::record::{GrowthMode, Leak, Liveness, TypeGrowth};
 use memobj_cpython::heap::builtins::Growth;
 use memobj_cpython::heap::types::Type;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
-use super::finding::{GrowthMode, LeakCause};
 use super::growth_roots;
 use super::history::{History, HistoryRow, NameId, PlaceIds, RowKey};
 use super::threads::{THREADING, most_run_function};
 use super::trend::{Trend, Trends, chance_of_balance};
+use crate::holders::Holders;
+use crate::holders::retained::RetainedSizes;
+use crate::names::NameReader;
+use crate::survivors::Generations;
 
 /// The largest p-value of a rise. With fewer than five censuses no order is rare enough: four rise by chance once in 24 times.
 const MAX_CHANCE: f64 = 0.05;
@@ -94,7 +90,7 @@ impl GrowingRow<'_> {
 /// A leak that may be merged with others.
 pub(super) struct Candidate {
     pub leak: Leak,
-    pub cause: LeakCause,
+    pub cause: Liveness,
     pub mode: GrowthMode,
     /// The place that holds it.
     pub place: NameId,
@@ -157,21 +153,22 @@ impl LeakFinder<'_, '_> {
     }
 
     /// Why objects of a place are not freed; `None` for garbage that the collector will free.
-    pub(super) fn cause(&self, place: NameId) -> Option<LeakCause> {
+    pub(super) fn cause(&self, place: NameId) -> Option<Liveness> {
         let name = self.history.place(place);
-        let is = |liveness: Liveness| *name == *format!("({})", liveness.as_str());
-        if is(Liveness::Garbage) {
-            return (self.collector_on == Some(false)).then_some(LeakCause::Garbage);
+        match &*name {
+            "gc.garbage" => Some(Liveness::Uncollectable),
+            "(native code)" => Some(Liveness::Native),
+            "(no known referrer)" => Some(Liveness::Unreferred),
+            name => {
+                match name.strip_prefix('(').and_then(|name| name.strip_suffix(')')).map(Liveness::from) {
+                    Some(Liveness::Garbage) => {
+                        (self.collector_on == Some(false)).then_some(Liveness::Garbage)
+                    }
+                    Some(Liveness::Unknown) | None => Some(Liveness::Held),
+                    liveness => liveness,
+                }
+            }
         }
-        Some(if is(Liveness::Uncollectable) || &*name == "gc.garbage" {
-            LeakCause::Uncollectable
-        } else if is(Liveness::Native) || &*name == "(native code)" {
-            LeakCause::Native
-        } else if is(Liveness::NoReferrer) || &*name == "(no known referrer)" {
-            LeakCause::Unreferred
-        } else {
-            LeakCause::Held
-        })
     }
 
     /// Whether two places are branches of one tree or parts of one chain of objects of one type.
@@ -205,7 +202,7 @@ impl LeakFinder<'_, '_> {
         let is_of_threads = |candidate: &Candidate| {
             // C code holds the start of a thread until the thread ends.
             let is_beside =
-                candidate.is_standard || matches!(candidate.cause, LeakCause::Native | LeakCause::Unreferred);
+                candidate.is_standard || matches!(candidate.cause, Liveness::Native | Liveness::Unreferred);
             is_beside && is_multiple(candidate.leak.objects_per_minute, per_minute)
         };
         let threads = found.iter().position(|candidate| &*candidate.leak.name == "threading.Thread");
@@ -223,7 +220,7 @@ impl LeakFinder<'_, '_> {
         leak.objects_per_minute = per_minute;
         leak.confidence_ratio = leak.confidence_ratio.max(1.0 - trend.chance);
         (leak.container, leak.entries, leak.path) = (None, None, None);
-        leak.growth_mode = GrowthMode::Linked.as_str().into();
+        leak.growth_mode = GrowthMode::Linked;
         candidate.mode = GrowthMode::Linked;
         candidate.is_standard = false;
         candidate.keys.clear();
@@ -240,7 +237,7 @@ impl LeakFinder<'_, '_> {
         let sums =
             retained.by_group(found.len(), |node| groups.get(&self.ids.key(self.holders, node)?).copied());
         for (candidate, bytes) in found.iter_mut().zip(sums) {
-            if !candidate.keys.is_empty() && candidate.cause != LeakCause::Garbage {
+            if !candidate.keys.is_empty() && candidate.cause != Liveness::Garbage {
                 candidate.leak.retained_bytes = Some(bytes);
             }
         }

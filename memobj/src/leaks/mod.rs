@@ -10,20 +10,13 @@ pub mod trend;
 
 mod describe;
 mod find;
-mod finding;
 mod native;
 mod threads;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::record::{Leak, MemoryGrowth};
-
-use crate::account::Account;
-use crate::graph::TooLarge;
-use crate::holders::{Holders, ObjectTotals};
-use crate::names::NameReader;
-use crate::survivors::{Generations, MAX_CENSUSES, Survivors};
+use history::History;
 use memobj_cpython::heap::address_set::AddressIndex;
 use memobj_cpython::heap::address_set::AddressSet;
 use memobj_cpython::heap::python_heap::PythonHeap;
@@ -31,7 +24,11 @@ use memobj_cpython::stage;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
-use history::History;
+use crate::account::Account;
+use crate::graph::TooLarge;
+use crate::holders::{Holders, ObjectTotals};
+use crate::names::NameReader;
+use crate::survivors::{Generations, MAX_CENSUSES, Survivors};
 
 /// Censuses that a verdict needs.
 pub const MIN_CENSUSES: usize = 3;

@@ -1,14 +1,12 @@
 //! Growth of the resident set outside Python objects.
-
+use common::record::MemoryKind;
 use common::record::{MemoryGrowth, MemoryRowGrowth};
-
-use crate::account::Account;
-use crate::account::growth::compare;
-use crate::account::rows::RowKind;
-use crate::holders::ObjectTotals;
 
 use super::find::MINUTE;
 use super::trend::{Trend, Trends};
+use crate::account::Account;
+use crate::account::growth::compare;
+use crate::holders::ObjectTotals;
 
 /// The smallest growth that counts, in bytes: allocators take memory in large pieces.
 const MIN_BYTES: f64 = (512 << 10) as f64;
@@ -62,7 +60,7 @@ fn foreign_bytes(account: &Account) -> f64 {
     let foreign = account
         .rows
         .iter()
-        .filter(|row| !matches!(row.kind, RowKind::PythonObjects | RowKind::PythonOverhead));
+        .filter(|row| !matches!(row.kind, MemoryKind::PythonObjects | MemoryKind::PythonOverhead));
     foreign.map(|row| row.bytes.resident_bytes() as f64).sum()
 }
 
@@ -73,7 +71,7 @@ fn rows(first: &Account, last: &Account) -> Vec<MemoryRowGrowth> {
         let bytes = u64::try_from(growth.bytes).ok().filter(|&bytes| bytes > 0)?;
         let mut now = last.rows.iter().filter(|(kind, of, _)| (*kind, of) == (growth.kind, &growth.detail));
         let current_bytes = now.next().map_or(0, |(.., bytes)| *bytes);
-        let (kind, detail) = (growth.kind.as_str().into(), growth.detail);
+        let (kind, detail) = (growth.kind, growth.detail);
         Some(MemoryRowGrowth { kind, detail, growth_bytes: bytes, current_bytes })
     });
     grown.take(MAX_ROWS).collect()

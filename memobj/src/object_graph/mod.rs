@@ -8,6 +8,7 @@ mod refcounts;
 pub mod roots;
 mod unreachable;
 
+use common::record::Liveness;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -28,7 +29,6 @@ use memobj_process::memory::Memory;
 
 pub use ranks::Ranks;
 pub use roots::{GraphThread, Root, RootKind};
-pub use unreachable::Liveness;
 
 /// A type, by its number among all that have objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,8 +1,7 @@
 //! Classifies unreachable objects by their reference counts: cyclic garbage, held by native code, no known referrer.
-
 use std::rc::Rc;
 
-use crate::graph::{Graph, NodeId, TooLarge};
+use common::record::Liveness;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::referents::EdgeKind;
 use memobj_cpython::heap::types::TypeRegistry;
@@ -13,36 +12,7 @@ use memobj_process::memory::Memory;
 use super::refcounts::read_count;
 use super::roots::RootKind;
 use super::{ObjectGraph, read_references};
-
-/// How an object is kept alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord, Hash)]
-pub enum Liveness {
-    /// The program can reach it.
-    #[default]
-    Reachable,
-    /// Only `gc.garbage` refers to it: the collector could not free it, or `gc.DEBUG_SAVEALL` is set.
-    Uncollectable,
-    /// It has more references than were found from other unreachable objects: native code holds it, or an object that leads to it.
-    Native,
-    /// No reference to it was found, or only such an object leads to it. Native code holds it where memobj does not search, or leaked it.
-    NoReferrer,
-    /// All its references come from other garbage: the collector will free it, if it is enabled.
-    Garbage,
-}
-
-impl Liveness {
-    /// Its name in records and tables.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reachable => "held",
-            Self::Uncollectable => "uncollectable",
-            Self::Native => "native",
-            Self::NoReferrer => "unreferred",
-            Self::Garbage => "garbage",
-        }
-    }
-}
+use crate::graph::{Graph, NodeId, TooLarge};
 
 impl ObjectGraph<'_> {
     /// Classifies the objects that the roots do not reach, and adds roots for native code and for unknown referrers.
@@ -54,14 +24,14 @@ impl ObjectGraph<'_> {
         let mut liveness = vec![Liveness::Garbage; self.objects()];
         let lists = self.garbage_lists(python);
         let through = |from: NodeId| !lists.contains(&from);
-        mark(&self.references, &mut liveness, Liveness::Reachable, self.root_nodes(), through);
-        if liveness.iter().all(|&liveness| liveness == Liveness::Reachable) {
+        mark(&self.references, &mut liveness, Liveness::Held, self.root_nodes(), through);
+        if liveness.iter().all(|&liveness| liveness == Liveness::Held) {
             self.liveness = liveness;
             return Ok(());
         }
         let unreached: Vec<NodeId> = (0..)
             .zip(&liveness)
-            .filter(|&(_, &liveness)| liveness != Liveness::Reachable)
+            .filter(|&(_, &liveness)| liveness != Liveness::Held)
             .map(|(node, _)| NodeId(node))
             .collect();
         let found = self.count_references(python, &unreached, &lists);
@@ -83,7 +53,7 @@ impl ObjectGraph<'_> {
             }
         }
         mark(&self.references, &mut liveness, Liveness::Native, native.clone(), |_| true);
-        mark(&self.references, &mut liveness, Liveness::NoReferrer, unreferred.clone(), |_| true);
+        mark(&self.references, &mut liveness, Liveness::Unreferred, unreferred.clone(), |_| true);
         self.liveness = liveness;
         self.add_root(RootKind::Native, native)?;
         self.add_root(RootKind::Unknown, unreferred)

@@ -1,6 +1,6 @@
 //! Turns verdicts of memdiff into trend lines.
 
-use common::record::{TrendKind, Verdict};
+use common::record::{SeriesKind, TrendKind, Verdict};
 
 use super::buffer::{SeriesBuffer, SeriesKey};
 use super::extract::TOTAL_NAMES;
@@ -20,19 +20,19 @@ pub fn line_for(
     base: f64,
 ) -> Option<TrendLine> {
     let kind = match (quantity, request.metric) {
-        (Quantity::Types, _) => "type",
-        (Quantity::Modules, _) => "module",
-        (Quantity::Holders, _) => "holder",
-        (Quantity::Caches, _) => "cache",
-        (Quantity::Processes, Metric::Rss) => "rss",
-        (Quantity::Processes, Metric::Pss) => "pss",
-        (Quantity::Total, _) if series.name == TOTAL_NAMES.rss => "total_rss",
-        (Quantity::Total, _) if series.name == TOTAL_NAMES.pss => "total_pss",
-        (Quantity::Total, _) if series.name == TOTAL_NAMES.python => "python",
-        (Quantity::Total, _) => "rss",
+        (Quantity::Types, _) => SeriesKind::Type,
+        (Quantity::Modules, _) => SeriesKind::Module,
+        (Quantity::Holders, _) => SeriesKind::Holder,
+        (Quantity::Caches, _) => SeriesKind::Cache,
+        (Quantity::Processes, Metric::Rss) => SeriesKind::Rss,
+        (Quantity::Processes, Metric::Pss) => SeriesKind::Pss,
+        (Quantity::Total, _) if series.name == TOTAL_NAMES.rss => SeriesKind::TotalRss,
+        (Quantity::Total, _) if series.name == TOTAL_NAMES.pss => SeriesKind::TotalPss,
+        (Quantity::Total, _) if series.name == TOTAL_NAMES.python => SeriesKind::Python,
+        (Quantity::Total, _) => SeriesKind::Rss,
         _ => return None,
     };
-    let mut verdicts = request.verdicts.iter().filter(|verdict| *verdict.kind == *kind);
+    let mut verdicts = request.verdicts.iter().filter(|verdict| verdict.kind == kind);
     trend_line(verdicts.find(|verdict| is_about(verdict, series, name))?, base)
 }
 
@@ -42,7 +42,9 @@ fn is_about(verdict: &Verdict, series: &SeriesBuffer, name: &str) -> bool {
             Some(verdict_pid) => verdict_pid == *pid,
             None => *verdict.name == *series.name || &*verdict.name == name,
         },
-        SeriesKey::Named { role, name, .. } if matches!(&*verdict.kind, "type" | "module") => {
+        SeriesKey::Named { role, name, .. }
+            if matches!(verdict.kind, SeriesKind::Type | SeriesKind::Module) =>
+        {
             verdict.name == *name && (role.is_empty() || role.contains(&*verdict.role))
         }
         SeriesKey::Named { .. } => true,

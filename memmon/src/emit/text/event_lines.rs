@@ -1,10 +1,7 @@
 //! Lines for events.
 
-use std::sync::Arc;
-
 use common::columns::Tone;
-use common::record::{EventKind, ProcessEvent};
-use common::stdio::escape_controls;
+use common::record::{EventKind, Metric, ProcessEvent};
 use common::table::{Line, Style};
 use common::units::{Bytes, Change};
 
@@ -168,7 +165,7 @@ pub(super) fn oom_kill(event: &ProcessEvent, style: Style) -> Line {
 #[derive(Debug)]
 pub(super) struct LimitCrossing {
     /// Iteration, root, metric and limit.
-    key: (u64, u32, Option<Arc<str>>, Option<u64>),
+    key: (u64, u32, Option<Metric>, Option<u64>),
     /// The number of its events so far.
     parts: u64,
 }
@@ -176,7 +173,7 @@ pub(super) struct LimitCrossing {
 impl LimitCrossing {
     /// The crossing that `event` reports, which may be that of the event before.
     pub(super) fn new(event: &ProcessEvent, before: Option<Self>) -> Self {
-        let key = (event.iteration, event.root_pid, event.metric.clone(), event.limit_bytes);
+        let key = (event.iteration, event.root_pid, event.metric, event.limit_bytes);
         let parts = before.filter(|before| before.key == key).map_or(0, |before| before.parts);
         Self { key, parts: parts.saturating_add(1) }
     }
@@ -188,15 +185,14 @@ impl LimitCrossing {
         let limit = event.limit_bytes.map(|bytes| format!(" of {}", Bytes(bytes))).unwrap_or_default();
         let growth = event.growth_bytes.map(|bytes| format!(", {} since first seen", Change(bytes)));
         let growth = growth.unwrap_or_default();
-        let metric = match event.metric.as_deref() {
-            Some("rss") => {
+        let metric = match event.metric {
+            Some(Metric::Rss) => {
                 let who = process(event, style);
                 return vec![alarm(format!("! {who}: RSS {value} is above the limit{limit}{growth}"))];
             }
-            Some("total") => "RSS".to_owned(),
-            Some("pss") => "PSS".to_owned(),
-            Some(other) => escape_controls(other).into_owned(),
-            None => "memory".to_owned(),
+            Some(Metric::Total) => "RSS".to_owned(),
+            Some(Metric::Pss) => "PSS".to_owned(),
+            Some(Metric::Unknown) | None => "memory".to_owned(),
         };
         let mut lines = Vec::new();
         if self.parts == 1 {

@@ -122,7 +122,7 @@ impl SampleBlock<'_> {
         let name = display_name(&record.name, self.style);
         line.push_apart(Tone::Plain, format!("{name} (pid {})", record.pid));
         if let Some(state) = record.state {
-            line.push_apart(Tone::Dim, state.as_str());
+            line.push_apart(Tone::Dim, state.to_string());
         }
         let began = record.start_time.as_deref().and_then(|start| start.parse::<Stamp>().ok());
         let age = began.map(|began| record.timestamp.unix_seconds() - began.unix_seconds());
@@ -312,7 +312,7 @@ impl SampleBlock<'_> {
 
 fn child_command(child: &ProcessSample) -> Cell {
     match child.state {
-        Some(state) if state.has_ended() => Cell::new(Tone::Dim, format!("({})", state.as_str())),
+        Some(state) if state.has_ended() => Cell::new(Tone::Dim, format!("({state})")),
         _ => Cell::plain(child.cmdline.as_deref().map(quote_command).unwrap_or_default()),
     }
 }

@@ -290,12 +290,7 @@ impl Target {
                 let why = thread.map_or_else(
                     || "it is starting another program".to_owned(),
                     |thread| {
-                        format!(
-                            "its thread {} ({}) is in state {}",
-                            thread.tid,
-                            thread.name,
-                            thread.state.as_str()
-                        )
+                        format!("its thread {} ({}) is in state {}", thread.tid, thread.name, thread.state)
                     },
                 );
                 self.error(

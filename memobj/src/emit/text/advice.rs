@@ -1,62 +1,54 @@
 //! Advice on leaks.
 
-use common::record::{Leak, LeaksRecord, MemoryGrowth};
+use common::record::{GrowthMode, Leak, LeaksRecord, Liveness, MemoryGrowth, MemoryKind};
 use common::units::Bytes;
-
-use crate::account::rows::RowKind;
 
 /// Advice on growing objects.
 pub(super) fn for_leak(leak: &Leak) -> String {
     let holder = &leak.holder;
-    match (&*leak.cause, &*leak.growth_mode) {
-        ("garbage", _) => {
+    match (leak.cause, leak.growth_mode) {
+        (Liveness::Garbage, _) => {
             "enable the collector (gc.enable()) or call gc.collect() regularly; or break the reference cycles with weakref".into()
         }
-        ("uncollectable", _) => "empty gc.garbage, and check whether gc.set_debug(gc.DEBUG_SAVEALL) is on".into(),
-        ("unreferred", _) => {
+        (Liveness::Uncollectable, _) => "empty gc.garbage, and check whether gc.set_debug(gc.DEBUG_SAVEALL) is on".into(),
+        (Liveness::Unreferred, _) => {
             "an extension module forgets a Py_DECREF: check the ones that create such objects".into()
         }
-        ("native", _) => "an extension module keeps them: check what it is given, and when it releases that".into(),
-        (_, "enlarged") => format!("flush {holder}, or replace it by a new one, from time to time"),
-        (_, "cached") => "give the cache a maxsize, or call cache_clear()".into(),
+        (Liveness::Native, _) => "an extension module keeps them: check what it is given, and when it releases that".into(),
+        (_, GrowthMode::Enlarged) => format!("flush {holder}, or replace it by a new one, from time to time"),
+        (_, GrowthMode::Cached) => "give the cache a maxsize, or call cache_clear()".into(),
         _ if &*leak.name == "threading.Thread" => "end threads that have no more work, or use a thread pool".into(),
         _ if leak.function.is_some() && leak.name.ends_with("Task") => {
             "these tasks never end: add a timeout where they wait, or cancel them".into()
         }
         _ if holder.contains(" local ") => format!("delete it within the function: {holder} lives as long as the function runs"),
-        (_, "keys_set") => format!("delete unused keys of {holder}, or limit its size"),
+        (_, GrowthMode::KeysSet) => format!("delete unused keys of {holder}, or limit its size"),
         _ => format!("remove unused items from {holder}, or limit its size"),
     }
 }
 
-/// The name of a kind of memory for people.
-pub(super) fn memory_name(kind: &str) -> &'static str {
-    RowKind::ALL.iter().find(|known| known.as_str() == kind).map_or("other memory", |known| known.describe())
-}
-
 /// Advice on growing memory outside objects.
 pub(super) fn for_memory(record: &LeaksRecord, memory: &MemoryGrowth) -> String {
-    let most =
-        memory.rows.first().and_then(|row| RowKind::ALL.iter().find(|kind| kind.as_str() == &*row.kind));
+    let most = memory.rows.first().map(|row| row.kind);
     let trim = Bytes(memory.trimmable_bytes);
     match most {
-        Some(RowKind::NativeUsed | RowKind::NativeMapped) => {
+        Some(MemoryKind::NativeUsed | MemoryKind::NativeMapped) => {
             "C code allocates and does not free: memray --native or heaptrack shows where; check ctypes and extension modules"
                 .into()
         }
-        Some(RowKind::NativeFree | RowKind::NativeTop | RowKind::NativeCached | RowKind::NativeOverhead) => {
+        Some(MemoryKind::NativeFree | MemoryKind::NativeTop | MemoryKind::NativeCached | MemoryKind::NativeOverhead) => {
             format!("malloc keeps freed memory: try MALLOC_ARENA_MAX=2; malloc_trim(0) would return {trim} to the system")
         }
-        Some(RowKind::PythonFreeBlocks | RowKind::PythonFreePools | RowKind::PythonOverhead) => {
+        Some(MemoryKind::PythonFreeBlocks | MemoryKind::PythonFreePools | MemoryKind::PythonOverhead) => {
             let pinned = Bytes(record.pinned_bytes.unwrap_or(0));
             let by = record.pinned_type.as_deref().unwrap_or("few objects");
             let holder = record.leaks.iter().find(|leak| leak.types.iter().any(|grown| &*grown.name == by));
             let held = holder.map(|leak| format!(" held by {}", leak.holder)).unwrap_or_default();
             format!("{pinned} of free memory are pinned by {by}{held}: create long-lived objects before short-lived ones, or copy them later")
         }
-        Some(RowKind::Stack | RowKind::ThreadData) => "threads are started and do not end: use a thread pool".into(),
-        Some(RowKind::File) => "files are mapped and not closed: check mmap and data that is loaded".into(),
-        Some(RowKind::SharedMemory) => "shared memory is created and not unlinked".into(),
+        Some(MemoryKind::Stack | MemoryKind::ThreadData) => "threads are started and do not end: use a thread pool".into(),
+        Some(MemoryKind::File) => "files are mapped and not closed: check mmap and data that is loaded".into(),
+        Some(MemoryKind::SharedMemory) => "shared memory is created and not unlinked".into(),
         _ => "compare memobj --memory -p PID now and later to see what grows".into(),
     }
 }

@@ -1,16 +1,16 @@
 //! The caches in a census's text: warnings, then a table with the worst first.
-
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use common::columns::{Cell, Tone};
+use common::record::CacheWarning;
 use common::stdio::escape_controls;
 use common::table::{Column, Line, Table};
 use common::units::{Bytes, Change, counted, thousands};
 
 use super::tables::{ANY_WIDTH, percent, titled_table};
-use crate::caches::{Cache, Warning};
+use crate::caches::Cache;
 use crate::emit::summary::ratio;
 
 /// Entries and bytes of each cache at the census before, by name.
@@ -60,7 +60,9 @@ fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
         .iter()
         .flat_map(|cache| cache.warnings.iter().map(move |&warning| (cache, warning)))
         // A full cache is the reason for its low hit ratio, which mentions it.
-        .filter(|(cache, warning)| *warning < Warning::Above90 || !cache.warnings.contains(&Warning::LowHits))
+        .filter(|(cache, warning)| {
+            *warning < CacheWarning::Above90 || !cache.warnings.contains(&CacheWarning::LowHits)
+        })
         .map(|(cache, warning)| sentence(cache, warning))
         .collect();
     if all.is_empty() {
@@ -85,7 +87,7 @@ fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
 }
 
 /// The problem in numbers, with advice.
-fn sentence(cache: &Cache, warning: Warning) -> String {
+fn sentence(cache: &Cache, warning: CacheWarning) -> String {
     let name = &cache.name;
     let size = cache.size.clone().unwrap_or_default();
     let entries = counted(cache.entries, "entry", "entries");
@@ -95,35 +97,36 @@ fn sentence(cache: &Cache, warning: Warning) -> String {
         format!("{share} full{}", of.unwrap_or_default())
     };
     match warning {
-        Warning::NoLimit => {
+        CacheWarning::NoLimit => {
             format!(
                 "{name} has no limit, {entries} and {}: give it one, or remove old entries",
                 Bytes(size.deep_bytes)
             )
         }
-        Warning::Expired => format!(
+        CacheWarning::Expired => format!(
             "{name} keeps {} of {entries} past their deadline: remove them from time to time",
             thousands(cache.expired.unwrap_or_default())
         ),
-        Warning::LargeEntry => {
+        CacheWarning::LargeEntry => {
             let key = size.largest_key.map(|key| format!(" [\"{key}\"]")).unwrap_or_default();
             format!("{name} has an entry{key} of {}: store large values elsewhere", Bytes(size.largest_bytes))
         }
-        Warning::LargeAverage => format!(
+        CacheWarning::LargeAverage => format!(
             "{name} has entries of {} on average: limit it by their size, not by their number",
             Bytes(size.average_bytes)
         ),
-        Warning::LowHits => {
+        CacheWarning::LowHits => {
             let ratio = percent(cache.hit_ratio().unwrap_or_default());
             let is_full = cache.fullness.is_some_and(|fullness| fullness > 0.9);
             let what = if is_full { "make it larger, or remove it" } else { "check its keys, or remove it" };
             let lookups = cache.hits.unwrap_or(0).saturating_add(cache.misses.unwrap_or(0));
             format!("{name} has a hit ratio of {ratio} ({} lookups): {what}", thousands(lookups))
         }
-        Warning::Above90 => {
+        CacheWarning::Above90 => {
             format!("{name} is {}: new entries evict others that may be needed; make it larger", full())
         }
-        Warning::Above75 => format!("{name} is {}: check whether that is large enough", full()),
+        CacheWarning::Above75 => format!("{name} is {}: check whether that is large enough", full()),
+        CacheWarning::Unknown => format!("{name} has an unknown warning"),
     }
 }
 
@@ -219,7 +222,7 @@ mod tests {
     use super::*;
     use crate::caches::CacheSize;
 
-    fn cache(name: &str, entries: u64, deep_bytes: u64, warnings: &[Warning]) -> Cache {
+    fn cache(name: &str, entries: u64, deep_bytes: u64, warnings: &[CacheWarning]) -> Cache {
         let size = CacheSize { deep_bytes, shared_bytes: deep_bytes / 4, ..CacheSize::default() };
         Cache {
             name: name.into(),
@@ -256,9 +259,9 @@ mod tests {
                 fullness: Some(0.95),
                 hits: Some(10),
                 misses: Some(990),
-                ..cache("a.full\u{1b}[2J", 38, 4096, &[Warning::LowHits, Warning::Above90])
+                ..cache("a.full\u{1b}[2J", 38, 4096, &[CacheWarning::LowHits, CacheWarning::Above90])
             },
-            cache("a.none", 5000, 2048, &[Warning::NoLimit]),
+            cache("a.none", 5000, 2048, &[CacheWarning::NoLimit]),
             cache("a.empty", 0, 64, &[]),
             Cache { standard: true, ..cache("re._cache", 7, 1024, &[]) },
         ];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use common::columns::{Cell, Tone};
-use common::record::{CensusRecord, Coverage, GcState, PythonThread};
+use common::record::{CaptureMethod, CensusRecord, Coverage, GcState, LiveReason, PythonThread};
 use common::stdio::escape_controls;
 use common::table::{Column, Line, Table};
 use common::time::Span;
@@ -89,7 +89,7 @@ impl CensusView<'_> {
         if total.overhead_bytes > 0 {
             line.push(Tone::Plain, format!(" and {} of overhead", Bytes(total.overhead_bytes)));
         }
-        line.push_apart(Tone::Dim, record.scope.as_deref().map_or_else(|| "?".into(), escape_controls));
+        line.push_apart(Tone::Dim, record.scope.map_or_else(|| "?".into(), |scope| scope.to_string()));
         let parts = [
             (record.tracked_objects, record.tracked_size_bytes, "tracked"),
             (record.permanent_objects.filter(|&frozen| frozen > 0), record.permanent_size_bytes, "frozen"),
@@ -97,7 +97,7 @@ impl CensusView<'_> {
         ];
         for (count, bytes, word) in parts {
             let (Some(count), Some(bytes)) = (count, bytes) else { continue };
-            if record.scope.as_deref() != Some(word) {
+            if record.scope.is_none_or(|scope| scope.to_string() != word) {
                 line.push_apart(Tone::Dim, format!("{word}: {}, {}", thousands(count), Bytes(bytes)));
             }
         }
@@ -121,11 +121,13 @@ impl CensusView<'_> {
             let what = counted(others, "other Python", "other Pythons");
             warnings.push(format!("! the process has {what}, which memobj did not count"));
         }
-        match record.live_reason.as_deref() {
-            Some("max_pause") => {
+        match record.live_reason {
+            Some(LiveReason::MaxPause) => {
                 warnings.push("! read while it ran: the pause would have exceeded --max-pause".into());
             }
-            Some("memory") => warnings.push("! read while it ran: no room for a copy of its memory".into()),
+            Some(LiveReason::Memory) => {
+                warnings.push("! read while it ran: no room for a copy of its memory".into())
+            }
             _ => {}
         }
         let reads = [(record.torn_reads, "torn"), (record.rejected_reads, "rejected")];
@@ -181,7 +183,7 @@ impl CensusView<'_> {
         let mut line = Line::indented(2);
         line.push(Tone::Dim, "coverage");
         if let (Some(allocator), Some(used)) = (&coverage.allocator, coverage.allocator_used_bytes) {
-            let of = format!("{} in use in {}", Bytes(used), escape_controls(allocator));
+            let of = format!("{} in use in {}", Bytes(used), allocator);
             match coverage.allocator_ratio {
                 Some(share) => {
                     let tone = if share < LOW_COVERAGE { Tone::Warning } else { Tone::Plain };
@@ -205,14 +207,14 @@ impl CensusView<'_> {
     fn method(&self) -> Line {
         let record = self.record;
         let mut line = Line::indented(2);
-        let method = match (record.method.as_deref(), record.pause_seconds.and_then(seconds)) {
-            (Some("stopped"), Some(pause)) => {
+        let method = match (record.method, record.pause_seconds.and_then(seconds)) {
+            (Some(CaptureMethod::Stopped), Some(pause)) => {
                 let tries = record.attempts.filter(|&tries| tries > 1);
                 let tries = tries.map(|tries| format!(" in {tries} attempts")).unwrap_or_default();
                 format!("paused for {pause}{tries}")
             }
-            (Some("live"), _) => "read while it ran".into(),
-            (Some(other), _) => format!("from a {}", escape_controls(other)),
+            (Some(CaptureMethod::Live), _) => "read while it ran".into(),
+            (Some(other), _) => format!("from a {other}"),
             (None, _) => return line,
         };
         line.push(Tone::Dim, method);

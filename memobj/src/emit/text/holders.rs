@@ -86,7 +86,7 @@ fn unreachable_rows(held: &HolderSummary, limit: usize) -> Vec<Line> {
         table.push([
             Cell::plain(thousands(row.count)),
             Cell::plain(bytes(row.size_bytes)),
-            Cell::plain(row.liveness),
+            Cell::plain(row.liveness.to_string()),
             name_cell(&row.type_name),
         ]);
     }
@@ -97,6 +97,8 @@ fn unreachable_rows(held: &HolderSummary, limit: usize) -> Vec<Line> {
 #[cfg(test)]
 mod tests {
     use common::table::Style;
+
+    use common::record::Liveness;
 
     use super::*;
     use crate::holders::summary::UnreachableObjects;
@@ -125,7 +127,7 @@ mod tests {
             owners: vec![held_by("app.Session", 100, 4096, None)],
             unreachable: vec![UnreachableObjects {
                 type_name: "app.Node".into(),
-                liveness: "garbage",
+                liveness: Liveness::Garbage,
                 count: 7,
                 size_bytes: 70,
             }],

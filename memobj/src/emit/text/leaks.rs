@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use common::columns::Tone;
-use common::record::{Leak, LeakVerdict, LeaksRecord, MemoryGrowth};
+use common::record::{GrowthMode, Leak, LeakVerdict, LeaksRecord, Liveness, MemoryGrowth};
 use common::stdio::escape_controls;
 use common::table::Line;
 use common::time::Span;
 use common::units::{Bytes, counted, thousands};
 
 use super::advice;
+use crate::account::rows;
 
 /// The columns of labels and of the text behind them.
 const LABEL: usize = 2;
@@ -89,18 +90,20 @@ fn summary_sentence(leak: &Leak) -> String {
         (0, 1..) => "; nothing is ever removed",
         _ => "",
     };
-    match &*leak.cause {
-        "garbage" => {
+    match leak.cause {
+        Liveness::Garbage => {
             format!(
                 "{objects} {name} per minute become cyclic garbage ({bytes}/min), and the collector is off"
             )
         }
-        "uncollectable" => format!("gc.garbage grows by {objects} {name} per minute ({bytes}/min)"),
-        "unreferred" => {
+        Liveness::Uncollectable => format!("gc.garbage grows by {objects} {name} per minute ({bytes}/min)"),
+        Liveness::Unreferred => {
             format!("{objects} {name} per minute leak with no known referrer ({bytes}/min)")
         }
-        "native" => format!("native code holds {objects} more {name} per minute ({bytes}/min){removed}"),
-        _ if &*leak.growth_mode == "enlarged" => match leak.entries_per_minute {
+        Liveness::Native => {
+            format!("native code holds {objects} more {name} per minute ({bytes}/min){removed}")
+        }
+        _ if leak.growth_mode == GrowthMode::Enlarged => match leak.entries_per_minute {
             Some(entries) => {
                 format!(
                     "{} ({name}) grows by {} items per minute ({bytes}/min)",
@@ -185,14 +188,14 @@ fn why(record: &LeaksRecord, leak: &Leak) -> String {
 }
 
 fn grows(leak: &Leak) -> String {
-    let how = match (&*leak.growth_mode, leak.container.as_deref(), leak.entries) {
-        ("appended", Some(of), entries) => format!("appended to a {of}{}", of_entries(entries)),
-        ("prepended", Some(of), entries) => format!("prepended to a {of}{}", of_entries(entries)),
-        ("inserted", Some(of), entries) => format!("inserted into a {of}{}", of_entries(entries)),
-        ("keys_set", Some(of), entries) => format!("keys are set in a {of}{}", of_entries(entries)),
-        ("added", Some(of), entries) => format!("added to a {of}{}", of_entries(entries)),
-        ("cached", _, entries) => format!("results are cached{}", of_entries(entries)),
-        ("enlarged", ..) => "the object itself gets larger".to_owned(),
+    let how = match (leak.growth_mode, leak.container.as_deref(), leak.entries) {
+        (GrowthMode::Appended, Some(of), entries) => format!("appended to a {of}{}", of_entries(entries)),
+        (GrowthMode::Prepended, Some(of), entries) => format!("prepended to a {of}{}", of_entries(entries)),
+        (GrowthMode::Inserted, Some(of), entries) => format!("inserted into a {of}{}", of_entries(entries)),
+        (GrowthMode::KeysSet, Some(of), entries) => format!("keys are set in a {of}{}", of_entries(entries)),
+        (GrowthMode::Added, Some(of), entries) => format!("added to a {of}{}", of_entries(entries)),
+        (GrowthMode::Cached, _, entries) => format!("results are cached{}", of_entries(entries)),
+        (GrowthMode::Enlarged, ..) => "the object itself gets larger".to_owned(),
         (_, Some(of), _) => format!("linked to a {of}"),
         _ => "linked to each other".to_owned(),
     };
@@ -237,7 +240,7 @@ fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
         .take(3)
         .map(|row| {
             let detail = row.detail.as_deref().map(|detail| format!(" {detail}")).unwrap_or_default();
-            let what = advice::memory_name(&row.kind);
+            let what = rows::describe(row.kind);
             format!("{what}{detail} +{} to {}", Bytes(row.growth_bytes), Bytes(row.current_bytes))
         })
         .collect();

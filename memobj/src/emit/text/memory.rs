@@ -1,14 +1,14 @@
 //! The text of the account of the resident set.
-
 use common::columns::{Cell, Tone};
-use common::record::{CensusRecord, MemoryAccount, MemoryRow};
+use common::record::MemoryKind;
+use common::record::{CaptureMethod, CensusRecord, MemoryAccount, MemoryRow};
 use common::stdio::escape_controls;
 use common::table::{Column, Line, Table};
 use common::units::{Bytes, counted};
 
 use super::tables::{ANY_WIDTH, percent, titled_table};
 use crate::account::growth::{AccountSummary, GrowthCause, compare};
-use crate::account::rows::RowKind;
+use crate::account::rows;
 use crate::emit::summary::ratio;
 
 /// An explained share below this is highlighted.
@@ -17,7 +17,8 @@ const LOW: f64 = 0.95;
 const NOTABLE: u64 = 20;
 
 /// Free memory of malloc.
-const FREE_OF_MALLOC: [RowKind; 3] = [RowKind::NativeCached, RowKind::NativeFree, RowKind::NativeTop];
+const FREE_OF_MALLOC: [MemoryKind; 3] =
+    [MemoryKind::NativeCached, MemoryKind::NativeFree, MemoryKind::NativeTop];
 /// Smaller changes of rows are not shown.
 const MIN_CHANGE: u64 = 64 << 10;
 /// Smaller growth gets no advice.
@@ -47,13 +48,13 @@ pub(super) fn memory(account: &MemoryAccount, limit: usize) -> Vec<Line> {
     };
     let (shown, others) = account.rows.split_at_checked(limit).unwrap_or((&account.rows, &[]));
     for row in shown {
-        let is_unknown = *row.kind == *RowKind::Unexplained.as_str();
+        let is_unknown = row.kind == MemoryKind::Unexplained;
         add(row, if is_unknown { Tone::Warning } else { Tone::Plain }, what(row));
     }
     if !others.is_empty() {
         let sum = |of: fn(&MemoryRow) -> u64| others.iter().map(of).fold(0, u64::saturating_add);
         let rest = MemoryRow {
-            kind: "".into(),
+            kind: MemoryKind::Unknown,
             detail: None,
             private_bytes: sum(|row| row.private_bytes),
             shared_bytes: sum(|row| row.shared_bytes),
@@ -90,10 +91,10 @@ fn types(account: &MemoryAccount, limit: usize) -> Vec<Line> {
 
 /// The reason why there is no account.
 pub(super) fn missing(record: &CensusRecord) -> Line {
-    let why = match record.method.as_deref() {
-        Some("core") => "a core file does not say which pages were resident",
-        Some("snapshot") => "this snapshot has no page information: save it again",
-        Some("live") => "it was read while it ran, and the account needs a stop",
+    let why = match record.method {
+        Some(CaptureMethod::Core) => "a core file does not say which pages were resident",
+        Some(CaptureMethod::Snapshot) => "this snapshot has no page information: save it again",
+        Some(CaptureMethod::Live) => "it was read while it ran, and the account needs a stop",
         _ => "the kernel does not report resident pages (/proc/PID/smaps, pagemap): run memobj as root",
     };
     Line::whole(2, Tone::Warning, format!("! no account of the resident set: {why}"))
@@ -105,8 +106,8 @@ pub(super) fn since(before: &AccountSummary, now: &AccountSummary) -> Vec<Line> 
     let sign = |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "+" }, Bytes(bytes.unsigned_abs()));
     let rows = change.rows.iter().filter(|growth| growth.bytes.unsigned_abs() >= MIN_CHANGE);
     let rows = rows.take(MAX_CHANGES).map(|growth| {
-        let words = name(Some(growth.kind), growth.kind.as_str(), growth.detail.as_deref());
-        format!("{words} {}", sign(growth.bytes))
+        let description = name(growth.kind, growth.detail.as_deref());
+        format!("{description} {}", sign(growth.bytes))
     });
     let rows: Vec<String> = rows.collect();
     let mut text = format!("since the last: {}", sign(change.rss_bytes));
@@ -133,8 +134,7 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
             Bytes(account.trimmable_bytes)
         ));
     }
-    let stuck =
-        account.rows.iter().filter(|row| FREE_OF_MALLOC.iter().any(|kind| *row.kind == *kind.as_str()));
+    let stuck = account.rows.iter().filter(|row| FREE_OF_MALLOC.contains(&row.kind));
     let stuck =
         stuck.map(|row| row.private_bytes.saturating_add(row.shared_bytes)).fold(0, u64::saturating_add);
     let stuck = stuck.saturating_sub(account.trimmable_bytes);
@@ -192,28 +192,27 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
 
 /// Whether Python has several heaps: those of mimalloc, which has pages for arenas.
 fn has_heaps(account: &MemoryAccount) -> bool {
-    let used = [RowKind::PythonUsed.as_str(), RowKind::PythonFreeBlocks.as_str()];
-    account.rows.iter().any(|row| row.detail.is_some() && used.contains(&&*row.kind))
+    let used = [MemoryKind::PythonUsed, MemoryKind::PythonFreeBlocks];
+    account.rows.iter().any(|row| row.detail.is_some() && used.contains(&row.kind))
 }
 
 fn what(row: &MemoryRow) -> String {
-    let kind = RowKind::ALL.iter().copied().find(|kind| kind.as_str() == &*row.kind);
-    name(kind, &row.kind, row.detail.as_deref())
+    name(row.kind, row.detail.as_deref())
 }
 
-/// The name of a row for people; `word` names an unknown kind.
-fn name(kind: Option<RowKind>, word: &str, detail: Option<&str>) -> String {
-    let words = kind.map_or_else(|| escape_controls(word).into_owned(), |kind| kind.describe().to_owned());
+/// The name of a row for people.
+fn name(kind: MemoryKind, detail: Option<&str>) -> String {
+    let description = rows::describe(kind);
     let detail = detail.filter(|detail| !detail.is_empty()).map(escape_controls);
     match (kind, detail) {
-        (Some(RowKind::PythonObjects), Some(detail)) => format!("{words} in {detail}"),
-        (Some(RowKind::PythonUsed | RowKind::PythonFreeBlocks), Some(detail)) => {
-            format!("{words} (heap {detail})")
+        (MemoryKind::PythonObjects, Some(detail)) => format!("{description} in {detail}"),
+        (MemoryKind::PythonUsed | MemoryKind::PythonFreeBlocks, Some(detail)) => {
+            format!("{description} (heap {detail})")
         }
-        (Some(RowKind::Unexplained | RowKind::Stack), Some(detail)) => format!("{words} ({detail})"),
-        (_, Some(detail)) => format!("{words} {detail}"),
-        (Some(RowKind::File), None) => "smaller files".into(),
-        (_, None) => words,
+        (MemoryKind::Unexplained | MemoryKind::Stack, Some(detail)) => format!("{description} ({detail})"),
+        (_, Some(detail)) => format!("{description} {detail}"),
+        (MemoryKind::File, None) => "smaller files".into(),
+        (_, None) => description.to_owned(),
     }
 }
 
@@ -223,9 +222,9 @@ mod tests {
 
     use super::*;
 
-    fn row(kind: RowKind, detail: Option<&str>, private: u64, shared: u64) -> MemoryRow {
+    fn row(kind: MemoryKind, detail: Option<&str>, private: u64, shared: u64) -> MemoryRow {
         MemoryRow {
-            kind: kind.as_str().into(),
+            kind,
             detail: detail.map(Into::into),
             private_bytes: private,
             shared_bytes: shared,
@@ -240,10 +239,10 @@ mod tests {
             explained_bytes: 90 << 20,
             explained_ratio: 0.9,
             rows: vec![
-                row(RowKind::PythonFreePools, None, 50 << 20, 0),
-                row(RowKind::PythonObjects, Some("pools"), 20 << 20, 20 << 20),
-                row(RowKind::Unexplained, Some("anonymous"), 10 << 20, 0),
-                row(RowKind::File, None, 0, 1 << 20),
+                row(MemoryKind::PythonFreePools, None, 50 << 20, 0),
+                row(MemoryKind::PythonObjects, Some("pools"), 20 << 20, 20 << 20),
+                row(MemoryKind::Unexplained, Some("anonymous"), 10 << 20, 0),
+                row(MemoryKind::File, None, 0, 1 << 20),
             ],
             types: Vec::new(),
             types_omitted: None,
@@ -290,8 +289,8 @@ mod tests {
         let figures = |native: u64, objects: u64| AccountSummary {
             rss_bytes: native + objects,
             rows: vec![
-                (RowKind::NativeUsed, None, native),
-                (RowKind::PythonObjects, Some("pools".into()), objects),
+                (MemoryKind::NativeUsed, None, native),
+                (MemoryKind::PythonObjects, Some("pools".into()), objects),
             ],
             ..AccountSummary::default()
         };

@@ -1,11 +1,11 @@
 //! Blocks as people see them.
 
 use common::columns::width;
-use common::record::{ErrorRecord, Header, Run};
+use common::record::{CaptureMethod, ErrorRecord, Header, LiveReason, Run};
 use proptest::prelude::*;
 
 use super::*;
-use crate::census::{Census, LiveReason, Method, TypeCount};
+use crate::census::{Census, TypeCount};
 use crate::emit::census_record::CensusRecorder;
 use crate::emit::testing::{census, type_count};
 
@@ -109,7 +109,8 @@ fn every_third_census_shows_changes() {
 #[test]
 fn doubtful_numbers_are_warned() {
     let mut unsure = census(types());
-    unsure.capture.method = Method::Live(LiveReason::MaxPause);
+    unsure.capture.method = CaptureMethod::Live;
+    unsure.capture.live_reason = Some(LiveReason::MaxPause);
     (unsure.capture.in_collection, unsure.capture.attempts) = (Some(true), 5);
     (unsure.capture.torn_reads, unsure.capture.pause) = (1234, None);
     unsure.coverage.explained_bytes = Some(1 << 20);
@@ -135,7 +136,7 @@ fn doubtful_numbers_are_warned() {
 fn unknown_values_are_left_out() {
     let mut bare = census(Vec::new());
     (bare.threads, bare.gc, bare.coverage) = (None, None, crate::census::Coverage::default());
-    (bare.process, bare.capture.method) = (crate::census::ProcessFacts::default(), Method::Core);
+    (bare.process, bare.capture.method) = (crate::census::ProcessFacts::default(), CaptureMethod::Core);
     let text = shown(PLAIN, OPTIONS, &[bare]);
     assert!(text.contains("? (pid 0)") && text.contains("0 objects, 0 B"), "{text}");
     assert!(text.contains("from a core") && !text.contains("threads") && !text.contains("garbage"), "{text}");
