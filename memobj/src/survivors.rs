@@ -5,9 +5,7 @@
 
 use crate::graph::{NodeId, TooLarge};
 use crate::object_graph::{ObjectGraph, Ranks};
-use memobj_cpython::heap::address_set::AddressIndex;
-use memobj_cpython::heap::address_set::AddressSet;
-use memobj_cpython::heap::address_set::Cursor;
+use memobj_cpython::heap::address_set::{AddressIndex, AddressSet, Cursor};
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::types::Type;

@@ -17,10 +17,9 @@ use super::deep_size::{DeepSizer, EntryNodes};
 use super::expiry::{EntryTimes, times};
 use super::health::warnings;
 use super::kind::CacheKind;
-use super::metadata;
 use super::name_heuristics::{Meaning, means};
 use super::search::{CacheCandidate, search};
-use super::{Cache, CacheSize};
+use super::{Cache, CacheSize, metadata};
 
 /// Entries that are read for all caches together, for each object, and in any case: a bound for hostile dicts.
 const MAX_ENTRIES: u64 = 4;

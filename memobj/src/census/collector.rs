@@ -3,9 +3,8 @@
 use common::record::{GcGeneration, GcState};
 
 use memobj_cpython::layout::encoding::GcStats;
-use memobj_cpython::object::BaseType;
-use memobj_cpython::object::Objects;
 use memobj_cpython::object::memory_ext::MemoryExt;
+use memobj_cpython::object::{BaseType, Objects};
 use memobj_cpython::runtime::Interpreter;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Unreadable;

@@ -4,9 +4,8 @@ use common::record::PythonThread;
 
 use crate::names::threads::{ThreadObject, read_thread_objects};
 use memobj_cpython::object::Objects;
-use memobj_cpython::runtime::Interpreter;
-use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::frame::read_thread_location;
+use memobj_cpython::runtime::{Interpreter, Runtime};
 use memobj_process::addr::Addr;
 
 /// The name of the main thread in `threading` (`_MainThread`, Lib/threading.py), which is known as soon as the module is imported.

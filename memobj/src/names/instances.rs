@@ -6,12 +6,10 @@
 use memobj_cpython::layout::flags;
 use std::sync::Arc;
 
-use memobj_cpython::heap::instance::InlineValues;
-use memobj_cpython::heap::instance::read_dict_slot;
+use memobj_cpython::heap::instance::{InlineValues, read_dict_slot};
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::layout::encoding::InstanceAttributes;
-use memobj_cpython::object::dict::KeysTable;
-use memobj_cpython::object::dict::first_value;
+use memobj_cpython::object::dict::{KeysTable, first_value};
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};

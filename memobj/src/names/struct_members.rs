@@ -1,8 +1,7 @@
 //! Names of the members of C structs: Python's name where Python shows the member, else the one in C.
 
 use memobj_cpython::heap::builtins::Builtin;
-use memobj_cpython::heap::types::Traverse;
-use memobj_cpython::heap::types::Type;
+use memobj_cpython::heap::types::{Traverse, Type};
 use memobj_cpython::layout::FixedShape;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::object::memory_ext::MemoryExt;
-use memobj_cpython::runtime::frame::read_code_location;
-use memobj_cpython::runtime::frame::read_frame_instruction;
+use memobj_cpython::runtime::frame::{read_code_location, read_frame_instruction};
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 

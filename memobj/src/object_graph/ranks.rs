@@ -3,9 +3,7 @@
 use std::ops::Range;
 
 use crate::graph::{NodeId, TooLarge};
-use memobj_cpython::heap::address_set::AddressIndex;
-use memobj_cpython::heap::address_set::AddressSet;
-use memobj_cpython::heap::address_set::Cursor;
+use memobj_cpython::heap::address_set::{AddressIndex, AddressSet, Cursor};
 use memobj_process::addr::Addr;
 
 /// Numbers of the objects in a set: aligned ones by address, then the others. Four bytes for every 512 of the target's memory.

@@ -52,8 +52,7 @@ pub(super) fn read_count<M: Memory>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use memobj_cpython::layout::Build;
-    use memobj_cpython::layout::candidates;
+    use memobj_cpython::layout::{Build, candidates};
     use memobj_process::memory::FakeMemory;
 
     fn count(minor: u32, word: u64) -> Option<u64> {

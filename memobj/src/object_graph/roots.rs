@@ -6,9 +6,7 @@ use std::ops::ControlFlow;
 
 use crate::graph::{NodeId, NodeSet, TooLarge};
 use memobj_cpython::heap::python_heap::PythonHeap;
-use memobj_cpython::heap::referents::EdgeKind;
-use memobj_cpython::heap::referents::ReferenceReader;
-use memobj_cpython::heap::referents::read_running_frame;
+use memobj_cpython::heap::referents::{EdgeKind, ReferenceReader, read_running_frame};
 use memobj_cpython::heap::roots::read_guesses;
 use memobj_cpython::heap::types::TypeRegistry;
 use memobj_cpython::object::Objects;

@@ -1,8 +1,7 @@
 //! The heap of a Python: its memory, its layout, and the landmarks by which its types are recognized.
 
-use crate::layout::Layout;
 use crate::layout::encoding::StaticTypeState;
-use crate::layout::flags;
+use crate::layout::{Layout, flags};
 use crate::runtime::Runtime;
 use crate::stage;
 use memobj_process::addr::Addr;

@@ -9,9 +9,8 @@ use memobj_process::elf::{Elf, ElfCache, SymbolTable};
 use memobj_process::info::{Mapping, ProcessSource};
 use memobj_process::memory::Memory;
 
-use super::LocateMethod;
-use super::scan;
 use super::version::{FileVersion, Version};
+use super::{LocateMethod, scan};
 
 /// A location of `_PyRuntime`, still to be verified.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Explains why a process cannot be read or paused, and what to do about it.
 
-use std::fs;
-use std::io;
+use std::{fs, io};
 
 use common::process::Stat;
 use rustix::io::Errno;

@@ -1,8 +1,7 @@
 //! The memory that is available for a copy, on the machine and in our control group.
 
-use std::fmt;
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
 
 use common::cgroup::{self, Place};
 use common::units;

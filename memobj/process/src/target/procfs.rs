@@ -1,11 +1,10 @@
 //! Files of `/proc` that describe a process. Names in them can hold any bytes: parentheses, spaces, line ends.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::{fs, io};
 
 use common::process::{ProcessState, Stat};
 

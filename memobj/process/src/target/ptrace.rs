@@ -9,11 +9,10 @@
 //! leaves the exit of a process to its parent, which may be another thread of ours.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use common::process::ProcessState;
 use nix::errno::Errno;

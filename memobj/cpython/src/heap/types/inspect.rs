@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use crate::heap::python_heap::PythonHeap;
 use crate::layout::encoding::TypeVisits;
-use crate::layout::flags;
-use crate::layout::{FixedShape, Layout};
+use crate::layout::{FixedShape, Layout, flags};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
