@@ -3,6 +3,7 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | config | [`config`] | what a run does, resolved once from the arguments |
+//! | sums | [`object_sum`] | objects summed up by name |
 //! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
 //! | links | [`object_graph`] | the objects of a heap as a graph, and what holds them without being an object |
 //! | survivors | [`survivors`] | which objects were there in the censuses before; knows nothing of names |
@@ -33,6 +34,7 @@ pub mod holders;
 pub mod leaks;
 pub mod names;
 pub mod object_graph;
+pub mod object_sum;
 pub mod run;
 pub mod survivors;
 

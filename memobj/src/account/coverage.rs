@@ -48,9 +48,7 @@ impl Part {
             .unreached
             .entry(of.at)
             .or_insert_with(|| Unreached { of: of.clone(), count: ObjectCount::default() });
-        row.count.objects = row.count.objects.saturating_add(count.objects);
-        row.count.bytes = row.count.bytes.saturating_add(count.bytes);
-        row.count.overhead_bytes = row.count.overhead_bytes.saturating_add(count.overhead_bytes);
+        row.count.merge(&count);
     }
 }
 

@@ -1,5 +1,5 @@
 //! Expired entries: by a deadline in each entry, or in a dict beside the cache.
-use std::ops::ControlFlow;
+
 use std::sync::Arc;
 
 use common::record::CacheClock;
@@ -129,12 +129,8 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
                 (0..count).map(TimeField::Item).collect()
             }
             Some(Builtin::Dict | Builtin::OrderedDict | Builtin::DefaultDict) => {
-                let mut keys = Vec::new();
-                objects.entries(value, |key, _| {
-                    keys.push(key);
-                    if keys.len() < MAX_NAMES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                });
-                let names = keys.into_iter().filter_map(|key| self.names.key(key));
+                let pairs = objects.pairs(value, MAX_NAMES);
+                let names = pairs.into_iter().filter_map(|(key, _)| self.names.key(key));
                 names.filter(is_time_name).map(TimeField::Entry).collect()
             }
             None | Some(Builtin::Set | Builtin::Deque) if of.class.is_some() && !of.is_metatype() => {

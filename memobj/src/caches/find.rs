@@ -27,13 +27,6 @@ const SOME_ENTRIES: u64 = 1 << 20;
 /// A longer key may be a secret, and is not shown.
 const LONGEST_KEY: usize = 20;
 
-/// An entry of a cache.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    key: Addr,
-    value: Addr,
-}
-
 /// Finds and measures all caches of a Python, the largest first; several with one name are merged. Entries larger than `max_item_bytes` are
 /// counted. Times are read if `now` is known.
 #[must_use]
@@ -58,7 +51,7 @@ pub fn find_caches<M: Memory>(
     for (count, found) in counted {
         let rest = left.checked_sub(count);
         left = rest.unwrap_or(left);
-        let entries = rest.map(|_| entries(&names, &found));
+        let entries = rest.map(|_| names.objects().pairs(found.table, usize::MAX));
         let mut cache = match entries {
             Some(entries) => read(&mut names, &mut sizer, holders, &found, &entries, now, max_item_bytes),
             None => unread(&mut names, &found, count),
@@ -90,17 +83,18 @@ fn read<M: Memory>(
     sizer: &mut DeepSizer<'_, '_>,
     holders: &Holders<'_>,
     found: &CacheCandidate,
-    entries: &[Entry],
+    entries: &[(Addr, Addr)],
     now: Option<ClockReadings>,
     max_item_bytes: u64,
 ) -> Cache {
     let graph = holders.graph();
     let members: Vec<EntryNodes> = entries
         .iter()
-        .map(|entry| {
-            let key = graph.node(entry.key);
-            let value = graph.node(entry.value);
-            match if found.cache_kind == CacheKind::Lru { result(names, entry.value) } else { None } {
+        .map(|&(key, value)| {
+            let is_lru = found.cache_kind == CacheKind::Lru;
+            let result = is_lru.then(|| result(names, value)).flatten();
+            let (key, value) = (graph.node(key), graph.node(value));
+            match result {
                 Some(result) => EntryNodes { key, value: graph.node(result), link: value },
                 None => EntryNodes { key, value, link: None },
             }
@@ -114,7 +108,7 @@ fn read<M: Memory>(
         let sum = size.entries.iter().fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
         // Of equal ones the first.
         let largest = (0..).zip(&size.entries).max_by_key(|&(index, &bytes)| (bytes, Reverse(index)));
-        let key = largest.and_then(|(index, _): (usize, _)| names.key(entries.get(index)?.key));
+        let key = largest.and_then(|(index, _): (usize, _)| names.key(entries.get(index)?.0));
         let key = key.filter(|key| key.chars().count() <= LONGEST_KEY);
         CacheSize {
             deep_bytes: size.deep_bytes,
@@ -154,15 +148,6 @@ fn unread<M: Memory>(names: &mut NameReader<'_, '_, M>, found: &CacheCandidate, 
         expired: None,
         warnings: Vec::new(),
     }
-}
-
-fn entries<M: Memory>(names: &NameReader<'_, '_, M>, found: &CacheCandidate) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    names.objects().entries(found.table, |key, value| {
-        entries.push(Entry { key, value });
-        std::ops::ControlFlow::Continue(())
-    });
-    entries
 }
 
 /// Reads the result in a node of an `lru_cache`'s list, which it has with a limit (`lru_list_elem`, Modules/_functoolsmodule.c).
@@ -210,14 +195,14 @@ fn limit<M: Memory>(
 fn times_of<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
     found: &CacheCandidate,
-    entries: &[Entry],
+    entries: &[(Addr, Addr)],
     now: &ClockReadings,
 ) -> Option<EntryTimes> {
     match found.cache_kind {
         CacheKind::Lru | CacheKind::Weak => return None,
         CacheKind::Cachetools | CacheKind::Locmem => {}
         CacheKind::Table | CacheKind::Instance | CacheKind::Other => {
-            let values: Vec<Addr> = entries.iter().map(|entry| entry.value).collect();
+            let values: Vec<Addr> = entries.iter().map(|&(_, value)| value).collect();
             if let Some(times) = times(names, &values, now, false) {
                 return Some(times);
             }
@@ -227,11 +212,8 @@ fn times_of<M: Memory>(
         if *at == found.table || !means(name, Meaning::Deadlines) {
             continue;
         }
-        let mut values = Vec::new();
-        names.objects().entries(*at, |_, value| {
-            values.push(value);
-            std::ops::ControlFlow::Continue(())
-        });
+        let pairs = names.objects().pairs(*at, usize::MAX);
+        let values: Vec<Addr> = pairs.into_iter().map(|(_, value)| value).collect();
         if let Some(times) = times(names, &values, now, true) {
             return Some(times);
         }

@@ -1,6 +1,5 @@
 //! Values beside a cache: its limit, its hits, the deadlines of its entries.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::names::{NameReader, Reference};
@@ -42,11 +41,7 @@ pub(super) fn attributes<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr)
 
 /// Reads the entries of a dict whose keys could be names.
 pub(super) fn entries<M: Memory>(names: &mut NameReader<'_, '_, M>, dict: Addr) -> Attributes {
-    let mut pairs = Vec::new();
-    names.objects().entries(dict, |key, value| {
-        pairs.push((key, value));
-        if pairs.len() < MAX_NAMES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
+    let pairs = names.objects().pairs(dict, MAX_NAMES);
     pairs.into_iter().filter_map(|(key, value)| Some((names.key(key)?, value))).collect()
 }
 

@@ -273,9 +273,7 @@ fn types(walked: &HeapWalk, account: Option<&PoolCoverage>, scope: Scope) -> Vec
     let besides = account.filter(|_| scope == Scope::Heap).into_iter().flat_map(|account| &account.unreached);
     for (of, count) in found.chain(besides.map(|unreached| (&unreached.of, unreached.count))) {
         let (_, sum) = counts.entry(of.at).or_insert((of, ObjectCount::default()));
-        sum.objects = sum.objects.saturating_add(count.objects);
-        sum.bytes = sum.bytes.saturating_add(count.bytes);
-        sum.overhead_bytes = sum.overhead_bytes.saturating_add(count.overhead_bytes);
+        sum.merge(&count);
     }
     let with_objects = counts.into_values().filter(|(_, count)| count.objects > 0);
     with_objects

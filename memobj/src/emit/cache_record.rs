@@ -10,13 +10,11 @@ const MOST: usize = 1000;
 /// The rows of these caches, and the sum of the omitted ones.
 pub(super) fn caches(all: &[Cache]) -> (Option<Vec<CacheTotal>>, Option<Omitted>) {
     let (listed, others) = all.split_at_checked(MOST).unwrap_or((all, &[]));
-    let none = Omitted { rows: 0, count: 0, size_bytes: 0 };
-    let omitted = others.iter().fold(none, |sum, cache| Omitted {
-        rows: sum.rows.saturating_add(1),
-        count: sum.count.saturating_add(cache.entries),
-        size_bytes: sum.size_bytes.saturating_add(cache.deep_bytes()),
-    });
-    (Some(listed.iter().map(row).collect()), (omitted.rows > 0).then_some(omitted))
+    let mut omitted = Omitted::default();
+    for cache in others {
+        omitted.add(cache.entries, cache.deep_bytes());
+    }
+    (Some(listed.iter().map(row).collect()), omitted.if_any())
 }
 
 fn row(cache: &Cache) -> CacheTotal {

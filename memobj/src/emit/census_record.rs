@@ -1,19 +1,20 @@
 //! The record of a census: the rows that it lists, and the sum of the others.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use common::launch::own_peak_bytes;
 use common::record::{
     CensusRecord, Coverage, Header, HolderTotal, ModuleTotal, Omitted, OwnerTotal, PathTotal, PythonBuild,
-    TypeTotal, UnreachableTotal,
+    TypeTotal,
 };
 
 use super::cache_record::caches;
-use super::summary::{CensusSummary, ObjectSum, SummaryRow, ratio};
+use super::summary::{CensusSummary, ratio};
 use crate::census::{Census, Total};
-use crate::holders::summary::{HolderRow, HolderSummary, UnreachableObjects};
+use crate::holders::summary::HolderSummary;
 use crate::holders::why::Why;
+use crate::object_sum::{ObjectSum, SummaryRow};
 
 /// A type or module is listed from one part in this many of all objects or bytes on.
 const TYPE_PARTS: u64 = 10_000;
@@ -44,25 +45,24 @@ struct ListedRows {
 impl ListedRows {
     /// Selects the rows that are large enough or were listed before, even if they have no objects now. The others are
     /// summed up.
-    fn select(
+    fn select<T>(
         &mut self,
         rows: &[SummaryRow],
         total: ObjectSum,
         parts: u64,
-    ) -> (Vec<SummaryRow>, Option<Omitted>) {
+        to_record: impl Fn(SummaryRow) -> T,
+    ) -> (Vec<T>, Option<Omitted>) {
         let is_large = |sum: ObjectSum| {
             let reaches = |part: u64, whole: u64| u128::from(part) * u128::from(parts) >= u128::from(whole);
             reaches(sum.count, total.count) || reaches(sum.size_bytes, total.size_bytes)
         };
         let mut listed = Vec::new();
-        let mut omitted = Omitted { rows: 0, count: 0, size_bytes: 0 };
+        let mut omitted = Omitted::default();
         for row in rows {
             if is_large(row.sum) || self.names.contains(&row.name) {
                 listed.push(row.clone());
             } else {
-                omitted.rows += 1;
-                omitted.count = omitted.count.saturating_add(row.sum.count);
-                omitted.size_bytes = omitted.size_bytes.saturating_add(row.sum.size_bytes);
+                omitted.add(row.sum.count, row.sum.size_bytes);
             }
         }
         let now: HashSet<Arc<str>> = listed.iter().map(|row| Arc::clone(&row.name)).collect();
@@ -74,23 +74,7 @@ impl ListedRows {
         gone.sort_unstable();
         listed.extend(gone.into_iter().map(|name| SummaryRow { name, sum: ObjectSum::NONE }));
         self.names.extend(now);
-        (listed, (omitted.rows > 0).then_some(omitted))
-    }
-
-    /// The same for holders; nothing unless asked for.
-    fn select_holders(
-        &mut self,
-        rows: Option<&[HolderRow]>,
-        total: ObjectSum,
-    ) -> (Option<Vec<SummaryRow>>, Option<Omitted>) {
-        let Some(rows) = rows else { return (None, None) };
-        let row = |row: &HolderRow| SummaryRow {
-            name: Arc::clone(&row.name),
-            sum: ObjectSum { count: row.count, size_bytes: row.size_bytes, ..ObjectSum::NONE },
-        };
-        let rows: Vec<SummaryRow> = rows.iter().map(row).collect();
-        let (listed, omitted) = self.select(&rows, total, HOLDER_PARTS);
-        (Some(listed), omitted)
+        (listed.into_iter().map(to_record).collect(), omitted.if_any())
     }
 }
 
@@ -104,17 +88,19 @@ impl CensusRecorder {
         root_pid: Option<u32>,
         cmdline: bool,
     ) -> CensusRecord {
-        let (types, types_omitted) = self.types.select(&summary.types, summary.total, TYPE_PARTS);
-        let (modules, modules_omitted) = self.modules.select(&summary.modules, summary.total, TYPE_PARTS);
-        let held = census.held.as_ref();
+        let (total, held) = (summary.total, census.held.as_ref());
+        let type_row = |row| type_total(row, held);
+        let (types, types_omitted) = self.types.select(&summary.types, total, TYPE_PARTS, type_row);
+        let (modules, modules_omitted) =
+            self.modules.select(&summary.modules, total, TYPE_PARTS, module_total);
         let (holders, holders_omitted) =
-            self.holders.select_holders(held.map(|held| &*held.holders), summary.total);
+            held.map(|held| self.holders.select(&held.holders, total, HOLDER_PARTS, holder_total)).unzip();
         let (owners, owners_omitted) =
-            self.owners.select_holders(held.map(|held| &*held.owners), summary.total);
-        let (owner_modules, owner_modules_omitted) =
-            self.owner_modules.select_holders(held.map(|held| &*held.modules), summary.total);
+            held.map(|held| self.owners.select(&held.owners, total, HOLDER_PARTS, owner_total)).unzip();
+        let (owner_modules, owner_modules_omitted) = held
+            .map(|held| self.owner_modules.select(&held.modules, total, HOLDER_PARTS, module_total))
+            .unzip();
         let (caches, caches_omitted) = census.caches.as_deref().map_or((None, None), caches);
-        let retained_of = RetainedSizes::of(held);
         let (process, capture, totals) = (&census.process, &census.capture, &census.totals);
         let count = |total: Option<Total>| total.map(|total| total.count);
         let size = |total: Option<Total>| total.map(|total| total.size_bytes);
@@ -131,14 +117,14 @@ impl CensusRecorder {
             cmdline: process.cmdline.clone().filter(|_| cmdline),
             total_objects: summary.total.count,
             total_size_bytes: summary.total.size_bytes,
-            types: types.into_iter().map(|row| type_total(row, held)).collect(),
+            types,
             types_omitted,
-            modules: modules.into_iter().map(module_total).collect(),
+            modules,
             modules_omitted,
             threads: census.threads.clone(),
             rss_bytes: census.coverage.rss_bytes,
-            holders: holders.map(|rows| rows.into_iter().map(|row| retained_of.holder(row)).collect()),
-            holders_omitted,
+            holders,
+            holders_omitted: holders_omitted.flatten(),
             caches,
             caches_omitted,
             python: Some(PythonBuild {
@@ -167,11 +153,11 @@ impl CensusRecorder {
             torn_reads: Some(capture.torn_reads),
             rejected_reads: Some(capture.rejected_reads),
             memobj_peak_bytes: own_peak_bytes(),
-            owners: owners.map(|rows| rows.into_iter().map(owner_total).collect()),
-            owners_omitted,
-            owner_modules: owner_modules.map(|rows| rows.into_iter().map(module_total).collect()),
-            owner_modules_omitted,
-            unreachable: held.map(|held| held.unreachable.iter().map(unreachable_total).collect()),
+            owners,
+            owners_omitted: owners_omitted.flatten(),
+            owner_modules,
+            owner_modules_omitted: owner_modules_omitted.flatten(),
+            unreachable: held.map(|held| held.unreachable.clone()),
             paths: held.map(|held| held.whys.iter().flat_map(path_totals).collect()),
             object_samples: held.map(|held| held.samples.clone()),
             memory: census
@@ -182,34 +168,13 @@ impl CensusRecorder {
     }
 }
 
-/// Retained sizes of holders by name.
-struct RetainedSizes<'a> {
-    holders: HashMap<&'a str, u64>,
-}
-
-impl<'a> RetainedSizes<'a> {
-    fn of(held: Option<&'a HolderSummary>) -> Self {
-        let rows = held.into_iter().flat_map(|held| &held.holders);
-        Self { holders: rows.filter_map(|row| Some((&*row.name, row.retained_bytes?))).collect() }
-    }
-
-    fn holder(&self, SummaryRow { name, sum }: SummaryRow) -> HolderTotal {
-        let retained_bytes = self.holders.get(&*name).copied();
-        HolderTotal { holder: name, count: sum.count, size_bytes: sum.size_bytes, retained_bytes }
-    }
+fn holder_total(SummaryRow { name, sum }: SummaryRow) -> HolderTotal {
+    let ObjectSum { count, size_bytes, retained_bytes, .. } = sum;
+    HolderTotal { holder: name, count, size_bytes, retained_bytes }
 }
 
 fn owner_total(SummaryRow { name, sum }: SummaryRow) -> OwnerTotal {
     OwnerTotal { owner: name, count: sum.count, size_bytes: sum.size_bytes }
-}
-
-fn unreachable_total(row: &UnreachableObjects) -> UnreachableTotal {
-    UnreachableTotal {
-        name: Arc::clone(&row.type_name),
-        cause: row.liveness,
-        count: row.count,
-        size_bytes: row.size_bytes,
-    }
 }
 
 /// The most frequent paths to the objects of a type.
@@ -312,19 +277,17 @@ mod tests {
 
     #[test]
     fn holders_list_retained_bytes() {
-        let row = |name: &str, count, size_bytes| HolderRow {
+        let row = |name: &str, count, size_bytes| SummaryRow {
             name: name.into(),
-            count,
-            size_bytes,
-            retained_bytes: Some(size_bytes / 2),
+            sum: ObjectSum { count, size_bytes, retained_bytes: Some(size_bytes / 2), ..ObjectSum::NONE },
         };
         let held = HolderSummary {
             holders: vec![row("a.big", 900_000, 8 << 20), row("a.small", 1, 50)],
             owners: vec![row("a.C", 900_001, (8 << 20) + 50)],
             modules: vec![row("a", 900_001, (8 << 20) + 50)],
-            unreachable: vec![UnreachableObjects {
-                type_name: "a.C".into(),
-                liveness: Liveness::Garbage,
+            unreachable: vec![common::record::UnreachableTotal {
+                name: "a.C".into(),
+                cause: Liveness::Garbage,
                 count: 2,
                 size_bytes: 96,
             }],

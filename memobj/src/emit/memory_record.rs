@@ -10,7 +10,6 @@ use crate::account::growth::AccountSummary;
 use crate::account::process_memory::ProcessMemory;
 use crate::account::rows::Row;
 use crate::account::span::{PageBytes, RowId};
-use crate::holders::pinning::HeldPinning;
 
 /// A file gets a row from one part in this many of the resident set on.
 const FILE_PARTS: u64 = 1000;
@@ -23,14 +22,8 @@ const MAX_LARGE: usize = 20;
 
 /// Makes the record of an account. `pinning` are the holders of objects in nearly empty arenas, if known.
 #[must_use]
-pub fn memory(of: &ProcessMemory, pinning: Option<&[HeldPinning]>) -> MemoryAccount {
+pub fn memory(of: &ProcessMemory, pinning: Option<&[PinnedHolder]>) -> MemoryAccount {
     let account = &of.account;
-    let holder = |held: &HeldPinning| PinnedHolder {
-        holder: Arc::clone(&held.name),
-        objects: held.objects,
-        arenas: held.arenas,
-        pinned_bytes: held.pinned_bytes,
-    };
     let name = |row: RowId| of.types.get(row.0 as usize).cloned();
     let (types, types_omitted) = types(of);
     MemoryAccount {
@@ -53,7 +46,7 @@ pub fn memory(of: &ProcessMemory, pinning: Option<&[HeldPinning]>) -> MemoryAcco
                 pinned_bytes: pinning.arena_bytes,
             })
             .collect(),
-        pinned_holders: pinning.map(|pinning| pinning.iter().take(MAX_PINNING).map(holder).collect()),
+        pinned_holders: pinning.map(|pinning| pinning.iter().take(MAX_PINNING).cloned().collect()),
         large_regions: account
             .large
             .iter()
@@ -121,12 +114,11 @@ fn types(of: &ProcessMemory) -> (Vec<TypeMemory>, Option<Omitted>) {
     let mut sums: Vec<(&Arc<str>, PageBytes)> = sums.into_iter().collect();
     sums.retain(|(_, tally)| *tally != PageBytes::default());
     sums.sort_unstable_by_key(|(name, tally)| (Reverse(tally.resident_bytes()), *name));
-    let mut omitted = Omitted { rows: 0, count: 0, size_bytes: 0 };
+    let mut omitted = Omitted::default();
     let mut types = Vec::new();
     for (name, tally) in sums {
         if tally.resident_bytes().saturating_mul(TYPE_PARTS) < of.account.rss_bytes {
-            omitted.rows += 1;
-            omitted.size_bytes = omitted.size_bytes.saturating_add(tally.resident_bytes());
+            omitted.add(0, tally.resident_bytes());
             continue;
         }
         types.push(TypeMemory {
@@ -136,7 +128,7 @@ fn types(of: &ProcessMemory) -> (Vec<TypeMemory>, Option<Omitted>) {
             swap_bytes: tally.swapped_bytes,
         });
     }
-    (types, (omitted.rows > 0).then_some(omitted))
+    (types, omitted.if_any())
 }
 
 #[cfg(test)]

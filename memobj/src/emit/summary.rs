@@ -1,51 +1,13 @@
 //! A census summed up by type and module name.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::census::{Census, TypeCount};
+use crate::object_sum::{ObjectSum, SummaryRow};
 
 /// The module of types whose names stand bare.
 const BUILTINS: &str = "builtins";
-
-/// Objects that have a name in common.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SummaryRow {
-    /// The name of a module, or of a type: builtins bare, others with their module.
-    pub name: Arc<str>,
-    /// The sum.
-    pub sum: ObjectSum,
-}
-
-/// The sum of some objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ObjectSum {
-    /// Their number.
-    pub count: u64,
-    /// Their sizes, as `sys.getsizeof` gives them.
-    pub size_bytes: u64,
-    /// Storage that they own beyond that.
-    pub overhead_bytes: u64,
-    /// Whether `size_bytes` is exact; otherwise a lower bound.
-    pub size_exact: bool,
-}
-
-impl ObjectSum {
-    /// Nothing.
-    pub const NONE: Self = Self { count: 0, size_bytes: 0, overhead_bytes: 0, size_exact: true };
-
-    /// The sum of both.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            count: self.count.saturating_add(other.count),
-            size_bytes: self.size_bytes.saturating_add(other.size_bytes),
-            overhead_bytes: self.overhead_bytes.saturating_add(other.overhead_bytes),
-            size_exact: self.size_exact && other.size_exact,
-        }
-    }
-}
 
 impl From<&TypeCount> for ObjectSum {
     fn from(count: &TypeCount) -> Self {
@@ -54,6 +16,7 @@ impl From<&TypeCount> for ObjectSum {
             size_bytes: count.size_bytes,
             overhead_bytes: count.overhead_bytes,
             size_exact: count.size_exact,
+            retained_bytes: None,
         }
     }
 }
@@ -102,13 +65,7 @@ fn type_name(kind: &TypeCount) -> Arc<str> {
 
 fn ordered(sums: HashMap<Arc<str>, ObjectSum>) -> Vec<SummaryRow> {
     let mut rows: Vec<SummaryRow> = sums.into_iter().map(|(name, sum)| SummaryRow { name, sum }).collect();
-    rows.sort_unstable_by(|a, b| {
-        (Reverse(a.sum.size_bytes), Reverse(a.sum.count), &a.name).cmp(&(
-            Reverse(b.sum.size_bytes),
-            Reverse(b.sum.count),
-            &b.name,
-        ))
-    });
+    SummaryRow::sort(&mut rows);
     rows
 }
 
@@ -135,7 +92,13 @@ mod tests {
         assert_eq!(modules, [("builtins", 1000), ("botpkg", 240)]);
         assert_eq!(
             summary.total,
-            ObjectSum { count: 15, size_bytes: 1240, overhead_bytes: 7, size_exact: false }
+            ObjectSum {
+                count: 15,
+                size_bytes: 1240,
+                overhead_bytes: 7,
+                size_exact: false,
+                retained_bytes: None
+            }
         );
     }
 

@@ -346,7 +346,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
             .collect();
         for all in [&mut self.holders, &mut self.owners] {
             let mut bytes = vec![0_u64; self.places.len()];
-            for (node, place) in (0..).take(graph.objects()).map(NodeId).zip(&mut *all) {
+            for (node, place) in graph.object_nodes().zip(&mut *all) {
                 let once = self.merged_into.get(place).copied().unwrap_or(*place);
                 // A function is merged into its module, and that may be merged into the standard library.
                 *place = self.merged_into.get(&once).copied().unwrap_or(once);
@@ -370,7 +370,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         let graph = self.namer.graph;
         let is_unreachable = |node: NodeId| graph.liveness(node) != Liveness::Held;
         let mut stack = Vec::new();
-        for node in (0..).take(graph.objects()).map(NodeId).filter(|&node| is_unreachable(node)) {
+        for node in graph.object_nodes().filter(|&node| is_unreachable(node)) {
             if self.holder(node) != NONE || self.paths.reaches(node) {
                 continue;
             }
@@ -394,7 +394,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
     /// Assigns the other objects to the place that their path comes from.
     fn assign_unnamed(&mut self) {
         let mut path = Vec::new();
-        for node in (0..).take(self.graph().objects()).map(NodeId) {
+        for node in self.graph().object_nodes() {
             let mut at = node;
             while self.holder(at) == NONE {
                 path.push(at);

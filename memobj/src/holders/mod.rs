@@ -173,7 +173,7 @@ impl<'w> Holders<'w> {
     #[must_use]
     pub fn unreachable(&self) -> Vec<(Liveness, crate::object_graph::TypeIndex, ObjectTotals)> {
         let mut totals = std::collections::BTreeMap::<_, ObjectTotals>::new();
-        for node in (0..).take(self.graph.objects()).map(NodeId) {
+        for node in self.graph.object_nodes() {
             let liveness = self.graph.liveness(node);
             if liveness != Liveness::Held {
                 totals.entry((liveness, self.graph.type_index(node))).or_default().add(self.graph.size(node));

@@ -58,7 +58,7 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
             imported: HashSet::new(),
         };
         let (memory, known) = (names.python().memory, &names.python().layout.module_object);
-        for node in (0..).take(graph.objects()).map(NodeId) {
+        for node in graph.object_nodes() {
             if rules.class(node) != NodeClass::Module {
                 continue;
             }

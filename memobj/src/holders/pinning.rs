@@ -5,26 +5,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use common::record::PinnedHolder;
+
 use crate::graph::NodeId;
 use crate::holders::Holders;
 use memobj_process::addr::Addr;
 
-/// Memory that the objects of a holder keep.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldPinning {
-    /// The holder.
-    pub name: Arc<str>,
-    /// Its objects in nearly empty arenas.
-    pub objects: u64,
-    /// The number of these arenas.
-    pub arenas: u64,
-    /// Their part of the bytes that these keep; each object in an arena has the same part.
-    pub pinned_bytes: u64,
-}
-
 /// Finds the holders of the objects in `kept`: arenas by address, each with the bytes it keeps. Those that keep most come first.
 #[must_use]
-pub fn find_pinning(holders: &Holders<'_>, kept: &[(Range<Addr>, u64)]) -> Vec<HeldPinning> {
+pub fn find_pinning(holders: &Holders<'_>, kept: &[(Range<Addr>, u64)]) -> Vec<PinnedHolder> {
     let graph = holders.graph();
     let mut counts: BTreeMap<(usize, u32), u64> = BTreeMap::new();
     let mut all = vec![0_u64; kept.len()];
@@ -40,7 +29,7 @@ pub fn find_pinning(holders: &Holders<'_>, kept: &[(Range<Addr>, u64)]) -> Vec<H
             }
         }
     }
-    let mut by_place: BTreeMap<u32, HeldPinning> = BTreeMap::new();
+    let mut by_place: BTreeMap<u32, PinnedHolder> = BTreeMap::new();
     for ((arena, number), objects) in counts {
         let (Some((_, bytes)), Some(all), Some(place)) =
             (kept.get(arena), all.get(arena), holders.places().get(number as usize))
@@ -48,8 +37,8 @@ pub fn find_pinning(holders: &Holders<'_>, kept: &[(Range<Addr>, u64)]) -> Vec<H
             continue;
         };
         let part = u128::from(*bytes) * u128::from(objects) / u128::from((*all).max(1));
-        let sum = by_place.entry(number).or_insert_with(|| HeldPinning {
-            name: (&*place.text).into(),
+        let sum = by_place.entry(number).or_insert_with(|| PinnedHolder {
+            holder: Arc::clone(&place.text),
             objects: 0,
             arenas: 0,
             pinned_bytes: 0,
@@ -58,7 +47,7 @@ pub fn find_pinning(holders: &Holders<'_>, kept: &[(Range<Addr>, u64)]) -> Vec<H
         sum.arenas += 1;
         sum.pinned_bytes = sum.pinned_bytes.saturating_add(u64::try_from(part).unwrap_or(*bytes));
     }
-    let mut found: Vec<HeldPinning> = by_place.into_values().collect();
-    found.sort_by(|a, b| (Reverse(a.pinned_bytes), &a.name).cmp(&(Reverse(b.pinned_bytes), &b.name)));
+    let mut found: Vec<PinnedHolder> = by_place.into_values().collect();
+    found.sort_by(|a, b| (Reverse(a.pinned_bytes), &a.holder).cmp(&(Reverse(b.pinned_bytes), &b.holder)));
     found
 }

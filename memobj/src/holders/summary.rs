@@ -1,71 +1,47 @@
 //! Totals by holder, owner and module.
-use std::cmp::Reverse;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use common::record::{Liveness, ObjectSample};
+use common::record::{ObjectSample, PinnedHolder, UnreachableTotal};
+
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::object_samples::sample_objects;
-use super::pinning::{HeldPinning, find_pinning};
+use super::pinning::find_pinning;
 use super::retained::RetainedSizes;
 use super::why::Why;
 use super::{Holders, ObjectTotals};
 use crate::config::HolderOptions;
 use crate::graph::NodeId;
 use crate::names::NameReader;
+use crate::object_sum::{ObjectSum, SummaryRow};
 
 /// Objects of a type whose paths are searched for `--why`.
 const MAX_PATHS: usize = 10_000;
 
 /// The holders of a Python's objects; each object is in each list once.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct HolderSummary {
     /// By holder, those with most bytes first.
-    pub holders: Vec<HolderRow>,
+    pub holders: Vec<SummaryRow>,
     /// By owner.
-    pub owners: Vec<HolderRow>,
+    pub owners: Vec<SummaryRow>,
     /// By the module of the owner.
-    pub modules: Vec<HolderRow>,
+    pub modules: Vec<SummaryRow>,
     /// The unreachable objects.
-    pub unreachable: Vec<UnreachableObjects>,
+    pub unreachable: Vec<UnreachableTotal>,
     /// The size that the objects of each type retain, by the type's name; `None` if not requested.
     pub retained: Option<BTreeMap<Arc<str>, u64>>,
     /// The holders of the objects that keep nearly empty arenas of Python's allocator; empty if these are not known.
-    pub pinning: Vec<HeldPinning>,
+    pub pinning: Vec<PinnedHolder>,
     /// The paths to the objects of the requested types.
     pub whys: Vec<Why>,
     /// A sample of the objects.
     pub samples: Vec<ObjectSample>,
-}
-
-/// The objects of a holder, an owner or a module.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HolderRow {
-    /// Its name.
-    pub name: Arc<str>,
-    /// The number of objects.
-    pub count: u64,
-    /// Their sizes.
-    pub size_bytes: u64,
-    /// The size that would be freed without it; `None` if not requested, or without meaning.
-    pub retained_bytes: Option<u64>,
-}
-
-/// Unreachable objects of a type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreachableObjects {
-    /// The name of the type.
-    pub type_name: Arc<str>,
-    /// Why they are not freed.
-    pub liveness: Liveness,
-    /// The number of objects.
-    pub count: u64,
-    /// Their sizes.
-    pub size_bytes: u64,
 }
 
 /// Sums up the objects of `holders`, with retained sizes if those are known and requested. `kept` are nearly empty arenas of Python's
@@ -86,14 +62,11 @@ pub fn summarize_holders<M: Memory>(
     });
     let named = |totals: Vec<ObjectTotals>, retained: Option<&Vec<u64>>| {
         let rows = totals.into_iter().zip(places).enumerate();
-        let rows =
-            rows.filter(|(_, (total, _))| total.objects > 0).map(|(number, (total, place))| HolderRow {
-                name: (&*place.text).into(),
-                count: total.objects,
-                size_bytes: total.bytes,
-                retained_bytes: retained.and_then(|retained| retained.get(number)).copied(),
-            });
-        ordered(rows.collect())
+        rows.map(|(number, (total, place))| {
+            let retained_bytes = retained.and_then(|retained| retained.get(number)).copied();
+            row(&place.text, total, retained_bytes)
+        })
+        .collect()
     };
     let owned = holders.owner_totals();
     let mut modules: BTreeMap<&str, ObjectTotals> = BTreeMap::new();
@@ -102,25 +75,19 @@ pub fn summarize_holders<M: Memory>(
         module.objects = module.objects.saturating_add(total.objects);
         module.bytes = module.bytes.saturating_add(total.bytes);
     }
-    let modules = modules.into_iter().filter(|(_, total)| total.objects > 0);
-    let modules = modules.map(|(name, total)| HolderRow {
-        name: name.into(),
-        count: total.objects,
-        size_bytes: total.bytes,
-        retained_bytes: None,
-    });
-    let unreachable = holders.unreachable().into_iter().map(|(liveness, of, total)| UnreachableObjects {
-        type_name: graph.type_at(of).map_or_else(|| "?".into(), |of| of.name().into()),
-        liveness,
+    let modules = modules.into_iter().map(|(name, total)| row(name, total, None)).collect();
+    let unreachable = holders.unreachable().into_iter().map(|(liveness, of, total)| UnreachableTotal {
+        name: graph.type_at(of).map_or_else(|| "?".into(), |of| of.name().into()),
+        cause: liveness,
         count: total.objects,
         size_bytes: total.bytes,
     });
     let mut names = NameReader::new(python);
     let whys = wanted.why.iter().flat_map(|of| holders.why(&mut names, of, MAX_PATHS)).collect();
     HolderSummary {
-        holders: named(holders.holder_totals(), by_holder.as_ref()),
-        owners: named(owned, None),
-        modules: ordered(modules.collect()),
+        holders: ordered(named(holders.holder_totals(), by_holder.as_ref())),
+        owners: ordered(named(owned, None)),
+        modules: ordered(modules),
         unreachable: unreachable.collect(),
         retained: retained.map(|retained| by_type(holders, retained)),
         pinning: find_pinning(holders, kept),
@@ -144,13 +111,14 @@ fn by_type(holders: &Holders<'_>, retained: &RetainedSizes) -> BTreeMap<Arc<str>
 }
 
 /// The most bytes first, then the most objects, then by name.
-fn ordered(mut rows: Vec<HolderRow>) -> Vec<HolderRow> {
-    rows.sort_unstable_by(|a, b| {
-        (Reverse(a.size_bytes), Reverse(a.count), &a.name).cmp(&(
-            Reverse(b.size_bytes),
-            Reverse(b.count),
-            &b.name,
-        ))
-    });
+fn row(name: &str, total: ObjectTotals, retained_bytes: Option<u64>) -> SummaryRow {
+    let (count, size_bytes) = (total.objects, total.bytes);
+    SummaryRow { name: name.into(), sum: ObjectSum { count, size_bytes, retained_bytes, ..ObjectSum::NONE } }
+}
+
+/// The rows that have objects, the largest first, then by name.
+fn ordered(mut rows: Vec<SummaryRow>) -> Vec<SummaryRow> {
+    rows.retain(|row| row.sum.count > 0);
+    SummaryRow::sort(&mut rows);
     rows
 }

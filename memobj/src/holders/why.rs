@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use common::record::Liveness;
 use common::units::{counted, thousands};
+
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::Holders;
 use super::place_name::{NamePart, PlaceNamer, Role, step_of_thread};
-use crate::graph::NodeId;
+use crate::graph::{NodeId, ShortestPaths};
 use crate::names::{NameReader, Reference};
-use crate::object_graph::{RootKind, TypeIndex};
+use crate::object_graph::{ObjectGraph, RootKind, TypeIndex};
 
 /// Items of a container with more are not named, unless they are attributes.
 const FEW: u64 = 64;
@@ -109,47 +110,30 @@ impl ReferencePath {
 /// The key of like paths: the root, and the name and the type of each step.
 type Shape = (Arc<str>, Vec<(Arc<str>, TypeIndex)>);
 
-/// Caches that all paths share.
-struct Known<'a, 'p, 'm, 'w, M> {
+/// Reads paths; they share what is read of references and types.
+struct PathReader<'a, 'p, 'm, 'w, M> {
     namer: PlaceNamer<'a, 'p, 'm, 'w, M>,
+    paths: &'a ShortestPaths,
     steps: HashMap<(NodeId, NodeId), Option<Reference>>,
     types: HashMap<TypeIndex, Arc<str>>,
 }
 
-impl Holders<'_> {
+impl<'w> Holders<'w> {
     /// Finds the paths to the objects of the types with this name, with or without their module. Of each type at most `sample` objects are
     /// searched, evenly spread over their addresses.
     pub fn why<M: Memory>(&self, names: &mut NameReader<'_, '_, M>, name: &str, sample: usize) -> Vec<Why> {
-        let namer = PlaceNamer { graph: &self.graph, modules: &self.modules, threads: &self.threads, names };
-        let mut known = Known { namer, steps: HashMap::new(), types: HashMap::new() };
+        let mut reader = self.path_reader(names);
         let mut found = Vec::new();
         for (counted, index) in self.graph.types().iter().zip(0..) {
             let full = counted.ty.name();
             let is_meant = full == name || full.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
             if is_meant {
-                found.push(self.why_of(&mut known, full, TypeIndex(index), sample));
+                found.push(reader.why(full, TypeIndex(index), sample));
             }
         }
         found.retain(|why| why.objects > 0);
         found.sort_by_key(|why| std::cmp::Reverse(why.objects));
         found
-    }
-
-    fn why_of<M: Memory>(
-        &self,
-        known: &mut Known<'_, '_, '_, '_, M>,
-        of: String,
-        index: TypeIndex,
-        sample: usize,
-    ) -> Why {
-        let all = || {
-            (0..).take(self.graph.objects()).map(NodeId).filter(|&node| self.graph.type_index(node) == index)
-        };
-        let objects = all().count();
-        let every = objects.div_ceil(sample.max(1)).max(1);
-        let sampled = objects.div_ceil(every) as u64;
-        let paths = self.paths_to(known, all().step_by(every));
-        Why { of, objects: objects as u64, sampled, paths }
     }
 
     /// Finds the paths to these objects, the most frequent first.
@@ -158,19 +142,38 @@ impl Holders<'_> {
         names: &mut NameReader<'_, '_, M>,
         nodes: impl Iterator<Item = NodeId>,
     ) -> Vec<ReferencePath> {
-        let namer = PlaceNamer { graph: &self.graph, modules: &self.modules, threads: &self.threads, names };
-        self.paths_to(&mut Known { namer, steps: HashMap::new(), types: HashMap::new() }, nodes)
+        self.path_reader(names).paths_to(nodes)
     }
 
-    fn paths_to<M: Memory>(
-        &self,
-        known: &mut Known<'_, '_, '_, '_, M>,
-        nodes: impl Iterator<Item = NodeId>,
-    ) -> Vec<ReferencePath> {
+    fn path_reader<'a, 'p, 'm, M: Memory>(
+        &'a self,
+        names: &'a mut NameReader<'p, 'm, M>,
+    ) -> PathReader<'a, 'p, 'm, 'w, M> {
+        let namer = PlaceNamer { graph: &self.graph, modules: &self.modules, threads: &self.threads, names };
+        PathReader { namer, paths: &self.paths, steps: HashMap::new(), types: HashMap::new() }
+    }
+}
+
+impl<'a, 'w, M: Memory> PathReader<'a, '_, '_, 'w, M> {
+    fn graph(&self) -> &'a ObjectGraph<'w> {
+        self.namer.graph
+    }
+
+    fn why(&mut self, of: String, index: TypeIndex, sample: usize) -> Why {
+        let graph = self.graph();
+        let all = || graph.object_nodes().filter(|&node| graph.type_index(node) == index);
+        let objects = all().count();
+        let every = objects.div_ceil(sample.max(1)).max(1);
+        let sampled = objects.div_ceil(every) as u64;
+        let paths = self.paths_to(all().step_by(every));
+        Why { of, objects: objects as u64, sampled, paths }
+    }
+
+    fn paths_to(&mut self, nodes: impl Iterator<Item = NodeId>) -> Vec<ReferencePath> {
         let mut paths: Vec<ReferencePath> = Vec::new();
         let mut by_shape: HashMap<Shape, usize> = HashMap::new();
         for node in nodes {
-            let path = self.path_to(known, node);
+            let path = self.path_to(node);
             let no_name: Arc<str> = "".into();
             let name =
                 |step: &PathStep| if step.is_item { Arc::clone(&no_name) } else { Arc::clone(&step.name) };
@@ -182,8 +185,8 @@ impl Holders<'_> {
             }
         }
         for step in paths.iter_mut().flat_map(|path| &mut path.steps) {
-            let at = step.node.and_then(|node| self.graph.address(node));
-            step.entries = at.and_then(|at| known.namer.names.entries(at));
+            let at = step.node.and_then(|node| self.graph().address(node));
+            step.entries = at.and_then(|at| self.namer.names.entries(at));
         }
         // Of equally frequent ones the first.
         paths.sort_by_key(|path| std::cmp::Reverse(path.count));
@@ -191,13 +194,13 @@ impl Holders<'_> {
     }
 
     /// The path to an object.
-    fn path_to<M: Memory>(&self, known: &mut Known<'_, '_, '_, '_, M>, node: NodeId) -> ReferencePath {
+    fn path_to(&mut self, node: NodeId) -> ReferencePath {
         if !self.paths.reaches(node) {
-            let root = match self.graph.liveness(node) {
+            let root = match self.graph().liveness(node) {
                 Liveness::Garbage => "unreachable: cyclic garbage that the collector has not freed yet",
                 _ => "no known referrer",
             };
-            let step = self.step(known, node, "".into(), true);
+            let step = self.step(node, "".into(), true);
             return ReferencePath { count: 1, root: root.into(), steps: vec![step] };
         }
         let mut nodes: Vec<NodeId> =
@@ -208,8 +211,8 @@ impl Holders<'_> {
             nodes.drain(LONGEST / 2..LONGEST / 2 + left_out);
         }
         let first = nodes.first().copied().unwrap_or(node);
-        let (root, _) = known.namer.root(first);
-        let root = if self.graph.root(first).is_some() { root } else { format!("module {root}").into() };
+        let (root, _) = self.namer.root(first);
+        let root = if self.graph().root(first).is_some() { root } else { format!("module {root}").into() };
         let mut steps: Vec<PathStep> = Vec::new();
         let mut role = Role::Named;
         for (number, pair) in nodes.windows(2).enumerate() {
@@ -217,11 +220,11 @@ impl Holders<'_> {
             let label = if left_out > 0 && number + 1 == LONGEST / 2 {
                 StepLabel::named("…".into(), Role::Named)
             } else {
-                self.label(known, from, to, role)
+                self.label(from, to, role)
             };
             role = label.role;
             let Some(name) = label.name.or_else(|| (to == node).then(|| "".into())) else { continue };
-            let step = self.step(known, to, name, label.is_item);
+            let step = self.step(to, name, label.is_item);
             let like =
                 |last: &&mut PathStep| !step.is_item && (&last.name, last.kind) == (&step.name, step.kind);
             match steps.last_mut().filter(like) {
@@ -235,44 +238,33 @@ impl Holders<'_> {
         ReferencePath { count: 1, root, steps }
     }
 
-    fn step<M: Memory>(
-        &self,
-        known: &mut Known<'_, '_, '_, '_, M>,
-        node: NodeId,
-        name: Arc<str>,
-        is_item: bool,
-    ) -> PathStep {
-        let kind = self.graph.type_index(node);
-        let of = known.types.entry(kind).or_insert_with(|| {
-            self.graph.type_at(kind).map_or_else(|| "?".into(), |of| of.qualname.as_str().into())
+    fn step(&mut self, node: NodeId, name: Arc<str>, is_item: bool) -> PathStep {
+        let graph = self.graph();
+        let kind = graph.type_index(node);
+        let of = self.types.entry(kind).or_insert_with(|| {
+            graph.type_at(kind).map_or_else(|| "?".into(), |of| of.qualname.as_str().into())
         });
         PathStep { name, of: Arc::clone(of), entries: None, repeats: 1, node: Some(node), kind, is_item }
     }
 
     /// The label of a reference.
-    fn label<M: Memory>(
-        &self,
-        known: &mut Known<'_, '_, '_, '_, M>,
-        from: NodeId,
-        to: NodeId,
-        role: Role,
-    ) -> StepLabel {
-        let Some(to_at) = self.graph.address(to) else { return StepLabel::item("".into()) };
-        let from_at = self.graph.address(from).unwrap_or_default();
-        let many = role != Role::Namespace
-            && known.namer.names.entries(from_at).is_some_and(|entries| entries > FEW);
+    fn label(&mut self, from: NodeId, to: NodeId, role: Role) -> StepLabel {
+        let Some(to_at) = self.graph().address(to) else { return StepLabel::item("".into()) };
+        let from_at = self.graph().address(from).unwrap_or_default();
+        let many =
+            role != Role::Namespace && self.namer.names.entries(from_at).is_some_and(|entries| entries > FEW);
         let reference =
-            if many { Some(Reference::Element) } else { self.reference(known, from, to, from_at, to_at) };
+            if many { Some(Reference::Element) } else { self.reference(from, to, from_at, to_at) };
         let Some(reference) = reference else { return StepLabel::item("".into()) };
-        let of = self.graph.type_of(from);
-        match known.namer.follow(from_at, of, role, &reference, to_at) {
+        let of = self.graph().type_of(from);
+        match self.namer.follow(from_at, of, role, &reference, to_at) {
             Some((NamePart::Nothing, role)) => StepLabel { name: None, is_item: false, role },
             Some((NamePart::Attribute(name) | NamePart::Labeled(name), role)) => StepLabel::named(name, role),
             Some((NamePart::OfThread(name), role)) => StepLabel::named(format!("thread {name}").into(), role),
             Some((NamePart::Cache, role)) => StepLabel { role, ..StepLabel::item("".into()) },
             None => match reference {
                 Reference::Entry(key) => {
-                    let key = known.namer.names.key(key);
+                    let key = self.namer.names.key(key);
                     StepLabel::item(key.map_or_else(|| "".into(), |key| format!("[\"{key}\"]").into()))
                 }
                 Reference::Index(index) => StepLabel::item(format!("[{index}]").into()),
@@ -283,33 +275,26 @@ impl Holders<'_> {
         }
     }
 
-    fn reference<M: Memory>(
-        &self,
-        known: &mut Known<'_, '_, '_, '_, M>,
-        from: NodeId,
-        to: NodeId,
-        from_at: Addr,
-        to_at: Addr,
-    ) -> Option<Reference> {
-        if let Some(reference) = known.steps.get(&(from, to)) {
+    fn reference(&mut self, from: NodeId, to: NodeId, from_at: Addr, to_at: Addr) -> Option<Reference> {
+        if let Some(reference) = self.steps.get(&(from, to)) {
             return reference.clone();
         }
-        let reference = match self.graph.root(from).map(|source| source.kind) {
+        let reference = match self.graph().root(from).map(|source| source.kind) {
             Some(RootKind::Frame { at, .. }) => {
                 let mut found = None;
-                known.namer.names.visit_frame(at, |other, reference| {
+                self.namer.names.visit_frame(at, |other, reference| {
                     if other == to_at && found.is_none() {
                         found = Some(reference);
                     }
                 });
                 found
             }
-            Some(RootKind::Thread(_)) => step_of_thread(&self.graph, to),
+            Some(RootKind::Thread(_)) => step_of_thread(self.graph(), to),
             Some(_) => None,
-            None => known.namer.names.reference(from_at, to_at),
+            None => self.namer.names.reference(from_at, to_at),
         };
-        if known.steps.len() < MAX_KNOWN {
-            known.steps.insert((from, to), reference.clone());
+        if self.steps.len() < MAX_KNOWN {
+            self.steps.insert((from, to), reference.clone());
         }
         reference
     }

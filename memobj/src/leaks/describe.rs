@@ -11,6 +11,7 @@ use memobj_process::memory::Memory;
 use super::find::{Candidate, GrowingRow, LeakFinder, MINUTE};
 use super::growth_roots::{RootGroup, Specificity, specificity};
 use super::history::{HistoryRow, NEW_MODULES, NameId};
+use super::threads::most_common;
 use super::trend::chance_of_balance;
 use crate::graph::NodeId;
 use crate::holders::ObjectTotals;
@@ -205,7 +206,7 @@ impl LeakFinder<'_, '_> {
         let links = self.holders.graph();
         let word = self.ids.type_of(index);
         let all = || {
-            (0..).take(links.objects()).map(NodeId).filter(|&node| {
+            links.object_nodes().filter(|&node| {
                 self.ids.key(self.holders, node).is_some_and(|(at, of)| at == place && Some(of) == word)
             })
         };
@@ -345,15 +346,6 @@ fn is_wrapping(of: &Type) -> bool {
                 | "functools._lru_list_elem"
         ),
     }
-}
-
-/// The most frequent value.
-fn most_common<T: Ord>(all: impl Iterator<Item = T>) -> Option<T> {
-    let mut counts: BTreeMap<T, usize> = BTreeMap::new();
-    for one in all {
-        *counts.entry(one).or_default() += 1;
-    }
-    counts.into_iter().max_by_key(|&(_, count)| count).map(|(one, _)| one)
 }
 
 /// The confidence that a row grows: neither by chance, nor with as many objects freed as added.

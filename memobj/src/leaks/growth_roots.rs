@@ -59,7 +59,7 @@ pub fn find(
         way: Vec::new(),
     };
     let mut groups = RootGroups::new();
-    for node in (0..).take(links.objects()).map(NodeId) {
+    for node in links.object_nodes() {
         let first_seen = generations.first_seen(node);
         if first_seen == 0 || first_seen == generations.current() {
             continue;

@@ -174,7 +174,7 @@ impl History {
         let none = || RowSum { by_generation: vec![0; self.censuses + 1], ..RowSum::default() };
         // Neighbours are often alike.
         let mut last: Option<(RowKey, RowSum)> = None;
-        for node in (0..).take(links.objects()).map(NodeId) {
+        for node in links.object_nodes() {
             let Some(key) = census.key(holders, node) else { continue };
             if last.as_ref().is_none_or(|(other, _)| *other != key)
                 && let Some((before, sum)) = last.replace((key, none()))

@@ -17,7 +17,7 @@ pub(super) fn most_run_function<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
 ) -> Option<Arc<str>> {
     let links = holders.graph();
-    // By thread: the function that is told, and whether it is the program's own.
+    // By thread: its function, and whether that is the program's own.
     let mut of_threads: BTreeMap<usize, (Arc<str>, bool)> = BTreeMap::new();
     for source in links.roots() {
         let RootKind::Frame { at, thread } = source.kind else { continue };
@@ -27,9 +27,14 @@ pub(super) fn most_run_function<M: Memory>(
             of_threads.insert(thread, (qualified_name(module.as_deref(), &name).into(), is_own));
         }
     }
-    let mut counts: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-    for (name, _) in of_threads.into_values() {
-        *counts.entry(name).or_default() += 1;
+    most_common(of_threads.into_values().map(|(name, _)| name))
+}
+
+/// The most frequent value.
+pub(super) fn most_common<T: Ord>(all: impl Iterator<Item = T>) -> Option<T> {
+    let mut counts: BTreeMap<T, usize> = BTreeMap::new();
+    for one in all {
+        *counts.entry(one).or_default() += 1;
     }
-    counts.into_iter().max_by_key(|&(_, count)| count).map(|(name, _)| name)
+    counts.into_iter().max_by_key(|&(_, count)| count).map(|(one, _)| one)
 }

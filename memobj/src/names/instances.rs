@@ -9,6 +9,7 @@ use std::sync::Arc;
 use memobj_cpython::heap::instance::{InlineValues, read_dict_slot};
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::layout::encoding::InstanceAttributes;
+use memobj_cpython::object::BaseType;
 use memobj_cpython::object::dict::{KeysTable, first_value};
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
@@ -207,15 +208,10 @@ impl<M: Memory> NameReader<'_, '_, M> {
         let mut dicts = Vec::new();
         crate::object_graph::read_references(&mut self.types, at, of, |to, _| dicts.push(to));
         for dict in dicts {
-            let mut values = 0;
-            let mut all_dicts = true;
-            let objects = self.objects;
-            objects.entries(dict, |_, value| {
-                values += 1;
-                all_dicts &= objects.is_instance(value, memobj_cpython::object::BaseType::Dict);
-                std::ops::ControlFlow::Continue(())
-            });
-            if values > 0 && all_dicts {
+            let pairs = self.objects.pairs(dict, usize::MAX);
+            if !pairs.is_empty()
+                && pairs.iter().all(|&(_, value)| self.objects.is_instance(value, BaseType::Dict))
+            {
                 each(dict, Reference::ThreadLocals);
             }
         }

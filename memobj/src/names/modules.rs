@@ -1,7 +1,6 @@
 //! Loaded modules, and whether they belong to the standard library.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use memobj_process::addr::Addr;
@@ -45,12 +44,7 @@ impl Modules {
                 .and_then(|dict| objects.item(dict, "__file__"))
                 .and_then(|file| objects.name(file))
                 .and_then(|file| file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")));
-            let mut found = Vec::new();
-            objects.entries(dict, |name, module| {
-                found.push((name, module));
-                ControlFlow::Continue(())
-            });
-            for (name, at) in found {
+            for (name, at) in objects.pairs(dict, usize::MAX) {
                 let Some(name) = names.text(name) else { continue };
                 if modules.by_address.contains_key(&at) {
                     continue;

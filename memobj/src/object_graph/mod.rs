@@ -140,6 +140,11 @@ impl<'w> ObjectGraph<'w> {
         self.ranks.node(at, &mut Cursor::default())
     }
 
+    /// All objects, in the order of their numbers.
+    pub fn object_nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..).take(self.objects()).map(NodeId)
+    }
+
     /// Calls `each` with all objects, in the order of their numbers.
     pub fn each_object(&self, mut each: impl FnMut(NodeId, Addr)) {
         let mut nodes = (0..).map(NodeId);

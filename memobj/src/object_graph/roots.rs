@@ -2,7 +2,6 @@
 
 use memobj_cpython::layout::flags;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
 use crate::graph::{NodeId, NodeSet, TooLarge};
 use memobj_cpython::heap::python_heap::PythonHeap;
@@ -75,13 +74,9 @@ impl ObjectGraph<'_> {
             held
         };
         for (number, &interpreter) in python.interpreters.iter().enumerate() {
-            let mut modules = Vec::new();
-            if let Some(dict) = objects.pointer(interpreter, layout.interpreter_state.modules) {
-                objects.entries(dict, |_, module| {
-                    modules.push(module);
-                    ControlFlow::Continue(())
-                });
-            }
+            let dict = objects.pointer(interpreter, layout.interpreter_state.modules).unwrap_or_default();
+            let modules: Vec<Addr> =
+                objects.pairs(dict, usize::MAX).into_iter().map(|(_, module)| module).collect();
             found.push((RootKind::Modules(number), self.nodes(&modules)));
             for at in python.read_threads(interpreter) {
                 let thread = self.threads.len();
@@ -116,7 +111,7 @@ impl ObjectGraph<'_> {
                 || python.memory.read_word(self.address(*node)?, python.layout.type_object.tp_flags).ok();
             of_type && flags().is_some_and(|flags| flags & flags::HEAPTYPE == 0)
         };
-        (0..).take(self.objects()).map(NodeId).filter(is_static).collect()
+        self.object_nodes().filter(is_static).collect()
     }
 
     fn nodes(&self, held: &[Addr]) -> Vec<NodeId> {
@@ -136,7 +131,7 @@ impl ObjectGraph<'_> {
         // A bit for each guess: most edges lead elsewhere.
         let mut guesses = NodeSet::new(self.objects());
         counts.keys().for_each(|&node| guesses.insert(node));
-        for from in (0..).take(self.objects()).map(NodeId) {
+        for from in self.object_nodes() {
             for &to in self.references.targets(from) {
                 if guesses.contains(to)
                     && let Some(count) = counts.get_mut(&to)

@@ -51,7 +51,8 @@ impl ObjectCount {
         self.overhead_bytes = self.overhead_bytes.saturating_add(size.overhead_bytes);
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds the objects of `other`.
+    pub fn merge(&mut self, other: &Self) {
         self.objects = self.objects.saturating_add(other.objects);
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.overhead_bytes = self.overhead_bytes.saturating_add(other.overhead_bytes);

@@ -202,6 +202,17 @@ impl<'a> Objects<'a> {
         self.type_name_of(object).as_deref() == Some("NoneType")
     }
 
+    /// Reads keys and values of a dict, at most `most`. None of what is no dict; those before the fault of an unreadable one.
+    #[must_use]
+    pub fn pairs(&self, dict: Addr, most: usize) -> Vec<(Addr, Addr)> {
+        let mut pairs = Vec::new();
+        self.entries(dict, |key, value| {
+            pairs.push((key, value));
+            if pairs.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        pairs
+    }
+
     /// Calls `each` with key and value of every entry of a dict, in the order in which they are kept, till it breaks off.
     ///
     /// `None` if it is no dict or cannot be read as one; entries before the fault were given then.

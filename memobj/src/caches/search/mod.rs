@@ -6,7 +6,6 @@
 mod location;
 
 use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::graph::NodeId;
@@ -106,7 +105,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     }
 
     fn objects(&self) -> impl Iterator<Item = NodeId> + use<M> {
-        (0..).take(self.holders.graph().objects()).map(NodeId)
+        self.holders.graph().object_nodes()
     }
 
     fn push(&mut self, found: CacheCandidate) {
@@ -362,12 +361,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     }
 
     fn values(&self, table: Addr, most: usize) -> Vec<Addr> {
-        let mut values = Vec::new();
-        self.names.objects().entries(table, |_, value| {
-            values.push(value);
-            if values.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        values
+        self.names.objects().pairs(table, most).into_iter().map(|(_, value)| value).collect()
     }
 
     /// Whether the entries of a dict have recognizable times.

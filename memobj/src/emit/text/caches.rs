@@ -6,10 +6,10 @@ use std::sync::Arc;
 use common::columns::{Cell, Tone};
 use common::record::CacheWarning;
 use common::stdio::escape_controls;
-use common::table::{Column, Line, Table};
+use common::table::Line;
 use common::units::{Bytes, Change, counted, thousands};
 
-use super::tables::{ANY_WIDTH, percent, titled_table};
+use super::tables::{ANY_WIDTH, percent, table, titled_table};
 use crate::caches::Cache;
 use crate::emit::summary::ratio;
 
@@ -35,7 +35,7 @@ pub(super) fn lines(caches: &[Cache], before: Option<&Before>, limit: usize) -> 
     let (empty, shown): (Vec<&Cache>, Vec<&Cache>) =
         own.into_iter().partition(|cache| cache.entries == 0 && is_well(cache));
     if !shown.is_empty() {
-        lines.extend(table(&shown, before, limit));
+        lines.extend(cache_table(&shown, before, limit));
     }
     let others = [
         (&empty, "empty cache", "empty caches"),
@@ -130,22 +130,12 @@ fn sentence(cache: &Cache, warning: CacheWarning) -> String {
     }
 }
 
-fn table(caches: &[&Cache], before: Option<&Before>, limit: usize) -> Vec<Line> {
-    let mut table = Table::new([
-        Column::right("ENTRIES"),
-        Column::right("CHANGE"),
-        Column::right("LIMIT"),
-        Column::right("FULL"),
-        Column::right("HITS"),
-        Column::right("SIZE"),
-        Column::right("SHARED"),
-        Column::right("AVERAGE"),
-        Column::right("LARGEST"),
-        Column::right("LARGE"),
-        Column::right("EXPIRED"),
-        Column::left("KIND", 24),
-        Column::left("CACHE", ANY_WIDTH),
-    ]);
+fn cache_table(caches: &[&Cache], before: Option<&Before>, limit: usize) -> Vec<Line> {
+    let numbers = [
+        "ENTRIES", "CHANGE", "LIMIT", "FULL", "HITS", "SIZE", "SHARED", "AVERAGE", "LARGEST", "LARGE",
+        "EXPIRED",
+    ];
+    let mut table = table(&numbers, &[("KIND", 24), ("CACHE", ANY_WIDTH)]);
     for cache in caches.iter().take(limit) {
         table.push(row(cache, before));
     }

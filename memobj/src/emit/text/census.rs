@@ -5,13 +5,14 @@ use std::time::Duration;
 use common::columns::{Cell, Tone};
 use common::record::{CaptureMethod, CensusRecord, Coverage, GcState, LiveReason, PythonThread};
 use common::stdio::escape_controls;
-use common::table::{Column, Line, Table};
+use common::table::Line;
 use common::time::Span;
 use common::units::{Bytes, counted, thousands};
 
-use super::tables::{ANY_WIDTH, ObjectRow, more, object_table, percent, size, titled_table};
+use super::tables::{ANY_WIDTH, more, object_table, percent, size, table, titled_table};
 use crate::census::Census;
-use crate::emit::summary::{CensusSummary, ObjectSum, SummaryRow};
+use crate::emit::summary::CensusSummary;
+use crate::object_sum::{ObjectSum, SummaryRow};
 
 /// Bad reads are a warning from one per this many objects on. A few are normal: frames contain stale pointers.
 const OBJECTS_PER_BAD_READ: u64 = 1000;
@@ -145,21 +146,14 @@ impl CensusView<'_> {
         warnings.into_iter().map(|text| Line::whole(2, Tone::Warning, text)).collect()
     }
 
-    fn rows<'a>(&self, title: &str, name: &'static str, rows: &'a [SummaryRow]) -> Vec<Line> {
+    fn rows(&self, title: &str, name: &'static str, rows: &[SummaryRow]) -> Vec<Line> {
         let overhead = |sum: ObjectSum| Some(sum.overhead_bytes).filter(|&bytes| bytes > 0);
-        let row = |row: &'a SummaryRow| ObjectRow { name: &row.name, sum: row.sum, extra: overhead(row.sum) };
-        let rows: Vec<ObjectRow<'a>> = rows.iter().map(row).collect();
-        object_table(title, ["OVERHEAD", name], &rows, self.summary.total.size_bytes, self.limit, overhead)
+        object_table(title, ["OVERHEAD", name], rows, self.summary.total.size_bytes, self.limit, overhead)
     }
 
     fn threads(&self) -> Vec<Line> {
         let Some(threads) = &self.record.threads else { return Vec::new() };
-        let mut table = Table::new([
-            Column::right("ID"),
-            Column::left("NAME", 32),
-            Column::left("IS", 16),
-            Column::left("RUNS", ANY_WIDTH),
-        ]);
+        let mut table = table(&["ID"], &[("NAME", 32), ("IS", 16), ("RUNS", ANY_WIDTH)]);
         for thread in threads.iter().take(self.limit) {
             let id = thread.native_id.map(|id| id.to_string()).unwrap_or_default();
             let name = thread.name.as_deref().map(|name| escape_controls(name).into_owned());
@@ -250,15 +244,9 @@ fn running_function(thread: &PythonThread) -> String {
 }
 
 fn gc(gc: &GcState) -> Vec<Line> {
-    let mut table = Table::new([
-        Column::right("GENERATION"),
-        Column::right("PENDING"),
-        Column::right("THRESHOLD"),
-        Column::right("COLLECTIONS"),
-        Column::right("COLLECTED"),
-        Column::right("UNCOLLECTABLE"),
-        Column::right("OBJECTS"),
-    ]);
+    let columns =
+        ["GENERATION", "PENDING", "THRESHOLD", "COLLECTIONS", "COLLECTED", "UNCOLLECTABLE", "OBJECTS"];
+    let mut table = table(&columns, &[]);
     let number = |value: Option<u64>| Cell::plain(value.map(thousands).unwrap_or_default());
     for (index, generation) in gc.generations.iter().enumerate() {
         table.push([

@@ -2,13 +2,13 @@
 
 use common::columns::{Cell, Tone};
 use common::stdio::escape_controls;
-use common::table::{Column, Line, Table};
+use common::table::Line;
 use common::units::{counted, thousands};
 
-use super::tables::{ANY_WIDTH, ObjectRow, bytes, cut, name_cell, object_table, share_cell, titled_table};
-use crate::emit::summary::ObjectSum;
-use crate::holders::summary::{HolderRow, HolderSummary};
+use super::tables::{ANY_WIDTH, bytes, cut, name_cell, object_table, share_cell, table, titled_table};
+use crate::holders::summary::HolderSummary;
 use crate::holders::why::Why;
+use crate::object_sum::{ObjectSum, SummaryRow};
 
 /// Paths to the objects of a type that are shown.
 const MAX_PATHS: usize = 10;
@@ -27,7 +27,7 @@ pub(super) fn lines(held: &HolderSummary, total: ObjectSum, limit: usize) -> Vec
 
 /// The paths to the objects of a type.
 fn paths(why: &Why) -> Vec<Line> {
-    let mut table = Table::new([Column::right("COUNT"), Column::left("PATH", ANY_WIDTH)]);
+    let mut table = table(&["COUNT"], &[("PATH", ANY_WIDTH)]);
     let (shown, others) = cut(&why.paths, MAX_PATHS);
     for path in shown {
         table.push([Cell::plain(thousands(path.count)), name_cell(&path.describe())]);
@@ -46,16 +46,8 @@ fn paths(why: &Why) -> Vec<Line> {
     titled_table(&format!("why {} ({objects}{sample})", escape_controls(&why.of)), table)
 }
 
-fn rows(title: &str, name: &'static str, rows: &[HolderRow], total: ObjectSum, limit: usize) -> Vec<Line> {
-    let rows: Vec<ObjectRow<'_>> = rows
-        .iter()
-        .map(|row| ObjectRow {
-            name: &row.name,
-            sum: ObjectSum { count: row.count, size_bytes: row.size_bytes, ..ObjectSum::NONE },
-            extra: row.retained_bytes,
-        })
-        .collect();
-    object_table(title, ["RETAINED", name], &rows, total.size_bytes, limit, |_| None)
+fn rows(title: &str, name: &'static str, rows: &[SummaryRow], total: ObjectSum, limit: usize) -> Vec<Line> {
+    object_table(title, ["RETAINED", name], rows, total.size_bytes, limit, |sum| sum.retained_bytes)
 }
 
 /// The retained sizes of types.
@@ -63,8 +55,7 @@ fn retained(held: &HolderSummary, total: ObjectSum, limit: usize) -> Vec<Line> {
     let Some(retained) = &held.retained else { return Vec::new() };
     let mut rows: Vec<(&str, u64)> = retained.iter().map(|(name, &bytes)| (&**name, bytes)).collect();
     rows.sort_by_key(|&(name, bytes)| (std::cmp::Reverse(bytes), name));
-    let mut table =
-        Table::new([Column::right("RETAINED"), Column::right("SHARE"), Column::left("TYPE", ANY_WIDTH)]);
+    let mut table = table(&["RETAINED", "SHARE"], &[("TYPE", ANY_WIDTH)]);
     for (name, size) in rows.into_iter().take(limit) {
         table.push([Cell::plain(bytes(size)), share_cell(size, total.size_bytes), name_cell(name)]);
     }
@@ -76,18 +67,13 @@ fn unreachable_rows(held: &HolderSummary, limit: usize) -> Vec<Line> {
     if held.unreachable.is_empty() {
         return Vec::new();
     }
-    let mut table = Table::new([
-        Column::right("COUNT"),
-        Column::right("SIZE"),
-        Column::left("CAUSE", 16),
-        Column::left("TYPE", ANY_WIDTH),
-    ]);
+    let mut table = table(&["COUNT", "SIZE"], &[("CAUSE", 16), ("TYPE", ANY_WIDTH)]);
     for row in held.unreachable.iter().take(limit) {
         table.push([
             Cell::plain(thousands(row.count)),
             Cell::plain(bytes(row.size_bytes)),
-            Cell::plain(row.liveness.to_string()),
-            name_cell(&row.type_name),
+            Cell::plain(row.cause.to_string()),
+            name_cell(&row.name),
         ]);
     }
     let count: u64 = held.unreachable.iter().fold(0, |sum, row| sum.saturating_add(row.count));
@@ -101,10 +87,12 @@ mod tests {
     use common::record::Liveness;
 
     use super::*;
-    use crate::holders::summary::UnreachableObjects;
 
-    fn held_by(name: &str, count: u64, size_bytes: u64, retained_bytes: Option<u64>) -> HolderRow {
-        HolderRow { name: name.into(), count, size_bytes, retained_bytes }
+    fn held_by(name: &str, count: u64, size_bytes: u64, retained_bytes: Option<u64>) -> SummaryRow {
+        SummaryRow {
+            name: name.into(),
+            sum: ObjectSum { count, size_bytes, retained_bytes, ..ObjectSum::NONE },
+        }
     }
 
     fn text(held: &HolderSummary, limit: usize) -> String {
@@ -125,9 +113,9 @@ mod tests {
                 held_by("b", 10, 1024, Some(0)),
             ],
             owners: vec![held_by("app.Session", 100, 4096, None)],
-            unreachable: vec![UnreachableObjects {
-                type_name: "app.Node".into(),
-                liveness: Liveness::Garbage,
+            unreachable: vec![common::record::UnreachableTotal {
+                name: "app.Node".into(),
+                cause: Liveness::Garbage,
                 count: 7,
                 size_bytes: 70,
             }],

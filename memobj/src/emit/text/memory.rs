@@ -1,15 +1,13 @@
 //! The text of the account of the resident set.
 use common::columns::{Cell, Tone};
-use common::record::MemoryKind;
-use common::record::{CaptureMethod, CensusRecord, MemoryAccount, MemoryRow};
+use common::record::{CaptureMethod, CensusRecord, MemoryAccount, MemoryKind, MemoryRow};
 use common::stdio::escape_controls;
-use common::table::{Column, Line, Table};
+use common::table::Line;
 use common::units::{Bytes, counted};
 
-use super::tables::{ANY_WIDTH, percent, titled_table};
+use super::tables::{ANY_WIDTH, bytes, cut, more, name_cell, percent, share_cell, table, titled_table};
 use crate::account::growth::{AccountSummary, GrowthCause, compare};
 use crate::account::rows;
-use crate::emit::summary::ratio;
 
 /// An explained share below this is highlighted.
 const LOW: f64 = 0.95;
@@ -28,25 +26,19 @@ const MAX_CHANGES: usize = 4;
 
 /// The table of an account with at most `limit` rows, and notes on it.
 pub(super) fn memory(account: &MemoryAccount, limit: usize) -> Vec<Line> {
-    let mut table = Table::new([
-        Column::right("RESIDENT"),
-        Column::right("SHARE"),
-        Column::right("SHARED"),
-        Column::right("SWAPPED"),
-        Column::left("WHAT", ANY_WIDTH),
-    ]);
+    let mut table = table(&["RESIDENT", "SHARE", "SHARED", "SWAPPED"], &[("WHAT", ANY_WIDTH)]);
     let mut add = |row: &MemoryRow, tone: Tone, what: String| {
         let resident = row.private_bytes.saturating_add(row.shared_bytes);
-        let some = |bytes: u64| if bytes > 0 { Bytes(bytes).to_string() } else { String::new() };
+        let some = |size: u64| if size > 0 { bytes(size) } else { String::new() };
         table.push([
-            Cell::plain(Bytes(resident).to_string()),
-            Cell::new(Tone::Dim, ratio(resident, account.rss_bytes).map(percent).unwrap_or_default()),
+            Cell::plain(bytes(resident)),
+            share_cell(resident, account.rss_bytes),
             Cell::new(Tone::Dim, some(row.shared_bytes)),
             Cell::new(Tone::Dim, some(row.swap_bytes)),
             Cell::new(tone, what),
         ]);
     };
-    let (shown, others) = account.rows.split_at_checked(limit).unwrap_or((&account.rows, &[]));
+    let (shown, others) = cut(&account.rows, limit);
     for row in shown {
         let is_unknown = row.kind == MemoryKind::Unexplained;
         add(row, if is_unknown { Tone::Warning } else { Tone::Plain }, what(row));
@@ -60,7 +52,7 @@ pub(super) fn memory(account: &MemoryAccount, limit: usize) -> Vec<Line> {
             shared_bytes: sum(|row| row.shared_bytes),
             swap_bytes: sum(|row| row.swap_bytes),
         };
-        add(&rest, Tone::Dim, format!("… {} more", others.len()));
+        add(&rest, Tone::Dim, more(others.len()));
     }
     let title = format!("resident memory ({})", Bytes(account.rss_bytes));
     let mut lines = titled_table(&title, table);
@@ -77,13 +69,12 @@ fn types(account: &MemoryAccount, limit: usize) -> Vec<Line> {
     if shared.saturating_mul(NOTABLE) < account.rss_bytes || shared == 0 {
         return Vec::new();
     }
-    let mut table =
-        Table::new([Column::right("PRIVATE"), Column::right("SHARED"), Column::left("TYPE", ANY_WIDTH)]);
+    let mut table = table(&["PRIVATE", "SHARED"], &[("TYPE", ANY_WIDTH)]);
     for of in account.types.iter().take(limit) {
         table.push([
-            Cell::plain(Bytes(of.private_bytes).to_string()),
-            Cell::plain(Bytes(of.shared_bytes).to_string()),
-            Cell::plain(escape_controls(&of.name).into_owned()),
+            Cell::plain(bytes(of.private_bytes)),
+            Cell::plain(bytes(of.shared_bytes)),
+            name_cell(&of.name),
         ]);
     }
     titled_table("resident memory by type", table)

@@ -5,55 +5,48 @@ use common::stdio::escape_controls;
 use common::table::{Column, Line, Table};
 use common::units::{Bytes, thousands};
 
-use crate::emit::summary::{ObjectSum, ratio};
+use crate::emit::summary::ratio;
+use crate::object_sum::{ObjectSum, SummaryRow};
 
 /// The width of the last column: only the terminal cuts names.
 pub(super) const ANY_WIDTH: usize = usize::MAX;
 
-/// A row of an [`object_table`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ObjectRow<'a> {
-    pub name: &'a str,
-    pub sum: ObjectSum,
-    /// The bytes of the optional column.
-    pub extra: Option<u64>,
+/// An empty table: columns of numbers, then columns of texts, each with its greatest width.
+pub(super) fn table(numbers: &[&'static str], texts: &[(&'static str, usize)]) -> Table {
+    let numbers = numbers.iter().map(|title| Column::right(title));
+    let texts = texts.iter().map(|&(title, widest)| Column::left(title, widest));
+    Table::new(numbers.chain(texts).collect::<Vec<_>>())
 }
 
-/// A table of objects by name. Rows beyond `limit` are summed up in the last one, with `rest_extra`.
+/// A table of objects by name. Rows beyond `limit` are summed up in the last one.
 ///
-/// `columns` are the titles of the optional column and of the names; shares are of `total_bytes`.
+/// `columns` are the titles of the optional column, which has the bytes that `extra` gives, and of the names; shares are of `total_bytes`.
 pub(super) fn object_table(
     title: &str,
     columns: [&'static str; 2],
-    rows: &[ObjectRow<'_>],
+    rows: &[SummaryRow],
     total_bytes: u64,
     limit: usize,
-    rest_extra: impl Fn(ObjectSum) -> Option<u64>,
+    extra: impl Fn(ObjectSum) -> Option<u64>,
 ) -> Vec<Line> {
-    let [extra, name] = columns;
-    let mut table = Table::new([
-        Column::right("COUNT"),
-        Column::right("SIZE"),
-        Column::right("SHARE"),
-        Column::right(extra),
-        Column::left(name, ANY_WIDTH),
-    ]);
-    let mut push = |sum: ObjectSum, extra: Option<u64>, name: Cell| {
+    let [extra_title, name] = columns;
+    let mut table = table(&["COUNT", "SIZE", "SHARE", extra_title], &[(name, ANY_WIDTH)]);
+    let mut push = |sum: ObjectSum, name: Cell| {
         table.push([
             Cell::plain(thousands(sum.count)),
             Cell::plain(size(sum)),
             share_cell(sum.size_bytes, total_bytes),
-            Cell::plain(extra.map(bytes).unwrap_or_default()),
+            Cell::plain(extra(sum).map(bytes).unwrap_or_default()),
             name,
         ]);
     };
     let (shown, others) = cut(rows, limit);
     for row in shown {
-        push(row.sum, row.extra, name_cell(row.name));
+        push(row.sum, name_cell(&row.name));
     }
     if !others.is_empty() {
         let sum = others.iter().fold(ObjectSum::NONE, |sum, row| sum.and(row.sum));
-        push(sum, rest_extra(sum), Cell::new(Tone::Dim, more(others.len())));
+        push(sum, Cell::new(Tone::Dim, more(others.len())));
     }
     titled_table(&format!("{title} ({})", thousands(rows.len() as u64)), table)
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use common::columns::{Cell, Tone};
 use common::stdio::escape_controls;
-use common::table::{Column, Line, Table};
+use common::table::Line;
 use common::time::{Span, Stamp};
-use common::units::{Bytes, Change, thousands};
+use common::units::{Change, thousands};
 
-use super::super::summary::{CensusSummary, ObjectSum, SummaryRow};
-use super::tables::titled_table;
+use super::super::summary::CensusSummary;
+use super::tables::{ANY_WIDTH, bytes, cut, table, titled_table};
+use crate::object_sum::{ObjectSum, SummaryRow};
 
 /// The change of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,24 +70,19 @@ impl TypeChanges {
 
     /// The table. Each side gets half of the `limit` rows, and the rows that the other does not need.
     pub fn lines(&self, (since, iteration): (Stamp, u64), now: Stamp, limit: usize) -> Vec<Line> {
-        let mut table = Table::new([
-            Column::right("CHANGE"),
-            Column::right("COUNT CHANGE"),
-            Column::right("SIZE"),
-            Column::right("COUNT"),
-            Column::left("TYPE", usize::MAX),
-        ]);
+        let columns = ["CHANGE", "COUNT CHANGE", "SIZE", "COUNT"];
+        let mut table = table(&columns, &[("TYPE", ANY_WIDTH)]);
         let mut add = |change: &TypeChange, tone: Option<Tone>| {
-            let (bytes, count) = change.weight();
-            let side = match (bytes, count) {
+            let (size, count) = change.weight();
+            let side = match (size, count) {
                 (0, 0) => Tone::Plain,
                 weight if weight > (0, 0) => Tone::Growth,
                 _ => Tone::Shrinkage,
             };
             table.push([
-                Cell::new(side, Change(bytes).to_string()),
+                Cell::new(side, Change(size).to_string()),
                 Cell::new(side, signed(count)),
-                Cell::plain(Bytes(change.after.size_bytes).to_string()),
+                Cell::plain(bytes(change.after.size_bytes)),
                 Cell::plain(thousands(change.after.count)),
                 Cell::new(tone.unwrap_or_default(), escape_controls(&change.name)),
             ]);
@@ -95,7 +91,7 @@ impl TypeChanges {
         let of_grown = self.grown.len().min(limit.saturating_sub(self.shrunk.len().min(limit - half)));
         let of_shrunk = self.shrunk.len().min(limit.saturating_sub(of_grown));
         for (rows, most, word) in [(&self.grown, of_grown, "grew"), (&self.shrunk, of_shrunk, "shrank")] {
-            let (shown, others) = rows.split_at_checked(most).unwrap_or((rows, &[]));
+            let (shown, others) = cut(rows, most);
             for change in shown {
                 add(change, None);
             }
