@@ -346,7 +346,7 @@ fn census_of_false_memory_ends() {
             // The totals stay bounded, however false the rows are.
             let listed: u64 = census.types.iter().map(|row| row.count).sum();
             assert!(listed < 100 * seed.objects, "{listed} objects, of {}", seed.objects);
-            let held = census.held.iter().flat_map(|held| &held.holders).map(|row| row.count);
+            let held = census.held.iter().flat_map(|held| &held.holders).map(|row| row.sum.count);
             assert_eq!(census.held.is_some(), holding);
             assert!(held.sum::<u64>() < 100 * seed.objects, "more is held than is there");
         }

@@ -105,7 +105,7 @@ fn pinning_holders_are_named() {
         assert!(most.arenas * 10 > pinned.arenas * 9, "{interpreter}: {pinned:?}");
         let held = &census.held.unwrap().pinning;
         let first = held.first().unwrap();
-        assert_eq!(&*first.name, "__main__.pins", "{interpreter}: {held:?}");
+        assert_eq!(&*first.holder, "__main__.pins", "{interpreter}: {held:?}");
         assert!(
             first.objects <= u64::from(said[0]) && first.objects > u64::from(said[0]) / 2,
             "{interpreter}: {first:?}"

@@ -11,9 +11,9 @@ use super::{freeze, started};
 use crate::support::python::python;
 use crate::support::{Tool, which};
 
-fn program_of<'t>(target: &'t Target, name: &str) -> &'t Mapping {
+fn find_program<'t>(target: &'t Target, name: &str) -> Option<&'t Mapping> {
     let mut files = target.info().files();
-    files.find(|mapping| mapping.file_name().to_string_lossy().starts_with(name)).unwrap()
+    files.find(|mapping| mapping.file_name().to_string_lossy().starts_with(name))
 }
 
 #[test]
@@ -24,7 +24,8 @@ fn deleted_or_replaced_program_opens() {
     let original = fs::metadata(&copy).unwrap().ino();
     let process = Tool::new(&copy).arg("600").start();
     crate::support::wait_until(crate::support::PATIENCE, "the program to be loaded", || {
-        Target::attach(process.pid()).is_ok_and(|target| target.info().name == "sleeper")
+        // The kernel renames the process before it maps the program.
+        Target::attach(process.pid()).is_ok_and(|target| find_program(&target, "sleeper").is_some())
     });
     for deleted in [false, true] {
         if deleted {
@@ -32,7 +33,7 @@ fn deleted_or_replaced_program_opens() {
             fs::write(&copy, "another file").unwrap();
         }
         let target = Target::attach(process.pid()).unwrap();
-        let mapping = program_of(&target, "sleeper");
+        let mapping = find_program(&target, "sleeper").unwrap();
         assert_eq!(mapping.deleted, deleted);
         let file = target.open(mapping).unwrap();
         assert_eq!(file.metadata().unwrap().ino(), original);
