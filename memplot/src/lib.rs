@@ -3,7 +3,7 @@
 //! | layer | modules | purpose |
 //! |---|---|---|
 //! | model | [`figure`] | a plot independent of its output format |
-//! | text | [`format`], [`clock`], [`text_metrics`], [`colour`] | values, times, text widths and colours |
+//! | text | [`mod@format`], [`clock`], [`text_metrics`], [`colour`] | values, times, text widths and colours |
 //! | arguments | [`cli`] | the plot that the user asks for |
 //! | output | [`output`] | its file and format |
 //! | downsampling | [`downsample`] | bounded memory without losing peaks |
