@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use common::jsonl::Writer;
-use common::log::{Input, Moment, Options, Summary, What, read, read_and_tell};
+use common::log::{Input, Moment, MomentData, Options, Summary, read, read_reporting};
 use common::record::Record;
 use common::time::Stamp;
 use proptest::collection::vec;
@@ -39,7 +39,7 @@ fn outcome(path: &Path, fast: bool) -> Outcome {
         ControlFlow::Continue(())
     };
     let told = RefCell::new(Vec::new());
-    let summary = read_and_tell(&[Input::from(path)], &options, &mut keep, &|message| {
+    let summary = read_reporting(&[Input::from(path)], &options, &mut keep, &|message| {
         told.borrow_mut().push(message.to_owned())
     });
     Outcome { moments, summary: summary.ok(), told: told.into_inner() }
@@ -215,8 +215,8 @@ fn censuses_of_every_age_are_read_the_fast_way() {
     let with = workspace::read("tests/fixtures/census-holders-v1.jsonl");
     let python = workspace::read("tests/fixtures/census-python-v1.jsonl");
     let (found, scanned) = moments(format!("{without}{with}{python}").as_bytes());
-    let held = |moment: &Moment| match &moment.what {
-        What::Census(census) => {
+    let held = |moment: &Moment| match &moment.data {
+        MomentData::Census(census) => {
             (census.holders.as_ref().map(Vec::len), census.caches.as_ref().map(Vec::len), census.holders_cut)
         }
         _ => panic!("{moment:?}"),
@@ -247,7 +247,7 @@ fn moments_say_what_the_records_say() {
         assert_eq!(head, ("00c0ffee00c0ffee", "server", 3, samples::header().timestamp.unix_ms()));
     }
     assert_eq!((tree.elapsed_seconds, tree.interval_seconds, tree.missed_ticks), (Some(20.5), Some(10.0), 1));
-    let What::Tree(tree) = &tree.what else { panic!("{tree:?}") };
+    let MomentData::Tree(tree) = &tree.data else { panic!("{tree:?}") };
     assert_eq!((tree.total_rss_bytes, tree.total_pss_bytes), (100 << 20, Some(80 << 20)));
     assert_eq!((tree.cgroup_current_bytes, tree.cgroup_limit_bytes), (Some(150 << 20), Some(200 << 20)));
     assert_eq!((tree.system_total_bytes, tree.system_available_bytes), (Some(16 << 30), Some(8 << 30)));
@@ -261,11 +261,11 @@ fn moments_say_what_the_records_say() {
             (Some(30 << 20), Some(4096), Some(8))
         );
     }
-    assert!(matches!(&event.what, What::Event(event) if **event == samples::event(Fill::Full)));
-    assert_eq!(failed.what, What::Failed("pid 100 is gone".into()));
-    assert!(matches!(&diff.what, What::Diff(diff) if **diff == samples::diff(Fill::Full)));
+    assert!(matches!(&event.data, MomentData::Event(event) if **event == samples::event(Fill::Full)));
+    assert_eq!(failed.data, MomentData::Failed("pid 100 is gone".into()));
+    assert!(matches!(&diff.data, MomentData::Diff(diff) if **diff == samples::diff(Fill::Full)));
 
-    let What::Census(census) = &census.what else { panic!("{census:?}") };
+    let MomentData::Census(census) = &census.data else { panic!("{census:?}") };
     assert_eq!((census.pid, census.start, census.root_pid, &*census.name), (101, 4711, Some(100), "python3"));
     assert_eq!((census.total_objects, census.total_size_bytes), (207_575, Some(30 << 20)));
     let [kind] = &census.types[..] else { panic!("{census:?}") };
@@ -281,7 +281,7 @@ fn moments_say_what_the_records_say() {
     let [cache] = census.caches.as_deref().unwrap() else { panic!("{census:?}") };
     assert_eq!((&*cache.name, cache.entries, cache.size_bytes), ("botpkg.render", 128, Some(1_234_567)));
     let (bare, _) = moments(&written(&samples::records(Fill::Bare).remove(4)));
-    let What::Census(bare) = &bare[0].what else { panic!("{bare:?}") };
+    let MomentData::Census(bare) = &bare[0].data else { panic!("{bare:?}") };
     assert!(!bare.types_cut && !bare.modules_cut && bare.threads.is_none() && bare.start == 0);
     assert!(bare.holders.is_none() && !bare.holders_cut && bare.caches.is_none() && !bare.caches_cut);
 }
@@ -294,7 +294,11 @@ fn a_start_is_told_apart_where_there_are_no_ticks() {
     let (found, scanned) = moments([line, later].concat().as_bytes());
     let starts: Vec<u64> = found
         .iter()
-        .map(|moment| if let What::Tree(tree) = &moment.what { tree.processes[0].start } else { panic!() })
+        .map(
+            |moment| {
+                if let MomentData::Tree(tree) = &moment.data { tree.processes[0].start } else { panic!() }
+            },
+        )
         .collect();
     assert_eq!(scanned, 2);
     assert!(starts[0] != 0 && starts[1] != 0 && starts[0] != starts[1], "{starts:?}");
@@ -310,8 +314,8 @@ fn a_real_log_is_read_the_fast_way_and_says_what_json_says() {
     assert!(samples.len() >= 20, "{text}");
     let (found, scanned) = moments(text.as_bytes());
     assert_eq!(scanned, samples.len() as u64, "{text}");
-    let trees = found.iter().filter_map(|moment| match &moment.what {
-        What::Tree(tree) => Some((moment, tree)),
+    let trees = found.iter().filter_map(|moment| match &moment.data {
+        MomentData::Tree(tree) => Some((moment, tree)),
         _ => None,
     });
     for ((moment, tree), sample) in trees.zip(samples) {
@@ -387,9 +391,9 @@ fn logs_of_the_older_tool_are_readable() {
     assert_eq!((&*first.host, first.elapsed_seconds), ("", None));
     let stamp = Stamp::from_unix_seconds(first.unix_ms as f64 / 1000.0).unwrap();
     assert_eq!(stamp.format("%Y-%m-%d %H:%M:%S"), "2026-11-23 09:42:00", "local time");
-    assert!(matches!(failed.what, What::Failed(_)), "a census that failed is no drop to zero");
+    assert!(matches!(failed.data, MomentData::Failed(_)), "a census that failed is no drop to zero");
 
-    let What::Census(census) = &first.what else { panic!("{first:?}") };
+    let MomentData::Census(census) = &first.data else { panic!("{first:?}") };
     assert_eq!((census.pid, census.total_objects, census.total_size_bytes), (0, 207_575, None));
     let types: Vec<(&str, u64, u64)> =
         census.types.iter().map(|t| (&*t.name, t.count, t.size_bytes)).collect();
@@ -400,7 +404,7 @@ fn logs_of_the_older_tool_are_readable() {
     );
     assert!(census.types_cut && census.modules_cut, "it lists the largest alone");
     assert_eq!(census.threads.as_deref(), Some(&["MainThread".into(), "会话线程".into()][..]));
-    let What::Census(census) = &second.what else { panic!("{second:?}") };
+    let MomentData::Census(census) = &second.data else { panic!("{second:?}") };
     assert_eq!((census.total_objects, &*census.types[0].name), (5000, "function (__init__)"));
 }
 

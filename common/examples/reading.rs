@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use common::cli;
-use common::log::{Input, Options, What, read};
+use common::log::{Input, MomentData, Options, read};
 
 fn main() -> ExitCode {
     cli::run("reading", || {
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         }
         let (mut processes, mut bytes) = (0, 0_u128);
         let summary = read(&Input::from_args(&paths), &options, &mut |moment| {
-            if let What::Tree(tree) = &moment.what {
+            if let MomentData::Tree(tree) = &moment.data {
                 processes += tree.processes.len();
                 bytes += tree
                     .processes

@@ -1,37 +1,37 @@
-//! Where the memory control group of a process is: cgroups(7), version 1 and 2.
+//! The memory control group of a process: cgroups(7), version 1 and 2.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Version 1 has no word for "no limit" but a number near 2^63, rounded down to pages.
+/// From this value on, a limit means "no limit": version 1 writes a number near 2^63, rounded down to pages.
 pub const NO_LIMIT: u64 = 1 << 62;
 
-/// Where a group is.
+/// A control group with a memory controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct MemoryCgroup {
     /// 1 or 2.
     pub version: u32,
-    /// Its path in its hierarchy, as the kernel names it.
+    /// Its path in the hierarchy.
     pub path: Arc<str>,
-    /// Its folder, as we see it.
+    /// Its folder in our file system.
     pub folder: PathBuf,
-    /// The uppermost folder of the hierarchy that we see.
+    /// The top folder of the hierarchy in our file system.
     pub mount: PathBuf,
 }
 
-impl Place {
-    /// The group of a process; `None` if it has none that we can see, or has ended.
+impl MemoryCgroup {
+    /// Finds the group of a process; `None` if the process has exited, or no group is visible.
     #[must_use]
-    pub fn of(pid: u32) -> Option<Self> {
+    pub fn for_process(pid: u32) -> Option<Self> {
         let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
         Self::locate(&groups, &mounts)
     }
 
-    /// The folder of the memory controller's group, out of the texts of `/proc/PID/cgroup` and `mountinfo`.
+    /// Finds the group in the texts of `/proc/PID/cgroup` and `mountinfo`.
     ///
-    /// A group of version 1's memory controller comes before one of version 2: where both are mounted (hybrid), a controller is in
-    /// one of them only, and `/proc/PID/cgroup` lists `memory` by name only in version 1.
+    /// A group of version 1's memory controller comes first: if both versions are mounted (hybrid), a controller is in only one
+    /// of them, and `/proc/PID/cgroup` lists `memory` by name only in version 1.
     #[must_use]
     pub fn locate(groups: &str, mounts: &str) -> Option<Self> {
         let lines = || {
@@ -49,14 +49,14 @@ impl Place {
             1 => mount.kind == "cgroup" && mount.options.split(',').any(|o| o == "memory"),
             _ => mount.kind == "cgroup2",
         })?;
-        // In a container the mount shows a part of the hierarchy, whose root the path may or may not begin with.
+        // In a container the mount shows a part of the hierarchy. The path may begin with the root of that part.
         let below = path.strip_prefix(mount.root.trim_end_matches('/')).unwrap_or(path);
         let mut folder = PathBuf::from(&mount.point);
         folder.push(below.trim_start_matches('/'));
         Some(Self { version, path: path.into(), folder, mount: PathBuf::from(mount.point) })
     }
 
-    /// Its folder and those of the groups above it, whose limits hold for it too.
+    /// Its folder and those of the groups above it, whose limits also apply.
     pub fn folders(&self) -> impl Iterator<Item = &Path> {
         self.folder.ancestors().take_while(|folder| folder.starts_with(&self.mount))
     }
@@ -67,7 +67,7 @@ impl Place {
         if self.version == 1 { "memory.limit_in_bytes" } else { "memory.max" }
     }
 
-    /// The name of the file that says how much a group uses.
+    /// The name of the file with a group's usage.
     #[must_use]
     pub const fn usage_file(&self) -> &'static str {
         if self.version == 1 { "memory.usage_in_bytes" } else { "memory.current" }
@@ -89,7 +89,7 @@ impl<'a> Mount<'a> {
         let (root, point) = (mount.next()?, mount.next()?);
         let mut kind = kind.split(' ');
         let name = kind.next()?;
-        // Blanks in paths are written as octal escapes.
+        // White space in paths is written as octal escapes.
         let point = point.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
         Some(Self { root, point, kind: name, options: kind.nth(1)? })
     }
@@ -103,22 +103,22 @@ mod tests {
                           41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
 
     #[test]
-    fn the_memory_controller_of_a_hybrid_machine_is_version_1() {
-        let place = Place::locate("9:name=systemd:/\n4:cpu,memory:/a/b\n0::/c\n", HYBRID).unwrap();
-        assert_eq!((place.version, &*place.path), (1, "/a/b"));
-        assert_eq!(place.folder, Path::new("/sys/fs/cgroup/memory/a/b"));
-        let folders: Vec<&Path> = place.folders().collect();
+    fn hybrid_memory_cgroup_is_v1() {
+        let group = MemoryCgroup::locate("9:name=systemd:/\n4:cpu,memory:/a/b\n0::/c\n", HYBRID).unwrap();
+        assert_eq!((group.version, &*group.path), (1, "/a/b"));
+        assert_eq!(group.folder, Path::new("/sys/fs/cgroup/memory/a/b"));
+        let folders: Vec<&Path> = group.folders().collect();
         assert_eq!(folders[1..], [Path::new("/sys/fs/cgroup/memory/a"), Path::new("/sys/fs/cgroup/memory")]);
     }
 
     #[test]
-    fn version_2_and_a_container_that_sees_only_its_own_part() {
+    fn container_sees_its_own_cgroup() {
         let mounts = "30 24 0:26 /docker/abc /sys/fs/cgroup ro,nosuid shared:1 - cgroup2 cgroup rw\n";
-        let place = Place::locate("0::/docker/abc/worker\n", mounts).unwrap();
-        assert_eq!((place.version, place.folder.as_path()), (2, Path::new("/sys/fs/cgroup/worker")));
-        let inside = Place::locate("0::/worker\n", mounts).unwrap();
+        let group = MemoryCgroup::locate("0::/docker/abc/worker\n", mounts).unwrap();
+        assert_eq!((group.version, group.folder.as_path()), (2, Path::new("/sys/fs/cgroup/worker")));
+        let inside = MemoryCgroup::locate("0::/worker\n", mounts).unwrap();
         assert_eq!(inside.folder, Path::new("/sys/fs/cgroup/worker"));
-        assert_eq!(Place::locate("0::/x\n", ""), None);
-        assert_eq!(Place::locate("garbage\n::\n", mounts), None);
+        assert_eq!(MemoryCgroup::locate("0::/x\n", ""), None);
+        assert_eq!(MemoryCgroup::locate("garbage\n::\n", mounts), None);
     }
 }

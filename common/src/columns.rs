@@ -1,17 +1,23 @@
-//! Text in the columns of a terminal: how wide it is, how it is cut, and in which tones it is written.
+//! Text in the columns of a terminal: its width, truncation and tone.
+//!
+//! ```
+//! use common::columns::{cut, shortened, width};
+//!
+//! assert_eq!((width("名前"), cut("worker", 5), shortened("abcdefghij", 5)), (4, "work…".into(), "ab…ij".into()));
+//! ```
 
 use std::borrow::Cow;
 
 use anstyle::AnsiColor;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// How many columns a terminal gives `text`.
+/// The columns of `text` on a terminal.
 #[must_use]
 pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
-/// The longest beginning of `text` that fits into `columns`.
+/// The longest prefix of `text` that fits into `columns`.
 #[must_use]
 pub fn beginning(text: &str, columns: usize) -> &str {
     let mut used = 0;
@@ -20,7 +26,7 @@ pub fn beginning(text: &str, columns: usize) -> &str {
         used > columns
     });
     let mut kept = end.and_then(|(at, _)| text.get(..at)).unwrap_or(text);
-    // Some sequences are wider than their characters one by one.
+    // Some sequences are wider than the sum of their characters.
     while width(kept) > columns {
         let mut characters = kept.chars();
         characters.next_back();
@@ -29,13 +35,13 @@ pub fn beginning(text: &str, columns: usize) -> &str {
     kept
 }
 
-/// The columns of a character, as part of a text.
+/// The columns of a character within a text.
 fn widened(c: char) -> usize {
-    // Behind a heart or a digit this one asks for the wide picture of it.
+    // This selector makes the character before it wide.
     if c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(0) }
 }
 
-/// `text` in at most `columns`, with `…` at its end for what is left out.
+/// Truncates `text` to `columns`, with `…` at its end.
 #[must_use]
 pub fn cut(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
@@ -47,7 +53,7 @@ pub fn cut(text: &str, columns: usize) -> Cow<'_, str> {
     }
 }
 
-/// `text` in at most `columns`, with `…` in its middle for what is left out: both ends of a name tell more than its middle.
+/// Truncates `text` to `columns`, with `…` in its middle: both ends of a name say more than its middle.
 #[must_use]
 pub fn shortened(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
@@ -66,23 +72,23 @@ pub fn shortened(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(short)
 }
 
-/// What a piece of text is, and so how it looks where colours are wanted.
+/// The meaning of a piece of text, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tone {
-    /// As the terminal writes anything.
+    /// Ordinary text.
     #[default]
     Plain,
-    /// Labels and other words that only lead the eye.
+    /// Labels.
     Dim,
-    /// What matters most.
+    /// Important text.
     Strong,
-    /// What became more.
+    /// An increase.
     Growth,
-    /// What became less.
+    /// A decrease.
     Shrinkage,
-    /// What may need looking after.
+    /// A possible problem.
     Warning,
-    /// What needs it now.
+    /// A problem.
     Alarm,
 }
 
@@ -101,7 +107,7 @@ impl Tone {
         }
     }
 
-    /// `text` in this tone; without `colour`, and where there is nothing to colour, not one escape byte.
+    /// Colours `text`. Writes no escape byte without `colour`, or if there is nothing to colour.
     #[must_use]
     pub fn paint(self, text: &str, colour: bool) -> Cow<'_, str> {
         if !colour || self == Self::Plain || text.is_empty() {
@@ -115,9 +121,9 @@ impl Tone {
 /// A cell of a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// How it is written.
+    /// Its tone.
     pub tone: Tone,
-    /// What stands in it.
+    /// Its text.
     pub text: String,
 }
 
@@ -140,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_cut_by_columns_not_by_characters() {
+    fn text_is_cut_by_columns() {
         assert_eq!(cut("worker", 6), "worker");
         assert_eq!(cut("worker", 5), "work…");
         assert_eq!(cut("名前です", 8), "名前です");
@@ -156,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_shortened_in_their_middle() {
+    fn long_names_lose_their_middle() {
         assert_eq!(shortened("abcdefghij", 5), "ab…ij");
         assert_eq!(shortened("package.module.LongTypeName", 16), "package.…ypeName");
         assert_eq!(shortened("名前名前", 6), "名…前");
@@ -165,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn without_colours_there_is_no_escape() {
+    fn no_colour_means_no_escape() {
         assert_eq!(Tone::Growth.paint("x", false), "x");
         assert_eq!(Tone::Growth.paint("x", true), "\u{1b}[31mx\u{1b}[0m");
         assert_eq!([Tone::Plain.paint("x", true), Tone::Alarm.paint("", true)], ["x", ""]);
@@ -173,7 +179,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_cut_fits(text: String, columns in 0_usize..40) {
+        fn cut_text_fits(text: String, columns in 0_usize..40) {
             prop_assert!(width(&cut(&text, columns)) <= columns);
             prop_assert!(width(&shortened(&text, columns)) <= columns);
             prop_assert!(text.starts_with(beginning(&text, columns)));

@@ -31,6 +31,7 @@ pub mod process;
 pub mod record;
 #[cfg(unix)]
 pub mod session;
+#[cfg(unix)]
 pub mod signal;
 pub mod stdio;
 pub mod table;

@@ -1,17 +1,17 @@
-//! Who a process is: its number and when it began, and what the kernel says of it in one line.
+//! The identity of a process, and `/proc/PID/stat`.
 
 use std::fmt;
 
-/// A process, told apart from every other that ever bore its number.
+/// The identity of a process: its pid and start time.
 ///
-/// The kernel gives numbers out again; the pair of number and start does not come back. Two processes of one number
-/// would have to begin within the same clock tick (10 ms on Linux), after all other numbers were used up.
+/// The kernel reuses pids. Two processes with the same pid and start would have to start within one clock tick (10 ms on
+/// Linux), after all other pids were used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProcessId {
-    /// The number, in the pid namespace of the observer.
+    /// The pid in the pid namespace of the observer.
     pub pid: u32,
-    /// When it began, in the finest unit its source has: clock ticks since boot on Linux (`starttime`, field 22 of
-    /// proc_pid_stat(5)), seconds since 1970 elsewhere. Only compared, never computed with.
+    /// The start time: clock ticks since boot on Linux (`starttime`, field 22 of proc_pid_stat(5)), seconds since 1970
+    /// elsewhere. Use it only for comparison.
     pub start: u64,
 }
 
@@ -21,23 +21,23 @@ impl fmt::Display for ProcessId {
     }
 }
 
-/// The state of a process, by the names that psutil uses.
+/// The state of a process, with psutil's names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProcessState {
-    /// On a processor or waiting for one.
+    /// It runs or waits for a processor.
     Running,
-    /// Waiting, and a signal would wake it.
+    /// It waits, and a signal wakes it.
     Sleeping,
-    /// Waiting for a device: no signal reaches it.
+    /// It waits for a device, and no signal wakes it.
     DiskSleep,
     /// Stopped by a signal (job control).
     Stopped,
     /// Stopped by a debugger.
     TracingStop,
-    /// Ended; its parent has not taken notice yet. It holds no memory.
+    /// It exited and was not reaped. It holds no memory.
     Zombie,
-    /// Being taken down.
+    /// The kernel removes it.
     Dead,
     /// A kernel thread without work.
     Idle,
@@ -50,7 +50,7 @@ pub enum ProcessState {
 }
 
 impl ProcessState {
-    /// From the letter in `/proc/PID/stat`: proc_pid_stat(5), field 3.
+    /// Converts the letter in `/proc/PID/stat`: proc_pid_stat(5), field 3.
     #[must_use]
     pub fn from_letter(letter: u8) -> Self {
         match letter {
@@ -67,7 +67,7 @@ impl ProcessState {
         }
     }
 
-    /// Whether the process has ended and holds no memory any more.
+    /// Whether the process has exited and holds no memory.
     #[must_use]
     pub fn has_ended(self) -> bool {
         matches!(self, Self::Zombie | Self::Dead)
@@ -76,10 +76,10 @@ impl ProcessState {
 
 const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// `/proc/PID/stat`: proc_pid_stat(5). Bytes that anyone may have written: a name can hold parentheses, spaces and line ends.
+/// The fields of `/proc/PID/stat`: proc_pid_stat(5). Any process can choose its name, also with parentheses, spaces and line ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat<'a> {
-    /// Field 2: the name, 15 bytes at most, whatever bytes.
+    /// Field 2: the name, at most 15 bytes, in any encoding.
     pub comm: &'a [u8],
     /// Field 3.
     pub state: ProcessState,
@@ -89,33 +89,33 @@ pub struct Stat<'a> {
     pub group: u32,
     /// Field 6.
     pub session: u32,
-    /// Field 9, the bit `PF_KTHREAD` (include/linux/sched.h): it is the kernel's own, without memory of its own.
+    /// Field 9, the bit `PF_KTHREAD` (include/linux/sched.h): a kernel thread has no memory of its own.
     pub is_kernel_thread: bool,
-    /// Fields 14 and 15 added: processor time in clock ticks.
+    /// The sum of fields 14 and 15: processor time in clock ticks.
     pub cpu_ticks: u64,
     /// Field 20.
     pub threads: u64,
     /// Field 22: clock ticks since boot.
     pub start_ticks: u64,
-    /// Fields 26 and 28, the addresses of code and stack, mixed: another program has others. `None` if they are hidden from us.
+    /// A mix of fields 26 and 28, the addresses of code and stack: they differ in another program. `None` if they are hidden.
     pub image: Option<u64>,
-    /// Field 52: the wait status of a process that has ended; 0 if it has not or if it is hidden from us.
+    /// Field 52: the wait status of a process that has exited; 0 if it still runs, or if the status is hidden.
     pub exit_code: i32,
 }
 
 impl<'a> Stat<'a> {
-    /// Reads the line; `None` if it is not whole.
+    /// Parses the file; `None` if it is incomplete.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         let open = text.iter().position(|&b| b == b'(')?;
         let close = text.iter().rposition(|&b| b == b')')?;
         let comm = text.get(open + 1..close)?;
-        // Field 3 comes first from here on.
+        // The fields from 3 on.
         let mut fields = text.get(close + 1..)?.split(|b| b.is_ascii_whitespace()).filter(|f| !f.is_empty());
         let state = ProcessState::from_letter(*fields.next()?.first()?);
         let mut numbers = [0_u64; 49];
         for number in &mut numbers {
-            // Negative ones (priorities, terminals) are of no interest here.
+            // Negative numbers (priorities, terminals) are not used.
             *number = decimal(fields.next()?).unwrap_or(0);
         }
         let field = |n: usize| numbers.get(n - 4).copied().unwrap_or(0);
@@ -138,16 +138,11 @@ impl<'a> Stat<'a> {
     }
 }
 
-/// A whole decimal number and nothing else.
+/// Parses a decimal number without a sign.
 #[must_use]
 pub fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |sum, &b| {
-        let digit = b.checked_sub(b'0').filter(|d| *d < 10)?;
-        sum.checked_mul(10)?.checked_add(u64::from(digit))
-    })
+    let text = str::from_utf8(text).ok().filter(|text| !text.starts_with('+'))?;
+    text.parse().ok()
 }
 
 #[cfg(test)]
@@ -157,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn state_names_are_those_of_json() {
+    fn state_names_match_json() {
         for letter in *b"RSDTtZXIPq" {
             let state = ProcessState::from_letter(letter);
             assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{state}\""));
@@ -167,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_given_out_again_is_another_process() {
+    fn reused_pid_is_another_process() {
         let first = ProcessId { pid: 7, start: 100 };
         assert_ne!(first, ProcessId { pid: 7, start: 101 });
         assert_eq!(first.to_string(), "pid 7");
@@ -178,7 +173,7 @@ mod tests {
         18446744073709551615 4096 8192 140000 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 256\n";
 
     #[test]
-    fn a_name_with_parentheses_spaces_and_line_ends_moves_no_field() {
+    fn hostile_name_moves_no_field() {
         let stat = Stat::parse(LINE).unwrap();
         assert_eq!(stat.comm, b"a) b) (c\n");
         assert_eq!(stat.state, ProcessState::Sleeping);
@@ -190,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_stat_agrees_with_what_we_know() {
+    fn own_stat_is_correct() {
         let text = std::fs::read("/proc/self/stat").unwrap();
         let stat = Stat::parse(&text).unwrap();
         assert_eq!(stat.ppid, std::os::unix::process::parent_id());
@@ -199,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_whole_and_checked() {
+    fn decimal_refuses_overflow() {
         assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
         for text in [&b""[..], b"-1", b"1x", b"18446744073709551616"] {
             assert_eq!(decimal(text), None);
@@ -208,13 +203,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+        fn any_stat_bytes_do_not_panic(bytes: Vec<u8>) {
             let _ = Stat::parse(&bytes);
             let _ = decimal(&bytes);
         }
 
         #[test]
-        fn a_stat_line_cut_short_is_no_line(cut in 0_usize..LINE.len()) {
+        fn truncated_stat_moves_no_field(cut in 0_usize..LINE.len()) {
             if let Some(stat) = Stat::parse(&LINE[..cut]) {
                 // Cut inside the last number it still reads; never with a field moved.
                 prop_assert_eq!(stat.start_ticks, 98765);

@@ -1,20 +1,33 @@
-//! Lines of toned text: measured as a terminal shows them, aligned in tables, cut at the edge.
+//! Lines of toned text, aligned in tables and cut at the width of the terminal.
+//!
+//! ```
+//! use common::columns::Cell;
+//! use common::table::{Column, Style, Table};
+//!
+//! let mut table = Table::new([Column::left("NAME", 20), Column::right("BYTES")]);
+//! table.push([Cell::plain("worker"), Cell::plain("4096")]);
+//! let mut text = String::new();
+//! for line in table.into_lines(0).0 {
+//!     line.write(Style::default(), &mut text);
+//! }
+//! assert_eq!(text, "NAME    BYTES\nworker   4096\n");
+//! ```
 
 use crate::columns::{Cell, Tone, beginning, width};
 
-/// How text for people looks.
+/// The style of text output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Style {
-    /// Whether to colour it; without, not one escape byte is written.
+    /// Whether to colour it. If not, no escape byte is written.
     pub colour: bool,
-    /// The columns of the terminal, where lines are cut; `None` cuts nothing.
+    /// The width of the terminal, where lines are cut; `None` for no limit.
     pub width: Option<usize>,
 }
 
-/// Columns between two columns of a table.
+/// The space between two columns of a table.
 pub const GAP: usize = 2;
 
-/// One line in the making. Space is only written before text, never at the end.
+/// A line under construction. It never ends in spaces.
 #[derive(Debug, Default)]
 pub struct Line {
     pieces: Vec<(Tone, String)>,
@@ -24,13 +37,13 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line that begins behind `space` columns.
+    /// Creates a line with an indent of `space` columns.
     #[must_use]
     pub fn indented(space: usize) -> Self {
         Self { space, ..Self::default() }
     }
 
-    /// A line that is never cut, in one tone; a terminal breaks it.
+    /// Creates a line of one tone that is never cut.
     #[must_use]
     pub fn whole(space: usize, tone: Tone, text: impl Into<String>) -> Self {
         let mut line = Self { whole: true, ..Self::indented(space) };
@@ -38,13 +51,13 @@ impl Line {
         line
     }
 
-    /// The columns up to the end, space included.
+    /// The width, with space at the end.
     #[must_use]
     pub fn width(&self) -> usize {
         self.width + self.space
     }
 
-    /// Leaves space up to `column`; at least a gap if text stands before it.
+    /// Adds space up to `column`, at least a gap after text.
     pub fn skip_to(&mut self, column: usize) {
         let least = if self.pieces.is_empty() { self.space } else { GAP };
         self.space = column.saturating_sub(self.width).max(least);
@@ -65,13 +78,13 @@ impl Line {
         self.pieces.push((tone, text));
     }
 
-    /// Adds text behind a gap.
+    /// Adds a gap and text.
     pub fn push_apart(&mut self, tone: Tone, text: impl Into<String>) {
         self.skip_to(0);
         self.push(tone, text);
     }
 
-    /// Writes the line and its end, cut and coloured as `style` says.
+    /// Writes the line and its end in a style.
     pub fn write(&self, style: Style, out: &mut String) {
         let limit = style.width.filter(|&limit| !self.whole && self.width > limit);
         let mut room = limit.map_or(usize::MAX, |limit| limit.saturating_sub(1));
@@ -99,20 +112,20 @@ pub struct Column {
 }
 
 impl Column {
-    /// Text; a cell wider than `widest` does not widen the column but pushes what follows it.
+    /// A column of text. A cell wider than `widest` does not widen the column; it moves the cells after it.
     #[must_use]
     pub fn left(title: &'static str, widest: usize) -> Self {
         Self { title, right: false, widest }
     }
 
-    /// Numbers.
+    /// A column of numbers.
     #[must_use]
     pub fn right(title: &'static str) -> Self {
         Self { title, right: true, widest: usize::MAX }
     }
 }
 
-/// Rows with their columns aligned. A column without any text below its title is left out.
+/// Rows with aligned columns. A column without text below its title is left out.
 #[derive(Debug)]
 pub struct Table {
     columns: Vec<Column>,
@@ -120,18 +133,18 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table without rows.
+    /// Creates a table without rows.
     #[must_use]
     pub fn new(columns: impl Into<Vec<Column>>) -> Self {
         Self { columns: columns.into(), rows: Vec::new() }
     }
 
-    /// Adds a row, a cell for each column.
+    /// Adds a row with a cell for each column.
     pub fn push(&mut self, row: impl Into<Vec<Cell>>) {
         self.rows.push(row.into());
     }
 
-    /// The rows as lines behind `indent` columns, below a line of titles if there are any; and where a further column begins.
+    /// The rows as lines with an indent, below a line of titles if there are any. Also returns the start of a further column.
     #[must_use]
     pub fn into_lines(self, indent: usize) -> (Vec<Line>, usize) {
         let widths: Vec<usize> =
@@ -160,7 +173,7 @@ impl Table {
         (lines, end)
     }
 
-    /// 0 for a column to leave out.
+    /// The width of a column; 0 if it is left out.
     fn width(&self, at: usize, column: &Column) -> usize {
         let cells = self.rows.iter().filter_map(|row| row.get(at)).map(|cell| width(&cell.text));
         match cells.max() {
@@ -183,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_cut_at_the_edge_across_its_pieces_and_never_ends_in_space() {
+    fn line_is_cut_at_width() {
         let mut line = Line::indented(2);
         line.push(Tone::Strong, "ab");
         line.push_apart(Tone::Dim, "cdef");
@@ -197,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_align_wide_characters_and_leave_empty_columns_out() {
+    fn table_aligns_wide_characters() {
         let columns =
             [Column::left("NAME", 6), Column::right("N"), Column::right("EMPTY"), Column::left("", 9)];
         let mut table = Table::new(columns);
@@ -212,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cut_line_fits(pieces in proptest::collection::vec("\\PC{0,9}", 0..6), limit in 1_usize..40) {
+        fn cut_line_fits(pieces in proptest::collection::vec("\\PC{0,9}", 0..6), limit in 1_usize..40) {
             let mut line = Line::default();
             for piece in pieces {
                 line.push_apart(Tone::Growth, piece);

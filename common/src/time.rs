@@ -1,4 +1,15 @@
-//! Moments, durations, and a ticker that does not drift.
+//! Timestamps, durations, and a ticker without drift.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use common::time::{Span, Stamp, parse_duration};
+//!
+//! let stamp: Stamp = "2026-11-23T22:27:00.123+01:00".parse().unwrap();
+//! assert_eq!(stamp.format("%H:%M"), "22:27");
+//! assert_eq!(parse_duration("1h30m"), Ok(Duration::from_mins(90)));
+//! assert_eq!(Span(Duration::from_secs(245)).to_string(), "4 min 5 s");
+//! ```
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -8,9 +19,7 @@ use jiff::tz::{Offset, TimeZone};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment with the offset from UTC of the place where it was taken.
-///
-/// Written as RFC 3339 with milliseconds and offset: `2026-11-23T22:27:00.123+01:00`.
+/// A timestamp with its offset from UTC, written as RFC 3339 with milliseconds: `2026-11-23T22:27:00.123+01:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp {
     moment: jiff::Timestamp,
@@ -18,27 +27,27 @@ pub struct Stamp {
 }
 
 impl Default for Stamp {
-    /// The beginning of 1970, in UTC.
+    /// The start of 1970, in UTC.
     fn default() -> Self {
         Self { moment: jiff::Timestamp::UNIX_EPOCH, offset: Offset::UTC }
     }
 }
 
 impl Stamp {
-    /// Now, in the system's time zone.
+    /// The current time in the system's time zone.
     #[must_use]
     pub fn now() -> Self {
         Self::local(jiff::Timestamp::now())
     }
 
-    /// `moment` as the system's time zone shows it, cut to milliseconds.
+    /// `moment` in the system's time zone, truncated to milliseconds.
     #[must_use]
     pub fn local(moment: jiff::Timestamp) -> Self {
         let moment = jiff::Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment);
         Self { moment, offset: zone().to_offset(moment) }
     }
 
-    /// From seconds since 1970 (negative before); `None` outside the years that can be written.
+    /// Converts seconds since 1970, negative before; `None` beyond the range of jiff.
     #[must_use]
     pub fn from_unix_seconds(seconds: f64) -> Option<Self> {
         if !seconds.is_finite() || seconds.abs() > 1e12 {
@@ -61,21 +70,21 @@ impl Stamp {
         self.moment.as_millisecond()
     }
 
-    /// From a local time without offset, `2026-11-23 22:27:00`, as the system's time zone has it: where clocks were set back the
-    /// first of the two moments, where they were set forward the moment that the old offset gives.
+    /// Parses a local time without offset, `2026-11-23 22:27:00`, in the system's time zone. If clocks were set back, it is the
+    /// first of the two moments; if they were set forward, the old offset counts.
     #[must_use]
     pub fn from_local_text(text: &str) -> Option<Self> {
         zone().to_timestamp(text.parse().ok()?).ok().map(Self::local)
     }
 
-    /// As jiff's `strftime` writes it, in the stamp's own offset.
+    /// Formats it with jiff's `strftime`, in its own offset.
     #[must_use]
     pub fn format(self, pattern: &str) -> String {
         self.offset.to_datetime(self.moment).strftime(pattern).to_string()
     }
 }
 
-/// The system's time zone, as it is when first asked for.
+/// The system's time zone at the first call.
 fn zone() -> &'static TimeZone {
     static ZONE: OnceLock<TimeZone> = OnceLock::new();
     ZONE.get_or_init(TimeZone::system)
@@ -114,7 +123,7 @@ impl<'de> Deserialize<'de> for Stamp {
     }
 }
 
-/// Why a text is not a duration.
+/// The reason why a text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// Not a number with a known unit.
@@ -128,10 +137,10 @@ pub enum DurationError {
     TooLong(String),
 }
 
-/// Reads a duration: plain seconds (`0.5`), or with a unit: `500ms`, `2s`, `1m`, `3h`, `1d`, `1h30m`.
+/// Parses a duration: seconds (`0.5`), or numbers with a unit: `500ms`, `2s`, `1m`, `3h`, `1d`, `1h30m`.
 ///
 /// # Errors
-/// Text that is no duration, and durations of zero or less.
+/// The text is no duration, zero, negative, or too long.
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let trimmed = text.trim();
     if trimmed.starts_with('-') {
@@ -151,7 +160,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
             "m" | "min" => 60.0,
             "h" => 3600.0,
             "d" => 86_400.0,
-            // A bare number is seconds, but only by itself: `1m30` is a slip, not 90 seconds.
+            // Only a single bare number is seconds: `1m30` is a typing error.
             "" if parts == 0 && tail.is_empty() => 1.0,
             _ => return Err(DurationError::Unreadable(text.to_owned())),
         };
@@ -171,7 +180,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     if duration.is_zero() { Err(DurationError::NotPositive(text.to_owned())) } else { Ok(duration) }
 }
 
-/// A duration for a person, in its two largest units: `350 ms`, `12 s`, `4 min 5 s`, `3 h 20 min`, `2 d 4 h`.
+/// Displays a duration in its two largest units: `350 ms`, `12 s`, `4 min 5 s`, `3 h 20 min`, `2 d 4 h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -192,18 +201,18 @@ impl fmt::Display for Span {
 /// One firing of a [`Ticker`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
-    /// When it was due, since the ticker's start.
+    /// The time from the ticker's start at which it was due.
     pub due: Duration,
-    /// How much later than that it came.
+    /// The delay after that.
     pub late: Duration,
-    /// Ticks that passed unused since the one before: we were busy, suspended, or the machine slept.
+    /// Skipped ticks before it: the program was busy or suspended, or the machine slept.
     pub missed: u64,
 }
 
 /// Deadlines at whole multiples of an interval on the monotonic clock.
 ///
-/// The n-th tick is due at `start + n × interval` whatever the earlier ones took, and a wall clock set back or
-/// forward changes nothing. Ticks that could not be kept are skipped and counted, never made up for in a burst.
+/// Tick n is due at `start + n × interval`, independent of earlier delays and of changes of the wall clock. Late ticks are
+/// skipped and counted; they never fire in a burst.
 #[derive(Debug, Clone)]
 pub struct Ticker {
     start: Instant,
@@ -212,7 +221,7 @@ pub struct Ticker {
 }
 
 impl Ticker {
-    /// The first tick is due at `start` itself.
+    /// Creates a ticker whose first tick is due at `start`.
     #[must_use]
     pub fn new(start: Instant, interval: Duration) -> Self {
         Self { start, interval: interval.max(Duration::from_micros(1)), next: 0 }
@@ -224,7 +233,7 @@ impl Ticker {
         self.start + self.due(self.next)
     }
 
-    /// Uses the tick that `now` belongs to; `None` if the next one is not due yet.
+    /// Fires the latest tick that is due at `now`; `None` if there is none.
     pub fn fire(&mut self, now: Instant) -> Option<Tick> {
         let elapsed = now.saturating_duration_since(self.start);
         if elapsed < self.due(self.next) {
@@ -250,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_as_people_write_them() {
+    fn durations_parse_with_units() {
         for (text, milliseconds) in [
             ("10", 10_000),
             ("0.5", 500),
@@ -273,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_for_people() {
+    fn spans_have_two_units() {
         for (ms, text) in [
             (0, "0 ms"),
             (350, "350 ms"),
@@ -287,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_are_rfc3339_with_milliseconds_and_keep_their_offset() {
+    fn stamps_keep_ms_and_offset() {
         let stamp: Stamp = "2026-11-23T22:27:00.123-03:30".parse().unwrap();
         assert_eq!(stamp.to_string(), "2026-11-23T22:27:00.123-03:30");
         assert_eq!(stamp.format("%H:%M:%S"), "22:27:00");
@@ -301,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ticker_keeps_its_beat_and_counts_what_it_missed() {
+    fn ticker_counts_missed_ticks() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut ticker = Ticker::new(start, Duration::from_millis(100));
@@ -324,12 +333,12 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_duration_or_an_error(text in "\\PC*") {
+        fn any_duration_text_is_handled(text in "\\PC*") {
             let _ = parse_duration(&text);
         }
 
         #[test]
-        fn ticks_used_and_missed_add_up_to_time_passed(steps in proptest::collection::vec(0_u64..700, 1..60)) {
+        fn ticks_add_up_to_time(steps in proptest::collection::vec(0_u64..700, 1..60)) {
             let start = Instant::now();
             let mut ticker = Ticker::new(start, Duration::from_millis(50));
             let mut now = 0;

@@ -1,30 +1,38 @@
-//! Bytes as people write and read them. One rule: `K` is `KiB` is `KB` is 1024 bytes.
+//! Sizes in bytes, parsed and displayed. `K`, `KB` and `KiB` are all 1024 bytes.
+//!
+//! ```
+//! use common::units::{Bytes, Change, parse_bytes};
+//!
+//! assert_eq!(parse_bytes("1.5 GiB"), Ok(3 << 29));
+//! assert_eq!(Bytes(10 << 20).to_string(), "10.00 MiB");
+//! assert_eq!(Change::between(2048, 0).to_string(), "-2.00 KiB");
+//! ```
 
 use std::fmt;
 
 use humansize::BINARY;
 
-/// Why a text is not a size.
+/// The reason why a text is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SizeError {
-    /// Nothing that reads as a number at the start.
+    /// It does not start with a number.
     #[error("'{0}' is not a size: write a number and a unit, as 500K, 10M, 1.5GiB")]
     NotANumber(String),
-    /// A unit nobody uses.
+    /// An unknown unit.
     #[error("'{unit}' is no unit of size: use B, K, M, G or T (1K = 1024 bytes)")]
     UnknownUnit {
-        /// What stood behind the number.
+        /// The text after the number.
         unit: String,
     },
-    /// More bytes than 64 bits count.
+    /// More than 64 bits.
     #[error("'{0}' is more bytes than 64 bits can count")]
     TooLarge(String),
 }
 
-/// Reads a size in bytes: `4096`, `500K`, `1.5 GiB`; case does not matter.
+/// Parses a size in bytes, rounded down: `4096`, `500K`, `1.5 GiB`; case does not matter.
 ///
 /// # Errors
-/// A text without a number, with an unknown unit, negative, or beyond 64 bits.
+/// The text has no number or an unknown unit, or is beyond 64 bits.
 pub fn parse_bytes(text: &str) -> Result<u64, SizeError> {
     let trimmed = text.trim();
     let end = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
@@ -39,48 +47,35 @@ pub fn parse_bytes(text: &str) -> Result<u64, SizeError> {
         _ if number.is_empty() => return Err(SizeError::NotANumber(text.to_owned())),
         _ => return Err(SizeError::UnknownUnit { unit: unit.to_owned() }),
     };
-    scale(number, shift).map_err(|problem| problem(text.to_owned()))
-}
-
-/// `number` × 2^`shift`, rounded down, in integers only, so that no digit is lost.
-fn scale(number: &str, shift: u32) -> Result<u64, fn(String) -> SizeError> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
-        return Err(SizeError::NotANumber);
+        return Err(SizeError::NotANumber(text.to_owned()));
     }
+    // In integers, so that no digit is lost. Twelve decimals are finer than a byte of any unit.
     let unit = 1_u128 << shift;
-    let whole = if whole.is_empty() {
-        0
-    } else {
-        whole.parse::<u128>().map_err(|_| SizeError::TooLarge as fn(_) -> _)?
-    };
-    // Twelve decimals are finer than a byte of any unit here; more would only risk an overflow.
-    let digits: String = fraction.chars().take(12).collect();
-    let part = match digits.parse::<u128>() {
-        Ok(value) => value * unit / 10_u128.pow(u32::try_from(digits.len()).unwrap_or(0)),
-        Err(_) => 0,
-    };
-    let bytes =
-        whole.checked_mul(unit).and_then(|w| w.checked_add(part)).ok_or(SizeError::TooLarge as fn(_) -> _)?;
-    u64::try_from(bytes).map_err(|_| SizeError::TooLarge as fn(_) -> _)
+    let decimals = fraction.get(..12).unwrap_or(fraction);
+    let part = (0..decimals.len()).fold(decimals.parse().unwrap_or(0) * unit, |part, _| part / 10);
+    let whole = if whole.is_empty() { Some(0) } else { whole.parse::<u128>().ok() };
+    let bytes = whole.and_then(|whole| whole.checked_mul(unit)?.checked_add(part));
+    bytes.and_then(|bytes| u64::try_from(bytes).ok()).ok_or_else(|| SizeError::TooLarge(text.to_owned()))
 }
 
-/// Bytes for a person: `512 B`, `10.50 MiB`. Powers of 1024, at most two decimals.
+/// Displays a size in powers of 1024: `512 B`, `10.50 MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&people(self.0))
+        f.pad(&format_bytes(self.0))
     }
 }
 
-/// A change in bytes, always with its sign: `+1.20 MiB`, `-512 B`, `±0 B`.
+/// Displays a change of a size with its sign: `+1.20 MiB`, `-512 B`, `±0 B`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change(pub i64);
 
 impl Change {
-    /// From one size to another; saturates at the ends of 64 bits.
+    /// The change from one size to another, saturated to 64 bits.
     #[must_use]
     pub fn between(before: u64, after: u64) -> Self {
         let difference = i128::from(after) - i128::from(before);
@@ -95,17 +90,17 @@ impl fmt::Display for Change {
             n if n > 0 => '+',
             _ => '-',
         };
-        f.pad(&format!("{sign}{}", people(self.0.unsigned_abs())))
+        f.pad(&format!("{sign}{}", format_bytes(self.0.unsigned_abs())))
     }
 }
 
-/// A number of things with its word: `1 sample`, `1,234 samples`.
+/// A count with its noun: `1 sample`, `1,234 samples`.
 #[must_use]
 pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(count), if count == 1 { one } else { many })
 }
 
-/// A whole number, its digits in groups of three.
+/// A number with its digits in groups of three.
 #[must_use]
 pub fn thousands(count: u64) -> String {
     let digits = count.to_string();
@@ -119,7 +114,7 @@ pub fn thousands(count: u64) -> String {
     text
 }
 
-fn people(bytes: u64) -> String {
+fn format_bytes(bytes: u64) -> String {
     let decimals = if bytes < 1024 { 0 } else { 2 };
     humansize::format_size(bytes, BINARY.decimal_places(decimals).decimal_zeroes(decimals))
 }
@@ -149,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused_with_a_reason() {
+    fn bad_sizes_give_a_reason() {
         assert!(matches!(parse_bytes("12 parsecs"), Err(SizeError::UnknownUnit { .. })));
         for text in ["", "M", "-1M", "1.2.3M", ".", "ten"] {
             assert!(
@@ -164,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_for_people() {
+    fn sizes_have_two_decimals() {
         assert_eq!(Bytes(0).to_string(), "0 B");
         assert_eq!(Bytes(1023).to_string(), "1023 B");
         assert_eq!(Bytes(1 << 20).to_string(), "1.00 MiB");
@@ -177,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_have_their_groups() {
+    fn counts_are_grouped() {
         assert_eq!(counted(1, "sample", "samples"), "1 sample");
         assert_eq!(counted(1_234_567, "sample", "samples"), "1,234,567 samples");
         assert_eq!(
@@ -188,17 +183,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_size_or_an_error(text in "\\PC*") {
+        fn any_size_text_is_handled(text in "\\PC*") {
             let _ = parse_bytes(&text);
         }
 
         #[test]
-        fn plain_numbers_come_back(bytes: u64) {
+        fn plain_numbers_parse(bytes: u64) {
             prop_assert_eq!(parse_bytes(&bytes.to_string()), Ok(bytes));
         }
 
         #[test]
-        fn what_is_shown_reads_back_within_its_rounding(bytes in 0_u64..(1 << 49)) {
+        fn shown_sizes_parse_back(bytes in 0_u64..(1 << 49)) {
             let shown = Bytes(bytes).to_string();
             let back = parse_bytes(&shown).unwrap();
             let error = back.abs_diff(bytes);

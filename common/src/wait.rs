@@ -1,4 +1,4 @@
-//! Waiting for whatever comes first.
+//! Waits for the first of several events.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,100 +10,99 @@ use rustix::fs::FileType;
 #[cfg(target_os = "linux")]
 use rustix::process::{PidfdFlags, pidfd_open};
 
-/// The kernel's events are heard at once as long as there are at most so many wake-ups a second; in a storm they are
-/// heard in batches, so that watching costs no more than it is worth.
+/// Up to this rate, each of the kernel's events wakes at once. More of them wake in batches, so that a storm stays cheap.
 const WAKE_UPS_PER_SECOND: u32 = 10;
-/// How long a batch gathers.
+/// The time that a batch collects events.
 const BATCH: Duration = Duration::from_millis(200);
 
-/// What there is to attend to.
+/// The events that are ready.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ready {
     /// A signal arrived.
     pub signal: bool,
-    /// The kernel tells of processes.
+    /// The kernel reports processes.
     pub kernel: bool,
-    /// A root ended.
-    pub root_ended: bool,
-    /// The command printed something.
+    /// A watched process exited.
+    pub process_exited: bool,
+    /// The command printed output.
     pub output: bool,
-    /// Somebody pressed a key.
+    /// A key was pressed.
     pub key: bool,
-    /// Nobody reads our stdout any more.
+    /// The reader of our stdout is gone.
     pub stdout_closed: bool,
 }
 
 /// Marks what is ready.
 type Mark = fn(&mut Ready);
 
-/// What is waited for.
+/// The descriptors to wait for.
 #[derive(Debug, Default)]
 pub struct Sources<'a> {
-    /// Signals that arrived.
+    /// The queue of signals.
     pub signals: Option<BorrowedFd<'a>>,
     /// The kernel's process events.
     pub kernel: Option<BorrowedFd<'a>>,
-    /// What the command prints.
+    /// The command's output.
     pub output: Option<BorrowedFd<'a>>,
     /// The keyboard.
     pub keys: Option<BorrowedFd<'a>>,
 }
 
-/// Waits, and keeps what is needed for it.
+/// Waits for events; keeps the state between waits.
 #[derive(Debug)]
 pub struct Waiter {
     stdout: Option<OwnedFd>,
-    ends: Vec<(ProcessId, OwnedFd)>,
+    exits: Vec<(ProcessId, OwnedFd)>,
     tokens: f64,
     counted: Instant,
     hold_kernel_until: Option<Instant>,
 }
 
 impl Waiter {
-    /// `stdout` is what to look at for a reader that goes away; only a pipe can tell of that.
+    /// Creates a waiter. If `stdout` is a pipe, the exit of its reader is an event.
     pub fn new(stdout: Option<OwnedFd>) -> Self {
         let is_pipe = |fd: &OwnedFd| {
             rustix::fs::fstat(fd).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Fifo)
         };
         Self {
             stdout: stdout.filter(is_pipe),
-            ends: Vec::new(),
+            exits: Vec::new(),
             tokens: f64::from(WAKE_UPS_PER_SECOND),
             counted: Instant::now(),
             hold_kernel_until: None,
         }
     }
 
-    /// That nobody reads our stdout was told once, and would be told at every waiting: it does not change.
+    /// Stops to watch stdout: its closed reader would end each wait.
     pub fn forget_stdout(&mut self) {
         self.stdout = None;
     }
 
-    /// Be woken by the end of these processes, and of no others. Where the system cannot tell of the end of a process that
-    /// is not our child, the next tick finds it.
+    /// Watches the exits of these processes and no others. If the system does not report the exit of other programs' children,
+    /// the next tick finds it.
     #[cfg(target_os = "linux")]
-    pub fn watch_ends(&mut self, roots: impl Iterator<Item = ProcessId>) {
+    pub fn watch_exits(&mut self, roots: impl Iterator<Item = ProcessId>) {
         let roots: Vec<ProcessId> = roots.collect();
-        self.ends.retain(|(id, _)| roots.contains(id));
+        self.exits.retain(|(id, _)| roots.contains(id));
         for id in roots {
-            if self.ends.iter().any(|(known, _)| *known == id) {
+            if self.exits.iter().any(|(known, _)| *known == id) {
                 continue;
             }
             let pid = i32::try_from(id.pid).ok().and_then(rustix::process::Pid::from_raw);
             if let Some(fd) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
-                self.ends.push((id, fd));
+                self.exits.push((id, fd));
             }
         }
     }
 
-    /// As on Linux, where there is a way.
+    /// Does nothing: the next tick finds an exit.
     #[cfg(not(target_os = "linux"))]
-    pub fn watch_ends(&mut self, _: impl Iterator<Item = ProcessId>) {}
+    pub fn watch_exits(&mut self, _: impl Iterator<Item = ProcessId>) {}
 
-    /// Waits until one of the sources has something, or until `deadline`; without one, for ever.
+    /// Waits for an event, or until `deadline`.
     ///
     /// # Errors
-    /// What poll(2) says; being interrupted is no error.
+    /// poll(2) fails. An interrupted wait is no error.
     pub fn wait(&mut self, sources: &Sources<'_>, deadline: Option<Instant>) -> io::Result<Ready> {
         let now = Instant::now();
         let held = self.hold_kernel_until.filter(|until| *until > now);
@@ -117,16 +116,16 @@ impl Waiter {
             (kernel, PollFlags::IN, |ready| ready.kernel = true),
             (sources.output, PollFlags::IN, |ready| ready.output = true),
             (sources.keys, PollFlags::IN, |ready| ready.key = true),
-            // Nothing is asked of it: an error condition is told unasked.
+            // poll(2) always reports an error condition.
             (self.stdout.as_ref().map(AsFd::as_fd), PollFlags::empty(), |ready| ready.stdout_closed = true),
         ];
-        let ends = self.ends.iter().map(|(_, fd)| {
-            let mark: Mark = |ready| ready.root_ended = true;
+        let exits = self.exits.iter().map(|(_, fd)| {
+            let mark: Mark = |ready| ready.process_exited = true;
             (Some(fd.as_fd()), PollFlags::IN, mark)
         });
         let (mut fds, kinds): (Vec<PollFd<'_>>, Vec<_>) = wanted
             .into_iter()
-            .chain(ends)
+            .chain(exits)
             .filter_map(|(fd, flags, kind)| Some((PollFd::from_borrowed_fd(fd?, flags), kind)))
             .unzip();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(now)).map(|left| Timespec {
@@ -169,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_deadline_ends_the_waiting_and_a_source_ends_it_sooner() {
+    fn wait_ends_at_event_or_deadline() {
         let mut waiter = Waiter::new(None);
         let begin = Instant::now();
         let ready = waiter.wait(&Sources::default(), Some(begin + Duration::from_millis(20))).unwrap();
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_without_a_reader_is_noticed() {
+    fn closed_stdout_pipe_is_noticed() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let mut waiter = Waiter::new(Some(writer));
         let soon = || Some(Instant::now() + Duration::from_millis(5));
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_storm_the_kernel_is_heard_in_batches() {
+    fn event_storm_is_batched() {
         let (reader, mut writer) = UnixStream::pair().unwrap();
         writer.write_all(b"x").unwrap();
         let mut waiter = Waiter::new(None);
@@ -211,16 +210,16 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_process_that_is_not_waited_for_is_noticed() {
+    fn exit_of_process_wakes() {
         let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
         let id = ProcessId { pid: child.id(), start: 0 };
         let mut waiter = Waiter::new(None);
-        waiter.watch_ends([id].into_iter());
+        waiter.watch_exits([id].into_iter());
         child.kill().unwrap();
-        assert!(waiter.wait(&Sources::default(), None).unwrap().root_ended);
-        waiter.watch_ends(std::iter::empty());
+        assert!(waiter.wait(&Sources::default(), None).unwrap().process_exited);
+        waiter.watch_exits(std::iter::empty());
         let ready = waiter.wait(&Sources::default(), Some(Instant::now())).unwrap();
-        assert!(!ready.root_ended, "one that is not asked for any more wakes no more");
+        assert!(!ready.process_exited, "one that is not asked for any more wakes no more");
         child.wait().unwrap();
     }
 }

@@ -17,7 +17,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::launch::{Ended, Environment, FORWARDED, Launched, Output, Plan, Reaped, RelayOptions, resolve};
+use common::launch::{
+    Environment, ExitStatus, FORWARDED, Launched, Output, Plan, Reaped, RelayOptions, resolve,
+};
 use common::record::OutputStream;
 use common::signal::{Received, Signals};
 use rustix::io::Errno;
@@ -52,12 +54,12 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-fn wait(launched: &mut Launched) -> Ended {
+fn wait(launched: &mut Launched) -> ExitStatus {
     wait_until("the command's end", || {
         launched.reap(|_| {});
-        launched.ended().is_some()
+        launched.exit_status().is_some()
     });
-    launched.ended().unwrap()
+    launched.exit_status().unwrap()
 }
 
 fn has_children() -> bool {
@@ -76,11 +78,11 @@ fn when_written(file: &Path) -> String {
 }
 
 fn exit_of(script: &str) -> u8 {
-    wait(&mut start(script)).exit_status()
+    wait(&mut start(script)).exit_code()
 }
 
 #[test]
-fn the_status_is_the_commands() {
+fn exit_status_is_the_commands() {
     let _turn = alone();
     assert_eq!(exit_of("exit 0"), 0);
     assert_eq!(exit_of("exit 7"), 7);
@@ -89,12 +91,12 @@ fn the_status_is_the_commands() {
     assert_eq!(exit_of("kill -TERM $$"), 143);
     // Real-time signals have no names.
     assert_eq!(exit_of("kill -35 $$"), 163);
-    assert!(matches!(wait(&mut start("kill -9 $$")), Ended::Signaled { signal: 9, core_dumped: false }));
+    assert!(matches!(wait(&mut start("kill -9 $$")), ExitStatus::Signaled { signal: 9, core_dumped: false }));
     assert!(!has_children());
 }
 
 #[test]
-fn what_cannot_be_started_says_why() {
+fn failed_start_gives_reason() {
     let _turn = alone();
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str, mode| {
@@ -105,8 +107,8 @@ fn what_cannot_be_started_says_why() {
     };
     let failure = |word: &str| {
         let failure = Launched::spawn(&plan(&[word]), Output::Inherit).unwrap_err();
-        assert!(!failure.what.contains('\n') && failure.what.contains(word), "{failure:?}");
-        (failure.code, failure.what + "; " + &failure.hint)
+        assert!(!failure.message.contains('\n') && failure.message.contains(word), "{failure:?}");
+        (failure.code, failure.message + "; " + &failure.hint)
     };
     let check = |word: &str, code, words: &str| {
         let (got, text) = failure(word);
@@ -127,14 +129,14 @@ fn what_cannot_be_started_says_why() {
 }
 
 #[test]
-fn an_orphan_is_adopted_and_leaves_no_zombie() {
+fn orphan_is_adopted_and_reaped() {
     let _turn = alone();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
     let script = format!("sh -c 'sleep 0.5 & echo $! > {}' & wait; exit 5", file.display());
     let mut launched = start(&script);
     let orphan: u32 = when_written(&file).trim().parse().unwrap();
-    assert_eq!(wait(&mut launched), Ended::Exited(5));
+    assert_eq!(wait(&mut launched), ExitStatus::Exited(5));
     assert_eq!(launched.leftovers(), [orphan]);
 
     let mut states = HashMap::new();
@@ -147,19 +149,19 @@ fn an_orphan_is_adopted_and_leaves_no_zombie() {
         reaped.append(&mut launched.reap(before));
         !has_children()
     });
-    assert_eq!(reaped, [Reaped { pid: orphan, status: Ended::Exited(0) }]);
+    assert_eq!(reaped, [Reaped { pid: orphan, status: ExitStatus::Exited(0) }]);
     assert_eq!(states, HashMap::from([(orphan, true)]));
     assert_eq!(launched.leftovers(), [0; 0]);
-    assert_eq!(launched.ended(), Some(Ended::Exited(5)));
+    assert_eq!(launched.exit_status(), Some(ExitStatus::Exited(5)));
 }
 
 #[test]
-fn orphans_that_a_nameless_signal_ends_are_reaped_too() {
+fn realtime_signal_end_is_reaped() {
     let _turn = alone();
     let mut launched = start("(sh -c 'kill -35 $$' &); (sh -c 'exit 3' &); exec sleep 0.3");
     let mut statuses = Vec::new();
     wait_until("all ends", || {
-        statuses.extend(launched.reap(|_| {}).iter().map(|reaped| reaped.status.exit_status()));
+        statuses.extend(launched.reap(|_| {}).iter().map(|reaped| reaped.status.exit_code()));
         !has_children()
     });
     statuses.sort_unstable();
@@ -168,7 +170,7 @@ fn orphans_that_a_nameless_signal_ends_are_reaped_too() {
 }
 
 #[test]
-fn signals_are_passed_on_that_did_not_reach_the_command() {
+fn missed_signals_are_forwarded() {
     let _turn = alone();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ready");
@@ -190,12 +192,12 @@ fn signals_are_passed_on_that_did_not_reach_the_command() {
         if from_terminal {
             assert!(!launched.forward(by(false)));
             std::thread::sleep(Duration::from_millis(60));
-            assert_eq!((launched.reap(|_| {}), launched.ended()), (vec![], None));
+            assert_eq!((launched.reap(|_| {}), launched.exit_status()), (vec![], None));
             assert!(launched.forward(by(true)));
         } else {
             assert!(launched.forward(by(false)));
         }
-        assert_eq!(wait(&mut launched), Ended::Exited(40 + number));
+        assert_eq!(wait(&mut launched), ExitStatus::Exited(40 + number));
         // The number is free for others now.
         assert!(!launched.forward(by(true)));
     }
@@ -208,7 +210,7 @@ fn signals_are_passed_on_that_did_not_reach_the_command() {
 }
 
 #[test]
-fn a_command_that_ignores_sigterm_is_killed_with_its_children() {
+fn sigterm_ignorers_are_killed() {
     let _turn = alone();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
@@ -221,7 +223,7 @@ fn a_command_that_ignores_sigterm_is_killed_with_its_children() {
     let grace = Duration::from_millis(300);
     let done = launched.terminate(grace, |pid| told.push(pid));
     assert!(begun.elapsed() >= grace && begun.elapsed() < grace + Duration::from_secs(5));
-    assert_eq!(launched.ended(), Some(Ended::Signaled { signal: 9, core_dumped: false }));
+    assert_eq!(launched.exit_status(), Some(ExitStatus::Signaled { signal: 9, core_dumped: false }));
     assert!(done.killed.contains(&launched.pid()) && done.killed.contains(&child), "{done:?}");
     assert_eq!(done.survivors, [0; 0]);
     assert_eq!(told, done.reaped.iter().map(|reaped| reaped.pid).collect::<Vec<_>>());
@@ -229,7 +231,7 @@ fn a_command_that_ignores_sigterm_is_killed_with_its_children() {
 }
 
 #[test]
-fn what_a_shell_leaves_behind_is_asked_before_it_is_killed() {
+fn shell_children_get_sigterm() {
     let _turn = alone();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("said");
@@ -243,14 +245,14 @@ fn what_a_shell_leaves_behind_is_asked_before_it_is_killed() {
     let begun = Instant::now();
     let done = launched.terminate(LIMIT, |_| {});
     assert!(begun.elapsed() < LIMIT / 2, "{:?}", begun.elapsed());
-    assert_eq!(launched.ended(), Some(Ended::Signaled { signal: 15, core_dumped: false }));
+    assert_eq!(launched.exit_status(), Some(ExitStatus::Signaled { signal: 15, core_dumped: false }));
     assert_eq!((done.killed, done.survivors), (vec![], vec![]));
     assert_eq!(fs::read_to_string(&file).unwrap(), "bye\n");
     assert!(!has_children());
 }
 
 #[test]
-fn a_stopped_command_ends_without_being_killed() {
+fn stopped_command_gets_sigterm() {
     let _turn = alone();
     let mut launched = start("kill -STOP $$; sleep 600");
     let stat = format!("/proc/{}/stat", launched.pid());
@@ -260,7 +262,7 @@ fn a_stopped_command_ends_without_being_killed() {
 }
 
 #[test]
-fn a_chain_of_forks_does_not_outrun_its_end() {
+fn fork_chain_is_terminated() {
     let _turn = alone();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("up");
@@ -275,7 +277,7 @@ fn a_chain_of_forks_does_not_outrun_its_end() {
 }
 
 #[test]
-fn a_launch_that_is_dropped_leaves_nothing_behind() {
+fn dropped_launch_ends_command() {
     let _turn = alone();
     let launched = start("sleep 600 & sleep 600");
     let pid = i32::try_from(launched.pid()).ok().and_then(Pid::from_raw).unwrap();
@@ -295,7 +297,7 @@ fn a_launch_that_is_dropped_leaves_nothing_behind() {
 }
 
 #[test]
-fn the_largest_size_is_known_however_short_it_was() {
+fn short_peak_is_measured() {
     let _turn = alone();
     let mut launched = start("head -c 60000000 /dev/zero | tail -c 60000000 | wc -c > /dev/null");
     assert_eq!(launched.max_rss_bytes(), None);
@@ -305,12 +307,12 @@ fn the_largest_size_is_known_however_short_it_was() {
 }
 
 #[test]
-fn relayed_lines_are_kept_byte_for_byte() {
+fn kept_lines_equal_output() {
     let _turn = alone();
     let options = RelayOptions { tool: "test", to_stderr: false, name: None, keep: true };
     let script = r"printf 'caf\351\000\nno end'; printf 'oops\377\n' >&2; sleep 600 & exit 4";
     let mut launched = Launched::spawn(&sh(script), Output::Relay(options)).unwrap();
-    assert_eq!(wait(&mut launched), Ended::Exited(4));
+    assert_eq!(wait(&mut launched), ExitStatus::Exited(4));
     let mut relay = launched.take_relay().unwrap();
     let begun = Instant::now();
     // The daemon holds the pipes open.
@@ -326,7 +328,7 @@ fn relayed_lines_are_kept_byte_for_byte() {
 }
 
 #[test]
-fn a_python_script_runs_in_its_project() {
+fn script_runs_in_its_project() {
     let _turn = alone();
     let folder = tempfile::tempdir().unwrap();
     let bin = folder.path().join(".venv/bin");
@@ -340,7 +342,7 @@ fn a_python_script_runs_in_its_project() {
     let script = folder.path().join("src/bot.py").into_os_string().into_string().unwrap();
     let options = RelayOptions { tool: "test", to_stderr: false, name: None, keep: true };
     let mut launched = Launched::spawn(&plan(&[&script, "a b", ""]), Output::Relay(options)).unwrap();
-    assert_eq!(wait(&mut launched), Ended::Exited(0));
+    assert_eq!(wait(&mut launched), ExitStatus::Exited(0));
     let mut relay = launched.take_relay().unwrap();
     relay.finish(LIMIT);
     let said: Vec<String> =
@@ -395,7 +397,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 #[test]
-fn output_goes_to_stderr_without_a_pipe() {
+fn output_goes_to_stderr_directly() {
     let _turn = alone();
     let (stdout, stderr) = played("to_stderr", "exec", b"in\xff\n");
     assert_eq!(stderr, b"out\nerr\nin\xff\n");
@@ -403,7 +405,7 @@ fn output_goes_to_stderr_without_a_pipe() {
 }
 
 #[test]
-fn all_streams_can_be_left_alone() {
+fn inherited_streams_are_direct() {
     let _turn = alone();
     let (stdout, stderr) = played("inherit", "exec", b"in\xff no end");
     assert_eq!(stderr, b"err\n");
@@ -411,7 +413,7 @@ fn all_streams_can_be_left_alone() {
 }
 
 #[test]
-fn relayed_lines_tell_their_source() {
+fn relay_marks_lines_with_source() {
     let _turn = alone();
     let (stdout, stderr) = played("relay", "exec", b"in\xff no end");
     let mut lines: Vec<&[u8]> = stderr.split_inclusive(|&byte| byte == b'\n').collect();
@@ -421,7 +423,7 @@ fn relayed_lines_tell_their_source() {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_does_not_stop_the_command() {
+fn unread_stderr_blocks_nothing() {
     let _turn = alone();
     let mut child = in_role("unread", "exec").spawn().unwrap();
     let mut stdout = Vec::new();
@@ -437,7 +439,7 @@ fn a_stderr_that_nobody_reads_does_not_stop_the_command() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn ignored_signals_stay_ignored_and_caught_ones_have_their_default() {
+fn ignored_signals_are_inherited() {
     let _turn = alone();
     let (stdout, _) = played("signals", "exec env --default-signal --ignore-signal=HUP,USR2", b"");
     let stdout = String::from_utf8_lossy(&stdout);
@@ -453,7 +455,7 @@ fn ignored_signals_stay_ignored_and_caught_ones_have_their_default() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_status_that_the_kernel_threw_away_is_unknown() {
+fn discarded_status_is_unknown() {
     let _turn = alone();
     // Not by `trap`: some shells do not let go of this one.
     let (stdout, _) = played("true", "exec env --ignore-signal=CHLD", b"");
@@ -461,7 +463,7 @@ fn a_status_that_the_kernel_threw_away_is_unknown() {
 }
 
 #[test]
-fn the_command_shares_the_process_group() {
+fn command_shares_process_group() {
     let _turn = alone();
     let launched = start("sleep 600");
     let pid = i32::try_from(launched.pid()).ok().map(nix::unistd::Pid::from_raw);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::log::{Census, Moment, Process, Total, Tree, What};
+use common::log::{Census, Moment, MomentData, Process, Total, Tree};
 use common::record::{MomentRef, SeriesKind};
 use common::time::Stamp;
 
@@ -93,10 +93,10 @@ impl Measurement {
     #[must_use]
     pub fn from_moment(moment: Moment) -> Option<Self> {
         let origin = Origin::of_moment(&moment);
-        let data = match moment.what {
-            What::Tree(tree) => MeasuredData::Tree(Arc::new(tree)),
-            What::Census(census) => MeasuredData::Census(Arc::new(census)),
-            What::Event(_) | What::Diff(_) | What::Failed(_) => return None,
+        let data = match moment.data {
+            MomentData::Tree(tree) => MeasuredData::Tree(Arc::new(tree)),
+            MomentData::Census(census) => MeasuredData::Census(Arc::new(census)),
+            MomentData::Event(_) | MomentData::Diff(_) | MomentData::Failed(_) => return None,
         };
         Some(Self { origin, data })
     }

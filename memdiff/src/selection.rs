@@ -368,7 +368,7 @@ mod tests {
         let moment = |ms| MomentArg::Moment(jiff::Timestamp::from_millisecond(ms).unwrap());
         let found = |pick: MomentArg| {
             let side = select(&[pick], &log).wanted(0, "log").map(Option::unwrap);
-            side.map(|side| shown(&side)).map_err(|failure| failure.what)
+            side.map(|side| shown(&side)).map_err(|failure| failure.message)
         };
         assert_eq!(found(MomentArg::Iteration(300)), Ok(vec![("r".into(), 300, 1)]));
         assert_eq!(found(moment(240_000)), Ok(vec![("r".into(), 200, 1)]));

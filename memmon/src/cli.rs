@@ -3,9 +3,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use common::cli::{Repeat, parse_size};
+use common::cli::Repeat;
 use common::record::Metric;
-use common::units;
+use common::units::parse_bytes;
 
 /// Watch the memory of a process and all its children, from outside.
 ///
@@ -58,11 +58,11 @@ pub struct Args {
     pub no_save: bool,
 
     /// Warn when a process grows by more than SIZE between two samples
-    #[arg(long, value_name = "SIZE", default_value = "10M", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "10M", value_parser = parse_bytes)]
     pub warn_growth: u64,
 
     /// Warn when the RSS of a process rises above SIZE
-    #[arg(long, value_name = "SIZE", default_value = "1000M", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "1000M", value_parser = parse_bytes)]
     pub warn_rss: u64,
 
     /// Exit with status 1 above a limit: SIZE or total:SIZE (RSS of the tree), rss:SIZE (RSS of one process), pss:SIZE (PSS of the tree)
@@ -149,7 +149,7 @@ impl Limit {
             Some(("pss", size)) => (Metric::Pss, size),
             Some((other, _)) => return Err(format!("unknown metric '{other}': use total, rss or pss")),
         };
-        let bytes = units::parse_bytes(size).map_err(|error| error.to_string())?;
+        let bytes = parse_bytes(size).map_err(|error| error.to_string())?;
         Ok(Self { metric, bytes })
     }
 }

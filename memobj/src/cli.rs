@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use common::cli::{Failure, parse_interval, parse_time};
+use common::cli::{Failure, parse_interval};
 use common::record::Scope;
+use common::time::parse_duration;
 use common::units::{parse_bytes, thousands};
 use memobj_cpython::runtime::LocateMethod;
 
@@ -59,7 +60,7 @@ pub struct Args {
     pub count: Option<u64>,
 
     /// Stop after this time (every 10s without -i)
-    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"])]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"])]
     pub duration: Option<Duration>,
 
     /// Which objects to count
@@ -91,7 +92,7 @@ pub struct Args {
     pub leaks: bool,
 
     /// How long to observe with --leaks [default: 60s]
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, requires = "leaks")]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true, requires = "leaks")]
     pub observe: Option<Duration>,
 
     /// Do not pause the process: read its memory while it runs, and count torn reads
@@ -99,7 +100,7 @@ pub struct Args {
     pub no_stop: bool,
 
     /// Read the process while it runs if the pause would exceed TIME
-    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["core", "snapshot"])]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with_all = ["core", "snapshot"])]
     pub max_pause: Option<Duration>,
 
     /// Account for the whole resident set: objects, allocators, stacks, files (makes the pause a little longer)

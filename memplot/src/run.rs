@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use common::cli::Failure;
-use common::log::{self, Input, What as Measured};
+use common::log::{self, Input, MomentData as Measured};
 use common::record::Verdict;
 use regex::{Regex, RegexBuilder};
 
@@ -103,7 +103,7 @@ fn pattern(text: &str) -> Result<Regex, Failure> {
 fn verdicts(path: &PathBuf) -> Result<Vec<Verdict>, Failure> {
     let mut found = Vec::new();
     log::read(&Input::from_args(std::slice::from_ref(path)), &log::Options::new(TOOL), &mut |moment| {
-        if let Measured::Diff(diff) = moment.what
+        if let Measured::Diff(diff) = moment.data
             && !diff.verdicts.is_empty()
         {
             found = diff.verdicts;

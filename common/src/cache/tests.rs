@@ -255,7 +255,7 @@ fn shared_bytes_count_once() {
 }
 
 #[test]
-fn too_large_value_removes_earlier_one() {
+fn large_value_removes_old_one() {
     let cache: Cache<u64, Vec<u8>> = Cache::new(Limits { item_bytes: 1000, ..Limits::new(1 << 20) });
     assert!(cache.insert(1, vec![0; 100]));
     assert!(!cache.insert(1, vec![0; 1000]));

@@ -1,16 +1,16 @@
-//! Which program a command stands for: itself, or for a Python script the interpreter of its project.
+//! Chooses the program for a command: the command itself or, for a Python script, the interpreter of its project.
 //!
-//! A first word that ends in `.py` and names a file is run by the first interpreter found, whatever its `#!` line says:
+//! A first word that ends in `.py` and names a file is run by the first interpreter found; its `#!` line is ignored:
 //!
-//! 1. the project's: `.venv`, then `venv`, in the folder of the script (symbolic links followed, as Python does for its
-//!    module path), then in the folders above it, nearest first. The climb ends below the home folder and the root,
-//!    where a stray environment belongs to no project. Then the same in the current folder. In an environment it is
-//!    `bin/python`, else `Scripts/python.exe`;
-//! 2. `$VIRTUAL_ENV`, the one that is activated;
+//! 1. the project's: `.venv`, then `venv`, in the folder of the script (symbolic links are followed, as Python does for its
+//!    module path), then in the folders above it, nearest first. The search ends below the home folder and the root, where an
+//!    environment belongs to no project. Then the same in the current folder. The interpreter is `bin/python`, else
+//!    `Scripts/python.exe`;
+//! 2. `$VIRTUAL_ENV`, the activated one;
 //! 3. `python3`, then `python`, of `$PATH`.
 //!
-//! An environment in a folder is only taken if the user, the owner of the script or root owns it: in `/tmp` anybody may
-//! leave one. The link that is the interpreter's name is kept: Python finds its environment by the name it is called by.
+//! An environment in a folder must belong to the user, the owner of the script or root: in `/tmp` anyone can create one. The
+//! link to the interpreter is not resolved: Python finds its environment by the name it was started with.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -20,23 +20,23 @@ use std::{env, fs};
 
 use crate::cli::Failure;
 
-/// The exit code for a command that is not found, as shells have it.
+/// The exit code of shells for a command that is not found.
 pub(super) const EXIT_NOT_FOUND: u8 = 127;
 
-/// What will be started.
+/// The program to start, with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The program: a path, or a name that is looked up in `$PATH`.
+    /// A path, or a name to look up in `$PATH`.
     pub program: OsString,
-    /// Its arguments, without its own name.
+    /// The arguments without the program's name.
     pub args: Vec<OsString>,
-    /// What people call the command: the last part of its first word. It is the user's text, not made safe for a terminal.
+    /// The command's name: the last part of its first word, not escaped for a terminal.
     pub name: String,
-    /// Which interpreter was taken and why, if one was chosen. Not made safe for a terminal either.
+    /// A message about the chosen interpreter, not escaped for a terminal.
     pub note: Option<String>,
 }
 
-/// What a command's meaning depends on beside the files.
+/// The environment in which a command is resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     /// The current folder.
@@ -52,33 +52,33 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// That of this process.
+    /// The environment of this process.
     #[must_use]
     pub fn current() -> Self {
         let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self {
-            // Also right if the current folder was removed: then every look in it finds nothing.
+            // If the current folder was removed, nothing is found in it.
             current: env::current_dir().unwrap_or_else(|_| ".".into()),
             home: folder("HOME"),
             virtual_env: folder("VIRTUAL_ENV"),
-            // Without $PATH exec(3) looks here.
+            // The default of exec(3).
             path: env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into()),
             user: rustix::process::geteuid().as_raw(),
         }
     }
 
-    /// The first file called `name` in the folders of `$PATH` that `accepts` likes.
+    /// The first file called `name` in the folders of `$PATH` for which `accepts` is true.
     pub(super) fn find_in_path(&self, name: &OsStr, accepts: impl Fn(&Path) -> bool) -> Option<PathBuf> {
         env::split_paths(&self.path).map(|dir| self.current.join(dir).join(name)).find(|file| accepts(file))
     }
 
-    /// `path` as short as it can be: seen from the current folder.
+    /// `path`, relative to the current folder if it is below it.
     fn shown<'a>(&self, path: &'a Path, real_current: &Path) -> &'a Path {
         path.strip_prefix(real_current).or_else(|_| path.strip_prefix(&self.current)).unwrap_or(path)
     }
 }
 
-/// Decides what to start for `command`.
+/// Chooses the program for `command`.
 ///
 /// # Errors
 /// An empty command; a Python script that does not exist, or no interpreter for it (exit 127).
@@ -95,14 +95,14 @@ pub fn resolve(command: &[OsString], environment: &Environment) -> Result<Plan, 
     let script = environment.current.join(first);
     match fs::metadata(&script) {
         Ok(metadata) if metadata.is_file() => {}
-        // An installed command may be called `rst2html.py`: found like any other.
+        // An installed command may be called `rst2html.py`.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let is_bare = !first.as_bytes().contains(&b'/');
             if is_bare && environment.find_in_path(first, is_executable).is_some() {
                 return Ok(itself());
             }
             return Err(Failure {
-                what: format!("{}: no such file", first.display()),
+                message: format!("{}: no such file", first.display()),
                 hint: if Path::new(first).is_absolute() {
                     String::new()
                 } else {
@@ -111,20 +111,21 @@ pub fn resolve(command: &[OsString], environment: &Environment) -> Result<Plan, 
                 code: EXIT_NOT_FOUND,
             });
         }
-        // A folder, or something that may not be looked at: starting it tells why that fails.
+        // A folder, or no permission: starting it gives the error.
         _ => return Ok(itself()),
     }
 
     let real_current = fs::canonicalize(&environment.current).unwrap_or_else(|_| environment.current.clone());
     let Choice { python, broken } = choose(&script, &real_current, environment).ok_or_else(|| Failure {
-        what: format!("{}: no Python interpreter was found", first.display()),
+        message: format!("{}: no Python interpreter was found", first.display()),
         hint: format!("make a .venv beside it, or name the interpreter: /path/to/python {}", first.display()),
         code: EXIT_NOT_FOUND,
     })?;
     let mut note =
         format!("running {} with {}", first.display(), environment.shown(&python, &real_current).display());
     if let Some(broken) = broken {
-        note += &format!(", as {} leads nowhere", environment.shown(&broken, &real_current).display());
+        note +=
+            &format!(", because {} is a broken link", environment.shown(&broken, &real_current).display());
     }
     let word = if first.as_bytes().starts_with(b"-") {
         // Python would take it for an option.
@@ -141,7 +142,7 @@ fn is_python(word: &OsStr) -> bool {
     bytes.last_chunk::<3>().is_some_and(|end| end.eq_ignore_ascii_case(b".py"))
 }
 
-/// The interpreter taken, and the first one that would have been if its link led anywhere.
+/// The chosen interpreter, and the first broken link that came before it.
 struct Choice {
     python: PathBuf,
     broken: Option<PathBuf>,
@@ -174,7 +175,7 @@ fn choose(script: &Path, real_current: &Path, environment: &Environment) -> Opti
     Some(Choice { python, broken })
 }
 
-/// Where an environment of the script's project may be, nearest first.
+/// The folders that may have an environment of the script's project, nearest first.
 fn project_folders(script: &Path, real_current: &Path, environment: &Environment) -> Vec<PathBuf> {
     let real = fs::canonicalize(script).unwrap_or_else(|_| script.to_owned());
     let home = environment.home.as_ref().and_then(|home| fs::canonicalize(home).ok());
@@ -192,14 +193,14 @@ fn project_folders(script: &Path, real_current: &Path, environment: &Environment
     folders
 }
 
-/// Whether both a folder and a link to it were made by someone who may decide what `user` runs.
+/// Whether a folder and a link to it belong to root, `user` or the script's owner.
 fn is_trusted(folder: &Path, user: u32, script_owner: u32) -> bool {
     [fs::symlink_metadata(folder), fs::metadata(folder)]
         .into_iter()
         .all(|metadata| metadata.is_ok_and(|metadata| [0, user, script_owner].contains(&metadata.uid())))
 }
 
-/// Whether `file` is a file that somebody may execute. The kernel has the last word.
+/// Whether `file` is a file with an execute permission. The kernel may still refuse it.
 pub(super) fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_left_alone() {
+    fn other_programs_are_unchanged() {
         let place = Place::new();
         let plan = place.resolve(&["/bin/tool", "--flag", "x.py"]).unwrap();
         assert_eq!(plan.program, "/bin/tool");
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_runs_with_the_projects_interpreter_and_its_arguments_untouched() {
+    fn script_arguments_are_unchanged() {
         let place = Place::new();
         // A #! line and the right to execute change nothing.
         place.file("home/project/Bot.PY", 0o755);
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_environment_wins_and_dot_venv_comes_before_venv() {
+    fn nearest_venv_wins() {
         let place = Place::new();
         place.file("home/project/app/deep/bot.py", 0o644);
         let activated = place.file("envs/mine/bin/python", 0o755);
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_climb_goes_above_the_current_folder_but_not_into_home() {
+    fn venv_search_stops_below_home() {
         let mut place = Place::new();
         place.file("home/project/app/bot.py", 0o644);
         let in_path = place.file("bin/python", 0o755);
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_elsewhere_may_use_the_current_folders_environment() {
+    fn current_folder_venv_is_used() {
         let place = Place::new();
         let script = place.file("elsewhere/bot.py", 0o644);
         let python = place.file("home/project/.venv/bin/python", 0o755);
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn links_to_a_script_are_followed_and_links_to_an_interpreter_are_kept() {
+    fn script_links_are_followed() {
         let place = Place::new();
         place.file("real/bot.py", 0o644);
         symlink(place.path("real/bot.py"), place.path("home/project/bot.py")).unwrap();
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_whose_interpreter_is_gone_is_told() {
+    fn broken_venv_is_reported() {
         let mut place = Place::new();
         place.file("home/project/bot.py", 0o644);
         fs::create_dir_all(place.path("home/project/.venv/bin")).unwrap();
@@ -346,11 +347,11 @@ mod tests {
         let plan = place.resolve(&["bot.py"]).unwrap();
         assert_eq!(plan.program, in_path);
         let note = plan.note.unwrap();
-        assert!(note.ends_with("bin/python3, as .venv/bin/python leads nowhere"), "{note}");
+        assert!(note.ends_with("bin/python3, because .venv/bin/python is a broken link"), "{note}");
     }
 
     #[test]
-    fn an_environment_of_a_stranger_is_not_taken() {
+    fn foreign_venv_is_refused() {
         let place = Place::new();
         let venv = place.path("home/project");
         let owner = fs::metadata(&venv).unwrap().uid();
@@ -366,14 +367,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_with_exit_127() {
+    fn missing_file_exits_with_127() {
         let mut place = Place::new();
         let failure = place.resolve(&["src/bot.py"]).unwrap_err();
-        assert_eq!((failure.what.as_str(), failure.code), ("src/bot.py: no such file", 127));
+        assert_eq!((failure.message.as_str(), failure.code), ("src/bot.py: no such file", 127));
         assert!(failure.hint.contains("home/project"));
         place.file("home/project/src/bot.py", 0o644);
         let failure = place.resolve(&["src/bot.py"]).unwrap_err();
-        assert!(failure.what.contains("no Python interpreter") && failure.code == 127);
+        assert!(failure.message.contains("no Python interpreter") && failure.code == 127);
         // A file in $PATH that may not be executed is no interpreter.
         place.file("bin/python3", 0o644);
         place.environment.path = place.path("bin").into();
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn an_installed_command_that_ends_in_py_is_a_command() {
+    fn py_command_in_path_is_run() {
         let mut place = Place::new();
         place.file("bin/rst2html.py", 0o755);
         place.environment.path = place.path("bin").into();
@@ -390,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_no_script_and_a_dash_is_no_option() {
+    fn folders_and_dashes_are_handled() {
         let place = Place::new();
         fs::create_dir(place.path("home/project/pkg.py")).unwrap();
         assert_eq!(place.python("pkg.py"), Path::new("pkg.py"));

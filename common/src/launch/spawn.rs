@@ -1,4 +1,4 @@
-//! Starting the command, and saying why that failed.
+//! Starts the command, and explains a failed start.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -13,49 +13,48 @@ use rustix::process::Pid;
 use super::interpreter::{EXIT_NOT_FOUND, Environment, Plan, is_executable};
 use super::relay::{Relay, RelayOptions};
 
-/// The exit code for a command that is there but cannot be executed, as shells have it.
+/// The exit code of shells for a command that cannot be executed.
 const EXIT_NOT_EXECUTABLE: u8 = 126;
 
-/// Where the command's output goes. Its standard input is always this program's own.
+/// The destination of the command's output. Its standard input is always this program's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Standard output and standard error both go to this program's stderr, directly: no pipe is in between, a terminal
-    /// stays a terminal.
+    /// Standard output and standard error both go to this program's stderr, without a pipe: a terminal stays a terminal.
     ToStderr,
-    /// All three streams are this program's own.
+    /// The command inherits all three streams.
     Inherit,
-    /// Through two pipes, line by line.
+    /// Two pipes, relayed line by line.
     Relay(RelayOptions),
 }
 
 /// Starts `plan`.
 pub(super) fn spawn(plan: &Plan, output: Output) -> Result<(Pid, Option<Relay>), Failure> {
-    let trouble = |error: io::Error| Failure::new(format!("{}: {error}", plan.program.display()), "");
+    let failure = |error: io::Error| Failure::new(format!("{}: {error}", plan.program.display()), "");
     let mut command = Command::new(&plan.program);
     command.args(&plan.args);
     let mut relay = None;
     match output {
         Output::Inherit => {}
         Output::ToStderr => {
-            let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(trouble)?;
+            let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(failure)?;
             command.stdout(Stdio::from(stderr));
         }
         Output::Relay(options) => {
-            let (stdout, stdout_end) = io::pipe().map_err(trouble)?;
-            let (stderr, stderr_end) = io::pipe().map_err(trouble)?;
-            let sink: OwnedFd = io::stderr().as_fd().try_clone_to_owned().map_err(trouble)?;
-            // The readers come first: if there is no room for them nothing was started.
-            relay = Some(Relay::start(stdout.into(), stderr.into(), sink, options).map_err(trouble)?);
+            let (stdout, stdout_end) = io::pipe().map_err(failure)?;
+            let (stderr, stderr_end) = io::pipe().map_err(failure)?;
+            let sink: OwnedFd = io::stderr().as_fd().try_clone_to_owned().map_err(failure)?;
+            // The threads come first: if they cannot be started, the command is not, either.
+            relay = Some(Relay::start(stdout.into(), stderr.into(), sink, options).map_err(failure)?);
             command.stdout(stdout_end).stderr(stderr_end);
         }
     }
-    // The ends for writing go with `command`, at the end of this function: else the pipes would never end.
-    let child = command.spawn().map_err(|error| not_started(plan, &error))?;
+    // Dropping `command` closes the write ends; otherwise the pipes would never end.
+    let child = command.spawn().map_err(|error| spawn_failure(plan, &error))?;
     Ok((Pid::from_child(&child), relay))
 }
 
-/// Why `plan` could not be started, with the exit code that shells give.
-fn not_started(plan: &Plan, error: &io::Error) -> Failure {
+/// Explains why `plan` could not be started, with the exit code of shells.
+fn spawn_failure(plan: &Plan, error: &io::Error) -> Failure {
     let program = plan.program.display();
     let is_path = plan.program.as_bytes().contains(&b'/');
     let environment = Environment::current();
@@ -65,7 +64,7 @@ fn not_started(plan: &Plan, error: &io::Error) -> Failure {
         environment.find_in_path(&plan.program, Path::exists)
     };
     let shown = file.as_deref().unwrap_or(Path::new(&plan.program)).display();
-    let refused = |why: String, hint: String| Failure { what: why, hint, code: EXIT_NOT_EXECUTABLE };
+    let refused = |why: String, hint: String| Failure { message: why, hint, code: EXIT_NOT_EXECUTABLE };
 
     match (error.kind(), &file) {
         (io::ErrorKind::NotFound, None) => {
@@ -77,7 +76,7 @@ fn not_started(plan: &Plan, error: &io::Error) -> Failure {
             } else {
                 "check the spelling; it is in no folder of $PATH".to_owned()
             };
-            Failure { what: format!("{program}: command not found"), hint, code: EXIT_NOT_FOUND }
+            Failure { message: format!("{program}: command not found"), hint, code: EXIT_NOT_FOUND }
         }
         (io::ErrorKind::NotFound, Some(file)) => match interpreter_line(file) {
             Some(line) => refused(
@@ -107,14 +106,14 @@ fn not_started(plan: &Plan, error: &io::Error) -> Failure {
     }
 }
 
-/// Whether starting anything would fail: fork(2).
+/// Whether the system lacks resources for a new process: fork(2).
 fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let short = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
     error.raw_os_error().is_some_and(|code| short.iter().any(|errno| errno.raw_os_error() == code))
 }
 
-/// What a script names in its first line: execve(2), "Interpreter scripts".
+/// The interpreter in the first line of a script: execve(2), "Interpreter scripts".
 fn interpreter_line(file: &Path) -> Option<String> {
     let mut start = Vec::new();
     File::open(file).ok()?.take(256).read_to_end(&mut start).ok()?;
@@ -127,9 +126,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shortage_is_trouble_and_not_the_commands_fault() {
+    fn resource_shortage_exits_with_2() {
         let plan = Plan { program: "sh".into(), args: Vec::new(), name: "sh".into(), note: None };
-        let failure = |errno: rustix::io::Errno| not_started(&plan, &errno.into());
+        let failure = |errno: rustix::io::Errno| spawn_failure(&plan, &errno.into());
         assert_eq!(failure(rustix::io::Errno::AGAIN).code, 2);
         assert_eq!(failure(rustix::io::Errno::MFILE).code, 2);
         assert_eq!(failure(rustix::io::Errno::TOOBIG).code, 126);

@@ -1,4 +1,4 @@
-//! Ending the command and everything below it.
+//! Ends the command and all its descendants.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -9,46 +9,46 @@ use rustix::process::Signal;
 use super::reap::has_children;
 use super::{Launched, Reaped, family};
 
-/// How long processes have between SIGTERM and SIGKILL, where the user did not say otherwise.
+/// The default time between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// How long to wait for killed processes to be gone. Only a kernel that is stuck (state D) takes longer.
+/// The time that killed processes get to exit. Only a process in state D takes longer.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
 
-/// The pause between two looks, at first and at most.
+/// The shortest and the longest pause between two checks.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
-/// What came of [`Launched::terminate`].
+/// The result of [`Launched::terminate`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terminated {
-    /// Those whose end was noticed meanwhile.
+    /// Processes that were reaped meanwhile.
     pub reaped: Vec<Reaped>,
-    /// Those that SIGTERM did not end in time: they got SIGKILL.
+    /// Processes that got SIGKILL, because SIGTERM did not end them in time.
     pub killed: Vec<u32>,
-    /// Those that live still: the kernel holds them, or they belong to another user.
+    /// Processes that still run: they are in state D, or belong to another user.
     pub survivors: Vec<u32>,
 }
 
 impl Launched {
-    /// Ends the command and all processes below it.
+    /// Ends the command and all its descendants.
     ///
-    /// The command gets SIGTERM, and when it has ended, so do those it left behind: a shell ends at once and its programs
-    /// know nothing of it. Whatever lives after `grace` gets SIGKILL, again and again until nothing is left. Stopped
-    /// processes are continued, else they would not notice. `before` is called as by [`reap`](Self::reap).
+    /// The command gets SIGTERM. After its exit the descendants get SIGTERM: a shell exits at once without a signal to its
+    /// programs. After `grace` the rest get SIGKILL, again and again until none is left. Stopped processes get SIGCONT, so
+    /// that they can handle SIGTERM. `before` is called as by [`reap`](Self::reap).
     ///
-    /// Returns after `grace` and 2 s at the latest. Where there is no `/proc` only the command itself is ended.
+    /// Returns after `grace` and 2 s at the latest. Without `/proc` only the command itself is ended.
     pub fn terminate(&mut self, grace: Duration, mut before: impl FnMut(u32)) -> Terminated {
         let mut done = Terminated { reaped: self.reap(&mut before), ..Terminated::default() };
         let mut asked = HashSet::new();
         let deadline = Instant::now() + grace;
-        self.ask();
+        self.request_exit();
         let mut pause = PAUSE.0;
         loop {
             done.reaped.append(&mut self.reap(&mut before));
             if !has_children() {
                 return done;
             }
-            if self.ended.is_some() {
+            if self.exit_status.is_some() {
                 for process in family::descendants().iter().filter(|process| asked.insert(process.id)) {
                     family::send(process, Signal::TERM);
                     family::send(process, Signal::CONT);
@@ -63,25 +63,25 @@ impl Launched {
         done
     }
 
-    fn ask(&self) {
+    fn request_exit(&self) {
         self.send(Signal::TERM);
         self.send(Signal::CONT);
     }
 
     fn kill(&mut self, done: &mut Terminated, before: &mut impl FnMut(u32)) {
         let deadline = Instant::now() + KILL_LIMIT;
-        let mut out_of_reach: HashSet<ProcessId> = HashSet::new();
+        let mut unkillable: HashSet<ProcessId> = HashSet::new();
         let mut pause = PAUSE.0;
         loop {
             if self.send(Signal::KILL) {
-                note(&mut done.killed, self.pid());
+                push_unique(&mut done.killed, self.pid());
             }
-            let command = self.living();
+            let command = self.running_pid();
             family::visit_descendants(|process| {
                 if !family::send(process, Signal::KILL) {
-                    out_of_reach.insert(process.id);
-                } else if Some(process.id.pid) != command && note(&mut done.killed, process.id.pid) {
-                    // Something forks: follow closely.
+                    unkillable.insert(process.id);
+                } else if Some(process.id.pid) != command && push_unique(&mut done.killed, process.id.pid) {
+                    // A process forks: check again soon.
                     pause = PAUSE.0;
                 }
             });
@@ -90,27 +90,26 @@ impl Launched {
                 return;
             }
             let left = family::descendants();
-            let is_in_vain =
-                !left.is_empty() && left.iter().all(|process| out_of_reach.contains(&process.id));
-            if is_in_vain || Instant::now() >= deadline {
+            let is_hopeless = !left.is_empty() && left.iter().all(|process| unkillable.contains(&process.id));
+            if is_hopeless || Instant::now() >= deadline {
                 break;
             }
             wait(&mut pause, deadline);
         }
         done.survivors = self.leftovers();
-        // Without /proc the list is empty, whatever became of the command.
-        if let Some(command) = self.living() {
-            note(&mut done.survivors, command);
+        // Without /proc the list never contains the command.
+        if let Some(command) = self.running_pid() {
+            push_unique(&mut done.survivors, command);
         }
     }
 
-    fn living(&self) -> Option<u32> {
-        self.ended.is_none().then(|| self.pid())
+    fn running_pid(&self) -> Option<u32> {
+        self.exit_status.is_none().then(|| self.pid())
     }
 }
 
-/// Adds `pid`, once. Whether it is new.
-fn note(pids: &mut Vec<u32>, pid: u32) -> bool {
+/// Adds `pid` once. Returns whether it is new.
+fn push_unique(pids: &mut Vec<u32>, pid: u32) -> bool {
     let is_new = !pids.contains(&pid);
     if is_new {
         pids.push(pid);

@@ -1,40 +1,50 @@
-//! Whole lines as what they say.
+//! Parses pieces of complete lines.
 
 use super::line::{self, Line};
 use super::pieces::Lines;
 use super::scan::Scanner;
-use crate::jsonl::Reason;
 use crate::record::RecordError;
 
-/// The mark that some editors put before a text.
+/// Some editors put it before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What every record begins with.
-const BEGIN_OF_RECORD: &[u8] = br#"{"type":""#;
+/// The start of each record.
+const RECORD_START: &[u8] = br#"{"type":""#;
 
-/// Reasons that are kept; of further bad lines only the number is.
+/// The number of bad lines in a batch whose reasons are kept.
 pub(super) const MAX_REASONS: usize = 5;
 
-/// What a piece of an input says. Lines are counted from 1 within the piece.
+/// A line that is no record.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadLine {
+    /// The line is longer than the limit.
+    #[error("line longer than {limit} bytes, left out")]
+    TooLong { limit: usize },
+    /// The line is not JSON of the schema.
+    #[error("not a record, left out: {0}")]
+    NotARecord(RecordError),
+}
+
+/// The content of a piece of an input. Line numbers count from 1 within the piece.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// How many lines it has.
+    /// The number of lines.
     pub(super) lines: u64,
-    /// Moments, in order.
+    /// The moments in order, with their lines.
     pub(super) moments: Vec<(u64, Line)>,
-    /// The first bad lines, and why.
-    pub(super) reasons: Vec<(u64, Reason)>,
+    /// The first bad lines.
+    pub(super) reasons: Vec<(u64, BadLine)>,
     pub(super) bad_lines: u64,
     pub(super) torn_lines: u64,
-    pub(super) beside: u64,
+    pub(super) other_records: u64,
     pub(super) unknown: u64,
-    /// How many of the moments the fast path took.
+    /// The number of moments that were scanned.
     pub(super) scanned: u64,
 }
 
 impl Batch {
-    /// Reads `lines`, the fast way where that is possible if there is a `scanner`.
-    pub(super) fn of(lines: &Lines, max_line_bytes: usize, mut scanner: Option<&mut Scanner>) -> Self {
+    /// Parses `lines`, with `scanner` if possible.
+    pub(super) fn parse(lines: &Lines, max_line_bytes: usize, mut scanner: Option<&mut Scanner>) -> Self {
         let mut batch = Self::default();
         let mut rest = lines.bytes.as_slice();
         if lines.first {
@@ -46,7 +56,7 @@ impl Batch {
             rest = behind.get(1..).unwrap_or_default();
             batch.lines += 1;
             if line.len() > max_line_bytes {
-                batch.bad(Reason::TooLong { limit: max_line_bytes });
+                batch.bad(BadLine::TooLong { limit: max_line_bytes });
                 continue;
             }
             let line = line.trim_ascii();
@@ -58,17 +68,17 @@ impl Batch {
                 batch.torn_lines += 1;
                 continue;
             }
-            batch.bad(Reason::NotARecord(error));
-            // A writer that was killed left half a line, and the next one wrote behind it.
-            let glued = memchr::memmem::rfind(line, BEGIN_OF_RECORD).filter(|&at| at > 0);
-            if let Some(record) = glued.and_then(|at| line.get(at..)) {
+            batch.bad(BadLine::NotARecord(error));
+            // A killed writer left a partial line, and the next one appended to it.
+            let appended = memchr::memmem::rfind(line, RECORD_START).filter(|&at| at > 0);
+            if let Some(record) = appended.and_then(|at| line.get(at..)) {
                 let _ = batch.take(record, scanner.as_deref_mut());
             }
         }
         batch
     }
 
-    /// Takes in one line without its end.
+    /// Adds a line without its end.
     fn take(&mut self, line: &[u8], scanner: Option<&mut Scanner>) -> Result<(), RecordError> {
         let found = match scanner.and_then(|scanner| scanner.scan(line)) {
             Some(moment) => {
@@ -78,24 +88,24 @@ impl Batch {
             None => line::parse(line)?,
         };
         match found {
-            Line::Beside => self.beside += 1,
+            Line::NoMoment => self.other_records += 1,
             Line::Unknown => self.unknown += 1,
             moment => self.moments.push((self.lines, moment)),
         }
         Ok(())
     }
 
-    /// A line of its own that is too long.
+    /// A batch of one line that is too long.
     pub(super) fn too_long(limit: usize) -> Self {
         let mut batch = Self { lines: 1, ..Self::default() };
-        batch.bad(Reason::TooLong { limit });
+        batch.bad(BadLine::TooLong { limit });
         batch
     }
 
-    fn bad(&mut self, reason: Reason) {
+    fn bad(&mut self, line: BadLine) {
         self.bad_lines += 1;
         if self.reasons.len() < MAX_REASONS {
-            self.reasons.push((self.lines, reason));
+            self.reasons.push((self.lines, line));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where logs come from: files and stdin, as they are or compressed.
+//! The sources of logs: files and stdin, plain or compressed.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -14,14 +14,14 @@ use crate::cli::Failure;
 /// The name of stdin on the command line.
 const STDIN: &str = "-";
 
-/// What archives begin with.
+/// The first bytes of archives.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// How much of an archive is read at once.
+/// The size of a read from an archive.
 const ARCHIVE_BUFFER_BYTES: usize = 256 << 10;
 
-/// A log, or several put together.
+/// A log, or several concatenated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input(Source);
 
@@ -31,16 +31,16 @@ enum Source {
     File(PathBuf),
 }
 
-/// An input that is being read, decompressed.
+/// An open input, decompressed.
 pub(super) struct Opened {
     /// Its bytes.
     pub(super) source: Box<dyn Read>,
-    /// Whether it comes when its writer likes, so that what is there should be looked at before more is waited for.
+    /// Whether it is no file, so that available bytes must be parsed before more are read.
     pub(super) live: bool,
 }
 
 impl Input {
-    /// What the arguments name: files, and stdin by `-` or by naming nothing. Archives (gzip, zstd) are known by their content.
+    /// Converts arguments: files, and stdin for `-` or for no argument. Archives (gzip, zstd) are recognized by their content.
     #[must_use]
     pub fn from_args(paths: &[PathBuf]) -> Vec<Self> {
         if paths.is_empty() {
@@ -49,7 +49,7 @@ impl Input {
         paths.iter().map(|path| Self::from(path.as_path())).collect()
     }
 
-    /// What it is called in messages.
+    /// Its name in messages.
     #[must_use]
     pub fn name(&self) -> String {
         match &self.0 {
@@ -58,39 +58,39 @@ impl Input {
         }
     }
 
-    /// Looks whether it can be opened, without opening what can be opened only once (a pipe). Its length, if it has one.
+    /// Checks whether it can be opened, and returns the length of a file. Does not open a pipe, which can be opened only once.
     ///
     /// # Errors
-    /// A file that is not there, that may not be read, or that is a folder.
+    /// The file does not exist, is not readable, or is a folder.
     pub(super) fn check(&self) -> Result<Option<u64>, Failure> {
         let Source::File(path) = &self.0 else {
             let file = stdin().ok();
             let about = file.and_then(|file| file.metadata().ok()).filter(fs::Metadata::is_file);
             return Ok(about.map(|about| about.len()));
         };
-        let trouble = |error: &io::Error| {
+        let failure = |error: &io::Error| {
             let hint = match error.kind() {
                 io::ErrorKind::NotFound => "check the path",
-                io::ErrorKind::PermissionDenied => "it takes the right to read it",
+                io::ErrorKind::PermissionDenied => "you need permission to read it",
                 _ => "",
             };
             Failure::new(format!("{}: {error}", self.name()), hint)
         };
-        let about = fs::metadata(path).map_err(|error| trouble(&error))?;
+        let about = fs::metadata(path).map_err(|error| failure(&error))?;
         if about.is_dir() {
             return Err(Failure::new(format!("{}: is a folder", self.name()), "name the files in it"));
         }
         if !about.is_file() {
             return Ok(None);
         }
-        File::open(path).map_err(|error| trouble(&error))?;
+        File::open(path).map_err(|error| failure(&error))?;
         Ok(Some(about.len()))
     }
 
-    /// Opens it, and looks what it begins with. The bytes that come from it, still compressed, are added to `read`.
+    /// Opens it, and detects its compression. Adds the number of bytes read, still compressed, to `read`.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system cannot open or read it.
     pub(super) fn open(&self, read: &Arc<AtomicU64>) -> io::Result<Opened> {
         let file = match &self.0 {
             Source::Stdin => stdin()?,
@@ -98,21 +98,13 @@ impl Input {
         };
         let live = !file.metadata().is_ok_and(|about| about.is_file());
         let mut source = Counted { source: file, read: Arc::clone(read) };
-        let mut begin = [0; ZSTD.len()];
-        let mut length = 0;
-        while let Some(room) = begin.get_mut(length..).filter(|room| !room.is_empty()) {
-            match source.read(room) {
-                Ok(0) => break,
-                Ok(count) => length += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let begin = begin.get(..length).unwrap_or_default();
-        let whole = io::Cursor::new(begin.to_vec()).chain(source);
-        let source: Box<dyn Read> = if begin.starts_with(&GZIP) {
+        let mut begin = Vec::new();
+        source.by_ref().take(ZSTD.len() as u64).read_to_end(&mut begin)?;
+        let (is_gzip, is_zstd) = (begin.starts_with(&GZIP), begin.starts_with(&ZSTD));
+        let whole = io::Cursor::new(begin).chain(source);
+        let source: Box<dyn Read> = if is_gzip {
             Box::new(MultiGzDecoder::new(BufReader::with_capacity(ARCHIVE_BUFFER_BYTES, whole)))
-        } else if begin.starts_with(&ZSTD) {
+        } else if is_zstd {
             Box::new(Frames::new(BufReader::with_capacity(ARCHIVE_BUFFER_BYTES, whole)))
         } else {
             Box::new(whole)
@@ -127,7 +119,7 @@ impl From<&Path> for Input {
     }
 }
 
-/// Stdin without the standard library's buffer, as a file that can be asked what it is.
+/// Stdin without a buffer, as a file with metadata.
 #[cfg(unix)]
 fn stdin() -> io::Result<File> {
     use std::os::fd::AsFd;
@@ -140,7 +132,7 @@ fn stdin() -> io::Result<File> {
     Ok(File::from(io::stdin().as_handle().try_clone_to_owned()?))
 }
 
-/// Counts what is read.
+/// A reader that counts its bytes.
 struct Counted<R> {
     source: R,
     read: Arc<AtomicU64>,

@@ -1,12 +1,12 @@
-//! The log of the older Python tool that these tools take the place of: no `type`, local time without a zone, numbers that
-//! start again with each run.
+//! Logs of the older Python tool that these tools replace: no `type`, local time without a zone, and numbers that restart with
+//! each run.
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::Error as _;
 
-use super::moment::{Census, Moment, Total, What};
+use super::moment::{Census, Moment, MomentData, Total};
 use crate::record::RecordError;
 use crate::time::Stamp;
 
@@ -46,10 +46,10 @@ struct Modules {
     top_modules: Vec<(Arc<str>, u64, u64)>,
 }
 
-/// Reads one line; its `run` is empty, see [`Runs`].
+/// Parses a line. The moment's `run` is empty, see [`Runs`].
 ///
 /// # Errors
-/// An object that is not of the older tool has no `type`, which it should have; one of it may be damaged.
+/// The object is not of the older tool, so that its `type` is missing, or it is damaged.
 pub(super) fn parse(line: &[u8]) -> Result<Moment, RecordError> {
     let snapshot: Snapshot = serde_json::from_slice(line)?;
     let (Some(time), Some(iteration), Some(total_objects), Some(summary)) =
@@ -61,12 +61,12 @@ pub(super) fn parse(line: &[u8]) -> Result<Moment, RecordError> {
         let message = format!("timestamp {time:?} is no local time, YYYY-mm-dd HH:MM:SS");
         return Err(RecordError::Json(serde_json::Error::custom(message)));
     };
-    let what = if total_objects == 0 && summary.is_empty() {
-        What::Failed("the census failed".to_owned())
+    let data = if total_objects == 0 && summary.is_empty() {
+        MomentData::Failed("the census failed".to_owned())
     } else {
         let alive = |threads: Vec<Thread>| threads.into_iter().filter(|t| t.alive).map(|t| t.name).collect();
         let total = |(name, count, size_bytes)| Total { name, count, size_bytes };
-        What::Census(Census {
+        MomentData::Census(Census {
             total_objects,
             types: summary.into_iter().map(|row| total((row.name, row.count, row.size))).collect(),
             types_cut: true,
@@ -86,11 +86,11 @@ pub(super) fn parse(line: &[u8]) -> Result<Moment, RecordError> {
         elapsed_seconds: None,
         interval_seconds: None,
         missed_ticks: 0,
-        what,
+        data,
     })
 }
 
-/// Names the runs of the older tool, which only numbers its moments: a number that is not above the one before begins another.
+/// Names the runs of the older tool, which only numbers its moments. A number that does not rise starts a new run.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     count: u64,
@@ -98,7 +98,7 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// The run of the next moment, the `iteration`-th of its run, in input number `input`. No run goes on in another input.
+    /// The name of the next moment's run, from its input and its number. Each input starts a new run.
     pub(super) fn name(&mut self, input: usize, iteration: u64) -> Arc<str> {
         let name = match &self.current {
             Some((same, last, name)) if *same == input && *last < iteration => Arc::clone(name),
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_may_skip_but_not_go_back_within_a_run() {
+    fn legacy_runs_start_at_drop() {
         let mut runs = Runs::default();
         let mut name = |input, iteration| runs.name(input, iteration).to_string();
         assert_eq!([name(0, 1), name(0, 2), name(0, 5)], ["legacy-1"; 3]);

@@ -1,31 +1,31 @@
-//! One line as what it says: the truth about what a line means, by serde. The fast path in `scan` must agree with it.
+//! Parses a line with serde, which decides what a line means. The scanner in `scan` must agree with it.
 
 use std::sync::Arc;
 
 use super::legacy;
-use super::moment::{Cache, Census, Moment, Process, Total, Tree, What};
-use crate::record::{CensusRecord, Header, ProcessRecord, ProcessSample, Record, RecordError};
+use super::moment::{Cache, Census, Moment, MomentData, Process, Total, Tree};
+use crate::record::{CensusRecord, Header, Omitted, ProcessRecord, ProcessSample, Record, RecordError};
 
-/// Stages of `error` records that tell of something beside the measuring: the moment itself was not lost.
-const BESIDE: [&str; 2] = ["events", "save"];
+/// Stages of `error` records about something else than a measurement: no moment was lost.
+const SIDE_STAGES: [&str; 2] = ["events", "save"];
 
-/// What a line turned out to be. Where it stands is not known here: a moment's `input` and `line` are 0.
+/// The content of a line. A moment's `input` and `line` are still 0.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Line {
     /// A moment.
     Moment(Box<Moment>),
-    /// A moment of the older tool, whose run is still to be named.
+    /// A moment of the older tool, still without a run.
     Legacy(Box<Moment>),
-    /// A record that is no moment: a command's output, an error beside the measuring.
-    Beside,
-    /// A record of a type that this version does not know.
+    /// A record that is no moment: a command's output, or an error of something else than a measurement.
+    NoMoment,
+    /// A record of an unknown type.
     Unknown,
 }
 
-/// Reads one line without its end.
+/// Parses a line without its end.
 ///
 /// # Errors
-/// What is neither a record nor a line of the older tool.
+/// The line is neither a record nor of the older tool.
 pub(super) fn parse(line: &[u8]) -> Result<Line, RecordError> {
     let record = match Record::parse(line) {
         Err(RecordError::NoType) => return legacy::parse(line).map(|moment| Line::Legacy(Box::new(moment))),
@@ -36,22 +36,22 @@ pub(super) fn parse(line: &[u8]) -> Result<Line, RecordError> {
             record.header(),
             Some((record.elapsed_seconds, record.interval_seconds)),
             record.missed_ticks,
-            What::Tree(tree(&record)),
+            MomentData::Tree(tree(&record)),
         ),
-        Record::Census(record) => moment(record.header(), None, 0, What::Census(census(*record))),
-        Record::ProcessEvent(event) => moment(event.header(), None, 0, What::Event(event)),
-        Record::Diff(diff) => moment(diff.header(), None, 0, What::Diff(diff)),
-        Record::Error(error) if !BESIDE.contains(&&*error.stage) => {
-            moment(error.header(), None, 0, What::Failed(error.message))
+        Record::Census(record) => moment(record.header(), None, 0, MomentData::Census(census(*record))),
+        Record::ProcessEvent(event) => moment(event.header(), None, 0, MomentData::Event(event)),
+        Record::Diff(diff) => moment(diff.header(), None, 0, MomentData::Diff(diff)),
+        Record::Error(error) if !SIDE_STAGES.contains(&&*error.stage) => {
+            moment(error.header(), None, 0, MomentData::Failed(error.message))
         }
-        // What is concluded from censuses is no moment of its own.
-        Record::Error(_) | Record::Output(_) | Record::Leaks(_) => return Ok(Line::Beside),
+        // Conclusions from censuses are no moments.
+        Record::Error(_) | Record::Output(_) | Record::Leaks(_) => return Ok(Line::NoMoment),
         Record::Unknown(_) => return Ok(Line::Unknown),
     };
     Ok(Line::Moment(Box::new(moment)))
 }
 
-/// What a record begins with, as far as a moment has it.
+/// The fields of a record's header that a moment has.
 #[derive(Default)]
 pub(super) struct Head {
     pub(super) unix_ms: i64,
@@ -67,12 +67,12 @@ impl From<Header> for Head {
     }
 }
 
-/// A moment that begins with `head`; where it stands is for the reader to say.
+/// A moment without its position.
 pub(super) fn moment(
     head: impl Into<Head>,
     times: Option<(f64, f64)>,
     missed_ticks: u64,
-    what: What,
+    data: MomentData,
 ) -> Moment {
     let head = head.into();
     Moment {
@@ -85,7 +85,7 @@ pub(super) fn moment(
         elapsed_seconds: times.map(|(elapsed, _)| elapsed),
         interval_seconds: times.map(|(_, interval)| interval),
         missed_ticks,
-        what,
+        data,
     }
 }
 
@@ -116,6 +116,14 @@ fn process(sample: &ProcessSample) -> Process {
     }
 }
 
+fn total(name: Arc<str>, count: u64, size_bytes: u64) -> Total {
+    Total { name, count, size_bytes }
+}
+
+fn is_cut(omitted: Option<Omitted>) -> bool {
+    omitted.is_some_and(|omitted| omitted.rows > 0)
+}
+
 fn census(record: CensusRecord) -> Census {
     Census {
         pid: record.pid,
@@ -125,41 +133,30 @@ fn census(record: CensusRecord) -> Census {
         cmdline: record.cmdline.as_deref().map(one_line),
         total_objects: record.total_objects,
         total_size_bytes: Some(record.total_size_bytes),
-        types: record
-            .types
-            .into_iter()
-            .map(|t| Total { name: t.name, count: t.count, size_bytes: t.size_bytes })
-            .collect(),
-        types_cut: record.types_omitted.is_some_and(|omitted| omitted.rows > 0),
-        modules: record
-            .modules
-            .into_iter()
-            .map(|m| Total { name: m.module, count: m.count, size_bytes: m.size_bytes })
-            .collect(),
-        modules_cut: record.modules_omitted.is_some_and(|omitted| omitted.rows > 0),
+        types: record.types.into_iter().map(|t| total(t.name, t.count, t.size_bytes)).collect(),
+        types_cut: is_cut(record.types_omitted),
+        modules: record.modules.into_iter().map(|m| total(m.module, m.count, m.size_bytes)).collect(),
+        modules_cut: is_cut(record.modules_omitted),
         threads: record.threads.map(|threads| {
             threads.into_iter().filter_map(|t| thread_name(t.name, t.native_id, t.alive)).collect()
         }),
         rss_bytes: record.rss_bytes,
-        holders: record.holders.map(|holders| {
-            holders
-                .into_iter()
-                .map(|h| Total { name: h.holder, count: h.count, size_bytes: h.size_bytes })
-                .collect()
-        }),
-        holders_cut: record.holders_omitted.is_some_and(|omitted| omitted.rows > 0),
+        holders: record
+            .holders
+            .map(|rows| rows.into_iter().map(|h| total(h.holder, h.count, h.size_bytes)).collect()),
+        holders_cut: is_cut(record.holders_omitted),
         caches: record.caches.map(|caches| {
             caches
                 .into_iter()
                 .map(|c| Cache { name: c.name, entries: c.entries, size_bytes: c.size_bytes })
                 .collect()
         }),
-        caches_cut: record.caches_omitted.is_some_and(|omitted| omitted.rows > 0),
+        caches_cut: is_cut(record.caches_omitted),
         object_samples: record.object_samples.unwrap_or_default(),
     }
 }
 
-/// The name of a thread that has not ended; its number where it has no name.
+/// The name of a running thread, or its number if it has no name.
 pub(super) fn thread_name(
     name: Option<Arc<str>>,
     native_id: Option<u64>,
@@ -175,7 +172,7 @@ pub(super) fn thread_name(
     })
 }
 
-/// What tells a process from others of its number: its ticks, or else a hash of its time of start, or else 0.
+/// The part of a process's identity besides its pid: its start in ticks, else a hash of its start time, else 0.
 fn start(ticks: Option<u64>, time: Option<&str>) -> u64 {
     ticks.or_else(|| time.map(hash)).unwrap_or(0)
 }

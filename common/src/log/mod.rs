@@ -1,8 +1,29 @@
-//! Reads logs, of whatever tool and age, as moments: fast, in memory that does not grow with them.
+//! Reads logs of any tool and version as moments: fast, and in bounded memory.
 //!
-//! One thread takes the inputs apart into pieces of whole lines (`pieces`), some read those lines (`batch`): by a scanner of the
-//! forms that our tools write (`scan`), or by serde, which is the truth about what a line says (`line`). The caller gets the
-//! moments in order (`parallel`).
+//! One thread splits the inputs into pieces of complete lines (`pieces`); others parse those lines (`batch`), with a scanner for
+//! the form that our tools write (`scan`) or with serde (`line`), which decides what a line means. The caller gets the moments
+//! in order (`parallel`).
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//!
+//! use common::log::{Input, MomentData, Options, read};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let path = std::env::temp_dir().join(format!("memtools-log-example-{}.jsonl", std::process::id()));
+//! # let header = r#""schema":2,"timestamp":"2026-11-23T22:27:00.000+01:00","host":"h","run":"r","iteration":1"#;
+//! # std::fs::write(&path, format!("{{\"type\":\"error\",{header},\"stage\":\"sample\",\"message\":\"gone\"}}\n"))?;
+//! let mut failed = 0;
+//! let summary = read(&[Input::from(path.as_path())], &Options::new("example"), &mut |moment| {
+//!     failed += u32::from(matches!(moment.data, MomentData::Failed(_)));
+//!     ControlFlow::Continue(())
+//! })
+//! # .map_err(|failure| failure.message)?;
+//! # std::fs::remove_file(&path)?;
+//! assert_eq!((summary.moments, failed), (1, 1));
+//! # Ok(())
+//! # }
+//! ```
 
 mod batch;
 mod input;
@@ -21,87 +42,89 @@ use std::io;
 use std::ops::ControlFlow;
 
 use crate::cli::Failure;
-use crate::jsonl::{BadLine, MAX_LINE_BYTES, Reason};
 use crate::stdio;
 
 pub use input::Input;
-pub use moment::{Cache, Census, Moment, Process, Total, Tree, What};
+pub use moment::{Cache, Census, Moment, MomentData, Process, Total, Tree};
 
-use batch::{Batch, MAX_REASONS};
+use batch::{BadLine, Batch, MAX_REASONS};
 use line::Line;
 use parallel::Step;
 use progress::Progress;
 
-/// How to read.
+/// The default limit for lines: 64 MiB.
+const MAX_LINE_BYTES: usize = 64 << 20;
+
+/// The options of [`read`].
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
     /// The tool's name, for messages.
     pub tool: &'a str,
-    /// Whether to show on stderr how far it is, where that is a terminal, files are read, and it takes longer than a second.
-    /// Not for a tool that prints meanwhile.
+    /// Whether to show progress on stderr: if it is a terminal, files are read, and it takes longer than a second. Not for a
+    /// tool that prints meanwhile.
     pub progress: bool,
-    /// How many threads parse lines, beside one that reads and the caller's.
+    /// Threads that parse lines. One more reads them.
     pub workers: usize,
-    /// The longest line that is taken in.
+    /// The limit for lines.
     pub max_line_bytes: usize,
-    /// Whether lines in the form that our tools write may be read the fast way. It finds the same; without it serde reads all.
+    /// Whether to scan lines in the form that our tools write. If not, serde parses all lines, with the same result.
     pub fast: bool,
 }
 
 impl<'a> Options<'a> {
-    /// For `tool`: with progress, two threads, and the contract's length of lines.
+    /// The defaults for `tool`: progress, two threads, and lines of up to 64 MiB.
     #[must_use]
     pub fn new(tool: &'a str) -> Self {
         Self { tool, progress: true, workers: 2, max_line_bytes: MAX_LINE_BYTES, fast: true }
     }
 }
 
-/// What was read.
+/// The counts of a reading.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Moments given to the caller.
+    /// Moments passed to the caller.
     pub moments: u64,
-    /// Records that are no moments: outputs of commands, errors beside the measuring.
-    pub beside: u64,
-    /// Records of types that this version does not know.
+    /// Records that are no moments: outputs of commands, and errors of something else than a measurement.
+    pub other_records: u64,
+    /// Records of unknown types.
     pub unknown: u64,
-    /// Lines that were left out and told on stderr.
+    /// Lines that are no records; reported on stderr.
     pub bad_lines: u64,
-    /// Last lines that were incomplete: their writer was killed or is still at it. Not told.
+    /// Incomplete last lines: the writer was killed, or still writes. Not reported.
     pub torn_lines: u64,
-    /// Inputs that could not be read to their end; told on stderr.
-    pub cut_inputs: u64,
-    /// Records that were read the fast way.
+    /// Inputs that failed before their end; reported on stderr.
+    pub truncated_inputs: u64,
+    /// Records that were scanned, not parsed by serde.
     pub scanned: u64,
-    /// Whether the caller wanted no more.
+    /// Whether the caller ended the reading.
     pub stopped: bool,
 }
 
-/// Reads all inputs, one after the other, and gives every moment to `each` in the order in which it stands there; one that comes
-/// through a pipe at once. `each` ends the reading with `Break`.
+/// Reads all inputs one after the other, and passes each moment to `each` in order; moments from a pipe at once. `each` ends the
+/// reading with `Break`.
 ///
-/// Bad lines are told on stderr as `tool: file:line: …`, each after the moments that stand before it, the first few of each input one by
-/// one and the others by number; reading goes on behind them.
+/// Bad lines are reported on stderr as `tool: file:line: …`, each after the moments before it. The first few of each input are
+/// reported singly, the rest by their number. They do not end the reading.
 ///
 /// # Errors
-/// An input that is not there or cannot be opened, and inputs without a single record.
+/// An input cannot be opened, or no input has a record.
 pub fn read(
     inputs: &[Input],
     options: &Options<'_>,
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
 ) -> Result<Summary, Failure> {
-    read_and_tell(inputs, options, each, &|message| stdio::say(options.tool, message))
+    read_reporting(inputs, options, each, &|message| stdio::say(options.tool, message))
 }
 
-/// The same with another way to tell of what is wrong with the inputs: each message without the tool's name.
+/// Like [`read`], but passes the messages about the inputs to `report`, without the tool's name.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_and_tell(
+pub fn read_reporting(
     inputs: &[Input],
     options: &Options<'_>,
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
-    tell: &dyn Fn(&str),
+    report: &dyn Fn(&str),
 ) -> Result<Summary, Failure> {
     let mut total = Some(0_u64);
     for input in inputs {
@@ -109,127 +132,127 @@ pub fn read_and_tell(
         total = total.zip(length).map(|(total, length)| total.saturating_add(length));
     }
     let steps = parallel::start(inputs, options.workers, options.max_line_bytes, options.fast)
-        .map_err(|error| Failure::new(format!("no thread to read with: {error}"), ""))?;
-    let mut reading = Reading {
+        .map_err(|error| Failure::new(format!("cannot start a thread: {error}"), ""))?;
+    let mut reader = LogReader {
         progress: Progress::new(options.tool, options.progress, total, steps.read.clone()),
-        tell,
+        report,
         names: inputs.iter().map(Input::name).collect(),
         each,
         runs: legacy::Runs::default(),
-        place: Place::default(),
+        position: Position::default(),
         summary: Summary::default(),
     };
-    let pause = reading.progress.pause();
+    let pause = reader.progress.pause();
     while let Some(step) = steps.next(pause) {
-        if reading.take(step).is_break() {
-            reading.summary.stopped = true;
-            return Ok(reading.summary);
+        if reader.handle(step).is_break() {
+            reader.summary.stopped = true;
+            return Ok(reader.summary);
         }
     }
-    let Reading { names, summary, .. } = reading;
-    if summary.moments + summary.beside + summary.unknown == 0 {
+    let LogReader { names, summary, .. } = reader;
+    if summary.moments + summary.other_records + summary.unknown == 0 {
         let hint = "a log of memmon, memobj or memdiff is needed";
         return Err(Failure::new(format!("{}: no records", names.join(", ")), hint));
     }
     Ok(summary)
 }
 
-/// The reading of all inputs, in the caller's thread.
-struct Reading<'a> {
-    tell: &'a dyn Fn(&str),
+/// The state of the reading in the caller's thread.
+struct LogReader<'a> {
+    report: &'a dyn Fn(&str),
     names: Vec<String>,
     each: &'a mut dyn FnMut(Moment) -> ControlFlow<()>,
     runs: legacy::Runs,
-    place: Place,
+    position: Position,
     progress: Progress,
     summary: Summary,
 }
 
-/// Where the next lines stand.
+/// The position of the next lines.
 #[derive(Debug, Default)]
-struct Place {
+struct Position {
     input: usize,
-    /// Lines of the input before them.
+    /// The number of lines before them.
     lines: u64,
-    /// Lines of the input that were bad, and how many of them were told.
+    /// Bad lines of the input, and how many of them were reported singly.
     bad: u64,
-    told: u64,
+    reported: u64,
 }
 
-impl Reading<'_> {
-    fn take(&mut self, step: Step) -> ControlFlow<()> {
+impl LogReader<'_> {
+    fn handle(&mut self, step: Step) -> ControlFlow<()> {
         self.progress.tick();
         match step {
-            Step::Batch(batch) => return self.batch(batch),
+            Step::Batch(batch) => return self.handle_batch(batch),
             Step::Failed(error) => {
-                self.summary.cut_inputs += 1;
-                let kept = if self.place.lines > 0 { "; what was read before is kept" } else { "" };
-                self.say(&format!("{}: {}{kept}", self.name(), trouble(&error)));
+                self.summary.truncated_inputs += 1;
+                let kept = if self.position.lines > 0 { "; what was read before is kept" } else { "" };
+                self.say(&format!("{}: {}{kept}", self.name(), describe_error(&error)));
             }
             Step::NextInput => {
-                let untold = self.place.bad - self.place.told;
-                if untold > 0 {
-                    self.say(&format!("{}: {untold} more lines are no records, left out", self.name()));
+                let unreported = self.position.bad - self.position.reported;
+                if unreported > 0 {
+                    self.say(&format!("{}: {unreported} more lines are no records, left out", self.name()));
                 }
-                self.place = Place { input: self.place.input + 1, ..Place::default() };
+                self.position = Position { input: self.position.input + 1, ..Position::default() };
             }
             Step::Waiting => {}
         }
         ControlFlow::Continue(())
     }
 
-    fn batch(&mut self, batch: Batch) -> ControlFlow<()> {
-        self.summary.beside += batch.beside;
+    fn handle_batch(&mut self, batch: Batch) -> ControlFlow<()> {
+        self.summary.other_records += batch.other_records;
         self.summary.unknown += batch.unknown;
         self.summary.torn_lines += batch.torn_lines;
         self.summary.scanned += batch.scanned;
         self.summary.bad_lines += batch.bad_lines;
-        self.place.bad += batch.bad_lines;
+        self.position.bad += batch.bad_lines;
         let mut reasons = batch.reasons.into_iter().peekable();
         for (line, found) in batch.moments {
             while let Some((line, reason)) = reasons.next_if(|(bad, _)| *bad <= line) {
-                self.bad(line, reason);
+                self.report_bad_line(line, reason);
             }
             let mut moment = match found {
                 Line::Moment(moment) => moment,
                 Line::Legacy(mut moment) => {
-                    moment.run = self.runs.name(self.place.input, moment.iteration);
+                    moment.run = self.runs.name(self.position.input, moment.iteration);
                     moment
                 }
-                Line::Beside | Line::Unknown => continue,
+                Line::NoMoment | Line::Unknown => continue,
             };
             self.summary.moments += 1;
-            moment.input = self.place.input;
-            moment.line = self.place.lines + line;
+            moment.input = self.position.input;
+            moment.line = self.position.lines + line;
             (self.each)(*moment)?;
         }
         for (line, reason) in reasons {
-            self.bad(line, reason);
+            self.report_bad_line(line, reason);
         }
-        self.place.lines += batch.lines;
+        self.position.lines += batch.lines;
         ControlFlow::Continue(())
     }
 
-    fn bad(&mut self, line: u64, reason: Reason) {
-        if self.place.told < MAX_REASONS as u64 {
-            self.place.told += 1;
-            let line = self.place.lines + line;
-            self.say(&BadLine { file: self.name().to_owned(), line, reason }.to_string());
+    fn report_bad_line(&mut self, line: u64, reason: BadLine) {
+        if self.position.reported < MAX_REASONS as u64 {
+            self.position.reported += 1;
+            let line = self.position.lines + line;
+            self.say(&format!("{}:{line}: {reason}", self.name()));
         }
     }
 
     fn name(&self) -> &str {
-        self.names.get(self.place.input).map_or("", String::as_str)
+        self.names.get(self.position.input).map_or("", String::as_str)
     }
 
     fn say(&mut self, message: &str) {
         self.progress.clear();
-        (self.tell)(message);
+        (self.report)(message);
     }
 }
 
-/// What stopped an input, in words.
-fn trouble(error: &io::Error) -> String {
+/// Describes the error that ended an input.
+fn describe_error(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "the archive is cut off".to_owned(),
         _ => error.to_string(),

@@ -1,4 +1,4 @@
-//! What a reader of a log wants of its records: one moment, whatever tool and version wrote it.
+//! A record of a log in a form that does not depend on its tool and version.
 
 use std::sync::Arc;
 
@@ -7,69 +7,68 @@ use crate::record::{DiffRecord, ObjectSample, ProcessEvent};
 /// One record of a log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moment {
-    /// Which of the inputs it stands in, from 0, in the order they were named.
+    /// The index of its input.
     pub input: usize,
-    /// Its line there, from 1.
+    /// Its line in the input, from 1.
     pub line: u64,
-    /// The run of the tool that wrote it. The older tool's logs name none; they get `legacy-1`, `legacy-2`, … where numbers
-    /// start again.
+    /// The run that wrote it. Runs of the older tool get the names `legacy-1`, `legacy-2`, …
     pub run: Arc<str>,
-    /// The machine; empty if the log does not say.
+    /// The machine; empty if unknown.
     pub host: Arc<str>,
     /// Its number within the run.
     pub iteration: u64,
-    /// When it was measured: milliseconds since 1970.
+    /// The time of the measurement in milliseconds since 1970.
     pub unix_ms: i64,
-    /// Since the run began, by a clock that nobody sets; `None` if the log does not say.
+    /// The time since the start of the run, by a monotonic clock; `None` if unknown.
     pub elapsed_seconds: Option<f64>,
-    /// The interval asked for; `None` if the log does not say.
+    /// The requested interval; `None` if unknown.
     pub interval_seconds: Option<f64>,
-    /// Samples that were due since the one before and not taken.
+    /// Samples that were skipped since the moment before.
     pub missed_ticks: u64,
-    /// What was measured or happened.
-    pub what: What,
+    /// The measurement or event.
+    pub data: MomentData,
 }
 
-/// What was measured or happened.
+/// A measurement or an event.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
-    /// A process and everything below it.
+pub enum MomentData {
+    /// A process and its descendants.
     Tree(Tree),
     /// The objects of a Python process.
     Census(Census),
-    /// Something that happened to a process.
+    /// An event of a process.
     Event(Box<ProcessEvent>),
-    /// What memdiff found.
+    /// A result of memdiff.
     Diff(Box<DiffRecord>),
-    /// This moment could not be measured: a gap, not a zero.
+    /// A failed measurement: a gap, not a zero.
     Failed(String),
 }
 
-/// A process tree at one moment.
+/// A process tree.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tree {
-    /// The root first, then every process below it.
+    /// The root, then its descendants.
     pub processes: Vec<Process>,
-    /// Sum of the resident sizes: shared pages counted several times.
+    /// The sum of the resident sizes; shared pages count several times.
     pub total_rss_bytes: u64,
-    /// Sum of the last known proportional sizes.
+    /// The sum of the last known proportional sizes.
     pub total_pss_bytes: Option<u64>,
     /// The limit of the root's control group.
     pub cgroup_limit_bytes: Option<u64>,
-    /// What the whole control group uses.
+    /// The usage of the whole control group.
     pub cgroup_current_bytes: Option<u64>,
     /// The machine's memory.
     pub system_total_bytes: Option<u64>,
-    /// What of it a new program could have.
+    /// The memory available to a new program.
     pub system_available_bytes: Option<u64>,
 }
 
-/// One process of a tree at one moment.
+/// A process of a tree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Process {
-    /// Its number.
+    /// Its pid.
     pub pid: u32,
-    /// With `pid` its identity: clock ticks since boot, or a hash of `start_time` where there are none; 0 if neither is known.
+    /// With `pid` its identity: clock ticks since boot, else a hash of `start_time`, else 0.
     pub start: u64,
     /// Its name.
     pub name: Arc<str>,
@@ -81,20 +80,20 @@ pub struct Process {
     pub pss_bytes: Option<u64>,
     /// Unique size.
     pub uss_bytes: Option<u64>,
-    /// Swapped out.
+    /// Swapped-out size.
     pub swap_bytes: Option<u64>,
-    /// Threads.
+    /// The number of threads.
     pub threads: Option<u64>,
 }
 
-/// A Python process's objects at one moment.
+/// The objects of a Python process.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Census {
     /// The process; 0 in logs of the older tool.
     pub pid: u32,
     /// As in [`Process::start`].
     pub start: u64,
-    /// The process that was asked for, where this one was found below it.
+    /// The requested process, if this one is a descendant of it.
     pub root_pid: Option<u32>,
     /// Its name; empty if unknown.
     pub name: Arc<str>,
@@ -106,25 +105,25 @@ pub struct Census {
     pub total_size_bytes: Option<u64>,
     /// By type.
     pub types: Vec<Total>,
-    /// Whether there are types that are not listed: one that is not listed is then unknown, not absent.
+    /// Whether `types` is truncated: a missing type is then unknown, not absent.
     pub types_cut: bool,
     /// By module.
     pub modules: Vec<Total>,
-    /// The same for modules.
+    /// Whether `modules` is truncated.
     pub modules_cut: bool,
     /// The names of the Python threads; `None` if unknown.
     pub threads: Option<Vec<Arc<str>>>,
     /// The resident size of the process.
     pub rss_bytes: Option<u64>,
-    /// By what holds them; `None` if that was not looked at.
+    /// By holder; `None` if holders were not counted.
     pub holders: Option<Vec<Total>>,
-    /// The same for holders.
+    /// Whether `holders` is truncated.
     pub holders_cut: bool,
-    /// The caches; `None` if none was looked for.
+    /// The caches; `None` if caches were not counted.
     pub caches: Option<Vec<Cache>>,
-    /// The same for caches.
+    /// Whether `caches` is truncated.
     pub caches_cut: bool,
-    /// Which objects of types and holders there were, in a sample; empty if none was taken.
+    /// Samples of objects of types and holders.
     pub object_samples: Vec<ObjectSample>,
 }
 
@@ -133,7 +132,7 @@ pub struct Census {
 pub struct Total {
     /// The type, module or holder.
     pub name: Arc<str>,
-    /// How many.
+    /// The number of objects.
     pub count: u64,
     /// Their size.
     pub size_bytes: u64,
@@ -142,10 +141,10 @@ pub struct Total {
 /// A cache of a Python program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cache {
-    /// What it is and of what.
+    /// Its name.
     pub name: Arc<str>,
-    /// How many entries.
+    /// The number of entries.
     pub entries: u64,
-    /// What they take; `None` if that was not measured.
+    /// Their size; `None` if unknown.
     pub size_bytes: Option<u64>,
 }

@@ -1,7 +1,7 @@
-//! Threads that read ahead: one takes the inputs apart, some read the lines, and the caller gets what they found in order.
+//! Threads that read ahead: one splits the inputs, others parse the lines, and the caller gets the results in order.
 //!
-//! The thread that takes apart puts a place for each piece into a bounded queue in the order of the input, and the piece
-//! itself into the workers' queue. Who takes the places in turn waits for the slowest only, and memory is bounded by the queue.
+//! The splitting thread puts a slot for each piece into a bounded queue, in the order of the input, and the piece into the
+//! workers' queue. The caller takes the slots in order. The bounded queue limits the memory.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -16,50 +16,50 @@ use super::input::Input;
 use super::pieces::{self, Lines, PIECE_BYTES, Piece};
 use super::scan::Scanner;
 
-/// What comes next in the order of the inputs.
+/// The next step in the order of the inputs.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// What some lines say.
+    /// The content of some lines.
     Batch(Batch),
-    /// The input cannot be read further.
+    /// The input failed.
     Failed(io::Error),
-    /// The next input begins, if there is one.
+    /// The input ends.
     NextInput,
-    /// Nothing came within the pause.
+    /// Nothing was ready within the pause.
     Waiting,
 }
 
-/// A place in the order, and what it will hold.
-enum Place {
+/// A place in the order of the inputs, with its step.
+enum Slot {
     Ready(Step),
     Awaited(Receiver<Batch>),
 }
 
-/// Lines to be read, and where what they say is awaited.
+/// Lines to parse, and the receiver of their content.
 type Work = (Lines, SyncSender<Batch>);
 
-/// The steps of reading. Threads end by themselves when it is dropped; one that waits for a pipe ends when something comes or the
-/// program does.
+/// The steps of a reading. Its threads end after it is dropped; one that waits for a pipe ends with the next input or with the
+/// program.
 pub(super) struct Steps {
-    places: Receiver<Place>,
-    /// The bytes that were read, as they are in the inputs.
+    slots: Receiver<Slot>,
+    /// The number of bytes read from the inputs.
     pub(super) read: Arc<AtomicU64>,
 }
 
 impl Steps {
-    /// The next step; `None` at the end. With a `pause` it comes back after that with [`Step::Waiting`] in any case.
+    /// The next step; `None` at the end. Returns [`Step::Waiting`] after `pause`.
     pub(super) fn next(&self, pause: Option<Duration>) -> Option<Step> {
-        let place = match pause {
-            None => self.places.recv().ok()?,
-            Some(pause) => match self.places.recv_timeout(pause) {
-                Ok(place) => place,
+        let slot = match pause {
+            None => self.slots.recv().ok()?,
+            Some(pause) => match self.slots.recv_timeout(pause) {
+                Ok(slot) => slot,
                 Err(RecvTimeoutError::Timeout) => return Some(Step::Waiting),
                 Err(RecvTimeoutError::Disconnected) => return None,
             },
         };
-        match place {
-            Place::Ready(step) => Some(step),
-            Place::Awaited(batch) => batch.recv().ok().map(Step::Batch),
+        match slot {
+            Slot::Ready(step) => Some(step),
+            Slot::Awaited(batch) => batch.recv().ok().map(Step::Batch),
         }
     }
 }
@@ -67,7 +67,7 @@ impl Steps {
 /// Starts to read `inputs`.
 ///
 /// # Errors
-/// The system gives no threads.
+/// The system refuses a thread.
 pub(super) fn start(
     inputs: &[Input],
     workers: usize,
@@ -75,7 +75,7 @@ pub(super) fn start(
     fast: bool,
 ) -> io::Result<Steps> {
     let workers = workers.max(1);
-    let (places_in, places) = sync_channel(2 * workers);
+    let (slots_in, slots) = sync_channel(2 * workers);
     let (work_in, work) = channel();
     let (spares_in, spares) = channel();
     let work = Arc::new(Mutex::new(work));
@@ -83,56 +83,56 @@ pub(super) fn start(
         let (work, spares_in) = (Arc::clone(&work), spares_in.clone());
         thread::Builder::new()
             .name("lines".to_owned())
-            .spawn(move || read_lines(&work, max_line_bytes, fast, &spares_in))?;
+            .spawn(move || parse_pieces(&work, max_line_bytes, fast, &spares_in))?;
     }
     let read = Arc::new(AtomicU64::new(0));
     let (inputs, counter) = (inputs.to_vec(), Arc::clone(&read));
     thread::Builder::new().name("input".to_owned()).spawn(move || {
         for input in &inputs {
-            if take_apart(input, max_line_bytes, &counter, &places_in, &work_in, &spares).is_break() {
+            if split_input(input, max_line_bytes, &counter, &slots_in, &work_in, &spares).is_break() {
                 return;
             }
         }
     })?;
-    Ok(Steps { places, read })
+    Ok(Steps { slots, read })
 }
 
-/// Breaks if nobody waits for more.
-fn take_apart(
+/// Splits an input. Breaks if the caller has ended the reading.
+fn split_input(
     input: &Input,
     max_line_bytes: usize,
     read: &Arc<AtomicU64>,
-    places: &SyncSender<Place>,
+    slots: &SyncSender<Slot>,
     work: &Sender<Work>,
     spares: &Receiver<Vec<u8>>,
 ) -> ControlFlow<()> {
-    let put = |place| places.send(place).map_or(ControlFlow::Break(()), ControlFlow::Continue);
+    let put = |slot| slots.send(slot).map_or(ControlFlow::Break(()), ControlFlow::Continue);
     match input.open(read) {
         Ok(mut opened) => {
             let mut spare = || spares.try_recv().unwrap_or_default();
-            pieces::cut(&mut opened, max_line_bytes, &mut spare, &mut |piece| match piece {
-                Piece::Failed(error) => put(Place::Ready(Step::Failed(error))),
-                Piece::TooLong => put(Place::Ready(Step::Batch(Batch::too_long(max_line_bytes)))),
+            pieces::split(&mut opened, max_line_bytes, &mut spare, &mut |piece| match piece {
+                Piece::Failed(error) => put(Slot::Ready(Step::Failed(error))),
+                Piece::TooLong => put(Slot::Ready(Step::Batch(Batch::too_long(max_line_bytes)))),
                 Piece::Lines(lines) => {
                     let (batch_in, batch) = sync_channel(1);
-                    put(Place::Awaited(batch))?;
+                    put(Slot::Awaited(batch))?;
                     work.send((lines, batch_in)).map_or(ControlFlow::Break(()), ControlFlow::Continue)
                 }
             })?;
         }
-        Err(error) => put(Place::Ready(Step::Failed(error)))?,
+        Err(error) => put(Slot::Ready(Step::Failed(error)))?,
     }
-    put(Place::Ready(Step::NextInput))
+    put(Slot::Ready(Step::NextInput))
 }
 
-fn read_lines(work: &Mutex<Receiver<Work>>, max_line_bytes: usize, fast: bool, spares: &Sender<Vec<u8>>) {
+fn parse_pieces(work: &Mutex<Receiver<Work>>, max_line_bytes: usize, fast: bool, spares: &Sender<Vec<u8>>) {
     let mut scanner = fast.then(Scanner::default);
     loop {
-        // A lock that another thread's end left poisoned still guards a whole queue.
+        // The queue is intact even if another thread panicked.
         let next = work.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
         let Ok((mut lines, batch)) = next else { return };
-        // The receiver may be gone: the caller wants no more.
-        let _ = batch.send(Batch::of(&lines, max_line_bytes, scanner.as_mut()));
+        // The receiver is gone if the caller has ended the reading.
+        let _ = batch.send(Batch::parse(&lines, max_line_bytes, scanner.as_mut()));
         if lines.bytes.capacity() <= 4 * PIECE_BYTES {
             lines.bytes.clear();
             let _ = spares.send(lines.bytes);

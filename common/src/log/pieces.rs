@@ -1,40 +1,40 @@
-//! Cuts an input into pieces of whole lines.
+//! Splits an input into pieces of complete lines.
 
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 use super::input::Opened;
 
-/// About how long a piece of a file is. Larger ones are no faster, and take more memory.
+/// The approximate size of a piece of a file. Larger ones are not faster.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
 
-/// How much is taken from a pipe at once: what a pipe holds.
+/// The size of a read from a pipe, which is a pipe's capacity.
 const PIPE_BYTES: usize = 64 << 10;
 
 /// A part of an input.
 #[derive(Debug)]
 pub(super) enum Piece {
-    /// Whole lines; only the last one of an input may have no end.
+    /// Complete lines; only the last one of an input may have no end.
     Lines(Lines),
-    /// A line that is too long, in place of it.
+    /// A line that is too long.
     TooLong,
-    /// The input could not be read further.
+    /// The input failed.
     Failed(io::Error),
 }
 
-/// Whole lines of an input.
+/// Complete lines of an input.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     pub(super) bytes: Vec<u8>,
-    /// Whether the input begins here.
+    /// Whether they begin the input.
     pub(super) first: bool,
-    /// Whether the input ends here.
+    /// Whether they end the input.
     pub(super) last: bool,
 }
 
-/// Cuts `opened` into pieces for `take`, until it ends or `take` wants no more. Lines that grow beyond `max_line_bytes` are passed over in
-/// memory of that size. `spare` gives empty buffers.
-pub(super) fn cut(
+/// Splits `opened` into pieces for `take`, until it ends or `take` breaks. Lines beyond `max_line_bytes` are skipped in memory of that
+/// size. `spare` returns empty buffers.
+pub(super) fn split(
     opened: &mut Opened,
     max_line_bytes: usize,
     spare: &mut dyn FnMut() -> Vec<u8>,
@@ -43,19 +43,19 @@ pub(super) fn cut(
     let mut pipe = if opened.live { vec![0; PIPE_BYTES] } else { Vec::new() };
     let mut buffer = spare();
     let mut first = true;
-    let mut passing_over = false;
+    let mut skipping = false;
     loop {
-        // What is left of the piece before has no line end.
+        // The rest of the piece before has no line end.
         let mut known = buffer.len();
         let more = if opened.live {
-            read_what_is_there(&mut *opened.source, &mut pipe, &mut buffer)
+            read_available(&mut *opened.source, &mut pipe, &mut buffer)
         } else {
             read_piece(&mut *opened.source, &mut buffer)
         };
-        if passing_over {
+        if skipping {
             let end = memchr::memchr(b'\n', &buffer);
             buffer.drain(..end.map_or(buffer.len(), |end| end + 1));
-            passing_over = end.is_none();
+            skipping = end.is_none();
             known = 0;
         }
         if !matches!(more, Ok(true)) {
@@ -78,19 +78,19 @@ pub(super) fn cut(
         if buffer.len() > max_line_bytes {
             take(Piece::TooLong)?;
             buffer.clear();
-            (first, passing_over) = (false, true);
+            (first, skipping) = (false, true);
         }
     }
 }
 
-/// Adds up to [`PIECE_BYTES`]; false at the end.
+/// Appends up to [`PIECE_BYTES`]; false at the end.
 fn read_piece(source: &mut dyn Read, buffer: &mut Vec<u8>) -> io::Result<bool> {
     buffer.reserve(PIECE_BYTES);
     Ok(source.take(PIECE_BYTES as u64).read_to_end(buffer)? > 0)
 }
 
-/// Adds what is there, or waits until there is something; false at the end.
-fn read_what_is_there(source: &mut dyn Read, pipe: &mut [u8], buffer: &mut Vec<u8>) -> io::Result<bool> {
+/// Appends the available bytes, or waits for some; false at the end.
+fn read_available(source: &mut dyn Read, pipe: &mut [u8], buffer: &mut Vec<u8>) -> io::Result<bool> {
     loop {
         match source.read(pipe) {
             Ok(count) => {

@@ -1,4 +1,4 @@
-//! How far a long reading is, on a terminal.
+//! The progress of a long reading, shown on a terminal.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use crate::units::Bytes;
 
-/// A reading that is over before this shows nothing.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A shorter reading shows no progress.
+const FIRST_DRAW_DELAY: Duration = Duration::from_secs(1);
 
-/// Between two looks at the clock that draw.
+/// The interval between two updates.
 const REDRAW: Duration = Duration::from_millis(200);
 
-/// Up to the left edge, and everything behind it cleared.
+/// Moves to the left edge and clears the line.
 const CLEAR_LINE: &str = "\r\x1b[K";
 
-/// A line on stderr that is drawn anew and cleared at the end. Nothing at all where stderr is no terminal.
+/// A line on stderr that is updated, and cleared at the end. Shows nothing if stderr is no terminal.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// When it is drawn next; `None`: never.
+    /// The time of the next update; `None` for none.
     due: Option<Instant>,
     shown: bool,
     tool: String,
@@ -28,11 +28,11 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Of reading `total` bytes, of which `read` are read; without a total there is nothing to show.
+    /// The progress of `read` towards `total` bytes. Without a total, nothing is shown.
     pub(super) fn new(tool: &str, wanted: bool, total: Option<u64>, read: Arc<AtomicU64>) -> Self {
         let seen = wanted && total.is_some() && io::stderr().is_terminal();
         Self {
-            due: seen.then(|| Instant::now() + PATIENCE),
+            due: seen.then(|| Instant::now() + FIRST_DRAW_DELAY),
             shown: false,
             tool: tool.to_owned(),
             read,
@@ -40,12 +40,12 @@ impl Progress {
         }
     }
 
-    /// How often it should be asked whether it is due; `None`: never.
+    /// The interval of calls to [`tick`](Self::tick) that it needs; `None` for none.
     pub(super) fn pause(&self) -> Option<Duration> {
         self.due.map(|_| REDRAW)
     }
 
-    /// Draws it if it is due.
+    /// Draws the line if it is due.
     pub(super) fn tick(&mut self) {
         let now = Instant::now();
         if self.due.is_some_and(|due| due <= now) {
@@ -56,7 +56,7 @@ impl Progress {
         }
     }
 
-    /// Makes room for other lines, and for the end.
+    /// Clears the line, before other output and at the end.
     pub(super) fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
             let _ = write!(io::stderr(), "{CLEAR_LINE}");

@@ -1,14 +1,14 @@
-//! The fast path: reads samples and censuses in the form in which our tools write them, without building their records.
+//! Scans samples and censuses in the form that our tools write, without building their records.
 //!
 //! The scanners come from the field lists of the records ([`crate::record`]); this file names the fields that a moment needs.
-//! A line is accepted only if serde accepts it, too, and both find the same. Everything else (white space, another order, fields
-//! of a later version, damage) is `None`, and serde reads it.
+//! A line is accepted only if serde accepts it with the same result. Everything else (white space, another order, fields of a
+//! later version, damage) is `None`, and serde parses it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::line::{self, Head, Line, moment};
-use super::moment::{Cache, Census, Moment, Process, Total, Tree, What};
+use super::moment::{Cache, Census, Moment, MomentData, Process, Total, Tree};
 use crate::record::cursor::Cursor;
 use crate::record::{
     CacheTotalFields, CensusFields, CgroupFields, Fingerprints, HeaderFields, HolderTotalFields,
@@ -16,10 +16,10 @@ use crate::record::{
     RunFields, SeriesKind, SizeFields, SystemFields, TreeFields, TypeTotalFields,
 };
 
-/// The most bytes of names and identities that are kept. Beyond that, the scanner forgets all of them.
+/// The limit for kept names and identities. Beyond it, the scanner drops all of them.
 const MAX_KEPT_BYTES: usize = 4 << 20;
 
-/// Overrides methods of a trait that scans fields: `field(self, cursor) => what to do with its value`.
+/// Overrides methods of a trait that scans fields: `field(self, cursor) => use of its value`.
 macro_rules! read {
     ($($field:ident($this:ident, $cursor:ident) => $read:expr;)*) => {
         $(
@@ -32,22 +32,22 @@ macro_rules! read {
     };
 }
 
-/// Reads lines one after the other, and keeps the names they have in common.
+/// Scans lines, and shares their names.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
     names: Names,
-    /// The processes of the sample before, by their position in it.
+    /// The processes of the previous sample, by position.
     known: Vec<KnownProcess>,
 }
 
-/// Names, each once.
+/// Shared names.
 #[derive(Debug, Default)]
 struct Names {
     known: HashSet<Arc<str>>,
     kept_bytes: usize,
 }
 
-/// A process, and the text that identifies it. The next sample has mostly the same text at that position.
+/// A process, and the text of its identity, which the next sample mostly repeats at the same position.
 #[derive(Debug, Default)]
 struct KnownProcess {
     text: Vec<u8>,
@@ -63,7 +63,7 @@ struct Identity {
 }
 
 impl Scanner {
-    /// The moment of a line, if it has the common form. The line has no line end.
+    /// Scans a line without its end.
     pub(super) fn scan(&mut self, line: &[u8]) -> Option<Line> {
         let mut cursor = Cursor::new(std::str::from_utf8(line).ok()?);
         if self.names.kept_bytes > MAX_KEPT_BYTES {
@@ -84,13 +84,13 @@ impl Scanner {
         let head = self.names.head(cursor)?;
         let mut times = RunTimes::default();
         times.scan(cursor, b',')?;
-        // As many as in the sample before, and one more that would show that there are more.
+        // As many as in the previous sample, and one for growth.
         let mut processes = Vec::with_capacity(self.known.len() + 1);
         processes.push(self.process(cursor, 0, b',')?);
         let mut reader = TreeReader { scanner: self, tree: Tree { processes, ..Tree::default() } };
         reader.scan(cursor, b',')?;
-        let what = What::Tree(reader.tree);
-        Some(moment(head, Some((times.elapsed_seconds, times.interval_seconds)), times.missed_ticks, what))
+        let data = MomentData::Tree(reader.tree);
+        Some(moment(head, Some((times.elapsed_seconds, times.interval_seconds)), times.missed_ticks, data))
     }
 
     /// The fields of the process at `position` of the sample.
@@ -128,12 +128,12 @@ impl Scanner {
         let head = self.names.head(cursor)?;
         let mut reader = CensusReader { names: &mut self.names, census: Census::default() };
         reader.scan(cursor, b',')?;
-        Some(moment(head, None, 0, What::Census(reader.census)))
+        Some(moment(head, None, 0, MomentData::Census(reader.census)))
     }
 }
 
 impl Names {
-    /// The name as one that others share.
+    /// Returns the shared copy of a name.
     fn share(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.known.get(name) {
             return Arc::clone(known);
@@ -164,21 +164,27 @@ impl Names {
         Some(reader.head)
     }
 
-    /// An array of rows, each with a name, a number and a size.
-    fn rows(
+    /// An array of rows, each with a name, a count and a size; `make` makes them.
+    fn rows<T>(
         &mut self,
         cursor: &mut Cursor<'_>,
         scan: impl Fn(&mut RowReader<'_>, &mut Cursor<'_>) -> Option<()>,
-    ) -> Option<Vec<Total>> {
+        make: impl Fn(Arc<str>, u64, Option<u64>) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let mut rows = Vec::new();
         cursor.array(|cursor| {
-            let mut reader = RowReader { names: self, name: None, count: 0, size_bytes: 0 };
+            let mut reader = RowReader { names: self, name: None, count: 0, size_bytes: None };
             cursor.object(|cursor| scan(&mut reader, cursor))?;
-            rows.push(Total { name: reader.name?, count: reader.count, size_bytes: reader.size_bytes });
+            rows.push(make(reader.name?, reader.count, reader.size_bytes)?);
             Some(())
         })?;
         Some(rows)
     }
+}
+
+/// A row whose size must be known.
+fn total(name: Arc<str>, count: u64, size_bytes: Option<u64>) -> Option<Total> {
+    Some(Total { name, count, size_bytes: size_bytes? })
 }
 
 struct HeadReader<'n> {
@@ -313,10 +319,10 @@ impl CensusFields for CensusReader<'_> {
         total_objects(self, cursor) => self.census.total_objects = cursor.integer()?;
         total_size_bytes(self, cursor) => self.census.total_size_bytes = Some(cursor.integer()?);
         types(self, cursor) => self.census.types =
-            self.names.rows(cursor, |row, cursor| TypeTotalFields::scan(row, cursor, b'{'))?;
+            self.names.rows(cursor, |row, cursor| TypeTotalFields::scan(row, cursor, b'{'), total)?;
         types_omitted(self, cursor) => self.census.types_cut = is_cut(cursor)?;
         modules(self, cursor) => self.census.modules =
-            self.names.rows(cursor, |row, cursor| ModuleTotalFields::scan(row, cursor, b'{'))?;
+            self.names.rows(cursor, |row, cursor| ModuleTotalFields::scan(row, cursor, b'{'), total)?;
         modules_omitted(self, cursor) => self.census.modules_cut = is_cut(cursor)?;
         threads(self, cursor) => self.census.threads = cursor.nullable(|cursor| {
             let mut threads = Vec::new();
@@ -330,19 +336,13 @@ impl CensusFields for CensusReader<'_> {
         })?;
         rss_bytes(self, cursor) => self.census.rss_bytes = cursor.nullable(Cursor::integer)?;
         holders(self, cursor) => self.census.holders = cursor.nullable(|cursor| {
-            self.names.rows(cursor, |row, cursor| HolderTotalFields::scan(row, cursor, b'{'))
+            self.names.rows(cursor, |row, cursor| HolderTotalFields::scan(row, cursor, b'{'), total)
         })?;
         holders_omitted(self, cursor) => self.census.holders_cut = is_cut(cursor)?;
         caches(self, cursor) => self.census.caches = cursor.nullable(|cursor| {
-            let mut caches = Vec::new();
-            cursor.array(|cursor| {
-                let mut reader = CacheReader { names: self.names, name: None, entries: 0, size_bytes: None };
-                cursor.object(|cursor| reader.scan(cursor, b'{'))?;
-                let CacheReader { name, entries, size_bytes, .. } = reader;
-                caches.push(Cache { name: name?, entries, size_bytes });
-                Some(())
-            })?;
-            Some(caches)
+            self.names.rows(cursor, |row, cursor| CacheTotalFields::scan(row, cursor, b'{'), |name, entries, size_bytes| {
+                Some(Cache { name, entries, size_bytes })
+            })
         })?;
         caches_omitted(self, cursor) => self.census.caches_cut = is_cut(cursor)?;
         object_samples(self, cursor) => cursor.nullable(|cursor| cursor.array(|cursor| {
@@ -371,46 +371,26 @@ struct RowReader<'n> {
     names: &'n mut Names,
     name: Option<Arc<str>>,
     count: u64,
-    size_bytes: u64,
-}
-
-impl TypeTotalFields for RowReader<'_> {
-    read! {
-        name(self, cursor) => self.name = Some(self.names.text(cursor)?);
-        count(self, cursor) => self.count = cursor.integer()?;
-        size_bytes(self, cursor) => self.size_bytes = cursor.integer()?;
-    }
-}
-
-impl ModuleTotalFields for RowReader<'_> {
-    read! {
-        module(self, cursor) => self.name = Some(self.names.text(cursor)?);
-        count(self, cursor) => self.count = cursor.integer()?;
-        size_bytes(self, cursor) => self.size_bytes = cursor.integer()?;
-    }
-}
-
-impl HolderTotalFields for RowReader<'_> {
-    read! {
-        holder(self, cursor) => self.name = Some(self.names.text(cursor)?);
-        count(self, cursor) => self.count = cursor.integer()?;
-        size_bytes(self, cursor) => self.size_bytes = cursor.integer()?;
-    }
-}
-
-struct CacheReader<'n> {
-    names: &'n mut Names,
-    name: Option<Arc<str>>,
-    entries: u64,
     size_bytes: Option<u64>,
 }
 
-impl CacheTotalFields for CacheReader<'_> {
-    read! {
-        name(self, cursor) => self.name = Some(self.names.text(cursor)?);
-        entries(self, cursor) => self.entries = cursor.integer()?;
-        size_bytes(self, cursor) => self.size_bytes = cursor.nullable(Cursor::integer)?;
-    }
+macro_rules! read_rows {
+    ($($fields:ident: $name:ident, $count:ident;)*) => {
+        $(impl $fields for RowReader<'_> {
+            read! {
+                $name(self, cursor) => self.name = Some(self.names.text(cursor)?);
+                $count(self, cursor) => self.count = cursor.integer()?;
+                size_bytes(self, cursor) => self.size_bytes = cursor.nullable(Cursor::integer)?;
+            }
+        })*
+    };
+}
+
+read_rows! {
+    TypeTotalFields: name, count;
+    ModuleTotalFields: module, count;
+    HolderTotalFields: holder, count;
+    CacheTotalFields: name, entries;
 }
 
 struct ThreadReader<'n> {

@@ -1,4 +1,4 @@
-//! What is told of bad inputs, and what is kept of them.
+//! What is reported of bad inputs, and what is kept of them.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -41,24 +41,24 @@ struct Outcome {
     result: Result<Summary, Failure>,
     /// Input, line and iteration of each moment.
     moments: Vec<(usize, u64, u64)>,
-    /// What was told, without the folder.
-    told: Vec<String>,
+    /// What was reported, without the folder.
+    reported: Vec<String>,
 }
 
 fn read_files(folder: &Folder, paths: &[PathBuf], options: &Options<'_>) -> Outcome {
-    let told = RefCell::new(Vec::new());
+    let reported = RefCell::new(Vec::new());
     let mut moments = Vec::new();
     let prefix = format!("{}/", folder.0.display());
-    let result = read_and_tell(
+    let result = read_reporting(
         &Input::from_args(paths),
         options,
         &mut |moment| {
             moments.push((moment.input, moment.line, moment.iteration));
             ControlFlow::Continue(())
         },
-        &|message| told.borrow_mut().push(message.replace(&prefix, "")),
+        &|message| reported.borrow_mut().push(message.replace(&prefix, "")),
     );
-    Outcome { result, moments, told: told.into_inner() }
+    Outcome { result, moments, reported: reported.into_inner() }
 }
 
 fn read_bytes(content: &[u8], max_line_bytes: usize) -> Outcome {
@@ -80,7 +80,7 @@ fn log(iterations: std::ops::RangeInclusive<u64>) -> String {
 }
 
 #[test]
-fn bad_lines_are_told_by_place_and_the_others_are_kept() {
+fn bad_lines_are_reported() {
     let text =
         format!("{}\r\ngarbage\n\n{}[1]\n{{\"a\":1}}\n\"x\"\nnull\n{{\n}}\n{}", line(1), line(2), line(3));
     let found = read_bytes(text.as_bytes(), MAX_LINE_BYTES);
@@ -95,15 +95,15 @@ fn bad_lines_are_told_by_place_and_the_others_are_kept() {
         "log:9: ",
         "log: 2 more lines are no records",
     ];
-    assert_eq!(found.told.len(), begins.len(), "{:?}", found.told);
-    for (told, begin) in found.told.iter().zip(begins) {
-        assert!(told.starts_with(begin), "{told} for {begin}");
+    assert_eq!(found.reported.len(), begins.len(), "{:?}", found.reported);
+    for (reported, begin) in found.reported.iter().zip(begins) {
+        assert!(reported.starts_with(begin), "{reported} for {begin}");
     }
-    assert!(found.told[2].contains("no \"type\" field"), "{}", found.told[2]);
+    assert!(found.reported[2].contains("no \"type\" field"), "{}", found.reported[2]);
 }
 
 #[test]
-fn a_torn_last_line_costs_itself_only_and_is_no_cause_for_alarm() {
+fn torn_last_line_is_silent() {
     let whole = log(1..=3);
     for cut in 1..line(3).len() {
         let found = read_bytes(&whole.as_bytes()[..whole.len() - cut], MAX_LINE_BYTES);
@@ -111,23 +111,23 @@ fn a_torn_last_line_costs_itself_only_and_is_no_cause_for_alarm() {
         let (moments, torn) = if cut == 1 { (3, 0) } else { (2, 1) };
         let summary = found.result.unwrap();
         assert_eq!((summary.moments, summary.torn_lines, summary.bad_lines), (moments, torn, 0), "{cut}");
-        assert!(found.told.is_empty());
+        assert!(found.reported.is_empty());
     }
     let found = read_bytes(format!("{}no record", line(1)).as_bytes(), MAX_LINE_BYTES);
-    assert_eq!(found.result.unwrap().bad_lines, 1, "what no writer can have begun is told");
+    assert_eq!(found.result.unwrap().bad_lines, 1, "what no writer can have begun is reported");
 }
 
 #[test]
-fn a_record_behind_a_torn_line_is_not_lost_with_it() {
+fn record_after_torn_line_is_read() {
     let (first, second) = (line(1), line(2));
     let found =
         read_bytes(format!("{}{second}{}", &first[..first.len() - 7], line(3)).as_bytes(), MAX_LINE_BYTES);
     assert_eq!(found.moments, [(0, 1, 2), (0, 2, 3)]);
-    assert_eq!((found.result.unwrap().bad_lines, found.told.len()), (1, 1), "{:?}", found.told);
+    assert_eq!((found.result.unwrap().bad_lines, found.reported.len()), (1, 1), "{:?}", found.reported);
 }
 
 #[test]
-fn long_lines_are_passed_over_wherever_they_stand() {
+fn long_lines_are_skipped() {
     let limit = 4000;
     let fits = format!("{}{}", " ".repeat(limit - line(9).len() + 1), line(9));
     for length in [limit + 1, 3 * pieces::PIECE_BYTES, 2 * pieces::PIECE_BYTES - line(1).len()] {
@@ -136,15 +136,15 @@ fn long_lines_are_passed_over_wherever_they_stand() {
         let found = read_bytes(text.as_bytes(), limit);
         assert_eq!(found.moments, [(0, 1, 1), (0, 3, 9), (0, 5, 2)], "{length}");
         let places = ["log:2: ", "log:4: ", "log:6: "];
-        assert_eq!(found.told.len(), 3, "{:?}", found.told);
-        for (told, place) in found.told.iter().zip(places) {
-            assert!(told.starts_with(place) && told.contains("longer than 4000 bytes"), "{told}");
+        assert_eq!(found.reported.len(), 3, "{:?}", found.reported);
+        for (reported, place) in found.reported.iter().zip(places) {
+            assert!(reported.starts_with(place) && reported.contains("longer than 4000 bytes"), "{reported}");
         }
     }
 }
 
 #[test]
-fn line_numbers_and_order_hold_over_many_pieces_and_inputs() {
+fn order_holds_over_pieces() {
     let folder = Folder::new();
     let logs = [
         folder.file("a", log(1..=20_000).as_bytes()),
@@ -154,37 +154,37 @@ fn line_numbers_and_order_hold_over_many_pieces_and_inputs() {
     assert!(std::fs::metadata(&logs[0]).unwrap().len() > 2 * pieces::PIECE_BYTES as u64);
     let expected: Vec<(usize, u64, u64)> = (1..=20_000).map(|n| (0, n, n)).chain([(1, 2, 7)]).collect();
     assert!(found.moments == expected);
-    assert_eq!(found.told.len(), 1);
-    assert!(found.told[0].starts_with("b:1: "), "{:?}", found.told);
+    assert_eq!(found.reported.len(), 1);
+    assert!(found.reported[0].starts_with("b:1: "), "{:?}", found.reported);
 }
 
 #[test]
-fn nothing_at_all_and_nothing_but_garbage_are_failures() {
+fn input_without_records_fails() {
     for content in [&b""[..], b"\n\n", b"\x00\xff\x7fELF\n\n\x01", b"{\"type\":\"process\"", b"\xef\xbb\xbf"]
     {
         let failure = read_bytes(content, MAX_LINE_BYTES).result.unwrap_err();
-        assert!(failure.what.ends_with("log: no records") && failure.code == 2, "{failure:?}");
+        assert!(failure.message.ends_with("log: no records") && failure.code == 2, "{failure:?}");
     }
     let unknown = read_bytes(b"{\"type\":\"later\",\"schema\":1}\n", MAX_LINE_BYTES).result.unwrap();
     assert_eq!((unknown.unknown, unknown.moments, unknown.bad_lines), (1, 0, 0));
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_is_a_failure_that_names_it() {
+fn unreadable_file_is_named() {
     let folder = Folder::new();
     let good = folder.file("good", line(1).as_bytes());
     let missing = read_files(&folder, &[good.clone(), folder.0.join("missing")], &Options::new("test"));
     let failure = missing.result.unwrap_err();
-    assert!(failure.what.contains("/missing: ") && missing.moments.is_empty(), "{failure:?}");
+    assert!(failure.message.contains("/missing: ") && missing.moments.is_empty(), "{failure:?}");
     let failure = read_files(&folder, &[good, folder.0.clone()], &Options::new("test")).result.unwrap_err();
-    assert!(failure.what.ends_with(": is a folder"), "{failure:?}");
+    assert!(failure.message.ends_with(": is a folder"), "{failure:?}");
 }
 
 #[test]
-fn a_mark_before_the_text_and_line_ends_of_other_systems_are_no_harm() {
+fn bom_and_crlf_are_accepted() {
     let text = format!("\u{feff}{}{}", line(1), line(2)).replace('\n', "\r\n");
     let found = read_bytes(text.as_bytes(), MAX_LINE_BYTES);
-    assert_eq!((found.moments, found.told), (vec![(0, 1, 1), (0, 2, 2)], vec![]));
+    assert_eq!((found.moments, found.reported), (vec![(0, 1, 1), (0, 2, 2)], vec![]));
 }
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -198,7 +198,7 @@ fn zstd(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn archives_of_several_parts_are_read_to_their_end() {
+fn multipart_archives_are_read() {
     // A frame that holds something else, between the two.
     let skipped = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'x', b'y', b'z'];
     for archive in [
@@ -207,26 +207,30 @@ fn archives_of_several_parts_are_read_to_their_end() {
     ] {
         let found = read_bytes(&archive, MAX_LINE_BYTES);
         assert!(found.moments == (1..=6000).map(|n| (0, n, n)).collect::<Vec<_>>());
-        assert!(found.told.is_empty() && found.result.unwrap().cut_inputs == 0, "{:?}", found.told);
+        assert!(
+            found.reported.is_empty() && found.result.unwrap().truncated_inputs == 0,
+            "{:?}",
+            found.reported
+        );
     }
 }
 
 #[test]
-fn of_an_archive_that_was_cut_off_what_is_there_is_kept() {
+fn truncated_archive_is_kept() {
     let text = log(1..=6000);
     for archive in [gzip(&text), zstd(&text)] {
         let found = read_bytes(&archive[..archive.len() * 3 / 4], MAX_LINE_BYTES);
         let count = found.moments.len();
         assert!((3000..6000).contains(&count), "{count}");
         assert!(found.moments == (1..=count as u64).map(|n| (0, n, n)).collect::<Vec<_>>());
-        assert_eq!(found.told, ["log: the archive is cut off; what was read before is kept"]);
+        assert_eq!(found.reported, ["log: the archive is cut off; what was read before is kept"]);
         let summary = found.result.unwrap();
-        assert_eq!((summary.cut_inputs, summary.bad_lines), (1, 0));
+        assert_eq!((summary.truncated_inputs, summary.bad_lines), (1, 0));
     }
 }
 
 #[test]
-fn a_damaged_archive_is_told_and_the_next_input_is_read() {
+fn damaged_archive_is_reported() {
     let text = log(1..=3000);
     for mut archive in [gzip(&text), zstd(&text)] {
         let middle = archive.len() / 2;
@@ -235,13 +239,13 @@ fn a_damaged_archive_is_told_and_the_next_input_is_read() {
         let logs = [folder.file("bad", &archive), folder.file("good", line(1).as_bytes())];
         let found = read_files(&folder, &logs, &Options::new("test"));
         assert_eq!(found.moments.last(), Some(&(1, 1, 1)));
-        assert!(found.told.iter().any(|told| told.starts_with("bad: ")), "{:?}", found.told);
-        assert_eq!(found.result.unwrap().cut_inputs, 1);
+        assert!(found.reported.iter().any(|reported| reported.starts_with("bad: ")), "{:?}", found.reported);
+        assert_eq!(found.result.unwrap().truncated_inputs, 1);
     }
 }
 
 #[test]
-fn the_caller_can_have_enough() {
+fn caller_stops_reading() {
     let folder = Folder::new();
     let path = folder.file("log", log(1..=5000).as_bytes());
     let mut seen = 0;

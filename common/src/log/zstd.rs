@@ -1,29 +1,29 @@
-//! Zstandard archives of several frames, one behind the other, as `cat a.zst b.zst` and parallel compressors make them.
+//! Zstandard archives of several frames, as from `cat a.zst b.zst` and parallel compressors.
 
 use std::io::{self, BufRead, Read};
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// An empty block that is a frame's last, and room for a checksum. A decoder holds back what later blocks may refer to; where an
-/// archive was cut off this end makes it give that out.
+/// An empty last block of a frame, and space for a checksum. A decoder keeps back what later blocks may refer to; this end flushes
+/// it for a truncated archive.
 const END_OF_FRAME: [u8; 7] = [1, 0, 0, 0, 0, 0, 0];
 
-/// The content of all frames. A frame's checksum is compared at its end.
+/// The content of all frames, with checked checksums.
 pub(super) struct Frames<R> {
     source: R,
     frame: Option<Box<FrameDecoder>>,
-    /// What is to be told once everything before it was given out.
-    trouble: Option<io::Error>,
+    /// The error to return after all decoded bytes.
+    pending_error: Option<io::Error>,
     ended: bool,
 }
 
 impl<R: BufRead> Frames<R> {
     pub(super) fn new(source: R) -> Self {
-        Self { source, frame: None, trouble: None, ended: false }
+        Self { source, frame: None, pending_error: None, ended: false }
     }
 
-    /// Goes on to the next frame with content; false at the end.
+    /// Starts the next frame with content; false at the end.
     fn next_frame(&mut self) -> io::Result<bool> {
         loop {
             if self.source.fill_buf()?.is_empty() {
@@ -65,18 +65,18 @@ impl<R: BufRead> Read for Frames<R> {
                     self.ended = true;
                     return Err(io::Error::other(error));
                 }
-                self.trouble = Some(io::Error::new(io::ErrorKind::UnexpectedEof, error));
+                self.pending_error = Some(io::Error::new(io::ErrorKind::UnexpectedEof, error));
             }
             let count = frame.read(buffer)?;
             if count > 0 {
                 return Ok(count);
             }
-            if let Some(error) = self.trouble.take() {
+            if let Some(error) = self.pending_error.take() {
                 self.ended = true;
                 return Err(error);
             }
-            let told = frame.get_checksum_from_data();
-            if told.is_some() && told != frame.get_calculated_checksum() {
+            let expected = frame.get_checksum_from_data();
+            if expected.is_some() && expected != frame.get_calculated_checksum() {
                 self.ended = true;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the checksum differs"));
             }

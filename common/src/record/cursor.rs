@@ -1,11 +1,11 @@
-//! Reads the tokens of a JSON line without white space. Anything unusual is `None`, even where it is good JSON: serde reads it then.
+//! Reads the tokens of a JSON line without white space. Returns `None` for unusual JSON, which serde then parses.
 
 use std::borrow::Cow;
 
-/// The longest number that is taken in. With at most two digits of exponent it is always finite.
+/// The limit for numbers. With at most two digits of exponent they are always finite.
 const MAX_NUMBER_BYTES: usize = 40;
 
-/// What is left of a line. The line is UTF-8, which the caller made sure of.
+/// The rest of a line of UTF-8.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
@@ -16,7 +16,7 @@ impl<'a> Cursor<'a> {
         Self { rest: line.as_bytes() }
     }
 
-    /// What is not read yet.
+    /// The unread text.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -25,7 +25,7 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
-    /// Passes over exactly this text. Of known length, so that it is compared in registers: a call for each costs a fifth of all reading.
+    /// Skips exactly this text. Its length is constant, so that it is compared in registers: a call would cost a fifth of all time.
     #[inline]
     pub(crate) fn literal<const N: usize>(&mut self, text: &[u8; N]) -> Option<()> {
         let (begin, rest) = self.rest.split_first_chunk::<N>()?;
@@ -36,14 +36,13 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Passes over this text if it comes next.
+    /// Skips this text if it comes next.
     #[inline]
     pub(crate) fn has<const N: usize>(&mut self, text: &[u8; N]) -> bool {
         self.literal(text).is_some()
     }
 
-    /// Passes over the key of a field and what separates it from the text before, if both come next. Its length is known to the
-    /// compiler, which then compares in registers.
+    /// Skips a separator and the key of a field, if both come next. The constant length lets it compare in registers.
     #[inline(always)]
     pub(crate) fn key<const N: usize>(&mut self, separator: u8, key: &[u8; N]) -> bool {
         let Some((&first, rest)) = self.rest.split_first() else { return false };
@@ -56,24 +55,24 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// An object whose fields `scan` reads, beginning with `{`.
+    /// Reads an object; `scan` reads its fields, from `{` on.
     pub(crate) fn object(&mut self, scan: impl FnOnce(&mut Self) -> Option<()>) -> Option<()> {
         scan(self)?;
         self.literal(b"}")
     }
 
-    /// Passes over exactly this text, of any length.
+    /// Skips exactly this text of any length.
     pub(crate) fn passage(&mut self, text: &[u8]) -> Option<()> {
         self.rest = self.rest.strip_prefix(text)?;
         Some(())
     }
 
-    /// `null`, or what `read` reads.
+    /// Reads `null`, or a value with `read`.
     pub(crate) fn nullable<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         if self.has(b"null") { Some(None) } else { read(self).map(Some) }
     }
 
-    /// An integer from 0 with at most 19 digits, which 64 bits always hold.
+    /// Reads an integer of at most 19 digits, which fits into 64 bits.
     pub(crate) fn integer(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         let mut digits = 0;
@@ -93,12 +92,12 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
-    /// An integer of 32 bits.
+    /// Reads an integer of 32 bits.
     pub(crate) fn integer32(&mut self) -> Option<u32> {
         self.integer()?.try_into().ok()
     }
 
-    /// Any number, as it is written.
+    /// Reads the text of a number.
     pub(crate) fn number(&mut self) -> Option<&'a [u8]> {
         let begin = self.rest;
         let _ = self.has(b"-");
@@ -118,19 +117,19 @@ impl<'a> Cursor<'a> {
         begin.get(..length).filter(|_| length <= MAX_NUMBER_BYTES)
     }
 
-    /// The value of any number.
+    /// Reads a number.
     pub(crate) fn float(&mut self) -> Option<f64> {
         std::str::from_utf8(self.number()?).ok()?.parse().ok()
     }
 
-    /// One digit or more; how many.
+    /// Skips digits, at least one; returns their number.
     fn digits(&mut self) -> Option<usize> {
         let count = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.rest = self.rest.get(count..)?;
         (count > 0).then_some(count)
     }
 
-    /// The inside of a string without escapes.
+    /// Reads a string without escapes.
     pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
         self.literal(b"\"")?;
         let length = self.rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
@@ -139,7 +138,7 @@ impl<'a> Cursor<'a> {
         Some(inside)
     }
 
-    /// A string's text. One with escapes is left to serde.
+    /// Reads a string; serde decodes escapes.
     pub(crate) fn text(&mut self) -> Option<Cow<'a, str>> {
         let begin = *self;
         if let Some(inside) = self.string() {
@@ -153,18 +152,18 @@ impl<'a> Cursor<'a> {
             escaped = byte == b'\\' && !escaped;
             ends
         })?;
-        // Both quotes too.
+        // With both quotes.
         let (string, rest) = begin.rest.split_at_checked(inside + 2)?;
         self.rest = rest;
         serde_json::from_slice(string).ok().map(Cow::Owned)
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub(crate) fn boolean(&mut self) -> Option<bool> {
         if self.has(b"true") { Some(true) } else { self.literal(b"false").map(|()| false) }
     }
 
-    /// An array, each element of which `read` reads.
+    /// Reads an array; `read` reads each element.
     pub(crate) fn array(&mut self, mut read: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.literal(b"[")?;
         if self.has(b"]") {
@@ -178,7 +177,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A string with a moment as our tools write it, `"2026-11-23T22:27:00.123+01:00"`, in milliseconds since 1970.
+    /// Reads a timestamp in the form of our tools, `"2026-11-23T22:27:00.123+01:00"`, as milliseconds since 1970.
     pub(crate) fn stamp(&mut self) -> Option<i64> {
         let &[
             y1,
@@ -227,7 +226,7 @@ impl<'a> Cursor<'a> {
             (number([h1, h2], 0..=23)? * 60 + number([n1, n2], 0..=59)?) * 60 + number([s1, s2], 0..=59)?;
         let offset = number([oh1, oh2], 0..=23)? * 60 + number([om1, om2], 0..=59)?;
         let offset = if sign == b'-' { -offset } else { offset };
-        // Years that begin in March have the leap day at their end, so that the days before a month follow one formula.
+        // A year that begins in March has its leap day at the end, so that one formula gives the days before a month.
         let (shifted_year, shifted_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
         let days = shifted_year * 365 + shifted_year / 4 - shifted_year / 100
             + shifted_year / 400
@@ -239,10 +238,10 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// From the first of March of the year 0 to the first of January 1970.
+/// The days from 1 March of the year 0 to 1 January 1970.
 const DAYS_TO_1970: i64 = 719_468;
 
-/// A number of decimal digits within a range.
+/// Parses digits as a number within a range.
 fn number<const N: usize>(digits: [u8; N], range: std::ops::RangeInclusive<i64>) -> Option<i64> {
     let mut value = 0;
     for digit in digits {
@@ -258,14 +257,14 @@ mod tests {
     use super::*;
     use crate::time::Stamp;
 
-    /// What `read` makes of the whole of `text`.
+    /// Reads all of `text` with `read`.
     fn whole<'a, T>(text: &'a str, read: impl FnOnce(&mut Cursor<'a>) -> Option<T>) -> Option<T> {
         let mut cursor = Cursor::new(text);
         read(&mut cursor).filter(|_| cursor.at_end())
     }
 
     #[test]
-    fn only_plain_forms_are_taken_in() {
+    fn unusual_tokens_are_refused() {
         for (text, value) in
             [("0", Some(0)), ("9999999999999999999", Some(9_999_999_999_999_999_999)), ("10", Some(10))]
         {
@@ -293,7 +292,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_are_those_of_serde(text in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,17})?([eE][+-]?[0-9]{1,2})?") {
+        fn numbers_match_serde(text in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,17})?([eE][+-]?[0-9]{1,2})?") {
             if let Some(value) = whole(&text, Cursor::float) {
                 prop_assert_eq!(value.to_bits(), serde_json::from_str::<f64>(&text).unwrap().to_bits());
             } else {
@@ -302,21 +301,21 @@ mod tests {
         }
 
         #[test]
-        fn texts_are_those_of_serde(text: String) {
+        fn texts_match_serde(text: String) {
             let written = serde_json::to_string(&text).unwrap();
             let found = whole(&written, Cursor::text);
             prop_assert_eq!(found.as_deref(), Some(&*text));
         }
 
         #[test]
-        fn what_looks_like_a_text_is_one_for_serde_too(text in r#""[a"\\u0-9\x00-\x20]{0,8}""#) {
+        fn accepted_text_parses_in_serde(text in r#""[a"\\u0-9\x00-\x20]{0,8}""#) {
             if let Some(found) = whole(&text, Cursor::text) {
                 prop_assert_eq!(found, serde_json::from_str::<String>(&text).unwrap());
             }
         }
 
         #[test]
-        fn what_looks_like_a_number_is_one_for_serde_too(text in "[-+0-9.eE]{1,8}") {
+        fn accepted_number_parses_in_serde(text in "[-+0-9.eE]{1,8}") {
             if let Some(value) = whole(&text, Cursor::float) {
                 prop_assert_eq!(value.to_bits(), serde_json::from_str::<f64>(&text).unwrap().to_bits());
             }
@@ -326,7 +325,7 @@ mod tests {
         }
 
         #[test]
-        fn moments_are_those_of_the_calendar(
+        fn stamps_match_jiff(
             date in (0_u32..=9999, 0_u32..=13, 0_u32..=32),
             time in (0_u32..=24, 0_u32..=60, 0_u32..=60, 0_u32..1000),
             offset in ("[+-]", 0_u32..=24, 0_u32..=60),

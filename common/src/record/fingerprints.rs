@@ -10,10 +10,10 @@ use super::cursor::Cursor;
 use super::diff::SeriesKind;
 use super::scan::{Scan, scanned};
 
-/// The most marks of a sample. One that has fewer knows all objects that it is of.
+/// The most fingerprints of a sample. One that has fewer knows all objects that it is of.
 pub const MAX_FINGERPRINTS: usize = 16;
 
-/// Hexadecimal digits of a mark.
+/// Hexadecimal digits of a fingerprint.
 const DIGITS: usize = 8;
 
 scanned! {
@@ -25,22 +25,22 @@ scanned! {
         pub kind: SeriesKind,
         /// Its name, as in `types` or `holders`.
         pub name: Arc<str>,
-        /// Their marks.
+        /// Their fingerprints.
         #[serde(alias = "marks")]
         pub fingerprints: Fingerprints,
     }
 }
 
-/// The marks of objects: the lowest of all, each once, in order.
+/// The fingerprints of objects: the lowest of all, each once, in order.
 ///
-/// A mark is made of an object's address and type alone, and objects of CPython do not move. So the same object has the same mark in
-/// every census, and a mark that ought to be among the lowest of a later one and is not there is of an object that is gone. Two objects
-/// in four billion have the same mark by chance.
+/// A fingerprint is made of an object's address and type alone, and objects of CPython do not move. So the same object has the same fingerprint in
+/// every census, and a fingerprint that ought to be among the lowest of a later one and is not there is of an object that is gone. Two objects
+/// in four billion have the same fingerprint by chance.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fingerprints(Vec<u32>);
 
 impl Fingerprints {
-    /// The mark of an object.
+    /// The fingerprint of an object.
     #[must_use]
     pub const fn fingerprint(address: u64, type_address: u64) -> u32 {
         // The last steps of SplitMix64 (Steele, Lea and Flood 2014), so that neighbours are far apart.
@@ -50,13 +50,13 @@ impl Fingerprints {
         (mixed >> 32) as u32
     }
 
-    /// Takes in a mark, if it is among the lowest.
-    pub fn insert(&mut self, mark: u32) {
-        if self.highest().is_some_and(|highest| mark >= highest) {
+    /// Takes in a fingerprint, if it is among the lowest.
+    pub fn insert(&mut self, fingerprint: u32) {
+        if self.highest().is_some_and(|highest| fingerprint >= highest) {
             return;
         }
-        if let Err(place) = self.0.binary_search(&mark) {
-            self.0.insert(place, mark);
+        if let Err(place) = self.0.binary_search(&fingerprint) {
+            self.0.insert(place, fingerprint);
             self.0.truncate(MAX_FINGERPRINTS);
         }
     }
@@ -67,11 +67,11 @@ impl Fingerprints {
         self.0.get(MAX_FINGERPRINTS - 1).copied()
     }
 
-    /// Whether an object of that mark is there; `None` if it is not known.
+    /// Whether an object of that fingerprint is there; `None` if it is not known.
     #[must_use]
-    pub fn has(&self, mark: u32) -> Option<bool> {
-        let known = self.highest().is_none_or(|highest| mark <= highest);
-        known.then(|| self.0.binary_search(&mark).is_ok())
+    pub fn has(&self, fingerprint: u32) -> Option<bool> {
+        let known = self.highest().is_none_or(|highest| fingerprint <= highest);
+        known.then(|| self.0.binary_search(&fingerprint).is_ok())
     }
 
     /// All of them, from the lowest on.
@@ -79,19 +79,19 @@ impl Fingerprints {
         self.0.iter().copied()
     }
 
-    /// Reads what [`Fingerprints`] is written as: eight hexadecimal digits a mark, the lowest first; `None` if it is something else.
+    /// Reads what [`Fingerprints`] is written as: eight hexadecimal digits a fingerprint, the lowest first; `None` if it is something else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let mut marks = Vec::with_capacity(MAX_FINGERPRINTS);
+        let mut fingerprints = Vec::with_capacity(MAX_FINGERPRINTS);
         let mut rest = text;
         while !rest.is_empty() {
             let (digits, others) = rest.split_at_checked(DIGITS)?;
-            let mark = u32::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
-            let is_next = marks.last().is_none_or(|&last| last < mark);
-            (is_next && marks.len() < MAX_FINGERPRINTS).then(|| marks.push(mark))?;
+            let fingerprint = u32::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
+            let is_next = fingerprints.last().is_none_or(|&last| last < fingerprint);
+            (is_next && fingerprints.len() < MAX_FINGERPRINTS).then(|| fingerprints.push(fingerprint))?;
             rest = others;
         }
-        Some(Self(marks))
+        Some(Self(fingerprints))
     }
 }
 
@@ -104,8 +104,8 @@ impl Scan for Fingerprints {
 impl Serialize for Fingerprints {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut text = String::with_capacity(DIGITS * self.0.len());
-        for mark in &self.0 {
-            let _ = write!(text, "{mark:08x}");
+        for fingerprint in &self.0 {
+            let _ = write!(text, "{fingerprint:08x}");
         }
         serializer.serialize_str(&text)
     }
@@ -124,26 +124,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_marks_are_kept_and_read_again() {
-        let mut marks = Fingerprints::default();
+    fn lowest_fingerprints_are_kept() {
+        let mut fingerprints = Fingerprints::default();
         let all: Vec<u32> =
             (0..1000_u64).map(|n| Fingerprints::fingerprint(0x7f00_0000_1000 + 48 * n, 0x55_0000)).collect();
-        for &mark in all.iter().chain(&all) {
-            marks.insert(mark);
+        for &fingerprint in all.iter().chain(&all) {
+            fingerprints.insert(fingerprint);
         }
         let mut lowest = all.clone();
         lowest.sort_unstable();
-        assert_eq!(marks.iter().collect::<Vec<_>>(), lowest[..MAX_FINGERPRINTS]);
+        assert_eq!(fingerprints.iter().collect::<Vec<_>>(), lowest[..MAX_FINGERPRINTS]);
         assert!(lowest[15] < u32::MAX / 30, "they are spread evenly: {:x}", lowest[15]);
-        assert_eq!((marks.has(lowest[3]), marks.has(lowest[3] + 1)), (Some(true), Some(false)));
-        assert_eq!(marks.has(lowest[16]), None, "of what is above nothing is known");
-        let text = serde_json::to_string(&marks).unwrap();
+        assert_eq!((fingerprints.has(lowest[3]), fingerprints.has(lowest[3] + 1)), (Some(true), Some(false)));
+        assert_eq!(fingerprints.has(lowest[16]), None, "of what is above nothing is known");
+        let text = serde_json::to_string(&fingerprints).unwrap();
         assert_eq!(text.len(), 2 + 8 * MAX_FINGERPRINTS);
-        assert_eq!(serde_json::from_str::<Fingerprints>(&text).unwrap(), marks);
+        assert_eq!(serde_json::from_str::<Fingerprints>(&text).unwrap(), fingerprints);
     }
 
     #[test]
-    fn what_is_no_sample_is_refused() {
+    fn malformed_sample_is_refused() {
         for text in ["1", "0000000g", "0000000200000001", "0000000100000001", "+0000001", "000000é1"] {
             assert_eq!(Fingerprints::parse(text), None, "{text}");
         }

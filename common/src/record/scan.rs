@@ -1,19 +1,19 @@
 //! Scanners of records, generated from the same field lists as the structs.
 //!
 //! A generated scanner reads fields in the order in which our tools write them, and accepts a text only if serde accepts it, too.
-//! Reading a field that nobody needs builds nothing. A field that is added to a struct is scanned without a further edit.
+//! An unused field is skipped without building its value. A new field of a struct needs no edit here.
 
 use std::sync::Arc;
 
 use super::cursor::Cursor;
 use crate::time::Stamp;
 
-/// A type whose JSON text can be passed over.
+/// A type whose JSON text can be skipped.
 pub(crate) trait Scan {
     /// Whether a field of this type may be absent.
     const OPTIONAL: bool = false;
 
-    /// Passes over a value; `None` if the text is in doubt.
+    /// Skips a value; `None` for unusual text.
     fn skip(cursor: &mut Cursor<'_>) -> Option<()>;
 }
 
@@ -74,7 +74,7 @@ macro_rules! json_key {
     ($field:ident) => { $crate::record::scan::key_bytes!(stringify!($field)) };
 }
 
-/// Passes over the key that a field had in an earlier schema, if it comes next.
+/// Skips the key that a field had in an earlier schema, if it comes next.
 macro_rules! old_key {
     ($cursor:ident, $separator:ident, [serde(alias = $name:literal)] $($attr:tt)*) => {
         $cursor.key($separator, $crate::record::scan::key_bytes!($name))

@@ -112,7 +112,7 @@ mod tests {
         destination.write(|_| Err(io::ErrorKind::StorageFull.into()));
         destination.write(|_| panic!("closed"));
         assert!(!destination.is_open());
-        assert!(destination.take_failure().unwrap().what.starts_with("log: "));
+        assert!(destination.take_failure().unwrap().message.starts_with("log: "));
         assert_eq!(destination.take_failure(), None);
     }
 
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn logs_are_appended_to_unless_truncated() {
+    fn open_log_appends_by_default() {
         use std::io::Write as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/log");
@@ -134,6 +134,6 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
         }
         let error = open_log(&path.join("below"), false).unwrap_err();
-        assert!(error.what.contains("new/log"), "{error:?}");
+        assert!(error.message.contains("new/log"), "{error:?}");
     }
 }

@@ -41,10 +41,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::cli::{EXIT_TROUBLE, Failure};
-use crate::launch::{self, Ended, Launched, Output, Plan, Reaped};
+use crate::launch::{Environment, ExitStatus, FORWARDED, Launched, Output, Plan, Reaped, resolve};
 use crate::process::ProcessId;
 use crate::record::{EventKind, Header, ProcessEvent};
-use crate::signal::{ENDING, Signals};
+use crate::signal::{STOP_SIGNALS, Signals};
 use crate::stdio::say;
 use crate::time::Span;
 use crate::wait::{Ready, Sources, Waiter};
@@ -100,11 +100,17 @@ impl Session {
     /// # Errors
     /// The system refuses a signal handler.
     pub fn open(options: SessionOptions) -> Result<Self, Failure> {
-        let mut caught = launch::caught(options.launches);
+        let mut caught = STOP_SIGNALS.to_vec();
+        if options.launches {
+            caught.extend(FORWARDED);
+            caught.push(Signal::CHILD.as_raw());
+        }
         if options.draws {
             caught.extend([Signal::WINCH, Signal::TSTP].map(Signal::as_raw));
         }
-        let ending: &[i32] = if options.draws || options.launches { &[] } else { &ENDING };
+        caught.sort_unstable();
+        caught.dedup();
+        let ending: &[i32] = if options.draws || options.launches { &[] } else { &STOP_SIGNALS };
         let signals = Signals::catch(&caught, ending)
             .map_err(|error| Failure::new(format!("cannot catch signals: {error}"), ""))?;
         let stdout = options.writes_stdout.then(|| io::stdout().as_fd().try_clone_to_owned().ok());
@@ -112,7 +118,7 @@ impl Session {
         Ok(Self { options, signals, command: None, waiter, began: Instant::now() })
     }
 
-    /// Starts the user's command; `output` chooses where its output goes.
+    /// Starts the user's command; `output` chooses where its output goes. Reports a chosen interpreter on stderr.
     ///
     /// # Errors
     /// The command is not found or cannot be executed.
@@ -121,8 +127,11 @@ impl Session {
         command: &[OsString],
         output: impl FnOnce(&Plan) -> Output,
     ) -> Result<&Launched, Failure> {
-        let launched = launch::start(self.options.tool, command, output)?;
-        Ok(self.command.insert(launched))
+        let plan = resolve(command, &Environment::current())?;
+        if let Some(note) = &plan.note {
+            say(self.options.tool, note);
+        }
+        Ok(self.command.insert(Launched::spawn(&plan, output(&plan))?))
     }
 
     /// The launched command.
@@ -139,7 +148,7 @@ impl Session {
     /// Whether the launched command has exited, as far as [`reap`](Self::reap) has seen.
     #[must_use]
     pub fn command_has_exited(&self) -> bool {
-        self.command.as_ref().is_some_and(|command| command.ended().is_some())
+        self.command.as_ref().is_some_and(|command| command.exit_status().is_some())
     }
 
     /// Starts the clock for the duration bound.
@@ -167,7 +176,7 @@ impl Session {
 
     /// Wakes [`wait`](Self::wait) when one of these processes exits, and forgets all others.
     pub fn watch_exits(&mut self, processes: impl Iterator<Item = ProcessId>) {
-        self.waiter.watch_ends(processes);
+        self.waiter.watch_exits(processes);
     }
 
     /// Waits for a signal, for output of the command, for one of `sources`, or until `deadline`.
@@ -218,7 +227,7 @@ impl Session {
     pub fn command_exit(&self, header: Header) -> Option<ProcessEvent> {
         let command = self.command.as_ref()?;
         let mut event = ProcessEvent::new(header, EventKind::Exited, command.pid(), command.pid());
-        if let Some(ended) = command.ended() {
+        if let Some(ended) = command.exit_status() {
             set_exit(&mut event, ended);
         }
         Some(event)
@@ -228,7 +237,7 @@ impl Session {
     /// remain the command's.
     pub fn restore_default_signals(&self) {
         if self.command.is_none() {
-            self.signals.lose_patience();
+            self.signals.restore_defaults();
         }
     }
 
@@ -256,27 +265,27 @@ impl Session {
     pub fn exit_code(&self, code: u8, failure: Option<Failure>) -> Result<u8, Failure> {
         let Some(command) = &self.command else { return failure.map_or(Ok(code), Err) };
         if let Some(failure) = failure {
-            say(self.options.tool, &failure.what);
+            say(self.options.tool, &failure.message);
         }
         if code != 0 {
             return Ok(code);
         }
-        Ok(command.ended().map_or(EXIT_TROUBLE, Ended::exit_status))
+        Ok(command.exit_status().map_or(EXIT_TROUBLE, ExitStatus::exit_code))
     }
 }
 
 /// The exit code and the signal of a reaped process, as events have them.
 #[must_use]
-pub fn exit_codes(ended: Ended) -> (Option<i32>, Option<i32>) {
+pub fn exit_codes(ended: ExitStatus) -> (Option<i32>, Option<i32>) {
     match ended {
-        Ended::Exited(code) => (Some(code), None),
-        Ended::Signaled { signal, .. } => (None, Some(signal)),
-        Ended::Unknown => (None, None),
+        ExitStatus::Exited(code) => (Some(code), None),
+        ExitStatus::Signaled { signal, .. } => (None, Some(signal)),
+        ExitStatus::Unknown => (None, None),
     }
 }
 
 /// Puts the exit code or signal of a reaped process into its event.
-pub fn set_exit(event: &mut ProcessEvent, ended: Ended) {
+pub fn set_exit(event: &mut ProcessEvent, ended: ExitStatus) {
     (event.exit_code, event.signal) = exit_codes(ended);
 }
 
@@ -306,7 +315,10 @@ mod tests {
     fn failure_without_command_is_returned() {
         let session = session(SessionOptions::default());
         assert_eq!(session.exit_code(3, None), Ok(3));
-        assert_eq!(session.exit_code(3, Some(Failure::new("disk full", ""))).unwrap_err().what, "disk full");
+        assert_eq!(
+            session.exit_code(3, Some(Failure::new("disk full", ""))).unwrap_err().message,
+            "disk full"
+        );
         assert!(session.command_exit(Header::now(&crate::record::Run::start(), 1)).is_none());
     }
 }

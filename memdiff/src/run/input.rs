@@ -5,8 +5,8 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use common::cli::Failure;
-use common::log::{Input, Moment, Options, Summary, read, read_and_tell};
-use common::signal::{ENDING, Signals};
+use common::log::{Input, Moment, Options, Summary, read, read_reporting};
+use common::signal::{STOP_SIGNALS, Signals};
 use common::stdio::say;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -40,7 +40,7 @@ pub(super) fn read_interruptible(
     inputs: &[Input],
     each: &mut dyn FnMut(Moment) -> ControlFlow<()>,
 ) -> Result<(), Failure> {
-    let signals = Signals::catch(&ENDING, &ENDING)
+    let signals = Signals::catch(&STOP_SIGNALS, &STOP_SIGNALS)
         .map_err(|error| Failure::new(format!("signals cannot be caught: {error}"), ""))?;
     let (sender, receiver) = sync_channel::<ReaderMessage>(QUEUE_LENGTH);
     let inputs = inputs.to_vec();
@@ -56,7 +56,7 @@ pub(super) fn read_interruptible(
             }
             say(TOOL, message);
         };
-        read_and_tell(&inputs, &Options::new(TOOL), &mut each, &report)
+        read_reporting(&inputs, &Options::new(TOOL), &mut each, &report)
     };
     let reader = std::thread::Builder::new().name("reader".into()).spawn(read);
     let reader = reader.map_err(|error| Failure::new(format!("cannot start a thread: {error}"), ""))?;

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 use common::cli::Failure;
-use common::log::{Input, Moment, What};
+use common::log::{Input, Moment, MomentData};
 use common::record::{DiffRecord, Header, Run};
 use common::units::Bytes;
 
@@ -154,7 +154,7 @@ impl Runner {
             (0..=last).map(|index| InputSelection::new(&wanted(&self.args.at, index))).collect();
         self.read(|_, moment| {
             if let Some(selection) = selections.get_mut(moment.input) {
-                if let What::Event(event) = &moment.what {
+                if let MomentData::Event(event) = &moment.data {
                     selection.add_event(&moment.run, event.event, event.pid);
                 } else if let Some(measurement) = Measurement::from_moment(moment) {
                     selection.add(measurement);

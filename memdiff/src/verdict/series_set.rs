@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use common::log::{Census, Moment, Tree, What};
+use common::log::{Census, Moment, MomentData, Tree};
 use common::record::{EventKind, ProcessEvent, SeriesKind, TrendKind, Verdict};
 
 use super::key::{ProcessKey, SeriesName};
@@ -72,26 +72,26 @@ impl SeriesSet {
 
     /// Adds the next moment; returns whether it was a measurement.
     pub fn add(&mut self, moment: &Moment) -> bool {
-        match &moment.what {
-            What::Tree(tree) => {
+        match &moment.data {
+            MomentData::Tree(tree) => {
                 let context = self.begin_moment(moment);
                 self.record_tree(&context, tree);
             }
-            What::Census(census) => {
+            MomentData::Census(census) => {
                 let context = self.begin_moment(moment);
                 self.record_census(&context, census);
             }
-            What::Event(event) => {
+            MomentData::Event(event) => {
                 self.record_event(&moment.run, event);
                 return false;
             }
-            What::Failed(_) => {
+            MomentData::Failed(_) => {
                 let run = self.runs.number(&moment.run);
                 let of_run = self.processes.iter_mut().filter(|(key, _)| key.run == run);
                 of_run.flat_map(|(_, process)| process.series.values_mut()).for_each(Series::push_gap);
                 return false;
             }
-            What::Diff(_) => return false,
+            MomentData::Diff(_) => return false,
         }
         self.measured += 1;
         true

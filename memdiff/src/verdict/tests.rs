@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use common::log::{Moment, What};
+use common::log::{Moment, MomentData};
 use common::record::{
     EventKind, Fingerprints, Header, LimitKind, ObjectSample, ProcessEvent, Run, SeriesKind,
 };
@@ -10,7 +10,7 @@ use crate::measurement::testing::{census, census_with_holders, measurement, proc
 use crate::measurement::{MeasuredData, Measurement};
 
 /// The moment at a second of a run, ten of which are an interval.
-fn moment(run: &str, second: u64, what: What) -> Moment {
+fn moment(run: &str, second: u64, data: MomentData) -> Moment {
     Moment {
         input: 0,
         line: second,
@@ -21,14 +21,14 @@ fn moment(run: &str, second: u64, what: What) -> Moment {
         elapsed_seconds: None,
         interval_seconds: Some(10.0),
         missed_ticks: 0,
-        what,
+        data,
     }
 }
 
-fn what(measurement: Measurement) -> What {
+fn data(measurement: Measurement) -> MomentData {
     match measurement.data {
-        MeasuredData::Tree(tree) => What::Tree(Arc::unwrap_or_clone(tree)),
-        MeasuredData::Census(census) => What::Census(Arc::unwrap_or_clone(census)),
+        MeasuredData::Tree(tree) => MomentData::Tree(Arc::unwrap_or_clone(tree)),
+        MeasuredData::Census(census) => MomentData::Census(Arc::unwrap_or_clone(census)),
     }
 }
 
@@ -39,7 +39,7 @@ fn trees(series: &mut SeriesSet, run: &str, rss: impl Fn(u64) -> u64, pid: u32, 
             1,
             tree(&[process(1, 1, "bot", 20), process(pid, start, "w --queue mail", rss(turn))]),
         );
-        series.add(&moment(run, turn * 10, what(sizes)));
+        series.add(&moment(run, turn * 10, data(sizes)));
     }
 }
 
@@ -93,7 +93,7 @@ fn missing_type_is_zero_or_gap() {
         for turn in 0..40_u64 {
             let types: &[_] =
                 if turn < 20 { &[("dict", 5, 500), ("gone", 9, 900)] } else { &[("dict", 5, 500)] };
-            series.add(&moment("m", turn * 10, What::Census(census(types, is_cut))));
+            series.add(&moment("m", turn * 10, MomentData::Census(census(types, is_cut))));
         }
         let verdicts = series.verdicts();
         let gone = verdicts.iter().find(|v| &*v.name == "gone" && v.kind == SeriesKind::Type).unwrap();
@@ -113,7 +113,7 @@ fn unmeasured_cache_is_not_zero() {
         series.add(&moment(
             "m",
             turn * 10,
-            What::Census(census_with_holders(&[("dict", 1, 1)], &holders, caches, false)),
+            MomentData::Census(census_with_holders(&[("dict", 1, 1)], &holders, caches, false)),
         ));
     }
     let verdicts = series.verdicts();
@@ -130,7 +130,7 @@ fn unmeasured_cache_is_not_zero() {
     let gone = find("cache", "lru of a.once");
     assert_eq!((gone.moments, gone.last_bytes), (120, Some(0)));
     // Nothing is said of what was not looked at.
-    series.add(&moment("m", 1200, What::Census(census(&[("dict", 1, 1)], false))));
+    series.add(&moment("m", 1200, MomentData::Census(census(&[("dict", 1, 1)], false))));
     assert!(series.verdicts().iter().any(|v| &*v.name == "a._table" && v.last_bytes == Some(300)));
 }
 
@@ -151,7 +151,7 @@ fn growth_reports_kept_objects() {
             });
             census.object_samples.push(ObjectSample { kind: kind.into(), name: name.into(), fingerprints });
         }
-        series.add(&moment("m", turn * 10, What::Census(census)));
+        series.add(&moment("m", turn * 10, MomentData::Census(census)));
     }
     let verdicts = series.verdicts();
     for name in ["Session", "a._sessions"] {
@@ -174,9 +174,12 @@ fn failed_moment_is_gap() {
     let mut series = SeriesSet::default();
     for turn in 0..30_u64 {
         let failed = turn % 7 == 3;
-        let what =
-            if failed { What::Failed("no".into()) } else { What::Census(census(&[("dict", 5, 500)], false)) };
-        assert_eq!(series.add(&moment("m", turn * 10, what)), !failed);
+        let data = if failed {
+            MomentData::Failed("no".into())
+        } else {
+            MomentData::Census(census(&[("dict", 5, 500)], false))
+        };
+        assert_eq!(series.add(&moment("m", turn * 10, data)), !failed);
     }
     let verdicts = series.verdicts();
     assert!(
@@ -191,17 +194,17 @@ fn forecast_names_nearer_limit() {
     let feed = |ends: bool| {
         let mut series = SeriesSet::default();
         for turn in 0..120_u64 {
-            let mut what = what(measurement("r", 1, tree(&[process(1, 1, "bot", 10 + turn)])));
-            let What::Tree(tree) = &mut what else { panic!() };
+            let mut data = data(measurement("r", 1, tree(&[process(1, 1, "bot", 10 + turn)])));
+            let MomentData::Tree(tree) = &mut data else { panic!() };
             (tree.system_total_bytes, tree.system_available_bytes) = (Some(64 << 30), Some(32 << 30));
             if turn == 100 {
                 (tree.cgroup_limit_bytes, tree.cgroup_current_bytes) = (Some(512 << 20), Some(152 << 20));
             }
-            series.add(&moment("r", turn * 10, what));
+            series.add(&moment("r", turn * 10, data));
         }
         if ends {
             let event = ProcessEvent::new(Header::now(&Run::start(), 1), EventKind::Exited, 1, 1);
-            series.add(&moment("r", 1200, What::Event(Box::new(event))));
+            series.add(&moment("r", 1200, MomentData::Event(Box::new(event))));
         }
         series.verdicts().remove(0)
     };
@@ -233,16 +236,16 @@ fn last_value_of_ended_is_ignored() {
         for turn in 0..=100 {
             let it = process(2, 2, "w", growing(turn));
             let processes = if is_root { vec![it] } else { vec![process(1, 1, "bot", 20), it] };
-            series.add(&moment("r", turn * 10, what(measurement("r", 1, tree(&processes)))));
+            series.add(&moment("r", turn * 10, data(measurement("r", 1, tree(&processes)))));
         }
         let lives = |series: &SeriesSet| series.verdicts().into_iter().find(|v| v.pid == Some(2)).unwrap();
         assert_ne!(lives(&series).trend, TrendKind::Growing, "one that lives has shrunk");
         if is_told {
             let event = ProcessEvent::new(Header::now(&Run::start(), 1), EventKind::Exited, 2, 1);
-            series.add(&moment("r", 1005, What::Event(Box::new(event))));
+            series.add(&moment("r", 1005, MomentData::Event(Box::new(event))));
         }
         if !is_root {
-            series.add(&moment("r", 1010, what(measurement("r", 1, tree(&[process(1, 1, "bot", 20)])))));
+            series.add(&moment("r", 1010, data(measurement("r", 1, tree(&[process(1, 1, "bot", 20)])))));
         }
         let verdict = lives(&series);
         assert_eq!((verdict.trend, verdict.moments), (TrendKind::Growing, 100), "{is_told} {is_root}");
@@ -256,7 +259,7 @@ fn clock_set_back_keeps_growth() {
     for turn in 0..120_u64 {
         // Back by an hour in the middle.
         let second = if turn < 60 { 10_000 + turn * 10 } else { 6_400 + turn * 10 };
-        series.add(&moment("r", second, what(measurement("r", 1, tree(&[process(1, 1, "bot", 10 + turn)])))));
+        series.add(&moment("r", second, data(measurement("r", 1, tree(&[process(1, 1, "bot", 10 + turn)])))));
     }
     let verdict = series.verdicts().remove(0);
     assert_eq!(verdict.trend, TrendKind::Growing, "{verdict:#?}");
@@ -273,7 +276,7 @@ fn smallest_series_are_dropped() {
             names.iter().zip(1..).map(|(name, size)| (&**name, 1, size * 1000)).collect();
         let mut census = census(&types, false);
         census.modules.clear();
-        series.add(&moment("m", turn * 10, What::Census(census)));
+        series.add(&moment("m", turn * 10, MomentData::Census(census)));
     }
     let shown = shown(&series);
     assert!(shown.len() <= 112, "{}", shown.len());
@@ -291,7 +294,7 @@ fn brief_processes_are_dropped_first() {
     for turn in 0..400_u64 {
         let brief = process(100 + u32::try_from(turn).unwrap(), turn, "cc1", 900);
         let all = tree(&[process(1, 1, "make", 5), process(2, 2, "small", 1), brief]);
-        series.add(&moment("r", turn * 10, what(measurement("r", 1, all))));
+        series.add(&moment("r", turn * 10, data(measurement("r", 1, all))));
     }
     let shown = shown(&series);
     assert!(shown.len() <= 57 && shown.iter().any(|(_, name, _)| name == "small"), "{shown:?}");
@@ -304,7 +307,7 @@ fn memory_of_series_is_bounded() {
         let lasting = (1..80).map(|pid| process(pid, 1, "server", 100 + u64::from(pid)));
         let brief = (0..5).map(|n| process(1000 + turn * 5 + n, u64::from(turn), "cc1", 1));
         let all: Vec<_> = lasting.chain(brief).collect();
-        series.add(&moment("r", u64::from(turn) * 10, what(measurement("r", 1, tree(&all)))));
+        series.add(&moment("r", u64::from(turn) * 10, data(measurement("r", 1, tree(&all)))));
     }
     assert!(
         series.processes.len() < 400 && series.count <= 56,

@@ -180,7 +180,6 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    use common::jsonl::{Item, Reader};
     use common::record::EventKind;
 
     use super::super::atomic_writer::tests::SmallDisk;
@@ -189,12 +188,7 @@ mod tests {
 
     fn records(path: &Path) -> Vec<Record> {
         let log = std::fs::read(path).unwrap();
-        Reader::new("log", log.as_slice())
-            .map(|item| match item.unwrap() {
-                Item::Record(record) => record,
-                Item::Bad(bad) => panic!("{bad}"),
-            })
-            .collect()
+        log.split_inclusive(|&byte| byte == b'\n').map(|line| Record::parse(line).unwrap()).collect()
     }
 
     fn create(folder: &Path) -> HistoryFiles {
@@ -278,10 +272,10 @@ mod tests {
     fn iterations(save: &mut HistoryFiles<SmallDisk>) -> Vec<u64> {
         let log = save.jsonl.get_mut().storage().bytes.clone();
         assert!(log.is_empty() || log.ends_with(b"\n"));
-        Reader::new("log", log.as_slice())
-            .map(|item| match item.unwrap() {
-                Item::Record(Record::Process(record)) => record.iteration,
-                Item::Record(Record::Error(record)) => record.iteration,
+        log.split_inclusive(|&byte| byte == b'\n')
+            .map(|line| match Record::parse(line).unwrap() {
+                Record::Process(record) => record.iteration,
+                Record::Error(record) => record.iteration,
                 other => panic!("{other:?}"),
             })
             .collect()

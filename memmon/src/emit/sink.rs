@@ -38,8 +38,6 @@ impl<W: Write> Sink for Writer<W> {
 
 #[cfg(test)]
 mod tests {
-    use common::jsonl::{Item, Reader};
-
     use super::super::testing::{Writes, error, process};
     use super::*;
 
@@ -53,9 +51,7 @@ mod tests {
         }
         sink.finish().unwrap();
         assert_eq!(writes.0.len(), 2);
-        let back: Vec<Record> = Reader::new("log", writes.0.concat().as_slice())
-            .map(|item| if let Item::Record(record) = item.unwrap() { record } else { panic!("no record") })
-            .collect();
+        let back: Vec<Record> = writes.0.iter().map(|line| Record::parse(line).unwrap()).collect();
         assert_eq!(back, [records[0].clone(), records[2].clone()]);
     }
 }

@@ -148,7 +148,7 @@ impl Monitor {
         if ready.output {
             self.take_output();
         }
-        if ready.root_ended {
+        if ready.process_exited {
             let records = self.sampler.collect_exits();
             self.take_sampled(records);
         }

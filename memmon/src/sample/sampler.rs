@@ -38,13 +38,13 @@ pub struct SamplerOptions {
 
 /// The known exit status of a process.
 #[derive(Debug, Clone, Copy)]
-struct ExitStatus {
+struct ObservedExit {
     exit_code: Option<i32>,
     signal: Option<i32>,
     at: Option<Duration>,
 }
 
-impl ExitStatus {
+impl ObservedExit {
     /// From a wait status, as wait(2) encodes it.
     fn decode(wait_status: i32, at: Option<Duration>) -> Self {
         match wait_status & 0x7f {
@@ -86,7 +86,7 @@ pub struct Sampler {
     /// Whether the kernel reports process events.
     pub(super) has_kernel_events: bool,
     listed: Option<Instant>,
-    exits: HashMap<u32, ExitStatus>,
+    exits: HashMap<u32, ObservedExit>,
     pub(super) details_budget: TimeBudget,
     pub(super) pss_budget: TimeBudget,
     last_tick: Option<Instant>,
@@ -171,7 +171,7 @@ impl Sampler {
     pub fn reaped(&mut self, reaped: &Reaped) {
         let (exit_code, signal) = exit_codes(reaped.status);
         if self.is_watched(reaped.pid) && exit_code.or(signal).is_some() {
-            self.exits.insert(reaped.pid, ExitStatus { exit_code, signal, at: None });
+            self.exits.insert(reaped.pid, ObservedExit { exit_code, signal, at: None });
         }
     }
 
@@ -193,7 +193,7 @@ impl Sampler {
                 if let Some(tree) = self.trees.get_mut(process.root) {
                     tree.short_lived += 1;
                 }
-                let exit = ExitStatus::decode(wait_status, Some(at));
+                let exit = ObservedExit::decode(wait_status, Some(at));
                 return Some(Record::ProcessEvent(Box::new(ProcessEvent {
                     ppid: Some(process.ppid),
                     name: self.name_of(&process),
@@ -210,7 +210,7 @@ impl Sampler {
                 }
             }
             ProcessUpdate::Exit { pid, wait_status, at } => {
-                self.exits.insert(pid, ExitStatus::decode(wait_status, Some(at)));
+                self.exits.insert(pid, ObservedExit::decode(wait_status, Some(at)));
             }
             ProcessUpdate::Lost => {
                 self.listed = None;
@@ -445,7 +445,7 @@ impl Sampler {
         let Some(member) = self.members.remove(&id) else { return };
         let exit = self.exits.remove(&id.pid).or_else(|| {
             let known = zombie.filter(|status| *status != 0 || member.is_readable());
-            known.map(|wait_status| ExitStatus::decode(wait_status, None))
+            known.map(|wait_status| ObservedExit::decode(wait_status, None))
         });
         let exited_at = exit.and_then(|exit| exit.at);
         let lifetime = exited_at.zip(member.born_at).map(|(at, born)| at.saturating_sub(born).as_secs_f64());

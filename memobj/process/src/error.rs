@@ -74,6 +74,6 @@ impl Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { code: EXIT_TROUBLE, what: error.message, hint: error.hint }
+        Self { code: EXIT_TROUBLE, message: error.message, hint: error.hint }
     }
 }

@@ -13,7 +13,7 @@ use common::wait::Sources;
 use super::TOOL;
 use super::leak_search::LeakSearch;
 use super::outputs::Outputs;
-use super::processes::{ProcessInfo, ProcessSet};
+use super::processes::{ProcessSet, ProcessSummary};
 use super::tracker::Tracker;
 use crate::capture::CensusSource;
 use crate::census::Census;
@@ -335,7 +335,13 @@ impl<'a> CensusLoop<'a> {
         self.finish_leaks(changes.ended.into_iter().map(|process| process.tracker));
     }
 
-    fn report_change(&mut self, header: &Header, kind: EventKind, info: &ProcessInfo, found: &mut Iteration) {
+    fn report_change(
+        &mut self,
+        header: &Header,
+        kind: EventKind,
+        info: &ProcessSummary,
+        found: &mut Iteration,
+    ) {
         // In a tree there are many short-lived programs other than Python; and what never existed does not exit.
         if (self.config.tree && !info.counted) || info.id.start == 0 {
             return;
@@ -379,7 +385,7 @@ impl<'a> CensusLoop<'a> {
                 SessionEvent::Resized | SessionEvent::SuspendRequested => {}
             }
         }
-        if ready.root_ended {
+        if ready.process_exited {
             self.reap();
             self.watch_exits();
         }

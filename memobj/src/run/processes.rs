@@ -11,7 +11,7 @@ use super::tracker::Tracker;
 
 /// A process as events name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProcessInfo {
+pub struct ProcessSummary {
     /// Its identity; the start is 0 if it could not be read.
     pub id: ProcessId,
     /// The process that the user named: this one, or one above it.
@@ -25,7 +25,7 @@ pub struct ProcessInfo {
 /// A process that may run Python.
 #[derive(Debug)]
 pub struct TargetProcess {
-    pub info: ProcessInfo,
+    pub info: ProcessSummary,
     /// Identifies the program in it; `None` where that is hidden.
     image: Option<u64>,
     /// When a program that was counted was replaced by one that was not, yet.
@@ -39,7 +39,7 @@ pub struct ProcessChanges {
     /// Processes that exited.
     pub ended: Vec<TargetProcess>,
     /// Processes that run another program now; `counted` is of the program before.
-    pub replaced: Vec<ProcessInfo>,
+    pub replaced: Vec<ProcessSummary>,
 }
 
 /// All processes of a run.
@@ -176,7 +176,7 @@ impl ProcStat {
     }
 
     fn target(&self, root: u32) -> TargetProcess {
-        let info = ProcessInfo { id: self.id, root, name: Arc::clone(&self.name), counted: false };
+        let info = ProcessSummary { id: self.id, root, name: Arc::clone(&self.name), counted: false };
         TargetProcess { info, image: self.image, replaced: None, tracker: Tracker::default() }
     }
 }

@@ -6,7 +6,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use common::jsonl::{Item, Reader};
 use common::record::{EventKind, Record};
 
 use super::*;
@@ -85,10 +84,7 @@ fn run_with(args: &[&str], answer: impl FnMut(u64, u32) -> Result<Census, Error>
     let result = args.into_config().and_then(|config| run(&config, &mut source));
     let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     let records = read(&folder.path().join("made/log.jsonl"));
-    let records = Reader::new("log", records.as_bytes()).map(|item| match item.unwrap() {
-        Item::Record(record) => record,
-        Item::Bad(bad) => panic!("{bad}"),
-    });
+    let records = records.lines().map(|line| Record::parse(line.as_bytes()).unwrap());
     FinishedRun {
         records: records.collect(),
         text: read(&file),
@@ -229,7 +225,7 @@ fn exit_during_census_is_no_error() {
         Err(Error::exited(Stage::ATTACH, "it ended"))
     });
     assert_eq!(found.lines(), [("exited", 1), ("error", 1)]);
-    assert_eq!(found.result.unwrap_err().what, "it ended");
+    assert_eq!(found.result.unwrap_err().message, "it ended");
 }
 
 #[test]
@@ -318,7 +314,7 @@ fn tree_counts_only_python() {
     assert_eq!((census.root_pid, census.pid), (Some(root), below[0]));
     assert_eq!(found.result, Ok(0));
     let none = run_with(&["--tree", "-p", &std::process::id().to_string()], |_, _| Err(refused()));
-    assert!(none.result.unwrap_err().what.starts_with("no process at or below pid "));
+    assert!(none.result.unwrap_err().message.starts_with("no process at or below pid "));
 }
 
 #[test]

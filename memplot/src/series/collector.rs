@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::cli::Failure;
-use common::log::{Moment, What as Measured};
+use common::log::{Moment, MomentData as Measured};
 
 use super::log_summary::LogSummary;
 use super::request::PlotRequest;
@@ -44,7 +44,7 @@ impl Collector {
             log.outside += 1;
             return;
         }
-        match &moment.what {
+        match &moment.data {
             Measured::Tree(tree) => {
                 if let Some(root) = tree.processes.first() {
                     log.add_process(root.pid, &root.name, root.cmdline.as_ref());

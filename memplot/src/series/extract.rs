@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use common::log::{Census, Process, Total, Tree, What as Measured};
+use common::log::{Census, MomentData as Measured, Process, Total, Tree};
 
 use super::buffer::SeriesKey;
 use crate::cli::{Metric, Quantity};

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use common::log::{Moment, What as Measured};
+use common::log::{Moment, MomentData as Measured};
 use regex::Regex;
 
 use super::buffer::{SeriesBuffer, SeriesKey};
@@ -132,7 +132,7 @@ impl View {
 
     /// Adds a moment. Ignores it if it has no values of this quantity.
     pub fn add(&mut self, moment: &Moment) {
-        if matches!(moment.what, Measured::Failed(_)) {
+        if matches!(moment.data, Measured::Failed(_)) {
             if let Some(&track) = self.current.get(&(moment.input, Arc::clone(&moment.run))) {
                 if self.pending.as_ref().is_some_and(|pending| pending.track == track) {
                     self.flush();
@@ -150,7 +150,7 @@ impl View {
         let role = self.role(moment);
         let mut entries = Vec::with_capacity(self.last.len() + 1);
         let mut unmeasured = Vec::new();
-        let summary = extract(&moment.what, self.quantity, self.metric, &mut |measurement| {
+        let summary = extract(&moment.data, self.quantity, self.metric, &mut |measurement| {
             let id = self.series_of(entries.len(), &measurement.id, moment.input, &role);
             let wanted = self.series.get(id as usize).is_some_and(|series| series.wanted);
             match measurement.value.filter(|_| wanted) {
@@ -219,7 +219,7 @@ impl View {
 
     /// Distinguishes the processes of a run: empty for the root.
     fn role(&mut self, moment: &Moment) -> Arc<str> {
-        let Measured::Census(census) = &moment.what else { return Arc::clone(&self.no_role) };
+        let Measured::Census(census) = &moment.data else { return Arc::clone(&self.no_role) };
         let is_below = census.root_pid.is_some_and(|root| root != census.pid);
         let key = (moment.input, Arc::clone(&moment.run));
         if !is_below && *self.roots.entry(key).or_insert(census.pid) == census.pid {

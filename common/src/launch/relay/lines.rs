@@ -1,15 +1,15 @@
-//! Bytes into whole lines, and whole lines into marked ones.
+//! Splits bytes into lines, and marks lines with their source.
 
 use crate::record::OutputStream;
 use crate::stdio;
 
 use super::queue::Entry;
 
-/// Longer lines are cut into pieces of this size.
+/// Longer lines are split into pieces of this size.
 pub(super) const MAX_LINE_BYTES: usize = 64 << 10;
 
-/// What one of the command's outputs brought at one time: whole lines with their ends, or (after a pause, at the end, or
-/// where a line is too long) with the beginning of one.
+/// Bytes of one stream, relayed at once: complete lines with their ends. After a pause, at the end of the output, or for a
+/// long line, the last one may be partial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
     pub(super) stream: OutputStream,
@@ -26,16 +26,16 @@ impl Entry for Block {
     }
 }
 
-/// Puts the source before each line, whatever order blocks come in.
+/// Puts the source before each line, for blocks in any order.
 #[derive(Debug)]
-pub(super) struct Marker {
-    /// What lines of standard output and of standard error begin with; `None`: they stay as they are.
+pub(super) struct LineMarker {
+    /// The prefixes for standard output and standard error; `None` if lines stay unchanged.
     prefixes: Option<[Vec<u8>; 2]>,
-    /// Whose line is not ended yet.
+    /// The stream whose line is still open.
     open: Option<OutputStream>,
 }
 
-impl Marker {
+impl LineMarker {
     pub(super) fn new(name: Option<&str>) -> Self {
         let prefixes = name.map(|name| {
             let name = stdio::escape_controls(name);
@@ -44,7 +44,7 @@ impl Marker {
         Self { prefixes, open: None }
     }
 
-    /// Adds `block` to `text`. The bytes of the command are not touched.
+    /// Appends `block` to `text`; the command's bytes stay unchanged.
     pub(super) fn mark(&mut self, block: &Block, text: &mut Vec<u8>) {
         let Some([stdout, stderr]) = &self.prefixes else {
             text.extend_from_slice(&block.bytes);
@@ -68,8 +68,8 @@ impl Marker {
         }
     }
 
-    /// Adds a line of our own.
-    pub(super) fn say(&mut self, line: &str, text: &mut Vec<u8>) {
+    /// Appends a message as a line of its own.
+    pub(super) fn push_message(&mut self, line: &str, text: &mut Vec<u8>) {
         if self.open.take().is_some() {
             text.push(b'\n');
         }
@@ -77,7 +77,7 @@ impl Marker {
         text.push(b'\n');
     }
 
-    /// The end: what follows on stderr begins a line. Lines that are not marked stay as they are to the last byte.
+    /// Ends an open line, so that later text begins a line. Unmarked output stays unchanged to the last byte.
     pub(super) fn finish(&mut self, text: &mut Vec<u8>) {
         if self.prefixes.is_some() && self.open.take().is_some() {
             text.push(b'\n');
@@ -85,40 +85,40 @@ impl Marker {
     }
 }
 
-/// Cuts what comes in any pieces into lines.
+/// Splits a stream of bytes into lines.
 #[derive(Debug, Default)]
-pub(super) struct Cutter {
-    begun: Vec<u8>,
+pub(super) struct LineSplitter {
+    partial: Vec<u8>,
 }
 
-impl Cutter {
-    /// Takes `bytes` and gives each line, without its end, to `line`, with whether it is whole.
-    pub(super) fn cut(&mut self, bytes: &[u8], mut line: impl FnMut(Vec<u8>, bool)) {
+impl LineSplitter {
+    /// Passes each line without its end to `line`, with whether the line ends there.
+    pub(super) fn split(&mut self, bytes: &[u8], mut line: impl FnMut(Vec<u8>, bool)) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let (content, is_ended) = match piece.strip_suffix(b"\n") {
                 Some(content) => (content, true),
                 None => (piece, false),
             };
-            self.begun.extend_from_slice(content);
-            while self.begun.len() > MAX_LINE_BYTES {
-                let rest = self.begun.split_off(character_start(&self.begun, MAX_LINE_BYTES));
-                line(std::mem::replace(&mut self.begun, rest), false);
+            self.partial.extend_from_slice(content);
+            while self.partial.len() > MAX_LINE_BYTES {
+                let rest = self.partial.split_off(character_start(&self.partial, MAX_LINE_BYTES));
+                line(std::mem::replace(&mut self.partial, rest), false);
             }
             if is_ended {
-                line(std::mem::take(&mut self.begun), true);
+                line(std::mem::take(&mut self.partial), true);
             }
         }
     }
 
-    /// The end: a last line without an end of its own.
+    /// Passes on a last line without an end.
     pub(super) fn finish(&mut self, line: impl FnOnce(Vec<u8>, bool)) {
-        if !self.begun.is_empty() {
-            line(std::mem::take(&mut self.begun), true);
+        if !self.partial.is_empty() {
+            line(std::mem::take(&mut self.partial), true);
         }
     }
 }
 
-/// `at`, or up to three bytes before: where a UTF-8 character begins, if this is UTF-8.
+/// The start of the UTF-8 character at `at`, up to three bytes before; `at` itself if this is not UTF-8.
 fn character_start(bytes: &[u8], at: usize) -> usize {
     let begins = |i: &usize| bytes.get(*i).is_none_or(|byte| byte & 0xc0 != 0x80);
     (at.saturating_sub(3)..=at).rev().find(begins).unwrap_or(at)
@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn marked(name: Option<&str>, blocks: &[(OutputStream, &[u8])]) -> Vec<u8> {
-        let mut marker = Marker::new(name);
+        let mut marker = LineMarker::new(name);
         let mut text = Vec::new();
         for (stream, bytes) in blocks {
             marker.mark(&block(*stream, bytes), &mut text);
@@ -147,13 +147,13 @@ mod tests {
     use OutputStream::{Stderr, Stdout};
 
     #[test]
-    fn each_line_tells_its_source() {
+    fn lines_have_their_source() {
         let text = marked(Some("bot"), &[(Stdout, b"one\n\ntwo\n"), (Stderr, b"\x1b[31moops\xff\0\n")]);
         assert_eq!(text, b"[bot] one\n[bot] \n[bot] two\n[bot!] \x1b[31moops\xff\0\n");
     }
 
     #[test]
-    fn a_line_that_comes_in_pieces_is_marked_once() {
+    fn split_line_is_marked_once() {
         assert_eq!(
             marked(Some("b"), &[(Stdout, b"name"), (Stdout, b"? "), (Stdout, b"ok\n")]),
             b"[b] name? ok\n"
@@ -161,51 +161,51 @@ mod tests {
     }
 
     #[test]
-    fn an_open_line_is_ended_before_another_source_speaks_and_at_the_end() {
+    fn other_source_ends_open_line() {
         let text = marked(Some("b"), &[(Stdout, b"half"), (Stderr, b"error\n"), (Stdout, b" more")]);
         assert_eq!(text, b"[b] half\n[b!] error\n[b]  more\n");
     }
 
     #[test]
-    fn a_name_cannot_steer_the_terminal() {
+    fn name_controls_are_escaped() {
         assert_eq!(marked(Some("a\x1b[2J"), &[(Stdout, b"x\n")]), b"[a\\u{1b}[2J] x\n");
     }
 
     #[test]
-    fn our_own_words_begin_a_line() {
-        let mut marker = Marker::new(None);
+    fn messages_begin_a_line() {
+        let mut marker = LineMarker::new(None);
         let mut text = Vec::new();
         marker.mark(&block(Stdout, b"half"), &mut text);
-        marker.say("lost", &mut text);
-        marker.say("again", &mut text);
+        marker.push_message("lost", &mut text);
+        marker.push_message("again", &mut text);
         assert_eq!(text, b"half\nlost\nagain\n");
     }
 
     #[test]
-    fn lines_are_counted_by_their_ends() {
+    fn block_counts_line_ends() {
         assert_eq!(block(Stdout, b"a\nb\n").lines(), 2);
         assert_eq!(block(Stdout, b"a\nb").lines(), 1);
     }
 
     fn cut(pieces: &[&[u8]]) -> Vec<(Vec<u8>, bool)> {
         let mut lines = Vec::new();
-        let mut cutter = Cutter::default();
+        let mut splitter = LineSplitter::default();
         for piece in pieces {
-            cutter.cut(piece, |line, whole| lines.push((line, whole)));
+            splitter.split(piece, |line, whole| lines.push((line, whole)));
         }
-        cutter.finish(|line, whole| lines.push((line, whole)));
+        splitter.finish(|line, whole| lines.push((line, whole)));
         lines
     }
 
     #[test]
-    fn lines_are_whole_however_they_come() {
+    fn split_lines_are_joined() {
         let expected = vec![(b"ab".to_vec(), true), (b"".to_vec(), true), (b"c".to_vec(), true)];
         assert_eq!(cut(&[b"ab\n\nc"]), expected);
         assert_eq!(cut(&[b"a", b"b", b"\n", b"\n", b"c\n"]), expected);
     }
 
     #[test]
-    fn a_long_line_is_cut_between_characters() {
+    fn long_line_splits_at_characters() {
         let long = "é".repeat(MAX_LINE_BYTES);
         let lines = cut(&[b"x", long.as_bytes(), b"\n"]);
         assert_eq!(lines.iter().map(|(_, whole)| *whole).collect::<Vec<_>>(), [false, false, true]);
@@ -230,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn unmarked_bytes_stay_as_they_are(blocks: Vec<(bool, Vec<u8>)>) {
+        fn unmarked_bytes_are_unchanged(blocks: Vec<(bool, Vec<u8>)>) {
             let stream = |is_stderr| if is_stderr { Stderr } else { Stdout };
             let blocks: Vec<_> = blocks.iter().map(|(s, bytes)| (stream(*s), bytes.as_slice())).collect();
             let expected: Vec<u8> = blocks.iter().flat_map(|(_, bytes)| bytes.to_vec()).collect();
@@ -238,7 +238,7 @@ mod tests {
         }
 
         #[test]
-        fn marked_bytes_of_one_stream_are_found_again(blocks: Vec<Vec<u8>>) {
+        fn marked_bytes_are_unchanged(blocks: Vec<Vec<u8>>) {
             let all = blocks.concat();
             let blocks: Vec<_> = blocks.iter().map(|bytes| (Stdout, bytes.as_slice())).collect();
             let text = marked(Some("n"), &blocks);

@@ -1,11 +1,11 @@
-//! What the command prints, passed on line by line without ever making the command wait.
+//! Relays the command's output line by line, and never makes the command wait.
 //!
-//! Two threads do nothing but empty the command's pipes. What they read goes into queues of 8 MiB that lose their oldest
-//! lines when full; a third thread writes to stderr. If nobody reads our stderr, only that third thread stands still.
-//! Bytes are passed on as they are: no encoding is assumed, and the colours of the command reach the terminal.
+//! Two threads only empty the command's pipes. They fill queues of 8 MiB that drop their oldest lines when full; a third
+//! thread writes to stderr. If stderr is not read, only that third thread blocks. Bytes pass unchanged: no encoding is
+//! assumed, and the command's colours reach the terminal.
 //!
-//! A line without an end is passed on after a short pause, so that a prompt or a progress bar is seen; where lines are
-//! marked, one of the other output's is put on a line of its own. Lines that are *kept* are whole.
+//! A partial line is relayed after a short pause, so that prompts and progress bars are visible. If lines are marked, a
+//! line of the other output then begins a new line. *Kept* lines are always complete.
 
 mod lines;
 mod queue;
@@ -26,38 +26,38 @@ use crate::units::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use lines::{Block, MAX_LINE_BYTES, Marker};
+use lines::{Block, LineMarker, MAX_LINE_BYTES};
 pub use queue::Lost;
 use queue::{Entry, Queue};
-use read::{Kept, Reader};
+use read::{LineKeeper, Reader};
 
-/// How much of the command's output may wait for stderr, and as much again for [`Relay::lines`].
+/// The size of each queue: one for stderr, one for [`Relay::lines`].
 const QUEUE_BYTES: usize = 8 << 20;
 
-/// How a [`Relay`] passes on what it reads.
+/// The options of a [`Relay`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayOptions {
-    /// The name of the tool, for its own words: that lines were lost.
+    /// The tool's name, for its message about lost lines.
     pub tool: &'static str,
-    /// Write to this program's stderr.
+    /// Whether to write to this program's stderr.
     pub to_stderr: bool,
-    /// Begin each line written with this name in brackets: `[bot] `, and `[bot!] ` where the command wrote it to its
-    /// standard error. Control characters in it are made harmless.
+    /// A name that begins each line in brackets: `[bot] `, and `[bot!] ` for the command's standard error. Its control
+    /// characters are escaped.
     pub name: Option<String>,
-    /// Keep the lines for [`Relay::lines`].
+    /// Whether to keep the lines for [`Relay::lines`].
     pub keep: bool,
 }
 
-/// A line that the command printed.
+/// A line of the command's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Where it printed it.
+    /// Its stream.
     pub stream: OutputStream,
-    /// When it was read. Not a [`Stamp`] yet: loading the time zone wants a large stack, which the readers do not have.
+    /// When it was read. Not a [`Stamp`]: the readers' stacks are too small to load the time zone.
     read_at: SystemTime,
-    /// Its bytes, without the line end. They may be anything.
+    /// Its bytes without the line end, in any encoding.
     pub bytes: Vec<u8>,
-    /// Whether this is a line or its last piece; `false` if it was longer than 64 KiB and goes on in the next one.
+    /// Whether the line ends here; `false` if it is longer than 64 KiB and continues in the next one.
     pub is_whole: bool,
 }
 
@@ -80,49 +80,49 @@ impl Entry for Line {
     }
 }
 
-/// Lines that were kept.
+/// Kept lines.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Lines {
-    /// In the order in which they were read.
+    /// The lines in the order of reading.
     pub lines: Vec<Line>,
-    /// Older ones that were not taken in time, since the last time.
+    /// Older lines that were dropped since the last call.
     pub lost: Lost,
 }
 
-/// How a relay ended.
+/// The result of [`Relay::finish`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finished {
-    /// What never reached stderr, since it was not read in time. If it is not read at all, up to 64 KiB more.
+    /// Output that never reached stderr, because stderr was not read in time. Up to 64 KiB more if it is not read at all.
     pub lost: Lost,
-    /// Whether some process still held the command's output open: what it prints from now on is not passed on.
+    /// Whether a process still has the command's output open. Its further output is not relayed.
     pub held_open: bool,
 }
 
 /// A running relay.
 ///
-/// Its descriptor (as [`AsFd`]) becomes readable when there are [`lines`](Self::lines). Dropped, it stops at once, and if
-/// the command still runs it writes into closed pipes.
+/// Its descriptor ([`AsFd`]) is readable while there are [`lines`](Self::lines). Dropping it stops it at once; a command
+/// that still runs then writes into closed pipes.
 #[derive(Debug)]
 pub struct Relay {
     blocks: Arc<Queue<Block>>,
     kept: Arc<Queue<Line>>,
     wake: UnixStream,
-    /// Its other end, kept: without it `wake` would be readable for ever once the command has closed its outputs.
+    /// The other end of `wake`. If it were closed, `wake` would always be readable.
     _waker: Arc<UnixStream>,
-    /// Closed to tell the readers that the command has ended.
+    /// Closed when the command has exited, which wakes the readers.
     stop: Option<UnixStream>,
-    /// When the readers must end.
+    /// The deadline of the readers.
     deadline: Arc<OnceLock<Instant>>,
-    /// Disconnected when the threads have ended. A reader sends if its pipe was still held open.
+    /// Disconnected when the reader threads have ended. A reader sends if its pipe was still open elsewhere.
     readers: Receiver<()>,
     writer: Receiver<Infallible>,
 }
 
 impl Relay {
-    /// Starts to pass on what comes through the pipes `stdout` and `stderr`, to `sink` if the options say so.
+    /// Starts to relay the pipes `stdout` and `stderr`, to `sink` if the options ask for it.
     ///
     /// # Errors
-    /// What the system says to making threads and a socket pair.
+    /// The system refuses a thread or a socket pair.
     pub(super) fn start(
         stdout: OwnedFd,
         stderr: OwnedFd,
@@ -140,7 +140,7 @@ impl Relay {
         let (reader_lives, readers) = mpsc::channel();
         let (writer_lives, writer) = mpsc::channel();
 
-        // The writer comes first: if a reader cannot be started, closing the queue ends it.
+        // The writer comes first: if a reader cannot be started, dropping the relay ends it.
         let relay = Self {
             blocks: Arc::clone(&blocks),
             kept: Arc::clone(&kept),
@@ -152,7 +152,7 @@ impl Relay {
             writer,
         };
         if options.to_stderr {
-            let marker = Marker::new(options.name.as_deref());
+            let marker = LineMarker::new(options.name.as_deref());
             let blocks = Arc::clone(&blocks);
             spawn("relay-write", move || {
                 let _lives = writer_lives;
@@ -168,7 +168,7 @@ impl Relay {
                 stop: Some(stopped.try_clone()?),
                 deadline: Arc::clone(&deadline),
                 blocks: options.to_stderr.then(|| Arc::clone(&blocks)),
-                kept: options.keep.then(|| Kept::new(Arc::clone(&kept), Arc::clone(&waker))),
+                kept: options.keep.then(|| LineKeeper::new(Arc::clone(&kept), Arc::clone(&waker))),
             };
             let lives = reader_lives.clone();
             spawn(name, move || {
@@ -180,7 +180,7 @@ impl Relay {
         Ok(relay)
     }
 
-    /// Takes the lines that were kept since the last time.
+    /// Takes the lines kept since the last call.
     pub fn lines(&self) -> Lines {
         let mut bytes = [0; 64];
         while matches!(io::Read::read(&mut &self.wake, &mut bytes), Ok(n) if n > 0) {}
@@ -188,17 +188,17 @@ impl Relay {
         Lines { lines, lost }
     }
 
-    /// To be called when the command has ended: passes on the rest, and stops.
+    /// Relays the rest of the output, and stops. Call it when the command has exited.
     ///
-    /// What the command wrote is in the pipes already. A process that it left behind may hold them open: it is listened to
-    /// until it is silent for 200 ms, and for `timeout` at most. Then stderr has as long again to take what waits for it.
-    /// So it returns after twice `timeout` at the latest, or a little later. Kept lines can be taken afterwards.
+    /// The command's output is already in the pipes. A leftover process may keep them open: its output is relayed until it is
+    /// silent for 200 ms, and for `timeout` at most. Then stderr has another `timeout` to take the queued output. Kept lines
+    /// can be taken afterwards.
     pub fn finish(&mut self, timeout: Duration) -> Finished {
         let deadline = Instant::now() + timeout;
         let _ = self.deadline.set(deadline);
         self.stop = None;
         let mut held_open = false;
-        // A reader ends at the deadline by itself; the little more is for a busy machine.
+        // The readers end at the deadline; a busy machine may need a little longer.
         let latest = deadline + Duration::from_millis(200);
         while let Ok(()) = self.readers.recv_timeout(latest.saturating_duration_since(Instant::now())) {
             held_open = true;
@@ -224,13 +224,13 @@ impl Drop for Relay {
     }
 }
 
-/// A thread with a small stack: their buffers are on the heap.
+/// Starts a thread with a small stack: the buffers are on the heap.
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name.into()).stack_size(64 << 10).spawn(body).map(drop)
 }
 
-/// Writes what comes through the queue until it is closed. If the sink goes away, the rest is thrown away.
-fn write_blocks(blocks: &Queue<Block>, sink: &OwnedFd, mut marker: Marker, tool: &str) {
+/// Writes the queued output until the queue is closed. If the sink fails, the rest is discarded.
+fn write_blocks(blocks: &Queue<Block>, sink: &OwnedFd, mut marker: LineMarker, tool: &str) {
     let mut text = Vec::new();
     while let Some((taken, lost)) = blocks.take(MAX_LINE_BYTES) {
         text.clear();
@@ -239,7 +239,7 @@ fn write_blocks(blocks: &Queue<Block>, sink: &OwnedFd, mut marker: Marker, tool:
             let bytes = Bytes(bytes);
             let message =
                 format!("{tool}: {lines} lines ({bytes}) lost here: stderr is not read fast enough");
-            marker.say(&message, &mut text);
+            marker.push_message(&message, &mut text);
         }
         for block in &taken {
             marker.mark(block, &mut text);
@@ -251,11 +251,11 @@ fn write_blocks(blocks: &Queue<Block>, sink: &OwnedFd, mut marker: Marker, tool:
     }
     text.clear();
     marker.finish(&mut text);
-    // The end of a line: nobody to tell if it fails.
+    // Only a line end; a failure has no consequence.
     let _ = write_all(sink, &text);
 }
 
-/// Writes all of `bytes`, also to a terminal that somebody has set to non-blocking.
+/// Writes all of `bytes`, also to a non-blocking terminal.
 fn write_all(sink: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::write(sink, bytes) {

@@ -1,26 +1,25 @@
-//! A queue that never makes its producer wait: full, it loses its oldest entries and counts them.
+//! A queue that never makes its producer wait: when full, it drops and counts its oldest entries.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// What an entry takes in memory beside its bytes, about: a command that prints nothing but line ends is held to the limit
-/// as well.
+/// The approximate overhead of an entry, so that the limit also holds for empty lines.
 const OVERHEAD_BYTES: usize = 64;
 
-/// Something that waits in a [`Queue`].
+/// An entry of a [`Queue`].
 pub(super) trait Entry {
-    /// Its bytes in memory.
+    /// Its size in memory.
     fn size_bytes(&self) -> usize;
-    /// How many of the command's lines end in it.
+    /// The number of line ends in it.
     fn lines(&self) -> u64;
 }
 
-/// What the command printed and nobody took in time.
+/// Output that was dropped, because it was not taken in time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Lines whose end was lost.
+    /// Lines whose end was dropped.
     pub lines: u64,
-    /// All bytes that were lost.
+    /// All dropped bytes.
     pub bytes: u64,
 }
 
@@ -39,14 +38,14 @@ impl Lost {
 struct State<T> {
     entries: VecDeque<T>,
     size_bytes: usize,
-    /// Since entries were last taken.
+    /// Dropped since entries were last taken.
     lost: Lost,
-    /// Before that.
+    /// Dropped before that.
     lost_before: Lost,
     is_closed: bool,
 }
 
-/// See the module.
+/// A bounded queue; see the module.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
@@ -67,11 +66,11 @@ impl<T: Entry> Queue<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing panics while it holds the lock, and a relay that stops would stop the command.
+        // No code panics with the lock, and a relay that stops would block the command.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts `entry` at the end. Whether the queue was empty. A closed queue takes nothing.
+    /// Adds `entry` unless the queue is closed. Returns whether the queue was empty.
     pub(super) fn push(&self, entry: T) -> bool {
         let mut state = self.lock();
         if state.is_closed {
@@ -89,8 +88,8 @@ impl<T: Entry> Queue<T> {
         was_empty
     }
 
-    /// Waits for entries and takes them from the front until their bytes reach `enough`, with what was lost before
-    /// them since the last time. `None` once the queue is closed and empty.
+    /// Waits for entries and takes them until their bytes reach `enough`. Also returns what was dropped before them since the
+    /// last call. `None` once the queue is closed and empty.
     pub(super) fn take(&self, enough: usize) -> Option<(Vec<T>, Lost)> {
         let mut state = self
             .changed
@@ -100,18 +99,18 @@ impl<T: Entry> Queue<T> {
         (!taken.0.is_empty()).then_some(taken)
     }
 
-    /// Takes all that is there, with what was lost before it since the last time. Does not wait.
+    /// Takes all entries without waiting. Also returns what was dropped before them since the last call.
     pub(super) fn take_all(&self) -> (Vec<T>, Lost) {
         self.lock().take(usize::MAX)
     }
 
-    /// Ends the queue: what is in it can be taken, nothing more comes in.
+    /// Closes the queue: its entries can still be taken.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.changed.notify_all();
     }
 
-    /// Ends the queue and gives up what is in it.
+    /// Closes the queue and drops its entries.
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
         state.is_closed = true;
@@ -120,7 +119,7 @@ impl<T: Entry> Queue<T> {
         }
     }
 
-    /// What was lost so far.
+    /// Everything that was dropped so far.
     pub(super) fn lost(&self) -> Lost {
         let state = self.lock();
         state.lost_before.and(state.lost)
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_lost_and_counted() {
+    fn full_queue_drops_oldest() {
         let queue = Queue::new(2 * (OVERHEAD_BYTES + 1));
         assert!(queue.push("a"));
         assert!(!queue.push("b"));
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_lines_take_room_too() {
+    fn empty_lines_count_as_bytes() {
         let queue = Queue::new(10 * OVERHEAD_BYTES);
         for _ in 0..100 {
             queue.push("");
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_queue_can_be_emptied_but_takes_nothing() {
+    fn closed_queue_only_drains() {
         let queue = Queue::new(1000);
         queue.push("a");
         queue.close();
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_abandoned_is_counted() {
+    fn abandoned_entries_are_counted() {
         let queue = Queue::new(1000);
         queue.push("a");
         queue.push("b");
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waiting_consumer_is_woken() {
+    fn push_wakes_consumer() {
         let queue = Queue::new(1000);
         std::thread::scope(|scope| {
             let consumer = scope.spawn(|| (queue.take(1), queue.take(1)));

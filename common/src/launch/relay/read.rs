@@ -1,4 +1,4 @@
-//! A thread's work: empty one pipe, whatever comes through it.
+//! A reader thread, which empties one pipe.
 
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
@@ -11,58 +11,58 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::Line;
-use super::lines::{Block, Cutter, MAX_LINE_BYTES};
+use super::lines::{Block, LineSplitter, MAX_LINE_BYTES};
 use super::queue::Queue;
 
-/// How long the beginning of a line waits for its end.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How long a partial line waits for its end.
+const PARTIAL_LINE_DELAY: Duration = Duration::from_millis(50);
 
-/// How long a pipe that is still held open after the command's end must be silent to be given up.
-const SILENCE: Duration = Duration::from_millis(200);
+/// After the command's exit, an open pipe that is silent for this long is given up.
+const SILENCE_LIMIT: Duration = Duration::from_millis(200);
 
-/// Lines kept for the program itself.
+/// Splits the output into the lines that this program keeps.
 #[derive(Debug)]
-pub(super) struct Kept {
-    cutter: Cutter,
+pub(super) struct LineKeeper {
+    splitter: LineSplitter,
     queue: Arc<Queue<Line>>,
     waker: Arc<UnixStream>,
 }
 
-impl Kept {
+impl LineKeeper {
     pub(super) fn new(queue: Arc<Queue<Line>>, waker: Arc<UnixStream>) -> Self {
-        Self { cutter: Cutter::default(), queue, waker }
+        Self { splitter: LineSplitter::default(), queue, waker }
     }
 
-    /// `None` for the end.
+    /// Adds bytes; `None` at the end of the output.
     fn take(&mut self, stream: OutputStream, bytes: Option<&[u8]>) {
         let read_at = SystemTime::now();
-        let mut is_news = false;
-        let push = |bytes, is_whole| is_news |= self.queue.push(Line { stream, read_at, bytes, is_whole });
+        let mut was_empty = false;
+        let push = |bytes, is_whole| was_empty |= self.queue.push(Line { stream, read_at, bytes, is_whole });
         match bytes {
-            Some(bytes) => self.cutter.cut(bytes, push),
-            None => self.cutter.finish(push),
+            Some(bytes) => self.splitter.split(bytes, push),
+            None => self.splitter.finish(push),
         }
-        if is_news {
-            // A full socket wakes as well as one more byte in it.
+        if was_empty {
+            // A full socket wakes, too.
             let _ = (&*self.waker).write(&[0]);
         }
     }
 }
 
-/// What the thread needs.
+/// The state of a reader thread.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) pipe: OwnedFd,
     pub(super) stream: OutputStream,
-    /// Closed at its other end when the command has ended; `None` after that.
+    /// Closed at its other end when the command has exited; `None` after that.
     pub(super) stop: Option<UnixStream>,
     /// Set before `stop` is closed.
     pub(super) deadline: Arc<OnceLock<Instant>>,
     pub(super) blocks: Option<Arc<Queue<Block>>>,
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Option<LineKeeper>,
 }
 
-/// What the pipe has.
+/// The reason for a wake-up.
 enum Event {
     Readable,
     CommandEnded,
@@ -70,13 +70,13 @@ enum Event {
 }
 
 impl Reader {
-    /// Reads to the end of the pipe; after the command's end until it is silent. Whether it was still held open.
+    /// Reads to the end of the pipe or, after the command's exit, until it is silent. Returns whether it was still open elsewhere.
     pub(super) fn run(mut self) -> bool {
         let mut buffer = vec![0; MAX_LINE_BYTES];
-        let mut begun = Vec::new();
-        let mut begun_at = Instant::now();
+        let mut partial = Vec::new();
+        let mut partial_since = Instant::now();
         let held_open = loop {
-            let waiting = (!begun.is_empty()).then(|| begun_at + PATIENCE);
+            let waiting = (!partial.is_empty()).then(|| partial_since + PARTIAL_LINE_DELAY);
             match self.wait(waiting) {
                 Ok(Event::Readable) => {}
                 Ok(Event::CommandEnded) => {
@@ -84,7 +84,7 @@ impl Reader {
                     continue;
                 }
                 Ok(Event::Nothing) if waiting.is_some() => {
-                    self.pass_on(std::mem::take(&mut begun));
+                    self.push_block(std::mem::take(&mut partial));
                     continue;
                 }
                 Ok(Event::Nothing) => break true,
@@ -101,27 +101,28 @@ impl Reader {
                 kept.take(self.stream, Some(bytes));
             }
             if self.blocks.is_some() {
-                if begun.is_empty() {
-                    begun_at = Instant::now();
+                if partial.is_empty() {
+                    partial_since = Instant::now();
                 }
-                begun.extend_from_slice(bytes);
-                let lines = begun.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-                let is_late = begun.len() - lines >= MAX_LINE_BYTES || begun_at.elapsed() >= PATIENCE;
-                let rest = if is_late { Vec::new() } else { begun.split_off(lines) };
-                self.pass_on(std::mem::replace(&mut begun, rest));
+                partial.extend_from_slice(bytes);
+                let lines = partial.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+                let is_late =
+                    partial.len() - lines >= MAX_LINE_BYTES || partial_since.elapsed() >= PARTIAL_LINE_DELAY;
+                let rest = if is_late { Vec::new() } else { partial.split_off(lines) };
+                self.push_block(std::mem::replace(&mut partial, rest));
             }
             if self.stop.is_none() && self.is_over() {
                 break true;
             }
         };
-        self.pass_on(begun);
+        self.push_block(partial);
         if let Some(kept) = &mut self.kept {
             kept.take(self.stream, None);
         }
         held_open
     }
 
-    fn pass_on(&self, bytes: Vec<u8>) {
+    fn push_block(&self, bytes: Vec<u8>) {
         if let Some(blocks) = self.blocks.as_ref().filter(|_| !bytes.is_empty()) {
             blocks.push(Block { stream: self.stream, bytes });
         }
@@ -131,7 +132,7 @@ impl Reader {
         self.deadline.get().is_some_and(|deadline| *deadline <= Instant::now())
     }
 
-    /// Waits for something to read, for the command's end, or until `until`; after the command's end not for ever.
+    /// Waits for output, for the command's exit, or until `until`. The wait is bounded after the command's exit.
     fn wait(&self, until: Option<Instant>) -> Result<Event, Errno> {
         let left = |until: Instant| until.saturating_duration_since(Instant::now());
         let timeout = match (&self.stop, until) {
@@ -139,26 +140,17 @@ impl Reader {
             (Some(_), Some(until)) => Some(left(until)),
             (None, until) => {
                 let end = self.deadline.get().map_or(Duration::ZERO, |deadline| left(*deadline));
-                Some(until.map_or(SILENCE, left).min(SILENCE).min(end))
+                Some(until.map_or(SILENCE_LIMIT, left).min(SILENCE_LIMIT).min(end))
             }
         };
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let pipe = PollFd::new(&self.pipe, PollFlags::IN);
-        let ready = match &self.stop {
-            Some(stop) => {
-                let mut both = [pipe, PollFd::new(stop, PollFlags::IN)];
-                poll(&mut both, timeout.as_ref()).map(|_| both.map(|one| !one.revents().is_empty()))
-            }
-            None => {
-                let mut one = [pipe];
-                poll(&mut one, timeout.as_ref())
-                    .map(|_| [one.iter().any(|one| !one.revents().is_empty()), false])
-            }
-        };
-        Ok(match ready? {
-            [true, _] => Event::Readable,
-            [false, true] => Event::CommandEnded,
-            [false, false] => Event::Nothing,
+        let mut fds = vec![PollFd::new(&self.pipe, PollFlags::IN)];
+        fds.extend(self.stop.as_ref().map(|stop| PollFd::new(stop, PollFlags::IN)));
+        poll(&mut fds, timeout.as_ref())?;
+        Ok(match fds.iter().position(|fd| !fd.revents().is_empty()) {
+            Some(0) => Event::Readable,
+            Some(_) => Event::CommandEnded,
+            None => Event::Nothing,
         })
     }
 }

@@ -57,7 +57,7 @@ fn wait_until(mut condition: impl FnMut() -> bool) {
 }
 
 #[test]
-fn bytes_of_any_kind_pass_unchanged() {
+fn relay_keeps_all_bytes() {
     let mut bytes = b"caf\xe9 \xff\xfe \0 \x1b[1mbold\x1b[0m \r\n".repeat(50_000);
     bytes.extend_from_slice(b"no end");
     assert!(relayed(None, bytes.clone()) == bytes, "a byte was changed");
@@ -65,7 +65,7 @@ fn bytes_of_any_kind_pass_unchanged() {
 }
 
 #[test]
-fn a_line_without_end_is_bounded_and_whole() {
+fn endless_line_is_relayed() {
     let bytes = vec![b'x'; 5 << 20];
     assert!(relayed(None, bytes.clone()) == bytes, "a byte was changed");
     let marked = relayed(Some("c"), bytes.clone());
@@ -73,7 +73,7 @@ fn a_line_without_end_is_bounded_and_whole() {
 }
 
 #[test]
-fn a_prompt_is_seen_before_its_line_ends() {
+fn prompt_is_relayed_early() {
     let mut stage = start(Some("ask"), true, true);
     stage.stdout.write_all(b"name? ").unwrap();
     let mut seen = [0; 12];
@@ -89,7 +89,7 @@ fn a_prompt_is_seen_before_its_line_ends() {
 }
 
 #[test]
-fn kept_lines_wake_and_tell_their_stream() {
+fn kept_lines_have_their_stream() {
     let Stage { mut relay, mut stdout, mut stderr, mut sink } = start(None, false, true);
     stdout.write_all(b"one\ntwo").unwrap();
     let mut ready = [PollFd::new(&relay, PollFlags::IN)];
@@ -111,7 +111,7 @@ fn kept_lines_wake_and_tell_their_stream() {
 }
 
 #[test]
-fn a_command_is_not_held_up_by_a_stderr_that_nobody_reads() {
+fn unread_stderr_blocks_nothing() {
     let Stage { mut relay, mut stdout, stderr, mut sink } = start(Some("loud"), true, true);
     let hundred_lines = format!("{:.>99}\n", "").repeat(100);
     // Blocks for ever if the relay does.
@@ -138,7 +138,7 @@ fn a_command_is_not_held_up_by_a_stderr_that_nobody_reads() {
 }
 
 #[test]
-fn a_reader_that_comes_late_is_told_what_it_missed() {
+fn late_reader_sees_lost_count() {
     let Stage { mut relay, mut stdout, stderr, mut sink } = start(None, true, false);
     let all: String = (0..1_500_000).map(|number| format!("{number:>9}\n")).collect();
     stdout.write_all(all.as_bytes()).unwrap();
@@ -159,7 +159,7 @@ fn a_reader_that_comes_late_is_told_what_it_missed() {
 }
 
 #[test]
-fn a_pipe_that_is_held_open_is_given_up_when_it_is_silent() {
+fn silent_open_pipe_is_given_up() {
     let Stage { mut relay, mut stdout, stderr, sink: _sink } = start(None, true, true);
     stdout.write_all(b"half").unwrap();
     let begun = Instant::now();
@@ -172,7 +172,7 @@ fn a_pipe_that_is_held_open_is_given_up_when_it_is_silent() {
 }
 
 #[test]
-fn a_daemon_that_never_stops_talking_is_cut_off() {
+fn talking_daemon_is_cut_off() {
     let Stage { mut relay, mut stdout, stderr, sink } = start(None, true, false);
     let reader = thread::spawn(move || io::copy(&mut { sink }, &mut io::sink()).unwrap());
     let daemon = thread::spawn(move || while stdout.write_all(b"still here\n").is_ok() {});
@@ -185,7 +185,7 @@ fn a_daemon_that_never_stops_talking_is_cut_off() {
 }
 
 #[test]
-fn a_stderr_that_is_gone_does_not_stop_the_command() {
+fn closed_stderr_blocks_nothing() {
     let Stage { mut relay, mut stdout, stderr, sink } = start(Some("c"), true, true);
     drop(sink);
     for _ in 0..1000 {
@@ -198,7 +198,7 @@ fn a_stderr_that_is_gone_does_not_stop_the_command() {
 }
 
 #[test]
-fn a_sink_set_to_non_blocking_gets_everything() {
+fn nonblocking_sink_gets_all() {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
     let _ = fcntl_setpipe_size(&writer, 4096);
     let bytes = vec![7; 1 << 20];

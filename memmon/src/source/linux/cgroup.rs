@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::cgroup::{self, Place};
+use common::cgroup::{self, MemoryCgroup};
 use common::process::ProcessId;
 use common::record::Cgroup;
 use rustix::fs::{Mode, OFlags};
@@ -34,7 +34,7 @@ impl Cgroups {
         if !known {
             // Also drops the groups of roots that exited.
             self.found.retain(|_, (at, _)| now.duration_since(*at) < 2 * REFRESH_INTERVAL);
-            self.found.insert(id, (now, Place::of(id.pid).map(OpenCgroup::open)));
+            self.found.insert(id, (now, MemoryCgroup::for_process(id.pid).map(OpenCgroup::open)));
         }
         let (_, group) = self.found.get(&id)?;
         group.as_ref().map(OpenCgroup::read)
@@ -56,9 +56,9 @@ struct OpenCgroup {
 }
 
 impl OpenCgroup {
-    fn open(place: Place) -> Self {
+    fn open(group: MemoryCgroup) -> Self {
         let file = |one: &str, two: &str| {
-            OpenFile::open(&place.folder.join(if place.version == 1 { one } else { two }))
+            OpenFile::open(&group.folder.join(if group.version == 1 { one } else { two }))
         };
         Self {
             current: file("memory.usage_in_bytes", "memory.current"),
@@ -66,10 +66,10 @@ impl OpenCgroup {
             events: file("memory.oom_control", "memory.events"),
             stat: file("memory.stat", "memory.stat"),
             // In version 2 it is in memory.stat.
-            kernel: if place.version == 1 { file("memory.kmem.usage_in_bytes", "") } else { OpenFile(None) },
-            limits: place.folders().map(|folder| OpenFile::open(&folder.join(place.limit_file()))).collect(),
-            version: place.version,
-            path: place.path,
+            kernel: if group.version == 1 { file("memory.kmem.usage_in_bytes", "") } else { OpenFile(None) },
+            limits: group.folders().map(|folder| OpenFile::open(&folder.join(group.limit_file()))).collect(),
+            version: group.version,
+            path: group.path,
         }
     }
 
@@ -137,8 +137,8 @@ mod tests {
         std::fs::write(folder.join("memory.current"), "300\n").unwrap();
         std::fs::write(folder.join("memory.events"), "low 0\noom_kill 2\n").unwrap();
         std::fs::write(folder.join("memory.stat"), "anon 200\nfile 100\n").unwrap();
-        let place = Place { version: 2, path: "/a/b".into(), folder, mount: mount.path().to_owned() };
-        let read = OpenCgroup::open(place).read();
+        let group = MemoryCgroup { version: 2, path: "/a/b".into(), folder, mount: mount.path().to_owned() };
+        let read = OpenCgroup::open(group).read();
         assert_eq!((read.limit_bytes, read.current_bytes, read.oom_kills), (Some(1000), Some(300), Some(2)));
         assert_eq!((read.anon_bytes, read.file_bytes, read.kernel_bytes), (Some(200), Some(100), None));
     }
@@ -149,8 +149,8 @@ mod tests {
         std::fs::write(mount.path().join("memory.limit_in_bytes"), "9223372036854771712\n").unwrap();
         std::fs::write(mount.path().join("memory.usage_in_bytes"), "77\n").unwrap();
         let folder = mount.path().to_owned();
-        let place = Place { version: 1, path: "/".into(), mount: folder.clone(), folder };
-        let group = OpenCgroup::open(place);
+        let group = MemoryCgroup { version: 1, path: "/".into(), mount: folder.clone(), folder };
+        let group = OpenCgroup::open(group);
         assert_eq!((group.read().limit_bytes, group.read().current_bytes), (None, Some(77)));
         std::fs::write(mount.path().join("memory.usage_in_bytes"), "78\n").unwrap();
         assert_eq!(group.read().current_bytes, Some(78));

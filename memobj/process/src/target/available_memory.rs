@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{fmt, fs};
 
-use common::cgroup::{self, Place};
+use common::cgroup::{self, MemoryCgroup};
 use common::units;
 
 /// Bytes that a copy leaves free.
@@ -24,7 +24,7 @@ impl AvailableMemory {
     #[must_use]
     pub fn now() -> Self {
         let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let group = Place::of(std::process::id());
+        let group = MemoryCgroup::for_process(std::process::id());
         Self { machine_bytes: available(&text), group_bytes: group.as_ref().and_then(of_group) }
     }
 
@@ -56,17 +56,17 @@ fn available(meminfo: &str) -> Option<u64> {
     value.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-fn of_group(place: &Place) -> Option<u64> {
-    place.folders().filter_map(|folder| left(place, folder)).min()
+fn of_group(group: &MemoryCgroup) -> Option<u64> {
+    group.folders().filter_map(|folder| left(group, folder)).min()
 }
 
 /// The rest of one group's limit.
-fn left(place: &Place, folder: &Path) -> Option<u64> {
+fn left(group: &MemoryCgroup, folder: &Path) -> Option<u64> {
     let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
-    let limit = number(place.limit_file()).filter(|&limit| limit < cgroup::NO_LIMIT)?;
-    let used = number(place.usage_file())?;
-    let key = if place.version == 1 { "total_inactive_file " } else { "inactive_file " };
+    let limit = number(group.limit_file()).filter(|&limit| limit < cgroup::NO_LIMIT)?;
+    let used = number(group.usage_file())?;
+    let key = if group.version == 1 { "total_inactive_file " } else { "inactive_file " };
     let droppable = read("memory.stat")
         .and_then(|stat| stat.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok()));
     Some(limit.saturating_sub(used.saturating_sub(droppable.unwrap_or(0))))
@@ -83,7 +83,7 @@ mod tests {
         for (name, text) in files {
             fs::write(mount.path().join(name), text).unwrap();
         }
-        of_group(&Place { version, path: "/a/b".into(), folder, mount: mount.path().to_owned() })
+        of_group(&MemoryCgroup { version, path: "/a/b".into(), folder, mount: mount.path().to_owned() })
     }
 
     #[test]
