@@ -36,7 +36,6 @@ pub mod watch;
 use std::process::ExitCode;
 
 /// The `memmon` command.
-#[must_use]
 pub fn main() -> ExitCode {
     match common::cli::parse::<cli::Args>(std::env::args_os()) {
         Ok(args) => common::cli::run(cli::TOOL, || run::run(args)),

@@ -11,6 +11,15 @@ use crate::cli::Limit;
 /// After a warning of `--warn-rss` the process must fall below this share of it before the next warning.
 const WARN_RESET_RATIO: f64 = 0.95;
 
+/// The resident sizes of a tree between two samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TreeUsage {
+    /// Their sum.
+    pub total_bytes: u64,
+    /// The largest of them.
+    pub largest_bytes: u64,
+}
+
 /// Checks every sample against the limits.
 #[derive(Debug)]
 pub struct Limits {
@@ -43,7 +52,6 @@ pub struct LimitCheck {
 
 impl Limits {
     /// Warns of growth above `warn_growth` between two samples and of RSS above `warn_rss`; fails above any of `fail`.
-    #[must_use]
     pub fn new(warn_growth: u64, warn_rss: u64, fail: Vec<Limit>) -> Self {
         Self { warn_growth, warn_rss, fail, seen: HashMap::new() }
     }
@@ -56,18 +64,16 @@ impl Limits {
         }
     }
 
-    /// Whether a tree of this size crosses a limit. (PSS is read too rarely for this.)
-    #[must_use]
-    pub fn is_above(&self, total_bytes: u64, largest_bytes: u64) -> bool {
+    /// Whether one of these trees crosses a limit. (PSS is read too rarely for this.)
+    pub fn is_above(&self, trees: &[TreeUsage]) -> bool {
         self.fail.iter().any(|limit| match limit.metric {
-            Metric::Total => total_bytes > limit.bytes,
-            Metric::Rss => largest_bytes > limit.bytes,
+            Metric::Total => trees.iter().any(|tree| tree.total_bytes > limit.bytes),
+            Metric::Rss => trees.iter().any(|tree| tree.largest_bytes > limit.bytes),
             Metric::Pss | Metric::Unknown => false,
         })
     }
 
     /// The limit that a single process of this size crosses.
-    #[must_use]
     pub fn crossed_by(&self, rss_bytes: u64) -> Option<Limit> {
         let is_crossed = |limit: &&Limit| limit.metric != Metric::Pss && rss_bytes > limit.bytes;
         self.fail.iter().find(is_crossed).copied()

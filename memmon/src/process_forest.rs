@@ -26,14 +26,9 @@ use crate::source::ProcessEntry;
 #[derive(Debug, Default)]
 pub struct ProcessForest {
     roots: Vec<ProcessId>,
-    members: HashMap<u32, TreeMember>,
+    /// Each living member and the index of its root, by pid.
+    members: HashMap<u32, (ProcessId, usize)>,
     adopter: Option<u32>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct TreeMember {
-    id: ProcessId,
-    root: usize,
 }
 
 impl ProcessForest {
@@ -41,7 +36,7 @@ impl ProcessForest {
     pub fn add_root(&mut self, root: ProcessId) -> usize {
         let index = self.roots.len();
         self.roots.push(root);
-        self.members.insert(root.pid, TreeMember { id: root, root: index });
+        self.add(root, index);
         index
     }
 
@@ -51,26 +46,23 @@ impl ProcessForest {
     }
 
     /// The roots, living or not, by index.
-    #[must_use]
     pub fn roots(&self) -> &[ProcessId] {
         &self.roots
     }
 
     /// The tree of the process that has this pid now.
-    #[must_use]
     pub fn tree_of(&self, pid: u32) -> Option<usize> {
-        self.members.get(&pid).map(|member| member.root)
+        self.members.get(&pid).map(|(_, root)| *root)
     }
 
     /// The member with this pid.
-    #[must_use]
     pub fn member(&self, pid: u32) -> Option<ProcessId> {
-        self.members.get(&pid).map(|member| member.id)
+        self.members.get(&pid).map(|(id, _)| *id)
     }
 
     /// Adds a process that is known to belong to tree `root`.
     pub fn add(&mut self, id: ProcessId, root: usize) {
-        self.members.insert(id.pid, TreeMember { id, root });
+        self.members.insert(id.pid, (id, root));
     }
 
     /// Removes a process that exited. Another one with its pid stays.
@@ -111,7 +103,6 @@ impl ProcessForest {
 }
 
 /// Separates candidates for roots from those that are below another one. The latter are returned with that root.
-#[must_use]
 pub fn outermost_roots(
     candidates: &[ProcessEntry],
     all: &[ProcessEntry],

@@ -1,24 +1,21 @@
 //! Finds the processes that the user named.
 
 use common::cli::Failure;
+use common::stdio::say;
 
+use crate::cli::TOOL;
 use crate::process_forest;
 use crate::source::{ProcessDetails, ProcessEntry, ProcessSource, ReadError};
 
-/// The roots to watch, and notes for the user.
-#[derive(Debug)]
-pub struct Roots {
-    /// None is below another.
-    pub found: Vec<ProcessEntry>,
-    /// Lines for stderr.
-    pub notes: Vec<String>,
-}
-
-/// Finds the processes with these pids, and all with these names.
+/// Finds the processes with these pids, and all with these names. Those below another one are left out, and reported on stderr.
 ///
 /// # Errors
 /// No process has a pid or name, or it cannot be read.
-pub fn find_roots(source: &mut dyn ProcessSource, pids: &[u32], names: &[String]) -> Result<Roots, Failure> {
+pub fn find_roots(
+    source: &mut dyn ProcessSource,
+    pids: &[u32],
+    names: &[String],
+) -> Result<Vec<ProcessEntry>, Failure> {
     let listing_failed = |error| Failure::new(format!("cannot list processes: {error}"), "is /proc mounted?");
     let all = source.new_processes().map_err(listing_failed)?;
     let mut wanted = Vec::new();
@@ -42,14 +39,11 @@ pub fn find_roots(source: &mut dyn ProcessSource, pids: &[u32], names: &[String]
             return Err(Failure::new(format!("no process is named '{name}'"), hint));
         }
     }
-    let (found, inner) = process_forest::outermost_roots(&wanted, &all);
-    let notes = inner
-        .iter()
-        .map(|(inner, outer)| {
-            format!("pid {} is below pid {} and is watched there", inner.id.pid, outer.id.pid)
-        })
-        .collect();
-    Ok(Roots { found, notes })
+    let (roots, inner) = process_forest::outermost_roots(&wanted, &all);
+    for (inner, outer) in inner {
+        say(TOOL, &format!("pid {} is below pid {} and is watched there", inner.id.pid, outer.id.pid));
+    }
+    Ok(roots)
 }
 
 fn explain(pid: u32, error: &ReadError) -> Failure {
@@ -71,10 +65,10 @@ fn explain(pid: u32, error: &ReadError) -> Failure {
 
 /// Whether a process has this name: its own, its command's, or, for an interpreter, its script's or module's.
 fn matches_name(details: &ProcessDetails, name: &str) -> bool {
-    if *details.name == *name || *details.full_name() == *name {
+    if *details.sample.name == *name || *details.full_name() == *name {
         return true;
     }
-    let mut args = details.cmdline.iter().flat_map(|cmdline| cmdline.iter());
+    let mut args = details.sample.cmdline.iter().flat_map(|cmdline| cmdline.iter());
     let Some(command) = args.next().map(|arg| file_name(arg)) else { return false };
     if command == name {
         return true;
@@ -107,11 +101,14 @@ fn file_name(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use common::record::ProcessSample;
+
     use super::*;
 
     fn details(name: &str, args: &[&str]) -> ProcessDetails {
         let cmdline = Some(args.iter().map(|&arg| arg.to_owned()).collect());
-        ProcessDetails { name: name.into(), cmdline, ..<_>::default() }
+        let sample = ProcessSample { cmdline, ..ProcessSample::unread(1, name) };
+        ProcessDetails { sample, ..<_>::default() }
     }
 
     #[test]

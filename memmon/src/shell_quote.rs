@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use common::record::ProcessEvent;
 use common::stdio::escape_controls;
 
 /// Arguments quoted for a shell, on one line and safe for a terminal.
@@ -14,7 +15,6 @@ use common::stdio::escape_controls;
 /// let arguments = ["printf", "a b", "it's"].map(str::to_owned);
 /// assert_eq!(memmon::shell_quote::quote_command(&arguments), r"printf 'a b' 'it'\''s'");
 /// ```
-#[must_use]
 pub fn quote_command(arguments: &[String]) -> String {
     let mut line = String::new();
     for argument in arguments {
@@ -64,7 +64,6 @@ fn is_plain(c: char) -> bool {
 }
 
 /// The name of a signal: `SIGKILL`; `signal 35` for those without one. Numbers as on x86-64 and ARM: signal(7).
-#[must_use]
 pub fn signal_name(number: i32) -> Cow<'static, str> {
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
@@ -76,6 +75,12 @@ pub fn signal_name(number: i32) -> Cow<'static, str> {
         Some(name) => format!("SIG{name}").into(),
         None => format!("signal {number}").into(),
     }
+}
+
+/// The exit status in an event: `SIGKILL`, `exit 3`; `None` if it is unknown.
+pub fn exit_status(event: &ProcessEvent) -> Option<String> {
+    let code = || event.exit_code.map(|code| format!("exit {code}"));
+    event.signal.map(|signal| signal_name(signal).into_owned()).or_else(code)
 }
 
 #[cfg(test)]

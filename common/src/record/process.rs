@@ -29,7 +29,7 @@ macro_rules! measured {
         /// within a small share of the interval. With the default interval and a tree of ordinary size everything but PSS and
         /// USS is read every time. In the ticks between, what is read in turn is `null` in the root and left out in a child,
         /// since a log of many children would be twice as large; PSS and USS are always there, as `null`.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         pub struct ProcessSample {
             $($(#[$($fixed_attr)*])* pub $fixed: $fixed_type,)*
             $($(#[$($identity_attr)*])* pub $identity: $identity_type,)*

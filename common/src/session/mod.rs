@@ -274,19 +274,13 @@ impl Session {
     }
 }
 
-/// The exit code and the signal of a reaped process, as events have them.
-#[must_use]
-pub fn exit_codes(ended: ExitStatus) -> (Option<i32>, Option<i32>) {
-    match ended {
+/// Puts the exit code or signal of a process into its event.
+pub fn set_exit(event: &mut ProcessEvent, ended: ExitStatus) {
+    (event.exit_code, event.signal) = match ended {
         ExitStatus::Exited(code) => (Some(code), None),
         ExitStatus::Signaled { signal, .. } => (None, Some(signal)),
         ExitStatus::Unknown => (None, None),
-    }
-}
-
-/// Puts the exit code or signal of a reaped process into its event.
-pub fn set_exit(event: &mut ProcessEvent, ended: ExitStatus) {
-    (event.exit_code, event.signal) = exit_codes(ended);
+    };
 }
 
 #[cfg(test)]

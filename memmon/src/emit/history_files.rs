@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use common::jsonl::Writer;
@@ -19,8 +20,7 @@ const MAX_NAMES: u32 = 10_000;
 
 /// Saves every record at once in a `.jsonl` and a `.txt` file: if memmon is killed, all complete samples are there.
 ///
-/// A full disk does not end the run: [`record`](Sink::record) never fails. A failed write is reported by
-/// [`take_problem`](Self::take_problem) and leaves no torn line; the next record is written again.
+/// A full disk does not end the run. A failed write leaves no torn line; the next record is written again.
 #[derive(Debug)]
 pub struct HistoryFiles<F: AppendFile = File> {
     jsonl: Writer<AtomicWriter<F>>,
@@ -28,7 +28,6 @@ pub struct HistoryFiles<F: AppendFile = File> {
     paths: [PathBuf; 2],
     /// The number of lost records since writing failed; `None` while it works.
     lost: Option<u64>,
-    problem: Option<String>,
 }
 
 impl HistoryFiles {
@@ -40,7 +39,8 @@ impl HistoryFiles {
     /// # Errors
     /// A file or folder cannot be created; the message begins with its path.
     pub fn create(folder: &Path, pid: u32, started: Stamp) -> io::Result<Self> {
-        create_folder(folder).map_err(|error| with_path(folder, &error))?;
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        created.map_err(|error| with_path(folder, &error))?;
         let stem = format!("process_monitor_{}_pid{pid}", started.format("%Y%m%d_%H%M%S"));
         for number in 1..=MAX_NAMES {
             let stem = if number == 1 { stem.clone() } else { format!("{stem}_{number}") };
@@ -70,37 +70,46 @@ impl<F: AppendFile> HistoryFiles<F> {
             text: Text::new(AtomicWriter::new(text), Style::default()),
             paths,
             lost: None,
-            problem: None,
         }
     }
 
     /// The files: JSONL, text.
-    #[must_use]
     pub fn paths(&self) -> [&Path; 2] {
         let [jsonl, text] = &self.paths;
         [jsonl, text]
     }
 
-    /// A message for the user since the last call: writing failed, or works again and how much was lost.
-    pub fn take_problem(&mut self) -> Option<String> {
-        self.problem.take()
+    /// Writes a record to both files. Returns a message for the user if writing began to fail, or works again and how much was lost.
+    pub fn record(&mut self, record: &Record) -> Option<String> {
+        let results = [self.jsonl.record(record), self.text.record(record)];
+        // A small record may still fit on a full disk. Only a sample, which goes to both files, shows that writing works again.
+        self.note_results(results, matches!(record, Record::Process(_)))
+    }
+
+    /// Writes what was held back. Returns a message for the user if records were lost.
+    pub fn finish(&mut self) -> Option<String> {
+        let results = [self.jsonl.finish(), self.text.finish()];
+        self.note_results(results, false).or_else(|| self.loss_message())
     }
 
     /// Notes the results of writing to both files.
-    fn note_results(&mut self, results: [io::Result<()>; 2], sure: bool) {
+    fn note_results(&mut self, results: [io::Result<()>; 2], sure: bool) -> Option<String> {
         let failed = self.paths.iter().zip(results).find_map(|(path, result)| Some(path).zip(result.err()));
         match (failed, self.lost) {
             (Some((path, error)), None) => {
                 self.lost = Some(1);
-                self.problem = Some(format!("{}; going on without saving", with_path(path, &error)));
+                Some(format!("{}; going on without saving", with_path(path, &error)))
             }
-            (Some(_), Some(lost)) => self.lost = Some(lost.saturating_add(1)),
+            (Some(_), Some(lost)) => {
+                self.lost = Some(lost.saturating_add(1));
+                None
+            }
             (None, Some(_)) if sure => {
-                self.problem =
-                    self.loss_message().map(|loss_message| format!("{loss_message}; saving works again"));
+                let message = self.loss_message().map(|message| format!("{message}; saving works again"));
                 self.lost = None;
+                message
             }
-            (None, _) => {}
+            (None, _) => None,
         }
     }
 
@@ -112,39 +121,13 @@ impl<F: AppendFile> HistoryFiles<F> {
     }
 }
 
-impl<F: AppendFile> Sink for HistoryFiles<F> {
-    fn record(&mut self, record: &Record) -> io::Result<()> {
-        let results = [self.jsonl.record(record), self.text.record(record)];
-        // A small record may still fit on a full disk. Only a sample, which goes to both files, shows that writing works again.
-        self.note_results(results, matches!(record, Record::Process(_)));
-        Ok(())
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        let results = [self.jsonl.finish(), self.text.finish()];
-        self.note_results(results, false);
-        self.problem = self.problem.take().or_else(|| self.loss_message());
-        Ok(())
-    }
-}
-
 fn with_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-fn create_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
 /// A new file at `path`; `None` if it exists.
 fn create_file(path: &Path) -> io::Result<Option<File>> {
-    let mut options = OpenOptions::new();
-    options.append(true).create_new(true);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
+    match OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         Err(error) => Err(with_path(path, &error)),
@@ -155,7 +138,6 @@ fn create_file(path: &Path) -> io::Result<Option<File>> {
 /// Specification 0.8); `~/Library/Application Support/memtools` on macOS.
 ///
 /// `None` if there is no home folder.
-#[must_use]
 pub fn state_dir() -> Option<PathBuf> {
     state_dir_of(|name| std::env::var_os(name), std::env::home_dir())
 }
@@ -165,14 +147,8 @@ fn state_dir_of(variable: impl Fn(&str) -> Option<OsString>, home: Option<PathBu
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let folder = |name: &str| variable(name).map(PathBuf::from).and_then(absolute);
     let at_home = |path: &str| home.clone().and_then(absolute).map(|home| home.join(path));
-    let base = folder("XDG_STATE_HOME").or_else(|| {
-        if cfg!(target_os = "macos") {
-            at_home("Library/Application Support")
-        } else {
-            at_home(".local/state")
-        }
-    });
-    base.map(|base| base.join("memtools"))
+    let default = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/state" };
+    folder("XDG_STATE_HOME").or_else(|| at_home(default)).map(|base| base.join("memtools"))
 }
 
 #[cfg(test)]
@@ -203,26 +179,24 @@ mod tests {
         assert_eq!(jsonl, folder.path().join("a/b/process_monitor_20261123_142502_pid1234.jsonl"));
         assert_eq!(text, jsonl.with_extension("txt"));
         let sample = process(1, |_| {});
-        save.record(&sample).unwrap();
+        assert_eq!(save.record(&sample), None);
         // As after SIGKILL: nothing is finished or dropped.
         assert_eq!(records(&jsonl), [sample]);
         let block = std::fs::read_to_string(&text).unwrap();
         assert!(block.starts_with("#1  2026-11-23 14:25:02  python3 (pid 1234)"), "{block}");
         assert!(block.ends_with("  total     100.00 MiB\n"), "{block}");
-        assert_eq!(save.take_problem(), None);
     }
 
     #[test]
     fn pending_events_are_saved_at_end() {
         let folder = tempfile::tempdir().unwrap();
         let mut save = create(folder.path());
-        save.record(&process(1, |_| {})).unwrap();
-        save.record(&event(2, EventKind::Exited, 1234, "python3", |e| e.exit_code = Some(0))).unwrap();
-        save.finish().unwrap();
+        assert_eq!(save.record(&process(1, |_| {})), None);
+        let exited = event(2, EventKind::Exited, 1234, "python3", |e| e.exit_code = Some(0));
+        assert_eq!((save.record(&exited), save.finish()), (None, None));
         let text = std::fs::read_to_string(save.paths()[1]).unwrap();
         assert!(text.ends_with("\n\n  - 1234 python3 ended: exit 0\n"), "{text}");
         assert_eq!(records(save.paths()[0]).len(), 2);
-        assert_eq!(save.take_problem(), None);
     }
 
     #[test]
@@ -289,8 +263,7 @@ mod tests {
             if n == 15 {
                 room.set(room.get() + 100_000);
             }
-            save.record(&process(n, |_| {})).unwrap();
-            problems.extend(save.take_problem().map(|problem| (n, problem)));
+            problems.extend(save.record(&process(n, |_| {})).map(|problem| (n, problem)));
         }
         let saved = iterations(&mut save);
         let first_lost = (1..).find(|n| !saved.contains(n)).unwrap();
@@ -310,14 +283,11 @@ mod tests {
     #[test]
     fn small_record_does_not_end_problem() {
         let (mut save, room) = on_small_disk(600);
-        save.record(&process(1, |_| {})).unwrap();
-        assert!(save.take_problem().unwrap().contains("going on without saving"));
-        save.record(&error(1, "sample", "short")).unwrap();
+        assert!(save.record(&process(1, |_| {})).unwrap().contains("going on without saving"));
+        assert_eq!(save.record(&error(1, "sample", "short")), None);
         assert_eq!(iterations(&mut save), [1]);
-        save.record(&process(2, |_| {})).unwrap();
-        assert_eq!(save.take_problem(), None, "reported already");
-        save.finish().unwrap();
-        assert_eq!(save.take_problem().unwrap(), "dir/log: 2 records could not be saved");
+        assert_eq!(save.record(&process(2, |_| {})), None, "reported already");
+        assert_eq!(save.finish().unwrap(), "dir/log: 2 records could not be saved");
         assert!(room.get() < 600);
     }
 
@@ -326,13 +296,10 @@ mod tests {
     fn full_device_never_ends_the_run() {
         let full = || OpenOptions::new().append(true).open("/dev/full").unwrap();
         let mut save = HistoryFiles::new([full(), full()], ["a.jsonl".into(), "a.txt".into()]);
-        for n in 1..=3 {
-            save.record(&process(n, |_| {})).unwrap();
-        }
-        let problem = save.take_problem().unwrap();
+        let problems: Vec<String> = (1..=3).filter_map(|n| save.record(&process(n, |_| {}))).collect();
+        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
         assert!(problem.starts_with("a.jsonl: ") && problem.contains("space"), "{problem}");
-        save.finish().unwrap();
-        assert_eq!(save.take_problem().unwrap(), "a: 3 records could not be saved");
+        assert_eq!(save.finish().unwrap(), "a: 3 records could not be saved");
     }
 
     #[cfg(all(unix, not(target_os = "macos")))]

@@ -2,44 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use common::record::{EventKind, ProcessEvent, Record};
+use common::record::{EventKind, ProcessEvent};
+use common::time::Ticker;
 
 use crate::limits::Limits;
-use crate::sample::TreeUsage;
 
 /// How often sizes are read if there is a limit, however long the interval.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The times at which to read sizes between samples.
-#[derive(Debug)]
-pub(super) struct LimitGuard {
-    next: Option<Instant>,
-}
-
-impl LimitGuard {
-    /// Active if there is a limit and samples are further apart than [`PROBE_INTERVAL`].
-    pub fn new(limited: bool, interval: Duration) -> Self {
-        Self { next: (limited && interval > PROBE_INTERVAL).then(Instant::now) }
-    }
-
-    /// The next time.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.next
-    }
-
-    /// Whether the time has come; sets the next one.
-    pub fn is_due(&mut self, now: Instant) -> bool {
-        let due = self.next.is_some_and(|next| now >= next);
-        if due {
-            self.next = now.checked_add(PROBE_INTERVAL);
-        }
-        due
-    }
-}
-
-/// Whether a sample would fail now.
-pub(super) fn is_above(limits: &Limits, usage: &[TreeUsage]) -> bool {
-    usage.iter().any(|tree| limits.is_above(tree.total_bytes, tree.largest_bytes))
+/// The times at which to read sizes, if there is a limit and samples are further apart than [`PROBE_INTERVAL`].
+pub(super) fn probe_ticker(is_limited: bool, interval: Duration) -> Option<Ticker> {
+    (is_limited && interval > PROBE_INTERVAL).then(|| Ticker::new(Instant::now(), PROBE_INTERVAL))
 }
 
 /// The event of an exited command of which one process exceeded a limit between two readings: the kernel keeps the largest size of
@@ -66,24 +39,13 @@ pub(super) fn missed_crossing(
     })
 }
 
-/// The exit of process `pid` among these records.
-pub(super) fn find_exit(records: &[Record], pid: u32) -> Option<&ProcessEvent> {
-    records.iter().find_map(|record| match record {
-        Record::ProcessEvent(event) if event.event == EventKind::Exited && event.pid == pid => {
-            Some(event.as_ref())
-        }
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use common::record::{Header, Run};
+    use common::record::{Header, Metric, Run};
 
     use super::*;
-    use common::record::Metric;
-
     use crate::cli::Limit;
+    use crate::limits::TreeUsage;
 
     fn limits(metric: Metric) -> Limits {
         Limits::new(u64::MAX, u64::MAX, vec![Limit { metric, bytes: 100 }])
@@ -91,13 +53,13 @@ mod tests {
 
     #[test]
     fn guard_needs_limit_and_long_interval() {
-        assert_eq!(LimitGuard::new(false, Duration::from_secs(10)).deadline(), None);
-        assert_eq!(LimitGuard::new(true, PROBE_INTERVAL).deadline(), None);
-        let mut guard = LimitGuard::new(true, Duration::from_secs(10));
+        assert!(probe_ticker(false, Duration::from_secs(10)).is_none());
+        assert!(probe_ticker(true, PROBE_INTERVAL).is_none());
+        let mut ticker = probe_ticker(true, Duration::from_secs(10)).unwrap();
         let now = Instant::now();
-        assert!(guard.is_due(now));
-        assert!(!guard.is_due(now));
-        assert!(guard.is_due(now + PROBE_INTERVAL));
+        assert!(ticker.fire(now).is_some());
+        assert!(ticker.fire(now).is_none());
+        assert!(ticker.fire(now + PROBE_INTERVAL).is_some());
     }
 
     #[test]
@@ -120,8 +82,8 @@ mod tests {
     #[test]
     fn totals_and_single_sizes_differ() {
         let usage = [TreeUsage::default(), TreeUsage { total_bytes: 101, largest_bytes: 60 }];
-        assert!(is_above(&limits(Metric::Total), &usage));
-        assert!(!is_above(&limits(Metric::Rss), &usage));
-        assert!(!is_above(&limits(Metric::Pss), &usage));
+        assert!(limits(Metric::Total).is_above(&usage));
+        assert!(!limits(Metric::Rss).is_above(&usage));
+        assert!(!limits(Metric::Pss).is_above(&usage));
     }
 }

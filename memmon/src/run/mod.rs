@@ -132,10 +132,7 @@ fn find_roots(args: &Args, source: &mut dyn ProcessSource) -> Result<Vec<Process
     // From a source of its own: the first sample must find as new all that this search finds.
     let mut search = open_source(args, None)?;
     let roots = roots::find_roots(search.as_mut(), &args.pid, &args.name)?;
-    for note in &roots.notes {
-        say(TOOL, note);
-    }
     // Events before the first sample do not belong to the run.
     let _ = source.kernel_events();
-    Ok(roots.found)
+    Ok(roots)
 }

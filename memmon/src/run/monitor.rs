@@ -14,7 +14,7 @@ use common::units::{Bytes, Change};
 use common::wait::{Ready, Sources};
 use rustix::process::Signal;
 
-use super::limit_guard::{self, LimitGuard};
+use super::limit_guard::{missed_crossing, probe_ticker};
 use super::outputs::Outputs;
 use crate::cli::{Args, TOOL};
 use crate::limits::Limits;
@@ -43,7 +43,8 @@ pub(super) struct Monitor {
     sampler: Sampler,
     outputs: Outputs,
     limits: Limits,
-    guard: LimitGuard,
+    /// When to read sizes between two samples.
+    probes: Option<Ticker>,
     samples: u64,
     peak: Option<(u64, Stamp)>,
     stop: Option<Stop>,
@@ -61,7 +62,7 @@ impl Monitor {
             sampler,
             outputs,
             limits: Limits::new(args.warn_growth, args.warn_rss, args.fail_above.clone()),
-            guard: LimitGuard::new(!args.fail_above.is_empty(), args.repeat.interval),
+            probes: probe_ticker(!args.fail_above.is_empty(), args.repeat.interval),
             samples: 0,
             peak: None,
             stop: None,
@@ -87,7 +88,7 @@ impl Monitor {
                     self.sample(&tick)?;
                     continue;
                 }
-                if self.guard.is_due(now) {
+                if self.probes.as_mut().and_then(|probes| probes.fire(now)).is_some() {
                     self.probe(ticker.deadline())?;
                     continue;
                 }
@@ -98,7 +99,8 @@ impl Monitor {
                 continue;
             }
             self.session.watch_exits(self.sampler.living_roots());
-            let times = [Some(ticker.deadline()), self.session.end_time(), self.guard.deadline()];
+            let next_probe = self.probes.as_ref().map(Ticker::deadline);
+            let times = [Some(ticker.deadline()), self.session.end_time(), next_probe];
             let deadline = times.into_iter().flatten().min().filter(|_| is_sampling);
             let ready = self.wait(deadline)?;
             self.handle(ready);
@@ -118,7 +120,7 @@ impl Monitor {
     fn probe(&mut self, due: Instant) -> Result<(), Failure> {
         let (records, usage) = self.sampler.probe_usage().map_err(listing_failed)?;
         self.take_sampled(records);
-        if self.stop.is_none() && limit_guard::is_above(&self.limits, &usage) {
+        if self.stop.is_none() && self.limits.is_above(&usage) {
             let due = due.saturating_duration_since(self.session.began());
             self.sample(&Tick { due, late: Duration::ZERO, missed: 0 })?;
         }
@@ -127,7 +129,7 @@ impl Monitor {
 
     fn wait(&mut self, deadline: Option<Instant>) -> Result<Ready, Failure> {
         let stdin = io::stdin();
-        let reads_keys = self.outputs.screen().is_some() && self.session.command().is_none();
+        let reads_keys = self.outputs.screen.writer().is_some() && self.session.command().is_none();
         let sources = Sources {
             // After the last sample only the command's exit matters.
             kernel: self.sampler.event_fd().filter(|_| deadline.is_some()),
@@ -139,14 +141,15 @@ impl Monitor {
 
     fn handle(&mut self, ready: Ready) {
         if ready.stdout_closed {
-            self.outputs.close_log();
+            self.outputs.log.close();
         }
         if ready.kernel {
             let records = self.sampler.read_kernel_events();
             self.take_sampled(records);
         }
         if ready.output {
-            self.take_output();
+            let lines = self.session.command().and_then(Launched::relay).map(launch::Relay::lines);
+            lines.into_iter().for_each(|lines| self.take_lines(lines));
         }
         if ready.process_exited {
             let records = self.sampler.collect_exits();
@@ -164,7 +167,7 @@ impl Monitor {
             }
         }
         if ready.key {
-            match self.outputs.screen().map(TerminalScreen::keys) {
+            match self.outputs.screen.writer().map(TerminalScreen::keys) {
                 Some(Ok(true) | Err(_)) => self.stop = Some(Stop::Done),
                 _ => self.outputs.draw(),
             }
@@ -173,12 +176,12 @@ impl Monitor {
 
     /// Restores the terminal while memmon is suspended.
     fn suspend(&mut self) {
-        if let Some(screen) = self.outputs.screen() {
+        if let Some(screen) = self.outputs.screen.writer() {
             let _ = screen.suspend();
         }
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
         // Continued.
-        if let Some(screen) = self.outputs.screen() {
+        if let Some(screen) = self.outputs.screen.writer() {
             let _ = screen.resume();
         }
         self.outputs.draw();
@@ -225,18 +228,11 @@ impl Monitor {
     }
 
     /// Takes the command's output, as records and for the screen.
-    fn take_output(&mut self) {
-        if let Some(relay) = self.session.command().and_then(Launched::relay) {
-            let lines = relay.lines();
-            self.take_lines(lines);
-        }
-    }
-
     fn take_lines(&mut self, lines: launch::Lines) {
         let mut records = Vec::new();
         for line in lines.lines {
             let text = String::from_utf8_lossy(&line.bytes).into_owned();
-            if let Some(screen) = self.outputs.screen() {
+            if let Some(screen) = self.outputs.screen.writer() {
                 screen.take_output(&text);
             }
             if self.record_output {
@@ -256,14 +252,21 @@ impl Monitor {
         if records.is_empty() {
             return;
         }
+        let command = self.session.command().map(Launched::pid);
         let mut events = Vec::new();
         for record in &records {
-            if let Record::ProcessEvent(event) = record
-                && event.event == EventKind::Replaced
-            {
-                self.limits.replaced(event.root_pid, event.pid);
-            }
-            let Record::Process(process) = record else { continue };
+            let process = match record {
+                Record::Process(process) => process,
+                Record::ProcessEvent(event) => {
+                    match event.event {
+                        EventKind::Replaced => self.limits.replaced(event.root_pid, event.pid),
+                        EventKind::Exited if Some(event.pid) == command => self.end = Some((**event).clone()),
+                        _ => {}
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
             let total = process.total_rss_bytes;
             if self.peak.is_none_or(|(peak, _)| total > peak) {
                 self.peak = Some((total, process.timestamp));
@@ -277,13 +280,8 @@ impl Monitor {
             }
             events.extend(check.events.into_iter().map(|event| Record::ProcessEvent(Box::new(event))));
         }
-        if let Some(command) = self.session.command().map(Launched::pid) {
-            self.end = limit_guard::find_exit(&records, command).cloned().or(self.end.take());
-        }
         records.append(&mut events);
-        for line in self.outputs.record(&records) {
-            self.notes.push(line);
-        }
+        self.notes.extend(self.outputs.record(&records));
         self.print_notes();
     }
 
@@ -291,7 +289,7 @@ impl Monitor {
     fn check_missed_peak(&mut self) {
         let (Some(command), Some(end)) = (self.session.command(), self.end.take()) else { return };
         let (largest, own) = (command.max_rss_bytes(), launch::own_peak_bytes());
-        if let Some(event) = limit_guard::missed_crossing(&self.limits, largest, own, end) {
+        if let Some(event) = missed_crossing(&self.limits, largest, own, end) {
             self.notes.push(crossed_limit(&event));
             self.take(vec![Record::ProcessEvent(Box::new(event))]);
             self.stop = Some(Stop::Limit);
@@ -300,7 +298,7 @@ impl Monitor {
 
     /// Prints messages to stderr, unless a screen is shown.
     fn print_notes(&mut self) {
-        if self.outputs.screen().is_none() {
+        if self.outputs.screen.writer().is_none() {
             for note in self.notes.drain(..) {
                 say(TOOL, &note);
             }
@@ -315,16 +313,24 @@ impl Monitor {
         if self.stop == Some(Stop::Done) {
             self.check_missed_peak();
         }
-        self.outputs.close_screen();
+        self.outputs.screen.close();
         // Only after the terminal was given back: a second Ctrl-C now ends memmon at once.
         self.session.restore_default_signals();
-        if let Some(relay) = self.session.command_mut().and_then(Launched::take_relay) {
-            self.finish_relay(relay);
+        if let Some(mut relay) = self.session.command_mut().and_then(Launched::take_relay) {
+            let lost = relay.finish(RELAY_TIMEOUT).lost;
+            if lost.bytes > 0 {
+                let lines = lost.lines;
+                self.notes.push(format!(
+                    "{lines} lines of the command's output were not shown: stderr was not read"
+                ));
+            }
+            self.take_lines(relay.lines());
         }
-        let saved = self.outputs.finish();
+        let (saved, problem) = self.outputs.finish();
+        self.notes.extend(problem);
         self.print_notes();
         self.session.report_leftovers();
-        if self.outputs.to_terminal() && self.samples > 0 {
+        if self.outputs.to_terminal && self.samples > 0 {
             let peak = self
                 .peak
                 .map(|(peak, at)| format!(", at most {} in all, at {}", Bytes(peak), at.format("%H:%M:%S")));
@@ -356,17 +362,6 @@ impl Monitor {
         if !done.survivors.is_empty() {
             self.notes.push(format!("these processes could not be killed: {:?}", done.survivors));
         }
-    }
-
-    fn finish_relay(&mut self, mut relay: launch::Relay) {
-        let finished = relay.finish(RELAY_TIMEOUT);
-        if finished.lost.bytes > 0 {
-            let lines = finished.lost.lines;
-            self.notes
-                .push(format!("{lines} lines of the command's output were not shown: nobody read stderr"));
-        }
-        let lines = relay.lines();
-        self.take_lines(lines);
     }
 }
 

@@ -19,10 +19,12 @@ const DEFAULT_HISTORY: &str = "memmon";
 
 /// Writes each record to every destination.
 pub struct Outputs {
-    log: Destination<Box<dyn Sink>>,
+    pub log: Destination<Box<dyn Sink>>,
     save: Option<HistoryFiles>,
-    screen: Destination<TerminalScreen>,
-    to_terminal: bool,
+    /// The screen of `--watch`.
+    pub screen: Destination<TerminalScreen>,
+    /// Whether records are shown on a terminal as they come.
+    pub to_terminal: bool,
 }
 
 impl Outputs {
@@ -71,31 +73,9 @@ impl Outputs {
         }
     }
 
-    /// Whether records are shown on a terminal as they come.
-    #[must_use]
-    pub fn to_terminal(&self) -> bool {
-        self.to_terminal
-    }
-
-    /// The screen of `--watch`.
-    pub fn screen(&mut self) -> Option<&mut TerminalScreen> {
-        self.screen.writer()
-    }
-
-    /// Gives the terminal back.
-    pub fn close_screen(&mut self) {
-        self.screen.close();
-    }
-
     /// Whether the log or the screen still takes records.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         self.log.is_open() || self.screen.is_open()
-    }
-
-    /// Closes the log: its reader has gone.
-    pub fn close_log(&mut self) {
-        self.log.close();
     }
 
     /// The failure that closed the log or the screen, once.
@@ -111,19 +91,11 @@ impl Outputs {
             log.set_width(terminal_columns());
         }
         self.log.write(|log| records.iter().try_for_each(|record| log.record(record)));
-        let mut problems = Vec::new();
-        if let Some(save) = &mut self.save {
-            for record in records {
-                if let Err(error) = save.record(record) {
-                    problems.push(format!("the history is not saved any more: {error}"));
-                }
-                problems.extend(save.take_problem());
-            }
-        }
         if let Some(screen) = self.screen.writer() {
             records.iter().for_each(|record| screen.take(record));
         }
-        problems
+        let Some(save) = &mut self.save else { return Vec::new() };
+        records.iter().filter_map(|record| save.record(record)).collect()
     }
 
     /// Draws the screen, if there is one.
@@ -131,13 +103,13 @@ impl Outputs {
         self.screen.write(TerminalScreen::draw);
     }
 
-    /// Ends everything. Returns the files of the history.
-    pub fn finish(&mut self) -> Vec<PathBuf> {
-        self.close_screen();
+    /// Ends everything. Returns the files of the history, and a problem with them.
+    pub fn finish(&mut self) -> (Vec<PathBuf>, Option<String>) {
+        self.screen.close();
         self.log.write(|log| log.finish());
-        let Some(mut save) = self.save.take() else { return Vec::new() };
-        let _ = save.finish();
-        save.paths().map(|path| path.to_path_buf()).to_vec()
+        let Some(mut save) = self.save.take() else { return (Vec::new(), None) };
+        let problem = save.finish();
+        (save.paths().map(|path| path.to_path_buf()).to_vec(), problem)
     }
 }
 
@@ -145,7 +117,7 @@ fn open_main(args: &Args, to_terminal: bool) -> Result<Destination<Box<dyn Sink>
     let default = if to_terminal { Format::Text } else { Format::Jsonl };
     let format = args.format.unwrap_or(default);
     let (name, file, style) = match &args.output {
-        // A table has its titles once, so it is begun anew; other logs are appended to.
+        // A table has its titles once, so the file begins again; other logs are appended to.
         Some(path) => (path.display().to_string(), open_log(path, format == Format::Csv)?, Style::default()),
         None => ("stdout".to_owned(), open_stdout()?, stdout_style()),
     };

@@ -15,7 +15,6 @@ pub struct TimeBudget {
 
 impl TimeBudget {
     /// `share` of the time. It saves at most `most`, and starts with that.
-    #[must_use]
     pub fn new(share: f64, most: Duration) -> Self {
         Self { share, most: most.as_secs_f64(), credit: most.as_secs_f64() }
     }
@@ -26,7 +25,6 @@ impl TimeBudget {
     }
 
     /// Whether credit is left.
-    #[must_use]
     pub fn has_credit(&self) -> bool {
         self.credit > 0.0
     }

@@ -14,7 +14,7 @@ mod round_robin;
 mod sampler;
 mod watched_process;
 
-pub use sampler::{Sampler, SamplerOptions, TreeUsage};
+pub use sampler::{Sampler, SamplerOptions};
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -10,7 +10,7 @@ use crate::source::KernelEvent;
 const MAX_PENDING: usize = 100_000;
 
 /// A new process below a root.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PendingProcess {
     /// Its parent.
     pub ppid: u32,
@@ -26,43 +26,6 @@ pub struct PendingProcess {
     pub cmdline: Option<Arc<[String]>>,
 }
 
-/// A change of a pending or watched process.
-#[derive(Debug, PartialEq, Eq)]
-pub enum ProcessUpdate {
-    /// A pending process exited.
-    ShortLived {
-        /// Its number.
-        pid: u32,
-        /// Its last state.
-        process: PendingProcess,
-        /// As wait(2) encodes it.
-        wait_status: i32,
-        /// The time of its exit.
-        at: Duration,
-    },
-    /// A pending process called exec: its name can be read now, if it still lives.
-    NewProgram {
-        /// Its number.
-        pid: u32,
-    },
-    /// A watched process called exec.
-    Exec {
-        /// Its number.
-        pid: u32,
-    },
-    /// A watched process exited.
-    Exit {
-        /// Its number.
-        pid: u32,
-        /// As wait(2) encodes it.
-        wait_status: i32,
-        /// When.
-        at: Duration,
-    },
-    /// The kernel dropped events.
-    Lost,
-}
-
 /// All pending processes.
 #[derive(Debug, Default)]
 pub struct PendingProcesses {
@@ -70,15 +33,16 @@ pub struct PendingProcesses {
 }
 
 impl PendingProcesses {
-    /// Applies kernel events. `tree_of` is the tree of a watched process.
+    /// Applies kernel events. Returns those that change a pending process, with its state then, or a watched process; and lost events.
     ///
+    /// `tree_of` is the tree of a watched process.
     /// `lives` says whether a pid belongs to a watched process: a listing may show a child before its fork event is read.
     pub fn apply(
         &mut self,
         events: Vec<KernelEvent>,
         tree_of: impl Fn(u32) -> Option<usize>,
         lives: impl Fn(u32) -> bool,
-    ) -> Vec<ProcessUpdate> {
+    ) -> Vec<(KernelEvent, Option<PendingProcess>)> {
         let mut updates = Vec::new();
         let mut ended = HashSet::new();
         for event in events {
@@ -90,27 +54,19 @@ impl PendingProcesses {
                     if let Some(root) = root {
                         if self.by_pid.len() >= MAX_PENDING {
                             self.by_pid.clear();
-                            updates.push(ProcessUpdate::Lost);
+                            updates.push((KernelEvent::Lost, None));
                         }
-                        self.by_pid.insert(
-                            child,
-                            PendingProcess {
-                                ppid: parent,
-                                root,
-                                at,
-                                execed: false,
-                                name: None,
-                                cmdline: None,
-                            },
-                        );
+                        let process = PendingProcess { ppid: parent, root, at, ..PendingProcess::default() };
+                        self.by_pid.insert(child, process);
                     }
                 }
                 KernelEvent::Exec { pid } => {
-                    if let Some(process) = self.by_pid.get_mut(&pid) {
+                    let process = self.by_pid.get_mut(&pid).map(|process| {
                         (process.execed, process.name) = (true, None);
-                        updates.push(ProcessUpdate::NewProgram { pid });
-                    } else if tree_of(pid).is_some() {
-                        updates.push(ProcessUpdate::Exec { pid });
+                        process.clone()
+                    });
+                    if process.is_some() || tree_of(pid).is_some() {
+                        updates.push((event, process));
                     }
                 }
                 KernelEvent::Name { pid, name } => {
@@ -118,18 +74,17 @@ impl PendingProcesses {
                         process.name = Some(name);
                     }
                 }
-                KernelEvent::Exit { pid, wait_status, at } => {
+                KernelEvent::Exit { pid, .. } => {
                     ended.insert(pid);
-                    if let Some(process) = self.by_pid.remove(&pid) {
-                        updates.push(ProcessUpdate::ShortLived { pid, process, wait_status, at });
-                    } else if tree_of(pid).is_some() {
-                        updates.push(ProcessUpdate::Exit { pid, wait_status, at });
+                    let process = self.by_pid.remove(&pid);
+                    if process.is_some() || tree_of(pid).is_some() {
+                        updates.push((event, process));
                     }
                 }
                 KernelEvent::Lost => {
                     // Exits may be lost too; the next listing finds the processes that live.
                     self.by_pid.clear();
-                    updates.push(ProcessUpdate::Lost);
+                    updates.push((event, None));
                 }
             }
         }
@@ -191,14 +146,14 @@ mod tests {
             |_| false,
         );
         let child = PendingProcess { ppid: 10, root: 0, at: at(5), execed: false, name: None, cmdline: None };
-        let grandchild =
-            PendingProcess { ppid: 20, at: at(6), execed: true, name: Some("sh".into()), ..child.clone() };
+        let unnamed = PendingProcess { ppid: 20, at: at(6), execed: true, ..child.clone() };
+        let grandchild = PendingProcess { name: Some("sh".into()), ..unnamed.clone() };
         assert_eq!(
             updates,
             [
-                ProcessUpdate::NewProgram { pid: 21 },
-                ProcessUpdate::ShortLived { pid: 21, process: grandchild, wait_status: 256, at: at(7) },
-                ProcessUpdate::ShortLived { pid: 20, process: child, wait_status: 9, at: at(9) },
+                (KernelEvent::Exec { pid: 21 }, Some(unnamed)),
+                (KernelEvent::Exit { pid: 21, wait_status: 256, at: at(7) }, Some(grandchild)),
+                (KernelEvent::Exit { pid: 20, wait_status: 9, at: at(9) }, Some(child)),
             ]
         );
     }
@@ -216,9 +171,9 @@ mod tests {
         assert!(pending.take(20).is_none());
         let exit = KernelEvent::Exit { pid: 10, wait_status: 0, at: at(9) };
         assert_eq!(
-            pending.apply(vec![exit], root_is_10, |_| false),
-            [ProcessUpdate::Exit { pid: 10, wait_status: 0, at: at(9) }],
-            "a watched one's end is updates as such"
+            pending.apply(vec![exit.clone()], root_is_10, |_| false),
+            [(exit, None)],
+            "the exit of a watched process is passed on"
         );
     }
 
@@ -239,7 +194,7 @@ mod tests {
         let fork = KernelEvent::Fork { parent: 10, child: 20, at: at(5) };
         assert_eq!(
             pending.apply(vec![fork, KernelEvent::Lost], root_is_10, |_| false),
-            [ProcessUpdate::Lost]
+            [(KernelEvent::Lost, None)]
         );
         assert_eq!(pending.tree_of(20), None);
     }

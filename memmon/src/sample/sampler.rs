@@ -5,18 +5,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::launch::Reaped;
+use common::launch::{ExitStatus, Reaped};
 use common::process::ProcessId;
 use common::record::{ErrorRecord, EventKind, Header, ProcessEvent, Record, Run};
-use common::session::exit_codes;
+use common::session::set_exit;
 
 use super::budget::TimeBudget;
-use super::pending_processes::{PendingProcess, PendingProcesses, ProcessUpdate};
+use super::pending_processes::{PendingProcess, PendingProcesses};
 use super::round_robin::{self, ReadQueue};
 use super::watched_process::{WatchedProcess, round};
 use crate::cli::Pss;
+use crate::limits::TreeUsage;
 use crate::process_forest::ProcessForest;
-use crate::source::{ProcessEntry, ProcessSource, ReadError};
+use crate::source::{KernelEvent, ProcessEntry, ProcessSource, ReadError};
 
 /// Processes are listed again after this time even if the kernel reports each new one.
 const MAX_LISTING_AGE: Duration = Duration::from_secs(30);
@@ -34,33 +35,6 @@ pub struct SamplerOptions {
     pub start_ticks: bool,
     /// Whether orphans of the first tree become children of this program, which has no others.
     pub adopts: bool,
-}
-
-/// The known exit status of a process.
-#[derive(Debug, Clone, Copy)]
-struct ObservedExit {
-    exit_code: Option<i32>,
-    signal: Option<i32>,
-    at: Option<Duration>,
-}
-
-impl ObservedExit {
-    /// From a wait status, as wait(2) encodes it.
-    fn decode(wait_status: i32, at: Option<Duration>) -> Self {
-        match wait_status & 0x7f {
-            0 => Self { exit_code: Some((wait_status >> 8) & 0xff), signal: None, at },
-            signal => Self { exit_code: None, signal: Some(signal), at },
-        }
-    }
-}
-
-/// The resident sizes of a tree between two samples.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TreeUsage {
-    /// Their sum.
-    pub total_bytes: u64,
-    /// The largest of them.
-    pub largest_bytes: u64,
 }
 
 /// The state of one tree.
@@ -86,7 +60,8 @@ pub struct Sampler {
     /// Whether the kernel reports process events.
     pub(super) has_kernel_events: bool,
     listed: Option<Instant>,
-    exits: HashMap<u32, ObservedExit>,
+    /// How processes ended whose exit was not noticed yet, and when, if known.
+    exits: HashMap<u32, (ExitStatus, Option<Duration>)>,
     pub(super) details_budget: TimeBudget,
     pub(super) pss_budget: TimeBudget,
     last_tick: Option<Instant>,
@@ -97,7 +72,6 @@ pub struct Sampler {
 
 impl Sampler {
     /// A sampler of the trees below `roots`.
-    #[must_use]
     pub fn new(
         mut source: Box<dyn ProcessSource>,
         options: SamplerOptions,
@@ -138,7 +112,6 @@ impl Sampler {
     }
 
     /// Whether every root has exited.
-    #[must_use]
     pub fn has_ended(&self) -> bool {
         self.trees.iter().all(|tree| tree.ended)
     }
@@ -149,29 +122,25 @@ impl Sampler {
     }
 
     /// Whether the process with this pid is or was a root.
-    #[must_use]
     pub fn has_root(&self, pid: u32) -> bool {
         self.forest.roots().iter().any(|id| id.pid == pid)
     }
 
     /// The header for a record that belongs to the next sample.
-    #[must_use]
     pub fn header(&self) -> Header {
         Header::now(&self.run, self.iteration)
     }
 
     /// A descriptor that is readable when there are [kernel events](Self::read_kernel_events).
     #[cfg(unix)]
-    #[must_use]
     pub fn event_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.source.event_fd()
     }
 
     /// Notes the exit status of a reaped process.
     pub fn reaped(&mut self, reaped: &Reaped) {
-        let (exit_code, signal) = exit_codes(reaped.status);
-        if self.is_watched(reaped.pid) && exit_code.or(signal).is_some() {
-            self.exits.insert(reaped.pid, ObservedExit { exit_code, signal, at: None });
+        if self.is_watched(reaped.pid) && reaped.status != ExitStatus::Unknown {
+            self.exits.insert(reaped.pid, (reaped.status, None));
         }
     }
 
@@ -182,41 +151,41 @@ impl Sampler {
         let (forest, exits) = (&self.forest, &self.exits);
         let lives = |pid| forest.tree_of(pid).is_some() && !exits.contains_key(&pid);
         let updates = self.pending.apply(events, |pid| forest.tree_of(pid), lives);
-        updates.into_iter().filter_map(|update| self.apply(update)).collect()
+        updates.into_iter().filter_map(|(event, pending)| self.apply(event, pending)).collect()
     }
 
-    fn apply(&mut self, update: ProcessUpdate) -> Option<Record> {
-        match update {
-            ProcessUpdate::NewProgram { pid } => self.read_program(pid),
-            ProcessUpdate::ShortLived { pid, process, wait_status, at } => {
-                self.exits.remove(&pid);
-                if let Some(tree) = self.trees.get_mut(process.root) {
-                    tree.short_lived += 1;
-                }
-                let exit = ObservedExit::decode(wait_status, Some(at));
-                return Some(Record::ProcessEvent(Box::new(ProcessEvent {
-                    ppid: Some(process.ppid),
-                    name: self.name_of(&process),
-                    exit_code: exit.exit_code,
-                    signal: exit.signal,
-                    lifetime_seconds: Some(round(at.saturating_sub(process.at).as_secs_f64(), 1e6)),
-                    cmdline: process.cmdline,
-                    ..ProcessEvent::new(self.header(), EventKind::Exited, pid, self.root_pid(process.root))
-                })));
-            }
-            ProcessUpdate::Exec { pid } => {
+    fn apply(&mut self, event: KernelEvent, pending: Option<PendingProcess>) -> Option<Record> {
+        match (event, pending) {
+            (KernelEvent::Exec { pid }, Some(_)) => self.read_program(pid),
+            (KernelEvent::Exec { pid }, None) => {
                 if let Some(member) = self.forest.member(pid).and_then(|id| self.members.get_mut(&id)) {
                     member.note_exec();
                 }
             }
-            ProcessUpdate::Exit { pid, wait_status, at } => {
-                self.exits.insert(pid, ObservedExit::decode(wait_status, Some(at)));
+            (KernelEvent::Exit { pid, wait_status, at }, Some(process)) => {
+                self.exits.remove(&pid);
+                if let Some(tree) = self.trees.get_mut(process.root) {
+                    tree.short_lived += 1;
+                }
+                let mut event = ProcessEvent {
+                    ppid: Some(process.ppid),
+                    name: self.name_of(&process),
+                    lifetime_seconds: Some(round(at.saturating_sub(process.at).as_secs_f64(), 1e6)),
+                    cmdline: process.cmdline,
+                    ..ProcessEvent::new(self.header(), EventKind::Exited, pid, self.root_pid(process.root))
+                };
+                set_exit(&mut event, decode_wait_status(wait_status));
+                return Some(Record::ProcessEvent(Box::new(event)));
             }
-            ProcessUpdate::Lost => {
+            (KernelEvent::Exit { pid, wait_status, at }, None) => {
+                self.exits.insert(pid, (decode_wait_status(wait_status), Some(at)));
+            }
+            (KernelEvent::Lost, _) => {
                 self.listed = None;
                 let message = "the kernel dropped process events: some short-lived processes are missing";
                 return Some(Record::Error(ErrorRecord::new(self.header(), "events", message.into())));
             }
+            (KernelEvent::Fork { .. } | KernelEvent::Name { .. }, _) => {}
         }
         None
     }
@@ -226,9 +195,9 @@ impl Sampler {
         let Ok(entry) = self.source.find(pid) else { return };
         if let Ok(details) = self.source.details(entry.id) {
             let (name, cmdline) = if self.options.cmdline {
-                (details.full_name(), details.cmdline)
+                (details.full_name(), details.sample.cmdline)
             } else {
-                (details.name, None)
+                (details.sample.name, None)
             };
             self.pending.set_name(pid, name, cmdline);
         }
@@ -443,23 +412,28 @@ impl Sampler {
         self.source.forget(id);
         self.forest.remove(id);
         let Some(member) = self.members.remove(&id) else { return };
-        let exit = self.exits.remove(&id.pid).or_else(|| {
-            let known = zombie.filter(|status| *status != 0 || member.is_readable());
-            known.map(|wait_status| ObservedExit::decode(wait_status, None))
-        });
-        let exited_at = exit.and_then(|exit| exit.at);
-        let lifetime = exited_at.zip(member.born_at).map(|(at, born)| at.saturating_sub(born).as_secs_f64());
-        records.push(Record::ProcessEvent(Box::new(ProcessEvent {
-            exit_code: exit.and_then(|exit| exit.exit_code),
-            signal: exit.and_then(|exit| exit.signal),
+        let zombie = zombie.filter(|status| *status != 0 || member.is_readable()).map(decode_wait_status);
+        let (ended, at) = self.exits.remove(&id.pid).unwrap_or((zombie.unwrap_or(ExitStatus::Unknown), None));
+        let lifetime = at.zip(member.born_at).map(|(at, born)| at.saturating_sub(born).as_secs_f64());
+        let mut event = ProcessEvent {
             lifetime_seconds: lifetime.or_else(|| member.age_seconds()).map(|seconds| round(seconds, 1e6)),
             rss_peak_bytes: member.peak_rss,
             ..member.event(self.header(), EventKind::Exited, self.root_pid(member.root))
-        })));
+        };
+        set_exit(&mut event, ended);
+        records.push(Record::ProcessEvent(Box::new(event)));
         if self.forest.roots().get(member.root) == Some(&id)
             && let Some(tree) = self.trees.get_mut(member.root)
         {
             tree.ended = true;
         }
+    }
+}
+
+/// Decodes a wait status, as wait(2) encodes it.
+fn decode_wait_status(status: i32) -> ExitStatus {
+    match status & 0x7f {
+        0 => ExitStatus::Exited((status >> 8) & 0xff),
+        signal => ExitStatus::Signaled { signal, core_dumped: status & 0x80 != 0 },
     }
 }

@@ -37,7 +37,6 @@ pub struct WatchedProcess {
     /// Whether `details` were read in this tick.
     pub details_fresh: bool,
     cpu: Option<(Duration, Instant)>,
-    cpu_ratio: Option<f64>,
     pub pss: Option<(ProportionalSizes, Instant)>,
     pub pss_fresh: bool,
     pub pss_cost: Option<Duration>,
@@ -77,8 +76,8 @@ impl WatchedProcess {
     }
 
     /// Takes new details. Returns whether they show an exec. Without `with_cmdline` the name is not completed either.
-    pub fn update_details(&mut self, details: ProcessDetails, now: Instant, with_cmdline: bool) -> bool {
-        let name = if with_cmdline { details.full_name() } else { Arc::clone(&details.name) };
+    pub fn update_details(&mut self, mut details: ProcessDetails, now: Instant, with_cmdline: bool) -> bool {
+        let name = if with_cmdline { details.full_name() } else { Arc::clone(&details.sample.name) };
         let replaced = self.exec_seen
             || match (self.image, details.image) {
                 (Some(before), Some(after)) => before != after,
@@ -94,11 +93,11 @@ impl WatchedProcess {
             self.name = name;
         }
         if with_cmdline {
-            let same =
-                matches!((&self.full_cmdline, &details.cmdline), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
-            if !same {
-                self.cmdline = details.cmdline.as_ref().map(cut);
-                self.full_cmdline.clone_from(&details.cmdline);
+            let cmdline = &details.sample.cmdline;
+            let is_same = matches!((&self.full_cmdline, cmdline), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
+            if !is_same {
+                self.cmdline = cmdline.as_ref().map(cut);
+                self.full_cmdline.clone_from(cmdline);
             }
         }
         if self.start_time.is_none() {
@@ -106,12 +105,11 @@ impl WatchedProcess {
             self.start_time = stamp.map(|stamp| stamp.to_string().into());
         }
         self.ppid = details.entry.ppid;
-        self.peak_rss = self.peak_rss.max(details.memory.rss_peak_bytes);
-        self.cpu_ratio = None;
+        self.peak_rss = self.peak_rss.max(details.sample.rss_peak_bytes);
         match (self.cpu, details.cpu_time) {
             (Some((before, at)), Some(used)) if now.duration_since(at) >= MIN_CPU_WINDOW => {
                 let share = used.saturating_sub(before).as_secs_f64() / now.duration_since(at).as_secs_f64();
-                self.cpu_ratio = Some(round(share, 1e4));
+                details.sample.cpu_ratio = Some(round(share, 1e4));
                 self.cpu = Some((used, now));
             }
             (None, Some(used)) => self.cpu = Some((used, now)),
@@ -126,7 +124,6 @@ impl WatchedProcess {
     pub fn sample(&self, machine: Option<u64>, limit: Option<u64>) -> ProcessSample {
         let rss = self.sizes.map(|sizes| sizes.rss_bytes);
         let details = self.details.as_ref().filter(|_| self.details_fresh);
-        let memory = details.map(|d| d.memory).unwrap_or_default();
         let pss = self.pss.filter(|_| self.pss_fresh).map(|(sizes, _)| sizes);
         ProcessSample {
             pid: self.id.pid,
@@ -135,21 +132,13 @@ impl WatchedProcess {
             start_ticks: self.start_ticks,
             name: Arc::clone(&self.name),
             cmdline: self.cmdline.clone(),
-            state: details.map(|d| d.state),
             rss_bytes: rss,
             vms_bytes: self.sizes.map(|sizes| sizes.vms_bytes),
             pss_bytes: pss.map(|p| p.pss_bytes),
             uss_bytes: pss.map(|p| p.uss_bytes),
-            swap_bytes: memory.swap_bytes,
-            rss_peak_bytes: memory.rss_peak_bytes,
-            rss_anon_bytes: memory.rss_anon_bytes,
-            rss_file_bytes: memory.rss_file_bytes,
-            rss_shmem_bytes: memory.rss_shmem_bytes,
             memory_ratio: share(rss, machine),
             cgroup_ratio: share(rss, limit),
-            cpu_ratio: self.cpu_ratio.filter(|_| self.details_fresh),
-            threads: details.and_then(|d| d.threads),
-            fds: details.and_then(|d| d.fds),
+            ..details.map(|details| details.sample.clone()).unwrap_or_default()
         }
     }
 
@@ -213,15 +202,16 @@ mod tests {
 
     fn details(name: &str, image: Option<u64>, cpu_ms: u64) -> ProcessDetails {
         ProcessDetails {
-            cmdline: Some(Arc::new([name.to_owned()])),
+            sample: ProcessSample {
+                cmdline: Some(Arc::new([name.to_owned()])),
+                threads: Some(1),
+                state: Some(ProcessState::Sleeping),
+                ..ProcessSample::unread(5, name)
+            },
             start_unix_seconds: Some(1e9),
             cpu_time: Some(Duration::from_millis(cpu_ms)),
-            threads: Some(1),
             image,
             entry: found(),
-            name: name.into(),
-            state: ProcessState::Sleeping,
-            ..ProcessDetails::default()
         }
     }
 
@@ -298,11 +288,9 @@ mod tests {
     fn samples_cut_command_lines() {
         let long: Arc<[String]> = Arc::new(["cmd".into(), "é".repeat(60_000), "behind".into()]);
         let mut member = WatchedProcess::new(&found(), 0, true);
-        member.update_details(
-            ProcessDetails { cmdline: Some(long), ..details("a", None, 0) },
-            Instant::now(),
-            true,
-        );
+        let mut details = details("a", None, 0);
+        details.sample.cmdline = Some(long);
+        member.update_details(details, Instant::now(), true);
         let cut = member.sample(None, None).cmdline.unwrap();
         assert_eq!(cut.len(), 2);
         assert!(cut[1].ends_with('…') && cut[1].len() <= MAX_CMDLINE_BYTES + '…'.len_utf8());

@@ -11,8 +11,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::process::{ProcessId, ProcessState};
-use common::record::{Cgroup, Pressure, System};
+use common::process::ProcessId;
+use common::record::{Cgroup, Pressure, ProcessSample, System};
 
 /// A process and its position in the process table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,42 +60,18 @@ pub struct ProcessSizes {
     pub vms_bytes: u64,
 }
 
-/// Parts of a process's memory, as far as the system reports them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct MemoryDetails {
-    /// Swapped-out memory.
-    pub swap_bytes: Option<u64>,
-    /// The largest resident set size so far.
-    pub rss_peak_bytes: Option<u64>,
-    /// Resident and backed by no file.
-    pub rss_anon_bytes: Option<u64>,
-    /// Resident and mapped from files.
-    pub rss_file_bytes: Option<u64>,
-    /// Resident and shared memory.
-    pub rss_shmem_bytes: Option<u64>,
-}
-
 /// Everything that is read in turn, not at every tick. Values that the system does not report are `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProcessDetails {
     /// Its current position: parents and groups change.
     pub entry: ProcessEntry,
-    /// Its name as the kernel keeps it, on Linux at most 15 bytes.
-    pub name: Arc<str>,
-    /// All its arguments.
-    pub cmdline: Option<Arc<[String]>>,
+    /// Its name as the kernel keeps it (on Linux at most 15 bytes), all its arguments, its state, and the values that a sample has
+    /// only in turn.
+    pub sample: ProcessSample,
     /// Its start in seconds since 1970.
     pub start_unix_seconds: Option<f64>,
-    /// Its state.
-    pub state: ProcessState,
     /// Processor time used so far.
     pub cpu_time: Option<Duration>,
-    /// Number of threads.
-    pub threads: Option<u64>,
-    /// Number of open file descriptors.
-    pub fds: Option<u64>,
-    /// Parts of its memory.
-    pub memory: MemoryDetails,
     /// Changes at every exec; `None` if the reader may not see it.
     pub image: Option<u64>,
 }
@@ -110,19 +86,18 @@ impl ProcessDetails {
     /// The full name: if the kernel may have cut it, it is completed from the command line.
     ///
     /// Only the same word is completed: programs write titles of any length over their command lines, with arguments in them.
-    #[must_use]
     pub fn full_name(&self) -> Arc<str> {
-        self.completed_name().map_or_else(|| Arc::clone(&self.name), Arc::from)
+        self.completed_name().map_or_else(|| Arc::clone(&self.sample.name), Arc::from)
     }
 
     fn completed_name(&self) -> Option<&str> {
-        let command = self.cmdline.as_deref()?.first().filter(|_| self.name.len() >= KERNEL_NAME_BYTES)?;
+        let name = &*self.sample.name;
+        let command = self.sample.cmdline.as_deref()?.first().filter(|_| name.len() >= KERNEL_NAME_BYTES)?;
         // The last part of a path; but a title is no path, and may contain slashes.
-        let is_title = command.starts_with(&*self.name);
-        let whole = if is_title { command.as_str() } else { command.rsplit('/').next()? };
-        let rest = whole.strip_prefix(&*self.name)?;
+        let whole = if command.starts_with(name) { command.as_str() } else { command.rsplit('/').next()? };
+        let rest = whole.strip_prefix(name)?;
         let word = rest.find(|c: char| c.is_whitespace() || c.is_control() || c == '/').unwrap_or(rest.len());
-        whole.get(..whole.floor_char_boundary((self.name.len() + word).min(FILE_NAME_BYTES)))
+        whole.get(..whole.floor_char_boundary((name.len() + word).min(FILE_NAME_BYTES)))
     }
 }
 
@@ -240,7 +215,8 @@ mod tests {
 
     fn full_name(name: &str, command: &str) -> String {
         let cmdline = Some(Arc::new([command.to_owned()]) as _);
-        ProcessDetails { name: name.into(), cmdline, ..<_>::default() }.full_name().to_string()
+        let sample = ProcessSample { cmdline, ..ProcessSample::unread(1, name) };
+        ProcessDetails { sample, ..<_>::default() }.full_name().to_string()
     }
 
     #[test]

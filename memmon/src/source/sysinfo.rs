@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::process::{ProcessId, ProcessState};
-use common::record::System as Machine;
+use common::record::{ProcessSample, System as Machine};
 use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
 
 use super::{ProcessDetails, ProcessEntry, ProcessSizes, ProcessSource, ReadError};
@@ -72,17 +71,17 @@ impl ProcessSource for SysinfoSource {
 
     fn details(&mut self, id: ProcessId) -> Result<ProcessDetails, ReadError> {
         let process = self.process(id)?;
-        let cmdline: Arc<[String]> =
-            process.cmd().iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        let start = process.start_time() as f64;
+        let sample = ProcessSample {
+            cmdline: Some(process.cmd().iter().map(|arg| arg.to_string_lossy().into_owned()).collect()),
+            state: Some(state(process.status())),
+            ..ProcessSample::unread(id.pid, &process.name().to_string_lossy())
+        };
         Ok(ProcessDetails {
-            cmdline: Some(cmdline),
-            start_unix_seconds: Some(start),
+            sample,
+            start_unix_seconds: Some(process.start_time() as f64),
             cpu_time: Some(Duration::from_millis(process.accumulated_cpu_time())),
             entry: entry(process),
-            name: process.name().to_string_lossy().into(),
-            state: state(process.status()),
-            ..ProcessDetails::default()
+            image: None,
         })
     }
 

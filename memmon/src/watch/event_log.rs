@@ -1,12 +1,16 @@
 //! The latest events and the latest output of the launched command.
 
+use std::collections::VecDeque;
+
 use common::record::{ErrorRecord, EventKind, ProcessEvent};
 use common::stdio::escape_controls;
 use common::time::Stamp;
 use common::units::{Bytes, Change};
+use ratatui::style::Style;
 
-use super::process_state::display_name;
-use super::recent::Recent;
+use super::process_state::{describe_exit, display_name};
+use super::recent;
+use super::theme;
 
 /// Lines kept of each: more than any pane shows.
 const MAX_LINES: usize = 32;
@@ -14,23 +18,12 @@ const MAX_LINES: usize = 32;
 /// Characters kept of a line: more than any terminal shows.
 const MAX_CHARS: usize = 1024;
 
-/// The severity of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Severity {
-    /// For information.
-    Info,
-    /// Worth attention.
-    Notice,
-    /// Something is wrong.
-    Alert,
-}
-
 /// An event in one line.
 #[derive(Debug)]
 pub(super) struct LogEntry {
     pub(super) moment: Stamp,
     pub(super) text: String,
-    pub(super) severity: Severity,
+    pub(super) style: Style,
     /// How often it was repeated.
     pub(super) times: u64,
 }
@@ -38,42 +31,43 @@ pub(super) struct LogEntry {
 /// The latest events.
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
-    entries: Recent<LogEntry, MAX_LINES>,
+    /// The oldest first.
+    pub(super) entries: VecDeque<LogEntry>,
 }
 
 impl EventLog {
-    /// Takes an event; `end` describes the exit if it is one.
-    pub(super) fn take_event(&mut self, event: &ProcessEvent, end: Option<String>) {
+    /// Takes an event.
+    pub(super) fn take_event(&mut self, event: &ProcessEvent) {
         let who = match &event.name {
             Some(name) => format!("{} ({})", display_name(name), event.pid),
             None => format!("process {}", event.pid),
         };
         let size =
             |bytes: Option<u64>| bytes.map_or_else(|| "–".to_owned(), |bytes| Bytes(bytes).to_string());
-        let (text, severity) = match event.event {
+        let (text, style) = match event.event {
             EventKind::Grew => {
                 let growth = event.growth_bytes.map_or_else(|| "–".to_owned(), |by| Change(by).to_string());
-                (format!("{who} grew by {growth} to {}", size(event.value_bytes)), Severity::Notice)
+                (format!("{who} grew by {growth} to {}", size(event.value_bytes)), theme::NOTICE)
             }
             EventKind::LimitCrossed => {
                 let metric = event.metric.map_or_else(|| "memory".into(), |metric| metric.to_string());
                 let (value, limit) = (size(event.value_bytes), size(event.limit_bytes));
-                (format!("{who}: {metric} {value} is above the limit of {limit}"), Severity::Alert)
+                (format!("{who}: {metric} {value} is above the limit of {limit}"), theme::ALERT)
             }
             EventKind::OomKill => {
                 let killed = match event.oom_kills {
                     Some(1) | None => "a process".to_owned(),
                     Some(n) => format!("{n} processes"),
                 };
-                (format!("{who}: out of memory, the kernel killed {killed} of its cgroup"), Severity::Alert)
+                (format!("{who}: out of memory, the kernel killed {killed} of its cgroup"), theme::ALERT)
             }
             // The table shows exits; the log only those of a root or by a signal.
             EventKind::Exited if event.signal.is_some() || event.pid == event.root_pid => {
-                (format!("{who}: {}", end.unwrap_or_default()), Severity::Info)
+                (format!("{who}: {}", describe_exit(event)), theme::PLAIN)
             }
             EventKind::Exited | EventKind::Started | EventKind::Replaced | EventKind::Unknown => return,
         };
-        self.push(event.timestamp, text, severity);
+        self.push(event.timestamp, text, style);
     }
 
     /// Takes an error.
@@ -83,26 +77,22 @@ impl EventLog {
             text.push_str(": ");
             text.push_str(&sanitize(hint));
         }
-        self.push(error.timestamp, text, Severity::Alert);
+        self.push(error.timestamp, text, theme::ALERT);
     }
 
-    fn push(&mut self, moment: Stamp, text: String, severity: Severity) {
-        match self.entries.last_mut().filter(|last| last.text == text) {
+    fn push(&mut self, moment: Stamp, text: String, style: Style) {
+        match self.entries.back_mut().filter(|last| last.text == text) {
             Some(last) => (last.moment, last.times) = (moment, last.times + 1),
-            None => self.entries.push(LogEntry { moment, text, severity, times: 1 }),
+            None => recent::push(&mut self.entries, LogEntry { moment, text, style, times: 1 }, MAX_LINES),
         }
-    }
-
-    /// The entries, oldest first.
-    pub(super) fn entries(&self) -> &Recent<LogEntry, MAX_LINES> {
-        &self.entries
     }
 }
 
 /// The latest output of the launched command.
 #[derive(Debug, Default)]
 pub(super) struct OutputTail {
-    lines: Recent<String, MAX_LINES>,
+    /// The oldest first.
+    pub(super) lines: VecDeque<String>,
 }
 
 impl OutputTail {
@@ -111,12 +101,7 @@ impl OutputTail {
         // A progress bar overwrites itself: a terminal would show the last version.
         let line = line.trim_end_matches(['\r', '\n']);
         let line = line.rsplit('\r').next().unwrap_or_default();
-        self.lines.push(sanitize(line));
-    }
-
-    /// The lines, oldest first.
-    pub(super) fn lines(&self) -> &Recent<String, MAX_LINES> {
-        &self.lines
+        recent::push(&mut self.lines, sanitize(line), MAX_LINES);
     }
 }
 
@@ -132,7 +117,7 @@ mod tests {
     use super::*;
 
     fn texts(events: &EventLog) -> Vec<&str> {
-        events.entries().last(99).map(|item| item.text.as_str()).collect()
+        recent::last(&events.entries, 99).map(|item| item.text.as_str()).collect()
     }
 
     #[test]
@@ -141,17 +126,17 @@ mod tests {
         let mut grew = event(EventKind::Grew, 7, 1);
         grew.name = Some("wor\x1bker".into());
         (grew.growth_bytes, grew.value_bytes) = (Some(12 << 20), Some(112 << 20));
-        events.take_event(&grew, None);
+        events.take_event(&grew);
         let mut limit = event(EventKind::LimitCrossed, 7, 1);
         (limit.metric, limit.limit_bytes, limit.value_bytes) =
             (Some("total".into()), Some(500 << 20), Some(512 << 20));
-        events.take_event(&limit, None);
+        events.take_event(&limit);
         let mut oom = event(EventKind::OomKill, 1, 1);
         oom.oom_kills = Some(2);
-        events.take_event(&oom, None);
+        events.take_event(&oom);
         let mut killed = event(EventKind::Exited, 7, 1);
         killed.signal = Some(9);
-        events.take_event(&killed, Some("SIGKILL".into()));
+        events.take_event(&killed);
         assert_eq!(
             texts(&events),
             [
@@ -167,10 +152,11 @@ mod tests {
     fn ordinary_events_are_not_logged() {
         let mut events = EventLog::default();
         for kind in [EventKind::Started, EventKind::Replaced, EventKind::Unknown, EventKind::Exited] {
-            events.take_event(&event(kind, 7, 1), None);
+            events.take_event(&event(kind, 7, 1));
         }
-        assert_eq!(events.entries().len(), 0);
-        events.take_event(&event(EventKind::Exited, 1, 1), Some("exit 0".into()));
+        assert_eq!(events.entries.len(), 0);
+        let end = ProcessEvent { exit_code: Some(0), ..event(EventKind::Exited, 1, 1) };
+        events.take_event(&end);
         assert_eq!(texts(&events), ["process 1: exit 0"], "the end of a root is");
     }
 
@@ -182,13 +168,13 @@ mod tests {
             events.take_error(&error("permission\ndenied"));
         }
         assert_eq!(texts(&events), ["sample: permission\\ndenied"]);
-        assert_eq!(events.entries().last(1).next().unwrap().times, 1000);
+        assert_eq!(recent::last(&events.entries, 1).next().unwrap().times, 1000);
         for n in 0..1000 {
             events.take_error(&error(&n.to_string()));
         }
-        assert_eq!(events.entries().len(), MAX_LINES);
+        assert_eq!(events.entries.len(), MAX_LINES);
         assert_eq!(
-            events.entries().last(2).map(|item| item.text.as_str()).collect::<Vec<_>>(),
+            recent::last(&events.entries, 2).map(|item| item.text.as_str()).collect::<Vec<_>>(),
             ["sample: 998", "sample: 999"]
         );
     }
@@ -199,12 +185,12 @@ mod tests {
         for line in ["10 %\r20 %\r30 %\r\n", "a\tb\x1b]0;title\x07", &"x".repeat(1 << 20), ""] {
             output.take(line);
         }
-        let lines: Vec<&str> = output.lines().last(9).map(String::as_str).collect();
+        let lines: Vec<&str> = recent::last(&output.lines, 9).map(String::as_str).collect();
         assert_eq!(lines[..2], ["30 %", "a b\\u{1b}]0;title\\u{7}"]);
         assert_eq!((lines[2].len(), lines[3]), (MAX_CHARS, ""));
         (0..1000).for_each(|n| output.take(&n.to_string()));
         assert_eq!(
-            (output.lines().len(), output.lines().last(1).next().unwrap().as_str()),
+            (output.lines.len(), recent::last(&output.lines, 1).next().unwrap().as_str()),
             (MAX_LINES, "999")
         );
     }

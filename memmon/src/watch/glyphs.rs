@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 
 use common::columns;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
 
 /// The text of an unknown value.
 pub(super) const UNKNOWN: &str = "–";
@@ -122,6 +125,13 @@ pub(super) fn width(text: &str) -> u16 {
 /// `text` in at most `cells` cells; a cut text ends with `…`.
 pub(super) fn fit(text: &str, cells: u16) -> Cow<'_, str> {
     columns::cut(text, cells.into())
+}
+
+/// Draws a line, cut at the edge of `area`.
+pub(super) fn draw<'a>(line: impl Into<Line<'a>>, area: Rect, buf: &mut Buffer) {
+    if !area.is_empty() {
+        buf.set_line(area.x, area.y, &line.into(), area.width);
+    }
 }
 
 #[cfg(test)]

@@ -7,50 +7,42 @@ use common::time::Span as TimeSpan;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::text::{Line, Span};
+use ratatui::text::Span;
 
-use super::glyphs::{self, UNKNOWN, fit, size, size_or_unknown};
+use super::glyphs::{self, UNKNOWN, draw, fit, size, size_or_unknown};
 use super::model::Model;
-use super::theme::Theme;
+use super::process_state::display_name;
+use super::theme;
 
 /// The most names of roots in the title.
 const TITLE_NAMES: usize = 8;
-
 /// Cells between two items in a line.
 const GAP: u16 = 2;
 
 /// The first line: the roots, the interval, the host; the clock at the right.
-pub(super) fn title(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
+pub(super) fn title(model: &Model, area: Rect, buf: &mut Buffer) {
     let clock = model.moment.map(|moment| moment.format("%H:%M:%S")).unwrap_or_default();
+    let cells = glyphs::width(&clock);
     let mut left = area.width;
-    if glyphs::width(&clock) + 20 <= area.width {
-        left -= glyphs::width(&clock) + 1;
-        buf.set_string(area.x + left + 1, area.y, &clock, theme.plain());
+    if cells + 20 <= area.width {
+        left -= cells + 1;
+        draw(clock, Rect { x: area.right() - cells, width: cells, ..area }, buf);
     }
-    let mut spans = vec![Span::styled(fit(&watched(model), left).into_owned(), theme.strong())];
-    let mut used = spans.iter().map(|span| glyphs::width(&span.content)).sum::<u16>();
-    let mut notes = Vec::new();
-    if let Some(how) = model.exit_summary() {
-        notes.push(how.to_owned());
-    }
-    if model.interval_seconds > 0.0 {
-        notes.push(format!("every {}", interval(model.interval_seconds)));
-    }
-    if model.iteration > 0 {
-        notes.push(format!("sample {}", model.iteration));
-    }
-    if let Some(host) = &model.host {
-        notes.push(format!("on {}", super::process_state::display_name(host)));
-    }
-    for note in notes {
-        let cells = glyphs::width(&note).saturating_add(GAP);
-        if used.saturating_add(cells) > left {
+    let watched = fit(&watched(model), left).into_owned();
+    let mut used = glyphs::width(&watched);
+    let mut spans = vec![Span::styled(watched, theme::STRONG)];
+    let every = (model.interval_seconds > 0.0).then(|| format!("every {}", interval(model.interval_seconds)));
+    let sample = (model.iteration > 0).then(|| format!("sample {}", model.iteration));
+    let host = model.host.as_ref().map(|host| format!("on {}", display_name(host)));
+    let end = model.exit_summary().map(str::to_owned);
+    for note in [end, every, sample, host].into_iter().flatten() {
+        used = used.saturating_add(glyphs::width(&note)).saturating_add(GAP);
+        if used > left {
             break;
         }
-        used += cells;
-        spans.push(Span::styled(format!("  {note}"), theme.faint()));
+        spans.push(Span::styled(format!("  {note}"), theme::FAINT));
     }
-    buf.set_line(area.x, area.y, &Line::from(spans), left);
+    draw(spans, Rect { width: left, ..area }, buf);
 }
 
 /// `bot.py (1234)`, or `celery ×3, redis` for several roots.
@@ -58,7 +50,7 @@ fn watched(model: &Model) -> String {
     let roots: Vec<_> = model.visible_roots().filter_map(|(_, root)| root.root_process()).collect();
     match roots.as_slice() {
         [] => "memmon".to_owned(),
-        [only] => format!("{} ({})", only.name, only.pid),
+        [only] => format!("{} ({})", only.name, only.sample.pid),
         several => {
             let mut names: Vec<(&str, usize)> = Vec::new();
             for root in several {
@@ -85,74 +77,54 @@ fn interval(seconds: f64) -> String {
     }
 }
 
-/// A value of the machine: a label, possibly a bar, and figures.
-struct Gauge {
-    label: &'static str,
-    bar: Option<(u64, u64)>,
-    figures: String,
-}
-
 /// The second line: memory of the machine and of a limited cgroup, and pressure.
-pub(super) fn machine(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
+pub(super) fn machine(model: &Model, area: Rect, buf: &mut Buffer) {
     const LEAST_BAR: u16 = 4;
     const MOST_BAR: u16 = 24;
+    // Each has a label, possibly a bar, and figures.
     let mut gauges = Vec::new();
     if let Some(system) = &model.system {
         let used = system.available_bytes.map(|available| system.total_bytes.saturating_sub(available));
-        gauges.push(Gauge {
-            label: "Machine",
-            bar: Some((used.unwrap_or(0), system.total_bytes)),
-            figures: format!("{}/{}", size_or_unknown(used), size(system.total_bytes)),
-        });
+        let figures = format!("{}/{}", size_or_unknown(used), size(system.total_bytes));
+        gauges.push(("Machine", Some((used.unwrap_or(0), system.total_bytes)), figures));
     }
     if let Some((current, limit)) = model.tightest_cgroup() {
-        let figures = format!("{}/{}", size(current), size(limit));
-        gauges.push(Gauge { label: "Cgroup", bar: Some((current, limit)), figures });
+        gauges.push(("Cgroup", Some((current, limit)), format!("{}/{}", size(current), size(limit))));
     }
     if let Some(pressure) = &model.pressure {
-        let (some, full) = (pressure.some_avg10_ratio, pressure.full_avg10_ratio);
-        let figures = format!("some {}% full {}%", glyphs::percent(some), glyphs::percent(full));
-        gauges.push(Gauge { label: "PSI", bar: None, figures });
+        let [some, full] = [pressure.some_avg10_ratio, pressure.full_avg10_ratio].map(glyphs::percent);
+        gauges.push(("PSI", None, format!("some {some}% full {full}%")));
     }
-    let cells = |gauge: &Gauge| {
-        let bar = if gauge.bar.is_some() { LEAST_BAR + 1 } else { 0 };
-        glyphs::width(gauge.label) + 1 + bar + glyphs::width(&gauge.figures)
-    };
     let mut used = 0;
-    gauges.retain(|gauge| {
-        let need = cells(gauge) + if used == 0 { 0 } else { GAP };
+    gauges.retain(|(label, bar, figures)| {
+        let bar = if bar.is_some() { LEAST_BAR + 1 } else { 0 };
+        let gap = if used == 0 { 0 } else { GAP };
+        let need = gap + glyphs::width(label) + 1 + bar + glyphs::width(figures);
         let fits = used + need <= area.width;
         used += if fits { need } else { 0 };
         fits
     });
-    let bars = u16::try_from(gauges.iter().filter(|gauge| gauge.bar.is_some()).count()).unwrap_or(1).max(1);
-    let bar_width = (LEAST_BAR + (area.width - used) / bars).min(MOST_BAR);
-    let mut x = area.x;
-    for gauge in gauges {
-        x = put(buf, x, area, gauge.label, theme.strong()) + 1;
-        if let Some((value, full)) = gauge.bar {
-            put(buf, x, area, &"·".repeat(bar_width.into()), theme.faint());
-            put(buf, x, area, &glyphs::bar(value, full, bar_width), theme.gauge(value, full));
-            x += bar_width + 1;
+    let bars = u16::try_from(gauges.iter().filter(|(_, bar, _)| bar.is_some()).count()).unwrap_or(1).max(1);
+    let bar_width = (LEAST_BAR + area.width.saturating_sub(used) / bars).min(MOST_BAR);
+    let mut spans = Vec::new();
+    for (label, bar, figures) in gauges {
+        spans.extend([Span::styled(label, theme::STRONG), Span::raw(" ")]);
+        if let Some((value, full)) = bar {
+            let bar = glyphs::bar(value, full, bar_width);
+            let rest = "·".repeat(bar_width.saturating_sub(glyphs::width(&bar)).into());
+            let style = theme::FAINT.patch(theme::gauge(value, full));
+            spans.extend([Span::styled(bar, style), Span::styled(rest, theme::FAINT), Span::raw(" ")]);
         }
-        x = put(buf, x, area, &gauge.figures, theme.plain()) + GAP;
+        spans.extend([Span::raw(figures), Span::raw("  ")]);
     }
-}
-
-fn put(buf: &mut Buffer, x: u16, area: Rect, text: &str, style: Style) -> u16 {
-    let room = area.right().saturating_sub(x);
-    if room == 0 {
-        return x;
-    }
-    buf.set_stringn(x, area.y, text, room.into(), style).0
+    draw(spans, area, buf);
 }
 
 /// The total of all trees: figures at the left, its history at the right.
-pub(super) fn sum(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
+pub(super) fn sum(model: &Model, area: Rect, buf: &mut Buffer) {
     const LEAST_HISTORY: u16 = 8;
     let Some(sum) = model.sum() else {
-        buf.set_stringn(area.x, area.y, "waiting for the first sample…", area.width.into(), theme.faint());
-        return;
+        return draw(Span::styled("waiting for the first sample…", theme::FAINT), area, buf);
     };
     let trend = match sum.trend {
         Some((bytes, span)) if area.height > 1 => {
@@ -163,11 +135,11 @@ pub(super) fn sum(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
         None => format!("{UNKNOWN}/min"),
     };
     let mut items = VecDeque::from([
-        (format!("Total {}", size(sum.rss)), theme.strong()),
-        (trend, theme.plain()),
-        (format!("min {} max {}", size(sum.least), size(sum.most)), theme.plain()),
-        (format!("PSS {}", size_or_unknown(sum.pss)), theme.plain()),
-        (processes(sum.processes, sum.short_lived), theme.plain()),
+        (format!("Total {}", size(sum.rss)), theme::STRONG),
+        (trend, theme::PLAIN),
+        (format!("min {} max {}", size(sum.least), size(sum.most)), theme::PLAIN),
+        (format!("PSS {}", size_or_unknown(sum.pss)), theme::PLAIN),
+        (processes(sum.processes, sum.short_lived), theme::PLAIN),
     ]);
     // The history is worth more than the last figures.
     let room =
@@ -187,13 +159,12 @@ pub(super) fn sum(model: &Model, theme: Theme, area: Rect, buf: &mut Buffer) {
             spans.push(Span::styled(text, style));
         }
         figures_width = figures_width.max(used);
-        buf.set_line(line.x, line.y, &Line::from(spans), area.width);
+        draw(spans, line, buf);
     }
-    let x = area.x + figures_width + GAP;
-    if x < area.right() {
-        for (row, line) in area.rows().zip(glyphs::spark(model.totals(), area.right() - x, area.height)) {
-            buf.set_string(x, row.y, line, theme.history());
-        }
+    let used = figures_width.saturating_add(GAP).min(area.width);
+    let history = Rect { x: area.x + used, width: area.width - used, ..area };
+    for (row, line) in history.rows().zip(glyphs::spark(model.totals(), history.width, area.height)) {
+        draw(Span::styled(line, theme::HISTORY), row, buf);
     }
 }
 

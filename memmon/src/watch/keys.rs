@@ -42,7 +42,7 @@ impl KeyDecoder {
                 self.pending = vec![ESCAPE];
                 None
             }
-            ([], _) => from_char(byte),
+            ([], _) => key(&[byte]),
             // More of a sequence: its kind, or its parameters.
             ([ESCAPE], b'[' | b'O') | ([ESCAPE, b'[', ..], 0x20..=0x3f) => {
                 if self.pending.len() < MAX_SEQUENCE {
@@ -50,13 +50,10 @@ impl KeyDecoder {
                 }
                 None
             }
-            _ => match std::mem::take(&mut self.pending).as_slice() {
-                [ESCAPE, b'O'] => from_final_letter(byte),
-                [ESCAPE, b'[', parameters @ ..] if byte == b'~' => from_number(parameters),
-                [ESCAPE, b'[', ..] => from_final_letter(byte),
-                // With Alt a key has another meaning, and none here.
-                _ => None,
-            },
+            _ => {
+                self.pending.push(byte);
+                key(&std::mem::take(&mut self.pending))
+            }
         }
     }
 
@@ -71,38 +68,28 @@ impl KeyDecoder {
     }
 }
 
-fn from_char(byte: u8) -> Option<Key> {
-    Some(match byte {
-        b'q' | b'Q' => Key::Quit,
-        b'k' => Key::Up,
-        b'j' => Key::Down,
-        b' ' => Key::PageDown,
-        b'g' => Key::Home,
-        b'G' => Key::End,
-        b's' => Key::Sort,
+/// The key of a complete sequence. Of `ESC [ number ~`, parameters after the first are modifiers: Shift, Ctrl.
+fn key(sequence: &[u8]) -> Option<Key> {
+    Some(match sequence {
+        [b'q' | b'Q'] => Key::Quit,
+        [b' '] => Key::PageDown,
+        [b's'] => Key::Sort,
         // Ctrl-L
-        0x0c => Key::Repaint,
-        _ => return None,
-    })
-}
-
-fn from_final_letter(byte: u8) -> Option<Key> {
-    Some(match byte {
-        b'A' => Key::Up,
-        b'B' => Key::Down,
-        b'H' => Key::Home,
-        b'F' => Key::End,
-        _ => return None,
-    })
-}
-
-/// The key of `ESC [ number ~`. Parameters after the first are modifiers: Shift, Ctrl.
-fn from_number(parameters: &[u8]) -> Option<Key> {
-    Some(match parameters.split(|byte| !byte.is_ascii_digit()).next()? {
-        b"1" | b"7" => Key::Home,
-        b"4" | b"8" => Key::End,
-        b"5" => Key::PageUp,
-        b"6" => Key::PageDown,
+        [0x0c] => Key::Repaint,
+        [b'k'] | [ESCAPE, b'[', .., b'A'] | [ESCAPE, b'O', b'A'] => Key::Up,
+        [b'j'] | [ESCAPE, b'[', .., b'B'] | [ESCAPE, b'O', b'B'] => Key::Down,
+        [b'g'] | [ESCAPE, b'[', .., b'H'] | [ESCAPE, b'O', b'H'] => Key::Home,
+        [b'G'] | [ESCAPE, b'[', .., b'F'] | [ESCAPE, b'O', b'F'] => Key::End,
+        [ESCAPE, b'[', parameters @ .., b'~'] => {
+            match parameters.split(|byte| !byte.is_ascii_digit()).next()? {
+                b"1" | b"7" => Key::Home,
+                b"4" | b"8" => Key::End,
+                b"5" => Key::PageUp,
+                b"6" => Key::PageDown,
+                _ => return None,
+            }
+        }
+        // With Alt a key has another meaning, and none here.
         _ => return None,
     })
 }

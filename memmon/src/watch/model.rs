@@ -1,6 +1,6 @@
 //! The data of the screen, collected from records and bounded.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use common::record::{Cgroup, EventKind, Pressure, ProcessEvent, ProcessRecord, Record, System};
@@ -8,8 +8,8 @@ use common::time::Stamp;
 use common::trend::least_squares;
 
 use super::event_log::{EventLog, OutputTail};
-use super::process_state::{HISTORY_SAMPLES, describe_exit};
-use super::recent::Recent;
+use super::process_state::HISTORY_SAMPLES;
+use super::recent;
 use super::tree_state::{EXITED_ROW_TICKS, Row, TreeState};
 
 /// Totals kept: as many as the widest terminal shows.
@@ -54,13 +54,6 @@ impl Sort {
     }
 }
 
-/// The total of all trees at one moment.
-#[derive(Debug, Clone, Copy)]
-struct TotalSample {
-    elapsed_seconds: f64,
-    rss: u64,
-}
-
 /// The total of all trees, for the header.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct TotalSummary {
@@ -77,7 +70,7 @@ pub(super) struct TotalSummary {
 /// Everything the screen can show.
 #[derive(Debug, Default)]
 pub(super) struct Model {
-    roots: Vec<TreeState>,
+    pub(super) roots: Vec<TreeState>,
     pub(super) host: Option<Arc<str>>,
     pub(super) moment: Option<Stamp>,
     pub(super) iteration: u64,
@@ -85,7 +78,8 @@ pub(super) struct Model {
     elapsed_seconds: f64,
     pub(super) system: Option<System>,
     pub(super) pressure: Option<Pressure>,
-    totals: Recent<TotalSample, MAX_TOTALS>,
+    /// The elapsed seconds and the total of all trees.
+    totals: VecDeque<(f64, u64)>,
     /// The iteration of the last total.
     totals_iteration: Option<u64>,
     /// Whether a sample is not in `totals` yet.
@@ -132,12 +126,11 @@ impl Model {
 
     fn take_event(&mut self, event: &ProcessEvent) {
         if event.event == EventKind::Exited {
-            let of_it = |root: &&mut TreeState| {
-                root.root_process().is_some_and(|root_process| root_process.pid == event.root_pid)
-            };
-            self.roots.iter_mut().filter(of_it).for_each(|root| root.exited(event));
+            let is_its =
+                |root: &TreeState| root.root_process().is_some_and(|root| root.sample.pid == event.root_pid);
+            self.roots.iter_mut().filter(|root| is_its(root)).for_each(|root| root.exited(event));
         }
-        self.events.take_event(event, (event.event == EventKind::Exited).then(|| describe_exit(event)));
+        self.events.take_event(event);
     }
 
     fn remove_exited_roots(&mut self) {
@@ -155,15 +148,16 @@ impl Model {
         }
         let rss = (self.visible_roots().filter(|(_, root)| root.ended.is_none()))
             .fold(0_u64, |sum, (_, root)| sum.saturating_add(root.total_rss));
-        let total = TotalSample { elapsed_seconds: self.elapsed_seconds, rss };
-        match self.totals.last_mut() {
-            Some(last) if self.totals_iteration == Some(self.iteration) => *last = total,
+        match self.totals.back_mut() {
+            Some(last) if self.totals_iteration == Some(self.iteration) => {
+                *last = (self.elapsed_seconds, rss)
+            }
             last => {
-                if let Some(last) = last {
-                    let (least, most) = self.bounds.unwrap_or((last.rss, last.rss));
-                    self.bounds = Some((least.min(last.rss), most.max(last.rss)));
+                if let Some((_, last)) = last {
+                    let (least, most) = self.bounds.unwrap_or((*last, *last));
+                    self.bounds = Some((least.min(*last), most.max(*last)));
                 }
-                self.totals.push(total);
+                recent::push(&mut self.totals, (self.elapsed_seconds, rss), MAX_TOTALS);
             }
         }
         self.totals_iteration = Some(self.iteration);
@@ -173,24 +167,16 @@ impl Model {
     pub(super) fn visible_roots(&self) -> impl Iterator<Item = (usize, &TreeState)> {
         let below: HashSet<u32> = match self.roots.as_slice() {
             [] | [_] => HashSet::new(),
-            roots => roots
-                .iter()
-                .flat_map(|root| root.processes().iter().skip(1))
-                .filter(|process| process.ended.is_none())
-                .map(|process| process.pid)
-                .collect(),
+            roots => {
+                let inner = roots.iter().flat_map(|root| root.processes.iter().skip(1));
+                inner.filter(|process| process.ended.is_none()).map(|process| process.sample.pid).collect()
+            }
         };
-        let stands_alone = move |root: &TreeState| {
-            root.root_process().is_none_or(|root_process| !below.contains(&root_process.pid))
-        };
+        let is_outermost =
+            move |root: &TreeState| root.root_process().is_none_or(|root| !below.contains(&root.sample.pid));
         // If two roots are below each other, all are shown.
-        let all = !self.roots.iter().any(&stands_alone);
-        self.roots.iter().enumerate().filter(move |(_, root)| all || stands_alone(root))
-    }
-
-    /// The root of a row.
-    pub(super) fn root(&self, row: &Row) -> Option<&TreeState> {
-        self.roots.get(row.root)
+        let all = !self.roots.iter().any(&is_outermost);
+        self.roots.iter().enumerate().filter(move |(_, root)| all || is_outermost(root))
     }
 
     /// The rows of the table, from top to bottom.
@@ -208,10 +194,10 @@ impl Model {
         }
         let mut keyed = Vec::new();
         for (at, root) in &visible_roots {
-            for (index, process) in root.processes().iter().enumerate() {
+            for (index, process) in root.processes.iter().enumerate() {
                 let key = match sort {
                     Sort::Growth => process.growth(),
-                    _ => process.rss.map(|rss| i64::try_from(rss).unwrap_or(i64::MAX)),
+                    _ => process.sample.rss_bytes.map(|rss| i64::try_from(rss).unwrap_or(i64::MAX)),
                 };
                 let row = Row { root: *at, process: Some(index), depth: 0, parent: None, is_last: true };
                 keyed.push((key, row));
@@ -231,12 +217,12 @@ impl Model {
 
     /// The totals, oldest first.
     pub(super) fn totals(&self) -> impl DoubleEndedIterator<Item = Option<u64>> {
-        self.totals.iter().map(|total| Some(total.rss))
+        self.totals.iter().map(|(_, rss)| Some(*rss))
     }
 
     /// The current total; `None` before the first sample.
     pub(super) fn sum(&self) -> Option<TotalSummary> {
-        let rss = self.totals.back()?.rss;
+        let (_, rss) = *self.totals.back()?;
         let (least, most) = self.bounds.unwrap_or((rss, rss));
         let mut sum = TotalSummary {
             rss,
@@ -257,14 +243,8 @@ impl Model {
 
     /// The least-squares slope of the last totals in bytes per minute, and their time span in seconds.
     fn trend(&self) -> Option<(i64, f64)> {
-        let points: Vec<(f64, f64)> = self
-            .totals
-            .last(TREND_SAMPLES)
-            .map(|total| {
-                let rss = total.rss as f64;
-                (total.elapsed_seconds, rss)
-            })
-            .collect();
+        let points: Vec<(f64, f64)> =
+            recent::last(&self.totals, TREND_SAMPLES).map(|&(elapsed, rss)| (elapsed, rss as f64)).collect();
         if points.len() < 3 {
             return None;
         }
@@ -358,9 +338,7 @@ mod tests {
         let model = fed([first, second]);
         let pids = |sort| -> Vec<u32> {
             let rows = model.rows(sort);
-            rows.iter()
-                .map(|row| model.root(row).unwrap().process(row.process.unwrap()).unwrap().pid)
-                .collect()
+            rows.iter().map(|row| model.roots[row.root].processes[row.process.unwrap()].sample.pid).collect()
         };
         assert_eq!(pids(Sort::Tree), [1, 2, 3, 4]);
         assert_eq!(pids(Sort::Memory), [3, 1, 2, 4]);

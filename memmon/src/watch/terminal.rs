@@ -29,12 +29,10 @@ const MAX_SIZE: (u16, u16) = (1000, 500);
 const DEFAULT_SIZE: (u16, u16) = (80, 24);
 
 /// The state to restore. Global, so that a panic hook can reach it.
-static ACQUIRED: Mutex<Option<Acquired>> = Mutex::new(None);
+static ACQUIRED: Mutex<Option<OldModes>> = Mutex::new(None);
 
-struct Acquired {
-    /// The modes of stdin before they were changed.
-    modes: Option<Termios>,
-}
+/// The modes of stdin before they were changed; `None` if they were not.
+type OldModes = Option<Termios>;
 
 /// The live screen on the terminal that is stdout.
 ///
@@ -73,15 +71,14 @@ impl TerminalScreen {
         });
         let has_keys = keys && io::stdin().is_terminal();
         acquire_terminal(has_keys)?;
-        let screen = Self {
+        Ok(Self {
             screen: Screen::new(has_keys, wants_colour(&io::stdout())),
             backend: CrosstermBackend::new(FrameBuffer::default()),
             shown: Buffer::default(),
             next: Buffer::default(),
             has_keys,
             decoder: KeyDecoder::default(),
-        };
-        Ok(screen)
+        })
     }
 
     /// Takes a record: a sample, event or error. The next [`draw`](Self::draw) shows it.
@@ -205,7 +202,7 @@ fn acquire_terminal(keys: bool) -> io::Result<()> {
         changed.special_codes[SpecialCodeIndex::VTIME] = 0;
         retry_on_intr(|| tcsetattr(stdin(), OptionalActions::Now, &changed))?;
     }
-    *acquired = Some(Acquired { modes });
+    *acquired = Some(modes);
     drop(acquired);
     use crossterm::{cursor, terminal};
     let mut frame = FrameBuffer::default();
@@ -219,14 +216,12 @@ fn acquire_terminal(keys: bool) -> io::Result<()> {
 
 /// Restores the terminal unless it is restored already.
 fn restore_terminal() -> io::Result<()> {
-    let Some(acquired) = ACQUIRED.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-        return Ok(());
-    };
+    let Some(modes) = ACQUIRED.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
     use crossterm::{cursor, style, terminal};
     let mut frame = FrameBuffer::default();
     let attributes = style::SetAttribute(style::Attribute::Reset);
     let written = crossterm::execute!(frame, attributes, cursor::Show, terminal::LeaveAlternateScreen);
-    if let Some(modes) = acquired.modes {
+    if let Some(modes) = modes {
         retry_on_intr(|| tcsetattr(stdin(), OptionalActions::Now, &modes))?;
     }
     written
@@ -235,13 +230,9 @@ fn restore_terminal() -> io::Result<()> {
 /// The size of the terminal: ioctl_tty(2), TIOCGWINSZ. Some report none, as those of `docker run -t` for scripts.
 fn area() -> Rect {
     let (columns, rows) = tcgetwinsize(stdout()).map_or((0, 0), |size| (size.ws_col, size.ws_row));
-    let or_usual = |cells: u16, usual: u16| if cells == 0 { usual } else { cells };
-    Rect {
-        x: 0,
-        y: 0,
-        width: or_usual(columns, DEFAULT_SIZE.0).min(MAX_SIZE.0),
-        height: or_usual(rows, DEFAULT_SIZE.1).min(MAX_SIZE.1),
-    }
+    let bounded = |cells: u16, default: u16, most: u16| if cells == 0 { default } else { cells.min(most) };
+    let width = bounded(columns, DEFAULT_SIZE.0, MAX_SIZE.0);
+    Rect::new(0, 0, width, bounded(rows, DEFAULT_SIZE.1, MAX_SIZE.1))
 }
 
 /// Whether stdin becomes readable within `timeout`.

@@ -159,7 +159,7 @@ fn waiting_is_shown_before_samples() {
     let rows = lines(&mut screen, 60, 8);
     assert_eq!(rows[0], "memmon");
     assert!(rows.iter().any(|line| line == "waiting for the first sample…"), "{rows:#?}");
-    // What cannot be sampled at all is seen as well.
+    // A process that cannot be sampled is shown too.
     screen.take(&Record::Error(ErrorRecord::new(header(1), "sample", "no such process".into())));
     assert!(lines(&mut screen, 60, 8).iter().any(|line| line == "22:27:00 sample: no such process"));
 }

@@ -1,12 +1,11 @@
 //! The state of one tree between two redraws, and the order of its rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use common::record::{Cgroup, ProcessEvent, ProcessRecord, ProcessSample};
-use common::units::Change;
 
-use super::process_state::{ExitInfo, HISTORY_SAMPLES, ProcessRow, StartTime, describe_exit, grew_notably};
-use super::recent::Recent;
+use super::process_state::{HISTORY_SAMPLES, ProcessRow, describe_exit, may_be_equal};
+use super::recent;
 
 /// How many samples an exited process remains visible.
 pub(super) const EXITED_ROW_TICKS: u64 = 5;
@@ -15,7 +14,7 @@ pub(super) const EXITED_ROW_TICKS: u64 = 5;
 #[derive(Debug, Default)]
 pub(super) struct TreeState {
     /// The root first, the others in the order of their first sample.
-    processes: Vec<ProcessRow>,
+    pub(super) processes: Vec<ProcessRow>,
     /// The latest process of each pid, as an index into `processes`.
     by_pid: HashMap<u32, usize>,
     /// The number of samples so far.
@@ -23,12 +22,13 @@ pub(super) struct TreeState {
     /// The iteration of the last sample.
     pub(super) iteration: u64,
     pub(super) total_rss: u64,
-    first_total: u64,
+    pub(super) first_total: u64,
     pub(super) total_pss: Option<u64>,
     pub(super) short_lived: u64,
     /// The last known value: it is read at most once a second.
     pub(super) cgroup: Option<Cgroup>,
-    totals: Recent<Option<u64>, HISTORY_SAMPLES>,
+    /// The oldest first.
+    pub(super) totals: VecDeque<Option<u64>>,
     /// How the root exited and in which iteration, if it has.
     pub(super) ended: Option<(String, u64)>,
 }
@@ -51,28 +51,28 @@ impl TreeState {
         if record.cgroup.is_some() {
             self.cgroup.clone_from(&record.cgroup);
         }
-        self.totals.push(Some(record.total_rss_bytes));
+        recent::push(&mut self.totals, Some(record.total_rss_bytes), HISTORY_SAMPLES);
         self.take(&record.root());
         // A child with the root's pid would replace it.
         for child in record.children.iter().filter(|child| child.pid != record.pid) {
             self.take(child);
         }
         self.remove_exited();
-        if self.root_process().is_some_and(|root_process| root_process.ended.is_none()) {
+        if self.root_process().is_some_and(|root| root.ended.is_none()) {
             self.ended = None;
         }
     }
 
     fn take(&mut self, sample: &ProcessSample) {
-        let start = StartTime::new(sample.start_ticks, sample.start_time.as_ref());
+        let start = (sample.start_ticks, sample.start_time.as_ref());
         let known = self.by_pid.get(&sample.pid).and_then(|&at| self.processes.get_mut(at));
         match known {
             // A pid twice in a record: the first counts.
             Some(process) if process.seen == self.generation => {}
-            Some(process) if process.start.may_equal(&start) => process.update(sample, self.generation),
+            Some(process) if may_be_equal(process.start(), start) => process.update(sample, self.generation),
             _ => {
                 self.by_pid.insert(sample.pid, self.processes.len());
-                self.processes.push(ProcessRow::new(sample, start, self.generation));
+                self.processes.push(ProcessRow::new(sample, self.generation));
             }
         }
     }
@@ -81,17 +81,16 @@ impl TreeState {
     fn remove_exited(&mut self) {
         let now = self.generation;
         for process in self.processes.iter_mut().filter(|process| process.seen != now) {
-            process.ended.get_or_insert_with(|| ExitInfo { how: "ended".to_owned(), generation: now });
+            process.ended.get_or_insert_with(|| ("ended".to_owned(), now));
         }
         let before = self.processes.len();
-        self.processes.retain(|process| {
-            process.ended.as_ref().is_none_or(|end| now - end.generation < EXITED_ROW_TICKS)
-        });
+        let is_visible = |(_, confirmed): &(String, u64)| now - confirmed < EXITED_ROW_TICKS;
+        self.processes.retain(|process| process.ended.as_ref().is_none_or(is_visible));
         if self.processes.len() == before {
             return;
         }
         self.by_pid.clear();
-        self.by_pid.extend(self.processes.iter().enumerate().map(|(at, process)| (process.pid, at)));
+        self.by_pid.extend(self.processes.iter().enumerate().map(|(at, process)| (process.sample.pid, at)));
         let room = self.processes.len() * 2 + 16;
         self.processes.shrink_to(room);
         self.by_pid.shrink_to(room);
@@ -99,25 +98,22 @@ impl TreeState {
 
     /// Takes the exit of one of its processes.
     pub(super) fn exited(&mut self, event: &ProcessEvent) {
-        let start = StartTime::new(event.start_ticks, event.start_time.as_ref());
-        let (generation, how) = (self.generation, describe_exit(event));
+        let start = (event.start_ticks, event.start_time.as_ref());
         let Some(&at) = self.by_pid.get(&event.pid) else { return };
-        let Some(process) = self.processes.get_mut(at).filter(|process| process.start.may_equal(&start))
-        else {
-            return;
-        };
-        process.ended = Some(ExitInfo { how: how.clone(), generation });
-        if at == 0 {
-            self.ended = Some((how, event.iteration.max(self.iteration)));
+        let Some(process) = self.processes.get_mut(at) else { return };
+        if may_be_equal(process.start(), start) {
+            process.ended = Some((describe_exit(event), self.generation));
+            if at == 0 {
+                self.ended = Some((describe_exit(event), event.iteration.max(self.iteration)));
+            }
         }
     }
 
     /// Whether a record is about this root.
     pub(super) fn is_of(&self, record: &ProcessRecord) -> bool {
-        let start = StartTime::new(record.start_ticks, record.start_time.as_ref());
-        self.root_process().is_some_and(|root_process| {
-            root_process.pid == record.pid && root_process.start.may_equal(&start)
-        })
+        let start = (record.start_ticks, record.start_time.as_ref());
+        self.root_process()
+            .is_some_and(|root| root.sample.pid == record.pid && may_be_equal(root.start(), start))
     }
 
     /// The root process itself.
@@ -125,34 +121,9 @@ impl TreeState {
         self.processes.first()
     }
 
-    /// The process at an index that [`rows`](Self::rows) gave.
-    pub(super) fn process(&self, at: usize) -> Option<&ProcessRow> {
-        self.processes.get(at)
-    }
-
-    /// All processes, including exited ones.
-    pub(super) fn processes(&self) -> &[ProcessRow] {
-        &self.processes
-    }
-
     /// The number of processes in the last sample.
     pub(super) fn live_count(&self) -> usize {
         self.processes.iter().filter(|process| process.ended.is_none()).count()
-    }
-
-    /// The growth of the total since the first sample.
-    pub(super) fn growth(&self) -> i64 {
-        Change::between(self.first_total, self.total_rss).0
-    }
-
-    /// Whether the total grew notably.
-    pub(super) fn grew_notably(&self) -> bool {
-        grew_notably(Some(self.first_total), Some(self.total_rss))
-    }
-
-    /// The totals, oldest first.
-    pub(super) fn totals(&self) -> impl DoubleEndedIterator<Item = Option<u64>> {
-        self.totals.iter().copied()
     }
 
     /// The rows of the tree from top to bottom. `offset` is the number of rows above them in the table.
@@ -179,7 +150,7 @@ impl TreeState {
     /// The index of each process's parent. It is the root if the parent is not in the tree, or is below the process itself.
     fn parents(&self) -> Vec<usize> {
         let mut parents: Vec<usize> = (self.processes.iter())
-            .map(|process| process.ppid.and_then(|ppid| self.by_pid.get(&ppid)).copied().unwrap_or(0))
+            .map(|process| process.sample.ppid.and_then(|ppid| self.by_pid.get(&ppid)).copied().unwrap_or(0))
             .collect();
         // From which process each one was first reached on the way up to the root.
         let mut met_from: Vec<Option<usize>> = vec![None; parents.len()];
@@ -229,7 +200,7 @@ mod tests {
     fn shape(root: &TreeState) -> Vec<(u16, u32, bool)> {
         let rows = root.rows(0, 0);
         rows.iter()
-            .map(|row| (row.depth, root.process(row.process.unwrap()).unwrap().pid, row.is_last))
+            .map(|row| (row.depth, root.processes.get(row.process.unwrap()).unwrap().sample.pid, row.is_last))
             .collect()
     }
 
@@ -265,17 +236,17 @@ mod tests {
         root.update(&tree(1, 2, &[(3, 1)]));
         let gone = |root: &TreeState| {
             let ended: Vec<_> =
-                root.processes().iter().filter(|p| p.ended.is_some()).map(|p| p.pid).collect();
+                root.processes.iter().filter(|p| p.ended.is_some()).map(|p| p.sample.pid).collect();
             ended
         };
         assert_eq!((gone(&root), root.live_count()), (vec![2], 2));
         assert_eq!(shape(&root).len(), 3);
         for n in 0..EXITED_ROW_TICKS {
-            assert_eq!(root.processes().len(), 3, "after {n} more samples");
+            assert_eq!(root.processes.len(), 3, "after {n} more samples");
             root.update(&tree(1, 3 + n, &[(3, 1)]));
         }
-        assert_eq!((root.processes().len(), root.by_pid.len()), (2, 2));
-        assert_eq!(root.process(1).unwrap().history().count(), 7, "the others keep their history");
+        assert_eq!((root.processes.len(), root.by_pid.len()), (2, 2));
+        assert_eq!(root.processes.get(1).unwrap().history.len(), 7, "the others keep their history");
     }
 
     #[test]
@@ -299,14 +270,14 @@ mod tests {
         next.children = vec![sample(2, 1, "other", 5)];
         next.children[0].start_ticks = Some(777);
         root.update(&next);
-        let of_two: Vec<_> = root.processes().iter().filter(|p| p.pid == 2).collect();
+        let of_two: Vec<_> = root.processes.iter().filter(|p| p.sample.pid == 2).collect();
         assert_eq!(of_two.len(), 2);
         assert!(of_two[0].ended.is_some() && of_two[1].ended.is_none());
         let mut exited = event(EventKind::Exited, 2, 1);
-        exited.start_ticks = Some(of_two[0].pid.into());
+        exited.start_ticks = Some(of_two[0].sample.pid.into());
         root.exited(&exited);
         assert!(
-            root.processes()[2].ended.is_none(),
+            root.processes[2].ended.is_none(),
             "an event about the former bearer is not about the new one"
         );
     }
@@ -315,7 +286,8 @@ mod tests {
     fn exit_event_order_does_not_matter() {
         let mut exited = event(EventKind::Exited, 2, 1);
         exited.exit_code = Some(0);
-        let how = |root: &TreeState| root.process(1).unwrap().ended.as_ref().map(|end| end.how.clone());
+        let how =
+            |root: &TreeState| root.processes.get(1).unwrap().ended.as_ref().map(|(how, _)| how.clone());
         let mut before = TreeState::new(&tree(1, 1, &[(2, 1)]));
         before.exited(&exited);
         before.update(&tree(1, 2, &[]));
@@ -346,6 +318,6 @@ mod tests {
         let mut root = TreeState::new(&strange);
         root.update(&strange);
         assert_eq!(root.root_process().unwrap().name, "p1");
-        assert_eq!(root.processes().len(), 2);
+        assert_eq!(root.processes.len(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of a process besides its memory: identity, sizes, mappings and threads.
+//! Facts of a process other than its memory: identity, sizes, mappings and threads.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -6,7 +6,7 @@ use common::table::{Line, Style};
 use common::units::{Bytes, Change};
 
 use super::format::{count, display_name, size_or_dash, span};
-use crate::shell_quote::{quote_command, signal_name};
+use crate::shell_quote::{exit_status, quote_command};
 
 /// Events of an iteration that are listed; more are summarized. Events of roots are always listed.
 const MAX_EVENTS: u64 = 6;
@@ -57,35 +57,27 @@ impl PendingEvents {
     }
 
     pub(super) fn into_lines(self) -> Vec<Line> {
-        if self.others() <= MAX_EVENTS {
-            return self.lines.into_iter().map(|(_, line)| line).collect();
-        }
-        let of_roots = self.lines.iter().filter(|(of_root, _)| *of_root).count();
-        let mut lines = Vec::with_capacity(of_roots + 1);
-        lines.push(self.summary());
-        lines.extend(self.lines.into_iter().filter(|(of_root, _)| *of_root).map(|(_, line)| line));
-        lines
+        let summary = (self.others() > MAX_EVENTS).then(|| self.summary());
+        let is_listed = |of_root: bool| of_root || summary.is_none();
+        let listed: Vec<Line> =
+            self.lines.into_iter().filter(|(of_root, _)| is_listed(*of_root)).map(|(_, line)| line).collect();
+        summary.into_iter().chain(listed).collect()
     }
 
-    /// `41 processes started, 39 ended (2 by signal), 3 replaced`.
+    /// `41 processes started, 39 ended (2 by signal), 3 now run another program`.
     fn summary(&self) -> Line {
-        let list = |counts: &[(u64, String)]| -> Vec<String> {
-            let some = counts.iter().filter(|(number, _)| *number > 0);
-            some.map(|(number, label)| format!("{number} {label}")).collect()
+        let list = |counts: &[(u64, &str)]| {
+            let known = counts.iter().filter(|(number, _)| *number > 0);
+            known.map(|(number, label)| format!("{number} {label}")).collect::<Vec<_>>().join(", ")
         };
-        let how = list(&[(self.by_signal, "by signal".to_owned()), (self.failed, "failed".to_owned())]);
-        let how = if how.is_empty() { String::new() } else { format!(" ({})", how.join(", ")) };
-        let mut counts = [
-            (self.started, "started".to_owned()),
-            (self.ended, format!("ended{how}")),
-            (self.replaced, "now run another program".to_owned()),
-        ];
-        if let Some((number, label)) = counts.iter_mut().find(|(number, _)| *number > 0) {
-            label.insert_str(0, if *number == 1 { "process " } else { "processes " });
-        }
-        let parts = list(&counts);
+        let mut ended = list(&[(self.by_signal, "by signal"), (self.failed, "failed")]);
+        ended = if ended.is_empty() { "ended".to_owned() } else { format!("ended ({ended})") };
+        let counts =
+            [(self.started, "started"), (self.ended, &ended), (self.replaced, "now run another program")];
+        let text = list(&counts);
+        let noun = if text.starts_with("1 ") { " process " } else { " processes " };
         let mut line = Line::indented(2);
-        line.push(Tone::Plain, parts.join(", "));
+        line.push(Tone::Plain, text.replacen(' ', noun, 1));
         line
     }
 }
@@ -104,12 +96,10 @@ fn event_line(event: &ProcessEvent, style: Style) -> Line {
         }
     };
     let mut line = Line::indented(2);
-    match detail {
-        None => line.push(Tone::Plain, text),
-        Some(detail) => {
-            line.push(Tone::Plain, format!("{text}: "));
-            line.push(Tone::Dim, detail);
-        }
+    line.push(Tone::Plain, text);
+    if let Some(detail) = detail {
+        line.push(Tone::Plain, ": ");
+        line.push(Tone::Dim, detail);
     }
     line
 }
@@ -120,11 +110,7 @@ fn command(event: &ProcessEvent) -> Option<String> {
 
 /// `: exit 0 after 3 s, peak 12.00 MiB`, as far as known.
 fn describe_exit(event: &ProcessEvent) -> String {
-    let mut text = match (event.signal, event.exit_code) {
-        (Some(signal), _) => format!(": {}", signal_name(signal)),
-        (None, Some(code)) => format!(": exit {code}"),
-        (None, None) => String::new(),
-    };
+    let mut text = exit_status(event).map(|status| format!(": {status}")).unwrap_or_default();
     if let Some(lifetime) = event.lifetime_seconds.and_then(span) {
         text.push_str(&format!(" after {lifetime}"));
     }

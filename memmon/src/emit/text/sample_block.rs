@@ -121,20 +121,15 @@ impl SampleBlock<'_> {
         line.push_apart(Tone::Plain, self.date.map_or_else(|| time.clone(), |date| format!("{date} {time}")));
         let name = display_name(&record.name, self.style);
         line.push_apart(Tone::Plain, format!("{name} (pid {})", record.pid));
-        if let Some(state) = record.state {
-            line.push_apart(Tone::Dim, state.to_string());
-        }
         let began = record.start_time.as_deref().and_then(|start| start.parse::<Stamp>().ok());
-        let age = began.map(|began| record.timestamp.unix_seconds() - began.unix_seconds());
-        if let Some(age) = age.and_then(span) {
-            line.push_apart(Tone::Dim, format!("up {age}"));
-        }
-        if let Some(threads) = record.threads {
-            line.push_apart(Tone::Dim, count(threads, "thread", "threads"));
-        }
-        if let Some(ratio) = record.cpu_ratio {
-            line.push_apart(Tone::Dim, format!("CPU {}", percent(ratio)));
-        }
+        let age = began.and_then(|began| span(record.timestamp.unix_seconds() - began.unix_seconds()));
+        let notes = [
+            record.state.map(|state| state.to_string()),
+            age.map(|age| format!("up {age}")),
+            record.threads.map(|threads| count(threads, "thread", "threads")),
+            record.cpu_ratio.map(|ratio| format!("CPU {}", percent(ratio))),
+        ];
+        notes.into_iter().flatten().for_each(|note| line.push_apart(Tone::Dim, note));
         line
     }
 
@@ -157,14 +152,11 @@ impl SampleBlock<'_> {
         let mut table = Table::new([Column::left("", VALUE_COLUMN), Column::right(""), Column::right("")]);
         let mut notes = Vec::new();
         for (label, size) in now.sizes {
-            let is_shown = match label {
-                "PSS" => size.is_some(),
-                "swap" => size.is_some_and(|swap| swap > 0),
-                "cgroup" => size.is_some() && now.cgroup_limit.is_some(),
-                _ => true,
-            };
-            if !is_shown {
-                continue;
+            match label {
+                "PSS" if size.is_none() => continue,
+                "swap" if size.is_none_or(|swap| swap == 0) => continue,
+                "cgroup" if size.is_none() || now.cgroup_limit.is_none() => continue,
+                _ => {}
             }
             let has_none = label == "children" && now.children.is_empty();
             // From no children to none is no change.
@@ -225,13 +217,13 @@ impl SampleBlock<'_> {
 
     fn rss_notes(&self) -> Vec<String> {
         let record = self.record;
-        let machine = record.memory_ratio.map(|share| match self.machine_bytes {
-            Some(bytes) => format!("{} of {}", percent(share), Bytes(bytes)),
-            None => format!("{} of the machine", percent(share)),
-        });
-        let cgroup = record.cgroup_ratio.map(|share| match self.now.cgroup_limit {
-            Some(limit) => format!("{} of the cgroup's {}", percent(share), Bytes(limit)),
-            None => format!("{} of the cgroup's limit", percent(share)),
+        let whole =
+            |bytes: Option<u64>, or: &str| bytes.map_or(or.to_owned(), |bytes| Bytes(bytes).to_string());
+        let machine = record
+            .memory_ratio
+            .map(|share| format!("{} of {}", percent(share), whole(self.machine_bytes, "the machine")));
+        let cgroup = record.cgroup_ratio.map(|share| {
+            format!("{} of the cgroup's {}", percent(share), whole(self.now.cgroup_limit, "limit"))
         });
         let peak = record.rss_peak_bytes.filter(|&peak| record.rss_bytes.is_some_and(|rss| peak > rss));
         let peak = peak.map(|peak| format!("peak {}", Bytes(peak)));
@@ -290,10 +282,7 @@ impl SampleBlock<'_> {
         }
         let mut lines = if listed.is_empty() { Vec::new() } else { table.into_lines(4).0 };
         if !rest.is_empty() {
-            let read: Option<u64> = rest
-                .iter()
-                .filter_map(|child| child.rss_bytes)
-                .fold(None, |sum, bytes| Some(sum.unwrap_or(0_u64).saturating_add(bytes)));
+            let read = rest.iter().filter_map(|child| child.rss_bytes).reduce(u64::saturating_add);
             let mut line = Line::indented(4);
             line.push(Tone::Dim, format!("and {} smaller, {}", rest.len(), size_or_dash(read)));
             lines.push(line);

@@ -17,16 +17,12 @@ use super::parse;
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The groups of the roots.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Cgroups {
     found: HashMap<ProcessId, (Instant, Option<OpenCgroup>)>,
 }
 
 impl Cgroups {
-    pub fn new() -> Self {
-        Self { found: HashMap::new() }
-    }
-
     /// The current values of a process's group.
     pub fn read(&mut self, id: ProcessId) -> Option<Cgroup> {
         let now = Instant::now();

@@ -66,7 +66,7 @@ impl Connector {
         Ok(connector)
     }
 
-    /// Waits for the answer. Without it events are useless: a listener in another namespace receives them too if somebody in the first
+    /// Waits for the answer. Without it events are useless: a listener in another namespace receives them too if a program in the first
     /// namespaces listens, but their pids mean other processes there.
     fn wait_for_answer(&self, sequence: u32) -> io::Result<()> {
         let mut fds = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
@@ -135,20 +135,20 @@ fn subscription(sequence: u32) -> Vec<u8> {
 
 /// The error number, or 0, in the answer to `sequence`: `cn_proc_ack` adds one to its `ack`; its `seq` is lost on the way.
 fn answer(message: &[u8], sequence: u32) -> Option<i32> {
-    let word = |at: usize| message.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_ne_bytes);
-    let ack = word(NLMSG_HEADER + 12)?;
-    let event = NLMSG_HEADER + CN_MSG_HEADER;
-    (ack == sequence.wrapping_add(1) && word(event)? == EVENT_NONE)
-        .then(|| word(event + 16).map(u32::cast_signed))
-        .flatten()
+    let ack = word(message, NLMSG_HEADER + 12)?;
+    let event = message.get(NLMSG_HEADER + CN_MSG_HEADER..)?;
+    let is_ours = ack == sequence.wrapping_add(1) && word(event, 0)? == EVENT_NONE;
+    word(event, 16).filter(|_| is_ours).map(u32::cast_signed)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
 }
 
 /// One message: nlmsghdr, cn_msg, proc_event. Events of threads other than the main thread are skipped.
 fn parse(message: &[u8]) -> Option<KernelEvent> {
     let event = message.get(NLMSG_HEADER + CN_MSG_HEADER..)?;
-    let word = |at: usize| -> Option<u32> {
-        Some(u32::from_ne_bytes(event.get(at..at.checked_add(4)?)?.try_into().ok()?))
-    };
+    let word = |at| word(event, at);
     // what u32, cpu u32, timestamp_ns u64 (8-byte aligned), then the event's own fields.
     let at = Duration::from_nanos(u64::from_ne_bytes(event.get(8..16)?.try_into().ok()?));
     match word(0)? {
@@ -165,7 +165,7 @@ fn parse(message: &[u8]) -> Option<KernelEvent> {
         }
         EVENT_EXIT => {
             let (thread, pid) = (word(16)?, word(20)?);
-            let wait_status = i32::from_ne_bytes(event.get(24..28)?.try_into().ok()?);
+            let wait_status = word(24)?.cast_signed();
             (thread == pid).then_some(KernelEvent::Exit { pid, wait_status, at })
         }
         _ => None,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::process::ProcessId;
-use common::record::{Cgroup, Pressure, System};
+use common::record::{Cgroup, Pressure, ProcessSample, System};
 use rustix::fs::{Mode, OFlags};
 
 use self::cgroup::Cgroups;
@@ -71,7 +71,7 @@ impl LinuxSource {
             cmdlines: HashMap::new(),
             meminfo,
             pressure,
-            cgroups: Cgroups::new(),
+            cgroups: Cgroups::default(),
             page_bytes: u64::try_from(rustix::param::page_size()).unwrap_or(4096),
             ticks_per_second,
             boot_unix_seconds: boot_unix_seconds(),
@@ -88,19 +88,16 @@ impl LinuxSource {
     /// Reads `/proc/PID/stat`.
     fn stat(&mut self, pid: u32) -> Result<Stat<'_>, ReadError> {
         let text = self.read(pid, "stat")?;
-        Stat::parse(text)
-            .ok_or_else(|| ReadError::Failed(io::Error::other(format!("/proc/{pid}/stat is incomplete"))))
+        Stat::parse(text).ok_or_else(|| incomplete(pid, "stat"))
     }
 
     fn count_fds(&self, pid: u32) -> Option<u64> {
         // Since Linux 6.2 the size of the directory is the number of descriptors (fs/proc/fd.c, `proc_fd_getattr`).
-        let stat = rustix::fs::statat(self.listing.proc(), format!("{pid}/fd"), rustix::fs::AtFlags::empty())
-            .ok()?;
-        if stat.st_size > 0 {
-            return u64::try_from(stat.st_size).ok();
+        let folder = format!("/proc/{pid}/fd");
+        match std::fs::metadata(&folder).ok()?.len() {
+            0 => u64::try_from(std::fs::read_dir(folder).ok()?.count()).ok(),
+            size => Some(size),
         }
-        let listed = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-        u64::try_from(listed.count()).ok()
     }
 
     /// The command line; an unchanged one is shared with the reading before.
@@ -125,12 +122,10 @@ impl LinuxSource {
     fn read_smaps_rollup(&mut self, id: ProcessId) -> Result<ProportionalSizes, ReadError> {
         let (mut pss, mut uss_bytes) = (None, 0_u64);
         for (key, bytes) in parse::kib_fields(self.read(id.pid, "smaps_rollup")?) {
-            match key {
-                b"Pss" => pss = Some(bytes),
-                b"Private_Clean" | b"Private_Dirty" | b"Private_Hugetlb" => {
-                    uss_bytes = uss_bytes.saturating_add(bytes);
-                }
-                _ => {}
+            if key == b"Pss" {
+                pss = Some(bytes);
+            } else if [&b"Private_Clean"[..], b"Private_Dirty", b"Private_Hugetlb"].contains(&key) {
+                uss_bytes = uss_bytes.saturating_add(bytes);
             }
         }
         let pss_bytes = pss.ok_or(ReadError::Exited { wait_status: None })?;
@@ -181,9 +176,8 @@ impl ProcessSource for LinuxSource {
             }
             n
         };
-        let (mapped, resident) = text.get(..n).and_then(parse::statm).ok_or_else(|| {
-            ReadError::Failed(io::Error::other(format!("/proc/{}/statm is incomplete", id.pid)))
-        })?;
+        let sizes = text.get(..n).and_then(parse::statm);
+        let (mapped, resident) = sizes.ok_or_else(|| incomplete(id.pid, "statm"))?;
         if mapped == 0 {
             // No memory: a zombie, a kernel thread, or a process about to become a zombie, since memory is released before the
             // state changes (kernel/exit.c, do_exit).
@@ -202,18 +196,20 @@ impl ProcessSource for LinuxSource {
         let seconds = |ticks: u64| ticks as f64 / ticks_per_second;
         let stat = self.stat(id.pid)?;
         Self::check_identity(&stat, id)?;
-        let details = ProcessDetails {
+        let sample = ProcessSample::unread(id.pid, &String::from_utf8_lossy(stat.comm));
+        let mut details = ProcessDetails {
             entry: entry(id.pid, &stat),
-            name: String::from_utf8_lossy(stat.comm).into(),
-            state: stat.state,
+            sample: ProcessSample { state: Some(stat.state), threads: Some(stat.threads), ..sample },
             start_unix_seconds: Some(boot_unix_seconds + seconds(id.start)),
             cpu_time: Duration::try_from_secs_f64(seconds(stat.cpu_ticks)).ok(),
-            threads: Some(stat.threads),
             image: stat.image,
-            ..ProcessDetails::default()
         };
-        let memory = self.read(id.pid, "status").map(parse::status).unwrap_or_default();
-        Ok(ProcessDetails { cmdline: self.cmdline(id), fds: self.count_fds(id.pid), memory, ..details })
+        if let Ok(status) = self.read(id.pid, "status") {
+            parse::status(status, &mut details.sample);
+        }
+        details.sample.cmdline = self.cmdline(id);
+        details.sample.fds = self.count_fds(id.pid);
+        Ok(details)
     }
 
     fn proportional(&mut self, id: ProcessId) -> Option<Result<ProportionalSizes, ReadError>> {
@@ -272,6 +268,10 @@ fn entry(pid: u32, stat: &Stat<'_>) -> ProcessEntry {
         group: stat.group,
         session: stat.session,
     }
+}
+
+fn incomplete(pid: u32, file: &str) -> ReadError {
+    ReadError::Failed(io::Error::other(format!("/proc/{pid}/{file} is incomplete")))
 }
 
 fn open_at(folder: &OwnedFd, path: &str) -> io::Result<OwnedFd> {

@@ -2,7 +2,7 @@
 
 pub use common::process::{Stat, decimal};
 
-use crate::source::MemoryDetails;
+use common::record::ProcessSample;
 
 /// The first two fields of `/proc/PID/statm`: mapped and resident pages.
 pub fn statm(text: &[u8]) -> Option<(u64, u64)> {
@@ -10,41 +10,38 @@ pub fn statm(text: &[u8]) -> Option<(u64, u64)> {
     Some((decimal(fields.next()?)?, decimal(fields.next()?)?))
 }
 
-/// The memory fields of `/proc/PID/status`: proc_pid_status(5).
+/// Reads the memory fields of `/proc/PID/status`: proc_pid_status(5).
 ///
 /// The kernel escapes line ends in `Name:`, so a name cannot imitate a field.
-pub fn status(text: &[u8]) -> MemoryDetails {
-    let mut details = MemoryDetails::default();
+pub fn status(text: &[u8], sample: &mut ProcessSample) {
     for (key, bytes) in kib_fields(text) {
         let field = match key {
-            b"VmHWM" => &mut details.rss_peak_bytes,
-            b"RssAnon" => &mut details.rss_anon_bytes,
-            b"RssFile" => &mut details.rss_file_bytes,
-            b"RssShmem" => &mut details.rss_shmem_bytes,
-            b"VmSwap" => &mut details.swap_bytes,
+            b"VmHWM" => &mut sample.rss_peak_bytes,
+            b"RssAnon" => &mut sample.rss_anon_bytes,
+            b"RssFile" => &mut sample.rss_file_bytes,
+            b"RssShmem" => &mut sample.rss_shmem_bytes,
+            b"VmSwap" => &mut sample.swap_bytes,
             _ => continue,
         };
         *field = Some(bytes);
     }
-    details
 }
 
 /// Every `Key:   123 kB` line of a text, in bytes; other lines are skipped.
 pub fn kib_fields(text: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
-    text.split(|&b| b == b'\n').filter_map(|line| {
-        let colon = line.iter().position(|&b| b == b':')?;
-        let (key, value) = line.split_at_checked(colon)?;
-        let value = value.get(1..)?.trim_ascii().strip_suffix(b" kB")?;
-        Some((key, decimal(value)?.checked_mul(1024)?))
-    })
+    fields(text, b':')
+        .filter_map(|(key, value)| Some((key, decimal(value.strip_suffix(b" kB")?)?.checked_mul(1024)?)))
 }
 
 /// Every `key 123` line of a cgroup file; other lines are skipped.
 pub fn plain_fields(text: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
-    text.split(|&b| b == b'\n').filter_map(|line| {
-        let space = line.iter().position(|&b| b == b' ')?;
-        let (key, value) = line.split_at_checked(space)?;
-        Some((key, decimal(value.trim_ascii())?))
+    fields(text, b' ').filter_map(|(key, value)| Some((key, decimal(value)?)))
+}
+
+fn fields(text: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
+    text.split(|&b| b == b'\n').filter_map(move |line| {
+        let (key, value) = line.split_at_checked(line.iter().position(|&b| b == separator)?)?;
+        Some((key, value.get(1..)?.trim_ascii()))
     })
 }
 
@@ -69,11 +66,12 @@ mod tests {
     fn status_and_fields() {
         let text =
             b"Name:\ta\\nVmSwap: 9 kB\nVmHWM:\t  2048 kB\nRssAnon:\t 4 kB\nVmSwap:\t 0 kB\nThreads:\t1\n";
-        let status = status(text);
-        assert_eq!(status.rss_peak_bytes, Some(2 << 20));
-        assert_eq!(status.rss_anon_bytes, Some(4096));
-        assert_eq!(status.swap_bytes, Some(0));
-        assert_eq!(status.rss_file_bytes, None);
+        let mut read = ProcessSample::default();
+        status(text, &mut read);
+        assert_eq!(read.rss_peak_bytes, Some(2 << 20));
+        assert_eq!(read.rss_anon_bytes, Some(4096));
+        assert_eq!(read.swap_bytes, Some(0));
+        assert_eq!(read.rss_file_bytes, None);
         assert_eq!(
             plain_fields(b"anon 5\nfile x\nshmem 7\n").collect::<Vec<_>>(),
             [(&b"anon"[..], 5), (b"shmem", 7)]
@@ -93,7 +91,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_parsed(bytes: Vec<u8>) {
-            let _ = status(&bytes);
+            status(&bytes, &mut ProcessSample::default());
             let _ = statm(&bytes);
             let _ = plain_fields(&bytes).count();
             let _ = pressure_line(&String::from_utf8_lossy(&bytes), "some");

@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 8 << 20;
 const TIME_TO_LIVE: Duration = Duration::from_mins(10);
 
 /// A file, and its build. Device and inode come from the kernel, so that no process can replace the file of another by a copied build id;
-/// the build id changes if the file is written anew.
+/// the build id changes if the file is rebuilt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct FileKey {
     device: (u32, u32),

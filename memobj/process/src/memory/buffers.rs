@@ -42,10 +42,9 @@ impl CopyBuffer {
             // Frees the old buffer first, or both would exist at once.
             *self = Self::new();
             let wanted = bytes.saturating_add((bytes / SPARE_SHARE).max(SPARE));
-            let map = MmapOptions::new().len(wanted).no_reserve_swap().map_anon()?;
+            let map = self.map.insert(MmapOptions::new().len(wanted).no_reserve_swap().map_anon()?);
             // Fails on kernels without transparent huge pages; small pages work too.
             let _ = map.advise(Advice::HugePage);
-            self.map = Some(map);
         }
         self.fault_in(bytes);
         Ok(())
@@ -57,11 +56,8 @@ impl CopyBuffer {
     /// If there is no address space.
     pub fn reserve(&mut self, bytes: usize) -> io::Result<()> {
         *self = Self::new();
-        let map = MmapOptions::new()
-            .len(bytes.max(PAGE_SIZE).next_multiple_of(PAGE_SIZE))
-            .no_reserve_swap()
-            .map_anon()?;
-        self.map = Some(map);
+        let bytes = bytes.max(PAGE_SIZE).next_multiple_of(PAGE_SIZE);
+        self.map = Some(MmapOptions::new().len(bytes).no_reserve_swap().map_anon()?);
         Ok(())
     }
 

@@ -50,7 +50,7 @@ pub enum Backing {
 /// A copy of a process's memory, which never changes.
 ///
 /// A read takes two lookups in a page index. There is no lock: any number of threads read at once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FrozenMemory {
     bytes: CopyBuffer,
     runs: Vec<CopiedRun>,

@@ -33,16 +33,13 @@ pub trait Memory: Sync {
     fn read(&self, at: Addr, into: &mut [u8]) -> Result<(), Unreadable>;
 
     /// Borrows the bytes at `at` where they are contiguous in our own memory. After `None`, [`read`](Self::read) may still succeed.
-    fn slice(&self, at: Addr, length: usize) -> Option<&[u8]> {
-        let _ = (at, length);
+    fn slice(&self, _at: Addr, _length: usize) -> Option<&[u8]> {
         None
     }
 
     /// Announces ranges that will be read soon, for memories that read several at once at less cost. Ranges that cannot be read are
     /// ignored.
-    fn prefetch(&self, wanted: &mut dyn Iterator<Item = Range<Addr>>) {
-        let _ = wanted;
-    }
+    fn prefetch(&self, _wanted: &mut dyn Iterator<Item = Range<Addr>>) {}
 
     /// The readable ranges, in ascending order and without overlap.
     fn regions(&self) -> &[Range<Addr>];

@@ -10,7 +10,6 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod format;
-mod header;
 mod read;
 #[cfg(test)]
 mod tests;

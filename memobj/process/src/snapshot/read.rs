@@ -5,7 +5,6 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use super::format::{BLOCK_PAGES, MAGIC, MAX_HEADER, VERSION, snapshot_error};
-use super::header::SnapshotHeader;
 use crate::addr::Addr;
 use crate::error::Error;
 use crate::memory::{Backing, CopyBuffer, CopyBuilder, PAGE_SIZE, Uncopied};
@@ -85,7 +84,7 @@ pub fn read(from: impl Read, length: u64, checksum: Checksum) -> Result<FrozenPr
     }
     let mut header = vec![0; header_length];
     from.fill(&mut header)?;
-    let header: SnapshotHeader =
+    let mut process: FrozenProcess =
         serde_json::from_slice(&header).map_err(|_| SnapshotError::Damaged("its header cannot be parsed"))?;
 
     let mut buffer = CopyBuffer::new();
@@ -93,33 +92,36 @@ pub fn read(from: impl Read, length: u64, checksum: Checksum) -> Result<FrozenPr
     buffer.reserve(usize::try_from(most).unwrap_or(usize::MAX))?;
     let mut builder = CopyBuilder::new(buffer);
     let mut zeros = Vec::new();
-    while let Some(block) = read_block(&mut from, &mut builder)? {
-        zeros.extend(block);
-    }
+    while read_block(&mut from, &mut builder, &mut zeros)? {}
     let computed = from.checksum.clone().finalize();
     let saved = u32::from_le_bytes(from.array()?);
     if checksum == Checksum::Verify && saved != computed {
         return Err(SnapshotError::Damaged("its checksum is wrong"));
     }
-    Ok(header.into_process(builder.finish(zeros)))
+    process.info.mappings.retain(|mapping| mapping.range.start < mapping.range.end);
+    process.info.mappings.sort_by_key(|mapping| mapping.range.start);
+    process.memory = builder.finish(zeros);
+    Ok(process)
 }
 
-/// Reads a block, and returns its range if it is zeros; `None` at the end.
+/// Reads a block; false at the end.
 fn read_block(
     from: &mut ChecksumReader<impl Read>,
     builder: &mut CopyBuilder,
-) -> Result<Option<Option<Uncopied>>, SnapshotError> {
+    zeros: &mut Vec<Uncopied>,
+) -> Result<bool, SnapshotError> {
     let at = Addr(u64::from_le_bytes(from.array()?));
     let pages = u64::from_le_bytes(from.array()?);
     let stored = u32::from_le_bytes(from.array()?) as usize;
     if pages == 0 {
-        return Ok(None);
+        return Ok(false);
     }
     let end = pages.checked_mul(PAGE_SIZE as u64).and_then(|length| at.0.checked_add(length));
     let end = end.filter(|&end| at.page_offset() == 0 && end <= MAX_COPY);
     let end = Addr(end.ok_or(SnapshotError::Damaged("a block has an impossible address"))?);
     if stored == 0 {
-        return Ok(Some(Some(Uncopied { range: at..end, backing: Backing::Zeros })));
+        zeros.push(Uncopied { range: at..end, backing: Backing::Zeros });
+        return Ok(true);
     }
     let too_long = || SnapshotError::Damaged("a block is too long");
     let pages = usize::try_from(pages).ok().filter(|&pages| pages <= BLOCK_PAGES);
@@ -128,13 +130,13 @@ fn read_block(
         builder.pages(at, pages).map_err(|_| SnapshotError::Damaged("it is larger than its file allows"))?;
     if stored == into.len() {
         from.fill(into)?;
-        return Ok(Some(None));
+        return Ok(true);
     }
     let mut packed = [0; BLOCK_PAGES * PAGE_SIZE];
     let packed = packed.get_mut(..stored).ok_or_else(too_long)?;
     from.fill(packed)?;
     match lz4_flex::block::decompress_into(packed, into) {
-        Ok(length) if length == into.len() => Ok(Some(None)),
+        Ok(length) if length == into.len() => Ok(true),
         Ok(_) | Err(_) => Err(SnapshotError::Damaged("a block cannot be decompressed")),
     }
 }

@@ -1,13 +1,12 @@
 //! Saving a snapshot.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::format::{BLOCK_PAGES, MAGIC, MAX_HEADER, VERSION, snapshot_error};
-use super::header::SnapshotHeader;
 use crate::addr::{Addr, PAGE_BYTES};
 use crate::error::Error;
 use crate::memory::{Backing, PAGE_SIZE, Uncopied};
@@ -31,42 +30,16 @@ pub fn save(process: &FrozenProcess, path: &Path) -> Result<u64, Error> {
         let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
         return write(process, file).map_err(failed);
     }
-    let temporary = TemporaryFile::create_beside(path).map_err(failed)?;
-    let length = write(process, &temporary.file).map_err(failed)?;
-    temporary.rename_to(path).map_err(failed)?;
-    Ok(length)
-}
-
-/// A file that is removed unless it gets its final name.
-struct TemporaryFile {
-    path: PathBuf,
-    file: File,
-    is_complete: bool,
-}
-
-impl TemporaryFile {
-    fn create_beside(path: &Path) -> io::Result<Self> {
-        let mut name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
-        name.push(format!(".part-{}", std::process::id()));
-        let path = path.with_file_name(name);
-        // `create_new` does not follow a link that somebody put there.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Self { path, file, is_complete: false })
+    let mut name = path.file_name().ok_or_else(|| failed(io::ErrorKind::IsADirectory.into()))?.to_owned();
+    name.push(format!(".part-{}", std::process::id()));
+    let part = path.with_file_name(name);
+    // `create_new` does not follow a link that another user put there.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(failed)?;
+    let saved = write(process, file).and_then(|length| fs::rename(&part, path).map(|()| length));
+    if saved.is_err() {
+        let _ = fs::remove_file(&part);
     }
-
-    fn rename_to(mut self, path: &Path) -> io::Result<()> {
-        fs::rename(&self.path, path)?;
-        self.is_complete = true;
-        Ok(())
-    }
-}
-
-impl Drop for TemporaryFile {
-    fn drop(&mut self) {
-        if !self.is_complete {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
+    saved.map_err(failed)
 }
 
 /// Writes a snapshot, and returns its length in bytes.
@@ -76,11 +49,11 @@ impl Drop for TemporaryFile {
 pub fn write(process: &FrozenProcess, to: impl Write) -> io::Result<u64> {
     let to = BufWriter::with_capacity(1 << 20, to);
     let mut out = ChecksumWriter { to, checksum: crc32fast::Hasher::new(), length: 0 };
-    let mut header = SnapshotHeader::new(process);
-    let mut json = serde_json::to_vec(&header)?;
+    let mut json = serde_json::to_vec(process)?;
     if json.len() > MAX_HEADER {
         // The pages are its longest part, and the least needed.
-        header.residence = None;
+        let mut header: serde_json::Map<_, _> = serde_json::from_slice(&json)?;
+        header.remove("residence");
         json = serde_json::to_vec(&header)?;
     }
     let length = u32::try_from(json.len()).ok().filter(|&length| length as usize <= MAX_HEADER);

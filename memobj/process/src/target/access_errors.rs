@@ -86,7 +86,7 @@ impl DeniedAccess {
         const SUDO: &str = "run it as root (`sudo memobj …`)";
         const CONTAINER: &str =
             "start the container with `--cap-add SYS_PTRACE`, or run memobj outside of it, as root";
-        const NEVER: &str = "nobody can until the machine is restarted with another value";
+        const NEVER: &str = "the value can only be changed when the machine is restarted";
         let elevate = if self.in_container { CONTAINER } else { SUDO };
         if let (Attempt::Stop, Some(tracer)) = (self.attempt, self.target.tracer) {
             let tracer = named(tracer, &name_of(tracer));

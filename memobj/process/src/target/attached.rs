@@ -1,12 +1,10 @@
 //! A running process.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::process::Stat;
@@ -20,11 +18,13 @@ use super::page_map::{OwnPages, PageMap, is_copied};
 use super::process_info::read_process;
 use super::procfs;
 use super::ptrace::{PtraceStop, StopError};
-use super::stopped::{Copied, CopyError, StoppedProcess};
+use super::stopped::{Copied, StoppedProcess};
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
 use crate::info::{Mapping, MappingKind, ProcessInfo, ProcessSource};
-use crate::memory::{Backing, CopyBuffer, Memory, PageCache, ProcMem, Uncopied, merge_nearby};
+use crate::memory::{
+    Backing, BufferFull, CopyBuffer, Memory, PAGE_SIZE, PageCache, ProcMem, Uncopied, merge_nearby,
+};
 
 /// How long the threads of a process may take to stop. They stop within a millisecond, or are stuck.
 pub const STOP_LIMIT: Duration = Duration::from_millis(250);
@@ -48,9 +48,7 @@ pub struct Target {
     memory: ProcMem,
     files: MappedFiles,
     /// Nanoseconds that the last copy took for a mebibyte.
-    rate: AtomicU64,
-    /// Kept for its buffer.
-    page_map: Mutex<Option<PageMap>>,
+    rate: u64,
     records_residence: bool,
 }
 
@@ -72,8 +70,7 @@ impl Target {
         let (info, image) = read_process(pid)?;
         let memory = open_memory(&info)?;
         let files = MappedFiles::default().reopened(&info);
-        let (rate, page_map) = (AtomicU64::new(FIRST_RATE), Mutex::new(None));
-        Ok(Self { info, image, memory, files, rate, page_map, records_residence: false })
+        Ok(Self { info, image, memory, files, rate: FIRST_RATE, records_residence: false })
     }
 
     /// Chooses whether copies record where the pages were. That adds some 25 ms per resident GiB to the pause.
@@ -110,8 +107,7 @@ impl Target {
     pub fn estimate(&self) -> Estimate {
         let mut bytes = 0_u64;
         self.scan(|_| true, |pages| bytes += pages.range().1);
-        let nanoseconds =
-            u128::from(bytes) * u128::from(self.rate.load(Ordering::Relaxed)) / u128::from(MEBIBYTE);
+        let nanoseconds = u128::from(bytes) * u128::from(self.rate) / u128::from(MEBIBYTE);
         Estimate { bytes, pause: Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX)) }
     }
 
@@ -121,7 +117,7 @@ impl Target {
     /// If it has exited, a thread does not stop, or permission is missing. Then all its threads run.
     pub fn stop(&self, limit: Duration) -> Result<StoppedProcess, Error> {
         let pid = self.info.id.pid;
-        let page_map = self.take_page_map();
+        let page_map = PageMap::open(pid);
         let stop = PtraceStop::stop(pid, limit).map_err(|error| self.stop_error(error, limit))?;
         if self.has_ended() {
             return Err(self.exited(Stage::COPY));
@@ -168,25 +164,28 @@ impl Target {
             let with_residence = self.records_residence && copied.is_ok();
             let residence = with_residence.then(|| stopped.read_residence()).flatten();
             let (threads, at) = (stopped.threads(), SystemTime::now());
-            self.keep_page_map(std::mem::take(&mut stopped.page_map));
             let pause = Some(stopped.resume());
             match copied {
                 Ok(copied) => {
                     let lost_pages = copied.lost_pages;
+                    let pages = (copied.builder.used_bytes() / PAGE_SIZE) as u64;
+                    if lost_pages > 0 && lost_pages == pages {
+                        *buffer = copied.builder.into_buffers();
+                        return Err(self.exited(Stage::COPY));
+                    }
                     let copy = CopyInfo { pause, stops, was_quiet, threads, lost_pages, missing_bytes: 0 };
                     return Ok(FrozenProcess { residence, ..self.frozen(copied, at, copy) });
                 }
-                Err(CopyError::BufferFull) if stops < MAX_STOPS => {
+                Err(BufferFull) if stops < MAX_STOPS => {
                     self.refresh()?;
                     self.make_room(buffer)?;
                 }
-                Err(CopyError::BufferFull) => {
+                Err(BufferFull) => {
                     return Err(self.error(
                         "allocated memory faster than its copy could grow",
                         "try again, or read without a pause (`--no-stop`)",
                     ));
                 }
-                Err(CopyError::Exited) => return Err(self.exited(Stage::COPY)),
             }
         }
     }
@@ -209,14 +208,10 @@ impl Target {
 
     /// Passes to `each` the pages to copy in the mappings for which `is_wanted` is true.
     fn scan(&self, is_wanted: impl Fn(&Mapping) -> bool, mut each: impl FnMut(OwnPages)) {
-        let mut page_map = self.take_page_map();
+        let mut page_map = PageMap::open(self.info.id.pid);
         for mapping in self.copied_mappings().filter(|mapping| is_wanted(mapping)) {
-            let Ok(()) = page_map.scan(mapping, self.files.part(mapping).is_none(), |pages| {
-                each(pages);
-                Ok::<(), Infallible>(())
-            });
+            page_map.scan(mapping, self.files.part(mapping).is_none(), &mut each);
         }
-        self.keep_page_map(page_map);
     }
 
     fn frozen(&self, copied: Copied, at: SystemTime, copy: CopyInfo) -> FrozenProcess {
@@ -254,20 +249,11 @@ impl Target {
         buffer.prepare(wanted).map_err(|error| no_room(&error))
     }
 
-    fn take_page_map(&self) -> PageMap {
-        let kept = self.page_map.lock().unwrap_or_else(PoisonError::into_inner).take();
-        kept.unwrap_or_default().reopened(self.info.id.pid)
-    }
-
-    fn keep_page_map(&self, page_map: PageMap) {
-        *self.page_map.lock().unwrap_or_else(PoisonError::into_inner) = Some(page_map);
-    }
-
-    fn note_rate(&self, bytes: usize, took: Duration) {
+    fn note_rate(&mut self, bytes: usize, took: Duration) {
         // Small copies measure the system calls rather than the memory.
         if bytes as u64 >= 8 * MEBIBYTE {
             let rate = took.as_nanos() * u128::from(MEBIBYTE) / bytes as u128;
-            self.rate.store(u64::try_from(rate).unwrap_or(u64::MAX), Ordering::Relaxed);
+            self.rate = u64::try_from(rate).unwrap_or(u64::MAX);
         }
     }
 
@@ -287,12 +273,10 @@ impl Target {
                 self.error(&format!("cannot start a thread to pause it: {error}"), "close other programs")
             }
             StopError::Timeout(thread) => {
-                let why = thread.map_or_else(
-                    || "it is starting another program".to_owned(),
-                    |thread| {
-                        format!("its thread {} ({}) is in state {}", thread.tid, thread.name, thread.state)
-                    },
-                );
+                let why = match thread {
+                    None => "it is starting another program".to_owned(),
+                    Some((tid, name, state)) => format!("its thread {tid} ({name}) is in state {state}"),
+                };
                 self.error(
                     &format!("did not stop within {} ms: {why}", limit.as_millis()),
                     "it runs on unharmed; try again, or read without a pause (`--no-stop`)",

@@ -15,11 +15,12 @@ use crate::memory::{FrozenMemory, Memory};
 use crate::residence::Residence;
 
 /// Where to look for the files of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FileOrigin {
     /// In the process of this number, if it still runs.
     Process(u32),
     /// On this machine, under the paths that the process used. The build id must match.
+    #[default]
     Disk,
 }
 
@@ -41,23 +42,46 @@ pub struct CopyInfo {
     pub missing_bytes: u64,
 }
 
-/// A process at one moment.
-#[derive(Debug)]
+/// A process at one moment. Its serialized form is the header of a snapshot: everything but the memory. Readers ignore unknown fields.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct FrozenProcess {
     /// Its memory.
+    #[serde(skip)]
     pub memory: FrozenMemory,
     /// Its identity, mappings and threads.
+    #[serde(flatten)]
     pub info: ProcessInfo,
-    /// The moment of the copy; `None` if a core file does not tell.
+    /// The moment of the copy; `None` if a core file does not hold it.
+    #[serde(default, with = "since_1970")]
     pub at: Option<SystemTime>,
     /// How the copy was made.
+    #[serde(flatten)]
     pub copy: CopyInfo,
-    /// Where its pages were; `None` if not recorded.
+    /// Addresses found by name in its files, for readers of a snapshot without these files.
+    #[serde(rename = "landmarks")]
+    pub saved_addresses: BTreeMap<String, Addr>,
+    /// Where its pages were; `None` if not recorded. The first snapshots lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub residence: Option<Residence>,
     /// Where its files are.
+    #[serde(skip)]
     pub files: FileOrigin,
-    /// Addresses found by name in its files, for readers of a snapshot without these files.
-    pub saved_addresses: BTreeMap<String, Addr>,
+}
+
+/// Moments as durations since 1970.
+mod since_1970 {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+        at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
+        let at = Option::<Duration>::deserialize(deserializer)?;
+        Ok(at.and_then(|at| UNIX_EPOCH.checked_add(at)))
+    }
 }
 
 impl ProcessSource for FrozenProcess {

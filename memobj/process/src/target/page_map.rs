@@ -42,7 +42,7 @@ pub(super) fn is_copied(mapping: &Mapping) -> bool {
 }
 
 /// The pagemap of a process, with a buffer to read it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PageMap {
     /// `None` where the kernel has none (CONFIG_PROC_PAGE_MONITOR) or forbids it.
     file: Option<File>,
@@ -50,47 +50,42 @@ pub(super) struct PageMap {
 }
 
 impl PageMap {
-    /// The same buffer for the pagemap of a process.
-    pub fn reopened(self, pid: u32) -> Self {
-        Self { file: File::open(format!("/proc/{pid}/pagemap")).ok(), ..self }
+    /// Opens the pagemap of a process.
+    pub fn open(pid: u32) -> Self {
+        Self::new(File::open(format!("/proc/{pid}/pagemap")).ok())
     }
 
-    /// Passes each page's address and entry to `each`, in ascending order. Returns the first page whose entry cannot be read.
-    pub fn entries<E>(
-        &mut self,
-        range: &Range<Addr>,
-        mut each: impl FnMut(Addr, u64) -> Result<(), E>,
-    ) -> Result<Result<(), Addr>, E> {
-        let Some(file) = &self.file else { return Ok(Err(range.start)) };
-        self.buffer.resize(ENTRIES * ENTRY, 0);
+    fn new(file: Option<File>) -> Self {
+        // Written to here, so that its pages are not allocated while the process is paused.
+        Self { file, buffer: vec![u8::MAX; ENTRIES * ENTRY] }
+    }
+
+    /// Passes each page's address and entry to `each`, in ascending order. Fails with the first page whose entry cannot be read.
+    pub fn entries(&mut self, range: &Range<Addr>, mut each: impl FnMut(Addr, u64)) -> Result<(), Addr> {
+        let Some(file) = &self.file else { return Err(range.start) };
         let (mut page, end) = (range.start.0 / PAGE_SIZE as u64, range.end.0 / PAGE_SIZE as u64);
         while page < end {
             let count = ENTRIES.min(usize::try_from(end - page).unwrap_or(ENTRIES));
             let Some(entries) = self.buffer.get_mut(..count * ENTRY) else { break };
             if file.read_exact_at(entries, page.saturating_mul(ENTRY as u64)).is_err() {
-                return Ok(Err(page_addr(page)));
+                return Err(page_addr(page));
             }
             for (number, &entry) in (page..).zip(entries.as_chunks::<ENTRY>().0) {
-                each(page_addr(number), u64::from_le_bytes(entry))?;
+                each(page_addr(number), u64::from_le_bytes(entry));
             }
             page += count as u64;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
-    /// Passes the pages of a mapping that have content of their own to `each`, in ascending order, until it returns an error. With
-    /// `with_file_pages`, pages of a file too, for files that cannot be opened.
-    pub fn scan<E>(
-        &mut self,
-        mapping: &Mapping,
-        with_file_pages: bool,
-        mut each: impl FnMut(OwnPages) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Passes the pages of a mapping that have content of their own to `each`, in ascending order. With `with_file_pages`, pages of a
+    /// file too, for files that cannot be opened.
+    pub fn scan(&mut self, mapping: &Mapping, with_file_pages: bool, mut each: impl FnMut(OwnPages)) {
         let unwanted = if with_file_pages { 0 } else { OF_FILE };
         let mut run: Option<OwnPages> = None;
         let end = self.entries(&mapping.range, |at, entry| {
             if entry & (PRESENT | SWAPPED) == 0 || entry & unwanted != 0 {
-                return run.take().map_or(Ok(()), &mut each);
+                return run.take().into_iter().for_each(&mut each);
             }
             let exclusive = entry & (EXCLUSIVE | OF_FILE) == EXCLUSIVE;
             match &mut run {
@@ -100,18 +95,17 @@ impl PageMap {
                 }
                 None => run = Some(OwnPages { at, count: 1, exclusive }),
             }
-            Ok(())
-        })?;
-        run.map_or(Ok(()), &mut each)?;
+        });
+        run.into_iter().for_each(&mut each);
         // Without entries, all pages that may have content are copied.
         let may_have_content =
             mapping.access.write || mapping.kind() == MappingKind::Anonymous || !mapping.access.execute;
-        match end {
-            Err(at) if may_have_content && at < mapping.range.end => {
-                let pages = mapping.range.end.0.saturating_sub(at.0) / PAGE_SIZE as u64;
-                each(OwnPages { at, count: usize::try_from(pages).unwrap_or(usize::MAX), exclusive: false })
-            }
-            _ => Ok(()),
+        if let Err(at) = end
+            && may_have_content
+            && at < mapping.range.end
+        {
+            let pages = mapping.range.end.0.saturating_sub(at.0) / PAGE_SIZE as u64;
+            each(OwnPages { at, count: usize::try_from(pages).unwrap_or(usize::MAX), exclusive: false });
         }
     }
 }
@@ -139,11 +133,9 @@ mod tests {
 
     fn found(file: Option<File>, mapping: &Mapping, with_file_pages: bool) -> Vec<(u64, usize, bool)> {
         let mut found = Vec::new();
-        let scanned = PageMap { file, buffer: Vec::new() }.scan(mapping, with_file_pages, |pages| {
+        PageMap::new(file).scan(mapping, with_file_pages, |pages| {
             found.push((pages.at.0 / PAGE_SIZE as u64 - START, pages.count, pages.exclusive));
-            Ok::<(), ()>(())
         });
-        assert_eq!(scanned, Ok(()));
         found
     }
 

@@ -39,18 +39,10 @@ pub(super) enum StopError {
     Exited,
     /// The kernel refused permission.
     Refused(io::Error),
-    /// A thread did not stop in time.
-    Timeout(Option<UnstoppedThread>),
+    /// A thread did not stop in time: its number, name and state.
+    Timeout(Option<(u32, String, ProcessState)>),
     /// Our own thread could not be created.
     NoThread(io::Error),
-}
-
-/// A thread that did not stop.
-#[derive(Debug)]
-pub(super) struct UnstoppedThread {
-    pub tid: u32,
-    pub name: String,
-    pub state: ProcessState,
 }
 
 /// The state of a seized thread.
@@ -72,18 +64,12 @@ enum ThreadStop {
 #[derive(Debug)]
 pub(super) struct PtraceStop {
     pid: u32,
-    /// Dropped to ask for the release.
-    release: Option<Sender<()>>,
-    thread: Option<JoinHandle<Instant>>,
+    /// Our thread, which releases it when the sender is dropped.
+    tracer: Option<(Sender<()>, JoinHandle<Instant>)>,
     /// When the first thread was asked to stop.
     pub begun: Instant,
     /// The number of paused threads.
     pub threads: usize,
-}
-
-struct Stopped {
-    begun: Instant,
-    threads: usize,
 }
 
 impl PtraceStop {
@@ -96,9 +82,7 @@ impl PtraceStop {
             .spawn(move || run_tracer(pid, limit, &report, &released))
             .map_err(StopError::NoThread)?;
         match reported.recv_timeout(limit.saturating_add(GRACE)) {
-            Ok(Ok(Stopped { begun, threads })) => {
-                Ok(Self { pid, release: Some(release), thread: Some(thread), begun, threads })
-            }
+            Ok(Ok((begun, threads))) => Ok(Self { pid, tracer: Some((release, thread)), begun, threads }),
             Ok(Err(error)) => {
                 let _ = thread.join();
                 wait_until_released(pid);
@@ -115,8 +99,9 @@ impl PtraceStop {
     }
 
     fn end(&mut self) -> Instant {
-        drop(self.release.take());
-        let at = self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_else(Instant::now);
+        let Some((release, thread)) = self.tracer.take() else { return Instant::now() };
+        drop(release);
+        let at = thread.join().unwrap_or_else(|_| Instant::now());
         wait_until_released(self.pid);
         at
     }
@@ -124,9 +109,7 @@ impl PtraceStop {
 
 impl Drop for PtraceStop {
     fn drop(&mut self) {
-        if self.thread.is_some() {
-            self.end();
-        }
+        self.end();
     }
 }
 
@@ -145,17 +128,18 @@ fn is_traced_by_us(pid: u32) -> bool {
     tids(pid).unwrap_or_default().into_iter().filter_map(tracer).any(is_ours)
 }
 
-/// Traces until the release is asked for, and returns the moment of the last release.
+/// Traces until the release is asked for, and returns the moment of the last release. Reports the moment of the first request to stop
+/// and the number of paused threads.
 fn run_tracer(
     pid: u32,
     limit: Duration,
-    report: &Sender<Result<Stopped, StopError>>,
+    report: &Sender<Result<(Instant, usize), StopError>>,
     released: &Receiver<()>,
 ) -> Instant {
     let mut tracer = Tracer { pid, deadline: Instant::now() + limit, begun: None, threads: BTreeMap::new() };
     let outcome = tracer.stop_all();
     let threads = tracer.threads.values().filter(|stop| **stop != ThreadStop::Exited).count();
-    let stopped = outcome.map(|()| Stopped { begun: tracer.begun.unwrap_or_else(Instant::now), threads });
+    let stopped = outcome.map(|()| (tracer.begun.unwrap_or_else(Instant::now), threads));
     let is_stopped = stopped.is_ok();
     if report.send(stopped).is_ok() && is_stopped {
         // Returns when the other side is dropped; nothing is ever sent.
@@ -231,11 +215,7 @@ impl Tracer {
             let now = Instant::now();
             if now >= self.deadline {
                 let thread = thread_state(self.pid, tid);
-                return Err(StopError::Timeout(thread.map(|(name, state)| UnstoppedThread {
-                    tid,
-                    name,
-                    state,
-                })));
+                return Err(StopError::Timeout(thread.map(|(name, state)| (tid, name, state))));
             }
             if now.duration_since(asked) < SPIN_LIMIT {
                 std::thread::yield_now();

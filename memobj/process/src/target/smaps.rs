@@ -18,13 +18,13 @@ struct Sums {
     hugetlb: u64,
 }
 
-/// Reads where the pages of a process are. `memory` tells whether a page holds zeros, where the kernel's entry leaves that open.
+/// Reads where the pages of a process are. `memory` shows whether a page holds zeros, where the kernel's entry does not.
 /// `None` where smaps or pagemap cannot be read.
 ///
 /// Takes some 25 ms per resident GiB: two walks over its page tables.
 pub(super) fn read_residence(pid: u32, memory: &impl Memory) -> Option<Residence> {
     let smaps = fs::read(format!("/proc/{pid}/smaps")).ok()?;
-    let mut page_map = PageMap::default().reopened(pid);
+    let mut page_map = PageMap::open(pid);
     let mut residence = Residence { stack_pointers: read_stack_pointers(pid), ..Residence::default() };
     let is_zero = |page: Addr| {
         let mut bytes = [0; PAGE_SIZE];
@@ -41,15 +41,7 @@ pub(super) fn read_residence(pid: u32, memory: &impl Memory) -> Option<Residence
             continue;
         }
         let mut entries = Vec::new();
-        page_map
-            .entries(&range, |at, entry| {
-                if entry != 0 {
-                    entries.push((at, entry));
-                }
-                Ok::<(), std::convert::Infallible>(())
-            })
-            .ok()?
-            .ok()?;
+        page_map.entries(&range, |at, entry| entries.extend((entry != 0).then_some((at, entry)))).ok()?;
         residence.pages.add_mapping(&entries, Some(sums.rss), is_zero);
     }
     let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -128,7 +120,7 @@ VmFlags: rd wr mr mw me ac sd
 
     #[test]
     fn own_resident_pages_are_found() {
-        // Other tests run beside this one: between two looks at the same process a few pages come.
+        // Other tests run at the same time: between two readings of this process a few pages are added.
         let direct = crate::memory::ProcMem::new(fs::File::open("/proc/self/mem").unwrap(), Vec::new());
         let residence = read_residence(std::process::id(), &direct).unwrap();
         let missing = residence.rss_bytes.abs_diff(residence.pages.resident_bytes());

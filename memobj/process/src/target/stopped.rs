@@ -33,15 +33,6 @@ pub(super) struct Copied {
     pub lost_pages: u64,
 }
 
-/// Why a copy failed.
-#[derive(Debug)]
-pub(super) enum CopyError {
-    /// The process has more memory than the buffer.
-    BufferFull,
-    /// It has exited.
-    Exited,
-}
-
 impl StoppedProcess {
     /// Its memory, to inspect single values before a copy.
     #[must_use]
@@ -55,7 +46,7 @@ impl StoppedProcess {
         self.stop.threads
     }
 
-    /// Reads where its pages are, if the kernel tells.
+    /// Reads where its pages are; `None` where the kernel does not show it.
     #[must_use]
     pub fn read_residence(&self) -> Option<Residence> {
         smaps::read_residence(self.pid, &self.memory)
@@ -68,12 +59,12 @@ impl StoppedProcess {
         self.stop.release().saturating_duration_since(begun)
     }
 
-    /// Copies into `buffer`, which is taken, or given back with an error. `has_file` says which mappings can be read from their file.
+    /// Copies into `buffer`, which is taken, or given back with an error if the process has more memory. `has_file` says which mappings can be read from their file.
     pub(super) fn copy(
         &mut self,
         buffer: &mut CopyBuffer,
         has_file: impl Fn(&Mapping) -> bool,
-    ) -> Result<Copied, CopyError> {
+    ) -> Result<Copied, BufferFull> {
         let mut copier = Copier {
             pid: self.pid,
             memory: &self.memory,
@@ -83,18 +74,20 @@ impl StoppedProcess {
             can_batch: true,
             lost_pages: 0,
         };
+        let mut copied = Ok(());
         for mapping in self.mappings.iter().filter(|mapping| is_copied(mapping)) {
-            if self.page_map.scan(mapping, !has_file(mapping), |pages| copier.pages(pages)).is_err() {
+            self.page_map.scan(mapping, !has_file(mapping), |pages| {
+                if copied.is_ok() {
+                    copied = copier.pages(pages);
+                }
+            });
+            if let Err(full) = copied {
                 *buffer = copier.builder.into_buffers();
-                return Err(CopyError::BufferFull);
+                return Err(full);
             }
         }
         copier.flush();
         let Copier { builder, lost_pages, .. } = copier;
-        if lost_pages > 0 && lost_pages == (builder.used_bytes() / PAGE_SIZE) as u64 {
-            *buffer = builder.into_buffers();
-            return Err(CopyError::Exited);
-        }
         Ok(Copied { builder, mappings: std::mem::take(&mut self.mappings), lost_pages })
     }
 }

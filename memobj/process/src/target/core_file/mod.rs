@@ -29,6 +29,9 @@ use notes::MappedFile;
 /// Bytes of one read.
 const CHUNK: usize = 1 << 20;
 const CHUNK_BYTES: u64 = CHUNK as u64;
+const AGAIN: &str = "create it again, with enough disk space";
+const GCORE: &str = "make one with `gcore PID`";
+
 /// Other formats by their first bytes, each with a message and a hint.
 const OTHER_FORMATS: &[(&[u8], &str, &str)] = &[
     (
@@ -74,7 +77,6 @@ struct CoreHeaders {
 /// # Errors
 /// If it is not a core file of x86-64, or its headers are damaged.
 pub fn open(path: &Path) -> Result<FrozenProcess, Error> {
-    const AGAIN: &str = "create it again, with enough disk space";
     let failed =
         |message: &str, hint: &str| Error::new(Stage::ATTACH, format!("{}: {message}", shown(path)), hint);
     let io =
@@ -90,15 +92,9 @@ pub fn open(path: &Path) -> Result<FrozenProcess, Error> {
         Ok(FileKind::Elf32) => {
             return Err(failed("is of a 32-bit program", "memobj reads 64-bit programs only"));
         }
-        Ok(_) | Err(_) => return Err(failed("is not a core file", "make one with `gcore PID`")),
+        Ok(_) | Err(_) => return Err(failed("is not a core file", GCORE)),
     }
-    let headers = read_headers(&cache).map_err(|error| match error {
-        HeaderError::NotCore => {
-            failed("is a program or library, not a core file", "make one with `gcore PID`")
-        }
-        HeaderError::Machine => failed("is of another kind of processor", "memobj supports x86-64 only"),
-        HeaderError::Damaged(error) => failed(&format!("is damaged: {error}"), AGAIN),
-    })?;
+    let headers = read_headers(&cache).map_err(|HeaderError(message, hint)| failed(&message, hint))?;
     if headers.segments.is_empty() {
         return Err(failed("holds no memory", AGAIN));
     }
@@ -143,17 +139,12 @@ fn other_format(file: &File) -> Option<&'static (&'static [u8], &'static str, &'
     OTHER_FORMATS.iter().find(|(magic, ..)| is(magic))
 }
 
-/// Why headers cannot be used.
-#[derive(Debug)]
-enum HeaderError {
-    NotCore,
-    Machine,
-    Damaged(object::Error),
-}
+/// Why headers cannot be used: a message and a hint.
+struct HeaderError(String, &'static str);
 
 impl From<object::Error> for HeaderError {
     fn from(error: object::Error) -> Self {
-        Self::Damaged(error)
+        Self(format!("is damaged: {error}"), AGAIN)
     }
 }
 
@@ -161,10 +152,11 @@ fn read_headers(cache: &ReadCache<File>) -> Result<CoreHeaders, HeaderError> {
     let header = elf::FileHeader64::<Endianness>::parse(cache)?;
     let endian = header.endian()?;
     if header.e_type(endian) != elf::ET_CORE {
-        return Err(HeaderError::NotCore);
+        return Err(HeaderError("is a program or library, not a core file".to_owned(), GCORE));
     }
     if header.e_machine(endian) != elf::EM_X86_64 || endian != Endianness::Little {
-        return Err(HeaderError::Machine);
+        let message = "is of another kind of processor".to_owned();
+        return Err(HeaderError(message, "memobj supports x86-64 only"));
     }
     let mut headers = CoreHeaders::default();
     for part in header.program_headers(endian, cache)? {
@@ -205,6 +197,12 @@ fn read_headers(cache: &ReadCache<File>) -> Result<CoreHeaders, HeaderError> {
     Ok(headers)
 }
 
+/// The segment that begins at `start`.
+fn segment_at(headers: &CoreHeaders, start: Addr) -> Option<&Segment> {
+    let at = headers.segments.binary_search_by_key(&start, |segment| segment.range.start).ok()?;
+    headers.segments.get(at)
+}
+
 /// Whether a process can have mapped a range.
 fn is_possible(range: &Range<Addr>) -> bool {
     range.start < range.end && range.start.page_offset() == 0 && range.end.0 < 1 << 47
@@ -226,23 +224,20 @@ fn process_info(headers: &CoreHeaders) -> ProcessInfo {
         access,
         ..Mapping::default()
     };
-    let mut without_segment: BTreeMap<Addr, &MappedFile> =
-        headers.files.iter().map(|file| (file.range.start, file)).collect();
-    let mut mappings: Vec<Mapping> =
-        Vec::with_capacity(headers.segments.len().saturating_add(headers.files.len()));
-    for Segment { range, access, .. } in &headers.segments {
+    let of_segment = |Segment { range, access, .. }: &Segment| {
         let range = range.start..Addr(range.end.0.next_multiple_of(PAGE_SIZE as u64));
         let before = headers.files.partition_point(|file| file.range.start <= range.start).checked_sub(1);
         let file = before.and_then(|at| headers.files.get(at)).filter(|file| range.start < file.range.end);
-        without_segment.remove(&range.start);
-        mappings.push(match file {
+        match file {
             Some(file) => of_file(file, range, *access),
             None => Mapping { range, access: *access, ..Mapping::default() },
-        });
-    }
+        }
+    };
+    let mut mappings: Vec<Mapping> = headers.segments.iter().map(of_segment).collect();
     // NT_FILE has no permissions. The mappings that gcore omits were never written to: mostly code.
     let code = Permissions { read: true, execute: true, ..Permissions::default() };
-    mappings.extend(without_segment.into_values().map(|file| of_file(file, file.range.clone(), code)));
+    let without_segment = headers.files.iter().filter(|file| segment_at(headers, file.range.start).is_none());
+    mappings.extend(without_segment.map(|file| of_file(file, file.range.clone(), code)));
     mappings.sort_by_key(|mapping| mapping.range.start);
 
     let process = headers.process.as_ref();
@@ -280,9 +275,7 @@ fn uncopied_ranges(
     let mut uncopied = zeros;
     for mapping in &info.mappings {
         let start = mapping.range.start;
-        let segment = headers.segments.binary_search_by_key(&start, |segment| segment.range.start).ok();
-        let segment = segment.and_then(|at| headers.segments.get(at));
-        let saved = segment.map_or(0, |segment| {
+        let saved = segment_at(headers, start).map_or(0, |segment| {
             segment.saved.checked_next_multiple_of(PAGE_SIZE as u64).unwrap_or(u64::MAX)
         });
         if mapping.kind() != MappingKind::File || !mapping.access.read || saved >= mapping.length() {
