@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::record::MemoryKind;
+use common::record::{MemoryKind, MemoryRow};
 use memobj::account::process_memory::ProcessMemory;
 use memobj::account::{Account, NativeHeaps, PythonMemory, account};
 use memobj::capture::capture_once;
@@ -41,7 +41,7 @@ fn rollup(pid: u32, field: &str) -> u64 {
 }
 
 pub fn sum(account: &Account) -> u64 {
-    account.rows.iter().map(|row| row.bytes.resident_bytes()).sum()
+    account.rows.iter().map(MemoryRow::resident_bytes).sum()
 }
 
 /// The program of `tests/account/native.c`, compiled; the reason if there is no compiler here.
@@ -104,7 +104,7 @@ fn native_heap_matches_mallinfo() {
             .rows
             .iter()
             .find(|row| row.kind == MemoryKind::Stack && row.detail.as_deref() == Some(worker));
-        let bytes = stack.unwrap_or_else(|| panic!("{worker}: {:#?}", account.rows)).bytes.resident_bytes();
+        let bytes = stack.unwrap_or_else(|| panic!("{worker}: {:#?}", account.rows)).resident_bytes();
         assert!((700 << 10..800 << 10).contains(&bytes), "{worker}: {bytes}");
     }
     assert_eq!(account.resident_bytes(MemoryKind::SharedMemory), 1 << 20);
@@ -182,7 +182,7 @@ fn accounts_match_pymalloc() {
 
         let told = process.err();
         let objects = account.rows.iter().find(|row| row.detail.as_deref() == Some("pools"));
-        let found = objects.unwrap().bytes.resident_bytes() + account.resident_bytes(MemoryKind::PythonUsed);
+        let found = objects.unwrap().resident_bytes() + account.resident_bytes(MemoryKind::PythonUsed);
         let said = debug_stats(&told, "# bytes in allocated blocks");
         assert!(found.abs_diff(said) < said / 100, "{shown}: {found} in use, {said} by its own account");
         // Nearly all blocks in use have an owner.

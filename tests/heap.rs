@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 use memobj_cpython::heap::python_heap::PythonHeap;
-use memobj_cpython::heap::referents::read_referents;
+use memobj_cpython::heap::referents::{EdgeKind, ReferenceReader};
 use memobj_cpython::heap::size::read_size;
 use memobj_cpython::heap::types::TypeRegistry;
 use memobj_cpython::heap::walk::HeapWalk;
@@ -150,8 +150,9 @@ fn compare_objects<M: Memory>(
         }
         let mut referents = Vec::new();
         let mut guessed = false;
-        let read = read_referents(types, Addr(at), &of, |to, kind| {
-            guessed |= kind == memobj_cpython::heap::referents::EdgeKind::Guessed;
+        let mut reader = ReferenceReader { python: types.python(), types };
+        let read = reader.read_visited(Addr(at), &of, &mut |to: Addr, kind| {
+            guessed |= kind == EdgeKind::Guessed;
             referents.push(to.0);
         });
         referents.sort_unstable();

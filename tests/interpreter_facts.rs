@@ -6,7 +6,7 @@ use common::record::{Allocator, CaptureMethod, LiveReason, Scope};
 use memobj::capture::{Capturer, CensusSource as _, ProcessState, capture_once};
 use memobj::census::Census;
 use memobj::config::{CensusOptions, HeapFile, StopPolicy};
-use memobj_cpython::pools::Pools;
+use memobj_cpython::pools::{Pools, scan_pools};
 use memobj_cpython::runtime::detect::detect;
 use memobj_cpython::runtime::locate::SYMBOLS;
 use memobj_process::addr::Addr;
@@ -56,7 +56,7 @@ fn threads_match_threading() {
     for interpreter in interpreters() {
         let known = Known::of(interpreter, None);
         let census = known.census(Scope::Tracked);
-        let threads = census.threads.unwrap();
+        let threads = census.record.threads.unwrap();
         let told = known.told["threads"].as_array().unwrap();
         let unnamed = known.told["unnamed"].as_array().unwrap();
         assert_eq!(threads.len(), told.len() + unnamed.len(), "{interpreter}: {threads:#?}");
@@ -95,7 +95,7 @@ fn main_thread_is_named() {
     for interpreter in interpreters() {
         let mut process = Tool::new(&interpreter.program).args(["-I", "-S", "-c", code]).start();
         process.wait_line("ready");
-        let threads = capture_once(process.pid(), &CensusOptions::default()).unwrap().threads.unwrap();
+        let threads = capture_once(process.pid(), &CensusOptions::default()).unwrap().record.threads.unwrap();
         let named: Vec<_> = threads.iter().map(|thread| (thread.name.as_deref(), thread.main)).collect();
         assert_eq!(named, [(Some("MainThread"), Some(true))], "{interpreter}");
     }
@@ -109,7 +109,7 @@ fn gc_state_matches_gc_module() {
     for interpreter in interpreters() {
         let known = Known::of(interpreter, None);
         let told = &known.told;
-        let gc = known.census(Scope::Tracked).gc.unwrap();
+        let gc = known.census(Scope::Tracked).record.gc.unwrap();
         assert_eq!(gc.enabled, told["enabled"].as_bool(), "{interpreter}");
         assert_eq!(gc.garbage, told["garbage"].as_u64(), "{interpreter}");
         assert_eq!(gc.frozen, told["frozen"].as_u64(), "{interpreter}");
@@ -183,7 +183,7 @@ fn pools_match_pymalloc_stats() {
         let named = python.location.file.arenas;
         let regions = still.memory.regions();
         let by_table = Pools::read(&still.memory, &python.layout, &interpreters, named, regions);
-        let by_scan = Pools::scanned(&still.memory, &python.layout, regions);
+        let by_scan = scan_pools(&still.memory, &python.layout, regions);
         for (how, pools) in [("by its table", &by_table), ("by their headers", &by_scan)] {
             let found = in_use(pools);
             let sizes =
@@ -218,28 +218,26 @@ fn objects_explain_allocator() {
         ] {
             let known = Known::of(interpreter, Some(allocator));
             let census = known.census(Scope::Heap);
-            let coverage = census.coverage;
+            let coverage = census.record.coverage.clone().unwrap();
             let what = format!("{interpreter} {allocator}: {coverage:?}");
             assert_eq!(coverage.allocator, Some(name), "{what}");
             if name == Allocator::Malloc {
-                assert_eq!((coverage.used_bytes, coverage.explained_bytes), (None, None), "{what}");
+                let bytes = (coverage.allocator_used_bytes, coverage.allocator_explained_bytes);
+                assert_eq!(bytes, (None, None), "{what}");
                 continue;
             }
-            let (used, explained) = (coverage.used_bytes.unwrap(), coverage.explained_bytes.unwrap());
-            assert!(used < coverage.rss_bytes.unwrap() && explained <= used, "{what}");
+            let used = coverage.allocator_used_bytes.unwrap();
+            let explained = coverage.allocator_explained_bytes.unwrap();
+            assert!(used < census.record.rss_bytes.unwrap() && explained <= used, "{what}");
             assert!(explained as f64 > 0.95 * used as f64, "{what}");
             // An estimate of what nothing leads to: little, as most is found.
-            let (reachable, heap) = (census.totals.reachable.unwrap(), census.totals.heap.unwrap());
-            assert!(
-                heap.count >= reachable.count && heap.count - reachable.count < reachable.count / 20,
-                "{what} {heap:?}"
-            );
-            assert!(
-                heap.size_bytes - reachable.size_bytes < reachable.size_bytes / 10,
-                "{what} {heap:?} {reachable:?}"
-            );
+            let record = &census.record;
+            let (reachable, heap) = (record.reachable_objects.unwrap(), record.heap_objects.unwrap());
+            assert!(heap >= reachable && heap - reachable < reachable / 20, "{what} {heap}");
+            let bytes = (record.reachable_size_bytes.unwrap(), record.heap_size_bytes.unwrap());
+            assert!(bytes.1 - bytes.0 < bytes.0 / 10, "{what} {bytes:?}");
             let counted: u64 = census.types.iter().map(|of| of.count).sum();
-            assert_eq!(counted, heap.count, "{what}");
+            assert_eq!(counted, heap, "{what}");
         }
     }
 }
@@ -252,17 +250,19 @@ fn assert_same(one: &Census, other: &Census, what: &str) {
         types.sort_by(|a, b| (&a.module, &a.qualname, a.count).cmp(&(&b.module, &b.qualname, b.count)));
         types
     };
-    assert_eq!(one.python, other.python, "{what}");
-    assert_eq!(one.totals.tracked, other.totals.tracked, "{what}");
-    assert_eq!(one.totals.permanent, other.totals.permanent, "{what}");
-    assert_eq!(one.totals.reachable, other.totals.reachable, "{what}");
-    assert_eq!(one.threads, other.threads, "{what}");
-    assert_eq!(one.gc, other.gc, "{what}");
-    let allocated = |census: &Census| {
-        let coverage = census.coverage;
-        (coverage.allocator, coverage.used_bytes, coverage.explained_bytes)
+    let totals = |census: &Census| {
+        let record = &census.record;
+        [
+            (record.tracked_objects, record.tracked_size_bytes),
+            (record.permanent_objects, record.permanent_size_bytes),
+            (record.reachable_objects, record.reachable_size_bytes),
+        ]
     };
-    assert_eq!(allocated(one), allocated(other), "{what}");
+    assert_eq!(one.record.python, other.record.python, "{what}");
+    assert_eq!(totals(one), totals(other), "{what}");
+    assert_eq!(one.record.threads, other.record.threads, "{what}");
+    assert_eq!(one.record.gc, other.record.gc, "{what}");
+    assert_eq!(one.record.coverage, other.record.coverage, "{what}");
     assert_eq!(types(one), types(other), "{what}");
 }
 
@@ -286,24 +286,24 @@ fn all_methods_agree() {
         let mut count = |stop, save| capturer.capture_process(pid, &options(stop, save), &mut state).unwrap();
         let stopped = count(StopPolicy::Always, Some(file.clone()));
         assert_eq!(
-            (stopped.capture.method, stopped.capture.in_collection),
-            (CaptureMethod::Stopped, Some(false))
+            (stopped.record.method, stopped.record.in_collection),
+            (Some(CaptureMethod::Stopped), Some(false))
         );
-        assert!(stopped.capture.pause.is_some_and(|pause| !pause.is_zero()), "{interpreter}");
+        assert!(stopped.record.pause_seconds.is_some_and(|pause| pause > 0.0), "{interpreter}");
         let never = count(StopPolicy::Never, None);
         assert_eq!(
-            (never.capture.method, never.capture.live_reason),
-            (CaptureMethod::Live, Some(LiveReason::Asked))
+            (never.record.method, never.record.live_reason),
+            (Some(CaptureMethod::Live), Some(LiveReason::Asked))
         );
         let short = count(StopPolicy::AtMost(Duration::from_nanos(1)), None);
         assert_eq!(
-            (short.capture.method, short.capture.live_reason, short.capture.pause),
-            (CaptureMethod::Live, Some(LiveReason::MaxPause), None)
+            (short.record.method, short.record.live_reason, short.record.pause_seconds),
+            (Some(CaptureMethod::Live), Some(LiveReason::MaxPause), None)
         );
         drop(known);
         let saved = HeapFile::Snapshot(file.clone());
         let saved = capturer.capture_file(&saved, &options(StopPolicy::Always, None)).unwrap();
-        assert_eq!(saved.capture.method, CaptureMethod::Snapshot);
+        assert_eq!(saved.record.method, Some(CaptureMethod::Snapshot));
         for (how, other) in [("live", &never), ("at most", &short), ("saved", &saved)] {
             assert_same(other, &stopped, &format!("{interpreter}: {how}"));
         }
@@ -343,7 +343,7 @@ fn subinterpreters_are_counted() {
         let mut process = script(interpreter, &file).start();
         let made: u64 = process.wait_line("ready ").trim().parse().unwrap();
         let census = capture_once(process.pid(), &CensusOptions::default()).unwrap();
-        assert_eq!(census.interpreters, made, "{interpreter}");
+        assert_eq!(census.record.interpreters, Some(made), "{interpreter}");
         let kept: u64 = census.types.iter().filter(|of| &*of.qualname == "Kept").map(|of| of.count).sum();
         assert_eq!(kept, (made - 1) * 1000, "{interpreter}");
         tried += u32::from(made > 1);
@@ -369,7 +369,7 @@ fn namespaced_thread_ids() {
     let children = format!("/proc/{0}/task/{0}/children", outside.pid());
     let pid: u32 = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
     let census = capture_once(pid, &CensusOptions::default()).unwrap();
-    let threads = census.threads.unwrap();
+    let threads = census.record.threads.unwrap();
     assert_eq!(
         (threads.len(), threads[0].native_id, threads[0].main),
         (1, Some(1), Some(true)),

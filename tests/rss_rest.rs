@@ -3,10 +3,11 @@
 
 use std::path::PathBuf;
 
-use common::record::MemoryKind;
+use common::record::{MemoryKind, MemoryRow};
 use memobj::account::growth::{GrowthCause, compare};
 use memobj::capture::{Capturer, CensusSource as _, capture_once};
 use memobj::config::{CensusOptions, HeapFile, HolderOptions};
+use memobj::emit::memory_record::memory;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::pools::HeapTag;
 use memobj_cpython::runtime::detect::detect;
@@ -46,8 +47,9 @@ fn mimalloc_blocks_match_python() {
 
         let options = CensusOptions { memory: true, ..CensusOptions::default() };
         let census = capture_once(pid, &options).unwrap();
+        let coverage = census.record.coverage.as_ref().unwrap();
         let (used, explained) =
-            (census.coverage.used_bytes.unwrap(), census.coverage.explained_bytes.unwrap());
+            (coverage.allocator_used_bytes.unwrap(), coverage.allocator_explained_bytes.unwrap());
         assert!(used >= pages.used_bytes() / 2 && explained <= used, "{interpreter}: {explained} of {used}");
         assert!(explained * 100 >= used * 95, "{interpreter}: {explained} of {used}");
         let account = census.memory.unwrap().account;
@@ -55,7 +57,7 @@ fn mimalloc_blocks_match_python() {
         assert!(account.explained_ratio() > 0.99, "{interpreter}: {:#?}", account.rows);
         let of = |kind: MemoryKind| account.resident_bytes(kind);
         let objects = account.rows.iter().find(|row| row.detail.as_deref() == Some("pools")).unwrap();
-        let in_use = objects.bytes.resident_bytes() + of(MemoryKind::PythonUsed);
+        let in_use = objects.resident_bytes() + of(MemoryKind::PythonUsed);
         // Blocks in use have been written to, but for the ends of large ones: tables and lists with room for more.
         assert!(
             in_use <= used + used / 100 && in_use > used - used / 10,
@@ -142,10 +144,10 @@ fn snapshot_has_same_account() {
 fn native_growth_is_no_object() {
     let Some(python) = python::python() else { crate::skip!("no Python on this machine") };
     let (mut process, pid, _) = program(&python.path, "native");
-    let first = of_python(pid).account.summary();
+    let first = memory(&of_python(pid), None);
     process.write("more\n");
     process.wait_line("took");
-    let last = of_python(pid).account.summary();
+    let last = memory(&of_python(pid), None);
     let change = compare(&first, &last);
     assert_eq!(change.cause(), Some(GrowthCause::Native), "{change:?}");
     let bytes = change.causes[0].1;
@@ -175,9 +177,7 @@ fn worker_pages_match_smaps() {
         for pid in [said[0], parent] {
             let memory = of_python(pid);
             let (private, shared) = rollup(pid);
-            let sum = |of: fn(&memobj::account::span::PageBytes) -> u64| {
-                memory.account.rows.iter().map(|row| of(&row.bytes)).sum::<u64>()
-            };
+            let sum = |of: fn(&MemoryRow) -> u64| memory.account.rows.iter().map(of).sum::<u64>();
             let found = (sum(|tally| tally.private_bytes), sum(|tally| tally.shared_bytes));
             // Pages of libraries are shared with whoever else has them just now; others come and go.
             let near = |a: u64, b: u64| a.abs_diff(b) <= memory.account.rss_bytes / 10;
@@ -210,7 +210,7 @@ fn library_mappings_have_owners() {
     let library = account.rows.iter().find(|row| {
         row.kind == MemoryKind::Library && row.detail.as_deref().is_some_and(|path| path.contains("openblas"))
     });
-    assert!(library.is_some_and(|row| row.bytes.resident_bytes() > 1 << 20), "{:#?}", account.rows);
+    assert!(library.is_some_and(|row| row.resident_bytes() > 1 << 20), "{:#?}", account.rows);
 }
 
 #[test]

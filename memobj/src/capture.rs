@@ -72,7 +72,7 @@ pub trait CensusSource {
     }
 }
 
-/// What is kept of a process from one census to the next.
+/// The state of a process from one census to the next.
 #[derive(Debug, Default)]
 pub struct ProcessState {
     attached: Option<AttachedPython>,
@@ -173,7 +173,7 @@ impl Capturer {
         target.record_residence(options.memory || options.save.is_some());
         loop {
             let frozen = target.freeze(&mut self.buffers, limit, |memory| {
-                // What cannot be read here cannot be copied either, and is reported then.
+                // Unreadable memory cannot be copied either, which is reported then.
                 !Runtime::is_collecting(memory, &python.layout, python.location.at).unwrap_or(false)
             });
             let mut still = match frozen {

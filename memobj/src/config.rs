@@ -1,4 +1,4 @@
-//! What a run does: resolved once from the arguments, and not changed after that.
+//! The configuration of a run: resolved once from the arguments, and constant after that.
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use memobj_cpython::runtime::LocateMethod;
 /// A run of memobj.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where the objects are.
+    /// The place of the objects.
     pub targets: Targets,
     /// Includes all Python processes below the roots.
     pub tree: bool,
-    /// What each census contains.
+    /// The content of each census.
     pub census: CensusOptions,
     /// The time from one census to the next; `None` takes a single one.
     pub interval: Option<Duration>,
@@ -27,11 +27,11 @@ pub struct Config {
     pub output: Option<PathBuf>,
     /// The format on stdout; `None` depends on whether it is a terminal.
     pub format: Option<Format>,
-    /// How much the text shows.
+    /// The extent of the text.
     pub text: TextOptions,
 }
 
-/// Where the objects of a run are.
+/// The place of the objects of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Targets {
     /// In a file.
@@ -60,7 +60,7 @@ pub enum Format {
     Text,
 }
 
-/// How much the text shows.
+/// The extent of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextOptions {
     /// Rows of a table.
@@ -71,7 +71,7 @@ pub struct TextOptions {
     pub memory: bool,
 }
 
-/// What a census contains, and how its memory may be read.
+/// The content of a census, and the permitted ways to read memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CensusOptions {
     /// Which objects are counted.
@@ -104,14 +104,14 @@ pub enum StopPolicy {
     Never,
 }
 
-/// What `--caches` reports.
+/// The options of `--caches`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheOptions {
     /// Larger entries are counted as large.
     pub max_item_bytes: u64,
 }
 
-/// What `--holders` and its relatives report.
+/// The options of `--holders`, `--retained` and `--why`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HolderOptions {
     /// Adds the bytes that would be freed without each type and holder.

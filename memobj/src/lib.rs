@@ -2,16 +2,16 @@
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | config | [`config`] | what a run does, resolved once from the arguments |
+//! | config | [`config`] | the configuration of a run, resolved once from the arguments |
 //! | sums | [`object_sum`] | objects summed up by name |
 //! | graph | [`graph`] | objects as numbers, references as edges: dominators, shortest paths; knows nothing of Python |
-//! | links | [`object_graph`] | the objects of a heap as a graph, and what holds them without being an object |
+//! | object graph | [`object_graph`] | the objects of a heap as a graph, and its roots |
 //! | survivors | [`survivors`] | which objects were there in the censuses before; knows nothing of names |
-//! | names | [`names`] | how one object refers to another, in the words of the program |
+//! | names | [`names`] | references from object to object, by the names in the program |
 //! | holders | [`holders`] | who holds each object, and what would be freed without it |
-//! | caches | [`caches`] | the caches of the program: what they hold and weigh, and what is wrong with them |
-//! | account | [`account`] | who has each resident byte, once: Python, malloc, files, stacks, or nobody that is known |
-//! | leaks | [`leaks`] | what grows from census to census, who holds it, and whether anything leaves it |
+//! | caches | [`caches`] | the caches of the program: entries, sizes and problems |
+//! | account | [`account`] | the owner of each resident byte, once: Python, malloc, files, stacks, or unknown |
+//! | leaks | [`leaks`] | growth from census to census, its holders, and whether anything is freed |
 //! | census | [`census`] | from a heap to the census of its objects |
 //! | capture | [`capture`] | from a process or a file to its census: attach, stop and copy, resume, find the layout, count |
 //! | edge | [`cli`], [`emit`] | the arguments; censuses as records and as tables for people |
@@ -41,7 +41,6 @@ pub mod survivors;
 use std::process::ExitCode;
 
 /// The `memobj` command.
-#[must_use]
 pub fn main() -> ExitCode {
     match common::cli::parse::<cli::Args>(std::env::args_os()) {
         Ok(args) => {

@@ -44,13 +44,11 @@ pub struct Generations {
 
 impl Generations {
     /// The number of this census, the first being 0.
-    #[must_use]
     pub const fn current(&self) -> usize {
         self.census as usize
     }
 
     /// The census in which an object was first seen; this one for a node that is no object.
-    #[must_use]
     #[inline]
     pub fn first_seen(&self, node: NodeId) -> usize {
         self.first_seen.get(node.index()).copied().unwrap_or(self.census).into()
@@ -59,7 +57,6 @@ impl Generations {
 
 impl Survivors {
     /// The number of censuses so far.
-    #[must_use]
     pub fn censuses(&self) -> usize {
         self.censuses.into()
     }
@@ -72,9 +69,9 @@ impl Survivors {
     pub fn identify<M: Memory>(
         &self,
         python: &PythonHeap<'_, M>,
-        links: &ObjectGraph<'_>,
+        graph: &ObjectGraph<'_>,
     ) -> Result<Generations, TooLarge> {
-        let ranks = links.ranks();
+        let ranks = graph.ranks();
         let mut generations = Generations {
             census: self.censuses,
             signatures: Vec::with_capacity(ranks.len()),
@@ -84,14 +81,14 @@ impl Survivors {
             Some(before) => Some((Ranks::new(&before.places, &before.set)?, &before.generations)),
             None => None,
         };
-        let mut hint = Cursor::default();
+        let mut cursor = Cursor::default();
         let mut next = 0;
         let mut each = |at: Addr| {
-            let of = links.type_of(NodeId(next));
+            let of = graph.type_of(NodeId(next));
             next = next.saturating_add(1);
             let signature = of.map_or(0, |of| read_signature(python, at, of));
             let known = before.as_ref().and_then(|(ranks, generations)| {
-                let node = ranks.node(at, &mut hint)?;
+                let node = ranks.node(at, &mut cursor)?;
                 (generations.signatures.get(node.index()) == Some(&signature))
                     .then(|| generations.first_seen(node))
             });

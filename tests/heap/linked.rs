@@ -8,9 +8,7 @@ use memobj::graph::{Graph, NodeId};
 use memobj::holders::retained::RetainedSizes;
 use memobj::object_graph::ObjectGraph;
 use memobj_cpython::heap::python_heap::PythonHeap;
-use memobj_cpython::heap::referents::EdgeKind;
-use memobj_cpython::heap::referents::read_hidden;
-use memobj_cpython::heap::referents::read_referents;
+use memobj_cpython::heap::referents::{EdgeKind, ReferenceReader};
 use memobj_cpython::heap::types::TypeRegistry;
 use memobj_cpython::heap::walk::walk_heap;
 use memobj_process::addr::Addr;
@@ -79,12 +77,13 @@ fn every_reference_is_an_edge() {
             let lacks = more(&object.referents, &edges);
             // What is there besides, the process does not show: strings in dicts, constants of code, the type.
             let mut hidden = vec![of.at.0];
-            read_hidden(&mut types, Addr(at), &of, |to, _| hidden.push(to.0)).unwrap();
+            let mut reader = ReferenceReader { python, types: &mut types };
+            reader.read_hidden(Addr(at), &of, &mut |to: Addr, _: EdgeKind| hidden.push(to.0)).unwrap();
             let extra = more(&more(&edges, &object.referents), &hidden);
             if !lacks.is_empty() || !extra.is_empty() {
                 let mut is_guessed = false;
-                read_referents(&mut types, Addr(at), &of, |_, kind| is_guessed |= kind == EdgeKind::Guessed)
-                    .unwrap();
+                let mut note = |_: Addr, kind| is_guessed |= kind == EdgeKind::Guessed;
+                reader.read_visited(Addr(at), &of, &mut note).unwrap();
                 let guessed = if is_guessed { "guessed " } else { "" };
                 differences.add(format!("{guessed}referents of {}", of.name()), || {
                     format!("{at:#x} lacks {lacks:x?}; extra {extra:x?}")

@@ -11,7 +11,7 @@ use super::scan::scanned;
 scanned! {
     MemoryAccountFields:
     /// Who has the resident set of a process, each byte once.
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     pub struct MemoryAccount {
         /// The resident set to which the rows add up, as the kernel adds it up from the process's pages.
         pub rss_bytes: u64,
@@ -116,6 +116,14 @@ scanned! {
         pub shared_bytes: u64,
         /// In swap.
         pub swap_bytes: u64,
+    }
+}
+
+impl MemoryRow {
+    /// Bytes that count as RSS.
+    #[must_use]
+    pub const fn resident_bytes(&self) -> u64 {
+        self.private_bytes.saturating_add(self.shared_bytes)
     }
 }
 

@@ -89,7 +89,7 @@ names! {
 scanned! {
     CoverageFields:
     /// How much of a process's memory the counted objects explain.
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     pub struct Coverage {
         /// The objects found and what they own beside their sizes.
         pub objects_bytes: u64,

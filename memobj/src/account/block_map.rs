@@ -4,14 +4,17 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memobj_cpython::heap::python_heap::PythonHeap;
+use memobj_cpython::heap::size::prefix_bytes;
 use memobj_cpython::heap::types::{Type, TypeRegistry};
-use memobj_cpython::layout::encoding::{InstanceAttributes, RefCounts};
+use memobj_cpython::layout::encoding::RefCounts;
 use memobj_cpython::layout::flags;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_cpython::pools::{Pool, PoolIndex, Pools};
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
+/// Pools that a thread takes at once.
+pub(super) const POOLS_AT_ONCE: usize = 16;
 /// Bits of a word.
 const BITS: usize = 64;
 
@@ -80,7 +83,7 @@ impl<'p> BlockMap<'p> {
         map
     }
 
-    /// Where a block begins, and its pool.
+    /// The start of a block, and its pool.
     #[inline]
     pub(super) fn start(&self, (pool, block): BlockId) -> Option<(Addr, &Pool)> {
         let pool = self.index.pool(pool)?;
@@ -126,8 +129,7 @@ impl<'b, 'p, 'm, M: Memory> ObjectProbe<'b, 'p, 'm, M> {
                 }
                 _ => self.size_with_items(at, &of)?.checked_add(prefix)? <= room,
             };
-            (fits && prefix_bytes(&of, self.python.layout.encodings.instance_attributes) == prefix)
-                .then_some((at, of))
+            (fits && prefix_bytes(self.python.layout, of.flags, of.is_gc()) == prefix).then_some((at, of))
         })
     }
 
@@ -167,21 +169,5 @@ impl<'b, 'p, 'm, M: Memory> ObjectProbe<'b, 'p, 'm, M> {
             RefCounts::HalfOrImmortal => word & 0xffff_ffff != 0 && word >> 32 & 0xffff == 0,
             RefCounts::Biased => false,
         }
-    }
-}
-
-/// Bytes before an object of a type.
-fn prefix_bytes(of: &Type, attributes: InstanceAttributes) -> u64 {
-    let managed = match attributes {
-        InstanceAttributes::DictOffset => 0,
-        InstanceAttributes::ValuesAndDict { .. } => flags::MANAGED_DICT,
-        InstanceAttributes::TaggedWord { .. } | InstanceAttributes::InlineValues { .. } => {
-            flags::MANAGED_DICT | flags::MANAGED_WEAKREF
-        }
-    };
-    match (of.is_gc(), of.flags & managed != 0) {
-        (false, false) => 0,
-        (true, true) => 32,
-        _ => 16,
     }
 }

@@ -4,27 +4,28 @@
 
 use std::collections::BTreeMap;
 
+use memobj_cpython::heap::parallel::in_parts;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::size::read_size;
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::heap::walk::ObjectCount;
 use memobj_cpython::pools::Pools;
 use memobj_process::addr::Addr;
+use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
-use super::block_map::{BlockMap, ObjectProbe};
-use super::parallel::in_parts;
+use super::block_map::{BlockMap, ObjectProbe, POOLS_AT_ONCE};
 
 /// Objects of a type that no known reference leads to.
 #[derive(Debug, Clone)]
 pub struct Unreached {
     /// Their type.
-    pub of: Type,
+    pub ty: Type,
     /// Number and sizes.
     pub count: ObjectCount,
 }
 
-/// How much of the allocator's blocks is explained.
+/// The explained part of the allocator's blocks.
 #[derive(Debug, Clone, Default)]
 pub struct PoolCoverage {
     /// Bytes of blocks in use.
@@ -43,11 +44,11 @@ struct Part {
 }
 
 impl Part {
-    fn add(&mut self, of: &Type, count: ObjectCount) {
+    fn add(&mut self, ty: &Type, count: ObjectCount) {
         let row = self
             .unreached
-            .entry(of.at)
-            .or_insert_with(|| Unreached { of: of.clone(), count: ObjectCount::default() });
+            .entry(ty.at)
+            .or_insert_with(|| Unreached { ty: ty.clone(), count: ObjectCount::default() });
         row.count.merge(&count);
     }
 }
@@ -59,8 +60,8 @@ pub(super) fn measure<M: Memory>(
     blocks: &BlockMap<'_>,
     hook_bytes: u64,
     threads: usize,
-) -> PoolCoverage {
-    let parts = in_parts(threads, pools.pools.len(), |parts| {
+) -> Result<PoolCoverage, Error> {
+    let parts = in_parts(threads, pools.pools.len(), POOLS_AT_ONCE, |parts| {
         let mut probe = ObjectProbe::new(python, blocks, hook_bytes);
         let mut sum = Part::default();
         for pool in parts.flatten() {
@@ -69,17 +70,17 @@ pub(super) fn measure<M: Memory>(
         sum
     });
     let mut all = Part::default();
-    for part in parts {
+    for part in parts? {
         all.explained_bytes = all.explained_bytes.saturating_add(part.explained_bytes);
         for row in part.unreached.into_values() {
-            all.add(&row.of, row.count);
+            all.add(&row.ty, row.count);
         }
     }
-    PoolCoverage {
+    Ok(PoolCoverage {
         used_bytes: pools.used_bytes(),
         explained_bytes: all.explained_bytes,
         unreached: all.unreached.into_values().collect(),
-    }
+    })
 }
 
 fn add_pool<M: Memory>(

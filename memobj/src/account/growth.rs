@@ -1,65 +1,30 @@
 //! Growth of the resident set from one moment to a later one, its causes, and advice.
 //!
-//! Where objects grow, the question is who holds them, and this module has no answer. Where they do not, the rows that grew name the
+//! If objects grow, the question is who holds them, which this module does not answer. If they do not, the rows that grew name the
 //! cause: C code that does not free memory, malloc that keeps freed memory, or Python's allocator, of whose arenas a few objects keep many.
 //!
 //! ```
-//! use memobj::account::growth::{AccountSummary, GrowthCause, compare};
-//! use common::record::MemoryKind;
+//! use common::record::{MemoryAccount, MemoryKind, MemoryRow};
+//! use memobj::account::growth::{GrowthCause, compare};
 //!
-//! let summary = |bytes| AccountSummary {
-//!     rss_bytes: bytes,
-//!     rows: vec![(MemoryKind::NativeUsed, None, bytes)],
-//!     ..AccountSummary::default()
+//! let account = |bytes| {
+//!     let (kind, detail) = (MemoryKind::NativeUsed, None);
+//!     let row = MemoryRow { kind, detail, private_bytes: bytes, shared_bytes: 0, swap_bytes: 0 };
+//!     MemoryAccount { rss_bytes: bytes, rows: vec![row], ..MemoryAccount::default() }
 //! };
-//! let change = compare(&summary(1000), &summary(5000));
+//! let change = compare(&account(1000), &account(5000));
 //! assert_eq!(change.cause(), Some(GrowthCause::Native));
 //! ```
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::record::MemoryKind;
-
-use super::rss::Account;
+use common::record::{MemoryAccount, MemoryKind, MemoryRow};
 
 /// A cause is listed if it has one part in so many of the growth.
 const LISTED_PART: i64 = 10;
-/// Heaps of malloc from which on fewer are worth a try; a program with one thread has one.
-const MANY_HEAPS: u64 = 4;
-
-/// The figures of an account that are compared: from a census, or from a record.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AccountSummary {
-    /// The resident set.
-    pub rss_bytes: u64,
-    /// Its rows: kind, detail, resident bytes.
-    pub rows: Vec<(MemoryKind, Option<Arc<str>>, u64)>,
-    /// Heaps of malloc.
-    pub heaps: Option<u64>,
-    /// Bytes that `malloc_trim(0)` would give back.
-    pub trimmable_bytes: u64,
-    /// Nearly empty arenas of Python's allocator.
-    pub pinned_arenas: u64,
-    /// Bytes that those keep.
-    pub pinned_bytes: u64,
-}
-
-impl Account {
-    /// The figures that are compared.
-    #[must_use]
-    pub fn summary(&self) -> AccountSummary {
-        let rows = self.rows.iter();
-        AccountSummary {
-            rss_bytes: self.rss_bytes,
-            rows: rows.map(|row| (row.kind, row.detail.clone(), row.bytes.resident_bytes())).collect(),
-            heaps: self.arenas.as_ref().map(|arenas| arenas.len() as u64),
-            trimmable_bytes: self.trimmable_bytes,
-            pinned_arenas: self.pinned.arenas,
-            pinned_bytes: self.pinned.arena_bytes,
-        }
-    }
-}
+/// Arenas of malloc from which on fewer are worth a try; a program with one thread has one.
+const MANY_ARENAS: u64 = 4;
 
 /// The cause of growth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,7 +71,6 @@ impl GrowthCause {
     }
 
     /// A description for a person.
-    #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Objects => "Python objects",
@@ -123,8 +87,7 @@ impl GrowthCause {
     }
 
     /// Advice, for a process with these figures.
-    #[must_use]
-    pub fn advice(self, now: &AccountSummary) -> &'static str {
+    pub fn advice(self, now: &MemoryAccount) -> &'static str {
         let is_much = |bytes: u64| bytes.saturating_mul(10) >= now.rss_bytes && bytes > 0;
         match self {
             Self::Objects => "see who holds them: --holders, --why TYPE",
@@ -136,7 +99,7 @@ impl GrowthCause {
             Self::Native => {
                 "if it goes on, a native leak in an extension or a C library: trace malloc (heaptrack, memray --native)"
             }
-            Self::NativeFree if now.heaps.is_some_and(|heaps| heaps >= MANY_HEAPS) => {
+            Self::NativeFree if now.malloc_arenas.is_some_and(|arenas| arenas >= MANY_ARENAS) => {
                 "each thread may have a heap of its own: try MALLOC_ARENA_MAX=2 in its environment, or malloc_trim(0) in it"
             }
             Self::NativeFree if is_much(now.trimmable_bytes) => {
@@ -159,9 +122,9 @@ impl GrowthCause {
     }
 }
 
-/// The growth of a row.
+/// The change of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowGrowth {
+pub struct RowChange {
     /// The use of the memory.
     pub kind: MemoryKind,
     /// More of that.
@@ -176,45 +139,47 @@ pub struct AccountChange {
     /// Growth of the resident set.
     pub rss_bytes: i64,
     /// The rows that changed; the one that grew most comes first, the one that shrank most last.
-    pub rows: Vec<RowGrowth>,
+    pub rows: Vec<RowChange>,
     /// If the resident set grew: its causes with their bytes, the largest first. Small ones are left out.
     pub causes: Vec<(GrowthCause, i64)>,
 }
 
 impl AccountChange {
     /// The cause of at least half of the growth; `None` if there is none.
-    #[must_use]
     pub fn cause(&self) -> Option<GrowthCause> {
         let (cause, bytes) = self.causes.first()?;
         (bytes.saturating_mul(2) >= self.rss_bytes).then_some(*cause)
     }
 }
 
-/// Compares two accounts of a process.
-#[must_use]
-pub fn compare(first: &AccountSummary, last: &AccountSummary) -> AccountChange {
-    let mut rows: BTreeMap<(MemoryKind, Option<&Arc<str>>), i64> = BTreeMap::new();
-    let mut causes: BTreeMap<GrowthCause, i64> = BTreeMap::new();
-    for (figures, sign) in [(first, -1), (last, 1)] {
-        for (kind, detail, bytes) in &figures.rows {
-            let bytes = signed(*bytes).saturating_mul(sign);
-            let row = rows.entry((*kind, detail.as_ref())).or_default();
-            *row = row.saturating_add(bytes);
-            let cause = causes.entry(GrowthCause::from_row(*kind)).or_default();
-            *cause = cause.saturating_add(bytes);
+/// The rows that changed; the one that grew most comes first, the one that shrank most last.
+pub fn row_changes(first: &[MemoryRow], last: &[MemoryRow]) -> Vec<RowChange> {
+    let mut changes: BTreeMap<(MemoryKind, Option<&Arc<str>>), i64> = BTreeMap::new();
+    for (rows, sign) in [(first, -1), (last, 1)] {
+        for row in rows {
+            let change = changes.entry((row.kind, row.detail.as_ref())).or_default();
+            *change = change.saturating_add(signed(row.resident_bytes()).saturating_mul(sign));
         }
     }
+    let changed = changes.into_iter().filter(|(_, bytes)| *bytes != 0);
+    let mut rows: Vec<RowChange> =
+        changed.map(|((kind, detail), bytes)| RowChange { kind, detail: detail.cloned(), bytes }).collect();
+    rows.sort_by_key(|change| Reverse(change.bytes));
+    rows
+}
+
+/// Compares two accounts of a process.
+pub fn compare(first: &MemoryAccount, last: &MemoryAccount) -> AccountChange {
+    let rows = row_changes(&first.rows, &last.rows);
     let rss_bytes = signed(last.rss_bytes).saturating_sub(signed(first.rss_bytes));
-    let grown = rows.into_iter().filter(|(_, bytes)| *bytes != 0);
-    let mut rows: Vec<RowGrowth> =
-        grown.map(|((kind, detail), bytes)| RowGrowth { kind, detail: detail.cloned(), bytes }).collect();
-    rows.sort_by_key(|growth| Reverse(growth.bytes));
+    let mut causes: BTreeMap<GrowthCause, i64> = BTreeMap::new();
+    for row in rows.iter().filter(|_| rss_bytes > 0) {
+        let sum = causes.entry(GrowthCause::from_row(row.kind)).or_default();
+        *sum = sum.saturating_add(row.bytes);
+    }
     let counts =
         |(_, bytes): &(GrowthCause, i64)| *bytes > 0 && bytes.saturating_mul(LISTED_PART) >= rss_bytes;
     let mut causes: Vec<(GrowthCause, i64)> = causes.into_iter().filter(counts).collect();
-    if rss_bytes <= 0 {
-        causes.clear();
-    }
     causes.sort_by_key(|(_, bytes)| Reverse(*bytes));
     AccountChange { rss_bytes, rows, causes }
 }
@@ -227,20 +192,27 @@ fn signed(bytes: u64) -> i64 {
 mod tests {
     use super::*;
 
-    fn summary(rows: &[(MemoryKind, Option<&str>, u64)]) -> AccountSummary {
-        let rows: Vec<_> = rows.iter().map(|(kind, of, bytes)| (*kind, of.map(Arc::from), *bytes)).collect();
+    fn account(rows: &[(MemoryKind, Option<&str>, u64)]) -> MemoryAccount {
+        let row = |&(kind, detail, private_bytes): &(MemoryKind, Option<&str>, u64)| MemoryRow {
+            kind,
+            detail: detail.map(Arc::from),
+            private_bytes,
+            shared_bytes: 0,
+            swap_bytes: 0,
+        };
         let rss_bytes = rows.iter().map(|(_, _, bytes)| bytes).sum();
-        AccountSummary { rss_bytes, rows, heaps: Some(1), ..AccountSummary::default() }
+        let rows = rows.iter().map(row).collect();
+        MemoryAccount { rss_bytes, rows, malloc_arenas: Some(1), ..MemoryAccount::default() }
     }
 
     #[test]
     fn rows_that_grew_name_the_cause() {
-        let first = summary(&[
+        let first = account(&[
             (MemoryKind::PythonObjects, Some("pools"), 1000),
             (MemoryKind::NativeUsed, None, 500),
             (MemoryKind::File, Some("/a"), 300),
         ]);
-        let last = summary(&[
+        let last = account(&[
             (MemoryKind::PythonObjects, Some("pools"), 990),
             (MemoryKind::NativeUsed, None, 1500),
             (MemoryKind::NativeMapped, None, 200),
@@ -265,10 +237,10 @@ mod tests {
 
     #[test]
     fn mixed_growth_has_no_cause() {
-        let first = summary(&[(MemoryKind::NativeUsed, None, 500)]);
-        assert_eq!(compare(&first, &summary(&[(MemoryKind::NativeUsed, None, 400)])).causes, []);
+        let first = account(&[(MemoryKind::NativeUsed, None, 500)]);
+        assert_eq!(compare(&first, &account(&[(MemoryKind::NativeUsed, None, 400)])).causes, []);
         assert_eq!(compare(&first, &first), AccountChange::default());
-        let last = summary(&[
+        let last = account(&[
             (MemoryKind::NativeUsed, None, 600),
             (MemoryKind::Stack, Some("a"), 90),
             (MemoryKind::SharedMemory, Some("/x"), 80),
@@ -283,14 +255,14 @@ mod tests {
 
     #[test]
     fn advice_depends_on_the_figures() {
-        let now = |heaps, trimmable_bytes, pinned_bytes| AccountSummary {
+        let now = |arenas, trimmable_bytes, pinned_bytes| MemoryAccount {
             rss_bytes: 1000,
-            heaps: Some(heaps),
+            malloc_arenas: Some(arenas),
             trimmable_bytes,
             pinned_bytes,
-            ..AccountSummary::default()
+            ..MemoryAccount::default()
         };
-        let advice = |figures: &AccountSummary| GrowthCause::NativeFree.advice(figures);
+        let advice = |account: &MemoryAccount| GrowthCause::NativeFree.advice(account);
         assert!(advice(&now(8, 500, 0)).contains("MALLOC_ARENA_MAX"));
         assert!(advice(&now(1, 500, 0)).contains("malloc_trim"));
         assert!(!advice(&now(1, 5, 0)).contains("malloc_trim"));

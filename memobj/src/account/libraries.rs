@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use memobj_process::addr::Addr;
-use memobj_process::memory::Memory;
+use memobj_process::memory::{Memory, for_each_word, range_at};
 
 use super::span::{RowId, Span, Spans};
 
@@ -14,9 +14,6 @@ use super::span::{RowId, Span, Spans};
 const MAX_DATA: u64 = 1 << 28;
 /// Pointers that are collected; no program maps so many pieces.
 const MAX_POINTERS: usize = 1 << 16;
-/// Bytes that are read at once.
-const PIECE: usize = 1 << 16;
-const PIECE_BYTES: u64 = PIECE as u64;
 const PAGE: u64 = 4096;
 
 /// The parts of `unknown` to which `data` has pointers: each from there to the next such address, or to its end. `data` is static data
@@ -24,35 +21,24 @@ const PAGE: u64 = 4096;
 pub(super) fn find(memory: &(impl Memory + ?Sized), data: &[Span], unknown: &[Range<Addr>]) -> Vec<Span> {
     let mut found: Vec<(Addr, RowId)> = Vec::new();
     let mut left = MAX_DATA;
-    let mut buffer = vec![0; PIECE];
     for span in data {
         let length = span.end.0.saturating_sub(span.start.0).min(left);
         left = left.saturating_sub(length);
-        for from in (0..length).step_by(PIECE) {
-            let size = length.saturating_sub(from).min(PIECE_BYTES);
-            let Some(piece) = buffer.get_mut(..size as usize) else { break };
-            if found.len() >= MAX_POINTERS || memory.read(span.start.plus(from), piece).is_err() {
-                continue;
+        for_each_word(memory, &[span.start..span.start.plus(length)], |_, word| {
+            let is_page = word & (PAGE - 1) == 0;
+            if is_page && found.len() < MAX_POINTERS && range_at(unknown, Addr(word)).is_some() {
+                found.push((Addr(word), span.row));
             }
-            let words = piece.as_chunks::<8>().0.iter().map(|word| Addr(u64::from_le_bytes(*word)));
-            let pointers = words.filter(|to| to.0 & (PAGE - 1) == 0 && within(unknown, *to).is_some());
-            found.extend(pointers.map(|to| (to, span.row)));
-        }
+        });
     }
     found.sort_unstable();
     found.dedup_by_key(|(at, _)| *at);
     let next = found.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
     let span = |(&(start, row), next): (&(Addr, RowId), Option<Addr>)| {
-        let end = within(unknown, start).map_or(start, |range| range.end);
+        let end = range_at(unknown, start).map_or(start, |range| range.end);
         Span { start, end: next.map_or(end, |next| end.min(next)), row }
     };
     found.iter().zip(next).map(span).collect::<Spans>().sorted()
-}
-
-/// The range that an address lies in.
-fn within(ranges: &[Range<Addr>], at: Addr) -> Option<&Range<Addr>> {
-    let behind = ranges.partition_point(|range| range.start <= at);
-    ranges.get(behind.checked_sub(1)?).filter(|range| at < range.end)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use common::record::MemoryKind;
 use memobj_process::addr::Addr;
 use memobj_process::info::{Mapping, MappingKind, ProcessInfo};
-use memobj_process::memory::Memory;
+use memobj_process::memory::{Memory, gaps};
 use memobj_process::residence::PageRun;
 
 use super::glibc::{Glibc, SearchAreas};
@@ -30,7 +30,7 @@ const PT_LOAD: u32 = 1;
 const MAX_HEADERS: u16 = 256;
 const PAGE: u64 = 4096;
 
-/// Where to search for glibc's malloc. `pages` are the pages that were ever touched, `claimed` is memory with another owner; both by
+/// The memory in which glibc's malloc is searched. `pages` are the pages that were ever touched, `claimed` is memory with another owner; both by
 /// address.
 pub(super) fn search_areas(facts: &ProcessInfo, pages: &[PageRun], claimed: &[Range<Addr>]) -> SearchAreas {
     let mut areas = SearchAreas::default();
@@ -45,7 +45,7 @@ pub(super) fn search_areas(facts: &ProcessInfo, pages: &[PageRun], claimed: &[Ra
         } else if access.write && !access.shared && mapping.kind() == MappingKind::File {
             areas.data.push(mapping.range.clone());
         } else if is_plain(mapping) {
-            for left in without(&mapping.range, claimed) {
+            for left in gaps(&mapping.range, claimed) {
                 match areas.anonymous.last_mut() {
                     // Advice on a part of a chunk, as numpy gives it, makes two mappings of one.
                     Some(last) if last.end == left.start => last.end = left.end,
@@ -61,23 +61,6 @@ pub(super) fn search_areas(facts: &ProcessInfo, pages: &[PageRun], claimed: &[Ra
         areas.touched.extend(touched);
     }
     areas
-}
-
-/// The parts of a range that are in none of `known`, which is by address.
-pub(super) fn without(range: &Range<Addr>, known: &[Range<Addr>]) -> Vec<Range<Addr>> {
-    let mut left = Vec::new();
-    let mut at = range.start;
-    let first = known.partition_point(|known| known.start < range.start).saturating_sub(1);
-    for known in known.iter().skip(first).take_while(|known| known.start < range.end) {
-        if at < known.start {
-            left.push(at..known.start);
-        }
-        at = at.max(known.end);
-    }
-    if at < range.end {
-        left.push(at..range.end);
-    }
-    left
 }
 
 /// The kind of a mapping, by its name and access alone.
@@ -189,15 +172,6 @@ fn allocator(facts: &ProcessInfo, glibc: &Glibc) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rest_of_a_range_is_in_no_other() {
-        let range = |start: u64, end: u64| Addr(start)..Addr(end);
-        let known = [range(0, 12), range(20, 30), range(28, 40), range(90, 200)];
-        assert_eq!(without(&range(10, 100), &known), [range(12, 20), range(40, 90)]);
-        assert_eq!(without(&range(10, 12), &known), []);
-        assert_eq!(without(&range(50, 60), &known), [range(50, 60)]);
-    }
 
     #[test]
     fn bracketed_names_are_stripped() {

@@ -16,7 +16,6 @@ mod libraries;
 mod mappings;
 pub mod native_heaps;
 mod ownership;
-mod parallel;
 pub mod pinned;
 pub mod process_memory;
 pub mod python_memory;

@@ -24,7 +24,6 @@ pub struct NativeHeaps {
 
 impl NativeHeaps {
     /// Reads the memory of a process. `arenas` is the memory that Python's allocator took from the system, by address.
-    #[must_use]
     pub fn read(
         memory: &(impl Memory + ?Sized),
         facts: &ProcessInfo,

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::parallel::in_parts;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::size::read_size;
 use memobj_cpython::heap::types::Type;
@@ -19,12 +20,12 @@ use memobj_cpython::heap::walk::HeapWalk;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_cpython::pools::Pools;
 use memobj_process::addr::Addr;
+use memobj_process::error::Error;
 use memobj_process::info::ProcessInfo;
 use memobj_process::memory::Memory;
 
-use super::block_map::{BlockId, BlockMap, ObjectProbe};
+use super::block_map::{BlockId, BlockMap, ObjectProbe, POOLS_AT_ONCE};
 use super::glibc::Glibc;
-use super::parallel::in_parts;
 use super::span::{RowId, Span};
 
 /// Bytes that are scanned at once; no block of pymalloc is longer.
@@ -45,7 +46,7 @@ pub(super) fn trace_blocks<M: Memory>(
     blocks: &BlockMap<'_>,
     hook_bytes: u64,
     threads: usize,
-) {
+) -> Result<(), Error> {
     let mut outside = Vec::new();
     walked.heap.for_each(&walked.index, |at| match blocks.index.block_at(at) {
         Some(block) => {
@@ -53,7 +54,7 @@ pub(super) fn trace_blocks<M: Memory>(
         }
         None => outside.push(at),
     });
-    in_parts(threads, pools.pools.len(), |parts| {
+    in_parts(threads, pools.pools.len(), POOLS_AT_ONCE, |parts| {
         let mut tracer = Tracer::new(python, blocks, hook_bytes, None);
         for part in parts {
             // The objects outside of pools are few, and go with the first part.
@@ -64,7 +65,8 @@ pub(super) fn trace_blocks<M: Memory>(
                 tracer.trace_pool(number);
             }
         }
-    });
+    })
+    .map(|_| ())
 }
 
 /// Finds the owners of blocks and of malloc's chunks, by type. This takes one thread, so that the first owner is always the same.
@@ -98,14 +100,14 @@ pub(super) struct TypeOwners<'h> {
     numbers: HashMap<Addr, u32>,
     /// By pool: the place of its first block in `blocks`.
     first: Vec<usize>,
-    /// By block that was ever given out: the number of its owner; `NOBODY` without one.
+    /// By block that was ever given out: the number of its owner; `UNOWNED` without one.
     blocks: Vec<u32>,
     /// Chunks of malloc and memory elsewhere, by start: the end, and the number of the owner.
     outside: HashMap<Addr, (Addr, u32)>,
 }
 
 /// No owner.
-const NOBODY: u32 = u32::MAX;
+const UNOWNED: u32 = u32::MAX;
 
 impl<'h> TypeOwners<'h> {
     fn new(walked: &HeapWalk, pools: &'h Pools, glibc: &'h Glibc) -> Self {
@@ -116,13 +118,13 @@ impl<'h> TypeOwners<'h> {
             count = count.saturating_add(pool.handed_out());
         }
         let numbers = (0..).zip(&walked.types).map(|(number, counted)| (counted.ty.at, number)).collect();
-        Self { pools, glibc, numbers, first, blocks: vec![NOBODY; count], outside: HashMap::new() }
+        Self { pools, glibc, numbers, first, blocks: vec![UNOWNED; count], outside: HashMap::new() }
     }
 
     /// Gives a block to a type, unless it has an owner.
     fn claim_block(&mut self, (pool, block): BlockId, number: u32) {
         let place = self.first.get(pool).and_then(|first| self.blocks.get_mut(first.checked_add(block)?));
-        if let Some(owner) = place.filter(|owner| **owner == NOBODY) {
+        if let Some(owner) = place.filter(|owner| **owner == UNOWNED) {
             *owner = number;
         }
     }
@@ -151,7 +153,7 @@ impl<'h> TypeOwners<'h> {
                 let end = start.plus(pool.block_bytes);
                 if !blocks.live.contains((number, block)) {
                     push_free(&mut free, start..end);
-                } else if owner != NOBODY {
+                } else if owner != UNOWNED {
                     match &mut last {
                         Some(last) if last.end == start && last.row == RowId(owner) => last.end = end,
                         _ => spans.extend(last.replace(Span { start, end, row: RowId(owner) })),
@@ -200,7 +202,7 @@ impl<'b, 'p, 'm, M: Memory> Tracer<'b, 'p, 'm, M> {
             stack: Vec::new(),
             buffer: vec![0; PIECE],
             owners,
-            number: NOBODY,
+            number: UNOWNED,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::walk::HeapWalk;
 use memobj_cpython::pools::Pools;
+use memobj_process::error::Error;
 use memobj_process::info::ProcessInfo;
 use memobj_process::memory::Memory;
 use memobj_process::residence::Residence;
@@ -44,19 +45,25 @@ pub struct PythonAllocator<'a> {
 }
 
 /// Measures the coverage of Python's allocator, if its pools are known.
+///
+/// # Errors
+/// A thread panicked.
 pub fn measure_coverage<M: Memory>(
     python: &PythonHeap<'_, M>,
     walked: &HeapWalk,
     allocator: PythonAllocator<'_>,
     threads: usize,
-) -> Option<PoolCoverage> {
-    let (pools, hook_bytes) = (allocator.pools?, allocator.hook_bytes);
+) -> Result<Option<PoolCoverage>, Error> {
+    let (Some(pools), hook_bytes) = (allocator.pools, allocator.hook_bytes) else { return Ok(None) };
     let blocks = BlockMap::new(python.memory, pools);
-    trace_blocks(python, walked, pools, &blocks, hook_bytes, threads);
-    Some(coverage::measure(python, pools, &blocks, hook_bytes, threads))
+    trace_blocks(python, walked, pools, &blocks, hook_bytes, threads)?;
+    coverage::measure(python, pools, &blocks, hook_bytes, threads).map(Some)
 }
 
 /// Makes the account of a process, and measures the coverage of Python's allocator, if its pools are known.
+///
+/// # Errors
+/// A thread panicked.
 pub fn account_for_process<M: Memory>(
     python: &PythonHeap<'_, M>,
     walked: &HeapWalk,
@@ -64,14 +71,16 @@ pub fn account_for_process<M: Memory>(
     facts: &ProcessInfo,
     residence: &Residence,
     threads: usize,
-) -> (Option<PoolCoverage>, ProcessMemory) {
+) -> Result<(Option<PoolCoverage>, ProcessMemory), Error> {
     let none = Pools::default();
     let (pools, hook_bytes) = (allocator.pools.unwrap_or(&none), allocator.hook_bytes);
     let blocks = BlockMap::new(python.memory, pools);
     let heaps = NativeHeaps::read(python.memory, facts, residence, &pools.ranges);
     let owners = trace_all(python, walked, pools, &blocks, hook_bytes, facts, &heaps.glibc);
-    let coverage =
-        allocator.pools.map(|pools| coverage::measure(python, pools, &blocks, hook_bytes, threads));
+    let coverage = allocator
+        .pools
+        .map(|pools| coverage::measure(python, pools, &blocks, hook_bytes, threads))
+        .transpose()?;
     let (objects, free_blocks) = owners.into_spans(&blocks);
     let known = PythonMemory {
         arenas: &pools.ranges,
@@ -83,7 +92,7 @@ pub fn account_for_process<M: Memory>(
     };
     let account = account(python.memory, facts, residence, heaps, &known);
     let types = walked.types.iter().map(|counted| counted.ty.name().into()).collect();
-    (coverage, ProcessMemory { account, types })
+    Ok((coverage, ProcessMemory { account, types }))
 }
 
 /// The pools, and the heads of segments as pools without a block, by address.

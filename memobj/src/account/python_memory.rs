@@ -17,7 +17,7 @@ pub struct PythonMemory<'a> {
     pub free_blocks: &'a [Range<Addr>],
     /// Objects and their storage, each once; `row` is the number of their type.
     pub objects: &'a [Span],
-    /// How many types there are.
+    /// The number of types.
     pub types: usize,
     /// An allocator of its own that is not read: anonymous memory of which nothing else is known belongs to it.
     pub allocator: Option<&'static str>,

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::record::MemoryKind;
+use common::record::{MemoryKind, MemoryRow};
 
 use super::span::{PageBytes, RowId};
 
-/// A description for a person, and where an object in such memory lies.
+/// A description for a person, and the place of an object in such memory.
 const fn texts(kind: MemoryKind) -> (&'static str, &'static str) {
     match kind {
         MemoryKind::PythonObjects => ("Python objects", "pools"),
@@ -35,32 +35,26 @@ const fn texts(kind: MemoryKind) -> (&'static str, &'static str) {
 }
 
 /// A description for a person.
-#[must_use]
 pub const fn describe(kind: MemoryKind) -> &'static str {
     texts(kind).0
 }
 
-/// Where an object in such memory lies.
-#[must_use]
+/// The place of an object in such memory.
 pub const fn place(kind: MemoryKind) -> &'static str {
     texts(kind).1
 }
 
 /// Whether the kind names a use of the memory.
-#[must_use]
 pub const fn explains(kind: MemoryKind) -> bool {
     !matches!(kind, MemoryKind::Unexplained | MemoryKind::Allocator | MemoryKind::Unknown)
 }
 
-/// A row of the account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// The use of the memory.
+/// A row while it is filled.
+#[derive(Debug)]
+pub(super) struct Row {
     pub kind: MemoryKind,
-    /// More of that; see [`MemoryKind`].
     pub detail: Option<Arc<str>>,
-    /// Bytes.
-    pub bytes: PageBytes,
+    bytes: PageBytes,
 }
 
 /// The rows while they are filled.
@@ -92,12 +86,21 @@ impl Rows {
     }
 
     /// The rows with any bytes, the largest first.
-    pub(super) fn into_sorted(mut self) -> Vec<Row> {
-        self.rows.retain(|row| row.bytes != PageBytes::default());
-        self.rows.sort_by(|a, b| {
-            let size = |row: &Row| (row.bytes.resident_bytes(), row.bytes.swapped_bytes);
+    pub(super) fn into_sorted(self) -> Vec<MemoryRow> {
+        let filled = self.rows.into_iter().filter(|row| row.bytes != PageBytes::default());
+        let mut rows: Vec<MemoryRow> = filled
+            .map(|Row { kind, detail, bytes }| MemoryRow {
+                kind,
+                detail,
+                private_bytes: bytes.private_bytes,
+                shared_bytes: bytes.shared_bytes,
+                swap_bytes: bytes.swapped_bytes,
+            })
+            .collect();
+        rows.sort_by(|a, b| {
+            let size = |row: &MemoryRow| (row.resident_bytes(), row.swap_bytes);
             size(b).cmp(&size(a)).then_with(|| (a.kind, &a.detail).cmp(&(b.kind, &b.detail)))
         });
-        self.rows
+        rows
     }
 }

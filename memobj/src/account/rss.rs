@@ -3,17 +3,17 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use common::record::MemoryKind;
+use common::record::{MemoryKind, MemoryRow};
 use memobj_process::addr::Addr;
 use memobj_process::info::ProcessInfo;
-use memobj_process::memory::Memory;
+use memobj_process::memory::{Memory, gaps};
 use memobj_process::residence::{PageRun, Residence};
 
 use super::glibc::{Arena, ChunkUse, Glibc};
 use super::native_heaps::NativeHeaps;
 use super::pinned::{self, PinnedMemory};
 use super::python_memory::PythonMemory;
-use super::rows::{Row, Rows};
+use super::rows::Rows;
 use super::span::{Layer, PageBytes, RowId, Span, Spans, attribute_bytes};
 use super::stacks::Stack;
 use super::{libraries, mappings};
@@ -30,7 +30,7 @@ pub struct Account {
     /// The resident set; the rows add up to it.
     pub rss_bytes: u64,
     /// Uses of memory, the largest first.
-    pub rows: Vec<Row>,
+    pub rows: Vec<MemoryRow>,
     /// Bytes of Python objects, by the number of their type.
     pub types: Vec<PageBytes>,
     /// The arenas of glibc's malloc; `None` if there is none.
@@ -66,31 +66,27 @@ pub struct LargeRegion {
 
 impl Account {
     /// Resident bytes of the rows of a kind.
-    #[must_use]
     pub fn resident_bytes(&self, kind: MemoryKind) -> u64 {
         self.sum(|row| row.kind == kind)
     }
 
     /// Resident bytes that are explained.
-    #[must_use]
     pub fn explained_bytes(&self) -> u64 {
         self.sum(|row| super::rows::explains(row.kind))
     }
 
     /// The part of the resident set that is explained; 1 of nothing.
-    #[must_use]
     pub fn explained_ratio(&self) -> f64 {
         if self.rss_bytes == 0 { 1.0 } else { self.explained_bytes() as f64 / self.rss_bytes as f64 }
     }
 
-    fn sum(&self, counts: impl Fn(&Row) -> bool) -> u64 {
+    fn sum(&self, counts: impl Fn(&MemoryRow) -> bool) -> u64 {
         let rows = self.rows.iter().filter(|row| counts(row));
-        rows.fold(0, |sum, row| sum.saturating_add(row.bytes.resident_bytes()))
+        rows.fold(0, |sum, row| sum.saturating_add(row.resident_bytes()))
     }
 }
 
 /// Makes the account of a process.
-#[must_use]
 pub fn account(
     memory: &(impl Memory + ?Sized),
     facts: &ProcessInfo,
@@ -174,7 +170,7 @@ fn kept_by_libraries(
     };
     let unknown: Vec<Range<Addr>> = of_kind(MemoryKind::Unexplained)
         .iter()
-        .flat_map(|span| mappings::without(&(span.start..span.end), &known))
+        .flat_map(|span| gaps(&(span.start..span.end), &known))
         .collect();
     let mut data = of_kind(MemoryKind::File);
     data.retain(|span| {
@@ -296,7 +292,7 @@ fn large_regions(
             MemoryKind::SharedMemory | MemoryKind::File => mapping.access.shared,
             _ => false,
         };
-        let parts = if may_be_owned { mappings::without(&mapping.range, &known) } else { Vec::new() };
+        let parts = if may_be_owned { gaps(&mapping.range, &known) } else { Vec::new() };
         parts.into_iter().map(move |range| (range, kind))
     });
     let is_large =

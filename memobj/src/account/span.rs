@@ -22,7 +22,6 @@ pub struct Span {
 
 impl Span {
     /// The bytes of a range.
-    #[must_use]
     pub const fn new(range: &Range<Addr>, row: RowId) -> Self {
         Self { start: range.start, end: range.end, row }
     }
@@ -41,7 +40,6 @@ pub struct PageBytes {
 
 impl PageBytes {
     /// Bytes that count as RSS.
-    #[must_use]
     pub const fn resident_bytes(&self) -> u64 {
         self.private_bytes.saturating_add(self.shared_bytes)
     }
@@ -146,7 +144,6 @@ impl Spans {
     }
 
     /// All spans, by address.
-    #[must_use]
     pub fn sorted(mut self) -> Vec<Span> {
         self.0.sort_unstable_by_key(|span| (span.start, span.end));
         self.0
@@ -192,7 +189,7 @@ mod tests {
         Box::new(spans.into_iter())
     }
 
-    /// The bytes of each row; 0 is what nobody has.
+    /// The bytes of each row; 0 has no owner.
     fn sums(pages: &[PageRun], layers: Vec<Layer<'_>>) -> Vec<PageBytes> {
         let mut sums = vec![PageBytes::default(); 8];
         attribute_bytes(pages, layers, |owner, kind, bytes| {

@@ -20,7 +20,6 @@ pub struct ClockReadings {
 
 impl ClockReadings {
     /// The clock that a number may be a time of.
-    #[must_use]
     pub fn clock_for(&self, time: f64) -> Option<CacheClock> {
         if (time - self.wall).abs() < WALL_RANGE {
             return Some(CacheClock::Wall);
@@ -31,7 +30,6 @@ impl ClockReadings {
     }
 
     /// The reading of a clock.
-    #[must_use]
     pub fn reading(&self, clock: CacheClock) -> Option<f64> {
         match clock {
             CacheClock::Wall => Some(self.wall),

@@ -125,11 +125,11 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
         match of.kind {
             Some(Builtin::Int | Builtin::Number) => vec![TimeField::Itself],
             Some(Builtin::Tuple | Builtin::List) => {
-                let count = objects.length(value).unwrap_or(0).min(MAX_ITEMS);
+                let count = objects.read_length(value).unwrap_or(0).min(MAX_ITEMS);
                 (0..count).map(TimeField::Item).collect()
             }
             Some(Builtin::Dict | Builtin::OrderedDict | Builtin::DefaultDict) => {
-                let pairs = objects.pairs(value, MAX_NAMES);
+                let pairs = objects.read_pairs(value, MAX_NAMES);
                 let names = pairs.into_iter().filter_map(|(key, _)| self.names.key(key));
                 names.filter(is_time_name).map(TimeField::Entry).collect()
             }
@@ -155,10 +155,10 @@ impl<M: Memory> Reader<'_, '_, '_, M> {
                     Builtin::List => memory.read_pointer(value, layout.list_object.ob_item).ok()?,
                     _ => return None,
                 };
-                (*index < objects.length(value)?).then_some(())?;
+                (*index < objects.read_length(value)?).then_some(())?;
                 memory.read_pointer(items.plus(offset), 0).ok()?
             }
-            TimeField::Entry(key) => objects.item(value, key)?,
+            TimeField::Entry(key) => objects.read_item(value, key)?,
             TimeField::Attribute(name) => self.names.attribute(value, name)?,
         };
         self.number(at)

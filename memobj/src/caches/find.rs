@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use common::record::CacheTotal;
+
 use crate::holders::Holders;
 use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
@@ -19,7 +21,7 @@ use super::health::warnings;
 use super::kind::CacheKind;
 use super::name_heuristics::{Meaning, means};
 use super::search::{CacheCandidate, search};
-use super::{Cache, CacheSize, metadata};
+use super::{Cache, metadata};
 
 /// Entries that are read for all caches together, for each object, and in any case: a bound for hostile dicts.
 const MAX_ENTRIES: u64 = 4;
@@ -29,7 +31,6 @@ const LONGEST_KEY: usize = 20;
 
 /// Finds and measures all caches of a Python, the largest first; several with one name are merged. Entries larger than `max_item_bytes` are
 /// counted. Times are read if `now` is known.
-#[must_use]
 pub fn find_caches<M: Memory>(
     python: &PythonHeap<'_, M>,
     holders: &Holders<'_>,
@@ -51,29 +52,29 @@ pub fn find_caches<M: Memory>(
     for (count, found) in counted {
         let rest = left.checked_sub(count);
         left = rest.unwrap_or(left);
-        let entries = rest.map(|_| names.objects().pairs(found.table, usize::MAX));
+        let entries = rest.map(|_| names.objects().read_pairs(found.table, usize::MAX));
         let mut cache = match entries {
             Some(entries) => read(&mut names, &mut sizer, holders, &found, &entries, now, max_item_bytes),
             None => unread(&mut names, &found, count),
         };
-        if by_name.get(&cache.name).and_then(|&at| caches.get(at)).is_some_and(|like| like.kind != cache.kind)
-        {
-            cache.name = format!("{} ({})", cache.name, cache.kind).into();
+        let like = by_name.get(&cache.row.name).and_then(|&at| caches.get(at));
+        if like.is_some_and(|like| like.row.kind != cache.row.kind) {
+            cache.row.name = format!("{} ({})", cache.row.name, found.kind).into();
         }
-        match by_name.get(&cache.name).and_then(|&at| caches.get_mut(at)) {
+        match by_name.get(&cache.row.name).and_then(|&at| caches.get_mut(at)) {
             Some(like) => like.join(cache),
             None => {
-                by_name.insert(Arc::clone(&cache.name), caches.len());
+                by_name.insert(Arc::clone(&cache.row.name), caches.len());
                 caches.push(cache);
             }
         }
     }
     for cache in &mut caches {
-        cache.warnings = warnings(cache);
+        cache.row.warnings = Some(warnings(cache));
     }
     caches.sort_by(|a, b| {
-        let order = |cache: &Cache| (cache.standard, Reverse(cache.deep_bytes()), Reverse(cache.entries));
-        order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name))
+        let order = |cache: &Cache| (cache.is_standard(), Reverse((cache.deep_bytes(), cache.row.entries)));
+        order(a).cmp(&order(b)).then_with(|| a.row.name.cmp(&b.row.name))
     });
     caches
 }
@@ -104,50 +105,45 @@ fn read<M: Memory>(
     // The dict that Django's objects share is held by a module, too.
     let root = if found.cache_kind == CacheKind::Locmem { table.unwrap_or(found.root) } else { found.root };
     let size = sizer.measure(root, table, found.function, &members);
-    let size = size.map(|size| {
+    let times = now.and_then(|now| times_of(names, found, entries, &now));
+    let mut cache = unread(names, found, entries.len() as u64);
+    cache.row.clock = times.map(|times| times.clock);
+    cache.row.expired_entries = times.and_then(|times| times.expired);
+    if let Some(size) = size {
         let sum = size.entries.iter().fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
         // Of equal ones the first.
         let largest = (0..).zip(&size.entries).max_by_key(|&(index, &bytes)| (bytes, Reverse(index)));
         let key = largest.and_then(|(index, _): (usize, _)| names.key(entries.get(index)?.0));
-        let key = key.filter(|key| key.chars().count() <= LONGEST_KEY);
-        CacheSize {
-            deep_bytes: size.deep_bytes,
-            shared_bytes: size.shared_bytes,
-            retained_bytes: size.retained_bytes,
-            average_bytes: sum.checked_div(size.entries.len() as u64).unwrap_or(0),
-            largest_bytes: largest.map_or(0, |(_, &bytes)| bytes),
-            largest_key: key,
-            large_entries: size.entries.iter().filter(|&&bytes| bytes > max_item_bytes).count() as u64,
-        }
-    });
-    let times = now.and_then(|now| times_of(names, found, entries, &now));
-    Cache {
-        size,
-        clock: times.map(|times| times.clock),
-        expired: times.and_then(|times| times.expired),
-        ..unread(names, found, entries.len() as u64)
+        cache.row = CacheTotal {
+            size_bytes: Some(size.deep_bytes),
+            shared_bytes: Some(size.shared_bytes),
+            retained_bytes: Some(size.retained_bytes),
+            average_entry_bytes: Some(sum.checked_div(size.entries.len() as u64).unwrap_or(0)),
+            largest_entry_bytes: Some(largest.map_or(0, |(_, &bytes)| bytes)),
+            largest_entry_key: key.filter(|key| key.chars().count() <= LONGEST_KEY),
+            large_entries: Some(size.entries.iter().filter(|&&bytes| bytes > max_item_bytes).count() as u64),
+            ..cache.row
+        };
     }
+    cache
 }
 
 /// A cache with `count` entries that are not read.
 fn unread<M: Memory>(names: &mut NameReader<'_, '_, M>, found: &CacheCandidate, count: u64) -> Cache {
-    let (limit, fullness, unbounded) = limit(names, found, count);
-    Cache {
+    let (max_entries, fill_ratio, unbounded) = limit(names, found, count);
+    let row = CacheTotal {
         name: Arc::clone(&found.name),
-        kind: Arc::clone(&found.kind),
-        standard: found.standard,
-        instances: 1,
+        kind: Some(Arc::clone(&found.kind)),
+        stdlib: Some(found.standard),
+        instances: Some(1),
         entries: count,
-        limit,
-        fullness,
-        unbounded,
+        max_entries,
+        fill_ratio,
         hits: found.counters.hits,
         misses: found.counters.misses,
-        size: None,
-        clock: None,
-        expired: None,
-        warnings: Vec::new(),
-    }
+        ..CacheTotal::default()
+    };
+    Cache { row, unbounded }
 }
 
 /// Reads the result in a node of an `lru_cache`'s list, which it has with a limit (`lru_list_elem`, Modules/_functoolsmodule.c).
@@ -212,7 +208,7 @@ fn times_of<M: Memory>(
         if *at == found.table || !means(name, Meaning::Deadlines) {
             continue;
         }
-        let pairs = names.objects().pairs(*at, usize::MAX);
+        let pairs = names.objects().read_pairs(*at, usize::MAX);
         let values: Vec<Addr> = pairs.into_iter().map(|(_, value)| value).collect();
         if let Some(times) = times(names, &values, now, true) {
             return Some(times);
@@ -222,52 +218,33 @@ fn times_of<M: Memory>(
 }
 
 impl Cache {
-    /// Merges a cache with the same name.
+    /// Merges a cache with the same name. Objects of both count twice.
     fn join(&mut self, other: Self) {
         let sum = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_add(b?));
-        self.instances = self.instances.saturating_add(other.instances);
-        self.entries = self.entries.saturating_add(other.entries);
-        self.limit = sum(self.limit, other.limit);
-        self.fullness = match (self.fullness, other.fullness) {
-            (Some(a), Some(b)) => Some(a.max(b)),
-            (a, b) => a.or(b),
-        };
+        let product = |bytes: Option<u64>, entries: u64| bytes.map(|bytes| bytes.saturating_mul(entries));
         self.unbounded |= other.unbounded;
-        self.hits = sum(self.hits, other.hits);
-        self.misses = sum(self.misses, other.misses);
-        self.expired = match (self.expired, other.expired) {
-            (a, None) => a,
-            (None, b) => b,
-            (a, b) => sum(a, b),
-        };
-        self.clock = self.clock.or(other.clock);
-        self.size = match (self.size.take(), other.size) {
-            (Some(a), Some(b)) => Some(a.and(b, self.entries, other.entries)),
-            _ => None,
-        };
-    }
-}
-
-impl CacheSize {
-    /// The sum; objects of both count twice. `entries` are of both, `others` of the other one.
-    fn and(self, other: Self, entries: u64, others: u64) -> Self {
-        let sum = |a: u64, b: u64| a.saturating_add(b);
-        let own = entries.saturating_sub(others);
+        let (a, b) = (&mut self.row, other.row);
         let of_entries =
-            sum(self.average_bytes.saturating_mul(own), other.average_bytes.saturating_mul(others));
-        let (largest_bytes, largest_key) = if other.largest_bytes > self.largest_bytes {
-            (other.largest_bytes, other.largest_key)
-        } else {
-            (self.largest_bytes, self.largest_key)
-        };
-        Self {
-            deep_bytes: sum(self.deep_bytes, other.deep_bytes),
-            shared_bytes: sum(self.shared_bytes, other.shared_bytes),
-            retained_bytes: sum(self.retained_bytes, other.retained_bytes),
-            average_bytes: of_entries.checked_div(entries).unwrap_or(0),
-            largest_bytes,
-            largest_key,
-            large_entries: sum(self.large_entries, other.large_entries),
+            sum(product(a.average_entry_bytes, a.entries), product(b.average_entry_bytes, b.entries));
+        a.instances = sum(a.instances, b.instances);
+        a.entries = a.entries.saturating_add(b.entries);
+        a.max_entries = sum(a.max_entries, b.max_entries);
+        a.fill_ratio = [a.fill_ratio, b.fill_ratio].into_iter().flatten().reduce(f64::max);
+        a.hits = sum(a.hits, b.hits);
+        a.misses = sum(a.misses, b.misses);
+        a.expired_entries =
+            sum(a.expired_entries, b.expired_entries).or(a.expired_entries).or(b.expired_entries);
+        a.clock = a.clock.or(b.clock);
+        if b.largest_entry_bytes > a.largest_entry_bytes {
+            a.largest_entry_key = b.largest_entry_key;
         }
+        let largest = a.largest_entry_bytes.zip(b.largest_entry_bytes);
+        a.largest_entry_bytes = largest.map(|(a, b)| a.max(b));
+        a.largest_entry_key = a.largest_entry_key.take().filter(|_| largest.is_some());
+        a.average_entry_bytes = of_entries.map(|bytes| bytes.checked_div(a.entries).unwrap_or(0));
+        a.size_bytes = sum(a.size_bytes, b.size_bytes);
+        a.shared_bytes = sum(a.shared_bytes, b.shared_bytes);
+        a.retained_bytes = sum(a.retained_bytes, b.retained_bytes);
+        a.large_entries = sum(a.large_entries, b.large_entries);
     }
 }

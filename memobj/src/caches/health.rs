@@ -29,39 +29,37 @@ const MUCH_EXPIRED: f64 = 0.25;
 /// The warnings about a cache, the worst first; about the standard library only those about size.
 pub(super) fn warnings(cache: &Cache) -> Vec<CacheWarning> {
     let mut warnings = Vec::new();
-    let (deep, size) = (cache.deep_bytes(), cache.size.as_ref());
+    let row = &cache.row;
     // Shared objects would not be freed by a limit.
-    let own = size.map_or(0, |size| size.deep_bytes.saturating_sub(size.shared_bytes));
-    let is_large = match cache.standard {
-        true => own >= UNBOUNDED_STANDARD_BYTES,
-        false => {
-            cache.entries / cache.instances.max(1) >= UNBOUNDED_ENTRIES
-                || (own >= UNBOUNDED_BYTES && cache.entries > 1)
-        }
+    let own = cache.deep_bytes().saturating_sub(row.shared_bytes.unwrap_or(0));
+    let is_large = if cache.is_standard() {
+        own >= UNBOUNDED_STANDARD_BYTES
+    } else {
+        row.entries / row.instances.unwrap_or(1).max(1) >= UNBOUNDED_ENTRIES
+            || (own >= UNBOUNDED_BYTES && row.entries > 1)
     };
     if cache.unbounded && is_large {
         warnings.push(CacheWarning::NoLimit);
     }
-    if cache.standard {
+    if cache.is_standard() {
         return warnings;
     }
-    let expired = cache.expired.unwrap_or(0);
-    if expired >= MANY_EXPIRED && expired as f64 >= cache.entries as f64 * MUCH_EXPIRED {
+    let expired = row.expired_entries.unwrap_or(0);
+    if expired >= MANY_EXPIRED && expired as f64 >= row.entries as f64 * MUCH_EXPIRED {
         warnings.push(CacheWarning::Expired);
     }
-    if size.is_some_and(|size| size.largest_bytes > LARGE_ENTRY) {
+    if row.largest_entry_bytes > Some(LARGE_ENTRY) {
         warnings.push(CacheWarning::LargeEntry);
     }
-    if cache.entries > 1 && size.is_some_and(|size| size.average_bytes > LARGE_AVERAGE) {
+    if row.entries > 1 && row.average_entry_bytes > Some(LARGE_AVERAGE) {
         warnings.push(CacheWarning::LargeAverage);
     }
-    let lookups = cache.hits.unwrap_or(0).saturating_add(cache.misses.unwrap_or(0));
-    let hits = cache.hit_ratio().filter(|_| lookups >= MANY_LOOKUPS);
+    let hits = cache.hit_ratio().filter(|_| cache.lookups() >= MANY_LOOKUPS);
     if hits.is_some_and(|hits| hits < FEW_HITS) {
         warnings.push(CacheWarning::LowHits);
     }
-    let counts = cache.limit.is_none_or(|limit| limit >= LEAST_LIMIT) || deep >= MIB;
-    if let Some(fullness) = cache.fullness.filter(|_| counts && hits.is_none_or(|hits| hits < GOOD_HITS)) {
+    let counts = row.max_entries.is_none_or(|limit| limit >= LEAST_LIMIT) || cache.deep_bytes() >= MIB;
+    if let Some(fullness) = row.fill_ratio.filter(|_| counts && hits.is_none_or(|hits| hits < GOOD_HITS)) {
         if fullness > ALL_BUT {
             warnings.push(CacheWarning::Above90);
         } else if fullness > NEARLY {
@@ -73,48 +71,52 @@ pub(super) fn warnings(cache: &Cache) -> Vec<CacheWarning> {
 
 #[cfg(test)]
 mod tests {
+    use common::record::CacheTotal;
+
     use super::*;
-    use crate::caches::CacheSize;
 
     fn cache(entries: u64, limit: Option<u64>, bytes: u64) -> Cache {
-        let size = CacheSize { deep_bytes: bytes, retained_bytes: bytes, ..CacheSize::default() };
-        Cache {
-            name: "a.cache".into(),
-            kind: "dict".into(),
-            standard: false,
-            instances: 1,
-            entries,
-            limit,
-            fullness: limit.map(|limit| entries as f64 / limit as f64),
-            unbounded: limit.is_none(),
-            hits: None,
-            misses: None,
-            size: Some(size),
-            clock: None,
-            expired: None,
-            warnings: Vec::new(),
-        }
+        let row = CacheTotal {
+            kind: Some("dict".into()),
+            stdlib: Some(false),
+            instances: Some(1),
+            max_entries: limit,
+            fill_ratio: limit.map(|limit| entries as f64 / limit as f64),
+            size_bytes: Some(bytes),
+            shared_bytes: Some(0),
+            retained_bytes: Some(bytes),
+            average_entry_bytes: Some(0),
+            largest_entry_bytes: Some(0),
+            ..CacheTotal::new("a.cache".into(), entries)
+        };
+        Cache { row, unbounded: limit.is_none() }
+    }
+
+    fn with(mut cache: Cache, change: impl FnOnce(&mut CacheTotal)) -> Cache {
+        change(&mut cache.row);
+        cache
     }
 
     fn entry(entries: u64, average_bytes: u64, largest_bytes: u64) -> Cache {
-        let size = CacheSize { average_bytes, largest_bytes, ..CacheSize::default() };
-        Cache { size: Some(size), ..cache(entries, Some(1 << 20), 0) }
+        with(cache(entries, Some(1 << 20), 0), |row| {
+            row.average_entry_bytes = Some(average_bytes);
+            row.largest_entry_bytes = Some(largest_bytes);
+        })
     }
 
     fn lookups(hits: u64, misses: u64) -> Cache {
-        Cache { hits: Some(hits), misses: Some(misses), ..cache(95, Some(100), 9000) }
+        with(cache(95, Some(100), 9000), |row| (row.hits, row.misses) = (Some(hits), Some(misses)))
     }
 
     #[test]
     fn each_warning_has_a_floor() {
         use CacheWarning::{Above75, Above90, Expired, LargeAverage, LargeEntry, LowHits, NoLimit};
-        let standard = |cache: Cache| Cache { standard: true, ..cache };
-        let several = |cache: Cache, instances: u64| Cache { instances, ..cache };
-        let expired = |many: u64, of: u64| Cache { expired: Some(many), ..cache(of, Some(1 << 20), 0) };
-        let shared = |cache: Cache, bytes: u64| {
-            let size = cache.size.clone().unwrap();
-            Cache { size: Some(CacheSize { shared_bytes: bytes, ..size }), ..cache }
-        };
+
+        let standard = |cache: Cache| with(cache, |row| row.stdlib = Some(true));
+        let several = |cache: Cache, instances: u64| with(cache, |row| row.instances = Some(instances));
+        let expired =
+            |many: u64, of: u64| with(cache(of, Some(1 << 20), 0), |row| row.expired_entries = Some(many));
+        let shared = |cache: Cache, bytes: u64| with(cache, |row| row.shared_bytes = Some(bytes));
         let cases: Vec<(Cache, &[CacheWarning])> = vec![
             (cache(3, None, 500), &[]),
             (cache(999, None, MIB - 1), &[]),
@@ -148,8 +150,9 @@ mod tests {
         for (number, (cache, expected)) in cases.iter().enumerate() {
             assert_eq!(warnings(cache), *expected, "case {number}: {cache:?}");
         }
-        let numbers =
-            Cache { hits: Some(u64::MAX), misses: Some(u64::MAX), ..cache(u64::MAX, Some(1), u64::MAX) };
+        let numbers = with(cache(u64::MAX, Some(1), u64::MAX), |row| {
+            (row.hits, row.misses) = (Some(u64::MAX), Some(u64::MAX));
+        });
         assert_eq!(warnings(&numbers), [Above90], "numbers of a hostile target do not overflow");
     }
 }

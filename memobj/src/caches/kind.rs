@@ -80,8 +80,8 @@ impl CacheKind {
 fn classes<M: Memory>(names: &mut NameReader<'_, '_, M>, of: &Type) -> Vec<Rc<Type>> {
     let (memory, layout) = (names.python().memory, names.python().layout);
     let mut order = Vec::new();
-    if let Some(tuple) = names.objects().pointer(of.at, layout.type_object.tp_mro) {
-        let count = names.objects().length(tuple).unwrap_or(0).min(MAX_CLASSES);
+    if let Some(tuple) = names.objects().read_pointer(of.at, layout.type_object.tp_mro) {
+        let count = names.objects().read_length(tuple).unwrap_or(0).min(MAX_CLASSES);
         let items = tuple.plus(u64::from(layout.tuple_object.ob_item));
         // Classes before an unreadable one are good.
         let _ = memory.read_words(items, count, |class| order.push(Addr(class)));

@@ -41,7 +41,7 @@ pub(super) fn attributes<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr)
 
 /// Reads the entries of a dict whose keys could be names.
 pub(super) fn entries<M: Memory>(names: &mut NameReader<'_, '_, M>, dict: Addr) -> Attributes {
-    let pairs = names.objects().pairs(dict, MAX_NAMES);
+    let pairs = names.objects().read_pairs(dict, MAX_NAMES);
     pairs.into_iter().filter_map(|(key, value)| Some((names.key(key)?, value))).collect()
 }
 
@@ -49,14 +49,14 @@ pub(super) fn entries<M: Memory>(names: &mut NameReader<'_, '_, M>, dict: Addr) 
 pub(super) fn closure<M: Memory>(names: &mut NameReader<'_, '_, M>, function: Addr) -> Attributes {
     let layout = names.python().layout;
     let objects = names.objects();
-    let cells = objects.pointer(function, layout.function_object.func_closure);
-    let Some(cells) = cells.filter(|&cells| objects.length(cells).is_some()) else { return Vec::new() };
-    let count = objects.length(cells).unwrap_or(0).min(MAX_NAMES as u64);
+    let cells = objects.read_pointer(function, layout.function_object.func_closure);
+    let Some(cells) = cells.filter(|&cells| objects.read_length(cells).is_some()) else { return Vec::new() };
+    let count = objects.read_length(cells).unwrap_or(0).min(MAX_NAMES as u64);
     let mut found = Vec::new();
     for index in 0..count {
         let item = u64::from(layout.tuple_object.ob_item).saturating_add(index.saturating_mul(8));
         let Ok(cell) = names.python().memory.read_pointer(cells.plus(item), 0) else { break };
-        let inside = objects.pointer(cell, layout.cell_object.ob_ref).filter(|inside| !inside.is_null());
+        let inside = objects.read_pointer(cell, layout.cell_object.ob_ref).filter(|inside| !inside.is_null());
         let (Some(name), Some(inside)) = (names.closure_variable(function, index), inside) else { continue };
         found.push((name, inside));
     }
@@ -73,7 +73,7 @@ pub(super) fn number<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr) -> 
     let of = names.type_of(at)?;
     let python = names.python();
     match of.kind? {
-        Builtin::Int if of.name() != "bool" => names.objects().integer(at).map(|number| number as f64),
+        Builtin::Int if of.name() != "bool" => names.objects().read_integer(at).map(|number| number as f64),
         Builtin::Number if of.name() == "float" => {
             python.memory.read_word(at, python.layout.float_object.ob_fval).ok().map(f64::from_bits)
         }
@@ -97,7 +97,8 @@ pub(super) fn counters<M: Memory>(
         };
         let of = names.type_of(*at);
         if of.is_some_and(|of| of.kind == Some(Builtin::Int) && of.name() != "bool") {
-            *place = place.or(names.objects().integer(*at).and_then(|number| u64::try_from(number).ok()));
+            *place =
+                place.or(names.objects().read_integer(*at).and_then(|number| u64::try_from(number).ok()));
         }
     }
     // A limit that was passed long ago limits something else.

@@ -12,9 +12,9 @@ pub(super) enum Meaning {
     Accessory,
     /// The most entries that a cache may have.
     Limit,
-    /// How often an entry was found.
+    /// The number of lookups that found an entry.
     Hits,
-    /// How often an entry was not found.
+    /// The number of lookups that found none.
     Misses,
     /// The time until which an entry is valid.
     Deadline,

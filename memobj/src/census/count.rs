@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use common::record::{Allocator, CaptureMethod, GcState, LiveReason, PythonBuild, Scope};
+use common::record::{
+    Allocator, CaptureMethod, CensusRecord, Coverage, GcState, LiveReason, PythonBuild, Scope,
+};
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::types::Type;
-use memobj_cpython::heap::walk::{HeapWalk, ObjectCount, TypeStats, walk_heap};
+use memobj_cpython::heap::walk::{HeapWalk, ObjectCount, ScopedCounts, TypeStats, walk_heap};
 use memobj_cpython::layout::encoding::GcLists;
 use memobj_cpython::object::Objects;
 use memobj_cpython::object::memory_ext::MemoryExt;
@@ -24,7 +26,7 @@ use memobj_process::residence::Residence;
 
 use super::collector::read_collector;
 use super::threads::read_threads;
-use super::{CaptureInfo, Census, Coverage, ProcessFacts, Total, Totals, TypeCount};
+use super::{Census, TypeCount};
 use crate::account::coverage::PoolCoverage;
 use crate::account::process_memory::{PythonAllocator, account_for_process, measure_coverage};
 use crate::caches::{Cache, ClockReadings, find_caches};
@@ -37,13 +39,13 @@ use crate::leaks::{LeakTracker, ProcessContext};
 /// Bytes of memory per thread.
 const BYTES_A_THREAD: u64 = 32 << 20;
 
-/// How the counted memory was read.
+/// The capture of the counted memory.
 #[derive(Debug, Clone)]
 pub(crate) struct CaptureContext<'r> {
     pub method: CaptureMethod,
     /// Why the process is read while it runs, if it is.
     pub live_reason: Option<LiveReason>,
-    /// How often the process was stopped.
+    /// The number of stops.
     pub attempts: u64,
     /// The sum of all stops; `None` without one.
     pub pause: Option<Duration>,
@@ -90,11 +92,10 @@ pub(crate) fn count_objects<M: Memory>(
     leaks: Option<&mut LeakTracker>,
 ) -> Result<Census, Error> {
     let layout = &python.layout;
-    let interpreters: Vec<_> = runtime.interpreters.iter().rev().map(|interpreter| interpreter.at).collect();
-    let heap = PythonHeap::read(memory, layout, runtime.at, &interpreters)?;
+    let heap = PythonHeap::from_runtime(memory, layout, &runtime)?;
     let threads = threads_for(memory);
     let walked = walk_heap(&heap, threads)?;
-    let pools = pools_of(&heap, python, &interpreters, facts);
+    let pools = read_pools(&heap, python, facts);
     let allocated = PythonAllocator {
         pools: pools.as_ref(),
         hook_bytes: hook_bytes(memory, python),
@@ -103,25 +104,34 @@ pub(crate) fn count_objects<M: Memory>(
     let (pool_coverage, process_memory) = match context.residence {
         Some(residence) => {
             let (coverage, memory) =
-                account_for_process(&heap, &walked, allocated, facts, residence, threads);
+                account_for_process(&heap, &walked, allocated, facts, residence, threads)?;
             (coverage, Some(memory))
         }
-        None => (measure_coverage(&heap, &walked, allocated, threads), None),
+        None => (measure_coverage(&heap, &walked, allocated, threads)?, None),
     };
     let kept = process_memory.as_ref().map_or(&[][..], |of| &of.account.pinned.kept);
     let (held, caches) = analyze_references(&heap, &walked, context.clocks, options, kept, threads)?;
     let objects = Objects::new(memory, layout);
-    let in_collection = runtime.collecting(memory, layout).ok();
     let tasks: Vec<u64> =
         facts.threads.iter().map(|thread| thread.inner_tid.unwrap_or(thread.tid).into()).collect();
+    let (tracked, frozen) = (total(&walked, |counts| counts.tracked), total(&walked, |counts| counts.frozen));
+    let reachable = total(&walked, |counts| counts.heap);
+    let coverage = pool_coverage.as_ref();
+    let in_heap =
+        coverage.map(|coverage| sum(coverage.unreached.iter().map(|row| row.count).chain([reachable])));
     let gc = runtime.main().map(|main| GcState {
-        tracked: Some(total(&walked, |counted| counted.counts.tracked).count),
-        frozen: Some(total(&walked, |counted| counted.counts.frozen).count),
+        tracked: Some(tracked.objects),
+        frozen: Some(frozen.objects),
         ..read_collector(objects, main)
     });
-    let mut census = Census {
-        process: process_facts(facts, context.cmdline),
-        python: PythonBuild {
+    let record = CensusRecord {
+        pid: facts.id.pid,
+        start_ticks: (facts.id.start != 0).then_some(facts.id.start),
+        name: (!facts.name.is_empty()).then(|| facts.name.as_str().into()),
+        cmdline: context.cmdline.map(Arc::from),
+        threads: Some(read_threads(objects, &runtime, runtime.main_thread(memory, layout), &tasks)),
+        rss_bytes: facts.rss_bytes,
+        python: Some(PythonBuild {
             version: python.version().into(),
             implementation: python.implementation.as_str().into(),
             debug: Some(python.build.debug),
@@ -131,37 +141,39 @@ pub(crate) fn count_objects<M: Memory>(
             located_by: Some(python.location.method.as_str().into()),
             layout: Some(layout.origin.into()),
             other_runtimes: Some(python.others),
-        },
-        interpreters: runtime.interpreters.len() as u64,
-        scope: options.scope,
-        totals: totals(&walked, pool_coverage.as_ref()),
-        types: types(&walked, pool_coverage.as_ref(), options.scope),
-        threads: Some(read_threads(objects, &runtime, runtime.main_thread(memory, layout), &tasks)),
+        }),
+        interpreters: Some(runtime.interpreters.len() as u64),
+        scope: Some(options.scope),
+        tracked_objects: Some(tracked.objects),
+        tracked_size_bytes: Some(tracked.bytes),
+        permanent_objects: Some(frozen.objects),
+        permanent_size_bytes: Some(frozen.bytes),
+        reachable_objects: Some(reachable.objects),
+        reachable_size_bytes: Some(reachable.bytes),
+        heap_objects: in_heap.map(|heap| heap.objects),
+        heap_size_bytes: in_heap.map(|heap| heap.bytes),
         gc,
-        coverage: Coverage {
+        coverage: Some(Coverage {
             allocator: allocator(memory, python),
-            used_bytes: pool_coverage.as_ref().map(|coverage| coverage.used_bytes),
-            explained_bytes: pool_coverage.as_ref().map(|coverage| coverage.explained_bytes),
-            rss_bytes: facts.rss_bytes,
-        },
-        memory: process_memory,
-        capture: CaptureInfo {
-            method: context.method,
-            live_reason: context.live_reason,
-            attempts: context.attempts,
-            in_collection,
-            pause: context.pause,
-            duration: context.begun.elapsed(),
-            torn_reads: walked.torn + context.lost_pages,
-            rejected_reads: walked.rejected + walked.broken_links,
-        },
-        held,
-        caches,
+            allocator_used_bytes: coverage.map(|coverage| coverage.used_bytes),
+            allocator_explained_bytes: coverage.map(|coverage| coverage.explained_bytes),
+            ..Coverage::default()
+        }),
+        method: Some(context.method),
+        live_reason: context.live_reason,
+        attempts: Some(context.attempts),
+        in_collection: Runtime::is_collecting(memory, layout, runtime.at).ok(),
+        pause_seconds: context.pause.map(|pause| pause.as_secs_f64()),
+        torn_reads: Some(walked.torn + context.lost_pages),
+        rejected_reads: Some(walked.rejected + walked.broken_links),
+        ..CensusRecord::default()
     };
+    let types = types(&walked, coverage, options.scope);
+    let mut census = Census { record, types, memory: process_memory, held, caches };
     if let Some(leaks) = leaks {
         track_leaks(&heap, walked, leaks, &census, context.at, threads)?;
     }
-    census.capture.duration = context.begun.elapsed();
+    census.record.duration_seconds = Some(context.begun.elapsed().as_secs_f64());
     Ok(census)
 }
 
@@ -178,9 +190,9 @@ fn track_leaks<M: Memory>(
     let memory = census.memory.as_ref();
     let context = ProcessContext {
         at,
-        pause: census.capture.pause,
-        rss_bytes: census.coverage.rss_bytes,
-        collector_on: census.gc.as_ref().and_then(|gc| gc.enabled),
+        pause_seconds: census.record.pause_seconds,
+        rss_bytes: census.record.rss_bytes,
+        collector_on: census.record.gc.as_ref().and_then(|gc| gc.enabled),
         account: memory.map(|memory| &memory.account),
         types: memory.map(|memory| &*memory.types).unwrap_or_default(),
     };
@@ -221,45 +233,22 @@ fn analyze_references<M: Memory>(
     Ok((held, caches))
 }
 
-fn process_facts(facts: &ProcessInfo, cmdline: Option<Vec<String>>) -> ProcessFacts {
-    ProcessFacts {
-        pid: facts.id.pid,
-        start_ticks: (facts.id.start != 0).then_some(facts.id.start),
-        name: (!facts.name.is_empty()).then(|| Arc::from(facts.name.as_str())),
-        cmdline: cmdline.map(Arc::from),
-    }
-}
-
 /// The path of the executable in the root of the process.
 fn executable(facts: &ProcessInfo) -> Option<Arc<str>> {
     let path = Some(&facts.program).filter(|path| !path.as_os_str().is_empty())?;
     Some(memobj_process::info::shown(path).into())
 }
 
-fn total(walked: &HeapWalk, of: impl Fn(&TypeStats) -> ObjectCount) -> Total {
-    let mut total = Total::default();
-    for counted in &walked.types {
-        let count = of(counted);
-        total.count = total.count.saturating_add(count.objects);
-        total.size_bytes = total.size_bytes.saturating_add(count.bytes);
-    }
-    total
+/// The sum over all types of the counts in a scope.
+fn total(walked: &HeapWalk, scope: impl Fn(&ScopedCounts) -> ObjectCount) -> ObjectCount {
+    sum(walked.types.iter().map(|counted| scope(&counted.counts)))
 }
 
-fn totals(walked: &HeapWalk, account: Option<&PoolCoverage>) -> Totals {
-    let reachable = total(walked, |counted| counted.counts.heap);
-    let heap = account.map(|account| {
-        account.unreached.iter().fold(reachable, |total, unreached| Total {
-            count: total.count.saturating_add(unreached.count.objects),
-            size_bytes: total.size_bytes.saturating_add(unreached.count.bytes),
-        })
-    });
-    Totals {
-        tracked: Some(total(walked, |counted| counted.counts.tracked)),
-        permanent: Some(total(walked, |counted| counted.counts.frozen)),
-        reachable: Some(reachable),
-        heap,
-    }
+fn sum(counts: impl Iterator<Item = ObjectCount>) -> ObjectCount {
+    counts.fold(ObjectCount::default(), |mut sum, count| {
+        sum.merge(&count);
+        sum
+    })
 }
 
 /// The types that have objects in a scope.
@@ -270,8 +259,9 @@ fn types(walked: &HeapWalk, account: Option<&PoolCoverage>, scope: Scope) -> Vec
     };
     let mut counts: BTreeMap<Addr, (&Type, ObjectCount)> = BTreeMap::new();
     let found = walked.types.iter().map(|counted| (&counted.ty, of(counted)));
-    let besides = account.filter(|_| scope == Scope::Heap).into_iter().flat_map(|account| &account.unreached);
-    for (of, count) in found.chain(besides.map(|unreached| (&unreached.of, unreached.count))) {
+    let unreached =
+        account.filter(|_| scope == Scope::Heap).into_iter().flat_map(|account| &account.unreached);
+    for (of, count) in found.chain(unreached.map(|unreached| (&unreached.ty, unreached.count))) {
         let (_, sum) = counts.entry(of.at).or_insert((of, ObjectCount::default()));
         sum.merge(&count);
     }
@@ -315,10 +305,9 @@ fn allocator(memory: &dyn Memory, python: &DetectedPython) -> Option<Allocator> 
 }
 
 /// The pools of Python's own allocator; `None` if it is not used, or unknown.
-fn pools_of<M: Memory>(
+fn read_pools<M: Memory>(
     heap: &PythonHeap<'_, M>,
     python: &DetectedPython,
-    interpreters: &[Addr],
     facts: &ProcessInfo,
 ) -> Option<Pools> {
     let allocator = allocator(heap.memory, python)?;
@@ -328,9 +317,13 @@ fn pools_of<M: Memory>(
     let ranges: Vec<_> = without_file.map(|mapping| mapping.range.clone()).collect();
     match (allocator, python.layout.encodings.gc_lists) {
         (Allocator::Mimalloc, GcLists::MimallocPages) => Some(heap.read_pages(&ranges)),
-        (Allocator::Pymalloc, _) => {
-            Some(Pools::read(heap.memory, heap.layout, interpreters, python.location.file.arenas, &ranges))
-        }
+        (Allocator::Pymalloc, _) => Some(Pools::read(
+            heap.memory,
+            heap.layout,
+            &heap.interpreters,
+            python.location.file.arenas,
+            &ranges,
+        )),
         // Without the free-threaded heaps nothing says which pages belong to a thread.
         (Allocator::Mimalloc | Allocator::Malloc | Allocator::Unknown, _) => None,
     }

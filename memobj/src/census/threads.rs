@@ -14,7 +14,6 @@ const MAIN: &str = "MainThread";
 
 /// Reads all threads: first those that run Python code or did, oldest first, then those that only the kernel knows. `tasks` are
 /// the thread ids in the target's own pid namespace.
-#[must_use]
 pub fn read_threads(
     objects: Objects<'_>,
     runtime: &Runtime,
@@ -45,7 +44,7 @@ pub fn read_threads(
 /// struct at this address. Its offset is private, so the one word counts that is a thread id.
 fn native_id_of(objects: Objects<'_>, ident: u64, tasks: &[u64]) -> Option<u64> {
     let mut bytes = [0; 1024];
-    objects.memory().read(Addr(ident), &mut bytes).ok()?;
+    objects.memory.read(Addr(ident), &mut bytes).ok()?;
     let words = bytes.as_chunks::<4>().0.iter().map(|word| u64::from(u32::from_le_bytes(*word)));
     let mut found: Vec<u64> = words.filter(|word| tasks.contains(word)).collect();
     found.dedup();

@@ -11,7 +11,7 @@ use common::record::{
 
 use super::cache_record::caches;
 use super::summary::{CensusSummary, ratio};
-use crate::census::{Census, Total};
+use crate::census::Census;
 use crate::holders::summary::HolderSummary;
 use crate::holders::why::Why;
 use crate::object_sum::{ObjectSum, SummaryRow};
@@ -22,7 +22,7 @@ const TYPE_PARTS: u64 = 10_000;
 const HOLDER_PARTS: u64 = 2_000;
 
 /// Paths to the objects of a type that are listed: rarer ones are unique.
-const MAX_WAYS: usize = 100;
+const MAX_PATHS: usize = 100;
 
 /// Names that are remembered; beyond that, names without objects are forgotten.
 const MAX_NAMES: usize = 10_000;
@@ -30,52 +30,47 @@ const MAX_NAMES: usize = 10_000;
 /// Makes the records of a process: a row that was listed once stays listed.
 #[derive(Debug, Default)]
 pub struct CensusRecorder {
-    types: ListedRows,
-    modules: ListedRows,
-    holders: ListedRows,
-    owners: ListedRows,
-    owner_modules: ListedRows,
+    types: ListedNames,
+    modules: ListedNames,
+    holders: ListedNames,
+    owners: ListedNames,
+    owner_modules: ListedNames,
 }
 
-#[derive(Debug, Default)]
-struct ListedRows {
-    names: HashSet<Arc<str>>,
-}
+/// The names of rows that were listed.
+type ListedNames = HashSet<Arc<str>>;
 
-impl ListedRows {
-    /// Selects the rows that are large enough or were listed before, even if they have no objects now. The others are
-    /// summed up.
-    fn select<T>(
-        &mut self,
-        rows: &[SummaryRow],
-        total: ObjectSum,
-        parts: u64,
-        to_record: impl Fn(SummaryRow) -> T,
-    ) -> (Vec<T>, Option<Omitted>) {
-        let is_large = |sum: ObjectSum| {
-            let reaches = |part: u64, whole: u64| u128::from(part) * u128::from(parts) >= u128::from(whole);
-            reaches(sum.count, total.count) || reaches(sum.size_bytes, total.size_bytes)
-        };
-        let mut listed = Vec::new();
-        let mut omitted = Omitted::default();
-        for row in rows {
-            if is_large(row.sum) || self.names.contains(&row.name) {
-                listed.push(row.clone());
-            } else {
-                omitted.add(row.sum.count, row.sum.size_bytes);
-            }
+/// Selects the rows that are large enough or were listed before, even if they have no objects now. The others are summed up.
+fn select<T>(
+    names: &mut ListedNames,
+    rows: &[SummaryRow],
+    total: ObjectSum,
+    parts: u64,
+    to_record: impl Fn(SummaryRow) -> T,
+) -> (Vec<T>, Option<Omitted>) {
+    let is_large = |sum: ObjectSum| {
+        let reaches = |part: u64, whole: u64| u128::from(part) * u128::from(parts) >= u128::from(whole);
+        reaches(sum.count, total.count) || reaches(sum.size_bytes, total.size_bytes)
+    };
+    let mut listed = Vec::new();
+    let mut omitted = Omitted::default();
+    for row in rows {
+        if is_large(row.sum) || names.contains(&row.name) {
+            listed.push(row.clone());
+        } else {
+            omitted.add(row.sum.count, row.sum.size_bytes);
         }
-        let now: HashSet<Arc<str>> = listed.iter().map(|row| Arc::clone(&row.name)).collect();
-        let mut gone: Vec<Arc<str>> = self.names.difference(&now).cloned().collect();
-        if gone.len() > MAX_NAMES {
-            gone.clear();
-            self.names.clone_from(&now);
-        }
-        gone.sort_unstable();
-        listed.extend(gone.into_iter().map(|name| SummaryRow { name, sum: ObjectSum::NONE }));
-        self.names.extend(now);
-        (listed.into_iter().map(to_record).collect(), omitted.if_any())
     }
+    let now: ListedNames = listed.iter().map(|row| Arc::clone(&row.name)).collect();
+    let mut gone: Vec<Arc<str>> = names.difference(&now).cloned().collect();
+    if gone.len() > MAX_NAMES {
+        gone.clear();
+        names.clone_from(&now);
+    }
+    gone.sort_unstable();
+    listed.extend(gone.into_iter().map(|name| SummaryRow { name, sum: ObjectSum::NONE }));
+    names.extend(now);
+    (listed.into_iter().map(to_record).collect(), omitted.if_any())
 }
 
 impl CensusRecorder {
@@ -89,69 +84,39 @@ impl CensusRecorder {
         cmdline: bool,
     ) -> CensusRecord {
         let (total, held) = (summary.total, census.held.as_ref());
-        let type_row = |row| type_total(row, held);
-        let (types, types_omitted) = self.types.select(&summary.types, total, TYPE_PARTS, type_row);
+        let (types, types_omitted) =
+            select(&mut self.types, &summary.types, total, TYPE_PARTS, |row| type_total(row, held));
         let (modules, modules_omitted) =
-            self.modules.select(&summary.modules, total, TYPE_PARTS, module_total);
-        let (holders, holders_omitted) =
-            held.map(|held| self.holders.select(&held.holders, total, HOLDER_PARTS, holder_total)).unzip();
+            select(&mut self.modules, &summary.modules, total, TYPE_PARTS, module_total);
+        let (holders, holders_omitted) = held
+            .map(|held| select(&mut self.holders, &held.holders, total, HOLDER_PARTS, holder_total))
+            .unzip();
         let (owners, owners_omitted) =
-            held.map(|held| self.owners.select(&held.owners, total, HOLDER_PARTS, owner_total)).unzip();
+            held.map(|held| select(&mut self.owners, &held.owners, total, HOLDER_PARTS, owner_total)).unzip();
         let (owner_modules, owner_modules_omitted) = held
-            .map(|held| self.owner_modules.select(&held.modules, total, HOLDER_PARTS, module_total))
+            .map(|held| select(&mut self.owner_modules, &held.modules, total, HOLDER_PARTS, module_total))
             .unzip();
         let (caches, caches_omitted) = census.caches.as_deref().map_or((None, None), caches);
-        let (process, capture, totals) = (&census.process, &census.capture, &census.totals);
-        let count = |total: Option<Total>| total.map(|total| total.count);
-        let size = |total: Option<Total>| total.map(|total| total.size_bytes);
+        let known = &census.record;
         CensusRecord {
-            schema: header.schema,
-            timestamp: header.timestamp,
-            host: header.host,
-            run: header.run,
-            iteration: header.iteration,
-            pid: process.pid,
-            start_ticks: process.start_ticks,
-            root_pid: root_pid.filter(|&root| root != process.pid),
-            name: process.name.clone(),
-            cmdline: process.cmdline.clone().filter(|_| cmdline),
-            total_objects: summary.total.count,
-            total_size_bytes: summary.total.size_bytes,
+            root_pid: root_pid.filter(|&root| root != known.pid),
+            cmdline: known.cmdline.clone().filter(|_| cmdline),
+            total_objects: total.count,
+            total_size_bytes: total.size_bytes,
+            total_overhead_bytes: Some(total.overhead_bytes),
             types,
             types_omitted,
             modules,
             modules_omitted,
-            threads: census.threads.clone(),
-            rss_bytes: census.coverage.rss_bytes,
             holders,
             holders_omitted: holders_omitted.flatten(),
             caches,
             caches_omitted,
-            python: Some(PythonBuild {
-                executable: census.python.executable.clone().filter(|_| cmdline),
-                ..census.python.clone()
-            }),
-            interpreters: Some(census.interpreters),
-            scope: Some(census.scope),
-            tracked_objects: count(totals.tracked),
-            tracked_size_bytes: size(totals.tracked),
-            permanent_objects: count(totals.permanent),
-            permanent_size_bytes: size(totals.permanent),
-            reachable_objects: count(totals.reachable),
-            reachable_size_bytes: size(totals.reachable),
-            heap_objects: count(totals.heap),
-            heap_size_bytes: size(totals.heap),
-            total_overhead_bytes: Some(summary.total.overhead_bytes),
-            gc: census.gc.clone(),
-            coverage: Some(coverage(census, summary.total)),
-            method: Some(capture.method),
-            live_reason: capture.live_reason,
-            attempts: Some(capture.attempts),
-            in_collection: capture.in_collection,
-            pause_seconds: capture.pause.map(|pause| pause.as_secs_f64()),
-            duration_seconds: Some(capture.duration.as_secs_f64()),
-            torn_reads: Some(capture.torn_reads),
-            rejected_reads: Some(capture.rejected_reads),
+            python: known
+                .python
+                .clone()
+                .map(|python| PythonBuild { executable: python.executable.filter(|_| cmdline), ..python }),
+            coverage: known.coverage.clone().map(|coverage| complete(coverage, known.rss_bytes, total)),
             memobj_peak_bytes: own_peak_bytes(),
             owners,
             owners_omitted: owners_omitted.flatten(),
@@ -164,7 +129,9 @@ impl CensusRecorder {
                 .memory
                 .as_ref()
                 .map(|memory| super::memory_record::memory(memory, held.map(|held| &*held.pinning))),
+            ..known.clone()
         }
+        .with_header(header)
     }
 }
 
@@ -179,10 +146,10 @@ fn owner_total(SummaryRow { name, sum }: SummaryRow) -> OwnerTotal {
 
 /// The most frequent paths to the objects of a type.
 fn path_totals(why: &Why) -> impl Iterator<Item = PathTotal> {
-    why.paths.iter().take(MAX_WAYS).map(|way| PathTotal {
-        name: why.of.as_str().into(),
-        path: way.describe().into(),
-        count: way.count,
+    why.paths.iter().take(MAX_PATHS).map(|path| PathTotal {
+        name: why.type_name.as_str().into(),
+        path: path.describe().into(),
+        count: path.count,
         sampled: why.sampled,
         objects: why.objects,
     })
@@ -203,16 +170,15 @@ fn module_total(SummaryRow { name, sum }: SummaryRow) -> ModuleTotal {
     ModuleTotal { module: name, count: sum.count, size_bytes: sum.size_bytes }
 }
 
-fn coverage(census: &Census, total: ObjectSum) -> Coverage {
-    let known = &census.coverage;
+/// Adds the counted objects to the coverage.
+fn complete(coverage: Coverage, rss_bytes: Option<u64>, total: ObjectSum) -> Coverage {
     let objects_bytes = total.size_bytes.saturating_add(total.overhead_bytes);
+    let (used, explained) = (coverage.allocator_used_bytes, coverage.allocator_explained_bytes);
     Coverage {
         objects_bytes,
-        allocator: known.allocator,
-        allocator_used_bytes: known.used_bytes,
-        allocator_explained_bytes: known.explained_bytes,
-        allocator_ratio: known.explained_bytes.and_then(|explained| ratio(explained, known.used_bytes?)),
-        rss_ratio: known.rss_bytes.and_then(|rss| ratio(objects_bytes, rss)),
+        allocator_ratio: explained.and_then(|explained| ratio(explained, used?)),
+        rss_ratio: rss_bytes.and_then(|rss| ratio(objects_bytes, rss)),
+        ..coverage
     }
 }
 
@@ -325,21 +291,17 @@ mod tests {
         for round in 0..8 {
             let types = (0..3000).map(|n| type_count("m", &format!("T{round}_{n}"), 1, 1));
             record(&mut recorder, types.collect());
-            assert!(recorder.types.names.len() <= MAX_NAMES + 3000, "{}", recorder.types.names.len());
+            assert!(recorder.types.len() <= MAX_NAMES + 3000, "{}", recorder.types.len());
         }
     }
 
     #[test]
     fn record_mirrors_census() {
-        let census = Census {
-            capture: crate::census::CaptureInfo {
-                method: CaptureMethod::Live,
-                live_reason: Some(LiveReason::MaxPause),
-                pause: None,
-                ..census(Vec::new()).capture
-            },
-            ..census(vec![TypeCount { overhead_bytes: 5, ..type_count("builtins", "str", 3, 195) }])
-        };
+        let mut census =
+            census(vec![TypeCount { overhead_bytes: 5, ..type_count("builtins", "str", 3, 195) }]);
+        census.record.method = Some(CaptureMethod::Live);
+        census.record.live_reason = Some(LiveReason::MaxPause);
+        census.record.pause_seconds = None;
         let summary = CensusSummary::new(&census);
         let run = Run::start();
         let record = |root, cmdline| {

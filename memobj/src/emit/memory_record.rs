@@ -3,12 +3,11 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::record::MemoryKind;
-use common::record::{LargeRegion, MemoryAccount, MemoryRow, Omitted, PinnedHolder, PinnedType, TypeMemory};
+use common::record::{
+    LargeRegion, MemoryAccount, MemoryKind, MemoryRow, Omitted, PinnedHolder, PinnedType, TypeMemory,
+};
 
-use crate::account::growth::AccountSummary;
 use crate::account::process_memory::ProcessMemory;
-use crate::account::rows::Row;
 use crate::account::span::{PageBytes, RowId};
 
 /// A file gets a row from one part in this many of the resident set on.
@@ -21,7 +20,6 @@ const MAX_PINNING: usize = 10;
 const MAX_LARGE: usize = 20;
 
 /// Makes the record of an account. `pinning` are the holders of objects in nearly empty arenas, if known.
-#[must_use]
 pub fn memory(of: &ProcessMemory, pinning: Option<&[PinnedHolder]>) -> MemoryAccount {
     let account = &of.account;
     let name = |row: RowId| of.types.get(row.0 as usize).cloned();
@@ -64,45 +62,24 @@ pub fn memory(of: &ProcessMemory, pinning: Option<&[PinnedHolder]>) -> MemoryAcc
     }
 }
 
-/// The figures of an account that are compared with another.
-#[must_use]
-pub fn figures(account: &MemoryAccount) -> AccountSummary {
-    let resident = |row: &MemoryRow| row.private_bytes.saturating_add(row.shared_bytes);
-    let rows = account.rows.iter().map(|row| (row.kind, row.detail.clone(), resident(row)));
-    AccountSummary {
-        rss_bytes: account.rss_bytes,
-        rows: rows.collect(),
-        heaps: account.malloc_arenas,
-        trimmable_bytes: account.trimmable_bytes,
-        pinned_arenas: account.pinned_arenas,
-        pinned_bytes: account.pinned_bytes,
-    }
-}
-
 /// The rows; small files are one row.
-fn rows(rows: &[Row], rss_bytes: u64) -> Vec<MemoryRow> {
-    let is_small = |row: &&Row| {
-        row.kind == MemoryKind::File && row.bytes.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
+fn rows(rows: &[MemoryRow], rss_bytes: u64) -> Vec<MemoryRow> {
+    let is_small = |row: &MemoryRow| {
+        row.kind == MemoryKind::File && row.resident_bytes().saturating_mul(FILE_PARTS) < rss_bytes
     };
-    let (small, mut listed): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(is_small);
-    let mut sum = Row { kind: MemoryKind::File, detail: None, bytes: PageBytes::default() };
-    for row in &small {
-        sum.bytes.merge(row.bytes);
-    }
-    if !small.is_empty() {
-        listed.push(&sum);
-        listed.sort_by_key(|row| Reverse(row.bytes.resident_bytes()));
+    let (small, mut listed): (Vec<MemoryRow>, Vec<MemoryRow>) = rows.iter().cloned().partition(is_small);
+    let sum = |sum: MemoryRow, row: MemoryRow| MemoryRow {
+        kind: MemoryKind::File,
+        detail: None,
+        private_bytes: sum.private_bytes.saturating_add(row.private_bytes),
+        shared_bytes: sum.shared_bytes.saturating_add(row.shared_bytes),
+        swap_bytes: sum.swap_bytes.saturating_add(row.swap_bytes),
+    };
+    if let Some(small) = small.into_iter().map(|row| MemoryRow { detail: None, ..row }).reduce(sum) {
+        listed.push(small);
+        listed.sort_by_key(|row| Reverse(row.resident_bytes()));
     }
     listed
-        .into_iter()
-        .map(|row| MemoryRow {
-            kind: row.kind,
-            detail: row.detail.clone(),
-            private_bytes: row.bytes.private_bytes,
-            shared_bytes: row.bytes.shared_bytes,
-            swap_bytes: row.bytes.swapped_bytes,
-        })
-        .collect()
 }
 
 /// Types that are large enough, and the sum of the others.
@@ -142,10 +119,12 @@ mod tests {
 
     #[test]
     fn small_files_share_one_row() {
-        let row = |kind: MemoryKind, detail: &str, bytes: u64| Row {
+        let row = |kind: MemoryKind, detail: &str, private_bytes: u64| MemoryRow {
             kind,
             detail: Some(detail.into()),
-            bytes: private(bytes),
+            private_bytes,
+            shared_bytes: 0,
+            swap_bytes: 0,
         };
         let account = Account {
             rss_bytes: 1_000_000,
@@ -161,8 +140,7 @@ mod tests {
         };
         let types = ["dict", "small", "dict", "tiny"].map(Arc::from).to_vec();
         let record = memory(&ProcessMemory { account, types }, None);
-        let figures = figures(&record);
-        assert_eq!((figures.rss_bytes, figures.rows.len()), (1_000_000, 4));
+        assert_eq!((record.rss_bytes, record.rows.len()), (1_000_000, 4));
         let rows: Vec<_> = record.rows.iter().map(|row| (row.detail.as_deref(), row.private_bytes)).collect();
         assert_eq!(
             rows,

@@ -34,7 +34,6 @@ pub struct CensusSummary {
 
 impl CensusSummary {
     /// Sums up a census.
-    #[must_use]
     pub fn new(census: &Census) -> Self {
         let mut types: HashMap<Arc<str>, ObjectSum> = HashMap::with_capacity(census.types.len());
         let mut modules: HashMap<Arc<str>, ObjectSum> = HashMap::new();

@@ -1,10 +1,10 @@
 //! Censuses made by hand, for the tests of this layer.
 
-use std::time::Duration;
+use common::record::{
+    Allocator, CaptureMethod, CensusRecord, Coverage, GcGeneration, GcState, PythonBuild, PythonThread, Scope,
+};
 
-use common::record::{Allocator, CaptureMethod, GcGeneration, GcState, PythonBuild, PythonThread, Scope};
-
-use crate::census::{CaptureInfo, Census, Coverage, ProcessFacts, Total, Totals, TypeCount};
+use crate::census::{Census, TypeCount};
 
 /// Objects of a type.
 pub fn type_count(module: &str, qualname: &str, count: u64, size_bytes: u64) -> TypeCount {
@@ -14,7 +14,6 @@ pub fn type_count(module: &str, qualname: &str, count: u64, size_bytes: u64) -> 
 
 /// A census of these types, of process 4711.
 pub fn census(types: Vec<TypeCount>) -> Census {
-    let tracked = Total { count: 90_000, size_bytes: 12 << 20 };
     let generation = |pending, threshold| GcGeneration {
         pending: Some(pending),
         threshold: Some(threshold),
@@ -23,14 +22,12 @@ pub fn census(types: Vec<TypeCount>) -> Census {
         uncollectable: Some(0),
         objects: None,
     };
-    Census {
-        process: ProcessFacts {
-            pid: 4711,
-            start_ticks: Some(99),
-            name: Some("python3".into()),
-            cmdline: Some(["python3".into(), "bot.py".into()].into()),
-        },
-        python: PythonBuild {
+    let record = CensusRecord {
+        pid: 4711,
+        start_ticks: Some(99),
+        name: Some("python3".into()),
+        cmdline: Some(["python3".into(), "bot.py".into()].into()),
+        python: Some(PythonBuild {
             version: "3.13.0".into(),
             implementation: "cpython".into(),
             debug: Some(false),
@@ -40,11 +37,13 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             located_by: Some("dynsym".into()),
             layout: Some("3.13".into()),
             other_runtimes: Some(0),
-        },
-        interpreters: 1,
-        scope: Scope::Reachable,
-        totals: Totals { tracked: Some(tracked), permanent: Some(Total::default()), ..Totals::default() },
-        types,
+        }),
+        interpreters: Some(1),
+        scope: Some(Scope::Reachable),
+        tracked_objects: Some(90_000),
+        tracked_size_bytes: Some(12 << 20),
+        permanent_objects: Some(0),
+        permanent_size_bytes: Some(0),
         threads: Some(vec![
             PythonThread {
                 name: Some("MainThread".into()),
@@ -66,24 +65,21 @@ pub fn census(types: Vec<TypeCount>) -> Census {
             garbage: Some(2),
             tracked: Some(90_000),
         }),
-        coverage: Coverage {
+        coverage: Some(Coverage {
             allocator: Some(Allocator::Pymalloc),
-            used_bytes: Some(28 << 20),
-            explained_bytes: Some(27 << 20),
-            rss_bytes: Some(100 << 20),
-        },
-        memory: None,
-        capture: CaptureInfo {
-            method: CaptureMethod::Stopped,
-            live_reason: None,
-            attempts: 1,
-            in_collection: Some(false),
-            pause: Some(Duration::from_micros(12_500)),
-            duration: Duration::from_millis(250),
-            torn_reads: 0,
-            rejected_reads: 0,
-        },
-        held: None,
-        caches: None,
-    }
+            allocator_used_bytes: Some(28 << 20),
+            allocator_explained_bytes: Some(27 << 20),
+            ..Coverage::default()
+        }),
+        rss_bytes: Some(100 << 20),
+        method: Some(CaptureMethod::Stopped),
+        attempts: Some(1),
+        in_collection: Some(false),
+        pause_seconds: Some(0.0125),
+        duration_seconds: Some(0.25),
+        torn_reads: Some(0),
+        rejected_reads: Some(0),
+        ..CensusRecord::default()
+    };
+    Census { record, types, memory: None, held: None, caches: None }
 }

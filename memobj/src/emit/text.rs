@@ -12,7 +12,7 @@ mod type_changes;
 use std::io::{self, Write};
 
 use common::columns::Tone;
-use common::record::{CensusRecord, ErrorRecord, EventKind, ProcessEvent, Record};
+use common::record::{CensusRecord, ErrorRecord, EventKind, MemoryAccount, ProcessEvent, Record};
 use common::stdio::escape_controls;
 use common::table::{Line, Style};
 use common::time::Stamp;
@@ -20,17 +20,16 @@ use common::time::Stamp;
 use self::census::CensusView;
 use self::type_changes::TypeChanges;
 use super::summary::CensusSummary;
-use crate::account::growth::AccountSummary;
 use crate::census::Census;
 use crate::config::TextOptions;
 
-/// What the text remembers of a process.
+/// The state of the text of a process.
 #[derive(Debug)]
 pub struct TextState {
     /// Censuses that were shown.
     censuses: u64,
     /// The account at the last one that had one.
-    figures: Option<AccountSummary>,
+    memory: Option<MemoryAccount>,
     /// The census that changes are shown against, its moment and its number.
     base: CensusSummary,
     base_at: Stamp,
@@ -90,8 +89,7 @@ impl<W: Write> TextWriter<W> {
         if let (None, true) = (memory, self.options.memory) {
             lines.push(memory::missing(record));
         }
-        let figures = memory.map(super::memory_record::figures);
-        if let (Some(before), Some(now)) = (before.and_then(|state| state.figures.as_ref()), &figures) {
+        if let (Some(before), Some(now)) = (before.and_then(|state| state.memory.as_ref()), memory) {
             lines.extend(memory::since(before, now));
         }
         let caches = census.caches.as_deref().map(caches::cache_sizes);
@@ -107,11 +105,17 @@ impl<W: Write> TextWriter<W> {
                     lines.extend(changes.lines(since, record.timestamp, self.options.limit));
                     (state.base, state.base_at, state.base_iteration) = (summary, base_at, base_iteration);
                 }
-                (state.figures, state.caches) = (figures.or(state.figures.take()), caches);
+                (state.memory, state.caches) = (memory.cloned().or(state.memory.take()), caches);
             }
             None => {
-                *state =
-                    Some(TextState { censuses: 1, figures, base: summary, base_at, base_iteration, caches });
+                *state = Some(TextState {
+                    censuses: 1,
+                    memory: memory.cloned(),
+                    base: summary,
+                    base_at,
+                    base_iteration,
+                    caches,
+                });
             }
         }
         self.date = date;

@@ -26,7 +26,6 @@ pub enum Visit {
 #[expect(clippy::cast_possible_truncation, reason = "a graph has fewer than 2^32 nodes")]
 impl Dominators {
     /// Finds the dominators of the nodes in `order`, which must have been made from `graph` and these `roots`.
-    #[must_use]
     pub fn new(graph: &Graph, order: &Preorder, roots: &[NodeId]) -> Self {
         let semidominators = semidominators(graph, order, roots);
         // Numbers ascend from the root, so a dominator's own dominator is known before it is needed.
@@ -45,13 +44,11 @@ impl Dominators {
     }
 
     /// The immediate dominator of each number: the last node that all paths from the roots to it share; 0 if there is none.
-    #[must_use]
     pub fn immediate(&self) -> &[u32] {
         &self.immediate
     }
 
     /// The weight that each number retains: its own and that of all it dominates. Number 0 has the sum of all.
-    #[must_use]
     pub fn retained(&self, weight: impl Fn(u32) -> u64) -> Vec<u64> {
         let mut retained: Vec<u64> = (0..self.immediate.len() as u32).map(weight).collect();
         for number in (1..retained.len()).rev() {

@@ -40,7 +40,6 @@ pub struct NodeId(pub u32);
 
 impl NodeId {
     /// Its index in an array of all nodes.
-    #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -54,27 +53,24 @@ pub struct TooLarge;
 /// Edges by the node they leave from: 4 bytes an edge and 4 a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Graph {
-    /// Where the row of each node begins in `targets`, and after the last one its end.
+    /// The start of each node's row in `targets`, and the end of the last one.
     starts: Vec<u32>,
     targets: Vec<NodeId>,
 }
 
 impl Graph {
     /// The number of nodes.
-    #[must_use]
     pub fn nodes(&self) -> usize {
         self.starts.len().saturating_sub(1)
     }
 
     /// The number of edges, parallel ones included.
-    #[must_use]
     pub fn edges(&self) -> usize {
         self.targets.len()
     }
 
     /// The targets of the edges of `node`, in the order in which they were added; none for a node that is not there.
     #[inline]
-    #[must_use]
     pub fn targets(&self, node: NodeId) -> &[NodeId] {
         let (Some(&start), Some(&end)) = (self.starts.get(node.index()), self.starts.get(node.index() + 1))
         else {
@@ -163,7 +159,6 @@ impl GraphBuilder {
     }
 
     /// Builds the graph. A node without a finished row has no edges.
-    #[must_use]
     pub fn build(mut self) -> Graph {
         let end = self.starts.last().copied().unwrap_or(0);
         self.targets.truncate(end as usize);

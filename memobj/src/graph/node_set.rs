@@ -10,7 +10,6 @@ pub struct NodeSet {
 
 impl NodeSet {
     /// An empty set for nodes below `nodes`.
-    #[must_use]
     pub fn new(nodes: usize) -> Self {
         Self { bits: vec![0; nodes.div_ceil(64)] }
     }
@@ -24,7 +23,6 @@ impl NodeSet {
 
     /// Whether a node is in the set.
     #[inline]
-    #[must_use]
     pub fn contains(&self, node: NodeId) -> bool {
         self.bits.get(node.index() / 64).is_some_and(|word| word >> (node.index() % 64) & 1 != 0)
     }

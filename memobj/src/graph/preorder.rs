@@ -53,31 +53,26 @@ impl Preorder {
     }
 
     /// The number of nodes reached, and one for the root of all roots.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
     /// Whether nothing was reached.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.len() <= 1
     }
 
     /// The node of a number; `None` for 0 and beyond the end.
-    #[must_use]
     pub fn node(&self, number: u32) -> Option<NodeId> {
         self.nodes.get(number as usize).copied().filter(|&node| node != NONE).map(NodeId)
     }
 
     /// The number of a node, if the roots reach it.
-    #[must_use]
     pub fn number(&self, node: NodeId) -> Option<u32> {
         self.numbers.get(node.index()).copied().filter(|&number| number != NONE)
     }
 
     /// The number from which each was reached first; of 0, 0.
-    #[must_use]
     pub fn parents(&self) -> &[u32] {
         &self.parents
     }

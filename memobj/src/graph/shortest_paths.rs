@@ -13,7 +13,6 @@ pub struct ShortestPaths {
 impl ShortestPaths {
     /// Searches `graph` from `roots`. Of paths of one length, the one from the earlier root and over the earlier edge wins. Edges for which
     /// `follow(from, to)` is false are skipped.
-    #[must_use]
     pub fn new(graph: &Graph, roots: &[NodeId], follow: impl FnMut(NodeId, NodeId) -> bool) -> Self {
         let mut paths = Self { parents: vec![NONE; graph.nodes()] };
         paths.extend(graph, roots, follow);
@@ -55,13 +54,11 @@ impl ShortestPaths {
     }
 
     /// Whether a root reaches `node`.
-    #[must_use]
     pub fn reaches(&self, node: NodeId) -> bool {
         self.parents.get(node.index()).is_some_and(|&before| before != NONE)
     }
 
     /// The parent of `node`; `None` for a root and for a node that is not reached.
-    #[must_use]
     pub fn parent(&self, node: NodeId) -> Option<NodeId> {
         self.parents
             .get(node.index())
@@ -71,7 +68,6 @@ impl ShortestPaths {
     }
 
     /// The path from a root to `node`, with both ends; empty if no root reaches it.
-    #[must_use]
     pub fn path_to(&self, node: NodeId) -> Vec<NodeId> {
         if !self.reaches(node) {
             return Vec::new();

@@ -220,7 +220,7 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         };
         let of = graph.type_of(open.node);
         let at = graph.address(open.node);
-        match (at, graph.root(open.node).map(|source| source.kind)) {
+        match (at, graph.root(open.node).map(|root| root.kind)) {
             (_, Some(crate::object_graph::RootKind::Frame { at, .. })) => {
                 self.namer.names.visit_frame(at, &mut seen)
             }

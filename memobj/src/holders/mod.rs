@@ -13,12 +13,15 @@ pub mod summary;
 pub mod why;
 
 mod attribution;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use attribution::STANDARD;
-use common::record::Liveness;
+use common::record::{Liveness, UnreachableTotal};
 use memobj_cpython::heap::python_heap::PythonHeap;
-use memobj_cpython::heap::walk::HeapWalk;
+use memobj_cpython::heap::size::Size;
+use memobj_cpython::heap::walk::{HeapWalk, ObjectCount};
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
@@ -41,22 +44,6 @@ pub struct NamedPlace {
     pub module: Option<Arc<str>>,
     /// The place that this one is a part of by name; `None` for a root, and for an owner that is a class or a function.
     pub above: Option<PlaceId>,
-}
-
-/// A number of objects, and their sizes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ObjectTotals {
-    /// The number of objects.
-    pub objects: u64,
-    /// Their sizes, as `sys.getsizeof` gives them.
-    pub bytes: u64,
-}
-
-impl ObjectTotals {
-    fn add(&mut self, bytes: u64) {
-        self.objects += 1;
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
 }
 
 /// The holder and the owner of every object.
@@ -100,88 +87,86 @@ impl<'w> Holders<'w> {
     }
 
     /// The object graph.
-    #[must_use]
     pub const fn graph(&self) -> &ObjectGraph<'w> {
         &self.graph
     }
 
     /// The loaded modules.
-    #[must_use]
     pub const fn modules(&self) -> &Modules {
         &self.modules
     }
 
     /// Whether a place belongs to the standard library, or is its summary row.
-    #[must_use]
     pub fn is_standard(&self, module: &str) -> bool {
         module == STANDARD || self.modules.is_standard(module)
     }
 
     /// The path to each object.
-    #[must_use]
     pub const fn paths(&self) -> &ShortestPaths {
         &self.paths
     }
 
     /// All places, in the order of their numbers.
-    #[must_use]
     pub fn places(&self) -> &[NamedPlace] {
         &self.places
     }
 
     /// A place.
-    #[must_use]
     pub fn place(&self, id: PlaceId) -> Option<&NamedPlace> {
         self.places.get(id.0 as usize)
     }
 
     /// The holder of an object.
-    #[must_use]
     pub fn holder(&self, node: NodeId) -> Option<PlaceId> {
         self.holders.get(node.index()).copied()
     }
 
     /// The owner of an object.
-    #[must_use]
     pub fn owner(&self, node: NodeId) -> Option<PlaceId> {
         self.owners.get(node.index()).copied()
     }
 
     /// Totals by holder: every object once.
-    #[must_use]
-    pub fn holder_totals(&self) -> Vec<ObjectTotals> {
+    pub fn holder_totals(&self) -> Vec<ObjectCount> {
         self.totals(&self.holders)
     }
 
     /// Totals by owner: every object once.
-    #[must_use]
-    pub fn owner_totals(&self) -> Vec<ObjectTotals> {
+    pub fn owner_totals(&self) -> Vec<ObjectCount> {
         self.totals(&self.owners)
     }
 
-    fn totals(&self, of: &[PlaceId]) -> Vec<ObjectTotals> {
-        let mut totals = vec![ObjectTotals::default(); self.places.len()];
+    fn size(&self, node: NodeId) -> Size {
+        Size { bytes: self.graph.size(node), overhead_bytes: 0 }
+    }
+
+    fn totals(&self, of: &[PlaceId]) -> Vec<ObjectCount> {
+        let mut totals = vec![ObjectCount::default(); self.places.len()];
         for (node, place) in (0..).map(NodeId).zip(of) {
             if let Some(total) = totals.get_mut(place.0 as usize) {
-                total.add(self.graph.size(node));
+                total.add(self.size(node));
             }
         }
         totals
     }
 
     /// The unreachable objects by liveness and type, the most bytes first.
-    #[must_use]
-    pub fn unreachable(&self) -> Vec<(Liveness, crate::object_graph::TypeIndex, ObjectTotals)> {
-        let mut totals = std::collections::BTreeMap::<_, ObjectTotals>::new();
+    pub fn unreachable(&self) -> Vec<UnreachableTotal> {
+        let mut totals: BTreeMap<_, ObjectCount> = BTreeMap::new();
         for node in self.graph.object_nodes() {
             let liveness = self.graph.liveness(node);
             if liveness != Liveness::Held {
-                totals.entry((liveness, self.graph.type_index(node))).or_default().add(self.graph.size(node));
+                totals.entry((liveness, self.graph.type_index(node))).or_default().add(self.size(node));
             }
         }
-        let mut all: Vec<_> =
-            totals.into_iter().map(|((liveness, of), total)| (liveness, of, total)).collect();
-        all.sort_by_key(|&(_, _, total)| std::cmp::Reverse((total.bytes, total.objects)));
+        let row = |((cause, of), total): (_, ObjectCount)| UnreachableTotal {
+            name: self.graph.type_at(of).map_or_else(|| "?".into(), |of| of.name().into()),
+            cause,
+            count: total.objects,
+            size_bytes: total.bytes,
+        };
+        let mut all: Vec<UnreachableTotal> = totals.into_iter().map(row).collect();
+        all.sort_by_key(|row| Reverse((row.size_bytes, row.count)));
         all
     }
 }

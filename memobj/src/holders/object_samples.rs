@@ -12,19 +12,18 @@ use super::Holders;
 const MAX_SAMPLES: usize = 48;
 
 /// Samples the objects of the types and holders with most bytes; types of one name share a sample.
-#[must_use]
 pub fn sample_objects(holders: &Holders<'_>) -> Vec<ObjectSample> {
-    let links = holders.graph();
-    let mut of_types = Sampler::new(links.types().iter().map(|counted| {
+    let graph = holders.graph();
+    let mut of_types = Sampler::new(graph.types().iter().map(|counted| {
         let heap = counted.counts.heap;
         (counted.ty.name().into(), heap.objects, heap.bytes)
     }));
     let places = holders.holder_totals().into_iter().zip(holders.places());
     let mut of_holders =
         Sampler::new(places.map(|(total, place)| (Arc::clone(&place.text), total.objects, total.bytes)));
-    links.each_object(|node, at| {
-        let kind = links.type_index(node).0 as usize;
-        let Some(of) = links.types().get(kind) else { return };
+    graph.each_object(|node, at| {
+        let kind = graph.type_index(node).0 as usize;
+        let Some(of) = graph.types().get(kind) else { return };
         let mark = Fingerprints::fingerprint(at.0, of.ty.at.0);
         of_types.insert(kind, mark);
         if let Some(place) = holders.holder(node) {

@@ -113,7 +113,6 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
 }
 
 /// Finds the path to each object.
-#[must_use]
 pub fn find_paths<M: Memory>(
     graph: &ObjectGraph<'_>,
     modules: &Modules,
@@ -128,14 +127,14 @@ pub fn find_paths<M: Memory>(
     }
     let mut own_frames = Vec::new();
     let mut threads = Vec::new();
-    for source in graph.roots() {
-        match source.kind {
+    for root in graph.roots() {
+        match root.kind {
             RootKind::Frame { at, .. } => {
                 let module = names.function_of_frame(at).and_then(|(module, _)| module);
                 let is_own = module.is_some_and(|module| !modules.is_standard(&module));
-                if is_own { &mut own_frames } else { &mut standard }.push(source.node);
+                if is_own { &mut own_frames } else { &mut standard }.push(root.node);
             }
-            RootKind::Thread(_) => threads.push(source.node),
+            RootKind::Thread(_) => threads.push(root.node),
             _ => {}
         }
     }

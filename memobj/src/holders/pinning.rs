@@ -12,7 +12,6 @@ use crate::holders::Holders;
 use memobj_process::addr::Addr;
 
 /// Finds the holders of the objects in `kept`: arenas by address, each with the bytes it keeps. Those that keep most come first.
-#[must_use]
 pub fn find_pinning(holders: &Holders<'_>, kept: &[(Range<Addr>, u64)]) -> Vec<PinnedHolder> {
     let graph = holders.graph();
     let mut counts: BTreeMap<(usize, u32), u64> = BTreeMap::new();

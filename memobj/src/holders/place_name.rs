@@ -53,7 +53,6 @@ impl NamePart {
     }
 
     /// Appends this to a name.
-    #[must_use]
     pub fn append_to(&self, text: &Arc<str>) -> Arc<str> {
         match self {
             Self::Nothing => Arc::clone(text),
@@ -80,8 +79,8 @@ pub struct PlaceNamer<'a, 'p, 'm, 'w, M> {
 impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
     /// The name of a root, and its module.
     pub fn root(&mut self, node: NodeId) -> (Arc<str>, Option<Arc<str>>) {
-        if let Some(source) = self.graph.root(node) {
-            return match source.kind {
+        if let Some(root) = self.graph.root(node) {
+            return match root.kind {
                 RootKind::Modules(_) => ("sys.modules".into(), Some("sys".into())),
                 RootKind::Frame { at, .. } => match self.names.function_of_frame(at) {
                     Some((module, name)) => {
@@ -179,17 +178,17 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
         let layout = self.names.python().layout;
         let referred = match self.names.type_of(key)?.kind {
             Some(Builtin::WeakReference) => {
-                self.names.objects().pointer(key, layout.weakref_object.wr_object)?
+                self.names.objects().read_pointer(key, layout.weakref_object.wr_object)?
             }
             _ => key,
         };
         let wanted = self.graph.node(referred)?;
         let references = self.graph.references();
         let holds = |node: NodeId| references.targets(node).contains(&wanted);
-        let of_thread = self.graph.roots().iter().find_map(|source| match source.kind {
+        let of_thread = self.graph.roots().iter().find_map(|root| match root.kind {
             RootKind::Thread(number) => {
                 let direct =
-                    holds(source.node) || references.targets(source.node).iter().any(|&held| holds(held));
+                    holds(root.node) || references.targets(root.node).iter().any(|&held| holds(held));
                 direct.then_some(number)
             }
             _ => None,

@@ -28,7 +28,6 @@ impl RetainedSizes {
     }
 
     /// The retained size of an object or root; 0 for an unreachable one.
-    #[must_use]
     pub fn bytes_of(&self, node: NodeId) -> u64 {
         self.order.number(node).map_or(0, |number| self.bytes_at(number))
     }
@@ -38,14 +37,12 @@ impl RetainedSizes {
     }
 
     /// The intervals of the dominator tree.
-    #[must_use]
     pub fn dominator_intervals(&self) -> DominatorIntervals {
         DominatorIntervals::new(&self.order, &self.dominators)
     }
 
     /// The size that the objects of each of `groups` groups retain together. `group` returns the group of an object. An object that
     /// another one of its group retains is not added again.
-    #[must_use]
     pub fn by_group(&self, groups: usize, group: impl Fn(NodeId) -> Option<usize>) -> Vec<u64> {
         // Of each group the sum, and how many of its objects are above the present one.
         let mut sums = vec![(0_u64, 0_u32); groups];
@@ -91,7 +88,6 @@ impl DominatorIntervals {
     }
 
     /// Whether all paths from the roots to `node` lead through `above`, or it is that itself.
-    #[must_use]
     #[inline]
     pub fn dominates(&self, above: NodeId, node: NodeId) -> bool {
         let (Some(above), Some(node)) = (self.places.get(above.index()), self.places.get(node.index()))

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use common::record::{ObjectSample, PinnedHolder, UnreachableTotal};
 
 use memobj_cpython::heap::python_heap::PythonHeap;
+use memobj_cpython::heap::walk::ObjectCount;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
+use super::Holders;
 use super::object_samples::sample_objects;
 use super::pinning::find_pinning;
 use super::retained::RetainedSizes;
 use super::why::Why;
-use super::{Holders, ObjectTotals};
 use crate::config::HolderOptions;
 use crate::graph::NodeId;
 use crate::names::NameReader;
@@ -46,7 +47,6 @@ pub struct HolderSummary {
 
 /// Sums up the objects of `holders`, with retained sizes if those are known and requested. `kept` are nearly empty arenas of Python's
 /// allocator by address, each with the bytes it keeps.
-#[must_use]
 pub fn summarize_holders<M: Memory>(
     python: &PythonHeap<'_, M>,
     holders: &Holders<'_>,
@@ -54,13 +54,12 @@ pub fn summarize_holders<M: Memory>(
     wanted: &HolderOptions,
     kept: &[(Range<Addr>, u64)],
 ) -> HolderSummary {
-    let graph = holders.graph();
     let retained = retained.filter(|_| wanted.retained);
     let places = holders.places();
     let by_holder = retained.map(|retained| {
         retained.by_group(places.len(), |node: NodeId| holders.holder(node).map(|place| place.0 as usize))
     });
-    let named = |totals: Vec<ObjectTotals>, retained: Option<&Vec<u64>>| {
+    let named = |totals: Vec<ObjectCount>, retained: Option<&Vec<u64>>| {
         let rows = totals.into_iter().zip(places).enumerate();
         rows.map(|(number, (total, place))| {
             let retained_bytes = retained.and_then(|retained| retained.get(number)).copied();
@@ -69,26 +68,19 @@ pub fn summarize_holders<M: Memory>(
         .collect()
     };
     let owned = holders.owner_totals();
-    let mut modules: BTreeMap<&str, ObjectTotals> = BTreeMap::new();
+    let mut modules: BTreeMap<&str, ObjectCount> = BTreeMap::new();
     for (total, place) in owned.iter().zip(places) {
         let module = modules.entry(place.module.as_deref().unwrap_or("(none)")).or_default();
-        module.objects = module.objects.saturating_add(total.objects);
-        module.bytes = module.bytes.saturating_add(total.bytes);
+        module.merge(total);
     }
     let modules = modules.into_iter().map(|(name, total)| row(name, total, None)).collect();
-    let unreachable = holders.unreachable().into_iter().map(|(liveness, of, total)| UnreachableTotal {
-        name: graph.type_at(of).map_or_else(|| "?".into(), |of| of.name().into()),
-        cause: liveness,
-        count: total.objects,
-        size_bytes: total.bytes,
-    });
     let mut names = NameReader::new(python);
     let whys = wanted.why.iter().flat_map(|of| holders.why(&mut names, of, MAX_PATHS)).collect();
     HolderSummary {
         holders: ordered(named(holders.holder_totals(), by_holder.as_ref())),
         owners: ordered(named(owned, None)),
         modules: ordered(modules),
-        unreachable: unreachable.collect(),
+        unreachable: holders.unreachable(),
         retained: retained.map(|retained| by_type(holders, retained)),
         pinning: find_pinning(holders, kept),
         whys,
@@ -111,7 +103,7 @@ fn by_type(holders: &Holders<'_>, retained: &RetainedSizes) -> BTreeMap<Arc<str>
 }
 
 /// The most bytes first, then the most objects, then by name.
-fn row(name: &str, total: ObjectTotals, retained_bytes: Option<u64>) -> SummaryRow {
+fn row(name: &str, total: ObjectCount, retained_bytes: Option<u64>) -> SummaryRow {
     let (count, size_bytes) = (total.objects, total.bytes);
     SummaryRow { name: name.into(), sum: ObjectSum { count, size_bytes, retained_bytes, ..ObjectSum::NONE } }
 }

@@ -26,7 +26,7 @@ const MAX_KNOWN: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Why {
     /// The type.
-    pub of: String,
+    pub type_name: String,
     /// The number of its objects.
     pub objects: u64,
     /// The number of objects whose path was searched.
@@ -52,7 +52,7 @@ pub struct PathStep {
     /// The reference to it: `_sessions`, `local rows`, `[3]`; empty for one of many.
     pub name: Arc<str>,
     /// The name of its type in its module.
-    pub of: Arc<str>,
+    pub type_name: Arc<str>,
     /// The number of its items, if it is a container and the same one in all paths.
     pub entries: Option<u64>,
     /// The number of such steps in a row.
@@ -66,7 +66,7 @@ pub struct PathStep {
 
 /// The label of a reference in a path.
 struct StepLabel {
-    /// Its name; `None` if the target has the same name as its source.
+    /// Its name; `None` if the target has the same name as its referrer.
     name: Option<Arc<str>>,
     is_item: bool,
     role: Role,
@@ -84,7 +84,6 @@ impl StepLabel {
 
 impl ReferencePath {
     /// Describes the path in one line: `module botpkg.cache → _sessions (dict, 10,000 entries) → SessionState`.
-    #[must_use]
     pub fn describe(&self) -> String {
         let mut text = self.root.to_string();
         let last = self.steps.len().saturating_sub(1);
@@ -94,10 +93,10 @@ impl ReferencePath {
             let entries = entries.map(|entries| counted(entries, "entry", "entries"));
             // A `String` takes all that is written to it.
             let _ = match (step.name.is_empty(), entries) {
-                (true, None) => write!(text, "{}", step.of),
-                (true, Some(entries)) => write!(text, "{} ({entries})", step.of),
-                (false, None) => write!(text, "{} ({})", step.name, step.of),
-                (false, Some(entries)) => write!(text, "{} ({}, {entries})", step.name, step.of),
+                (true, None) => write!(text, "{}", step.type_name),
+                (true, Some(entries)) => write!(text, "{} ({entries})", step.type_name),
+                (false, None) => write!(text, "{} ({})", step.name, step.type_name),
+                (false, Some(entries)) => write!(text, "{} ({}, {entries})", step.name, step.type_name),
             };
             if step.repeats > 1 {
                 let _ = write!(text, " ×{}", thousands(step.repeats));
@@ -159,14 +158,14 @@ impl<'a, 'w, M: Memory> PathReader<'a, '_, '_, 'w, M> {
         self.namer.graph
     }
 
-    fn why(&mut self, of: String, index: TypeIndex, sample: usize) -> Why {
+    fn why(&mut self, type_name: String, index: TypeIndex, sample: usize) -> Why {
         let graph = self.graph();
         let all = || graph.object_nodes().filter(|&node| graph.type_index(node) == index);
         let objects = all().count();
         let every = objects.div_ceil(sample.max(1)).max(1);
         let sampled = objects.div_ceil(every) as u64;
         let paths = self.paths_to(all().step_by(every));
-        Why { of, objects: objects as u64, sampled, paths }
+        Why { type_name, objects: objects as u64, sampled, paths }
     }
 
     fn paths_to(&mut self, nodes: impl Iterator<Item = NodeId>) -> Vec<ReferencePath> {
@@ -241,10 +240,18 @@ impl<'a, 'w, M: Memory> PathReader<'a, '_, '_, 'w, M> {
     fn step(&mut self, node: NodeId, name: Arc<str>, is_item: bool) -> PathStep {
         let graph = self.graph();
         let kind = graph.type_index(node);
-        let of = self.types.entry(kind).or_insert_with(|| {
+        let type_name = self.types.entry(kind).or_insert_with(|| {
             graph.type_at(kind).map_or_else(|| "?".into(), |of| of.qualname.as_str().into())
         });
-        PathStep { name, of: Arc::clone(of), entries: None, repeats: 1, node: Some(node), kind, is_item }
+        PathStep {
+            name,
+            type_name: Arc::clone(type_name),
+            entries: None,
+            repeats: 1,
+            node: Some(node),
+            kind,
+            is_item,
+        }
     }
 
     /// The label of a reference.
@@ -279,7 +286,7 @@ impl<'a, 'w, M: Memory> PathReader<'a, '_, '_, 'w, M> {
         if let Some(reference) = self.steps.get(&(from, to)) {
             return reference.clone();
         }
-        let reference = match self.graph().root(from).map(|source| source.kind) {
+        let reference = match self.graph().root(from).map(|root| root.kind) {
             Some(RootKind::Frame { at, .. }) => {
                 let mut found = None;
                 self.namer.names.visit_frame(at, |other, reference| {

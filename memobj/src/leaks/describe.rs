@@ -5,16 +5,16 @@ use std::sync::Arc;
 use common::record::{GrowthMode, Leak, Liveness};
 use memobj_cpython::heap::builtins::{Builtin, Growth};
 use memobj_cpython::heap::types::Type;
+use memobj_cpython::heap::walk::ObjectCount;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::memory::Memory;
 
 use super::find::{Candidate, GrowingRow, LeakFinder, MINUTE};
-use super::growth_roots::{RootGroup, Specificity, specificity};
+use super::growth_roots::{RootGroup, is_user_class};
 use super::history::{HistoryRow, NEW_MODULES, NameId};
 use super::threads::most_common;
 use super::trend::chance_of_balance;
 use crate::graph::NodeId;
-use crate::holders::ObjectTotals;
 use crate::holders::why::ReferencePath;
 use crate::names::{NameReader, Reference, qualified_name};
 use crate::object_graph::TypeIndex;
@@ -35,24 +35,23 @@ impl LeakFinder<'_, '_> {
         let groups = groups?;
         let most = groups.values().map(|group| group.roots).max()?;
         let many = groups.iter().filter(|(_, group)| group.roots.saturating_mul(2) >= most);
-        many.map(|(&of, group)| (of, group)).max_by_key(|&(of, group)| {
-            let much = self.specificity(of) == Specificity::User;
-            (much, group.bytes, of)
-        })
+        many.map(|(&of, group)| (of, group))
+            .max_by_key(|&(of, group)| (self.is_user_class(of), group.bytes, of))
     }
 
-    fn specificity(&self, of: TypeIndex) -> Specificity {
-        self.holders.graph().type_at(of).map_or(Specificity::Builtin, |of| specificity(self.holders, of))
+    fn is_user_class(&self, of: TypeIndex) -> bool {
+        self.holders.graph().type_at(of).is_some_and(|of| is_user_class(self.holders, of))
     }
 
     /// The class that objects of a wrapper type wrap: the only user class that is added equally often.
     fn wrapped(&self, of: TypeIndex, group: &RootGroup) -> Option<TypeIndex> {
-        let links = self.holders.graph();
-        let wraps = links.type_at(of).is_some_and(is_wrapping);
+        let graph = self.holders.graph();
+        let wraps = graph.type_at(of).is_some_and(is_wrapping);
         let alike = |count: u64| count.abs_diff(group.roots).saturating_mul(5) <= group.roots;
-        let mut inside = group.types.iter().filter(|&(&inside, &count)| {
-            wraps && alike(count) && self.specificity(inside) == Specificity::User
-        });
+        let mut inside = group
+            .types
+            .iter()
+            .filter(|&(&inside, &count)| wraps && alike(count) && self.is_user_class(inside));
         let only = inside.next().map(|(&of, _)| of);
         if inside.next().is_some() { None } else { only }
     }
@@ -67,8 +66,8 @@ impl LeakFinder<'_, '_> {
     ) -> Candidate {
         let added = self.added(groups);
         let main = self.main(rows, added);
-        let word = main.map(|growing| growing.of);
-        let index = word.and_then(|word| self.index_of(word));
+        let type_id = main.map(|growing| growing.type_id);
+        let index = type_id.and_then(|type_id| self.index_of(type_id));
         let nodes = index.map(|index| self.nodes(place, index)).unwrap_or_default();
         let sample = || nodes.iter().copied().step_by(nodes.len().div_ceil(SAMPLE).max(1));
         let suspended = self.suspended(names, sample());
@@ -96,7 +95,7 @@ impl LeakFinder<'_, '_> {
             path: if &*holder == NEW_MODULES { Some(format!("{NEW_MODULES} → module")) } else { path }
                 .map(Arc::from),
             holder,
-            name: word.map_or_else(|| "?".into(), |of| self.history.type_name(of)),
+            name: type_id.map_or_else(|| "?".into(), |of| self.history.type_name(of)),
             function,
             waiting,
             objects_per_minute: main.map_or(0.0, GrowingRow::objects_per_minute),
@@ -118,22 +117,14 @@ impl LeakFinder<'_, '_> {
             types: rows
                 .iter()
                 .take(MAX_TYPES)
-                .map(|growing| growing.type_growth(self.history.type_name(growing.of)))
+                .map(|growing| growing.type_growth(self.history.type_name(growing.type_id)))
                 .collect(),
             max_entries: added.and_then(|(_, group)| self.limit(names, group)),
             side_effect_of: None,
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
-        let keys = word.map(|word| (place, word)).into_iter().collect();
-        Candidate {
-            is_standard: self.is_standard(place, sample().next()),
-            is_weak,
-            leak,
-            cause,
-            mode,
-            place,
-            keys,
-        }
+        let keys = type_id.map(|type_id| (place, type_id)).into_iter().collect();
+        Candidate { is_standard: self.is_standard(place, sample().next()), is_weak, leak, place, keys }
     }
 
     /// The row of the added type; without growth roots, of the most specific or largest type.
@@ -143,14 +134,14 @@ impl LeakFinder<'_, '_> {
         added: Option<(TypeIndex, &RootGroup)>,
     ) -> Option<&'r GrowingRow<'a>> {
         let index = added.map(|(of, group)| self.wrapped(of, group).unwrap_or(of));
-        let word = index.and_then(|index| self.ids.type_of(index));
-        let of_heads = rows.iter().find(|growing| Some(growing.of) == word && growing.objects.net > 0.0);
-        let says_much =
-            |of: NameId| self.index_of(of).map(|index| self.specificity(index)) == Some(Specificity::User);
-        of_heads.or_else(|| {
+        let type_id = index.and_then(|index| self.ids.type_of(index));
+        let of_roots =
+            rows.iter().find(|growing| Some(growing.type_id) == type_id && growing.objects.net > 0.0);
+        let is_user = |of: NameId| self.index_of(of).is_some_and(|index| self.is_user_class(index));
+        of_roots.or_else(|| {
             rows.iter().max_by(|a, b| {
-                says_much(a.of)
-                    .cmp(&says_much(b.of))
+                is_user(a.type_id)
+                    .cmp(&is_user(b.type_id))
                     .then(a.bytes_per_minute().total_cmp(&b.bytes_per_minute()))
             })
         })
@@ -203,11 +194,11 @@ impl LeakFinder<'_, '_> {
 
     /// The objects of a type in a place: those added after the first census, if there are any.
     fn nodes(&self, place: NameId, index: TypeIndex) -> Vec<NodeId> {
-        let links = self.holders.graph();
-        let word = self.ids.type_of(index);
+        let graph = self.holders.graph();
+        let type_id = self.ids.type_of(index);
         let all = || {
-            links.object_nodes().filter(|&node| {
-                self.ids.key(self.holders, node).is_some_and(|(at, of)| at == place && Some(of) == word)
+            graph.object_nodes().filter(|&node| {
+                self.ids.key(self.holders, node).is_some_and(|(at, of)| at == place && Some(of) == type_id)
             })
         };
         let new: Vec<NodeId> = all().filter(|&node| self.generations.first_seen(node) > 0).collect();
@@ -215,12 +206,18 @@ impl LeakFinder<'_, '_> {
     }
 
     /// All objects of a place.
-    fn held(&self, place: NameId) -> ObjectTotals {
+    fn held(&self, place: NameId) -> ObjectCount {
         let rows = self.history.rows().filter(|((at, _), _)| *at == place);
-        rows.fold(ObjectTotals::default(), |total, (_, row)| ObjectTotals {
-            objects: total.objects.saturating_add(row.objects.last().copied().unwrap_or(0)),
-            bytes: total.bytes.saturating_add(row.bytes.last().copied().unwrap_or(0)),
-        })
+        let mut total = ObjectCount::default();
+        for (_, row) in rows {
+            let last = |series: &[u64]| series.last().copied().unwrap_or(0);
+            total.merge(&ObjectCount {
+                objects: last(&row.objects),
+                bytes: last(&row.bytes),
+                ..ObjectCount::default()
+            });
+        }
+        total
     }
 
     /// The function that most of these objects are.
@@ -230,9 +227,9 @@ impl LeakFinder<'_, '_> {
         index: Option<TypeIndex>,
         nodes: impl Iterator<Item = NodeId>,
     ) -> Option<Arc<str>> {
-        let links = self.holders.graph();
-        links.type_at(index?).filter(|of| of.kind == Some(Builtin::Function))?;
-        most_common(nodes.filter_map(|node| Some(names.function(links.address(node)?)?.into())))
+        let graph = self.holders.graph();
+        graph.type_at(index?).filter(|of| of.kind == Some(Builtin::Function))?;
+        most_common(nodes.filter_map(|node| Some(names.function(graph.address(node)?)?.into())))
     }
 
     /// The function that is suspended in most of these objects, and its line.
@@ -241,9 +238,9 @@ impl LeakFinder<'_, '_> {
         names: &mut NameReader<'_, '_, M>,
         nodes: impl Iterator<Item = NodeId>,
     ) -> Option<(Arc<str>, Arc<str>)> {
-        let links = self.holders.graph();
+        let graph = self.holders.graph();
         most_common(nodes.filter_map(|node| {
-            let suspended = names.suspended(links.address(node)?)?;
+            let suspended = names.suspended(graph.address(node)?)?;
             let function = qualified_name(suspended.module.as_deref(), &suspended.name);
             Some((function.into(), suspended.to_string().into()))
         }))
@@ -271,19 +268,19 @@ impl LeakFinder<'_, '_> {
         group: &RootGroup,
     ) -> Option<(NodeId, u64)> {
         let (node, count) = group.most()?;
-        let links = self.holders.graph();
-        let before = self.holders.paths().parent(node).filter(|&before| links.type_index(before) == of);
+        let graph = self.holders.graph();
+        let before = self.holders.paths().parent(node).filter(|&before| graph.type_index(before) == of);
         let linked = before.filter(|&before| {
-            let ends = links.address(before).zip(links.address(node));
+            let ends = graph.address(before).zip(graph.address(node));
             ends.and_then(|(from, to)| names.reference(from, to)) == Some(Reference::Internal)
         });
         Some((linked.unwrap_or(node), count))
     }
 
-    /// How growth roots were added to the object that has most of them.
+    /// The growth mode of the object with most growth roots.
     fn growth_mode(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
-        let links = self.holders.graph();
-        match links.type_of(node).and_then(|of| of.kind).map_or(Growth::Fixed, Builtin::growth) {
+        let graph = self.holders.graph();
+        match graph.type_of(node).and_then(|of| of.kind).map_or(Growth::Fixed, Builtin::growth) {
             Growth::Keys if self.is_of_cache(node) => GrowthMode::Cached,
             Growth::Keys => GrowthMode::KeysSet,
             Growth::Elements => GrowthMode::Added,
@@ -301,8 +298,8 @@ impl LeakFinder<'_, '_> {
 
     /// The position of new objects in a sequence.
     fn sequence_mode(&self, of: TypeIndex, node: NodeId) -> GrowthMode {
-        let links = self.holders.graph();
-        let items = links.references().targets(node).iter().filter(|&&item| links.type_index(item) == of);
+        let graph = self.holders.graph();
+        let items = graph.references().targets(node).iter().filter(|&&item| graph.type_index(item) == of);
         let new: Vec<bool> = items.map(|&item| self.generations.first_seen(item) > 0).collect();
         let changes = new.iter().zip(new.iter().skip(1)).filter(|(a, b)| a != b).count();
         match (changes, new.first(), new.last()) {
@@ -315,12 +312,12 @@ impl LeakFinder<'_, '_> {
     /// The size limit of the cache or queue that growth roots were added to.
     fn limit<M: Memory>(&self, names: &mut NameReader<'_, '_, M>, group: &RootGroup) -> Option<u64> {
         let (node, _) = group.most()?;
-        let links = self.holders.graph();
+        let graph = self.holders.graph();
         let layout = names.python().layout;
         let above = std::iter::successors(Some(node), |&node| self.holders.paths().parent(node));
         above.take(NEAR).find_map(|node| {
-            let at = links.address(node)?;
-            let offset = match links.type_of(node)?.kind? {
+            let at = graph.address(node)?;
+            let offset = match graph.type_of(node)?.kind? {
                 Builtin::LruCache => layout.lru_cache_object.maxsize,
                 Builtin::Deque => layout.deque_object.maxlen,
                 _ => return None,

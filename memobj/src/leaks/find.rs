@@ -56,7 +56,7 @@ pub(super) struct LeakFinder<'a, 'w> {
 
 /// A growing row of the history.
 pub(super) struct GrowingRow<'a> {
-    pub of: NameId,
+    pub type_id: NameId,
     pub row: &'a HistoryRow,
     pub objects: Trend,
     pub bytes: Trend,
@@ -90,8 +90,6 @@ impl GrowingRow<'_> {
 /// A leak that may be merged with others.
 pub(super) struct Candidate {
     pub leak: Leak,
-    pub cause: Liveness,
-    pub mode: GrowthMode,
     /// The place that holds it.
     pub place: NameId,
     /// The rows of added objects.
@@ -105,8 +103,8 @@ pub(super) struct Candidate {
 impl Candidate {
     /// Whether objects are added to others of their own type.
     fn is_chain(&self) -> bool {
-        // Where the newest comes first, nothing old refers to it.
-        self.mode == GrowthMode::Linked
+        // If the newest comes first, nothing old refers to it.
+        self.leak.growth_mode == GrowthMode::Linked
             && self.leak.container.as_ref().is_none_or(|container| *container == self.leak.name)
     }
 }
@@ -132,7 +130,9 @@ impl LeakFinder<'_, '_> {
         all.sort_by(|a, b| rate(&b.1).total_cmp(&rate(&a.1)).then(a.0.cmp(&b.0)));
         let mut found: Vec<Candidate> = Vec::new();
         for (place, mut rows) in all.into_iter().take(MAX_FINDINGS) {
-            rows.sort_by(|a, b| b.bytes_per_minute().total_cmp(&a.bytes_per_minute()).then(a.of.cmp(&b.of)));
+            rows.sort_by(|a, b| {
+                b.bytes_per_minute().total_cmp(&a.bytes_per_minute()).then(a.type_id.cmp(&b.type_id))
+            });
             let candidate = self.describe(names, place, &rows, groups.get(&place));
             match found.iter_mut().find(|other| self.are_one_chain(other, &candidate)) {
                 Some(other) => merge(other, candidate),
@@ -181,29 +181,29 @@ impl LeakFinder<'_, '_> {
     /// Names a chain by its beginning.
     fn name_chain(&self, candidate: &mut Candidate) {
         let above = self.history.above(candidate.place).filter(|_| candidate.is_chain());
-        // What is above a module's attribute is the module, which is no part of the chain.
+        // The place above a module's attribute is the module, which is no part of the chain.
         if let Some(above) = above.filter(|&above| self.history.above(above).is_some()) {
             candidate.leak.holder = self.history.place(above);
         }
     }
 
-    /// Merges everything that threads bring along into one leak, if threads pile up.
+    /// Merges the side effects of new threads into one leak, if threads pile up.
     fn merge_threads<M: Memory>(
         &self,
         trends: &Trends,
         found: &mut Vec<Candidate>,
         names: &mut NameReader<'_, '_, M>,
     ) {
-        let Some(trend) = trends.of(self.threads) else { return };
+        let Some(trend) = trends.trend(self.threads) else { return };
         if !(rises(trends, &trend) && trend.net >= MIN_OBJECTS) {
             return;
         }
         let per_minute = trend.per_second * MINUTE;
         let is_of_threads = |candidate: &Candidate| {
             // C code holds the start of a thread until the thread ends.
-            let is_beside =
-                candidate.is_standard || matches!(candidate.cause, Liveness::Native | Liveness::Unreferred);
-            is_beside && is_multiple(candidate.leak.objects_per_minute, per_minute)
+            let is_side_effect = candidate.is_standard
+                || matches!(candidate.leak.cause, Liveness::Native | Liveness::Unreferred);
+            is_side_effect && is_multiple(candidate.leak.objects_per_minute, per_minute)
         };
         let threads = found.iter().position(|candidate| &*candidate.leak.name == "threading.Thread");
         let Some(most) = threads.or_else(|| found.iter().position(is_of_threads)) else { return };
@@ -221,7 +221,6 @@ impl LeakFinder<'_, '_> {
         leak.confidence_ratio = leak.confidence_ratio.max(1.0 - trend.chance);
         (leak.container, leak.entries, leak.path) = (None, None, None);
         leak.growth_mode = GrowthMode::Linked;
-        candidate.mode = GrowthMode::Linked;
         candidate.is_standard = false;
         candidate.keys.clear();
         found.push(candidate);
@@ -237,7 +236,7 @@ impl LeakFinder<'_, '_> {
         let sums =
             retained.by_group(found.len(), |node| groups.get(&self.ids.key(self.holders, node)?).copied());
         for (candidate, bytes) in found.iter_mut().zip(sums) {
-            if !candidate.keys.is_empty() && candidate.cause != Liveness::Garbage {
+            if !candidate.keys.is_empty() && candidate.leak.cause != Liveness::Garbage {
                 candidate.leak.retained_bytes = Some(bytes);
             }
         }
@@ -251,11 +250,11 @@ fn rises(trends: &Trends, trend: &Trend) -> bool {
 }
 
 /// The growth of a row whose added objects survive.
-fn grows<'a>(trends: &Trends, of: NameId, row: &'a HistoryRow) -> Option<GrowingRow<'a>> {
-    let (objects, bytes) = (trends.of(&row.objects)?, trends.of(&row.bytes)?);
+fn grows<'a>(trends: &Trends, type_id: NameId, row: &'a HistoryRow) -> Option<GrowingRow<'a>> {
+    let (objects, bytes) = (trends.trend(&row.objects)?, trends.trend(&row.bytes)?);
     if objects.net >= MIN_OBJECTS {
         return (rises(trends, &objects) && stays(row)).then_some(GrowingRow {
-            of,
+            type_id,
             row,
             objects,
             bytes,
@@ -268,9 +267,9 @@ fn grows<'a>(trends: &Trends, of: NameId, row: &'a HistoryRow) -> Option<Growing
     let is_line = |trend: &Trend, least: f64| {
         rises(trends, trend) && trend.net >= least && trend.straight >= MIN_STRAIGHT
     };
-    let entries = trends.of(&row.entries).filter(|entries| is_line(entries, MIN_ENTRIES));
+    let entries = trends.trend(&row.entries).filter(|entries| is_line(entries, MIN_ENTRIES));
     (entries.is_some() || is_line(&bytes, MIN_BYTES)).then_some(GrowingRow {
-        of,
+        type_id,
         row,
         objects,
         bytes,

@@ -44,22 +44,21 @@ pub type RootGroups = HashMap<NameId, HashMap<TypeIndex, RootGroup>>;
 
 /// Groups the objects that were added after the first census, in the `wanted` places. Objects that only the last census has do not
 /// count: they may be freed again.
-#[must_use]
 pub fn find(
     holders: &Holders<'_>,
     generations: &Generations,
     ids: &PlaceIds,
     wanted: impl Fn(NameId) -> bool,
 ) -> RootGroups {
-    let links = holders.graph();
+    let graph = holders.graph();
     let mut roots = RootFinder {
         paths: holders.paths(),
         generations,
-        known: vec![NONE; links.objects()],
-        way: Vec::new(),
+        known: vec![NONE; graph.objects()],
+        path: Vec::new(),
     };
     let mut groups = RootGroups::new();
-    for node in links.object_nodes() {
+    for node in graph.object_nodes() {
         let first_seen = generations.first_seen(node);
         if first_seen == 0 || first_seen == generations.current() {
             continue;
@@ -67,10 +66,10 @@ pub fn find(
         let Some((place, _)) = ids.key(holders, node).filter(|&(place, _)| wanted(place)) else {
             continue;
         };
-        let root = roots.of(node);
-        let group = groups.entry(place).or_default().entry(links.type_index(root)).or_default();
-        group.bytes = group.bytes.saturating_add(links.size(node));
-        *group.types.entry(links.type_index(node)).or_default() += 1;
+        let root = roots.root(node);
+        let group = groups.entry(place).or_default().entry(graph.type_index(root)).or_default();
+        group.bytes = group.bytes.saturating_add(graph.size(node));
+        *group.types.entry(graph.type_index(node)).or_default() += 1;
         if root == node {
             group.roots += 1;
             if let Some(container) = holders.paths().parent(root)
@@ -87,12 +86,12 @@ struct RootFinder<'a> {
     paths: &'a ShortestPaths,
     generations: &'a Generations,
     known: Vec<u32>,
-    way: Vec<NodeId>,
+    path: Vec<NodeId>,
 }
 
 impl RootFinder<'_> {
     /// The growth root of a new object.
-    fn of(&mut self, node: NodeId) -> NodeId {
+    fn root(&mut self, node: NodeId) -> NodeId {
         let mut at = node;
         let root = loop {
             match self.known.get(at.index()) {
@@ -100,14 +99,14 @@ impl RootFinder<'_> {
                 Some(&root) => break NodeId(root),
                 None => break at,
             }
-            self.way.push(at);
-            // A source is no object and counts as old, since it is where ways begin.
+            self.path.push(at);
+            // A root is no object and counts as old: paths begin there.
             match self.paths.parent(at).filter(|&before| self.is_new(before)) {
                 Some(before) => at = before,
                 None => break at,
             }
         };
-        for node in self.way.drain(..) {
+        for node in self.path.drain(..) {
             if let Some(place) = self.known.get_mut(node.index()) {
                 *place = root.0;
             }
@@ -120,25 +119,8 @@ impl RootFinder<'_> {
     }
 }
 
-/// How specific a type name is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Specificity {
-    /// A builtin type, such as dict.
-    Builtin,
-    /// A type of the standard library or of C code.
-    Stdlib,
-    /// A class of the program.
-    User,
-}
-
-/// How specific a type name is.
-#[must_use]
-pub fn specificity(holders: &Holders<'_>, of: &Type) -> Specificity {
-    if of.module == "builtins" || of.is_metatype() || of.name() == "functools._lru_list_elem" {
-        Specificity::Builtin
-    } else if of.class.is_none() || holders.modules().is_standard(&of.module) {
-        Specificity::Stdlib
-    } else {
-        Specificity::User
-    }
+/// Whether a type is a class of the program; otherwise it is a builtin, or of the standard library or C code.
+pub fn is_user_class(holders: &Holders<'_>, of: &Type) -> bool {
+    let is_builtin = of.module == "builtins" || of.is_metatype() || of.name() == "functools._lru_list_elem";
+    !is_builtin && of.class.is_some() && !holders.modules().is_standard(&of.module)
 }

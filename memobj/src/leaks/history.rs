@@ -30,14 +30,14 @@ impl NameTable {
         if let Some(&known) = self.numbers.get(name) {
             return known;
         }
-        let word = NameId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
+        let id = NameId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
         self.list.push(Arc::clone(name));
-        self.numbers.insert(Arc::clone(name), word);
-        word
+        self.numbers.insert(Arc::clone(name), id);
+        id
     }
 
-    fn name(&self, word: NameId) -> Arc<str> {
-        self.list.get(word.0 as usize).map_or_else(|| "?".into(), Arc::clone)
+    fn name(&self, id: NameId) -> Arc<str> {
+        self.list.get(id.0 as usize).map_or_else(|| "?".into(), Arc::clone)
     }
 }
 
@@ -68,7 +68,6 @@ impl HistoryRow {
     }
 
     /// Objects that were added after the first census and were seen again; those of the last census are too new.
-    #[must_use]
     pub fn survived(&self) -> u64 {
         let last = self.objects.len().saturating_sub(1);
         self.by_generation.iter().take(last).skip(1).sum()
@@ -116,7 +115,6 @@ pub struct PlaceIds {
 
 impl PlaceIds {
     /// The row of an object; `None` if nothing holds it.
-    #[must_use]
     #[inline]
     pub fn key(&self, holders: &Holders<'_>, node: NodeId) -> Option<RowKey> {
         let place = *self.places.get(holders.holder(node)?.0 as usize)?;
@@ -125,7 +123,6 @@ impl PlaceIds {
     }
 
     /// The number of a type name.
-    #[must_use]
     pub fn type_of(&self, index: TypeIndex) -> Option<NameId> {
         self.types.get(index.0 as usize).copied()
     }
@@ -133,13 +130,11 @@ impl PlaceIds {
 
 impl History {
     /// The name of a place.
-    #[must_use]
     pub fn place(&self, place: NameId) -> Arc<str> {
         self.places.name(place)
     }
 
     /// The name of a type.
-    #[must_use]
     pub fn type_name(&self, of: NameId) -> Arc<str> {
         self.types.name(of)
     }
@@ -150,13 +145,11 @@ impl History {
     }
 
     /// A row.
-    #[must_use]
     pub fn row(&self, key: RowKey) -> Option<&HistoryRow> {
         self.rows.get(&key)
     }
 
     /// The place above a place; `None` for a root.
-    #[must_use]
     pub fn above(&self, place: NameId) -> Option<NameId> {
         self.above.get(&place).copied()
     }
@@ -169,12 +162,12 @@ impl History {
         mut entries: impl FnMut(NodeId) -> u64,
     ) -> PlaceIds {
         let census = self.names(holders);
-        let links = holders.graph();
+        let graph = holders.graph();
         let mut now: HashMap<RowKey, RowSum> = HashMap::new();
         let none = || RowSum { by_generation: vec![0; self.censuses + 1], ..RowSum::default() };
         // Neighbours are often alike.
         let mut last: Option<(RowKey, RowSum)> = None;
-        for node in links.object_nodes() {
+        for node in graph.object_nodes() {
             let Some(key) = census.key(holders, node) else { continue };
             if last.as_ref().is_none_or(|(other, _)| *other != key)
                 && let Some((before, sum)) = last.replace((key, none()))
@@ -183,7 +176,7 @@ impl History {
             }
             if let Some((_, sum)) = &mut last {
                 sum.objects += 1;
-                sum.bytes = sum.bytes.saturating_add(links.size(node));
+                sum.bytes = sum.bytes.saturating_add(graph.size(node));
                 sum.entries = sum.entries.saturating_add(entries(node));
                 if let Some(count) = sum.by_generation.get_mut(generations.first_seen(node)) {
                     *count += 1;
@@ -201,7 +194,7 @@ impl History {
         let before = self.censuses;
         for (key, row) in &mut self.rows {
             let new = now.remove(key).unwrap_or_default();
-            // Those of the census before were seen once alone.
+            // Objects of the census before were seen only once.
             let twice = before.saturating_sub(1);
             let gone = row.by_generation.iter().take(twice).enumerate().map(|(first_seen, &was)| {
                 was.saturating_sub(new.by_generation.get(first_seen).copied().unwrap_or(0))
@@ -231,16 +224,16 @@ impl History {
             let known = first || self.places.numbers.contains_key(&place.text);
             // Of what it is a part of, the nearest that is known: that has a lower number, since it was met before.
             let above = place.above.and_then(|above| places.get(above.0 as usize).copied());
-            let word = match above {
+            let id = match above {
                 _ if known => self.places.number(&place.text),
                 Some(above) => above,
                 None if place.module.as_ref() == Some(&place.text) => self.places.number(&NEW_MODULES.into()),
                 None => self.places.number(&place.text),
             };
-            if let Some(above) = above.filter(|&above| above != word) {
-                self.above.insert(word, above);
+            if let Some(above) = above.filter(|&above| above != id) {
+                self.above.insert(id, above);
             }
-            places.push(word);
+            places.push(id);
         }
         let types = holders.graph().types();
         let types = types.iter().map(|counted| self.types.number(&counted.ty.name().into())).collect();

@@ -1,12 +1,11 @@
 //! Growth of the resident set outside Python objects.
-use common::record::MemoryKind;
-use common::record::{MemoryGrowth, MemoryRowGrowth};
+use common::record::{MemoryGrowth, MemoryKind, MemoryRow, MemoryRowGrowth};
+use memobj_cpython::heap::walk::ObjectCount;
 
 use super::find::MINUTE;
 use super::trend::{Trend, Trends};
 use crate::account::Account;
-use crate::account::growth::compare;
-use crate::holders::ObjectTotals;
+use crate::account::growth::{RowChange, row_changes};
 
 /// The smallest growth that counts, in bytes: allocators take memory in large pieces.
 const MIN_BYTES: f64 = (512 << 10) as f64;
@@ -22,7 +21,7 @@ const MIN_FOREIGN: f64 = 0.5;
 pub(super) fn growth(
     moments: &[f64],
     rss: &[Option<u64>],
-    totals: &[ObjectTotals],
+    totals: &[ObjectCount],
     first: Option<&Account>,
     last: Option<&Account>,
 ) -> Option<MemoryGrowth> {
@@ -31,9 +30,9 @@ pub(super) fn growth(
     let rises = |trend: &Trend| {
         trend.net >= MIN_BYTES && trend.goes_on && (moments.len() < 4 || trend.chance <= MAX_CHANCE)
     };
-    let trend = trends.of(&rss).filter(rises)?;
+    let trend = trends.trend(&rss).filter(rises)?;
     let bytes: Vec<u64> = totals.iter().map(|total| total.bytes).collect();
-    let objects = trends.of(&bytes).map_or(0.0, |trend| trend.per_second.max(0.0));
+    let objects = trends.trend(&bytes).map_or(0.0, |trend| trend.per_second.max(0.0));
     let rows = match (first, last) {
         (Some(first), Some(last)) => rows(first, last),
         _ => Vec::new(),
@@ -61,18 +60,17 @@ fn foreign_bytes(account: &Account) -> f64 {
         .rows
         .iter()
         .filter(|row| !matches!(row.kind, MemoryKind::PythonObjects | MemoryKind::PythonOverhead));
-    foreign.map(|row| row.bytes.resident_bytes() as f64).sum()
+    foreign.map(|row| row.resident_bytes() as f64).sum()
 }
 
 /// The rows that grew from one account to another, largest first.
 fn rows(first: &Account, last: &Account) -> Vec<MemoryRowGrowth> {
-    let last = last.summary();
-    let grown = compare(&first.summary(), &last).rows.into_iter().filter_map(|growth| {
-        let bytes = u64::try_from(growth.bytes).ok().filter(|&bytes| bytes > 0)?;
-        let mut now = last.rows.iter().filter(|(kind, of, _)| (*kind, of) == (growth.kind, &growth.detail));
-        let current_bytes = now.next().map_or(0, |(.., bytes)| *bytes);
-        let (kind, detail) = (growth.kind, growth.detail);
-        Some(MemoryRowGrowth { kind, detail, growth_bytes: bytes, current_bytes })
-    });
+    let grown =
+        row_changes(&first.rows, &last.rows).into_iter().filter_map(|RowChange { kind, detail, bytes }| {
+            let growth_bytes = u64::try_from(bytes).ok().filter(|&bytes| bytes > 0)?;
+            let now = last.rows.iter().find(|row| (row.kind, &row.detail) == (kind, &detail));
+            let current_bytes = now.map_or(0, MemoryRow::resident_bytes);
+            Some(MemoryRowGrowth { kind, detail, growth_bytes, current_bytes })
+        });
     grown.take(MAX_ROWS).collect()
 }

@@ -16,11 +16,11 @@ pub(super) fn most_run_function<M: Memory>(
     holders: &Holders<'_>,
     names: &mut NameReader<'_, '_, M>,
 ) -> Option<Arc<str>> {
-    let links = holders.graph();
+    let graph = holders.graph();
     // By thread: its function, and whether that is the program's own.
     let mut of_threads: BTreeMap<usize, (Arc<str>, bool)> = BTreeMap::new();
-    for source in links.roots() {
-        let RootKind::Frame { at, thread } = source.kind else { continue };
+    for root in graph.roots() {
+        let RootKind::Frame { at, thread } = root.kind else { continue };
         let Some((module, name)) = names.function_of_frame(at) else { continue };
         let is_own = module.as_ref().is_some_and(|module| !holders.modules().is_standard(module));
         if is_own || !of_threads.contains_key(&thread) {

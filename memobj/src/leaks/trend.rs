@@ -30,20 +30,17 @@ pub struct Trends {
 
 impl Trends {
     /// Prepares the tests for series with a value at each of these moments, in seconds.
-    #[must_use]
     pub fn new(moments: &[f64]) -> Self {
         Self { moments: moments.to_vec(), exact: ExactKendall::new(moments.len()) }
     }
 
     /// Whether there are too few values for a significant test.
-    #[must_use]
     pub fn are_few(&self) -> bool {
         self.moments.len() < 4
     }
 
     /// The trend of a series; `None` if it is too short, or takes no time.
-    #[must_use]
-    pub fn of(&self, values: &[u64]) -> Option<Trend> {
+    pub fn trend(&self, values: &[u64]) -> Option<Trend> {
         let n = self.moments.len();
         let (&first, &last) = (values.first()?, values.last()?);
         let (&begin, &end) = (self.moments.first()?, self.moments.last()?);
@@ -70,7 +67,6 @@ impl Trends {
 }
 
 /// The probability that at least `came` of all objects were added if adding and freeing are equally likely: Hoeffding's bound.
-#[must_use]
 pub fn chance_of_balance(came: u64, left: u64) -> f64 {
     let (came, left) = (came as f64, left as f64);
     if came <= left {
@@ -85,7 +81,7 @@ mod tests {
 
     fn trend(values: &[u64]) -> Trend {
         let moments: Vec<f64> = (0..values.len()).map(|at| at as f64 * 2.0).collect();
-        Trends::new(&moments).of(values).unwrap()
+        Trends::new(&moments).trend(values).unwrap()
     }
 
     #[test]

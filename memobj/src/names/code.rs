@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use memobj_cpython::heap::builtins::Builtin;
-use memobj_cpython::layout::encoding::StackRefs;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
@@ -48,7 +47,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
                     let names = self.variables(code);
                     self.visit_variables(at.plus(u64::from(locals)), &names, each);
                 }
-                if let Some(owner) = known.f_gen.and_then(|owner| self.objects.pointer(at, owner))
+                if let Some(owner) = known.f_gen.and_then(|owner| self.objects.read_pointer(at, owner))
                     && !owner.is_null()
                 {
                     self.visit_awaited(owner, at, each);
@@ -69,7 +68,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
             return;
         }
         let known = &self.python.layout.gen_object;
-        if let Some(frame) = known.gi_frame.and_then(|frame| self.objects.pointer(at, frame))
+        if let Some(frame) = known.gi_frame.and_then(|frame| self.objects.read_pointer(at, frame))
             && !frame.is_null()
         {
             each(frame, Reference::Internal);
@@ -84,7 +83,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
                 let at = top.minus(back);
                 (at >= first && at < top).then(|| self.python.memory.read_word(at, 0).ok()).flatten()
             })
-            .map(|slot| slot.map(|slot| self.untagged(slot)))
+            .map(|slot| slot.map(|slot| self.python.layout.encodings.stack_refs.object(slot)))
     }
 
     /// The start of the slots of a suspended frame that may be its stack, and the end of the stack.
@@ -93,9 +92,9 @@ impl<M: Memory> NameReader<'_, '_, M> {
         let count = |offset: u32| u64::try_from(memory.read_int(frame, offset).ok()?).ok()?.checked_mul(8);
         let Some(known) = &layout.interpreter_frame else {
             let known = &layout.frame_object;
-            let first = self.objects.pointer(frame, known.f_valuestack?)?;
+            let first = self.objects.read_pointer(frame, known.f_valuestack?)?;
             let top = match (known.f_stacktop, known.f_stackdepth) {
-                (Some(top), _) => self.objects.pointer(frame, top)?,
+                (Some(top), _) => self.objects.read_pointer(frame, top)?,
                 (None, Some(depth)) => first.plus(count(depth)?),
                 (None, None) => return None,
             };
@@ -103,7 +102,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         };
         let first = frame.plus(u64::from(known.localsplus));
         let top = match (known.stackpointer, known.stacktop) {
-            (Some(top), _) => self.objects.pointer(frame, top)?,
+            (Some(top), _) => self.objects.read_pointer(frame, top)?,
             (None, Some(depth)) => first.plus(count(depth)?),
             (None, None) => return None,
         };
@@ -136,7 +135,8 @@ impl<M: Memory> NameReader<'_, '_, M> {
         let Some(code) = self.code_of_frame(at) else { return };
         let names = self.variables(code);
         self.visit_variables(at.plus(u64::from(known.localsplus)), &names, each);
-        if let Some(locals) = self.objects.pointer(at, known.f_locals).filter(|locals| !locals.is_null()) {
+        if let Some(locals) = self.objects.read_pointer(at, known.f_locals).filter(|locals| !locals.is_null())
+        {
             each(locals, Reference::Internal);
         }
     }
@@ -151,7 +151,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         let count = names.len() as u64;
         let _ = self.python.memory.read_words(first, count, |slot| {
             if let Some(Some(name)) = names.next()
-                && let to = self.untagged(slot)
+                && let to = self.python.layout.encodings.stack_refs.object(slot)
                 && !to.is_null()
             {
                 each(to, Reference::Local(Arc::clone(name)));
@@ -159,21 +159,17 @@ impl<M: Memory> NameReader<'_, '_, M> {
         });
     }
 
-    /// The object that a slot of a frame refers to; null if it is a number (`Include/internal/pycore_stackref.h`).
-    fn untagged(&self, slot: u64) -> Addr {
-        match self.python.layout.encodings.stack_refs {
-            StackRefs::Plain => Addr(slot),
-            StackRefs::Tagged if slot & 3 == 3 => Addr::NULL,
-            StackRefs::Tagged => Addr(slot).clear_bits(3),
-        }
-    }
-
     /// The code of a frame: an interpreter's one, or an object until 3.10.
     fn code_of_frame(&mut self, at: Addr) -> Option<Addr> {
         let layout = self.python.layout;
         let code = match &layout.interpreter_frame {
-            Some(known) => self.untagged(self.python.memory.read_word(at, known.executable).ok()?),
-            None => self.objects.pointer(at, layout.frame_object.f_code?)?,
+            Some(known) => self
+                .python
+                .layout
+                .encodings
+                .stack_refs
+                .object(self.python.memory.read_word(at, known.executable).ok()?),
+            None => self.objects.read_pointer(at, layout.frame_object.f_code?)?,
         };
         (self.type_of(code)?.kind == Some(Builtin::Code)).then_some(code)
     }
@@ -191,8 +187,8 @@ impl<M: Memory> NameReader<'_, '_, M> {
     /// The strings of a tuple that is a member of some code.
     fn names_of(&mut self, code: Addr, offset: u32) -> Vec<Option<Arc<str>>> {
         let (memory, layout) = (self.python.memory, self.python.layout);
-        let Some(tuple) = self.objects.pointer(code, offset) else { return Vec::new() };
-        let Some(count) = self.objects.length(tuple) else { return Vec::new() };
+        let Some(tuple) = self.objects.read_pointer(code, offset) else { return Vec::new() };
+        let Some(count) = self.objects.read_length(tuple) else { return Vec::new() };
         let mut names = Vec::new();
         let items = tuple.plus(u64::from(layout.tuple_object.ob_item));
         let _ = memory.read_words(items, count.min(MAX_VARIABLES), |item| names.push(self.text(Addr(item))));
@@ -202,7 +198,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
     /// The name of the closure variable of a number in the tuple of a function.
     pub fn closure_variable(&mut self, function: Addr, index: u64) -> Option<Arc<str>> {
         let layout = self.python.layout;
-        let code = self.objects.pointer(function, layout.function_object.func_code)?;
+        let code = self.objects.read_pointer(function, layout.function_object.func_code)?;
         let known = &layout.code_object;
         let mut names = match (known.co_localsplusnames, known.co_freevars) {
             (Some(all), _) => {
@@ -222,11 +218,11 @@ impl<M: Memory> NameReader<'_, '_, M> {
     /// The name of the argument whose default has this number in a function's tuple.
     pub fn default_argument(&mut self, function: Addr, index: u64) -> Option<Arc<str>> {
         let layout = self.python.layout;
-        let code = self.objects.pointer(function, layout.function_object.func_code)?;
+        let code = self.objects.read_pointer(function, layout.function_object.func_code)?;
         let arguments =
             u64::try_from(self.python.memory.read_int(code, layout.code_object.co_argcount).ok()?).ok()?;
-        let defaults = self.objects.pointer(function, layout.function_object.func_defaults)?;
-        let defaults = self.objects.length(defaults)?;
+        let defaults = self.objects.read_pointer(function, layout.function_object.func_defaults)?;
+        let defaults = self.objects.read_length(defaults)?;
         // The last arguments are those with defaults.
         let index = usize::try_from(arguments.checked_sub(defaults)?.checked_add(index)?).ok()?;
         let mut names = self.variables(code);
@@ -236,8 +232,8 @@ impl<M: Memory> NameReader<'_, '_, M> {
     /// The name of a function with its module: `botpkg.cache.Cache.get`.
     pub fn function(&mut self, at: Addr) -> Option<String> {
         let known = &self.python.layout.function_object;
-        let qualname = self.text(self.objects.pointer(at, known.func_qualname)?)?;
-        let module = self.objects.pointer(at, known.func_module).and_then(|module| self.text(module));
+        let qualname = self.text(self.objects.read_pointer(at, known.func_qualname)?)?;
+        let module = self.objects.read_pointer(at, known.func_module).and_then(|module| self.text(module));
         Some(qualified_name(module.as_deref(), &qualname))
     }
 
@@ -246,7 +242,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
         let layout = self.python.layout;
         let code = self.code_of_frame(at)?;
         let known = &layout.code_object;
-        let name = self.objects.pointer(code, known.co_qualname.unwrap_or(known.co_name))?;
+        let name = self.objects.read_pointer(code, known.co_qualname.unwrap_or(known.co_name))?;
         let name = self.text(name)?;
         Some((self.module_of_frame(at), name))
     }
@@ -254,7 +250,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
     /// The name of the function that a frame object is of, with its module.
     pub fn function_of_frame_object(&mut self, at: Addr) -> Option<String> {
         let frame = match self.python.layout.frame_object.f_frame {
-            Some(inner) => self.objects.pointer(at, inner)?,
+            Some(inner) => self.objects.read_pointer(at, inner)?,
             None => at,
         };
         let (module, name) = self.function_of_frame(frame)?;
@@ -264,16 +260,15 @@ impl<M: Memory> NameReader<'_, '_, M> {
     pub(super) fn module_of_frame(&mut self, at: Addr) -> Option<Arc<str>> {
         let layout = self.python.layout;
         let globals = match &layout.interpreter_frame {
-            Some(known) => self.objects.pointer(at, known.f_globals)?,
-            None => self.objects.pointer(at, layout.frame_object.f_globals?)?,
+            Some(known) => self.objects.read_pointer(at, known.f_globals)?,
+            None => self.objects.read_pointer(at, layout.frame_object.f_globals?)?,
         };
-        let name = self.objects.item(globals, "__name__")?;
+        let name = self.objects.read_item(globals, "__name__")?;
         self.text(name)
     }
 }
 
 /// `module.name`, or the name alone.
-#[must_use]
 pub fn qualified_name(module: Option<&str>, name: &str) -> String {
     module.map_or_else(|| name.to_owned(), |module| format!("{module}.{name}"))
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use memobj_cpython::heap::instance::{InlineValues, read_dict_slot};
 use memobj_cpython::heap::types::Type;
 use memobj_cpython::layout::encoding::InstanceAttributes;
-use memobj_cpython::object::BaseType;
 use memobj_cpython::object::dict::{KeysTable, first_value};
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
@@ -34,10 +33,10 @@ impl<M: Memory> NameReader<'_, '_, M> {
             let slot =
                 self.members_of(of.at).iter().find(|(_, known)| &**known == name).map(|&(offset, _)| offset);
             if let Some(slot) = slot {
-                return self.objects.pointer(at, slot).filter(|to| !to.is_null());
+                return self.objects.read_pointer(at, slot).filter(|to| !to.is_null());
             }
         }
-        self.objects.attribute(at, name)
+        self.objects.read_attribute(at, name)
     }
 
     /// The names of attributes of a class's objects, as far as the class knows them: slots, and the keys that its objects share.
@@ -208,9 +207,9 @@ impl<M: Memory> NameReader<'_, '_, M> {
         let mut dicts = Vec::new();
         crate::object_graph::read_references(&mut self.types, at, of, |to, _| dicts.push(to));
         for dict in dicts {
-            let pairs = self.objects.pairs(dict, usize::MAX);
+            let pairs = self.objects.read_pairs(dict, usize::MAX);
             if !pairs.is_empty()
-                && pairs.iter().all(|&(_, value)| self.objects.is_instance(value, BaseType::Dict))
+                && pairs.iter().all(|&(_, value)| self.objects.is_instance(value, flags::DICT_SUBCLASS))
             {
                 each(dict, Reference::ThreadLocals);
             }

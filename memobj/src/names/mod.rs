@@ -30,7 +30,7 @@ use memobj_process::memory::Memory;
 /// The longest key that is taken for a name, in characters.
 const LONGEST_KEY: usize = 64;
 
-/// How an object refers to another.
+/// A reference of an object to another, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
     /// A part without a name of its own: the dict of an instance or module, the content of a cell.
@@ -90,7 +90,6 @@ const MAX_TEXTS: usize = 1 << 18;
 
 impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
     /// Reads the names in a Python.
-    #[must_use]
     pub fn new(python: &'p PythonHeap<'m, M>) -> Self {
         Self {
             python,
@@ -103,13 +102,11 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
     }
 
     /// The Python.
-    #[must_use]
     pub const fn python(&self) -> &'p PythonHeap<'m, M> {
         self.python
     }
 
     /// Access to single objects of the Python.
-    #[must_use]
     pub const fn objects(&self) -> Objects<'m> {
         self.objects
     }
@@ -131,7 +128,7 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
         if let Some(known) = self.texts.get(&at) {
             return known.clone();
         }
-        let text: Option<Arc<str>> = self.objects.name(at).map(Into::into);
+        let text: Option<Arc<str>> = self.objects.read_name(at).map(Into::into);
         if self.texts.len() < MAX_TEXTS {
             self.texts.insert(at, text.clone());
         }
@@ -284,7 +281,7 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
     }
 
     fn visit_entries(&mut self, at: Addr, each: &mut impl FnMut(Addr, Reference)) {
-        self.objects.entries(at, |key, value| {
+        self.objects.read_entries(at, |key, value| {
             each(value, Reference::Entry(key));
             each(key, Reference::Key);
             ControlFlow::Continue(())
@@ -310,7 +307,6 @@ fn known_fields<const N: usize>(
 }
 
 /// Whether a text could be a name in a program. Other texts are not shown, since they may be data.
-#[must_use]
 pub fn is_name(text: &str) -> bool {
     let mut letters = text.chars();
     letters.next().is_some_and(|first| first == '_' || first.is_alphabetic())

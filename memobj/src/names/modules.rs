@@ -11,7 +11,7 @@ use super::NameReader;
 /// A module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
-    /// Where it is.
+    /// Its address.
     pub at: Addr,
     /// Its name in `sys.modules`.
     pub name: Arc<str>,
@@ -31,25 +31,26 @@ pub struct Modules {
 
 impl Modules {
     /// Reads `sys.modules` of every interpreter. A module with two names has the first one.
-    #[must_use]
     pub fn read<M: Memory>(names: &mut NameReader<'_, '_, M>) -> Self {
         let mut modules = Self::default();
         let layout = names.python().layout;
         let objects = names.objects();
         for &interpreter in &names.python().interpreters.clone() {
-            let Some(dict) = objects.pointer(interpreter, layout.interpreter_state.modules) else { continue };
+            let Some(dict) = objects.read_pointer(interpreter, layout.interpreter_state.modules) else {
+                continue;
+            };
             let library = objects
-                .item(dict, "os")
-                .and_then(|os| objects.module_dict(os))
-                .and_then(|dict| objects.item(dict, "__file__"))
-                .and_then(|file| objects.name(file))
+                .read_item(dict, "os")
+                .and_then(|os| objects.read_module_dict(os))
+                .and_then(|dict| objects.read_item(dict, "__file__"))
+                .and_then(|file| objects.read_name(file))
                 .and_then(|file| file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")));
-            for (name, at) in objects.pairs(dict, usize::MAX) {
+            for (name, at) in objects.read_pairs(dict, usize::MAX) {
                 let Some(name) = names.text(name) else { continue };
                 if modules.by_address.contains_key(&at) {
                     continue;
                 }
-                let dict = objects.module_dict(at).unwrap_or(Addr::NULL);
+                let dict = objects.read_module_dict(at).unwrap_or(Addr::NULL);
                 // `typing.io` is a class in the place of a module.
                 let is_of_standard = dict.is_null()
                     && name.rsplit_once('.').is_some_and(|(parent, _)| modules.is_standard(parent));
@@ -64,19 +65,16 @@ impl Modules {
     }
 
     /// All of them, in the order in which they were loaded.
-    #[must_use]
     pub fn list(&self) -> &[Module] {
         &self.list
     }
 
     /// The module at `at`.
-    #[must_use]
     pub fn get(&self, at: Addr) -> Option<&Module> {
         self.list.get(*self.by_address.get(&at)?)
     }
 
     /// Whether a loaded module belongs to the standard library.
-    #[must_use]
     pub fn is_standard(&self, name: &str) -> bool {
         self.by_name.get(name).and_then(|&index| self.list.get(index)).is_some_and(|module| module.standard)
     }
@@ -86,14 +84,15 @@ impl Modules {
 /// nor folder and a `__spec__`, so it is built in.
 fn is_standard<M: Memory>(names: &NameReader<'_, '_, M>, dict: Addr, library: Option<&str>) -> bool {
     let objects = names.objects();
-    let file = objects.item(dict, "__file__").and_then(|file| objects.name(file));
+    let file = objects.read_item(dict, "__file__").and_then(|file| objects.read_name(file));
     match (file, library) {
         (Some(file), Some(library)) => file
             .strip_prefix(library)
             .is_some_and(|rest| !rest.starts_with("site-packages/") && !rest.starts_with("dist-packages/")),
         (Some(_), None) => false,
         (None, _) => {
-            let is_there = |name: &str| objects.item(dict, name).is_some_and(|item| !objects.is_none(item));
+            let is_there =
+                |name: &str| objects.read_item(dict, name).is_some_and(|item| !objects.is_none(item));
             is_there("__spec__") && !is_there("__path__")
         }
     }

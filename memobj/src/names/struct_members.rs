@@ -143,7 +143,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
 
     /// The name of the context variable at `at`.
     fn context_variable(&mut self, at: Addr) -> Option<std::sync::Arc<str>> {
-        let name = self.objects.pointer(at, self.python.layout.contextvar_object.var_name)?;
+        let name = self.objects.read_pointer(at, self.python.layout.contextvar_object.var_name)?;
         self.key(name)
     }
 

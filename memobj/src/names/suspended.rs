@@ -35,12 +35,12 @@ pub enum Progress {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Suspended {
     /// Its kind: `coroutine`; or `task`, for the coroutine of a task.
-    pub word: &'static str,
+    pub kind: &'static str,
     /// The module that its code is of; `None` once it has ended.
     pub module: Option<Arc<str>>,
     /// `__qualname__`.
     pub name: Arc<str>,
-    /// How far it is.
+    /// Its progress.
     pub progress: Progress,
     /// The last part of the name of its file, and the line in it where it is: while it waits or runs.
     pub line: Option<(Arc<str>, u32)>,
@@ -49,8 +49,8 @@ pub struct Suspended {
 impl fmt::Display for Suspended {
     /// `coroutine bot.wait_reply, waiting at bot.py:42`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.word, qualified_name(self.module.as_deref(), &self.name))?;
-        let waiting = if self.word == "generator" { "suspended" } else { "waiting" };
+        write!(f, "{} {}", self.kind, qualified_name(self.module.as_deref(), &self.name))?;
+        let waiting = if self.kind == "generator" { "suspended" } else { "waiting" };
         match (self.progress, &self.line) {
             (Progress::NotStarted, _) => f.write_str(", not started"),
             (Progress::Ended, _) => f.write_str(", ended"),
@@ -72,23 +72,23 @@ impl<M: Memory> NameReader<'_, '_, M> {
     /// Objects that wait at the same line of the same code are equal, so that they can be counted.
     pub fn suspended(&mut self, at: Addr) -> Option<Suspended> {
         let of = self.type_of(at)?;
-        let word = match of.kind {
+        let kind = match of.kind {
             Some(Builtin::Generator) => "generator",
             Some(Builtin::Coroutine) => "coroutine",
             Some(Builtin::AsyncGenerator) => "async generator",
             _ if is_task(&of.name()) => {
                 let coroutine = self.coroutine_of_task(at)?;
-                return Some(Suspended { word: "task", ..self.suspended(coroutine)? });
+                return Some(Suspended { kind: "task", ..self.suspended(coroutine)? });
             }
             _ => return None,
         };
-        let name = self.text(self.objects.pointer(at, self.python.layout.gen_object.gi_qualname)?)?;
+        let name = self.text(self.objects.read_pointer(at, self.python.layout.gen_object.gi_qualname)?)?;
         let frame = self.frame_of_generator(at);
         let progress = frame.map_or(Some(Progress::Ended), |frame| self.progress(at, frame))?;
         let line =
             frame.filter(|_| progress != Progress::NotStarted).and_then(|frame| self.source_line(frame));
         let module = frame.and_then(|frame| self.module_of_frame(frame));
-        Some(Suspended { word, module, name, progress, line })
+        Some(Suspended { kind, module, name, progress, line })
     }
 
     /// Finds the coroutine or generator that a task runs, until it has ended.
@@ -114,7 +114,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
     /// The frame of a generator that has not ended: a frame object until 3.10, then the one inside of it.
     pub(super) fn frame_of_generator(&self, at: Addr) -> Option<Addr> {
         match self.python.layout.gen_object.gi_frame {
-            Some(frame) => self.objects.pointer(at, frame).filter(|frame| !frame.is_null()),
+            Some(frame) => self.objects.read_pointer(at, frame).filter(|frame| !frame.is_null()),
             None => self.inner_frame(at),
         }
     }
@@ -168,7 +168,6 @@ impl<M: Memory> NameReader<'_, '_, M> {
 }
 
 /// Whether a type is a task type of C or of Python.
-#[must_use]
 pub fn is_task(name: &str) -> bool {
     matches!(name, "_asyncio.Task" | "asyncio.tasks._PyTask" | "asyncio.tasks.Task")
 }
@@ -177,21 +176,24 @@ pub fn is_task(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn told(word: &'static str, progress: Progress, line: SourceLine) -> String {
+    fn describe(kind: &'static str, progress: Progress, line: SourceLine) -> String {
         let module = (progress != Progress::Ended).then(|| "bot".into());
-        Suspended { word, module, name: "wait_reply".into(), progress, line }.to_string()
+        Suspended { kind, module, name: "wait_reply".into(), progress, line }.to_string()
     }
 
     #[test]
     fn suspended_code_names_its_line() {
         let line = || Some(("bot.py".into(), 42));
-        assert_eq!(told("task", Progress::Waiting, line()), "task bot.wait_reply, waiting at bot.py:42");
+        assert_eq!(describe("task", Progress::Waiting, line()), "task bot.wait_reply, waiting at bot.py:42");
         assert_eq!(
-            told("generator", Progress::Waiting, line()),
+            describe("generator", Progress::Waiting, line()),
             "generator bot.wait_reply, suspended at bot.py:42"
         );
-        assert_eq!(told("coroutine", Progress::NotStarted, None), "coroutine bot.wait_reply, not started");
-        assert_eq!(told("coroutine", Progress::Ended, None), "coroutine wait_reply, ended");
-        assert_eq!(told("coroutine", Progress::Running, None), "coroutine bot.wait_reply, running");
+        assert_eq!(
+            describe("coroutine", Progress::NotStarted, None),
+            "coroutine bot.wait_reply, not started"
+        );
+        assert_eq!(describe("coroutine", Progress::Ended, None), "coroutine wait_reply, ended");
+        assert_eq!(describe("coroutine", Progress::Running, None), "coroutine bot.wait_reply, running");
     }
 }

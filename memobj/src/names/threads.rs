@@ -28,19 +28,18 @@ pub struct ThreadObject {
 }
 
 /// Reads `threading._active` by ident; `modules` is `sys.modules`. `None` if the interpreter has not imported `threading`.
-#[must_use]
 pub fn read_thread_objects(objects: Objects<'_>, modules: Addr) -> Option<HashMap<u64, ThreadObject>> {
-    let dict = objects.module_dict(objects.item(modules, "threading")?)?;
-    let main = objects.item(dict, "_main_thread");
+    let dict = objects.read_module_dict(objects.read_item(modules, "threading")?)?;
+    let main = objects.read_item(dict, "_main_thread");
     let mut found = HashMap::new();
-    objects.entries(objects.item(dict, "_active")?, |ident, thread| {
-        if let Some(ident) = objects.integer(ident) {
-            let attribute = |name: &str| objects.attribute(thread, name);
-            let native_id = attribute("_native_id").and_then(|id| objects.integer(id));
+    objects.read_entries(objects.read_item(dict, "_active")?, |ident, thread| {
+        if let Some(ident) = objects.read_integer(ident) {
+            let attribute = |name: &str| objects.read_attribute(thread, name);
+            let native_id = attribute("_native_id").and_then(|id| objects.read_integer(id));
             let object = ThreadObject {
-                name: attribute("_name").and_then(|name| objects.name(name)).map(Into::into),
+                name: attribute("_name").and_then(|name| objects.read_name(name)).map(Into::into),
                 native_id: native_id.and_then(|id| u64::try_from(id).ok()),
-                daemon: attribute("_daemonic").and_then(|daemon| objects.boolean(daemon)),
+                daemon: attribute("_daemonic").and_then(|daemon| objects.read_boolean(daemon)),
                 main: main == Some(thread),
             };
             found.insert(ident.cast_unsigned(), object);
@@ -51,14 +50,13 @@ pub fn read_thread_objects(objects: Objects<'_>, modules: Addr) -> Option<HashMa
 }
 
 /// Reads the names of these threads, in their order; the ident of a thread that `threading` does not know.
-#[must_use]
 pub fn read_thread_names<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
     threads: &[GraphThread],
 ) -> Vec<Arc<str>> {
     let (objects, layout) = (names.objects(), names.python().layout);
     let modules = names.python().interpreters.iter();
-    let modules = modules.filter_map(|&at| objects.pointer(at, layout.interpreter_state.modules));
+    let modules = modules.filter_map(|&at| objects.read_pointer(at, layout.interpreter_state.modules));
     let known: HashMap<u64, Arc<str>> = modules
         .filter_map(|modules| read_thread_objects(objects, modules))
         .flatten()

@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 use crate::graph::{Graph, GraphBuilder, NodeId, TooLarge};
 use memobj_cpython::heap::address_set::Cursor;
+use memobj_cpython::heap::parallel::join_all;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::referents::{EdgeKind, ReferenceReader};
 use memobj_cpython::heap::size::read_size;
@@ -70,7 +71,7 @@ impl<'w> ObjectGraph<'w> {
         for part in rows {
             all.append(part).map_err(too_large)?;
         }
-        let mut links = Self {
+        let mut graph = Self {
             ranks,
             references: all.edges.build(),
             types: &walked.types,
@@ -81,61 +82,52 @@ impl<'w> ObjectGraph<'w> {
             threads: Vec::new(),
             liveness: Vec::new(),
         };
-        links.add_known_roots(python).map_err(too_large)?;
-        links.classify_unreachable(python).map_err(too_large)?;
-        Ok(links)
+        graph.add_known_roots(python).map_err(too_large)?;
+        graph.classify_unreachable(python).map_err(too_large)?;
+        Ok(graph)
     }
 
     /// The references. Objects come first, then roots.
-    #[must_use]
     pub const fn references(&self) -> &Graph {
         &self.references
     }
 
     /// The numbers of the objects.
-    #[must_use]
     pub const fn ranks(&self) -> &Ranks<'w> {
         &self.ranks
     }
 
     /// The number of objects. Nodes from this number on are roots.
-    #[must_use]
     pub const fn objects(&self) -> usize {
         self.ranks.len()
     }
 
     /// The GC roots; the node of the first one is [`objects`](Self::objects), the others follow.
-    #[must_use]
     pub fn roots(&self) -> &[Root] {
         &self.roots
     }
 
     /// The root that a node is; `None` for an object.
-    #[must_use]
     pub fn root(&self, node: NodeId) -> Option<&Root> {
         self.roots.get(node.index().checked_sub(self.objects())?)
     }
 
     /// The nodes of all roots.
-    #[must_use]
     pub fn root_nodes(&self) -> Vec<NodeId> {
-        self.roots.iter().map(|source| source.node).collect()
+        self.roots.iter().map(|root| root.node).collect()
     }
 
     /// The threads whose states and frames are among the roots.
-    #[must_use]
     pub fn threads(&self) -> &[GraphThread] {
         &self.threads
     }
 
     /// The address of an object; `None` for a root.
-    #[must_use]
     pub fn address(&self, node: NodeId) -> Option<Addr> {
         self.ranks.address(node)
     }
 
     /// The object at `at`.
-    #[must_use]
     pub fn node(&self, at: Addr) -> Option<NodeId> {
         self.ranks.node(at, &mut Cursor::default())
     }
@@ -156,32 +148,27 @@ impl<'w> ObjectGraph<'w> {
     }
 
     /// The type of an object.
-    #[must_use]
     #[inline]
     pub fn type_index(&self, node: NodeId) -> TypeIndex {
         self.type_indices.get(node.index()).copied().unwrap_or(TypeIndex::NONE)
     }
 
     /// A type.
-    #[must_use]
     pub fn type_at(&self, index: TypeIndex) -> Option<&'w Type> {
         self.types.get(index.0 as usize).map(|counted| &counted.ty)
     }
 
     /// The type of an object.
-    #[must_use]
     pub fn type_of(&self, node: NodeId) -> Option<&'w Type> {
         self.type_at(self.type_index(node))
     }
 
     /// All types that have objects, in the order of their [`TypeIndex`].
-    #[must_use]
     pub const fn types(&self) -> &'w [TypeStats] {
         self.types
     }
 
     /// The size of an object, as `sys.getsizeof` gives it; 0 for a root.
-    #[must_use]
     #[inline]
     pub fn size(&self, node: NodeId) -> u64 {
         match self.sizes.get(node.index()) {
@@ -191,8 +178,7 @@ impl<'w> ObjectGraph<'w> {
         }
     }
 
-    /// How an object is kept alive.
-    #[must_use]
+    /// The liveness of an object.
     pub fn liveness(&self, node: NodeId) -> Liveness {
         self.liveness.get(node.index()).copied().unwrap_or_default()
     }
@@ -253,17 +239,7 @@ fn read_rows<M: Memory>(
                 scope.spawn(move || read_part(python, ranks, indices, part, number == last))
             })
             .collect();
-        workers
-            .into_iter()
-            .map(|worker| match worker.join() {
-                Ok(rows) => rows.map_err(too_large),
-                Err(_) => Err(Error::new(
-                    stage::HEAP,
-                    "internal error: a worker thread panicked",
-                    "please report it, with a snapshot (--save-snapshot) if you may share one",
-                )),
-            })
-            .collect()
+        join_all(workers)?.into_iter().map(|rows| rows.map_err(too_large)).collect()
     })
 }
 
@@ -281,7 +257,7 @@ fn read_part<M: Memory>(
     let mut known: Vec<TypeIndex> = Vec::new();
     let mut failed = Ok(());
     let mut node = ranks.first(words.start);
-    let mut hint = Cursor::default();
+    let mut cursor = Cursor::default();
     let mut row = |at: Addr| {
         let id = types.type_of(at);
         let of = id.and_then(|id| types.get(id)).map(Rc::clone);
@@ -307,7 +283,7 @@ fn read_part<M: Memory>(
         }
         let edges = &mut rows.edges;
         read_references(&mut types, at, &of, |to, _| {
-            if let Some(to) = ranks.node(to, &mut hint) {
+            if let Some(to) = ranks.node(to, &mut cursor) {
                 edges.edge(to);
             }
         });

@@ -9,7 +9,7 @@ use memobj_process::addr::Addr;
 /// Numbers of the objects in a set: aligned ones by address, then the others. Four bytes for every 512 of the target's memory.
 #[derive(Debug)]
 pub struct Ranks<'w> {
-    places: &'w AddressIndex,
+    index: &'w AddressIndex,
     set: &'w AddressSet,
     /// By word of bits: the number of objects before it.
     before: Vec<u32>,
@@ -23,7 +23,7 @@ impl<'w> Ranks<'w> {
     ///
     /// # Errors
     /// If there are too many.
-    pub fn new(places: &'w AddressIndex, set: &'w AddressSet) -> Result<Self, TooLarge> {
+    pub fn new(index: &'w AddressIndex, set: &'w AddressSet) -> Result<Self, TooLarge> {
         let mut before = Vec::with_capacity(set.words());
         let mut aligned = 0_u32;
         for index in 0..set.words() {
@@ -32,30 +32,27 @@ impl<'w> Ranks<'w> {
         }
         let unaligned = set.unaligned();
         let len = (aligned as usize).checked_add(unaligned.len()).ok_or(TooLarge)?;
-        Ok(Self { places, set, before, aligned, unaligned, len })
+        Ok(Self { index, set, before, aligned, unaligned, len })
     }
 
     /// The number of objects.
-    #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there are none.
-    #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The number of the object at `at`; `None` if it is not in the set.
     #[inline]
-    #[must_use]
-    pub fn node(&self, at: Addr, hint: &mut Cursor) -> Option<NodeId> {
+    pub fn node(&self, at: Addr, cursor: &mut Cursor) -> Option<NodeId> {
         if !at.0.is_multiple_of(8) {
             let index = self.unaligned.binary_search(&at).ok()?;
             return Some(NodeId(self.aligned.checked_add(u32::try_from(index).ok()?)?));
         }
-        let bit = self.places.bit(at.0, hint)?;
+        let bit = self.index.bit(at.0, cursor)?;
         let index = (bit / 64) as usize;
         let word = self.set.word(index);
         let mask = 1_u64 << (bit % 64);
@@ -67,7 +64,6 @@ impl<'w> Ranks<'w> {
     }
 
     /// The address of an object.
-    #[must_use]
     pub fn address(&self, node: NodeId) -> Option<Addr> {
         if node.0 >= self.aligned {
             return self.unaligned.get((node.0 - self.aligned) as usize).copied();
@@ -79,17 +75,15 @@ impl<'w> Ranks<'w> {
             word &= word.wrapping_sub(1);
         }
         let bit = (index as u64).checked_mul(64)?.checked_add(u64::from(word.trailing_zeros()))?;
-        self.places.address(bit)
+        self.index.address(bit)
     }
 
     /// The number of the first object in the word `index` or after it.
-    #[must_use]
     pub fn first(&self, index: usize) -> u32 {
         self.before.get(index).copied().unwrap_or(self.aligned)
     }
 
     /// Divides the words of bits into `count` ranges with about as many objects each.
-    #[must_use]
     pub fn parts(&self, count: usize) -> Vec<Range<usize>> {
         let mut parts = Vec::with_capacity(count);
         let mut start = 0;
@@ -108,7 +102,7 @@ impl<'w> Ranks<'w> {
 
     /// Calls `each` with the aligned objects in a range of words, in order.
     pub fn each_in(&self, words: Range<usize>, each: impl FnMut(Addr)) {
-        self.set.for_each_in(self.places, words, None, each);
+        self.set.for_each_in(self.index, words, None, each);
     }
 
     /// Calls `each` with all objects, in order.
@@ -118,7 +112,6 @@ impl<'w> Ranks<'w> {
     }
 
     /// The unaligned objects, whose numbers come after all others.
-    #[must_use]
     pub fn unaligned(&self) -> &[Addr] {
         &self.unaligned
     }
@@ -131,14 +124,14 @@ mod tests {
     #[test]
     fn numbers_and_addresses_match() {
         let regions = [Addr(0x1000)..Addr(0x9000), Addr(0x7fff_0000)..Addr(0x7fff_1000)];
-        let places = AddressIndex::new(&regions);
-        let set = AddressSet::new(&places);
+        let index = AddressIndex::new(&regions);
+        let set = AddressSet::new(&index);
         let all: Vec<u64> = [0x1000, 0x1008, 0x11f8, 0x1200, 0x8ff8, 0x7fff_0000, 0x7fff_0ff8].into();
         let odd = [0x2004, 0x7fff_0014];
         for &at in all.iter().chain(&odd) {
-            assert!(set.insert(&places, Addr(at), &mut Cursor::default()));
+            assert!(set.insert(&index, Addr(at), &mut Cursor::default()));
         }
-        let ranks = Ranks::new(&places, &set).unwrap();
+        let ranks = Ranks::new(&index, &set).unwrap();
         assert_eq!(ranks.len(), 9);
         for (node, &at) in all.iter().chain(&odd).enumerate() {
             let node = NodeId(node as u32);

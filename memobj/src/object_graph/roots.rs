@@ -1,6 +1,5 @@
 //! GC roots: the nodes behind those of the objects, from which the program reaches everything it can use.
 
-use memobj_cpython::layout::flags;
 use std::collections::HashMap;
 
 use crate::graph::{NodeId, NodeSet, TooLarge};
@@ -74,9 +73,10 @@ impl ObjectGraph<'_> {
             held
         };
         for (number, &interpreter) in python.interpreters.iter().enumerate() {
-            let dict = objects.pointer(interpreter, layout.interpreter_state.modules).unwrap_or_default();
+            let dict =
+                objects.read_pointer(interpreter, layout.interpreter_state.modules).unwrap_or_default();
             let modules: Vec<Addr> =
-                objects.pairs(dict, usize::MAX).into_iter().map(|(_, module)| module).collect();
+                objects.read_pairs(dict, usize::MAX).into_iter().map(|(_, module)| module).collect();
             found.push((RootKind::Modules(number), self.nodes(&modules)));
             for at in python.read_threads(interpreter) {
                 let thread = self.threads.len();
@@ -107,9 +107,8 @@ impl ObjectGraph<'_> {
         let is_metatype: Vec<bool> = self.types.iter().map(|counted| counted.ty.is_metatype()).collect();
         let is_static = |node: &NodeId| {
             let of_type = is_metatype.get(self.type_index(*node).0 as usize).is_some_and(|&is| is);
-            let flags =
-                || python.memory.read_word(self.address(*node)?, python.layout.type_object.tp_flags).ok();
-            of_type && flags().is_some_and(|flags| flags & flags::HEAPTYPE == 0)
+            let is_heap = || self.address(*node).and_then(|at| python.read_is_heap_type(at).ok());
+            of_type && is_heap() == Some(false)
         };
         self.object_nodes().filter(is_static).collect()
     }

@@ -44,8 +44,8 @@ impl ObjectGraph<'_> {
             }
             let found = found.get(node.index()).copied().unwrap_or(0);
             // Reference counts of untracked objects say little: strings are interned, numbers cached.
-            let tells = found == 0 || self.type_of(node).is_some_and(|of| of.is_gc());
-            let Some(at) = self.address(node).filter(|_| tells) else { continue };
+            let is_meaningful = found == 0 || self.type_of(node).is_some_and(|of| of.is_gc());
+            let Some(at) = self.address(node).filter(|_| is_meaningful) else { continue };
             let counted = read_count(python.memory, python.layout, at).unwrap_or(Some(0));
             if counted.is_none_or(|counted| counted > u64::from(found)) {
                 let into = if found == 0 { &mut unreferred } else { &mut native };
@@ -61,16 +61,11 @@ impl ObjectGraph<'_> {
 
     /// The lists that are `gc.garbage`.
     fn garbage_lists<M: Memory>(&self, python: &PythonHeap<'_, M>) -> Vec<NodeId> {
-        let layout = python.layout;
-        let states = python.interpreters.iter().filter_map(|interpreter| {
-            match (layout.interpreter_state.gc, layout.runtime_state.gc) {
-                (Some(gc), _) => Some(interpreter.plus(u64::from(gc))),
-                (None, Some(gc)) => Some(python.runtime.plus(u64::from(gc))),
-                (None, None) => None,
-            }
-        });
-        let mut lists: Vec<NodeId> = states
-            .filter_map(|gc| python.memory.read_pointer(gc, layout.gc_state.garbage).ok())
+        let garbage = python.layout.gc_state.garbage;
+        let mut lists: Vec<NodeId> = python
+            .gc_states()
+            .into_iter()
+            .filter_map(|gc| python.memory.read_pointer(gc, garbage).ok())
             .filter_map(|list| self.node(list))
             .collect();
         lists.dedup();

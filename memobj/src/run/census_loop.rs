@@ -270,7 +270,7 @@ impl<'a> CensusLoop<'a> {
 
     fn write_census(&mut self, header: Header, root: Option<u32>, census: &Census, tracker: &mut Tracker) {
         if let Some(leaks) = &self.leaks {
-            return leaks.note(root, census, tracker);
+            return leaks.note(root, census, tracker, self.config.census.cmdline);
         }
         let summary = CensusSummary::new(census);
         let cmdline = self.config.census.cmdline;
@@ -283,7 +283,7 @@ impl<'a> CensusLoop<'a> {
         let Some(leaks) = &mut self.leaks else { return 0 };
         let trackers = self.processes.iter().map(|process| &process.tracker);
         let header = || Header::now(&self.run, self.iteration.max(1));
-        for record in leaks.conclude(trackers, header, self.config.census.cmdline) {
+        for record in leaks.conclude(trackers, header) {
             self.outputs.record(&Record::Leaks(Box::new(record)));
         }
         leaks.exit_code()

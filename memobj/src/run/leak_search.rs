@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use common::cli::EXIT_TROUBLE;
-use common::record::{Header, LeakVerdict, LeaksRecord, PeerComparison};
+use common::record::{CensusRecord, Header, LeakVerdict, LeaksRecord, PeerComparison};
 
 use super::TOOL;
 use super::tracker::Tracker;
 use crate::census::Census;
-use crate::emit::leaks_record::{LeakOutcome, leaks_record};
-use crate::leaks::LeakTracker;
+use crate::leaks::{LeakTracker, bytes_per_minute};
 
 /// Something leaks.
 const EXIT_LEAK: u8 = 1;
@@ -28,7 +27,7 @@ pub(super) struct LeakSearch {
     planned: u64,
     show_progress: bool,
     /// The findings in processes that have exited.
-    finished: Vec<LeakOutcome>,
+    finished: Vec<LeaksRecord>,
     /// The exit code of the verdict.
     concluded: Option<u8>,
 }
@@ -40,14 +39,23 @@ impl LeakSearch {
         Self { planned, show_progress, finished: Vec::new(), concluded: None }
     }
 
-    /// Notes the findings after a census.
-    pub(super) fn note(&self, root: Option<u32>, census: &Census, tracker: &mut Tracker) {
+    /// Notes the findings after a census. Without `cmdline` their record has no arguments.
+    pub(super) fn note(&self, root: Option<u32>, census: &Census, tracker: &mut Tracker, cmdline: bool) {
         let Some(report) = tracker.state.leaks.as_ref().map(LeakTracker::report) else { return };
         if self.show_progress && self.concluded.is_none() {
             let text = format!("{TOOL}: census {} of {} …", report.censuses, self.planned);
             let _ = write!(io::stderr(), "{CLEAR_LINE}{text}");
         }
-        tracker.outcome = Some(LeakOutcome::new(root, census, report.clone()));
+        let CensusRecord { pid, start_ticks, name, cmdline: arguments, python, .. } = census.record.clone();
+        tracker.outcome = Some(LeaksRecord {
+            pid,
+            start_ticks,
+            root_pid: root.filter(|&root| root != pid),
+            name,
+            cmdline: arguments.filter(|_| cmdline),
+            python: python.map(|python| python.version).unwrap_or_default(),
+            ..report.clone()
+        });
     }
 
     /// Keeps the findings in a process that has exited.
@@ -60,7 +68,6 @@ impl LeakSearch {
         &mut self,
         running: impl Iterator<Item = &'t Tracker>,
         header: impl Fn() -> Header,
-        cmdline: bool,
     ) -> Vec<LeaksRecord> {
         if self.concluded.is_some() {
             return Vec::new();
@@ -69,15 +76,14 @@ impl LeakSearch {
             let _ = write!(io::stderr(), "{CLEAR_LINE}");
         }
         let running = running.filter_map(|tracker| tracker.outcome.as_ref());
-        let mut outcomes: Vec<&LeakOutcome> = self.finished.iter().chain(running).collect();
-        let growth = |outcome: &LeakOutcome| outcome.report.bytes_per_minute();
-        outcomes.sort_by(|a, b| growth(b).total_cmp(&growth(a)).then(a.process.pid.cmp(&b.process.pid)));
-        let rates = rates_by_program(&outcomes, cmdline);
+        let mut outcomes: Vec<&LeaksRecord> = self.finished.iter().chain(running).collect();
+        outcomes.sort_by(|a, b| bytes_per_minute(b).total_cmp(&bytes_per_minute(a)).then(a.pid.cmp(&b.pid)));
+        let rates = rates_by_program(&outcomes);
         let records: Vec<LeaksRecord> = outcomes
             .into_iter()
             .map(|outcome| {
-                let peers = compare(rates.get(&program(outcome, cmdline)), growth(outcome));
-                leaks_record(header(), outcome, peers, cmdline)
+                let peers = compare(rates.get(&program(outcome)), bytes_per_minute(outcome));
+                LeaksRecord { peers, ..outcome.clone() }.with_header(header())
             })
             .collect();
         let any = |verdict| records.iter().any(|record| record.verdict == verdict);
@@ -98,11 +104,10 @@ impl LeakSearch {
 }
 
 /// The growth of the processes of each program, in bytes per minute, in ascending order.
-fn rates_by_program(outcomes: &[&LeakOutcome], cmdline: bool) -> BTreeMap<String, Vec<f64>> {
+fn rates_by_program(outcomes: &[&LeaksRecord]) -> BTreeMap<String, Vec<f64>> {
     let mut rates: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for outcome in outcomes {
-        let rate = outcome.report.bytes_per_minute();
-        rates.entry(program(outcome, cmdline)).or_default().push(rate);
+        rates.entry(program(outcome)).or_default().push(bytes_per_minute(outcome));
     }
     for rates in rates.values_mut() {
         rates.sort_by(f64::total_cmp);
@@ -111,10 +116,10 @@ fn rates_by_program(outcomes: &[&LeakOutcome], cmdline: bool) -> BTreeMap<String
 }
 
 /// Identifies the program of a process: by its arguments, or by its name where they are unknown.
-fn program(outcome: &LeakOutcome, cmdline: bool) -> String {
-    match &outcome.process.cmdline {
-        Some(arguments) if cmdline => arguments.join("\0"),
-        _ => outcome.process.name.as_deref().unwrap_or_default().to_owned(),
+fn program(outcome: &LeaksRecord) -> String {
+    match &outcome.cmdline {
+        Some(arguments) => arguments.join("\0"),
+        None => outcome.name.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

@@ -50,13 +50,11 @@ impl Outputs {
     }
 
     /// Whether records are shown on a terminal as they come.
-    #[must_use]
     pub fn to_terminal(&self) -> bool {
         self.to_terminal
     }
 
     /// Whether any destination still takes records.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         self.text.is_open() || self.jsonl.is_open()
     }

@@ -36,7 +36,7 @@ impl<F: FnMut(u64, u32) -> Result<Census, Error>> CensusSource for FakeSource<F>
         self.fresh.push(state.leaks.is_none());
         state.leaks.get_or_insert_default();
         let mut census = (self.answer)(self.calls, pid)?;
-        census.process.pid = pid;
+        census.record.pid = pid;
         Ok(census)
     }
 

@@ -1,8 +1,9 @@
 //! Everything that is kept of a process from one census to the next.
 
+use common::record::LeaksRecord;
+
 use crate::capture::ProcessState;
 use crate::emit::census_record::CensusRecorder;
-use crate::emit::leaks_record::LeakOutcome;
 use crate::emit::text::TextState;
 
 /// Everything that is kept of a process from one census to the next.
@@ -12,7 +13,7 @@ pub(super) struct Tracker {
     pub recorder: CensusRecorder,
     pub text: Option<TextState>,
     /// The findings so far, if leaks are searched for and a census was taken.
-    pub outcome: Option<LeakOutcome>,
+    pub outcome: Option<LeaksRecord>,
 }
 
 impl Tracker {

@@ -10,7 +10,7 @@ use memobj_process::addr::Addr;
 /// Bytes that share a bit. Every object is larger, so that no two of them do, as long as they are aligned.
 const GRAIN: u64 = 8;
 
-/// Which bit stands for which address.
+/// Maps addresses to bits.
 #[derive(Debug, Clone)]
 pub struct AddressIndex {
     spans: Vec<Span>,
@@ -25,13 +25,12 @@ struct Span {
     first: u64,
 }
 
-/// Where the last address was found: most are near.
+/// The position of the last address: the next one is often near.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cursor(usize);
 
 impl AddressIndex {
     /// The bits of some ranges of memory, which are in order and do not overlap.
-    #[must_use]
     pub fn new(regions: &[Range<Addr>]) -> Self {
         let mut spans = Vec::with_capacity(regions.len());
         let mut bits = 0;
@@ -50,7 +49,7 @@ impl AddressIndex {
         Self { spans, bits }
     }
 
-    /// The bit of an address; `None` if no memory is there.
+    /// The bit of an address; `None` outside of the memory.
     #[inline]
     pub fn bit(&self, at: u64, cursor: &mut Cursor) -> Option<u64> {
         let inside = |span: &Span| span.start <= at && at < span.end;
@@ -85,25 +84,23 @@ pub struct AddressSet {
 
 impl AddressSet {
     /// The empty set.
-    #[must_use]
     pub fn new(index: &AddressIndex) -> Self {
         let words = (0..index.bits.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Self { words, unaligned_objects: Mutex::default() }
     }
 
-    /// The same set again.
-    #[must_use]
+    /// A copy of the set.
     pub fn duplicate(&self) -> Self {
         let words = self.words.iter().map(|word| AtomicU64::new(word.load(Ordering::Relaxed))).collect();
         Self { words, unaligned_objects: Mutex::new(self.unaligned_objects().clone()) }
     }
 
     fn unaligned_objects(&self) -> std::sync::MutexGuard<'_, BTreeSet<u64>> {
-        // A thread that panicked has left the set whole: inserting into it is all that is ever done.
+        // The set is valid even after a panic: a thread only inserts into it.
         self.unaligned_objects.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Adds an object; false if it was there, or no memory is.
+    /// Adds an object; returns whether it is new, and in known memory.
     #[inline]
     pub fn insert(&self, index: &AddressIndex, at: Addr, cursor: &mut Cursor) -> bool {
         let Some(bit) = index.bit(at.0, cursor) else { return false };
@@ -112,11 +109,11 @@ impl AddressSet {
         }
         let Some(word) = self.words.get((bit / 64) as usize) else { return false };
         let mask = 1 << (bit % 64);
-        // Most are there already: a look is cheaper than a locked instruction.
+        // Most are there already, and a load is cheaper than a locked instruction.
         word.load(Ordering::Relaxed) & mask == 0 && word.fetch_or(mask, Ordering::Relaxed) & mask == 0
     }
 
-    /// Takes an object out.
+    /// Removes an object.
     pub fn remove(&self, index: &AddressIndex, at: Addr) {
         let Some(bit) = index.bit(at.0, &mut Cursor::default()) else { return };
         if !at.0.is_multiple_of(GRAIN) {
@@ -126,9 +123,8 @@ impl AddressSet {
         }
     }
 
-    /// Whether an object is in.
+    /// Whether it contains an object.
     #[inline]
-    #[must_use]
     pub fn contains(&self, index: &AddressIndex, at: Addr, cursor: &mut Cursor) -> bool {
         let Some(bit) = index.bit(at.0, cursor) else { return false };
         if !at.0.is_multiple_of(GRAIN) {
@@ -139,27 +135,24 @@ impl AddressSet {
             .is_some_and(|word| word.load(Ordering::Relaxed) >> (bit % 64) & 1 != 0)
     }
 
-    /// How many objects are in.
-    #[must_use]
+    /// The number of objects.
     pub fn len(&self) -> u64 {
         let even: u64 =
             self.words.iter().map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum();
         even.saturating_add(self.unaligned_objects().len() as u64)
     }
 
-    /// Whether none is.
-    #[must_use]
+    /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many words of bits there are: what can be handed out to threads.
-    #[must_use]
+    /// The number of words of bits, which threads can share.
     pub fn words(&self) -> usize {
         self.words.len()
     }
 
-    /// Calls `each` with the objects of some words of bits, and that are not in `except`, by address.
+    /// Calls `each` with the objects in some words of bits that are not in `except`, by address.
     pub fn for_each_in(
         &self,
         index: &AddressIndex,
@@ -195,13 +188,12 @@ impl AddressSet {
         self.words.get(index).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
-    /// Those that are not aligned, by address.
-    #[must_use]
+    /// The unaligned objects, by address.
     pub fn unaligned(&self) -> Vec<Addr> {
         self.unaligned_objects().iter().copied().map(Addr).collect()
     }
 
-    /// Calls `each` with all of them: the aligned ones by address, then the others.
+    /// Calls `each` with all objects: the aligned ones by address, then the others.
     pub fn for_each(&self, index: &AddressIndex, mut each: impl FnMut(Addr)) {
         self.for_each_in(index, 0..self.words.len(), None, &mut each);
         self.unaligned().into_iter().for_each(each);

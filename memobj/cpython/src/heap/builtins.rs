@@ -8,7 +8,7 @@ use crate::layout::Layout;
 
 use super::numpy;
 
-/// What the objects of a type hold, as a program that uses them sees it.
+/// The content of a type's objects, as a program sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// A plain value, and no other object.
@@ -25,20 +25,20 @@ pub enum Content {
     Other,
 }
 
-/// How a program adds to an object of a type.
+/// The growth of a type's objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Growth {
-    /// It sets keys.
+    /// Keys are set.
     Keys,
-    /// It appends, prepends or inserts items.
+    /// Items are appended, prepended or inserted.
     Items,
-    /// It adds elements.
+    /// Elements are added.
     Elements,
-    /// It calls the function whose results are kept.
+    /// Results of a function are cached.
     Results,
-    /// It makes a longer copy.
+    /// Longer copies are made.
     Copies,
-    /// The object keeps the size that it was made with.
+    /// The size is fixed.
     Fixed,
 }
 
@@ -46,10 +46,10 @@ pub enum Growth {
 ///
 /// - `named`: `tp_name`, and the size that the type's struct must have for its members to be read: `ANY` where they are not read at
 ///   fixed offsets, `None` from a layout that lacks the struct.
-/// - `sized`: the size that `sys.getsizeof` gives, without what stands before the object, by a method of [`ObjectSizer`](super::size).
-/// - `visits`: what `tp_traverse` visits, by a method of [`ReferenceReader`](super::referents::ReferenceReader); `unknown` if it is
+/// - `sized`: the size that `sys.getsizeof` gives, without headers, by a method of [`ObjectSizer`](super::size).
+/// - `visits`: the references that `tp_traverse` visits, by a method of [`ReferenceReader`](super::referents::ReferenceReader); `unknown` if it is
 ///   not known here.
-/// - `hides`: what the object holds and does not show to the collector, likewise.
+/// - `hides`: the references that it does not visit, likewise.
 /// - `holds` and `grows`: [`Content`] and [`Growth`].
 macro_rules! builtin_rows {
     ($expand:ident) => { $expand! {
@@ -218,19 +218,16 @@ macro_rules! declare_builtins {
 
         impl Builtin {
             /// Whether `tp_traverse` is known here; of other builtins only the size is.
-            #[must_use]
             pub fn is_traversed(self) -> bool {
                 match self { $(Self::$builtin { .. } => stringify!($visits) != "unknown",)+ }
             }
 
             /// The content of the objects.
-            #[must_use]
             pub const fn content(self) -> Content {
                 match self { $(Self::$builtin { .. } => Content::$content,)+ }
             }
 
             /// How the objects grow.
-            #[must_use]
             pub const fn growth(self) -> Growth {
                 match self { $(Self::$builtin { .. } => Growth::$growth,)+ }
             }

@@ -12,7 +12,7 @@ pub struct CycleGuard {
 }
 
 impl CycleGuard {
-    /// Whether the chain goes on at `next`: neither its end nor a struct that was passed before.
+    /// Whether the chain continues at `next`: it is neither null nor a struct that was passed before.
     #[inline]
     pub fn advance(&mut self, next: Addr) -> bool {
         if next.is_null() || (self.steps > 0 && next == self.passed) {

@@ -11,7 +11,7 @@ use crate::object::memory_ext::MemoryExt;
 
 /// The low bits of a link, in which the collector keeps marks.
 const MARKS: u64 = 3;
-/// How many generations there are.
+/// The number of generations.
 const GENERATIONS: u64 = 3;
 
 /// A list of the collector.
@@ -23,7 +23,7 @@ pub struct GcList {
     pub permanent: bool,
 }
 
-/// How a list was followed.
+/// The result of following a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct GcListWalk {
     /// Its objects.
@@ -33,8 +33,8 @@ pub struct GcListWalk {
 }
 
 impl<M: Memory> PythonHeap<'_, M> {
-    /// Where the collector's state is: one of each interpreter, or one of all (3.8).
-    fn gc_states(&self) -> Vec<Addr> {
+    /// The addresses of the collectors' states: one of each interpreter, or one of all (3.8).
+    pub fn gc_states(&self) -> Vec<Addr> {
         let layout = self.layout;
         match (layout.interpreter_state.gc, layout.runtime_state.gc) {
             (Some(gc), _) => self.interpreters.iter().map(|at| at.plus(u64::from(gc))).collect(),
@@ -43,8 +43,7 @@ impl<M: Memory> PythonHeap<'_, M> {
         }
     }
 
-    /// The lists, the youngest generation first; none where there are no lists.
-    #[must_use]
+    /// The lists, the youngest generation first; none for free-threaded builds.
     pub fn gc_lists(&self) -> Vec<GcList> {
         let known = &self.layout.gc_state;
         let generation = &self.layout.gc_generation;
@@ -74,9 +73,9 @@ impl<M: Memory> PythonHeap<'_, M> {
         lists
     }
 
-    /// Calls `each` with the objects of a list, until one says that it was there before.
+    /// Calls `each` with the objects of a list, until it returns false: the object was there before.
     ///
-    /// Every link is held against its back link. A broken one is counted and followed nevertheless.
+    /// Each link is compared with its back link. A broken one is counted, and followed nevertheless.
     pub fn read_gc_list(&self, list: GcList, mut each: impl FnMut(Addr) -> bool) -> GcListWalk {
         let known = &self.layout.gc_head;
         let mut followed = GcListWalk::default();

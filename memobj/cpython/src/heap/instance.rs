@@ -16,7 +16,7 @@ use crate::object::memory_ext::MemoryExt;
 pub struct InlineValues {
     /// The first of them.
     pub first: Addr,
-    /// How many there is room for.
+    /// Their number, used or not.
     pub capacity: u64,
     /// Whether they are the object's attributes, and not a dict that was made of them.
     pub valid: bool,
@@ -40,10 +40,10 @@ impl InlineValues {
     }
 }
 
-/// Where the pointer to an object's dict is that the interpreter does not manage; `None` if its type has none.
+/// Finds the address of the pointer to an object's dict, if the interpreter does not manage it; `None` if its type has none.
 ///
 /// # Errors
-/// If the object's size is needed for that, and cannot be read.
+/// The size of the object is needed, and cannot be read.
 pub fn read_dict_slot<M: Memory>(
     python: &PythonHeap<'_, M>,
     at: Addr,
@@ -62,7 +62,7 @@ pub fn read_dict_slot<M: Memory>(
     Ok(Some(at.plus(size).minus(ty.dictoffset.unsigned_abs())))
 }
 
-/// How many items an object of variable size has. An `int`'s sign is in that number, and newer ones keep it elsewhere.
+/// Reads the number of items of an object of variable size. The number of an `int` includes its sign, and is elsewhere in newer versions.
 ///
 /// # Errors
 /// If it cannot be read.

@@ -6,6 +6,7 @@ mod cycle_guard;
 pub mod gc_lists;
 pub mod instance;
 mod numpy;
+pub mod parallel;
 pub mod python_heap;
 pub mod referents;
 pub mod roots;

@@ -25,7 +25,7 @@ const SCALARS: &[(u8, &[&str])] = &[
     (32, &["complex256", "clongdouble"]),
 ];
 
-/// The bytes of the value of a scalar whose type has this name in C; `None` if it is none of numpy's.
+/// The bytes of the value of a scalar whose type has this name in C; `None` for other types.
 pub fn scalar_bytes(tp_name: &[u8]) -> Option<u8> {
     let name = tp_name.strip_prefix(b"numpy.")?;
     SCALARS
@@ -37,22 +37,22 @@ pub fn scalar_bytes(tp_name: &[u8]) -> Option<u8> {
 /// The head of an array.
 #[derive(Debug, Clone, Copy)]
 pub struct NumpyArray {
-    /// Its first item.
+    /// The address of its first item.
     pub data: Addr,
-    /// How many dimensions.
+    /// The number of dimensions.
     pub dimensions: u64,
-    /// Items in all.
+    /// The number of items.
     pub items: u64,
-    /// What its data belong to, if not to itself.
+    /// The owner of its data; null if it owns them.
     pub base: Addr,
     /// The type of its items.
     pub descr: Addr,
-    /// Whether its data are its own.
+    /// Whether it owns its data.
     pub owns_data: bool,
 }
 
 impl NumpyArray {
-    /// Reads the head of an array; `None` if it is none. `head` is the size of an object's head.
+    /// Reads the head of an array; `None` if it is not an array. `head` is the size of an object's head.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -76,7 +76,7 @@ impl NumpyArray {
         }))
     }
 
-    /// Whether its items are objects, and its own.
+    /// Whether it owns its items, and they are objects.
     ///
     /// # Errors
     /// If the type of its items cannot be read.
@@ -84,7 +84,7 @@ impl NumpyArray {
         Ok(self.owns_data && memory.read_int(self.descr, head.saturating_add(12))? == OBJECT)
     }
 
-    /// Bytes of an item.
+    /// Reads the bytes of an item.
     ///
     /// # Errors
     /// If the type of its items cannot be read.

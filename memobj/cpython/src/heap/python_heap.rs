@@ -11,7 +11,7 @@ use memobj_process::memory::{Memory, Unreadable};
 use crate::object::memory_ext::MemoryExt;
 use crate::object::{dict, str_header};
 
-/// The most types of C whose state an interpreter keeps (3.13: 200 of its own, 10 of extensions).
+/// Static types whose state an interpreter keeps at most (3.13: 200 of its own, 10 of extensions).
 const MANAGED_STATIC_TYPES: u64 = 4096;
 
 /// The heap of a Python.
@@ -19,7 +19,7 @@ const MANAGED_STATIC_TYPES: u64 = 4096;
 pub struct PythonHeap<'m, M> {
     /// Its memory.
     pub memory: &'m M,
-    /// How it lays out its objects.
+    /// The layout of its objects.
     pub layout: &'m Layout,
     /// Its `_PyRuntime`.
     pub runtime: Addr,
@@ -34,7 +34,7 @@ pub struct PythonHeap<'m, M> {
 pub struct Landmarks {
     /// The type of all types.
     pub type_type: Addr,
-    /// What every class derives from.
+    /// The type `object`.
     pub object: Addr,
     /// `subtype_traverse`, which visits what a `class` statement adds to instances.
     pub class_traverse: u64,
@@ -48,7 +48,7 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
     /// Finds the landmarks.
     ///
     /// # Errors
-    /// If they are not where the layout says: it is not this Python's.
+    /// The layout is of another Python.
     pub fn read(
         memory: &'m M,
         layout: &'m Layout,
@@ -110,14 +110,25 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
         })
     }
 
-    /// Whether `at` may be an object: an aligned address, a count of references, a type. Whether that is a type is for
-    /// [`TypeRegistry`](super::types::Types) to say.
+    /// Reads the type pointer of the object at `at`.
+    ///
+    /// # Errors
+    /// If it cannot be read.
     #[inline]
     pub fn read_type_of(&self, at: Addr) -> Result<Addr, Unreadable> {
         self.memory.read_pointer(at, self.layout.object.ob_type)
     }
 
-    /// The dict of a type, wherever this version keeps it; null if it has none.
+    /// Whether the type at `at` was made at run time.
+    ///
+    /// # Errors
+    /// If its flags cannot be read.
+    #[inline]
+    pub fn read_is_heap_type(&self, at: Addr) -> Result<bool, Unreadable> {
+        Ok(self.memory.read_word(at, self.layout.type_object.tp_flags)? & flags::HEAPTYPE != 0)
+    }
+
+    /// Reads the address of a type's dict; null if it has none.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -129,7 +140,7 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
         Ok(self.read_static_state(at)?.map_or(Addr::NULL, |state| state.dict))
     }
 
-    /// What the main interpreter keeps of a static type of its own (3.12 and newer).
+    /// Reads the state that an interpreter keeps of a static type (3.12 and newer).
     ///
     /// # Errors
     /// If it cannot be read.
@@ -164,7 +175,7 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
         Ok(None)
     }
 
-    /// A string; `None` if the object at `at` is none.
+    /// Reads a string; `None` if the object at `at` is not a `str`.
     pub fn read_str(&self, at: Addr) -> Result<Option<String>, Unreadable> {
         let tp_flags = self.memory.read_word(self.read_type_of(at)?, self.layout.type_object.tp_flags)?;
         if tp_flags & flags::UNICODE_SUBCLASS == 0 {
@@ -173,7 +184,7 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
         str_header::read_text(self.memory, self.layout, at).map(Some)
     }
 
-    /// An item of a dict; `None` if the object at `at` is no dict, or has none.
+    /// Reads an item of a dict; `None` if the object at `at` is not a dict, or lacks it.
     pub fn read_dict_item(&self, at: Addr, name: &str) -> Result<Option<Addr>, Unreadable> {
         let tp_flags = self.memory.read_word(self.read_type_of(at)?, self.layout.type_object.tp_flags)?;
         if tp_flags & flags::DICT_SUBCLASS == 0 {
@@ -182,7 +193,7 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
         dict::read_item(self.memory, self.layout, at, name)
     }
 
-    /// How many items an object of a named tuple of C has, hidden ones too (`REAL_SIZE_TP` in `Objects/structseq.c`): the
+    /// Reads the number of items of a named tuple of C, hidden ones too (`REAL_SIZE_TP` in `Objects/structseq.c`): the
     /// `n_fields` of its type.
     ///
     /// # Errors
@@ -195,7 +206,7 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
         Ok(u64::try_from(digit).unwrap_or(0))
     }
 
-    /// What `ctypes` keeps of the type at `at` behind the struct of all types (3.13 and newer); `None` of one that is abstract.
+    /// Reads the address of the data of `ctypes` behind the type at `at` (3.13 and newer); `None` for an abstract type.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -208,7 +219,7 @@ impl<'m, M: Memory> PythonHeap<'m, M> {
     }
 }
 
-/// What an interpreter keeps of a static type.
+/// The state that an interpreter keeps of a static type.
 #[derive(Debug, Clone, Copy)]
 pub struct StaticState {
     /// `tp_dict`.

@@ -14,24 +14,24 @@ use crate::object::dict::{KeyKind, KeysTable};
 use crate::object::memory_ext::MemoryExt;
 use crate::runtime::frame::read_top_frame;
 
-/// The most threads of an interpreter: far beyond any program's.
+/// More threads than any interpreter has.
 const MAX_THREADS: usize = 1 << 20;
-/// The most frames of a thread: more than fit into the stack of any program.
+/// More frames than any thread has.
 const MAX_FRAMES: usize = 1 << 22;
-/// The most bytes of a state that are searched: interpreters have 200 KB.
+/// Bytes of a state that are searched at most: interpreters have 200 KB.
 const MAX_STATE: u64 = 1 << 22;
-/// How many objects are searched for a dict whose keys are no strings.
+/// Objects that are searched for a dict with other keys than strings.
 const MAX_SEARCH: u64 = 1 << 20;
 
 impl<M: Memory> PythonHeap<'_, M> {
-    /// The thread states of an interpreter.
+    /// Reads the addresses of an interpreter's thread states.
     pub fn read_threads(&self, interpreter: Addr) -> Vec<Addr> {
         let pointer = |at: Addr, offset: u32| self.memory.read_pointer(at, offset).ok();
         let first = pointer(interpreter, self.layout.interpreter_state.threads_head);
         follow_chain(first, MAX_THREADS, |thread| pointer(thread, self.layout.thread_state.next))
     }
 
-    /// The frames that a thread runs, the innermost first.
+    /// Reads the addresses of a thread's frames, the innermost first.
     pub fn read_frames(&self, thread: Addr) -> Vec<Addr> {
         let known = self.layout.interpreter_frame.map(|frame| frame.previous);
         let previous = known.unwrap_or(self.layout.frame_object.f_back);
@@ -59,7 +59,7 @@ impl<M: Memory> PythonHeap<'_, M> {
         self.landmarks.general_lookup = found;
     }
 
-    /// The lookup function of the object at `at`, if that is a dict of its own keys, one of which is no string.
+    /// Reads the lookup function of the object at `at`, if that is a dict with its own keys, one of which is not a string.
     fn read_general_lookup(&self, at: Addr) -> Result<Option<u64>, Unreadable> {
         let (memory, layout) = (self.memory, self.layout);
         let flags_of = |at: Addr| memory.read_word(self.read_type_of(at)?, layout.type_object.tp_flags);
@@ -106,5 +106,5 @@ pub fn read_guesses<M: Memory>(
     size: u64,
     sink: &mut impl EdgeSink,
 ) -> u64 {
-    u64::from(reader.guess_words(at, size.min(MAX_STATE) / 8, sink).is_err())
+    u64::from(reader.read_guessed_words(at, size.min(MAX_STATE) / 8, sink).is_err())
 }

@@ -22,7 +22,7 @@ const FROZEN: u8 = 8;
 /// A block that may be an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeapBlock {
-    /// Where the object would begin.
+    /// The start of the object.
     pub at: Addr,
     /// The collector's state of it.
     pub state: TrackState,
@@ -31,7 +31,7 @@ pub struct HeapBlock {
 /// The collector's state of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrackState {
-    /// The collector does not track it.
+    /// It is not tracked.
     Untracked,
     /// `gc.get_objects` gives it.
     Tracked,
@@ -42,19 +42,18 @@ pub enum TrackState {
 impl<M: Memory> PythonHeap<'_, M> {
     /// The pages of mimalloc that have blocks in use: of all threads, and of those that have ended. `anonymous` is memory without a file, by
     /// address, for what the allocator keeps besides.
-    #[must_use]
     pub fn read_pages(&self, anonymous: &[Range<Addr>]) -> Pools {
         let threads: Vec<Addr> =
             self.interpreters.iter().flat_map(|&interpreter| self.read_threads(interpreter)).collect();
         mimalloc::read(self.memory, self.layout, &self.interpreters, &threads, anonymous)
     }
 
-    /// Calls `each` with every block of the heaps of objects that is in use. Returns how many chains and pages did not hold together.
+    /// Calls `each` with every block in use of the heaps of objects. Returns the number of broken chains and pages.
     pub fn read_blocks(&self, mut each: impl FnMut(HeapBlock)) -> u64 {
         let pools = self.read_pages(&[]);
         let mut broken = pools.rejected;
         for pool in &pools.pools {
-            // Whether the collector has to do with its objects, and where in a block they begin (`op_from_block`).
+            // Whether the collector can track its objects, and their offset in a block (`op_from_block`).
             let (collected, before) = match pool.heap {
                 HeapTag::Object => (false, 0),
                 HeapTag::Gc => (true, 0),

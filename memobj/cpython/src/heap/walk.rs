@@ -7,7 +7,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::layout::encoding::GcLists;
 use crate::stage;
@@ -16,6 +16,7 @@ use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
 use super::address_set::{AddressIndex, AddressSet, Cursor};
+use super::parallel::{Parts, in_parts};
 use super::python_heap::PythonHeap;
 use super::referents::{EdgeKind, EdgeSink, ReferenceReader};
 use super::roots;
@@ -29,23 +30,24 @@ const PART: usize = 128;
 /// Bytes of an object that are prefetched: its head, and the members that most have.
 const HEAD: u64 = 64;
 
-/// How many references may be followed for each word of memory. Objects do not overlap, so each word holds one at most, but
-/// for a few that several share. A heap with more was made to keep a reader busy.
+/// References that are followed for each word of memory at most. Objects do not overlap, so a word holds one, except for a few that
+/// several objects share. More means a corrupt or hostile heap.
 const MOST_REFERENCES: u64 = 4;
 
-/// How many objects, and what they weigh.
+/// A number of objects, and their sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ObjectCount {
     /// Objects.
     pub objects: u64,
-    /// As `sys.getsizeof` says.
+    /// Their sizes, as `sys.getsizeof` gives them.
     pub bytes: u64,
-    /// What they own besides.
+    /// Storage that they own beyond that.
     pub overhead_bytes: u64,
 }
 
 impl ObjectCount {
-    fn add(&mut self, size: Size) {
+    /// Adds an object of this size.
+    pub fn add(&mut self, size: Size) {
         self.objects = self.objects.saturating_add(1);
         self.bytes = self.bytes.saturating_add(size.bytes);
         self.overhead_bytes = self.overhead_bytes.saturating_add(size.overhead_bytes);
@@ -66,9 +68,9 @@ pub struct ScopedCounts {
     pub tracked: ObjectCount,
     /// Frozen by `gc.freeze`: in no generation.
     pub frozen: ObjectCount,
-    /// Those two, and all that is reached from them by `gc.get_referents`.
+    /// Tracked and frozen objects, and all that are reached from them by `gc.get_referents`.
     pub reachable: ObjectCount,
-    /// Those, and all that is reached from them and from what runs, by any way.
+    /// Reachable objects, and all that are reached from them and from running code, by any reference.
     pub heap: ObjectCount,
 }
 
@@ -95,38 +97,38 @@ pub struct TypeStats {
 pub struct HeapWalk {
     /// The types that have objects, by address.
     pub types: Vec<TypeStats>,
-    /// Which bits stand for which addresses.
+    /// The bits of the sets.
     pub index: AddressIndex,
-    /// Those that the collector tracks.
+    /// The objects that the collector tracks.
     pub tracked: AddressSet,
-    /// Those frozen by `gc.freeze`.
+    /// The objects frozen by `gc.freeze`.
     pub frozen: AddressSet,
-    /// Those that are reached by `gc.get_referents`.
+    /// The objects that are reached by `gc.get_referents`.
     pub reachable: AddressSet,
-    /// All.
+    /// All objects.
     pub heap: AddressSet,
-    /// Objects of which some could not be read.
+    /// Objects with an unreadable part.
     pub torn: u64,
-    /// References to what is no object.
+    /// References to addresses without an object.
     pub rejected: u64,
-    /// Links of the collector's lists that do not hold together.
+    /// Broken links in the collector's lists.
     pub broken_links: u64,
 }
 
-/// What all threads work on.
+/// The data that all threads share.
 struct Shared<'p, 'm, M> {
     python: &'p PythonHeap<'m, M>,
     index: AddressIndex,
     tracked: AddressSet,
     frozen: AddressSet,
     reachable: AddressSet,
-    /// What the collector does not see, as it was met: some of it is reached otherwise too.
+    /// Targets of references that the collector does not see; some are reached otherwise, too.
     hidden: AddressSet,
-    /// How many references may still be followed.
+    /// References that may still be followed.
     budget: AtomicU64,
 }
 
-/// What is being swept.
+/// The set that is swept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sweep {
     Tracked,
@@ -134,7 +136,7 @@ enum Sweep {
     Hidden,
 }
 
-/// What a thread found.
+/// The findings of a thread.
 #[derive(Default)]
 struct WorkerResult {
     types: Vec<(Type, ScopedCounts)>,
@@ -145,9 +147,9 @@ struct WorkerResult {
 /// Walks all objects with `threads` threads; the result is the same with any number.
 ///
 /// # Errors
-/// If there are more references than the memory has room for: no Python made that. If a thread came to grief.
+/// There are more references than the memory has room for, or a thread panicked.
 pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Result<HeapWalk, Error> {
-    // Where nothing was ever written there is no object: not even a type would stand in it.
+    // Memory that was never written has no objects.
     let written = python.memory.written_regions();
     let index = AddressIndex::new(&written);
     let (tracked, frozen) = (AddressSet::new(&index), AddressSet::new(&index));
@@ -208,7 +210,7 @@ pub fn walk_heap<M: Memory>(python: &PythonHeap<'_, M>, threads: usize) -> Resul
     }
     all.extend(hidden);
     if shared.budget.load(Ordering::Relaxed) == 0 {
-        // What was counted until then would be a number of nothing.
+        // The counts so far are meaningless.
         return Err(Error::new(
             stage::HEAP,
             "corrupt heap: more references than its memory can hold (objects overlap)",
@@ -245,7 +247,7 @@ fn merge_types(all: Vec<WorkerResult>) -> Vec<TypeStats> {
     }
     let mut types: Vec<TypeStats> = types.into_values().collect();
     for counted in &mut types {
-        // What was found in an earlier sweep is not found again.
+        // Objects of an earlier sweep are not found again.
         let counts = &mut counted.counts;
         counts.reachable.merge(&counts.tracked);
         counts.reachable.merge(&counts.frozen);
@@ -254,30 +256,15 @@ fn merge_types(all: Vec<WorkerResult>) -> Vec<TypeStats> {
     types
 }
 
-/// Sweeps with some threads. `set` is what is swept; of what is hidden: all that was found so far.
+/// Sweeps with some threads. `set` is swept; for hidden objects it has all that were found so far.
 fn run<M: Memory>(
     shared: &Shared<'_, '_, M>,
     set: &AddressSet,
     sweep: Sweep,
     threads: usize,
 ) -> Result<Vec<WorkerResult>, Error> {
-    let next = AtomicUsize::new(0);
-    let work = || Worker::new(shared, set, sweep).work(&next);
-    if threads <= 1 {
-        return Ok(vec![work()]);
-    }
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .map(|worker| {
-                worker.join().map_err(|_| {
-                    let cursor = "please report it, with a snapshot (--save-snapshot) if you may share one";
-                    Error::new(stage::HEAP, "internal error: a worker thread panicked", cursor)
-                })
-            })
-            .collect()
-    })
+    // The first part has the unaligned objects, too.
+    in_parts(threads, set.words().max(1), PART, |parts| Worker::new(shared, set, sweep).work(parts))
 }
 
 /// Follows references: to objects that were not reached before.
@@ -300,7 +287,7 @@ impl EdgeSink for FollowEdges<'_> {
     }
 }
 
-/// Notes references that the collector does not see, for later.
+/// Notes references that the collector does not see.
 struct NoteHidden<'a> {
     reached: &'a AddressSet,
     hidden: &'a AddressSet,
@@ -327,7 +314,7 @@ struct Worker<'s, 'p, 'm, M> {
     sweep: Sweep,
     types: TypeRegistry<'p, 'm, M>,
     counts: Vec<ScopedCounts>,
-    /// Objects still to be looked at.
+    /// Objects that are still to be visited.
     stack: Vec<Addr>,
     rejected: Vec<Addr>,
     torn: u64,
@@ -350,23 +337,21 @@ impl<'s, 'p, 'm, M: Memory> Worker<'s, 'p, 'm, M> {
         }
     }
 
-    /// Takes part after part of the memory until none is left.
-    fn work(mut self, next: &AtomicUsize) -> WorkerResult {
+    /// Walks parts of the memory until none is left.
+    fn work(mut self, parts: Parts<'_>) -> WorkerResult {
         let mut batch = Vec::new();
-        loop {
-            let part = next.fetch_add(PART, Ordering::Relaxed);
-            let swept = if self.sweep == Sweep::Hidden { &self.shared.hidden } else { self.set };
-            if part == 0 {
-                batch.extend(swept.unaligned());
-            }
-            let exhausted = self.shared.budget.load(Ordering::Relaxed) == 0;
-            if exhausted || (part >= swept.words() && batch.is_empty()) {
+        let (swept, except) = match self.sweep {
+            Sweep::Hidden => (&self.shared.hidden, Some(self.set)),
+            Sweep::Tracked | Sweep::Frozen => (self.set, None),
+        };
+        for part in parts {
+            if self.shared.budget.load(Ordering::Relaxed) == 0 {
                 break;
             }
-            let except = (self.sweep == Sweep::Hidden).then_some(self.set);
-            swept.for_each_in(&self.shared.index, part..part.saturating_add(PART), except, |at| {
-                batch.push(at)
-            });
+            if part.start == 0 {
+                batch.extend(swept.unaligned());
+            }
+            swept.for_each_in(&self.shared.index, part, except, |at| batch.push(at));
             self.shared.python.memory.prefetch(&mut batch.iter().map(|at| *at..at.plus(HEAD)));
             for at in batch.drain(..) {
                 if self.shared.budget.load(Ordering::Relaxed) == 0 {

@@ -1,6 +1,8 @@
 //! Differences between versions of CPython other than offsets. Only this folder compares versions; all other code matches on the
 //! [`Encodings`] of a layout.
 
+use memobj_process::addr::Addr;
+
 /// Encoding of the digits and the sign of an `int`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LongEncoding {
@@ -31,37 +33,37 @@ pub enum SplitValues {
     Headed,
 }
 
-/// Where the attributes of an instance of a Python class are. Places are in bytes before the object.
+/// Place of the attributes of an instance of a Python class. Offsets are in bytes before the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstanceAttributes {
     /// In a dict, at `tp_dictoffset` (until 3.10).
     DictOffset,
     /// Values and dict, each with a pointer of its own before the object, if the type's flags say so (3.11).
     ValuesAndDict {
-        /// Where the pointer to the values is.
+        /// The offset of the pointer to the values.
         values_before: u32,
-        /// Where the pointer to the dict is.
+        /// The offset of the pointer to the dict.
         dict_before: u32,
     },
     /// One word before the object: the values if its lowest bit is set, one byte after that address less one, else the dict (3.12).
     TaggedWord {
-        /// Where the word is.
+        /// The offset of the word.
         word_before: u32,
-        /// Where the list of weak references is.
+        /// The offset of the list of weak references.
         weaklist_before: u32,
     },
     /// A dict before the object, and the values behind its C struct while they are valid (from 3.13 on).
     InlineValues {
-        /// Where the pointer to the dict is.
+        /// The offset of the pointer to the dict.
         dict_before: u32,
-        /// Where the list of weak references is.
+        /// The offset of the list of weak references.
         weaklist_before: u32,
-        /// What traversing visits first.
+        /// The part that a traversal visits first.
         first: VisitedFirst,
     },
 }
 
-/// What `tp_traverse` of an instance visits if there are inline values and a dict made of them.
+/// The part of an instance that `tp_traverse` visits if there are inline values and a dict made of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VisitedFirst {
     /// The inline values while they are valid, else the dict (until 3.13.12 and 3.14.3).
@@ -71,7 +73,7 @@ pub enum VisitedFirst {
     Dict,
 }
 
-/// Where the objects that the garbage collector tracks are found.
+/// Place of the objects that the garbage collector tracks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GcLists {
     /// Three lists in `generations`.
@@ -82,7 +84,7 @@ pub enum GcLists {
     MimallocPages,
 }
 
-/// How the collector's own counts are kept.
+/// Encoding of the collector's statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GcStats {
     /// In the state, one record for each generation.
@@ -100,7 +102,7 @@ pub enum GcHeader {
     Bits,
 }
 
-/// Where static types keep their dict, subclasses and list of weak references.
+/// Place of the dict, the subclasses and the list of weak references of static types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StaticTypeState {
     /// In themselves (until 3.11).
@@ -111,7 +113,7 @@ pub enum StaticTypeState {
     BuiltinsAndExtensions,
 }
 
-/// How the frames of a thread are found.
+/// Chain of a thread's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameChain {
     /// Frame objects, from `frame` of the thread state (until 3.10).
@@ -122,16 +124,29 @@ pub enum FrameChain {
     Current,
 }
 
-/// What the slots of a frame hold.
+/// Content of a frame's slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StackRefs {
     /// Pointers.
     Plain,
-    /// Pointers with marks in the two lowest bits; with both set, a number and no pointer (from 3.14 on, and free-threaded 3.13).
+    /// Pointers with marks in the two lowest bits; with both set, a number and no pointer (from 3.14 on, and free-threaded 3.13:
+    /// Include/internal/pycore_stackref.h).
     Tagged,
 }
 
-/// How a reference count is kept.
+impl StackRefs {
+    /// The object that a slot refers to; null if it is a number.
+    #[inline]
+    pub const fn object(self, slot: u64) -> Addr {
+        match self {
+            Self::Plain => Addr(slot),
+            Self::Tagged if slot & 3 == 3 => Addr::NULL,
+            Self::Tagged => Addr(slot).clear_bits(3),
+        }
+    }
+}
+
+/// Encoding of a reference count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefCounts {
     /// A word (until 3.11).
@@ -144,7 +159,7 @@ pub enum RefCounts {
     Biased,
 }
 
-/// What `sys.getsizeof` adds for the collector's header.
+/// Bytes before an object that `sys.getsizeof` adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GetsizeofPrefix {
     /// The header, for objects that have one (until 3.10).
@@ -164,7 +179,7 @@ pub enum TypeVisits {
     UnlessBaseDoes,
 }
 
-/// How a code object says on which line an instruction is.
+/// Encoding of the line table of a code object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineTable {
     /// `co_lnotab`: pairs of a step in bytes and a signed step in lines (Objects/lnotab_notes.txt until 3.9).
@@ -176,7 +191,7 @@ pub enum LineTable {
     Locations,
 }
 
-/// How a frame says which instruction it is at.
+/// Encoding of the current instruction of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastInstruction {
     /// `f_lasti` counts bytes (until 3.9).
@@ -187,7 +202,7 @@ pub enum LastInstruction {
     Pointer,
 }
 
-/// Where pymalloc's table of arenas is.
+/// Place of pymalloc's table of arenas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArenaTable {
     /// In static variables of Objects/obmalloc.c (until 3.11).
@@ -198,10 +213,10 @@ pub enum ArenaTable {
     BehindPointer,
 }
 
-/// What pymalloc divides memory into, in bytes (Objects/obmalloc.c; from 3.12 on Include/internal/pycore_obmalloc.h).
+/// Arenas and pools of pymalloc (Objects/obmalloc.c; from 3.12 on Include/internal/pycore_obmalloc.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pymalloc {
-    /// Where its table of arenas is.
+    /// The place of its table of arenas.
     pub arenas: ArenaTable,
     /// `ARENA_SIZE`.
     pub arena_bytes: u32,
@@ -209,7 +224,7 @@ pub struct Pymalloc {
     pub pool_bytes: u32,
 }
 
-/// Whether the traversal of a pickler or an unpickler visits what it remembers.
+/// Whether the traversal of a pickler or an unpickler visits its memo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PickleMemo {
     /// No (3.11.2 and before).
@@ -218,7 +233,7 @@ pub enum PickleMemo {
     Visited,
 }
 
-/// Whether the traversal of a generator that has come to its end visits its code.
+/// Whether the traversal of a generator that has ended visits its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedGenerator {
     /// No: nothing of its frame (until 3.13).
@@ -238,11 +253,11 @@ pub struct Encodings {
     pub split_values: SplitValues,
     /// Attributes of instances.
     pub instance_attributes: InstanceAttributes,
-    /// What the collector tracks.
+    /// Tracked objects.
     pub gc_lists: GcLists,
-    /// What the collector counts.
+    /// Statistics of the collector.
     pub gc_stats: GcStats,
-    /// What stands before objects.
+    /// Headers of objects.
     pub gc_header: GcHeader,
     /// Static types.
     pub static_types: StaticTypeState,
@@ -256,7 +271,7 @@ pub struct Encodings {
     pub getsizeof_prefix: GetsizeofPrefix,
     /// Types in traversals.
     pub type_visits: TypeVisits,
-    /// What picklers remember, in traversals.
+    /// Memos of picklers, in traversals.
     pub pickle_memo: PickleMemo,
     /// Generators that have ended, in traversals.
     pub ended_generator: EndedGenerator,
@@ -270,7 +285,6 @@ pub struct Encodings {
 
 impl Encodings {
     /// The encodings of the build with this `sys.hexversion`.
-    #[must_use]
     pub const fn for_version(hexversion: u32, free_threaded: bool) -> Self {
         let minor = hexversion >> 16 & 0xff;
         let micro = hexversion >> 8 & 0xff;
@@ -333,7 +347,7 @@ impl Encodings {
         }
     }
 
-    /// The same, but for what instances visit first: distributions change this within a micro version.
+    /// The same encodings with another order of visits: distributions change it within a micro version.
     #[must_use]
     pub const fn visiting(mut self, visited: VisitedFirst) -> Self {
         if let InstanceAttributes::InlineValues { dict_before, weaklist_before, .. } =

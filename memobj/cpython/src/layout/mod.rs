@@ -19,13 +19,12 @@ use memobj_process::error::Error;
 
 impl Layout {
     /// Whether it is of a build without the global lock.
-    #[must_use]
     pub fn free_threaded(&self) -> bool {
         self.encodings.gc_header == GcHeader::Bits
     }
 }
 
-/// What has to be known of a CPython to choose its layout.
+/// The properties of a CPython that determine its layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Build {
     /// As `sys.hexversion`: `0x030d00f0` is 3.13.0.
@@ -43,15 +42,13 @@ pub struct BitField {
     pub byte: u32,
     /// Its lowest bit in that byte.
     pub bit: u32,
-    /// How many bits.
+    /// Its number of bits.
     pub width: u32,
 }
 
 impl BitField {
-    /// Its value, in eight bytes of the struct that were read from the offset `from` as a little-endian number. 0 if it is not all in
-    /// them.
+    /// Its value in a word that was read from the offset `from` of the struct; 0 if the word does not contain all of it.
     #[inline]
-    #[must_use]
     pub const fn extract(self, word: u64, from: u32) -> u64 {
         let Some(bytes) = self.byte.checked_sub(from) else { return 0 };
         let shift = bytes.saturating_mul(8).saturating_add(self.bit);
@@ -63,18 +60,18 @@ impl BitField {
     }
 }
 
-/// A C type whose objects refer to others only from fixed places.
+/// A C type whose objects have references at fixed offsets alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FixedShape {
     /// As `tp_name` spells it.
     pub tp_name: &'static str,
-    /// The `sizeof` of its struct: its `tp_basicsize`, if it is the type that is meant.
+    /// The `sizeof` of its struct, which is its `tp_basicsize`.
     pub size: u32,
-    /// The offsets of what its `tp_traverse` visits.
+    /// The offsets of the members that its `tp_traverse` visits.
     pub visited: &'static [u32],
-    /// What the struct calls them, one for each.
+    /// The names of these members in the struct.
     pub names: &'static [&'static str],
-    /// Whether that visits the type too.
+    /// Whether the type is visited, too.
     pub visits_type: bool,
 }
 
@@ -86,12 +83,12 @@ struct VersionTable {
     builds: &'static [Layout],
 }
 
-/// The layouts that a build may have, the likeliest first: those whose collector is that of its version before others, among them those of its
-/// own micro version, then of lower ones, then of higher ones, each the nearest first. More than one, since distributions change layouts, and micro versions too: which one is true has to be
-/// tried on the target.
+/// Finds the layouts that a build may have, the likeliest first. Layouts with the collector of its version come before others; then its
+/// own micro version, lower ones and higher ones, each the nearest first. There may be several, since distributions and micro versions
+/// change layouts: the target decides.
 ///
 /// # Errors
-/// If no layout of this minor version and kind of build is known: the message says which are.
+/// No layout of this minor version and kind of build is known; the message lists those that are.
 pub fn candidates(build: Build) -> Result<Vec<&'static Layout>, Error> {
     let minor = build.hexversion >> 16;
     let table = tables::ALL.iter().find(|table| {
@@ -111,8 +108,7 @@ pub fn candidates(build: Build) -> Result<Vec<&'static Layout>, Error> {
     Ok(found)
 }
 
-/// The builds that some layout is known of, one for each minor version and kind of build, newest first.
-#[must_use]
+/// The builds with a known layout, one for each minor version and kind of build, newest first.
 pub fn builds() -> Vec<Build> {
     let build = |table: &VersionTable| Build {
         hexversion: 0x0300_00f0 | table.minor << 16,

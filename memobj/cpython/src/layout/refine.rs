@@ -11,22 +11,22 @@ use memobj_process::addr::Addr;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
-/// A layout after the target was asked.
+/// A layout with the offsets that the target reports.
 #[derive(Debug, Clone)]
 pub struct Refined {
     /// The layout.
     pub layout: Layout,
-    /// The members whose offsets the target reported otherwise than the table, in CPython's spelling.
+    /// The members whose offsets differ from those in the table, in CPython's spelling.
     pub moved: Vec<&'static str>,
 }
 
 /// The first bytes of the offsets (`_Py_Debug_Cookie`).
 pub const COOKIE: [u8; 8] = *b"xdebugpy";
 
-/// No struct of CPython is larger: a place beyond it is damage.
+/// Larger than any struct of CPython: a greater offset is invalid.
 const LARGEST: u64 = 1 << 24;
 
-/// A place in the layout that may not be in it.
+/// An offset in a layout that some versions lack.
 trait OffsetSlot {
     fn offset(&mut self) -> Option<&mut u32>;
 }
@@ -65,7 +65,7 @@ macro_rules! reported {
     (@group $layout:ident $group:ident $optional:literal) => { $layout.$group.as_mut() };
 }
 
-/// What is taken over.
+/// Offsets that are taken from the target.
 const STATES: &[ReportedOffset] = reported![
     runtime_state_size => runtime_state.size,
     runtime_state_finalizing => runtime_state.finalizing,
@@ -92,7 +92,7 @@ const STATES: &[ReportedOffset] = reported![
     thread_state_exc_state => thread_state.exc_state,
 ];
 
-/// What has to agree.
+/// Offsets that must agree with the table.
 const OBJECTS: &[ReportedOffset] = reported![
     err_stackitem_exc_value => err_stack_item.exc_value,
     interpreter_frame_size => interpreter_frame "?".size,
@@ -161,12 +161,11 @@ const OBJECTS: &[ReportedOffset] = reported![
     gen_object_gi_frame_state => gen_object.gi_frame_state,
 ];
 
-/// The layout with what the target's own offsets at `at` tell, and the encodings of its own micro version, if this version has such (`at` is the start of its `_PyRuntime`); else as
-/// it is.
+/// Adjusts a layout to the target's own offsets, if its version has them, and to the encodings of its micro version. `at` is the start of
+/// its `_PyRuntime`.
 ///
 /// # Errors
-/// If they are not those of the layout's version, cannot be read, are out of all bounds, or contradict the layout: the message names
-/// the place.
+/// The offsets are unreadable, of another version, out of bounds, or contradict the layout; the message names the field.
 pub fn refine(layout: &Layout, memory: &dyn Memory, at: Addr) -> Result<Refined, Error> {
     let mut refined = Refined { layout: *layout, moved: Vec::new() };
     let Some(offsets) = &layout.debug_offsets else { return Ok(refined) };

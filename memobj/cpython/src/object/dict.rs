@@ -12,7 +12,7 @@ use super::memory_ext::MemoryExt;
 /// A keys table (`PyDictKeysObject`): of one dict, or shared by the dicts of a class's instances.
 #[derive(Debug, Clone, Copy)]
 pub struct KeysTable {
-    /// How many use it; 1 if it belongs to one dict alone.
+    /// The number of its users; 1 if it belongs to one dict alone.
     pub refcount: i64,
     /// Whether its keys may be other than plain strings.
     pub generality: KeyKind,
@@ -20,17 +20,17 @@ pub struct KeysTable {
     pub entries: Addr,
     /// Bytes from one entry to the next.
     pub stride: u32,
-    /// Where the key is in an entry.
+    /// The offset of the key in an entry.
     pub key: u32,
-    /// Where the value is in an entry.
+    /// The offset of the value in an entry.
     pub value: u32,
     /// Entries that were ever written, deleted ones too.
     pub used: u64,
-    /// Entries that it has room for in all.
+    /// The entries that it has room for.
     pub room: u64,
-    /// Values that a dict has room for that shares this table.
+    /// The values that a dict which shares this table has room for.
     pub shared_room: u64,
-    /// Bytes of the table as a whole.
+    /// The bytes of the whole table.
     pub bytes: u64,
 }
 
@@ -41,7 +41,7 @@ pub enum KeyKind {
     Strings,
     /// Keys of any type.
     Any,
-    /// It depends on the function that looks keys up, at this address.
+    /// It depends on the lookup function at this address.
     Lookup(u64),
 }
 
@@ -54,7 +54,7 @@ impl KeysTable {
     /// Reads a table's header.
     ///
     /// # Errors
-    /// If it cannot be read, or is none: its sizes are no powers of two that memory can hold.
+    /// It cannot be read, or is not a table: its size is no power of two, or too large.
     #[inline]
     pub fn read<M: Memory + ?Sized>(memory: &M, layout: &Layout, at: Addr) -> Result<Self, Unreadable> {
         let known = &layout.dict_keys;
@@ -63,67 +63,55 @@ impl KeysTable {
         let used = memory.read_count(at, known.dk_nentries)?;
         let free = memory.read_count(at, known.dk_usable)?;
         let indices = at.plus(u64::from(known.dk_indices));
-        match layout.encodings.dict_keys {
-            DictKeysEncoding::Lookup => {
-                let size = memory.read_word(at, known.dk_size.ok_or(none)?)?;
-                let lookup = memory.read_word(at, known.dk_lookup.ok_or(none)?)?;
-                if size > 1 << 40 {
-                    return Err(none);
+        let entry = &layout.dict_key_entry;
+        let general = (entry.size, entry.me_key, entry.me_value);
+        let (size, index_bytes, generality, (stride, key, value), shared_room) =
+            match layout.encodings.dict_keys {
+                DictKeysEncoding::Lookup => {
+                    let size = memory.read_word(at, known.dk_size.ok_or(none)?)?;
+                    let lookup = memory.read_word(at, known.dk_lookup.ok_or(none)?)?;
+                    if size > 1 << 40 {
+                        return Err(none);
+                    }
+                    let width = match size {
+                        0..=0xff => 1,
+                        0x100..=0xffff => 2,
+                        0x1_0000..=0xffff_ffff => 4,
+                        _ => 8,
+                    };
+                    (size, size.saturating_mul(width), KeyKind::Lookup(lookup), general, u64::MAX)
                 }
-                let width = match size {
-                    0..=0xff => 1,
-                    0x100..=0xffff => 2,
-                    0x1_0000..=0xffff_ffff => 4,
-                    _ => 8,
-                };
-                let entry = &layout.dict_key_entry;
-                Ok(Self {
-                    refcount,
-                    generality: KeyKind::Lookup(lookup),
-                    entries: indices.plus(size.saturating_mul(width)),
-                    stride: entry.size,
-                    key: entry.me_key,
-                    value: entry.me_value,
-                    used: used.min(usable(size)),
-                    room: usable(size),
-                    shared_room: usable(size),
-                    bytes: u64::from(known.dk_indices)
-                        .saturating_add(size.saturating_mul(width))
-                        .saturating_add(usable(size).saturating_mul(entry.size.into())),
-                })
-            }
-            DictKeysEncoding::Kinds => {
-                let log2_size = memory.read_byte(at, known.dk_log2_size.ok_or(none)?)?;
-                let log2_bytes = memory.read_byte(at, known.dk_log2_index_bytes.ok_or(none)?)?;
-                let kind = memory.read_byte(at, known.dk_kind.ok_or(none)?)?;
-                if log2_size > 40 || log2_bytes > 43 {
-                    return Err(none);
+                DictKeysEncoding::Kinds => {
+                    let log2_size = memory.read_byte(at, known.dk_log2_size.ok_or(none)?)?;
+                    let log2_bytes = memory.read_byte(at, known.dk_log2_index_bytes.ok_or(none)?)?;
+                    let kind = memory.read_byte(at, known.dk_kind.ok_or(none)?)?;
+                    if log2_size > 40 || log2_bytes > 43 {
+                        return Err(none);
+                    }
+                    let (generality, entry) = if kind == 0 {
+                        (KeyKind::Any, general)
+                    } else {
+                        let entry = layout.dict_unicode_entry.as_ref().ok_or(none)?;
+                        (KeyKind::Strings, (entry.size, entry.me_key, entry.me_value))
+                    };
+                    (1 << log2_size, 1 << log2_bytes, generality, entry, used.saturating_add(free))
                 }
-                let room = usable(1 << log2_size);
-                let entries = indices.plus(1 << log2_bytes);
-                let (generality, stride, key, value) = if kind == 0 {
-                    let entry = &layout.dict_key_entry;
-                    (KeyKind::Any, entry.size, entry.me_key, entry.me_value)
-                } else {
-                    let entry = layout.dict_unicode_entry.as_ref().ok_or(none)?;
-                    (KeyKind::Strings, entry.size, entry.me_key, entry.me_value)
-                };
-                Ok(Self {
-                    refcount,
-                    generality,
-                    entries,
-                    stride,
-                    key,
-                    value,
-                    used: used.min(room),
-                    room,
-                    shared_room: used.saturating_add(free).min(room),
-                    bytes: u64::from(known.dk_indices)
-                        .saturating_add(1 << log2_bytes)
-                        .saturating_add(room.saturating_mul(stride.into())),
-                })
-            }
-        }
+            };
+        let room = usable(size);
+        Ok(Self {
+            refcount,
+            generality,
+            entries: indices.plus(index_bytes),
+            stride,
+            key,
+            value,
+            used: used.min(room),
+            room,
+            shared_room: shared_room.min(room),
+            bytes: u64::from(known.dk_indices)
+                .saturating_add(index_bytes)
+                .saturating_add(room.saturating_mul(stride.into())),
+        })
     }
 
     /// Calls `each` with the key and the value of every entry; a deleted one has a null value, and so has every entry of a

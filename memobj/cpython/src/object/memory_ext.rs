@@ -7,7 +7,7 @@ use memobj_process::memory::{Memory, Unreadable};
 const PIECE: usize = 1024;
 const PIECE_WORDS: u64 = (PIECE / 8) as u64;
 
-/// What a struct's members are read with: an address, and the member's offset as a [`Layout`](crate::layout::Layout) has it.
+/// Reads members of structs by the address of the struct and the member's offset in a [`Layout`](crate::layout::Layout).
 pub trait MemoryExt: Memory {
     /// The eight bytes of a member.
     ///

@@ -18,153 +18,96 @@ use dict::KeysTable;
 use memory_ext::MemoryExt;
 use str_header::StrHeader;
 
-/// The longest name that is read; what is longer is cut. Python sets no limit, people do.
+/// The longest name that is read; longer ones are cut.
 const NAME_LIMIT: usize = 1 << 10;
 
-/// A builtin type that the flags of each of its subclasses name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BaseType {
-    /// `int`, or `bool`.
-    Int,
-    /// `list`.
-    List,
-    /// `tuple`.
-    Tuple,
-    /// `bytes`.
-    Bytes,
-    /// `str`.
-    Str,
-    /// `dict`.
-    Dict,
-    /// `type`.
-    Type,
-}
-
-impl BaseType {
-    const fn flag(self) -> u64 {
-        match self {
-            Self::Int => flags::LONG_SUBCLASS,
-            Self::List => flags::LIST_SUBCLASS,
-            Self::Tuple => flags::TUPLE_SUBCLASS,
-            Self::Bytes => flags::BYTES_SUBCLASS,
-            Self::Str => flags::UNICODE_SUBCLASS,
-            Self::Dict => flags::DICT_SUBCLASS,
-            Self::Type => flags::TYPE_SUBCLASS,
-        }
-    }
-}
-
-/// The objects of a target, one at a time.
+/// Reads single objects of a target.
 #[derive(Clone, Copy)]
 pub struct Objects<'a> {
-    memory: &'a dyn Memory,
-    layout: &'a Layout,
+    /// Their memory.
+    pub memory: &'a dyn Memory,
+    /// Their layout.
+    pub layout: &'a Layout,
 }
 
 impl<'a> Objects<'a> {
-    /// Those in `memory`.
-    #[must_use]
+    /// Reads the objects in `memory`.
     pub const fn new(memory: &'a dyn Memory, layout: &'a Layout) -> Self {
         Self { memory, layout }
     }
 
-    /// The memory they are in.
-    #[must_use]
-    pub const fn memory(&self) -> &'a dyn Memory {
-        self.memory
-    }
-
-    /// How they are laid out.
-    #[must_use]
-    pub const fn layout(&self) -> &'a Layout {
-        self.layout
-    }
-
     /// The pointer in a field of the struct at `at`.
-    #[must_use]
-    pub fn pointer(&self, at: Addr, offset: u32) -> Option<Addr> {
+    pub fn read_pointer(&self, at: Addr, offset: u32) -> Option<Addr> {
         self.memory.read_addr(at.plus(offset.into())).ok()
     }
 
     /// The type of an object.
-    #[must_use]
-    pub fn type_of(&self, object: Addr) -> Option<Addr> {
-        self.pointer(object, self.layout.object.ob_type)
+    pub fn read_type_of(&self, object: Addr) -> Option<Addr> {
+        self.read_pointer(object, self.layout.object.ob_type)
     }
 
     /// `tp_name` of a type: of static types with their module before it, of heap types the bare name.
-    #[must_use]
-    pub fn type_name(&self, ty: Addr) -> Option<String> {
-        let name = self.pointer(ty, self.layout.type_object.tp_name)?;
+    pub fn read_type_name(&self, ty: Addr) -> Option<String> {
+        let name = self.read_pointer(ty, self.layout.type_object.tp_name)?;
         let name = self.memory.read_c_string(name, NAME_LIMIT).ok()?;
         String::from_utf8(name).ok()
     }
 
     /// `tp_name` of an object's type.
-    #[must_use]
-    pub fn type_name_of(&self, object: Addr) -> Option<String> {
-        self.type_name(self.type_of(object)?)
+    pub fn read_type_name_of(&self, object: Addr) -> Option<String> {
+        self.read_type_name(self.read_type_of(object)?)
     }
 
     /// `tp_flags` of a type.
-    #[must_use]
-    pub fn flags(&self, ty: Addr) -> Option<u64> {
+    pub fn read_flags(&self, ty: Addr) -> Option<u64> {
         self.memory.read_u64(ty.plus(self.layout.type_object.tp_flags.into())).ok()
     }
 
-    /// Whether an object is of a kind.
-    #[must_use]
-    pub fn is_instance(&self, object: Addr, kind: BaseType) -> bool {
-        self.type_of(object).and_then(|ty| self.flags(ty)).is_some_and(|flags| flags & kind.flag() != 0)
+    /// Whether the type of an object has a flag: [`flags::LIST_SUBCLASS`] is of lists, and of all that derive from `list`.
+    pub fn is_instance(&self, object: Addr, flag: u64) -> bool {
+        self.read_type_of(object).and_then(|ty| self.read_flags(ty)).is_some_and(|flags| flags & flag != 0)
     }
 
     /// The number in a field of the struct at `at`, as a size; a negative one is none.
-    fn size(&self, at: Addr, offset: u32) -> Option<u64> {
+    fn read_size(&self, at: Addr, offset: u32) -> Option<u64> {
         let size = self.memory.read_u64(at.plus(offset.into())).ok()?;
         i64::try_from(size).is_ok().then_some(size)
     }
 
     /// The length of a list, a tuple or a bytes.
-    #[must_use]
-    pub fn length(&self, object: Addr) -> Option<u64> {
-        [BaseType::List, BaseType::Tuple, BaseType::Bytes]
-            .iter()
-            .any(|&kind| self.is_instance(object, kind))
+    pub fn read_length(&self, object: Addr) -> Option<u64> {
+        self.is_instance(object, flags::LIST_SUBCLASS | flags::TUPLE_SUBCLASS | flags::BYTES_SUBCLASS)
             .then_some(())?;
-        self.size(object, self.layout.var_object.ob_size)
+        self.read_size(object, self.layout.var_object.ob_size)
     }
 
     /// The bytes of a `bytes` object; none if it has more than `limit`.
-    #[must_use]
-    pub fn bytes(&self, object: Addr, limit: u64) -> Option<Vec<u8>> {
-        self.is_instance(object, BaseType::Bytes).then_some(())?;
-        let length = self.length(object).filter(|&length| length <= limit)?;
+    pub fn read_bytes(&self, object: Addr, limit: u64) -> Option<Vec<u8>> {
+        self.is_instance(object, flags::BYTES_SUBCLASS).then_some(())?;
+        let length = self.read_length(object).filter(|&length| length <= limit)?;
         let mut bytes = vec![0; usize::try_from(length).ok()?];
         self.memory.read(object.plus(self.layout.bytes_object.ob_sval.into()), &mut bytes).ok()?;
         Some(bytes)
     }
 
-    /// The text of a `str` that is a name: its first 1,024 characters, should there be more.
-    #[must_use]
-    pub fn name(&self, object: Addr) -> Option<String> {
-        self.is_instance(object, BaseType::Str).then_some(())?;
+    /// The text of a `str` that is a name, cut to 1,024 characters.
+    pub fn read_name(&self, object: Addr) -> Option<String> {
+        self.is_instance(object, flags::UNICODE_SUBCLASS).then_some(())?;
         str_header::read_text(self.memory, self.layout, object).ok()
     }
 
     /// Whether a `str` is `name`.
-    #[must_use]
     pub fn is_named(&self, object: Addr, name: &str) -> bool {
         let length = |text: StrHeader| text.length == name.chars().count() as u64;
         // Most names differ in length, which costs one read less than the text.
-        self.is_instance(object, BaseType::Str)
+        self.is_instance(object, flags::UNICODE_SUBCLASS)
             && StrHeader::read(self.memory, self.layout, object).is_ok_and(length)
             && str_header::read_text(self.memory, self.layout, object).is_ok_and(|text| text == name)
     }
 
     /// The value of an `int` that fits; `True` is 1.
-    #[must_use]
-    pub fn integer(&self, object: Addr) -> Option<i64> {
-        self.is_instance(object, BaseType::Int).then_some(())?;
+    pub fn read_integer(&self, object: Addr) -> Option<i64> {
+        self.is_instance(object, flags::LONG_SUBCLASS).then_some(())?;
         let fields = &self.layout.long_object;
         let (negative, digits) = match self.layout.encodings.long {
             LongEncoding::SizeDigits => {
@@ -190,37 +133,39 @@ impl<'a> Objects<'a> {
     }
 
     /// `True` or `False`.
-    #[must_use]
-    pub fn boolean(&self, object: Addr) -> Option<bool> {
-        (self.type_name_of(object)? == "bool").then_some(())?;
-        Some(self.integer(object)? != 0)
+    pub fn read_boolean(&self, object: Addr) -> Option<bool> {
+        (self.read_type_name_of(object)? == "bool").then_some(())?;
+        Some(self.read_integer(object)? != 0)
     }
 
     /// Whether an object is `None`.
-    #[must_use]
     pub fn is_none(&self, object: Addr) -> bool {
-        self.type_name_of(object).as_deref() == Some("NoneType")
+        self.read_type_name_of(object).as_deref() == Some("NoneType")
     }
 
-    /// Reads keys and values of a dict, at most `most`. None of what is no dict; those before the fault of an unreadable one.
-    #[must_use]
-    pub fn pairs(&self, dict: Addr, most: usize) -> Vec<(Addr, Addr)> {
+    /// Reads at most `most` keys and values of a dict: none if it is not a dict, and those before the first unreadable one.
+    pub fn read_pairs(&self, dict: Addr, most: usize) -> Vec<(Addr, Addr)> {
         let mut pairs = Vec::new();
-        self.entries(dict, |key, value| {
+        self.read_entries(dict, |key, value| {
             pairs.push((key, value));
             if pairs.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         pairs
     }
 
-    /// Calls `each` with key and value of every entry of a dict, in the order in which they are kept, till it breaks off.
+    /// Calls `each` with the key and value of every entry of a dict, in order, until it breaks off.
     ///
-    /// `None` if it is no dict or cannot be read as one; entries before the fault were given then.
-    pub fn entries(&self, dict: Addr, mut each: impl FnMut(Addr, Addr) -> ControlFlow<()>) -> Option<()> {
-        self.is_instance(dict, BaseType::Dict).then_some(())?;
+    /// `None` if it is not a dict, or unreadable; entries before the unreadable one were given then.
+    pub fn read_entries(
+        &self,
+        dict: Addr,
+        mut each: impl FnMut(Addr, Addr) -> ControlFlow<()>,
+    ) -> Option<()> {
+        self.is_instance(dict, flags::DICT_SUBCLASS).then_some(())?;
         let fields = &self.layout.dict_object;
-        let keys = KeysTable::read(self.memory, self.layout, self.pointer(dict, fields.ma_keys)?).ok()?;
-        let values = self.pointer(dict, fields.ma_values)?;
+        let keys =
+            KeysTable::read(self.memory, self.layout, self.read_pointer(dict, fields.ma_keys)?).ok()?;
+        let values = self.read_pointer(dict, fields.ma_values)?;
         let mut values = (!values.is_null()).then(|| dict::first_value(self.layout, values));
         let mut flow = ControlFlow::Continue(());
         let read = keys.read_entries(self.memory, |key, value| {
@@ -243,26 +188,24 @@ impl<'a> Objects<'a> {
     }
 
     /// The value that a dict has under the string `key`.
-    #[must_use]
-    pub fn item(&self, dict: Addr, key: &str) -> Option<Addr> {
-        self.is_instance(dict, BaseType::Dict).then_some(())?;
+    pub fn read_item(&self, dict: Addr, key: &str) -> Option<Addr> {
+        self.is_instance(dict, flags::DICT_SUBCLASS).then_some(())?;
         dict::read_item(self.memory, self.layout, dict, key).ok()?
     }
 
     /// An attribute that an instance itself has in its dict or its values: no class attribute, no slot, nothing computed.
-    #[must_use]
-    pub fn attribute(&self, instance: Addr, name: &str) -> Option<Addr> {
-        let ty = self.type_of(instance)?;
-        let tp_flags = self.flags(ty)?;
-        let of_values = |values: Addr| self.value(ty, values, name);
+    pub fn read_attribute(&self, instance: Addr, name: &str) -> Option<Addr> {
+        let ty = self.read_type_of(instance)?;
+        let tp_flags = self.read_flags(ty)?;
+        let of_values = |values: Addr| self.read_value(ty, values, name);
         let of_dict = |slot: Addr| {
             let dict = self.memory.read_addr(slot).ok().filter(|dict| !dict.is_null())?;
-            self.item(dict, name)
+            self.read_item(dict, name)
         };
         match self.layout.encodings.instance_attributes {
-            _ if tp_flags & flags::MANAGED_DICT == 0 => of_dict(self.dict_slot(instance, ty)?),
+            _ if tp_flags & flags::MANAGED_DICT == 0 => of_dict(self.read_dict_slot(instance, ty)?),
             // Before 3.11 the flag had another meaning, if any.
-            InstanceAttributes::DictOffset => of_dict(self.dict_slot(instance, ty)?),
+            InstanceAttributes::DictOffset => of_dict(self.read_dict_slot(instance, ty)?),
             InstanceAttributes::ValuesAndDict { values_before, dict_before } => {
                 let values = self.memory.read_addr(instance.minus(values_before.into())).ok()?;
                 if values.is_null() { of_dict(instance.minus(dict_before.into())) } else { of_values(values) }
@@ -283,8 +226,8 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// Where the pointer to the dict of an instance is that has one of its own (`_PyObject_GetDictPtr`, Objects/object.c).
-    fn dict_slot(&self, instance: Addr, ty: Addr) -> Option<Addr> {
+    /// The address of the pointer to an instance's dict (`_PyObject_GetDictPtr`, Objects/object.c).
+    fn read_dict_slot(&self, instance: Addr, ty: Addr) -> Option<Addr> {
         let fields = &self.layout.type_object;
         let offset = self.memory.read_signed(ty, fields.tp_dictoffset).ok().filter(|&offset| offset != 0)?;
         if offset > 0 {
@@ -298,8 +241,8 @@ impl<'a> Objects<'a> {
     }
 
     /// The value of a name in the values of an instance, whose type has the names.
-    fn value(&self, ty: Addr, values: Addr, name: &str) -> Option<Addr> {
-        let keys = self.pointer(ty, self.layout.heap_type_object.ht_cached_keys)?;
+    fn read_value(&self, ty: Addr, values: Addr, name: &str) -> Option<Addr> {
+        let keys = self.read_pointer(ty, self.layout.heap_type_object.ht_cached_keys)?;
         let keys = KeysTable::read(self.memory, self.layout, keys).ok()?;
         let mut at = dict::first_value(self.layout, values);
         let mut found = None;
@@ -314,9 +257,8 @@ impl<'a> Objects<'a> {
     }
 
     /// The dict of a module object.
-    #[must_use]
-    pub fn module_dict(&self, module: Addr) -> Option<Addr> {
-        self.pointer(module, self.layout.module_object.md_dict)
-            .filter(|&dict| self.is_instance(dict, BaseType::Dict))
+    pub fn read_module_dict(&self, module: Addr) -> Option<Addr> {
+        self.read_pointer(module, self.layout.module_object.md_dict)
+            .filter(|&dict| self.is_instance(dict, flags::DICT_SUBCLASS))
     }
 }

@@ -11,7 +11,7 @@ use super::memory_ext::MemoryExt;
 /// The longest name that is read, in characters. Longer ones are cut.
 const LIMIT: u64 = 1024;
 
-/// The head of a `str`: how its characters are kept, and where.
+/// The head of a `str`.
 #[derive(Debug, Clone, Copy)]
 pub struct StrHeader {
     /// Characters.
@@ -22,7 +22,7 @@ pub struct StrHeader {
     pub compact: bool,
     /// Whether all are ASCII.
     pub ascii: bool,
-    /// Whether they are there yet (3.11 and older; always so later).
+    /// Whether the characters are stored yet (3.11 and older; always true later).
     pub ready: bool,
 }
 
@@ -46,7 +46,7 @@ impl StrHeader {
         })
     }
 
-    /// Where the characters of the string at `at` begin.
+    /// The address of the characters of the string at `at`.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -89,12 +89,12 @@ pub fn read_text<M: Memory + ?Sized>(memory: &M, layout: &Layout, at: Addr) -> R
     })
 }
 
-/// A character; what is none (a lone surrogate, or not Unicode at all) is shown as such.
+/// A character; the replacement character for a lone surrogate or an invalid code.
 fn letter(code: u32) -> char {
     char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// Whether the string at `at` is `text`, which is ASCII and short. What cannot be read is not.
+/// Whether the string at `at` is `text`, which is ASCII and short; false if it is unreadable.
 pub fn is_text<M: Memory + ?Sized>(memory: &M, layout: &Layout, at: Addr, text: &str) -> bool {
     let mut bytes = [0; 64];
     let compare = || {

@@ -11,16 +11,16 @@ use super::{Pool, Pools};
 /// More arenas than fit into the address space of a process, at 256 KiB each.
 const MOST_ARENAS: u64 = 1 << 29;
 
-/// Where a table of arenas is, and how many slots it has.
+/// A table of arenas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArenaArray {
     /// The first slot.
     pub at: Addr,
-    /// Slots, used or not.
+    /// The number of slots, used or not.
     pub slots: u64,
 }
 
-/// The tables that a Python has, each once; `None` if they cannot be found.
+/// Finds the tables of a Python, each once; `None` if they cannot be found.
 pub fn read_arena_arrays(
     memory: &(impl Memory + ?Sized),
     layout: &Layout,
@@ -31,7 +31,7 @@ pub fn read_arena_arrays(
     let mut read = |table: Addr, slots: Addr| {
         let table =
             ArenaArray { at: memory.read_addr(table).ok()?, slots: memory.read_u32(slots).ok()?.into() };
-        // None yet, or that of another interpreter: it may have one of its own, or share one (3.12 and later).
+        // It may be missing yet, or shared with another interpreter (3.12 and newer).
         if !table.at.is_null() && table.slots > 0 && !found.contains(&table) {
             found.push(table);
         }
@@ -57,7 +57,7 @@ pub fn read_arena_arrays(
     Some(found)
 }
 
-/// The pools in the arenas of all `tables`; a table that stands there twice counts once.
+/// Reads the pools in the arenas of all `tables`; arenas in two tables count once.
 ///
 /// # Errors
 /// If a table cannot be read.
@@ -81,16 +81,15 @@ pub fn read_listed_pools(
     }
     starts.sort_unstable();
     starts.dedup();
-    let mut found = Pools { arena_bytes, pool_bytes, ..Pools::default() };
+    let mut found = Pools { pool_bytes, ..Pools::default() };
     let mut behind = Addr::NULL;
     for (address, pools_end) in starts {
         if address < behind {
-            // Arenas do not overlap: one of the two is none.
+            // Arenas do not overlap, so one of the two is invalid.
             found.rejected = found.rejected.saturating_add(1);
             continue;
         }
         behind = Addr(address.0.saturating_add(arena_bytes));
-        found.arenas = found.arenas.saturating_add(1);
         found.ranges.push(address..behind);
         // From its first aligned address to the first that no pool was ever made of.
         let first = address.0.checked_next_multiple_of(pool_bytes).unwrap_or(u64::MAX);

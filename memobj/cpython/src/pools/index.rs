@@ -11,7 +11,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub struct PoolIndex<'p> {
     pools: &'p [Pool],
-    /// What pools begin at multiples of; each has a slot for every such part of it.
+    /// The unit of pools: each begins at a multiple of it, and has a slot for each unit.
     pool_bytes: u64,
     /// The lowest address of a pool, and the first behind all of them.
     bounds: (u64, u64),
@@ -20,14 +20,13 @@ pub struct PoolIndex<'p> {
 }
 
 impl<'p> PoolIndex<'p> {
-    /// That of some pools.
-    #[must_use]
+    /// Indexes some pools.
     pub fn new(pools: &'p Pools) -> Self {
         let bounds = match (pools.pools.first(), pools.pools.last()) {
             (Some(first), Some(last)) => (first.at.0, last.range().end.0),
             _ => (0, 0),
         };
-        // Pools do not overlap and lie in memory that is there: they are not many.
+        // Pools do not overlap and are in existing memory, so there are not too many.
         let parts = |pool: &Pool| pool.bytes.div_ceil(pools.pool_bytes.max(1));
         let all = pools.pools.iter().map(parts).fold(0, u64::saturating_add);
         let all = usize::try_from(all).unwrap_or(0);
@@ -65,7 +64,6 @@ impl<'p> PoolIndex<'p> {
 
     /// The number of the pool that `at` lies in, and of the block in it. Blocks that were never given out have none.
     #[inline]
-    #[must_use]
     pub fn block_at(&self, at: Addr) -> Option<(usize, usize)> {
         if at.0 < self.bounds.0 || at.0 >= self.bounds.1 {
             return None;
@@ -89,7 +87,6 @@ impl<'p> PoolIndex<'p> {
 
     /// A pool by its number.
     #[inline]
-    #[must_use]
     pub fn pool(&self, number: usize) -> Option<&Pool> {
         self.pools.get(number)
     }
@@ -127,7 +124,7 @@ mod tests {
             }
         }
         assert_eq!(index.block_at(Addr(0)), None);
-        // Of one that is three parts long every part is found.
+        // All parts of a long pool are found.
         let long =
             Pool { bytes: 3 * 0x4000, block_bytes: 0x2800, handed_out: 4, header: 0, ..pool(0x10_0000) };
         let pools = Pools { pools: vec![long, pool(0x10_c000)], pool_bytes: 0x4000, ..Pools::default() };

@@ -12,7 +12,7 @@ use crate::layout::Layout;
 use crate::layout::fields::{MiHeap, MiPage, MiSegment};
 use crate::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
-use memobj_process::memory::{Memory, Unreadable};
+use memobj_process::memory::{Memory, Unreadable, contiguous_end, gaps};
 
 use super::{HeapTag, MOST_BLOCKS, Pool, Pools};
 
@@ -21,7 +21,7 @@ use super::{HeapTag, MOST_BLOCKS, Pool, Pools};
 const SEGMENT: u64 = 32 << 20;
 /// `MI_SEGMENT_SLICE_SIZE`: pages are as large, or several times that.
 const SLICE: u64 = 64 << 10;
-/// The most slices that a segment knows (`MI_SLICES_PER_SEGMENT`); one that is larger has a single page.
+/// Slices that a segment knows at most (`MI_SLICES_PER_SEGMENT`); a larger segment has a single page.
 const MAX_SLICES: u64 = SEGMENT / SLICE;
 /// The low bits of a list of free blocks that other threads gave back, which are flags.
 const FLAGS: u64 = 3;
@@ -29,16 +29,15 @@ const FLAGS: u64 = 3;
 const HEAPS: u64 = 4;
 /// The smallest block, in bytes.
 const SMALLEST: u64 = 8;
-/// A page whose block is longer than its field can say has this there (`MI_HUGE_BLOCK_SIZE`), and but one block.
+/// The block size of a page with one block that is too large for the field (`MI_HUGE_BLOCK_SIZE`).
 const HUGE: u64 = 2 << 30;
 /// `MI_MEM_ARENA` of `mi_memkind_t`: a segment that was cut from a larger piece.
 const OF_ARENA: i32 = 6;
-/// How large such a piece is, or a multiple of it (`mi_option_arena_reserve`).
+/// The size of such a piece, or a divisor of it (`mi_option_arena_reserve`).
 const ARENA: u64 = 1 << 30;
 
-/// The pages with blocks in use of all heaps of `threads` (`PyThreadState`), and of what threads of `interpreters` left behind; nothing
-/// where the layout knows no mimalloc. `anonymous` is memory without a file, by address: of that the allocator has what it keeps.
-#[must_use]
+/// Reads the pages with blocks in use of all heaps of `threads` (`PyThreadState`), and of the ended threads of `interpreters`; none if the
+/// layout has no mimalloc. `anonymous` is memory without a file, by address, which the allocator may keep for more segments.
 pub fn read(
     memory: &(impl Memory + ?Sized),
     layout: &Layout,
@@ -46,7 +45,7 @@ pub fn read(
     threads: &[Addr],
     anonymous: &[Range<Addr>],
 ) -> Pools {
-    let mut found = Pools { arena_bytes: SEGMENT, pool_bytes: SLICE, ..Pools::default() };
+    let mut found = Pools { pool_bytes: SLICE, ..Pools::default() };
     let (Some(of_heap), Some(page), Some(segment)) = (&layout.mi_heap, &layout.mi_page, &layout.mi_segment)
     else {
         return found;
@@ -76,7 +75,7 @@ pub fn read(
     pools.sort_unstable_by_key(|pool| pool.at);
     let mut behind = Addr::NULL;
     pools.retain(|pool| {
-        // Pages do not overlap: one of the two is none.
+        // Pages do not overlap, so one of the two is invalid.
         let apart = pool.at >= behind;
         if apart {
             behind = pool.range().end;
@@ -93,7 +92,7 @@ pub fn read(
 }
 
 impl Pools {
-    /// Takes note of the segments, of their heads, and of what is kept for more of them.
+    /// Adds the segments, their heads, and the memory that is kept for more of them.
     fn take_segments(
         &mut self,
         memory: &(impl Memory + ?Sized),
@@ -101,19 +100,18 @@ impl Pools {
         segments: &[Addr],
         anonymous: &[Range<Addr>],
     ) {
-        // Of what segments are cut from: where that begins, and the end of the last segment in it.
+        // The pieces that segments are cut from: the start, and the end of the last segment in it.
         let mut pieces: BTreeMap<Addr, Addr> = BTreeMap::new();
         let mut behind = Addr::NULL;
         for &segment in segments.iter().filter(|segment| !segment.is_null()) {
             let slices = memory.read_count(segment, known.segment_slices).unwrap_or(0);
-            let mapped = end_of(memory.regions(), segment);
+            let mapped = contiguous_end(memory.regions(), segment);
             let end = Addr(segment.0.saturating_add(slices.saturating_mul(SLICE))).min(mapped);
             if segment < behind || end <= segment {
                 self.rejected = self.rejected.saturating_add(1);
                 continue;
             }
             behind = end;
-            self.arenas = self.arenas.saturating_add(1);
             self.ranges.push(segment..end);
             let own = memory.read_count(segment, known.segment_info_slices).unwrap_or(0);
             let own = Addr(segment.0.saturating_add(own.saturating_mul(SLICE))).min(end);
@@ -135,23 +133,13 @@ impl Pools {
         for (piece, last) in pieces {
             let used = last.0.saturating_sub(piece.0);
             let length = used.div_ceil(ARENA).saturating_mul(ARENA);
-            let end = Addr(piece.0.saturating_add(length)).min(end_of(anonymous, piece));
-            // What is between its segments, and behind the last one.
-            let mut at = piece;
-            let first = self.ranges.partition_point(|range| range.start < piece);
-            for range in self.ranges.iter().skip(first).take_while(|range| range.start < end) {
-                if at < range.start {
-                    kept.push(at..range.start);
-                }
-                at = at.max(range.end);
-            }
-            if at < end {
-                kept.push(at..end);
-            }
+            let end = Addr(piece.0.saturating_add(length)).min(contiguous_end(anonymous, piece));
+            // The memory between its segments, and behind the last one.
+            kept.extend(gaps(&(piece..end), &self.ranges));
         }
         self.ranges.append(&mut kept);
         self.ranges.sort_unstable_by_key(|range| range.start);
-        // Pieces that overlap are of a process that lies: what is twice there is the first one's.
+        // In a hostile process pieces may overlap: shared memory belongs to the first.
         let mut behind = Addr::NULL;
         self.ranges.retain_mut(|range| {
             range.start = range.start.max(behind);
@@ -161,30 +149,17 @@ impl Pools {
     }
 }
 
-/// Where the memory ends that `at` lies in: ranges that follow each other are one; `at` itself if there is none.
-fn end_of(ranges: &[Range<Addr>], at: Addr) -> Addr {
-    let first = ranges.partition_point(|range| range.end <= at);
-    let mut end = at;
-    for range in ranges.iter().skip(first) {
-        if range.start > end {
-            break;
-        }
-        end = end.max(range.end);
-    }
-    end
-}
-
 /// Reads pages.
 struct PageReader<'l, 'm, M: ?Sized> {
     memory: &'m M,
     page: &'l MiPage,
     segment: &'l MiSegment,
-    /// Those with a page in use.
+    /// The segments with a page in use.
     segments: HashSet<Addr>,
-    /// Pages that were looked at, so that none is twice.
+    /// Pages that were read: none is read twice.
     seen: HashSet<Addr>,
     pools: Vec<Pool>,
-    /// Pages that cannot be pages, and chains that do not hold together.
+    /// Invalid pages, and broken chains.
     rejected: u64,
 }
 
@@ -266,7 +241,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
         Ok(())
     }
 
-    /// Takes note of a page and its segment; whether it is one.
+    /// Adds a page and its segment; returns whether it is valid.
     fn take(&mut self, page: Addr, tag: u64) -> bool {
         let Ok(pool) = self.read_page(page, tag) else {
             self.rejected = self.rejected.saturating_add(1);
@@ -305,7 +280,7 @@ impl<M: Memory + ?Sized> PageReader<'_, '_, M> {
             && size >= SMALLEST
             && handed_out <= MOST_BLOCKS
             && room.is_some_and(|room| room <= bytes)
-            && at.0.checked_add(bytes).is_some_and(|end| end_of(memory.regions(), at) >= Addr(end));
+            && at.0.checked_add(bytes).is_some_and(|end| contiguous_end(memory.regions(), at) >= Addr(end));
         if !plausible {
             return Err(none);
         }
@@ -385,7 +360,7 @@ mod tests {
     fn blocks_in_no_free_list_are_in_use() {
         let (image, _) = made();
         let pools = found(&image);
-        assert_eq!((pools.rejected, pools.arenas, pools.pools.len()), (0, 1, 1));
+        assert_eq!((pools.rejected, pools.ranges.len(), pools.pools.len()), (0, 1, 1));
         let pool = pools.pools[0];
         assert_eq!((pool.used, pool.block_bytes, pool.heap), (7, 48, HeapTag::Object));
         let mut blocks = Vec::new();

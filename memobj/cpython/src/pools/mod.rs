@@ -19,9 +19,9 @@ use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
 use arenas::{ArenaArray, read_arena_arrays, read_listed_pools};
-use scan::scan_pools;
 
 pub use index::PoolIndex;
+pub use scan::scan_pools;
 
 /// Bytes that block sizes are multiples of (`ALIGNMENT`, on 64-bit machines since 3.7).
 const ALIGNMENT: u32 = 16;
@@ -29,31 +29,30 @@ const ALIGNMENT: u32 = 16;
 /// Sizes there are (`NB_SMALL_SIZE_CLASSES`): up to 512 bytes.
 const SIZES: u32 = 32;
 
-/// The most blocks of a pool: mimalloc's smallest, of 8 bytes in 64 KiB; pymalloc's, of 16 in 16 KiB, are less.
+/// Blocks of a pool at most: of 8 bytes in 64 KiB of mimalloc. pymalloc has fewer, of 16 bytes in 16 KiB.
 const MOST_BLOCKS: u32 = 8192;
 
 /// Lists of free blocks that a page of mimalloc has.
 const LISTS: usize = 3;
 
-/// What the blocks of a pool are for.
+/// The use of a pool's blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum HeapTag {
-    /// pymalloc's: for anything.
+    /// Anything: pools of pymalloc.
     #[default]
     Any,
-    /// Free-threaded builds have four (`_Py_MIMALLOC_HEAP_MEM` and so on, Include/internal/pycore_mimalloc.h): what is no object.
+    /// No objects. Free-threaded builds have four heaps (`_Py_MIMALLOC_HEAP_MEM` and others, Include/internal/pycore_mimalloc.h).
     Mem,
-    /// Objects that are not the collector's.
+    /// Objects that the collector cannot track.
     Object,
-    /// Objects that are.
+    /// Objects that it can track.
     Gc,
-    /// Those that have two words before them, for attributes and weak references.
+    /// Objects that it can track, with two words before them for attributes and weak references.
     GcPre,
 }
 
 impl HeapTag {
-    /// That of a tag, as mimalloc's pages have it.
-    #[must_use]
+    /// The heap with this tag in mimalloc's pages.
     pub const fn from_tag(tag: u64) -> Option<Self> {
         Some(match tag {
             0 => Self::Mem,
@@ -64,8 +63,7 @@ impl HeapTag {
         })
     }
 
-    /// Its word in records; `None` where there is but one.
-    #[must_use]
+    /// Its name in records; `None` if there is only one heap.
     pub const fn as_str(self) -> Option<&'static str> {
         Some(match self {
             Self::Any => return None,
@@ -80,41 +78,37 @@ impl HeapTag {
 /// A pool with blocks in use: one of pymalloc's, or a page of mimalloc.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
-    /// Where it begins, with its header.
+    /// Its start, with its header.
     pub at: Addr,
-    /// All of it, in bytes.
+    /// Its bytes.
     pub bytes: u64,
     /// Bytes of each block.
     pub block_bytes: u64,
     /// Blocks in use.
     pub used: u32,
-    /// Blocks that were ever given out.
+    /// Blocks that were given out at least once.
     handed_out: u32,
     /// Bytes from its beginning to its first block.
     header: u32,
-    /// What they are for.
+    /// Their use.
     pub heap: HeapTag,
-    /// Where the lists of blocks begin that were given back. pymalloc has one.
+    /// The heads of the lists of free blocks. pymalloc has one.
     free: [Addr; LISTS],
 }
 
 /// The pools of a Python, in the order of their addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pools {
-    /// Those with blocks in use.
+    /// The pools with blocks in use.
     pub pools: Vec<Pool>,
-    /// Arenas they are in; of mimalloc its segments.
-    pub arenas: u64,
-    /// Where these are, by address; without a table of them, from their first pool in use to their last. With mimalloc, memory that it
-    /// keeps for more segments is among them.
+    /// Their arenas, of mimalloc segments and the memory kept for more segments, by address. Without a table each is from its first pool
+    /// in use to its last.
     pub ranges: Vec<Range<Addr>>,
-    /// What of them is the allocator's own, besides heads of pools, by address: heads of segments.
+    /// Memory of the allocator itself, except headers of pools, by address: heads of segments.
     pub heads: Vec<Range<Addr>>,
-    /// Bytes of an arena.
-    pub arena_bytes: u64,
-    /// What pools begin at multiples of, in bytes, and have the length of one or more: so long are pymalloc's.
+    /// The unit of pools in bytes: a pool begins at a multiple of it, and has one unit or more. Pools of pymalloc have one.
     pub pool_bytes: u64,
-    /// Pools that seemed to be none: changed while they were read, or not what the layout says.
+    /// Invalid pools: changed during the read, or not as the layout says.
     pub rejected: u64,
 }
 
@@ -122,7 +116,7 @@ impl Pool {
     /// Reads the pool of pymalloc at `at`; `Ok(None)` if no block of it is in use.
     ///
     /// # Errors
-    /// If it cannot be read, or is no pool.
+    /// It cannot be read, or is not a pool.
     pub fn read(
         memory: &(impl Memory + ?Sized),
         layout: &Layout,
@@ -133,7 +127,7 @@ impl Pool {
         let int = |offset: u32| memory.read_u32(at.plus(offset.into()));
         let (used, index) = (int(fields.ref_count)?, int(fields.szidx)?);
         if used == 0 {
-            // Its other fields are of its last life.
+            // Its other fields are outdated.
             return Ok(None);
         }
         if index >= SIZES {
@@ -166,8 +160,7 @@ impl Pool {
         }))
     }
 
-    /// Calls `each` with every block in use. Returns whether the lists of free blocks were whole: if not, blocks that are free may have
-    /// been given too.
+    /// Calls `each` with every block in use. Returns whether the lists of free blocks were valid; if not, free blocks may be among them.
     pub fn for_each_used_block(&self, memory: &(impl Memory + ?Sized), mut each: impl FnMut(Addr)) -> bool {
         let mut free = [0_u64; (MOST_BLOCKS / 64) as usize];
         let size = self.block_bytes.max(1);
@@ -202,8 +195,7 @@ impl Pool {
         whole
     }
 
-    /// Where its blocks are, whether they were given out or not; what is before them is its head.
-    #[must_use]
+    /// The memory of its blocks, given out or not; its header is before it.
     pub fn block_range(&self) -> Range<Addr> {
         let block = self.block_bytes.max(1);
         let room = self.bytes.saturating_sub(self.header.into());
@@ -211,36 +203,30 @@ impl Pool {
         first..first.plus(room.saturating_sub(room.checked_rem(block).unwrap_or(0)))
     }
 
-    /// All of it.
-    #[must_use]
+    /// Its memory.
     pub fn range(&self) -> Range<Addr> {
         self.at..Addr(self.at.0.saturating_add(self.bytes))
     }
 
-    /// Blocks that were ever given out.
-    #[must_use]
+    /// Blocks that were given out at least once.
     pub const fn handed_out(&self) -> usize {
         self.handed_out as usize
     }
 
-    /// Where a block begins.
-    #[must_use]
+    /// The start of a block.
     pub fn block(&self, index: usize) -> Addr {
         self.at.plus(u64::from(self.header)).plus((index as u64).wrapping_mul(self.block_bytes))
     }
 
     /// Bytes in use.
-    #[must_use]
     pub fn used_bytes(&self) -> u64 {
         u64::from(self.used).saturating_mul(self.block_bytes)
     }
 }
 
 impl Pools {
-    /// Those of a Python. `statics` are the variables `arenas` and `maxarenas`, where these have names and the layout says that it is they;
-    /// without a table the pools are looked for in `ranges`, which should be what has no file: reading other memory of a process that runs on
-    /// may make it resident.
-    #[must_use]
+    /// Reads the pools of a Python. `statics` are the variables `arenas` and `maxarenas`, if the file names them. Without a table, `ranges` are
+    /// searched, which should be memory without a file: reading other memory of a running process may make it resident.
     pub fn read(
         memory: &(impl Memory + ?Sized),
         layout: &Layout,
@@ -254,29 +240,13 @@ impl Pools {
             .unwrap_or_else(|| scan_pools(memory, layout, ranges))
     }
 
-    /// Those that are found without a table, by what their headers say, in `ranges`.
-    #[must_use]
-    pub fn scanned(memory: &(impl Memory + ?Sized), layout: &Layout, ranges: &[Range<Addr>]) -> Self {
-        scan_pools(memory, layout, ranges)
-    }
-
     /// Blocks in use.
-    #[must_use]
     pub fn blocks(&self) -> u64 {
         self.pools.iter().map(|pool| u64::from(pool.used)).sum()
     }
 
     /// Bytes in use.
-    #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.pools.iter().map(Pool::used_bytes).fold(0, u64::saturating_add)
-    }
-
-    /// The pool that an address lies in.
-    #[must_use]
-    pub fn pool_of(&self, at: Addr) -> Option<&Pool> {
-        let behind = self.pools.partition_point(|pool| pool.at <= at);
-        let pool = self.pools.get(behind.checked_sub(1)?)?;
-        (at.0.saturating_sub(pool.at.0) < pool.bytes).then_some(pool)
     }
 }

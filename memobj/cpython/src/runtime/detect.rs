@@ -17,7 +17,7 @@ use super::verify::{Fault, Verified, verify};
 use super::version::{Version, format_hexversion};
 use super::{Runtime, other_runtimes, scan};
 
-/// The most attempts on a running process: its memory changes while it is read.
+/// Attempts on a running process, whose memory changes during the read.
 const MOST_ATTEMPTS: u32 = 8;
 
 /// Memory for the pages that the search reads, in bytes.
@@ -43,7 +43,6 @@ pub struct DetectedPython {
 
 impl DetectedPython {
     /// As `platform.python_version()`.
-    #[must_use]
     pub fn version(&self) -> String {
         format_hexversion(self.build.hexversion)
     }
@@ -76,8 +75,8 @@ impl DetectedPython {
 /// needs the symbols [`SYMBOLS`](super::locate::SYMBOLS).
 ///
 /// # Errors
-/// If there is none: then what the process is, as far as that can be told. If it is one that is not supported, has not begun
-/// ([`Error::transient`]) or has ended, or if no layout holds for it: then what did not.
+/// There is none (the message says which runtime the process has, if known); it is not supported, has not started
+/// ([`Error::transient`]) or has ended; or no layout holds for it (the message says which fact does not).
 pub fn detect(
     source: &dyn ProcessSource,
     method: Option<LocateMethod>,
@@ -111,7 +110,7 @@ fn detect_once(
             return try_layouts(source.memory(), found);
         }
         match try_layouts(&paged, found) {
-            // Pages that were read one after the other do not hold together where the process writes much meanwhile.
+            // If the process writes much meanwhile, cached pages contradict each other.
             Err(error) if error.stage == stage::LAYOUT => try_layouts(source.memory(), found),
             other => other,
         }
@@ -131,7 +130,7 @@ fn detect_once(
         for found in scan_for_runtimes(source, &search) {
             match try_location(&found) {
                 Ok(python) => good.push(python),
-                // In a file that is not known to be a Python, what looks like one is mostly none.
+                // In a file that is not known to contain a Python, most matches are chance.
                 Err(_) if search.files.is_empty() => {}
                 Err(error) => bad.push(error),
             }
@@ -142,7 +141,7 @@ fn detect_once(
         python.others = good.len() as u64;
         return Ok(python);
     }
-    // One that has not begun comes before one that is not understood: it may well be the one that is.
+    // A Python that has not started comes first: the others may be chance.
     let first = bad.iter().position(|error| error.is_transient).unwrap_or(0);
     Err(if first < bad.len() {
         bad.swap_remove(first)
@@ -151,7 +150,7 @@ fn detect_once(
     })
 }
 
-/// The first layout that holds for what was found.
+/// Finds the first layout that holds for a location.
 fn try_layouts(memory: &dyn Memory, found: &RuntimeLocation) -> Result<DetectedPython, Error> {
     let (builds, unknown) = builds(memory, found);
     let mut first = unknown;
@@ -209,7 +208,7 @@ fn try_layout(
     Ok(python)
 }
 
-/// The builds that it may be, the likeliest first; an error if it says of itself what it is, and that cannot be.
+/// The builds that it may be, the likeliest first; an error if its own version is impossible.
 fn builds(memory: &dyn Memory, found: &RuntimeLocation) -> (Vec<Build>, Option<Error>) {
     let file = &*found.file;
     let known = |hexversion: u32, free_threaded: bool| -> Vec<Build> {
@@ -236,7 +235,7 @@ fn builds(memory: &dyn Memory, found: &RuntimeLocation) -> (Vec<Build>, Option<E
     (layout::builds().into_iter().filter(|build| !build.free_threaded).collect(), None)
 }
 
-/// Runtimes that nothing names, of every version that the names of files leave open.
+/// Scans for runtimes without a symbol, of each version that the file names permit.
 fn scan_for_runtimes(source: &dyn ProcessSource, search: &SearchResult) -> Vec<RuntimeLocation> {
     let mut found: Vec<RuntimeLocation> = Vec::new();
     let files: Vec<Arc<PythonFile>> =
@@ -260,7 +259,7 @@ fn scan_for_runtimes(source: &dyn ProcessSource, search: &SearchResult) -> Vec<R
     found
 }
 
-/// Why no runtime was found at all.
+/// The error when no runtime was found.
 fn not_found(
     source: &dyn ProcessSource,
     search: &SearchResult,

@@ -11,7 +11,7 @@ use memobj_process::memory::Memory;
 
 use super::line_table::line_at;
 
-/// The most frames without code of their own that are skipped: C code puts them between others.
+/// Frames without code that are skipped at most: C code puts them between others.
 const MOST_PASSED: usize = 64;
 
 /// The longest table of lines that is read: code of millions of instructions.
@@ -32,7 +32,6 @@ pub struct CodeLocation {
 }
 
 /// The topmost frame of the thread with the state `thread`, a frame object or an interpreter's; null if it has none.
-#[must_use]
 pub fn read_top_frame(memory: &(impl Memory + ?Sized), layout: &Layout, thread: Addr) -> Option<Addr> {
     let fields = &layout.thread_state;
     let pointer = |at: Addr, offset: u32| memory.read_pointer(at, offset).ok();
@@ -44,10 +43,9 @@ pub fn read_top_frame(memory: &(impl Memory + ?Sized), layout: &Layout, thread: 
 }
 
 /// Source location of the thread with the state `thread`; `None` if it runs no Python code, or cannot be read.
-#[must_use]
 pub fn read_thread_location(objects: Objects<'_>, thread: Addr) -> Option<CodeLocation> {
-    let top = read_top_frame(objects.memory(), objects.layout(), thread).filter(|top| !top.is_null())?;
-    match objects.layout().encodings.frame_chain {
+    let top = read_top_frame(objects.memory, objects.layout, thread).filter(|top| !top.is_null())?;
+    match objects.layout.encodings.frame_chain {
         FrameChain::PyFrame => read_object_frame(objects, top),
         FrameChain::CFrame | FrameChain::Current => read_interpreter_frame(objects, top),
     }
@@ -55,25 +53,24 @@ pub fn read_thread_location(objects: Objects<'_>, thread: Addr) -> Option<CodeLo
 
 /// The code object of a frame, and the byte offset of its current instruction. The frame is a frame object until 3.10, and an interpreter
 /// frame since; it may be that of a suspended generator.
-#[must_use]
 pub fn read_frame_instruction(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Option<u64>)> {
-    match objects.layout().encodings.frame_chain {
+    match objects.layout.encodings.frame_chain {
         FrameChain::PyFrame => read_object_instruction(objects, frame),
         FrameChain::CFrame | FrameChain::Current => {
-            let fields = objects.layout().interpreter_frame.as_ref()?;
-            let code = objects.pointer(frame, fields.executable)?.clear_bits(MARKS);
+            let fields = objects.layout.interpreter_frame.as_ref()?;
+            let code = objects.read_pointer(frame, fields.executable)?.clear_bits(MARKS);
             Some((code, read_instruction_offset(objects, frame, code)))
         }
     }
 }
 
 fn read_object_instruction(objects: Objects<'_>, frame: Addr) -> Option<(Addr, Option<u64>)> {
-    let fields = &objects.layout().frame_object;
-    let code = objects.pointer(frame, fields.f_code?)?;
-    let last = objects.memory().read_int(frame, fields.f_lasti?).ok()?;
+    let fields = &objects.layout.frame_object;
+    let code = objects.read_pointer(frame, fields.f_code?)?;
+    let last = objects.memory.read_int(frame, fields.f_lasti?).ok()?;
     // -1 before its first instruction.
     let last = u64::try_from(last).unwrap_or(0);
-    let offset = match objects.layout().encodings.last_instruction {
+    let offset = match objects.layout.encodings.last_instruction {
         LastInstruction::Bytes => last,
         LastInstruction::Units => last.saturating_mul(2),
         LastInstruction::Pointer => return None,
@@ -89,50 +86,49 @@ fn read_object_frame(objects: Objects<'_>, frame: Addr) -> Option<CodeLocation> 
 
 /// Source location of an interpreter frame, or of the first one below it that runs Python code.
 fn read_interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<CodeLocation> {
-    let fields = objects.layout().interpreter_frame.as_ref()?;
-    let c_stack = objects.layout().frame_owner.and_then(|owner| owner.frame_owned_by_cstack);
-    let between = objects.layout().frame_owner.and_then(|owner| owner.frame_owned_by_interpreter);
+    let fields = objects.layout.interpreter_frame.as_ref()?;
+    let c_stack = objects.layout.frame_owner.and_then(|owner| owner.frame_owned_by_cstack);
+    let between = objects.layout.frame_owner.and_then(|owner| owner.frame_owned_by_interpreter);
     let mut seen = HashSet::new();
     let mut at = top;
     while !at.is_null() && seen.len() < MOST_PASSED && seen.insert(at) {
-        let owner = Some(i32::from(objects.memory().read_byte(at, fields.owner).ok()?));
-        let code = objects.pointer(at, fields.executable)?.clear_bits(MARKS);
-        let is_code = objects.type_name_of(code).as_deref() == Some("code");
+        let owner = Some(i32::from(objects.memory.read_byte(at, fields.owner).ok()?));
+        let code = objects.read_pointer(at, fields.executable)?.clear_bits(MARKS);
+        let is_code = objects.read_type_name_of(code).as_deref() == Some("code");
         if is_code && owner != c_stack && owner != between {
             return read_code_location(objects, code, read_instruction_offset(objects, at, code));
         }
-        at = objects.pointer(at, fields.previous)?;
+        at = objects.read_pointer(at, fields.previous)?;
     }
     None
 }
 
 /// The byte offset, among the instructions of `code`, of a frame's current instruction.
 fn read_instruction_offset(objects: Objects<'_>, frame: Addr, code: Addr) -> Option<u64> {
-    let fields = objects.layout().interpreter_frame.as_ref()?;
-    let at = objects.pointer(frame, fields.prev_instr)?;
-    let mut first = code.plus(objects.layout().code_object.co_code_adaptive?.into());
-    if let (Some(copies), Some(index)) = (objects.layout().code_object.co_tlbc, fields.tlbc_index) {
+    let fields = objects.layout.interpreter_frame.as_ref()?;
+    let at = objects.read_pointer(frame, fields.prev_instr)?;
+    let mut first = code.plus(objects.layout.code_object.co_code_adaptive?.into());
+    if let (Some(copies), Some(index)) = (objects.layout.code_object.co_tlbc, fields.tlbc_index) {
         // Free-threaded builds: each thread has a copy of the bytecode of its own (`_PyCodeArray`: a size, then pointers).
-        let copies = objects.pointer(code, copies)?;
-        let index = u64::from(objects.memory().read_u32(frame.plus(index.into())).ok()?);
-        let size = objects.memory().read_u64(copies).ok()?;
+        let copies = objects.read_pointer(code, copies)?;
+        let index = u64::from(objects.memory.read_u32(frame.plus(index.into())).ok()?);
+        let size = objects.memory.read_u64(copies).ok()?;
         (index < size).then_some(())?;
-        first = objects.memory().read_addr(copies.plus(8).plus(index * 8)).ok()?;
+        first = objects.memory.read_addr(copies.plus(8).plus(index * 8)).ok()?;
     }
     // Up to 3.12 the pointer is to the last instruction that was begun: one before the first, at the start.
     Some(at.0.saturating_sub(first.0))
 }
 
 /// Source location of the instruction at byte `offset`; `None` if `code` is not a code object.
-#[must_use]
 pub fn read_code_location(objects: Objects<'_>, code: Addr, offset: Option<u64>) -> Option<CodeLocation> {
-    (objects.type_name_of(code)? == "code").then_some(())?;
-    let fields = &objects.layout().code_object;
-    let name = |field: u32| objects.name(objects.pointer(code, field)?);
+    (objects.read_type_name_of(code)? == "code").then_some(())?;
+    let fields = &objects.layout.code_object;
+    let name = |field: u32| objects.read_name(objects.read_pointer(code, field)?);
     let line = || {
-        let table = objects.bytes(objects.pointer(code, fields.co_lnotab)?, LONGEST_TABLE)?;
-        let first = objects.memory().read_int(code, fields.co_firstlineno).ok()?;
-        let line = line_at(objects.layout().encodings.line_table, &table, first, offset?)?;
+        let table = objects.read_bytes(objects.read_pointer(code, fields.co_lnotab)?, LONGEST_TABLE)?;
+        let first = objects.memory.read_int(code, fields.co_firstlineno).ok()?;
+        let line = line_at(objects.layout.encodings.line_table, &table, first, offset?)?;
         u32::try_from(line).ok()
     };
     Some(CodeLocation {

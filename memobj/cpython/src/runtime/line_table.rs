@@ -6,7 +6,6 @@ use crate::layout::encoding::LineTable;
 
 /// The line of the instruction at the byte `offset` of a code object that begins on the line `first`; `None` where the table says that it
 /// has none, or does not reach so far.
-#[must_use]
 pub fn line_at(kind: LineTable, table: &[u8], first: i32, offset: u64) -> Option<i32> {
     match kind {
         LineTable::Steps => steps(table, first, offset),

@@ -19,7 +19,7 @@ pub struct RuntimeLocation {
     pub at: Addr,
     /// The method that found it.
     pub method: LocateMethod,
-    /// What is known of the file it is in.
+    /// The file that contains it.
     pub file: Arc<PythonFile>,
 }
 
@@ -30,25 +30,24 @@ pub struct PythonFile {
     pub path: PathBuf,
     /// Whether it is a library that the program loaded, rather than the program.
     pub library: bool,
-    /// What its name says.
+    /// The version in its name.
     pub name_version: Option<FileVersion>,
-    /// Where `Py_Version` is (3.11 and later).
+    /// The address of `Py_Version` (3.11 and newer).
     pub py_version: Option<Addr>,
-    /// Whether it has what only builds with `Py_REF_DEBUG` have.
+    /// Whether it has a symbol of builds with `Py_REF_DEBUG`.
     pub ref_debug: bool,
-    /// Where the variables `arenas` and `maxarenas` of pymalloc are (up to 3.11), if the file still names them.
+    /// The addresses of the variables `arenas` and `maxarenas` of pymalloc (up to 3.11), unless the file is stripped.
     pub arenas: Option<(Addr, Addr)>,
-    /// Where its variables are, initialised and not.
+    /// The memory of its variables, initialised or not.
     pub variables: Vec<std::ops::Range<Addr>>,
 }
 
-/// The names of landmarks: a variable of a file, and how it was found behind a slash.
+/// The names of landmarks: a variable of a file; of the runtime with the method that found it, behind a slash.
 const ARENAS: &str = "arenas";
 const MAX_ARENAS: &str = "maxarenas";
 
 impl RuntimeLocation {
-    /// What is to be known of it where its file is not: see [`ProcessSource::saved_addresses`].
-    #[must_use]
+    /// The addresses that a snapshot saves, since it has no files: see [`ProcessSource::saved_addresses`].
     pub fn landmarks(&self) -> BTreeMap<String, Addr> {
         let runtime = (format!("{RUNTIME}/{}", self.method.as_str()), self.at);
         let (table, slots) = self.file.arenas.unzip();
@@ -57,7 +56,7 @@ impl RuntimeLocation {
         arenas.chain([runtime]).collect()
     }
 
-    /// What a snapshot says of itself.
+    /// The location that a snapshot saved.
     fn from_landmarks(source: &dyn ProcessSource, methods: &[LocateMethod]) -> Option<Self> {
         let landmarks = source.saved_addresses();
         let found = methods
@@ -81,13 +80,13 @@ impl RuntimeLocation {
 /// The locations and files found in a process.
 #[derive(Debug, Clone, Default)]
 pub struct SearchResult {
-    /// Where runtimes may be, the surest first, each address once.
+    /// The possible locations of runtimes, the most certain first, each address once.
     pub locations: Vec<RuntimeLocation>,
     /// The files that hold a Python by their names or symbols, readable here or not.
     pub files: Vec<Arc<PythonFile>>,
     /// Whether one has the symbols of a Python before 3.7, which had no `_PyRuntime`.
     pub before_3_7: bool,
-    /// Files that could not be looked into.
+    /// Files that could not be read.
     pub unopened: usize,
 }
 
@@ -152,7 +151,7 @@ pub fn locate(
     search
 }
 
-/// Where symbols and sections of a file say that a runtime is.
+/// The locations of a runtime by the symbols and sections of a file.
 fn symbol_locations(elf: &Elf, bias: u64, methods: &[LocateMethod]) -> Vec<(Addr, LocateMethod)> {
     let symbol = |table| elf.symbol_in(table, RUNTIME).map(|symbol| symbol.address);
     let tried = |method: LocateMethod| {
@@ -183,14 +182,14 @@ fn code_files(source: &dyn ProcessSource) -> Vec<&Mapping> {
 }
 
 impl PythonFile {
-    /// What is known without looking into the file.
+    /// Describes a file by its name and mappings alone.
     fn from_mapping(source: &dyn ProcessSource, first: &Mapping) -> Self {
         let name = first.file_name().to_string_lossy();
         let facts = source.info();
         let mut variables: Vec<std::ops::Range<Addr>> = Vec::new();
         for mapping in &facts.mappings {
             let same = (mapping.device, mapping.inode) == (first.device, first.inode);
-            // What has no initial value follows in memory without a file.
+            // Variables without an initial value follow in memory without a file.
             let behind =
                 mapping.inode == 0 && variables.last().is_some_and(|last| last.end == mapping.range.start);
             if mapping.access.write && !mapping.access.shared && (same || behind) {
@@ -206,7 +205,7 @@ impl PythonFile {
         }
     }
 
-    /// Takes in what the file itself says.
+    /// Adds the addresses of its symbols.
     fn read_symbols(&mut self, elf: &Elf, bias: u64) {
         let at = |symbol: &str| elf.symbol(symbol).map(|symbol| Addr(symbol.address.wrapping_add(bias)));
         self.py_version = at(PY_VERSION);

@@ -22,7 +22,6 @@ impl LocateMethod {
     pub const ALL: [Self; 5] = [Self::Dynsym, Self::Symtab, Self::Section, Self::Cookie, Self::Scan];
 
     /// Its name in records and on the command line.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Symtab => "symtab",

@@ -32,18 +32,18 @@ const MOST_THREADS: usize = 1 << 22;
 /// A Python, its interpreters and their threads at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runtime {
-    /// Where `_PyRuntime` is.
+    /// The address of `_PyRuntime`.
     pub at: Addr,
-    /// The newest first, as CPython links them; the main one is the last.
+    /// Its interpreters, the newest first, as CPython links them; the main one is the last.
     pub interpreters: Vec<Interpreter>,
 }
 
 /// An interpreter: `PyInterpreterState`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interpreter {
-    /// Where it is.
+    /// Its address.
     pub at: Addr,
-    /// The runtime that it is of.
+    /// Its runtime.
     pub runtime: Addr,
     /// 0 for the main one, then counted up.
     pub id: i64,
@@ -62,19 +62,19 @@ pub struct Interpreter {
 /// A thread as an interpreter knows it: `PyThreadState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThreadState {
-    /// Where it is.
+    /// Its address.
     pub at: Addr,
     /// `threading.get_ident()` in it, which is its `pthread_t`; 0 before it runs.
     pub ident: u64,
-    /// The kernel's number in the target's own pid namespace; `None` where CPython does not keep it there (before 3.11), or not yet.
+    /// The kernel's number in the target's own pid namespace; `None` before 3.11, and before the thread runs.
     pub native_id: Option<u64>,
 }
 
 impl Runtime {
-    /// Reads what `_PyRuntime` at `at` leads to.
+    /// Reads the interpreters and threads of the `_PyRuntime` at `at`.
     ///
     /// # Errors
-    /// If it leads nowhere or in circles: no Python is there, or the layout is not its own, or it was read while it changed.
+    /// A list is unreadable or circular: there is no Python, the layout is of another one, or memory changed during the read.
     pub fn read(memory: &dyn Memory, layout: &Layout, at: Addr) -> Result<Self, Error> {
         let head = memory
             .read_addr(at.plus(layout.runtime_state.interpreters_head.into()))
@@ -88,8 +88,8 @@ impl Runtime {
         Ok(Self { at, interpreters })
     }
 
-    /// Whether a garbage collection is under way in any interpreter of the runtime at `at`: what [`collecting`](Self::collecting) says, with
-    /// as few reads as that takes, since the target may stand still for it.
+    /// Whether a garbage collection is under way in any interpreter of the runtime at `at`: links and counts are then in flux. Reads as
+    /// little as possible, since the target may be paused for it.
     ///
     /// # Errors
     /// If that cannot be read.
@@ -112,8 +112,7 @@ impl Runtime {
         Err(Unreadable { at })
     }
 
-    /// `threading.get_ident()` of the main thread, where the runtime says.
-    #[must_use]
+    /// `threading.get_ident()` of the main thread, if the runtime has it.
     pub fn main_thread(&self, memory: &dyn Memory, layout: &Layout) -> Option<u64> {
         memory
             .read_u64(self.at.plus(layout.runtime_state.main_thread.into()))
@@ -121,33 +120,9 @@ impl Runtime {
             .filter(|&ident| ident != 0)
     }
 
-    /// The main interpreter: the one that was there first.
-    #[must_use]
+    /// The main interpreter, which is the oldest.
     pub fn main(&self) -> Option<&Interpreter> {
         self.interpreters.iter().min_by_key(|interpreter| interpreter.id)
-    }
-
-    /// The states of the collectors, each once.
-    #[must_use]
-    pub fn collectors(&self) -> Vec<Addr> {
-        let mut all: Vec<Addr> = self.interpreters.iter().map(|interpreter| interpreter.gc).collect();
-        // Few as interpreters are, and in their order.
-        let mut seen = HashSet::new();
-        all.retain(|gc| seen.insert(*gc));
-        all
-    }
-
-    /// Whether a garbage collection is under way in any interpreter: links and counts are in flux then.
-    ///
-    /// # Errors
-    /// If that cannot be read.
-    pub fn collecting(&self, memory: &dyn Memory, layout: &Layout) -> Result<bool, Unreadable> {
-        for gc in self.collectors() {
-            if memory.read_u32(gc.plus(layout.gc_state.collecting.into()))? != 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }
 
@@ -208,7 +183,7 @@ fn chain(memory: &dyn Memory, head: Addr, next: u32, most: usize) -> Result<Vec<
     Ok(found)
 }
 
-/// What seemed to be a Python does not hold together.
+/// The error for a Python whose structs contradict each other.
 fn broken(at: Addr, what: &str) -> Error {
     Error::new(
         stage::LOCATE,

@@ -31,7 +31,6 @@ const PYPY: &str = "PyPy, a Python whose objects are laid out in another way";
 const BY_SECTION: &[(&str, &str)] = &[(".go.buildinfo", "a Go program"), (".gopclntab", "a Go program")];
 
 /// The runtime of a process with the files `files`, and an executable that has the sections for which `sections` is true.
-#[must_use]
 pub fn identify<'a>(
     files: impl IntoIterator<Item = &'a str>,
     mut sections: impl FnMut(&str) -> bool,

@@ -4,17 +4,11 @@ use std::ops::Range;
 
 use crate::layout::{COOKIE, Layout};
 use memobj_process::addr::Addr;
-use memobj_process::memory::Memory;
+use memobj_process::memory::{Memory, for_each_word, range_at};
 
 use super::version::Version;
 
-/// The most bytes of a range that are scanned: no Python has as many variables.
-const LONGEST: u64 = 1 << 30;
-
-/// Bytes of one read.
-const PIECE: usize = 1 << 16;
-
-/// Where debug offsets may begin in `ranges`.
+/// Finds the addresses in `ranges` at which debug offsets begin.
 pub fn find_cookies(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Vec<Addr> {
     let mut found = Vec::new();
     for_each_word(memory, ranges, |at, word| {
@@ -25,8 +19,7 @@ pub fn find_cookies(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Vec<Addr> {
     found
 }
 
-/// `PY_VERSION_HEX` of the debug offsets at `at`, and whether they are of a free-threaded build; `None` if there are no such offsets.
-#[must_use]
+/// `PY_VERSION_HEX` of the debug offsets at `at`, and whether they are of a free-threaded build; `None` without such offsets.
 pub fn read_debug_version(memory: &dyn Memory, at: Addr) -> Option<(u32, bool)> {
     let mut head = [0; 24];
     memory.read(at, &mut head).ok()?;
@@ -37,7 +30,7 @@ pub fn read_debug_version(memory: &dyn Memory, at: Addr) -> Option<(u32, bool)> 
     Version::from_hex(version).map(|_| (version, free_threaded == 1))
 }
 
-/// The version in the banner of `sys.version`, which CPython writes into a variable (Python/getversion.c).
+/// Finds the version in the banner of `sys.version`, which is in a variable (Python/getversion.c).
 pub fn find_banner(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Option<Version> {
     let mut found = None;
     for_each_word(memory, ranges, |at, word| {
@@ -51,16 +44,12 @@ pub fn find_banner(memory: &dyn Memory, ranges: &[Range<Addr>]) -> Option<Versio
     found
 }
 
-/// The addresses in `ranges` where a runtime of this layout may be: its first interpreter has a thread that points back to it.
+/// Finds the addresses in `ranges` that may be a runtime of this layout: its first interpreter has a thread that points back to it.
 pub fn find_runtimes(memory: &dyn Memory, layout: &Layout, ranges: &[Range<Addr>]) -> Vec<Addr> {
     let mut found = Vec::new();
     let regions = memory.regions();
-    let is_somewhere = |at: u64| {
-        let behind = regions.partition_point(|region| region.start.0 <= at);
-        behind.checked_sub(1).and_then(|index| regions.get(index)).is_some_and(|region| at < region.end.0)
-    };
     for_each_word(memory, ranges, |at, word| {
-        if word % 8 != 0 || !is_somewhere(word) {
+        if word % 8 != 0 || range_at(regions, Addr(word)).is_none() {
             return;
         }
         let interpreter = Addr(word);
@@ -77,24 +66,4 @@ pub fn find_runtimes(memory: &dyn Memory, layout: &Layout, ranges: &[Range<Addr>
         found.extend(proves());
     });
     found
-}
-
-/// Calls `each` with the address and the value of every aligned word of `ranges` that can be read.
-fn for_each_word(memory: &dyn Memory, ranges: &[Range<Addr>], mut each: impl FnMut(Addr, u64)) {
-    let mut buffer = vec![0; PIECE];
-    for range in ranges {
-        let mut at = Addr(range.start.0.next_multiple_of(8));
-        let end = range.end.0.min(range.start.0.saturating_add(LONGEST));
-        while at.0 < end {
-            let length = usize::try_from(end.saturating_sub(at.0)).unwrap_or(PIECE).min(PIECE);
-            let Some(piece) = buffer.get_mut(..length) else { break };
-            if memory.read(at, piece).is_ok() {
-                let (chunks, _) = piece.as_chunks::<8>();
-                for (index, chunk) in (0_u64..).zip(chunks) {
-                    each(at.plus(index.wrapping_mul(8)), u64::from_le_bytes(*chunk));
-                }
-            }
-            at = at.plus(length as u64);
-        }
-    }
 }

@@ -5,11 +5,11 @@
 
 use std::ops::ControlFlow;
 
-use crate::layout::Layout;
 use crate::layout::encoding::GcLists;
+use crate::layout::{Layout, flags};
+use crate::object::Objects;
 use crate::object::dict::KeysTable;
 use crate::object::memory_ext::MemoryExt;
-use crate::object::{BaseType, Objects};
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
 
@@ -33,11 +33,11 @@ pub struct Verified {
 /// Why a layout does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The layout may be right: there is a Python, but it has not begun yet.
+    /// There is a Python that has not started yet; the layout may be right.
     NotStarted,
-    /// The layout may be right: there was a Python, and it has ended, or is about to.
+    /// The Python has ended, or is about to; the layout may be right.
     Ended,
-    /// Something is not as it must be: the layout is not this Python's, or it was read while it changed.
+    /// A fact does not hold: the layout is of another Python, or memory changed during the read.
     Wrong(String),
 }
 
@@ -99,8 +99,8 @@ const MOST_THREAD_NUMBERS: u64 = 1 << 22;
 
 /// The main thread is one of the threads, they have numbers, and they run code.
 fn verify_threads_run(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
-    let layout = objects.layout();
-    let ident = objects.memory().read_u64(main.runtime.plus(layout.runtime_state.main_thread.into()));
+    let layout = objects.layout;
+    let ident = objects.memory.read_u64(main.runtime.plus(layout.runtime_state.main_thread.into()));
     let is_main = |thread: &ThreadState| thread.ident != 0 && Ok(thread.ident) == ident;
     ensure(main.threads.iter().any(is_main), "the main thread is not in the list of threads")?;
     if layout.thread_state.native_thread_id.is_some() {
@@ -110,7 +110,7 @@ fn verify_threads_run(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fa
     let mut running = main
         .threads
         .iter()
-        .filter(|thread| read_top_frame(objects.memory(), layout, thread.at) != Some(Addr::NULL))
+        .filter(|thread| read_top_frame(objects.memory, layout, thread.at) != Some(Addr::NULL))
         .peekable();
     // Threads change while they are read: one that can be read is enough.
     let one =
@@ -151,7 +151,8 @@ fn verify_interpreter(
     verify_types(objects, main)?;
     let modules = [("sys", main.sysdict), ("builtins", main.builtins)];
     for (name, dict) in modules {
-        let module = objects.item(main.modules, name).and_then(|module| objects.module_dict(module));
+        let module =
+            objects.read_item(main.modules, name).and_then(|module| objects.read_module_dict(module));
         ensure(
             module == Some(dict),
             &format!("`sys.modules` has no `{name}` with the dict that the interpreter knows"),
@@ -167,18 +168,18 @@ fn verify_interpreter(
         verify_collector(objects, interpreter)?;
         verify_garbage(objects, interpreter)?;
     }
-    let sys = |name: &str| objects.item(main.sysdict, name);
-    let hexversion = sys("hexversion").and_then(|value| objects.integer(value));
+    let sys = |name: &str| objects.read_item(main.sysdict, name);
+    let hexversion = sys("hexversion").and_then(|value| objects.read_integer(value));
     let hexversion = hexversion.and_then(|value| u32::try_from(value).ok());
     let hexversion = hexversion.ok_or_else(|| wrong("`sys.hexversion` is no number"))?;
-    let minor = objects.layout().hexversion >> 16;
+    let minor = objects.layout.hexversion >> 16;
     ensure(hexversion >> 16 == minor, &format!("`sys.hexversion` is {hexversion:#010x}"))?;
-    let text = |name: &str| sys(name).and_then(|value| objects.name(value));
+    let text = |name: &str| sys(name).and_then(|value| objects.read_name(value));
     let version = text("version").ok_or_else(|| wrong("`sys.version` is no text"))?;
     let begins = super::version::format_hexversion(hexversion);
     ensure(version.starts_with(&begins), "`sys.version` and `sys.hexversion` differ")?;
-    let implementation = sys("implementation").and_then(|value| objects.attribute(value, "name"));
-    let implementation = implementation.and_then(|name| objects.name(name));
+    let implementation = sys("implementation").and_then(|value| objects.read_attribute(value, "name"));
+    let implementation = implementation.and_then(|name| objects.read_name(name));
     Ok(Verified {
         runtime: runtime.clone(),
         hexversion,
@@ -190,34 +191,34 @@ fn verify_interpreter(
 /// The type of `type` is `type`, which is an `object`, which has no base; `None` is of a type of its own.
 fn verify_types(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
     let named = |ty: Option<Addr>, name: &str| {
-        ty.filter(|&ty| objects.type_name(ty).as_deref() == Some(name))
+        ty.filter(|&ty| objects.read_type_name(ty).as_deref() == Some(name))
             .ok_or_else(|| wrong(format!("there is no type named `{name}` where it has to be")))
     };
-    let dict = named(objects.type_of(main.modules), "dict")?;
-    ensure(objects.is_instance(main.modules, BaseType::Dict), "`dict` has not its flag")?;
-    let ty = named(objects.type_of(dict), "type")?;
-    ensure(objects.type_of(ty) == Some(ty), "the type of `type` is not `type`")?;
-    let base = |ty: Addr| objects.pointer(ty, objects.layout().type_object.tp_base);
+    let dict = named(objects.read_type_of(main.modules), "dict")?;
+    ensure(objects.is_instance(main.modules, flags::DICT_SUBCLASS), "`dict` has not its flag")?;
+    let ty = named(objects.read_type_of(dict), "type")?;
+    ensure(objects.read_type_of(ty) == Some(ty), "the type of `type` is not `type`")?;
+    let base = |ty: Addr| objects.read_pointer(ty, objects.layout.type_object.tp_base);
     for ty in [dict, ty] {
         let object = named(base(ty), "object")?;
         ensure(base(object) == Some(Addr::NULL), "`object` has a base")?;
     }
     // The order in which names are looked up in `dict`: itself, then `object`.
-    let order = objects.pointer(dict, objects.layout().type_object.tp_mro);
+    let order = objects.read_pointer(dict, objects.layout.type_object.tp_mro);
     let order = order.ok_or_else(|| wrong("`dict` has no `__mro__`"))?;
-    let first = objects.pointer(order, objects.layout().tuple_object.ob_item);
+    let first = objects.read_pointer(order, objects.layout.tuple_object.ob_item);
     ensure(
-        objects.length(order) == Some(2) && first == Some(dict),
+        objects.read_length(order) == Some(2) && first == Some(dict),
         "the `__mro__` of `dict` is not that of every `dict`",
     )?;
-    let none = objects.item(main.builtins, "None").ok_or_else(|| wrong("`builtins` has no `None`"))?;
-    named(objects.type_of(none), "NoneType").map(|_| ())
+    let none = objects.read_item(main.builtins, "None").ok_or_else(|| wrong("`builtins` has no `None`"))?;
+    named(objects.read_type_of(none), "NoneType").map(|_| ())
 }
 
 /// The entries written to a dict's table and the free ones fit into its room, and as many have a value as the dict says. Another member at
 /// the same offset, such as indices or a key, might satisfy one dict by chance, but not several.
 fn verify_dict(objects: Objects<'_>, dict: Addr) -> Result<(), Fault> {
-    let (memory, layout) = (objects.memory(), objects.layout());
+    let (memory, layout) = (objects.memory, objects.layout);
     let at = memory.read_pointer(dict, layout.dict_object.ma_keys)?;
     let keys = KeysTable::read(memory, layout, at)?;
     let written = memory.read_word(at, layout.dict_keys.dk_nentries)?;
@@ -227,7 +228,7 @@ fn verify_dict(objects: Objects<'_>, dict: Addr) -> Result<(), Fault> {
         "a dict has more entries than room",
     )?;
     let mut values = 0_u64;
-    let read = objects.entries(dict, |_, _| {
+    let read = objects.read_entries(dict, |_, _| {
         values = values.saturating_add(1);
         ControlFlow::Continue(())
     });
@@ -240,27 +241,29 @@ fn verify_dict(objects: Objects<'_>, dict: Addr) -> Result<(), Fault> {
 fn verify_instance(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
     /// A function is not longer: its own table says which lines it has.
     const LINES: i32 = 100;
-    let layout = objects.layout();
+    let layout = objects.layout;
     let spec =
-        objects.item(main.builtins, "__spec__").ok_or_else(|| wrong("`builtins` has no `__spec__`"))?;
-    let name = objects.attribute(spec, "name").and_then(|name| objects.name(name));
+        objects.read_item(main.builtins, "__spec__").ok_or_else(|| wrong("`builtins` has no `__spec__`"))?;
+    let name = objects.read_attribute(spec, "name").and_then(|name| objects.read_name(name));
     ensure(name.as_deref() == Some("builtins"), "`builtins.__spec__` has not its name")?;
-    let class =
-        objects.type_of(spec).filter(|&class| objects.type_name(class).as_deref() == Some("ModuleSpec"));
-    let dict = class.and_then(|class| objects.pointer(class, layout.type_object.tp_dict));
-    let function = dict.and_then(|dict| objects.item(dict, "__init__"));
-    let code = function.and_then(|function| objects.pointer(function, layout.function_object.func_code));
-    let code = code.filter(|&code| objects.type_name_of(code).as_deref() == Some("code"));
+    let class = objects
+        .read_type_of(spec)
+        .filter(|&class| objects.read_type_name(class).as_deref() == Some("ModuleSpec"));
+    let dict = class.and_then(|class| objects.read_pointer(class, layout.type_object.tp_dict));
+    let function = dict.and_then(|dict| objects.read_item(dict, "__init__"));
+    let code = function.and_then(|function| objects.read_pointer(function, layout.function_object.func_code));
+    let code = code.filter(|&code| objects.read_type_name_of(code).as_deref() == Some("code"));
     let code = code.ok_or_else(|| wrong("a class has no function with code where it has to be"))?;
     let fields = &layout.code_object;
-    let text = |offset: u32| objects.name(objects.pointer(code, offset)?);
+    let text = |offset: u32| objects.read_name(objects.read_pointer(code, offset)?);
     ensure(text(fields.co_name).as_deref() == Some("__init__"), "a code object has not its name")?;
     let qualified = fields.co_qualname.is_none_or(|at| text(at).as_deref() == Some("ModuleSpec.__init__"));
     ensure(qualified, "a code object has not its qualified name")?;
     let file = text(fields.co_filename).is_some_and(|file| file.contains("importlib"));
     ensure(file, "a code object has not its file")?;
-    let table = objects.pointer(code, fields.co_lnotab).and_then(|table| objects.bytes(table, 1 << 16));
-    let first = objects.memory().read_int(code, fields.co_firstlineno).ok();
+    let table =
+        objects.read_pointer(code, fields.co_lnotab).and_then(|table| objects.read_bytes(table, 1 << 16));
+    let first = objects.memory.read_int(code, fields.co_firstlineno).ok();
     let line = table.zip(first).and_then(|(table, first)| {
         let line = line_at(layout.encodings.line_table, &table, first, 0)?;
         Some(first > 0 && (0..LINES).contains(&line.checked_sub(first)?))
@@ -271,20 +274,22 @@ fn verify_instance(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault
 /// A dict with keys that are no strings: the subclasses of a class, by their addresses, each a weak reference
 /// (`add_subclass`, Objects/typeobject.c).
 fn verify_subclasses(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fault> {
-    let layout = objects.layout();
-    let module = objects.item(main.modules, "_frozen_importlib_external");
-    let dict = module.and_then(|module| objects.module_dict(module));
-    let Some(class) = dict.and_then(|dict| objects.item(dict, "_LoaderBasics")) else {
-        // The program took it away.
+    let layout = objects.layout;
+    let module = objects.read_item(main.modules, "_frozen_importlib_external");
+    let dict = module.and_then(|module| objects.read_module_dict(module));
+    let Some(class) = dict.and_then(|dict| objects.read_item(dict, "_LoaderBasics")) else {
+        // The program has deleted it.
         return Ok(());
     };
-    let known = objects.pointer(class, layout.type_object.tp_subclasses);
+    let known = objects.read_pointer(class, layout.type_object.tp_subclasses);
     let mut good = 0_usize;
     let read = known.and_then(|known| {
-        objects.entries(known, |key, reference| {
-            let class = objects.integer(key).map(|key| Addr(key.cast_unsigned()));
-            let referred = objects.pointer(reference, layout.weakref_object.wr_object);
-            if class != referred || !class.is_some_and(|class| objects.is_instance(class, BaseType::Type)) {
+        objects.read_entries(known, |key, reference| {
+            let class = objects.read_integer(key).map(|key| Addr(key.cast_unsigned()));
+            let referred = objects.read_pointer(reference, layout.weakref_object.wr_object);
+            if class != referred
+                || !class.is_some_and(|class| objects.is_instance(class, flags::TYPE_SUBCLASS))
+            {
                 good = 0;
                 return ControlFlow::Break(());
             }
@@ -297,7 +302,7 @@ fn verify_subclasses(objects: Objects<'_>, main: &Interpreter) -> Result<(), Fau
 
 /// The sizes of builtin types are those of the layout's structs.
 fn verify_basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault> {
-    let layout = objects.layout();
+    let layout = objects.layout;
     let expected = [
         ("object", layout.object.size),
         ("type", layout.heap_type_object.size),
@@ -327,15 +332,17 @@ fn verify_basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault>
     ];
     let mut agreeing = 0_usize;
     let mut fault = None;
-    objects.entries(builtins, |name, ty| {
+    objects.read_entries(builtins, |name, ty| {
         let Some((name, size)) = expected.iter().find(|(known, _)| objects.is_named(name, known)) else {
             return ControlFlow::Continue(());
         };
-        if !objects.is_instance(ty, BaseType::Type) || objects.type_name(ty).as_deref() != Some(name) {
-            // Something of the program's own in its place.
+        if !objects.is_instance(ty, flags::TYPE_SUBCLASS)
+            || objects.read_type_name(ty).as_deref() != Some(name)
+        {
+            // The program has replaced it.
             return ControlFlow::Continue(());
         }
-        let basic = objects.memory().read_word(ty, layout.type_object.tp_basicsize);
+        let basic = objects.memory.read_word(ty, layout.type_object.tp_basicsize);
         if basic == Ok(u64::from(*size)) {
             agreeing = agreeing.saturating_add(1);
             return ControlFlow::Continue(());
@@ -355,21 +362,22 @@ fn verify_basic_sizes(objects: Objects<'_>, builtins: Addr) -> Result<(), Fault>
     }
 }
 
-/// What the collector could not free is in a list, the one that the module `gc` has, where it was imported.
+/// The objects that the collector could not free are in a list, which is `gc.garbage` if that module was imported.
 fn verify_garbage(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Fault> {
-    let list = objects.pointer(interpreter.gc, objects.layout().gc_state.garbage);
-    let list = list.filter(|&list| list.is_null() || objects.is_instance(list, BaseType::List));
+    let list = objects.read_pointer(interpreter.gc, objects.layout.gc_state.garbage);
+    let list = list.filter(|&list| list.is_null() || objects.is_instance(list, flags::LIST_SUBCLASS));
     ensure(list.is_some(), "the collector's garbage is no list")?;
-    let module = objects.item(interpreter.modules, "gc").and_then(|module| objects.module_dict(module));
-    let known = module.and_then(|dict| objects.item(dict, "garbage"));
+    let module =
+        objects.read_item(interpreter.modules, "gc").and_then(|module| objects.read_module_dict(module));
+    let known = module.and_then(|dict| objects.read_item(dict, "garbage"));
     ensure(known.is_none() || known == list, "`gc.garbage` is not the collector's")
 }
 
 /// The lists of the collector close, and it knows their heads.
 fn verify_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(), Fault> {
-    let layout = objects.layout();
+    let layout = objects.layout;
     let (state, size) = (&layout.gc_state, layout.gc_generation.size);
-    let memory = objects.memory();
+    let memory = objects.memory;
     let number = |offset: u32| memory.read_int(interpreter.gc, offset);
     ensure(matches!(number(state.enabled)?, 0 | 1), "the collector is neither on nor off")?;
     let collecting = number(state.collecting)?;
@@ -396,7 +404,7 @@ fn verify_collector(objects: Objects<'_>, interpreter: &Interpreter) -> Result<(
         }
     }
     if collecting != 0 {
-        // It takes lists apart while it works.
+        // A collection takes its lists apart.
         return Ok(());
     }
     for head in heads {

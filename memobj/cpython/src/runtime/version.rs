@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A version of Python, as far as it is known.
+/// A version of Python; the micro version may be unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// 3.
@@ -14,17 +14,15 @@ pub struct Version {
 }
 
 impl Version {
-    /// Out of `PY_VERSION_HEX`: a byte each for major, minor and micro, then half a byte for the level of release and half for its serial
-    /// number (C API, "API and ABI Versioning"). `None` for what no Python ever had.
-    #[must_use]
+    /// Decodes `PY_VERSION_HEX`: a byte each for major, minor and micro, then half a byte for the level of release and half for its serial
+    /// number (C API, "API and ABI Versioning"). `None` if no Python ever had it.
     pub fn from_hex(hexversion: u32) -> Option<Self> {
         let [major, minor, micro, level] = hexversion.to_be_bytes();
         let plausible = (2..=4).contains(&major) && matches!(level >> 4, 0xa | 0xb | 0xc | 0xf);
         plausible.then_some(Self { major, minor, micro: Some(micro) })
     }
 
-    /// Out of the name of an executable or library: `python3.11`, `libpython3.8d.so.1.0`, `python3.13t`.
-    #[must_use]
+    /// Parses the name of an executable or library: `python3.11`, `libpython3.8d.so.1.0`, `python3.13t`.
     pub fn from_file_name(name: &str) -> Option<FileVersion> {
         let behind = name.strip_prefix("lib").unwrap_or(name).strip_prefix("python")?;
         let (major, behind) = number(behind)?;
@@ -39,8 +37,7 @@ impl Version {
         })
     }
 
-    /// Out of the beginning of `sys.version`: `3.8.18 (default, …`, `3.13.0rc1 experimental free-threading build (main, …`.
-    #[must_use]
+    /// Parses the beginning of `sys.version`: `3.8.18 (default, …`, `3.13.0rc1 experimental free-threading build (main, …`.
     pub fn from_banner(text: &[u8]) -> Option<Self> {
         let text = text.utf8_chunks().next()?.valid();
         let (major, behind) = number(text)?;
@@ -57,8 +54,7 @@ impl Version {
         (matches!(major, 2 | 3) && is_level && is_build).then_some(Self { major, minor, micro: Some(micro) })
     }
 
-    /// The least `PY_VERSION_HEX` of it: of the final release of a micro version, of 0 where that is not known.
-    #[must_use]
+    /// The `PY_VERSION_HEX` of its final release; micro version 0 if that is unknown.
     pub fn hexversion(self) -> u32 {
         u32::from_be_bytes([self.major, self.minor, self.micro.unwrap_or(0), 0xf0])
     }
@@ -71,19 +67,18 @@ impl fmt::Display for Version {
     }
 }
 
-/// What the name of a file says.
+/// The version in the name of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileVersion {
     /// Major and minor version.
     pub version: Version,
-    /// A `d` stands behind it.
+    /// The name ends in `d`.
     pub debug: bool,
-    /// A `t` stands behind it.
+    /// The name ends in `t`.
     pub free_threaded: bool,
 }
 
 /// The text of a `PY_VERSION_HEX` as `sys.version` begins: `3.13.0`, `3.15.0b2`.
-#[must_use]
 pub fn format_hexversion(hexversion: u32) -> String {
     let [major, minor, micro, level] = hexversion.to_be_bytes();
     let serial = level & 15;

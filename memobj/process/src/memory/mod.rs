@@ -16,5 +16,5 @@ pub use file_part::FilePart;
 pub use frozen::{Backing, BufferFull, CopyBuilder, FrozenMemory, Uncopied};
 pub use page_cache::{PageCache, ReadCounts};
 pub use proc_mem::{ProcMem, read_scattered};
-pub use ranges::merge_nearby;
-pub use read::{Memory, Unreadable};
+pub use ranges::{contiguous_end, gaps, merge_nearby, range_at};
+pub use read::{Memory, Unreadable, for_each_word};

@@ -1,4 +1,4 @@
-//! Merging of address ranges.
+//! Lists of address ranges.
 
 use std::ops::Range;
 
@@ -32,6 +32,42 @@ fn merge(ranges: Vec<Range<Addr>>, is_one: impl Fn(&Range<Addr>, &Range<Addr>) -
     merged
 }
 
+/// The range that an address lies in; `ranges` are by address and do not overlap.
+pub fn range_at(ranges: &[Range<Addr>], at: Addr) -> Option<&Range<Addr>> {
+    let behind = ranges.partition_point(|range| range.start <= at);
+    ranges.get(behind.checked_sub(1)?).filter(|range| at < range.end)
+}
+
+/// The end of the memory that an address lies in: ranges that follow each other are one. The address itself if it lies in none.
+pub fn contiguous_end(ranges: &[Range<Addr>], at: Addr) -> Addr {
+    let first = ranges.partition_point(|range| range.end <= at);
+    let mut end = at;
+    for range in ranges.iter().skip(first) {
+        if range.start > end {
+            break;
+        }
+        end = end.max(range.end);
+    }
+    end
+}
+
+/// The parts of a range that are in none of `known`, which is by address.
+pub fn gaps(range: &Range<Addr>, known: &[Range<Addr>]) -> Vec<Range<Addr>> {
+    let mut left = Vec::new();
+    let mut at = range.start;
+    let first = known.partition_point(|known| known.start < range.start).saturating_sub(1);
+    for known in known.iter().skip(first).take_while(|known| known.start < range.end) {
+        if at < known.start {
+            left.push(at..known.start);
+        }
+        at = at.max(known.end);
+    }
+    if at < range.end {
+        left.push(at..range.end);
+    }
+    left
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +95,21 @@ mod tests {
         ];
         assert_eq!(merge_nearby(parts, &regions), expected);
         assert_eq!(merge_nearby(Vec::new(), &regions), []);
+    }
+
+    #[test]
+    fn rest_of_a_range_is_in_no_other() {
+        let known = [range(0, 12), range(20, 30), range(28, 40), range(90, 200)];
+        assert_eq!(gaps(&range(10, 100), &known), [range(12, 20), range(40, 90)]);
+        assert_eq!(gaps(&range(10, 12), &known), []);
+        assert_eq!(gaps(&range(50, 60), &known), [range(50, 60)]);
+    }
+
+    #[test]
+    fn range_at_respects_ends() {
+        let ranges = [range(10, 20), range(20, 30), range(40, 50)];
+        let found = [9, 10, 29, 30, 49].map(|at| range_at(&ranges, Addr(at)).map(|range| range.start.0));
+        assert_eq!(found, [None, Some(10), Some(20), None, Some(40)]);
+        assert_eq!([9, 12, 45].map(|at| contiguous_end(&ranges, Addr(at)).0), [9, 30, 50]);
     }
 }

@@ -4,6 +4,10 @@ use std::ops::Range;
 
 use crate::addr::{Addr, PAGE_SIZE};
 
+/// Bytes of a range that are scanned at most, and bytes of one read.
+const MAX_SCANNED: u64 = 1 << 30;
+const PIECE: usize = 1 << 16;
+
 /// Bytes that cannot be read. Small, since hostile memory causes millions of these errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{at} is not readable")]
@@ -149,5 +153,30 @@ impl<M: Memory + ?Sized> Memory for &M {
 
     fn written_regions(&self) -> Vec<Range<Addr>> {
         (**self).written_regions()
+    }
+}
+
+/// Calls `each` with the address and the value of every aligned word of `ranges` that can be read, of each range up to 1 GiB: no program
+/// has as much static data.
+pub fn for_each_word(
+    memory: &(impl Memory + ?Sized),
+    ranges: &[Range<Addr>],
+    mut each: impl FnMut(Addr, u64),
+) {
+    let mut buffer = vec![0; PIECE];
+    for range in ranges {
+        let mut at = Addr(range.start.0.checked_next_multiple_of(8).unwrap_or(u64::MAX));
+        let end = range.end.0.min(range.start.0.saturating_add(MAX_SCANNED));
+        while at.0 < end {
+            let length = usize::try_from(end.saturating_sub(at.0)).unwrap_or(PIECE).min(PIECE);
+            let Some(piece) = buffer.get_mut(..length) else { break };
+            if memory.read(at, piece).is_ok() {
+                let (chunks, _) = piece.as_chunks::<8>();
+                for (index, chunk) in (0_u64..).zip(chunks) {
+                    each(at.plus(index.wrapping_mul(8)), u64::from_le_bytes(*chunk));
+                }
+            }
+            at = at.plus(length as u64);
+        }
     }
 }

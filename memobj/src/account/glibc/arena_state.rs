@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use memobj_process::addr::Addr;
-use memobj_process::memory::{Memory, Unreadable};
+use memobj_process::memory::{Memory, Unreadable, for_each_word};
 
 /// `NBINS` - 1: doubly linked lists of free chunks; the head of each is two pointers.
 const BINS: u64 = 127;
@@ -33,38 +33,21 @@ const TOPS: [u64; 2] = [LOCK_BYTES + HAVE_FAST_BYTES + 80, LOCK_BYTES];
 const EMPTY_BINS: usize = 8;
 /// More arenas than the default of `MALLOC_ARENA_MAX` on a machine with 8,192 processors.
 const MAX_ARENAS: usize = 1 << 16;
-/// SearchAreas at which bins may begin that are looked at; of an arena there are a hundred at most.
+/// Addresses at which bins may begin that are tried; an arena has a hundred at most.
 const MAX_STARTS: usize = 1 << 16;
-/// Bytes that are read at once.
-const PIECE: usize = 1 << 16;
-const PIECE_BYTES: u64 = PIECE as u64;
 /// Bytes of static data that are searched.
 const MAX_DATA: u64 = 1 << 28;
 
-/// The layout of a glibc's arenas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct StateLayout {
-    /// Offset of `top`.
-    top: u64,
-}
-
-impl StateLayout {
-    /// Offset of `bins`.
-    const fn bins(self) -> u64 {
-        self.top.saturating_add(TOP_TO_BINS)
-    }
-
-    /// `sizeof(struct malloc_state)`.
-    pub(super) const fn bytes(self) -> u64 {
-        self.top.saturating_add(TOP_TO_NEXT + NEXT_TO_END)
-    }
+/// Offset of `bins`, if `top` has this offset.
+const fn bins_offset(top_offset: u64) -> u64 {
+    top_offset.saturating_add(TOP_TO_BINS)
 }
 
 /// An arena: `struct malloc_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MallocState {
     pub at: Addr,
-    pub shape: StateLayout,
+    top_offset: u64,
     /// The chunk at the end that was never given out.
     pub top: Addr,
     /// Bytes taken from the system.
@@ -75,22 +58,27 @@ pub(super) struct MallocState {
 impl MallocState {
     /// # Errors
     /// If it cannot be read.
-    fn read(memory: &(impl Memory + ?Sized), at: Addr, shape: StateLayout) -> Result<Self, Unreadable> {
-        let top = at.plus(shape.top);
+    fn read(memory: &(impl Memory + ?Sized), at: Addr, top_offset: u64) -> Result<Self, Unreadable> {
+        let top = at.plus(top_offset);
         let next = top.plus(TOP_TO_NEXT);
         Ok(Self {
             at,
-            shape,
+            top_offset,
             top: memory.read_addr(top)?,
             system_bytes: memory.read_u64(next.plus(NEXT_TO_SYSTEM))?,
             next: memory.read_addr(next)?,
         })
     }
 
+    /// The address behind it.
+    pub(super) const fn end(&self) -> Addr {
+        self.at.plus(self.top_offset.saturating_add(TOP_TO_NEXT + NEXT_TO_END))
+    }
+
     /// The addresses of the heads of its fast bins.
     pub(super) fn fast_bins(&self) -> impl Iterator<Item = Addr> + use<> {
         let (at, first) = (self.at, LOCK_BYTES + HAVE_FAST_BYTES);
-        (first..self.shape.top).step_by(8).map(move |offset| at.plus(offset))
+        (first..self.top_offset).step_by(8).map(move |offset| at.plus(offset))
     }
 }
 
@@ -104,12 +92,13 @@ pub(super) fn find_arenas(memory: &(impl Memory + ?Sized), data: &[Range<Addr>])
         let length = range.end.0.saturating_sub(range.start.0).min(left);
         left = left.saturating_sub(length);
         for bins in find_bins(memory, range.start, length, &mut starts) {
-            let known =
-                |ring: &Vec<MallocState>| ring.iter().any(|state| state.at.plus(state.shape.bins()) == bins);
+            let known = |ring: &Vec<MallocState>| {
+                ring.iter().any(|state| state.at.plus(bins_offset(state.top_offset)) == bins)
+            };
             if !found.iter().any(known) {
-                found.extend(TOPS.iter().find_map(|&top| {
-                    ring(memory, bins.minus(StateLayout { top }.bins()), StateLayout { top }, &mut steps)
-                }));
+                found.extend(
+                    TOPS.iter().find_map(|&top| ring(memory, bins.minus(bins_offset(top)), top, &mut steps)),
+                );
             }
         }
     }
@@ -119,26 +108,16 @@ pub(super) fn find_arenas(memory: &(impl Memory + ?Sized), data: &[Range<Addr>])
 /// Finds the addresses at which `bins` of an arena may begin. Both pointers of an empty bin lead to 16 bytes before it.
 fn find_bins(memory: &(impl Memory + ?Sized), start: Addr, length: u64, most: &mut usize) -> Vec<Addr> {
     let mut empty = Vec::new();
-    let mut buffer = vec![0; PIECE];
-    let mut from = 0;
-    while from < length {
-        let size = length.saturating_sub(from).min(PIECE_BYTES);
-        let at = start.plus(from);
-        // The pieces share a word, so that no pair is cut.
-        from = from.saturating_add(if size == PIECE_BYTES { PIECE_BYTES - 8 } else { size });
-        let Some(piece) = buffer.get_mut(..size as usize) else { break };
-        if memory.read(at, piece).is_err() {
-            continue;
+    let mut before: Option<(Addr, u64)> = None;
+    for_each_word(memory, &[start..start.plus(length)], |at, word| {
+        if let Some((first, same)) = before.replace((at, word))
+            && word == same
+            && word == first.minus(16).0
+            && at == first.plus(8)
+        {
+            empty.push(first);
         }
-        let words = piece.as_chunks::<8>().0;
-        for ((number, first), second) in (0_u64..).zip(words).zip(words.iter().skip(1)) {
-            let here = at.plus(number.saturating_mul(8));
-            let first = u64::from_le_bytes(*first);
-            if first == here.minus(16).0 && first == u64::from_le_bytes(*second) {
-                empty.push(here);
-            }
-        }
-    }
+    });
     // Groups that may belong to one arena, and for each the addresses at which the array may begin.
     let mut starts = Vec::new();
     let mut rest = empty.as_slice();
@@ -161,16 +140,16 @@ fn find_bins(memory: &(impl Memory + ?Sized), start: Addr, length: u64, most: &m
 fn ring(
     memory: &(impl Memory + ?Sized),
     first: Addr,
-    shape: StateLayout,
+    top_offset: u64,
     steps: &mut usize,
 ) -> Option<Vec<MallocState>> {
     let mut states = Vec::new();
     let mut at = first;
     loop {
-        let state = MallocState::read(memory, at, shape).ok()?;
+        let state = MallocState::read(memory, at, top_offset).ok()?;
         let plausible =
             !state.top.is_null() && state.top.0.is_multiple_of(16) && state.system_bytes < 1 << 47;
-        if !plausible || !has_bins(memory, at.plus(shape.bins())) {
+        if !plausible || !has_bins(memory, at.plus(bins_offset(top_offset))) {
             return None;
         }
         *steps = steps.checked_sub(1)?;

@@ -50,7 +50,7 @@ pub struct ChunkRun {
 pub(super) struct Walk {
     /// By address.
     pub pieces: Vec<ChunkRun>,
-    /// Where the walk ended: at the heap's end, or where no chunk can be.
+    /// The end of the walk: the heap's end, or the first invalid chunk.
     pub reached: Addr,
 }
 

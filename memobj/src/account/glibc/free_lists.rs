@@ -24,7 +24,7 @@ const CACHES: [TcacheLayout; 3] = [
     TcacheLayout { lists: 64, count_bytes: 2 },
     TcacheLayout { lists: 76, count_bytes: 2 },
 ];
-/// FreeLists of chunks of one size: 32 bytes, and 16 more for each.
+/// Lists of chunks of one size: 32 bytes, and 16 more for each.
 const SMALL_LISTS: u64 = 64;
 /// `MINSIZE`.
 const SMALLEST: u64 = 32;

@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use memobj_process::addr::Addr;
-use memobj_process::memory::Memory;
+use memobj_process::memory::{Memory, contiguous_end, range_at};
 
 use arena_state::MallocState;
 pub use chunks::{ChunkRun, ChunkUse};
@@ -33,7 +33,7 @@ const INFO_PREV: u64 = 8;
 const INFO_SIZE: u64 = 16;
 /// Chunks that are followed in free lists; a thread's cache has a few hundred.
 const MAX_CACHED: u64 = 1 << 26;
-/// SearchAreas at which a main heap may begin that are tried.
+/// Addresses at which a main heap may begin that are tried.
 const MAX_FIRST_CHUNKS: usize = 4;
 /// More heaps than fit into the addresses of a process.
 const MAX_HEAPS: usize = 1 << 21;
@@ -141,20 +141,8 @@ pub struct SearchAreas {
     pub touched: Vec<Range<Addr>>,
 }
 
-impl SearchAreas {
-    /// The end of the anonymous memory that `at` lies in; `at` itself if it lies in none.
-    fn end_of(&self, at: Addr) -> Addr {
-        let first = self.anonymous.partition_point(|range| range.end <= at);
-        self.anonymous
-            .iter()
-            .skip(first)
-            .fold(at, |end, range| if range.start <= end { range.end } else { end })
-    }
-}
-
 impl Glibc {
     /// Finds the arenas, and reads their heaps.
-    #[must_use]
     pub fn read(memory: &(impl Memory + ?Sized), areas: &SearchAreas) -> Self {
         let mut glibc = Self::default();
         let mut states = Vec::new();
@@ -180,7 +168,6 @@ impl Glibc {
     }
 
     /// The chunk in use for which malloc returned `at`, with its header; `None` if there is none.
-    #[must_use]
     pub fn chunk(&self, memory: &(impl Memory + ?Sized), at: Addr) -> Option<Range<Addr>> {
         let head = at.minus(chunks::HEADER);
         if let Some(heap) = self.heap_of(at) {
@@ -190,11 +177,10 @@ impl Glibc {
             return chunks::read_chunk(memory, at, heap.first, heap.range.end)
                 .map(|chunk| chunk.start..chunk.end);
         }
-        let behind = self.mapped.partition_point(|range| range.start <= at);
-        self.mapped.get(behind.checked_sub(1)?).filter(|range| range.start == head).cloned()
+        range_at(&self.mapped, head).filter(|range| range.start == head).cloned()
     }
 
-    /// Where its heaps are.
+    /// The memory of its heaps.
     pub fn heaps(&self) -> impl Iterator<Item = Range<Addr>> {
         self.heaps.iter().map(|heap| heap.range.clone())
     }
@@ -335,10 +321,10 @@ fn heaps_of(
         };
         // The arena itself is in its first heap, behind the header that all have.
         let head = base.plus(info_bytes);
-        let first = if head == state.at { state.at.plus(state.shape.bytes()) } else { head };
+        let first = if head == state.at { state.end() } else { head };
         let first = Addr(first.0.checked_next_multiple_of(chunks::ALIGNMENT)?);
         // It is no longer than its mapping.
-        let range = base..base.plus(size.min(most)).min(areas.end_of(base));
+        let range = base..base.plus(size.min(most)).min(contiguous_end(&areas.anonymous, base));
         let chunks = ChunkStarts::new(&range);
         heaps.push(ArenaHeap { range, first, top: state.top, arena: number, chunks });
         base = before.clear_bits(most.saturating_sub(1));
@@ -388,7 +374,7 @@ fn read_mapped(memory: &(impl Memory + ?Sized), areas: &SearchAreas) -> Vec<Rang
             };
             let bytes = if size.is_multiple_of(PAGE) { size } else { size.saturating_add(chunks::HEADER) };
             let end = Addr(at.0.saturating_add(bytes));
-            if bytes > 0 && bytes.is_multiple_of(PAGE) && end <= areas.end_of(at) {
+            if bytes > 0 && bytes.is_multiple_of(PAGE) && end <= contiguous_end(&areas.anonymous, at) {
                 found.push(at..end);
                 behind = end;
                 at = end;

@@ -141,8 +141,8 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         let objects = self.names.objects();
         let known = &python.layout.lru_cache_object;
         let number = |offset: u32| python.memory.read_u64(at.plus(offset.into())).ok().map(u64::cast_signed);
-        let function = objects.pointer(at, known.func)?;
-        let table = objects.pointer(at, known.cache)?;
+        let function = objects.read_pointer(at, known.func)?;
+        let table = objects.read_pointer(at, known.cache)?;
         let counters = Counters {
             // -1 is none; 0 keeps nothing, and only counts.
             limit: number(known.maxsize).and_then(|most| u64::try_from(most).ok()),
@@ -170,7 +170,8 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         let (place, module) = self.name(node);
         let Some(own) = own else { return (place, self.is_standard(module.as_deref())) };
         let known = self.names.python().layout.function_object.func_module;
-        let module = self.names.objects().pointer(function, known).and_then(|module| self.names.text(module));
+        let module =
+            self.names.objects().read_pointer(function, known).and_then(|module| self.names.text(module));
         let standard = self.is_standard(module.as_deref());
         // A lambda or an inner function is better known by its place, if that is a name.
         let is_named = self.is_top(node) && !place.contains(['(', '[', '?']);
@@ -361,7 +362,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
     }
 
     fn values(&self, table: Addr, most: usize) -> Vec<Addr> {
-        self.names.objects().pairs(table, most).into_iter().map(|(_, value)| value).collect()
+        self.names.objects().read_pairs(table, most).into_iter().map(|(_, value)| value).collect()
     }
 
     /// Whether the entries of a dict have recognizable times.

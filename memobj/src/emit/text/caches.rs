@@ -18,22 +18,26 @@ pub(super) type Before = HashMap<Arc<str>, (u64, u64)>;
 
 /// Entries and bytes of each cache, for the next census.
 pub(super) fn cache_sizes(caches: &[Cache]) -> Before {
-    caches.iter().map(|cache| (Arc::clone(&cache.name), (cache.entries, cache.deep_bytes()))).collect()
+    caches
+        .iter()
+        .map(|cache| (Arc::clone(&cache.row.name), (cache.row.entries, cache.deep_bytes())))
+        .collect()
 }
 
 /// The warnings and the table, at most `limit` rows of each.
 pub(super) fn lines(caches: &[Cache], before: Option<&Before>, limit: usize) -> Vec<Line> {
     let mut order: Vec<&Cache> = caches.iter().collect();
     order.sort_by_key(|cache| {
-        let worst = cache.warnings.first().copied();
-        (worst.is_none(), cache.standard, worst, Reverse(cache.deep_bytes()), Reverse(cache.entries))
+        let worst = cache.warnings().first().copied();
+        let size = Reverse((cache.deep_bytes(), cache.row.entries));
+        (worst.is_none(), cache.is_standard(), worst, size)
     });
     let mut lines = warnings(&order, limit);
-    let is_well = |cache: &&Cache| cache.warnings.is_empty();
+    let is_well = |cache: &&Cache| cache.warnings().is_empty();
     let (standard, own): (Vec<&Cache>, Vec<&Cache>) =
-        order.into_iter().partition(|cache| cache.standard && is_well(cache));
+        order.into_iter().partition(|cache| cache.is_standard() && is_well(cache));
     let (empty, shown): (Vec<&Cache>, Vec<&Cache>) =
-        own.into_iter().partition(|cache| cache.entries == 0 && is_well(cache));
+        own.into_iter().partition(|cache| cache.row.entries == 0 && is_well(cache));
     if !shown.is_empty() {
         lines.extend(cache_table(&shown, before, limit));
     }
@@ -50,7 +54,7 @@ pub(super) fn lines(caches: &[Cache], before: Option<&Before>, limit: usize) -> 
 
 /// The sum of caches.
 fn sum(caches: &[&Cache]) -> String {
-    let entries = caches.iter().fold(0, |sum: u64, cache| sum.saturating_add(cache.entries));
+    let entries = caches.iter().fold(0, |sum: u64, cache| sum.saturating_add(cache.row.entries));
     let bytes = caches.iter().fold(0, |sum: u64, cache| sum.saturating_add(cache.deep_bytes()));
     format!("{}, {}", counted(entries, "entry", "entries"), Bytes(bytes))
 }
@@ -58,10 +62,10 @@ fn sum(caches: &[&Cache]) -> String {
 fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
     let all: Vec<String> = caches
         .iter()
-        .flat_map(|cache| cache.warnings.iter().map(move |&warning| (cache, warning)))
+        .flat_map(|cache| cache.warnings().iter().map(move |&warning| (cache, warning)))
         // A full cache is the reason for its low hit ratio, which mentions it.
         .filter(|(cache, warning)| {
-            *warning < CacheWarning::Above90 || !cache.warnings.contains(&CacheWarning::LowHits)
+            *warning < CacheWarning::Above90 || !cache.warnings().contains(&CacheWarning::LowHits)
         })
         .map(|(cache, warning)| sentence(cache, warning))
         .collect();
@@ -88,39 +92,41 @@ fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
 
 /// The problem in numbers, with advice.
 fn sentence(cache: &Cache, warning: CacheWarning) -> String {
-    let name = &cache.name;
-    let size = cache.size.clone().unwrap_or_default();
-    let entries = counted(cache.entries, "entry", "entries");
+    let row = &cache.row;
+    let (name, size) = (&row.name, |bytes: Option<u64>| Bytes(bytes.unwrap_or_default()));
+    let entries = counted(row.entries, "entry", "entries");
     let full = || {
-        let share = percent(cache.fullness.unwrap_or_default());
-        let of = cache.limit.map(|most| format!(" ({} of {})", thousands(cache.entries), thousands(most)));
+        let share = percent(row.fill_ratio.unwrap_or_default());
+        let of = row.max_entries.map(|most| format!(" ({} of {})", thousands(row.entries), thousands(most)));
         format!("{share} full{}", of.unwrap_or_default())
     };
     match warning {
         CacheWarning::NoLimit => {
             format!(
                 "{name} has no limit, {entries} and {}: give it one, or remove old entries",
-                Bytes(size.deep_bytes)
+                size(row.size_bytes)
             )
         }
         CacheWarning::Expired => format!(
             "{name} keeps {} of {entries} past their deadline: remove them from time to time",
-            thousands(cache.expired.unwrap_or_default())
+            thousands(row.expired_entries.unwrap_or_default())
         ),
         CacheWarning::LargeEntry => {
-            let key = size.largest_key.map(|key| format!(" [\"{key}\"]")).unwrap_or_default();
-            format!("{name} has an entry{key} of {}: store large values elsewhere", Bytes(size.largest_bytes))
+            let key = row.largest_entry_key.as_ref().map(|key| format!(" [\"{key}\"]")).unwrap_or_default();
+            format!(
+                "{name} has an entry{key} of {}: store large values elsewhere",
+                size(row.largest_entry_bytes)
+            )
         }
         CacheWarning::LargeAverage => format!(
             "{name} has entries of {} on average: limit it by their size, not by their number",
-            Bytes(size.average_bytes)
+            size(row.average_entry_bytes)
         ),
         CacheWarning::LowHits => {
             let ratio = percent(cache.hit_ratio().unwrap_or_default());
-            let is_full = cache.fullness.is_some_and(|fullness| fullness > 0.9);
+            let is_full = row.fill_ratio.is_some_and(|fullness| fullness > 0.9);
             let what = if is_full { "make it larger, or remove it" } else { "check its keys, or remove it" };
-            let lookups = cache.hits.unwrap_or(0).saturating_add(cache.misses.unwrap_or(0));
-            format!("{name} has a hit ratio of {ratio} ({} lookups): {what}", thousands(lookups))
+            format!("{name} has a hit ratio of {ratio} ({} lookups): {what}", thousands(cache.lookups()))
         }
         CacheWarning::Above90 => {
             format!("{name} is {}: new entries evict others that may be needed; make it larger", full())
@@ -149,27 +155,22 @@ fn cache_table(caches: &[&Cache], before: Option<&Before>, limit: usize) -> Vec<
 }
 
 fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
-    let size = cache.size.as_ref();
+    let record = &cache.row;
     let share = |share: Option<f64>| share.map(percent).unwrap_or_default();
-    let bytes = |of: Option<u64>| of.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default();
-    let many = |of: Option<u64>| of.map(thousands).unwrap_or_default();
-    let some = |of: Option<u64>| many(of.filter(|&count| count > 0));
-    let limit = match (cache.limit, cache.unbounded) {
+    let bytes = |bytes: Option<u64>| bytes.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default();
+    let of_entries = |size: Option<u64>| bytes(size.filter(|_| record.entries > 0));
+    let some = |count: Option<u64>| count.filter(|&count| count > 0).map(thousands).unwrap_or_default();
+    let limit = match (record.max_entries, cache.unbounded) {
         (Some(most), _) => thousands(most),
         (None, true) => "none".into(),
         // The limit has a unit that only the program knows.
-        (None, false) => {
-            if cache.fullness.is_some() {
-                "own".into()
-            } else {
-                String::new()
-            }
-        }
+        (None, false) if record.fill_ratio.is_some() => "own".into(),
+        (None, false) => String::new(),
     };
     // A new cache has grown by all its entries.
     let change = before.map(|before| {
-        let (entries, size) = before.get(&cache.name).copied().unwrap_or((0, 0));
-        (Change::between(entries, cache.entries).0, Change::between(size, cache.deep_bytes()))
+        let (entries, size) = before.get(&record.name).copied().unwrap_or((0, 0));
+        (Change::between(entries, record.entries).0, Change::between(size, cache.deep_bytes()))
     });
     let (tone, change) = match change.filter(|change| *change != (0, Change(0))) {
         Some((entries, size)) => {
@@ -185,51 +186,49 @@ fn row(cache: &Cache, before: Option<&Before>) -> Vec<Cell> {
         }
         None => (Tone::Plain, String::new()),
     };
-    let several =
-        if cache.instances > 1 { format!(" ×{}", thousands(cache.instances)) } else { String::new() };
-    let ill = if cache.warnings.is_empty() { Tone::Plain } else { Tone::Warning };
-    let kind = cache.kind.rsplit('.').next().unwrap_or_default();
-    let shared = size.and_then(|size| ratio(size.shared_bytes, size.deep_bytes));
+    let several = record.instances.filter(|&instances| instances > 1);
+    let several = several.map(|instances| format!(" ×{}", thousands(instances))).unwrap_or_default();
+    let ill = if cache.warnings().is_empty() { Tone::Plain } else { Tone::Warning };
+    let kind = record.kind.as_deref().and_then(|kind| kind.rsplit('.').next()).unwrap_or_default();
+    let shared = record.shared_bytes.and_then(|shared| ratio(shared, cache.deep_bytes()));
     vec![
-        Cell::plain(thousands(cache.entries)),
+        Cell::plain(thousands(record.entries)),
         Cell::new(tone, change),
         Cell::plain(limit),
-        Cell::plain(share(cache.fullness)),
+        Cell::plain(share(record.fill_ratio)),
         Cell::plain(share(cache.hit_ratio())),
-        Cell::plain(bytes(size.map(|size| size.deep_bytes))),
+        Cell::plain(bytes(record.size_bytes)),
         Cell::new(Tone::Dim, share(shared)),
-        Cell::plain(bytes(size.map(|size| size.average_bytes).filter(|_| cache.entries > 0))),
-        Cell::plain(bytes(size.map(|size| size.largest_bytes).filter(|_| cache.entries > 0))),
-        Cell::plain(some(size.map(|size| size.large_entries))),
-        Cell::plain(some(cache.expired)),
+        Cell::plain(of_entries(record.average_entry_bytes)),
+        Cell::plain(of_entries(record.largest_entry_bytes)),
+        Cell::plain(some(record.large_entries)),
+        Cell::plain(some(record.expired_entries)),
         Cell::new(Tone::Dim, escape_controls(kind).into_owned()),
-        Cell::new(ill, format!("{}{several}", escape_controls(&cache.name))),
+        Cell::new(ill, format!("{}{several}", escape_controls(&record.name))),
     ]
 }
 
 #[cfg(test)]
 mod tests {
+    use common::record::CacheTotal;
+
     use super::*;
-    use crate::caches::CacheSize;
 
     fn cache(name: &str, entries: u64, deep_bytes: u64, warnings: &[CacheWarning]) -> Cache {
-        let size = CacheSize { deep_bytes, shared_bytes: deep_bytes / 4, ..CacheSize::default() };
-        Cache {
-            name: name.into(),
-            kind: "cachetools.TTLCache".into(),
-            standard: false,
-            instances: 1,
-            entries,
-            limit: None,
-            fullness: None,
-            unbounded: true,
-            hits: None,
-            misses: None,
-            size: Some(size),
-            clock: None,
-            expired: None,
-            warnings: warnings.to_vec(),
-        }
+        let row = CacheTotal {
+            kind: Some("cachetools.TTLCache".into()),
+            stdlib: Some(false),
+            instances: Some(1),
+            size_bytes: Some(deep_bytes),
+            shared_bytes: Some(deep_bytes / 4),
+            retained_bytes: Some(0),
+            average_entry_bytes: Some(0),
+            largest_entry_bytes: Some(0),
+            large_entries: Some(0),
+            warnings: Some(warnings.to_vec()),
+            ..CacheTotal::new(name.into(), entries)
+        };
+        Cache { row, unbounded: true }
     }
 
     fn shown(caches: &[Cache], before: Option<&Before>, limit: usize) -> String {
@@ -242,18 +241,17 @@ mod tests {
 
     #[test]
     fn warnings_come_first() {
+        let mut full = cache("a.full\u{1b}[2J", 38, 4096, &[CacheWarning::LowHits, CacheWarning::Above90]);
+        (full.row.max_entries, full.row.fill_ratio) = (Some(40), Some(0.95));
+        (full.row.hits, full.row.misses) = (Some(10), Some(990));
+        let mut standard = cache("re._cache", 7, 1024, &[]);
+        standard.row.stdlib = Some(true);
         let caches = [
             cache("a.large", 50, 8192, &[]),
-            Cache {
-                limit: Some(40),
-                fullness: Some(0.95),
-                hits: Some(10),
-                misses: Some(990),
-                ..cache("a.full\u{1b}[2J", 38, 4096, &[CacheWarning::LowHits, CacheWarning::Above90])
-            },
+            full,
             cache("a.none", 5000, 2048, &[CacheWarning::NoLimit]),
             cache("a.empty", 0, 64, &[]),
-            Cache { standard: true, ..cache("re._cache", 7, 1024, &[]) },
+            standard,
         ];
         let before = Before::from([("a.large".into(), (60, 8192)), ("a.none".into(), (5000, 2048))]);
         let expected = "

@@ -197,7 +197,7 @@ impl CensusView<'_> {
         line
     }
 
-    /// How the memory was read, and the costs.
+    /// The method of the capture, and its costs.
     fn method(&self) -> Line {
         let record = self.record;
         let mut line = Line::indented(2);

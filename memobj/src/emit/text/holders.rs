@@ -43,7 +43,7 @@ fn paths(why: &Why) -> Vec<Line> {
     } else {
         String::new()
     };
-    titled_table(&format!("why {} ({objects}{sample})", escape_controls(&why.of)), table)
+    titled_table(&format!("why {} ({objects}{sample})", escape_controls(&why.type_name)), table)
 }
 
 fn rows(title: &str, name: &'static str, rows: &[SummaryRow], total: ObjectSum, limit: usize) -> Vec<Line> {
@@ -133,17 +133,17 @@ mod tests {
 
     #[test]
     fn rare_paths_are_summed_up() {
-        let way = |count| crate::holders::why::ReferencePath {
+        let path = |count| crate::holders::why::ReferencePath {
             count,
             root: "module app".into(),
             steps: Vec::new(),
         };
         let held = HolderSummary {
             whys: vec![Why {
-                of: "app.Session".into(),
+                type_name: "app.Session".into(),
                 objects: 5000,
                 sampled: 500,
-                paths: (0..12).map(|number| way(100 - number)).collect(),
+                paths: (0..12).map(|number| path(100 - number)).collect(),
             }],
             retained: Some([("dict".into(), 2048)].into()),
             ..HolderSummary::default()

@@ -27,7 +27,7 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
     let mut lines = Vec::new();
     match record.verdict {
         LeakVerdict::Leak => {
-            let (own, along): (Vec<&Leak>, Vec<&Leak>) =
+            let (own, side_effects): (Vec<&Leak>, Vec<&Leak>) =
                 record.leaks.iter().partition(|leak| leak.side_effect_of.is_none());
             for leak in own.iter().take(MAX_FULL) {
                 lines.extend(full_lines(record, leak));
@@ -40,7 +40,7 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
                 let text = format!("… and {}", counted(others, "smaller one", "smaller ones"));
                 lines.push(Line::whole(LABEL, Tone::Dim, text));
             }
-            for leak in along.iter().take(MAX_BRIEF) {
+            for leak in side_effects.iter().take(MAX_BRIEF) {
                 let main = leak.side_effect_of.as_deref().unwrap_or_default();
                 let bytes = Bytes(whole(leak.bytes_per_minute));
                 let text =
@@ -66,8 +66,8 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
     lines
 }
 
-fn headline(word: &str, tone: Tone, text: &str) -> Line {
-    let mut line = Line::whole(0, tone, word);
+fn headline(label: &str, tone: Tone, text: &str) -> Line {
+    let mut line = Line::whole(0, tone, label);
     if !text.is_empty() {
         line.push_apart(Tone::Strong, escape_controls(text));
     }
@@ -81,7 +81,7 @@ fn labeled(label: &str, text: &str) -> Line {
     line
 }
 
-/// What grows, and how fast.
+/// The growing thing and its rate.
 fn summary_sentence(leak: &Leak) -> String {
     let objects = rate_of(leak.objects_per_minute);
     let name = kind_of(leak);
@@ -148,8 +148,8 @@ fn rate_of(per_minute: f64) -> String {
 fn full_lines(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
     let mut lines = vec![headline("LEAK", Tone::Alarm, &summary_sentence(leak))];
     lines.push(labeled("why", &why(record, leak)));
-    if let Some(way) = &leak.path {
-        lines.push(labeled("held", way));
+    if let Some(path) = &leak.path {
+        lines.push(labeled("held", path));
     }
     if let Some(waiting) = &leak.waiting {
         lines.push(labeled("waits", waiting));
@@ -251,7 +251,7 @@ fn memory_lines(record: &LeaksRecord, memory: &MemoryGrowth) -> Vec<Line> {
     lines
 }
 
-/// How the process compares with others of its program.
+/// A comparison of the process with others of its program.
 fn comparison(record: &LeaksRecord) -> Option<Line> {
     let among = record.peers.as_ref()?;
     let bytes = |value: f64| Bytes(whole(value));

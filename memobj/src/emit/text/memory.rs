@@ -6,7 +6,7 @@ use common::table::Line;
 use common::units::{Bytes, counted};
 
 use super::tables::{ANY_WIDTH, bytes, cut, more, name_cell, percent, share_cell, table, titled_table};
-use crate::account::growth::{AccountSummary, GrowthCause, compare};
+use crate::account::growth::{GrowthCause, compare};
 use crate::account::rows;
 
 /// An explained share below this is highlighted.
@@ -28,7 +28,7 @@ const MAX_CHANGES: usize = 4;
 pub(super) fn memory(account: &MemoryAccount, limit: usize) -> Vec<Line> {
     let mut table = table(&["RESIDENT", "SHARE", "SHARED", "SWAPPED"], &[("WHAT", ANY_WIDTH)]);
     let mut add = |row: &MemoryRow, tone: Tone, what: String| {
-        let resident = row.private_bytes.saturating_add(row.shared_bytes);
+        let resident = row.resident_bytes();
         let some = |size: u64| if size > 0 { bytes(size) } else { String::new() };
         table.push([
             Cell::plain(bytes(resident)),
@@ -92,7 +92,7 @@ pub(super) fn missing(record: &CensusRecord) -> Line {
 }
 
 /// Growth since the last account, with advice if it is not objects.
-pub(super) fn since(before: &AccountSummary, now: &AccountSummary) -> Vec<Line> {
+pub(super) fn since(before: &MemoryAccount, now: &MemoryAccount) -> Vec<Line> {
     let change = compare(before, now);
     let sign = |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "+" }, Bytes(bytes.unsigned_abs()));
     let rows = change.rows.iter().filter(|growth| growth.bytes.unsigned_abs() >= MIN_CHANGE);
@@ -126,8 +126,7 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
         ));
     }
     let stuck = account.rows.iter().filter(|row| FREE_OF_MALLOC.contains(&row.kind));
-    let stuck =
-        stuck.map(|row| row.private_bytes.saturating_add(row.shared_bytes)).fold(0, u64::saturating_add);
+    let stuck = stuck.map(MemoryRow::resident_bytes).fold(0, u64::saturating_add);
     let stuck = stuck.saturating_sub(account.trimmable_bytes);
     if is_notable(stuck) {
         notes.push(format!(
@@ -168,15 +167,15 @@ fn notes(account: &MemoryAccount) -> Vec<String> {
     for (owner, bytes) in owned {
         notes.push(format!("one region of {} belongs to a {}", Bytes(bytes), escape_controls(owner)));
     }
-    let besides = [
+    let additions = [
         (account.huge_page_bytes, "of it in huge pages"),
         (account.swap_bytes, "swapped out in addition"),
         (account.hugetlb_bytes, "in hugetlbfs in addition"),
     ];
-    let besides = besides.iter().filter(|(bytes, _)| *bytes > 0);
-    let besides: Vec<String> = besides.map(|(bytes, what)| format!("{} {what}", Bytes(*bytes))).collect();
-    if !besides.is_empty() {
-        notes.push(besides.join(", "));
+    let additions = additions.iter().filter(|(bytes, _)| *bytes > 0);
+    let additions: Vec<String> = additions.map(|(bytes, what)| format!("{} {what}", Bytes(*bytes))).collect();
+    if !additions.is_empty() {
+        notes.push(additions.join(", "));
     }
     notes
 }
@@ -277,15 +276,15 @@ mod tests {
 
     #[test]
     fn growth_line_gives_advice() {
-        let figures = |native: u64, objects: u64| AccountSummary {
+        let figures = |native: u64, objects: u64| MemoryAccount {
             rss_bytes: native + objects,
             rows: vec![
-                (MemoryKind::NativeUsed, None, native),
-                (MemoryKind::PythonObjects, Some("pools".into()), objects),
+                row(MemoryKind::NativeUsed, None, native, 0),
+                row(MemoryKind::PythonObjects, Some("pools"), objects, 0),
             ],
-            ..AccountSummary::default()
+            ..MemoryAccount::default()
         };
-        let told = |before: &AccountSummary, now: &AccountSummary| {
+        let since_text = |before: &MemoryAccount, now: &MemoryAccount| {
             let mut text = String::new();
             for line in since(before, now) {
                 line.write(common::table::Style::default(), &mut text);
@@ -293,7 +292,7 @@ mod tests {
             text
         };
         let mib = 1 << 20;
-        let text = told(&figures(10 * mib, 5 * mib), &figures(14 * mib, 4 * mib));
+        let text = since_text(&figures(10 * mib, 5 * mib), &figures(14 * mib, 4 * mib));
         assert!(
             text.starts_with(
                 "  since the last: +3.00 MiB: malloc, in use +4.00 MiB, Python objects in pools -1.00 MiB\n"
@@ -301,8 +300,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("not objects: if it goes on, a native leak"), "{text}");
-        let objects = told(&figures(10 * mib, 5 * mib), &figures(10 * mib, 9 * mib));
+        let objects = since_text(&figures(10 * mib, 5 * mib), &figures(10 * mib, 9 * mib));
         assert_eq!(objects, "  since the last: +4.00 MiB: Python objects in pools +4.00 MiB\n");
-        assert_eq!(told(&figures(mib, mib), &figures(mib, mib)), "  since the last: +0 B\n");
+        assert_eq!(since_text(&figures(mib, mib), &figures(mib, mib)), "  since the last: +0 B\n");
     }
 }

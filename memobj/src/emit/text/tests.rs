@@ -1,7 +1,7 @@
 //! Blocks as people see them.
 
 use common::columns::width;
-use common::record::{CaptureMethod, ErrorRecord, Header, LiveReason, Run};
+use common::record::{CaptureMethod, Coverage, ErrorRecord, Header, LiveReason, Run};
 use proptest::prelude::*;
 
 use super::*;
@@ -109,12 +109,13 @@ fn every_third_census_shows_changes() {
 #[test]
 fn doubtful_numbers_are_warned() {
     let mut unsure = census(types());
-    unsure.capture.method = CaptureMethod::Live;
-    unsure.capture.live_reason = Some(LiveReason::MaxPause);
-    (unsure.capture.in_collection, unsure.capture.attempts) = (Some(true), 5);
-    (unsure.capture.torn_reads, unsure.capture.pause) = (1234, None);
-    unsure.coverage.explained_bytes = Some(1 << 20);
-    unsure.python.other_runtimes = Some(1);
+    let record = &mut unsure.record;
+    record.method = Some(CaptureMethod::Live);
+    record.live_reason = Some(LiveReason::MaxPause);
+    (record.in_collection, record.attempts) = (Some(true), Some(5));
+    (record.torn_reads, record.pause_seconds) = (Some(1234), None);
+    record.coverage.as_mut().unwrap().allocator_explained_bytes = Some(1 << 20);
+    record.python.as_mut().unwrap().other_runtimes = Some(1);
     let text = shown(Style { colour: true, width: None }, OPTIONS, &[unsure]);
     for part in [
         "! the garbage collector was running in each of 5 attempts",
@@ -128,15 +129,19 @@ fn doubtful_numbers_are_warned() {
     }
     // There always are a few.
     let mut usual = census(types());
-    (usual.capture.torn_reads, usual.capture.rejected_reads) = (2, 60);
+    (usual.record.torn_reads, usual.record.rejected_reads) = (Some(2), Some(60));
     assert_eq!(shown(PLAIN, OPTIONS, &[usual]), shown(PLAIN, OPTIONS, &[census(types())]));
 }
 
 #[test]
 fn unknown_values_are_left_out() {
     let mut bare = census(Vec::new());
-    (bare.threads, bare.gc, bare.coverage) = (None, None, crate::census::Coverage::default());
-    (bare.process, bare.capture.method) = (crate::census::ProcessFacts::default(), CaptureMethod::Core);
+    bare.record = CensusRecord {
+        method: Some(CaptureMethod::Core),
+        coverage: Some(Coverage::default()),
+        python: bare.record.python,
+        ..CensusRecord::default()
+    };
     let text = shown(PLAIN, OPTIONS, &[bare]);
     assert!(text.contains("? (pid 0)") && text.contains("0 objects, 0 B"), "{text}");
     assert!(text.contains("from a core") && !text.contains("threads") && !text.contains("garbage"), "{text}");
@@ -175,13 +180,13 @@ proptest! {
         columns in 20_usize..120,
     ) {
         let mut hostile = census(names.iter().map(|name| type_count(name, name, 1, 10)).collect());
-        hostile.process.name = names.first().map(|name| name.as_str().into());
-        for thread in hostile.threads.iter_mut().flatten() {
+        hostile.record.name = names.first().map(|name| name.as_str().into());
+        for thread in hostile.record.threads.iter_mut().flatten() {
             thread.name = names.last().map(|name| name.as_str().into());
             thread.function = thread.name.clone();
             thread.file = thread.name.clone();
         }
-        hostile.python.version = names[0].as_str().into();
+        hostile.record.python.as_mut().unwrap().version = names[0].as_str().into();
         let text = shown(Style { colour: false, width: Some(columns) }, OPTIONS, &[hostile]);
         for line in text.lines() {
             let is_plain = matches!(escape_controls(line), std::borrow::Cow::Borrowed(_));

@@ -24,13 +24,13 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         sink: &mut impl EdgeSink,
     ) -> ReadResult {
         for &slot in &class.slots {
-            self.member(at, slot, EdgeKind::Visited, sink)?;
+            self.read_member(at, slot, EdgeKind::Visited, sink)?;
         }
         if class.dict {
             if ty.flags & flags::MANAGED_DICT != 0 {
                 self.read_managed_dict(at, ty, sink)?;
             } else if let Some(dict) = instance::read_dict_slot(self.python, at, ty)? {
-                self.member(dict, 0, EdgeKind::Visited, sink)?;
+                self.read_member(dict, 0, EdgeKind::Visited, sink)?;
             }
         }
         if class.visits_type {
@@ -51,7 +51,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
                 if !array.is_null() {
                     self.read_values(ty, array, sink)?;
                 }
-                self.member(at.minus(u64::from(dict_before)), 0, EdgeKind::Visited, sink)
+                self.read_member(at.minus(u64::from(dict_before)), 0, EdgeKind::Visited, sink)
             }
             InstanceAttributes::TaggedWord { word_before, .. } => {
                 let word = memory.read_word(at.minus(u64::from(word_before)), 0)?;
@@ -67,7 +67,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
                 if ty.flags & flags::INLINE_VALUES != 0 && (first == VisitedFirst::Values || dict.is_null()) {
                     let values = instance::InlineValues::read(self.python, at, ty)?;
                     if values.valid {
-                        return self.array(values.first, values.capacity, sink);
+                        return self.read_array(values.first, values.capacity, sink);
                     }
                 }
                 sink.edge(dict, EdgeKind::Visited);
@@ -85,6 +85,6 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         }
         let names = KeysTable::read(self.memory(), layout, keys)?.used;
         let first = crate::object::dict::first_value(layout, array);
-        self.array(first, names, sink)
+        self.read_array(first, names, sink)
     }
 }

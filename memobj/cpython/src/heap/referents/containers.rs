@@ -20,7 +20,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             return Ok(());
         }
         let items = self.memory().read_pointer(at, layout.list_object.ob_item)?;
-        self.array(items, count, sink)
+        self.read_array(items, count, sink)
     }
 
     /// `tuple_traverse`.
@@ -28,7 +28,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     pub(super) fn read_tuple(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let layout = self.python.layout;
         let count = self.memory().read_count(at, layout.var_object.ob_size)?;
-        self.array(at.plus(u64::from(layout.tuple_object.ob_item)), count, sink)
+        self.read_array(at.plus(u64::from(layout.tuple_object.ob_item)), count, sink)
     }
 
     /// `structseq_traverse`: what is past the visible items too (`REAL_SIZE`).
@@ -41,7 +41,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         let layout = self.python.layout;
         let visible = self.memory().read_count(at, layout.var_object.ob_size)?;
         let count = self.python.read_struct_sequence_fields(ty.at)?.max(visible);
-        self.array(at.plus(u64::from(layout.tuple_object.ob_item)), count, sink)
+        self.read_array(at.plus(u64::from(layout.tuple_object.ob_item)), count, sink)
     }
 
     /// `dict_traverse`.
@@ -67,12 +67,12 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             return Ok(());
         }
         let first = dict::first_value(layout, values);
-        self.array(first, keys.used, sink)
+        self.read_array(first, keys.used, sink)
     }
 
     /// `defdict_traverse` (`Modules/_collectionsmodule.c`).
     pub(super) fn read_default_dict(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
-        self.member(at, self.python.layout.defdict_object.default_factory, EdgeKind::Visited, sink)?;
+        self.read_member(at, self.python.layout.defdict_object.default_factory, EdgeKind::Visited, sink)?;
         self.read_dict(at, ty, sink)
     }
 
@@ -118,11 +118,11 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         let memory = self.memory();
         let layout = self.python.layout;
         let (known, node) = (&layout.odict_object, &layout.odict_node);
-        self.member(at, known.od_inst_dict, EdgeKind::Visited, sink)?;
+        self.read_member(at, known.od_inst_dict, EdgeKind::Visited, sink)?;
         let mut link = memory.read_pointer(at, known.od_first)?;
         let mut chain = CycleGuard::default();
         while chain.advance(link) {
-            self.member(link, node.key, EdgeKind::Visited, sink)?;
+            self.read_member(link, node.key, EdgeKind::Visited, sink)?;
             link = memory.read_pointer(link, node.next)?;
         }
         self.read_dict(at, ty, sink)
@@ -159,7 +159,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
                 break;
             };
             let data = block.plus(u64::from(of_block.data)).plus(index.saturating_mul(8));
-            self.array(data, count, sink)?;
+            self.read_array(data, count, sink)?;
             left = left.saturating_sub(count);
             index = 0;
             block = memory.read_pointer(block, of_block.rightlink)?;
@@ -176,7 +176,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         let mut link = memory.read_pointer(root, node.next)?;
         let mut chain = CycleGuard::default();
         while link != root && chain.advance(link) {
-            self.members(link, [Some(node.key), Some(node.result)], EdgeKind::Visited, sink)?;
+            self.read_members(link, [Some(node.key), Some(node.result)], EdgeKind::Visited, sink)?;
             // Since the nodes have a type of their own, made at run time (3.10).
             if known.lru_list_elem_type.is_some() {
                 sink.edge(self.python.read_type_of(link)?, EdgeKind::Visited);
@@ -191,7 +191,6 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             Some(known.cache_info_type),
             Some(known.dict),
         ];
-        self.members(at, members, EdgeKind::Visited, sink)?;
-        Ok(())
+        self.read_members(at, members, EdgeKind::Visited, sink)
     }
 }

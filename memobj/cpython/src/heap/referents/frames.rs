@@ -3,7 +3,7 @@
 //! Facts: `func_traverse` in `Objects/funcobject.c`, `frame_traverse` in `Objects/frameobject.c`, `_PyFrame_Traverse` in
 //! `PythonHeap/frame.c` (3.11 and newer), `gen_traverse` in `Objects/genobject.c`.
 
-use crate::layout::encoding::{EndedGenerator, StackRefs};
+use crate::layout::encoding::EndedGenerator;
 use crate::layout::fields::InterpreterFrame;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};
@@ -13,7 +13,7 @@ use crate::heap::builtins::Builtin;
 use crate::heap::types::Type;
 use crate::object::memory_ext::MemoryExt;
 
-/// The most slots of one frame: far beyond any function's.
+/// More slots than any frame has.
 const MAX_SLOTS: u64 = 1 << 20;
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
@@ -36,8 +36,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             known.func_typeparams,
             Some(known.func_qualname),
         ];
-        self.members(at, members, EdgeKind::Visited, sink)?;
-        Ok(())
+        self.read_members(at, members, EdgeKind::Visited, sink)
     }
 
     /// `frame_traverse`.
@@ -56,7 +55,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             known.f_locals_cache,
             known.f_overwritten_fast_locals,
         ];
-        self.members(at, members, EdgeKind::Visited, sink)?;
+        self.read_members(at, members, EdgeKind::Visited, sink)?;
         if let (Some(inner), Some(frame)) = (known.f_frame, &layout.interpreter_frame) {
             let inner = memory.read_pointer(at, inner)?;
             if self.is_owned_by_frame_object(inner, frame)? {
@@ -101,7 +100,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         sink: &mut impl EdgeSink,
     ) -> ReadResult {
         let memory = self.memory();
-        self.members(at, [Some(known.frame_obj), Some(known.f_locals)], kind, sink)?;
+        self.read_members(at, [Some(known.frame_obj), Some(known.f_locals)], kind, sink)?;
         for member in [known.f_funcobj, known.executable] {
             sink.edge(self.stack_ref(memory.read_word(at, member)?), kind);
         }
@@ -110,7 +109,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         memory.read_words(locals, slots.min(MAX_SLOTS), |slot| sink.edge(self.stack_ref(slot), kind))
     }
 
-    /// How many slots of a frame are in use, as far as it says: while its code runs, it does not.
+    /// Reads the number of slots in use of a frame; `None` while its code runs.
     fn read_depth(&self, at: Addr, known: &InterpreterFrame) -> Result<Option<u64>, Unreadable> {
         let memory = self.memory();
         if let Some(pointer) = known.stackpointer {
@@ -125,7 +124,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
     /// The object that a slot of a frame refers to.
     #[inline]
     fn stack_ref(&self, slot: u64) -> Addr {
-        stack_ref(self.python.layout.encodings.stack_refs, slot)
+        self.python.layout.encodings.stack_refs.object(slot)
     }
 
     /// `gen_traverse`.
@@ -142,7 +141,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             Some(known.exc_value),
             known.exc_traceback,
         ];
-        self.members(at, members, EdgeKind::Visited, sink)?;
+        self.read_members(at, members, EdgeKind::Visited, sink)?;
         if let (Some(inner), Some(state), Some(frame)) =
             (known.gi_iframe, known.gi_frame_state, &layout.interpreter_frame)
         {
@@ -165,17 +164,17 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         ty: &Type,
         sink: &mut impl EdgeSink,
     ) -> ReadResult {
-        self.member(at, self.python.layout.async_gen_object.ag_finalizer, EdgeKind::Visited, sink)?;
+        self.read_member(at, self.python.layout.async_gen_object.ag_finalizer, EdgeKind::Visited, sink)?;
         self.read_generator(at, ty, sink)
     }
 
     /// Reads `cr_origin` of a coroutine. Of its other words, and those of generators, one is never set until 3.10
     /// (`gi_exc_state.previous_item`): it is what was there before.
     pub(super) fn read_origin(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
-        self.member(at, self.python.layout.coro_object.cr_origin, EdgeKind::Hidden, sink)
+        self.read_member(at, self.python.layout.coro_object.cr_origin, EdgeKind::Hidden, sink)
     }
 
-    /// What a frame object shows of a frame that is not its own.
+    /// Reads the references of the running frame that a frame object is a view of.
     pub(super) fn read_hidden_of_frame(
         &mut self,
         at: Addr,
@@ -193,15 +192,15 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         self.read_running(inner, frame, sink)
     }
 
-    /// What a frame holds whose code may be running just now.
+    /// Reads the references of a frame whose code may be running.
     fn read_running(&mut self, at: Addr, known: &InterpreterFrame, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
-        self.members(at, [Some(known.f_globals), Some(known.f_builtins)], EdgeKind::Hidden, sink)?;
+        self.read_members(at, [Some(known.f_globals), Some(known.f_builtins)], EdgeKind::Hidden, sink)?;
         if self.read_depth(at, known)?.is_some() {
             return self.read_inner_frame(at, known, EdgeKind::Hidden, sink);
         }
-        self.members(at, [Some(known.frame_obj), Some(known.f_locals)], EdgeKind::Hidden, sink)?;
+        self.read_members(at, [Some(known.frame_obj), Some(known.f_locals)], EdgeKind::Hidden, sink)?;
         sink.edge(self.stack_ref(memory.read_word(at, known.f_funcobj)?), EdgeKind::Hidden);
         let code = self.stack_ref(memory.read_word(at, known.executable)?);
         sink.edge(code, EdgeKind::Hidden);
@@ -224,27 +223,16 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         let encoding = layout.encodings.stack_refs;
         let types = &mut *self.types;
         memory.read_words(first.plus(locals.saturating_mul(8)), stack, |slot| {
-            let to = stack_ref(encoding, slot);
+            let to = encoding.object(slot);
             sink.edge(if types.is_object(to) { to } else { Addr::NULL }, EdgeKind::Guessed);
         })
     }
 }
 
-/// The object that a slot of a frame refers to.
-#[inline]
-const fn stack_ref(encoding: StackRefs, slot: u64) -> Addr {
-    match encoding {
-        StackRefs::Plain => Addr(slot),
-        // The low bits are tags; both set: a number, no object (`Include/internal/pycore_stackref.h`).
-        StackRefs::Tagged if slot & 3 == 3 => Addr::NULL,
-        StackRefs::Tagged => Addr(slot).clear_bits(3),
-    }
-}
-
-/// What the frame at `at` holds, which is on the stack of a thread.
+/// Reads the references of the frame at `at`, which is on the stack of a thread.
 ///
 /// # Errors
-/// If some of it could not be read; what was read has been given.
+/// A part cannot be read; references before it have been given.
 pub fn read_running_frame<M: Memory>(
     reader: &mut ReferenceReader<'_, '_, '_, M>,
     at: Addr,
@@ -258,7 +246,7 @@ pub fn read_running_frame<M: Memory>(
 }
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
-    /// What a frame of 3.8 to 3.10 holds that its `tp_traverse` does not show while its code runs: the value stack.
+    /// Reads the value stack of a frame of 3.8 to 3.10, which `tp_traverse` does not visit while its code runs.
     fn read_running_old(&mut self, at: Addr, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
@@ -268,6 +256,6 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         let code = memory.read_pointer(at, code)?;
         let stack = memory.read_pointer(at, stack)?;
         let depth = u64::try_from(memory.read_int(code, layout.code_object.co_stacksize)?).unwrap_or(0);
-        self.guess_words(stack, depth.min(MAX_SLOTS), sink)
+        self.read_guessed_words(stack, depth.min(MAX_SLOTS), sink)
     }
 }

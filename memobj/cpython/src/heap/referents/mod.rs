@@ -13,40 +13,13 @@ use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::builtins::{Builtin, builtin_rows};
-use super::types::{Traverse, Type, TypeRegistry};
+use super::types::{Traverse, Type};
 
 pub use frames::read_running_frame;
 pub use reader::{EdgeKind, EdgeSink, ReadResult, ReferenceReader};
 
-/// Calls `each` with what `gc.get_referents` gives of the object at `at`, as often as that does: its [`EdgeKind`] is
-/// [`Visited`](EdgeKind::Visited), or [`Guessed`](EdgeKind::Guessed) where the shape of the object is not known.
-///
-/// # Errors
-/// If a part could not be read; references before it have been given.
-pub fn read_referents<M: Memory>(
-    types: &mut TypeRegistry<'_, '_, M>,
-    at: Addr,
-    ty: &Type,
-    mut each: impl FnMut(Addr, EdgeKind),
-) -> ReadResult {
-    ReferenceReader { python: types.python(), types }.read_visited(at, ty, &mut each)
-}
-
-/// Calls `each` with what the object at `at` holds and does not show to the collector.
-///
-/// # Errors
-/// As [`read_referents`].
-pub fn read_hidden<M: Memory>(
-    types: &mut TypeRegistry<'_, '_, M>,
-    at: Addr,
-    ty: &Type,
-    mut each: impl FnMut(Addr, EdgeKind),
-) -> ReadResult {
-    ReferenceReader { python: types.python(), types }.read_hidden(at, ty, &mut each)
-}
-
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
-    /// Gives `sink` what the collector sees of the object at `at`, in the order and as often as its `tp_traverse` visits it.
+    /// Reads the references of the object at `at` that its `tp_traverse` visits, in order and as often, as `gc.get_referents` gives them.
     ///
     /// # Errors
     /// If a part could not be read; references before it have been given.
@@ -54,7 +27,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         if !ty.is_gc() {
             return Ok(());
         }
-        if ty.is_metatype() && !self.is_heap_type(at)? {
+        if ty.is_metatype() && !self.python.read_is_heap_type(at)? {
             // `type_is_gc`: a static type is not the collector's.
             return Ok(());
         }
@@ -66,10 +39,10 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             Traverse::Known(builtin) => self.read_builtin_visited(builtin, at, ty, sink)?,
             Traverse::Members(shape) => {
                 for &offset in shape.visited {
-                    self.member(at, offset, EdgeKind::Visited, sink)?;
+                    self.read_member(at, offset, EdgeKind::Visited, sink)?;
                 }
             }
-            Traverse::Guess => self.guess(at, ty, sink)?,
+            Traverse::Guess => self.read_guesses(at, ty, sink)?,
         }
         if ty.manages_dict_in_c {
             self.read_managed_dict(at, ty, sink)?;
@@ -80,7 +53,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         Ok(())
     }
 
-    /// Gives `sink` what the object at `at` holds besides.
+    /// Reads the other references of the object at `at`.
     ///
     /// # Errors
     /// As [`read_visited`](Self::read_visited).

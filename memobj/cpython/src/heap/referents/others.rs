@@ -10,7 +10,7 @@ use crate::heap::numpy;
 use crate::heap::types::Type;
 use crate::object::memory_ext::MemoryExt;
 
-/// The most items of an array of numpy: its memory ends before.
+/// More items than any array of numpy has.
 const MAX_ITEMS: u64 = 1 << 40;
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
@@ -28,21 +28,21 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         if extra.is_null() {
             return Ok(());
         }
-        self.member(extra, of_extra.attrib, EdgeKind::Visited, sink)?;
+        self.read_member(extra, of_extra.attrib, EdgeKind::Visited, sink)?;
         let count = memory.read_count(extra, of_extra.length)?;
         let children = memory.read_pointer(extra, of_extra.children)?;
-        self.array(children, count, sink)
+        self.read_array(children, count, sink)
     }
 
     /// `teedataobject_traverse` (`Modules/itertoolsmodule.c`).
     pub(super) fn read_tee_data(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let known = &self.python.layout.tee_data_object;
-        self.member(at, known.it, EdgeKind::Visited, sink)?;
+        self.read_member(at, known.it, EdgeKind::Visited, sink)?;
         let count = u64::try_from(memory.read_int(at, known.numread)?).unwrap_or(0);
         let room = u64::from(known.values_count);
-        self.array(at.plus(u64::from(known.values)), count.min(room), sink)?;
-        self.member(at, known.nextlink, EdgeKind::Visited, sink)
+        self.read_array(at.plus(u64::from(known.values)), count.min(room), sink)?;
+        self.read_member(at, known.nextlink, EdgeKind::Visited, sink)
     }
 
     /// `CType_Type_traverse` (`Modules/_ctypes/_ctypes.c`, 3.13 and newer), `CDataType_traverse` before: as a type, and what
@@ -90,7 +90,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             Some(known.fast_memo),
             known.buffer_callback,
         ];
-        self.members(at, members, EdgeKind::Visited, sink)?;
+        self.read_members(at, members, EdgeKind::Visited, sink)?;
         let (Some(of_memo), Some(of_entry)) = (&layout.pickler_memo, &layout.pickler_memo_entry) else {
             return Ok(());
         };
@@ -126,38 +126,38 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             known.persistent_load,
             known.buffers,
         ];
-        self.members(at, members, EdgeKind::Visited, sink)?;
+        self.read_members(at, members, EdgeKind::Visited, sink)?;
         let memo = memory.read_pointer(at, known.memo)?;
         if layout.encodings.pickle_memo == PickleMemo::Silent || memo.is_null() {
             return Ok(());
         }
-        self.array(memo, memory.read_count(at, known.memo_size)?, sink)
+        self.read_array(memo, memory.read_count(at, known.memo_size)?, sink)
     }
 
     /// `code_traverse`: the constants, in free-threaded builds alone.
     pub(super) fn read_code(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
-        self.member(at, self.python.layout.code_object.co_consts, EdgeKind::Visited, sink)
+        self.read_member(at, self.python.layout.code_object.co_consts, EdgeKind::Visited, sink)
     }
 
     /// Reads the callback of a weak reference (`gc_traverse` in `Objects/weakrefobject.c`).
     pub(super) fn read_weak_reference(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
-        self.member(at, self.python.layout.weakref_object.wr_callback, EdgeKind::Visited, sink)
+        self.read_member(at, self.python.layout.weakref_object.wr_callback, EdgeKind::Visited, sink)
     }
 
     /// `hamt_node_bitmap_traverse`, `hamt_node_collision_traverse` (`Python/hamt.c`).
     pub(super) fn read_hamt_items(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let layout = self.python.layout;
         let count = self.memory().read_count(at, layout.var_object.ob_size)?;
-        self.array(at.plus(u64::from(layout.hamt_node_bitmap.b_array)), count, sink)
+        self.read_array(at.plus(u64::from(layout.hamt_node_bitmap.b_array)), count, sink)
     }
 
     /// `hamt_node_array_traverse` (`Python/hamt.c`).
     pub(super) fn read_hamt_array(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let known = &self.python.layout.hamt_node_array;
-        self.array(at.plus(u64::from(known.a_array)), u64::from(known.a_array_count), sink)
+        self.read_array(at.plus(u64::from(known.a_array)), u64::from(known.a_array_count), sink)
     }
 
-    /// What code holds. The collector is not shown any of it, but for the constants in free-threaded builds.
+    /// Reads the references of code. `tp_traverse` visits none of them, except the constants in free-threaded builds.
     pub(super) fn read_hidden_of_code(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let known = &self.python.layout.code_object;
@@ -177,19 +177,19 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             known.co_localspluskinds,
             known._co_code,
         ];
-        self.members(at, members, EdgeKind::Hidden, sink)?;
+        self.read_members(at, members, EdgeKind::Hidden, sink)?;
         if let (Some(cached), Some(of_cached)) = (known._co_cached, &self.python.layout.code_cached) {
             let cached = memory.read_pointer(at, cached)?;
             if !cached.is_null() {
                 let of = of_cached;
                 let members = [of._co_code, of._co_varnames, of._co_cellvars, of._co_freevars].map(Some);
-                self.members(cached, members, EdgeKind::Hidden, sink)?;
+                self.read_members(cached, members, EdgeKind::Hidden, sink)?;
             }
         }
         Ok(())
     }
 
-    /// What an array of numpy holds: its base and its type of items; and its items, where these are objects.
+    /// Reads the references of an array of numpy: its base, its item type, and its items if they are objects.
     ///
     /// Its struct is part of numpy's ABI (`PyArrayObject_fields` in `numpy/ndarraytypes.h`, 1.x and 2.x alike), and so is the
     /// number of a type of items (`type_num` in `PyArray_Descr`, `NPY_OBJECT` is 17).

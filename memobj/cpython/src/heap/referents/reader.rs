@@ -5,29 +5,28 @@ use memobj_process::memory::{Memory, Unreadable};
 
 use crate::heap::python_heap::PythonHeap;
 use crate::heap::types::{Traverse, Type, TypeRegistry};
-use crate::layout::flags;
 use crate::object::memory_ext::MemoryExt;
 
-/// The most bytes of an object of unknown shape that are searched for references: enough for any struct of C.
+/// Bytes of an object of unknown shape that are searched at most: enough for any C struct.
 const MAX_GUESSED: u64 = 1 << 16;
 
 /// Success, or the address that could not be read; references before it have been given.
 pub type ReadResult = Result<(), Unreadable>;
 
-/// How a reference was found.
+/// The kind of a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EdgeKind {
     /// The object's `tp_traverse` visits it: `gc.get_referents` gives it.
     Visited,
-    /// The object holds it, but does not show it to the collector.
+    /// The object has it, but `tp_traverse` does not visit it.
     Hidden,
     /// A word in an object of unknown shape that points to an object.
     Guessed,
 }
 
-/// Takes the references of an object.
+/// Receives the references of an object.
 pub trait EdgeSink {
-    /// Takes a reference. Null ones come too, and one for each word that turned out to be none: they count the work.
+    /// Receives a reference. Null ones are passed on, too, as are words that are no reference: they measure the work.
     fn edge(&mut self, to: Addr, kind: EdgeKind);
 }
 
@@ -57,7 +56,7 @@ impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
 
     /// Reads the member at `offset` as a reference.
     #[inline]
-    pub(super) fn member(
+    pub(super) fn read_member(
         &self,
         at: Addr,
         offset: u32,
@@ -68,27 +67,27 @@ impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
         Ok(())
     }
 
-    /// Reads the members at `offsets`, as far as this version has them.
+    /// Reads the members at the `offsets` that this version has.
     #[inline]
-    pub(super) fn members<const N: usize>(
+    pub(super) fn read_members<const N: usize>(
         &self,
         at: Addr,
         offsets: [Option<u32>; N],
         kind: EdgeKind,
         sink: &mut impl EdgeSink,
     ) -> ReadResult {
-        offsets.into_iter().flatten().try_for_each(|offset| self.member(at, offset, kind, sink))
+        offsets.into_iter().flatten().try_for_each(|offset| self.read_member(at, offset, kind, sink))
     }
 
     /// Reads an array of references that `tp_traverse` visits.
     #[inline]
-    pub(super) fn array(&self, first: Addr, count: u64, sink: &mut impl EdgeSink) -> ReadResult {
+    pub(super) fn read_array(&self, first: Addr, count: u64, sink: &mut impl EdgeSink) -> ReadResult {
         self.memory().read_words(first, count, |item| sink.edge(Addr(item), EdgeKind::Visited))
     }
 
     /// Reads every word of an object's C struct that points to an object. Its dict and its list of weak references are known by the
     /// type, and left out.
-    pub(super) fn guess(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
+    pub(super) fn read_guesses(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let head = u64::from(self.python.layout.object.size);
         let words = ty.c_size.min(MAX_GUESSED).saturating_sub(head) / 8;
         let mut offset = head.cast_signed();
@@ -104,7 +103,7 @@ impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
     ///
     /// # Errors
     /// If a word cannot be read; references before it have been given.
-    pub fn guess_words(&mut self, first: Addr, count: u64, sink: &mut impl EdgeSink) -> ReadResult {
+    pub fn read_guessed_words(&mut self, first: Addr, count: u64, sink: &mut impl EdgeSink) -> ReadResult {
         let types = &mut *self.types;
         self.python.memory.read_words(first, count, |word| {
             let to = if types.is_object(Addr(word)) { Addr(word) } else { Addr::NULL };
@@ -118,7 +117,7 @@ impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
         Ok(())
     }
 
-    /// The entry of a builtin whose `tp_traverse` is not known: it is never called for its references.
+    /// The entry of a builtin whose `tp_traverse` is unknown; never called.
     #[inline]
     pub(super) fn unknown(&mut self, at: Addr, ty: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         self.read_nothing(at, ty, sink)
@@ -131,12 +130,6 @@ impl<'m, M: Memory> ReferenceReader<'_, '_, 'm, M> {
         ty: &Type,
         sink: &mut impl EdgeSink,
     ) -> ReadResult {
-        if ty.traverse == Traverse::Guess { Ok(()) } else { self.guess(at, ty, sink) }
-    }
-
-    #[inline]
-    pub(super) fn is_heap_type(&self, at: Addr) -> Result<bool, Unreadable> {
-        let tp_flags = self.memory().read_word(at, self.python.layout.type_object.tp_flags)?;
-        Ok(tp_flags & flags::HEAPTYPE != 0)
+        if ty.traverse == Traverse::Guess { Ok(()) } else { self.read_guesses(at, ty, sink) }
     }
 }

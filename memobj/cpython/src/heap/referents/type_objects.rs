@@ -10,7 +10,7 @@ use crate::heap::types::Type;
 use crate::object::dict::KeysTable;
 use crate::object::memory_ext::MemoryExt;
 
-/// The most bytes of a module's state that are searched for references: more than any module has.
+/// Bytes of a module's state that are searched at most: more than any module has.
 const MAX_STATE: u64 = 1 << 20;
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
@@ -27,20 +27,19 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             Some(known.tp_base),
             module,
         ];
-        self.members(at, members, EdgeKind::Visited, sink)?;
-        Ok(())
+        self.read_members(at, members, EdgeKind::Visited, sink)
     }
 
-    /// What a type holds and does not show: its names and slots, the names of its instances' attributes; a static type shows
-    /// nothing at all.
+    /// Reads the references of a type that are not visited: its names and slots, and the names of its instances' attributes; of a static
+    /// type all.
     pub(super) fn read_hidden_of_type(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
         let known = &layout.type_object;
-        if self.is_heap_type(at)? {
+        if self.python.read_is_heap_type(at)? {
             let heap = &layout.heap_type_object;
             let members = [heap.ht_name, heap.ht_qualname, heap.ht_slots, known.tp_subclasses].map(Some);
-            self.members(at, members, EdgeKind::Hidden, sink)?;
+            self.read_members(at, members, EdgeKind::Hidden, sink)?;
             let keys = memory.read_pointer(at, heap.ht_cached_keys)?;
             if !keys.is_null() {
                 KeysTable::read(memory, layout, keys)?
@@ -49,11 +48,11 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
             return Ok(());
         }
         let members = [known.tp_base, known.tp_bases, known.tp_mro, known.tp_cache].map(Some);
-        self.members(at, members, EdgeKind::Hidden, sink)?;
+        self.read_members(at, members, EdgeKind::Hidden, sink)?;
         sink.edge(self.python.read_type_dict(at)?, EdgeKind::Hidden);
         match self.python.read_static_state(at)? {
             Some(state) => sink.edge(state.subclasses, EdgeKind::Hidden),
-            // Where it is no index, it is a dict.
+            // If it is no index, it is a dict.
             None => {
                 let subclasses = memory.read_pointer(at, known.tp_subclasses)?;
                 if self.types.is_object(subclasses) {
@@ -64,7 +63,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         Ok(())
     }
 
-    /// `module_traverse`: what its state refers to, as far as it has one and shows it; then its dict.
+    /// `module_traverse`: the references of its state, if that has a traversal; then its dict.
     pub(super) fn read_module(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();
         let layout = self.python.layout;
@@ -83,8 +82,8 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         }
         if !state.is_null() {
             // A state is a struct of the module's own.
-            self.guess_words(state, size.min(MAX_STATE) / 8, sink)?;
+            self.read_guessed_words(state, size.min(MAX_STATE) / 8, sink)?;
         }
-        self.member(at, known.md_dict, EdgeKind::Visited, sink)
+        self.read_member(at, known.md_dict, EdgeKind::Visited, sink)
     }
 }

@@ -13,7 +13,7 @@ use crate::object::str_header::StrHeader;
 impl<M: Memory> ObjectSizer<'_, '_, M> {
     /// `type___sizeof___impl`.
     pub fn type_object(&self) -> Result<u64, Unreadable> {
-        if !self.is_heap_type()? {
+        if !self.python.read_is_heap_type(self.at)? {
             return Ok(self.layout.type_object.size.into());
         }
         let keys = self.pointer(self.layout.heap_type_object.ht_cached_keys)?;

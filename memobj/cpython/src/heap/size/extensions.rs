@@ -9,9 +9,9 @@ use crate::heap::numpy::NumpyArray;
 use crate::layout::encoding::RefCounts;
 use crate::object::memory_ext::MemoryExt;
 
-/// The most formats of one `struct.Struct`: far beyond any program's.
+/// More formats than any `struct.Struct` has.
 const MAX_FORMATS: u64 = 1 << 20;
-/// The longest C string that is measured: far beyond any format or error handler.
+/// Longer than any format or error handler.
 const MAX_STRING: usize = 1 << 20;
 /// Flags of a decimal's digits that are not its own (`MPD_DATAFLAGS` in `mpdecimal.h`).
 const BORROWED_DIGITS: u8 = 32 | 64 | 128;

@@ -13,7 +13,6 @@ use crate::object::memory_ext::MemoryExt;
 /// Bytes before an object of a type with these `tp_flags`: the collector's header if `collected`, and two words if the interpreter
 /// manages the object's dict or weak references.
 #[inline]
-#[must_use]
 pub fn prefix_bytes(layout: &Layout, tp_flags: u64, collected: bool) -> u64 {
     let header = match layout.encodings.gc_header {
         GcHeader::Links if collected => u64::from(layout.gc_head.size),
@@ -36,7 +35,7 @@ impl<M: Memory> ObjectSizer<'_, '_, M> {
         let collected = match self.layout.encodings.getsizeof_prefix {
             // `tp_is_gc`, which only `type` has (`type_is_gc`): a static type is not the collector's.
             GetsizeofPrefix::PerObject | GetsizeofPrefix::ByTypeAndObject => {
-                self.ty.is_gc() && (!self.ty.is_metatype() || self.is_heap_type()?)
+                self.ty.is_gc() && (!self.ty.is_metatype() || self.python.read_is_heap_type(self.at)?)
             }
             GetsizeofPrefix::ByMetatype => self.ty.is_gc(),
         };

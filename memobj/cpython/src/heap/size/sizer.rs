@@ -6,7 +6,7 @@ use memobj_process::memory::{Memory, Unreadable};
 use crate::heap::instance;
 use crate::heap::python_heap::PythonHeap;
 use crate::heap::types::Type;
-use crate::layout::{Layout, flags};
+use crate::layout::Layout;
 use crate::object::memory_ext::MemoryExt;
 
 /// Measures one object. Each method is a `__sizeof__` of CPython's, or a part of one.
@@ -70,12 +70,5 @@ impl<'a, 'm, M: Memory> ObjectSizer<'a, 'm, M> {
     /// Bytes of a `bytes` object without its content: the head and the null at its end.
     pub fn bytes_head(&self) -> u64 {
         u64::from(self.layout.bytes_object.ob_sval).saturating_add(1)
-    }
-
-    /// Whether the object, which is a type, was made at run time.
-    #[inline]
-    pub fn is_heap_type(&self) -> Result<bool, Unreadable> {
-        let tp_flags = self.memory.read_word(self.at, self.layout.type_object.tp_flags)?;
-        Ok(tp_flags & flags::HEAPTYPE != 0)
     }
 }

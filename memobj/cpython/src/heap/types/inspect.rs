@@ -12,18 +12,18 @@ use super::type_info::{Class, Traverse, Type};
 use crate::heap::builtins::{self, Builtin};
 use crate::object::memory_ext::{MemoryExt, word};
 
-/// How many classes are remembered by whether they define `__sizeof__`: more than any program has.
+/// Classes for which it is remembered whether they define `__sizeof__`: more than any program has.
 const MAX_CLASSES: usize = 1 << 20;
-/// The longest chain of bases that is followed: far beyond any program's.
+/// More bases than any class has.
 const MAX_BASES: usize = 200;
-/// The most members that one class statement's `__slots__` may have: far beyond any program's.
+/// More members than any `__slots__` has.
 const MAX_SLOTS: u64 = 10_000;
 /// The longest name of a C type.
 const MAX_NAME: usize = 256;
 /// The largest `tp_basicsize`, 1 GiB: no type of C has as large a struct.
 const MAX_BASICSIZE: u64 = 1 << 30;
 
-/// What is read of a type at once.
+/// The fields of a type that are read at once.
 struct RawType {
     at: Addr,
     metatype: Addr,
@@ -49,21 +49,20 @@ pub struct TypeInspector<'p, 'm, M> {
 }
 
 impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
-    /// An inspector that has seen nothing yet.
+    /// A new inspector.
     pub fn new(python: &'p PythonHeap<'m, M>) -> Self {
         Self { python, sizeofs: HashMap::new() }
     }
 
-    /// Looks into the type at `at`. What is none, is `None`.
+    /// Reads the type at `at`; `None` if there is none.
     pub fn read_type(&mut self, at: Addr) -> Result<Option<Type>, Unreadable> {
         let Some(raw) = self.read_raw(at)? else { return Ok(None) };
         let python = self.python;
         let layout = python.layout;
         let chain = self.read_chain(&raw);
         // The levels that class statements made, and the nearest type of C below them.
-        let is_class =
-            |raw: &RawType| raw.flags & flags::HEAPTYPE != 0 && raw.dealloc == python.landmarks.class_dealloc;
-        let c_at = chain.iter().position(|level| !is_class(level)).unwrap_or(chain.len().saturating_sub(1));
+        let c_at =
+            chain.iter().position(|level| !self.is_class(level)).unwrap_or(chain.len().saturating_sub(1));
         let c_types = chain.get(c_at..).unwrap_or_default();
         let kind = c_types.iter().find_map(|level| self.read_kind(level));
         let (module, qualname) = self.read_name(&raw)?;
@@ -109,7 +108,7 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
         }))
     }
 
-    /// What is at `at`, if that is a type: its own type says that its objects are types, and so on up to `type` itself.
+    /// Reads the fields of the type at `at`; `None` unless its own type is a metatype, and so on up to `type` itself.
     fn read_raw(&self, at: Addr) -> Result<Option<RawType>, Unreadable> {
         if !at.0.is_multiple_of(4) {
             return Ok(None);
@@ -149,6 +148,11 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
         Ok(plausible.then_some(raw))
     }
 
+    /// Whether a `class` statement made a type.
+    fn is_class(&self, raw: &RawType) -> bool {
+        raw.flags & flags::HEAPTYPE != 0 && raw.dealloc == self.python.landmarks.class_dealloc
+    }
+
     /// Whether a type derives from `type`.
     fn is_metatype(&self, at: Addr) -> bool {
         let mut at = at;
@@ -176,21 +180,21 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
         chain
     }
 
-    /// What a type of C is, if it is known by name.
+    /// The builtin that a C type is, by its name.
     fn read_kind(&self, raw: &RawType) -> Option<Builtin> {
         let python = self.python;
-        if raw.flags & flags::HEAPTYPE != 0 && raw.dealloc == python.landmarks.class_dealloc {
+        if self.is_class(raw) {
             return None;
         }
         let name = python.memory.read_c_string(raw.name, MAX_NAME).ok()?;
         builtins::find_builtin(&name, raw.basicsize, python.layout)
     }
 
-    /// What the traverse of `bottom`, a type of C, visits, and whether that is the object's type too. It is known by the type
-    /// that brought it in: the last of the bases that have the same one.
+    /// The references that `tp_traverse` of `bottom`, a C type, visits, and whether it visits the object's type. It is known by the type
+    /// that introduced it: the last base with the same function.
     fn read_traverse(&self, bottom: &RawType, below: &[RawType]) -> Result<(Traverse, bool), Unreadable> {
         let python = self.python;
-        // Whatever its flags say: `subtype_traverse` asks no more than that.
+        // Its flags do not matter: `subtype_traverse` does not check them.
         if bottom.traverse == 0 {
             return Ok((Traverse::Nothing, false));
         }
@@ -265,7 +269,7 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
         })
     }
 
-    /// How `sys.getsizeof` weighs objects of a type, which are a `kind`: by the first `__sizeof__` in its order of classes.
+    /// Finds the first `__sizeof__` in the order of classes of a type whose objects are a `kind`, and whether sizes are exact.
     fn read_sizeof(
         &mut self,
         raw: &RawType,
@@ -278,8 +282,8 @@ impl<'p, 'm, M: Memory> TypeInspector<'p, 'm, M> {
                 continue;
             }
             let Ok(Some(level)) = self.read_raw(at) else { continue };
-            if level.flags & flags::HEAPTYPE != 0 && level.dealloc == self.python.landmarks.class_dealloc {
-                // Written in Python: what it would say cannot be known from outside; what C says below it, can.
+            if self.is_class(&level) {
+                // Written in Python: its result is unknown from outside. That of C below it is known.
                 exact = false;
                 continue;
             }

@@ -12,12 +12,12 @@ use crate::heap::instance;
 use crate::heap::python_heap::PythonHeap;
 use crate::object::memory_ext::MemoryExt;
 
-/// How many addresses that are no types are remembered.
+/// Addresses without a type that are remembered.
 const MAX_OTHERS: usize = 1 << 16;
-/// Slots of the table in which the types of late are found without hashing. A power of two.
+/// Slots of the table of recent types, which needs no hash map. A power of two.
 const HOT: usize = 512;
 
-/// The types that were met so far. One a thread: it is filled from foreign memory alone, so that two of the same memory agree.
+/// The types that were read so far. Each thread has its own; all agree, since they read the same memory.
 #[derive(Debug)]
 pub struct TypeRegistry<'p, 'm, M> {
     python: &'p PythonHeap<'m, M>,
@@ -28,8 +28,7 @@ pub struct TypeRegistry<'p, 'm, M> {
 }
 
 impl<'p, 'm, M: Memory> TypeRegistry<'p, 'm, M> {
-    /// No types yet.
-    #[must_use]
+    /// An empty registry.
     pub fn new(python: &'p PythonHeap<'m, M>) -> Self {
         Self {
             python,
@@ -40,20 +39,17 @@ impl<'p, 'm, M: Memory> TypeRegistry<'p, 'm, M> {
         }
     }
 
-    /// The Python that they are of.
-    #[must_use]
+    /// Their Python.
     pub fn python(&self) -> &'p PythonHeap<'m, M> {
         self.python
     }
 
-    /// Those met so far, by their [`TypeId`].
-    #[must_use]
+    /// The types so far, by their [`TypeId`].
     pub fn list(&self) -> &[Rc<Type>] {
         &self.list
     }
 
     /// A type.
-    #[must_use]
     #[inline]
     pub fn get(&self, id: TypeId) -> Option<&Rc<Type>> {
         self.list.get(id.0 as usize)
@@ -98,8 +94,8 @@ impl<'p, 'm, M: Memory> TypeRegistry<'p, 'm, M> {
         id
     }
 
-    /// Whether an object is at `at`, though nothing says so: its type is one, it is referred to, and what stands at its head is
-    /// what stands there in an object. Tables of C's, of names and types side by side, look much like objects.
+    /// Whether an unknown address is that of an object: its type is a type, its reference count is plausible, and its header is
+    /// one of an object. C tables of names and types look much like objects.
     #[inline]
     pub fn is_object(&mut self, at: Addr) -> bool {
         if at.0 < 4096 || !at.0.is_multiple_of(4) || at.0 >> 47 != 0 {

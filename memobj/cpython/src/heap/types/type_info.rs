@@ -12,11 +12,11 @@ pub struct TypeId(pub u32);
 /// A type.
 #[derive(Debug, Clone)]
 pub struct Type {
-    /// Where it is.
+    /// Its address.
     pub at: Addr,
-    /// What it derives from.
+    /// Its base.
     pub base: Addr,
-    /// Its module, as Python says: `builtins`, `collections`; `?` if it has none.
+    /// Its `__module__`: `builtins`, `collections`; `?` if it has none.
     pub module: String,
     /// Its name in its module.
     pub qualname: String,
@@ -30,63 +30,60 @@ pub struct Type {
     pub dictoffset: i64,
     /// `tp_weaklistoffset`.
     pub weaklistoffset: i64,
-    /// What its objects are in C; `None`: nothing that is known here by name.
+    /// The builtin that its objects are in C; `None` if it is not in the table.
     pub kind: Option<Builtin>,
-    /// Bytes of its objects that are a struct of C's: `tp_basicsize` of the nearest type that no `class` statement made.
+    /// The bytes of its objects' C struct: `tp_basicsize` of the nearest type that no `class` statement made.
     pub c_size: u64,
     /// Whether that type has a dict that the interpreter manages, and visits it.
     pub manages_dict_in_c: bool,
-    /// What the collector sees of its objects.
+    /// The references of its objects that the collector sees.
     pub traverse: Traverse,
     /// Whether the `tp_traverse` of C visits the object's type.
     pub visits_type: bool,
-    /// What a `class` statement added to its objects; `None` for a type of C.
+    /// The parts of its objects that `class` statements added; `None` for a C type.
     pub class: Option<Class>,
-    /// How `sys.getsizeof` weighs its objects; `None`: by their basic size and items.
+    /// The builtin whose `__sizeof__` it has; `None`: basic size and items.
     pub sizeof: Option<Builtin>,
-    /// Whether that is how it does, or only the best that can be known from outside.
+    /// Whether that is exact; otherwise its `__sizeof__` is unknown, and the size a lower bound.
     pub size_exact: bool,
 }
 
-/// What the `tp_traverse` of a type's C part visits.
+/// The references that `tp_traverse` of a type's C part visits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Traverse {
-    /// Nothing: there is none.
+    /// None.
     Nothing,
-    /// What is known of this kind.
+    /// Those of this builtin.
     Known(Builtin),
-    /// The members of this shape.
+    /// The members of this struct.
     Members(&'static FixedShape),
-    /// Nobody knows: every word of the object is taken for a reference that points to an object.
+    /// Unknown: each word of the object that points to an object counts as a reference.
     Guess,
 }
 
-/// What a `class` statement adds to the objects of a type, and `subtype_traverse` visits.
+/// The parts of an object that `class` statements add, and `subtype_traverse` visits.
 #[derive(Debug, Clone, Default)]
 pub struct Class {
     /// Offsets of the object slots of `__slots__`, of all levels.
     pub slots: Box<[u32]>,
-    /// Whether the class statements added a dict to what C has.
+    /// Whether the class statements added a dict.
     pub dict: bool,
     /// Whether the object's type is visited.
     pub visits_type: bool,
 }
 
 impl Type {
-    /// Whether its objects are the collector's business.
-    #[must_use]
+    /// Whether the collector can track its objects.
     pub const fn is_gc(&self) -> bool {
         self.flags & flags::HAVE_GC != 0
     }
 
     /// Whether it was made at run time, by a `class` statement or by C (`PyType_FromSpec`), and is counted by its objects.
-    #[must_use]
     pub const fn is_heap(&self) -> bool {
         self.flags & flags::HEAPTYPE != 0
     }
 
-    /// Its name as Python says it: builtins bare, all others with their module.
-    #[must_use]
+    /// Its full name: builtins bare, all others with their module.
     pub fn name(&self) -> String {
         if self.module == "builtins" {
             self.qualname.clone()
@@ -96,7 +93,6 @@ impl Type {
     }
 
     /// Whether its objects are types.
-    #[must_use]
     pub const fn is_metatype(&self) -> bool {
         self.flags & flags::TYPE_SUBCLASS != 0
     }
