@@ -297,7 +297,7 @@ fn count_live(
     count_objects(&memory, target.info(), python, runtime, context, options, leaks)
 }
 
-/// The arguments of a process, as it may have changed them: proc_pid_cmdline(5). `None` if unreadable or not wanted.
+/// Reads the arguments of a process (proc_pid_cmdline(5)), which it may have changed. `None` if unreadable or not wanted.
 fn read_cmdline(pid: u32, options: &CensusOptions) -> Option<Vec<String>> {
     let file = std::fs::File::open(format!("/proc/{pid}/cmdline")).ok().filter(|_| options.cmdline)?;
     let mut text = Vec::new();

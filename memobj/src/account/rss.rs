@@ -9,7 +9,7 @@ use memobj_process::info::ProcessInfo;
 use memobj_process::memory::{Memory, gaps};
 use memobj_process::residence::{PageRun, Residence};
 
-use super::glibc::{Arena, ChunkUse, Glibc};
+use super::glibc::{Arena, ChunkRun, Glibc};
 use super::native_heaps::NativeHeaps;
 use super::pinned::{self, PinnedMemory};
 use super::python_memory::PythonMemory;
@@ -204,15 +204,7 @@ fn stacks_and_mapped_chunks(stacks: &[Stack], glibc: &Glibc, rows: &mut Rows) ->
 }
 
 fn chunks(glibc: &Glibc, rows: &mut Rows) -> Vec<Span> {
-    let span = |piece: &super::glibc::ChunkRun| {
-        let kind = match piece.part {
-            ChunkUse::Own => MemoryKind::NativeOverhead,
-            ChunkUse::Used => MemoryKind::NativeUsed,
-            ChunkUse::Free => MemoryKind::NativeFree,
-            ChunkUse::Top => MemoryKind::NativeTop,
-        };
-        Span { start: piece.start, end: piece.end, row: rows.id(kind, None) }
-    };
+    let span = |piece: &ChunkRun| Span { start: piece.start, end: piece.end, row: rows.id(piece.part, None) };
     glibc.pieces.iter().map(span).collect::<Spans>().sorted()
 }
 
@@ -313,7 +305,7 @@ fn large_regions(
     });
     let mut large = Vec::with_capacity(found.len());
     for ((_, kind), (bytes, owners)) in found.into_iter().zip(sums) {
-        // Of two with the same the lower number, so that the answer is always the same.
+        // Of two equal ones the lower number: the answer must be deterministic.
         let most = owners.into_iter().max_by_key(|&(of, owned)| (owned, Reverse(of)));
         let owner = most.filter(|(_, owned)| owned.saturating_mul(2) >= bytes.resident_bytes());
         large.push(LargeRegion { bytes, owner: owner.map(|(of, _)| of), kind });

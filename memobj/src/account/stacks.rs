@@ -20,7 +20,7 @@ const SELF: usize = 16;
 const NUMBER: u64 = 720;
 /// `sizeof(struct pthread)` in 2.36.
 const DESCRIPTOR: u64 = 2304;
-/// Pages that are searched in all, so that memory made to look like guarded stacks costs little.
+/// Pages that are searched in all: hostile memory may look like many guarded stacks.
 const MAX_PAGES: u64 = 1 << 20;
 /// Bytes at the end of memory without a guard that are searched.
 const TAIL: u64 = 256 << 10;

@@ -202,9 +202,7 @@ impl<'a, 'w, M: Memory> PathReader<'a, '_, '_, 'w, M> {
             let step = self.step(node, "".into(), true);
             return ReferencePath { count: 1, root: root.into(), steps: vec![step] };
         }
-        let mut nodes: Vec<NodeId> =
-            std::iter::successors(Some(node), |&node| self.paths.parent(node)).collect();
-        nodes.reverse();
+        let mut nodes = self.paths.path_to(node);
         let left_out = nodes.len().saturating_sub(LONGEST);
         if left_out > 0 {
             nodes.drain(LONGEST / 2..LONGEST / 2 + left_out);

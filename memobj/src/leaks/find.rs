@@ -17,8 +17,6 @@ use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
 use crate::survivors::Generations;
 
-/// The largest p-value of a rise. With fewer than five censuses no order is rare enough: four rise by chance once in 24 times.
-const MAX_CHANCE: f64 = 0.05;
 /// The largest probability that as many objects are freed as added.
 const MAX_BALANCE: f64 = 0.3;
 /// The smallest growth in objects.
@@ -195,7 +193,7 @@ impl LeakFinder<'_, '_> {
         names: &mut NameReader<'_, '_, M>,
     ) {
         let Some(trend) = trends.trend(self.threads) else { return };
-        if !(rises(trends, &trend) && trend.net >= MIN_OBJECTS) {
+        if !(trends.is_rise(&trend) && trend.net >= MIN_OBJECTS) {
             return;
         }
         let per_minute = trend.per_second * MINUTE;
@@ -244,16 +242,11 @@ impl LeakFinder<'_, '_> {
     }
 }
 
-/// Whether a trend is a significant rise that continues until the end.
-fn rises(trends: &Trends, trend: &Trend) -> bool {
-    trend.goes_on && (trends.are_few() || trend.chance <= MAX_CHANCE)
-}
-
 /// The growth of a row whose added objects survive.
 fn grows<'a>(trends: &Trends, type_id: NameId, row: &'a HistoryRow) -> Option<GrowingRow<'a>> {
     let (objects, bytes) = (trends.trend(&row.objects)?, trends.trend(&row.bytes)?);
     if objects.net >= MIN_OBJECTS {
-        return (rises(trends, &objects) && stays(row)).then_some(GrowingRow {
+        return (trends.is_rise(&objects) && stays(row)).then_some(GrowingRow {
             type_id,
             row,
             objects,
@@ -265,7 +258,7 @@ fn grows<'a>(trends: &Trends, type_id: NameId, row: &'a HistoryRow) -> Option<Gr
         return None;
     }
     let is_line = |trend: &Trend, least: f64| {
-        rises(trends, trend) && trend.net >= least && trend.straight >= MIN_STRAIGHT
+        trends.is_rise(trend) && trend.net >= least && trend.straight >= MIN_STRAIGHT
     };
     let entries = trends.trend(&row.entries).filter(|entries| is_line(entries, MIN_ENTRIES));
     (entries.is_some() || is_line(&bytes, MIN_BYTES)).then_some(GrowingRow {

@@ -3,14 +3,12 @@ use common::record::{MemoryGrowth, MemoryKind, MemoryRow, MemoryRowGrowth};
 use memobj_cpython::heap::walk::ObjectCount;
 
 use super::find::MINUTE;
-use super::trend::{Trend, Trends};
+use super::trend::Trends;
 use crate::account::Account;
 use crate::account::growth::{RowChange, row_changes};
 
 /// The smallest growth that counts, in bytes: allocators take memory in large pieces.
 const MIN_BYTES: f64 = (512 << 10) as f64;
-/// The largest p-value of a rise, if there are enough censuses.
-const MAX_CHANCE: f64 = 0.05;
 
 /// Rows that are listed.
 const MAX_ROWS: usize = 10;
@@ -27,10 +25,7 @@ pub(super) fn growth(
 ) -> Option<MemoryGrowth> {
     let trends = Trends::new(moments);
     let rss: Vec<u64> = rss.iter().copied().collect::<Option<_>>()?;
-    let rises = |trend: &Trend| {
-        trend.net >= MIN_BYTES && trend.goes_on && (moments.len() < 4 || trend.chance <= MAX_CHANCE)
-    };
-    let trend = trends.trend(&rss).filter(rises)?;
+    let trend = trends.trend(&rss).filter(|trend| trend.net >= MIN_BYTES && trends.is_rise(trend))?;
     let bytes: Vec<u64> = totals.iter().map(|total| total.bytes).collect();
     let objects = trends.trend(&bytes).map_or(0.0, |trend| trend.per_second.max(0.0));
     let rows = match (first, last) {

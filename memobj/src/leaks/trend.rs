@@ -2,6 +2,8 @@
 
 use common::trend::{ExactKendall, kendall_s, least_squares};
 
+/// The largest p-value of a rise. With fewer than five censuses no order is rare enough: four rise by chance once in 24 times.
+const MAX_CHANCE: f64 = 0.05;
 /// The smallest ratio of the slope at the end to that before; below it the series settles.
 const SLOWEST_END: f64 = 0.35;
 
@@ -34,9 +36,9 @@ impl Trends {
         Self { moments: moments.to_vec(), exact: ExactKendall::new(moments.len()) }
     }
 
-    /// Whether there are too few values for a significant test.
-    pub fn are_few(&self) -> bool {
-        self.moments.len() < 4
+    /// Whether a trend is a significant rise that continues until the end. Few values cannot be significant.
+    pub fn is_rise(&self, trend: &Trend) -> bool {
+        trend.goes_on && (self.moments.len() < 4 || trend.chance <= MAX_CHANCE)
     }
 
     /// The trend of a series; `None` if it is too short, or takes no time.

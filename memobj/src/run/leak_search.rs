@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use common::cli::EXIT_TROUBLE;
-use common::record::{CensusRecord, Header, LeakVerdict, LeaksRecord, PeerComparison};
+use common::record::{Header, LeakVerdict, LeaksRecord, PeerComparison};
 
 use super::TOOL;
 use super::tracker::Tracker;
@@ -46,14 +46,14 @@ impl LeakSearch {
             let text = format!("{TOOL}: census {} of {} …", report.censuses, self.planned);
             let _ = write!(io::stderr(), "{CLEAR_LINE}{text}");
         }
-        let CensusRecord { pid, start_ticks, name, cmdline: arguments, python, .. } = census.record.clone();
+        let record = &census.record;
         tracker.outcome = Some(LeaksRecord {
-            pid,
-            start_ticks,
-            root_pid: root.filter(|&root| root != pid),
-            name,
-            cmdline: arguments.filter(|_| cmdline),
-            python: python.map(|python| python.version).unwrap_or_default(),
+            pid: record.pid,
+            start_ticks: record.start_ticks,
+            root_pid: root.filter(|&root| root != record.pid),
+            name: record.name.clone(),
+            cmdline: record.cmdline.clone().filter(|_| cmdline),
+            python: record.python.as_ref().map(|python| python.version.clone()).unwrap_or_default(),
             ..report.clone()
         });
     }

@@ -85,7 +85,7 @@ impl Outputs {
         self.write(&Record::Census(Box::new(record)));
     }
 
-    /// Writes an error; not as text on a terminal if it ends the run, as stderr has it then.
+    /// Writes an error. If it ends the run, a terminal gets no text, since stderr has the error.
     pub fn error(&mut self, error: ErrorRecord, ends_run: bool) {
         let record = Record::Error(error);
         if !(ends_run && self.to_terminal) {

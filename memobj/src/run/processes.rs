@@ -28,7 +28,7 @@ pub struct TargetProcess {
     pub info: ProcessSummary,
     /// Identifies the program in it; `None` where that is hidden.
     image: Option<u64>,
-    /// When a program that was counted was replaced by one that was not, yet.
+    /// The moment when a counted program was replaced by one that is not counted yet.
     pub replaced: Option<Instant>,
     pub tracker: Tracker,
 }

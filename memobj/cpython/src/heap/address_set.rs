@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memobj_process::addr::Addr;
 
-/// Bytes that share a bit. Every object is larger, so that no two of them do, as long as they are aligned.
+/// Bytes for a bit. Objects are larger, so no two aligned ones share a bit.
 const GRAIN: u64 = 8;
 
 /// Maps addresses to bits.
@@ -40,7 +40,7 @@ impl AddressIndex {
             let end = region.end.0;
             if start < end {
                 spans.push(Span { start, end, first: bits });
-                // Each begins a word of its own, so that words can be handed out to threads.
+                // Each begins a word of its own: threads share the words.
                 let end_bit = bits.saturating_add(end.saturating_sub(start).div_ceil(GRAIN));
                 bits = end_bit.checked_next_multiple_of(64).unwrap_or(u64::MAX);
                 last = end;

@@ -26,23 +26,6 @@ pub const COOKIE: [u8; 8] = *b"xdebugpy";
 /// Larger than any struct of CPython: a greater offset is invalid.
 const LARGEST: u64 = 1 << 24;
 
-/// An offset in a layout that some versions lack.
-trait OffsetSlot {
-    fn offset(&mut self) -> Option<&mut u32>;
-}
-
-impl OffsetSlot for u32 {
-    fn offset(&mut self) -> Option<&mut u32> {
-        Some(self)
-    }
-}
-
-impl OffsetSlot for Option<u32> {
-    fn offset(&mut self) -> Option<&mut u32> {
-        self.as_mut()
-    }
-}
-
 /// An offset that the target reports.
 struct ReportedOffset {
     name: &'static str,
@@ -58,7 +41,8 @@ macro_rules! reported {
         &[$(ReportedOffset {
             name: concat!(stringify!($group), ".", stringify!($field)),
             at: |offsets| Option::<u32>::from(offsets.$at),
-            place: |layout| reported!(@group layout $group $($optional)?).and_then(|group| group.$field.offset()),
+            place: |layout| reported!(@group layout $group $($optional)?)
+                .and_then(|group| Option::<&mut u32>::from(&mut group.$field)),
         }),*]
     };
     (@group $layout:ident $group:ident) => { Some(&mut $layout.$group) };

@@ -88,7 +88,7 @@ pub trait MemoryExt: Memory {
         Ok(())
     }
 
-    /// The last piece of an array that runs into what cannot be read: word by word, as far as it goes.
+    /// Reads a piece of an array with an unreadable part: word by word, up to that part.
     ///
     /// # Errors
     /// If a word cannot be read.

@@ -2,9 +2,10 @@
 //!
 //! Facts: `struct malloc_chunk` in malloc/malloc.c of glibc. A chunk begins with the size of the one before it (its own if that is
 //! free, else that one's last word) and its size, whose lowest bits say: 1, the chunk before is in use; 2, it has a mapping of its own;
-//! 4, it is not of the main arena. So whether a chunk is in use is said by the one behind it. Chunks in fast bins and in threads'
+//! 4, it is not of the main arena. So the next chunk says whether a chunk is in use. Chunks in fast bins and in threads'
 //! caches count as in use.
 
+use common::record::MemoryKind;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
@@ -21,19 +22,6 @@ pub(super) const SIZE: u64 = 8;
 /// Bytes from a chunk to the address that malloc returns.
 pub(super) const HEADER: u64 = 2 * SIZE;
 
-/// The use of a part of a heap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChunkUse {
-    /// Of glibc itself: the header of a heap, its arena, fenceposts.
-    Own,
-    /// In use, with malloc's header.
-    Used,
-    /// Freed, and in one of the lists.
-    Free,
-    /// The end of the heap that was never given out.
-    Top,
-}
-
 /// Consecutive chunks of one use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkRun {
@@ -41,8 +29,8 @@ pub struct ChunkRun {
     pub start: Addr,
     /// The byte behind the last.
     pub end: Addr,
-    /// Their use.
-    pub part: ChunkUse,
+    /// Their use. `NativeOverhead` are the header of a heap, its arena and fenceposts; `NativeTop` was never given out.
+    pub part: MemoryKind,
 }
 
 /// The chunks of a heap.
@@ -70,13 +58,13 @@ pub(super) fn walk(
         let size = head & !FLAGS;
         let next = Addr(at.0.saturating_add(size));
         if at == top {
-            pieces.push(ChunkRun { start: at, end: next.min(end), part: ChunkUse::Top });
+            pieces.push(ChunkRun { start: at, end: next.min(end), part: MemoryKind::NativeTop });
             // Behind it is less than a page that the heap has and malloc does not count.
             return Walk { pieces, reached: if next <= end { end } else { at } };
         }
         if size == 0 {
             // The last fencepost of a heap that another one follows; the rest is not used.
-            pieces.push(ChunkRun { start: at, end, part: ChunkUse::Own });
+            pieces.push(ChunkRun { start: at, end, part: MemoryKind::NativeOverhead });
             return Walk { pieces, reached: end };
         }
         let is_last = next == end && size == ALIGNMENT;
@@ -86,15 +74,15 @@ pub(super) fn walk(
         let behind = if is_last { Ok(BEFORE_IN_USE) } else { memory.read_u64(next.plus(SIZE)) };
         let Ok(behind) = behind else { return Walk { pieces, reached: at } };
         let part = match (size, behind & BEFORE_IN_USE) {
-            (ALIGNMENT, _) => ChunkUse::Own,
-            (_, 0) => ChunkUse::Free,
-            _ => ChunkUse::Used,
+            (ALIGNMENT, _) => MemoryKind::NativeOverhead,
+            (_, 0) => MemoryKind::NativeFree,
+            _ => MemoryKind::NativeUsed,
         };
-        if part == ChunkUse::Used {
+        if part == MemoryKind::NativeUsed {
             used(at, size);
         }
         match pieces.last_mut() {
-            Some(last) if last.part == part && part != ChunkUse::Free => last.end = next,
+            Some(last) if last.part == part && part != MemoryKind::NativeFree => last.end = next,
             _ => pieces.push(ChunkRun { start: at, end: next, part }),
         }
         if is_last {
@@ -118,5 +106,5 @@ pub(super) fn read_chunk(
     let size = memory.read_u64(at.plus(SIZE)).ok()? & !FLAGS;
     let behind = Addr(at.0.checked_add(size)?);
     let plausible = size > ALIGNMENT && size.is_multiple_of(ALIGNMENT) && behind <= end;
-    plausible.then_some(ChunkRun { start: at, end: behind, part: ChunkUse::Used })
+    plausible.then_some(ChunkRun { start: at, end: behind, part: MemoryKind::NativeUsed })
 }

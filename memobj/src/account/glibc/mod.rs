@@ -14,11 +14,12 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::ops::Range;
 
+use common::record::MemoryKind;
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, contiguous_end, range_at};
 
 use arena_state::MallocState;
-pub use chunks::{ChunkRun, ChunkUse};
+pub use chunks::ChunkRun;
 use free_lists::FreeLists;
 
 const PAGE: u64 = 4096;
@@ -205,13 +206,17 @@ impl Glibc {
                 }
             });
             add(&mut arena.lost_bytes, walk.reached, heap.range.end);
-            self.pieces.push(ChunkRun { start: heap.range.start, end: heap.first, part: ChunkUse::Own });
+            self.pieces.push(ChunkRun {
+                start: heap.range.start,
+                end: heap.first,
+                part: MemoryKind::NativeOverhead,
+            });
             for piece in walk.pieces {
                 match piece.part {
-                    ChunkUse::Used => add(&mut arena.used_bytes, piece.start, piece.end),
-                    ChunkUse::Free => add(&mut arena.free_bytes, piece.start, piece.end),
-                    ChunkUse::Top => add(&mut arena.top_bytes, piece.start, piece.end),
-                    ChunkUse::Own => {}
+                    MemoryKind::NativeUsed => add(&mut arena.used_bytes, piece.start, piece.end),
+                    MemoryKind::NativeFree => add(&mut arena.free_bytes, piece.start, piece.end),
+                    MemoryKind::NativeTop => add(&mut arena.top_bytes, piece.start, piece.end),
+                    _ => {}
                 }
                 self.pieces.push(piece);
             }
@@ -258,25 +263,28 @@ impl Glibc {
     /// Finds the memory that `mtrim` and `systrim` would give back. They empty the fast bins, which merges free neighbours; then the whole
     /// pages in each free chunk go, and those at the end of the main arena.
     fn find_trimmable(&mut self) {
-        let free = self.pieces.iter().filter(|piece| matches!(piece.part, ChunkUse::Free | ChunkUse::Top));
+        let free = self
+            .pieces
+            .iter()
+            .filter(|piece| matches!(piece.part, MemoryKind::NativeFree | MemoryKind::NativeTop));
         let mut open: Vec<ChunkRun> = free.copied().collect();
         open.extend(self.fast.iter().map(|range| ChunkRun {
             start: range.start,
             end: range.end,
-            part: ChunkUse::Free,
+            part: MemoryKind::NativeFree,
         }));
         open.sort_unstable_by_key(|piece| piece.start);
         let mut merged: Vec<ChunkRun> = Vec::new();
         for piece in open {
             match merged.last_mut() {
-                Some(last) if last.end == piece.start && last.part == ChunkUse::Free => {
+                Some(last) if last.end == piece.start && last.part == MemoryKind::NativeFree => {
                     (last.end, last.part) = (piece.end, piece.part);
                 }
                 _ => merged.push(piece),
             }
         }
         let pages = merged.iter().filter_map(|piece| match piece.part {
-            ChunkUse::Top => {
+            MemoryKind::NativeTop => {
                 let arena = self.arenas.get(self.heap_of(piece.start)?.arena)?;
                 let size = piece.end.0.saturating_sub(piece.start.0);
                 let bytes = (size.saturating_sub(SMALLEST + 1)) & !(PAGE - 1);

@@ -76,7 +76,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         }
     }
 
-    /// The values at `array`, as many as the class has names for.
+    /// Reads the values at `array`: one for each name in the class.
     fn read_values(&mut self, ty: &Type, array: Addr, sink: &mut impl EdgeSink) -> ReadResult {
         let layout = self.python.layout;
         let keys = self.memory().read_pointer(ty.at, layout.heap_type_object.ht_cached_keys)?;

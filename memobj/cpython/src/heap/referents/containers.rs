@@ -100,7 +100,7 @@ impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
         }
     }
 
-    /// The keys that `dict_traverse` leaves out, as they are plain strings.
+    /// Reads the keys that `dict_traverse` leaves out because they are plain strings.
     #[inline]
     pub(super) fn read_string_keys(&mut self, at: Addr, _: &Type, sink: &mut impl EdgeSink) -> ReadResult {
         let memory = self.memory();

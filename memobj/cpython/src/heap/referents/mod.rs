@@ -19,7 +19,7 @@ pub use frames::read_running_frame;
 pub use reader::{EdgeKind, EdgeSink, ReadResult, ReferenceReader};
 
 impl<M: Memory> ReferenceReader<'_, '_, '_, M> {
-    /// Reads the references of the object at `at` that its `tp_traverse` visits, in order and as often, as `gc.get_referents` gives them.
+    /// Reads the references of the object at `at` that its `tp_traverse` visits, in the same order and number as `gc.get_referents`.
     ///
     /// # Errors
     /// If a part could not be read; references before it have been given.

@@ -1,4 +1,4 @@
-//! Readers of references, and receivers of what they read.
+//! The reader of references, and their receivers.
 
 use memobj_process::addr::Addr;
 use memobj_process::memory::{Memory, Unreadable};

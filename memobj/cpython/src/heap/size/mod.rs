@@ -1,4 +1,4 @@
-//! Sizes of objects: exactly what `sys.getsizeof` says, and what the object owns besides.
+//! Sizes of objects: exactly those of `sys.getsizeof`, and storage that the object owns beyond that.
 //!
 //! Facts: `_PySys_GetSizeOf` in `Python/sysmodule.c`, and the `__sizeof__` of each type, named where it is followed.
 
