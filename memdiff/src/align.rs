@@ -28,7 +28,7 @@ pub struct ProcessView<'a> {
     pub root: usize,
     /// The measurement of the process.
     pub process: Option<&'a Process>,
-    /// The tree whose root it is.
+    /// The tree below it, if it is a root.
     pub tree: Option<&'a Tree>,
     /// Its objects.
     pub census: Option<&'a Census>,

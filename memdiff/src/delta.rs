@@ -82,7 +82,7 @@ pub fn compare(
     threshold: &GrowthThreshold,
 ) -> Comparison {
     let pairs = align::match_processes(&align::process_views(before), &align::process_views(after));
-    let mut record = DiffRecord::new(header, mark(before, files), mark(after, files));
+    let mut record = DiffRecord::new(header, moment_ref(before, files), moment_ref(after, files));
     let mut notes = notes_on(before, after);
     let mut uncounted: Vec<&str> = Vec::new();
     let has_processes = [before, after]
@@ -126,10 +126,10 @@ fn latest(measurements: &[Measurement]) -> Option<&Origin> {
     measurements.iter().map(|measurement| &measurement.origin).max_by_key(|origin| origin.unix_ms)
 }
 
-fn mark(measurements: &[Measurement], files: &[String]) -> MomentRef {
+fn moment_ref(measurements: &[Measurement], files: &[String]) -> MomentRef {
     let unknown =
         || MomentRef { file: String::new(), run: "".into(), iteration: 0, timestamp: local_stamp(0) };
-    latest(measurements).map_or_else(unknown, |origin| origin.to_mark(files))
+    latest(measurements).map_or_else(unknown, |origin| origin.to_moment_ref(files))
 }
 
 fn notes_on(before: &[Measurement], after: &[Measurement]) -> Vec<String> {

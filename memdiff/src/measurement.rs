@@ -27,7 +27,7 @@ pub struct Origin {
 impl Origin {
     /// The origin of a moment of a log.
     #[must_use]
-    pub fn of_moment(moment: &Moment) -> Self {
+    pub fn from_moment(moment: &Moment) -> Self {
         Self {
             input: moment.input,
             line: moment.line,
@@ -40,7 +40,7 @@ impl Origin {
 
     /// The origin as records have it; `files` are the names of the inputs.
     #[must_use]
-    pub fn to_mark(&self, files: &[String]) -> MomentRef {
+    pub fn to_moment_ref(&self, files: &[String]) -> MomentRef {
         MomentRef {
             file: files.get(self.input).cloned().unwrap_or_default(),
             run: Arc::clone(&self.run),
@@ -92,7 +92,7 @@ impl Measurement {
     /// The measurement of a moment; `None` for events, failures and differences.
     #[must_use]
     pub fn from_moment(moment: Moment) -> Option<Self> {
-        let origin = Origin::of_moment(&moment);
+        let origin = Origin::from_moment(&moment);
         let data = match moment.data {
             MomentData::Tree(tree) => MeasuredData::Tree(Arc::new(tree)),
             MomentData::Census(census) => MeasuredData::Census(Arc::new(census)),

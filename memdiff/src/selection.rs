@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use crate::cli::MomentArg;
 use crate::measurement::{Measurement, MeasurementKey, local_stamp};
 
-/// The most roots and Python processes that are kept of one input; above it the half that was not measured for longest goes.
+/// The most roots and Python processes to keep of one input. Above it, the half that was measured longest ago is removed.
 const MAX_MEASUREMENTS: usize = 4096;
 
 /// The number of runs of an input that are remembered, to recognize runs that alternate.
@@ -64,7 +64,7 @@ impl MeasurementStore {
 
     /// The measurements of these runs, trees first, in the order in which they came. Processes that ended are left out if others of their kind
     /// did not.
-    fn of_runs(&self, runs: impl Fn(bool) -> Vec<Arc<str>>) -> Vec<Measurement> {
+    fn measurements_of(&self, runs: impl Fn(bool) -> Vec<Arc<str>>) -> Vec<Measurement> {
         let mut found: Vec<(bool, &Stored)> = Vec::new();
         for is_tree in [true, false] {
             let runs = runs(is_tree);
@@ -173,13 +173,13 @@ impl InputSelection {
     /// The first moment of every process of the first run.
     #[must_use]
     pub fn first(&self) -> Vec<Measurement> {
-        self.first.of_runs(|is_tree| self.runs(is_tree).first.clone())
+        self.first.measurements_of(|is_tree| self.runs(is_tree).first.clone())
     }
 
     /// The last moment of every process of the last run.
     #[must_use]
     pub fn last(&self) -> Vec<Measurement> {
-        self.last.of_runs(|is_tree| self.runs(is_tree).active.clone())
+        self.last.measurements_of(|is_tree| self.runs(is_tree).active.clone())
     }
 
     /// The wanted moment of this index; `None` if fewer were wanted. `file` is the name of the input, for the error.
@@ -188,7 +188,7 @@ impl InputSelection {
     /// If the log has no such moment. The hint says which moments it has.
     pub fn wanted(&self, index: usize, file: &str) -> Result<Option<Vec<Measurement>>, Failure> {
         let Some(search) = self.searches.get(index) else { return Ok(None) };
-        let found = search.found.of_runs(|is_tree| {
+        let found = search.found.measurements_of(|is_tree| {
             let keys = search.found.entries.keys().filter(|key| key.is_tree == is_tree);
             keys.map(|key| Arc::clone(&key.run)).collect()
         });

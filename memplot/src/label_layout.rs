@@ -2,7 +2,7 @@
 
 use crate::figure::Figure;
 
-/// The value at whose height a label should be.
+/// The value that a label should be beside.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LabelAnchor {
     /// The last value of a line, or the middle of an area at the end of the plot.
@@ -32,9 +32,25 @@ pub fn anchors(figure: &Figure) -> Vec<LabelAnchor> {
     anchors.collect()
 }
 
-/// The order of labels from top to bottom: as stacked, or by the height of the lines' ends (`heights`, growing downwards).
+/// The index and position of each label, from top to bottom. `heights` are those of the lines' ends, growing downwards. The first
+/// `totals` labels are at the top. The others are ordered as stacked, or by height.
 #[must_use]
-pub fn order(stacked: bool, heights: &[f64]) -> Vec<usize> {
+pub fn arrange(
+    stacked: bool,
+    totals: usize,
+    heights: &[f64],
+    label_height: f64,
+    (top, bottom): (f64, f64),
+) -> Vec<(usize, f64)> {
+    let series = heights.get(totals..).unwrap_or_default();
+    let order = (0..totals).chain(order(stacked, series).into_iter().map(|index| index + totals));
+    let order: Vec<usize> = order.collect();
+    let wanted: Vec<f64> = order.iter().filter_map(|index| heights.get(*index)).copied().collect();
+    order.into_iter().zip(spread(&wanted, label_height, top, bottom)).collect()
+}
+
+/// The order of labels from top to bottom: as stacked, or by the height of the lines' ends (`heights`, growing downwards).
+fn order(stacked: bool, heights: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..heights.len()).collect();
     if stacked {
         order.reverse();
@@ -47,8 +63,7 @@ pub fn order(stacked: bool, heights: &[f64]) -> Vec<usize> {
 
 /// Positions for labels of `height` as near as possible to `wanted` (in ascending order) without overlaps. Labels that touch move
 /// as one block, to the mean of their wanted positions.
-#[must_use]
-pub fn spread(wanted: &[f64], height: f64, top: f64, bottom: f64) -> Vec<f64> {
+fn spread(wanted: &[f64], height: f64, top: f64, bottom: f64) -> Vec<f64> {
     // Blocks of touching labels: the sum of their wanted positions for the block's first label, and their number.
     let mut blocks: Vec<(f64, f64)> = Vec::new();
     let lowest = |count: f64| (bottom - height * (count - 1.0)).max(top);

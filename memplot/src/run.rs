@@ -10,7 +10,7 @@ use common::log::{self, Input, MomentData as Measured};
 use common::record::Verdict;
 use regex::{Regex, RegexBuilder};
 
-use crate::chart::{self, SvgOptions};
+use crate::chart;
 use crate::cli::{Args, Format, Theme};
 use crate::clock;
 use crate::figure::Figure;
@@ -41,8 +41,8 @@ const CHECK_EVERY: u64 = 64;
 /// If the arguments, the logs or the output are unusable.
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let output = Output::from_args(args)?;
-    let grep = args.grep.as_deref().map(pattern).transpose()?;
-    let verdicts = args.trend.as_ref().map(verdicts).transpose()?.unwrap_or_default();
+    let grep = args.grep.as_deref().map(parse_pattern).transpose()?;
+    let verdicts = args.trend.as_ref().map(read_verdicts).transpose()?.unwrap_or_default();
     let inputs = Input::from_args(&args.files);
     let width = usize::try_from(args.size.width).unwrap_or(0);
     let zoom = if output.format == Format::Html { PAGE_ZOOM } else { 1 };
@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         zone: clock::zone().clone(),
         verdicts,
     });
-    let mut check_interrupt = interrupts(args);
+    let mut check_interrupt = interrupt_check(args);
     log::read(&inputs, &log::Options::new(TOOL), &mut |moment| {
         collector.add(&moment);
         check_interrupt()
@@ -73,7 +73,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
 /// Stops reading after Ctrl-C if the log comes from a pipe: Ctrl-C goes to all processes of `memmon | memplot`, and there is still
 /// a plot. A second Ctrl-C, or one while reading files, ends memplot at once.
 #[cfg(unix)]
-fn interrupts(args: &Args) -> impl FnMut() -> ControlFlow<()> {
+fn interrupt_check(args: &Args) -> impl FnMut() -> ControlFlow<()> {
     let is_pipe = args.files.iter().all(|file| file.as_os_str() == "-") && !io::stdin().is_terminal();
     let signals = is_pipe.then(|| common::signal::Signals::catch(&[SIGINT], &[SIGINT]).ok()).flatten();
     let mut moments = 0_u64;
@@ -88,11 +88,11 @@ fn interrupts(args: &Args) -> impl FnMut() -> ControlFlow<()> {
 }
 
 #[cfg(not(unix))]
-fn interrupts(_: &Args) -> impl FnMut() -> ControlFlow<()> {
+fn interrupt_check(_: &Args) -> impl FnMut() -> ControlFlow<()> {
     || ControlFlow::Continue(())
 }
 
-fn pattern(text: &str) -> Result<Regex, Failure> {
+fn parse_pattern(text: &str) -> Result<Regex, Failure> {
     RegexBuilder::new(text).build().map_err(|error| {
         let line = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
         Failure::new(format!("--grep '{text}': {line}"), "https://docs.rs/regex describes the syntax")
@@ -100,7 +100,7 @@ fn pattern(text: &str) -> Result<Regex, Failure> {
 }
 
 /// The verdicts in the last record of memdiff that has any.
-fn verdicts(path: &PathBuf) -> Result<Vec<Verdict>, Failure> {
+fn read_verdicts(path: &PathBuf) -> Result<Vec<Verdict>, Failure> {
     let mut found = Vec::new();
     log::read(&Input::from_args(std::slice::from_ref(path)), &log::Options::new(TOOL), &mut |moment| {
         if let Measured::Diff(diff) = moment.data
@@ -120,10 +120,7 @@ fn verdicts(path: &PathBuf) -> Result<Vec<Verdict>, Failure> {
 }
 
 fn render(figure: &Figure, args: &Args, output: &Output) -> Result<Vec<u8>, Failure> {
-    let svg = |theme| {
-        let options = SvgOptions { size: args.size, theme, zone: clock::zone().clone() };
-        chart::render(figure, &options)
-    };
+    let svg = |theme| chart::render(figure, args.size, theme, clock::zone());
     match output.format {
         Format::Svg => Ok(svg(args.theme).into_bytes()),
         Format::Html => Ok(html::render(figure, args.theme).into_bytes()),

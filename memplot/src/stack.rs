@@ -5,13 +5,9 @@ use std::collections::BTreeMap;
 use crate::downsample::extremes;
 use crate::figure::Series;
 
-/// A part of a stack without a gap.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StackSegment {
-    /// The upper edge of each series from left to right: moments and heights. A moment where a series begins or ends occurs
-    /// twice: without and with it.
-    pub edges: Vec<Vec<(i64, f64)>>,
-}
+/// A part of a stack without a gap: the upper edge of each series from left to right, as moments and heights. A moment where a
+/// series begins or ends occurs twice: without and with it.
+pub type StackSegment = Vec<Vec<(i64, f64)>>;
 
 /// The values of all series at one moment, and which of them continue to the next.
 #[derive(Debug, Clone)]
@@ -72,7 +68,7 @@ fn decimated(rows: &[StackRow], column: impl Fn(i64) -> i64) -> Vec<StackRow> {
 }
 
 fn segment(rows: &[StackRow], count: usize) -> StackSegment {
-    let mut edges: Vec<Vec<(i64, f64)>> = vec![Vec::new(); count];
+    let mut edges: StackSegment = vec![Vec::new(); count];
     let mut add = |row: &StackRow, is_shown: &dyn Fn(usize) -> bool| {
         let mut sum = 0.0;
         for (index, edge) in edges.iter_mut().enumerate() {
@@ -90,7 +86,7 @@ fn segment(rows: &[StackRow], count: usize) -> StackSegment {
         add(before, &continues);
         add(after, &continues);
     }
-    StackSegment { edges }
+    edges
 }
 
 #[cfg(test)]
@@ -110,8 +106,8 @@ mod tests {
         let found = segments(&all, |unix_ms| unix_ms);
         assert_eq!(found.len(), 1);
         let top = [(0, 1.0), (1, 1.0), (1, 6.0), (2, 7.0), (2, 1.0), (3, 1.0)];
-        assert_eq!(found[0].edges[1], top);
-        assert_eq!(found[0].edges[0], [(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]);
+        assert_eq!(found[0][1], top);
+        assert_eq!(found[0][0], [(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]);
     }
 
     #[test]
@@ -119,7 +115,7 @@ mod tests {
         let all = [series(&[&[(0, 1.0), (1, 2.0)], &[(5, 3.0)]])];
         let found = segments(&all, |unix_ms| unix_ms);
         assert_eq!(found.len(), 2);
-        assert_eq!(found[1].edges, [vec![(5, 3.0)]]);
+        assert_eq!(found[1], [vec![(5, 3.0)]]);
     }
 
     #[test]
@@ -127,7 +123,7 @@ mod tests {
         let points: Vec<(i64, f64)> = (0..1000).map(|n| (n, if n == 437 { 90.0 } else { 1.0 })).collect();
         let all = [series(&[&points])];
         let found = segments(&all, |unix_ms| unix_ms / 100);
-        assert!(found.len() == 1 && found[0].edges[0].len() <= 40, "{found:?}");
-        assert!(found[0].edges[0].contains(&(437, 90.0)));
+        assert!(found.len() == 1 && found[0][0].len() <= 40, "{found:?}");
+        assert!(found[0][0].contains(&(437, 90.0)));
     }
 }

@@ -27,10 +27,10 @@ pub enum Anchor {
 }
 
 /// A piece of text in one style.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TextRun<'a> {
     /// The CSS class.
-    pub class: &'a str,
+    pub class: String,
     /// The colour.
     pub rgb: Rgb,
     /// The text.
@@ -42,29 +42,23 @@ struct Document {
     out: String,
     class: String,
     depth: usize,
+    size: (u32, u32),
 }
 
-/// A document that is being written. Clones write to the same document.
-#[derive(Debug, Clone, Default)]
+/// An unfinished document. plotters can draw into it. Clones write to the same document.
+#[derive(Debug, Clone)]
 pub struct SvgWriter(Rc<RefCell<Document>>);
 
 /// Escapes text for XML and HTML, and replaces characters that XML does not allow.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    let safe = escape_controls(text);
-    let mut escaped = String::with_capacity(safe.len());
-    for c in safe.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    escape_controls(text)
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+        .replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
 
 /// Units of the canvas as text in pixels, with at most one decimal.
@@ -78,10 +72,9 @@ fn pixels(units: i32) -> String {
 
 /// Pixels as units of the canvas.
 #[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "clamped")]
 pub fn units(pixels: f64) -> i32 {
-    #[expect(clippy::cast_possible_truncation, reason = "clamped")]
-    let units = (pixels * f64::from(UNITS)).round().clamp(-1e6, 1e6) as i32;
-    units
+    (pixels * f64::from(UNITS)).round().clamp(-1e6, 1e6) as i32
 }
 
 /// A position in pixels as units of the canvas.
@@ -91,6 +84,13 @@ pub fn coord((x, y): (f64, f64)) -> BackendCoord {
 }
 
 impl SvgWriter {
+    /// An empty document of `width` by `height` pixels.
+    #[must_use]
+    pub fn new(width: u32, height: u32) -> Self {
+        let size = [width, height].map(|pixels| pixels.saturating_mul(UNITS.unsigned_abs()));
+        Self(Rc::new(RefCell::new(Document { size: size.into(), ..Document::default() })))
+    }
+
     /// Opens an element. Escapes the attributes' values.
     pub fn open(&self, element: &str, attributes: &[(&str, &str)]) {
         let mut document = self.0.borrow_mut();
@@ -139,14 +139,14 @@ impl SvgWriter {
         class.clone_into(&mut self.0.borrow_mut().class);
     }
 
-    /// Writes text with its base line at a position in pixels. A `halo` separates it from lines behind it.
+    /// Writes text with its base line at a position in pixels. A `halo`, of a class and a colour, separates it from lines behind it.
     pub fn text(
         &self,
         (x, y): (f64, f64),
         size: f64,
         anchor: Anchor,
         runs: &[TextRun<'_>],
-        halo: Option<TextRun<'_>>,
+        halo: Option<(&str, Rgb)>,
     ) {
         let anchor = match anchor {
             Anchor::Start => "",
@@ -157,10 +157,11 @@ impl SvgWriter {
         let mut document = self.0.borrow_mut();
         let out = &mut document.out;
         let _ = write!(out, "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\"{anchor}");
-        if let Some(halo) = halo {
-            let _ = write!(out, " stroke=\"{}\" stroke-width=\"4\" paint-order=\"stroke\"", hex(halo.rgb));
+        let mut halo_class = String::new();
+        if let Some((class, rgb)) = halo {
+            let _ = write!(out, " stroke=\"{}\" stroke-width=\"4\" paint-order=\"stroke\"", hex(rgb));
+            halo_class = format!(" {class}");
         }
-        let halo_class = halo.map(|halo| format!(" {}", halo.class)).unwrap_or_default();
         if let [TextRun { class, rgb, text }] = runs {
             let (rgb, text) = (hex(*rgb), escape(text));
             let _ = write!(out, " class=\"{class}{halo_class}\" fill=\"{rgb}\">{text}");
@@ -254,29 +255,14 @@ fn path_data(points: &[BackendCoord], closed: bool) -> Option<String> {
     drawn.then_some(data)
 }
 
-/// The drawing backend for plotters. Supports opaque lines and areas.
-#[derive(Debug, Clone)]
-pub struct SvgBackend {
-    svg: SvgWriter,
-    size: (u32, u32),
-}
-
-impl SvgBackend {
-    /// A canvas of `width` by `height` pixels in a document.
-    #[must_use]
-    pub fn new(svg: &SvgWriter, width: u32, height: u32) -> Self {
-        let units = UNITS.unsigned_abs();
-        Self { svg: svg.clone(), size: (width.saturating_mul(units), height.saturating_mul(units)) }
-    }
-}
-
 type DrawResult = Result<(), DrawingErrorKind<Infallible>>;
 
-impl DrawingBackend for SvgBackend {
+/// Supports opaque lines and areas.
+impl DrawingBackend for SvgWriter {
     type ErrorType = Infallible;
 
     fn get_size(&self) -> (u32, u32) {
-        self.size
+        self.0.borrow().size
     }
 
     fn ensure_prepared(&mut self) -> DrawResult {
@@ -292,10 +278,6 @@ impl DrawingBackend for SvgBackend {
         self.fill_polygon([(x, y), (right, y), (right, bottom), (x, bottom)], &color)
     }
 
-    fn draw_line<S: BackendStyle>(&mut self, from: BackendCoord, to: BackendCoord, style: &S) -> DrawResult {
-        self.draw_path([from, to], style)
-    }
-
     fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
         &mut self,
         path: I,
@@ -304,7 +286,7 @@ impl DrawingBackend for SvgBackend {
         // The border of an area is transparent.
         if style.color().alpha > 0.0 {
             let points: Vec<BackendCoord> = path.into_iter().collect();
-            self.svg.stroke(&points, style.color().rgb, i32::try_from(style.stroke_width()).unwrap_or(UNITS));
+            self.stroke(&points, style.color().rgb, i32::try_from(style.stroke_width()).unwrap_or(UNITS));
         }
         Ok(())
     }
@@ -315,7 +297,7 @@ impl DrawingBackend for SvgBackend {
         style: &S,
     ) -> DrawResult {
         let points: Vec<BackendCoord> = vert.into_iter().collect();
-        self.svg.fill(&points, style.color().rgb);
+        self.fill(&points, style.color().rgb);
         Ok(())
     }
 }

@@ -259,7 +259,7 @@ impl Runner {
             verdicts,
             series_omitted: series.dropped(),
             grew: self.grew,
-            ..DiffRecord::new(header, first.to_mark(&self.files), last.to_mark(&self.files))
+            ..DiffRecord::new(header, first.to_moment_ref(&self.files), last.to_moment_ref(&self.files))
         };
         self.output.show(&Report::Verdicts { record: &record, measured: series.measured() })
     }

@@ -36,9 +36,9 @@ fn changes(comparison: &Comparison, threshold: &str, limit: Option<usize>) -> Ve
     paragraphs
 }
 
-fn describe_moment(mark: &MomentRef) -> String {
+fn describe_moment(moment: &MomentRef) -> String {
     // The reference keeps GitHub from linking the number to an issue.
-    format!("{}, {} #&#8203;{}", mark.timestamp.format(TIME_FORMAT), code(&mark.file), mark.iteration)
+    format!("{}, {} #&#8203;{}", moment.timestamp.format(TIME_FORMAT), code(&moment.file), moment.iteration)
 }
 
 fn section_paragraphs(section: &Section) -> [String; 3] {

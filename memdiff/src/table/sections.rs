@@ -14,7 +14,7 @@ use crate::delta::{self, Sides, known_change, process_sizes};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Section {
     pub(super) title: String,
-    /// The process whose table it is, if there are tables of several.
+    /// The process that the table is about, if there are tables of several.
     pub(super) owner: Option<Arc<str>>,
     pub(super) grid: Grid,
     /// A description of the rows left out; empty if there are none.

@@ -52,8 +52,13 @@ fn changes(comparison: &Comparison, threshold: &str, options: RenderOptions) -> 
     lines
 }
 
-fn describe_moment(mark: &MomentRef) -> String {
-    format!("{}  {} #{}", mark.timestamp.format(TIME_FORMAT), escape_controls(&mark.file), mark.iteration)
+fn describe_moment(moment: &MomentRef) -> String {
+    format!(
+        "{}  {} #{}",
+        moment.timestamp.format(TIME_FORMAT),
+        escape_controls(&moment.file),
+        moment.iteration
+    )
 }
 
 fn time_between(record: &DiffRecord) -> String {

@@ -34,7 +34,7 @@ const P_LIMITS: [PLimits; 3] = [
 /// The same for the troughs of a saw-tooth, beside the test of Mann and Kendall of the whole series.
 const TROUGHS_P_LIMIT: f64 = 0.005;
 const TROUGHS_KENDALL_P_LIMIT: f64 = 0.05;
-/// No rise is found whose medians have a greater p-value.
+/// Medians with a greater p-value are no rise.
 const MEDIANS_P_LIMIT: f64 = 0.2;
 
 struct PLimits {
@@ -150,14 +150,14 @@ impl<'a> Window<'a> {
 
     /// The greatest p-value of the tests, if they find a rise that continues.
     fn rise_p_value(&self) -> Option<f64> {
-        let steps = LevelSteps::of_medians(self.points);
+        let steps = LevelSteps::from_medians(self.points);
         let medians = steps.rise_p_value();
         // The weakest conditions, and the cheapest to test, come first.
         if medians >= MEDIANS_P_LIMIT || self.lasting_steps() < MIN_STEPS {
             return None;
         }
         let kendall = mann_kendall(&self.means, self.variance_factor()).p_rising;
-        let minima = LevelSteps::of_minima(self.points).rise_p_value();
+        let minima = LevelSteps::from_minima(self.points).rise_p_value();
         let is_steady = P_LIMITS
             .iter()
             .any(|limits| kendall < limits.kendall && medians < limits.medians && minima < limits.minima);
@@ -165,7 +165,7 @@ impl<'a> Window<'a> {
             return Some(kendall.max(medians));
         }
         let troughs = self.troughs().filter(|troughs| troughs.len() >= MIN_TROUGHS)?;
-        let steps = LevelSteps::of_medians(&troughs);
+        let steps = LevelSteps::from_medians(&troughs);
         let p_value = steps.rise_p_value();
         (p_value < TROUGHS_P_LIMIT && kendall < TROUGHS_KENDALL_P_LIMIT && steps.keep_rising())
             .then(|| kendall.max(p_value))

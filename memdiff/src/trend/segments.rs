@@ -17,12 +17,12 @@ pub(super) struct LevelSteps(Vec<f64>);
 
 impl LevelSteps {
     /// The steps between the medians of the segments.
-    pub(super) fn of_medians(points: &[SeriesPoint]) -> Self {
+    pub(super) fn from_medians(points: &[SeriesPoint]) -> Self {
         Self::between(points, |segment| median(segment.iter().map(|point| point.mean)).unwrap_or(0.0))
     }
 
     /// The steps between the least values of the segments: a leak is never given back.
-    pub(super) fn of_minima(points: &[SeriesPoint]) -> Self {
+    pub(super) fn from_minima(points: &[SeriesPoint]) -> Self {
         Self::between(points, |segment| segment.iter().map(|point| point.min).fold(f64::INFINITY, f64::min))
     }
 
@@ -33,7 +33,7 @@ impl LevelSteps {
 
     /// The p-value of a rise: Student's t-test of the mean step.
     ///
-    /// A single jump gives a t of 1 whatever its height, growth that ended half-way one of 2.5. The steps of a random walk are independent and
+    /// A single jump of any height gives a t of 1, growth that ended half-way one of 2.5. The steps of a random walk are independent and
     /// noise evens out within a segment, so that autocorrelation needs no estimate.
     pub(super) fn rise_p_value(&self) -> f64 {
         p_of_positive_mean(&self.0)
@@ -82,7 +82,7 @@ mod tests {
     fn steps(values: &[f64]) -> LevelSteps {
         let points: Vec<SeriesPoint> =
             values.iter().enumerate().map(|(i, value)| SeriesPoint::exact(i as f64, *value)).collect();
-        LevelSteps::of_medians(&points)
+        LevelSteps::from_medians(&points)
     }
 
     #[test]

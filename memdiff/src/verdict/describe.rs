@@ -128,7 +128,7 @@ fn describe_forecast(full: Stamp, of: LimitKind, limit: Option<u64>, now: Stamp)
     format!("; fills the {of}'s {memory} in about {} ({})", format_rough(span), format_time(full, now))
 }
 
-/// Whether the log continues without the series. PSS is read rarely: a series of it says nothing about that.
+/// Whether the log continues without the series. PSS is read rarely: the end of its series is no sign of that.
 fn has_ended(verdict: &Verdict, to: Stamp, now: Stamp) -> bool {
     !matches!(verdict.kind, SeriesKind::Pss | SeriesKind::TotalPss)
         && now.unix_seconds() - to.unix_seconds() > ENDED_AFTER_SECONDS

@@ -1,8 +1,6 @@
 //! One series of sizes.
 
-use common::record::Fingerprints;
-
-use common::record::SeriesKind;
+use common::record::{Fingerprints, SeriesKind};
 
 use super::key;
 use super::run_clock::MomentContext;
@@ -13,7 +11,8 @@ use crate::trend::{SampledSeries, TrendEstimate};
 #[derive(Debug, Default)]
 pub(super) struct Series {
     values: SampledSeries,
-    /// The last value, if it may be dropped: a process that exits frees memory before it is gone, which would look like the end of its growth.
+    /// The last value, while it may still be dropped: an exiting process frees memory before it is gone, and that would look like the end of
+    /// its growth.
     pending: Option<Pending>,
     holds_last: bool,
     /// The greatest value.
@@ -72,7 +71,7 @@ impl Series {
         }
     }
 
-    /// Fingerprints its row as listed without a size.
+    /// Notes that its row was listed without a size.
     pub(super) fn mark_listed(&mut self, context: &MomentContext) {
         self.listed_seconds = context.seconds;
     }
@@ -81,7 +80,7 @@ impl Series {
         self.listed_seconds == context.seconds
     }
 
-    /// Fingerprints a moment that could not be measured.
+    /// Notes a moment that could not be measured.
     pub(super) fn push_gap(&mut self) {
         self.flush_pending();
         self.values.push_gap();

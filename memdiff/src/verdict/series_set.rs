@@ -32,10 +32,11 @@ type SeriesRef<'a> = (ProcessKey, &'a ProcessSeries, &'a SeriesName, &'a Series)
 /// All series of all inputs.
 ///
 /// A series belongs to one process in one run: a reused pid and another run begin another series. Memory is bounded by the number of series,
-/// whatever the length of the logs.
+/// not by the length of the logs.
 #[derive(Debug, Default)]
 pub struct SeriesSet {
-    limit: SeriesLimit,
+    /// The most series; `None` for [`MAX_SERIES`].
+    limit: Option<usize>,
     pub(super) processes: HashMap<ProcessKey, ProcessSeries>,
     runs: RunClocks,
     /// The latest process of each run and pid.
@@ -54,20 +55,15 @@ pub struct SeriesSet {
     measured: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct SeriesLimit(usize);
-
-impl Default for SeriesLimit {
-    fn default() -> Self {
-        Self(MAX_SERIES)
-    }
-}
-
 impl SeriesSet {
     /// At most `limit` series instead of [`MAX_SERIES`]; above it the smallest are dropped.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
-        Self { limit: SeriesLimit(limit), ..Self::default() }
+        Self { limit: Some(limit), ..Self::default() }
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(MAX_SERIES)
     }
 
     /// Adds the next moment; returns whether it was a measurement.
@@ -156,10 +152,10 @@ impl SeriesSet {
 
     fn begin_moment(&mut self, moment: &Moment) -> MomentContext {
         // Brief processes whose series are all too small are never dropped as series.
-        if self.processes.len() > 2 * self.kept_processes.max(self.limit.0) {
+        if self.processes.len() > 2 * self.kept_processes.max(self.limit()) {
             self.remove_ended();
         }
-        let origin = Origin::of_moment(moment);
+        let origin = Origin::from_moment(moment);
         match &mut self.ends {
             Some((_, last)) => *last = origin,
             ends @ None => *ends = Some((origin.clone(), origin)),
@@ -266,7 +262,7 @@ impl SeriesSet {
         series.push(context, bytes);
         process.series.insert(name, series);
         self.count += 1;
-        if self.count > self.limit.0 + self.limit.0 / 8 {
+        if self.count > self.limit() + self.limit() / 8 {
             self.drop_smallest();
         }
     }
@@ -293,7 +289,7 @@ impl SeriesSet {
             ranks.extend(process.series.values().map(|series| rank(key, series)));
         }
         ranks.sort_unstable();
-        let Some(&least) = ranks.get(ranks.len().saturating_sub(self.limit.0)) else { return };
+        let Some(&least) = ranks.get(ranks.len().saturating_sub(self.limit())) else { return };
         let mut dropped: Vec<(ProcessKey, SeriesName)> = Vec::new();
         for (key, process) in &mut self.processes {
             let small = process.series.extract_if(|_, series| rank(key, series) < least);

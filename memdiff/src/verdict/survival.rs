@@ -7,8 +7,8 @@ const MAX_TRACKED: usize = 64;
 
 /// The new objects of a series.
 ///
-/// A sample has the lowest fingerprints of all objects. So an object whose fingerprint is below the highest of a sample was there if and only if
-/// the sample has its fingerprint.
+/// A sample has the lowest fingerprints of all objects. So it has the fingerprint of every object that existed then, up to the highest one in
+/// the sample.
 #[derive(Debug, Default)]
 pub(super) struct SurvivalTracker {
     last: Option<Fingerprints>,

@@ -6,7 +6,7 @@ use super::style::{BODY, Role};
 use crate::clock::{moment_within, time_of_day};
 use crate::figure::{Mark, MarkKind};
 use crate::format;
-use crate::svg::{Anchor, TextRun, units};
+use crate::svg::{Anchor, units};
 use crate::text_metrics::width;
 
 /// Marks of one kind closer than this are drawn as one, in pixels.
@@ -103,9 +103,8 @@ fn draw_peak(drawing: &Drawing<'_>) {
     let middle = x.max(layout.left + half).min((layout.right - half).max(layout.left + half));
     drawing.svg.group(&[("class", "peak")], Some(&text), || {
         drawing.dot((x, y), 3.2, Role::Text);
-        let (class, background) = (Role::Text.fill(), Role::Background.stroke());
-        let run = TextRun { class: &class, rgb: Role::Text.rgb(drawing.theme), text: &text };
-        let halo = TextRun { class: &background, rgb: Role::Background.rgb(drawing.theme), text: "" };
+        let run = drawing.text_run(Role::Text, &text);
+        let halo = (&*Role::Background.stroke(), Role::Background.rgb(drawing.theme));
         drawing.svg.text((middle, y - 9.0), BODY, Anchor::Middle, &[run], Some(halo));
     });
 }

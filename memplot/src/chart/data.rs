@@ -1,21 +1,20 @@
 //! Draws the data with plotters: areas, lines, the total and trends.
 
-use plotters::coord::cartesian::Cartesian2d;
+use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
-use plotters::element::{DashedPathElement, Drawable, PointCollection};
+use plotters::element::{DashedPathElement, DynElement, IntoDynElement};
 use plotters::series::{AreaSeries, LineSeries};
 use plotters::style::{Color, RGBColor, ShapeStyle};
+use plotters_backend::BackendCoord;
 
 use super::drawing::Drawing;
 use super::layout::Layout;
 use super::style::Role;
-use crate::cli::Size;
 use crate::downsample::extremes;
 use crate::figure::{Point, Series};
 use crate::format;
-use crate::scale::{TimeScale, ValueScale};
 use crate::stack;
-use crate::svg::{SvgBackend, units};
+use crate::svg::SvgWriter;
 
 /// The width of lines, in units of the canvas.
 const LINE: u32 = 18;
@@ -26,16 +25,9 @@ const DOT_RADIUS: f64 = 2.2;
 /// The width of an area with a single moment, in pixels.
 const MIN_WIDTH: f64 = 2.0;
 
-type Axes = Cartesian2d<TimeScale, ValueScale>;
-
 /// Draws all series.
-pub fn draw(drawing: &Drawing<'_>, size: Size) {
-    let layout = drawing.layout;
-    let canvas = SvgBackend::new(drawing.svg, size.width, size.height).into_drawing_area();
-    let across = units(layout.left)..units(layout.right);
-    let up = units(layout.bottom)..units(layout.top);
-    let axes = Axes::new(layout.time.clone(), layout.values.clone(), (across, up));
-    let layer = DataLayer { drawing, area: canvas.apply_coord_spec(axes) };
+pub fn draw(drawing: &Drawing<'_>) {
+    let layer = DataLayer { drawing, area: drawing.svg.clone().into_drawing_area() };
     let attributes = [("class", "data"), ("stroke-linejoin", "round"), ("stroke-linecap", "round")];
     drawing.svg.group(&attributes, None, || {
         if drawing.figure.stacked {
@@ -48,32 +40,30 @@ pub fn draw(drawing: &Drawing<'_>, size: Size) {
 }
 
 /// Keeps the extremes of each column of pixels.
-fn decimated(run: &[Point], layout: &Layout) -> Vec<(i64, f64)> {
+fn decimated<'a>(run: &'a [Point], layout: &Layout) -> Vec<&'a Point> {
     let mut kept = Vec::new();
     for group in run.chunk_by(|a, b| layout.column(a.unix_ms) == layout.column(b.unix_ms)) {
         if group.len() <= 4 {
-            kept.extend_from_slice(group);
+            kept.extend(group);
         } else {
             let indices = extremes(group, |point| point.value);
             kept.extend(indices.into_iter().filter_map(|index| group.get(index)));
         }
     }
-    kept.iter().map(|point| (point.unix_ms, point.value)).collect()
+    kept
 }
 
 struct DataLayer<'a> {
     drawing: &'a Drawing<'a>,
-    area: DrawingArea<SvgBackend, Axes>,
+    area: DrawingArea<SvgWriter, Shift>,
 }
 
 impl DataLayer<'_> {
-    fn draw<E>(&self, element: &E)
-    where
-        for<'b> &'b E: PointCollection<'b, (i64, f64)>,
-        E: Drawable<SvgBackend>,
-    {
-        // Writing to memory cannot fail.
-        let _ = self.area.draw(element);
+    fn draw(&self, elements: impl IntoIterator<Item = DynElement<'static, SvgWriter, BackendCoord>>) {
+        for element in elements {
+            // Writing to memory cannot fail.
+            let _ = self.area.draw(&element);
+        }
     }
 
     /// Sets the class of lines, and returns their style.
@@ -116,53 +106,48 @@ impl DataLayer<'_> {
             self.group(series, "area", &self.tooltip(series), || {
                 let style = self.fill(Role::Series(series.colour));
                 for segment in &segments {
-                    let below = index.checked_sub(1).and_then(|below| segment.edges.get(below));
-                    let Some(edge) = segment.edges.get(index) else { continue };
+                    let below = index.checked_sub(1).and_then(|below| segment.get(below));
+                    let Some(edge) = segment.get(index) else { continue };
                     // An area of no height cannot be seen.
                     if below.is_some_and(|below| below == edge) || edge.iter().all(|(_, sum)| *sum <= 0.0) {
                         continue;
                     }
-                    for element in AreaSeries::new(self.widened(edge), 0.0, style) {
-                        self.draw(&element);
-                    }
+                    self.draw(AreaSeries::new(self.edge_coords(edge), layout.coord(0, 0.0).1, style));
                 }
             });
         }
         let Some(total) = &figure.total else { return };
         self.group(total, "total", &self.tooltip(total), || {
             let style = self.stroke(Role::Text, THIN_LINE);
-            for edge in segments.iter().filter_map(|segment| segment.edges.last()) {
-                for element in LineSeries::new(self.widened(edge), style) {
-                    self.draw(&element);
-                }
+            for edge in segments.iter().filter_map(|segment| segment.last()) {
+                self.draw(LineSeries::new(self.edge_coords(edge), style));
             }
         });
     }
 
-    /// Gives a single moment a width that can be seen.
-    fn widened(&self, edge: &[(i64, f64)]) -> Vec<(i64, f64)> {
-        let [(at, value)] = edge else { return edge.to_vec() };
+    /// The places of an edge. A single moment gets a width that can be seen.
+    fn edge_coords(&self, edge: &[(i64, f64)]) -> Vec<BackendCoord> {
         let layout = self.drawing.layout;
+        let coords = |edge: &[(i64, f64)]| edge.iter().map(|&(at, value)| layout.coord(at, value)).collect();
+        let [(at, value)] = edge else { return coords(edge) };
         let (from, to) = (layout.time.from, layout.time.to);
         let ms_per_pixel = to.saturating_sub(from) as f64 / (layout.right - layout.left).max(1.0);
         #[expect(clippy::cast_possible_truncation, reason = "a few pixels of a range of time")]
         let half = (ms_per_pixel * MIN_WIDTH / 2.0).ceil() as i64;
-        vec![(at.saturating_sub(half).max(from), *value), (at.saturating_add(half).min(to), *value)]
+        coords(&[(at.saturating_sub(half).max(from), *value), (at.saturating_add(half).min(to), *value)])
     }
 
     fn draw_line(&self, series: &Series) {
-        let role = Role::Series(series.colour);
+        let (layout, role) = (self.drawing.layout, Role::Series(series.colour));
         self.group(series, "line", &self.tooltip(series), || {
             for run in &series.runs {
                 if let [only] = run.as_slice() {
-                    let layout = self.drawing.layout;
                     self.drawing.dot((layout.x(only.unix_ms), layout.y(only.value)), DOT_RADIUS, role);
                     continue;
                 }
-                let style = self.stroke(role, LINE);
-                for element in LineSeries::new(decimated(run, self.drawing.layout), style) {
-                    self.draw(&element);
-                }
+                let points = decimated(run, layout).into_iter();
+                let coords = points.map(|point| layout.coord(point.unix_ms, point.value));
+                self.draw(LineSeries::new(coords, self.stroke(role, LINE)));
             }
         });
     }
@@ -172,14 +157,15 @@ impl DataLayer<'_> {
         let (from, to) = (trend.from, trend.to);
         // A level line would add nothing: steady series and saw-tooths have one.
         let is_level = (from.value - to.value).abs() < f64::EPSILON;
-        let time = &self.drawing.layout.time;
+        let layout = self.drawing.layout;
+        let time = &layout.time;
         if is_level || to.unix_ms <= from.unix_ms || from.unix_ms < time.from || to.unix_ms > time.to {
             return;
         }
         self.group(series, "trend", &format!("{}: {}", series.name, trend.label), || {
             let style = self.stroke(Role::Series(series.colour), THIN_LINE);
-            let ends = [(from.unix_ms, from.value), (to.unix_ms, to.value)];
-            self.draw(&DashedPathElement::new(ends, 60, 40, style));
+            let ends = [from, to].map(|end| layout.coord(end.unix_ms, end.value));
+            self.draw([DashedPathElement::new(ends, 60, 40, style).into_dyn()]);
         });
     }
 }

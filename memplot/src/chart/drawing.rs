@@ -19,9 +19,13 @@ pub struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
+    /// A piece of text in the colour of a role.
+    pub fn text_run<'t>(&self, role: Role, text: &'t str) -> TextRun<'t> {
+        TextRun { class: role.fill(), rgb: role.rgb(self.theme), text }
+    }
+
     pub fn text(&self, at: (f64, f64), size: f64, anchor: Anchor, role: Role, text: &str) {
-        let class = role.fill();
-        self.svg.text(at, size, anchor, &[TextRun { class: &class, rgb: role.rgb(self.theme), text }], None);
+        self.svg.text(at, size, anchor, &[self.text_run(role, text)], None);
     }
 
     /// A line of one pixel.

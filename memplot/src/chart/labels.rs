@@ -4,8 +4,8 @@ use super::drawing::Drawing;
 use super::label_text::LabelText;
 use super::layout::{DOT, LEADER, LINE, MARGIN};
 use super::style::{BODY, Role};
-use crate::label_layout::{anchors, order, spread};
-use crate::svg::{Anchor, TextRun};
+use crate::label_layout::{anchors, arrange};
+use crate::svg::Anchor;
 
 /// Draws the labels of all series.
 pub fn draw(drawing: &Drawing<'_>) {
@@ -36,11 +36,10 @@ fn draw_below(drawing: &Drawing<'_>, column: f64, rows: usize) {
 fn draw_beside(drawing: &Drawing<'_>) {
     let (figure, layout) = (drawing.figure, drawing.layout);
     let ends: Vec<f64> = anchors(figure).iter().map(|anchor| layout.y(anchor.value)).collect();
-    let order = order(figure.stacked, &ends);
-    let wanted: Vec<f64> = order.iter().filter_map(|index| ends.get(*index)).copied().collect();
-    let positions = spread(&wanted, LINE, layout.top, layout.bottom.max(layout.top));
-    for ((index, end), y) in order.into_iter().zip(wanted).zip(positions) {
-        let (Some(series), Some(label)) = (figure.series.get(index), layout.labels.get(index)) else {
+    for (index, y) in arrange(figure.stacked, 0, &ends, LINE, (layout.top, layout.bottom)) {
+        let (Some(series), Some(label), Some(&end)) =
+            (figure.series.get(index), layout.labels.get(index), ends.get(index))
+        else {
             continue;
         };
         let (role, x) = (Role::Series(series.colour), layout.right + LEADER);
@@ -56,11 +55,7 @@ fn draw_beside(drawing: &Drawing<'_>) {
 fn draw_label(drawing: &Drawing<'_>, at: (f64, f64), label: &LabelText, full_name: &str) {
     let tooltip = (label.name != full_name).then_some(full_name);
     drawing.svg.group(&[("class", "label")], tooltip, || {
-        let (name, rest) = (Role::Text.fill(), Role::Muted.fill());
-        let runs = [
-            TextRun { class: &name, rgb: Role::Text.rgb(drawing.theme), text: &label.name },
-            TextRun { class: &rest, rgb: Role::Muted.rgb(drawing.theme), text: &label.rest },
-        ];
+        let runs = [drawing.text_run(Role::Text, &label.name), drawing.text_run(Role::Muted, &label.rest)];
         drawing.svg.text(at, BODY, Anchor::Start, &runs, None);
     });
 }

@@ -1,11 +1,14 @@
 //! The positions of all parts of a chart.
 
+use plotters_backend::BackendCoord;
+
 use super::label_text::LabelText;
 use super::style::{BODY, SUBTITLE, TITLE};
 use crate::cli::Size;
 use crate::figure::{Figure, PART_SEPARATOR};
 use crate::format::wrap_parts;
 use crate::scale::{TimeScale, ValueScale};
+use crate::svg::units;
 use crate::text_metrics::{shortened, width};
 
 /// From one label to the next.
@@ -107,6 +110,20 @@ impl Layout {
     #[must_use]
     pub fn y(&self, value: f64) -> f64 {
         self.bottom - (self.bottom - self.top) * self.values.fraction(value)
+    }
+
+    /// The place of a value on the canvas, with the ends of the axes at whole units.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "within the chart")]
+    pub fn coord(&self, unix_ms: i64, value: f64) -> BackendCoord {
+        let place = |from: f64, to: f64, fraction: f64| {
+            let (from, to) = (f64::from(units(from)), f64::from(units(to)));
+            (from + (to - from) * fraction).round() as i32
+        };
+        (
+            place(self.left, self.right, self.time.fraction(unix_ms)),
+            place(self.bottom, self.top, self.values.fraction(value)),
+        )
     }
 
     /// The column of pixels that shows a moment.

@@ -22,39 +22,27 @@ use crate::stack;
 use crate::svg::{Anchor, SvgWriter};
 use crate::text_metrics::FONTS;
 
-/// Size, colours and time zone of a chart.
-#[derive(Debug, Clone)]
-pub struct SvgOptions {
-    /// Width and height.
-    pub size: Size,
-    /// Light or dark.
-    pub theme: Theme,
-    /// The time zone of the axis.
-    pub zone: TimeZone,
-}
-
-/// Renders a figure as an SVG document. The result depends on the arguments only.
+/// Renders a figure as an SVG document with times in `zone`. The result depends on the arguments only.
 #[must_use]
-pub fn render(figure: &Figure, options: &SvgOptions) -> String {
+pub fn render(figure: &Figure, size: Size, theme: Theme, zone: &TimeZone) -> String {
     let values = if figure.stacked {
         let segments = stack::segments(&figure.series, |unix_ms| unix_ms);
-        let sums = segments.iter().filter_map(|segment| segment.edges.last()).flatten().map(|(_, sum)| *sum);
+        let sums = segments.iter().filter_map(|segment| segment.last()).flatten().map(|(_, sum)| *sum);
         ValueScale::for_figure(figure, sums)
     } else {
         ValueScale::for_figure(figure, [])
     };
-    let layout = Layout::new(figure, options.size, values, &options.zone);
-    let svg = SvgWriter::default();
-    let (theme, zone) = (options.theme, &options.zone);
+    let layout = Layout::new(figure, size, values, zone);
+    let svg = SvgWriter::new(size.width, size.height);
     let drawing = Drawing { figure, layout: &layout, theme, zone, svg: &svg };
-    open_document(&drawing, options.size);
+    open_document(&drawing, size);
     drawing.text((MARGIN, 34.0), TITLE, Anchor::Start, Role::Text, &layout.title);
     for (index, line) in layout.subtitle.iter().enumerate() {
         let y = 34.0 + 20.0 + index as f64 * 18.0;
         drawing.text((MARGIN, y), SUBTITLE, Anchor::Start, Role::Muted, line);
     }
     drawing.axes();
-    data::draw(&drawing, options.size);
+    data::draw(&drawing);
     annotations::draw(&drawing);
     labels::draw(&drawing);
     svg.close("svg");

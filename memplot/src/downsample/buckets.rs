@@ -13,6 +13,7 @@ pub trait Bucket {
 /// Buckets in order of time.
 #[derive(Debug, Clone)]
 pub struct Buckets<B> {
+    limit: usize,
     width_ms: i64,
     /// The end of the last bucket.
     end_ms: i64,
@@ -20,9 +21,9 @@ pub struct Buckets<B> {
 }
 
 impl<B: Bucket> Buckets<B> {
-    /// No buckets yet.
-    pub fn new() -> Self {
-        Self { width_ms: 1, end_ms: i64::MIN, buckets: Vec::new() }
+    /// No buckets yet. Keeps at most `limit`, and at least one.
+    pub fn new(limit: usize) -> Self {
+        Self { limit: limit.max(1), width_ms: 1, end_ms: i64::MIN, buckets: Vec::new() }
     }
 
     /// The last bucket, if it covers a moment that is not earlier than its items.
@@ -30,14 +31,19 @@ impl<B: Bucket> Buckets<B> {
         if unix_ms < self.end_ms { self.buckets.last_mut() } else { None }
     }
 
-    /// Appends a bucket that is later than all others.
-    pub fn push(&mut self, bucket: B) {
-        self.end_ms = self.index(&bucket).saturating_add(1).saturating_mul(self.width_ms);
+    /// Joins a bucket that is not earlier than the others to the last one, or appends it.
+    pub fn add(&mut self, bucket: B) {
+        if let Some(last) = self.covering(bucket.first_ms()) {
+            return last.join(bucket);
+        }
+        let index = bucket.first_ms().div_euclid(self.width_ms);
+        self.end_ms = index.saturating_add(1).saturating_mul(self.width_ms);
         self.buckets.push(bucket);
     }
 
-    fn index(&self, bucket: &B) -> i64 {
-        bucket.first_ms().div_euclid(self.width_ms)
+    /// Whether there are more buckets than wanted.
+    pub fn is_over_limit(&self) -> bool {
+        self.buckets.len() > self.limit
     }
 
     /// Doubles the width of the buckets.
@@ -46,12 +52,7 @@ impl<B: Bucket> Buckets<B> {
         let buckets = std::mem::take(&mut self.buckets);
         self.buckets.reserve(buckets.len() / 2 + 1);
         self.end_ms = i64::MIN;
-        for bucket in buckets {
-            match self.covering(bucket.first_ms()) {
-                Some(last) => last.join(bucket),
-                None => self.push(bucket),
-            }
-        }
+        buckets.into_iter().for_each(|bucket| self.add(bucket));
     }
 
     /// Removes buckets that end before a moment.
@@ -59,13 +60,18 @@ impl<B: Bucket> Buckets<B> {
         let expired = self.buckets.partition_point(|bucket| bucket.last_ms() < unix_ms);
         self.buckets.drain(..expired);
         if self.buckets.is_empty() {
-            *self = Self::new();
+            *self = Self::new(self.limit);
         }
     }
 
     /// The number of buckets.
     pub fn len(&self) -> usize {
         self.buckets.len()
+    }
+
+    /// Whether there are no buckets.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
     }
 
     /// All buckets.

@@ -3,8 +3,9 @@
 use super::buckets::{Bucket, Buckets};
 use crate::figure::Point;
 
+/// The extremes of the points in one interval of time.
 #[derive(Debug, Clone, Copy)]
-struct PointBucket {
+pub struct PointBucket {
     /// Nothing was measured between the bucket before and `first`.
     gap: bool,
     first: Point,
@@ -35,58 +36,22 @@ impl Bucket for PointBucket {
 }
 
 /// Points in order of time, in a limited number of buckets.
-#[derive(Debug, Clone)]
-pub struct PointBuckets {
-    limit: usize,
-    buckets: Buckets<PointBucket>,
-}
+pub type PointBuckets = Buckets<PointBucket>;
 
 impl PointBuckets {
-    /// No points yet. Keeps at least one bucket.
-    #[must_use]
-    pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), buckets: Buckets::new() }
-    }
-
     /// Adds a point that is not earlier than the last one. With `gap` no line leads to it.
     pub fn push(&mut self, point: Point, gap: bool) {
-        let bucket = PointBucket { gap, first: point, least: point, greatest: point, last: point };
-        if let Some(last) = self.buckets.covering(point.unix_ms) {
-            return last.join(bucket);
+        self.add(PointBucket { gap, first: point, least: point, greatest: point, last: point });
+        while self.is_over_limit() {
+            self.coarsen();
         }
-        self.buckets.push(bucket);
-        while self.buckets.len() > self.limit {
-            self.buckets.coarsen();
-        }
-    }
-
-    /// Doubles the width of the buckets.
-    pub fn coarsen(&mut self) {
-        self.buckets.coarsen();
-    }
-
-    /// Removes buckets that end before a moment.
-    pub fn drop_before(&mut self, unix_ms: i64) {
-        self.buckets.drop_before(unix_ms);
-    }
-
-    /// The number of buckets.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.buckets.len()
-    }
-
-    /// Whether there are no points.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.buckets.len() == 0
     }
 
     /// The kept points between two moments, split into runs at gaps.
     #[must_use]
     pub fn runs(&self, from: i64, to: i64) -> Vec<Vec<Point>> {
         let mut runs: Vec<Vec<Point>> = Vec::new();
-        for bucket in self.buckets.iter() {
+        for bucket in self.iter() {
             let mut points = [bucket.first, bucket.least, bucket.greatest, bucket.last];
             points.sort_by_key(|point| point.unix_ms);
             let mut gap = bucket.gap;

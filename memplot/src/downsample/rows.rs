@@ -85,7 +85,6 @@ impl Bucket for RowBucket {
 /// Rows in order of time, in a limited number of buckets and with a limited number of values.
 #[derive(Debug, Clone)]
 pub struct RowBuckets {
-    limit: usize,
     entries_limit: usize,
     entries: usize,
     buckets: Buckets<RowBucket>,
@@ -95,7 +94,7 @@ impl RowBuckets {
     /// No rows yet. Keeps at least one bucket.
     #[must_use]
     pub fn new(limit: usize, entries_limit: usize) -> Self {
-        Self { limit: limit.max(1), entries_limit, entries: 0, buckets: Buckets::new() }
+        Self { entries_limit, entries: 0, buckets: Buckets::new(limit) }
     }
 
     /// Adds a row that is not earlier than the last one.
@@ -110,11 +109,10 @@ impl RowBuckets {
             last.add(row());
             self.entries = (self.entries + last.entry_count()).saturating_sub(before);
         } else {
-            self.buckets.push(RowBucket { gap, least: row(), greatest: None });
+            self.buckets.add(RowBucket { gap, least: row(), greatest: None });
             self.entries += entries.len();
         }
-        while self.buckets.len() > 1 && (self.buckets.len() > self.limit || self.entries > self.entries_limit)
-        {
+        while self.buckets.len() > 1 && (self.buckets.is_over_limit() || self.entries > self.entries_limit) {
             self.buckets.coarsen();
             self.count_entries();
         }
@@ -131,11 +129,11 @@ impl RowBuckets {
     }
 
     /// Removes series. Their values stay in the totals.
-    pub fn forget(&mut self, is_forgotten: impl Fn(u32) -> bool) {
+    pub fn remove_series(&mut self, is_removed: impl Fn(u32) -> bool) {
         for bucket in self.buckets.iter_mut() {
             for row in std::iter::once(&mut bucket.least).chain(&mut bucket.greatest) {
                 row.total = Some(row.sum());
-                row.entries.retain(|entry| !is_forgotten(entry.id));
+                row.entries.retain(|entry| !is_removed(entry.id));
             }
         }
         self.count_entries();
@@ -192,10 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn forgotten_series_stay_in_total() {
+    fn removed_series_stay_in_total() {
         let mut rows = RowBuckets::new(8, 100);
         rows.push(0, false, None, &entries(&[1.0, 2.0]));
-        rows.forget(|id| id == 0);
+        rows.remove_series(|id| id == 0);
         let row = &kept(&rows)[0];
         assert_eq!((row.total, row.entries.len()), (Some(3.0), 1));
     }

@@ -37,15 +37,9 @@ struct SeriesData {
     peak: Option<PointData>,
     /// Moment, value, moment, value, …
     runs: Vec<Vec<Number>>,
+    /// The ends of its line, and a description.
     #[serde(skip_serializing_if = "Option::is_none")]
-    trend: Option<TrendData>,
-}
-
-#[derive(Serialize)]
-struct TrendData {
-    from: PointData,
-    to: PointData,
-    label: String,
+    trend: Option<(PointData, PointData, String)>,
 }
 
 /// A number that is written as an integer if it is one.
@@ -82,20 +76,15 @@ pub(super) fn json(figure: &Figure) -> String {
     };
     // Strings and finite numbers can always be written.
     let text = serde_json::to_string(&data).unwrap_or_default();
-    let mut safe = String::with_capacity(text.len() + 64);
-    for c in text.chars() {
-        // JSON has these characters in strings only, where the escape means the same.
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                safe.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            other => safe.push(other),
-        }
-    }
-    safe
+    // JSON has these characters in strings only, where the escape means the same.
+    text.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
 }
 
-/// The time zone of the page: its name, or whose it is.
+/// The name of the page's time zone, or a description if it has none.
 pub(super) fn zone_name() -> &'static str {
     clock::zone().iana_name().unwrap_or("of the computer that made this page")
 }
@@ -121,11 +110,7 @@ fn series_data(series: &Series, origin: i64) -> SeriesData {
         last: series.last.map(point),
         peak: series.peak.map(point),
         runs: runs.map(|run| run.iter().flat_map(numbers).collect()).collect(),
-        trend: series.trend.as_ref().map(|trend| TrendData {
-            from: point(trend.from),
-            to: point(trend.to),
-            label: escaped(&trend.label),
-        }),
+        trend: series.trend.as_ref().map(|t| (point(t.from), point(t.to), escaped(&t.label))),
     }
 }
 

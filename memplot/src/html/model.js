@@ -28,7 +28,7 @@ function decode(raw, index, isTotal) {
     ...{ name: raw.name, index, isTotal, t, v, runs, first, last, peak },
     ended: raw.ended,
     change: first && last ? last.v - first.v : null,
-    trend: raw.trend && { from: point(raw.trend.from), to: point(raw.trend.to), label: raw.trend.label },
+    trend: raw.trend && { from: point(raw.trend[0]), to: point(raw.trend[1]), label: raw.trend[2] },
     variable: isTotal ? "--ink" : raw.colour === null ? "--other" : `--c${raw.colour}`,
     isOn: isTotal || index < DRAWN_AT_START,
   };

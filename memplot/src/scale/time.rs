@@ -1,14 +1,10 @@
 //! The time axis: ticks at round local times, and the date wherever it changes.
 
-use std::ops::Range;
-
+use super::tick::Tick;
+use crate::clock::{DAY_MS, local, to_unix_ms};
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span};
-use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged};
-
-use super::tick::{Tick, interpolate};
-use crate::clock::{DAY_MS, local, to_unix_ms};
 
 /// Steps below a day, in milliseconds. Each divides a day.
 const CLOCK_STEPS: [i64; 25] = [
@@ -120,23 +116,6 @@ impl TickSeries {
             }
         }
         moments
-    }
-}
-
-impl Ranged for TimeScale {
-    type FormatOption = NoDefaultFormatting;
-    type ValueType = i64;
-
-    fn map(&self, value: &i64, limit: (i32, i32)) -> i32 {
-        interpolate(limit.0, limit.1, self.fraction(*value))
-    }
-
-    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<i64> {
-        self.ticks.iter().map(|tick| tick.at).collect()
-    }
-
-    fn range(&self) -> Range<i64> {
-        self.from..self.to
     }
 }
 

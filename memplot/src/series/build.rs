@@ -52,7 +52,7 @@ pub fn figure(log: &LogSummary, view: &View) -> Result<Figure, Failure> {
     let quantity = view.quantity;
     let stacked = is_stacked(log, view)?;
     let (from, to) = (request.window.from(), request.window.to());
-    let mut selected = with_points(view, from, to, request.delta);
+    let mut selected = select_with_points(view, from, to, request.delta);
     if selected.is_empty() {
         return Err(log.nothing_to_draw());
     }
@@ -87,8 +87,7 @@ pub fn figure(log: &LogSummary, view: &View) -> Result<Figure, Failure> {
         });
     }
     let mut omitted = None;
-    let combined =
-        (others > 0 && !request.delta).then(|| others_combined(&selected, &rows, quantity, others));
+    let combined = (others > 0 && !request.delta).then(|| combine_others(&selected, &rows, quantity, others));
     if let Some(other) = combined.flatten() {
         let peak = other.peak.map_or(0.0, |peak| peak.value);
         let highest = series.iter().filter_map(|one| one.peak).map(|peak| peak.value).fold(0.0, f64::max);
@@ -138,17 +137,13 @@ fn is_stacked(log: &LogSummary, view: &View) -> Result<bool, Failure> {
 }
 
 /// All series that have points between two moments.
-fn with_points(view: &View, from: i64, to: i64, delta: bool) -> Vec<Selected<'_>> {
+fn select_with_points(view: &View, from: i64, to: i64, delta: bool) -> Vec<Selected<'_>> {
     let begin = view.tracks_in_order().first().map(|track| track.first_ms.max(from));
     let mut all = Vec::new();
     for (id, buffer) in view.kept() {
         let runs: Runs = buffer.parts.iter().flat_map(|part| part.points.runs(from, to)).collect();
         let points = || runs.iter().flatten().copied();
-        let (Some(first), Some(last)) =
-            (points().min_by_key(|p| p.unix_ms), points().max_by_key(|p| p.unix_ms))
-        else {
-            continue;
-        };
+        let Some((first, last)) = ends(&runs) else { continue };
         // A process that started later grew from nothing. A name missing from a truncated list is unknown.
         let from_nothing = Some(first.unix_ms) != begin && matches!(buffer.key, SeriesKey::Process { .. });
         let base = if delta && !from_nothing { first.value } else { 0.0 };
@@ -228,7 +223,7 @@ fn runs_of_rows(selected: &[Selected<'_>], rows: &[Row]) -> Vec<Option<Runs>> {
 }
 
 /// The sum of all series that are not selected, where it is known.
-fn others_combined(
+fn combine_others(
     selected: &[Selected<'_>],
     rows: &[Row],
     quantity: Quantity,
@@ -259,10 +254,16 @@ fn others_combined(
 }
 
 fn combined_series(name: String, runs: Runs) -> Option<Series> {
+    let (first, last) = ends(&runs)?;
+    let points = runs.iter().flatten().copied();
+    let peak = points.reduce(|a, b| if b.value > a.value { b } else { a });
+    Some(Series { name, first: Some(first), peak, last: Some(last), runs, ..Series::default() })
+}
+
+/// The first and the last point.
+fn ends(runs: &Runs) -> Option<(Point, Point)> {
     let points = || runs.iter().flatten().copied();
-    let peak = Some(points().reduce(|a, b| if b.value > a.value { b } else { a })?);
-    let (first, last) = (points().min_by_key(|p| p.unix_ms), points().max_by_key(|p| p.unix_ms));
-    Some(Series { name, first, peak, last, runs, ..Series::default() })
+    points().min_by_key(|p| p.unix_ms).zip(points().max_by_key(|p| p.unix_ms))
 }
 
 /// The total of all series.

@@ -1,6 +1,6 @@
 //! Reads the moments of a log and makes a figure of them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::cli::Failure;
@@ -19,8 +19,8 @@ pub struct Collector {
     log: LogSummary,
     /// The quantities that may be drawn, the preferred one first.
     views: Vec<View>,
-    /// The number of each run within its input.
-    runs: BTreeMap<(usize, Arc<str>), usize>,
+    /// The runs so far, each with its input.
+    runs: BTreeSet<(usize, Arc<str>)>,
     last_run: Option<(usize, Arc<str>)>,
 }
 
@@ -32,7 +32,7 @@ impl Collector {
         Self {
             views: quantities.into_iter().map(|quantity| View::new(quantity, &request)).collect(),
             log: LogSummary::new(request),
-            runs: BTreeMap::new(),
+            runs: BTreeSet::new(),
             last_run: None,
         }
     }
@@ -81,11 +81,10 @@ impl Collector {
         }
         let key = (moment.input, Arc::clone(&moment.run));
         self.last_run = Some(key.clone());
-        if self.runs.contains_key(&key) {
+        if !self.runs.insert(key) {
             return;
         }
-        let number = self.runs.keys().filter(|(input, _)| *input == moment.input).count() + 1;
-        self.runs.insert(key, number);
+        let number = self.runs.iter().filter(|(input, _)| *input == moment.input).count();
         if number > 1 {
             self.log.events.add(moment.unix_ms, MarkKind::Run, || format!("run {number} begins"));
         }

@@ -7,15 +7,6 @@ use common::log::{Census, MomentData as Measured, Process, Total, Tree};
 use super::buffer::SeriesKey;
 use crate::cli::{Metric, Quantity};
 
-/// One value of a moment.
-#[derive(Debug)]
-pub struct Measurement<'a> {
-    /// The series it belongs to.
-    pub id: SeriesId<'a>,
-    /// The value; `None` if it was not measured.
-    pub value: Option<u64>,
-}
-
 /// Identifies a series within one moment.
 #[derive(Debug, Clone, Copy)]
 pub enum SeriesId<'a> {
@@ -82,12 +73,15 @@ pub static TOTAL_NAMES: LazyLock<TotalNames> = LazyLock::new(|| TotalNames {
     threads: "Python threads".into(),
 });
 
+/// Takes the values of a moment: each with its series, `None` if it was not measured.
+pub type ValueSink<'a> = dyn FnMut(SeriesId<'_>, Option<u64>) + 'a;
+
 /// Calls `each` for every value of a quantity in a moment. Returns `None` if the moment has no such values.
 pub fn extract(
     measured: &Measured,
     quantity: Quantity,
     metric: Metric,
-    each: &mut dyn FnMut(Measurement<'_>),
+    each: &mut ValueSink<'_>,
 ) -> Option<MomentSummary> {
     match measured {
         Measured::Tree(tree) => extract_tree(tree, quantity, metric, each),
@@ -109,7 +103,7 @@ fn extract_tree(
     tree: &Tree,
     quantity: Quantity,
     metric: Metric,
-    each: &mut dyn FnMut(Measurement<'_>),
+    each: &mut ValueSink<'_>,
 ) -> Option<MomentSummary> {
     match quantity {
         Quantity::Processes | Quantity::Threads => {
@@ -117,16 +111,13 @@ fn extract_tree(
                 let Process { pid, start, name, cmdline, .. } = process;
                 let id = SeriesId::Process { pid: *pid, start: *start, name, cmdline: cmdline.as_ref() };
                 let is_threads = quantity == Quantity::Threads;
-                each(Measurement {
-                    id,
-                    value: if is_threads { process.threads } else { size(process, metric) },
-                });
+                each(id, if is_threads { process.threads } else { size(process, metric) });
             }
         }
         Quantity::Total => {
-            each(Measurement { id: SeriesId::Named(&TOTAL_NAMES.rss), value: Some(tree.total_rss_bytes) });
+            each(SeriesId::Named(&TOTAL_NAMES.rss), Some(tree.total_rss_bytes));
             if tree.total_pss_bytes.is_some() {
-                each(Measurement { id: SeriesId::Named(&TOTAL_NAMES.pss), value: tree.total_pss_bytes });
+                each(SeriesId::Named(&TOTAL_NAMES.pss), tree.total_pss_bytes);
             }
         }
         _ => return None,
@@ -135,12 +126,8 @@ fn extract_tree(
     Some(MomentSummary { root, total: None, complete: false })
 }
 
-fn extract_census(
-    census: &Census,
-    quantity: Quantity,
-    each: &mut dyn FnMut(Measurement<'_>),
-) -> Option<MomentSummary> {
-    let mut named = |name: &Arc<str>, value| each(Measurement { id: SeriesId::Named(name), value });
+fn extract_census(census: &Census, quantity: Quantity, each: &mut ValueSink<'_>) -> Option<MomentSummary> {
+    let mut named = |name: &Arc<str>, value| each(SeriesId::Named(name), value);
     let mut list = |totals: &[Total], value: fn(&Total) -> u64| {
         totals.iter().for_each(|total| named(&total.name, Some(value(total))));
     };
@@ -181,7 +168,7 @@ fn extract_census(
         Quantity::Processes => {
             let Census { pid, start, name, cmdline, .. } = census;
             let id = SeriesId::Process { pid: *pid, start: *start, name, cmdline: cmdline.as_ref() };
-            each(Measurement { id, value: Some(census.rss_bytes?) });
+            each(id, Some(census.rss_bytes?));
             (None, false)
         }
         Quantity::Threads => {

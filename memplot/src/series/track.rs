@@ -59,7 +59,7 @@ pub struct Track {
     pub complete: bool,
     /// Rows of values, for stacks.
     pub rows: RowBuckets,
-    /// TotalNames.
+    /// The sum of all values.
     pub total: PointBuckets,
     /// The last sample failed.
     failed: bool,

@@ -64,7 +64,7 @@ pub struct View {
     spared: usize,
     series: Vec<SeriesBuffer>,
     index: HashMap<SeriesKey, u32>,
-    /// Places in `series` whose series was dropped.
+    /// The places of dropped series in `series`, for new ones.
     free: Vec<u32>,
     /// The buckets of all series.
     buckets: usize,
@@ -150,10 +150,10 @@ impl View {
         let role = self.role(moment);
         let mut entries = Vec::with_capacity(self.last.len() + 1);
         let mut unmeasured = Vec::new();
-        let summary = extract(&moment.data, self.quantity, self.metric, &mut |measurement| {
-            let id = self.series_of(entries.len(), &measurement.id, moment.input, &role);
+        let summary = extract(&moment.data, self.quantity, self.metric, &mut |id, value| {
+            let id = self.series_of(entries.len(), &id, moment.input, &role);
             let wanted = self.series.get(id as usize).is_some_and(|series| series.wanted);
-            match measurement.value.filter(|_| wanted) {
+            match value.filter(|_| wanted) {
                 Some(value) => entries.push(Entry { id, value: value as f64 }),
                 None => unmeasured.push(id),
             }
@@ -393,7 +393,7 @@ impl View {
         }
     }
 
-    /// Removes series, and whatever still refers to them.
+    /// Removes series, and all references to them.
     fn remove(&mut self, ids: &[u32]) {
         if ids.is_empty() {
             return;
@@ -408,7 +408,7 @@ impl View {
         self.last.clear();
         let removed: HashSet<u32> = ids.iter().copied().collect();
         for track in &mut self.tracks {
-            track.rows.forget(|id| removed.contains(&id));
+            track.rows.remove_series(|id| removed.contains(&id));
         }
         if let Some(pending) = &mut self.pending {
             pending.entries.retain(|entry| !removed.contains(&entry.id));

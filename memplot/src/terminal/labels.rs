@@ -9,7 +9,7 @@ use super::options::{ColourDepth, TerminalOptions};
 use super::text::{dim, shorten, width, write_text};
 use crate::colour::TEXT;
 use crate::figure::Figure;
-use crate::label_layout::{order, spread};
+use crate::label_layout::arrange;
 
 /// Draws the labels of all series, and events below.
 pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, buffer: &mut Buffer) {
@@ -78,13 +78,9 @@ fn rows(figure: &Figure, layout: &Layout) -> Vec<u16> {
     let heights: Vec<f64> = layout.labels.iter().map(row).collect();
     // The total is the first label, above the stack.
     let totals = usize::from(figure.total.is_some()).min(heights.len());
-    let (_, series) = heights.split_at(totals);
-    let order: Vec<usize> =
-        (0..totals).chain(order(figure.stacked, series).into_iter().map(|index| index + totals)).collect();
-    let wanted: Vec<f64> = order.iter().filter_map(|index| heights.get(*index)).copied().collect();
-    let positions = spread(&wanted, 1.0, f64::from(layout.names.y), f64::from(bottom));
+    let ends = (f64::from(layout.names.y), f64::from(bottom));
     let mut rows = vec![bottom; heights.len()];
-    for (index, position) in order.into_iter().zip(positions) {
+    for (index, position) in arrange(figure.stacked, totals, &heights, 1.0, ends) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the names' area")]
         if let Some(row) = rows.get_mut(index) {
             *row = position.round() as u16;

@@ -144,7 +144,7 @@ fn value_scale(figure: &Figure) -> ValueScale {
     ValueScale::for_figure(figure, total.chain(sums))
 }
 
-/// A time axis with ticks whose labels have room.
+/// A time axis with as many ticks as have room for their labels.
 fn time_scale(figure: &Figure, columns: u16) -> TimeScale {
     TimeScale::new(figure.time, usize::from(columns / 11).max(1), zone())
 }

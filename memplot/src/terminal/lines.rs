@@ -14,20 +14,20 @@ use crate::figure::{Figure, Point, Series, TrendLine};
 
 /// Draws all series, the total and trends.
 pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, buffer: &mut Buffer) {
-    let stacked = figure.stacked.then(|| stack(figure));
+    let stacked = figure.stacked.then(|| stacked_edges(figure));
     let series = stacked.as_ref().unwrap_or(&figure.series);
     let (right, top) = layout.dots();
     let canvas = Canvas::default().marker(Marker::Braille).x_bounds([0.0, right]).y_bounds([0.0, top]).paint(
         |context| {
             // The most important series comes first: it is drawn last, on top.
             for series in series.iter().rev() {
-                line(context, series, options.series(series.colour), layout);
+                draw_line(context, series, options.series(series.colour), layout);
             }
             if let Some(total) = &figure.total {
-                line(context, total, options.colour(TEXT), layout);
+                draw_line(context, total, options.colour(TEXT), layout);
             }
             for (series, trend) in series.iter().filter_map(|series| Some((series, series.trend.as_ref()?))) {
-                fitted(context, trend, options.series(series.colour), layout);
+                draw_trend(context, trend, options.series(series.colour), layout);
             }
         },
     );
@@ -43,7 +43,7 @@ pub(super) fn draw(figure: &Figure, options: TerminalOptions, layout: &Layout, b
     }
 }
 
-fn line(context: &mut Context, series: &Series, colour: Color, layout: &Layout) {
+fn draw_line(context: &mut Context, series: &Series, colour: Color, layout: &Layout) {
     for run in &series.runs {
         for pair in run.windows(2) {
             if let [from, to] = pair {
@@ -58,7 +58,7 @@ fn line(context: &mut Context, series: &Series, colour: Color, layout: &Layout) 
 }
 
 /// Draws a trend as a dotted line.
-fn fitted(context: &mut Context, trend: &TrendLine, colour: Color, layout: &Layout) {
+fn draw_trend(context: &mut Context, trend: &TrendLine, colour: Color, layout: &Layout) {
     const DOTS: i32 = 48;
     #[expect(clippy::cast_possible_truncation, reason = "moments of a log")]
     let dot = |n: i32| {
@@ -74,7 +74,7 @@ fn fitted(context: &mut Context, trend: &TrendLine, colour: Color, layout: &Layo
 }
 
 /// The upper edges of stacked areas, for terminals without colours to fill them.
-fn stack(figure: &Figure) -> Vec<Series> {
+fn stacked_edges(figure: &Figure) -> Vec<Series> {
     let moments = moments(figure);
     let mut below = vec![0.0; moments.len()];
     let mut edges = Vec::new();
