@@ -45,7 +45,6 @@ fn is_root(census: &Census) -> bool {
 }
 
 /// The processes of the measurements of one moment. Those of trees come first, root before children; then those with a census alone.
-#[must_use]
 pub fn process_views(measurements: &[Measurement]) -> Vec<ProcessView<'_>> {
     let mut views: Vec<ProcessView<'_>> = Vec::new();
     let mut by_pid: HashMap<(&str, u32), usize> = HashMap::new();
@@ -130,7 +129,6 @@ type MatchText = fn(&ProcessView<'_>) -> Option<Arc<str>>;
 /// 3. Children of matched roots, by command line, by command line without its numbers, and by name if one of the command lines is unknown.
 ///
 /// Several with the same text are matched in their order.
-#[must_use]
 pub fn match_processes<'a>(before: &[ProcessView<'a>], after: &[ProcessView<'a>]) -> Vec<ProcessPair<'a>> {
     let cmdline: MatchText = |view| view.cmdline.cloned();
     let masked: MatchText = |view| view.cmdline.map(|line| mask_digits(line).into());
@@ -248,7 +246,6 @@ fn assign_roles(pairs: &mut [ProcessPair<'_>]) {
 }
 
 /// A command line, cut in the middle to the length of a role.
-#[must_use]
 pub fn shorten_command(line: &str) -> String {
     shorten(line, MAX_ROLE_CHARS)
 }

@@ -26,7 +26,6 @@ pub struct GrowthThreshold {
 
 impl GrowthThreshold {
     /// The last size and the last percentage given; `bytes` if no size was given.
-    #[must_use]
     pub fn new(thresholds: &[Threshold], bytes: u64) -> Self {
         let mut all = Self { bytes, ratio: 0.0 };
         for threshold in thresholds {
@@ -39,7 +38,6 @@ impl GrowthThreshold {
     }
 
     /// Whether growth from `before` to `after` counts.
-    #[must_use]
     pub fn is_exceeded(&self, before: u64, after: u64) -> bool {
         let growth = after.saturating_sub(before);
         growth > self.bytes && growth as f64 > before as f64 * self.ratio
@@ -73,7 +71,6 @@ pub struct Growth {
 }
 
 /// Compares the measurements of two moments. Neither may be empty. `files` are the names of the inputs.
-#[must_use]
 pub fn compare(
     header: Header,
     before: &[Measurement],
@@ -111,7 +108,6 @@ pub fn compare(
 }
 
 /// The lists of a record, by kind.
-#[must_use]
 pub fn lists(record: &DiffRecord) -> [(SeriesKind, &Vec<CountChange>); 4] {
     [
         (SeriesKind::Type, &record.types),
@@ -255,7 +251,6 @@ fn compare_threads(role: &Arc<str>, before: &Census, after: &Census) -> Vec<Thre
 pub type Sides<T = u64> = [Option<T>; 2];
 
 /// RSS, PSS, USS and swap of a process, with their names in records.
-#[must_use]
 pub fn process_sizes(p: &ProcessChange) -> [(&'static str, Sides); 4] {
     [
         ("rss", [p.rss_before_bytes, p.rss_after_bytes]),
@@ -266,7 +261,6 @@ pub fn process_sizes(p: &ProcessChange) -> [(&'static str, Sides); 4] {
 }
 
 /// The change of a size, if it is known.
-#[must_use]
 pub fn known_change(presence: Presence, sizes: Sides) -> Option<Change> {
     known_sizes(presence, sizes).map(|(before, after)| Change::between(before, after))
 }
@@ -365,7 +359,6 @@ fn has_total_pss(record: &DiffRecord, role: &str) -> bool {
 }
 
 /// Whether a tree has no process but its root, so that its sums repeat the root's sizes.
-#[must_use]
 pub fn is_single_process(record: &DiffRecord, role: &str) -> bool {
     let total = tree_total(record, role, SeriesKind::TotalRss);
     let root = record.processes.iter().find(|process| &*process.role == role);

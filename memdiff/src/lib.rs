@@ -3,22 +3,22 @@
 //! | layer | modules | contract |
 //! |---|---|---|
 //! | command line | [`cli`] | the arguments |
-//! | measurements | [`measurement`] | the values of one moment |
-//! | selection | [`selection`] | moments of logs → the two that are compared, or each with an earlier one |
-//! | align | [`align`] | processes of two moments → pairs of the same role |
-//! | delta | [`delta`] | two moments → differences, and growth beyond a threshold |
+//! | measurements | `measurement` | the values of one moment |
+//! | selection | `selection` | moments of logs → the two that are compared, or each with an earlier one |
+//! | align | `align` | processes of two moments → pairs of the same role |
+//! | delta | `delta` | two moments → differences, and growth beyond a threshold |
 //! | trend | [`trend`] | one series over time → its kind of trend, slope and confidence |
-//! | verdict | [`verdict`] | all moments → a verdict on every series |
-//! | table | [`table`] | differences and verdicts → text, markdown, CSV |
-//! | flow | [`run`] | arguments → the flow above → exit code |
+//! | verdict | `verdict` | all moments → a verdict on every series |
+//! | table | `table` | differences and verdicts → text, markdown, CSV |
+//! | flow | `run` | arguments → the flow above → exit code |
 //!
 //! ```
-//! use memdiff::cli::Threshold;
-//! use memdiff::delta::GrowthThreshold;
+//! use common::record::TrendKind;
+//! use memdiff::trend::SampledSeries;
 //!
-//! let threshold = GrowthThreshold::new(&[Threshold::parse("10%").unwrap()], 4 << 20);
-//! assert!(threshold.is_exceeded(100 << 20, 111 << 20));
-//! assert!(!threshold.is_exceeded(1 << 20, 2 << 20), "below 4 MiB");
+//! let mut rss = SampledSeries::new();
+//! (0..100).for_each(|minute| rss.push(f64::from(minute) * 60.0, 50e6));
+//! assert_eq!(rss.estimate_trend().kind, TrendKind::Steady);
 //! ```
 
 #![cfg_attr(
@@ -26,15 +26,15 @@
     warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
 )]
 
-pub mod align;
+mod align;
 pub mod cli;
-pub mod delta;
-pub mod measurement;
-pub mod run;
-pub mod selection;
-pub mod table;
+mod delta;
+mod measurement;
+mod run;
+mod selection;
+mod table;
 pub mod trend;
-pub mod verdict;
+mod verdict;
 
 use std::process::ExitCode;
 

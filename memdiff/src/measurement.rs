@@ -26,7 +26,6 @@ pub struct Origin {
 
 impl Origin {
     /// The origin of a moment of a log.
-    #[must_use]
     pub fn from_moment(moment: &Moment) -> Self {
         Self {
             input: moment.input,
@@ -39,7 +38,6 @@ impl Origin {
     }
 
     /// The origin as records have it; `files` are the names of the inputs.
-    #[must_use]
     pub fn to_moment_ref(&self, files: &[String]) -> MomentRef {
         MomentRef {
             file: files.get(self.input).cloned().unwrap_or_default(),
@@ -51,7 +49,6 @@ impl Origin {
 }
 
 /// The time in this machine's zone; 1970 for a time outside the calendar.
-#[must_use]
 pub fn local_stamp(unix_ms: i64) -> Stamp {
     let stamp = Stamp::from_unix_seconds(unix_ms as f64 / 1000.0);
     stamp.or_else(|| Stamp::from_unix_seconds(0.0)).unwrap_or_else(Stamp::now)
@@ -90,7 +87,6 @@ pub struct MeasurementKey {
 
 impl Measurement {
     /// The measurement of a moment; `None` for events, failures and differences.
-    #[must_use]
     pub fn from_moment(moment: Moment) -> Option<Self> {
         let origin = Origin::from_moment(&moment);
         let data = match moment.data {
@@ -102,19 +98,16 @@ impl Measurement {
     }
 
     /// The tree, if it is one.
-    #[must_use]
     pub fn tree(&self) -> Option<&Tree> {
         if let MeasuredData::Tree(tree) = &self.data { Some(tree) } else { None }
     }
 
     /// The census, if it is one.
-    #[must_use]
     pub fn census(&self) -> Option<&Census> {
         if let MeasuredData::Census(census) = &self.data { Some(census) } else { None }
     }
 
     /// The key of the process that was measured.
-    #[must_use]
     pub fn key(&self) -> MeasurementKey {
         let (is_tree, pid, start) = match &self.data {
             MeasuredData::Tree(tree) => {
@@ -176,7 +169,6 @@ pub struct CensusList<'a> {
 }
 
 /// The lists of a census.
-#[must_use]
 pub fn census_lists(census: &Census) -> [CensusList<'_>; 4] {
     // An empty list of modules beside objects was not made.
     let modules = Some(&*census.modules).filter(|modules| !modules.is_empty() || census.total_objects == 0);
@@ -208,7 +200,6 @@ fn total_list(kind: SeriesKind, totals: Option<&[Total]>, is_truncated: bool) ->
 }
 
 /// The resident size that Python objects do not explain; `None` if either is unknown.
-#[must_use]
 pub fn native_bytes(census: &Census) -> Option<u64> {
     Some(census.rss_bytes?.saturating_sub(census.total_size_bytes?))
 }

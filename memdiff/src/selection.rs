@@ -133,7 +133,6 @@ pub struct InputSelection {
 
 impl InputSelection {
     /// Selects the first and the last moment of an input, and these.
-    #[must_use]
     pub fn new(wanted: &[MomentArg]) -> Self {
         let search =
             |moment: &MomentArg| MomentSearch { wanted: moment.clone(), found: MeasurementStore::default() };
@@ -171,13 +170,11 @@ impl InputSelection {
     }
 
     /// The first moment of every process of the first run.
-    #[must_use]
     pub fn first(&self) -> Vec<Measurement> {
         self.first.measurements_of(|is_tree| self.runs(is_tree).first.clone())
     }
 
     /// The last moment of every process of the last run.
-    #[must_use]
     pub fn last(&self) -> Vec<Measurement> {
         self.last.measurements_of(|is_tree| self.runs(is_tree).active.clone())
     }
@@ -281,7 +278,6 @@ pub struct SuccessivePairs {
 
 impl SuccessivePairs {
     /// Pairs that are `distance` records apart; at least 1.
-    #[must_use]
     pub fn new(distance: usize) -> Self {
         let (earlier, latest) = (MeasurementStore::default(), MeasurementStore::default());
         Self { distance: distance.max(1), earlier, latest }

@@ -14,45 +14,38 @@ pub const DAY_MS: i64 = 86_400_000;
 const SECONDS_BELOW_MS: i64 = 20 * 60_000;
 
 /// The system's time zone, which all plots use.
-#[must_use]
 pub fn zone() -> &'static TimeZone {
     static ZONE: OnceLock<TimeZone> = OnceLock::new();
     ZONE.get_or_init(TimeZone::system)
 }
 
 /// The local date and time of a moment, clamped to the years that the calendar supports.
-#[must_use]
 pub fn local(unix_ms: i64, zone: &TimeZone) -> ZonedDateTime {
     let end = if unix_ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_millisecond(unix_ms).unwrap_or(end).to_zoned_datetime(zone.clone())
 }
 
 /// A local date and time in milliseconds since 1970. A time that the clock skipped counts as the moment after the gap.
-#[must_use]
 pub fn to_unix_ms(local: DateTime, zone: &TimeZone) -> Option<i64> {
     Some(zone.to_timestamp(local).ok()?.as_millisecond())
 }
 
 /// A clock time: `14:25` or `14:25:07`.
-#[must_use]
 pub fn time_of_day(unix_ms: i64, zone: &TimeZone, with_seconds: bool) -> String {
     local(unix_ms, zone).strftime(if with_seconds { "%H:%M:%S" } else { "%H:%M" }).to_string()
 }
 
 /// A date: `24 Nov 2026`.
-#[must_use]
 pub fn date(unix_ms: i64, zone: &TimeZone) -> String {
     local(unix_ms, zone).strftime("%-d %b %Y").to_string()
 }
 
 /// A clock time with seconds only in a short range of time.
-#[must_use]
 pub fn time_within(unix_ms: i64, (from, to): (i64, i64), zone: &TimeZone) -> String {
     time_of_day(unix_ms, zone, to.saturating_sub(from) < SECONDS_BELOW_MS)
 }
 
 /// A clock time, with the date if the range covers several: `24 Nov 14:25`.
-#[must_use]
 pub fn moment_within(unix_ms: i64, range: (i64, i64), zone: &TimeZone) -> String {
     let time = time_within(unix_ms, range, zone);
     if date(range.0, zone) == date(range.1, zone) {
@@ -106,13 +99,11 @@ impl TimeBound {
 }
 
 /// The last moment at or before `unix_ms` when the clock showed `time`.
-#[must_use]
 pub fn last_time_before(time: Time, unix_ms: i64, zone: &TimeZone) -> i64 {
     days_from(unix_ms, -1, time, zone).find(|found| *found <= unix_ms).unwrap_or(unix_ms)
 }
 
 /// The first moment after `unix_ms` when the clock showed `time`.
-#[must_use]
 pub fn next_time_after(time: Time, unix_ms: i64, zone: &TimeZone) -> i64 {
     let mut found = days_from(unix_ms, 1, time, zone);
     found.find(|found| *found > unix_ms).unwrap_or(unix_ms.saturating_add(DAY_MS))

@@ -50,19 +50,16 @@ pub const PALETTE: [ThemeColour; 10] = [
 pub const OTHERS: ThemeColour = ThemeColour::new((0x9a, 0x9d, 0xa3), (0x7d, 0x81, 0x88));
 
 /// The palette's colour at `index`, which wraps around; [`OTHERS`] for `None`.
-#[must_use]
 pub fn for_series(index: Option<usize>) -> ThemeColour {
     index.and_then(|index| PALETTE.get(index % PALETTE.len()).copied()).unwrap_or(OTHERS)
 }
 
 /// A colour as CSS and SVG write it: `#332288`.
-#[must_use]
 pub fn hex((r, g, b): Rgb) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
 /// The colour index that a name gets if no other name has taken it. FNV-1a gives the same on every machine and in every version.
-#[must_use]
 pub fn preferred(name: &str) -> usize {
     let hash = name
         .bytes()
@@ -73,7 +70,6 @@ pub fn preferred(name: &str) -> usize {
 
 /// Assigns a colour index to each name, most important name first: its preferred one or the next free one. Starts again when all
 /// are taken.
-#[must_use]
 pub fn assign<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
     let mut taken = BTreeSet::new();
     let mut colours = Vec::new();

@@ -3,7 +3,6 @@
 use crate::figure::Unit;
 
 /// The names of a unit's multiples, and the factor between two of them.
-#[must_use]
 pub fn multiples(unit: Unit) -> (&'static [&'static str], f64) {
     match unit {
         Unit::Bytes => (&["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"], 1024.0),
@@ -12,13 +11,11 @@ pub fn multiples(unit: Unit) -> (&'static [&'static str], f64) {
 }
 
 /// A number with its unit: `512 B`, `12.3 MiB`, `7`.
-#[must_use]
 pub fn with_unit(number: &str, unit: &str) -> String {
     if unit.is_empty() { number.to_owned() } else { format!("{number} {unit}") }
 }
 
 /// A value: `512 B`, `12.3 MiB`, `1.05 M`.
-#[must_use]
 pub fn value(unit: Unit, value: f64) -> String {
     let (names, factor) = multiples(unit);
     let mut scaled = value.abs();
@@ -38,7 +35,6 @@ pub fn value(unit: Unit, value: f64) -> String {
 }
 
 /// A change, always with a sign.
-#[must_use]
 pub fn change(unit: Unit, change: f64) -> String {
     match change {
         c if c > 0.0 => format!("+{}", value(unit, c)),
@@ -48,7 +44,6 @@ pub fn change(unit: Unit, change: f64) -> String {
 }
 
 /// Joins parts into lines: a part starts a new line where the current one would no longer fit.
-#[must_use]
 pub fn wrap_parts(parts: &[String], separator: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for part in parts.iter().filter(|part| !part.is_empty()) {

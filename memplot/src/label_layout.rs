@@ -12,7 +12,6 @@ pub struct LabelAnchor {
 }
 
 /// The anchor of each series' label.
-#[must_use]
 pub fn anchors(figure: &Figure) -> Vec<LabelAnchor> {
     if !figure.stacked {
         let last = figure.series.iter().map(|one| one.last);
@@ -34,7 +33,6 @@ pub fn anchors(figure: &Figure) -> Vec<LabelAnchor> {
 
 /// The index and position of each label, from top to bottom. `heights` are those of the lines' ends, growing downwards. The first
 /// `totals` labels are at the top. The others are ordered as stacked, or by height.
-#[must_use]
 pub fn arrange(
     stacked: bool,
     totals: usize,

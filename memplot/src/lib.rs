@@ -3,17 +3,17 @@
 //! | layer | modules | purpose |
 //! |---|---|---|
 //! | model | [`figure`] | a plot independent of its output format |
-//! | text | [`mod@format`], [`clock`], [`text_metrics`], [`colour`] | values, times, text widths and colours |
+//! | text | `format`, `clock`, `text_metrics`, `colour` | values, times, text widths and colours |
 //! | arguments | [`cli`] | the plot that the user asks for |
-//! | output | [`output`] | its file and format |
-//! | downsampling | [`downsample`] | bounded memory without losing peaks |
-//! | series | [`series`] | moments of a log → a figure |
-//! | geometry | [`scale`], [`stack`], [`label_layout`] | axes, stacked areas, label positions |
-//! | SVG document | [`svg`] | a document that plotters can draw into |
+//! | output | `output` | its file and format |
+//! | downsampling | `downsample` | bounded memory without losing peaks |
+//! | series | `series` | moments of a log → a figure |
+//! | geometry | `scale`, `stack`, `label_layout` | axes, stacked areas, label positions |
+//! | SVG document | `svg` | a document that plotters can draw into |
 //! | chart | [`chart`] | a figure → SVG |
-//! | PNG | [`png`] | SVG → PNG |
+//! | PNG | `png` | SVG → PNG |
 //! | HTML, terminal | [`html`], [`terminal`] | a figure → a page; a figure → text |
-//! | flow | [`run`] | arguments → all of the above → exit code |
+//! | flow | `run` | arguments → all of the above → exit code |
 //!
 //! # Example
 //!
@@ -45,22 +45,22 @@
 
 pub mod chart;
 pub mod cli;
-pub mod clock;
-pub mod colour;
-pub mod downsample;
+mod clock;
+mod colour;
+mod downsample;
 pub mod figure;
-pub mod format;
+mod format;
 pub mod html;
-pub mod label_layout;
-pub mod output;
-pub mod png;
-pub mod run;
-pub mod scale;
-pub mod series;
-pub mod stack;
-pub mod svg;
+mod label_layout;
+mod output;
+mod png;
+mod run;
+mod scale;
+mod series;
+mod stack;
+mod svg;
 pub mod terminal;
-pub mod text_metrics;
+mod text_metrics;
 
 use std::process::ExitCode;
 

@@ -47,18 +47,11 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let width = usize::try_from(args.size.width).unwrap_or(0);
     let zoom = if output.format == Format::Html { PAGE_ZOOM } else { 1 };
     let mut collector = Collector::new(PlotRequest {
-        quantity: args.what,
-        metric: args.metric,
-        top: usize::try_from(args.top).unwrap_or(usize::MAX),
-        stack: if args.stack { Some(true) } else { args.no_stack.then_some(false) },
-        delta: args.delta,
-        log_scale: args.log_scale,
+        args,
         grep,
         window: TimeWindow::new(args.since, args.until, clock::zone()),
         buckets: (width * BUCKETS_PER_PIXEL * zoom).next_power_of_two(),
         inputs: inputs.iter().map(Input::name).collect(),
-        title: args.title.clone(),
-        zone: clock::zone().clone(),
         verdicts,
     });
     let mut check_interrupt = interrupt_check(args);

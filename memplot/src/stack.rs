@@ -19,7 +19,6 @@ struct StackRow {
 
 /// Stacks series, the first one at the bottom. Of the moments with the same `column` keeps the first, the last, and those with
 /// the lowest and the highest sum.
-#[must_use]
 pub fn segments(series: &[Series], column: impl Fn(i64) -> i64) -> Vec<StackSegment> {
     let rows = decimated(&rows(series), column);
     let parts = rows.chunk_by(|row, _| row.continues.contains(&true));

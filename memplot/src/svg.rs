@@ -50,7 +50,6 @@ struct Document {
 pub struct SvgWriter(Rc<RefCell<Document>>);
 
 /// Escapes text for XML and HTML, and replaces characters that XML does not allow.
-#[must_use]
 pub fn escape(text: &str) -> String {
     escape_controls(text)
         .replace('&', "&amp;")
@@ -71,21 +70,18 @@ fn pixels(units: i32) -> String {
 }
 
 /// Pixels as units of the canvas.
-#[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "clamped")]
 pub fn units(pixels: f64) -> i32 {
     (pixels * f64::from(UNITS)).round().clamp(-1e6, 1e6) as i32
 }
 
 /// A position in pixels as units of the canvas.
-#[must_use]
 pub fn coord((x, y): (f64, f64)) -> BackendCoord {
     (units(x), units(y))
 }
 
 impl SvgWriter {
     /// An empty document of `width` by `height` pixels.
-    #[must_use]
     pub fn new(width: u32, height: u32) -> Self {
         let size = [width, height].map(|pixels| pixels.saturating_mul(UNITS.unsigned_abs()));
         Self(Rc::new(RefCell::new(Document { size: size.into(), ..Document::default() })))
@@ -204,7 +200,6 @@ impl SvgWriter {
     }
 
     /// Returns the document.
-    #[must_use]
     pub fn finish(&self) -> String {
         std::mem::take(&mut self.0.borrow_mut().out)
     }

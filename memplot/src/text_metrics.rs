@@ -31,20 +31,17 @@ fn character_width(character: char) -> f64 {
 }
 
 /// Whether the embedded font has all characters of a text.
-#[must_use]
 pub fn is_covered(text: &str) -> bool {
     let has = |character| font().is_some_and(|font| font.charmap().map(character).is_some());
     text.chars().all(|character| character.is_ascii() || has(character))
 }
 
 /// The width of a text at a font size, both in pixels.
-#[must_use]
 pub fn width(text: &str, size: f64) -> f64 {
     text.chars().map(character_width).sum::<f64>() * size
 }
 
 /// Replaces the middle of a text with `…` if it is wider than `widest`.
-#[must_use]
 pub fn shortened(text: &str, size: f64, widest: f64) -> String {
     if width(text, size) <= widest {
         return text.to_owned();

@@ -12,7 +12,6 @@ use crate::delta::Comparison;
 use crate::verdict;
 
 /// Renders a report in markdown.
-#[must_use]
 pub fn render_markdown(report: &Report<'_>, options: RenderOptions) -> String {
     let mut paragraphs = match report {
         Report::Changes { comparison, threshold } => changes(comparison, threshold, options.limit),

@@ -55,7 +55,6 @@ pub enum Report<'a> {
 
 impl Report<'_> {
     /// The record of the report.
-    #[must_use]
     pub fn record(&self) -> &DiffRecord {
         match self {
             Report::Changes { comparison, .. } => &comparison.record,

@@ -13,7 +13,6 @@ use crate::delta::Comparison;
 use crate::verdict;
 
 /// Renders a report as text; each line has a line end.
-#[must_use]
 pub fn render_text(report: &Report<'_>, options: RenderOptions) -> String {
     let lines = match report {
         Report::Changes { comparison, threshold } => changes(comparison, threshold, options),

@@ -19,7 +19,6 @@ pub struct Description {
 }
 
 /// A rate for people, without its sign: `3.1 MiB/h`.
-#[must_use]
 pub fn format_rate(bytes_per_hour: f64) -> String {
     let unit = Unit::for_size(bytes_per_hour.abs());
     format!("{} {}/h", unit.number(bytes_per_hour.abs()), unit.name)
@@ -44,7 +43,6 @@ impl Unit {
 }
 
 /// Describes a verdict. `now` is the last moment of the log, whose times of day are shown without a date.
-#[must_use]
 pub fn describe(verdict: &Verdict, now: Stamp) -> Description {
     Description { subject: describe_series(verdict), predicate: describe_trend(verdict, now) }
 }
@@ -152,7 +150,6 @@ fn format_rough(span: Duration) -> String {
 }
 
 /// The number of verdicts of each trend: `14 steady, 2 saw-tooth`; empty without verdicts.
-#[must_use]
 pub fn count_by_trend<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
     let names = [
         (TrendKind::Growing, "growing"),

@@ -16,11 +16,10 @@ use common::record::{TrendKind, Verdict};
 
 use crate::delta::GrowthThreshold;
 
-pub use self::describe::{Description, count_by_trend, describe, format_rate};
-pub use self::series_set::{MAX_SERIES, SeriesSet};
+pub use self::describe::{count_by_trend, describe, format_rate};
+pub use self::series_set::SeriesSet;
 
 /// Whether a verdict is growth beyond the threshold, from the end of the warm-up to the end of the log.
-#[must_use]
 pub fn is_growing_beyond(verdict: &Verdict, threshold: &GrowthThreshold) -> bool {
     verdict.trend == TrendKind::Growing
         && threshold.is_exceeded(verdict.first_bytes.unwrap_or(0), verdict.last_bytes.unwrap_or(u64::MAX))

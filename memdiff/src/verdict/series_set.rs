@@ -15,7 +15,7 @@ use super::series::Series;
 use crate::measurement::{CensusList, Origin, census_lists, native_bytes};
 
 /// The most series that are followed; long ones take about 12 KiB each.
-pub const MAX_SERIES: usize = 10_000;
+const MAX_SERIES: usize = 10_000;
 
 /// The most dropped series that are remembered, so that one that returns is counted once.
 const MAX_DROPPED: usize = 1_000_000;
@@ -57,7 +57,7 @@ pub struct SeriesSet {
 
 impl SeriesSet {
     /// At most `limit` series instead of [`MAX_SERIES`]; above it the smallest are dropped.
-    #[must_use]
+    #[cfg(test)]
     pub fn with_limit(limit: usize) -> Self {
         Self { limit: Some(limit), ..Self::default() }
     }
@@ -94,25 +94,21 @@ impl SeriesSet {
     }
 
     /// The number of measurements.
-    #[must_use]
     pub fn measured(&self) -> u64 {
         self.measured
     }
 
     /// The origins of the first and the last measurement.
-    #[must_use]
     pub fn ends(&self) -> Option<(&Origin, &Origin)> {
         self.ends.as_ref().map(|(first, last)| (first, last))
     }
 
     /// The number of series that were dropped, as there were too many.
-    #[must_use]
     pub fn dropped(&self) -> u64 {
         u64::try_from(self.dropped.len()).unwrap_or(u64::MAX)
     }
 
     /// The verdicts on all series: growing ones first, those too short last, and by rate.
-    #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
         let mut all: Vec<SeriesRef<'_>> = Vec::with_capacity(self.count);
         for (key, process) in &self.processes {

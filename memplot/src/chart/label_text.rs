@@ -16,7 +16,6 @@ pub struct LabelText {
 
 impl LabelText {
     /// The labels of all series, each at most `widest` pixels wide.
-    #[must_use]
     pub fn for_figure(figure: &Figure, widest: f64) -> Vec<Self> {
         let signed = figure.points().any(|point| point.value < 0.0);
         figure.series.iter().map(|series| Self::new(figure, series, signed, widest)).collect()
@@ -40,7 +39,6 @@ impl LabelText {
     }
 
     /// Its width in pixels.
-    #[must_use]
     pub fn width(&self) -> f64 {
         width(&self.name, BODY) + width(&self.rest, BODY)
     }

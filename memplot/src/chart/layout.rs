@@ -56,7 +56,6 @@ pub struct Layout {
 
 impl Layout {
     /// Arranges a figure.
-    #[must_use]
     pub fn new(figure: &Figure, size: Size, values: ValueScale, zone: &jiff::tz::TimeZone) -> Self {
         let (w, h) = (f64::from(size.width), f64::from(size.height));
         let text_width = w - 2.0 * MARGIN;
@@ -101,19 +100,16 @@ impl Layout {
     }
 
     /// The horizontal position of a moment.
-    #[must_use]
     pub fn x(&self, unix_ms: i64) -> f64 {
         self.left + (self.right - self.left) * self.time.fraction(unix_ms)
     }
 
     /// The vertical position of a value.
-    #[must_use]
     pub fn y(&self, value: f64) -> f64 {
         self.bottom - (self.bottom - self.top) * self.values.fraction(value)
     }
 
     /// The place of a value on the canvas, with the ends of the axes at whole units.
-    #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "within the chart")]
     pub fn coord(&self, unix_ms: i64, value: f64) -> BackendCoord {
         let place = |from: f64, to: f64, fraction: f64| {
@@ -127,7 +123,6 @@ impl Layout {
     }
 
     /// The column of pixels that shows a moment.
-    #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "within the chart")]
     pub fn column(&self, unix_ms: i64) -> i64 {
         self.x(unix_ms).floor() as i64

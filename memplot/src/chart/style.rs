@@ -46,19 +46,16 @@ impl Role {
     }
 
     /// The class of filled shapes and text.
-    #[must_use]
     pub fn fill(self) -> String {
         format!("f{}", self.style().1)
     }
 
     /// The class of lines.
-    #[must_use]
     pub fn stroke(self) -> String {
         format!("s{}", self.style().1)
     }
 
     /// Its colour. The automatic theme is light, and [`dark_mode_css`] makes it dark.
-    #[must_use]
     pub fn rgb(self, theme: Theme) -> Rgb {
         let colour = self.style().0;
         if theme == Theme::Dark { colour.dark } else { colour.light }
@@ -66,7 +63,6 @@ impl Role {
 }
 
 /// A style sheet with dark colours for viewers that prefer them. Renderers without media queries use the light attributes.
-#[must_use]
 pub fn dark_mode_css(series: &BTreeSet<Option<usize>>) -> String {
     let mut css = "@media (prefers-color-scheme:dark){".to_owned();
     let roles = [Role::Background, Role::Text, Role::Muted, Role::Grid, Role::Alert];

@@ -69,11 +69,6 @@ impl<B: Bucket> Buckets<B> {
         self.buckets.len()
     }
 
-    /// Whether there are no buckets.
-    pub fn is_empty(&self) -> bool {
-        self.buckets.is_empty()
-    }
-
     /// All buckets.
     pub fn iter(&self) -> std::slice::Iter<'_, B> {
         self.buckets.iter()

@@ -30,7 +30,6 @@ pub struct EventBuckets {
 
 impl EventBuckets {
     /// No events yet. Keeps at most `limit` groups.
-    #[must_use]
     pub fn new(limit: usize) -> Self {
         Self { width_ms: 1, limit: limit.max(8), buckets: BTreeMap::new() }
     }

@@ -92,7 +92,6 @@ pub struct RowBuckets {
 
 impl RowBuckets {
     /// No rows yet. Keeps at least one bucket.
-    #[must_use]
     pub fn new(limit: usize, entries_limit: usize) -> Self {
         Self { entries_limit, entries: 0, buckets: Buckets::new(limit) }
     }

@@ -41,7 +41,6 @@ struct TickSeries {
 
 impl TimeScale {
     /// An axis with at most about `most` ticks. A single moment gets some time around it.
-    #[must_use]
     pub fn new((from, to): (i64, i64), most: usize, zone: &TimeZone) -> Self {
         let margin = if to > from { 0 } else { 5000 };
         let (from, to) = (from.saturating_sub(margin), to.max(from).saturating_add(margin));
@@ -63,7 +62,6 @@ impl TimeScale {
     }
 
     /// The position of a moment on the axis, 0 to 1.
-    #[must_use]
     pub fn fraction(&self, unix_ms: i64) -> f64 {
         unix_ms.saturating_sub(self.from) as f64 / self.to.saturating_sub(self.from) as f64
     }

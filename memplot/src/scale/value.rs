@@ -25,7 +25,6 @@ pub struct ValueScale {
 
 impl ValueScale {
     /// The axis of a figure. `sums` are the heights of its stack, if it is stacked.
-    #[must_use]
     pub fn for_figure(figure: &Figure, sums: impl IntoIterator<Item = f64>) -> Self {
         let single = figure.series.iter().filter(|_| !figure.stacked);
         let values = single.flat_map(|series| {
@@ -47,7 +46,6 @@ impl ValueScale {
     }
 
     /// A linear axis with room for 0 and `low` to `high`.
-    #[must_use]
     pub fn linear(unit: Unit, low: f64, high: f64, signed: bool) -> Self {
         let (low, mut high) = (low.min(0.0), high.max(0.0));
         if low == 0.0 && high == 0.0 {
@@ -62,7 +60,6 @@ impl ValueScale {
     }
 
     /// A logarithmic axis with room for `low` to `high`, both above 0.
-    #[must_use]
     pub fn log(unit: Unit, low: f64, high: f64) -> Self {
         let base: f64 = if unit == Unit::Bytes { 2.0 } else { 10.0 };
         let low = if low > 0.0 { low } else { 1.0 };
@@ -80,7 +77,6 @@ impl ValueScale {
     }
 
     /// The position of a value on the axis, 0 to 1. Values that a logarithm does not have are at 0.
-    #[must_use]
     pub fn fraction(&self, value: f64) -> f64 {
         let fraction = if self.is_log {
             (value.max(self.min) / self.min).log2() / (self.max / self.min).log2()

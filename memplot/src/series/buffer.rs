@@ -21,7 +21,6 @@ pub enum SeriesKey {
 
 impl SeriesKey {
     /// The log it is from.
-    #[must_use]
     pub fn input(&self) -> usize {
         match self {
             Self::Process { input, .. } | Self::Named { input, .. } => *input,
@@ -29,7 +28,6 @@ impl SeriesKey {
     }
 
     /// The process that a named series belongs to.
-    #[must_use]
     pub fn role(&self) -> &str {
         match self {
             Self::Process { .. } => "",
@@ -70,7 +68,6 @@ pub struct TrackPart {
 
 impl SeriesBuffer {
     /// Its part in a track.
-    #[must_use]
     pub fn part(&self, track: usize) -> Option<&TrackPart> {
         self.parts.iter().rev().find(|part| part.track == track)
     }
@@ -106,7 +103,6 @@ impl SeriesBuffer {
     }
 
     /// The number of its buckets.
-    #[must_use]
     pub fn buckets(&self) -> usize {
         self.parts.iter().map(|part| part.points.len()).sum()
     }

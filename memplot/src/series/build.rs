@@ -47,19 +47,19 @@ impl Selected<'_> {
 }
 
 /// Builds the figure of a view.
-pub fn figure(log: &LogSummary, view: &View) -> Result<Figure, Failure> {
+pub fn figure(log: &LogSummary<'_>, view: &View) -> Result<Figure, Failure> {
     let request = &log.request;
     let quantity = view.quantity;
     let stacked = is_stacked(log, view)?;
     let (from, to) = (request.window.from(), request.window.to());
-    let mut selected = select_with_points(view, from, to, request.delta);
+    let mut selected = select_with_points(view, from, to, request.args.delta);
     if selected.is_empty() {
         return Err(log.nothing_to_draw());
     }
     let all = selected.len();
     selected.sort_by(|a, b| b.height().total_cmp(&a.height()).then_with(|| a.by_name(b)));
-    selected.truncate(request.top);
-    if request.delta && selected.first().is_some_and(|first| first.height() > 0.0) {
+    selected.truncate(request.top());
+    if request.args.delta && selected.first().is_some_and(|first| first.height() > 0.0) {
         selected.retain(|one| one.height() > 0.0);
     }
     selected.sort_by(|a, b| b.area.total_cmp(&a.area).then_with(|| a.by_name(b)));
@@ -87,7 +87,8 @@ pub fn figure(log: &LogSummary, view: &View) -> Result<Figure, Failure> {
         });
     }
     let mut omitted = None;
-    let combined = (others > 0 && !request.delta).then(|| combine_others(&selected, &rows, quantity, others));
+    let combined =
+        (others > 0 && !request.args.delta).then(|| combine_others(&selected, &rows, quantity, others));
     if let Some(other) = combined.flatten() {
         let peak = other.peak.map_or(0.0, |peak| peak.value);
         let highest = series.iter().filter_map(|one| one.peak).map(|peak| peak.value).fold(0.0, f64::max);
@@ -100,11 +101,11 @@ pub fn figure(log: &LogSummary, view: &View) -> Result<Figure, Failure> {
     let total = if stacked { total(view, &rows, from, to) } else { None };
     let time = extent(series.iter().chain(&total));
     let mut figure = Figure {
-        title: request.title.clone().unwrap_or_else(|| headline::title(log, view)),
+        title: request.args.title.clone().unwrap_or_else(|| headline::title(log, view)),
         subtitle: Vec::new(),
         unit: view.unit(),
         stacked,
-        log_scale: request.log_scale,
+        log_scale: request.args.log_scale,
         time,
         series,
         total,
@@ -115,25 +116,25 @@ pub fn figure(log: &LogSummary, view: &View) -> Result<Figure, Failure> {
 }
 
 /// Whether to stack: if the user asks for it, or if the values are parts of one total.
-fn is_stacked(log: &LogSummary, view: &View) -> Result<bool, Failure> {
+fn is_stacked(log: &LogSummary<'_>, view: &View) -> Result<bool, Failure> {
     let request = &log.request;
     let overlap = view
         .tracks
         .iter()
         .enumerate()
         .any(|(index, track)| view.tracks.iter().skip(index + 1).any(|other| track.overlaps(other)));
-    match request.stack {
-        Some(true) if overlap => Err(Failure::new(
+    let is_default = view.quantity == Quantity::Processes
+        && !overlap
+        && request.inputs.len() < 2
+        && !request.args.delta
+        && !request.args.log_scale;
+    if request.args.stack && overlap {
+        return Err(Failure::new(
             "runs of this log overlap in time and cannot be stacked",
             "leave --stack out, or draw them one by one",
-        )),
-        Some(stack) => Ok(stack),
-        None => Ok(view.quantity == Quantity::Processes
-            && !overlap
-            && request.inputs.len() < 2
-            && !request.delta
-            && !request.log_scale),
+        ));
     }
+    Ok(request.args.stack || is_default && !request.args.no_stack)
 }
 
 /// All series that have points between two moments.

@@ -15,8 +15,8 @@ use crate::figure::{Figure, MarkKind};
 
 /// Collects a log. Its memory is bounded by the plot, not by the log.
 #[derive(Debug)]
-pub struct Collector {
-    log: LogSummary,
+pub struct Collector<'a> {
+    log: LogSummary<'a>,
     /// The quantities that may be drawn, the preferred one first.
     views: Vec<View>,
     /// The runs so far, each with its input.
@@ -24,11 +24,11 @@ pub struct Collector {
     last_run: Option<(usize, Arc<str>)>,
 }
 
-impl Collector {
+impl<'a> Collector<'a> {
     /// An empty collector.
-    #[must_use]
-    pub fn new(request: PlotRequest) -> Self {
-        let quantities = request.quantity.map_or(vec![Quantity::Types, Quantity::Processes], |one| vec![one]);
+    pub fn new(request: PlotRequest<'a>) -> Self {
+        let quantities =
+            request.args.what.map_or(vec![Quantity::Types, Quantity::Processes], |one| vec![one]);
         Self {
             views: quantities.into_iter().map(|quantity| View::new(quantity, &request)).collect(),
             log: LogSummary::new(request),

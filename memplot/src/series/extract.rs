@@ -18,7 +18,6 @@ pub enum SeriesId<'a> {
 
 impl SeriesId<'_> {
     /// Whether this is the series of a key, if input and role are the same.
-    #[must_use]
     pub fn matches(&self, key: &SeriesKey) -> bool {
         match (self, key) {
             (Self::Process { pid, start, .. }, SeriesKey::Process { pid: p, start: s, .. }) => {
@@ -32,7 +31,6 @@ impl SeriesId<'_> {
     }
 
     /// The key of the series.
-    #[must_use]
     pub fn key(&self, input: usize, role: &Arc<str>) -> SeriesKey {
         match self {
             Self::Process { pid, start, .. } => SeriesKey::Process { input, pid: *pid, start: *start },

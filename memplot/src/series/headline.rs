@@ -6,13 +6,13 @@ use super::log_summary::{LogSummary, Process};
 use super::names;
 use super::view::View;
 use crate::cli::{Metric, Quantity};
-use crate::clock::{date, local, moment_within, time_within};
+use crate::clock::{date, local, moment_within, time_within, zone};
 use crate::figure::Figure;
 use crate::format::value;
 use crate::text_metrics::shortened;
 
 /// The title: the quantity, and the process or logs it is from.
-pub fn title(log: &LogSummary, view: &View) -> String {
+pub fn title(log: &LogSummary<'_>, view: &View) -> String {
     let metric = match view.metric {
         Metric::Rss => "",
         Metric::Pss => " (PSS)",
@@ -30,12 +30,12 @@ pub fn title(log: &LogSummary, view: &View) -> String {
         Quantity::Total => "Memory in total".to_owned(),
         Quantity::Threads => "Threads".to_owned(),
     };
-    let change = if log.request.delta { ", change since the start" } else { "" };
+    let change = if log.request.args.delta { ", change since the start" } else { "" };
     format!("{what}{}{change}", source(log))
 }
 
 /// The process or logs: `: bot.py (pid 7)`.
-fn source(log: &LogSummary) -> String {
+fn source(log: &LogSummary<'_>) -> String {
     let inputs = &log.request.inputs;
     if inputs.len() > 1 {
         let logs: Vec<String> = inputs.iter().map(|input| names::log_name(input)).collect();
@@ -55,12 +55,12 @@ fn source(log: &LogSummary) -> String {
 
 /// The parts of the subtitle. `omitted` is the name and the peak of the combined others if they are not drawn.
 pub fn subtitle(
-    log: &LogSummary,
+    log: &LogSummary<'_>,
     view: &View,
     figure: &Figure,
     omitted: Option<(String, f64)>,
 ) -> Vec<String> {
-    let mut parts = vec![time_range(figure.time, &log.request.zone)];
+    let mut parts = vec![time_range(figure.time, zone())];
     if !log.request.window.is_relative() {
         let samples: u64 = view.tracks.iter().map(|track| track.samples).sum();
         let interval = log.interval_seconds.filter(|seconds| *seconds > 0.0).map(interval);
@@ -74,7 +74,7 @@ pub fn subtitle(
         let is_ambiguous = figure.series.len() > 1 && figure.total.is_none();
         let name =
             if is_ambiguous { format!(" ({})", shortened(&series.name, 1.0, 24.0)) } else { String::new() };
-        let moment = moment_within(peak.unix_ms, figure.time, &log.request.zone);
+        let moment = moment_within(peak.unix_ms, figure.time, zone());
         parts.push(format!("peak {} at {moment}{name}", value(figure.unit, peak.value)));
     }
     if let Some((name, peak)) = omitted {

@@ -30,8 +30,8 @@ impl Process {
 
 /// Facts about the whole log.
 #[derive(Debug)]
-pub struct LogSummary {
-    pub request: PlotRequest,
+pub struct LogSummary<'a> {
+    pub request: PlotRequest<'a>,
     pub events: EventBuckets,
     pub processes: Vec<Process>,
     pub interval_seconds: Option<f64>,
@@ -42,8 +42,8 @@ pub struct LogSummary {
     pub outside: u64,
 }
 
-impl LogSummary {
-    pub fn new(request: PlotRequest) -> Self {
+impl<'a> LogSummary<'a> {
+    pub fn new(request: PlotRequest<'a>) -> Self {
         Self {
             request,
             events: EventBuckets::new(EVENTS_LIMIT),
@@ -90,7 +90,7 @@ impl LogSummary {
         if let Some(grep) = &self.request.grep {
             return Failure::new(format!("no name matches '{grep}'"), "leave --grep out to see all");
         }
-        let hint = match self.request.quantity {
+        let hint = match self.request.args.what {
             Some(Quantity::Types | Quantity::Modules | Quantity::Counts) => {
                 "it may be a log of processes: try --what processes"
             }

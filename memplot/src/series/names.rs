@@ -32,7 +32,6 @@ fn script(cmdline: &str) -> Option<(&str, &str)> {
 }
 
 /// The short name of a process: that of its script if it runs one.
-#[must_use]
 pub fn process_name(pid: u32, name: &Arc<str>, cmdline: Option<&Arc<str>>) -> String {
     match cmdline.filter(|_| is_interpreter(name)).and_then(|line| script(line)) {
         Some((script, _)) => script.to_owned(),
@@ -43,7 +42,6 @@ pub fn process_name(pid: u32, name: &Arc<str>, cmdline: Option<&Arc<str>>) -> St
 }
 
 /// The short name of a series.
-#[must_use]
 pub fn short_name(series: &SeriesBuffer) -> String {
     match &series.key {
         SeriesKey::Process { pid, .. } => process_name(*pid, &series.name, series.cmdline.as_ref()),
@@ -63,7 +61,6 @@ fn name_with_arguments(series: &SeriesBuffer) -> String {
 }
 
 /// A different name for each series. Equal names get their process, log, arguments or pid.
-#[must_use]
 pub fn unique_names(series: &[&SeriesBuffer], inputs: &[String]) -> Vec<String> {
     let mut names: Vec<String> = series.iter().map(|one| short_name(one)).collect();
     refine(&mut names, series, |_, one| {
@@ -101,7 +98,6 @@ fn refine(
 }
 
 /// The name of a log without folders and extensions.
-#[must_use]
 pub fn log_name(input: &str) -> String {
     let name = Path::new(input).file_name().and_then(|name| name.to_str()).unwrap_or(input);
     let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);

@@ -70,7 +70,6 @@ pub struct Track {
 
 impl Track {
     /// A track without samples.
-    #[must_use]
     pub fn new(input: usize, run: &Arc<str>, buckets: usize, entries: usize) -> Self {
         Self {
             input,
@@ -129,7 +128,6 @@ impl Track {
     }
 
     /// Whether two tracks share a range of time.
-    #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         self.samples > 0
             && other.samples > 0

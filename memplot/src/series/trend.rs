@@ -16,10 +16,10 @@ pub fn line_for(
     series: &SeriesBuffer,
     name: &str,
     quantity: Quantity,
-    request: &PlotRequest,
+    request: &PlotRequest<'_>,
     base: f64,
 ) -> Option<TrendLine> {
-    let kind = match (quantity, request.metric) {
+    let kind = match (quantity, request.args.metric) {
         (Quantity::Types, _) => SeriesKind::Type,
         (Quantity::Modules, _) => SeriesKind::Module,
         (Quantity::Holders, _) => SeriesKind::Holder,

@@ -82,16 +82,15 @@ pub struct View {
 
 impl View {
     /// An empty view.
-    #[must_use]
-    pub fn new(quantity: Quantity, request: &PlotRequest) -> Self {
+    pub fn new(quantity: Quantity, request: &PlotRequest<'_>) -> Self {
         Self {
             quantity,
-            metric: request.metric,
+            metric: request.args.metric,
             tracks: Vec::new(),
             dropped: 0,
             grep: request.grep.clone(),
             buckets_limit: request.buckets,
-            spared: request.top.saturating_mul(4).max(64),
+            spared: request.top().saturating_mul(4).max(64),
             series: Vec::new(),
             index: HashMap::new(),
             free: Vec::new(),
@@ -111,7 +110,6 @@ impl View {
     }
 
     /// The tracks with samples, by their first sample.
-    #[must_use]
     pub fn tracks_in_order(&self) -> Vec<&Track> {
         let mut tracks: Vec<&Track> = self.tracks.iter().filter(|track| track.samples > 0).collect();
         tracks.sort_by_key(|track| track.first_ms);
@@ -119,7 +117,6 @@ impl View {
     }
 
     /// The unit of the values.
-    #[must_use]
     pub fn unit(&self) -> Unit {
         match self.quantity {
             Quantity::Counts | Quantity::Threads => Unit::Count,

@@ -20,14 +20,12 @@ pub struct TimeWindow {
 
 impl TimeWindow {
     /// The range from `since` to `until`, both included.
-    #[must_use]
     pub fn new(since: Option<TimeBound>, until: Option<TimeBound>, zone: &TimeZone) -> Self {
         let from = if let Some(TimeBound::At(at)) = since { at } else { i64::MIN };
         Self { since, until, zone: zone.clone(), newest: i64::MIN, from, recompute_at: i64::MIN }
     }
 
     /// Whether the range depends on the end of the log, so that values may have to be dropped again.
-    #[must_use]
     pub fn is_relative(&self) -> bool {
         let is_relative = |bound| matches!(bound, Some(TimeBound::BeforeEnd(_) | TimeBound::ClockTime(_)));
         is_relative(self.since) || is_relative(self.until)
@@ -50,13 +48,11 @@ impl TimeWindow {
     }
 
     /// The start, if the log ended now.
-    #[must_use]
     pub fn from(&self) -> i64 {
         self.from
     }
 
     /// The end. Valid at the end of the log.
-    #[must_use]
     pub fn to(&self) -> i64 {
         match self.until {
             None => i64::MAX,
