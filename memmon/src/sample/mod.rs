@@ -36,7 +36,8 @@ impl Sampler {
         self.read_details(elapsed, &mut records);
         self.read_pss(elapsed);
         self.add_process_records(tick, begin, &mut records);
-        self.end_tick();
+        self.forget_stale_exits();
+        self.iteration += 1;
         Ok(records)
     }
 }

@@ -213,12 +213,6 @@ impl Sampler {
         self.last_tick.replace(now).map(|last| now.duration_since(last))
     }
 
-    /// Ends a tick: the next records belong to the next sample.
-    pub(super) fn end_tick(&mut self) {
-        self.forget_stale_exits();
-        self.iteration += 1;
-    }
-
     /// Reads all sizes between two samples. Returns starts and exits as records, and the usage of each tree.
     ///
     /// # Errors
@@ -250,7 +244,7 @@ impl Sampler {
         self.forest.tree_of(pid).is_some() || self.pending.tree_of(pid).is_some()
     }
 
-    fn forget_stale_exits(&mut self) {
+    pub(super) fn forget_stale_exits(&mut self) {
         let mut exits = std::mem::take(&mut self.exits);
         exits.retain(|pid, _| self.is_watched(*pid));
         self.exits = exits;

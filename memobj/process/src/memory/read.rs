@@ -60,9 +60,7 @@ pub trait Memory: Sync {
     /// As [`read`](Self::read); so of all methods below.
     #[inline]
     fn read_u8(&self, at: Addr) -> Result<u8, Unreadable> {
-        let mut bytes = [0; 1];
-        self.read(at, &mut bytes)?;
-        Ok(u8::from_le_bytes(bytes))
+        read_array(self, at).map(u8::from_le_bytes)
     }
 
     /// Reads two bytes.
@@ -71,9 +69,7 @@ pub trait Memory: Sync {
     /// As [`read`](Self::read).
     #[inline]
     fn read_u16(&self, at: Addr) -> Result<u16, Unreadable> {
-        let mut bytes = [0; 2];
-        self.read(at, &mut bytes)?;
-        Ok(u16::from_le_bytes(bytes))
+        read_array(self, at).map(u16::from_le_bytes)
     }
 
     /// Reads four bytes.
@@ -82,9 +78,7 @@ pub trait Memory: Sync {
     /// As [`read`](Self::read).
     #[inline]
     fn read_u32(&self, at: Addr) -> Result<u32, Unreadable> {
-        let mut bytes = [0; 4];
-        self.read(at, &mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
+        read_array(self, at).map(u32::from_le_bytes)
     }
 
     /// Reads eight bytes.
@@ -93,9 +87,7 @@ pub trait Memory: Sync {
     /// As [`read`](Self::read).
     #[inline]
     fn read_u64(&self, at: Addr) -> Result<u64, Unreadable> {
-        let mut bytes = [0; 8];
-        self.read(at, &mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
+        read_array(self, at).map(u64::from_le_bytes)
     }
 
     /// Reads a pointer.
@@ -129,6 +121,13 @@ pub trait Memory: Sync {
         }
         Ok(text)
     }
+}
+
+#[inline]
+fn read_array<const N: usize>(memory: &(impl Memory + ?Sized), at: Addr) -> Result<[u8; N], Unreadable> {
+    let mut bytes = [0; N];
+    memory.read(at, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// Forwards what types override, so that a reference is as fast as the memory itself.
