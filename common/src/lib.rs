@@ -1,18 +1,26 @@
-//! What the four tools share: the records they exchange and the manners they have in common.
+//! The shared crate of the four tools: the records that they exchange, and their common behaviour.
 //!
 //! | layer | modules | contract |
 //! |---|---|---|
-//! | words | [`units`], [`time`], [`process`], [`cgroup`], [`columns`], [`trend`] | bytes, durations, moments, who a process is and in which group, text as a terminal shows it, trends of series |
-//! | lines | [`table`] | lines of toned text, cut at a terminal's edge, and tables of them |
+//! | basics | [`units`], [`time`], [`process`], [`cgroup`], [`columns`], [`trend`] | bytes, durations, timestamps, the identity and control group of a process, text on a terminal, trends of series |
+//! | lines | [`table`] | lines of toned text, cut at the width of the terminal, and tables |
 //! | contract | [`record`] | the JSONL schema: these types are its specification |
-//! | cache | [`cache`] | memory that is bounded in bytes, for what is read again and again |
+//! | cache | [`cache`] | a cache that is bounded in bytes |
 //! | stream | [`jsonl`], [`stdio`], [`signal`] | lines in and out, pipes, terminals, Ctrl-C |
 //! | edge | [`cli`] | arguments that several tools take, failures, exit codes |
-//! | launch | [`launch`], [`wait`] | a command started, relayed, reaped; waiting for whatever comes first |
+//! | launch | [`launch`], [`wait`] | starting, relaying and reaping a command; waiting for the first event |
 //! | session | [`session`] | one run of a tool that observes processes: signals, command, bounds, outputs, exit code |
-//! | log | [`log`] | logs of any tool and age, read as moments |
+//! | log | [`log`] | logs of any tool and version, read as moments |
 //!
-//! A module uses only modules of the rows above its own; `tests/laws.rs` holds it to that.
+//! A module uses only modules of the rows above its own; `tests/laws.rs` checks this.
+//!
+//! ```
+//! use common::record::{ErrorRecord, Header, Record, Run};
+//!
+//! let record = Record::Error(ErrorRecord::new(Header::now(&Run::start(), 1), "sample", "the process exited".into()));
+//! let line = serde_json::to_vec(&record).unwrap();
+//! assert_eq!(Record::parse(&line).unwrap(), record);
+//! ```
 
 #![cfg_attr(
     not(test),

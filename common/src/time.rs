@@ -142,11 +142,11 @@ pub enum DurationError {
 /// # Errors
 /// The text is no duration, zero, negative, or too long.
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
-    let trimmed = text.trim();
-    if trimmed.starts_with('-') {
-        return Err(DurationError::NotPositive(text.to_owned()));
+    let refuse = |error: fn(String) -> DurationError| Err(error(text.to_owned()));
+    let mut rest = text.trim();
+    if rest.starts_with('-') {
+        return refuse(DurationError::NotPositive);
     }
-    let mut rest = trimmed;
     let mut seconds = 0.0_f64;
     let mut parts = 0;
     while !rest.is_empty() {
@@ -162,22 +162,19 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
             "d" => 86_400.0,
             // Only a single bare number is seconds: `1m30` is a typing error.
             "" if parts == 0 && tail.is_empty() => 1.0,
-            _ => return Err(DurationError::Unreadable(text.to_owned())),
+            _ => return refuse(DurationError::Unreadable),
         };
-        let value: f64 = number.parse().map_err(|_| DurationError::Unreadable(text.to_owned()))?;
+        let Ok(value) = number.parse::<f64>() else { return refuse(DurationError::Unreadable) };
         seconds += value * factor;
         parts += 1;
         rest = tail;
     }
-    if parts == 0 {
-        return Err(DurationError::Unreadable(text.to_owned()));
+    match Duration::try_from_secs_f64(seconds) {
+        _ if parts == 0 => refuse(DurationError::Unreadable),
+        Ok(Duration::ZERO) => refuse(DurationError::NotPositive),
+        Ok(duration) if seconds <= 3.2e10 => Ok(duration),
+        _ => refuse(DurationError::TooLong),
     }
-    if seconds > 3.2e10 {
-        return Err(DurationError::TooLong(text.to_owned()));
-    }
-    let duration =
-        Duration::try_from_secs_f64(seconds).map_err(|_| DurationError::TooLong(text.to_owned()))?;
-    if duration.is_zero() { Err(DurationError::NotPositive(text.to_owned())) } else { Ok(duration) }
 }
 
 /// Displays a duration in its two largest units: `350 ms`, `12 s`, `4 min 5 s`, `3 h 20 min`, `2 d 4 h`.

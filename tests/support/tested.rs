@@ -22,7 +22,7 @@ pub fn row(interpreter: &Interpreter, objects: u64) -> Tested {
         name,
         version,
         build: build.join(", "),
-        layout: Key::of(interpreter).module(),
+        layout: Key::for_interpreter(interpreter).module(),
         objects,
         tracked: None,
         reachable: None,

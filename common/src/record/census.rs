@@ -1,4 +1,4 @@
-//! `census`: every Python object of a process at one moment, counted.
+//! `census`: the counted Python objects of a process at one moment.
 
 use std::sync::Arc;
 
@@ -14,107 +14,107 @@ use super::scan::scanned;
 
 record! {
     CensusFields:
-    /// The objects of one CPython process (`type`: `census`). Totals are of everything; a list that was cut says so.
+    /// The objects of a CPython process (`type`: `census`). Totals include the rows that lists omit.
     pub struct CensusRecord {
         /// The process, in the pid namespace of memobj.
         pub pid: u32,
-        /// When it began, in clock ticks since boot; `null` for a core file or a snapshot.
+        /// Its start time in clock ticks since boot; `null` for a core file or a snapshot.
         pub start_ticks: Option<u64>,
-        /// The process that was asked for, where this one was found below it.
+        /// The requested process, if this one is a descendant of it.
         pub root_pid: Option<u32>,
-        /// The name of the process; `null` where it could not be read.
+        /// The name of the process; `null` if it could not be read.
         pub name: Option<Arc<str>>,
-        /// Its arguments; `null` where they could not be read or are not wanted.
+        /// Its arguments; `null` if they could not be read, or were not requested.
         pub cmdline: Option<Arc<[String]>>,
         /// All objects.
         pub total_objects: u64,
-        /// The sizes of all objects, as `sys.getsizeof` gives them.
+        /// The sizes of all objects by `sys.getsizeof`.
         pub total_size_bytes: u64,
         /// Objects and bytes by type, largest first.
         pub types: Vec<TypeTotal>,
-        /// What `types` does not list; `null` if it lists everything.
+        /// The rows that `types` omits; `null` if there are none.
         pub types_omitted: Option<Omitted>,
         /// Objects and bytes by the module of their type, largest first.
         #[serde(default)]
         pub modules: Vec<ModuleTotal>,
-        /// What `modules` does not list; `null` if it lists everything.
+        /// The rows that `modules` omits; `null` if there are none.
         pub modules_omitted: Option<Omitted>,
-        /// The Python threads; `null` where they could not be read.
+        /// The Python threads; `null` if they could not be read.
         pub threads: Option<Vec<PythonThread>>,
-        /// The resident set of the process at that moment; `null` where there is none.
+        /// The resident set of the process; `null` if there is none.
         pub rss_bytes: Option<u64>,
-        /// What holds objects, by its path, those that hold most bytes first; `null` if that was not looked at.
+        /// The holders of objects, largest first; `null` if holders were not counted.
         pub holders: Option<Vec<HolderTotal>>,
-        /// What `holders` does not list; `null` if it lists everything, or is `null` itself.
+        /// The rows that `holders` omits; `null` if there are none, or if `holders` is `null`.
         pub holders_omitted: Option<Omitted>,
-        /// The caches that were found, largest first; `null` if none was looked for.
+        /// The caches, largest first; `null` if caches were not counted.
         pub caches: Option<Vec<CacheTotal>>,
-        /// What `caches` does not list; `null` if it lists everything, or is `null` itself.
+        /// The rows that `caches` omits; `null` if there are none, or if `caches` is `null`.
         pub caches_omitted: Option<Omitted>,
-        /// Which Python it is; `null` in censuses of a version that did not say so, as all below.
+        /// The Python build; `null` in old records, as all fields below.
         pub python: Option<PythonBuild>,
-        /// How many interpreters run in it.
+        /// The number of interpreters in the process.
         pub interpreters: Option<u64>,
         /// The objects that `types` and the totals above count.
         pub scope: Option<Scope>,
-        /// What the garbage collector lists, as `gc.get_objects()`; `null` if it was not counted, as all scopes.
+        /// The objects of `gc.get_objects()`; `null` if they were not counted, as in all scopes.
         pub tracked_objects: Option<u64>,
-        /// The sizes of those.
+        /// The sizes of these objects.
         pub tracked_size_bytes: Option<u64>,
-        /// What `gc.freeze()` has put apart.
+        /// The objects frozen by `gc.freeze()`.
         pub permanent_objects: Option<u64>,
-        /// The sizes of those.
+        /// The sizes of these objects.
         pub permanent_size_bytes: Option<u64>,
-        /// What can be reached from what is tracked, and that itself.
+        /// Tracked objects, and all objects reachable from them.
         pub reachable_objects: Option<u64>,
-        /// The sizes of those.
+        /// The sizes of these objects.
         pub reachable_size_bytes: Option<u64>,
-        /// What the allocator holds besides, and all that is reachable.
+        /// Reachable objects, and the other objects of the allocator.
         pub heap_objects: Option<u64>,
-        /// The sizes of those.
+        /// The sizes of these objects.
         pub heap_size_bytes: Option<u64>,
-        /// What the counted objects own and `sys.getsizeof` does not count.
+        /// The storage of the counted objects that `sys.getsizeof` does not count.
         pub total_overhead_bytes: Option<u64>,
-        /// The garbage collector of the main interpreter; `null` where it could not be read.
+        /// The garbage collector of the main interpreter; `null` if it could not be read.
         pub gc: Option<GcState>,
-        /// How much of the memory is explained.
+        /// The explained share of the memory.
         pub coverage: Option<Coverage>,
         /// The source of the census.
         pub method: Option<CaptureMethod>,
-        /// Why a process was read while it ran; `null` if it was not.
+        /// Why a process was read while it ran; `null` if it was paused.
         pub live_reason: Option<LiveReason>,
-        /// How often it was stopped until it was outside a collection.
+        /// The number of pauses until it was outside a collection.
         pub attempts: Option<u64>,
-        /// Whether the collector was at work in what was counted: the numbers may be off by what it held in its hands.
+        /// Whether the collector was running: the numbers may miss the objects that it was moving.
         pub in_collection: Option<bool>,
-        /// How long the process stood still, all attempts together; `null` if it was not stopped.
+        /// The total pause of the process over all attempts; `null` if it was not paused.
         pub pause_seconds: Option<f64>,
-        /// How long the census took.
+        /// The duration of the census.
         pub duration_seconds: Option<f64>,
-        /// Reads that failed, or that met a change. A few are usual; one for a thousand objects is too many.
+        /// Reads that failed, or that met a change. A few are normal; one per thousand objects is too many.
         pub torn_reads: Option<u64>,
-        /// What was read and could not be what it was read as. A few are usual, as words that frames and C code left behind.
+        /// Values that could not be valid. A few are normal, such as stale words of frames and C code.
         pub rejected_reads: Option<u64>,
-        /// The most memory that memobj itself has had so far.
+        /// The peak memory of memobj so far.
         pub memobj_peak_bytes: Option<u64>,
-        /// The account of the resident set; `null` if that was not asked for, or cannot be made.
+        /// The account of the resident set; `null` if it was not requested, or is not possible.
         pub memory: Option<MemoryAccount>,
-        /// Objects by the nearest thing above them that has a name, largest first; absent if that was not looked at, as all below.
+        /// Objects by owner, largest first; absent if owners were not counted, as all fields below.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub owners: Option<Vec<OwnerTotal>>,
-        /// What `owners` does not list; absent if it lists everything, or is absent itself.
+        /// The rows that `owners` omits; absent if there are none, or if `owners` is absent.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub owners_omitted: Option<Omitted>,
         /// Objects by the module of their owner, largest first.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub owner_modules: Option<Vec<ModuleTotal>>,
-        /// What `owner_modules` does not list.
+        /// The rows that `owner_modules` omits.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub owner_modules_omitted: Option<Omitted>,
-        /// What the program cannot reach, by why it is there and by type, largest first.
+        /// Unreachable objects by cause and type, largest first.
         #[serde(skip_serializing_if = "Option::is_none", alias = "strays")]
         pub unreachable: Option<Vec<UnreachableTotal>>,
-        /// The ways to the objects of the types that were asked for, by type, those of most objects first.
+        /// Paths from a root to the objects of the requested types, by type and number of objects.
         #[serde(skip_serializing_if = "Option::is_none", alias = "ways")]
         pub paths: Option<Vec<PathTotal>>,
         /// A sample of the objects of the largest types and holders, by their identity.
@@ -219,24 +219,24 @@ scanned! {
         /// Its name as Python writes it: builtins bare (`dict`), all others with their module (`botpkg.cache.Session`).
         #[serde(rename = "type")]
         pub name: Arc<str>,
-        /// How many there are.
+        /// The number of objects.
         pub count: u64,
-        /// Their sizes, as `sys.getsizeof` gives them.
+        /// Their sizes by `sys.getsizeof`.
         pub size_bytes: u64,
-        /// What they own and `sys.getsizeof` does not count; absent if that is nothing.
+        /// Their storage that `sys.getsizeof` does not count; absent if it is 0.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub overhead_bytes: u64,
-        /// Absent, that is `true`, if `sys.getsizeof` would say the same; `false` if a part of their size could not be known.
+        /// Whether `sys.getsizeof` gives the same sizes; `false` if a part of a size is unknown, absent if `true`.
         #[serde(default = "exact", skip_serializing_if = "is_exact")]
         pub size_exact: bool,
-        /// What would be freed without them: their own sizes, and those of all that only they lead to; absent if that was not computed.
+        /// The memory that would be freed without them: their sizes, and those of all objects that only they reach; absent if not computed.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub retained_bytes: Option<u64>,
     }
 }
 
 impl TypeTotal {
-    /// A row of exact sizes.
+    /// Creates a row with exact sizes.
     #[must_use]
     pub fn new(name: Arc<str>, count: u64, size_bytes: u64) -> Self {
         Self { name, count, size_bytes, overhead_bytes: 0, size_exact: true, retained_bytes: None }
@@ -262,7 +262,7 @@ scanned! {
     pub struct ModuleTotal {
         /// The module; `builtins` for builtin types.
         pub module: Arc<str>,
-        /// How many objects.
+        /// The number of objects.
         pub count: u64,
         /// Their sizes.
         pub size_bytes: u64,
@@ -271,16 +271,16 @@ scanned! {
 
 scanned! {
     HolderTotalFields:
-    /// The objects that one name of the program keeps alive.
+    /// The objects that one name of the program keeps alive, directly or indirectly.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct HolderTotal {
-        /// Its path by names, each once in a list: `botpkg.cache._sessions`.
+        /// Its path by names, unique in a list: `botpkg.cache._sessions`.
         pub holder: Arc<str>,
-        /// How many objects it holds.
+        /// The number of objects that it holds.
         pub count: u64,
-        /// What they take.
+        /// Their sizes.
         pub size_bytes: u64,
-        /// What would be freed without it; absent if that was not computed.
+        /// The memory that would be freed without it; absent if not computed.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub retained_bytes: Option<u64>,
     }
@@ -288,13 +288,13 @@ scanned! {
 
 scanned! {
     OwnerTotalFields:
-    /// Objects by the nearest thing above them that has a name in the program: the class of an instance that they are a part of, a function
-    /// that is suspended, a task; or else what holds them.
+    /// Objects by owner: the nearest named thing that leads to them. It is the class of the instance that contains them, a suspended
+    /// function, a task, or else their holder.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct OwnerTotal {
-        /// Its name, each once in a list: `botpkg.cache.Session`.
+        /// Its name, unique in a list: `botpkg.cache.Session`.
         pub owner: Arc<str>,
-        /// How many objects.
+        /// The number of objects.
         pub count: u64,
         /// Their sizes.
         pub size_bytes: u64,
@@ -303,7 +303,7 @@ scanned! {
 
 scanned! {
     UnreachableTotalFields:
-    /// Objects of a type that the program cannot reach.
+    /// The unreachable objects of a type with one cause.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct UnreachableTotal {
         /// The type.
@@ -312,7 +312,7 @@ scanned! {
         /// Why they are not freed.
         #[serde(alias = "standing")]
         pub cause: Liveness,
-        /// How many.
+        /// The number of objects.
         pub count: u64,
         /// Their sizes.
         pub size_bytes: u64,
@@ -321,20 +321,20 @@ scanned! {
 
 scanned! {
     PathTotalFields:
-    /// A way to some objects of a type.
+    /// A path from a root to some objects of a type.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct PathTotal {
         /// The type.
         #[serde(rename = "type")]
         pub name: Arc<str>,
-        /// The way by names, from a module, a function or a thread on: `module botpkg.cache → _sessions (dict, 10,000 entries) → Session`.
+        /// The path by names, from a module, a function or a thread: `module botpkg.cache → _sessions (dict, 10,000 entries) → Session`.
         #[serde(alias = "way")]
         pub path: Arc<str>,
-        /// How many of the objects that were looked at are reached so.
+        /// The number of sampled objects with this path.
         pub count: u64,
-        /// How many objects of the type were looked at.
+        /// The number of sampled objects of the type.
         pub sampled: u64,
-        /// How many there are.
+        /// The number of objects.
         pub objects: u64,
     }
 }
@@ -344,65 +344,65 @@ scanned! {
     /// A cache of the program.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     pub struct CacheTotal {
-        /// Where it is, or of what function, each once in a list: `botpkg.cache._sessions`. Several of one name are one row.
+        /// Its path or function, unique in a list: `botpkg.cache._sessions`. Caches with the same name are one row.
         pub name: Arc<str>,
-        /// How many entries it has.
+        /// The number of its entries.
         pub entries: u64,
-        /// All that it leads to but over modules, types and functions, each object once; `null` if that was not measured.
+        /// All objects that it reaches, but not through modules, types and functions; `null` if not measured.
         pub size_bytes: Option<u64>,
-        /// The most entries it may have; `null` without a limit, or where that is not known.
+        /// The limit of its entries; `null` without a limit, or if unknown.
         pub max_entries: Option<u64>,
-        /// How often something was found in it; `null` if it does not count that.
+        /// The number of hits; `null` if it does not count them.
         pub hits: Option<u64>,
-        /// How often nothing was found; `null` if it does not count that.
+        /// The number of misses; `null` if it does not count them.
         pub misses: Option<u64>,
-        /// What it is: `functools.lru_cache`, or its type; absent in censuses of a version that did not say so, as all below.
+        /// Its kind: `functools.lru_cache`, or its type; absent in old records, as all fields below.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub kind: Option<Arc<str>>,
-        /// Whether it came with Python.
+        /// Whether it belongs to the standard library.
         #[serde(skip_serializing_if = "Option::is_none", alias = "standard")]
         pub stdlib: Option<bool>,
-        /// How many caches this row is of.
+        /// The number of caches of this row.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub instances: Option<u64>,
-        /// How full it is by its own measure, 1 being full; absent without a limit. Of several caches, that of the fullest.
+        /// Its fill level, 1 for full, by its own measure; absent without a limit. The fullest one of several caches.
         #[serde(skip_serializing_if = "Option::is_none", alias = "limit_ratio")]
         pub fill_ratio: Option<f64>,
-        /// Hits of all lookups; absent if there were none, or they are not counted.
+        /// The share of hits in all lookups; absent without lookups, or if they are not counted.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub hit_ratio: Option<f64>,
-        /// What of its size is reached otherwise, too.
+        /// The part of its size that other references also reach.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub shared_bytes: Option<u64>,
-        /// What would be freed without it.
+        /// The memory that would be freed without it.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub retained_bytes: Option<u64>,
-        /// What an entry has on average that no other entry has.
+        /// The average size of an entry, without memory that other entries share.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub average_entry_bytes: Option<u64>,
-        /// What the largest entry has.
+        /// The size of the largest entry.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub largest_entry_bytes: Option<u64>,
-        /// The key of that entry, if it could be a name and is short.
+        /// The key of that entry, if it is short and looks like a name.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub largest_entry_key: Option<Arc<str>>,
-        /// Entries that are larger than `--max-item`.
+        /// The number of entries larger than `--max-item`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub large_entries: Option<u64>,
-        /// The clock by which its entries have times; absent if they have none that could be read.
+        /// The clock of its entries' deadlines; absent if no deadline could be read.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub clock: Option<CacheClock>,
-        /// Entries past their deadline; absent if they have none that could be read.
+        /// The number of entries past their deadline; absent if no deadline could be read.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub expired_entries: Option<u64>,
-        /// What is wrong with it, the worst first.
+        /// Its warnings, worst first.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub warnings: Option<Vec<CacheWarning>>,
     }
 }
 
 impl CacheTotal {
-    /// A row that says no more than how many entries there are.
+    /// Creates a row with only the number of entries.
     #[must_use]
     pub fn new(name: Arc<str>, entries: u64) -> Self {
         Self { name, entries, ..Self::default() }
@@ -411,26 +411,26 @@ impl CacheTotal {
 
 scanned! {
     PythonThreadFields:
-    /// A thread that Python knows.
+    /// A thread known to Python.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     pub struct PythonThread {
-        /// Its name; `null` for one that `threading` does not know, as those of C code. The main thread always has one.
+        /// Its name; `null` for a thread unknown to `threading`, such as one of C code. The main thread always has a name.
         pub name: Option<Arc<str>>,
-        /// What `threading.get_ident` gives in it.
+        /// The result of `threading.get_ident` in it.
         pub ident: Option<u64>,
-        /// What `threading.get_native_id` gives in it: the kernel's number.
+        /// The result of `threading.get_native_id` in it: the kernel's thread id.
         pub native_id: Option<u64>,
-        /// Whether the interpreter ends without waiting for it.
+        /// Whether it is a daemon thread.
         pub daemon: Option<bool>,
-        /// Whether it has begun and not ended.
+        /// Whether it runs.
         pub alive: Option<bool>,
         /// Whether it is the main thread.
         pub main: Option<bool>,
-        /// The qualified name of the function that it runs; `null` if it runs no Python code.
+        /// The qualified name of its current function; `null` if it runs no Python code.
         pub function: Option<Arc<str>>,
-        /// The file of that function, as its code names it.
+        /// The file of that function, as in its code object.
         pub file: Option<Arc<str>>,
-        /// The line that it is on.
+        /// Its current line.
         pub line: Option<u32>,
     }
 }

@@ -1,4 +1,4 @@
-//! `diff`: what changed between two moments, and what grows.
+//! `diff`: changes between two moments, and growing series.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::names::names;
 use crate::time::Stamp;
 
 record! {
-    /// What memdiff found (`type`: `diff`): changes between two moments, verdicts over many, or both.
+    /// A result of memdiff (`type`: `diff`): changes between two moments, verdicts over many, or both.
     pub struct DiffRecord {
         /// The earlier moment.
         pub before: MomentRef,
@@ -17,31 +17,31 @@ record! {
         pub after: MomentRef,
         /// Processes on either side, by absolute change of their resident size.
         pub processes: Vec<ProcessChange>,
-        /// Sums over a whole tree, and over all objects of a process.
+        /// Totals of a tree, and of all objects of a process.
         pub totals: Vec<TotalChange>,
         /// Types of Python objects on either side, by absolute change of their size.
         pub types: Vec<CountChange>,
         /// The modules of those types.
         pub modules: Vec<CountChange>,
-        /// What holds objects on either side, in the same way.
+        /// Holders on either side, by absolute change of their size.
         #[serde(default)]
         pub holders: Vec<CountChange>,
-        /// Caches on either side, in the same way; what they count is entries.
+        /// Caches on either side, by absolute change of their size; they count entries.
         #[serde(default)]
         pub caches: Vec<CountChange>,
         /// Python threads that are on one side only.
         pub threads: Vec<ThreadChange>,
-        /// What grows, with `--trend`, by bytes per hour; empty without.
+        /// The trends with `--trend`, by bytes per hour; empty without.
         pub verdicts: Vec<Verdict>,
-        /// Series that were not followed to the end as there were too many: the smallest ones. 0 without `--trend`.
+        /// The number of small series that were dropped, because there were too many. 0 without `--trend`.
         pub series_omitted: u64,
-        /// Whether something grew beyond the threshold: the exit code is 1 then.
+        /// Whether something grew beyond the threshold, so that the exit code is 1.
         pub grew: bool,
     }
 }
 
 impl DiffRecord {
-    /// The record of two moments between which nothing was found yet.
+    /// Creates a record of two moments without changes.
     #[must_use]
     pub fn new(header: Header, before: MomentRef, after: MomentRef) -> Self {
         Self { before, after, ..Self::default() }.with_header(header)
@@ -51,17 +51,17 @@ impl DiffRecord {
 /// A moment of a log.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MomentRef {
-    /// The input it stands in.
+    /// Its input.
     pub file: String,
-    /// The run it is of.
+    /// Its run.
     pub run: Arc<str>,
     /// Its number in that run.
     pub iteration: u64,
-    /// When it was measured.
+    /// The time of the measurement.
     pub timestamp: Stamp,
 }
 
-/// Whether something is on both sides.
+/// The sides that contain something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Presence {
@@ -71,12 +71,12 @@ pub enum Presence {
     New,
     /// On the earlier side only.
     Gone,
-    /// Listed on one side, and the list of the other was cut: it may be there as well.
+    /// Listed on one side; the list of the other side is truncated.
     Unknown,
 }
 
 names! {
-    /// The kind of value that a series has, in the order of their names.
+    /// The kind of a series, in alphabetical order.
     pub enum SeriesKind {
         /// A cache.
         Cache,
@@ -102,7 +102,7 @@ names! {
 
     /// A limit of memory.
     pub enum LimitKind {
-        /// That of a control group.
+        /// The limit of a control group.
         Cgroup,
         /// The memory of the machine.
         Machine,
@@ -112,18 +112,18 @@ names! {
 /// A process on either side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessChange {
-    /// What the two were matched by, each once: `root`, or the command line of a child, cut in the middle if it is long, with
-    /// ` #2` and so on where several have the same.
+    /// The unique name by which the two were matched: `root`, or the command line of a child, shortened in the middle, with ` #2`
+    /// and so on for duplicates.
     pub role: Arc<str>,
-    /// Its name, the later if it changed.
+    /// Its last name.
     pub name: Arc<str>,
-    /// Its command line, the later if it changed, cut in the middle if it is long; `null` if it is not known.
+    /// Its last command line, shortened in the middle; `null` if unknown.
     pub command: Option<Arc<str>>,
-    /// On which sides it is.
+    /// The sides that contain it.
     pub presence: Presence,
-    /// Its number in the earlier moment; `null` if it was not there.
+    /// Its pid in the earlier moment; `null` if it did not run.
     pub pid_before: Option<u32>,
-    /// Its number in the later moment.
+    /// Its pid in the later moment.
     pub pid_after: Option<u32>,
     /// Its resident size in the earlier moment; `null` if not measured.
     pub rss_before_bytes: Option<u64>,
@@ -137,9 +137,9 @@ pub struct ProcessChange {
     pub uss_before_bytes: Option<u64>,
     /// Its unique size in the later moment.
     pub uss_after_bytes: Option<u64>,
-    /// What of it was swapped out in the earlier moment.
+    /// Its swapped-out size in the earlier moment.
     pub swap_before_bytes: Option<u64>,
-    /// What of it was swapped out in the later moment.
+    /// Its swapped-out size in the later moment.
     pub swap_after_bytes: Option<u64>,
     /// Its threads in the earlier moment.
     pub threads_before: Option<u64>,
@@ -147,16 +147,16 @@ pub struct ProcessChange {
     pub threads_after: Option<u64>,
 }
 
-/// A sum that is on both sides.
+/// A total on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TotalChange {
-    /// The sum: RSS or PSS of a tree, Python objects or native memory of a process.
+    /// The kind of total: RSS or PSS of a tree, Python objects or native memory of a process.
     pub kind: SeriesKind,
     /// The root of the tree, or the process, as in [`ProcessChange::role`].
     pub role: Arc<str>,
-    /// The sum in the earlier moment; `null` if not known.
+    /// The total in the earlier moment; `null` if unknown.
     pub before_bytes: Option<u64>,
-    /// The sum in the later moment.
+    /// The total in the later moment.
     pub after_bytes: Option<u64>,
     /// Objects in the earlier moment, of `python`.
     pub count_before: Option<u64>,
@@ -164,14 +164,14 @@ pub struct TotalChange {
     pub count_after: Option<u64>,
 }
 
-/// A type, module, holder or cache on either side. A value is `null` where it is not known, and 0 only where it is known that there is none.
+/// A type, module, holder or cache on either side. An unknown value is `null`; 0 means that there is none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CountChange {
     /// The type, module, holder or cache.
     pub name: Arc<str>,
     /// The process, as in [`ProcessChange::role`].
     pub role: Arc<str>,
-    /// On which sides it is.
+    /// The sides that contain it.
     pub presence: Presence,
     /// Objects in the earlier moment; entries of a cache.
     pub count_before: Option<u64>,
@@ -194,38 +194,38 @@ pub struct ThreadChange {
     pub presence: Presence,
 }
 
-/// What a series does over all its moments.
+/// The trend of a series over all its moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrendKind {
-    /// It rises and nothing brings it down.
+    /// It rises without falling back.
     Growing,
-    /// It stays where it is, warm-up apart.
+    /// It is level after the warm-up.
     Steady,
     /// It falls.
     Shrinking,
-    /// It rises and falls back again and again: a collector, a cache that is emptied.
+    /// It repeatedly rises and falls back, as with a collector or a cache that is emptied.
     #[serde(alias = "saw_tooth")]
     Sawtooth,
-    /// Too few moments, or too short a time, to say.
+    /// There are too few moments, or the time is too short.
     TooShort,
 }
 
-/// What one series does.
+/// The verdict on a series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The kind of value.
     pub kind: SeriesKind,
     /// The type, module, holder, cache or process.
     pub name: Arc<str>,
-    /// The process: `root`, or the command line of a child as in [`ProcessChange::role`], but that several may have the same.
+    /// The process: `root`, or the command line of a child as in [`ProcessChange::role`], not unique.
     pub role: Arc<str>,
-    /// Its number, the last if it had several.
+    /// Its last pid.
     pub pid: Option<u32>,
-    /// What it does.
+    /// Its trend.
     #[serde(alias = "course")]
     pub trend: TrendKind,
-    /// How sure that is, 0 to 1.
+    /// The confidence, 0 to 1.
     pub confidence_ratio: f64,
     /// Bytes per hour (Theil–Sen slope); `null` if too short.
     pub bytes_per_hour: Option<f64>,
@@ -233,7 +233,7 @@ pub struct Verdict {
     pub bytes_per_hour_low: Option<f64>,
     /// The upper end of its 95 % confidence interval.
     pub bytes_per_hour_high: Option<f64>,
-    /// The first moment the rate is of: behind the warm-up.
+    /// The first moment of the rate, after the warm-up.
     pub from: Option<Stamp>,
     /// The last moment.
     pub to: Option<Stamp>,
@@ -241,9 +241,9 @@ pub struct Verdict {
     pub first_bytes: Option<u64>,
     /// The size at `to`.
     pub last_bytes: Option<u64>,
-    /// How many moments.
+    /// The number of moments.
     pub moments: u64,
-    /// When the limit would be reached at this rate; `null` if it does not grow or no limit is known.
+    /// The time when it reaches the limit at this rate; `null` if it does not grow, or without a known limit.
     #[serde(alias = "full_at")]
     pub limit_reached_at: Option<Stamp>,
     /// The limit that is reached first.
@@ -252,10 +252,10 @@ pub struct Verdict {
     /// That limit.
     #[serde(alias = "full_limit_bytes")]
     pub limit_bytes: Option<u64>,
-    /// Of a type or a holder whose censuses have samples: how many objects were seen to come and looked for later; `null` if none was.
+    /// The number of new objects in the samples of a type or holder that were checked later; `null` without any.
     #[serde(alias = "newcomers")]
     pub new_objects: Option<u64>,
-    /// How many of them stayed as long as could be told.
+    /// The number of them that survived as far as known.
     #[serde(alias = "newcomers_kept")]
     pub new_objects_survived: Option<u64>,
 }

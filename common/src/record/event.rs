@@ -1,4 +1,4 @@
-//! `process_event`, `output` and `error`: what happened beside the samples.
+//! `process_event`, `output` and `error`: events between the samples.
 
 use std::sync::Arc;
 
@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 use super::header::{Header, record};
 use super::names::names;
 
-/// What happened to a process.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
-    /// Seen for the first time: it began, or was there when watching began (`at_start`).
+    /// The process was seen for the first time: it started, or ran when watching began (`at_start`).
     Started,
-    /// It ended.
+    /// The process exited.
     Exited,
-    /// It runs another program now (exec), as the same process.
+    /// The process executed another program (exec).
     Replaced,
-    /// It took part in crossing a limit of `--fail-above` or `--warn-rss`.
+    /// The process contributed to crossing a limit of `--fail-above` or `--warn-rss`.
     LimitCrossed,
     /// Its resident size grew by more than `--warn-growth` since the sample before.
     Grew,
-    /// The kernel killed a process of the root's cgroup for want of memory since the sample before.
+    /// The kernel's OOM killer killed a process of the root's cgroup since the sample before.
     OomKill,
-    /// A kind that this version does not know.
+    /// An unknown kind.
     #[default]
     #[serde(other)]
     Unknown,
 }
 
 names! {
-    /// A size that can have a limit.
+    /// A size with a limit.
     pub enum Metric {
         /// The sum of resident sizes of the tree.
         Total,
@@ -42,9 +42,9 @@ names! {
 }
 
 record! {
-    /// Something that happened to a process (`type`: `process_event`). What does not apply or is not known is absent.
+    /// An event of a process (`type`: `process_event`). Unknown fields, and fields that do not apply, are absent.
     pub struct ProcessEvent {
-        /// What happened.
+        /// The kind of the event.
         pub event: EventKind,
         /// The process.
         pub pid: u32,
@@ -59,28 +59,28 @@ record! {
         /// As in the `process` record.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub start_ticks: Option<u64>,
-        /// Its name; absent if it was gone before it could be read.
+        /// Its name; absent if it exited before it could be read.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub name: Option<Arc<str>>,
         /// The whole command line, with `started` and `replaced`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub cmdline: Option<Arc<[String]>>,
-        /// With `started`: it was already there when watching began.
+        /// With `started`: whether it ran before watching began.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub at_start: Option<bool>,
-        /// With `exited`: the status it ended with; absent if a signal ended it or nobody could know.
+        /// With `exited`: the exit code; absent if a signal ended it, or if unknown.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub exit_code: Option<i32>,
         /// With `exited`: the number of the signal that ended it.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub signal: Option<i32>,
-        /// With `exited`: how long it lived.
+        /// With `exited`: its lifetime.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub lifetime_seconds: Option<f64>,
-        /// With `exited`: the largest resident size it was seen to have.
+        /// With `exited`: the largest observed resident size.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub rss_peak_bytes: Option<u64>,
-        /// With `limit_crossed`: the size that was over the limit.
+        /// With `limit_crossed`: the size above the limit.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub metric: Option<Metric>,
         /// With `limit_crossed` and `grew`: the limit.
@@ -89,27 +89,27 @@ record! {
         /// With `limit_crossed`: the value of the metric. With `grew`: the resident size now.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub value_bytes: Option<u64>,
-        /// With `limit_crossed`: this process's own part in the value.
+        /// With `limit_crossed`: this process's part of the value.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub own_bytes: Option<u64>,
-        /// With `limit_crossed`: how much this process grew since it was first seen. With `grew`: since the sample before.
+        /// With `limit_crossed`: the growth of this process since it was first seen. With `grew`: since the sample before.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub growth_bytes: Option<i64>,
-        /// With `oom_kill`: how many.
+        /// With `oom_kill`: the number of killed processes.
         #[serde(skip_serializing_if = "Option::is_none", alias = "kills")]
         pub oom_kills: Option<u64>,
     }
 }
 
 impl ProcessEvent {
-    /// An event of `pid` in the tree of `root_pid`, with nothing more known yet.
+    /// Creates an event of `pid` in the tree of `root_pid`.
     #[must_use]
     pub fn new(header: Header, event: EventKind, pid: u32, root_pid: u32) -> Self {
         Self { event, pid, root_pid, ..Self::default() }.with_header(header)
     }
 }
 
-/// Which of a command's two outputs.
+/// An output stream of a command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputStream {
@@ -121,17 +121,17 @@ pub enum OutputStream {
 }
 
 record! {
-    /// A line that a launched command printed (`type`: `output`), only with `--record-output`.
+    /// A line of a launched command's output (`type`: `output`), only with `--record-output`.
     pub struct OutputRecord {
-        /// Where it printed it.
+        /// The stream.
         pub stream: OutputStream,
-        /// The line without its end; bytes that are no UTF-8 are replaced.
+        /// The line without its end; invalid UTF-8 is replaced.
         pub line: String,
     }
 }
 
 impl OutputRecord {
-    /// A line of `stream`.
+    /// Creates a record of a line.
     #[must_use]
     pub fn new(header: Header, stream: OutputStream, line: String) -> Self {
         Self { stream, line, ..Self::default() }.with_header(header)
@@ -139,23 +139,23 @@ impl OutputRecord {
 }
 
 record! {
-    /// Something that could not be done (`type`: `error`).
+    /// A failed action (`type`: `error`).
     pub struct ErrorRecord {
-        /// What was being done: `sample`, `save`, …
+        /// The failed action: `sample`, `save`, …
         pub stage: Arc<str>,
-        /// What went wrong.
+        /// The error.
         pub message: String,
-        /// What to do about it.
+        /// The remedy.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub hint: Option<String>,
-        /// The process it was about, if about one.
+        /// The process concerned, if there is one.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub pid: Option<u32>,
     }
 }
 
 impl ErrorRecord {
-    /// `message` in `stage`, with no hint.
+    /// Creates a record without a hint.
     #[must_use]
     pub fn new(header: Header, stage: &str, message: String) -> Self {
         Self { stage: stage.into(), message, ..Self::default() }.with_header(header)

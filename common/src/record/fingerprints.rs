@@ -1,4 +1,4 @@
-//! A sample of objects by their identity, small and of fixed size, so that two censuses of a log tell which objects stayed.
+//! A small sample of objects by identity. Two censuses of a log show which objects of it survived.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::cursor::Cursor;
 use super::diff::SeriesKind;
 use super::scan::{Scan, scanned};
 
-/// The most fingerprints of a sample. One that has fewer knows all objects that it is of.
+/// The limit of a sample. A smaller sample contains all objects of its type or holder.
 pub const MAX_FINGERPRINTS: usize = 16;
 
 /// Hexadecimal digits of a fingerprint.
@@ -18,10 +18,10 @@ const DIGITS: usize = 8;
 
 scanned! {
     ObjectSampleFields:
-    /// What is known of some of the objects of one type, or of one holder.
+    /// A sample of the objects of a type or holder.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct ObjectSample {
-        /// What they belong to: a type or a holder.
+        /// The kind of series: a type or a holder.
         pub kind: SeriesKind,
         /// Its name, as in `types` or `holders`.
         pub name: Arc<str>,
@@ -31,11 +31,11 @@ scanned! {
     }
 }
 
-/// The fingerprints of objects: the lowest of all, each once, in order.
+/// The lowest fingerprints of a set of objects, in order without duplicates.
 ///
-/// A fingerprint is made of an object's address and type alone, and objects of CPython do not move. So the same object has the same fingerprint in
-/// every census, and a fingerprint that ought to be among the lowest of a later one and is not there is of an object that is gone. Two objects
-/// in four billion have the same fingerprint by chance.
+/// A fingerprint is a hash of an object's address and type. Objects of CPython do not move, so an object has the same fingerprint in
+/// each census. If a fingerprint below the highest of a later census is missing there, its object is gone. Two objects collide with
+/// a probability of one in four billion.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fingerprints(Vec<u32>);
 
@@ -43,14 +43,14 @@ impl Fingerprints {
     /// The fingerprint of an object.
     #[must_use]
     pub const fn fingerprint(address: u64, type_address: u64) -> u32 {
-        // The last steps of SplitMix64 (Steele, Lea and Flood 2014), so that neighbours are far apart.
+        // The last steps of SplitMix64 (Steele, Lea and Flood 2014), which spread neighbours.
         let mixed = address.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ type_address.rotate_left(32);
         let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed >> 32) as u32
     }
 
-    /// Takes in a fingerprint, if it is among the lowest.
+    /// Adds a fingerprint, if it is among the lowest.
     pub fn insert(&mut self, fingerprint: u32) {
         if self.highest().is_some_and(|highest| fingerprint >= highest) {
             return;
@@ -61,25 +61,25 @@ impl Fingerprints {
         }
     }
 
-    /// The highest of them, if there may be objects above it: those are not known.
+    /// The highest fingerprint of a full sample. Objects above it are unknown.
     #[must_use]
     pub fn highest(&self) -> Option<u32> {
         self.0.get(MAX_FINGERPRINTS - 1).copied()
     }
 
-    /// Whether an object of that fingerprint is there; `None` if it is not known.
+    /// Whether an object with this fingerprint exists; `None` if unknown.
     #[must_use]
     pub fn has(&self, fingerprint: u32) -> Option<bool> {
         let known = self.highest().is_none_or(|highest| fingerprint <= highest);
         known.then(|| self.0.binary_search(&fingerprint).is_ok())
     }
 
-    /// All of them, from the lowest on.
+    /// All fingerprints in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
         self.0.iter().copied()
     }
 
-    /// Reads what [`Fingerprints`] is written as: eight hexadecimal digits a fingerprint, the lowest first; `None` if it is something else.
+    /// Parses eight hexadecimal digits a fingerprint, in ascending order; `None` for other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut fingerprints = Vec::with_capacity(MAX_FINGERPRINTS);

@@ -1,4 +1,4 @@
-//! The fields with which every record begins.
+//! The header of all records.
 
 use std::sync::Arc;
 
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 use super::scan::scanned;
 use crate::time::Stamp;
 
-/// The version of the contract, raised only for a break.
+/// The version of the schema, raised only for a break.
 pub const SCHEMA: u32 = 2;
 
 scanned! {
     HeaderFields:
-    /// The fields that begin every record, behind `type`.
+    /// The first fields of each record, after `type`.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct Header {
         /// [`SCHEMA`].
         pub schema: u32,
-        /// When it was measured.
+        /// The time of the measurement.
         pub timestamp: Stamp,
         /// The machine's name.
         pub host: Arc<str>,
-        /// A random name of this run of the tool, so that logs put together can be told apart.
+        /// A random name of the tool's run, which separates concatenated logs.
         pub run: Arc<str>,
-        /// From 1, never skipped: a failed iteration is an `error` record of the same number. Records of one moment share it.
+        /// A number from 1 without gaps: a failed iteration is an `error` record of the same number. Records of one moment share it.
         pub iteration: u64,
     }
 }
 
 impl Header {
-    /// The header of iteration `iteration` of `run`, now.
+    /// Creates the header of an iteration at the current time.
     #[must_use]
     pub fn now(run: &Run, iteration: u64) -> Self {
         Self {
@@ -50,10 +50,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// A new run with a random name of 16 hexadecimal digits.
+    /// Creates a run with a random name of 16 hexadecimal digits.
     #[must_use]
     pub fn start() -> Self {
-        // Without the system's random source the clock still tells runs apart.
+        // Without the system's random source, the clock separates runs.
         let id = getrandom::u64().unwrap_or_else(|_| {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
             u64::try_from(now.as_nanos()).unwrap_or(0) ^ u64::from(std::process::id())
@@ -68,8 +68,8 @@ impl Run {
     }
 }
 
-/// Declares a record: its own fields behind those of the header, flat, so that `jq .rss_bytes` works and reading needs
-/// no buffering (serde's `flatten` reads every field twice).
+/// Declares a record: its fields follow those of the header, flat, so that `jq .rss_bytes` works. serde's `flatten` would buffer all
+/// fields.
 macro_rules! record {
     ($fields:ident: $(#[$doc:meta])* pub struct $name:ident { $($(#[$($attr:tt)*])* pub $field:ident: $type:ty,)* }) => {
         $crate::record::header::record! {
@@ -100,14 +100,14 @@ macro_rules! record {
         }
 
         impl $name {
-            /// The record with `header`.
+            /// Returns the record with `header`.
             #[must_use]
             pub fn with_header(self, header: $crate::record::Header) -> Self {
                 let $crate::record::Header { schema, timestamp, host, run, iteration } = header;
                 Self { schema, timestamp, host, run, iteration, ..self }
             }
 
-            /// The header, for another record of the same moment.
+            /// Returns the header, for another record of the same moment.
             #[must_use]
             pub fn header(&self) -> $crate::record::Header {
                 $crate::record::Header {

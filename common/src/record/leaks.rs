@@ -1,4 +1,4 @@
-//! `leaks`: what grows in a Python process from census to census, and who holds it.
+//! `leaks`: the growth of a Python process from census to census, with its holders.
 
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ record! {
     pub struct LeaksRecord {
         /// The process, in the pid namespace of memobj.
         pub pid: u32,
-        /// When it began, in clock ticks since boot.
+        /// Its start time in clock ticks since boot.
         pub start_ticks: Option<u64>,
-        /// The process that was asked for, where this one was found below it.
+        /// The requested process, if this one is a descendant of it.
         pub root_pid: Option<u32>,
-        /// The name of the process; `null` where it could not be read.
+        /// The name of the process; `null` if it could not be read.
         pub name: Option<Arc<str>>,
-        /// Its arguments; `null` where they could not be read or are not wanted.
+        /// Its arguments; `null` if they could not be read, or were not requested.
         pub cmdline: Option<Arc<[String]>>,
         /// The version of its Python.
         pub python: Arc<str>,
-        /// What is concluded.
+        /// The conclusion.
         pub verdict: LeakVerdict,
-        /// How many censuses it is concluded from.
+        /// The number of censuses.
         pub censuses: u64,
-        /// From the first to the last of them.
+        /// The time from the first to the last of them.
         pub duration_seconds: f64,
-        /// The longest that the process stood still for one; `null` if it never did.
+        /// The longest pause of the process for a census; `null` if it was not paused.
         pub longest_pause_seconds: Option<f64>,
         /// All objects in the first census.
         pub first_objects: u64,
@@ -40,46 +40,46 @@ record! {
         pub first_size_bytes: u64,
         /// Their sizes in the last.
         pub last_size_bytes: u64,
-        /// The resident set in the first; `null` where it is not known.
+        /// The resident set in the first; `null` if unknown.
         pub first_rss_bytes: Option<u64>,
         /// The resident set in the last.
         pub last_rss_bytes: Option<u64>,
-        /// How many places of the program hold objects: all were looked at.
+        /// The number of holders of objects; all were checked.
         #[serde(alias = "places")]
         pub holders_checked: u64,
-        /// What grows and does not stop, those with the most bytes a minute first.
+        /// Unlimited growth, by bytes per minute.
         pub leaks: Vec<Leak>,
-        /// What grows towards a limit that it has: caches and queues that fill up.
+        /// Growth towards a limit: caches and queues that fill up.
         #[serde(default)]
         pub filling: Vec<Leak>,
-        /// Resident and free in arenas that few objects keep; `null` if it is not known.
+        /// Resident and free memory in arenas that few objects keep allocated; `null` if unknown.
         pub pinned_bytes: Option<u64>,
-        /// The type whose objects keep most of those; `null` if there are none.
+        /// The type whose objects keep most of it; `null` if there is none.
         #[serde(alias = "pinned_by")]
         pub pinned_type: Option<Arc<str>>,
-        /// Growth of the resident set besides Python objects; `null` if there is none, or if it is not known.
+        /// Growth of the resident set besides Python objects; `null` if there is none, or if unknown.
         pub memory: Option<MemoryGrowth>,
-        /// How it compares with other processes of the same program; `null` where there are none.
+        /// The comparison with other processes of the same program; `null` if there are none.
         #[serde(alias = "among")]
         pub peers: Option<PeerComparison>,
     }
 }
 
-/// What is concluded.
+/// The conclusion of a leak search.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeakVerdict {
-    /// Something grows, and nothing brings it down.
+    /// Something grows without a limit.
     Leak,
-    /// Nothing does.
+    /// Nothing grows without a limit.
     None,
-    /// There were too few censuses to say.
+    /// There were too few censuses.
     #[default]
     TooShort,
 }
 
 names! {
-    /// How a container grows.
+    /// The way in which a container grows.
     pub enum GrowthMode {
         /// Items are appended at its end.
         Appended,
@@ -100,75 +100,75 @@ names! {
     }
 }
 
-/// Something that grows.
+/// A growing set of objects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Leak {
     /// Why it is not freed. Garbage is listed only while the collector is off.
     pub cause: Liveness,
-    /// The place that holds it, by name.
+    /// The holder, by name.
     pub holder: Arc<str>,
-    /// The type of what is added.
+    /// The type of the added objects.
     #[serde(rename = "type")]
     pub name: Arc<str>,
-    /// The function that waits in it, or that it is; `null` if it is neither.
+    /// The suspended function; `null` if there is none.
     pub function: Option<Arc<str>>,
-    /// What is suspended, with the line where most of it waits: `task bot.wait_reply, waiting at bot.py:42`; `null` if nothing is.
+    /// The suspended objects, with the line where most of them wait: `task bot.wait_reply, waiting at bot.py:42`; `null` if there are none.
     pub waiting: Option<Arc<str>>,
-    /// Objects of that type a minute.
+    /// Objects of that type per minute.
     pub objects_per_minute: f64,
-    /// If it is one container that grows and not the number of objects: items a minute that come into it; else `null`.
+    /// New items per minute, if a single container grows and not the number of objects; else `null`.
     pub entries_per_minute: Option<f64>,
-    /// Bytes a minute, with all that comes with them.
+    /// Bytes per minute, with everything that they retain.
     pub bytes_per_minute: f64,
-    /// All objects that the place holds now.
+    /// All objects of the holder now.
     pub held_objects: u64,
     /// Their sizes.
     pub held_size_bytes: u64,
-    /// What would be freed without those of the type; `null` if that is not known.
+    /// The memory that would be freed without the objects of the type; `null` if unknown.
     pub retained_bytes: Option<u64>,
-    /// How long ago the oldest was seen first; `null` if it was there in the first census.
+    /// The time since the oldest was first seen; `null` if it was in the first census.
     #[serde(alias = "oldest_seconds")]
     pub oldest_age_seconds: Option<f64>,
-    /// How long ago the newest was not there yet.
+    /// The time since the last census without the newest.
     #[serde(alias = "newest_seconds")]
     pub newest_age_seconds: f64,
-    /// How many came after the first census and were seen in another one.
+    /// The number of objects that were new after the first census and were seen again.
     #[serde(alias = "stayed")]
     pub survived: u64,
-    /// How many were gone that had been seen twice.
+    /// The number of objects that were seen twice and then freed.
     #[serde(alias = "left")]
     pub freed: u64,
-    /// How sure it is, 0 to 1: not by chance in so many of as many looks at a place that stays as it is.
+    /// The confidence, 0 to 1: the probability that a holder without growth would not look like this.
     pub confidence_ratio: f64,
-    /// The type of what it is added to; `null` for what nobody holds.
+    /// The type of the container; `null` without a holder.
     pub container: Option<Arc<str>>,
-    /// How many items that has; `null` if it is not known, or not one alone.
+    /// The number of the container's items; `null` if unknown, or if there are several containers.
     pub entries: Option<u64>,
-    /// How it grows.
+    /// The way in which it grows.
     #[serde(alias = "how")]
     pub growth_mode: GrowthMode,
-    /// The way to it, as most have; `null` for what nobody holds.
+    /// The most frequent path from a root; `null` without a holder.
     #[serde(alias = "way")]
     pub path: Option<Arc<str>>,
-    /// What grows there, the most bytes first.
+    /// The growing types, by bytes.
     pub types: Vec<TypeGrowth>,
-    /// How many entries a cache or queue may have at most; `null` if there is no limit.
+    /// The limit of a cache's or queue's entries; `null` without a limit.
     #[serde(alias = "limit")]
     pub max_entries: Option<u64>,
-    /// The holder of the leak that this one comes with, as weak references do; `null` for one of its own.
+    /// The holder of the leak that causes this one, as with weak references; `null` for an independent leak.
     #[serde(alias = "along")]
     pub side_effect_of: Option<Arc<str>>,
 }
 
-/// Growth of a type in a place.
+/// Growth of a type at a holder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TypeGrowth {
     /// The type.
     #[serde(rename = "type")]
     pub name: Arc<str>,
-    /// Objects a minute.
+    /// Objects per minute.
     pub objects_per_minute: f64,
-    /// Bytes a minute.
+    /// Bytes per minute.
     pub bytes_per_minute: f64,
 }
 
@@ -178,43 +178,43 @@ pub struct MemoryGrowth {
     /// Whether it is a leak of its own: more than Python objects explain.
     #[serde(alias = "leaks")]
     pub is_leak: bool,
-    /// Bytes a minute.
+    /// Bytes per minute.
     pub bytes_per_minute: f64,
-    /// By how much Python objects grow, in bytes a minute.
+    /// Growth of Python objects, in bytes per minute.
     pub objects_bytes_per_minute: f64,
-    /// How sure the growth is, 0 to 1.
+    /// The confidence, 0 to 1.
     pub confidence_ratio: f64,
-    /// What grew most, from the account of the first census to that of the last.
+    /// The largest growth between the accounts of the first and the last census.
     pub rows: Vec<MemoryRowGrowth>,
-    /// What `malloc_trim(0)` would give back.
+    /// The memory that `malloc_trim(0)` would return.
     pub trimmable_bytes: u64,
 }
 
-/// Growth of what memory is used for.
+/// Growth of a use of memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryRowGrowth {
     /// The use, as in the account of a census.
     pub kind: MemoryKind,
-    /// More of that.
+    /// Its detail.
     pub detail: Option<Arc<str>>,
-    /// By how much it grew.
+    /// Its growth.
     #[serde(alias = "grown_bytes")]
     pub growth_bytes: u64,
-    /// How much it is now.
+    /// Its current size.
     #[serde(alias = "now_bytes")]
     pub current_bytes: u64,
 }
 
-/// How a process compares with others of the same program.
+/// The comparison of a process with others of the same program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeerComparison {
-    /// How many there are, itself among them.
+    /// The number of processes, itself included.
     pub processes: u64,
-    /// The median of what their objects grow by, in bytes a minute.
+    /// The median growth of their objects, in bytes per minute.
     pub median_bytes_per_minute: f64,
-    /// What its own grow by.
+    /// The growth of its own objects.
     pub bytes_per_minute: f64,
-    /// Whether it stands out.
+    /// Whether it is an outlier.
     #[serde(alias = "stands_out")]
     pub is_outlier: bool,
 }

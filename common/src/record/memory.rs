@@ -1,4 +1,4 @@
-//! The account of a resident set in a census: who has each byte.
+//! The account of a resident set in a census: the owner of each byte.
 
 use std::sync::Arc;
 
@@ -10,47 +10,47 @@ use super::scan::scanned;
 
 scanned! {
     MemoryAccountFields:
-    /// Who has the resident set of a process, each byte once.
+    /// The owners of a process's resident set; each byte counts once.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     pub struct MemoryAccount {
-        /// The resident set to which the rows add up, as the kernel adds it up from the process's pages.
+        /// The resident set, as the kernel counts it from the process's pages. The rows add up to it.
         pub rss_bytes: u64,
-        /// What of it is explained.
+        /// Its explained part.
         pub explained_bytes: u64,
-        /// The second by the first.
+        /// `explained_bytes` by `rss_bytes`.
         pub explained_ratio: f64,
-        /// What memory is used for, the largest first.
+        /// The uses of memory, largest first.
         pub rows: Vec<MemoryRow>,
-        /// Where objects of each type lie, the largest first.
+        /// The memory of each type's objects, largest first.
         pub types: Vec<TypeMemory>,
-        /// What that leaves out: types, no objects, and what of them is resident.
+        /// The types that `types` omits, without objects, with their resident bytes.
         pub types_omitted: Option<Omitted>,
-        /// Heaps of the C library's malloc; `null` where there is none that is known.
+        /// The number of malloc's arenas; `null` without a known malloc.
         #[serde(alias = "heaps")]
         pub malloc_arenas: Option<u64>,
-        /// What `malloc_trim(0)` would give back.
+        /// The memory that `malloc_trim(0)` would return.
         pub trimmable_bytes: u64,
-        /// Arenas of pymalloc that few objects keep.
+        /// The number of pymalloc's arenas that few objects keep allocated.
         pub pinned_arenas: u64,
-        /// What of those is resident and not in use.
+        /// The resident and unused part of them.
         pub pinned_bytes: u64,
-        /// Who lives in them, those that keep most first.
+        /// The types of the objects in them, by pinned bytes.
         #[serde(alias = "pinned_by")]
         pub pinned_types: Vec<PinnedType>,
-        /// Who holds what lives in them, those that keep most first; absent where it was not asked who holds objects.
+        /// The holders of the objects in them, by pinned bytes; absent if holders were not counted.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub pinned_holders: Option<Vec<PinnedHolder>>,
-        /// Large pieces of memory, the largest first.
+        /// Large regions of memory, largest first.
         #[serde(alias = "large")]
         pub large_regions: Vec<LargeRegion>,
-        /// Of the resident set, in huge pages.
+        /// The part of the resident set in huge pages.
         #[serde(alias = "huge_bytes")]
         pub huge_page_bytes: u64,
-        /// Swapped out, and no part of it.
+        /// Swapped-out memory, not part of the resident set.
         pub swap_bytes: u64,
-        /// In pages of hugetlbfs, which are no part of it.
+        /// Pages of hugetlbfs, not part of the resident set.
         pub hugetlb_bytes: u64,
-        /// The kernel's tables for it, which are no part of it; `null` where that is not known.
+        /// The kernel's page tables, not part of the resident set; `null` if unknown.
         pub page_table_bytes: Option<u64>,
     }
 }
@@ -58,25 +58,25 @@ scanned! {
 names! {
     /// A use of memory.
     pub enum MemoryKind {
-        /// Python objects and the storage that they own. Detail: where they lie.
+        /// Python objects and the storage that they own. Detail: the kind of memory.
         PythonObjects,
-        /// Blocks that Python's allocator has given out and that no object owns.
+        /// Allocated blocks of Python's allocator that no object owns.
         PythonUsed,
         /// Free blocks in pools with other blocks in use.
         PythonFreeBlocks,
-        /// Pools without a block in use, and parts of arenas that were never divided into pools.
+        /// Pools without a used block, and parts of arenas that were never divided into pools.
         PythonFreePools,
         /// Headers of pools, and their ends that are too small for a block.
         PythonOverhead,
         /// Chunks of malloc in use without a Python object, with their headers.
         NativeUsed,
-        /// The same, chunks so large that each has a mapping of its own.
+        /// The same, for chunks so large that each has its own mapping.
         NativeMapped,
         /// Freed chunks in malloc's fast bins and threads' caches.
         NativeCached,
         /// Freed chunks in malloc's lists of free chunks.
         NativeFree,
-        /// The ends of malloc's heaps, never given out or freed again.
+        /// The free ends of malloc's heaps.
         NativeTop,
         /// Memory of malloc itself: arenas, headers of heaps.
         NativeOverhead,
@@ -103,16 +103,16 @@ names! {
 
 scanned! {
     MemoryRowFields:
-    /// What some memory is used for.
+    /// A use of memory.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct MemoryRow {
         /// The use.
         pub kind: MemoryKind,
-        /// More of that: a file, a thread, an allocator; `null` where there is nothing to add, and for the sum of many small ones.
+        /// A file, a thread, an allocator; `null` if there is none, and for the sum of many small ones.
         pub detail: Option<Arc<str>>,
-        /// Resident in pages of this process alone.
+        /// Resident in private pages.
         pub private_bytes: u64,
-        /// Resident in pages that others have mapped, too.
+        /// Resident in pages that other processes also map.
         pub shared_bytes: u64,
         /// In swap.
         pub swap_bytes: u64,
@@ -129,15 +129,15 @@ impl MemoryRow {
 
 scanned! {
     TypeMemoryFields:
-    /// Where the objects of a type lie, with the storage that is theirs alone.
+    /// The memory of a type's objects, with the storage that only they own.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct TypeMemory {
         /// Its name, as in `types` of the census.
         #[serde(rename = "type")]
         pub name: Arc<str>,
-        /// Resident in pages of this process alone.
+        /// Resident in private pages.
         pub private_bytes: u64,
-        /// Resident in pages that others have mapped, too.
+        /// Resident in pages that other processes also map.
         pub shared_bytes: u64,
         /// In swap.
         pub swap_bytes: u64,
@@ -146,45 +146,45 @@ scanned! {
 
 scanned! {
     PinnedTypeFields:
-    /// Who keeps nearly empty arenas from being given back.
+    /// A type whose objects keep nearly empty arenas allocated.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct PinnedType {
         /// The type.
         #[serde(rename = "type")]
         pub name: Arc<str>,
-        /// Blocks with its objects in those arenas.
+        /// The number of blocks with its objects in those arenas.
         pub blocks: u64,
-        /// Its part of what they keep.
+        /// Its part of the pinned memory.
         pub pinned_bytes: u64,
     }
 }
 
 scanned! {
     PinnedHolderFields:
-    /// Who holds the objects in nearly empty arenas.
+    /// A holder of objects in nearly empty arenas.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct PinnedHolder {
-        /// The place of the program, as in `holders` of the census.
+        /// The holder, as in `holders` of the census.
         pub holder: Arc<str>,
-        /// How many of its objects lie in such arenas.
+        /// The number of its objects in such arenas.
         pub objects: u64,
-        /// In how many of them.
+        /// The number of such arenas with its objects.
         pub arenas: u64,
-        /// Its part of what they keep.
+        /// Its part of the pinned memory.
         pub pinned_bytes: u64,
     }
 }
 
 scanned! {
     LargeRegionFields:
-    /// A large piece of memory.
+    /// A large region of memory.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct LargeRegion {
         /// The use, as in the rows.
         pub kind: MemoryKind,
-        /// The type whose objects have half of it and more; `null` if there is none.
+        /// The type whose objects have at least half of it; `null` if there is none.
         pub owner: Option<Arc<str>>,
-        /// What of it is resident.
+        /// Its resident part.
         pub resident_bytes: u64,
     }
 }

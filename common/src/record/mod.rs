@@ -1,12 +1,18 @@
 //! The JSONL contract between the tools. These types are its specification.
 //!
-//! One record a line, UTF-8, one JSON object. Every record begins with `type`, then the fields of [`Header`].
-//! Bytes are integers and end in `_bytes`, durations are seconds and end in `_seconds`, shares are 0 to 1 and end in
-//! `_ratio`. What was not measured is `null`; in events and errors it is absent. `docs/schema.md` says the same in
-//! tables, and `tests/schema.rs` holds the two together.
+//! Each line is one record: a JSON object in UTF-8 that begins with `type` and the fields of [`Header`]. Bytes are integers and end
+//! in `_bytes`, durations are seconds and end in `_seconds`, shares are 0 to 1 and end in `_ratio`. An unknown value is `null`; in
+//! events and errors it is absent. `docs/schema.md` has the same in tables, and `tests/schema.rs` compares the two.
 //!
-//! Old records stay readable for ever: a field may be added, never changed in meaning, and readers ignore fields and
-//! types that they do not know.
+//! Old records stay readable: fields may be added, but never change their meaning. Readers ignore unknown fields and types.
+//!
+//! ```
+//! use common::record::Record;
+//!
+//! let line = br#"{"type":"output","schema":2,"timestamp":"2026-11-23T22:27:00.000+01:00","host":"h","run":"r","iteration":1,"stream":"stdout","line":"hello"}"#;
+//! let Ok(Record::Output(output)) = Record::parse(line) else { panic!() };
+//! assert_eq!(output.line, "hello");
+//! ```
 
 mod census;
 pub(crate) mod cursor;
@@ -56,48 +62,48 @@ pub use python::{Allocator, Coverage, GcGeneration, GcState, PythonBuild};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Record {
-    /// A process and everything below it at one moment.
+    /// A process and its descendants.
     Process(Box<ProcessRecord>),
-    /// Something that happened to a process.
+    /// An event of a process.
     ProcessEvent(Box<ProcessEvent>),
-    /// Every object of a Python process at one moment.
+    /// The objects of a Python process.
     Census(Box<CensusRecord>),
-    /// What leaks in a Python process, after several censuses.
+    /// The leaks of a Python process, after several censuses.
     Leaks(Box<LeaksRecord>),
-    /// What changed between two moments, and what grows.
+    /// Changes between two moments, and growing series.
     Diff(Box<DiffRecord>),
-    /// A line that a launched command printed.
+    /// A line of a launched command's output.
     Output(OutputRecord),
-    /// Something that could not be done.
+    /// A failed action.
     Error(ErrorRecord),
-    /// A type that this version does not know; its `type` is kept, its fields are not.
+    /// A record of an unknown type; only its `type` is kept.
     #[serde(skip)]
     Unknown(String),
 }
 
-/// Why a line is no record.
+/// The reason why a line is no record.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// Not JSON, or JSON with fields that do not fit the contract.
+    /// The line is not JSON, or its fields do not match the schema.
     #[error("{}", .0.to_string().replace(" at line 1 column ", " at column "))]
     Json(#[from] serde_json::Error),
-    /// An object without `type`.
+    /// The object has no `type`.
     #[error("no \"type\" field")]
     NoType,
 }
 
 impl Record {
-    /// Reads one line, with or without its line end.
+    /// Parses a line, with or without its line end.
     ///
     /// # Errors
-    /// What is no JSON object with a `type`, or has fields of the wrong kind. An unknown `type` is no error.
+    /// The line is no JSON object with a `type`, or a field has the wrong type. An unknown `type` is no error.
     pub fn parse(line: &[u8]) -> Result<Self, RecordError> {
         #[derive(Deserialize)]
         struct Tag<'a> {
             #[serde(borrow, rename = "type")]
             kind: Option<Cow<'a, str>>,
         }
-        // By contract the type stands first; looking there spares a pass over the line.
+        // The type comes first, so this check saves one pass over the line.
         let kind = if line.starts_with(br#"{"type":"process","#) {
             Cow::Borrowed("process")
         } else {

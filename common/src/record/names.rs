@@ -1,6 +1,6 @@
-//! Enums whose values stand in records by name.
+//! Enums that records contain by name.
 
-/// Declares enums that records have by name. A name that a later version adds is read as `Unknown`.
+/// Declares enums that records contain by name. An unknown name is read as `Unknown`.
 macro_rules! names {
     ($($(#[$attr:meta])* pub enum $name:ident { $($(#[$variant_attr:meta])* $variant:ident,)* })*) => {
         $(
@@ -18,7 +18,7 @@ macro_rules! names {
     };
 }
 
-/// Implements what enums with names in records have in common. Their names are those of serde.
+/// Implements `Display`, `From<&str>` and `Scan` with the names of serde.
 macro_rules! named {
     ($($name:ty),*) => {$(
         impl std::fmt::Display for $name {

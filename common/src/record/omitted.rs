@@ -1,4 +1,4 @@
-//! What a list leaves out.
+//! The omitted rows of a list.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +6,14 @@ use super::scan::scanned;
 
 scanned! {
     OmittedFields:
-    /// What a list left out.
+    /// The omitted rows of a list.
     #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
     pub struct Omitted {
-        /// How many rows.
+        /// The number of rows.
         pub rows: u64,
-        /// How many objects they stand for; of caches, entries.
+        /// The number of their objects, or of entries for caches.
         pub count: u64,
-        /// The size of those, as far as it was measured.
+        /// Their size, if it was measured.
         pub size_bytes: u64,
     }
 }

@@ -1,4 +1,4 @@
-//! `process`: a process and everything below it at one moment.
+//! `process`: a process and its descendants at one moment.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::process::ProcessState;
 named!(ProcessState);
 
 /// Declares the fields of a `process` record in their order: those of the run, of a process, and of its tree. The fields of a
-/// process stand flat in the record for the root, and in [`ProcessSample`] for its descendants.
+/// process are flat in the record for the root, and in [`ProcessSample`] for its descendants.
 macro_rules! measured {
     (
         run { $($(#[$($run_attr:tt)*])* $run:ident: $run_type:ty,)* }
@@ -25,10 +25,9 @@ macro_rules! measured {
     ) => {
         /// One process at one moment; an element of [`ProcessRecord::children`].
         ///
-        /// Reading some values costs more than others. Resident and virtual size are read at every tick; the rest in turn,
-        /// within a small share of the interval. With the default interval and a tree of ordinary size everything but PSS and
-        /// USS is read every time. In the ticks between, what is read in turn is `null` in the root and left out in a child,
-        /// since a log of many children would be twice as large; PSS and USS are always there, as `null`.
+        /// Resident and virtual size are read at each tick; the rest in turn, within a small share of the interval. With the default
+        /// interval and a tree of ordinary size, everything but PSS and USS is read each time. Values that were not read are `null`
+        /// in the root and absent in a child, which halves a log of many children; PSS and USS are `null` in both.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         pub struct ProcessSample {
             $($(#[$($fixed_attr)*])* pub $fixed: $fixed_type,)*
@@ -89,7 +88,7 @@ macro_rules! measured {
         }
 
         impl ProcessSample {
-            /// A process of which nothing was measured yet.
+            /// Creates a process without measurements.
             #[must_use]
             pub fn unread(pid: u32, name: &str) -> Self {
                 Self {
@@ -103,7 +102,7 @@ macro_rules! measured {
         }
 
         impl ProcessRecord {
-            /// The record of `root`, as yet without children, totals and surroundings.
+            /// Creates the record of `root` without children and system values.
             #[must_use]
             pub fn new(header: Header, root: ProcessSample) -> Self {
                 Self {
@@ -117,7 +116,7 @@ macro_rules! measured {
                 .with_header(header)
             }
 
-            /// The root's own values in the shape of a child's.
+            /// Returns the root's values in the form of a child's.
             #[must_use]
             pub fn root(&self) -> ProcessSample {
                 ProcessSample {
@@ -133,43 +132,43 @@ macro_rules! measured {
 
 measured! {
     run {
-        /// The interval asked for, in seconds.
+        /// The requested interval, in seconds.
         interval_seconds: f64,
-        /// Since the run began, by the monotonic clock: in order even where the wall clock was set back.
+        /// The time since the start of the run, by the monotonic clock.
         elapsed_seconds: f64,
-        /// How late this sample began.
+        /// The delay of this sample.
         late_seconds: f64,
-        /// Ticks that passed without a sample since the one before (suspended, or the machine was overloaded).
+        /// Ticks without a sample since the sample before (suspended, or the machine was overloaded).
         missed_ticks: u64,
-        /// What taking this sample took, in wall time: the cost of being watched.
+        /// The duration of taking this sample, in wall time.
         sample_seconds: f64,
     }
     fixed {
-        /// Its number in the pid namespace of memmon.
+        /// Its pid in the pid namespace of memmon.
         pid: u32,
-        /// Its name; where the kernel keeps only 15 characters, the longer one of the command line if it begins the same.
+        /// Its name. If the kernel truncated it to 15 characters, the longer name in the command line that begins with it.
         name: Arc<str>,
     }
     identity {
-        /// The number of its parent now. A process whose parent ended gets another parent and stays in the tree.
+        /// The pid of its current parent. A process whose parent exited gets another parent and stays in the tree.
         ppid: Option<u32>,
-        /// When it began, RFC 3339. With `pid` its identity within a run.
+        /// Its start time, RFC 3339. With `pid` its identity within a run.
         start_time: Option<Arc<str>>,
-        /// When it began, in clock ticks since boot as the kernel counts them; `null` where there is no such count.
+        /// Its start time in clock ticks since boot; `null` if the system has no such count.
         start_ticks: Option<u64>,
-        /// Its arguments, the command first, cut after 4096 bytes in all (the `started` event has them whole). Bytes that are
-        /// no UTF-8 are replaced. `null` with `--no-cmdline` and where it may not be read.
+        /// Its arguments, the command first, truncated to 4096 bytes in all (the `started` event has all of them). Invalid UTF-8
+        /// is replaced. `null` with `--no-cmdline`, or without permission.
         cmdline: Option<Arc<[String]>>,
     }
     every_tick {
-        /// Resident set size: memory it has in RAM, shared or not. From `statm`, which on machines with many processors may be
-        /// off by some MiB (since Linux 6.2 by about the square of the number of processors in pages).
+        /// Resident set size: its memory in RAM, shared or not. From `statm`, which is inexact by some MiB on machines with many
+        /// processors (since Linux 6.2 by about the square of the number of processors in pages).
         rss_bytes: Option<u64>,
-        /// Virtual memory size: all its mappings, used or not.
+        /// Virtual memory size: all its mappings.
         vms_bytes: Option<u64>,
-        /// Proportional set size: private memory and its share of what it shares. Adds up over processes. From `smaps_rollup`.
+        /// Proportional set size: private memory and its share of shared memory. Adds up over processes. From `smaps_rollup`.
         pss_bytes: Option<u64>,
-        /// Unique set size: what would be free if it alone ended. From `smaps_rollup`.
+        /// Unique set size: the memory that its exit would free. From `smaps_rollup`.
         uss_bytes: Option<u64>,
         /// `rss_bytes` as a share of the machine's memory, 0 to 1.
         #[serde(alias = "percent_ratio")]
@@ -178,19 +177,19 @@ measured! {
         cgroup_ratio: Option<f64>,
     }
     in_turn {
-        /// What it is doing.
+        /// Its state.
         state: Option<ProcessState>,
-        /// What of it is in swap.
+        /// Its swapped-out size.
         swap_bytes: Option<u64>,
-        /// The largest resident set size it ever had (`VmHWM`).
+        /// Its largest resident set size so far (`VmHWM`).
         rss_peak_bytes: Option<u64>,
-        /// The part of the resident set that no file backs: heap and stacks. Where leaks grow.
+        /// The part of the resident set that no file backs: heap and stacks.
         rss_anon_bytes: Option<u64>,
         /// The part of the resident set that maps files.
         rss_file_bytes: Option<u64>,
         /// The part of the resident set in shared memory.
         rss_shmem_bytes: Option<u64>,
-        /// Processor time used since its last reading, as a share of one processor: 2.0 is two processors busy.
+        /// Processor time since its last reading, as a share of one processor: 2.0 is two busy processors.
         cpu_ratio: Option<f64>,
         /// Its threads.
         threads: Option<u64>,
@@ -198,26 +197,26 @@ measured! {
         fds: Option<u64>,
     }
     tree {
-        /// Every process below the root, ordered by start.
+        /// The descendants of the root, ordered by start.
         children: Vec<ProcessSample>,
         /// The length of `children`.
         children_count: u64,
-        /// Processes below the root that began and ended since the last sample, where the system tells of them.
+        /// Descendants that started and exited since the last sample, if the system reports them.
         short_lived_count: Option<u64>,
-        /// Sum of the children's resident sizes. Pages that several share are counted several times.
+        /// The sum of the children's resident sizes. Shared pages count several times.
         children_rss_bytes: u64,
         /// `children_rss_bytes` and the root's resident size.
         total_rss_bytes: u64,
-        /// Sum of the last known proportional sizes: each shared page counted once. `null` until every process
-        /// of the tree was read.
+        /// The sum of the last known proportional sizes, in which shared pages count once. `null` until each process of the tree
+        /// was read.
         total_pss_bytes: Option<u64>,
         /// The age of the oldest value in `total_pss_bytes`.
         total_pss_age_seconds: Option<f64>,
-        /// The control group of the root; `null` where there is none, or not read in this tick (at most once a second).
+        /// The control group of the root; `null` if there is none, or if it was not read in this tick (at most once a second).
         cgroup: Option<Cgroup>,
-        /// Memory pressure of the machine (PSI); `null` where the kernel does not account it, or not read in this tick.
+        /// Memory pressure of the machine (PSI); `null` if the kernel does not count it, or if it was not read in this tick.
         pressure: Option<Pressure>,
-        /// The machine's memory; `null` if not read in this tick.
+        /// The machine's memory; `null` if it was not read in this tick.
         system: Option<System>,
     }
 }
@@ -229,23 +228,23 @@ scanned! {
     pub struct Cgroup {
         /// 1 or 2: the version of the hierarchy.
         pub version: u32,
-        /// Its path as `/proc/PID/cgroup` tells it.
+        /// Its path in `/proc/PID/cgroup`.
         pub path: Arc<str>,
-        /// What the whole group uses, page cache and kernel memory included.
+        /// The usage of the whole group, with page cache and kernel memory.
         pub current_bytes: Option<u64>,
-        /// The smallest limit of the group and of those above it that can be seen; `null`: none.
+        /// The smallest limit of the group and of the visible groups above it; `null` without a limit.
         pub limit_bytes: Option<u64>,
-        /// The most it ever used.
+        /// Its largest usage so far.
         pub peak_bytes: Option<u64>,
-        /// Processes of the group that the kernel killed for want of memory.
+        /// Processes of the group that the OOM killer killed.
         pub oom_kills: Option<u64>,
         /// The part in anonymous memory: heap and stacks.
         pub anon_bytes: Option<u64>,
         /// The part in page cache.
         pub file_bytes: Option<u64>,
-        /// The part in the kernel; `null` in version 1 where it is not accounted.
+        /// The part in the kernel; `null` if version 1 does not count it.
         pub kernel_bytes: Option<u64>,
-        /// The part in shared memory; contained in `file_bytes`.
+        /// The part in shared memory, included in `file_bytes`.
         pub shmem_bytes: Option<u64>,
     }
 }
@@ -279,9 +278,9 @@ scanned! {
     /// The machine's memory.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct System {
-        /// All of it (`MemTotal`).
+        /// Its size (`MemTotal`).
         pub total_bytes: u64,
-        /// What a new program could have without swapping (`MemAvailable`).
+        /// The memory that is available to a new program without swapping (`MemAvailable`).
         pub available_bytes: Option<u64>,
     }
 }

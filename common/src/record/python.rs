@@ -1,4 +1,4 @@
-//! What a census says of the Python itself, its collector and how much of its memory is explained.
+//! The Python build, garbage collector and memory coverage of a census.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::scan::scanned;
 
 scanned! {
     PythonBuildFields:
-    /// Which Python a process runs.
+    /// The Python of a process.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct PythonBuild {
         /// Its version: `3.13.0`, `3.15.0rc1`.
@@ -18,18 +18,18 @@ scanned! {
         pub implementation: Arc<str>,
         /// Whether it is a debug build.
         pub debug: Option<bool>,
-        /// Whether it is a build without the global lock.
+        /// Whether it is a free-threaded build.
         pub free_threaded: Option<bool>,
-        /// Whether the interpreter is in a shared library of its own, rather than in the program.
+        /// Whether the interpreter is in a shared library, not in the program.
         pub shared: Option<bool>,
-        /// The program that runs in the process; `null` where it is not known or not wanted.
+        /// The program of the process; `null` if unknown or not requested.
         pub executable: Option<Arc<str>>,
-        /// How the interpreter's state was found: a word of `--locate`.
+        /// How the interpreter's state was found: a value of `--locate`.
         #[serde(alias = "located")]
         pub located_by: Option<Arc<str>>,
-        /// The name of the table by which its objects were read.
+        /// The name of its layout table.
         pub layout: Option<Arc<str>>,
-        /// How many other Pythons run in the process, of which nothing was counted; `null` in a census of a version that did not say so.
+        /// The number of other Pythons in the process, which were not counted; `null` in old records.
         #[serde(alias = "others")]
         pub other_runtimes: Option<u64>,
     }
@@ -42,7 +42,7 @@ scanned! {
     pub struct GcState {
         /// `gc.isenabled()`.
         pub enabled: Option<bool>,
-        /// The youngest first.
+        /// From youngest to oldest.
         #[serde(default)]
         pub generations: Vec<GcGeneration>,
         /// Objects that it tracks, without the frozen ones.
@@ -59,17 +59,17 @@ scanned! {
     /// A generation of a garbage collector.
     #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
     pub struct GcGeneration {
-        /// What has happened since it was collected last, as `gc.get_count()`.
+        /// Its count since its last collection, as in `gc.get_count()`.
         pub pending: Option<u64>,
-        /// At how much of that it is collected, as `gc.get_threshold()`.
+        /// The count at which it is collected, as in `gc.get_threshold()`.
         pub threshold: Option<u64>,
-        /// How often it was collected.
+        /// The number of its collections.
         pub collections: Option<u64>,
-        /// How many objects that freed.
+        /// The number of objects that they freed.
         pub collected: Option<u64>,
-        /// How many could not be freed.
+        /// The number of objects that could not be freed.
         pub uncollectable: Option<u64>,
-        /// Objects in it; `null` where the collector has no list of each.
+        /// Its objects; `null` if the collector has no list per generation.
         pub objects: Option<u64>,
     }
 }
@@ -79,7 +79,7 @@ names! {
     pub enum Allocator {
         /// CPython's own, with arenas and pools.
         Pymalloc,
-        /// That of free-threaded builds.
+        /// The allocator of free-threaded builds.
         Mimalloc,
         /// The C library's: `PYTHONMALLOC=malloc`.
         Malloc,
@@ -88,20 +88,20 @@ names! {
 
 scanned! {
     CoverageFields:
-    /// How much of a process's memory the counted objects explain.
+    /// The share of a process's memory that the counted objects explain.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     pub struct Coverage {
-        /// The objects found and what they own beside their sizes.
+        /// The sizes of the counted objects and of the storage that they own.
         pub objects_bytes: u64,
-        /// Python's allocator of small blocks in that process.
+        /// The allocator of small blocks.
         pub allocator: Option<Allocator>,
-        /// Bytes of blocks in use in its pools.
+        /// The used blocks in its pools.
         pub allocator_used_bytes: Option<u64>,
-        /// Bytes of those blocks that belong to objects found.
+        /// The used blocks that belong to counted objects.
         pub allocator_explained_bytes: Option<u64>,
-        /// The share of the blocks in use that belongs to objects found.
+        /// The share of the used blocks that belongs to counted objects.
         pub allocator_ratio: Option<f64>,
-        /// Objects found, by the resident set of the process. It may be above 1: what is swapped out is counted, too.
+        /// The counted objects as a share of the resident set. It can be above 1, because swapped-out objects are counted.
         pub rss_ratio: Option<f64>,
     }
 }

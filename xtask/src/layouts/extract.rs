@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use super::dwarf::{Debug, Kind, Member, Shape};
-use super::spec::{Field, Fixed, Spec, TypeName, What};
+use super::spec::{Field, Fixed, Query, Spec, TypeName};
 
 /// A number of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,24 +197,24 @@ fn named(debug: &Debug, shape: &Shape, names: &mut Vec<String>) -> Result<(), St
 fn value(debug: &Debug, shape: &Shape, field: &Field) -> Result<Option<Value>, String> {
     for path in &field.paths {
         let Some(place) = place(debug, shape, path)? else { continue };
-        let number = match field.what {
-            What::Offset if place.width.is_some() => return Err(format!("{path} is a bit field")),
-            What::Offset => place.bit / 8,
-            What::SizeOf => debug.size(place.of)?,
-            What::Bits => {
+        let number = match field.query {
+            Query::Offset if place.width.is_some() => return Err(format!("{path} is a bit field")),
+            Query::Offset => place.bit / 8,
+            Query::SizeOf => debug.size(place.of)?,
+            Query::Bits => {
                 let width = match place.width {
                     Some(width) => width,
                     None => debug.size(place.of)? * 8,
                 };
                 return Ok(Some(Value::Bits(place.bit / 8, place.bit % 8, width)));
             }
-            What::Count | What::Stride => match debug.kind(place.of)? {
-                Kind::Array(_, count) if field.what == What::Count => count,
+            Query::Count | Query::Stride => match debug.kind(place.of)? {
+                Kind::Array(_, count) if field.query == Query::Count => count,
                 Kind::Array(of, _) => debug.size(of)?,
                 // Another version's member of this name may be a pointer.
                 _ => continue,
             },
-            What::Value => return Err("a value is asked of a struct".to_owned()),
+            Query::Value => return Err("a value is asked of a struct".to_owned()),
         };
         return Ok(Some(Value::Number(number)));
     }

@@ -72,7 +72,9 @@ pub fn make(interpreters: &[Interpreter]) -> Result<Made, Vec<String>> {
                 let absent = rows.iter().filter(|(_, value)| value == "None").map(|(name, _)| name.as_str());
                 let absent: Vec<&str> = absent.collect();
                 notes.push(format!("{}: without {}", interpreter.origin, absent.join(" ")));
-                made.entry(Key::of(interpreter)).or_default().insert(interpreter.origin.clone(), rows);
+                made.entry(Key::for_interpreter(interpreter))
+                    .or_default()
+                    .insert(interpreter.origin.clone(), rows);
             }
             Err(lacking) if lacking.iter().any(|line| line.ends_with("no debug information")) => {
                 notes.push(format!("{}: no debug information", interpreter.origin));
@@ -164,7 +166,7 @@ pub fn write(only: Option<&str>) -> Result<Vec<String>, Vec<String>> {
     let chosen = match only {
         None => interpreters::found(),
         Some(only) => match key(only) {
-            Some(table) => interpreters::found_with(|found| Key::of(found) == table),
+            Some(table) => interpreters::found_with(|found| Key::for_interpreter(found) == table),
             None => interpreters::at(only.as_ref()).into_iter().collect(),
         },
     };
@@ -251,7 +253,8 @@ pub fn check(interpreters: &[Interpreter]) -> Result<Checked, String> {
         checked.wrong.push("what is worked out is not as it is made".to_owned());
     }
     for interpreter in interpreters.iter().filter(|interpreter| interpreter.minor() >= 8) {
-        let known = tables.get(&Key::of(interpreter)).and_then(|table| table.get(&interpreter.origin));
+        let known =
+            tables.get(&Key::for_interpreter(interpreter)).and_then(|table| table.get(&interpreter.origin));
         let Some(known) = known else {
             checked.left_out.push(format!("{interpreter}: not in the tables"));
             continue;

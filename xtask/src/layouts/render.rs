@@ -2,7 +2,7 @@
 
 use super::extract::{Extract, Shaped, Value, Values};
 use super::interpreters::Interpreter;
-use super::spec::{Group, Spec, What};
+use super::spec::{Group, Query, Spec};
 
 /// Words that cannot be names in Rust as they are.
 const KEYWORDS: &[&str] =
@@ -52,9 +52,9 @@ pub struct Layout {
             parts.push("pub size: u32".to_owned());
         }
         for field in &group.fields {
-            let of = match field.what {
-                What::Bits => "BitField",
-                What::Value => "i32",
+            let of = match field.query {
+                Query::Bits => "BitField",
+                Query::Value => "i32",
                 _ => "u32",
             };
             let of = if field.optional { format!("Option<{of}>") } else { of.to_owned() };

@@ -20,7 +20,7 @@ pub struct Group {
     pub optional: bool,
     /// The first of these that is there; none at all for enumerators.
     pub types: Vec<TypeName>,
-    /// What is needed of it.
+    /// The value to extract.
     pub fields: Vec<Field>,
 }
 
@@ -40,15 +40,15 @@ pub struct Field {
     pub name: String,
     /// Whether some versions have none.
     pub optional: bool,
-    /// What is needed of it.
-    pub what: What,
+    /// The value to extract.
+    pub query: Query,
     /// Where it is: the first of these that is there.
     pub paths: Vec<String>,
 }
 
-/// What is needed of a member.
+/// A value to extract from a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum Query {
     /// Its offset.
     Offset,
     /// Its place as a bit field.
@@ -187,13 +187,13 @@ fn field(words: &[&str], enumerators: bool) -> Result<Field, String> {
         }
         _ => return Err("more than one `=`".to_owned()),
     };
-    let (name, what) = match head {
-        [name] if enumerators => (*name, What::Value),
-        [name] => (*name, What::Offset),
-        [name, "bits"] => (*name, What::Bits),
-        [name, "sizeof"] => (*name, What::SizeOf),
-        [name, "count"] => (*name, What::Count),
-        [name, "stride"] => (*name, What::Stride),
+    let (name, query) = match head {
+        [name] if enumerators => (*name, Query::Value),
+        [name] => (*name, Query::Offset),
+        [name, "bits"] => (*name, Query::Bits),
+        [name, "sizeof"] => (*name, Query::SizeOf),
+        [name, "count"] => (*name, Query::Count),
+        [name, "stride"] => (*name, Query::Stride),
         _ => {
             return Err("a field is written `NAME [bits|sizeof|count|stride] [= path | path] [?]`".to_owned());
         }
@@ -201,7 +201,7 @@ fn field(words: &[&str], enumerators: bool) -> Result<Field, String> {
     let paths = if paths.is_empty() { vec![name.to_owned()] } else { paths };
     // Enumerators are written as constants in C.
     let name = if enumerators { name.to_lowercase() } else { name.to_owned() };
-    Ok(Field { name, optional, what, paths })
+    Ok(Field { name, optional, query, paths })
 }
 
 /// `fixed "tp_name" = struct TYPE [in "file.c"]: a b? type@9 c@8-10`.

@@ -20,7 +20,7 @@ pub struct Key {
 impl Key {
     /// The file of an interpreter.
     #[must_use]
-    pub fn of(interpreter: &Interpreter) -> Self {
+    pub fn for_interpreter(interpreter: &Interpreter) -> Self {
         Self {
             minor: interpreter.minor(),
             free_threaded: interpreter.free_threaded,
