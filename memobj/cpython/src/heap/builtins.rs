@@ -194,7 +194,7 @@ macro_rules! builtin_rows {
         /// The base of all scalars of numpy.
         NumpyGeneric: named ["numpy.generic"] ANY,
             sized |o| o.numpy_scalar(), visits unknown, hides read_unvisited_words, holds Other, grows Fixed;
-        /// A scalar of numpy, with the bytes of its value. Recognized by [`numpy::scalar_bytes`].
+        /// A scalar of numpy, with the bytes of its value. Recognized by `numpy::scalar_bytes`.
         NumpyScalar(u8): named [] ANY,
             sized |o| o.default(), visits unknown, hides read_nothing, holds Other, grows Fixed;
         /// `numpy.void`: a row of an array, with fields or without.
