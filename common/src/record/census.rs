@@ -16,108 +16,111 @@ record! {
     CensusFields:
     /// The objects of a CPython process (`type`: `census`). Totals include the rows that lists omit.
     pub struct CensusRecord {
-        /// The process, in the pid namespace of memobj.
+        /// Its pid in the pid namespace of memobj.
         pub pid: u32,
         /// Its start time in clock ticks since boot; `null` for a core file or a snapshot.
         pub start_ticks: Option<u64>,
-        /// The requested process, if this one is a descendant of it.
+        /// The pid of the requested process, if this process is a descendant of it.
         pub root_pid: Option<u32>,
-        /// The name of the process; `null` if it could not be read.
+        /// Its name; `null` if it could not be read.
         pub name: Option<Arc<str>>,
-        /// Its arguments; `null` if they could not be read, or were not requested.
+        /// Its arguments; `null` if they could not be read, or if they are not recorded.
         pub cmdline: Option<Arc<[String]>>,
-        /// All objects.
+        /// The number of all objects.
         pub total_objects: u64,
-        /// The sizes of all objects by `sys.getsizeof`.
+        /// The sizes of all objects, as `sys.getsizeof` gives them.
         pub total_size_bytes: u64,
         /// Objects and bytes by type, largest first.
         pub types: Vec<TypeTotal>,
-        /// The rows that `types` omits; `null` if there are none.
+        /// The rows that `types` omits; `null` if the list is complete.
         pub types_omitted: Option<Omitted>,
         /// Objects and bytes by the module of their type, largest first.
         #[serde(default)]
         pub modules: Vec<ModuleTotal>,
-        /// The rows that `modules` omits; `null` if there are none.
+        /// The rows that `modules` omits; `null` if the list is complete.
         pub modules_omitted: Option<Omitted>,
         /// The Python threads; `null` if they could not be read.
         pub threads: Option<Vec<PythonThread>>,
-        /// The resident set of the process; `null` if there is none.
+        /// The resident set size of the process at that moment; `null` if there is none.
         pub rss_bytes: Option<u64>,
-        /// The holders of objects, largest first; `null` if holders were not counted.
+        /// The holders of objects, those with the most bytes first; `null` if holders were not counted.
         pub holders: Option<Vec<HolderTotal>>,
-        /// The rows that `holders` omits; `null` if there are none, or if `holders` is `null`.
+        /// The rows that `holders` omits; `null` if the list is complete, or if `holders` is `null`.
         pub holders_omitted: Option<Omitted>,
-        /// The caches, largest first; `null` if caches were not counted.
+        /// The caches, largest first; `null` if memobj did not search for caches.
         pub caches: Option<Vec<CacheTotal>>,
-        /// The rows that `caches` omits; `null` if there are none, or if `caches` is `null`.
+        /// The rows that `caches` omits; `null` if the list is complete, or if `caches` is `null`.
         pub caches_omitted: Option<Omitted>,
-        /// The Python build; `null` in old records, as all fields below.
+        /// The Python build; `null` in old records without it, as for all fields below.
         pub python: Option<PythonBuild>,
         /// The number of interpreters in the process.
         pub interpreters: Option<u64>,
-        /// The objects that `types` and the totals above count.
+        /// The objects that `types`, `modules` and the totals count; `null` in old records.
         pub scope: Option<Scope>,
-        /// The objects of `gc.get_objects()`; `null` if they were not counted, as in all scopes.
+        /// The number of objects in the collector's lists, as `gc.get_objects()` gives them; `null` if this scope was not counted, as for all
+        /// scopes below.
         pub tracked_objects: Option<u64>,
-        /// The sizes of these objects.
+        /// The sizes of the tracked objects.
         pub tracked_size_bytes: Option<u64>,
-        /// The objects frozen by `gc.freeze()`.
+        /// The number of objects frozen by `gc.freeze()`; the tracked ones do not include them.
         pub permanent_objects: Option<u64>,
-        /// The sizes of these objects.
+        /// The sizes of the frozen objects.
         pub permanent_size_bytes: Option<u64>,
-        /// Tracked objects, and all objects reachable from them.
+        /// The number of objects of the scope `reachable`.
         pub reachable_objects: Option<u64>,
         /// The sizes of these objects.
         pub reachable_size_bytes: Option<u64>,
-        /// Reachable objects, and the other objects of the allocator.
+        /// The number of objects of the scope `heap`.
         pub heap_objects: Option<u64>,
         /// The sizes of these objects.
         pub heap_size_bytes: Option<u64>,
-        /// The storage of the counted objects that `sys.getsizeof` does not count.
+        /// The storage of all objects of the scope that `sys.getsizeof` does not count.
         pub total_overhead_bytes: Option<u64>,
         /// The garbage collector of the main interpreter; `null` if it could not be read.
         pub gc: Option<GcState>,
-        /// The explained share of the memory.
+        /// The share of the process's memory that the objects explain.
         pub coverage: Option<Coverage>,
-        /// The source of the census.
+        /// The source of the census; `null` in old records.
         pub method: Option<CaptureMethod>,
-        /// Why a process was read while it ran; `null` if it was paused.
+        /// Why the process was read while it ran; `null` if it was not.
         pub live_reason: Option<LiveReason>,
-        /// The number of pauses until it was outside a collection.
+        /// The number of pauses until the process was outside a collection; 1 if it was not paused.
         pub attempts: Option<u64>,
-        /// Whether the collector was running: the numbers may miss the objects that it was moving.
+        /// `true` if the garbage collector was running at the moment of the census: some objects may be missing; `null` if unknown.
         pub in_collection: Option<bool>,
         /// The total pause of the process over all attempts; `null` if it was not paused.
         pub pause_seconds: Option<f64>,
         /// The duration of the census.
         pub duration_seconds: Option<f64>,
-        /// Reads that failed, or that met a change. A few are normal; one per thousand objects is too many.
+        /// The number of reads that failed, or during which the memory changed; a few are normal, one per thousand objects is too many.
         pub torn_reads: Option<u64>,
-        /// Values that could not be valid. A few are normal, such as stale words of frames and C code.
+        /// The number of values that were not valid for their type; a few are normal, such as stale words of frames and C code.
         pub rejected_reads: Option<u64>,
-        /// The peak memory of memobj so far.
+        /// The peak memory of memobj itself so far.
         pub memobj_peak_bytes: Option<u64>,
-        /// The account of the resident set; `null` if it was not requested, or is not possible.
+        /// The owner of each byte of the resident set; `null` if `--memory` was not given, or if the account is not possible: for a live read, a
+        /// core file, or a snapshot saved without it.
         pub memory: Option<MemoryAccount>,
-        /// Objects by owner, largest first; absent if owners were not counted, as all fields below.
+        /// Objects by owner, the nearest named thing above them, largest first; absent if owners were not counted, as for all fields below.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub owners: Option<Vec<OwnerTotal>>,
-        /// The rows that `owners` omits; absent if there are none, or if `owners` is absent.
+        /// The rows that `owners` omits; absent if the list is complete, or if `owners` is absent.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub owners_omitted: Option<Omitted>,
-        /// Objects by the module of their owner, largest first.
+        /// Objects by the module of their owner, in the form of `modules`: for a class its module, for a holder the module of its name.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub owner_modules: Option<Vec<ModuleTotal>>,
         /// The rows that `owner_modules` omits.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub owner_modules_omitted: Option<Omitted>,
-        /// Unreachable objects by cause and type, largest first.
+        /// The unreachable objects, largest first.
         #[serde(skip_serializing_if = "Option::is_none", alias = "strays")]
         pub unreachable: Option<Vec<UnreachableTotal>>,
-        /// Paths from a root to the objects of the requested types, by type and number of objects.
+        /// The paths from a root to the objects of the requested types (`--why`), those with the most objects first.
         #[serde(skip_serializing_if = "Option::is_none", alias = "ways")]
         pub paths: Option<Vec<PathTotal>>,
-        /// A sample of the objects of the largest types and holders, by their identity.
+        /// A sample of the objects of the types and holders with the most bytes, at most 48 of each; a later census of the same process shows
+        /// which of them still exist.
         #[serde(skip_serializing_if = "Option::is_none", alias = "survivors")]
         pub object_samples: Option<Vec<ObjectSample>>,
     }
@@ -216,20 +219,20 @@ scanned! {
     /// The objects of one type.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct TypeTotal {
-        /// Its name as Python writes it: builtins bare (`dict`), all others with their module (`botpkg.cache.Session`).
+        /// Its name as Python writes it: builtins without a module (`dict`), all others with their module (`botpkg.cache.Session`).
         #[serde(rename = "type")]
         pub name: Arc<str>,
         /// The number of objects.
         pub count: u64,
-        /// Their sizes by `sys.getsizeof`.
+        /// The sum of their sizes.
         pub size_bytes: u64,
-        /// Their storage that `sys.getsizeof` does not count; absent if it is 0.
+        /// The storage that they own and `sys.getsizeof` does not count; absent if it is 0.
         #[serde(default, skip_serializing_if = "is_zero")]
         pub overhead_bytes: u64,
-        /// Whether `sys.getsizeof` gives the same sizes; `false` if a part of a size is unknown, absent if `true`.
+        /// `false` if a part of their size is unknown from outside; absent, which means `true`, if `sys.getsizeof` gives the same size.
         #[serde(default = "exact", skip_serializing_if = "is_exact")]
         pub size_exact: bool,
-        /// The memory that would be freed without them: their sizes, and those of all objects that only they reach; absent if not computed.
+        /// The retained size: the memory that would be freed without them, with all objects that only they reach; absent if not computed.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub retained_bytes: Option<u64>,
     }
@@ -262,9 +265,9 @@ scanned! {
     pub struct ModuleTotal {
         /// The module; `builtins` for builtin types.
         pub module: Arc<str>,
-        /// The number of objects.
+        /// The number of objects whose type belongs to the module.
         pub count: u64,
-        /// Their sizes.
+        /// The sum of their sizes.
         pub size_bytes: u64,
     }
 }
@@ -278,9 +281,9 @@ scanned! {
         pub holder: Arc<str>,
         /// The number of objects that it holds.
         pub count: u64,
-        /// Their sizes.
+        /// The sum of their sizes.
         pub size_bytes: u64,
-        /// The memory that would be freed without it; absent if not computed.
+        /// The retained size: the memory that would be freed without the holder; absent if not computed.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub retained_bytes: Option<u64>,
     }
@@ -292,11 +295,11 @@ scanned! {
     /// function, a task, or else their holder.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct OwnerTotal {
-        /// Its name, unique in a list: `botpkg.cache.Session`.
+        /// Its name, unique in a list: `botpkg.cache.Session`, `task botpkg.poll, waiting at bot.py:42`, `botpkg.cache._sessions`.
         pub owner: Arc<str>,
-        /// The number of objects.
+        /// The number of objects that it owns.
         pub count: u64,
-        /// Their sizes.
+        /// The sum of their sizes.
         pub size_bytes: u64,
     }
 }
@@ -314,7 +317,7 @@ scanned! {
         pub cause: Liveness,
         /// The number of objects.
         pub count: u64,
-        /// Their sizes.
+        /// The sum of their sizes.
         pub size_bytes: u64,
     }
 }
@@ -327,14 +330,15 @@ scanned! {
         /// The type.
         #[serde(rename = "type")]
         pub name: Arc<str>,
-        /// The path by names, from a module, a function or a thread: `module botpkg.cache → _sessions (dict, 10,000 entries) → Session`.
+        /// The path by names, from a module, a function or a thread to the objects:
+        /// `module botpkg.cache → _sessions (dict, 10,000 entries) → Session`.
         #[serde(alias = "way")]
         pub path: Arc<str>,
         /// The number of sampled objects with this path.
         pub count: u64,
         /// The number of sampled objects of the type.
         pub sampled: u64,
-        /// The number of objects.
+        /// The number of all objects of the type.
         pub objects: u64,
     }
 }
@@ -344,58 +348,61 @@ scanned! {
     /// A cache of the program.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     pub struct CacheTotal {
-        /// Its path or function, unique in a list: `botpkg.cache._sessions`. Caches with the same name are one row.
+        /// Its path in the program, or its function, unique in a list; caches with the same name share one row: `botpkg.cache._sessions`,
+        /// `botpkg.render`.
         pub name: Arc<str>,
         /// The number of its entries.
         pub entries: u64,
-        /// All objects that it reaches, but not through modules, types and functions; `null` if not measured.
+        /// The deep size: the cache itself and all objects that it reaches without passing through modules, types and functions, each object
+        /// once; `null` if it was not measured, or if there were too many objects to follow.
         pub size_bytes: Option<u64>,
-        /// The limit of its entries; `null` without a limit, or if unknown.
+        /// The largest number of entries that it allows; `null` without a limit, or if the limit is unknown.
         pub max_entries: Option<u64>,
-        /// The number of hits; `null` if it does not count them.
+        /// The number of lookups that found an entry; `null` if the cache does not count them.
         pub hits: Option<u64>,
-        /// The number of misses; `null` if it does not count them.
+        /// The number of lookups that found no entry; `null` if the cache does not count them.
         pub misses: Option<u64>,
-        /// Its kind: `functools.lru_cache`, or its type; absent in old records, as all fields below.
+        /// The kind of cache: `functools.lru_cache`, or its type: `cachetools.TTLCache`, `dict`; absent in old records without this
+        /// field, as for all fields below.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub kind: Option<Arc<str>>,
         /// Whether it belongs to the standard library.
         #[serde(skip_serializing_if = "Option::is_none", alias = "standard")]
         pub stdlib: Option<bool>,
-        /// The number of caches of this row.
+        /// The number of caches in this row.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub instances: Option<u64>,
-        /// Its fill level, 1 for full, by its own measure; absent without a limit. The fullest one of several caches.
+        /// Its fill level by its own measure, 1 for full; absent without a limit; for several caches, the level of the fullest.
         #[serde(skip_serializing_if = "Option::is_none", alias = "limit_ratio")]
         pub fill_ratio: Option<f64>,
-        /// The share of hits in all lookups; absent without lookups, or if they are not counted.
+        /// The share of hits in all lookups; absent if there were no lookups, or if they are not counted.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub hit_ratio: Option<f64>,
         /// The part of its size that other references also reach.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub shared_bytes: Option<u64>,
-        /// The memory that would be freed without it.
+        /// The retained size: the memory that would be freed without the cache, through any reference.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub retained_bytes: Option<u64>,
-        /// The average size of an entry, without memory that other entries share.
+        /// The average size of an entry without the parts that other entries share: its key, its value, and all objects that these reach.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub average_entry_bytes: Option<u64>,
         /// The size of the largest entry.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub largest_entry_bytes: Option<u64>,
-        /// The key of that entry, if it is short and looks like a name.
+        /// The key of that entry, if it could be a name in a program and has at most 20 characters.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub largest_entry_key: Option<Arc<str>>,
         /// The number of entries larger than `--max-item`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub large_entries: Option<u64>,
-        /// The clock of its entries' deadlines; absent if no deadline could be read.
+        /// The clock of its entries' times; absent if no time could be read.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub clock: Option<CacheClock>,
         /// The number of entries past their deadline; absent if no deadline could be read.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub expired_entries: Option<u64>,
-        /// Its warnings, worst first.
+        /// Its warnings, the worst first.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub warnings: Option<Vec<CacheWarning>>,
     }
@@ -414,19 +421,19 @@ scanned! {
     /// A thread known to Python.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     pub struct PythonThread {
-        /// Its name; `null` for a thread unknown to `threading`, such as one of C code. The main thread always has a name.
+        /// Its name; `null` for a thread unknown to `threading`, such as a thread of C code; the main thread always has a name.
         pub name: Option<Arc<str>>,
         /// The result of `threading.get_ident` in it.
         pub ident: Option<u64>,
         /// The result of `threading.get_native_id` in it: the kernel's thread id.
         pub native_id: Option<u64>,
-        /// Whether it is a daemon thread.
+        /// Whether it is a daemon thread: the interpreter exits without waiting for it.
         pub daemon: Option<bool>,
-        /// Whether it runs.
+        /// Whether it has started and has not ended.
         pub alive: Option<bool>,
         /// Whether it is the main thread.
         pub main: Option<bool>,
-        /// The qualified name of its current function; `null` if it runs no Python code.
+        /// The qualified name of its current function; `null` if it runs no Python code, or in old records without this field.
         pub function: Option<Arc<str>>,
         /// The file of that function, as in its code object.
         pub file: Option<Arc<str>>,

@@ -15,27 +15,27 @@ record! {
         pub before: MomentRef,
         /// The later moment.
         pub after: MomentRef,
-        /// Processes on either side, by absolute change of their resident size.
+        /// The processes of both sides, by absolute change of their resident size.
         pub processes: Vec<ProcessChange>,
-        /// Totals of a tree, and of all objects of a process.
+        /// The totals of a tree, and of all objects of a process.
         pub totals: Vec<TotalChange>,
-        /// Types of Python objects on either side, by absolute change of their size.
+        /// The types of Python objects of both sides, by absolute change of their size.
         pub types: Vec<CountChange>,
-        /// The modules of those types.
+        /// The modules of those types, in the same order.
         pub modules: Vec<CountChange>,
-        /// Holders on either side, by absolute change of their size.
+        /// The holders of both sides, in the same order; empty if neither side counted holders.
         #[serde(default)]
         pub holders: Vec<CountChange>,
-        /// Caches on either side, by absolute change of their size; they count entries.
+        /// The caches of both sides, in the same order; their counts are entries.
         #[serde(default)]
         pub caches: Vec<CountChange>,
-        /// Python threads that are on one side only.
+        /// The Python threads that exist on one side only.
         pub threads: Vec<ThreadChange>,
-        /// The trends with `--trend`, by bytes per hour; empty without.
+        /// The trends of the series, by bytes per hour; empty without `--trend`.
         pub verdicts: Vec<Verdict>,
-        /// The number of small series that were dropped, because there were too many. 0 without `--trend`.
+        /// The number of dropped series: if there are too many, the smallest are dropped; 0 without `--trend`.
         pub series_omitted: u64,
-        /// Whether something grew beyond the threshold, so that the exit code is 1.
+        /// Whether something grew beyond the threshold, so that memdiff exits with 1.
         pub grew: bool,
     }
 }
@@ -51,7 +51,7 @@ impl DiffRecord {
 /// A moment of a log.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MomentRef {
-    /// Its input.
+    /// The input that contains it.
     pub file: String,
     /// Its run.
     pub run: Arc<str>,
@@ -112,55 +112,55 @@ names! {
 /// A process on either side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessChange {
-    /// The unique name by which the two were matched: `root`, or the command line of a child, shortened in the middle, with ` #2`
-    /// and so on for duplicates.
+    /// The unique name by which the two sides were matched: `root`, or the command line of a child; a long one is shortened in the middle, and
+    /// duplicates get ` #2` and so on.
     pub role: Arc<str>,
-    /// Its last name.
+    /// Its name; if it changed, the later one.
     pub name: Arc<str>,
-    /// Its last command line, shortened in the middle; `null` if unknown.
+    /// Its command line; if it changed, the later one; a long one is shortened in the middle; `null` if unknown.
     pub command: Option<Arc<str>>,
     /// The sides that contain it.
     pub presence: Presence,
-    /// Its pid in the earlier moment; `null` if it did not run.
+    /// Its pid at the earlier moment; `null` if it did not exist.
     pub pid_before: Option<u32>,
-    /// Its pid in the later moment.
+    /// Its pid at the later moment; `null` if it did not exist.
     pub pid_after: Option<u32>,
-    /// Its resident size in the earlier moment; `null` if not measured.
+    /// Its resident set size at the earlier moment.
     pub rss_before_bytes: Option<u64>,
-    /// Its resident size in the later moment.
+    /// Its resident set size at the later moment.
     pub rss_after_bytes: Option<u64>,
-    /// Its proportional size in the earlier moment.
+    /// Its proportional set size at the earlier moment.
     pub pss_before_bytes: Option<u64>,
-    /// Its proportional size in the later moment.
+    /// Its proportional set size at the later moment.
     pub pss_after_bytes: Option<u64>,
-    /// Its unique size in the earlier moment.
+    /// Its unique set size at the earlier moment.
     pub uss_before_bytes: Option<u64>,
-    /// Its unique size in the later moment.
+    /// Its unique set size at the later moment.
     pub uss_after_bytes: Option<u64>,
-    /// Its swapped-out size in the earlier moment.
+    /// Its swapped-out size at the earlier moment.
     pub swap_before_bytes: Option<u64>,
-    /// Its swapped-out size in the later moment.
+    /// Its swapped-out size at the later moment.
     pub swap_after_bytes: Option<u64>,
-    /// Its threads in the earlier moment.
+    /// The number of its threads at the earlier moment.
     pub threads_before: Option<u64>,
-    /// Its threads in the later moment.
+    /// The number of its threads at the later moment.
     pub threads_after: Option<u64>,
 }
 
 /// A total on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TotalChange {
-    /// The kind of total: RSS or PSS of a tree, Python objects or native memory of a process.
+    /// The kind of total: resident or proportional size of a tree, Python objects of a process, or its resident set without these objects.
     pub kind: SeriesKind,
     /// The root of the tree, or the process, as in [`ProcessChange::role`].
     pub role: Arc<str>,
-    /// The total in the earlier moment; `null` if unknown.
+    /// The total at the earlier moment.
     pub before_bytes: Option<u64>,
-    /// The total in the later moment.
+    /// The total at the later moment.
     pub after_bytes: Option<u64>,
-    /// Objects in the earlier moment, of `python`.
+    /// For `python`, the number of objects at the earlier moment.
     pub count_before: Option<u64>,
-    /// Objects in the later moment, of `python`.
+    /// For `python`, the number of objects at the later moment.
     pub count_after: Option<u64>,
 }
 
@@ -173,20 +173,20 @@ pub struct CountChange {
     pub role: Arc<str>,
     /// The sides that contain it.
     pub presence: Presence,
-    /// Objects in the earlier moment; entries of a cache.
+    /// The number of objects at the earlier moment; for a cache, of entries.
     pub count_before: Option<u64>,
-    /// Objects in the later moment; entries of a cache.
+    /// The number of objects at the later moment; for a cache, of entries.
     pub count_after: Option<u64>,
-    /// Their size in the earlier moment.
+    /// Their size at the earlier moment.
     pub size_before_bytes: Option<u64>,
-    /// Their size in the later moment.
+    /// Their size at the later moment.
     pub size_after_bytes: Option<u64>,
 }
 
 /// A thread on one side only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ThreadChange {
-    /// Its name.
+    /// The thread's name.
     pub name: Arc<str>,
     /// The process, as in [`ProcessChange::role`].
     pub role: Arc<str>,
@@ -214,48 +214,49 @@ pub enum TrendKind {
 /// The verdict on a series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The kind of value.
+    /// The measured value.
     pub kind: SeriesKind,
     /// The type, module, holder, cache or process.
     pub name: Arc<str>,
-    /// The process: `root`, or the command line of a child as in [`ProcessChange::role`], not unique.
+    /// The process: `root`, or the command line of a child as in [`ProcessChange::role`]. Several children may have the same.
     pub role: Arc<str>,
-    /// Its last pid.
+    /// Its pid; if it had several, the last one.
     pub pid: Option<u32>,
     /// Its trend.
     #[serde(alias = "course")]
     pub trend: TrendKind,
-    /// The confidence, 0 to 1.
+    /// The confidence in the trend, 0 to 1.
     pub confidence_ratio: f64,
-    /// Bytes per hour (Theil–Sen slope); `null` if too short.
+    /// The rate (Theil–Sen slope); `null` if the series is too short.
     pub bytes_per_hour: Option<f64>,
-    /// The lower end of its 95 % confidence interval.
+    /// The lower end of the 95 % confidence interval of the rate.
     pub bytes_per_hour_low: Option<f64>,
-    /// The upper end of its 95 % confidence interval.
+    /// The upper end of the 95 % confidence interval of the rate.
     pub bytes_per_hour_high: Option<f64>,
     /// The first moment of the rate, after the warm-up.
     pub from: Option<Stamp>,
-    /// The last moment.
+    /// The last moment of the rate.
     pub to: Option<Stamp>,
     /// The size at `from`.
     pub first_bytes: Option<u64>,
     /// The size at `to`.
     pub last_bytes: Option<u64>,
-    /// The number of moments.
+    /// The number of moments with a known size.
     pub moments: u64,
-    /// The time when it reaches the limit at this rate; `null` if it does not grow, or without a known limit.
+    /// The time at which the size reaches a limit at this rate; `null` if it does not grow, or if no limit is known.
     #[serde(alias = "full_at")]
     pub limit_reached_at: Option<Stamp>,
-    /// The limit that is reached first.
+    /// The kind of that limit.
     #[serde(alias = "full_of")]
     pub limit_kind: Option<LimitKind>,
-    /// That limit.
+    /// The size of that limit.
     #[serde(alias = "full_limit_bytes")]
     pub limit_bytes: Option<u64>,
-    /// The number of new objects in the samples of a type or holder that were checked later; `null` without any.
+    /// For a type or holder whose censuses have samples (`object_samples`): the number of new objects that were checked again later; `null` if
+    /// there were none.
     #[serde(alias = "newcomers")]
     pub new_objects: Option<u64>,
-    /// The number of them that survived as far as known.
+    /// The number of new objects that survived, as far as known: nearly all objects of a leak, few of temporary ones.
     #[serde(alias = "newcomers_kept")]
     pub new_objects_survived: Option<u64>,
 }

@@ -46,12 +46,12 @@ record! {
     pub struct ProcessEvent {
         /// The kind of the event.
         pub event: EventKind,
-        /// The process.
+        /// The pid of the process.
         pub pid: u32,
-        /// Its parent at that time.
+        /// The pid of its parent at that time.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub ppid: Option<u32>,
-        /// The root of the tree it belongs to.
+        /// The pid of the root of its tree.
         pub root_pid: u32,
         /// As in the `process` record.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,40 +59,40 @@ record! {
         /// As in the `process` record.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub start_ticks: Option<u64>,
-        /// Its name; absent if it exited before it could be read.
+        /// Its name; absent if the process exited before the name was read.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub name: Option<Arc<str>>,
-        /// The whole command line, with `started` and `replaced`.
+        /// With `started` and `replaced`: all its arguments, not truncated.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub cmdline: Option<Arc<[String]>>,
-        /// With `started`: whether it ran before watching began.
+        /// With `started`: `true` if the process ran before memmon started to watch.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub at_start: Option<bool>,
-        /// With `exited`: the exit code; absent if a signal ended it, or if unknown.
+        /// With `exited`: its exit code; absent if a signal ended it, or if the code is unknown.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub exit_code: Option<i32>,
         /// With `exited`: the number of the signal that ended it.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub signal: Option<i32>,
-        /// With `exited`: its lifetime.
+        /// With `exited`: the lifetime of the process.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub lifetime_seconds: Option<f64>,
-        /// With `exited`: the largest observed resident size.
+        /// With `exited`: its largest observed resident size.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub rss_peak_bytes: Option<u64>,
-        /// With `limit_crossed`: the size above the limit.
+        /// With `limit_crossed`: the metric above the limit.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub metric: Option<Metric>,
         /// With `limit_crossed` and `grew`: the limit.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub limit_bytes: Option<u64>,
-        /// With `limit_crossed`: the value of the metric. With `grew`: the resident size now.
+        /// With `limit_crossed`: the value of the metric. With `grew`: the current resident size.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub value_bytes: Option<u64>,
-        /// With `limit_crossed`: this process's part of the value.
+        /// With `limit_crossed`: the part of this process in that value.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub own_bytes: Option<u64>,
-        /// With `limit_crossed`: the growth of this process since it was first seen. With `grew`: since the sample before.
+        /// Its growth. With `limit_crossed`: since the process was first seen. With `grew`: since the previous sample.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub growth_bytes: Option<i64>,
         /// With `oom_kill`: the number of killed processes.
@@ -148,7 +148,7 @@ record! {
         /// The remedy.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub hint: Option<String>,
-        /// The process concerned, if there is one.
+        /// The process concerned.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub pid: Option<u32>,
     }

@@ -21,11 +21,13 @@ scanned! {
     /// A sample of the objects of a type or holder.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct ObjectSample {
-        /// The kind of series: a type or a holder.
+        /// The kind of the sampled row: `type` or `holder`.
         pub kind: SeriesKind,
         /// Its name, as in `types` or `holders`.
         pub name: Arc<str>,
-        /// Their fingerprints.
+        /// Eight hexadecimal digits for each object of the sample, in ascending order. A fingerprint is a hash of the object's address and type;
+        /// both stay the same during its lifetime. The sample has the 16 lowest fingerprints; with fewer, it has all objects. An object is gone
+        /// if its fingerprint is missing from a later census and is lower than the highest fingerprint there.
         #[serde(alias = "marks")]
         pub fingerprints: Fingerprints,
     }

@@ -21,9 +21,10 @@ scanned! {
         pub timestamp: Stamp,
         /// The machine's name.
         pub host: Arc<str>,
-        /// A random name of the tool's run, which separates concatenated logs.
+        /// A random name of this run of the tool, 16 hexadecimal digits. It separates the runs in concatenated logs.
         pub run: Arc<str>,
-        /// A number from 1 without gaps: a failed iteration is an `error` record of the same number. Records of one moment share it.
+        /// The number of the moment within the run, from 1 without gaps: a failed iteration is an `error` record of the same number. Records of
+        /// one moment share it.
         pub iteration: u64,
     }
 }

@@ -12,15 +12,15 @@ use super::names::names;
 record! {
     /// The verdict on a CPython process after several censuses (`type`: `leaks`).
     pub struct LeaksRecord {
-        /// The process, in the pid namespace of memobj.
+        /// Its pid in the pid namespace of memobj.
         pub pid: u32,
         /// Its start time in clock ticks since boot.
         pub start_ticks: Option<u64>,
-        /// The requested process, if this one is a descendant of it.
+        /// The pid of the requested process, if this process is a descendant of it.
         pub root_pid: Option<u32>,
-        /// The name of the process; `null` if it could not be read.
+        /// Its name; `null` if it could not be read.
         pub name: Option<Arc<str>>,
-        /// Its arguments; `null` if they could not be read, or were not requested.
+        /// Its arguments; `null` if they could not be read, or if they are not recorded.
         pub cmdline: Option<Arc<[String]>>,
         /// The version of its Python.
         pub python: Arc<str>,
@@ -28,36 +28,36 @@ record! {
         pub verdict: LeakVerdict,
         /// The number of censuses.
         pub censuses: u64,
-        /// The time from the first to the last of them.
+        /// The time from the first to the last census.
         pub duration_seconds: f64,
-        /// The longest pause of the process for a census; `null` if it was not paused.
+        /// The longest pause of the process for a census; `null` if it was never paused.
         pub longest_pause_seconds: Option<f64>,
-        /// All objects in the first census.
+        /// The number of all objects in the first census.
         pub first_objects: u64,
-        /// All objects in the last one.
+        /// The number of all objects in the last census.
         pub last_objects: u64,
-        /// Their sizes in the first.
+        /// Their sizes in the first census.
         pub first_size_bytes: u64,
-        /// Their sizes in the last.
+        /// Their sizes in the last census.
         pub last_size_bytes: u64,
-        /// The resident set in the first; `null` if unknown.
+        /// The resident set in the first census; `null` if unknown.
         pub first_rss_bytes: Option<u64>,
-        /// The resident set in the last.
+        /// The resident set in the last census; `null` if unknown.
         pub last_rss_bytes: Option<u64>,
         /// The number of holders of objects; all were checked.
         #[serde(alias = "places")]
         pub holders_checked: u64,
-        /// Unlimited growth, by bytes per minute.
+        /// Growth without a limit, those with the most bytes per minute first.
         pub leaks: Vec<Leak>,
         /// Growth towards a limit: caches and queues that fill up.
         #[serde(default)]
         pub filling: Vec<Leak>,
-        /// Resident and free memory in arenas that few objects keep allocated; `null` if unknown.
+        /// The resident and free memory in arenas that few objects keep allocated; `null` if unknown.
         pub pinned_bytes: Option<u64>,
-        /// The type whose objects keep most of it; `null` if there is none.
+        /// The type whose objects keep most of that memory; `null` if there is none.
         #[serde(alias = "pinned_by")]
         pub pinned_type: Option<Arc<str>>,
-        /// Growth of the resident set besides Python objects; `null` if there is none, or if unknown.
+        /// The growth of the resident set besides Python objects; `null` if there is none, or if unknown.
         pub memory: Option<MemoryGrowth>,
         /// The comparison with other processes of the same program; `null` if there are none.
         #[serde(alias = "among")]
@@ -103,56 +103,56 @@ names! {
 /// A growing set of objects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Leak {
-    /// Why it is not freed. Garbage is listed only while the collector is off.
+    /// Why the objects are not freed. Garbage is listed only while the collector is off.
     pub cause: Liveness,
     /// The holder, by name.
     pub holder: Arc<str>,
     /// The type of the added objects.
     #[serde(rename = "type")]
     pub name: Arc<str>,
-    /// The suspended function; `null` if there is none.
+    /// The function that is suspended in the holder, or that is the holder; `null` if there is none.
     pub function: Option<Arc<str>>,
     /// The suspended objects, with the line where most of them wait: `task bot.wait_reply, waiting at bot.py:42`; `null` if there are none.
     pub waiting: Option<Arc<str>>,
-    /// Objects of that type per minute.
+    /// The growth of that type, in objects per minute.
     pub objects_per_minute: f64,
-    /// New items per minute, if a single container grows and not the number of objects; else `null`.
+    /// New items per minute, if a single container grows and the number of objects does not; else `null`.
     pub entries_per_minute: Option<f64>,
-    /// Bytes per minute, with everything that they retain.
+    /// The growth in bytes per minute, with everything that the added objects bring with them.
     pub bytes_per_minute: f64,
-    /// All objects of the holder now.
+    /// The number of all objects that the holder has now.
     pub held_objects: u64,
-    /// Their sizes.
+    /// The sum of their sizes.
     pub held_size_bytes: u64,
     /// The memory that would be freed without the objects of the type; `null` if unknown.
     pub retained_bytes: Option<u64>,
-    /// The time since the oldest was first seen; `null` if it was in the first census.
+    /// The time since the oldest object was first seen; `null` if it was in the first census.
     #[serde(alias = "oldest_seconds")]
     pub oldest_age_seconds: Option<f64>,
-    /// The time since the last census without the newest.
+    /// The time since the last census without the newest object.
     #[serde(alias = "newest_seconds")]
     pub newest_age_seconds: f64,
-    /// The number of objects that were new after the first census and were seen again.
+    /// The number of objects that were new after the first census and were seen again in a later one.
     #[serde(alias = "stayed")]
     pub survived: u64,
-    /// The number of objects that were seen twice and then freed.
+    /// The number of objects that were seen twice and then disappeared.
     #[serde(alias = "left")]
     pub freed: u64,
-    /// The confidence, 0 to 1: the probability that a holder without growth would not look like this.
+    /// The confidence, 0 to 1: the probability that a holder without growth would not look like this by chance.
     pub confidence_ratio: f64,
-    /// The type of the container; `null` without a holder.
+    /// The type of the container that grows; `null` without a holder.
     pub container: Option<Arc<str>>,
-    /// The number of the container's items; `null` if unknown, or if there are several containers.
+    /// The number of its items; `null` if unknown, or if there are several containers.
     pub entries: Option<u64>,
-    /// The way in which it grows.
+    /// How it grows.
     #[serde(alias = "how")]
     pub growth_mode: GrowthMode,
-    /// The most frequent path from a root; `null` without a holder.
+    /// The most frequent path from a root to the objects; `null` without a holder.
     #[serde(alias = "way")]
     pub path: Option<Arc<str>>,
-    /// The growing types, by bytes.
+    /// The growing types, those with the most bytes first.
     pub types: Vec<TypeGrowth>,
-    /// The limit of a cache's or queue's entries; `null` without a limit.
+    /// The largest number of entries that the cache or queue allows; `null` without a limit.
     #[serde(alias = "limit")]
     pub max_entries: Option<u64>,
     /// The holder of the leak that causes this one, as with weak references; `null` for an independent leak.
@@ -166,25 +166,25 @@ pub struct TypeGrowth {
     /// The type.
     #[serde(rename = "type")]
     pub name: Arc<str>,
-    /// Objects per minute.
+    /// Its growth in objects per minute.
     pub objects_per_minute: f64,
-    /// Bytes per minute.
+    /// Its growth in bytes per minute.
     pub bytes_per_minute: f64,
 }
 
 /// Growth of the resident set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemoryGrowth {
-    /// Whether it is a leak of its own: more than Python objects explain.
+    /// Whether it is a separate leak: the growth is more than Python objects explain.
     #[serde(alias = "leaks")]
     pub is_leak: bool,
-    /// Bytes per minute.
+    /// The growth in bytes per minute.
     pub bytes_per_minute: f64,
-    /// Growth of Python objects, in bytes per minute.
+    /// The growth of Python objects, in bytes per minute.
     pub objects_bytes_per_minute: f64,
-    /// The confidence, 0 to 1.
+    /// The confidence in the growth, 0 to 1.
     pub confidence_ratio: f64,
-    /// The largest growth between the accounts of the first and the last census.
+    /// The rows that grew most, from the account of the first census to the account of the last.
     pub rows: Vec<MemoryRowGrowth>,
     /// The memory that `malloc_trim(0)` would return.
     pub trimmable_bytes: u64,
@@ -193,9 +193,9 @@ pub struct MemoryGrowth {
 /// Growth of a use of memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryRowGrowth {
-    /// The use, as in the account of a census.
+    /// The use of the memory, as in the account of a census.
     pub kind: MemoryKind,
-    /// Its detail.
+    /// A detail of the use.
     pub detail: Option<Arc<str>>,
     /// Its growth.
     #[serde(alias = "grown_bytes")]
@@ -208,13 +208,13 @@ pub struct MemoryRowGrowth {
 /// The comparison of a process with others of the same program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeerComparison {
-    /// The number of processes, itself included.
+    /// The number of processes, this one included.
     pub processes: u64,
     /// The median growth of their objects, in bytes per minute.
     pub median_bytes_per_minute: f64,
-    /// The growth of its own objects.
+    /// The growth of its own objects, in bytes per minute.
     pub bytes_per_minute: f64,
-    /// Whether it is an outlier.
+    /// Whether the process is an outlier.
     #[serde(alias = "stands_out")]
     pub is_outlier: bool,
 }

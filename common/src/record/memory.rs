@@ -13,44 +13,46 @@ scanned! {
     /// The owners of a process's resident set; each byte counts once.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     pub struct MemoryAccount {
-        /// The resident set, as the kernel counts it from the process's pages. The rows add up to it.
+        /// The resident set, as the kernel counts it from the process's pages. The rows add up to it. `VmRSS` is a counter that may be off by
+        /// some pages.
         pub rss_bytes: u64,
-        /// Its explained part.
+        /// The explained part of the resident set.
         pub explained_bytes: u64,
-        /// `explained_bytes` by `rss_bytes`.
+        /// `explained_bytes` divided by `rss_bytes`.
         pub explained_ratio: f64,
-        /// The uses of memory, largest first.
+        /// The uses of memory, largest first; files below a thousandth of the total share one row.
         pub rows: Vec<MemoryRow>,
-        /// The memory of each type's objects, largest first.
+        /// The memory of objects by type, largest first.
         pub types: Vec<TypeMemory>,
-        /// The types that `types` omits, without objects, with their resident bytes.
+        /// The rows that `types` omits: the number of types and their resident bytes, without a count of objects.
         pub types_omitted: Option<Omitted>,
-        /// The number of malloc's arenas; `null` without a known malloc.
+        /// The number of arenas of the C library's malloc; `null` if none was found.
         #[serde(alias = "heaps")]
         pub malloc_arenas: Option<u64>,
         /// The memory that `malloc_trim(0)` would return.
         pub trimmable_bytes: u64,
-        /// The number of pymalloc's arenas that few objects keep allocated.
+        /// The number of arenas of pymalloc (pages of mimalloc) with at most a quarter in use: a single used block keeps a whole arena
+        /// allocated.
         pub pinned_arenas: u64,
-        /// The resident and unused part of them.
+        /// The resident and unused memory in these arenas.
         pub pinned_bytes: u64,
-        /// The types of the objects in them, by pinned bytes.
+        /// The types of the objects in these arenas, those that keep the most first; at most ten.
         #[serde(alias = "pinned_by")]
         pub pinned_types: Vec<PinnedType>,
-        /// The holders of the objects in them, by pinned bytes; absent if holders were not counted.
+        /// The holders of these objects, those that keep the most first; at most ten; absent without `--holders`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub pinned_holders: Option<Vec<PinnedHolder>>,
-        /// Large regions of memory, largest first.
+        /// Regions of memory of at least one mebibyte outside pools and heaps, largest first; at most twenty.
         #[serde(alias = "large")]
         pub large_regions: Vec<LargeRegion>,
         /// The part of the resident set in huge pages.
         #[serde(alias = "huge_bytes")]
         pub huge_page_bytes: u64,
-        /// Swapped-out memory, not part of the resident set.
+        /// The swapped-out memory; not part of the resident set.
         pub swap_bytes: u64,
-        /// Pages of hugetlbfs, not part of the resident set.
+        /// The memory in hugetlbfs pages; not part of the resident set.
         pub hugetlb_bytes: u64,
-        /// The kernel's page tables, not part of the resident set; `null` if unknown.
+        /// The kernel's page tables of the process; not part of the resident set.
         pub page_table_bytes: Option<u64>,
     }
 }
@@ -106,15 +108,15 @@ scanned! {
     /// A use of memory.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct MemoryRow {
-        /// The use.
+        /// The use of the memory.
         pub kind: MemoryKind,
-        /// A file, a thread, an allocator; `null` if there is none, and for the sum of many small ones.
+        /// A detail of the use: a file, a thread, an allocator; `null` if there is none, and for the sum of many small rows.
         pub detail: Option<Arc<str>>,
-        /// Resident in private pages.
+        /// The resident bytes in pages of this process alone.
         pub private_bytes: u64,
-        /// Resident in pages that other processes also map.
+        /// The resident bytes in pages that other processes map too.
         pub shared_bytes: u64,
-        /// In swap.
+        /// The bytes in swap.
         pub swap_bytes: u64,
     }
 }
@@ -132,14 +134,14 @@ scanned! {
     /// The memory of a type's objects, with the storage that only they own.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct TypeMemory {
-        /// Its name, as in `types` of the census.
+        /// Its name, as in `types`.
         #[serde(rename = "type")]
         pub name: Arc<str>,
-        /// Resident in private pages.
+        /// The resident bytes in pages of this process alone.
         pub private_bytes: u64,
-        /// Resident in pages that other processes also map.
+        /// The resident bytes in pages that other processes map too: in a forked worker, the pages that are still shared with its parent.
         pub shared_bytes: u64,
-        /// In swap.
+        /// The bytes in swap.
         pub swap_bytes: u64,
     }
 }
@@ -149,12 +151,12 @@ scanned! {
     /// A type whose objects keep nearly empty arenas allocated.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct PinnedType {
-        /// The type.
+        /// Its name.
         #[serde(rename = "type")]
         pub name: Arc<str>,
-        /// The number of blocks with its objects in those arenas.
+        /// The number of used blocks in those arenas that belong to its objects.
         pub blocks: u64,
-        /// Its part of the pinned memory.
+        /// Its part of the pinned memory: all used blocks of an arena have equal parts.
         pub pinned_bytes: u64,
     }
 }
@@ -164,13 +166,13 @@ scanned! {
     /// A holder of objects in nearly empty arenas.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct PinnedHolder {
-        /// The holder, as in `holders` of the census.
+        /// The holder, as in `holders`.
         pub holder: Arc<str>,
-        /// The number of its objects in such arenas.
+        /// The number of its objects in nearly empty arenas.
         pub objects: u64,
-        /// The number of such arenas with its objects.
+        /// The number of these arenas.
         pub arenas: u64,
-        /// Its part of the pinned memory.
+        /// Its part of the pinned memory: all objects of an arena have equal parts.
         pub pinned_bytes: u64,
     }
 }
@@ -180,11 +182,11 @@ scanned! {
     /// A large region of memory.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     pub struct LargeRegion {
-        /// The use, as in the rows.
+        /// The use of the region, as in the rows.
         pub kind: MemoryKind,
-        /// The type whose objects have at least half of it; `null` if there is none.
+        /// The type whose objects fill at least half of it; `null` if there is none.
         pub owner: Option<Arc<str>>,
-        /// Its resident part.
+        /// The resident part of the region.
         pub resident_bytes: u64,
     }
 }

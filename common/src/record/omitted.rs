@@ -11,9 +11,9 @@ scanned! {
     pub struct Omitted {
         /// The number of rows.
         pub rows: u64,
-        /// The number of their objects, or of entries for caches.
+        /// The number of their objects; for caches, of their entries.
         pub count: u64,
-        /// Their size, if it was measured.
+        /// The sum of their measured sizes.
         pub size_bytes: u64,
     }
 }

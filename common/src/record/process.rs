@@ -25,9 +25,9 @@ macro_rules! measured {
     ) => {
         /// One process at one moment; an element of [`ProcessRecord::children`].
         ///
-        /// Resident and virtual size are read at each tick; the rest in turn, within a small share of the interval. With the default
-        /// interval and a tree of ordinary size, everything but PSS and USS is read each time. Values that were not read are `null`
-        /// in the root and absent in a child, which halves a log of many children; PSS and USS are `null` in both.
+        /// Resident and virtual size are read in every sample. The other values are read in turn, within a small share of the interval. With
+        /// the default interval and a tree of ordinary size, only PSS and USS are not read in every sample. A value that was not read is
+        /// `null` in the root and absent in a child, which halves a log of many children. PSS and USS are `null` in both.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         pub struct ProcessSample {
             $($(#[$($fixed_attr)*])* pub $fixed: $fixed_type,)*
@@ -132,48 +132,49 @@ macro_rules! measured {
 
 measured! {
     run {
-        /// The requested interval, in seconds.
+        /// The requested interval.
         interval_seconds: f64,
-        /// The time since the start of the run, by the monotonic clock.
+        /// The time since the run began, by the monotonic clock: it never goes back, even if `timestamp` does.
         elapsed_seconds: f64,
-        /// The delay of this sample.
+        /// The delay of this sample after its due time.
         late_seconds: f64,
-        /// Ticks without a sample since the sample before (suspended, or the machine was overloaded).
+        /// The number of ticks without a sample since the previous sample: the machine was suspended or overloaded.
         missed_ticks: u64,
-        /// The duration of taking this sample, in wall time.
+        /// The duration of taking this sample: the cost of monitoring.
         sample_seconds: f64,
     }
     fixed {
         /// Its pid in the pid namespace of memmon.
         pid: u32,
-        /// Its name. If the kernel truncated it to 15 characters, the longer name in the command line that begins with it.
+        /// Its name. The kernel keeps 15 bytes; if the command line begins with these bytes, this is the longer name from the command line.
         name: Arc<str>,
     }
     identity {
-        /// The pid of its current parent. A process whose parent exited gets another parent and stays in the tree.
+        /// The pid of its current parent; a process whose parent exited gets another parent and stays in the tree.
         ppid: Option<u32>,
-        /// Its start time, RFC 3339. With `pid` its identity within a run.
+        /// Its start time, RFC 3339; with `pid` it identifies the process within a run.
         start_time: Option<Arc<str>>,
         /// Its start time in clock ticks since boot; `null` if the system has no such count.
         start_ticks: Option<u64>,
-        /// Its arguments, the command first, truncated to 4096 bytes in all (the `started` event has all of them). Invalid UTF-8
-        /// is replaced. `null` with `--no-cmdline`, or without permission.
+        /// Its arguments, the command first, truncated to 4096 bytes in all (the `started` event has all of them). Invalid UTF-8 is replaced.
+        /// `null` with `--no-cmdline`, or without permission to read it.
         cmdline: Option<Arc<[String]>>,
     }
     every_tick {
-        /// Resident set size: its memory in RAM, shared or not. From `statm`, which is inexact by some MiB on machines with many
-        /// processors (since Linux 6.2 by about the square of the number of processors in pages).
+        /// Resident set size: its memory in RAM, shared or not. From `statm`, which may be off by some MiB on machines with many processors
+        /// (since Linux 6.2 by about the square of the number of processors in pages).
         rss_bytes: Option<u64>,
-        /// Virtual memory size: all its mappings.
+        /// Virtual memory size: all its mappings, used or not.
         vms_bytes: Option<u64>,
-        /// Proportional set size: private memory and its share of shared memory. Adds up over processes. From `smaps_rollup`.
+        /// Proportional set size: its private memory and its share of shared memory. The values of several processes add up. From
+        /// `smaps_rollup`.
         pss_bytes: Option<u64>,
-        /// Unique set size: the memory that its exit would free. From `smaps_rollup`.
+        /// Unique set size: the memory that its exit alone would free. From `smaps_rollup`.
         uss_bytes: Option<u64>,
-        /// `rss_bytes` as a share of the machine's memory, 0 to 1.
+        /// `rss_bytes` as a share of the machine's memory; 0.5 is half of it.
         #[serde(alias = "percent_ratio")]
         memory_ratio: Option<f64>,
-        /// `rss_bytes` as a share of the root's cgroup limit; `null` without a limit.
+        /// `rss_bytes` as a share of the limit of the root's cgroup; `null` without a limit.
         cgroup_ratio: Option<f64>,
     }
     in_turn {
@@ -183,40 +184,39 @@ measured! {
         swap_bytes: Option<u64>,
         /// Its largest resident set size so far (`VmHWM`).
         rss_peak_bytes: Option<u64>,
-        /// The part of the resident set that no file backs: heap and stacks.
+        /// The part of the resident set that no file backs: heap and stacks, where leaks grow.
         rss_anon_bytes: Option<u64>,
         /// The part of the resident set that maps files.
         rss_file_bytes: Option<u64>,
         /// The part of the resident set in shared memory.
         rss_shmem_bytes: Option<u64>,
-        /// Processor time since its last reading, as a share of one processor: 2.0 is two busy processors.
+        /// The processor time used since its last reading, as a share of one processor; 2.0 is two busy processors.
         cpu_ratio: Option<f64>,
-        /// Its threads.
+        /// The number of its threads.
         threads: Option<u64>,
-        /// Its open file descriptors.
+        /// The number of its open file descriptors.
         fds: Option<u64>,
     }
     tree {
-        /// The descendants of the root, ordered by start.
+        /// All descendants of the root, ordered by start.
         children: Vec<ProcessSample>,
-        /// The length of `children`.
+        /// The number of objects in `children`.
         children_count: u64,
-        /// Descendants that started and exited since the last sample, if the system reports them.
+        /// The number of descendants that started and exited since the previous sample; `null` if the system does not report them.
         short_lived_count: Option<u64>,
-        /// The sum of the children's resident sizes. Shared pages count several times.
+        /// The sum of the children's resident sizes; shared pages count several times.
         children_rss_bytes: u64,
-        /// `children_rss_bytes` and the root's resident size.
+        /// The sum of `children_rss_bytes` and the root's resident size.
         total_rss_bytes: u64,
-        /// The sum of the last known proportional sizes, in which shared pages count once. `null` until each process of the tree
-        /// was read.
+        /// The sum of the last known proportional sizes; each shared page counts once; `null` until every process was read.
         total_pss_bytes: Option<u64>,
         /// The age of the oldest value in `total_pss_bytes`.
         total_pss_age_seconds: Option<f64>,
-        /// The control group of the root; `null` if there is none, or if it was not read in this tick (at most once a second).
+        /// The control group of the root; `null` if there is none, or if it was not read in this sample (at most once a second).
         cgroup: Option<Cgroup>,
-        /// Memory pressure of the machine (PSI); `null` if the kernel does not count it, or if it was not read in this tick.
+        /// The memory pressure of the machine (PSI); `null` if the kernel does not count it, or if it was not read in this sample.
         pressure: Option<Pressure>,
-        /// The machine's memory; `null` if it was not read in this tick.
+        /// The memory of the machine; `null` if it was not read in this sample.
         system: Option<System>,
     }
 }
@@ -226,17 +226,17 @@ scanned! {
     /// The memory control group a process is in.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct Cgroup {
-        /// 1 or 2: the version of the hierarchy.
+        /// The version of the kernel's cgroup hierarchy: 1 or 2.
         pub version: u32,
-        /// Its path in `/proc/PID/cgroup`.
+        /// The path in the hierarchy, as in `/proc/PID/cgroup`.
         pub path: Arc<str>,
         /// The usage of the whole group, with page cache and kernel memory.
         pub current_bytes: Option<u64>,
         /// The smallest limit of the group and of the visible groups above it; `null` without a limit.
         pub limit_bytes: Option<u64>,
-        /// Its largest usage so far.
+        /// The largest usage of the group so far.
         pub peak_bytes: Option<u64>,
-        /// Processes of the group that the OOM killer killed.
+        /// The number of processes of the group that the kernel's OOM killer killed.
         pub oom_kills: Option<u64>,
         /// The part in anonymous memory: heap and stacks.
         pub anon_bytes: Option<u64>,
@@ -244,7 +244,7 @@ scanned! {
         pub file_bytes: Option<u64>,
         /// The part in the kernel; `null` if version 1 does not count it.
         pub kernel_bytes: Option<u64>,
-        /// The part in shared memory, included in `file_bytes`.
+        /// The part in shared memory; `file_bytes` includes it.
         pub shmem_bytes: Option<u64>,
     }
 }
@@ -256,17 +256,17 @@ scanned! {
     pub struct Pressure {
         /// Some task waited, over the last 10 seconds.
         pub some_avg10_ratio: f64,
-        /// Some task waited, over the last 60 seconds.
+        /// Some task waited, over the last minute.
         pub some_avg60_ratio: f64,
-        /// Some task waited, over the last 300 seconds.
+        /// Some task waited, over the last 5 minutes.
         pub some_avg300_ratio: f64,
         /// Some task waited, in all since boot.
         pub some_total_seconds: f64,
         /// All tasks waited, over the last 10 seconds.
         pub full_avg10_ratio: f64,
-        /// All tasks waited, over the last 60 seconds.
+        /// All tasks waited, over the last minute.
         pub full_avg60_ratio: f64,
-        /// All tasks waited, over the last 300 seconds.
+        /// All tasks waited, over the last 5 minutes.
         pub full_avg300_ratio: f64,
         /// All tasks waited, in all since boot.
         pub full_total_seconds: f64,
@@ -278,9 +278,9 @@ scanned! {
     /// The machine's memory.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct System {
-        /// Its size (`MemTotal`).
+        /// The size of the machine's memory (`MemTotal`).
         pub total_bytes: u64,
-        /// The memory that is available to a new program without swapping (`MemAvailable`).
+        /// The memory that a new program can get without swapping (`MemAvailable`).
         pub available_bytes: Option<u64>,
     }
 }

@@ -18,18 +18,18 @@ scanned! {
         pub implementation: Arc<str>,
         /// Whether it is a debug build.
         pub debug: Option<bool>,
-        /// Whether it is a free-threaded build.
+        /// Whether it is a free-threaded build, without the global interpreter lock.
         pub free_threaded: Option<bool>,
-        /// Whether the interpreter is in a shared library, not in the program.
+        /// Whether the interpreter is in a shared library, not in the program; `null` if unknown.
         pub shared: Option<bool>,
-        /// The program of the process; `null` if unknown or not requested.
+        /// The program of the process; `null` if unknown, or not recorded (`--no-cmdline`).
         pub executable: Option<Arc<str>>,
-        /// How the interpreter's state was found: a value of `--locate`.
+        /// The method that found the interpreter's state: `symtab`, `dynsym`, `section`, `cookie` or `scan`.
         #[serde(alias = "located")]
         pub located_by: Option<Arc<str>>,
-        /// The name of its layout table.
+        /// The name of the layout table that its objects were read with.
         pub layout: Option<Arc<str>>,
-        /// The number of other Pythons in the process, which were not counted; `null` in old records.
+        /// The number of other Pythons in the process, whose objects were not counted; `null` in old records without this field.
         #[serde(alias = "others")]
         pub other_runtimes: Option<u64>,
     }
@@ -42,10 +42,10 @@ scanned! {
     pub struct GcState {
         /// `gc.isenabled()`.
         pub enabled: Option<bool>,
-        /// From youngest to oldest.
+        /// Its generations, the youngest first.
         #[serde(default)]
         pub generations: Vec<GcGeneration>,
-        /// Objects that it tracks, without the frozen ones.
+        /// The number of objects that it tracks, without the frozen ones.
         pub tracked: Option<u64>,
         /// `gc.get_freeze_count()`.
         pub frozen: Option<u64>,
@@ -59,17 +59,18 @@ scanned! {
     /// A generation of a garbage collector.
     #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
     pub struct GcGeneration {
-        /// Its count since its last collection, as in `gc.get_count()`.
+        /// Its count since the last collection, as `gc.get_count()` gives it.
         pub pending: Option<u64>,
-        /// The count at which it is collected, as in `gc.get_threshold()`.
+        /// The count that starts a collection, as `gc.get_threshold()` gives it.
         pub threshold: Option<u64>,
         /// The number of its collections.
         pub collections: Option<u64>,
-        /// The number of objects that they freed.
+        /// The number of objects that these collections freed.
         pub collected: Option<u64>,
         /// The number of objects that could not be freed.
         pub uncollectable: Option<u64>,
-        /// Its objects; `null` if the collector has no list per generation.
+        /// The number of objects in it; `null` if the collector has no list per generation: on free-threaded builds objects have no generation,
+        /// and `gc.get_objects(0)` returns all of them.
         pub objects: Option<u64>,
     }
 }
@@ -93,15 +94,15 @@ scanned! {
     pub struct Coverage {
         /// The sizes of the counted objects and of the storage that they own.
         pub objects_bytes: u64,
-        /// The allocator of small blocks.
+        /// The allocator of Python in that process.
         pub allocator: Option<Allocator>,
-        /// The used blocks in its pools.
+        /// The bytes of used blocks in its pools; pymalloc keeps larger blocks outside pools, mimalloc has all blocks in pools.
         pub allocator_used_bytes: Option<u64>,
-        /// The used blocks that belong to counted objects.
+        /// The bytes of used blocks that belong to counted objects.
         pub allocator_explained_bytes: Option<u64>,
-        /// The share of the used blocks that belongs to counted objects.
+        /// `allocator_explained_bytes` divided by `allocator_used_bytes`: the explained share of the used blocks.
         pub allocator_ratio: Option<f64>,
-        /// The counted objects as a share of the resident set. It can be above 1, because swapped-out objects are counted.
+        /// `objects_bytes` divided by `rss_bytes`; it can be above 1, because swapped-out objects are counted.
         pub rss_ratio: Option<f64>,
     }
 }
