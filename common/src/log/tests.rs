@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use proptest::sample::select;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::*;
@@ -69,9 +71,13 @@ fn read_bytes(content: &[u8], max_line_bytes: usize) -> Outcome {
 
 /// A line that is a moment.
 fn line(iteration: u64) -> String {
+    line_with(iteration, "gone")
+}
+
+fn line_with(iteration: u64, message: &str) -> String {
     let mut writer = Writer::new(Vec::new());
     let header = Header::now(&Run::start(), iteration);
-    writer.write(&Record::Error(ErrorRecord::new(header, "sample", "gone".into()))).unwrap();
+    writer.write(&Record::Error(ErrorRecord::new(header, "sample", message.to_owned()))).unwrap();
     String::from_utf8(writer.get_mut().clone()).unwrap()
 }
 
@@ -109,6 +115,7 @@ fn torn_last_line_is_silent() {
         let found = read_bytes(&whole.as_bytes()[..whole.len() - cut], MAX_LINE_BYTES);
         // Without its end alone the line is whole.
         let (moments, torn) = if cut == 1 { (3, 0) } else { (2, 1) };
+        assert_eq!(found.moments, (1..=moments).map(|n| (0, n, n)).collect::<Vec<_>>(), "{cut}");
         let summary = found.result.unwrap();
         assert_eq!((summary.moments, summary.torn_lines, summary.bad_lines), (moments, torn, 0), "{cut}");
         assert!(found.reported.is_empty());
@@ -140,6 +147,108 @@ fn long_lines_are_skipped() {
         for (reported, place) in found.reported.iter().zip(places) {
             assert!(reported.starts_with(place) && reported.contains("longer than 4000 bytes"), "{reported}");
         }
+    }
+}
+
+#[test]
+fn complete_last_line_needs_no_end() {
+    let found = read_bytes(line(1).trim_end().as_bytes(), MAX_LINE_BYTES);
+    let summary = found.result.unwrap();
+    assert_eq!((summary.moments, summary.torn_lines, summary.bad_lines), (1, 0, 0));
+    assert_eq!((found.moments, found.reported), (vec![(0, 1, 1)], vec![]));
+}
+
+#[test]
+fn line_of_exact_limit_is_read() {
+    assert_eq!(Options::new("test").max_line_bytes, 64 << 20);
+    // The end of a line does not count. The second and the third line are read in several pieces.
+    for limit in [1000, pieces::PIECE_BYTES, 2 * pieces::PIECE_BYTES + 7] {
+        let room = limit - line_with(1, "").trim_end().len();
+        for (excess, moments) in [(0, vec![(0, 1, 1), (0, 2, 2)]), (1, vec![(0, 2, 2)])] {
+            let long = line_with(1, &"x".repeat(room + excess));
+            assert_eq!(long.len() - 1, limit + excess);
+            let found = read_bytes(format!("{long}{}", line(2)).as_bytes(), limit);
+            assert_eq!(found.moments, moments, "{limit} {excess}");
+            assert_eq!(found.reported.len(), excess, "{:?}", found.reported);
+            let expected = format!("log:1: line longer than {limit} bytes, left out");
+            assert!(found.reported.iter().all(|reported| *reported == expected), "{:?}", found.reported);
+            assert_eq!(found.result.unwrap().bad_lines, excess as u64);
+
+            let found = read_bytes(format!("{}{}", line(2), long.trim_end()).as_bytes(), limit);
+            assert_eq!(found.moments.len(), 2 - excess, "{limit} {excess}");
+            let summary = found.result.unwrap();
+            assert_eq!((summary.bad_lines, summary.torn_lines), (excess as u64, 0));
+        }
+    }
+}
+
+#[test]
+fn garbage_costs_only_its_lines() {
+    let mut log = b"\xff\xfe\n\n[1,2]\n{\"no\":\"type\"}\n{\"type\":\"later\",\"schema\":1}\n".to_vec();
+    log.extend(line(1).bytes());
+    let found = read_bytes(&log, MAX_LINE_BYTES);
+    let summary = found.result.unwrap();
+    assert_eq!((summary.bad_lines, summary.unknown, summary.torn_lines), (3, 1, 0));
+    assert_eq!(found.moments, [(0, 6, 1)]);
+    let reported = found.reported;
+    assert_eq!(reported.len(), 3, "{reported:?}");
+    assert!(reported[0].starts_with("log:1: not a record"), "{reported:?}");
+    assert!(reported[2].starts_with("log:4: ") && reported[2].contains("\"type\""), "{reported:?}");
+}
+
+/// Bytes of any kind, or of those that JSON, line ends and archives consist of.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let special = select(b"\n\n\n\r \"\\{}[]:,01\xef\xbb\xbf\x1f\x8b\x28\xb5\x2f\xfd\0".to_vec());
+    prop_oneof![any::<Vec<u8>>(), proptest::collection::vec(special, 0..100)]
+}
+
+/// The number of lines that count: longer than `limit`, or not blank.
+fn count_lines(bytes: &[u8], limit: usize) -> usize {
+    bytes
+        .split(|&byte| byte == b'\n')
+        .filter(|line| line.len() > limit || !line.trim_ascii().is_empty())
+        .count()
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_to_their_end(bytes in bytes(), limit in 1_usize..64) {
+        let found = read_bytes(&bytes, limit);
+        // An archive that is damaged is reported itself.
+        prop_assert!(found.reported.len() <= count_lines(&bytes, limit).max(1), "{:?}", found.reported);
+        prop_assert!(found.moments.is_empty() && found.result.is_err());
+
+        let first = &b"{\"type\":\"later\",\"schema\":1}\n"[..];
+        let last = line(9);
+        for limit in [first.len() + limit, MAX_LINE_BYTES] {
+            let lines = count_lines(&bytes, limit);
+            let summary = read_bytes(&[first, &bytes].concat(), limit).result.unwrap();
+            prop_assert_eq!((summary.unknown, summary.moments, summary.other_records), (1, 0, 0));
+            prop_assert_eq!(summary.bad_lines + summary.torn_lines, lines as u64);
+
+            let found = read_bytes(&[first, &bytes, b"\n", last.as_bytes()].concat(), limit);
+            let fits = last.len() - 1 <= limit;
+            prop_assert_eq!(found.moments.len(), usize::from(fits));
+            let summary = found.result.unwrap();
+            prop_assert_eq!((summary.unknown, summary.torn_lines), (1, 0));
+            prop_assert_eq!(summary.bad_lines, lines as u64 + u64::from(!fits));
+        }
+    }
+
+    #[test]
+    fn any_messages_are_read_back(messages in proptest::collection::vec(any::<String>(), 1..8)) {
+        let folder = Folder::new();
+        let log: String = (1..).zip(&messages).map(|(number, message)| line_with(number, message)).collect();
+        let path = folder.file("log", log.as_bytes());
+        let mut found = Vec::new();
+        let summary = read(&Input::from_args(&[path]), &Options::new("test"), &mut |moment| {
+            found.push(moment.data);
+            ControlFlow::Continue(())
+        });
+        let expected: Vec<_> =
+            messages.iter().map(|message| MomentData::Failed(message.as_str().into())).collect();
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(summary.unwrap().bad_lines, 0);
     }
 }
 
