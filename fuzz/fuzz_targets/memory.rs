@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 
 use damage::{Damaged, Watched};
 use libfuzzer_sys::fuzz_target;
-use memobj_process::addr::Addr;
 use memobj::capture::capture_memory;
+use memobj::config::{CensusOptions, Scope, StopPolicy};
+use memobj_process::addr::Addr;
 use memobj_process::error::Error;
 use memobj_process::info::{Mapping, ProcessInfo, ProcessSource};
 use memobj_process::memory::{FrozenMemory, Memory};
-use memobj::config::{CensusOptions, Scope, StopPolicy};
 use memobj_process::snapshot;
 use memobj_process::target::FrozenProcess;
 
@@ -50,9 +50,11 @@ fn options() -> CensusOptions {
 fn seed() -> &'static (FrozenProcess, Vec<Addr>) {
     static SEED: OnceLock<(FrozenProcess, Vec<Addr>)> = OnceLock::new();
     SEED.get_or_init(|| {
-        let path = std::env::var_os("MEMTOOLS_FUZZ_SNAPSHOT").expect("MEMTOOLS_FUZZ_SNAPSHOT names a snapshot");
+        let path =
+            std::env::var_os("MEMTOOLS_FUZZ_SNAPSHOT").expect("MEMTOOLS_FUZZ_SNAPSHOT names a snapshot");
         let frozen = snapshot::open(path.as_ref()).expect("a snapshot that can be opened");
-        let noting: With<'_, Watched<'_, FrozenMemory>> = With { frozen: &frozen, memory: Watched::new(&frozen.memory) };
+        let noting: With<'_, Watched<'_, FrozenMemory>> =
+            With { frozen: &frozen, memory: Watched::new(&frozen.memory) };
         capture_memory(&noting, &noting.memory, &options()).expect("a census of the whole copy");
         let places = noting.memory.into_places();
         (frozen, places)

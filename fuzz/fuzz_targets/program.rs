@@ -11,7 +11,9 @@ fuzz_target!(|bytes: &[u8]| {
     if std::fs::write(&file, bytes).is_err() {
         return;
     }
-    let elf = File::open(&file).ok().and_then(|file| Elf::read(file, &["_PyRuntime", "Py_Version", "", "main"]).ok());
+    let elf = File::open(&file)
+        .ok()
+        .and_then(|file| Elf::read(file, &["_PyRuntime", "Py_Version", "", "main"]).ok());
     let _ = std::fs::remove_file(&file);
     let Some(elf) = elf else { return };
     let _ = elf.symbol("main");
