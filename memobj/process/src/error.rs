@@ -13,6 +13,8 @@ impl Stage {
     pub const ATTACH: Self = Self("attach");
     /// Stopping a process and copying its memory.
     pub const COPY: Self = Self("copy");
+    /// Watching writes to a word of a process.
+    pub const WATCH: Self = Self("watch");
 
     /// The name of the step, as records have it.
     #[must_use]

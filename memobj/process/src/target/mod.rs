@@ -12,6 +12,7 @@ mod procfs;
 mod ptrace;
 mod smaps;
 mod stopped;
+pub mod watchpoint;
 
 pub use attached::{Estimate, MAX_STOPS, STOP_LIMIT, Target};
 pub use frozen_process::{CopyInfo, FileOrigin, FrozenProcess};

@@ -1,0 +1,207 @@
+//! Hardware watchpoints: who writes to a word of a running process.
+//!
+//! The kernel samples the registers and the stack of the writing thread at the moment of the write (perf_event_open(2), `PERF_TYPE_BREAKPOINT`).
+//! The process is not stopped, gets no signal, and nothing is written to it. The kernel takes a watchpoint away when its descriptor is closed,
+//! so our own end by SIGKILL leaves nothing behind. The number of hits is bounded when the watchpoint is armed, and the kernel counts them:
+//! the cost for the process stays bounded even if we are stopped.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use perf_event_open::config::{Cpu, Opts, Proc, RegsMask, SampleOn, Size, WakeUpOn};
+use perf_event_open::count::Counter;
+use perf_event_open::event::bp::{Breakpoint, Len, Type};
+use perf_event_open::sample::Sampler;
+use perf_event_open::sample::record::Record;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::Target;
+use super::access_errors::named;
+use crate::addr::Addr;
+use crate::error::{Error, Stage};
+use crate::info::ProcessSource as _;
+
+/// Debug registers of x86-64: watchpoints that a thread can have at once, those of debuggers included.
+pub const MAX_WATCHPOINTS: usize = 4;
+
+/// Bytes of the stack in a sample, from the stack pointer up.
+const STACK_BYTES: u32 = 4096;
+/// The buffer of one thread: 2 to the power of this pages, room for some 15 samples.
+const BUFFER_EXPONENT: u8 = 4;
+/// Threads that are watched at most. Each costs a descriptor and a buffer.
+const MAX_THREADS: usize = 128;
+/// The registers that a function of C leaves as they are for its caller: rbx, rbp, r12 to r15 (System V ABI; the numbers are those of
+/// `enum perf_event_x86_regs`, arch/x86/include/uapi/asm/perf_regs.h). The others hold whatever was computed last.
+const REGISTERS: u64 = 1 << 1 | 1 << 6 | 0b1111 << 20;
+
+/// A write to the watched word: the thread's registers and stack right after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteHit {
+    /// The registers that belong to the callers of the writing function.
+    pub registers: Vec<u64>,
+    /// The words of the stack, the top first.
+    pub stack: Vec<u64>,
+}
+
+/// A watchpoint on one word, in all threads of a process.
+pub struct Watchpoint {
+    pid: u32,
+    word: Addr,
+    max_hits: u32,
+    threads: Vec<WatchedThread>,
+    known: BTreeSet<u32>,
+}
+
+struct WatchedThread {
+    counter: Counter,
+    sampler: Sampler,
+    /// Whether the kernel disarmed it: the thread has ended, or made as many hits as were asked for.
+    is_spent: bool,
+}
+
+impl Watchpoint {
+    /// Watches writes to the eight bytes at `word`: `max_hits` of each thread at most.
+    ///
+    /// # Errors
+    /// If the kernel refuses, with what to do about it.
+    pub fn arm(target: &Target, word: Addr, max_hits: u32) -> Result<Self, Error> {
+        let mut watchpoint =
+            Self { pid: target.info().id.pid, word, max_hits, threads: Vec::new(), known: BTreeSet::new() };
+        watchpoint.watch_new_threads(&target.info().name)?;
+        Ok(watchpoint)
+    }
+
+    /// Watches threads that were started since.
+    ///
+    /// # Errors
+    /// If the kernel refuses, with what to do about it.
+    pub fn watch_new_threads(&mut self, name: &str) -> Result<(), Error> {
+        let folder = format!("/proc/{}/task", self.pid);
+        let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        let threads: Vec<u32> =
+            entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        for thread in threads {
+            if self.known.len() >= MAX_THREADS || !self.known.insert(thread) {
+                continue;
+            }
+            match watch_thread(thread, self.word, self.max_hits) {
+                Ok(watched) => self.threads.push(watched),
+                Err(error) if is(&error, Errno::SRCH) => {}
+                Err(error) => return Err(refused(self.pid, name, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next write that was sampled; `None` if there is none at the moment. Does not wait.
+    pub fn next_hit(&mut self) -> Option<WriteHit> {
+        self.threads.iter().find_map(|thread| {
+            thread.sampler.iter()?.find_map(|(_, record)| {
+                let Record::Sample(sample) = record else { return None };
+                let words = |bytes: Vec<u8>| {
+                    bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
+                };
+                Some(WriteHit {
+                    registers: sample.user_regs.map(|(registers, _)| registers).unwrap_or_default(),
+                    stack: sample.user_stack.map(words).unwrap_or_default(),
+                })
+            })
+        })
+    }
+
+    /// Whether no more hits can come.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.threads.iter().all(|thread| thread.is_spent)
+    }
+}
+
+/// Waits until one of the watchpoints may have a hit, at most for `limit`.
+///
+/// # Errors
+/// If the kernel cannot wait.
+pub fn wait_for_hits(watchpoints: &mut [&mut Watchpoint], limit: Duration) -> io::Result<()> {
+    let mut threads: Vec<&mut WatchedThread> = watchpoints
+        .iter_mut()
+        .flat_map(|watchpoint| &mut watchpoint.threads)
+        .filter(|thread| !thread.is_spent)
+        .collect();
+    let mut files: Vec<PollFd<'_>> =
+        threads.iter().map(|thread| PollFd::new(thread.counter.file(), PollFlags::IN)).collect();
+    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+    match poll(&mut files, Some(&limit)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // The kernel hangs up when the thread ends or the last hit was made; samples may be left in the buffer.
+    let hung_up: Vec<bool> = files.iter().map(|file| file.revents().contains(PollFlags::HUP)).collect();
+    for (thread, hung_up) in threads.iter_mut().zip(hung_up) {
+        thread.is_spent = hung_up;
+    }
+    Ok(())
+}
+
+fn watch_thread(thread: u32, word: Addr, max_hits: u32) -> io::Result<WatchedThread> {
+    let mut options = Opts::default();
+    (options.exclude.kernel, options.exclude.hv) = (true, true);
+    options.sample_on = SampleOn::Count(1);
+    options.wake_up.on = WakeUpOn::Samples(1);
+    options.sample_format.user_regs = Some(RegsMask(REGISTERS));
+    options.sample_format.user_stack = Some(Size(STACK_BYTES));
+    let event = Breakpoint { ty: Type::W(Len::_8), addr: word.0 };
+    let counter = Counter::new(event, (Proc(thread), Cpu::ALL), options)?;
+    let sampler = counter.sampler(BUFFER_EXPONENT)?;
+    sampler.enable_counter_with(max_hits)?;
+    Ok(WatchedThread { counter, sampler, is_spent: false })
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+}
+
+/// Explains why the kernel refuses a watchpoint: perf_event_open(2), "Errors".
+fn refused(pid: u32, name: &str, error: &io::Error) -> Error {
+    let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+    let (reason, hint) = if [Errno::ACCESS, Errno::PERM].iter().any(|&errno| is(error, errno)) {
+        match paranoid.trim().parse::<i32>() {
+            Ok(level @ 3..) => (
+                format!("kernel.perf_event_paranoid is {level}"),
+                "run memobj as root, or set it to 2 (`sysctl kernel.perf_event_paranoid=2`)",
+            ),
+            _ => (
+                "perf_event_open is not permitted".to_owned(),
+                "run memobj as root; in a container, start it with `--cap-add PERFMON`",
+            ),
+        }
+    } else if is(error, Errno::NOSPC) {
+        ("all debug registers are in use".to_owned(), "detach the debugger that uses them")
+    } else if [Errno::NOSYS, Errno::NODEV, Errno::NOENT, Errno::OPNOTSUPP]
+        .iter()
+        .any(|&errno| is(error, errno))
+    {
+        (
+            "this kernel or machine has no hardware watchpoints".to_owned(),
+            "run it where perf events are enabled",
+        )
+    } else {
+        (error.to_string(), "run memobj as root")
+    };
+    Error::new(Stage::WATCH, format!("{}: writes cannot be watched: {reason}", named(pid, name)), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_name_a_remedy() {
+        for errno in [Errno::ACCESS, Errno::NOSPC, Errno::NOSYS, Errno::MFILE] {
+            let error = refused(7, "bot", &errno.into());
+            assert!(error.message.starts_with("pid 7 (bot): writes cannot be watched: "), "{error}");
+            assert!(!error.hint.is_empty(), "{error}");
+        }
+    }
+}
