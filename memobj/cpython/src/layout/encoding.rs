@@ -202,6 +202,16 @@ pub enum LastInstruction {
     Pointer,
 }
 
+/// Which byte a pointer of the evaluation loop to the next instruction is to, while an instruction is executed (`next_instr`,
+/// Python/ceval.c and Python/bytecodes.c).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextInstruction {
+    /// The first one behind the instruction (until 3.10, which has no inline caches, and from 3.13 on).
+    Behind,
+    /// The first one behind the opcode and its argument. A pointer to the instruction itself lies beside it (3.11 and 3.12).
+    UnitBehind,
+}
+
 /// Place of pymalloc's table of arenas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArenaTable {
@@ -279,6 +289,8 @@ pub struct Encodings {
     pub line_table: LineTable,
     /// Instructions of frames.
     pub last_instruction: LastInstruction,
+    /// The evaluation loop's pointer to instructions.
+    pub next_instruction: NextInstruction,
     /// The allocator of small objects, where it is pymalloc.
     pub pymalloc: Pymalloc,
 }
@@ -342,6 +354,10 @@ impl Encodings {
                 0..=9 => LastInstruction::Bytes,
                 10 => LastInstruction::Units,
                 _ => LastInstruction::Pointer,
+            },
+            next_instruction: match minor {
+                11 | 12 => NextInstruction::UnitBehind,
+                _ => NextInstruction::Behind,
             },
             pymalloc: pymalloc(minor),
         }

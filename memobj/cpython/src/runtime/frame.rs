@@ -87,20 +87,25 @@ fn read_object_frame(objects: Objects<'_>, frame: Addr) -> Option<CodeLocation> 
 /// Source location of an interpreter frame, or of the first one below it that runs Python code.
 fn read_interpreter_frame(objects: Objects<'_>, top: Addr) -> Option<CodeLocation> {
     let fields = objects.layout.interpreter_frame.as_ref()?;
-    let c_stack = objects.layout.frame_owner.and_then(|owner| owner.frame_owned_by_cstack);
-    let between = objects.layout.frame_owner.and_then(|owner| owner.frame_owned_by_interpreter);
     let mut seen = HashSet::new();
     let mut at = top;
     while !at.is_null() && seen.len() < MOST_PASSED && seen.insert(at) {
-        let owner = Some(i32::from(objects.memory.read_byte(at, fields.owner).ok()?));
         let code = objects.read_pointer(at, fields.executable)?.clear_bits(MARKS);
-        let is_code = objects.read_type_name_of(code).as_deref() == Some("code");
-        if is_code && owner != c_stack && owner != between {
+        if objects.read_type_name_of(code).as_deref() == Some("code") && runs_python(objects, at) {
             return read_code_location(objects, code, read_instruction_offset(objects, at, code));
         }
         at = objects.read_pointer(at, fields.previous)?;
     }
     None
+}
+
+/// Whether a frame is one of Python code, and not one that C code puts between others.
+pub(super) fn runs_python(objects: Objects<'_>, frame: Addr) -> bool {
+    let Some(fields) = &objects.layout.interpreter_frame else { return true };
+    let owner = objects.memory.read_byte(frame, fields.owner).ok().map(i32::from);
+    let kinds = objects.layout.frame_owner;
+    let others = kinds.map(|kinds| [kinds.frame_owned_by_cstack, kinds.frame_owned_by_interpreter]);
+    owner.is_some() && !others.into_iter().flatten().flatten().any(|other| Some(other) == owner)
 }
 
 /// The byte offset, among the instructions of `code`, of a frame's current instruction.

@@ -3,6 +3,7 @@
 //! `locate` finds `_PyRuntime` by one way or another, `choose` the layout that holds for it, and [`Runtime::read`] its interpreters and
 //! threads, from live or frozen memory alike: cheap enough to be done again for every copy.
 
+pub mod bytecode;
 pub mod detect;
 pub mod frame;
 pub mod locate;

@@ -1,0 +1,322 @@
+//! Which instruction a thread is at, from nothing but the words in its registers and on its stack.
+//!
+//! The evaluation loop keeps pointers to the current and the next instruction in registers and on the C stack. So a word that points into
+//! the bytecode of a code object names the function that runs and its instruction. A word may also be left over from an earlier call, so
+//! these are candidates. The thread's own frames, read at once, confirm one of them ([`Candidates::confirm`]).
+
+use std::collections::HashMap;
+
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
+
+use super::frame::{CodeLocation, read_code_location, read_frame_instruction, read_top_frame, runs_python};
+use crate::layout::Layout;
+use crate::layout::encoding::{FrameChain, NextInstruction};
+use crate::object::Objects;
+use crate::object::memory_ext::MemoryExt;
+
+/// Threads' own copies of one bytecode that are read at most (`co_tlbc` of free-threaded builds).
+const MAX_COPIES: u64 = 1 << 12;
+/// Words that are kept of one sample.
+const MAX_CANDIDATES: usize = 16;
+/// Words in which two pointers to one instruction are looked for.
+const PAIR_WORDS: usize = 64;
+/// Bytes between such two pointers, at most.
+const PAIR_BYTES: u64 = 16;
+/// Words in which the owner of shared bytecode is looked for.
+const OWNER_WORDS: usize = 128;
+/// Bytes from the beginning of an instruction to the next one, at most: an opcode and its inline caches (`_PyOpcode_Caches`).
+const LONGEST_INSTRUCTION: u64 = 32;
+
+/// Where the bytecode of code objects is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bytecode {
+    /// First byte, byte behind the last; in ascending order.
+    ranges: Vec<(u64, u64)>,
+    /// The code objects of each range, by its first byte. Before 3.11 several may share one.
+    codes: HashMap<u64, Vec<Addr>>,
+}
+
+/// A pointer into bytecode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Pointer {
+    /// The number of its word.
+    index: usize,
+    /// The first byte of the bytecode.
+    start: u64,
+    /// The offset from there.
+    offset: u64,
+    /// Its code object; `None` if it is one of several that share the bytecode.
+    code: Option<Addr>,
+}
+
+/// The pointers into bytecode in one sample of a thread, the nearest to its innermost function first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, PartialOrd, Ord)]
+pub struct Candidates(Vec<Pointer>);
+
+/// An instruction: a code object, and a byte offset in its bytecode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Instruction {
+    /// The code object.
+    pub code: Addr,
+    /// The offset of the instruction's first byte, or of another one.
+    pub offset: u64,
+}
+
+impl Bytecode {
+    /// Reads where the bytecode of these code objects is. Those that cannot be read are left out.
+    #[must_use]
+    pub fn read(objects: Objects<'_>, codes: impl Iterator<Item = Addr>) -> Self {
+        let mut found = Self::default();
+        for code in codes {
+            let _ = read_ranges(objects, code, |start, bytes| found.add(code, start, bytes));
+        }
+        found.ranges.sort_unstable();
+        found.ranges.dedup();
+        found
+    }
+
+    fn add(&mut self, code: Addr, start: Addr, bytes: u64) {
+        self.ranges.push((start.0, start.0.saturating_add(bytes)));
+        self.codes.entry(start.0).or_default().push(code);
+    }
+
+    fn find(&self, word: u64) -> Option<Pointer> {
+        let before = self.ranges.partition_point(|&(start, _)| start <= word).checked_sub(1)?;
+        let &(start, end) = self.ranges.get(before)?;
+        let only = |codes: &Vec<Addr>| if let [code] = codes[..] { Some(code) } else { None };
+        let code = self.codes.get(&start).and_then(only);
+        (word < end).then_some(Pointer { index: 0, start, offset: word.saturating_sub(start), code })
+    }
+
+    /// The pointers into bytecode among these words: the registers of a thread, then its stack from the top.
+    #[must_use]
+    pub fn candidates(&self, objects: Objects<'_>, words: &[u64]) -> Candidates {
+        let found = words.iter().enumerate().filter_map(|(index, &word)| Some((index, self.find(word)?)));
+        let with_code = found.take(MAX_CANDIDATES).map(|(index, pointer)| Pointer {
+            index,
+            code: pointer.code.or_else(|| self.owner(objects, pointer.start, words)),
+            ..pointer
+        });
+        Candidates(with_code.collect())
+    }
+
+    /// Which of the code objects that share this bytecode the words name: by a pointer to it, or to a frame of it.
+    fn owner(&self, objects: Objects<'_>, start: u64, words: &[u64]) -> Option<Addr> {
+        let sharing = self.codes.get(&start)?;
+        let of_frame = objects.layout.frame_object.f_code?;
+        let mut named = words.iter().take(OWNER_WORDS).filter_map(|&word| {
+            let is_pointer = word % 8 == 0 && word > 0xffff;
+            let frames_code =
+                || objects.read_pointer(Addr(word), of_frame).filter(|code| sharing.contains(code));
+            if sharing.contains(&Addr(word)) { Some(Addr(word)) } else { is_pointer.then(frames_code)? }
+        });
+        let first = named.next()?;
+        named.all(|other| other == first).then_some(first)
+    }
+}
+
+impl Candidates {
+    /// Whether these frames, the innermost first, are those that the pointers are of. The innermost one is at an instruction that is pointed
+    /// to, and no pointer is of a function that does not run: after it returned, its caller would be taken for it.
+    #[must_use]
+    pub fn confirm(&self, frames: &[Instruction]) -> bool {
+        let is_innermost = |pointer: &Pointer, frame: &Instruction| {
+            let past = pointer.offset.checked_sub(frame.offset);
+            pointer.code == Some(frame.code) && past.is_some_and(|past| past <= LONGEST_INSTRUCTION)
+        };
+        let runs = |pointer: &Pointer| frames.iter().any(|frame| pointer.code == Some(frame.code));
+        frames.first().is_some_and(|frame| self.0.iter().any(|pointer| is_innermost(pointer, frame)))
+            && self.0.iter().all(runs)
+    }
+
+    /// The instruction that they most likely point to; `None` if there is none, or if several code objects share the bytecode.
+    #[must_use]
+    pub fn likely(&self, form: NextInstruction) -> Option<Instruction> {
+        // Until 3.11 the loop keeps a pointer to the beginning, too, which calls do not leave behind.
+        let beginning = self.0.iter().find(|pointer| pointer.offset == 0).map(|pointer| pointer.start);
+        let mut words = self.0.iter().filter(|pointer| pointer.offset > 0);
+        // What calls leave behind is mostly one word, while the loop often has two of an instruction.
+        let near = || self.0.iter().filter(|pointer| pointer.offset > 0 && pointer.index < PAIR_WORDS);
+        let is_pair = |a: &Pointer, b: &Pointer| {
+            a.index < b.index && a.start == b.start && a.offset.abs_diff(b.offset) <= PAIR_BYTES
+        };
+        let first = match beginning {
+            Some(beginning) => words.find(|pointer| pointer.start == beginning)?,
+            None => match near().find(|a| near().any(|b| is_pair(a, b))) {
+                Some(first) => first,
+                None => words.next()?,
+            },
+        };
+        let nearest = first.offset;
+        let others =
+            || self.0.iter().filter(|other| other.start == first.start).map(|pointer| pointer.offset);
+        let offset = match form {
+            // A pointer to the instruction may lie nearer than the one to its end.
+            NextInstruction::Behind => {
+                let end =
+                    others().filter(|&offset| offset.saturating_sub(nearest) <= LONGEST_INSTRUCTION).max();
+                end.unwrap_or(nearest).checked_sub(1)?
+            }
+            NextInstruction::UnitBehind if others().any(|offset| offset == nearest.saturating_add(2)) => {
+                nearest
+            }
+            NextInstruction::UnitBehind => nearest.checked_sub(2)?,
+        };
+        Some(Instruction { code: first.code?, offset })
+    }
+}
+
+fn read_ranges(objects: Objects<'_>, code: Addr, mut add: impl FnMut(Addr, u64)) -> Option<()> {
+    let (memory, fields) = (objects.memory, &objects.layout.code_object);
+    let Some(adaptive) = fields.co_code_adaptive else {
+        let bytes = objects.read_pointer(code, fields.co_code?)?;
+        add(bytes.plus(objects.layout.bytes_object.ob_sval.into()), objects.read_length(bytes)?);
+        return Some(());
+    };
+    let units = memory.read_count(code, objects.layout.var_object.ob_size).ok()?;
+    let bytes = units.saturating_mul(2);
+    add(code.plus(adaptive.into()), bytes);
+    if let Some(copies) = fields.co_tlbc {
+        let copies = objects.read_pointer(code, copies)?;
+        let count = memory.read_u64(copies).ok()?.min(MAX_COPIES);
+        memory
+            .read_words(copies.plus(8), count, |copy| {
+                if copy != 0 && copy != code.plus(adaptive.into()).0 {
+                    add(Addr(copy), bytes);
+                }
+            })
+            .ok()?;
+    }
+    Some(())
+}
+
+impl Instruction {
+    /// Its place in the source.
+    #[must_use]
+    pub fn read_location(self, objects: Objects<'_>) -> Option<CodeLocation> {
+        read_code_location(objects, self.code, Some(self.offset))
+    }
+}
+
+/// The frames of the thread with the state `thread` that run Python code, the innermost first; `limit` at most. Frames that are read
+/// while the thread runs may be of different moments.
+#[must_use]
+pub fn read_frames(
+    memory: &(impl Memory + ?Sized),
+    objects: Objects<'_>,
+    thread: Addr,
+    limit: usize,
+) -> Vec<Instruction> {
+    let layout = objects.layout;
+    let mut frames = Vec::new();
+    let mut next = read_top_frame(memory, layout, thread);
+    // Between frames of Python code there may be frames that C code puts there.
+    for _ in 0..limit.saturating_mul(2) {
+        let Some(at) = next.filter(|at| !at.is_null() && frames.len() < limit) else { break };
+        if runs_python(objects, at)
+            && let Some((code, Some(offset))) = read_frame_instruction(objects, at)
+        {
+            frames.push(Instruction { code, offset });
+        }
+        next = previous_offset(layout).and_then(|offset| memory.read_pointer(at, offset).ok());
+    }
+    frames
+}
+
+/// Where a frame has the frame that called it.
+fn previous_offset(layout: &Layout) -> Option<u32> {
+    match layout.encodings.frame_chain {
+        FrameChain::PyFrame => Some(layout.frame_object.f_back),
+        FrameChain::CFrame | FrameChain::Current => Some(layout.interpreter_frame.as_ref()?.previous),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memobj_process::memory::FakeMemory;
+
+    use super::*;
+    use crate::layout::{Build, candidates};
+
+    fn layout() -> &'static Layout {
+        let build = Build { hexversion: 0x030a_00f0, free_threaded: false, debug: false };
+        candidates(build).unwrap()[0]
+    }
+
+    fn bytecode() -> Bytecode {
+        let mut bytecode = Bytecode::default();
+        bytecode.add(Addr(1), Addr(0x1000), 0x40);
+        bytecode.add(Addr(2), Addr(0x2000), 0x10);
+        bytecode.add(Addr(3), Addr(0x3000), 0x10);
+        bytecode.add(Addr(4), Addr(0x3000), 0x10);
+        bytecode.ranges.sort_unstable();
+        bytecode.ranges.dedup();
+        bytecode
+    }
+
+    fn likely(form: NextInstruction, words: &[u64]) -> Option<(u64, u64)> {
+        let (memory, layout) = (FakeMemory::new(), layout());
+        let found = bytecode().candidates(Objects::new(&memory, layout), words).likely(form);
+        found.map(|found| (found.code.0, found.offset))
+    }
+
+    #[test]
+    fn words_outside_bytecode_are_skipped() {
+        assert_eq!(bytecode().find(0x0fff), None);
+        assert_eq!(
+            bytecode().find(0x1002),
+            Some(Pointer { index: 0, start: 0x1000, offset: 2, code: Some(Addr(1)) })
+        );
+        assert_eq!(bytecode().find(0x1040), None);
+        assert_eq!(likely(NextInstruction::Behind, &[0, 7, 0x4000, u64::MAX]), None);
+    }
+
+    #[test]
+    fn nearest_word_names_instruction() {
+        assert_eq!(likely(NextInstruction::Behind, &[9, 0x2004, 0x1008]), Some((2, 3)));
+        assert_eq!(
+            likely(NextInstruction::Behind, &[0x1020, 0x1026, 0x1008]),
+            Some((1, 0x25)),
+            "the end is farther"
+        );
+    }
+
+    #[test]
+    fn pair_of_words_wins() {
+        assert_eq!(likely(NextInstruction::Behind, &[0x2004, 0x1008, 0x100c]), Some((1, 0xb)));
+    }
+
+    #[test]
+    fn beginning_decides_the_function() {
+        assert_eq!(likely(NextInstruction::Behind, &[0x2004, 0x1008, 0x1000, 0x2000]), Some((1, 7)));
+    }
+
+    #[test]
+    fn shared_bytecode_names_nothing() {
+        assert_eq!(likely(NextInstruction::Behind, &[0x3004]), None);
+    }
+
+    #[test]
+    fn second_word_decides_the_form() {
+        let form = NextInstruction::UnitBehind;
+        assert_eq!(likely(form, &[0x1008, 5, 0x100a]), Some((1, 8)));
+        assert_eq!(likely(form, &[0x100a, 5, 0x1008]), Some((1, 8)));
+        assert_eq!(likely(form, &[0x100a]), Some((1, 8)));
+    }
+
+    #[test]
+    fn frame_confirms_its_own_instruction() {
+        let memory = FakeMemory::new();
+        let candidates = bytecode().candidates(Objects::new(&memory, layout()), &[0x100a, 0x2002]);
+        let frames = |code, offset| {
+            [Instruction { code: Addr(code), offset }, Instruction { code: Addr(2), offset: 0 }]
+        };
+        let confirms = |code, offset| candidates.confirm(&frames(code, offset));
+        assert!(confirms(1, 8) && confirms(1, 10));
+        assert!(!confirms(1, 12) && !confirms(9, 8) && !candidates.confirm(&[]));
+        assert!(!candidates.confirm(&frames(1, 8)[..1]), "another function was pointed to");
+        let shared = bytecode().candidates(Objects::new(&memory, layout()), &[0x3008]);
+        assert!(!shared.confirm(&frames(3, 6)), "it is not known which of the two runs");
+    }
+}
