@@ -226,6 +226,21 @@ fn objects() -> Vec<(String, Ordered, Ordered)> {
         ),
         both("leaks.leaks", ordered(&samples::leak(Fill::Full)), ordered(&samples::leak(Fill::Bare))),
         both("leaks.leaks.types", ordered(&samples::type_growth()), ordered(&samples::type_growth())),
+        both(
+            "leaks.leaks.additions",
+            ordered(&samples::additions(Fill::Full)),
+            ordered(&samples::additions(Fill::Bare)),
+        ),
+        both(
+            "leaks.leaks.additions.lines",
+            ordered(&samples::adding_line(Fill::Full)),
+            ordered(&samples::adding_line(Fill::Bare)),
+        ),
+        both(
+            "leaks.leaks.additions.lines.frames",
+            ordered(&samples::code_line(Fill::Full)),
+            ordered(&samples::code_line(Fill::Bare)),
+        ),
         both("leaks.memory", ordered(&samples::memory_growth()), ordered(&samples::memory_growth())),
         both(
             "leaks.memory.rows",

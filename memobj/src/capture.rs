@@ -13,7 +13,7 @@
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
-use common::record::{CaptureMethod, LiveReason};
+use common::record::{CaptureMethod, LeaksRecord, LiveReason};
 use memobj_cpython::runtime::Runtime;
 use memobj_cpython::runtime::detect::{DetectedPython, detect};
 use memobj_cpython::runtime::locate::SYMBOLS;
@@ -78,6 +78,22 @@ pub struct ProcessState {
     attached: Option<AttachedPython>,
     /// The search for leaks, if there is one.
     pub leaks: Option<LeakTracker>,
+}
+
+impl ProcessState {
+    /// Watches for `limit` at most, while `goes_on`, who adds to the leaks that were found last. Returns the findings with that.
+    pub fn watch_additions(
+        &mut self,
+        limit: Duration,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Option<&LeaksRecord> {
+        let (attached, leaks) = (self.attached.as_ref()?, self.leaks.as_mut()?);
+        if attached.target.has_ended() {
+            return None;
+        }
+        leaks.watch_additions(&attached.target, &attached.python, limit, goes_on);
+        Some(leaks.report())
+    }
 }
 
 /// A process that memobj is attached to, and its verified Python.

@@ -17,7 +17,9 @@ use common::record::{
 };
 
 pub use diff::{count_change, diff, mark, process_change, thread_change, total_change, verdict};
-pub use leaks::{leak, leaks, memory_growth, memory_row_growth, peers, type_growth};
+pub use leaks::{
+    adding_line, additions, code_line, leak, leaks, memory_growth, memory_row_growth, peers, type_growth,
+};
 
 /// How much a sample holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

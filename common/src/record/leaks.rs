@@ -158,6 +158,43 @@ pub struct Leak {
     /// The holder of the leak that causes this one, as with weak references; `null` for an independent leak.
     #[serde(alias = "along")]
     pub side_effect_of: Option<Arc<str>>,
+    /// The lines of code that add to the container; `null` if it was not watched.
+    pub additions: Option<Additions>,
+}
+
+/// Additions to a container that were seen while its count was watched.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Additions {
+    /// The duration of the watch.
+    pub watched_seconds: f64,
+    /// The number of additions seen.
+    pub seen: u64,
+    /// The lines that add, the most frequent first. It lacks additions whose line is unknown.
+    pub lines: Vec<AddingLine>,
+    /// Why the container cannot be watched, and a remedy; `null` if it was watched.
+    pub refused: Option<Arc<str>>,
+}
+
+/// A line that adds to a container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddingLine {
+    /// The number of additions seen from this line.
+    pub count: u64,
+    /// Whether the running frame confirmed the line; otherwise the line is only likely.
+    pub is_certain: bool,
+    /// The line, then its callers as far as they are certain.
+    pub frames: Vec<CodeLine>,
+}
+
+/// A line of code.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CodeLine {
+    /// The qualified name of the function; the bare name before Python 3.11.
+    pub function: Arc<str>,
+    /// The file name in the code object.
+    pub file: Arc<str>,
+    /// The line in that file; `null` if the instruction has none.
+    pub line: Option<u32>,
 }
 
 /// Growth of a type at a holder.

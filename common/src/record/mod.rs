@@ -49,7 +49,8 @@ pub use fingerprints::{Fingerprints, MAX_FINGERPRINTS, ObjectSample};
 pub(crate) use header::HeaderFields;
 pub use header::{Header, Run, SCHEMA};
 pub use leaks::{
-    GrowthMode, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth,
+    AddingLine, Additions, CodeLine, GrowthMode, Leak, LeakVerdict, LeaksRecord, MemoryGrowth,
+    MemoryRowGrowth, PeerComparison, TypeGrowth,
 };
 pub use memory::{LargeRegion, MemoryAccount, MemoryKind, MemoryRow, PinnedHolder, PinnedType, TypeMemory};
 pub use omitted::Omitted;

@@ -121,10 +121,18 @@ impl LeakFinder<'_, '_> {
                 .collect(),
             max_entries: added.and_then(|(_, group)| self.limit(names, group)),
             side_effect_of: None,
+            additions: None,
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
         let keys = type_id.map(|type_id| (place, type_id)).into_iter().collect();
-        Candidate { is_standard: self.is_standard(place, sample().next()), is_weak, leak, place, keys }
+        Candidate {
+            is_standard: self.is_standard(place, sample().next()),
+            is_weak,
+            leak,
+            place,
+            container: if enlarged.is_some() { nodes.first().copied() } else { into.map(|(node, _)| node) },
+            keys,
+        }
     }
 
     /// The row of the added type; without growth roots, of the most specific or largest type.

@@ -12,6 +12,7 @@ use super::growth_roots;
 use super::history::{History, HistoryRow, NameId, PlaceIds, RowKey};
 use super::threads::{THREADING, most_run_function};
 use super::trend::{Trend, Trends, chance_of_balance};
+use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
@@ -90,6 +91,8 @@ pub(super) struct Candidate {
     pub leak: Leak,
     /// The place that holds it.
     pub place: NameId,
+    /// The container that most objects were added to, or the object that gets larger.
+    pub container: Option<NodeId>,
     /// The rows of added objects.
     pub keys: Vec<RowKey>,
     /// Whether the place belongs to the standard library or the interpreter.
@@ -109,7 +112,7 @@ impl Candidate {
 
 impl LeakFinder<'_, '_> {
     /// Finds leaks, most bytes first; side effects of other leaks come last.
-    pub fn find<M: Memory>(&self, names: &mut NameReader<'_, '_, M>) -> Result<Vec<Leak>, Error> {
+    pub fn find<M: Memory>(&self, names: &mut NameReader<'_, '_, M>) -> Result<Vec<Candidate>, Error> {
         let trends = Trends::new(self.moments);
         let mut places: BTreeMap<NameId, Vec<GrowingRow<'_>>> = BTreeMap::new();
         for ((place, of), row) in self.history.rows() {
@@ -147,7 +150,7 @@ impl LeakFinder<'_, '_> {
             let key = |candidate: &Candidate| candidate.leak.side_effect_of.is_some();
             key(a).cmp(&key(b)).then(b.leak.bytes_per_minute.total_cmp(&a.leak.bytes_per_minute))
         });
-        Ok(found.into_iter().map(|candidate| candidate.leak).collect())
+        Ok(found)
     }
 
     /// Why objects of a place are not freed; `None` for garbage that the collector will free.
@@ -220,6 +223,7 @@ impl LeakFinder<'_, '_> {
         (leak.container, leak.entries, leak.path) = (None, None, None);
         leak.growth_mode = GrowthMode::Linked;
         candidate.is_standard = false;
+        candidate.container = None;
         candidate.keys.clear();
         found.push(candidate);
     }

@@ -4,6 +4,7 @@
 //! ([`survivors`](crate::survivors)). A type in a place leaks if it rises until the end ([`trend`]) and if the added objects survive.
 //! Growth roots ([`growth_roots`]) say which objects were added, and to which container.
 
+pub mod additions;
 pub mod growth_roots;
 pub mod history;
 pub mod trend;
@@ -14,19 +15,27 @@ mod native;
 mod threads;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::record::{Leak, LeakVerdict, LeaksRecord};
+use find::Candidate;
 use history::History;
 use memobj_cpython::heap::address_set::{AddressIndex, AddressSet};
+use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::walk::ObjectCount;
+use memobj_cpython::object::Objects;
+use memobj_cpython::runtime::bytecode::Bytecode;
+use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_cpython::stage;
+use memobj_process::addr::Addr;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
+use memobj_process::target::Target;
+use memobj_process::target::watchpoint::MAX_WATCHPOINTS;
 
 use crate::account::Account;
-use crate::graph::TooLarge;
+use crate::graph::{NodeId, TooLarge};
 use crate::holders::Holders;
 use crate::names::NameReader;
 use crate::survivors::{Generations, MAX_CENSUSES, Survivors};
@@ -64,6 +73,35 @@ pub struct LeakTracker {
     threads: Vec<u64>,
     first_account: Option<Account>,
     report: LeaksRecord,
+    watchable: Watchable,
+}
+
+/// What is needed to watch who adds to the leaks.
+#[derive(Debug, Default)]
+struct Watchable {
+    /// Where the counts of the containers are, by the number of the leak.
+    counts: Vec<(usize, Addr)>,
+    bytecode: Bytecode,
+}
+
+impl Watchable {
+    fn read(objects: Objects<'_>, holders: &Holders<'_>, found: &[Candidate]) -> Self {
+        let counts: Vec<(usize, Addr)> = (0..)
+            .zip(found)
+            .filter(|(_, candidate)| candidate.leak.side_effect_of.is_none())
+            .filter_map(|(number, candidate)| {
+                Some((number, additions::count_of(objects, holders, candidate.container?)?))
+            })
+            .take(MAX_WATCHPOINTS)
+            .collect();
+        if counts.is_empty() {
+            return Self::default();
+        }
+        let graph = holders.graph();
+        let is_code = |&node: &NodeId| graph.type_of(node).is_some_and(|of| of.kind == Some(Builtin::Code));
+        let codes = graph.object_nodes().filter(is_code).filter_map(|node| graph.address(node));
+        Self { counts, bytecode: Bytecode::read(objects, codes) }
+    }
 }
 
 /// The growth of all leaks of a process, in bytes per minute.
@@ -123,6 +161,24 @@ impl LeakTracker {
         Ok(generations)
     }
 
+    /// Watches for `limit` at most, while `goes_on`, who adds to the leaks found last, and adds that to the report.
+    pub fn watch_additions(
+        &mut self,
+        target: &Target,
+        python: &DetectedPython,
+        limit: Duration,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) {
+        let Watchable { counts, bytecode } = &self.watchable;
+        let at: Vec<Addr> = counts.iter().map(|&(_, at)| at).collect();
+        let additions = additions::watch(target, python, bytecode, &at, limit, goes_on);
+        for (&(leak, _), additions) in counts.iter().zip(additions) {
+            if let Some(leak) = self.report.leaks.get_mut(leak) {
+                leak.additions = Some(additions);
+            }
+        }
+    }
+
     /// Keeps the objects of this census for the next one.
     pub fn keep(&mut self, places: AddressIndex, set: AddressSet, generations: Generations) {
         self.survivors.keep(places, set, generations);
@@ -146,8 +202,13 @@ impl LeakTracker {
             threads: &self.threads,
         };
         let found = finder.find(names)?;
-        let (filling, leaks): (Vec<Leak>, Vec<Leak>) =
-            found.into_iter().partition(|leak| leak.max_entries.is_some());
+        let (filling, found): (Vec<Candidate>, Vec<Candidate>) =
+            found.into_iter().partition(|candidate| candidate.leak.max_entries.is_some());
+        self.watchable = Watchable::read(names.objects(), holders, &found);
+        let leaks_of = |found: Vec<Candidate>| -> Vec<Leak> {
+            found.into_iter().map(|candidate| candidate.leak).collect()
+        };
+        let (filling, leaks) = (leaks_of(filling), leaks_of(found));
         let account = self.first_account.as_ref();
         let memory = native::growth(&self.moments, &self.rss, &self.totals, account, context.account);
         let memory_leaks = memory.as_ref().is_some_and(|memory| memory.is_leak);

@@ -29,6 +29,9 @@ const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration:
 /// another program now may be without one before it is given up.
 const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
+/// How long it is watched who adds to the leaks of a process.
+const MAX_WATCH: Duration = Duration::from_secs(5);
+
 /// The results of one iteration.
 #[derive(Debug, Default)]
 struct Iteration {
@@ -112,6 +115,7 @@ impl<'a> CensusLoop<'a> {
                 return Ok(());
             }
             if !counts {
+                self.watch_additions();
                 self.conclude_leaks();
             }
             if counts && ticker.fire(now).is_some() {
@@ -289,6 +293,25 @@ impl<'a> CensusLoop<'a> {
         leaks.exit_code()
     }
 
+    /// Watches who adds to the leaks, unless the user wants the verdict at once.
+    fn watch_additions(&mut self) {
+        if self.leaks.as_ref().is_none_or(LeakSearch::is_concluded) {
+            return;
+        }
+        let leaking = self.processes.iter().filter(|process| process.tracker.has_leak());
+        let pids: Vec<u32> = leaking.map(|process| process.info.id.pid).collect();
+        for pid in pids {
+            let Some(process) = self.processes.get_mut(pid).filter(|_| !self.stopped) else { continue };
+            let mut tracker = std::mem::take(&mut process.tracker);
+            tracker
+                .watch_additions(MAX_WATCH, &mut || self.wait(Some(Instant::now())).is_ok() && !self.stopped);
+            match self.processes.get_mut(pid) {
+                Some(process) => process.tracker = tracker,
+                None => self.finish_leaks([tracker]),
+            }
+        }
+    }
+
     fn finish_leaks(&mut self, trackers: impl IntoIterator<Item = Tracker>) {
         if let Some(leaks) = &mut self.leaks {
             trackers.into_iter().for_each(|tracker| leaks.finish(tracker));
@@ -408,6 +431,9 @@ impl<'a> CensusLoop<'a> {
             {
                 self.outputs.record(&Record::ProcessEvent(Box::new(event)));
             }
+        }
+        if counted.is_ok() {
+            self.watch_additions();
         }
         self.session.restore_default_signals();
         let verdict = if counted.is_ok() { self.conclude_leaks() } else { 0 };

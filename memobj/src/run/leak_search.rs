@@ -97,6 +97,11 @@ impl LeakSearch {
         records
     }
 
+    /// Whether the verdicts were given.
+    pub(super) const fn is_concluded(&self) -> bool {
+        self.concluded.is_some()
+    }
+
     /// The exit code of the verdict; 0 before there is one.
     pub(super) fn exit_code(&self) -> u8 {
         self.concluded.unwrap_or(0)

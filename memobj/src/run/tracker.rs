@@ -1,5 +1,7 @@
 //! Everything that is kept of a process from one census to the next.
 
+use std::time::Duration;
+
 use common::record::LeaksRecord;
 
 use crate::capture::ProcessState;
@@ -17,6 +19,19 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
+    /// Whether something leaks, as far as is known.
+    pub fn has_leak(&self) -> bool {
+        self.outcome.as_ref().is_some_and(|outcome| !outcome.leaks.is_empty())
+    }
+
+    /// Watches for `limit` at most, while `goes_on`, who adds to the leaks.
+    pub fn watch_additions(&mut self, limit: Duration, goes_on: &mut dyn FnMut() -> bool) {
+        if let (Some(outcome), Some(report)) = (&mut self.outcome, self.state.watch_additions(limit, goes_on))
+        {
+            outcome.leaks.clone_from(&report.leaks);
+        }
+    }
+
     /// Forgets the program, as another one runs in the process now. Its records and text go on.
     pub fn restart(&mut self) {
         self.state = ProcessState::default();

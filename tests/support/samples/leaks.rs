@@ -1,7 +1,8 @@
 //! The verdict on leaks.
 
 use common::record::{
-    Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth, PeerComparison, TypeGrowth,
+    AddingLine, Additions, CodeLine, Leak, LeakVerdict, LeaksRecord, MemoryGrowth, MemoryRowGrowth,
+    PeerComparison, TypeGrowth,
 };
 
 use super::{Fill, header};
@@ -68,6 +69,31 @@ pub fn leak(fill: Fill) -> Leak {
         types: vec![type_growth()],
         max_entries: fill.of(100_000),
         side_effect_of: fill.of("__main__.tasks".into()),
+        additions: fill.of(additions(fill)),
+    }
+}
+
+/// Who adds to it.
+pub fn additions(fill: Fill) -> Additions {
+    Additions {
+        watched_seconds: 1.25,
+        seen: 12,
+        lines: vec![adding_line(fill)],
+        refused: fill.of("kernel.perf_event_paranoid is 4: run memobj as root".into()),
+    }
+}
+
+/// A line that adds.
+pub fn adding_line(fill: Fill) -> AddingLine {
+    AddingLine { count: 12, is_certain: true, frames: vec![code_line(fill)] }
+}
+
+/// A line of code.
+pub fn code_line(fill: Fill) -> CodeLine {
+    CodeLine {
+        function: "Handler.on_message".into(),
+        file: "/srv/bot/handlers.py".into(),
+        line: fill.of(142),
     }
 }
 

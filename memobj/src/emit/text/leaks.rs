@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use common::columns::Tone;
-use common::record::{GrowthMode, Leak, LeakVerdict, LeaksRecord, Liveness, MemoryGrowth};
+use common::record::{
+    Additions, CodeLine, GrowthMode, Leak, LeakVerdict, LeaksRecord, Liveness, MemoryGrowth,
+};
 use common::stdio::escape_controls;
 use common::table::Line;
 use common::time::Span;
@@ -19,6 +21,8 @@ const TEXT: usize = 10;
 const MAX_FULL: usize = 2;
 /// Further leaks that get one line each.
 const MAX_BRIEF: usize = 4;
+/// Callers of the program's own code that are shown.
+const MAX_CALLERS: usize = 3;
 /// Pinned bytes that are worth a line.
 const MIN_PINNED: u64 = 4 << 20;
 
@@ -154,6 +158,9 @@ fn full_lines(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
     if let Some(waiting) = &leak.waiting {
         lines.push(labeled("waits", waiting));
     }
+    if let Some(additions) = &leak.additions {
+        lines.push(labeled("adds", &adds(additions)));
+    }
     lines.push(labeled("grows", &grows(leak)));
     lines.push(labeled("age", &age(leak)));
     if let Some(retained) = leak.retained_bytes.filter(|&retained| retained > 0) {
@@ -185,6 +192,64 @@ fn why(record: &LeaksRecord, leak: &Leak) -> String {
     };
     // Certainty is not to be had by counting.
     format!("{more}{seen}; confidence {:.1} %", (leak.confidence_ratio * 100.0).min(99.9))
+}
+
+/// The lines that add, each with its callers up to the first one of the standard library.
+fn adds(additions: &Additions) -> String {
+    if let Some(refused) = &additions.refused {
+        return format!("not known: {refused}");
+    }
+    let seen = thousands(additions.seen);
+    let known: u64 = additions.lines.iter().map(|line| line.count).sum();
+    let lines: Vec<String> = additions
+        .lines
+        .iter()
+        .map(|line| {
+            let share =
+                if line.count == additions.seen { String::new() } else { format!(" ({})", line.count) };
+            let likely = if line.is_certain { "" } else { "likely " };
+            format!("{likely}{}{share}", call_chain(&line.frames))
+        })
+        .collect();
+    match (additions.seen, known) {
+        (0, _) => format!(
+            "nothing was added in {} of watching; start it again with a longer --for",
+            span(additions.watched_seconds)
+        ),
+        (_, 0) => {
+            format!("{} seen, from code that is not known", counted(additions.seen, "addition", "additions"))
+        }
+        _ => format!("{}, {} of {seen} additions seen", lines.join("; "), thousands(known)),
+    }
+}
+
+/// A line and its callers: `bus.py:88 in Bus.dispatch ← run (bot.py:31)`.
+fn call_chain(frames: &[CodeLine]) -> String {
+    let place = |frame: &CodeLine| {
+        let file = frame.file.rsplit('/').next().unwrap_or_default();
+        frame.line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
+    };
+    let Some((first, callers)) = frames.split_first() else { return String::new() };
+    let mut text = format!("{} in {}", place(first), first.function);
+    // The program's own code is what the user can change.
+    let mut own = usize::from(!is_library(first));
+    for caller in callers {
+        if own > 0 && is_library(caller) || own > MAX_CALLERS {
+            break;
+        }
+        own += usize::from(!is_library(caller));
+        text.push_str(&format!(" ← {} ({})", caller.function, place(caller)));
+    }
+    text
+}
+
+/// Whether a line is of the standard library or an installed package.
+fn is_library(frame: &CodeLine) -> bool {
+    let file = &*frame.file;
+    file.starts_with('<')
+        || file.contains("/site-packages/")
+        || file.contains("/dist-packages/")
+        || file.contains("/lib/python")
 }
 
 fn grows(leak: &Leak) -> String {
