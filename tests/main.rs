@@ -2,7 +2,7 @@
 //!
 //! `laws` looks at the sources, `schema`, `records` and `docs` at what is promised in writing, `harness` at the support
 //! itself; the others run the tools: `oracle`, `sources`, `tree`, `other_users`, `choice` and `hostile` hold that memmon tells the truth,
-//! `arrays` and `heap` that memobj finds in a process what that finds in itself, `caches` and `paths` that it names what the program itself
+//! `arrays` and `heap` that memobj finds in a process what that finds in itself, `additions` that it names the lines that add, `caches` and `paths` that it names what the program itself
 //! finds, `counting` what memobj writes and how it ends, `safety`, `lifecycle` and `refusals` that memobj leaves what it looks at as it was,
 //! `fuzzing` that what it reads may be anything, `support_table` that the documents claim only what was found.
 #![allow(
@@ -14,6 +14,7 @@
 )]
 
 mod account;
+mod additions;
 mod arrays;
 mod caches;
 mod choice;

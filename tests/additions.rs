@@ -1,0 +1,96 @@
+//! Who adds to a container: the line and its callers are those that the program itself has.
+
+use std::time::Duration;
+
+use common::record::Additions;
+use memobj::leaks::additions::watch;
+use memobj_cpython::layout::Layout;
+use memobj_cpython::object::Objects;
+use memobj_cpython::runtime::bytecode::Bytecode;
+use memobj_cpython::runtime::detect::detect;
+use memobj_cpython::runtime::locate::SYMBOLS;
+use memobj_process::addr::Addr;
+use memobj_process::elf::ElfCache;
+use memobj_process::info::ProcessSource as _;
+use memobj_process::target::Target;
+use memobj_process::target::watchpoint::MAX_WATCHPOINTS;
+use serde_json::Value;
+
+use crate::support::interpreters::{Interpreter, interpreters};
+use crate::support::{Background, Tool, workspace};
+
+/// Starts `tests/targets/adds.py`; returns what it says of itself.
+fn program(interpreter: &Interpreter) -> (Background, Value) {
+    let file = workspace::root().join("tests/targets/adds.py");
+    let mut process = Tool::new(&interpreter.program).args(["-I", "-S", "-B"]).arg(file).start();
+    let told = process.wait_line("ready ");
+    (process, serde_json::from_str(&told).unwrap())
+}
+
+fn count_of(layout: &Layout, shape: &Value) -> Addr {
+    let offset = match shape["kind"].as_str().unwrap() {
+        "dict" => layout.dict_object.ma_used,
+        "list" => layout.var_object.ob_size,
+        "set" => layout.set_object.used,
+        other => panic!("{other}"),
+    };
+    Addr(shape["at"].as_u64().unwrap()).plus(offset.into())
+}
+
+/// What is said of each shape, or why nothing can be.
+fn watched(pid: u32, told: &Value) -> Result<Vec<Additions>, String> {
+    let target = Target::attach(pid).unwrap();
+    let python = detect(&target, None, &ElfCache::new(SYMBOLS)).unwrap();
+    let codes = told["codes"].as_array().unwrap().iter().map(|code| Addr(code.as_u64().unwrap()));
+    let bytecode = Bytecode::read(Objects::new(target.memory(), &python.layout), codes);
+    let counts: Vec<Addr> =
+        told["shapes"].as_array().unwrap().iter().map(|shape| count_of(&python.layout, shape)).collect();
+    let mut all = Vec::new();
+    for counts in counts.chunks(MAX_WATCHPOINTS) {
+        all.extend(watch(&target, &python, &bytecode, counts, Duration::from_secs(20), &mut || true));
+    }
+    match all.iter().find_map(|additions| additions.refused.as_deref()) {
+        Some(refused) => Err(refused.to_owned()),
+        None => Ok(all),
+    }
+}
+
+#[test]
+fn adding_lines_match_the_program() {
+    for interpreter in interpreters() {
+        let (process, told) = program(interpreter);
+        let all = match watched(process.pid(), &told) {
+            Ok(all) => all,
+            Err(refused) => crate::skip!("{refused}"),
+        };
+        let (mut certain, mut likely, mut with_callers) = (0, 0, 0);
+        for (shape, additions) in told["shapes"].as_array().unwrap().iter().zip(&all) {
+            let name = format!("{interpreter}: {}: {additions:#?}", shape["shape"]);
+            let is = |key: &str, text: &str| {
+                let said = shape[key].as_str().unwrap();
+                text == said || text.ends_with(&format!(".{said}"))
+            };
+            assert!(additions.seen > 0, "{name}");
+            for line in &additions.lines {
+                let (innermost, callers) = line.frames.split_first().unwrap();
+                let is_right = innermost.line.map(u64::from) == shape["line"].as_u64()
+                    && is("function", &innermost.function);
+                assert!(is_right || !line.is_certain, "{name}");
+                likely += usize::from(is_right && !line.is_certain);
+                certain += usize::from(line.is_certain);
+                if let Some(caller) = callers.first() {
+                    assert_eq!(caller.line.map(u64::from), shape["caller_line"].as_u64(), "{name}");
+                    assert!(is("caller", &caller.function), "{name}");
+                    with_callers += 1;
+                }
+            }
+        }
+        // A function may have returned before its frame was read, and words of earlier calls may lie nearer than its own.
+        let least = if interpreter.debug { 0 } else { all.len() * 3 / 4 };
+        assert!(certain + likely >= least, "{interpreter}: {certain} + {likely}: {all:#?}");
+        println!(
+            "{interpreter}: of {} certain {certain}, likely and right {likely}, with callers {with_callers}",
+            all.len()
+        );
+    }
+}
