@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What watching additions costs the watched program: the time of one addition while memobj watches, beside one that it does not.
 
-    cargo build --profile dist && python3 benches/additions.py [--memobj PATH]
+    cargo build --release --bin memobj && python3 benches/additions.py [--memobj PATH]
 
 The target sets a key of a dict every two milliseconds and measures each time with its own clock. `memobj --leaks` takes its censuses, and
 then watches the dict. Additions during a pause of a census are thousands of times slower than others, so only those after the last census
@@ -40,7 +40,7 @@ json.dump(TIMES, open(sys.argv[2], "w"))
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--memobj", default=ROOT / "target" / "dist" / "memobj")
+    parser.add_argument("--memobj", default=ROOT / "target" / "release" / "memobj")
     parser.add_argument("--python", default=sys.executable)
     arguments = parser.parse_args()
     with tempfile.NamedTemporaryFile("r", suffix=".json") as out:
