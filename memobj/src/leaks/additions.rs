@@ -201,8 +201,9 @@ impl WatchedCount {
         let mut lines: Vec<AddingLine> = by_line
             .into_iter()
             .map(|(line, (count, chains))| {
-                // A hit without a word of its own function is taken for one of its caller. That is rare.
-                let is_certain = !chains.is_empty() && count > 1 && count.saturating_mul(RARE) >= seen;
+                // A hit without a word of its own function is taken for one of its caller: nearly all hits must agree.
+                let is_most = seen.saturating_sub(count).saturating_mul(RARE) <= seen;
+                let is_certain = !chains.is_empty() && count > 1 && is_most;
                 let frames =
                     most_common(&chains).filter(|_| is_certain).cloned().unwrap_or_else(|| vec![line]);
                 AddingLine { count, is_certain, frames }
