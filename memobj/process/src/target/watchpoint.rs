@@ -20,6 +20,7 @@ use rustix::io::Errno;
 
 use super::Target;
 use super::access_errors::named;
+use super::procfs;
 use crate::addr::Addr;
 use crate::error::{Error, Stage};
 use crate::info::ProcessSource as _;
@@ -79,17 +80,14 @@ impl Watchpoint {
     /// # Errors
     /// If the kernel refuses, with what to do about it.
     pub fn watch_new_threads(&mut self, name: &str) -> Result<(), Error> {
-        let folder = format!("/proc/{}/task", self.pid);
-        let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-        let threads: Vec<u32> =
-            entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-        for thread in threads {
+        // A process without threads has exited: nothing more comes from it.
+        for thread in procfs::tids(self.pid).unwrap_or_default() {
             if self.known.len() >= MAX_THREADS || !self.known.insert(thread) {
                 continue;
             }
             match watch_thread(thread, self.word, self.max_hits) {
                 Ok(watched) => self.threads.push(watched),
-                Err(error) if is(&error, Errno::SRCH) => {}
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => {}
                 Err(error) => return Err(refused(self.pid, name, &error)),
             }
         }
@@ -158,36 +156,30 @@ fn watch_thread(thread: u32, word: Addr, max_hits: u32) -> io::Result<WatchedThr
     Ok(WatchedThread { counter, sampler, is_spent: false })
 }
 
-fn is(error: &io::Error, errno: Errno) -> bool {
-    error.raw_os_error() == Some(errno.raw_os_error())
-}
-
 /// Explains why the kernel refuses a watchpoint: perf_event_open(2), "Errors".
 fn refused(pid: u32, name: &str, error: &io::Error) -> Error {
-    let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
-    let (reason, hint) = if [Errno::ACCESS, Errno::PERM].iter().any(|&errno| is(error, errno)) {
-        match paranoid.trim().parse::<i32>() {
-            Ok(level @ 3..) => (
-                format!("kernel.perf_event_paranoid is {level}"),
-                "run memobj as root, or set it to 2 (`sysctl kernel.perf_event_paranoid=2`)",
-            ),
-            _ => (
-                "perf_event_open is not permitted".to_owned(),
-                "run memobj as root; in a container, start it with `--cap-add PERFMON`",
-            ),
+    let (reason, hint) = match Errno::from_io_error(error) {
+        Some(Errno::ACCESS | Errno::PERM) => {
+            let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+            match paranoid.trim().parse::<i32>() {
+                Ok(level @ 3..) => (
+                    format!("kernel.perf_event_paranoid is {level}"),
+                    "run memobj as root, or set it to 2 (`sysctl kernel.perf_event_paranoid=2`)",
+                ),
+                _ => (
+                    "perf_event_open is not permitted".to_owned(),
+                    "run memobj as root; in a container, start it with `--cap-add PERFMON`",
+                ),
+            }
         }
-    } else if is(error, Errno::NOSPC) {
-        ("all debug registers are in use".to_owned(), "detach the debugger that uses them")
-    } else if [Errno::NOSYS, Errno::NODEV, Errno::NOENT, Errno::OPNOTSUPP]
-        .iter()
-        .any(|&errno| is(error, errno))
-    {
-        (
+        Some(Errno::NOSPC) => {
+            ("all debug registers are in use".to_owned(), "detach the debugger that uses them")
+        }
+        Some(Errno::NOSYS | Errno::NODEV | Errno::NOENT | Errno::OPNOTSUPP) => (
             "this kernel or machine has no hardware watchpoints".to_owned(),
             "run it where perf events are enabled",
-        )
-    } else {
-        (error.to_string(), "run memobj as root")
+        ),
+        _ => (error.to_string(), "run memobj as root"),
     };
     Error::new(Stage::WATCH, format!("{}: writes cannot be watched: {reason}", named(pid, name)), hint)
 }
