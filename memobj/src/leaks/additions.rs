@@ -22,8 +22,10 @@ use memobj_process::memory::Memory;
 use memobj_process::target::Target;
 use memobj_process::target::watchpoint::{Watchpoint, WriteHit, wait_for_hits};
 
+use super::threads::most_common;
 use crate::graph::NodeId;
 use crate::holders::Holders;
+use crate::names::NameReader;
 
 /// Additions to one container that suffice.
 const ENOUGH: usize = 12;
@@ -31,7 +33,7 @@ const ENOUGH: usize = 12;
 const MAX_HITS: u32 = 40;
 /// Callers that are read.
 const MAX_FRAMES: usize = 32;
-/// One addition in so many is rare.
+/// A line is rare if it has fewer than one in this many additions.
 const RARE: u64 = 4;
 /// Lines that are reported for one container.
 const MAX_LINES: usize = 4;
@@ -62,7 +64,6 @@ struct Hit {
 
 /// What is read at each hit.
 struct HitReader<'a> {
-    memory: &'a dyn Memory,
     objects: Objects<'a>,
     python: &'a DetectedPython,
     bytecode: &'a Bytecode,
@@ -70,23 +71,18 @@ struct HitReader<'a> {
     threads: Vec<Addr>,
 }
 
-/// Where the count of a container is, if objects are added to it one by one.
-pub(super) fn count_of(objects: Objects<'_>, holders: &Holders<'_>, container: NodeId) -> Option<Addr> {
+/// The address of the count of a container, if objects are added to it one by one.
+pub(super) fn count_address<M: Memory>(
+    names: &mut NameReader<'_, '_, M>,
+    holders: &Holders<'_>,
+    container: NodeId,
+) -> Option<Addr> {
     let graph = holders.graph();
-    let (at, layout) = (graph.address(container)?, objects.layout);
-    let member = |offset: u32| at.plus(offset.into());
+    let at = graph.address(container)?;
     match graph.type_of(container)?.kind? {
-        Builtin::ByteArray => Some(member(layout.var_object.ob_size)),
-        kind => match kind.growth() {
-            Growth::Keys => Some(member(layout.dict_object.ma_used)),
-            Growth::Items => Some(member(layout.var_object.ob_size)),
-            Growth::Elements => Some(member(layout.set_object.used)),
-            Growth::Results => {
-                let cache = objects.read_pointer(at, layout.lru_cache_object.cache)?;
-                Some(cache.plus(layout.dict_object.ma_used.into()))
-            }
-            Growth::Copies | Growth::Fixed => None,
-        },
+        Builtin::ByteArray => Some(at.plus(names.python().layout.var_object.ob_size.into())),
+        kind if matches!(kind.growth(), Growth::Copies | Growth::Fixed) => None,
+        _ => names.count_address(at),
     }
 }
 
@@ -101,12 +97,11 @@ pub fn watch(
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Vec<Additions> {
     let begun = Instant::now();
-    let memory: &dyn Memory = target.memory();
-    let runtime = python.read(memory).ok();
+    let objects = Objects::new(target.memory(), &python.layout);
+    let runtime = python.read(objects.memory).ok();
     let threads = runtime.iter().flat_map(|runtime| &runtime.interpreters);
     let reader = HitReader {
-        memory,
-        objects: Objects::new(memory, &python.layout),
+        objects,
         python,
         bytecode,
         threads: threads.flat_map(|interpreter| &interpreter.threads).map(|thread| thread.at).collect(),
@@ -115,9 +110,11 @@ pub fn watch(
     let can_spin = available_parallelism().is_ok_and(|processors| processors > NonZero::<usize>::MIN);
     let mut spun = Duration::ZERO;
     let waits = |watched: &[WatchedCount]| watched.iter().any(|count| count.watchpoint.is_some());
+    let mut listed = begun;
     while waits(&watched) && begun.elapsed() < limit && goes_on() {
-        for count in &mut watched {
-            count.rearm(&target.info().name);
+        if listed.elapsed() >= SLEEP_SLICE {
+            watched.iter_mut().for_each(|count| count.watch_new_threads(&target.info().name));
+            listed = Instant::now();
         }
         let slice = Instant::now();
         let spins = can_spin && spun < MAX_SPIN;
@@ -146,7 +143,7 @@ impl WatchedCount {
     }
 
     /// Watches new threads, and ends the watch once no more hits can come.
-    fn rearm(&mut self, name: &str) {
+    fn watch_new_threads(&mut self, name: &str) {
         let Some(watchpoint) = &mut self.watchpoint else { return };
         // Threads that cannot be watched are left out: others are.
         let _ = watchpoint.watch_new_threads(name);
@@ -169,7 +166,7 @@ impl WatchedCount {
             if hits.len() == before {
                 break;
             }
-            count = reader.memory.read_u64(self.at).ok();
+            count = reader.objects.memory.read_u64(self.at).ok();
         }
         let added = count.zip(self.count).map_or(0, |(now, before)| now.saturating_sub(before));
         self.count = count;
@@ -204,8 +201,8 @@ impl WatchedCount {
                 // A hit without a word of its own function is taken for one of its caller: nearly all hits must agree.
                 let is_most = seen.saturating_sub(count).saturating_mul(RARE) <= seen;
                 let is_certain = !chains.is_empty() && count > 1 && is_most;
-                let frames =
-                    most_common(&chains).filter(|_| is_certain).cloned().unwrap_or_else(|| vec![line]);
+                let calls = most_common(chains.into_iter()).filter(|_| is_certain);
+                let frames = calls.unwrap_or_else(|| vec![line]);
                 AddingLine { count, is_certain, frames }
             })
             .collect();
@@ -232,10 +229,12 @@ impl HitReader<'_> {
 
     /// The frames of the only thread that they confirm, if it stayed where it was while they were read.
     fn frames_at(&self, candidates: &Candidates) -> Option<Vec<Instruction>> {
-        let frames = |thread: Addr, limit| read_frames(self.memory, self.objects, thread, limit);
+        let top = |thread: Addr| read_frames(self.objects, thread, 1).first().copied();
         let mut confirmed = self.threads.iter().filter_map(|&thread| {
-            let all = frames(thread, MAX_FRAMES);
-            (candidates.confirm(&all) && frames(thread, 1).first() == all.first()).then_some(all)
+            // Most threads are elsewhere, and every read takes time in which the callers may go.
+            top(thread).filter(|&frame| candidates.point_to(frame))?;
+            let all = read_frames(self.objects, thread, MAX_FRAMES);
+            (candidates.confirm(&all) && top(thread) == all.first().copied()).then_some(all)
         });
         let found = confirmed.next()?;
         confirmed.next().is_none().then_some(found)
@@ -245,10 +244,4 @@ impl HitReader<'_> {
         let location = at.read_location(self.objects)?;
         Some(CodeLine { function: location.function.into(), file: location.file.into(), line: location.line })
     }
-}
-
-/// The calls that were seen most often; of several the longest.
-fn most_common(all: &[Vec<CodeLine>]) -> Option<&Vec<CodeLine>> {
-    let count = |frames: &Vec<CodeLine>| all.iter().filter(|&other| other == frames).count();
-    all.iter().max_by_key(|frames| (count(frames), frames.len()))
 }

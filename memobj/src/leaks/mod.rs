@@ -24,7 +24,6 @@ use memobj_cpython::heap::address_set::{AddressIndex, AddressSet};
 use memobj_cpython::heap::builtins::Builtin;
 use memobj_cpython::heap::python_heap::PythonHeap;
 use memobj_cpython::heap::walk::ObjectCount;
-use memobj_cpython::object::Objects;
 use memobj_cpython::runtime::bytecode::Bytecode;
 use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_cpython::stage;
@@ -85,12 +84,16 @@ struct Watchable {
 }
 
 impl Watchable {
-    fn read(objects: Objects<'_>, holders: &Holders<'_>, found: &[Candidate]) -> Self {
+    fn read<M: Memory>(
+        names: &mut NameReader<'_, '_, M>,
+        holders: &Holders<'_>,
+        found: &[Candidate],
+    ) -> Self {
         let counts: Vec<(usize, Addr)> = (0..)
             .zip(found)
             .filter(|(_, candidate)| candidate.leak.side_effect_of.is_none())
             .filter_map(|(number, candidate)| {
-                Some((number, additions::count_of(objects, holders, candidate.container?)?))
+                Some((number, additions::count_address(names, holders, candidate.container?)?))
             })
             .take(MAX_WATCHPOINTS)
             .collect();
@@ -100,7 +103,7 @@ impl Watchable {
         let graph = holders.graph();
         let is_code = |&node: &NodeId| graph.type_of(node).is_some_and(|of| of.kind == Some(Builtin::Code));
         let codes = graph.object_nodes().filter(is_code).filter_map(|node| graph.address(node));
-        Self { counts, bytecode: Bytecode::read(objects, codes) }
+        Self { counts, bytecode: Bytecode::read(names.objects(), codes) }
     }
 }
 
@@ -204,7 +207,7 @@ impl LeakTracker {
         let found = finder.find(names)?;
         let (filling, found): (Vec<Candidate>, Vec<Candidate>) =
             found.into_iter().partition(|candidate| candidate.leak.max_entries.is_some());
-        self.watchable = Watchable::read(names.objects(), holders, &found);
+        self.watchable = Watchable::read(names, holders, &found);
         let leaks_of = |found: Vec<Candidate>| -> Vec<Leak> {
             found.into_iter().map(|candidate| candidate.leak).collect()
         };

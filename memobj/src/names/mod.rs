@@ -142,19 +142,26 @@ impl<'p, 'm, M: Memory> NameReader<'p, 'm, M> {
 
     /// The number of items in a container; `None` for other objects.
     pub fn entries(&mut self, at: Addr) -> Option<u64> {
-        let of = self.type_of(at)?;
-        let (memory, layout) = (self.python.memory, self.python.layout);
-        let offset = match of.kind?.content() {
+        let count = self.count_address(at)?;
+        self.python.memory.read_count(count, 0).ok()
+    }
+
+    /// The address of the number of items in a container; `None` for other objects.
+    pub fn count_address(&mut self, at: Addr) -> Option<Addr> {
+        let layout = self.python.layout;
+        let offset = match self.type_of(at)?.kind?.content() {
             Content::Entries => layout.dict_object.ma_used,
             Content::Items => layout.var_object.ob_size,
             Content::Elements => layout.set_object.used,
             Content::Results => {
-                let cache = memory.read_pointer(at, layout.lru_cache_object.cache).ok()?;
-                return self.entries(cache).filter(|_| cache != at);
+                let cache = self.python.memory.read_pointer(at, layout.lru_cache_object.cache).ok()?;
+                // Any other object would be no cache; it may even be this one.
+                let is_dict = self.type_of(cache)?.kind?.content() == Content::Entries;
+                return is_dict.then(|| cache.plus(layout.dict_object.ma_used.into()));
             }
             Content::Value | Content::Other => return None,
         };
-        memory.read_count(at, offset).ok()
+        Some(at.plus(offset.into()))
     }
 
     /// Calls `each` with every reference of the object at `at`. The most specific name of each comes first; some references come again

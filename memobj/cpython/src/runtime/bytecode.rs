@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 
 use memobj_process::addr::Addr;
-use memobj_process::memory::Memory;
 
 use super::frame::{CodeLocation, read_code_location, read_frame_instruction, read_top_frame, runs_python};
 use crate::layout::Layout;
@@ -81,20 +80,19 @@ impl Bytecode {
         self.codes.entry(start.0).or_default().push(code);
     }
 
-    fn find(&self, word: u64) -> Option<Pointer> {
+    fn find(&self, index: usize, word: u64) -> Option<Pointer> {
         let before = self.ranges.partition_point(|&(start, _)| start <= word).checked_sub(1)?;
         let &(start, end) = self.ranges.get(before)?;
         let only = |codes: &Vec<Addr>| if let [code] = codes[..] { Some(code) } else { None };
         let code = self.codes.get(&start).and_then(only);
-        (word < end).then_some(Pointer { index: 0, start, offset: word.saturating_sub(start), code })
+        (word < end).then_some(Pointer { index, start, offset: word.saturating_sub(start), code })
     }
 
     /// The pointers into bytecode among these words: the registers of a thread, then its stack from the top.
     #[must_use]
     pub fn candidates(&self, objects: Objects<'_>, words: &[u64]) -> Candidates {
-        let found = words.iter().enumerate().filter_map(|(index, &word)| Some((index, self.find(word)?)));
-        let with_code = found.take(MAX_CANDIDATES).map(|(index, pointer)| Pointer {
-            index,
+        let found = words.iter().enumerate().filter_map(|(index, &word)| self.find(index, word));
+        let with_code = found.take(MAX_CANDIDATES).map(|pointer| Pointer {
             code: pointer.code.or_else(|| self.owner(objects, pointer.start, words)),
             ..pointer
         });
@@ -117,17 +115,20 @@ impl Bytecode {
 }
 
 impl Candidates {
+    /// Whether one of them points to the instruction that a frame is at, or behind it.
+    #[must_use]
+    pub fn point_to(&self, frame: Instruction) -> bool {
+        let is_near =
+            |offset: u64| offset.checked_sub(frame.offset).is_some_and(|past| past <= LONGEST_INSTRUCTION);
+        self.0.iter().any(|pointer| pointer.code == Some(frame.code) && is_near(pointer.offset))
+    }
+
     /// Whether these frames, the innermost first, are those that the pointers are of. The innermost one is at an instruction that is pointed
     /// to, and no pointer is of a function that does not run: after it returned, its caller would be taken for it.
     #[must_use]
     pub fn confirm(&self, frames: &[Instruction]) -> bool {
-        let is_innermost = |pointer: &Pointer, frame: &Instruction| {
-            let past = pointer.offset.checked_sub(frame.offset);
-            pointer.code == Some(frame.code) && past.is_some_and(|past| past <= LONGEST_INSTRUCTION)
-        };
         let runs = |pointer: &Pointer| frames.iter().any(|frame| pointer.code == Some(frame.code));
-        frames.first().is_some_and(|frame| self.0.iter().any(|pointer| is_innermost(pointer, frame)))
-            && self.0.iter().all(runs)
+        frames.first().is_some_and(|&frame| self.point_to(frame)) && self.0.iter().all(runs)
     }
 
     /// The instruction that they most likely point to; `None` if there is none, or if several code objects share the bytecode.
@@ -202,13 +203,8 @@ impl Instruction {
 /// The frames of the thread with the state `thread` that run Python code, the innermost first; `limit` at most. Frames that are read
 /// while the thread runs may be of different moments.
 #[must_use]
-pub fn read_frames(
-    memory: &(impl Memory + ?Sized),
-    objects: Objects<'_>,
-    thread: Addr,
-    limit: usize,
-) -> Vec<Instruction> {
-    let layout = objects.layout;
+pub fn read_frames(objects: Objects<'_>, thread: Addr, limit: usize) -> Vec<Instruction> {
+    let (memory, layout) = (objects.memory, objects.layout);
     let mut frames = Vec::new();
     let mut next = read_top_frame(memory, layout, thread);
     // Between frames of Python code there may be frames that C code puts there.
@@ -263,12 +259,12 @@ mod tests {
 
     #[test]
     fn words_outside_bytecode_are_skipped() {
-        assert_eq!(bytecode().find(0x0fff), None);
+        assert_eq!(bytecode().find(0, 0x0fff), None);
         assert_eq!(
-            bytecode().find(0x1002),
+            bytecode().find(0, 0x1002),
             Some(Pointer { index: 0, start: 0x1000, offset: 2, code: Some(Addr(1)) })
         );
-        assert_eq!(bytecode().find(0x1040), None);
+        assert_eq!(bytecode().find(0, 0x1040), None);
         assert_eq!(likely(NextInstruction::Behind, &[0, 7, 0x4000, u64::MAX]), None);
     }
 
