@@ -1,4 +1,4 @@
-//! Who adds to a container: the line and its callers are those that the program itself has.
+//! Who adds to a container: the line and its callers match the program's own.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use serde_json::Value;
 use crate::support::interpreters::{Interpreter, interpreters};
 use crate::support::{Background, Tool, workspace};
 
-/// Starts `tests/targets/adds.py`; returns what it says of itself.
+/// Starts `tests/targets/adds.py`; returns its own description.
 fn program(interpreter: &Interpreter) -> (Background, Value) {
     let file = workspace::root().join("tests/targets/adds.py");
     let mut process = Tool::new(&interpreter.program).args(["-I", "-S", "-B"]).arg(file).start();
-    let told = process.wait_line("ready ");
-    (process, serde_json::from_str(&told).unwrap())
+    let description = process.wait_line("ready ");
+    (process, serde_json::from_str(&description).unwrap())
 }
 
 fn count_of(layout: &Layout, shape: &Value) -> Addr {
@@ -37,14 +37,18 @@ fn count_of(layout: &Layout, shape: &Value) -> Addr {
     Addr(shape["at"].as_u64().unwrap()).plus(offset.into())
 }
 
-/// What is said of each shape, or why nothing can be.
-fn watched(pid: u32, told: &Value) -> Result<Vec<Additions>, String> {
+/// The additions to each container, or why none can be watched.
+fn watched(pid: u32, description: &Value) -> Result<Vec<Additions>, String> {
     let target = Target::attach(pid).unwrap();
     let python = detect(&target, None, &ElfCache::new(SYMBOLS)).unwrap();
-    let codes = told["codes"].as_array().unwrap().iter().map(|code| Addr(code.as_u64().unwrap()));
+    let codes = description["codes"].as_array().unwrap().iter().map(|code| Addr(code.as_u64().unwrap()));
     let bytecode = Bytecode::read(Objects::new(target.memory(), &python.layout), codes);
-    let counts: Vec<Addr> =
-        told["shapes"].as_array().unwrap().iter().map(|shape| count_of(&python.layout, shape)).collect();
+    let counts: Vec<Addr> = description["shapes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|shape| count_of(&python.layout, shape))
+        .collect();
     let mut all = Vec::new();
     for counts in counts.chunks(MAX_WATCHPOINTS) {
         all.extend(watch(&target, &python, &bytecode, counts, Duration::from_secs(20), &mut || true));
@@ -58,17 +62,17 @@ fn watched(pid: u32, told: &Value) -> Result<Vec<Additions>, String> {
 #[test]
 fn adding_lines_match_the_program() {
     for interpreter in interpreters() {
-        let (process, told) = program(interpreter);
-        let all = match watched(process.pid(), &told) {
+        let (process, description) = program(interpreter);
+        let all = match watched(process.pid(), &description) {
             Ok(all) => all,
             Err(refused) => crate::skip!("{refused}"),
         };
         let (mut certain, mut likely, mut with_callers) = (0, 0, 0);
-        for (shape, additions) in told["shapes"].as_array().unwrap().iter().zip(&all) {
+        for (shape, additions) in description["shapes"].as_array().unwrap().iter().zip(&all) {
             let name = format!("{interpreter}: {}: {additions:#?}", shape["shape"]);
             let is = |key: &str, text: &str| {
-                let said = shape[key].as_str().unwrap();
-                text == said || text.ends_with(&format!(".{said}"))
+                let expected = shape[key].as_str().unwrap();
+                text == expected || text.ends_with(&format!(".{expected}"))
             };
             assert!(additions.seen > 0, "{name}");
             for line in &additions.lines {

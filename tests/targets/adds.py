@@ -166,7 +166,7 @@ def first_line(function):
 cached(-1)
 # The dict of a cache's results.
 CACHE = [d for d in gc.get_referents(cached) if isinstance(d, dict) and -1 in d]
-told = [
+described = [
     {
         "shape": name,
         "at": id(container if container is not None else CACHE[0]),
@@ -180,7 +180,7 @@ told = [
     if container is not None or CACHE
 ]
 threading.Thread(target=in_thread, daemon=True).start()
-print("ready", json.dumps({"shapes": told, "codes": code_objects()}), flush=True)
+print("ready", json.dumps({"shapes": described, "codes": code_objects()}), flush=True)
 n = 0
 while os.getppid() != 1:
     n += 1
