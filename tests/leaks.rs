@@ -247,6 +247,43 @@ fn text_starts_with_the_verdict() {
 }
 
 #[test]
+fn text_wraps_at_the_width_of_the_terminal() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    let target = start(interpreter, "class_attribute");
+    let look = |columns| {
+        Terminal::new(bin("memobj"))
+            .args(["--leaks", "--for", "3s", "-i", "0.5", "-p", &target.pid().to_string()])
+            .size(columns, 60)
+            .start()
+    };
+    for (columns, mut memobj) in [80, 120].map(|columns| (columns, look(columns))) {
+        memobj.finish();
+        let text = memobj.screen();
+        let wrapped: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("LEAK")).collect();
+        assert!(wrapped.iter().all(|line| line.chars().count() <= columns.into()), "{text}");
+        // The terminal itself would wrap in a word, to the first column.
+        let follows = |(above, below): &(&&str, &&str)| {
+            let first = below.split_whitespace().next().unwrap_or_default();
+            below.starts_with("          ")
+                && above.chars().count() + 1 + first.chars().count() > columns.into()
+        };
+        let followed = wrapped.iter().zip(wrapped.iter().skip(1)).filter(follows).count();
+        assert!(columns > 80 || followed > 0, "nothing is wrapped at {columns} columns\n{text}");
+        for label in
+            ["LEAK  ", "  why     ", "  held    ", "  grows   ", "  age     ", "  do      ", "python"]
+        {
+            assert!(wrapped.iter().any(|line| line.starts_with(label)), "{label:?} is not in\n{text}");
+        }
+        let labels = ["LEAK  ", "  ", "python"];
+        assert!(
+            wrapped.iter().all(|line| labels.iter().any(|label| line.starts_with(label)) || line.is_empty()),
+            "{text}"
+        );
+        assert!(text.split_whitespace().any(|word| word == "confidence"), "a word is broken\n{text}");
+    }
+}
+
+#[test]
 fn ctrl_c_prints_the_verdict() {
     let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
     let target = start(interpreter, "class_attribute");

@@ -20,7 +20,7 @@ use crate::columns::{Cell, Tone, beginning, width};
 pub struct Style {
     /// Whether to colour it. If not, no escape byte is written.
     pub colour: bool,
-    /// The width of the terminal, where lines are cut; `None` for no limit.
+    /// The width of the terminal, where lines are cut or wrapped; `None` for no limit.
     pub width: Option<usize>,
 }
 
@@ -33,8 +33,16 @@ pub struct Line {
     pieces: Vec<(Tone, String)>,
     width: usize,
     space: usize,
-    whole: bool,
+    /// Whether it continues on further lines; otherwise it is cut.
+    wraps: bool,
+    /// The column where its further lines begin, if it is known.
+    hang: Option<usize>,
 }
+
+/// The indent of a wrapped line's further lines, if the line has a single piece of text.
+const CONTINUATION: usize = 2;
+/// Further lines that would have fewer columns for text begin at the left edge.
+const MIN_ROOM: usize = 20;
 
 impl Line {
     /// Creates a line with an indent of `space` columns.
@@ -43,12 +51,18 @@ impl Line {
         Self { space, ..Self::default() }
     }
 
-    /// Creates a line of one tone that is never cut.
+    /// Creates a line of one tone that is wrapped between words, and never cut. Further lines begin below the text behind the first gap.
     #[must_use]
     pub fn whole(space: usize, tone: Tone, text: impl Into<String>) -> Self {
-        let mut line = Self { whole: true, ..Self::indented(space) };
+        let mut line = Self::indented(space).wrapped();
         line.push(tone, text);
         line
+    }
+
+    /// Wraps the line instead of cutting it.
+    #[must_use]
+    pub fn wrapped(self) -> Self {
+        Self { wraps: true, ..self }
     }
 
     /// The width, with space at the end.
@@ -70,6 +84,9 @@ impl Line {
             return;
         }
         if self.space > 0 {
+            if !self.pieces.is_empty() {
+                self.hang.get_or_insert(self.width + self.space);
+            }
             self.pieces.push((Tone::Plain, " ".repeat(self.space)));
             self.width += self.space;
             self.space = 0;
@@ -86,7 +103,10 @@ impl Line {
 
     /// Writes the line and its end in a style.
     pub fn write(&self, style: Style, out: &mut String) {
-        let limit = style.width.filter(|&limit| !self.whole && self.width > limit);
+        let limit = style.width.filter(|&limit| self.width > limit);
+        if let Some(limit) = limit.filter(|_| self.wraps) {
+            return self.write_wrapped(limit, style.colour, out);
+        }
         let mut room = limit.map_or(usize::MAX, |limit| limit.saturating_sub(1));
         for (tone, text) in &self.pieces {
             let shown = if limit.is_some() { beginning(text, room) } else { text };
@@ -98,6 +118,34 @@ impl Line {
         }
         if limit.is_some() {
             out.push('…');
+        }
+        out.push('\n');
+    }
+}
+
+impl Line {
+    /// Writes the line in pieces that fit into `limit` columns. A longer word is not broken, so that it can be copied.
+    fn write_wrapped(&self, limit: usize, colour: bool, out: &mut String) {
+        let indent =
+            self.pieces.first().map_or(0, |(_, text)| text.len() - text.trim_start_matches(' ').len());
+        let hang = self.hang.unwrap_or(indent + CONTINUATION);
+        let hang = if hang + MIN_ROOM > limit { 0 } else { hang };
+        let (mut used, mut space, mut is_blank) = (0, 0, true);
+        for (tone, text) in &self.pieces {
+            for (number, word) in text.split(' ').enumerate() {
+                space += usize::from(number > 0);
+                if word.is_empty() {
+                    continue;
+                }
+                let wide = width(word);
+                if !is_blank && space > 0 && used + space + wide > limit {
+                    out.push('\n');
+                    (used, space) = (0, hang);
+                }
+                out.push_str(&" ".repeat(space));
+                out.push_str(&tone.paint(word, colour));
+                (used, space, is_blank) = (used + space + wide, 0, false);
+            }
         }
         out.push('\n');
     }
@@ -206,7 +254,33 @@ mod tests {
         assert_eq!(shown(&line, false, Some(9)), "  ab  cd…\n");
         assert_eq!(shown(&line, false, Some(4)), "  a…\n");
         assert_eq!(shown(&line, true, Some(9)), "  \u{1b}[1mab\u{1b}[0m  \u{1b}[2mcd\u{1b}[0m…\n");
+    }
+
+    #[test]
+    fn whole_line_wraps_below_its_text() {
+        let mut line = Line::whole(0, Tone::Alarm, "LEAK");
+        line.push_apart(
+            Tone::Strong,
+            "a.cache grows by 1,928 str a minute, a.very.long.name_that_fits_no_line here",
+        );
+        assert_eq!(shown(&line, false, None).lines().count(), 1);
+        let wrapped = "LEAK  a.cache grows by 1,928\n      str a minute,\n      \
+                       a.very.long.name_that_fits_no_line\n      here\n";
+        assert_eq!(shown(&line, false, Some(28)), wrapped);
+        let mut plain = String::new();
+        for piece in shown(&line, true, Some(28)).split('\u{1b}') {
+            plain.push_str(
+                piece.split_once('m').filter(|_| piece.starts_with('[')).map_or(piece, |(_, rest)| rest),
+            );
+        }
+        assert_eq!(plain, wrapped);
+        let line = Line::whole(2, Tone::Warning, "! no limit: give it one, or remove entries");
+        assert_eq!(shown(&line, false, Some(26)), "  ! no limit: give it one,\n    or remove entries\n");
         assert_eq!(shown(&Line::whole(2, Tone::Warning, "abcdef"), false, Some(4)), "  abcdef\n");
+        // A label column that leaves no room for text.
+        let mut line = Line::whole(0, Tone::Dim, "a long label of columns");
+        line.push_apart(Tone::Plain, "text text");
+        assert_eq!(shown(&line, false, Some(30)), "a long label of columns  text\ntext\n");
     }
 
     #[test]
@@ -224,6 +298,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn wrapped_line_keeps_its_words(text in "[a-z]{1,9}( {1,3}[a-z]{1,9}){0,20}", limit in 24_usize..60) {
+            let mut line = Line::whole(2, Tone::Dim, "label");
+            line.skip_to(10);
+            line.push(Tone::Plain, text.clone());
+            let shown = shown(&line, false, Some(limit));
+            prop_assert!(shown.lines().all(|line| width(line) <= limit && !line.ends_with(' ')), "{shown}");
+            let words: Vec<&str> = shown.split_whitespace().skip(1).collect();
+            prop_assert_eq!(words, text.split_whitespace().collect::<Vec<_>>());
+        }
+
         #[test]
         fn cut_line_fits(pieces in proptest::collection::vec("\\PC{0,9}", 0..6), limit in 1_usize..40) {
             let mut line = Line::default();

@@ -78,9 +78,7 @@ impl Outputs {
         summary: CensusSummary,
         state: &mut Option<TextState>,
     ) {
-        if let (true, Some(text)) = (self.to_terminal, self.text.writer()) {
-            text.set_width(terminal_columns());
-        }
+        self.adopt_width();
         self.text.write(|text| text.census(&record, census, summary, state));
         self.write(&Record::Census(Box::new(record)));
     }
@@ -96,8 +94,16 @@ impl Outputs {
 
     /// Writes any other record.
     pub fn record(&mut self, record: &Record) {
+        self.adopt_width();
         self.text.write(|text| text.record(record));
         self.write(record);
+    }
+
+    /// Adopts the width of the terminal, which may have changed.
+    fn adopt_width(&mut self) {
+        if let (true, Some(text)) = (self.to_terminal, self.text.writer()) {
+            text.set_width(terminal_columns());
+        }
     }
 
     fn write(&mut self, record: &Record) {

@@ -43,7 +43,8 @@ fn paths(why: &Why) -> Vec<Line> {
     } else {
         String::new()
     };
-    titled_table(&format!("why {} ({objects}{sample})", escape_controls(&why.type_name)), table)
+    let title = format!("why {} ({objects}{sample})", escape_controls(&why.type_name));
+    titled_table(&title, table).into_iter().map(Line::wrapped).collect()
 }
 
 fn rows(title: &str, name: &'static str, rows: &[SummaryRow], total: ObjectSum, limit: usize) -> Vec<Line> {
