@@ -216,6 +216,23 @@ fn each_object_has_one_holder() {
 }
 
 #[test]
+fn missing_type_is_an_error_with_near_names() {
+    let Some(interpreter) = interpreters().first() else { crate::skip!("no Python from 3.8 on") };
+    let target = Holding::start(interpreter, "holds.py");
+    let pid = target.process.pid().to_string();
+    let why = |names: &[&str]| {
+        let names = names.iter().flat_map(|name| ["--why", name]);
+        Tool::ours("memobj").args(["-p", &pid]).args(names).limit(Duration::from_secs(120)).run()
+    };
+    let run = why(&["nod", "Nothing.Like.This.Anywhere"]).expect_code(2);
+    let err = run.err();
+    assert!(err.contains("no objects of a type named 'nod'; near: __main__.Node"), "{run}");
+    assert!(err.contains("no objects of a type named 'Nothing.Like.This.Anywhere'"), "{run}");
+    assert_eq!(run.records().len(), 1, "the census is written: {run}");
+    assert!(why(&["Node"]).expect_code(0).err().is_empty());
+}
+
+#[test]
 fn garbage_is_no_held_object() {
     if interpreters().is_empty() {
         crate::skip!("no Python from 3.8 on");

@@ -41,8 +41,19 @@ pub struct HolderSummary {
     pub pinning: Vec<PinnedHolder>,
     /// The paths to the objects of the requested types.
     pub whys: Vec<Why>,
+    /// The requested types without objects.
+    pub missing_types: Vec<MissingType>,
     /// A sample of the objects.
     pub samples: Vec<ObjectSample>,
+}
+
+/// A requested type without objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingType {
+    /// Its name.
+    pub name: String,
+    /// Names of types with objects that are like it.
+    pub similar: Vec<String>,
 }
 
 /// Sums up the objects of `holders`, with retained sizes if those are known and requested. `kept` are nearly empty arenas of Python's
@@ -75,7 +86,14 @@ pub fn summarize_holders<M: Memory>(
     }
     let modules = modules.into_iter().map(|(name, total)| row(name, total, None)).collect();
     let mut names = NameReader::new(python);
-    let whys = wanted.why.iter().flat_map(|of| holders.why(&mut names, of, MAX_PATHS)).collect();
+    let (mut whys, mut missing_types) = (Vec::new(), Vec::new());
+    for name in &wanted.why {
+        let found = holders.why(&mut names, name, MAX_PATHS);
+        if found.is_empty() {
+            missing_types.push(MissingType { name: name.clone(), similar: holders.similar_types(name) });
+        }
+        whys.extend(found);
+    }
     HolderSummary {
         holders: ordered(named(holders.holder_totals(), by_holder.as_ref())),
         owners: ordered(named(owned, None)),
@@ -84,6 +102,7 @@ pub fn summarize_holders<M: Memory>(
         retained: retained.map(|retained| by_type(holders, retained)),
         pinning: find_pinning(holders, kept),
         whys,
+        missing_types,
         samples: sample_objects(holders),
     }
 }

@@ -12,6 +12,7 @@ use memobj_process::memory::Memory;
 use super::Holders;
 use super::place_name::{NamePart, PlaceNamer, Role, step_of_thread};
 use crate::graph::{NodeId, ShortestPaths};
+use crate::names::similar::similar_names;
 use crate::names::{NameReader, Reference};
 use crate::object_graph::{ObjectGraph, RootKind, TypeIndex};
 
@@ -133,6 +134,19 @@ impl<'w> Holders<'w> {
         found.retain(|why| why.objects > 0);
         found.sort_by_key(|why| std::cmp::Reverse(why.objects));
         found
+    }
+
+    /// The names of types with objects that are like `name`.
+    pub fn similar_types(&self, name: &str) -> Vec<String> {
+        let mut has_objects = vec![false; self.graph.types().len()];
+        for node in self.graph.object_nodes() {
+            if let Some(place) = has_objects.get_mut(self.graph.type_index(node).0 as usize) {
+                *place = true;
+            }
+        }
+        let types = self.graph.types().iter().zip(has_objects).filter(|(_, has_objects)| *has_objects);
+        let known: Vec<String> = types.map(|(counted, _)| counted.ty.name()).collect();
+        similar_names(name, known.iter().map(String::as_str)).into_iter().map(Into::into).collect()
     }
 
     /// Finds the paths to these objects, the most frequent first.

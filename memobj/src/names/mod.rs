@@ -6,6 +6,7 @@
 mod code;
 mod instances;
 pub mod modules;
+pub mod similar;
 mod struct_members;
 pub mod suspended;
 pub mod threads;

@@ -12,6 +12,7 @@ use common::wait::Sources;
 
 use super::TOOL;
 use super::leak_search::LeakSearch;
+use super::missing_types::MissingTypes;
 use super::outputs::Outputs;
 use super::processes::{ProcessSet, ProcessSummary};
 use super::tracker::Tracker;
@@ -60,6 +61,7 @@ pub(super) struct CensusLoop<'a> {
     reaped: Vec<Reaped>,
     command_exit_reported: bool,
     leaks: Option<LeakSearch>,
+    missing_types: MissingTypes,
 }
 
 impl<'a> CensusLoop<'a> {
@@ -77,6 +79,9 @@ impl<'a> CensusLoop<'a> {
         };
         Self {
             processes: ProcessSet::new(&roots, config.tree, command.is_some()),
+            missing_types: MissingTypes::new(
+                config.census.holders.as_ref().map_or(&[], |options| &options.why),
+            ),
             leaks: config.leaks.then(|| LeakSearch::new(config.max_censuses, command.is_none())),
             config,
             source,
@@ -276,6 +281,7 @@ impl<'a> CensusLoop<'a> {
         if let Some(leaks) = &self.leaks {
             return leaks.note(root, census, tracker, self.config.census.cmdline);
         }
+        self.missing_types.note(census);
         let summary = CensusSummary::new(census);
         let cmdline = self.config.census.cmdline;
         let record = tracker.recorder.record(header, census, &summary, root, cmdline);
@@ -457,6 +463,7 @@ impl<'a> CensusLoop<'a> {
                 failure = failure.or(self.last_error.map(Failure::from));
             }
         }
+        let failure = failure.or_else(|| self.missing_types.failure().filter(|_| self.censuses > 0));
         self.session.exit_code(verdict, failure)
     }
 }

@@ -2,6 +2,7 @@
 
 mod census_loop;
 mod leak_search;
+mod missing_types;
 mod outputs;
 mod processes;
 mod tracker;
