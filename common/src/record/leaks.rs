@@ -107,25 +107,34 @@ pub struct Leak {
     pub cause: Liveness,
     /// The holder, by name.
     pub holder: Arc<str>,
-    /// The type of the added objects.
+    /// The type of the added entries; of entries that only wrap an object, the type of that.
     #[serde(rename = "type")]
     pub name: Arc<str>,
     /// The function that is suspended in the holder, or that is the holder; `null` if there is none.
     pub function: Option<Arc<str>>,
     /// The suspended objects, with the line where most of them wait: `task bot.wait_reply, waiting at bot.py:42`; `null` if there are none.
     pub waiting: Option<Arc<str>>,
-    /// The growth of that type, in objects per minute.
+    /// New entries of that type per minute.
     pub objects_per_minute: f64,
     /// New items per minute, if a single container grows and the number of objects does not; else `null`.
     pub entries_per_minute: Option<f64>,
     /// The growth in bytes per minute, with everything that the added objects bring with them.
     pub bytes_per_minute: f64,
+    /// The growth in bytes per minute of memory outside Python objects that the entries keep; `null` if there is none.
+    #[serde(default)]
+    pub native_bytes_per_minute: Option<f64>,
+    /// The type of the objects that keep it.
+    #[serde(default)]
+    pub native_type: Option<Arc<str>>,
     /// The number of all objects that the holder has now.
     pub held_objects: u64,
     /// The sum of their sizes.
     pub held_size_bytes: u64,
-    /// The memory that would be freed without the objects of the type; `null` if unknown.
+    /// The memory that would be freed without the entries, old and new ones; `null` if unknown.
     pub retained_bytes: Option<u64>,
+    /// The part of it that was added since the first census, tables of the containers included; `null` if unknown.
+    #[serde(default)]
+    pub added_bytes: Option<u64>,
     /// The time since the oldest object was first seen; `null` if it was in the first census.
     #[serde(alias = "oldest_seconds")]
     pub oldest_age_seconds: Option<f64>,
@@ -223,6 +232,9 @@ pub struct MemoryGrowth {
     pub confidence_ratio: f64,
     /// The rows that grew most, from the account of the first census to the account of the last.
     pub rows: Vec<MemoryRowGrowth>,
+    /// The part of the growth that the leaks explain, over all censuses.
+    #[serde(default)]
+    pub explained_bytes: u64,
     /// The memory that `malloc_trim(0)` would return.
     pub trimmable_bytes: u64,
 }

@@ -53,7 +53,7 @@ pub enum GrowthCause {
 
 impl GrowthCause {
     /// The cause that a row counts towards.
-    const fn from_row(kind: MemoryKind) -> Self {
+    pub const fn from_row(kind: MemoryKind) -> Self {
         match kind {
             MemoryKind::PythonObjects | MemoryKind::PythonUsed => Self::Objects,
             MemoryKind::PythonFreeBlocks | MemoryKind::PythonFreePools | MemoryKind::PythonOverhead => {

@@ -1,5 +1,7 @@
 //! Retained sizes: the memory that would be freed without an object, a type, a module or a place.
 
+use std::collections::BTreeMap;
+
 use crate::graph::dominators::Visit;
 use crate::graph::{Dominators, NodeId, Preorder};
 use crate::object_graph::{ObjectGraph, too_large};
@@ -60,6 +62,41 @@ impl RetainedSizes {
             }
         });
         sums.into_iter().map(|(sum, _)| sum).collect()
+    }
+
+    /// As [`by_group`](Self::by_group), with another size of each object; for few groups.
+    pub fn by_group_with(
+        &self,
+        groups: usize,
+        group: impl Fn(NodeId) -> Option<usize>,
+        size: impl Fn(NodeId) -> u64,
+    ) -> Vec<u64> {
+        let mut sums = vec![0_u64; groups];
+        // The groups that an object above the present one is in, with their number.
+        let mut above: BTreeMap<usize, u32> = BTreeMap::new();
+        self.dominators.walk(|number, visit| {
+            let Some(node) = self.order.node(number) else { return };
+            let group = group(node);
+            if visit == Visit::Enter {
+                group.into_iter().for_each(|group| {
+                    let count = above.entry(group).or_default();
+                    *count = count.saturating_add(1)
+                });
+                for &group in above.keys() {
+                    if let Some(sum) = sums.get_mut(group) {
+                        *sum = sum.saturating_add(size(node));
+                    }
+                }
+            } else if let Some(group) = group
+                && let Some(count) = above.get_mut(&group)
+            {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    above.remove(&group);
+                }
+            }
+        });
+        sums
     }
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use common::record::{GrowthMode, Leak, Liveness};
 use memobj_cpython::heap::builtins::{Builtin, Growth};
-use memobj_cpython::heap::types::Type;
 use memobj_cpython::heap::walk::ObjectCount;
 use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::memory::Memory;
 
+use super::entries::Entries;
 use super::find::{Candidate, GrowingRow, LeakFinder, MINUTE};
-use super::growth_roots::{RootGroup, is_user_class};
+use super::growth_roots::RootGroup;
 use super::history::{HistoryRow, NEW_MODULES, NameId};
 use super::threads::most_common;
 use super::trend::chance_of_balance;
@@ -39,23 +39,6 @@ impl LeakFinder<'_, '_> {
             .max_by_key(|&(of, group)| (self.is_user_class(of), group.bytes, of))
     }
 
-    fn is_user_class(&self, of: TypeIndex) -> bool {
-        self.holders.graph().type_at(of).is_some_and(|of| is_user_class(self.holders, of))
-    }
-
-    /// The class that objects of a wrapper type wrap: the only user class that is added equally often.
-    fn wrapped(&self, of: TypeIndex, group: &RootGroup) -> Option<TypeIndex> {
-        let graph = self.holders.graph();
-        let wraps = graph.type_at(of).is_some_and(is_wrapping);
-        let alike = |count: u64| count.abs_diff(group.roots).saturating_mul(5) <= group.roots;
-        let mut inside = group
-            .types
-            .iter()
-            .filter(|&(&inside, &count)| wraps && alike(count) && self.is_user_class(inside));
-        let only = inside.next().map(|(&of, _)| of);
-        if inside.next().is_some() { None } else { only }
-    }
-
     /// Describes the growth of a place.
     pub fn describe<M: Memory>(
         &self,
@@ -65,10 +48,26 @@ impl LeakFinder<'_, '_> {
         groups: Option<&HashMap<TypeIndex, RootGroup>>,
     ) -> Candidate {
         let added = self.added(groups);
-        let main = self.main(rows, added);
-        let type_id = main.map(|growing| growing.type_id);
-        let index = type_id.and_then(|type_id| self.index_of(type_id));
-        let nodes = index.map(|index| self.nodes(place, index)).unwrap_or_default();
+        let into = added.and_then(|(of, group)| self.most_added_to(names, of, group));
+        let graph = self.holders.graph();
+        let is_chain = added.zip(into).is_some_and(|((of, _), (into, _))| graph.type_index(into) == of);
+        let entries = groups
+            .zip(added)
+            .map(|(groups, added)| self.entries(groups, added, is_chain && self.is_user_class(added.0)));
+        let main = self.main(rows, entries.as_ref());
+        let entries = entries.filter(|entries| {
+            main.is_some_and(|main| Some(main.type_id) == self.ids.type_of(entries.counted))
+        });
+        let share = entries.as_ref().map_or(1.0, |entries| entries.share);
+        let index = match &entries {
+            Some(entries) => Some(entries.of),
+            None => main.and_then(|growing| self.index_of(growing.type_id)),
+        };
+        let type_id = index.and_then(|index| self.ids.type_of(index));
+        let nodes = match entries {
+            Some(entries) if !entries.nodes.is_empty() => entries.nodes,
+            _ => index.map(|index| self.nodes(place, index)).unwrap_or_default(),
+        };
         let sample = || nodes.iter().copied().step_by(nodes.len().div_ceil(SAMPLE).max(1));
         let suspended = self.suspended(names, sample());
         let (function, waiting) = match suspended {
@@ -76,7 +75,6 @@ impl LeakFinder<'_, '_> {
             None => (self.function(names, index, sample()), None),
         };
         let enlarged = main.filter(|growing| growing.objects.net <= 0.0);
-        let into = added.and_then(|(of, group)| self.most_added_to(names, of, group));
         let mode = match added.zip(into) {
             _ if enlarged.is_some() => GrowthMode::Enlarged,
             Some(((of, _), (node, _))) => self.growth_mode(of, node),
@@ -98,18 +96,21 @@ impl LeakFinder<'_, '_> {
             name: type_id.map_or_else(|| "?".into(), |of| self.history.type_name(of)),
             function,
             waiting,
-            objects_per_minute: main.map_or(0.0, GrowingRow::objects_per_minute),
+            objects_per_minute: main.map_or(0.0, GrowingRow::objects_per_minute) * share,
             entries_per_minute: enlarged
                 .and_then(|growing| growing.entries)
                 .map(|entries| entries.per_second * MINUTE),
             bytes_per_minute: rows.iter().map(GrowingRow::bytes_per_minute).sum::<f64>().max(0.0),
+            native_bytes_per_minute: None,
+            native_type: None,
             held_objects: held.objects,
             held_size_bytes: held.bytes,
             retained_bytes: None,
+            added_bytes: None,
             oldest_age_seconds,
             newest_age_seconds,
-            survived: main.map_or(0, |growing| growing.row.survived()),
-            freed: main.map_or(0, |growing| growing.row.freed),
+            survived: main.map_or(0, |growing| part_of(growing.row.survived(), share)),
+            freed: main.map_or(0, |growing| part_of(growing.row.freed, share)),
             confidence_ratio: main.map_or(0.0, confidence),
             container,
             entries: entries.flatten(),
@@ -124,25 +125,31 @@ impl LeakFinder<'_, '_> {
             additions: None,
         };
         let is_weak = of.is_some_and(|of| of.kind == Some(Builtin::WeakReference));
-        let keys = type_id.map(|type_id| (place, type_id)).into_iter().collect();
+        let items = match (enlarged, nodes.first()) {
+            // The newest come last.
+            (Some(_), Some(&node)) => {
+                graph.references().targets(node).iter().rev().take(SAMPLE).copied().collect()
+            }
+            _ => sample().collect(),
+        };
         Candidate {
             is_standard: self.is_standard(place, sample().next()),
             is_weak,
             leak,
             place,
+            places: vec![place],
+            items,
             container: if enlarged.is_some() { nodes.first().copied() } else { into.map(|(node, _)| node) },
-            keys,
         }
     }
 
-    /// The row of the added type; without growth roots, of the most specific or largest type.
+    /// The row that counts the entries; without growth roots, the row of the most specific or largest type.
     fn main<'r, 'a>(
         &self,
         rows: &'r [GrowingRow<'a>],
-        added: Option<(TypeIndex, &RootGroup)>,
+        entries: Option<&Entries>,
     ) -> Option<&'r GrowingRow<'a>> {
-        let index = added.map(|(of, group)| self.wrapped(of, group).unwrap_or(of));
-        let type_id = index.and_then(|index| self.ids.type_of(index));
+        let type_id = entries.and_then(|entries| self.ids.type_of(entries.counted));
         let of_roots =
             rows.iter().find(|growing| Some(growing.type_id) == type_id && growing.objects.net > 0.0);
         let is_user = |of: NameId| self.index_of(of).is_some_and(|index| self.is_user_class(index));
@@ -337,20 +344,10 @@ impl LeakFinder<'_, '_> {
     }
 }
 
-/// Whether objects of a type only wrap others.
-fn is_wrapping(of: &Type) -> bool {
-    match of.kind {
-        Some(Builtin::Tuple | Builtin::List | Builtin::Dict | Builtin::WeakReference) => true,
-        Some(_) => false,
-        None => matches!(
-            of.name().as_str(),
-            "method"
-                | "builtin_function_or_method"
-                | "cell"
-                | "functools.partial"
-                | "functools._lru_list_elem"
-        ),
-    }
+/// A share of a number, rounded.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
+fn part_of(count: u64, share: f64) -> u64 {
+    (count as f64 * share).round() as u64
 }
 
 /// The confidence that a row grows: neither by chance, nor with as many objects freed as added.

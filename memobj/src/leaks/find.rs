@@ -1,5 +1,5 @@
 //! Finds the rows of the history that leak, and merges those with one cause.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::record::{GrowthMode, Leak, Liveness, TypeGrowth};
@@ -9,7 +9,7 @@ use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
 use super::growth_roots;
-use super::history::{History, HistoryRow, NameId, PlaceIds, RowKey};
+use super::history::{History, HistoryRow, NameId, PlaceIds};
 use super::threads::{THREADING, most_run_function};
 use super::trend::{Trend, Trends, chance_of_balance};
 use crate::graph::NodeId;
@@ -93,8 +93,10 @@ pub(super) struct Candidate {
     pub place: NameId,
     /// The container that most objects were added to, or the object that gets larger.
     pub container: Option<NodeId>,
-    /// The rows of added objects.
-    pub keys: Vec<RowKey>,
+    /// All places of it.
+    pub places: Vec<NameId>,
+    /// Some of the added entries; of an object that gets larger, some of its own.
+    pub items: Vec<NodeId>,
     /// Whether the place belongs to the standard library or the interpreter.
     pub is_standard: bool,
     /// Whether weak references grow.
@@ -103,7 +105,7 @@ pub(super) struct Candidate {
 
 impl Candidate {
     /// Whether objects are added to others of their own type.
-    fn is_chain(&self) -> bool {
+    pub fn is_chain(&self) -> bool {
         // If the newest comes first, nothing old refers to it.
         self.leak.growth_mode == GrowthMode::Linked
             && self.leak.container.as_ref().is_none_or(|container| *container == self.leak.name)
@@ -144,8 +146,9 @@ impl LeakFinder<'_, '_> {
             self.name_chain(candidate);
         }
         self.merge_threads(&trends, &mut found, names);
-        mark_companions(&mut found);
-        self.add_retained(&mut found)?;
+        let retained = RetainedSizes::new(self.holders.graph())?;
+        self.add_retained(&retained, &mut found);
+        self.mark_side_effects(&mut found);
         found.sort_by(|a, b| {
             let key = |candidate: &Candidate| candidate.leak.side_effect_of.is_some();
             key(a).cmp(&key(b)).then(b.leak.bytes_per_minute.total_cmp(&a.leak.bytes_per_minute))
@@ -224,25 +227,8 @@ impl LeakFinder<'_, '_> {
         leak.growth_mode = GrowthMode::Linked;
         candidate.is_standard = false;
         candidate.container = None;
-        candidate.keys.clear();
+        candidate.places.clear();
         found.push(candidate);
-    }
-
-    /// Adds the retained sizes of the added objects.
-    fn add_retained(&self, found: &mut [Candidate]) -> Result<(), Error> {
-        let retained = RetainedSizes::new(self.holders.graph())?;
-        let groups: HashMap<RowKey, usize> = (0..)
-            .zip(&*found)
-            .flat_map(|(number, candidate)| candidate.keys.iter().map(move |&key| (key, number)))
-            .collect();
-        let sums =
-            retained.by_group(found.len(), |node| groups.get(&self.ids.key(self.holders, node)?).copied());
-        for (candidate, bytes) in found.iter_mut().zip(sums) {
-            if !candidate.keys.is_empty() && candidate.leak.cause != Liveness::Garbage {
-                candidate.leak.retained_bytes = Some(bytes);
-            }
-        }
-        Ok(())
     }
 }
 
@@ -287,7 +273,7 @@ fn stays(row: &HistoryRow) -> bool {
 }
 
 /// Whether a rate is about a small multiple of another.
-fn is_multiple(rate: f64, of: f64) -> bool {
+pub(super) fn is_multiple(rate: f64, of: f64) -> bool {
     (1..=MAX_MULTIPLE)
         .any(|times| (rate - of * f64::from(times)).abs() <= of * f64::from(times) * RATE_TOLERANCE)
 }
@@ -302,7 +288,8 @@ fn merge(into: &mut Candidate, other: Candidate) {
     a.freed = a.freed.saturating_add(b.freed);
     a.confidence_ratio = a.confidence_ratio.max(b.confidence_ratio);
     merge_rates(a, &b);
-    into.keys.extend(other.keys);
+    into.places.extend(other.places);
+    into.items.extend(other.items);
 }
 
 fn merge_rates(into: &mut Leak, other: &Leak) {
@@ -315,21 +302,6 @@ fn merge_rates(into: &mut Leak, other: &Leak) {
             }
             None => into.types.push(grown.clone()),
         }
-    }
-}
-
-/// Marks growth of the standard library and of weak references that comes with a leak of the program.
-fn mark_companions(found: &mut [Candidate]) {
-    let own: Vec<(f64, Arc<str>)> = found
-        .iter()
-        .filter(|candidate| !candidate.is_standard && !candidate.is_weak)
-        .map(|Candidate { leak, .. }| (leak.objects_per_minute, Arc::clone(&leak.holder)))
-        .collect();
-    for candidate in found.iter_mut().filter(|candidate| candidate.is_standard || candidate.is_weak) {
-        let leak = &mut candidate.leak;
-        let rate = leak.entries_per_minute.unwrap_or(leak.objects_per_minute);
-        let main = own.iter().find(|(objects, _)| is_multiple(rate, *objects));
-        leak.side_effect_of = main.map(|(_, holder)| Arc::clone(holder));
     }
 }
 

@@ -3,7 +3,7 @@
 //! Each new object has one growth root, so bytes add up: a session is the growth root of its attributes, which were created with it.
 //! The object before a growth root is old: it is the container that grows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::graph::{NodeId, ShortestPaths};
 use crate::holders::Holders;
@@ -17,6 +17,8 @@ use super::history::{NameId, PlaceIds};
 const NONE: u32 = u32::MAX;
 /// Containers that a group distinguishes.
 const MAX_CONTAINERS: usize = 1024;
+/// Growth roots of a group that are listed.
+const MAX_SAMPLES: usize = 1 << 14;
 
 /// The growth roots of one type in a place.
 #[derive(Debug, Default)]
@@ -29,6 +31,10 @@ pub struct RootGroup {
     pub containers: HashMap<NodeId, u64>,
     /// New objects by type, the growth roots among them.
     pub types: HashMap<TypeIndex, u64>,
+    /// Some of the growth roots.
+    pub samples: Vec<NodeId>,
+    /// The censuses in which they were first seen.
+    generations: HashSet<usize>,
 }
 
 impl RootGroup {
@@ -36,6 +42,13 @@ impl RootGroup {
     pub fn most(&self) -> Option<(NodeId, u64)> {
         let counts = self.containers.iter().map(|(&node, &count)| (node, count));
         counts.max_by_key(|&(node, count)| (count, node))
+    }
+
+    /// Whether there are growth roots of most censuses. A chain has one, from which the others hang.
+    pub fn is_spread(&self, generations: &Generations) -> bool {
+        // Of the first census no object is new, and those of the last do not count.
+        let possible = generations.current().saturating_sub(1);
+        self.generations.len().saturating_mul(2) >= possible
     }
 }
 
@@ -72,6 +85,10 @@ pub fn find(
         *group.types.entry(graph.type_index(node)).or_default() += 1;
         if root == node {
             group.roots += 1;
+            group.generations.insert(first_seen);
+            if group.samples.len() < MAX_SAMPLES {
+                group.samples.push(root);
+            }
             if let Some(container) = holders.paths().parent(root)
                 && (group.containers.len() < MAX_CONTAINERS || group.containers.contains_key(&container))
             {

@@ -10,8 +10,10 @@ pub mod history;
 pub mod trend;
 
 mod describe;
+mod entries;
 mod find;
 mod native;
+mod side_effects;
 mod threads;
 
 use std::sync::Arc;
@@ -109,7 +111,11 @@ impl Watchable {
 
 /// The growth of all leaks of a process, in bytes per minute.
 pub fn bytes_per_minute(record: &LeaksRecord) -> f64 {
-    let objects: f64 = record.leaks.iter().map(|leak| leak.bytes_per_minute).sum();
+    let objects: f64 = record
+        .leaks
+        .iter()
+        .map(|leak| leak.bytes_per_minute + leak.native_bytes_per_minute.unwrap_or(0.0))
+        .sum();
     let memory = record.memory.as_ref().filter(|memory| memory.is_leak);
     objects.max(memory.map_or(0.0, |memory| memory.bytes_per_minute))
 }
@@ -204,7 +210,13 @@ impl LeakTracker {
             collector_on: context.collector_on,
             threads: &self.threads,
         };
-        let found = finder.find(names)?;
+        let mut found = finder.find(names)?;
+        let account = self.first_account.as_ref();
+        let mut memory = native::growth(&self.moments, &self.rss, &self.totals, account, context.account);
+        let (first, last) = self.totals.first().copied().zip(self.totals.last().copied()).unwrap_or_default();
+        if let Some(memory) = &mut memory {
+            finder.explain(memory, &mut found, (first.bytes, last.bytes));
+        }
         let (filling, found): (Vec<Candidate>, Vec<Candidate>) =
             found.into_iter().partition(|candidate| candidate.leak.max_entries.is_some());
         self.watchable = Watchable::read(names, holders, &found);
@@ -212,10 +224,7 @@ impl LeakTracker {
             found.into_iter().map(|candidate| candidate.leak).collect()
         };
         let (filling, leaks) = (leaks_of(filling), leaks_of(found));
-        let account = self.first_account.as_ref();
-        let memory = native::growth(&self.moments, &self.rss, &self.totals, account, context.account);
         let memory_leaks = memory.as_ref().is_some_and(|memory| memory.is_leak);
-        let (first, last) = self.totals.first().copied().zip(self.totals.last().copied()).unwrap_or_default();
         let pinned = context.account.and_then(|account| {
             let by = account.pinned.types.first()?;
             Some((account.pinned.arena_bytes, Arc::clone(context.types.get(by.row.0 as usize)?)))

@@ -1,19 +1,32 @@
-//! Growth of the resident set outside Python objects.
+//! Growth of the resident set outside Python objects, and the leaks that explain it.
+
+use std::collections::BTreeMap;
+
 use common::record::{MemoryGrowth, MemoryKind, MemoryRow, MemoryRowGrowth};
 use memobj_cpython::heap::walk::ObjectCount;
 
-use super::find::MINUTE;
+use super::find::{Candidate, LeakFinder, MINUTE};
 use super::trend::Trends;
 use crate::account::Account;
-use crate::account::growth::{RowChange, row_changes};
+use crate::account::growth::{GrowthCause, RowChange, row_changes};
+use crate::object_graph::TypeIndex;
 
 /// The smallest growth that counts, in bytes: allocators take memory in large pieces.
 const MIN_BYTES: f64 = (512 << 10) as f64;
 
+/// The C struct of an object of a plain class, on builds with the largest one (free-threaded).
+const PLAIN_OBJECT: u64 = 32;
 /// Rows that are listed.
 const MAX_ROWS: usize = 10;
 /// The share of the growth that must not be objects, for a leak of its own.
 const MIN_FOREIGN: f64 = 0.5;
+/// The least native memory that an object keeps, if it keeps any worth a line.
+const MIN_NATIVE_EACH: u64 = 256;
+/// Modules of the standard library whose objects keep memory of a library in C.
+const NATIVE_MODULES: [&str; 14] = [
+    "_bz2", "_ctypes", "_hashlib", "_lzma", "_sqlite3", "_ssl", "bz2", "ctypes", "lzma", "mmap", "pyexpat",
+    "sqlite3", "ssl", "zlib",
+];
 
 /// The growth over all censuses.
 pub(super) fn growth(
@@ -45,8 +58,77 @@ pub(super) fn growth(
             _ => trend.per_second > objects * 2.0,
         },
         rows,
+        explained_bytes: 0,
         trimmable_bytes: last.map_or(0, |last| last.trimmable_bytes),
     })
+}
+
+impl LeakFinder<'_, '_> {
+    /// Assigns growth of native memory to the leak whose entries keep it, and adds up how much of the growth all leaks explain.
+    pub(super) fn explain(
+        &self,
+        memory: &mut MemoryGrowth,
+        found: &mut [Candidate],
+        (first_bytes, last_bytes): (u64, u64),
+    ) {
+        let grown = |causes: &[GrowthCause]| -> u64 {
+            let rows = memory.rows.iter().filter(|row| causes.contains(&GrowthCause::from_row(row.kind)));
+            rows.map(|row| row.growth_bytes).sum()
+        };
+        let seconds = self.moments.last().zip(self.moments.first()).map_or(0.0, |(last, first)| last - first);
+        let native = grown(&[GrowthCause::Native, GrowthCause::Mapped]);
+        let mut explained = 0_u64;
+        let owners: Vec<Option<(TypeIndex, u64)>> =
+            found.iter().map(|candidate| self.native_owner(candidate)).collect();
+        let most = (0..).zip(&owners).filter_map(|(number, owner)| Some((number, (*owner)?)));
+        if let Some((number, (of, count))) = most.max_by_key(|&(_, (_, count))| count)
+            && native >= count.saturating_mul(MIN_NATIVE_EACH)
+            && seconds > 0.0
+            && let Some(candidate) = found.get_mut(number)
+        {
+            candidate.leak.native_bytes_per_minute = Some(native as f64 / seconds * MINUTE);
+            candidate.leak.native_type = self.ids.type_of(of).map(|of| self.history.type_name(of));
+            explained = explained.saturating_add(native);
+        }
+        if found.iter().any(|candidate| &*candidate.leak.name == "threading.Thread") {
+            explained = explained.saturating_add(grown(&[GrowthCause::Threads]));
+        }
+        memory.is_leak &= explained == 0;
+        // Blocks are larger than objects, and tables have room: so the share of the objects counts.
+        let added: u64 = found.iter().filter_map(|candidate| candidate.leak.added_bytes).sum();
+        let all = last_bytes.saturating_sub(first_bytes).max(added).max(1);
+        let objects = grown(&[GrowthCause::Objects, GrowthCause::PythonFree]) as f64;
+        memory.explained_bytes = explained.saturating_add(whole(objects * added as f64 / all as f64));
+    }
+
+    /// The most frequent type of a leak's new objects that may keep memory of C code, and how many there are.
+    fn native_owner(&self, candidate: &Candidate) -> Option<(TypeIndex, u64)> {
+        if candidate.leak.side_effect_of.is_some() {
+            return None;
+        }
+        let graph = self.holders.graph();
+        let mut counts: BTreeMap<TypeIndex, u64> = BTreeMap::new();
+        for node in graph.object_nodes() {
+            let is_new = self.generations.first_seen(node) > 0;
+            let key = Some(node).filter(|_| is_new).and_then(|node| self.ids.key(self.holders, node));
+            if key.is_some_and(|(place, _)| candidate.places.contains(&place)) {
+                *counts.entry(graph.type_index(node)).or_default() += 1;
+            }
+        }
+        let keeps = |of: TypeIndex| {
+            graph.type_at(of).is_some_and(|of| {
+                let is_known = NATIVE_MODULES.contains(&&*of.module) || !self.holders.is_standard(&of.module);
+                of.kind.is_none() && of.c_size > PLAIN_OBJECT && of.module != "builtins" && is_known
+            })
+        };
+        counts.into_iter().filter(|&(of, _)| keeps(of)).max_by_key(|&(_, count)| count)
+    }
+}
+
+/// The whole part of a number; 0 for a negative one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
+fn whole(value: f64) -> u64 {
+    value as u64
 }
 
 /// Resident bytes outside Python objects and their blocks.

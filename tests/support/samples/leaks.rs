@@ -54,9 +54,12 @@ pub fn leak(fill: Fill) -> Leak {
         objects_per_minute: 12_000.5,
         entries_per_minute: fill.of(12_000.5),
         bytes_per_minute: 3.5e6,
+        native_bytes_per_minute: fill.of(8_500_000.5),
+        native_type: fill.of("ssl.SSLContext".into()),
         held_objects: 60_000,
         held_size_bytes: 6 << 20,
         retained_bytes: fill.of(6 << 20),
+        added_bytes: fill.of(5 << 20),
         oldest_age_seconds: fill.of(45.5),
         newest_age_seconds: 15.5,
         survived: 9000,
@@ -110,6 +113,7 @@ pub fn memory_growth() -> MemoryGrowth {
         objects_bytes_per_minute: 0.5,
         confidence_ratio: 0.99,
         rows: vec![memory_row_growth(Fill::Full)],
+        explained_bytes: 3 << 20,
         trimmable_bytes: 1 << 20,
     }
 }

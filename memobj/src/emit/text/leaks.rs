@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::columns::Tone;
 use common::record::{
-    Additions, CodeLine, GrowthMode, Leak, LeakVerdict, LeaksRecord, Liveness, MemoryGrowth,
+    Additions, CodeLine, GrowthMode, Leak, LeakVerdict, LeaksRecord, Liveness, MemoryGrowth, MemoryKind,
 };
 use common::stdio::escape_controls;
 use common::table::Line;
@@ -12,6 +12,7 @@ use common::time::Span;
 use common::units::{Bytes, counted, thousands};
 
 use super::advice;
+use crate::account::growth::GrowthCause;
 use crate::account::rows;
 
 /// The columns of labels and of the text behind them.
@@ -23,6 +24,13 @@ const MAX_FULL: usize = 2;
 const MAX_BRIEF: usize = 4;
 /// Callers of the program's own code that are shown.
 const MAX_CALLERS: usize = 3;
+/// Other growth that is listed with a leak.
+const MAX_WITH: usize = 3;
+/// Growth of RSS that is worth a line.
+const MIN_GROWTH: u64 = 1 << 20;
+/// Other uses of the growth that are listed, and their least part of it.
+const MAX_OTHERS: usize = 3;
+const SHOWN_PART: u64 = 20;
 /// Pinned bytes that are worth a line.
 const MIN_PINNED: u64 = 4 << 20;
 
@@ -34,7 +42,12 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
             let (own, side_effects): (Vec<&Leak>, Vec<&Leak>) =
                 record.leaks.iter().partition(|leak| leak.side_effect_of.is_none());
             for leak in own.iter().take(MAX_FULL) {
-                lines.extend(full_lines(record, leak));
+                let with: Vec<&Leak> = side_effects
+                    .iter()
+                    .copied()
+                    .filter(|other| other.side_effect_of.as_ref() == Some(&leak.holder))
+                    .collect();
+                lines.extend(full_lines(record, leak, &with));
             }
             for leak in own.iter().skip(MAX_FULL).take(MAX_BRIEF) {
                 lines.push(headline("LEAK", Tone::Alarm, &summary_sentence(leak)));
@@ -43,13 +56,6 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
             if others > 0 {
                 let text = format!("… and {}", counted(others, "smaller one", "smaller ones"));
                 lines.push(Line::whole(LABEL, Tone::Dim, text));
-            }
-            for leak in side_effects.iter().take(MAX_BRIEF) {
-                let main = leak.side_effect_of.as_deref().unwrap_or_default();
-                let bytes = Bytes(whole(leak.bytes_per_minute));
-                let text =
-                    format!("side effect of {main}: {} in {}, {bytes}/min", short(&leak.name), leak.holder);
-                lines.push(Line::whole(LABEL, Tone::Dim, escape_controls(&text)));
             }
             if let Some(memory) = record.memory.as_ref().filter(|memory| memory.is_leak) {
                 lines.extend(memory_lines(record, memory));
@@ -65,6 +71,7 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
         let text = format!("{}; it fills up to its limit of {limit}", summary_sentence(full));
         lines.push(headline("no leak", Tone::Plain, &text));
     }
+    lines.extend(rss_growth(record));
     lines.extend(comparison(record));
     lines.push(numbers(record));
     lines
@@ -89,44 +96,52 @@ fn labeled(label: &str, text: &str) -> Line {
 fn summary_sentence(leak: &Leak) -> String {
     let objects = rate_of(leak.objects_per_minute);
     let name = kind_of(leak);
-    let bytes = Bytes(whole(leak.bytes_per_minute));
+    let bytes = match leak.native_bytes_per_minute {
+        Some(native) => {
+            format!(
+                "{}/min, and {}/min of native memory",
+                Bytes(whole(leak.bytes_per_minute)),
+                Bytes(whole(native))
+            )
+        }
+        None => format!("{}/min", Bytes(whole(leak.bytes_per_minute))),
+    };
     let removed = match (leak.freed, leak.survived) {
         (0, 1..) => "; nothing is ever removed",
         _ => "",
     };
     match leak.cause {
         Liveness::Garbage => {
-            format!(
-                "{objects} {name} per minute become cyclic garbage ({bytes}/min), and the collector is off"
-            )
+            format!("{objects} {name} per minute become cyclic garbage ({bytes}), and the collector is off")
         }
-        Liveness::Uncollectable => format!("gc.garbage grows by {objects} {name} per minute ({bytes}/min)"),
+        Liveness::Uncollectable => format!("gc.garbage grows by {objects} {name} per minute ({bytes})"),
         Liveness::Unreferred => {
-            format!("{objects} {name} per minute leak with no known referrer ({bytes}/min)")
+            format!("{objects} {name} per minute leak with no known referrer ({bytes})")
         }
         Liveness::Native => {
-            format!("native code holds {objects} more {name} per minute ({bytes}/min){removed}")
+            format!("native code holds {objects} more {name} per minute ({bytes}){removed}")
         }
         _ if leak.growth_mode == GrowthMode::Enlarged => match leak.entries_per_minute {
             Some(entries) => {
-                format!(
-                    "{} ({name}) grows by {} items per minute ({bytes}/min)",
-                    leak.holder,
-                    rate_of(entries)
-                )
+                format!("{} ({name}) grows by {} items per minute ({bytes})", leak.holder, rate_of(entries))
             }
-            None => format!("{} ({name}) grows by {bytes}/min", leak.holder),
+            None => format!("{} ({name}) grows by {bytes}", leak.holder),
         },
-        _ => format!("{} grows by {objects} {name} per minute ({bytes}/min){removed}", leak.holder),
+        _ => format!("{} grows by {objects} {name} per minute ({bytes}){removed}", leak.holder),
     }
 }
 
 /// The type, with the function that is suspended in it.
 fn kind_of(leak: &Leak) -> String {
     match &leak.function {
-        Some(function) => format!("{} {function}", short(&leak.name)),
-        None => short(&leak.name).to_owned(),
+        Some(function) => format!("{} {function}", display_name(&leak.name)),
+        None => display_name(&leak.name).to_owned(),
     }
+}
+
+/// The name of a type for a person: classes of the main script and builtins without their module.
+fn display_name(name: &str) -> &str {
+    name.strip_prefix("__main__.").unwrap_or(name)
 }
 
 /// The name of a type without its module.
@@ -149,7 +164,7 @@ fn rate_of(per_minute: f64) -> String {
     if per_minute >= 10.0 { thousands(whole(per_minute.round())) } else { format!("{per_minute:.1}") }
 }
 
-fn full_lines(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
+fn full_lines(record: &LeaksRecord, leak: &Leak, with: &[&Leak]) -> Vec<Line> {
     let mut lines = vec![headline("LEAK", Tone::Alarm, &summary_sentence(leak))];
     lines.push(labeled("why", &why(record, leak)));
     if let Some(path) = &leak.path {
@@ -164,13 +179,78 @@ fn full_lines(record: &LeaksRecord, leak: &Leak) -> Vec<Line> {
     lines.push(labeled("grows", &grows(leak)));
     lines.push(labeled("age", &age(leak)));
     if let Some(retained) = leak.retained_bytes.filter(|&retained| retained > 0) {
-        lines.push(labeled("frees", &format!("{} if these objects were freed", Bytes(retained))));
+        let text = match leak.added_bytes {
+            Some(added) => {
+                let span = span(record.duration_seconds);
+                format!(
+                    "{} if all entries were removed; {} of it came in {span}",
+                    Bytes(retained.max(added)),
+                    Bytes(added)
+                )
+            }
+            None => format!("{} if all entries were removed", Bytes(retained)),
+        };
+        lines.push(labeled("frees", &text));
+    }
+    if let (Some(native), Some(of)) = (leak.native_bytes_per_minute, leak.native_type.as_deref()) {
+        let each = if leak.objects_per_minute > 0.0 { native / leak.objects_per_minute } else { 0.0 };
+        let text = format!(
+            "about {} of native memory for each entry, through its {}",
+            Bytes(whole(each)),
+            display_name(of)
+        );
+        lines.push(labeled("keeps", &text));
+    }
+    if !with.is_empty() {
+        lines.push(labeled("with", &grows_with(with)));
     }
     if let Some(pinned) = pinned(record, leak) {
         lines.push(labeled("pins", &format!("{pinned} of free memory in nearly empty arenas")));
     }
     lines.push(labeled("do", &advice::for_leak(leak)));
     lines
+}
+
+/// Other growth that comes with a leak.
+fn grows_with(with: &[&Leak]) -> String {
+    let each = |leak: &&Leak| {
+        let bytes = Bytes(whole(leak.bytes_per_minute));
+        format!("{} in {} ({bytes}/min)", display_name(&leak.name), leak.holder)
+    };
+    let mut all: Vec<String> = with.iter().take(MAX_WITH).map(each).collect();
+    if let Some(rest @ 1..) = with.len().checked_sub(MAX_WITH) {
+        all.push(format!("{} more", thousands(rest as u64)));
+    }
+    all.join("; ")
+}
+
+/// How much of the growth of RSS the leaks explain, and the uses of the rest.
+fn rss_growth(record: &LeaksRecord) -> Option<Line> {
+    let memory = record.memory.as_ref()?;
+    let grown =
+        record.last_rss_bytes?.checked_sub(record.first_rss_bytes?).filter(|&grown| grown >= MIN_GROWTH)?;
+    let explained = memory.explained_bytes.min(grown);
+    let percent = explained as f64 / grown as f64 * 100.0;
+    let mut text =
+        format!("RSS grew by {}: these leaks explain {} ({percent:.0} %)", Bytes(grown), Bytes(explained));
+    if record.leaks.is_empty() {
+        text = format!("RSS grew by {}", Bytes(grown));
+    }
+    let is_python = |kind: MemoryKind| {
+        matches!(GrowthCause::from_row(kind), GrowthCause::Objects | GrowthCause::PythonFree)
+    };
+    let is_native = |kind: MemoryKind| GrowthCause::from_row(kind) == GrowthCause::Native;
+    let has_native = record.leaks.iter().any(|leak| leak.native_type.is_some());
+    let others = memory.rows.iter().filter(|row| {
+        let is_explained =
+            !record.leaks.is_empty() && (is_python(row.kind) || has_native && is_native(row.kind));
+        !is_explained && row.growth_bytes.saturating_mul(SHOWN_PART) >= grown
+    });
+    for row in others.take(MAX_OTHERS) {
+        let detail = row.detail.as_deref().map(|detail| format!(" {detail}")).unwrap_or_default();
+        text.push_str(&format!("; {}{detail} {}", rows::describe(row.kind), Bytes(row.growth_bytes)));
+    }
+    Some(Line::whole(0, Tone::Dim, escape_controls(&text)))
 }
 
 /// The free memory that the objects of a leak keep from being given back, if that is more than theirs.
@@ -259,7 +339,10 @@ fn grows(leak: &Leak) -> String {
         (GrowthMode::Inserted, Some(of), entries) => format!("inserted into a {of}{}", of_entries(entries)),
         (GrowthMode::KeysSet, Some(of), entries) => format!("keys are set in a {of}{}", of_entries(entries)),
         (GrowthMode::Added, Some(of), entries) => format!("added to a {of}{}", of_entries(entries)),
-        (GrowthMode::Cached, _, entries) => format!("results are cached{}", of_entries(entries)),
+        (GrowthMode::Cached, _, Some(entries)) => {
+            format!("results are cached: {} so far", counted(entries, "entry", "entries"))
+        }
+        (GrowthMode::Cached, ..) => "results are cached".to_owned(),
         (GrowthMode::Enlarged, ..) => "the object itself gets larger".to_owned(),
         (_, Some(of), _) => format!("linked to a {of}"),
         _ => "linked to each other".to_owned(),

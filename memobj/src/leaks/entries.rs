@@ -1,0 +1,111 @@
+//! The entries that are added to a container: what a person counts.
+//!
+//! A growth root may only wrap what it is there for: a tuple of a job and its time, a dict with an exception. Then the entry is that.
+
+use std::collections::{BTreeMap, HashMap};
+
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::types::Type;
+
+use super::find::LeakFinder;
+use super::growth_roots::{RootGroup, is_user_class};
+use crate::graph::NodeId;
+use crate::object_graph::TypeIndex;
+
+/// Wrappers around an entry that are followed.
+const MAX_DEPTH: usize = 3;
+/// References of a wrapper that are followed.
+const MAX_WIDTH: usize = 32;
+
+/// The entries of a group of growth roots.
+pub(super) struct Entries {
+    /// Their type.
+    pub of: TypeIndex,
+    /// Some of them.
+    pub nodes: Vec<NodeId>,
+    /// The type whose new objects are counted.
+    pub counted: TypeIndex,
+    /// How many entries there are for each of those.
+    pub share: f64,
+}
+
+impl LeakFinder<'_, '_> {
+    pub(super) fn is_user_class(&self, of: TypeIndex) -> bool {
+        self.holders.graph().type_at(of).is_some_and(|of| is_user_class(self.holders, of))
+    }
+
+    /// The entries that the growth roots of type `root` are or wrap. Roots in objects of their own type are links of a chain: then every
+    /// object of that type counts.
+    pub(super) fn entries(
+        &self,
+        groups: &HashMap<TypeIndex, RootGroup>,
+        (root, group): (TypeIndex, &RootGroup),
+        is_chain: bool,
+    ) -> Entries {
+        let graph = self.holders.graph();
+        let wrapped: Vec<NodeId> = group.samples.iter().map(|&node| self.wrapped(node)).collect();
+        let mut counts: BTreeMap<TypeIndex, usize> = BTreeMap::new();
+        for &node in &wrapped {
+            *counts.entry(graph.type_index(node)).or_default() += 1;
+        }
+        let wrappers = wrapped.len();
+        let most = counts.into_iter().max_by_key(|&(_, count)| count);
+        let of = most.filter(|&(_, count)| count * 2 > wrappers).map_or(root, |(of, _)| of);
+        let mut nodes = if of == root { group.samples.clone() } else { wrapped };
+        nodes.retain(|&node| graph.type_index(node) == of);
+        nodes.sort_unstable();
+        nodes.dedup();
+        let within = |of: TypeIndex| group.types.get(&of).copied().unwrap_or(0);
+        let is_one_each = within(of).abs_diff(group.roots).saturating_mul(5) <= group.roots;
+        if is_chain || is_one_each || !group.is_spread(self.generations) {
+            return Entries { of, nodes, counted: of, share: 1.0 };
+        }
+        // Others of the type may be in objects of another type, and these are entries as well; a wrapper is counted wherever it is.
+        let everywhere = || groups.values().filter_map(|group| group.types.get(&root)).sum();
+        let all = if of == root { within(root) } else { everywhere() };
+        // Two containers may wrap the same entry.
+        let once = nodes.len() as f64 / wrappers.max(1) as f64;
+        Entries { of, nodes, counted: root, share: once * group.roots as f64 / all.max(1) as f64 }
+    }
+
+    /// The nearest new object of a class of the program that a wrapper leads to; otherwise the object itself.
+    fn wrapped(&self, root: NodeId) -> NodeId {
+        let graph = self.holders.graph();
+        let wraps = |node: NodeId| graph.type_of(node).is_some_and(is_wrapping);
+        let mut level: Vec<NodeId> = Some(root).filter(|&root| wraps(root)).into_iter().collect();
+        for _ in 0..MAX_DEPTH {
+            let mut below = Vec::new();
+            for &node in &level {
+                for &to in graph.references().targets(node).iter().take(MAX_WIDTH) {
+                    if graph.address(to).is_none() || self.generations.first_seen(to) == 0 {
+                        continue;
+                    }
+                    if self.is_user_class(graph.type_index(to)) {
+                        return to;
+                    }
+                    if wraps(to) {
+                        below.push(to);
+                    }
+                }
+            }
+            level = below;
+        }
+        root
+    }
+}
+
+/// Whether objects of a type only wrap others.
+fn is_wrapping(of: &Type) -> bool {
+    match of.kind {
+        Some(Builtin::Tuple | Builtin::List | Builtin::Dict | Builtin::WeakReference) => true,
+        Some(_) => false,
+        None => matches!(
+            of.name().as_str(),
+            "method"
+                | "builtin_function_or_method"
+                | "cell"
+                | "functools.partial"
+                | "functools._lru_list_elem"
+        ),
+    }
+}

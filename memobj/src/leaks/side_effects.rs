@@ -1,0 +1,133 @@
+//! What belongs to a leak: the memory that its entries retain, and other growth that comes with them.
+
+use std::collections::HashSet;
+
+use common::record::Liveness;
+
+use super::find::{Candidate, LeakFinder, MINUTE, is_multiple};
+use super::history::NameId;
+use crate::graph::NodeId;
+use crate::holders::retained::RetainedSizes;
+
+/// Objects that are searched below an entry for those of another leak.
+const MAX_SEARCHED: usize = 64;
+
+impl LeakFinder<'_, '_> {
+    /// Adds the memory that would be freed without the entries, all and new ones. New objects that an entry brings along into other
+    /// places count for its rate.
+    pub(super) fn add_retained(&self, retained: &RetainedSizes, found: &mut [Candidate]) {
+        let graph = self.holders.graph();
+        // The container, and what it is a part of, stay.
+        let mut kept: HashSet<NodeId> = HashSet::new();
+        let mut by_place: Vec<Option<usize>> = Vec::new();
+        for (number, candidate) in (0..).zip(&*found) {
+            let into = candidate.container.filter(|_| !candidate.is_chain());
+            kept.extend(std::iter::successors(into, |&node| self.holders.paths().parent(node)));
+            for place in &candidate.places {
+                let place = place.0 as usize;
+                by_place.resize(by_place.len().max(place.saturating_add(1)), None);
+                if let Some(entry) = by_place.get_mut(place) {
+                    *entry = Some(number);
+                }
+            }
+        }
+        let at = |node: NodeId| {
+            let (place, _) = self.ids.key(self.holders, node)?;
+            *by_place.get(place.0 as usize)?
+        };
+        let is_new = |node: NodeId| self.generations.first_seen(node) > 0;
+        let all = retained.by_group(found.len(), |node| at(node).filter(|_| !kept.contains(&node)));
+        let new_size = |node: NodeId| if is_new(node) { graph.size(node) } else { 0 };
+        let new = retained.by_group_with(found.len(), |node| at(node).filter(|_| is_new(node)), new_size);
+        let mut in_place = vec![0_u64; found.len()];
+        for node in graph.object_nodes().filter(|&node| is_new(node)) {
+            if let Some(sum) = at(node).and_then(|number| in_place.get_mut(number)) {
+                *sum = sum.saturating_add(graph.size(node));
+            }
+        }
+        let seconds = self.moments.last().zip(self.moments.first()).map_or(0.0, |(last, first)| last - first);
+        for (((candidate, all), new), in_place) in found.iter_mut().zip(all).zip(new).zip(in_place) {
+            if candidate.places.is_empty() || candidate.leak.cause == Liveness::Garbage {
+                continue;
+            }
+            let tables = self.net_bytes(&candidate.places).saturating_sub(in_place);
+            let leak = &mut candidate.leak;
+            leak.retained_bytes = Some(all);
+            leak.added_bytes = Some(new.saturating_add(tables));
+            if seconds > 0.0 {
+                leak.bytes_per_minute += new.saturating_sub(in_place) as f64 / seconds * MINUTE;
+            }
+        }
+    }
+
+    /// By how many bytes the objects of these places grew.
+    fn net_bytes(&self, places: &[NameId]) -> u64 {
+        let rows = self.history.rows().filter(|((place, _), _)| places.contains(place));
+        let (first, last) = rows.fold((0_u64, 0_u64), |(first, last), (_, row)| {
+            let sum = |sum: u64, value: Option<&u64>| sum.saturating_add(value.copied().unwrap_or(0));
+            (sum(first, row.bytes.first()), sum(last, row.bytes.last()))
+        });
+        last.saturating_sub(first)
+    }
+
+    /// Marks growth that comes with that of another leak: of the entries' own objects in a second place, and of the standard library and
+    /// of weak references at the same rate.
+    pub(super) fn mark_side_effects(&self, found: &mut [Candidate]) {
+        found.sort_by(|a, b| {
+            let is_minor = |candidate: &Candidate| candidate.is_standard || candidate.is_weak;
+            is_minor(a).cmp(&is_minor(b)).then(b.leak.bytes_per_minute.total_cmp(&a.leak.bytes_per_minute))
+        });
+        let mut rest = found;
+        while let Some((main, others)) = rest.split_first_mut() {
+            if main.leak.side_effect_of.is_none() {
+                for other in others.iter_mut().filter(|other| other.leak.side_effect_of.is_none()) {
+                    if self.belongs_to(other, main) {
+                        other.leak.side_effect_of = Some(std::sync::Arc::clone(&main.leak.holder));
+                    }
+                }
+            }
+            rest = others;
+        }
+    }
+
+    fn belongs_to(&self, other: &Candidate, main: &Candidate) -> bool {
+        let is_minor = |candidate: &Candidate| candidate.is_standard || candidate.is_weak;
+        let rate = other.leak.entries_per_minute.unwrap_or(other.leak.objects_per_minute);
+        is_minor(other) && !is_minor(main) && is_multiple(rate, main.leak.objects_per_minute)
+            || self.leads_to(&other.items, &main.places)
+            || self.leads_to(&main.items, &other.places)
+    }
+
+    /// Whether most of these entries refer, directly or through new objects, to new objects of a place.
+    fn leads_to(&self, items: &[NodeId], places: &[NameId]) -> bool {
+        let leading = items.iter().filter(|&&item| self.reaches_new(item, places)).count();
+        leading * 2 > items.len()
+    }
+
+    fn reaches_new(&self, item: NodeId, places: &[NameId]) -> bool {
+        let graph = self.holders.graph();
+        let is_new = |node: NodeId| graph.address(node).is_some() && self.generations.first_seen(node) > 0;
+        let is_there =
+            |node: NodeId| self.ids.key(self.holders, node).is_some_and(|(place, _)| places.contains(&place));
+        let mut met: Vec<NodeId> = vec![item];
+        let mut next = 0;
+        while let Some(&node) = met.get(next) {
+            next += 1;
+            if is_new(node) && is_there(node) {
+                return true;
+            }
+            if node != item && !is_new(node) {
+                continue;
+            }
+            for &to in graph.references().targets(node) {
+                if met.len() >= MAX_SEARCHED {
+                    break;
+                }
+                if is_new(to) && !met.contains(&to) {
+                    met.push(to);
+                }
+            }
+        }
+        false
+    }
+}
