@@ -21,7 +21,7 @@ use memobj_cpython::stage;
 use memobj_process::elf::ElfCache;
 use memobj_process::error::{Error, Stage};
 use memobj_process::info::ProcessSource;
-use memobj_process::memory::{CopyBuffer, Memory};
+use memobj_process::memory::{AnyMemory, CopyBuffer, Memory};
 use memobj_process::snapshot;
 use memobj_process::target::{MAX_STOPS, STOP_LIMIT, Target, core_file};
 
@@ -167,7 +167,7 @@ impl CensusSource for Capturer {
             clocks: still.at.and_then(clocks_at),
             ..CaptureContext::new(method, begun)
         };
-        find_and_count(&still, &still.memory, context, options)
+        find_and_count(&still, AnyMemory::Frozen(&still.memory), context, options)
     }
 
     fn warning(&self) -> Option<String> {
@@ -223,7 +223,8 @@ impl Capturer {
                         ..CaptureContext::new(CaptureMethod::Stopped, begun)
                     };
                     let leaks = leaks.as_deref_mut();
-                    count_objects(&still.memory, &still.info, python, runtime, context, options, leaks)
+                    let memory = AnyMemory::Frozen(&still.memory);
+                    count_objects(&memory, &still.info, python, runtime, context, options, leaks)
                 }
                 Err(error) => Err(error),
             };
@@ -252,25 +253,26 @@ pub fn capture_once(pid: u32, options: &CensusOptions) -> Result<Census, Error> 
 ///
 /// # Errors
 /// As [`CensusSource::capture_file`].
-pub fn capture_memory<M: Memory>(
+pub fn capture_memory(
     source: &dyn ProcessSource,
-    memory: &M,
+    memory: &dyn Memory,
     options: &CensusOptions,
 ) -> Result<Census, Error> {
+    let memory = AnyMemory::Other(memory);
     find_and_count(source, memory, CaptureContext::new(CaptureMethod::Snapshot, Instant::now()), options)
 }
 
-fn find_and_count<'s, M: Memory>(
+fn find_and_count<'s>(
     source: &'s dyn ProcessSource,
-    memory: &M,
+    memory: AnyMemory<'_>,
     context: CaptureContext<'s>,
     options: &CensusOptions,
 ) -> Result<Census, Error> {
     // The inode numbers in a file are its own, so its programs are not kept for others.
     let python = detect(source, options.locate, &ElfCache::new(SYMBOLS))?;
-    let runtime = python.read(memory)?;
+    let runtime = python.read(&memory)?;
     let context = CaptureContext { residence: source.residence().filter(|_| options.memory), ..context };
-    count_objects(memory, source.info(), &python, runtime, context, options, None)
+    count_objects(&memory, source.info(), &python, runtime, context, options, None)
 }
 
 /// Why a process is read while it runs, if it is. Whether memory suffices for a copy shows when the copy is made.
@@ -310,7 +312,7 @@ fn count_live(
             read => break read?,
         }
     };
-    count_objects(&memory, target.info(), python, runtime, context, options, leaks)
+    count_objects(&AnyMemory::Other(&memory), target.info(), python, runtime, context, options, leaks)
 }
 
 /// Reads the arguments of a process (proc_pid_cmdline(5)), which it may have changed. `None` if unreadable or not wanted.

@@ -21,7 +21,7 @@ use memobj_cpython::runtime::detect::DetectedPython;
 use memobj_process::addr::Addr;
 use memobj_process::error::Error;
 use memobj_process::info::{MappingKind, ProcessInfo};
-use memobj_process::memory::Memory;
+use memobj_process::memory::{AnyMemory, Memory};
 use memobj_process::residence::Residence;
 
 use super::collector::read_collector;
@@ -82,8 +82,8 @@ impl CaptureContext<'_> {
 }
 
 /// Counts the objects in a memory; with `leaks` they are compared with those of the censuses before.
-pub(crate) fn count_objects<M: Memory>(
-    memory: &M,
+pub(crate) fn count_objects(
+    memory: &AnyMemory<'_>,
     facts: &ProcessInfo,
     python: &DetectedPython,
     runtime: Runtime,

@@ -1,5 +1,6 @@
 //! Reading the memory of another process: live, copied, in a core file or in a snapshot.
 
+mod any_memory;
 mod buffers;
 mod fake;
 mod file_part;
@@ -10,6 +11,7 @@ mod ranges;
 mod read;
 
 pub use crate::addr::PAGE_SIZE;
+pub use any_memory::AnyMemory;
 pub use buffers::CopyBuffer;
 pub use fake::FakeMemory;
 pub use file_part::FilePart;
