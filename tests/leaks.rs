@@ -340,3 +340,48 @@ fn leaking_worker_stands_out() {
     assert!(others.clone().all(|record| record["verdict"] == "none"), "{run}");
     assert_eq!(others.filter(|record| record["peers"]["is_outlier"] == true).count(), 0, "{run}");
 }
+
+/// The only leak of a verdict that is no side effect of another.
+#[track_caller]
+fn only_leak(run: &Run) -> Value {
+    let record = verdict(run);
+    let leaks = record["leaks"].as_array().unwrap();
+    let own: Vec<&Value> = leaks.iter().filter(|leak| leak["side_effect_of"].is_null()).collect();
+    assert_eq!(own.len(), 1, "{run}");
+    own[0].clone()
+}
+
+#[track_caller]
+fn assert_near(value: f64, wanted: f64, tolerance: f64, run: &Run) {
+    assert!((value - wanted).abs() <= wanted * tolerance, "{value} instead of {wanted}: {run}");
+}
+
+#[test]
+fn rate_and_freed_bytes_agree() {
+    let Some(interpreter) = usual() else { crate::skip!("no Python on this machine") };
+    for shape in ["wrapped_twice", "errors_in_dicts"] {
+        let run = look(&start(interpreter, shape));
+        let leak = only_leak(&run);
+        let minutes = verdict(&run)["duration_seconds"].as_f64().unwrap() / 60.0;
+        let added = leak["added_bytes"].as_f64().unwrap();
+        assert_near(leak["bytes_per_minute"].as_f64().unwrap() * minutes, added, 0.15, &run);
+        let all = leak["retained_bytes"].as_f64().unwrap();
+        assert!(all >= added * 0.85, "{run}");
+    }
+}
+
+#[test]
+fn native_memory_belongs_to_its_entries() {
+    let Some(interpreter) = usual().filter(|usual| loads(usual, "zlib")) else {
+        crate::skip!("no Python with zlib on this machine")
+    };
+    let run = look(&start(interpreter, "native_each"));
+    let leak = only_leak(&run);
+    assert_eq!(leak["native_type"], "zlib.Compress", "{run}");
+    let record = verdict(&run);
+    assert_eq!(record["memory"]["is_leak"], false, "{run}");
+    let grown = record["last_rss_bytes"].as_f64().unwrap() - record["first_rss_bytes"].as_f64().unwrap();
+    let minutes = record["duration_seconds"].as_f64().unwrap() / 60.0;
+    assert_near(leak["native_bytes_per_minute"].as_f64().unwrap() * minutes, grown, 0.25, &run);
+    assert!(record["memory"]["explained_bytes"].as_f64().unwrap() >= grown * 0.8, "{run}");
+}

@@ -76,8 +76,13 @@ const PAYLOAD: &[&str] = &["__main__.Payload"];
 const NODE: &[&str] = &["__main__.Node"];
 
 /// The modules that some need, which a Python without its extension modules does not have.
-pub const NEEDS: &[(&str, &str)] =
-    &[("growing_array", "array"), ("context", "contextvars"), ("lost_by_c", "ctypes"), ("tasks", "asyncio")];
+pub const NEEDS: &[(&str, &str)] = &[
+    ("growing_array", "array"),
+    ("context", "contextvars"),
+    ("lost_by_c", "ctypes"),
+    ("tasks", "asyncio"),
+    ("native_each", "zlib"),
+];
 
 /// Those that are looked at with every interpreter.
 pub const FEW: &[&str] = &[
@@ -93,6 +98,9 @@ pub const FEW: &[&str] = &[
 /// All of them.
 pub const ALL: &[Shape] = &[
     leak("observers", &["__main__.Observer"], &["__main__.subject.observers"]),
+    leak("wrapped_twice", PAYLOAD, &["__main__.due", "__main__.by_name"]),
+    leak("errors_in_dicts", &["__main__.Failure"], &["__main__.crumbs"]),
+    counted("native_each", &["__main__.Packer"], &["__main__.packers"], 0.05),
     leak("closures", &["function"], &["__main__.handlers"]),
     leak("tracebacks", &["ValueError"], &["__main__.errors"]),
     leak("finalizers", &["weakref.finalize._Info", "weakref.finalize"], &["weakref.finalize._registry"]),

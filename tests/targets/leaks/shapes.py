@@ -24,7 +24,7 @@ def optional(name):
         return None
 
 
-array, asyncio, contextvars, ctypes = map(optional, ("array", "asyncio", "contextvars", "ctypes"))
+array, asyncio, contextvars, ctypes, zlib = map(optional, ("array", "asyncio", "contextvars", "ctypes", "zlib"))
 
 RATE = float(os.environ.get("RATE", "200"))
 
@@ -59,6 +59,16 @@ class Node:
         self.right = None
 
 
+class Failure(ValueError):
+    pass
+
+
+class Packer:
+    def __init__(self, n):
+        self.name = "packer" + str(n)
+        self.zip = zlib.compressobj(9)
+
+
 class Subject:
     def __init__(self):
         self.observers = []
@@ -91,10 +101,33 @@ table = {}
 ring = collections.deque(maxlen=150)
 pool = {}
 held_by_name = []
+due = []
+by_name = {}
+crumbs = collections.deque()
+packers = {}
 
 
 def observers(n):
     subject.observers.append(Observer(n).changed)
+
+
+def wrapped_twice(n):
+    payload = Payload(n)
+    due.append((payload, float(n), (n, "twice")))
+    by_name["payload %d" % n] = (payload, float(n))
+
+
+def errors_in_dicts(n):
+    local = ["t" * 60 + str(n)]
+    try:
+        raise Failure(local)
+    except Failure as failure:
+        crumbs.append({"level": "error", "seen": {"at": float(n)}, "failure": failure})
+
+
+def native_each(n):
+    if n % 20 == 0:
+        packers[n] = Packer(n)
 
 
 def closures(n):
