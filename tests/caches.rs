@@ -109,6 +109,11 @@ fn caches_match_program() {
                 wrong.push(format!("{name}: {} is wrong with it, not {expected:?}", row["warnings"]));
             }
         }
+        // No object is counted twice, and none that others hold.
+        let own: u64 = rows.values().map(|row| number(row, "size_bytes") - number(row, "shared_bytes")).sum();
+        let most = number(&record, "total_size_bytes");
+        let is_within = rows.values().all(|row| number(row, "size_bytes") <= most);
+        assert!(own <= most && is_within, "{interpreter}: {own} bytes of {most} in caches: {record}");
         assert!(wrong.is_empty(), "{interpreter}:\n{}", wrong.join("\n"));
     }
 }

@@ -43,19 +43,21 @@ def deep(root, besides=()):
     return sum(map(sys.getsizeof, closure(root, besides).values()))
 
 
-def shared(root):
-    """What of that others hold, too: what an object outside refers to, and all below it. Of `root` itself that is no matter."""
+def shared(root, several=()):
+    """What of that others hold, too: what an object outside refers to, and all below it. Of `root` itself, and of the caches `several`
+    in it, that is no matter."""
+    roots = {id(root), *map(id, several)}
     inside = closure(root)
     within = {id(inside), id(inside.values())}
     stack = []
     for outer in gc.get_objects():
         if id(outer) in inside or id(outer) in within or isinstance(outer, types.FrameType):
             continue
-        stack.extend(each for each in referents(outer) if id(each) in inside and each is not root)
+        stack.extend(each for each in referents(outer) if id(each) in inside and id(each) not in roots)
     seen = {}
     while stack:
         each = stack.pop()
-        if id(each) not in seen and id(each) in inside and each is not root:
+        if id(each) not in seen and id(each) in inside and id(each) not in roots:
             seen[id(each)] = each
             stack.extend(referents(each))
     return sum(map(sys.getsizeof, seen.values()))
@@ -208,6 +210,17 @@ several_caches = {"default": {text("d", n): n * 2.5 for n in range(12)}, "other"
 kept = [[text("kept", n)] * 3 for n in range(10)]
 shared_cache = {text("s", n): [text("own", n)] if n % 2 else kept[n // 2] for n in range(20)}
 
+# One cache for each of many objects, all of which lead to the same large one.
+everything = {"rows": [text("everything", n) * 50 for n in range(500)]}
+
+
+class Request:
+    def __init__(self, n):
+        self._cache = {text("q", n): [text("answer", n)], text("w", n): everything}
+
+
+requests = [Request(n) for n in range(40)]
+
 # Caches that hold themselves, each other, and all of the program.
 loop_cache = {}
 first_cache, second_cache = {}, {}
@@ -241,6 +254,7 @@ def truth():
     past = sum(lease.expires_at <= time.monotonic() for lease in leases.values())
     # An entry is its key and its value.
     frontpage = sys.getsizeof("".join(["front", "page"])) + sys.getsizeof(memo["frontpage"])
+    many = [request._cache for request in requests]
     both = [store.result_cache for store in app.stores]
     found = {
         "bounded": info(bounded, [bounded.__wrapped__]),
@@ -256,6 +270,8 @@ def truth():
         "app.users.data": table(app.users.data, 40, hits=300, misses=100),
         "app.stores[\u2026].result_cache": {"kind": "dict", "entries": sum(map(len, both)), "max_entries": None,
                                            "size_bytes": sum(map(deep, both)), "instances": 2},
+        "Request._cache": {"kind": "dict", "entries": sum(map(len, many)), "max_entries": None, "instances": len(many),
+                           "size_bytes": deep(many) - sys.getsizeof(many), "shared_bytes": shared(many, many)},
         "rows_cache": table(rows_cache, 100),
         "tokens": table(tokens, expired_entries=30, clock="wall"),
         "leases": table(leases, expired_entries=past, clock="monotonic"),

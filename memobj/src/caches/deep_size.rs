@@ -1,7 +1,9 @@
 //! Deep sizes of caches and of their entries, each object once.
 
+use std::collections::HashSet;
+
 use crate::graph::NodeId;
-use crate::holders::retained::{DominatorIntervals, RetainedSizes};
+use crate::holders::retained::RetainedSizes;
 use crate::object_graph::ObjectGraph;
 use memobj_cpython::heap::builtins::Builtin;
 
@@ -28,14 +30,26 @@ pub(super) struct EntryNodes {
     pub link: Option<NodeId>,
 }
 
-/// The deep size of a cache.
+/// A cache that is measured, alone or as one of several of one name.
+#[derive(Debug)]
+pub(super) struct CacheNodes {
+    /// The cache itself.
+    pub root: NodeId,
+    /// The dict with its entries.
+    pub table: Option<NodeId>,
+    /// The function whose results it keeps, which is no part of it.
+    pub function: Option<NodeId>,
+    pub entries: Vec<EntryNodes>,
+}
+
+/// The deep size of all caches of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct DeepSize {
-    /// All objects that it leads to, with itself.
+    /// All objects that they lead to, with themselves, each once.
     pub deep_bytes: u64,
-    /// The part of that with other paths from the roots.
+    /// The part of that with other paths from the roots, or in a cache of another name within them.
     pub shared_bytes: u64,
-    /// The size that would be freed without it.
+    /// The size that would be freed without them.
     pub retained_bytes: u64,
     /// The size of each entry without objects of other entries, in order.
     pub entries: Vec<u64>,
@@ -44,8 +58,10 @@ pub(super) struct DeepSize {
 /// Measures caches.
 pub(super) struct DeepSizer<'a, 'w> {
     graph: &'a ObjectGraph<'w>,
-    retained: &'a RetainedSizes,
-    dominator_intervals: DominatorIntervals,
+    /// By node: the name whose caches alone lead to it.
+    owners: Vec<Option<u32>>,
+    /// By name: the size that would be freed without its caches.
+    retained: Vec<u64>,
     /// By type: whether its objects end a cache: modules, types, functions.
     ends: Vec<bool>,
     /// By node: its label.
@@ -55,7 +71,20 @@ pub(super) struct DeepSizer<'a, 'w> {
 }
 
 impl<'a, 'w> DeepSizer<'a, 'w> {
-    pub fn new(graph: &'a ObjectGraph<'w>, retained: &'a RetainedSizes) -> Self {
+    /// Prepares for the caches `roots`, each with the number of its name, of `names`.
+    pub fn new(
+        graph: &'a ObjectGraph<'w>,
+        retained: &RetainedSizes,
+        roots: &[(NodeId, u32)],
+        names: usize,
+    ) -> Self {
+        let mut by_node: Vec<Option<u32>> = vec![None; graph.objects()];
+        for (root, name) in roots {
+            if let Some(place) = by_node.get_mut(root.index()) {
+                *place = Some(*name);
+            }
+        }
+        let name = |node: NodeId| by_node.get(node.index()).copied().flatten();
         let is_end = |of: &memobj_cpython::heap::types::Type| {
             of.is_metatype()
                 || matches!(of.kind, Some(Builtin::Module | Builtin::Function))
@@ -63,8 +92,8 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
         };
         Self {
             graph,
-            retained,
-            dominator_intervals: retained.dominator_intervals(),
+            owners: retained.nearest_groups(name),
+            retained: retained.by_group(names, |node| name(node).map(|name| name as usize)),
             ends: graph.types().iter().map(|counted| is_end(&counted.ty)).collect(),
             labels: vec![FREE; graph.objects()],
             touched: Vec::new(),
@@ -72,17 +101,9 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
         }
     }
 
-    /// Measures the cache `root`, whose entries are in `table`. `function` is the function whose results it keeps, which is no part of it.
-    /// `None` if it leads to more objects than can be followed.
-    pub fn measure(
-        &mut self,
-        root: NodeId,
-        table: Option<NodeId>,
-        function: Option<NodeId>,
-        entries: &[EntryNodes],
-    ) -> Option<DeepSize> {
-        let size =
-            self.label(root, table, function, entries).map(|()| self.sum(root, function, entries.len()));
+    /// Measures the caches of a name. `None` if they lead to more objects than can be followed.
+    pub fn measure(&mut self, name: u32, caches: &[CacheNodes]) -> Option<DeepSize> {
+        let size = self.label(caches).map(|()| self.sum(name, caches));
         for node in self.touched.drain(..) {
             if let Some(label) = self.labels.get_mut(node.index()) {
                 *label = FREE;
@@ -92,20 +113,15 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
     }
 
     /// Labels all objects. Each is visited three times at most: from an entry, from another entry, and at the end.
-    fn label(
-        &mut self,
-        root: NodeId,
-        table: Option<NodeId>,
-        function: Option<NodeId>,
-        entries: &[EntryNodes],
-    ) -> Option<()> {
-        let own = [Some(root), table, function];
+    fn label(&mut self, caches: &[CacheNodes]) -> Option<()> {
         let mut stack = Vec::new();
-        for node in own.into_iter().flatten() {
-            self.claim(node, OWN, &mut stack);
+        for cache in caches {
+            for node in [Some(cache.root), cache.table, cache.function].into_iter().flatten() {
+                self.claim(node, OWN, &mut stack);
+            }
         }
         stack.clear();
-        for (members, label) in entries.iter().zip(FIRST..) {
+        for (members, label) in caches.iter().flat_map(|cache| &cache.entries).zip(FIRST..) {
             for node in [members.link, members.key, members.value].into_iter().flatten() {
                 self.claim(node, label, &mut stack);
                 if Some(node) == members.link {
@@ -115,9 +131,8 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
             self.follow(&mut stack)?;
         }
         // The rest belongs to no entry.
-        for node in [Some(root), table].into_iter().flatten() {
-            stack.push((node, OWN));
-        }
+        let own = caches.iter().flat_map(|cache| [Some(cache.root), cache.table]);
+        stack.extend(own.flatten().map(|node| (node, OWN)));
         self.follow(&mut stack)
     }
 
@@ -155,12 +170,14 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
         stack.push((node, label));
     }
 
-    fn sum(&self, root: NodeId, function: Option<NodeId>, entries: usize) -> DeepSize {
+    fn sum(&self, name: u32, caches: &[CacheNodes]) -> DeepSize {
+        let functions: HashSet<NodeId> = caches.iter().filter_map(|cache| cache.function).collect();
+        let entries = caches.iter().map(|cache| cache.entries.len()).sum();
         let mut size = DeepSize { entries: vec![0; entries], ..DeepSize::default() };
-        for &node in self.touched.iter().filter(|&&node| Some(node) != function) {
+        for &node in self.touched.iter().filter(|node| !functions.contains(node)) {
             let bytes = self.graph.size(node);
             size.deep_bytes = size.deep_bytes.saturating_add(bytes);
-            if !self.dominator_intervals.dominates(root, node) {
+            if self.owners.get(node.index()).copied().flatten() != Some(name) {
                 size.shared_bytes = size.shared_bytes.saturating_add(bytes);
             }
             let label = self.labels.get(node.index()).copied().unwrap_or(FREE);
@@ -169,7 +186,7 @@ impl<'a, 'w> DeepSizer<'a, 'w> {
                 *entry = entry.saturating_add(bytes);
             }
         }
-        size.retained_bytes = self.retained.bytes_of(root);
+        size.retained_bytes = self.retained.get(name as usize).copied().unwrap_or(0);
         size
     }
 }

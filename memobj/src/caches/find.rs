@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use common::record::CacheTotal;
 
+use crate::graph::NodeId;
 use crate::holders::Holders;
 use crate::holders::retained::RetainedSizes;
 use crate::names::NameReader;
@@ -15,7 +16,7 @@ use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
 use super::clock::ClockReadings;
-use super::deep_size::{DeepSizer, EntryNodes};
+use super::deep_size::{CacheNodes, DeepSize, DeepSizer, EntryNodes};
 use super::expiry::{EntryTimes, times};
 use super::health::warnings;
 use super::kind::CacheKind;
@@ -26,10 +27,12 @@ use super::{Cache, metadata};
 /// Entries that are read for all caches together, for each object, and in any case: a bound for hostile dicts.
 const MAX_ENTRIES: u64 = 4;
 const SOME_ENTRIES: u64 = 1 << 20;
+/// Caches in one attribute of a class that each have a name of their own.
+const MAX_NAMED: usize = 16;
 /// A longer key may be a secret, and is not shown.
 const LONGEST_KEY: usize = 20;
 
-/// Finds and measures all caches of a Python, the largest first; several with one name are merged. Entries larger than `max_item_bytes` are
+/// Finds and measures all caches of a Python, the largest first; several with one name are one. Entries larger than `max_item_bytes` are
 /// counted. Times are read if `now` is known.
 pub fn find_caches<M: Memory>(
     python: &PythonHeap<'_, M>,
@@ -44,87 +47,120 @@ pub fn find_caches<M: Memory>(
     let mut counted: Vec<(u64, CacheCandidate)> =
         found.drain(..).map(|found| (names.entries(found.table).unwrap_or(0), found)).collect();
     counted.sort_by_key(|(entries, found)| (found.standard, Reverse(*entries), found.root));
-    let mut sizer = DeepSizer::new(holders.graph(), retained);
-    let mut caches: Vec<Cache> = Vec::new();
-    let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
+    let groups = group(counted);
+    let roots: Vec<(NodeId, u32)> = (0..)
+        .zip(&groups)
+        .flat_map(|(number, group)| group.members.iter().map(move |(_, found)| (number, found)))
+        .map(|(number, found)| (root(holders, found), number))
+        .collect();
+    let mut sizer = DeepSizer::new(holders.graph(), retained, &roots, groups.len());
     let mut left =
         (holders.graph().objects() as u64).saturating_mul(MAX_ENTRIES).saturating_add(SOME_ENTRIES);
-    for (count, found) in counted {
+    let mut caches: Vec<Cache> = Vec::with_capacity(groups.len());
+    for (number, group) in (0..).zip(groups) {
+        let count = group.members.iter().fold(0, |sum: u64, (entries, _)| sum.saturating_add(*entries));
         let rest = left.checked_sub(count);
         left = rest.unwrap_or(left);
-        let entries = rest.map(|_| names.objects().read_pairs(found.table, usize::MAX));
-        let mut cache = match entries {
-            Some(entries) => read(&mut names, &mut sizer, holders, &found, &entries, now, max_item_bytes),
-            None => unread(&mut names, &found, count),
-        };
-        let like = by_name.get(&cache.row.name).and_then(|&at| caches.get(at));
-        if like.is_some_and(|like| like.row.kind != cache.row.kind) {
-            cache.row.name = format!("{} ({})", cache.row.name, found.kind).into();
-        }
-        match by_name.get(&cache.row.name).and_then(|&at| caches.get_mut(at)) {
-            Some(like) => like.join(cache),
-            None => {
-                by_name.insert(Arc::clone(&cache.row.name), caches.len());
-                caches.push(cache);
+        let mut cache = Cache::default();
+        let (mut keys, mut measured) = (Vec::new(), Vec::new());
+        for (count, found) in &group.members {
+            let mut next = unread(&mut names, found, *count);
+            if rest.is_some() {
+                let entries = names.objects().read_pairs(found.table, usize::MAX);
+                next = read(&mut names, found, &entries, now);
+                measured.push(nodes(&mut names, holders, found, &entries));
+                keys.extend(entries.into_iter().map(|(key, _)| key));
             }
+            if cache.row.instances.is_none() { cache = next } else { cache.join(next) }
         }
-    }
-    for cache in &mut caches {
-        cache.row.warnings = Some(warnings(cache));
+        cache.row.name = group.name;
+        if let Some(size) = rest.and_then(|_| sizer.measure(number, &measured)) {
+            cache.set_size(&size, max_item_bytes, |entry| names.key(*keys.get(entry)?));
+        }
+        cache.row.warnings = Some(warnings(&cache));
+        caches.push(cache);
     }
     caches.sort_by(|a, b| {
-        let order = |cache: &Cache| (cache.is_standard(), Reverse((cache.deep_bytes(), cache.row.entries)));
+        let order = |cache: &Cache| (cache.is_standard(), Reverse((cache.own_bytes(), cache.row.entries)));
         order(a).cmp(&order(b)).then_with(|| a.row.name.cmp(&b.row.name))
     });
     caches
 }
 
-fn read<M: Memory>(
+/// The caches of one name, each with the number of its entries.
+struct CacheGroup {
+    name: Arc<str>,
+    members: Vec<(u64, CacheCandidate)>,
+}
+
+/// Groups caches by name and type. Many caches in one attribute of a class have the name of that.
+fn group(caches: Vec<(u64, CacheCandidate)>) -> Vec<CacheGroup> {
+    let mut instances: HashMap<Arc<str>, usize> = HashMap::new();
+    for attribute in caches.iter().filter_map(|(_, found)| found.attribute.as_ref()) {
+        *instances.entry(Arc::clone(attribute)).or_default() += 1;
+    }
+    let mut groups: Vec<CacheGroup> = Vec::new();
+    let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
+    for (count, found) in caches {
+        let is_one_of_many = |attribute: &&Arc<str>| instances.get(*attribute) > Some(&MAX_NAMED);
+        let mut name = Arc::clone(found.attribute.as_ref().filter(is_one_of_many).unwrap_or(&found.name));
+        let is_other = |group: &CacheGroup| group.members.iter().any(|(_, other)| other.kind != found.kind);
+        if by_name.get(&name).and_then(|&at| groups.get(at)).is_some_and(is_other) {
+            name = format!("{name} ({})", found.kind).into();
+        }
+        match by_name.get(&name).and_then(|&at| groups.get_mut(at)) {
+            Some(group) => group.members.push((count, found)),
+            None => {
+                by_name.insert(Arc::clone(&name), groups.len());
+                groups.push(CacheGroup { name, members: vec![(count, found)] });
+            }
+        }
+    }
+    groups
+}
+
+/// The object that keeps the entries of a cache: the dict that Django's objects share is held by a module, too.
+fn root(holders: &Holders<'_>, found: &CacheCandidate) -> NodeId {
+    let table = holders.graph().node(found.table).filter(|_| found.cache_kind == CacheKind::Locmem);
+    table.unwrap_or(found.root)
+}
+
+/// The nodes of a cache and of its entries.
+fn nodes<M: Memory>(
     names: &mut NameReader<'_, '_, M>,
-    sizer: &mut DeepSizer<'_, '_>,
     holders: &Holders<'_>,
     found: &CacheCandidate,
     entries: &[(Addr, Addr)],
-    now: Option<ClockReadings>,
-    max_item_bytes: u64,
-) -> Cache {
+) -> CacheNodes {
     let graph = holders.graph();
-    let members: Vec<EntryNodes> = entries
-        .iter()
-        .map(|&(key, value)| {
-            let is_lru = found.cache_kind == CacheKind::Lru;
-            let result = is_lru.then(|| result(names, value)).flatten();
-            let (key, value) = (graph.node(key), graph.node(value));
-            match result {
-                Some(result) => EntryNodes { key, value: graph.node(result), link: value },
-                None => EntryNodes { key, value, link: None },
-            }
-        })
-        .collect();
-    let table = graph.node(found.table);
-    // The dict that Django's objects share is held by a module, too.
-    let root = if found.cache_kind == CacheKind::Locmem { table.unwrap_or(found.root) } else { found.root };
-    let size = sizer.measure(root, table, found.function, &members);
+    let entries = entries.iter().map(|&(key, value)| {
+        let is_lru = found.cache_kind == CacheKind::Lru;
+        let result = is_lru.then(|| result(names, value)).flatten();
+        let (key, value) = (graph.node(key), graph.node(value));
+        match result {
+            Some(result) => EntryNodes { key, value: graph.node(result), link: value },
+            None => EntryNodes { key, value, link: None },
+        }
+    });
+    CacheNodes {
+        entries: entries.collect(),
+        root: root(holders, found),
+        table: graph.node(found.table),
+        function: found.function,
+    }
+}
+
+/// A cache with these entries, not measured.
+fn read<M: Memory>(
+    names: &mut NameReader<'_, '_, M>,
+    found: &CacheCandidate,
+    entries: &[(Addr, Addr)],
+    now: Option<ClockReadings>,
+) -> Cache {
     let times = now.and_then(|now| times_of(names, found, entries, &now));
     let mut cache = unread(names, found, entries.len() as u64);
     cache.row.clock = times.map(|times| times.clock);
     cache.row.expired_entries = times.and_then(|times| times.expired);
-    if let Some(size) = size {
-        let sum = size.entries.iter().fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
-        // Of equal ones the first.
-        let largest = (0..).zip(&size.entries).max_by_key(|&(index, &bytes)| (bytes, Reverse(index)));
-        let key = largest.and_then(|(index, _): (usize, _)| names.key(entries.get(index)?.0));
-        cache.row = CacheTotal {
-            size_bytes: Some(size.deep_bytes),
-            shared_bytes: Some(size.shared_bytes),
-            retained_bytes: Some(size.retained_bytes),
-            average_entry_bytes: Some(sum.checked_div(size.entries.len() as u64).unwrap_or(0)),
-            largest_entry_bytes: Some(largest.map_or(0, |(_, &bytes)| bytes)),
-            largest_entry_key: key.filter(|key| key.chars().count() <= LONGEST_KEY),
-            large_entries: Some(size.entries.iter().filter(|&&bytes| bytes > max_item_bytes).count() as u64),
-            ..cache.row
-        };
-    }
     cache
 }
 
@@ -218,14 +254,11 @@ fn times_of<M: Memory>(
 }
 
 impl Cache {
-    /// Merges a cache with the same name. Objects of both count twice.
+    /// Adds another cache of the same name; both are not measured yet.
     fn join(&mut self, other: Self) {
         let sum = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_add(b?));
-        let product = |bytes: Option<u64>, entries: u64| bytes.map(|bytes| bytes.saturating_mul(entries));
         self.unbounded |= other.unbounded;
         let (a, b) = (&mut self.row, other.row);
-        let of_entries =
-            sum(product(a.average_entry_bytes, a.entries), product(b.average_entry_bytes, b.entries));
         a.instances = sum(a.instances, b.instances);
         a.entries = a.entries.saturating_add(b.entries);
         a.max_entries = sum(a.max_entries, b.max_entries);
@@ -235,16 +268,26 @@ impl Cache {
         a.expired_entries =
             sum(a.expired_entries, b.expired_entries).or(a.expired_entries).or(b.expired_entries);
         a.clock = a.clock.or(b.clock);
-        if b.largest_entry_bytes > a.largest_entry_bytes {
-            a.largest_entry_key = b.largest_entry_key;
-        }
-        let largest = a.largest_entry_bytes.zip(b.largest_entry_bytes);
-        a.largest_entry_bytes = largest.map(|(a, b)| a.max(b));
-        a.largest_entry_key = a.largest_entry_key.take().filter(|_| largest.is_some());
-        a.average_entry_bytes = of_entries.map(|bytes| bytes.checked_div(a.entries).unwrap_or(0));
-        a.size_bytes = sum(a.size_bytes, b.size_bytes);
-        a.shared_bytes = sum(a.shared_bytes, b.shared_bytes);
-        a.retained_bytes = sum(a.retained_bytes, b.retained_bytes);
-        a.large_entries = sum(a.large_entries, b.large_entries);
+    }
+
+    /// Sets the sizes. `key` reads the key of an entry.
+    fn set_size(
+        &mut self,
+        size: &DeepSize,
+        max_item_bytes: u64,
+        key: impl FnOnce(usize) -> Option<Arc<str>>,
+    ) {
+        let sum = size.entries.iter().fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
+        // Of equal ones the first.
+        let largest = (0..).zip(&size.entries).max_by_key(|&(index, &bytes)| (bytes, Reverse(index)));
+        let key = largest.and_then(|(index, _): (usize, _)| key(index));
+        let row = &mut self.row;
+        row.size_bytes = Some(size.deep_bytes);
+        row.shared_bytes = Some(size.shared_bytes);
+        row.retained_bytes = Some(size.retained_bytes);
+        row.average_entry_bytes = Some(sum.checked_div(size.entries.len() as u64).unwrap_or(0));
+        row.largest_entry_bytes = Some(largest.map_or(0, |(_, &bytes)| bytes));
+        row.largest_entry_key = key.filter(|key| key.chars().count() <= LONGEST_KEY);
+        row.large_entries = Some(size.entries.iter().filter(|&&bytes| bytes > max_item_bytes).count() as u64);
     }
 }

@@ -30,13 +30,13 @@ const MUCH_EXPIRED: f64 = 0.25;
 pub(super) fn warnings(cache: &Cache) -> Vec<CacheWarning> {
     let mut warnings = Vec::new();
     let row = &cache.row;
-    // Shared objects would not be freed by a limit.
-    let own = cache.deep_bytes().saturating_sub(row.shared_bytes.unwrap_or(0));
+    // Shared objects would not be freed by a limit; and each of several caches needs one of its own.
+    let instances = row.instances.unwrap_or(1).max(1);
+    let own = cache.own_bytes() / instances;
     let is_large = if cache.is_standard() {
         own >= UNBOUNDED_STANDARD_BYTES
     } else {
-        row.entries / row.instances.unwrap_or(1).max(1) >= UNBOUNDED_ENTRIES
-            || (own >= UNBOUNDED_BYTES && row.entries > 1)
+        row.entries / instances >= UNBOUNDED_ENTRIES || (own >= UNBOUNDED_BYTES && row.entries > instances)
     };
     if cache.unbounded && is_large {
         warnings.push(CacheWarning::NoLimit);

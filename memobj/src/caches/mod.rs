@@ -47,6 +47,11 @@ impl Cache {
         self.row.size_bytes.unwrap_or(0)
     }
 
+    /// The part of the deep size that no other reference and no other cache reaches. These add up.
+    pub fn own_bytes(&self) -> u64 {
+        self.deep_bytes().saturating_sub(self.row.shared_bytes.unwrap_or(0))
+    }
+
     /// Whether it belongs to the standard library.
     pub fn is_standard(&self) -> bool {
         self.row.stdlib == Some(true)

@@ -38,9 +38,30 @@ impl RetainedSizes {
         self.bytes.get(number as usize).copied().unwrap_or(0)
     }
 
-    /// The intervals of the dominator tree.
-    pub fn dominator_intervals(&self) -> DominatorIntervals {
-        DominatorIntervals::new(&self.order, &self.dominators)
+    /// By node: the group of the nearest object with a group among those on every path to it, itself included; `None` without one.
+    pub fn nearest_groups(&self, group: impl Fn(NodeId) -> Option<u32>) -> Vec<Option<u32>> {
+        let mut nearest = Vec::new();
+        let mut above: Vec<u32> = Vec::new();
+        self.dominators.walk(|number, visit| {
+            let Some(node) = self.order.node(number) else { return };
+            let own = group(node);
+            match visit {
+                Visit::Enter => {
+                    above.extend(own);
+                    if nearest.len() <= node.index() {
+                        nearest.resize(node.index() + 1, None);
+                    }
+                    if let Some(place) = nearest.get_mut(node.index()) {
+                        *place = above.last().copied();
+                    }
+                }
+                Visit::Leave if own.is_some() => {
+                    above.pop();
+                }
+                Visit::Leave => {}
+            }
+        });
+        nearest
     }
 
     /// The size that the objects of each of `groups` groups retain together. `group` returns the group of an object. An object that
@@ -97,40 +118,5 @@ impl RetainedSizes {
             }
         });
         sums
-    }
-}
-
-/// The dominator tree as intervals: an object dominates those whose place is in its interval. 8 bytes an object.
-#[derive(Debug)]
-pub struct DominatorIntervals {
-    /// By node: its place, and the place of the last that it dominates; both 0 for an unreachable one.
-    places: Vec<(u32, u32)>,
-}
-
-impl DominatorIntervals {
-    fn new(order: &Preorder, dominators: &Dominators) -> Self {
-        let mut places = Vec::new();
-        let mut next = 0_u32;
-        dominators.walk(|number, visit| {
-            let Some(node) = order.node(number) else { return };
-            if places.len() <= node.index() {
-                places.resize(node.index() + 1, (0, 0));
-            }
-            next = next.saturating_add(u32::from(visit == Visit::Enter));
-            if let Some((place, end)) = places.get_mut(node.index()) {
-                *(if visit == Visit::Enter { place } else { end }) = next;
-            }
-        });
-        Self { places }
-    }
-
-    /// Whether all paths from the roots to `node` lead through `above`, or it is that itself.
-    #[inline]
-    pub fn dominates(&self, above: NodeId, node: NodeId) -> bool {
-        let (Some(above), Some(node)) = (self.places.get(above.index()), self.places.get(node.index()))
-        else {
-            return false;
-        };
-        above.0 > 0 && (above.0..=above.1).contains(&node.0)
     }
 }

@@ -72,6 +72,19 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
         }
     }
 
+    /// The class and the attribute of the object that has a cache.
+    pub(super) fn attribute(&mut self, node: NodeId) -> Option<Arc<str>> {
+        let Some(CacheOwner::Instance(owner)) = self.owner(node) else { return None };
+        let graph = self.holders.graph();
+        let before = graph.address(self.holders.paths().parent(node)?)?;
+        let name = match self.names.reference(before, graph.address(node)?)? {
+            Reference::Attribute(name) => name,
+            Reference::Entry(key) => self.names.key(key)?,
+            _ => return None,
+        };
+        Some(format!("{}.{name}", graph.type_of(owner)?.name()).into())
+    }
+
     /// The name of an object, from its place on, and its module.
     pub(super) fn name(&mut self, node: NodeId) -> (Arc<str>, Option<Arc<str>>) {
         let paths = self.holders.paths();

@@ -48,6 +48,8 @@ pub(super) struct CacheCandidate {
     pub kind: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
+    /// The class and the attribute of the object that has it: `web.Request._cache`.
+    pub attribute: Option<Arc<str>>,
     /// Whether it belongs to the standard library.
     pub standard: bool,
     /// Its counters and limit.
@@ -157,6 +159,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             function: self.holders.graph().node(function),
             kind: "functools.lru_cache".into(),
             name,
+            attribute: None,
             standard,
             counters,
             attributes: Vec::new(),
@@ -197,6 +200,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             function: None,
             kind: self.type_name(node),
             name,
+            attribute: self.attribute(node),
             standard,
             counters: metadata::counters(self.names, &attributes, entries),
             attributes,
@@ -257,7 +261,8 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
                     && !self.claimed.contains(&table)
                 {
                     let attributes = metadata::attributes(self.names, at);
-                    if let Some(found) = self.table(table, attributes) {
+                    if let Some(mut found) = self.table(table, attributes) {
+                        found.attribute = Some(format!("{}.{name}", self.type_name(node)).into());
                         self.push(found);
                     }
                 }
@@ -399,6 +404,7 @@ impl<M: Memory> Search<'_, '_, '_, '_, M> {
             function: None,
             kind: self.type_name(node),
             name,
+            attribute: self.attribute(node),
             standard,
             counters,
             attributes,

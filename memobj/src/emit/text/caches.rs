@@ -29,7 +29,7 @@ pub(super) fn lines(caches: &[Cache], before: Option<&Before>, limit: usize) -> 
     let mut order: Vec<&Cache> = caches.iter().collect();
     order.sort_by_key(|cache| {
         let worst = cache.warnings().first().copied();
-        let size = Reverse((cache.deep_bytes(), cache.row.entries));
+        let size = Reverse((cache.own_bytes(), cache.row.entries));
         (worst.is_none(), cache.is_standard(), worst, size)
     });
     let mut lines = warnings(&order, limit);
@@ -52,10 +52,10 @@ pub(super) fn lines(caches: &[Cache], before: Option<&Before>, limit: usize) -> 
     lines
 }
 
-/// The sum of caches.
+/// The sum of caches: of what each has alone.
 fn sum(caches: &[&Cache]) -> String {
     let entries = caches.iter().fold(0, |sum: u64, cache| sum.saturating_add(cache.row.entries));
-    let bytes = caches.iter().fold(0, |sum: u64, cache| sum.saturating_add(cache.deep_bytes()));
+    let bytes = caches.iter().fold(0, |sum: u64, cache| sum.saturating_add(cache.own_bytes()));
     format!("{}, {}", counted(entries, "entry", "entries"), Bytes(bytes))
 }
 
@@ -93,7 +93,13 @@ fn warnings(caches: &[&Cache], limit: usize) -> Vec<Line> {
 /// The problem in numbers, with advice.
 fn sentence(cache: &Cache, warning: CacheWarning) -> String {
     let row = &cache.row;
-    let (name, size) = (&row.name, |bytes: Option<u64>| Bytes(bytes.unwrap_or_default()));
+    let size = |bytes: Option<u64>| Bytes(bytes.unwrap_or_default());
+    let (name, has, keeps, is, it) = match row.instances.filter(|&instances| instances > 1) {
+        Some(instances) => {
+            (format!("{} caches of {}", thousands(instances), row.name), "have", "keep", "are", "each")
+        }
+        None => (row.name.to_string(), "has", "keeps", "is", "it"),
+    };
     let entries = counted(row.entries, "entry", "entries");
     let full = || {
         let share = percent(row.fill_ratio.unwrap_or_default());
@@ -103,36 +109,36 @@ fn sentence(cache: &Cache, warning: CacheWarning) -> String {
     match warning {
         CacheWarning::NoLimit => {
             format!(
-                "{name} has no limit, {entries} and {}: give it one, or remove old entries",
-                size(row.size_bytes)
+                "{name} {has} no limit, {entries} and {}: give {it} one, or remove old entries",
+                Bytes(cache.own_bytes())
             )
         }
         CacheWarning::Expired => format!(
-            "{name} keeps {} of {entries} past their deadline: remove them from time to time",
+            "{name} {keeps} {} of {entries} past their deadline: remove them from time to time",
             thousands(row.expired_entries.unwrap_or_default())
         ),
         CacheWarning::LargeEntry => {
             let key = row.largest_entry_key.as_ref().map(|key| format!(" [\"{key}\"]")).unwrap_or_default();
             format!(
-                "{name} has an entry{key} of {}: store large values elsewhere",
+                "{name} {has} an entry{key} of {}: store large values elsewhere",
                 size(row.largest_entry_bytes)
             )
         }
         CacheWarning::LargeAverage => format!(
-            "{name} has entries of {} on average: limit it by their size, not by their number",
+            "{name} {has} entries of {} on average: limit {it} by their size, not by their number",
             size(row.average_entry_bytes)
         ),
         CacheWarning::LowHits => {
             let ratio = percent(cache.hit_ratio().unwrap_or_default());
             let is_full = row.fill_ratio.is_some_and(|fullness| fullness > 0.9);
             let what = if is_full { "make it larger, or remove it" } else { "check its keys, or remove it" };
-            format!("{name} has a hit ratio of {ratio} ({} lookups): {what}", thousands(cache.lookups()))
+            format!("{name} {has} a hit ratio of {ratio} ({} lookups): {what}", thousands(cache.lookups()))
         }
         CacheWarning::Above90 => {
-            format!("{name} is {}: new entries evict others that may be needed; make it larger", full())
+            format!("{name} {is} {}: new entries evict others that may be needed; make it larger", full())
         }
-        CacheWarning::Above75 => format!("{name} is {}: check whether that is large enough", full()),
-        CacheWarning::Unknown => format!("{name} has an unknown warning"),
+        CacheWarning::Above75 => format!("{name} {is} {}: check whether that is large enough", full()),
+        CacheWarning::Unknown => format!("{name} {has} an unknown warning"),
     }
 }
 
@@ -255,7 +261,7 @@ mod tests {
         ];
         let before = Before::from([("a.large".into(), (60, 8192)), ("a.none".into(), (5000, 2048))]);
         let expected = "
-  ! a.none has no limit, 5,000 entries and 2.00 KiB: give it one, or remove old entries
+  ! a.none has no limit, 5,000 entries and 1.50 KiB: give it one, or remove old entries
   ! a.full\\u{1b}[2J has a hit ratio of 1.0 % (1,000 lookups): make it larger, or remove it
 
   caches (3)
@@ -263,13 +269,13 @@ mod tests {
     5,000                   none                 2.00 KiB  25.0 %      0 B      0 B  TTLCache  a.none
        38  +38, +4.00 KiB     40  95.0 %  1.0 %  4.00 KiB  25.0 %      0 B      0 B  TTLCache  a.full\\u{1b}[2J
        50       -10, ±0 B   none                 8.00 KiB  25.0 %      0 B      0 B  TTLCache  a.large
-  and 1 empty cache: 0 entries, 64 B
-  and 1 cache of Python itself: 7 entries, 1.00 KiB
+  and 1 empty cache: 0 entries, 48 B
+  and 1 cache of Python itself: 7 entries, 768 B
 ";
         assert_eq!(shown(&caches, Some(&before), 20), expected);
         let short = shown(&caches, None, 1);
         assert!(
-            short.contains("  … 1 more warning\n") && short.contains("  … 2 more: 88 entries, 12.00 KiB\n"),
+            short.contains("  … 1 more warning\n") && short.contains("  … 2 more: 88 entries, 9.00 KiB\n"),
             "{short}"
         );
         assert!(!short.contains("CHANGE"), "{short}");
