@@ -1,5 +1,6 @@
 //! `memobj --leaks` names what leaks and who holds it, how fast, and says of programs that do not leak that they do not.
 
+mod children;
 mod shapes;
 
 use std::time::Duration;

@@ -190,6 +190,7 @@ impl Args {
         Ok(Config {
             targets,
             tree: self.tree,
+            children: self.leaks && !self.tree,
             census: CensusOptions {
                 scope: self.scope,
                 stop: match (self.no_stop, self.max_pause) {
@@ -284,11 +285,13 @@ the rest. Text lists the largest; every third census shows growth and shrinkage 
 
 Leaks: --leaks takes 5 censuses within a minute and compares who holds the objects. Something leaks if there is more of it \
 each time, if it grows until the end, and if it is not freed again. --for 10m finds slower leaks; at least 3 censuses are \
-needed. Ctrl-C ends the search with a verdict on the censuses so far. After the last census memobj watches for up to 5s which lines of \
+needed. Python processes below PID are searched too, as far as their censuses take at most half of the time; --tree searches all of them. \
+Ctrl-C ends the search with a verdict on the censuses so far. After the last census memobj watches for up to 5s which lines of \
 code add to the leaks (not after Ctrl-C). This needs perf events: kernel.perf_event_paranoid of 2 or less, or root.
 
 Exit status: 0 if the target exited, the user stopped memobj, or the count is complete; 2 on failure; with a command its status, \
-126 if it cannot be executed, 127 if it is not found. With --leaks 1 if something leaks, 0 if nothing does, 2 without a verdict.
+126 if it cannot be executed, 127 if it is not found. With --leaks 1 if something leaks, 0 if nothing does, 2 without a verdict or \
+if nothing leaks in the searched processes and others below them were not searched.
 ";
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ pub struct Config {
     pub targets: Targets,
     /// Includes all Python processes below the roots.
     pub tree: bool,
+    /// Includes those that there is time for: a search for leaks without `tree`.
+    pub children: bool,
     /// The content of each census.
     pub census: CensusOptions,
     /// The time from one census to the next; `None` takes a single one.

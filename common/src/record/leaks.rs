@@ -62,6 +62,12 @@ record! {
         /// The comparison with other processes of the same program; `null` if there are none.
         #[serde(alias = "among")]
         pub peers: Option<PeerComparison>,
+        /// The number of Python processes below it that were not searched, as that would have taken too long, or was not possible.
+        #[serde(default)]
+        pub unchecked_children: u64,
+        /// The number of Python processes below it that ran too briefly for a verdict; 0 with `--tree`, where each has a record.
+        #[serde(default)]
+        pub brief_children: u64,
     }
 }
 

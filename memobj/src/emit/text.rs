@@ -4,6 +4,7 @@ mod advice;
 mod caches;
 mod census;
 mod holders;
+mod leak_processes;
 mod leaks;
 mod memory;
 mod tables;
@@ -12,7 +13,9 @@ mod type_changes;
 use std::io::{self, Write};
 
 use common::columns::Tone;
-use common::record::{CensusRecord, ErrorRecord, EventKind, MemoryAccount, ProcessEvent, Record};
+use common::record::{
+    CensusRecord, ErrorRecord, EventKind, LeakVerdict, LeaksRecord, MemoryAccount, ProcessEvent, Record,
+};
 use common::stdio::escape_controls;
 use common::table::{Line, Style};
 use common::time::Stamp;
@@ -129,10 +132,26 @@ impl<W: Write> TextWriter<W> {
     pub fn record(&mut self, record: &Record) -> io::Result<()> {
         match record {
             Record::Error(error) => self.write(&[error_line(error)]),
-            Record::Leaks(leaks) => self.write(&leaks::lines(leaks)),
+            Record::Leaks(leaks) => self.leaks(std::slice::from_ref(leaks)),
             Record::ProcessEvent(event) => self.write(&[event_line(event)]),
             _ => Ok(()),
         }
+    }
+
+    /// Writes the verdicts on leaks of all processes: equal ones once, and those on processes without leaks together at the end.
+    ///
+    /// # Errors
+    /// The output refuses.
+    pub fn leaks(&mut self, records: &[LeaksRecord]) -> io::Result<()> {
+        let is_quiet = |record: &&LeaksRecord| record.verdict == LeakVerdict::None && records.len() > 1;
+        for (number, record) in records.iter().enumerate().filter(|(_, record)| !is_quiet(record)) {
+            let alike = records.iter().take(number).find(|other| leak_processes::is_alike(other, record));
+            self.write(
+                &alike.map_or_else(|| leaks::lines(record), |other| leak_processes::repeated(record, other)),
+            )?;
+        }
+        let quiet: Vec<&LeaksRecord> = records.iter().filter(is_quiet).collect();
+        if quiet.is_empty() { Ok(()) } else { self.write(&leak_processes::quiet(&quiet)) }
     }
 
     /// Writes lines as a block of their own, in one call.

@@ -1,5 +1,6 @@
 //! The loop of a run: a census of each process per iteration, the events between them, and the end.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use common::cli::Failure;
@@ -11,6 +12,7 @@ use common::time::Ticker;
 use common::wait::Sources;
 
 use super::TOOL;
+use super::iteration::Iteration;
 use super::leak_search::LeakSearch;
 use super::missing_types::MissingTypes;
 use super::outputs::Outputs;
@@ -33,16 +35,6 @@ const GRACE_PERIOD: Duration = Duration::from_secs(5);
 /// How long it is watched who adds to the leaks of a process.
 const MAX_WATCH: Duration = Duration::from_secs(5);
 
-/// The results of one iteration.
-#[derive(Debug, Default)]
-struct Iteration {
-    censuses: u64,
-    /// Records about it, censuses among them.
-    records: u64,
-    /// The censuses that failed, by process.
-    errors: Vec<(Option<u32>, Error)>,
-}
-
 /// A run of memobj.
 pub(super) struct CensusLoop<'a> {
     config: &'a Config,
@@ -51,6 +43,8 @@ pub(super) struct CensusLoop<'a> {
     session: Session,
     run: Run,
     processes: ProcessSet,
+    /// Processes below the roots that there was no time for, or whose census failed.
+    unchecked: BTreeSet<u32>,
     /// The number of the last iteration; 0 before the first.
     iteration: u64,
     /// Censuses of all processes.
@@ -78,7 +72,8 @@ impl<'a> CensusLoop<'a> {
             Targets::Command(_) | Targets::File(_) => command.into_iter().collect(),
         };
         Self {
-            processes: ProcessSet::new(&roots, config.tree, command.is_some()),
+            processes: ProcessSet::new(&roots, config.tree || config.children, command.is_some()),
+            unchecked: BTreeSet::new(),
             missing_types: MissingTypes::new(
                 config.census.holders.as_ref().map_or(&[], |options| &options.why),
             ),
@@ -205,8 +200,17 @@ impl<'a> CensusLoop<'a> {
         if self.iteration > 1 {
             self.refresh_processes(&header, &mut found);
         }
+        let begun = Instant::now();
         for pid in self.processes.pids() {
-            self.count_process(&header, pid, &mut found);
+            if self.has_time_for(pid, begun) {
+                self.count_process(&header, pid, &mut found);
+            } else {
+                self.unchecked.insert(pid);
+            }
+        }
+        if self.config.children && found.censuses > 0 {
+            // The user may have named a shell or a server that only starts Python.
+            found.errors.retain(|(_, error)| error.stage != stage::LOCATE);
         }
         if found.records == 0 && found.errors.is_empty() {
             // Each iteration has a record, even if nothing in the tree runs Python at the moment.
@@ -216,6 +220,13 @@ impl<'a> CensusLoop<'a> {
             found.errors.push((None, error));
         }
         found
+    }
+
+    /// Whether a process is counted in an iteration that began at `begun`. Its root, and what was counted before, always is.
+    fn has_time_for(&mut self, pid: u32, begun: Instant) -> bool {
+        let Some(process) = self.processes.get_mut(pid).filter(|_| self.config.children) else { return true };
+        let is_known = process.info.counted || process.info.root == pid;
+        is_known || self.config.interval.is_none_or(|interval| begun.elapsed() < interval / 2)
     }
 
     /// Counts one process; if that fails, finds out whether it exited or runs another program.
@@ -230,7 +241,7 @@ impl<'a> CensusLoop<'a> {
                 Some(_) => {}
                 // Its exit was reported, or is of no interest.
                 None if found.records > records && self.iteration > 1 => return,
-                None if self.config.tree && pid != before.root => return,
+                None if pid != before.root => return,
                 None => {}
             }
         }
@@ -241,7 +252,13 @@ impl<'a> CensusLoop<'a> {
                 found.records += 1;
             }
             // A tree may contain any program.
-            Err(error) if self.config.tree && !before.counted && error.stage == stage::LOCATE => {}
+            Err(error)
+                if !before.counted
+                    && error.stage == stage::LOCATE
+                    && (self.config.tree || pid != before.root) => {}
+            Err(_) if self.config.children && !before.counted && pid != before.root => {
+                self.unchecked.insert(pid);
+            }
             Err(error) => {
                 let replaced = self.processes.get_mut(pid).and_then(|process| process.replaced);
                 let is_late = replaced.is_some_and(|since| since.elapsed() >= GRACE_PERIOD);
@@ -269,6 +286,7 @@ impl<'a> CensusLoop<'a> {
         self.censuses += 1;
         let Some(process) = self.processes.get_mut(pid) else { return };
         (process.info.counted, process.replaced) = (true, None);
+        self.unchecked.remove(&pid);
         let root = Some(process.info.root);
         let mut tracker = std::mem::take(&mut process.tracker);
         self.write_census(header, root, census, &mut tracker);
@@ -293,9 +311,9 @@ impl<'a> CensusLoop<'a> {
         let Some(leaks) = &mut self.leaks else { return 0 };
         let trackers = self.processes.iter().map(|process| &process.tracker);
         let header = || Header::now(&self.run, self.iteration.max(1));
-        for record in leaks.conclude(trackers, header) {
-            self.outputs.record(&Record::Leaks(Box::new(record)));
-        }
+        let unchecked = self.processes.count_python(&self.unchecked);
+        let records = leaks.conclude(trackers, header, &unchecked, self.config.children);
+        self.outputs.leaks(records);
         leaks.exit_code()
     }
 
@@ -371,11 +389,13 @@ impl<'a> CensusLoop<'a> {
         info: &ProcessSummary,
         found: &mut Iteration,
     ) {
-        // In a tree there are many short-lived programs other than Python; and what never existed does not exit.
-        if (self.config.tree && !info.counted) || info.id.start == 0 {
+        let pid = info.id.pid;
+        // In a tree there are many short-lived programs other than Python; and what never existed does not exit. Children that the user
+        // did not ask for come and go in silence.
+        let is_aside = self.config.children && pid != info.root;
+        if (self.config.tree && !info.counted) || is_aside || info.id.start == 0 {
             return;
         }
-        let pid = info.id.pid;
         let mut event = ProcessEvent::new(header.clone(), kind, pid, info.root);
         event.start_ticks = Some(info.id.start);
         event.name = Some(info.name.clone());

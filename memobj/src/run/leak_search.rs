@@ -63,11 +63,14 @@ impl LeakSearch {
         self.finished.extend(tracker.outcome);
     }
 
-    /// The verdicts, largest growth first; nothing if they were given before. `running` are the processes that did not exit.
+    /// The verdicts, largest growth first; nothing if they were given before. `running` are the processes that did not exit; `unchecked`
+    /// counts those below each root that were not searched. With `omits_brief`, processes below a root that ran too briefly are counted alone.
     pub(super) fn conclude<'t>(
         &mut self,
         running: impl Iterator<Item = &'t Tracker>,
         header: impl Fn() -> Header,
+        unchecked: &BTreeMap<u32, u64>,
+        omits_brief: bool,
     ) -> Vec<LeaksRecord> {
         if self.concluded.is_some() {
             return Vec::new();
@@ -76,20 +79,30 @@ impl LeakSearch {
             let _ = write!(io::stderr(), "{CLEAR_LINE}");
         }
         let running = running.filter_map(|tracker| tracker.outcome.as_ref());
-        let mut outcomes: Vec<&LeaksRecord> = self.finished.iter().chain(running).collect();
+        let all = self.finished.iter().chain(running);
+        let is_judged = |outcome: &&LeaksRecord| outcome.verdict != LeakVerdict::TooShort;
+        let (mut outcomes, brief): (Vec<&LeaksRecord>, Vec<&LeaksRecord>) =
+            all.partition(|outcome| !omits_brief || outcome.root_pid.is_none() || is_judged(outcome));
         outcomes.sort_by(|a, b| bytes_per_minute(b).total_cmp(&bytes_per_minute(a)).then(a.pid.cmp(&b.pid)));
         let rates = rates_by_program(&outcomes);
         let records: Vec<LeaksRecord> = outcomes
             .into_iter()
             .map(|outcome| {
                 let peers = compare(rates.get(&program(outcome)), bytes_per_minute(outcome));
-                LeaksRecord { peers, ..outcome.clone() }.with_header(header())
+                let brief = brief.iter().filter(|brief| brief.root_pid == Some(outcome.pid)).count();
+                LeaksRecord {
+                    peers,
+                    unchecked_children: unchecked.get(&outcome.pid).copied().unwrap_or(0),
+                    brief_children: brief as u64,
+                    ..outcome.clone()
+                }
+                .with_header(header())
             })
             .collect();
         let any = |verdict| records.iter().any(|record| record.verdict == verdict);
         self.concluded = Some(if any(LeakVerdict::Leak) {
             EXIT_LEAK
-        } else if any(LeakVerdict::None) {
+        } else if any(LeakVerdict::None) && unchecked.is_empty() {
             0
         } else {
             EXIT_TROUBLE

@@ -1,6 +1,7 @@
 //! Runs memobj: from a resolved configuration to censuses, leaks and an exit code.
 
 mod census_loop;
+mod iteration;
 mod leak_search;
 mod missing_types;
 mod outputs;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use common::cli::Failure;
 use common::jsonl::Writer;
-use common::record::{CensusRecord, ErrorRecord, Record};
+use common::record::{CensusRecord, ErrorRecord, LeaksRecord, Record};
 use common::session::{Destination, open_log, open_stdout, stdout_style, terminal_columns};
 use common::table::Style;
 
@@ -97,6 +97,15 @@ impl Outputs {
         self.adopt_width();
         self.text.write(|text| text.record(record));
         self.write(record);
+    }
+
+    /// Writes the verdicts on leaks of all processes.
+    pub fn leaks(&mut self, records: Vec<LeaksRecord>) {
+        self.adopt_width();
+        self.text.write(|text| text.leaks(&records));
+        for record in records {
+            self.write(&Record::Leaks(Box::new(record)));
+        }
     }
 
     /// Adopts the width of the terminal, which may have changed.

@@ -1,7 +1,8 @@
 //! The processes of a run: the ones that the user named, and with `--tree` everything below them, as they come and go.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -92,6 +93,25 @@ impl ProcessSet {
     pub fn remove(&mut self, pid: u32) -> Option<TargetProcess> {
         let index = self.processes.iter().position(|process| process.info.id.pid == pid)?;
         Some(self.processes.remove(index))
+    }
+
+    /// By root: how many of these processes below it still run Python, as far as the names of their programs tell.
+    pub fn count_python(&self, pids: &BTreeSet<u32>) -> BTreeMap<u32, u64> {
+        let program =
+            |process: &TargetProcess| fs::read_link(format!("/proc/{}/exe", process.info.id.pid)).ok();
+        let counted: HashSet<PathBuf> =
+            self.iter().filter(|process| process.info.counted).filter_map(program).collect();
+        let is_python = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            counted.contains(path) || name.is_some_and(|name| name.starts_with("python"))
+        };
+        let mut counts = BTreeMap::new();
+        for process in self.iter().filter(|process| pids.contains(&process.info.id.pid)) {
+            if program(process).is_some_and(|path| is_python(&path)) {
+                *counts.entry(process.info.root).or_default() += 1;
+            }
+        }
+        counts
     }
 
     /// Whether none is left.

@@ -318,6 +318,36 @@ fn tree_counts_only_python() {
 }
 
 #[test]
+fn leak_search_reports_children_without_census() {
+    let running = Running::shell("exec 3<&0; sh -c 'read x <&3; :' & read x <&3; :");
+    let root = running.0.id();
+    let limit = Instant::now() + Duration::from_secs(30);
+    let children = format!("/proc/{root}/task/{root}/children");
+    while std::fs::read_to_string(&children).unwrap().is_empty() && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // The census of the root alone takes longer than half an interval.
+    let args = ["--leaks", "--no-stop", "-i", "20ms", "--for", "80ms", "-p", &running.pid()];
+    let slow = run_with(&args, |_, pid| {
+        assert_eq!(pid, root);
+        std::thread::sleep(Duration::from_millis(30));
+        Ok(small_census())
+    });
+    let [Record::Leaks(leaks)] = &slow.records[..] else { panic!("{:?}", slow.records) };
+    assert_eq!((leaks.pid, leaks.unchecked_children, slow.result), (root, 1, Ok(2)));
+    assert!(
+        slow.text.contains("not checked  1 Python process below it was not checked: add --tree"),
+        "{}",
+        slow.text
+    );
+    let tree = run_with(&[&args[..], &["--tree"]].concat(), |_, _| {
+        std::thread::sleep(Duration::from_millis(30));
+        Ok(small_census())
+    });
+    assert_eq!(tree.records.iter().filter(|record| matches!(record, Record::Leaks(_))).count(), 2);
+}
+
+#[test]
 fn file_is_counted_once() {
     let found = run_with(&["--core", "core", "--no-cmdline"], |_, _| Ok(small_census()));
     assert_eq!((found.lines(), found.calls), (vec![("census", 1)], 1));

@@ -40,6 +40,8 @@ pub fn leaks(fill: Fill) -> LeaksRecord {
         pinned_type: fill.of("bytes".into()),
         memory: fill.of(memory_growth()),
         peers: fill.of(peers()),
+        unchecked_children: 2,
+        brief_children: 3,
     }
 }
 

@@ -66,6 +66,13 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
             lines.push(headline("no verdict", Tone::Warning, "too few censuses: at least 3 are needed"));
         }
     }
+    lines.extend(remarks(record));
+    lines
+}
+
+/// Everything that is known of a process besides its leaks.
+pub(super) fn remarks(record: &LeaksRecord) -> Vec<Line> {
+    let mut lines = Vec::new();
     for full in record.filling.iter().take(MAX_BRIEF) {
         let limit = full.max_entries.map(thousands).unwrap_or_default();
         let text = format!("{}; it fills up to its limit of {limit}", summary_sentence(full));
@@ -73,11 +80,12 @@ pub(super) fn lines(record: &LeaksRecord) -> Vec<Line> {
     }
     lines.extend(rss_growth(record));
     lines.extend(comparison(record));
+    lines.extend(unjudged_children(record));
     lines.push(numbers(record));
     lines
 }
 
-fn headline(label: &str, tone: Tone, text: &str) -> Line {
+pub(super) fn headline(label: &str, tone: Tone, text: &str) -> Line {
     let mut line = Line::whole(0, tone, label);
     if !text.is_empty() {
         line.push_apart(Tone::Strong, escape_controls(text));
@@ -151,7 +159,7 @@ fn short(name: &str) -> &str {
 
 /// The whole part of a number; 0 for a negative one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
-fn whole(value: f64) -> u64 {
+pub(super) fn whole(value: f64) -> u64 {
     value as u64
 }
 
@@ -414,8 +422,28 @@ fn comparison(record: &LeaksRecord) -> Option<Line> {
     Some(Line::whole(0, tone, text))
 }
 
+/// The processes below it without a verdict.
+fn unjudged_children(record: &LeaksRecord) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if record.unchecked_children > 0 {
+        let processes = counted(record.unchecked_children, "Python process", "Python processes");
+        let were = if record.unchecked_children == 1 { "was" } else { "were" };
+        lines.push(headline(
+            "not checked",
+            Tone::Warning,
+            &format!("{processes} below it {were} not checked: add --tree, or name one with -p"),
+        ));
+    }
+    if record.brief_children > 0 {
+        let processes = counted(record.brief_children, "Python process", "Python processes");
+        let text = format!("{processes} below it came late or ended early: no verdict on them");
+        lines.push(Line::whole(0, Tone::Dim, text));
+    }
+    lines
+}
+
 /// The figures that the verdict is based on.
-fn numbers(record: &LeaksRecord) -> Line {
+pub(super) fn numbers(record: &LeaksRecord) -> Line {
     let name = record.name.as_deref().unwrap_or("?");
     let span = span(record.duration_seconds);
     let mut text = format!(
