@@ -107,6 +107,18 @@ impl Measurement {
         if let MeasuredData::Census(census) = &self.data { Some(census) } else { None }
     }
 
+    /// The program that was measured: the command line of the process or root, or its name; empty if unknown.
+    pub fn program(&self) -> &str {
+        let (cmdline, name) = match &self.data {
+            MeasuredData::Tree(tree) => match tree.processes.first() {
+                Some(root) => (root.cmdline.as_deref(), &*root.name),
+                None => (None, ""),
+            },
+            MeasuredData::Census(census) => (census.cmdline.as_deref(), &*census.name),
+        };
+        cmdline.filter(|line| !line.is_empty()).unwrap_or(name)
+    }
+
     /// The key of the process that was measured.
     pub fn key(&self) -> MeasurementKey {
         let (is_tree, pid, start) = match &self.data {

@@ -48,6 +48,21 @@ fn stdin_is_one_of_the_logs() {
 }
 
 #[test]
+fn logs_of_different_programs_are_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = |name: &str, command: &str| {
+        let line = sample_logs::tree(RUN, 1, 10, &[(1, 10, command, 5.0)]);
+        written(&folder, name, &line).to_str().unwrap().to_owned()
+    };
+    let (bot, same, other) =
+        (log("a", "python3 bot.py"), log("b", "python3 bot.py"), log("c", "redis-server"));
+    let run = diff(&[&bot, &other]).run().expect_code(0);
+    let expected = "memdiff: warning: these are different programs: python3 bot.py; and redis-server\n";
+    assert_eq!(run.err(), expected, "{run}");
+    assert!(diff(&[&bot, &same]).run().expect_code(0).err().is_empty());
+}
+
+#[test]
 fn ctrl_c_reports_what_was_read() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut running = diff(&["--trend"]).start();

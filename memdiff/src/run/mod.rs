@@ -10,15 +10,20 @@ use std::ops::ControlFlow;
 use common::cli::Failure;
 use common::log::{Input, Moment, MomentData};
 use common::record::{DiffRecord, Header, Run};
+use common::stdio::{escape_controls, say};
 use common::units::Bytes;
 
 use self::output::Output;
+use crate::align;
 use crate::cli::{Args, DEFAULT_THRESHOLD_BYTES, FailOn};
 use crate::delta::{self, GrowthThreshold};
 use crate::measurement::Measurement;
 use crate::selection::{InputSelection, SuccessivePairs};
 use crate::table::Report;
 use crate::verdict::{self, SeriesSet};
+
+/// The name of the tool in messages.
+const TOOL: &str = "memdiff";
 
 /// The exit code for growth; diff(1) has the same for differences.
 const EXIT_GREW: u8 = 1;
@@ -163,6 +168,9 @@ impl Runner {
             Ok(ControlFlow::Continue(()))
         })?;
         let (before, after) = self.sides(&selections)?;
+        if let Some(warning) = different_programs(&before, &after) {
+            say(TOOL, &warning);
+        }
         self.show_changes(&before, &after).map(|_| ())
     }
 
@@ -263,6 +271,18 @@ impl Runner {
         };
         self.output.show(&Report::Verdicts { record: &record, measured: series.measured() })
     }
+}
+
+/// A warning, if no program is on both sides: the differences between two programs are no growth.
+fn different_programs(before: &[Measurement], after: &[Measurement]) -> Option<String> {
+    let programs = |side: &[Measurement]| -> Vec<String> {
+        let all = side.iter().map(Measurement::program).filter(|program| !program.is_empty());
+        all.map(|program| escape_controls(&align::shorten_command(program)).into_owned()).collect()
+    };
+    let (before, after) = (programs(before), programs(after));
+    let (first, second) = (before.first()?, after.first()?);
+    let is_common = before.iter().any(|program| after.contains(program));
+    (!is_common).then(|| format!("warning: these are different programs: {first}; and {second}"))
 }
 
 fn nothing_measured(files: &str) -> Failure {

@@ -69,22 +69,30 @@ fn verdicts(record: &DiffRecord, measured: u64, limit: Option<usize>) -> Vec<Str
         paragraphs.push("Nothing is growing.".to_owned());
     }
     let mut table = vec!["| rate | series | verdict |\n| ---: | --- | --- |".to_owned()];
-    for verdict in list.growing.iter().chain(&list.others) {
+    for (verdict, followers) in list
+        .growing
+        .iter()
+        .map(|(verdict, followers)| (verdict, &**followers))
+        .chain(list.others.iter().map(|verdict| (verdict, "")))
+    {
         let description = verdict::describe(verdict, record.after.timestamp);
         let rate = match verdict.bytes_per_hour {
             Some(rate) if matches!(verdict.trend, TrendKind::Growing | TrendKind::Shrinking) => {
-                format!("{}{}", if rate < 0.0 { "-" } else { "+" }, verdict::format_rate(rate))
+                format!("{}{}", if rate < 0.0 { "-" } else { "+" }, verdict::format_slope(verdict))
             }
             _ => String::new(),
         };
-        table.push(format!("| {rate} | {} | {} |", code(&description.subject), description.predicate));
+        let followers = if followers.is_empty() { String::new() } else { format!("; {}", code(followers)) };
+        table.push(format!(
+            "| {rate} | {} | {}{followers} |",
+            code(&description.subject),
+            description.predicate
+        ));
     }
     if table.len() > 1 {
         paragraphs.push(table.join("\n"));
     }
-    if list.more_growing > 0 {
-        paragraphs.push(format!("… and {} more are growing", list.more_growing));
-    }
+    paragraphs.extend([list.more_growing, list.brief].into_iter().filter(|note| !note.is_empty()));
     if !list.other_counts.is_empty() {
         paragraphs.push(format!("Others: {}", list.other_counts));
     }

@@ -6,13 +6,17 @@ use common::columns::Tone;
 use common::record::{DiffRecord, SeriesKind, TrendKind, Verdict};
 use common::stdio::escape_controls;
 use common::time::Span;
-use common::units::Change;
+use common::units::{Change, counted, thousands};
 
 use crate::delta::{Comparison, Growth};
 use crate::verdict;
 
 /// The number of grown names in the summary.
 const SUMMARY_NAMES: usize = 3;
+
+/// The most causes of growth that are shown, and the most series that grow with each. Together they fit a small terminal.
+const MAX_CAUSES: usize = 5;
+const MAX_FOLLOWERS: usize = 4;
 
 /// How times are shown.
 pub(super) const TIME_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
@@ -80,10 +84,12 @@ pub(super) fn list_growth(grown: &[Growth]) -> String {
 pub(super) struct VerdictList<'a> {
     /// Files, number of measurements, and times.
     pub(super) heading: String,
-    /// Verdicts of growth.
-    pub(super) growing: Vec<&'a Verdict>,
-    /// The number of further verdicts of growth.
-    pub(super) more_growing: usize,
+    /// Verdicts of growth: each with a description of what grows with it, which is empty if that is nothing, or if all are displayed.
+    pub(super) growing: Vec<(&'a Verdict, String)>,
+    /// A description of further verdicts of growth; empty if there are none.
+    pub(super) more_growing: String,
+    /// A warning about a short log; empty if it is long enough.
+    pub(super) brief: String,
     /// Other verdicts, if all are displayed.
     pub(super) others: Vec<&'a Verdict>,
     /// Counts of the verdicts that are not displayed; empty if there are none.
@@ -96,21 +102,67 @@ impl<'a> VerdictList<'a> {
     pub(super) fn new(record: &'a DiffRecord, measured: u64, limit: Option<usize>) -> Self {
         let displayed =
             record.verdicts.iter().filter(|verdict| limit.is_none() || !is_repetition(record, verdict));
-        let (mut growing, mut others): (Vec<_>, Vec<_>) =
+        let (growing, mut others): (Vec<_>, Vec<_>) =
             displayed.partition(|verdict| verdict.trend == TrendKind::Growing);
-        let limit_or_all = limit.unwrap_or(usize::MAX);
-        let more_growing = growing.len().saturating_sub(limit_or_all);
-        growing.truncate(limit_or_all);
+        let (growing, more_growing) = match limit {
+            None => (growing.into_iter().map(|verdict| (verdict, String::new())).collect(), String::new()),
+            Some(limit) => causes(&growing, limit.min(MAX_CAUSES)),
+        };
+        let is_brief = !growing.is_empty() && growing.iter().all(|(verdict, _)| verdict::is_brief(verdict));
+        let brief = if is_brief {
+            "the log is short: this may be a start that settles".to_owned()
+        } else {
+            String::new()
+        };
         let mut other_counts = String::new();
         if limit.is_some() {
             other_counts = verdict::count_by_trend(others.drain(..));
         }
         let dropped = match record.series_omitted {
             0 => String::new(),
-            count => format!("{count} small series were dropped, as there were too many"),
+            count => format!("{} small series were dropped, as there were too many", thousands(count)),
         };
-        Self { heading: heading(record, measured), growing, more_growing, others, other_counts, dropped }
+        Self {
+            heading: heading(record, measured),
+            growing,
+            more_growing,
+            brief,
+            others,
+            other_counts,
+            dropped,
+        }
     }
+}
+
+/// The causes of growth, each with what grows with it, and a description of the causes beyond `limit`.
+fn causes<'a>(growing: &[&'a Verdict], limit: usize) -> (Vec<(&'a Verdict, String)>, String) {
+    let groups = verdict::group_growth(growing);
+    let (shown, others) = groups.split_at(limit.min(groups.len()));
+    let more = match others {
+        [] => String::new(),
+        others => format!("… and {} more are growing (all with --all)", thousands(others.len() as u64)),
+    };
+    (shown.iter().map(|group| (group.cause, describe_followers(&group.followers))).collect(), more)
+}
+
+/// `with it: RSS of the process by 3.1 MiB/h, type str by 1.0 MiB/h, 41 more types, 2 modules`.
+fn describe_followers(followers: &[&Verdict]) -> String {
+    // A module has the types of all its objects: it is no cause to look at.
+    let (modules, others): (Vec<&Verdict>, Vec<&Verdict>) =
+        followers.iter().partition(|verdict| verdict.kind == SeriesKind::Module);
+    let (shown, rest) = others.split_at(others.len().min(MAX_FOLLOWERS));
+    let mut parts: Vec<String> = shown.iter().map(|verdict| verdict::format_follower(verdict)).collect();
+    let names = [
+        (SeriesKind::Type, "more type", "more types"),
+        (SeriesKind::Holder, "more holder", "more holders"),
+        (SeriesKind::Cache, "more cache", "more caches"),
+    ];
+    for (kind, one, many) in names {
+        let count = rest.iter().filter(|verdict| verdict.kind == kind).count() as u64;
+        parts.extend((count > 0).then(|| counted(count, one, many)));
+    }
+    parts.extend((!modules.is_empty()).then(|| counted(modules.len() as u64, "module", "modules")));
+    if parts.is_empty() { String::new() } else { format!("with it: {}", parts.join(", ")) }
 }
 
 /// Whether a verdict of growth by PSS repeats one by RSS.
@@ -134,10 +186,10 @@ fn heading(record: &DiffRecord, measured: u64) -> String {
     let span = Span(Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let files =
         if first.file == last.file { first.file.clone() } else { format!("{} to {}", first.file, last.file) };
-    let plural = if measured == 1 { "" } else { "s" };
     format!(
-        "{}: {measured} measurement{plural} in {span}, {} to {}",
+        "{}: {} in {span}, {} to {}",
         escape_controls(&files),
+        counted(measured, "measurement", "measurements"),
         first.timestamp.format(TIME_FORMAT),
         last.timestamp.format(TIME_FORMAT),
     )

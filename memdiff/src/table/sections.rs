@@ -5,7 +5,7 @@ use std::sync::Arc;
 use common::columns::{Cell, Tone};
 use common::record::{CountChange, DiffRecord, Presence, ProcessChange, SeriesKind, TotalChange};
 use common::stdio::escape_controls;
-use common::units::{Bytes, Change};
+use common::units::{Bytes, Change, thousands};
 
 use super::grid::Grid;
 use crate::delta::{self, Sides, known_change, process_sizes};
@@ -216,11 +216,13 @@ fn count_row(presence: Presence, sizes: Sides, counts: Sides, name: &str) -> Vec
     let change = match known_change(presence, counts) {
         _ if counts == [None; 2] => String::new(),
         Some(Change(0)) => "±0".to_owned(),
-        Some(Change(count)) => format!("{count:+}"),
+        Some(Change(count)) => {
+            format!("{}{}", if count < 0 { "-" } else { "+" }, thousands(count.unsigned_abs()))
+        }
         None => "?".to_owned(),
     };
     let [_, after] = counts;
-    let count = after.map_or_else(String::new, |count| count.to_string());
+    let count = after.map_or_else(String::new, thousands);
     let mut row = size_cells(presence, sizes).to_vec();
     row.extend([Cell::plain(change), Cell::plain(count), name_cell(presence, name)]);
     row

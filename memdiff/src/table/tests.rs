@@ -36,10 +36,10 @@ fn verdict(name: &str, rate: Option<f64>) -> Verdict {
         bytes_per_hour_low: rate,
         bytes_per_hour_high: rate,
         from: Some(local_stamp(0)),
-        to: Some(local_stamp(60_000)),
+        to: Some(local_stamp(1_800_000)),
         first_bytes: Some(0),
         last_bytes: Some(1000),
-        moments: 60,
+        moments: 1800,
         limit_reached_at: None,
         limit_kind: None,
         limit_bytes: None,
@@ -167,7 +167,9 @@ fn verdicts_list_growth_count_rest() {
     let record = judged(vec![verdict("leak.py", rate), verdict("x", None), verdict("y", None)]);
     let shown = render_text(&Report::Verdicts { record: &record, measured: 60 }, PLAIN);
     assert!(
-        shown.contains("leak.py (pid 7) grows by 3.1 MiB/h (3.1 to 3.1), 99 % sure, 1 min 0 s, 60 moments\n"),
+        shown.contains(
+            "leak.py (pid 7) grows by 3.1 MiB/h (3.1 to 3.1), 99 % sure, 30 min 0 s, 1,800 moments\n"
+        ),
         "{shown}"
     );
     assert!(shown.ends_with("others: 2 steady (all with --all)\n"), "{shown}");
@@ -181,6 +183,45 @@ fn verdicts_list_growth_count_rest() {
     assert!(none.contains("nothing is growing\n"), "{none}");
     let table = render_markdown(&Report::Verdicts { record: &record, measured: 60 }, PLAIN);
     assert!(table.contains("| +3.1 MiB/h | `leak.py (pid 7)` | grows by "), "{table}");
+}
+
+#[test]
+fn short_log_states_no_certainty() {
+    let mut brief = verdict("leak.py", Some(776.2 * f64::from(1 << 20)));
+    brief.to = Some(local_stamp(65_000));
+    let record = judged(vec![brief]);
+    let shown = render_text(&Report::Verdicts { record: &record, measured: 60 }, PLAIN);
+    assert!(shown.contains("leak.py (pid 7) grows by 12.9 MiB/min, 1 min 5 s, 1,800 moments\n"), "{shown}");
+    assert!(shown.contains("the log is short: ") && !shown.contains("% sure"), "{shown}");
+    let table = render_markdown(&Report::Verdicts { record: &record, measured: 60 }, PLAIN);
+    assert!(table.contains("| +12.9 MiB/min | `leak.py (pid 7)` | grows by "), "{table}");
+}
+
+#[test]
+fn growth_is_folded_below_its_cause() {
+    let of = |kind: &str, name: &str, rate| Verdict {
+        kind: kind.into(),
+        role: "root".into(),
+        ..verdict(name, Some(rate))
+    };
+    let mut all =
+        vec![of("module", "builtins", 9e8), of("rss", "bot.py", 9e8), of("holder", "app.cache", 8e8)];
+    all.extend((0..40).map(|number| of("type", &format!("app.T{number}"), 7e8 - f64::from(number))));
+    all.extend((0..9).map(|number| Verdict { pid: Some(100 + number), ..of("rss", "worker.py", 1e6) }));
+    let record = judged(all);
+    let report = Report::Verdicts { record: &record, measured: 60 };
+    let shown = render_text(&report, PLAIN);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines[2].starts_with("holder app.cache in root (pid 7) grows by "), "{shown}");
+    let followers = "  with it: RSS of the process by 858.3 MiB/h, type app.T0 by 667.6 MiB/h, \
+                     type app.T1 by 667.6 MiB/h, type app.T2 by 667.6 MiB/h, 37 more types, 1 module";
+    assert_eq!(lines[3], followers, "{shown}");
+    assert!(lines.len() <= 12 && shown.contains("… and 5 more are growing (all with --all)\n"), "{shown}");
+    assert!(!shown.contains("builtins"), "{shown}");
+    let narrow = render_text(&report, RenderOptions { width: Some(80), ..PLAIN });
+    assert!(narrow.lines().skip(1).all(|line| line.chars().count() <= 80), "{narrow}");
+    let everything = render_text(&report, RenderOptions { limit: None, ..PLAIN });
+    assert!(everything.contains("module builtins in root"), "{everything}");
 }
 
 #[test]

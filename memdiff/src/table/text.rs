@@ -5,6 +5,7 @@ use std::time::Duration;
 use common::columns::Tone;
 use common::record::{DiffRecord, MomentRef, Verdict};
 use common::stdio::escape_controls;
+use common::table::{Line, Style};
 use common::time::Span;
 
 use super::report::{RenderOptions, Report, TIME_FORMAT, VerdictList, list_growth};
@@ -92,26 +93,29 @@ fn verdicts(record: &DiffRecord, measured: u64, options: RenderOptions) -> Vec<S
         let description = verdict::describe(verdict, record.after.timestamp);
         [description.subject, description.predicate].map(|part| escape_controls(&part).into_owned())
     };
-    let mut lines = vec![list.heading, String::new()];
-    for [subject, predicate] in list.growing.iter().map(|verdict| describe(verdict)) {
-        lines.push(format!(
-            "{} {}",
-            options.paint(Tone::Strong, &subject),
-            options.paint(Tone::Growth, &predicate)
-        ));
+    let mut lines = vec![Line::whole(0, Tone::Plain, list.heading), Line::default()];
+    for (verdict, followers) in &list.growing {
+        let [subject, predicate] = describe(verdict);
+        let mut line = Line::whole(0, Tone::Strong, subject);
+        line.push(Tone::Plain, " ");
+        line.push(Tone::Growth, predicate);
+        lines.push(line);
+        if !followers.is_empty() {
+            lines.push(Line::whole(2, Tone::Dim, escape_controls(followers)));
+        }
     }
     if list.growing.is_empty() {
-        lines.push("nothing is growing".to_owned());
+        lines.push(Line::whole(0, Tone::Plain, "nothing is growing"));
     }
-    if list.more_growing > 0 {
-        lines.push(options.paint(Tone::Dim, &format!("… and {} more are growing", list.more_growing)));
+    lines.extend(list.others.iter().map(|verdict| Line::whole(0, Tone::Plain, describe(verdict).join(" "))));
+    let notes = [(list.more_growing, Tone::Dim), (list.brief, Tone::Warning)];
+    let others = format!("others: {} (all with --all)", list.other_counts);
+    let others = if list.other_counts.is_empty() { String::new() } else { others };
+    let notes = notes.into_iter().chain([(others, Tone::Dim), (list.dropped, Tone::Dim)]);
+    lines.extend(notes.filter(|(note, _)| !note.is_empty()).map(|(note, tone)| Line::whole(0, tone, note)));
+    let mut text = String::new();
+    for line in lines {
+        line.write(Style { colour: options.colour, width: options.width }, &mut text);
     }
-    lines.extend(list.others.iter().map(|verdict| describe(verdict).join(" ")));
-    if !list.other_counts.is_empty() {
-        lines.push(options.paint(Tone::Dim, &format!("others: {} (all with --all)", list.other_counts)));
-    }
-    if !list.dropped.is_empty() {
-        lines.push(options.paint(Tone::Dim, &list.dropped));
-    }
-    lines
+    text.lines().map(str::to_owned).collect()
 }

@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use common::record::{LimitKind, SeriesKind, TrendKind, Verdict};
 use common::time::{Span, Stamp};
-use common::units::Bytes;
+use common::units::{Bytes, counted, thousands};
 
 /// A series has ended if it has no value for so long before the end of the log.
 const ENDED_AFTER_SECONDS: f64 = 60.0;
+
+/// A series that was observed for less than this may still warm up: its rate is per minute, and no certainty is stated.
+const MIN_SECONDS: f64 = 600.0;
+/// The farthest forecast from such a series, in its own lengths.
+const BRIEF_HORIZON: f64 = 10.0;
 
 /// A sentence about a series, in two parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,10 +23,43 @@ pub struct Description {
     pub predicate: String,
 }
 
-/// A rate for people, without its sign: `3.1 MiB/h`.
-pub fn format_rate(bytes_per_hour: f64) -> String {
-    let unit = Unit::for_size(bytes_per_hour.abs());
-    format!("{} {}/h", unit.number(bytes_per_hour.abs()), unit.name)
+/// The rate of a series for people, without its sign: `3.1 MiB/h`.
+pub fn format_slope(verdict: &Verdict) -> String {
+    let (rate, time) = rate_of(verdict);
+    format_rate(rate, time)
+}
+
+fn format_rate(rate: f64, time: &str) -> String {
+    let unit = Unit::for_size(rate.abs());
+    format!("{} {}/{time}", unit.number(rate.abs()), unit.name)
+}
+
+/// A series that grows with another one: `type app.Session by 2.0 MiB/h`.
+pub fn format_follower(verdict: &Verdict) -> String {
+    let subject = match verdict.kind {
+        SeriesKind::Rss => "RSS of the process".to_owned(),
+        SeriesKind::TotalRss => "RSS of the tree".to_owned(),
+        SeriesKind::Python => "all Python objects".to_owned(),
+        SeriesKind::Native => "memory outside Python objects".to_owned(),
+        kind => format!("{kind} {}", verdict.name),
+    };
+    format!("{subject} by {}", format_slope(verdict))
+}
+
+/// Whether a series was observed so briefly that its growth may be a start that settles.
+pub fn is_brief(verdict: &Verdict) -> bool {
+    seconds(verdict).is_some_and(|seconds| seconds < MIN_SECONDS)
+}
+
+fn seconds(verdict: &Verdict) -> Option<f64> {
+    let (from, to) = verdict.from.zip(verdict.to)?;
+    Some((to.unix_seconds() - from.unix_seconds()).max(0.0))
+}
+
+/// The rate and its unit of time.
+fn rate_of(verdict: &Verdict) -> (f64, &'static str) {
+    let rate = verdict.bytes_per_hour.unwrap_or(0.0);
+    if is_brief(verdict) { (rate / 60.0, "min") } else { (rate, "h") }
 }
 
 /// A unit of bytes, for several numbers that are shown together.
@@ -73,14 +111,13 @@ fn describe_trend(verdict: &Verdict, now: Stamp) -> String {
         TrendKind::Sawtooth => "rises and falls back (saw-tooth)".to_owned(),
         TrendKind::TooShort => "is too short to judge".to_owned(),
     }];
-    if verdict.trend != TrendKind::TooShort {
+    if verdict.trend != TrendKind::TooShort && !is_brief(verdict) {
         parts.push(format!("{} % sure", percent(verdict.confidence_ratio)));
     }
-    if let (Some(from), Some(to)) = (verdict.from, verdict.to) {
-        let seconds = (to.unix_seconds() - from.unix_seconds()).max(0.0);
+    if let Some(seconds) = seconds(verdict) {
         parts.push(Span(Duration::try_from_secs_f64(seconds).unwrap_or_default()).to_string());
     }
-    parts.push(format!("{} moment{}", verdict.moments, if verdict.moments == 1 { "" } else { "s" }));
+    parts.push(counted(verdict.moments, "moment", "moments"));
     if let Some(to) = ended {
         parts.push(format!("until {}", format_time(to, now)));
     }
@@ -91,9 +128,14 @@ fn describe_trend(verdict: &Verdict, now: Stamp) -> String {
     let mut predicate = parts.join(", ");
     let survival = verdict.new_objects.zip(verdict.new_objects_survived);
     if let Some((seen, kept)) = survival.filter(|_| verdict.trend == TrendKind::Growing) {
+        let (kept, seen) = (thousands(kept), thousands(seen));
         predicate += &format!("; {kept} of {seen} new objects in the samples stayed");
     }
-    if let Some((full, of)) = verdict.limit_reached_at.zip(verdict.limit_kind) {
+    let is_near = |full: &Stamp| {
+        let horizon = seconds(verdict).unwrap_or(0.0) * BRIEF_HORIZON;
+        !is_brief(verdict) || full.unix_seconds() - now.unix_seconds() <= horizon
+    };
+    if let Some((full, of)) = verdict.limit_reached_at.filter(is_near).zip(verdict.limit_kind) {
         predicate += &describe_forecast(full, of, verdict.limit_bytes, now);
     }
     predicate
@@ -101,13 +143,17 @@ fn describe_trend(verdict: &Verdict, now: Stamp) -> String {
 
 /// The absolute rate and its interval, in one unit: `3.1 MiB/h (2.9 to 3.3)`.
 fn describe_slope(verdict: &Verdict) -> String {
-    let rate = verdict.bytes_per_hour.unwrap_or(0.0);
+    let (rate, _) = rate_of(verdict);
     let unit = Unit::for_size(rate.abs());
+    let text = format_slope(verdict);
+    if is_brief(verdict) {
+        return text;
+    }
     let interval = verdict.bytes_per_hour_low.zip(verdict.bytes_per_hour_high).map(|(low, high)| {
         let (least, most) = if rate < 0.0 { (-high, -low) } else { (low, high) };
         format!(" ({} to {})", unit.number(least), unit.number(most))
     });
-    format_rate(rate) + &interval.unwrap_or_default()
+    text + &interval.unwrap_or_default()
 }
 
 /// Never 100 %.

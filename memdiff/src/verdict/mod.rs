@@ -1,5 +1,6 @@
 //! Follows every series of the logs, and judges its trend.
 
+mod cause;
 mod describe;
 mod key;
 mod limits;
@@ -16,7 +17,8 @@ use common::record::{TrendKind, Verdict};
 
 use crate::delta::GrowthThreshold;
 
-pub use self::describe::{count_by_trend, describe, format_rate};
+pub use self::cause::group_growth;
+pub use self::describe::{count_by_trend, describe, format_follower, format_slope, is_brief};
 pub use self::series_set::SeriesSet;
 
 /// Whether a verdict is growth beyond the threshold, from the end of the warm-up to the end of the log.

@@ -342,8 +342,9 @@ fn verdicts_are_sentences() {
     (typed.kind, typed.name, typed.role) = ("type".into(), "dict".into(), "root".into());
     assert!(said(&typed).starts_with("type dict in root (pid 1) is steady"), "{}", said(&typed));
     assert_eq!(count_by_trend(verdicts.iter()), "1 steady, 2 shrinking");
-    assert_eq!(
-        [format_rate(5.0), format_rate(1536.0), format_rate(-3.0 * f64::from(1 << 20))],
-        ["5 B/h", "1.5 KiB/h", "3.0 MiB/h"]
-    );
+    let rates = [5.0, 1536.0, -3.0 * f64::from(1 << 20)].map(|rate| {
+        typed.bytes_per_hour = Some(rate);
+        format_slope(&typed)
+    });
+    assert_eq!(rates, ["5 B/h", "1.5 KiB/h", "3.0 MiB/h"]);
 }
