@@ -32,19 +32,19 @@ const LEAK_STEPS: u32 = 4;
 #[command(name = "memobj", version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100)]
 pub struct Args {
     /// Count the objects of process PID (can be repeated)
-    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid, help_heading = "Target")]
     pub pid: Vec<u32>,
 
     /// Include all Python processes in the tree below PID
-    #[arg(long)]
+    #[arg(long, help_heading = "Target")]
     pub tree: bool,
 
     /// Count the objects in a core file of gcore or the kernel
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["pid", "snapshot"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pid", "snapshot"], help_heading = "Target")]
     pub core: Option<PathBuf>,
 
     /// Count the objects in a snapshot from --save-snapshot
-    #[arg(long, value_name = "FILE", conflicts_with = "pid")]
+    #[arg(long, value_name = "FILE", conflicts_with = "pid", help_heading = "Target")]
     pub snapshot: Option<PathBuf>,
 
     /// Start this command and count its objects; a .py file runs with the project's interpreter
@@ -52,88 +52,94 @@ pub struct Args {
     pub command: Vec<OsString>,
 
     /// Repeat at this interval: 10, 0.5, 500ms, 2s, 1m [default: once; every 10s with a command]
-    #[arg(short, long, value_name = "TIME", value_parser = parse_interval, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"])]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_interval, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub interval: Option<Duration>,
 
     /// Stop after N censuses (every 10s without -i)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["core", "snapshot"])]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub count: Option<u64>,
 
     /// Stop after this time (every 10s without -i)
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"])]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true, conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub duration: Option<Duration>,
 
     /// Which objects to count
-    #[arg(long, value_enum, default_value_t = Scope::Reachable)]
+    #[arg(long, value_enum, default_value_t = Scope::Reachable, help_heading = "What")]
     pub scope: Scope,
 
     /// Show who holds the objects: by place in the program and by owner, and unreachable objects
-    #[arg(long)]
+    #[arg(long, help_heading = "What")]
     pub holders: bool,
 
     /// Show retained sizes: the bytes that would be freed without each type and each holder
-    #[arg(long)]
+    #[arg(long, help_heading = "What")]
     pub retained: bool,
 
     /// Show the paths to root that keep objects of TYPE alive (can be repeated)
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", help_heading = "What")]
     pub why: Vec<String>,
 
     /// Find the program's caches: entries, sizes, limits, hit ratios and problems
-    #[arg(long)]
+    #[arg(long, help_heading = "What")]
     pub caches: bool,
 
     /// With --caches, count entries larger than SIZE
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "1M", requires = "caches")]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "1M", requires = "caches", help_heading = "What")]
     pub max_item: u64,
 
     /// Compare several censuses and report leaks: what grows, how fast, and who holds it
-    #[arg(long, conflicts_with_all = ["core", "snapshot", "count", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "diff_every"])]
+    #[arg(long, conflicts_with_all = ["core", "snapshot", "count", "duration", "scope", "holders", "retained", "why", "memory", "caches", "save_snapshot", "diff_every"], help_heading = "What")]
     pub leaks: bool,
 
     /// How long to observe with --leaks [default: 60s]
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true, requires = "leaks")]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true, requires = "leaks", help_heading = "When")]
     pub observe: Option<Duration>,
 
     /// Do not pause the process: read its memory while it runs, and count torn reads
-    #[arg(long, conflicts_with_all = ["core", "snapshot", "max_pause"])]
+    #[arg(long, conflicts_with_all = ["core", "snapshot", "max_pause"], help_heading = "When")]
     pub no_stop: bool,
 
     /// Read the process while it runs if the pause would exceed TIME
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with_all = ["core", "snapshot"])]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with_all = ["core", "snapshot"], help_heading = "When")]
     pub max_pause: Option<Duration>,
 
     /// Account for the whole resident set: objects, allocators, stacks, files (makes the pause a little longer)
-    #[arg(long)]
+    #[arg(long, help_heading = "What")]
     pub memory: bool,
 
     /// Save the counted memory to FILE; it contains the program's data, so only its owner can read it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop", "max_pause"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tree", "command", "snapshot", "interval", "count", "duration", "no_stop", "max_pause"], help_heading = "What")]
     pub save_snapshot: Option<PathBuf>,
 
     /// Rows per table
-    #[arg(short, long, value_name = "ROWS", default_value = "20")]
+    #[arg(short, long, value_name = "ROWS", default_value = "20", help_heading = "Output")]
     pub limit: usize,
 
     /// In text, show changes at every Nth census; 0 never does
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value = "3", help_heading = "Output")]
     pub diff_every: u64,
 
     /// Output format [default: text on a terminal, jsonl otherwise]
-    #[arg(long, value_enum, conflicts_with = "output")]
+    #[arg(long, value_enum, conflicts_with = "output", help_heading = "Output")]
     pub format: Option<Format>,
 
     /// Append text to FILE and records to FILE.jsonl instead of stdout; a command keeps its stdout
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
     /// Leave out command lines and paths of programs (they may contain secrets)
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub no_cmdline: bool,
 
     /// Locate the interpreter by this method only
     #[arg(long, value_parser = locate_methods(), hide = true)]
     pub locate: Option<LocateMethod>,
+}
+
+/// Parses a process number.
+fn parse_pid(text: &str) -> Result<u32, String> {
+    let pid = text.parse().ok().filter(|&pid| pid > 0);
+    pid.ok_or_else(|| "not a process number; pgrep -f NAME finds the one of a program".to_owned())
 }
 
 /// Parses the name of a method of finding the interpreter.
