@@ -27,16 +27,28 @@ const MAX_TYPES: usize = 8;
 const NEAR: usize = 3;
 
 impl LeakFinder<'_, '_> {
-    /// The most specific type among the frequent growth roots of a place.
-    fn added<'g>(
+    /// The most specific type among the frequent growth roots of a place; of keys and their values, that of the values.
+    fn added<'g, M: Memory>(
         &self,
+        names: &mut NameReader<'_, '_, M>,
         groups: Option<&'g HashMap<TypeIndex, RootGroup>>,
     ) -> Option<(TypeIndex, &'g RootGroup)> {
         let groups = groups?;
         let most = groups.values().map(|group| group.roots).max()?;
         let many = groups.iter().filter(|(_, group)| group.roots.saturating_mul(2) >= most);
-        many.map(|(&of, group)| (of, group))
-            .max_by_key(|&(of, group)| (self.is_user_class(of), group.bytes, of))
+        many.map(|(&of, group)| (of, group)).max_by_key(|&(of, group)| {
+            (self.is_user_class(of), !self.is_of_keys(names, group), group.bytes, of)
+        })
+    }
+
+    /// Whether growth roots are keys of a dict.
+    fn is_of_keys<M: Memory>(&self, names: &mut NameReader<'_, '_, M>, group: &RootGroup) -> bool {
+        let graph = self.holders.graph();
+        group.samples.first().is_some_and(|&key| {
+            let ends =
+                self.holders.paths().parent(key).and_then(|from| graph.address(from)).zip(graph.address(key));
+            ends.and_then(|(from, to)| names.reference(from, to)) == Some(Reference::Key)
+        })
     }
 
     /// Describes the growth of a place.
@@ -47,7 +59,7 @@ impl LeakFinder<'_, '_> {
         rows: &[GrowingRow<'_>],
         groups: Option<&HashMap<TypeIndex, RootGroup>>,
     ) -> Candidate {
-        let added = self.added(groups);
+        let added = self.added(names, groups);
         let into = added.and_then(|(of, group)| self.most_added_to(names, of, group));
         let graph = self.holders.graph();
         let is_chain = added.zip(into).is_some_and(|((of, _), (into, _))| graph.type_index(into) == of);

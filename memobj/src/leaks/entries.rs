@@ -68,11 +68,13 @@ impl LeakFinder<'_, '_> {
         Entries { of, nodes, counted: root, share: once * group.roots as f64 / all.max(1) as f64 }
     }
 
-    /// The nearest new object of a class of the program that a wrapper leads to; otherwise the object itself.
+    /// The nearest new object of a class of the program that a wrapper leads to, or else the nearest new function or coroutine; otherwise
+    /// the object itself.
     fn wrapped(&self, root: NodeId) -> NodeId {
         let graph = self.holders.graph();
         let wraps = |node: NodeId| graph.type_of(node).is_some_and(is_wrapping);
         let mut level: Vec<NodeId> = Some(root).filter(|&root| wraps(root)).into_iter().collect();
+        let mut code = None;
         for _ in 0..MAX_DEPTH {
             let mut below = Vec::new();
             for &node in &level {
@@ -83,6 +85,9 @@ impl LeakFinder<'_, '_> {
                     if self.is_user_class(graph.type_index(to)) {
                         return to;
                     }
+                    if graph.type_of(to).is_some_and(is_code) {
+                        code.get_or_insert(to);
+                    }
                     if wraps(to) {
                         below.push(to);
                     }
@@ -90,8 +95,16 @@ impl LeakFinder<'_, '_> {
             }
             level = below;
         }
-        root
+        code.unwrap_or(root)
     }
+}
+
+/// Whether objects of a type are code that waits to run.
+fn is_code(of: &Type) -> bool {
+    matches!(
+        of.kind,
+        Some(Builtin::Function | Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator)
+    )
 }
 
 /// Whether objects of a type only wrap others.
