@@ -22,7 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The default length of a search for leaks, and its number of intervals.
 const LEAK_SEARCH: Duration = Duration::from_secs(60);
-const LEAK_STEPS: u32 = 4;
+const LEAK_STEPS: u32 = 6;
 
 /// Count every object of a running Python program, from outside.
 ///
@@ -289,7 +289,7 @@ signal N killed it. After --count or --duration, memobj stops counting and waits
 Records list every type with at least 0.01 % of all objects or bytes, and every type that was listed before; types_omitted has \
 the rest. Text lists the largest; every third census shows growth and shrinkage since the last time.
 
-Leaks: --leaks takes 5 censuses within a minute and compares who holds the objects. Something leaks if there is more of it \
+Leaks: --leaks takes 7 censuses within a minute and compares who holds the objects. Something leaks if there is more of it \
 each time, if it grows until the end, and if it is not freed again. --for 10m finds slower leaks; at least 3 censuses are \
 needed. Python processes below PID are searched too, as far as their censuses take at most half of the time; --tree searches all of them. \
 Ctrl-C ends the search with a verdict on the censuses so far. After the last census memobj watches for up to 5s which lines of \
@@ -336,9 +336,9 @@ mod tests {
             let config = config(args);
             (config.interval.unwrap().as_millis(), config.max_censuses)
         };
-        assert_eq!(plan(&["--leaks", "-p", "1"]), (15_000, 5));
+        assert_eq!(plan(&["--leaks", "-p", "1"]), (10_000, 7));
         assert_eq!(plan(&["--leaks", "-p", "1", "--for", "3s", "-i", "0.5"]), (500, 7));
-        assert_eq!(plan(&["--leaks", "-p", "1", "--for", "10m"]), (150_000, 5));
+        assert_eq!(plan(&["--leaks", "-p", "1", "--for", "10m"]), (100_000, 7));
         assert_eq!(plan(&["--leaks", "-p", "1", "-i", "20"]), (20_000, 4));
         let census = |args: &[&str]| config(args).census;
         let (leaks, plain) = (config(&["-p", "1", "--leaks"]), config(&["-p", "1"]));

@@ -147,4 +147,9 @@ pub const ALL: &[Shape] = &[
     steady("settling"),
     steady("temporary"),
     steady("resized"),
+    steady("below_limit_of_owner"),
+    steady("same_in_ring"),
+    steady("slowing_down"),
+    steady("imports"),
+    steady("names_looked_up"),
 ];

@@ -52,6 +52,9 @@ record! {
         /// Growth towards a limit: caches and queues that fill up.
         #[serde(default)]
         pub filling: Vec<Leak>,
+        /// Growth that slows down: each census finds fewer new objects than the one before.
+        #[serde(default)]
+        pub slowing: Vec<Leak>,
         /// The resident and free memory in arenas that few objects keep allocated; `null` if unknown.
         pub pinned_bytes: Option<u64>,
         /// The type whose objects keep most of that memory; `null` if there is none.
@@ -124,6 +127,9 @@ pub struct Leak {
     pub objects_per_minute: f64,
     /// New items per minute, if a single container grows and the number of objects does not; else `null`.
     pub entries_per_minute: Option<f64>,
+    /// The growth from each census to the next: in objects; in items or bytes if a single object grows.
+    #[serde(default)]
+    pub growth_by_census: Vec<i64>,
     /// The growth in bytes per minute, with everything that the added objects bring with them.
     pub bytes_per_minute: f64,
     /// The growth in bytes per minute of memory outside Python objects that the entries keep; `null` if there is none.
@@ -153,7 +159,8 @@ pub struct Leak {
     /// The number of objects that were seen twice and then disappeared.
     #[serde(alias = "left")]
     pub freed: u64,
-    /// The confidence, 0 to 1: the probability that a holder without growth would not look like this by chance.
+    /// The confidence, 0 to 1: 1 minus the probability that any of all holders would rise so by chance, times the share of the growth that
+    /// a straight line explains.
     pub confidence_ratio: f64,
     /// The type of the container that grows; `null` without a holder.
     pub container: Option<Arc<str>>,

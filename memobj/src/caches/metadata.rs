@@ -8,7 +8,7 @@ use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
 
-use super::name_heuristics::{Meaning, means};
+use super::name_heuristics::{Meaning, is_limit_of, means};
 
 /// Names that are read of each object.
 const MAX_NAMES: usize = 1000;
@@ -79,6 +79,30 @@ pub(super) fn number<M: Memory>(names: &mut NameReader<'_, '_, M>, at: Addr) -> 
         }
         _ => None,
     }
+}
+
+/// The limit that an object sets for a container with `entries` that it owns: an attribute of it with the name of a limit.
+pub fn limit_of_owner<M: Memory>(
+    names: &mut NameReader<'_, '_, M>,
+    owner: Addr,
+    entries: u64,
+) -> Option<u64> {
+    let all = attributes(names, owner);
+    counters(names, &all, entries).limit
+}
+
+/// The limit that a module sets for the container at `container`, a variable of it: a constant with the name of both, as
+/// `_MAXCACHE` for `_cache` in `re`.
+pub fn limit_in_module<M: Memory>(
+    names: &mut NameReader<'_, '_, M>,
+    module: Addr,
+    container: Addr,
+) -> Option<u64> {
+    let all = attributes(names, module);
+    let name = all.iter().find(|&&(_, at)| at == container).map(|(name, _)| Arc::clone(name))?;
+    let (_, limit) = all.iter().find(|(other, _)| is_limit_of(other, &name))?;
+    let of = names.type_of(*limit).filter(|of| of.kind == Some(Builtin::Int) && of.name() != "bool");
+    of.and_then(|_| names.objects().read_integer(*limit)).and_then(|number| u64::try_from(number).ok())
 }
 
 /// Finds the counters among these names, for a cache with `entries`.

@@ -20,6 +20,7 @@ use common::record::{CacheTotal, CacheWarning};
 
 pub use clock::ClockReadings;
 pub use find::find_caches;
+pub use metadata::{limit_in_module, limit_of_owner};
 
 /// A cache, or several of one name.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -46,6 +46,8 @@ const NAMES: &[(Meaning, &str)] = &[
     ),
     // functools.lru_cache, cachetools: maxsize; collections.deque: maxlen.
     (Meaning::Limit, "maxsize maxlen"),
+    // SQLAlchemy: pool_size; redis: max_connections; concurrent.futures: _max_workers.
+    (Meaning::Limit, "poolsize maxpoolsize maxconnections maxworkers"),
     // Django's MAX_ENTRIES.
     (Meaning::Limit, "maxentries"),
     // Usual names.
@@ -88,6 +90,15 @@ fn is_listed(meaning: Meaning, name: &str) -> bool {
 /// Whether a whole name has this meaning: `_max_size` is a limit.
 pub(super) fn means(name: &str, meaning: Meaning) -> bool {
     is_listed(meaning, &parts(name).concat())
+}
+
+/// Whether a name is that of the limit of a container with another name: `_MAXCACHE` of `_cache`, `SESSIONS_LIMIT` of `sessions`.
+pub(super) fn is_limit_of(name: &str, container: &str) -> bool {
+    let (name, container) = (parts(name).concat(), parts(container).concat());
+    let rest = name.strip_prefix("max").and_then(|rest| rest.strip_prefix(&*container));
+    let is_after = |rest: &str| matches!(rest, "max" | "limit" | "maxsize" | "maxlen" | "size" | "capacity");
+    rest.is_some_and(|rest| rest.is_empty() || rest == "size")
+        || name.strip_prefix(&*container).is_some_and(is_after)
 }
 
 /// Whether a name is one of Python's own.
@@ -152,6 +163,14 @@ fn unmangled(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_of_containers_have_their_names() {
+        assert!(is_limit_of("_MAXCACHE", "_cache") && is_limit_of("_MAXCACHE2", "_cache2"));
+        assert!(is_limit_of("SESSIONS_LIMIT", "sessions") && is_limit_of("MAX_JOBS", "jobs"));
+        assert!(!is_limit_of("MAX_RETRIES", "sessions") && !is_limit_of("_MAXCACHE2", "_cache"));
+        assert!(!is_limit_of("limit", "sessions"));
+    }
 
     #[test]
     fn caches_by_name() {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use common::record::{GrowthMode, Leak, Liveness};
 use memobj_cpython::heap::builtins::{Builtin, Growth};
 use memobj_cpython::heap::walk::ObjectCount;
-use memobj_cpython::object::memory_ext::MemoryExt;
 use memobj_process::memory::Memory;
 
 use super::entries::Entries;
@@ -13,7 +12,6 @@ use super::find::{Candidate, GrowingRow, LeakFinder, MINUTE};
 use super::growth_roots::RootGroup;
 use super::history::{HistoryRow, NEW_MODULES, NameId};
 use super::threads::most_common;
-use super::trend::chance_of_balance;
 use crate::graph::NodeId;
 use crate::holders::why::ReferencePath;
 use crate::names::{NameReader, Reference, qualified_name};
@@ -23,8 +21,6 @@ use crate::object_graph::TypeIndex;
 const SAMPLE: usize = 100;
 /// Types that a leak lists.
 const MAX_TYPES: usize = 8;
-/// Steps up the path in which a cache or queue with a limit is searched.
-const NEAR: usize = 3;
 
 impl LeakFinder<'_, '_> {
     /// The most specific type among the frequent growth roots of a place; of keys and their values, that of the values.
@@ -87,6 +83,14 @@ impl LeakFinder<'_, '_> {
             None => (self.function(names, index, sample()), None),
         };
         let enlarged = main.filter(|growing| growing.objects.net <= 0.0);
+        let enlarged_entries =
+            enlarged.and_then(|growing| growing.entries).map(|entries| entries.per_second * MINUTE);
+        let limited = match enlarged_entries {
+            Some(rate) => nodes.first().map(|&node| (node, rate)),
+            None => added
+                .and_then(|(_, group)| group.most())
+                .map(|(node, _)| (node, main.map_or(0.0, GrowingRow::objects_per_minute))),
+        };
         let mode = match added.zip(into) {
             _ if enlarged.is_some() => GrowthMode::Enlarged,
             Some(((of, _), (node, _))) => self.growth_mode(of, node),
@@ -109,9 +113,7 @@ impl LeakFinder<'_, '_> {
             function,
             waiting,
             objects_per_minute: main.map_or(0.0, GrowingRow::objects_per_minute) * share,
-            entries_per_minute: enlarged
-                .and_then(|growing| growing.entries)
-                .map(|entries| entries.per_second * MINUTE),
+            entries_per_minute: enlarged_entries,
             bytes_per_minute: rows.iter().map(GrowingRow::bytes_per_minute).sum::<f64>().max(0.0),
             native_bytes_per_minute: None,
             native_type: None,
@@ -123,7 +125,8 @@ impl LeakFinder<'_, '_> {
             newest_age_seconds,
             survived: main.map_or(0, |growing| part_of(growing.row.survived(), share)),
             freed: main.map_or(0, |growing| part_of(growing.row.freed, share)),
-            confidence_ratio: main.map_or(0.0, confidence),
+            confidence_ratio: main.map_or(0.0, |growing| growing.confidence(self.tested)),
+            growth_by_census: main.map(GrowingRow::growth_by_census).unwrap_or_default(),
             container,
             entries: entries.flatten(),
             growth_mode: mode,
@@ -132,7 +135,7 @@ impl LeakFinder<'_, '_> {
                 .take(MAX_TYPES)
                 .map(|growing| growing.type_growth(self.history.type_name(growing.type_id)))
                 .collect(),
-            max_entries: added.and_then(|(_, group)| self.limit(names, group)),
+            max_entries: limited.and_then(|(node, rate)| self.limit(names, node, rate)),
             side_effect_of: None,
             additions: None,
         };
@@ -147,6 +150,7 @@ impl LeakFinder<'_, '_> {
         Candidate {
             is_standard: self.is_standard(place, sample().next()),
             is_weak,
+            slows_down: rows.iter().all(|growing| growing.slows_down),
             leak,
             place,
             places: vec![place],
@@ -214,7 +218,7 @@ impl LeakFinder<'_, '_> {
     }
 
     /// The type of this name.
-    fn index_of(&self, of: NameId) -> Option<TypeIndex> {
+    pub(super) fn index_of(&self, of: NameId) -> Option<TypeIndex> {
         let types = self.holders.graph().types();
         (0..).take(types.len()).map(TypeIndex).find(|&index| self.ids.type_of(index) == Some(of))
     }
@@ -335,41 +339,10 @@ impl LeakFinder<'_, '_> {
             _ => GrowthMode::Inserted,
         }
     }
-
-    /// The size limit of the cache or queue that growth roots were added to.
-    fn limit<M: Memory>(&self, names: &mut NameReader<'_, '_, M>, group: &RootGroup) -> Option<u64> {
-        let (node, _) = group.most()?;
-        let graph = self.holders.graph();
-        let layout = names.python().layout;
-        let above = std::iter::successors(Some(node), |&node| self.holders.paths().parent(node));
-        above.take(NEAR).find_map(|node| {
-            let at = graph.address(node)?;
-            let offset = match graph.type_of(node)?.kind? {
-                Builtin::LruCache => layout.lru_cache_object.maxsize,
-                Builtin::Deque => layout.deque_object.maxlen,
-                _ => return None,
-            };
-            let limit = names.python().memory.read_signed(at, offset).ok()?;
-            // −1: there is none.
-            u64::try_from(limit).ok()
-        })
-    }
 }
 
 /// A share of a number, rounded.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
 fn part_of(count: u64, share: f64) -> u64 {
     (count as f64 * share).round() as u64
-}
-
-/// The confidence that a row grows: neither by chance, nor with as many objects freed as added.
-fn confidence(growing: &GrowingRow<'_>) -> f64 {
-    let (trend, doubt) = match growing.entries {
-        _ if growing.objects.net > 0.0 => {
-            (growing.objects, chance_of_balance(growing.row.survived(), growing.row.freed))
-        }
-        Some(entries) => (entries, 1.0 - entries.straight),
-        None => (growing.bytes, 1.0 - growing.bytes.straight),
-    };
-    (1.0 - trend.chance) * (1.0 - doubt)
 }

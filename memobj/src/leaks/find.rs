@@ -8,6 +8,7 @@ use memobj_cpython::heap::types::Type;
 use memobj_process::error::Error;
 use memobj_process::memory::Memory;
 
+use super::bounded::BoundedGrowth;
 use super::growth_roots;
 use super::history::{History, HistoryRow, NameId, PlaceIds};
 use super::threads::{THREADING, most_run_function};
@@ -36,6 +37,10 @@ const MAX_FINDINGS: usize = 20;
 const RATE_TOLERANCE: f64 = 0.15;
 /// Objects of the library that may be added with one of the program.
 const MAX_MULTIPLE: u32 = 4;
+/// Entries in tables of the library that come with an imported module: its loader, its logger, its codec.
+const MAX_PER_IMPORT: u64 = 4;
+/// The largest probability that any of all rows rises so by chance.
+const MAX_CHANCE_AMONG: f64 = 0.25;
 /// Seconds per minute: records have growth per minute.
 pub(super) const MINUTE: f64 = 60.0;
 /// Bytes of an item in a container.
@@ -51,6 +56,8 @@ pub(super) struct LeakFinder<'a, 'w> {
     pub collector_on: Option<bool>,
     /// Threads in each census.
     pub threads: &'a [u64],
+    /// The rows whose number of objects changed: a rise by chance is the more likely, the more rows are tested.
+    pub tested: u64,
 }
 
 /// A growing row of the history.
@@ -61,9 +68,35 @@ pub(super) struct GrowingRow<'a> {
     pub bytes: Trend,
     /// The trend of container items, if they grow and the number of objects is constant.
     pub entries: Option<Trend>,
+    /// Whether it grows more and more slowly.
+    pub slows_down: bool,
 }
 
 impl GrowingRow<'_> {
+    /// The confidence in the growth: that it is no chance among all rows tested, and as far as a straight line explains it.
+    pub fn confidence(&self, tested: u64) -> f64 {
+        if self.objects.net > 0.0 {
+            return (1.0 - chance_among(self.row, &self.objects, tested)) * self.objects.straight;
+        }
+        let trend = self.entries.unwrap_or(self.bytes);
+        (1.0 - trend.chance) * trend.straight
+    }
+
+    /// The growth from each census to the next, of what grows.
+    pub fn growth_by_census(&self) -> Vec<i64> {
+        let values = match self.entries {
+            _ if self.objects.net > 0.0 => &self.row.objects,
+            Some(_) => &self.row.entries,
+            None => &self.row.bytes,
+        };
+        let pairs = values.iter().zip(values.iter().skip(1));
+        pairs
+            .map(|(&before, &after)| {
+                after.saturating_sub(before).cast_signed() - before.saturating_sub(after).cast_signed()
+            })
+            .collect()
+    }
+
     /// Objects per minute.
     pub fn objects_per_minute(&self) -> f64 {
         self.objects.per_second.max(0.0) * MINUTE
@@ -101,6 +134,8 @@ pub(super) struct Candidate {
     pub is_standard: bool,
     /// Whether weak references grow.
     pub is_weak: bool,
+    /// Whether it grows more and more slowly.
+    pub slows_down: bool,
 }
 
 impl Candidate {
@@ -118,7 +153,7 @@ impl LeakFinder<'_, '_> {
         let trends = Trends::new(self.moments);
         let mut places: BTreeMap<NameId, Vec<GrowingRow<'_>>> = BTreeMap::new();
         for ((place, of), row) in self.history.rows() {
-            if let Some(growing) = grows(&trends, of, row) {
+            if let Some(growing) = grows(&trends, self.tested, of, row) {
                 places.entry(place).or_default().push(growing);
             }
         }
@@ -126,8 +161,24 @@ impl LeakFinder<'_, '_> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let groups =
+        let bounded = BoundedGrowth::find(self.holders, self.generations, self.ids, names, |place| {
+            places.contains_key(&place)
+        });
+        for (&place, rows) in &mut places {
+            rows.retain(|growing| {
+                self.index_of(growing.type_id).is_none_or(|of| !bounded.explains(place, of))
+            });
+            // What goes on is a leak, whatever else in the same place slows down.
+            if rows.iter().any(|growing| !growing.slows_down) {
+                rows.retain(|growing| !growing.slows_down);
+            }
+        }
+        places.retain(|_, rows| !rows.is_empty());
+        let mut groups =
             growth_roots::find(self.holders, self.generations, self.ids, |place| places.contains_key(&place));
+        for (&place, groups) in &mut groups {
+            groups.retain(|&of, _| !bounded.explains(place, of));
+        }
         let rate = |rows: &[GrowingRow<'_>]| rows.iter().map(GrowingRow::bytes_per_minute).sum::<f64>();
         let mut all: Vec<(NameId, Vec<GrowingRow<'_>>)> = places.into_iter().collect();
         all.sort_by(|a, b| rate(&b.1).total_cmp(&rate(&a.1)).then(a.0.cmp(&b.0)));
@@ -137,6 +188,11 @@ impl LeakFinder<'_, '_> {
                 b.bytes_per_minute().total_cmp(&a.bytes_per_minute()).then(a.type_id.cmp(&b.type_id))
             });
             let candidate = self.describe(names, place, &rows, groups.get(&place));
+            let roots: u64 = groups.get(&place).into_iter().flatten().map(|(_, group)| group.roots).sum();
+            if candidate.is_standard && roots > 0 && roots <= bounded.imported.saturating_mul(MAX_PER_IMPORT)
+            {
+                continue;
+            }
             match found.iter_mut().find(|other| self.are_one_chain(other, &candidate)) {
                 Some(other) => merge(other, candidate),
                 None => found.push(candidate),
@@ -233,31 +289,39 @@ impl LeakFinder<'_, '_> {
 }
 
 /// The growth of a row whose added objects survive.
-fn grows<'a>(trends: &Trends, type_id: NameId, row: &'a HistoryRow) -> Option<GrowingRow<'a>> {
+fn grows<'a>(trends: &Trends, tested: u64, type_id: NameId, row: &'a HistoryRow) -> Option<GrowingRow<'a>> {
     let (objects, bytes) = (trends.trend(&row.objects)?, trends.trend(&row.bytes)?);
     if objects.net >= MIN_OBJECTS {
-        return (trends.is_rise(&objects) && stays(row)).then_some(GrowingRow {
-            type_id,
-            row,
-            objects,
-            bytes,
-            entries: None,
-        });
+        let slows_down = trends.is_slowing(&objects);
+        let grows = (trends.is_rise(&objects) || slows_down)
+            && stays(row)
+            && chance_among(row, &objects, tested) <= MAX_CHANCE_AMONG;
+        return grows.then_some(GrowingRow { type_id, row, objects, bytes, entries: None, slows_down });
     }
     if objects.net > 0.0 {
         return None;
     }
     let is_line = |trend: &Trend, least: f64| {
-        trends.is_rise(trend) && trend.net >= least && trend.straight >= MIN_STRAIGHT
+        let rises = trends.is_rise(trend) || trends.is_slowing(trend);
+        rises && trend.net >= least && trend.straight >= MIN_STRAIGHT
     };
     let entries = trends.trend(&row.entries).filter(|entries| is_line(entries, MIN_ENTRIES));
+    let slows_down = trends.is_slowing(&entries.unwrap_or(bytes));
     (entries.is_some() || is_line(&bytes, MIN_BYTES)).then_some(GrowingRow {
         type_id,
         row,
         objects,
         bytes,
         entries,
+        slows_down,
     })
+}
+
+/// The probability that any of all rows tested rises by chance as this one does (Bonferroni's bound): as steadily, and with as few objects
+/// freed. A row without a trend does both no more often than the rarer of them.
+fn chance_among(row: &HistoryRow, objects: &Trend, tested: u64) -> f64 {
+    let chance = objects.chance.min(chance_of_balance(row.survived(), row.freed));
+    (chance * tested.max(1) as f64).min(1.0)
 }
 
 /// Whether most objects that were added to a row survive.

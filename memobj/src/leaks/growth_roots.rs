@@ -64,12 +64,7 @@ pub fn find(
     wanted: impl Fn(NameId) -> bool,
 ) -> RootGroups {
     let graph = holders.graph();
-    let mut roots = RootFinder {
-        paths: holders.paths(),
-        generations,
-        known: vec![NONE; graph.objects()],
-        path: Vec::new(),
-    };
+    let mut roots = RootFinder::new(holders, generations);
     let mut groups = RootGroups::new();
     for node in graph.object_nodes() {
         let first_seen = generations.first_seen(node);
@@ -99,16 +94,23 @@ pub fn find(
     groups
 }
 
-struct RootFinder<'a> {
+/// Finds the growth root of each new object.
+pub(super) struct RootFinder<'a> {
     paths: &'a ShortestPaths,
     generations: &'a Generations,
     known: Vec<u32>,
     path: Vec<NodeId>,
 }
 
-impl RootFinder<'_> {
+impl<'a> RootFinder<'a> {
+    /// Starts without known growth roots.
+    pub fn new(holders: &'a Holders<'_>, generations: &'a Generations) -> Self {
+        let known = vec![NONE; holders.graph().objects()];
+        Self { paths: holders.paths(), generations, known, path: Vec::new() }
+    }
+
     /// The growth root of a new object.
-    fn root(&mut self, node: NodeId) -> NodeId {
+    pub fn root(&mut self, node: NodeId) -> NodeId {
         let mut at = node;
         let root = loop {
             match self.known.get(at.index()) {

@@ -144,6 +144,12 @@ impl History {
         self.rows.iter().map(|(&key, row)| (key, row))
     }
 
+    /// The rows whose number of objects changed.
+    pub fn changed(&self) -> u64 {
+        let changes = |row: &&HistoryRow| row.objects.iter().any(|count| Some(count) != row.objects.first());
+        self.rows.values().filter(changes).count() as u64
+    }
+
     /// A row.
     pub fn row(&self, key: RowKey) -> Option<&HistoryRow> {
         self.rows.get(&key)

@@ -9,13 +9,16 @@ pub mod growth_roots;
 pub mod history;
 pub mod trend;
 
+mod bounded;
 mod describe;
 mod entries;
 mod find;
+mod limits;
 mod native;
 mod side_effects;
 mod threads;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -107,6 +110,18 @@ impl Watchable {
         let codes = graph.object_nodes().filter(is_code).filter_map(|node| graph.address(node));
         Self { counts, bytecode: Bytecode::read(names.objects(), codes) }
     }
+}
+
+/// Drops what grows only because something else does that is no leak.
+fn without_side_effects_of<'a>(
+    found: Vec<Candidate>,
+    harmless: impl Iterator<Item = &'a Candidate>,
+) -> Vec<Candidate> {
+    let holders: HashSet<Arc<str>> = harmless.map(|candidate| Arc::clone(&candidate.leak.holder)).collect();
+    let comes_with = |candidate: &Candidate| {
+        candidate.leak.side_effect_of.as_ref().is_some_and(|main| holders.contains(main))
+    };
+    found.into_iter().filter(|candidate| !comes_with(candidate)).collect()
 }
 
 /// The growth of all leaks of a process, in bytes per minute.
@@ -209,6 +224,7 @@ impl LeakTracker {
             ids,
             collector_on: context.collector_on,
             threads: &self.threads,
+            tested: self.history.changed(),
         };
         let mut found = finder.find(names)?;
         let account = self.first_account.as_ref();
@@ -219,11 +235,14 @@ impl LeakTracker {
         }
         let (filling, found): (Vec<Candidate>, Vec<Candidate>) =
             found.into_iter().partition(|candidate| candidate.leak.max_entries.is_some());
+        let (slowing, found): (Vec<Candidate>, Vec<Candidate>) =
+            found.into_iter().partition(|candidate| candidate.slows_down);
+        let found = without_side_effects_of(found, filling.iter().chain(&slowing));
         self.watchable = Watchable::read(names, holders, &found);
         let leaks_of = |found: Vec<Candidate>| -> Vec<Leak> {
             found.into_iter().map(|candidate| candidate.leak).collect()
         };
-        let (filling, leaks) = (leaks_of(filling), leaks_of(found));
+        let (filling, slowing, leaks) = (leaks_of(filling), leaks_of(slowing), leaks_of(found));
         let memory_leaks = memory.as_ref().is_some_and(|memory| memory.is_leak);
         let pinned = context.account.and_then(|account| {
             let by = account.pinned.types.first()?;
@@ -244,6 +263,7 @@ impl LeakTracker {
             holders_checked: holders.places().len() as u64,
             leaks,
             filling,
+            slowing,
             pinned_bytes,
             pinned_type,
             memory,

@@ -6,9 +6,11 @@ import collections
 import functools
 import gc
 import importlib
+import importlib.machinery
 import logging
 import os
 import queue
+import re
 import sys
 import threading
 import time
@@ -373,6 +375,64 @@ def resized(n):
             sessions[len(sessions)] = Payload(n)
         while len(sessions) > wanted:
             sessions.popitem()
+
+
+class Pool:
+    """A container with a limit that only its owner knows."""
+
+    def __init__(self, max_size):
+        self.max_size = max_size
+        self.idle = []
+
+
+connections = Pool(max_size=1_000_000)
+recent = collections.deque(maxlen=1_000_000)
+
+
+def below_limit_of_owner(n):
+    if len(connections.idle) < connections.max_size:
+        connections.idle.append(Payload(n))
+
+
+def same_in_ring(n):
+    recent.extend([None] * 64)
+
+
+def slowing_down(n):
+    wanted = 5000 * (1 - 2.0 ** (-n / RATE / 1.5))
+    while len(sessions) < wanted:
+        sessions[len(sessions)] = Payload(n)
+
+
+class Library:
+    """Finds and loads modules as if each had a file of its own."""
+
+    SOURCE = "import logging\nlog = logging.getLogger(__name__)\nclass A:\n    def f(self): return 'f'\ndef g(): return A\n"
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return importlib.machinery.ModuleSpec(name, cls) if name.startswith("plugin_") else None
+
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @classmethod
+    def exec_module(cls, module):
+        module.__file__ = "/srv/plugins/%s.py" % module.__name__
+        exec(compile(cls.SOURCE, module.__file__, "exec"), module.__dict__)
+
+
+def imports(n):
+    if Library not in sys.meta_path:
+        sys.meta_path.append(Library)
+    if n % 10 == 0:
+        importlib.import_module("plugin_%d" % n)
+        re.compile("(%d)+[a-z]*" % n)
+
+
+def names_looked_up(n):
+    getattr(anchor, "name_%d" % n, None)
 
 
 def local_variable():

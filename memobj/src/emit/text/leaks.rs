@@ -78,6 +78,9 @@ pub(super) fn remarks(record: &LeaksRecord) -> Vec<Line> {
         let text = format!("{}; it fills up to its limit of {limit}", summary_sentence(full));
         lines.push(headline("no leak", Tone::Plain, &text));
     }
+    for slowing in record.slowing.iter().take(MAX_BRIEF) {
+        lines.push(headline("slows down", Tone::Plain, &slowing_sentence(slowing)));
+    }
     lines.extend(rss_growth(record));
     lines.extend(comparison(record));
     lines.extend(unjudged_children(record));
@@ -137,6 +140,17 @@ fn summary_sentence(leak: &Leak) -> String {
         },
         _ => format!("{} grows by {objects} {name} per minute ({bytes}){removed}", leak.holder),
     }
+}
+
+/// Growth that slows down, with its numbers.
+fn slowing_sentence(leak: &Leak) -> String {
+    let added: Vec<String> = leak.growth_by_census.iter().map(i64::to_string).collect();
+    let unit = match (leak.growth_mode, leak.entries_per_minute) {
+        (GrowthMode::Enlarged, Some(_)) => "items",
+        (GrowthMode::Enlarged, None) => "bytes",
+        _ => &kind_of(leak),
+    };
+    format!("{} grows, but more slowly from census to census: {} {unit}", leak.holder, added.join(", "))
 }
 
 /// The type, with the function that is suspended in it.

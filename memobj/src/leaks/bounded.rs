@@ -1,0 +1,113 @@
+//! Growth that has a bound: tables of the interpreter, and imported modules.
+//!
+//! The struct of an interpreter or a thread has a fixed number of words, so the objects in them are bounded: its caches of types and of strings,
+//! its lists of free objects. A container that the struct refers to is not: it may be a list of the program's callbacks. An imported module
+//! exists once for each file.
+
+use std::collections::{HashMap, HashSet};
+
+use memobj_cpython::heap::builtins::Builtin;
+use memobj_process::addr::Addr;
+use memobj_process::memory::Memory;
+
+use super::growth_roots::RootFinder;
+use super::history::{NameId, PlaceIds};
+use crate::graph::NodeId;
+use crate::holders::Holders;
+use crate::names::NameReader;
+use crate::object_graph::{RootKind, TypeIndex};
+use crate::survivors::Generations;
+
+/// New objects of a type in a place.
+#[derive(Debug, Default, Clone, Copy)]
+struct NewObjects {
+    all: u64,
+    bounded: u64,
+}
+
+/// The bounded part of the growth of places.
+#[derive(Debug, Default)]
+pub(super) struct BoundedGrowth {
+    counts: HashMap<(NameId, TypeIndex), NewObjects>,
+    /// Modules that were imported after the first census.
+    pub imported: u64,
+}
+
+impl BoundedGrowth {
+    /// Finds the bounded growth of the `wanted` places, from the objects that were added after the first census.
+    pub fn find<M: Memory>(
+        holders: &Holders<'_>,
+        generations: &Generations,
+        ids: &PlaceIds,
+        names: &mut NameReader<'_, '_, M>,
+        wanted: impl Fn(NameId) -> bool,
+    ) -> Self {
+        let graph = holders.graph();
+        let imported = new_imports(holders, generations, names);
+        let is_bounded = |root: NodeId| {
+            let state = holders.paths().parent(root).and_then(|before| graph.root(before));
+            imported.contains(&root)
+                || state
+                    .is_some_and(|state| matches!(state.kind, RootKind::Interpreter(_) | RootKind::Thread(_)))
+        };
+        let mut roots = RootFinder::new(holders, generations);
+        let mut found = Self { imported: imported.len() as u64, ..Self::default() };
+        for node in graph.object_nodes() {
+            let first_seen = generations.first_seen(node);
+            if first_seen == 0 || first_seen == generations.current() {
+                continue;
+            }
+            let Some((place, _)) = ids.key(holders, node).filter(|&(place, _)| wanted(place)) else {
+                continue;
+            };
+            let count = found.counts.entry((place, graph.type_index(node))).or_default();
+            count.all += 1;
+            // One object that refers to many others may be the newest one of a chain: only the first of each path is bounded.
+            let root = roots.root(node);
+            if is_bounded(root) && (root == node || imported.contains(&root)) {
+                count.bounded += 1;
+            }
+        }
+        found
+    }
+
+    /// Whether most new objects of a type in a place are bounded.
+    pub fn explains(&self, place: NameId, of: TypeIndex) -> bool {
+        self.counts.get(&(place, of)).is_some_and(|count| count.bounded > count.all / 2)
+    }
+}
+
+/// The modules that were imported after the first census: those with a `__spec__`, from a file that no other module comes from. A program
+/// can make modules, or load one file again and again, without end.
+fn new_imports<M: Memory>(
+    holders: &Holders<'_>,
+    generations: &Generations,
+    names: &mut NameReader<'_, '_, M>,
+) -> HashSet<NodeId> {
+    let graph = holders.graph();
+    let objects = names.objects();
+    let mut files: HashMap<String, usize> = HashMap::new();
+    let mut new: Vec<(NodeId, Option<String>)> = Vec::new();
+    for module in holders.modules().list() {
+        let file = file_of(names, module.dict);
+        if let Some(file) = &file {
+            *files.entry(file.clone()).or_default() += 1;
+        }
+        let has_spec = objects.read_item(module.dict, "__spec__").is_some_and(|spec| !objects.is_none(spec));
+        let node = graph.node(module.at).filter(|&node| has_spec && generations.first_seen(node) > 0);
+        if let Some(node) = node.filter(|&node| is_module(holders, node)) {
+            new.push((node, file));
+        }
+    }
+    let is_single = |file: &Option<String>| file.as_ref().is_none_or(|file| files.get(file) == Some(&1));
+    new.into_iter().filter(|(_, file)| is_single(file)).map(|(node, _)| node).collect()
+}
+
+fn file_of<M: Memory>(names: &NameReader<'_, '_, M>, dict: Addr) -> Option<String> {
+    let objects = names.objects();
+    objects.read_item(dict, "__file__").and_then(|file| objects.read_name(file))
+}
+
+fn is_module(holders: &Holders<'_>, node: NodeId) -> bool {
+    holders.graph().type_of(node).is_some_and(|of| of.kind == Some(Builtin::Module))
+}
