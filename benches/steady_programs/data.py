@@ -23,7 +23,7 @@ def serve_json():
             body = json.dumps({"path": self.path}).encode()
             self.send_response(200)
             self.send_header("content-type", "application/json")
-            self.send_header("set-cookie", "id=1")
+            self.send_header("set-cookie", "id=1; path=/")
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -323,8 +323,8 @@ def run_suite(*names):
         unittest.TextTestRunner(open(os.devnull, "w"), verbosity=0).run(suite)
 
 
-def suite_of_zope_interface():
-    run_suite("zope.interface.tests.test_adapter", "zope.interface.tests.test_registry", "zope.interface.tests.test_ro")
+def suite_of_simplejson():
+    run_suite("simplejson.tests.test_decode", "simplejson.tests.test_dump", "simplejson.tests.test_unicode")
 
 
 def suite_of_tornado():
@@ -349,7 +349,7 @@ if __name__ == "__main__":
         [
             requests_session, requests_single, urllib3_pool, httpx_client, httpx_async, openai_client, pandas_groups, pandas_csv,
             numpy_signals, sqlite_jobs, sqlalchemy_core, sqlalchemy_orm, jinja2_render, cachetools_lru, cachetools_ttl,
-            pydantic_models, html_parsing, yaml_configuration, click_commands, suite_of_zope_interface, suite_of_tornado,
+            pydantic_models, html_parsing, yaml_configuration, click_commands, suite_of_simplejson, suite_of_tornado,
             suite_of_jsonschema, suite_with_pytest,
         ]
     )

@@ -39,12 +39,8 @@ def celery_memory():
     app.worker_main(["worker", "--pool=solo", "--loglevel=CRITICAL", "--without-gossip", "--without-mingle"])
 
 
-def celery_filesystem():
-    folder = tempfile.mkdtemp()
-    options = {"data_folder_in": folder, "data_folder_out": folder}
-    app, add, flaky = celery_app(
-        broker_url="filesystem://", broker_transport_options=options, result_backend="cache+memory://", result_expires=5
-    )
+def celery_threads():
+    app, add, flaky = celery_app(broker_url="memory://", result_backend="cache+memory://", result_expires=5)
     in_thread(lambda: every(5, lambda n: (add.delay(n, 1), flaky.delay(n))))
     app.worker_main(["worker", "--pool=threads", "--concurrency=3", "--loglevel=CRITICAL", "--without-gossip", "--without-mingle"])
 
@@ -377,7 +373,7 @@ def gevent_crawler():
 if __name__ == "__main__":
     run(
         [
-            celery_memory, celery_filesystem, rq_worker, huey_worker, apscheduler_intervals, schedule_loop, thread_pool,
+            celery_memory, celery_threads, rq_worker, huey_worker, apscheduler_intervals, schedule_loop, thread_pool,
             process_pool, queue_pipeline, log_rotation, structlog_service, sessions_that_expire, batches, asyncio_streams,
             asyncio_workers, websockets_bot, reconnecting_bot, discord_dispatch, aiosqlite_bot, gevent_crawler,
         ]
