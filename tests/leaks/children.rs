@@ -9,7 +9,7 @@ use crate::support::{Background, Run, Tool, workspace};
 use super::{LIMIT, usual};
 
 /// Long enough for the censuses of all on a busy machine.
-const LOOK: [&str; 5] = ["--leaks", "--for", "12s", "-i", "3"];
+const LOOK: [&str; 5] = ["--leaks", "--for", "24s", "-i", "8"];
 
 fn start(what: &str) -> Option<Background> {
     let file = workspace::root().join("tests/targets/leaks/children.py");

@@ -10,7 +10,7 @@ use common::units::{Bytes, counted, thousands};
 const ENDED_AFTER_SECONDS: f64 = 60.0;
 
 /// A series that was observed for less than this may still warm up: its rate is per minute, and no certainty is stated.
-const MIN_SECONDS: f64 = 600.0;
+const MIN_SECONDS: f64 = 300.0;
 /// The farthest forecast from such a series, in its own lengths.
 const BRIEF_HORIZON: f64 = 10.0;
 

@@ -36,7 +36,7 @@ if what != "brief":
 print("ready", os.getpid(), flush=True)
 while True:
     if what == "brief":
-        start(False, 1)
+        start(False, 2.5)
         while os.waitpid(-1, 0)[0] == 0:
             pass
     else:
