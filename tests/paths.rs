@@ -61,6 +61,26 @@ const BOUND: &[(&str, &str)] = &[
     ("__main__.coroutine.cr_await local kept", "InAwaited"),
 ];
 
+/// Those of `tests/targets/imports/main.py`: the names in the modules that define them.
+const IMPORTED: &[(&str, &str)] = &[
+    ("app.settings", "InParent"),
+    ("app.models.rows", "InSubmodule"),
+    ("app.store.table.table.entries", "InInstance"),
+    ("app.store.table.sessions", "InDict"),
+    ("app.store.table.Table.made", "InClass"),
+    ("app.registry.plugins", "InRegistry"),
+    ("logging.root.handlers", "InHandler"),
+];
+
+/// Those of `tests/targets/awaits.py`, and how the path to each begins.
+const AWAITED: &[(&str, &str, &str)] = &[
+    ("__main__.Jar.cookies", "InAttribute", "coroutine __main__.main, waiting at awaits.py:"),
+    ("__main__.Bot.jobs._queue", "InQueue", "coroutine __main__.main, waiting at awaits.py:"),
+    ("__main__.State.items", "InWeakKeyed", "coroutine __main__.main, waiting at awaits.py:"),
+    ("__main__.poller() local seen", "InLocal", "coroutine __main__.poller, waiting at awaits.py:"),
+    ("__main__.main() local pending", "InMany", "coroutine __main__.main, waiting at awaits.py:"),
+];
+
 /// A running target that holds objects.
 struct Holding {
     process: Background,
@@ -161,6 +181,62 @@ fn stdlib_holders_match_program() {
         let mut target = Holding::start(interpreter, "binds.py");
         for place in wrong_places(&mut target, BOUND) {
             writeln!(wrong, "{interpreter}: {place}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The places whose objects have another holder, or a path that begins otherwise.
+fn misnamed(
+    record: &Value,
+    places: impl Iterator<Item = (&'static str, &'static str, &'static str)>,
+) -> String {
+    let holders = rows(record, "holders", "holder");
+    let mut wrong = String::new();
+    for (place, class, begin) in places {
+        let paths = record["paths"].as_array().unwrap().iter();
+        let paths = paths.filter(|path| path["type"] == format!("__main__.{class}"));
+        let paths: Vec<&str> = paths.map(|path| path["path"].as_str().unwrap()).collect();
+        let count = holders.get(place).map_or(0, |holder| number(holder, "count"));
+        if count < OBJECTS || paths.len() != 1 || !paths[0].starts_with(begin) || paths[0].contains('?') {
+            writeln!(wrong, "{place}: {count}, by {paths:?}").unwrap();
+        }
+    }
+    wrong
+}
+
+#[test]
+fn defining_module_names_the_holder() {
+    if interpreters().is_empty() {
+        crate::skip!("no Python from 3.8 on");
+    }
+    let mut wrong = String::new();
+    for interpreter in interpreters() {
+        let target = Holding::start(interpreter, "imports/main.py");
+        let args: Vec<&str> = IMPORTED.iter().flat_map(|&(_, class)| ["--why", class]).collect();
+        let record = target.census(&args);
+        let of = misnamed(&record, IMPORTED.iter().map(|&(place, class)| (place, class, "module ")));
+        if !of.is_empty() {
+            writeln!(wrong, "{interpreter}: {of}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn suspended_functions_hold_their_variables() {
+    let all = with_asyncio();
+    if all.is_empty() {
+        crate::skip!("no Python from 3.8 on that can load asyncio");
+    }
+    let mut wrong = String::new();
+    for interpreter in all {
+        let target = Holding::start(interpreter, "awaits.py");
+        let args: Vec<&str> = AWAITED.iter().flat_map(|&(_, class, _)| ["--why", class]).collect();
+        let record = target.census(&args);
+        let of = misnamed(&record, AWAITED.iter().copied());
+        if !of.is_empty() {
+            writeln!(wrong, "{interpreter}: {of}").unwrap();
         }
     }
     assert!(wrong.is_empty(), "{wrong}");

@@ -38,7 +38,7 @@ async def outer(future):
 
 
 async def numbers():
-    first = weight()
+    first, kept = weight(), weight()
     yield first
     yield 2
 

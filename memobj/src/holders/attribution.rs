@@ -39,9 +39,24 @@ struct PendingNode {
     /// The root of its path: a module, a frame.
     root: PlaceId,
     role: Role,
+    /// The class whose attributes its references are, if it is an instance or the dict of one.
+    class: Option<TypeIndex>,
+    naming: Naming,
     depth: u8,
     /// The types of the instances above, the nearest last: a chain of objects of one type is one place.
     types: Vec<TypeIndex>,
+}
+
+/// The name of an attribute of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    /// Of an object that a module holds: all names from the module on.
+    Path,
+    /// Of an object that only running or suspended functions reach: its class and the attribute, unless the class is of the standard
+    /// library.
+    OwnClass,
+    /// The same, and the function is of the standard library too, so the name of the class says more in any case.
+    AnyClass,
 }
 
 /// The owner of a type's objects and of their references.
@@ -70,7 +85,7 @@ struct Attribution<'a, 'p, 'm, 'w, M> {
 
 impl Holders<'_> {
     /// Assigns every object.
-    pub(super) fn attribute<M: Memory>(&mut self, names: &mut NameReader<'_, '_, M>) {
+    pub(super) fn attribute<M: Memory>(&mut self, names: &mut NameReader<'_, '_, M>, suspended: &[NodeId]) {
         let nodes = self.graph.references().nodes();
         let mut attribution = Attribution {
             namer: PlaceNamer { graph: &self.graph, modules: &self.modules, threads: &self.threads, names },
@@ -84,7 +99,7 @@ impl Holders<'_> {
             stack: Vec::new(),
         };
         attribution.owner_rules = attribution.read_owner_rules();
-        attribution.push_roots();
+        attribution.push_roots(suspended);
         while let Some(open) = attribution.stack.pop() {
             attribution.name_children(open);
         }
@@ -139,19 +154,27 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         OwnerRule::Inherited
     }
 
-    /// Names the roots.
-    fn push_roots(&mut self) {
+    /// Names the roots, and the suspended functions that paths begin at.
+    fn push_roots(&mut self, suspended: &[NodeId]) {
         let mut roots: Vec<NodeId> =
             self.namer.modules.list().iter().filter_map(|m| self.graph().node(m.at)).collect();
+        let modules = roots.len();
         roots.extend(self.graph().root_nodes());
+        roots.extend(suspended);
         let mut open = Vec::new();
-        for node in roots {
+        for (number, node) in roots.into_iter().enumerate() {
             if !self.paths.reaches(node) || self.paths.parent(node).is_some() {
                 continue;
             }
             let (text, module) = self.namer.root(node);
             let is_standard = self.graph().root(node).is_none()
                 && module.as_ref().is_some_and(|module| self.namer.modules.is_standard(module));
+            let is_own = module.as_ref().is_some_and(|module| !self.namer.modules.is_standard(module));
+            let naming = match () {
+                () if number < modules => Naming::Path,
+                () if is_own => Naming::OwnClass,
+                () => Naming::AnyClass,
+            };
             let place = self.place(text, module, None);
             if is_standard {
                 let standard = self.place(STANDARD.into(), Some(STANDARD.into()), None);
@@ -163,6 +186,8 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
                 place,
                 root: place,
                 role: Role::Named,
+                class: None,
+                naming,
                 depth: 0,
                 types: Vec::new(),
             });
@@ -252,9 +277,11 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
             let place = if part == NamePart::Nothing || is_full {
                 open.place
             } else {
-                let (text, module) = match self.places.get(open.place.0 as usize) {
-                    Some(place) => (part.append_to(&place.text), place.module.clone()),
-                    None => continue,
+                let above = self.places.get(open.place.0 as usize);
+                let (text, module) = match (self.attribute_of_class(&open, &part), above) {
+                    (Some((text, module)), _) => (text, Some(module)),
+                    (None, Some(place)) => (part.append_to(&place.text), place.module.clone()),
+                    (None, None) => continue,
                 };
                 let place = self.place(text, module, Some(open.place));
                 // A function or a class is a definition of its module; the objects that it keeps may be more.
@@ -285,9 +312,22 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
         }
     }
 
+    /// The name of an attribute by its class, and the module of that, where only functions lead to it.
+    fn attribute_of_class(&self, open: &PendingNode, part: &NamePart) -> Option<(Arc<str>, Arc<str>)> {
+        let NamePart::Attribute(name) = part else { return None };
+        let of = self.graph().type_at(open.class?)?;
+        let by_class = match open.naming {
+            Naming::Path => false,
+            Naming::OwnClass => !self.namer.modules.is_standard(&of.module),
+            Naming::AnyClass => true,
+        };
+        by_class.then(|| (format!("{}.{name}", of.name()).into(), of.module.as_str().into()))
+    }
+
     /// Adds a named object to the stack, if its parts may have names.
     fn push_child(&mut self, node: NodeId, place: PlaceId, role: Role, part: &NamePart, above: &PendingNode) {
         let mut types = above.types.clone();
+        let mut class = if role == Role::Namespace { above.class } else { None };
         if role == Role::Named {
             let kind = self.graph().type_index(node);
             let Some(of) = self.graph().type_at(kind) else { return };
@@ -315,13 +355,15 @@ impl<'w, M: Memory> Attribution<'_, '_, '_, 'w, M> {
             }
             if is_instance {
                 types.push(kind);
+                class = Some(kind);
             }
         } else if role == Role::Part {
             return;
         }
         let depth = above.depth.saturating_add(u8::from(*part != NamePart::Nothing));
         if depth <= MAX_DEPTH {
-            self.stack.push(PendingNode { node, place, root: above.root, role, depth, types });
+            let (root, naming) = (above.root, above.naming);
+            self.stack.push(PendingNode { node, place, root, role, class, naming, depth, types });
         }
     }
 

@@ -13,6 +13,7 @@ pub mod summary;
 pub mod why;
 
 mod attribution;
+mod definitions;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,7 +73,8 @@ impl<'w> Holders<'w> {
         let mut names = NameReader::new(python);
         let modules = Modules::read(&mut names);
         let threads = read_thread_names(&mut names, graph.threads());
-        let paths = path_search::find_paths(&graph, &modules, &mut names);
+        let path_search::FoundPaths { paths, suspended } =
+            path_search::find_paths(&graph, &modules, &mut names);
         let mut found = Self {
             graph,
             modules,
@@ -82,7 +84,7 @@ impl<'w> Holders<'w> {
             holders: Vec::new(),
             owners: Vec::new(),
         };
-        found.attribute(&mut names);
+        found.attribute(&mut names, &suspended);
         Ok(found)
     }
 

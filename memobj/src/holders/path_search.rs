@@ -1,18 +1,29 @@
 //! The reported path to each object: the shortest one that says something to the program's author.
 //!
-//! An object has many paths. Those from the program's own modules come first, then those from its running functions and threads, then those
-//! from the standard library. Last come paths over references that bind all objects to each other and explain nothing: an instance to its
-//! class, a function to its module, a class to its bases, a module to its imports.
+//! An object has many paths. Those from the program's own modules come first, then those from its running and suspended functions, then
+//! those from installed packages' functions, from the standard library and from threads. Last come paths over references that bind all
+//! objects to each other and explain nothing: an instance to its class, a function to its module, a class to its bases, a module to its
+//! imports.
+//!
+//! An event loop refers to everything that waits; so paths of the program do not lead through it.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::graph::{NodeId, NodeSet, ShortestPaths};
 use crate::names::NameReader;
-use crate::names::modules::Modules;
+use crate::names::modules::{Module, Modules, Origin};
 use crate::object_graph::{ObjectGraph, RootKind, TypeIndex};
+use common::record::Liveness;
 use memobj_cpython::heap::builtins::Builtin;
+use memobj_cpython::heap::types::Type;
 use memobj_cpython::object::memory_ext::MemoryExt;
+use memobj_process::addr::Addr;
 use memobj_process::memory::Memory;
+
+use super::definitions::Definitions;
+
+/// Suspended calls of one function that are places of their own. More of them are many of a kind, held by whatever holds them.
+const MAX_ALIKE: usize = 16;
 
 /// The role of a type in the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +33,10 @@ enum NodeClass {
     Type,
     Tuple,
     Frame,
-    Function,
+    Suspended,
+    EventLoop,
+    WeakKeyDictionary,
+    WeakReference,
 }
 
 /// The rules by which edges are followed.
@@ -34,49 +48,59 @@ struct EdgeRules<'l, 'w> {
     /// The dicts of modules.
     dicts: NodeSet,
     modules: HashMap<NodeId, NodeId>,
-    /// Functions in the dict of a module that did not define them.
-    imported: HashSet<(NodeId, NodeId)>,
+    /// The dicts of weak-key dictionaries: their values live as long as their keys, whoever holds those.
+    weak_keyed: NodeSet,
+    definitions: Definitions,
 }
 
 impl<'l, 'w> EdgeRules<'l, 'w> {
-    fn new<M: Memory>(graph: &'l ObjectGraph<'w>, names: &NameReader<'_, '_, M>) -> Self {
-        let class = |kind: Option<Builtin>, is_type: bool| match kind {
-            _ if is_type => NodeClass::Type,
+    fn new<M: Memory>(
+        graph: &'l ObjectGraph<'w>,
+        modules: &Modules,
+        names: &mut NameReader<'_, '_, M>,
+    ) -> Self {
+        let (memory, layout) = (names.python().memory, names.python().layout);
+        let loops = event_loop_class(modules, names).and_then(|class| graph.node(class));
+        let is_loop = |of: &Type| {
+            let bases = memory.read_pointer(of.at, layout.type_object.tp_mro).ok();
+            let bases = bases.filter(|_| of.is_heap()).and_then(|bases| graph.node(bases));
+            loops.zip(bases).is_some_and(|(class, bases)| graph.references().targets(bases).contains(&class))
+        };
+        let class = |of: &Type| match of.kind {
+            _ if of.is_metatype() => NodeClass::Type,
             Some(Builtin::Module) => NodeClass::Module,
             Some(Builtin::Frame) => NodeClass::Frame,
             Some(Builtin::Tuple) => NodeClass::Tuple,
-            Some(Builtin::Function) => NodeClass::Function,
+            Some(Builtin::WeakReference) => NodeClass::WeakReference,
+            Some(Builtin::Generator | Builtin::Coroutine | Builtin::AsyncGenerator) => NodeClass::Suspended,
+            _ if of.module == "weakref" && of.qualname == "WeakKeyDictionary" => NodeClass::WeakKeyDictionary,
+            _ if is_loop(of) => NodeClass::EventLoop,
             _ => NodeClass::Other,
         };
         let types = graph.types();
         let mut rules = Self {
             graph,
-            classes: types.iter().map(|counted| class(counted.ty.kind, counted.ty.is_metatype())).collect(),
+            classes: types.iter().map(|counted| class(&counted.ty)).collect(),
             types: types.iter().map(|counted| graph.node(counted.ty.at)).collect(),
             dicts: NodeSet::new(graph.objects()),
             modules: HashMap::new(),
-            imported: HashSet::new(),
+            weak_keyed: NodeSet::new(graph.objects()),
+            definitions: Definitions::find(graph, modules, names),
         };
-        let (memory, known) = (names.python().memory, &names.python().layout.module_object);
         for node in graph.object_nodes() {
-            if rules.class(node) != NodeClass::Module {
-                continue;
-            }
-            let dict = graph.address(node).and_then(|at| memory.read_pointer(at, known.md_dict).ok());
-            if let Some(dict) = dict.and_then(|dict| graph.node(dict)) {
-                rules.dicts.insert(dict);
-                rules.modules.insert(dict, node);
-            }
-        }
-        let globals = names.python().layout.function_object.func_globals;
-        for &dict in rules.modules.keys() {
-            let Some(own) = graph.address(dict) else { continue };
-            for &function in graph.references().targets(dict) {
-                let at = graph.address(function).filter(|_| rules.class(function) == NodeClass::Function);
-                let of = at.and_then(|at| memory.read_pointer(at, globals).ok());
-                if of.is_some_and(|of| of != own) {
-                    rules.imported.insert((dict, function));
+            let class = rules.class(node);
+            if class == NodeClass::Module {
+                let dict = graph.address(node);
+                let dict = dict.and_then(|at| memory.read_pointer(at, layout.module_object.md_dict).ok());
+                if let Some(dict) = dict.and_then(|dict| graph.node(dict)) {
+                    rules.dicts.insert(dict);
+                    rules.modules.insert(dict, node);
                 }
+            } else if class == NodeClass::WeakKeyDictionary {
+                let data = graph.address(node).and_then(|at| names.attribute(at, "data"));
+                data.and_then(|data| graph.node(data))
+                    .into_iter()
+                    .for_each(|data| rules.weak_keyed.insert(data));
             }
         }
         rules
@@ -102,58 +126,138 @@ impl<'l, 'w> EdgeRules<'l, 'w> {
         match self.class(to) {
             NodeClass::Module => false,
             NodeClass::Type => {
-                self.class(from) != NodeClass::Type && self.types.get(kind.0 as usize) != Some(&Some(to))
+                self.class(from) != NodeClass::Type
+                    && self.types.get(kind.0 as usize) != Some(&Some(to))
+                    && !(self.is_module_dict(from) && self.definitions.is_imported(from, to))
             }
             NodeClass::Tuple => self.class(from) != NodeClass::Type,
             NodeClass::Frame => self.class(from) != NodeClass::Frame,
-            NodeClass::Function => !self.imported.contains(&(from, to)),
-            NodeClass::Other => true,
+            NodeClass::WeakReference => true,
+            NodeClass::EventLoop | NodeClass::Suspended | NodeClass::WeakKeyDictionary | NodeClass::Other => {
+                !(self.is_module_dict(from) && self.definitions.is_imported(from, to))
+                    && !self.weak_keyed.contains(from)
+            }
         }
     }
 }
 
+/// The paths to all objects, and the suspended functions that paths begin at.
+pub(super) struct FoundPaths {
+    pub paths: ShortestPaths,
+    pub suspended: Vec<NodeId>,
+}
+
 /// Finds the path to each object.
-pub fn find_paths<M: Memory>(
+pub(super) fn find_paths<M: Memory>(
     graph: &ObjectGraph<'_>,
     modules: &Modules,
     names: &mut NameReader<'_, '_, M>,
-) -> ShortestPaths {
-    let rules = EdgeRules::new(graph, names);
+) -> FoundPaths {
+    let rules = EdgeRules::new(graph, modules, names);
     let (mut own, mut standard) = (Vec::new(), Vec::new());
-    for module in modules.list() {
+    // Imported modules come before those that import them; the main module imports most of all.
+    let (main, others): (Vec<&Module>, _) =
+        modules.list().iter().partition(|module| &*module.name == "__main__");
+    for module in others.into_iter().chain(main) {
         if let Some(node) = graph.node(module.at) {
-            if module.standard { &mut standard } else { &mut own }.push(node);
+            if module.origin == Origin::Standard { &mut standard } else { &mut own }.push(node);
         }
     }
-    let mut own_frames = Vec::new();
+    let mut program = Vec::new();
+    let mut installed = Vec::new();
     let mut threads = Vec::new();
     for root in graph.roots() {
         match root.kind {
             RootKind::Frame { at, .. } => {
                 let module = names.function_of_frame(at).and_then(|(module, _)| module);
-                let is_own = module.is_some_and(|module| !modules.is_standard(&module));
-                if is_own { &mut own_frames } else { &mut standard }.push(root.node);
+                match module.map(|module| modules.origin(&module)) {
+                    Some(None | Some(Origin::Program)) => program.push(root.node),
+                    Some(Some(Origin::Installed)) => installed.push(root.node),
+                    Some(Some(Origin::Standard)) | None => standard.push(root.node),
+                }
             }
             RootKind::Thread(_) => threads.push(root.node),
             _ => {}
         }
     }
-    own_frames.extend(threads);
+    standard.extend(threads);
     // Nodes with edges that were not followed.
     let mut passed_over: Vec<NodeId> = Vec::new();
-    let mut follow = |from: NodeId, to: NodeId| {
-        let is_informative = rules.is_informative(from, to);
+    let mut follow = |from: NodeId, to: NodeId, through_loops: bool| {
+        let is_informative =
+            (through_loops || rules.class(to) != NodeClass::EventLoop) && rules.is_informative(from, to);
         if !is_informative && passed_over.last() != Some(&from) {
             passed_over.push(from);
         }
         is_informative
     };
     let references = graph.references();
-    let mut paths = ShortestPaths::new(references, &own, &mut follow);
-    paths.extend(references, &own_frames, &mut follow);
-    paths.extend(references, &standard, &mut follow);
+    let mut paths = ShortestPaths::new(references, &own, |from, to| follow(from, to, false));
+    let mut suspended = Vec::new();
+    for (node, origin) in find_suspended(&rules, modules, names, &paths) {
+        if origin == Origin::Program { &mut program } else { &mut installed }.push(node);
+        suspended.push(node);
+    }
+    paths.extend(references, &program, |from, to| follow(from, to, false));
+    paths.extend(references, &installed, |from, to| follow(from, to, false));
+    paths.extend(references, &standard, |from, to| follow(from, to, true));
     let mut rest = passed_over;
     rest.extend(graph.root_nodes());
     paths.extend(references, &rest, |_, _| true);
-    paths
+    FoundPaths { paths, suspended }
+}
+
+/// The suspended functions of the program and of installed packages that their modules do not hold; not those of which there are many.
+fn find_suspended<M: Memory>(
+    rules: &EdgeRules<'_, '_>,
+    modules: &Modules,
+    names: &mut NameReader<'_, '_, M>,
+    paths: &ShortestPaths,
+) -> Vec<(NodeId, Origin)> {
+    let graph = rules.graph;
+    let mut by_code: HashMap<Addr, (usize, Origin)> = HashMap::new();
+    let mut found = Vec::new();
+    for node in graph.object_nodes() {
+        if rules.class(node) != NodeClass::Suspended
+            || paths.reaches(node)
+            || !matches!(graph.liveness(node), Liveness::Held | Liveness::Native)
+        {
+            continue;
+        }
+        let Some((code, module)) = graph.address(node).and_then(|at| names.suspended_code(at)) else {
+            continue;
+        };
+        let (alike, origin) = by_code.entry(code).or_insert_with(|| {
+            let origin = module.map_or(Some(Origin::Standard), |module| modules.origin(&module));
+            (0, origin.unwrap_or(Origin::Program))
+        });
+        *alike += 1;
+        if *origin != Origin::Standard {
+            found.push((node, code));
+        }
+    }
+    let one_of_few = |(node, code): (NodeId, Addr)| {
+        let &(alike, origin) = by_code.get(&code)?;
+        (alike <= MAX_ALIKE).then_some((node, origin))
+    };
+    let mut few: Vec<(NodeId, Origin)> = found.into_iter().filter_map(one_of_few).collect();
+    // A function that awaits others comes before them: what it passes to them is its own.
+    let all: HashSet<NodeId> = few.iter().map(|&(node, _)| node).collect();
+    let mut awaited: HashSet<NodeId> = HashSet::new();
+    for &(node, _) in &few {
+        for &to in graph.references().targets(node) {
+            // Until 3.10 a frame object has the variables.
+            let inside =
+                if rules.class(to) == NodeClass::Frame { graph.references().targets(to) } else { &[] };
+            awaited.extend(inside.iter().chain([&to]).copied().filter(|to| *to != node && all.contains(to)));
+        }
+    }
+    few.sort_by_key(|(node, _)| awaited.contains(node));
+    few
+}
+
+/// The class `asyncio.AbstractEventLoop`, if the program imported it: every event loop is one.
+fn event_loop_class<M: Memory>(modules: &Modules, names: &NameReader<'_, '_, M>) -> Option<Addr> {
+    let events = modules.list().get(modules.number("asyncio.events")?)?;
+    names.objects().read_item(events.dict, "AbstractEventLoop")
 }

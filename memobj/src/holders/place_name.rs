@@ -98,9 +98,12 @@ impl<M: Memory> PlaceNamer<'_, '_, '_, '_, M> {
                 RootKind::Unknown => ("(no known referrer)".into(), None),
             };
         }
-        let module = self.graph.address(node).and_then(|at| self.modules.get(at));
-        match module {
-            Some(module) => (Arc::clone(&module.name), Some(Arc::clone(&module.name))),
+        let Some(at) = self.graph.address(node) else { return ("?".into(), None) };
+        if let Some(module) = self.modules.get(at) {
+            return (Arc::clone(&module.name), Some(Arc::clone(&module.name)));
+        }
+        match self.names.suspended(at) {
+            Some(of) => (format!("{}()", qualified_name(of.module.as_deref(), &of.name)).into(), of.module),
             None => ("?".into(), None),
         }
     }

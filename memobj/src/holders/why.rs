@@ -223,7 +223,12 @@ impl<'a, 'w, M: Memory> PathReader<'a, '_, '_, 'w, M> {
         }
         let first = nodes.first().copied().unwrap_or(node);
         let (root, _) = self.namer.root(first);
-        let root = if self.graph().root(first).is_some() { root } else { format!("module {root}").into() };
+        let suspended = self.graph().address(first).and_then(|at| self.namer.names.suspended(at));
+        let root = match suspended {
+            Some(suspended) => suspended.to_string().into(),
+            None if self.graph().root(first).is_some() => root,
+            None => format!("module {root}").into(),
+        };
         let mut steps: Vec<PathStep> = Vec::new();
         let mut role = Role::Named;
         for (number, pair) in nodes.windows(2).enumerate() {
@@ -233,8 +238,15 @@ impl<'a, 'w, M: Memory> PathReader<'a, '_, '_, 'w, M> {
             } else {
                 self.label(from, to, role)
             };
+            let was_cell = role == Role::Cell;
             role = label.role;
-            let Some(name) = label.name.or_else(|| (to == node).then(|| "".into())) else { continue };
+            let Some(name) = label.name.or_else(|| (to == node).then(|| "".into())) else {
+                // The variable is shown, not its cell.
+                if was_cell && let Some(last) = steps.pop() {
+                    steps.push(self.step(to, last.name, last.is_item));
+                }
+                continue;
+            };
             let step = self.step(to, name, label.is_item);
             let like =
                 |last: &&mut PathStep| !step.is_item && (&last.name, last.kind) == (&step.name, step.kind);
@@ -288,7 +300,6 @@ impl<'a, 'w, M: Memory> PathReader<'a, '_, '_, 'w, M> {
                 }
                 Reference::Index(index) => StepLabel::item(format!("[{index}]").into()),
                 Reference::Attribute(name) => StepLabel::named(name, Role::Named),
-                Reference::Guessed => StepLabel::named("?".into(), Role::Named),
                 _ => StepLabel::item("".into()),
             },
         }

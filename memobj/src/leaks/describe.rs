@@ -15,7 +15,7 @@ use super::threads::most_common;
 use crate::graph::NodeId;
 use crate::holders::why::ReferencePath;
 use crate::names::{NameReader, Reference, qualified_name};
-use crate::object_graph::TypeIndex;
+use crate::object_graph::{RootKind, TypeIndex};
 
 /// Objects of a leak whose paths to root are sampled.
 const SAMPLE: usize = 100;
@@ -286,7 +286,13 @@ impl LeakFinder<'_, '_> {
     ) -> (Arc<str>, Option<u64>) {
         let graph = self.holders.graph();
         let is_one = count.saturating_mul(10) >= group.roots.saturating_mul(8);
-        let of = graph.type_of(node).map_or_else(|| "frame".into(), |of| of.name().into());
+        let of = match (graph.type_of(node), graph.root(node).map(|root| root.kind)) {
+            (Some(of), _) => of.name().into(),
+            (None, Some(RootKind::Thread(_))) => "thread".into(),
+            (None, Some(RootKind::Interpreter(_) | RootKind::StaticTypes)) => "interpreter".into(),
+            (None, Some(RootKind::Native | RootKind::Unknown)) => "native structure".into(),
+            (None, _) => "frame".into(),
+        };
         (of, graph.address(node).filter(|_| is_one).and_then(|at| names.entries(at)))
     }
 

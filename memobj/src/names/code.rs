@@ -160,7 +160,7 @@ impl<M: Memory> NameReader<'_, '_, M> {
     }
 
     /// The code of a frame: an interpreter's one, or an object until 3.10.
-    fn code_of_frame(&mut self, at: Addr) -> Option<Addr> {
+    pub(super) fn code_of_frame(&mut self, at: Addr) -> Option<Addr> {
         let layout = self.python.layout;
         let code = match &layout.interpreter_frame {
             Some(known) => self

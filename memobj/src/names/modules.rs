@@ -8,6 +8,17 @@ use memobj_process::memory::Memory;
 
 use super::NameReader;
 
+/// The place that a module was loaded from. Later ones import earlier ones, hardly ever the other way round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The standard library.
+    Standard,
+    /// An installed package.
+    Installed,
+    /// Anywhere else: the program.
+    Program,
+}
+
 /// A module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
@@ -17,8 +28,8 @@ pub struct Module {
     pub name: Arc<str>,
     /// Its `__dict__`; null if it has none.
     pub dict: Addr,
-    /// Whether it belongs to the standard library.
-    pub standard: bool,
+    /// The place that it was loaded from.
+    pub origin: Origin,
 }
 
 /// The modules of all interpreters.
@@ -54,11 +65,14 @@ impl Modules {
                 // `typing.io` is a class in the place of a module.
                 let is_of_standard = dict.is_null()
                     && name.rsplit_once('.').is_some_and(|(parent, _)| modules.is_standard(parent));
-                let standard =
-                    &*name != "__main__" && (is_of_standard || is_standard(names, dict, library.as_deref()));
+                let origin = match &*name {
+                    "__main__" => Origin::Program,
+                    _ if is_of_standard => Origin::Standard,
+                    _ => read_origin(names, dict, library.as_deref()),
+                };
                 modules.by_address.insert(at, modules.list.len());
                 modules.by_name.entry(Arc::clone(&name)).or_insert(modules.list.len());
-                modules.list.push(Module { at, name, dict, standard });
+                modules.list.push(Module { at, name, dict, origin });
             }
         }
         modules
@@ -76,24 +90,33 @@ impl Modules {
 
     /// Whether a loaded module belongs to the standard library.
     pub fn is_standard(&self, name: &str) -> bool {
-        self.by_name.get(name).and_then(|&index| self.list.get(index)).is_some_and(|module| module.standard)
+        self.origin(name) == Some(Origin::Standard)
+    }
+
+    /// The place that a loaded module was loaded from.
+    pub fn origin(&self, name: &str) -> Option<Origin> {
+        self.list.get(self.number(name)?).map(|module| module.origin)
+    }
+
+    /// The number of a loaded module in the list.
+    pub fn number(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
     }
 }
 
-/// Whether a module belongs to the standard library: its file is in the folder of `os` and not in `site-packages`; or it has neither file
-/// nor folder and a `__spec__`, so it is built in.
-fn is_standard<M: Memory>(names: &NameReader<'_, '_, M>, dict: Addr, library: Option<&str>) -> bool {
+/// Reads the place that a module was loaded from. It belongs to the standard library if its file is in the folder of `os` and not in
+/// `site-packages`; or if it has neither file nor folder and a `__spec__`, so it is built in.
+fn read_origin<M: Memory>(names: &NameReader<'_, '_, M>, dict: Addr, library: Option<&str>) -> Origin {
     let objects = names.objects();
     let file = objects.read_item(dict, "__file__").and_then(|file| objects.read_name(file));
-    match (file, library) {
-        (Some(file), Some(library)) => file
-            .strip_prefix(library)
-            .is_some_and(|rest| !rest.starts_with("site-packages/") && !rest.starts_with("dist-packages/")),
-        (Some(_), None) => false,
-        (None, _) => {
-            let is_there =
-                |name: &str| objects.read_item(dict, name).is_some_and(|item| !objects.is_none(item));
-            is_there("__spec__") && !is_there("__path__")
-        }
+    let Some(file) = file else {
+        let is_there = |name: &str| objects.read_item(dict, name).is_some_and(|item| !objects.is_none(item));
+        let is_built_in = is_there("__spec__") && !is_there("__path__");
+        return if is_built_in { Origin::Standard } else { Origin::Program };
+    };
+    if file.contains("/site-packages/") || file.contains("/dist-packages/") {
+        return Origin::Installed;
     }
+    let is_of_library = library.is_some_and(|library| file.starts_with(library));
+    if is_of_library { Origin::Standard } else { Origin::Program }
 }

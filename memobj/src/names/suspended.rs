@@ -91,6 +91,12 @@ impl<M: Memory> NameReader<'_, '_, M> {
         Some(Suspended { kind, module, name, progress, line })
     }
 
+    /// The code that a generator or coroutine runs, and the module of that; `None` once it has ended.
+    pub fn suspended_code(&mut self, at: Addr) -> Option<(Addr, Option<Arc<str>>)> {
+        let frame = self.frame_of_generator(at)?;
+        Some((self.code_of_frame(frame)?, self.module_of_frame(frame)))
+    }
+
     /// Finds the coroutine or generator that a task runs, until it has ended.
     pub fn coroutine_of_task(&mut self, task: Addr) -> Option<Addr> {
         let mut found = None;
